@@ -1,0 +1,157 @@
+/* apply.c: applying an op: checks, the record of it in the graph, the first evaluation. */
+#include <string.h>
+
+#include "autodiff/node.h"
+
+/* Values and gradients up to this size lie in the node itself, right behind the Op. */
+enum { INLINE_BYTES = 16 };
+
+static inline size_t round8(size_t n) { return (n + 7) & ~(size_t)7; }
+
+static inline bool result_needs(const ad_graph *g, const ad_optype *type, int n, ad_var *const in[]) {
+    bool needs = false;
+    for (int i = 0; i < n; i++)
+        if (ad__needs(in[i]) && !(type->no_grad >> (i < 31 ? i : 31) & 1)) needs = true;
+    return needs && g->grad_enabled && !(type->flags & AD_OP_CONSTANT);
+}
+
+/* Arrays of their own for a result too large to lie in the node. A gradient that need not be kept
+   gets none: the pass that computes it borrows one from the pool. */
+static int place_arrays(ad_graph *g, ad_var *out, size_t bytes) {
+    if (out->data == NULL && (out->data = ad__array_alloc(g, bytes)) == NULL) return AD_ENOMEM;
+    if (ad__needs(out) && g->keep_grads) {
+        if ((out->grad = ad__array_alloc(g, bytes)) == NULL) return AD_ENOMEM;
+        out->flags |= AD__KEEPS;
+    }
+    return AD_OK;
+}
+
+/* Adds the node (Var, Op, operands, attributes, small values) to the graph and evaluates it. */
+static inline ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const in[],
+                             const void *attrs, const ad__layout *layout, size_t saved) {
+    bool needs = result_needs(g, type, n, in), view = (type->flags & AD_OP_VIEW) != 0;
+    size_t bytes = (size_t)layout->numel * (layout->dtype == AD_F32 ? 4 : 8);
+    bool small = bytes <= INLINE_BYTES;
+    size_t head = sizeof(ad_var) + sizeof(ad_op) + (size_t)n * sizeof *in + round8(type->attr_size) +
+                  (saved ? sizeof(void *) : 0);
+    ad_var *out = ad__node_alloc(g, head + (small ? round8(bytes) << needs : 0));
+    if (AD__UNLIKELY(out == NULL)) return &g->nil;
+    ad_op *op = (ad_op *)(void *)(out + 1);
+    op->type = type;
+    op->prev = g->last;
+    op->id = g->n_ops + 1;
+    op->n_in = n;
+    for (int i = 0; i < n; i++) op->in[i] = in[i];
+    if (type->attr_size) memcpy(ad__attrs(op), attrs, type->attr_size);
+    unsigned flags = (needs ? AD__NEEDS : 0) | (g->grad_enabled ? 0 : AD__CUT);
+    out->layout = layout;
+    out->data = view ? in[0]->data : small ? (char *)out + head : NULL;
+    out->grad = small && needs ? (char *)out + head + round8(bytes) : NULL;
+    out->creator = op;
+    out->stamp = g->clock;
+    out->flags = (uint16_t)(flags | (out->grad ? AD__KEEPS : 0));
+    if (!small && place_arrays(g, out, bytes)) return &g->nil;
+    if (saved && (*ad__saved_slot(op) = ad__array_alloc(g, saved)) == NULL) return &g->nil;
+    if (!view && type->evaluate[layout->dtype](op) != AD_OK) return &g->nil;
+    g->last = op;
+    g->n_ops++;
+    return out;
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+/* The graph that the operands share; NULL, with its error in the first operand's, if they do not. */
+static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) {
+    ad_graph *g = NULL;
+    for (int i = 0; i < n && g == NULL; i++) g = in[i] ? ad__graph(in[i]) : NULL;
+    if (g == NULL || g->code != AD_OK) return g;
+    for (int i = 0; i < n; i++) {
+        if (in[i] == NULL) {
+            ad_fail(g, AD_EVALUE, "%s: operand %d is NULL", type->name, i);
+            return g;
+        }
+        if (ad__graph(in[i]) != g) {
+            ad_fail(g, AD_EGRAPH, "%s: operands 0 and %d belong to two graphs; make both in one", type->name, i);
+            return g;
+        }
+    }
+    return g;
+}
+
+static int check_operands(const ad_call *c) {
+    if (c->type->arity >= 0 && c->n != c->type->arity)
+        return ad_fail(c->graph, AD_EVALUE, "%s: %d operands given, %d taken", c->type->name, c->n, c->type->arity);
+    if (c->type->attr_size > 0 && c->attrs == NULL)
+        return ad_fail(c->graph, AD_EVALUE, "%s: its attributes are missing", c->type->name);
+    if (c->type->flags & AD_OP_MIXED) return AD_OK;
+    for (int i = 1; i < c->n; i++)
+        if (c->in[i]->layout->dtype != c->dtype)
+            return ad_call_fail(c, AD_EDTYPE, "operands of two dtypes, %s and %s; convert one with ad_cast",
+                                ad_dtype_name(c->dtype), ad_dtype_name(c->in[i]->layout->dtype));
+    return AD_OK;
+}
+
+static int broadcast_all(ad_call *c) {
+    for (int i = 1; i < c->n; i++)
+        if (ad__broadcast(c->shape, c->in[i]->layout->shape, &c->shape))
+            return ad_call_fail(c, AD_ESHAPE, "shapes do not broadcast: sizes must be equal or 1, "
+                                              "counted from the last");
+    return AD_OK;
+}
+
+static const ad__layout *layout_for(const ad_call *c) {
+    for (int i = 0; i < c->n; i++) {
+        const ad__layout *l = c->in[i]->layout;
+        if (l->dtype == c->dtype && ad_shape_equal(l->shape, c->shape)) return l;
+    }
+    return ad__layout_make(c->graph, c->dtype, c->shape);
+}
+
+static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
+    ad_graph *g = common_graph(type, n, in);
+    if (g == NULL || g->code != AD_OK) return ad__nil(g);
+    for (int i = 0; i < n; i++)
+        if (ad__is_nil(in[i])) {
+            ad_fail(g, AD_EVALUE, "%s: operand %d is nil, left from an error that was cleared", type->name, i);
+            return &g->nil;
+        }
+    ad_call c = { .graph = g, .type = type, .n = n, .in = in, .attrs = attrs,
+                  .dtype = in[0]->layout->dtype, .shape = in[0]->layout->shape };
+    if (check_operands(&c) || (type->shape ? type->shape(&c) : broadcast_all(&c))) return &g->nil;
+    if (!ad__shape_valid(c.shape)) {
+        ad_call_fail(&c, AD_ESHAPE, "the result's shape is no shape or has too many elements");
+        return &g->nil;
+    }
+    const ad__layout *layout = layout_for(&c);
+    if (layout == NULL || ad__scratch_reserve(g, c.scratch)) return &g->nil;
+    if (AD__UNLIKELY(g->n_ops == UINT32_MAX)) {
+        ad_fail(g, AD_ENOMEM, "%s: a graph holds at most 4294967295 live ops", type->name);
+        return &g->nil;
+    }
+    return record(g, type, n, in, attrs, layout, c.saved);
+}
+
+ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
+    if (type == NULL || n < 1 || in == NULL) return ad__nil(NULL);
+    return apply(type, n, in, attrs);
+}
+
+/* Equal layouts settle every check of an elementwise op at once. */
+ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs) {
+    if (AD__LIKELY(a != NULL && type->shape == NULL && !(a->flags & AD__NIL))) {
+        ad_graph *g = ad__graph(a);
+        if (AD__LIKELY(g->code == AD_OK && g->n_ops != UINT32_MAX))
+            return record(g, type, 1, &a, attrs, a->layout, 0);
+    }
+    return apply(type, 1, &a, attrs);
+}
+
+ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attrs) {
+    ad_var *in[] = { a, b };
+    if (AD__LIKELY(a != NULL && b != NULL && type->shape == NULL && a->layout == b->layout && !(a->flags & AD__NIL))) {
+        ad_graph *g = ad__graph(a);
+        if (AD__LIKELY(g->code == AD_OK && g->n_ops != UINT32_MAX))
+            return record(g, type, 2, in, attrs, a->layout, 0);
+    }
+    return apply(type, 2, in, attrs);
+}

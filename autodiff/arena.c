@@ -1,0 +1,163 @@
+/* arena.c: blocks of memory released by rewinding, and a free list of buffers for gradients. */
+#include "autodiff/arena.h"
+
+#include <string.h>
+
+/* ---- the allocator, counted ---------------------------------------------------------------- */
+
+void *ad__memory_take(ad__memory *m, size_t align, size_t size) {
+    if (size > PTRDIFF_MAX - 4096) return NULL;
+    void *p = m->use.alloc(m->use.data, align, size);
+    m->allocs++;
+    if (p != NULL) m->held += (int64_t)size;
+    return p;
+}
+
+void ad__memory_give(ad__memory *m, void *p, size_t size) {
+    if (p == NULL) return;
+    m->held -= (int64_t)size;
+    m->use.release(m->use.data, p, size);
+}
+
+void *ad__memory_resize(ad__memory *m, void *p, size_t old_size, size_t new_size) {
+    void *q = ad__memory_take(m, sizeof(void *) * 2, new_size);
+    if (q == NULL) return NULL;
+    if (old_size > 0) memcpy(q, p, old_size < new_size ? old_size : new_size);
+    ad__memory_give(m, p, old_size);
+    return q;
+}
+
+/* ---- arena ---------------------------------------------------------------------------------- */
+
+struct ad__block {
+    ad__block *next;
+    size_t size; /* of the whole, this header included */
+};
+
+enum { BLOCK_MIN = 64 << 10, BLOCK_MAX = 8 << 20 };
+
+static char *block_start(ad__block *b) { return (char *)b + AD__ALIGN; }
+static char *block_end(ad__block *b) { return (char *)b + b->size; }
+
+/* Blocks grow with the arena, so that their number stays small and small graphs stay small. */
+static ad__block *block_new(ad__arena *a, size_t need) {
+    size_t size = a->held < BLOCK_MIN ? BLOCK_MIN : a->held > BLOCK_MAX ? BLOCK_MAX : a->held;
+    if (size < need) size = (need + BLOCK_MIN - 1) / BLOCK_MIN * BLOCK_MIN;
+    ad__block *b = ad__memory_take(a->memory, AD__ALIGN, size);
+    if (b == NULL && size > need) b = ad__memory_take(a->memory, AD__ALIGN, size = need);
+    if (b == NULL) return NULL;
+    b->size = size;
+    a->held += size;
+    AD__POISON(block_start(b), size - AD__ALIGN);
+    return b;
+}
+
+/* Unlinks the first block behind *link that holds need bytes: blocks left by an earlier scope. */
+static ad__block *take_fitting(ad__block **link, size_t need) {
+    for (; *link != NULL; link = &(*link)->next)
+        if ((*link)->size >= need) {
+            ad__block *b = *link;
+            *link = b->next;
+            return b;
+        }
+    return NULL;
+}
+
+void *ad__arena_more(ad__arena *a, size_t size, size_t align) {
+    if (size > PTRDIFF_MAX / 2) return NULL;
+    size_t need = size + align + AD__ALIGN;
+    ad__block **link = a->at ? &a->at->next : &a->first;
+    ad__block *b = take_fitting(link, need);
+    if (b == NULL) b = block_new(a, need);
+    if (b == NULL) return NULL;
+    b->next = *link;
+    *link = b;
+    if (a->at) a->used_before += (size_t)(a->top - block_start(a->at));
+    a->at = b;
+    a->top = block_start(b);
+    a->end = block_end(b);
+    return ad__arena_alloc(a, size, align);
+}
+
+void ad__arena_rewind(ad__arena *a, ad__arena_place p) {
+#ifdef AD__ASAN
+    ad__block *b = p.at ? p.at : a->first;
+    for (; b != NULL; b = b->next) {
+        char *from = b == p.at ? p.top : block_start(b);
+        AD__POISON(from, (size_t)(block_end(b) - from));
+        if (b == a->at) break;
+    }
+#endif
+    a->at = p.at;
+    a->top = p.top;
+    a->end = p.at ? block_end(p.at) : NULL;
+    a->used_before = p.used_before;
+}
+
+void ad__arena_free(ad__arena *a) {
+    for (ad__block *b = a->first, *next; b != NULL; b = next) {
+        next = b->next;
+        AD__UNPOISON(b, b->size);
+        ad__memory_give(a->memory, b, b->size);
+    }
+    *a = (ad__arena){ .memory = a->memory };
+}
+
+bool ad__arena_before(const ad__arena *a, ad__arena_place p, const void *memory) {
+    const char *m = memory;
+    for (ad__block *b = a->first; b != NULL && p.at != NULL; b = b->next) {
+        if (m >= (char *)b && m < (b == p.at ? p.top : block_end(b))) return true;
+        if (b == p.at) break;
+    }
+    return false;
+}
+
+size_t ad__arena_used(const ad__arena *a) {
+    return a->used_before + (a->at ? (size_t)(a->top - block_start(a->at)) : 0);
+}
+
+/* ---- pool ----------------------------------------------------------------------------------- */
+
+/* The class of a size and the bytes of its buffers: 64 << k times 4/4, 5/4, 6/4 or 7/4. */
+static int pool_class(size_t size, size_t *bytes) {
+    size_t base = AD__ALIGN;
+    int c = 0;
+    while (base * 2 <= size) base *= 2, c += 4;
+    size_t step = base / 4;
+    while (base < size) base += step, c++;
+    *bytes = (base + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN;
+    return c;
+}
+
+void *ad__pool_take(ad__pool *p, size_t size) {
+    if (size > AD__POOL_MAX) return NULL;
+    size_t bytes;
+    int c = pool_class(size, &bytes);
+    void *buffer = p->free[c];
+    if (buffer == NULL) return ad__memory_take(p->memory, AD__ALIGN, bytes);
+    AD__UNPOISON(buffer, bytes);
+    memcpy(&p->free[c], buffer, sizeof(void *));
+    return buffer;
+}
+
+void ad__pool_give(ad__pool *p, void *buffer, size_t size) {
+    size_t bytes;
+    int c = pool_class(size, &bytes);
+    memcpy(buffer, &p->free[c], sizeof(void *));
+    p->free[c] = buffer;
+    AD__POISON((char *)buffer + sizeof(void *), bytes - sizeof(void *));
+}
+
+void ad__pool_free(ad__pool *p) {
+    size_t bytes[AD__POOL_CLASSES];
+    for (size_t k = 0, base = AD__ALIGN; k + 4 <= AD__POOL_CLASSES; k += 4, base *= 2)
+        for (size_t i = 0; i < 4; i++)
+            bytes[k + i] = (base + i * (base / 4) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN;
+    for (int c = 0; c < AD__POOL_CLASSES; c++)
+        while (p->free[c] != NULL) {
+            void *buffer = p->free[c];
+            AD__UNPOISON(buffer, bytes[c]);
+            memcpy(&p->free[c], buffer, sizeof(void *));
+            ad__memory_give(p->memory, buffer, bytes[c]);
+        }
+}

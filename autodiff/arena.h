@@ -1,0 +1,86 @@
+/* arena.h: blocks of memory released by rewinding, and a free list of buffers for gradients. */
+#ifndef AUTODIFF_ARENA_H
+#define AUTODIFF_ARENA_H
+
+#include "autodiff/autodiff.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define AD__ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define AD__ASAN 1
+#endif
+#endif
+#ifdef AD__ASAN
+#include <sanitizer/asan_interface.h>
+#define AD__POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define AD__UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define AD__POISON(p, n) ((void)(p), (void)(n))
+#define AD__UNPOISON(p, n) ((void)(p), (void)(n))
+#endif
+
+#define AD__ALIGN 64 /* of arrays: a cache line, and an AVX-512 register */
+
+/* The graph's allocator with its counts. */
+typedef struct {
+    ad_allocator use;
+    int64_t held, allocs;
+} ad__memory;
+void *ad__memory_take(ad__memory *m, size_t align, size_t size);
+void ad__memory_give(ad__memory *m, void *p, size_t size);
+void *ad__memory_resize(ad__memory *m, void *p, size_t old_size, size_t new_size);
+
+typedef struct ad__block ad__block;
+
+/* Memory handed out by moving a pointer up, and taken back by moving it down to an earlier place.
+   Blocks once taken from the system stay with the arena until ad__arena_free. */
+typedef struct {
+    ad__memory *memory;
+    ad__block *first, *at; /* at: the block that top is in; NULL when nothing is in use */
+    char *top, *end;
+    size_t used_before; /* bytes in use in the blocks before at */
+    size_t held;
+} ad__arena;
+
+typedef struct {
+    ad__block *at;
+    char *top;
+    size_t used_before;
+} ad__arena_place;
+
+void *ad__arena_more(ad__arena *a, size_t size, size_t align); /* the slow path */
+void ad__arena_rewind(ad__arena *a, ad__arena_place p);
+void ad__arena_free(ad__arena *a);
+/* Whether memory was handed out before place p: it survives rewinding to p. */
+bool ad__arena_before(const ad__arena *a, ad__arena_place p, const void *memory);
+size_t ad__arena_used(const ad__arena *a);
+
+static inline ad__arena_place ad__arena_here(const ad__arena *a) {
+    return (ad__arena_place){ a->at, a->top, a->used_before };
+}
+
+/* size bytes aligned to align (a power of two); NULL when memory is short. */
+static inline void *ad__arena_alloc(ad__arena *a, size_t size, size_t align) {
+    uintptr_t p = ((uintptr_t)a->top + (align - 1)) & ~(uintptr_t)(align - 1);
+    if (a->top == NULL || p > (uintptr_t)a->end || size > (uintptr_t)a->end - p)
+        return ad__arena_more(a, size, align);
+    AD__UNPOISON((void *)p, size);
+    a->top = (char *)p + size;
+    return (void *)p;
+}
+
+/* Free lists of 64-byte-aligned buffers, one per size class (four to a doubling): what a backward
+   pass takes and returns when interior gradients need not be kept. */
+#define AD__POOL_CLASSES 168
+#define AD__POOL_MAX ((size_t)1 << 46) /* bytes; larger buffers are refused */
+typedef struct {
+    ad__memory *memory;
+    void *free[AD__POOL_CLASSES];
+} ad__pool;
+
+void *ad__pool_take(ad__pool *p, size_t size);
+void ad__pool_give(ad__pool *p, void *buffer, size_t size);
+void ad__pool_free(ad__pool *p); /* releases what is on the lists */
+
+#endif

@@ -1,0 +1,234 @@
+/* autodiff.h: the engine's public face: graphs, Vars, evaluation and gradients. */
+#ifndef AUTODIFF_AUTODIFF_H
+#define AUTODIFF_AUTODIFF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define AD_API __attribute__((visibility("default")))
+#define AD_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define AD_API
+#define AD_PRINTF(fmt, args)
+#endif
+
+#define AD_VERSION_MAJOR 0
+#define AD_VERSION_MINOR 1
+#define AD_VERSION_PATCH 0
+AD_API const char *ad_version(void); /* "0.1.0", of the library that runs */
+
+/* A graph owns every Var and Op made in it. Use one graph per thread; graphs share nothing. */
+typedef struct ad_graph ad_graph;
+/* A Var is a value in a graph: an array with, when it takes part in differentiation, a gradient.
+   Its memory is the graph's and lasts until the scope that it was made in closes. */
+typedef struct ad_var ad_var;
+/* An Op is how a Var came to be: a descriptor (ad_optype), operands and attributes. */
+typedef struct ad_op ad_op;
+typedef struct ad_optype ad_optype;
+
+/* ---- element types and shapes ------------------------------------------------------------- */
+
+typedef enum { AD_F32, AD_F64 } ad_dtype;
+
+#define AD_MAX_NDIM 6
+
+/* Arrays are row-major and contiguous; ndim 0 is a scalar; a size may be 0. */
+typedef struct {
+    int ndim;
+    int64_t dim[AD_MAX_NDIM];
+} ad_shape;
+
+/* AD_SHAPE(2, 3) and AD_SCALAR are compound literals; C++ and bindings use the functions. */
+#define AD_SHAPE(...)                                                                              \
+    ((ad_shape){ (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ } })
+#define AD_SCALAR ((ad_shape){ 0, { 0 } })
+AD_API ad_shape ad_shape_of_dims(int ndim, const int64_t *dim); /* ndim < 0 or > 6: ndim -1 */
+AD_API ad_shape ad_shape_scalar(void);
+AD_API int64_t ad_shape_numel(ad_shape s); /* product of the sizes; -1 where it is no shape */
+AD_API bool ad_shape_equal(ad_shape a, ad_shape b);
+/* Writes "[2,3]" and returns its length, as snprintf does. */
+AD_API int ad_shape_text(ad_shape s, char *to, size_t size);
+AD_API size_t ad_dtype_size(ad_dtype t);      /* bytes an element */
+AD_API const char *ad_dtype_name(ad_dtype t); /* "f32", "f64" */
+
+/* ---- errors ------------------------------------------------------------------------------- */
+
+/* What int-returning calls answer: 0, or one of these. */
+enum {
+    AD_OK = 0,
+    AD_ENOMEM = -1,  /* an allocation failed */
+    AD_ESHAPE = -2,  /* shapes, axes or sizes that do not fit */
+    AD_EDTYPE = -3,  /* two dtypes in one op, or one that the op lacks */
+    AD_EGRAPH = -4,  /* Vars of two graphs in one call, or a closed scope */
+    AD_EVALUE = -5,  /* an argument or an element out of its range */
+    AD_ESTALE = -6,  /* a leaf was changed after the ops that use it ran */
+    AD_EGRAD = -7,   /* no gradient can be had here */
+    AD_EIO = -8,     /* a file cannot be read or written, or is malformed */
+    AD_ECHECK = -9,  /* a check compared two numbers and they differ */
+    AD_EABSENT = -10 /* this build lacks the library that the call needs */
+};
+
+/* The first error of a graph is kept. The call that fails, and every one after it until
+   ad_clear_error, returns the graph's nil Var: never NULL, zero-sized, safe to pass on. */
+AD_API bool ad_ok(const ad_graph *g);
+AD_API const char *ad_error(const ad_graph *g); /* the first error's sentence; "" when none */
+AD_API int ad_error_code(const ad_graph *g);
+AD_API void ad_clear_error(ad_graph *g);
+AD_API bool ad_is_nil(const ad_var *x);
+
+/* Called at the very site of the first error; it may print or break into a debugger, but must
+   not close scopes or free the graph. NULL takes the callback away. */
+typedef void ad_error_fn(ad_graph *g, int code, const char *message, void *data);
+AD_API void ad_on_error(ad_graph *g, ad_error_fn *fn, void *data);
+
+/* ---- graph and scope ---------------------------------------------------------------------- */
+
+AD_API ad_graph *ad_graph_new(void); /* NULL when memory is short */
+AD_API void ad_graph_free(ad_graph *g); /* NULL is let pass */
+
+/* Where a graph takes its memory from. alloc returns size bytes aligned to align (a power of two,
+   at least sizeof(void *)) or NULL; release takes back what alloc gave. */
+typedef struct {
+    void *(*alloc)(void *data, size_t align, size_t size);
+    void (*release)(void *data, void *memory, size_t size);
+    void *data;
+} ad_allocator;
+AD_API ad_graph *ad_graph_new_with(ad_allocator a);
+
+/* A scope: everything made between ad_begin and ad_end is gone after ad_end, and its memory is
+   used again. Scopes nest; closing an outer one closes the inner ones that were forgotten. */
+typedef struct {
+    int depth;
+    uint64_t serial;
+} ad_mark;
+AD_API ad_mark ad_begin(ad_graph *g);
+AD_API void ad_end(ad_graph *g, ad_mark m); /* of a scope closed already: an error of the graph */
+
+typedef struct {
+    int64_t ops;        /* live Ops */
+    int64_t bytes_held; /* taken from the allocator and not given back */
+    int64_t bytes_used; /* of these, in use by live Vars, Ops and values */
+    int64_t allocs;     /* calls made to the allocator since ad_graph_new */
+} ad_stats;
+AD_API ad_stats ad_graph_stats(const ad_graph *g);
+
+/* Whether ops made from now on take part in differentiation; returns what it was. Ops are recorded
+   either way, so ad_eval works on them. */
+AD_API bool ad_enable_grad(ad_graph *g, bool on);
+/* Whether the gradients of interior Vars stay readable after a backward pass (they do unless told
+   otherwise); false uses their memory again within the pass. Holds for ops made from now on.
+   Returns what it was. */
+AD_API bool ad_keep_grads(ad_graph *g, bool on);
+/* Keeps one interior Var's gradient readable whatever ad_keep_grads says. */
+AD_API int ad_retain_grad(ad_var *x);
+
+/* ---- leaves -------------------------------------------------------------------------------- */
+
+/* Data is numel elements of type t, row-major; NULL gives zeros. */
+AD_API ad_var *ad_param(ad_graph *g, ad_dtype t, const void *data, ad_shape s);  /* copied; wants a gradient */
+AD_API ad_var *ad_tensor(ad_graph *g, ad_dtype t, const void *data, ad_shape s); /* copied; a constant */
+/* Borrowed: the caller's array is read in place, must outlive its use, and is never written by the
+   library. After changing it call ad_data_mut(x), so that stale results are noticed. */
+AD_API ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s);
+AD_API int ad_rebind(ad_var *x, void *data); /* points an ad_input at another array of its shape */
+AD_API ad_var *ad_scalar(ad_graph *g, ad_dtype t, double value);
+AD_API ad_var *ad_zeros(ad_graph *g, ad_dtype t, ad_shape s);
+AD_API ad_var *ad_ones(ad_graph *g, ad_dtype t, ad_shape s);
+AD_API ad_var *ad_full(ad_graph *g, ad_dtype t, double value, ad_shape s);
+/* start, start + step, ... below stop (above it, for a negative step), as numpy.arange. */
+AD_API ad_var *ad_arange(ad_graph *g, ad_dtype t, double start, double stop, double step);
+AD_API ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n);            /* [n,n], ones on the diagonal */
+AD_API ad_var *ad_rand(ad_graph *g, ad_dtype t, ad_shape s);          /* uniform in [0, 1) */
+AD_API ad_var *ad_randn(ad_graph *g, ad_dtype t, ad_shape s);         /* standard normal */
+/* Makes a leaf want a gradient; returns x, or nil for a Var that an op made. */
+AD_API ad_var *ad_require_grad(ad_var *x);
+AD_API bool ad_requires_grad(const ad_var *x);
+
+/* Philox 4x32-10 (Salmon et al. 2011), counter-based: the same seed gives the same bits on every
+   machine. A new graph has seed 0. */
+AD_API void ad_seed(ad_graph *g, uint64_t seed);
+
+/* ---- looking -------------------------------------------------------------------------------- */
+
+AD_API double ad_item(const ad_var *x);      /* the element of a one-element Var; NaN otherwise */
+AD_API double ad_grad_item(const ad_var *x); /* its gradient; 0 where none arrived */
+AD_API double ad_at(const ad_var *x, int64_t flat);      /* NaN out of range */
+AD_API double ad_grad_at(const ad_var *x, int64_t flat); /* 0 where none arrived, NaN out of range */
+AD_API const void *ad_data(const ad_var *x); /* numel elements of its dtype; NULL for nil */
+/* The gradient, zeros where none arrived; NULL for a Var that keeps none. */
+AD_API const void *ad_grad(const ad_var *x);
+/* A leaf's elements, for writing: marks it as changed. NULL, with an error, for an op's result. */
+AD_API void *ad_data_mut(ad_var *x);
+/* A leaf's gradient, for writing between backward and step (clipping, all-reduce); NULL if none. */
+AD_API void *ad_grad_mut(ad_var *x);
+AD_API int ad_set(ad_var *x, const void *data); /* copies numel elements into a leaf */
+AD_API ad_shape ad_shape_of(const ad_var *x);
+AD_API ad_dtype ad_dtype_of(const ad_var *x);
+AD_API int64_t ad_numel(const ad_var *x);
+AD_API const ad_op *ad_creator(const ad_var *x); /* NULL for a leaf */
+AD_API ad_graph *ad_graph_of(const ad_var *x);
+AD_API const char *ad_op_name(const ad_op *op);
+AD_API int ad_op_arity(const ad_op *op);              /* how many operands this Op has */
+AD_API ad_var *ad_op_operand(const ad_op *op, int i); /* NULL out of range */
+AD_API ad_var *ad_op_result(const ad_op *op);
+/* Prints values as NumPy would, with shape and dtype; long arrays are shortened. */
+AD_API void ad_print(const ad_var *x, FILE *to);
+/* Graphviz text of what y was made from: Vars as boxes with value and gradient, Ops as ellipses. */
+AD_API int ad_dump_dot(const ad_var *y, FILE *to);
+
+/* ---- evaluate and differentiate ----------------------------------------------------------- */
+
+/* Computes again, in place, what y depends on, from the leaves' present values. */
+AD_API int ad_eval(ad_var *y);
+/* Adds dy/dx into the gradient of every leaf x that wants one, and sets those of the Vars between.
+   y has one element; ad_backward_from takes any shape and a seed of y's shape and dtype.
+   AD_ESTALE, with no gradient touched, if a leaf changed after the ops that used it ran. */
+AD_API int ad_backward(ad_var *y);
+AD_API int ad_backward_from(ad_var *y, const ad_var *seed);
+AD_API void ad_zero_grad(ad_var *y); /* of everything y depends on, y included */
+/* dxs[i] = dy/dxs[i] as Vars of the graph, differentiable again; zeros where y does not depend on
+   xs[i]. y has one element. Does not touch ad_grad. AD_EGRAD names an op that has no vjp. */
+AD_API int ad_gradient(ad_var *y, int n, ad_var *const xs[], ad_var *dxs[]);
+/* The same from a cotangent of y's shape and dtype: dxs[i] = (dy/dxs[i])^T cotangent. */
+AD_API int ad_vjp(ad_var *y, ad_var *cotangent, int n, ad_var *const xs[], ad_var *dxs[]);
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+/* Builds an expression from the n Vars; called many times with slightly different values. */
+typedef ad_var *ad_check_fn(int n, ad_var *const xs[], void *user);
+
+/* A zero field means its default: PyTorch's eps 1e-6, atol 1e-5, rtol 1e-3. */
+typedef struct {
+    double eps, atol, rtol;
+} ad_check_opts;
+
+typedef struct {
+    bool ok;
+    int64_t compared;  /* pairs of numbers */
+    const char *op;    /* the op at fault: the one that made f's result, for ad_gradcheck */
+    int operand;       /* which of xs, or which operand */
+    int64_t index;     /* its flat element */
+    double analytic;   /* by backward */
+    double numeric;    /* by differences (or the other rule that was compared) */
+    char message[400]; /* the same as a sentence */
+} ad_check_report;
+
+/* Compares backward with central differences for every element of f's result with respect to every
+   element of every x that wants a gradient; xs are f64 leaves. 0, AD_ECHECK where they differ, or
+   another code where f failed. opts and out may be NULL. Leaves' values are restored. */
+AD_API int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[],
+                        const ad_check_opts *opts, ad_check_report *out);
+/* Runs an op's own samples: backward against differences, vjp against backward, f32 against f64. */
+AD_API int ad_check_op(ad_graph *g, const ad_optype *t, ad_check_report *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

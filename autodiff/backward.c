@@ -1,0 +1,125 @@
+/* backward.c: the hot path of differentiation: gradients as numbers, in one walk. */
+#include <string.h>
+
+#include "autodiff/node.h"
+
+/* An interior gradient is fresh for each pass: what an earlier one left no longer counts. */
+static int make_ready(ad_graph *g, ad_var *v) {
+    v->flags &= (uint16_t)~AD__HAS_GRAD;
+    if (AD__LIKELY(v->grad != NULL)) return AD_OK;
+    v->grad = ad__pool_take(&g->pool, ad__bytes(v));
+    if (v->grad == NULL) return ad__no_memory(g, "a gradient", ad__bytes(v));
+    v->flags |= AD__POOLED;
+    return AD_OK;
+}
+
+static void give_back(ad_graph *g, ad_var *v) {
+    ad__pool_give(&g->pool, v->grad, ad__bytes(v));
+    v->grad = NULL;
+    v->flags &= (uint16_t)~(AD__POOLED | AD__HAS_GRAD);
+}
+
+static inline void add_into(ad_var *y, const ad_var *seed) {
+    if (y->layout->dtype == AD_F32)
+        for (int64_t i = 0; i < y->layout->numel; i++) ((float *)y->grad)[i] += ((const float *)seed->data)[i];
+    else
+        for (int64_t i = 0; i < y->layout->numel; i++) ((double *)y->grad)[i] += ((const double *)seed->data)[i];
+}
+
+/* A root that is an interior Var starts from the seed alone; a leaf accumulates. */
+static void plant(ad_var *y, const ad_var *seed) {
+    if (!(y->flags & AD__HAS_GRAD)) memset(y->grad, 0, ad__bytes(y));
+    y->flags |= AD__HAS_GRAD;
+    if (seed != NULL) add_into(y, seed);
+    else if (y->layout->dtype == AD_F32) *(float *)y->grad += 1;
+    else *(double *)y->grad += 1;
+}
+
+static int differentiate(ad_var *y, const ad_var *seed) {
+    ad_graph *g = ad__graph(y);
+    if (y->creator == NULL) return plant(y, seed), AD_OK;
+    ad__walk w = ad__walk_from(y);
+    int rc = make_ready(g, y);
+    if (rc == AD_OK) plant(y, seed);
+    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
+        ad_var *out = ad__out(op);
+        for (int i = 0; i < op->n_in && rc == AD_OK; i++)
+            if (ad__wants(op, i) && ad__walk_reach(&w, op->in[i])) rc = make_ready(g, op->in[i]);
+        if (rc == AD_OK && out->flags & AD__HAS_GRAD) op->type->backward[out->layout->dtype](op);
+        if (out->flags & AD__POOLED) give_back(g, out);
+    }
+    return rc;
+}
+
+static int check_seed(ad_var *y, const ad_var *seed) {
+    ad_graph *g = ad__graph(y);
+    if (ad__is_nil(seed)) return ad_fail(g, AD_EVALUE, "backward_from: the seed is nil");
+    if (ad__graph(seed) != g) return ad_fail(g, AD_EGRAPH, "backward_from: y and seed belong to two graphs");
+    if (seed->layout->dtype == y->layout->dtype && ad_shape_equal(seed->layout->shape, y->layout->shape)) return AD_OK;
+    char ys[96], ss[96];
+    ad_shape_text(y->layout->shape, ys, sizeof ys);
+    ad_shape_text(seed->layout->shape, ss, sizeof ss);
+    return ad_fail(g, AD_ESHAPE, "backward_from: y is %s %s, the seed %s %s; they must be alike",
+                   ad_dtype_name(y->layout->dtype), ys, ad_dtype_name(seed->layout->dtype), ss);
+}
+
+static int check_root(ad_var *y, const char *caller) {
+    if (ad__is_nil(y)) return ad__refuse_nil(y, caller);
+    ad_graph *g = ad__graph(y);
+    if (g->code != AD_OK) return g->code;
+    if (!ad__needs(y))
+        return ad_fail(g, AD_EGRAD, "%s: y was made from nothing that wants a gradient; make a leaf with ad_param",
+                       caller);
+    return ad__check_fresh(y, caller);
+}
+
+int ad_backward(ad_var *y) {
+    int rc = check_root(y, "backward");
+    if (rc != AD_OK) return rc;
+    if (AD__LIKELY(y->layout->numel == 1)) return differentiate(y, NULL);
+    char shape[96];
+    ad_shape_text(y->layout->shape, shape, sizeof shape);
+    return ad_fail(ad__graph(y), AD_ESHAPE,
+                   "backward: y is %s, not one element; reduce it (ad_sum, ad_mean) or give ad_backward_from a seed",
+                   shape);
+}
+
+int ad_backward_from(ad_var *y, const ad_var *seed) {
+    int rc = check_root(y, "backward_from");
+    if (rc == AD_OK) rc = check_seed(y, seed);
+    return rc == AD_OK ? differentiate(y, seed) : rc;
+}
+
+void ad_zero_grad(ad_var *y) {
+    if (ad__is_nil(y)) return;
+    y->flags &= (uint16_t)~AD__HAS_GRAD;
+    if (y->creator == NULL) return;
+    ad__walk w = ad__walk_from(y);
+    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;)
+        for (int i = 0; i < op->n_in; i++) {
+            op->in[i]->flags &= (uint16_t)~AD__HAS_GRAD;
+            ad__walk_reach(&w, op->in[i]);
+        }
+}
+
+/* ---- inside backward ------------------------------------------------------------------------- */
+
+bool ad_wants_grad(const ad_op *op, int i) {
+    if (ad__graph(ad__out(op))->in_vjp) return (op->in[i]->flags & AD__ON_PATH) && !(op->type->no_grad >> (i < 31 ? i : 31) & 1);
+    return ad__wants(op, i);
+}
+
+void *ad_grad_into(const ad_op *op, int i) {
+    if (!ad__wants(op, i)) return NULL;
+    ad_var *v = op->in[i];
+    if (!(v->flags & AD__HAS_GRAD)) {
+        memset(v->grad, 0, ad__bytes(v));
+        v->flags |= AD__HAS_GRAD;
+    }
+    return v->grad;
+}
+
+const void *ad_attrs(const ad_op *op) { return ad__attrs(op); }
+void *ad_saved(const ad_op *op) { return *ad__saved_slot(op); }
+void *ad_scratch(const ad_op *op) { return ad__graph(ad__out(op))->scratch; }
+void *ad_values(const ad_op *op) { return ad__out(op)->data; }

@@ -1,0 +1,73 @@
+/* dot.c: the expression graph behind a Var as Graphviz text: Vars are boxes, Ops ellipses. */
+#include "autodiff/node.h"
+
+enum { SHOWN = 4 }; /* elements of a value or gradient */
+
+static void write_numbers(FILE *to, const char *name, const ad_var *x, double (*at)(const ad_var *, int64_t)) {
+    fprintf(to, "\\n%s", name);
+    for (int64_t i = 0; i < x->layout->numel && i < SHOWN; i++) fprintf(to, " %.4g", at(x, i));
+    if (x->layout->numel > SHOWN) fputs(" ...", to);
+}
+
+static void write_var(FILE *to, const ad_var *x) {
+    char shape[160];
+    ad_shape_text(x->layout->shape, shape, sizeof shape);
+    const char *kind = x->creator ? "" : ad__needs(x) ? "param " : "constant ";
+    fprintf(to, "  v%p [shape=box%s, label=\"%s%s %s", (const void *)x, x->creator ? "" : ", style=filled", kind,
+            ad_dtype_name(x->layout->dtype), x->layout->shape.ndim ? shape : "");
+    write_numbers(to, "value", x, ad_at);
+    if (x->flags & AD__HAS_GRAD) write_numbers(to, "grad", x, ad_grad_at);
+    fputs("\"];\n", to);
+}
+
+static void write_attribute(FILE *to, const ad_attr *a, const char *at) {
+    char shape[160];
+    switch (a->kind) {
+    case AD_ATTR_INT: fprintf(to, "\\n%s %d", a->name, *(const int *)at); break;
+    case AD_ATTR_INT64: fprintf(to, "\\n%s %lld", a->name, (long long)*(const int64_t *)at); break;
+    case AD_ATTR_BOOL: fprintf(to, "\\n%s %s", a->name, *(const bool *)at ? "true" : "false"); break;
+    case AD_ATTR_DOUBLE: fprintf(to, "\\n%s %g", a->name, *(const double *)at); break;
+    case AD_ATTR_SHAPE:
+        ad_shape_text(*(const ad_shape *)at, shape, sizeof shape);
+        fprintf(to, "\\n%s %s", a->name, shape);
+        break;
+    }
+}
+
+static void write_op(FILE *to, const ad_op *op) {
+    fprintf(to, "  o%p [shape=ellipse, label=\"%s", (const void *)op, op->type->name);
+    for (const ad_attr *a = op->type->attrs; a != NULL && a->name != NULL; a++)
+        write_attribute(to, a, (const char *)ad__attrs(op) + a->offset);
+    fputs("\"];\n", to);
+    for (int i = 0; i < op->n_in; i++)
+        fprintf(to, "  v%p -> o%p;\n", (const void *)op->in[i], (const void *)op);
+    fprintf(to, "  o%p -> v%p [label=creator, dir=back];\n", (const void *)op, (const void *)ad__out(op));
+}
+
+/* A leaf has no place in the plan: it is written once, marked as reached until the end. */
+static void write_leaf(FILE *to, ad_var *x) {
+    if (x->creator != NULL || x->flags & AD__REACHED) return;
+    x->flags |= AD__REACHED;
+    write_var(to, x);
+}
+
+int ad_dump_dot(const ad_var *y, FILE *to) {
+    if (ad__is_nil(y)) return ad__refuse_nil(y, "dump_dot");
+    ad_graph *g = ad__graph(y);
+    if (to == NULL) return ad_fail(g, AD_EVALUE, "dump_dot: the file is NULL");
+    const ad__plan *p = y->creator ? ad__plan_for(ad__out(y->creator)) : NULL;
+    if (y->creator != NULL && p == NULL) return g->code;
+    fputs("digraph autodiff {\n  rankdir=LR;\n  node [fontname=monospace, fontsize=10];\n", to);
+    if (p == NULL) write_var(to, y);
+    size_t n = p ? p->n : 0;
+    for (size_t k = 0; k < n; k++) {
+        for (int i = 0; i < p->ops[k]->n_in; i++) write_leaf(to, p->ops[k]->in[i]);
+        write_var(to, ad__out(p->ops[k]));
+        write_op(to, p->ops[k]);
+    }
+    for (size_t k = 0; k < n; k++)
+        for (int i = 0; i < p->ops[k]->n_in; i++)
+            if (p->ops[k]->in[i]->creator == NULL) p->ops[k]->in[i]->flags &= (uint16_t)~AD__REACHED;
+    fputs("}\n", to);
+    return ferror(to) ? ad_fail(g, AD_EIO, "dump_dot: the file cannot be written") : AD_OK;
+}

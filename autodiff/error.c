@@ -1,0 +1,88 @@
+/* error.c: the first error of a graph, kept; and the nil Var that failing calls return. */
+#include "autodiff/node.h"
+
+static const ad__layout no_graph_layout = { .dtype = AD_F64, .shape = { 1, { 0 } } };
+static const ad_var no_graph_nil = { .layout = &no_graph_layout, .flags = AD__NIL };
+
+/* nil is never written to, so handing out the constant one loses nothing but its const. */
+ad_var *ad__nil(const ad_graph *g) { return (ad_var *)(g ? &g->nil : &no_graph_nil); }
+
+bool ad_is_nil(const ad_var *x) { return ad__is_nil(x); }
+
+bool ad_ok(const ad_graph *g) { return g != NULL && g->code == AD_OK; }
+
+const char *ad_error(const ad_graph *g) {
+    if (g == NULL) return "no graph: ad_graph_new found no memory, or NULL was given";
+    return g->message;
+}
+
+int ad_error_code(const ad_graph *g) { return g ? g->code : AD_EGRAPH; }
+
+void ad_clear_error(ad_graph *g) {
+    if (g == NULL) return;
+    g->code = AD_OK;
+    g->message[0] = '\0';
+}
+
+void ad_on_error(ad_graph *g, ad_error_fn *fn, void *data) {
+    if (g == NULL) return;
+    g->on_error = fn;
+    g->on_error_data = data;
+}
+
+int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_list args) {
+    if (g == NULL || g->code != AD_OK) return code; /* keep the first: later ones are its consequences */
+    g->code = code;
+    int n = snprintf(g->message, sizeof g->message, "%s", where);
+    if (n >= 0 && (size_t)n < sizeof g->message)
+        vsnprintf(g->message + n, sizeof g->message - (size_t)n, format, args);
+    if (g->on_error != NULL) g->on_error(g, code, g->message, g->on_error_data);
+    return code;
+}
+
+int ad_fail(ad_graph *g, int code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    ad__vfail(g, code, "", format, args);
+    va_end(args);
+    return code;
+}
+
+int ad__refuse_nil(const ad_var *x, const char *caller) {
+    ad_graph *g = x ? ad__graph(x) : NULL;
+    return ad_ok(g) ? ad_fail(g, AD_EVALUE, "%s: the Var is nil, left from an error that was cleared", caller)
+                    : ad_error_code(g);
+}
+
+/* "name: [2,3] x [4]: "; of many operands, the first few. */
+static void describe(char *to, size_t size, const ad_optype *type, int n, ad_var *const in[]) {
+    enum { SHOWN = 4 };
+    size_t at = (size_t)snprintf(to, size, "%s: ", type->name);
+    for (int i = 0; i < n && i < SHOWN && at < size; i++) {
+        char shape[96];
+        ad_shape_text(in[i]->layout->shape, shape, sizeof shape);
+        const char *dtype = in[i]->layout->dtype != in[0]->layout->dtype ? ad_dtype_name(in[i]->layout->dtype) : "";
+        at += (size_t)snprintf(to + at, size - at, "%s%s%s", i ? " x " : "", dtype, shape);
+    }
+    if (at < size) snprintf(to + at, size - at, "%s: ", n > SHOWN ? " x ..." : "");
+}
+
+int ad_call_fail(const ad_call *c, int code, const char *format, ...) {
+    char where[400];
+    describe(where, sizeof where, c->type, c->n, c->in);
+    va_list args;
+    va_start(args, format);
+    ad__vfail(c->graph, code, where, format, args);
+    va_end(args);
+    return code;
+}
+
+int ad_op_fail(const ad_op *op, int code, const char *format, ...) {
+    char where[400];
+    describe(where, sizeof where, op->type, op->n_in, op->in);
+    va_list args;
+    va_start(args, format);
+    ad__vfail(ad__graph(ad__out(op)), code, where, format, args);
+    va_end(args);
+    return code;
+}

@@ -1,0 +1,182 @@
+/* graph.c: a graph's life, its scopes and its memory. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "autodiff/node.h"
+
+const char *ad_version(void) {
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+    return TEXT(AD_VERSION_MAJOR) "." TEXT(AD_VERSION_MINOR) "." TEXT(AD_VERSION_PATCH);
+#undef TEXT
+#undef TEXT_
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void *system_alloc(void *data, size_t align, size_t size) {
+    (void)data;
+    return aligned_alloc(align, (size + align - 1) & ~(align - 1));
+}
+
+static void system_release(void *data, void *memory, size_t size) {
+    (void)data, (void)size;
+    free(memory);
+}
+
+ad_graph *ad_graph_new(void) {
+    return ad_graph_new_with((ad_allocator){ system_alloc, system_release, NULL });
+}
+
+ad_graph *ad_graph_new_with(ad_allocator a) {
+    ad_graph *g = a.alloc(a.data, AD__ALIGN, sizeof *g);
+    if (g == NULL) return NULL;
+    *g = (ad_graph){ .memory = { .use = a, .held = sizeof *g, .allocs = 1 },
+                     .grad_enabled = true,
+                     .keep_grads = true,
+                     .clock = 1 };
+    g->nodes.memory = g->arrays.memory = g->pool.memory = &g->memory;
+    for (int t = AD_F32; t <= AD_F64; t++)
+        g->scalar[t] = (ad__layout){ .graph = g, .numel = 1, .dtype = (ad_dtype)t };
+    g->empty = (ad__layout){ .graph = g, .dtype = AD_F64, .shape = { 1, { 0 } } };
+    g->nil = (ad_var){ .layout = &g->empty, .flags = AD__NIL };
+    return g;
+}
+
+static void free_extras(ad_graph *g, int depth);
+
+void ad_graph_free(ad_graph *g) {
+    if (g == NULL) return;
+    free_extras(g, 0);
+    ad__pool_free(&g->pool);
+    ad__arena_free(&g->nodes);
+    ad__arena_free(&g->arrays);
+    ad__memory_give(&g->memory, g->scratch, g->scratch_size);
+    ad__memory_give(&g->memory, g->plan.ops, g->plan.capacity * sizeof *g->plan.ops);
+    ad__memory_give(&g->memory, g->heap, g->heap_capacity * sizeof *g->heap);
+    ad_allocator use = g->memory.use;
+    use.release(use.data, g, sizeof *g);
+}
+
+ad_stats ad_graph_stats(const ad_graph *g) {
+    if (g == NULL) return (ad_stats){ 0 };
+    return (ad_stats){ .ops = g->n_ops,
+                       .bytes_held = g->memory.held,
+                       .bytes_used = (int64_t)(ad__arena_used(&g->nodes) + ad__arena_used(&g->arrays)),
+                       .allocs = g->memory.allocs };
+}
+
+bool ad_enable_grad(ad_graph *g, bool on) {
+    if (g == NULL) return false;
+    bool was = g->grad_enabled;
+    g->grad_enabled = on;
+    return was;
+}
+
+bool ad_keep_grads(ad_graph *g, bool on) {
+    if (g == NULL) return false;
+    bool was = g->keep_grads;
+    g->keep_grads = on;
+    return was;
+}
+
+/* ---- scopes ---------------------------------------------------------------------------------- */
+
+ad_mark ad_begin(ad_graph *g) {
+    if (g == NULL) return (ad_mark){ 0, 0 };
+    ad__arena_place nodes = ad__arena_here(&g->nodes), arrays = ad__arena_here(&g->arrays);
+    ad__scope *s = ad__node_alloc(g, sizeof *s);
+    if (s == NULL) return (ad_mark){ 0, 0 };
+    *s = (ad__scope){ .outer = g->scope,
+                      .mark = { g->scope ? g->scope->mark.depth + 1 : 1, ++g->scope_serial },
+                      .nodes = nodes,
+                      .arrays = arrays,
+                      .last = g->last,
+                      .n_ops = g->n_ops };
+    g->scope = s;
+    return s->mark;
+}
+
+void ad_end(ad_graph *g, ad_mark m) {
+    if (g == NULL || m.serial == 0) return; /* the scope was never opened */
+    ad__scope *s = g->scope;
+    while (s != NULL && s->mark.serial != m.serial) s = s->outer;
+    if (s == NULL) {
+        ad_fail(g, AD_EGRAPH, "end: this scope is closed already");
+        return;
+    }
+    ad__scope closing = *s;
+    if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
+    if (g->extras != NULL) free_extras(g, m.depth);
+    g->scope = closing.outer;
+    g->last = closing.last;
+    g->n_ops = closing.n_ops;
+    if (g->ops_at_change > g->n_ops) g->ops_at_change = g->n_ops;
+    ad__arena_rewind(&g->nodes, closing.nodes);
+    ad__arena_rewind(&g->arrays, closing.arrays);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+int ad__no_memory(ad_graph *g, const char *what, size_t bytes) {
+    return ad_fail(g, AD_ENOMEM, "out of memory: %zu bytes for %s", bytes, what);
+}
+
+void *ad__node_alloc(ad_graph *g, size_t size) {
+    void *p = ad__arena_alloc(&g->nodes, size, 8);
+    if (AD__UNLIKELY(p == NULL)) ad__no_memory(g, "a node", size);
+    return p;
+}
+
+void *ad__node_zalloc(ad_graph *g, size_t size) {
+    void *p = ad__node_alloc(g, size);
+    if (p != NULL) memset(p, 0, size);
+    return p;
+}
+
+void *ad__array_alloc(ad_graph *g, size_t bytes) {
+    void *p = ad__arena_alloc(&g->arrays, bytes, AD__ALIGN);
+    if (AD__UNLIKELY(p == NULL)) ad__no_memory(g, "an array", bytes);
+    return p;
+}
+
+/* The depth of the scope that x was made in; 0 outside all scopes. */
+static int depth_of(const ad_graph *g, const ad_var *x) {
+    const ad__scope *s = g->scope;
+    while (s != NULL && ad__arena_before(&g->nodes, s->nodes, x)) s = s->outer;
+    return s ? s->mark.depth : 0;
+}
+
+enum { EXTRA_HEADER = (sizeof(ad__extra) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN };
+
+void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes) {
+    ad__extra *e = ad__memory_take(&g->memory, AD__ALIGN, EXTRA_HEADER + bytes);
+    if (e == NULL) return ad__no_memory(g, "an array", bytes), NULL;
+    *e = (ad__extra){ g->extras, EXTRA_HEADER + bytes, x ? depth_of(g, x) : 0 };
+    g->extras = e;
+    return (char *)e + EXTRA_HEADER;
+}
+
+/* Frees the lasting memory of the scopes from depth on inwards. */
+static void free_extras(ad_graph *g, int depth) {
+    for (ad__extra **link = &g->extras; *link != NULL;) {
+        ad__extra *e = *link;
+        if (e->depth < depth) {
+            link = &e->next;
+            continue;
+        }
+        *link = e->next;
+        ad__memory_give(&g->memory, e, e->size);
+    }
+}
+
+int ad__scratch_reserve(ad_graph *g, size_t bytes) {
+    if (bytes <= g->scratch_size) return AD_OK;
+    size_t size = bytes > 2 * g->scratch_size ? bytes : 2 * g->scratch_size;
+    void *p = ad__memory_take(&g->memory, AD__ALIGN, size);
+    if (p == NULL) return ad__no_memory(g, "scratch", size);
+    ad__memory_give(&g->memory, g->scratch, g->scratch_size);
+    g->scratch = p;
+    g->scratch_size = size;
+    return AD_OK;
+}

@@ -1,0 +1,174 @@
+/* leaf.c: Vars that no op made, and writing into them. */
+#include <math.h>
+#include <string.h>
+
+#include "autodiff/node.h"
+
+/* The Var itself, without memory for values; NULL and the graph's error when it cannot be made. */
+static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller) {
+    if (g == NULL || g->code != AD_OK) return NULL;
+    if (t != AD_F32 && t != AD_F64)
+        return ad_fail(g, AD_EDTYPE, "%s: %d is no dtype; AD_F32 and AD_F64 are", caller, (int)t), NULL;
+    if (!ad__shape_valid(s)) {
+        char text[160];
+        ad_shape_text(s, text, sizeof text);
+        ad_fail(g, AD_ESHAPE, "%s: %s (%d dimensions) is no shape: 0 to %d dimensions, sizes of 0 and more, "
+                "and fewer than 2^59 elements", caller, text, s.ndim, AD_MAX_NDIM);
+        return NULL;
+    }
+    ad_var *x = ad__node_alloc(g, sizeof *x);
+    const ad__layout *l = x ? ad__layout_make(g, t, s) : NULL;
+    if (l == NULL) return NULL;
+    *x = (ad_var){ .layout = l, .stamp = g->clock };
+    return x;
+}
+
+/* A leaf with its own memory, not yet filled. */
+static ad_var *leaf_owned(ad_graph *g, ad_dtype t, ad_shape s, const char *caller) {
+    ad_var *x = leaf_new(g, t, s, caller);
+    return x && (x->data = ad__array_alloc(g, ad__bytes(x))) ? x : NULL;
+}
+
+static ad_var *or_nil(const ad_graph *g, ad_var *x) { return x ? x : ad__nil(g); }
+
+static ad_var *leaf_copy(ad_graph *g, ad_dtype t, const void *data, ad_shape s, const char *caller) {
+    ad_var *x = leaf_owned(g, t, s, caller);
+    if (x == NULL) return NULL;
+    if (data != NULL) memcpy(x->data, data, ad__bytes(x));
+    else memset(x->data, 0, ad__bytes(x));
+    return x;
+}
+
+ad_var *ad_param(ad_graph *g, ad_dtype t, const void *data, ad_shape s) {
+    ad_var *x = leaf_copy(g, t, data, s, "param");
+    if (x == NULL || (x->grad = ad__array_alloc(g, ad__bytes(x))) == NULL) return ad__nil(g);
+    x->flags |= AD__NEEDS | AD__KEEPS;
+    return x;
+}
+
+ad_var *ad_tensor(ad_graph *g, ad_dtype t, const void *data, ad_shape s) {
+    return or_nil(g, leaf_copy(g, t, data, s, "tensor"));
+}
+
+ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s) {
+    ad_var *x = leaf_new(g, t, s, "input");
+    if (x == NULL) return ad__nil(g);
+    if (data == NULL && x->layout->numel > 0)
+        return ad_fail(g, AD_EVALUE, "input: data is NULL; ad_zeros makes an array of its own"), ad__nil(g);
+    x->data = data;
+    x->flags |= AD__BORROWED;
+    return x;
+}
+
+ad_var *ad_scalar(ad_graph *g, ad_dtype t, double value) { return ad_full(g, t, value, AD_SCALAR); }
+ad_var *ad_zeros(ad_graph *g, ad_dtype t, ad_shape s) { return or_nil(g, leaf_copy(g, t, NULL, s, "zeros")); }
+ad_var *ad_ones(ad_graph *g, ad_dtype t, ad_shape s) { return ad_full(g, t, 1, s); }
+
+/* start + i step, for every i; step 0 fills. */
+static void fill(ad_var *x, double start, double step) {
+    if (x->layout->dtype == AD_F32)
+        for (int64_t i = 0; i < x->layout->numel; i++) ((float *)x->data)[i] = (float)(start + (double)i * step);
+    else
+        for (int64_t i = 0; i < x->layout->numel; i++) ((double *)x->data)[i] = start + (double)i * step;
+}
+
+ad_var *ad_full(ad_graph *g, ad_dtype t, double value, ad_shape s) {
+    ad_var *x = leaf_owned(g, t, s, "full");
+    if (x != NULL) fill(x, value, 0);
+    return or_nil(g, x);
+}
+
+ad_var *ad_arange(ad_graph *g, ad_dtype t, double start, double stop, double step) {
+    double n = ceil((stop - start) / step);
+    if (!(n < 0x1p59)) {
+        ad_fail(g, AD_EVALUE, "arange: from %g to %g by %g is no finite row of numbers", start, stop, step);
+        return ad__nil(g);
+    }
+    ad_var *x = leaf_owned(g, t, AD_SHAPE(n > 0 ? (int64_t)n : 0), "arange");
+    if (x != NULL) fill(x, start, step);
+    return or_nil(g, x);
+}
+
+ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n) {
+    ad_var *x = leaf_copy(g, t, NULL, AD_SHAPE(n, n), "eye");
+    for (int64_t i = 0; x != NULL && i < n; i++)
+        if (t == AD_F32) ((float *)x->data)[i * n + i] = 1;
+        else ((double *)x->data)[i * n + i] = 1;
+    return or_nil(g, x);
+}
+
+static ad_var *drawn(ad_graph *g, ad_dtype t, ad_shape s, ad__draw_fn *draw, const char *caller) {
+    ad_var *x = leaf_owned(g, t, s, caller);
+    if (x != NULL) draw(&g->random, t, x->layout->numel, x->data);
+    return or_nil(g, x);
+}
+
+ad_var *ad_rand(ad_graph *g, ad_dtype t, ad_shape s) { return drawn(g, t, s, ad__random_uniform, "rand"); }
+ad_var *ad_randn(ad_graph *g, ad_dtype t, ad_shape s) { return drawn(g, t, s, ad__random_normal, "randn"); }
+
+/* ---- changing a leaf -------------------------------------------------------------------------- */
+
+/* 0 for a leaf of a graph without error. */
+static int check_leaf(ad_var *x, const char *caller) {
+    if (ad__is_nil(x)) return ad__refuse_nil(x, caller);
+    if (ad__graph(x)->code == AD_OK && x->creator != NULL)
+        return ad_fail(ad__graph(x), AD_EVALUE, "%s: this Var was made by %s; only leaves can be changed", caller,
+                       x->creator->type->name);
+    return ad__graph(x)->code;
+}
+
+void ad__leaf_changed(ad_var *x) {
+    ad_graph *g = ad__graph(x);
+    x->stamp = ++g->clock;
+    g->ops_at_change = g->n_ops;
+}
+
+void *ad_data_mut(ad_var *x) {
+    if (check_leaf(x, "data_mut")) return NULL;
+    ad__leaf_changed(x);
+    return x->data;
+}
+
+int ad_set(ad_var *x, const void *data) {
+    int rc = check_leaf(x, "set");
+    if (rc != AD_OK) return rc;
+    if (x->flags & AD__BORROWED)
+        return ad_fail(ad__graph(x), AD_EVALUE, "set: an input's memory is the caller's; write there, then ad_data_mut");
+    if (data == NULL) return ad_fail(ad__graph(x), AD_EVALUE, "set: data is NULL");
+    ad__leaf_changed(x);
+    memmove(x->data, data, ad__bytes(x));
+    return AD_OK;
+}
+
+int ad_rebind(ad_var *x, void *data) {
+    int rc = check_leaf(x, "rebind");
+    if (rc != AD_OK) return rc;
+    if (!(x->flags & AD__BORROWED) || data == NULL)
+        return ad_fail(ad__graph(x), AD_EVALUE, "rebind: takes a Var made by ad_input, and an array");
+    ad__leaf_changed(x);
+    x->data = data;
+    return AD_OK;
+}
+
+/* ---- gradients of a Var's own ------------------------------------------------------------------ */
+
+/* Gives x gradient memory that lasts as long as x itself, whatever scope is open now. */
+static int give_grad(ad_var *x) {
+    if (x->grad == NULL && (x->grad = ad__lasting_alloc(ad__graph(x), x, ad__bytes(x))) == NULL) return AD_ENOMEM;
+    x->flags |= AD__KEEPS;
+    return AD_OK;
+}
+
+ad_var *ad_require_grad(ad_var *x) {
+    if (check_leaf(x, "require_grad") || give_grad(x)) return ad__nil(x ? ad__graph(x) : NULL);
+    x->flags |= AD__NEEDS;
+    return x;
+}
+
+bool ad_requires_grad(const ad_var *x) { return x != NULL && ad__needs(x); }
+
+int ad_retain_grad(ad_var *x) {
+    if (ad__is_nil(x)) return ad__refuse_nil(x, "retain_grad");
+    if (!ad__needs(x)) return ad_fail(ad__graph(x), AD_EGRAD, "retain_grad: this Var wants no gradient");
+    return give_grad(x);
+}

@@ -1,0 +1,196 @@
+/* node.h: how Vars, Ops and graphs lie in memory; private to the library. */
+#ifndef AUTODIFF_NODE_H
+#define AUTODIFF_NODE_H
+
+#include "autodiff/arena.h"
+#include "autodiff/op.h"
+
+#include <stdarg.h>
+
+#define AD__LIKELY(x) __builtin_expect(!!(x), 1)
+#define AD__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define AD__COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
+
+/* What Vars of one graph, dtype and shape have in common. An op whose result is like its operand
+   shares the operand's layout, so equal pointers settle graph, dtype and shape in one comparison;
+   different pointers may still be equal layouts. Lives in the scope of the first Var that has it. */
+typedef struct {
+    ad_graph *graph;
+    int64_t numel;
+    ad_dtype dtype;
+    ad_shape shape;
+} ad__layout;
+
+enum {
+    AD__NIL = 1,       /* the graph's nil */
+    AD__NEEDS = 2,     /* wants a gradient, or was made from a Var that does */
+    AD__HAS_GRAD = 4,  /* grad holds numbers; otherwise it reads as zeros */
+    AD__REACHED = 8,   /* the present walk is to visit this Var's creator */
+    AD__BORROWED = 16, /* the caller's memory: ad_input */
+    AD__POOLED = 32,   /* grad is lent by the pool until this pass is done with it */
+    AD__KEEPS = 64,    /* grad's memory lasts as long as the Var */
+    AD__CUT = 128,     /* made while gradients were disabled */
+    AD__ON_PATH = 256  /* leads from the xs of a vjp pass to its y */
+};
+
+/* 40 bytes, and small values lie right behind: a scalar binary node takes 96 with its gradient. */
+struct ad_var {
+    const ad__layout *layout;
+    void *data;
+    void *grad;      /* NULL where there is no memory for one */
+    ad_op *creator;  /* NULL: a leaf */
+    uint64_t stamp : 48; /* the graph's clock when the value was written */
+    uint64_t flags : 16;
+};
+
+/* Always right behind its result, so no pointer back is needed: see ad__out. The attributes and
+   the pointer to saved bytes stand behind the operands. */
+struct ad_op {
+    const ad_optype *type;
+    ad_op *prev;     /* the Op made before this one in the graph */
+    uint32_t id;     /* 1, 2, ... in the order of making: operands have smaller ones */
+    int32_t n_in;
+    ad_var *in[];
+};
+
+static inline ad_var *ad__out(const ad_op *op) { return (ad_var *)(void *)op - 1; }
+static inline void *ad__attrs(const ad_op *op) { return (void *)(op->in + op->n_in); }
+static inline void **ad__saved_slot(const ad_op *op) {
+    return (void **)((char *)ad__attrs(op) + ((op->type->attr_size + 7) & ~(size_t)7));
+}
+static inline bool ad__needs(const ad_var *x) { return (x->flags & AD__NEEDS) != 0; }
+static inline ad_graph *ad__graph(const ad_var *x) { return x->layout->graph; }
+static inline size_t ad__bytes(const ad_var *x) {
+    return (size_t)x->layout->numel * (x->layout->dtype == AD_F32 ? 4 : 8);
+}
+/* Whether operand i is to be given a gradient by backward. */
+static inline bool ad__wants(const ad_op *op, int i) {
+    return ad__needs(op->in[i]) && !(op->type->no_grad >> (i < 31 ? i : 31) & 1);
+}
+
+/* An open scope; the record lies in the arena as the scope's first thing. */
+typedef struct ad__scope ad__scope;
+struct ad__scope {
+    ad__scope *outer;
+    ad_mark mark;
+    ad__arena_place nodes, arrays;
+    ad_op *last;
+    uint32_t n_ops;
+};
+
+/* Memory that must live as long as an older Var than the newest scope: a list, mostly empty. */
+typedef struct ad__extra ad__extra;
+struct ad__extra {
+    ad__extra *next;
+    size_t size;
+    int depth; /* freed when the scope of this depth closes */
+};
+
+/* Counter-based: block i of a seed is a function of (seed, i) alone. */
+typedef struct {
+    uint64_t seed, counter;
+} ad__random;
+typedef void ad__draw_fn(ad__random *r, ad_dtype t, int64_t n, void *to);
+void ad__random_uniform(ad__random *r, ad_dtype t, int64_t n, void *to);
+void ad__random_normal(ad__random *r, ad_dtype t, int64_t n, void *to);
+
+/* Ops that a root depends on, oldest first. */
+typedef struct {
+    const ad_op *root;
+    ad_op **ops;
+    size_t n, capacity;
+    bool random;        /* some of them draw random numbers */
+    uint64_t evaluated; /* the clock when all of them were last evaluated in order; 0: unknown */
+} ad__plan;
+
+struct ad_graph {
+    ad__memory memory;
+    ad__arena nodes;  /* Vars, Ops, layouts, modules: small things */
+    ad__arena arrays; /* values and gradients, 64-byte aligned */
+    ad__pool pool;
+    ad__extra *extras;
+    ad__scope *scope; /* the innermost open one */
+    uint64_t scope_serial;
+    ad_op *last; /* the newest live Op */
+    uint32_t n_ops;
+    uint32_t ops_at_change; /* live Ops that were there when a used leaf last changed */
+    uint64_t clock;         /* ticks when a used leaf changes */
+    bool grad_enabled, keep_grads;
+    bool in_vjp; /* vjp rules are running: gradients go to Vars on the path */
+    int code;    /* of the first error; 0 while there is none */
+    char message[512];
+    ad_error_fn *on_error;
+    void *on_error_data;
+    ad__random random;
+    void *scratch;
+    size_t scratch_size;
+    ad__plan plan;
+    ad_op **heap; /* of the walk */
+    size_t heap_capacity;
+    void *registry; /* the table of ops by name, see ops/table.c */
+    ad__layout scalar[2]; /* by dtype */
+    ad__layout empty;     /* nil's */
+    ad_var nil;
+};
+
+/* ---- memory.c, graph.c, apply.c: for the library's own parts -------------------------------- */
+
+/* The graph's nil; of no graph (NULL), a constant that answers in its place. */
+ad_var *ad__nil(const ad_graph *g);
+static inline bool ad__is_nil(const ad_var *x) { return x == NULL || x->flags & AD__NIL; }
+
+/* From the innermost scope, zeroed if so named; NULL (and the graph's error) when short. */
+void *ad__node_alloc(ad_graph *g, size_t size);
+void *ad__node_zalloc(ad_graph *g, size_t size);
+void *ad__array_alloc(ad_graph *g, size_t bytes);
+/* Memory that outlives inner scopes: lasts until the scope that x (NULL: the graph) is in closes. */
+void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes);
+int ad__scratch_reserve(ad_graph *g, size_t bytes);
+
+/* For int calls that were given nil: the graph's code, or a new error that names the caller. */
+int ad__refuse_nil(const ad_var *x, const char *caller);
+int ad__no_memory(ad_graph *g, const char *what, size_t bytes);
+int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_list args);
+
+const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);
+bool ad__shape_valid(ad_shape s);
+/* Like ad_apply for one and two operands: the hot path. */
+ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs);
+ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attrs);
+/* The NumPy rule; -1 where the shapes do not go together. */
+int ad__broadcast(ad_shape a, ad_shape b, ad_shape *out);
+void ad__leaf_changed(ad_var *x);
+
+/* ---- walk.c, eval.c, backward.c -------------------------------------------------------------- */
+
+/* Visits the Ops that a root depends on, newest first, each once. The cost is linear in the Ops
+   visited, whatever else the graph holds. Finish every walk: call ad__walk_next until NULL.
+
+       ad__walk w = ad__walk_from(root);
+       for (ad_op *op; (op = ad__walk_next(&w)) != NULL;)
+           for (int i = 0; i < op->n_in; i++) ad__walk_reach(&w, op->in[i]);                       */
+typedef struct {
+    ad_graph *graph;
+    ad_op *at;                 /* the next candidate */
+    ad_op *segment;            /* where the present run along prev began */
+    int64_t pending;           /* reached and not visited */
+    int64_t visited, skipped;  /* in this segment */
+    size_t heaped;
+} ad__walk;
+
+ad__walk ad__walk_from(ad_var *root);
+/* Has v's creator visited later; false where there is none or v was reached before. */
+static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
+    if (v->creator == NULL || v->flags & AD__REACHED) return false;
+    v->flags |= AD__REACHED;
+    w->pending++;
+    return true;
+}
+ad_op *ad__walk_next(ad__walk *w);
+
+/* The Ops that y depends on, oldest first; NULL (and the graph's error) when memory is short. */
+const ad__plan *ad__plan_for(ad_var *y);
+/* 0, or AD_ESTALE if something that y depends on changed after the ops that used it ran. */
+int ad__check_fresh(ad_var *y, const char *caller);
+
+#endif

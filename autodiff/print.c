@@ -1,0 +1,60 @@
+/* print.c: a Var's values as text, as NumPy shows them. */
+#include "autodiff/node.h"
+
+enum { EDGE = 3, WHOLE = 1000 }; /* elements shown at each end of a long axis; numel shown in full */
+
+static void repeat(char c, int n, FILE *to) {
+    for (int i = 0; i < n; i++) fputc(c, to);
+}
+
+/* How many of the innermost axes begin (or end, for last = 1) a row at element i. */
+static int edges(ad_shape s, int64_t i, int last) {
+    int n = 0;
+    for (int64_t size = 1; n < s.ndim; n++) {
+        size *= s.dim[s.ndim - 1 - n];
+        if ((i + last) % size != 0) break;
+    }
+    return n;
+}
+
+/* The first element at or behind i that is shown: the middle of each long axis is left out. */
+static int64_t next_shown(ad_shape s, int64_t i, bool *gap) {
+    int64_t size = 1;
+    for (int a = s.ndim - 1; a >= 0; size *= s.dim[a--]) {
+        int64_t at = i / size % s.dim[a];
+        if (s.dim[a] <= 2 * EDGE || at < EDGE || at >= s.dim[a] - EDGE) continue;
+        *gap = true;
+        i += (s.dim[a] - EDGE - at) * size;
+    }
+    return i;
+}
+
+static void print_elements(const ad_var *x, FILE *to) {
+    ad_shape s = x->layout->shape;
+    int64_t n = x->layout->numel;
+    for (int64_t i = 0; i < n; i++) {
+        bool gap = false;
+        if (n > WHOLE) i = next_shown(s, i, &gap);
+        int opened = edges(s, i, 0);
+        if (gap) fputs(opened ? "...\n" : "..., ", to);
+        if (opened && i > 0) repeat(' ', s.ndim - opened, to);
+        repeat('[', opened, to);
+        fprintf(to, "%.6g", ad_at(x, i));
+        int closed = edges(s, i, 1);
+        repeat(']', closed, to);
+        if (i + 1 < n) fputs(closed ? "\n" : ", ", to);
+    }
+}
+
+void ad_print(const ad_var *x, FILE *to) {
+    if (to == NULL) return;
+    if (ad__is_nil(x)) {
+        fputs("nil\n", to);
+        return;
+    }
+    char shape[160];
+    ad_shape_text(x->layout->shape, shape, sizeof shape);
+    if (x->layout->numel == 0) fputs("[]", to);
+    else print_elements(x, to);
+    fprintf(to, "  %s %s\n", ad_dtype_name(x->layout->dtype), shape);
+}

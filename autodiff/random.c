@@ -1,0 +1,52 @@
+/* random.c: seeded random numbers by Philox 4x32-10, in blocks of four 32-bit words. */
+#include <Random123/philox.h>
+#include <math.h>
+
+#include "autodiff/node.h"
+
+static philox4x32_ctr_t next_block(ad__random *r) {
+    philox4x32_ctr_t counter = { { (uint32_t)r->counter, (uint32_t)(r->counter >> 32), 0, 0 } };
+    philox4x32_key_t key = { { (uint32_t)r->seed, (uint32_t)(r->seed >> 32) } };
+    r->counter++;
+    return philox4x32(counter, key);
+}
+
+void ad_seed(ad_graph *g, uint64_t seed) {
+    if (g != NULL) g->random = (ad__random){ seed, 0 };
+}
+
+void ad_random_bits(ad_graph *g, int64_t n, uint32_t *to) {
+    for (int64_t i = 0; i < n; i += 4) {
+        philox4x32_ctr_t b = next_block(&g->random);
+        for (int k = 0; k < 4 && i + k < n; k++) to[i + k] = b.v[k];
+    }
+}
+
+/* The top 24 or 53 bits, so that every value is a multiple of 2^-24 or 2^-53 in [0, 1). */
+static float unit_f32(uint32_t w) { return (float)(w >> 8) * 0x1p-24f; }
+static double unit_f64(uint32_t hi, uint32_t lo) {
+    return (double)(((uint64_t)hi << 32 | lo) >> 11) * 0x1p-53;
+}
+
+void ad__random_uniform(ad__random *r, ad_dtype t, int64_t n, void *to) {
+    int per_block = t == AD_F32 ? 4 : 2;
+    for (int64_t i = 0; i < n; i += per_block) {
+        philox4x32_ctr_t b = next_block(r);
+        for (int k = 0; k < per_block && i + k < n; k++)
+            if (t == AD_F32) ((float *)to)[i + k] = unit_f32(b.v[k]);
+            else ((double *)to)[i + k] = unit_f64(b.v[2 * k], b.v[2 * k + 1]);
+    }
+}
+
+/* Box and Muller (1958): two uniforms make two independent normals. 1 - u is in (0, 1]. */
+void ad__random_normal(ad__random *r, ad_dtype t, int64_t n, void *to) {
+    for (int64_t i = 0; i < n; i += 2) {
+        philox4x32_ctr_t b = next_block(r);
+        double radius = sqrt(-2 * log(1 - unit_f64(b.v[0], b.v[1])));
+        double angle = 6.283185307179586 * unit_f64(b.v[2], b.v[3]);
+        double z[2] = { radius * cos(angle), radius * sin(angle) };
+        for (int k = 0; k < 2 && i + k < n; k++)
+            if (t == AD_F32) ((float *)to)[i + k] = (float)z[k];
+            else ((double *)to)[i + k] = z[k];
+    }
+}

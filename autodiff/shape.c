@@ -1,0 +1,62 @@
+/* shape.c: shapes and dtypes: counting, comparing, writing, broadcasting. */
+#include <string.h>
+
+#include "autodiff/node.h"
+
+size_t ad_dtype_size(ad_dtype t) { return t == AD_F32 ? sizeof(float) : sizeof(double); }
+const char *ad_dtype_name(ad_dtype t) { return t == AD_F32 ? "f32" : t == AD_F64 ? "f64" : "no dtype"; }
+
+ad_shape ad_shape_scalar(void) { return AD_SCALAR; }
+
+ad_shape ad_shape_of_dims(int ndim, const int64_t *dim) {
+    if (ndim < 0 || ndim > AD_MAX_NDIM) return (ad_shape){ .ndim = -1 };
+    ad_shape s = { .ndim = ndim };
+    for (int i = 0; i < ndim; i++) s.dim[i] = dim[i];
+    return s;
+}
+
+int64_t ad_shape_numel(ad_shape s) {
+    if (s.ndim < 0 || s.ndim > AD_MAX_NDIM) return -1;
+    int64_t n = 1;
+    bool empty = false, huge = false;
+    for (int i = 0; i < s.ndim; i++) {
+        if (s.dim[i] < 0) return -1;
+        if (s.dim[i] == 0) empty = true;
+        else if (n > PTRDIFF_MAX / 16 / s.dim[i]) huge = true;
+        else n *= s.dim[i];
+    }
+    return empty ? 0 : huge ? -1 : n;
+}
+
+bool ad__shape_valid(ad_shape s) { return ad_shape_numel(s) >= 0; }
+
+bool ad_shape_equal(ad_shape a, ad_shape b) {
+    if (a.ndim != b.ndim || a.ndim < 0 || a.ndim > AD_MAX_NDIM) return false;
+    return memcmp(a.dim, b.dim, (size_t)a.ndim * sizeof *a.dim) == 0;
+}
+
+int ad_shape_text(ad_shape s, char *to, size_t size) {
+    char text[AD_MAX_NDIM * 21 + 3] = "[";
+    int at = 1;
+    for (int i = 0; i < s.ndim && i < AD_MAX_NDIM; i++)
+        at += snprintf(text + at, sizeof text - (size_t)at, "%s%lld", i ? "," : "", (long long)s.dim[i]);
+    return snprintf(to, size, "%s]", text);
+}
+
+const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s) {
+    if (s.ndim == 0) return &g->scalar[t];
+    ad__layout *l = ad__node_alloc(g, sizeof *l);
+    if (l != NULL) *l = (ad__layout){ g, ad_shape_numel(s), t, s };
+    return l;
+}
+
+int ad__broadcast(ad_shape a, ad_shape b, ad_shape *out) {
+    *out = a.ndim >= b.ndim ? a : b;
+    for (int i = 1; i <= out->ndim; i++) {
+        int64_t da = i <= a.ndim ? a.dim[a.ndim - i] : 1;
+        int64_t db = i <= b.ndim ? b.dim[b.ndim - i] : 1;
+        if (da != db && da != 1 && db != 1) return -1;
+        out->dim[out->ndim - i] = da == 1 ? db : da;
+    }
+    return 0;
+}

@@ -1,0 +1,82 @@
+/* walk.c: visiting the Ops that a root depends on, newest first, at a cost linear in their number.
+
+   Order of making is topological order, so the walk follows the links from each Op to the one made
+   before it and picks out those that were reached. Where it has to skip too many others it jumps:
+   the Ops still to be visited are operands of Ops just visited, and a heap gives the newest. */
+#include "autodiff/node.h"
+
+enum { SKIPS_ALLOWED = 64 };
+
+ad__walk ad__walk_from(ad_var *root) {
+    ad__walk w = { .graph = ad__graph(root), .at = root->creator, .segment = root->creator };
+    ad__walk_reach(&w, root);
+    return w;
+}
+
+/* ---- a binary heap of Ops, the newest on top -------------------------------------------------- */
+
+static int heap_push(ad_graph *g, size_t n, ad_op *op) {
+    if (n == g->heap_capacity) {
+        size_t more = n ? 2 * n : 256;
+        ad_op **heap = ad__memory_resize(&g->memory, g->heap, n * sizeof *heap, more * sizeof *heap);
+        if (heap == NULL) return AD_ENOMEM;
+        g->heap = heap;
+        g->heap_capacity = more;
+    }
+    size_t i = n;
+    for (; i > 0 && g->heap[(i - 1) / 2]->id < op->id; i = (i - 1) / 2) g->heap[i] = g->heap[(i - 1) / 2];
+    g->heap[i] = op;
+    return AD_OK;
+}
+
+static ad_op *heap_pop(ad_graph *g, size_t n) {
+    ad_op **h = g->heap, *top = h[0], *last = h[--n];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && h[child + 1]->id > h[child]->id) child++;
+        if (h[child]->id <= last->id) break;
+        h[i] = h[child];
+    }
+    h[i] = last;
+    return top;
+}
+
+static bool reached(const ad_op *op) { return (ad__out(op)->flags & AD__REACHED) != 0; }
+
+/* Puts on the heap what was reached from the Ops between the segment's start and w->at. */
+static int heap_frontier(ad__walk *w) {
+    for (const ad_op *op = w->segment; op != w->at; op = op->prev)
+        for (int i = 0; i < op->n_in; i++) {
+            ad_op *creator = op->in[i]->creator;
+            if (creator == NULL || !reached(creator)) continue;
+            if (heap_push(w->graph, w->heaped, creator)) return AD_ENOMEM;
+            w->heaped++;
+        }
+    return AD_OK;
+}
+
+/* Moves to the newest Op that is to be visited. Short of memory it stays: walking on is right too,
+   only slower. An Op may be on the heap twice, or visited since it was put there. */
+static void jump(ad__walk *w) {
+    if (heap_frontier(w) == AD_OK) {
+        ad_op *next;
+        do next = heap_pop(w->graph, w->heaped--);
+        while (!reached(next));
+        w->at = w->segment = next;
+    }
+    w->visited = w->skipped = 0;
+}
+
+ad_op *ad__walk_next(ad__walk *w) {
+    if (w->pending == 0) return NULL;
+    while (!reached(w->at)) {
+        if (++w->skipped > SKIPS_ALLOWED + w->visited) jump(w);
+        else w->at = w->at->prev;
+    }
+    ad_op *op = w->at;
+    ad__out(op)->flags &= (uint16_t)~AD__REACHED;
+    w->pending--;
+    w->visited++;
+    w->at = op->prev;
+    return op;
+}

@@ -1,0 +1,31 @@
+/* ops.h: every operation on Vars. Each returns a new Var, or nil where it fails; docs/ops.md has the
+   shapes, formula and gradient of each. Names and conventions are NumPy's and PyTorch's: axis -1 is
+   the last, keepdims keeps a reduced axis with size 1, operands broadcast. */
+#ifndef OPS_OPS_H
+#define OPS_OPS_H
+
+#include "autodiff/autodiff.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AD_OP(name, parameters)                                                                    \
+    AD_API ad_var *ad_##name parameters;                                                           \
+    AD_API extern const ad_optype ad_op_##name;
+#define AD_FN(name, parameters) AD_API ad_var *ad_##name parameters;
+#include "ops/ops.def"
+#undef AD_OP
+#undef AD_FN
+
+/* All descriptors, in the order of ops.def, ended by NULL. */
+AD_API const ad_optype *const *ad_optypes(void);
+/* The descriptor of that name, a library op or one of the graph's own; NULL if there is none. */
+AD_API const ad_optype *ad_find_op(ad_graph *g, const char *name);
+/* Gives a user's own op a name in the graph's table; it must outlive the graph. */
+AD_API int ad_register_op(ad_graph *g, const ad_optype *type);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
