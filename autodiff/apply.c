@@ -91,12 +91,23 @@ static int check_operands(const ad_call *c) {
     return AD_OK;
 }
 
+/* The scratch is for the gradient of an operand that repeats: a sum in f64 for each of its elements. */
 static int broadcast_all(ad_call *c) {
     for (int i = 1; i < c->n; i++)
         if (ad__broadcast(c->shape, c->in[i]->layout->shape, &c->shape))
             return ad_call_fail(c, AD_ESHAPE, "shapes do not broadcast: sizes must be equal or 1, "
                                               "counted from the last");
+    for (int i = 0; i < c->n; i++) {
+        size_t sums = (size_t)c->in[i]->layout->numel * sizeof(double);
+        if (!ad_shape_equal(c->in[i]->layout->shape, c->shape) && sums > c->scratch) c->scratch = sums;
+    }
     return AD_OK;
+}
+
+int ad_call_axis(const ad_call *c, int axis, int ndim) {
+    if (axis >= -ndim && axis < ndim) return axis < 0 ? axis + ndim : axis;
+    if (ndim == 0) return ad_call_fail(c, AD_ESHAPE, "axis %d of a scalar, which has none", axis);
+    return ad_call_fail(c, AD_ESHAPE, "axis %d is not in %d..%d", axis, -ndim, ndim - 1);
 }
 
 static const ad__layout *layout_for(const ad_call *c) {

@@ -1,0 +1,59 @@
+/* attrs.c: attributes that several ops share: axes, shapes. */
+#include "ops/attrs.h"
+
+#include "ops/kernels/kernels.h"
+
+const ad_attr ad__axis_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) }, { 0 } };
+const ad_attr ad__reduction_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) },
+                                       { "keepdims", AD_ATTR_BOOL, offsetof(ad__axis_attrs, keepdims) },
+                                       { 0 } };
+const ad_attr ad__axes_list[] = { { "axes", AD_ATTR_INT, offsetof(ad__axes_attrs, n) },
+                                  { "first", AD_ATTR_INT, offsetof(ad__axes_attrs, axis) },
+                                  { "keepdims", AD_ATTR_BOOL, offsetof(ad__axes_attrs, keepdims) },
+                                  { 0 } };
+const ad_attr ad__shape_list[] = { { "shape", AD_ATTR_SHAPE, offsetof(ad__shape_attrs, shape) }, { 0 } };
+
+unsigned ad__axes_mask(const ad__axes_attrs *a, int ndim) {
+    if (a->n < 0) return (1u << ndim) - 1;
+    unsigned mask = 0;
+    for (int i = 0; i < a->n; i++) mask |= 1u << (a->axis[i] < 0 ? a->axis[i] + ndim : a->axis[i]);
+    return mask;
+}
+
+ad_shape ad__reduced_shape(ad_shape s, unsigned mask, bool keepdims) {
+    ad_shape r = { 0 };
+    for (int i = 0; i < s.ndim; i++) {
+        bool gone = mask >> i & 1;
+        if (!gone || keepdims) r.dim[r.ndim++] = gone ? 1 : s.dim[i];
+    }
+    return r;
+}
+
+int ad__axes_shape(ad_call *c) {
+    const ad__axes_attrs *a = c->attrs;
+    unsigned seen = 0;
+    if (a->n > AD_MAX_NDIM) return ad_call_fail(c, AD_ESHAPE, "%d axes given, at most %d taken", a->n, AD_MAX_NDIM);
+    for (int i = 0; i < a->n; i++) {
+        int axis = ad_call_axis(c, a->axis[i], c->shape.ndim);
+        if (axis < 0) return axis;
+        if (seen >> axis & 1) return ad_call_fail(c, AD_ESHAPE, "axis %d is named twice", axis);
+        seen |= 1u << axis;
+    }
+    c->shape = ad__reduced_shape(c->shape, ad__axes_mask(a, c->shape.ndim), a->keepdims);
+    c->scratch = (size_t)ad_shape_numel(c->shape) * sizeof(double);
+    return AD_OK;
+}
+
+ad__around ad__around_axis(ad_shape s, int axis) {
+    ad__around r = { 1, 1, 1 };
+    if (axis < 0) axis += s.ndim;
+    for (int i = 0; i < s.ndim; i++) *(i < axis ? &r.outer : i == axis ? &r.n : &r.inner) *= s.dim[i];
+    return r;
+}
+
+void ad__add_gradient(const ad_op *op, int i, const void *g) {
+    void *to = ad_grad_into(op, i);
+    if (to == NULL) return;
+    if (op->in[i]->layout->dtype == AD_F32) ad__add_f32(op->in[i]->layout->numel, g, to);
+    else ad__add_f64(op->in[i]->layout->numel, g, to);
+}

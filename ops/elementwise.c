@@ -1,0 +1,146 @@
+/* elementwise.c: running an elementwise op's loops over arrays, with broadcasting; and its samples. */
+#include "ops/elementwise.h"
+
+#include <string.h>
+
+/* Elements worked on at once where an operand repeats, or a gradient must be zeroed first: few enough
+   to stay in the first-level cache. */
+enum { CHUNK = 1024 };
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* ---- one operand ----------------------------------------------------------------------------------- */
+
+int ad__run_unary(const ad_op *op, ad__unary_value *value) {
+    const ad_var *out = ad__out(op);
+    value(out->layout->numel, ad__attrs(op), op->in[0]->data, out->data);
+    return AD_OK;
+}
+
+void ad__run_unary_back(const ad_op *op, ad__unary_slope *slope) {
+    const ad_var *out = ad__out(op);
+    ad_var *x = op->in[0];
+    size_t size = ad_dtype_size(out->layout->dtype);
+    bool fresh = !(x->flags & AD__HAS_GRAD);
+    for (int64_t i = 0, n = out->layout->numel; i < n; i += CHUNK) {
+        int64_t count = least(CHUNK, n - i);
+        size_t at = (size_t)i * size;
+        char *gx = (char *)x->grad + at;
+        if (fresh) memset(gx, 0, (size_t)count * size);
+        slope(count, ad__attrs(op), (char *)x->data + at, (char *)out->data + at, (char *)out->grad + at, gx);
+    }
+    x->flags |= AD__HAS_GRAD;
+}
+
+/* ---- two operands: how each lies in the result ------------------------------------------------------- */
+
+static ad__spread spread_in(const ad_var *out, const ad_var *x) {
+    if (x->layout == out->layout || ad_shape_equal(x->layout->shape, out->layout->shape)) return (ad__spread){ 0 };
+    return ad__spread_of(x->layout->shape, out->layout->shape);
+}
+
+/* Elements from .. from+n of x as the result sees them. */
+static const void *elements(const ad_var *x, const ad__spread *s, int64_t from, int64_t n, void *buffer) {
+    if (x->layout->dtype == AD_F32) return ad__gather_f32(s, from, n, x->data, buffer);
+    return ad__gather_f64(s, from, n, x->data, buffer);
+}
+
+int ad__run_binary(const ad_op *op, ad__binary_value *value) {
+    const ad_var *out = ad__out(op), *a = op->in[0], *b = op->in[1];
+    ad__spread sa = spread_in(out, a), sb = spread_in(out, b);
+    int64_t n = out->layout->numel;
+    if (ad__spread_is_whole(&sa) && ad__spread_is_whole(&sb)) return value(n, a->data, b->data, out->data), AD_OK;
+    double buffer_a[CHUNK], buffer_b[CHUNK];
+    size_t size = ad_dtype_size(out->layout->dtype);
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t count = least(CHUNK, n - i);
+        value(count, elements(a, &sa, i, count, buffer_a), elements(b, &sb, i, count, buffer_b),
+              (char *)out->data + (size_t)i * size);
+    }
+    return AD_OK;
+}
+
+/* ---- two operands, backward ---------------------------------------------------------------------------- */
+
+typedef struct {
+    const ad_var *out, *a, *b;
+    ad__spread sa, sb;
+    size_t size;
+} binary;
+
+/* Adds the slope of elements from .. from+n into to. */
+static void slope_chunk(const binary *p, ad__binary_slope *slope, int64_t from, int64_t n, void *to) {
+    double buffer_a[CHUNK], buffer_b[CHUNK];
+    size_t at = (size_t)from * p->size;
+    slope(n, elements(p->a, &p->sa, from, n, buffer_a), elements(p->b, &p->sb, from, n, buffer_b),
+          (char *)p->out->data + at, (char *)p->out->grad + at, to);
+}
+
+/* An operand that is not repeated takes its gradient in place. */
+static void back_whole(const binary *p, ad__binary_slope *slope, ad_var *x) {
+    bool fresh = !(x->flags & AD__HAS_GRAD);
+    for (int64_t i = 0, n = p->out->layout->numel; i < n; i += CHUNK) {
+        int64_t count = least(CHUNK, n - i);
+        char *to = (char *)x->grad + (size_t)i * p->size;
+        if (fresh) memset(to, 0, (size_t)count * p->size);
+        slope_chunk(p, slope, i, count, to);
+    }
+    x->flags |= AD__HAS_GRAD;
+}
+
+/* One that is repeated takes the sum over its repetitions, kept in f64 until it is whole. */
+static void back_repeated(const binary *p, ad__binary_slope *slope, ad_var *x, const ad__spread *s) {
+    double chunk[CHUNK], *sums = ad__graph(x)->scratch;
+    int64_t n = p->out->layout->numel, numel = x->layout->numel;
+    memset(sums, 0, (size_t)numel * sizeof *sums);
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t count = least(CHUNK, n - i);
+        memset(chunk, 0, (size_t)count * p->size);
+        slope_chunk(p, slope, i, count, chunk);
+        if (x->layout->dtype == AD_F32) ad__scatter_f32(s, i, count, (const float *)(const void *)chunk, sums);
+        else ad__scatter_f64(s, i, count, chunk, sums);
+    }
+    if (!(x->flags & AD__HAS_GRAD)) memset(x->grad, 0, ad__bytes(x));
+    if (x->layout->dtype == AD_F32) ad__add_wide_f32(numel, sums, x->grad);
+    else ad__add_f64(numel, sums, x->grad);
+    x->flags |= AD__HAS_GRAD;
+}
+
+void ad__run_binary_back(const ad_op *op, ad__binary_slope *slope_a, ad__binary_slope *slope_b) {
+    const ad_var *out = ad__out(op);
+    binary p = { out, op->in[0], op->in[1], spread_in(out, op->in[0]), spread_in(out, op->in[1]),
+                 ad_dtype_size(out->layout->dtype) };
+    for (int i = 0; i < 2; i++) {
+        if (!ad__needs(op->in[i])) continue;
+        const ad__spread *s = i ? &p.sb : &p.sa;
+        ad__binary_slope *slope = i ? slope_b : slope_a;
+        if (ad__spread_is_whole(s)) back_whole(&p, slope, op->in[i]);
+        else back_repeated(&p, slope, op->in[i], s);
+    }
+}
+
+/* ---- samples --------------------------------------------------------------------------------------------- */
+
+void ad__unary_samples(ad_sampler *s, const double *k, double lo, double hi, int n_edges, const double *edges) {
+    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(0), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(2, 0, 3),
+                                AD_SHAPE(67) };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, k, 1, &shapes[i], &lo, &hi);
+    ad_shape shape = AD_SHAPE(n_edges);
+    ad_sample_values(s, k, 1, &shape, &edges, AD_SAMPLE_KINK);
+}
+
+void ad__binary_samples(ad_sampler *s, double lo, double hi, int n_edges, const double *edges) {
+    const ad_shape shapes[][2] = {
+        { AD_SCALAR, AD_SCALAR },          { AD_SHAPE(1), AD_SCALAR },           { AD_SHAPE(5), AD_SHAPE(5) },
+        { AD_SHAPE(0), AD_SHAPE(1) },      { AD_SHAPE(2, 3), AD_SHAPE(3) },      { AD_SHAPE(3), AD_SHAPE(2, 3) },
+        { AD_SHAPE(2, 3), AD_SCALAR },     { AD_SCALAR, AD_SHAPE(2, 3) },        { AD_SHAPE(2, 1), AD_SHAPE(1, 3) },
+        { AD_SHAPE(4, 1, 2), AD_SHAPE(3, 1) }, { AD_SHAPE(2, 3, 4), AD_SHAPE(2, 1, 4) }, { AD_SHAPE(3, 1), AD_SHAPE(3, 67) },
+        { AD_SHAPE(1, 0), AD_SHAPE(3, 1) },
+    };
+    double los[] = { lo, lo }, his[] = { hi, hi };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 2, shapes[i], los, his);
+    /* each edge value against each */
+    ad_shape both[] = { AD_SHAPE(n_edges, 1), AD_SHAPE(n_edges) };
+    const double *values[] = { edges, edges };
+    ad_sample_values(s, NULL, 2, both, values, AD_SAMPLE_KINK);
+}

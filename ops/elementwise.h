@@ -1,0 +1,196 @@
+/* elementwise.h: an elementwise op from its formulas, written once for both dtypes.
+
+   AD_UNARY(name, doc, lo, hi, value, backward, vjp, edges...) defines the descriptor ad_op_NAME and
+   the function ad_NAME. In the formulas
+       x, y    an element of the operand and of the result: T in value and backward, Vars in vjp
+       g       the gradient that arrives at y
+       T       float or double; write constants of it as (T)0.5
+   lo .. hi is where the samples' operands lie, edges are the special points to try as well.
+   AD_UNARY_K has one C double parameter k (of type T in the numbers), and a value of it to sample.
+   AD_BINARY has operands a and b and a rule for each; broadcasting is no concern of the formulas. */
+#ifndef OPS_ELEMENTWISE_H
+#define OPS_ELEMENTWISE_H
+
+#include "ops/kernels/vector_math.h"
+
+#include "autodiff/node.h"
+#include "ops/kernels/kernels.h"
+#include "ops/ops.h"
+
+/* Loops over n contiguous elements; k points at the op's parameters, if it has any. */
+typedef void ad__unary_value(int64_t n, const double *k, const void *x, void *y);
+typedef void ad__unary_slope(int64_t n, const double *k, const void *x, const void *y, const void *g, void *gx);
+typedef void ad__binary_value(int64_t n, const void *a, const void *b, void *y);
+typedef void ad__binary_slope(int64_t n, const void *a, const void *b, const void *y, const void *g, void *to);
+
+/* elementwise.c: running such loops over an Op's arrays, with broadcasting. */
+int ad__run_unary(const ad_op *op, ad__unary_value *value);
+void ad__run_unary_back(const ad_op *op, ad__unary_slope *slope);
+int ad__run_binary(const ad_op *op, ad__binary_value *value);
+void ad__run_binary_back(const ad_op *op, ad__binary_slope *slope_a, ad__binary_slope *slope_b);
+
+/* Samples of every elementwise op: shapes with values in lo .. hi, then the edges. */
+void ad__unary_samples(ad_sampler *s, const double *k, double lo, double hi, int n_edges, const double *edges);
+void ad__binary_samples(ad_sampler *s, double lo, double hi, int n_edges, const double *edges);
+
+/* Adds d into operand i's gradient of one element. */
+#define AD__ADD_ONE(op, i, T_, d)                                                                                      \
+    do {                                                                                                               \
+        ad_var *v_ = (op)->in[i];                                                                                      \
+        T_ d_ = (d), *at_ = v_->grad;                                                                                  \
+        *at_ = v_->flags & AD__HAS_GRAD ? *at_ + d_ : d_;                                                              \
+        v_->flags |= AD__HAS_GRAD;                                                                                     \
+    } while (0)
+
+#define AD__UNUSED __attribute__((unused))
+
+/* One dtype's scalar formulas, loops, and the Op's two functions. */
+#define AD__UNARY_T(name, T_, SFX, K_, VALUE, BACKWARD)                                                                \
+    static inline T_ name##_value_##SFX(const double *k_, T_ x) {                                                      \
+        typedef T_ T AD__UNUSED;                                                                                       \
+        K_(T_)                                                                                                         \
+        return (T_)(VALUE);                                                                                            \
+    }                                                                                                                  \
+    static inline T_ name##_slope_##SFX(const double *k_, T_ x, T_ y, T_ g) {                                          \
+        typedef T_ T AD__UNUSED;                                                                                       \
+        K_(T_)(void) x, (void)y, (void)g;                                                                              \
+        return (T_)(BACKWARD);                                                                                         \
+    }                                                                                                                  \
+    AD__CLONES static void name##_values_##SFX(int64_t n, const double *k_, const void *vx, void *vy) {                \
+        const T_ *restrict xs = vx;                                                                                    \
+        T_ *restrict ys = vy;                                                                                          \
+        for (int64_t i = 0; i < n; i++) ys[i] = name##_value_##SFX(k_, xs[i]);                                         \
+    }                                                                                                                  \
+    AD__CLONES static void name##_slopes_##SFX(int64_t n, const double *k_, const void *vx, const void *vy,            \
+                                               const void *vg, void *vgx) {                                            \
+        const T_ *restrict xs = vx, *restrict ys = vy, *restrict gs = vg;                                              \
+        T_ *restrict gx = vgx;                                                                                         \
+        for (int64_t i = 0; i < n; i++) gx[i] += name##_slope_##SFX(k_, xs[i], ys[i], gs[i]);                          \
+    }                                                                                                                  \
+    static int name##_evaluate_##SFX(const ad_op *op) {                                                                \
+        const ad_var *out = ad__out(op);                                                                               \
+        if (out->layout->numel != 1) return ad__run_unary(op, name##_values_##SFX);                                    \
+        *(T_ *)out->data = name##_value_##SFX(ad__attrs(op), *(const T_ *)op->in[0]->data);                            \
+        return AD_OK;                                                                                                  \
+    }                                                                                                                  \
+    static void name##_backward_##SFX(const ad_op *op) {                                                               \
+        const ad_var *out = ad__out(op);                                                                               \
+        if (out->layout->numel != 1) ad__run_unary_back(op, name##_slopes_##SFX);                                      \
+        else                                                                                                           \
+            AD__ADD_ONE(op, 0, T_,                                                                                     \
+                        name##_slope_##SFX(ad__attrs(op), *(const T_ *)op->in[0]->data, *(const T_ *)out->data,        \
+                                           *(const T_ *)out->grad));                                                   \
+    }
+
+#define AD__NO_K(T_) (void)k_;
+#define AD__ONE_K(T_)                                                                                                  \
+    const T_ k AD__UNUSED = (T_)*k_;
+
+#define AD__UNARY(name, doc_, K_, params, lo, hi, VALUE, BACKWARD, VJP, ...)                                           \
+    AD__UNARY_T(name, float, f32, K_, VALUE, BACKWARD)                                                                 \
+    AD__UNARY_T(name, double, f64, K_, VALUE, BACKWARD)                                                                \
+    static void name##_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {                                                 \
+        ad_var *x AD__UNUSED = op->in[0], *y AD__UNUSED = ad__out(op);                                                 \
+        const double *k_ = ad__attrs(op);                                                                              \
+        K_(double)                                                                                                     \
+        dx[0] = (VJP);                                                                                                 \
+    }                                                                                                                  \
+    static void name##_samples(ad_sampler *s) {                                                                        \
+        static const double edges[] = { __VA_ARGS__ };                                                                 \
+        ad__unary_samples(s, params, lo, hi, AD__COUNT(edges), edges);                                                 \
+    }
+
+#define AD__UNARY_FIELDS(name, doc_, VALUE, BACKWARD)                                                                  \
+    .doc = doc_, .formula = VALUE, .gradient = BACKWARD, .arity = 1,                                                   \
+    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 }, \
+    .vjp = name##_vjp
+
+#define AD_UNARY(name, doc_, lo, hi, VALUE, BACKWARD, VJP, ...)                                                        \
+    AD__UNARY(name, doc_, AD__NO_K, NULL, lo, hi, VALUE, BACKWARD, VJP, __VA_ARGS__)                                   \
+    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD));                                                  \
+    ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, NULL); }
+
+#define AD_UNARY_K(name, doc_, sample_k, lo, hi, VALUE, BACKWARD, VJP, ...)                                            \
+    AD__UNARY(name, doc_, AD__ONE_K, (&(const double){ sample_k }), lo, hi, VALUE, BACKWARD, VJP, __VA_ARGS__)         \
+    static const ad_attr name##_attrs[] = { { "k", AD_ATTR_DOUBLE, 0 }, { 0 } };                                       \
+    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .attr_size = sizeof(double),                      \
+              .attrs = name##_attrs);                                                                                  \
+    ad_var *ad_##name(ad_var *x, double k) { return ad__apply1(&ad_op_##name, x, &k); }
+
+#define AD__BINARY_VALUE_T(name, T_, SFX, VALUE)                                                                       \
+    static inline T_ name##_value_##SFX(T_ a, T_ b) {                                                                  \
+        typedef T_ T AD__UNUSED;                                                                                       \
+        return (T_)(VALUE);                                                                                            \
+    }                                                                                                                  \
+    AD__CLONES static void name##_values_##SFX(int64_t n, const void *va, const void *vb, void *vy) {                  \
+        const T_ *as = va, *bs = vb;                                                                                   \
+        T_ *restrict ys = vy;                                                                                          \
+        for (int64_t i = 0; i < n; i++) ys[i] = name##_value_##SFX(as[i], bs[i]);                                      \
+    }                                                                                                                  \
+    static int name##_evaluate_##SFX(const ad_op *op) {                                                                \
+        const ad_var *out = ad__out(op);                                                                               \
+        if (out->layout->numel != 1) return ad__run_binary(op, name##_values_##SFX);                                   \
+        *(T_ *)out->data = name##_value_##SFX(*(const T_ *)op->in[0]->data, *(const T_ *)op->in[1]->data);             \
+        return AD_OK;                                                                                                  \
+    }
+
+#define AD__BINARY_SLOPE_T(name, which, T_, SFX, BACKWARD)                                                             \
+    static inline T_ name##_slope_##which##_##SFX(T_ a, T_ b, T_ y, T_ g) {                                            \
+        typedef T_ T AD__UNUSED;                                                                                       \
+        (void)a, (void)b, (void)y, (void)g;                                                                            \
+        return (T_)(BACKWARD);                                                                                         \
+    }                                                                                                                  \
+    AD__CLONES static void name##_slopes_##which##_##SFX(int64_t n, const void *va, const void *vb, const void *vy,    \
+                                                         const void *vg, void *vto) {                                  \
+        const T_ *as = va, *bs = vb, *ys = vy, *gs = vg;                                                               \
+        T_ *restrict to = vto;                                                                                         \
+        for (int64_t i = 0; i < n; i++) to[i] += name##_slope_##which##_##SFX(as[i], bs[i], ys[i], gs[i]);             \
+    }
+
+#define AD__BINARY_T(name, T_, SFX, VALUE, BACK_A, BACK_B)                                                             \
+    AD__BINARY_VALUE_T(name, T_, SFX, VALUE)                                                                           \
+    AD__BINARY_SLOPE_T(name, a, T_, SFX, BACK_A)                                                                       \
+    AD__BINARY_SLOPE_T(name, b, T_, SFX, BACK_B)                                                                       \
+    static void name##_backward_##SFX(const ad_op *op) {                                                               \
+        const ad_var *out = ad__out(op);                                                                               \
+        if (out->layout->numel != 1) {                                                                                 \
+            ad__run_binary_back(op, name##_slopes_a_##SFX, name##_slopes_b_##SFX);                                     \
+            return;                                                                                                    \
+        }                                                                                                              \
+        T_ a = *(const T_ *)op->in[0]->data, b = *(const T_ *)op->in[1]->data, y = *(const T_ *)out->data,             \
+           g = *(const T_ *)out->grad;                                                                                 \
+        if (ad__needs(op->in[0])) AD__ADD_ONE(op, 0, T_, name##_slope_a_##SFX(a, b, y, g));                            \
+        if (ad__needs(op->in[1])) AD__ADD_ONE(op, 1, T_, name##_slope_b_##SFX(a, b, y, g));                            \
+    }
+
+/* The rules give Vars of the result's shape; what was repeated is summed back to its own. */
+#define AD_BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)                                        \
+    AD__BINARY_T(name, float, f32, VALUE, BACK_A, BACK_B)                                                              \
+    AD__BINARY_T(name, double, f64, VALUE, BACK_A, BACK_B)                                                             \
+    static void name##_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {                                                 \
+        ad_var *a AD__UNUSED = op->in[0], *b AD__UNUSED = op->in[1], *y AD__UNUSED = ad__out(op);                      \
+        if (ad_wants_grad(op, 0)) dx[0] = ad_sum_to(VJP_A, a->layout->shape);                                          \
+        if (ad_wants_grad(op, 1)) dx[1] = ad_sum_to(VJP_B, b->layout->shape);                                          \
+    }                                                                                                                  \
+    static void name##_samples(ad_sampler *s) {                                                                        \
+        static const double edges[] = { __VA_ARGS__ };                                                                 \
+        ad__binary_samples(s, lo, hi, AD__COUNT(edges), edges);                                                        \
+    }                                                                                                                  \
+    AD_OPTYPE(name, .doc = doc_, .formula = #VALUE, .gradient = #BACK_A "; " #BACK_B, .arity = 2,                      \
+              .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                                                \
+              .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp);                            \
+    ad_var *ad_##name(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_##name, a, b, NULL); }
+
+/* Results 0 or 1, and no gradient. */
+#define AD_COMPARISON(name, doc_, VALUE)                                                                               \
+    AD__BINARY_VALUE_T(name, float, f32, VALUE)                                                                        \
+    AD__BINARY_VALUE_T(name, double, f64, VALUE)                                                                       \
+    static void name##_samples(ad_sampler *s) {                                                                        \
+        static const double edges[] = { 0, 1, NAN, INFINITY };                                                         \
+        ad__binary_samples(s, -2, 2, AD__COUNT(edges), edges);                                                         \
+    }                                                                                                                  \
+    AD_OPTYPE(name, .doc = doc_, .formula = #VALUE, .arity = 2, .flags = AD_OP_CONSTANT,                               \
+              .evaluate = { name##_evaluate_f32, name##_evaluate_f64 });                                               \
+    ad_var *ad_##name(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_##name, a, b, NULL); }
+
+#endif

@@ -1,0 +1,93 @@
+/* kernels.h: the raw array loops behind the ops: plain pointers and counts, no graph. This folder is
+   what another device would replace. */
+#ifndef OPS_KERNELS_H
+#define OPS_KERNELS_H
+
+#include "autodiff/autodiff.h"
+
+/* Loops marked AD__CLONES are compiled for AVX-512, AVX2 and the baseline; the loader picks. GCC on
+   x86-64 only: clang 14's clones do not link across files, and thread sanitizer crashes in the
+   resolvers. A build for one machine (-march=native) has its instructions already. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__) &&                          \
+    !defined(__SANITIZE_THREAD__) && !defined(__AVX2__)
+#define AD__CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define AD__CLONES
+#endif
+
+/* ---- broadcast.c: a small array repeated to fill a big one ------------------------------------- */
+
+/* For each axis of the big array, how far the small one's index moves: 0 where it repeats. Axes that
+   move alike are merged, so the last axis has stride 0 or 1. */
+typedef struct {
+    int ndim;
+    int64_t dim[AD_MAX_NDIM], stride[AD_MAX_NDIM];
+} ad__spread;
+ad__spread ad__spread_of(ad_shape small, ad_shape big); /* small broadcasts to big */
+/* Whether the small array has the big one's elements in the same order. */
+static inline bool ad__spread_is_whole(const ad__spread *s) {
+    return s->ndim == 0 || (s->ndim == 1 && s->stride[0] == 1);
+}
+
+/* The small array's elements for elements from .. from+n of the big one: a pointer into small where
+   they lie together, else to, filled. */
+const float *ad__gather_f32(const ad__spread *s, int64_t from, int64_t n, const float *small, float *to);
+const double *ad__gather_f64(const ad__spread *s, int64_t from, int64_t n, const double *small, double *to);
+/* Adds n elements of the big array, from its element from on, to those of the small they repeat. */
+void ad__scatter_f32(const ad__spread *s, int64_t from, int64_t n, const float *big, double *small);
+void ad__scatter_f64(const ad__spread *s, int64_t from, int64_t n, const double *big, double *small);
+
+/* ---- reduce.c ------------------------------------------------------------------------------------ */
+
+/* f32 accumulates in f64; f64 in blocks whose sums are added with compensation (Neumaier 1974). */
+double ad__sum_f32(int64_t n, const float *x);
+double ad__sum_f64(int64_t n, const double *x);
+/* y[i] += x[i], and with f64 sums into f32. */
+void ad__add_f32(int64_t n, const float *x, float *y);
+void ad__add_f64(int64_t n, const double *x, double *y);
+void ad__add_wide_f32(int64_t n, const double *x, float *y);
+/* y[i] += k x[i] */
+void ad__axpy_f32(int64_t n, float k, const float *x, float *y);
+void ad__axpy_f64(int64_t n, double k, const double *x, double *y);
+void ad__narrow(int64_t n, const double *x, float *y);
+void ad__widen(int64_t n, const float *x, double *y);
+
+/* ---- transpose.c ---------------------------------------------------------------------------------- */
+
+/* x [n,m] -> y [m,n]; the second adds. */
+void ad__transpose_f32(int64_t n, int64_t m, const float *x, float *y);
+void ad__transpose_f64(int64_t n, int64_t m, const double *x, double *y);
+void ad__transpose_add_f32(int64_t n, int64_t m, const float *x, float *y);
+void ad__transpose_add_f64(int64_t n, int64_t m, const double *x, double *y);
+
+/* ---- gemm.c: C [n,m] = A B + beta C, row-major; A is [n,k] or, transposed, [k,n]; B likewise ------- */
+
+enum { AD__GEMM_MAX = 2147483647 }; /* the largest size that a BLAS takes */
+void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
+                  float *c);
+void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
+                  double *c);
+
+/* ---- rows.c: softmax and its kin over a contiguous row of n ----------------------------------------- */
+
+/* m is the largest element and s the sum of exp(x - m), so that log sum exp = m + log s. */
+typedef struct {
+    double m, s;
+} ad__lse;
+ad__lse ad__lse_f32(int64_t n, const float *x);
+ad__lse ad__lse_f64(int64_t n, const double *x);
+void ad__softmax_f32(int64_t n, const float *x, float *y);
+void ad__softmax_f64(int64_t n, const double *x, double *y);
+void ad__log_softmax_f32(int64_t n, const float *x, float *y);
+void ad__log_softmax_f64(int64_t n, const double *x, double *y);
+/* gx += y (g - sum(g y)), from y = softmax x */
+void ad__softmax_back_f32(int64_t n, const float *y, const float *g, float *gx);
+void ad__softmax_back_f64(int64_t n, const double *y, const double *g, double *gx);
+/* gx += g - exp(y) sum(g), from y = log softmax x */
+void ad__log_softmax_back_f32(int64_t n, const float *y, const float *g, float *gx);
+void ad__log_softmax_back_f64(int64_t n, const double *y, const double *g, double *gx);
+/* gx += k exp(x - m) / s */
+void ad__lse_back_f32(int64_t n, ad__lse l, float k, const float *x, float *gx);
+void ad__lse_back_f64(int64_t n, ad__lse l, double k, const double *x, double *gx);
+
+#endif

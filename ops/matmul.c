@@ -1,0 +1,265 @@
+/* matmul.c: matrix products: matmul, batched and broadcasting, and affine, a layer's x W^T + b. */
+#include "ops/kernels/kernels.h"
+#include "ops/ops.h"
+
+#include "autodiff/node.h"
+
+#include <string.h>
+
+/* ---- helpers ---------------------------------------------------------------------------------------- */
+
+static void gemm(ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a, const void *b,
+                 double beta, void *c) {
+    if (t == AD_F32) ad__gemm_f32(ta, tb, n, m, k, a, b, (float)beta, c);
+    else ad__gemm_f64(ta, tb, n, m, k, a, b, beta, c);
+}
+
+/* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet, which
+   saves zeroing it first. NULL if it takes none. */
+static void *claim_grad(const ad_op *op, int i, double *beta) {
+    if (!ad__wants(op, i)) return NULL;
+    ad_var *v = op->in[i];
+    *beta = v->flags & AD__HAS_GRAD ? 1 : 0;
+    v->flags |= AD__HAS_GRAD;
+    return v->grad;
+}
+
+/* ---- matmul: a [..,n,k], b [..,k,m] -> y [..,n,m] ------------------------------------------------------- */
+
+/* A vector a is a row [1,k] and a vector b a column [k,1]; the axis of 1 is then dropped. */
+typedef struct {
+    int64_t n, m, k;
+    int64_t batches;
+    ad_shape batch_a, batch_b, batch; /* the leading axes */
+} product;
+
+static ad_shape leading(ad_shape s) {
+    s.ndim = s.ndim > 2 ? s.ndim - 2 : 0;
+    return s;
+}
+
+static int product_of(ad_shape a, ad_shape b, product *p) {
+    *p = (product){ .n = a.ndim > 1 ? a.dim[a.ndim - 2] : 1,
+                    .m = b.ndim > 1 ? b.dim[b.ndim - 1] : 1,
+                    .k = a.dim[a.ndim - 1],
+                    .batch_a = leading(a),
+                    .batch_b = leading(b) };
+    int rc = ad__broadcast(p->batch_a, p->batch_b, &p->batch);
+    p->batches = ad_shape_numel(p->batch);
+    /* many matrices times one: one product of all their rows */
+    if (rc == 0 && ad_shape_numel(p->batch_b) == 1 && a.ndim > 1 && ad_shape_numel(p->batch_a) == p->batches) {
+        p->n *= p->batches;
+        p->batches = 1;
+    }
+    return rc;
+}
+
+static int64_t inner_of(ad_shape b) { return b.ndim > 1 ? b.dim[b.ndim - 2] : b.dim[0]; }
+
+static int matmul_shape(ad_call *c) {
+    ad_shape a = c->in[0]->layout->shape, b = c->in[1]->layout->shape;
+    product p;
+    if (a.ndim == 0 || b.ndim == 0) return ad_call_fail(c, AD_ESHAPE, "a scalar is no matrix; multiply with ad_mul");
+    if (a.dim[a.ndim - 1] != inner_of(b))
+        return ad_call_fail(c, AD_ESHAPE, "inner sizes %lld and %lld differ; transpose one?",
+                            (long long)a.dim[a.ndim - 1], (long long)inner_of(b));
+    if (product_of(a, b, &p)) return ad_call_fail(c, AD_ESHAPE, "leading axes do not broadcast");
+    if (p.n > AD__GEMM_MAX || p.m > AD__GEMM_MAX || p.k > AD__GEMM_MAX)
+        return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__GEMM_MAX);
+    ad_shape y = p.batch;
+    if (y.ndim + (a.ndim > 1) + (b.ndim > 1) > AD_MAX_NDIM)
+        return ad_call_fail(c, AD_ESHAPE, "the result has more than %d dimensions", AD_MAX_NDIM);
+    if (a.ndim > 1) y.dim[y.ndim++] = a.dim[a.ndim - 2];
+    if (b.ndim > 1) y.dim[y.ndim++] = p.m;
+    for (int i = y.ndim; i < AD_MAX_NDIM; i++) y.dim[i] = 0;
+    c->shape = y;
+    return AD_OK;
+}
+
+/* Which of an operand's matrices takes part in batch i. */
+static int64_t matrix_index(ad_shape own, ad_shape batch, int64_t i) {
+    int64_t index = 0, step = 1;
+    for (int a = 1; a <= batch.ndim; a++) {
+        int64_t at = i % batch.dim[batch.ndim - a];
+        i /= batch.dim[batch.ndim - a];
+        if (a > own.ndim) continue;
+        int64_t size = own.dim[own.ndim - a];
+        if (size != 1) index += at * step;
+        step *= size;
+    }
+    return index;
+}
+
+static const char *matrix(const void *data, int64_t index, int64_t elements, ad_dtype t) {
+    return (const char *)data + (size_t)(index * elements) * ad_dtype_size(t);
+}
+
+static int matmul_evaluate(const ad_op *op) {
+    const ad_var *a = op->in[0], *b = op->in[1], *y = ad__out(op);
+    product p;
+    product_of(a->layout->shape, b->layout->shape, &p);
+    ad_dtype t = y->layout->dtype;
+    for (int64_t i = 0; i < p.batches; i++)
+        gemm(t, false, false, p.n, p.m, p.k,
+             matrix(a->data, p.batches > 1 ? matrix_index(p.batch_a, p.batch, i) : 0, p.n * p.k, t),
+             matrix(b->data, p.batches > 1 ? matrix_index(p.batch_b, p.batch, i) : 0, p.k * p.m, t), 0,
+             (char *)y->data + (size_t)(i * p.n * p.m) * ad_dtype_size(t));
+    return AD_OK;
+}
+
+/* A gradient ready for products: with several batches, zeroed, since each covers only a part of it. */
+static char *product_grad(const ad_op *op, int i, int64_t batches, double *beta) {
+    *beta = 1;
+    return batches == 1 ? claim_grad(op, i, beta) : ad_grad_into(op, i);
+}
+
+/* da += g b^T, db += a^T g */
+static void matmul_backward(const ad_op *op) {
+    const ad_var *a = op->in[0], *b = op->in[1], *y = ad__out(op);
+    product p;
+    product_of(a->layout->shape, b->layout->shape, &p);
+    ad_dtype t = y->layout->dtype;
+    double beta_a, beta_b;
+    char *ga = product_grad(op, 0, p.batches, &beta_a);
+    for (int64_t i = 0; i < p.batches && ga != NULL; i++) {
+        int64_t ia = p.batches > 1 ? matrix_index(p.batch_a, p.batch, i) : 0;
+        int64_t ib = p.batches > 1 ? matrix_index(p.batch_b, p.batch, i) : 0;
+        gemm(t, false, true, p.n, p.k, p.m, matrix(y->grad, i, p.n * p.m, t), matrix(b->data, ib, p.k * p.m, t),
+             beta_a, ga + (size_t)(ia * p.n * p.k) * ad_dtype_size(t));
+    }
+    char *gb = product_grad(op, 1, p.batches, &beta_b);
+    for (int64_t i = 0; i < p.batches && gb != NULL; i++) {
+        int64_t ia = p.batches > 1 ? matrix_index(p.batch_a, p.batch, i) : 0;
+        int64_t ib = p.batches > 1 ? matrix_index(p.batch_b, p.batch, i) : 0;
+        gemm(t, true, false, p.k, p.m, p.n, matrix(a->data, ia, p.n * p.k, t), matrix(y->grad, i, p.n * p.m, t),
+             beta_b, gb + (size_t)(ib * p.k * p.m) * ad_dtype_size(t));
+    }
+}
+
+static ad_shape as_matrix(ad_shape s, bool column) {
+    if (s.ndim > 1) return s;
+    return column ? AD_SHAPE(s.dim[0], 1) : AD_SHAPE(1, s.dim[0]);
+}
+
+static void matmul_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *a = op->in[0], *b = op->in[1];
+    ad_shape sa = as_matrix(a->layout->shape, false), sb = as_matrix(b->layout->shape, true), sg;
+    ad__broadcast(leading(sa), leading(sb), &sg);
+    sg.dim[sg.ndim++] = sa.dim[sa.ndim - 2];
+    sg.dim[sg.ndim++] = sb.dim[sb.ndim - 1];
+    ad_var *gm = ad_reshape(g, sg), *am = ad_reshape(a, sa), *bm = ad_reshape(b, sb);
+    if (ad_wants_grad(op, 0))
+        dx[0] = ad_reshape(ad_sum_to(ad_matmul(gm, ad_transpose(bm)), sa), a->layout->shape);
+    if (ad_wants_grad(op, 1))
+        dx[1] = ad_reshape(ad_sum_to(ad_matmul(ad_transpose(am), gm), sb), b->layout->shape);
+}
+
+static void matmul_samples(ad_sampler *s) {
+    const ad_shape shapes[][2] = {
+        { AD_SHAPE(2, 3), AD_SHAPE(3, 4) },       { AD_SHAPE(1, 1), AD_SHAPE(1, 1) },
+        { AD_SHAPE(3), AD_SHAPE(3) },             { AD_SHAPE(3), AD_SHAPE(3, 2) },
+        { AD_SHAPE(2, 3), AD_SHAPE(3) },          { AD_SHAPE(2, 0), AD_SHAPE(0, 3) },
+        { AD_SHAPE(0, 2), AD_SHAPE(2, 3) },       { AD_SHAPE(5, 2, 3), AD_SHAPE(3, 2) },
+        { AD_SHAPE(2, 3), AD_SHAPE(4, 3, 2) },    { AD_SHAPE(2, 1, 2, 3), AD_SHAPE(3, 3, 2) },
+        { AD_SHAPE(4, 2, 3), AD_SHAPE(4, 3, 1) }, { AD_SHAPE(3), AD_SHAPE(2, 3, 2) },
+        { AD_SHAPE(2, 4, 3), AD_SHAPE(3) },       { AD_SHAPE(9, 17), AD_SHAPE(17, 6) },
+        { AD_SHAPE(1, 2, 2), AD_SHAPE(1, 3, 2, 2) },
+    };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 2, shapes[i], NULL, NULL);
+}
+
+AD_OPTYPE(matmul, .doc = "matrix product of a [..,n,k] and b [..,k,m]; leading axes broadcast, vectors as in NumPy",
+          .formula = "a b", .gradient = "g b^T; a^T g", .arity = 2, .shape = matmul_shape,
+          .evaluate = { matmul_evaluate, matmul_evaluate }, .backward = { matmul_backward, matmul_backward },
+          .vjp = matmul_vjp);
+ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b, NULL); }
+
+/* ---- affine: x [..,in], w [out,in], b [out] or none -> y [..,out] ------------------------------------------ */
+
+static int affine_shape(ad_call *c) {
+    ad_shape x = c->shape, w = c->in[1]->layout->shape, b = c->n > 2 ? c->in[2]->layout->shape : AD_SCALAR;
+    if (c->n < 2 || c->n > 3) return ad_call_fail(c, AD_EVALUE, "takes x, w and perhaps b");
+    if (x.ndim == 0 || w.ndim != 2) return ad_call_fail(c, AD_ESHAPE, "takes x [..,in], w [out,in] and b [out]");
+    if (x.dim[x.ndim - 1] != w.dim[1])
+        return ad_call_fail(c, AD_ESHAPE, "x has %lld inputs and w takes %lld", (long long)x.dim[x.ndim - 1],
+                            (long long)w.dim[1]);
+    if (c->n > 2 && (b.ndim != 1 || b.dim[0] != w.dim[0]))
+        return ad_call_fail(c, AD_ESHAPE, "b must be [%lld], one for each output", (long long)w.dim[0]);
+    c->shape.dim[x.ndim - 1] = w.dim[0];
+    c->scratch = (size_t)w.dim[0] * sizeof(double);
+    int64_t most = ad_shape_numel(x);
+    if (w.dim[0] > AD__GEMM_MAX || w.dim[1] > AD__GEMM_MAX || (w.dim[1] > 0 && most / w.dim[1] > AD__GEMM_MAX))
+        return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__GEMM_MAX);
+    return AD_OK;
+}
+
+static int64_t rows_of(const ad_var *y) {
+    ad_shape s = y->layout->shape;
+    return s.dim[s.ndim - 1] ? y->layout->numel / s.dim[s.ndim - 1] : 0;
+}
+
+static int affine_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *w = op->in[1], *b = op->n_in > 2 ? op->in[2] : NULL, *y = ad__out(op);
+    int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
+    for (int64_t i = 0; i < rows && b != NULL; i++)
+        memcpy((char *)y->data + (size_t)i * ad__bytes(b), b->data, ad__bytes(b));
+    gemm(y->layout->dtype, false, true, rows, out, in, x->data, w->data, b ? 1 : 0, y->data);
+    return AD_OK;
+}
+
+static void bias_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    void *gb = ad_grad_into(op, 2);
+    if (gb == NULL) return;
+    int64_t out = op->in[2]->layout->numel;
+    double *sums = ad__graph(y)->scratch;
+    ad__spread s = ad__spread_of(op->in[2]->layout->shape, y->layout->shape);
+    memset(sums, 0, (size_t)out * sizeof *sums);
+    if (y->layout->dtype == AD_F32) {
+        ad__scatter_f32(&s, 0, y->layout->numel, y->grad, sums);
+        ad__add_wide_f32(out, sums, gb);
+    } else {
+        ad__scatter_f64(&s, 0, y->layout->numel, y->grad, sums);
+        ad__add_f64(out, sums, gb);
+    }
+}
+
+/* dx += g w, dw += g^T x, db += g summed over rows */
+static void affine_backward(const ad_op *op) {
+    const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
+    int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
+    double beta;
+    void *gx = claim_grad(op, 0, &beta);
+    if (gx != NULL) gemm(y->layout->dtype, false, false, rows, in, out, y->grad, w->data, beta, gx);
+    void *gw = claim_grad(op, 1, &beta);
+    if (gw != NULL) gemm(y->layout->dtype, true, false, out, in, rows, y->grad, x->data, beta, gw);
+    if (op->n_in > 2) bias_backward(op);
+}
+
+static void affine_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *x = op->in[0], *w = op->in[1];
+    ad_shape sw = w->layout->shape;
+    int64_t rows = rows_of(ad__out(op));
+    ad_var *gm = ad_reshape(g, AD_SHAPE(rows, sw.dim[0]));
+    if (ad_wants_grad(op, 0)) dx[0] = ad_reshape(ad_matmul(gm, w), x->layout->shape);
+    if (ad_wants_grad(op, 1)) dx[1] = ad_matmul(ad_transpose(gm), ad_reshape(x, AD_SHAPE(rows, sw.dim[1])));
+    if (op->n_in > 2 && ad_wants_grad(op, 2)) dx[2] = ad_sum_axis(gm, 0, false);
+}
+
+static void affine_samples(ad_sampler *s) {
+    const ad_shape shapes[][3] = {
+        { AD_SHAPE(2, 3), AD_SHAPE(4, 3), AD_SHAPE(4) },    { AD_SHAPE(3), AD_SHAPE(2, 3), AD_SHAPE(2) },
+        { AD_SHAPE(2, 5, 3), AD_SHAPE(1, 3), AD_SHAPE(1) }, { AD_SHAPE(0, 3), AD_SHAPE(2, 3), AD_SHAPE(2) },
+        { AD_SHAPE(9, 17), AD_SHAPE(6, 17), AD_SHAPE(6) },  { AD_SHAPE(1, 1), AD_SHAPE(1, 1), AD_SHAPE(1) },
+    };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int n = 2; n <= 3; n++) ad_sample(s, NULL, n, shapes[i], NULL, NULL);
+}
+
+AD_OPTYPE(affine, .doc = "x W^T + b, a layer: x [..,in], w [out,in], b [out] or none", .formula = "x w^T + b",
+          .gradient = "g w; g^T x; g summed over rows", .arity = -1, .shape = affine_shape,
+          .evaluate = { affine_evaluate, affine_evaluate }, .backward = { affine_backward, affine_backward },
+          .vjp = affine_vjp);
+ad_var *ad_affine(ad_var *x, ad_var *w, ad_var *b) {
+    return ad_apply(&ad_op_affine, b ? 3 : 2, (ad_var *[]){ x, w, b }, NULL);
+}

@@ -1,0 +1,211 @@
+/* softmax.c: softmax, log_softmax and logsumexp along an axis. */
+#include "ops/attrs.h"
+#include "ops/kernels/kernels.h"
+#include "ops/ops.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- helpers: rows along an axis ---------------------------------------------------------------------- */
+
+static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs(op))->axis; }
+static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
+
+/* A scalar counts as a row of one element. Room for three rows, of an axis that is not the last. */
+static int row_shape(ad_call *c) {
+    int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, c->shape.ndim);
+    if (axis < 0) return axis;
+    c->scratch = 3 * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
+    return AD_OK;
+}
+
+static void load(ad_dtype t, int64_t n, int64_t step, const void *x, void *row) {
+    for (int64_t i = 0; i < n; i++)
+        if (t == AD_F32) ((float *)row)[i] = ((const float *)x)[i * step];
+        else ((double *)row)[i] = ((const double *)x)[i * step];
+}
+
+static void store(ad_dtype t, int64_t n, int64_t step, const void *row, void *y) {
+    for (int64_t i = 0; i < n; i++)
+        if (t == AD_F32) ((float *)y)[i * step] = ((const float *)row)[i];
+        else ((double *)y)[i * step] = ((const double *)row)[i];
+}
+
+typedef void value_fn(ad_dtype t, int64_t n, const void *x, void *y);
+typedef void slope_fn(ad_dtype t, int64_t n, const void *y, const void *g, void *gx);
+
+/* y = f(x) row by row; rows that are not contiguous go through scratch. */
+static int over_rows(const ad_op *op, value_fn *f) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    ad_dtype t = y->layout->dtype;
+    size_t size = ad_dtype_size(t);
+    ad__around r = around(op);
+    char *row = ad__graph(y)->scratch;
+    for (int64_t o = 0; o < r.outer; o++)
+        for (int64_t i = 0; i < r.inner; i++) {
+            size_t at = (size_t)(o * r.n * r.inner + i) * size;
+            if (r.inner == 1) {
+                f(t, r.n, (char *)x->data + at, (char *)y->data + at);
+                continue;
+            }
+            load(t, r.n, r.inner, (char *)x->data + at, row);
+            f(t, r.n, row, row + (size_t)r.n * size);
+            store(t, r.n, r.inner, row + (size_t)r.n * size, (char *)y->data + at);
+        }
+    return AD_OK;
+}
+
+/* gx += f(y, g) row by row. */
+static void back_over_rows(const ad_op *op, slope_fn *f) {
+    const ad_var *y = ad__out(op);
+    char *gx = ad_grad_into(op, 0);
+    if (gx == NULL) return;
+    ad_dtype t = y->layout->dtype;
+    size_t size = ad_dtype_size(t);
+    ad__around r = around(op);
+    char *row_y = ad__graph(y)->scratch, *row_g = row_y + (size_t)r.n * size, *row_gx = row_g + (size_t)r.n * size;
+    for (int64_t o = 0; o < r.outer; o++)
+        for (int64_t i = 0; i < r.inner; i++) {
+            size_t at = (size_t)(o * r.n * r.inner + i) * size;
+            if (r.inner == 1) {
+                f(t, r.n, (char *)y->data + at, (char *)y->grad + at, gx + at);
+                continue;
+            }
+            load(t, r.n, r.inner, (char *)y->data + at, row_y);
+            load(t, r.n, r.inner, (char *)y->grad + at, row_g);
+            load(t, r.n, r.inner, gx + at, row_gx);
+            f(t, r.n, row_y, row_g, row_gx);
+            store(t, r.n, r.inner, row_gx, gx + at);
+        }
+}
+
+static void axis_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(1), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(2, 35), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
+            ad_sample(s, &(ad__axis_attrs){ axis, i % 2 }, 1, &shapes[i], NULL, NULL);
+    const double huge[] = { 1e4, -1e4, 0, 1e4, 1e4, 1e4, -1e4, -1e4, -1e4 }, *values[] = { huge };
+    ad_sample_values(s, &(ad__axis_attrs){ -1, false }, 1, &AD_SHAPE(3, 3), values, AD_SAMPLE_KINK);
+    const double infinite[] = { -INFINITY, 0, 1 }, *edges[] = { infinite };
+    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
+}
+
+/* ---- softmax -------------------------------------------------------------------------------------------- */
+
+static void softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
+    if (t == AD_F32) ad__softmax_f32(n, x, y);
+    else ad__softmax_f64(n, x, y);
+}
+static void softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g, void *gx) {
+    if (t == AD_F32) ad__softmax_back_f32(n, y, g, gx);
+    else ad__softmax_back_f64(n, y, g, gx);
+}
+static int softmax_evaluate(const ad_op *op) { return over_rows(op, softmax_row); }
+static void softmax_backward(const ad_op *op) { back_over_rows(op, softmax_row_back); }
+static void softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *y = ad__out(op);
+    dx[0] = ad_mul(y, ad_sub(g, ad_sum_axis(ad_mul(g, y), axis_of(op), true)));
+}
+static void softmax_samples(ad_sampler *s) { axis_samples(s); }
+
+AD_OPTYPE(softmax, .doc = "exp(x) over its sum along an axis; finite for elements of any size",
+          .formula = "exp(x) / sum exp(x)", .gradient = "y (g - sum(g y))", .arity = 1,
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
+          .evaluate = { softmax_evaluate, softmax_evaluate }, .backward = { softmax_backward, softmax_backward },
+          .vjp = softmax_vjp);
+ad_var *ad_softmax(ad_var *x, int axis) { return ad__apply1(&ad_op_softmax, x, &(ad__axis_attrs){ axis, false }); }
+
+/* ---- log_softmax ---------------------------------------------------------------------------------------- */
+
+static void log_softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
+    if (t == AD_F32) ad__log_softmax_f32(n, x, y);
+    else ad__log_softmax_f64(n, x, y);
+}
+static void log_softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g, void *gx) {
+    if (t == AD_F32) ad__log_softmax_back_f32(n, y, g, gx);
+    else ad__log_softmax_back_f64(n, y, g, gx);
+}
+static int log_softmax_evaluate(const ad_op *op) { return over_rows(op, log_softmax_row); }
+static void log_softmax_backward(const ad_op *op) { back_over_rows(op, log_softmax_row_back); }
+static void log_softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad_sub(g, ad_mul(ad_exp(ad__out(op)), ad_sum_axis(g, axis_of(op), true)));
+}
+static void log_softmax_samples(ad_sampler *s) { axis_samples(s); }
+
+AD_OPTYPE(log_softmax, .doc = "logarithm of softmax along an axis, accurate where softmax rounds to 0 or 1",
+          .formula = "x - log sum exp(x)", .gradient = "g - exp(y) sum(g)", .arity = 1,
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
+          .evaluate = { log_softmax_evaluate, log_softmax_evaluate },
+          .backward = { log_softmax_backward, log_softmax_backward }, .vjp = log_softmax_vjp);
+ad_var *ad_log_softmax(ad_var *x, int axis) {
+    return ad__apply1(&ad_op_log_softmax, x, &(ad__axis_attrs){ axis, false });
+}
+
+/* ---- logsumexp: saves each row's ad__lse for backward ----------------------------------------------------- */
+
+static int logsumexp_shape(ad_call *c) {
+    const ad__axis_attrs *a = c->attrs;
+    int axis = ad_call_axis(c, a->axis, c->shape.ndim);
+    if (axis < 0) return axis;
+    c->scratch = 2 * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
+    c->shape = ad__reduced_shape(c->shape, 1u << axis, a->keepdims);
+    c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__lse) + 1;
+    return AD_OK;
+}
+
+static int logsumexp_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    ad_dtype t = y->layout->dtype;
+    size_t size = ad_dtype_size(t);
+    ad__around r = around(op);
+    ad__lse *saved = ad_saved(op);
+    for (int64_t j = 0; j < r.outer * r.inner; j++) {
+        const char *row = (char *)x->data + (size_t)(j / r.inner * r.n * r.inner + j % r.inner) * size;
+        if (r.inner != 1) load(t, r.n, r.inner, row, ad__graph(y)->scratch), row = ad__graph(y)->scratch;
+        saved[j] = t == AD_F32 ? ad__lse_f32(r.n, (const void *)row) : ad__lse_f64(r.n, (const void *)row);
+        double v = saved[j].m + log(saved[j].s);
+        if (t == AD_F32) ((float *)y->data)[j] = (float)v;
+        else ((double *)y->data)[j] = v;
+    }
+    return AD_OK;
+}
+
+static void logsumexp_backward(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    char *gx = ad_grad_into(op, 0);
+    if (gx == NULL) return;
+    ad_dtype t = y->layout->dtype;
+    size_t size = ad_dtype_size(t);
+    ad__around r = around(op);
+    char *row_x = ad__graph(y)->scratch, *row_g = row_x + (size_t)r.n * size;
+    const ad__lse *saved = ad_saved(op);
+    for (int64_t j = 0; j < r.outer * r.inner; j++) {
+        size_t at = (size_t)(j / r.inner * r.n * r.inner + j % r.inner) * size;
+        const void *from = (char *)x->data + at;
+        void *to = gx + at;
+        if (r.inner != 1) {
+            load(t, r.n, r.inner, from, row_x), load(t, r.n, r.inner, to, row_g);
+            from = row_x, to = row_g;
+        }
+        if (t == AD_F32) ad__lse_back_f32(r.n, saved[j], ((const float *)y->grad)[j], from, to);
+        else ad__lse_back_f64(r.n, saved[j], ((const double *)y->grad)[j], from, to);
+        if (r.inner != 1) store(t, r.n, r.inner, row_g, gx + at);
+    }
+}
+
+/* d logsumexp = softmax: exp(x - y) would lose digits where y is large. */
+static void logsumexp_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_shape s = op->in[0]->layout->shape;
+    int axis = axis_of(op) < 0 ? axis_of(op) + s.ndim : axis_of(op);
+    dx[0] = ad_mul(ad_softmax(op->in[0], axis), ad_reshape(g, ad__reduced_shape(s, 1u << axis, true)));
+}
+static void logsumexp_samples(ad_sampler *s) { axis_samples(s); }
+
+AD_OPTYPE(logsumexp, .doc = "log of the sum of exp(x) along an axis, finite for elements of any size",
+          .formula = "log sum exp(x)", .gradient = "g softmax(x)", .arity = 1, .attr_size = sizeof(ad__axis_attrs),
+          .attrs = ad__reduction_list, .shape = logsumexp_shape, .evaluate = { logsumexp_evaluate, logsumexp_evaluate },
+          .backward = { logsumexp_backward, logsumexp_backward }, .vjp = logsumexp_vjp);
+ad_var *ad_logsumexp(ad_var *x, int axis, bool keepdims) {
+    return ad__apply1(&ad_op_logsumexp, x, &(ad__axis_attrs){ axis, keepdims });
+}
+ad_var *ad_logsumexp_all(ad_var *x) { return ad_logsumexp(ad_reshape(x, AD_SHAPE(ad_numel(x))), 0, false); }
