@@ -71,7 +71,8 @@ static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) 
             return g;
         }
         if (ad__graph(in[i]) != g) {
-            ad_fail(g, AD_EGRAPH, "%s: operands 0 and %d belong to two graphs; make both in one", type->name, i);
+            ad_fail(g, AD_EGRAPH, "%s: operand %d belongs to %s; make all in one", type->name, i,
+                    ad__graph(in[i]) ? "another graph" : "no graph");
             return g;
         }
     }
@@ -83,6 +84,10 @@ static int check_operands(const ad_call *c) {
         return ad_fail(c->graph, AD_EVALUE, "%s: %d operands given, %d taken", c->type->name, c->n, c->type->arity);
     if (c->type->attr_size > 0 && c->attrs == NULL)
         return ad_fail(c->graph, AD_EVALUE, "%s: its attributes are missing", c->type->name);
+    for (int i = 0; i < c->n; i++)
+        if (ad__is_nil(c->in[i]))
+            return ad_fail(c->graph, AD_EVALUE, "%s: operand %d is nil, left from an error that was cleared",
+                           c->type->name, i);
     if (c->type->flags & AD_OP_MIXED) return AD_OK;
     for (int i = 1; i < c->n; i++)
         if (c->in[i]->layout->dtype != c->dtype)
@@ -110,6 +115,18 @@ int ad_call_axis(const ad_call *c, int axis, int ndim) {
     return ad_call_fail(c, AD_ESHAPE, "axis %d is not in %d..%d", axis, -ndim, ndim - 1);
 }
 
+static int check_result(const ad_call *c) {
+    const ad_optype *type = c->type;
+    const char *name = ad_dtype_name(c->dtype);
+    if (!ad__shape_valid(c->shape))
+        return ad_call_fail(c, AD_ESHAPE, "the result's shape is no shape or has too many elements");
+    if (!(type->flags & AD_OP_VIEW) && type->evaluate[c->dtype] == NULL)
+        return ad_call_fail(c, AD_EDTYPE, "the op has no %s form; convert the operands with ad_cast", name);
+    if (!(type->flags & AD_OP_CONSTANT) && type->backward[c->dtype] == NULL)
+        return ad_call_fail(c, AD_EGRAD, "the op has no %s backward; one without a gradient is AD_OP_CONSTANT", name);
+    return AD_OK;
+}
+
 static const ad__layout *layout_for(const ad_call *c) {
     for (int i = 0; i < c->n; i++) {
         const ad__layout *l = c->in[i]->layout;
@@ -121,18 +138,10 @@ static const ad__layout *layout_for(const ad_call *c) {
 static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
     ad_graph *g = common_graph(type, n, in);
     if (g == NULL || g->code != AD_OK) return ad__nil(g);
-    for (int i = 0; i < n; i++)
-        if (ad__is_nil(in[i])) {
-            ad_fail(g, AD_EVALUE, "%s: operand %d is nil, left from an error that was cleared", type->name, i);
-            return &g->nil;
-        }
     ad_call c = { .graph = g, .type = type, .n = n, .in = in, .attrs = attrs,
                   .dtype = in[0]->layout->dtype, .shape = in[0]->layout->shape };
     if (check_operands(&c) || (type->shape ? type->shape(&c) : broadcast_all(&c))) return &g->nil;
-    if (!ad__shape_valid(c.shape)) {
-        ad_call_fail(&c, AD_ESHAPE, "the result's shape is no shape or has too many elements");
-        return &g->nil;
-    }
+    if (check_result(&c)) return &g->nil;
     const ad__layout *layout = layout_for(&c);
     if (layout == NULL || ad__scratch_reserve(g, c.scratch)) return &g->nil;
     if (AD__UNLIKELY(g->n_ops == UINT32_MAX)) {

@@ -39,10 +39,14 @@ enum { BLOCK_MIN = 64 << 10, BLOCK_MAX = 8 << 20 };
 static char *block_start(ad__block *b) { return (char *)b + AD__ALIGN; }
 static char *block_end(ad__block *b) { return (char *)b + b->size; }
 
-/* Blocks grow with the arena, so that their number stays small and small graphs stay small. */
+static size_t size_class(size_t size, int *class);
+
+/* Blocks grow with the arena, so that their number stays small and small graphs stay small. Large ones
+   have the pool's sizes: arrays that grow little by little do not each leave a block behind. */
 static ad__block *block_new(ad__arena *a, size_t need) {
+    int class;
     size_t size = a->held < BLOCK_MIN ? BLOCK_MIN : a->held > BLOCK_MAX ? BLOCK_MAX : a->held;
-    if (size < need) size = (need + BLOCK_MIN - 1) / BLOCK_MIN * BLOCK_MIN;
+    if (size < need) size = size_class(need, &class);
     ad__block *b = ad__memory_take(a->memory, AD__ALIGN, size);
     if (b == NULL && size > need) b = ad__memory_take(a->memory, AD__ALIGN, size = need);
     if (b == NULL) return NULL;
@@ -118,21 +122,21 @@ size_t ad__arena_used(const ad__arena *a) {
 
 /* ---- pool ----------------------------------------------------------------------------------- */
 
-/* The class of a size and the bytes of its buffers: 64 << k times 4/4, 5/4, 6/4 or 7/4. */
-static int pool_class(size_t size, size_t *bytes) {
+/* Sizes are 64 << k times 4/4, 5/4, 6/4 or 7/4, rounded up to 64: the one for size, and its number. */
+static size_t size_class(size_t size, int *class) {
     size_t base = AD__ALIGN;
     int c = 0;
     while (base * 2 <= size) base *= 2, c += 4;
     size_t step = base / 4;
     while (base < size) base += step, c++;
-    *bytes = (base + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN;
-    return c;
+    *class = c;
+    return (base + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN;
 }
 
 void *ad__pool_take(ad__pool *p, size_t size) {
     if (size > AD__POOL_MAX) return NULL;
-    size_t bytes;
-    int c = pool_class(size, &bytes);
+    int c;
+    size_t bytes = size_class(size, &c);
     void *buffer = p->free[c];
     if (buffer == NULL) return ad__memory_take(p->memory, AD__ALIGN, bytes);
     AD__UNPOISON(buffer, bytes);
@@ -141,8 +145,8 @@ void *ad__pool_take(ad__pool *p, size_t size) {
 }
 
 void ad__pool_give(ad__pool *p, void *buffer, size_t size) {
-    size_t bytes;
-    int c = pool_class(size, &bytes);
+    int c;
+    size_t bytes = size_class(size, &c);
     memcpy(buffer, &p->free[c], sizeof(void *));
     p->free[c] = buffer;
     AD__POISON((char *)buffer + sizeof(void *), bytes - sizeof(void *));

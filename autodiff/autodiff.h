@@ -134,8 +134,8 @@ AD_API int ad_retain_grad(ad_var *x);
 /* Data is numel elements of type t, row-major; NULL gives zeros. */
 AD_API ad_var *ad_param(ad_graph *g, ad_dtype t, const void *data, ad_shape s);  /* copied; wants a gradient */
 AD_API ad_var *ad_tensor(ad_graph *g, ad_dtype t, const void *data, ad_shape s); /* copied; a constant */
-/* Borrowed: the caller's array is read in place, must outlive its use, and is never written by the
-   library. After changing it call ad_data_mut(x), so that stale results are noticed. */
+/* Borrowed: the caller's array is read in place, must outlive its use, and is not written by the library
+   (but by ad_gradcheck, which restores it). After changing it call ad_data_mut(x), so that stale results are noticed. */
 AD_API ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s);
 AD_API int ad_rebind(ad_var *x, void *data); /* points an ad_input at another array of its shape */
 AD_API ad_var *ad_scalar(ad_graph *g, ad_dtype t, double value);
@@ -189,7 +189,8 @@ AD_API int ad_dump_dot(const ad_var *y, FILE *to);
 AD_API int ad_eval(ad_var *y);
 /* Adds dy/dx into the gradient of every leaf x that wants one, and sets those of the Vars between.
    y has one element; ad_backward_from takes any shape and a seed of y's shape and dtype.
-   AD_ESTALE, with no gradient touched, if a leaf changed after the ops that used it ran. */
+   AD_ESTALE, with no gradient touched, if a leaf changed after the ops that used it ran. After AD_ENOMEM,
+   which ad_keep_grads(g, false) and large graphs may meet, leaves hold a part: ad_zero_grad them. */
 AD_API int ad_backward(ad_var *y);
 AD_API int ad_backward_from(ad_var *y, const ad_var *seed);
 AD_API void ad_zero_grad(ad_var *y); /* of everything y depends on, y included */
@@ -222,7 +223,8 @@ typedef struct {
 
 /* Compares backward with central differences for every element of f's result with respect to every
    element of every x that wants a gradient; xs are f64 leaves. 0, AD_ECHECK where they differ, or
-   another code where f failed. opts and out may be NULL. Leaves' values are restored. */
+   another code where f failed. opts and out may be NULL. The xs' values, which it changes for the time
+   of the check, and their gradients are restored. */
 AD_API int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[],
                         const ad_check_opts *opts, ad_check_report *out);
 /* Runs an op's own samples: backward against differences, vjp against backward, f32 against f64. */

@@ -35,10 +35,10 @@ static int compare(ad_check_report *r, const char *op, int operand, int64_t inde
 }
 
 /* A failure of the graph while checking, told in the report. */
-static int failed(ad_check_report *r, const ad_graph *g) {
+static int failed(ad_check_report *r, const ad_graph *g, int rc) {
     r->ok = false;
     snprintf(r->message, sizeof r->message, "%s", ad_error(g));
-    return ad_error_code(g);
+    return rc;
 }
 
 /* ---- ad_gradcheck ------------------------------------------------------------------------------ */
@@ -55,6 +55,7 @@ typedef struct {
     double *jacobian;      /* [rows, columns], by backward */
     double *up, *down;     /* f's result at x + eps, x - eps */
     ad__random random;     /* every call of f draws the same numbers */
+    double **kept;         /* gradients that the xs had before; NULL where none */
 } jacobian_check;
 
 static ad_var *call_f(const jacobian_check *c) {
@@ -74,6 +75,8 @@ static int check_xs(ad_graph *g, int n, ad_var *const xs[]) {
 }
 
 static int check_result(const jacobian_check *c, const ad_var *y) {
+    if (c->g->code == AD_OK && (y == NULL || ad__graph(y) != c->g))
+        return ad_fail(c->g, AD_EGRAPH, "gradcheck: f returned no Var of its xs' graph");
     if (ad__is_nil(y)) return ad__refuse_nil(y, "gradcheck");
     if (y->layout->dtype != AD_F64)
         return ad_fail(c->g, AD_EDTYPE, "gradcheck: f's result is f32; differences need the digits of f64");
@@ -87,6 +90,26 @@ static int reserve(jacobian_check *c, const ad_var *y) {
     if ((c->jacobian = ad__array_alloc(c->g, row * (size_t)c->columns)) == NULL) return AD_ENOMEM;
     if ((c->up = ad__array_alloc(c->g, row)) == NULL || (c->down = ad__array_alloc(c->g, row)) == NULL) return AD_ENOMEM;
     return AD_OK;
+}
+
+/* The user's accumulated gradients, put aside and back. */
+static int keep_gradients(jacobian_check *c) {
+    c->kept = ad__node_zalloc(c->g, (size_t)c->n * sizeof *c->kept);
+    for (int i = 0; i < c->n && c->kept != NULL; i++) {
+        if (!(c->xs[i]->flags & AD__HAS_GRAD)) continue;
+        if ((c->kept[i] = ad__array_alloc(c->g, ad__bytes(c->xs[i]))) == NULL) return AD_ENOMEM;
+        memcpy(c->kept[i], c->xs[i]->grad, ad__bytes(c->xs[i]));
+    }
+    return c->g->code;
+}
+
+static void restore_gradients(const jacobian_check *c) {
+    for (int i = 0; i < c->n; i++) {
+        ad_zero_grad(c->xs[i]);
+        if (c->kept[i] == NULL) continue;
+        memcpy(c->xs[i]->grad, c->kept[i], ad__bytes(c->xs[i]));
+        c->xs[i]->flags |= AD__HAS_GRAD;
+    }
 }
 
 /* One row of the Jacobian for each element of y. */
@@ -104,13 +127,13 @@ static int by_backward(jacobian_check *c, ad_var *y) {
         for (int i = 0; i < c->n; i++)
             for (int64_t k = 0; k < c->xs[i]->layout->numel; k++) *to++ = ad_grad_at(c->xs[i], k);
     }
-    for (int i = 0; i < c->n; i++) ad_zero_grad(c->xs[i]);
     return AD_OK;
 }
 
 /* f's result with one element of one leaf set to v. */
 static int shifted(jacobian_check *c, ad_var *x, int64_t k, double v, double *to) {
     double was = ad_at(x, k);
+    uint64_t stamp = x->stamp;
     ad_mark m = ad_begin(c->g);
     ((double *)x->data)[k] = v;
     ad__leaf_changed(x);
@@ -119,9 +142,9 @@ static int shifted(jacobian_check *c, ad_var *x, int64_t k, double v, double *to
     if (rc == AD_OK && y->layout->numel != c->rows)
         rc = ad_fail(c->g, AD_ESHAPE, "gradcheck: f gave results of two sizes for nearby values");
     if (rc == AD_OK && c->rows > 0) memcpy(to, y->data, (size_t)c->rows * sizeof(double));
-    ((double *)x->data)[k] = was;
-    ad__leaf_changed(x);
     ad_end(c->g, m);
+    ((double *)x->data)[k] = was; /* nothing is left that saw another value */
+    x->stamp = stamp;
     return rc;
 }
 
@@ -144,27 +167,35 @@ static int by_differences(jacobian_check *c, const char *op) {
     return AD_OK;
 }
 
+static int compare_jacobians(jacobian_check *c) {
+    ad_var *y = call_f(c);
+    int rc = check_result(c, y);
+    const char *op = rc == AD_OK ? maker(y) : "";
+    if (rc == AD_OK) rc = reserve(c, y);
+    if (rc == AD_OK) rc = by_backward(c, y);
+    return rc == AD_OK ? by_differences(c, op) : rc;
+}
+
 int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[], const ad_check_opts *opts,
                  ad_check_report *out) {
     ad_check_report own, *r = out ? out : &own;
     *r = (ad_check_report){ .ok = true, .op = "" };
     ad_graph *g = n > 0 && xs && xs[0] ? ad__graph(xs[0]) : NULL;
-    if (g == NULL || f == NULL) return failed(r, g), AD_EVALUE;
-    if (g->code != AD_OK || check_xs(g, n, xs)) return failed(r, g);
+    if (g != NULL && f == NULL) ad_fail(g, AD_EVALUE, "gradcheck: f is NULL");
+    if (g == NULL || g->code != AD_OK || check_xs(g, n, xs)) return failed(r, g, g ? g->code : AD_EVALUE);
     jacobian_check c = { .g = g, .f = f, .user = user, .n = n, .xs = xs, .opts = with_defaults(opts), .report = r,
                          .random = g->random };
-    bool kept = ad_keep_grads(g, true);
+    bool kept = ad_keep_grads(g, true), enabled = ad_enable_grad(g, true);
     ad_mark m = ad_begin(g);
-    ad_var *y = call_f(&c);
-    int rc = check_result(&c, y);
-    const char *op = rc == AD_OK ? maker(y) : "";
-    if (rc == AD_OK) rc = reserve(&c, y);
-    if (rc == AD_OK) rc = by_backward(&c, y);
-    if (rc == AD_OK) rc = by_differences(&c, op);
+    int rc = keep_gradients(&c);
+    if (rc == AD_OK) {
+        rc = compare_jacobians(&c);
+        restore_gradients(&c);
+    }
     ad_end(g, m);
     ad_keep_grads(g, kept);
-    if (rc != AD_OK && rc != AD_ECHECK) return failed(r, g);
-    return rc;
+    ad_enable_grad(g, enabled);
+    return rc != AD_OK && rc != AD_ECHECK ? failed(r, g, rc) : rc;
 }
 
 /* ---- ad_check_op -------------------------------------------------------------------------------- */
@@ -227,6 +258,7 @@ static int build(trial *t, ad_dtype dtype, const ad_shape *shapes, const double 
     for (int i = 0; i < t->n; i++)
         t->in[i] = operand(t, dtype, i, shapes[i], values ? values[i] : NULL, lo ? lo[i] : -2, hi ? hi[i] : 2);
     s->g->random = s->random;
+    if (t->n < 1) return ad_fail(s->g, AD_EVALUE, "%s: a sample has at least one operand", s->type->name);
     t->y = ad_apply(s->type, t->n, t->in, t->attrs);
     return ad__is_nil(t->y) ? ad__refuse_nil(t->y, s->type->name) : weigh(t);
 }
@@ -253,7 +285,7 @@ static int run_backward(trial *t) {
 }
 
 static int check_vjp(trial *t) {
-    ad_var *dxs[MAX_OPERANDS], *xs[MAX_OPERANDS];
+    ad_var *dxs[MAX_OPERANDS], *xs[MAX_OPERANDS] = { NULL };
     int from[MAX_OPERANDS], n = 0;
     for (int i = 0; i < t->n; i++)
         if (takes_gradient(t, i)) xs[n] = t->in[i], from[n++] = i;
@@ -350,8 +382,8 @@ void ad_sample_values(ad_sampler *s, const void *attrs, int n, const ad_shape *s
 int ad_check_op(ad_graph *g, const ad_optype *type, ad_check_report *out) {
     ad_check_report own, *r = out ? out : &own;
     *r = (ad_check_report){ .ok = true, .op = type ? type->name : "" };
-    if (g == NULL || type == NULL) return failed(r, g), AD_EVALUE;
-    if (g->code != AD_OK) return failed(r, g);
+    if (g != NULL && type == NULL) ad_fail(g, AD_EVALUE, "check_op: there is no op");
+    if (g == NULL || g->code != AD_OK) return failed(r, g, g ? g->code : AD_EVALUE);
     ad_sampler s = { .g = g, .type = type, .report = r, .random = g->random };
     bool kept = ad_keep_grads(g, true), enabled = ad_enable_grad(g, true);
     if (type->samples != NULL) type->samples(&s);
@@ -359,5 +391,5 @@ int ad_check_op(ad_graph *g, const ad_optype *type, ad_check_report *out) {
     ad_enable_grad(g, enabled);
     if (s.rc == AD_OK && s.cases == 0)
         s.rc = ad_fail(g, AD_EVALUE, "%s: an op needs samples, its own test cases", type->name);
-    return s.rc != AD_OK && s.rc != AD_ECHECK ? failed(r, g) : s.rc;
+    return s.rc != AD_OK && s.rc != AD_ECHECK ? failed(r, g, s.rc) : s.rc;
 }

@@ -43,25 +43,30 @@ const ad__plan *ad__plan_for(ad_var *y) {
     return p;
 }
 
+/* Only a result that was out of date gets a new stamp: what was made from its old value is stale, what
+   shares one that did not change is not. */
+static inline int evaluate_again(const ad_op *op, uint64_t now) {
+    ad_var *out = ad__out(op);
+    bool stale = (op->type->flags & AD_OP_RANDOM) != 0;
+    for (int i = 0; i < op->n_in; i++) stale |= op->in[i]->stamp > out->stamp;
+    if (stale) out->stamp = now;
+    if (op->type->flags & AD_OP_VIEW) out->data = op->in[0]->data;
+    else return op->type->evaluate[out->layout->dtype](op);
+    return AD_OK;
+}
+
 int ad_eval(ad_var *y) {
     if (ad__is_nil(y)) return ad__refuse_nil(y, "eval");
     ad_graph *g = ad__graph(y);
     if (g->code != AD_OK) return g->code;
     const ad__plan *p = ad__plan_for(y);
     if (p == NULL) return AD_ENOMEM;
-    if (p->random) { /* other results that share a redrawn Var are stale from now on */
-        g->clock++;
-        g->ops_at_change = g->n_ops;
-    }
+    if (p->random) g->ops_at_change = g->n_ops; /* what else uses a redrawn Var is stale from now on */
     g->plan.evaluated = 0;
+    g->clock++;
     for (size_t i = 0; i < p->n; i++) {
-        const ad_op *op = p->ops[i];
-        ad_var *out = ad__out(op);
-        int rc = AD_OK;
-        if (op->type->flags & AD_OP_VIEW) out->data = op->in[0]->data;
-        else rc = op->type->evaluate[out->layout->dtype](op);
+        int rc = evaluate_again(p->ops[i], g->clock);
         if (AD__UNLIKELY(rc != AD_OK)) return rc;
-        out->stamp = g->clock;
     }
     g->plan.evaluated = g->clock;
     return AD_OK;

@@ -3,10 +3,10 @@
 
 #include "autodiff/node.h"
 
-/* The cotangents' table, Var -> Var; its memory is counted and may be refused like all other. */
+/* The cotangents' table, Var -> Var; its memory is the pool's, so that repeated passes take no more. */
 #define HASH_NONFATAL_OOM 1
-#define uthash_malloc(size) ad__memory_take(&g->memory, sizeof(void *) * 2, size)
-#define uthash_free(p, size) ad__memory_give(&g->memory, p, size)
+#define uthash_malloc(size) ad__pool_take(&g->pool, size)
+#define uthash_free(p, size) ad__pool_give(&g->pool, p, size)
 #define uthash_nonfatal_oom(entry) ((entry)->var = NULL)
 #include <uthash.h>
 
@@ -83,16 +83,16 @@ static int pass_open(pass *p, ad_graph *g, const ad__plan *plan, int n) {
     for (size_t k = 0; k < plan->n; k++)
         if ((size_t)plan->ops[k]->n_in > p->n_dx) p->n_dx = (size_t)plan->ops[k]->n_in;
     size_t bytes = p->n_pairs * sizeof *p->pairs;
-    p->pairs = ad__memory_take(&g->memory, sizeof(void *) * 2, bytes);
-    p->dx = ad__memory_take(&g->memory, sizeof(void *) * 2, (p->n_dx + 1) * sizeof *p->dx);
+    p->pairs = ad__pool_take(&g->pool, bytes);
+    p->dx = ad__pool_take(&g->pool, (p->n_dx + 1) * sizeof *p->dx);
     return p->pairs && p->dx ? AD_OK : ad__no_memory(g, "a pass of gradients", bytes);
 }
 
 static void pass_close(pass *p) {
     ad_graph *g = p->g;
     HASH_CLEAR(hh, p->table);
-    if (p->pairs) ad__memory_give(&g->memory, p->pairs, p->n_pairs * sizeof *p->pairs);
-    if (p->dx) ad__memory_give(&g->memory, p->dx, (p->n_dx + 1) * sizeof *p->dx);
+    if (p->pairs) ad__pool_give(&g->pool, p->pairs, p->n_pairs * sizeof *p->pairs);
+    if (p->dx) ad__pool_give(&g->pool, p->dx, (p->n_dx + 1) * sizeof *p->dx);
 }
 
 static int check_rule(const ad_op *op, int i, const ad_var *d) {

@@ -107,7 +107,7 @@ void ad_end(ad_graph *g, ad_mark m) {
     }
     ad__scope closing = *s;
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
-    if (g->extras != NULL) free_extras(g, m.depth);
+    if (g->extras != NULL) free_extras(g, closing.mark.depth);
     g->scope = closing.outer;
     g->last = closing.last;
     g->n_ops = closing.n_ops;
@@ -150,9 +150,11 @@ static int depth_of(const ad_graph *g, const ad_var *x) {
 enum { EXTRA_HEADER = (sizeof(ad__extra) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN };
 
 void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes) {
+    int depth = x ? depth_of(g, x) : 0;
+    if (depth == (g->scope ? g->scope->mark.depth : 0)) return ad__array_alloc(g, bytes);
     ad__extra *e = ad__memory_take(&g->memory, AD__ALIGN, EXTRA_HEADER + bytes);
     if (e == NULL) return ad__no_memory(g, "an array", bytes), NULL;
-    *e = (ad__extra){ g->extras, EXTRA_HEADER + bytes, x ? depth_of(g, x) : 0 };
+    *e = (ad__extra){ g->extras, EXTRA_HEADER + bytes, depth };
     g->extras = e;
     return (char *)e + EXTRA_HEADER;
 }

@@ -176,6 +176,7 @@ typedef struct {
     int64_t pending;           /* reached and not visited */
     int64_t visited, skipped;  /* in this segment */
     size_t heaped;
+    bool no_jumps;             /* memory for the heap was refused: follow prev to the end */
 } ad__walk;
 
 ad__walk ad__walk_from(ad_var *root);

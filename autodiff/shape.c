@@ -25,7 +25,7 @@ int64_t ad_shape_numel(ad_shape s) {
         else if (n > PTRDIFF_MAX / 16 / s.dim[i]) huge = true;
         else n *= s.dim[i];
     }
-    return empty ? 0 : huge ? -1 : n;
+    return huge ? -1 : empty ? 0 : n;
 }
 
 bool ad__shape_valid(ad_shape s) { return ad_shape_numel(s) >= 0; }

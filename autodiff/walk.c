@@ -58,7 +58,8 @@ static int heap_frontier(ad__walk *w) {
 /* Moves to the newest Op that is to be visited. Short of memory it stays: walking on is right too,
    only slower. An Op may be on the heap twice, or visited since it was put there. */
 static void jump(ad__walk *w) {
-    if (heap_frontier(w) == AD_OK) {
+    w->no_jumps = heap_frontier(w) != AD_OK;
+    if (!w->no_jumps) {
         ad_op *next;
         do next = heap_pop(w->graph, w->heaped--);
         while (!reached(next));
@@ -70,7 +71,7 @@ static void jump(ad__walk *w) {
 ad_op *ad__walk_next(ad__walk *w) {
     if (w->pending == 0) return NULL;
     while (!reached(w->at)) {
-        if (++w->skipped > SKIPS_ALLOWED + w->visited) jump(w);
+        if (++w->skipped > SKIPS_ALLOWED + w->visited && !w->no_jumps) jump(w);
         else w->at = w->at->prev;
     }
     ad_op *op = w->at;
