@@ -49,10 +49,11 @@ static inline int evaluate_again(const ad_op *op, uint64_t now) {
     ad_var *out = ad__out(op);
     bool stale = (op->type->flags & AD_OP_RANDOM) != 0;
     for (int i = 0; i < op->n_in; i++) stale |= op->in[i]->stamp > out->stamp;
-    if (stale) out->stamp = now;
+    int rc = AD_OK;
     if (op->type->flags & AD_OP_VIEW) out->data = op->in[0]->data;
-    else return op->type->evaluate[out->layout->dtype](op);
-    return AD_OK;
+    else rc = op->type->evaluate[out->layout->dtype](op);
+    if (stale && rc == AD_OK) out->stamp = now;
+    return rc;
 }
 
 int ad_eval(ad_var *y) {
