@@ -200,20 +200,19 @@ int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[], const ad
 
 /* ---- ad_check_op -------------------------------------------------------------------------------- */
 
-enum { MAX_OPERANDS = 16 };
+enum { MAX_OPERANDS = AD__SAMPLE_OPERANDS };
 
-struct ad_sampler {
+typedef struct {
     ad_graph *g;
     const ad_optype *type;
     ad_check_report *report;
-    int rc;
     int cases;
     ad__random random;
-};
+} op_check;
 
 /* One case in one dtype: its leaves, result, cotangent and the gradients by backward. */
 typedef struct {
-    ad_sampler *s;
+    op_check *s;
     const void *attrs;
     int n;
     unsigned flags;
@@ -221,23 +220,15 @@ typedef struct {
     double *grad[MAX_OPERANDS];
 } trial;
 
-/* Numbers spread evenly over (0, 1) and unlike each other: multiples of the golden ratio. */
-static double spread(int64_t i, int operand) {
-    double v = 0.5 + 0.6180339887498949 * (double)(i + 1) + 0.2718281828 * operand;
-    return v - floor(v);
-}
-
 static bool takes_gradient(const trial *t, int i) { return ad__needs(t->in[i]) && !(t->s->type->no_grad >> i & 1); }
 
-static ad_var *operand(trial *t, ad_dtype dtype, int i, ad_shape shape, const double *values, double lo, double hi) {
+static ad_var *operand(trial *t, ad_dtype dtype, int i, ad_shape shape, const double *values) {
     ad_graph *g = t->s->g;
     bool constant = t->s->type->no_grad >> i & 1;
     ad_var *x = constant ? ad_tensor(g, dtype, NULL, shape) : ad_param(g, dtype, NULL, shape);
-    for (int64_t k = 0; k < x->layout->numel; k++) {
-        double v = values ? values[k] : lo + (hi - lo) * spread(k, i);
-        if (dtype == AD_F32) ((float *)x->data)[k] = (float)v;
-        else ((double *)x->data)[k] = v;
-    }
+    for (int64_t k = 0; k < x->layout->numel; k++)
+        if (dtype == AD_F32) ((float *)x->data)[k] = (float)values[k];
+        else ((double *)x->data)[k] = values[k];
     return x;
 }
 
@@ -245,20 +236,17 @@ static int weigh(trial *t) {
     ad_var *y = t->y;
     t->weights = ad_tensor(t->s->g, y->layout->dtype, NULL, y->layout->shape);
     for (int64_t k = 0; k < t->weights->layout->numel; k++) {
-        double v = 2.5 * spread(k, 7) - 1;
+        double v = 2.5 * ad__spread_number(k, 7) - 1;
         if (y->layout->dtype == AD_F32) ((float *)t->weights->data)[k] = (float)v;
         else ((double *)t->weights->data)[k] = v;
     }
     return t->s->g->code;
 }
 
-static int build(trial *t, ad_dtype dtype, const ad_shape *shapes, const double *const *values, const double *lo,
-                 const double *hi) {
-    ad_sampler *s = t->s;
-    for (int i = 0; i < t->n; i++)
-        t->in[i] = operand(t, dtype, i, shapes[i], values ? values[i] : NULL, lo ? lo[i] : -2, hi ? hi[i] : 2);
+static int build(trial *t, ad_dtype dtype, const ad_sample_case *c) {
+    op_check *s = t->s;
+    for (int i = 0; i < t->n; i++) t->in[i] = operand(t, dtype, i, c->shapes[i], c->values[i]);
     s->g->random = s->random;
-    if (t->n < 1) return ad_fail(s->g, AD_EVALUE, "%s: a sample has at least one operand", s->type->name);
     t->y = ad_apply(s->type, t->n, t->in, t->attrs);
     return ad__is_nil(t->y) ? ad__refuse_nil(t->y, s->type->name) : weigh(t);
 }
@@ -350,33 +338,18 @@ static int check_gradients(trial *t) {
     return rc;
 }
 
-static void run_case(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *const *values,
-                     const double *lo, const double *hi, unsigned flags) {
-    if (s->rc != AD_OK) return;
+static int check_case(const ad_sample_case *c, void *data) {
+    op_check *s = data;
     s->cases++;
-    if (n > MAX_OPERANDS) {
-        s->rc = ad_fail(s->g, AD_EVALUE, "%s: a sample has at most %d operands", s->type->name, MAX_OPERANDS);
-        return;
+    trial wide = { .s = s, .attrs = c->attrs, .n = c->n, .flags = c->flags }, narrow = wide;
+    int rc = build(&wide, AD_F64, c);
+    if (rc == AD_OK) rc = check_gradients(&wide);
+    if (rc == AD_OK && s->type->evaluate[AD_F32] != NULL) {
+        rc = build(&narrow, AD_F32, c);
+        if (rc == AD_OK) rc = check_gradients(&narrow);
+        if (rc == AD_OK && !(c->flags & AD_SAMPLE_LOOSE)) rc = check_f32(&wide, &narrow);
     }
-    ad_mark m = ad_begin(s->g);
-    trial wide = { .s = s, .attrs = attrs, .n = n, .flags = flags }, narrow = wide;
-    s->rc = build(&wide, AD_F64, shapes, values, lo, hi);
-    if (s->rc == AD_OK) s->rc = check_gradients(&wide);
-    if (s->rc == AD_OK && s->type->evaluate[AD_F32] != NULL) {
-        s->rc = build(&narrow, AD_F32, shapes, values, lo, hi);
-        if (s->rc == AD_OK) s->rc = check_gradients(&narrow);
-        if (s->rc == AD_OK && !(flags & AD_SAMPLE_LOOSE)) s->rc = check_f32(&wide, &narrow);
-    }
-    ad_end(s->g, m);
-}
-
-void ad_sample(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *lo, const double *hi) {
-    run_case(s, attrs, n, shapes, NULL, lo, hi, 0);
-}
-
-void ad_sample_values(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *const values[],
-                      unsigned flags) {
-    run_case(s, attrs, n, shapes, values, NULL, NULL, flags);
+    return rc;
 }
 
 int ad_check_op(ad_graph *g, const ad_optype *type, ad_check_report *out) {
@@ -384,12 +357,12 @@ int ad_check_op(ad_graph *g, const ad_optype *type, ad_check_report *out) {
     *r = (ad_check_report){ .ok = true, .op = type ? type->name : "" };
     if (g != NULL && type == NULL) ad_fail(g, AD_EVALUE, "check_op: there is no op");
     if (g == NULL || g->code != AD_OK) return failed(r, g, g ? g->code : AD_EVALUE);
-    ad_sampler s = { .g = g, .type = type, .report = r, .random = g->random };
+    op_check s = { .g = g, .type = type, .report = r, .random = g->random };
     bool kept = ad_keep_grads(g, true), enabled = ad_enable_grad(g, true);
-    if (type->samples != NULL) type->samples(&s);
+    int rc = ad_each_sample(g, type, check_case, &s);
     ad_keep_grads(g, kept);
     ad_enable_grad(g, enabled);
-    if (s.rc == AD_OK && s.cases == 0)
-        s.rc = ad_fail(g, AD_EVALUE, "%s: an op needs samples, its own test cases", type->name);
-    return s.rc != AD_OK && s.rc != AD_ECHECK ? failed(r, g, s.rc) : s.rc;
+    if (rc == AD_OK && s.cases == 0)
+        rc = ad_fail(g, AD_EVALUE, "%s: an op needs samples, its own test cases", type->name);
+    return rc != AD_OK && rc != AD_ECHECK ? failed(r, g, rc) : rc;
 }

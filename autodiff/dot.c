@@ -20,24 +20,13 @@ static void write_var(FILE *to, const ad_var *x) {
     fputs("\"];\n", to);
 }
 
-static void write_attribute(FILE *to, const ad_attr *a, const char *at) {
-    char shape[160];
-    switch (a->kind) {
-    case AD_ATTR_INT: fprintf(to, "\\n%s %d", a->name, *(const int *)at); break;
-    case AD_ATTR_INT64: fprintf(to, "\\n%s %lld", a->name, (long long)*(const int64_t *)at); break;
-    case AD_ATTR_BOOL: fprintf(to, "\\n%s %s", a->name, *(const bool *)at ? "true" : "false"); break;
-    case AD_ATTR_DOUBLE: fprintf(to, "\\n%s %g", a->name, *(const double *)at); break;
-    case AD_ATTR_SHAPE:
-        ad_shape_text(*(const ad_shape *)at, shape, sizeof shape);
-        fprintf(to, "\\n%s %s", a->name, shape);
-        break;
-    }
-}
-
 static void write_op(FILE *to, const ad_op *op) {
     fprintf(to, "  o%p [shape=ellipse, label=\"%s", (const void *)op, op->type->name);
-    for (const ad_attr *a = op->type->attrs; a != NULL && a->name != NULL; a++)
-        write_attribute(to, a, (const char *)ad__attrs(op) + a->offset);
+    for (const ad_attr *a = op->type->attrs; a != NULL && a->name != NULL; a++) {
+        char text[160];
+        ad_attr_text(a, ad__attrs(op), text, sizeof text);
+        fprintf(to, "\\n%s %s", a->name, text);
+    }
     fputs("\"];\n", to);
     for (int i = 0; i < op->n_in; i++)
         fprintf(to, "  v%p -> o%p;\n", (const void *)op->in[i], (const void *)op);

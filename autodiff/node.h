@@ -161,6 +161,10 @@ ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attr
 int ad__broadcast(ad_shape a, ad_shape b, ad_shape *out);
 void ad__leaf_changed(ad_var *x);
 
+/* sample.c: numbers spread evenly over (0, 1) and unlike each other; the most operands of a sample. */
+double ad__spread_number(int64_t i, int operand);
+enum { AD__SAMPLE_OPERANDS = 16 };
+
 /* ---- walk.c, eval.c, backward.c -------------------------------------------------------------- */
 
 /* Visits the Ops that a root depends on, newest first, each once. The cost is linear in the Ops

@@ -10,7 +10,14 @@ extern "C" {
 
 /* An attribute of an op (an axis, a slope): a field of the struct that ad_apply copies. Listed so
    that pictures and checks can show it. */
-typedef enum { AD_ATTR_INT, AD_ATTR_INT64, AD_ATTR_BOOL, AD_ATTR_DOUBLE, AD_ATTR_SHAPE } ad_attr_kind;
+typedef enum {
+    AD_ATTR_INT,
+    AD_ATTR_INT64,
+    AD_ATTR_BOOL,
+    AD_ATTR_DOUBLE,
+    AD_ATTR_SHAPE, /* ad_shape; also any short list of int64_t */
+    AD_ATTR_AXES   /* int n, int axis[AD_MAX_NDIM]; n < 0 means all axes */
+} ad_attr_kind;
 typedef struct {
     const char *name; /* NULL ends the list */
     ad_attr_kind kind;
@@ -105,6 +112,22 @@ AD_API void ad_sample(ad_sampler *s, const void *attrs, int n, const ad_shape *s
 /* One case with given values (values[i] has the elements of operand i) and AD_SAMPLE_ flags. */
 AD_API void ad_sample_values(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes,
                              const double *const values[], unsigned flags);
+
+/* A case as ad_each_sample hands it out; what it points to lasts for the call. */
+typedef struct {
+    const ad_optype *type;
+    int index; /* 0, 1, ... in the order of the op's samples function */
+    const void *attrs;
+    int n;
+    const ad_shape *shapes;
+    const double *const *values; /* of operand i, row-major */
+    unsigned flags;
+} ad_sample_case;
+typedef int ad_sample_fn(const ad_sample_case *c, void *data); /* other than 0: stop, and return it */
+AD_API int ad_each_sample(ad_graph *g, const ad_optype *type, ad_sample_fn *fn, void *data);
+
+/* Writes an Op's attribute as text: "2", "true", "0.5", "[2,3]", "all". */
+AD_API int ad_attr_text(const ad_attr *a, const void *attrs, char *to, size_t size);
 
 #ifdef __cplusplus
 }

@@ -7,8 +7,7 @@ const ad_attr ad__axis_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs
 const ad_attr ad__reduction_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) },
                                        { "keepdims", AD_ATTR_BOOL, offsetof(ad__axis_attrs, keepdims) },
                                        { 0 } };
-const ad_attr ad__axes_list[] = { { "axes", AD_ATTR_INT, offsetof(ad__axes_attrs, n) },
-                                  { "first", AD_ATTR_INT, offsetof(ad__axes_attrs, axis) },
+const ad_attr ad__axes_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_attrs, n) },
                                   { "keepdims", AD_ATTR_BOOL, offsetof(ad__axes_attrs, keepdims) },
                                   { 0 } };
 const ad_attr ad__shape_list[] = { { "shape", AD_ATTR_SHAPE, offsetof(ad__shape_attrs, shape) }, { 0 } };

@@ -6,7 +6,8 @@
        g       the gradient that arrives at y
        T       float or double; write constants of it as (T)0.5
    lo .. hi is where the samples' operands lie, edges are the special points to try as well.
-   AD_UNARY_K has one C double parameter k (of type T in the numbers), and a value of it to sample.
+   AD_UNARY_K has one C double parameter, and AD_UNARY_K2 two: each its name and a value to sample. In
+   value and backward they are of type T, in vjp double.
    AD_BINARY has operands a and b and a rule for each; broadcasting is no concern of the formulas. */
 #ifndef OPS_ELEMENTWISE_H
 #define OPS_ELEMENTWISE_H
@@ -45,15 +46,15 @@ void ad__binary_samples(ad_sampler *s, double lo, double hi, int n_edges, const 
 #define AD__UNUSED __attribute__((unused))
 
 /* One dtype's scalar formulas, loops, and the Op's two functions. */
-#define AD__UNARY_T(name, T_, SFX, K_, VALUE, BACKWARD)                                                                \
+#define AD__UNARY_T(name, T_, SFX, K_, k1, k2, VALUE, BACKWARD)                                                             \
     static inline T_ name##_value_##SFX(const double *k_, T_ x) {                                                      \
         typedef T_ T AD__UNUSED;                                                                                       \
-        K_(T_)                                                                                                         \
+        K_(T_, k1, k2)                                                                                                 \
         return (T_)(VALUE);                                                                                            \
     }                                                                                                                  \
     static inline T_ name##_slope_##SFX(const double *k_, T_ x, T_ y, T_ g) {                                          \
         typedef T_ T AD__UNUSED;                                                                                       \
-        K_(T_)(void) x, (void)y, (void)g;                                                                              \
+        K_(T_, k1, k2)(void) x, (void)y, (void)g;                                                                      \
         return (T_)(BACKWARD);                                                                                         \
     }                                                                                                                  \
     AD__CLONES static void name##_values_##SFX(int64_t n, const double *k_, const void *vx, void *vy) {                \
@@ -82,22 +83,24 @@ void ad__binary_samples(ad_sampler *s, double lo, double hi, int n_edges, const 
                                            *(const T_ *)out->grad));                                                   \
     }
 
-#define AD__NO_K(T_) (void)k_;
-#define AD__ONE_K(T_)                                                                                                  \
-    const T_ k AD__UNUSED = (T_)*k_;
+#define AD__NO_K(T_, k1, k2) (void)k_;
+#define AD__ONE_K(T_, k1, k2)                                                                                          \
+    const T_ k1 AD__UNUSED = (T_)k_[0];
+#define AD__TWO_K(T_, k1, k2)                                                                                          \
+    const T_ k1 AD__UNUSED = (T_)k_[0], k2 AD__UNUSED = (T_)k_[1];
 
-#define AD__UNARY(name, doc_, K_, params, lo, hi, VALUE, BACKWARD, VJP, ...)                                           \
-    AD__UNARY_T(name, float, f32, K_, VALUE, BACKWARD)                                                                 \
-    AD__UNARY_T(name, double, f64, K_, VALUE, BACKWARD)                                                                \
+#define AD__UNARY(name, K_, k1, k2, sample_k, lo, hi, VALUE, BACKWARD, VJP, ...)                                       \
+    AD__UNARY_T(name, float, f32, K_, k1, k2, VALUE, BACKWARD)                                                         \
+    AD__UNARY_T(name, double, f64, K_, k1, k2, VALUE, BACKWARD)                                                        \
     static void name##_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {                                                 \
         ad_var *x AD__UNUSED = op->in[0], *y AD__UNUSED = ad__out(op);                                                 \
         const double *k_ = ad__attrs(op);                                                                              \
-        K_(double)                                                                                                     \
+        K_(double, k1, k2)                                                                                             \
         dx[0] = (VJP);                                                                                                 \
     }                                                                                                                  \
     static void name##_samples(ad_sampler *s) {                                                                        \
         static const double edges[] = { __VA_ARGS__ };                                                                 \
-        ad__unary_samples(s, params, lo, hi, AD__COUNT(edges), edges);                                                 \
+        ad__unary_samples(s, sample_k, lo, hi, AD__COUNT(edges), edges);                                               \
     }
 
 #define AD__UNARY_FIELDS(name, doc_, VALUE, BACKWARD)                                                                  \
@@ -106,16 +109,28 @@ void ad__binary_samples(ad_sampler *s, double lo, double hi, int n_edges, const 
     .vjp = name##_vjp
 
 #define AD_UNARY(name, doc_, lo, hi, VALUE, BACKWARD, VJP, ...)                                                        \
-    AD__UNARY(name, doc_, AD__NO_K, NULL, lo, hi, VALUE, BACKWARD, VJP, __VA_ARGS__)                                   \
+    AD__UNARY(name, AD__NO_K, k1, k2, NULL, lo, hi, VALUE, BACKWARD, VJP, __VA_ARGS__)                                 \
     AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD));                                                  \
     ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, NULL); }
 
-#define AD_UNARY_K(name, doc_, sample_k, lo, hi, VALUE, BACKWARD, VJP, ...)                                            \
-    AD__UNARY(name, doc_, AD__ONE_K, (&(const double){ sample_k }), lo, hi, VALUE, BACKWARD, VJP, __VA_ARGS__)         \
-    static const ad_attr name##_attrs[] = { { "k", AD_ATTR_DOUBLE, 0 }, { 0 } };                                       \
+#define AD_UNARY_K(name, doc_, k1, sample1, lo, hi, VALUE, BACKWARD, VJP, ...)                                         \
+    AD__UNARY(name, AD__ONE_K, k1, k2, (&(const double){ sample1 }), lo, hi, VALUE, BACKWARD, VJP, __VA_ARGS__)        \
+    static const ad_attr name##_attrs[] = { { #k1, AD_ATTR_DOUBLE, 0 }, { 0 } };                                       \
     AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .attr_size = sizeof(double),                      \
               .attrs = name##_attrs);                                                                                  \
-    ad_var *ad_##name(ad_var *x, double k) { return ad__apply1(&ad_op_##name, x, &k); }
+    ad_var *ad_##name(ad_var *x, double k1) { return ad__apply1(&ad_op_##name, x, &k1); }
+
+#define AD_UNARY_K2(name, doc_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, VJP, ...)                           \
+    AD__UNARY(name, AD__TWO_K, k1, k2, ((const double[]){ sample1, sample2 }), lo, hi, VALUE, BACKWARD, VJP,           \
+              __VA_ARGS__)                                                                                             \
+    static const ad_attr name##_attrs[] = {                                                                            \
+        { #k1, AD_ATTR_DOUBLE, 0 }, { #k2, AD_ATTR_DOUBLE, sizeof(double) }, { 0 }                                     \
+    };                                                                                                                 \
+    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .attr_size = 2 * sizeof(double),                  \
+              .attrs = name##_attrs);                                                                                  \
+    ad_var *ad_##name(ad_var *x, double k1, double k2) {                                                               \
+        return ad__apply1(&ad_op_##name, x, (const double[]){ k1, k2 });                                               \
+    }
 
 #define AD__BINARY_VALUE_T(name, T_, SFX, VALUE)                                                                       \
     static inline T_ name##_value_##SFX(T_ a, T_ b) {                                                                  \

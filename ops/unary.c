@@ -61,17 +61,17 @@ AD_UNARY(tanh, "hyperbolic tangent", -3, 3,
          g * (1 - y * y),
          ad_mul(g, ad_adds(ad_neg(ad_square(y)), 1)), 0.0, 1e4, -1e4)
 
-AD_UNARY_K(adds, "x + k, k a C double", 1.5, -2, 2,
+AD_UNARY_K(adds, "x + k, k a C double", k, 1.5, -2, 2,
            x + k,
            g,
            g, 0.0, INFINITY)
 
-AD_UNARY_K(muls, "x k, k a C double", -1.5, -2, 2,
+AD_UNARY_K(muls, "x k, k a C double", k, -1.5, -2, 2,
            x * k,
            g * k,
            ad_muls(g, k), 0.0, INFINITY)
 
-AD_UNARY_K(pows, "x to the k, k a C double; slope 0 for k = 0", 2.5, 0.2, 3,
+AD_UNARY_K(pows, "x to the k, k a C double; slope 0 for k = 0", k, 2.5, 0.2, 3,
            k == 2 ? x * x : pow(x, k),
            k == 0 ? 0 : k == 2 ? g * 2 * x : g * k * pow(x, k - 1),
            k == 0 ? ad_muls(g, 0) : ad_mul(g, ad_muls(ad_pows(x, k - 1), k)), 0.0, 1.0)

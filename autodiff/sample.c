@@ -1,0 +1,80 @@
+/* sample.c: handing out an op's own test cases; attributes as text. */
+#include <math.h>
+#include <string.h>
+
+#include "autodiff/node.h"
+
+struct ad_sampler {
+    ad_graph *g;
+    const ad_optype *type;
+    ad_sample_fn *fn;
+    void *data;
+    int index, rc;
+};
+
+/* Multiples of the golden ratio. */
+double ad__spread_number(int64_t i, int operand) {
+    double v = 0.5 + 0.6180339887498949 * (double)(i + 1) + 0.2718281828 * operand;
+    return v - floor(v);
+}
+
+static double *spread_values(ad_graph *g, int operand, ad_shape shape, double lo, double hi) {
+    int64_t n = ad_shape_numel(shape);
+    double *v = ad__array_alloc(g, (size_t)(n > 0 ? n : 0) * sizeof *v);
+    for (int64_t k = 0; v != NULL && k < n; k++) v[k] = lo + (hi - lo) * ad__spread_number(k, operand);
+    return v;
+}
+
+/* Everything that the case and fn make is in a scope of the case's own. */
+static void hand_out(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *const *given,
+                     const double *lo, const double *hi, unsigned flags) {
+    if (s->rc != AD_OK) return;
+    if (n < 1 || n > AD__SAMPLE_OPERANDS) {
+        s->rc = ad_fail(s->g, AD_EVALUE, "%s: a sample has 1 to %d operands, not %d", s->type->name, AD__SAMPLE_OPERANDS, n);
+        return;
+    }
+    const double *values[AD__SAMPLE_OPERANDS];
+    ad_mark m = ad_begin(s->g);
+    for (int i = 0; i < n; i++)
+        values[i] = given && given[i] ? given[i] : spread_values(s->g, i, shapes[i], lo ? lo[i] : -2, hi ? hi[i] : 2);
+    const ad_sample_case c = { s->type, s->index++, attrs, n, shapes, values, flags };
+    s->rc = ad_error_code(s->g);
+    if (s->rc == AD_OK) s->rc = s->fn(&c, s->data);
+    ad_end(s->g, m);
+}
+
+void ad_sample(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *lo, const double *hi) {
+    hand_out(s, attrs, n, shapes, NULL, lo, hi, 0);
+}
+
+void ad_sample_values(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *const values[],
+                      unsigned flags) {
+    hand_out(s, attrs, n, shapes, values, NULL, NULL, flags);
+}
+
+int ad_each_sample(ad_graph *g, const ad_optype *type, ad_sample_fn *fn, void *data) {
+    if (g == NULL || type == NULL || fn == NULL) return ad_fail(g, AD_EVALUE, "each_sample: a NULL argument");
+    ad_sampler s = { g, type, fn, data, 0, g->code };
+    if (type->samples != NULL) type->samples(&s);
+    return s.rc;
+}
+
+static int axes_text(const int *list, char *to, size_t size) {
+    if (*list < 0) return snprintf(to, size, "all");
+    ad_shape s = { .ndim = *list };
+    for (int i = 0; i < s.ndim && i < AD_MAX_NDIM; i++) s.dim[i] = list[1 + i];
+    return ad_shape_text(s, to, size);
+}
+
+int ad_attr_text(const ad_attr *a, const void *attrs, char *to, size_t size) {
+    const void *at = (const char *)attrs + a->offset;
+    switch (a->kind) {
+    case AD_ATTR_INT: return snprintf(to, size, "%d", *(const int *)at);
+    case AD_ATTR_INT64: return snprintf(to, size, "%lld", (long long)*(const int64_t *)at);
+    case AD_ATTR_BOOL: return snprintf(to, size, "%s", *(const bool *)at ? "true" : "false");
+    case AD_ATTR_DOUBLE: return snprintf(to, size, "%.15g", *(const double *)at);
+    case AD_ATTR_SHAPE: return ad_shape_text(*(const ad_shape *)at, to, size);
+    case AD_ATTR_AXES: return axes_text(at, to, size);
+    }
+    return snprintf(to, size, "?");
+}
