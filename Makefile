@@ -1,0 +1,200 @@
+# Makefile: builds libautodiff, its demos, tests and benchmarks; `make help` lists the goals.
+#
+# Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
+# to pkg-config, or none), NATIVE=1 (code for this very processor), WERROR=1 (warnings are errors),
+# CASE (one case of `make bench`), V=1 (commands are shown).
+
+BUILD      ?= build
+PREFIX     ?= /usr/local
+LIBDIR     ?= $(PREFIX)/lib
+BLAS       ?= auto
+PKG_CONFIG ?= pkg-config
+LDCONFIG   ?= ldconfig
+CFLAGS     ?=
+comma      := ,
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all check test demo asan valgrind bench install uninstall deps deps-ci help clean FORCE
+
+# ---- packages ------------------------------------------------------------------------------------
+
+deps: ## install the Debian packages that the build and its tests need (packages.txt)
+	@sh .ci/packages.sh packages.txt
+deps-ci: ## install what .ci/run needs besides (packages-ci.txt)
+	@sh .ci/packages.sh packages-ci.txt
+
+deps_goals := $(filter deps deps-ci,$(MAKECMDGOALS))
+rest_goals := $(filter-out deps deps-ci,$(MAKECMDGOALS))
+ifneq ($(and $(deps_goals),$(rest_goals)),)
+# New packages change what is found below, so the other goals run in a make of their own, afterwards.
+.PHONY: $(rest_goals)
+$(firstword $(rest_goals)): $(deps_goals)
+	@$(MAKE) $(rest_goals)
+$(wordlist 2,$(words $(rest_goals)),$(rest_goals)): $(firstword $(rest_goals)) ; @:
+else
+
+# ---- what this machine has -----------------------------------------------------------------------
+
+ifneq ($(filter-out help clean deps deps-ci uninstall,$(or $(MAKECMDGOALS),all)),)
+compiles = $(shell $(CC) -Werror $(CPPFLAGS) $(1) -fsyntax-only -x c /dev/null 2>/dev/null && echo yes)
+has      = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
+cflags   = $(shell $(PKG_CONFIG) --cflags $(1))
+libs     = $(shell $(PKG_CONFIG) --libs $(1))
+
+ifeq ($(call compiles,-include uthash.h -include Random123/philox.h),)
+$(error $(CC) does not find uthash.h and Random123/philox.h; `make deps` installs what the build needs)
+endif
+
+# Debian's serial OpenBLAS comes first, as threads in BLAS beside others are slow. The loader takes the
+# threaded one where both are installed, hence the run path.
+ifeq ($(BLAS),auto)
+serial := $(firstword $(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc))
+blas   := $(firstword $(serial) $(foreach p,openblas cblas blas,$(if $(call has,$p),$p)))
+else ifneq ($(BLAS),none)
+blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); BLAS=none does without))
+endif
+ifneq ($(and $(blas),$(call compiles,$(call cflags,$(blas)) -include cblas.h)),)
+found_flags += $(call cflags,$(blas))
+found_libs  += $(call libs,$(blas)) $(if $(serial),-Wl$(comma)-rpath$(comma)$(serial:/pkgconfig/openblas.pc=))
+else
+found_flags += -DAD_NO_BLAS
+$(if $(filter none,$(BLAS)),,$(info No CBLAS found: matrix products are done by slower loops of our own.))
+endif
+
+ifeq ($(call has,zlib),yes)
+found_flags += -DAD_HAVE_ZLIB $(call cflags,zlib)
+found_libs  += $(call libs,zlib)
+else
+$(info No zlib found: gzipped files cannot be read.)
+endif
+
+ifeq ($(call has,jansson),yes)
+found_flags += -DAD_HAVE_JANSSON $(call cflags,jansson)
+found_libs  += $(call libs,jansson)
+else
+$(info No jansson found: safetensors files cannot be read or written.)
+endif
+
+known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
+more_flags   := $(call known,-fno-semantic-interposition)
+kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
+found_flags  := $(found_flags)
+found_libs   := $(strip $(found_libs)) -lm
+endif
+
+# ---- flags ---------------------------------------------------------------------------------------
+
+warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+            -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wnested-externs \
+            $(if $(filter 1,$(WERROR)),-Werror)
+optimise := -O2
+ifdef SANITIZE
+optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+kernel_flags := $(optimise)
+endif
+flags = -std=c11 -g $(optimise) $(warnings) -I. -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
+compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
+say     = $(if $(V),,@echo '$(1) $@';)
+link    = $(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFLAGS) $(LDFLAGS)
+
+# private: the stamps below, which these objects depend on, must not see their flags.
+library_flags := -fPIC -fvisibility=hidden $(more_flags)
+$(BUILD)/obj/autodiff/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags)
+$(BUILD)/obj/ops/%.o: private extra = $(library_flags)
+$(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(kernel_flags)
+$(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
+
+# ---- the library ---------------------------------------------------------------------------------
+
+number   = $(shell sed -n 's/^.define AD_VERSION_$(1) *//p' autodiff/autodiff.h)
+major   := $(call number,MAJOR)
+version := $(major).$(call number,MINOR).$(call number,PATCH)
+soname  := libautodiff.so.$(major)
+public  := $(shell grep -l AD_API autodiff/*.h ops/*.h nn/*.h) $(wildcard ops/*.def)
+object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+library := $(call object,$(wildcard autodiff/*.c ops/*.c ops/kernels/*.c nn/*.c))
+archive := $(BUILD)/libautodiff.a
+shared  := $(BUILD)/libautodiff.so
+program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
+demos   := $(call program,demos/*.c)
+tests   := $(call program,tests/test_*.c)
+benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
+
+all: $(archive) $(shared) $(demos) ## build/libautodiff.a, build/libautodiff.so and build/demos/*
+
+# Objects depend on the command that makes them, libraries on the list of their objects.
+stamp_flags = $(compile) $(link) $(kernel_flags) $(found_libs)
+stamp_files = $(library)
+$(BUILD)/stamp_%: FORCE
+	@mkdir -p $(@D)
+	@echo '$(stamp_$*)' | cmp -s - $@ || echo '$(stamp_$*)' > $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags
+	@mkdir -p $(@D)
+	$(call say,CC) $(compile) -c -o $@ $<
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+$(archive): $(library) $(BUILD)/stamp_files
+	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
+$(shared): $(library) $(BUILD)/stamp_files
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -o $@.$(version) $(library) $(found_libs)
+	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
+
+# ---- programs ------------------------------------------------------------------------------------
+
+# A program is its own file, the helpers of its folder and the library.
+$(BUILD)/tests/%: private helpers = $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
+$(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka) -pthread
+$(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
+$(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
+$(benches): $(call object,$(wildcard bench/common*.c))
+$(demos) $(tests) $(benches): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+	@mkdir -p $(@D)
+	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
+
+demo: $(demos) ## watch small networks train: first, xor, spiral
+	@for d in first xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
+	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
+
+run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
+check: $(tests) ## the test programs alone
+	@$(run_tests) $(tests)
+test: all $(tests) ## every test: the programs, the headers, the README's programs, the installation
+	@$(run_tests) $(tests) tests/readme.sh tests/install.sh
+asan: ## the test programs under AddressSanitizer and UndefinedBehaviorSanitizer
+	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
+	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
+valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
+	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(run_tests) $(tests)
+bench: $(benches) ## the measurements; CASE=name for one of them
+	@for b in $(benches); do $$b $(CASE) || exit 1; done
+
+# ---- installation --------------------------------------------------------------------------------
+
+include_dir = $(PREFIX)/include/autodiff-$(major)
+install: $(archive) $(shared) autodiff.pc.in ## to PREFIX (/usr/local), below DESTDIR where that is set
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	for h in $(public); do install -D -m 644 $$h $(DESTDIR)$(include_dir)/$$h || exit 1; done
+	install -m 644 $(archive) $(DESTDIR)$(LIBDIR)
+	install -m 755 $(shared).$(version) $(DESTDIR)$(LIBDIR)
+	ln -sf libautodiff.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
+	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(include_dir)|; s|@LIBDIR@|$(LIBDIR)|' \
+	    -e 's|@VERSION@|$(version)|; s|@LIBS@|$(found_libs)|' autodiff.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/autodiff.pc
+	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
+
+uninstall: ## take away what install put there
+	rm -rf $(DESTDIR)$(include_dir)
+	rm -f $(DESTDIR)$(LIBDIR)/libautodiff.a $(DESTDIR)$(LIBDIR)/libautodiff.so \
+	    $(DESTDIR)$(LIBDIR)/$(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so.$(version) \
+	    $(DESTDIR)$(LIBDIR)/pkgconfig/autodiff.pc
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+endif

@@ -1,0 +1,151 @@
+/* common.h: what the tests share: comparisons, leaves, and an allocator that counts and fails on demand. */
+#ifndef TESTS_COMMON_H
+#define TESTS_COMMON_H
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "autodiff/autodiff.h"
+#include "autodiff/op.h"
+#include "ops/ops.h"
+
+/* For valgrind, which is some fifty times slower: AD_TEST_QUICK=1 makes the large tests small. */
+static inline bool test_quick(void) { return getenv("AD_TEST_QUICK") != NULL; }
+
+static inline double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- comparing ------------------------------------------------------------------------------- */
+
+/* Within tol, relative to b where b is large; equal infinities are close, and two NaNs. */
+static inline bool is_close(double a, double b, double tol) {
+    if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
+    return a == b || fabs(a - b) <= tol * fmax(1, fabs(b));
+}
+
+static inline void assert_close_at(double a, double b, double tol, const char *what, const char *file, int line) {
+    if (is_close(a, b, tol)) return;
+    print_error("%s: %.17g is not %.17g within %g\n", what, a, b, tol);
+    _fail(file, line);
+}
+#define assert_close(a, b, tol) assert_close_at(a, b, tol, #a, __FILE__, __LINE__)
+/* As assert_close, naming the row of a table in the message. */
+#define assert_close_in(row, a, b, tol) assert_close_at(a, b, tol, row, __FILE__, __LINE__)
+
+/* Fails with the graph's own sentence when the graph has an error. */
+static inline void assert_ok_at(const ad_graph *g, const char *file, int line) {
+    if (ad_ok(g)) return;
+    print_error("the graph's error: %d %s\n", ad_error_code(g), ad_error(g));
+    _fail(file, line);
+}
+#define assert_ok(g) assert_ok_at(g, __FILE__, __LINE__)
+
+static inline void assert_contains_at(const char *text, const char *part, const char *file, int line) {
+    if (strstr(text, part) != NULL) return;
+    print_error("\"%s\" is not in \"%s\"\n", part, text);
+    _fail(file, line);
+}
+#define assert_contains(text, part) assert_contains_at(text, part, __FILE__, __LINE__)
+
+/* What rounding allows after a few operations. */
+static inline double tolerance(ad_dtype t) { return t == AD_F32 ? 1e-5 : 1e-12; }
+
+/* ---- leaves ------------------------------------------------------------------------------------ */
+
+static inline int set_all(ad_var *x, const double *values) {
+    int64_t n = ad_numel(x);
+    if (ad_dtype_of(x) == AD_F64) return ad_set(x, values);
+    float *narrow = malloc((size_t)(n ? n : 1) * sizeof *narrow);
+    if (narrow == NULL) return AD_ENOMEM;
+    for (int64_t i = 0; i < n; i++) narrow[i] = (float)values[i];
+    int rc = ad_set(x, narrow);
+    free(narrow);
+    return rc;
+}
+
+static inline int set_item(ad_var *x, double value) { return set_all(x, &value); }
+
+static inline ad_var *param_of(ad_graph *g, ad_dtype t, const double *values, ad_shape s) {
+    ad_var *x = ad_param(g, t, NULL, s);
+    if (!ad_is_nil(x)) set_all(x, values);
+    return x;
+}
+
+static inline ad_var *param_item(ad_graph *g, ad_dtype t, double value) { return param_of(g, t, &value, AD_SCALAR); }
+
+/* ---- random numbers of the tests' own (splitmix64, Steele et al. 2014) ------------------------- */
+
+static inline uint64_t next_word(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static inline int next_below(uint64_t *state, int n) { return (int)(next_word(state) % (uint64_t)n); }
+
+static inline double next_between(uint64_t *state, double lo, double hi) {
+    return lo + (hi - lo) * (double)(next_word(state) >> 11) * 0x1p-53;
+}
+
+/* ---- an allocator that counts, checks and fails on demand -------------------------------------- */
+
+typedef struct {
+    int64_t live, blocks; /* handed out and not taken back */
+    int64_t calls;        /* failed ones included */
+    int64_t fail_at;      /* the call that fails, counted from 0; -1: none */
+    bool fail_on;         /* every call after it fails too */
+    int64_t failures;
+    int64_t wrong; /* releases that name another size than was asked for */
+} test_memory;
+
+enum { TEST_HEAD = 64 }; /* bytes before each block, for its size */
+
+static inline void *test_alloc(void *data, size_t align, size_t size) {
+    test_memory *m = data;
+    int64_t call = m->calls++;
+    void *p = NULL;
+    bool fail = m->fail_at >= 0 && (m->fail_on ? call >= m->fail_at : call == m->fail_at);
+    if (fail || align > TEST_HEAD || posix_memalign(&p, TEST_HEAD, TEST_HEAD + size) != 0) {
+        m->failures++;
+        return NULL;
+    }
+    memcpy(p, &size, sizeof size);
+    m->live += (int64_t)size;
+    m->blocks++;
+    return (char *)p + TEST_HEAD;
+}
+
+static inline void test_release(void *data, void *memory, size_t size) {
+    test_memory *m = data;
+    char *block = (char *)memory - TEST_HEAD;
+    if (memcmp(block, &size, sizeof size) != 0) m->wrong++;
+    m->live -= (int64_t)size;
+    m->blocks--;
+    free(block);
+}
+
+/* A graph on m; call after setting m's fields (a zeroed m fails at the first call). */
+static inline ad_graph *test_graph(test_memory *m) {
+    return ad_graph_new_with((ad_allocator){ test_alloc, test_release, m });
+}
+
+static inline void assert_all_released(const test_memory *m) {
+    assert_int_equal(m->live, 0);
+    assert_int_equal(m->blocks, 0);
+    assert_int_equal(m->wrong, 0);
+}
+
+#endif
