@@ -3,14 +3,17 @@
 
 #include "autodiff/node.h"
 
-/* An interior gradient is fresh for each pass: what an earlier one left no longer counts. */
-static int make_ready(ad_graph *g, ad_var *v) {
-    v->flags &= (uint16_t)~AD__HAS_GRAD;
-    if (AD__LIKELY(v->grad != NULL)) return AD_OK;
+static int borrow_grad(ad_graph *g, ad_var *v) {
     v->grad = ad__pool_take(&g->pool, ad__bytes(v));
     if (v->grad == NULL) return ad__no_memory(g, "a gradient", ad__bytes(v));
     v->flags |= AD__POOLED;
     return AD_OK;
+}
+
+/* An interior gradient is fresh for each pass: what an earlier one left no longer counts. */
+static inline int make_ready(ad_graph *g, ad_var *v) {
+    v->flags &= (uint16_t)~AD__HAS_GRAD;
+    return AD__LIKELY(v->grad != NULL) ? AD_OK : borrow_grad(g, v);
 }
 
 static void give_back(ad_graph *g, ad_var *v) {
