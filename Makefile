@@ -105,6 +105,7 @@ $(BUILD)/obj/autodiff/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(kernel_flags)
 $(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
+$(BUILD)/obj/bench/%.o: private optimise := $(optimise) $(kernel_flags)
 
 # ---- the library ---------------------------------------------------------------------------------
 
@@ -138,8 +139,10 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags
 
 $(archive): $(library) $(BUILD)/stamp_files
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
+# GCC leaves the dispatchers of its target_clones visible; the linker hides them.
 $(shared): $(library) $(BUILD)/stamp_files
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -o $@.$(version) $(library) $(found_libs)
+	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
@@ -159,11 +162,11 @@ demo: $(demos) ## watch small networks train: first, xor, spiral
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
 
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
-check: $(tests) ## the test programs alone
-	@$(run_tests) $(tests)
-test: all $(tests) ## every test: the programs, the headers, the README's programs, the installation
-	@$(run_tests) $(tests) tests/readme.sh tests/install.sh
-asan: ## the test programs under AddressSanitizer and UndefinedBehaviorSanitizer
+check: $(tests) $(demos) ## the test programs and the demos
+	@$(run_tests) $(tests) tests/demos.sh
+test: all $(tests) ## every test: the programs, the demos, the README's programs, the installation
+	@$(run_tests) $(tests) $(wildcard tests/*.sh)
+asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
 valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
