@@ -72,7 +72,10 @@ static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const i
     out->grad = small && needs ? inside + bytes : NULL;
     if (out->grad != NULL) out->flags |= AD__KEEPS;
     if (!small && place_arrays(g, out)) return &g->nil;
-    if (saved && (*ad__saved_slot(out->creator) = ad__array_alloc(g, saved)) == NULL) return &g->nil;
+    if (saved) {
+        if ((*ad__saved_slot(out->creator) = ad__array_alloc(g, saved)) == NULL) return &g->nil;
+        out->flags |= AD__SAVED;
+    }
     if (!view && type->evaluate[layout->dtype](out->creator) != AD_OK) return &g->nil;
     return append(g, out);
 }

@@ -124,6 +124,6 @@ void *ad_grad_into(const ad_op *op, int i) {
 }
 
 const void *ad_attrs(const ad_op *op) { return ad__attrs(op); }
-void *ad_saved(const ad_op *op) { return *ad__saved_slot(op); }
+void *ad_saved(const ad_op *op) { return ad__out(op)->flags & AD__SAVED ? *ad__saved_slot(op) : NULL; }
 void *ad_scratch(const ad_op *op) { return ad__graph(ad__out(op))->scratch; }
 void *ad_values(const ad_op *op) { return ad__out(op)->data; }

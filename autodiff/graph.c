@@ -132,6 +132,13 @@ void ad_end(ad_graph *g, ad_mark m) {
     ad__arena_rewind(&g->arrays, closing.arrays);
 }
 
+/* What address sanitizer is to notice behind an array. */
+#ifdef AD__ASAN
+enum { RED_ZONE = AD__ALIGN };
+#else
+enum { RED_ZONE = 0 };
+#endif
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 int ad__no_memory(ad_graph *g, const char *what, size_t bytes) {
@@ -152,8 +159,10 @@ void *ad__node_zalloc(ad_graph *g, size_t size) {
 
 void *ad__array_alloc(ad_graph *g, size_t bytes) {
     if (bytes > PTRDIFF_MAX / 2) return ad__no_memory(g, "an array", bytes), NULL;
-    void *p = ad__arena_alloc(&g->arrays, round_up(bytes, AD__ALIGN));
-    if (AD__UNLIKELY(p == NULL)) ad__no_memory(g, "an array", bytes);
+    size_t room = round_up(bytes, AD__ALIGN) + RED_ZONE;
+    char *p = ad__arena_alloc(&g->arrays, room);
+    if (AD__UNLIKELY(p == NULL)) return ad__no_memory(g, "an array", bytes), NULL;
+    AD__POISON(p + bytes, room - bytes);
     return p;
 }
 

@@ -31,7 +31,8 @@ enum {
     AD__POOLED = 32,   /* grad is lent by the pool until this pass is done with it */
     AD__KEEPS = 64,    /* grad's memory lasts as long as the Var */
     AD__CUT = 128,     /* made while gradients were disabled */
-    AD__ON_PATH = 256  /* leads from the xs of a vjp pass to its y */
+    AD__ON_PATH = 256, /* leads from the xs of a vjp pass to its y */
+    AD__SAVED = 512    /* its Op has a pointer to saved bytes */
 };
 
 /* 40 bytes, and small values lie right behind: a scalar binary node takes 96 with its gradient. */
