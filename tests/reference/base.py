@@ -33,14 +33,18 @@ def with_number(f):
     return lambda inputs, attrs: f(inputs[0], attrs["k"])
 
 
+def sign(x):
+    return torch.where(x.isnan(), x, torch.sign(x)).detach()
+
+
 def comparison(f):
     return lambda inputs, attrs: f(*inputs).double()
 
 
 OPS = {
     "neg": lambda inputs, attrs: torch.neg(*inputs),
-    "abs": lambda inputs, attrs: torch.abs(*inputs),
-    "sign": lambda inputs, attrs: torch.sign(*inputs),
+    "abs": lambda inputs, attrs: inputs[0] * sign(*inputs),
+    "sign": lambda inputs, attrs: sign(*inputs),
     "sqrt": lambda inputs, attrs: torch.sqrt(*inputs),
     "square": lambda inputs, attrs: torch.square(*inputs),
     "exp": exact.elementwise(mp.exp, mp.exp),
@@ -85,4 +89,9 @@ OPS = {
     "cast": lambda inputs, attrs: inputs[0].float() if attrs["dtype"] == 0 else inputs[0].double(),
     "detach": lambda inputs, attrs: inputs[0].detach(),
     "one_hot": lambda inputs, attrs: F.one_hot(inputs[0].long(), attrs["n"]).double(),
+}
+
+DIFFERS = {
+    "abs": "the slope at NaN is NaN, as sign(NaN) is",
+    "sign": "sign(NaN) is NaN, as NumPy has it; PyTorch's 0 would hide it",
 }
