@@ -10,7 +10,7 @@
 #include "autodiff/op.h"
 #include "ops/ops.h"
 
-enum { MOST_LINES = 2000, MOST_OPERANDS = 8, MOST_ROWS = 16, MOST_ELEMENTS = 12, PER_OPERAND = 4, CELL = 400, ROW = 1200 };
+enum { MOST_LINES = 2000, MOST_OPERANDS = 8, MOST_ROWS = 16, MOST_ELEMENTS = 12, CELL = 400, ROW = 1200 };
 
 /* ---- ops.def ----------------------------------------------------------------------------------------- */
 
@@ -51,7 +51,7 @@ static int read_lines(char *text, def_line *lines) {
     for (char *line = strtok(text, "\n"); line != NULL && n < MOST_LINES; line = strtok(NULL, "\n")) {
         char *closed = strstr(line, " */"), *last = strrchr(line, ')');
         if (strncmp(line, "/* ", 3) == 0 && closed != NULL) lines[n++] = family_line(line + 3, closed);
-        else if ((strncmp(line, "AD_OP(", 6) == 0 || strncmp(line, "AD_FN(", 6) == 0) && last != NULL && strchr(line, ','))
+        else if ((strncmp(line, "AD_OP(", 6) == 0 || strncmp(line, "AD_FN(", 6) == 0) && last && strchr(line, ','))
             lines[n++] = op_line(line, last);
     }
     return n;
@@ -146,6 +146,8 @@ typedef struct {
     const ad_optype *type;
     const char *parameters;
     int n_operands; /* of its cases: one table has one kind */
+    double seen[MOST_OPERANDS][MOST_ROWS]; /* the first values of each operand */
+    int n_seen[MOST_OPERANDS];
     int n_rows;
     char rows[MOST_ROWS][ROW];
 } table;
@@ -214,20 +216,38 @@ static int add_row(table *t, const ad_sample_case *c) {
     return ad_error_code(t->g);
 }
 
-/* Of an elementwise op, every pair of the first elements; each is a case of scalars. */
+/* Whether v is among the first values of operand i that the table has room for beside the others'. */
+static bool has_room_for(table *t, int i, double v) {
+    int most = t->n_operands == 1 ? MOST_ROWS : t->n_operands == 2 ? 4 : 2;
+    for (int k = 0; k < t->n_seen[i]; k++)
+        if (memcmp(&t->seen[i][k], &v, sizeof v) == 0) return true;
+    if (t->n_seen[i] == most) return false;
+    t->seen[i][t->n_seen[i]++] = v;
+    return true;
+}
+
+/* Of an elementwise op, each element is a case of scalars. */
 static int add_points(table *t, const ad_sample_case *c) {
-    int64_t n0 = ad_shape_numel(c->shapes[0]), n1 = c->n > 1 ? ad_shape_numel(c->shapes[1]) : 1;
-    if (c->n > 1) n0 = n0 < PER_OPERAND ? n0 : PER_OPERAND, n1 = n1 < PER_OPERAND ? n1 : PER_OPERAND;
-    const ad_shape scalars[2] = { AD_SCALAR, AD_SCALAR };
+    const ad_shape scalars[MOST_OPERANDS] = { { 0 } };
+    const double *values[MOST_OPERANDS];
     ad_sample_case point = *c;
-    point.shapes = scalars;
-    for (int64_t k = 0; k < n0 * n1; k++) {
-        const double *values[2] = { c->values[0] + k / n1, c->n > 1 ? c->values[1] + k % n1 : NULL };
-        point.values = values;
-        int rc = add_row(t, &point);
-        if (rc != AD_OK) return rc;
+    point.shapes = scalars, point.values = values;
+    int rc = AD_OK;
+    for (int64_t k = 0, n = ad_shape_numel(c->shapes[0]); k < n && rc == AD_OK; k++) {
+        bool shown = true;
+        for (int i = 0; i < c->n; i++) {
+            values[i] = c->values[i] + k;
+            shown = has_room_for(t, i, *values[i]) && shown;
+        }
+        if (shown) rc = add_row(t, &point);
     }
-    return AD_OK;
+    return rc;
+}
+
+static bool alike(const ad_sample_case *c) {
+    for (int i = 1; i < c->n; i++)
+        if (!ad_shape_equal(c->shapes[i], c->shapes[0])) return false;
+    return true;
 }
 
 /* An op without a shape rule is elementwise. */
@@ -235,10 +255,10 @@ static int add_sample(const ad_sample_case *c, void *data) {
     table *t = data;
     int64_t elements = 0;
     for (int i = 0; i < c->n; i++) elements += ad_shape_numel(c->shapes[i]);
-    if (!(c->flags & AD_SAMPLE_KINK) || (t->n_rows > 0 && c->n != t->n_operands)) return AD_OK;
+    if (!(c->flags & AD_SAMPLE_KINK) || c->n > MOST_OPERANDS || (t->n_rows > 0 && c->n != t->n_operands)) return AD_OK;
     t->n_operands = c->n;
-    if (c->type->shape == NULL && c->n <= 2) return add_points(t, c);
-    return elements <= MOST_ELEMENTS && c->n <= MOST_OPERANDS ? add_row(t, c) : AD_OK;
+    if (c->type->shape == NULL && alike(c)) return add_points(t, c);
+    return elements <= MOST_ELEMENTS ? add_row(t, c) : AD_OK;
 }
 
 static void put_header(const table *t) {
@@ -342,13 +362,14 @@ static int put_op(ad_graph *g, const def_line *l, const def_line *end) {
 static void put_head(void) {
     printf("# Operations\n\n"
            "Written by `make docs` from the table of ops; what is wrong here is corrected in an op's descriptor.\n\n"
-           "Every op takes and returns Vars of one dtype, f32 or f64, of up to %d dimensions; two dtypes in one op are an\n"
-           "error unless the op says otherwise. Elementwise operands broadcast as NumPy's do. Axis -1 is the last, and\n"
-           "`keepdims` keeps a reduced axis with size 1. Class numbers and indices are Vars of whole numbers. Bad operands\n"
-           "give the graph's nil Var and a sentence in `ad_error`.\n\n"
-           "In the formulas y is the result, g the gradient that arrives at it, and T the dtype. An operand that is used\n"
-           "twice, or repeated by broadcasting, gets the sum of its gradients. Special points have PyTorch's values unless\n"
-           "the op says otherwise; the tables are what this library computes in f64, and the tests hold it to PyTorch's.\n",
+           "Every op takes and returns Vars of one dtype, f32 or f64, of up to %d dimensions; two dtypes in one op\n"
+           "are an error unless the op says otherwise. Elementwise operands broadcast as NumPy's do. Axis -1 is the\n"
+           "last, and `keepdims` keeps a reduced axis with size 1. Class numbers and indices are Vars of whole\n"
+           "numbers. Bad operands give the graph's nil Var and a sentence in `ad_error`.\n\n"
+           "In the formulas y is the result, g the gradient that arrives at it, and T the dtype. An operand that is\n"
+           "used twice, or repeated by broadcasting, gets the sum of its gradients. Special points have PyTorch's\n"
+           "values unless the op says otherwise; the tables are what this library computes in f64, and the tests\n"
+           "hold it to reference values by PyTorch and mpmath.\n",
            AD_MAX_NDIM);
 }
 
@@ -378,8 +399,8 @@ static int put_page(ad_graph *g, char *text) {
         if (lines[i].kind == OP) rc = put_op(g, &lines[i], lines + n), n_ops++;
     }
     for (const ad_optype *const *t = ad_optypes(); *t; t++) n_ops--;
-    if (rc == AD_OK && n_ops != 0) rc = ad_fail(g, AD_EVALUE, "ops.def and the table of ops differ by %d ops", abs(n_ops));
-    return rc;
+    if (rc != AD_OK || n_ops == 0) return rc;
+    return ad_fail(g, AD_EVALUE, "ops.def and the table of ops differ by %d ops", abs(n_ops));
 }
 
 int main(int argc, char **argv) {

@@ -80,7 +80,8 @@ static const char *line_after(reading *r, const char *word) {
 static int stale(reading *r, const char *why) {
     const char *name = r->type->name;
     snprintf(r->trouble, sizeof r->trouble,
-             "%s: %s: `make reference-values OPS=%s` writes tests/reference/results/%s.txt anew", name, why, name, name);
+             "%s: %s: `make reference-values OPS=%s` writes tests/reference/results/%s.txt anew", name, why, name,
+             name);
     return AD_ECHECK;
 }
 
@@ -91,7 +92,7 @@ static int read_head(reading *r) {
     if (line == NULL || sscanf(line, "tolerance %lf %lf%n", &r->f64.relative, &r->f64.floor, &end) != 2)
         return stale(r, "its reference values have no line that gives the tolerance");
     bool usual = r->f64.relative == 1e-12 && r->f64.floor == 0;
-    if (!usual && strlen(line + end) < 10) return stale(r, "its tolerance is an exception for which no reason is given");
+    if (!usual && strlen(line + end) < 10) return stale(r, "its tolerance is an exception without a reason");
     if (r->f64.relative > loosest || r->f64.floor > loosest) return stale(r, "its tolerance is too loose for a check");
     r->f64.floor = fmax(r->f64.floor, DBL_MIN);
     return AD_OK;
@@ -244,7 +245,7 @@ static void op_agrees_with_its_reference(void **state) {
     all_compared += r.compared, all_samples += r.samples, all_ops++;
 }
 
-/* ---- the test itself ---------------------------------------------------------------------------------------------- */
+/* ---- the test itself ------------------------------------ */
 
 static void comparison_is_strict(void **state) {
     (void)state;
@@ -274,7 +275,7 @@ static void unfit_files_are_refused(void **state) {
     (void)state;
     assert_refused("", "no line that gives the tolerance");
     assert_refused("tolerance 1e-3 0 a reason of some length\n", "too loose");
-    assert_refused("tolerance 1e-11 0\n", "no reason");
+    assert_refused("tolerance 1e-11 0\n", "without a reason");
     assert_refused("tolerance 1e-12 0\n", "more samples");
     assert_refused("tolerance 1e-12 0\nsample 0 00000000\nvalue [3] 0 0 1\n", "not what its reference values");
 }
