@@ -105,6 +105,7 @@ $(BUILD)/obj/autodiff/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(kernel_flags)
 $(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
+$(BUILD)/obj/bench/%.o: private optimise := $(optimise) $(kernel_flags)
 
 # ---- the library ---------------------------------------------------------------------------------
 
@@ -140,8 +141,10 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags
 
 $(archive): $(library) $(BUILD)/stamp_files
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
+# GCC leaves the dispatchers of its target_clones visible; the linker hides them.
 $(shared): $(library) $(BUILD)/stamp_files
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -o $@.$(version) $(library) $(found_libs)
+	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
@@ -162,12 +165,12 @@ demo: $(demos) ## watch small networks train: first, xor, spiral
 	@for d in first xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
 
-run_tests = AD_SOURCE='$(CURDIR)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
-check: $(tests) ## the test programs alone
-	@$(run_tests) $(tests)
-test: all $(tests) $(docs_of) ## every test: the programs, the pages, the headers, the README's programs, the installation
-	@$(run_tests) $(tests) tests/docs.sh tests/readme.sh tests/install.sh
-asan: ## the test programs under AddressSanitizer and UndefinedBehaviorSanitizer
+run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
+check: $(tests) $(demos) $(docs_of) ## the test programs, the demos and the reference page
+	@$(run_tests) $(tests) tests/demos.sh tests/docs.sh
+test: all $(tests) $(docs_of) ## every test: the programs, the demos, the pages, the README's programs, the installation
+	@$(run_tests) $(tests) $(wildcard tests/*.sh)
+asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
 valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes

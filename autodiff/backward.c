@@ -54,17 +54,17 @@ static int differentiate(ad_var *y, const ad_var *seed) {
     return rc;
 }
 
-int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller) {
+int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller, const char *name) {
     ad_graph *g = ad__graph(y);
-    if (ad__is_nil(c)) return ad_fail(g, AD_EVALUE, "%s: the cotangent is nil", caller);
-    if (ad__graph(c) != g) return ad_fail(g, AD_EGRAPH, "%s: y and the cotangent belong to two graphs", caller);
+    if (ad__is_nil(c)) return ad_fail(g, AD_EVALUE, "%s: the %s is nil", caller, name);
+    if (ad__graph(c) != g) return ad_fail(g, AD_EGRAPH, "%s: y and the %s belong to two graphs", caller, name);
     bool same_dtype = c->layout->dtype == y->layout->dtype;
     if (same_dtype && ad_shape_equal(c->layout->shape, y->layout->shape)) return AD_OK;
     char ys[96], cs[96];
     ad_shape_text(y->layout->shape, ys, sizeof ys);
     ad_shape_text(c->layout->shape, cs, sizeof cs);
-    return ad_fail(g, same_dtype ? AD_ESHAPE : AD_EDTYPE, "%s: y is %s %s, the cotangent %s %s; they must be alike",
-                   caller, ad_dtype_name(y->layout->dtype), ys, ad_dtype_name(c->layout->dtype), cs);
+    return ad_fail(g, same_dtype ? AD_ESHAPE : AD_EDTYPE, "%s: y is %s %s, the %s %s %s; they must be alike",
+                   caller, ad_dtype_name(y->layout->dtype), ys, name, ad_dtype_name(c->layout->dtype), cs);
 }
 
 static int check_root(ad_var *y, const char *caller) {
@@ -90,7 +90,7 @@ int ad_backward(ad_var *y) {
 
 int ad_backward_from(ad_var *y, const ad_var *seed) {
     int rc = check_root(y, "backward_from");
-    if (rc == AD_OK) rc = ad__check_cotangent(y, seed, "backward_from");
+    if (rc == AD_OK) rc = ad__check_cotangent(y, seed, "backward_from", "seed");
     return rc == AD_OK ? differentiate(y, seed) : rc;
 }
 

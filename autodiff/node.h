@@ -212,8 +212,8 @@ static inline ad_op *ad__walk_next(ad__walk *w) {
 
 /* The Ops that y depends on, oldest first; NULL (and the graph's error) when memory is short. */
 const ad__plan *ad__plan_for(ad_var *y);
-/* 0 where c is like y: a seed of backward, or a cotangent. */
-int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller);
+/* 0 where c is like y; name is what the caller calls it. */
+int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller, const char *name);
 /* 0, or AD_ESTALE if something that y depends on changed after the ops that used it ran. */
 int ad__check_fresh(ad_var *y, const char *caller);
 
