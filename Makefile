@@ -2,7 +2,7 @@
 #
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), NATIVE=1 (code for this very processor), WERROR=1 (warnings are errors),
-# CASE (one case of `make bench`), V=1 (commands are shown).
+# CASE (one case of `make bench`), PYTHON (for `make reference-values`), V=1 (commands are shown).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -16,7 +16,7 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan valgrind bench install uninstall deps deps-ci help clean FORCE
+.PHONY: all check test demo asan valgrind bench docs reference-values install uninstall deps deps-ci help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -115,6 +115,8 @@ program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 demos   := $(call program,demos/*.c)
 tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
+dumper  := $(BUILD)/tests/reference/dump_samples
+docs_of := $(BUILD)/docs/reference
 
 all: $(archive) $(shared) $(demos) ## build/libautodiff.a, build/libautodiff.so and build/demos/*
 
@@ -146,7 +148,9 @@ $(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(benches): $(call object,$(wildcard bench/common*.c))
-$(demos) $(tests) $(benches): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+$(dumper): private helpers =
+$(dumper): private own_libs =
+$(demos) $(tests) $(benches) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
@@ -155,9 +159,9 @@ demo: $(demos) ## watch small networks train: first, xor, spiral
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
 
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
-check: $(tests) $(demos) ## the test programs and the demos
-	@$(run_tests) $(tests) tests/demos.sh
-test: all $(tests) $(benches) ## every test: the programs, the demos, the README's programs, the installation
+check: $(tests) $(demos) $(docs_of) ## the test programs, the demos and the reference page
+	@$(run_tests) $(tests) tests/demos.sh tests/docs.sh
+test: all $(tests) $(benches) $(docs_of) ## every test: the programs, the demos, the pages, the README's programs, the installation
 	@$(run_tests) $(tests) $(wildcard tests/*.sh)
 asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
@@ -166,6 +170,17 @@ valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks the
 	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(run_tests) $(tests)
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
+
+# ---- what is generated and kept ------------------------------------------------------------------
+
+docs: $(docs_of) ## docs/ops.md, the reference of all ops, from their table
+	@$(docs_of) ops/ops.def > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
+PYTHON ?= /usr/bin/python3
+reference-values: $(dumper) ## what PyTorch and mpmath say each op gives; OPS="..." or FAMILY=... for some
+	@mkdir -p tests/reference/results
+	@$(dumper) > $(BUILD)/samples.jsonl
+	@$(PYTHON) tests/reference/reference.py $(BUILD)/samples.jsonl tests/reference/results \
+	    $(if $(OPS),--ops $(OPS)) $(if $(FAMILY),--family $(FAMILY))
 
 # ---- installation --------------------------------------------------------------------------------
 
@@ -192,6 +207,6 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 endif
