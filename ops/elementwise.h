@@ -7,7 +7,7 @@
        T       float or double; write constants of it as (T)0.5
    lo .. hi is where the samples' operands lie, edges are the special points to try as well.
    AD_UNARY_K has one C double parameter, and AD_UNARY_K2 two: each its name and a value to sample. In
-   value and backward they are of type T, in vjp double.
+   value and backward they are of type T, in vjp double. AD_UNARY_KS and AD_UNARY_K2S check them.
    AD_BINARY has operands a and b, and AD_TERNARY a, b and c, with a rule for each; broadcasting is no
    concern of the formulas. AD_PREDICATE and AD_COMPARISON have results 0 or 1 and no gradient.
    A vjp of NULL says zero. */
@@ -103,7 +103,7 @@ ad_var *ad__constant(const ad_var *x, double value);
 #define AD__UNARY(name, K_, k1, k2, sample_k, lo, hi, VALUE, BACKWARD, VJP, ...)                                       \
     AD__UNARY_T(name, float, f32, K_, k1, k2, VALUE, BACKWARD)                                                         \
     AD__UNARY_T(name, double, f64, K_, k1, k2, VALUE, BACKWARD)                                                        \
-    static void name##_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {                                                 \
+    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
         ad_var *x AD__UNUSED = op->in[0], *y AD__UNUSED = ad__out(op);                                                 \
         const double *k_ = ad__attrs(op);                                                                              \
         K_(double, k1, k2)                                                                                             \
@@ -124,24 +124,28 @@ ad_var *ad__constant(const ad_var *x, double value);
     AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD));                                                  \
     ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, NULL); }
 
-#define AD_UNARY_K(name, doc_, k1, sample1, lo, hi, VALUE, BACKWARD, VJP, ...)                                         \
+/* With a shape rule, which is where parameters are checked. */
+#define AD_UNARY_KS(name, doc_, shape_, k1, sample1, lo, hi, VALUE, BACKWARD, VJP, ...)                                \
     AD__UNARY(name, AD__ONE_K, k1, k2, (&(const double){ sample1 }), lo, hi, VALUE, BACKWARD, VJP, __VA_ARGS__)        \
     static const ad_attr name##_attrs[] = { { #k1, AD_ATTR_DOUBLE, 0 }, { 0 } };                                       \
-    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .attr_size = sizeof(double),                      \
+    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .shape = shape_, .attr_size = sizeof(double),     \
               .attrs = name##_attrs);                                                                                  \
     ad_var *ad_##name(ad_var *x, double k1) { return ad__apply1(&ad_op_##name, x, &k1); }
 
-#define AD_UNARY_K2(name, doc_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, VJP, ...)                           \
+#define AD_UNARY_K2S(name, doc_, shape_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, VJP, ...)                  \
     AD__UNARY(name, AD__TWO_K, k1, k2, ((const double[]){ sample1, sample2 }), lo, hi, VALUE, BACKWARD, VJP,           \
               __VA_ARGS__)                                                                                             \
     static const ad_attr name##_attrs[] = {                                                                            \
         { #k1, AD_ATTR_DOUBLE, 0 }, { #k2, AD_ATTR_DOUBLE, sizeof(double) }, { 0 }                                     \
     };                                                                                                                 \
-    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .attr_size = 2 * sizeof(double),                  \
-              .attrs = name##_attrs);                                                                                  \
+    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .shape = shape_,                                  \
+              .attr_size = 2 * sizeof(double), .attrs = name##_attrs);                                                 \
     ad_var *ad_##name(ad_var *x, double k1, double k2) {                                                               \
         return ad__apply1(&ad_op_##name, x, (const double[]){ k1, k2 });                                               \
     }
+
+#define AD_UNARY_K(name, doc_, ...) AD_UNARY_KS(name, doc_, NULL, __VA_ARGS__)
+#define AD_UNARY_K2(name, doc_, ...) AD_UNARY_K2S(name, doc_, NULL, __VA_ARGS__)
 
 /* Two operands or three: c is b once more where there are two. */
 #define AD__NARY_VALUE_T(name, N, T_, SFX, VALUE)                                                                      \
@@ -228,7 +232,7 @@ ad_var *ad__constant(const ad_var *x, double value);
 #define AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)                                       \
     AD__BINARY_T(name, float, f32, VALUE, BACK_A, BACK_B)                                                              \
     AD__BINARY_T(name, double, f64, VALUE, BACK_A, BACK_B)                                                             \
-    static void name##_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {                                                 \
+    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
         ad_var *a AD__UNUSED = op->in[0], *b AD__UNUSED = op->in[1], *y AD__UNUSED = ad__out(op);                      \
         AD__OPERAND_RULE(0, a, VJP_A)                                                                                  \
         AD__OPERAND_RULE(1, b, VJP_B)                                                                                  \
@@ -249,7 +253,7 @@ ad_var *ad__constant(const ad_var *x, double value);
 #define AD_TERNARY(name, doc_, no_grad_, VALUE, BACK_A, BACK_B, BACK_C, VJP_A, VJP_B, VJP_C)                           \
     AD__TERNARY_T(name, float, f32, VALUE, BACK_A, BACK_B, BACK_C)                                                     \
     AD__TERNARY_T(name, double, f64, VALUE, BACK_A, BACK_B, BACK_C)                                                    \
-    static void name##_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {                                                 \
+    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
         ad_var *a AD__UNUSED = op->in[0], *b AD__UNUSED = op->in[1], *c AD__UNUSED = op->in[2];                        \
         AD__OPERAND_RULE(0, a, VJP_A)                                                                                  \
         AD__OPERAND_RULE(1, b, VJP_B)                                                                                  \
