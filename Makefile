@@ -2,7 +2,7 @@
 #
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), NATIVE=1 (code for this very processor), WERROR=1 (warnings are errors),
-# CASE (one case of `make bench`), V=1 (commands are shown).
+# CASE (one case of `make bench`), PYTHON (for `make reference-values`), V=1 (commands are shown).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -16,7 +16,7 @@ comma      := ,
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan valgrind bench install uninstall deps deps-ci help clean FORCE
+.PHONY: all check test demo asan valgrind bench docs reference-values install uninstall deps deps-ci help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -121,6 +121,8 @@ program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 demos   := $(call program,demos/*.c)
 tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
+dumper  := $(BUILD)/tests/reference/dump_samples
+docs_of := $(BUILD)/docs/reference
 
 all: $(archive) $(shared) $(demos) ## build/libautodiff.a, build/libautodiff.so and build/demos/*
 
@@ -150,7 +152,9 @@ $(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(benches): $(call object,$(wildcard bench/common*.c))
-$(demos) $(tests) $(benches): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+$(dumper): private helpers =
+$(dumper): private own_libs =
+$(demos) $(tests) $(benches) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
@@ -158,11 +162,11 @@ demo: $(demos) ## watch small networks train: first, xor, spiral
 	@for d in first xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
 
-run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
+run_tests = AD_SOURCE='$(CURDIR)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
 check: $(tests) ## the test programs alone
 	@$(run_tests) $(tests)
-test: all $(tests) ## every test: the programs, the headers, the README's programs, the installation
-	@$(run_tests) $(tests) tests/readme.sh tests/install.sh
+test: all $(tests) $(docs_of) ## every test: the programs, the pages, the headers, the README's programs, the installation
+	@$(run_tests) $(tests) tests/docs.sh tests/readme.sh tests/install.sh
 asan: ## the test programs under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
@@ -170,6 +174,17 @@ valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks the
 	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(run_tests) $(tests)
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
+
+# ---- what is generated and kept ------------------------------------------------------------------
+
+docs: $(docs_of) ## docs/ops.md, the reference of all ops, from their table
+	@$(docs_of) ops/ops.def > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
+PYTHON ?= /usr/bin/python3
+reference-values: $(dumper) ## what PyTorch and mpmath say each op gives; OPS="..." or FAMILY=... for some
+	@mkdir -p tests/reference/results
+	@$(dumper) > $(BUILD)/samples.jsonl
+	@$(PYTHON) tests/reference/reference.py $(BUILD)/samples.jsonl tests/reference/results \
+	    $(if $(OPS),--ops $(OPS)) $(if $(FAMILY),--family $(FAMILY))
 
 # ---- installation --------------------------------------------------------------------------------
 
@@ -195,6 +210,6 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 endif

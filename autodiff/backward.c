@@ -3,14 +3,17 @@
 
 #include "autodiff/node.h"
 
-/* An interior gradient is fresh for each pass: what an earlier one left no longer counts. */
-static int make_ready(ad_graph *g, ad_var *v) {
-    v->flags &= (uint16_t)~AD__HAS_GRAD;
-    if (AD__LIKELY(v->grad != NULL)) return AD_OK;
+static int borrow_grad(ad_graph *g, ad_var *v) {
     v->grad = ad__pool_take(&g->pool, ad__bytes(v));
     if (v->grad == NULL) return ad__no_memory(g, "a gradient", ad__bytes(v));
     v->flags |= AD__POOLED;
     return AD_OK;
+}
+
+/* An interior gradient is fresh for each pass: what an earlier one left no longer counts. */
+static inline int make_ready(ad_graph *g, ad_var *v) {
+    v->flags &= (uint16_t)~AD__HAS_GRAD;
+    return AD__LIKELY(v->grad != NULL) ? AD_OK : borrow_grad(g, v);
 }
 
 static void give_back(ad_graph *g, ad_var *v) {
@@ -51,16 +54,17 @@ static int differentiate(ad_var *y, const ad_var *seed) {
     return rc;
 }
 
-static int check_seed(ad_var *y, const ad_var *seed) {
+int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller) {
     ad_graph *g = ad__graph(y);
-    if (ad__is_nil(seed)) return ad_fail(g, AD_EVALUE, "backward_from: the seed is nil");
-    if (ad__graph(seed) != g) return ad_fail(g, AD_EGRAPH, "backward_from: y and seed belong to two graphs");
-    if (seed->layout->dtype == y->layout->dtype && ad_shape_equal(seed->layout->shape, y->layout->shape)) return AD_OK;
-    char ys[96], ss[96];
+    if (ad__is_nil(c)) return ad_fail(g, AD_EVALUE, "%s: the cotangent is nil", caller);
+    if (ad__graph(c) != g) return ad_fail(g, AD_EGRAPH, "%s: y and the cotangent belong to two graphs", caller);
+    bool same_dtype = c->layout->dtype == y->layout->dtype;
+    if (same_dtype && ad_shape_equal(c->layout->shape, y->layout->shape)) return AD_OK;
+    char ys[96], cs[96];
     ad_shape_text(y->layout->shape, ys, sizeof ys);
-    ad_shape_text(seed->layout->shape, ss, sizeof ss);
-    return ad_fail(g, AD_ESHAPE, "backward_from: y is %s %s, the seed %s %s; they must be alike",
-                   ad_dtype_name(y->layout->dtype), ys, ad_dtype_name(seed->layout->dtype), ss);
+    ad_shape_text(c->layout->shape, cs, sizeof cs);
+    return ad_fail(g, same_dtype ? AD_ESHAPE : AD_EDTYPE, "%s: y is %s %s, the cotangent %s %s; they must be alike",
+                   caller, ad_dtype_name(y->layout->dtype), ys, ad_dtype_name(c->layout->dtype), cs);
 }
 
 static int check_root(ad_var *y, const char *caller) {
@@ -86,7 +90,7 @@ int ad_backward(ad_var *y) {
 
 int ad_backward_from(ad_var *y, const ad_var *seed) {
     int rc = check_root(y, "backward_from");
-    if (rc == AD_OK) rc = check_seed(y, seed);
+    if (rc == AD_OK) rc = ad__check_cotangent(y, seed, "backward_from");
     return rc == AD_OK ? differentiate(y, seed) : rc;
 }
 

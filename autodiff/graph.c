@@ -37,7 +37,7 @@ ad_graph *ad_graph_new_with(ad_allocator a) {
                      .clock = 1 };
     g->nodes.memory = g->arrays.memory = g->pool.memory = &g->memory;
     for (int t = AD_F32; t <= AD_F64; t++)
-        g->scalar[t] = (ad__layout){ .graph = g, .numel = 1, .dtype = (ad_dtype)t };
+        g->scalar[t] = (ad__layout){ .graph = g, .numel = 1, .bytes = ad_dtype_size((ad_dtype)t), .dtype = (ad_dtype)t };
     g->empty = (ad__layout){ .graph = g, .dtype = AD_F64, .shape = { 1, { 0 } } };
     g->nil = (ad_var){ .layout = &g->empty, .flags = AD__NIL };
     return g;
@@ -116,6 +116,8 @@ void ad_end(ad_graph *g, ad_mark m) {
     ad__arena_rewind(&g->arrays, closing.arrays);
 }
 
+static size_t round_up(size_t size, size_t to) { return size ? (size + to - 1) / to * to : to; }
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 int ad__no_memory(ad_graph *g, const char *what, size_t bytes) {
@@ -123,7 +125,7 @@ int ad__no_memory(ad_graph *g, const char *what, size_t bytes) {
 }
 
 void *ad__node_alloc(ad_graph *g, size_t size) {
-    void *p = ad__arena_alloc(&g->nodes, size, 8);
+    void *p = ad__arena_alloc(&g->nodes, round_up(size, 8));
     if (AD__UNLIKELY(p == NULL)) ad__no_memory(g, "a node", size);
     return p;
 }
@@ -135,7 +137,8 @@ void *ad__node_zalloc(ad_graph *g, size_t size) {
 }
 
 void *ad__array_alloc(ad_graph *g, size_t bytes) {
-    void *p = ad__arena_alloc(&g->arrays, bytes, AD__ALIGN);
+    if (bytes > PTRDIFF_MAX / 2) return ad__no_memory(g, "an array", bytes), NULL;
+    void *p = ad__arena_alloc(&g->arrays, round_up(bytes, AD__ALIGN));
     if (AD__UNLIKELY(p == NULL)) ad__no_memory(g, "an array", bytes);
     return p;
 }

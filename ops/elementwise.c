@@ -1,6 +1,7 @@
 /* elementwise.c: running an elementwise op's loops over arrays, with broadcasting; and its samples. */
 #include "ops/elementwise.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Elements worked on at once where an operand repeats, or a gradient must be zeroed first: few enough
@@ -148,6 +149,19 @@ void ad__unary_samples(ad_sampler *s, const double *k, double lo, double hi, int
     ad_sample_values(s, k, 1, &shape, &edges, AD_SAMPLE_KINK);
 }
 
+/* Each edge value with each, of n operands: side by side, as broadcasting would add their gradients up. */
+static void edge_samples(ad_sampler *s, int n, int n_edges, const double *edges) {
+    enum { OPERANDS = 3, MOST = 512 };
+    double values[OPERANDS][MOST];
+    int total = 1;
+    for (int i = 0; i < n; i++) total *= n_edges;
+    assert(n <= OPERANDS && total <= MOST);
+    for (int k = 0; k < total; k++)
+        for (int i = 0, rest = k; i < n; i++, rest /= n_edges) values[n - 1 - i][k] = edges[rest % n_edges];
+    const ad_shape shape = AD_SHAPE(total), shapes[OPERANDS] = { shape, shape, shape };
+    ad_sample_values(s, NULL, n, shapes, (const double *[]){ values[0], values[1], values[2] }, AD_SAMPLE_KINK);
+}
+
 void ad__binary_samples(ad_sampler *s, double lo, double hi, int n_edges, const double *edges) {
     const ad_shape shapes[][2] = {
         { AD_SCALAR, AD_SCALAR },          { AD_SHAPE(1), AD_SCALAR },           { AD_SHAPE(5), AD_SHAPE(5) },
@@ -158,10 +172,7 @@ void ad__binary_samples(ad_sampler *s, double lo, double hi, int n_edges, const 
     };
     double los[] = { lo, lo }, his[] = { hi, hi };
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 2, shapes[i], los, his);
-    /* each edge value against each */
-    ad_shape both[] = { AD_SHAPE(n_edges, 1), AD_SHAPE(n_edges) };
-    const double *values[] = { edges, edges };
-    ad_sample_values(s, NULL, 2, both, values, AD_SAMPLE_KINK);
+    edge_samples(s, 2, n_edges, edges);
 }
 
 void ad__ternary_samples(ad_sampler *s, double lo, double hi, int n_edges, const double *edges) {
