@@ -7,8 +7,13 @@ AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope exact to the last digits in both tai
          g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))))),
          ad_mul(g, ad_mul(y, ad_sigmoid(ad_neg(x)))), 0.0, 40.0, -40.0, 1e4, -1e4)
 
+/* log(1 + e) for e = exp(-|x|), as accurate as log1p, which is slow for small numbers: what adding 1
+   rounds off comes back by the slope of log. */
+#define LOG1P_EXP(x)                                                                                                   \
+    (log(1 + exp(-fabs(x))) + (exp(-fabs(x)) - ((1 + exp(-fabs(x))) - 1)) / (1 + exp(-fabs(x))))
+
 AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails", -4, 4,
-         fmin(x, 0) - log1p(exp(-fabs(x))),
+         (x < 0 ? x : 0) - LOG1P_EXP(x),
          g / (1 + exp(x)),
          ad_mul(g, ad_sigmoid(ad_neg(x))), 0.0, 40.0, -40.0, 1e4, -1e4)
 
@@ -18,7 +23,7 @@ AD_UNARY(relu, "max(x, 0); slope 0 at 0", 0.1, 2,
          ad_mul(g, ad_gt(x, ad__constant(x, 0))), 0.0, -0.0, -1.0, 2.0, INFINITY)
 
 AD_UNARY(softplus, "log(1 + exp(x)), without overflow", -4, 4,
-         fmax(x, 0) + log1p(exp(-fabs(x))),
+         (x > 0 ? x : 0) + LOG1P_EXP(x),
          g / (1 + exp(-x)),
          ad_mul(g, ad_sigmoid(x)), 0.0, 25.0, 1e4, -1e4)
 
@@ -29,7 +34,7 @@ static int softplus_beta_shape(ad_call *c) {
 
 AD_UNARY_K2S(softplus_beta, "log(1 + exp(beta x)) / beta, and x itself where beta x > threshold",
              softplus_beta_shape, beta, 2, threshold, 3, -4, 4,
-             x * beta > threshold ? x : (fmax(x * beta, 0) + log1p(exp(-fabs(x * beta)))) / beta,
+             x * beta > threshold ? x : ((x * beta > 0 ? x * beta : 0) + LOG1P_EXP(x * beta)) / beta,
              x * beta > threshold ? g : g / (1 + exp(-x * beta)),
              ad_where(ad_gt(ad_muls(x, beta), ad__constant(x, threshold)), g, ad_mul(g, ad_sigmoid(ad_muls(x, beta)))),
              0.0, 1.5, 1e4, -1e4)
@@ -64,6 +69,14 @@ AD_UNARY(gelu, "x times the normal distribution function of x (Hendrycks and Gim
          g * (erfc(x * (T)-0.70710678118654752) / 2 + x * (T)0.39894228040143268 * exp(x * x / -2)),
          ad_mul(g, ad_add(normal_cdf(x), ad_mul(x, normal_pdf(x)))), 0.0, 10.0, -10.0, -30.0, 1e4, -1e4)
 
+/* The slope of sigmoid as above. */
+#define SIGMOID_SLOPE(x) (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x)))))
+
+AD_UNARY(silu, "x sigmoid(x), also called swish", -4, 4,
+         x / (1 + exp(-x)),
+         g * (1 / (1 + exp(-x)) + x * SIGMOID_SLOPE(x)),
+         ad_mul(g, ad_add(ad_sigmoid(x), ad_mul(y, ad_sigmoid(ad_neg(x))))), 0.0, 40.0, -40.0, 1e4, -1e4)
+
 /* (1 + tanh u) / 2 = sigmoid(2u); here 2u and its derivative, with 2 sqrt(2 / pi) = 1.5957691... */
 #define TWO_U(x) ((x) * ((T)1.5957691216057308 + (T)0.071354816272600710 * (x) * (x)))
 #define TWO_U_SLOPE(x) ((T)1.5957691216057308 + (T)0.21406444881780213 * (x) * (x))
@@ -72,28 +85,23 @@ static ad_var *two_u(ad_var *x) {
 }
 static ad_var *two_u_slope(ad_var *x) { return ad_adds(ad_muls(ad_square(x), 0.21406444881780213), 1.5957691216057308); }
 
-AD_UNARY(gelu_tanh, "gelu by tanh: x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2", -4, 4,
+AD_UNARY(gelu_tanh, "gelu by tanh: x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)", -4, 4,
          x / (1 + exp(-TWO_U(x))),
-         g * (1 / (1 + exp(-TWO_U(x))) + x * TWO_U_SLOPE(x) * (exp(-fabs(TWO_U(x))) /
-              ((1 + exp(-fabs(TWO_U(x)))) * (1 + exp(-fabs(TWO_U(x))))))),
-         ad_mul(g, ad_add(ad_sigmoid(two_u(x)),
-                          ad_mul(ad_mul(y, two_u_slope(x)), ad_sigmoid(ad_neg(two_u(x)))))),
+         g * (1 / (1 + exp(-TWO_U(x))) + x * TWO_U_SLOPE(x) * SIGMOID_SLOPE(TWO_U(x))),
+         ad_mul(g, ad_add(ad_sigmoid(two_u(x)), ad_mul(ad_mul(y, two_u_slope(x)), ad_sigmoid(ad_neg(two_u(x)))))),
          0.0, 5.0, -5.0, 1e4, -1e4)
-
-AD_UNARY(silu, "x sigmoid(x), also called swish", -4, 4,
-         x / (1 + exp(-x)),
-         g * (1 / (1 + exp(-x)) + x * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x)))))),
-         ad_mul(g, ad_add(ad_sigmoid(x), ad_mul(y, ad_sigmoid(ad_neg(x))))), 0.0, 40.0, -40.0, 1e4, -1e4)
 
 /* With e = exp(-|x|), tanh(log(1 + exp x)) is n / d and its derivative s / d^2, without overflow. */
 #define MISH_E(x) exp(-fabs(x))
 #define MISH_N(x) ((x) > 0 ? 1 + 2 * MISH_E(x) : MISH_E(x) * (2 + MISH_E(x)))
 #define MISH_D(x) ((x) > 0 ? 1 + 2 * MISH_E(x) * (1 + MISH_E(x)) : 2 + MISH_E(x) * (2 + MISH_E(x)))
 #define MISH_S(x) (4 * MISH_E(x) * (1 + MISH_E(x)) * ((x) > 0 ? MISH_E(x) : 1))
+#define TANH_SOFTPLUS(x) (MISH_N(x) / MISH_D(x))
+#define TANH_SOFTPLUS_SLOPE(x) (MISH_S(x) / (MISH_D(x) * MISH_D(x)))
 
 AD_UNARY(mish, "x tanh(softplus(x))", -4, 4,
-         x * (MISH_N(x) / MISH_D(x)),
-         g * (MISH_N(x) / MISH_D(x) + x * (MISH_S(x) / (MISH_D(x) * MISH_D(x)))),
+         x * TANH_SOFTPLUS(x),
+         g * (TANH_SOFTPLUS(x) + x * TANH_SOFTPLUS_SLOPE(x)),
          ad_mul(g, ad_add(ad_tanh(ad_softplus(x)),
                           ad_mul(ad_mul(x, ad_sigmoid(x)), ad_adds(ad_neg(ad_square(ad_tanh(ad_softplus(x)))), 1)))),
          0.0, 20.0, -20.0, 1e4, -1e4)

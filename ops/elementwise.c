@@ -151,14 +151,14 @@ void ad__unary_samples(ad_sampler *s, const double *k, double lo, double hi, int
 
 /* Each edge value with each, of n operands: side by side, as broadcasting would add their gradients up. */
 static void edge_samples(ad_sampler *s, int n, int n_edges, const double *edges) {
-    enum { OPERANDS = 3, MOST = 512 };
-    double values[OPERANDS][MOST];
+    enum { MOST = 512 };
+    double values[AD__NARY][MOST];
     int total = 1;
     for (int i = 0; i < n; i++) total *= n_edges;
-    assert(n <= OPERANDS && total <= MOST);
+    assert(n <= AD__NARY && total <= MOST);
     for (int k = 0; k < total; k++)
         for (int i = 0, rest = k; i < n; i++, rest /= n_edges) values[n - 1 - i][k] = edges[rest % n_edges];
-    const ad_shape shape = AD_SHAPE(total), shapes[OPERANDS] = { shape, shape, shape };
+    const ad_shape shape = AD_SHAPE(total), shapes[AD__NARY] = { shape, shape, shape };
     ad_sample_values(s, NULL, n, shapes, (const double *[]){ values[0], values[1], values[2] }, AD_SAMPLE_KINK);
 }
 
@@ -188,8 +188,5 @@ void ad__ternary_samples(ad_sampler *s, double lo, double hi, int n_edges, const
     };
     double los[] = { lo, lo, lo }, his[] = { hi, hi, hi };
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 3, shapes[i], los, his);
-    /* each edge value with each two others */
-    ad_shape all[] = { AD_SHAPE(n_edges, 1, 1), AD_SHAPE(n_edges, 1), AD_SHAPE(n_edges) };
-    const double *values[] = { edges, edges, edges };
-    ad_sample_values(s, NULL, 3, all, values, AD_SAMPLE_KINK);
+    edge_samples(s, 3, n_edges, edges);
 }

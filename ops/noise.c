@@ -26,11 +26,14 @@ static void like_samples(ad_sampler *s) {
 
 static int rand_like_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    for (int64_t i = 0; i < y->layout->numel; i++) {
-        uint32_t words[2];
-        ad_random_bits(ad__graph(y), 2, words);
-        double v = (double)(words[0] >> 8) * 0x1p-24; /* what f32 can hold, below 1 */
-        put(y, i, y->layout->dtype == AD_F32 ? v : v + (double)(words[1] >> 3) * 0x1p-53);
+    bool narrow = y->layout->dtype == AD_F32;
+    for (int64_t i = 0; i < y->layout->numel; i += 2) {
+        uint32_t words[4];
+        ad_random_bits(ad__graph(y), 4, words);
+        for (int k = 0; k < 2 && i + k < y->layout->numel; k++) {
+            double v = (double)(words[2 * k] >> 8) * 0x1p-24; /* what f32 can hold, below 1 */
+            put(y, i + k, narrow ? v : v + (double)(words[2 * k + 1] >> 3) * 0x1p-53);
+        }
     }
     return AD_OK;
 }

@@ -134,7 +134,7 @@ AD_UNARY(reciprocal, "1 / x", 0.4, 3,
 AD_UNARY(rsqrt, "1 / sqrt(x); slope -inf at 0", 0.2, 4,
          1 / sqrt(x),
          g / -2 * y * y * y,
-         ad_mul(g, ad_muls(ad_mul(ad_square(y), y), -0.5)), 1.0, 0.0, -0.0, INFINITY, -1.0)
+         ad_mul(g, ad_muls(ad_mul(ad_square(y), y), -0.5)), 1.0, 0.0, INFINITY, -1.0)
 
 AD_UNARY(cbrt, "cube root; slope inf at 0", 0.2, 4,
          cbrt(x),
