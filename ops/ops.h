@@ -17,6 +17,11 @@ typedef struct {
     int64_t start, stop, step;
 } ad_range;
 
+/* A window that moves over images, along h and along w; of stride and dilation 0 is taken as 1. */
+typedef struct {
+    int64_t kernel[2], stride[2], padding[2], dilation[2];
+} ad_window;
+
 #define AD_OP(name, parameters)                                                                    \
     AD_API ad_var *ad_##name parameters;                                                           \
     AD_API extern const ad_optype ad_op_##name;
