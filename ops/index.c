@@ -151,11 +151,13 @@ ad_var *ad_take_axis(ad_var *x, ad_var *index, int axis) {
 /* PyTorch's take: of all elements, in row-major order. */
 ad_var *ad_take(ad_var *x, ad_var *index) { return ad_take_axis(ad_reshape(x, AD_SHAPE(-1)), index, 0); }
 
+/* PyTorch's, which takes a scalar for a list of one. */
 ad_var *ad_index_select(ad_var *x, int axis, ad_var *index) {
     if (ad__is_nil(x) || ad__is_nil(index)) return ad__refused(ad__is_nil(x) ? x : index, "index_select");
     const ad_call c = AD__CALL_AS("index_select", x);
-    if (index->layout->shape.ndim == 1) return ad_take_axis(x, index, axis);
-    ad_call_fail(&c, AD_ESHAPE, "index has %d dimensions, not 1; ad_take_axis takes any", index->layout->shape.ndim);
+    int ndim = index->layout->shape.ndim;
+    if (ndim <= 1) return ad_take_axis(x, ndim == 1 ? index : ad_reshape(index, AD_SHAPE(1)), axis);
+    ad_call_fail(&c, AD_ESHAPE, "index has %d dimensions, not 1; ad_take_axis takes any", ndim);
     return ad__nil(c.graph);
 }
 

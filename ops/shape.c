@@ -80,12 +80,13 @@ ad_var *ad_tile(ad_var *x, ad_shape reps) {
     }
     ad_shape s = { .ndim = reps.ndim > c.shape.ndim ? reps.ndim : c.shape.ndim };
     for (int i = 0; i < s.ndim; i++) s.dim[i] = i < s.ndim - c.shape.ndim ? 1 : c.shape.dim[i - (s.ndim - c.shape.ndim)];
+    ad_var *y = x;
     for (int i = s.ndim - 1, r = reps.ndim - 1; r >= 0; i--, r--) {
         ad__around a = ad__around_axis(s, i);
         if (!lengthen(&c, &s, i, reps.dim[r])) return ad__nil(c.graph);
-        if (reps.dim[r] != 1) x = repeat_pieces(x, a.outer, a.n * a.inner, reps.dim[r]);
+        if (reps.dim[r] != 1) y = repeat_pieces(y, a.outer, a.n * a.inner, reps.dim[r]);
     }
-    return ad_reshape(x, s);
+    return ad_reshape(y, s);
 }
 
 /* PyTorch's repeat_interleave, NumPy's repeat: each element of an axis k times, side by side. */
