@@ -64,12 +64,12 @@ static void free_extras(ad_graph *g, int depth);
 void ad_graph_free(ad_graph *g) {
     if (g == NULL) return;
     free_extras(g, 0);
+    ad__plan_free(g, &g->plan);
+    if (g->heap != NULL) ad__pool_give(&g->pool, g->heap, g->heap_capacity * sizeof *g->heap);
     ad__pool_free(&g->pool);
     ad__arena_free(&g->nodes);
     ad__arena_free(&g->arrays);
     ad__memory_give(&g->memory, g->scratch, g->scratch_size);
-    ad__memory_give(&g->memory, g->plan.ops, g->plan.capacity * sizeof *g->plan.ops);
-    ad__memory_give(&g->memory, g->heap, g->heap_capacity * sizeof *g->heap);
     ad_allocator use = g->memory.use;
     use.release(use.data, g, sizeof *g);
 }
@@ -171,6 +171,12 @@ static int depth_of(const ad_graph *g, const ad_var *x) {
     const ad__scope *s = g->scope;
     while (s != NULL && ad__arena_before(&g->nodes, s->nodes, x)) s = s->outer;
     return s ? s->mark.depth : 0;
+}
+
+int ad__check_open(const ad_var *x, const char *caller) {
+    ad_graph *g = ad__graph(x);
+    bool live = ad__arena_before(&g->nodes, ad__arena_here(&g->nodes), x) && (!x->creator || x->creator->id <= g->n_ops);
+    return live ? AD_OK : ad_fail(g, AD_EGRAPH, "%s: a Var was given whose scope is closed: ad_end took it away", caller);
 }
 
 enum { EXTRA_HEADER = (sizeof(ad__extra) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN };
