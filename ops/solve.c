@@ -77,30 +77,8 @@ static int solve_shape(ad_call *c) {
     equations e;
     int rc = equations_shape(c, has_vectors(c->shape, c->in[1]->layout->shape), false, &e);
     if (rc != AD_OK) return rc;
-    size_t matrices = (size_t)ad_shape_numel(e.batch_a), side = (size_t)e.side, size = ad_dtype_size(c->dtype);
-    c->saved = matrices * side * (side * size + sizeof(int)) + 1;
-    c->scratch = (size_t)(e.n * e.m) * size;
-    return AD_OK;
-}
-
-/* saved holds the factors of every matrix of a, and then their pivots. */
-static char *factors_of(const ad_op *op, int64_t k) {
-    const ad_var *a = op->in[0];
-    return ad__matrix(ad_saved(op), k, ad__side(a) * ad__side(a), a->layout->dtype);
-}
-static int *pivots_of(const ad_op *op, int64_t k) {
-    return (int *)(void *)((char *)ad_saved(op) + ad__bytes(op->in[0])) + k * ad__side(op->in[0]);
-}
-
-static int factorise(const ad_op *op) {
-    const ad_var *a = op->in[0];
-    memcpy(ad_saved(op), a->data, ad__bytes(a));
-    for (int64_t k = 0; k < ad__count(a); k++) {
-        int64_t zero = ad__lu(a->layout->dtype, ad__side(a), factors_of(op, k), pivots_of(op, k));
-        if (zero != 0)
-            return ad_op_fail(op, AD_EVALUE, "matrix %lld is singular: pivot %lld of its LU factors is 0", (long long)k,
-                              (long long)zero);
-    }
+    c->saved = ad__factors_size(c);
+    c->scratch = (size_t)(e.n * e.m) * ad_dtype_size(c->dtype);
     return AD_OK;
 }
 
@@ -108,12 +86,12 @@ static int solve_evaluate(const ad_op *op) {
     const ad_var *b = op->in[1], *x = ad__out(op);
     ad_dtype t = x->layout->dtype;
     equations e = solve_equations(op);
-    int rc = factorise(op);
+    int rc = ad__factorise(op, true);
     for (int64_t i = 0; i < e.batches && rc == AD_OK; i++) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         char *to = ad__matrix(x->data, i, e.n * e.m, t);
         memcpy(to, ad__matrix(b->data, ib, e.n * e.m, t), (size_t)(e.n * e.m) * ad_dtype_size(t));
-        ad__lu_solve(t, false, e.n, e.m, factors_of(op, ia), pivots_of(op, ia), to);
+        ad__lu_solve(t, false, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), to);
     }
     return rc;
 }
@@ -128,7 +106,7 @@ static void solve_backward(const ad_op *op) {
     for (int64_t i = 0; i < e.batches; i++) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
-        ad__lu_solve(t, true, e.n, e.m, factors_of(op, ia), pivots_of(op, ia), z);
+        ad__lu_solve(t, true, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), z);
         if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
         if (ga == NULL) continue;
         ad__negate(t, size, z);
@@ -193,9 +171,7 @@ static int inverse_evaluate(const ad_op *op) {
     for (int64_t k = 0; k < ad__count(y); k++) {
         char *at = ad__matrix(y->data, k, n * n, t);
         int64_t zero = ad__lu(t, n, at, pivots);
-        if (zero != 0)
-            return ad_op_fail(op, AD_EVALUE, "matrix %lld is singular: pivot %lld of its LU factors is 0", (long long)k,
-                              (long long)zero);
+        if (zero != 0) return ad__singular(op, k, zero);
         ad__lu_inverse(t, n, at, pivots, work);
     }
     return AD_OK;
