@@ -174,6 +174,29 @@ AD_OPTYPE(matmul, .doc = "matrix product of a [..,n,k] and b [..,k,m]; leading a
           .vjp = matmul_vjp);
 ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b, NULL); }
 
+/* ---- dot and outer: products of two vectors ------------------------------------------------------------- */
+
+/* Whether these are no two vectors, which has become the graph's error. */
+static bool refuse_vectors(const char *caller, ad_var *a, ad_var *b) {
+    if (ad__is_nil(a) || ad__is_nil(b)) return ad__refuse_nil(ad__is_nil(a) ? a : b, caller) != AD_OK;
+    if (a->layout->shape.ndim == 1 && b->layout->shape.ndim == 1) return false;
+    char as[96], bs[96];
+    ad_shape_text(a->layout->shape, as, sizeof as);
+    ad_shape_text(b->layout->shape, bs, sizeof bs);
+    ad_fail(ad__graph(a), AD_ESHAPE, "%s: %s x %s: takes two vectors; ad_matmul and ad_mul take other shapes", caller, as, bs);
+    return true;
+}
+
+ad_var *ad_dot(ad_var *a, ad_var *b) {
+    if (refuse_vectors("dot", a, b)) return ad__nil(a ? ad__graph(a) : NULL);
+    return ad_matmul(a, b);
+}
+
+ad_var *ad_outer(ad_var *a, ad_var *b) {
+    if (refuse_vectors("outer", a, b)) return ad__nil(a ? ad__graph(a) : NULL);
+    return ad_matmul(ad_reshape(a, AD_SHAPE(ad_numel(a), 1)), ad_reshape(b, AD_SHAPE(1, ad_numel(b))));
+}
+
 /* ---- affine: x [..,in], w [out,in], b [out] or none -> y [..,out] ------------------------------------------ */
 
 static int affine_shape(ad_call *c) {
