@@ -9,21 +9,12 @@
 
 /* ---- helpers: x [..,n,n] -> y [..] ---------------------------------------------------------------------- */
 
-/* saved holds the factors of every matrix, and then their pivots. */
-static char *factors_of(const ad_op *op, int64_t k) {
-    const ad_var *x = op->in[0];
-    return ad__matrix(ad_saved(op), k, ad__side(x) * ad__side(x), x->layout->dtype);
-}
-static int *pivots_of(const ad_op *op, int64_t k) {
-    return (int *)(void *)((char *)ad_saved(op) + ad__bytes(op->in[0])) + k * ad__side(op->in[0]);
-}
-
 static int determinant_shape(ad_call *c, size_t matrices_of_scratch) {
     int rc = ad__square_shape(c);
     if (rc != AD_OK) return rc;
     size_t n = (size_t)c->shape.dim[c->shape.ndim - 1], size = ad_dtype_size(c->dtype);
+    c->saved = ad__factors_size(c);
     c->shape = ad__leading(c->shape);
-    c->saved = (size_t)ad_shape_numel(c->shape) * n * (n * size + sizeof(int)) + 1;
     c->scratch = matrices_of_scratch * n * n * size + n * sizeof(double) + ad__lu_work(c->dtype, (int64_t)n);
     return AD_OK;
 }
@@ -32,15 +23,8 @@ static int determinant_shape(ad_call *c, size_t matrices_of_scratch) {
 static double log_and_sign(const ad_op *op, int64_t k, int *sign) {
     const ad_var *x = op->in[0];
     return x->layout->dtype == AD_F32
-               ? ad__lu_logdet_f32(ad__side(x), (const void *)factors_of(op, k), pivots_of(op, k), sign)
-               : ad__lu_logdet_f64(ad__side(x), (const void *)factors_of(op, k), pivots_of(op, k), sign);
-}
-
-static void factorise(const ad_op *op) {
-    const ad_var *x = op->in[0];
-    memcpy(ad_saved(op), x->data, ad__bytes(x));
-    for (int64_t k = 0; k < ad__count(x); k++)
-        ad__lu(x->layout->dtype, ad__side(x), factors_of(op, k), pivots_of(op, k));
+               ? ad__lu_logdet_f32(ad__side(x), ad__factors(op, k), ad__pivots(op, k), sign)
+               : ad__lu_logdet_f64(ad__side(x), ad__factors(op, k), ad__pivots(op, k), sign);
 }
 
 static void put(const ad_var *y, int64_t k, double value) {
@@ -54,8 +38,8 @@ static void add_inverse(const ad_op *op, int64_t k, double g, void *gx) {
     ad_dtype t = x->layout->dtype;
     int64_t n = ad__side(x);
     char *inverse = ad_scratch(op), *work = ad__matrix(inverse, 1, n * n, t);
-    memcpy(inverse, factors_of(op, k), (size_t)(n * n) * ad_dtype_size(t));
-    ad__lu_inverse(t, n, inverse, pivots_of(op, k), work);
+    memcpy(inverse, ad__factors(op, k), (size_t)(n * n) * ad_dtype_size(t));
+    ad__lu_inverse(t, n, inverse, ad__pivots(op, k), work);
     if (t == AD_F32) ad__axpy_turned_f32(n, (float)g, (const void *)inverse, gx);
     else ad__axpy_turned_f64(n, g, (const void *)inverse, gx);
 }
@@ -84,7 +68,7 @@ static void determinant_samples(ad_sampler *s, double shift) {
 static int logdet_shape(ad_call *c) { return determinant_shape(c, 1); }
 
 static int logdet_evaluate(const ad_op *op) {
-    factorise(op);
+    ad__factorise(op, false);
     for (int64_t k = 0; k < ad__count(op->in[0]); k++) {
         int sign;
         double value = log_and_sign(op, k, &sign);
@@ -138,17 +122,18 @@ static int det_shape(ad_call *c) { return determinant_shape(c, 3); }
 static double determinant(const ad_op *op, int64_t k) {
     const ad_var *x = op->in[0];
     int64_t n = ad__side(x);
-    const void *lu = factors_of(op, k);
+    const void *lu = ad__factors(op, k);
     double product = 1;
     for (int64_t i = 0; i < n; i++) {
-        double u = x->layout->dtype == AD_F32 ? (double)((const float *)lu)[i * n + i] : ((const double *)lu)[i * n + i];
-        product *= pivots_of(op, k)[i] != i + 1 ? -u : u;
+        int64_t at = i * n + i;
+        double u = x->layout->dtype == AD_F32 ? (double)((const float *)lu)[at] : ((const double *)lu)[at];
+        product *= ad__pivots(op, k)[i] != i + 1 ? -u : u;
     }
     return product;
 }
 
 static int det_evaluate(const ad_op *op) {
-    factorise(op);
+    ad__factorise(op, false);
     for (int64_t k = 0; k < ad__count(op->in[0]); k++) put(ad__out(op), k, determinant(op, k));
     return AD_OK;
 }

@@ -43,7 +43,7 @@ static int equations_shape(ad_call *c, bool vectors, bool right, equations *e) {
     int rc = ad__square_shape(c);
     ad_shape b = c->in[1]->layout->shape;
     if (rc != AD_OK) return rc;
-    if (b.ndim < 1 || (b.ndim < 2 && !vectors)) return ad_call_fail(c, AD_ESHAPE, "b must be [..,n,m]%s", right ? "" : " or [n]");
+    if (b.ndim < 2 && !vectors) return ad_call_fail(c, AD_ESHAPE, "b must be [..,n,m]%s", right ? "" : " or [n]");
     if (equations_of(c->shape, b, vectors, e)) return ad_call_fail(c, AD_ESHAPE, "leading axes do not broadcast");
     int64_t meets = right ? e->m : e->n;
     if (meets != e->side)
@@ -77,30 +77,8 @@ static int solve_shape(ad_call *c) {
     equations e;
     int rc = equations_shape(c, has_vectors(c->shape, c->in[1]->layout->shape), false, &e);
     if (rc != AD_OK) return rc;
-    size_t matrices = (size_t)ad_shape_numel(e.batch_a), side = (size_t)e.side, size = ad_dtype_size(c->dtype);
-    c->saved = matrices * side * (side * size + sizeof(int)) + 1;
-    c->scratch = (size_t)(e.n * e.m) * size;
-    return AD_OK;
-}
-
-/* saved holds the factors of every matrix of a, and then their pivots. */
-static char *factors_of(const ad_op *op, int64_t k) {
-    const ad_var *a = op->in[0];
-    return ad__matrix(ad_saved(op), k, ad__side(a) * ad__side(a), a->layout->dtype);
-}
-static int *pivots_of(const ad_op *op, int64_t k) {
-    return (int *)(void *)((char *)ad_saved(op) + ad__bytes(op->in[0])) + k * ad__side(op->in[0]);
-}
-
-static int factorise(const ad_op *op) {
-    const ad_var *a = op->in[0];
-    memcpy(ad_saved(op), a->data, ad__bytes(a));
-    for (int64_t k = 0; k < ad__count(a); k++) {
-        int64_t zero = ad__lu(a->layout->dtype, ad__side(a), factors_of(op, k), pivots_of(op, k));
-        if (zero != 0)
-            return ad_op_fail(op, AD_EVALUE, "matrix %lld is singular: pivot %lld of its LU factors is 0", (long long)k,
-                              (long long)zero);
-    }
+    c->saved = ad__factors_size(c);
+    c->scratch = (size_t)(e.n * e.m) * ad_dtype_size(c->dtype);
     return AD_OK;
 }
 
@@ -108,12 +86,12 @@ static int solve_evaluate(const ad_op *op) {
     const ad_var *b = op->in[1], *x = ad__out(op);
     ad_dtype t = x->layout->dtype;
     equations e = solve_equations(op);
-    int rc = factorise(op);
+    int rc = ad__factorise(op, true);
     for (int64_t i = 0; i < e.batches && rc == AD_OK; i++) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         char *to = ad__matrix(x->data, i, e.n * e.m, t);
         memcpy(to, ad__matrix(b->data, ib, e.n * e.m, t), (size_t)(e.n * e.m) * ad_dtype_size(t));
-        ad__lu_solve(t, false, e.n, e.m, factors_of(op, ia), pivots_of(op, ia), to);
+        ad__lu_solve(t, false, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), to);
     }
     return rc;
 }
@@ -128,11 +106,12 @@ static void solve_backward(const ad_op *op) {
     for (int64_t i = 0; i < e.batches; i++) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
-        ad__lu_solve(t, true, e.n, e.m, factors_of(op, ia), pivots_of(op, ia), z);
+        ad__lu_solve(t, true, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), z);
         if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
         if (ga == NULL) continue;
         ad__negate(t, size, z);
-        ad__gemm(t, false, true, e.n, e.n, e.m, z, ad__matrix(x->data, i, size, t), 1, ad__matrix(ga, ia, e.n * e.n, t));
+        ad__gemm(t, false, true, e.n, e.n, e.m, z, ad__matrix(x->data, i, size, t), 1,
+                 ad__matrix(ga, ia, e.n * e.n, t));
     }
 }
 
@@ -193,9 +172,7 @@ static int inverse_evaluate(const ad_op *op) {
     for (int64_t k = 0; k < ad__count(y); k++) {
         char *at = ad__matrix(y->data, k, n * n, t);
         int64_t zero = ad__lu(t, n, at, pivots);
-        if (zero != 0)
-            return ad_op_fail(op, AD_EVALUE, "matrix %lld is singular: pivot %lld of its LU factors is 0", (long long)k,
-                              (long long)zero);
+        if (zero != 0) return ad__singular(op, k, zero);
         ad__lu_inverse(t, n, at, pivots, work);
     }
     return AD_OK;
@@ -240,11 +217,13 @@ ad_var *ad_inverse(ad_var *x) { return ad__apply1(&ad_op_inverse, x, NULL); }
 
 /* ---- solve_triangular: op(a) x = b, or x op(a) = b ------------------------------------------------------------ */
 
-static const ad_attr triangular_list[] = { { "upper", AD_ATTR_BOOL, offsetof(ad_triangular_opts, upper) },
-                                           { "transpose", AD_ATTR_BOOL, offsetof(ad_triangular_opts, transpose) },
-                                           { "right", AD_ATTR_BOOL, offsetof(ad_triangular_opts, right) },
-                                           { "unitriangular", AD_ATTR_BOOL, offsetof(ad_triangular_opts, unitriangular) },
-                                           { 0 } };
+static const ad_attr triangular_list[] = {
+    { "upper", AD_ATTR_BOOL, offsetof(ad_triangular_opts, upper) },
+    { "transpose", AD_ATTR_BOOL, offsetof(ad_triangular_opts, transpose) },
+    { "right", AD_ATTR_BOOL, offsetof(ad_triangular_opts, right) },
+    { "unitriangular", AD_ATTR_BOOL, offsetof(ad_triangular_opts, unitriangular) },
+    { 0 },
+};
 
 static ad__triangle triangle_of(const ad_op *op) {
     const ad_triangular_opts *o = ad__attrs(op);
@@ -294,7 +273,8 @@ static int solve_triangular_evaluate(const ad_op *op) {
 
 /* product [side,side] = what da's triangle loses: z x^T, or x^T z on the right, and the transpose of it
    where a was taken transposed. */
-static void triangular_product(ad_dtype t, ad__triangle is, const equations *e, const void *z, const void *x, void *product) {
+static void triangular_product(ad_dtype t, ad__triangle is, const equations *e, const void *z, const void *x,
+                               void *product) {
     int64_t inner = is.right ? e->n : e->m;
     bool x_first = is.right != is.transpose;
     ad__gemm(t, is.right, !is.right, e->side, e->side, inner, x_first ? x : z, x_first ? z : x, 0, product);
@@ -308,7 +288,8 @@ static void solve_triangular_backward(const ad_op *op) {
     ad__triangle is = triangle_of(op), back = is;
     back.transpose = !is.transpose;
     int64_t size = e.n * e.m, side = e.side * e.side;
-    char *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1), *z = ad_scratch(op), *product = ad__matrix(z, 1, size, t);
+    char *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1);
+    char *z = ad_scratch(op), *product = ad__matrix(z, 1, size, t);
     for (int64_t i = 0; i < e.batches; i++) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));

@@ -12,6 +12,14 @@ int ad__square_shape(ad_call *c);
 int64_t ad__side(const ad_var *x);
 int64_t ad__count(const ad_var *x);
 
+/* LU factors of every matrix of operand 0, kept in saved: how many bytes to ask for, the factors and pivots of
+   matrix k, and making them. Where required, a singular matrix is the graph's error. */
+size_t ad__factors_size(const ad_call *c);
+void *ad__factors(const ad_op *op, int64_t k);
+int *ad__pivots(const ad_op *op, int64_t k);
+int ad__factorise(const ad_op *op, bool required);
+int ad__singular(const ad_op *op, int64_t k, int64_t pivot); /* that error */
+
 /* Sample matrices [.., n,n] that are far from singular: small numbers with shift added on the diagonal. */
 void ad__sample_matrices(int64_t n, int64_t count, double shift, double *to);
 enum { AD__SAMPLE_MATRICES = 512 }; /* their elements, at most */
