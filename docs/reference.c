@@ -1,6 +1,7 @@
-/* reference.c: prints docs/ops.md, the reference of all ops, from ops.def and the ops' descriptors.
+/* reference.c: prints docs/ops.md, the reference of all ops, from ops.def and the ops' descriptors; where an
+   op differs from PyTorch is told by the file of its reference values.
 
-   usage: reference ops/ops.def
+   usage: reference ops/ops.def tests/reference/results
    A comment on a line of its own is a family's heading there; an AD_FN belongs to the AD_OP above it,
    and a comment after it is shown beside its prototype. Ends with status 2 where this build lacks a library
    that an op needs. */
@@ -63,17 +64,22 @@ static int read_lines(char *text, def_line *lines) {
 
 /* ---- words --------------------------------------------------------------------------------------------- */
 
-/* A sentence: with a capital, where it begins with a word and not with a formula, and a full stop. */
+/* Text with what Markdown would read as its own marks kept as it is, and a full stop. */
+static void put_text(const char *text) {
+    char last = '.';
+    for (; *text != '\0'; last = *text++) {
+        if (*text == '*' || *text == '<') putchar('\\');
+        putchar(*text);
+    }
+    if (last != '.') putchar('.');
+}
+
+/* A sentence: with a capital, where it begins with a word and not with a formula. */
 static void put_sentence(const char *text) {
     size_t word = 0;
     while (isalpha((unsigned char)text[word])) word++;
-    bool capital = word > 1 && (text[word] == '\0' || strchr(" ,;.", text[word]) != NULL);
-    putchar(capital ? toupper((unsigned char)*text) : *text);
-    for (const char *p = text + 1; *text != '\0' && *p != '\0'; p++) {
-        if (*p == '*' || *p == '<') putchar('\\');
-        putchar(*p);
-    }
-    if (*text != '\0' && text[strlen(text) - 1] != '.') putchar('.');
+    if (word > 1 && (text[word] == '\0' || strchr(" ,;.", text[word]) != NULL)) putchar(toupper((unsigned char)*text++));
+    put_text(text);
 }
 
 /* The anchor that Markdown gives a heading. */
@@ -342,7 +348,23 @@ static void put_flags(const ad_optype *t, const char *parameters) {
     if (t->shape == NULL && t->arity > 1) printf("- Operands broadcast.\n");
 }
 
-static int put_op(ad_graph *g, const def_line *l, const def_line *end) {
+/* "# differs from PyTorch: ..." among the first lines of the op's file */
+static void put_difference(const char *results, const char *name) {
+    static const char mark[] = "# differs from PyTorch: ";
+    char line[ROW];
+    snprintf(line, sizeof line, "%s/%s.txt", results, name);
+    FILE *f = fopen(line, "rb");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL && *line == '#') {
+        if (strncmp(line, mark, sizeof mark - 1) != 0) continue;
+        line[strcspn(line, "\n")] = '\0';
+        printf("- Differs from PyTorch: ");
+        put_text(line + sizeof mark - 1);
+        printf("\n");
+    }
+    if (f != NULL) fclose(f);
+}
+
+static int put_op(ad_graph *g, const def_line *l, const def_line *end, const char *results) {
     const ad_optype *t = ad_find_op(g, l->text);
     if (t == NULL) return ad_fail(g, AD_EVALUE, "the table has no op %s", l->text);
     printf("\n### %s\n\n", t->name);
@@ -357,6 +379,7 @@ static int put_op(ad_graph *g, const def_line *l, const def_line *end) {
         put_sentence(t->special);
         printf("\n");
     }
+    put_difference(results, t->name);
     return put_special_points(g, t, l->parameters);
 }
 
@@ -392,14 +415,14 @@ static void put_contents(const def_line *lines, int n) {
     printf("\n");
 }
 
-static int put_page(ad_graph *g, char *text) {
+static int put_page(ad_graph *g, char *text, const char *results) {
     static def_line lines[MOST_LINES];
     int n = read_lines(text, lines), rc = AD_OK, n_ops = 0;
     put_head();
     put_contents(lines, n);
     for (int i = 0; i < n && rc == AD_OK; i++) {
         if (lines[i].kind == FAMILY) printf("\n## %s\n", lines[i].text);
-        if (lines[i].kind == OP) rc = put_op(g, &lines[i], lines + n), n_ops++;
+        if (lines[i].kind == OP) rc = put_op(g, &lines[i], lines + n, results), n_ops++;
     }
     for (const ad_optype *const *t = ad_optypes(); *t; t++) n_ops--;
     if (rc != AD_OK || n_ops == 0) return rc;
@@ -407,13 +430,13 @@ static int put_page(ad_graph *g, char *text) {
 }
 
 int main(int argc, char **argv) {
-    char *text = argc == 2 ? whole_file(argv[1]) : NULL;
+    char *text = argc == 3 ? whole_file(argv[1]) : NULL;
     if (text == NULL) {
-        fputs("usage: reference ops/ops.def > docs/ops.md\n", stderr);
+        fputs("usage: reference ops/ops.def tests/reference/results > docs/ops.md\n", stderr);
         return EXIT_FAILURE;
     }
     ad_graph *g = ad_graph_new();
-    int rc = g ? put_page(g, text) : AD_ENOMEM;
+    int rc = g ? put_page(g, text, argv[2]) : AD_ENOMEM;
     if (rc != AD_OK) fprintf(stderr, "reference: %s\n", g ? ad_error(g) : "out of memory");
     ad_graph_free(g);
     free(text);
