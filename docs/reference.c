@@ -78,7 +78,8 @@ static void put_text(const char *text) {
 static void put_sentence(const char *text) {
     size_t word = 0;
     while (isalpha((unsigned char)text[word])) word++;
-    if (word > 1 && (text[word] == '\0' || strchr(" ,;.", text[word]) != NULL)) putchar(toupper((unsigned char)*text++));
+    bool capital = word > 1 && (text[word] == '\0' || strchr(" ,;.", text[word]) != NULL);
+    if (capital) putchar(toupper((unsigned char)*text++));
     put_text(text);
 }
 
