@@ -83,6 +83,20 @@ static void put_sentence(const char *text) {
     put_text(text);
 }
 
+/* The first n letters of a formula, as code: without what C needs and a reader does not. */
+static void put_formula(const char *text, size_t n) {
+    static const char *const drop[] = { "(T)", "(float)", "(double)", "(int)", "ad__" };
+    putchar('`');
+    for (const char *end = text + n; text < end;) {
+        size_t dropped = 0;
+        for (size_t i = 0; i < sizeof drop / sizeof *drop && dropped == 0; i++)
+            if (strncmp(text, drop[i], strlen(drop[i])) == 0) dropped = strlen(drop[i]);
+        if (dropped == 0) putchar(*text++);
+        text += dropped;
+    }
+    putchar('`');
+}
+
 /* The anchor that Markdown gives a heading. */
 static void put_anchor(const char *heading) {
     for (; *heading != '\0'; heading++)
@@ -318,13 +332,15 @@ static void put_gradient(const ad_optype *t, const char *parameters) {
     for (const char *p = t->gradient; (p = strstr(p, "; ")) != NULL; p++) rules++;
     printf("- Gradient: ");
     if (t->arity != rules) {
-        printf("`%s`\n", t->gradient);
+        put_formula(t->gradient, strlen(t->gradient));
+        printf("\n");
         return;
     }
     for (const char *rule = t->gradient; operand < rules; operand++) {
         size_t n = operand + 1 < rules ? (size_t)(strstr(rule, "; ") - rule) : strlen(rule);
         operand_name(parameters, operand, name, sizeof name);
-        printf("%sd%s = `%.*s`", operand ? ", " : "", name, (int)n, rule);
+        printf("%sd%s = ", operand ? ", " : "", name);
+        put_formula(rule, n);
         rule += n + (operand + 1 < rules ? 2 : 0);
     }
     printf("\n");
@@ -371,7 +387,9 @@ static int put_op(ad_graph *g, const def_line *l, const def_line *end, const cha
     printf("\n### %s\n\n", t->name);
     put_prototypes(l, end);
     put_sentence(t->doc);
-    printf("\n\n- Value: y = `%s`\n", t->formula);
+    printf("\n\n- Value: y = ");
+    put_formula(t->formula, strlen(t->formula));
+    printf("\n");
     if (t->gradient != NULL) put_gradient(t, l->parameters);
     put_attributes(t);
     put_flags(t, l->parameters);
@@ -393,10 +411,10 @@ static void put_head(void) {
            "are an error unless the op says otherwise. Elementwise operands broadcast as NumPy's do. Axis -1 is the\n"
            "last, and `keepdims` keeps a reduced axis with size 1. Class numbers and indices are Vars of whole\n"
            "numbers. Bad operands give the graph's nil Var and a sentence in `ad_error`.\n\n"
-           "In the formulas y is the result, g the gradient that arrives at it, and T the dtype. An operand that is\n"
-           "used twice, or repeated by broadcasting, gets the sum of its gradients. Special points have PyTorch's\n"
-           "values unless the op says otherwise; the tables are what this library computes in f64, and the tests\n"
-           "hold it to reference values by PyTorch and mpmath.\n",
+           "In the formulas y is the result, g the gradient that arrives at it. An operand that is used twice, or\n"
+           "repeated by broadcasting, gets the sum of its gradients. Special points have PyTorch's values unless the\n"
+           "op says otherwise; the tables are what this library computes in f64, and the tests hold it to reference\n"
+           "values by PyTorch and mpmath.\n",
            AD_MAX_NDIM);
 }
 
