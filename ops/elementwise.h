@@ -124,28 +124,40 @@ ad_var *ad__constant(const ad_var *x, double value);
     AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD));                                                  \
     ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, NULL); }
 
-/* With a shape rule, which is where parameters are checked. */
-#define AD_UNARY_KS(name, doc_, shape_, k1, sample1, lo, hi, VALUE, BACKWARD, VJP, ...)                                \
+/* formula_ and gradient_ are the formulas as text: made by the outermost macro, they are as written, and not
+   as tgmath.h expands them. */
+#define AD__UNARY_KS(name, doc_, formula_, gradient_, shape_, k1, sample1, lo, hi, VALUE, BACKWARD, VJP, ...)          \
     AD__UNARY(name, AD__ONE_K, k1, k2, (&(const double){ sample1 }), lo, hi, VALUE, BACKWARD, VJP, __VA_ARGS__)        \
     static const ad_attr name##_attrs[] = { { #k1, AD_ATTR_DOUBLE, 0 }, { 0 } };                                       \
-    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .shape = shape_, .attr_size = sizeof(double),     \
+    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, formula_, gradient_), .shape = shape_, .attr_size = sizeof(double),   \
               .attrs = name##_attrs);                                                                                  \
     ad_var *ad_##name(ad_var *x, double k1) { return ad__apply1(&ad_op_##name, x, &k1); }
 
-#define AD_UNARY_K2S(name, doc_, shape_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, VJP, ...)                  \
+#define AD__UNARY_K2S(name, doc_, formula_, gradient_, shape_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD,      \
+                      VJP, ...)                                                                                        \
     AD__UNARY(name, AD__TWO_K, k1, k2, ((const double[]){ sample1, sample2 }), lo, hi, VALUE, BACKWARD, VJP,           \
               __VA_ARGS__)                                                                                             \
     static const ad_attr name##_attrs[] = {                                                                            \
         { #k1, AD_ATTR_DOUBLE, 0 }, { #k2, AD_ATTR_DOUBLE, sizeof(double) }, { 0 }                                     \
     };                                                                                                                 \
-    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .shape = shape_,                                  \
+    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, formula_, gradient_), .shape = shape_,                                \
               .attr_size = 2 * sizeof(double), .attrs = name##_attrs);                                                 \
     ad_var *ad_##name(ad_var *x, double k1, double k2) {                                                               \
         return ad__apply1(&ad_op_##name, x, (const double[]){ k1, k2 });                                               \
     }
 
-#define AD_UNARY_K(name, doc_, ...) AD_UNARY_KS(name, doc_, NULL, __VA_ARGS__)
-#define AD_UNARY_K2(name, doc_, ...) AD_UNARY_K2S(name, doc_, NULL, __VA_ARGS__)
+#define AD_UNARY_K(name, doc_, k1, sample1, lo, hi, VALUE, BACKWARD, ...)                                              \
+    AD__UNARY_KS(name, doc_, #VALUE, #BACKWARD, NULL, k1, sample1, lo, hi, VALUE, BACKWARD, __VA_ARGS__)
+
+#define AD_UNARY_K2(name, doc_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, ...)                                \
+    AD__UNARY_K2S(name, doc_, #VALUE, #BACKWARD, NULL, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, __VA_ARGS__)
+
+/* With a shape rule, which is where parameters are checked. */
+#define AD_UNARY_KS(name, doc_, shape_, k1, sample1, lo, hi, VALUE, BACKWARD, ...)                                     \
+    AD__UNARY_KS(name, doc_, #VALUE, #BACKWARD, shape_, k1, sample1, lo, hi, VALUE, BACKWARD, __VA_ARGS__)
+
+#define AD_UNARY_K2S(name, doc_, shape_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, ...)                       \
+    AD__UNARY_K2S(name, doc_, #VALUE, #BACKWARD, shape_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, __VA_ARGS__)
 
 /* Two operands or three: c is b once more where there are two. */
 #define AD__NARY_VALUE_T(name, N, T_, SFX, VALUE)                                                                      \
@@ -228,8 +240,7 @@ ad_var *ad__constant(const ad_var *x, double value);
         dx[i] = rule_ ? ad_sum_to(rule_, (operand)->layout->shape) : NULL;                                             \
     }
 
-/* The op without its function. */
-#define AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)                                       \
+#define AD__BINARY_OP(name, doc_, formula_, gradient_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)               \
     AD__BINARY_T(name, float, f32, VALUE, BACK_A, BACK_B)                                                              \
     AD__BINARY_T(name, double, f64, VALUE, BACK_A, BACK_B)                                                             \
     static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
@@ -241,12 +252,16 @@ ad_var *ad__constant(const ad_var *x, double value);
         static const double edges[] = { __VA_ARGS__ };                                                                 \
         ad__binary_samples(s, lo, hi, AD__COUNT(edges), edges);                                                        \
     }                                                                                                                  \
-    AD_OPTYPE(name, .doc = doc_, .formula = #VALUE, .gradient = #BACK_A "; " #BACK_B, .arity = 2,                      \
+    AD_OPTYPE(name, .doc = doc_, .formula = formula_, .gradient = gradient_, .arity = 2,                               \
               .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                                                \
               .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp)
 
-#define AD_BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)                                        \
-    AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, __VA_ARGS__);                                  \
+/* The op without its function. */
+#define AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, ...)                                                     \
+    AD__BINARY_OP(name, doc_, #VALUE, #BACK_A "; " #BACK_B, lo, hi, VALUE, BACK_A, BACK_B, __VA_ARGS__)
+
+#define AD_BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, ...)                                                      \
+    AD__BINARY_OP(name, doc_, #VALUE, #BACK_A "; " #BACK_B, lo, hi, VALUE, BACK_A, BACK_B, __VA_ARGS__);               \
     ad_var *ad_##name(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_##name, a, b, NULL); }
 
 /* no_grad_: bit i says that operand i never gets a gradient. The op's samples stand before it. */
