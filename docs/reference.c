@@ -387,7 +387,7 @@ static int put_op(ad_graph *g, const def_line *l, const def_line *end, const cha
     printf("\n### %s\n\n", t->name);
     put_prototypes(l, end);
     put_sentence(t->doc);
-    printf("\n\n- Value: y = ");
+    printf(strncmp(t->formula, "y[", 2) == 0 ? "\n\n- Value: " : "\n\n- Value: y = "); /* y[i] = ... says it */
     put_formula(t->formula, strlen(t->formula));
     printf("\n");
     if (t->gradient != NULL) put_gradient(t, l->parameters);
