@@ -146,9 +146,24 @@ static int brackets(ad_shape s, int64_t k) {
     return n;
 }
 
+typedef double element_at(const void *from, int64_t k);
+static double given_at(const void *from, int64_t k) { return ((const double *)from)[k]; }
+static double value_at(const void *from, int64_t k) { return ad_at(from, k) + 0.0; } /* -0 as 0 */
+static double slope_at(const void *from, int64_t k) { return ad_grad_at(from, k) + 0.0; }
+
+/* Beside this array's largest element, numbers below it are a zero that was rounded; another compiler may
+   have it exact. */
+static double rounding_of(int64_t n, element_at *at, const void *from) {
+    double largest = 0;
+    for (int64_t k = 0; k < n; k++)
+        if (isfinite(at(from, k))) largest = fmax(largest, fabs(at(from, k)));
+    return at == given_at ? 0 : 1e-14 * largest;
+}
+
 /* "3", "[1, 2]", "[[1, 2], [3, 4]]"; an empty array by its shape. Room for MOST_ELEMENTS is ample. */
-static void array_text(ad_shape s, double (*at)(const void *, int64_t), const void *from, char *to, size_t size) {
+static void array_text(ad_shape s, element_at *at, const void *from, char *to, size_t size) {
     int64_t n = ad_shape_numel(s);
+    double rounding = rounding_of(n, at, from);
     size_t used = 0;
     if (n == 0) {
         used = (size_t)snprintf(to, size, "empty ");
@@ -156,14 +171,11 @@ static void array_text(ad_shape s, double (*at)(const void *, int64_t), const vo
     }
     for (int64_t k = 0; k < n; k++) {
         used += (size_t)snprintf(to + used, size - used, "%s%.*s", k ? ", " : "", brackets(s, k), "[[[[[[");
-        used += (size_t)number_text(at(from, k), to + used, size - used);
+        double v = at(from, k);
+        used += (size_t)number_text(fabs(v) < rounding ? 0 : v, to + used, size - used);
         used += (size_t)snprintf(to + used, size - used, "%.*s", brackets(s, k + 1), "]]]]]]");
     }
 }
-
-static double given_at(const void *from, int64_t k) { return ((const double *)from)[k]; }
-static double value_at(const void *from, int64_t k) { return ad_at(from, k) + 0.0; } /* -0 as 0 */
-static double slope_at(const void *from, int64_t k) { return ad_grad_at(from, k) + 0.0; }
 
 /* ---- the table of special points: rows of attributes, operands, result, gradients ------------------------- */
 
