@@ -10,8 +10,8 @@ LIBDIR     ?= $(PREFIX)/lib
 BLAS       ?= auto
 PKG_CONFIG ?= pkg-config
 LDCONFIG   ?= ldconfig
-CFLAGS     ?=
 comma      := ,
+MAKEFLAGS  += --no-print-directory
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -40,6 +40,7 @@ else
 ifneq ($(filter-out help clean deps deps-ci uninstall,$(or $(MAKECMDGOALS),all)),)
 compiles = $(shell $(CC) -Werror $(CPPFLAGS) $(1) -fsyntax-only -x c /dev/null 2>/dev/null && echo yes)
 has      = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
+having   = $(foreach p,$(1),$(if $(call has,$p),$p))
 cflags   = $(shell $(PKG_CONFIG) --cflags $(1))
 libs     = $(shell $(PKG_CONFIG) --libs $(1))
 
@@ -50,8 +51,8 @@ endif
 # Debian's serial OpenBLAS comes first, as threads in BLAS beside others are slow. The loader takes the
 # threaded one where both are installed, hence the run path.
 ifeq ($(BLAS),auto)
-serial := $(firstword $(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc))
-blas   := $(firstword $(serial) $(foreach p,openblas cblas blas,$(if $(call has,$p),$p)))
+serial := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc)))
+blas   := $(firstword $(serial) $(call having,openblas cblas blas))
 else ifneq ($(BLAS),none)
 blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); BLAS=none does without))
 endif
@@ -63,19 +64,11 @@ found_flags += -DAD_NO_BLAS
 $(if $(filter none,$(BLAS)),,$(info No CBLAS found: matrix products are done by slower loops of our own.))
 endif
 
-ifeq ($(call has,zlib),yes)
-found_flags += -DAD_HAVE_ZLIB $(call cflags,zlib)
-found_libs  += $(call libs,zlib)
-else
-$(info No zlib found: gzipped files cannot be read.)
-endif
-
-ifeq ($(call has,jansson),yes)
-found_flags += -DAD_HAVE_JANSSON $(call cflags,jansson)
-found_libs  += $(call libs,jansson)
-else
-$(info No jansson found: safetensors files cannot be read or written.)
-endif
+# optional PACKAGE,MACRO,SENTENCE: uses the package and defines the macro, or says what is amiss.
+optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)))$(eval found_libs += \
+           $(call libs,$(1))),$(info No $(1) found: $(3)))
+$(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
+$(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
 
 known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 more_flags   := $(call known,-fno-semantic-interposition)
@@ -92,7 +85,7 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 optimise := -O2
 ifdef SANITIZE
 optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
-kernel_flags := $(optimise)
+kernel_flags :=
 endif
 flags = -std=c11 -g $(optimise) $(warnings) -I. -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
 compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
@@ -168,7 +161,7 @@ demo: $(demos) ## watch small networks train: first, xor, spiral
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
 check: $(tests) $(demos) $(docs_of) ## the test programs, the demos and the reference page
 	@$(run_tests) $(tests) tests/demos.sh tests/docs.sh
-test: all $(tests) $(docs_of) ## every test: the programs, the demos, the pages, the README's programs, the installation
+test: all $(tests) $(benches) $(docs_of) ## every test: the programs, the demos, the pages, the README's programs, the installation
 	@$(run_tests) $(tests) $(wildcard tests/*.sh)
 asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
@@ -193,15 +186,16 @@ reference-values: $(dumper) ## what PyTorch and mpmath say each op gives; OPS=".
 
 include_dir = $(PREFIX)/include/autodiff-$(major)
 install: $(archive) $(shared) autodiff.pc.in ## to PREFIX (/usr/local), below DESTDIR where that is set
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
-	for h in $(public); do install -D -m 644 $$h $(DESTDIR)$(include_dir)/$$h || exit 1; done
-	install -m 644 $(archive) $(DESTDIR)$(LIBDIR)
-	install -m 755 $(shared).$(version) $(DESTDIR)$(LIBDIR)
-	ln -sf libautodiff.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
-	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(include_dir)|; s|@LIBDIR@|$(LIBDIR)|' \
+	@install -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	@for h in $(public); do install -D -m 644 $$h $(DESTDIR)$(include_dir)/$$h || exit 1; done
+	@install -m 644 $(archive) $(DESTDIR)$(LIBDIR)
+	@install -m 755 $(shared).$(version) $(DESTDIR)$(LIBDIR)
+	@ln -sf libautodiff.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
+	@ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so
+	@sed -e '/^#/d; s|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(include_dir)|; s|@LIBDIR@|$(LIBDIR)|' \
 	    -e 's|@VERSION@|$(version)|; s|@LIBS@|$(found_libs)|' autodiff.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/autodiff.pc
-	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
+	@echo "autodiff $(version) is installed in $(DESTDIR)$(PREFIX)"
 
 uninstall: ## take away what install put there
 	rm -rf $(DESTDIR)$(include_dir)

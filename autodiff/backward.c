@@ -16,6 +16,13 @@ static inline int make_ready(ad_graph *g, ad_var *v) {
     return AD__LIKELY(v->grad != NULL) ? AD_OK : borrow_grad(g, v);
 }
 
+/* Has operand v, if it is to get a gradient and is no leaf, visited later. */
+static inline int reach(ad__walk *w, ad_var *v) {
+    if ((v->flags & (AD__NEEDS | AD__REACHED)) != AD__NEEDS || v->creator == NULL) return AD_OK;
+    ad__walk_reach(w, v);
+    return make_ready(w->graph, v);
+}
+
 static void give_back(ad_graph *g, ad_var *v) {
     ad__pool_give(&g->pool, v->grad, ad__bytes(v));
     v->grad = NULL;
@@ -46,9 +53,10 @@ static int differentiate(ad_var *y, const ad_var *seed) {
     if (rc == AD_OK) plant(y, seed);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
         ad_var *out = ad__out(op);
+        unsigned refused = op->type->no_grad;
         for (int i = 0; i < op->n_in && rc == AD_OK; i++)
-            if (ad__wants(op, i) && ad__walk_reach(&w, op->in[i])) rc = make_ready(g, op->in[i]);
-        if (rc == AD_OK && out->flags & AD__HAS_GRAD) op->type->backward[out->layout->dtype](op);
+            if (AD__LIKELY(refused == 0) || ad__wants(op, i)) rc = reach(&w, op->in[i]);
+        if (AD__LIKELY(rc == AD_OK && out->flags & AD__HAS_GRAD)) op->type->backward[out->layout->dtype](op);
         if (out->flags & AD__POOLED) give_back(g, out);
     }
     return rc;
@@ -124,6 +132,6 @@ void *ad_grad_into(const ad_op *op, int i) {
 }
 
 const void *ad_attrs(const ad_op *op) { return ad__attrs(op); }
-void *ad_saved(const ad_op *op) { return *ad__saved_slot(op); }
+void *ad_saved(const ad_op *op) { return ad__out(op)->flags & AD__SAVED ? *ad__saved_slot(op) : NULL; }
 void *ad_scratch(const ad_op *op) { return ad__graph(ad__out(op))->scratch; }
 void *ad_values(const ad_op *op) { return ad__out(op)->data; }
