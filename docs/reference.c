@@ -358,6 +358,19 @@ static void put_gradient(const ad_optype *t, const char *parameters) {
     printf("\n");
 }
 
+/* Elementwise formulas call their operands a, b, c; the prototype may have other names. */
+static void put_letters(const ad_optype *t, const char *parameters) {
+    char names[3][64];
+    bool same = true;
+    if (t->shape != NULL || t->arity < 2 || t->arity > 3) return;
+    for (int i = 0; i < t->arity; i++) {
+        operand_name(parameters, i, names[i], sizeof names[i]);
+        same = same && names[i][0] == "abc"[i] && names[i][1] == '\0';
+    }
+    for (int i = 0; i < t->arity && !same; i++)
+        printf("%s%c is `%s`%s", i ? ", " : "- In these formulas ", "abc"[i], names[i], i + 1 < t->arity ? "" : ".\n");
+}
+
 static void put_attributes(const ad_optype *t) {
     if (t->attrs == NULL) return;
     printf("- Attributes: ");
@@ -403,6 +416,7 @@ static int put_op(ad_graph *g, const def_line *l, const def_line *end, const cha
     put_formula(t->formula, strlen(t->formula));
     printf("\n");
     if (t->gradient != NULL) put_gradient(t, l->parameters);
+    put_letters(t, l->parameters);
     put_attributes(t);
     put_flags(t, l->parameters);
     if (t->special != NULL) {
@@ -453,6 +467,8 @@ static int put_page(ad_graph *g, char *text, const char *results) {
     put_contents(lines, n);
     for (int i = 0; i < n && rc == AD_OK; i++) {
         if (lines[i].kind == FAMILY) printf("\n## %s\n", lines[i].text);
+        if (lines[i].kind == FN && (i == 0 || lines[i - 1].kind == FAMILY))
+            rc = ad_fail(g, AD_EVALUE, "ops.def: %s stands below no op", lines[i].text);
         if (lines[i].kind == OP) rc = put_op(g, &lines[i], lines + n, results), n_ops++;
     }
     for (const ad_optype *const *t = ad_optypes(); *t; t++) n_ops--;
