@@ -497,7 +497,7 @@ static void nothing_to_work_with(ad_var *x) {
 
 /* Every op of the library, with nothing but nil for operands; attributes of zeros. */
 static void nothing_to_apply_to(ad_var *x) {
-    static const char attrs[512];
+    static const char attrs[1024];
     for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++) {
         int n = (*t)->arity > 0 ? (*t)->arity : 2;
         ad_var *in[8] = { x, x, x, x, x, x, x, x };
