@@ -10,6 +10,9 @@
 extern "C" {
 #endif
 
+/* How a loss puts its elements together. AD_BATCHMEAN is kl_div's: the sum over the size of axis 0. */
+typedef enum { AD_MEAN, AD_SUM, AD_NONE, AD_BATCHMEAN } ad_reduction;
+
 #define AD_OP(name, parameters)                                                                    \
     AD_API ad_var *ad_##name parameters;                                                           \
     AD_API extern const ad_optype ad_op_##name;
