@@ -1,7 +1,7 @@
 /* loss.c: running a loss's loops over arrays, with the reduction; its shape rule and samples. */
 #include "ops/loss.h"
 
-#include <string.h>
+#include "ops/attrs.h"
 
 /* Elements worked on at once: few enough to stay in the first-level cache. */
 enum { CHUNK = 1024 };
@@ -95,7 +95,8 @@ static const void *weights_at(weights *w, int64_t from, int64_t n) {
 }
 
 int ad__run_loss(const ad_op *op, ad__loss_value *value) {
-    const ad_var *x = op->in[0], *target = op->in[1], *out = ad__out(op);
+    const ad_var *x = op->in[0], *target = op->in[1];
+    ad_var *out = ad__out(op);
     double k = ((const ad__loss_attrs *)ad__attrs(op))->k, terms[CHUNK], sum = 0;
     bool whole = reduction_of(op) == AD_NONE, narrow = out->layout->dtype == AD_F32;
     size_t size = ad_dtype_size(out->layout->dtype);
@@ -109,8 +110,7 @@ int ad__run_loss(const ad_op *op, ad__loss_value *value) {
         if (!whole) sum += narrow ? ad__sum_f32(count, to) : ad__sum_f64(count, to);
     }
     if (whole) return AD_OK;
-    if (narrow) *(float *)out->data = (float)(sum / ad__loss_divisor(op));
-    else *(double *)out->data = sum / ad__loss_divisor(op);
+    ad__put(out, 0, sum / ad__loss_divisor(op));
     return AD_OK;
 }
 

@@ -13,6 +13,15 @@ extern "C" {
 /* How a loss puts its elements together. AD_BATCHMEAN is kl_div's: the sum over the size of axis 0. */
 typedef enum { AD_MEAN, AD_SUM, AD_NONE, AD_BATCHMEAN } ad_reduction;
 
+/* Of losses by class; all zero is PyTorch's defaults. */
+typedef struct {
+    ad_var *weight;         /* [c], of each class; NULL: all 1. It takes no gradient */
+    double label_smoothing; /* 0 .. 1: the share of the target that all classes share equally */
+    ad_reduction reduction; /* AD_MEAN is over the weights of the targets' classes */
+    bool ignore;            /* targets of class ignore_index do not count; false: those of class -100 */
+    int64_t ignore_index;
+} ad_ce_opts;
+
 #define AD_OP(name, parameters)                                                                    \
     AD_API ad_var *ad_##name parameters;                                                           \
     AD_API extern const ad_optype ad_op_##name;
