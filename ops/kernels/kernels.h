@@ -42,10 +42,11 @@ void ad__scatter_f64(const ad__spread *s, int64_t from, int64_t n, const double 
 /* f32 accumulates in f64; f64 in blocks whose sums are added with compensation (Neumaier 1974). */
 double ad__sum_f32(int64_t n, const float *x);
 double ad__sum_f64(int64_t n, const double *x);
-/* y[i] += x[i], and with f64 sums into f32. */
+/* y[i] += x[i]; with f64 sums into f32, and f32 into f64 sums. */
 void ad__add_f32(int64_t n, const float *x, float *y);
 void ad__add_f64(int64_t n, const double *x, double *y);
 void ad__add_wide_f32(int64_t n, const double *x, float *y);
+void ad__widen_add_f32(int64_t n, const float *x, double *y);
 /* y[i] += k x[i] */
 void ad__axpy_f32(int64_t n, float k, const float *x, float *y);
 void ad__axpy_f64(int64_t n, double k, const double *x, double *y);
