@@ -22,6 +22,13 @@ typedef struct {
     int64_t ignore_index;
 } ad_ce_opts;
 
+/* Of convolutions: along h and w, or along a signal the first alone. 0 means PyTorch's default: stride,
+   dilation and groups 1, no padding. Both of a pair are given: { 2, 2 }. */
+typedef struct {
+    int64_t stride[2], padding[2], dilation[2], groups;
+    int64_t output_padding[2]; /* of transposed ones: rows and columns added at the end, fewer than stride */
+} ad_conv_opts;
+
 #define AD_OP(name, parameters)                                                                    \
     AD_API ad_var *ad_##name parameters;                                                           \
     AD_API extern const ad_optype ad_op_##name;
