@@ -29,6 +29,15 @@ typedef struct {
     int64_t output_padding[2]; /* of transposed ones: rows and columns added at the end, fewer than stride */
 } ad_conv_opts;
 
+/* Of pooling: along h and w, or along a signal the first alone; both of a pair are given. kernel must be
+   given; a stride of 0 is the kernel's size, a dilation of 0 is 1. */
+typedef struct {
+    int64_t kernel[2], stride[2], padding[2];
+    int64_t dilation[2];  /* of max pooling alone */
+    bool ceil_mode;       /* a last window may stand out over the edge */
+    bool exclude_padding; /* of means: PyTorch's count_include_pad=False */
+} ad_pool_opts;
+
 #define AD_OP(name, parameters)                                                                    \
     AD_API ad_var *ad_##name parameters;                                                           \
     AD_API extern const ad_optype ad_op_##name;
