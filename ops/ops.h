@@ -38,6 +38,14 @@ typedef struct {
     bool exclude_padding; /* of means: PyTorch's count_include_pad=False */
 } ad_pool_opts;
 
+/* Of batch_norm. In training, each evaluation (ad_eval's too) moves running_mean and running_var, leaves of
+   shape [c] made before, towards the batch's mean and unbiased variance by the share momentum; what was
+   computed from them in evaluation mode is stale from then on. They must outlive the op; both may be NULL. */
+typedef struct {
+    bool training;        /* normalise by the batch's mean and variance, not the running ones */
+    double momentum, eps; /* 0: 0.1 and 1e-5, PyTorch's defaults */
+} ad_batch_norm_opts;
+
 #define AD_OP(name, parameters)                                                                    \
     AD_API ad_var *ad_##name parameters;                                                           \
     AD_API extern const ad_optype ad_op_##name;

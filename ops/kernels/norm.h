@@ -29,4 +29,24 @@ void ad__normalize_back_f64(int64_t n, ad__moments m, double a, double c, const 
 void ad__normalized_times_f32(int64_t n, ad__moments m, const float *x, const float *g, double *sum);
 void ad__normalized_times_f64(int64_t n, ad__moments m, const double *x, const double *g, double *sum);
 
+/* Channels: x [n,c,l], and [c] numbers in f64 for them. Sums are added to what sum holds. */
+typedef struct {
+    int64_t n, c, l;
+} ad__channels;
+void ad__channel_sums_f32(ad__channels s, const float *x, double *sum);
+void ad__channel_sums_f64(ad__channels s, const double *x, double *sum);
+/* The sums of g (x - mean); of (x - mean)^2 where g is NULL. */
+void ad__channel_products_f32(ad__channels s, const double *mean, const float *x, const float *g, double *sum);
+void ad__channel_products_f64(ad__channels s, const double *mean, const double *x, const double *g, double *sum);
+/* y = (x - mean) scale + shift */
+void ad__channel_scale_f32(ad__channels s, const double *mean, const double *scale, const double *shift, const float *x,
+                           float *y);
+void ad__channel_scale_f64(ad__channels s, const double *mean, const double *scale, const double *shift,
+                           const double *x, double *y);
+/* gx += scale (g - a - b (x - mean)) */
+void ad__channel_back_f32(ad__channels s, const double *mean, const double *scale, const double *a, const double *b,
+                          const float *x, const float *g, float *gx);
+void ad__channel_back_f64(ad__channels s, const double *mean, const double *scale, const double *a, const double *b,
+                          const double *x, const double *g, double *gx);
+
 #endif
