@@ -2,7 +2,7 @@
 #
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), NATIVE=1 (code for this very processor), WERROR=1 (warnings are errors),
-# CASE (one case of `make bench`), V=1 (commands are shown).
+# CASE (one case of `make bench`), PYTHON (for `make reference-values`), V=1 (commands are shown).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -10,13 +10,13 @@ LIBDIR     ?= $(PREFIX)/lib
 BLAS       ?= auto
 PKG_CONFIG ?= pkg-config
 LDCONFIG   ?= ldconfig
-CFLAGS     ?=
 comma      := ,
+MAKEFLAGS  += --no-print-directory
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan valgrind bench install uninstall deps deps-ci help clean FORCE
+.PHONY: all check test demo asan valgrind bench docs reference-values install uninstall deps deps-ci help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -40,6 +40,7 @@ else
 ifneq ($(filter-out help clean deps deps-ci uninstall,$(or $(MAKECMDGOALS),all)),)
 compiles = $(shell $(CC) -Werror $(CPPFLAGS) $(1) -fsyntax-only -x c /dev/null 2>/dev/null && echo yes)
 has      = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
+having   = $(foreach p,$(1),$(if $(call has,$p),$p))
 cflags   = $(shell $(PKG_CONFIG) --cflags $(1))
 libs     = $(shell $(PKG_CONFIG) --libs $(1))
 
@@ -50,8 +51,8 @@ endif
 # Debian's serial OpenBLAS comes first, as threads in BLAS beside others are slow. The loader takes the
 # threaded one where both are installed, hence the run path.
 ifeq ($(BLAS),auto)
-serial := $(firstword $(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc))
-blas   := $(firstword $(serial) $(foreach p,openblas cblas blas,$(if $(call has,$p),$p)))
+serial := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc)))
+blas   := $(firstword $(serial) $(call having,openblas cblas blas))
 else ifneq ($(BLAS),none)
 blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); BLAS=none does without))
 endif
@@ -63,19 +64,11 @@ found_flags += -DAD_NO_BLAS
 $(if $(filter none,$(BLAS)),,$(info No CBLAS found: matrix products are done by slower loops of our own.))
 endif
 
-ifeq ($(call has,zlib),yes)
-found_flags += -DAD_HAVE_ZLIB $(call cflags,zlib)
-found_libs  += $(call libs,zlib)
-else
-$(info No zlib found: gzipped files cannot be read.)
-endif
-
-ifeq ($(call has,jansson),yes)
-found_flags += -DAD_HAVE_JANSSON $(call cflags,jansson)
-found_libs  += $(call libs,jansson)
-else
-$(info No jansson found: safetensors files cannot be read or written.)
-endif
+# optional PACKAGE,MACRO,SENTENCE: uses the package and defines the macro, or says what is amiss.
+optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)))$(eval found_libs += \
+           $(call libs,$(1))),$(info No $(1) found: $(3)))
+$(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
+$(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
 
 known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 more_flags   := $(call known,-fno-semantic-interposition)
@@ -92,7 +85,7 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 optimise := -O2
 ifdef SANITIZE
 optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
-kernel_flags := $(optimise)
+kernel_flags :=
 endif
 flags = -std=c11 -g $(optimise) $(warnings) -I. -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
 compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
@@ -105,6 +98,7 @@ $(BUILD)/obj/autodiff/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(kernel_flags)
 $(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
+$(BUILD)/obj/bench/%.o: private optimise := $(optimise) $(kernel_flags)
 
 # ---- the library ---------------------------------------------------------------------------------
 
@@ -121,6 +115,8 @@ program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 demos   := $(call program,demos/*.c)
 tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
+dumper  := $(BUILD)/tests/reference/dump_samples
+docs_of := $(BUILD)/docs/reference
 
 all: $(archive) $(shared) $(demos) ## build/libautodiff.a, build/libautodiff.so and build/demos/*
 
@@ -138,8 +134,10 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags
 
 $(archive): $(library) $(BUILD)/stamp_files
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
+# GCC leaves the dispatchers of its target_clones visible; the linker hides them.
 $(shared): $(library) $(BUILD)/stamp_files
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -o $@.$(version) $(library) $(found_libs)
+	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
@@ -150,7 +148,9 @@ $(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(benches): $(call object,$(wildcard bench/common*.c))
-$(demos) $(tests) $(benches): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+$(dumper): private helpers =
+$(dumper): private own_libs =
+$(demos) $(tests) $(benches) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
@@ -159,11 +159,11 @@ demo: $(demos) ## watch small networks train: first, xor, spiral
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
 
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
-check: $(tests) ## the test programs alone
-	@$(run_tests) $(tests)
-test: all $(tests) ## every test: the programs, the headers, the README's programs, the installation
-	@$(run_tests) $(tests) tests/readme.sh tests/install.sh
-asan: ## the test programs under AddressSanitizer and UndefinedBehaviorSanitizer
+check: $(tests) $(demos) $(docs_of) ## the test programs, the demos and the reference page
+	@$(run_tests) $(tests) tests/demos.sh tests/docs.sh
+test: all $(tests) $(benches) $(docs_of) ## every test: the programs, the demos, the pages, the README's programs, the installation
+	@$(run_tests) $(tests) $(wildcard tests/*.sh)
+asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
 valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
@@ -171,19 +171,31 @@ valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks the
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
 
+# ---- what is generated and kept ------------------------------------------------------------------
+
+docs: $(docs_of) ## docs/ops.md, the reference of all ops, from their table
+	@$(docs_of) ops/ops.def > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
+PYTHON ?= /usr/bin/python3
+reference-values: $(dumper) ## what PyTorch and mpmath say each op gives; OPS="..." or FAMILY=... for some
+	@mkdir -p tests/reference/results
+	@$(dumper) > $(BUILD)/samples.jsonl
+	@$(PYTHON) tests/reference/reference.py $(BUILD)/samples.jsonl tests/reference/results \
+	    $(if $(OPS),--ops $(OPS)) $(if $(FAMILY),--family $(FAMILY))
+
 # ---- installation --------------------------------------------------------------------------------
 
 include_dir = $(PREFIX)/include/autodiff-$(major)
 install: $(archive) $(shared) autodiff.pc.in ## to PREFIX (/usr/local), below DESTDIR where that is set
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
-	for h in $(public); do install -D -m 644 $$h $(DESTDIR)$(include_dir)/$$h || exit 1; done
-	install -m 644 $(archive) $(DESTDIR)$(LIBDIR)
-	install -m 755 $(shared).$(version) $(DESTDIR)$(LIBDIR)
-	ln -sf libautodiff.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
-	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(include_dir)|; s|@LIBDIR@|$(LIBDIR)|' \
+	@install -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	@for h in $(public); do install -D -m 644 $$h $(DESTDIR)$(include_dir)/$$h || exit 1; done
+	@install -m 644 $(archive) $(DESTDIR)$(LIBDIR)
+	@install -m 755 $(shared).$(version) $(DESTDIR)$(LIBDIR)
+	@ln -sf libautodiff.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
+	@ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so
+	@sed -e '/^#/d; s|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(include_dir)|; s|@LIBDIR@|$(LIBDIR)|' \
 	    -e 's|@VERSION@|$(version)|; s|@LIBS@|$(found_libs)|' autodiff.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/autodiff.pc
-	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
+	@echo "autodiff $(version) is installed in $(DESTDIR)$(PREFIX)"
 
 uninstall: ## take away what install put there
 	rm -rf $(DESTDIR)$(include_dir)
@@ -195,6 +207,6 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 endif

@@ -1,61 +1,44 @@
 /* apply.c: applying an op: checks, the record of it in the graph, the first evaluation. */
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/record.h"
 
 /* Values and gradients up to this size lie in the node itself, right behind the Op. */
 enum { INLINE_BYTES = 16 };
 
 static inline size_t round8(size_t n) { return (n + 7) & ~(size_t)7; }
 
-static inline bool result_needs(const ad_graph *g, const ad_optype *type, int n, ad_var *const in[]) {
-    bool needs = false;
-    for (int i = 0; i < n; i++)
-        if (ad__needs(in[i]) && !(type->no_grad >> (i < 31 ? i : 31) & 1)) needs = true;
-    return needs && g->grad_enabled && !(type->flags & AD_OP_CONSTANT);
-}
-
 /* Arrays of their own for a result too large to lie in the node. A gradient that need not be kept
    gets none: the pass that computes it borrows one from the pool. */
-static int place_arrays(ad_graph *g, ad_var *out, size_t bytes) {
-    if (out->data == NULL && (out->data = ad__array_alloc(g, bytes)) == NULL) return AD_ENOMEM;
+static int place_arrays(ad_graph *g, ad_var *out) {
+    if (out->data == NULL && (out->data = ad__array_alloc(g, ad__bytes(out))) == NULL) return AD_ENOMEM;
     if (ad__needs(out) && g->keep_grads) {
-        if ((out->grad = ad__array_alloc(g, bytes)) == NULL) return AD_ENOMEM;
+        if ((out->grad = ad__array_alloc(g, ad__bytes(out))) == NULL) return AD_ENOMEM;
         out->flags |= AD__KEEPS;
     }
     return AD_OK;
 }
 
-/* Adds the node (Var, Op, operands, attributes, small values) to the graph and evaluates it. */
-static inline ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const in[],
-                             const void *attrs, const ad__layout *layout, size_t saved) {
-    bool needs = result_needs(g, type, n, in), view = (type->flags & AD_OP_VIEW) != 0;
-    size_t bytes = (size_t)layout->numel * (layout->dtype == AD_F32 ? 4 : 8);
-    bool small = bytes <= INLINE_BYTES;
-    size_t head = sizeof(ad_var) + sizeof(ad_op) + (size_t)n * sizeof *in + round8(type->attr_size) +
-                  (saved ? sizeof(void *) : 0);
-    ad_var *out = ad__node_alloc(g, head + (small ? round8(bytes) << needs : 0));
-    if (AD__UNLIKELY(out == NULL)) return &g->nil;
-    ad_op *op = (ad_op *)(void *)(out + 1);
-    op->type = type;
-    op->prev = g->last;
-    op->id = g->n_ops + 1;
-    op->n_in = n;
-    for (int i = 0; i < n; i++) op->in[i] = in[i];
-    if (type->attr_size) memcpy(ad__attrs(op), attrs, type->attr_size);
-    unsigned flags = (needs ? AD__NEEDS : 0) | (g->grad_enabled ? 0 : AD__CUT);
-    out->layout = layout;
-    out->data = view ? in[0]->data : small ? (char *)out + head : NULL;
-    out->grad = small && needs ? (char *)out + head + round8(bytes) : NULL;
-    out->creator = op;
-    out->stamp = g->clock;
-    out->flags = (uint16_t)(flags | (out->grad ? AD__KEEPS : 0));
-    if (!small && place_arrays(g, out, bytes)) return &g->nil;
-    if (saved && (*ad__saved_slot(op) = ad__array_alloc(g, saved)) == NULL) return &g->nil;
-    if (!view && type->evaluate[layout->dtype](op) != AD_OK) return &g->nil;
-    g->last = op;
-    g->n_ops++;
-    return out;
+/* Adds a node to the graph and evaluates it. */
+static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const in[], const void *attrs,
+                      const ad__layout *layout, size_t saved) {
+    unsigned needs = ad__result_needs(g, type->no_grad, (type->flags & AD_OP_CONSTANT) != 0, n, in);
+    bool view = (type->flags & AD_OP_VIEW) != 0;
+    bool small = layout->bytes <= INLINE_BYTES;
+    size_t slot = saved ? sizeof(void *) : 0, bytes = round8(layout->bytes);
+    ad_var *out = ad__node_new(g, type, n, in, attrs, type->attr_size, layout, needs, slot + (small ? needs ? 2 * bytes : bytes : 0));
+    if (out == NULL) return &g->nil;
+    char *inside = (char *)ad__saved_slot(out->creator) + slot;
+    out->data = view ? in[0]->data : small ? inside : NULL;
+    out->grad = small && needs ? inside + bytes : NULL;
+    if (out->grad != NULL) out->flags |= AD__KEEPS;
+    if (!small && place_arrays(g, out)) return &g->nil;
+    if (saved) {
+        if ((*ad__saved_slot(out->creator) = ad__array_alloc(g, saved)) == NULL) return &g->nil;
+        out->flags |= AD__SAVED;
+    }
+    if (!view && type->evaluate[layout->dtype](out->creator) != AD_OK) return &g->nil;
+    return ad__append(g, out);
 }
 
 /* ---- checks ---------------------------------------------------------------------------------- */
@@ -156,22 +139,8 @@ ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *a
     return apply(type, n, in, attrs);
 }
 
-/* Equal layouts settle every check of an elementwise op at once. */
-ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs) {
-    if (AD__LIKELY(a != NULL && type->shape == NULL && !(a->flags & AD__NIL))) {
-        ad_graph *g = ad__graph(a);
-        if (AD__LIKELY(g->code == AD_OK && g->n_ops != UINT32_MAX))
-            return record(g, type, 1, &a, attrs, a->layout, 0);
-    }
-    return apply(type, 1, &a, attrs);
-}
+ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs) { return apply(type, 1, &a, attrs); }
 
 ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attrs) {
-    ad_var *in[] = { a, b };
-    if (AD__LIKELY(a != NULL && b != NULL && type->shape == NULL && a->layout == b->layout && !(a->flags & AD__NIL))) {
-        ad_graph *g = ad__graph(a);
-        if (AD__LIKELY(g->code == AD_OK && g->n_ops != UINT32_MAX))
-            return record(g, type, 2, in, attrs, a->layout, 0);
-    }
-    return apply(type, 2, in, attrs);
+    return apply(type, 2, (ad_var *[]){ a, b }, attrs);
 }

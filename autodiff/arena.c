@@ -67,9 +67,9 @@ static ad__block *take_fitting(ad__block **link, size_t need) {
     return NULL;
 }
 
-void *ad__arena_more(ad__arena *a, size_t size, size_t align) {
+void *ad__arena_more(ad__arena *a, size_t size) {
     if (size > PTRDIFF_MAX / 2) return NULL;
-    size_t need = size + align + AD__ALIGN;
+    size_t need = size + AD__ALIGN;
     ad__block **link = a->at ? &a->at->next : &a->first;
     ad__block *b = take_fitting(link, need);
     if (b == NULL) b = block_new(a, need);
@@ -80,7 +80,7 @@ void *ad__arena_more(ad__arena *a, size_t size, size_t align) {
     a->at = b;
     a->top = block_start(b);
     a->end = block_end(b);
-    return ad__arena_alloc(a, size, align);
+    return ad__arena_alloc(a, size);
 }
 
 void ad__arena_rewind(ad__arena *a, ad__arena_place p) {

@@ -49,7 +49,7 @@ typedef struct {
     size_t used_before;
 } ad__arena_place;
 
-void *ad__arena_more(ad__arena *a, size_t size, size_t align); /* the slow path */
+void *ad__arena_more(ad__arena *a, size_t size); /* the slow path */
 void ad__arena_rewind(ad__arena *a, ad__arena_place p);
 void ad__arena_free(ad__arena *a);
 /* Whether memory was handed out before place p: it survives rewinding to p. */
@@ -60,14 +60,14 @@ static inline ad__arena_place ad__arena_here(const ad__arena *a) {
     return (ad__arena_place){ a->at, a->top, a->used_before };
 }
 
-/* size bytes aligned to align (a power of two); NULL when memory is short. */
-static inline void *ad__arena_alloc(ad__arena *a, size_t size, size_t align) {
-    uintptr_t p = ((uintptr_t)a->top + (align - 1)) & ~(uintptr_t)(align - 1);
-    if (a->top == NULL || p > (uintptr_t)a->end || size > (uintptr_t)a->end - p)
-        return ad__arena_more(a, size, align);
-    AD__UNPOISON((void *)p, size);
-    a->top = (char *)p + size;
-    return (void *)p;
+/* size bytes, more than 0, of an arena that only ever gives out multiples of its alignment; NULL when
+   memory is short. */
+static inline void *ad__arena_alloc(ad__arena *a, size_t size) {
+    char *p = a->top;
+    if (__builtin_expect(size > (size_t)(a->end - p), 0)) return ad__arena_more(a, size);
+    AD__UNPOISON(p, size);
+    a->top = p + size;
+    return p;
 }
 
 /* Free lists of 64-byte-aligned buffers, one per size class (four to a doubling): what a backward

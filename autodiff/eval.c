@@ -48,11 +48,11 @@ const ad__plan *ad__plan_for(ad_var *y) {
 static inline int evaluate_again(const ad_op *op, uint64_t now) {
     ad_var *out = ad__out(op);
     bool stale = (op->type->flags & AD_OP_RANDOM) != 0;
-    for (int i = 0; i < op->n_in; i++) stale |= op->in[i]->stamp > out->stamp;
+    for (int i = 0; i < op->n_in; i++) stale |= ad__stamp(op->in[i]) > ad__stamp(out);
     int rc = AD_OK;
     if (op->type->flags & AD_OP_VIEW) out->data = op->in[0]->data;
     else rc = op->type->evaluate[out->layout->dtype](op);
-    if (stale && rc == AD_OK) out->stamp = now;
+    if (stale && rc == AD_OK) ad__set_stamp(out, now);
     return rc;
 }
 
@@ -82,7 +82,7 @@ int ad__check_fresh(ad_var *y, const char *caller) {
     ad__walk w = ad__walk_from(y);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;)
         for (int i = 0; i < op->n_in; i++) {
-            if (op->in[i]->stamp > ad__out(op)->stamp) stale = op, operand = i;
+            if (ad__stamp(op->in[i]) > ad__stamp(ad__out(op))) stale = op, operand = i;
             ad__walk_reach(&w, op->in[i]);
         }
     if (stale == NULL) return AD_OK;

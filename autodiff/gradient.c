@@ -171,16 +171,8 @@ static int gradients(ad_var *y, ad_var *cotangent, int n, ad_var *const xs[], ad
 
 int ad_vjp(ad_var *y, ad_var *cotangent, int n, ad_var *const xs[], ad_var *dxs[]) {
     int rc = check_arguments(y, n, xs, dxs, "vjp");
+    if (rc == AD_OK) rc = ad__check_cotangent(y, cotangent, "vjp", "cotangent");
     if (rc != AD_OK) return rc;
-    ad_graph *g = ad__graph(y);
-    if (ad__is_nil(cotangent) || ad__graph(cotangent) != g)
-        return ad_fail(g, AD_EGRAPH, "vjp: the cotangent is nil or of another graph");
-    if (cotangent->layout->dtype != y->layout->dtype || !ad_shape_equal(cotangent->layout->shape, y->layout->shape)) {
-        char ys[96], cs[96];
-        ad_shape_text(y->layout->shape, ys, sizeof ys);
-        ad_shape_text(cotangent->layout->shape, cs, sizeof cs);
-        return ad_fail(g, AD_ESHAPE, "vjp: y is %s, the cotangent %s; they must be alike in shape and dtype", ys, cs);
-    }
     return gradients(y, cotangent, n, xs, dxs);
 }
 

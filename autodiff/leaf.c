@@ -19,7 +19,8 @@ static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller)
     ad_var *x = ad__node_alloc(g, sizeof *x);
     const ad__layout *l = x ? ad__layout_make(g, t, s) : NULL;
     if (l == NULL) return NULL;
-    *x = (ad_var){ .layout = l, .stamp = g->clock };
+    *x = (ad_var){ .layout = l };
+    ad__set_stamp(x, g->clock);
     return x;
 }
 
@@ -119,7 +120,7 @@ static int check_leaf(ad_var *x, const char *caller) {
 
 void ad__leaf_changed(ad_var *x) {
     ad_graph *g = ad__graph(x);
-    x->stamp = ++g->clock;
+    ad__set_stamp(x, ++g->clock);
     g->ops_at_change = g->n_ops;
 }
 

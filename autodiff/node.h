@@ -17,6 +17,7 @@
 typedef struct {
     ad_graph *graph;
     int64_t numel;
+    size_t bytes; /* of the elements */
     ad_dtype dtype;
     ad_shape shape;
 } ad__layout;
@@ -30,7 +31,8 @@ enum {
     AD__POOLED = 32,   /* grad is lent by the pool until this pass is done with it */
     AD__KEEPS = 64,    /* grad's memory lasts as long as the Var */
     AD__CUT = 128,     /* made while gradients were disabled */
-    AD__ON_PATH = 256  /* leads from the xs of a vjp pass to its y */
+    AD__ON_PATH = 256, /* leads from the xs of a vjp pass to its y */
+    AD__SAVED = 512    /* its Op has a pointer to saved bytes */
 };
 
 /* 40 bytes, and small values lie right behind: a scalar binary node takes 96 with its gradient. */
@@ -39,8 +41,10 @@ struct ad_var {
     void *data;
     void *grad;      /* NULL where there is no memory for one */
     ad_op *creator;  /* NULL: a leaf */
-    uint64_t stamp : 48; /* the graph's clock when the value was written */
-    uint64_t flags : 16;
+    /* the graph's clock when the value was written, 48 bits: see ad__stamp */
+    uint32_t stamp_low;
+    uint16_t stamp_high;
+    uint16_t flags;
 };
 
 /* Always right behind its result, so no pointer back is needed: see ad__out. The attributes and
@@ -53,6 +57,11 @@ struct ad_op {
     ad_var *in[];
 };
 
+static inline uint64_t ad__stamp(const ad_var *x) { return (uint64_t)x->stamp_high << 32 | x->stamp_low; }
+static inline void ad__set_stamp(ad_var *x, uint64_t clock) {
+    x->stamp_low = (uint32_t)clock;
+    x->stamp_high = (uint16_t)(clock >> 32);
+}
 static inline ad_var *ad__out(const ad_op *op) { return (ad_var *)(void *)op - 1; }
 static inline void *ad__attrs(const ad_op *op) { return (void *)(op->in + op->n_in); }
 static inline void **ad__saved_slot(const ad_op *op) {
@@ -60,9 +69,7 @@ static inline void **ad__saved_slot(const ad_op *op) {
 }
 static inline bool ad__needs(const ad_var *x) { return (x->flags & AD__NEEDS) != 0; }
 static inline ad_graph *ad__graph(const ad_var *x) { return x->layout->graph; }
-static inline size_t ad__bytes(const ad_var *x) {
-    return (size_t)x->layout->numel * (x->layout->dtype == AD_F32 ? 4 : 8);
-}
+static inline size_t ad__bytes(const ad_var *x) { return x->layout->bytes; }
 /* Whether operand i is to be given a gradient by backward. */
 static inline bool ad__wants(const ad_op *op, int i) {
     return ad__needs(op->in[i]) && !(op->type->no_grad >> (i < 31 ? i : 31) & 1);
@@ -154,7 +161,7 @@ int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_l
 
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);
 bool ad__shape_valid(ad_shape s);
-/* Like ad_apply for one and two operands: the hot path. */
+/* Like ad_apply for one and two operands. */
 ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs);
 ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attrs);
 /* The NumPy rule; -1 where the shapes do not go together. */
@@ -184,6 +191,7 @@ typedef struct {
 } ad__walk;
 
 ad__walk ad__walk_from(ad_var *root);
+ad_op *ad__walk_skip(ad__walk *w); /* the next one is not w->at: look further */
 /* Has v's creator visited later; false where there is none or v was reached before. */
 static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
     if (v->creator == NULL || v->flags & AD__REACHED) return false;
@@ -191,10 +199,22 @@ static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
     w->pending++;
     return true;
 }
-ad_op *ad__walk_next(ad__walk *w);
+/* NULL when all are visited. */
+static inline ad_op *ad__walk_next(ad__walk *w) {
+    if (w->pending == 0) return NULL;
+    ad_op *op = w->at;
+    if (AD__UNLIKELY(!(ad__out(op)->flags & AD__REACHED))) op = ad__walk_skip(w);
+    ad__out(op)->flags &= (uint16_t)~AD__REACHED;
+    w->pending--;
+    w->visited++;
+    w->at = op->prev;
+    return op;
+}
 
 /* The Ops that y depends on, oldest first; NULL (and the graph's error) when memory is short. */
 const ad__plan *ad__plan_for(ad_var *y);
+/* 0 where c is like y; name is what the caller calls it. */
+int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller, const char *name);
 /* 0, or AD_ESTALE if something that y depends on changed after the ops that used it ran. */
 int ad__check_fresh(ad_var *y, const char *caller);
 

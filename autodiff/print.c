@@ -37,15 +37,15 @@ static void print_elements(const ad_var *x, FILE *to) {
         if (n > WHOLE) i = next_shown(s, i, &gap);
         int opened = edges(s, i, 0);
         if (gap && opened) repeat(' ', s.ndim - opened, to);
-        if (gap) fputs(opened ? "...\n" : "..., ", to);
-        if (gap && opened) repeat('\n', opened - 1, to);
+        if (gap) fputs(opened ? "...," : "..., ", to);
+        if (gap && opened) repeat('\n', opened, to);
         if (opened && i > 0) repeat(' ', s.ndim - opened, to);
         repeat('[', opened, to);
         fprintf(to, "%.6g", ad_at(x, i));
         int closed = edges(s, i, 1);
         repeat(']', closed, to);
-        if (i + 1 < n && closed) repeat('\n', closed, to);
-        else if (i + 1 < n) fputs(", ", to);
+        if (i + 1 < n) fputs(closed ? "," : ", ", to);
+        if (i + 1 < n) repeat('\n', closed, to);
     }
 }
 

@@ -46,7 +46,8 @@ int ad_shape_text(ad_shape s, char *to, size_t size) {
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s) {
     if (s.ndim == 0) return &g->scalar[t];
     ad__layout *l = ad__node_alloc(g, sizeof *l);
-    if (l != NULL) *l = (ad__layout){ g, ad_shape_numel(s), t, s };
+    int64_t n = ad_shape_numel(s);
+    if (l != NULL) *l = (ad__layout){ g, n, (size_t)n * ad_dtype_size(t), t, s };
     return l;
 }
 

@@ -68,16 +68,10 @@ static void jump(ad__walk *w) {
     w->visited = w->skipped = 0;
 }
 
-ad_op *ad__walk_next(ad__walk *w) {
-    if (w->pending == 0) return NULL;
+ad_op *ad__walk_skip(ad__walk *w) {
     while (!reached(w->at)) {
         if (++w->skipped > SKIPS_ALLOWED + w->visited && !w->no_jumps) jump(w);
         else w->at = w->at->prev;
     }
-    ad_op *op = w->at;
-    ad__out(op)->flags &= (uint16_t)~AD__REACHED;
-    w->pending--;
-    w->visited++;
-    w->at = op->prev;
-    return op;
+    return w->at;
 }

@@ -22,6 +22,11 @@ extern const ad_attr ad__axes_list[];
 unsigned ad__axes_mask(const ad__axes_attrs *a, int ndim);  /* bit i: axis i is reduced */
 ad_shape ad__reduced_shape(ad_shape s, unsigned mask, bool keepdims);
 int ad__axes_shape(ad_call *c); /* the shape rule of reductions over ad__axes_attrs */
+/* The mask of n axes of the call's shape, all of them for n < 0; negative, with the error, for one that is
+   out of range or named twice. */
+int ad__call_axes(const ad_call *c, int n, const int *axis);
+/* As a user gave them; a list that is NULL, or a negative n, is all axes. */
+ad__axes_attrs ad__axes_of(int n, const int *axes);
 
 typedef struct {
     ad_shape shape;
@@ -49,5 +54,13 @@ static inline void ad__put(ad_var *x, int64_t i, double v) {
 
 /* Adds n elements of T, by dtype: an operand's gradient takes what has arrived at the result. */
 void ad__add_gradient(const ad_op *op, int i, const void *g);
+
+/* For functions that are made of ops. A call to tell errors by, as if of an op with this name; x is a
+   variable, and not nil. */
+#define AD__CALL_AS(name_, x_)                                                                                         \
+    { .graph = ad__graph(x_), .type = &(const ad_optype){ .name = name_ }, .n = 1, .in = &(x_),                        \
+      .dtype = (x_)->layout->dtype, .shape = (x_)->layout->shape }
+/* What they answer to a nil x: nil, and the error that a nil without one is. */
+ad_var *ad__refused(const ad_var *x, const char *caller);
 
 #endif

@@ -1,6 +1,7 @@
 /* elementwise.c: running an elementwise op's loops over arrays, with broadcasting; and its samples. */
 #include "ops/elementwise.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Elements worked on at once where an operand repeats, or a gradient must be zeroed first: few enough
@@ -32,52 +33,72 @@ void ad__run_unary_back(const ad_op *op, ad__unary_slope *slope) {
     x->flags |= AD__HAS_GRAD;
 }
 
-/* ---- two operands: how each lies in the result ------------------------------------------------------- */
+/* ---- two operands or three: how each lies in the result ---------------------------------------------- */
+
+typedef struct {
+    const ad_op *op;
+    const ad_var *out;
+    ad__spread spread[AD__NARY];
+    size_t size;
+} nary;
 
 static ad__spread spread_in(const ad_var *out, const ad_var *x) {
     if (x->layout == out->layout || ad_shape_equal(x->layout->shape, out->layout->shape)) return (ad__spread){ 0 };
     return ad__spread_of(x->layout->shape, out->layout->shape);
 }
 
-/* Elements from .. from+n of x as the result sees them. */
-static const void *elements(const ad_var *x, const ad__spread *s, int64_t from, int64_t n, void *buffer) {
-    if (x->layout->dtype == AD_F32) return ad__gather_f32(s, from, n, x->data, buffer);
-    return ad__gather_f64(s, from, n, x->data, buffer);
+/* Returns whether every operand has the result's elements in their order. */
+static bool nary_of(const ad_op *op, nary *p) {
+    bool whole = true;
+    p->op = op, p->out = ad__out(op), p->size = ad_dtype_size(p->out->layout->dtype);
+    for (int i = 0; i < op->n_in; i++) {
+        p->spread[i] = spread_in(p->out, op->in[i]);
+        whole = whole && ad__spread_is_whole(&p->spread[i]);
+    }
+    return whole;
 }
 
-int ad__run_binary(const ad_op *op, ad__binary_value *value) {
-    const ad_var *out = ad__out(op), *a = op->in[0], *b = op->in[1];
-    ad__spread sa = spread_in(out, a), sb = spread_in(out, b);
-    int64_t n = out->layout->numel;
-    if (ad__spread_is_whole(&sa) && ad__spread_is_whole(&sb)) return value(n, a->data, b->data, out->data), AD_OK;
-    double buffer_a[CHUNK], buffer_b[CHUNK];
-    size_t size = ad_dtype_size(out->layout->dtype);
+/* in[i] = elements from .. from+n of operand i as the result sees them. */
+static void elements(const nary *p, int64_t from, int64_t n, double buffer[][CHUNK], const void *in[]) {
+    for (int i = 0; i < p->op->n_in; i++) {
+        const void *x = p->op->in[i]->data;
+        if (p->out->layout->dtype == AD_F32)
+            in[i] = ad__gather_f32(&p->spread[i], from, n, x, (float *)(void *)buffer[i]);
+        else in[i] = ad__gather_f64(&p->spread[i], from, n, x, buffer[i]);
+    }
+}
+
+int ad__run_nary(const ad_op *op, ad__nary_value *value) {
+    nary p;
+    const void *in[AD__NARY];
+    bool whole = nary_of(op, &p);
+    int64_t n = p.out->layout->numel;
+    if (whole) {
+        for (int i = 0; i < op->n_in; i++) in[i] = op->in[i]->data;
+        return value(n, in, p.out->data), AD_OK;
+    }
+    double buffer[AD__NARY][CHUNK];
     for (int64_t i = 0; i < n; i += CHUNK) {
         int64_t count = least(CHUNK, n - i);
-        value(count, elements(a, &sa, i, count, buffer_a), elements(b, &sb, i, count, buffer_b),
-              (char *)out->data + (size_t)i * size);
+        elements(&p, i, count, buffer, in);
+        value(count, in, (char *)p.out->data + (size_t)i * p.size);
     }
     return AD_OK;
 }
 
-/* ---- two operands, backward ---------------------------------------------------------------------------- */
-
-typedef struct {
-    const ad_var *out, *a, *b;
-    ad__spread sa, sb;
-    size_t size;
-} binary;
+/* ---- two operands or three, backward --------------------------------------------------------------------- */
 
 /* Adds the slope of elements from .. from+n into to. */
-static void slope_chunk(const binary *p, ad__binary_slope *slope, int64_t from, int64_t n, void *to) {
-    double buffer_a[CHUNK], buffer_b[CHUNK];
+static void slope_chunk(const nary *p, ad__nary_slope *slope, int64_t from, int64_t n, void *to) {
+    double buffer[AD__NARY][CHUNK];
+    const void *in[AD__NARY];
     size_t at = (size_t)from * p->size;
-    slope(n, elements(p->a, &p->sa, from, n, buffer_a), elements(p->b, &p->sb, from, n, buffer_b),
-          (char *)p->out->data + at, (char *)p->out->grad + at, to);
+    elements(p, from, n, buffer, in);
+    slope(n, in, (char *)p->out->data + at, (char *)p->out->grad + at, to);
 }
 
 /* An operand that is not repeated takes its gradient in place. */
-static void back_whole(const binary *p, ad__binary_slope *slope, ad_var *x) {
+static void back_whole(const nary *p, ad__nary_slope *slope, ad_var *x) {
     bool fresh = !(x->flags & AD__HAS_GRAD);
     for (int64_t i = 0, n = p->out->layout->numel; i < n; i += CHUNK) {
         int64_t count = least(CHUNK, n - i);
@@ -89,7 +110,7 @@ static void back_whole(const binary *p, ad__binary_slope *slope, ad_var *x) {
 }
 
 /* One that is repeated takes the sum over its repetitions, kept in f64 until it is whole. */
-static void back_repeated(const binary *p, ad__binary_slope *slope, ad_var *x, const ad__spread *s) {
+static void back_repeated(const nary *p, ad__nary_slope *slope, ad_var *x, const ad__spread *s) {
     double chunk[CHUNK], *sums = ad__graph(x)->scratch;
     int64_t n = p->out->layout->numel, numel = x->layout->numel;
     memset(sums, 0, (size_t)numel * sizeof *sums);
@@ -106,18 +127,17 @@ static void back_repeated(const binary *p, ad__binary_slope *slope, ad_var *x, c
     x->flags |= AD__HAS_GRAD;
 }
 
-void ad__run_binary_back(const ad_op *op, ad__binary_slope *slope_a, ad__binary_slope *slope_b) {
-    const ad_var *out = ad__out(op);
-    binary p = { out, op->in[0], op->in[1], spread_in(out, op->in[0]), spread_in(out, op->in[1]),
-                 ad_dtype_size(out->layout->dtype) };
-    for (int i = 0; i < 2; i++) {
-        if (!ad__needs(op->in[i])) continue;
-        const ad__spread *s = i ? &p.sb : &p.sa;
-        ad__binary_slope *slope = i ? slope_b : slope_a;
-        if (ad__spread_is_whole(s)) back_whole(&p, slope, op->in[i]);
-        else back_repeated(&p, slope, op->in[i], s);
+void ad__run_nary_back(const ad_op *op, ad__nary_slope *const slopes[]) {
+    nary p;
+    nary_of(op, &p);
+    for (int i = 0; i < op->n_in; i++) {
+        if (!ad__wants(op, i)) continue;
+        if (ad__spread_is_whole(&p.spread[i])) back_whole(&p, slopes[i], op->in[i]);
+        else back_repeated(&p, slopes[i], op->in[i], &p.spread[i]);
     }
 }
+
+ad_var *ad__constant(const ad_var *x, double value) { return ad_scalar(ad__graph(x), x->layout->dtype, value); }
 
 /* ---- samples --------------------------------------------------------------------------------------------- */
 
@@ -127,6 +147,19 @@ void ad__unary_samples(ad_sampler *s, const double *k, double lo, double hi, int
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, k, 1, &shapes[i], &lo, &hi);
     ad_shape shape = AD_SHAPE(n_edges);
     ad_sample_values(s, k, 1, &shape, &edges, AD_SAMPLE_KINK);
+}
+
+/* Each edge value with each, of n operands: side by side, as broadcasting would add their gradients up. */
+static void edge_samples(ad_sampler *s, int n, int n_edges, const double *edges) {
+    enum { MOST = 512 };
+    double values[AD__NARY][MOST];
+    int total = 1;
+    for (int i = 0; i < n; i++) total *= n_edges;
+    assert(n <= AD__NARY && total <= MOST);
+    for (int k = 0; k < total; k++)
+        for (int i = 0, rest = k; i < n; i++, rest /= n_edges) values[n - 1 - i][k] = edges[rest % n_edges];
+    const ad_shape shape = AD_SHAPE(total), shapes[AD__NARY] = { shape, shape, shape };
+    ad_sample_values(s, NULL, n, shapes, (const double *[]){ values[0], values[1], values[2] }, AD_SAMPLE_KINK);
 }
 
 void ad__binary_samples(ad_sampler *s, double lo, double hi, int n_edges, const double *edges) {
@@ -139,8 +172,21 @@ void ad__binary_samples(ad_sampler *s, double lo, double hi, int n_edges, const 
     };
     double los[] = { lo, lo }, his[] = { hi, hi };
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 2, shapes[i], los, his);
-    /* each edge value against each */
-    ad_shape both[] = { AD_SHAPE(n_edges, 1), AD_SHAPE(n_edges) };
-    const double *values[] = { edges, edges };
-    ad_sample_values(s, NULL, 2, both, values, AD_SAMPLE_KINK);
+    edge_samples(s, 2, n_edges, edges);
+}
+
+void ad__ternary_samples(ad_sampler *s, double lo, double hi, int n_edges, const double *edges) {
+    const ad_shape shapes[][3] = {
+        { AD_SCALAR, AD_SCALAR, AD_SCALAR },
+        { AD_SHAPE(5), AD_SHAPE(5), AD_SHAPE(5) },
+        { AD_SHAPE(2, 3), AD_SHAPE(3), AD_SCALAR },
+        { AD_SCALAR, AD_SHAPE(2, 1), AD_SHAPE(1, 3) },
+        { AD_SHAPE(2, 1, 1), AD_SHAPE(3, 1), AD_SHAPE(4) },
+        { AD_SHAPE(3), AD_SHAPE(1), AD_SHAPE(2, 3) },
+        { AD_SHAPE(0), AD_SHAPE(1), AD_SCALAR },
+        { AD_SHAPE(67), AD_SHAPE(3, 1), AD_SHAPE(3, 67) },
+    };
+    double los[] = { lo, lo, lo }, his[] = { hi, hi, hi };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 3, shapes[i], los, his);
+    edge_samples(s, 3, n_edges, edges);
 }

@@ -46,6 +46,18 @@ typedef struct {
     double momentum, eps; /* 0: 0.1 and 1e-5, PyTorch's defaults */
 } ad_batch_norm_opts;
 
+/* Python's start:stop:step along one axis. Bounds beyond an end are the end, so INT64_MAX and INT64_MIN
+   stand for a bound left out; a step of 0 is taken as 1. */
+typedef struct {
+    int axis;
+    int64_t start, stop, step;
+} ad_range;
+
+/* A window that moves over images, along h and along w; of stride and dilation 0 is taken as 1. */
+typedef struct {
+    int64_t kernel[2], stride[2], padding[2], dilation[2];
+} ad_window;
+
 #define AD_OP(name, parameters)                                                                    \
     AD_API ad_var *ad_##name parameters;                                                           \
     AD_API extern const ad_optype ad_op_##name;
@@ -53,6 +65,14 @@ typedef struct {
 #include "ops/ops.def"
 #undef AD_OP
 #undef AD_FN
+
+/* x taken apart along an axis; each part is an ad_slice. They return how many parts there are, or a negative code.
+   Parts of `each` elements, the last perhaps smaller, as torch.split; parts has room for n. */
+AD_API int ad_split(ad_var *x, int64_t each, int axis, int n, ad_var *parts[]);
+/* At most n parts of equal size, the last perhaps smaller, as torch.chunk; places not used become nil. */
+AD_API int ad_chunk(ad_var *x, int n, int axis, ad_var *parts[]);
+/* n parts of these sizes, which add up to the axis. */
+AD_API int ad_split_sizes(ad_var *x, int n, const int64_t *sizes, int axis, ad_var *parts[]);
 
 /* All descriptors, in the order of ops.def, ended by NULL. */
 AD_API const ad_optype *const *ad_optypes(void);

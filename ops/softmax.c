@@ -147,7 +147,7 @@ static int logsumexp_shape(ad_call *c) {
     if (axis < 0) return axis;
     c->scratch = 2 * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
     c->shape = ad__reduced_shape(c->shape, 1u << axis, a->keepdims);
-    c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__lse) + 1;
+    c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__lse);
     return AD_OK;
 }
 

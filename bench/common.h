@@ -1,0 +1,32 @@
+/* common.h: measuring a piece of work beside its floor, in turns, by medians. */
+#ifndef BENCH_COMMON_H
+#define BENCH_COMMON_H
+
+#include "autodiff/autodiff.h"
+#include "nn/nn.h"
+#include "ops/ops.h"
+
+/* One line of the results. state is what setup returned; ours and floor do the same work once. */
+typedef struct {
+    const char *name;
+    const char *unit;  /* of the printed times: "ns", "us" or "ms" */
+    double items;      /* times are divided by this: nodes, steps in a call */
+    double samples;    /* not 0: training samples an item, printed as samples/s besides */
+    void *(*setup)(void);
+    void (*ours)(void *state);
+    void (*floor)(void *state);
+    void (*teardown)(void *state);
+} bench_case;
+
+/* Runs the cases, or the one named by the first argument, and prints
+       bench NAME ours X UNIT floor Y ratio R
+   where R is our time over the floor's. Fails on a graph error. */
+int bench_main(int argc, char **argv, int n, const bench_case *cases);
+
+double bench_now(void); /* nanoseconds */
+/* Ends the program with the graph's error, if there is one: a measurement of a failure is none. */
+void bench_check(const ad_graph *g);
+void *bench_array(size_t bytes); /* zeroed; ends the program where memory is short */
+void bench_fill(float *x, size_t n, uint32_t seed); /* evenly in +-1 */
+
+#endif

@@ -1,0 +1,211 @@
+/* scalar.c: graphs of scalar f64 nodes beside a hand-written tape. */
+#include "bench/common.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- the floor: a tape of partial derivatives, as a careful C programmer writes one ------------------------- */
+
+typedef struct {
+    double d[2];    /* of this node by its operands */
+    uint32_t in[2]; /* their places; 0 is a place for what does not exist */
+} entry;
+
+typedef struct {
+    entry *tape;
+    double *value, *adjoint;
+    uint32_t n;
+} tape;
+
+static tape tape_new(size_t n) {
+    return (tape){ bench_array((n + 8) * sizeof(entry)), bench_array((n + 8) * sizeof(double)),
+                   bench_array((n + 8) * sizeof(double)), 1 };
+}
+
+static void tape_free(tape *t) {
+    free(t->tape);
+    free(t->value);
+    free(t->adjoint);
+}
+
+static inline uint32_t push(tape *t, double value, double da, uint32_t a, double db, uint32_t b) {
+    uint32_t i = t->n++;
+    t->value[i] = value;
+    t->adjoint[i] = 0;
+    t->tape[i] = (entry){ { da, db }, { a, b } };
+    return i;
+}
+
+static inline uint32_t t_leaf(tape *t, double v) { return push(t, v, 0, 0, 0, 0); }
+static inline uint32_t t_add(tape *t, uint32_t a, uint32_t b) { return push(t, t->value[a] + t->value[b], 1, a, 1, b); }
+static inline uint32_t t_sub(tape *t, uint32_t a, uint32_t b) { return push(t, t->value[a] - t->value[b], 1, a, -1, b); }
+static inline uint32_t t_mul(tape *t, uint32_t a, uint32_t b) {
+    return push(t, t->value[a] * t->value[b], t->value[b], a, t->value[a], b);
+}
+static inline uint32_t t_sin(tape *t, uint32_t a) { return push(t, sin(t->value[a]), cos(t->value[a]), a, 0, 0); }
+static inline uint32_t t_scale(tape *t, uint32_t a, double k) { return push(t, t->value[a] * k, k, a, 0, 0); }
+static inline uint32_t t_offset(tape *t, uint32_t a, double k) { return push(t, t->value[a] + k, 1, a, 0, 0); }
+
+static void t_backward(tape *t) {
+    t->adjoint[t->n - 1] = 1;
+    for (uint32_t i = t->n; i-- > 1;) {
+        double g = t->adjoint[i];
+        t->adjoint[t->tape[i].in[0]] += g * t->tape[i].d[0];
+        t->adjoint[t->tape[i].in[1]] += g * t->tape[i].d[1];
+    }
+}
+
+/* ---- scalar-chain: x <- sin(x) y + x ------------------------------------------------------------------------------ */
+
+enum { STEPS = 333333, NODES = 3 * STEPS };
+static const double chain_x = 0.5, chain_y = 1e-6; /* neither vanishes nor explodes over the chain */
+
+typedef struct {
+    ad_graph *g;
+    ad_var *x, *y, *built; /* built: a chain that stays, for evaluating again */
+    tape t;
+} chain;
+
+static ad_var *chain_of(const chain *c) {
+    ad_var *x = c->x;
+    for (int i = 0; i < STEPS; i++) x = ad_add(ad_mul(ad_sin(x), c->y), x);
+    return x;
+}
+
+static void *chain_setup(void) {
+    chain *c = bench_array(sizeof *c);
+    *c = (chain){ .g = ad_graph_new(), .t = tape_new(NODES) };
+    c->x = ad_param(c->g, AD_F64, &chain_x, AD_SCALAR);
+    c->y = ad_param(c->g, AD_F64, &chain_y, AD_SCALAR);
+    return c;
+}
+
+static void *chain_setup_built(void) {
+    chain *c = chain_setup();
+    c->built = chain_of(c);
+    return c;
+}
+
+static void chain_teardown(void *state) {
+    chain *c = state;
+    bench_check(c->g);
+    ad_graph_free(c->g);
+    tape_free(&c->t);
+    free(c);
+}
+
+static void chain_record(void *state) {
+    chain *c = state;
+    ad_mark m = ad_begin(c->g);
+    chain_of(c);
+    ad_end(c->g, m);
+}
+
+static void chain_both(void *state) {
+    chain *c = state;
+    ad_mark m = ad_begin(c->g);
+    ad_backward(chain_of(c));
+    ad_end(c->g, m);
+}
+
+static void chain_eval(void *state) { ad_eval(((chain *)state)->built); }
+
+static void tape_record(void *state) {
+    tape *t = &((chain *)state)->t;
+    t->n = 1;
+    uint32_t x = t_leaf(t, chain_x), y = t_leaf(t, chain_y);
+    for (int i = 0; i < STEPS; i++) x = t_add(t, t_mul(t, t_sin(t, x), y), x);
+}
+
+static void tape_both(void *state) {
+    tape_record(state);
+    t_backward(&((chain *)state)->t);
+}
+
+/* ---- rosenbrock: sum 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2 over 1000 scalar variables ------------------------------- */
+
+enum { VARIABLES = 1000 };
+
+typedef struct {
+    ad_graph *g;
+    ad_var *x[VARIABLES];
+    tape t;
+    double at[VARIABLES];
+} rosenbrock;
+
+static void *rosenbrock_setup(void) {
+    rosenbrock *r = bench_array(sizeof *r);
+    r->g = ad_graph_new();
+    r->t = tape_new(12 * VARIABLES);
+    for (int i = 0; i < VARIABLES; i++) {
+        r->at[i] = 1 + 0.1 * sin(i);
+        r->x[i] = ad_param(r->g, AD_F64, &r->at[i], AD_SCALAR);
+    }
+    return r;
+}
+
+static void rosenbrock_teardown(void *state) {
+    rosenbrock *r = state;
+    bench_check(r->g);
+    ad_graph_free(r->g);
+    tape_free(&r->t);
+    free(r);
+}
+
+static void rosenbrock_ours(void *state) {
+    rosenbrock *r = state;
+    ad_mark m = ad_begin(r->g);
+    ad_var *sum = NULL;
+    for (int i = 0; i + 1 < VARIABLES; i++) {
+        ad_var *curve = ad_square(ad_sub(r->x[i + 1], ad_square(r->x[i])));
+        ad_var *term = ad_add(ad_muls(curve, 100), ad_square(ad_adds(r->x[i], -1)));
+        sum = sum ? ad_add(sum, term) : term;
+    }
+    ad_backward(sum);
+    ad_end(r->g, m);
+}
+
+static void rosenbrock_floor(void *state) {
+    rosenbrock *r = state;
+    tape *t = &r->t;
+    t->n = 1;
+    for (int i = 0; i < VARIABLES; i++) t_leaf(t, r->at[i]);
+    uint32_t sum = 0;
+    for (uint32_t i = 1; i < VARIABLES; i++) {
+        uint32_t curve = t_sub(t, i + 1, t_mul(t, i, i)), away = t_offset(t, i, -1);
+        uint32_t term = t_add(t, t_scale(t, t_mul(t, curve, curve), 100), t_mul(t, away, away));
+        sum = sum ? t_add(t, sum, term) : term;
+    }
+    t_backward(t);
+}
+
+/* ---- add-1x1: two one-element arrays, with gradient --------------------------------------------------------------------- */
+
+enum { ADDS = 100 };
+
+static void add_ours(void *state) {
+    chain *c = state;
+    ad_mark m = ad_begin(c->g);
+    for (int i = 0; i < ADDS; i++) ad_backward(ad_add(c->x, c->y));
+    ad_end(c->g, m);
+}
+
+static void add_floor(void *state) {
+    tape *t = &((chain *)state)->t;
+    for (int i = 0; i < ADDS; i++) {
+        t->n = 1;
+        t_add(t, t_leaf(t, chain_x), t_leaf(t, chain_y));
+        t_backward(t);
+    }
+}
+
+int main(int argc, char **argv) {
+    static const bench_case cases[] = {
+        { "scalar-chain", "ns", NODES, 0, chain_setup, chain_both, tape_both, chain_teardown },
+        { "scalar-record", "ns", NODES, 0, chain_setup, chain_record, tape_record, chain_teardown },
+        { "scalar-eval", "ns", NODES, 0, chain_setup_built, chain_eval, tape_record, chain_teardown },
+        { "rosenbrock", "us", 1, 0, rosenbrock_setup, rosenbrock_ours, rosenbrock_floor, rosenbrock_teardown },
+        { "add-1x1", "ns", ADDS, 0, chain_setup, add_ours, add_floor, chain_teardown },
+    };
+    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
+}

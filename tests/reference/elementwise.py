@@ -1,0 +1,172 @@
+"""elementwise.py: reference values of the elementwise ops: PyTorch, or mpmath where PyTorch loses digits."""
+
+import torch
+import torch.nn.functional as F
+from mpmath import mp
+
+import exact
+
+
+def of_torch(f):
+    return lambda inputs, attrs: f(*inputs)
+
+
+def flag(f):
+    return lambda inputs, attrs: f(*inputs).double()
+
+
+def stays(x):
+    """Whether x is no number to compute with: infinite or NaN."""
+    return not mp.isfinite(x)
+
+
+# ---- the gamma function -------------------------------------------------------------------------------
+
+
+def is_pole(x):
+    return mp.isfinite(x) and x <= 0 and x == mp.floor(x)
+
+
+def lgamma(x):
+    if is_pole(x) or mp.isinf(x):
+        return mp.inf
+    return mp.log(abs(mp.gamma(x)))
+
+
+def polygamma(x, n):
+    """At its poles and at infinity as PyTorch's digamma, trigamma and polygamma."""
+    n = int(n)
+    if x == 0:
+        return mp.inf if n % 2 else -mp.inf
+    if is_pole(x):
+        return mp.inf if n % 2 else mp.nan
+    if x == mp.inf:
+        return mp.mpf(0) if n else mp.inf
+    return mp.psi(n, x)
+
+
+# ---- activations --------------------------------------------------------------------------------------
+
+
+def sigmoid(x):
+    return 1 / (1 + mp.exp(-x))
+
+
+def normal(x):
+    return mp.erfc(-x / mp.sqrt(2)) / 2
+
+
+def gelu_tanh(x):
+    return x * sigmoid(2 * mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3))
+
+
+def softplus_beta(x, beta, threshold):
+    return x if x * beta > threshold else mp.log1p(mp.exp(beta * x)) / beta
+
+
+def elu_entry(inputs, attrs):
+    return F.elu(inputs[0], attrs["alpha"])
+
+
+def softplus_beta_slope(x, beta, threshold):
+    return 1 if x * beta > threshold else sigmoid(beta * x)
+
+
+def softsign(x):
+    return x / (1 + abs(x))
+
+
+def hardsigmoid(x):
+    """At NaN as PyTorch, whose own slope is 1/6 in f32."""
+    return x if mp.isnan(x) else max(mp.mpf(0), min(mp.mpf(1), (x + 3) / 6))
+
+
+def hardsigmoid_slope(x):
+    return mp.mpf(1) / 6 if abs(x) < 3 else 0
+
+
+def prelu(inputs, attrs):
+    a, b = inputs
+    return torch.where(a > 0, a, a * b)
+
+
+# ---- two and three operands ------------------------------------------------------------------------------
+
+
+def heaviside(inputs, attrs):
+    a, b = inputs
+    return torch.where(a == 0, b, (a > 0).double())
+
+
+def where(inputs, attrs):
+    return torch.where(inputs[0] != 0, inputs[1], inputs[2])
+
+
+
+OPS = {
+    "tan": exact.elementwise(mp.tan),
+    "asin": of_torch(torch.asin),
+    "acos": of_torch(torch.acos),
+    "atan": of_torch(torch.atan),
+    "sinh": of_torch(torch.sinh),
+    "cosh": of_torch(torch.cosh),
+    "asinh": of_torch(torch.asinh),
+    "acosh": exact.elementwise(mp.acosh, lambda x: mp.inf if x == 1 else 0 if stays(x) else 1 / mp.sqrt(x * x - 1)),
+    "atanh": of_torch(torch.atanh),
+    "exp2": of_torch(torch.exp2),
+    "log2": of_torch(torch.log2),
+    "log10": of_torch(torch.log10),
+    "reciprocal": of_torch(torch.reciprocal),
+    "rsqrt": of_torch(torch.rsqrt),
+    "cbrt": exact.elementwise(
+        lambda x: mp.sign(x) * mp.cbrt(abs(x)),
+        lambda x: mp.inf if x == 0 else 0 if stays(x) else 1 / (3 * mp.cbrt(abs(x)) ** 2),
+    ),
+    "erf": exact.elementwise(mp.erf, lambda x: 0 if stays(x) else 2 / mp.sqrt(mp.pi) * mp.exp(-x * x)),
+    "erfc": exact.elementwise(mp.erfc, lambda x: 0 if stays(x) else -2 / mp.sqrt(mp.pi) * mp.exp(-x * x)),
+    "floor": of_torch(torch.floor),
+    "ceil": of_torch(torch.ceil),
+    "round": of_torch(torch.round),
+    "trunc": of_torch(torch.trunc),
+    "clamp": lambda inputs, attrs: torch.clamp(inputs[0], attrs["lo"], attrs["hi"]),
+    "lgamma": exact.elementwise(lgamma, lambda x: polygamma(x, 0)),
+    "digamma": exact.elementwise(lambda x: polygamma(x, 0), lambda x: polygamma(x, 1)),
+    "polygamma": exact.elementwise(polygamma, lambda x, n: polygamma(x, n + 1)),
+    "logsigmoid": exact.elementwise(lambda x: -mp.log1p(mp.exp(-x)), lambda x: sigmoid(-x)),
+    "softplus_beta": exact.elementwise(softplus_beta, softplus_beta_slope),
+    "leaky_relu": lambda inputs, attrs: F.leaky_relu(inputs[0], attrs["slope"]),
+    "elu": elu_entry,
+    "selu": of_torch(F.selu),
+    "gelu": exact.elementwise(lambda x: x * normal(x)),
+    "gelu_tanh": exact.elementwise(gelu_tanh),
+    "silu": exact.elementwise(lambda x: x * sigmoid(x)),
+    "mish": exact.elementwise(lambda x: x * mp.tanh(mp.log1p(mp.exp(x)))),
+    "softsign": exact.elementwise(softsign, lambda x: 1 / (1 + abs(x)) ** 2),
+    "hardtanh": lambda inputs, attrs: F.hardtanh(inputs[0], attrs["lo"], attrs["hi"]),
+    "hardsigmoid": exact.elementwise(hardsigmoid, hardsigmoid_slope),
+    "hardswish": of_torch(F.hardswish),
+    "prelu": prelu,
+    "atan2": exact.elementwise(
+        lambda a, b: mp.atan2(a, b),
+        lambda a, b: mp.nan if a == b == 0 else b / (a * a + b * b),
+        lambda a, b: mp.nan if a == b == 0 else -a / (a * a + b * b),
+    ),
+    "hypot": of_torch(torch.hypot),
+    "fmod": of_torch(torch.fmod),
+    "xlogy": of_torch(torch.xlogy),
+    "heaviside": heaviside,
+    "where": where,
+    "lerp": of_torch(torch.lerp),
+    "isfinite": flag(torch.isfinite),
+    "isinf": flag(torch.isinf),
+    "isnan": flag(torch.isnan),
+    "logical_not": flag(torch.logical_not),
+    "logical_and": flag(torch.logical_and),
+    "logical_or": flag(torch.logical_or),
+    "logical_xor": flag(torch.logical_xor),
+}
+
+DIFFERS = {
+    "hardsigmoid": "the slope is 1/6 to the last digit; PyTorch's is 1/6 rounded to f32",
+    "heaviside": "b takes a gradient where a is 0; PyTorch has none",
+}

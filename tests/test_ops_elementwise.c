@@ -1,0 +1,506 @@
+/* test_ops_elementwise.c: elementwise ops: conventions, tails, second derivatives, random draws, bad operands. */
+#include "tests/common.h"
+
+#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
+
+static void assert_within(double got, double want, double rtol, const char *name) {
+    if (isnan(want) ? isnan(got) : got == want || fabs(got - want) <= rtol * fabs(want)) return;
+    fail_msg("%s: %.17g is not %.17g", name, got, want);
+}
+
+static void assert_fails(ad_graph *g, const ad_var *y, int code, const char *text) {
+    assert_true(ad_is_nil(y));
+    assert_int_equal(ad_error_code(g), code);
+    assert_contains(ad_error(g), text);
+    ad_clear_error(g);
+}
+
+/* ---- special points: PyTorch 1.13's values, but where a line says otherwise ----------------------------------- */
+
+static ad_var *clamp(ad_var *x) { return ad_clamp(x, -1, 2); }
+static ad_var *clamp_crossed(ad_var *x) { return ad_clamp(x, 2, -2); }
+static ad_var *hardtanh(ad_var *x) { return ad_hardtanh(x, -1, 2); }
+static ad_var *elu(ad_var *x) { return ad_elu(x, 1.5); }
+static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.1); }
+static ad_var *softplus2(ad_var *x) { return ad_softplus_beta(x, 2, 20); }
+static ad_var *rrelu_mean(ad_var *x) { return ad_rrelu(x, 0.1, 0.3, false); }
+static ad_var *trigamma(ad_var *x) { return ad_polygamma(x, 1); }
+static ad_var *tetragamma(ad_var *x) { return ad_polygamma(x, 2); }
+
+static void unary_points(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        ad_var *(*f)(ad_var *);
+        double x, y, dx;
+    } points[] = {
+        { "clamp at lo", clamp, -1, -1, 1 },
+        { "clamp at hi", clamp, 2, 2, 1 },
+        { "clamp below", clamp, -1.5, -1, 0 },
+        { "clamp NaN", clamp, NAN, NAN, 0 },
+        { "clamp, lo > hi", clamp_crossed, 0.5, -2, 0 },
+        { "hardtanh at lo", hardtanh, -1, -1, 0 },
+        { "hardtanh at hi", hardtanh, 2, 2, 0 },
+        { "hardtanh NaN", hardtanh, NAN, NAN, 1 },
+        { "hardsigmoid at -3", ad_hardsigmoid, -3, 0, 0 },
+        { "hardsigmoid at 3", ad_hardsigmoid, 3, 1, 0 },
+        { "hardswish at -3", ad_hardswish, -3, 0, -0.5 },
+        { "hardswish at 3", ad_hardswish, 3, 3, 1.5 },
+        { "elu at 0", elu, 0, 0, 1.5 },
+        { "elu at -inf", elu, -INFINITY, -1.5, 0 },
+        { "selu at 0", ad_selu, 0, 0, 1.7580993408473766 },
+        { "leaky_relu at 0", leaky, 0, 0, 0.1 },
+        { "rrelu, not training, at 0", rrelu_mean, 0, 0, 0.2 },
+        { "softsign at 0", ad_softsign, 0, 0, 1 },
+        { "mish at 0", ad_mish, 0, 0, 0.6 },
+        { "silu at 0", ad_silu, 0, 0, 0.5 },
+        { "logsigmoid at -inf", ad_logsigmoid, -INFINITY, -INFINITY, 1 },
+        { "relu at inf", ad_relu, INFINITY, INFINITY, 1 },
+        { "round 0.5", ad_round, 0.5, 0, 0 },
+        { "round 1.5", ad_round, 1.5, 2, 0 },
+        { "round 2.5", ad_round, 2.5, 2, 0 },
+        { "floor", ad_floor, -2.5, -3, 0 },
+        { "ceil", ad_ceil, -2.5, -2, 0 },
+        { "trunc", ad_trunc, -2.5, -2, 0 },
+        { "asin at 1", ad_asin, 1, 1.5707963267948966, INFINITY },
+        { "acos at -1", ad_acos, -1, 3.1415926535897932, -INFINITY },
+        { "acosh at 1", ad_acosh, 1, 0, INFINITY },
+        { "atanh at 1", ad_atanh, 1, INFINITY, INFINITY },
+        { "asinh at inf", ad_asinh, INFINITY, INFINITY, 0 },
+        { "rsqrt at 0", ad_rsqrt, 0, INFINITY, -INFINITY },
+        { "reciprocal at 0", ad_reciprocal, 0, INFINITY, -INFINITY },
+        { "cbrt at 0 (NumPy's)", ad_cbrt, 0, 0, INFINITY },
+        { "log2 at 0", ad_log2, 0, -INFINITY, INFINITY },
+        { "lgamma at 0", ad_lgamma, 0, INFINITY, -INFINITY },
+        { "lgamma at -1", ad_lgamma, -1, INFINITY, NAN },
+        { "lgamma at inf", ad_lgamma, INFINITY, INFINITY, INFINITY },
+        { "digamma at 0", ad_digamma, 0, -INFINITY, INFINITY },
+        { "trigamma at 0", trigamma, 0, INFINITY, -INFINITY },
+        { "tetragamma at 0", tetragamma, 0, -INFINITY, INFINITY },
+    };
+    for (int i = 0; i < COUNT(points); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_item(g, AD_F64, points[i].x), *y = points[i].f(x);
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_within(ad_item(y), points[i].y, 1e-15, points[i].name);
+        assert_within(ad_grad_item(x), points[i].dx, 1e-14, points[i].name);
+        ad_graph_free(g);
+    }
+}
+
+/* What PyTorch loses to cancellation or overflow: mpmath, 60 digits. */
+static void tails_keep_their_digits(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        ad_var *(*f)(ad_var *);
+        double x, y, dx;
+    } points[] = {
+        { "logsigmoid", ad_logsigmoid, 40, -4.2483542552915889773e-18, 4.2483542552915889773e-18 },
+        { "silu", ad_silu, -40, -1.6993417021166355909e-16, -1.6568581595637196111e-16 },
+        { "mish", ad_mish, -40, -1.6993417021166355909e-16, -1.6568581595637196111e-16 },
+        { "softplus_beta", softplus2, -20, 2.1241771276457944887e-18, 4.2483542552915889773e-18 },
+        { "erfc", ad_erfc, 20, 5.3958656116079009289e-176, -2.161037474386798461e-174 },
+        { "gelu", ad_gelu, -12, -2.1317785344932147972e-32, -2.5578956616748956241e-31 },
+        { "digamma by its zero", ad_digamma, 1.4616321, -4.3514636958769773704e-8, 0.96767228526829187788 },
+        { "acosh", ad_acosh, 1e200, 461.21016577936908208, 1e-200 },
+        { "asinh", ad_asinh, 1e200, 461.21016577936908208, 1e-200 },
+        { "sinh", ad_sinh, 1e-12, 1e-12, 1 },
+        { "cbrt", ad_cbrt, -27, -3, 0.037037037037037037037 },
+    };
+    for (int i = 0; i < COUNT(points); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_item(g, AD_F64, points[i].x), *y = points[i].f(x);
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_within(ad_item(y), points[i].y, 1e-13, points[i].name);
+        assert_within(ad_grad_item(x), points[i].dx, 1e-13, points[i].name);
+        ad_graph_free(g);
+    }
+}
+
+static void binary_points(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        ad_var *(*f)(ad_var *, ad_var *);
+        double a, b, y, da, db;
+    } points[] = {
+        { "atan2", ad_atan2, 0, -1, 3.1415926535897932, -1, 0 },
+        { "atan2", ad_atan2, 0, 0, 0, NAN, NAN },
+        { "atan2 (PyTorch's slopes underflow)", ad_atan2, 1e200, 1e200, 0.78539816339744831, 5e-201, -5e-201 },
+        { "hypot", ad_hypot, 0, -1, 1, 0, -1 },
+        { "hypot", ad_hypot, 3e200, 4e200, 5e200, 0.6, 0.8 },
+        { "fmod", ad_fmod, 5.5, 2, 1.5, 1, -2 },
+        { "fmod", ad_fmod, -5.5, 2, -1.5, 1, 2 },
+        { "fmod", ad_fmod, 6, 2, 0, 1, -3 },
+        { "fmod", ad_fmod, 1, 0, NAN, 1, -INFINITY },
+        { "xlogy", ad_xlogy, 0, 0, 0, 0, NAN },
+        { "xlogy", ad_xlogy, 0, -1, 0, 0, -0.0 },
+        { "xlogy", ad_xlogy, 0, 2, 0, 0.69314718055994531, 0 },
+        { "xlogy", ad_xlogy, 1, 0, -INFINITY, -INFINITY, INFINITY },
+        { "xlogy", ad_xlogy, 0, NAN, NAN, NAN, NAN },
+        { "heaviside (PyTorch has no slopes)", ad_heaviside, 0, 3, 3, 0, 1 },
+        { "heaviside (PyTorch has no slopes)", ad_heaviside, -2, 3, 0, 0, 0 },
+        { "heaviside (PyTorch has no slopes)", ad_heaviside, NAN, 3, 0, 0, 0 },
+        { "prelu", ad_prelu, 0, 0.3, 0, 0.3, 0 },
+        { "prelu", ad_prelu, -2, 0.3, -0.6, 0.3, -2 },
+    };
+    for (int i = 0; i < COUNT(points); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *a = param_item(g, AD_F64, points[i].a), *b = param_item(g, AD_F64, points[i].b), *y = points[i].f(a, b);
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_within(ad_item(y), points[i].y, 1e-15, points[i].name);
+        assert_within(ad_grad_item(a), points[i].da, 1e-15, points[i].name);
+        assert_within(ad_grad_item(b), points[i].db, 1e-15, points[i].name);
+        ad_graph_free(g);
+    }
+}
+
+static void predicates_and_logic(void **state) {
+    (void)state;
+    static const double a[] = { 0, 1, NAN, INFINITY, -INFINITY, -0.0 };
+    static const double want[][6] = {
+        { 1, 1, 0, 0, 0, 1 }, /* isfinite */
+        { 0, 0, 0, 1, 1, 0 }, /* isinf */
+        { 0, 0, 1, 0, 0, 0 }, /* isnan */
+        { 1, 0, 0, 0, 0, 1 }, /* logical_not */
+        { 0, 1, 1, 1, 1, 0 }, /* logical_and with 2 */
+        { 1, 1, 1, 1, 1, 1 }, /* logical_or with 2 */
+        { 1, 0, 0, 0, 0, 1 }, /* logical_xor with 2 */
+    };
+    for (int t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_of(g, (ad_dtype)t, a, AD_SHAPE(6)), *two = ad_scalar(g, (ad_dtype)t, 2);
+        ad_var *ys[] = { ad_isfinite(x),        ad_isinf(x),           ad_isnan(x), ad_logical_not(x), ad_logical_and(x, two),
+                         ad_logical_or(x, two), ad_logical_xor(x, two) };
+        for (int f = 0; f < COUNT(ys); f++) {
+            assert_false(ad_requires_grad(ys[f]));
+            for (int i = 0; i < 6; i++) assert_true(ad_at(ys[f], i) == want[f][i]);
+        }
+        ad_graph_free(g);
+    }
+}
+
+/* ---- three operands ------------------------------------------------------------------------------------------- */
+
+/* The branch that is not taken, infinite or NaN as it may be, reaches neither value nor gradient. */
+static void where_hides_what_it_does_not_choose(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ -4, 0, 4 }, AD_SHAPE(3));
+    ad_var *zero = ad_scalar(g, AD_F64, 0), *y = ad_where(ad_gt(x, zero), ad_log(x), ad_neg(x));
+    const double value[] = { 4, 0, 1.3862943611198906 }, slope[] = { -1, -1, 0.25 };
+    for (int i = 0; i < 3; i++) assert_within(ad_at(y, i), value[i], 1e-15, "where");
+    ad_var *inner = ad_where(ad_gt(x, zero), x, ad_scalar(g, AD_F64, 1));
+    ad_backward(ad_sum(ad_where(ad_gt(x, zero), ad_log(inner), ad_neg(x))));
+    for (int i = 0; i < 3; i++) assert_within(ad_grad_at(x, i), slope[i], 1e-15, "where");
+    ad_graph_free(g);
+}
+
+static void lerp_reaches_its_ends(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *a = ad_param(g, AD_F32, (float[]){ 1e8f }, AD_SCALAR), *b = ad_param(g, AD_F32, (float[]){ -3.7f }, AD_SCALAR);
+    ad_var *w = ad_param(g, AD_F32, (float[]){ 0, 1, 0.25f }, AD_SHAPE(3)), *y = ad_lerp(a, b, w);
+    assert_true(ad_at(y, 0) == ad_item(a) && ad_at(y, 1) == ad_item(b));
+    ad_backward(ad_sum(y));
+    assert_within(ad_grad_item(a), 1.75, 1e-6, "lerp");
+    assert_within(ad_grad_item(b), 1.25, 1e-6, "lerp");
+    assert_within(ad_grad_at(w, 2), -1e8, 1e-6, "lerp");
+    ad_graph_free(g);
+}
+
+/* Longer than a chunk of the loops, each operand repeated in another way; against plain indexing. */
+static void long_broadcasts_of_three(void **state) {
+    (void)state;
+    enum { N = 53, M = 67 };
+    ad_graph *g = ad_graph_new();
+    ad_var *a = ad_require_grad(ad_rand(g, AD_F32, AD_SHAPE(N, 1))), *b = ad_require_grad(ad_rand(g, AD_F32, AD_SHAPE(M)));
+    ad_var *c = ad_require_grad(ad_rand(g, AD_F32, AD_SHAPE(N, M))), *y = ad_lerp(a, b, c);
+    ad_backward(ad_sum(y));
+    double db[M] = { 0 };
+    for (int i = 0; i < N; i++) {
+        double da = 0;
+        for (int j = 0; j < M; j++) {
+            double w = ad_at(c, i * M + j);
+            da += 1 - w, db[j] += w;
+            assert_within(ad_at(y, i * M + j), ad_at(a, i) + w * (ad_at(b, j) - ad_at(a, i)), 1e-6, "lerp");
+            assert_within(ad_grad_at(c, i * M + j), ad_at(b, j) - ad_at(a, i), 1e-5, "dweight");
+        }
+        assert_within(ad_grad_at(a, i), da, 1e-6, "da");
+    }
+    for (int j = 0; j < M; j++) assert_within(ad_grad_at(b, j), db[j], 1e-6, "db");
+    ad_graph_free(g);
+}
+
+static void one_var_as_every_operand(void **state) {
+    (void)state;
+    for (int n = 1; n <= 50; n += 49) { /* the path for one element, and the loops */
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_require_grad(ad_full(g, AD_F64, 0.4, AD_SHAPE(n)));
+        const struct {
+            ad_var *y;
+            double dx;
+        } cases[] = {
+            { ad_where(x, x, x), 1 },          { ad_lerp(x, x, x), 1 },
+            { ad_atan2(x, x), 0 },             { ad_hypot(x, x), 1.4142135623730951 },
+            { ad_fmod(x, x), 0 },              { ad_xlogy(x, x), 0.083709268125844990 }, /* log x + 1 */
+            { ad_heaviside(x, x), 0 },
+        };
+        for (int i = 0; i < COUNT(cases); i++) {
+            ad_zero_grad(x);
+            ad_backward(ad_sum(cases[i].y));
+            assert_true(fabs(ad_grad_at(x, n - 1) - cases[i].dx) < 1e-14);
+        }
+        ad_graph_free(g);
+    }
+}
+
+/* ---- prelu, maxout --------------------------------------------------------------------------------------------- */
+
+static void prelu_by_channel(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ -1, 2, -3, -4, 5, -6, 7, -8 }, AD_SHAPE(2, 2, 2));
+    ad_var *w = ad_param(g, AD_F64, (double[]){ 0.5, 0.25 }, AD_SHAPE(2)), *y = ad_prelu(x, w);
+    const double value[] = { -0.5, 2, -0.75, -1, 5, -3, 7, -2 }; /* torch.nn.functional.prelu */
+    for (int i = 0; i < 8; i++) assert_within(ad_at(y, i), value[i], 0, "prelu");
+    ad_backward(ad_sum(y));
+    assert_within(ad_grad_at(w, 0), -7, 0, "dw");
+    assert_within(ad_grad_at(w, 1), -15, 0, "dw");
+    ad_var *one = ad_param(g, AD_F64, (double[]){ 2 }, AD_SHAPE(1)), *v = ad_prelu(x, one);
+    assert_true(ad_at(v, 7) == -16 && ad_shape_equal(ad_shape_of(v), ad_shape_of(x)));
+    ad_var *flat = ad_prelu(ad_param(g, AD_F64, (double[]){ -1, 1 }, AD_SHAPE(2)), one);
+    assert_true(ad_at(flat, 0) == -2 && ad_at(flat, 1) == 1);
+    ad_graph_free(g);
+}
+
+static void maxout_of_neighbours(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 5, 2, 2, 9, 0, 3, 4 }, AD_SHAPE(2, 4));
+    ad_var *rows = ad_maxout(x, 2, -1), *columns = ad_maxout(x, 2, 0);
+    const double by_rows[] = { 5, 2, 9, 4 }, by_columns[] = { 9, 5, 3, 4 }, dx[] = { 0, 1, 0.5, 0.5, 1, 0, 0, 1 };
+    assert_true(ad_shape_equal(ad_shape_of(rows), AD_SHAPE(2, 2)));
+    assert_true(ad_shape_equal(ad_shape_of(columns), AD_SHAPE(1, 4)));
+    for (int i = 0; i < 4; i++) assert_true(ad_at(rows, i) == by_rows[i] && ad_at(columns, i) == by_columns[i]);
+    ad_backward(ad_sum(rows));
+    for (int i = 0; i < 8; i++) assert_true(ad_grad_at(x, i) == dx[i]);
+    ad_graph_free(g);
+}
+
+/* ---- random ------------------------------------------------------------------------------------------------------ */
+
+static void draws_are_of_their_distribution(void **state) {
+    (void)state;
+    enum { N = 20001 };
+    for (int t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_zeros(g, (ad_dtype)t, AD_SHAPE(N)), *u = ad_rand_like(x), *z = ad_randn_like(x);
+        double mean_u = 0, mean_z = 0, square_z = 0;
+        for (int i = 0; i < N; i++) {
+            assert_true(ad_at(u, i) >= 0 && ad_at(u, i) < 1);
+            mean_u += ad_at(u, i) / N, mean_z += ad_at(z, i) / N, square_z += ad_at(z, i) * ad_at(z, i) / N;
+        }
+        /* within 5 standard errors */
+        assert_true(fabs(mean_u - 0.5) < 5 * 0.2887 / sqrt(N));
+        assert_true(fabs(mean_z) < 5 / sqrt(N));
+        assert_true(fabs(square_z - 1) < 5 * sqrt(2.0 / N));
+        ad_graph_free(g);
+    }
+}
+
+static void rrelu_draws_a_slope_for_each_element(void **state) {
+    (void)state;
+    enum { N = 1000 };
+    ad_graph *g = ad_graph_new();
+    ad_seed(g, 7);
+    ad_var *x = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(N))), *y = ad_rrelu(x, 0.1, 0.3, true), *sum = ad_sum(y);
+    double first = 0;
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(ad_eval(sum), AD_OK); /* draws anew */
+        ad_zero_grad(sum);
+        assert_int_equal(ad_backward(sum), AD_OK);
+        int below = 0;
+        for (int i = 0; i < N; i++) {
+            double slope = ad_grad_at(x, i);
+            assert_within(ad_at(y, i), slope * ad_at(x, i), 1e-14, "what was drawn is what backward uses");
+            if (ad_at(x, i) > 0) assert_true(slope == 1);
+            else assert_true(slope >= 0.1 && slope < 0.3), below += slope < 0.2;
+        }
+        assert_true(below > N / 8 && below < 3 * N / 8); /* about a quarter: half of the negative half */
+        if (round == 0) first = ad_item(sum);
+        else assert_true(ad_item(sum) != first);
+    }
+    ad_var *dx;
+    assert_int_equal(ad_gradient(sum, 1, &x, &dx), AD_OK);
+    for (int i = 0; i < N; i++) assert_true(ad_at(dx, i) == ad_grad_at(x, i));
+    ad_graph_free(g);
+}
+
+static void noisy_relu_adds_noise_of_variance_sigmoid(void **state) {
+    (void)state;
+    enum { N = 20000 };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_full(g, AD_F64, 10, AD_SHAPE(N)), *y = ad_noisy_relu(x);
+    double mean = 0, square = 0;
+    for (int i = 0; i < N; i++) mean += ad_at(y, i) / N, square += (ad_at(y, i) - 10) * (ad_at(y, i) - 10) / N;
+    assert_true(fabs(mean - 10) < 5 / sqrt(N) && fabs(square - 0.99995) < 5 * sqrt(2.0 / N));
+    y = ad_noisy_relu(ad_full(g, AD_F64, -60, AD_SHAPE(N)));
+    for (int i = 0; i < N; i++) assert_true(ad_at(y, i) == 0);
+    ad_graph_free(g);
+}
+
+/* ---- second derivatives: the vjp rules against differences --------------------------------------------------------- */
+
+typedef struct {
+    const ad_optype *type;
+    const void *attrs;
+} applied;
+
+/* A weighted sum of all operands' gradients, as a function of the operands. */
+static ad_var *first_derivatives(int n, ad_var *const xs[], void *user) {
+    const applied *a = user;
+    ad_var *y = ad_apply(a->type, n, xs, a->attrs), *dxs[4], *sum = NULL;
+    ad_graph *g = ad_graph_of(y);
+    ad_var *weights = ad_adds(ad_muls(ad_reshape(ad_arange(g, AD_F64, 0, (double)ad_numel(y), 1), ad_shape_of(y)), 0.1), 1);
+    ad_vjp(y, weights, n, xs, dxs);
+    for (int i = 0; i < n; i++) {
+        if (a->type->no_grad >> i & 1) continue;
+        ad_var *part = ad_sum(ad_mul(dxs[i], ad_adds(xs[i], 3)));
+        sum = sum ? ad_add(sum, part) : part;
+    }
+    return sum;
+}
+
+static int check_second(const ad_sample_case *c, void *data) {
+    ad_graph *g = data;
+    int64_t largest = 0;
+    for (int i = 0; i < c->n; i++) {
+        int64_t n = ad_shape_numel(c->shapes[i]);
+        largest = n > largest ? n : largest;
+    }
+    if (c->flags & AD_SAMPLE_KINK || largest == 0 || largest > 8) return AD_OK;
+    ad_var *xs[4];
+    for (int i = 0; i < c->n; i++)
+        xs[i] = c->type->no_grad >> i & 1 ? ad_tensor(g, AD_F64, c->values[i], c->shapes[i])
+                                          : ad_param(g, AD_F64, c->values[i], c->shapes[i]);
+    applied a = { c->type, c->attrs };
+    ad_check_report report;
+    if (ad_gradcheck(first_derivatives, &a, c->n, xs, NULL, &report)) fail_msg("%s: %s", c->type->name, report.message);
+    return AD_OK;
+}
+
+static void second_derivatives(void **state) {
+    (void)state;
+    static const char *const names[] = {
+        "tan",  "asin",    "acos",      "atan",       "sinh",       "cosh",          "asinh",      "acosh", "atanh",
+        "exp2", "log2",    "log10",     "reciprocal", "rsqrt",      "cbrt",          "erf",        "erfc",  "lgamma",
+        "floor", "clamp",  "digamma",   "polygamma",  "logsigmoid", "softplus_beta", "leaky_relu", "elu",   "selu",
+        "gelu", "mish",    "gelu_tanh", "silu",       "softsign",   "hardtanh",      "hardsigmoid", "hardswish", "prelu",
+        "atan2", "hypot",  "fmod",      "xlogy",      "heaviside",  "where",         "lerp",
+    };
+    for (int i = 0; i < COUNT(names); i++) {
+        ad_graph *g = ad_graph_new();
+        assert_int_equal(ad_each_sample(g, ad_find_op(g, names[i]), check_second, g), AD_OK);
+        assert_ok(g);
+        ad_graph_free(g);
+    }
+}
+
+/* To any order: the fourth derivative of lgamma is polygamma 3. */
+static void fourth_derivative_of_lgamma(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 2.5), *y = ad_lgamma(x);
+    for (int i = 0; i < 4; i++) ad_gradient(y, 1, &x, &y);
+    assert_within(ad_item(y), 0.22390584881725205, 1e-12, "polygamma 3 at 2.5");
+    ad_graph_free(g);
+}
+
+/* ---- the loops against the path for one element -------------------------------------------------------------------- */
+
+static void loops_equal_single_elements(void **state) {
+    (void)state;
+    ad_var *(*const fs[])(ad_var *) = {
+        ad_tan,       ad_asin,       ad_acos,  ad_atan,     ad_sinh,  ad_cosh,  ad_asinh, ad_acosh, ad_atanh,       ad_exp2,
+        ad_log2,      ad_log10,      ad_rsqrt, ad_cbrt,     ad_erf,   ad_erfc,  ad_floor, ad_ceil,  ad_round,       ad_trunc,
+        ad_gelu,      ad_gelu_tanh,  ad_silu,  ad_mish,     ad_selu,  elu,      leaky,    clamp,    ad_logsigmoid,  softplus2,
+        ad_softplus,  ad_softsign,   hardtanh, ad_hardswish, ad_hardsigmoid, ad_reciprocal, ad_lgamma, ad_digamma, trigamma,
+    };
+    double special[] = { 0, -0.0, 1, -1, INFINITY, -INFINITY, NAN, 1e-310, 700, -700, 0.5, 2.5 };
+    for (int f = 0; f < COUNT(fs); f++)
+        for (int n = 2; n <= 40; n += 19)
+            for (int shift = 0; shift < 3; shift++) {
+                ad_graph *g = ad_graph_new();
+                double data[64];
+                for (int i = 0; i < 64; i++) data[i] = i < COUNT(special) ? special[i] : sin(i) * 5;
+                ad_var *y = fs[f](ad_input(g, AD_F64, data + shift, AD_SHAPE(n)));
+                for (int i = 0; i < n; i++)
+                    assert_within(ad_at(y, i), ad_item(fs[f](ad_scalar(g, AD_F64, data[shift + i]))), 2e-14, "loop");
+                ad_graph_free(g);
+            }
+}
+
+/* ---- bad operands ------------------------------------------------------------------------------------------------------ */
+
+static void bad_operands_are_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4)), *f = ad_zeros(g, AD_F32, AD_SCALAR);
+    assert_fails(g, ad_polygamma(a, -1), AD_EVALUE, "polygamma: [2,3]: order -1 is not one of 0..19");
+    assert_fails(g, ad_polygamma(a, 0.5), AD_EVALUE, "order 0.5");
+    assert_fails(g, ad_polygamma(a, NAN), AD_EVALUE, "order nan");
+    assert_fails(g, ad_softplus_beta(a, 0, 20), AD_EVALUE, "softplus_beta: [2,3]: beta is 0");
+    assert_fails(g, ad_hardtanh(a, 1, -1), AD_EVALUE, "hardtanh: [2,3]: lo is 1 and hi is -1");
+    assert_fails(g, ad_hardtanh(a, NAN, 1), AD_EVALUE, "lo is nan");
+    assert_fails(g, ad_rrelu(a, 0.5, 0.25, true), AD_EVALUE, "rrelu: lower is 0.5 and upper is 0.25");
+    assert_fails(g, ad_where(a, v, a), AD_ESHAPE, "where: [2,3] x [4] x [2,3]");
+    assert_fails(g, ad_lerp(a, a, f), AD_EDTYPE, "two dtypes");
+    assert_fails(g, ad_prelu(a, v), AD_ESHAPE, "prelu: [2,3] x [4]: slopes are [1] or one for each of 3 channels");
+    assert_fails(g, ad_prelu(a, a), AD_ESHAPE, "prelu: [2,3] x [2,3]");
+    assert_fails(g, ad_maxout(a, 2, 1), AD_ESHAPE, "maxout: [2,3]: axis 1");
+    assert_fails(g, ad_maxout(a, 0, 1), AD_ESHAPE, "groups = 0");
+    assert_fails(g, ad_maxout(a, 1, 2), AD_ESHAPE, "axis 2 is not one");
+    assert_fails(g, ad_atan2(a, v), AD_ESHAPE, "atan2: [2,3] x [4]");
+    ad_graph_free(g);
+}
+
+/* nil passes through, and NULL is told of. */
+static void nil_passes_through(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2)), *nil = ad_polygamma(x, -1);
+    assert_true(ad_is_nil(ad_where(nil, x, x)) && ad_is_nil(ad_prelu(x, nil)) && ad_is_nil(ad_maxout(nil, 1, 0)));
+    assert_true(ad_is_nil(ad_rrelu(nil, 0.1, 0.3, true)) && ad_is_nil(ad_noisy_relu(nil)));
+    assert_contains(ad_error(g), "polygamma"); /* the first error stays */
+    ad_clear_error(g);
+    assert_fails(g, ad_prelu(x, NULL), AD_EVALUE, "prelu: operand 1 is NULL");
+    assert_fails(g, ad_where(x, NULL, x), AD_EVALUE, "where: operand 1 is NULL");
+    assert_true(ad_is_nil(ad_rrelu(NULL, 1, 0, true)) && ad_is_nil(ad_maxout(NULL, 1, 0)));
+    ad_graph_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unary_points),
+        cmocka_unit_test(tails_keep_their_digits),
+        cmocka_unit_test(binary_points),
+        cmocka_unit_test(predicates_and_logic),
+        cmocka_unit_test(where_hides_what_it_does_not_choose),
+        cmocka_unit_test(lerp_reaches_its_ends),
+        cmocka_unit_test(long_broadcasts_of_three),
+        cmocka_unit_test(one_var_as_every_operand),
+        cmocka_unit_test(prelu_by_channel),
+        cmocka_unit_test(maxout_of_neighbours),
+        cmocka_unit_test(draws_are_of_their_distribution),
+        cmocka_unit_test(rrelu_draws_a_slope_for_each_element),
+        cmocka_unit_test(noisy_relu_adds_noise_of_variance_sigmoid),
+        cmocka_unit_test(second_derivatives),
+        cmocka_unit_test(fourth_derivative_of_lgamma),
+        cmocka_unit_test(loops_equal_single_elements),
+        cmocka_unit_test(bad_operands_are_told),
+        cmocka_unit_test(nil_passes_through),
+    };
+    return cmocka_run_group_tests_name("elementwise", tests, NULL, NULL);
+}
