@@ -3,7 +3,6 @@
 #include "ops/kernels/pool.h"
 #include "ops/ops.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- attributes -------------------------------------------------------------------------------------------- */
@@ -23,7 +22,6 @@ static const ad_attr avg_list[] = { WINDOW, FIELD(ceil_mode, AD_ATTR_BOOL), FIEL
                                     FIELD(output, AD_ATTR_SHAPE), { 0 } };
 static const ad_attr unpool_list[] = { WINDOW, FIELD(ceil_mode, AD_ATTR_BOOL), FIELD(count_include_pad, AD_ATTR_BOOL),
                                        FIELD(output, AD_ATTR_SHAPE), FIELD(size, AD_ATTR_SHAPE), { 0 } };
-static const ad_attr size_list[] = { { "size", AD_ATTR_SHAPE, 0 }, { 0 } };
 
 static pool_attrs attrs_from(ad_pool_opts o) {
     pool_attrs a = { .ceil_mode = o.ceil_mode, .count_include_pad = !o.exclude_padding };
@@ -135,9 +133,11 @@ static void max_pool2d_backward(const ad_op *op) {
 static ad_var *apply_pool(const ad_optype *type, ad_var *x, const pool_attrs *a) { return ad__apply1(type, x, a); }
 
 static void max_pool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_shape s = op->in[0]->layout->shape;
-    ad_var *index = apply_pool(&ad_op_max_pool2d_index, op->in[0], attrs_of(op));
-    dx[0] = ad_plane_scatter(g, index, s.dim[s.ndim - 2], s.dim[s.ndim - 1]);
+    ad_shape s = op->in[0]->layout->shape, pooled = ad__out(op)->layout->shape;
+    ad_shape flat = AD_SHAPE(planes_of(s), plane(pooled));
+    ad_var *index = ad_reshape(apply_pool(&ad_op_max_pool2d_index, op->in[0], attrs_of(op)), flat);
+    ad_var *zeros = ad_zeros(ad__graph(g), g->layout->dtype, AD_SHAPE(planes_of(s), plane(s)));
+    dx[0] = ad_reshape(ad_scatter_add(zeros, 1, index, ad_reshape(g, flat)), s);
 }
 
 static const struct {
@@ -215,120 +215,6 @@ AD_OPTYPE(max_pool2d_index, .doc = "where in its plane h x w, as a flat index, e
 ad_var *ad_max_pool2d_index(ad_var *x, ad_pool_opts opts) {
     pool_attrs a = attrs_from(opts);
     return apply_pool(&ad_op_max_pool2d_index, x, &a);
-}
-
-/* ---- plane_gather, plane_scatter: by flat indices into the last two axes; each the other's derivative ------------ */
-
-static bool same_leading(ad_shape a, ad_shape b) { return ad_shape_equal(with_planes(a, 1, 1), with_planes(b, 1, 1)); }
-
-static int check_index_shape(const ad_call *c) {
-    ad_shape x = c->shape, index = c->in[1]->layout->shape;
-    if (x.ndim >= 2 && index.ndim == x.ndim && same_leading(x, index)) return AD_OK;
-    return ad_call_fail(c, AD_ESHAPE, "takes planes [..,h,w] and indices [..,i,j] for the same leading axes");
-}
-
-static int check_indices(const ad_op *op, int64_t size) {
-    const ad_var *index = op->in[1];
-    for (int64_t i = 0; i < index->layout->numel; i++) {
-        double at = ad__get(index, i);
-        if (!(at >= 0 && at < (double)size && at == floor(at)))
-            return ad_op_fail(op, AD_EVALUE, "index %g at element %lld is not one of 0..%lld", at, (long long)i, (long long)size - 1);
-    }
-    return AD_OK;
-}
-
-/* y[i] += x[index[i]], or the reverse, plane by plane; x has planes of size elements. */
-static void move(const ad_var *index, int64_t size, bool back, const void *from, void *to) {
-    int64_t places = plane(index->layout->shape);
-    for (int64_t i = 0; i < index->layout->numel; i++) {
-        int64_t at = i / places * size + (int64_t)ad__get(index, i), f = back ? i : at, t = back ? at : i;
-        if (index->layout->dtype == AD_F32) ((float *)to)[t] += ((const float *)from)[f];
-        else ((double *)to)[t] += ((const double *)from)[f];
-    }
-}
-
-static int plane_gather_shape(ad_call *c) {
-    int rc = check_index_shape(c);
-    c->shape = c->in[1]->layout->shape;
-    return rc;
-}
-
-static int plane_gather_evaluate(const ad_op *op) {
-    const ad_var *y = ad__out(op);
-    int64_t size = plane(op->in[0]->layout->shape);
-    int rc = check_indices(op, size);
-    memset(y->data, 0, ad__bytes(y));
-    if (rc == AD_OK) move(op->in[1], size, false, op->in[0]->data, y->data);
-    return rc;
-}
-
-static void plane_gather_backward(const ad_op *op) {
-    void *gx = ad_grad_into(op, 0);
-    if (gx != NULL) move(op->in[1], plane(op->in[0]->layout->shape), true, ad__out(op)->grad, gx);
-}
-
-static void plane_gather_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_shape s = op->in[0]->layout->shape;
-    dx[0] = ad_plane_scatter(g, op->in[1], s.dim[s.ndim - 2], s.dim[s.ndim - 1]);
-}
-
-static const double some_indices[] = { 5, 0, 3, 3, 1, 4, 5, 5, 2, 0, 0, 3 };
-
-static void plane_gather_samples(ad_sampler *s) {
-    const ad_shape shapes[][2] = { { AD_SHAPE(2, 3), AD_SHAPE(1, 4) }, { AD_SHAPE(2, 3, 2), AD_SHAPE(2, 2, 2) },
-                                   { AD_SHAPE(1, 2, 1, 7), AD_SHAPE(1, 2, 2, 3) }, { AD_SHAPE(0, 2, 2), AD_SHAPE(0, 1, 1) } };
-    double x[14];
-    for (int i = 0; i < 14; i++) x[i] = 2 * ad__spread_number(i, 0) - 1;
-    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample_values(s, NULL, 2, shapes[i], (const double *[]){ x, some_indices }, 0);
-}
-
-AD_OPTYPE(plane_gather, .doc = "elements of planes x [..,h,w] at flat indices [..,i,j] into each plane",
-          .formula = "y[..,i,j] = x[.., index[..,i,j]]", .gradient = "plane_scatter(g, index)", .arity = 2, .no_grad = 2,
-          .shape = plane_gather_shape, .evaluate = { plane_gather_evaluate, plane_gather_evaluate },
-          .backward = { plane_gather_backward, plane_gather_backward }, .vjp = plane_gather_vjp);
-ad_var *ad_plane_gather(ad_var *x, ad_var *index) { return ad__apply2(&ad_op_plane_gather, x, index, NULL); }
-
-static int plane_scatter_shape(ad_call *c) {
-    ad_shape size = *(const ad_shape *)c->attrs;
-    int rc = check_index_shape(c);
-    if (rc != AD_OK) return rc;
-    if (!ad_shape_equal(c->shape, c->in[1]->layout->shape))
-        return ad_call_fail(c, AD_ESHAPE, "takes an index for each element");
-    c->shape = with_planes(c->shape, size.dim[0], size.dim[1]);
-    return AD_OK;
-}
-
-static int plane_scatter_evaluate(const ad_op *op) {
-    const ad_var *y = ad__out(op);
-    int64_t size = plane(y->layout->shape);
-    int rc = check_indices(op, size);
-    memset(y->data, 0, ad__bytes(y));
-    if (rc == AD_OK) move(op->in[1], size, true, op->in[0]->data, y->data);
-    return rc;
-}
-
-static void plane_scatter_backward(const ad_op *op) {
-    void *gx = ad_grad_into(op, 0);
-    if (gx != NULL) move(op->in[1], plane(ad__out(op)->layout->shape), false, ad__out(op)->grad, gx);
-}
-
-static void plane_scatter_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_plane_gather(g, op->in[1]); }
-
-static void plane_scatter_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1, 4), AD_SHAPE(2, 2, 2), AD_SHAPE(1, 2, 2, 3), AD_SHAPE(0, 1, 1) };
-    double x[14];
-    for (int i = 0; i < 14; i++) x[i] = 2 * ad__spread_number(i, 0) - 1;
-    for (int i = 0; i < AD__COUNT(shapes); i++)
-        ad_sample_values(s, &AD_SHAPE(2, 3 + i), 2, (ad_shape[]){ shapes[i], shapes[i] }, (const double *[]){ x, some_indices }, 0);
-}
-
-AD_OPTYPE(plane_scatter, .doc = "planes [..,h,w] of zeros with x [..,i,j] added at flat indices of the same shape into each plane",
-          .formula = "y[.., index[..,i,j]] += x[..,i,j]", .gradient = "plane_gather(g, index)", .arity = 2, .no_grad = 2,
-          .attr_size = sizeof(ad_shape), .attrs = size_list, .shape = plane_scatter_shape,
-          .evaluate = { plane_scatter_evaluate, plane_scatter_evaluate },
-          .backward = { plane_scatter_backward, plane_scatter_backward }, .vjp = plane_scatter_vjp);
-ad_var *ad_plane_scatter(ad_var *x, ad_var *index, int64_t h, int64_t w) {
-    return ad__apply2(&ad_op_plane_scatter, x, index, &AD_SHAPE(h, w));
 }
 
 /* ---- avg_pool2d, avg_unpool2d: a linear map and its transpose ------------------------------------------------------ */

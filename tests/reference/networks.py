@@ -237,19 +237,6 @@ def max_pooled(inputs, attrs):
     return back(values), back(indices)
 
 
-def plane_gather(inputs, attrs):
-    x, index = inputs
-    flat = torch.gather(x.flatten(-2), -1, index.long().flatten(-2))
-    return flat.reshape(index.shape)
-
-
-def plane_scatter(inputs, attrs):
-    x, index = inputs
-    size = list(x.shape[:-2]) + attrs["size"]
-    zeros = torch.zeros(list(x.shape[:-2]) + [attrs["size"][0] * attrs["size"][1]], dtype=torch.float64)
-    return zeros.scatter_add(-1, index.long().flatten(-2), x.flatten(-2)).reshape(size)
-
-
 def average(x, attrs):
     if attrs["output"]:
         return F.adaptive_avg_pool2d(x, attrs["output"])
@@ -300,8 +287,6 @@ OPS = {
     "conv2d_weight": conv2d_weight,
     "max_pool2d": lambda inputs, attrs: max_pooled(inputs, attrs)[0],
     "max_pool2d_index": lambda inputs, attrs: max_pooled(inputs, attrs)[1].double(),
-    "plane_gather": plane_gather,
-    "plane_scatter": plane_scatter,
     "avg_pool2d": avg_pool2d,
     "avg_unpool2d": avg_unpool2d,
 }
