@@ -161,7 +161,7 @@ int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_l
 
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);
 bool ad__shape_valid(ad_shape s);
-/* Like ad_apply for one and two operands: the hot path. */
+/* Like ad_apply for one and two operands. */
 ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs);
 ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attrs);
 /* The NumPy rule; -1 where the shapes do not go together. */
