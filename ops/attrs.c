@@ -43,6 +43,12 @@ int ad__axes_shape(ad_call *c) {
     return AD_OK;
 }
 
+ad__axes_attrs ad__axes_of(int n, const int *axes, bool keepdims) {
+    ad__axes_attrs a = { .n = n > 0 && axes != NULL ? n : -1, .keepdims = keepdims };
+    for (int i = 0; i < a.n && i < AD_MAX_NDIM; i++) a.axis[i] = axes[i];
+    return a;
+}
+
 ad__around ad__around_axis(ad_shape s, int axis) {
     ad__around r = { 1, 1, 1 };
     if (axis < 0) axis += s.ndim;

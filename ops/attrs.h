@@ -22,6 +22,19 @@ extern const ad_attr ad__axes_list[];
 unsigned ad__axes_mask(const ad__axes_attrs *a, int ndim);  /* bit i: axis i is reduced */
 ad_shape ad__reduced_shape(ad_shape s, unsigned mask, bool keepdims);
 int ad__axes_shape(ad_call *c); /* the shape rule of reductions over ad__axes_attrs */
+/* From what a user gives: no axes are all axes, as in PyTorch. */
+ad__axes_attrs ad__axes_of(int n, const int *axes, bool keepdims);
+
+/* A reduction's functions: over all elements, one axis, several. */
+#define AD__REDUCTION(name)                                                                                            \
+    ad_var *ad_##name##_axes(ad_var *x, int n, const int *axes, bool keepdims) {                                       \
+        ad__axes_attrs a = ad__axes_of(n, axes, keepdims);                                                             \
+        return ad__apply1(&ad_op_##name, x, &a);                                                                       \
+    }                                                                                                                  \
+    AD__REDUCTION_BY_AXES(name)
+#define AD__REDUCTION_BY_AXES(name)                                                                                    \
+    ad_var *ad_##name(ad_var *x) { return ad_##name##_axes(x, 0, NULL, false); }                                       \
+    ad_var *ad_##name##_axis(ad_var *x, int axis, bool keepdims) { return ad_##name##_axes(x, 1, &axis, keepdims); }
 
 typedef struct {
     ad_shape shape;
@@ -36,5 +49,11 @@ ad__around ad__around_axis(ad_shape s, int axis);
 
 /* Adds n elements of T, by dtype: an operand's gradient takes what has arrived at the result. */
 void ad__add_gradient(const ad_op *op, int i, const void *g);
+
+/* Writes element i of a result. */
+static inline void ad__put(const ad_var *y, int64_t i, double v) {
+    if (y->layout->dtype == AD_F32) ((float *)y->data)[i] = (float)v;
+    else ((double *)y->data)[i] = v;
+}
 
 #endif
