@@ -1,17 +1,19 @@
 # Makefile: builds libautodiff, its demos, tests and benchmarks; `make help` lists the goals.
 #
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
-# to pkg-config, or none), NATIVE=1 (code for this very processor), WERROR=1 (warnings are errors),
-# CASE (one case of `make bench`), PYTHON (for `make reference-values`), V=1 (commands are shown).
+# to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
+# very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench`), PYTHON (for
+# `make reference-values`), V=1 (commands are shown).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
 BLAS       ?= auto
+LAPACK     ?= auto
 PKG_CONFIG ?= pkg-config
 LDCONFIG   ?= ldconfig
-CFLAGS     ?=
 comma      := ,
+MAKEFLAGS  += --no-print-directory
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -40,6 +42,7 @@ else
 ifneq ($(filter-out help clean deps deps-ci uninstall,$(or $(MAKECMDGOALS),all)),)
 compiles = $(shell $(CC) -Werror $(CPPFLAGS) $(1) -fsyntax-only -x c /dev/null 2>/dev/null && echo yes)
 has      = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
+having   = $(foreach p,$(1),$(if $(call has,$p),$p))
 cflags   = $(shell $(PKG_CONFIG) --cflags $(1))
 libs     = $(shell $(PKG_CONFIG) --libs $(1))
 
@@ -50,8 +53,8 @@ endif
 # Debian's serial OpenBLAS comes first, as threads in BLAS beside others are slow. The loader takes the
 # threaded one where both are installed, hence the run path.
 ifeq ($(BLAS),auto)
-serial := $(firstword $(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc))
-blas   := $(firstword $(serial) $(foreach p,openblas cblas blas,$(if $(call has,$p),$p)))
+serial := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc)))
+blas   := $(firstword $(serial) $(call having,openblas cblas blas))
 else ifneq ($(BLAS),none)
 blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); BLAS=none does without))
 endif
@@ -63,19 +66,26 @@ found_flags += -DAD_NO_BLAS
 $(if $(filter none,$(BLAS)),,$(info No CBLAS found: matrix products are done by slower loops of our own.))
 endif
 
-ifeq ($(call has,zlib),yes)
-found_flags += -DAD_HAVE_ZLIB $(call cflags,zlib)
-found_libs  += $(call libs,zlib)
+# An OpenBLAS has LAPACK's routines itself; another BLAS has a library of LAPACK beside it.
+links_lapack = $(shell t=$$(mktemp) && echo 'void dgetrf_(void); int main(void) { dgetrf_(); return 0; }' | \
+    $(CC) $(CFLAGS) $(LDFLAGS) -x c - -o $$t $(1) 2>/dev/null && echo yes; rm -f $$t)
+ifeq ($(filter none,$(LAPACK))$(filter -DAD_NO_BLAS,$(found_flags)),)
+lapack_libs := $(if $(call has,lapack),$(call libs,lapack))
+ifeq ($(call links_lapack,$(found_libs)),yes)
+found_flags += -DAD_HAVE_LAPACK
+else ifeq ($(and $(lapack_libs),$(call links_lapack,$(found_libs) $(lapack_libs))),yes)
+found_flags += -DAD_HAVE_LAPACK
+found_libs  += $(lapack_libs)
 else
-$(info No zlib found: gzipped files cannot be read.)
+$(info No LAPACK found: solve, inverse, cholesky, logdet and their kin are absent.)
+endif
 endif
 
-ifeq ($(call has,jansson),yes)
-found_flags += -DAD_HAVE_JANSSON $(call cflags,jansson)
-found_libs  += $(call libs,jansson)
-else
-$(info No jansson found: safetensors files cannot be read or written.)
-endif
+# optional PACKAGE,MACRO,SENTENCE: uses the package and defines the macro, or says what is amiss.
+optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)))$(eval found_libs += \
+           $(call libs,$(1))),$(info No $(1) found: $(3)))
+$(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
+$(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
 
 known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 more_flags   := $(call known,-fno-semantic-interposition)
@@ -92,7 +102,7 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 optimise := -O2
 ifdef SANITIZE
 optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
-kernel_flags := $(optimise)
+kernel_flags :=
 endif
 flags = -std=c11 -g $(optimise) $(warnings) -I. -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
 compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
@@ -105,6 +115,7 @@ $(BUILD)/obj/autodiff/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(kernel_flags)
 $(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
+$(BUILD)/obj/bench/%.o: private optimise := $(optimise) $(kernel_flags)
 
 # ---- the library ---------------------------------------------------------------------------------
 
@@ -140,8 +151,10 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags
 
 $(archive): $(library) $(BUILD)/stamp_files
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
+# GCC leaves the dispatchers of its target_clones visible; the linker hides them.
 $(shared): $(library) $(BUILD)/stamp_files
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -o $@.$(version) $(library) $(found_libs)
+	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
@@ -162,12 +175,12 @@ demo: $(demos) ## watch small networks train: first, xor, spiral
 	@for d in first xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
 
-run_tests = AD_SOURCE='$(CURDIR)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
-check: $(tests) ## the test programs alone
-	@$(run_tests) $(tests)
-test: all $(tests) $(docs_of) ## every test: the programs, the pages, the headers, the README's programs, the installation
-	@$(run_tests) $(tests) tests/docs.sh tests/readme.sh tests/install.sh
-asan: ## the test programs under AddressSanitizer and UndefinedBehaviorSanitizer
+run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
+check: $(tests) $(demos) $(docs_of) ## the test programs, the demos and the reference page
+	@$(run_tests) $(tests) tests/demos.sh tests/docs.sh
+test: all $(tests) $(benches) $(docs_of) ## every test: the programs, the demos, the pages, the README's programs, the installation
+	@$(run_tests) $(tests) $(wildcard tests/*.sh)
+asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
 valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
@@ -190,15 +203,16 @@ reference-values: $(dumper) ## what PyTorch and mpmath say each op gives; OPS=".
 
 include_dir = $(PREFIX)/include/autodiff-$(major)
 install: $(archive) $(shared) autodiff.pc.in ## to PREFIX (/usr/local), below DESTDIR where that is set
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
-	for h in $(public); do install -D -m 644 $$h $(DESTDIR)$(include_dir)/$$h || exit 1; done
-	install -m 644 $(archive) $(DESTDIR)$(LIBDIR)
-	install -m 755 $(shared).$(version) $(DESTDIR)$(LIBDIR)
-	ln -sf libautodiff.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
-	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(include_dir)|; s|@LIBDIR@|$(LIBDIR)|' \
+	@install -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	@for h in $(public); do install -D -m 644 $$h $(DESTDIR)$(include_dir)/$$h || exit 1; done
+	@install -m 644 $(archive) $(DESTDIR)$(LIBDIR)
+	@install -m 755 $(shared).$(version) $(DESTDIR)$(LIBDIR)
+	@ln -sf libautodiff.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
+	@ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so
+	@sed -e '/^#/d; s|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(include_dir)|; s|@LIBDIR@|$(LIBDIR)|' \
 	    -e 's|@VERSION@|$(version)|; s|@LIBS@|$(found_libs)|' autodiff.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/autodiff.pc
-	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
+	@echo "autodiff $(version) is installed in $(DESTDIR)$(PREFIX)"
 
 uninstall: ## take away what install put there
 	rm -rf $(DESTDIR)$(include_dir)

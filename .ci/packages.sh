@@ -3,6 +3,7 @@
 set -eu
 list=$1
 missing=
+# shellcheck disable=SC2013 # words, not lines
 for package in $(sed 's/#.*//' "$list"); do
     status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing="$missing $package"

@@ -1,22 +1,12 @@
 /* apply.c: applying an op: checks, the record of it in the graph, the first evaluation. */
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/record.h"
 
 /* Values and gradients up to this size lie in the node itself, right behind the Op. */
 enum { INLINE_BYTES = 16 };
 
 static inline size_t round8(size_t n) { return (n + 7) & ~(size_t)7; }
-
-/* AD__NEEDS if a result made from these operands wants a gradient, else 0. */
-static inline unsigned result_needs(const ad_graph *g, const ad_optype *type, int n, ad_var *const in[]) {
-    unsigned needs = 0, refused = type->no_grad;
-    if (AD__LIKELY(refused == 0))
-        for (int i = 0; i < n; i++) needs |= in[i]->flags;
-    else
-        for (int i = 0; i < n; i++) needs |= refused >> (i < 31 ? i : 31) & 1 ? 0 : in[i]->flags;
-    return type->flags & AD_OP_CONSTANT || !g->grad_enabled ? 0 : needs & AD__NEEDS;
-}
 
 /* Arrays of their own for a result too large to lie in the node. A gradient that need not be kept
    gets none: the pass that computes it borrows one from the pool. */
@@ -29,67 +19,26 @@ static int place_arrays(ad_graph *g, ad_var *out) {
     return AD_OK;
 }
 
-/* A node in memory: Var, Op, operands, attributes; then inside bytes for small values. */
-static inline __attribute__((always_inline)) ad_var *node_new(ad_graph *g, const ad_optype *type, int n,
-                                                              ad_var *const in[], const void *attrs,
-                                                              const ad__layout *layout, unsigned flags,
-                                                              size_t inside) {
-    size_t attr_size = round8(type->attr_size), head = sizeof(ad_var) + sizeof(ad_op) + (size_t)n * sizeof *in + attr_size;
-    ad_var *out = ad__arena_alloc(&g->nodes, head + inside);
-    if (AD__UNLIKELY(out == NULL)) return ad__no_memory(g, "an op", head + inside), NULL;
-    ad_op *op = (ad_op *)(void *)(out + 1);
-    out->layout = layout;
-    out->creator = op;
-    ad__set_stamp(out, g->clock);
-    out->flags = (uint16_t)(flags | (g->grad_enabled ? 0 : AD__CUT));
-    op->type = type;
-    op->prev = g->last;
-    op->id = g->n_ops + 1;
-    op->n_in = n;
-    for (int i = 0; i < n; i++) op->in[i] = in[i];
-    if (type->attr_size == sizeof(double)) memcpy(ad__attrs(op), attrs, sizeof(double)); /* without a call */
-    else if (attr_size) memcpy(ad__attrs(op), attrs, type->attr_size);
-    return out;
-}
-
-static inline ad_var *append(ad_graph *g, ad_var *out) {
-    g->last = out->creator;
-    g->n_ops++;
-    return out;
-}
-
 /* Adds a node to the graph and evaluates it. */
 static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const in[], const void *attrs,
                       const ad__layout *layout, size_t saved) {
-    unsigned needs = result_needs(g, type, n, in);
+    unsigned needs = ad__result_needs(g, type->no_grad, (type->flags & AD_OP_CONSTANT) != 0, n, in);
     bool view = (type->flags & AD_OP_VIEW) != 0;
     bool small = layout->bytes <= INLINE_BYTES;
     size_t slot = saved ? sizeof(void *) : 0, bytes = round8(layout->bytes);
-    ad_var *out = node_new(g, type, n, in, attrs, layout, needs, slot + (small ? needs ? 2 * bytes : bytes : 0));
+    ad_var *out = ad__node_new(g, type, n, in, attrs, type->attr_size, layout, needs, slot + (small ? needs ? 2 * bytes : bytes : 0));
     if (out == NULL) return &g->nil;
     char *inside = (char *)ad__saved_slot(out->creator) + slot;
     out->data = view ? in[0]->data : small ? inside : NULL;
     out->grad = small && needs ? inside + bytes : NULL;
     if (out->grad != NULL) out->flags |= AD__KEEPS;
     if (!small && place_arrays(g, out)) return &g->nil;
-    if (saved && (*ad__saved_slot(out->creator) = ad__array_alloc(g, saved)) == NULL) return &g->nil;
+    if (saved) {
+        if ((*ad__saved_slot(out->creator) = ad__array_alloc(g, saved)) == NULL) return &g->nil;
+        out->flags |= AD__SAVED;
+    }
     if (!view && type->evaluate[layout->dtype](out->creator) != AD_OK) return &g->nil;
-    return append(g, out);
-}
-
-/* The same for an elementwise op on one element: of scalar graphs, this is most of the cost. */
-static inline __attribute__((always_inline)) ad_var *record_one(ad_graph *g, const ad_optype *type, int n,
-                                                                ad_var *const in[], const void *attrs,
-                                                                const ad__layout *layout) {
-    enum { ROOM = sizeof(double) };
-    unsigned needs = result_needs(g, type, n, in);
-    ad_var *out = node_new(g, type, n, in, attrs, layout, needs ? AD__NEEDS | AD__KEEPS : 0, needs ? 2 * ROOM : ROOM);
-    if (AD__UNLIKELY(out == NULL)) return &g->nil;
-    char *inside = (char *)ad__saved_slot(out->creator);
-    out->data = inside;
-    out->grad = needs ? inside + ROOM : NULL;
-    if (AD__UNLIKELY(type->evaluate[layout->dtype](out->creator) != AD_OK)) return &g->nil;
-    return append(g, out);
+    return ad__append(g, out);
 }
 
 /* ---- checks ---------------------------------------------------------------------------------- */
@@ -190,21 +139,8 @@ ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *a
     return apply(type, n, in, attrs);
 }
 
-/* Whether an elementwise op may take the short way: one element, one layout, no error. Equal layouts
-   settle graph, dtype and shape at once, and nil's has no element. */
-static inline bool short_way(const ad_optype *type, const ad__layout *l) {
-    return l->numel == 1 && type->shape == NULL && l->graph->code == AD_OK && l->graph->n_ops != UINT32_MAX;
-}
-
-ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs) {
-    if (AD__LIKELY(a != NULL && short_way(type, a->layout)))
-        return record_one(ad__graph(a), type, 1, &a, attrs, a->layout);
-    return apply(type, 1, &a, attrs);
-}
+ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs) { return apply(type, 1, &a, attrs); }
 
 ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attrs) {
-    ad_var *in[] = { a, b };
-    if (AD__LIKELY(a != NULL && b != NULL && a->layout == b->layout && short_way(type, a->layout)))
-        return record_one(ad__graph(a), type, 2, in, attrs, a->layout);
-    return apply(type, 2, in, attrs);
+    return apply(type, 2, (ad_var *[]){ a, b }, attrs);
 }

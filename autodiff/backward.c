@@ -16,6 +16,13 @@ static inline int make_ready(ad_graph *g, ad_var *v) {
     return AD__LIKELY(v->grad != NULL) ? AD_OK : borrow_grad(g, v);
 }
 
+/* Has operand v, if it is to get a gradient and is no leaf, visited later. */
+static inline int reach(ad__walk *w, ad_var *v) {
+    if ((v->flags & (AD__NEEDS | AD__REACHED)) != AD__NEEDS || v->creator == NULL) return AD_OK;
+    ad__walk_reach(w, v);
+    return make_ready(w->graph, v);
+}
+
 static void give_back(ad_graph *g, ad_var *v) {
     ad__pool_give(&g->pool, v->grad, ad__bytes(v));
     v->grad = NULL;
@@ -46,25 +53,26 @@ static int differentiate(ad_var *y, const ad_var *seed) {
     if (rc == AD_OK) plant(y, seed);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
         ad_var *out = ad__out(op);
+        unsigned refused = op->type->no_grad;
         for (int i = 0; i < op->n_in && rc == AD_OK; i++)
-            if (ad__wants(op, i) && ad__walk_reach(&w, op->in[i])) rc = make_ready(g, op->in[i]);
-        if (rc == AD_OK && out->flags & AD__HAS_GRAD) op->type->backward[out->layout->dtype](op);
+            if (AD__LIKELY(refused == 0) || ad__wants(op, i)) rc = reach(&w, op->in[i]);
+        if (AD__LIKELY(rc == AD_OK && out->flags & AD__HAS_GRAD)) op->type->backward[out->layout->dtype](op);
         if (out->flags & AD__POOLED) give_back(g, out);
     }
     return rc;
 }
 
-int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller) {
+int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller, const char *name) {
     ad_graph *g = ad__graph(y);
-    if (ad__is_nil(c)) return ad_fail(g, AD_EVALUE, "%s: the cotangent is nil", caller);
-    if (ad__graph(c) != g) return ad_fail(g, AD_EGRAPH, "%s: y and the cotangent belong to two graphs", caller);
+    if (ad__is_nil(c)) return ad_fail(g, AD_EVALUE, "%s: the %s is nil", caller, name);
+    if (ad__graph(c) != g) return ad_fail(g, AD_EGRAPH, "%s: y and the %s belong to two graphs", caller, name);
     bool same_dtype = c->layout->dtype == y->layout->dtype;
     if (same_dtype && ad_shape_equal(c->layout->shape, y->layout->shape)) return AD_OK;
     char ys[96], cs[96];
     ad_shape_text(y->layout->shape, ys, sizeof ys);
     ad_shape_text(c->layout->shape, cs, sizeof cs);
-    return ad_fail(g, same_dtype ? AD_ESHAPE : AD_EDTYPE, "%s: y is %s %s, the cotangent %s %s; they must be alike",
-                   caller, ad_dtype_name(y->layout->dtype), ys, ad_dtype_name(c->layout->dtype), cs);
+    return ad_fail(g, same_dtype ? AD_ESHAPE : AD_EDTYPE, "%s: y is %s %s, the %s %s %s; they must be alike",
+                   caller, ad_dtype_name(y->layout->dtype), ys, name, ad_dtype_name(c->layout->dtype), cs);
 }
 
 static int check_root(ad_var *y, const char *caller) {
@@ -90,7 +98,7 @@ int ad_backward(ad_var *y) {
 
 int ad_backward_from(ad_var *y, const ad_var *seed) {
     int rc = check_root(y, "backward_from");
-    if (rc == AD_OK) rc = ad__check_cotangent(y, seed, "backward_from");
+    if (rc == AD_OK) rc = ad__check_cotangent(y, seed, "backward_from", "seed");
     return rc == AD_OK ? differentiate(y, seed) : rc;
 }
 
@@ -124,6 +132,6 @@ void *ad_grad_into(const ad_op *op, int i) {
 }
 
 const void *ad_attrs(const ad_op *op) { return ad__attrs(op); }
-void *ad_saved(const ad_op *op) { return *ad__saved_slot(op); }
+void *ad_saved(const ad_op *op) { return ad__out(op)->flags & AD__SAVED ? *ad__saved_slot(op) : NULL; }
 void *ad_scratch(const ad_op *op) { return ad__graph(ad__out(op))->scratch; }
 void *ad_values(const ad_op *op) { return ad__out(op)->data; }

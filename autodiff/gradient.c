@@ -171,7 +171,7 @@ static int gradients(ad_var *y, ad_var *cotangent, int n, ad_var *const xs[], ad
 
 int ad_vjp(ad_var *y, ad_var *cotangent, int n, ad_var *const xs[], ad_var *dxs[]) {
     int rc = check_arguments(y, n, xs, dxs, "vjp");
-    if (rc == AD_OK) rc = ad__check_cotangent(y, cotangent, "vjp");
+    if (rc == AD_OK) rc = ad__check_cotangent(y, cotangent, "vjp", "cotangent");
     if (rc != AD_OK) return rc;
     return gradients(y, cotangent, n, xs, dxs);
 }

@@ -1,6 +1,11 @@
 /* graph.c: a graph's life, its scopes and its memory. */
+#define _DEFAULT_SOURCE /* madvise */
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "autodiff/node.h"
 
@@ -14,9 +19,20 @@ const char *ad_version(void) {
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static size_t round_up(size_t size, size_t to) { return size ? (size + to - 1) / to * to : to; }
+
+enum { HUGE_PAGE = 2 << 20 };
+
+/* Large blocks in huge pages where there are such: the first touch of small ones costs more than all
+   else that is done with a scalar node. */
 static void *system_alloc(void *data, size_t align, size_t size) {
     (void)data;
-    return aligned_alloc(align, (size + align - 1) & ~(align - 1));
+    bool large = size >= 2 * (size_t)HUGE_PAGE;
+    void *p = aligned_alloc(large ? HUGE_PAGE : align, round_up(size, large ? HUGE_PAGE : align));
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (large && p != NULL) (void)madvise(p, size, MADV_HUGEPAGE);
+#endif
+    return p;
 }
 
 static void system_release(void *data, void *memory, size_t size) {
@@ -116,7 +132,12 @@ void ad_end(ad_graph *g, ad_mark m) {
     ad__arena_rewind(&g->arrays, closing.arrays);
 }
 
-static size_t round_up(size_t size, size_t to) { return size ? (size + to - 1) / to * to : to; }
+/* What address sanitizer is to notice behind an array. */
+#ifdef AD__ASAN
+enum { RED_ZONE = AD__ALIGN };
+#else
+enum { RED_ZONE = 0 };
+#endif
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -138,8 +159,10 @@ void *ad__node_zalloc(ad_graph *g, size_t size) {
 
 void *ad__array_alloc(ad_graph *g, size_t bytes) {
     if (bytes > PTRDIFF_MAX / 2) return ad__no_memory(g, "an array", bytes), NULL;
-    void *p = ad__arena_alloc(&g->arrays, round_up(bytes, AD__ALIGN));
-    if (AD__UNLIKELY(p == NULL)) ad__no_memory(g, "an array", bytes);
+    size_t room = round_up(bytes, AD__ALIGN) + RED_ZONE;
+    char *p = ad__arena_alloc(&g->arrays, room);
+    if (AD__UNLIKELY(p == NULL)) return ad__no_memory(g, "an array", bytes), NULL;
+    AD__POISON(p + bytes, room - bytes);
     return p;
 }
 

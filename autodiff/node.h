@@ -31,7 +31,8 @@ enum {
     AD__POOLED = 32,   /* grad is lent by the pool until this pass is done with it */
     AD__KEEPS = 64,    /* grad's memory lasts as long as the Var */
     AD__CUT = 128,     /* made while gradients were disabled */
-    AD__ON_PATH = 256  /* leads from the xs of a vjp pass to its y */
+    AD__ON_PATH = 256, /* leads from the xs of a vjp pass to its y */
+    AD__SAVED = 512    /* its Op has a pointer to saved bytes */
 };
 
 /* 40 bytes, and small values lie right behind: a scalar binary node takes 96 with its gradient. */
@@ -160,7 +161,7 @@ int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_l
 
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);
 bool ad__shape_valid(ad_shape s);
-/* Like ad_apply for one and two operands: the hot path. */
+/* Like ad_apply for one and two operands. */
 ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs);
 ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attrs);
 /* The NumPy rule; -1 where the shapes do not go together. */
@@ -212,8 +213,8 @@ static inline ad_op *ad__walk_next(ad__walk *w) {
 
 /* The Ops that y depends on, oldest first; NULL (and the graph's error) when memory is short. */
 const ad__plan *ad__plan_for(ad_var *y);
-/* 0 where c is like y: a seed of backward, or a cotangent. */
-int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller);
+/* 0 where c is like y; name is what the caller calls it. */
+int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller, const char *name);
 /* 0, or AD_ESTALE if something that y depends on changed after the ops that used it ran. */
 int ad__check_fresh(ad_var *y, const char *caller);
 

@@ -41,7 +41,7 @@ typedef struct ad_sampler ad_sampler;
 
 enum {
     AD_OP_CONSTANT = 1, /* piecewise constant or an index: the result wants no gradient */
-    AD_OP_VIEW = 2,     /* the result is operand 0's memory; evaluate has nothing to do */
+    AD_OP_VIEW = 2,     /* the result is operand 0's memory: no evaluate, but a shape rule it has */
     AD_OP_RANDOM = 4,   /* draws random numbers: checks do not compare two evaluations */
     AD_OP_MIXED = 8     /* takes operands of different dtypes */
 };
@@ -89,7 +89,7 @@ AD_API int ad_call_axis(const ad_call *c, int axis, int ndim);
 
 /* Inside evaluate, backward and vjp. */
 AD_API const void *ad_attrs(const ad_op *op);
-AD_API void *ad_saved(const ad_op *op);   /* the bytes the shape rule asked for, 64-byte aligned */
+AD_API void *ad_saved(const ad_op *op);   /* the bytes the shape rule asked for, 64-byte aligned; NULL for 0 */
 AD_API void *ad_scratch(const ad_op *op); /* likewise; shared by all ops: holds nothing over calls */
 AD_API void *ad_values(const ad_op *op);  /* the result's elements, for evaluate to fill */
 /* Whether operand i takes a gradient in this pass. */

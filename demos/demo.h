@@ -19,7 +19,8 @@ typedef struct {
     double lo, hi;
 } demo_option;
 
-#define DEMO_SEED(to) { "seed", "of the random numbers: the same seed gives the same result", DEMO_WHOLE, to, 0, 0x1p62 }
+#define DEMO_SEED(to)                                                                                                  \
+    { "seed", "of the random numbers: the same seed gives the same result", DEMO_WHOLE, to, 0, 0x1p62 }
 
 static const char *demo_program(char **argv) {
     const char *slash = strrchr(argv[0], '/');
@@ -27,10 +28,11 @@ static const char *demo_program(char **argv) {
 }
 
 static inline void demo_help(char **argv, const char *about, const demo_option *o) {
+    static const char *const value[] = { "N", "X", "TEXT" };
     printf("usage: %s [options]\n%s\n\n  --help           this text\n", demo_program(argv), about);
     for (; o->name != NULL; o++) {
         char left[32];
-        snprintf(left, sizeof left, "--%s %s", o->name, o->kind == DEMO_TEXT ? "TEXT" : o->kind == DEMO_REAL ? "X" : "N");
+        snprintf(left, sizeof left, "--%s %s", o->name, value[o->kind]);
         printf("  %-16s %s", left, o->help);
         if (o->kind == DEMO_WHOLE) printf(" (default %lld)\n", (long long)*(int64_t *)o->to);
         else if (o->kind == DEMO_REAL) printf(" (default %g)\n", *(double *)o->to);
@@ -75,7 +77,10 @@ static inline void demo_parse(int argc, char **argv, const char *about, const de
             exit(0);
         }
         if (c == ':') demo_refuse(argv, argv[optind - 1], "a value must follow");
-        if (c < HELP) demo_refuse(argv, argv[optind - 1], "no such option");
+        if (c < HELP) { /* optopt: the letter, where it is a short one */
+            char letter[] = { '-', (char)optopt, '\0' };
+            demo_refuse(argv, optopt > 0 && optopt < HELP ? letter : argv[optind - 1], "no such option");
+        }
         demo_store(argv, &options[c - HELP - 1], optarg);
     }
     if (optind < argc) demo_refuse(argv, argv[optind], "takes no such word");

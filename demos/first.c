@@ -6,8 +6,8 @@
 int main(int argc, char **argv) {
     int64_t seed = 0;
     demo_parse(argc, argv, "Evaluates f = sin x + x y and its derivatives at one point.",
-               (demo_option[]){ { "seed", "taken as by every demo; nothing here is random", DEMO_WHOLE, &seed, 0, 0x1p62 },
-                                { 0 } });
+               (demo_option[]){
+                   { "seed", "taken as by every demo; nothing here is random", DEMO_WHOLE, &seed, 0, 0x1p62 }, { 0 } });
 
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ 0.5 }, AD_SCALAR);

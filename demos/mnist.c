@@ -18,8 +18,8 @@ static ad_var *load(ad_graph *g, const char *dir, const char *name, double scale
 /* Images as rows of numbers in 0 .. 1, [n, pixels], and classes [n]. */
 static nn_dataset load_set(ad_graph *g, const char *dir, const char *images, const char *labels) {
     ad_var *x = load(g, dir, images, 1.0 / 255), *y = load(g, dir, labels, 1);
-    int64_t n = ad_numel(y) > 0 ? ad_numel(y) : 1;
-    return (nn_dataset){ ad_reshape(x, AD_SHAPE(n, ad_numel(x) / n)), y };
+    int64_t n = ad_shape_of(x).dim[0], pixels = n > 0 ? ad_numel(x) / n : 0;
+    return (nn_dataset){ ad_reshape(x, AD_SHAPE(n, pixels)), y };
 }
 
 /* ---- progress ---------------------------------------------------------------------------------------- */
@@ -27,7 +27,7 @@ static nn_dataset load_set(ad_graph *g, const char *dir, const char *images, con
 /* On stderr, so that stdout holds results alone: a line redrawn on a terminal, a line an epoch in a pipe. */
 typedef struct {
     bool terminal;
-    double start, drawn; /* seconds */
+    double start, drawn;           /* seconds */
     int64_t epochs, samples, seen; /* samples of all epochs, and those seen until now */
 } progress;
 
@@ -97,8 +97,9 @@ static double accuracy(const training *t, nn_dataset data) {
 }
 
 static void train(const training *t, int64_t epochs, nn_dataset train_set, nn_dataset test_set) {
-    progress p = { .terminal = isatty(STDERR_FILENO), .start = now(), .epochs = epochs,
-                   .samples = epochs * ad_numel(train_set.y) };
+    progress p = {
+        .terminal = isatty(STDERR_FILENO), .start = now(), .epochs = epochs, .samples = epochs * ad_numel(train_set.y)
+    };
     for (int64_t e = 1; e <= epochs && ad_ok(t->g); e++) {
         double loss = train_epoch(t, e, &p), share = accuracy(t, test_set);
         if (ad_ok(t->g)) printf("epoch %lld  loss %.4f  test accuracy %.2f %%\n", (long long)e, loss, 100 * share);

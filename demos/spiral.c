@@ -4,7 +4,7 @@
 #include "demos/demo.h"
 #include "nn/nn.h"
 
-enum { ROWS = 28, COLUMNS = 60 }; /* of the picture */
+enum { ROWS = 28, COLUMNS = 60 };           /* of the picture */
 static const double RADIUS = 5, EDGE = 5.5; /* of the spirals; of the picture */
 
 /* Points on two arms of a spiral, moved off it a little: x [2n,2], classes [2n]. */

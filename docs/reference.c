@@ -1,7 +1,9 @@
 /* reference.c: prints docs/ops.md, the reference of all ops, from ops.def and the ops' descriptors.
 
    usage: reference ops/ops.def
-   A comment on a line of its own is a family's heading there; an AD_FN belongs to the AD_OP above it. */
+   A comment on a line of its own is a family's heading there; an AD_FN belongs to the AD_OP above it,
+   and a comment after it is shown beside its prototype. Ends with status 2 where this build lacks a library
+   that an op needs. */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@ typedef struct {
     line_kind kind;
     char *text;       /* a family's title, or the name of an op or function */
     char *parameters; /* "(ad_var *x)" */
+    char *note;       /* what follows the line, or "" */
 } def_line;
 
 static char *whole_file(const char *path) {
@@ -35,24 +38,25 @@ static def_line family_line(char *line, char *end) {
     size_t n = strlen(line);
     while (n > 0 && line[n - 1] == ' ') line[--n] = '\0';
     *line = (char)toupper((unsigned char)*line);
-    return (def_line){ FAMILY, line, NULL };
+    return (def_line){ FAMILY, line, NULL, NULL };
 }
 
-/* "AD_OP(exp, (ad_var *x))" */
-static def_line op_line(char *line, char *end) {
-    char *name = strchr(line, '(') + 1, *comma = strchr(name, ',');
-    def_line l = { strncmp(line, "AD_OP", 5) == 0 ? OP : FN, name, comma + 2 };
-    *comma = *end = '\0';
-    return l;
+/* "AD_OP(exp, (ad_var *x))": name, comma, parameters, closing parenthesis */
+static bool op_line(char *line, def_line *to) {
+    char *name = line + strlen("AD_OP("), *comma = strchr(name, ','), *end = strstr(name, "))");
+    if (comma == NULL || end == NULL) return false;
+    *to = (def_line){ strncmp(line, "AD_OP", 5) == 0 ? OP : FN, name, comma + 2, end + 2 };
+    *comma = end[1] = '\0';
+    return true;
 }
 
 static int read_lines(char *text, def_line *lines) {
     int n = 0;
     for (char *line = strtok(text, "\n"); line != NULL && n < MOST_LINES; line = strtok(NULL, "\n")) {
-        char *closed = strstr(line, " */"), *last = strrchr(line, ')');
-        if (strncmp(line, "/* ", 3) == 0 && closed != NULL) lines[n++] = family_line(line + 3, closed);
-        else if ((strncmp(line, "AD_OP(", 6) == 0 || strncmp(line, "AD_FN(", 6) == 0) && last && strchr(line, ','))
-            lines[n++] = op_line(line, last);
+        char *end = strstr(line, " */");
+        bool op = strncmp(line, "AD_OP(", 6) == 0 || strncmp(line, "AD_FN(", 6) == 0;
+        if (op) n += op_line(line, &lines[n]);
+        else if (strncmp(line, "/* ", 3) == 0 && end != NULL) lines[n++] = family_line(line + 3, end);
     }
     return n;
 }
@@ -79,17 +83,18 @@ static void put_anchor(const char *heading) {
         else if (isalnum((unsigned char)*heading) || *heading == '_') putchar(tolower((unsigned char)*heading));
 }
 
-/* The i-th "ad_var *NAME" of the parameters, or x0, x1, ... where an array of Vars is passed. */
-static void operand_name(const char *parameters, int i, char *to, size_t size) {
+/* The i-th "ad_var *NAME" of the parameters; false, and x0, x1, ..., for those that come in an array or a
+   struct. */
+static bool operand_name(const char *parameters, int i, char *to, size_t size) {
     const char *at = parameters;
     for (int seen = 0; (at = strstr(at, "ad_var *")) != NULL; seen++) {
         at += strlen("ad_var *");
-        if (seen == i && islower((unsigned char)*at) && strncmp(at, "const", 5) != 0) {
-            snprintf(to, size, "%.*s", (int)strcspn(at, ",)"), at);
-            return;
-        }
+        if (seen != i || strncmp(at, "const ", 6) == 0) continue;
+        snprintf(to, size, "%.*s", (int)strcspn(at, ",)["), at);
+        return true;
     }
     snprintf(to, size, "x%d", i);
+    return false;
 }
 
 static const char *kind_text(ad_attr_kind kind) {
@@ -294,7 +299,7 @@ static int put_special_points(ad_graph *g, const ad_optype *type, const char *pa
 
 static void put_prototypes(const def_line *l, const def_line *end) {
     printf("```c\n");
-    do printf("ad_var *ad_%s%s;\n", l->text, l->parameters);
+    do printf("ad_var *ad_%s%s;%s\n", l->text, l->parameters, l->note);
     while (++l < end && l->kind == FN);
     printf("```\n\n");
 }
@@ -330,10 +335,8 @@ static void put_flags(const ad_optype *t, const char *parameters) {
     char name[64];
     if (t->flags & AD_OP_CONSTANT) printf("- No gradient: the result is a constant.\n");
     for (int i = 0; i < MOST_OPERANDS; i++)
-        if (t->no_grad >> i & 1 && !(t->flags & AD_OP_CONSTANT)) {
-            operand_name(parameters, i, name, sizeof name);
+        if (!(t->flags & AD_OP_CONSTANT) && t->no_grad >> i & 1 && operand_name(parameters, i, name, sizeof name))
             printf("- No gradient for `%s`.\n", name);
-        }
     if (t->flags & AD_OP_RANDOM) printf("- Random: drawn anew by each `ad_eval`.\n");
     if (t->flags & AD_OP_VIEW) printf("- A view: the result shares its operand's memory.\n");
     if (t->shape == NULL && t->arity > 1) printf("- Operands broadcast.\n");
@@ -414,5 +417,6 @@ int main(int argc, char **argv) {
     if (rc != AD_OK) fprintf(stderr, "reference: %s\n", g ? ad_error(g) : "out of memory");
     ad_graph_free(g);
     free(text);
+    if (rc == AD_EABSENT) return 2;
     return rc != AD_OK || fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

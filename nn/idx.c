@@ -15,7 +15,7 @@
 
 /* ---- bytes of a file, gunzipped where need be ---------------------------------------------------- */
 
-enum { CHUNK = 16 << 10 }; /* a multiple of every element's size */
+enum { CHUNK = 16 << 10 };
 
 #ifdef AD_HAVE_ZLIB
 typedef gzFile source;
@@ -124,8 +124,8 @@ static int check_magic(idx *f, const unsigned char m[4]) {
         return ad_fail(f->graph, AD_EIO, "load_idx: %s: is no IDX file: it begins with %02x %02x, not 00 00", f->path,
                        m[0], m[1]);
     if ((f->type = type_of(m[2])) == NULL)
-        return ad_fail(f->graph, AD_EIO, "load_idx: %s: its element type 0x%02x is none of 08 09 0b 0c 0d 0e",
-                       f->path, m[2]);
+        return ad_fail(f->graph, AD_EIO, "load_idx: %s: its element type 0x%02x is none of 08 09 0b 0c 0d 0e", f->path,
+                       m[2]);
     if (m[3] < 1 || m[3] > AD_MAX_NDIM)
         return ad_fail(f->graph, AD_EIO, "load_idx: %s: has %d dimensions; 1 to %d can be read", f->path, m[3],
                        AD_MAX_NDIM);
@@ -191,7 +191,7 @@ static ad_var *load(idx *f, ad_dtype t, double scale) {
     if (source_rewind(f->file) != 0)
         return ad_fail(f->graph, AD_EIO, "load_idx: %s: cannot be read twice; copy it to a file", f->path), NULL;
     ad_var *x = ad_zeros(f->graph, t, f->shape);
-    if (ad_is_nil(x) || read_header_bytes(f, 4 + 4 * f->shape.ndim, header) || read_elements(f, scale, x)) return NULL;
+    if (read_header_bytes(f, 4 + 4 * f->shape.ndim, header) || read_elements(f, scale, x)) return NULL;
     return x;
 }
 

@@ -25,7 +25,8 @@ static ad_var *uniform_parameter(nn_module *m, const char *name, ad_dtype t, ad_
 nn_module *nn_linear(ad_graph *g, ad_dtype t, int64_t in, int64_t out, bool bias) {
     if (in < 1 || out < 1)
         return ad_fail(g, AD_ESHAPE, "linear: in %lld and out %lld: both must be at least 1", (long long)in,
-                       (long long)out), NULL;
+                       (long long)out),
+               NULL;
     nn_module *m = nn_module_new(g, "linear", linear_forward, sizeof(linear));
     if (m == NULL) return NULL;
     linear *l = nn_self(m);

@@ -21,7 +21,8 @@ static int64_t rows_of(const ad_var *x) {
 static int check(ad_graph *g, nn_dataset d, nn_loader_opts o) {
     if (ad_is_nil(d.x) || ad_is_nil(d.y)) return ad_fail(g, AD_EVALUE, "loader: x or y of the dataset is nil");
     int64_t x = rows_of(d.x), y = rows_of(d.y);
-    if (x < 0 || y < 0) return ad_fail(g, AD_ESHAPE, "loader: x or y of the dataset is a scalar; both have a row each sample");
+    if (x < 0 || y < 0)
+        return ad_fail(g, AD_ESHAPE, "loader: x or y of the dataset is a scalar; both have a row for each sample");
     if (x != y)
         return ad_fail(g, AD_ESHAPE, "loader: x has %lld rows and y %lld; both have one for each sample", (long long)x,
                        (long long)y);
@@ -60,12 +61,12 @@ static void shuffle(nn_loader *l) {
 static ad_var *rows(const nn_loader *l, const ad_var *x, int64_t n) {
     ad_shape s = ad_shape_of(x);
     s.dim[0] = n;
-    const char *from = ad_data(x);
-    size_t row = n > 0 ? (size_t)ad_shape_numel(s) / (size_t)n * ad_dtype_size(ad_dtype_of(x)) : 0;
-    if (l->order == NULL) return ad_input(l->graph, ad_dtype_of(x), (char *)from + (size_t)l->at * row, s);
+    char *from = (char *)ad_data(x); /* ad_input reads it and never writes */
+    size_t row = (size_t)(ad_shape_numel(s) / n) * ad_dtype_size(ad_dtype_of(x));
+    if (l->order == NULL) return ad_input(l->graph, ad_dtype_of(x), from + (size_t)l->at * row, s);
     char *to = ad__array_alloc(l->graph, (size_t)n * row);
-    if (to == NULL) return ad__nil(l->graph);
-    for (int64_t i = 0; i < n && row > 0; i++) memcpy(to + (size_t)i * row, from + (size_t)l->order[l->at + i] * row, row);
+    for (int64_t i = 0; i < n && to != NULL; i++)
+        memcpy(to + (size_t)i * row, from + (size_t)l->order[l->at + i] * row, row);
     return ad_input(l->graph, ad_dtype_of(x), to, s);
 }
 

@@ -46,8 +46,12 @@ nn_module *nn_module_new(ad_graph *g, const char *kind, nn_forward_fn *forward, 
     char *copy = m ? ad__node_alloc(g, length) : NULL;
     void *self = copy ? ad__node_zalloc(g, size) : NULL;
     if (self == NULL) return NULL;
-    *m = (nn_module){ .graph = g, .kind = memcpy(copy, kind, length), .forward = forward, .self = self,
-                      .training = true, .end = &m->children };
+    *m = (nn_module){ .graph = g,
+                      .kind = memcpy(copy, kind, length),
+                      .forward = forward,
+                      .self = self,
+                      .training = true,
+                      .end = &m->children };
     return m;
 }
 
@@ -138,12 +142,23 @@ static int check_child(const nn_module *m, const char *name, const nn_module *c)
     return ad_fail(m->graph, AD_EGRAPH, "add_child: %s and \"%s\" belong to two graphs", m->kind, name);
 }
 
+/* All of c's parameters, or none where memory is short. */
+static int list_parameters_of(nn_module *m, const char *name, const nn_module *c) {
+    int before = m->count, rc = AD_OK;
+    for (int i = 0; i < c->count && rc == AD_OK; i++)
+        rc = list_parameter(m, name, c->ordered[i]->parameter.name, c->ordered[i]->parameter.var);
+    while (rc != AD_OK && m->count > before) {
+        m->count--;
+        HASH_DEL(m->table, m->ordered[m->count]);
+    }
+    return rc;
+}
+
 nn_module *nn_add_child(nn_module *m, const char *name, nn_module *c) {
     if (m == NULL || !ad_ok(m->graph) || check_addition(m, name, "add_child") || check_child(m, name, c)) return NULL;
     child *link = ad__node_zalloc(m->graph, sizeof *link);
     if (link == NULL || (link->name = dotted(m->graph, "", name)) == NULL) return NULL;
-    for (int i = 0; i < c->count; i++)
-        if (list_parameter(m, name, c->ordered[i]->parameter.name, c->ordered[i]->parameter.var)) return NULL;
+    if (list_parameters_of(m, name, c) != AD_OK) return NULL;
     link->module = c;
     *m->end = link;
     m->end = &link->next;

@@ -13,7 +13,8 @@ extern "C" {
 
    A module is a function of a Var with parameters and children. Like a Var it belongs to the graph
    and lives until the scope that it was made in closes; nothing has to be freed. Functions that
-   return a module return NULL after an error, which the graph keeps; NULL may be passed on. */
+   return a module return NULL after an error, which the graph keeps; NULL may be passed on. A module
+   may be used in several places: what they share is one set of parameters. */
 typedef struct nn_module nn_module;
 
 typedef ad_var *nn_activation(ad_var *x);                 /* ad_tanh, ad_relu, ... */
@@ -39,14 +40,16 @@ AD_API void nn_train(nn_module *m, bool training); /* of m and all below it; mod
 AD_API bool nn_training(const nn_module *m);
 
 /* A module of the user's own: forward is called by nn_apply; self is size zeroed bytes for its state
-   (nn_self). Parameters and children get names unique in the module. */
+   (nn_self). Parameters (leaves) and children get names unique in the module, without a dot. Modules
+   are built from the inside outwards, all in one scope: a child is complete, and takes no more. */
 AD_API nn_module *nn_module_new(ad_graph *g, const char *kind, nn_forward_fn *forward, size_t size);
 AD_API void *nn_self(nn_module *m);
 AD_API ad_var *nn_add_parameter(nn_module *m, const char *name, ad_var *x);
 AD_API nn_module *nn_add_child(nn_module *m, const char *name, nn_module *child);
 AD_API ad_graph *nn_graph_of(const nn_module *m);
 
-/* Parameters of m and all below it, in the order of making, with PyTorch's dotted names. */
+/* Parameters of m and all below it, in the order of adding, with PyTorch's dotted names; one that is
+   shared is listed once, under its first name. */
 typedef struct {
     const char *name; /* "0.weight"; of the graph's memory */
     ad_var *var;
@@ -56,7 +59,9 @@ AD_API int64_t nn_parameter_numel(const nn_module *m);           /* elements */
 AD_API nn_parameter nn_parameter_at(const nn_module *m, int i);  /* {NULL, NULL} out of range */
 AD_API ad_var *nn_find_parameter(const nn_module *m, const char *name); /* NULL where there is none */
 
-/* ---- initialisers: fill a leaf anew from the graph's random numbers; weight is [out, in] -------- */
+/* ---- initialisers: fill a leaf anew from the graph's random numbers; 0 or an AD_E code ------------
+
+   A weight is [out, in], or [out, in, ...] of a convolution, whose window counts in both. */
 AD_API int nn_init_uniform(ad_var *x, double lo, double hi);
 AD_API int nn_init_normal(ad_var *x, double mean, double std);
 AD_API int nn_init_constant(ad_var *x, double value);
@@ -65,7 +70,9 @@ AD_API int nn_init_xavier_normal(ad_var *w, double gain);
 AD_API int nn_init_he_uniform(ad_var *w);                  /* He et al. 2015, for relu, by fan-in */
 AD_API int nn_init_he_normal(ad_var *w);
 
-/* ---- losses: means over all elements (cross-entropy: over rows) --------------------------------- */
+/* ---- losses: means over all elements (cross-entropy: over rows) -----------------------------------
+
+   y and target have one shape: losses do not broadcast. All are finite for finite logits. */
 AD_API ad_var *nn_mse(ad_var *y, ad_var *target);
 AD_API ad_var *nn_bce_logits(ad_var *logits, ad_var *target);           /* target in [0, 1] */
 AD_API ad_var *nn_cross_entropy(ad_var *logits, ad_var *classes);       /* [n, c], class numbers [n] */
@@ -73,13 +80,14 @@ AD_API ad_var *nn_cross_entropy(ad_var *logits, ad_var *classes);       /* [n, c
 /* ---- optimisers: live in the graph as modules do ------------------------------------------------ */
 typedef struct nn_optim nn_optim;
 
-/* torch.optim.SGD's, zero meaning its default (lr must be given). */
+/* torch.optim.SGD's, zero meaning its default (lr must be given). Parameters that no gradient has
+   reached since nn_zero_grad stay as they are, and so do their velocities. */
 typedef struct {
     double lr, momentum, dampening, weight_decay;
     bool nesterov;
 } nn_sgd_opts;
-AD_API nn_optim *nn_sgd(nn_module *m, nn_sgd_opts o);
-AD_API int nn_step(nn_optim *opt);       /* updates every parameter from its gradient */
+AD_API nn_optim *nn_sgd(nn_module *m, nn_sgd_opts o); /* of the parameters that m has now */
+AD_API int nn_step(nn_optim *opt); /* moves parameters against their gradients; nothing after an error */
 AD_API void nn_zero_grad(nn_optim *opt);
 AD_API void nn_set_lr(nn_optim *opt, double lr);
 AD_API double nn_lr(const nn_optim *opt);
@@ -88,10 +96,10 @@ AD_API double nn_lr(const nn_optim *opt);
 
 /* An IDX file (http://yann.lecun.com/exdb/mnist), plain or gzipped, as a constant Var of dtype t
    and the file's shape, elements multiplied by scale. nil and a graph error that names file and
-   fault where it cannot be read. */
+   fault where it cannot be read: AD_EIO, or AD_EABSENT for a gzipped file in a build without zlib. */
 AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale);
 
-/* Samples in rows: x [n, ...] and y [n, ...]; borrowed. */
+/* Samples in rows: x [n, ...] and y [n, ...]; they must outlive the loader. */
 typedef struct {
     ad_var *x, *y;
 } nn_dataset;
@@ -103,11 +111,13 @@ typedef struct {
 typedef struct nn_loader nn_loader;
 AD_API nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o);
 AD_API int64_t nn_loader_batches(const nn_loader *l); /* in an epoch */
-/* The next minibatch as constant Vars of the open scope; false at the end of the epoch (the next
-   call begins another) and after an error. */
+/* The next minibatch as constant Vars of the open scope, in the dataset's own memory where it is not
+   shuffled. False, with nil in x and y, at the end of the epoch (the next call begins another) and
+   after an error. */
 AD_API bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y);
 
-/* The share of rows of scores [n, c] whose largest is at classes [n]. */
+/* The share of rows of scores [n, c] whose largest, the first of several, is at classes [n]; NaN of
+   no rows and after an error. */
 AD_API double nn_accuracy(const ad_var *scores, const ad_var *classes);
 
 #ifdef __cplusplus

@@ -17,7 +17,8 @@ struct nn_optim {
 };
 
 static int check_sgd(ad_graph *g, nn_sgd_opts o) {
-    if (!(o.lr > 0) || o.lr > 1e300) return ad_fail(g, AD_EVALUE, "sgd: lr %g: it must be above 0", o.lr);
+    if (!(o.lr > 0) || o.lr > 1e300)
+        return ad_fail(g, AD_EVALUE, "sgd: lr %g: it must be a finite number above 0", o.lr);
     if (!(o.momentum >= 0) || !(o.weight_decay >= 0))
         return ad_fail(g, AD_EVALUE, "sgd: momentum %g and weight_decay %g: neither may be below 0", o.momentum,
                        o.weight_decay);
@@ -43,8 +44,12 @@ nn_optim *nn_sgd(nn_module *m, nn_sgd_opts o) {
 
 /* As torch.optim.SGD: decay is part of the gradient, and the first velocity is the gradient whole. */
 static void sgd_update(const nn_sgd_opts *o, slot *s) {
-    ad__sgd k = { .lr = o->lr, .decay = o->weight_decay, .momentum = o->momentum, .keep = 1 - o->dampening,
-                  .now = o->nesterov ? 1 : 0, .later = o->nesterov ? o->momentum : 1 };
+    ad__sgd k = { .lr = o->lr,
+                  .decay = o->weight_decay,
+                  .momentum = o->momentum,
+                  .keep = 1 - o->dampening,
+                  .now = o->nesterov ? 1 : 0,
+                  .later = o->nesterov ? o->momentum : 1 };
     if (!s->moving) k.momentum = 0, k.keep = 1;
     s->moving = true;
     void *x = ad_data_mut(s->x), *v = s->velocity ? ad_data_mut(s->velocity) : NULL;
@@ -67,7 +72,7 @@ void nn_zero_grad(nn_optim *opt) {
 void nn_set_lr(nn_optim *opt, double lr) {
     if (opt == NULL) return;
     if (lr >= 0 && lr < 1e300) opt->opts.lr = lr;
-    else ad_fail(opt->graph, AD_EVALUE, "set_lr: lr %g: it must be 0 or more", lr);
+    else ad_fail(opt->graph, AD_EVALUE, "set_lr: lr %g: it must be a finite number, 0 or more", lr);
 }
 
 double nn_lr(const nn_optim *opt) { return opt ? opt->opts.lr : 0; }

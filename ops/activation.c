@@ -139,7 +139,7 @@ AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9
 
 /* ---- prelu: x [n,c,..], w [1] or [c]; as elementwise operands a and b of shapes [n,c,..] and [c,1,..] ---- */
 
-AD__BINARY(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one slope or one per channel, axis 1", -2, 2,
+AD_BINARY_OP(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one slope or one per channel, axis 1", -2, 2,
            a > 0 ? a : a * b,
            a > 0 ? g : g * b,
            a > 0 ? 0 : g * a,

@@ -4,9 +4,6 @@
 #include "ops/kernels/kernels.h"
 
 const ad_attr ad__axis_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) }, { 0 } };
-const ad_attr ad__reduction_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) },
-                                       { "keepdims", AD_ATTR_BOOL, offsetof(ad__axis_attrs, keepdims) },
-                                       { 0 } };
 const ad_attr ad__axes_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_attrs, n) },
                                   { "keepdims", AD_ATTR_BOOL, offsetof(ad__axes_attrs, keepdims) },
                                   { 0 } };
@@ -28,24 +25,37 @@ ad_shape ad__reduced_shape(ad_shape s, unsigned mask, bool keepdims) {
     return r;
 }
 
+int ad__call_axes(const ad_call *c, int n, const int *axis) {
+    unsigned seen = 0;
+    if (n < 0) return (1 << c->shape.ndim) - 1;
+    if (n > AD_MAX_NDIM) return ad_call_fail(c, AD_ESHAPE, "%d axes given, at most %d taken", n, AD_MAX_NDIM);
+    for (int i = 0; i < n; i++) {
+        int at = ad_call_axis(c, axis[i], c->shape.ndim);
+        if (at < 0) return at;
+        if (seen >> at & 1) return ad_call_fail(c, AD_ESHAPE, "axis %d is named twice", at);
+        seen |= 1u << at;
+    }
+    return (int)seen;
+}
+
 int ad__axes_shape(ad_call *c) {
     const ad__axes_attrs *a = c->attrs;
-    unsigned seen = 0;
-    if (a->n > AD_MAX_NDIM) return ad_call_fail(c, AD_ESHAPE, "%d axes given, at most %d taken", a->n, AD_MAX_NDIM);
-    for (int i = 0; i < a->n; i++) {
-        int axis = ad_call_axis(c, a->axis[i], c->shape.ndim);
-        if (axis < 0) return axis;
-        if (seen >> axis & 1) return ad_call_fail(c, AD_ESHAPE, "axis %d is named twice", axis);
-        seen |= 1u << axis;
-    }
-    c->shape = ad__reduced_shape(c->shape, ad__axes_mask(a, c->shape.ndim), a->keepdims);
+    int mask = ad__call_axes(c, a->n, a->axis);
+    if (mask < 0) return mask;
+    c->shape = ad__reduced_shape(c->shape, (unsigned)mask, a->keepdims);
     c->scratch = (size_t)ad_shape_numel(c->shape) * sizeof(double);
     return AD_OK;
 }
 
-ad__axes_attrs ad__axes_of(int n, const int *axes, bool keepdims) {
-    ad__axes_attrs a = { .n = n > 0 && axes != NULL ? n : -1, .keepdims = keepdims };
+ad__axes_attrs ad__axes_of(int n, const int *axes) {
+    ad__axes_attrs a = { .n = n < 0 || axes == NULL ? -1 : n };
     for (int i = 0; i < a.n && i < AD_MAX_NDIM; i++) a.axis[i] = axes[i];
+    return a;
+}
+
+ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims) {
+    ad__axes_attrs a = ad__axes_of(n ? n : -1, axes);
+    a.keepdims = keepdims;
     return a;
 }
 
@@ -54,6 +64,11 @@ ad__around ad__around_axis(ad_shape s, int axis) {
     if (axis < 0) axis += s.ndim;
     for (int i = 0; i < s.ndim; i++) *(i < axis ? &r.outer : i == axis ? &r.n : &r.inner) *= s.dim[i];
     return r;
+}
+
+ad_var *ad__refused(const ad_var *x, const char *caller) {
+    ad__refuse_nil(x, caller);
+    return ad__nil(x ? ad__graph(x) : NULL);
 }
 
 void ad__add_gradient(const ad_op *op, int i, const void *g) {

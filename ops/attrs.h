@@ -9,8 +9,7 @@ typedef struct {
     int axis;
     bool keepdims;
 } ad__axis_attrs;
-extern const ad_attr ad__axis_list[];     /* axis */
-extern const ad_attr ad__reduction_list[]; /* axis, keepdims */
+extern const ad_attr ad__axis_list[];
 
 /* Several axes; n < 0 means all of them. */
 typedef struct {
@@ -22,13 +21,18 @@ extern const ad_attr ad__axes_list[];
 unsigned ad__axes_mask(const ad__axes_attrs *a, int ndim);  /* bit i: axis i is reduced */
 ad_shape ad__reduced_shape(ad_shape s, unsigned mask, bool keepdims);
 int ad__axes_shape(ad_call *c); /* the shape rule of reductions over ad__axes_attrs */
-/* From what a user gives: no axes are all axes, as in PyTorch. */
-ad__axes_attrs ad__axes_of(int n, const int *axes, bool keepdims);
+/* The mask of n axes of the call's shape, all of them for n < 0; negative, with the error, for one that is
+   out of range or named twice. */
+int ad__call_axes(const ad_call *c, int n, const int *axis);
+/* As a user gave them; a list that is NULL, or a negative n, is all axes. */
+ad__axes_attrs ad__axes_of(int n, const int *axes);
+/* Of a reduction, where a list of none is all axes too, as in PyTorch. */
+ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims);
 
 /* A reduction's functions: over all elements, one axis, several. */
 #define AD__REDUCTION(name)                                                                                            \
     ad_var *ad_##name##_axes(ad_var *x, int n, const int *axes, bool keepdims) {                                       \
-        ad__axes_attrs a = ad__axes_of(n, axes, keepdims);                                                             \
+        ad__axes_attrs a = ad__reduced_axes(n, axes, keepdims);                                                        \
         return ad__apply1(&ad_op_##name, x, &a);                                                                       \
     }                                                                                                                  \
     AD__REDUCTION_BY_AXES(name)
@@ -55,5 +59,13 @@ static inline void ad__put(const ad_var *y, int64_t i, double v) {
     if (y->layout->dtype == AD_F32) ((float *)y->data)[i] = (float)v;
     else ((double *)y->data)[i] = v;
 }
+
+/* For functions that are made of ops. A call to tell errors by, as if of an op with this name; x is a
+   variable, and not nil. */
+#define AD__CALL_AS(name_, x_)                                                                                         \
+    { .graph = ad__graph(x_), .type = &(const ad_optype){ .name = name_ }, .n = 1, .in = &(x_),                        \
+      .dtype = (x_)->layout->dtype, .shape = (x_)->layout->shape }
+/* What they answer to a nil x: nil, and the error that a nil without one is. */
+ad_var *ad__refused(const ad_var *x, const char *caller);
 
 #endif

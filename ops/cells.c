@@ -19,17 +19,10 @@ static ad__cells cells_of(const ad_op *op) {
 
 /* The elements of a cell of the array that starts at x: in place, or copied to row. */
 static void *load(const ad__cells *c, ad_dtype t, int64_t cell, void *x, void *row) {
-    char *first = (char *)x + (size_t)ad__cell_start(c, cell) * ad_dtype_size(t);
-    if (c->n == 0 || ad__cells_are_rows(c)) return first;
-    if (t == AD_F32) ad__cell_load_f32(c, (const float *)(const void *)first, row);
-    else ad__cell_load_f64(c, (const double *)(const void *)first, row);
+    int64_t at = ad__cell_start(c, cell);
+    if (ad__cells_are_rows(c)) return (char *)x + (size_t)at * ad_dtype_size(t);
+    ad__strided_copy(&c->row, t, x, at, row, 0);
     return row;
-}
-
-static void store(const ad__cells *c, ad_dtype t, int64_t cell, const void *row, void *x) {
-    char *first = (char *)x + (size_t)ad__cell_start(c, cell) * ad_dtype_size(t);
-    if (t == AD_F32) ad__cell_store_f32(c, row, (float *)(void *)first);
-    else ad__cell_store_f64(c, row, (double *)(void *)first);
 }
 
 int ad__over_cells(const ad_op *op, ad__cell_value *value) {
@@ -44,13 +37,14 @@ void ad__back_over_cells(const ad_op *op, ad__cell_slope *slope) {
     const ad_var *x = op->in[0];
     void *gx = ad_grad_into(op, 0);
     ad__cells c = cells_of(op);
+    ad__strided back = ad__strided_back(&c.row);
     ad_dtype t = x->layout->dtype;
     double *row = ad_scratch(op), *row_g = row + c.n, *room = row_g + c.n;
     if (gx == NULL || c.n == 0) return;
     for (int64_t i = 0; i < c.n_cells; i++) {
         void *to = load(&c, t, i, gx, row_g);
         slope(op, i, c.n, load(&c, t, i, x->data, row), room, to);
-        if (to == row_g) store(&c, t, i, row_g, gx);
+        if (to == row_g) ad__strided_copy(&back, t, row_g, 0, gx, ad__cell_start(&c, i));
     }
 }
 

@@ -12,7 +12,7 @@ static int cross_entropy_shape(ad_call *c) {
     if (c->shape.ndim != 2 || classes.ndim != 1 || classes.dim[0] != c->shape.dim[0])
         return ad_call_fail(c, AD_ESHAPE, "takes logits [n,c] and class numbers [n]");
     if (c->shape.dim[1] == 0) return ad_call_fail(c, AD_ESHAPE, "no classes");
-    c->saved = (size_t)c->shape.dim[0] * sizeof(ad__lse) + 1;
+    c->saved = (size_t)c->shape.dim[0] * sizeof(ad__lse);
     c->shape = AD_SCALAR;
     return AD_OK;
 }

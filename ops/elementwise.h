@@ -8,7 +8,7 @@
    lo .. hi is where the samples' operands lie, edges are the special points to try as well.
    AD_UNARY_K has one C double parameter, and AD_UNARY_K2 two: each its name and a value to sample. In
    value and backward they are of type T, in vjp double. AD_UNARY_KS and AD_UNARY_K2S check them.
-   AD_BINARY has operands a and b, and AD_TERNARY a, b and c, with a rule for each; broadcasting is no
+   AD_BINARY has operands a and b (AD_BINARY_OP is the op without its function), and AD_TERNARY a, b and c, with a rule for each; broadcasting is no
    concern of the formulas. AD_PREDICATE and AD_COMPARISON have results 0 or 1 and no gradient.
    A vjp of NULL says zero. */
 #ifndef OPS_ELEMENTWISE_H
@@ -16,7 +16,7 @@
 
 #include "ops/kernels/vector_math.h"
 
-#include "autodiff/node.h"
+#include "autodiff/record.h"
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
 
@@ -40,6 +40,18 @@ void ad__ternary_samples(ad_sampler *s, double lo, double hi, int n_edges, const
 
 /* A constant of x's graph and dtype, for vjp rules. */
 ad_var *ad__constant(const ad_var *x, double value);
+
+/* The bodies of ad_NAME for one and two operands: the short way where it can be taken. */
+#define AD__CALL_1(name, attrs_, attr_size_, constant_)                                                                \
+    if (AD__LIKELY(x != NULL && ad_op_##name.shape == NULL && ad__is_short(x->layout)))                                \
+        return ad__record_one(&ad_op_##name, 1, &x, attrs_, attr_size_, constant_, name##_evaluate_f32,                \
+                              name##_evaluate_f64);                                                                    \
+    return ad__apply1(&ad_op_##name, x, attrs_);
+#define AD__CALL_2(name, constant_)                                                                                    \
+    if (AD__LIKELY(a != NULL && b != NULL && a->layout == b->layout && ad__is_short(a->layout)))                       \
+        return ad__record_one(&ad_op_##name, 2, (ad_var *[]){ a, b }, NULL, 0, constant_, name##_evaluate_f32,         \
+                              name##_evaluate_f64);                                                                    \
+    return ad__apply2(&ad_op_##name, a, b, NULL);
 
 /* Adds d into operand i's gradient of one element. */
 #define AD__ADD_ONE(op, i, T_, d)                                                                                      \
@@ -119,33 +131,44 @@ ad_var *ad__constant(const ad_var *x, double value);
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 }, \
     .vjp = name##_vjp
 
+/* A formula is written down as text by the outermost macro, before anything in it is expanded. */
 #define AD_UNARY(name, doc_, lo, hi, VALUE, BACKWARD, VJP, ...)                                                        \
     AD__UNARY(name, AD__NO_K, k1, k2, NULL, lo, hi, VALUE, BACKWARD, VJP, __VA_ARGS__)                                 \
     AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD));                                                  \
-    ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, NULL); }
+    ad_var *ad_##name(ad_var *x) { AD__CALL_1(name, NULL, 0, false) }
 
-/* With a shape rule, which is where parameters are checked. */
-#define AD_UNARY_KS(name, doc_, shape_, k1, sample1, lo, hi, VALUE, BACKWARD, VJP, ...)                                \
+#define AD__UNARY_1K(name, doc_, shape_, k1, sample1, lo, hi, VALUE, BACKWARD, value_text, back_text, VJP, ...)        \
     AD__UNARY(name, AD__ONE_K, k1, k2, (&(const double){ sample1 }), lo, hi, VALUE, BACKWARD, VJP, __VA_ARGS__)        \
     static const ad_attr name##_attrs[] = { { #k1, AD_ATTR_DOUBLE, 0 }, { 0 } };                                       \
-    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .shape = shape_, .attr_size = sizeof(double),     \
-              .attrs = name##_attrs);                                                                                  \
-    ad_var *ad_##name(ad_var *x, double k1) { return ad__apply1(&ad_op_##name, x, &k1); }
+    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, value_text, back_text), .shape = shape_,                              \
+              .attr_size = sizeof(double), .attrs = name##_attrs);                                                     \
+    ad_var *ad_##name(ad_var *x, double k1) { AD__CALL_1(name, &k1, sizeof(double), false) }
 
-#define AD_UNARY_K2S(name, doc_, shape_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, VJP, ...)                  \
+#define AD__UNARY_2K(name, doc_, shape_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, value_text, back_text,     \
+                     VJP, ...)                                                                                         \
     AD__UNARY(name, AD__TWO_K, k1, k2, ((const double[]){ sample1, sample2 }), lo, hi, VALUE, BACKWARD, VJP,           \
               __VA_ARGS__)                                                                                             \
     static const ad_attr name##_attrs[] = {                                                                            \
         { #k1, AD_ATTR_DOUBLE, 0 }, { #k2, AD_ATTR_DOUBLE, sizeof(double) }, { 0 }                                     \
     };                                                                                                                 \
-    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, #VALUE, #BACKWARD), .shape = shape_,                                  \
+    AD_OPTYPE(name, AD__UNARY_FIELDS(name, doc_, value_text, back_text), .shape = shape_,                              \
               .attr_size = 2 * sizeof(double), .attrs = name##_attrs);                                                 \
     ad_var *ad_##name(ad_var *x, double k1, double k2) {                                                               \
-        return ad__apply1(&ad_op_##name, x, (const double[]){ k1, k2 });                                               \
+        const double attrs_[] = { k1, k2 };                                                                            \
+        AD__CALL_1(name, attrs_, sizeof attrs_, false)                                                                 \
     }
 
-#define AD_UNARY_K(name, doc_, ...) AD_UNARY_KS(name, doc_, NULL, __VA_ARGS__)
-#define AD_UNARY_K2(name, doc_, ...) AD_UNARY_K2S(name, doc_, NULL, __VA_ARGS__)
+#define AD_UNARY_K(name, doc_, k1, sample1, lo, hi, VALUE, BACKWARD, VJP, ...)                                         \
+    AD__UNARY_1K(name, doc_, NULL, k1, sample1, lo, hi, VALUE, BACKWARD, #VALUE, #BACKWARD, VJP, __VA_ARGS__)
+#define AD_UNARY_K2(name, doc_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, VJP, ...)                           \
+    AD__UNARY_2K(name, doc_, NULL, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, #VALUE, #BACKWARD, VJP,          \
+                 __VA_ARGS__)
+/* With a shape rule, which is where parameters are checked. */
+#define AD_UNARY_KS(name, doc_, shape_, k1, sample1, lo, hi, VALUE, BACKWARD, VJP, ...)                                \
+    AD__UNARY_1K(name, doc_, shape_, k1, sample1, lo, hi, VALUE, BACKWARD, #VALUE, #BACKWARD, VJP, __VA_ARGS__)
+#define AD_UNARY_K2S(name, doc_, shape_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, VJP, ...)                  \
+    AD__UNARY_2K(name, doc_, shape_, k1, sample1, k2, sample2, lo, hi, VALUE, BACKWARD, #VALUE, #BACKWARD, VJP,        \
+                 __VA_ARGS__)
 
 /* Two operands or three: c is b once more where there are two. */
 #define AD__NARY_VALUE_T(name, N, T_, SFX, VALUE)                                                                      \
@@ -228,8 +251,7 @@ ad_var *ad__constant(const ad_var *x, double value);
         dx[i] = rule_ ? ad_sum_to(rule_, (operand)->layout->shape) : NULL;                                             \
     }
 
-/* The op without its function. */
-#define AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)                                       \
+#define AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, value_text, back_text, VJP_A, VJP_B, ...)                \
     AD__BINARY_T(name, float, f32, VALUE, BACK_A, BACK_B)                                                              \
     AD__BINARY_T(name, double, f64, VALUE, BACK_A, BACK_B)                                                             \
     static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
@@ -241,13 +263,16 @@ ad_var *ad__constant(const ad_var *x, double value);
         static const double edges[] = { __VA_ARGS__ };                                                                 \
         ad__binary_samples(s, lo, hi, AD__COUNT(edges), edges);                                                        \
     }                                                                                                                  \
-    AD_OPTYPE(name, .doc = doc_, .formula = #VALUE, .gradient = #BACK_A "; " #BACK_B, .arity = 2,                      \
+    AD_OPTYPE(name, .doc = doc_, .formula = value_text, .gradient = back_text, .arity = 2,                             \
               .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                                                \
               .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp)
 
+#define AD_BINARY_OP(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)                                     \
+    AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, #VALUE, #BACK_A "; " #BACK_B, VJP_A, VJP_B, __VA_ARGS__)
+
 #define AD_BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)                                        \
-    AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, __VA_ARGS__);                                  \
-    ad_var *ad_##name(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_##name, a, b, NULL); }
+    AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, #VALUE, #BACK_A "; " #BACK_B, VJP_A, VJP_B, __VA_ARGS__);    \
+    ad_var *ad_##name(ad_var *a, ad_var *b) { AD__CALL_2(name, false) }
 
 /* no_grad_: bit i says that operand i never gets a gradient. The op's samples stand before it. */
 #define AD_TERNARY(name, doc_, no_grad_, VALUE, BACK_A, BACK_B, BACK_C, VJP_A, VJP_B, VJP_C)                           \
@@ -276,7 +301,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     }                                                                                                                  \
     AD_OPTYPE(name, .doc = doc_, .formula = #VALUE, .arity = 1, .flags = AD_OP_CONSTANT,                               \
               .evaluate = { name##_evaluate_f32, name##_evaluate_f64 });                                               \
-    ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, NULL); }
+    ad_var *ad_##name(ad_var *x) { AD__CALL_1(name, NULL, 0, true) }
 
 #define AD_COMPARISON(name, doc_, VALUE)                                                                               \
     AD__NARY_VALUE_T(name, 2, float, f32, VALUE)                                                                       \
@@ -287,6 +312,6 @@ ad_var *ad__constant(const ad_var *x, double value);
     }                                                                                                                  \
     AD_OPTYPE(name, .doc = doc_, .formula = #VALUE, .arity = 2, .flags = AD_OP_CONSTANT,                               \
               .evaluate = { name##_evaluate_f32, name##_evaluate_f64 });                                               \
-    ad_var *ad_##name(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_##name, a, b, NULL); }
+    ad_var *ad_##name(ad_var *a, ad_var *b) { AD__CALL_2(name, true) }
 
 #endif

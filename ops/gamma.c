@@ -2,14 +2,19 @@
 #include "ops/kernels/gamma.h"
 #include "ops/elementwise.h"
 
+/* In f64 for both dtypes. */
+static inline double log_gamma(double x) { return ad__lgamma(x); }
+static inline double digamma_at(double x) { return ad__digamma(x); }
+static inline double polygamma_at(double n, double x) { return ad__polygamma((int)n, x); }
+
 AD_UNARY(lgamma, "logarithm of |gamma(x)|; inf at 0, -1, -2, ...", 0.3, 4,
-         ad__lgamma((double)x),
-         g * (T)ad__digamma((double)x),
+         log_gamma(x),
+         g * (T)digamma_at(x),
          ad_mul(g, ad_digamma(x)), 1.0, 2.0, 0.0, -0.5, -1.5, -2.5, -1.0, 1e-3, 50.0, 1e4, INFINITY)
 
 AD_UNARY(digamma, "derivative of lgamma; -inf at 0, NaN at -1, -2, ...", 0.3, 4,
-         ad__digamma((double)x),
-         g * (T)ad__polygamma(1, (double)x),
+         digamma_at(x),
+         g * (T)polygamma_at(1, x),
          ad_mul(g, ad_polygamma(x, 1)), 1.4616321449683622, 0.0, -0.5, -1.5, -2.5, 1e-3, 50.0, INFINITY)
 
 static int polygamma_shape(ad_call *c) {
@@ -19,6 +24,6 @@ static int polygamma_shape(ad_call *c) {
 }
 
 AD_UNARY_KS(polygamma, "n-th derivative of digamma, n = 0..19", polygamma_shape, n, 1, 0.5, 4,
-            ad__polygamma((int)n, (double)x),
-            g * (T)ad__polygamma((int)n + 1, (double)x),
+            polygamma_at(n, x),
+            g * (T)polygamma_at(n + 1, x),
             ad_mul(g, ad_polygamma(x, n + 1)), 0.0, -0.5, -1.5, -2.5, 0.05, 50.0, INFINITY)

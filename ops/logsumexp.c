@@ -7,7 +7,7 @@
 /* Saves each cell's ad__lse for backward. */
 static int logsumexp_shape(ad_call *c) {
     int rc = ad__cells_shape(c);
-    if (rc == AD_OK) c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__lse) + 1;
+    if (rc == AD_OK) c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__lse);
     return rc;
 }
 
@@ -62,7 +62,7 @@ AD_OPTYPE(logsumexp, .doc = "log of the sum of exp(x) over all or some axes, fin
           .backward = { logsumexp_backward, logsumexp_backward }, .vjp = logsumexp_vjp);
 
 ad_var *ad_logsumexp_axes(ad_var *x, int n, const int *axes, bool keepdims) {
-    ad__axes_attrs a = ad__axes_of(n, axes, keepdims);
+    ad__axes_attrs a = ad__reduced_axes(n, axes, keepdims);
     return ad__apply1(&ad_op_logsumexp, x, &a);
 }
 ad_var *ad_logsumexp(ad_var *x, int axis, bool keepdims) { return ad_logsumexp_axes(x, 1, &axis, keepdims); }

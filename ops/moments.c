@@ -18,7 +18,7 @@ static const ad_attr moment_list[] = { { "axes", AD_ATTR_AXES, offsetof(moment_a
 /* Saves each cell's mean for backward. */
 static int moment_shape(ad_call *c) {
     int rc = ad__cells_shape(c);
-    if (rc == AD_OK) c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(double) + 1;
+    if (rc == AD_OK) c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__mean);
     return rc;
 }
 
@@ -28,13 +28,14 @@ static double divisor(const ad_op *op) {
     return d > 0 ? d : 0;
 }
 
-static double *mean_of(const ad_op *op, int64_t cell) { return (double *)ad_saved(op) + cell; }
+static ad__mean *mean_of(const ad_op *op, int64_t cell) { return (ad__mean *)ad_saved(op) + cell; }
 
-/* x - mean as a Var */
+/* x - mean as a Var; the second mean is what the first one rounded off. */
 static ad_var *centred(const ad_op *op) {
     ad__axes_attrs a = ((const moment_attrs *)ad__attrs(op))->axes;
     a.keepdims = true;
-    return ad_sub(op->in[0], ad__apply1(&ad_op_mean, op->in[0], &a));
+    ad_var *x = op->in[0], *off = ad_sub(x, ad__apply1(&ad_op_mean, x, &a));
+    return ad_sub(off, ad__apply1(&ad_op_mean, off, &a));
 }
 
 static void moment_samples(ad_sampler *s) {
@@ -42,10 +43,10 @@ static void moment_samples(ad_sampler *s) {
         moment_attrs a = { .correction = correction };
         ad__reduction_samples(s, &a, -2, 2);
         a.axes = (ad__axes_attrs){ .n = -1 };
-        const double equal[] = { 0.1, 0.1, 0.1 }, far[] = { 1e6, 1e6 + 1, 1e6 + 3 }, huge[] = { 1, INFINITY, 2 };
+        const double equal[] = { 0.1, 0.1, 0.1 }, far[] = { 1e6, 1e6 + 1, 1e6 + 3 }, none[] = { 1, NAN };
         ad_sample_values(s, &a, 1, &AD_SHAPE(3), (const double *[]){ equal }, AD_SAMPLE_KINK);
         ad_sample_values(s, &a, 1, &AD_SHAPE(3), (const double *[]){ far }, AD_SAMPLE_KINK);
-        ad_sample_values(s, &a, 1, &AD_SHAPE(2), (const double *[]){ huge }, AD_SAMPLE_KINK);
+        ad_sample_values(s, &a, 1, &AD_SHAPE(2), (const double *[]){ none }, AD_SAMPLE_KINK);
         ad_sample_values(s, &a, 1, &AD_SHAPE(0), NULL, AD_SAMPLE_KINK);
     }
 }
@@ -107,7 +108,7 @@ AD_OPTYPE(std, .doc = "standard deviation over all or some axes; correction 1 un
 
 #define MOMENT(name)                                                                                                   \
     ad_var *ad_##name##_axes(ad_var *x, int n, const int *axes, int correction, bool keepdims) {                       \
-        moment_attrs a = { ad__axes_of(n, axes, keepdims), correction };                                               \
+        moment_attrs a = { ad__reduced_axes(n, axes, keepdims), correction };                                               \
         return ad__apply1(&ad_op_##name, x, &a);                                                                       \
     }                                                                                                                  \
     ad_var *ad_##name(ad_var *x) { return ad_##name##_axes(x, 0, NULL, 1, false); }                                    \

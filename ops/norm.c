@@ -56,7 +56,7 @@ static void norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void norm_samples(ad_sampler *s) {
     const double ps[] = { 2, 1, 3, 1.5, 0.5, -1, INFINITY, -INFINITY, 0 };
     const double zeros[] = { 0, 0, 0 }, one_zero[] = { -3, 0, 4 }, ties[] = { -3, 3, 3 };
-    const double huge[] = { 3e200, -4e200, 1 }, small[] = { 3e-200, -4e-200, 1e-300 }, infinite[] = { 1, -INFINITY, 2 };
+    const double huge[] = { 3e200, -4e200, 1e150 }, small[] = { 3e-200, -4e-200, 1e-250 }, infinite[] = { 1, -INFINITY, 2 };
     const double *const edges[] = { zeros, one_zero, ties, infinite };
     for (int i = 0; i < AD__COUNT(ps); i++) {
         norm_attrs a = { .p = ps[i] };
@@ -79,7 +79,7 @@ AD_OPTYPE(norm, .doc = "p-norm over all or some axes, for any p: 1, 2, inf, -inf
           .evaluate = { norm_evaluate, norm_evaluate }, .backward = { norm_backward, norm_backward }, .vjp = norm_vjp);
 
 ad_var *ad_norm_axes(ad_var *x, double p, int n, const int *axes, bool keepdims) {
-    norm_attrs a = { ad__axes_of(n, axes, keepdims), p };
+    norm_attrs a = { ad__reduced_axes(n, axes, keepdims), p };
     return ad__apply1(&ad_op_norm, x, &a);
 }
 ad_var *ad_norm(ad_var *x, double p) { return ad_norm_axes(x, p, 0, NULL, false); }

@@ -1,6 +1,6 @@
 /* reduce.c: sum and mean over all elements or some axes, and their converse, expand. */
 #include "ops/cells.h"
-#include "ops/kernels/kernels.h"
+#include "ops/kernels/strided.h"
 #include "ops/ops.h"
 
 #include <string.h>
@@ -158,9 +158,14 @@ static int expand_shape(ad_call *c) {
 
 static int expand_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    ad__spread s = ad__spread_of(x->layout->shape, y->layout->shape);
-    memset(y->data, 0, ad__bytes(y));
-    add_repeated(&s, y->layout->dtype, y->layout->numel, x->data, 1, y->data);
+    ad_shape from = x->layout->shape, to = y->layout->shape;
+    int added = to.ndim - from.ndim;
+    int64_t step[AD_MAX_NDIM], own[AD_MAX_NDIM], there[AD_MAX_NDIM];
+    ad__row_major(from, own);
+    ad__row_major(to, there);
+    for (int i = 0; i < to.ndim; i++) step[i] = i < added || from.dim[i - added] == 1 ? 0 : own[i - added];
+    ad__strided s = ad__strided_of(to.ndim, to.dim, step, there);
+    ad__strided_copy(&s, y->layout->dtype, x->data, 0, y->data, 0);
     return AD_OK;
 }
 

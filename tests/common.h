@@ -112,13 +112,14 @@ typedef struct {
 } test_memory;
 
 enum { TEST_HEAD = 64 }; /* bytes before each block, for its size */
+#define TEST_MOST ((size_t)1 << 36) /* larger blocks are refused as by any system */
 
 static inline void *test_alloc(void *data, size_t align, size_t size) {
     test_memory *m = data;
     int64_t call = m->calls++;
     void *p = NULL;
     bool fail = m->fail_at >= 0 && (m->fail_on ? call >= m->fail_at : call == m->fail_at);
-    if (fail || align > TEST_HEAD || posix_memalign(&p, TEST_HEAD, TEST_HEAD + size) != 0) {
+    if (fail || align > TEST_HEAD || size > TEST_MOST || posix_memalign(&p, TEST_HEAD, TEST_HEAD + size) != 0) {
         m->failures++;
         return NULL;
     }

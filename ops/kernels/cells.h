@@ -2,15 +2,14 @@
 #ifndef OPS_KERNELS_CELLS_H
 #define OPS_KERNELS_CELLS_H
 
-#include "ops/kernels/kernels.h"
+#include "ops/kernels/strided.h"
 
-/* How the elements of an array fall into cells, each of n. Axes of size 1 are left out, and neighbours
-   that lie alike are merged. */
+/* How the elements of an array fall into cells, each of n; row copies one that lies scattered. */
 typedef struct {
     int64_t n_cells, n;
-    int kept, reduced; /* axes */
-    int64_t kept_dim[AD_MAX_NDIM], kept_stride[AD_MAX_NDIM];
+    int kept; /* axes that are not reduced, but for those of size 1 */
     int64_t dim[AD_MAX_NDIM], stride[AD_MAX_NDIM];
+    ad__strided row;
 } ad__cells;
 
 ad__cells ad__cells_of(ad_shape s, unsigned mask); /* bit i of mask: axis i is reduced */
@@ -18,14 +17,8 @@ ad__cells ad__cells_of(ad_shape s, unsigned mask); /* bit i of mask: axis i is r
 int64_t ad__cell_start(const ad__cells *c, int64_t cell);
 /* Whether a cell's elements lie side by side. */
 static inline bool ad__cells_are_rows(const ad__cells *c) {
-    return c->reduced == 0 || (c->reduced == 1 && c->stride[0] == 1);
+    return c->row.ndim == 0 || (c->row.ndim == 1 && c->row.from[0] == 1);
 }
-
-/* x is the cell's first element; row has n elements. */
-void ad__cell_load_f32(const ad__cells *c, const float *x, float *row);
-void ad__cell_load_f64(const ad__cells *c, const double *x, double *row);
-void ad__cell_store_f32(const ad__cells *c, const float *row, float *x);
-void ad__cell_store_f64(const ad__cells *c, const double *row, double *x);
 
 /* ---- what a row comes to; results and sums in f64 ------------------------------------------------- */
 
@@ -35,15 +28,18 @@ double ad__prod_f64(int64_t n, const double *x);
 void ad__prod_back_f32(int64_t n, const float *x, double g, double *room, float *gx);
 void ad__prod_back_f64(int64_t n, const double *x, double g, double *room, double *gx);
 
-/* The mean, and the sum of (x - mean)^2 in a pass of its own. */
-double ad__squares_f32(int64_t n, const float *x, double *mean);
-double ad__squares_f64(int64_t n, const double *x, double *mean);
-/* Its root, without overflow or underflow. */
-double ad__deviation_f32(int64_t n, const float *x, double *mean);
-double ad__deviation_f64(int64_t n, const double *x, double *mean);
+/* The mean in two parts, as x - mean has no more digits than the mean. */
+typedef struct {
+    double high, low;
+} ad__mean;
+/* The sum of (x - mean)^2, and its root, which neither overflows nor underflows on the way. */
+double ad__squares_f32(int64_t n, const float *x, ad__mean *mean);
+double ad__squares_f64(int64_t n, const double *x, ad__mean *mean);
+double ad__deviation_f32(int64_t n, const float *x, ad__mean *mean);
+double ad__deviation_f64(int64_t n, const double *x, ad__mean *mean);
 /* gx += k (x - mean) */
-void ad__centred_back_f32(int64_t n, const float *x, double mean, double k, float *gx);
-void ad__centred_back_f64(int64_t n, const double *x, double mean, double k, double *gx);
+void ad__centred_back_f32(int64_t n, const float *x, ad__mean mean, double k, float *gx);
+void ad__centred_back_f64(int64_t n, const double *x, ad__mean mean, double k, double *gx);
 
 /* (sum |x|^p)^(1/p) without overflow or underflow; for p = inf and -inf the largest and smallest |x|, for
    p = 0 how many are not 0. Of no elements: 0. */

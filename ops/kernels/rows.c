@@ -3,7 +3,7 @@
 
 #include "ops/kernels/kernels.h"
 
-enum { LANES = 16 };
+enum { LANES = 16, CHUNK = 256 };
 
 #define KERNELS "ops/kernels/rows.inc"
 #include "ops/kernels/each_dtype.h"

@@ -1,0 +1,164 @@
+/* arrays.c: large arrays beside plain C with cblas: what is left is the machine's own speed. */
+#include "ops/kernels/vector_math.h"
+
+#include "bench/common.h"
+#include "ops/kernels/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static float *floats(int64_t n) { return bench_array((size_t)n * sizeof(float)); }
+
+typedef struct {
+    ad_graph *g;
+    ad_var *a, *b, *classes;
+    float *fa, *fb, *fc, *ga, *gb, *gc; /* the floor's */
+    float *steps[21];
+} arrays;
+
+static arrays *arrays_new(void) {
+    arrays *s = bench_array(sizeof *s);
+    s->g = ad_graph_new();
+    ad_keep_grads(s->g, false);
+    return s;
+}
+
+static void teardown(void *state) {
+    arrays *s = state;
+    bench_check(s->g);
+    ad_graph_free(s->g);
+    float *all[] = { s->fa, s->fb, s->fc, s->ga, s->gb, s->gc };
+    for (int i = 0; i < 6; i++) free(all[i]);
+    for (int i = 0; i < 21; i++) free(s->steps[i]);
+    free(s);
+}
+
+/* ---- matmul-1024: C = A B, loss = sum(C C) / 2, gradients of A and B ------------------------------------------ */
+
+enum { SIDE = 1024 };
+
+static void *matmul_setup(void) {
+    arrays *s = arrays_new();
+    float **all[] = { &s->fa, &s->fb, &s->fc, &s->ga, &s->gb };
+    for (int i = 0; i < 5; i++) *all[i] = floats(SIDE * SIDE);
+    bench_fill(s->fa, SIDE * SIDE, 1), bench_fill(s->fb, SIDE * SIDE, 2);
+    s->a = ad_param(s->g, AD_F32, s->fa, AD_SHAPE(SIDE, SIDE));
+    s->b = ad_param(s->g, AD_F32, s->fb, AD_SHAPE(SIDE, SIDE));
+    return s;
+}
+
+static void matmul_ours(void *state) {
+    arrays *s = state;
+    ad_mark m = ad_begin(s->g);
+    ad_var *loss = ad_muls(ad_sum(ad_square(ad_matmul(s->a, s->b))), 0.5);
+    ad_zero_grad(loss);
+    ad_backward(loss);
+    ad_end(s->g, m);
+}
+
+/* The gradient of the loss by C is C itself: three products and no more. */
+static void matmul_floor(void *state) {
+    arrays *s = state;
+    ad__gemm_f32(false, false, SIDE, SIDE, SIDE, s->fa, s->fb, 0, s->fc);
+    ad__gemm_f32(false, true, SIDE, SIDE, SIDE, s->fc, s->fb, 0, s->ga);
+    ad__gemm_f32(true, false, SIDE, SIDE, SIDE, s->fa, s->fc, 0, s->gb);
+}
+
+/* ---- tanh-20: tanh twenty times over a million f32, then a sum -------------------------------------------------- */
+
+enum { MILLION = 1000000, TIMES = 20 };
+
+static void *tanh_setup(void) {
+    arrays *s = arrays_new();
+    for (int i = 0; i <= TIMES; i++) s->steps[i] = floats(MILLION);
+    s->ga = floats(MILLION);
+    bench_fill(s->steps[0], MILLION, 5);
+    s->a = ad_param(s->g, AD_F32, s->steps[0], AD_SHAPE(MILLION));
+    return s;
+}
+
+static void tanh_ours(void *state) {
+    arrays *s = state;
+    ad_mark m = ad_begin(s->g);
+    ad_var *y = s->a;
+    for (int i = 0; i < TIMES; i++) y = ad_tanh(y);
+    y = ad_sum(y);
+    ad_zero_grad(y);
+    ad_backward(y);
+    ad_end(s->g, m);
+}
+
+AD__CLONES static void tanh_forward(int64_t n, const float *restrict x, float *restrict y) {
+    for (int64_t i = 0; i < n; i++) y[i] = tanhf(x[i]);
+}
+AD__CLONES static void tanh_back(int64_t n, const float *restrict y, float *restrict g) {
+    for (int64_t i = 0; i < n; i++) g[i] *= 1 - y[i] * y[i];
+}
+
+static void tanh_floor(void *state) {
+    arrays *s = state;
+    for (int i = 0; i < TIMES; i++) tanh_forward(MILLION, s->steps[i], s->steps[i + 1]);
+    for (int64_t i = 0; i < MILLION; i++) s->ga[i] = 1;
+    for (int i = TIMES; i > 0; i--) tanh_back(MILLION, s->steps[i], s->ga);
+}
+
+/* ---- softmax-ce: mean cross-entropy of 4096 rows of 1000 classes, and its gradient -------------------------------- */
+
+enum { ROWS = 4096, CLASSES = 1000 };
+
+static void *ce_setup(void) {
+    arrays *s = arrays_new();
+    s->fa = floats(ROWS * CLASSES), s->ga = floats(ROWS * CLASSES), s->fc = floats(ROWS);
+    bench_fill(s->fa, ROWS * CLASSES, 9);
+    for (int i = 0; i < ROWS; i++) s->fc[i] = (float)(i * 31 % CLASSES);
+    s->a = ad_param(s->g, AD_F32, s->fa, AD_SHAPE(ROWS, CLASSES));
+    s->classes = ad_input(s->g, AD_F32, s->fc, AD_SHAPE(ROWS));
+    return s;
+}
+
+static void ce_ours(void *state) {
+    arrays *s = state;
+    ad_mark m = ad_begin(s->g);
+    ad_var *loss = ad_cross_entropy(s->a, s->classes);
+    ad_zero_grad(loss);
+    ad_backward(loss);
+    ad_end(s->g, m);
+}
+
+/* One exp an element: the gradient is written with the value. */
+AD__CLONES static float ce_row(int64_t n, const float *restrict x, float *restrict g, int64_t class, float scale) {
+    float m[16], s[16] = { 0 }, most, sum = 0;
+    for (int j = 0; j < 16; j++) m[j] = x[j];
+    for (int64_t i = 0; i + 16 <= n; i += 16)
+        for (int j = 0; j < 16; j++) m[j] = x[i + j] > m[j] ? x[i + j] : m[j];
+    most = m[0];
+    for (int j = 1; j < 16; j++) most = m[j] > most ? m[j] : most;
+    for (int64_t i = n / 16 * 16; i < n; i++) most = x[i] > most ? x[i] : most;
+    for (int64_t i = 0; i < n; i++) g[i] = expf(x[i] - most);
+    for (int64_t i = 0; i + 16 <= n; i += 16)
+        for (int j = 0; j < 16; j++) s[j] += g[i + j];
+    for (int j = 0; j < 16; j++) sum += s[j];
+    for (int64_t i = n / 16 * 16; i < n; i++) sum += g[i];
+    float k = scale / sum;
+    for (int64_t i = 0; i < n; i++) g[i] *= k;
+    g[class] -= scale;
+    return most + logf(sum) - x[class];
+}
+
+static void ce_floor(void *state) {
+    arrays *s = state;
+    float loss = 0;
+    for (int64_t i = 0; i < ROWS; i++)
+        loss += ce_row(CLASSES, s->fa + i * CLASSES, s->ga + i * CLASSES, (int64_t)s->fc[i], 1.0f / ROWS);
+    s->gc = s->gc ? s->gc : floats(1);
+    *s->gc = loss / ROWS;
+}
+
+int main(int argc, char **argv) {
+    static const bench_case cases[] = {
+        { "matmul-1024", "ms", 1, 0, matmul_setup, matmul_ours, matmul_floor, teardown },
+        { "tanh-20", "ms", 1, 0, tanh_setup, tanh_ours, tanh_floor, teardown },
+        { "softmax-ce", "ms", 1, 0, ce_setup, ce_ours, ce_floor, teardown },
+    };
+    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
+}

@@ -1,0 +1,353 @@
+/* nets.c: training steps of networks beside the same arithmetic in plain C with cblas. */
+#include "ops/kernels/vector_math.h"
+
+#include "bench/common.h"
+#include "ops/kernels/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef AD_NO_BLAS
+#define sgemm ad__gemm_f32
+#else
+#include <cblas.h>
+static void sgemm(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
+                  float *c) {
+    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)n, (int)m, (int)k,
+                1, a, (int)(ta ? n : k), b, (int)(tb ? k : m), beta, c, (int)m);
+}
+#endif
+
+/* ---- the floor: layers of a multilayer perceptron in plain C, everything allocated beforehand ---------------- */
+
+enum { MOST_LAYERS = 4 };
+
+typedef struct {
+    int64_t in, out;
+    float *w, *b, *gw, *gb, *vw, *vb; /* w [out,in], b [out] */
+    float *y, *gy;                    /* [batch,out] */
+} layer;
+
+typedef struct {
+    int n;
+    int64_t batch;
+    layer l[MOST_LAYERS];
+} mlp;
+
+static float *floats(int64_t n) { return bench_array((size_t)n * sizeof(float)); }
+
+static mlp mlp_new(int64_t batch, int n, const int64_t *widths) {
+    mlp m = { .n = n - 1, .batch = batch };
+    for (int i = 0; i < m.n; i++) {
+        int64_t in = widths[i], out = widths[i + 1];
+        m.l[i] = (layer){ in, out, floats(in * out), floats(out), floats(in * out), floats(out), floats(in * out),
+                          floats(out), floats(batch * out), floats(batch * out) };
+        bench_fill(m.l[i].w, (size_t)(in * out), 7u + (uint32_t)i);
+        for (int64_t k = 0; k < in * out; k++) m.l[i].w[k] /= sqrtf((float)in);
+    }
+    return m;
+}
+
+static void mlp_free(mlp *m) {
+    for (int i = 0; i < m->n; i++) {
+        layer *l = &m->l[i];
+        float *all[] = { l->w, l->b, l->gw, l->gb, l->vw, l->vb, l->y, l->gy };
+        for (int k = 0; k < 8; k++) free(all[k]);
+    }
+}
+
+static void linear(const layer *l, int64_t n, const float *x) {
+    for (int64_t i = 0; i < n; i++) memcpy(l->y + i * l->out, l->b, (size_t)l->out * sizeof(float));
+    sgemm(false, true, n, l->out, l->in, x, l->w, 1, l->y);
+}
+
+/* gx is NULL for the first layer: data wants no gradient. */
+static void linear_back(const layer *l, int64_t n, const float *x, float *gx) {
+    sgemm(true, false, l->out, l->in, n, l->gy, x, 0, l->gw);
+    memset(l->gb, 0, (size_t)l->out * sizeof(float));
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < l->out; j++) l->gb[j] += l->gy[i * l->out + j];
+    if (gx != NULL) sgemm(false, false, n, l->in, l->out, l->gy, l->w, 0, gx);
+}
+
+AD__CLONES static void relu(int64_t n, float *restrict y) {
+    for (int64_t i = 0; i < n; i++) y[i] = y[i] < 0 ? 0 : y[i];
+}
+AD__CLONES static void relu_back(int64_t n, const float *restrict y, float *restrict g) {
+    for (int64_t i = 0; i < n; i++) g[i] = y[i] > 0 ? g[i] : 0;
+}
+AD__CLONES static void tanh_all(int64_t n, float *restrict y) {
+    for (int64_t i = 0; i < n; i++) y[i] = tanhf(y[i]);
+}
+AD__CLONES static void sigmoid_all(int64_t n, float *restrict y) {
+    for (int64_t i = 0; i < n; i++) y[i] = 1 / (1 + expf(-y[i]));
+}
+AD__CLONES static void sigmoid_back(int64_t n, const float *restrict y, float *restrict g) {
+    for (int64_t i = 0; i < n; i++) g[i] *= y[i] * (1 - y[i]);
+}
+
+/* v = momentum v + g; w -= lr v */
+AD__CLONES static void momentum(int64_t n, float lr, float mu, const float *restrict g, float *restrict v,
+                                float *restrict w) {
+    for (int64_t i = 0; i < n; i++) {
+        v[i] = mu * v[i] + g[i];
+        w[i] -= lr * v[i];
+    }
+}
+AD__CLONES static void descend(int64_t n, float lr, const float *restrict g, float *restrict w) {
+    for (int64_t i = 0; i < n; i++) w[i] -= lr * g[i];
+}
+
+/* y -> the gradient of the mean cross-entropy, in place: (softmax - one_hot) / n */
+AD__CLONES static void softmax_ce(int64_t n, int64_t c, const float *y, const float *class, float *g) {
+    for (int64_t i = 0; i < n; i++) {
+        float m = y[i * c], s = 0;
+        for (int64_t j = 1; j < c; j++) m = y[i * c + j] > m ? y[i * c + j] : m;
+        for (int64_t j = 0; j < c; j++) s += g[i * c + j] = expf(y[i * c + j] - m);
+        for (int64_t j = 0; j < c; j++) g[i * c + j] /= s * (float)n;
+        g[i * c + (int64_t)class[i]] -= 1 / (float)n;
+    }
+}
+
+/* ---- xor: 2-8-1, tanh, batch 4, mean squared error, SGD --------------------------------------------------------- */
+
+static const float xor_x[] = { 0, 0, 0, 1, 1, 0, 1, 1 }, xor_t[] = { 0, 1, 1, 0 };
+
+typedef struct {
+    ad_graph *g;
+    ad_var *x, *t, *loss; /* loss: built once, for ad_eval */
+    nn_module *net;
+    nn_optim *opt;
+    mlp m;
+} xor_state;
+
+static ad_var *xor_loss(const xor_state *s) { return nn_mse(nn_apply(s->net, s->x), s->t); }
+
+static void *xor_setup(void) {
+    xor_state *s = bench_array(sizeof *s);
+    s->g = ad_graph_new();
+    s->x = ad_tensor(s->g, AD_F32, xor_x, AD_SHAPE(4, 2));
+    s->t = ad_tensor(s->g, AD_F32, xor_t, AD_SHAPE(4, 1));
+    s->net = nn_mlp(s->g, AD_F32, 3, (int64_t[]){ 2, 8, 1 }, ad_tanh);
+    s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 1e-4 });
+    s->m = mlp_new(4, 3, (int64_t[]){ 2, 8, 1 });
+    return s;
+}
+
+static void *xor_setup_built(void) {
+    xor_state *s = xor_setup();
+    s->loss = xor_loss(s);
+    return s;
+}
+
+static void xor_teardown(void *state) {
+    xor_state *s = state;
+    bench_check(s->g);
+    ad_graph_free(s->g);
+    mlp_free(&s->m);
+    free(s);
+}
+
+static void xor_rebuild(void *state) {
+    xor_state *s = state;
+    ad_mark m = ad_begin(s->g);
+    nn_zero_grad(s->opt);
+    ad_backward(xor_loss(s));
+    nn_step(s->opt);
+    ad_end(s->g, m);
+}
+
+static void xor_eval(void *state) {
+    xor_state *s = state;
+    ad_eval(s->loss);
+    nn_zero_grad(s->opt);
+    ad_backward(s->loss);
+    nn_step(s->opt);
+}
+
+/* Too small for a BLAS: loops over sizes that the compiler knows. */
+static void xor_floor(void *state) {
+    layer *a = &((xor_state *)state)->m.l[0], *b = &((xor_state *)state)->m.l[1];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 8; j++)
+            a->y[i * 8 + j] = a->b[j] + xor_x[i * 2] * a->w[j * 2] + xor_x[i * 2 + 1] * a->w[j * 2 + 1];
+    tanh_all(32, a->y);
+    for (int i = 0; i < 4; i++) {
+        float y = b->b[0];
+        for (int j = 0; j < 8; j++) y += a->y[i * 8 + j] * b->w[j];
+        b->gy[i] = (y - xor_t[i]) / 2;
+    }
+    memset(b->gw, 0, 8 * sizeof(float)), memset(a->gw, 0, 16 * sizeof(float)), memset(a->gb, 0, 8 * sizeof(float));
+    b->gb[0] = b->gy[0] + b->gy[1] + b->gy[2] + b->gy[3];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 8; j++) {
+            float h = a->y[i * 8 + j], g = b->gy[i] * b->w[j] * (1 - h * h);
+            b->gw[j] += b->gy[i] * h;
+            a->gb[j] += g;
+            a->gw[j * 2] += g * xor_x[i * 2];
+            a->gw[j * 2 + 1] += g * xor_x[i * 2 + 1];
+        }
+    for (int j = 0; j < 16; j++) a->w[j] -= 1e-4f * a->gw[j];
+    for (int j = 0; j < 8; j++) a->b[j] -= 1e-4f * a->gb[j], b->w[j] -= 1e-4f * b->gw[j];
+    b->b[0] -= 1e-4f * b->gb[0];
+}
+
+/* ---- lecture-net: 64 x 1000 x 100 x 10, sigmoid, squared error, SGD, no biases ----------------------------------- */
+
+enum { LN = 64, LI = 1000, LH = 100, LO = 10 };
+
+typedef struct {
+    ad_graph *g;
+    ad_var *x, *t, *w1, *w2;
+    float *fx, *ft;
+    mlp m;
+} lecture;
+
+static void *lecture_setup(void) {
+    lecture *s = bench_array(sizeof *s);
+    s->g = ad_graph_new();
+    ad_keep_grads(s->g, false);
+    s->m = mlp_new(LN, 3, (int64_t[]){ LI, LH, LO });
+    s->fx = floats(LN * LI), s->ft = floats(LN * LO);
+    bench_fill(s->fx, LN * LI, 1), bench_fill(s->ft, LN * LO, 2);
+    s->x = ad_input(s->g, AD_F32, s->fx, AD_SHAPE(LN, LI));
+    s->t = ad_input(s->g, AD_F32, s->ft, AD_SHAPE(LN, LO));
+    s->w1 = ad_param(s->g, AD_F32, s->m.l[0].w, AD_SHAPE(LH, LI));
+    s->w2 = ad_param(s->g, AD_F32, s->m.l[1].w, AD_SHAPE(LO, LH));
+    return s;
+}
+
+static void lecture_teardown(void *state) {
+    lecture *s = state;
+    bench_check(s->g);
+    ad_graph_free(s->g);
+    mlp_free(&s->m);
+    free(s->fx), free(s->ft);
+    free(s);
+}
+
+static void lecture_ours(void *state) {
+    lecture *s = state;
+    ad_mark m = ad_begin(s->g);
+    ad_var *y = ad_affine(ad_sigmoid(ad_affine(s->x, s->w1, NULL)), s->w2, NULL);
+    ad_var *loss = ad_sum(ad_square(ad_sub(y, s->t)));
+    ad_zero_grad(loss);
+    ad_backward(loss);
+    descend(LI * LH, 1e-6f, ad_grad(s->w1), ad_data_mut(s->w1));
+    descend(LH * LO, 1e-6f, ad_grad(s->w2), ad_data_mut(s->w2));
+    ad_end(s->g, m);
+}
+
+static void lecture_floor(void *state) {
+    lecture *s = state;
+    layer *a = &s->m.l[0], *b = &s->m.l[1];
+    sgemm(false, true, LN, LH, LI, s->fx, a->w, 0, a->y);
+    sigmoid_all(LN * LH, a->y);
+    sgemm(false, true, LN, LO, LH, a->y, b->w, 0, b->y);
+    for (int i = 0; i < LN * LO; i++) b->gy[i] = 2 * (b->y[i] - s->ft[i]);
+    sgemm(true, false, LO, LH, LN, b->gy, a->y, 0, b->gw);
+    sgemm(false, false, LN, LH, LO, b->gy, b->w, 0, a->gy);
+    sigmoid_back(LN * LH, a->y, a->gy);
+    sgemm(true, false, LH, LI, LN, a->gy, s->fx, 0, a->gw);
+    descend(LI * LH, 1e-6f, a->gw, a->w);
+    descend(LH * LO, 1e-6f, b->gw, b->w);
+}
+
+/* ---- mlp-128, mlp-512-512: MNIST-shaped, relu, cross-entropy, momentum, shuffled minibatches ------------------------ */
+
+enum { ROWS = 6400, PIXELS = 784, CLASSES = 10 };
+
+typedef struct {
+    ad_graph *g;
+    nn_module *net;
+    nn_optim *opt;
+    nn_loader *loader;
+    float *x, *t, *batch_x, *batch_t;
+    int64_t *order;
+    int64_t at;
+    mlp m;
+} mnist;
+
+static mnist *mnist_new(int64_t batch, int n, const int64_t *widths) {
+    mnist *s = bench_array(sizeof *s);
+    s->g = ad_graph_new();
+    ad_keep_grads(s->g, false);
+    s->x = floats(ROWS * PIXELS), s->t = floats(ROWS);
+    bench_fill(s->x, ROWS * PIXELS, 3);
+    for (int i = 0; i < ROWS; i++) s->t[i] = (float)(i * 7 % CLASSES);
+    s->net = nn_mlp(s->g, AD_F32, n, widths, ad_relu);
+    s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 1e-3, .momentum = 0.9 });
+    nn_dataset data = { ad_input(s->g, AD_F32, s->x, AD_SHAPE(ROWS, PIXELS)), ad_input(s->g, AD_F32, s->t, AD_SHAPE(ROWS)) };
+    s->loader = nn_loader_new(s->g, data, (nn_loader_opts){ .batch = batch, .shuffle = true });
+    s->m = mlp_new(batch, n, widths);
+    s->batch_x = floats(batch * PIXELS), s->batch_t = floats(batch);
+    s->order = bench_array(ROWS * sizeof *s->order);
+    for (int64_t i = 0; i < ROWS; i++) s->order[i] = i * 2731 % ROWS;
+    return s;
+}
+
+static void *mlp_128_setup(void) { return mnist_new(64, 3, (int64_t[]){ PIXELS, 128, CLASSES }); }
+static void *mlp_512_setup(void) { return mnist_new(128, 4, (int64_t[]){ PIXELS, 512, 512, CLASSES }); }
+
+static void mnist_teardown(void *state) {
+    mnist *s = state;
+    bench_check(s->g);
+    ad_graph_free(s->g);
+    mlp_free(&s->m);
+    free(s->x), free(s->t), free(s->batch_x), free(s->batch_t), free(s->order);
+    free(s);
+}
+
+/* One minibatch; at the end of an epoch the loader begins another. */
+static void mnist_ours(void *state) {
+    mnist *s = state;
+    ad_mark m = ad_begin(s->g);
+    ad_var *x, *t;
+    if (nn_loader_next(s->loader, &x, &t) || nn_loader_next(s->loader, &x, &t)) {
+        nn_zero_grad(s->opt);
+        ad_backward(nn_cross_entropy(nn_apply(s->net, x), t));
+        nn_step(s->opt);
+    }
+    ad_end(s->g, m);
+}
+
+static void gather(mnist *s) {
+    for (int64_t i = 0; i < s->m.batch; i++) {
+        int64_t row = s->order[(s->at + i) % ROWS];
+        memcpy(s->batch_x + i * PIXELS, s->x + row * PIXELS, PIXELS * sizeof(float));
+        s->batch_t[i] = s->t[row];
+    }
+    s->at = (s->at + s->m.batch) % ROWS;
+}
+
+static void mnist_floor(void *state) {
+    mnist *s = state;
+    mlp *m = &s->m;
+    int last = m->n - 1;
+    gather(s);
+    for (int i = 0; i <= last; i++) {
+        linear(&m->l[i], m->batch, i ? m->l[i - 1].y : s->batch_x);
+        if (i < last) relu(m->batch * m->l[i].out, m->l[i].y);
+    }
+    softmax_ce(m->batch, CLASSES, m->l[last].y, s->batch_t, m->l[last].gy);
+    for (int i = last; i >= 0; i--) {
+        linear_back(&m->l[i], m->batch, i ? m->l[i - 1].y : s->batch_x, i ? m->l[i - 1].gy : NULL);
+        if (i > 0) relu_back(m->batch * m->l[i - 1].out, m->l[i - 1].y, m->l[i - 1].gy);
+    }
+    for (int i = 0; i <= last; i++) {
+        layer *l = &m->l[i];
+        momentum(l->in * l->out, 1e-3f, 0.9f, l->gw, l->vw, l->w);
+        momentum(l->out, 1e-3f, 0.9f, l->gb, l->vb, l->b);
+    }
+}
+
+int main(int argc, char **argv) {
+    static const bench_case cases[] = {
+        { "xor-rebuild", "us", 1, 0, xor_setup, xor_rebuild, xor_floor, xor_teardown },
+        { "xor-eval", "us", 1, 0, xor_setup_built, xor_eval, xor_floor, xor_teardown },
+        { "lecture-net", "us", 1, 0, lecture_setup, lecture_ours, lecture_floor, lecture_teardown },
+        { "mlp-128", "us", 1, 64, mlp_128_setup, mnist_ours, mnist_floor, mnist_teardown },
+        { "mlp-512-512", "us", 1, 128, mlp_512_setup, mnist_ours, mnist_floor, mnist_teardown },
+    };
+    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
+}

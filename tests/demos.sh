@@ -1,0 +1,174 @@
+#!/bin/sh
+# demos.sh: every demo runs, explains itself, refuses bad arguments and repeats itself; prints TAP.
+set -u
+demos=${BUILD:-build}/demos
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cases=0
+failures=0
+
+# check NAME COMMAND...: one case, which passes where the command does.
+check() {
+    name=$1
+    shift
+    cases=$((cases + 1))
+    if "$@" >"$work/log" 2>&1; then echo "ok $cases - $name"
+    else
+        echo "not ok $cases - $name"
+        sed 's/^/# /' "$work/log"
+        failures=$((failures + 1))
+    fi
+}
+
+# ---- what holds for every demo -----------------------------------------------------------------------
+
+explains() {
+    "$demos/$1" --help >"$work/out" 2>"$work/err" || return 1
+    cat "$work/out" "$work/err"
+    [ ! -s "$work/err" ] && grep -q "^usage: $1 " "$work/out" && grep -q -- '--seed N .*(default 0)' "$work/out"
+}
+
+# refuses SENTENCE DEMO ARGUMENT...: status 2, one line on stderr with the sentence, nothing else.
+refuses() {
+    sentence=$1 demo=$2
+    shift 2
+    "$demos/$demo" "$@" >"$work/out" 2>"$work/err"
+    status=$?
+    echo "status $status"
+    cat "$work/out" "$work/err"
+    [ $status = 2 ] && [ ! -s "$work/out" ] && [ "$(wc -l <"$work/err")" = 1 ] &&
+        grep -q "^$demo: .*$sentence" "$work/err"
+}
+
+# same DEMO ARGUMENT...: two runs give the same output; other SEED... gives another one.
+same() {
+    demo=$1
+    shift
+    "$demos/$demo" "$@" >"$work/one" 2>/dev/null && "$demos/$demo" "$@" >"$work/two" 2>/dev/null &&
+        [ -s "$work/one" ] && cmp "$work/one" "$work/two"
+}
+seed_matters() {
+    demo=$1
+    shift
+    "$demos/$demo" --seed 1 "$@" >"$work/one" 2>/dev/null && "$demos/$demo" --seed 2 "$@" >"$work/two" 2>/dev/null &&
+        ! cmp -s "$work/one" "$work/two"
+}
+
+for source in demos/*.c; do
+    demo=$(basename "$source" .c)
+    check "$demo explains itself" explains "$demo"
+    check "$demo refuses an unknown option" refuses 'no such option' "$demo" --bogus
+    check "$demo refuses short options" refuses '-x: no such option' "$demo" -xy
+    check "$demo refuses a value for --help" refuses 'help=1: no such option' "$demo" --help=1
+    check "$demo refuses a stray word" refuses 'word: takes no such word' "$demo" word
+    check "$demo refuses an option without its value" refuses 'seed: a value must follow' "$demo" --seed
+    check "$demo refuses a word for a number" refuses 'seed: must be a whole number from 0 to ' "$demo" --seed ten
+    check "$demo refuses half a number" refuses 'seed: must be a whole number' "$demo" --seed 1x
+    check "$demo refuses an empty number" refuses 'seed: must be a whole number' "$demo" --seed ''
+    check "$demo refuses a negative seed" refuses 'seed: must be a whole number' "$demo" --seed -1
+    check "$demo refuses a number out of range" refuses 'seed: must be a whole number' "$demo" --seed 99999999999999999999
+done
+
+# ---- what each one shows ---------------------------------------------------------------------------------
+
+shows_first() { [ "$("$demos/first")" = 'f 2.57943  df/dx 5.07758  df/dy 0.5' ]; }
+
+shows_gradcheck() {
+    "$demos/gradcheck" >"$work/out" || return 1
+    cat "$work/out"
+    grep -q '27 derivatives agree with finite differences' "$work/out" &&
+        grep -q 'cube: operand 0 element .*: backward and finite differences: .* differ by' "$work/out"
+}
+
+# The loss is below 0.001 and the third column of the table is 0 1 1 0.
+shows_xor() {
+    "$demos/xor" --seed "$1" >"$work/out" || return 1
+    cat "$work/out"
+    awk '$1 == "loss" && $2 < 0.001 { low = 1 }  NF == 4 && $1 ~ /^[01]$/ { table = table $3 }
+         END { exit !(low && table == "0110") }' "$work/out"
+}
+gives_up_on_xor() {
+    "$demos/xor" --steps 3 >"$work/out" && return 1
+    grep -q 'after 3 steps' "$work/out"
+}
+
+# 28 lines of 60 characters, of both regions and both classes, and an accuracy of 99 % or more.
+shows_spiral() {
+    "$demos/spiral" --seed "$1" >"$work/out" || return 1
+    cat "$work/out"
+    awk 'length($0) == 60 && /^[.#ox]*$/ { rows++; if (/#/ && /\./ && /o/ && /x/) mixed++ }
+         $1 == "accuracy" && $2 >= 99 { good = 1 }  END { exit !(rows == 28 && mixed > 5 && good) }' "$work/out"
+}
+
+check 'first prints the derivatives' shows_first
+check 'gradcheck agrees, and catches the wrong op' shows_gradcheck
+check 'xor refuses a rate of 0' refuses 'lr: must be a number from 1e-06 to 100' xor --lr 0
+check 'xor refuses a rate that is no number' refuses 'lr: must be a number' xor --lr nan
+check 'xor gives up after --steps' gives_up_on_xor
+for seed in 0 1 2; do
+    check "xor learns with seed $seed" shows_xor $seed
+    check "spiral learns with seed $seed" shows_spiral $seed
+done
+for demo in first gradcheck xor spiral; do check "$demo repeats itself" same "$demo" --seed 3; done
+check 'xor depends on the seed' seed_matters xor
+check 'spiral depends on the seed' seed_matters spiral --epochs 5
+
+# ---- mnist, on images of 2 x 5 pixels of which one is white: the digit's ------------------------------------
+
+# octal HEX...: the bytes as escapes for printf.
+octal() { for byte in "$@"; do printf '\\%03o' "0x$byte"; done; }
+
+# digits FILE_START SAMPLES: two IDX files with the digits 0 to 9 in turn.
+digits() {
+    count=$(printf '%02x' "$2")
+    images=$(octal 00 00 08 03 00 00 00 "$count" 00 00 00 02 00 00 00 05)
+    labels=$(octal 00 00 08 01 00 00 00 "$count")
+    white=$(awk -v n="$2" 'BEGIN { for (i = 0; i < n; i++) for (j = 0; j < 10; j++) printf i % 10 == j ? "\\377" : "\\000" }')
+    class=$(awk -v n="$2" 'BEGIN { for (i = 0; i < n; i++) printf "\\%03o", i % 10 }')
+    # shellcheck disable=SC2059 # the escapes are the format
+    printf "$images$white" >"$work/$1-images-idx3-ubyte"
+    # shellcheck disable=SC2059
+    printf "$labels$class" >"$work/$1-labels-idx1-ubyte"
+}
+
+shows_mnist() {
+    "$demos/mnist" --data "$work" --epochs 3 --batch 10 --lr 0.1 --hidden 16 "$@" >"$work/out" 2>"$work/err" || return 1
+    cat "$work/out" "$work/err"
+    [ "$(grep -c '^epoch [123]  loss [0-9.]*  test accuracy [0-9.]* %$' "$work/out")" = 3 ] &&
+        grep -q '^epoch 3 .*test accuracy 100.00 %' "$work/out" &&
+        [ "$(grep -c '^epoch [123]/3  loss [0-9.]*  [0-9]* samples/s  [0-9]* s left$' "$work/err")" = 3 ]
+}
+
+# fails PART: status 1, nothing on stdout, one line on stderr with the part.
+fails() {
+    "$demos/mnist" --data "$work" >"$work/out" 2>"$work/err"
+    status=$?
+    echo "status $status"
+    cat "$work/out" "$work/err"
+    [ $status = 1 ] && [ ! -s "$work/out" ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "^mnist: .*$1" "$work/err"
+}
+
+check 'mnist asks for --data' refuses '--data DIR: must be given' mnist --epochs 1
+check 'mnist refuses no epochs' refuses 'epochs: must be a whole number from 1 to ' mnist --data "$work" --epochs 0
+check 'mnist refuses a rate below 0' refuses 'lr: must be a number' mnist --data "$work" --lr -1
+check 'mnist names a missing file' fails "$work/train-images-idx3-ubyte.gz: No such file"
+digits train 250
+digits t10k 20
+check 'mnist learns' shows_mnist
+check 'mnist learns with a batch that does not divide' shows_mnist --batch 7
+check 'mnist repeats itself' same mnist --data "$work" --epochs 2 --seed 3
+check 'mnist depends on the seed' seed_matters mnist --data "$work" --epochs 2
+if command -v gzip >/dev/null && ! grep -aq 'this build has no zlib' "$demos/mnist"; then
+    gzip "$work"/t10k-*
+    check 'mnist reads gzipped files' shows_mnist
+fi
+digits t10k 20
+printf x >>"$work/train-images-idx3-ubyte"
+check 'mnist names a malformed file' fails "$work/train-images-idx3-ubyte: is oversized"
+digits train 250
+digits other 10
+mv "$work/other-labels-idx1-ubyte" "$work/train-labels-idx1-ubyte"
+check 'mnist refuses labels of other images' fails '250'
+
+echo "1..$cases"
+[ "$failures" = 0 ]

@@ -1,0 +1,266 @@
+/* test_faults.c: each allocation refused in turn: an error that can be cleared, no crash, no leak. */
+#include "tests/common.h"
+
+/* ---- everything that takes memory, once -------------------------------------------------------------- */
+
+enum { LARGE = 40000, CHAIN = 400, GAP = 200 };
+
+/* What a session found out; the same for every session that met no error. */
+typedef struct {
+    double numbers[16];
+    int n;
+} findings;
+
+static void note(findings *f, double number) {
+    if (f->n < 16) f->numbers[f->n++] = number;
+}
+
+/* Many small ops, with gaps that the walk must jump over: plan and heap grow. */
+static void scalars(ad_graph *g, findings *f) {
+    ad_var *x = param_item(g, AD_F64, 0.5), *y = x, *dx = NULL;
+    for (int i = 0; i < CHAIN; i++) y = i % 3 ? ad_adds(ad_muls(y, 0.5), 1) : ad_add(y, ad_mul(x, y));
+    ad_var *old = y, *aside = x;
+    for (int i = 0; i < GAP; i++) aside = ad_sin(aside);
+    y = ad_mul(ad_add(old, x), old);
+    ad_backward(y);
+    note(f, ad_item(y)), note(f, ad_grad_item(x));
+    set_item(x, 0.25);
+    ad_eval(y);
+    ad_gradient(y, 1, &x, &dx);
+    note(f, ad_item(y)), note(f, ad_item(dx));
+}
+
+/* Arrays of several sizes; gradients kept, or borrowed for the pass but one. */
+static void arrays(ad_graph *g, bool keep, findings *f) {
+    ad_keep_grads(g, keep);
+    ad_var *x = ad_full(g, AD_F32, 0.5, AD_SHAPE(LARGE)), *w = ad_param(g, AD_F32, NULL, AD_SHAPE(3, 4));
+    ad_mark m = ad_begin(g);
+    ad_require_grad(x);
+    ad_var *h = ad_exp(x), *k = ad_mul(ad_square(h), ad_sin(h));
+    ad_retain_grad(h);
+    ad_var *y = ad_add(ad_sum(k), ad_sum(ad_softmax(ad_matmul(w, ad_transpose(w)), -1)));
+    ad_backward(y);
+    ad_backward_from(k, ad_ones(g, AD_F32, AD_SHAPE(LARGE)));
+    note(f, ad_item(y)), note(f, ad_grad_at(x, LARGE - 1)), note(f, ad_grad_at(h, 7));
+    ad_end(g, m);
+    note(f, ad_grad_at(x, 5));
+    ad_keep_grads(g, true);
+}
+
+static ad_var *product(int n, ad_var *const xs[], void *user) {
+    (void)n, (void)user;
+    return ad_mul(ad_sin(xs[0]), xs[0]);
+}
+
+static void checks(ad_graph *g, findings *f) {
+    ad_var *x = param_of(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(3));
+    ad_check_report r;
+    int rc = ad_gradcheck(product, NULL, 1, &x, NULL, &r);
+    assert_int_equal(rc, ad_error_code(g)); /* no finding: an error of the graph, or none */
+    note(f, (double)r.compared);
+    rc = ad_check_op(g, &ad_op_matmul, &r);
+    assert_int_equal(rc, ad_error_code(g));
+    note(f, (double)r.compared);
+}
+
+static void pictures(ad_graph *g, findings *f) {
+    FILE *nowhere = fopen("/dev/null", "w");
+    assert_non_null(nowhere);
+    ad_var *x = param_item(g, AD_F64, 2), *y = x;
+    for (int i = 0; i < CHAIN; i++) y = ad_adds(y, 1);
+    int rc = ad_dump_dot(y, nowhere);
+    assert_int_equal(rc, ad_error_code(g));
+    ad_print(y, nowhere);
+    fclose(nowhere);
+    note(f, ad_item(y));
+}
+
+/* Both tables of ops by name, the library's and the graph's own, are made on first use. */
+static void names(ad_graph *g, findings *f) {
+    static const ad_optype mine = { .name = "mine" };
+    if (ad_find_op(g, "mine") == NULL) ad_register_op(g, &mine);
+    note(f, ad_find_op(g, "matmul") == &ad_op_matmul && ad_find_op(g, "mine") == &mine);
+}
+
+static findings session(ad_graph *g) {
+    findings f = { .n = 0 };
+    ad_mark m = ad_begin(g);
+    scalars(g, &f);
+    arrays(g, true, &f);
+    arrays(g, false, &f);
+    checks(g, &f);
+    names(g, &f);
+    pictures(g, &f);
+    ad_end(g, m);
+    return f;
+}
+
+static void same_findings(const findings *a, const findings *b) {
+    assert_int_equal(a->n, b->n);
+    for (int i = 0; i < a->n; i++) assert_close(a->numbers[i], b->numbers[i], 0);
+}
+
+static findings undisturbed(void) {
+    test_memory m = { .fail_at = -1 };
+    ad_graph *g = test_graph(&m);
+    findings f = session(g);
+    assert_ok(g);
+    ad_graph_free(g);
+    assert_all_released(&m);
+    return f;
+}
+
+/* ---- a session with refusals ----------------------------------------------------------------------------- */
+
+static void check_out_of_memory(const ad_graph *g) {
+    assert_int_equal(ad_error_code(g), AD_ENOMEM);
+    assert_contains(ad_error(g), "out of memory");
+}
+
+/* Refuses from or at call k; afterwards the same graph does the whole session right. False once k is
+   beyond the last call. */
+static bool disturbed(int64_t k, bool on, const findings *expected) {
+    test_memory m = { .fail_at = k, .fail_on = on };
+    ad_graph *g = test_graph(&m);
+    if (g != NULL) {
+        findings f = session(g);
+        if (ad_ok(g)) same_findings(&f, expected); /* the refusal could be made do with */
+        else check_out_of_memory(g);
+        m.fail_at = -1;
+        ad_clear_error(g);
+        f = session(g);
+        assert_ok(g);
+        same_findings(&f, expected);
+    }
+    ad_graph_free(g);
+    assert_all_released(&m);
+    return m.failures > 0;
+}
+
+static void every_allocation_refused(bool on) {
+    findings expected = undisturbed();
+    int64_t k = 0, step = 1;
+    if (test_quick()) step = 5;
+    while (disturbed(k, on, &expected)) k += step;
+    print_message("%lld allocations\n", (long long)k);
+    assert_true(k > 20);
+}
+
+static void each_allocation_refused_once(void **state) {
+    (void)state;
+    every_allocation_refused(false);
+}
+
+static void all_allocations_refused_from_one_on(void **state) {
+    (void)state;
+    every_allocation_refused(true);
+}
+
+/* ---- the same Vars, before and after ------------------------------------------------------------------------ */
+
+/* A graph that was built in peace; then one call on it is refused its memory, and made again. */
+typedef struct {
+    ad_graph *g;
+    ad_var *x, *h, *y;
+} built;
+
+static built build(test_memory *m, bool keep) {
+    built b = { .g = test_graph(m) };
+    ad_keep_grads(b.g, keep);
+    b.x = ad_require_grad(ad_full(b.g, AD_F64, 0.5, AD_SHAPE(LARGE)));
+    ad_var *early = ad_square(b.x), *aside = b.x, *v;
+    for (int i = 0; i < GAP; i++) aside = ad_reshape(aside, AD_SHAPE(i % 2 ? LARGE : 1, i % 2 ? 1 : LARGE));
+    b.h = ad_exp(ad_mul(early, b.x));
+    v = ad_sum(b.h);
+    for (int i = 0; i < CHAIN; i++) v = ad_adds(v, 1);
+    b.y = v;
+    assert_ok(b.g);
+    return b;
+}
+
+typedef int call_fn(built *b);
+
+static int call_backward(built *b) { return ad_backward(b->y); }
+static int call_eval(built *b) { return ad_eval(b->y); }
+static int call_retain(built *b) { return ad_retain_grad(b->h); }
+
+static int call_gradient(built *b) {
+    ad_var *dx;
+    int rc = ad_gradient(b->y, 1, &b->x, &dx);
+    if (rc == AD_OK) assert_close(ad_at(dx, 0), 3 * 0.25 * exp(0.125), 1e-14);
+    else assert_true(ad_is_nil(dx));
+    return rc;
+}
+
+static int call_stale(built *b) {
+    ((double *)ad_data_mut(b->x))[0] = 0.5;
+    int rc = ad_backward(b->y);
+    assert_int_equal(rc, AD_ESTALE);
+    ad_clear_error(b->g);
+    return ad_eval(b->y);
+}
+
+/* y = sum exp(x^3) + CHAIN, at x = 1/2. */
+static void check_built(built *b) {
+    ad_zero_grad(b->x);
+    assert_int_equal(ad_eval(b->y), AD_OK);
+    assert_int_equal(ad_backward(b->y), AD_OK);
+    assert_close(ad_item(b->y), LARGE * exp(0.125) + CHAIN, 1e-12);
+    for (int i = 0; i < LARGE; i += 999) assert_close(ad_grad_at(b->x, i), 3 * 0.25 * exp(0.125), 1e-14);
+}
+
+static bool call_refused(call_fn *call, bool keep, int64_t k, bool on) {
+    test_memory m = { .fail_at = -1 };
+    built b = build(&m, keep);
+    m.fail_at = m.calls + k;
+    m.fail_on = on;
+    int rc = call(&b);
+    assert_int_equal(rc, ad_error_code(b.g));
+    if (rc != AD_OK) check_out_of_memory(b.g);
+    m.fail_at = -1;
+    ad_clear_error(b.g);
+    check_built(&b);
+    assert_int_equal(call(&b), AD_OK);
+    check_built(&b);
+    ad_graph_free(b.g);
+    assert_all_released(&m);
+    return m.failures > 0;
+}
+
+static void one_call_refused_and_made_again(void **state) {
+    (void)state;
+    static call_fn *const calls[] = { call_backward, call_eval, call_retain, call_gradient, call_stale };
+    for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
+        for (int way = 0; way < 4; way++)
+            for (int64_t k = 0; call_refused(calls[c], way & 1, k, way & 2); k++)
+                assert_true(k < 1000);
+}
+
+/* The walk's heap is a help only: without it the pass is right all the same. */
+static void backward_makes_do_without_a_heap(void **state) {
+    (void)state;
+    test_memory m = { .fail_at = -1 };
+    ad_graph *g = test_graph(&m);
+    ad_var *x = param_item(g, AD_F64, 2), *old[50], *aside = x, *y = x;
+    for (int i = 0; i < 50; i++) {
+        old[i] = ad_muls(x, i);
+        for (int k = 0; k < GAP; k++) aside = ad_neg(aside);
+    }
+    for (int i = 0; i < 50; i++) y = ad_add(y, old[i * 7 % 50]);
+    m.fail_at = 0;
+    m.fail_on = true;
+    assert_int_equal(ad_backward(y), AD_OK);
+    assert_true(m.failures > 0 && ad_grad_item(x) == 1 + 49 * 50 / 2);
+    ad_graph_free(g);
+    assert_all_released(&m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_allocation_refused_once),
+        cmocka_unit_test(all_allocations_refused_from_one_on),
+        cmocka_unit_test(one_call_refused_and_made_again),
+        cmocka_unit_test(backward_makes_do_without_a_heap),
+    };
+    return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
+}

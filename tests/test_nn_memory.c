@@ -1,0 +1,193 @@
+/* test_nn_memory.c: training when memory runs out, at every allocation there is, and without any. */
+#include "autodiff/node.h"
+#include "nn/nn.h"
+#include "tests/common.h"
+
+enum { ROWS = 90, IN = 40, HIDDEN = 150, OUT = 5 };
+
+typedef struct {
+    nn_module *net;
+    nn_optim *opt;
+    nn_loader *loader;
+} model;
+
+/* Large enough that values, gradients and velocities take several blocks from the allocator. */
+static model model_new(ad_graph *g) {
+    nn_dataset data = { ad_randn(g, AD_F64, AD_SHAPE(ROWS, IN)), ad_zeros(g, AD_F64, AD_SHAPE(ROWS)) };
+    model m = { .net = nn_mlp(g, AD_F64, 4, (int64_t[]){ IN, HIDDEN, HIDDEN, OUT }, ad_tanh) };
+    m.opt = nn_sgd(m.net, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9 });
+    m.loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 32, .shuffle = true });
+    return m;
+}
+
+static bool step(ad_graph *g, const model *m) {
+    ad_mark mark = ad_begin(g);
+    ad_var *x, *y;
+    bool more = nn_loader_next(m->loader, &x, &y);
+    if (more) {
+        assert_ok(g);
+        ad_var *loss = nn_cross_entropy(nn_apply(m->net, x), y);
+        nn_zero_grad(m->opt);
+        ad_backward(loss);
+        nn_step(m->opt);
+    }
+    ad_end(g, mark);
+    return more;
+}
+
+static void train(ad_graph *g, const model *m, int epochs) {
+    for (int e = 0; e < epochs; e++)
+        while (step(g, m)) {}
+}
+
+/* Builds and trains with one allocation (or all from it on) refused; false where it was never reached. */
+static bool survives_failure(int64_t at, bool and_after) {
+    test_memory memory = { .fail_at = at, .fail_on = and_after };
+    ad_graph *g = test_graph(&memory);
+    if (g != NULL) {
+        ad_keep_grads(g, false);
+        model m = model_new(g);
+        train(g, &m, 2);
+        if (memory.failures > 0 && !ad_ok(g)) {
+            assert_int_equal(ad_error_code(g), AD_ENOMEM);
+            assert_contains(ad_error(g), "out of memory");
+        }
+        if (memory.failures == 0) assert_ok(g);
+        memory.fail_at = -1;
+        ad_clear_error(g);
+        m = model_new(g);
+        train(g, &m, 1);
+        assert_ok(g);
+    }
+    ad_graph_free(g);
+    assert_all_released(&memory);
+    return memory.failures > 0;
+}
+
+static void every_allocation_may_fail(void **state) {
+    (void)state;
+    int64_t n = 0;
+    while (survives_failure(n, false)) n++;
+    assert_true(n > 10);
+    for (int64_t i = 0; i < n; i++) assert_true(survives_failure(i, true));
+}
+
+/* ---- small things --------------------------------------------------------------------------------------- */
+
+static ad_var *same(nn_module *m, ad_var *x) {
+    (void)m;
+    return x;
+}
+
+/* Adds what parent lacks yet, and makes an optimiser and a loader. */
+static void build_small(ad_graph *g, nn_module *parent) {
+    if (nn_find_parameter(parent, "p") == NULL) nn_add_parameter(parent, "p", ad_param(g, AD_F32, NULL, AD_SHAPE(1)));
+    if (nn_find_parameter(parent, "a.0.weight") == NULL)
+        nn_add_child(parent, "a", nn_mlp(g, AD_F32, 4, (int64_t[]){ 1, 1, 1, 1 }, ad_tanh));
+    nn_optim *opt = nn_sgd(parent, (nn_sgd_opts){ .lr = 1, .momentum = 0.5 });
+    assert_true(ad_ok(g) == (opt != NULL));
+    ad_var *one = ad_ones(g, AD_F32, AD_SHAPE(1, 1));
+    nn_loader *loader = nn_loader_new(g, (nn_dataset){ one, one }, (nn_loader_opts){ .batch = 1, .shuffle = true });
+    assert_true(ad_ok(g) == (loader != NULL));
+}
+
+static void assert_complete(const nn_module *parent) {
+    assert_int_equal(nn_parameter_count(parent), 7);
+    for (int i = 0; i < 7; i++) {
+        assert_non_null(nn_parameter_at(parent, i).var);
+        assert_ptr_equal(nn_find_parameter(parent, nn_parameter_at(parent, i).name), nn_parameter_at(parent, i).var);
+    }
+}
+
+/* Builds with `room` bytes left in the arena of nodes, or of arrays; false where that was enough. */
+static bool survives_in(size_t room, bool of_nodes) {
+    test_memory memory = { .fail_at = -1 };
+    ad_graph *g = test_graph(&memory);
+    nn_module *parent = nn_module_new(g, "parent", same, 0);
+    ad_ones(g, AD_F32, AD_SHAPE(16)); /* so that there is a block of arrays */
+    if (of_nodes) ad__node_alloc(g, (size_t)(g->nodes.end - g->nodes.top) - room);
+    else ad__array_alloc(g, (size_t)(g->arrays.end - g->arrays.top) - room);
+    assert_ok(g);
+    memory.fail_at = memory.calls;
+    memory.fail_on = true;
+    build_small(g, parent);
+    bool failed = !ad_ok(g);
+    if (failed) assert_int_equal(ad_error_code(g), AD_ENOMEM);
+    memory.fail_at = -1;
+    ad_clear_error(g);
+    assert_true(nn_parameter_count(parent) < 2 || nn_parameter_count(parent) == 7); /* a child's six, or none */
+    build_small(g, parent);
+    assert_ok(g);
+    assert_complete(parent);
+    ad_graph_free(g);
+    assert_all_released(&memory);
+    return failed;
+}
+
+/* Modules, names and tables are cut from one block, so a failing allocator is seldom asked for them.
+   Here few bytes of that block are left, ever more of them, so that each of the small things in turn
+   is the one that finds no room. */
+static void every_small_thing_may_find_no_room(void **state) {
+    (void)state;
+    for (int of_nodes = 0; of_nodes <= 1; of_nodes++) {
+        size_t room = of_nodes ? 8 : AD__ALIGN;
+        while (survives_in(room, of_nodes)) room += of_nodes ? 8 : AD__ALIGN;
+        assert_true(room > (of_nodes ? 2000 : 256));
+    }
+}
+
+/* A minibatch that needs a block of its own is not made; the next call makes it. */
+static void a_minibatch_may_find_no_room(void **state) {
+    (void)state;
+    test_memory memory = { .fail_at = -1 };
+    ad_graph *g = test_graph(&memory);
+    ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(6, 100000)), *y = ad_arange(g, AD_F32, 0, 6, 1), *bx, *by;
+    nn_loader *l = nn_loader_new(g, (nn_dataset){ x, y }, (nn_loader_opts){ .batch = 6, .shuffle = true });
+    assert_ok(g);
+    memory.fail_at = memory.calls;
+    memory.fail_on = true;
+    assert_false(nn_loader_next(l, &bx, &by));
+    assert_true(ad_is_nil(bx) && ad_is_nil(by));
+    assert_int_equal(ad_error_code(g), AD_ENOMEM);
+    memory.fail_at = -1;
+    ad_clear_error(g);
+    assert_true(nn_loader_next(l, &bx, &by));
+    assert_int_equal(ad_numel(by), 6);
+    assert_false(nn_loader_next(l, &bx, &by));
+    assert_ok(g);
+    ad_graph_free(g);
+    assert_all_released(&memory);
+}
+
+/* ---- no allocation at all -------------------------------------------------------------------------------- */
+
+static void training_takes_no_memory_once_it_runs(void **state) {
+    (void)state;
+    for (int keep = 0; keep <= 1; keep++) {
+        test_memory memory = { .fail_at = -1 };
+        ad_graph *g = test_graph(&memory);
+        ad_keep_grads(g, keep);
+        model m = model_new(g);
+        train(g, &m, 2);
+        ad_stats warm = ad_graph_stats(g);
+        train(g, &m, 20);
+        ad_stats later = ad_graph_stats(g);
+        assert_ok(g);
+        assert_int_equal(later.allocs, warm.allocs);
+        assert_int_equal(later.bytes_held, warm.bytes_held);
+        assert_int_equal(later.bytes_used, warm.bytes_used);
+        assert_int_equal(memory.calls, warm.allocs);
+        ad_graph_free(g);
+        assert_all_released(&memory);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(every_small_thing_may_find_no_room),
+        cmocka_unit_test(a_minibatch_may_find_no_room),
+        cmocka_unit_test(training_takes_no_memory_once_it_runs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,684 @@
+/* test_ops_shape.c: ops that move elements: values of functions made of ops, bounds, indices, failures, many operands. */
+#include "common.h"
+
+#include "ops/kernels/im2col.h"
+#include "ops/kernels/strided.h"
+
+#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
+
+static void assert_shape(const ad_var *x, ad_shape want) {
+    char got[100], text[100];
+    if (ad_shape_equal(ad_shape_of(x), want)) return;
+    ad_shape_text(ad_shape_of(x), got, sizeof got);
+    ad_shape_text(want, text, sizeof text);
+    fail_msg("%s, not %s", got, text);
+}
+
+static void assert_fails(ad_graph *g, const ad_var *y, int code, const char *text) {
+    assert_true(ad_is_nil(y));
+    assert_int_equal(ad_error_code(g), code);
+    assert_contains(ad_error(g), text);
+    ad_clear_error(g);
+}
+
+static ad_var *numbers(ad_graph *g, ad_dtype t, ad_shape s) {
+    return ad_reshape(ad_arange(g, t, 0, (double)ad_shape_numel(s), 1), s);
+}
+
+static ad_var *index_of(ad_var *like, const double *values, ad_shape s) {
+    ad_var *x = ad_tensor(ad_graph_of(like), ad_dtype_of(like), NULL, s);
+    if (!ad_is_nil(x)) set_all(x, values);
+    return x;
+}
+
+/* ---- functions made of ops: PyTorch 1.13 on x = [[1,2,3],[4,5,6]], dx for sum(y * [1,2,...]) --------------------- */
+
+static ad_var *tiled(ad_var *x) { return ad_tile(x, AD_SHAPE(2, 1, 2)); }
+static ad_var *tiled_last(ad_var *x) { return ad_tile(x, AD_SHAPE(2)); }
+static ad_var *interleaved_rows(ad_var *x) { return ad_repeat_interleave(x, 2, 0); }
+static ad_var *interleaved(ad_var *x) { return ad_repeat_interleave(x, 3, -1); }
+static ad_var *reflected(ad_var *x) { return ad_pad_reflect(x, AD_SHAPE(1, 2), AD_SHAPE(0, 1)); }
+static ad_var *replicated(ad_var *x) { return ad_pad_replicate(x, AD_SHAPE(1, 2), AD_SHAPE(2, 1)); }
+static ad_var *circular(ad_var *x) { return ad_pad_circular(x, AD_SHAPE(1, 2), AD_SHAPE(0, 3)); }
+static ad_var *selected(ad_var *x) { return ad_select(x, 1, -1); }
+static ad_var *narrowed(ad_var *x) { return ad_narrow(x, -1, 1, 2); }
+static ad_var *taken(ad_var *x) { return ad_take(x, index_of(x, (double[]){ 5, 0, 1, 5 }, AD_SHAPE(2, 2))); }
+static ad_var *index_selected(ad_var *x) { return ad_index_select(x, 1, index_of(x, (double[]){ 2, 2, 0 }, AD_SHAPE(3))); }
+static ad_var *embedded(ad_var *x) { return ad_embedding(x, index_of(x, (double[]){ 1, 1, 0, 1 }, AD_SHAPE(2, 2))); }
+static ad_var *taken_along(ad_var *x) { return ad_take_along(x, index_of(x, (double[]){ 2, 0 }, AD_SHAPE(2, 1)), 1); }
+static ad_var *taken_along_broadcast(ad_var *x) {
+    return ad_take_along(x, index_of(x, (double[]){ 1, 0, 1 }, AD_SHAPE(1, 3)), 0);
+}
+static ad_var *gathered_part(ad_var *x) { return ad_gather(x, 1, index_of(x, (double[]){ 2, 0, 2, 1 }, AD_SHAPE(1, 4))); }
+static ad_var *scattered_part(ad_var *x) {
+    ad_var *src = numbers(ad_graph_of(x), ad_dtype_of(x), AD_SHAPE(3, 4));
+    return ad_scatter_add(x, 0, index_of(x, (double[]){ 1, 0, 1, 1, 0, 0 }, AD_SHAPE(3, 2)), src);
+}
+static ad_var *rolled_twice(ad_var *x) { return ad_roll(ad_roll(x, 1, 0), -1, 1); }
+static ad_var *flipped_all(ad_var *x) { return ad_flip_axes(x, -1, NULL); }
+
+static void functions_give_pytorchs_numbers(void **state) {
+    (void)state;
+    const struct {
+        const char *name;
+        ad_var *(*f)(ad_var *x);
+        ad_shape shape;
+        double y[32], dx[6];
+    } cases[] = {
+        { "tiled", tiled, { 3, { 2, 2, 6 } }, { 1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6 },
+          { 34, 38, 42, 58, 62, 66 } },
+        { "tiled_last", tiled_last, { 2, { 2, 6 } }, { 1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6 },
+          { 5, 7, 9, 17, 19, 21 } },
+        { "interleaved_rows", interleaved_rows, { 2, { 4, 3 } }, { 1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6 },
+          { 5, 7, 9, 17, 19, 21 } },
+        { "interleaved", interleaved, { 2, { 2, 9 } }, { 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6 },
+          { 6, 15, 24, 33, 42, 51 } },
+        { "reflected", reflected, { 2, { 3, 6 } }, { 6, 5, 4, 5, 6, 5, 3, 2, 1, 2, 3, 2, 6, 5, 4, 5, 6, 5 },
+          { 9, 30, 18, 18, 60, 36 } },
+        { "replicated", replicated, { 2, { 5, 6 } }, { 1, 1, 1, 2, 3, 3, 1, 1, 1, 2, 3, 3, 4, 4, 4, 5, 6, 6, 4, 4, 4, 5, 6, 6, 4, 4, 4, 5, 6, 6 },
+          { 30, 14, 34, 180, 66, 141 } },
+        { "circular", circular, { 2, { 3, 8 } }, { 5, 6, 4, 5, 6, 4, 5, 6, 2, 3, 1, 2, 3, 1, 2, 3, 5, 6, 4, 5, 6, 4, 5, 6 },
+          { 25, 36, 39, 50, 72, 78 } },
+        { "selected", selected, { 1, { 2 } }, { 3, 6 },
+          { 0, 0, 1, 0, 0, 2 } },
+        { "narrowed", narrowed, { 2, { 2, 2 } }, { 2, 3, 5, 6 },
+          { 0, 1, 2, 0, 3, 4 } },
+        { "taken", taken, { 2, { 2, 2 } }, { 6, 1, 2, 6 },
+          { 2, 3, 0, 0, 0, 5 } },
+        { "index_selected", index_selected, { 2, { 2, 3 } }, { 3, 3, 1, 6, 6, 4 },
+          { 3, 0, 3, 6, 0, 9 } },
+        { "embedded", embedded, { 3, { 2, 2, 3 } }, { 4, 5, 6, 4, 5, 6, 1, 2, 3, 4, 5, 6 },
+          { 7, 8, 9, 15, 18, 21 } },
+        { "taken_along", taken_along, { 2, { 2, 1 } }, { 3, 4 },
+          { 0, 0, 1, 2, 0, 0 } },
+        { "taken_along_broadcast", taken_along_broadcast, { 2, { 1, 3 } }, { 4, 2, 6 },
+          { 0, 2, 0, 1, 0, 3 } },
+        { "gathered_part", gathered_part, { 2, { 1, 4 } }, { 3, 1, 3, 2 },
+          { 2, 4, 4, 0, 0, 0 } },
+        { "scattered_part", scattered_part, { 2, { 2, 3 } }, { 9, 12, 3, 8, 10, 6 },
+          { 1, 2, 3, 4, 5, 6 } },
+        { "rolled_twice", rolled_twice, { 2, { 2, 3 } }, { 5, 6, 4, 2, 3, 1 },
+          { 6, 4, 5, 3, 1, 2 } },
+        { "flipped_all", flipped_all, { 2, { 2, 3 } }, { 6, 5, 4, 3, 2, 1 },
+          { 6, 5, 4, 3, 2, 1 } },
+    };
+    for (int t = AD_F32; t <= AD_F64; t++)
+        for (int i = 0; i < COUNT(cases); i++) {
+            ad_graph *g = ad_graph_new();
+            ad_var *x = param_of(g, (ad_dtype)t, (double[]){ 1, 2, 3, 4, 5, 6 }, AD_SHAPE(2, 3)), *y = cases[i].f(x);
+            assert_ok(g);
+            assert_shape(y, cases[i].shape);
+            ad_var *w = ad_adds(numbers(g, (ad_dtype)t, cases[i].shape), 1);
+            assert_int_equal(ad_backward_from(y, w), AD_OK);
+            for (int64_t k = 0; k < ad_numel(y); k++) assert_close_in(cases[i].name, ad_at(y, k), cases[i].y[k], 0);
+            for (int k = 0; k < 6; k++) assert_close_in(cases[i].name, ad_grad_at(x, k), cases[i].dx[k], 0);
+            ad_graph_free(g);
+        }
+}
+
+/* Where index is smaller than src, the rest of src is not read: PyTorch fails to differentiate this. */
+static void scatter_add_reads_a_part_of_src(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *src = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(3, 4)));
+    ad_var *y = ad_scatter_add(x, 0, index_of(x, (double[]){ 1, 0, 1, 1, 0, 0 }, AD_SHAPE(3, 2)), src);
+    ad_backward_from(y, ad_adds(numbers(g, AD_F64, AD_SHAPE(2, 3)), 1));
+    const double want[] = { 4, 2, 0, 0, 4, 5, 0, 0, 1, 2, 0, 0 };
+    for (int k = 0; k < 12; k++) assert_close(ad_grad_at(src, k), want[k], 0);
+    ad_graph_free(g);
+}
+
+static void views_have_pytorchs_shapes(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(1, 2, 1, 3)));
+    assert_shape(ad_squeeze(x), AD_SHAPE(2, 3));
+    assert_shape(ad_squeeze_axis(x, 0), AD_SHAPE(2, 1, 3));
+    assert_shape(ad_squeeze_axis(x, -2), AD_SHAPE(1, 2, 3));
+    assert_shape(ad_squeeze_axis(x, 1), AD_SHAPE(1, 2, 1, 3)); /* NumPy refuses */
+    assert_shape(ad_squeeze(ad_ones(g, AD_F32, AD_SHAPE(1, 1))), AD_SCALAR);
+    assert_shape(ad_unsqueeze(x, 0), AD_SHAPE(1, 1, 2, 1, 3));
+    assert_shape(ad_unsqueeze(x, -1), AD_SHAPE(1, 2, 1, 3, 1));
+    assert_shape(ad_unsqueeze(x, 2), AD_SHAPE(1, 2, 1, 1, 3));
+    assert_shape(ad_unsqueeze(ad_ones(g, AD_F32, AD_SCALAR), -1), AD_SHAPE(1));
+    assert_shape(ad_flatten(x, 0, -1), AD_SHAPE(6));
+    assert_shape(ad_flatten(x, 1, 2), AD_SHAPE(1, 2, 3));
+    assert_shape(ad_flatten(x, -1, 3), AD_SHAPE(1, 2, 1, 3));
+    assert_shape(ad_flatten(ad_ones(g, AD_F32, AD_SCALAR), 0, -1), AD_SHAPE(1));
+    assert_shape(ad_flatten(ad_ones(g, AD_F32, AD_SHAPE(3, 0, 2)), 0, 1), AD_SHAPE(0, 2));
+    assert_shape(ad_tile(x, AD_SHAPE(0)), AD_SHAPE(1, 2, 1, 0));
+    assert_shape(ad_tile(ad_ones(g, AD_F32, AD_SCALAR), AD_SHAPE(2, 3)), AD_SHAPE(2, 3));
+    assert_shape(ad_tile(x, AD_SCALAR), AD_SHAPE(1, 2, 1, 3));
+    assert_shape(ad_repeat_interleave(x, 0, 1), AD_SHAPE(1, 0, 1, 3));
+    assert_shape(ad_index_select(x, 3, ad_zeros(g, AD_F64, AD_SCALAR)), AD_SHAPE(1, 2, 1, 1));
+    assert_shape(ad_narrow(x, 1, -1, 1), AD_SHAPE(1, 1, 1, 3));
+    assert_shape(ad_narrow(x, 1, 2, 0), AD_SHAPE(1, 0, 1, 3));
+    ad_var *y = ad_flatten(ad_unsqueeze(ad_squeeze(x), 1), 0, 1);
+    assert_int_equal(ad_backward(ad_sum(ad_mul(y, y))), AD_OK);
+    for (int k = 0; k < 6; k++) assert_close(ad_grad_at(x, k), 2, 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* expand keeps the sign of zero and what is not a number. */
+static void copies_are_exact(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_tensor(g, AD_F64, (double[]){ -0.0, INFINITY, NAN }, AD_SHAPE(3, 1)), *y = ad_expand(x, AD_SHAPE(3, 2));
+    for (int k = 0; k < 2; k++) {
+        assert_true(signbit(ad_at(y, k)));
+        assert_true(isinf(ad_at(y, 2 + k)));
+        assert_true(isnan(ad_at(y, 4 + k)));
+    }
+    ad_graph_free(g);
+}
+
+/* ---- slices: Python's rule, written as it counts ------------------------------------------------------------------ */
+
+static void slices_follow_python(void **state) {
+    (void)state;
+    const int64_t bounds[] = { INT64_MIN, -7, -6, -5, -3, -1, 0, 1, 2, 4, 5, 6, INT64_MAX };
+    const int64_t steps[] = { INT64_MIN, -6, -2, -1, 1, 2, 3, 5, INT64_MAX };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = numbers(g, AD_F32, AD_SHAPE(5));
+    for (int i = 0; i < COUNT(bounds); i++)
+        for (int j = 0; j < COUNT(bounds); j++)
+            for (int k = 0; k < COUNT(steps); k++) {
+                ad_mark m = ad_begin(g);
+                ad_var *y = ad_slice(x, 0, bounds[i], bounds[j], steps[k]);
+                double step = (double)steps[k], start = (double)bounds[i], stop = (double)bounds[j];
+                double first = step < 0 ? -1 : 0, last = step < 0 ? 4 : 5;
+                start = fmin(fmax(start < 0 ? start + 5 : start, first), last);
+                stop = fmin(fmax(stop < 0 ? stop + 5 : stop, first), last);
+                int64_t n = 0;
+                for (double at = start; step > 0 ? at < stop : at > stop; at += step) assert_close(ad_at(y, n++), at, 0);
+                assert_int_equal(ad_numel(y), n);
+                ad_end(g, m);
+            }
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static void several_slices_at_once(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = numbers(g, AD_F64, AD_SHAPE(3, 4)), *s = ad_full(g, AD_F64, -1, AD_SHAPE(2, 2));
+    const ad_range ranges[] = { { .axis = 1, .start = 3, .stop = INT64_MIN, .step = -2 }, { .axis = 0, .start = 1, .stop = 3 } };
+    ad_var *y = ad_slice_axes(x, 2, ranges), *z = ad_slice_scatter_axes(x, s, 2, ranges);
+    const double want[] = { 7, 5, 11, 9 }; /* x[1:3, 3::-2] */
+    for (int k = 0; k < 4; k++) assert_close(ad_at(y, k), want[k], 0);
+    for (int k = 0; k < 12; k++) assert_close(ad_at(z, k), k == 5 || k == 7 || k == 9 || k == 11 ? -1 : k, 0);
+    assert_shape(ad_slice_axes(x, 0, NULL), AD_SHAPE(3, 4));
+    ad_var *w = ad_slice_scatter(x, ad_zeros(g, AD_F64, AD_SHAPE(1, 4)), 0, -1, INT64_MAX, 1);
+    assert_close(ad_at(w, 7), 7, 0);
+    assert_close(ad_at(w, 8), 0, 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* ---- split and chunk: torch's counts for sizes 0..8 and arguments 1..5 --------------------------------------------- */
+
+static void parts_are_pytorchs(void **state) {
+    (void)state;
+    const int chunks[9][5] = { { 1, 2, 3, 4, 5 }, { 1, 1, 1, 1, 1 }, { 1, 2, 2, 2, 2 }, { 1, 2, 3, 3, 3 }, { 1, 2, 2, 4, 4 },
+                               { 1, 2, 3, 3, 5 }, { 1, 2, 3, 3, 3 }, { 1, 2, 3, 4, 4 }, { 1, 2, 3, 4, 4 } };
+    ad_graph *g = ad_graph_new();
+    ad_var *parts[8], *again[8];
+    for (int n = 0; n <= 8; n++)
+        for (int k = 1; k <= 5; k++) {
+            ad_mark m = ad_begin(g);
+            ad_var *x = numbers(g, AD_F32, AD_SHAPE(n));
+            int count = ad_chunk(x, k, 0, parts);
+            assert_int_equal(count, chunks[n][k - 1]);
+            for (int i = 0; i < count; i++) assert_int_equal(ad_numel(parts[i]), ad_numel(parts[0]) * (i + 1) <= n
+                ? ad_numel(parts[0]) : n - ad_numel(parts[0]) * i);
+            for (int i = count; i < k; i++) assert_true(ad_is_nil(parts[i]));
+            if (n > 0) assert_close(ad_at(ad_concat(count, parts, 0), n - 1), n - 1, 0);
+            assert_int_equal(ad_split(x, k, 0, 8, again), n == 0 ? 1 : (n + k - 1) / k);
+            assert_int_equal(ad_numel(again[0]), n < k ? n : k);
+            ad_end(g, m);
+        }
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static void parts_take_gradients(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_require_grad(ad_ones(g, AD_F32, AD_SHAPE(2, 6))), *parts[4];
+    assert_int_equal(ad_split_sizes(x, 4, (int64_t[]){ 2, 0, 3, 1 }, -1, parts), 4);
+    assert_shape(parts[1], AD_SHAPE(2, 0));
+    ad_var *y = ad_add(ad_sum(parts[0]), ad_muls(ad_sum(parts[2]), 3));
+    ad_backward(y);
+    const double want[] = { 1, 1, 3, 3, 3, 0 };
+    for (int k = 0; k < 12; k++) assert_close(ad_grad_at(x, k), want[k % 6], 0);
+    ad_graph_free(g);
+}
+
+static void assert_refused(ad_graph *g, int rc, int code, const char *text) {
+    assert_int_equal(rc, code);
+    assert_int_equal(ad_error_code(g), code);
+    assert_contains(ad_error(g), text);
+    ad_clear_error(g);
+}
+
+static void bad_parts_are_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 6)), *parts[4], *nil = ad_select(x, 0, 9);
+    const int64_t few[] = { 4, 1 }, negative[] = { 7, -1 };
+    ad_clear_error(g);
+    assert_refused(g, ad_split(x, 1, 1, 4, parts), AD_EVALUE, "split: [2,6]: 6 parts of 1 along axis 1, but room for 4");
+    assert_refused(g, ad_split(x, 0, 1, 4, parts), AD_EVALUE, "split: [2,6]: parts of 0 elements");
+    assert_refused(g, ad_split(x, 1, 2, 4, parts), AD_ESHAPE, "axis 2 is not in -2..1");
+    assert_refused(g, ad_split(x, 1, 1, 4, NULL), AD_EVALUE, "no room");
+    assert_refused(g, ad_chunk(x, 0, 1, parts), AD_EVALUE, "chunk: [2,6]: 0 chunks");
+    assert_refused(g, ad_chunk(x, -1, 1, parts), AD_EVALUE, "chunk: [2,6]");
+    assert_refused(g, ad_chunk(x, 3, -3, parts), AD_ESHAPE, "axis -3");
+    assert_refused(g, ad_split_sizes(x, 2, few, 1, parts), AD_EVALUE, "split_sizes: [2,6]: the sizes must be 0 or more and add up to 6");
+    assert_refused(g, ad_split_sizes(x, 2, negative, 1, parts), AD_EVALUE, "split_sizes");
+    assert_refused(g, ad_split_sizes(x, 2, few, 4, parts), AD_ESHAPE, "axis 4");
+    assert_refused(g, ad_chunk(nil, 2, 0, parts), AD_EVALUE, "chunk: the Var is nil");
+    assert_refused(g, ad_split(nil, 2, 0, 4, parts), AD_EVALUE, "split: the Var is nil");
+    assert_refused(g, ad_split_sizes(nil, 2, few, 0, parts), AD_EVALUE, "split_sizes: the Var is nil");
+    ad_graph_free(g);
+}
+
+/* ---- many operands, one Var many times --------------------------------------------------------------------------- */
+
+static void thousands_are_joined(void **state) {
+    (void)state;
+    enum { N = 5000 };
+    ad_graph *g = ad_graph_new();
+    ad_var **xs = calloc(N, sizeof *xs), **dxs = calloc(N, sizeof *dxs);
+    for (int i = 0; i < N; i++) xs[i] = ad_require_grad(ad_full(g, AD_F32, i, AD_SHAPE(2)));
+    ad_var *y = ad_concat(N, xs, 0), *z = ad_stack(N, xs, 1);
+    assert_shape(y, AD_SHAPE(2 * N)); /* y[j] = j / 2 */
+    assert_shape(z, AD_SHAPE(2, N));  /* z's element j, row by row, is j % N */
+    ad_var *loss = ad_sum(ad_mul(ad_square(y), ad_flatten(z, 0, 1)));
+    assert_int_equal(ad_backward(loss), AD_OK);
+    assert_int_equal(ad_gradient(loss, N, xs, dxs), AD_OK);
+    for (int i = 0; i < N; i += 499)
+        for (int k = 0; k < 2; k++) {
+            int in_y = 2 * i + k, in_z = k * N + i;
+            double want = 2.0 * i * (in_y % N) + pow(in_z / 2, 2);
+            assert_close(ad_grad_at(xs[i], k), want, 1e-6);
+            assert_close(ad_at(dxs[i], k), want, 1e-6);
+        }
+    free(xs);
+    free(dxs);
+    ad_graph_free(g);
+}
+
+static void assert_grad(ad_var *x, ad_var *y, const double *seed, const double *want) {
+    ad_zero_grad(y);
+    ad_backward_from(y, index_of(x, seed, ad_shape_of(y)));
+    for (int64_t k = 0; k < ad_numel(x); k++) assert_close(ad_grad_at(x, k), want[k], 0);
+}
+
+static void one_var_many_times(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_of(g, AD_F64, (double[]){ 1, 0, 2 }, AD_SHAPE(3)), *xs[] = { x, x, x };
+    const double w[] = { 1, 10, 100, 2, 20, 200, 3, 30, 300 };
+    assert_grad(x, ad_concat(3, xs, 0), w, (double[]){ 6, 60, 600 });
+    assert_grad(x, ad_stack(3, xs, 1), w, (double[]){ 111, 222, 333 });
+    assert_grad(x, ad_slice_scatter(x, x, 0, 2, INT64_MIN, -1), w, (double[]){ 100, 10, 1 });
+    assert_grad(x, ad_index_add(x, 0, x, x), w, (double[]){ 1 + 10, 10 + 1, 100 + 100 }); /* its own indices */
+    assert_grad(x, ad_take_axis(x, x, 0), w, (double[]){ 10, 1, 100 });
+    assert_grad(x, ad_scatter_add(x, 0, x, x), w, (double[]){ 11, 11, 200 });
+    assert_grad(x, ad_masked_fill(x, x, 5), w, (double[]){ 0, 10, 0 });
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* ---- second order ------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    ad_var *(*f)(ad_var *);
+} inner;
+
+/* The derivative of a smooth function of f(x), to be differentiated again: through every vjp of the family. */
+static ad_var *slope_of(int n, ad_var *const xs[], void *user) {
+    const inner *it = user;
+    ad_var *y = it->f(xs[0]), *dx = NULL;
+    ad_gradient(ad_sum(ad_mul(ad_mul(y, ad_square(y)), ad_sin(y))), n, xs, &dx);
+    return dx;
+}
+
+static ad_var *put_row(ad_var *x) { return ad_slice_scatter(x, ad_square(ad_slice(x, 0, 0, 1, 1)), 0, 1, 2, 1); }
+static ad_var *added_rows(ad_var *x) {
+    return ad_index_add(x, 1, index_of(x, (double[]){ 2, 2, 0 }, AD_SHAPE(3)), ad_square(x));
+}
+static ad_var *padded(ad_var *x) { return ad_pad(x, AD_SHAPE(-1, 2), AD_SHAPE(1, 0), 0.5); }
+static ad_var *masked(ad_var *x) { return ad_masked_fill(x, index_of(x, (double[]){ 0, 1, 0 }, AD_SHAPE(3)), 2); }
+static ad_var *windows(ad_var *x) {
+    ad_window w = { .kernel = { 2, 2 }, .padding = { 1, 0 } };
+    return ad_col2im(ad_square(ad_im2col(ad_reshape(x, AD_SHAPE(1, 1, 2, 3)), w)), 2, 3, w);
+}
+static ad_var *stacked(ad_var *x) { return ad_stack(2, (ad_var *[]){ x, ad_square(x) }, 1); }
+static ad_var *flipped(ad_var *x) { return ad_mul(ad_flip(x, 1), ad_roll(x, 2, 1)); }
+
+static void second_derivatives(void **state) {
+    (void)state;
+    ad_var *(*const fs[])(ad_var *) = { tiled, interleaved, reflected, replicated, circular, selected, narrowed, taken,
+                                        embedded, taken_along, gathered_part, scattered_part, flipped_all, put_row,
+                                        added_rows, padded, masked, windows, stacked, flipped };
+    for (int i = 0; i < COUNT(fs); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_of(g, AD_F64, (double[]){ .3, -.2, .5, .7, .1, -.4 }, AD_SHAPE(2, 3));
+        ad_check_report report;
+        if (ad_gradcheck(slope_of, &(inner){ fs[i] }, 1, &x, NULL, &report)) fail_msg("function %d: %s", i, report.message);
+        ad_graph_free(g);
+    }
+}
+
+/* ---- indices ------------------------------------------------------------------------------------------------------ */
+
+static void bad_indices_are_told(void **state) {
+    (void)state;
+    for (int t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_zeros(g, (ad_dtype)t, AD_SHAPE(3, 2)), *src = ad_zeros(g, (ad_dtype)t, AD_SHAPE(2, 2));
+        const double bad[] = { 3, -1, 0.5, NAN, INFINITY, -INFINITY, 1e30 };
+        for (int i = 0; i < COUNT(bad); i++) {
+            const double each[] = { 0, 1, 2, bad[i] };
+            ad_var *index = index_of(x, each + 2, AD_SHAPE(2)), *all = index_of(x, each, AD_SHAPE(2, 2));
+            assert_fails(g, ad_take_axis(x, index, 0), AD_EVALUE, "take_axis: [3,2] x [2]: index ");
+            assert_fails(g, ad_embedding(x, index), AD_EVALUE, "at element 1 is not one of 0..2");
+            assert_fails(g, ad_index_add(x, 0, index, src), AD_EVALUE, "index_add: [3,2] x [2] x [2,2]: index ");
+            assert_fails(g, ad_gather(x, 0, all), AD_EVALUE, "at element 3 is not one of 0..2");
+            assert_fails(g, ad_scatter_add(x, 0, all, src), AD_EVALUE, "at element 3 is not one of 0..2");
+        }
+        ad_graph_free(g);
+    }
+}
+
+/* Other indices in the same graph: evaluated and differentiated anew; bad ones are refused and got over. */
+static void indices_may_change(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *w = param_of(g, AD_F32, (double[]){ 1, 2, 3, 4, 5, 6 }, AD_SHAPE(3, 2));
+    ad_var *i = index_of(w, (double[]){ 0, 0 }, AD_SHAPE(2)), *y = ad_sum(ad_embedding(w, i));
+    assert_close(ad_item(y), 6, 0);
+    set_all(i, (double[]){ 2, 7 });
+    assert_int_equal(ad_eval(y), AD_EVALUE);
+    ad_clear_error(g);
+    set_all(i, (double[]){ 2, 1 });
+    assert_int_equal(ad_eval(y), AD_OK);
+    assert_close(ad_item(y), 18, 0);
+    assert_int_equal(ad_backward(y), AD_OK);
+    for (int k = 0; k < 6; k++) assert_close(ad_grad_at(w, k), k < 2 ? 0 : 1, 0);
+    ad_graph_free(g);
+}
+
+/* A naive f32 sum of 2e6 times 0.1f is off in the second digit. */
+static void many_additions_keep_their_digits(void **state) {
+    (void)state;
+    int64_t n = test_quick() ? 20000 : 2000000;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_require_grad(ad_zeros(g, AD_F32, AD_SHAPE(2))), *src = ad_full(g, AD_F32, 0.1, AD_SHAPE(n));
+    ad_var *index = ad_zeros(g, AD_F32, AD_SHAPE(n));
+    double want = (double)0.1f * (double)n;
+    assert_close(ad_at(ad_index_add(x, 0, index, src), 0), want, 1e-7);
+    assert_close(ad_at(ad_scatter_add(x, 0, index, src), 0), want, 1e-7);
+    ad_backward_from(ad_take_axis(x, index, 0), src);
+    assert_close(ad_grad_at(x, 0), want, 1e-7);
+    assert_close(ad_grad_at(x, 1), 0, 0);
+    ad_graph_free(g);
+}
+
+static void masks_of_any_number(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_of(g, AD_F64, (double[]){ NAN, 1, 2, INFINITY }, AD_SHAPE(4));
+    ad_var *y = ad_masked_fill(x, index_of(x, (double[]){ 1, NAN, -0.0, 1e-300 }, AD_SHAPE(4)), -INFINITY);
+    assert_close(ad_at(y, 0), -INFINITY, 0);
+    assert_close(ad_at(y, 1), -INFINITY, 0); /* torch.tensor(nan).bool() is True */
+    assert_close(ad_at(y, 2), 2, 0);
+    assert_close(ad_at(y, 3), -INFINITY, 0);
+    ad_backward_from(y, index_of(x, (double[]){ INFINITY, NAN, 3, 4 }, AD_SHAPE(4)));
+    for (int k = 0; k < 4; k++) assert_close(ad_grad_at(x, k), k == 2 ? 3 : 0, 0);
+    ad_graph_free(g);
+}
+
+/* Longer than a chunk of the loop over a mask that repeats. */
+static void long_masks(void **state) {
+    (void)state;
+    enum { N = 37, M = 61 };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_require_grad(ad_ones(g, AD_F32, AD_SHAPE(N, M))), *rows = ad_zeros(g, AD_F32, AD_SHAPE(N, 1));
+    for (int i = 0; i < N; i += 3) ((float *)ad_data_mut(rows))[i] = 1;
+    ad_var *y = ad_masked_fill(x, rows, 5);
+    ad_backward(ad_sum(y));
+    for (int k = 0; k < N * M; k++) {
+        assert_close(ad_at(y, k), k / M % 3 ? 1 : 5, 0);
+        assert_close(ad_grad_at(x, k), k / M % 3 ? 1 : 0, 0);
+    }
+    ad_graph_free(g);
+}
+
+/* ---- failures ------------------------------------------------------------------------------------------------------ */
+
+static void bad_shapes_are_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *s = ad_zeros(g, AD_F64, AD_SCALAR), *v = ad_zeros(g, AD_F64, AD_SHAPE(4));
+    ad_var *six = ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 1, 1, 1)), *f = ad_zeros(g, AD_F32, AD_SHAPE(2, 3));
+    ad_var *mixed[] = { x, v }, *types[] = { x, f }, *scalars[] = { s, s }, *sixes[] = { six, six };
+    const ad_range twice[] = { { 0, 0, 1, 1 }, { -2, 0, 1, 1 } };
+    assert_fails(g, ad_slice(x, 2, 0, 1, 1), AD_ESHAPE, "slice: [2,3]: axis 2 is not in -2..1");
+    assert_fails(g, ad_slice(s, 0, 0, 1, 1), AD_ESHAPE, "slice: []: axis 0 of a scalar");
+    assert_fails(g, ad_slice(x, 1, 0, 1, 0), AD_EVALUE, "slice: [2,3]: a step of 0 along axis 1");
+    assert_fails(g, ad_slice_axes(x, 2, twice), AD_ESHAPE, "axis 0 is named twice");
+    assert_fails(g, ad_slice_axes(x, 7, twice), AD_ESHAPE, "7 axes given");
+    assert_fails(g, ad_slice_axes(x, -1, twice), AD_EVALUE, "slice: [2,3]: no list");
+    assert_fails(g, ad_slice_axes(x, 1, NULL), AD_EVALUE, "slice: [2,3]: no list");
+    assert_fails(g, ad_slice_scatter(x, x, 1, 0, 2, 1), AD_ESHAPE, "slice_scatter: [2,3] x [2,3]: the slice is [2,2]");
+    assert_fails(g, ad_slice_scatter(x, x, 1, 0, 2, 0), AD_EVALUE, "a step of 0");
+    assert_fails(g, ad_select(x, 1, 3), AD_EVALUE, "select: [2,3]: index 3 is not in -3..2, axis 1");
+    assert_fails(g, ad_select(x, 1, -4), AD_EVALUE, "index -4");
+    assert_fails(g, ad_select(s, 0, 0), AD_ESHAPE, "select: []: axis 0 of a scalar");
+    assert_fails(g, ad_narrow(x, 1, 2, 2), AD_EVALUE, "narrow: [2,3]: 2 elements from 2 on are not in axis 1, of size 3");
+    assert_fails(g, ad_narrow(x, 1, 0, -1), AD_EVALUE, "narrow");
+    assert_fails(g, ad_narrow(x, 1, -4, 1), AD_EVALUE, "narrow");
+    assert_fails(g, ad_narrow(x, 1, 1, INT64_MAX), AD_EVALUE, "narrow");
+    assert_fails(g, ad_narrow(x, 5, 0, 1), AD_ESHAPE, "narrow: [2,3]: axis 5");
+    assert_fails(g, ad_squeeze_axis(x, 2), AD_ESHAPE, "squeeze: [2,3]: axis 2");
+    assert_fails(g, ad_unsqueeze(x, 3), AD_ESHAPE, "unsqueeze: [2,3]: axis 3 is not in -3..2");
+    assert_fails(g, ad_unsqueeze(six, 0), AD_ESHAPE, "unsqueeze: [1,1,1,1,1,1]: no room");
+    assert_fails(g, ad_flatten(x, 1, 0), AD_ESHAPE, "flatten: [2,3]: axis 1, where to start");
+    assert_fails(g, ad_flatten(x, 0, 2), AD_ESHAPE, "flatten: [2,3]: axis 2");
+    assert_fails(g, ad_tile(x, AD_SHAPE(2, -1)), AD_EVALUE, "tile: [2,3]: -1 repetitions along axis 1");
+    assert_fails(g, ad_tile(x, AD_SHAPE(INT64_MAX, 2)), AD_ESHAPE, "tile: [2,3]: the result would have too many elements");
+    assert_fails(g, ad_tile(x, (ad_shape){ .ndim = 7 }), AD_ESHAPE, "tile: [2,3]: repetitions along 7 axes");
+    assert_fails(g, ad_repeat_interleave(x, -2, 0), AD_EVALUE, "repeat_interleave: [2,3]: -2 repetitions");
+    assert_fails(g, ad_repeat_interleave(x, INT64_MAX / 4, 0), AD_ESHAPE, "too many elements");
+    assert_fails(g, ad_repeat_interleave(x, 2, 2), AD_ESHAPE, "axis 2");
+    assert_fails(g, ad_concat(2, mixed, 0), AD_ESHAPE, "concat: [2,3] x [4]: operand 1 is [4]: all sizes but that of axis 0");
+    assert_fails(g, ad_concat(2, scalars, 0), AD_ESHAPE, "concat: [] x []: axis 0 of a scalar");
+    assert_fails(g, ad_concat(2, types, 0), AD_EDTYPE, "ad_cast");
+    assert_fails(g, ad_stack(2, mixed, 0), AD_ESHAPE, "stack: [2,3] x [4]: operand 1 is [4]: all shapes must be equal");
+    assert_fails(g, ad_stack(2, sixes, 0), AD_ESHAPE, "no room");
+    assert_fails(g, ad_stack(2, scalars, 1), AD_ESHAPE, "axis 1");
+    assert_true(ad_is_nil(ad_concat(0, mixed, 0)));
+    assert_fails(g, ad_flip(x, 2), AD_ESHAPE, "flip: [2,3]: axis 2");
+    assert_fails(g, ad_flip_axes(x, 2, (int[]){ 1, -1 }), AD_ESHAPE, "axis 1 is named twice");
+    assert_fails(g, ad_roll(x, 1, -3), AD_ESHAPE, "roll: [2,3]: axis -3");
+    ad_graph_free(g);
+}
+
+static void bad_padding_is_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *none = ad_zeros(g, AD_F64, AD_SHAPE(0));
+    assert_fails(g, ad_pad(x, AD_SHAPE(1), AD_SHAPE(1, 1), 0), AD_ESHAPE, "pad: [2,3]: padding before 1 axes and after 2");
+    assert_fails(g, ad_pad(x, AD_SHAPE(1, 1, 1), AD_SHAPE(1, 1, 1), 0), AD_ESHAPE, "at most 2");
+    assert_fails(g, ad_pad(x, AD_SHAPE(-2), AD_SHAPE(-2), 0), AD_ESHAPE, "padding of -2 and -2 leaves no size for axis 1, of 3");
+    assert_fails(g, ad_pad(x, AD_SHAPE(INT64_MIN), AD_SHAPE(INT64_MAX), 0), AD_ESHAPE, "leaves no size");
+    assert_fails(g, ad_pad(x, AD_SHAPE(INT64_MAX / 16), AD_SHAPE(0), 0), AD_ESHAPE, "too many elements");
+    assert_fails(g, ad_pad_reflect(x, AD_SHAPE(2, 0), AD_SHAPE(0, 0)), AD_ESHAPE,
+                 "pad_reflect: [2,3]: padding of 2 and 0 along axis 0; 0 to 1 can be had");
+    assert_fails(g, ad_pad_circular(x, AD_SHAPE(0), AD_SHAPE(4)), AD_ESHAPE, "0 to 3 can be had");
+    assert_fails(g, ad_pad_replicate(x, AD_SHAPE(-1), AD_SHAPE(0)), AD_ESHAPE, "padding of -1 and 0");
+    assert_fails(g, ad_pad_replicate(none, AD_SHAPE(1), AD_SHAPE(0)), AD_ESHAPE, "0 to 0 can be had");
+    assert_fails(g, ad_pad_replicate(x, AD_SHAPE(1), AD_SCALAR), AD_ESHAPE, "pad_replicate: [2,3]: padding before 1 axes and after 0");
+    assert_fails(g, ad_pad_replicate(x, AD_SHAPE(INT64_MAX), AD_SHAPE(0)), AD_ESHAPE, "");
+    ad_graph_free(g);
+}
+
+static void bad_operands_of_indexing_are_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4)), *s = ad_zeros(g, AD_F64, AD_SCALAR);
+    ad_var *four = ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 1)), *deep = ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 2));
+    ad_var *nil = ad_slice(x, 9, 0, 0, 1);
+    ad_clear_error(g);
+    assert_fails(g, ad_take_axis(x, v, 2), AD_ESHAPE, "take_axis: [2,3] x [4]: axis 2");
+    assert_fails(g, ad_take_axis(deep, four, 0), AD_ESHAPE, "7 dimensions, more than 6");
+    assert_fails(g, ad_take(x, ad_full(g, AD_F64, 6, AD_SCALAR)), AD_EVALUE, "not one of 0..5");
+    assert_fails(g, ad_index_select(x, 0, x), AD_ESHAPE, "index_select: [2,3]: index has 2 dimensions, not 1");
+    assert_fails(g, ad_embedding(v, v), AD_ESHAPE, "embedding: [4]: the weight is [n,d]");
+    assert_fails(g, ad_index_add(x, 1, v, x), AD_ESHAPE, "index_add: [2,3] x [4] x [2,3]: what is added must be [2,4]");
+    assert_fails(g, ad_index_add(x, 2, v, x), AD_ESHAPE, "axis 2");
+    assert_fails(g, ad_gather(x, 0, v), AD_ESHAPE, "gather: [2,3] x [4]: index needs x's dimensions");
+    assert_fails(g, ad_gather(x, 0, ad_zeros(g, AD_F64, AD_SHAPE(2, 4))), AD_ESHAPE, "of no larger size but along axis 0");
+    assert_fails(g, ad_gather(x, 7, x), AD_ESHAPE, "axis 7");
+    assert_fails(g, ad_gather(s, 0, s), AD_ESHAPE, "scalar");
+    assert_fails(g, ad_scatter_add(x, 0, x, v), AD_ESHAPE, "scatter_add: [2,3] x [2,3] x [4]: src needs an element for each");
+    assert_fails(g, ad_scatter_add(x, 0, v, v), AD_ESHAPE, "index needs x's dimensions");
+    assert_fails(g, ad_take_along(x, v, 0), AD_ESHAPE, "take_along: [2,3]: index must have as many dimensions");
+    assert_fails(g, ad_take_along(x, ad_zeros(g, AD_F64, AD_SHAPE(1, 2)), 0), AD_ESHAPE, "broadcast with x but along axis 0");
+    assert_fails(g, ad_take_along(x, x, 2), AD_ESHAPE, "take_along: [2,3]: axis 2");
+    assert_fails(g, ad_masked_fill(x, v, 0), AD_ESHAPE, "masked_fill: [2,3] x [4]: the mask must broadcast to x");
+    assert_fails(g, ad_masked_fill(v, ad_zeros(g, AD_F64, AD_SHAPE(2, 4)), 0), AD_ESHAPE, "must broadcast to x");
+    ad_var *(*const fs[])(ad_var *) = { ad_squeeze, tiled, interleaved, reflected, selected, narrowed };
+    for (int i = 0; i < COUNT(fs); i++) assert_fails(g, fs[i](nil), AD_EVALUE, ": the Var is nil");
+    assert_fails(g, ad_gather(x, 0, nil), AD_EVALUE, "gather: the Var is nil");
+    assert_fails(g, ad_scatter_add(x, 0, x, nil), AD_EVALUE, "scatter_add: the Var is nil");
+    assert_fails(g, ad_take_along(nil, x, 0), AD_EVALUE, "take_along: the Var is nil");
+    assert_fails(g, ad_index_select(x, 0, nil), AD_EVALUE, "index_select: the Var is nil");
+    assert_fails(g, ad_embedding(nil, x), AD_EVALUE, "embedding: the Var is nil");
+    assert_fails(g, ad_unsqueeze(nil, 0), AD_EVALUE, "unsqueeze: the Var is nil");
+    assert_fails(g, ad_flatten(nil, 0, 0), AD_EVALUE, "flatten: the Var is nil");
+    assert_fails(g, ad_squeeze_axis(nil, 0), AD_EVALUE, "squeeze: the Var is nil");
+    assert_true(ad_is_nil(ad_squeeze(NULL)));
+    ad_graph_free(g);
+}
+
+static void bad_windows_are_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(1, 1, 4, 4)), *m = ad_zeros(g, AD_F32, AD_SHAPE(4, 9));
+    const ad_window two = { .kernel = { 2, 2 } };
+    assert_fails(g, ad_im2col(m, two), AD_ESHAPE, "im2col: [4,9]: takes images [n,c,h,w]");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 0, 2 } }), AD_EVALUE, "im2col: [1,1,4,4]: kernel, stride and dilation");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 2, 2 }, .stride = { 1, -1 } }), AD_EVALUE, "1 or more");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 2, 2 }, .padding = { -1, 0 } }), AD_EVALUE, "padding 0 or more");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 2, 2 }, .dilation = { 1, 1L << 40 } }), AD_EVALUE, "above 2^31");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 5, 2 } }), AD_ESHAPE, "a window of 5 by 2, with its dilation, does not fit");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 2, 2 }, .dilation = { 1, 4 } }), AD_ESHAPE, "does not fit");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { INT32_MAX, INT32_MAX }, .padding = { INT32_MAX, INT32_MAX } }),
+                 AD_ESHAPE, "too many elements");
+    assert_fails(g, ad_col2im(x, 4, 4, two), AD_ESHAPE, "col2im: [1,1,4,4]: takes columns");
+    assert_fails(g, ad_col2im(m, 4, -4, two), AD_EVALUE, "images of 4 by -4");
+    assert_fails(g, ad_col2im(m, 4, 5, two), AD_ESHAPE, "col2im: [4,9]: the window makes columns [c*4, 12] of such an image");
+    assert_fails(g, ad_col2im(m, 1, 1, two), AD_ESHAPE, "does not fit");
+    assert_fails(g, ad_col2im(m, 4, 4, (ad_window){ .kernel = { 3, 3 }, .padding = { 1, 0 } }), AD_ESHAPE, "[c*9, 8]");
+    ad_graph_free(g);
+}
+
+/* ---- kernels --------------------------------------------------------------------------------------------------------- */
+
+/* A permuted box with steps of both signs, in all sizes around the tiles; against plain indexing. */
+static void strided_copies(void **state) {
+    (void)state;
+    uint64_t seed = 5;
+    static float x[40000], y[40000], back[40000], want[40000];
+    for (int trial = 0; trial < 3000; trial++) {
+        ad_shape big = { .ndim = next_below(&seed, 5) }, box = big;
+        int64_t from[AD_MAX_NDIM], own[AD_MAX_NDIM], to[AD_MAX_NDIM], at = 0;
+        bool flat = big.ndim <= 2; /* then large enough for several tiles */
+        for (int i = 0; i < big.ndim; i++) big.dim[i] = 1 + next_below(&seed, flat ? 70 : 9);
+        ad__row_major(big, own);
+        for (int i = 0, turn = next_below(&seed, 4); i < big.ndim; i++) {
+            int axis = (i + turn) % big.ndim, step = 1 + next_below(&seed, 4) / 3;
+            bool reversed = next_below(&seed, 3) == 0;
+            box.dim[i] = (big.dim[axis] + step - 1) / step;
+            from[i] = own[axis] * (reversed ? -step : step);
+            if (reversed) at += own[axis] * (big.dim[axis] - 1);
+        }
+        ad__row_major(box, to);
+        int64_t n = ad_shape_numel(box), whole = ad_shape_numel(big);
+        for (int64_t i = 0; i < whole; i++) x[i] = (float)(i + 1), back[i] = want[i] = 1;
+        ad__strided s = ad__strided_of(big.ndim, box.dim, from, to), r = ad__strided_back(&s);
+        ad__strided_copy_f32(&s, x + at, y);
+        for (int64_t k = 0; k < n; k++) {
+            int64_t rest = k, place = at;
+            for (int i = box.ndim - 1; i >= 0; rest /= box.dim[i--]) place += rest % box.dim[i] * from[i];
+            if (y[k] != x[place]) fail_msg("trial %d: element %d is %g, not %g", trial, (int)k, y[k], x[place]);
+            want[place] += y[k];
+        }
+        ad__strided_add_f32(&r, y, back + at);
+        assert_memory_equal(back, want, (size_t)whole * sizeof *want);
+    }
+}
+
+/* What a convolution asks: <im2col(x), y> = <x, col2im(y)>, and the adding form adds. */
+static void windows_are_converses(void **state) {
+    (void)state;
+    uint64_t seed = 11;
+    for (int trial = 0; trial < 300; trial++) {
+        ad__window w = { .c = 1 + next_below(&seed, 3) };
+        for (int i = 0; i < 2; i++)
+            do {
+                w.in[i] = 1 + next_below(&seed, 20), w.kernel[i] = 1 + next_below(&seed, 4), w.stride[i] = 1 + next_below(&seed, 3);
+                w.padding[i] = next_below(&seed, 4), w.dilation[i] = 1 + next_below(&seed, 3);
+                w.out[i] = ad__window_places(w.in[i], w.kernel[i], w.stride[i], w.padding[i], w.dilation[i]);
+            } while (w.out[i] < 1);
+        int64_t n = w.c * w.in[0] * w.in[1], m = w.c * w.kernel[0] * w.kernel[1] * w.out[0] * w.out[1];
+        double *x = calloc((size_t)n, sizeof *x), *sum = calloc((size_t)n, sizeof *sum), left = 0, right = 0;
+        double *columns = calloc((size_t)m, sizeof *columns), *y = calloc((size_t)m, sizeof *y);
+        for (int64_t i = 0; i < n; i++) x[i] = next_below(&seed, 9) - 4;
+        for (int64_t i = 0; i < m; i++) y[i] = next_below(&seed, 9) - 4, columns[i] = NAN;
+        ad__im2col_f64(&w, x, columns);
+        ad__col2im_add_f64(&w, y, sum);
+        for (int64_t i = 0; i < m; i++) left += columns[i] * y[i];
+        for (int64_t i = 0; i < n; i++) right += x[i] * sum[i];
+        assert_close(left, right, 0);
+        for (int64_t i = 0; i < m; i++) y[i] += columns[i];
+        ad__im2col_add_f64(&w, x, columns); /* twice what they were */
+        for (int64_t i = 0; i < m; i++) left -= (columns[i] / 2) * (y[i] - columns[i] / 2);
+        assert_close(left, 0, 0);
+        free(x), free(sum), free(columns), free(y);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(functions_give_pytorchs_numbers),
+        cmocka_unit_test(scatter_add_reads_a_part_of_src),
+        cmocka_unit_test(views_have_pytorchs_shapes),
+        cmocka_unit_test(copies_are_exact),
+        cmocka_unit_test(slices_follow_python),
+        cmocka_unit_test(several_slices_at_once),
+        cmocka_unit_test(parts_are_pytorchs),
+        cmocka_unit_test(parts_take_gradients),
+        cmocka_unit_test(bad_parts_are_told),
+        cmocka_unit_test(thousands_are_joined),
+        cmocka_unit_test(one_var_many_times),
+        cmocka_unit_test(second_derivatives),
+        cmocka_unit_test(bad_indices_are_told),
+        cmocka_unit_test(indices_may_change),
+        cmocka_unit_test(many_additions_keep_their_digits),
+        cmocka_unit_test(masks_of_any_number),
+        cmocka_unit_test(long_masks),
+        cmocka_unit_test(bad_shapes_are_told),
+        cmocka_unit_test(bad_padding_is_told),
+        cmocka_unit_test(bad_operands_of_indexing_are_told),
+        cmocka_unit_test(bad_windows_are_told),
+        cmocka_unit_test(strided_copies),
+        cmocka_unit_test(windows_are_converses),
+    };
+    return cmocka_run_group_tests_name("shape ops", tests, NULL, NULL);
+}
