@@ -124,6 +124,8 @@ void ad_end(ad_graph *g, ad_mark m) {
     ad__scope closing = *s;
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
     if (g->extras != NULL) free_extras(g, closing.mark.depth);
+    for (int i = 0; i < AD__RECENT; i++)
+        if (g->recent[i].depth >= closing.mark.depth) g->recent[i].layout = NULL;
     g->scope = closing.outer;
     g->last = closing.last;
     g->n_ops = closing.n_ops;

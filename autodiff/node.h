@@ -110,6 +110,13 @@ typedef struct {
     uint64_t evaluated; /* the clock when all of them were last evaluated in order; 0: unknown */
 } ad__plan;
 
+/* The layouts made last, with the depth of their scope: most new ones are like one of these. */
+enum { AD__RECENT = 4 };
+typedef struct {
+    const ad__layout *layout;
+    int depth;
+} ad__recent;
+
 struct ad_graph {
     ad__memory memory;
     ad__arena nodes;  /* Vars, Ops, layouts, modules: small things */
@@ -136,6 +143,8 @@ struct ad_graph {
     size_t heap_capacity;
     void *registry; /* the table of ops by name, see ops/table.c */
     ad__layout scalar[2]; /* by dtype */
+    ad__recent recent[AD__RECENT];
+    unsigned recent_next;
     ad__layout empty;     /* nil's */
     ad_var nil;
 };

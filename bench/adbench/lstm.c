@@ -92,12 +92,12 @@ typedef struct {
     ad_var *hidden, *cell; /* [b] */
 } layer;
 
-static ad_var *gate(const layer *l, int k, ad_var *x) { return ad_add(ad_mul(x, l->w[k]), l->b[k]); }
+static ad_var *gate(const layer *l, int k, ad_var *x) { return ad_addcmul(l->b[k], x, l->w[k]); }
 
 static void step(layer *l, ad_var *input) {
     ad_var *forget = ad_sigmoid(gate(l, 0, input)), *in = ad_sigmoid(gate(l, 1, l->hidden));
     ad_var *out = ad_sigmoid(gate(l, 2, input)), *change = ad_tanh(gate(l, 3, l->hidden));
-    l->cell = ad_add(ad_mul(l->cell, forget), ad_mul(in, change));
+    l->cell = ad_addcmul(ad_mul(l->cell, forget), in, change);
     l->hidden = ad_mul(out, ad_tanh(l->cell));
 }
 
@@ -117,7 +117,7 @@ static ad_var *objective(const lstm *p, ad_var *const *leaves, layer *layers, ad
         for (int k = 0; k < p->l; k++) step(&layers[k], x), x = layers[k].hidden;
         predicted[t] = x;
     }
-    ad_var *y = ad_add(ad_mul(ad_stack(n, predicted, 0), extra[1]), extra[2]), *gold; /* [n,b] */
+    ad_var *y = ad_addcmul(extra[2], ad_stack(n, predicted, 0), extra[1]), *gold; /* [n,b] */
     gold = ad_input(p->g, AD_F64, p->sequence + b, AD_SHAPE(n, b));
     ad_var *sums = ad_log(ad_adds(ad_sum_axis(ad_exp(y), 1, true), 2));
     return ad_muls(ad_sum(ad_mul(gold, ad_sub(y, sums))), -1 / ((double)n * b));
