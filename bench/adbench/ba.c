@@ -9,7 +9,8 @@
 enum {
     CAMERA = 11, POINT = 3,
     INPUTS = CAMERA + POINT + 1, /* of an observation: camera, point, weight */
-    TILE = 512                   /* observations worked on at once: their arrays stay in the cache */
+    TILE = 504                   /* observations worked on at once: their arrays stay in the cache, and none is a
+                                    page long, so that they do not compete for the same places there */
 };
 
 typedef struct {
@@ -143,8 +144,9 @@ static void reproject(ad_var *const *in, ad_var *const *feature, bool still, ad_
 /* Fills the leaves' memory from observation start on; returns whether a camera does not turn. */
 static bool gather(const ba *b, int start, int count, double (*in)[TILE], double (*feature)[TILE]) {
     bool still = false;
-    for (int i = 0; i < count; i++) {
-        const double *camera = b->cameras + (start + i) % b->n * CAMERA, *point = b->points + (start + i) % b->m * POINT;
+    int c = start % b->n, p = start % b->m;
+    for (int i = 0; i < count; i++, c = c + 1 < b->n ? c + 1 : 0, p = p + 1 < b->m ? p + 1 : 0) {
+        const double *camera = b->cameras + c * CAMERA, *point = b->points + p * POINT;
         for (int k = 0; k < CAMERA; k++) in[k][i] = camera[k];
         for (int k = 0; k < POINT; k++) in[CAMERA + k][i] = point[k];
         in[INPUTS - 1][i] = b->weights[start + i];
@@ -168,11 +170,12 @@ static void tile(const ba *b, int start, int count, double *values, double *rows
         for (int k = 0; k < INPUTS; k++) ad_zero_grad(leaves[k]);
         ad_backward_from(error[e], ones);
         adbench_ok(b->g);
-        const double *y = ad_data(error[e]);
-        for (int i = 0; i < count; i++) values[2 * (start + i) + e] = y[i];
-        for (int k = 0; k < INPUTS; k++) {
-            const double *d = ad_grad(leaves[k]);
-            for (int i = 0; i < count; i++) rows[(2 * (start + i) + e) * INPUTS + k] = d[i];
+        const double *y = ad_data(error[e]), *d[INPUTS];
+        for (int k = 0; k < INPUTS; k++) d[k] = ad_grad(leaves[k]);
+        for (int i = 0; i < count; i++) {
+            double *row = rows + (2 * (int64_t)(start + i) + e) * INPUTS;
+            for (int k = 0; k < INPUTS; k++) row[k] = d[k][i];
+            values[2 * (start + i) + e] = y[i];
         }
     }
     ad_end(b->g, m);
