@@ -3,6 +3,7 @@
 #include "ops/kernels/pool.h"
 #include "ops/ops.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- attributes -------------------------------------------------------------------------------------------- */
