@@ -30,7 +30,8 @@ int ad__loss_shape(ad_call *c) {
     if (!ad_shape_equal(c->shape, c->in[1]->layout->shape))
         return ad_call_fail(c, AD_ESHAPE, "input and target must have one shape; reshape or ad_expand one");
     if (reduction < AD_MEAN || reduction > last)
-        return ad_call_fail(c, AD_EVALUE, "%d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are", reduction);
+        return ad_call_fail(c, AD_EVALUE, "%d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are",
+                            reduction);
     if (reduction == AD_BATCHMEAN && c->shape.ndim == 0)
         return ad_call_fail(c, AD_ESHAPE, "AD_BATCHMEAN divides by the first axis, and a scalar has none");
     int rc = c->n == 3 ? check_weight(c) : AD_OK;

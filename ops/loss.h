@@ -90,7 +90,7 @@ ad_var *ad__constant_like(const ad_var *x, double value);
         ad__run_loss_back(op, name##_slope_x_##SFX, name##_slope_t_##SFX);                                             \
     }
 
-#define AD_LOSS(name, doc_, special_, parameter, SHAPE, CHECK, no_grad_, MORE, VALUES, RANGES, VALUE, BACK_X, BACK_T,   \
+#define AD_LOSS(name, doc_, special_, parameter, SHAPE, CHECK, no_grad_, MORE, VALUES, RANGES, VALUE, BACK_X, BACK_T,  \
                 VJP_X, VJP_T, ...)                                                                                     \
     AD__LOSS_T(name, float, f32, CHECK, VALUE, BACK_X, BACK_T)                                                         \
     AD__LOSS_T(name, double, f64, CHECK, VALUE, BACK_X, BACK_T)                                                        \

@@ -79,7 +79,8 @@ AD_LOSS(binary_cross_entropy, "-t log x - (1 - t) log(1 - x), x in 0..1",
         (t - 1) * larger(log1p(-x), -100) - t * larger(log(x), -100),
         g * (x - t) / larger((1 - x) * x, least_variance),
         g * (log1p(-x) - log(x)),
-        ad_div(ad_mul(g, ad_sub(x, t)), ad_maximum(ad_mul(ad_adds(ad_neg(x), 1), x), ad__constant_like(x, least_variance))),
+        ad_div(ad_mul(g, ad_sub(x, t)),
+               ad_maximum(ad_mul(ad_adds(ad_neg(x), 1), x), ad__constant_like(x, least_variance))),
         ad_mul(g, ad_sub(ad_log1p(ad_neg(x)), ad_log(x))), 0, 0, 1, 1, 0, 1, 1, 0, 0.5, 0, 0, 0.5)
 ad_var *ad_binary_cross_entropy(ad_var *x, ad_var *target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_binary_cross_entropy, x, target, NULL, 0, reduction);
@@ -104,7 +105,8 @@ AD_LOSS(binary_cross_entropy_with_logits,
         g * ((1 - t) / (1 + exp(-x)) - w * t / (1 + exp(x))),
         g * (w * (larger(-x, 0) + log1p(exp(-fabs(x)))) - (larger(x, 0) + log1p(exp(-fabs(x))))),
         ad_mul(g, ad_sub(ad_mul(ad_adds(ad_neg(t), 1), ad_sigmoid(x)), weighed(ad_mul(t, ad_sigmoid(ad_neg(x))), w))),
-        ad_mul(g, ad_sub(weighed(ad_softplus(ad_neg(x)), w), ad_softplus(x))), 0, 1, 0, 0, 700, 1, -700, 0, 40, 1, -40, 0.5)
+        ad_mul(g, ad_sub(weighed(ad_softplus(ad_neg(x)), w), ad_softplus(x))),
+        0, 1, 0, 0, 700, 1, -700, 0, 40, 1, -40, 0.5)
 ad_var *ad_binary_cross_entropy_with_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_binary_cross_entropy_with_logits, x, target, pos_weight, 0, reduction);
 }
