@@ -1,13 +1,15 @@
 # Makefile: builds libautodiff, its demos, tests and benchmarks; `make help` lists the goals.
 #
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
-# to pkg-config, or none), NATIVE=1 (code for this very processor), WERROR=1 (warnings are errors),
-# CASE (one case of `make bench`), PYTHON (for `make reference-values`), V=1 (commands are shown).
+# to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
+# very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench`), PYTHON (for
+# `make reference-values`), V=1 (commands are shown).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
 BLAS       ?= auto
+LAPACK     ?= auto
 PKG_CONFIG ?= pkg-config
 LDCONFIG   ?= ldconfig
 comma      := ,
@@ -62,6 +64,21 @@ found_libs  += $(call libs,$(blas)) $(if $(serial),-Wl$(comma)-rpath$(comma)$(se
 else
 found_flags += -DAD_NO_BLAS
 $(if $(filter none,$(BLAS)),,$(info No CBLAS found: matrix products are done by slower loops of our own.))
+endif
+
+# An OpenBLAS has LAPACK's routines itself; another BLAS has a library of LAPACK beside it.
+links_lapack = $(shell t=$$(mktemp) && echo 'void dgetrf_(void); int main(void) { dgetrf_(); return 0; }' | \
+    $(CC) $(CFLAGS) $(LDFLAGS) -x c - -o $$t $(1) 2>/dev/null && echo yes; rm -f $$t)
+ifeq ($(filter none,$(LAPACK))$(filter -DAD_NO_BLAS,$(found_flags)),)
+lapack_libs := $(if $(call has,lapack),$(call libs,lapack))
+ifeq ($(call links_lapack,$(found_libs)),yes)
+found_flags += -DAD_HAVE_LAPACK
+else ifeq ($(and $(lapack_libs),$(call links_lapack,$(found_libs) $(lapack_libs))),yes)
+found_flags += -DAD_HAVE_LAPACK
+found_libs  += $(lapack_libs)
+else
+$(info No LAPACK found: solve, inverse, cholesky, logdet and their kin are absent.)
+endif
 endif
 
 # optional PACKAGE,MACRO,SENTENCE: uses the package and defines the macro, or says what is amiss.

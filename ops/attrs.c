@@ -4,9 +4,6 @@
 #include "ops/kernels/kernels.h"
 
 const ad_attr ad__axis_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) }, { 0 } };
-const ad_attr ad__reduction_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) },
-                                       { "keepdims", AD_ATTR_BOOL, offsetof(ad__axis_attrs, keepdims) },
-                                       { 0 } };
 const ad_attr ad__axes_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_attrs, n) },
                                   { "keepdims", AD_ATTR_BOOL, offsetof(ad__axes_attrs, keepdims) },
                                   { 0 } };
@@ -53,6 +50,12 @@ int ad__axes_shape(ad_call *c) {
 ad__axes_attrs ad__axes_of(int n, const int *axes) {
     ad__axes_attrs a = { .n = n < 0 || axes == NULL ? -1 : n };
     for (int i = 0; i < a.n && i < AD_MAX_NDIM; i++) a.axis[i] = axes[i];
+    return a;
+}
+
+ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims) {
+    ad__axes_attrs a = ad__axes_of(n ? n : -1, axes);
+    a.keepdims = keepdims;
     return a;
 }
 

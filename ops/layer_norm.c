@@ -67,7 +67,7 @@ static rows rows_of(const ad_op *op) {
 
 static ad__moments moments_of(const rows *r, const void *x, double eps) {
     double n = (double)r->n, mean = (r->t == AD_F32 ? ad__sum_f32(r->n, x) : ad__sum_f64(r->n, x)) / n;
-    double squares = r->t == AD_F32 ? ad__squares_f32(r->n, mean, x) : ad__squares_f64(r->n, mean, x);
+    double squares = r->t == AD_F32 ? ad__squares_about_f32(r->n, mean, x) : ad__squares_about_f64(r->n, mean, x);
     return (ad__moments){ mean, 1 / sqrt(squares / n + eps) };
 }
 

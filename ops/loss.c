@@ -160,5 +160,3 @@ void ad__loss_samples(ad_sampler *s, int n_values, const double *values, const d
 ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var *w, double k, ad_reduction reduction) {
     return ad_apply(type, w ? 3 : 2, (ad_var *[]){ x, target, w }, &(ad__loss_attrs){ k, (int)reduction });
 }
-
-ad_var *ad__constant_like(const ad_var *x, double value) { return ad_scalar(ad__graph(x), x->layout->dtype, value); }

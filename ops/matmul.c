@@ -1,18 +1,11 @@
 /* matmul.c: matrix products: matmul, batched and broadcasting, and affine, a layer's x W^T + b. */
+#include "ops/batch.h"
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
-
-#include "autodiff/node.h"
 
 #include <string.h>
 
 /* ---- helpers ---------------------------------------------------------------------------------------- */
-
-static void gemm(ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a, const void *b,
-                 double beta, void *c) {
-    if (t == AD_F32) ad__gemm_f32(ta, tb, n, m, k, a, b, (float)beta, c);
-    else ad__gemm_f64(ta, tb, n, m, k, a, b, beta, c);
-}
 
 /* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet, which
    saves zeroing it first. NULL if it takes none. */
@@ -33,17 +26,12 @@ typedef struct {
     ad_shape batch_a, batch_b, batch; /* the leading axes */
 } product;
 
-static ad_shape leading(ad_shape s) {
-    s.ndim = s.ndim > 2 ? s.ndim - 2 : 0;
-    return s;
-}
-
 static int product_of(ad_shape a, ad_shape b, product *p) {
     *p = (product){ .n = a.ndim > 1 ? a.dim[a.ndim - 2] : 1,
                     .m = b.ndim > 1 ? b.dim[b.ndim - 1] : 1,
                     .k = a.dim[a.ndim - 1],
-                    .batch_a = leading(a),
-                    .batch_b = leading(b) };
+                    .batch_a = ad__leading(a),
+                    .batch_b = ad__leading(b) };
     int rc = ad__broadcast(p->batch_a, p->batch_b, &p->batch);
     p->batches = ad_shape_numel(p->batch);
     /* many matrices times one: one product of all their rows */
@@ -76,34 +64,16 @@ static int matmul_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* Which of an operand's matrices takes part in batch i. */
-static int64_t matrix_index(ad_shape own, ad_shape batch, int64_t i) {
-    int64_t index = 0, step = 1;
-    for (int a = 1; a <= batch.ndim; a++) {
-        int64_t at = i % batch.dim[batch.ndim - a];
-        i /= batch.dim[batch.ndim - a];
-        if (a > own.ndim) continue;
-        int64_t size = own.dim[own.ndim - a];
-        if (size != 1) index += at * step;
-        step *= size;
-    }
-    return index;
-}
-
-static const char *matrix(const void *data, int64_t index, int64_t elements, ad_dtype t) {
-    return (const char *)data + (size_t)(index * elements) * ad_dtype_size(t);
-}
-
 static int matmul_evaluate(const ad_op *op) {
     const ad_var *a = op->in[0], *b = op->in[1], *y = ad__out(op);
     product p;
     product_of(a->layout->shape, b->layout->shape, &p);
     ad_dtype t = y->layout->dtype;
     for (int64_t i = 0; i < p.batches; i++)
-        gemm(t, false, false, p.n, p.m, p.k,
-             matrix(a->data, p.batches > 1 ? matrix_index(p.batch_a, p.batch, i) : 0, p.n * p.k, t),
-             matrix(b->data, p.batches > 1 ? matrix_index(p.batch_b, p.batch, i) : 0, p.k * p.m, t), 0,
-             (char *)y->data + (size_t)(i * p.n * p.m) * ad_dtype_size(t));
+        ad__gemm(t, false, false, p.n, p.m, p.k,
+                 ad__matrix(a->data, ad__matrix_index(p.batch_a, p.batch, i), p.n * p.k, t),
+                 ad__matrix(b->data, ad__matrix_index(p.batch_b, p.batch, i), p.k * p.m, t), 0,
+                 ad__matrix(y->data, i, p.n * p.m, t));
     return AD_OK;
 }
 
@@ -122,17 +92,17 @@ static void matmul_backward(const ad_op *op) {
     double beta_a, beta_b;
     char *ga = product_grad(op, 0, p.batches, &beta_a);
     for (int64_t i = 0; i < p.batches && ga != NULL; i++) {
-        int64_t ia = p.batches > 1 ? matrix_index(p.batch_a, p.batch, i) : 0;
-        int64_t ib = p.batches > 1 ? matrix_index(p.batch_b, p.batch, i) : 0;
-        gemm(t, false, true, p.n, p.k, p.m, matrix(y->grad, i, p.n * p.m, t), matrix(b->data, ib, p.k * p.m, t),
-             beta_a, ga + (size_t)(ia * p.n * p.k) * ad_dtype_size(t));
+        int64_t ia = ad__matrix_index(p.batch_a, p.batch, i);
+        int64_t ib = ad__matrix_index(p.batch_b, p.batch, i);
+        ad__gemm(t, false, true, p.n, p.k, p.m, ad__matrix(y->grad, i, p.n * p.m, t),
+                 ad__matrix(b->data, ib, p.k * p.m, t), beta_a, ad__matrix(ga, ia, p.n * p.k, t));
     }
     char *gb = product_grad(op, 1, p.batches, &beta_b);
     for (int64_t i = 0; i < p.batches && gb != NULL; i++) {
-        int64_t ia = p.batches > 1 ? matrix_index(p.batch_a, p.batch, i) : 0;
-        int64_t ib = p.batches > 1 ? matrix_index(p.batch_b, p.batch, i) : 0;
-        gemm(t, true, false, p.k, p.m, p.n, matrix(a->data, ia, p.n * p.k, t), matrix(y->grad, i, p.n * p.m, t),
-             beta_b, gb + (size_t)(ib * p.k * p.m) * ad_dtype_size(t));
+        int64_t ia = ad__matrix_index(p.batch_a, p.batch, i);
+        int64_t ib = ad__matrix_index(p.batch_b, p.batch, i);
+        ad__gemm(t, true, false, p.k, p.m, p.n, ad__matrix(a->data, ia, p.n * p.k, t),
+                 ad__matrix(y->grad, i, p.n * p.m, t), beta_b, ad__matrix(gb, ib, p.k * p.m, t));
     }
 }
 
@@ -144,7 +114,7 @@ static ad_shape as_matrix(ad_shape s, bool column) {
 static void matmul_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *a = op->in[0], *b = op->in[1];
     ad_shape sa = as_matrix(a->layout->shape, false), sb = as_matrix(b->layout->shape, true), sg;
-    ad__broadcast(leading(sa), leading(sb), &sg);
+    ad__broadcast(ad__leading(sa), ad__leading(sb), &sg);
     sg.dim[sg.ndim++] = sa.dim[sa.ndim - 2];
     sg.dim[sg.ndim++] = sb.dim[sb.ndim - 1];
     ad_var *gm = ad_reshape(g, sg), *am = ad_reshape(a, sa), *bm = ad_reshape(b, sb);
@@ -173,6 +143,30 @@ AD_OPTYPE(matmul, .doc = "matrix product of a [..,n,k] and b [..,k,m]; leading a
           .evaluate = { matmul_evaluate, matmul_evaluate }, .backward = { matmul_backward, matmul_backward },
           .vjp = matmul_vjp);
 ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b, NULL); }
+
+/* ---- dot and outer: products of two vectors ------------------------------------------------------------- */
+
+/* Whether these are no two vectors, which has become the graph's error. */
+static bool refuse_vectors(const char *caller, ad_var *a, ad_var *b) {
+    if (ad__is_nil(a) || ad__is_nil(b)) return ad__refuse_nil(ad__is_nil(a) ? a : b, caller) != AD_OK;
+    if (a->layout->shape.ndim == 1 && b->layout->shape.ndim == 1) return false;
+    char as[96], bs[96];
+    ad_shape_text(a->layout->shape, as, sizeof as);
+    ad_shape_text(b->layout->shape, bs, sizeof bs);
+    ad_fail(ad__graph(a), AD_ESHAPE, "%s: %s x %s: takes two vectors; ad_matmul and ad_mul take other shapes", caller,
+            as, bs);
+    return true;
+}
+
+ad_var *ad_dot(ad_var *a, ad_var *b) {
+    if (refuse_vectors("dot", a, b)) return ad__nil(a ? ad__graph(a) : NULL);
+    return ad_matmul(a, b);
+}
+
+ad_var *ad_outer(ad_var *a, ad_var *b) {
+    if (refuse_vectors("outer", a, b)) return ad__nil(a ? ad__graph(a) : NULL);
+    return ad_matmul(ad_reshape(a, AD_SHAPE(ad_numel(a), 1)), ad_reshape(b, AD_SHAPE(1, ad_numel(b))));
+}
 
 /* ---- affine: x [..,in], w [out,in], b [out] or none -> y [..,out] ------------------------------------------ */
 
@@ -203,7 +197,7 @@ static int affine_evaluate(const ad_op *op) {
     int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
     for (int64_t i = 0; i < rows && b != NULL; i++)
         memcpy((char *)y->data + (size_t)i * ad__bytes(b), b->data, ad__bytes(b));
-    gemm(y->layout->dtype, false, true, rows, out, in, x->data, w->data, b ? 1 : 0, y->data);
+    ad__gemm(y->layout->dtype, false, true, rows, out, in, x->data, w->data, b ? 1 : 0, y->data);
     return AD_OK;
 }
 
@@ -230,9 +224,9 @@ static void affine_backward(const ad_op *op) {
     int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
     double beta;
     void *gx = claim_grad(op, 0, &beta);
-    if (gx != NULL) gemm(y->layout->dtype, false, false, rows, in, out, y->grad, w->data, beta, gx);
+    if (gx != NULL) ad__gemm(y->layout->dtype, false, false, rows, in, out, y->grad, w->data, beta, gx);
     void *gw = claim_grad(op, 1, &beta);
-    if (gw != NULL) gemm(y->layout->dtype, true, false, out, in, rows, y->grad, x->data, beta, gw);
+    if (gw != NULL) ad__gemm(y->layout->dtype, true, false, out, in, rows, y->grad, x->data, beta, gw);
     if (op->n_in > 2) bias_backward(op);
 }
 

@@ -58,6 +58,14 @@ typedef struct {
     int64_t kernel[2], stride[2], padding[2], dilation[2];
 } ad_window;
 
+/* How solve_triangular takes its matrix a; all false: the lower triangle, as it is, in a x = b. */
+typedef struct {
+    bool upper;         /* the upper triangle counts, not the lower */
+    bool transpose;     /* a^T stands in a's place */
+    bool right;         /* x a = b; PyTorch's left = False */
+    bool unitriangular; /* the diagonal counts as ones */
+} ad_triangular_opts;
+
 #define AD_OP(name, parameters)                                                                    \
     AD_API ad_var *ad_##name parameters;                                                           \
     AD_API extern const ad_optype ad_op_##name;

@@ -25,7 +25,13 @@ static void op_passes_its_samples(void **state) {
     const ad_optype *type = *state;
     ad_graph *g = ad_graph_new();
     ad_check_report report;
-    if (ad_check_op(g, type, &report) != AD_OK) fail_msg("%s", report.message);
+    int rc = ad_check_op(g, type, &report);
+    if (rc != AD_OK && rc != AD_EABSENT) fail_msg("%s", report.message);
+    if (rc == AD_EABSENT) {
+        print_message("%s\n", report.message);
+        ad_graph_free(g);
+        skip();
+    }
     assert_true(report.compared > 0);
     assert_true(ad_ok(g));
     assert_int_equal(ad_graph_stats(g).ops, 0);

@@ -10,8 +10,8 @@ typedef struct {
 } ad__moments;
 
 /* The sum of (x - mean)^2. */
-double ad__squares_f32(int64_t n, double mean, const float *x);
-double ad__squares_f64(int64_t n, double mean, const double *x);
+double ad__squares_about_f32(int64_t n, double mean, const float *x);
+double ad__squares_about_f64(int64_t n, double mean, const double *x);
 /* The sum of g (x - mean). */
 double ad__covariance_f32(int64_t n, double mean, const float *x, const float *g);
 double ad__covariance_f64(int64_t n, double mean, const double *x, const double *g);
