@@ -1,5 +1,5 @@
 /* test_ops_elementwise.c: elementwise ops: conventions, tails, second derivatives, random draws, bad operands. */
-#include "tests/common.h"
+#include "tests/second.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
@@ -353,44 +353,6 @@ static void noisy_relu_adds_noise_of_variance_sigmoid(void **state) {
 
 /* ---- second derivatives: the vjp rules against differences --------------------------------------------------------- */
 
-typedef struct {
-    const ad_optype *type;
-    const void *attrs;
-} applied;
-
-/* A weighted sum of all operands' gradients, as a function of the operands. */
-static ad_var *first_derivatives(int n, ad_var *const xs[], void *user) {
-    const applied *a = user;
-    ad_var *y = ad_apply(a->type, n, xs, a->attrs), *dxs[4], *sum = NULL;
-    ad_graph *g = ad_graph_of(y);
-    ad_var *weights = ad_adds(ad_muls(ad_reshape(ad_arange(g, AD_F64, 0, (double)ad_numel(y), 1), ad_shape_of(y)), 0.1), 1);
-    ad_vjp(y, weights, n, xs, dxs);
-    for (int i = 0; i < n; i++) {
-        if (a->type->no_grad >> i & 1) continue;
-        ad_var *part = ad_sum(ad_mul(dxs[i], ad_adds(xs[i], 3)));
-        sum = sum ? ad_add(sum, part) : part;
-    }
-    return sum;
-}
-
-static int check_second(const ad_sample_case *c, void *data) {
-    ad_graph *g = data;
-    int64_t largest = 0;
-    for (int i = 0; i < c->n; i++) {
-        int64_t n = ad_shape_numel(c->shapes[i]);
-        largest = n > largest ? n : largest;
-    }
-    if (c->flags & AD_SAMPLE_KINK || largest == 0 || largest > 8) return AD_OK;
-    ad_var *xs[4];
-    for (int i = 0; i < c->n; i++)
-        xs[i] = c->type->no_grad >> i & 1 ? ad_tensor(g, AD_F64, c->values[i], c->shapes[i])
-                                          : ad_param(g, AD_F64, c->values[i], c->shapes[i]);
-    applied a = { c->type, c->attrs };
-    ad_check_report report;
-    if (ad_gradcheck(first_derivatives, &a, c->n, xs, NULL, &report)) fail_msg("%s: %s", c->type->name, report.message);
-    return AD_OK;
-}
-
 static void second_derivatives(void **state) {
     (void)state;
     static const char *const names[] = {
@@ -400,12 +362,7 @@ static void second_derivatives(void **state) {
         "gelu", "mish",    "gelu_tanh", "silu",       "softsign",   "hardtanh",      "hardsigmoid", "hardswish", "prelu",
         "atan2", "hypot",  "fmod",      "xlogy",      "heaviside",  "where",         "lerp",
     };
-    for (int i = 0; i < COUNT(names); i++) {
-        ad_graph *g = ad_graph_new();
-        assert_int_equal(ad_each_sample(g, ad_find_op(g, names[i]), check_second, g), AD_OK);
-        assert_ok(g);
-        ad_graph_free(g);
-    }
+    for (int i = 0; i < COUNT(names); i++) check_second_derivatives(names[i]);
 }
 
 /* To any order: the fourth derivative of lgamma is polygamma 3. */
