@@ -365,6 +365,69 @@ static void second_derivatives(void **state) {
     for (int i = 0; i < COUNT(names); i++) check_second_derivatives(names[i]);
 }
 
+/* By mpmath, 60 digits; order 0 is digamma, whose positive zero is at 1.4616. */
+static void gamma_family_over_its_range(void **state) {
+    (void)state;
+    static const struct {
+        int n;
+        double x, y;
+    } points[] = {
+        { 0, 1e-05, -100000.57719921567289 },
+        { 0, 0.3, -3.5025242222001331249 },
+        { 0, 1.2616, -0.21365312801634821725 },
+        { 0, 1.27, -0.20376884373062313761 },
+        { 0, 1.45, -0.011316422586445887658 },
+        { 0, 1.48, 0.017626268388849452034 },
+        { 0, 1.66, 0.17632559327189422626 },
+        { 0, 1.6617, 0.17771548676205819885 },
+        { 0, 5.0, 1.5061176684318004727 },
+        { 0, 9.99, 2.250700372831201122 },
+        { 0, 10.01, 2.2528037003181357367 },
+        { 0, 123.5, 4.8121871094331430726 },
+        { 0, -10.3, 4.6624034935820870175 },
+        { 0, -0.01, 99.406213695944402774 },
+        { 0, 10000000000.0, 23.02585092989045684 },
+        { 1, 0.1, 101.4332991507927477 },
+        { 1, 2.5, 0.49035775610023486497 },
+        { 1, 29.5, 0.034479343200420108958 },
+        { 1, -3.3, 14.81773952551592878 },
+        { 1, 10000.0, 0.00010000500016666666633 },
+        { 2, 0.1, -2001.8614573783436732 },
+        { 2, 2.5, -0.236204051641727403 },
+        { 2, 29.5, -0.0011887074206388909186 },
+        { 2, -3.3, 68.769445477485233697 },
+        { 2, 10000.0, -1.0001000049999999833e-8 },
+        { 3, 0.1, 60004.512876790253384 },
+        { 3, 2.5, 0.22390584881725205126 },
+        { 3, 29.5, 0.000081955478876722290741 },
+        { 3, -3.3, 768.98565825542854548 },
+        { 3, 10000.0, 2.0003000199999999e-12 },
+        { 5, 0.1, 120000069.307510929 },
+        { 5, 2.5, 0.57856917856718348455 },
+        { 5, 29.5, 1.1683595719321960224e-6 },
+        { 5, -3.3, 165660.14652917208661 },
+        { 5, 10000.0, 2.40060005999999944e-19 },
+        { 10, 0.1, -362880000001272701.67 },
+        { 10, 2.5, -156.22959659323299476 },
+        { 10, 29.5, -8.5787206739619564168e-10 },
+        { 10, -3.3, 2048284893018.1240533 },
+        { 10, 10000.0, -3.6306147326399913514e-35 },
+        { 19, 0.1, 1.2164510040883186495e+37 },
+        { 19, 2.5, 1339111289.6505828219 },
+        { 19, 29.5, 1.0295702276419564851e-12 },
+        { 19, -3.3, 3.4887475603495715374e+27 },
+        { 19, 10000.0, 6.408457988166625636e-61 },
+    };
+    for (int i = 0; i < COUNT(points); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_scalar(g, AD_F64, points[i].x), *y = points[i].n ? ad_polygamma(x, points[i].n) : ad_digamma(x);
+        char name[64];
+        snprintf(name, sizeof name, "polygamma %d at %g", points[i].n, points[i].x);
+        assert_within(ad_item(y), points[i].y, 2e-14, name);
+        ad_graph_free(g);
+    }
+}
+
 /* To any order: the fourth derivative of lgamma is polygamma 3. */
 static void fourth_derivative_of_lgamma(void **state) {
     (void)state;
@@ -454,6 +517,7 @@ int main(void) {
         cmocka_unit_test(rrelu_draws_a_slope_for_each_element),
         cmocka_unit_test(noisy_relu_adds_noise_of_variance_sigmoid),
         cmocka_unit_test(second_derivatives),
+        cmocka_unit_test(gamma_family_over_its_range),
         cmocka_unit_test(fourth_derivative_of_lgamma),
         cmocka_unit_test(loops_equal_single_elements),
         cmocka_unit_test(bad_operands_are_told),
