@@ -191,7 +191,7 @@ bench: $(benches) ## the measurements; CASE=name for one of them
 # ---- what is generated and kept ------------------------------------------------------------------
 
 docs: $(docs_of) ## docs/ops.md, the reference of all ops, from their table
-	@$(docs_of) ops/ops.def > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
+	@$(docs_of) ops/ops.def tests/reference/results > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
 PYTHON ?= /usr/bin/python3
 reference-values: $(dumper) ## what PyTorch and mpmath say each op gives; OPS="..." or FAMILY=... for some
 	@mkdir -p tests/reference/results

@@ -1,6 +1,7 @@
-/* reference.c: prints docs/ops.md, the reference of all ops, from ops.def and the ops' descriptors.
+/* reference.c: prints docs/ops.md, the reference of all ops, from ops.def and the ops' descriptors; where an
+   op differs from PyTorch is told by the file of its reference values.
 
-   usage: reference ops/ops.def
+   usage: reference ops/ops.def tests/reference/results
    A comment on a line of its own is a family's heading there; an AD_FN belongs to the AD_OP above it,
    and a comment after it is shown beside its prototype. Ends with status 2 where this build lacks a library
    that an op needs. */
@@ -63,17 +64,37 @@ static int read_lines(char *text, def_line *lines) {
 
 /* ---- words --------------------------------------------------------------------------------------------- */
 
-/* A sentence: with a capital, where it begins with a word and not with a formula, and a full stop. */
+/* Text with what Markdown would read as its own marks kept as it is, and a full stop. */
+static void put_text(const char *text) {
+    char last = '.';
+    for (; *text != '\0'; last = *text++) {
+        if (*text == '*' || *text == '<') putchar('\\');
+        putchar(*text);
+    }
+    if (last != '.') putchar('.');
+}
+
+/* A sentence: with a capital, where it begins with a word and not with a formula. */
 static void put_sentence(const char *text) {
     size_t word = 0;
     while (isalpha((unsigned char)text[word])) word++;
     bool capital = word > 1 && (text[word] == '\0' || strchr(" ,;.", text[word]) != NULL);
-    putchar(capital ? toupper((unsigned char)*text) : *text);
-    for (const char *p = text + 1; *text != '\0' && *p != '\0'; p++) {
-        if (*p == '*' || *p == '<') putchar('\\');
-        putchar(*p);
+    if (capital) putchar(toupper((unsigned char)*text++));
+    put_text(text);
+}
+
+/* The first n letters of a formula, as code: without what C needs and a reader does not. */
+static void put_formula(const char *text, size_t n) {
+    static const char *const drop[] = { "(T)", "(float)", "(double)", "(int)", "ad__" };
+    putchar('`');
+    for (const char *end = text + n; text < end;) {
+        size_t dropped = 0;
+        for (size_t i = 0; i < sizeof drop / sizeof *drop && dropped == 0; i++)
+            if (strncmp(text, drop[i], strlen(drop[i])) == 0) dropped = strlen(drop[i]);
+        if (dropped == 0) putchar(*text++);
+        text += dropped;
     }
-    if (*text != '\0' && text[strlen(text) - 1] != '.') putchar('.');
+    putchar('`');
 }
 
 /* The anchor that Markdown gives a heading. */
@@ -125,9 +146,24 @@ static int brackets(ad_shape s, int64_t k) {
     return n;
 }
 
+typedef double element_at(const void *from, int64_t k);
+static double given_at(const void *from, int64_t k) { return ((const double *)from)[k]; }
+static double value_at(const void *from, int64_t k) { return ad_at(from, k) + 0.0; } /* -0 as 0 */
+static double slope_at(const void *from, int64_t k) { return ad_grad_at(from, k) + 0.0; }
+
+/* Beside this array's largest element, numbers below it are a zero that was rounded; another compiler may
+   have it exact. */
+static double rounding_of(int64_t n, element_at *at, const void *from) {
+    double largest = 0;
+    for (int64_t k = 0; k < n; k++)
+        if (isfinite(at(from, k))) largest = fmax(largest, fabs(at(from, k)));
+    return at == given_at ? 0 : 1e-14 * largest;
+}
+
 /* "3", "[1, 2]", "[[1, 2], [3, 4]]"; an empty array by its shape. Room for MOST_ELEMENTS is ample. */
-static void array_text(ad_shape s, double (*at)(const void *, int64_t), const void *from, char *to, size_t size) {
+static void array_text(ad_shape s, element_at *at, const void *from, char *to, size_t size) {
     int64_t n = ad_shape_numel(s);
+    double rounding = rounding_of(n, at, from);
     size_t used = 0;
     if (n == 0) {
         used = (size_t)snprintf(to, size, "empty ");
@@ -135,14 +171,11 @@ static void array_text(ad_shape s, double (*at)(const void *, int64_t), const vo
     }
     for (int64_t k = 0; k < n; k++) {
         used += (size_t)snprintf(to + used, size - used, "%s%.*s", k ? ", " : "", brackets(s, k), "[[[[[[");
-        used += (size_t)number_text(at(from, k), to + used, size - used);
+        double v = at(from, k);
+        used += (size_t)number_text(fabs(v) < rounding ? 0 : v, to + used, size - used);
         used += (size_t)snprintf(to + used, size - used, "%.*s", brackets(s, k + 1), "]]]]]]");
     }
 }
-
-static double given_at(const void *from, int64_t k) { return ((const double *)from)[k]; }
-static double value_at(const void *from, int64_t k) { return ad_at(from, k) + 0.0; } /* -0 as 0 */
-static double slope_at(const void *from, int64_t k) { return ad_grad_at(from, k) + 0.0; }
 
 /* ---- the table of special points: rows of attributes, operands, result, gradients ------------------------- */
 
@@ -311,16 +344,31 @@ static void put_gradient(const ad_optype *t, const char *parameters) {
     for (const char *p = t->gradient; (p = strstr(p, "; ")) != NULL; p++) rules++;
     printf("- Gradient: ");
     if (t->arity != rules) {
-        printf("`%s`\n", t->gradient);
+        put_formula(t->gradient, strlen(t->gradient));
+        printf("\n");
         return;
     }
     for (const char *rule = t->gradient; operand < rules; operand++) {
         size_t n = operand + 1 < rules ? (size_t)(strstr(rule, "; ") - rule) : strlen(rule);
         operand_name(parameters, operand, name, sizeof name);
-        printf("%sd%s = `%.*s`", operand ? ", " : "", name, (int)n, rule);
+        printf("%sd%s = ", operand ? ", " : "", name);
+        put_formula(rule, n);
         rule += n + (operand + 1 < rules ? 2 : 0);
     }
     printf("\n");
+}
+
+/* Elementwise formulas call their operands a, b, c; the prototype may have other names. */
+static void put_letters(const ad_optype *t, const char *parameters) {
+    char names[3][64];
+    bool same = true;
+    if (t->shape != NULL || t->arity < 2 || t->arity > 3) return;
+    for (int i = 0; i < t->arity; i++) {
+        operand_name(parameters, i, names[i], sizeof names[i]);
+        same = same && names[i][0] == "abc"[i] && names[i][1] == '\0';
+    }
+    for (int i = 0; i < t->arity && !same; i++)
+        printf("%s%c is `%s`%s", i ? ", " : "- In these formulas ", "abc"[i], names[i], i + 1 < t->arity ? "" : ".\n");
 }
 
 static void put_attributes(const ad_optype *t) {
@@ -342,14 +390,33 @@ static void put_flags(const ad_optype *t, const char *parameters) {
     if (t->shape == NULL && t->arity > 1) printf("- Operands broadcast.\n");
 }
 
-static int put_op(ad_graph *g, const def_line *l, const def_line *end) {
+/* "# differs from PyTorch: ..." among the first lines of the op's file */
+static void put_difference(const char *results, const char *name) {
+    static const char mark[] = "# differs from PyTorch: ";
+    char line[ROW];
+    snprintf(line, sizeof line, "%s/%s.txt", results, name);
+    FILE *f = fopen(line, "rb");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL && *line == '#') {
+        if (strncmp(line, mark, sizeof mark - 1) != 0) continue;
+        line[strcspn(line, "\n")] = '\0';
+        printf("- Differs from PyTorch: ");
+        put_text(line + sizeof mark - 1);
+        printf("\n");
+    }
+    if (f != NULL) fclose(f);
+}
+
+static int put_op(ad_graph *g, const def_line *l, const def_line *end, const char *results) {
     const ad_optype *t = ad_find_op(g, l->text);
     if (t == NULL) return ad_fail(g, AD_EVALUE, "the table has no op %s", l->text);
     printf("\n### %s\n\n", t->name);
     put_prototypes(l, end);
     put_sentence(t->doc);
-    printf("\n\n- Value: y = `%s`\n", t->formula);
+    printf(strncmp(t->formula, "y[", 2) == 0 ? "\n\n- Value: " : "\n\n- Value: y = "); /* y[i] = ... says it */
+    put_formula(t->formula, strlen(t->formula));
+    printf("\n");
     if (t->gradient != NULL) put_gradient(t, l->parameters);
+    put_letters(t, l->parameters);
     put_attributes(t);
     put_flags(t, l->parameters);
     if (t->special != NULL) {
@@ -357,6 +424,7 @@ static int put_op(ad_graph *g, const def_line *l, const def_line *end) {
         put_sentence(t->special);
         printf("\n");
     }
+    put_difference(results, t->name);
     return put_special_points(g, t, l->parameters);
 }
 
@@ -369,10 +437,10 @@ static void put_head(void) {
            "are an error unless the op says otherwise. Elementwise operands broadcast as NumPy's do. Axis -1 is the\n"
            "last, and `keepdims` keeps a reduced axis with size 1. Class numbers and indices are Vars of whole\n"
            "numbers. Bad operands give the graph's nil Var and a sentence in `ad_error`.\n\n"
-           "In the formulas y is the result, g the gradient that arrives at it, and T the dtype. An operand that is\n"
-           "used twice, or repeated by broadcasting, gets the sum of its gradients. Special points have PyTorch's\n"
-           "values unless the op says otherwise; the tables are what this library computes in f64, and the tests\n"
-           "hold it to reference values by PyTorch and mpmath.\n",
+           "In the formulas y is the result, g the gradient that arrives at it. An operand that is used twice, or\n"
+           "repeated by broadcasting, gets the sum of its gradients. Special points have PyTorch's values unless the\n"
+           "op says otherwise; the tables are what this library computes in f64, and the tests hold it to reference\n"
+           "values by PyTorch and mpmath.\n",
            AD_MAX_NDIM);
 }
 
@@ -392,14 +460,16 @@ static void put_contents(const def_line *lines, int n) {
     printf("\n");
 }
 
-static int put_page(ad_graph *g, char *text) {
+static int put_page(ad_graph *g, char *text, const char *results) {
     static def_line lines[MOST_LINES];
     int n = read_lines(text, lines), rc = AD_OK, n_ops = 0;
     put_head();
     put_contents(lines, n);
     for (int i = 0; i < n && rc == AD_OK; i++) {
         if (lines[i].kind == FAMILY) printf("\n## %s\n", lines[i].text);
-        if (lines[i].kind == OP) rc = put_op(g, &lines[i], lines + n), n_ops++;
+        if (lines[i].kind == FN && (i == 0 || lines[i - 1].kind == FAMILY))
+            rc = ad_fail(g, AD_EVALUE, "ops.def: %s stands below no op", lines[i].text);
+        if (lines[i].kind == OP) rc = put_op(g, &lines[i], lines + n, results), n_ops++;
     }
     for (const ad_optype *const *t = ad_optypes(); *t; t++) n_ops--;
     if (rc != AD_OK || n_ops == 0) return rc;
@@ -407,13 +477,13 @@ static int put_page(ad_graph *g, char *text) {
 }
 
 int main(int argc, char **argv) {
-    char *text = argc == 2 ? whole_file(argv[1]) : NULL;
+    char *text = argc == 3 ? whole_file(argv[1]) : NULL;
     if (text == NULL) {
-        fputs("usage: reference ops/ops.def > docs/ops.md\n", stderr);
+        fputs("usage: reference ops/ops.def tests/reference/results > docs/ops.md\n", stderr);
         return EXIT_FAILURE;
     }
     ad_graph *g = ad_graph_new();
-    int rc = g ? put_page(g, text) : AD_ENOMEM;
+    int rc = g ? put_page(g, text, argv[2]) : AD_ENOMEM;
     if (rc != AD_OK) fprintf(stderr, "reference: %s\n", g ? ad_error(g) : "out of memory");
     ad_graph_free(g);
     free(text);

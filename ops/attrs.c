@@ -66,6 +66,18 @@ ad__around ad__around_axis(ad_shape s, int axis) {
     return r;
 }
 
+void ad__load_row(ad_dtype t, int64_t n, int64_t step, const void *x, void *row) {
+    for (int64_t i = 0; i < n; i++)
+        if (t == AD_F32) ((float *)row)[i] = ((const float *)x)[i * step];
+        else ((double *)row)[i] = ((const double *)x)[i * step];
+}
+
+void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y) {
+    for (int64_t i = 0; i < n; i++)
+        if (t == AD_F32) ((float *)y)[i * step] = ((const float *)row)[i];
+        else ((double *)y)[i * step] = ((const double *)row)[i];
+}
+
 ad_var *ad__refused(const ad_var *x, const char *caller) {
     ad__refuse_nil(x, caller);
     return ad__nil(x ? ad__graph(x) : NULL);

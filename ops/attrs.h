@@ -51,14 +51,21 @@ typedef struct {
 } ad__around;
 ad__around ad__around_axis(ad_shape s, int axis);
 
+/* n elements that lie step apart, to and from a contiguous row. */
+void ad__load_row(ad_dtype t, int64_t n, int64_t step, const void *x, void *row);
+void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y);
+
+/* One element of a Var of either dtype. */
+static inline double ad__get(const ad_var *x, int64_t i) {
+    return x->layout->dtype == AD_F32 ? (double)((const float *)x->data)[i] : ((const double *)x->data)[i];
+}
+static inline void ad__put(const ad_var *x, int64_t i, double v) {
+    if (x->layout->dtype == AD_F32) ((float *)x->data)[i] = (float)v;
+    else ((double *)x->data)[i] = v;
+}
+
 /* Adds n elements of T, by dtype: an operand's gradient takes what has arrived at the result. */
 void ad__add_gradient(const ad_op *op, int i, const void *g);
-
-/* Writes element i of a result. */
-static inline void ad__put(const ad_var *y, int64_t i, double v) {
-    if (y->layout->dtype == AD_F32) ((float *)y->data)[i] = (float)v;
-    else ((double *)y->data)[i] = v;
-}
 
 /* For functions that are made of ops. A call to tell errors by, as if of an op with this name; x is a
    variable, and not nil. */

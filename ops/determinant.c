@@ -23,8 +23,8 @@ static int determinant_shape(ad_call *c, size_t matrices_of_scratch) {
 static double log_and_sign(const ad_op *op, int64_t k, int *sign) {
     const ad_var *x = op->in[0];
     return x->layout->dtype == AD_F32
-               ? ad__lu_logdet_f32(ad__side(x), (const void *)ad__factors(op, k), ad__pivots(op, k), sign)
-               : ad__lu_logdet_f64(ad__side(x), (const void *)ad__factors(op, k), ad__pivots(op, k), sign);
+               ? ad__lu_logdet_f32(ad__side(x), ad__factors(op, k), ad__pivots(op, k), sign)
+               : ad__lu_logdet_f64(ad__side(x), ad__factors(op, k), ad__pivots(op, k), sign);
 }
 
 static void put(const ad_var *y, int64_t k, double value) {
@@ -83,7 +83,7 @@ static void logdet_backward(const ad_op *op) {
     ad_dtype t = x->layout->dtype;
     int64_t n = ad__side(x);
     char *gx = ad_grad_into(op, 0);
-    for (int64_t k = 0; k < ad__count(x) && gx != NULL; k++) {
+    for (int64_t k = 0; k < ad__count(x) && gx != NULL && n > 0; k++) {
         int sign;
         log_and_sign(op, k, &sign);
         double g = ad_grad_at(ad__out(op), k);
@@ -125,7 +125,8 @@ static double determinant(const ad_op *op, int64_t k) {
     const void *lu = ad__factors(op, k);
     double product = 1;
     for (int64_t i = 0; i < n; i++) {
-        double u = x->layout->dtype == AD_F32 ? (double)((const float *)lu)[i * n + i] : ((const double *)lu)[i * n + i];
+        int64_t at = i * n + i;
+        double u = x->layout->dtype == AD_F32 ? (double)((const float *)lu)[at] : ((const double *)lu)[at];
         product *= ad__pivots(op, k)[i] != i + 1 ? -u : u;
     }
     return product;
@@ -154,7 +155,7 @@ static void det_backward(const ad_op *op) {
     const ad_var *x = op->in[0];
     int64_t n = ad__side(x);
     char *gx = ad_grad_into(op, 0);
-    for (int64_t k = 0; k < ad__count(x) && gx != NULL; k++) {
+    for (int64_t k = 0; k < ad__count(x) && gx != NULL && n > 0; k++) {
         double g = ad_grad_at(ad__out(op), k), det = determinant(op, k);
         char *to = ad__matrix(gx, k, n * n, x->layout->dtype);
         if (det == 0) add_cofactors(op, k, g, to);

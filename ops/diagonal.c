@@ -115,9 +115,8 @@ static int diag_embed_shape(ad_call *c) {
     int64_t side = length + (a.offset < 0 ? -a.offset : a.offset);
     int64_t dims[] = { a.rows < 0 ? side : a.rows, a.columns < 0 ? side : a.columns };
     if (diagonal_length(dims[0], dims[1], a.offset) != length)
-        return ad_call_fail(c, AD_ESHAPE, "diagonal %lld of a matrix [%lld,%lld] has %lld elements", (long long)a.offset,
-                            (long long)dims[0], (long long)dims[1],
-                            (long long)diagonal_length(dims[0], dims[1], a.offset));
+        return ad_call_fail(c, AD_ESHAPE, "diagonal %lld of a matrix [%lld,%lld] is of another length",
+                            (long long)a.offset, (long long)dims[0], (long long)dims[1]);
     c->shape = replace_last(c->shape, 1, 2, dims);
     return AD_OK;
 }
@@ -127,7 +126,8 @@ static int diag_embed_evaluate(const ad_op *op) {
     memset(y->data, 0, ad__bytes(y));
     if (x->layout->numel == 0) return AD_OK;
     ad__moves s = diagonal_moves(y->layout->shape, x->layout->shape), back = ad__moves_back(&s);
-    move(y->layout->dtype, &back, x->data, 0, y->data, diagonal_start(y->layout->shape, diagonal_of(op)->offset), false);
+    int64_t start = diagonal_start(y->layout->shape, diagonal_of(op)->offset);
+    move(y->layout->dtype, &back, x->data, 0, y->data, start, false);
     return AD_OK;
 }
 
@@ -139,7 +139,9 @@ static void diag_embed_backward(const ad_op *op) {
     move(y->layout->dtype, &s, y->grad, diagonal_start(y->layout->shape, diagonal_of(op)->offset), gx, 0, true);
 }
 
-static void diag_embed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_diagonal(g, diagonal_of(op)->offset); }
+static void diag_embed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad_diagonal(g, diagonal_of(op)->offset);
+}
 
 static void diag_embed_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(3), AD_SHAPE(1), AD_SHAPE(0), AD_SHAPE(2, 3), AD_SHAPE(2, 1, 2) };
@@ -170,14 +172,16 @@ ad_var *ad_diag_embed(ad_var *x, int64_t offset) { return embed(x, offset, -1, -
 ad_var *ad_diag(ad_var *x, int64_t offset) {
     if (ad__is_nil(x) || x->layout->shape.ndim == 1) return ad_diag_embed(x, offset);
     if (x->layout->shape.ndim == 2) return ad_diagonal(x, offset);
-    ad_fail(ad__graph(x), AD_ESHAPE, "diag: takes a vector or a matrix, not %d dimensions; ad_diagonal and "
-            "ad_diag_embed take batches", x->layout->shape.ndim);
+    char text[96];
+    ad_shape_text(x->layout->shape, text, sizeof text);
+    ad_fail(ad__graph(x), AD_ESHAPE, "diag: %s: takes a vector or a matrix; ad_diagonal and ad_diag_embed take batches",
+            text);
     return ad__nil(ad__graph(x));
 }
 
 ad_var *ad_trace(ad_var *x) { return ad_sum_axis(ad_diagonal(x, 0), -1, false); }
 
-/* ---- tril and triu ------------------------------------------------------------------------------------------------ */
+/* ---- tril and triu -------------------------------------------------------------------------------------- */
 
 static const ad_attr triangle_list[] = { { "diagonal", AD_ATTR_INT64, 0 }, { 0 } };
 
@@ -227,7 +231,8 @@ static void triangle_backward(const ad_op *op) {
 static void triangle_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(op->type, g, ad__attrs(op)); }
 
 static void triangle_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(3, 3), AD_SHAPE(2, 4), AD_SHAPE(4, 2), AD_SHAPE(2, 2, 3), AD_SHAPE(1, 1), AD_SHAPE(0, 2) };
+    const ad_shape shapes[] = { AD_SHAPE(3, 3),    AD_SHAPE(2, 4), AD_SHAPE(4, 2),
+                                AD_SHAPE(2, 2, 3), AD_SHAPE(1, 1), AD_SHAPE(0, 2) };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int64_t k = -3; k <= 3; k++) ad_sample(s, &k, 1, &shapes[i], NULL, NULL);
 }

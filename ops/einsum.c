@@ -118,7 +118,8 @@ static int read_spec(einsum *e) {
     int n = 0, rc = read_operand(e, &at, n++);
     if (rc == AD_OK && *at == ',' && e->n == 2) at++, rc = read_operand(e, &at, n++);
     if (rc != AD_OK) return rc;
-    if (n != e->n || *at == ',') return fail(e, "%d operands given, and the spec has %s", e->n, n < e->n ? "fewer" : "more");
+    if (n != e->n || *at == ',')
+        return fail(e, "the spec has %s than the %d operands given", n < e->n ? "fewer" : "more", e->n);
     if (*at == '\0') imply_output(e);
     else if (at[1] != '>') return fail(e, "'-' without '>'");
     else if ((rc = read_output(e, at + 2)) != AD_OK) return rc;
@@ -137,9 +138,8 @@ static int find_sizes(einsum *e) {
             int64_t *size = &e->size[(int)c], own = dim[k], first = dim[find(&e->in[i], c)];
             int64_t other = own != first ? first : *size;
             if (own != first || (own != other && own != 1 && other > -1 && other != 1))
-                return is_letter(c) ? fail(e, "letter %c has two sizes, %lld and %lld", c, (long long)other, (long long)own)
-                                    : fail(e, "sizes %lld and %lld under \"...\" do not broadcast", (long long)other,
-                                           (long long)own);
+                return fail(e, "%s has two sizes, %lld and %lld", is_letter(c) ? (char[]){ c, 0 } : "an axis under ...",
+                            (long long)other, (long long)own);
             if (*size == -1 || *size == 1) *size = own;
         }
     return AD_OK;

@@ -153,7 +153,8 @@ static bool refuse_vectors(const char *caller, ad_var *a, ad_var *b) {
     char as[96], bs[96];
     ad_shape_text(a->layout->shape, as, sizeof as);
     ad_shape_text(b->layout->shape, bs, sizeof bs);
-    ad_fail(ad__graph(a), AD_ESHAPE, "%s: %s x %s: takes two vectors; ad_matmul and ad_mul take other shapes", caller, as, bs);
+    ad_fail(ad__graph(a), AD_ESHAPE, "%s: %s x %s: takes two vectors; ad_matmul and ad_mul take other shapes", caller,
+            as, bs);
     return true;
 }
 

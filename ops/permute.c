@@ -9,7 +9,8 @@ static ad_shape axes_of(const void *attrs) { return ((const ad__shape_attrs *)at
 static int check_axes(const ad_call *c, ad_shape axes, int *order) {
     unsigned seen = 0;
     int n = c->in[0]->layout->shape.ndim;
-    if (axes.ndim != n) return ad_call_fail(c, AD_ESHAPE, "%d axes given for %d dimensions; name each once", axes.ndim, n);
+    if (axes.ndim != n)
+        return ad_call_fail(c, AD_ESHAPE, "%d axes given for %d dimensions; name each once", axes.ndim, n);
     for (int i = 0; i < n; i++) {
         bool small = axes.dim[i] >= -AD_MAX_NDIM && axes.dim[i] <= AD_MAX_NDIM;
         order[i] = ad_call_axis(c, small ? (int)axes.dim[i] : AD_MAX_NDIM, n);

@@ -19,18 +19,6 @@ static int row_shape(ad_call *c) {
     return AD_OK;
 }
 
-static void load(ad_dtype t, int64_t n, int64_t step, const void *x, void *row) {
-    for (int64_t i = 0; i < n; i++)
-        if (t == AD_F32) ((float *)row)[i] = ((const float *)x)[i * step];
-        else ((double *)row)[i] = ((const double *)x)[i * step];
-}
-
-static void store(ad_dtype t, int64_t n, int64_t step, const void *row, void *y) {
-    for (int64_t i = 0; i < n; i++)
-        if (t == AD_F32) ((float *)y)[i * step] = ((const float *)row)[i];
-        else ((double *)y)[i * step] = ((const double *)row)[i];
-}
-
 typedef void value_fn(ad_dtype t, int64_t n, const void *x, void *y);
 typedef void slope_fn(ad_dtype t, int64_t n, const void *y, const void *g, void *gx);
 
@@ -48,9 +36,9 @@ static int over_rows(const ad_op *op, value_fn *f) {
                 f(t, r.n, (char *)x->data + at, (char *)y->data + at);
                 continue;
             }
-            load(t, r.n, r.inner, (char *)x->data + at, row);
+            ad__load_row(t, r.n, r.inner, (char *)x->data + at, row);
             f(t, r.n, row, row + (size_t)r.n * size);
-            store(t, r.n, r.inner, row + (size_t)r.n * size, (char *)y->data + at);
+            ad__store_row(t, r.n, r.inner, row + (size_t)r.n * size, (char *)y->data + at);
         }
     return AD_OK;
 }
@@ -71,11 +59,11 @@ static void back_over_rows(const ad_op *op, slope_fn *f) {
                 f(t, r.n, (char *)y->data + at, (char *)y->grad + at, gx + at);
                 continue;
             }
-            load(t, r.n, r.inner, (char *)y->data + at, row_y);
-            load(t, r.n, r.inner, (char *)y->grad + at, row_g);
-            load(t, r.n, r.inner, gx + at, row_gx);
+            ad__load_row(t, r.n, r.inner, (char *)y->data + at, row_y);
+            ad__load_row(t, r.n, r.inner, (char *)y->grad + at, row_g);
+            ad__load_row(t, r.n, r.inner, gx + at, row_gx);
             f(t, r.n, row_y, row_g, row_gx);
-            store(t, r.n, r.inner, row_gx, gx + at);
+            ad__store_row(t, r.n, r.inner, row_gx, gx + at);
         }
 }
 
@@ -114,6 +102,16 @@ AD_OPTYPE(softmax, .doc = "exp(x) over its sum along an axis; finite for element
           .evaluate = { softmax_evaluate, softmax_evaluate }, .backward = { softmax_backward, softmax_backward },
           .vjp = softmax_vjp);
 ad_var *ad_softmax(ad_var *x, int axis) { return ad__apply1(&ad_op_softmax, x, &(ad__axis_attrs){ axis, false }); }
+
+/* softmax(x / temperature): above 1 it evens out, towards 0 it picks the largest (Hinton et al. 2015). */
+ad_var *ad_softmax_t(ad_var *x, int axis, double temperature) {
+    if (temperature > 0 && temperature - temperature == 0) return ad_softmax(ad_muls(x, 1 / temperature), axis);
+    char shape[96];
+    if (ad__is_nil(x)) return ad_softmax(x, axis);
+    ad_shape_text(x->layout->shape, shape, sizeof shape);
+    ad_fail(ad__graph(x), AD_EVALUE, "softmax_t: %s: temperature %g is not a number > 0", shape, temperature);
+    return ad__nil(ad__graph(x));
+}
 
 /* ---- log_softmax ---------------------------------------------------------------------------------------- */
 

@@ -43,7 +43,7 @@ static int equations_shape(ad_call *c, bool vectors, bool right, equations *e) {
     int rc = ad__square_shape(c);
     ad_shape b = c->in[1]->layout->shape;
     if (rc != AD_OK) return rc;
-    if (b.ndim < 1 || (b.ndim < 2 && !vectors)) return ad_call_fail(c, AD_ESHAPE, "b must be [..,n,m]%s", right ? "" : " or [n]");
+    if (b.ndim < 2 && !vectors) return ad_call_fail(c, AD_ESHAPE, "b must be [..,n,m]%s", right ? "" : " or [n]");
     if (equations_of(c->shape, b, vectors, e)) return ad_call_fail(c, AD_ESHAPE, "leading axes do not broadcast");
     int64_t meets = right ? e->m : e->n;
     if (meets != e->side)
@@ -103,14 +103,15 @@ static void solve_backward(const ad_op *op) {
     equations e = solve_equations(op);
     void *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1), *z = ad_scratch(op);
     int64_t size = e.n * e.m;
-    for (int64_t i = 0; i < e.batches; i++) {
+    for (int64_t i = 0; i < e.batches && size > 0; i++) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
         ad__lu_solve(t, true, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), z);
         if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
         if (ga == NULL) continue;
         ad__negate(t, size, z);
-        ad__gemm(t, false, true, e.n, e.n, e.m, z, ad__matrix(x->data, i, size, t), 1, ad__matrix(ga, ia, e.n * e.n, t));
+        ad__gemm(t, false, true, e.n, e.n, e.m, z, ad__matrix(x->data, i, size, t), 1,
+                 ad__matrix(ga, ia, e.n * e.n, t));
     }
 }
 
@@ -216,11 +217,13 @@ ad_var *ad_inverse(ad_var *x) { return ad__apply1(&ad_op_inverse, x, NULL); }
 
 /* ---- solve_triangular: op(a) x = b, or x op(a) = b ------------------------------------------------------------ */
 
-static const ad_attr triangular_list[] = { { "upper", AD_ATTR_BOOL, offsetof(ad_triangular_opts, upper) },
-                                           { "transpose", AD_ATTR_BOOL, offsetof(ad_triangular_opts, transpose) },
-                                           { "right", AD_ATTR_BOOL, offsetof(ad_triangular_opts, right) },
-                                           { "unitriangular", AD_ATTR_BOOL, offsetof(ad_triangular_opts, unitriangular) },
-                                           { 0 } };
+static const ad_attr triangular_list[] = {
+    { "upper", AD_ATTR_BOOL, offsetof(ad_triangular_opts, upper) },
+    { "transpose", AD_ATTR_BOOL, offsetof(ad_triangular_opts, transpose) },
+    { "right", AD_ATTR_BOOL, offsetof(ad_triangular_opts, right) },
+    { "unitriangular", AD_ATTR_BOOL, offsetof(ad_triangular_opts, unitriangular) },
+    { 0 },
+};
 
 static ad__triangle triangle_of(const ad_op *op) {
     const ad_triangular_opts *o = ad__attrs(op);
@@ -270,7 +273,8 @@ static int solve_triangular_evaluate(const ad_op *op) {
 
 /* product [side,side] = what da's triangle loses: z x^T, or x^T z on the right, and the transpose of it
    where a was taken transposed. */
-static void triangular_product(ad_dtype t, ad__triangle is, const equations *e, const void *z, const void *x, void *product) {
+static void triangular_product(ad_dtype t, ad__triangle is, const equations *e, const void *z, const void *x,
+                               void *product) {
     int64_t inner = is.right ? e->n : e->m;
     bool x_first = is.right != is.transpose;
     ad__gemm(t, is.right, !is.right, e->side, e->side, inner, x_first ? x : z, x_first ? z : x, 0, product);
@@ -284,13 +288,14 @@ static void solve_triangular_backward(const ad_op *op) {
     ad__triangle is = triangle_of(op), back = is;
     back.transpose = !is.transpose;
     int64_t size = e.n * e.m, side = e.side * e.side;
-    char *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1), *z = ad_scratch(op), *product = ad__matrix(z, 1, size, t);
-    for (int64_t i = 0; i < e.batches; i++) {
+    char *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1), *z = ad_scratch(op);
+    for (int64_t i = 0; i < e.batches && size > 0; i++) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
         ad__triangle_solve(t, back, e.n, e.m, ad__matrix(a->data, ia, side, t), z);
         if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
         if (ga == NULL) continue;
+        char *product = ad__matrix(z, 1, size, t);
         triangular_product(t, is, &e, z, ad__matrix(x->data, i, size, t), product);
         void *to = ad__matrix(ga, ia, side, t);
         if (t == AD_F32) ad__axpy_triangle_f32(is.upper, is.unit, e.side, -1, (const void *)product, to);

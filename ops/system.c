@@ -6,7 +6,8 @@
 int ad__square_shape(ad_call *c) {
     ad_shape s = c->in[0]->layout->shape;
     if (!ad__has_lapack())
-        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS (libopenblas-serial-dev) and build again");
+        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS, as libopenblas-serial-dev, "
+                                           "and build again");
     if (s.ndim < 2 || s.dim[s.ndim - 1] != s.dim[s.ndim - 2])
         return ad_call_fail(c, AD_ESHAPE, "takes square matrices, [..,n,n]");
     if (s.dim[s.ndim - 1] > AD__LAPACK_MAX)
