@@ -853,6 +853,28 @@ static void evaluating_again_takes_no_memory(void **state) {
     assert_all_released(&memory);
 }
 
+/* Whichever allocation fails, the graph says so and lets go of everything. */
+static void every_allocation_may_fail(void **state) {
+    (void)state;
+    int64_t failures = 0;
+    for (int64_t fail_at = 0; failures == 0 || fail_at < failures; fail_at++) {
+        test_memory memory = { .fail_at = fail_at, .fail_on = true };
+        ad_graph *g = test_graph(&memory);
+        if (g != NULL) {
+            ad_var *a = ad_rand(g, AD_F64, AD_SHAPE(40, 40, 40)), *eye = ad_eye(g, AD_F64, 40);
+            ad_var *b = ad_param(g, AD_F64, NULL, AD_SHAPE(1, 40));
+            ad_var *y = ad_permute(ad_einsum("iij,jk->kj", a, b), AD_SHAPE(1, 0));
+            if (ad__has_lapack()) y = ad_add(y, ad_solve(eye, ad_diag(ad_einsum("ij->j", b, NULL), 0)));
+            ad_backward(ad_sum(y));
+            assert_true(ad_ok(g) == (memory.failures == 0));
+            if (ad_ok(g)) failures = fail_at; /* there is none left to fail */
+        }
+        ad_graph_free(g);
+        assert_all_released(&memory);
+    }
+    assert_true(failures > 5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gemm_equals_the_plain_loops),
@@ -885,6 +907,7 @@ int main(void) {
         cmocka_unit_test(large_and_small_magnitudes),
         cmocka_unit_test(gradients_of_gradients),
         cmocka_unit_test(evaluating_again_takes_no_memory),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("linear algebra", tests, NULL, NULL);
 }
