@@ -84,6 +84,52 @@ AD_API double nn_group_lr(const nn_optim *opt, int group); /* NaN where there is
 AD_API double nn_clip_grad_norm(nn_module *m, double max_norm);
 AD_API int nn_clip_grad_value(nn_module *m, double limit); /* each element to -limit .. limit */
 
+/* ---- schedules of learning rates ---------------------------------------------------------------------
+
+   As torch.optim.lr_scheduler's. Each sets the rates of all groups of opt when it is made and at each
+   nn_schedule_step, from what they were set to by options, nn_set_lr or nn_group; t counts the steps (of
+   training or epochs, as the caller likes) from 0. A schedule lives in the graph as the optimiser does. */
+typedef struct nn_schedule nn_schedule;
+AD_API nn_schedule *nn_step_lr(nn_optim *opt, int64_t step_size, double gamma); /* lr gamma^floor(t / step_size) */
+/* lr gamma^k after k of the n milestones, which rise. */
+AD_API nn_schedule *nn_multistep_lr(nn_optim *opt, int n, const int64_t *milestones, double gamma);
+AD_API nn_schedule *nn_exponential_lr(nn_optim *opt, double gamma); /* lr gamma^t */
+/* Warm-up: from lr start to lr end in equal steps, which it has reached at t = steps. */
+AD_API nn_schedule *nn_linear_lr(nn_optim *opt, double start, double end, int64_t steps);
+/* Half a cosine from lr down to eta_min at t = t_max (and up again behind it). */
+AD_API nn_schedule *nn_cosine_lr(nn_optim *opt, int64_t t_max, double eta_min);
+/* The same again and again: over t_0 steps, then t_0 t_mult, t_0 t_mult^2 ... (Loshchilov and Hutter 2017). */
+AD_API nn_schedule *nn_cosine_restarts_lr(nn_optim *opt, int64_t t_0, int64_t t_mult, double eta_min);
+
+/* Smith and Topin 2018. Rises to the optimiser's lr, which is PyTorch's max_lr, and falls to far below. */
+typedef struct {
+    int64_t total_steps; /* must be given: of the whole training */
+    double pct_start;    /* 0.3: the share of steps in which it rises */
+    double div_factor, final_div_factor; /* 25 and 1e4: starts at lr / div_factor, ends at that / final_div_factor */
+    bool linear;         /* by lines, not cosines */
+    bool three_phase;    /* falls as it rose first, and then to the end */
+} nn_one_cycle_opts;
+AD_API nn_schedule *nn_one_cycle_lr(nn_optim *opt, nn_one_cycle_opts o);
+
+/* first until t = milestone, and then the other, which begins there at 0: a warm-up before a cosine, say. */
+AD_API nn_schedule *nn_sequential_lr(nn_schedule *first, nn_schedule *then, int64_t milestone);
+
+/* Multiplies rates by factor when the metric given to nn_schedule_step has not become better for more
+   than patience steps. */
+typedef struct {
+    double factor;    /* 0.1 */
+    int64_t patience; /* 10; none where it is negative */
+    double threshold; /* 1e-4: what better means, as a share of the best so far */
+    int64_t cooldown; /* 0: steps without counting after a change */
+    double min_lr, eps; /* 0, 1e-8: the smallest rate; and the smallest change of one */
+    bool maximise;    /* larger is better: an accuracy, not a loss */
+    bool absolute;    /* threshold is a difference, not a share */
+} nn_plateau_opts;
+AD_API nn_schedule *nn_plateau_lr(nn_optim *opt, nn_plateau_opts o);
+
+/* One step on. metric is for nn_plateau_lr; others do not look at it. */
+AD_API int nn_schedule_step(nn_schedule *s, double metric);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,10 @@ const char *nn__optim_kind(const nn_optim *opt); /* "adam" */
 int nn__optim_state_count(const nn_optim *opt);
 nn__state nn__optim_state_at(nn_optim *opt, int i);
 
+const char *nn__schedule_kind(const nn_schedule *s); /* "cosine" */
+int nn__schedule_state_count(const nn_schedule *s);
+nn__state nn__schedule_state_at(nn_schedule *s, int i);
+
 /* ---- how an optimiser lies in memory -------------------------------------------------------------- */
 
 enum { NN__GROUPS = 8 };
