@@ -32,6 +32,34 @@ class Lion(torch.optim.Optimizer):
                 m.mul_(b2).add_((1 - b2) * p.grad)
 
 
+class NAdam(torch.optim.Optimizer):
+    """As torch.optim.NAdam is documented. The code of torch 1.13 multiplies by mu of step t twice in the
+    product up to t + 1, and holds the product in float32; later ones do not multiply twice."""
+
+    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, momentum_decay=4e-3):
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=momentum_decay))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            b1, b2 = group["betas"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                s = self.state[p]
+                if not s:
+                    s.update(t=0, product=1.0, m=torch.zeros_like(p), v=torch.zeros_like(p))
+                s["t"] += 1
+                g = p.grad + group["weight_decay"] * p
+                mu = b1 * (1 - 0.5 * 0.96 ** (s["t"] * group["decay"]))
+                mu_next = b1 * (1 - 0.5 * 0.96 ** ((s["t"] + 1) * group["decay"]))
+                s["product"] *= mu
+                s["m"] = b1 * s["m"] + (1 - b1) * g
+                s["v"] = b2 * s["v"] + (1 - b2) * g * g
+                m_hat = mu_next * s["m"] / (1 - s["product"] * mu_next) + (1 - mu) * g / (1 - s["product"])
+                p.sub_(group["lr"] * m_hat / ((s["v"] / (1 - b2 ** s["t"])).sqrt() + group["eps"]))
+
+
 def leaves():
     """w [3] and v [2]; v has no gradient in the first ten steps."""
     w = torch.tensor([0.5, -1.5, 2.0], requires_grad=True, **F64)
@@ -95,8 +123,8 @@ RUNS = {
     "adadelta": (lambda p: o.Adadelta(p, lr=0.5, rho=0.8, eps=1e-4, weight_decay=0.1), {}),
     "adamax_defaults": (lambda p: o.Adamax(p), {}),
     "adamax": (lambda p: o.Adamax(p, lr=0.05, betas=(0.8, 0.9), eps=1e-6, weight_decay=0.1), {}),
-    "nadam_defaults": (lambda p: o.NAdam(p), {}),
-    "nadam": (lambda p: o.NAdam(p, lr=0.05, betas=(0.8, 0.95), weight_decay=0.1, momentum_decay=0.01), {}),
+    "nadam_defaults": (lambda p: NAdam(p), {}),
+    "nadam": (lambda p: NAdam(p, lr=0.05, betas=(0.8, 0.95), weight_decay=0.1, momentum_decay=0.01), {}),
     "lion_defaults": (lambda p: Lion(p), {}),
     "lion": (lambda p: Lion(p, lr=0.01, betas=(0.8, 0.9), weight_decay=0.1), {}),
 }
