@@ -163,6 +163,62 @@ static void float_steps_are_as_double_ones(void **state) {
     }
 }
 
+/* ---- L-BFGS ------------------------------------------------------------------------------------------------ */
+
+/* Rosenbrock's function of x [6]: sum 5 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2 */
+static ad_var *rosenbrock(void *data) {
+    ad_var *x = data, *a = ad_narrow(x, 0, 0, 5), *b = ad_narrow(x, 0, 1, 5);
+    ad_var *bend = ad_square(ad_sub(b, ad_square(a))), *off = ad_square(ad_adds(ad_neg(a), 1));
+    return ad_sum(ad_add(ad_muls(bend, 5), off));
+}
+
+static const double rosenbrock_start[] = { -1.2, 1, -0.5, 0.8, 0.3, -1 };
+
+/* Two parameters, so that they have to be taken as one vector: x is these joined. */
+typedef struct {
+    nn_module *m;
+    ad_var *head, *tail; /* [2], [4] */
+} rosenbrock_in_two;
+
+static ad_var *rosenbrock_of_two(void *data) {
+    const rosenbrock_in_two *r = data;
+    return rosenbrock(ad_concat(2, (ad_var *[]){ r->head, r->tail }, 0));
+}
+
+static rosenbrock_in_two rosenbrock_new(ad_graph *g, ad_dtype t) {
+    rosenbrock_in_two r = { .m = nn_module_new(g, "rosenbrock", none_forward, 0) };
+    r.head = nn_add_parameter(r.m, "head", param_of(g, t, rosenbrock_start, AD_SHAPE(2)));
+    r.tail = nn_add_parameter(r.m, "tail", param_of(g, t, rosenbrock_start + 2, AD_SHAPE(4)));
+    return r;
+}
+
+static void lbfgs_is_as_in_torch(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        nn_lbfgs_opts o;
+    } cases[] = { { "defaults", { .max_iter = 20 } },
+                  { "short", { .max_iter = 3, .history_size = 2 } },
+                  { "slow", { .lr = 0.1, .max_iter = 4, .max_eval = 6 } },
+                  { "one", { .max_iter = 1 } } };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        double expected[MOST], loss;
+        int n = expected_of("lbfgs", cases[c].name, expected) / 7;
+        ad_graph *g = ad_graph_new();
+        rosenbrock_in_two r = rosenbrock_new(g, AD_F64);
+        nn_optim *opt = nn_lbfgs(r.m, cases[c].o);
+        for (int i = 0; i < n; i++) {
+            const double *e = expected + 7 * i;
+            assert_int_equal(nn_step_closure(opt, rosenbrock_of_two, &r, &loss), AD_OK);
+            assert_true(fabs(loss - e[0]) <= 1e-10 * fabs(e[0]) + 1e-10);
+            for (int k = 0; k < 2; k++) assert_close_in(cases[c].name, ad_at(r.head, k), e[1 + k], 1e-10);
+            for (int k = 0; k < 4; k++) assert_close_in(cases[c].name, ad_at(r.tail, k), e[3 + k], 1e-10);
+        }
+        assert_ok(g);
+        ad_graph_free(g);
+    }
+}
+
 /* ---- schedules -------------------------------------------------------------------------------------------- */
 
 #define SCHEDULE(name, call)                                                                                           \
@@ -353,6 +409,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(optimisers_are_as_in_torch),
         cmocka_unit_test(float_steps_are_as_double_ones),
+        cmocka_unit_test(lbfgs_is_as_in_torch),
         cmocka_unit_test(schedules_are_as_in_torch),
         cmocka_unit_test(every_element_is_updated),
         cmocka_unit_test(constants_stay),
