@@ -115,7 +115,8 @@ static void roll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 static void roll_samples(ad_sampler *s) {
     const int64_t shifts[] = { 0, 1, -1, 4, 5, 12, -13 };
-    for (int i = 0; i < AD__COUNT(shifts); i++) ad_sample(s, &(roll_attrs){ shifts[i], 0 }, 1, &AD_SHAPE(5), NULL, NULL);
+    for (int i = 0; i < AD__COUNT(shifts); i++)
+        ad_sample(s, &(roll_attrs){ shifts[i], 0 }, 1, &AD_SHAPE(5), NULL, NULL);
     for (int axis = -3; axis < 3; axis++) ad_sample(s, &(roll_attrs){ 1, axis }, 1, &AD_SHAPE(3, 2, 4), NULL, NULL);
     ad_sample(s, &(roll_attrs){ 1, 0 }, 1, &AD_SHAPE(0, 2), NULL, NULL);
     ad_sample(s, &(roll_attrs){ 1, 0 }, 1, &AD_SHAPE(1), NULL, NULL);

@@ -4,9 +4,6 @@
 #include "ops/kernels/kernels.h"
 
 const ad_attr ad__axis_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) }, { 0 } };
-const ad_attr ad__reduction_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) },
-                                       { "keepdims", AD_ATTR_BOOL, offsetof(ad__axis_attrs, keepdims) },
-                                       { 0 } };
 const ad_attr ad__axes_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_attrs, n) },
                                   { "keepdims", AD_ATTR_BOOL, offsetof(ad__axes_attrs, keepdims) },
                                   { 0 } };
@@ -56,11 +53,29 @@ ad__axes_attrs ad__axes_of(int n, const int *axes) {
     return a;
 }
 
+ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims) {
+    ad__axes_attrs a = ad__axes_of(n ? n : -1, axes);
+    a.keepdims = keepdims;
+    return a;
+}
+
 ad__around ad__around_axis(ad_shape s, int axis) {
     ad__around r = { 1, 1, 1 };
     if (axis < 0) axis += s.ndim;
     for (int i = 0; i < s.ndim; i++) *(i < axis ? &r.outer : i == axis ? &r.n : &r.inner) *= s.dim[i];
     return r;
+}
+
+void ad__load_row(ad_dtype t, int64_t n, int64_t step, const void *x, void *row) {
+    for (int64_t i = 0; i < n; i++)
+        if (t == AD_F32) ((float *)row)[i] = ((const float *)x)[i * step];
+        else ((double *)row)[i] = ((const double *)x)[i * step];
+}
+
+void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y) {
+    for (int64_t i = 0; i < n; i++)
+        if (t == AD_F32) ((float *)y)[i * step] = ((const float *)row)[i];
+        else ((double *)y)[i * step] = ((const double *)row)[i];
 }
 
 ad_var *ad__refused(const ad_var *x, const char *caller) {

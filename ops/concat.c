@@ -70,7 +70,8 @@ static int concat_shape(ad_call *c) {
         if (!fits) {
             char text[160];
             ad_shape_text(s, text, sizeof text);
-            return ad_call_fail(c, AD_ESHAPE, "operand %d is %s: all sizes but that of axis %d must be equal", i, text, axis);
+            return ad_call_fail(c, AD_ESHAPE, "operand %d is %s: all sizes but that of axis %d must be equal", i,
+                                text, axis);
         }
         if (__builtin_add_overflow(c->shape.dim[axis], s.dim[axis], &c->shape.dim[axis]))
             return ad_call_fail(c, AD_ESHAPE, "the result would have too many elements");
@@ -141,7 +142,7 @@ ad_var *ad_stack(int n, ad_var *const xs[], int axis) {
     return ad_apply(&ad_op_stack, n, xs, &(ad__axis_attrs){ axis, false });
 }
 
-/* ---- taking apart: slices ------------------------------------------------------------------------------------------ */
+/* ---- taking apart: slices ---------------------------------------------------------------------------------------- */
 
 static int split_axis(const ad_call *c, int axis, int n, const void *parts) {
     if (n < 0 || parts == NULL) return ad_call_fail(c, AD_EVALUE, "there is no room for the parts");

@@ -83,7 +83,7 @@ static void logdet_backward(const ad_op *op) {
     ad_dtype t = x->layout->dtype;
     int64_t n = ad__side(x);
     char *gx = ad_grad_into(op, 0);
-    for (int64_t k = 0; k < ad__count(x) && gx != NULL; k++) {
+    for (int64_t k = 0; k < ad__count(x) && gx != NULL && n > 0; k++) {
         int sign;
         log_and_sign(op, k, &sign);
         double g = ad_grad_at(ad__out(op), k);
@@ -155,7 +155,7 @@ static void det_backward(const ad_op *op) {
     const ad_var *x = op->in[0];
     int64_t n = ad__side(x);
     char *gx = ad_grad_into(op, 0);
-    for (int64_t k = 0; k < ad__count(x) && gx != NULL; k++) {
+    for (int64_t k = 0; k < ad__count(x) && gx != NULL && n > 0; k++) {
         double g = ad_grad_at(ad__out(op), k), det = determinant(op, k);
         char *to = ad__matrix(gx, k, n * n, x->layout->dtype);
         if (det == 0) add_cofactors(op, k, g, to);

@@ -1,5 +1,5 @@
-/* extremum.c: max and min over all elements or some axes. */
-#include "ops/attrs.h"
+/* extremum.c: max and min over all elements or some axes, and where they are. */
+#include "ops/cells.h"
 #include "ops/kernels/extremum.h"
 #include "ops/ops.h"
 
@@ -75,10 +75,53 @@ static void min_samples(ad_sampler *s) { max_samples(s); }
               .arity = 1, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = extremum_shape,        \
               .evaluate = { name##_evaluate, name##_evaluate }, .backward = { extremum_backward, extremum_backward },  \
               .vjp = extremum_vjp);                                                                                    \
+    AD__REDUCTION(name)
+
+EXTREMUM(max, "largest element over all or some axes; NaN if there is one", "max x")
+EXTREMUM(min, "smallest element over all or some axes; NaN if there is one", "min x")
+
+/* ---- argmax, argmin: over all elements or one axis ----------------------------------------------------------- */
+
+static int place_shape(ad_call *c) {
+    int64_t numel = c->in[0]->layout->numel, longest = (int64_t)1 << 24;
+    int rc = ad__cells_shape(c);
+    int64_t cells = rc == AD_OK ? ad_shape_numel(c->shape) : 0;
+    if (cells > 0 && numel == 0) return ad_call_fail(c, AD_ESHAPE, "no elements to take the %s of", c->type->name);
+    if (cells > 0 && c->dtype == AD_F32 && numel / cells > longest)
+        return ad_call_fail(c, AD_ESHAPE, "f32 holds no index above %lld; convert x with ad_cast", (long long)longest);
+    return rc;
+}
+
+static void put_place(const ad_op *op, int64_t cell, int64_t n, const void *x, bool smallest) {
+    ad__put(ad__out(op), cell, (double)AD__BY_DTYPE(op->in[0]->layout->dtype, ad__arg_extremum, n, x, smallest));
+}
+static void argmax_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) { put_place(op, cell, n, x, false); }
+static void argmin_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) { put_place(op, cell, n, x, true); }
+static int argmax_evaluate(const ad_op *op) { return ad__over_cells(op, argmax_cell); }
+static int argmin_evaluate(const ad_op *op) { return ad__over_cells(op, argmin_cell); }
+
+static void argmax_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(9), AD_SHAPE(2, 3), AD_SHAPE(70) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        ad_sample(s, &(ad__axes_attrs){ .n = -1, .keepdims = i % 2 }, 1, &shapes[i], NULL, NULL);
+    for (int axis = -3; axis < 3; axis++)
+        ad_sample(s, &(ad__axes_attrs){ 1, { axis }, axis < 0 }, 1, &AD_SHAPE(2, 3, 4), NULL, NULL);
+    ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { 1 } }, 1, &AD_SHAPE(0, 3), NULL, NULL);
+    const double ties[] = { 1, 3, 3, -1, -1, 3 }, nans[] = { 1, NAN, 3, NAN, -INFINITY, INFINITY };
+    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(6), (const double *[]){ ties }, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__axes_attrs){ 1, { 0 }, false }, 1, &AD_SHAPE(3, 2), (const double *[]){ ties }, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__axes_attrs){ 1, { 1 }, false }, 1, &AD_SHAPE(3, 2), (const double *[]){ nans }, AD_SAMPLE_KINK);
+}
+static void argmin_samples(ad_sampler *s) { argmax_samples(s); }
+
+#define PLACE(name, doc_)                                                                                              \
+    AD_OPTYPE(name, .doc = doc_, .formula = #name " x", .arity = 1, .flags = AD_OP_CONSTANT,                           \
+              .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = place_shape,                       \
+              .evaluate = { name##_evaluate, name##_evaluate });                                                       \
     ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, &(ad__axes_attrs){ .n = -1 }); }                \
     ad_var *ad_##name##_axis(ad_var *x, int axis, bool keepdims) {                                                     \
         return ad__apply1(&ad_op_##name, x, &(ad__axes_attrs){ 1, { axis }, keepdims });                               \
     }
 
-EXTREMUM(max, "largest element over all or some axes; NaN if there is one", "max x")
-EXTREMUM(min, "smallest element over all or some axes; NaN if there is one", "min x")
+PLACE(argmax, "index of the largest element, of the first where several tie, of the first NaN if there is one")
+PLACE(argmin, "index of the smallest element, of the first where several tie, of the first NaN if there is one")

@@ -54,7 +54,7 @@ static int check_window(const ad_call *call, int64_t c, int64_t h, int64_t w) {
                                                  "above 2^31");
     ad__window v = window_of(a, c, h, w);
     if (v.out[0] < 1 || v.out[1] < 1)
-        return ad_call_fail(call, AD_ESHAPE, "a window of %lld by %lld, with its dilation, does not fit into the padded image",
+        return ad_call_fail(call, AD_ESHAPE, "a window of %lld by %lld, with its dilation, does not fit into the image",
                             (long long)v.kernel[0], (long long)v.kernel[1]);
     if (ad_shape_numel(AD_SHAPE(c, v.kernel[0], v.kernel[1], v.out[0], v.out[1])) < 0)
         return ad_call_fail(call, AD_ESHAPE, "the columns would have too many elements");
@@ -171,14 +171,17 @@ static int col2im_shape(ad_call *call) {
     const window_attrs *a = call->attrs;
     ad_shape s = call->shape;
     int64_t h = a->size.dim[0], w = a->size.dim[1];
-    if (s.ndim != 2 && s.ndim != 3) return ad_call_fail(call, AD_ESHAPE, "takes columns [n, c*kh*kw, oh*ow], or without n");
-    if (!between(h, 0) || !between(w, 0)) return ad_call_fail(call, AD_EVALUE, "images of %lld by %lld", (long long)h, (long long)w);
+    if (s.ndim != 2 && s.ndim != 3)
+        return ad_call_fail(call, AD_ESHAPE, "takes columns [n, c*kh*kw, oh*ow], or without n");
+    if (!between(h, 0) || !between(w, 0))
+        return ad_call_fail(call, AD_EVALUE, "images of %lld by %lld", (long long)h, (long long)w);
     int rc = check_window(call, 1, h, w);
     if (rc != AD_OK) return rc;
     ad__window v = window_of(a, 1, h, w);
     int64_t rows = s.dim[s.ndim - 2], each = v.kernel[0] * v.kernel[1], places = v.out[0] * v.out[1];
     if (rows % each != 0 || s.dim[s.ndim - 1] != places)
-        return ad_call_fail(call, AD_ESHAPE, "the window makes columns [c*%lld, %lld] of such an image", (long long)each,
+        return ad_call_fail(call, AD_ESHAPE, "the window makes columns [c*%lld, %lld] of such an image",
+                            (long long)each,
                             (long long)places);
     call->shape = AD_SHAPE(s.dim[0], rows / each, h, w);
     if (s.ndim == 2) call->shape = AD_SHAPE(rows / each, h, w);
@@ -199,7 +202,9 @@ static void col2im_backward(const ad_op *op) {
     if (gx != NULL) add_to_columns(&j, ad__out(op)->grad, gx);
 }
 
-static void col2im_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(&ad_op_im2col, g, ad__attrs(op)); }
+static void col2im_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad__apply1(&ad_op_im2col, g, ad__attrs(op));
+}
 
 static void col2im_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(windows); i++) {
@@ -213,7 +218,7 @@ static void col2im_samples(ad_sampler *s) {
     ad_sample(s, &a, 1, &AD_SHAPE(0, 4, 4), NULL, NULL);
 }
 
-AD_OPTYPE(col2im, .doc = "columns [n, c*kh*kw, oh*ow] summed into images [n,c,h,w] where im2col takes them; PyTorch's fold",
+AD_OPTYPE(col2im, .doc = "columns [n, c*kh*kw, oh*ow] summed into images [n,c,h,w]; PyTorch's fold",
           .formula = "y[n, c, p sh + i dh - ph, q sw + j dw - pw] += x[n, (c, i, j), (p, q)]", .gradient = "im2col(g)",
           .arity = 1, .attr_size = sizeof(window_attrs), .attrs = col2im_list, .shape = col2im_shape,
           .evaluate = { col2im_evaluate, col2im_evaluate }, .backward = { col2im_backward, col2im_backward },

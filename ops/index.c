@@ -170,7 +170,7 @@ ad_var *ad_embedding(ad_var *weight, ad_var *indices) {
     return ad__nil(c.graph);
 }
 
-/* ---- index_add: rows added to those that index names -------------------------------------------------------------- */
+/* ---- index_add: rows added to those that index names ------------------------------------------------------------- */
 
 static int index_add_shape(ad_call *c) {
     ad_shape src;
@@ -195,7 +195,8 @@ static void index_add_samples(ad_sampler *s) {
         { AD_SHAPE(3), AD_SCALAR, AD_SCALAR },             { AD_SHAPE(3), AD_SHAPE(24), AD_SHAPE(24) },
         { AD_SHAPE(3, 2), AD_SHAPE(0), AD_SHAPE(0, 2) },   { AD_SHAPE(3, 2), AD_SHAPE(2, 2), AD_SHAPE(2, 2, 2) },
     };
-    for (int i = 0; i < AD__COUNT(cases); i++) ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 3, cases[i], values, 0);
+    for (int i = 0; i < AD__COUNT(cases); i++)
+        ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 3, cases[i], values, 0);
     const ad_shape inner[] = { AD_SHAPE(2, 3, 2), AD_SHAPE(4), AD_SHAPE(2, 4, 2) };
     ad_sample_values(s, &(ad__axis_attrs){ -2, false }, 3, inner, values, 0);
     const ad_shape last[] = { AD_SHAPE(2, 3), AD_SHAPE(4), AD_SHAPE(2, 4) };
@@ -203,7 +204,8 @@ static void index_add_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(index_add, .doc = "x with the rows of src added to those of the axis that index names",
-          .formula = "x, and y[a, index[i..], b] += src[a, i.., b]", .gradient = "dx = g; dsrc[a, i.., b] = g[a, index[i..], b]",
+          .formula = "x, and y[a, index[i..], b] += src[a, i.., b]",
+          .gradient = "dx = g; dsrc[a, i.., b] = g[a, index[i..], b]",
           .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
           .arity = 3, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = index_add_shape, .evaluate = { put_evaluate, put_evaluate },
@@ -212,7 +214,7 @@ ad_var *ad_index_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
     return ad_apply(&ad_op_index_add, 3, (ad_var *[]){ x, index, src }, &(ad__axis_attrs){ axis, false });
 }
 
-/* ---- gather: one element of an axis for each element of index -------------------------------------------------------- */
+/* ---- gather: one element of an axis for each element of index ---------------------------------------------------- */
 
 /* index's sizes are x's, but along the axis. */
 static int check_index(const ad_call *c) {
@@ -296,7 +298,7 @@ ad_var *ad_take_along(ad_var *x, ad_var *index, int axis) {
     return ad_gather(ad_expand(x, xs), axis, ad_expand(index, is));
 }
 
-/* ---- scatter_add: elements added to those that index names -------------------------------------------------------------- */
+/* ---- scatter_add: elements added to those that index names ------------------------------------------------------- */
 
 static int scatter_add_shape(ad_call *c) {
     int rc = check_index(c);
@@ -319,7 +321,8 @@ static void scatter_add_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(scatter_add, .doc = "x with each element of src added to that which index names along the axis",
-          .formula = "x, and y[a, index[a, i, b], b] += src[a, i, b]", .gradient = "dx = g; dsrc[a, i, b] = g[a, index[a, i, b], b]",
+          .formula = "x, and y[a, index[a, i, b], b] += src[a, i, b]",
+          .gradient = "dx = g; dsrc[a, i, b] = g[a, index[a, i, b], b]",
           .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
           .arity = 3, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = scatter_add_shape, .evaluate = { put_evaluate, put_evaluate },

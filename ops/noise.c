@@ -1,13 +1,8 @@
 /* noise.c: random arrays that are drawn anew on each evaluation, and activations made with them. */
-#include "autodiff/node.h"
+#include "ops/attrs.h"
 #include "ops/ops.h"
 
 /* ---- helpers: both dtypes draw the same bits, so that f32 results are f64 ones rounded ------------------ */
-
-static void put(const ad_var *y, int64_t i, double v) {
-    if (y->layout->dtype == AD_F32) ((float *)y->data)[i] = (float)v;
-    else ((double *)y->data)[i] = v;
-}
 
 static int like_shape(ad_call *c) { return (void)c, AD_OK; }
 
@@ -32,7 +27,7 @@ static int rand_like_evaluate(const ad_op *op) {
         ad_random_bits(ad__graph(y), 4, words);
         for (int k = 0; k < 2 && i + k < y->layout->numel; k++) {
             double v = (double)(words[2 * k] >> 8) * 0x1p-24; /* what f32 can hold, below 1 */
-            put(y, i + k, narrow ? v : v + (double)(words[2 * k + 1] >> 3) * 0x1p-53);
+            ad__put(y, i + k, narrow ? v : v + (double)(words[2 * k + 1] >> 3) * 0x1p-53);
         }
     }
     return AD_OK;
@@ -44,7 +39,7 @@ static int randn_like_evaluate(const ad_op *op) {
     for (int64_t i = 0; i < y->layout->numel; i += 2) {
         double pair[2];
         ad__random_normal(&ad__graph(y)->random, AD_F64, 2, pair);
-        for (int k = 0; k < 2 && i + k < y->layout->numel; k++) put(y, i + k, pair[k]);
+        for (int k = 0; k < 2 && i + k < y->layout->numel; k++) ad__put(y, i + k, pair[k]);
     }
     return AD_OK;
 }

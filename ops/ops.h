@@ -10,6 +10,42 @@
 extern "C" {
 #endif
 
+/* How a loss puts its elements together. AD_BATCHMEAN is kl_div's: the sum over the size of axis 0. */
+typedef enum { AD_MEAN, AD_SUM, AD_NONE, AD_BATCHMEAN } ad_reduction;
+
+/* Of losses by class; all zero is PyTorch's defaults. */
+typedef struct {
+    ad_var *weight;         /* [c], of each class; NULL: all 1. It takes no gradient */
+    double label_smoothing; /* 0 .. 1: the share of the target that all classes share equally */
+    ad_reduction reduction; /* AD_MEAN is over the weights of the targets' classes */
+    bool ignore;            /* targets of class ignore_index do not count; false: those of class -100 */
+    int64_t ignore_index;
+} ad_ce_opts;
+
+/* Of convolutions: along h and w, or along a signal the first alone. 0 means PyTorch's default: stride,
+   dilation and groups 1, no padding. Both of a pair are given: { 2, 2 }. */
+typedef struct {
+    int64_t stride[2], padding[2], dilation[2], groups;
+    int64_t output_padding[2]; /* of transposed ones: rows and columns added at the end, fewer than stride */
+} ad_conv_opts;
+
+/* Of pooling: along h and w, or along a signal the first alone; both of a pair are given. kernel must be
+   given; a stride of 0 is the kernel's size, a dilation of 0 is 1. */
+typedef struct {
+    int64_t kernel[2], stride[2], padding[2];
+    int64_t dilation[2];  /* of max pooling alone */
+    bool ceil_mode;       /* a last window may stand out over the edge */
+    bool exclude_padding; /* of means: PyTorch's count_include_pad=False */
+} ad_pool_opts;
+
+/* Of batch_norm. In training, each evaluation (ad_eval's too) moves running_mean and running_var, leaves of
+   shape [c] made before, towards the batch's mean and unbiased variance by the share momentum; what was
+   computed from them in evaluation mode is stale from then on. They must outlive the op; both may be NULL. */
+typedef struct {
+    bool training;        /* normalise by the batch's mean and variance, not the running ones */
+    double momentum, eps; /* 0: 0.1 and 1e-5, PyTorch's defaults */
+} ad_batch_norm_opts;
+
 /* Python's start:stop:step along one axis. Bounds beyond an end are the end, so INT64_MAX and INT64_MIN
    stand for a bound left out; a step of 0 is taken as 1. */
 typedef struct {

@@ -98,7 +98,8 @@ static void pad_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void pad_samples(ad_sampler *s) {
     const ad_shape x = AD_SHAPE(2, 3);
     const pad_attrs cases[] = {
-        { AD_SHAPE(1, 2), AD_SHAPE(0, 1), 0.5 }, { AD_SHAPE(0, 0), AD_SHAPE(0, 0), 1 }, { AD_SHAPE(2), AD_SHAPE(3), -1 },
+        { AD_SHAPE(1, 2), AD_SHAPE(0, 1), 0.5 }, { AD_SHAPE(0, 0), AD_SHAPE(0, 0), 1 },
+            { AD_SHAPE(2), AD_SHAPE(3), -1 },
         { AD_SHAPE(-1, 1), AD_SHAPE(0, -2), 2 }, { AD_SHAPE(-1, 0), AD_SHAPE(-1, 0), 0 }, { AD_SCALAR, AD_SCALAR, 0 },
         { AD_SHAPE(3, -5), AD_SHAPE(-4, 9), 7 },
     };
@@ -141,7 +142,9 @@ static ad_var *one_repeated(ad_var *x, int axis, int64_t at, int64_t k) {
     to.dim[axis] = k;
     return ad_expand(ad_slice(x, axis, at, at + 1, 1), to);
 }
-static ad_var *first_repeated(ad_var *x, int axis, int64_t n, int64_t k) { return (void)n, one_repeated(x, axis, 0, k); }
+static ad_var *first_repeated(ad_var *x, int axis, int64_t n, int64_t k) {
+    return (void)n, one_repeated(x, axis, 0, k);
+}
 static ad_var *last_repeated(ad_var *x, int axis, int64_t n, int64_t k) { return one_repeated(x, axis, n - 1, k); }
 static int64_t any_number(int64_t n) { return n > 0 ? INT64_MAX : 0; }
 

@@ -1,5 +1,5 @@
 /* reduce.c: sum and mean over all elements or some axes, and their converse, expand. */
-#include "ops/attrs.h"
+#include "ops/cells.h"
 #include "ops/kernels/strided.h"
 #include "ops/ops.h"
 
@@ -57,48 +57,29 @@ static void reduce_scaled_back(const ad_op *op, double k) {
     if (gx != NULL) add_repeated(&s, x->layout->dtype, x->layout->numel, y->grad, k, gx);
 }
 
-/* How many elements each element of the result was made from: 0 of an empty array, whose mean is
-   0/0, a NaN, as in NumPy and PyTorch. */
-static double each(const ad_op *op) {
-    int64_t n = op->in[0]->layout->numel;
-    return n ? (double)n / (double)ad__out(op)->layout->numel : 0;
-}
+/* Of an empty array the mean is 0/0, a NaN, as in NumPy and PyTorch. */
+static double each(const ad_op *op) { return (double)ad__cell_size(op); }
 
 static int sum_evaluate(const ad_op *op) { return reduce_divided(op, 1), AD_OK; }
 static void sum_backward(const ad_op *op) { reduce_scaled_back(op, 1); }
 static int mean_evaluate(const ad_op *op) { return reduce_divided(op, each(op)), AD_OK; }
 static void mean_backward(const ad_op *op) { reduce_scaled_back(op, 1 / each(op)); }
 
-/* g with the reduced axes put back as ones, then repeated to x's shape. */
-static ad_var *spread_back(const ad_op *op, ad_var *g) {
-    ad_shape s = op->in[0]->layout->shape;
-    return ad_expand(ad_reshape(g, ad__reduced_shape(s, ad__axes_mask(ad__attrs(op), s.ndim), true)), s);
-}
+/* g repeated to x's shape. */
+static ad_var *spread_back(const ad_op *op, ad_var *g) { return ad_expand(ad__kept(op, g), op->in[0]->layout->shape); }
 
 static void sum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = spread_back(op, g); }
 static void mean_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = spread_back(op, ad_muls(g, 1 / each(op)));
 }
 
-static void reduction_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(7), AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4), AD_SHAPE(70) };
-    for (int i = 0; i < AD__COUNT(shapes); i++)
-        ad_sample(s, &(ad__axes_attrs){ .n = -1, .keepdims = i % 2 }, 1, &shapes[i], NULL, NULL);
-    ad_shape cube = AD_SHAPE(2, 3, 4);
-    for (int axis = -3; axis < 3; axis++)
-        ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { axis }, .keepdims = axis > 0 }, 1, &cube, NULL, NULL);
-    ad_sample(s, &(ad__axes_attrs){ .n = 2, .axis = { 0, 2 } }, 1, &cube, NULL, NULL);
-    ad_sample(s, &(ad__axes_attrs){ .n = 2, .axis = { -1, 1 }, .keepdims = true }, 1, &cube, NULL, NULL);
-    ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { 0 } }, 1, &AD_SHAPE(3, 0), NULL, NULL);
-}
-
 static void sum_samples(ad_sampler *s) {
-    reduction_samples(s);
+    ad__reduction_samples(s, &(ad__axes_attrs){ 0 }, -2, 2);
     ad_sample(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(0), NULL, NULL);
     ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { 0 } }, 1, &AD_SHAPE(0, 2), NULL, NULL);
 }
 static void mean_samples(ad_sampler *s) {
-    reduction_samples(s);
+    ad__reduction_samples(s, &(ad__axes_attrs){ 0 }, -2, 2);
     ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(0), NULL, AD_SAMPLE_KINK);
 }
 
@@ -112,14 +93,8 @@ AD_OPTYPE(mean, .doc = "mean over all elements or some axes, accumulated in f64;
           .attrs = ad__axes_list, .shape = ad__axes_shape, .evaluate = { mean_evaluate, mean_evaluate },
           .backward = { mean_backward, mean_backward }, .vjp = mean_vjp);
 
-ad_var *ad_sum(ad_var *x) { return ad__apply1(&ad_op_sum, x, &(ad__axes_attrs){ .n = -1 }); }
-ad_var *ad_sum_axis(ad_var *x, int axis, bool keepdims) {
-    return ad__apply1(&ad_op_sum, x, &(ad__axes_attrs){ 1, { axis }, keepdims });
-}
-ad_var *ad_mean(ad_var *x) { return ad__apply1(&ad_op_mean, x, &(ad__axes_attrs){ .n = -1 }); }
-ad_var *ad_mean_axis(ad_var *x, int axis, bool keepdims) {
-    return ad__apply1(&ad_op_mean, x, &(ad__axes_attrs){ 1, { axis }, keepdims });
-}
+AD__REDUCTION(sum)
+AD__REDUCTION(mean)
 
 /* The converse of broadcasting: sums over the axes that shape lacks or has with size 1. */
 ad_var *ad_sum_to(ad_var *x, ad_shape shape) {
@@ -141,6 +116,26 @@ ad_var *ad_sum_to(ad_var *x, ad_shape shape) {
     ad_var *y = a.n > 0 ? ad__apply1(&ad_op_sum, x, &a) : x;
     return shape.ndim == from.ndim ? y : ad_reshape(y, shape);
 }
+
+/* ---- counts: made of comparisons and sums ------------------------------------------------------------------ */
+
+/* NaN is not 0. */
+static ad_var *is_not_zero(ad_var *x) { return ad_logical_not(ad_logical_not(x)); }
+
+ad_var *ad_count_nonzero_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    return ad_sum_axes(is_not_zero(x), n, axes, keepdims);
+}
+AD__REDUCTION_BY_AXES(count_nonzero)
+
+ad_var *ad_any_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    return is_not_zero(ad_count_nonzero_axes(x, n, axes, keepdims));
+}
+AD__REDUCTION_BY_AXES(any)
+
+ad_var *ad_all_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    return ad_logical_not(ad_sum_axes(ad_logical_not(x), n, axes, keepdims));
+}
+AD__REDUCTION_BY_AXES(all)
 
 /* ---- expand ------------------------------------------------------------------------------------------------ */
 

@@ -79,7 +79,8 @@ ad_var *ad_tile(ad_var *x, ad_shape reps) {
         return ad__nil(c.graph);
     }
     ad_shape s = { .ndim = reps.ndim > c.shape.ndim ? reps.ndim : c.shape.ndim };
-    for (int i = 0; i < s.ndim; i++) s.dim[i] = i < s.ndim - c.shape.ndim ? 1 : c.shape.dim[i - (s.ndim - c.shape.ndim)];
+    int added = s.ndim - c.shape.ndim;
+    for (int i = 0; i < s.ndim; i++) s.dim[i] = i < added ? 1 : c.shape.dim[i - added];
     ad_var *y = x;
     for (int i = s.ndim - 1, r = reps.ndim - 1; r >= 0; i--, r--) {
         ad__around a = ad__around_axis(s, i);

@@ -1,4 +1,4 @@
-/* softmax.c: softmax, log_softmax and logsumexp along an axis. */
+/* softmax.c: softmax and log_softmax along an axis. */
 #include "ops/attrs.h"
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
@@ -19,18 +19,6 @@ static int row_shape(ad_call *c) {
     return AD_OK;
 }
 
-static void load(ad_dtype t, int64_t n, int64_t step, const void *x, void *row) {
-    for (int64_t i = 0; i < n; i++)
-        if (t == AD_F32) ((float *)row)[i] = ((const float *)x)[i * step];
-        else ((double *)row)[i] = ((const double *)x)[i * step];
-}
-
-static void store(ad_dtype t, int64_t n, int64_t step, const void *row, void *y) {
-    for (int64_t i = 0; i < n; i++)
-        if (t == AD_F32) ((float *)y)[i * step] = ((const float *)row)[i];
-        else ((double *)y)[i * step] = ((const double *)row)[i];
-}
-
 typedef void value_fn(ad_dtype t, int64_t n, const void *x, void *y);
 typedef void slope_fn(ad_dtype t, int64_t n, const void *y, const void *g, void *gx);
 
@@ -48,9 +36,9 @@ static int over_rows(const ad_op *op, value_fn *f) {
                 f(t, r.n, (char *)x->data + at, (char *)y->data + at);
                 continue;
             }
-            load(t, r.n, r.inner, (char *)x->data + at, row);
+            ad__load_row(t, r.n, r.inner, (char *)x->data + at, row);
             f(t, r.n, row, row + (size_t)r.n * size);
-            store(t, r.n, r.inner, row + (size_t)r.n * size, (char *)y->data + at);
+            ad__store_row(t, r.n, r.inner, row + (size_t)r.n * size, (char *)y->data + at);
         }
     return AD_OK;
 }
@@ -71,11 +59,11 @@ static void back_over_rows(const ad_op *op, slope_fn *f) {
                 f(t, r.n, (char *)y->data + at, (char *)y->grad + at, gx + at);
                 continue;
             }
-            load(t, r.n, r.inner, (char *)y->data + at, row_y);
-            load(t, r.n, r.inner, (char *)y->grad + at, row_g);
-            load(t, r.n, r.inner, gx + at, row_gx);
+            ad__load_row(t, r.n, r.inner, (char *)y->data + at, row_y);
+            ad__load_row(t, r.n, r.inner, (char *)y->grad + at, row_g);
+            ad__load_row(t, r.n, r.inner, gx + at, row_gx);
             f(t, r.n, row_y, row_g, row_gx);
-            store(t, r.n, r.inner, row_gx, gx + at);
+            ad__store_row(t, r.n, r.inner, row_gx, gx + at);
         }
 }
 
@@ -115,6 +103,16 @@ AD_OPTYPE(softmax, .doc = "exp(x) over its sum along an axis; finite for element
           .vjp = softmax_vjp);
 ad_var *ad_softmax(ad_var *x, int axis) { return ad__apply1(&ad_op_softmax, x, &(ad__axis_attrs){ axis, false }); }
 
+/* softmax(x / temperature): above 1 it evens out, towards 0 it picks the largest (Hinton et al. 2015). */
+ad_var *ad_softmax_t(ad_var *x, int axis, double temperature) {
+    if (temperature > 0 && temperature - temperature == 0) return ad_softmax(ad_muls(x, 1 / temperature), axis);
+    char shape[96];
+    if (ad__is_nil(x)) return ad_softmax(x, axis);
+    ad_shape_text(x->layout->shape, shape, sizeof shape);
+    ad_fail(ad__graph(x), AD_EVALUE, "softmax_t: %s: temperature %g is not a number > 0", shape, temperature);
+    return ad__nil(ad__graph(x));
+}
+
 /* ---- log_softmax ---------------------------------------------------------------------------------------- */
 
 static void log_softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
@@ -140,72 +138,3 @@ AD_OPTYPE(log_softmax, .doc = "logarithm of softmax along an axis, accurate wher
 ad_var *ad_log_softmax(ad_var *x, int axis) {
     return ad__apply1(&ad_op_log_softmax, x, &(ad__axis_attrs){ axis, false });
 }
-
-/* ---- logsumexp: saves each row's ad__lse for backward ----------------------------------------------------- */
-
-static int logsumexp_shape(ad_call *c) {
-    const ad__axis_attrs *a = c->attrs;
-    int axis = ad_call_axis(c, a->axis, c->shape.ndim);
-    if (axis < 0) return axis;
-    c->scratch = 2 * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
-    c->shape = ad__reduced_shape(c->shape, 1u << axis, a->keepdims);
-    c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__lse);
-    return AD_OK;
-}
-
-static int logsumexp_evaluate(const ad_op *op) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
-    ad_dtype t = y->layout->dtype;
-    size_t size = ad_dtype_size(t);
-    ad__around r = around(op);
-    ad__lse *saved = ad_saved(op);
-    for (int64_t j = 0; j < r.outer * r.inner; j++) {
-        const char *row = (char *)x->data + (size_t)(j / r.inner * r.n * r.inner + j % r.inner) * size;
-        if (r.inner != 1) load(t, r.n, r.inner, row, ad__graph(y)->scratch), row = ad__graph(y)->scratch;
-        saved[j] = t == AD_F32 ? ad__lse_f32(r.n, (const void *)row) : ad__lse_f64(r.n, (const void *)row);
-        double v = saved[j].m + log(saved[j].s);
-        if (t == AD_F32) ((float *)y->data)[j] = (float)v;
-        else ((double *)y->data)[j] = v;
-    }
-    return AD_OK;
-}
-
-static void logsumexp_backward(const ad_op *op) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
-    char *gx = ad_grad_into(op, 0);
-    if (gx == NULL) return;
-    ad_dtype t = y->layout->dtype;
-    size_t size = ad_dtype_size(t);
-    ad__around r = around(op);
-    char *row_x = ad__graph(y)->scratch, *row_g = row_x + (size_t)r.n * size;
-    const ad__lse *saved = ad_saved(op);
-    for (int64_t j = 0; j < r.outer * r.inner; j++) {
-        size_t at = (size_t)(j / r.inner * r.n * r.inner + j % r.inner) * size;
-        const void *from = (char *)x->data + at;
-        void *to = gx + at;
-        if (r.inner != 1) {
-            load(t, r.n, r.inner, from, row_x), load(t, r.n, r.inner, to, row_g);
-            from = row_x, to = row_g;
-        }
-        if (t == AD_F32) ad__lse_back_f32(r.n, saved[j], ((const float *)y->grad)[j], from, to);
-        else ad__lse_back_f64(r.n, saved[j], ((const double *)y->grad)[j], from, to);
-        if (r.inner != 1) store(t, r.n, r.inner, row_g, gx + at);
-    }
-}
-
-/* d logsumexp = softmax: exp(x - y) would lose digits where y is large. */
-static void logsumexp_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_shape s = op->in[0]->layout->shape;
-    int axis = axis_of(op) < 0 ? axis_of(op) + s.ndim : axis_of(op);
-    dx[0] = ad_mul(ad_softmax(op->in[0], axis), ad_reshape(g, ad__reduced_shape(s, 1u << axis, true)));
-}
-static void logsumexp_samples(ad_sampler *s) { axis_samples(s); }
-
-AD_OPTYPE(logsumexp, .doc = "log of the sum of exp(x) along an axis, finite for elements of any size",
-          .formula = "log sum exp(x)", .gradient = "g softmax(x)", .arity = 1, .attr_size = sizeof(ad__axis_attrs),
-          .attrs = ad__reduction_list, .shape = logsumexp_shape, .evaluate = { logsumexp_evaluate, logsumexp_evaluate },
-          .backward = { logsumexp_backward, logsumexp_backward }, .vjp = logsumexp_vjp);
-ad_var *ad_logsumexp(ad_var *x, int axis, bool keepdims) {
-    return ad__apply1(&ad_op_logsumexp, x, &(ad__axis_attrs){ axis, keepdims });
-}
-ad_var *ad_logsumexp_all(ad_var *x) { return ad_logsumexp(ad_reshape(x, AD_SHAPE(ad_numel(x))), 0, false); }

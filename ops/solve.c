@@ -103,7 +103,7 @@ static void solve_backward(const ad_op *op) {
     equations e = solve_equations(op);
     void *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1), *z = ad_scratch(op);
     int64_t size = e.n * e.m;
-    for (int64_t i = 0; i < e.batches; i++) {
+    for (int64_t i = 0; i < e.batches && size > 0; i++) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
         ad__lu_solve(t, true, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), z);
@@ -288,14 +288,14 @@ static void solve_triangular_backward(const ad_op *op) {
     ad__triangle is = triangle_of(op), back = is;
     back.transpose = !is.transpose;
     int64_t size = e.n * e.m, side = e.side * e.side;
-    char *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1);
-    char *z = ad_scratch(op), *product = ad__matrix(z, 1, size, t);
-    for (int64_t i = 0; i < e.batches; i++) {
+    char *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1), *z = ad_scratch(op);
+    for (int64_t i = 0; i < e.batches && size > 0; i++) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
         ad__triangle_solve(t, back, e.n, e.m, ad__matrix(a->data, ia, side, t), z);
         if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
         if (ga == NULL) continue;
+        char *product = ad__matrix(z, 1, size, t);
         triangular_product(t, is, &e, z, ad__matrix(x->data, i, size, t), product);
         void *to = ad__matrix(ga, ia, side, t);
         if (t == AD_F32) ad__axpy_triangle_f32(is.upper, is.unit, e.side, -1, (const void *)product, to);

@@ -1,4 +1,4 @@
-/* test_ops_shape.c: ops that move elements: values of functions made of ops, bounds, indices, failures, many operands. */
+/* test_ops_shape.c: ops that move elements: values, bounds, indices, failures, many operands. */
 #include "common.h"
 
 #include "ops/kernels/im2col.h"
@@ -38,18 +38,23 @@ static ad_var *tiled_last(ad_var *x) { return ad_tile(x, AD_SHAPE(2)); }
 static ad_var *interleaved_rows(ad_var *x) { return ad_repeat_interleave(x, 2, 0); }
 static ad_var *interleaved(ad_var *x) { return ad_repeat_interleave(x, 3, -1); }
 static ad_var *reflected(ad_var *x) { return ad_pad_reflect(x, AD_SHAPE(1, 2), AD_SHAPE(0, 1)); }
+static ad_var *reflected_far(ad_var *x) { return ad_pad_reflect(x, AD_SHAPE(1, 2), AD_SHAPE(1, 2)); }
 static ad_var *replicated(ad_var *x) { return ad_pad_replicate(x, AD_SHAPE(1, 2), AD_SHAPE(2, 1)); }
 static ad_var *circular(ad_var *x) { return ad_pad_circular(x, AD_SHAPE(1, 2), AD_SHAPE(0, 3)); }
 static ad_var *selected(ad_var *x) { return ad_select(x, 1, -1); }
 static ad_var *narrowed(ad_var *x) { return ad_narrow(x, -1, 1, 2); }
 static ad_var *taken(ad_var *x) { return ad_take(x, index_of(x, (double[]){ 5, 0, 1, 5 }, AD_SHAPE(2, 2))); }
-static ad_var *index_selected(ad_var *x) { return ad_index_select(x, 1, index_of(x, (double[]){ 2, 2, 0 }, AD_SHAPE(3))); }
+static ad_var *index_selected(ad_var *x) {
+    return ad_index_select(x, 1, index_of(x, (double[]){ 2, 2, 0 }, AD_SHAPE(3)));
+}
 static ad_var *embedded(ad_var *x) { return ad_embedding(x, index_of(x, (double[]){ 1, 1, 0, 1 }, AD_SHAPE(2, 2))); }
 static ad_var *taken_along(ad_var *x) { return ad_take_along(x, index_of(x, (double[]){ 2, 0 }, AD_SHAPE(2, 1)), 1); }
 static ad_var *taken_along_broadcast(ad_var *x) {
     return ad_take_along(x, index_of(x, (double[]){ 1, 0, 1 }, AD_SHAPE(1, 3)), 0);
 }
-static ad_var *gathered_part(ad_var *x) { return ad_gather(x, 1, index_of(x, (double[]){ 2, 0, 2, 1 }, AD_SHAPE(1, 4))); }
+static ad_var *gathered_part(ad_var *x) {
+    return ad_gather(x, 1, index_of(x, (double[]){ 2, 0, 2, 1 }, AD_SHAPE(1, 4)));
+}
 static ad_var *scattered_part(ad_var *x) {
     ad_var *src = numbers(ad_graph_of(x), ad_dtype_of(x), AD_SHAPE(3, 4));
     return ad_scatter_add(x, 0, index_of(x, (double[]){ 1, 0, 1, 1, 0, 0 }, AD_SHAPE(3, 2)), src);
@@ -65,7 +70,8 @@ static void functions_give_pytorchs_numbers(void **state) {
         ad_shape shape;
         double y[32], dx[6];
     } cases[] = {
-        { "tiled", tiled, { 3, { 2, 2, 6 } }, { 1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6 },
+        { "tiled", tiled, { 3, { 2, 2, 6 } },
+          { 1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6 },
           { 34, 38, 42, 58, 62, 66 } },
         { "tiled_last", tiled_last, { 2, { 2, 6 } }, { 1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6 },
           { 5, 7, 9, 17, 19, 21 } },
@@ -75,9 +81,14 @@ static void functions_give_pytorchs_numbers(void **state) {
           { 6, 15, 24, 33, 42, 51 } },
         { "reflected", reflected, { 2, { 3, 6 } }, { 6, 5, 4, 5, 6, 5, 3, 2, 1, 2, 3, 2, 6, 5, 4, 5, 6, 5 },
           { 9, 30, 18, 18, 60, 36 } },
-        { "replicated", replicated, { 2, { 5, 6 } }, { 1, 1, 1, 2, 3, 3, 1, 1, 1, 2, 3, 3, 4, 4, 4, 5, 6, 6, 4, 4, 4, 5, 6, 6, 4, 4, 4, 5, 6, 6 },
+        { "reflected_far", reflected_far, { 2, { 4, 7 } },
+          { 6, 5, 4, 5, 6, 5, 4, 3, 2, 1, 2, 3, 2, 1, 6, 5, 4, 5, 6, 5, 4, 3, 2, 1, 2, 3, 2, 1 },
+          { 76, 108, 68, 48, 66, 40 } },
+        { "replicated", replicated, { 2, { 5, 6 } },
+          { 1, 1, 1, 2, 3, 3, 1, 1, 1, 2, 3, 3, 4, 4, 4, 5, 6, 6, 4, 4, 4, 5, 6, 6, 4, 4, 4, 5, 6, 6 },
           { 30, 14, 34, 180, 66, 141 } },
-        { "circular", circular, { 2, { 3, 8 } }, { 5, 6, 4, 5, 6, 4, 5, 6, 2, 3, 1, 2, 3, 1, 2, 3, 5, 6, 4, 5, 6, 4, 5, 6 },
+        { "circular", circular, { 2, { 3, 8 } },
+          { 5, 6, 4, 5, 6, 4, 5, 6, 2, 3, 1, 2, 3, 1, 2, 3, 5, 6, 4, 5, 6, 4, 5, 6 },
           { 25, 36, 39, 50, 72, 78 } },
         { "selected", selected, { 1, { 2 } }, { 3, 6 },
           { 0, 0, 1, 0, 0, 2 } },
@@ -164,7 +175,8 @@ static void views_have_pytorchs_shapes(void **state) {
 static void copies_are_exact(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *x = ad_tensor(g, AD_F64, (double[]){ -0.0, INFINITY, NAN }, AD_SHAPE(3, 1)), *y = ad_expand(x, AD_SHAPE(3, 2));
+    ad_var *x = ad_tensor(g, AD_F64, (double[]){ -0.0, INFINITY, NAN }, AD_SHAPE(3, 1)),
+        *y = ad_expand(x, AD_SHAPE(3, 2));
     for (int k = 0; k < 2; k++) {
         assert_true(signbit(ad_at(y, k)));
         assert_true(isinf(ad_at(y, 2 + k)));
@@ -173,7 +185,7 @@ static void copies_are_exact(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- slices: Python's rule, written as it counts ------------------------------------------------------------------ */
+/* ---- slices: Python's rule, written as it counts ----------------------------------------------------------------- */
 
 static void slices_follow_python(void **state) {
     (void)state;
@@ -191,7 +203,8 @@ static void slices_follow_python(void **state) {
                 start = fmin(fmax(start < 0 ? start + 5 : start, first), last);
                 stop = fmin(fmax(stop < 0 ? stop + 5 : stop, first), last);
                 int64_t n = 0;
-                for (double at = start; step > 0 ? at < stop : at > stop; at += step) assert_close(ad_at(y, n++), at, 0);
+                for (double at = start; step > 0 ? at < stop : at > stop; at += step)
+                    assert_close(ad_at(y, n++), at, 0);
                 assert_int_equal(ad_numel(y), n);
                 ad_end(g, m);
             }
@@ -203,7 +216,8 @@ static void several_slices_at_once(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = numbers(g, AD_F64, AD_SHAPE(3, 4)), *s = ad_full(g, AD_F64, -1, AD_SHAPE(2, 2));
-    const ad_range ranges[] = { { .axis = 1, .start = 3, .stop = INT64_MIN, .step = -2 }, { .axis = 0, .start = 1, .stop = 3 } };
+    const ad_range ranges[] = { { .axis = 1, .start = 3, .stop = INT64_MIN, .step = -2 },
+                                { .axis = 0, .start = 1, .stop = 3 } };
     ad_var *y = ad_slice_axes(x, 2, ranges), *z = ad_slice_scatter_axes(x, s, 2, ranges);
     const double want[] = { 7, 5, 11, 9 }; /* x[1:3, 3::-2] */
     for (int k = 0; k < 4; k++) assert_close(ad_at(y, k), want[k], 0);
@@ -216,11 +230,12 @@ static void several_slices_at_once(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- split and chunk: torch's counts for sizes 0..8 and arguments 1..5 --------------------------------------------- */
+/* ---- split and chunk: torch's counts for sizes 0..8 and arguments 1..5 ------------------------------------------- */
 
 static void parts_are_pytorchs(void **state) {
     (void)state;
-    const int chunks[9][5] = { { 1, 2, 3, 4, 5 }, { 1, 1, 1, 1, 1 }, { 1, 2, 2, 2, 2 }, { 1, 2, 3, 3, 3 }, { 1, 2, 2, 4, 4 },
+    const int chunks[9][5] = { { 1, 2, 3, 4, 5 }, { 1, 1, 1, 1, 1 }, { 1, 2, 2, 2, 2 }, { 1, 2, 3, 3, 3 },
+                               { 1, 2, 2, 4, 4 },
                                { 1, 2, 3, 3, 5 }, { 1, 2, 3, 3, 3 }, { 1, 2, 3, 4, 4 }, { 1, 2, 3, 4, 4 } };
     ad_graph *g = ad_graph_new();
     ad_var *parts[8], *again[8];
@@ -268,14 +283,16 @@ static void bad_parts_are_told(void **state) {
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 6)), *parts[4], *nil = ad_select(x, 0, 9);
     const int64_t few[] = { 4, 1 }, negative[] = { 7, -1 };
     ad_clear_error(g);
-    assert_refused(g, ad_split(x, 1, 1, 4, parts), AD_EVALUE, "split: [2,6]: 6 parts of 1 along axis 1, but room for 4");
+    assert_refused(g, ad_split(x, 1, 1, 4, parts), AD_EVALUE,
+                   "split: [2,6]: 6 parts of 1 along axis 1, but room for 4");
     assert_refused(g, ad_split(x, 0, 1, 4, parts), AD_EVALUE, "split: [2,6]: parts of 0 elements");
     assert_refused(g, ad_split(x, 1, 2, 4, parts), AD_ESHAPE, "axis 2 is not in -2..1");
     assert_refused(g, ad_split(x, 1, 1, 4, NULL), AD_EVALUE, "no room");
     assert_refused(g, ad_chunk(x, 0, 1, parts), AD_EVALUE, "chunk: [2,6]: 0 chunks");
     assert_refused(g, ad_chunk(x, -1, 1, parts), AD_EVALUE, "chunk: [2,6]");
     assert_refused(g, ad_chunk(x, 3, -3, parts), AD_ESHAPE, "axis -3");
-    assert_refused(g, ad_split_sizes(x, 2, few, 1, parts), AD_EVALUE, "split_sizes: [2,6]: the sizes must be 0 or more and add up to 6");
+    assert_refused(g, ad_split_sizes(x, 2, few, 1, parts), AD_EVALUE,
+                   "split_sizes: [2,6]: the sizes must be 0 or more and add up to 6");
     assert_refused(g, ad_split_sizes(x, 2, negative, 1, parts), AD_EVALUE, "split_sizes");
     assert_refused(g, ad_split_sizes(x, 2, few, 4, parts), AD_ESHAPE, "axis 4");
     assert_refused(g, ad_chunk(nil, 2, 0, parts), AD_EVALUE, "chunk: the Var is nil");
@@ -368,12 +385,13 @@ static void second_derivatives(void **state) {
         ad_graph *g = ad_graph_new();
         ad_var *x = param_of(g, AD_F64, (double[]){ .3, -.2, .5, .7, .1, -.4 }, AD_SHAPE(2, 3));
         ad_check_report report;
-        if (ad_gradcheck(slope_of, &(inner){ fs[i] }, 1, &x, NULL, &report)) fail_msg("function %d: %s", i, report.message);
+        if (ad_gradcheck(slope_of, &(inner){ fs[i] }, 1, &x, NULL, &report))
+            fail_msg("function %d: %s", i, report.message);
         ad_graph_free(g);
     }
 }
 
-/* ---- indices ------------------------------------------------------------------------------------------------------ */
+/* ---- indices ----------------------------------------------------------------------------------------------------- */
 
 static void bad_indices_are_told(void **state) {
     (void)state;
@@ -458,12 +476,13 @@ static void long_masks(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- failures ------------------------------------------------------------------------------------------------------ */
+/* ---- failures ---------------------------------------------------------------------------------------------------- */
 
 static void bad_shapes_are_told(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *s = ad_zeros(g, AD_F64, AD_SCALAR), *v = ad_zeros(g, AD_F64, AD_SHAPE(4));
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *s = ad_zeros(g, AD_F64, AD_SCALAR),
+        *v = ad_zeros(g, AD_F64, AD_SHAPE(4));
     ad_var *six = ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 1, 1, 1)), *f = ad_zeros(g, AD_F32, AD_SHAPE(2, 3));
     ad_var *mixed[] = { x, v }, *types[] = { x, f }, *scalars[] = { s, s }, *sixes[] = { six, six };
     const ad_range twice[] = { { 0, 0, 1, 1 }, { -2, 0, 1, 1 } };
@@ -479,7 +498,8 @@ static void bad_shapes_are_told(void **state) {
     assert_fails(g, ad_select(x, 1, 3), AD_EVALUE, "select: [2,3]: index 3 is not in -3..2, axis 1");
     assert_fails(g, ad_select(x, 1, -4), AD_EVALUE, "index -4");
     assert_fails(g, ad_select(s, 0, 0), AD_ESHAPE, "select: []: axis 0 of a scalar");
-    assert_fails(g, ad_narrow(x, 1, 2, 2), AD_EVALUE, "narrow: [2,3]: 2 elements from 2 on are not in axis 1, of size 3");
+    assert_fails(g, ad_narrow(x, 1, 2, 2), AD_EVALUE,
+                 "narrow: [2,3]: 2 elements from 2 on are not in axis 1, of size 3");
     assert_fails(g, ad_narrow(x, 1, 0, -1), AD_EVALUE, "narrow");
     assert_fails(g, ad_narrow(x, 1, -4, 1), AD_EVALUE, "narrow");
     assert_fails(g, ad_narrow(x, 1, 1, INT64_MAX), AD_EVALUE, "narrow");
@@ -490,12 +510,14 @@ static void bad_shapes_are_told(void **state) {
     assert_fails(g, ad_flatten(x, 1, 0), AD_ESHAPE, "flatten: [2,3]: axis 1, where to start");
     assert_fails(g, ad_flatten(x, 0, 2), AD_ESHAPE, "flatten: [2,3]: axis 2");
     assert_fails(g, ad_tile(x, AD_SHAPE(2, -1)), AD_EVALUE, "tile: [2,3]: -1 repetitions along axis 1");
-    assert_fails(g, ad_tile(x, AD_SHAPE(INT64_MAX, 2)), AD_ESHAPE, "tile: [2,3]: the result would have too many elements");
+    assert_fails(g, ad_tile(x, AD_SHAPE(INT64_MAX, 2)), AD_ESHAPE,
+                 "tile: [2,3]: the result would have too many elements");
     assert_fails(g, ad_tile(x, (ad_shape){ .ndim = 7 }), AD_ESHAPE, "tile: [2,3]: repetitions along 7 axes");
     assert_fails(g, ad_repeat_interleave(x, -2, 0), AD_EVALUE, "repeat_interleave: [2,3]: -2 repetitions");
     assert_fails(g, ad_repeat_interleave(x, INT64_MAX / 4, 0), AD_ESHAPE, "too many elements");
     assert_fails(g, ad_repeat_interleave(x, 2, 2), AD_ESHAPE, "axis 2");
-    assert_fails(g, ad_concat(2, mixed, 0), AD_ESHAPE, "concat: [2,3] x [4]: operand 1 is [4]: all sizes but that of axis 0");
+    assert_fails(g, ad_concat(2, mixed, 0), AD_ESHAPE,
+                 "concat: [2,3] x [4]: operand 1 is [4]: all sizes but that of axis 0");
     assert_fails(g, ad_concat(2, scalars, 0), AD_ESHAPE, "concat: [] x []: axis 0 of a scalar");
     assert_fails(g, ad_concat(2, types, 0), AD_EDTYPE, "ad_cast");
     assert_fails(g, ad_stack(2, mixed, 0), AD_ESHAPE, "stack: [2,3] x [4]: operand 1 is [4]: all shapes must be equal");
@@ -512,9 +534,11 @@ static void bad_padding_is_told(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *none = ad_zeros(g, AD_F64, AD_SHAPE(0));
-    assert_fails(g, ad_pad(x, AD_SHAPE(1), AD_SHAPE(1, 1), 0), AD_ESHAPE, "pad: [2,3]: padding before 1 axes and after 2");
+    assert_fails(g, ad_pad(x, AD_SHAPE(1), AD_SHAPE(1, 1), 0), AD_ESHAPE,
+                 "pad: [2,3]: padding before 1 axes and after 2");
     assert_fails(g, ad_pad(x, AD_SHAPE(1, 1, 1), AD_SHAPE(1, 1, 1), 0), AD_ESHAPE, "at most 2");
-    assert_fails(g, ad_pad(x, AD_SHAPE(-2), AD_SHAPE(-2), 0), AD_ESHAPE, "padding of -2 and -2 leaves no size for axis 1, of 3");
+    assert_fails(g, ad_pad(x, AD_SHAPE(-2), AD_SHAPE(-2), 0), AD_ESHAPE,
+                 "padding of -2 and -2 leaves no size for axis 1, of 3");
     assert_fails(g, ad_pad(x, AD_SHAPE(INT64_MIN), AD_SHAPE(INT64_MAX), 0), AD_ESHAPE, "leaves no size");
     assert_fails(g, ad_pad(x, AD_SHAPE(INT64_MAX / 16), AD_SHAPE(0), 0), AD_ESHAPE, "too many elements");
     assert_fails(g, ad_pad_reflect(x, AD_SHAPE(2, 0), AD_SHAPE(0, 0)), AD_ESHAPE,
@@ -522,7 +546,8 @@ static void bad_padding_is_told(void **state) {
     assert_fails(g, ad_pad_circular(x, AD_SHAPE(0), AD_SHAPE(4)), AD_ESHAPE, "0 to 3 can be had");
     assert_fails(g, ad_pad_replicate(x, AD_SHAPE(-1), AD_SHAPE(0)), AD_ESHAPE, "padding of -1 and 0");
     assert_fails(g, ad_pad_replicate(none, AD_SHAPE(1), AD_SHAPE(0)), AD_ESHAPE, "0 to 0 can be had");
-    assert_fails(g, ad_pad_replicate(x, AD_SHAPE(1), AD_SCALAR), AD_ESHAPE, "pad_replicate: [2,3]: padding before 1 axes and after 0");
+    assert_fails(g, ad_pad_replicate(x, AD_SHAPE(1), AD_SCALAR), AD_ESHAPE,
+                 "pad_replicate: [2,3]: padding before 1 axes and after 0");
     assert_fails(g, ad_pad_replicate(x, AD_SHAPE(INT64_MAX), AD_SHAPE(0)), AD_ESHAPE, "");
     ad_graph_free(g);
 }
@@ -530,7 +555,8 @@ static void bad_padding_is_told(void **state) {
 static void bad_operands_of_indexing_are_told(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4)), *s = ad_zeros(g, AD_F64, AD_SCALAR);
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4)),
+        *s = ad_zeros(g, AD_F64, AD_SCALAR);
     ad_var *four = ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 1)), *deep = ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 2));
     ad_var *nil = ad_slice(x, 9, 0, 0, 1);
     ad_clear_error(g);
@@ -542,13 +568,16 @@ static void bad_operands_of_indexing_are_told(void **state) {
     assert_fails(g, ad_index_add(x, 1, v, x), AD_ESHAPE, "index_add: [2,3] x [4] x [2,3]: what is added must be [2,4]");
     assert_fails(g, ad_index_add(x, 2, v, x), AD_ESHAPE, "axis 2");
     assert_fails(g, ad_gather(x, 0, v), AD_ESHAPE, "gather: [2,3] x [4]: index needs x's dimensions");
-    assert_fails(g, ad_gather(x, 0, ad_zeros(g, AD_F64, AD_SHAPE(2, 4))), AD_ESHAPE, "of no larger size but along axis 0");
+    assert_fails(g, ad_gather(x, 0, ad_zeros(g, AD_F64, AD_SHAPE(2, 4))), AD_ESHAPE,
+                 "of no larger size but along axis 0");
     assert_fails(g, ad_gather(x, 7, x), AD_ESHAPE, "axis 7");
     assert_fails(g, ad_gather(s, 0, s), AD_ESHAPE, "scalar");
-    assert_fails(g, ad_scatter_add(x, 0, x, v), AD_ESHAPE, "scatter_add: [2,3] x [2,3] x [4]: src needs an element for each");
+    assert_fails(g, ad_scatter_add(x, 0, x, v), AD_ESHAPE,
+                 "scatter_add: [2,3] x [2,3] x [4]: src needs an element for each");
     assert_fails(g, ad_scatter_add(x, 0, v, v), AD_ESHAPE, "index needs x's dimensions");
     assert_fails(g, ad_take_along(x, v, 0), AD_ESHAPE, "take_along: [2,3]: index must have as many dimensions");
-    assert_fails(g, ad_take_along(x, ad_zeros(g, AD_F64, AD_SHAPE(1, 2)), 0), AD_ESHAPE, "broadcast with x but along axis 0");
+    assert_fails(g, ad_take_along(x, ad_zeros(g, AD_F64, AD_SHAPE(1, 2)), 0), AD_ESHAPE,
+                 "broadcast with x but along axis 0");
     assert_fails(g, ad_take_along(x, x, 2), AD_ESHAPE, "take_along: [2,3]: axis 2");
     assert_fails(g, ad_masked_fill(x, v, 0), AD_ESHAPE, "masked_fill: [2,3] x [4]: the mask must broadcast to x");
     assert_fails(g, ad_masked_fill(v, ad_zeros(g, AD_F64, AD_SHAPE(2, 4)), 0), AD_ESHAPE, "must broadcast to x");
@@ -572,23 +601,29 @@ static void bad_windows_are_told(void **state) {
     ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(1, 1, 4, 4)), *m = ad_zeros(g, AD_F32, AD_SHAPE(4, 9));
     const ad_window two = { .kernel = { 2, 2 } };
     assert_fails(g, ad_im2col(m, two), AD_ESHAPE, "im2col: [4,9]: takes images [n,c,h,w]");
-    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 0, 2 } }), AD_EVALUE, "im2col: [1,1,4,4]: kernel, stride and dilation");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 0, 2 } }), AD_EVALUE,
+                 "im2col: [1,1,4,4]: kernel, stride and dilation");
     assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 2, 2 }, .stride = { 1, -1 } }), AD_EVALUE, "1 or more");
-    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 2, 2 }, .padding = { -1, 0 } }), AD_EVALUE, "padding 0 or more");
-    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 2, 2 }, .dilation = { 1, 1L << 40 } }), AD_EVALUE, "above 2^31");
-    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 5, 2 } }), AD_ESHAPE, "a window of 5 by 2, with its dilation, does not fit");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 2, 2 }, .padding = { -1, 0 } }), AD_EVALUE,
+                 "padding 0 or more");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 2, 2 }, .dilation = { 1, (int64_t)1 << 40 } }), AD_EVALUE,
+                 "above 2^31");
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 5, 2 } }), AD_ESHAPE,
+                 "a window of 5 by 2, with its dilation, does not fit");
     assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { 2, 2 }, .dilation = { 1, 4 } }), AD_ESHAPE, "does not fit");
-    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { INT32_MAX, INT32_MAX }, .padding = { INT32_MAX, INT32_MAX } }),
+    assert_fails(g, ad_im2col(x, (ad_window){ .kernel = { INT32_MAX, INT32_MAX },
+                                              .padding = { INT32_MAX, INT32_MAX } }),
                  AD_ESHAPE, "too many elements");
     assert_fails(g, ad_col2im(x, 4, 4, two), AD_ESHAPE, "col2im: [1,1,4,4]: takes columns");
     assert_fails(g, ad_col2im(m, 4, -4, two), AD_EVALUE, "images of 4 by -4");
-    assert_fails(g, ad_col2im(m, 4, 5, two), AD_ESHAPE, "col2im: [4,9]: the window makes columns [c*4, 12] of such an image");
+    assert_fails(g, ad_col2im(m, 4, 5, two), AD_ESHAPE,
+                 "col2im: [4,9]: the window makes columns [c*4, 12] of such an image");
     assert_fails(g, ad_col2im(m, 1, 1, two), AD_ESHAPE, "does not fit");
     assert_fails(g, ad_col2im(m, 4, 4, (ad_window){ .kernel = { 3, 3 }, .padding = { 1, 0 } }), AD_ESHAPE, "[c*9, 8]");
     ad_graph_free(g);
 }
 
-/* ---- kernels --------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ----------------------------------------------------------------------------------------------------- */
 
 /* A permuted box with steps of both signs, in all sizes around the tiles; against plain indexing. */
 static void strided_copies(void **state) {
@@ -632,7 +667,8 @@ static void windows_are_converses(void **state) {
         ad__window w = { .c = 1 + next_below(&seed, 3) };
         for (int i = 0; i < 2; i++)
             do {
-                w.in[i] = 1 + next_below(&seed, 20), w.kernel[i] = 1 + next_below(&seed, 4), w.stride[i] = 1 + next_below(&seed, 3);
+                w.in[i] = 1 + next_below(&seed, 20), w.kernel[i] = 1 + next_below(&seed, 4),
+                    w.stride[i] = 1 + next_below(&seed, 3);
                 w.padding[i] = next_below(&seed, 4), w.dilation[i] = 1 + next_below(&seed, 3);
                 w.out[i] = ad__window_places(w.in[i], w.kernel[i], w.stride[i], w.padding[i], w.dilation[i]);
             } while (w.out[i] < 1);

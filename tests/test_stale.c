@@ -137,6 +137,18 @@ static ad_var *two_roots_evaluated_in_turn(bench *b) {
     return y;
 }
 
+/* A picture plans the root's evaluation, and evaluates nothing. */
+static ad_var *drawn_after_another_was_evaluated(bench *b) {
+    ad_var *y = ad_mul(ad_square(b->x), b->c), *other = ad_exp(b->x);
+    FILE *nowhere = fopen("/dev/null", "w");
+    assert_non_null(nowhere);
+    set_item(b->x, 5);
+    assert_int_equal(ad_eval(other), AD_OK);
+    assert_int_equal(ad_dump_dot(y, nowhere), AD_OK);
+    fclose(nowhere);
+    return y;
+}
+
 /* Changed in a scope, by ops of a scope, after it closed: the old op is no less stale. */
 static ad_var *changed_inside_a_scope(bench *b) {
     ad_var *y = ad_mul(ad_square(b->x), b->c);
@@ -174,6 +186,7 @@ static const scenario scenarios[] = {
     { "likewise with another leaf changed", likewise_with_another_leaf_changed, AD_ESTALE, 40 },
     { "a shared part evaluated for another root", a_shared_part_evaluated_for_another_root, AD_OK, 42 },
     { "two roots evaluated in turn", two_roots_evaluated_in_turn, AD_OK, 70 },
+    { "drawn after another was evaluated", drawn_after_another_was_evaluated, AD_ESTALE, 20 },
     { "changed inside a scope", changed_inside_a_scope, AD_ESTALE, 20 },
     { "used in a scope that closed", used_in_a_scope_that_closed, AD_OK, 20 },
 };

@@ -42,10 +42,11 @@ void ad__scatter_f64(const ad__spread *s, int64_t from, int64_t n, const double 
 /* f32 accumulates in f64; f64 in blocks whose sums are added with compensation (Neumaier 1974). */
 double ad__sum_f32(int64_t n, const float *x);
 double ad__sum_f64(int64_t n, const double *x);
-/* y[i] += x[i], and with f64 sums into f32. */
+/* y[i] += x[i]; with f64 sums into f32, and f32 into f64 sums. */
 void ad__add_f32(int64_t n, const float *x, float *y);
 void ad__add_f64(int64_t n, const double *x, double *y);
 void ad__add_wide_f32(int64_t n, const double *x, float *y);
+void ad__widen_add_f32(int64_t n, const float *x, double *y);
 /* y[i] += k x[i] */
 void ad__axpy_f32(int64_t n, float k, const float *x, float *y);
 void ad__axpy_f64(int64_t n, double k, const double *x, double *y);
@@ -89,5 +90,19 @@ void ad__log_softmax_back_f64(int64_t n, const double *y, const double *g, doubl
 /* gx += k exp(x - m) / s */
 void ad__lse_back_f32(int64_t n, ad__lse l, float k, const float *x, float *gx);
 void ad__lse_back_f64(int64_t n, ad__lse l, double k, const double *x, double *gx);
+
+
+/* Targets of a row of n classes: what each class weighs in its loss; w [n] are weights of classes, or NULL.
+   From class y, or from probabilities p: q = w ((1 - smoothing) p + smoothing / n). Returns q's sum. */
+double ad__class_target_f32(int64_t n, int64_t y, double smoothing, const float *w, float *q);
+double ad__class_target_f64(int64_t n, int64_t y, double smoothing, const double *w, double *q);
+double ad__mixed_target_f32(int64_t n, const float *p, double smoothing, const float *w, float *q);
+double ad__mixed_target_f64(int64_t n, const double *p, double smoothing, const double *w, double *q);
+/* The sum of q (logsumexp x - x); what has q 0 does not count, even an infinity. */
+double ad__target_loss_f32(int64_t n, ad__lse l, const float *x, const float *q);
+double ad__target_loss_f64(int64_t n, ad__lse l, const double *x, const double *q);
+/* gp += k w (logsumexp x - x) */
+void ad__target_back_f32(int64_t n, ad__lse l, double k, const float *x, const float *w, float *gp);
+void ad__target_back_f64(int64_t n, ad__lse l, double k, const double *x, const double *w, double *gp);
 
 #endif

@@ -20,3 +20,7 @@ AD__CLONES void ad__widen(int64_t n, const float *x, double *y) {
 AD__CLONES void ad__add_wide_f32(int64_t n, const double *x, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] = (float)((double)y[i] + x[i]);
 }
+
+AD__CLONES void ad__widen_add_f32(int64_t n, const float *x, double *y) {
+    for (int64_t i = 0; i < n; i++) y[i] += (double)x[i];
+}

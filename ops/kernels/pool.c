@@ -1,0 +1,42 @@
+/* pool.c: windows over a plane: their largest element, their mean. */
+#include "ops/kernels/pool.h"
+
+#include <math.h>
+
+int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, bool round_up) {
+    int64_t room = in + 2 * padding - dilation * (kernel - 1) - 1;
+    if (room < 0 && !(round_up && room + stride - 1 >= 0)) return 0;
+    int64_t places = (room + (round_up ? stride - 1 : 0)) / stride + 1;
+    return round_up && (places - 1) * stride >= in + padding ? places - 1 : places;
+}
+
+/* What window i covers of an axis: elements lo, lo + step, .. below hi; size: how many a mean divides by. */
+typedef struct {
+    int64_t lo, hi, step, size;
+} span;
+
+static span span_of(const ad__pooling *p, int axis, int64_t i) {
+    int64_t in = p->in[axis], out = p->out[axis], step = p->dilation[axis];
+    if (p->adaptive) {
+        span s = { .lo = i * in / out, .hi = ((i + 1) * in + out - 1) / out, .step = 1 };
+        s.size = s.hi - s.lo;
+        return s;
+    }
+    int64_t from = i * p->stride[axis] - p->padding[axis], to = from + (p->kernel[axis] - 1) * step + 1;
+    if (to > in + p->padding[axis]) to = in + p->padding[axis];
+    span s = { .lo = from < 0 ? from + (step - 1 - from) / step * step : from, .hi = to < in ? to : in, .step = step };
+    s.size = p->count_padding ? to - from : s.hi - s.lo;
+    return s;
+}
+
+bool ad__pooling_meets(const ad__pooling *p) {
+    for (int axis = 0; axis < 2; axis++)
+        for (int64_t i = 0; i < p->out[axis]; i++) {
+            span s = span_of(p, axis, i);
+            if (s.lo >= s.hi) return false;
+        }
+    return true;
+}
+
+#define KERNELS "ops/kernels/pool.inc"
+#include "ops/kernels/each_dtype.h"

@@ -1,0 +1,306 @@
+"""networks.py: losses, normalisations, convolutions and pooling, by torch.nn.functional.
+
+Attributes of pairs are lists; an empty list is an attribute that the sample leaves out.
+"""
+
+import torch
+import torch.nn.functional as F
+
+REDUCTIONS = ["mean", "sum", "none", "batchmean"]
+
+
+def reduction(attrs):
+    return REDUCTIONS[attrs["reduction"]]
+
+
+# ---- losses, element by element ---------------------------------------------------------------------
+
+
+def pairwise(function, **names):
+    """A loss of input and target; names: torch's name of each of our attributes."""
+
+    def compute(inputs, attrs):
+        given = {torchs: attrs[ours] for ours, torchs in names.items()}
+        return function(inputs[0], inputs[1], reduction=reduction(attrs), **given)
+
+    return compute
+
+
+def smooth_l1_loss(inputs, attrs):
+    """torch's slope of beta 0 is -1 where input and target are equal; l1_loss's is 0."""
+    if attrs["beta"] == 0:
+        return F.l1_loss(inputs[0], inputs[1], reduction=reduction(attrs))
+    return F.smooth_l1_loss(inputs[0], inputs[1], reduction=reduction(attrs), beta=attrs["beta"])
+
+
+def binary_cross_entropy_with_logits(inputs, attrs):
+    """In the tails by softplus without a threshold: torch's own loses the digits of what is small there."""
+    x, t = inputs[:2]
+    weight = weight_of(inputs)
+    if not is_far(x):
+        return F.binary_cross_entropy_with_logits(x, t, pos_weight=weight, reduction=reduction(attrs))
+    assert weight is None
+    return reduced((1 - t) * F.softplus(x, threshold=1e9) + t * F.softplus(-x, threshold=1e9), attrs)
+
+
+def is_far(x):
+    return x.numel() > 0 and x.abs().max() > 30
+
+
+class TimesLog(torch.autograd.Function):
+    """t log t with the slope of its formula at 0, -inf, where torch.xlogy's is NaN."""
+
+    @staticmethod
+    def forward(context, t):
+        context.save_for_backward(t)
+        return torch.xlogy(t, t)
+
+    @staticmethod
+    def backward(context, g):
+        (t,) = context.saved_tensors
+        return g * (t.log() + 1)
+
+
+def kl_div(inputs, attrs):
+    x, t = inputs
+    if attrs["log_target"]:
+        return F.kl_div(x, t, reduction=reduction(attrs), log_target=True)
+    if (t > 0).all():
+        return F.kl_div(x, t, reduction=reduction(attrs))
+    assert reduction(attrs) == "none"
+    return TimesLog.apply(t) - t * x
+
+
+def hinge_loss(inputs, attrs):
+    """Not torch's: of its elementwise ops. clamp has slope 1 at its bound."""
+    x, t = inputs
+    return reduced((attrs["margin"] - t * x).clamp(min=0), attrs)
+
+
+def reduced(losses, attrs):
+    return {"mean": losses.mean, "sum": losses.sum, "none": lambda: losses}[reduction(attrs)]()
+
+
+def soft_margin_loss(inputs, attrs):
+    """torch's own overflows; logaddexp does not."""
+    x, t = inputs
+    if not is_far(t * x):
+        return F.soft_margin_loss(x, t, reduction=reduction(attrs))
+    return reduced(torch.logaddexp(torch.zeros((), dtype=torch.float64), -t * x), attrs)
+
+
+# ---- losses by class -----------------------------------------------------------------------------------
+
+
+def weight_of(inputs, i=2):
+    return inputs[i] if len(inputs) > i else None
+
+
+def cross_entropy_classes(inputs, attrs):
+    x, classes = inputs[:2]
+    return F.cross_entropy(x, classes.long(), weight_of(inputs), ignore_index=attrs["ignore_index"],
+                           label_smoothing=attrs["label_smoothing"], reduction=reduction(attrs))
+
+
+def cross_entropy_probs(inputs, attrs):
+    x, p = inputs[:2]
+    return F.cross_entropy(x, p, weight_of(inputs), label_smoothing=attrs["label_smoothing"],
+                           reduction=reduction(attrs))
+
+
+def nll_loss(inputs, attrs):
+    x, classes = inputs[:2]
+    return F.nll_loss(x, classes.long(), weight_of(inputs), ignore_index=attrs["ignore_index"],
+                      reduction=reduction(attrs))
+
+
+def class_targets(inputs, attrs):
+    """What cross_entropy's targets amount to: its slope, as scores of 0 have the softmax 1 / n everywhere."""
+    classes = inputs[0]
+    shape = list(classes.shape)
+    shape.insert(1 if shape else 0, attrs["n"])
+    x = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+    loss = F.nll_loss(x, classes.long(), weight_of(inputs, 1), ignore_index=attrs["ignore_index"],
+                      reduction=reduction(attrs).replace("none", "sum"))
+    if not classes.numel():
+        return torch.zeros(shape, dtype=torch.float64)
+    (hit,) = torch.autograd.grad(-loss, x)
+    s, n = attrs["label_smoothing"], attrs["n"]
+    axis = 1 if classes.ndim else 0
+    weight = weight_of(inputs, 1)
+    weight = torch.ones(n, dtype=torch.float64) if weight is None else weight
+    # the share of all classes: for each row that counts, its part of the mean times each weight
+    row = hit.sum(axis, keepdim=True)
+    own = torch.where(classes == attrs["ignore_index"], torch.zeros(()), classes).long()
+    row = row / weight[own].unsqueeze(axis)
+    return (1 - s) * hit + s / n * row * weight.reshape([n] + [1] * (len(shape) - 1 - axis))
+
+
+def multi_margin_loss(inputs, attrs):
+    x, classes = inputs[:2]
+    if x.numel() == 0:  # of no rows torch leaves the result unwritten
+        return reduced(x.sum(1), attrs)
+    return F.multi_margin_loss(x, classes.long(), p=attrs["p"], margin=attrs["margin"], weight=weight_of(inputs),
+                               reduction=reduction(attrs))
+
+
+def cosine_similarity(inputs, attrs):
+    """Of its formula: torch's own slope is not that of its value where a length is below eps."""
+    a, b = inputs
+    dim, eps = attrs["axis"], attrs["eps"]
+    lengths = [torch.linalg.vector_norm(v, dim=dim).clamp(min=eps) for v in inputs]
+    return (a * b).sum(dim) / (lengths[0] * lengths[1])
+
+
+# ---- normalisations ------------------------------------------------------------------------------------
+
+
+def affine_operands(inputs, first, attrs):
+    rest = list(inputs[first:])
+    weight = rest.pop(0) if attrs["has_weight"] else None
+    return weight, rest.pop(0) if attrs["has_bias"] else None
+
+
+def layer_norm(inputs, attrs):
+    weight, bias = affine_operands(inputs, 1, attrs)
+    return F.layer_norm(inputs[0], attrs["normalized_shape"], weight, bias, attrs["eps"])
+
+
+def batch_norm_train(inputs, attrs):
+    weight, bias = affine_operands(inputs, 1, attrs)
+    if inputs[0].shape[1] == 0:  # of no channels torch looks at the first
+        return inputs[0] * 1
+    return F.batch_norm(inputs[0], None, None, weight, bias, True, attrs["momentum"], attrs["eps"])
+
+
+def batch_norm_eval(inputs, attrs):
+    weight, bias = affine_operands(inputs, 3, attrs)
+    if inputs[0].shape[1] == 0:
+        return inputs[0] * 1
+    return F.batch_norm(inputs[0], inputs[1], inputs[2], weight, bias, False, 0.1, attrs["eps"])
+
+
+# ---- convolutions ----------------------------------------------------------------------------------------
+
+
+def window(attrs, *names):
+    return {name: attrs[name] for name in names}
+
+
+def conv2d(inputs, attrs):
+    return F.conv2d(inputs[0], inputs[1], weight_of(inputs), **window(attrs, "stride", "padding", "dilation", "groups"))
+
+
+def conv_transpose2d(inputs, attrs):
+    return F.conv_transpose2d(inputs[0], inputs[1], weight_of(inputs),
+                              **window(attrs, "stride", "padding", "dilation", "groups", "output_padding"))
+
+
+def conv2d_weight(inputs, attrs):
+    """The gradient of conv2d in its weights, differentiable itself."""
+    x, g = inputs
+    w = torch.zeros(attrs["weight"], dtype=torch.float64, requires_grad=True)
+    y = F.conv2d(x, w, None, **window(attrs, "stride", "padding", "dilation", "groups"))
+    (dw,) = torch.autograd.grad(y, w, g, create_graph=True)
+    return dw
+
+
+# ---- pooling -----------------------------------------------------------------------------------------------
+
+
+def planes(x):
+    """[..,h,w] as [1,n,h,w], and how to give a result its leading axes back."""
+    lead = list(x.shape[:-2])
+    n = 1
+    for size in lead:
+        n *= size
+    return x.reshape([1, n] + list(x.shape[-2:])), lambda y: y.reshape(lead + list(y.shape[-2:]))
+
+
+def no_planes(pool, x):
+    """torch refuses an array without planes: the shape of one plane's result."""
+    y = pool(torch.zeros([1, 1] + list(x.shape[-2:]), dtype=torch.float64))
+    return x.sum() + torch.zeros(list(x.shape[:-2]) + list(y.shape[-2:]), dtype=torch.float64)
+
+
+def max_pooled(inputs, attrs):
+    options = window(attrs, "stride", "padding", "dilation", "ceil_mode")
+    x, back = planes(inputs[0])
+
+    def pool(v):
+        return F.max_pool2d(v, attrs["kernel"], return_indices=True, **options)
+
+    if inputs[0].numel() == 0:
+        empty = no_planes(lambda v: pool(v)[0], inputs[0])
+        return empty, empty
+    values, indices = pool(x)
+    return back(values), back(indices)
+
+
+def average(x, attrs):
+    if attrs["output"]:
+        return F.adaptive_avg_pool2d(x, attrs["output"])
+    return F.avg_pool2d(x, attrs["kernel"], **window(attrs, "stride", "padding", "ceil_mode", "count_include_pad"))
+
+
+def avg_pool2d(inputs, attrs):
+    if inputs[0].numel() == 0:
+        return no_planes(lambda v: average(v, attrs), inputs[0])
+    x, back = planes(inputs[0])
+    return back(average(x, attrs))
+
+
+def avg_unpool2d(inputs, attrs):
+    """The gradient of avg_pool2d, differentiable itself."""
+    y = inputs[0]
+    size = list(y.shape[:-2]) + attrs["size"]
+    if y.numel() == 0:
+        return y.sum() + torch.zeros(size, dtype=torch.float64)
+    x = torch.zeros(size, dtype=torch.float64, requires_grad=True)
+    wide, back = planes(x)
+    (dx,) = torch.autograd.grad(back(average(wide, attrs)), x, y, create_graph=True)
+    return dx
+
+
+OPS = {
+    "mse_loss": pairwise(F.mse_loss),
+    "l1_loss": pairwise(F.l1_loss),
+    "huber_loss": pairwise(F.huber_loss, delta="delta"),
+    "smooth_l1_loss": smooth_l1_loss,
+    "binary_cross_entropy": pairwise(F.binary_cross_entropy),
+    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+    "kl_div": kl_div,
+    "hinge_loss": hinge_loss,
+    "hinge_embedding_loss": pairwise(F.hinge_embedding_loss, margin="margin"),
+    "soft_margin_loss": soft_margin_loss,
+    "cross_entropy_classes": cross_entropy_classes,
+    "cross_entropy_probs": cross_entropy_probs,
+    "nll_loss": nll_loss,
+    "class_targets": class_targets,
+    "multi_margin_loss": multi_margin_loss,
+    "cosine_similarity": cosine_similarity,
+    "layer_norm": layer_norm,
+    "batch_norm_train": batch_norm_train,
+    "batch_norm_eval": batch_norm_eval,
+    "conv2d": conv2d,
+    "conv_transpose2d": conv_transpose2d,
+    "conv2d_weight": conv2d_weight,
+    "max_pool2d": lambda inputs, attrs: max_pooled(inputs, attrs)[0],
+    "max_pool2d_index": lambda inputs, attrs: max_pooled(inputs, attrs)[1].double(),
+    "avg_pool2d": avg_pool2d,
+    "avg_unpool2d": avg_unpool2d,
+}
+
+TOLERANCE = {
+    "cosine_similarity": (1e-12, 1e-15, "of a row of one element the slope is 0 but for rounding"),
+    "layer_norm": (1e-12, 1e-14, "differences from a mean, which cancel"),
+    "batch_norm_train": (1e-12, 1e-14, "differences from a mean, which cancel"),
+}
+
+DIFFERS = {
+    "binary_cross_entropy_with_logits": "keeps the digits of losses and slopes near 0 in both tails",
+    "smooth_l1_loss": "beta 0 is l1_loss, with slope 0 where input and target are equal, where PyTorch's is -1",
+    "kl_div": "the slope in the target is -inf where that is 0; PyTorch's is NaN",
+    "soft_margin_loss": "finite for every finite input; PyTorch's overflows where t x is below -709",
+    "cosine_similarity": "where a length is below eps, the slope is that of the value; PyTorch subtracts y a / eps^2 from it",
+}
