@@ -116,7 +116,8 @@ int nn__run_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
     ad_mark m = ad_begin(g);
     nn_zero_grad(opt);
     ad_var *y = f(data);
-    int rc = ad_backward(y);
+    if (y == NULL) ad_fail(g, AD_EVALUE, "step_closure: the function returned NULL, not the loss");
+    int rc = ad_ok(g) ? ad_backward(y) : ad_error_code(g);
     *loss = ad_item(y);
     ad_end(g, m);
     return rc;
