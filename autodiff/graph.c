@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "autodiff/node.h"
+#include "autodiff/record.h"
 
 const char *ad_version(void) {
 #define TEXT_(x) #x
@@ -49,6 +49,7 @@ ad_graph *ad_graph_new_with(ad_allocator a) {
     if (g == NULL) return NULL;
     *g = (ad_graph){ .memory = { .use = a, .held = sizeof *g, .allocs = 1 },
                      .grad_enabled = true,
+                     .plain = true,
                      .keep_grads = true,
                      .clock = 1 };
     g->nodes.memory = g->arrays.memory = g->pool.memory = &g->memory;
@@ -64,12 +65,12 @@ static void free_extras(ad_graph *g, int depth);
 void ad_graph_free(ad_graph *g) {
     if (g == NULL) return;
     free_extras(g, 0);
+    ad__plan_free(g, &g->plan);
+    if (g->heap != NULL) ad__pool_give(&g->pool, g->heap, g->heap_capacity * sizeof *g->heap);
     ad__pool_free(&g->pool);
     ad__arena_free(&g->nodes);
     ad__arena_free(&g->arrays);
     ad__memory_give(&g->memory, g->scratch, g->scratch_size);
-    ad__memory_give(&g->memory, g->plan.ops, g->plan.capacity * sizeof *g->plan.ops);
-    ad__memory_give(&g->memory, g->heap, g->heap_capacity * sizeof *g->heap);
     ad_allocator use = g->memory.use;
     use.release(use.data, g, sizeof *g);
 }
@@ -86,6 +87,7 @@ bool ad_enable_grad(ad_graph *g, bool on) {
     if (g == NULL) return false;
     bool was = g->grad_enabled;
     g->grad_enabled = on;
+    g->plain = on && g->code == AD_OK;
     return was;
 }
 
@@ -124,6 +126,8 @@ void ad_end(ad_graph *g, ad_mark m) {
     ad__scope closing = *s;
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
     if (g->extras != NULL) free_extras(g, closing.mark.depth);
+    for (int i = 0; i < AD__RECENT; i++)
+        if (g->recent[i].depth >= closing.mark.depth) g->recent[i].layout = NULL;
     g->scope = closing.outer;
     g->last = closing.last;
     g->n_ops = closing.n_ops;
@@ -145,11 +149,18 @@ int ad__no_memory(ad_graph *g, const char *what, size_t bytes) {
     return ad_fail(g, AD_ENOMEM, "out of memory: %zu bytes for %s", bytes, what);
 }
 
-void *ad__node_alloc(ad_graph *g, size_t size) {
-    void *p = ad__arena_alloc(&g->nodes, round_up(size, 8));
-    if (AD__UNLIKELY(p == NULL)) ad__no_memory(g, "a node", size);
+/* A block holds fewer Ops than are kept free here, so that new Ops need not look at their number. */
+enum { SPARE_IDS = 1 << 24 };
+
+void *ad__node_more(ad_graph *g, size_t size) {
+    if (g->n_ops > UINT32_MAX - SPARE_IDS)
+        return ad_fail(g, AD_ENOMEM, "a graph holds at most %u live ops", UINT32_MAX - SPARE_IDS), NULL;
+    void *p = ad__arena_more(&g->nodes, size);
+    if (p == NULL) ad__no_memory(g, "a node", size);
     return p;
 }
+
+void *ad__node_alloc(ad_graph *g, size_t size) { return ad__node_take(g, round_up(size, 8)); }
 
 void *ad__node_zalloc(ad_graph *g, size_t size) {
     void *p = ad__node_alloc(g, size);
@@ -171,6 +182,12 @@ static int depth_of(const ad_graph *g, const ad_var *x) {
     const ad__scope *s = g->scope;
     while (s != NULL && ad__arena_before(&g->nodes, s->nodes, x)) s = s->outer;
     return s ? s->mark.depth : 0;
+}
+
+int ad__check_open(const ad_var *x, const char *caller) {
+    ad_graph *g = ad__graph(x);
+    bool live = ad__arena_before(&g->nodes, ad__arena_here(&g->nodes), x) && (!x->creator || x->creator->id <= g->n_ops);
+    return live ? AD_OK : ad_fail(g, AD_EGRAPH, "%s: a Var was given whose scope is closed: ad_end took it away", caller);
 }
 
 enum { EXTRA_HEADER = (sizeof(ad__extra) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN };

@@ -45,9 +45,15 @@ int ad_shape_text(ad_shape s, char *to, size_t size) {
 
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s) {
     if (s.ndim == 0) return &g->scalar[t];
+    for (int i = 0; i < AD__RECENT; i++) {
+        const ad__layout *r = g->recent[i].layout;
+        if (r != NULL && r->dtype == t && ad_shape_equal(r->shape, s)) return r;
+    }
     ad__layout *l = ad__node_alloc(g, sizeof *l);
+    if (l == NULL) return NULL;
     int64_t n = ad_shape_numel(s);
-    if (l != NULL) *l = (ad__layout){ g, n, (size_t)n * ad_dtype_size(t), t, s };
+    *l = (ad__layout){ g, n, (size_t)n * ad_dtype_size(t), t, s };
+    g->recent[g->recent_next++ % AD__RECENT] = (ad__recent){ l, g->scope ? g->scope->mark.depth : 0 };
     return l;
 }
 

@@ -8,11 +8,6 @@ AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope exact to the last digits in both tai
          g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))))),
          ad_mul(g, ad_mul(y, ad_sigmoid(ad_neg(x)))), 0.0, 40.0, -40.0, 1e4, -1e4)
 
-/* log(1 + e) for e = exp(-|x|), as accurate as log1p, which is slow for small numbers: what adding 1
-   rounds off comes back by the slope of log. */
-#define LOG1P_EXP(x)                                                                                                   \
-    (log(1 + exp(-fabs(x))) + (exp(-fabs(x)) - ((1 + exp(-fabs(x))) - 1)) / (1 + exp(-fabs(x))))
-
 AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails", -4, 4,
          (x < 0 ? x : 0) - LOG1P_EXP(x),
          g / (1 + exp(x)),

@@ -132,6 +132,31 @@ static void graphs_share_nothing(void **state) {
     ad_graph_free(h);
 }
 
+/* NumPy's rule: aligned at the last axis, sizes are equal or 1; where they are not (-1 here) it is an error. */
+static void shapes_broadcast(void **state) {
+    (void)state;
+    static const struct {
+        ad_shape a, b, result;
+    } rows[] = {
+        { { 2, { 2, 1 } }, { 1, { 3 } }, { 2, { 2, 3 } } },
+        { { 1, { 5 } }, { 0, { 0 } }, { 1, { 5 } } },
+        { { 1, { 1 } }, { 1, { 0 } }, { 1, { 0 } } },
+        { { 2, { 0, 3 } }, { 2, { 1, 3 } }, { 2, { 0, 3 } } },
+        { { 3, { 4, 1, 2 } }, { 2, { 3, 1 } }, { 3, { 4, 3, 2 } } },
+        { { 6, { 1, 2, 1, 2, 1, 2 } }, { 6, { 2, 1, 2, 1, 2, 1 } }, { 6, { 2, 2, 2, 2, 2, 2 } } },
+        { { 2, { 2, 3 } }, { 2, { 3, 1 } }, { -1, { 0 } } },
+        { { 1, { 0 } }, { 1, { 2 } }, { -1, { 0 } } },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *a = ad_ones(g, AD_F32, rows[i].a), *b = ad_ones(g, AD_F32, rows[i].b), *c = ad_add(a, b), *d = ad_mul(b, a);
+        assert_int_equal(ad_is_nil(c), rows[i].result.ndim < 0);
+        if (!ad_is_nil(c)) assert_true(ad_shape_equal(ad_shape_of(c), rows[i].result));
+        if (!ad_is_nil(c)) assert_true(ad_shape_equal(ad_shape_of(d), rows[i].result));
+        ad_graph_free(g);
+    }
+}
+
 /* ---- evaluating again ------------------------------------------------------------------------------ */
 
 enum { WIDE = 300 };
@@ -436,6 +461,7 @@ int main(void) {
         cmocka_unit_test(creators_and_operands),
         cmocka_unit_test(values_are_there_as_soon_as_written),
         cmocka_unit_test(graphs_share_nothing),
+        cmocka_unit_test(shapes_broadcast),
         cmocka_unit_test(evaluating_again_takes_no_memory),
         cmocka_unit_test(evaluation_follows_every_way_of_changing_a_leaf),
         cmocka_unit_test(views_follow_a_rebound_input),

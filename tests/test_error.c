@@ -334,7 +334,9 @@ static void every_mistake_is_told_once_and_can_be_cleared(void **state) {
 /* ---- the first error is kept --------------------------------------------------------------------------- */
 
 /* Each is refused while the graph has an error. */
-static mistake_fn *const refusals[] = { two_dtypes, backward_of_many, negative_size, set_to_null };
+static mistake_fn *const refusals[] = { two_dtypes,        backward_of_many,          negative_size,
+                                        set_to_null,       arange_of_step_zero,       retain_grad_of_a_constant,
+                                        a_scope_closed_twice, picture_in_no_file };
 
 MISTAKE(r_add, ad_is_nil(ad_add(w->x, w->x)))
 MISTAKE(r_sum, ad_is_nil(ad_sum_axis(w->m, 0, true)))

@@ -126,6 +126,7 @@ static bool disturbed(int64_t k, bool on, const findings *expected) {
         findings f = session(g);
         if (ad_ok(g)) same_findings(&f, expected); /* the refusal could be made do with */
         else check_out_of_memory(g);
+        assert_int_equal(ad_graph_stats(g).bytes_held, m.live);
         m.fail_at = -1;
         ad_clear_error(g);
         f = session(g);
@@ -236,6 +237,22 @@ static void one_call_refused_and_made_again(void **state) {
                 assert_true(k < 1000);
 }
 
+/* Blocks are larger than what is asked for; where a large one is refused, a smaller one does. */
+static void smaller_blocks_will_do(void **state) {
+    (void)state;
+    test_memory m = { .fail_at = 1 };
+    ad_graph *g = test_graph(&m);
+    ad_mark scope = ad_begin(g);
+    m.fail_at = m.calls;
+    ad_var *x = ad_full(g, AD_F64, 3, AD_SHAPE(10));
+    assert_ok(g);
+    assert_int_equal(m.failures, 2);
+    assert_true(ad_item(ad_sum(ad_square(x))) == 90);
+    ad_end(g, scope);
+    ad_graph_free(g);
+    assert_all_released(&m);
+}
+
 /* The walk's heap is a help only: without it the pass is right all the same. */
 static void backward_makes_do_without_a_heap(void **state) {
     (void)state;
@@ -260,6 +277,7 @@ int main(void) {
         cmocka_unit_test(each_allocation_refused_once),
         cmocka_unit_test(all_allocations_refused_from_one_on),
         cmocka_unit_test(one_call_refused_and_made_again),
+        cmocka_unit_test(smaller_blocks_will_do),
         cmocka_unit_test(backward_makes_do_without_a_heap),
     };
     return cmocka_run_group_tests_name("faults", tests, NULL, NULL);

@@ -240,6 +240,20 @@ static void parts_made_without_gradients_are_cut(void **state) {
     ad_graph_free(g);
 }
 
+/* Cuts hold for what lies behind a Var that is asked for itself. */
+static void asking_for_a_cut_part_does_not_lead_on(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 3), *detached = ad_detach(x), *dxs[3];
+    bool was = ad_enable_grad(g, false);
+    ad_var *cut = ad_square(x);
+    ad_enable_grad(g, was);
+    ad_var *xs[] = { cut, x, detached }, *y = ad_mul(ad_mul(cut, x), detached);
+    assert_int_equal(ad_gradient(y, 3, xs, dxs), AD_OK);
+    assert_true(ad_item(dxs[0]) == 9 && ad_item(dxs[1]) == 27 && ad_item(dxs[2]) == 27);
+    ad_graph_free(g);
+}
+
 /* ---- an op of a user's own: y = k x^3, with an attribute, saved bytes and scratch ---------------------------- */
 
 typedef struct {
@@ -304,6 +318,12 @@ static const ad_attr cubic_fields[] = { { "rounds", AD_ATTR_INT, offsetof(cubic_
     .samples = cubic_samples
 static const ad_optype op_cubic = { CUBIC_FIELDS };
 
+static ad_optype op_cubic_without_vjp(void) {
+    ad_optype t = { CUBIC_FIELDS };
+    t.vjp = NULL;
+    return t;
+}
+
 static ad_var *cubic_with(const ad_optype *type, ad_var *x, double k) {
     return ad_apply(type, 1, &x, &(cubic_attrs){ 7, k });
 }
@@ -353,12 +373,60 @@ static void an_op_of_any_number_of_operands(void **state) {
     ad_var *xs[MANY];
     for (int i = 0; i < MANY; i++) xs[i] = i % 10 ? param_item(g, AD_F64, i) : ad_scalar(g, AD_F64, i);
     xs[99] = xs[98]; /* one of them twice */
-    ad_var *y = ad_apply(&weigh, MANY, xs, NULL);
+    ad_var *y = ad_apply(&weigh, MANY, xs, NULL), *dx;
+    assert_int_equal(ad_gradient(ad_square(xs[5]), 1, &xs[5], &dx), AD_OK); /* no pass leaves a trace on the next */
     assert_int_equal(ad_backward(y), AD_OK);
     for (int i = 0; i < 98; i++) assert_true(ad_grad_item(xs[i]) == (i == 1 || i % 10 == 0 ? 0 : i + 1));
     assert_true(ad_grad_item(xs[98]) == 99 + 100);
-    assert_int_equal(ad_gradient(y, 1, &xs[5], xs), AD_EGRAD);
+    assert_false(ad_requires_grad(ad_apply(&weigh, 2, xs, NULL))); /* operand 1 is the one that gets none */
+    assert_int_equal(ad_gradient(y, 1, &xs[5], &dx), AD_EGRAD);
     assert_contains(ad_error(g), "weigh");
+    ad_graph_free(g);
+}
+
+/* y = a; b plays no part, so its gradient is left as it is, and its vjp NULL. */
+static int first_evaluate(const ad_op *op) {
+    *(double *)ad_values(op) = ad_item(ad_op_operand(op, 0));
+    return AD_OK;
+}
+
+static void first_backward(const ad_op *op) {
+    double *da = ad_grad_into(op, 0);
+    if (da != NULL) *da += ad_grad_item(ad_op_result(op));
+}
+
+static void first_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    (void)op;
+    dx[0] = g;
+}
+
+static void a_rule_that_leaves_an_operand_out(void **state) {
+    (void)state;
+    static const ad_optype first = { .name = "first", .arity = 2, .evaluate = { NULL, first_evaluate },
+                                     .backward = { NULL, first_backward }, .vjp = first_vjp };
+    ad_graph *g = ad_graph_new();
+    ad_var *xs[] = { param_item(g, AD_F64, 3), param_item(g, AD_F64, 4) }, *dxs[2];
+    ad_var *y = ad_mul(ad_apply(&first, 2, xs, NULL), xs[1]);
+    assert_int_equal(ad_backward(y), AD_OK);
+    assert_int_equal(ad_gradient(y, 2, xs, dxs), AD_OK);
+    assert_true(ad_grad_item(xs[0]) == 4 && ad_grad_item(xs[1]) == 3);
+    assert_true(ad_item(dxs[0]) == 4 && ad_item(dxs[1]) == 3);
+    ad_graph_free(g);
+}
+
+/* An op without vjp matters only where the gradient has to go through it, whatever was asked for before. */
+static void an_op_without_vjp_beside_the_path(void **state) {
+    (void)state;
+    ad_optype t = op_cubic_without_vjp();
+    ad_graph *g = ad_graph_new();
+    ad_var *u = param_item(g, AD_F64, 2), *x = param_item(g, AD_F64, 3), *h = ad_square(u), *dx;
+    ad_var *y = ad_mul(ad_mul(cubic_with(&t, h, 1), cubic_with(&t, u, 1)), ad_square(x));
+    assert_int_equal(ad_gradient(h, 1, &u, &dx), AD_OK);
+    assert_true(ad_item(dx) == 4);
+    assert_int_equal(ad_gradient(y, 1, &x, &dx), AD_OK);
+    assert_true(ad_item(dx) == 64 * 8 * 6);
+    assert_int_equal(ad_gradient(y, 1, &u, &dx), AD_EGRAD);
+    assert_contains(ad_error(g), "cubic");
     ad_graph_free(g);
 }
 
@@ -567,6 +635,20 @@ static void gradcheck_of_constants_and_of_cuts(void **state) {
     ad_graph_free(g);
 }
 
+/* Every call of f draws the same numbers, or no difference would mean anything. */
+static ad_var *random_factors(int n, ad_var *const xs[], void *user) {
+    (void)n, (void)user;
+    return ad_mul(ad_exp(xs[0]), ad_randn(ad_graph_of(xs[0]), AD_F64, AD_SHAPE(3)));
+}
+
+static void gradcheck_of_a_function_that_draws(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_of(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(3));
+    assert_int_equal(ad_gradcheck(random_factors, NULL, 1, &x, NULL, NULL), AD_OK);
+    ad_graph_free(g);
+}
+
 /* f may evaluate again what was built before; afterwards that is stale, for its leaf changed. */
 static ad_var *evaluated_again(int n, ad_var *const xs[], void *user) {
     (void)n, (void)xs;
@@ -606,14 +688,18 @@ int main(void) {
         cmocka_unit_test(accumulated_gradients_are_left_alone),
         cmocka_unit_test(perturbations_are_not_confused),
         cmocka_unit_test(parts_made_without_gradients_are_cut),
+        cmocka_unit_test(asking_for_a_cut_part_does_not_lead_on),
         cmocka_unit_test(a_users_op),
         cmocka_unit_test(an_op_of_any_number_of_operands),
+        cmocka_unit_test(a_rule_that_leaves_an_operand_out),
+        cmocka_unit_test(an_op_without_vjp_beside_the_path),
         cmocka_unit_test(check_op_lets_a_right_op_pass),
         cmocka_unit_test(check_op_finds_what_is_wrong),
         cmocka_unit_test(check_op_compares_with_differences),
         cmocka_unit_test(gradcheck_lets_a_right_expression_pass),
         cmocka_unit_test(gradcheck_finds_a_wrong_gradient),
         cmocka_unit_test(gradcheck_of_constants_and_of_cuts),
+        cmocka_unit_test(gradcheck_of_a_function_that_draws),
         cmocka_unit_test(gradcheck_of_what_was_built_before),
     };
     return cmocka_run_group_tests_name("gradient", tests, NULL, NULL);

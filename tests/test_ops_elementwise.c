@@ -243,7 +243,7 @@ static void one_var_as_every_operand(void **state) {
             ad_var *y;
             double dx;
         } cases[] = {
-            { ad_where(x, x, x), 1 },          { ad_lerp(x, x, x), 1 },
+            { ad_where(x, x, x), 1 },          { ad_lerp(x, x, x), 1 },          { ad_addcmul(x, x, x), 1.8 },
             { ad_atan2(x, x), 0 },             { ad_hypot(x, x), 1.4142135623730951 },
             { ad_fmod(x, x), 0 },              { ad_xlogy(x, x), 0.083709268125844990 }, /* log x + 1 */
             { ad_heaviside(x, x), 0 },
@@ -361,7 +361,7 @@ static void second_derivatives(void **state) {
         "exp2", "log2",    "log10",     "reciprocal", "rsqrt",      "cbrt",          "erf",        "erfc",  "lgamma",
         "floor", "clamp",  "digamma",   "polygamma",  "logsigmoid", "softplus_beta", "leaky_relu", "elu",   "selu",
         "gelu", "mish",    "gelu_tanh", "silu",       "softsign",   "hardtanh",      "hardsigmoid",
-        "hardswish", "prelu", "atan2", "hypot",  "fmod",      "xlogy",      "heaviside",  "where",         "lerp",
+        "hardswish", "prelu", "atan2", "hypot",  "fmod",      "xlogy",      "heaviside",  "where",         "lerp", "addcmul",
     };
     for (int i = 0; i < COUNT(names); i++) check_second_derivatives(names[i]);
 }
