@@ -574,7 +574,7 @@ static void check_op_compares_with_differences(void **state) {
     expect_verdict(t, (verdict){ { "cubic", "finite differences" }, AD_ECHECK, 0, 0 });
 }
 
-/* ---- ad_gradcheck ------------------------------------------------------------------------------------------------- */
+/* ---- ad_gradcheck ------------------------------------------------------------ */
 
 static ad_var *right_expression(int n, ad_var *const xs[], void *user) {
     ++*(int *)user;
