@@ -105,11 +105,13 @@ AD_API ad_graph *ad_graph_new_with(ad_allocator a);
 /* A scope: everything made between ad_begin and ad_end is gone after ad_end, and its memory is
    used again. Scopes nest; closing an outer one closes the inner ones that were forgotten. */
 typedef struct {
+    const ad_graph *graph;
     int depth;
     uint64_t serial;
 } ad_mark;
 AD_API ad_mark ad_begin(ad_graph *g);
-AD_API void ad_end(ad_graph *g, ad_mark m); /* of a scope closed already: an error of the graph */
+/* A mark of a scope that is closed already, or of another graph, is an error of the graph. */
+AD_API void ad_end(ad_graph *g, ad_mark m);
 
 typedef struct {
     int64_t ops;        /* live Ops */

@@ -101,12 +101,12 @@ bool ad_keep_grads(ad_graph *g, bool on) {
 /* ---- scopes ---------------------------------------------------------------------------------- */
 
 ad_mark ad_begin(ad_graph *g) {
-    if (g == NULL) return (ad_mark){ 0, 0 };
+    if (g == NULL) return (ad_mark){ 0 };
     ad__arena_place nodes = ad__arena_here(&g->nodes), arrays = ad__arena_here(&g->arrays);
     ad__scope *s = ad__node_alloc(g, sizeof *s);
-    if (s == NULL) return (ad_mark){ 0, 0 };
+    if (s == NULL) return (ad_mark){ 0 };
     *s = (ad__scope){ .outer = g->scope,
-                      .mark = { g->scope ? g->scope->mark.depth + 1 : 1, ++g->scope_serial },
+                      .mark = { g, g->scope ? g->scope->mark.depth + 1 : 1, ++g->scope_serial },
                       .nodes = nodes,
                       .arrays = arrays,
                       .last = g->last,
@@ -117,10 +117,10 @@ ad_mark ad_begin(ad_graph *g) {
 
 void ad_end(ad_graph *g, ad_mark m) {
     if (g == NULL || m.serial == 0) return; /* the scope was never opened */
-    ad__scope *s = g->scope;
+    ad__scope *s = m.graph == g ? g->scope : NULL;
     while (s != NULL && s->mark.serial != m.serial) s = s->outer;
     if (s == NULL) {
-        ad_fail(g, AD_EGRAPH, "end: this scope is closed already");
+        ad_fail(g, AD_EGRAPH, m.graph == g ? "end: this scope is closed already" : "end: this scope is another graph's");
         return;
     }
     ad__scope closing = *s;
