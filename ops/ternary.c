@@ -2,7 +2,8 @@
 #include "ops/elementwise.h"
 
 static void where_samples(ad_sampler *s) {
-    static const double conditions[] = { 1, 0, -2, NAN, 0, 1, 0, 0, 3, 0, 1, 1 }, *values[] = { conditions, NULL, NULL };
+    static const double conditions[] = { 1, 0, -2, NAN, 0, 1, 0, 0, 3, 0, 1, 1 };
+    static const double *const values[] = { conditions, NULL, NULL };
     const ad_shape shapes[][3] = {
         { AD_SCALAR, AD_SCALAR, AD_SCALAR },
         { AD_SHAPE(12), AD_SHAPE(12), AD_SHAPE(12) },

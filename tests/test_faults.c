@@ -268,8 +268,7 @@ static void one_call_refused_and_made_again(void **state) {
     static call_fn *const calls[] = { call_backward, call_eval, call_retain, call_gradient, call_stale };
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
         for (int way = 0; way < 4; way++)
-            for (int64_t k = 0; call_refused(calls[c], way & 1, k, way & 2); k++)
-                assert_true(k < 1000);
+            for (int64_t k = 0; call_refused(calls[c], way & 1, k, way & 2); k++) assert_true(k < 1000);
 }
 
 /* Blocks are larger than what is asked for; where a large one is refused, a smaller one does. */
@@ -309,10 +308,8 @@ static void backward_makes_do_without_a_heap(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_allocation_refused_once),
-        cmocka_unit_test(all_allocations_refused_from_one_on),
-        cmocka_unit_test(one_call_refused_and_made_again),
-        cmocka_unit_test(smaller_blocks_will_do),
+        cmocka_unit_test(each_allocation_refused_once),     cmocka_unit_test(all_allocations_refused_from_one_on),
+        cmocka_unit_test(one_call_refused_and_made_again),  cmocka_unit_test(smaller_blocks_will_do),
         cmocka_unit_test(backward_makes_do_without_a_heap),
     };
     return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
