@@ -1,6 +1,14 @@
 /* test_derivatives.c: derivatives of any order and their functional forms, checkpoints, gradients of a caller's own. */
 #include "tests/common.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
 static ad_var *vector(ad_graph *g, int64_t n, const double *v) { return param_of(g, AD_F64, v, AD_SHAPE(n)); }
 
 static void assert_values_at(const char *what, const ad_var *x, int64_t n, const double *expected, double tol) {
@@ -350,7 +358,7 @@ static void misuse_of_the_functional_forms(void **state) {
    closed scopes, looking at such a Var ends the program. */
 static void vars_of_closed_scopes(void **state) {
     (void)state;
-#if !defined(__SANITIZE_ADDRESS__)
+#ifndef SANITIZED
     ad_graph *g = ad_graph_new();
     ad_var *x = vector(g, 3, x_values), *dx;
     ad_mark m = ad_begin(g);
