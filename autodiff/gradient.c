@@ -3,7 +3,7 @@
 
 #include "autodiff/node.h"
 
-/* The cotangents' table, Var -> Var; its memory is the pool's, so that repeated passes take no more. */
+/* A table of cotangents, Var -> Var; its memory is the pool's, so that repeated passes take no more. */
 #define HASH_NONFATAL_OOM 1
 #define uthash_malloc(size) ad__pool_take(&g->pool, size)
 #define uthash_free(p, size) ad__pool_give(&g->pool, p, size)
@@ -24,7 +24,9 @@ typedef struct {
     ad__plan plan;
     int n;
     ad_var *const *xs;
-    pair *pairs, *table;
+    ad_var **arrived;      /* cotangents of Ops' results, by id - first; NULL where none came */
+    uint32_t first, range; /* range 0: these ids lie too far apart, and the table has all */
+    pair *pairs, *table;   /* cotangents of the other Vars */
     size_t n_pairs, used;
     ad_var **dx; /* for the op with the most operands */
     size_t n_dx;
@@ -32,25 +34,38 @@ typedef struct {
     size_t n_aside, aside_size;
 } pass;
 
-static pair *find(const pass *p, ad_var *v) {
-    pair *found;
-    HASH_FIND_PTR(p->table, &v, found);
-    return found;
+/* Where v's cotangent has its place by number; NULL where it is one for the table. */
+static ad_var **numbered(const pass *p, const ad_var *v) {
+    if (v->creator == NULL || v->creator->id - p->first >= p->range) return NULL;
+    return &p->arrived[v->creator->id - p->first];
 }
 
-/* Adds d to what has arrived at v. */
-static int arrive(pass *p, ad_var *v, ad_var *d) {
+/* What has arrived at v; NULL where nothing has. */
+static ad_var **find(const pass *p, ad_var *v) {
+    ad_var **place = numbered(p, v);
+    if (place != NULL) return *place ? place : NULL;
+    pair *found;
+    HASH_FIND_PTR(p->table, &v, found);
+    return found ? &found->cotangent : NULL;
+}
+
+static int enter(pass *p, ad_var *v, ad_var *d) {
     ad_graph *g = p->g;
-    pair *at = find(p, v);
-    if (at != NULL) {
-        at->cotangent = ad__apply2(&ad_op_add, at->cotangent, d, NULL);
-        return g->code;
-    }
-    at = &p->pairs[p->used++];
+    ad_var **place = numbered(p, v);
+    if (place != NULL) return *place = d, AD_OK;
+    pair *at = &p->pairs[p->used++];
     at->var = v;
     at->cotangent = d;
     HASH_ADD_PTR(p->table, var, at);
     return at->var == NULL ? ad__no_memory(g, "a table of gradients", sizeof *at) : AD_OK;
+}
+
+/* Adds d to what has arrived at v. */
+static int arrive(pass *p, ad_var *v, ad_var *d) {
+    ad_var **at = find(p, v);
+    if (at == NULL) return enter(p, v, d);
+    *at = ad__apply2(&ad_op_add, *at, d, NULL);
+    return p->g->code;
 }
 
 /* ---- which Vars lie between the xs and y ------------------------------------------------------ */
@@ -112,22 +127,34 @@ static bool leads_on(const ad_op *op) {
 
 /* ---- the pass --------------------------------------------------------------------------------- */
 
+/* Ids mostly lie close together; a table would cost more than all else that a pass does with an Op. */
+static void number(pass *p) {
+    if (p->plan.n == 0) return;
+    uint32_t last = p->plan.ops[p->plan.n - 1]->id;
+    p->first = p->plan.ops[0]->id;
+    if ((last - p->first) / 8 <= p->plan.n) p->range = last - p->first + 1;
+}
+
 static int pass_open(pass *p, int m, ad_var *const ys[], uint32_t after) {
     ad_graph *g = p->g;
     if (ad__plan_make(&p->plan, m, ys, after)) return g->code;
-    p->n_pairs = p->plan.n + (size_t)p->n + 1;
+    number(p);
+    p->n_pairs = (p->range ? 0 : p->plan.n) + (size_t)p->n + 1;
     for (size_t k = 0; k < p->plan.n; k++)
         if ((size_t)p->plan.ops[k]->n_in > p->n_dx) p->n_dx = (size_t)p->plan.ops[k]->n_in;
-    size_t bytes = p->n_pairs * sizeof *p->pairs;
+    size_t bytes = p->n_pairs * sizeof *p->pairs, numbers = (p->range + (size_t)1) * sizeof *p->arrived;
+    p->arrived = ad__pool_take(&g->pool, numbers);
     p->pairs = ad__pool_take(&g->pool, bytes);
     p->dx = ad__pool_take(&g->pool, (p->n_dx + 1) * sizeof *p->dx);
-    if (!p->pairs || !p->dx) return ad__no_memory(g, "a pass of gradients", bytes);
+    if (!p->arrived || !p->pairs || !p->dx) return ad__no_memory(g, "a pass of gradients", bytes + numbers);
+    memset(p->arrived, 0, numbers);
     return g->in_vjp ? path_aside(p) : AD_OK;
 }
 
 static void pass_close(pass *p) {
     ad_graph *g = p->g;
     HASH_CLEAR(hh, p->table);
+    if (p->arrived) ad__pool_give(&g->pool, p->arrived, (p->range + (size_t)1) * sizeof *p->arrived);
     if (p->pairs) ad__pool_give(&g->pool, p->pairs, p->n_pairs * sizeof *p->pairs);
     if (p->dx) ad__pool_give(&g->pool, p->dx, (p->n_dx + 1) * sizeof *p->dx);
     path_back(p);
@@ -136,7 +163,7 @@ static void pass_close(pass *p) {
 
 static int check_rule(const ad_op *op, int i, const ad_var *d) {
     const ad_var *x = op->in[i];
-    if (d == NULL) return AD_OK; /* the rule says: zero */
+    if (d == NULL || d->layout == x->layout) return AD_OK; /* NULL: the rule says zero */
     if (d->layout->dtype == x->layout->dtype && ad_shape_equal(d->layout->shape, x->layout->shape)) return AD_OK;
     char xs[96], ds[96];
     ad_shape_text(x->layout->shape, xs, sizeof xs);
@@ -167,8 +194,8 @@ static int run(pass *p, int m, ad_var *const ys[], ad_var *const cotangents[]) {
         if (ys[j]->flags & AD__ON_PATH) rc = arrive(p, ys[j], cotangents[j]);
     for (size_t k = p->plan.n; k-- > 0 && rc == AD_OK;) {
         const ad_op *op = p->plan.ops[k];
-        pair *at = leads_on(op) ? find(p, ad__out(op)) : NULL;
-        if (at != NULL) rc = apply_rule(p, op, at->cotangent);
+        ad_var **at = leads_on(op) ? find(p, ad__out(op)) : NULL;
+        if (at != NULL) rc = apply_rule(p, op, *at);
     }
     return rc;
 }
@@ -177,11 +204,11 @@ static int run(pass *p, int m, ad_var *const ys[], ad_var *const cotangents[]) {
 static int collect(const pass *p, ad_var *dxs[], const char *strict) {
     ad_graph *g = p->g;
     for (int i = 0; i < p->n; i++) {
-        pair *at = g->code == AD_OK ? find(p, p->xs[i]) : NULL;
+        ad_var **at = g->code == AD_OK ? find(p, p->xs[i]) : NULL;
         if (at == NULL && strict)
             return ad_fail(g, AD_EGRAD, "%s: y does not depend on xs[%d], or only through ad_detach or constant ops",
                            strict, i);
-        dxs[i] = at ? at->cotangent : ad_zeros(g, p->xs[i]->layout->dtype, p->xs[i]->layout->shape);
+        dxs[i] = at ? *at : ad_zeros(g, p->xs[i]->layout->dtype, p->xs[i]->layout->shape);
     }
     return g->code;
 }

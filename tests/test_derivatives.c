@@ -1,6 +1,14 @@
 /* test_derivatives.c: derivatives of any order and their functional forms, checkpoints, gradients of a caller's own. */
 #include "tests/common.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
 static ad_var *vector(ad_graph *g, int64_t n, const double *v) { return param_of(g, AD_F64, v, AD_SHAPE(n)); }
 
 static void assert_values_at(const char *what, const ad_var *x, int64_t n, const double *expected, double tol) {
@@ -149,6 +157,19 @@ static void jacobians_by_rows_and_by_columns(void **state) {
         }
         ad_graph_free(g);
     }
+}
+
+/* Whichever are fewer: two passes and not a hundred. */
+static void jacobians_take_few_passes(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, NULL, AD_SHAPE(2)), *wide = ad_ones(g, AD_F64, AD_SHAPE(2, 100)), *j;
+    ad_var *tall = ad_exp(ad_matmul(x, wide)), *flat = ad_exp(ad_matmul(wide, ad_exp(tall)));
+    int64_t before = ad_graph_stats(g).ops;
+    assert_int_equal(ad_jacobian(tall, x, &j), AD_OK);
+    assert_int_equal(ad_jacobian(flat, tall, &j), AD_OK);
+    assert_true(ad_graph_stats(g).ops - before < 60);
+    ad_graph_free(g);
 }
 
 static void shapes_of_jacobians(void **state) {
@@ -337,7 +358,7 @@ static void misuse_of_the_functional_forms(void **state) {
    closed scopes, looking at such a Var ends the program. */
 static void vars_of_closed_scopes(void **state) {
     (void)state;
-#if !defined(__SANITIZE_ADDRESS__)
+#ifndef SANITIZED
     ad_graph *g = ad_graph_new();
     ad_var *x = vector(g, 3, x_values), *dx;
     ad_mark m = ad_begin(g);
@@ -476,6 +497,7 @@ static void objectives_for_optimisers(void **state) {
         ad_var *y = ad_add(ad_square(ad_adds(ad_neg(xs[0]), 1)), ad_muls(ad_square(valley), 100));
         ad_objective *f = ad_objective_new(y, 3, xs);
         assert_non_null(f);
+        assert_int_equal(ad_backward(ad_square(xs[2])), AD_OK); /* what is left there is not y's */
         assert_int_equal(ad_objective_size(f), 3);
         double at[] = { -1.2, 1, 7 }, grad[3], tol = t == AD_F32 ? 1e-4 : 1e-12;
         for (int i = 0; i < 2; i++) { /* the second time must not accumulate */
@@ -488,7 +510,9 @@ static void objectives_for_optimisers(void **state) {
         at[0] = 1;
         assert_true(ad_value_and_gradient(at, NULL, f) == 0);
         double x[] = { 0.9, 0.8 };
-        ad_objective *two = ad_objective_new(y, 2, xs);
+        ad_objective *one = ad_objective_new(y, 1, xs + 1), *two = ad_objective_new(y, 2, xs);
+        for (int i = 0; i < 2; i++) assert_close(ad_value_and_gradient(x, grad, one), 1, tol * 100);
+        assert_close(ad_grad_item(xs[0]), -400 * (0.9 - 1), tol * 1000); /* a leaf that is none of the xs, once */
         assert_true(by_descent(ad_value_and_gradient, two, x, 20) < 0.011 && ad_graph_stats(g).allocs == allocs);
         assert_ok(g);
         ad_graph_free(g);
@@ -624,9 +648,49 @@ static void checkpoints_draw_again(void **state) {
         assert_int_equal(ad_eval(sum), AD_OK);
         assert_true(ad_at(y, 3) != first);
     }
-    double next = ad_item(ad_rand(g, AD_F64, AD_SCALAR)); /* the generator has gone on, not back */
-    assert_true(next != ad_at(y, 0));
+    ad_var *other = ad_exp(y); /* made from the draws that ad_eval replaces */
+    assert_int_equal(ad_eval(sum), AD_OK);
+    assert_int_equal(ad_backward(ad_sum(other)), AD_ESTALE);
     ad_graph_free(g);
+}
+
+/* Making it again leaves the generator where it was. */
+static void checkpoints_leave_the_generator(void **state) {
+    (void)state;
+    double next[2];
+    for (int pass = 0; pass < 2; pass++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(8))), *y = ad_checkpoint(noisy, NULL, 1, &x), *dx;
+        ad_rand(g, AD_F64, AD_SHAPE(3));
+        if (pass == 1) {
+            assert_int_equal(ad_backward(ad_sum(y)), AD_OK);
+            assert_int_equal(ad_gradient(ad_sum(y), 1, &x, &dx), AD_OK);
+        }
+        next[pass] = ad_item(ad_rand(g, AD_F64, AD_SCALAR));
+        ad_graph_free(g);
+    }
+    assert_true(next[0] == next[1]);
+}
+
+static ad_var *one_step(int n, ad_var *const xs[], void *user) { return (void)n, (void)user, ad_sin(ad_mul(xs[0], xs[0])); }
+
+/* A gradient in Vars through n checkpoints, each of which is a pass within the pass: seconds. */
+static double through_checkpoints(int n) {
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 0.9), *y = x, *d;
+    for (int i = 0; i < n; i++) y = ad_checkpoint(one_step, NULL, 1, &y);
+    double start = seconds_now();
+    assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
+    double seconds = seconds_now() - start;
+    ad_graph_free(g);
+    return seconds;
+}
+
+static void many_checkpoints_cost_linear_time(void **state) {
+    (void)state;
+    int n = test_quick() ? 100 : 1000;
+    double once = through_checkpoints(n), tenfold = through_checkpoints(10 * n);
+    assert_true(tenfold < 50 * once + 0.05);
 }
 
 /* A derivative within, by the stand-ins: fn is grad of x^3, so the whole's derivative is 6 x, and then 6. */
@@ -634,6 +698,15 @@ static ad_var *slope_of_cube(int n, ad_var *const xs[], void *user) {
     (void)user;
     ad_var *d;
     ad_gradient(ad_sum(ad_pows(xs[0], 3)), n, xs, &d);
+    return d;
+}
+
+/* Two passes within: 12 x^2. */
+static ad_var *curvature(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    ad_var *d;
+    ad_gradient(ad_sum(ad_pows(xs[0], 4)), n, xs, &d);
+    ad_gradient(ad_sum(d), n, xs, &d);
     return d;
 }
 
@@ -653,6 +726,9 @@ static void derivatives_within_checkpoints(void **state) {
     assert_close(ad_item(d), 9 * 0.25, 1e-14);
     assert_int_equal(ad_gradient(d, 1, &x, &e), AD_OK);
     assert_close(ad_item(e), 18 * 0.5, 1e-14);
+    ad_var *twice = ad_mul(ad_checkpoint(curvature, NULL, 1, &z), ad_exp(z)); /* 12 x^2 e^x */
+    assert_int_equal(ad_gradient(twice, 1, &x, &d), AD_OK);
+    assert_close(ad_item(d), (3 + 12) * exp(0.5), 1e-13);
     y = ad_checkpoint(checkpoint_within, NULL, 1, &z); /* exp(3 x^2) */
     double v = exp(0.75);
     ad_zero_grad(y);
@@ -786,6 +862,7 @@ int main(void) {
         cmocka_unit_test(hessian_products_of_several_vars),
         cmocka_unit_test(jvp_of_several_vars),
         cmocka_unit_test(jacobians_by_rows_and_by_columns),
+        cmocka_unit_test(jacobians_take_few_passes),
         cmocka_unit_test(shapes_of_jacobians),
         cmocka_unit_test(jacobians_of_blocks),
         cmocka_unit_test(gradients_of_each_sample),
@@ -802,6 +879,8 @@ int main(void) {
         cmocka_unit_test(checkpoints_give_the_same_numbers),
         cmocka_unit_test(checkpoints_save_memory),
         cmocka_unit_test(checkpoints_draw_again),
+        cmocka_unit_test(checkpoints_leave_the_generator),
+        cmocka_unit_test(many_checkpoints_cost_linear_time),
         cmocka_unit_test(derivatives_within_checkpoints),
         cmocka_unit_test(checkpoints_refuse),
         cmocka_unit_test(gradients_of_the_callers_own),
