@@ -2,7 +2,7 @@
 #ifndef NN_NN_H
 #define NN_NN_H
 
-#include "nn/module.h"
+#include "nn/layers.h"
 #include "nn/optim.h"
 
 #ifdef __cplusplus
