@@ -17,4 +17,6 @@ int nn__check_apply(const nn_module *m, const ad_var *x);
 const char *nn__kind(const nn_module *m);
 nn_forward_fn *nn__forward(const nn_module *m);
 
+bool nn__ends_with(const char *name, const char *ending); /* ending NULL: yes */
+
 #endif

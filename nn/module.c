@@ -255,6 +255,11 @@ static ad_var *find_var(const nn_module *m, int kind, const char *name) {
     return found != NULL && has_var(&m->lists[kind], found->parameter.var) ? found->parameter.var : NULL;
 }
 
+bool nn__ends_with(const char *name, const char *ending) {
+    size_t n = strlen(name), e = ending ? strlen(ending) : 0;
+    return n >= e && strcmp(name + n - e, ending ? ending : "") == 0;
+}
+
 int nn_parameter_count(const nn_module *m) { return m ? m->lists[PARAMETERS].count : 0; }
 int nn_buffer_count(const nn_module *m) { return m ? m->lists[BUFFERS].count : 0; }
 nn_parameter nn_parameter_at(const nn_module *m, int i) { return var_at(m, PARAMETERS, i); }
