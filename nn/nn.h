@@ -2,19 +2,13 @@
 #ifndef NN_NN_H
 #define NN_NN_H
 
-#include "nn/module.h"
+#include "nn/layers.h"
+#include "nn/loss.h"
 #include "nn/optim.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* ---- losses: means over all elements (cross-entropy: over rows) -----------------------------------
-
-   y and target have one shape: losses do not broadcast. All are finite for finite logits. */
-AD_API ad_var *nn_mse(ad_var *y, ad_var *target);
-AD_API ad_var *nn_bce_logits(ad_var *logits, ad_var *target);           /* target in [0, 1] */
-AD_API ad_var *nn_cross_entropy(ad_var *logits, ad_var *classes);       /* [n, c], class numbers [n] */
 
 /* ---- data ----------------------------------------------------------------------------------------- */
 
