@@ -3,6 +3,7 @@
 #define NN_NN_H
 
 #include "autodiff/autodiff.h"
+#include "nn/file.h"
 #include "ops/ops.h"
 
 #ifdef __cplusplus
