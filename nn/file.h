@@ -13,7 +13,6 @@ extern "C" {
    that a crash leaves the old file or the new one, whole. All calls return 0 or an AD_E code and leave a sentence
    in the graph: AD_EIO for a file that cannot be read, written or made sense of, AD_ESHAPE and AD_EDTYPE for one
    that does not fit, AD_EABSENT in a build without jansson. */
-nn_module;
 AD_API int nn_save(const nn_module *m, const char *path);
 /* Fills every parameter of m from the file, whose names and shapes must be m's, or none where anything is amiss.
    The file's f16, bf16, f32 and f64 numbers become the parameter's dtype. What PyTorch calls num_batches_tracked

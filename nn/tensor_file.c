@@ -2,12 +2,14 @@
 
    A length in 8 bytes, that many bytes of JSON, then the arrays' bytes, all little-endian. The JSON names each
    array's dtype, shape and place; together the places cover all bytes, and no byte twice. */
+#define _POSIX_C_SOURCE 200809L
 #include "nn/tensor_file.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "autodiff/node.h"
 #include "nn/durable.h"
@@ -62,9 +64,9 @@ typedef struct {
 } element_type;
 
 static const element_type types[] = {
-    { "F64", 8, f64 },   { "F32", 4, f32 },   { "F16", 2, f16 },   { "BF16", 2, bf16 }, { "I64", 8, NULL },
-    { "I32", 4, NULL },  { "I16", 2, NULL },  { "I8", 1, NULL },   { "U64", 8, NULL },  { "U32", 4, NULL },
-    { "U16", 2, NULL },  { "U8", 1, NULL },   { "BOOL", 1, NULL },
+    { "F64", 8, f64 },  { "F32", 4, f32 },  { "F16", 2, f16 },   { "BF16", 2, bf16 }, { "I64", 8, NULL },
+    { "I32", 4, NULL }, { "I16", 2, NULL }, { "I8", 1, NULL },   { "U64", 8, NULL },  { "U32", 4, NULL },
+    { "U16", 2, NULL }, { "U8", 1, NULL },  { "BOOL", 1, NULL },
 };
 
 static const element_type *type_named(const char *name) {
@@ -223,11 +225,13 @@ static int fail(const nn__tensor_file *f, int code, const char *format, ...) {
     return code;
 }
 
-/* How many bytes there are, by reading them: a header's word is not taken for it. */
 static int read_bytes(nn__tensor_file *f, FILE *from) {
-    if (fseek(from, 0, SEEK_END) != 0 || (f->size = ftell(from)) < 0 || fseek(from, 0, SEEK_SET) != 0)
-        return fail(f, AD_EIO, "%s", strerror(errno));
-    if (f->size < LENGTH) return fail(f, AD_EIO, "is truncated: %lld bytes, fewer than the 8 it begins with", (long long)f->size);
+    struct stat about;
+    if (fstat(fileno(from), &about) != 0) return fail(f, AD_EIO, "%s", strerror(errno));
+    if (!S_ISREG(about.st_mode)) return fail(f, AD_EIO, "is no plain file");
+    f->size = about.st_size;
+    if (f->size < LENGTH)
+        return fail(f, AD_EIO, "is truncated: %lld bytes, fewer than the 8 it begins with", (long long)f->size);
     f->bytes = ad__memory_take(&f->place.graph->memory, AD__ALIGN, (size_t)f->size);
     if (f->bytes == NULL) return ad__no_memory(f->place.graph, f->place.caller, (size_t)f->size);
     if (fread(f->bytes, 1, (size_t)f->size, from) != (size_t)f->size)
@@ -262,7 +266,8 @@ static int parse_header(nn__tensor_file *f) {
 static int parse_shape(const nn__tensor_file *f, entry *e, const json_t *shape) {
     if (!json_is_array(shape)) return fail(f, AD_EIO, "%s: its shape is no list", e->name);
     if (json_array_size(shape) > AD_MAX_NDIM)
-        return fail(f, AD_EIO, "%s: has %zu axes; %d at most can be read", e->name, json_array_size(shape), AD_MAX_NDIM);
+        return fail(f, AD_EIO, "%s: has %zu axes; %d at most can be read", e->name, json_array_size(shape),
+                    AD_MAX_NDIM);
     e->shape.ndim = (int)json_array_size(shape);
     for (int i = 0; i < e->shape.ndim; i++) {
         const json_t *size = json_array_get(shape, (size_t)i);
@@ -303,8 +308,8 @@ static int check_notes(const nn__tensor_file *f, json_t *notes) {
     if (!json_is_object(notes)) return fail(f, AD_EIO, "its %s is no JSON object", NOTES);
     const char *key;
     json_t *value;
-    json_object_foreach(notes, key, value)
-        if (!json_is_string(value)) return fail(f, AD_EIO, "%s of its %s is no text", key, NOTES);
+    json_object_foreach(notes, key, value) if (!json_is_string(value)) return fail(f, AD_EIO, "%s of its %s is no text",
+                                                                                   key, NOTES);
     return AD_OK;
 }
 
