@@ -32,9 +32,62 @@ AD_API int64_t nn_loader_batches(const nn_loader *l); /* in an epoch */
    after an error. */
 AD_API bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y);
 
+/* ---- parts of a data set ------------------------------------------------------------------------------ */
+
+AD_API nn_dataset nn_take_rows(nn_dataset d, int64_t n, const int64_t *rows); /* copies, in the order of rows */
+
+typedef struct {
+    double validation, test; /* shares of the rows, together below 1; the rest is for training */
+    bool in_order;           /* as the rows lie; otherwise shuffled, by random numbers of seed's own */
+    bool stratify;           /* y is class numbers [n]: each part has its share of each class to within two rows */
+    uint64_t seed;
+} nn_split_opts;
+typedef struct {
+    nn_dataset train, validation, test;
+} nn_parts;
+AD_API nn_parts nn_split(nn_dataset d, nn_split_opts o);
+/* Fold 0 .. k-1 of k as validation, the other folds as train, test nil; o's shares are not looked at. */
+AD_API nn_parts nn_kfold(nn_dataset d, int64_t k, int64_t fold, nn_split_opts o);
+
+/* x -> (x - shift) scale by columns [1, ...], fitted on the training rows [n, ...] and used on all: to mean 0 and
+   standard deviation 1 (of the population), or to 0 .. 1. A constant column is only shifted. */
+typedef struct {
+    ad_var *shift, *scale;
+} nn_scaler;
+AD_API nn_scaler nn_fit_standard(ad_var *x);
+AD_API nn_scaler nn_fit_minmax(ad_var *x);
+AD_API ad_var *nn_scale(nn_scaler s, ad_var *x);
+AD_API ad_var *nn_unscale(nn_scaler s, ad_var *x); /* the way back */
+
+/* ---- made-up data: n points x [n,2] with normal noise, and classes y [n] in turn -------------------------- */
+
+AD_API nn_dataset nn_xor_data(ad_graph *g, ad_dtype t, int64_t n, double noise);     /* the corners of a unit square */
+AD_API nn_dataset nn_spiral_data(ad_graph *g, ad_dtype t, int64_t n, int64_t classes, double noise); /* radius 1 */
+AD_API nn_dataset nn_moons_data(ad_graph *g, ad_dtype t, int64_t n, double noise);   /* as scikit-learn's */
+AD_API nn_dataset nn_circles_data(ad_graph *g, ad_dtype t, int64_t n, double noise, double factor); /* radii 1, factor */
+/* x [n, width] around centres anywhere in -10 .. 10. */
+AD_API nn_dataset nn_blobs_data(ad_graph *g, ad_dtype t, int64_t n, int64_t classes, int64_t width, double std);
+/* x [n,1] from lo to hi, y [n,1] = f(x) and noise. */
+AD_API nn_dataset nn_curve_data(ad_graph *g, ad_dtype t, int64_t n, double lo, double hi, double (*f)(double),
+                                double noise);
+
+/* ---- how good predictions are ----------------------------------------------------------------------------- */
+
 /* The share of rows of scores [n, c] whose largest, the first of several, is at classes [n]; NaN of
-   no rows and after an error. */
+   no rows and after an error. A row whose score is not a number is wrong. */
 AD_API double nn_accuracy(const ad_var *scores, const ad_var *classes);
+AD_API double nn_top_k(const ad_var *scores, const ad_var *classes, int64_t k); /* among the k largest */
+/* [c, c] in f64: how many rows of class i were taken for class j. */
+AD_API ad_var *nn_confusion(const ad_var *scores, const ad_var *classes);
+typedef struct {
+    double precision, recall, f1; /* 0 where nothing was predicted, or there */
+} nn_class_scores;
+AD_API nn_class_scores nn_scores_of_class(const ad_var *confusion, int64_t class_number);
+AD_API nn_class_scores nn_macro_scores(const ad_var *confusion); /* the classes' mean */
+/* 1 - (squared errors) / (squared distances of the targets from their mean). */
+AD_API double nn_r2(const ad_var *y, const ad_var *target);
+/* The area under the ROC curve: scores [n], positive [n] other than 0; NaN without rows of both kinds. */
+AD_API double nn_auc(const ad_var *scores, const ad_var *positive);
 
 #ifdef __cplusplus
 }
