@@ -22,11 +22,11 @@ static int place_arrays(ad_graph *g, ad_var *out) {
 /* Adds a node to the graph and evaluates it. */
 static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const in[], const void *attrs,
                       const ad__layout *layout, size_t saved) {
-    unsigned needs = ad__result_needs(g, type->no_grad, (type->flags & AD_OP_CONSTANT) != 0, n, in);
+    unsigned cut = g->grad_enabled ? 0 : AD__CUT, needs = ad__result_needs(g, type->no_grad, (type->flags & AD_OP_CONSTANT) != 0, n, in);
     bool view = (type->flags & AD_OP_VIEW) != 0;
     bool small = layout->bytes <= INLINE_BYTES;
     size_t slot = saved ? sizeof(void *) : 0, bytes = round8(layout->bytes);
-    ad_var *out = ad__node_new(g, type, n, in, attrs, type->attr_size, layout, needs, slot + (small ? needs ? 2 * bytes : bytes : 0));
+    ad_var *out = ad__node_new(g, type, n, in, attrs, type->attr_size, layout, needs | cut, slot + (small ? needs ? 2 * bytes : bytes : 0));
     if (out == NULL) return &g->nil;
     char *inside = (char *)ad__saved_slot(out->creator) + slot;
     out->data = view ? in[0]->data : small ? inside : NULL;
@@ -127,10 +127,6 @@ static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const voi
     if (check_result(&c)) return &g->nil;
     const ad__layout *layout = layout_for(&c);
     if (layout == NULL || ad__scratch_reserve(g, c.scratch)) return &g->nil;
-    if (AD__UNLIKELY(g->n_ops == UINT32_MAX)) {
-        ad_fail(g, AD_ENOMEM, "%s: a graph holds at most 4294967295 live ops", type->name);
-        return &g->nil;
-    }
     return record(g, type, n, in, attrs, layout, c.saved);
 }
 

@@ -21,6 +21,7 @@ int ad_error_code(const ad_graph *g) { return g ? g->code : AD_EGRAPH; }
 void ad_clear_error(ad_graph *g) {
     if (g == NULL) return;
     g->code = AD_OK;
+    g->plain = g->grad_enabled;
     g->message[0] = '\0';
 }
 
@@ -33,6 +34,7 @@ void ad_on_error(ad_graph *g, ad_error_fn *fn, void *data) {
 int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_list args) {
     if (g == NULL || g->code != AD_OK) return code; /* keep the first: later ones are its consequences */
     g->code = code;
+    g->plain = false;
     int n = snprintf(g->message, sizeof g->message, "%s", where);
     if (n >= 0 && (size_t)n < sizeof g->message)
         vsnprintf(g->message + n, sizeof g->message - (size_t)n, format, args);

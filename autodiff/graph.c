@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "autodiff/node.h"
+#include "autodiff/record.h"
 
 const char *ad_version(void) {
 #define TEXT_(x) #x
@@ -49,6 +49,7 @@ ad_graph *ad_graph_new_with(ad_allocator a) {
     if (g == NULL) return NULL;
     *g = (ad_graph){ .memory = { .use = a, .held = sizeof *g, .allocs = 1 },
                      .grad_enabled = true,
+                     .plain = true,
                      .keep_grads = true,
                      .clock = 1 };
     g->nodes.memory = g->arrays.memory = g->pool.memory = &g->memory;
@@ -86,6 +87,7 @@ bool ad_enable_grad(ad_graph *g, bool on) {
     if (g == NULL) return false;
     bool was = g->grad_enabled;
     g->grad_enabled = on;
+    g->plain = on && g->code == AD_OK;
     return was;
 }
 
@@ -145,11 +147,18 @@ int ad__no_memory(ad_graph *g, const char *what, size_t bytes) {
     return ad_fail(g, AD_ENOMEM, "out of memory: %zu bytes for %s", bytes, what);
 }
 
-void *ad__node_alloc(ad_graph *g, size_t size) {
-    void *p = ad__arena_alloc(&g->nodes, round_up(size, 8));
-    if (AD__UNLIKELY(p == NULL)) ad__no_memory(g, "a node", size);
+/* A block holds fewer Ops than are kept free here, so that new Ops need not look at their number. */
+enum { SPARE_IDS = 1 << 24 };
+
+void *ad__node_more(ad_graph *g, size_t size) {
+    if (g->n_ops > UINT32_MAX - SPARE_IDS)
+        return ad_fail(g, AD_ENOMEM, "a graph holds at most %u live ops", UINT32_MAX - SPARE_IDS), NULL;
+    void *p = ad__arena_more(&g->nodes, size);
+    if (p == NULL) ad__no_memory(g, "a node", size);
     return p;
 }
+
+void *ad__node_alloc(ad_graph *g, size_t size) { return ad__node_take(g, round_up(size, 8)); }
 
 void *ad__node_zalloc(ad_graph *g, size_t size) {
     void *p = ad__node_alloc(g, size);

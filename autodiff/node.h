@@ -123,6 +123,7 @@ struct ad_graph {
     uint32_t ops_at_change; /* live Ops that were there when a used leaf last changed */
     uint64_t clock;         /* ticks when a used leaf changes */
     bool grad_enabled, keep_grads;
+    bool plain; /* gradients are enabled and there is no error: the short way of recording is open */
     bool in_vjp; /* vjp rules are running: gradients go to Vars on the path */
     int code;    /* of the first error; 0 while there is none */
     char message[512];
@@ -148,6 +149,7 @@ static inline bool ad__is_nil(const ad_var *x) { return x == NULL || x->flags & 
 
 /* From the innermost scope, zeroed if so named; NULL (and the graph's error) when short. */
 void *ad__node_alloc(ad_graph *g, size_t size);
+void *ad__node_more(ad_graph *g, size_t size); /* the same when the block at hand is full */
 void *ad__node_zalloc(ad_graph *g, size_t size);
 void *ad__array_alloc(ad_graph *g, size_t bytes);
 /* Memory that outlives inner scopes: lasts until the scope that x (NULL: the graph) is in closes. */

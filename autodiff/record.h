@@ -8,6 +8,15 @@
 
 #define AD__INLINE static inline __attribute__((always_inline))
 
+/* size, a multiple of 8, from the arena of nodes; NULL and the graph's error when memory is short. */
+AD__INLINE void *ad__node_take(ad_graph *g, size_t size) {
+    char *p = g->nodes.top;
+    if (AD__UNLIKELY(size > (size_t)(g->nodes.end - p))) return ad__node_more(g, size);
+    AD__UNPOISON(p, size);
+    g->nodes.top = p + size;
+    return p;
+}
+
 /* AD__NEEDS if a result made from these operands wants a gradient, else 0. refused: the op's no_grad. */
 AD__INLINE unsigned ad__result_needs(const ad_graph *g, unsigned refused, bool constant, int n, ad_var *const in[]) {
     unsigned needs = 0;
@@ -21,13 +30,13 @@ AD__INLINE unsigned ad__result_needs(const ad_graph *g, unsigned refused, bool c
 AD__INLINE ad_var *ad__node_new(ad_graph *g, const ad_optype *type, int n, ad_var *const in[], const void *attrs,
                                 size_t attr_size, const ad__layout *layout, unsigned flags, size_t inside) {
     size_t head = sizeof(ad_var) + sizeof(ad_op) + (size_t)n * sizeof *in + ((attr_size + 7) & ~(size_t)7);
-    ad_var *out = ad__arena_alloc(&g->nodes, head + inside);
-    if (AD__UNLIKELY(out == NULL)) return ad__no_memory(g, "an op", head + inside), NULL;
+    ad_var *out = ad__node_take(g, head + inside);
+    if (AD__UNLIKELY(out == NULL)) return NULL;
     ad_op *op = (ad_op *)(void *)(out + 1);
     out->layout = layout;
     out->creator = op;
     ad__set_stamp(out, g->clock);
-    out->flags = (uint16_t)(flags | (g->grad_enabled ? 0 : AD__CUT));
+    out->flags = (uint16_t)flags;
     op->type = type;
     op->prev = g->last;
     op->id = g->n_ops + 1;
@@ -44,27 +53,24 @@ AD__INLINE ad_var *ad__append(ad_graph *g, ad_var *out) {
 }
 
 /* The short way of an elementwise op: one element, operands of one layout (which settles graph, dtype
-   and shape at once; nil's layout has no element), no error. */
-AD__INLINE bool ad__is_short(const ad__layout *l) {
-    return l->numel == 1 && l->graph->code == AD_OK && l->graph->n_ops != UINT32_MAX;
-}
+   and shape at once; nil's layout has no element), a plain graph. */
+AD__INLINE bool ad__is_short(const ad__layout *l) { return l->numel == 1 && l->graph->plain; }
 
-/* Records and evaluates on that way. What is fixed for an op is given as constants, so that an op's own
-   function holds just what it needs: of scalar graphs, this is most of the cost. */
-AD__INLINE ad_var *ad__record_one(const ad_optype *type, int n, ad_var *const in[], const void *attrs, size_t attr_size,
-                                  bool constant, int (*f32)(const ad_op *), int (*f64)(const ad_op *)) {
+/* The node of a result on that way, for the caller to write its value and ad__append it; NULL when
+   memory is short. What is fixed for an op is given as constants, so that an op's own function holds
+   just what it needs: of scalar graphs, this is most of the cost. */
+AD__INLINE ad_var *ad__new_one(const ad_optype *type, int n, ad_var *const in[], const void *attrs, size_t attr_size,
+                               bool constant) {
     enum { ROOM = sizeof(double) };
-    const ad__layout *layout = in[0]->layout;
-    ad_graph *g = layout->graph;
-    unsigned needs = ad__result_needs(g, 0, constant, n, in);
-    unsigned flags = needs ? AD__NEEDS | AD__KEEPS : 0;
-    ad_var *out = ad__node_new(g, type, n, in, attrs, attr_size, layout, flags, needs ? 2 * ROOM : ROOM);
-    if (AD__UNLIKELY(out == NULL)) return &g->nil;
-    char *inside = (char *)ad__attrs(out->creator) + ((attr_size + 7) & ~(size_t)7);
+    unsigned needs = 0;
+    for (int i = 0; i < n && !constant; i++) needs |= in[i]->flags & AD__NEEDS;
+    ad_var *out = ad__node_new(ad__graph(in[0]), type, n, in, attrs, attr_size, in[0]->layout,
+                               needs ? AD__NEEDS | AD__KEEPS : 0, needs ? 2 * ROOM : ROOM);
+    if (AD__UNLIKELY(out == NULL)) return NULL;
+    char *inside = (char *)out + sizeof(ad_var) + sizeof(ad_op) + (size_t)n * sizeof *in + ((attr_size + 7) & ~(size_t)7);
     out->data = inside;
     out->grad = needs ? inside + ROOM : NULL;
-    int rc = layout->dtype == AD_F64 ? f64(out->creator) : f32(out->creator);
-    return AD__LIKELY(rc == AD_OK) ? ad__append(g, out) : &g->nil;
+    return out;
 }
 
 #endif

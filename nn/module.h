@@ -37,6 +37,7 @@ AD_API nn_module *nn_mlp(ad_graph *g, ad_dtype t, int n, const int64_t *widths, 
 
 AD_API ad_var *nn_apply(nn_module *m, ad_var *x);
 AD_API void nn_train(nn_module *m, bool training); /* of m and all below it; modules start in training */
+AD_API void nn_eval(nn_module *m);                 /* nn_train(m, false) */
 AD_API bool nn_training(const nn_module *m);
 
 /* A module of the user's own: forward is called by nn_apply; self is size zeroed bytes for its state
@@ -45,6 +46,7 @@ AD_API bool nn_training(const nn_module *m);
 AD_API nn_module *nn_module_new(ad_graph *g, const char *kind, nn_forward_fn *forward, size_t size);
 AD_API void *nn_self(nn_module *m);
 AD_API ad_var *nn_add_parameter(nn_module *m, const char *name, ad_var *x);
+AD_API ad_var *nn_add_buffer(nn_module *m, const char *name, ad_var *x); /* state that no optimiser moves */
 AD_API nn_module *nn_add_child(nn_module *m, const char *name, nn_module *child);
 AD_API ad_graph *nn_graph_of(const nn_module *m);
 
@@ -58,6 +60,25 @@ AD_API int nn_parameter_count(const nn_module *m);               /* Vars */
 AD_API int64_t nn_parameter_numel(const nn_module *m);           /* elements */
 AD_API nn_parameter nn_parameter_at(const nn_module *m, int i);  /* {NULL, NULL} out of range */
 AD_API ad_var *nn_find_parameter(const nn_module *m, const char *name); /* NULL where there is none */
+
+/* Buffers, such as a batch_norm's running_mean, likewise: parameters and buffers together are PyTorch's
+   state_dict. */
+AD_API int nn_buffer_count(const nn_module *m);
+AD_API nn_parameter nn_buffer_at(const nn_module *m, int i);
+AD_API ad_var *nn_find_buffer(const nn_module *m, const char *name);
+
+/* Frozen parameters want no gradient, and optimisers leave them as they are; false undoes it. Holds for what
+   is computed from then on. */
+AD_API int nn_freeze(nn_module *m, bool frozen);
+AD_API int64_t nn_trainable_numel(const nn_module *m); /* elements of parameters that are not frozen */
+
+/* A second module like m, with parameters and buffers of its own, of m's values. The bytes of self are copied,
+   and pointers in it to m's Vars, and to the modules directly below m, become those to their copies. */
+AD_API nn_module *nn_copy(nn_module *m);
+
+/* Prints each module below m with the shape of its result for x and the elements of its own parameters.
+   Applies m in evaluation mode. */
+AD_API int nn_summary(nn_module *m, ad_var *x, FILE *to);
 
 /* ---- initialisers: fill a leaf anew from the graph's random numbers; 0 or an AD_E code ------------
 

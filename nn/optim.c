@@ -34,6 +34,7 @@ static int list_state(nn_optim *opt, const nn__slot *s, const char *name, ad_var
 /* Zeros for each state in use, and their names. */
 static int add_states(nn_optim *opt, nn__slot *s, unsigned uses) {
     const nn__method *method = opt->method;
+    if (method->rule == NULL) return AD_OK;
     int rc = list_state(opt, s, "step", NULL, &s->step);
     if (rc == AD_OK && method->has_mu_product) rc = list_state(opt, s, "mu_product", NULL, &s->mu_product);
     for (int k = 0; k < AD__RULE_STATES && rc == AD_OK; k++) {
@@ -45,13 +46,17 @@ static int add_states(nn_optim *opt, nn__slot *s, unsigned uses) {
     return rc;
 }
 
+void nn__list_own_state(nn_optim *opt, const char *name, ad_var *var, double *number) {
+    opt->states[opt->n_states++] = (nn__state){ name, var, number };
+}
+
 nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts, size_t size, nn__group p,
                         unsigned uses) {
     ad_graph *g = nn_graph_of(m);
     size_t n = (size_t)nn_parameter_count(m);
     nn_optim *opt = ad__node_zalloc(g, sizeof *opt + n * sizeof *opt->slots);
     void *copy = opt ? ad__node_alloc(g, size) : NULL;
-    nn__state *states = copy ? ad__node_alloc(g, n * (AD__RULE_STATES + 2) * sizeof *states) : NULL;
+    nn__state *states = copy ? ad__node_alloc(g, (n * (AD__RULE_STATES + 2) + NN__OWN_STATES) * sizeof *states) : NULL;
     if (states == NULL) return NULL;
     p.initial_lr = p.lr;
     *opt = (nn_optim){ .graph = g, .method = method, .opts = memcpy(copy, opts, size), .group = { p }, .n = (int)n,
@@ -98,9 +103,34 @@ static void move(nn_optim *opt, nn__slot *s) {
 int nn_step(nn_optim *opt) {
     if (opt == NULL) return AD_EVALUE;
     if (!ad_ok(opt->graph)) return ad_error_code(opt->graph);
+    if (opt->method->rule == NULL)
+        return ad_fail(opt->graph, AD_EVALUE, "step: %s computes the loss many times; call nn_step_closure",
+                       opt->method->name);
     for (int i = 0; i < opt->n; i++)
         if (moves(opt->slots[i].parameter.var)) move(opt, &opt->slots[i]);
     return AD_OK;
+}
+
+int nn__run_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
+    ad_graph *g = opt->graph;
+    ad_mark m = ad_begin(g);
+    nn_zero_grad(opt);
+    ad_var *y = f(data);
+    if (y == NULL) ad_fail(g, AD_EVALUE, "step_closure: the function returned NULL, not the loss");
+    int rc = ad_ok(g) ? ad_backward(y) : ad_error_code(g);
+    *loss = ad_item(y);
+    ad_end(g, m);
+    return rc;
+}
+
+int nn_step_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
+    double unwanted;
+    if (opt == NULL || f == NULL) return AD_EVALUE;
+    if (!ad_ok(opt->graph)) return ad_error_code(opt->graph);
+    if (loss == NULL) loss = &unwanted;
+    if (opt->method->minimise != NULL) return opt->method->minimise(opt, f, data, loss);
+    int rc = nn__run_closure(opt, f, data, loss);
+    return rc ? rc : nn_step(opt);
 }
 
 void nn_zero_grad(nn_optim *opt) {
@@ -128,6 +158,8 @@ int nn_group(nn_optim *opt, nn_group_opts o) {
     if (opt == NULL) return AD_EVALUE;
     ad_graph *g = opt->graph;
     if (!ad_ok(g)) return ad_error_code(g);
+    if (opt->method->rule == NULL)
+        return ad_fail(g, AD_EVALUE, "group: %s moves all parameters together and has no groups", opt->method->name);
     if (opt->n_groups == NN__GROUPS)
         return ad_fail(g, AD_EVALUE, "group: %s has %d groups already, which is the most", opt->method->name, NN__GROUPS - 1);
     double lr = o.lr == 0 ? opt->group[0].lr : o.lr;

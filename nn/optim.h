@@ -62,6 +62,22 @@ AD_API void nn_zero_grad(nn_optim *opt);
 AD_API void nn_set_lr(nn_optim *opt, double lr); /* of the parameters that are in no group */
 AD_API double nn_lr(const nn_optim *opt);
 
+/* Builds the loss, a one-element Var, from the parameters as they are now. */
+typedef ad_var *nn_closure_fn(void *data);
+/* A step that computes the loss itself, in a scope of its own: gradients are zeroed, f called and its result
+   differentiated; by lbfgs many times. loss, which may be NULL, gets the loss before the step. */
+AD_API int nn_step_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss);
+
+/* Limited-memory BFGS with a line search for the strong Wolfe conditions (Nocedal and Wright 2006), as
+   torch.optim.LBFGS with line_search_fn="strong_wolfe". f must be a function: the whole data, no dropout. It takes
+   nn_step_closure, not nn_step, has no groups, and works in f64 whatever the parameters are. */
+typedef struct {
+    double lr;                              /* 1: the first length tried */
+    int max_iter, max_eval, history_size;   /* of one step: 20, 1.25 max_iter; directions kept: 100 */
+    double tolerance_grad, tolerance_change; /* 1e-7, 1e-9: of the largest element; of loss and step */
+} nn_lbfgs_opts;
+AD_API nn_optim *nn_lbfgs(nn_module *m, nn_lbfgs_opts o);
+
 /* A group is parameters with a rate and a decay of their own. Answers its number, 1 for the first, or a
    negative code; a parameter belongs to the group that was made last. At most 7 groups an optimiser.
 

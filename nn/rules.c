@@ -39,7 +39,7 @@ static void sgd_numbers(const void *opts, const nn__group *p, nn__slot *s, nn__n
 }
 
 nn_optim *nn_sgd(nn_module *m, nn_sgd_opts o) {
-    static const nn__method method = { "sgd", { "momentum_buffer" }, false, &ad__rule_sgd, sgd_numbers };
+    static const nn__method method = { "sgd", { "momentum_buffer" }, false, &ad__rule_sgd, sgd_numbers, NULL };
     if (!accepts(m, "sgd", o.lr, o.weight_decay) || !is_not_negative(m, "sgd", "momentum", o.momentum)) return NULL;
     if (o.nesterov && (o.momentum == 0 || o.dampening != 0))
         return ad_fail(nn_graph_of(m), AD_EVALUE, "sgd: nesterov needs a momentum above 0, and no dampening"), NULL;
@@ -77,12 +77,12 @@ static nn_optim *adam_new(nn_module *m, const nn__method *method, nn_adam_opts o
 #define ADAM_STATES { "exp_avg", "exp_avg_sq", "max_exp_avg_sq" }
 
 nn_optim *nn_adam(nn_module *m, nn_adam_opts o) {
-    static const nn__method method = { "adam", ADAM_STATES, false, &ad__rule_adam, adam_numbers };
+    static const nn__method method = { "adam", ADAM_STATES, false, &ad__rule_adam, adam_numbers, NULL };
     return adam_new(m, &method, o);
 }
 
 nn_optim *nn_adamw(nn_module *m, nn_adam_opts o) {
-    static const nn__method method = { "adamw", ADAM_STATES, false, &ad__rule_adam, adamw_numbers };
+    static const nn__method method = { "adamw", ADAM_STATES, false, &ad__rule_adam, adamw_numbers, NULL };
     default_to(&o.weight_decay, 0.01);
     if (o.weight_decay < 0) o.weight_decay = 0;
     return adam_new(m, &method, o);
@@ -105,7 +105,7 @@ static void nadam_numbers(const void *opts, const nn__group *p, nn__slot *s, nn_
 }
 
 nn_optim *nn_nadam(nn_module *m, nn_nadam_opts o) {
-    static const nn__method method = { "nadam", { "exp_avg", "exp_avg_sq" }, true, &ad__rule_adam, nadam_numbers };
+    static const nn__method method = { "nadam", { "exp_avg", "exp_avg_sq" }, true, &ad__rule_adam, nadam_numbers, NULL };
     default_to(&o.lr, 2e-3), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.999), default_to(&o.eps, 1e-8);
     default_to(&o.momentum_decay, 4e-3);
     if (!accepts(m, "nadam", o.lr, o.weight_decay) || !is_share(m, "nadam", "beta1", o.beta1) ||
@@ -122,7 +122,7 @@ static void adamax_numbers(const void *opts, const nn__group *p, nn__slot *s, nn
 }
 
 nn_optim *nn_adamax(nn_module *m, nn_adamax_opts o) {
-    static const nn__method method = { "adamax", { "exp_avg", "exp_inf" }, false, &ad__rule_adamax, adamax_numbers };
+    static const nn__method method = { "adamax", { "exp_avg", "exp_inf" }, false, &ad__rule_adamax, adamax_numbers, NULL };
     default_to(&o.lr, 2e-3), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.999), default_to(&o.eps, 1e-8);
     if (!accepts(m, "adamax", o.lr, o.weight_decay) || !is_share(m, "adamax", "beta1", o.beta1) ||
         !is_share(m, "adamax", "beta2", o.beta2) || !is_not_negative(m, "adamax", "eps", o.eps))
@@ -137,7 +137,7 @@ static void lion_numbers(const void *opts, const nn__group *p, nn__slot *s, nn__
 }
 
 nn_optim *nn_lion(nn_module *m, nn_lion_opts o) {
-    static const nn__method method = { "lion", { "exp_avg" }, false, &ad__rule_lion, lion_numbers };
+    static const nn__method method = { "lion", { "exp_avg" }, false, &ad__rule_lion, lion_numbers, NULL };
     default_to(&o.lr, 1e-4), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.99);
     if (!accepts(m, "lion", o.lr, o.weight_decay) || !is_share(m, "lion", "beta1", o.beta1) ||
         !is_share(m, "lion", "beta2", o.beta2))
@@ -155,7 +155,7 @@ static void rmsprop_numbers(const void *opts, const nn__group *p, nn__slot *s, n
 
 nn_optim *nn_rmsprop(nn_module *m, nn_rmsprop_opts o) {
     static const nn__method method = {
-        "rmsprop", { "square_avg", "grad_avg", "momentum_buffer" }, false, &ad__rule_rmsprop, rmsprop_numbers
+        "rmsprop", { "square_avg", "grad_avg", "momentum_buffer" }, false, &ad__rule_rmsprop, rmsprop_numbers, NULL
     };
     default_to(&o.lr, 1e-2), default_to(&o.alpha, 0.99), default_to(&o.eps, 1e-8);
     if (!accepts(m, "rmsprop", o.lr, o.weight_decay) || !is_share(m, "rmsprop", "alpha", o.alpha) ||
@@ -171,7 +171,7 @@ static void adagrad_numbers(const void *opts, const nn__group *p, nn__slot *s, n
 }
 
 nn_optim *nn_adagrad(nn_module *m, nn_adagrad_opts o) {
-    static const nn__method method = { "adagrad", { "sum" }, false, &ad__rule_adagrad, adagrad_numbers };
+    static const nn__method method = { "adagrad", { "sum" }, false, &ad__rule_adagrad, adagrad_numbers, NULL };
     default_to(&o.lr, 1e-2), default_to(&o.eps, 1e-10);
     if (!accepts(m, "adagrad", o.lr, o.weight_decay) || !is_not_negative(m, "adagrad", "lr_decay", o.lr_decay) ||
         !is_not_negative(m, "adagrad", "eps", o.eps) ||
@@ -191,7 +191,7 @@ static void adadelta_numbers(const void *opts, const nn__group *p, nn__slot *s, 
 
 nn_optim *nn_adadelta(nn_module *m, nn_adadelta_opts o) {
     static const nn__method method = {
-        "adadelta", { "square_avg", "acc_delta" }, false, &ad__rule_adadelta, adadelta_numbers
+        "adadelta", { "square_avg", "acc_delta" }, false, &ad__rule_adadelta, adadelta_numbers, NULL
     };
     default_to(&o.lr, 1), default_to(&o.rho, 0.9), default_to(&o.eps, 1e-6);
     if (!accepts(m, "adadelta", o.lr, o.weight_decay) || !is_share(m, "adadelta", "rho", o.rho) ||

@@ -53,9 +53,10 @@ typedef struct {
     const char *name;
     const char *state[AD__RULE_STATES]; /* PyTorch's names; the optimiser may go without some */
     bool has_mu_product;
-    const ad__rule *rule;
-    /* The numbers of the step that s->step, counted already, is the number of. */
+    const ad__rule *rule; /* NULL: it minimises, with states of its own */
+    /* For a rule: the numbers of the step that s->step, counted already, is the number of. */
     void (*numbers)(const void *opts, const nn__group *p, nn__slot *s, nn__numbers *to);
+    int (*minimise)(nn_optim *opt, nn_closure_fn *f, void *data, double *loss); /* NULL: one step of the rule */
 } nn__method;
 
 struct nn_optim {
@@ -72,6 +73,12 @@ struct nn_optim {
    set in uses. NULL after an error. */
 nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts, size_t size, nn__group p,
                         unsigned uses);
+
+enum { NN__OWN_STATES = 12 };
+/* Lists a state of a minimiser; name is a constant. At most NN__OWN_STATES of them. */
+void nn__list_own_state(nn_optim *opt, const char *name, ad_var *var, double *number);
+/* The loss, and its gradients in the parameters; a negative code where f fails. */
+int nn__run_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss);
 
 /* 0 where the number is at least lo and below hi; else an error "caller: name value: it must ...". */
 int nn__check_number(ad_graph *g, const char *caller, const char *name, double value, double lo, double hi);

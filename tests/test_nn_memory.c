@@ -15,7 +15,7 @@ typedef struct {
 static model model_new(ad_graph *g) {
     nn_dataset data = { ad_randn(g, AD_F64, AD_SHAPE(ROWS, IN)), ad_zeros(g, AD_F64, AD_SHAPE(ROWS)) };
     model m = { .net = nn_mlp(g, AD_F64, 4, (int64_t[]){ IN, HIDDEN, HIDDEN, OUT }, ad_tanh) };
-    m.opt = nn_sgd(m.net, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9 });
+    m.opt = nn_adam(m.net, (nn_adam_opts){ .lr = 0.01, .amsgrad = true });
     m.loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 32, .shuffle = true });
     return m;
 }
@@ -86,6 +86,10 @@ static void build_small(ad_graph *g, nn_module *parent) {
         nn_add_child(parent, "a", nn_mlp(g, AD_F32, 4, (int64_t[]){ 1, 1, 1, 1 }, ad_tanh));
     nn_optim *opt = nn_sgd(parent, (nn_sgd_opts){ .lr = 1, .momentum = 0.5 });
     assert_true(ad_ok(g) == (opt != NULL));
+    nn_schedule *schedule = nn_multistep_lr(opt, 2, (int64_t[]){ 1, 2 }, 0.1);
+    assert_true(ad_ok(g) == (schedule != NULL));
+    nn_optim *minimiser = nn_lbfgs(parent, (nn_lbfgs_opts){ .history_size = 2 });
+    assert_true(ad_ok(g) == (minimiser != NULL));
     ad_var *one = ad_ones(g, AD_F32, AD_SHAPE(1, 1));
     nn_loader *loader = nn_loader_new(g, (nn_dataset){ one, one }, (nn_loader_opts){ .batch = 1, .shuffle = true });
     assert_true(ad_ok(g) == (loader != NULL));

@@ -1,5 +1,6 @@
 /* test_nn_optim.c: optimisers and schedules against torch.optim's, and what they may and may not touch. */
 #include "nn/nn.h"
+#include "nn/state.h"
 #include "tests/common.h"
 
 /* ---- what torch.optim makes of a fixed problem: see tests/reference/optim.py ---------------------------- */
@@ -160,6 +161,62 @@ static void float_steps_are_as_double_ones(void **state) {
         for (int k = 0; k < 2; k++) assert_close_in(runs[r].name, ad_at(narrow.v, k), ad_at(wide.v, k), 1e-5);
         ad_graph_free(narrow.g);
         ad_graph_free(wide.g);
+    }
+}
+
+/* ---- L-BFGS ------------------------------------------------------------------------------------------------ */
+
+/* Rosenbrock's function of x [6]: sum 5 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2 */
+static ad_var *rosenbrock(void *data) {
+    ad_var *x = data, *a = ad_narrow(x, 0, 0, 5), *b = ad_narrow(x, 0, 1, 5);
+    ad_var *bend = ad_square(ad_sub(b, ad_square(a))), *off = ad_square(ad_adds(ad_neg(a), 1));
+    return ad_sum(ad_add(ad_muls(bend, 5), off));
+}
+
+static const double rosenbrock_start[] = { -1.2, 1, -0.5, 0.8, 0.3, -1 };
+
+/* Two parameters, so that they have to be taken as one vector: x is these joined. */
+typedef struct {
+    nn_module *m;
+    ad_var *head, *tail; /* [2], [4] */
+} rosenbrock_in_two;
+
+static ad_var *rosenbrock_of_two(void *data) {
+    const rosenbrock_in_two *r = data;
+    return rosenbrock(ad_concat(2, (ad_var *[]){ r->head, r->tail }, 0));
+}
+
+static rosenbrock_in_two rosenbrock_new(ad_graph *g, ad_dtype t) {
+    rosenbrock_in_two r = { .m = nn_module_new(g, "rosenbrock", none_forward, 0) };
+    r.head = nn_add_parameter(r.m, "head", param_of(g, t, rosenbrock_start, AD_SHAPE(2)));
+    r.tail = nn_add_parameter(r.m, "tail", param_of(g, t, rosenbrock_start + 2, AD_SHAPE(4)));
+    return r;
+}
+
+static void lbfgs_is_as_in_torch(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        nn_lbfgs_opts o;
+    } cases[] = { { "defaults", { .max_iter = 20 } },
+                  { "short", { .max_iter = 3, .history_size = 2 } },
+                  { "slow", { .lr = 0.1, .max_iter = 4, .max_eval = 6 } },
+                  { "one", { .max_iter = 1 } } };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        double expected[MOST], loss;
+        int n = expected_of("lbfgs", cases[c].name, expected) / 7;
+        ad_graph *g = ad_graph_new();
+        rosenbrock_in_two r = rosenbrock_new(g, AD_F64);
+        nn_optim *opt = nn_lbfgs(r.m, cases[c].o);
+        for (int i = 0; i < n; i++) {
+            const double *e = expected + 7 * i;
+            assert_int_equal(nn_step_closure(opt, rosenbrock_of_two, &r, &loss), AD_OK);
+            assert_true(fabs(loss - e[0]) <= 1e-10 * fabs(e[0]) + 1e-10);
+            for (int k = 0; k < 2; k++) assert_close_in(cases[c].name, ad_at(r.head, k), e[1 + k], 1e-10);
+            for (int k = 0; k < 4; k++) assert_close_in(cases[c].name, ad_at(r.tail, k), e[3 + k], 1e-10);
+        }
+        assert_ok(g);
+        ad_graph_free(g);
     }
 }
 
@@ -340,6 +397,188 @@ static void bad_options_are_refused(void **state) {
     ad_graph_free(p.g);
 }
 
+static void every_optimiser_refuses_bad_options(void **state) {
+    (void)state;
+    problem p = problem_new(AD_F64);
+#define REFUSES(call, message)                                                                                         \
+    do {                                                                                                               \
+        assert_null(call);                                                                                             \
+        assert_string_equal(ad_error(p.g), message);                                                                   \
+        ad_clear_error(p.g);                                                                                           \
+    } while (0)
+    REFUSES(nn_adam(p.m, (nn_adam_opts){ .lr = -1 }), "adam: lr -1: it must be a finite number above 0");
+    REFUSES(nn_adam(p.m, (nn_adam_opts){ .beta1 = 1 }), "adam: beta1 1: it must be 0 or more, and below 1");
+    REFUSES(nn_adamw(p.m, (nn_adam_opts){ .beta2 = -0.1 }), "adamw: beta2 -0.1: it must be 0 or more, and below 1");
+    REFUSES(nn_rmsprop(p.m, (nn_rmsprop_opts){ .alpha = 2 }), "rmsprop: alpha 2: it must be 0 or more, and below 1");
+    REFUSES(nn_adagrad(p.m, (nn_adagrad_opts){ .lr_decay = -1 }),
+            "adagrad: lr_decay -1: it must be a finite number, 0 or more");
+    REFUSES(nn_adadelta(p.m, (nn_adadelta_opts){ .rho = NAN }), "adadelta: rho nan: it must be 0 or more, and below 1");
+    REFUSES(nn_adamax(p.m, (nn_adamax_opts){ .eps = -1 }), "adamax: eps -1: it must be a finite number, 0 or more");
+    REFUSES(nn_nadam(p.m, (nn_nadam_opts){ .momentum_decay = -1 }),
+            "nadam: momentum_decay -1: it must be a finite number, 0 or more");
+    REFUSES(nn_lion(p.m, (nn_lion_opts){ .weight_decay = -1 }),
+            "lion: weight_decay -1: it must be a finite number, 0 or more");
+    REFUSES(nn_lbfgs(p.m, (nn_lbfgs_opts){ .max_iter = -1 }), "lbfgs: max_iter -1: it must be a finite number, 1 or more");
+    nn_optim *opt = nn_adam(p.m, (nn_adam_opts){ 0 });
+    REFUSES(nn_step_lr(opt, 0, 0.5), "step_lr: 0 steps: it must be at least 1");
+    REFUSES(nn_exponential_lr(opt, -1), "exponential_lr: -1 and 0: both must be finite numbers, 0 or more");
+    REFUSES(nn_multistep_lr(opt, 2, (int64_t[]){ 5, 3 }, 0.5),
+            "multistep_lr: milestone 3 comes after 5; they must rise");
+    REFUSES(nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 10, .pct_start = 1 }),
+            "one_cycle_lr: pct_start 1: it must be above 0 and below 1");
+    REFUSES(nn_plateau_lr(opt, (nn_plateau_opts){ .factor = 2 }),
+            "plateau_lr: factor 2: it must be above 0 and below 1");
+    nn_schedule *other = nn_exponential_lr(nn_adam(p.m, (nn_adam_opts){ 0 }), 1), *one = nn_exponential_lr(opt, 1);
+    REFUSES(nn_sequential_lr(one, other, 5), "sequential_lr: the two schedules belong to two optimisers");
+    REFUSES(nn_sequential_lr(one, nn_plateau_lr(opt, (nn_plateau_opts){ 0 }), 5),
+            "sequential_lr: plateau cannot be part of it; call nn_schedule_step on both");
+#undef REFUSES
+    ad_graph_free(p.g);
+}
+
+static void groups_have_their_own_rates(void **state) {
+    (void)state;
+    problem p = problem_new(AD_F64);
+    nn_optim *opt = nn_sgd(p.m, (nn_sgd_opts){ .lr = 0.1 });
+    assert_int_equal(nn_group(opt, (nn_group_opts){ .part = p.m, .ending = "v" }), 1);
+    assert_int_equal(nn_group_count(opt), 2);
+    assert_true(nn_group_lr(opt, 0) == 0.1 && nn_group_lr(opt, 1) == 0.1 && isnan(nn_group_lr(opt, 2)));
+    nn_set_group_lr(opt, 1, 0.5);
+    ad_backward(ad_add(ad_sum(p.w), ad_sum(p.v)));
+    nn_step(opt);
+    assert_close(ad_at(p.w, 0), 0.5 - 0.1, 1e-15);
+    assert_close(ad_at(p.v, 0), 3 - 0.5, 1e-15);
+    assert_true(nn_group(opt, (nn_group_opts){ .ending = "no such" }) < 0);
+    assert_contains(ad_error(p.g), "no parameter of the optimiser is among them");
+    ad_clear_error(p.g);
+    for (int i = 2; i < 8; i++) assert_int_equal(nn_group(opt, (nn_group_opts){ .ending = "w" }), i);
+    assert_true(nn_group(opt, (nn_group_opts){ .ending = "w" }) < 0);
+    assert_string_equal(ad_error(p.g), "group: sgd has 7 groups already, which is the most");
+    ad_graph_free(p.g);
+}
+
+static void clipping_by_norm(void **state) {
+    (void)state;
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        problem p = problem_new(t);
+        ad_backward(ad_add(ad_sum(ad_muls(p.w, 2)), ad_sum(ad_muls(p.v, -1)))); /* norm sqrt(3 4 + 2) */
+        double norm = sqrt(14);
+        assert_close(nn_clip_grad_norm(p.m, 100), norm, tolerance(t));
+        assert_true(ad_grad_at(p.w, 0) == 2 && ad_grad_at(p.v, 1) == -1);
+        assert_close(nn_clip_grad_norm(p.m, 0.5), norm, tolerance(t));
+        assert_close(ad_grad_at(p.w, 2), 2 * 0.5 / norm, 1e-6);
+        assert_close(ad_grad_at(p.v, 1), -0.5 / norm, 1e-6);
+        nn_clip_grad_value(p.m, 0.2);
+        assert_close(ad_grad_at(p.w, 2), 0.2, tolerance(t));
+        assert_close(ad_grad_at(p.v, 1), -0.5 / norm, 1e-6);
+        ad_zero_grad(p.w);
+        ad_backward(ad_mul(ad_select(p.w, 0, 0), ad_scalar(p.g, t, INFINITY)));
+        assert_true(isinf(nn_clip_grad_norm(p.m, 0.1)));
+        assert_close(ad_grad_at(p.v, 1), -0.5 / norm, 1e-6); /* as it was */
+        assert_true(isnan(nn_clip_grad_norm(p.m, 0)));
+        assert_string_equal(ad_error(p.g), "clip_grad_norm: limit 0: it must be above 0");
+        ad_graph_free(p.g);
+    }
+}
+
+/* Four quarters of a batch, one after the other, are the batch. */
+static void gradients_accumulate_over_minibatches(void **state) {
+    (void)state;
+    double moved[2];
+    for (int parts = 0; parts < 2; parts++) {
+        problem p = problem_new(AD_F64);
+        nn_optim *opt = nn_adam(p.m, (nn_adam_opts){ .lr = 0.1 });
+        ad_var *x = ad_arange(p.g, AD_F64, 0, 12, 1);
+        nn_zero_grad(opt);
+        for (int i = 0; i < (parts ? 4 : 1); i++) {
+            ad_var *rows = parts ? ad_narrow(x, 0, 3 * i, 3) : x;
+            ad_var *loss = ad_mean(ad_square(ad_sub(ad_mul(rows, ad_select(p.w, 0, 0)), ad_adds(rows, 1))));
+            ad_backward(ad_muls(loss, parts ? 1.0 / 4 : 1));
+        }
+        nn_step(opt);
+        moved[parts] = ad_at(p.w, 0);
+        assert_ok(p.g);
+        ad_graph_free(p.g);
+    }
+    assert_true(moved[0] != 0.5);
+    assert_close(moved[0], moved[1], 1e-12);
+}
+
+/* Everything that a later step depends on is listed: copied into a fresh optimiser, it goes on alike. */
+static void state_can_be_moved_to_another_optimiser(void **state) {
+    (void)state;
+    for (size_t r = 0; r < sizeof runs / sizeof *runs; r++) {
+        problem a = problem_new(AD_F64), b = problem_new(AD_F64);
+        nn_optim *from = runs[r].make(a.m), *to = runs[r].make(b.m);
+        for (int i = 0; i < 40; i++) {
+            if (i == 20) {
+                assert_int_equal(nn__optim_state_count(from), nn__optim_state_count(to));
+                ad_set(b.w, ad_data(a.w)), ad_set(b.v, ad_data(a.v));
+                for (int k = 0; k < nn__optim_state_count(from); k++) {
+                    nn__state s = nn__optim_state_at(from, k), d = nn__optim_state_at(to, k);
+                    assert_string_equal(s.name, d.name);
+                    assert_true((s.var == NULL) != (s.number == NULL));
+                    if (s.var != NULL) ad_set(d.var, ad_data(s.var));
+                    else *d.number = *s.number;
+                }
+            }
+            nn_zero_grad(from), nn_zero_grad(to);
+            ad_backward(reference_loss(&a, true));
+            nn_step(from);
+            if (i < 20) continue;
+            ad_backward(reference_loss(&b, true));
+            nn_step(to);
+        }
+        for (int k = 0; k < 3; k++) assert_true(ad_at(a.w, k) == ad_at(b.w, k));
+        for (int k = 0; k < 2; k++) assert_true(ad_at(a.v, k) == ad_at(b.v, k));
+        ad_graph_free(a.g);
+        ad_graph_free(b.g);
+    }
+    problem p = problem_new(AD_F64);
+    nn_optim *opt = nn_adam(p.m, (nn_adam_opts){ 0 });
+    assert_string_equal(nn__optim_kind(opt), "adam");
+    assert_string_equal(nn__optim_state_at(opt, 1).name, "w.exp_avg");
+    assert_string_equal(nn__optim_state_at(opt, 6).name, "group0.lr");
+    ad_graph_free(p.g);
+}
+
+static ad_var *failing(void *data) { return ad_fail(data, AD_EVALUE, "no loss"), NULL; }
+
+static void lbfgs_survives_a_bad_loss(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    rosenbrock_in_two r = rosenbrock_new(g, AD_F32);
+    nn_optim *opt = nn_lbfgs(r.m, (nn_lbfgs_opts){ 0 });
+    assert_int_equal(nn_step(opt), AD_EVALUE);
+    assert_contains(ad_error(g), "call nn_step_closure");
+    ad_clear_error(g);
+    assert_int_equal(nn_step_closure(opt, failing, g, NULL), AD_EVALUE);
+    ad_clear_error(g);
+    assert_true(ad_at(r.head, 0) == (double)(float)-1.2);
+    double loss = 0;
+    for (int i = 0; i < 20; i++) assert_int_equal(nn_step_closure(opt, rosenbrock_of_two, &r, &loss), AD_OK);
+    assert_close(loss, 0, 1e-6);
+    assert_close(ad_at(r.tail, 3), 1, 1e-3);
+    ad_graph_free(g);
+}
+
+/* log x + 1 / x has its minimum at 1 and no value below 0, where a step of 4 from 0.3 leads. */
+static ad_var *with_an_edge(void *data) { return ad_add(ad_log(data), ad_reciprocal(data)); }
+
+static void lbfgs_turns_back_from_an_edge(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_module_new(g, "edge", none_forward, 0);
+    ad_var *x = nn_add_parameter(m, "x", param_item(g, AD_F64, 1.6));
+    nn_optim *opt = nn_lbfgs(m, (nn_lbfgs_opts){ .lr = 40 });
+    for (int i = 0; i < 5; i++) assert_int_equal(nn_step_closure(opt, with_an_edge, x, NULL), AD_OK);
+    assert_close(ad_item(x), 1, 1e-6);
+    set_item(x, -1);
+    assert_int_equal(nn_step_closure(opt, with_an_edge, x, NULL), AD_EVALUE);
+    assert_string_equal(ad_error(g), "lbfgs: the loss is not finite where the step begins");
+    ad_graph_free(g);
+}
+
 static void null_is_let_pass(void **state) {
     (void)state;
     assert_null(nn_sgd(NULL, (nn_sgd_opts){ .lr = 0.1 }));
@@ -347,12 +586,22 @@ static void null_is_let_pass(void **state) {
     nn_zero_grad(NULL);
     nn_set_lr(NULL, 1);
     assert_true(nn_lr(NULL) == 0);
+    assert_null(nn_lbfgs(NULL, (nn_lbfgs_opts){ 0 }));
+    assert_null(nn_adam(NULL, (nn_adam_opts){ 0 }));
+    assert_null(nn_step_lr(NULL, 1, 1));
+    assert_null(nn_plateau_lr(NULL, (nn_plateau_opts){ 0 }));
+    assert_null(nn_sequential_lr(NULL, NULL, 1));
+    assert_int_not_equal(nn_schedule_step(NULL, 0), AD_OK);
+    assert_int_not_equal(nn_step_closure(NULL, NULL, NULL, NULL), AD_OK);
+    assert_true(isnan(nn_clip_grad_norm(NULL, 1)) && nn_clip_grad_value(NULL, 1) != AD_OK);
+    assert_int_not_equal(nn_group(NULL, (nn_group_opts){ 0 }), AD_OK);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(optimisers_are_as_in_torch),
         cmocka_unit_test(float_steps_are_as_double_ones),
+        cmocka_unit_test(lbfgs_is_as_in_torch),
         cmocka_unit_test(schedules_are_as_in_torch),
         cmocka_unit_test(every_element_is_updated),
         cmocka_unit_test(constants_stay),
@@ -361,6 +610,13 @@ int main(void) {
         cmocka_unit_test(a_step_after_an_error_changes_nothing),
         cmocka_unit_test(the_rate_can_be_changed),
         cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(every_optimiser_refuses_bad_options),
+        cmocka_unit_test(groups_have_their_own_rates),
+        cmocka_unit_test(clipping_by_norm),
+        cmocka_unit_test(gradients_accumulate_over_minibatches),
+        cmocka_unit_test(state_can_be_moved_to_another_optimiser),
+        cmocka_unit_test(lbfgs_survives_a_bad_loss),
+        cmocka_unit_test(lbfgs_turns_back_from_an_edge),
         cmocka_unit_test(null_is_let_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,12 @@ AD__CLONES double ad__dot(int64_t n, const double *x, const double *y) {
     return sum;
 }
 
+double ad__sum_sizes(int64_t n, const double *x) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += fabs(x[i]);
+    return sum;
+}
+
 double ad__largest(int64_t n, const double *x) {
     double most = 0;
     for (int64_t i = 0; i < n; i++) most = fabs(x[i]) > most ? fabs(x[i]) : most;

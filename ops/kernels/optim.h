@@ -68,6 +68,7 @@ void ad__scale_f64(int64_t n, double k, double *x);
 void ad__limit_f32(int64_t n, double limit, float *x); /* to -limit .. limit; NaN stays */
 void ad__limit_f64(int64_t n, double limit, double *x);
 double ad__dot(int64_t n, const double *x, const double *y);
+double ad__sum_sizes(int64_t n, const double *x); /* of magnitudes */
 double ad__largest(int64_t n, const double *x); /* magnitude; 0 of none */
 
 #endif

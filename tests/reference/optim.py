@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """optim.py: what torch.optim makes of a fixed problem, for tests/test_nn_optim.c.
 
-Writes tests/reference/results_nn/optim.txt and schedules.txt; needs python3-torch.
+Writes optim.txt, lbfgs.txt and schedules.txt of tests/reference/results_nn; needs python3-torch.
 
     /usr/bin/python3 tests/reference/optim.py
 """
@@ -130,6 +130,27 @@ RUNS = {
 }
 
 
+def rosenbrock(x):
+    """Milder than the usual one, whose 100 magnifies rounding."""
+    return (5 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+def lbfgs(steps, **options):
+    """x [6] after each step, with the loss before it."""
+    x = torch.tensor([-1.2, 1.0, -0.5, 0.8, 0.3, -1.0], requires_grad=True, **F64)
+    opt, found = o.LBFGS([x], line_search_fn="strong_wolfe", **options), []
+
+    def closure():
+        opt.zero_grad()
+        loss = rosenbrock(x)
+        loss.backward()
+        return loss
+
+    for _ in range(steps):
+        found += [opt.step(closure).item()] + x.tolist()
+    return found
+
+
 def rates(make, n=STEPS, metric=None):
     """The rate in force at each of n steps, from a rate of 0.5."""
     opt = o.SGD([torch.zeros(1, requires_grad=True)], lr=0.5, momentum=0.9)
@@ -175,4 +196,6 @@ def write(name, lines):
 if __name__ == "__main__":
     os.makedirs(HERE, exist_ok=True)
     write("optim.txt", [(name, run(make, **how)) for name, (make, how) in RUNS.items()])
+    write("lbfgs.txt", [("defaults", lbfgs(4)), ("short", lbfgs(10, max_iter=3, history_size=2)),
+                        ("slow", lbfgs(10, lr=0.1, max_iter=4, max_eval=6)), ("one", lbfgs(15, max_iter=1))])
     write("schedules.txt", [(name, rates(make, **how)) for name, (make, how) in SCHEDULES.items()])
