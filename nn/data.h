@@ -19,10 +19,21 @@ AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double sca
 typedef struct {
     ad_var *x, *y;
 } nn_dataset;
+/* Random numbers of a minibatch's own, the same whenever it is made. */
+typedef struct {
+    uint64_t seed, counter;
+} nn_random;
+AD_API double nn_random_uniform(nn_random *r); /* in [0, 1) */
+AD_API double nn_random_normal(nn_random *r);
+/* Makes one sample of a minibatch, to, of the data set's: both are of dtype t and shape row. */
+typedef void nn_transform_fn(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *data);
+
 typedef struct {
     int64_t batch;   /* rows in a minibatch */
     bool shuffle;    /* a new order each epoch, from the graph's random numbers */
     bool drop_last;  /* leave out a last minibatch that is not full */
+    nn_transform_fn *transform; /* of each x; NULL: none */
+    void *transform_data;
 } nn_loader_opts;
 typedef struct nn_loader nn_loader;
 AD_API nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o);
@@ -31,6 +42,16 @@ AD_API int64_t nn_loader_batches(const nn_loader *l); /* in an epoch */
    shuffled. False, with nil in x and y, at the end of the epoch (the next call begins another) and
    after an error. */
 AD_API bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y);
+
+/* Transforms of images [h,w] or [channels,h,w]: moved by up to shift pixels in both directions, turned by up to
+   angle degrees around the middle, mirrored left to right in half of the cases, with normal noise added. What comes
+   in from outside is 0. Use with transform_data pointing to an nn_augmentation. */
+typedef struct {
+    int shift;
+    double angle, noise;
+    bool flip;
+} nn_augmentation;
+AD_API void nn_augment(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *augmentation);
 
 /* ---- parts of a data set ------------------------------------------------------------------------------ */
 

@@ -14,7 +14,7 @@ extern "C" {
    in the graph: AD_EIO for a file that cannot be read, written or made sense of, AD_ESHAPE and AD_EDTYPE for one
    that does not fit, AD_EABSENT in a build without jansson. */
 AD_API int nn_save(const nn_module *m, const char *path);
-/* Fills every parameter of m from the file, whose names and shapes must be m's, or none where anything is amiss.
+/* Fills every parameter and buffer of m from the file, whose names and shapes must be m's, or none where anything is amiss.
    The file's f16, bf16, f32 and f64 numbers become the parameter's dtype. What PyTorch calls num_batches_tracked
    is passed over. */
 AD_API int nn_load(nn_module *m, const char *path);

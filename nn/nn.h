@@ -6,6 +6,7 @@
 #include "nn/file.h"
 #include "nn/module.h"
 #include "nn/optim.h"
+#include "nn/train.h"
 
 #ifdef __cplusplus
 extern "C" {
