@@ -14,10 +14,10 @@ typedef struct {
 typedef struct {
     nn_lbfgs_opts o;
     int64_t n;
-    ad_var *y, *s, *ro; /* [history,n], [history,n], [history]: gradient changes, steps, 1 / y.s; a ring */
-    ad_var *d, *old;    /* [n]: the direction, the gradient where it was taken */
-    double pushed;      /* pairs that ever went into the ring */
-    double iterations, t, scale; /* scale: of the first guess at the inverse Hessian */
+    ad_var *y, *s, *ro;            /* [history,n], [history,n], [history]: gradient changes, steps, 1 / y.s; a ring */
+    ad_var *d, *old;               /* [n]: the direction, the gradient where it was taken */
+    double pushed;                 /* pairs that ever went into the ring */
+    double iterations, t, scale;   /* scale: of the first guess at the inverse Hessian */
     double *x0, *gradient[4], *al; /* [n]; one of each point in use; [history] */
 } lbfgs;
 
@@ -96,9 +96,7 @@ static double cubic_minimum(const point *p, const point *q, double lo, double hi
     return fmin(fmax(t, lo), hi);
 }
 
-static bool falls_short(const point *start, const point *p) {
-    return p->f > start->f + ARMIJO * p->t * start->slope;
-}
+static bool falls_short(const point *start, const point *p) { return p->f > start->f + ARMIJO * p->t * start->slope; }
 
 static bool is_flat(const point *start, const point *p) { return fabs(p->slope) <= -WOLFE * start->slope; }
 
@@ -174,14 +172,10 @@ static void line_search(search *w, point *at) {
 
 /* ---- the direction ---------------------------------------------------------------------------------------------- */
 
-static int64_t kept(const lbfgs *l) {
-    return l->pushed < l->o.history_size ? (int64_t)l->pushed : l->o.history_size;
-}
+static int64_t kept(const lbfgs *l) { return l->pushed < l->o.history_size ? (int64_t)l->pushed : l->o.history_size; }
 
 /* Where pair i lies, the oldest being 0. */
-static int64_t place_of(const lbfgs *l, int64_t i) {
-    return ((int64_t)l->pushed - kept(l) + i) % l->o.history_size;
-}
+static int64_t place_of(const lbfgs *l, int64_t i) { return ((int64_t)l->pushed - kept(l) + i) % l->o.history_size; }
 
 /* Remembers the last step t d and what it did to the gradient, where the curvature along it is positive. */
 static void remember(lbfgs *l, const double *g) {

@@ -74,7 +74,8 @@ static nn_optim *adam_new(nn_module *m, const nn__method *method, nn_adam_opts o
     return nn__optim_new(m, method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay }, o.amsgrad ? 7 : 3);
 }
 
-#define ADAM_STATES { "exp_avg", "exp_avg_sq", "max_exp_avg_sq" }
+#define ADAM_STATES                                                                                                    \
+    { "exp_avg", "exp_avg_sq", "max_exp_avg_sq" }
 
 nn_optim *nn_adam(nn_module *m, nn_adam_opts o) {
     static const nn__method method = { "adam", ADAM_STATES, false, &ad__rule_adam, adam_numbers, NULL };
@@ -105,7 +106,9 @@ static void nadam_numbers(const void *opts, const nn__group *p, nn__slot *s, nn_
 }
 
 nn_optim *nn_nadam(nn_module *m, nn_nadam_opts o) {
-    static const nn__method method = { "nadam", { "exp_avg", "exp_avg_sq" }, true, &ad__rule_adam, nadam_numbers, NULL };
+    static const nn__method method = {
+        "nadam", { "exp_avg", "exp_avg_sq" }, true, &ad__rule_adam, nadam_numbers, NULL
+    };
     default_to(&o.lr, 2e-3), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.999), default_to(&o.eps, 1e-8);
     default_to(&o.momentum_decay, 4e-3);
     if (!accepts(m, "nadam", o.lr, o.weight_decay) || !is_share(m, "nadam", "beta1", o.beta1) ||
@@ -122,7 +125,9 @@ static void adamax_numbers(const void *opts, const nn__group *p, nn__slot *s, nn
 }
 
 nn_optim *nn_adamax(nn_module *m, nn_adamax_opts o) {
-    static const nn__method method = { "adamax", { "exp_avg", "exp_inf" }, false, &ad__rule_adamax, adamax_numbers, NULL };
+    static const nn__method method = {
+        "adamax", { "exp_avg", "exp_inf" }, false, &ad__rule_adamax, adamax_numbers, NULL
+    };
     default_to(&o.lr, 2e-3), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.999), default_to(&o.eps, 1e-8);
     if (!accepts(m, "adamax", o.lr, o.weight_decay) || !is_share(m, "adamax", "beta1", o.beta1) ||
         !is_share(m, "adamax", "beta2", o.beta2) || !is_not_negative(m, "adamax", "eps", o.eps))
@@ -154,9 +159,9 @@ static void rmsprop_numbers(const void *opts, const nn__group *p, nn__slot *s, n
 }
 
 nn_optim *nn_rmsprop(nn_module *m, nn_rmsprop_opts o) {
-    static const nn__method method = {
-        "rmsprop", { "square_avg", "grad_avg", "momentum_buffer" }, false, &ad__rule_rmsprop, rmsprop_numbers, NULL
-    };
+    static const nn__method method = { "rmsprop",       { "square_avg", "grad_avg", "momentum_buffer" },
+                                       false,           &ad__rule_rmsprop,
+                                       rmsprop_numbers, NULL };
     default_to(&o.lr, 1e-2), default_to(&o.alpha, 0.99), default_to(&o.eps, 1e-8);
     if (!accepts(m, "rmsprop", o.lr, o.weight_decay) || !is_share(m, "rmsprop", "alpha", o.alpha) ||
         !is_not_negative(m, "rmsprop", "eps", o.eps) || !is_not_negative(m, "rmsprop", "momentum", o.momentum))

@@ -45,8 +45,7 @@ static nn_schedule *schedule_new(nn_optim *opt, const kind *k, const void *self,
 /* Whether a schedule of opt can be made: both numbers must be finite and not negative, the count at least 1. */
 static bool accepts(const nn_optim *opt, const char *caller, int64_t count, double a, double b) {
     if (opt == NULL || !ad_ok(opt->graph)) return false;
-    if (count < 1)
-        ad_fail(opt->graph, AD_EVALUE, "%s: %lld steps: it must be at least 1", caller, (long long)count);
+    if (count < 1) ad_fail(opt->graph, AD_EVALUE, "%s: %lld steps: it must be at least 1", caller, (long long)count);
     else if (!(a >= 0 && a < INFINITY && b >= 0 && b < INFINITY))
         ad_fail(opt->graph, AD_EVALUE, "%s: %g and %g: both must be finite numbers, 0 or more", caller, a, b);
     return ad_ok(opt->graph);
@@ -202,7 +201,8 @@ nn_schedule *nn_sequential_lr(nn_schedule *first, nn_schedule *then, int64_t mil
     if (first->opt != then->opt)
         return ad_fail(g, AD_EVALUE, "sequential_lr: the two schedules belong to two optimisers"), NULL;
     if (first->kind->rate == NULL || then->kind->rate == NULL)
-        return ad_fail(g, AD_EVALUE, "sequential_lr: plateau cannot be part of it; call nn_schedule_step on both"), NULL;
+        return ad_fail(g, AD_EVALUE, "sequential_lr: plateau cannot be part of it; call nn_schedule_step on both"),
+               NULL;
     return schedule_new(first->opt, &k, &(sequence){ first, then, (double)milestone }, sizeof(sequence));
 }
 
