@@ -374,7 +374,7 @@ static void a_resumed_run_is_the_same_to_the_bit(void **state) {
     unlink(whole.o.checkpoint);
     char log[8192];
     snprintf(log, sizeof log, "%s", text_of(whole.o.log));
-    for (int stop = 1; stop <= 35; stop += test_quick() ? 9 : 1) {
+    for (int stop = 1; stop <= 35; stop += test_quick() ? 9 : 2) {
         problem first = checkpointed(path_of("log"));
         first.o.on_step = stop_at;
         first.o.callback_data = &stop;
