@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "autodiff/node.h"
-#include "nn/nn.h"
+#include "nn/layer.h"
 
 /* Tables lie in the graph's arena like all else: nothing is given back but by closing the scope. */
 #define HASH_NONFATAL_OOM 1
@@ -210,12 +210,21 @@ nn_module *nn_add_child(nn_module *m, const char *name, nn_module *c) {
 
 /* ---- using ------------------------------------------------------------------------------------ */
 
+int nn__check_apply(const nn_module *m, const ad_var *x) {
+    ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
+    if (!ad_ok(g)) return ad_error_code(g);
+    if (m == NULL) return ad_fail(g, AD_EVALUE, "apply: the module is NULL");
+    if (ad_is_nil(x)) return ad_fail(g, AD_EVALUE, "apply: what %s is applied to is nil", m->kind);
+    if (g != m->graph) return ad_fail(g, AD_EGRAPH, "apply: x and %s belong to two graphs", m->kind);
+    return AD_OK;
+}
+
+const char *nn__kind(const nn_module *m) { return m->kind; }
+nn_forward_fn *nn__forward(const nn_module *m) { return m->forward; }
+
 ad_var *nn_apply(nn_module *m, ad_var *x) {
     ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
-    if (!ad_ok(g)) return ad__nil(g);
-    if (m == NULL) return ad_fail(g, AD_EVALUE, "apply: the module is NULL"), ad__nil(g);
-    if (ad_is_nil(x)) return ad_fail(g, AD_EVALUE, "apply: what %s is applied to is nil", m->kind), ad__nil(g);
-    if (g != m->graph) return ad_fail(g, AD_EGRAPH, "apply: x and %s belong to two graphs", m->kind), ad__nil(g);
+    if (nn__check_apply(m, x)) return ad__nil(g);
     ad_var *y = m->forward(m, x);
     if (y == NULL) ad_fail(g, AD_EVALUE, "apply: the forward function of %s returned NULL", m->kind);
     if (m->watched) m->shape = ad_shape_of(y);
@@ -244,6 +253,11 @@ static ad_var *find_var(const nn_module *m, int kind, const char *name) {
     named *found = NULL;
     if (m != NULL && name != NULL) HASH_FIND_STR(m->table, name, found);
     return found != NULL && has_var(&m->lists[kind], found->parameter.var) ? found->parameter.var : NULL;
+}
+
+bool nn__ends_with(const char *name, const char *ending) {
+    size_t n = strlen(name), e = ending ? strlen(ending) : 0;
+    return n >= e && strcmp(name + n - e, ending ? ending : "") == 0;
 }
 
 int nn_parameter_count(const nn_module *m) { return m ? m->lists[PARAMETERS].count : 0; }

@@ -20,21 +20,6 @@ typedef struct nn_module nn_module;
 typedef ad_var *nn_activation(ad_var *x);                 /* ad_tanh, ad_relu, ... */
 typedef ad_var *nn_forward_fn(nn_module *m, ad_var *x);
 
-/* x [.., in] -> x W^T + b [.., out]; weight [out, in], bias [out]; both start uniform in
-   +-1/sqrt(in), as torch.nn.Linear's do. */
-AD_API nn_module *nn_linear(ad_graph *g, ad_dtype t, int64_t in, int64_t out, bool bias);
-AD_API nn_module *nn_function(ad_graph *g, nn_activation *f); /* a module without parameters */
-AD_API nn_module *nn_relu(ad_graph *g);
-AD_API nn_module *nn_tanh(ad_graph *g);
-AD_API nn_module *nn_sigmoid(ad_graph *g);
-/* One after another; parameters are named "0.weight", "0.bias", ... after the places. */
-AD_API nn_module *nn_sequential_n(ad_graph *g, int n, nn_module *const mods[]);
-#define nn_sequential(g, ...)                                                                      \
-    nn_sequential_n(g, (int)(sizeof((nn_module *[]){ __VA_ARGS__ }) / sizeof(nn_module *)),        \
-                    (nn_module *[]){ __VA_ARGS__ })
-/* Linear layers of n widths (inputs first), act between them and not behind the last. */
-AD_API nn_module *nn_mlp(ad_graph *g, ad_dtype t, int n, const int64_t *widths, nn_activation *act);
-
 AD_API ad_var *nn_apply(nn_module *m, ad_var *x);
 AD_API void nn_train(nn_module *m, bool training); /* of m and all below it; modules start in training */
 AD_API void nn_eval(nn_module *m);                 /* nn_train(m, false) */
@@ -90,6 +75,13 @@ AD_API int nn_init_xavier_uniform(ad_var *w, double gain); /* Glorot and Bengio 
 AD_API int nn_init_xavier_normal(ad_var *w, double gain);
 AD_API int nn_init_he_uniform(ad_var *w);                  /* He et al. 2015, for relu, by fan-in */
 AD_API int nn_init_he_normal(ad_var *w);
+AD_API int nn_init_lecun_uniform(ad_var *w); /* for selu, by fan-in */
+AD_API int nn_init_lecun_normal(ad_var *w);
+/* Normal, drawn again where it lies outside lo .. hi, which must hold a hundredth of it at least. */
+AD_API int nn_init_trunc_normal(ad_var *x, double mean, double std, double lo, double hi);
+/* Of w as a matrix [dim 0, the others], the rows or the columns, whichever are fewer, become orthogonal
+   vectors of length gain. */
+AD_API int nn_init_orthogonal(ad_var *w, double gain);
 
 #ifdef __cplusplus
 }

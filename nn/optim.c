@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "nn/layer.h"
 
 /* ---- options ---------------------------------------------------------------------------------------- */
 
@@ -139,17 +139,11 @@ void nn_zero_grad(nn_optim *opt) {
 
 /* ---- groups and rates ------------------------------------------------------------------------------------ */
 
-static bool ends_with(const char *name, const char *ending) {
-    if (ending == NULL) return true;
-    size_t n = strlen(name), e = strlen(ending);
-    return n >= e && strcmp(name + n - e, ending) == 0;
-}
-
 static bool belongs(const nn_parameter *p, const nn_group_opts *o) {
-    if (o->part == NULL) return ends_with(p->name, o->ending);
+    if (o->part == NULL) return nn__ends_with(p->name, o->ending);
     for (int i = 0; i < nn_parameter_count(o->part); i++) {
         nn_parameter q = nn_parameter_at(o->part, i);
-        if (q.var == p->var) return ends_with(q.name, o->ending);
+        if (q.var == p->var) return nn__ends_with(q.name, o->ending);
     }
     return false;
 }

@@ -1,4 +1,5 @@
 /* activation.c: elementwise nonlinearities of networks, each as its formulas. */
+#include "ops/attrs.h"
 #include "ops/elementwise.h"
 
 /* Where 1 - y would lose every digit, sigmoid(-x) keeps them. */
@@ -6,11 +7,6 @@ AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope exact to the last digits in both tai
          1 / (1 + exp(-x)),
          g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))))),
          ad_mul(g, ad_mul(y, ad_sigmoid(ad_neg(x)))), 0.0, 40.0, -40.0, 1e4, -1e4)
-
-/* log(1 + e) for e = exp(-|x|), as accurate as log1p, which is slow for small numbers: what adding 1
-   rounds off comes back by the slope of log. */
-#define LOG1P_EXP(x)                                                                                                   \
-    (log(1 + exp(-fabs(x))) + (exp(-fabs(x)) - ((1 + exp(-fabs(x))) - 1)) / (1 + exp(-fabs(x))))
 
 AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails", -4, 4,
          (x < 0 ? x : 0) - LOG1P_EXP(x),
@@ -83,7 +79,9 @@ AD_UNARY(silu, "x sigmoid(x), also called swish", -4, 4,
 static ad_var *two_u(ad_var *x) {
     return ad_mul(x, ad_adds(ad_muls(ad_square(x), 0.071354816272600710), 1.5957691216057308));
 }
-static ad_var *two_u_slope(ad_var *x) { return ad_adds(ad_muls(ad_square(x), 0.21406444881780213), 1.5957691216057308); }
+static ad_var *two_u_slope(ad_var *x) {
+    return ad_adds(ad_muls(ad_square(x), 0.21406444881780213), 1.5957691216057308);
+}
 
 AD_UNARY(gelu_tanh, "gelu by tanh: x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)", -4, 4,
          x / (1 + exp(-TWO_U(x))),
@@ -139,26 +137,25 @@ AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9
 
 /* ---- prelu: x [n,c,..], w [1] or [c]; as elementwise operands a and b of shapes [n,c,..] and [c,1,..] ---- */
 
-AD_BINARY_OP(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one slope or one per channel, axis 1", -2, 2,
-           a > 0 ? a : a * b,
-           a > 0 ? g : g * b,
-           a > 0 ? 0 : g * a,
-           ad_where(ad_gt(a, ad__constant(a, 0)), g, ad_mul(g, b)),
-           ad_where(ad_gt(a, ad__constant(a, 0)), ad__constant(g, 0), ad_mul(g, a)), 0.0, -0.0, 1.0, -0.5);
+AD_BINARY_OP(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one slope or one per channel, axis 1",
+             -2, 2,
+             a > 0 ? a : a * b,
+             a > 0 ? g : g * b,
+             a > 0 ? 0 : g * a,
+             ad_where(ad_gt(a, ad__constant(a, 0)), g, ad_mul(g, b)),
+             ad_where(ad_gt(a, ad__constant(a, 0)), ad__constant(g, 0), ad_mul(g, a)), 0.0, -0.0, 1.0, -0.5);
 
 ad_var *ad_prelu(ad_var *x, ad_var *w) {
     if (ad__is_nil(x) || ad__is_nil(w)) return ad__apply2(&ad_op_prelu, x, w, NULL);
-    ad_shape xs = x->layout->shape, per_channel = { .ndim = xs.ndim - 1 };
-    int64_t n = w->layout->numel, channels = xs.ndim > 1 ? xs.dim[1] : 1;
+    ad_call c = AD__CALL_AS("prelu", x);
+    ad_shape per_channel = { .ndim = c.shape.ndim - 1 };
+    int64_t n = w->layout->numel, channels = c.shape.ndim > 1 ? c.shape.dim[1] : 1;
+    c.n = 2, c.in = (ad_var *[]){ x, w };
     if (w->layout->shape.ndim > 1 || (n != 1 && n != channels)) {
-        char x_text[96], w_text[96];
-        ad_shape_text(xs, x_text, sizeof x_text);
-        ad_shape_text(w->layout->shape, w_text, sizeof w_text);
-        ad_fail(ad__graph(x), AD_ESHAPE, "prelu: %s x %s: slopes are [1] or one for each of %lld channels (axis 1)",
-                x_text, w_text, (long long)channels);
-        return ad__nil(ad__graph(x));
+        ad_call_fail(&c, AD_ESHAPE, "slopes are [1] or one for each of %lld channels (axis 1)", (long long)channels);
+        return ad__nil(c.graph);
     }
-    if (n == 1 || xs.ndim < 2) return ad__apply2(&ad_op_prelu, x, ad_reshape(w, AD_SCALAR), NULL);
+    if (n == 1) return ad__apply2(&ad_op_prelu, x, ad_reshape(w, AD_SCALAR), NULL);
     for (int i = 0; i < per_channel.ndim; i++) per_channel.dim[i] = i ? 1 : channels;
     return ad__apply2(&ad_op_prelu, x, ad_reshape(w, per_channel), NULL);
 }
@@ -167,15 +164,15 @@ ad_var *ad_prelu(ad_var *x, ad_var *w) {
 
 /* Each result is the largest of groups neighbours along the axis (Goodfellow et al. 2013). */
 ad_var *ad_maxout(ad_var *x, int64_t groups, int axis) {
-    if (ad__is_nil(x)) return ad_max(x);
-    ad_shape s = x->layout->shape, cut = { .ndim = 3, .dim = { 1, groups, 1 } };
-    int at = axis < 0 ? axis + s.ndim : axis;
-    if (at < 0 || at >= s.ndim || groups < 1 || s.dim[at] % groups != 0) {
-        char text[96];
-        ad_shape_text(s, text, sizeof text);
-        ad_fail(ad__graph(x), AD_ESHAPE, "maxout: %s: axis %d is not one, or its size no multiple of groups = %lld",
-                text, axis, (long long)groups);
-        return ad__nil(ad__graph(x));
+    if (ad__is_nil(x)) return ad__refused(x, "maxout");
+    ad_call c = AD__CALL_AS("maxout", x);
+    ad_shape s = c.shape, cut = { .ndim = 3, .dim = { 1, groups, 1 } };
+    int at = ad_call_axis(&c, axis, s.ndim);
+    if (at < 0) return ad__nil(c.graph);
+    if (groups < 1 || s.dim[at] % groups != 0) {
+        ad_call_fail(&c, AD_ESHAPE, "%lld elements of axis %d do not make groups of %lld", (long long)s.dim[at], at,
+                     (long long)groups);
+        return ad__nil(c.graph);
     }
     s.dim[at] /= groups;
     for (int i = 0; i < s.ndim; i++) cut.dim[i <= at ? 0 : 2] *= s.dim[i];

@@ -53,7 +53,8 @@ static int check_channels(ad_call *c, int first) {
         if (!ad_shape_equal(c->in[i]->layout->shape, AD_SHAPE(channels)))
             return ad_call_fail(c, AD_ESHAPE, "averages, weight and bias must be [%lld], one for each channel",
                                 (long long)channels);
-    if (!(a->eps >= 0 && a->eps - a->eps == 0)) return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
+    if (!(a->eps >= 0 && a->eps - a->eps == 0))
+        return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
     c->saved = 2 * (size_t)channels * sizeof(double) + 1;
     c->scratch = 4 * (size_t)channels * sizeof(double);
     return AD_OK;
@@ -141,7 +142,8 @@ static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (!ad_wants_grad(op, 0)) return;
     ad_var *across = g;
     if (training)
-        across = ad_sub(ad_sub(g, reduced(&ad_op_mean, g, true)), ad_mul(normal, reduced(&ad_op_mean, ad_mul(g, normal), true)));
+        across = ad_sub(ad_sub(g, reduced(&ad_op_mean, g, true)),
+                        ad_mul(normal, reduced(&ad_op_mean, ad_mul(g, normal), true)));
     if (w > 0) scale = ad_mul(scale, ad_reshape(op->in[w], column));
     dx[0] = ad_reshape(ad_mul(across, scale), op->in[0]->layout->shape);
 }
@@ -161,14 +163,16 @@ static norm_attrs attrs_from(ad_batch_norm_opts o, const ad_var *weight, const a
                          .has_weight = weight != NULL, .has_bias = bias != NULL };
 }
 
-static const ad_shape sample_shapes[] = { { 2, { 4, 3 } }, { 3, { 2, 3, 2 } }, { 4, { 2, 2, 2, 3 } }, { 3, { 1, 1, 19 } },
-                                          { 2, { 3, 0 } } };
+static const ad_shape sample_shapes[] = {
+    { 2, { 4, 3 } }, { 3, { 2, 3, 2 } }, { 4, { 2, 2, 2, 3 } }, { 3, { 1, 1, 19 } }, { 2, { 3, 0 } }
+};
 
 /* ---- batch_norm_train ------------------------------------------------------------------------------------------ */
 
 static int check_running(const ad_call *c, const ad_var *v) {
     if (ad__is_nil(v) || ad__graph(v) != c->graph || v->creator != NULL || v->flags & AD__BORROWED)
-        return ad_call_fail(c, AD_EVALUE, "running averages must be leaves of this graph with memory of their own: ad_zeros, ad_ones");
+        return ad_call_fail(
+            c, AD_EVALUE, "running averages must be leaves of this graph with memory of their own: ad_zeros, ad_ones");
     if (v->layout->dtype != c->dtype || !ad_shape_equal(v->layout->shape, AD_SHAPE(c->shape.dim[1])))
         return ad_call_fail(c, AD_ESHAPE, "running averages must be %s [%lld], one for each channel",
                             ad_dtype_name(c->dtype), (long long)c->shape.dim[1]);
@@ -182,7 +186,8 @@ static int batch_norm_train_shape(ad_call *c) {
     ad__channels s = channels_of(c->shape);
     if (s.c > 0 && s.n * s.l < 2)
         return ad_call_fail(c, AD_ESHAPE, "needs more than one element of each channel, for their variance");
-    if (!(a->momentum >= 0 && a->momentum <= 1)) return ad_call_fail(c, AD_EVALUE, "momentum %g is not in 0..1", a->momentum);
+    if (!(a->momentum >= 0 && a->momentum <= 1))
+        return ad_call_fail(c, AD_EVALUE, "momentum %g is not in 0..1", a->momentum);
     if (!a->running_mean != !a->running_var) return ad_call_fail(c, AD_EVALUE, "one running average without the other");
     if (a->running_mean == NULL) return AD_OK;
     rc = check_running(c, a->running_mean);
@@ -220,19 +225,20 @@ static void batch_norm_train_samples(ad_sampler *s) {
         for (int k = 0; k < 4; k++) {
             norm_attrs a = { .eps = i % 2 ? 1e-5 : 0.1, .momentum = 0.1, .has_weight = k & 1, .has_bias = k & 2 };
             ad_shape channel_shape = AD_SHAPE(sample_shapes[i].dim[1]);
-            ad_sample(s, &a, 1 + a.has_weight + a.has_bias, (ad_shape[]){ sample_shapes[i], channel_shape, channel_shape },
-                      lo, hi);
+            ad_sample(s, &a, 1 + a.has_weight + a.has_bias,
+                      (ad_shape[]){ sample_shapes[i], channel_shape, channel_shape }, lo, hi);
         }
 }
 
-AD_OPTYPE(batch_norm_train,
-          .doc = "batch_norm in training: each channel of x [n,c,..] by its own mean and mean square over the batch; "
-                 "evaluation moves the running averages, which are no operands",
-          .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
-          .gradient = "with z = (x - mean) scale: scale w (g - mean g - z mean(g z)); g z; g, summed over all but channels",
-          .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = train_list, .shape = batch_norm_train_shape,
-          .evaluate = { batch_norm_train_evaluate, batch_norm_train_evaluate },
-          .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
+AD_OPTYPE(
+    batch_norm_train,
+    .doc = "batch_norm in training: each channel of x [n,c,..] by its own mean and mean square over the batch; "
+           "evaluation moves the running averages, which are no operands",
+    .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
+    .gradient = "with z = (x - mean) scale: scale w (g - mean g - z mean(g z)); g z; g, summed over all but channels",
+    .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = train_list, .shape = batch_norm_train_shape,
+    .evaluate = { batch_norm_train_evaluate, batch_norm_train_evaluate },
+    .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
 ad_var *ad_batch_norm_train(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,
                             ad_batch_norm_opts opts) {
     norm_attrs a = attrs_from(opts, weight, bias);
@@ -267,10 +273,11 @@ static void batch_norm_eval_samples(ad_sampler *s) {
     ad_sample(s, &a, 3, (ad_shape[]){ AD_SHAPE(0, 2), AD_SHAPE(2), AD_SHAPE(2) }, lo, hi);
 }
 
-AD_OPTYPE(batch_norm_eval, .doc = "batch_norm in evaluation: each channel of x [n,c,..] by running averages [c], which take no gradient",
+AD_OPTYPE(batch_norm_eval,
+          .doc = "batch_norm in evaluation: each channel of x [n,c,..] by running averages [c], which take no gradient",
           .formula = "(x - running_mean) scale w + b, scale = 1 / sqrt(running_var + eps)",
-          .gradient = "g scale w; g (x - running_mean) scale; g, summed over all but channels", .arity = -1, .no_grad = 6,
-          .attr_size = sizeof(norm_attrs), .attrs = eval_list, .shape = batch_norm_eval_shape,
+          .gradient = "g scale w; g (x - running_mean) scale; g, summed over all but channels", .arity = -1,
+          .no_grad = 6, .attr_size = sizeof(norm_attrs), .attrs = eval_list, .shape = batch_norm_eval_shape,
           .evaluate = { batch_norm_eval_evaluate, batch_norm_eval_evaluate },
           .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
 ad_var *ad_batch_norm_eval(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,

@@ -26,7 +26,8 @@ static ad_shape without_axis(ad_shape s, int axis) { return ad__reduced_shape(s,
 static int check_attrs(const ad_call *c) {
     const class_attrs *a = c->attrs;
     if (a->reduction < AD_MEAN || a->reduction > AD_NONE)
-        return ad_call_fail(c, AD_EVALUE, "%d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are", a->reduction);
+        return ad_call_fail(c, AD_EVALUE, "%d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are",
+                            a->reduction);
     if (!(a->smoothing >= 0 && a->smoothing <= 1))
         return ad_call_fail(c, AD_EVALUE, "label smoothing %g is not in 0..1", a->smoothing);
     return AD_OK;
@@ -253,7 +254,8 @@ static void class_samples(ad_sampler *s, double lo, double hi, double smoothing)
         for (int64_t k = 0; k < 64; k++) w[k] = 0.4 + 2 * ad__spread_number(k, 2);
         const double *values[] = { x, i % 2 ? missing : classes, w };
         for (int reduction = AD_MEAN; reduction <= AD_NONE; reduction++)
-            ad_sample_values(s, &(class_attrs){ i % 4 > 1 ? smoothing : 0, -100, reduction, 0 }, 2 + (i % 3 > 0), shape, values, 0);
+            ad_sample_values(s, &(class_attrs){ i % 4 > 1 ? smoothing : 0, -100, reduction, 0 }, 2 + (i % 3 > 0), shape,
+                             values, 0);
     }
 }
 
@@ -271,7 +273,7 @@ static const ad_attr ce_list[] = { { "label_smoothing", AD_ATTR_DOUBLE, offsetof
                                    { "reduction", AD_ATTR_INT, offsetof(class_attrs, reduction) },
                                    { 0 } };
 
-/* ---- cross_entropy_classes ---------------------------------------------------------------------------------------- */
+/* ---- cross_entropy_classes --------------------------------------------------------------------------------------- */
 
 /* What the mean divides by; every class is checked on the way. */
 static int keep_divisor(const ad_op *op, int64_t n) {
@@ -294,15 +296,17 @@ static void cross_entropy_classes_samples(ad_sampler *s) {
     class_edge_samples(s);
     /* a score of -inf is a class ruled out */
     const double ruled_out[] = { 0, -INFINITY, 1 }, zero[] = { 0 }, *values[] = { ruled_out, zero };
-    ad_sample_values(s, &(class_attrs){ 0, -100, AD_SUM, 0 }, 2, (ad_shape[]){ AD_SHAPE(3), AD_SCALAR }, values, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(class_attrs){ 0, -100, AD_SUM, 0 }, 2, (ad_shape[]){ AD_SHAPE(3), AD_SCALAR }, values,
+                     AD_SAMPLE_KINK);
 }
 
 AD_OPTYPE(cross_entropy_classes,
           .doc = "cross-entropy of scores [n,c,..] and class numbers [n,..], with class weights [c], label smoothing, "
                  "a class to ignore and a reduction; the mean is over the weights of the rows that count",
           .formula = "sum of target (logsumexp(scores) - scores), target = w ((1 - smoothing) one_hot + smoothing / c)",
-          .gradient = "g (softmax(scores) sum(target) - target)", .special = "NaN for the mean of no rows, with gradient 0",
-          .arity = -1, .no_grad = 6, .attr_size = sizeof(class_attrs), .attrs = ce_list, .shape = class_rows_shape,
+          .gradient = "g (softmax(scores) sum(target) - target)",
+          .special = "NaN for the mean of no rows, with gradient 0", .arity = -1, .no_grad = 6,
+          .attr_size = sizeof(class_attrs), .attrs = ce_list, .shape = class_rows_shape,
           .evaluate = { cross_entropy_classes_evaluate, cross_entropy_classes_evaluate },
           .backward = { cross_entropy_classes_backward, cross_entropy_classes_backward },
           .vjp = cross_entropy_classes_vjp);
@@ -310,7 +314,7 @@ ad_var *ad_cross_entropy_classes(ad_var *logits, ad_var *classes, ad_ce_opts opt
     return apply_loss(&ad_op_cross_entropy_classes, logits, classes, opts);
 }
 
-/* ---- cross_entropy_probs ------------------------------------------------------------------------------------------ */
+/* ---- cross_entropy_probs ----------------------------------------------------------------------------------------- */
 
 static int cross_entropy_probs_evaluate(const ad_op *op) {
     ((kept *)ad_saved(op))->divisor = attrs_of(op)->reduction == AD_MEAN ? (double)rows_of(op).rows : 1;
@@ -362,27 +366,30 @@ static void cross_entropy_probs_samples(ad_sampler *s) {
     for (int i = 0; i < 2 * AD__COUNT(shapes); i++)
         for (int reduction = AD_MEAN; reduction <= AD_NONE; reduction++)
             ad_sample(s, &(class_attrs){ i % 3 ? 0.3 : 0, -100, reduction, 0 }, 2 + i % 2, shapes[i / 2], lo, hi);
-    const double huge[] = { 1e4, -1e4, 0, -1e4, 1e4, 1e4 }, right[] = { 1, 0, 0, 0, 0.5, 0.5 }, *values[] = { huge, right };
-    ad_sample_values(s, &(class_attrs){ 0, -100, AD_NONE, 0 }, 2, (ad_shape[]){ AD_SHAPE(2, 3), AD_SHAPE(2, 3) }, values,
-                     AD_SAMPLE_KINK);
+    const double huge[] = { 1e4, -1e4, 0, -1e4, 1e4, 1e4 }, right[] = { 1, 0, 0, 0, 0.5, 0.5 },
+                 *values[] = { huge, right };
+    ad_sample_values(s, &(class_attrs){ 0, -100, AD_NONE, 0 }, 2, (ad_shape[]){ AD_SHAPE(2, 3), AD_SHAPE(2, 3) },
+                     values, AD_SAMPLE_KINK);
 }
 
-AD_OPTYPE(cross_entropy_probs,
-          .doc = "cross-entropy of scores [n,c,..] and probabilities of the same shape, with class weights [c], label "
-                 "smoothing and a reduction; the mean is over rows",
-          .formula = "sum of target (logsumexp(scores) - scores), target = w ((1 - smoothing) probabilities + smoothing / c)",
-          .gradient = "g (softmax(scores) sum(target) - target); g (1 - smoothing) w (logsumexp(scores) - scores)",
-          .special = "a class of probability 0 does not count, even with score -inf (PyTorch: NaN)", .arity = -1,
-          .no_grad = 1u << 2, .attr_size = sizeof(class_attrs), .attrs = ce_list, .shape = prob_rows_shape,
-          .evaluate = { cross_entropy_probs_evaluate, cross_entropy_probs_evaluate },
-          .backward = { cross_entropy_probs_backward, cross_entropy_probs_backward }, .vjp = cross_entropy_probs_vjp);
+AD_OPTYPE(
+    cross_entropy_probs,
+    .doc = "cross-entropy of scores [n,c,..] and probabilities of the same shape, with class weights [c], label "
+           "smoothing and a reduction; the mean is over rows",
+    .formula = "sum of target (logsumexp(scores) - scores), target = w ((1 - smoothing) probabilities + smoothing / c)",
+    .gradient = "g (softmax(scores) sum(target) - target); g (1 - smoothing) w (logsumexp(scores) - scores)",
+    .special = "a class of probability 0 does not count, even with score -inf (PyTorch: NaN)", .arity = -1,
+    .no_grad = 1u << 2, .attr_size = sizeof(class_attrs), .attrs = ce_list, .shape = prob_rows_shape,
+    .evaluate = { cross_entropy_probs_evaluate, cross_entropy_probs_evaluate },
+    .backward = { cross_entropy_probs_backward, cross_entropy_probs_backward }, .vjp = cross_entropy_probs_vjp);
 ad_var *ad_cross_entropy_probs(ad_var *logits, ad_var *probabilities, ad_ce_opts opts) {
     return apply_loss(&ad_op_cross_entropy_probs, logits, probabilities, opts);
 }
 
 /* Targets of the scores' own shape are probabilities. */
 ad_var *ad_cross_entropy_opts(ad_var *logits, ad_var *target, ad_ce_opts opts) {
-    bool probs = !ad__is_nil(logits) && !ad__is_nil(target) && ad_shape_equal(logits->layout->shape, target->layout->shape);
+    bool probs =
+        !ad__is_nil(logits) && !ad__is_nil(target) && ad_shape_equal(logits->layout->shape, target->layout->shape);
     if (probs && opts.ignore) {
         ad_fail(ad__graph(logits), AD_EVALUE, "cross_entropy_opts: ignore_index %lld goes with class numbers, and the "
                 "target has the scores' shape: probabilities", (long long)opts.ignore_index);
@@ -391,7 +398,7 @@ ad_var *ad_cross_entropy_opts(ad_var *logits, ad_var *target, ad_ce_opts opts) {
     return probs ? ad_cross_entropy_probs(logits, target, opts) : ad_cross_entropy_classes(logits, target, opts);
 }
 
-/* ---- nll_loss: -w[class] log_probs[class] --------------------------------------------------------------------------- */
+/* ---- nll_loss: -w[class] log_probs[class] ------------------------------------------------------------------------ */
 
 /* Row j's element of that class. */
 static int64_t hit(const rows *r, int64_t j, int64_t class) {
@@ -441,8 +448,9 @@ static void nll_loss_samples(ad_sampler *s) {
     class_edge_samples(s);
 }
 
-AD_OPTYPE(nll_loss, .doc = "minus log-probabilities [n,c,..] at class numbers [n,..], with class weights [c], a class to "
-                           "ignore and a reduction; the mean is over the weights of the rows that count",
+AD_OPTYPE(nll_loss,
+          .doc = "minus log-probabilities [n,c,..] at class numbers [n,..], with class weights [c], a class to "
+                 "ignore and a reduction; the mean is over the weights of the rows that count",
           .formula = "-w[class] log_probs[class]", .gradient = "-g w[class] at the class, 0 elsewhere",
           .special = "NaN for the mean of no rows, with gradient 0", .arity = -1, .no_grad = 6,
           .attr_size = sizeof(class_attrs), .attrs = ce_list + 1, .shape = nll_loss_shape,
@@ -452,7 +460,7 @@ ad_var *ad_nll_loss(ad_var *log_probs, ad_var *classes, ad_ce_opts opts) {
     return apply_loss(&ad_op_nll_loss, log_probs, classes, opts);
 }
 
-/* ---- class_targets: classes [n,..] -> what each class of each row weighs in the loss [n,c,..] ----------------------- */
+/* ---- class_targets: classes [n,..] -> what each class of each row weighs in the loss [n,c,..] -------------------- */
 
 static int class_targets_shape(ad_call *c) {
     int64_t n = ((const class_attrs *)c->attrs)->n;
@@ -498,7 +506,9 @@ static int class_targets_evaluate(const ad_op *op) {
 
 static void class_targets_samples(ad_sampler *s) {
     const double classes[] = { 2, 0, -1, 1 }, w[] = { 0.5, 2, 1.5 }, *values[] = { classes, w };
-    const ad_shape shapes[][2] = { { AD_SHAPE(4), AD_SHAPE(3) }, { AD_SHAPE(2, 2), AD_SHAPE(3) }, { AD_SCALAR, AD_SHAPE(3) },
+    const ad_shape shapes[][2] = { { AD_SHAPE(4), AD_SHAPE(3) },
+                                   { AD_SHAPE(2, 2), AD_SHAPE(3) },
+                                   { AD_SCALAR, AD_SHAPE(3) },
                                    { AD_SHAPE(0), AD_SHAPE(3) } };
     for (int i = 0; i < 2 * AD__COUNT(shapes); i++)
         for (int reduction = AD_MEAN; reduction <= AD_NONE; reduction++)
@@ -511,8 +521,9 @@ static const ad_attr targets_list[] = { { "label_smoothing", AD_ATTR_DOUBLE, off
                                         { "n", AD_ATTR_INT64, offsetof(class_attrs, n) },
                                         { 0 } };
 
-AD_OPTYPE(class_targets, .doc = "the targets of cross_entropy_classes: what each class of a row weighs in its loss, divided "
-                                "as the reduction has it; 0 for rows that do not count",
+AD_OPTYPE(class_targets,
+          .doc = "the targets of cross_entropy_classes: what each class of a row weighs in its loss, divided "
+                 "as the reduction has it; 0 for rows that do not count",
           .formula = "w ((1 - smoothing) one_hot(classes) + smoothing / n)", .arity = -1, .flags = AD_OP_CONSTANT,
           .no_grad = 3, .attr_size = sizeof(class_attrs), .attrs = targets_list, .shape = class_targets_shape,
           .evaluate = { class_targets_evaluate, class_targets_evaluate });

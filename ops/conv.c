@@ -1,6 +1,7 @@
 /* conv.c: convolutions over images and signals: conv2d, its transpose, the gradient of its weights. All three
    are one sum over x, w and y, each time for another of them, so each is the others' derivative. */
 #include "ops/attrs.h"
+#include "ops/batch.h"
 #include "ops/kernels/im2col.h"
 #include "ops/ops.h"
 
@@ -94,12 +95,6 @@ static void *w_at(const conv *c, const void *w, int64_t g) {
     return (char *)w + (size_t)(g * c->o * c->k) * c->size;
 }
 
-static void gemm(ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a, const void *b,
-                 double beta, void *c) {
-    if (t == AD_F32) ad__gemm_f32(ta, tb, n, m, k, a, b, (float)beta, c);
-    else ad__gemm_f64(ta, tb, n, m, k, a, b, beta, c);
-}
-
 /* The windows of one group of one image, as a matrix [k, l]. */
 static const void *columns_of(const conv *c, const void *x) {
     if (c->direct) return x;
@@ -112,7 +107,7 @@ static const void *columns_of(const conv *c, const void *x) {
 static void convolve(const conv *c, const void *x, const void *w, double beta, void *y) {
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
-            gemm(c->t, false, false, c->o, c->l, c->k, w_at(c, w, g), columns_of(c, x_at(c, x, i, g)), beta,
+            ad__gemm(c->t, false, false, c->o, c->l, c->k, w_at(c, w, g), columns_of(c, x_at(c, x, i, g)), beta,
                  y_at(c, y, i, g));
 }
 
@@ -121,7 +116,7 @@ static void spread_windows(const conv *c, const void *w, const void *y, void *x)
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++) {
             void *to = x_at(c, x, i, g), *columns = c->direct ? to : c->columns;
-            gemm(c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g), c->direct ? 1 : 0, columns);
+            ad__gemm(c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g), c->direct ? 1 : 0, columns);
             if (c->direct) continue;
             if (c->t == AD_F32) ad__col2im_add_f32(&c->w, columns, to);
             else ad__col2im_add_f64(&c->w, columns, to);
@@ -132,7 +127,7 @@ static void spread_windows(const conv *c, const void *w, const void *y, void *x)
 static void correlate(const conv *c, const void *x, const void *y, void *w) {
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
-            gemm(c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g), columns_of(c, x_at(c, x, i, g)), 1,
+            ad__gemm(c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g), columns_of(c, x_at(c, x, i, g)), 1,
                  w_at(c, w, g));
 }
 
@@ -164,10 +159,13 @@ static int place_windows(const ad_call *c, ad_shape x, ad_shape w, ad_shape *y) 
     const conv_attrs *a = c->attrs;
     for (int i = 0; i < 2; i++) {
         int64_t kernel = w.dim[2 + i];
-        if (kernel < 1 || kernel > INT32_MAX) return ad_call_fail(c, AD_ESHAPE, "a kernel of size %lld", (long long)kernel);
-        y->dim[2 + i] = ad__window_places(x.dim[2 + i], kernel, a->stride.dim[i], a->padding.dim[i], a->dilation.dim[i]);
+        if (kernel < 1 || kernel > INT32_MAX)
+            return ad_call_fail(c, AD_ESHAPE, "a kernel of size %lld", (long long)kernel);
+        y->dim[2 + i] =
+            ad__window_places(x.dim[2 + i], kernel, a->stride.dim[i], a->padding.dim[i], a->dilation.dim[i]);
         if (y->dim[2 + i] < 1)
-            return ad_call_fail(c, AD_ESHAPE, "a kernel of %lld, dilated %lld times, is larger than %lld padded by %lld",
+            return ad_call_fail(c, AD_ESHAPE,
+                                "a kernel of %lld, dilated %lld times, is larger than %lld padded by %lld",
                                 (long long)kernel, (long long)a->dilation.dim[i], (long long)x.dim[2 + i],
                                 (long long)a->padding.dim[i]);
     }
@@ -183,7 +181,8 @@ static int conv2d_shape(ad_call *c) {
         return ad_call_fail(c, AD_ESHAPE, "x has %lld channels and w takes %lld in each of %lld groups",
                             (long long)x.dim[1], (long long)w.dim[1], (long long)groups);
     if (w.dim[0] % groups != 0)
-        return ad_call_fail(c, AD_ESHAPE, "%lld channels out do not divide into %lld groups", (long long)w.dim[0], (long long)groups);
+        return ad_call_fail(c, AD_ESHAPE, "%lld channels out do not divide into %lld groups", (long long)w.dim[0],
+                            (long long)groups);
     rc = place_windows(c, x, w, &y);
     if (rc == AD_OK) rc = check_bias(c, w.dim[0]);
     c->shape = y;
@@ -264,7 +263,8 @@ static void bias_backward(const ad_op *op) {
 }
 
 static void bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    if (op->n_in > 2 && ad_wants_grad(op, 2)) dx[2] = ad__apply1(&ad_op_sum, g, &(ad__axes_attrs){ 3, { 0, 2, 3 }, false });
+    if (op->n_in > 2 && ad_wants_grad(op, 2))
+        dx[2] = ad__apply1(&ad_op_sum, g, &(ad__axes_attrs){ 3, { 0, 2, 3 }, false });
 }
 
 /* ---- conv2d ------------------------------------------------------------------------------------------------------ */
@@ -319,7 +319,9 @@ static const struct {
     { { 4, { 1, 2, 6, 5 } }, { 4, { 2, 2, 3, 3 } }, { .stride = { 2, 3 }, .padding = { 1, 2 } } },
     { { 4, { 2, 1, 6, 7 } }, { 4, { 2, 1, 2, 3 } }, { .dilation = { 3, 2 }, .padding = { 0, 1 } } },
     { { 4, { 1, 4, 3, 3 } }, { 4, { 6, 2, 2, 2 } }, { .groups = 2, .padding = { 1, 1 } } },
-    { { 4, { 2, 3, 4, 4 } }, { 4, { 3, 1, 3, 3 } }, { .groups = 3, .stride = { 2, 2 }, .dilation = { 1, 2 }, .padding = { 1, 2 } } },
+    { { 4, { 2, 3, 4, 4 } },
+      { 4, { 3, 1, 3, 3 } },
+      { .groups = 3, .stride = { 2, 2 }, .dilation = { 1, 2 }, .padding = { 1, 2 } } },
     { { 4, { 1, 1, 2, 1 } }, { 4, { 1, 1, 3, 5 } }, { .padding = { 1, 2 } } },
     { { 4, { 0, 2, 3, 3 } }, { 4, { 1, 2, 2, 2 } }, { .groups = 1 } },
 };
@@ -383,20 +385,21 @@ static void conv_transpose2d_samples(ad_sampler *s) {
     }
 }
 
-AD_OPTYPE(conv_transpose2d,
-          .doc = "the transpose of conv2d as a linear map, plus b [o] or nothing: x [n,c,h,w], w [c,o/groups,kh,kw] -> "
-                 "[n,o,(h-1) stride - 2 padding + dilation (kh-1) + output_padding + 1,..]; output_padding is below stride",
-          .formula = "y[n,o, i stride - padding + p dilation, ..] = b[o] + sum over c,i,j,p,q of w[c,o,p,q] x[n,c,i,j]",
-          .gradient = "conv2d(g, w); conv2d_weight(g, x); g summed over n,i,j", .arity = -1,
-          .attr_size = sizeof(conv_attrs), .attrs = transpose_list, .shape = conv_transpose2d_shape,
-          .evaluate = { conv_transpose2d_evaluate, conv_transpose2d_evaluate },
-          .backward = { conv_transpose2d_backward, conv_transpose2d_backward }, .vjp = conv_transpose2d_vjp);
+AD_OPTYPE(
+    conv_transpose2d,
+    .doc = "the transpose of conv2d as a linear map, plus b [o] or nothing: x [n,c,h,w], w [c,o/groups,kh,kw] -> "
+           "[n,o,(h-1) stride - 2 padding + dilation (kh-1) + output_padding + 1,..]; output_padding is below stride",
+    .formula = "y[n,o, i stride - padding + p dilation, ..] = b[o] + sum over c,i,j,p,q of w[c,o,p,q] x[n,c,i,j]",
+    .gradient = "conv2d(g, w); conv2d_weight(g, x); g summed over n,i,j", .arity = -1, .attr_size = sizeof(conv_attrs),
+    .attrs = transpose_list, .shape = conv_transpose2d_shape,
+    .evaluate = { conv_transpose2d_evaluate, conv_transpose2d_evaluate },
+    .backward = { conv_transpose2d_backward, conv_transpose2d_backward }, .vjp = conv_transpose2d_vjp);
 ad_var *ad_conv_transpose2d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {
     conv_attrs a = attrs_from(opts);
     return ad_apply(&ad_op_conv_transpose2d, b ? 3 : 2, (ad_var *[]){ x, w, b }, &a);
 }
 
-/* ---- conv2d_weight: x [n,c,h,w], g [n,o,oh,ow] -> [o,c/groups,kh,kw] ----------------------------------------------- */
+/* ---- conv2d_weight: x [n,c,h,w], g [n,o,oh,ow] -> [o,c/groups,kh,kw] --------------------------------------------- */
 
 static int conv2d_weight_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *g = op->in[1], *w = ad__out(op);
@@ -425,13 +428,15 @@ static void conv2d_weight_samples(ad_sampler *s) {
         conv_attrs a = attrs_from(cases[i].o);
         ad_shape x = cases[i].x, w = cases[i].w, y = AD_SHAPE(x.dim[0], w.dim[0], 0, 0);
         for (int k = 2; k < 4; k++)
-            y.dim[k] = ad__window_places(x.dim[k], w.dim[k], a.stride.dim[k - 2], a.padding.dim[k - 2], a.dilation.dim[k - 2]);
+            y.dim[k] =
+                ad__window_places(x.dim[k], w.dim[k], a.stride.dim[k - 2], a.padding.dim[k - 2], a.dilation.dim[k - 2]);
         a.weight = w;
         ad_sample(s, &a, 2, (ad_shape[]){ x, y }, NULL, NULL);
     }
 }
 
-AD_OPTYPE(conv2d_weight, .doc = "the gradient of conv2d's weights, of a shape [o,c/groups,kh,kw], from x [n,c,h,w] and g [n,o,oh,ow]",
+AD_OPTYPE(conv2d_weight,
+          .doc = "the gradient of conv2d's weights, of a shape [o,c/groups,kh,kw], from x [n,c,h,w] and g [n,o,oh,ow]",
           .formula = "w[o,c,p,q] = sum over n,i,j of g[n,o,i,j] x[n,c, i stride - padding + p dilation, ..]",
           .gradient = "with v the cotangent: conv_transpose2d(g, v); conv2d(x, v)", .arity = 2,
           .attr_size = sizeof(conv_attrs), .attrs = weight_list, .shape = conv2d_weight_shape,
@@ -443,7 +448,7 @@ ad_var *ad_conv2d_weight(ad_var *x, ad_shape weight, ad_var *g, ad_conv_opts opt
     return ad_apply(&ad_op_conv2d_weight, 2, (ad_var *[]){ x, g }, &a);
 }
 
-/* ---- signals: images of height 1 -------------------------------------------------------------------------------------- */
+/* ---- signals: images of height 1 --------------------------------------------------------------------------------- */
 
 typedef ad_var *conv_fn(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts);
 

@@ -24,7 +24,8 @@ typedef struct {
 static int cosine_similarity_shape(ad_call *c) {
     const cosine_attrs *a = c->attrs;
     if (!ad_shape_equal(c->shape, c->in[1]->layout->shape)) return ad_call_fail(c, AD_ESHAPE, "the shapes differ");
-    if (!(a->eps >= 0 && a->eps - a->eps == 0)) return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
+    if (!(a->eps >= 0 && a->eps - a->eps == 0))
+        return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
     int axis = ad_call_axis(c, a->axis, c->shape.ndim);
     if (axis < 0) return axis;
     c->scratch = 3 * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
@@ -120,7 +121,8 @@ static void cosine_similarity_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static void cosine_similarity_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(4), AD_SHAPE(3, 2), AD_SHAPE(2, 3, 2), AD_SHAPE(2, 35), AD_SHAPE(0, 3), AD_SHAPE(1) };
+    const ad_shape shapes[] = { AD_SHAPE(4),     AD_SHAPE(3, 2), AD_SHAPE(2, 3, 2),
+                                AD_SHAPE(2, 35), AD_SHAPE(0, 3), AD_SHAPE(1) };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
             ad_sample(s, &(cosine_attrs){ axis, i % 2 ? 1e-8 : 0 }, 2, (ad_shape[]){ shapes[i], shapes[i] },
@@ -131,7 +133,8 @@ static void cosine_similarity_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(cosine_similarity, .doc = "the cosine of the angle between rows of a and b along an axis; operands broadcast",
-          .formula = "sum(a b) / (max(|a|, eps) max(|b|, eps))", .gradient = "with unit rows u and v: g / |a| (v - y u); g / |b| (u - y v)",
+          .formula = "sum(a b) / (max(|a|, eps) max(|b|, eps))",
+          .gradient = "with unit rows u and v: g / |a| (v - y u); g / |b| (u - y v)",
           .special = "of a row shorter than eps, g v / eps (PyTorch 1.13 subtracts y a / eps^2 from it)", .arity = 2,
           .attr_size = sizeof(cosine_attrs), .attrs = cosine_list, .shape = cosine_similarity_shape,
           .evaluate = { cosine_similarity_evaluate, cosine_similarity_evaluate },

@@ -12,11 +12,11 @@ static int dropout_mask_shape(ad_call *c) {
     return ad_call_fail(c, AD_EVALUE, "p is %g, not a probability in 0..1", p);
 }
 
-/* An element is kept where its 32 random bits, as a number in [0,1), are at least p. All are dropped at
-   p = 1, where 1 / (1 - p) would be infinite. */
+/* An element is kept where its 32 random bits, as a number in [0,1), are at least p: at p = 1, where
+   1 / (1 - p) is infinite, none is. */
 static int dropout_mask_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    double p = *(const double *)ad__attrs(op), kept = p < 1 ? 1 / (1 - p) : 0, least = p * 0x1p32;
+    double p = *(const double *)ad__attrs(op), kept = 1 / (1 - p), least = p * 0x1p32;
     uint32_t bits[CHUNK];
     for (int64_t i = 0, n = y->layout->numel; i < n; i += CHUNK) {
         int64_t count = n - i < CHUNK ? n - i : CHUNK;

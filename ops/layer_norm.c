@@ -42,7 +42,8 @@ static int layer_norm_shape(ad_call *c) {
     const norm_attrs *a = c->attrs;
     int rc = check_shapes(c);
     if (rc != AD_OK) return rc;
-    if (!(a->eps >= 0 && a->eps - a->eps == 0)) return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
+    if (!(a->eps >= 0 && a->eps - a->eps == 0))
+        return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
     int64_t n = ad_shape_numel(a->normalized), rows = n ? ad_shape_numel(c->shape) / n : 0;
     c->saved = (size_t)rows * sizeof(ad__moments) + 1;
     c->scratch = (size_t)n * sizeof(double);
@@ -160,7 +161,8 @@ static void layer_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static void layer_norm_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4), AD_SHAPE(2, 19), AD_SHAPE(0, 3), AD_SHAPE(1, 1) };
+    const ad_shape shapes[] = { AD_SHAPE(5),     AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4),
+                                AD_SHAPE(2, 19), AD_SHAPE(0, 3), AD_SHAPE(1, 1) };
     const double lo[] = { -2, 0.5, -1 }, hi[] = { 2, 2, 1 };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int last = 1; last <= shapes[i].ndim && last < 3; last++)
@@ -181,15 +183,17 @@ static const ad_attr norm_list[] = { { "normalized_shape", AD_ATTR_SHAPE, offset
                                      { "has_bias", AD_ATTR_BOOL, offsetof(norm_attrs, has_bias) },
                                      { 0 } };
 
-AD_OPTYPE(layer_norm,
-          .doc = "over the last axes, (x - mean) / sqrt(variance + eps), times weight, plus bias (each of normalized_shape, "
-                 "or none); the variance is the mean square",
-          .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
-          .gradient = "with h = g w and z = (x - mean) scale: scale (h - mean h - z mean(h z)); g z; g, summed over rows",
-          .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = layer_norm_shape,
-          .evaluate = { layer_norm_evaluate, layer_norm_evaluate }, .backward = { layer_norm_backward, layer_norm_backward },
-          .vjp = layer_norm_vjp);
+AD_OPTYPE(
+    layer_norm,
+    .doc = "over the last axes, (x - mean) / sqrt(variance + eps), times weight, plus bias (each of normalized_shape, "
+           "or none); the variance is the mean square",
+    .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
+    .gradient = "with h = g w and z = (x - mean) scale: scale (h - mean h - z mean(h z)); g z; g, summed over rows",
+    .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = layer_norm_shape,
+    .evaluate = { layer_norm_evaluate, layer_norm_evaluate }, .backward = { layer_norm_backward, layer_norm_backward },
+    .vjp = layer_norm_vjp);
 ad_var *ad_layer_norm(ad_var *x, ad_shape normalized_shape, ad_var *weight, ad_var *bias, double eps) {
     norm_attrs a = { normalized_shape, eps, weight != NULL, bias != NULL };
-    return ad_apply(&ad_op_layer_norm, 1 + a.has_weight + a.has_bias, (ad_var *[]){ x, weight ? weight : bias, bias }, &a);
+    return ad_apply(&ad_op_layer_norm, 1 + a.has_weight + a.has_bias, (ad_var *[]){ x, weight ? weight : bias, bias },
+                    &a);
 }

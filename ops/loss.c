@@ -30,7 +30,8 @@ int ad__loss_shape(ad_call *c) {
     if (!ad_shape_equal(c->shape, c->in[1]->layout->shape))
         return ad_call_fail(c, AD_ESHAPE, "input and target must have one shape; reshape or ad_expand one");
     if (reduction < AD_MEAN || reduction > last)
-        return ad_call_fail(c, AD_EVALUE, "%d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are", reduction);
+        return ad_call_fail(c, AD_EVALUE, "%d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are",
+                            reduction);
     if (reduction == AD_BATCHMEAN && c->shape.ndim == 0)
         return ad_call_fail(c, AD_ESHAPE, "AD_BATCHMEAN divides by the first axis, and a scalar has none");
     int rc = c->n == 3 ? check_weight(c) : AD_OK;
@@ -159,5 +160,3 @@ void ad__loss_samples(ad_sampler *s, int n_values, const double *values, const d
 ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var *w, double k, ad_reduction reduction) {
     return ad_apply(type, w ? 3 : 2, (ad_var *[]){ x, target, w }, &(ad__loss_attrs){ k, (int)reduction });
 }
-
-ad_var *ad__constant_like(const ad_var *x, double value) { return ad_scalar(ad__graph(x), x->layout->dtype, value); }

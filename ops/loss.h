@@ -44,8 +44,6 @@ int ad__loss_shape_not_negative(ad_call *c);
 void ad__loss_samples(ad_sampler *s, int n_values, const double *values, const double *ranges, int n_edges,
                       const double *edges);
 ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var *w, double k, ad_reduction reduction);
-/* A constant of x's dtype that broadcasts. */
-ad_var *ad__constant_like(const ad_var *x, double value);
 
 #define AD__LIST(...) { __VA_ARGS__ }
 
@@ -90,7 +88,7 @@ ad_var *ad__constant_like(const ad_var *x, double value);
         ad__run_loss_back(op, name##_slope_x_##SFX, name##_slope_t_##SFX);                                             \
     }
 
-#define AD_LOSS(name, doc_, special_, parameter, SHAPE, CHECK, no_grad_, MORE, VALUES, RANGES, VALUE, BACK_X, BACK_T,   \
+#define AD_LOSS(name, doc_, special_, parameter, SHAPE, CHECK, no_grad_, MORE, VALUES, RANGES, VALUE, BACK_X, BACK_T,  \
                 VJP_X, VJP_T, ...)                                                                                     \
     AD__LOSS_T(name, float, f32, CHECK, VALUE, BACK_X, BACK_T)                                                         \
     AD__LOSS_T(name, double, f64, CHECK, VALUE, BACK_X, BACK_T)                                                        \

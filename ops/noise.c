@@ -49,10 +49,11 @@ LIKE(randn_like, "standard normal numbers, in the shape of x; drawn anew on ad_e
 
 /* Xu et al. 2015: left of 0 a slope drawn for each element, or their mean when not training. */
 ad_var *ad_rrelu(ad_var *x, double lower, double upper, bool training) {
+    if (ad__is_nil(x)) return ad__refused(x, "rrelu");
+    ad_call c = AD__CALL_AS("rrelu", x);
     if (!(lower <= upper)) {
-        ad_graph *g = x ? ad__graph(x) : NULL;
-        ad_fail(g, AD_EVALUE, "rrelu: lower is %g and upper is %g; PyTorch's are 1/8 and 1/3", lower, upper);
-        return ad__nil(g);
+        ad_call_fail(&c, AD_EVALUE, "lower is %g and upper is %g; PyTorch's are 1/8 and 1/3", lower, upper);
+        return ad__nil(c.graph);
     }
     if (!training) return ad_leaky_relu(x, (lower + upper) / 2);
     ad_var *slopes = ad_adds(ad_muls(ad_rand_like(x), upper - lower), lower);

@@ -1,6 +1,7 @@
 /* pointwise_loss.c: losses that compare input and target element by element, each as its formulas.
    Names, arguments and special points are those of torch.nn.functional (1.13) unless a line says otherwise. */
 #include "ops/kernels/range.h"
+#include "ops/elementwise.h"
 #include "ops/loss.h"
 
 /* ---- distances ------------------------------------------------------------------------------------------- */
@@ -29,7 +30,7 @@ ad_var *ad_l1_loss(ad_var *x, ad_var *target, ad_reduction reduction) {
 
 /* The difference held within -k .. k: the slope of huber_loss. */
 static ad_var *held(ad_var *difference, double k) {
-    return ad_minimum(ad_maximum(difference, ad__constant_like(difference, -k)), ad__constant_like(difference, k));
+    return ad_minimum(ad_maximum(difference, ad__constant(difference, -k)), ad__constant(difference, k));
 }
 
 AD_LOSS(huber_loss, "half the squared difference, and linear beyond delta (Huber 1964)", "the kink's two sides agree",
@@ -79,7 +80,8 @@ AD_LOSS(binary_cross_entropy, "-t log x - (1 - t) log(1 - x), x in 0..1",
         (t - 1) * larger(log1p(-x), -100) - t * larger(log(x), -100),
         g * (x - t) / larger((1 - x) * x, least_variance),
         g * (log1p(-x) - log(x)),
-        ad_div(ad_mul(g, ad_sub(x, t)), ad_maximum(ad_mul(ad_adds(ad_neg(x), 1), x), ad__constant_like(x, least_variance))),
+        ad_div(ad_mul(g, ad_sub(x, t)),
+               ad_maximum(ad_mul(ad_adds(ad_neg(x), 1), x), ad__constant(x, least_variance))),
         ad_mul(g, ad_sub(ad_log1p(ad_neg(x)), ad_log(x))), 0, 0, 1, 1, 0, 1, 1, 0, 0.5, 0, 0, 0.5)
 ad_var *ad_binary_cross_entropy(ad_var *x, ad_var *target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_binary_cross_entropy, x, target, NULL, 0, reduction);
@@ -100,11 +102,12 @@ static void weighed_samples(ad_sampler *s) {
 AD_LOSS(binary_cross_entropy_with_logits,
         "binary_cross_entropy of sigmoid(x), finite for every finite x; w, pos_weight, weighs the positive class",
         NULL, NULL, ad__loss_shape, NULL, 0, weighed_samples, AD__LIST(0), AD__LIST(-4, 4, 0, 1),
-        (1 - t) * (larger(x, 0) + log1p(exp(-fabs(x)))) + w * t * (larger(-x, 0) + log1p(exp(-fabs(x)))),
+        (1 - t) * (larger(x, 0) + LOG1P_EXP(x)) + w * t * (larger(-x, 0) + LOG1P_EXP(x)),
         g * ((1 - t) / (1 + exp(-x)) - w * t / (1 + exp(x))),
-        g * (w * (larger(-x, 0) + log1p(exp(-fabs(x)))) - (larger(x, 0) + log1p(exp(-fabs(x))))),
+        g * (w * (larger(-x, 0) + LOG1P_EXP(x)) - (larger(x, 0) + LOG1P_EXP(x))),
         ad_mul(g, ad_sub(ad_mul(ad_adds(ad_neg(t), 1), ad_sigmoid(x)), weighed(ad_mul(t, ad_sigmoid(ad_neg(x))), w))),
-        ad_mul(g, ad_sub(weighed(ad_softplus(ad_neg(x)), w), ad_softplus(x))), 0, 1, 0, 0, 700, 1, -700, 0, 40, 1, -40, 0.5)
+        ad_mul(g, ad_sub(weighed(ad_softplus(ad_neg(x)), w), ad_softplus(x))),
+        0, 1, 0, 0, 700, 1, -700, 0, 40, 1, -40, 0.5)
 ad_var *ad_binary_cross_entropy_with_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_binary_cross_entropy_with_logits, x, target, pos_weight, 0, reduction);
 }
@@ -137,8 +140,8 @@ ad_var *ad_kl_div(ad_var *x, ad_var *target, bool log_target, ad_reduction reduc
 /* ---- margins ------------------------------------------------------------------------------------------------- */
 
 /* 1 where it holds, else 0; constants. */
-static ad_var *is_not(ad_var *a, double value) { return ad_ne(a, ad__constant_like(a, value)); }
-static ad_var *is_at_most(ad_var *a, double value) { return ad_le(a, ad__constant_like(a, value)); }
+static ad_var *is_not(ad_var *a, double value) { return ad_ne(a, ad__constant(a, value)); }
+static ad_var *is_at_most(ad_var *a, double value) { return ad_le(a, ad__constant(a, value)); }
 
 AD_LOSS(hinge_loss, "max(0, margin - t x), targets t of -1 or 1; PyTorch has no such function",
         "at the kink the slope of the rising side", "margin", ad__loss_shape, NULL, 0, NULL, AD__LIST(1, 0.4),
@@ -167,7 +170,7 @@ ad_var *ad_hinge_embedding_loss(ad_var *x, ad_var *target, double margin, ad_red
 /* softplus(-t x), where PyTorch 1.13 overflows for t x below -709. */
 AD_LOSS(soft_margin_loss, "log(1 + exp(-t x)), targets of -1 or 1, finite for every finite x",
         "the target takes no gradient", NULL, ad__loss_shape, NULL, 1u << 1, NULL, AD__LIST(0), AD__LIST(-4, 4, -1, 1),
-        larger(-t * x, 0) + log1p(exp(-fabs(t * x))),
+        larger(-t * x, 0) + LOG1P_EXP(t * x),
         -g * t / (1 + exp(t * x)),
         0,
         ad_neg(ad_mul(ad_mul(g, t), ad_sigmoid(ad_neg(ad_mul(t, x))))),

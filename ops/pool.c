@@ -71,7 +71,8 @@ static int check_window(const ad_call *c, const pool_attrs *a, int i) {
     if (k < 1 || s < 1 || d < 1 || k > INT32_MAX || s > INT32_MAX || d > INT32_MAX)
         return ad_call_fail(c, AD_EVALUE, "kernel, stride and dilation must be 1 or more");
     if (p < 0 || p > k / 2)
-        return ad_call_fail(c, AD_EVALUE, "padding %lld is not in 0..%lld, half of the kernel", (long long)p, (long long)k / 2);
+        return ad_call_fail(c, AD_EVALUE, "padding %lld is not in 0..%lld, half of the kernel", (long long)p,
+                            (long long)k / 2);
     return AD_OK;
 }
 
@@ -159,7 +160,8 @@ static void max_samples(ad_sampler *s) {
         pool_attrs a = attrs_from(cases[i].o);
         ad_sample(s, &a, 1, &cases[i].x, NULL, NULL);
     }
-    pool_attrs dilated = attrs_from((ad_pool_opts){ .kernel = { 3, 2 }, .stride = { 1, 2 }, .padding = { 1, 0 }, .dilation = { 2, 3 } });
+    pool_attrs dilated =
+        attrs_from((ad_pool_opts){ .kernel = { 3, 2 }, .stride = { 1, 2 }, .padding = { 1, 0 }, .dilation = { 2, 3 } });
     ad_sample(s, &dilated, 1, &AD_SHAPE(2, 6, 7), NULL, NULL);
     const double ties[] = { 1, 1, -2, 3, 1, 1, 3, 3, NAN, 0, -INFINITY, -INFINITY, 0, 2, -INFINITY, -INFINITY };
     const double *values[] = { ties };
@@ -169,13 +171,15 @@ static void max_samples(ad_sampler *s) {
 static void max_pool2d_samples(ad_sampler *s) { max_samples(s); }
 
 AD_OPTYPE(max_pool2d,
-          .doc = "the largest element of each window over the last two axes; stride (the kernel's size where 0), padding "
-                 "(with -inf), dilation, and ceil_mode: a last window may stand out over the edge",
+          .doc =
+              "the largest element of each window over the last two axes; stride (the kernel's size where 0), padding "
+              "(with -inf), dilation, and ceil_mode: a last window may stand out over the edge",
           .formula = "y[..,i,j] = max over p,q of x[.., i stride - padding + p dilation, ..]",
-          .gradient = "g at the largest element", .special = "the first of equal elements takes the gradient; NaN if there is one",
-          .arity = 1, .attr_size = sizeof(pool_attrs), .attrs = max_list, .shape = max_pool2d_shape,
-          .evaluate = { max_pool2d_evaluate, max_pool2d_evaluate }, .backward = { max_pool2d_backward, max_pool2d_backward },
-          .vjp = max_pool2d_vjp);
+          .gradient = "g at the largest element",
+          .special = "the first of equal elements takes the gradient; NaN if there is one", .arity = 1,
+          .attr_size = sizeof(pool_attrs), .attrs = max_list, .shape = max_pool2d_shape,
+          .evaluate = { max_pool2d_evaluate, max_pool2d_evaluate },
+          .backward = { max_pool2d_backward, max_pool2d_backward }, .vjp = max_pool2d_vjp);
 ad_var *ad_max_pool2d(ad_var *x, ad_pool_opts opts) {
     pool_attrs a = attrs_from(opts);
     return apply_pool(&ad_op_max_pool2d, x, &a);
@@ -187,8 +191,8 @@ static int max_pool2d_index_shape(ad_call *c) {
     int64_t most = c->dtype == AD_F32 ? (int64_t)1 << 24 : INT32_MAX;
     int rc = check_planes(c);
     if (rc == AD_OK && plane(c->shape) > most)
-        return ad_call_fail(c, AD_ESHAPE, "%s has whole numbers to %lld, and a plane has more elements", ad_dtype_name(c->dtype),
-                            (long long)most);
+        return ad_call_fail(c, AD_ESHAPE, "%s has whole numbers to %lld, and a plane has more elements",
+                            ad_dtype_name(c->dtype), (long long)most);
     if (rc == AD_OK) rc = pool_shape(c);
     if (rc == AD_OK && ad__shape_valid(c->shape)) c->scratch = (size_t)plane(c->shape) * sizeof(int32_t);
     return rc;
@@ -218,7 +222,7 @@ ad_var *ad_max_pool2d_index(ad_var *x, ad_pool_opts opts) {
     return apply_pool(&ad_op_max_pool2d_index, x, &a);
 }
 
-/* ---- avg_pool2d, avg_unpool2d: a linear map and its transpose ------------------------------------------------------ */
+/* ---- avg_pool2d, avg_unpool2d: a linear map and its transpose ---------------------------------------------------- */
 
 static void add_means(const ad_op *op, const ad_var *planes, ad_shape pooled, const void *x, void *y) {
     ad__pooling p = pool_of(attrs_of(op), planes->layout->shape, pooled);
@@ -269,12 +273,13 @@ static void avg_pool2d_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(avg_pool2d,
-          .doc = "the mean of each window over the last two axes; stride (the kernel's size where 0), padding, ceil_mode; "
-                 "the padding's zeros count unless told otherwise; or, with output, adaptive: that many windows",
+          .doc =
+              "the mean of each window over the last two axes; stride (the kernel's size where 0), padding, ceil_mode; "
+              "the padding's zeros count unless told otherwise; or, with output, adaptive: that many windows",
           .formula = "y[..,i,j] = mean over p,q of x[.., i stride - padding + p, ..]", .gradient = "avg_unpool2d(g)",
           .arity = 1, .attr_size = sizeof(pool_attrs), .attrs = avg_list, .shape = pool_shape,
-          .evaluate = { avg_pool2d_evaluate, avg_pool2d_evaluate }, .backward = { avg_pool2d_backward, avg_pool2d_backward },
-          .vjp = avg_pool2d_vjp);
+          .evaluate = { avg_pool2d_evaluate, avg_pool2d_evaluate },
+          .backward = { avg_pool2d_backward, avg_pool2d_backward }, .vjp = avg_pool2d_vjp);
 
 ad_var *ad_avg_pool2d(ad_var *x, ad_pool_opts opts) {
     pool_attrs a = attrs_from(opts);
@@ -295,7 +300,9 @@ static int avg_unpool2d_shape(ad_call *c) {
     int rc = check_planes(c);
     if (rc != AD_OK) return rc;
     ad_shape planes = with_planes(c->shape, a->size.dim[0], a->size.dim[1]);
-    if (!ad__shape_valid(planes)) return ad_call_fail(c, AD_ESHAPE, "no planes of %lld x %lld", (long long)a->size.dim[0], (long long)a->size.dim[1]);
+    if (!ad__shape_valid(planes))
+        return ad_call_fail(c, AD_ESHAPE, "no planes of %lld x %lld", (long long)a->size.dim[0],
+                            (long long)a->size.dim[1]);
     rc = pooled_shape(c, a, planes, &pooled);
     if (rc == AD_OK && !ad_shape_equal(pooled, c->shape))
         return ad_call_fail(c, AD_ESHAPE, "is not what planes of %lld x %lld are pooled to", (long long)a->size.dim[0],
@@ -327,7 +334,8 @@ static void avg_unpool2d_samples(ad_sampler *s) {
         ad_shape x = cases[i].x, y = x;
         a.size = AD_SHAPE(x.dim[x.ndim - 2], x.dim[x.ndim - 1]);
         for (int k = 0; k < 2; k++)
-            y.dim[y.ndim - 2 + k] = ad__pooling_places(a.size.dim[k], a.kernel.dim[k], a.stride.dim[k], a.padding.dim[k], 1, a.ceil_mode);
+            y.dim[y.ndim - 2 + k] =
+                ad__pooling_places(a.size.dim[k], a.kernel.dim[k], a.stride.dim[k], a.padding.dim[k], 1, a.ceil_mode);
         ad_sample(s, &a, 1, &y, NULL, NULL);
     }
     pool_attrs a = adaptive(2, 3);
@@ -335,18 +343,20 @@ static void avg_unpool2d_samples(ad_sampler *s) {
     ad_sample(s, &a, 1, &AD_SHAPE(2, 2, 3), NULL, NULL);
 }
 
-AD_OPTYPE(avg_unpool2d, .doc = "the transpose of avg_pool2d as a linear map, to planes of a size: each element spread over its window",
-          .formula = "y[..,k,m] = sum of x[..,i,j] / elements over the windows i,j that hold k,m", .gradient = "avg_pool2d(g)",
-          .arity = 1, .attr_size = sizeof(pool_attrs), .attrs = unpool_list, .shape = avg_unpool2d_shape,
-          .evaluate = { avg_unpool2d_evaluate, avg_unpool2d_evaluate },
-          .backward = { avg_unpool2d_backward, avg_unpool2d_backward }, .vjp = avg_unpool2d_vjp);
+AD_OPTYPE(
+    avg_unpool2d,
+    .doc = "the transpose of avg_pool2d as a linear map, to planes of a size: each element spread over its window",
+    .formula = "y[..,k,m] = sum of x[..,i,j] / elements over the windows i,j that hold k,m",
+    .gradient = "avg_pool2d(g)", .arity = 1, .attr_size = sizeof(pool_attrs), .attrs = unpool_list,
+    .shape = avg_unpool2d_shape, .evaluate = { avg_unpool2d_evaluate, avg_unpool2d_evaluate },
+    .backward = { avg_unpool2d_backward, avg_unpool2d_backward }, .vjp = avg_unpool2d_vjp);
 ad_var *ad_avg_unpool2d(ad_var *x, int64_t h, int64_t w, ad_pool_opts opts) {
     pool_attrs a = attrs_from(opts);
     a.size = AD_SHAPE(h, w);
     return apply_pool(&ad_op_avg_unpool2d, x, &a);
 }
 
-/* ---- signals [..,l]: planes of height 1 ------------------------------------------------------------------------------ */
+/* ---- signals [..,l]: planes of height 1 -------------------------------------------------------------------------- */
 
 static ad_var *with_height(ad_var *x) {
     ad_shape s = x->layout->shape;
@@ -361,8 +371,12 @@ static ad_var *without_height(ad_var *y) {
 }
 
 static ad_pool_opts along_signal(ad_pool_opts o) {
-    return (ad_pool_opts){ .kernel = { 1, o.kernel[0] }, .stride = { 1, o.stride[0] }, .padding = { 0, o.padding[0] },
-                           .dilation = { 1, o.dilation[0] }, .ceil_mode = o.ceil_mode, .exclude_padding = o.exclude_padding };
+    return (ad_pool_opts){ .kernel = { 1, o.kernel[0] },
+                           .stride = { 1, o.stride[0] },
+                           .padding = { 0, o.padding[0] },
+                           .dilation = { 1, o.dilation[0] },
+                           .ceil_mode = o.ceil_mode,
+                           .exclude_padding = o.exclude_padding };
 }
 
 static bool is_signal(ad_var *x, const char *caller) {
@@ -370,7 +384,8 @@ static bool is_signal(ad_var *x, const char *caller) {
     char text[96];
     ad_shape_text(x->layout->shape, text, sizeof text);
     if (x->layout->shape.ndim >= 1 && x->layout->shape.ndim < AD_MAX_NDIM) return true;
-    ad_fail(ad__graph(x), AD_ESHAPE, "%s: %s: takes 1 to %d dimensions, and pools over the last", caller, text, AD_MAX_NDIM - 1);
+    ad_fail(ad__graph(x), AD_ESHAPE, "%s: %s: takes 1 to %d dimensions, and pools over the last", caller, text,
+            AD_MAX_NDIM - 1);
     return false;
 }
 

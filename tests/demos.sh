@@ -100,8 +100,18 @@ shows_spiral() {
          $1 == "accuracy" && $2 >= 99 { good = 1 }  END { exit !(rows == 28 && mixed > 5 && good) }' "$work/out"
 }
 
+# The summary has the layer of the program's own, and the loss is below 0.01.
+shows_custom_module() {
+    "$demos/custom_module" --seed "$1" >"$work/out" || return 1
+    cat "$work/out"
+    [ "$(grep -c '^  [12] (highway)  *\[64,16\]  *16$' "$work/out")" = 2 ] &&
+        awk '$1 == "loss" && $2 < 0.01 { low = 1 }  END { exit !low }' "$work/out"
+}
+
 check 'first prints the derivatives' shows_first
 check 'gradcheck agrees, and catches the wrong op' shows_gradcheck
+check 'custom_module learns with seed 0' shows_custom_module 0
+check 'custom_module learns with seed 1' shows_custom_module 1
 check 'xor refuses a rate of 0' refuses 'lr: must be a number from 1e-06 to 100' xor --lr 0
 check 'xor refuses a rate that is no number' refuses 'lr: must be a number' xor --lr nan
 check 'xor gives up after --steps' gives_up_on_xor
@@ -109,7 +119,7 @@ for seed in 0 1 2; do
     check "xor learns with seed $seed" shows_xor $seed
     check "spiral learns with seed $seed" shows_spiral $seed
 done
-for demo in first gradcheck xor spiral; do check "$demo repeats itself" same "$demo" --seed 3; done
+for demo in first gradcheck custom_module xor spiral; do check "$demo repeats itself" same "$demo" --seed 3; done
 check 'xor depends on the seed' seed_matters xor
 check 'spiral depends on the seed' seed_matters spiral --epochs 5
 

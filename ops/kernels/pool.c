@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, bool round_up) {
+int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
+                           bool round_up) {
     int64_t room = in + 2 * padding - dilation * (kernel - 1) - 1;
     if (room < 0 && !(round_up && room + stride - 1 >= 0)) return 0;
     int64_t places = (room + (round_up ? stride - 1 : 0)) / stride + 1;

@@ -15,7 +15,8 @@ typedef struct {
 
 /* How many places a window takes along one axis; rounded up, a last one may stand out beyond the padding, but
    begins before its second half. Below 1 where the window does not fit. */
-int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, bool round_up);
+int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
+                           bool round_up);
 /* Whether each window has an element of the plane; dilated ones may step over a small plane. */
 bool ad__pooling_meets(const ad__pooling *p);
 

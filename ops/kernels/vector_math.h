@@ -28,4 +28,9 @@ AD__SIMD2(pow) AD__SIMD2(atan2) AD__SIMD2(hypot)
 
 #include <tgmath.h>
 
+/* log(1 + e) for e = exp(-|x|), as accurate as log1p, which is slow for small numbers: what adding 1
+   rounds off comes back by the slope of log. */
+#define LOG1P_EXP(x)                                                                                                   \
+    (log(1 + exp(-fabs(x))) + (exp(-fabs(x)) - ((1 + exp(-fabs(x))) - 1)) / (1 + exp(-fabs(x))))
+
 #endif

@@ -302,5 +302,5 @@ DIFFERS = {
     "smooth_l1_loss": "beta 0 is l1_loss, with slope 0 where input and target are equal, where PyTorch's is -1",
     "kl_div": "the slope in the target is -inf where that is 0; PyTorch's is NaN",
     "soft_margin_loss": "finite for every finite input; PyTorch's overflows where t x is below -709",
-    "cosine_similarity": "where a length is below eps, the slope is that of the value; PyTorch subtracts y a / eps^2 from it",
+    "cosine_similarity": "where a length is below eps, the slope is the value's; PyTorch subtracts y a / eps^2",
 }

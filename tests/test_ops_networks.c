@@ -1,0 +1,844 @@
+/* test_ops_networks.c: ops of networks: conventions, options, long arrays, masks, running averages, failures. */
+#include "common.h"
+
+#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
+
+static void assert_fails(ad_graph *g, const ad_var *y, int code, const char *text) {
+    assert_true(ad_is_nil(y));
+    assert_int_equal(ad_error_code(g), code);
+    assert_contains(ad_error(g), text);
+    ad_clear_error(g);
+}
+
+static ad_var *param(ad_graph *g, const double *values, ad_shape s) { return param_of(g, AD_F64, values, s); }
+
+static void assert_values(const ad_var *x, const double *want, double tol, const char *what) {
+    for (int64_t i = 0; i < ad_numel(x); i++) assert_close_in(what, ad_at(x, i), want[i], tol);
+}
+static void assert_gradient(const ad_var *x, const double *want, double tol, const char *what) {
+    for (int64_t i = 0; i < ad_numel(x); i++) assert_close_in(what, ad_grad_at(x, i), want[i], tol);
+}
+
+/* ---- losses: special points, by torch.nn.functional 1.13 where a line says no other ----------------------------- */
+
+static ad_var *l1(ad_var *x, ad_var *t) { return ad_l1_loss(x, t, AD_NONE); }
+static ad_var *huber(ad_var *x, ad_var *t) { return ad_huber_loss(x, t, 0.5, AD_NONE); }
+static ad_var *smooth(ad_var *x, ad_var *t) { return ad_smooth_l1_loss(x, t, 0.5, AD_NONE); }
+static ad_var *smooth0(ad_var *x, ad_var *t) { return ad_smooth_l1_loss(x, t, 0, AD_NONE); }
+static ad_var *bce(ad_var *x, ad_var *t) { return ad_binary_cross_entropy(x, t, AD_NONE); }
+static ad_var *bce_logits(ad_var *x, ad_var *t) { return ad_binary_cross_entropy_with_logits(x, t, NULL, AD_NONE); }
+static ad_var *kl(ad_var *x, ad_var *t) { return ad_kl_div(x, t, false, AD_NONE); }
+static ad_var *kl_log(ad_var *x, ad_var *t) { return ad_kl_div(x, t, true, AD_NONE); }
+static ad_var *hinge(ad_var *x, ad_var *t) { return ad_hinge_loss(x, t, 1, AD_NONE); }
+static ad_var *embedding(ad_var *x, ad_var *t) { return ad_hinge_embedding_loss(x, t, 1, AD_NONE); }
+static ad_var *soft(ad_var *x, ad_var *t) { return ad_soft_margin_loss(x, t, AD_NONE); }
+
+static void losses_at_special_points(void **state) {
+    (void)state;
+    const struct {
+        const char *name;
+        ad_var *(*f)(ad_var *, ad_var *);
+        double x, t, y, dx, dt;
+    } points[] = {
+        { "l1_loss", l1, 0, 0, 0, 0, 0 },
+        { "l1_loss", l1, 1, 3, 2, -1, 1 },
+        { "huber_loss", huber, 0.5, 0, 0.125, 0.5, -0.5 },
+        { "huber_loss", huber, 1, 3, 0.875, -0.5, 0.5 },
+        { "smooth_l1_loss", smooth, 0.5, 0, 0.25, 1, -1 },
+        { "smooth_l1_loss", smooth, 1, 3, 1.75, -1, 1 },
+        { "smooth_l1_loss, beta 0", smooth0, 0, 0, 0, 0, 0 }, /* as l1_loss; torch's slopes are -1 */
+        { "binary_cross_entropy", bce, 0, 0, 0, 0, INFINITY },
+        { "binary_cross_entropy", bce, 1, 1, 0, 0, -INFINITY },
+        { "binary_cross_entropy", bce, 0, 1, 100, -1000000003995.8029, INFINITY },
+        { "binary_cross_entropy", bce, 1, 0, 100, 1000000003995.8029, -INFINITY },
+        { "binary_cross_entropy", bce, 0.3, 0.4, 0.695594088093614, -0.4761904761904764, 0.8472978603872037 },
+        { "binary_cross_entropy_with_logits", bce_logits, -800, 0.5, 400, -0.5, 800 },
+        { "binary_cross_entropy_with_logits", bce_logits, 800, 1, 0, 0, -800 },
+        { "binary_cross_entropy_with_logits", bce_logits, -40, 0, 4.2483542552915889773e-18, 4.2483542552915889773e-18,
+          40 },
+        { "kl_div", kl, -1, 0, 0, 0, -INFINITY }, /* torch's slope in t is NaN */
+        { "kl_div", kl, -2, 0.5, 0.6534264097200273, -0.5, 2.3068528194400546 },
+        { "kl_div", kl, -0.5, -1, NAN, 1, NAN },
+        { "kl_div, log_target", kl_log, -1, -0.3, 0.5185727544772025, -0.7408182206817179, 1.2593909751589205 },
+        { "hinge_loss", hinge, 1, 1, 0, -1, -1 },
+        { "hinge_loss", hinge, 2, 1, 0, 0, 0 },
+        { "hinge_embedding_loss", embedding, 0, 1, 0, 1, 0 },
+        { "hinge_embedding_loss", embedding, 1, -1, 0, -1, 0 },
+        { "hinge_embedding_loss", embedding, 2, -1, 0, 0, 0 },
+        { "hinge_embedding_loss", embedding, 0.3, 0.5, 1, 0, 0 },
+        { "soft_margin_loss", soft, 1, -1, 1.3132616875182228, 0.7310585786300049, 0 },
+        { "soft_margin_loss", soft, 800, -1, 800, 1, 0 }, /* torch overflows */
+    };
+    for (int i = 0; i < COUNT(points); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_item(g, AD_F64, points[i].x), *t = param_item(g, AD_F64, points[i].t);
+        ad_var *y = points[i].f(x, t);
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_close_in(points[i].name, ad_item(y), points[i].y, 1e-15);
+        assert_close_in(points[i].name, ad_grad_item(x), points[i].dx, 1e-15);
+        assert_close_in(points[i].name, ad_grad_item(t), points[i].dt, 1e-15);
+        ad_graph_free(g);
+    }
+}
+
+/* The tails, where a comparison with 1 would see nothing: mpmath. */
+static void losses_keep_small_numbers(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, -40), *y = bce_logits(x, ad_scalar(g, AD_F64, 0));
+    ad_backward(y);
+    assert_close(ad_item(y) / 4.2483542552915889773e-18, 1, 1e-14);
+    assert_close(ad_grad_item(x) / 4.2483542552915889773e-18, 1, 1e-14);
+    x = param_item(g, AD_F64, 40);
+    ad_backward(y = bce_logits(x, ad_scalar(g, AD_F64, 1)));
+    assert_close(ad_grad_item(x) / -4.2483542552915889773e-18, 1, 1e-14);
+    ad_graph_free(g);
+}
+
+/* More than a chunk of the loops: each reduction against the elements. */
+static void long_losses_are_sums_of_their_elements(void **state) {
+    (void)state;
+    enum { N = 3 * 1024 + 5, ROW = 7 };
+    for (int t = AD_F32; t <= AD_F64; t++)
+        for (int weighted = 0; weighted < 2; weighted++) {
+            ad_graph *g = ad_graph_new();
+            ad_shape s = AD_SHAPE(N, ROW);
+            ad_var *x = ad_require_grad(ad_randn(g, (ad_dtype)t, s)), *target = ad_rand(g, (ad_dtype)t, s);
+            ad_var *w = weighted ? ad_rand(g, (ad_dtype)t, AD_SHAPE(ROW)) : NULL;
+            ad_var *each = ad_binary_cross_entropy_with_logits(x, target, w, AD_NONE);
+            ad_var *sum = ad_binary_cross_entropy_with_logits(x, target, w, AD_SUM);
+            ad_var *mean = ad_binary_cross_entropy_with_logits(x, target, w, AD_MEAN);
+            double want = 0;
+            for (int64_t i = 0; i < N * ROW; i++) {
+                double v = ad_at(x, i), p = 1 / (1 + exp(-v)), k = w ? ad_at(w, i % ROW) : 1, y = ad_at(target, i);
+                assert_close(ad_at(each, i), -k * y * log(p) - (1 - y) * log(1 - p), 10 * tolerance((ad_dtype)t));
+                want += ad_at(each, i);
+            }
+            assert_close(ad_item(sum), want, 1e-6);
+            assert_close(ad_item(mean), want / (N * ROW), 1e-6);
+            ad_backward(mean);
+            double last = ad_grad_at(x, N * ROW - 1);
+            ad_zero_grad(x);
+            ad_backward(ad_mean(each));
+            assert_close(last, ad_grad_at(x, N * ROW - 1), tolerance((ad_dtype)t) * fabs(last));
+            ad_graph_free(g);
+        }
+}
+
+static void long_f32_means_keep_their_digits(void **state) {
+    (void)state;
+    int64_t n = test_quick() ? 100000 : 4000000;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_full(g, AD_F32, 0.1, AD_SHAPE(n)), *zero = ad_zeros(g, AD_F32, AD_SHAPE(n));
+    assert_close(ad_item(ad_l1_loss(x, zero, AD_MEAN)) / (double)0.1f, 1, 1e-7);
+    assert_close(ad_item(ad_l1_loss(x, zero, AD_SUM)) / ((double)0.1f * (double)n), 1, 1e-7);
+    ad_graph_free(g);
+}
+
+static void empty_losses(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_require_grad(ad_zeros(g, AD_F64, AD_SHAPE(0, 3))), *none = ad_zeros(g, AD_F64, AD_SHAPE(0));
+    assert_true(isnan(ad_item(ad_mse_loss(x, x, AD_MEAN))));
+    assert_close(ad_item(ad_mse_loss(x, x, AD_SUM)), 0, 0);
+    assert_true(isnan(ad_item(ad_cross_entropy_opts(x, none, (ad_ce_opts){ 0 }))));
+    assert_close(ad_item(ad_nll_loss(x, none, (ad_ce_opts){ .reduction = AD_SUM })), 0, 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static void batchmean_divides_by_rows(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, (double[]){ -1, -2, -3, -0.5, -1, -2 }, AD_SHAPE(2, 3));
+    ad_var *t = ad_tensor(g, AD_F64, (double[]){ 0.2, 0.3, 0.5, 0.1, 0.1, 0.8 }, AD_SHAPE(2, 3));
+    double sum = ad_item(ad_kl_div(x, t, false, AD_SUM));
+    assert_close(ad_item(ad_kl_div(x, t, false, AD_BATCHMEAN)), sum / 2, 1e-15);
+    ad_graph_free(g);
+}
+
+/* ---- cross-entropy: torch.nn.functional.cross_entropy 1.13 ------------------------------------------------------- */
+
+static const double scores[] = { .1, .2, .7, 1, -1, .3 };
+
+static void cross_entropy_with_options(void **state) {
+    (void)state;
+    const double w[] = { 1, 2, 3 };
+    const struct {
+        bool weighted;
+        double smoothing;
+        double classes[2], none[2], mean, sum, gradient; /* of the mean, at element 1 */
+    } rows[] = {
+        { false,
+          0,
+          { 1, 2 },
+          { 1.267949548903625, 1.1897575954486834 },
+          1.2288535721761542,
+          2.4577071443523084,
+          -0.35929597797698465 },
+        { false, 0, { 1, -100 }, { 1.267949548903625, 0 }, 1.267949548903625, 1.267949548903625, -0.7185919559539693 },
+        { false, 0, { -100, -100 }, { 0, 0 }, NAN, 0, 0 },
+        { true,
+          0,
+          { 1, 2 },
+          { 2.53589909780725, 3.5692727863460503 },
+          1.22103437683066,
+          6.1051718841533,
+          -0.28743678238158776 },
+        { false,
+          0.1,
+          { 1, 2 },
+          { 1.2546162155702918, 1.2097575954486834 },
+          1.2321869055094876,
+          2.4643738110189752,
+          -0.3259626446436513 },
+        { false,
+          0.1,
+          { 1, -100 },
+          { 1.2546162155702918, 0 },
+          1.2546162155702918,
+          1.2546162155702918,
+          -0.6519252892873026 },
+        { true,
+          0.1,
+          { 1, 2 },
+          { 2.4892324311405836, 3.513630360134515 },
+          1.2005725582550197,
+          6.002862791275098,
+          -0.26077011571492104 },
+        { true,
+          0.1,
+          { 1, -100 },
+          { 2.4892324311405836, 0 },
+          1.2446162155702918,
+          2.4892324311405836,
+          -0.6519252892873026 },
+    };
+    for (int i = 0; i < COUNT(rows); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param(g, scores, AD_SHAPE(2, 3)), *t = ad_tensor(g, AD_F64, rows[i].classes, AD_SHAPE(2));
+        ad_ce_opts o = { .weight = rows[i].weighted ? ad_tensor(g, AD_F64, w, AD_SHAPE(3)) : NULL,
+                         .label_smoothing = rows[i].smoothing, .reduction = AD_NONE };
+        assert_values(ad_cross_entropy_opts(x, t, o), rows[i].none, 1e-15, "none");
+        o.reduction = AD_SUM;
+        assert_close(ad_item(ad_cross_entropy_opts(x, t, o)), rows[i].sum, 1e-15);
+        o.reduction = AD_MEAN;
+        ad_var *mean = ad_cross_entropy_opts(x, t, o);
+        assert_close(ad_item(mean), rows[i].mean, 1e-15);
+        assert_int_equal(ad_backward(mean), AD_OK);
+        assert_close(ad_grad_at(x, 1), rows[i].gradient, 1e-15);
+        ad_graph_free(g);
+    }
+}
+
+static void cross_entropy_takes_classes_or_probabilities(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, scores, AD_SHAPE(2, 3)), *classes = ad_tensor(g, AD_F64, (double[]){ 1, 2 }, AD_SHAPE(2));
+    ad_var *probs = ad_require_grad(ad_tensor(g, AD_F64, (double[]){ 0, 1, 0, 0, 0, 1 }, AD_SHAPE(2, 3)));
+    double plain = ad_item(ad_cross_entropy(x, classes));
+    assert_close(ad_item(ad_cross_entropy_opts(x, classes, (ad_ce_opts){ 0 })), plain, 1e-15);
+    ad_var *loss = ad_cross_entropy_opts(x, probs, (ad_ce_opts){ 0 });
+    assert_close(ad_item(loss), plain, 1e-15);
+    ad_backward(loss);
+    assert_close(ad_grad_at(probs, 0), 1.367949548903625 / 2, 1e-15); /* -log_softmax / rows */
+    assert_close(ad_item(ad_nll_loss(ad_log_softmax(x, 1), classes, (ad_ce_opts){ 0 })), plain, 1e-15);
+    ad_var *first = ad_tensor(g, AD_F64, (double[]){ 1, 0 }, AD_SHAPE(2));
+    assert_close(ad_item(ad_cross_entropy_opts(x, first, (ad_ce_opts){ .ignore = true, .ignore_index = 0 })),
+                 1.267949548903625, 1e-15);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* A score of -inf rules a class out: 0 times infinity is no part of the loss. */
+static void classes_ruled_out(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, (double[]){ 0, -INFINITY, 0 }, AD_SHAPE(1, 3));
+    ad_var *t = ad_tensor(g, AD_F64, (double[]){ 0.5, 0, 0.5 }, AD_SHAPE(1, 3)),
+           *y = ad_cross_entropy_opts(x, t, (ad_ce_opts){ 0 });
+    ad_backward(y);
+    assert_close(ad_item(y), log(2), 1e-15);
+    assert_gradient(x, (double[]){ 0, 0, 0 }, 1e-15, "dx");
+    ad_graph_free(g);
+}
+
+static void softmax_with_temperature(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, (double[]){ 1, 2, 4 }, AD_SHAPE(3));
+    const double want[] = { 0.17205953970593954, 0.25668267079810947, 0.571257789495951 };
+    assert_values(ad_softmax_t(x, 0, 2.5), want, 1e-15, "softmax_t");
+    const double bad[] = { 0, -1, NAN, INFINITY };
+    for (int i = 0; i < COUNT(bad); i++)
+        assert_fails(g, ad_softmax_t(x, 0, bad[i]), AD_EVALUE, "softmax_t: [3]: temperature");
+    assert_fails(g, ad_softmax_t(x, 1, 2), AD_ESHAPE, "axis 1");
+    ad_graph_free(g);
+}
+
+static void cosine_similarity_broadcasts(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *a = param(g, (double[]){ 1, 2, 3 }, AD_SHAPE(1, 3)),
+           *b = param(g, (double[]){ 1, 1, 1, 3, 2, 1 }, AD_SHAPE(2, 3));
+    assert_values(ad_cosine_similarity(a, b, 1, 1e-8), (double[]){ 0.9258200997725514, 10. / 14 }, 1e-15, "cosine");
+    assert_close(ad_at(ad_cosine_similarity(a, a, -1, 1e-8), 0), 1, 1e-15);
+    /* shorter than eps: torch's value, and the slope of that value */
+    ad_var *tiny = param(g, (double[]){ .1, .2 }, AD_SHAPE(2)),
+           *y = ad_cosine_similarity(tiny, ad_tensor(g, AD_F64, (double[]){ 1, 2 }, AD_SHAPE(2)), 0, 0.5);
+    ad_backward(y);
+    assert_close(ad_item(y), 0.4472135954999579, 1e-15);
+    assert_gradient(tiny, (double[]){ 2 / sqrt(5), 4 / sqrt(5) }, 1e-15, "slope");
+    assert_fails(g, ad_cosine_similarity(a, tiny, 0, 1e-8), AD_ESHAPE, "cosine_similarity: [1,3] x [2]");
+    ad_graph_free(g);
+}
+
+/* ---- dropout ----------------------------------------------------------------------------------------------------- */
+
+static double share_of_zeros(const ad_var *x) {
+    int64_t zeros = 0;
+    for (int64_t i = 0; i < ad_numel(x); i++) zeros += ad_at(x, i) == 0;
+    return (double)zeros / (double)ad_numel(x);
+}
+
+/* 100000 draws: five standard deviations are 0.008 at most. */
+static void dropout_keeps_the_mean(void **state) {
+    (void)state;
+    const double ps[] = { 0.1, 0.5, 0.9 };
+    for (int t = AD_F32; t <= AD_F64; t++)
+        for (int i = 0; i < COUNT(ps); i++) {
+            ad_graph *g = ad_graph_new();
+            ad_var *x = ad_require_grad(ad_full(g, (ad_dtype)t, 2, AD_SHAPE(100000)));
+            ad_var *y = ad_dropout(x, ps[i], true);
+            assert_close(share_of_zeros(y), ps[i], 0.008);
+            ad_backward(ad_sum(y));
+            for (int64_t k = 0; k < 100000; k++) {
+                assert_true(ad_at(y, k) == 0 || is_close(ad_at(y, k), 2 / (1 - ps[i]), 1e-6));
+                assert_close(ad_grad_at(x, k), ad_at(y, k) / 2, 1e-6);
+            }
+            ad_graph_free(g);
+        }
+}
+
+static void dropout_of_none_and_all(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, (double[]){ 1, 2, 3 }, AD_SHAPE(3));
+    assert_ptr_equal(ad_dropout(x, 0, true), x);
+    assert_ptr_equal(ad_dropout(x, 0.7, false), x);
+    ad_var *none = ad_dropout(x, 1, true);
+    ad_backward(ad_sum(none));
+    assert_values(none, (double[]){ 0, 0, 0 }, 0, "p = 1");
+    assert_gradient(x, (double[]){ 0, 0, 0 }, 0, "p = 1");
+    const double bad[] = { -0.1, 1.1, NAN };
+    for (int i = 0; i < COUNT(bad); i++)
+        for (int training = 0; training < 2; training++)
+            assert_fails(g, ad_dropout(x, bad[i], training), AD_EVALUE, "not a probability");
+    assert_true(ad_is_nil(ad_dropout(NULL, 0, true)));
+    ad_graph_free(g);
+}
+
+static void dropout_is_drawn_anew(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(64)));
+    ad_var *y = ad_dropout(x, 0.5, true), *dx;
+    double before[64];
+    memcpy(before, ad_data(y), sizeof before);
+    ad_gradient(ad_sum(ad_mul(y, x)), 1, &x, &dx);
+    assert_int_equal(ad_eval(dx), AD_OK);
+    assert_true(memcmp(before, ad_data(y), sizeof before) != 0);
+    for (int i = 0; i < 64; i++) assert_close(ad_at(dx, i), 2 * ad_at(y, i), 0); /* by the mask drawn now */
+    ad_seed(g, 3);
+    ad_var *a = ad_dropout(x, 0.5, true);
+    ad_seed(g, 3);
+    ad_var *b = ad_dropout(x, 0.5, true);
+    assert_memory_equal(ad_data(a), ad_data(b), sizeof before);
+    ad_graph_free(g);
+}
+
+/* ---- batch_norm: torch.nn.functional.batch_norm 1.13 ------------------------------------------------------------- */
+
+typedef struct {
+    ad_graph *g;
+    ad_var *x, *mean, *var, *w, *b;
+} batch;
+
+static batch batch_new(void) {
+    ad_graph *g = ad_graph_new();
+    return (batch){ g,
+                    param(g, (double[]){ 1, 2, 3, 5, -1, 0.5 }, AD_SHAPE(3, 2)),
+                    ad_tensor(g, AD_F64, (double[]){ 0.5, -1 }, AD_SHAPE(2)),
+                    ad_tensor(g, AD_F64, (double[]){ 2, 3 }, AD_SHAPE(2)),
+                    param(g, (double[]){ 1.5, 0.5 }, AD_SHAPE(2)),
+                    param(g, (double[]){ 0.1, 0.2 }, AD_SHAPE(2)) };
+}
+static ad_var *normalized(batch *n, bool training) {
+    return ad_batch_norm(n->x, n->mean, n->var, n->w, n->b, (ad_batch_norm_opts){ .training = training });
+}
+
+static void batch_norm_trains_as_pytorch(void **state) {
+    (void)state;
+    batch n = batch_new();
+    ad_var *y = normalized(&n, true), *k = ad_tensor(n.g, AD_F64, (double[]){ 1, 2, 3, -1, 0.5, 1 }, AD_SHAPE(3, 2));
+    assert_int_equal(ad_backward_from(y, k), AD_OK);
+    const double want_y[] = { 0.09999999999999998, 0.0663695699442658,  1.937113862502121,
+                              0.8681521502786709,  -1.7371138625021207, -0.3345217202229368 };
+    const double want_dx[] = { -0.4592784656255302,  0.28635112153855025, 0.22964353853223393,
+                               -0.09545130713540921, 0.22963492709329625, -0.19089981440314094 };
+    assert_values(y, want_y, 1e-15, "y");
+    assert_gradient(n.x, want_dx, 1e-15, "dx");
+    assert_gradient(n.w, (double[]){ 3.0618564375035344, -2.9398694612261522 }, 1e-15, "dw");
+    assert_gradient(n.b, (double[]){ 4.5, 2 }, 1e-15, "db");
+    assert_values(n.mean, (double[]){ 0.55, -0.65 }, 1e-15, "running mean");
+    assert_values(n.var, (double[]){ 2.2, 3.225 }, 1e-15, "running var");
+    assert_int_equal(ad_eval(y), AD_OK); /* once more */
+    assert_values(n.mean, (double[]){ 0.595, -0.335 }, 1e-15, "running mean");
+    assert_values(n.var, (double[]){ 2.38, 3.4275 }, 1e-15, "running var");
+    const double want_eval[] = { 0.4937829347837357, 0.8306196860109671, 2.4383900201355173,
+                                 1.6408376980164923, -1.450824150568046, 0.4255106800082045 };
+    assert_values(normalized(&n, false), want_eval, 1e-15, "evaluation");
+    assert_ok(n.g);
+    ad_graph_free(n.g);
+}
+
+/* A layer may meet two batches before backward; what evaluation mode made of the old averages is stale. */
+static void running_averages_and_staleness(void **state) {
+    (void)state;
+    batch n = batch_new();
+    ad_var *before = ad_sum(normalized(&n, false)), *first = normalized(&n, true), *second = normalized(&n, true);
+    assert_int_equal(ad_backward(ad_sum(ad_mul(first, second))), AD_OK);
+    assert_int_equal(ad_eval(first), AD_OK);
+    assert_int_equal(ad_backward(ad_sum(first)), AD_OK);
+    assert_int_equal(ad_backward(before), AD_ESTALE);
+    assert_contains(ad_error(n.g), "batch_norm_eval");
+    ad_clear_error(n.g);
+    assert_int_equal(ad_eval(before), AD_OK);
+    assert_int_equal(ad_backward(before), AD_OK);
+    assert_close(ad_item(before), ad_item(ad_sum(normalized(&n, false))), 1e-15);
+    ad_graph_free(n.g);
+}
+
+static void batch_norm_refuses(void **state) {
+    (void)state;
+    batch n = batch_new();
+    ad_graph *g = n.g;
+    ad_var *row = ad_zeros(g, AD_F64, AD_SHAPE(1, 2)), *three = ad_zeros(g, AD_F64, AD_SHAPE(3));
+    double mine[] = { 0, 0 };
+    ad_batch_norm_opts training = { .training = true }, evaluation = { 0 };
+    assert_fails(g, ad_batch_norm(row, NULL, NULL, NULL, NULL, training), AD_ESHAPE,
+                 "batch_norm_train: [1,2]: needs more than one");
+    assert_fails(g, ad_batch_norm(n.x, n.mean, NULL, NULL, NULL, training), AD_EVALUE, "without the other");
+    assert_fails(g, ad_batch_norm(n.x, n.mean, three, NULL, NULL, training), AD_ESHAPE,
+                 "running averages must be f64 [2]");
+    assert_fails(g, ad_batch_norm(n.x, n.mean, ad_add(n.var, n.var), NULL, NULL, training), AD_EVALUE,
+                 "must be leaves");
+    assert_fails(g, ad_batch_norm(n.x, ad_input(g, AD_F64, mine, AD_SHAPE(2)), n.var, NULL, NULL, training), AD_EVALUE,
+                 "must be leaves");
+    assert_fails(g, ad_batch_norm(n.x, n.mean, n.var, three, NULL, training), AD_ESHAPE, "must be [2]");
+    assert_fails(g, ad_batch_norm(n.x, n.mean, n.var, NULL, NULL, (ad_batch_norm_opts){ true, 2, 0 }), AD_EVALUE,
+                 "momentum 2");
+    assert_fails(g, ad_batch_norm(n.x, n.mean, n.var, NULL, NULL, (ad_batch_norm_opts){ false, 0, -1 }), AD_EVALUE,
+                 "eps -1");
+    assert_fails(g, ad_batch_norm(n.x, NULL, NULL, NULL, NULL, evaluation), AD_EVALUE,
+                 "batch_norm_eval: operand 1 is NULL");
+    assert_fails(g, ad_batch_norm(three, n.mean, n.var, NULL, NULL, evaluation), AD_ESHAPE, "takes x [n,c,..]");
+    assert_values(n.mean, (double[]){ 0.5, -1 }, 0, "a failed call moves nothing");
+    ad_graph_free(g);
+}
+
+/* One Var as weight and as bias, and as both the rows and their weights. */
+static void norms_of_one_var(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, (double[]){ 1, 2, 4 }, AD_SHAPE(3)), *y = ad_layer_norm(x, AD_SHAPE(3), x, x, 0.1);
+    double mean = 7. / 3, var = (1. + 4 + 16) / 3 - mean * mean;
+    for (int i = 0; i < 3; i++)
+        assert_close(ad_at(y, i), (ad_at(x, i) - mean) / sqrt(var + 0.1) * ad_at(x, i) + ad_at(x, i), 1e-15);
+    assert_fails(g, ad_layer_norm(x, AD_SHAPE(2), NULL, NULL, 0.1), AD_ESHAPE,
+                 "layer_norm: [3]: the last axes are not [2]");
+    assert_fails(g, ad_layer_norm(x, AD_SCALAR, NULL, NULL, 0.1), AD_ESHAPE, "last 0 axes");
+    assert_fails(g, ad_layer_norm(x, AD_SHAPE(1, 3), NULL, NULL, 0.1), AD_ESHAPE, "last 2 axes");
+    assert_fails(g, ad_layer_norm(x, AD_SHAPE(3), NULL, ad_zeros(g, AD_F64, AD_SHAPE(2)), 0.1), AD_ESHAPE,
+                 "must be [3]");
+    assert_fails(g, ad_layer_norm(x, AD_SHAPE(3), NULL, NULL, NAN), AD_EVALUE, "eps");
+    ad_graph_free(g);
+}
+
+/* ---- convolutions and pooling over signals: torch 1.13 ----------------------------------------------------------- */
+
+static const double signal_values[] = { 1, -2, 3, 0.5, 2, -1, 0, 1, 2, -1, 1, 3 };
+
+static void conv1d_as_pytorch(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, signal_values, AD_SHAPE(1, 2, 6)),
+           *b = ad_tensor(g, AD_F64, (double[]){ 0.1, 0.2, 0.3 }, AD_SHAPE(3));
+    ad_var *w = param(g, (double[]){ 1, 2, 0.5, -1, -1, 0.25, 2, 1, 0, 1, 1, 0 }, AD_SHAPE(3, 2, 2));
+    ad_var *y = ad_conv1d(x, w, b, (ad_conv_opts){ .stride = { 2 }, .padding = { 1 }, .dilation = { 2 } });
+    ad_backward(ad_sum(ad_square(y)));
+    assert_values(y, (double[]){ -4.9, 0.6, -4.9, 0.7, 3.325, 0.45, -1.7, 1.8, -1.7 }, 1e-14, "conv1d");
+    assert_gradient(x, (double[]){ 0, -28.1, 0, -3.0375, 0, -22.775, 0, 28.7, 0, -1.05, 0, 10.7 }, 1e-14, "dx");
+    assert_gradient(w, (double[]){ -7.3, 30, 11, -40.4, -12.85, -0.375, 5.75, -2.55, -8.9, 12, 7, -17.2 }, 1e-14, "dw");
+    ad_var *u = ad_tensor(g, AD_F64, (double[]){ 1, 2, -1 }, AD_SHAPE(1, 1, 3)),
+           *k = ad_tensor(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(1, 1, 3));
+    y = ad_conv_transpose1d(u, k, ad_tensor(g, AD_F64, (double[]){ 0.5 }, AD_SHAPE(1)),
+                            (ad_conv_opts){ .stride = { 2 }, .padding = { 1 }, .output_padding = { 1 } });
+    assert_values(y, (double[]){ 2.5, 5.5, 4.5, 5.5, -1.5, -2.5 }, 1e-15, "conv_transpose1d");
+    assert_true(ad_shape_equal(ad_shape_of(y), AD_SHAPE(1, 1, 6)));
+    ad_graph_free(g);
+}
+
+static void pooling_of_signals(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, signal_values, AD_SHAPE(1, 2, 6));
+    ad_pool_opts three = { .kernel = { 3 }, .stride = { 2 }, .padding = { 1 } }, without = three;
+    without.exclude_padding = true;
+    assert_values(ad_max_pool1d(x, three), (double[]){ 1, 3, 2, 1, 2, 3 }, 0, "max_pool1d");
+    assert_values(ad_avg_pool1d(x, three), (double[]){ -1. / 3, .5, .5, 1. / 3, 2. / 3, 1 }, 1e-15, "avg_pool1d");
+    assert_values(ad_avg_pool1d(x, without), (double[]){ -.5, .5, .5, .5, 2. / 3, 1 }, 1e-15, "without padding");
+    ad_var *over = ad_avg_pool1d(x, (ad_pool_opts){ .kernel = { 4 }, .stride = { 3 }, .ceil_mode = true });
+    assert_values(over, (double[]){ 0.625, 0.5, 0.5, 1 }, 1e-15, "ceil_mode");
+    assert_true(ad_shape_equal(ad_shape_of(over), AD_SHAPE(1, 2, 2)));
+    assert_values(ad_adaptive_avg_pool1d(x, 4), (double[]){ -.5, .5, 1.25, .5, .5, 1.5, 0, 2 }, 1e-15, "adaptive");
+    ad_graph_free(g);
+}
+
+/* How many windows there are: torch's formula, for sizes 5, 6 and 7. */
+static void ceil_mode_counts_windows(void **state) {
+    (void)state;
+    const struct {
+        int64_t kernel, stride, padding, places[3];
+    } rows[] = {
+        { 3, 2, 1, { 3, 4, 4 } }, { 2, 3, 0, { 2, 2, 3 } }, { 2, 2, 1, { 3, 4, 4 } }, { 3, 3, 1, { 2, 3, 3 } }
+    };
+    ad_graph *g = ad_graph_new();
+    for (int i = 0; i < COUNT(rows); i++)
+        for (int n = 5; n <= 7; n++) {
+            ad_pool_opts o = { { rows[i].kernel }, { rows[i].stride }, { rows[i].padding }, { 0 }, true, false };
+            assert_int_equal(ad_numel(ad_max_pool1d(ad_zeros(g, AD_F32, AD_SHAPE(n)), o)), rows[i].places[n - 5]);
+        }
+    ad_graph_free(g);
+}
+
+static void max_pool_ties_and_nan(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, (double[]){ 1, 1, 1, 1, NAN, NAN }, AD_SHAPE(1, 1, 6)),
+           *y = ad_max_pool1d(x, (ad_pool_opts){ .kernel = { 3 } });
+    ad_backward(ad_sum(y));
+    assert_values(y, (double[]){ 1, NAN }, 0, "max");
+    assert_gradient(x, (double[]){ 1, 0, 0, 0, 0, 1 }, 0, "the first maximum, the last NaN");
+    ad_graph_free(g);
+}
+
+/* Second derivatives of what is smooth, through the rules in Vars. */
+static ad_var *gradient_of(ad_var *y, int n, ad_var *const xs[]) {
+    ad_var *d[4], *sum = NULL;
+    if (ad_gradient(ad_sum(ad_mul(y, ad_sin(y))), n, xs, d)) return ad_sum(y);
+    for (int i = 0; i < n; i++) {
+        ad_var *s = ad_sum(ad_mul(d[i], ad_cos(d[i])));
+        sum = sum ? ad_add(sum, s) : s;
+    }
+    return sum;
+}
+static ad_var *second_conv(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    return gradient_of(ad_conv2d(xs[0], xs[1], xs[2], (ad_conv_opts){ .stride = { 2, 1 }, .padding = { 1, 0 } }), n,
+                       xs);
+}
+static ad_var *second_transposed(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    return gradient_of(ad_conv_transpose2d(xs[0], xs[1], NULL, (ad_conv_opts){ .stride = { 2, 1 } }), n - 1, xs);
+}
+static ad_var *second_layer_norm(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    ad_var *w = ad_slice(ad_reshape(xs[1], AD_SHAPE(2, 8)), 1, 0, 3, 1);
+    return gradient_of(ad_layer_norm(xs[0], AD_SHAPE(2, 3), w, NULL, 0.1), n - 1, xs);
+}
+static ad_var *second_batch_norm(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    return gradient_of(ad_batch_norm(xs[0], NULL, NULL, xs[2], NULL, (ad_batch_norm_opts){ .training = true }), n - 2,
+                       xs);
+}
+static ad_var *second_pool(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    ad_var *y = ad_max_pool2d(xs[0], (ad_pool_opts){ .kernel = { 2, 2 }, .stride = { 1, 1 } });
+    return gradient_of(ad_avg_pool2d(y, (ad_pool_opts){ .kernel = { 1, 2 } }), n - 2, xs);
+}
+static ad_var *second_losses(int n, ad_var *const xs[], void *user) {
+    (void)user, (void)n;
+    ad_var *x = ad_reshape(xs[0], AD_SHAPE(6, 4)), *p = ad_softmax(ad_muls(x, 0.5), 1),
+           *w = ad_ones(ad_graph_of(x), AD_F64, AD_SHAPE(4));
+    ad_var *a = ad_cross_entropy_opts(x, p, (ad_ce_opts){ .weight = w, .label_smoothing = 0.2 });
+    ad_var *b = ad_binary_cross_entropy(p, ad_sigmoid(x), AD_MEAN),
+           *c = ad_kl_div(ad_log_softmax(x, 1), p, false, AD_MEAN);
+    return gradient_of(ad_add(ad_add(a, b), ad_add(c, ad_sum(ad_cosine_similarity(x, ad_square(p), 1, 1e-8)))), 1, xs);
+}
+
+static void second_derivatives(void **state) {
+    (void)state;
+    ad_check_fn *const fs[] = { second_conv,       second_transposed, second_layer_norm,
+                                second_batch_norm, second_pool,       second_losses };
+    for (int i = 0; i < COUNT(fs); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *xs[] = { ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(2, 2, 2, 3))),
+                         ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(2, 2, 2, 2))),
+                         ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(2))) };
+        ad_check_report report;
+        if (ad_gradcheck(fs[i], NULL, 3, xs, NULL, &report)) fail_msg("case %d: %s", i, report.message);
+        ad_graph_free(g);
+    }
+}
+
+/* ---- one Var as several operands --------------------------------------------------------------------------------- */
+
+static ad_var *shared(int n, ad_var *const xs[], void *user) {
+    (void)n, (void)user;
+    ad_var *x = xs[0], *plane = ad_reshape(x, AD_SHAPE(2, 2, 1, 2)), *b = ad_sum_axis(x, 1, false);
+    ad_var *p = ad_softmax(x, 1);
+    ad_var *parts[] = { ad_conv2d(plane, plane, b, (ad_conv_opts){ .padding = { 1, 1 } }),
+                        ad_conv_transpose2d(plane, plane, b, (ad_conv_opts){ 0 }),
+                        ad_batch_norm(x, NULL, NULL, ad_sum_axis(x, 0, false), ad_sum_axis(x, 0, false),
+                                      (ad_batch_norm_opts){ .training = true }),
+                        ad_mse_loss(p, p, AD_NONE),
+                        ad_binary_cross_entropy(p, p, AD_SUM),
+                        ad_kl_div(p, p, true, AD_SUM),
+                        ad_cross_entropy_opts(p, p, (ad_ce_opts){ 0 }),
+                        ad_cosine_similarity(x, x, 1, 1e-8) };
+    ad_var *sum = ad_scalar(ad_graph_of(x), AD_F64, 0);
+    for (int i = 0; i < COUNT(parts); i++) sum = ad_add(sum, ad_sum(ad_sin(parts[i])));
+    return sum;
+}
+
+static void one_var_in_every_place(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, (double[]){ 1, -2, 0.5, 3, 0.25, -1, 2, 0.75 }, AD_SHAPE(2, 4));
+    ad_check_report report;
+    if (ad_gradcheck(shared, NULL, 1, &x, NULL, &report)) fail_msg("%s", report.message);
+    ad_graph_free(g);
+}
+
+/* ---- bad operands ------------------------------------------------------------------------------------------------ */
+
+static void bad_losses_are_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(3)),
+           *s = ad_zeros(g, AD_F64, AD_SCALAR);
+    assert_fails(g, ad_mse_loss(a, v, AD_MEAN), AD_ESHAPE,
+                 "mse_loss: [2,3] x [3]: input and target must have one shape");
+    assert_fails(g, ad_l1_loss(a, s, AD_MEAN), AD_ESHAPE, "one shape");
+    assert_fails(g, ad_mse_loss(a, a, (ad_reduction)7), AD_EVALUE, "7 is no reduction");
+    assert_fails(g, ad_mse_loss(a, a, AD_BATCHMEAN), AD_EVALUE, "is no reduction");
+    assert_fails(g, ad_kl_div(s, s, false, AD_BATCHMEAN), AD_ESHAPE, "a scalar has none");
+    assert_fails(g, ad_huber_loss(a, a, 0, AD_MEAN), AD_EVALUE, "delta 0 is not a number > 0");
+    assert_fails(g, ad_huber_loss(a, a, NAN, AD_MEAN), AD_EVALUE, "delta");
+    assert_fails(g, ad_smooth_l1_loss(a, a, -1, AD_MEAN), AD_EVALUE, "beta -1 is not a number >= 0");
+    assert_fails(g, ad_smooth_l1_loss(a, a, INFINITY, AD_MEAN), AD_EVALUE, "beta");
+    assert_fails(g, ad_binary_cross_entropy_with_logits(a, a, ad_zeros(g, AD_F64, AD_SHAPE(2)), AD_MEAN), AD_ESHAPE,
+                 "do not broadcast");
+    assert_fails(g, ad_binary_cross_entropy_with_logits(v, v, a, AD_MEAN), AD_ESHAPE, "do not broadcast");
+    assert_fails(g, ad_mse_loss(a, ad_zeros(g, AD_F32, AD_SHAPE(2, 3)), AD_MEAN), AD_EDTYPE, "ad_cast");
+    double long_row[600] = { 0 };
+    const double bad[] = { -1e-9, 1.5, NAN };
+    for (int i = 0; i < COUNT(bad); i++) {
+        long_row[543] = bad[i];
+        ad_var *x = ad_tensor(g, AD_F64, long_row, AD_SHAPE(600));
+        assert_fails(g, ad_binary_cross_entropy(x, x, AD_MEAN), AD_EVALUE,
+                     "binary_cross_entropy: [600] x [600]: element 543 of the input is");
+    }
+    ad_graph_free(g);
+}
+
+static void bad_classes_are_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *ok = ad_zeros(g, AD_F64, AD_SHAPE(2)),
+           *two = ad_zeros(g, AD_F64, AD_SHAPE(2));
+    const double classes[][2] = { { 0, 3 }, { -1, 0 }, { 0.5, 0 }, { NAN, 0 } };
+    ad_ce_opts plain = { 0 }, ignoring = { .ignore = true, .ignore_index = 1 };
+    for (int i = 0; i < COUNT(classes); i++) {
+        ad_var *c = ad_tensor(g, AD_F64, classes[i], AD_SHAPE(2));
+        for (int r = AD_MEAN; r <= AD_NONE; r++) {
+            assert_fails(g, ad_cross_entropy_opts(x, c, (ad_ce_opts){ .reduction = (ad_reduction)r }), AD_EVALUE,
+                         "is not one of 0..2");
+            assert_fails(g, ad_nll_loss(x, c, (ad_ce_opts){ .reduction = (ad_reduction)r }), AD_EVALUE,
+                         "is not one of 0..2");
+        }
+        assert_fails(g, ad_multi_margin_loss(x, c, 1, 1, NULL, AD_MEAN), AD_EVALUE, "is not one of 0..2");
+        assert_fails(g, ad_class_targets(c, 3, plain), AD_EVALUE, "is not one of 0..2");
+    }
+    ad_var *lost = ad_full(g, AD_F64, -100, AD_SHAPE(2));
+    assert_fails(g, ad_cross_entropy_opts(x, lost, ignoring), AD_EVALUE, "class -100");
+    assert_fails(g, ad_cross_entropy_opts(x, x, ignoring), AD_EVALUE, "probabilities");
+    assert_fails(g, ad_cross_entropy_opts(x, ad_zeros(g, AD_F64, AD_SHAPE(3)), plain), AD_ESHAPE,
+                 "cross_entropy_classes: [2,3] x [3]");
+    assert_fails(g, ad_cross_entropy_probs(x, ok, plain), AD_ESHAPE, "probabilities of the same shape");
+    assert_fails(g, ad_cross_entropy_opts(x, ok, (ad_ce_opts){ .weight = two }), AD_ESHAPE,
+                 "weights of 3 classes must be [3]");
+    assert_fails(g, ad_cross_entropy_opts(x, ok, (ad_ce_opts){ .label_smoothing = 1.5 }), AD_EVALUE,
+                 "label smoothing 1.5");
+    assert_fails(g, ad_cross_entropy_opts(x, ok, (ad_ce_opts){ .reduction = AD_BATCHMEAN }), AD_EVALUE, "no reduction");
+    assert_fails(g, ad_nll_loss(x, ok, (ad_ce_opts){ .label_smoothing = 0.1 }), AD_EVALUE, "takes no label smoothing");
+    assert_fails(g, ad_cross_entropy_opts(ad_zeros(g, AD_F64, AD_SHAPE(2, 0)), ok, plain), AD_ESHAPE, "no classes");
+    assert_fails(g, ad_class_targets(ok, 0, plain), AD_ESHAPE, "0 classes");
+    assert_fails(g, ad_class_targets(ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 1, 1, 1)), 2, plain), AD_ESHAPE, "no room");
+    assert_fails(g, ad_multi_margin_loss(x, ok, 3, 1, NULL, AD_MEAN), AD_EVALUE, "p is 3");
+    assert_fails(g, ad_multi_margin_loss(ok, ok, 1, 1, NULL, AD_MEAN), AD_ESHAPE, "takes scores [n,c]");
+    assert_fails(g, ad_multi_margin_loss(x, ok, 1, 1, two, AD_MEAN), AD_ESHAPE, "must be [3]");
+    assert_fails(g, ad_multi_margin_loss(x, ok, 1, 1, NULL, AD_BATCHMEAN), AD_EVALUE, "no reduction");
+    ad_graph_free(g);
+}
+
+static void bad_convolutions_are_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(1, 4, 5, 5)), *w = ad_zeros(g, AD_F32, AD_SHAPE(6, 4, 3, 3)),
+           *v = ad_zeros(g, AD_F32, AD_SHAPE(5));
+    const struct {
+        ad_conv_opts o;
+        int code;
+        const char *text;
+    } rows[] = {
+        { { .stride = { -1, 1 } }, AD_EVALUE, "stride and dilation" },
+        { { .dilation = { 1, -2 } }, AD_EVALUE, "stride and dilation" },
+        { { .padding = { -1, 0 } }, AD_EVALUE, "padding must not be negative" },
+        { { .padding = { INT64_MAX, 0 } }, AD_EVALUE, "padding" },
+        { { .groups = -1 }, AD_EVALUE, "-1 groups" },
+        { { .groups = 2 },
+          AD_ESHAPE,
+          "conv2d: [1,4,5,5] x [6,4,3,3]: x has 4 channels and w takes 4 in each of 2 groups" },
+        { { .dilation = { 3, 1 } }, AD_ESHAPE, "a kernel of 3, dilated 3 times, is larger than 5 padded by 0" },
+        { { .output_padding = { 1, 0 } }, AD_EVALUE, "output_padding" },
+    };
+    for (int i = 0; i < COUNT(rows); i++) assert_fails(g, ad_conv2d(x, w, NULL, rows[i].o), rows[i].code, rows[i].text);
+    ad_conv_opts plain = { 0 };
+    assert_fails(g, ad_conv2d(x, v, NULL, plain), AD_ESHAPE, "takes x [n,c,h,w]");
+    assert_fails(g, ad_conv2d(x, w, v, plain), AD_ESHAPE, "b must be [6]");
+    assert_fails(g, ad_conv2d(x, ad_zeros(g, AD_F32, AD_SHAPE(5, 2, 3, 3)), NULL, (ad_conv_opts){ .groups = 2 }),
+                 AD_ESHAPE, "5 channels out");
+    assert_fails(g, ad_conv2d(x, ad_zeros(g, AD_F32, AD_SHAPE(5, 4, 0, 3)), NULL, plain), AD_ESHAPE,
+                 "a kernel of size 0");
+    assert_fails(g, ad_conv2d(x, NULL, NULL, plain), AD_EVALUE, "conv2d: operand 1 is NULL");
+    assert_fails(g, ad_conv_transpose2d(x, ad_zeros(g, AD_F32, AD_SHAPE(3, 1, 2, 2)), NULL, plain), AD_ESHAPE,
+                 "x has 4 channels, w takes 3");
+    assert_fails(
+        g,
+        ad_conv_transpose2d(x, ad_zeros(g, AD_F32, AD_SHAPE(4, 1, 2, 2)), NULL, (ad_conv_opts){ .padding = { 9, 0 } }),
+        AD_ESHAPE, "leaves nothing");
+    assert_fails(g, ad_conv_transpose2d(x, ad_zeros(g, AD_F32, AD_SHAPE(4, 1, 2, 2)), v, plain), AD_ESHAPE,
+                 "b must be [1]");
+    assert_fails(g, ad_conv2d_weight(x, AD_SHAPE(6, 4, 2, 2), w, plain), AD_ESHAPE, "do not make g");
+    assert_fails(g, ad_conv2d_weight(x, AD_SHAPE(6, 3, 2, 2), w, plain), AD_ESHAPE, "do not take x");
+    assert_fails(g, ad_conv1d(x, w, NULL, plain), AD_ESHAPE, "conv1d: [1,4,5,5] x [6,4,3,3]: takes x [n,c,l]");
+    assert_fails(g, ad_conv_transpose1d(v, v, NULL, plain), AD_ESHAPE, "conv_transpose1d: [5] x [5]");
+    ad_graph_free(g);
+}
+
+static void bad_pools_are_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(2, 5, 5)), *v = ad_zeros(g, AD_F32, AD_SHAPE(5)),
+           *s = ad_zeros(g, AD_F32, AD_SCALAR);
+    const struct {
+        ad_pool_opts o;
+        int code;
+        const char *text;
+    } rows[] = {
+        { { .kernel = { 2 } }, AD_EVALUE, "kernel, stride and dilation must be 1 or more" },
+        { { .kernel = { 2, 2 }, .stride = { -1, 1 } }, AD_EVALUE, "must be 1 or more" },
+        { { .kernel = { 2, 2 }, .padding = { 2, 0 } }, AD_EVALUE, "padding 2 is not in 0..1" },
+        { { .kernel = { 2, 2 }, .padding = { 0, -1 } }, AD_EVALUE, "padding -1" },
+        { { .kernel = { 6, 1 } }, AD_ESHAPE, "max_pool2d: [2,5,5]: a size of 5 has no room for windows of 6" },
+    };
+    for (int i = 0; i < COUNT(rows); i++) assert_fails(g, ad_max_pool2d(x, rows[i].o), rows[i].code, rows[i].text);
+    ad_pool_opts two = { .kernel = { 2, 2 } };
+    assert_fails(g, ad_max_pool2d(v, two), AD_ESHAPE, "2 dimensions or more");
+    assert_fails(g, ad_max_pool2d_index(v, two), AD_ESHAPE, "2 dimensions or more");
+    assert_fails(g, ad_avg_pool2d(v, two), AD_ESHAPE, "2 dimensions or more");
+    assert_fails(g, ad_max_pool1d(s, two), AD_ESHAPE, "max_pool1d: []: takes 1 to 5 dimensions");
+    assert_fails(g, ad_avg_pool2d(x, (ad_pool_opts){ .kernel = { 2, 2 }, .dilation = { 2, 1 } }), AD_EVALUE,
+                 "no dilation");
+    assert_fails(g, ad_adaptive_avg_pool2d(x, 0, 2), AD_ESHAPE, "cannot divide 5 elements into 0 windows");
+    assert_fails(g, ad_avg_unpool2d(x, 5, 5, two), AD_ESHAPE, "not what planes of 5 x 5");
+    assert_fails(g, ad_avg_unpool2d(x, -1, 5, two), AD_ESHAPE, "no planes of -1 x 5");
+    ad_var *one = ad_zeros(g, AD_F32, AD_SHAPE(1, 1));
+    assert_fails(g, ad_max_pool2d(one, (ad_pool_opts){ .kernel = { 2, 1 }, .padding = { 1, 0 }, .dilation = { 2, 1 } }),
+                 AD_ESHAPE, "beside the plane");
+    if (!test_quick()) {
+        ad_var *wide = ad_zeros(g, AD_F32, AD_SHAPE(4097, 4097));
+        assert_fails(g, ad_max_pool2d_index(wide, two), AD_ESHAPE, "f32 has whole numbers to 16777216");
+    }
+    ad_graph_free(g);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+static ad_var *small_net(ad_var *x, ad_var *w, ad_var *scale, ad_var *classes) {
+    ad_var *h = ad_conv2d(x, w, NULL, (ad_conv_opts){ .padding = { 1, 1 } });
+    h = ad_relu(ad_batch_norm(h, NULL, NULL, scale, NULL, (ad_batch_norm_opts){ .training = true }));
+    h = ad_dropout(ad_max_pool2d(h, (ad_pool_opts){ .kernel = { 2, 2 } }), 0.2, true);
+    h = ad_reshape(ad_adaptive_avg_pool2d(h, 1, 2), AD_SHAPE(4, 6));
+    h = ad_layer_norm(h, AD_SHAPE(6), NULL, NULL, 1e-5);
+    return ad_cross_entropy_opts(h, classes, (ad_ce_opts){ .label_smoothing = 0.1 });
+}
+
+static void steady_steps_take_no_memory(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_randn(g, AD_F32, AD_SHAPE(4, 2, 8, 8)),
+           *w = ad_require_grad(ad_randn(g, AD_F32, AD_SHAPE(3, 2, 3, 3)));
+    ad_var *scale = ad_require_grad(ad_ones(g, AD_F32, AD_SHAPE(3))), *classes = ad_zeros(g, AD_F32, AD_SHAPE(4));
+    int64_t allocs = 0;
+    for (int step = 0; step < 20; step++) {
+        ad_mark m = ad_begin(g);
+        assert_int_equal(ad_backward(small_net(x, w, scale, classes)), AD_OK);
+        ad_end(g, m);
+        if (step == 3) allocs = ad_graph_stats(g).allocs;
+    }
+    assert_int_equal(ad_graph_stats(g).allocs, allocs);
+    ad_var *loss = small_net(x, w, scale, classes);
+    ad_eval(loss), ad_backward(loss);
+    allocs = ad_graph_stats(g).allocs;
+    for (int step = 0; step < 5; step++) assert_int_equal(ad_eval(loss) | ad_backward(loss), AD_OK);
+    assert_int_equal(ad_graph_stats(g).allocs, allocs);
+    ad_graph_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(losses_at_special_points),
+        cmocka_unit_test(losses_keep_small_numbers),
+        cmocka_unit_test(long_losses_are_sums_of_their_elements),
+        cmocka_unit_test(long_f32_means_keep_their_digits),
+        cmocka_unit_test(empty_losses),
+        cmocka_unit_test(batchmean_divides_by_rows),
+        cmocka_unit_test(cross_entropy_with_options),
+        cmocka_unit_test(cross_entropy_takes_classes_or_probabilities),
+        cmocka_unit_test(classes_ruled_out),
+        cmocka_unit_test(softmax_with_temperature),
+        cmocka_unit_test(cosine_similarity_broadcasts),
+        cmocka_unit_test(dropout_keeps_the_mean),
+        cmocka_unit_test(dropout_of_none_and_all),
+        cmocka_unit_test(dropout_is_drawn_anew),
+        cmocka_unit_test(batch_norm_trains_as_pytorch),
+        cmocka_unit_test(running_averages_and_staleness),
+        cmocka_unit_test(batch_norm_refuses),
+        cmocka_unit_test(norms_of_one_var),
+        cmocka_unit_test(conv1d_as_pytorch),
+        cmocka_unit_test(pooling_of_signals),
+        cmocka_unit_test(ceil_mode_counts_windows),
+        cmocka_unit_test(max_pool_ties_and_nan),
+        cmocka_unit_test(second_derivatives),
+        cmocka_unit_test(one_var_in_every_place),
+        cmocka_unit_test(bad_losses_are_told),
+        cmocka_unit_test(bad_classes_are_told),
+        cmocka_unit_test(bad_convolutions_are_told),
+        cmocka_unit_test(bad_pools_are_told),
+        cmocka_unit_test(steady_steps_take_no_memory),
+    };
+    return cmocka_run_group_tests_name("ops of networks", tests, NULL, NULL);
+}

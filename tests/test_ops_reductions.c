@@ -1,0 +1,380 @@
+/* test_ops_reductions.c: reductions and running sums: axes, conventions, accuracy, second derivatives, bad operands. */
+#include "tests/second.h"
+
+#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
+
+static void assert_within(double got, double want, double rtol, const char *name) {
+    if (isnan(want) ? isnan(got) : got == want || fabs(got - want) <= rtol * fabs(want)) return;
+    fail_msg("%s: %.17g is not %.17g", name, got, want);
+}
+
+static void assert_fails(ad_graph *g, const ad_var *y, int code, const char *text) {
+    assert_true(ad_is_nil(y));
+    assert_int_equal(ad_error_code(g), code);
+    assert_contains(ad_error(g), text);
+    ad_clear_error(g);
+}
+
+static void assert_grads(const ad_var *x, const double *want, const char *name) {
+    for (int64_t i = 0; i < ad_numel(x); i++) assert_within(ad_grad_at(x, i), want[i], 1e-14, name);
+}
+
+/* ---- every set of axes, against plain indexing -------------------------------------------------------------- */
+
+enum { NDIM = 4, N = 3 * 2 * 4 * 2 };
+static const ad_shape box = { NDIM, { 3, 2, 4, 2 } };
+
+/* The elements of x that result element cell is made from, in order; returns how many. */
+static int gather_cell(const double *x, unsigned mask, int cell, double *row) {
+    int n = 0;
+    for (int flat = 0; flat < N; flat++) {
+        int rest = flat, own = 0, step = 1;
+        for (int a = NDIM - 1; a >= 0; a--) {
+            int index = rest % (int)box.dim[a];
+            rest /= (int)box.dim[a];
+            if (mask >> a & 1) continue;
+            own += index * step;
+            step *= (int)box.dim[a];
+        }
+        if (own == cell) row[n++] = x[flat];
+    }
+    return n;
+}
+
+typedef struct {
+    double sum, product, largest, smallest, variance, norm3, lse, nonzero;
+} facts;
+
+static facts facts_of(int n, const double *row) {
+    facts f = { .product = 1, .largest = row[0], .smallest = row[0] };
+    double power = 0, exps = 0;
+    for (int i = 0; i < n; i++) {
+        f.sum += row[i], f.product *= row[i], f.nonzero += row[i] != 0;
+        power += pow(fabs(row[i]), 3), exps += exp(row[i]);
+        f.largest = fmax(f.largest, row[i]), f.smallest = fmin(f.smallest, row[i]);
+    }
+    for (int i = 0; i < n; i++) f.variance += (row[i] - f.sum / n) * (row[i] - f.sum / n) / n;
+    f.norm3 = cbrt(power), f.lse = log(exps);
+    return f;
+}
+
+static void every_set_of_axes(void **state) {
+    (void)state;
+    double x[N], row[N];
+    for (int i = 0; i < N; i++) x[i] = i % 7 == 3 ? 0 : sin(3 * i);
+    for (unsigned mask = 1; mask < 1u << NDIM; mask++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *v = ad_tensor(g, AD_F64, x, box);
+        int axes[NDIM], n = 0;
+        for (int a = NDIM - 1; a >= 0; a--)
+            if (mask >> a & 1) axes[n++] = a % 2 ? a - NDIM : a;
+        ad_var *ys[] = { ad_sum_axes(v, n, axes, false),           ad_prod_axes(v, n, axes, true),
+                         ad_max_axes(v, n, axes, false),           ad_min_axes(v, n, axes, true),
+                         ad_variance_axes(v, n, axes, 0, false),   ad_norm_axes(v, 3, n, axes, true),
+                         ad_logsumexp_axes(v, n, axes, false),     ad_count_nonzero_axes(v, n, axes, true),
+                         ad_mean_axes(v, n, axes, false),          ad_std_axes(v, n, axes, 0, false) };
+        for (int cell = 0; cell < ad_numel(ys[0]); cell++) {
+            int each = gather_cell(x, mask, cell, row);
+            facts f = facts_of(each, row);
+            double want[] = { f.sum,   f.product, f.largest, f.smallest,   f.variance,
+                              f.norm3, f.lse,     f.nonzero, f.sum / each, sqrt(f.variance) };
+            for (int k = 0; k < COUNT(ys); k++)
+                assert_true(fabs(ad_at(ys[k], cell) - want[k]) <= 1e-13 * fmax(1, fabs(want[k])));
+        }
+        assert_ok(g);
+        assert_int_equal(ad_shape_of(ys[0]).ndim, NDIM - n);
+        assert_int_equal(ad_shape_of(ys[1]).ndim, NDIM);
+        ad_graph_free(g);
+    }
+}
+
+static void no_axes_are_all_axes(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(2, 3));
+    assert_true(ad_item(ad_sum_axes(x, 0, NULL, false)) == 6); /* torch.sum(x, dim=[]) */
+    assert_true(ad_item(ad_sum_axes(x, 0, (int[]){ 1 }, false)) == 6);
+    assert_true(ad_shape_equal(ad_shape_of(ad_prod_axes(x, -1, NULL, true)), AD_SHAPE(1, 1)));
+    ad_graph_free(g);
+}
+
+/* ---- conventions: PyTorch 1.13's values -------------------------------------------------------------------------- */
+
+static ad_var *norm_half(ad_var *x) { return ad_norm(x, 0.5); }
+static ad_var *norm0(ad_var *x) { return ad_norm(x, 0); }
+static ad_var *norm1(ad_var *x) { return ad_norm(x, 1); }
+static ad_var *norm2(ad_var *x) { return ad_norm(x, 2); }
+static ad_var *norm3(ad_var *x) { return ad_norm(x, 3); }
+static ad_var *norm_most(ad_var *x) { return ad_norm(x, INFINITY); }
+static ad_var *norm_least(ad_var *x) { return ad_norm(x, -INFINITY); }
+static ad_var *norm_minus(ad_var *x) { return ad_norm(x, -1); }
+static ad_var *variance5(ad_var *x) { return ad_variance_axes(x, 0, NULL, 5, false); }
+static ad_var *all_of(ad_var *x) { return ad_all(ad_require_grad(x)); }
+
+static void conventions(void **state) {
+    (void)state;
+    const struct {
+        const char *name;
+        ad_var *(*f)(ad_var *);
+        double x[3], y, dx[3];
+    } points[] = {
+        { "prod, no zero", ad_prod, { 2, -3, 4 }, -24, { -12, 8, -6 } },
+        { "prod, one zero", ad_prod, { 1, 0, 3 }, 0, { 0, 3, 0 } },
+        { "prod, two zeros", ad_prod, { 0, 0, 2 }, 0, { 0, 0, 0 } },
+        { "variance", ad_variance, { 1, 0, 3 }, 7.0 / 3, { -1.0 / 3, -4.0 / 3, 5.0 / 3 } },
+        { "std", ad_std, { 0, 0, 2 }, 1.1547005383792517,
+          { -0.28867513459481281, -0.28867513459481281, 0.57735026918962573 } },
+        { "std of equals", ad_std, { 0.1, 0.1, 0.1 }, 0, { 0, 0, 0 } },
+        { "variance, n < correction", variance5, { 2, 5, 1 }, INFINITY, { -INFINITY, INFINITY, -INFINITY } },
+        { "norm 2", norm2, { 3, 0, -4 }, 5, { 0.6, 0, -0.8 } },
+        { "norm 2 at 0", norm2, { 0, 0, 0 }, 0, { 0, 0, 0 } },
+        { "norm 1 at 0", norm1, { 0, 0, -2 }, 2, { 0, 0, -1 } },
+        { "norm 3 at 0", norm3, { 0, 0, 0 }, 0, { 0, 0, 0 } },
+        { "norm 3", norm3, { 3, 3, 0 }, 3.7797631496846193, { 0.62996052494743658, 0.62996052494743658, 0 } },
+        { "norm 0.5", norm_half, { 1, 0, 3 }, 7.4641016151377553, { 2.7320508075688776, 0, 1.5773502691896259 } },
+        { "norm inf", norm_most, { -3, 3, 3 }, 3, { -1.0 / 3, 1.0 / 3, 1.0 / 3 } },
+        { "norm inf at 0", norm_most, { 0, 0, 0 }, 0, { 0, 0, 0 } },
+        { "norm -inf", norm_least, { 1, 2, -1 }, 1, { 0.5, 0, -0.5 } },
+        { "norm 0", norm0, { 1, 0, 3 }, 2, { 0, 0, 0 } },
+        { "norm -1 with a zero", norm_minus, { 1, 0, 3 }, 0, { 0, 0, 0 } },
+        { "norm 2 of large (PyTorch's overflows)", norm2, { 3e200, 0, -4e200 }, 5e200, { 0.6, 0, -0.8 } },
+        { "norm 3 of small (PyTorch's underflows)", norm3, { 3e-200, 3e-200, 0 }, 3.7797631496846193e-200,
+          { 0.62996052494743658, 0.62996052494743658, 0 } },
+        { "std of large", ad_std, { 1e200, 3e200, 2e200 }, 1e200, { -0.5, 0.5, 0 } },
+        { "logsumexp, one -inf", ad_logsumexp_all, { -INFINITY, 0, 0 }, 0.69314718055994531, { 0, 0.5, 0.5 } },
+        { "logsumexp of large (PyTorch's slopes are 1)", ad_logsumexp_all, { 1e200, 1e200, 0 }, 1e200,
+          { 0.5, 0.5, 0 } },
+        { "max, tie", ad_max, { 1, 3, 3 }, 3, { 0, 0.5, 0.5 } },
+    };
+    for (int i = 0; i < COUNT(points); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_param(g, AD_F64, points[i].x, AD_SHAPE(3)), *y = points[i].f(x);
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_within(ad_item(y), points[i].y, 1e-14, points[i].name);
+        assert_grads(x, points[i].dx, points[i].name);
+        ad_graph_free(g);
+    }
+}
+
+static void of_nothing_and_of_one(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *none = ad_param(g, AD_F64, NULL, AD_SHAPE(0)), *one = param_item(g, AD_F64, 2);
+    assert_true(ad_item(ad_prod(none)) == 1 && ad_item(ad_norm(none, 2)) == 0 && ad_item(ad_count_nonzero(none)) == 0);
+    assert_true(ad_item(ad_logsumexp_all(none)) == -INFINITY);
+    assert_true(isnan(ad_item(ad_variance(none))) && isnan(ad_item(ad_std(none))) && isnan(ad_item(ad_variance(one))));
+    assert_true(ad_item(ad_any(none)) == 0 && ad_item(ad_all(none)) == 1);
+    assert_true(ad_item(ad_variance_axes(one, 0, NULL, 0, false)) == 0 && ad_item(ad_norm(one, 3)) == 2);
+    assert_int_equal(ad_backward(ad_add(ad_prod(none), ad_norm(one, 3))), AD_OK);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static void places(void **state) {
+    (void)state;
+    for (int t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_of(g, (ad_dtype)t, (double[]){ 1, 5, 5, -2, NAN, -2 }, AD_SHAPE(2, 3));
+        ad_var *rows = ad_argmax_axis(x, 1, false), *lowest = ad_argmin_axis(x, 1, true);
+        ad_var *columns = ad_argmin_axis(x, 0, false);
+        assert_true(ad_at(rows, 0) == 1 && ad_at(rows, 1) == 1); /* a tie; a NaN */
+        assert_true(ad_at(lowest, 0) == 0 && ad_at(lowest, 1) == 1);
+        assert_true(ad_at(columns, 0) == 1 && ad_at(columns, 1) == 1 && ad_at(columns, 2) == 1);
+        assert_true(ad_item(ad_argmax(x)) == 4 && ad_item(ad_argmin(x)) == 4);
+        assert_true(ad_item(ad_argmax(ad_param(g, AD_F64, (double[]){ -INFINITY, -INFINITY }, AD_SHAPE(2)))) == 0);
+        assert_false(ad_requires_grad(rows));
+        assert_true(ad_shape_equal(ad_shape_of(lowest), AD_SHAPE(2, 1)));
+        ad_graph_free(g);
+    }
+}
+
+static void counts(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_tensor(g, AD_F64, (double[]){ 0, NAN, -0.0, 2, 1, 3 }, AD_SHAPE(2, 3));
+    const double by_row[] = { 1, 3 }, any[] = { 1, 1, 1 }, all[] = { 0, 1, 0 };
+    for (int i = 0; i < 2; i++) assert_true(ad_at(ad_count_nonzero_axis(x, 1, false), i) == by_row[i]);
+    for (int i = 0; i < 3; i++) assert_true(ad_at(ad_any_axis(x, 0, false), i) == any[i]);
+    for (int i = 0; i < 3; i++) assert_true(ad_at(ad_all_axis(x, 0, false), i) == all[i]);
+    assert_true(ad_item(ad_count_nonzero(x)) == 4 && ad_item(ad_any(x)) == 1 && ad_item(ad_all(x)) == 0);
+    assert_false(ad_requires_grad(all_of(ad_param(g, AD_F64, NULL, AD_SHAPE(2)))));
+    ad_graph_free(g);
+}
+
+/* ---- running sums ------------------------------------------------------------------------------- */
+
+static void cumprod_with_zeros(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 0, 3, 2, 0, 4 }, AD_SHAPE(2, 3));
+    ad_backward(ad_sum(ad_cumprod(x, 1)));
+    /* torch.cumprod */
+    assert_grads(x, (double[]){ 1, 4, 0, 1, 10, 0 }, "cumprod");
+    ad_graph_free(g);
+}
+
+static void running_sums(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3, 4, 5, 6 }, AD_SHAPE(2, 3));
+    ad_var *y = ad_cumsum(x, 0), *z = ad_cumsum(x, -1);
+    const double down[] = { 1, 2, 3, 5, 7, 9 }, along[] = { 1, 3, 6, 4, 9, 15 };
+    for (int i = 0; i < 6; i++) assert_true(ad_at(y, i) == down[i] && ad_at(z, i) == along[i]);
+    ad_backward(ad_sum(z));
+    assert_grads(x, (double[]){ 3, 2, 1, 3, 2, 1 }, "cumsum");
+    ad_graph_free(g);
+}
+
+/* h[i] = a[i] h[i-1] + b[i]: with a = 0.5 a discounted sum; forwards and from the end. */
+static void linear_recurrence(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *a = ad_full(g, AD_F64, 0.5, AD_SHAPE(3)), *b = ad_param(g, AD_F64, (double[]){ 1, 2, 4 }, AD_SHAPE(3));
+    ad_var *y = ad_linear_scan(a, b, 0, false, 8), *z = ad_linear_scan(a, b, 0, true, 8);
+    ad_var *v = ad_linear_scan(a, NULL, 0, false, 8);
+    const double forwards[] = { 8, 5, 4.5 }, backwards[] = { 6, 8, 8 }, alone[] = { 8, 4, 2 };
+    for (int i = 0; i < 3; i++)
+        assert_true(ad_at(y, i) == forwards[i] && ad_at(z, i) == backwards[i] && ad_at(v, i) == alone[i]);
+    ad_backward(ad_sum(y));
+    assert_grads(b, (double[]){ 1.5, 1, 0 }, "linear_scan");
+    ad_graph_free(g);
+}
+
+/* ---- accuracy ----------------------------------------------------------------------------------- */
+
+static void long_f32_reductions_keep_their_digits(void **state) {
+    (void)state;
+    int64_t n = test_quick() ? 20000 : 4000000;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_full(g, AD_F32, 0.1, AD_SHAPE(n, 2));
+    double v = (double)0.1f;
+    assert_within(ad_item(ad_norm(x, 1)), 2 * v * (double)n, 1e-7, "norm 1");
+    assert_within(ad_item(ad_norm(x, 2)), v * sqrt(2 * (double)n), 1e-7, "norm 2");
+    assert_within(ad_at(ad_norm_axis(x, 2, 0, false), 1), v * sqrt((double)n), 1e-7, "norm 2 of columns");
+    assert_within(ad_at(ad_cumsum(x, 0), 2 * n - 1), v * (double)n, 1e-7, "cumsum");
+    assert_true(ad_item(ad_variance(x)) == 0);
+    ad_graph_free(g);
+}
+
+static void variance_far_from_zero(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1e15, 1e15 + 1, 1e15 + 3 }, AD_SHAPE(3)), *y = ad_variance(x);
+    assert_within(ad_item(y), 7.0 / 3, 1e-15, "variance");
+    ad_backward(y);
+    assert_grads(x, (double[]){ -4.0 / 3, -1.0 / 3, 5.0 / 3 }, "variance");
+    ad_graph_free(g);
+}
+
+/* ---- second derivatives ------------------------------------------------------------------------- */
+
+static void second_derivatives(void **state) {
+    (void)state;
+    static const char *const names[] = { "sum",    "mean",      "max",  "variance", "std",     "norm",
+                                         "logsumexp", "prod", "cumsum",   "cumprod", "linear_scan" };
+    for (int i = 0; i < COUNT(names); i++) check_second_derivatives(names[i]);
+}
+
+/* d2 (xyz) / dx dy = z, where x and y are 0; a rule with a division knows nothing of it. */
+static void second_derivative_of_prod_at_zeros(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 0, 0, 5 }, AD_SHAPE(3)), *dx;
+    assert_int_equal(ad_gradient(ad_prod(x), 1, &x, &dx), AD_OK);
+    ad_backward_from(dx, ad_tensor(g, AD_F64, (double[]){ 1, 0, 0 }, AD_SHAPE(3)));
+    assert_grads(x, (double[]){ 0, 5, 0 }, "row of the Hessian");
+    ad_graph_free(g);
+}
+
+/* ---- evaluated again, and one Var in two places ------------------------------------------------- */
+
+static void evaluated_again(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 4 }, AD_SHAPE(3));
+    ad_var *y = ad_add(ad_variance(x), ad_add(ad_prod(x), ad_add(ad_norm(x, 2), ad_logsumexp_all(x))));
+    ad_set(x, (double[]){ 3, 0, -4 });
+    ad_eval(y);
+    ad_backward(y);
+    double at = ad_item(y), slope = ad_grad_at(x, 1);
+    ad_var *z = ad_param(g, AD_F64, (double[]){ 3, 0, -4 }, AD_SHAPE(3));
+    ad_var *v = ad_add(ad_variance(z), ad_add(ad_prod(z), ad_add(ad_norm(z, 2), ad_logsumexp_all(z))));
+    ad_backward(v);
+    assert_true(ad_item(v) == at && ad_grad_at(z, 1) == slope);
+    ad_graph_free(g);
+}
+
+static void one_var_as_both_operands(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 2, 3 }, AD_SHAPE(2)), *y = ad_linear_scan(x, x, 0, false, 1);
+    ad_backward(ad_sum(y)); /* 1 and 2 x[0] */
+    assert_grads(x, (double[]){ 2, 0 }, "linear_scan");
+    ad_graph_free(g);
+}
+
+/* ---- bad operands ------------------------------------------------------------------------------- */
+
+static void bad_operands_are_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *s = ad_zeros(g, AD_F64, AD_SCALAR);
+    assert_fails(g, ad_prod_axis(a, 2, false), AD_ESHAPE, "prod: [2,3]: axis 2 is not in -2..1");
+    assert_fails(g, ad_norm_axes(a, 2, 2, (int[]){ 0, -2 }, false), AD_ESHAPE, "norm: [2,3]: axis 0 is named twice");
+    assert_fails(g, ad_variance_axes(a, 7, (int[7]){ 0 }, 1, false), AD_ESHAPE, "variance: [2,3]: 7 axes given");
+    assert_fails(g, ad_std_axis(s, 0, false), AD_ESHAPE, "std: []: axis 0 of a scalar");
+    assert_fails(g, ad_norm(a, NAN), AD_EVALUE, "norm: [2,3]: p is NaN");
+    assert_fails(g, ad_logsumexp(a, 5, true), AD_ESHAPE, "logsumexp: [2,3]: axis 5");
+    assert_fails(g, ad_cumsum(s, 0), AD_ESHAPE, "cumsum: []: axis 0 of a scalar");
+    assert_fails(g, ad_cumprod(a, -3), AD_ESHAPE, "cumprod: [2,3]: axis -3");
+    assert_fails(g, ad_linear_scan(a, s, 0, false, 0), AD_ESHAPE, "linear_scan: [2,3] x []: a and b must be");
+    const struct {
+        int axis;
+        bool reverse;
+        double init;
+    } attrs = { 0 };
+    assert_fails(g, ad_apply(&ad_op_linear_scan, 3, (ad_var *[]){ a, a, a }, &attrs), AD_EVALUE, "3 operands");
+    assert_fails(g, ad_argmax(ad_zeros(g, AD_F64, AD_SHAPE(0))), AD_ESHAPE, "no elements to take the argmax of");
+    ad_var *none = ad_zeros(g, AD_F64, AD_SHAPE(2, 0));
+    assert_fails(g, ad_argmin_axis(none, 1, false), AD_ESHAPE, "argmin: [2,0]: no elements");
+    assert_fails(g, ad_max_axes(ad_zeros(g, AD_F64, AD_SHAPE(2, 0)), 0, NULL, true), AD_ESHAPE, "no elements");
+    assert_fails(g, ad_any_axis(a, 4, false), AD_ESHAPE, "axis 4");
+    assert_fails(g, ad_all_axis(a, 4, false), AD_ESHAPE, "axis 4");
+    assert_true(ad_is_nil(ad_count_nonzero(NULL)) && ad_is_nil(ad_linear_scan(NULL, NULL, 0, false, 0)));
+    ad_graph_free(g);
+}
+
+/* An index above 2^24 that f32 would round. */
+static void indices_that_f32_cannot_hold(void **state) {
+    (void)state;
+    int64_t n = ((int64_t)1 << 24) + 1;
+    float *x = calloc((size_t)n, sizeof *x);
+    ad_graph *g = ad_graph_new();
+    if (x != NULL)
+        assert_fails(g, ad_argmax(ad_input(g, AD_F32, x, AD_SHAPE(n))), AD_ESHAPE, "f32 holds no index above 16777216");
+    ad_graph_free(g);
+    free(x);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_set_of_axes),
+        cmocka_unit_test(no_axes_are_all_axes),
+        cmocka_unit_test(conventions),
+        cmocka_unit_test(of_nothing_and_of_one),
+        cmocka_unit_test(places),
+        cmocka_unit_test(counts),
+        cmocka_unit_test(cumprod_with_zeros),
+        cmocka_unit_test(running_sums),
+        cmocka_unit_test(linear_recurrence),
+        cmocka_unit_test(long_f32_reductions_keep_their_digits),
+        cmocka_unit_test(variance_far_from_zero),
+        cmocka_unit_test(second_derivatives),
+        cmocka_unit_test(second_derivative_of_prod_at_zeros),
+        cmocka_unit_test(evaluated_again),
+        cmocka_unit_test(one_var_as_both_operands),
+        cmocka_unit_test(bad_operands_are_told),
+        cmocka_unit_test(indices_that_f32_cannot_hold),
+    };
+    return cmocka_run_group_tests_name("reductions", tests, NULL, NULL);
+}
