@@ -88,6 +88,16 @@ optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)
 $(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
 $(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
 
+# libcsv has no pkg-config file: it is there where a program with it links.
+links_csv := $(shell t=$$(mktemp) && echo 'int main(void) { struct csv_parser p; return csv_init(&p, 0); }' | \
+    $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -include csv.h -x c - -o $$t -lcsv 2>/dev/null && echo yes; rm -f $$t)
+ifeq ($(links_csv),yes)
+found_flags += -DAD_HAVE_CSV
+found_libs  += -lcsv
+else
+$(info No libcsv found: CSV files cannot be read.)
+endif
+
 known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 more_flags   := $(call known,-fno-semantic-interposition)
 kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)

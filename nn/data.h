@@ -15,6 +15,27 @@ extern "C" {
    fault where it cannot be read: AD_EIO, or AD_EABSENT for a gzipped file in a build without zlib. */
 AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale);
 
+/* A CSV file (RFC 4180: fields may be quoted) as a table of text, through libcsv; blank lines are passed over.
+   NULL and a graph error, AD_EIO, or AD_EABSENT in a build without libcsv. A table lives in the graph. */
+typedef struct nn_table nn_table;
+typedef struct {
+    char delimiter;      /* a comma */
+    bool no_header;      /* otherwise the first line is the columns' names */
+    const char *missing; /* what stands for nothing, as "NA" or "?"; an empty field does too */
+} nn_csv_opts;
+AD_API nn_table *nn_read_csv(ad_graph *g, const char *path, nn_csv_opts o);
+AD_API int64_t nn_table_rows(const nn_table *t);
+AD_API int nn_table_columns(const nn_table *t);
+AD_API const char *nn_table_name(const nn_table *t, int column);              /* NULL out of range */
+AD_API const char *nn_table_text(const nn_table *t, int64_t row, int column); /* NULL where it is missing too */
+/* Columns as numbers [rows, n], NaN where they are missing; any other text is an error. */
+AD_API ad_var *nn_table_numbers(const nn_table *t, ad_dtype dtype, int n, const char *const names[]);
+AD_API ad_var *nn_table_range(const nn_table *t, ad_dtype dtype, int from, int to); /* columns from .. to-1 */
+/* A column of words as class numbers [rows], in strcmp's order of the words; NaN where one is missing. */
+AD_API ad_var *nn_table_classes(const nn_table *t, ad_dtype dtype, const char *name, int64_t *classes);
+AD_API ad_var *nn_column_means(ad_var *x);                    /* [n,c] -> [1,c], of what is not NaN */
+AD_API ad_var *nn_fill_missing(ad_var *x, ad_var *values);    /* NaN becomes values, broadcast */
+
 /* Samples in rows: x [n, ...] and y [n, ...]; they must outlive the loader. */
 typedef struct {
     ad_var *x, *y;

@@ -15,8 +15,8 @@ extern "C" {
    that does not fit, AD_EABSENT in a build without jansson. */
 AD_API int nn_save(const nn_module *m, const char *path);
 /* Fills every parameter and buffer of m from the file, whose names and shapes must be m's, or none where anything is amiss.
-   The file's f16, bf16, f32 and f64 numbers become the parameter's dtype. What PyTorch calls num_batches_tracked
-   is passed over. */
+   The file's f16, bf16, f32 and f64 numbers become the parameter's dtype, and a count (i64, no axes) does. A
+   num_batches_tracked that m has not is passed over. */
 AD_API int nn_load(nn_module *m, const char *path);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-/* nn.h: networks, losses, optimisers, data, training loops and files, composed of the ops. */
+/* nn.h: networks, losses, optimisers, data, training and files, composed of the ops. */
 #ifndef NN_NN_H
 #define NN_NN_H
 

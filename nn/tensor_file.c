@@ -57,14 +57,16 @@ static double f16(const unsigned char *p) {
     return bits >> 15 ? -v : v;
 }
 
+static double i64(const unsigned char *p) { return (double)(int64_t)little_endian(p, 8); }
+
 typedef struct {
     const char *name;
     int size;
-    double (*element)(const unsigned char *p); /* NULL: not a floating-point number */
+    double (*element)(const unsigned char *p); /* NULL: not a floating-point number, nor a count */
 } element_type;
 
 static const element_type types[] = {
-    { "F64", 8, f64 },  { "F32", 4, f32 },  { "F16", 2, f16 },   { "BF16", 2, bf16 }, { "I64", 8, NULL },
+    { "F64", 8, f64 },  { "F32", 4, f32 },  { "F16", 2, f16 },   { "BF16", 2, bf16 }, { "I64", 8, i64 },
     { "I32", 4, NULL }, { "I16", 2, NULL }, { "I8", 1, NULL },   { "U64", 8, NULL },  { "U32", 4, NULL },
     { "U16", 2, NULL }, { "U8", 1, NULL },  { "BOOL", 1, NULL },
 };
@@ -378,7 +380,8 @@ static const entry *find(const nn__tensor_file *f, const char *name) {
 int nn__check_tensor(const nn__tensor_file *f, const char *name, const ad_var *x) {
     const entry *e = find(f, name);
     if (e == NULL) return fail(f, AD_EIO, "has no %s", name);
-    if (e->type->element == NULL)
+    bool count = e->type->element == i64 && e->shape.ndim == 0; /* as PyTorch's num_batches_tracked */
+    if (e->type->element == NULL || (e->type->element == i64 && !count))
         return fail(f, AD_EDTYPE, "%s: is %s; F64, F32, F16 and BF16 can be read", name, e->type->name);
     if (ad_shape_equal(e->shape, ad_shape_of(x))) return AD_OK;
     char has[160], wants[160];

@@ -207,6 +207,31 @@ static void what_other_writers_do_is_read(void **state) {
     unlink(path_of("x"));
 }
 
+static void batch_norm_s_buffers_are_saved_and_loaded(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_batch_norm(g, AD_F32, 2, (nn_batch_norm_opts){ 0 }), *other;
+    other = nn_batch_norm(g, AD_F32, 2, (nn_batch_norm_opts){ 0 });
+    nn_apply(m, ad_randn(g, AD_F32, AD_SHAPE(8, 2)));
+    assert_int_equal(nn_save(m, path_of("net")), AD_OK);
+    assert_int_equal(nn_load(other, path_of("net")), AD_OK);
+    for (int i = 0; i < nn_buffer_count(m); i++)
+        assert_true(ad_at(nn_buffer_at(m, i).var, 0) == ad_at(nn_buffer_at(other, i).var, 0));
+    assert_true(ad_item(nn_find_buffer(other, "num_batches_tracked")) == 1);
+    bytes b = file_of("{\"weight\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                      "\"bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]},"
+                      "\"running_mean\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[16,24]},"
+                      "\"running_var\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[24,32]},"
+                      "\"num_batches_tracked\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[32,40]}}",
+                      32);
+    put(&b, 300, 8); /* as PyTorch writes it */
+    assert_int_equal(nn_load(other, write_bytes("net", &b)), AD_OK);
+    assert_ok(g);
+    assert_true(ad_item(nn_find_buffer(other, "num_batches_tracked")) == 300);
+    ad_graph_free(g);
+    unlink(path_of("net"));
+}
+
 /* ---- what is refused ------------------------------------------------------------------------------------------ */
 
 /* The sentence, and not a bit of the module changed. */
@@ -246,6 +271,7 @@ static void malformed_headers_are_refused(void **state) {
         { BAD("{\"dtype\":1}"), 12, AD_EIO, "bias: has no dtype" },
         { BAD("{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[8,12]}"), 12, AD_EIO, "dtype F31 is unknown" },
         { BAD("{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[8,12]}"), 12, AD_EDTYPE, "bias: is I32; F64" },
+        { BAD("{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[8,16]}"), 16, AD_EDTYPE, "bias: is I64; F64" },
         { BAD("{\"dtype\":\"F32\",\"data_offsets\":[8,12]}"), 12, AD_EIO, "bias: its shape is no list" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[8,12]}"), 12, AD_EIO,
           "axis 0 of its shape is no size" },
@@ -515,6 +541,7 @@ int main(void) {
         cmocka_unit_test(the_file_is_as_specified),
         cmocka_unit_test(every_floating_type_is_read),
         cmocka_unit_test(what_other_writers_do_is_read),
+        cmocka_unit_test(batch_norm_s_buffers_are_saved_and_loaded),
         cmocka_unit_test(malformed_headers_are_refused),
         cmocka_unit_test(bad_lengths_are_refused),
         cmocka_unit_test(a_cut_file_is_refused_at_every_length),
