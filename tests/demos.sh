@@ -20,6 +20,11 @@ check() {
     fi
 }
 
+skip() {
+    cases=$((cases + 1))
+    echo "ok $cases - # SKIP $1"
+}
+
 # ---- what holds for every demo -----------------------------------------------------------------------
 
 explains() {
@@ -80,6 +85,28 @@ shows_gradcheck() {
         grep -q 'cube: operand 0 element .*: backward and finite differences: .* differ by' "$work/out"
 }
 
+# The op's derivatives are right, four currents solve their equation, and derivatives are those of the closed form:
+# di/dv = 1 / (r + VT / (i + IS)) and d2i/dv2 = VT / (i + IS)^2 (di/dv)^3.
+shows_custom_op() {
+    "$demos/custom_op" --ohms "$1" >"$work/out" || return 1
+    cat "$work/out"
+    awk -v r="$1" 'function off(a, b) { return a < b * 0.9999 || a > b * 1.0001 }
+         /^lambertw: [1-9][0-9]* derivatives agree/ { checked = 1 }
+         /^[0-9]/ { rows++; i = $2 + 1e-6; slope = 1 / (r + 0.05 / i)
+                    if ($5 > 1e-14 || off($3, slope) || off($4, 0.05 / (i * i) * slope ^ 3)) bad = 1 }
+         END { exit !(checked && rows == 4 && !bad) }' "$work/out"
+}
+
+# Error bars tell the truth: of 25 fits' 100 parameters the errors in bars have a root mean square near 1.
+shows_fit() {
+    for seed in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
+        "$demos/fit" --seed $seed "$@" || return 1
+    done >"$work/out"
+    tail -6 "$work/out"
+    awk '/^(amplitude|damping|frequency|phase) / { n++; q += $5 ^ 2; if ($4 > 0.02 || $4 <= 0) bad = 1 }
+         END { print n, sqrt(q / n); exit !(n == 100 && q / n > 0.6 && q / n < 1.5 && !bad) }' "$work/out"
+}
+
 # The loss is below 0.001 and the third column of the table is 0 1 1 0.
 shows_xor() {
     "$demos/xor" --seed "$1" >"$work/out" || return 1
@@ -102,6 +129,17 @@ shows_spiral() {
 
 check 'first prints the derivatives' shows_first
 check 'gradcheck agrees, and catches the wrong op' shows_gradcheck
+check 'custom_op computes currents' shows_custom_op 10
+check 'custom_op computes small currents' shows_custom_op 1000
+check 'custom_op refuses no resistor' refuses 'ohms: must be a number from 0.1 to ' custom_op --ohms 0
+check 'fit refuses too few points' refuses 'points: must be a whole number from 20 to ' fit --points 4
+if "$demos/fit" 2>&1 | grep -q 'this build has no LAPACK'; then skip 'fit, as this build has no LAPACK'
+else
+    check 'fit finds parameters and their error bars' shows_fit
+    check 'fit of exact data' shows_fit --noise 1e-5
+    check 'fit repeats itself' same fit --seed 3
+    check 'fit depends on the seed' seed_matters fit
+fi
 check 'xor refuses a rate of 0' refuses 'lr: must be a number from 1e-06 to 100' xor --lr 0
 check 'xor refuses a rate that is no number' refuses 'lr: must be a number' xor --lr nan
 check 'xor gives up after --steps' gives_up_on_xor
@@ -109,7 +147,7 @@ for seed in 0 1 2; do
     check "xor learns with seed $seed" shows_xor $seed
     check "spiral learns with seed $seed" shows_spiral $seed
 done
-for demo in first gradcheck xor spiral; do check "$demo repeats itself" same "$demo" --seed 3; done
+for demo in first gradcheck custom_op xor spiral; do check "$demo repeats itself" same "$demo" --seed 3; done
 check 'xor depends on the seed' seed_matters xor
 check 'spiral depends on the seed' seed_matters spiral --epochs 5
 
