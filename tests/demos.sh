@@ -107,6 +107,14 @@ shows_fit() {
          END { print n, sqrt(q / n); exit !(n == 100 && q / n > 0.6 && q / n < 1.5 && !bad) }' "$work/out"
 }
 
+# The residual falls to under a thirtieth of what it is after 100 iterations, the largest error to under 0.002.
+shows_pinn() {
+    "$demos/pinn" --seed "$1" >"$work/out" || return 1
+    cat "$work/out"
+    awk '$1 == "iteration" && NF == 7 { rows++; if (rows == 1) first = $4; last = $4; error = $7 }
+         END { exit !(rows == 10 && last < first / 30 && error > 0 && error < 0.002) }' "$work/out"
+}
+
 # The loss is below 0.001 and the third column of the table is 0 1 1 0.
 shows_xor() {
     "$demos/xor" --seed "$1" >"$work/out" || return 1
@@ -144,10 +152,13 @@ check 'xor refuses a rate of 0' refuses 'lr: must be a number from 1e-06 to 100'
 check 'xor refuses a rate that is no number' refuses 'lr: must be a number' xor --lr nan
 check 'xor gives up after --steps' gives_up_on_xor
 for seed in 0 1 2; do
+    check "pinn solves its equation with seed $seed" shows_pinn $seed
     check "xor learns with seed $seed" shows_xor $seed
     check "spiral learns with seed $seed" shows_spiral $seed
 done
-for demo in first gradcheck custom_op xor spiral; do check "$demo repeats itself" same "$demo" --seed 3; done
+for demo in first gradcheck custom_op pinn xor spiral; do check "$demo repeats itself" same "$demo" --seed 3; done
+check 'pinn refuses a grid of one point' refuses 'side: must be a whole number from 2 to 100' pinn --side 1
+check 'pinn depends on the seed' seed_matters pinn --rounds 1
 check 'xor depends on the seed' seed_matters xor
 check 'spiral depends on the seed' seed_matters spiral --epochs 5
 
