@@ -127,6 +127,38 @@ gives_up_on_xor() {
     grep -q 'after 3 steps' "$work/out"
 }
 
+# 28 lines of 60 characters with the ways of all three methods; L-BFGS and Newton-CG are there in under 100 steps.
+shows_rosenbrock() {
+    "$demos/rosenbrock" "$@" >"$work/out" || return 1
+    cat "$work/out"
+    awk 'length($0) == 60 && /^[ .:S*+o#-]*$/ { rows++; if (/\+/ && /#/) ways++ }
+         $NF < 1e-8 && $(NF - 1) < 1e-14 { if (/^gradient descent / && $(NF - 2) > 1000) slow++
+                                           if (/^(L-BFGS|Newton-CG) / && $(NF - 2) < 100) fast++ }
+         END { exit !(rows == 28 && ways > 1 && slow == 1 && fast == 2) }' "$work/out"
+}
+plots_rosenbrock() {
+    "$demos/rosenbrock" --plot "$work/it's.svg" >/dev/null && grep -q '</svg>' "$work/it's.svg" &&
+        grep -q 'Newton-CG' "$work/it's.svg"
+}
+
+# ends_badly SENTENCE ARGUMENT...: status 1, and the sentence as the last line on stderr.
+ends_badly() {
+    sentence=$1
+    shift
+    "$demos/rosenbrock" "$@" >/dev/null 2>"$work/err"
+    status=$?
+    echo "status $status"
+    cat "$work/err"
+    [ $status = 1 ] && tail -1 "$work/err" | grep -q "^rosenbrock: $sentence"
+}
+misses_gnuplot() {
+    mkdir -p "$work/none"
+    (PATH=$work/none; "$demos/rosenbrock" --plot "$work/none.svg" >/dev/null) 2>"$work/err"
+    status=$?
+    cat "$work/err"
+    [ $status = 1 ] && grep -q '^rosenbrock: --plot needs gnuplot, which is not found' "$work/err"
+}
+
 # 28 lines of 60 characters, of both regions and both classes, and an accuracy of 99 % or more.
 shows_spiral() {
     "$demos/spiral" --seed "$1" >"$work/out" || return 1
@@ -148,6 +180,15 @@ else
     check 'fit repeats itself' same fit --seed 3
     check 'fit depends on the seed' seed_matters fit
 fi
+check 'rosenbrock goes down three ways' shows_rosenbrock
+check 'rosenbrock goes down from elsewhere' shows_rosenbrock --x 1.5 --y -0.5
+check 'rosenbrock refuses a far start' refuses 'x: must be a number from -5 to 5' rosenbrock --x 6
+check 'rosenbrock does without gnuplot' misses_gnuplot
+if command -v gnuplot >/dev/null; then
+    check 'rosenbrock draws through gnuplot' plots_rosenbrock
+    check 'rosenbrock names a file it cannot write' ends_badly 'gnuplot could not write' --plot "$work/no/file.svg"
+else skip 'rosenbrock through gnuplot, which is not here'
+fi
 check 'xor refuses a rate of 0' refuses 'lr: must be a number from 1e-06 to 100' xor --lr 0
 check 'xor refuses a rate that is no number' refuses 'lr: must be a number' xor --lr nan
 check 'xor gives up after --steps' gives_up_on_xor
@@ -156,7 +197,7 @@ for seed in 0 1 2; do
     check "xor learns with seed $seed" shows_xor $seed
     check "spiral learns with seed $seed" shows_spiral $seed
 done
-for demo in first gradcheck custom_op pinn xor spiral; do check "$demo repeats itself" same "$demo" --seed 3; done
+for demo in first gradcheck custom_op rosenbrock pinn xor spiral; do check "$demo repeats itself" same "$demo" --seed 3; done
 check 'pinn refuses a grid of one point' refuses 'side: must be a whole number from 2 to 100' pinn --side 1
 check 'pinn depends on the seed' seed_matters pinn --rounds 1
 check 'xor depends on the seed' seed_matters xor
