@@ -166,16 +166,16 @@ runs_moved() {
 
 # A run that is killed again and again ends with the file of one that was not.
 resumes() {
-    slow="--data $work --epochs 40 --batch 2 --augment 1"
+    slow="--data $work --epochs 100 --batch 2 --augment 1"
     rm -f "$work"/state* "$work"/net*
     # shellcheck disable=SC2086 # the options
     "$demos/mnist" $slow --save "$work/net" >/dev/null || return 1
     kills=0
     # shellcheck disable=SC2086
-    until timeout -s KILL "0.$((10 + kills * 3))" "$demos/mnist" $slow --resume "$work/state" --save "$work/net2" >/dev/null
+    until timeout -s KILL "$(awk "BEGIN { print 0.02 + 0.02 * $kills }")" "$demos/mnist" $slow --resume "$work/state" --save "$work/net2" >/dev/null
     do
         kills=$((kills + 1))
-        [ $kills -lt 29 ] || break
+        [ $kills -lt 99 ] || break
     done
     echo "killed $kills times"
     [ $kills -gt 0 ] && cmp "$work/net" "$work/net2"
