@@ -237,7 +237,8 @@ shows_mnist() {
     "$demos/mnist" --data "$work" --epochs 3 --batch 10 --lr 0.1 --hidden 16 "$@" >"$work/out" 2>"$work/err" || return 1
     cat "$work/out" "$work/err"
     [ "$(grep -c '^epoch [123]  loss [0-9.]*  test accuracy [0-9.]* %$' "$work/out")" = 3 ] &&
-        grep -q '^epoch 3 .*test accuracy 100.00 %' "$work/out" && [ ! -s "$work/err" ]
+        grep -q '^epoch 3 .*test accuracy 100.00 %' "$work/out" &&
+        [ "$(grep -c '^epoch [123]/3  loss [0-9.]*  .*  [0-9]* samples/s  [0-9]* s left' "$work/err")" = 3 ]
 }
 
 # fails PART: status 1, nothing on stdout, one line on stderr with the part.
