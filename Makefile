@@ -18,7 +18,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan valgrind coverage bench docs reference-values install uninstall deps deps-ci help clean FORCE
+.PHONY: all check test demo asan valgrind coverage adbench bench docs reference-values install uninstall deps deps-ci help \
+        clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -87,6 +88,16 @@ optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)
 $(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
 $(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
 
+# libcsv has no pkg-config file: it is there where a program with it links.
+links_csv := $(shell t=$$(mktemp) && echo 'int main(void) { struct csv_parser p; return csv_init(&p, 0); }' | \
+    $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -include csv.h -x c - -o $$t -lcsv 2>/dev/null && echo yes; rm -f $$t)
+ifeq ($(links_csv),yes)
+found_flags += -DAD_HAVE_CSV
+found_libs  += -lcsv
+else
+$(info No libcsv found: CSV files cannot be read.)
+endif
+
 known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 more_flags   := $(call known,-fno-semantic-interposition)
 kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
@@ -123,7 +134,7 @@ number   = $(shell sed -n 's/^.define AD_VERSION_$(1) *//p' autodiff/autodiff.h)
 major   := $(call number,MAJOR)
 version := $(major).$(call number,MINOR).$(call number,PATCH)
 soname  := libautodiff.so.$(major)
-public  := $(shell grep -l AD_API autodiff/*.h ops/*.h nn/*.h) $(wildcard ops/*.def)
+public  := $(sort $(shell grep -l AD_API autodiff/*.h ops/*.h nn/*.h) nn/nn.h) $(wildcard ops/*.def)
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 library := $(call object,$(wildcard autodiff/*.c ops/*.c ops/kernels/*.c nn/*.c))
 archive := $(BUILD)/libautodiff.a
@@ -132,6 +143,7 @@ program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 demos   := $(call program,demos/*.c)
 tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
+adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
 dumper  := $(BUILD)/tests/reference/dump_samples
 docs_of := $(BUILD)/docs/reference
 
@@ -163,22 +175,24 @@ $(shared): $(library) $(BUILD)/stamp_files
 $(BUILD)/tests/%: private helpers = $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka) -pthread
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
+$(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(benches): $(call object,$(wildcard bench/common*.c))
+$(adbench): $(call object,$(wildcard bench/adbench/common*.c))
 $(dumper): private helpers =
 $(dumper): private own_libs =
-$(demos) $(tests) $(benches) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+$(demos) $(tests) $(benches) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
-demo: $(demos) ## watch small networks train: first, xor, spiral
-	@for d in first xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
+demo: $(demos) ## watch the demos: first, custom_op, fit, rosenbrock, pinn, xor, spiral
+	@for d in first custom_op fit rosenbrock pinn xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
 
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
 check: $(tests) $(demos) $(docs_of) ## the test programs, the demos and the reference page
 	@$(run_tests) $(tests) tests/demos.sh tests/docs.sh
-test: all $(tests) $(benches) $(docs_of) ## every test: the programs, the demos, the pages, the README's programs, the installation
+test: all $(tests) $(benches) $(adbench) $(docs_of) ## every test: the programs, the demos, the pages, the README's programs, the installation
 	@$(run_tests) $(tests) $(wildcard tests/*.sh)
 asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
@@ -190,6 +204,7 @@ coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file 
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
 	@$(MAKE) BUILD=$(BUILD)/coverage CFLAGS='$(CFLAGS) --coverage -O0' check
 	@gcovr --root . --object-directory $(BUILD)/coverage --filter autodiff/ --filter ops/ --filter nn/
+adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/bench/adbench/gmm FILE
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
 

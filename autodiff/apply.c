@@ -118,7 +118,19 @@ static const ad__layout *layout_for(const ad_call *c) {
     return ad__layout_make(c->graph, c->dtype, c->shape);
 }
 
+/* Whether an elementwise op was given operands of one layout: then nothing else is left to check. */
+static bool is_plain(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
+    if (type->shape != NULL || n != type->arity || in[0] == NULL || (attrs == NULL && type->attr_size > 0)) return false;
+    const ad__layout *l = in[0]->layout;
+    for (int i = 1; i < n; i++)
+        if (in[i] == NULL || in[i]->layout != l) return false;
+    if (l->numel == 0 || type->evaluate[l->dtype] == NULL) return false;
+    if (type->backward[l->dtype] == NULL && !(type->flags & AD_OP_CONSTANT)) return false;
+    return l->graph->code == AD_OK && l->graph->n_ops != UINT32_MAX;
+}
+
 static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
+    if (is_plain(type, n, in, attrs)) return record(ad__graph(in[0]), type, n, in, attrs, in[0]->layout, 0);
     ad_graph *g = common_graph(type, n, in);
     if (g == NULL || g->code != AD_OK) return ad__nil(g);
     ad_call c = { .graph = g, .type = type, .n = n, .in = in, .attrs = attrs,

@@ -19,14 +19,6 @@ void ad__memory_give(ad__memory *m, void *p, size_t size) {
     m->use.release(m->use.data, p, size);
 }
 
-void *ad__memory_resize(ad__memory *m, void *p, size_t old_size, size_t new_size) {
-    void *q = ad__memory_take(m, sizeof(void *) * 2, new_size);
-    if (q == NULL) return NULL;
-    if (old_size > 0) memcpy(q, p, old_size < new_size ? old_size : new_size);
-    ad__memory_give(m, p, old_size);
-    return q;
-}
-
 /* ---- arena ---------------------------------------------------------------------------------- */
 
 struct ad__block {
@@ -150,6 +142,14 @@ void ad__pool_give(ad__pool *p, void *buffer, size_t size) {
     memcpy(buffer, &p->free[c], sizeof(void *));
     p->free[c] = buffer;
     AD__POISON((char *)buffer + sizeof(void *), bytes - sizeof(void *));
+}
+
+void *ad__pool_resize(ad__pool *p, void *buffer, size_t old_size, size_t new_size) {
+    void *larger = ad__pool_take(p, new_size);
+    if (larger == NULL) return NULL;
+    if (old_size > 0) memcpy(larger, buffer, old_size < new_size ? old_size : new_size);
+    if (buffer != NULL) ad__pool_give(p, buffer, old_size);
+    return larger;
 }
 
 void ad__pool_free(ad__pool *p) {

@@ -29,7 +29,6 @@ typedef struct {
 } ad__memory;
 void *ad__memory_take(ad__memory *m, size_t align, size_t size);
 void ad__memory_give(ad__memory *m, void *p, size_t size);
-void *ad__memory_resize(ad__memory *m, void *p, size_t old_size, size_t new_size);
 
 typedef struct ad__block ad__block;
 
@@ -81,6 +80,7 @@ typedef struct {
 
 void *ad__pool_take(ad__pool *p, size_t size);
 void ad__pool_give(ad__pool *p, void *buffer, size_t size);
+void *ad__pool_resize(ad__pool *p, void *buffer, size_t old_size, size_t new_size); /* NULL: buffer stays */
 void ad__pool_free(ad__pool *p); /* releases what is on the lists */
 
 #endif

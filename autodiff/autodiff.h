@@ -105,11 +105,13 @@ AD_API ad_graph *ad_graph_new_with(ad_allocator a);
 /* A scope: everything made between ad_begin and ad_end is gone after ad_end, and its memory is
    used again. Scopes nest; closing an outer one closes the inner ones that were forgotten. */
 typedef struct {
+    const ad_graph *graph;
     int depth;
     uint64_t serial;
 } ad_mark;
 AD_API ad_mark ad_begin(ad_graph *g);
-AD_API void ad_end(ad_graph *g, ad_mark m); /* of a scope closed already: an error of the graph */
+/* A mark of a scope that is closed already, or of another graph, is an error of the graph. */
+AD_API void ad_end(ad_graph *g, ad_mark m);
 
 typedef struct {
     int64_t ops;        /* live Ops */
@@ -199,11 +201,54 @@ AD_API void ad_zero_grad(ad_var *y); /* of everything y depends on, y included *
 AD_API int ad_gradient(ad_var *y, int n, ad_var *const xs[], ad_var *dxs[]);
 /* The same from a cotangent of y's shape and dtype: dxs[i] = (dy/dxs[i])^T cotangent. */
 AD_API int ad_vjp(ad_var *y, ad_var *cotangent, int n, ad_var *const xs[], ad_var *dxs[]);
+/* As ad_gradient, but AD_EGRAD where y does not depend on one of the xs. */
+AD_API int ad_gradient_strict(ad_var *y, int n, ad_var *const xs[], ad_var *dxs[]);
+
+/* ---- functional forms: Vars of the graph, differentiable again; none touches ad_grad ---------- */
+
+/* Forward mode: dy = sum over i of (dy/dxs[i]) tangents[i], of y's shape; tangents are like their xs. Costs
+   two passes of ad_vjp, whatever n is. */
+AD_API int ad_jvp(ad_var *y, int n, ad_var *const xs[], ad_var *const tangents[], ad_var **dy);
+/* Hessian times vector: hvs[i] = sum over j of (d2y / dxs[i] dxs[j]) vs[j]. y has one element. */
+AD_API int ad_hvp(ad_var *y, int n, ad_var *const xs[], ad_var *const vs[], ad_var *hvs[]);
+/* j = dy/dx, of shape y.shape + x.shape (6 dimensions at most): as many passes as y or x has elements,
+   whichever are fewer. ad_hessian is the Jacobian of the gradient; y has one element. */
+AD_API int ad_jacobian(ad_var *y, ad_var *x, ad_var **j);
+AD_API int ad_hessian(ad_var *y, ad_var *x, ad_var **h);
+/* The Jacobian of independent blocks: y [b, ..] and xs[i] [b, ..], where row k of y depends on rows k of the
+   xs alone. js[i] has shape [b] + y's other sizes + x's other sizes. As many passes as a row of y has
+   elements (or as the rows of all xs, if these are fewer), not b times as many. For losses y [b] of b samples and
+   parameters repeated to [b, ..] by ad_expand, js are the gradients of each sample, in one pass. */
+AD_API int ad_jacobian_blocks(ad_var *y, int n, ad_var *const xs[], ad_var *js[]);
+
+/* y as a function of the leaves xs, for optimisers in C that call back. It lives in the graph as a Var does;
+   NULL, with the graph's error, where it cannot be made. */
+typedef struct ad_objective ad_objective;
+AD_API ad_objective *ad_objective_new(ad_var *y, int n, ad_var *const xs[]);
+AD_API int64_t ad_objective_size(const ad_objective *f); /* elements of all xs */
+/* The callback: sets the leaves to x (their elements one after the other), evaluates y in place and returns
+   it. grad, unless NULL, gets the gradient; ad_grad of what y depends on is overwritten. Takes no memory from the
+   system. NaN, with the graph's error, where it fails. objective is an ad_objective. */
+AD_API double ad_value_and_gradient(const double *x, double *grad, void *objective);
+
+/* ---- parts of a graph with a gradient of their own -------------------------------------------- */
+
+/* Builds an expression from the n Vars. */
+typedef ad_var *ad_function(int n, ad_var *const xs[], void *user);
+/* fn(xs), of which only the result is kept: what fn made is forgotten, and made again when a gradient is
+   wanted: memory for time. fn is called again later, with stand-ins for xs, and must do the same each time (random
+   draws are repeated); user must last as long as the result. Other Vars fn may use as constants only. */
+AD_API ad_var *ad_checkpoint(ad_function *fn, void *user, int n, ad_var *const xs[]);
+/* dxs[i] = the gradient for xs[i] when g arrives at y; one that stays NULL is zero. */
+typedef void ad_custom_fn(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user);
+/* y, but with a gradient of the caller's own: what arrives goes to the xs by rule, and not into what y was
+   made from. For straight-through estimators, clipped gradients, implicit functions. */
+AD_API ad_var *ad_custom(ad_var *y, int n, ad_var *const xs[], ad_custom_fn *rule, void *user);
 
 /* ---- checks --------------------------------------------------------------------------------- */
 
-/* Builds an expression from the n Vars; called many times with slightly different values. */
-typedef ad_var *ad_check_fn(int n, ad_var *const xs[], void *user);
+/* Called many times with slightly different values. */
+typedef ad_function ad_check_fn;
 
 /* A zero field means its default: PyTorch's eps 1e-6, atol 1e-5, rtol 1e-3. */
 typedef struct {
@@ -227,6 +272,10 @@ typedef struct {
    of the check, and their gradients are restored. */
 AD_API int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[],
                         const ad_check_opts *opts, ad_check_report *out);
+/* The same for the gradient: compares the derivatives of f's vjp, with respect to the xs and to the
+   cotangent, with differences. So it checks second derivatives, and that every vjp rule used is differentiable. */
+AD_API int ad_gradgradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[],
+                            const ad_check_opts *opts, ad_check_report *out);
 /* Runs an op's own samples: backward against differences, vjp against backward, f32 against f64. */
 AD_API int ad_check_op(ad_graph *g, const ad_optype *t, ad_check_report *out);
 

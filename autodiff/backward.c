@@ -59,31 +59,34 @@ static int differentiate(ad_var *y, const ad_var *seed) {
         if (AD__LIKELY(rc == AD_OK && out->flags & AD__HAS_GRAD)) op->type->backward[out->layout->dtype](op);
         if (out->flags & AD__POOLED) give_back(g, out);
     }
-    return rc;
+    return rc == AD_OK ? g->code : rc;
 }
 
-int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller, const char *name) {
-    ad_graph *g = ad__graph(y);
-    if (ad__is_nil(c)) return ad_fail(g, AD_EVALUE, "%s: the %s is nil", caller, name);
-    if (ad__graph(c) != g) return ad_fail(g, AD_EGRAPH, "%s: y and the %s belong to two graphs", caller, name);
-    bool same_dtype = c->layout->dtype == y->layout->dtype;
-    if (same_dtype && ad_shape_equal(c->layout->shape, y->layout->shape)) return AD_OK;
-    char ys[96], cs[96];
-    ad_shape_text(y->layout->shape, ys, sizeof ys);
-    ad_shape_text(c->layout->shape, cs, sizeof cs);
-    return ad_fail(g, same_dtype ? AD_ESHAPE : AD_EDTYPE, "%s: y is %s %s, the %s %s %s; they must be alike",
-                   caller, ad_dtype_name(y->layout->dtype), ys, name, ad_dtype_name(c->layout->dtype), cs);
+int ad__check_alike(ad_var *x, const char *x_name, const ad_var *v, const char *v_name, const char *caller) {
+    ad_graph *g = ad__graph(x);
+    if (ad__is_nil(v)) return ad_fail(g, AD_EVALUE, "%s: the %s is nil", caller, v_name);
+    if (ad__graph(v) != g)
+        return ad_fail(g, AD_EGRAPH, "%s: %s and the %s belong to two graphs", caller, x_name, v_name);
+    bool same_dtype = v->layout->dtype == x->layout->dtype;
+    if (same_dtype && ad_shape_equal(v->layout->shape, x->layout->shape)) return AD_OK;
+    char xs[96], vs[96];
+    ad_shape_text(x->layout->shape, xs, sizeof xs);
+    ad_shape_text(v->layout->shape, vs, sizeof vs);
+    return ad_fail(g, same_dtype ? AD_ESHAPE : AD_EDTYPE, "%s: %s is %s %s, the %s %s %s; they must be alike", caller,
+                   x_name, ad_dtype_name(x->layout->dtype), xs, v_name, ad_dtype_name(v->layout->dtype), vs);
 }
 
 static int check_root(ad_var *y, const char *caller) {
     if (ad__is_nil(y)) return ad__refuse_nil(y, caller);
     ad_graph *g = ad__graph(y);
-    if (g->code != AD_OK) return g->code;
+    if (g->code != AD_OK || ad__check_open(y, caller)) return g->code;
     if (!ad__needs(y))
         return ad_fail(g, AD_EGRAD, "%s: y was made from nothing that wants a gradient; make a leaf with ad_param",
                        caller);
     return ad__check_fresh(y, caller);
 }
+
+int ad__backward_inside(ad_var *y, const ad_var *seed) { return ad__needs(y) ? differentiate(y, seed) : AD_OK; }
 
 int ad_backward(ad_var *y) {
     int rc = check_root(y, "backward");
@@ -98,7 +101,7 @@ int ad_backward(ad_var *y) {
 
 int ad_backward_from(ad_var *y, const ad_var *seed) {
     int rc = check_root(y, "backward_from");
-    if (rc == AD_OK) rc = ad__check_cotangent(y, seed, "backward_from", "seed");
+    if (rc == AD_OK) rc = ad__check_alike(y, "y", seed, "seed", "backward_from");
     return rc == AD_OK ? differentiate(y, seed) : rc;
 }
 

@@ -1,11 +1,10 @@
 /* eval.c: what a Var depends on as a plan, and computing it again in place. */
 #include "autodiff/node.h"
 
-static int plan_append(ad_graph *g, ad_op *op) {
-    ad__plan *p = &g->plan;
+static int plan_append(ad_graph *g, ad__plan *p, ad_op *op) {
     if (p->n == p->capacity) {
         size_t more = p->capacity ? 2 * p->capacity : 256;
-        ad_op **ops = ad__memory_resize(&g->memory, p->ops, p->capacity * sizeof *ops, more * sizeof *ops);
+        ad_op **ops = ad__pool_resize(&g->pool, p->ops, p->capacity * sizeof *ops, more * sizeof *ops);
         if (ops == NULL) return ad__no_memory(g, "a plan of evaluation", more * sizeof *ops);
         p->ops = ops;
         p->capacity = more;
@@ -23,22 +22,46 @@ static void reverse(ad_op **ops, size_t n) {
     }
 }
 
-const ad__plan *ad__plan_for(ad_var *y) {
-    ad_graph *g = ad__graph(y);
-    ad__plan *p = &g->plan;
-    if (p->root == y->creator && p->root != NULL) return p;
+/* The root whose Op is the newest, where a walk must begin. */
+static ad_var *newest_of(int n, ad_var *const roots[]) {
+    ad_var *newest = roots[0];
+    for (int i = 1; i < n; i++)
+        if (roots[i]->creator && (!newest->creator || newest->creator->id < roots[i]->creator->id)) newest = roots[i];
+    return newest;
+}
+
+static bool is_later(const ad_var *v, uint32_t after) { return v->creator != NULL && v->creator->id > after; }
+
+int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after) {
+    ad_var *newest = newest_of(n_roots, roots);
+    ad_graph *g = ad__graph(newest);
     p->root = NULL;
     p->n = 0;
     p->evaluated = 0;
     p->random = false;
+    if (!is_later(newest, after)) return AD_OK;
     int rc = AD_OK;
-    ad__walk w = ad__walk_from(y);
+    ad__walk w = ad__walk_from(newest);
+    for (int i = 0; i < n_roots; i++)
+        if (is_later(roots[i], after)) ad__walk_reach(&w, roots[i]);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
-        if (rc == AD_OK) rc = plan_append(g, op);
-        for (int i = 0; i < op->n_in; i++) ad__walk_reach(&w, op->in[i]);
+        if (rc == AD_OK) rc = plan_append(g, p, op);
+        for (int i = 0; i < op->n_in; i++)
+            if (is_later(op->in[i], after)) ad__walk_reach(&w, op->in[i]);
     }
-    if (rc != AD_OK) return NULL;
     reverse(p->ops, p->n);
+    return rc;
+}
+
+void ad__plan_free(ad_graph *g, ad__plan *p) {
+    if (p->ops != NULL) ad__pool_give(&g->pool, p->ops, p->capacity * sizeof *p->ops);
+    *p = (ad__plan){ 0 };
+}
+
+const ad__plan *ad__plan_for(ad_var *y) {
+    ad__plan *p = &ad__graph(y)->plan;
+    if (p->root == y->creator && p->root != NULL) return p;
+    if (ad__plan_make(p, 1, &y, 0)) return NULL;
     p->root = y->creator;
     return p;
 }
@@ -59,7 +82,7 @@ static inline int evaluate_again(const ad_op *op, uint64_t now) {
 int ad_eval(ad_var *y) {
     if (ad__is_nil(y)) return ad__refuse_nil(y, "eval");
     ad_graph *g = ad__graph(y);
-    if (g->code != AD_OK) return g->code;
+    if (g->code != AD_OK || ad__check_open(y, "eval")) return g->code;
     const ad__plan *p = ad__plan_for(y);
     if (p == NULL) return AD_ENOMEM;
     if (p->random) g->ops_at_change = g->n_ops; /* what else uses a redrawn Var is stale from now on */

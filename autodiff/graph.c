@@ -65,12 +65,12 @@ static void free_extras(ad_graph *g, int depth);
 void ad_graph_free(ad_graph *g) {
     if (g == NULL) return;
     free_extras(g, 0);
+    ad__plan_free(g, &g->plan);
+    if (g->heap != NULL) ad__pool_give(&g->pool, g->heap, g->heap_capacity * sizeof *g->heap);
     ad__pool_free(&g->pool);
     ad__arena_free(&g->nodes);
     ad__arena_free(&g->arrays);
     ad__memory_give(&g->memory, g->scratch, g->scratch_size);
-    ad__memory_give(&g->memory, g->plan.ops, g->plan.capacity * sizeof *g->plan.ops);
-    ad__memory_give(&g->memory, g->heap, g->heap_capacity * sizeof *g->heap);
     ad_allocator use = g->memory.use;
     use.release(use.data, g, sizeof *g);
 }
@@ -101,12 +101,12 @@ bool ad_keep_grads(ad_graph *g, bool on) {
 /* ---- scopes ---------------------------------------------------------------------------------- */
 
 ad_mark ad_begin(ad_graph *g) {
-    if (g == NULL) return (ad_mark){ 0, 0 };
+    if (g == NULL) return (ad_mark){ 0 };
     ad__arena_place nodes = ad__arena_here(&g->nodes), arrays = ad__arena_here(&g->arrays);
     ad__scope *s = ad__node_alloc(g, sizeof *s);
-    if (s == NULL) return (ad_mark){ 0, 0 };
+    if (s == NULL) return (ad_mark){ 0 };
     *s = (ad__scope){ .outer = g->scope,
-                      .mark = { g->scope ? g->scope->mark.depth + 1 : 1, ++g->scope_serial },
+                      .mark = { g, g->scope ? g->scope->mark.depth + 1 : 1, ++g->scope_serial },
                       .nodes = nodes,
                       .arrays = arrays,
                       .last = g->last,
@@ -117,15 +117,17 @@ ad_mark ad_begin(ad_graph *g) {
 
 void ad_end(ad_graph *g, ad_mark m) {
     if (g == NULL || m.serial == 0) return; /* the scope was never opened */
-    ad__scope *s = g->scope;
+    ad__scope *s = m.graph == g ? g->scope : NULL;
     while (s != NULL && s->mark.serial != m.serial) s = s->outer;
     if (s == NULL) {
-        ad_fail(g, AD_EGRAPH, "end: this scope is closed already");
+        ad_fail(g, AD_EGRAPH, m.graph == g ? "end: this scope is closed already" : "end: this scope is another graph's");
         return;
     }
     ad__scope closing = *s;
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
     if (g->extras != NULL) free_extras(g, closing.mark.depth);
+    for (int i = 0; i < AD__RECENT; i++)
+        if (g->recent[i].depth >= closing.mark.depth) g->recent[i].layout = NULL;
     g->scope = closing.outer;
     g->last = closing.last;
     g->n_ops = closing.n_ops;
@@ -180,6 +182,12 @@ static int depth_of(const ad_graph *g, const ad_var *x) {
     const ad__scope *s = g->scope;
     while (s != NULL && ad__arena_before(&g->nodes, s->nodes, x)) s = s->outer;
     return s ? s->mark.depth : 0;
+}
+
+int ad__check_open(const ad_var *x, const char *caller) {
+    ad_graph *g = ad__graph(x);
+    bool live = ad__arena_before(&g->nodes, ad__arena_here(&g->nodes), x) && (!x->creator || x->creator->id <= g->n_ops);
+    return live ? AD_OK : ad_fail(g, AD_EGRAPH, "%s: a Var was given whose scope is closed: ad_end took it away", caller);
 }
 
 enum { EXTRA_HEADER = (sizeof(ad__extra) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN };

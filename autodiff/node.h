@@ -110,6 +110,13 @@ typedef struct {
     uint64_t evaluated; /* the clock when all of them were last evaluated in order; 0: unknown */
 } ad__plan;
 
+/* The layouts made last, with the depth of their scope: most new ones are like one of these. */
+enum { AD__RECENT = 4 };
+typedef struct {
+    const ad__layout *layout;
+    int depth;
+} ad__recent;
+
 struct ad_graph {
     ad__memory memory;
     ad__arena nodes;  /* Vars, Ops, layouts, modules: small things */
@@ -137,6 +144,8 @@ struct ad_graph {
     size_t heap_capacity;
     void *registry; /* the table of ops by name, see ops/table.c */
     ad__layout scalar[2]; /* by dtype */
+    ad__recent recent[AD__RECENT];
+    unsigned recent_next;
     ad__layout empty;     /* nil's */
     ad_var nil;
 };
@@ -215,8 +224,21 @@ static inline ad_op *ad__walk_next(ad__walk *w) {
 
 /* The Ops that y depends on, oldest first; NULL (and the graph's error) when memory is short. */
 const ad__plan *ad__plan_for(ad_var *y);
-/* 0 where c is like y; name is what the caller calls it. */
-int ad__check_cotangent(ad_var *y, const ad_var *c, const char *caller, const char *name);
+/* The same of several roots into a plan of the caller's own, which may have been used before: those with an
+   id greater than after. Its memory is the pool's until ad__plan_free. */
+int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after);
+void ad__plan_free(ad_graph *g, ad__plan *p);
+/* 0 where v has x's graph, dtype and shape; the names are what the caller calls them. */
+int ad__check_alike(ad_var *x, const char *x_name, const ad_var *v, const char *v_name, const char *caller);
+/* AD_EGRAPH for a Var of a closed scope. Where its memory is used again already, nobody can tell. */
+int ad__check_open(const ad_var *x, const char *caller);
+/* 0 where y and the xs are there, of one graph without error, and y is fresh. */
+int ad__check_arguments(ad_var *y, int n, ad_var *const xs[], const char *caller);
+/* dxs[i] = the sum over j of (dys[j]/dxs[i])^T cotangents[j], through Ops with an id greater than after. */
+int ad__vjp_of(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_var *const xs[], ad_var *dxs[],
+               uint32_t after);
+/* ad_backward_from without its checks, for a part of a graph that is built and forgotten within a pass. */
+int ad__backward_inside(ad_var *y, const ad_var *seed);
 /* 0, or AD_ESTALE if something that y depends on changed after the ops that used it ran. */
 int ad__check_fresh(ad_var *y, const char *caller);
 

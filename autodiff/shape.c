@@ -1,6 +1,4 @@
 /* shape.c: shapes and dtypes: counting, comparing, writing, broadcasting. */
-#include <string.h>
-
 #include "autodiff/node.h"
 
 size_t ad_dtype_size(ad_dtype t) { return t == AD_F32 ? sizeof(float) : sizeof(double); }
@@ -32,7 +30,9 @@ bool ad__shape_valid(ad_shape s) { return ad_shape_numel(s) >= 0; }
 
 bool ad_shape_equal(ad_shape a, ad_shape b) {
     if (a.ndim != b.ndim || a.ndim < 0 || a.ndim > AD_MAX_NDIM) return false;
-    return memcmp(a.dim, b.dim, (size_t)a.ndim * sizeof *a.dim) == 0;
+    for (int i = 0; i < a.ndim; i++)
+        if (a.dim[i] != b.dim[i]) return false;
+    return true;
 }
 
 int ad_shape_text(ad_shape s, char *to, size_t size) {
@@ -45,9 +45,15 @@ int ad_shape_text(ad_shape s, char *to, size_t size) {
 
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s) {
     if (s.ndim == 0) return &g->scalar[t];
+    for (int i = 0; i < AD__RECENT; i++) {
+        const ad__layout *r = g->recent[i].layout;
+        if (r != NULL && r->dtype == t && ad_shape_equal(r->shape, s)) return r;
+    }
     ad__layout *l = ad__node_alloc(g, sizeof *l);
+    if (l == NULL) return NULL;
     int64_t n = ad_shape_numel(s);
-    if (l != NULL) *l = (ad__layout){ g, n, (size_t)n * ad_dtype_size(t), t, s };
+    *l = (ad__layout){ g, n, (size_t)n * ad_dtype_size(t), t, s };
+    g->recent[g->recent_next++ % AD__RECENT] = (ad__recent){ l, g->scope ? g->scope->mark.depth : 0 };
     return l;
 }
 

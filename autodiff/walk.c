@@ -18,7 +18,7 @@ ad__walk ad__walk_from(ad_var *root) {
 static int heap_push(ad_graph *g, size_t n, ad_op *op) {
     if (n == g->heap_capacity) {
         size_t more = n ? 2 * n : 256;
-        ad_op **heap = ad__memory_resize(&g->memory, g->heap, n * sizeof *heap, more * sizeof *heap);
+        ad_op **heap = ad__pool_resize(&g->pool, g->heap, n * sizeof *heap, more * sizeof *heap);
         if (heap == NULL) return AD_ENOMEM;
         g->heap = heap;
         g->heap_capacity = more;

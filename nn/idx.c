@@ -12,6 +12,7 @@
 
 #include "autodiff/node.h"
 #include "nn/nn.h"
+#include "nn/path.h"
 
 /* ---- bytes of a file, gunzipped where need be ---------------------------------------------------- */
 
@@ -195,18 +196,11 @@ static ad_var *load(idx *f, ad_dtype t, double scale) {
     return x;
 }
 
-/* What of a path is shown in a message, which has to hold the fault too. */
-static const char *path_end(const char *path) {
-    enum { SHOWN = 240 };
-    size_t n = strlen(path);
-    return n > SHOWN ? path + (n - SHOWN) : path;
-}
-
 ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale) {
     if (!ad_ok(g)) return ad__nil(g);
     if (path == NULL) return ad_fail(g, AD_EVALUE, "load_idx: path is NULL"), ad__nil(g);
     errno = 0;
-    idx f = { .graph = g, .path = path_end(path), .file = source_open(path) };
+    idx f = { .graph = g, .path = nn__path_end(path), .file = source_open(path) };
     if (f.file == NULL)
         return ad_fail(g, AD_EIO, "load_idx: %s: %s", f.path, strerror(errno ? errno : ENOMEM)), ad__nil(g);
     ad_var *x = load(&f, t, scale);

@@ -3,6 +3,8 @@
 
 #include "autodiff/node.h"
 #include "nn/nn.h"
+#include "ops/kernels/kernels.h"
+#include "ops/kernels/optim.h"
 
 /* x = scale u + shift for drawn numbers u: composed of ops in a scope of its own, then copied. */
 static int fill(ad_var *x, ad_var *draw(ad_graph *, ad_dtype, ad_shape), double scale, double shift) {
@@ -77,4 +79,74 @@ int nn_init_he_normal(ad_var *w) {
     double in, out;
     int rc = fans(w, &in, &out, "init_he_normal");
     return rc ? rc : nn_init_normal(w, 0, sqrt(2 / in));
+}
+
+/* LeCun et al. 1998: the results of a layer vary as its inputs do. */
+int nn_init_lecun_uniform(ad_var *w) {
+    double in, out;
+    int rc = fans(w, &in, &out, "init_lecun_uniform");
+    return rc ? rc : nn_init_uniform(w, -sqrt(3 / in), sqrt(3 / in));
+}
+
+int nn_init_lecun_normal(ad_var *w) {
+    double in, out;
+    int rc = fans(w, &in, &out, "init_lecun_normal");
+    return rc ? rc : nn_init_normal(w, 0, sqrt(1 / in));
+}
+
+/* ---- truncated normal --------------------------------------------------------------------------- */
+
+/* The share of a normal distribution that lies from lo to hi. */
+static double share_within(double mean, double std, double lo, double hi) {
+    return 0.5 * (erf((hi - mean) / (std * sqrt(2))) - erf((lo - mean) / (std * sqrt(2))));
+}
+
+/* Draws anew, in the places outside lo .. hi alone, until there are none. */
+int nn_init_trunc_normal(ad_var *x, double mean, double std, double lo, double hi) {
+    int rc = check(x, mean, std, "init_trunc_normal");
+    if (rc != AD_OK) return rc;
+    ad_graph *g = ad_graph_of(x);
+    if (!(std > 0 && share_within(mean, std, lo, hi) >= 0.01))
+        return ad_fail(g, AD_EVALUE, "init_trunc_normal: less than a hundredth of the normal distribution by %g and %g "
+                       "lies from %g to %g", mean, std, lo, hi);
+    ad_mark m = ad_begin(g);
+    ad_var *y = ad_zeros(g, ad_dtype_of(x), ad_shape_of(x)), *outside = ad_ones(g, ad_dtype_of(x), ad_shape_of(x));
+    while (ad_item(ad_sum(outside)) > 0) { /* NaN after an error */
+        ad_var *drawn = ad_adds(ad_muls(ad_randn(g, ad_dtype_of(x), ad_shape_of(x)), std), mean);
+        y = ad_where(outside, drawn, y);
+        outside = ad_ne(y, ad_clamp(y, lo, hi));
+    }
+    rc = ad_set(x, ad_data(y));
+    ad_end(g, m);
+    return rc;
+}
+
+/* ---- orthogonal (Saxe et al. 2014) ---------------------------------------------------------------- */
+
+/* Makes rows [n,m], n <= m, orthonormal: Gram and Schmidt, each row twice, as once leaves a rest. */
+static void orthonormalise(int64_t n, int64_t m, double *rows) {
+    for (int64_t i = 0; i < n; i++) {
+        double *row = rows + i * m;
+        for (int64_t j = 0; j < 2 * i; j++) {
+            const double *other = rows + j % i * m;
+            ad__axpy_f64(m, -ad__dot(m, row, other), other, row);
+        }
+        ad__scale_f64(m, 1 / sqrt(ad__dot(m, row, row)), row);
+    }
+}
+
+int nn_init_orthogonal(ad_var *w, double gain) {
+    double in, out;
+    int rc = fans(w, &in, &out, "init_orthogonal");
+    if (rc == AD_OK) rc = check(w, gain, 1, "init_orthogonal");
+    if (rc != AD_OK) return rc;
+    ad_graph *g = ad_graph_of(w);
+    int64_t n = ad_shape_of(w).dim[0], m = ad_numel(w) / n;
+    ad_mark mark = ad_begin(g);
+    ad_var *q = ad_randn(g, AD_F64, n <= m ? AD_SHAPE(n, m) : AD_SHAPE(m, n));
+    if (ad_ok(g)) orthonormalise(n <= m ? n : m, n <= m ? m : n, ad_data_mut(q));
+    q = ad_muls(n <= m ? q : ad_transpose(q), gain);
+    rc = ad_set(w, ad_data(ad_cast(q, ad_dtype_of(w))));
+    ad_end(g, mark);
+    return rc;
 }

@@ -2,15 +2,17 @@
 #include <string.h>
 
 #include "autodiff/node.h"
-#include "nn/nn.h"
+#include "nn/loader.h"
 
 struct nn_loader {
     ad_graph *graph;
     nn_dataset data;
     nn_loader_opts opts;
-    int64_t n;      /* rows */
-    int64_t at;     /* the next row; 0 at the beginning of an epoch */
-    int64_t *order; /* [n], which row comes when; NULL: as they lie */
+    int64_t n;         /* rows */
+    int64_t at;        /* the next row; 0 at the beginning of an epoch */
+    int64_t *order;    /* [n], which row comes when; NULL: as they lie */
+    ad__random before; /* the graph's random numbers at the beginning of the epoch */
+    uint64_t key;      /* of the transforms' random numbers in this epoch */
 };
 
 static int64_t rows_of(const ad_var *x) {
@@ -57,17 +59,38 @@ static void shuffle(nn_loader *l) {
     }
 }
 
+static void begin_epoch(nn_loader *l) {
+    l->before = l->graph->random;
+    if (l->order != NULL) shuffle(l);
+    uint32_t bits[2];
+    if (l->opts.transform == NULL) return;
+    ad_random_bits(l->graph, 2, bits);
+    l->key = (uint64_t)bits[0] << 32 | bits[1];
+}
+
+/* Row i of a minibatch. Every sample has 2^32 blocks of random numbers, whichever minibatch it is in. */
+static void make_row(const nn_loader *l, ad_dtype t, ad_shape s, size_t size, const char *from, char *to, int64_t i,
+                     bool transformed) {
+    int64_t at = l->order ? l->order[l->at + i] : l->at + i;
+    nn_random r = { l->key, (uint64_t)(l->at + i) << 32 };
+    from += (size_t)at * size;
+    to += (size_t)i * size;
+    if (transformed) l->opts.transform(t, s, from, to, &r, l->opts.transform_data);
+    else memcpy(to, from, size);
+}
+
 /* Rows at .. at+n of x in the loader's order: x's own memory where they lie together, else a copy. */
-static ad_var *rows(const nn_loader *l, const ad_var *x, int64_t n) {
-    ad_shape s = ad_shape_of(x);
+static ad_var *rows(const nn_loader *l, const ad_var *x, int64_t n, bool transformed) {
+    ad_dtype t = ad_dtype_of(x);
+    ad_shape s = ad_shape_of(x), row = { .ndim = s.ndim - 1 };
+    memcpy(row.dim, s.dim + 1, (size_t)row.ndim * sizeof *row.dim);
     s.dim[0] = n;
     char *from = (char *)ad_data(x); /* ad_input reads it and never writes */
-    size_t row = (size_t)(ad_shape_numel(s) / n) * ad_dtype_size(ad_dtype_of(x));
-    if (l->order == NULL) return ad_input(l->graph, ad_dtype_of(x), from + (size_t)l->at * row, s);
-    char *to = ad__array_alloc(l->graph, (size_t)n * row);
-    for (int64_t i = 0; i < n && to != NULL; i++)
-        memcpy(to + (size_t)i * row, from + (size_t)l->order[l->at + i] * row, row);
-    return ad_input(l->graph, ad_dtype_of(x), to, s);
+    size_t size = (size_t)ad_shape_numel(row) * ad_dtype_size(t);
+    if (l->order == NULL && !transformed) return ad_input(l->graph, t, from + (size_t)l->at * size, s);
+    char *to = ad__array_alloc(l->graph, (size_t)n * size);
+    for (int64_t i = 0; i < n && to != NULL; i++) make_row(l, t, row, size, from, to, i, transformed);
+    return ad_input(l->graph, t, to, s);
 }
 
 bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y) {
@@ -78,11 +101,24 @@ bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y) {
         l->at = 0;
         return false;
     }
-    if (l->at == 0 && l->order != NULL) shuffle(l);
-    ad_var *bx = rows(l, l->data.x, n), *by = rows(l, l->data.y, n);
+    if (l->at == 0) begin_epoch(l);
+    ad_var *bx = rows(l, l->data.x, n, l->opts.transform != NULL), *by = rows(l, l->data.y, n, false);
     if (!ad_ok(l->graph)) return false;
     *x = bx;
     *y = by;
     l->at += n;
     return true;
+}
+
+nn__loader_place nn__loader_where(const nn_loader *l) { return (nn__loader_place){ l->at, l->before }; }
+
+int nn__loader_go(nn_loader *l, nn__loader_place p) {
+    if (p.at < 0 || p.at > l->n)
+        return ad_fail(l->graph, AD_EVALUE, "loader: row %lld of %lld to go on from", (long long)p.at, (long long)l->n);
+    ad__random now = l->graph->random;
+    l->graph->random = p.before;
+    if (p.at > 0) begin_epoch(l);
+    l->graph->random = now;
+    l->at = p.at;
+    return AD_OK;
 }

@@ -1,126 +1,13 @@
-/* nn.h: networks, losses, optimisers and data, composed of the ops. */
+/* nn.h: networks, losses, optimisers, data, training and files, composed of the ops. */
 #ifndef NN_NN_H
 #define NN_NN_H
 
-#include "autodiff/autodiff.h"
-#include "ops/ops.h"
+#include "nn/data.h"
+#include "nn/file.h"
+#include "nn/layers.h"
+#include "nn/loss.h"
+#include "nn/module.h"
+#include "nn/optim.h"
+#include "nn/train.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
-/* ---- modules ---------------------------------------------------------------------------------
-
-   A module is a function of a Var with parameters and children. Like a Var it belongs to the graph
-   and lives until the scope that it was made in closes; nothing has to be freed. Functions that
-   return a module return NULL after an error, which the graph keeps; NULL may be passed on. A module
-   may be used in several places: what they share is one set of parameters. */
-typedef struct nn_module nn_module;
-
-typedef ad_var *nn_activation(ad_var *x);                 /* ad_tanh, ad_relu, ... */
-typedef ad_var *nn_forward_fn(nn_module *m, ad_var *x);
-
-/* x [.., in] -> x W^T + b [.., out]; weight [out, in], bias [out]; both start uniform in
-   +-1/sqrt(in), as torch.nn.Linear's do. */
-AD_API nn_module *nn_linear(ad_graph *g, ad_dtype t, int64_t in, int64_t out, bool bias);
-AD_API nn_module *nn_function(ad_graph *g, nn_activation *f); /* a module without parameters */
-AD_API nn_module *nn_relu(ad_graph *g);
-AD_API nn_module *nn_tanh(ad_graph *g);
-AD_API nn_module *nn_sigmoid(ad_graph *g);
-/* One after another; parameters are named "0.weight", "0.bias", ... after the places. */
-AD_API nn_module *nn_sequential_n(ad_graph *g, int n, nn_module *const mods[]);
-#define nn_sequential(g, ...)                                                                      \
-    nn_sequential_n(g, (int)(sizeof((nn_module *[]){ __VA_ARGS__ }) / sizeof(nn_module *)),        \
-                    (nn_module *[]){ __VA_ARGS__ })
-/* Linear layers of n widths (inputs first), act between them and not behind the last. */
-AD_API nn_module *nn_mlp(ad_graph *g, ad_dtype t, int n, const int64_t *widths, nn_activation *act);
-
-AD_API ad_var *nn_apply(nn_module *m, ad_var *x);
-AD_API void nn_train(nn_module *m, bool training); /* of m and all below it; modules start in training */
-AD_API bool nn_training(const nn_module *m);
-
-/* A module of the user's own: forward is called by nn_apply; self is size zeroed bytes for its state
-   (nn_self). Parameters (leaves) and children get names unique in the module, without a dot. Modules
-   are built from the inside outwards, all in one scope: a child is complete, and takes no more. */
-AD_API nn_module *nn_module_new(ad_graph *g, const char *kind, nn_forward_fn *forward, size_t size);
-AD_API void *nn_self(nn_module *m);
-AD_API ad_var *nn_add_parameter(nn_module *m, const char *name, ad_var *x);
-AD_API nn_module *nn_add_child(nn_module *m, const char *name, nn_module *child);
-AD_API ad_graph *nn_graph_of(const nn_module *m);
-
-/* Parameters of m and all below it, in the order of adding, with PyTorch's dotted names; one that is
-   shared is listed once, under its first name. */
-typedef struct {
-    const char *name; /* "0.weight"; of the graph's memory */
-    ad_var *var;
-} nn_parameter;
-AD_API int nn_parameter_count(const nn_module *m);               /* Vars */
-AD_API int64_t nn_parameter_numel(const nn_module *m);           /* elements */
-AD_API nn_parameter nn_parameter_at(const nn_module *m, int i);  /* {NULL, NULL} out of range */
-AD_API ad_var *nn_find_parameter(const nn_module *m, const char *name); /* NULL where there is none */
-
-/* ---- initialisers: fill a leaf anew from the graph's random numbers; 0 or an AD_E code ------------
-
-   A weight is [out, in], or [out, in, ...] of a convolution, whose window counts in both. */
-AD_API int nn_init_uniform(ad_var *x, double lo, double hi);
-AD_API int nn_init_normal(ad_var *x, double mean, double std);
-AD_API int nn_init_constant(ad_var *x, double value);
-AD_API int nn_init_xavier_uniform(ad_var *w, double gain); /* Glorot and Bengio 2010 */
-AD_API int nn_init_xavier_normal(ad_var *w, double gain);
-AD_API int nn_init_he_uniform(ad_var *w);                  /* He et al. 2015, for relu, by fan-in */
-AD_API int nn_init_he_normal(ad_var *w);
-
-/* ---- losses: means over all elements (cross-entropy: over rows) -----------------------------------
-
-   y and target have one shape: losses do not broadcast. All are finite for finite logits. */
-AD_API ad_var *nn_mse(ad_var *y, ad_var *target);
-AD_API ad_var *nn_bce_logits(ad_var *logits, ad_var *target);           /* target in [0, 1] */
-AD_API ad_var *nn_cross_entropy(ad_var *logits, ad_var *classes);       /* [n, c], class numbers [n] */
-
-/* ---- optimisers: live in the graph as modules do ------------------------------------------------ */
-typedef struct nn_optim nn_optim;
-
-/* torch.optim.SGD's, zero meaning its default (lr must be given). Parameters that no gradient has
-   reached since nn_zero_grad stay as they are, and so do their velocities. */
-typedef struct {
-    double lr, momentum, dampening, weight_decay;
-    bool nesterov;
-} nn_sgd_opts;
-AD_API nn_optim *nn_sgd(nn_module *m, nn_sgd_opts o); /* of the parameters that m has now */
-AD_API int nn_step(nn_optim *opt); /* moves parameters against their gradients; nothing after an error */
-AD_API void nn_zero_grad(nn_optim *opt);
-AD_API void nn_set_lr(nn_optim *opt, double lr);
-AD_API double nn_lr(const nn_optim *opt);
-
-/* ---- data ----------------------------------------------------------------------------------------- */
-
-/* An IDX file (http://yann.lecun.com/exdb/mnist), plain or gzipped, as a constant Var of dtype t
-   and the file's shape, elements multiplied by scale. nil and a graph error that names file and
-   fault where it cannot be read: AD_EIO, or AD_EABSENT for a gzipped file in a build without zlib. */
-AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale);
-
-/* Samples in rows: x [n, ...] and y [n, ...]; they must outlive the loader. */
-typedef struct {
-    ad_var *x, *y;
-} nn_dataset;
-typedef struct {
-    int64_t batch;   /* rows in a minibatch */
-    bool shuffle;    /* a new order each epoch, from the graph's random numbers */
-    bool drop_last;  /* leave out a last minibatch that is not full */
-} nn_loader_opts;
-typedef struct nn_loader nn_loader;
-AD_API nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o);
-AD_API int64_t nn_loader_batches(const nn_loader *l); /* in an epoch */
-/* The next minibatch as constant Vars of the open scope, in the dataset's own memory where it is not
-   shuffled. False, with nil in x and y, at the end of the epoch (the next call begins another) and
-   after an error. */
-AD_API bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y);
-
-/* The share of rows of scores [n, c] whose largest, the first of several, is at classes [n]; NaN of
-   no rows and after an error. */
-AD_API double nn_accuracy(const ad_var *scores, const ad_var *classes);
-
-#ifdef __cplusplus
-}
-#endif
 #endif

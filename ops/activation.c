@@ -79,7 +79,9 @@ AD_UNARY(silu, "x sigmoid(x), also called swish", -4, 4,
 static ad_var *two_u(ad_var *x) {
     return ad_mul(x, ad_adds(ad_muls(ad_square(x), 0.071354816272600710), 1.5957691216057308));
 }
-static ad_var *two_u_slope(ad_var *x) { return ad_adds(ad_muls(ad_square(x), 0.21406444881780213), 1.5957691216057308); }
+static ad_var *two_u_slope(ad_var *x) {
+    return ad_adds(ad_muls(ad_square(x), 0.21406444881780213), 1.5957691216057308);
+}
 
 AD_UNARY(gelu_tanh, "gelu by tanh: x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)", -4, 4,
          x / (1 + exp(-TWO_U(x))),
@@ -135,12 +137,13 @@ AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9
 
 /* ---- prelu: x [n,c,..], w [1] or [c]; as elementwise operands a and b of shapes [n,c,..] and [c,1,..] ---- */
 
-AD_BINARY_OP(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one slope or one per channel, axis 1", -2, 2,
-           a > 0 ? a : a * b,
-           a > 0 ? g : g * b,
-           a > 0 ? 0 : g * a,
-           ad_where(ad_gt(a, ad__constant(a, 0)), g, ad_mul(g, b)),
-           ad_where(ad_gt(a, ad__constant(a, 0)), ad__constant(g, 0), ad_mul(g, a)), 0.0, -0.0, 1.0, -0.5);
+AD_BINARY_OP(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one slope or one per channel, axis 1",
+             -2, 2,
+             a > 0 ? a : a * b,
+             a > 0 ? g : g * b,
+             a > 0 ? 0 : g * a,
+             ad_where(ad_gt(a, ad__constant(a, 0)), g, ad_mul(g, b)),
+             ad_where(ad_gt(a, ad__constant(a, 0)), ad__constant(g, 0), ad_mul(g, a)), 0.0, -0.0, 1.0, -0.5);
 
 ad_var *ad_prelu(ad_var *x, ad_var *w) {
     if (ad__is_nil(x) || ad__is_nil(w)) return ad__apply2(&ad_op_prelu, x, w, NULL);

@@ -1,6 +1,7 @@
 /* conv.c: convolutions over images and signals: conv2d, its transpose, the gradient of its weights. All three
    are one sum over x, w and y, each time for another of them, so each is the others' derivative. */
 #include "ops/attrs.h"
+#include "ops/batch.h"
 #include "ops/kernels/im2col.h"
 #include "ops/ops.h"
 
@@ -94,12 +95,6 @@ static void *w_at(const conv *c, const void *w, int64_t g) {
     return (char *)w + (size_t)(g * c->o * c->k) * c->size;
 }
 
-static void gemm(ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a, const void *b,
-                 double beta, void *c) {
-    if (t == AD_F32) ad__gemm_f32(ta, tb, n, m, k, a, b, (float)beta, c);
-    else ad__gemm_f64(ta, tb, n, m, k, a, b, beta, c);
-}
-
 /* The windows of one group of one image, as a matrix [k, l]. */
 static const void *columns_of(const conv *c, const void *x) {
     if (c->direct) return x;
@@ -112,7 +107,7 @@ static const void *columns_of(const conv *c, const void *x) {
 static void convolve(const conv *c, const void *x, const void *w, double beta, void *y) {
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
-            gemm(c->t, false, false, c->o, c->l, c->k, w_at(c, w, g), columns_of(c, x_at(c, x, i, g)), beta,
+            ad__gemm(c->t, false, false, c->o, c->l, c->k, w_at(c, w, g), columns_of(c, x_at(c, x, i, g)), beta,
                  y_at(c, y, i, g));
 }
 
@@ -121,7 +116,7 @@ static void spread_windows(const conv *c, const void *w, const void *y, void *x)
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++) {
             void *to = x_at(c, x, i, g), *columns = c->direct ? to : c->columns;
-            gemm(c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g), c->direct ? 1 : 0, columns);
+            ad__gemm(c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g), c->direct ? 1 : 0, columns);
             if (c->direct) continue;
             if (c->t == AD_F32) ad__col2im_add_f32(&c->w, columns, to);
             else ad__col2im_add_f64(&c->w, columns, to);
@@ -132,7 +127,7 @@ static void spread_windows(const conv *c, const void *w, const void *y, void *x)
 static void correlate(const conv *c, const void *x, const void *y, void *w) {
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
-            gemm(c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g), columns_of(c, x_at(c, x, i, g)), 1,
+            ad__gemm(c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g), columns_of(c, x_at(c, x, i, g)), 1,
                  w_at(c, w, g));
 }
 

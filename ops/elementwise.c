@@ -42,17 +42,15 @@ typedef struct {
     size_t size;
 } nary;
 
-static ad__spread spread_in(const ad_var *out, const ad_var *x) {
-    if (x->layout == out->layout || ad_shape_equal(x->layout->shape, out->layout->shape)) return (ad__spread){ 0 };
-    return ad__spread_of(x->layout->shape, out->layout->shape);
-}
-
 /* Returns whether every operand has the result's elements in their order. */
 static bool nary_of(const ad_op *op, nary *p) {
     bool whole = true;
     p->op = op, p->out = ad__out(op), p->size = ad_dtype_size(p->out->layout->dtype);
     for (int i = 0; i < op->n_in; i++) {
-        p->spread[i] = spread_in(p->out, op->in[i]);
+        const ad__layout *l = op->in[i]->layout;
+        p->spread[i].ndim = 0; /* whole */
+        if (l == p->out->layout || ad_shape_equal(l->shape, p->out->layout->shape)) continue;
+        p->spread[i] = ad__spread_of(l->shape, p->out->layout->shape);
         whole = whole && ad__spread_is_whole(&p->spread[i]);
     }
     return whole;

@@ -8,8 +8,8 @@
    lo .. hi is where the samples' operands lie, edges are the special points to try as well.
    AD_UNARY_K has one C double parameter, and AD_UNARY_K2 two: each its name and a value to sample. In
    value and backward they are of type T, in vjp double. AD_UNARY_KS and AD_UNARY_K2S check them.
-   AD_BINARY has operands a and b (AD_BINARY_OP is the op without its function), and AD_TERNARY a, b and c, with a rule for each; broadcasting is no
-   concern of the formulas. AD_PREDICATE and AD_COMPARISON have results 0 or 1 and no gradient.
+   AD_BINARY has operands a and b (AD_BINARY_OP is the op without its function), and AD_TERNARY a, b
+   and c, with a rule for each; broadcasting is no concern of the formulas. AD_PREDICATE and AD_COMPARISON have results 0 or 1 and no gradient.
    A vjp of NULL says zero. */
 #ifndef OPS_ELEMENTWISE_H
 #define OPS_ELEMENTWISE_H

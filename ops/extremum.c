@@ -108,9 +108,11 @@ static void argmax_samples(ad_sampler *s) {
         ad_sample(s, &(ad__axes_attrs){ 1, { axis }, axis < 0 }, 1, &AD_SHAPE(2, 3, 4), NULL, NULL);
     ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { 1 } }, 1, &AD_SHAPE(0, 3), NULL, NULL);
     const double ties[] = { 1, 3, 3, -1, -1, 3 }, nans[] = { 1, NAN, 3, NAN, -INFINITY, INFINITY };
-    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(6), (const double *[]){ ties }, AD_SAMPLE_KINK);
-    ad_sample_values(s, &(ad__axes_attrs){ 1, { 0 }, false }, 1, &AD_SHAPE(3, 2), (const double *[]){ ties }, AD_SAMPLE_KINK);
-    ad_sample_values(s, &(ad__axes_attrs){ 1, { 1 }, false }, 1, &AD_SHAPE(3, 2), (const double *[]){ nans }, AD_SAMPLE_KINK);
+    const double *const edges[] = { ties, nans };
+    for (int i = 0; i < AD__COUNT(edges); i++)
+        for (int axis = 0; axis < 2; axis++)
+            ad_sample_values(s, &(ad__axes_attrs){ 1, { axis }, false }, 1, &AD_SHAPE(3, 2), &edges[i], AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(6), edges, AD_SAMPLE_KINK);
 }
 static void argmin_samples(ad_sampler *s) { argmax_samples(s); }
 

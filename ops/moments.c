@@ -108,7 +108,7 @@ AD_OPTYPE(std, .doc = "standard deviation over all or some axes; correction 1 un
 
 #define MOMENT(name)                                                                                                   \
     ad_var *ad_##name##_axes(ad_var *x, int n, const int *axes, int correction, bool keepdims) {                       \
-        moment_attrs a = { ad__reduced_axes(n, axes, keepdims), correction };                                               \
+        moment_attrs a = { ad__reduced_axes(n, axes, keepdims), correction };                                          \
         return ad__apply1(&ad_op_##name, x, &a);                                                                       \
     }                                                                                                                  \
     ad_var *ad_##name(ad_var *x) { return ad_##name##_axes(x, 0, NULL, 1, false); }                                    \

@@ -56,7 +56,8 @@ static void norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void norm_samples(ad_sampler *s) {
     const double ps[] = { 2, 1, 3, 1.5, 0.5, -1, INFINITY, -INFINITY, 0 };
     const double zeros[] = { 0, 0, 0 }, one_zero[] = { -3, 0, 4 }, ties[] = { -3, 3, 3 };
-    const double huge[] = { 3e200, -4e200, 1e150 }, small[] = { 3e-200, -4e-200, 1e-250 }, infinite[] = { 1, -INFINITY, 2 };
+    const double huge[] = { 3e200, -4e200, 1e150 }, small[] = { 3e-200, -4e-200, 1e-250 };
+    const double infinite[] = { 1, -INFINITY, 2 };
     const double *const edges[] = { zeros, one_zero, ties, infinite };
     for (int i = 0; i < AD__COUNT(ps); i++) {
         norm_attrs a = { .p = ps[i] };
@@ -74,8 +75,8 @@ static void norm_samples(ad_sampler *s) {
 
 AD_OPTYPE(norm, .doc = "p-norm over all or some axes, for any p: 1, 2, inf, -inf, 0 (how many are not 0), ...",
           .formula = "(sum |x|^p)^(1/p)", .gradient = "g sign(x) (|x| / y)^(p-1)",
-          .special = "y = 0: slope 0; p = inf, -inf: shared equally by the |x| equal to y; of no elements: 0", .arity = 1,
-          .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = norm_shape,
+          .special = "y = 0: slope 0; p = inf, -inf: shared equally by the |x| equal to y; of no elements: 0",
+          .arity = 1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = norm_shape,
           .evaluate = { norm_evaluate, norm_evaluate }, .backward = { norm_backward, norm_backward }, .vjp = norm_vjp);
 
 ad_var *ad_norm_axes(ad_var *x, double p, int n, const int *axes, bool keepdims) {

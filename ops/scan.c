@@ -8,7 +8,8 @@
 
 /* ---- helpers: x as [outer, n, inner] around the axis; attributes start with an int axis ------------------- */
 
-static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, *(const int *)ad__attrs(op)); }
+static int axis_of(const ad_op *op) { return *(const int *)ad__attrs(op); }
+static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
 
 static int scan_shape(ad_call *c) {
     int axis = ad_call_axis(c, *(const int *)c->attrs, c->shape.ndim);
@@ -23,7 +24,8 @@ static void *part(ad_dtype t, const ad__around *r, int64_t o, void *x) {
 }
 
 static void scan_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3), AD_SHAPE(3, 0) };
+    const ad_shape shapes[] = { AD_SHAPE(1),       AD_SHAPE(5),    AD_SHAPE(2, 3),
+                                AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3), AD_SHAPE(3, 0) };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++) ad_sample(s, &axis, 1, &shapes[i], NULL, NULL);
     const double zeros[] = { 2, 0, 3, -1, 0, 4, 0.5, 2 }, *values[] = { zeros };
@@ -48,13 +50,14 @@ static void cumsum_backward(const ad_op *op) {
     ad_dtype t = y->layout->dtype;
     ad__around r = around(op);
     for (int64_t o = 0; gx != NULL && o < r.outer; o++)
-        AD__BY_DTYPE(t, ad__cumsum_add, r.n, r.inner, true, part(t, &r, o, y->grad), ad_scratch(op), part(t, &r, o, gx));
+        AD__BY_DTYPE(t, ad__cumsum_add, r.n, r.inner, true, part(t, &r, o, y->grad), ad_scratch(op),
+                     part(t, &r, o, gx));
 }
 
 /* g[i] and, by the recurrence h[i] = h[i+1] + g[i], the sum of what stands behind it. */
 static void cumsum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    int axis = *(const int *)ad__attrs(op);
-    dx[0] = ad_add(g, ad_linear_scan(ad_expand(ad_scalar(ad__graph(g), g->layout->dtype, 1), g->layout->shape), g, axis, true, 0));
+    ad_var *ones = ad_expand(ad_scalar(ad__graph(g), g->layout->dtype, 1), g->layout->shape);
+    dx[0] = ad_add(g, ad_linear_scan(ones, g, axis_of(op), true, 0));
 }
 static void cumsum_samples(ad_sampler *s) { scan_samples(s); }
 
@@ -71,7 +74,8 @@ static int cumprod_evaluate(const ad_op *op) {
     ad_dtype t = y->layout->dtype;
     ad__around r = around(op);
     for (int64_t o = 0; o < r.outer; o++)
-        AD__BY_DTYPE(t, ad__cumprod, r.n, r.inner, part(t, &r, o, op->in[0]->data), ad_scratch(op), part(t, &r, o, y->data));
+        AD__BY_DTYPE(t, ad__cumprod, r.n, r.inner, part(t, &r, o, op->in[0]->data), ad_scratch(op),
+                     part(t, &r, o, y->data));
     return AD_OK;
 }
 
@@ -88,7 +92,7 @@ static void cumprod_backward(const ad_op *op) {
 /* dx[i] = (x[0] .. x[i-1]) (g[i] + x[i+1] g[i+1] + x[i+1] x[i+2] g[i+2] + ..) */
 static void cumprod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *x = op->in[0];
-    int axis = *(const int *)ad__attrs(op);
+    int axis = axis_of(op);
     ad_var *before = ad_linear_scan(x, NULL, axis, false, 1), *after = ad_linear_scan(x, ad_mul(x, g), axis, true, 0);
     dx[0] = ad_mul(before, ad_add(g, after));
 }
@@ -155,7 +159,8 @@ static void linear_scan_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
             for (int n = 1; n <= 2; n++)
-                ad_sample(s, &(linear_attrs){ axis, (i + axis) % 2, i - 0.5 }, n, (ad_shape[]){ shapes[i], shapes[i] }, NULL, NULL);
+                ad_sample(s, &(linear_attrs){ axis, (i + axis) % 2, i - 0.5 }, n, (ad_shape[]){ shapes[i], shapes[i] },
+                          NULL, NULL);
     const double zeros[] = { 2, 0, 3, -1, 0, 4 }, *values[] = { zeros, NULL };
     ad_sample_values(s, &(linear_attrs){ .init = 1 }, 1, &AD_SHAPE(6), values, 0);
     ad_sample_values(s, &(linear_attrs){ .reverse = true }, 2, (ad_shape[]){ AD_SHAPE(6), AD_SHAPE(6) }, values, 0);

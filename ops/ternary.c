@@ -2,7 +2,8 @@
 #include "ops/elementwise.h"
 
 static void where_samples(ad_sampler *s) {
-    static const double conditions[] = { 1, 0, -2, NAN, 0, 1, 0, 0, 3, 0, 1, 1 }, *values[] = { conditions, NULL, NULL };
+    static const double conditions[] = { 1, 0, -2, NAN, 0, 1, 0, 0, 3, 0, 1, 1 };
+    static const double *const values[] = { conditions, NULL, NULL };
     const ad_shape shapes[][3] = {
         { AD_SCALAR, AD_SCALAR, AD_SCALAR },
         { AD_SHAPE(12), AD_SHAPE(12), AD_SHAPE(12) },
@@ -41,3 +42,18 @@ AD_TERNARY(lerp, "from a to b by the weight c", 0,
            ad_mul(g, ad_adds(ad_neg(c), 1)),
            ad_mul(g, c),
            ad_mul(g, ad_sub(b, a)))
+
+static void addcmul_samples(ad_sampler *s) {
+    static const double edges[] = { 0, -0.0, 1.5, INFINITY };
+    ad__ternary_samples(s, -2, 2, AD__COUNT(edges), edges);
+}
+
+/* One node where there would be two: of gates and of steps of a recurrence, half the work. */
+AD_TERNARY(addcmul, "a + b c, element by element", 0,
+           a + b * c,
+           g,
+           g * c,
+           g * b,
+           g,
+           ad_mul(g, c),
+           ad_mul(g, b))

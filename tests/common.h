@@ -111,7 +111,7 @@ typedef struct {
     int64_t wrong; /* releases that name another size than was asked for */
 } test_memory;
 
-enum { TEST_HEAD = 64 }; /* bytes before each block, for its size */
+enum { TEST_HEAD = 64 };            /* bytes before each block, for its size */
 #define TEST_MOST ((size_t)1 << 36) /* larger blocks are refused as by any system */
 
 static inline void *test_alloc(void *data, size_t align, size_t size) {

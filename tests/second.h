@@ -14,7 +14,8 @@ static inline ad_var *first_derivatives(int n, ad_var *const xs[], void *user) {
     const applied *a = user;
     ad_var *y = ad_apply(a->type, n, xs, a->attrs), *dxs[4], *sum = NULL;
     ad_graph *g = ad_graph_of(y);
-    ad_var *weights = ad_adds(ad_muls(ad_reshape(ad_arange(g, AD_F64, 0, (double)ad_numel(y), 1), ad_shape_of(y)), 0.1), 1);
+    ad_var *row = ad_arange(g, AD_F64, 0, (double)ad_numel(y), 1);
+    ad_var *weights = ad_adds(ad_muls(ad_reshape(row, ad_shape_of(y)), 0.1), 1);
     ad_vjp(y, weights, n, xs, dxs);
     for (int i = 0; i < n; i++) {
         if (a->type->no_grad >> i & 1) continue;

@@ -86,7 +86,8 @@ static void drop_last_leaves_out_what_fills_no_batch(void **state) {
     } cases[] = { { 5, 4 }, { 23, 1 }, { 24, 0 }, { 1, 23 } };
     for (int i = 0; i < 4; i++)
         for (int shuffled = 0; shuffled <= 1; shuffled++) {
-            nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ cases[i].batch, shuffled, true });
+            nn_loader *l = nn_loader_new(
+                g, d, (nn_loader_opts){ .batch = cases[i].batch, .shuffle = shuffled, .drop_last = true });
             int rows[N], n;
             assert_int_equal(nn_loader_batches(l), cases[i].batches);
             assert_int_equal(epoch(l, g, rows, &n), cases[i].batches);

@@ -10,22 +10,23 @@ typedef struct {
     double (*value)(double x, double y), (*dx)(double x, double y), (*dy)(double x, double y);
 } expression;
 
-#define CLOSED(id, formula)                                                                        \
-    static double id(double x, double y) {                                                         \
-        (void)x, (void)y;                                                                          \
-        return formula;                                                                            \
+#define CLOSED(id, formula)                                                                                            \
+    static double id(double x, double y) {                                                                             \
+        (void)x, (void)y;                                                                                              \
+        return formula;                                                                                                \
     }
-#define EXPRESSION(id, vars, value, dx, dy)                                                        \
-    static ad_var *id##_vars(ad_var *x, ad_var *y) {                                               \
-        (void)x, (void)y;                                                                          \
-        return vars;                                                                               \
-    }                                                                                              \
-    CLOSED(id##_value, value)                                                                      \
-    CLOSED(id##_dx, dx)                                                                            \
+#define EXPRESSION(id, vars, value, dx, dy)                                                                            \
+    static ad_var *id##_vars(ad_var *x, ad_var *y) {                                                                   \
+        (void)x, (void)y;                                                                                              \
+        return vars;                                                                                                   \
+    }                                                                                                                  \
+    CLOSED(id##_value, value)                                                                                          \
+    CLOSED(id##_dx, dx)                                                                                                \
     CLOSED(id##_dy, dy)
 
 static ad_var *twice_used(ad_var *z) { return ad_add(ad_mul(z, z), z); }
 
+/* clang-format off */
 EXPRESSION(first, ad_add(ad_sin(x), ad_mul(x, y)), sin(x) + x * y, cos(x) + y, x)
 EXPRESSION(square, ad_mul(x, x), x * x, 2 * x, 0)
 EXPRESSION(twice, ad_add(y, y), 2 * y, 0, 2)
@@ -42,9 +43,10 @@ EXPRESSION(quotient, ad_div(x, ad_adds(ad_mul(y, y), 1)), x / (y * y + 1), 1 / (
            -2 * x * y / ((y * y + 1) * (y * y + 1)))
 
 #define ROW(id) { #id, id##_vars, id##_value, id##_dx, id##_dy }
-static const expression expressions[] = { ROW(first), ROW(square), ROW(twice), ROW(nothing), ROW(one),
-                                          ROW(tie), ROW(self_power), ROW(cube), ROW(chain), ROW(fan),
-                                          ROW(diamond), ROW(quotient) };
+/* clang-format on */
+static const expression expressions[] = { ROW(first), ROW(square), ROW(twice),      ROW(nothing),
+                                          ROW(one),   ROW(tie),    ROW(self_power), ROW(cube),
+                                          ROW(chain), ROW(fan),    ROW(diamond),    ROW(quotient) };
 static const double points[][2] = { { 0.5, 4.2 }, { 0.75, -1.5 }, { 2, 0.25 } };
 enum { EXPRESSIONS = sizeof expressions / sizeof *expressions, POINTS = sizeof points / sizeof *points };
 
@@ -149,7 +151,8 @@ static void shapes_broadcast(void **state) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ad_graph *g = ad_graph_new();
-        ad_var *a = ad_ones(g, AD_F32, rows[i].a), *b = ad_ones(g, AD_F32, rows[i].b), *c = ad_add(a, b), *d = ad_mul(b, a);
+        ad_var *a = ad_ones(g, AD_F32, rows[i].a), *b = ad_ones(g, AD_F32, rows[i].b);
+        ad_var *c = ad_add(a, b), *d = ad_mul(b, a);
         assert_int_equal(ad_is_nil(c), rows[i].result.ndim < 0);
         if (!ad_is_nil(c)) assert_true(ad_shape_equal(ad_shape_of(c), rows[i].result));
         if (!ad_is_nil(c)) assert_true(ad_shape_equal(ad_shape_of(d), rows[i].result));
@@ -375,8 +378,13 @@ static void a_leaf_that_is_told_to_want_a_gradient(void **state) {
 /* dx of x*x under seed s is 2 x s, in any shape. */
 static void backward_from_seeds_of_any_shape(void **state) {
     (void)state;
-    static const ad_shape shapes[] = { { 0, { 0 } }, { 1, { 1 } }, { 1, { 7 } }, { 2, { 2, 3 } }, { 1, { 0 } },
-                                       { 3, { 2, 0, 3 } }, { 6, { 2, 1, 2, 1, 2, 3 } } };
+    static const ad_shape shapes[] = { { 0, { 0 } },
+                                       { 1, { 1 } },
+                                       { 1, { 7 } },
+                                       { 2, { 2, 3 } },
+                                       { 1, { 0 } },
+                                       { 3, { 2, 0, 3 } },
+                                       { 6, { 2, 1, 2, 1, 2, 3 } } };
     for (ad_dtype t = AD_F32; t <= AD_F64; t++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             ad_graph *g = ad_graph_new();

@@ -22,7 +22,7 @@ typedef struct {
     const char *says[4];
 } mistake;
 
-#define MISTAKE(name, refused)                                                                     \
+#define MISTAKE(name, refused)                                                                                         \
     static bool name(world *w) { return refused; }
 
 #define SHAPE_OF(n, ...) ((ad_shape){ n, { __VA_ARGS__ } })
@@ -136,7 +136,7 @@ static int refuse_in_evaluate(const ad_op *op) { return ad_op_fail(op, AD_EVALUE
 static void no_samples(ad_sampler *s) { (void)s; }
 static void sample_of_nothing(ad_sampler *s) { ad_sample(s, NULL, 0, NULL, NULL, NULL); }
 
-#define USER_OP(id, ...)                                                                           \
+#define USER_OP(id, ...)                                                                                               \
     static const ad_optype id = { .name = #id, .arity = 1, .backward = { NULL, no_backward }, __VA_ARGS__ };
 USER_OP(op_f64_only, .evaluate = { NULL, copy_value }, .samples = no_samples)
 USER_OP(op_with_attrs, .evaluate = { NULL, copy_value }, .attr_size = 8)
@@ -172,7 +172,9 @@ static bool picture_in_a_full_file(world *w) {
     return rc < 0;
 }
 
+/* clang-format off */
 #define ROW(id, code, ...) { #id, id, code, { __VA_ARGS__ } }
+/* clang-format on */
 static const mistake mistakes[] = {
     ROW(shapes_do_not_broadcast, AD_ESHAPE, "add", "[2,3]", "[4]", "broadcast"),
     ROW(inner_sizes_differ, AD_ESHAPE, "matmul: [2,3] x [2,3]", "3 and 2", "transpose"),
@@ -334,8 +336,8 @@ static void every_mistake_is_told_once_and_can_be_cleared(void **state) {
 /* ---- the first error is kept --------------------------------------------------------------------------- */
 
 /* Each is refused while the graph has an error. */
-static mistake_fn *const refusals[] = { two_dtypes,        backward_of_many,          negative_size,
-                                        set_to_null,       arange_of_step_zero,       retain_grad_of_a_constant,
+static mistake_fn *const refusals[] = { two_dtypes,           backward_of_many,    negative_size,
+                                        set_to_null,          arange_of_step_zero, retain_grad_of_a_constant,
                                         a_scope_closed_twice, picture_in_no_file };
 
 MISTAKE(r_add, ad_is_nil(ad_add(w->x, w->x)))
@@ -354,8 +356,10 @@ MISTAKE(r_gradcheck, ad_gradcheck(f_square, NULL, 1, &w->x, NULL, NULL) == AD_ED
 MISTAKE(r_check_op, ad_check_op(w->g, &ad_op_sin, NULL) == AD_EDTYPE)
 MISTAKE(r_gradient, ad_gradient(w->y, 1, &w->x, (ad_var *[1]){ 0 }) == AD_EDTYPE)
 MISTAKE(r_nested, ad_is_nil(ad_exp(ad_mul(ad_add(w->m, w->n), w->x))))
-static mistake_fn *const later[] = { r_add, r_sum, r_param, r_input, r_arange, r_rand, r_require, r_eval, r_backward,
-                                     r_from, r_set, r_mut, r_gradcheck, r_check_op, r_gradient, r_nested };
+static mistake_fn *const later[] = {
+    r_add,      r_sum,  r_param, r_input, r_arange,    r_rand,     r_require,  r_eval,
+    r_backward, r_from, r_set,   r_mut,   r_gradcheck, r_check_op, r_gradient, r_nested
+};
 
 static void the_first_error_stays(void **state) {
     (void)state;
@@ -435,12 +439,12 @@ static void leaves_without_a_graph(void **state) {
     (void)state;
     double v = 1;
     ad_var *const made[] = {
-        ad_param(NULL, AD_F32, NULL, AD_SCALAR), ad_tensor(NULL, AD_F32, NULL, AD_SCALAR),
-        ad_input(NULL, AD_F64, &v, AD_SCALAR),   ad_scalar(NULL, AD_F32, 1),
-        ad_zeros(NULL, AD_F32, AD_SCALAR),       ad_ones(NULL, AD_F32, AD_SCALAR),
-        ad_full(NULL, AD_F32, 1, AD_SCALAR),     ad_arange(NULL, AD_F32, 0, 1, 1),
-        ad_arange(NULL, AD_F32, 0, 1, 0),        ad_eye(NULL, AD_F32, 2),
-        ad_rand(NULL, AD_F32, AD_SCALAR),        ad_randn(NULL, AD_F32, AD_SCALAR),
+        ad_param(NULL, AD_F32, NULL, AD_SCALAR),    ad_tensor(NULL, AD_F32, NULL, AD_SCALAR),
+        ad_input(NULL, AD_F64, &v, AD_SCALAR),      ad_scalar(NULL, AD_F32, 1),
+        ad_zeros(NULL, AD_F32, AD_SCALAR),          ad_ones(NULL, AD_F32, AD_SCALAR),
+        ad_full(NULL, AD_F32, 1, AD_SCALAR),        ad_arange(NULL, AD_F32, 0, 1, 1),
+        ad_arange(NULL, AD_F32, 0, 1, 0),           ad_eye(NULL, AD_F32, 2),
+        ad_rand(NULL, AD_F32, AD_SCALAR),           ad_randn(NULL, AD_F32, AD_SCALAR),
         ad_param(NULL, AD_F32, NULL, AD_SHAPE(-1)),
     };
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) assert_true(made[i] != NULL && ad_is_nil(made[i]));
@@ -506,10 +510,23 @@ static void nothing_to_apply_to(ad_var *x) {
         assert_true(ad_is_nil(ad_apply(*t, (*t)->arity > 0 ? (*t)->arity : 2, in, attrs)));
         free(attrs);
     }
-    ad_var *const made[] = { ad_add(x, x), ad_exp(x), ad_adds(x, 1), ad_matmul(x, x), ad_affine(x, x, NULL), ad_sum(x),
-                             ad_sum_axis(x, 0, false), ad_sum_to(x, AD_SCALAR), ad_max_axis(x, -1, true),
-                             ad_logsumexp_all(x), ad_softmax(x, 0), ad_cross_entropy(x, x), ad_reshape(x, AD_SCALAR),
-                             ad_transpose(x), ad_expand(x, AD_SHAPE(2)), ad_cast(x, AD_F32), ad_detach(x),
+    ad_var *const made[] = { ad_add(x, x),
+                             ad_exp(x),
+                             ad_adds(x, 1),
+                             ad_matmul(x, x),
+                             ad_affine(x, x, NULL),
+                             ad_sum(x),
+                             ad_sum_axis(x, 0, false),
+                             ad_sum_to(x, AD_SCALAR),
+                             ad_max_axis(x, -1, true),
+                             ad_logsumexp_all(x),
+                             ad_softmax(x, 0),
+                             ad_cross_entropy(x, x),
+                             ad_reshape(x, AD_SCALAR),
+                             ad_transpose(x),
+                             ad_expand(x, AD_SHAPE(2)),
+                             ad_cast(x, AD_F32),
+                             ad_detach(x),
                              ad_one_hot(x, 3) };
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) assert_true(ad_is_nil(made[i]));
 }

@@ -7,12 +7,12 @@ enum { LARGE = 40000, CHAIN = 400, GAP = 200 };
 
 /* What a session found out; the same for every session that met no error. */
 typedef struct {
-    double numbers[16];
+    double numbers[24];
     int n;
 } findings;
 
 static void note(findings *f, double number) {
-    if (f->n < 16) f->numbers[f->n++] = number;
+    if (f->n < 24) f->numbers[f->n++] = number;
 }
 
 /* Many small ops, with gaps that the walk must jump over: plan and heap grow. */
@@ -63,6 +63,40 @@ static void checks(ad_graph *g, findings *f) {
     note(f, (double)r.compared);
 }
 
+static void own_rule(int n, ad_var *const xs[], ad_var *y, ad_var *d, ad_var *dxs[], void *user) {
+    (void)n, (void)xs, (void)user;
+    dxs[0] = ad_mul(d, ad_sin(y));
+}
+
+/* Passes within passes, with a heap of their own: a chain that the walk must jump through. */
+static ad_var *far_apart(int n, ad_var *const xs[], void *user) {
+    ad_var *near = xs[n - 1], *aside = near;
+    for (int i = 0; i < GAP; i++) aside = ad_sin(aside);
+    ad_var *inner = ad_mul(near, near), *d = NULL;
+    for (int i = 0; i < GAP; i++) aside = ad_sin(aside);
+    ad_gradient(ad_sum(ad_mul(inner, near)), 1, xs, &d); /* 3 x^2 */
+    return user ? ad_checkpoint(far_apart, NULL, 1, &d) : d;
+}
+
+static void forms(ad_graph *g, findings *f) {
+    ad_var *x = param_of(g, AD_F64, (double[]){ 1, 0.5, 2 }, AD_SHAPE(3)), *v = ad_ones(g, AD_F64, AD_SHAPE(3)), *out = NULL;
+    ad_var *y = ad_sum(ad_exp(ad_custom(ad_square(x), 1, &x, own_rule, NULL)));
+    ad_hvp(y, 1, &x, &v, &out), note(f, ad_at(out, 1));
+    ad_jvp(ad_exp(x), 1, &x, &v, &out), note(f, ad_at(out, 2));
+    ad_hessian(y, x, &out), note(f, ad_at(out, 4));
+    ad_jacobian_blocks(ad_exp(x), 1, &x, &out), note(f, ad_at(out, 0));
+    ad_backward(y), note(f, ad_grad_at(x, 0));
+    ad_objective *o = ad_objective_new(y, 1, &x);
+    double at[] = { 0.25, 0.5, 1 }, d[3] = { 0 };
+    note(f, o ? ad_value_and_gradient(at, d, o) : 0), note(f, d[2]);
+    ad_check_report r;
+    int rc = ad_gradgradcheck(product, NULL, 1, &x, NULL, &r);
+    assert_int_equal(rc, ad_error_code(g));
+    ad_var *far = ad_sum(ad_checkpoint(far_apart, g, 1, &x));
+    ad_backward(far), ad_gradient(far, 1, &x, &out);
+    note(f, ad_item(far)), note(f, ad_at(out, 1));
+}
+
 static void pictures(ad_graph *g, findings *f) {
     FILE *nowhere = fopen("/dev/null", "w");
     assert_non_null(nowhere);
@@ -89,6 +123,7 @@ static findings session(ad_graph *g) {
     arrays(g, true, &f);
     arrays(g, false, &f);
     checks(g, &f);
+    forms(g, &f);
     names(g, &f);
     pictures(g, &f);
     ad_end(g, m);
@@ -233,8 +268,7 @@ static void one_call_refused_and_made_again(void **state) {
     static call_fn *const calls[] = { call_backward, call_eval, call_retain, call_gradient, call_stale };
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
         for (int way = 0; way < 4; way++)
-            for (int64_t k = 0; call_refused(calls[c], way & 1, k, way & 2); k++)
-                assert_true(k < 1000);
+            for (int64_t k = 0; call_refused(calls[c], way & 1, k, way & 2); k++) assert_true(k < 1000);
 }
 
 /* Blocks are larger than what is asked for; where a large one is refused, a smaller one does. */
@@ -274,10 +308,8 @@ static void backward_makes_do_without_a_heap(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_allocation_refused_once),
-        cmocka_unit_test(all_allocations_refused_from_one_on),
-        cmocka_unit_test(one_call_refused_and_made_again),
-        cmocka_unit_test(smaller_blocks_will_do),
+        cmocka_unit_test(each_allocation_refused_once),     cmocka_unit_test(all_allocations_refused_from_one_on),
+        cmocka_unit_test(one_call_refused_and_made_again),  cmocka_unit_test(smaller_blocks_will_do),
         cmocka_unit_test(backward_makes_do_without_a_heap),
     };
     return cmocka_run_group_tests_name("faults", tests, NULL, NULL);

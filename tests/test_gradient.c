@@ -12,12 +12,13 @@ typedef struct {
     double (*derivative)(int order, double x);
 } smooth;
 
-#define SMOOTH(id, expression, d0, d1, d2, d3)                                                     \
-    static ad_var *id##_vars(ad_var *x) { return expression; }                                     \
-    static double id##_derivative(int order, double x) {                                           \
-        return order == 0 ? (d0) : order == 1 ? (d1) : order == 2 ? (d2) : (d3);                    \
+#define SMOOTH(id, expression, d0, d1, d2, d3)                                                                         \
+    static ad_var *id##_vars(ad_var *x) { return expression; }                                                         \
+    static double id##_derivative(int order, double x) {                                                               \
+        return order == 0 ? (d0) : order == 1 ? (d1) : order == 2 ? (d2) : (d3);                                       \
     }
 
+/* clang-format off */
 SMOOTH(quartic, ad_mul(ad_square(x), ad_mul(x, x)), x * x * x * x, 4 * x * x * x, 12 * x * x, 24 * x)
 SMOOTH(power, ad_pows(x, 4), pow(x, 4), 4 * pow(x, 3), 12 * pow(x, 2), 24 * x)
 SMOOTH(sine, ad_sin(x), sin(x), cos(x), -sin(x), -cos(x))
@@ -34,8 +35,9 @@ SMOOTH(self_power, ad_pow(x, x), pow(x, x), pow(x, x) * (log(x) + 1),
        pow(x, x) * (pow(log(x) + 1, 3) + 3 * (log(x) + 1) / x - 1 / (x * x)))
 
 #define ROW(id) { #id, id##_vars, id##_derivative }
-static const smooth functions[] = { ROW(quartic), ROW(power), ROW(sine), ROW(exponential), ROW(logarithm),
-                                    ROW(inverse), ROW(root), ROW(hyperbolic), ROW(composed), ROW(self_power) };
+/* clang-format on */
+static const smooth functions[] = { ROW(quartic), ROW(power), ROW(sine),       ROW(exponential), ROW(logarithm),
+                                    ROW(inverse), ROW(root),  ROW(hyperbolic), ROW(composed),    ROW(self_power) };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
 /* Each order by ad_gradient of the one before; each gradient differentiates by ad_backward too. */
@@ -130,7 +132,8 @@ static void gradients_as_vars_equal_backward(void **state) {
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
         ad_seed(g, 5);
-        ad_var *x = ad_require_grad(ad_randn(g, t, AD_SHAPE(4, 3))), *w = ad_require_grad(ad_randn(g, t, AD_SHAPE(5, 3)));
+        ad_var *x = ad_require_grad(ad_randn(g, t, AD_SHAPE(4, 3))),
+               *w = ad_require_grad(ad_randn(g, t, AD_SHAPE(5, 3)));
         ad_var *b = ad_require_grad(ad_randn(g, t, AD_SHAPE(5))), *xs[] = { x, w, b }, *dxs[3];
         ad_var *h = ad_tanh(ad_affine(x, w, b)), *s = ad_softmax(ad_mul(h, b), -1);
         ad_var *y = ad_mean(ad_mul(ad_logsumexp(ad_matmul(s, w), 1, true), ad_sum_axis(h, -1, true)));
@@ -271,24 +274,24 @@ static int cubic_shape(ad_call *c) {
     return AD_OK;
 }
 
-#define CUBIC(T, suffix)                                                                           \
-    static int cubic_evaluate_##suffix(const ad_op *op) {                                          \
-        const cubic_attrs *a = ad_attrs(op);                                                       \
-        const ad_var *x = ad_op_operand(op, 0);                                                    \
-        const T *v = ad_data(x);                                                                   \
-        T *y = ad_values(op), *squares = ad_saved(op);                                             \
-        for (int64_t i = 0; i < ad_numel(x); i++) squares[i] = v[i] * v[i];                        \
-        for (int64_t i = 0; i < ad_numel(x); i++) y[i] = (T)a->k * squares[i] * v[i];              \
-        return AD_OK;                                                                              \
-    }                                                                                              \
-    static void cubic_backward_##suffix(const ad_op *op) {                                         \
-        const cubic_attrs *a = ad_attrs(op);                                                       \
-        const ad_var *y = ad_op_result(op);                                                        \
-        const T *squares = ad_saved(op), *g = ad_grad(y);                                          \
-        T *slopes = ad_scratch(op), *dx = ad_grad_into(op, 0);                                     \
-        if (dx == NULL) return;                                                                    \
-        for (int64_t i = 0; i < ad_numel(y); i++) slopes[i] = 3 * (T)a->k * squares[i];            \
-        for (int64_t i = 0; i < ad_numel(y); i++) dx[i] += slopes[i] * g[i];                       \
+#define CUBIC(T, suffix)                                                                                               \
+    static int cubic_evaluate_##suffix(const ad_op *op) {                                                              \
+        const cubic_attrs *a = ad_attrs(op);                                                                           \
+        const ad_var *x = ad_op_operand(op, 0);                                                                        \
+        const T *v = ad_data(x);                                                                                       \
+        T *y = ad_values(op), *squares = ad_saved(op);                                                                 \
+        for (int64_t i = 0; i < ad_numel(x); i++) squares[i] = v[i] * v[i];                                            \
+        for (int64_t i = 0; i < ad_numel(x); i++) y[i] = (T)a->k * squares[i] * v[i];                                  \
+        return AD_OK;                                                                                                  \
+    }                                                                                                                  \
+    static void cubic_backward_##suffix(const ad_op *op) {                                                             \
+        const cubic_attrs *a = ad_attrs(op);                                                                           \
+        const ad_var *y = ad_op_result(op);                                                                            \
+        const T *squares = ad_saved(op), *g = ad_grad(y);                                                              \
+        T *slopes = ad_scratch(op), *dx = ad_grad_into(op, 0);                                                         \
+        if (dx == NULL) return;                                                                                        \
+        for (int64_t i = 0; i < ad_numel(y); i++) slopes[i] = 3 * (T)a->k * squares[i];                                \
+        for (int64_t i = 0; i < ad_numel(y); i++) dx[i] += slopes[i] * g[i];                                           \
     }
 CUBIC(float, f32)
 CUBIC(double, f64)
@@ -310,12 +313,10 @@ static void cubic_samples(ad_sampler *s) {
 static const ad_attr cubic_fields[] = { { "rounds", AD_ATTR_INT, offsetof(cubic_attrs, rounds) },
                                         { "k", AD_ATTR_DOUBLE, offsetof(cubic_attrs, k) },
                                         { 0 } };
-#define CUBIC_FIELDS                                                                               \
-    .name = "cubic", .doc = "k x^3", .arity = 1, .attr_size = sizeof(cubic_attrs),                 \
-    .attrs = cubic_fields, .shape = cubic_shape,                                                   \
-    .evaluate = { cubic_evaluate_f32, cubic_evaluate_f64 },                                        \
-    .backward = { cubic_backward_f32, cubic_backward_f64 }, .vjp = cubic_vjp,                      \
-    .samples = cubic_samples
+#define CUBIC_FIELDS                                                                                                   \
+    .name = "cubic", .doc = "k x^3", .arity = 1, .attr_size = sizeof(cubic_attrs), .attrs = cubic_fields,              \
+    .shape = cubic_shape, .evaluate = { cubic_evaluate_f32, cubic_evaluate_f64 },                                      \
+    .backward = { cubic_backward_f32, cubic_backward_f64 }, .vjp = cubic_vjp, .samples = cubic_samples
 static const ad_optype op_cubic = { CUBIC_FIELDS };
 
 static ad_optype op_cubic_without_vjp(void) {
@@ -367,7 +368,10 @@ static void weigh_backward(const ad_op *op) {
 static void an_op_of_any_number_of_operands(void **state) {
     (void)state;
     enum { MANY = 100 };
-    static const ad_optype weigh = { .name = "weigh", .arity = -1, .no_grad = 2, .evaluate = { NULL, weigh_evaluate },
+    static const ad_optype weigh = { .name = "weigh",
+                                     .arity = -1,
+                                     .no_grad = 2,
+                                     .evaluate = { NULL, weigh_evaluate },
                                      .backward = { NULL, weigh_backward } };
     ad_graph *g = ad_graph_new();
     ad_var *xs[MANY];
@@ -402,8 +406,11 @@ static void first_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 static void a_rule_that_leaves_an_operand_out(void **state) {
     (void)state;
-    static const ad_optype first = { .name = "first", .arity = 2, .evaluate = { NULL, first_evaluate },
-                                     .backward = { NULL, first_backward }, .vjp = first_vjp };
+    static const ad_optype first = { .name = "first",
+                                     .arity = 2,
+                                     .evaluate = { NULL, first_evaluate },
+                                     .backward = { NULL, first_backward },
+                                     .vjp = first_vjp };
     ad_graph *g = ad_graph_new();
     ad_var *xs[] = { param_item(g, AD_F64, 3), param_item(g, AD_F64, 4) }, *dxs[2];
     ad_var *y = ad_mul(ad_apply(&first, 2, xs, NULL), xs[1]);
@@ -427,6 +434,21 @@ static void an_op_without_vjp_beside_the_path(void **state) {
     assert_true(ad_item(dx) == 64 * 8 * 6);
     assert_int_equal(ad_gradient(y, 1, &u, &dx), AD_EGRAD);
     assert_contains(ad_error(g), "cubic");
+    ad_graph_free(g);
+}
+
+/* Nor does it matter where all that lies below it is cut. */
+static void an_op_without_vjp_above_a_cut(void **state) {
+    (void)state;
+    ad_optype t = op_cubic_without_vjp();
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 3), *dx;
+    bool was = ad_enable_grad(g, false);
+    ad_var *cut = ad_muls(x, 2);
+    ad_enable_grad(g, was);
+    ad_var *y = ad_mul(ad_mul(cubic_with(&t, cut, 1), cubic_with(&t, ad_detach(x), 1)), x);
+    assert_int_equal(ad_gradient(y, 1, &x, &dx), AD_OK);
+    assert_true(ad_item(dx) == 216 * 27);
     ad_graph_free(g);
 }
 
@@ -542,9 +564,7 @@ static void doubling_backward(const ad_op *op) {
     cubic_backward_f64(op);
 }
 
-static void doubling_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    cubic_vjp(op, ad_muls(g, 2), dx);
-}
+static void doubling_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { cubic_vjp(op, ad_muls(g, 2), dx); }
 
 static void check_op_compares_with_differences(void **state) {
     (void)state;
@@ -554,7 +574,7 @@ static void check_op_compares_with_differences(void **state) {
     expect_verdict(t, (verdict){ { "cubic", "finite differences" }, AD_ECHECK, 0, 0 });
 }
 
-/* ---- ad_gradcheck ------------------------------------------------------------------------------------------------- */
+/* ---- ad_gradcheck ------------------------------------------------------------ */
 
 static ad_var *right_expression(int n, ad_var *const xs[], void *user) {
     ++*(int *)user;
@@ -569,7 +589,8 @@ static ad_var *wrong_expression(int n, ad_var *const xs[], void *user) {
 static void gradcheck_lets_a_right_expression_pass(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *xs[] = { ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(2, 3))), ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(3, 2))) };
+    ad_var *xs[] = { ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(2, 3))),
+                     ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(3, 2))) };
     ad_var *y = ad_sum(ad_square(xs[0]));
     ad_backward(y);
     double value = ad_at(xs[0], 4), grad = ad_grad_at(xs[0], 4);
@@ -693,6 +714,7 @@ int main(void) {
         cmocka_unit_test(an_op_of_any_number_of_operands),
         cmocka_unit_test(a_rule_that_leaves_an_operand_out),
         cmocka_unit_test(an_op_without_vjp_beside_the_path),
+        cmocka_unit_test(an_op_without_vjp_above_a_cut),
         cmocka_unit_test(check_op_lets_a_right_op_pass),
         cmocka_unit_test(check_op_finds_what_is_wrong),
         cmocka_unit_test(check_op_compares_with_differences),

@@ -15,7 +15,7 @@ typedef struct {
 static model model_new(ad_graph *g) {
     nn_dataset data = { ad_randn(g, AD_F64, AD_SHAPE(ROWS, IN)), ad_zeros(g, AD_F64, AD_SHAPE(ROWS)) };
     model m = { .net = nn_mlp(g, AD_F64, 4, (int64_t[]){ IN, HIDDEN, HIDDEN, OUT }, ad_tanh) };
-    m.opt = nn_sgd(m.net, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9 });
+    m.opt = nn_adam(m.net, (nn_adam_opts){ .lr = 0.01, .amsgrad = true });
     m.loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 32, .shuffle = true });
     return m;
 }
@@ -86,6 +86,10 @@ static void build_small(ad_graph *g, nn_module *parent) {
         nn_add_child(parent, "a", nn_mlp(g, AD_F32, 4, (int64_t[]){ 1, 1, 1, 1 }, ad_tanh));
     nn_optim *opt = nn_sgd(parent, (nn_sgd_opts){ .lr = 1, .momentum = 0.5 });
     assert_true(ad_ok(g) == (opt != NULL));
+    nn_schedule *schedule = nn_multistep_lr(opt, 2, (int64_t[]){ 1, 2 }, 0.1);
+    assert_true(ad_ok(g) == (schedule != NULL));
+    nn_optim *minimiser = nn_lbfgs(parent, (nn_lbfgs_opts){ .history_size = 2 });
+    assert_true(ad_ok(g) == (minimiser != NULL));
     ad_var *one = ad_ones(g, AD_F32, AD_SHAPE(1, 1));
     nn_loader *loader = nn_loader_new(g, (nn_dataset){ one, one }, (nn_loader_opts){ .batch = 1, .shuffle = true });
     assert_true(ad_ok(g) == (loader != NULL));
@@ -133,6 +137,65 @@ static void every_small_thing_may_find_no_room(void **state) {
         size_t step = (of_nodes ? 8 : AD__ALIGN) * (test_quick() ? 3 : 1), room = step;
         while (survives_in(room, of_nodes)) room += step;
         assert_true(room > (of_nodes ? 2000 : 256));
+    }
+}
+
+/* ---- every kind of layer ---------------------------------------------------------------------------------- */
+
+static void build_layers(ad_graph *g) {
+    nn_rnn_opts o = { .in = 2, .hidden = 2, .layers = 2 };
+    nn_module *net = nn_sequential(
+        g, nn_conv1d(g, AD_F32, (nn_conv_opts){ .in = 2, .out = 2, .kernel = 1 }),
+        nn_batch_norm(g, AD_F32, 2, (nn_batch_norm_opts){ 0 }), nn_prelu(g, AD_F32, 2), nn_lstm(g, AD_F32, o),
+        nn_gru(g, AD_F32, o), nn_layer_norm(g, AD_F32, AD_SHAPE(2)), nn_maxout(g, AD_F32, 2, 2, 2),
+        nn_residual(g, nn_linear(g, AD_F32, 2, 2, true), NULL), nn_parallel(g, -1, nn_relu(g), nn_dropout(g, 0.5)));
+    assert_true(ad_ok(g) == (net != NULL));
+    nn_module *twin = nn_copy(net);
+    assert_true(ad_ok(g) == (twin != NULL));
+    ad_var *y = nn_apply(twin, ad_ones(g, AD_F32, AD_SHAPE(2, 2, 2)));
+    assert_true(ad_ok(g) == (ad_numel(y) == 16));
+    FILE *nowhere = fopen("/dev/null", "w");
+    int rc = nn_summary(net, ad_ones(g, AD_F32, AD_SHAPE(2, 2, 2)), nowhere);
+    assert_true(ad_ok(g) == (rc == AD_OK));
+    fclose(nowhere);
+    if (ad_ok(g)) nn_init_orthogonal(nn_parameter_at(net, 0).var, 1);
+}
+
+/* As survives_in; false too where room is a block. */
+static bool layers_survive_in(size_t room, bool of_nodes) {
+    test_memory memory = { .fail_at = -1 };
+    ad_graph *g = test_graph(&memory);
+    ad__scratch_reserve(g, 1 << 16);
+    nn_relu(g), ad_ones(g, AD_F32, AD_SHAPE(16));
+    ad_mark m = ad_begin(g); /* leaves large blocks of the other kind behind */
+    if (of_nodes) ad__array_alloc(g, 1 << 18);
+    else ad__node_alloc(g, 1 << 18);
+    ad_end(g, m);
+    size_t left = (size_t)(of_nodes ? g->nodes.end - g->nodes.top : g->arrays.end - g->arrays.top);
+    if (room > left) room = left; /* a whole block does not always do */
+    if (of_nodes) ad__node_alloc(g, left - room);
+    else ad__array_alloc(g, left - room);
+    assert_ok(g);
+    memory.fail_at = memory.calls;
+    memory.fail_on = true;
+    build_layers(g);
+    bool failed = !ad_ok(g);
+    if (failed) assert_int_equal(ad_error_code(g), AD_ENOMEM);
+    memory.fail_at = -1;
+    ad_clear_error(g);
+    build_layers(g);
+    assert_ok(g);
+    ad_graph_free(g);
+    assert_all_released(&memory);
+    return failed && room < left;
+}
+
+static void every_layer_may_find_no_room(void **state) {
+    (void)state;
+    for (int of_nodes = 0; of_nodes <= 1; of_nodes++) {
+        size_t room = AD__ALIGN, step = of_nodes ? 24 : AD__ALIGN;
+        while (layers_survive_in(room, of_nodes)) room += step;
+        assert_true(room > 8000);
     }
 }
 
@@ -186,6 +249,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(every_small_thing_may_find_no_room),
+        cmocka_unit_test(every_layer_may_find_no_room),
         cmocka_unit_test(a_minibatch_may_find_no_room),
         cmocka_unit_test(training_takes_no_memory_once_it_runs),
     };

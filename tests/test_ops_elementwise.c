@@ -171,8 +171,8 @@ static void predicates_and_logic(void **state) {
     for (int t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
         ad_var *x = param_of(g, (ad_dtype)t, a, AD_SHAPE(6)), *two = ad_scalar(g, (ad_dtype)t, 2);
-        ad_var *ys[] = { ad_isfinite(x),        ad_isinf(x),           ad_isnan(x), ad_logical_not(x), ad_logical_and(x, two),
-                         ad_logical_or(x, two), ad_logical_xor(x, two) };
+        ad_var *ys[] = { ad_isfinite(x),         ad_isinf(x),           ad_isnan(x), ad_logical_not(x),
+                         ad_logical_and(x, two), ad_logical_or(x, two), ad_logical_xor(x, two) };
         for (int f = 0; f < COUNT(ys); f++) {
             assert_false(ad_requires_grad(ys[f]));
             for (int i = 0; i < 6; i++) assert_true(ad_at(ys[f], i) == want[f][i]);
@@ -200,7 +200,7 @@ static void where_hides_what_it_does_not_choose(void **state) {
 static void lerp_reaches_its_ends(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *a = ad_param(g, AD_F32, (float[]){ 1e8f }, AD_SCALAR), *b = ad_param(g, AD_F32, (float[]){ -3.7f }, AD_SCALAR);
+    ad_var *a = param_item(g, AD_F32, 1e8), *b = param_item(g, AD_F32, -3.7);
     ad_var *w = ad_param(g, AD_F32, (float[]){ 0, 1, 0.25f }, AD_SHAPE(3)), *y = ad_lerp(a, b, w);
     assert_true(ad_at(y, 0) == ad_item(a) && ad_at(y, 1) == ad_item(b));
     ad_backward(ad_sum(y));
@@ -215,7 +215,8 @@ static void long_broadcasts_of_three(void **state) {
     (void)state;
     enum { N = 53, M = 67 };
     ad_graph *g = ad_graph_new();
-    ad_var *a = ad_require_grad(ad_rand(g, AD_F32, AD_SHAPE(N, 1))), *b = ad_require_grad(ad_rand(g, AD_F32, AD_SHAPE(M)));
+    ad_var *a = ad_require_grad(ad_rand(g, AD_F32, AD_SHAPE(N, 1)));
+    ad_var *b = ad_require_grad(ad_rand(g, AD_F32, AD_SHAPE(M)));
     ad_var *c = ad_require_grad(ad_rand(g, AD_F32, AD_SHAPE(N, M))), *y = ad_lerp(a, b, c);
     ad_backward(ad_sum(y));
     double db[M] = { 0 };
@@ -242,7 +243,7 @@ static void one_var_as_every_operand(void **state) {
             ad_var *y;
             double dx;
         } cases[] = {
-            { ad_where(x, x, x), 1 },          { ad_lerp(x, x, x), 1 },
+            { ad_where(x, x, x), 1 },          { ad_lerp(x, x, x), 1 },          { ad_addcmul(x, x, x), 1.8 },
             { ad_atan2(x, x), 0 },             { ad_hypot(x, x), 1.4142135623730951 },
             { ad_fmod(x, x), 0 },              { ad_xlogy(x, x), 0.083709268125844990 }, /* log x + 1 */
             { ad_heaviside(x, x), 0 },
@@ -351,7 +352,7 @@ static void noisy_relu_adds_noise_of_variance_sigmoid(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- second derivatives: the vjp rules against differences --------------------------------------------------------- */
+/* ---- second derivatives: the vjp rules against differences -------------------------------------- */
 
 static void second_derivatives(void **state) {
     (void)state;
@@ -359,8 +360,8 @@ static void second_derivatives(void **state) {
         "tan",  "asin",    "acos",      "atan",       "sinh",       "cosh",          "asinh",      "acosh", "atanh",
         "exp2", "log2",    "log10",     "reciprocal", "rsqrt",      "cbrt",          "erf",        "erfc",  "lgamma",
         "floor", "clamp",  "digamma",   "polygamma",  "logsigmoid", "softplus_beta", "leaky_relu", "elu",   "selu",
-        "gelu", "mish",    "gelu_tanh", "silu",       "softsign",   "hardtanh",      "hardsigmoid", "hardswish", "prelu",
-        "atan2", "hypot",  "fmod",      "xlogy",      "heaviside",  "where",         "lerp",
+        "gelu", "mish",    "gelu_tanh", "silu",       "softsign",   "hardtanh",      "hardsigmoid",
+        "hardswish", "prelu", "atan2", "hypot",  "fmod",      "xlogy",      "heaviside",  "where",         "lerp", "addcmul",
     };
     for (int i = 0; i < COUNT(names); i++) check_second_derivatives(names[i]);
 }
@@ -438,15 +439,16 @@ static void fourth_derivative_of_lgamma(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- the loops against the path for one element -------------------------------------------------------------------- */
+/* ---- the loops against the path for one element ------------------------------------------------- */
 
 static void loops_equal_single_elements(void **state) {
     (void)state;
     ad_var *(*const fs[])(ad_var *) = {
-        ad_tan,       ad_asin,       ad_acos,  ad_atan,     ad_sinh,  ad_cosh,  ad_asinh, ad_acosh, ad_atanh,       ad_exp2,
-        ad_log2,      ad_log10,      ad_rsqrt, ad_cbrt,     ad_erf,   ad_erfc,  ad_floor, ad_ceil,  ad_round,       ad_trunc,
-        ad_gelu,      ad_gelu_tanh,  ad_silu,  ad_mish,     ad_selu,  elu,      leaky,    clamp,    ad_logsigmoid,  softplus2,
-        ad_softplus,  ad_softsign,   hardtanh, ad_hardswish, ad_hardsigmoid, ad_reciprocal, ad_lgamma, ad_digamma, trigamma,
+        ad_tan,        ad_asin,     ad_acos,     ad_atan,  ad_sinh,      ad_cosh,        ad_asinh,      ad_acosh,
+        ad_atanh,      ad_exp2,     ad_log2,     ad_log10, ad_rsqrt,     ad_cbrt,        ad_erf,        ad_erfc,
+        ad_floor,      ad_ceil,     ad_round,    ad_trunc, ad_gelu,      ad_gelu_tanh,   ad_silu,       ad_mish,
+        ad_selu,       elu,         leaky,       clamp,    ad_hardswish, ad_hardsigmoid, ad_reciprocal, ad_lgamma,
+        ad_logsigmoid, ad_softplus, ad_softsign, hardtanh, softplus2,    ad_digamma,     trigamma,
     };
     double special[] = { 0, -0.0, 1, -1, INFINITY, -INFINITY, NAN, 1e-310, 700, -700, 0.5, 2.5 };
     for (int f = 0; f < COUNT(fs); f++)
@@ -462,12 +464,13 @@ static void loops_equal_single_elements(void **state) {
             }
 }
 
-/* ---- bad operands ------------------------------------------------------------------------------------------------------ */
+/* ---- bad operands ------------------------------------------------------------------------------- */
 
 static void bad_operands_are_told(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4)), *f = ad_zeros(g, AD_F32, AD_SCALAR);
+    ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4));
+    ad_var *f = ad_zeros(g, AD_F32, AD_SCALAR);
     assert_fails(g, ad_polygamma(a, -1), AD_EVALUE, "polygamma: [2,3]: order -1 is not one of 0..19");
     assert_fails(g, ad_polygamma(a, 0.5), AD_EVALUE, "order 0.5");
     assert_fails(g, ad_polygamma(a, NAN), AD_EVALUE, "order nan");

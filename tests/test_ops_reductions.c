@@ -49,7 +49,8 @@ static facts facts_of(int n, const double *row) {
     facts f = { .product = 1, .largest = row[0], .smallest = row[0] };
     double power = 0, exps = 0;
     for (int i = 0; i < n; i++) {
-        f.sum += row[i], f.product *= row[i], power += pow(fabs(row[i]), 3), exps += exp(row[i]), f.nonzero += row[i] != 0;
+        f.sum += row[i], f.product *= row[i], f.nonzero += row[i] != 0;
+        power += pow(fabs(row[i]), 3), exps += exp(row[i]);
         f.largest = fmax(f.largest, row[i]), f.smallest = fmin(f.smallest, row[i]);
     }
     for (int i = 0; i < n; i++) f.variance += (row[i] - f.sum / n) * (row[i] - f.sum / n) / n;
@@ -121,7 +122,8 @@ static void conventions(void **state) {
         { "prod, one zero", ad_prod, { 1, 0, 3 }, 0, { 0, 3, 0 } },
         { "prod, two zeros", ad_prod, { 0, 0, 2 }, 0, { 0, 0, 0 } },
         { "variance", ad_variance, { 1, 0, 3 }, 7.0 / 3, { -1.0 / 3, -4.0 / 3, 5.0 / 3 } },
-        { "std", ad_std, { 0, 0, 2 }, 1.1547005383792517, { -0.28867513459481281, -0.28867513459481281, 0.57735026918962573 } },
+        { "std", ad_std, { 0, 0, 2 }, 1.1547005383792517,
+          { -0.28867513459481281, -0.28867513459481281, 0.57735026918962573 } },
         { "std of equals", ad_std, { 0.1, 0.1, 0.1 }, 0, { 0, 0, 0 } },
         { "variance, n < correction", variance5, { 2, 5, 1 }, INFINITY, { -INFINITY, INFINITY, -INFINITY } },
         { "norm 2", norm2, { 3, 0, -4 }, 5, { 0.6, 0, -0.8 } },
@@ -140,7 +142,8 @@ static void conventions(void **state) {
           { 0.62996052494743658, 0.62996052494743658, 0 } },
         { "std of large", ad_std, { 1e200, 3e200, 2e200 }, 1e200, { -0.5, 0.5, 0 } },
         { "logsumexp, one -inf", ad_logsumexp_all, { -INFINITY, 0, 0 }, 0.69314718055994531, { 0, 0.5, 0.5 } },
-        { "logsumexp of large (PyTorch's slopes are 1)", ad_logsumexp_all, { 1e200, 1e200, 0 }, 1e200, { 0.5, 0.5, 0 } },
+        { "logsumexp of large (PyTorch's slopes are 1)", ad_logsumexp_all, { 1e200, 1e200, 0 }, 1e200,
+          { 0.5, 0.5, 0 } },
         { "max, tie", ad_max, { 1, 3, 3 }, 3, { 0, 0.5, 0.5 } },
     };
     for (int i = 0; i < COUNT(points); i++) {
@@ -172,7 +175,8 @@ static void places(void **state) {
     for (int t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
         ad_var *x = param_of(g, (ad_dtype)t, (double[]){ 1, 5, 5, -2, NAN, -2 }, AD_SHAPE(2, 3));
-        ad_var *rows = ad_argmax_axis(x, 1, false), *lowest = ad_argmin_axis(x, 1, true), *columns = ad_argmin_axis(x, 0, false);
+        ad_var *rows = ad_argmax_axis(x, 1, false), *lowest = ad_argmin_axis(x, 1, true);
+        ad_var *columns = ad_argmin_axis(x, 0, false);
         assert_true(ad_at(rows, 0) == 1 && ad_at(rows, 1) == 1); /* a tie; a NaN */
         assert_true(ad_at(lowest, 0) == 0 && ad_at(lowest, 1) == 1);
         assert_true(ad_at(columns, 0) == 1 && ad_at(columns, 1) == 1 && ad_at(columns, 2) == 1);
@@ -197,7 +201,7 @@ static void counts(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- running sums ---------------------------------------------------------------------------------------------------- */
+/* ---- running sums ------------------------------------------------------------------------------- */
 
 static void cumprod_with_zeros(void **state) {
     (void)state;
@@ -212,7 +216,8 @@ static void cumprod_with_zeros(void **state) {
 static void running_sums(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3, 4, 5, 6 }, AD_SHAPE(2, 3)), *y = ad_cumsum(x, 0), *z = ad_cumsum(x, -1);
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3, 4, 5, 6 }, AD_SHAPE(2, 3));
+    ad_var *y = ad_cumsum(x, 0), *z = ad_cumsum(x, -1);
     const double down[] = { 1, 2, 3, 5, 7, 9 }, along[] = { 1, 3, 6, 4, 9, 15 };
     for (int i = 0; i < 6; i++) assert_true(ad_at(y, i) == down[i] && ad_at(z, i) == along[i]);
     ad_backward(ad_sum(z));
@@ -225,15 +230,17 @@ static void linear_recurrence(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_full(g, AD_F64, 0.5, AD_SHAPE(3)), *b = ad_param(g, AD_F64, (double[]){ 1, 2, 4 }, AD_SHAPE(3));
-    ad_var *y = ad_linear_scan(a, b, 0, false, 8), *z = ad_linear_scan(a, b, 0, true, 8), *v = ad_linear_scan(a, NULL, 0, false, 8);
+    ad_var *y = ad_linear_scan(a, b, 0, false, 8), *z = ad_linear_scan(a, b, 0, true, 8);
+    ad_var *v = ad_linear_scan(a, NULL, 0, false, 8);
     const double forwards[] = { 8, 5, 4.5 }, backwards[] = { 6, 8, 8 }, alone[] = { 8, 4, 2 };
-    for (int i = 0; i < 3; i++) assert_true(ad_at(y, i) == forwards[i] && ad_at(z, i) == backwards[i] && ad_at(v, i) == alone[i]);
+    for (int i = 0; i < 3; i++)
+        assert_true(ad_at(y, i) == forwards[i] && ad_at(z, i) == backwards[i] && ad_at(v, i) == alone[i]);
     ad_backward(ad_sum(y));
     assert_grads(b, (double[]){ 1.5, 1, 0 }, "linear_scan");
     ad_graph_free(g);
 }
 
-/* ---- accuracy ---------------------------------------------------------------------------------------------------------- */
+/* ---- accuracy ----------------------------------------------------------------------------------- */
 
 static void long_f32_reductions_keep_their_digits(void **state) {
     (void)state;
@@ -259,7 +266,7 @@ static void variance_far_from_zero(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- second derivatives ------------------------------------------------------------------------------------------------ */
+/* ---- second derivatives ------------------------------------------------------------------------- */
 
 static void second_derivatives(void **state) {
     (void)state;
@@ -279,7 +286,7 @@ static void second_derivative_of_prod_at_zeros(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- evaluated again, and one Var in two places ---------------------------------------------------------------------- */
+/* ---- evaluated again, and one Var in two places ------------------------------------------------- */
 
 static void evaluated_again(void **state) {
     (void)state;
@@ -306,7 +313,7 @@ static void one_var_as_both_operands(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- bad operands --------------------------------------------------------------------------------------------------------- */
+/* ---- bad operands ------------------------------------------------------------------------------- */
 
 static void bad_operands_are_told(void **state) {
     (void)state;
@@ -320,11 +327,16 @@ static void bad_operands_are_told(void **state) {
     assert_fails(g, ad_logsumexp(a, 5, true), AD_ESHAPE, "logsumexp: [2,3]: axis 5");
     assert_fails(g, ad_cumsum(s, 0), AD_ESHAPE, "cumsum: []: axis 0 of a scalar");
     assert_fails(g, ad_cumprod(a, -3), AD_ESHAPE, "cumprod: [2,3]: axis -3");
-    assert_fails(g, ad_linear_scan(a, s, 0, false, 0), AD_ESHAPE, "linear_scan: [2,3] x []: a and b must be of one shape");
-    assert_fails(g, ad_apply(&ad_op_linear_scan, 3, (ad_var *[]){ a, a, a }, &(struct { int a; bool r; double i; }){ 0 }),
-                 AD_EVALUE, "3 operands");
+    assert_fails(g, ad_linear_scan(a, s, 0, false, 0), AD_ESHAPE, "linear_scan: [2,3] x []: a and b must be");
+    const struct {
+        int axis;
+        bool reverse;
+        double init;
+    } attrs = { 0 };
+    assert_fails(g, ad_apply(&ad_op_linear_scan, 3, (ad_var *[]){ a, a, a }, &attrs), AD_EVALUE, "3 operands");
     assert_fails(g, ad_argmax(ad_zeros(g, AD_F64, AD_SHAPE(0))), AD_ESHAPE, "no elements to take the argmax of");
-    assert_fails(g, ad_argmin_axis(ad_zeros(g, AD_F64, AD_SHAPE(2, 0)), 1, false), AD_ESHAPE, "argmin: [2,0]: no elements");
+    ad_var *none = ad_zeros(g, AD_F64, AD_SHAPE(2, 0));
+    assert_fails(g, ad_argmin_axis(none, 1, false), AD_ESHAPE, "argmin: [2,0]: no elements");
     assert_fails(g, ad_max_axes(ad_zeros(g, AD_F64, AD_SHAPE(2, 0)), 0, NULL, true), AD_ESHAPE, "no elements");
     assert_fails(g, ad_any_axis(a, 4, false), AD_ESHAPE, "axis 4");
     assert_fails(g, ad_all_axis(a, 4, false), AD_ESHAPE, "axis 4");
@@ -338,7 +350,8 @@ static void indices_that_f32_cannot_hold(void **state) {
     int64_t n = ((int64_t)1 << 24) + 1;
     float *x = calloc((size_t)n, sizeof *x);
     ad_graph *g = ad_graph_new();
-    if (x != NULL) assert_fails(g, ad_argmax(ad_input(g, AD_F32, x, AD_SHAPE(n))), AD_ESHAPE, "f32 holds no index above 16777216");
+    if (x != NULL)
+        assert_fails(g, ad_argmax(ad_input(g, AD_F32, x, AD_SHAPE(n))), AD_ESHAPE, "f32 holds no index above 16777216");
     ad_graph_free(g);
     free(x);
 }

@@ -122,8 +122,11 @@ static void counted_backward(const ad_op *op) {
     if (dx != NULL) *dx += ad_grad_item(ad_op_result(op));
 }
 
-static const ad_optype counted = { .name = "counted", .arity = 1, .attr_size = sizeof(int64_t *),
-                                   .evaluate = { NULL, counted_evaluate }, .backward = { NULL, counted_backward } };
+static const ad_optype counted = { .name = "counted",
+                                   .arity = 1,
+                                   .attr_size = sizeof(int64_t *),
+                                   .evaluate = { NULL, counted_evaluate },
+                                   .backward = { NULL, counted_backward } };
 
 static ad_var *count_calls(ad_var *x, int64_t *calls) { return ad_apply(&counted, 1, &x, &calls); }
 
@@ -156,8 +159,9 @@ static void what_wants_no_gradient_is_not_differentiated(void **state) {
 
 /* y = x, and no gradient goes back: what x was made from is reached, but nothing arrives there. */
 static void silent_backward(const ad_op *op) { (void)op; }
-static const ad_optype silent = { .name = "silent", .arity = 1, .evaluate = { NULL, counted_evaluate },
-                                  .backward = { NULL, silent_backward } };
+static const ad_optype silent = {
+    .name = "silent", .arity = 1, .evaluate = { NULL, counted_evaluate }, .backward = { NULL, silent_backward }
+};
 
 static void where_nothing_arrives_nothing_is_differentiated(void **state) {
     (void)state;

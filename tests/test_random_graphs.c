@@ -9,10 +9,10 @@ enum { MOST_NODES = 1500, MOST_LEAVES = 6, WIDTH = 3 };
 /* Only operations that are exact, or rounded once, so that both sides compute the same bits. */
 typedef struct {
     int kind, a, b;
-    double k;    /* of SCALE */
-    bool aside;  /* used by none but others like it: a gap for the walk */
-    bool needs;  /* wants a gradient */
-    bool needed; /* the root depends on it */
+    double k;                                       /* of SCALE */
+    bool aside;                                     /* used by none but others like it: a gap for the walk */
+    bool needs;                                     /* wants a gradient */
+    bool needed;                                    /* the root depends on it */
     double value[WIDTH], grad[WIDTH], bound[WIDTH]; /* bound: the sum of the absolute contributions */
     ad_var *var;
 } node;
@@ -64,8 +64,7 @@ static double slope_b(const node *v, double a, double b) {
 static void evaluate_table(table *t) {
     for (int i = t->leaves; i < t->n; i++) {
         node *v = &t->nodes[i];
-        for (int e = 0; e < t->width; e++)
-            v->value[e] = value_of(v, t->nodes[v->a].value[e], t->nodes[v->b].value[e]);
+        for (int e = 0; e < t->width; e++) v->value[e] = value_of(v, t->nodes[v->a].value[e], t->nodes[v->b].value[e]);
     }
 }
 
@@ -118,8 +117,11 @@ static bool large(const table *t, const node *v) {
 }
 
 static node random_node(const table *t, int n, bool aside, uint64_t *r) {
-    node v = { .kind = ADD + next_below(r, KINDS - ADD), .a = pick(t, n, aside, r), .b = pick(t, n, aside, r),
-               .k = next_between(r, -1, 1), .aside = aside };
+    node v = { .kind = ADD + next_below(r, KINDS - ADD),
+               .a = pick(t, n, aside, r),
+               .b = pick(t, n, aside, r),
+               .k = next_between(r, -1, 1),
+               .aside = aside };
     if (v.kind == DETACH && next_below(r, 4) != 0) v.kind = ADD;
     if (large(t, &v)) v.kind = SCALE, v.k = 0.01;
     if (!binary(v.kind)) v.b = v.a;

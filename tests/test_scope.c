@@ -411,6 +411,23 @@ static void a_closed_scope_is_poisoned(void **state) {
 #endif
 }
 
+/* A kernel that writes behind its array is caught at the first byte. */
+static void what_lies_behind_an_array_is_poisoned(void **state) {
+    (void)state;
+#ifdef UNDER_ASAN
+    ad_graph *g = ad_graph_new();
+    for (int n = 1; n < 40; n++) {
+        const char *data = ad_data(ad_zeros(g, AD_F32, AD_SHAPE(n)));
+        assert_false(__asan_address_is_poisoned(data + 4 * n - 1));
+        assert_true(__asan_address_is_poisoned(data + 4 * n));
+        assert_true(__asan_address_is_poisoned(data + 4 * n + 63));
+    }
+    ad_graph_free(g);
+#else
+    skip();
+#endif
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scope_ends_what_was_made_in_it),
@@ -432,6 +449,7 @@ int main(void) {
         cmocka_unit_test(a_plan_of_an_outer_root),
         cmocka_unit_test(a_picture_in_a_scope),
         cmocka_unit_test(a_closed_scope_is_poisoned),
+        cmocka_unit_test(what_lies_behind_an_array_is_poisoned),
     };
     return cmocka_run_group_tests_name("scope", tests, NULL, NULL);
 }

@@ -279,8 +279,11 @@ static void noise_backward(const ad_op *op) {
 }
 
 /* y = x + u, u uniform in [0, 1). */
-static const ad_optype noise = { .name = "noise", .arity = 1, .flags = AD_OP_RANDOM,
-                                 .evaluate = { NULL, noise_evaluate }, .backward = { NULL, noise_backward } };
+static const ad_optype noise = { .name = "noise",
+                                 .arity = 1,
+                                 .flags = AD_OP_RANDOM,
+                                 .evaluate = { NULL, noise_evaluate },
+                                 .backward = { NULL, noise_backward } };
 
 static void random_ops_draw_anew(void **state) {
     (void)state;

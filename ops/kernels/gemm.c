@@ -22,22 +22,24 @@ void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const doubl
 enum { SMALL = 512 };
 
 /* A product with a vector takes gemv, which reads the matrix once; gemm would first copy it. */
-#define GEMM(T, suffix, cblas_gemm, cblas_gemv)                                                                        \
+#define GEMM(T, suffix, p)                                                                                             \
     void ad__gemm_##suffix(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const T *a, const T *b, T beta, T *c) {  \
         if (n == 0 || m == 0) return;                                                                                  \
         if (n == 1) ta = false; /* one row or one column lie alike */                                                  \
-        if (k == 0 || (double)n * (double)m * (double)k <= SMALL)                                                      \
+        if (n == 1 && m == 1 && k > 0)                                                                                 \
+            *c = cblas_##p##dot((int)k, a, 1, b, 1) + (beta == 0 ? 0 : beta * *c);                                     \
+        else if (k == 0 || (double)n * (double)m * (double)k <= SMALL)                                                 \
             ad__gemm_plain_##suffix(ta, tb, n, m, k, a, b, beta, c);                                                   \
         else if (m == 1)                                                                                               \
-            cblas_gemv(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, (int)(ta ? k : n), (int)(ta ? n : k), 1, a,      \
-                       (int)(ta ? n : k), b, 1, beta, c, 1);                                                           \
+            cblas_##p##gemv(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, (int)(ta ? k : n), (int)(ta ? n : k), 1, a, \
+                            (int)(ta ? n : k), b, 1, beta, c, 1);                                                      \
         else if (n == 1)                                                                                               \
-            cblas_gemv(CblasRowMajor, tb ? CblasNoTrans : CblasTrans, (int)(tb ? m : k), (int)(tb ? k : m), 1, b,      \
-                       (int)(tb ? k : m), a, 1, beta, c, 1);                                                           \
+            cblas_##p##gemv(CblasRowMajor, tb ? CblasNoTrans : CblasTrans, (int)(tb ? m : k), (int)(tb ? k : m), 1, b, \
+                            (int)(tb ? k : m), a, 1, beta, c, 1);                                                      \
         else                                                                                                           \
-            cblas_gemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)n, (int)m,  \
-                       (int)k, 1, a, (int)(ta ? n : k), b, (int)(tb ? k : m), beta, c, (int)m);                        \
+            cblas_##p##gemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)n,     \
+                            (int)m, (int)k, 1, a, (int)(ta ? n : k), b, (int)(tb ? k : m), beta, c, (int)m);           \
     }
-GEMM(float, f32, cblas_sgemm, cblas_sgemv)
-GEMM(double, f64, cblas_dgemm, cblas_dgemv)
+GEMM(float, f32, s)
+GEMM(double, f64, d)
 #endif

@@ -1,7 +1,40 @@
-/* optim.c: stochastic gradient descent on plain arrays. */
-#include "ops/kernels/optim.h"
+/* optim.c: what optimisers do to plain arrays. */
+#include "ops/kernels/vector_math.h"
 
 #include "ops/kernels/kernels.h"
+#include "ops/kernels/optim.h"
+
+enum { LANES = 32 }; /* independent sums, to keep the adders of a wide vector unit busy */
 
 #define KERNELS "ops/kernels/optim.inc"
 #include "ops/kernels/each_dtype.h"
+
+const ad__rule ad__rule_sgd = { { sgd_f32, sgd_f64 } };
+const ad__rule ad__rule_adam = { { adam_f32, adam_f64 } };
+const ad__rule ad__rule_rmsprop = { { rmsprop_f32, rmsprop_f64 } };
+const ad__rule ad__rule_adagrad = { { adagrad_f32, adagrad_f64 } };
+const ad__rule ad__rule_adadelta = { { adadelta_f32, adadelta_f64 } };
+const ad__rule ad__rule_adamax = { { adamax_f32, adamax_f64 } };
+const ad__rule ad__rule_lion = { { lion_f32, lion_f64 } };
+
+AD__CLONES double ad__dot(int64_t n, const double *x, const double *y) {
+    double lane[LANES] = { 0 }, sum = 0;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] += x[i + j] * y[i + j];
+    for (int j = 0; i < n; i++, j++) lane[j] += x[i] * y[i];
+    for (int j = 0; j < LANES; j++) sum += lane[j];
+    return sum;
+}
+
+double ad__sum_sizes(int64_t n, const double *x) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += fabs(x[i]);
+    return sum;
+}
+
+double ad__largest(int64_t n, const double *x) {
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) most = fabs(x[i]) > most ? fabs(x[i]) : most;
+    return most;
+}

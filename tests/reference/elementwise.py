@@ -157,6 +157,7 @@ OPS = {
     "heaviside": heaviside,
     "where": where,
     "lerp": of_torch(torch.lerp),
+    "addcmul": of_torch(torch.addcmul),
     "isfinite": flag(torch.isfinite),
     "isinf": flag(torch.isinf),
     "isnan": flag(torch.isnan),

@@ -1,0 +1,77 @@
+/* objective.c: a Var as a function of its leaves, for optimisers in C that call back. */
+#include <math.h>
+#include <string.h>
+
+#include "autodiff/node.h"
+
+struct ad_objective {
+    ad_graph *g;
+    ad_var *y;
+    int64_t size; /* elements of all xs */
+    int n;
+    ad_var *xs[];
+};
+
+static int check_variable(ad_var *x, int i) {
+    ad_graph *g = ad__graph(x);
+    if (x->creator != NULL || x->flags & AD__BORROWED || !ad__needs(x))
+        return ad_fail(g, AD_EVALUE, "objective: xs[%d] is no leaf made by ad_param, to be set and differentiated by", i);
+    return AD_OK;
+}
+
+static int check_objective(ad_var *y, int n, ad_var *const xs[]) {
+    int rc = ad__check_arguments(y, n, xs, "objective");
+    if (rc != AD_OK) return rc;
+    ad_graph *g = ad__graph(y);
+    char ys[96];
+    ad_shape_text(y->layout->shape, ys, sizeof ys);
+    if (y->layout->numel != 1) return ad_fail(g, AD_ESHAPE, "objective: y is %s, not one element; reduce it", ys);
+    for (int i = 0; i < n && rc == AD_OK; i++) rc = check_variable(xs[i], i);
+    if (rc == AD_OK && !ad__needs(y)) rc = ad_fail(g, AD_EGRAD, "objective: y depends on no Var that wants a gradient");
+    return rc;
+}
+
+ad_objective *ad_objective_new(ad_var *y, int n, ad_var *const xs[]) {
+    if (check_objective(y, n, xs)) return NULL;
+    ad_graph *g = ad__graph(y);
+    ad_objective *f = ad__node_alloc(g, sizeof *f + (size_t)n * sizeof *xs);
+    if (f == NULL) return NULL;
+    *f = (ad_objective){ .g = g, .y = y, .n = n };
+    for (int i = 0; i < n; i++) {
+        f->xs[i] = xs[i];
+        f->size += xs[i]->layout->numel;
+    }
+    return f;
+}
+
+int64_t ad_objective_size(const ad_objective *f) { return f ? f->size : 0; }
+
+static void set_leaves(const ad_objective *f, const double *x) {
+    for (int i = 0; i < f->n; i++) {
+        ad_var *leaf = f->xs[i];
+        int64_t numel = leaf->layout->numel;
+        ad__leaf_changed(leaf);
+        if (leaf->layout->dtype == AD_F64) memcpy(leaf->data, x, (size_t)numel * sizeof *x);
+        else for (int64_t k = 0; k < numel; k++) ((float *)leaf->data)[k] = (float)x[k];
+        x += numel;
+    }
+}
+
+/* A leaf that y does not depend on is not reached by zeroing what y was made from. */
+static int gradient_into(const ad_objective *f, double *grad) {
+    for (int i = 0; i < f->n; i++) ad_zero_grad(f->xs[i]);
+    ad_zero_grad(f->y);
+    int rc = ad_backward(f->y);
+    for (int i = 0; i < f->n && rc == AD_OK; i++)
+        for (int64_t k = 0; k < f->xs[i]->layout->numel; k++) *grad++ = ad_grad_at(f->xs[i], k);
+    return rc;
+}
+
+double ad_value_and_gradient(const double *x, double *grad, void *objective) {
+    const ad_objective *f = objective;
+    if (f == NULL || f->g->code != AD_OK) return NAN;
+    if (x == NULL && f->size > 0) return ad_fail(f->g, AD_EVALUE, "value_and_gradient: x is NULL"), NAN;
+    set_leaves(f, x);
+    if (ad_eval(f->y) || (grad != NULL && gradient_into(f, grad))) return NAN;
+    return ad_item(f->y);
+}

@@ -1,0 +1,92 @@
+/* derivatives.c: gradients as Vars, Hessian products and checkpoints, each beside the plain work it stands for. */
+#include "bench/common.h"
+
+#include <stdlib.h>
+
+enum { LAYERS = 64, PARTS = 8, ROWS = 256, WIDTH = 64, CHAIN = 20000 };
+
+typedef struct {
+    ad_graph *g;
+    ad_var *x, *w;
+} net;
+
+static net *net_new(ad_dtype t, ad_shape x, ad_shape w) {
+    net *n = bench_array(sizeof *n);
+    n->g = ad_graph_new();
+    ad_keep_grads(n->g, false);
+    n->x = ad_muls(ad_randn(n->g, t, x), 0.1);
+    n->w = ad_require_grad(ad_rand(n->g, t, w));
+    return n;
+}
+
+static void *deep(void) { return net_new(AD_F32, AD_SHAPE(ROWS, WIDTH), AD_SHAPE(WIDTH, WIDTH)); }
+static void *chain(void) { return net_new(AD_F64, AD_SCALAR, AD_SCALAR); }
+
+static void net_free(void *state) {
+    net *n = state;
+    bench_check(n->g);
+    ad_graph_free(n->g);
+    free(n);
+}
+
+/* ---- 64 layers, in 8 checkpoints or none: forward and backward -------------------------------------------------- */
+
+static ad_var *layers(int n, ad_var *const xs[], void *user) {
+    ad_var *x = xs[0];
+    for (int i = 0; i < LAYERS / PARTS; i++) x = ad_tanh(ad_affine(x, xs[n - 1], NULL));
+    return (void)user, x;
+}
+
+static void train(net *n, bool forget) {
+    ad_mark m = ad_begin(n->g);
+    ad_var *x = n->x;
+    for (int i = 0; i < PARTS; i++) {
+        ad_var *xs[] = { x, n->w };
+        x = forget ? ad_checkpoint(layers, NULL, 2, xs) : layers(2, xs, NULL);
+    }
+    ad_backward(ad_mean(x));
+    ad_end(n->g, m);
+}
+
+static void with_checkpoints(void *state) { train(state, true); }
+static void without_checkpoints(void *state) { train(state, false); }
+
+/* ---- a chain of scalars: the gradient in Vars, and a Hessian product, beside backward ------------------------------- */
+
+static ad_var *chain_of(const net *n) {
+    ad_var *y = n->w;
+    for (int i = 0; i < CHAIN / 3; i++) y = ad_add(ad_sin(y), ad_mul(y, n->w));
+    return y;
+}
+
+static void by_backward(void *state) {
+    net *n = state;
+    ad_mark m = ad_begin(n->g);
+    ad_backward(chain_of(n));
+    ad_end(n->g, m);
+}
+
+static void by_vars(void *state) {
+    net *n = state;
+    ad_var *d;
+    ad_mark m = ad_begin(n->g);
+    ad_gradient(chain_of(n), 1, &n->w, &d);
+    ad_end(n->g, m);
+}
+
+static void by_hvp(void *state) {
+    net *n = state;
+    ad_var *d;
+    ad_mark m = ad_begin(n->g);
+    ad_hvp(chain_of(n), 1, &n->w, &n->w, &d);
+    ad_end(n->g, m);
+}
+
+int main(int argc, char **argv) {
+    static const bench_case cases[] = {
+        { "checkpoints", "ms", 1, 0, deep, with_checkpoints, without_checkpoints, net_free },
+        { "gradient-vars", "ns", CHAIN, 0, chain, by_vars, by_backward, net_free },
+        { "hvp", "ns", CHAIN, 0, chain, by_hvp, by_backward, net_free },
+    };
+    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
+}

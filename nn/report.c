@@ -1,0 +1,78 @@
+/* report.c: a bar on a terminal, lines elsewhere, and a row of a CSV file for each epoch. */
+#define _POSIX_C_SOURCE 200809L
+#include "nn/report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "autodiff/op.h"
+#include "nn/path.h"
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+nn__report nn__report_new(FILE *to, int64_t epoch_steps, const char *metric, int64_t steps) {
+    return (nn__report){ .to = to,
+                         .terminal = to != NULL && isatty(fileno(to)),
+                         .start = now(),
+                         .first_step = steps,
+                         .epoch_steps = epoch_steps,
+                         .metric = metric };
+}
+
+/* epoch 3/10 [=====>    ] loss 0.1234  12 s left */
+void nn__report_step(nn__report *r, const nn_training_state *s) {
+    enum { WIDTH = 24 };
+    double t = r->to ? now() : 0;
+    if (!r->terminal || t - r->drawn < 0.1) return;
+    r->drawn = t;
+    int64_t in_epoch = s->steps - (s->epoch - 1) * r->epoch_steps, left = s->epochs * r->epoch_steps - s->steps;
+    int filled = r->epoch_steps > 0 ? (int)(WIDTH * in_epoch / r->epoch_steps) : 0;
+    filled = filled < 0 ? 0 : filled > WIDTH ? WIDTH : filled;
+    double each = (t - r->start) / (double)(s->steps - r->first_step);
+    fprintf(r->to, "\r\033[Kepoch %lld/%lld [%.*s%*s] loss %.4f  %.0f s left", (long long)s->epoch,
+            (long long)s->epochs, filled, "========================", WIDTH - filled, "", s->loss, each * (double)left);
+    fflush(r->to);
+}
+
+void nn__report_epoch(nn__report *r, const nn_training_state *s) {
+    if (r->to == NULL) return;
+    fprintf(r->to, "%sepoch %lld/%lld  loss %.4f", r->terminal ? "\r\033[K" : "", (long long)s->epoch,
+            (long long)s->epochs, s->loss);
+    if (!isnan(s->validation_loss)) fprintf(r->to, "  validation loss %.4f", s->validation_loss);
+    if (!isnan(s->metric)) fprintf(r->to, "  %s %.4f", r->metric, s->metric);
+    fprintf(r->to, "%s\n", s->best_epoch == s->epoch && !isnan(s->validation_loss) ? "  best" : "");
+    fflush(r->to);
+}
+
+static void write_number(FILE *f, const char *before, double v) {
+    if (isnan(v)) fprintf(f, "%s", before); /* an empty field */
+    else fprintf(f, "%s%.17g", before, v);
+}
+
+static int fail(ad_graph *g, const char *path) {
+    return ad_fail(g, AD_EIO, "fit: log %s: %s", nn__path_end(path), strerror(errno ? errno : EIO));
+}
+
+int nn__log_epoch(ad_graph *g, const char *path, const char *metric, const nn_training_state *s, int64_t *bytes) {
+    errno = 0;
+    if (*bytes > 0 && truncate(path, (off_t)*bytes) != 0) return fail(g, path);
+    FILE *f = fopen(path, *bytes > 0 ? "ab" : "wb");
+    if (f == NULL) return fail(g, path);
+    if (*bytes == 0) fprintf(f, "epoch,steps,lr,loss,validation_loss,%s\n", metric);
+    fprintf(f, "%lld,%lld", (long long)s->epoch, (long long)s->steps);
+    write_number(f, ",", s->lr);
+    write_number(f, ",", s->loss);
+    write_number(f, ",", s->validation_loss);
+    write_number(f, ",", s->metric);
+    fprintf(f, "\n");
+    bool good = fflush(f) == 0 && (*bytes = ftell(f)) > 0;
+    if (fclose(f) != 0) good = false;
+    return good ? AD_OK : fail(g, path);
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+"""modules.py: what torch.nn's modules make of fixed inputs, for tests/test_nn_modules.c.
+
+Writes tests/reference/results_nn/modules.txt; needs python3-torch.
+
+    /usr/bin/python3 tests/reference/modules.py
+
+Parameter number j has elements 0.5 sin(1 + j + 1.7 k), k = 0, 1, ..; x has cos(0.3 + 1.1 k) unless it is indices.
+The loss is the sum of y's elements times sin(0.2 + 0.9 k). A case is a line `case NAME`, and lines `WORD NAME
+NUMBERS` with y, gradients of x and of parameters (by their names, in the order of j), and buffers.
+"""
+import os
+import torch
+from torch import nn
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results_nn", "modules.txt")
+torch.set_default_dtype(torch.float64)
+
+
+def wave(shape, start, step, f, scale=1.0):
+    n = torch.Size(shape).numel()
+    return scale * f(start + step * torch.arange(n, dtype=torch.float64)).reshape(shape)
+
+
+def x_of(*shape):
+    return wave(shape, 0.3, 1.1, torch.cos).requires_grad_()
+
+
+def fill(module):
+    for j, p in enumerate(module.parameters()):
+        p.data = wave(p.shape, 1.0 + j, 1.7, torch.sin, 0.5)
+    return module
+
+
+def line(word, name, values):
+    return "%s %s %s\n" % (word, name, " ".join("%.17g" % v for v in values.detach().reshape(-1).tolist()))
+
+
+def case(name, module, x, apply=None, ready=False):
+    module = module if ready else fill(module)
+    y = (apply or (lambda m, x: m(x)))(module, x)
+    (y * wave(y.shape, 0.2, 0.9, torch.sin)).sum().backward()
+    text = "case %s\n" % name + line("y", "y", y)
+    if x.requires_grad:
+        text += line("dx", "x", x.grad)
+    text += "".join(line("parameter", n, p.grad) for n, p in module.named_parameters())
+    return text + "".join(line("buffer", n, b.double()) for n, b in module.named_buffers())
+
+
+def trained_norm():
+    m = fill(nn.BatchNorm2d(2))
+    for i in range(3):
+        m(x_of(4, 2, 3, 1) * (i + 1))
+    return m.eval()
+
+
+def zeros_then(steps):
+    """The last h of each layer, after `steps` times from a state that is not zero, beside all results."""
+    def apply(m, x):
+        lstm = isinstance(m, nn.LSTM)
+        h = wave((m.num_layers, x.shape[0], m.hidden_size), 0.7, 0.4, torch.cos)
+        c = wave((m.num_layers, x.shape[0], m.hidden_size), 0.1, 0.6, torch.cos)
+        y, last = m(x, (h, c) if lstm else h)
+        return torch.cat([y.reshape(-1), (last[0] if lstm else last).reshape(-1)])
+    return apply
+
+
+CASES = [
+    case("linear", nn.Linear(3, 4), x_of(2, 3)),
+    case("linear_no_bias", nn.Linear(3, 4, bias=False), x_of(2, 3)),
+    case("bilinear", nn.Bilinear(3, 3, 2), x_of(4, 3), lambda m, x: m(x, 2 * x)),
+    case("embedding", nn.Embedding(5, 3), torch.tensor([[1, 4, 1], [0, 2, 4]])),
+    case("conv1d", nn.Conv1d(2, 3, 3, stride=2, padding=1), x_of(2, 2, 7)),
+    case("conv2d", nn.Conv2d(2, 3, 3), x_of(2, 2, 5, 4)),
+    case("conv2d_groups", nn.Conv2d(4, 2, 2, stride=2, padding=1, dilation=2, groups=2, bias=False), x_of(1, 4, 5, 5)),
+    case("max_pool1d", nn.MaxPool1d(2), x_of(1, 2, 7)),
+    case("max_pool2d", nn.MaxPool2d(2), x_of(1, 2, 4, 5)),
+    case("avg_pool1d", nn.AvgPool1d(3, stride=1), x_of(1, 2, 7)),
+    case("avg_pool2d", nn.AvgPool2d(2, padding=1), x_of(1, 2, 4, 4)),
+    case("adaptive_avg_pool2d", nn.AdaptiveAvgPool2d((2, 1)), x_of(2, 2, 4, 3)),
+    case("batch_norm", nn.BatchNorm1d(3), x_of(5, 3)),
+    case("batch_norm_eval", trained_norm(), x_of(2, 2, 3, 2), ready=True),
+    case("layer_norm", nn.LayerNorm((3, 2)), x_of(4, 3, 2)),
+    case("prelu", nn.PReLU(3), x_of(2, 3, 2)),
+    case("sequential", nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Sequential(nn.Linear(4, 2), nn.PReLU())), x_of(2, 3)),
+    case("rnn", nn.RNN(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), zeros_then(5)),
+    case("rnn_relu", nn.RNN(3, 4, nonlinearity="relu", bias=False, batch_first=True), x_of(2, 3, 3), zeros_then(3)),
+    case("lstm", nn.LSTM(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), zeros_then(5)),
+    case("gru", nn.GRU(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), zeros_then(5)),
+    case("rnn_cell", nn.RNNCell(3, 2), x_of(4, 3)),
+    case("lstm_cell", nn.LSTMCell(3, 2), x_of(4, 3), lambda m, x: m(x)[0]),
+    case("gru_cell", nn.GRUCell(3, 2), x_of(4, 3)),
+]
+
+if __name__ == "__main__":
+    with open(HERE, "w") as f:
+        f.write("# modules.txt: written by tests/reference/modules.py with torch %s\n" % torch.__version__)
+        f.writelines(CASES)

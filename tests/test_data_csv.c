@@ -1,0 +1,183 @@
+/* test_data_csv.c: CSV files as tables, their columns as numbers and classes, and files that are none. */
+#include <unistd.h>
+
+#include "nn/nn.h"
+#include "tests/common.h"
+
+static char path[64];
+
+static int make_path(void **state) {
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/autodiff-csv-XXXXXX");
+    int fd = mkstemp(path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_path(void **state) {
+    (void)state;
+    return unlink(path);
+}
+
+static const char *write_text(const char *text) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+    return path;
+}
+
+#ifdef AD_HAVE_CSV
+
+static const char small[] = "\xef\xbb\xbfsize,\"the place\",price\r\n"
+                            "1.5,\"NEAR, \"\"BAY\"\"\",10\r\n"
+                            "\r\n"
+                            ",INLAND,-2e3\r\n"
+                            "3,\"two\nlines\",NA\r\n"
+                            " 4 ,INLAND,7";
+
+static void a_table_has_names_and_texts(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_table *t = nn_read_csv(g, write_text(small), (nn_csv_opts){ .missing = "NA" });
+    assert_ok(g);
+    assert_int_equal(nn_table_rows(t), 4);
+    assert_int_equal(nn_table_columns(t), 3);
+    assert_string_equal(nn_table_name(t, 0), "size");
+    assert_string_equal(nn_table_name(t, 1), "the place");
+    assert_null(nn_table_name(t, 3));
+    assert_string_equal(nn_table_text(t, 0, 1), "NEAR, \"BAY\"");
+    assert_string_equal(nn_table_text(t, 2, 1), "two\nlines");
+    assert_null(nn_table_text(t, 1, 0));
+    assert_null(nn_table_text(t, 2, 2));
+    assert_null(nn_table_text(t, 4, 0));
+    ad_graph_free(g);
+}
+
+static void columns_become_numbers_and_classes(void **state) {
+    (void)state;
+    for (ad_dtype dtype = AD_F32; dtype <= AD_F64; dtype++) {
+        ad_graph *g = ad_graph_new();
+        nn_table *t = nn_read_csv(g, write_text(small), (nn_csv_opts){ .missing = "NA" });
+        ad_var *x = nn_table_numbers(t, dtype, 2, (const char *[]){ "price", "size" });
+        const double numbers[] = { 10, 1.5, -2000, NAN, NAN, 3, 7, 4 }, classes[] = { 1, 0, 2, 0 };
+        assert_true(ad_shape_equal(ad_shape_of(x), AD_SHAPE(4, 2)));
+        for (int i = 0; i < 8; i++) assert_close(ad_at(x, i), numbers[i], 0);
+        int64_t n;
+        ad_var *y = nn_table_classes(t, dtype, "the place", &n);
+        assert_int_equal(n, 3);
+        for (int i = 0; i < 4; i++) assert_close(ad_at(y, i), classes[i], 0);
+        ad_var *means = nn_column_means(x), *full = nn_fill_missing(x, means);
+        assert_close(ad_at(means, 0), -661, 1e-4);
+        assert_close(ad_at(means, 1), 8.5 / 3, 1e-6);
+        for (int i = 0; i < 8; i++)
+            assert_true(ad_at(full, i) == (isnan(numbers[i]) ? ad_at(means, i % 2) : ad_at(x, i)));
+        y = nn_table_classes(t, dtype, "price", &n); /* with one missing */
+        assert_true(n == 3 && isnan(ad_at(y, 2)));
+        assert_ok(g);
+        ad_graph_free(g);
+    }
+}
+
+static void without_a_header_and_with_another_delimiter(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_table *t = nn_read_csv(g, write_text("1;2;3\n4;5;6\n"), (nn_csv_opts){ .delimiter = ';', .no_header = true });
+    ad_var *x = nn_table_range(t, AD_F64, 1, 3);
+    const double want[] = { 2, 3, 5, 6 };
+    assert_ok(g);
+    for (int i = 0; i < 4; i++) assert_true(ad_at(x, i) == want[i]);
+    assert_null(nn_table_name(t, 0));
+    assert_true(ad_is_nil(nn_table_range(t, AD_F64, 1, 4)));
+    assert_contains(ad_error(g), "columns 1 to 4 of 3");
+    ad_graph_free(g);
+}
+
+/* Fields that lie across the reader's chunks. */
+static void a_large_table_is_read_whole(void **state) {
+    (void)state;
+    enum { ROWS = 5000 };
+    FILE *f = fopen(path, "wb");
+    fprintf(f, "a,b\n");
+    for (int i = 0; i < ROWS; i++) fprintf(f, "%d,\"%d.25\"\n", i, -i);
+    fclose(f);
+    ad_graph *g = ad_graph_new();
+    ad_var *x = nn_table_numbers(nn_read_csv(g, path, (nn_csv_opts){ 0 }), AD_F64, 2, (const char *[]){ "a", "b" });
+    assert_ok(g);
+    for (int i = 1; i < ROWS; i++) assert_true(ad_at(x, 2 * i) == i && ad_at(x, 2 * i + 1) == -i - 0.25);
+    ad_graph_free(g);
+}
+
+static void bad_files_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *sentence;
+    } bad[] = {
+        { "", "has no header" },
+        { "a,b\n1,2\n3\n", "line 3 of 1 fields, where the first has 2" },
+        { "a,b\n1,2,3\n", "line 2 of 3 fields, where the first has 2" },
+        { "a,b\n1,\"2\n", "line 2: quotes do not match" },
+        { "a,b\n1,2\"3\n", "line 2: quotes do not match" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ad_graph *g = ad_graph_new();
+        assert_null(nn_read_csv(g, write_text(bad[i].text), (nn_csv_opts){ 0 }));
+        assert_int_equal(ad_error_code(g), AD_EIO);
+        assert_contains(ad_error(g), "read_csv: /tmp/autodiff-csv-");
+        assert_contains(ad_error(g), bad[i].sentence);
+        ad_graph_free(g);
+    }
+    ad_graph *g = ad_graph_new();
+    assert_null(nn_read_csv(g, "/no/such", (nn_csv_opts){ 0 }));
+    assert_string_equal(ad_error(g), "read_csv: /no/such: No such file or directory");
+    ad_clear_error(g);
+    nn_table *t = nn_read_csv(g, write_text("a,b\n1,x\n"), (nn_csv_opts){ 0 });
+    assert_true(ad_is_nil(nn_table_numbers(t, AD_F32, 1, (const char *[]){ "b" })));
+    assert_contains(ad_error(g), "row 0 of column 1: x is no number");
+    ad_clear_error(g);
+    assert_true(ad_is_nil(nn_table_classes(t, AD_F32, "c", NULL)));
+    assert_contains(ad_error(g), "has no column c");
+    assert_true(ad_is_nil(nn_table_numbers(NULL, AD_F32, 0, NULL)));
+    ad_graph_free(g);
+}
+
+static void memory_may_run_out(void **state) {
+    (void)state;
+    write_text(small);
+    for (int64_t at = 1, failures = 1; failures > 0; at++) {
+        test_memory memory = { .fail_at = at, .fail_on = true };
+        ad_graph *g = test_graph(&memory);
+        nn_table *t = nn_read_csv(g, path, (nn_csv_opts){ 0 });
+        failures = memory.failures;
+        if (failures > 0) assert_null(t);
+        if (failures > 0) assert_contains(ad_error(g), "out of memory");
+        ad_graph_free(g);
+        assert_all_released(&memory);
+    }
+}
+
+#else
+static void tables_ask_for_libcsv(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    assert_null(nn_read_csv(g, write_text("a\n1\n"), (nn_csv_opts){ 0 }));
+    assert_int_equal(ad_error_code(g), AD_EABSENT);
+    assert_contains(ad_error(g), "this build has no libcsv");
+    ad_graph_free(g);
+}
+#endif
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#ifdef AD_HAVE_CSV
+        cmocka_unit_test(a_table_has_names_and_texts),
+        cmocka_unit_test(columns_become_numbers_and_classes),
+        cmocka_unit_test(without_a_header_and_with_another_delimiter),
+        cmocka_unit_test(a_large_table_is_read_whole),
+        cmocka_unit_test(bad_files_are_refused),
+        cmocka_unit_test(memory_may_run_out),
+#else
+        cmocka_unit_test(tables_ask_for_libcsv),
+#endif
+    };
+    return cmocka_run_group_tests(tests, make_path, remove_path);
+}

@@ -1,0 +1,891 @@
+/* test_derivatives.c: derivatives of any order and their functional forms, checkpoints, gradients of a caller's own. */
+#include "tests/common.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+static ad_var *vector(ad_graph *g, int64_t n, const double *v) { return param_of(g, AD_F64, v, AD_SHAPE(n)); }
+
+static void assert_values_at(const char *what, const ad_var *x, int64_t n, const double *expected, double tol) {
+    assert_false(ad_is_nil(x));
+    assert_int_equal(ad_numel(x), n);
+    for (int64_t k = 0; k < n; k++) assert_close_in(what, ad_at(x, k), expected[k], tol);
+}
+#define assert_values(x, n, expected, tol) assert_values_at(#x, x, n, expected, tol)
+
+/* ---- orders --------------------------------------------------------------------------------------------- */
+
+/* By mpmath.diff(lambda y: exp(sin(y)), 0.7, k) with 30 digits. */
+static void five_derivatives_of_exp_sin(void **state) {
+    (void)state;
+    static const double expected[] = { 1.4566392950360747, -0.11281116823489, -3.41970763127433, -4.51289901565769,
+                                       11.08839594102903 };
+    ad_graph *g = ad_graph_new();
+    ad_var *y = param_item(g, AD_F64, 0.7), *d = ad_exp(ad_sin(y));
+    for (int k = 0; k < 5; k++) {
+        assert_int_equal(ad_gradient(d, 1, &y, &d), AD_OK);
+        assert_close(ad_item(d), expected[k], 1e-12);
+    }
+    ad_graph_free(g);
+}
+
+/* f = sum tanh(W x)^3; H = W^T diag(6 t (1-t^2)^2 - 6 t^3 (1-t^2)) W. */
+static const double w_values[] = { .5, -1, 2, 1.5, .25, -.75 }, x_values[] = { .3, -.2, .1 };
+
+static ad_var *cubed(ad_graph *g, ad_var *x) {
+    return ad_sum(ad_pows(ad_tanh(ad_matmul(ad_tensor(g, AD_F64, w_values, AD_SHAPE(2, 3)), x)), 3));
+}
+
+static void expected_hessian(double h[3][3]) {
+    memset(h, 0, 9 * sizeof(double));
+    for (int i = 0; i < 2; i++) {
+        const double *w = w_values + 3 * i;
+        double t = tanh(w[0] * x_values[0] + w[1] * x_values[1] + w[2] * x_values[2]), s = 1 - t * t;
+        for (int j = 0; j < 3; j++)
+            for (int k = 0; k < 3; k++) h[j][k] += (6 * t * s * s - 6 * t * t * t * s) * w[j] * w[k];
+    }
+}
+
+static void hessians_and_their_products(void **state) {
+    (void)state;
+    static const double v_values[] = { 1, 2, 3 };
+    static const double expected[] = { 2.0155817443465027, -5.138918775448977, 10.363049496033032 };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = vector(g, 3, x_values), *v = vector(g, 3, v_values), *y = cubed(g, x), *hv, *h, *d, *jv;
+    assert_int_equal(ad_hvp(y, 1, &x, &v, &hv), AD_OK);
+    assert_values(hv, 3, expected, 1e-12);
+    assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
+    assert_int_equal(ad_jvp(d, 1, &x, &v, &jv), AD_OK); /* forward over reverse */
+    assert_values(jv, 3, expected, 1e-12);
+    double full[3][3];
+    expected_hessian(full);
+    assert_int_equal(ad_hessian(y, x, &h), AD_OK);
+    assert_true(ad_shape_equal(ad_shape_of(h), AD_SHAPE(3, 3)));
+    assert_values(h, 9, full[0], 1e-13);
+    set_all(x, (double[]){ 0, 0, 0 }); /* where tanh^3 is flat */
+    assert_int_equal(ad_eval(h), AD_OK);
+    for (int i = 0; i < 9; i++) assert_true(ad_at(h, i) == 0);
+    ad_graph_free(g);
+}
+
+/* d3/dx3 of sum x^4 along (u, v, w) is 24 x u v w: Hessian products of Hessian products. */
+static void a_derivative_of_a_hessian_product(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    double u[] = { 1, -2 }, at[] = { 0.5, 3 };
+    ad_var *x = vector(g, 2, at), *v = vector(g, 2, u), *hv, *third, *xs[] = { x, v }, *both[2];
+    assert_int_equal(ad_hvp(ad_sum(ad_pows(x, 4)), 1, &x, &v, &hv), AD_OK);
+    assert_values(hv, 2, ((double[]){ 12 * .25 * 1, 12 * 9 * -2 }), 1e-13);
+    assert_int_equal(ad_jvp(hv, 1, &x, &v, &third), AD_OK);
+    assert_values(third, 2, ((double[]){ 24 * .5, 24 * 3 * 4 }), 1e-13);
+    assert_int_equal(ad_gradient(ad_sum(hv), 2, xs, both), AD_OK); /* by the vector too */
+    assert_values(both[0], 2, ((double[]){ 24 * .5, 24 * 3 * -2 }), 1e-13);
+    assert_values(both[1], 2, ((double[]){ 12 * .25, 12 * 9 }), 1e-13);
+    ad_graph_free(g);
+}
+
+/* Mixed blocks: y = sum a^2 b; H (u, v) = (2 b u + 2 a v, 2 a u). */
+static void hessian_products_of_several_vars(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    double a[] = { 1, 2 }, b[] = { -3, .5 }, u[] = { 1, 10 }, v[] = { 2, -1 };
+    ad_var *xs[] = { vector(g, 2, a), vector(g, 2, b) }, *vs[] = { vector(g, 2, u), vector(g, 2, v) }, *hs[2];
+    ad_var *lone = param_item(g, AD_F64, 1), *with[] = { xs[0], lone }, *of[] = { vs[0], lone };
+    ad_var *y = ad_sum(ad_mul(ad_square(xs[0]), xs[1]));
+    assert_int_equal(ad_hvp(y, 2, xs, vs, hs), AD_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_close(ad_at(hs[0], i), 2 * b[i] * u[i] + 2 * a[i] * v[i], 1e-14);
+        assert_close(ad_at(hs[1], i), 2 * a[i] * u[i], 1e-14);
+    }
+    assert_int_equal(ad_hvp(y, 2, with, of, hs), AD_OK); /* one that y does not depend on */
+    assert_close(ad_at(hs[0], 1), 2 * b[1] * u[1], 1e-14);
+    assert_true(ad_item(hs[1]) == 0);
+    ad_graph_free(g);
+}
+
+/* ---- forward mode, Jacobians -------------------------------------------------------------------------------- */
+
+/* y = (a sin b, a^2, exp(a b)), by a and b. */
+static ad_var *curve(ad_var *a, ad_var *b) {
+    return ad_stack(3, (ad_var *[]){ ad_mul(a, ad_sin(b)), ad_square(a), ad_exp(ad_mul(a, b)) }, 0);
+}
+
+static void jvp_of_several_vars(void **state) {
+    (void)state;
+    double a = 1.3, b = -.4, e = exp(a * b);
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *xs[] = { param_item(g, t, a), param_item(g, t, b) }, *ts[] = { ad_scalar(g, t, 2), ad_scalar(g, t, -3) };
+        ad_var *y = curve(xs[0], xs[1]), *dy, *ddy;
+        assert_int_equal(ad_jvp(y, 2, xs, ts, &dy), AD_OK);
+        assert_values(dy, 3, ((double[]){ 2 * sin(b) - 3 * a * cos(b), 4 * a, (2 * b - 3 * a) * e }), tolerance(t));
+        assert_int_equal(ad_jvp(dy, 2, xs, ts, &ddy), AD_OK); /* forward over forward */
+        double s = 2 * b - 3 * a;
+        assert_values(ddy, 3, ((double[]){ -12 * cos(b) - 9 * a * sin(b), 8, (s * s - 12) * e }), 10 * tolerance(t));
+        assert_int_equal(ad_jvp(y, 0, NULL, NULL, &dy), AD_OK);
+        assert_values(dy, 3, ((double[]){ 0, 0, 0 }), 0);
+        ad_var *other = param_item(g, t, 1);
+        assert_int_equal(ad_jvp(y, 1, &other, &other, &dy), AD_OK); /* y does not depend on it */
+        assert_values(dy, 3, ((double[]){ 0, 0, 0 }), 0);
+        ad_graph_free(g);
+    }
+}
+
+/* y = x^2 A, x [m], A [m,n]: J[j,i] = 2 x_i A_ij; tall and wide, by columns and by rows. */
+static void jacobians_by_rows_and_by_columns(void **state) {
+    (void)state;
+    static const int sizes[][2] = { { 2, 5 }, { 5, 2 }, { 3, 3 }, { 1, 4 }, { 4, 1 } };
+    for (int s = 0; s < 5; s++) {
+        int m = sizes[s][0], n = sizes[s][1];
+        ad_graph *g = ad_graph_new();
+        ad_seed(g, 3);
+        ad_var *x = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(m))), *a = ad_randn(g, AD_F64, AD_SHAPE(m, n)), *jac, *dj;
+        assert_int_equal(ad_jacobian(ad_matmul(ad_square(x), a), x, &jac), AD_OK);
+        assert_true(ad_shape_equal(ad_shape_of(jac), AD_SHAPE(n, m)));
+        for (int j = 0; j < n; j++)
+            for (int i = 0; i < m; i++) assert_close(ad_at(jac, j * m + i), 2 * ad_at(x, i) * ad_at(a, i * n + j), 1e-14);
+        assert_int_equal(ad_gradient(ad_sum(jac), 1, &x, &dj), AD_OK); /* it differentiates again */
+        for (int i = 0; i < m; i++) {
+            double sum = 0;
+            for (int j = 0; j < n; j++) sum += 2 * ad_at(a, i * n + j);
+            assert_close(ad_at(dj, i), sum, 1e-13);
+        }
+        ad_graph_free(g);
+    }
+}
+
+/* Whichever are fewer: two passes and not a hundred. */
+static void jacobians_take_few_passes(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, NULL, AD_SHAPE(2)), *wide = ad_ones(g, AD_F64, AD_SHAPE(2, 100)), *j;
+    ad_var *tall = ad_exp(ad_matmul(x, wide)), *flat = ad_exp(ad_matmul(wide, ad_exp(tall)));
+    int64_t before = ad_graph_stats(g).ops;
+    assert_int_equal(ad_jacobian(tall, x, &j), AD_OK);
+    assert_int_equal(ad_jacobian(flat, tall, &j), AD_OK);
+    assert_true(ad_graph_stats(g).ops - before < 60);
+    ad_graph_free(g);
+}
+
+static void shapes_of_jacobians(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F32, NULL, AD_SHAPE(2, 3)), *s = ad_param(g, AD_F32, NULL, AD_SCALAR), *j;
+    assert_int_equal(ad_jacobian(ad_exp(ad_transpose(x)), x, &j), AD_OK);
+    assert_true(ad_shape_equal(ad_shape_of(j), AD_SHAPE(3, 2, 2, 3)) && ad_dtype_of(j) == AD_F32);
+    for (int i = 0; i < 36; i++) /* y[a,b] = exp(x[b,a]) */
+        assert_true(ad_at(j, i) == (i / 12 == i % 3 && i / 6 % 2 == i / 3 % 2 ? 1 : 0));
+    assert_int_equal(ad_jacobian(ad_exp(s), s, &j), AD_OK);
+    assert_true(ad_shape_equal(ad_shape_of(j), AD_SCALAR) && ad_item(j) == 1);
+    assert_int_equal(ad_jacobian(x, x, &j), AD_OK); /* a leaf by itself */
+    for (int i = 0; i < 36; i++) assert_true(ad_at(j, i) == (i / 6 == i % 6));
+    assert_int_equal(ad_jacobian(ad_sum(x), s, &j), AD_OK);
+    assert_true(ad_item(j) == 0);
+    ad_var *empty = ad_param(g, AD_F32, NULL, AD_SHAPE(0, 2));
+    assert_int_equal(ad_jacobian(ad_exp(empty), x, &j), AD_OK);
+    assert_true(ad_shape_equal(ad_shape_of(j), AD_SHAPE(0, 2, 2, 3)));
+    ad_var *cube = ad_param(g, AD_F32, NULL, AD_SHAPE(1, 2, 1, 2));
+    assert_int_equal(ad_jacobian(ad_exp(cube), cube, &j), AD_ESHAPE);
+    assert_true(ad_is_nil(j));
+    assert_contains(ad_error(g), "jacobian");
+    assert_contains(ad_error(g), "[1,2,1,2] by x [1,2,1,2]");
+    ad_graph_free(g);
+}
+
+/* y[k] = (x_k0 z_k, x_k1^2 z_k, x_k0 x_k1) for each of b blocks, by x [b,2] and z [b]. */
+static ad_var *of_blocks(ad_var *x, ad_var *z) {
+    ad_var *x0 = ad_select(x, 1, 0), *x1 = ad_select(x, 1, 1);
+    return ad_stack(3, (ad_var *[]){ ad_mul(x0, z), ad_mul(ad_square(x1), z), ad_mul(x0, x1) }, 1);
+}
+
+static void jacobians_of_blocks(void **state) {
+    (void)state;
+    enum { B = 7 };
+    ad_graph *g = ad_graph_new();
+    ad_seed(g, 1);
+    ad_var *x = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(B, 2))), *z = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(B)));
+    ad_var *xs[] = { x, z }, *js[2], *rows[1];
+    assert_int_equal(ad_jacobian_blocks(of_blocks(x, z), 2, xs, js), AD_OK);
+    assert_true(ad_shape_equal(ad_shape_of(js[0]), AD_SHAPE(B, 3, 2)) && ad_shape_equal(ad_shape_of(js[1]), AD_SHAPE(B, 3)));
+    for (int k = 0; k < B; k++) {
+        double a = ad_at(x, 2 * k), b = ad_at(x, 2 * k + 1), c = ad_at(z, k);
+        double expected[] = { c, 0, 0, 2 * b * c, b, a }, by_z[] = { a, b * b, 0 };
+        for (int i = 0; i < 6; i++) assert_close(ad_at(js[0], 6 * k + i), expected[i], 1e-14);
+        for (int i = 0; i < 3; i++) assert_close(ad_at(js[1], 3 * k + i), by_z[i], 1e-14);
+    }
+    assert_int_equal(ad_jacobian_blocks(of_blocks(x, z), 1, &z, rows), AD_OK); /* by columns: one is less than three */
+    for (int k = 0; k < 3 * B; k++) assert_close(ad_at(rows[0], k), ad_at(js[1], k), 1e-14);
+    assert_int_equal(ad_jacobian_blocks(ad_sum(x), 1, &z, rows), AD_ESHAPE);
+    assert_contains(ad_error(g), "without blocks");
+    ad_clear_error(g);
+    ad_var *other = ad_param(g, AD_F64, NULL, AD_SHAPE(B + 1));
+    assert_int_equal(ad_jacobian_blocks(ad_exp(z), 1, &other, rows), AD_ESHAPE);
+    assert_contains(ad_error(g), "y [7] and xs[0] [8]");
+    ad_graph_free(g);
+}
+
+/* Each sample's gradient by weights that are repeated for it: one pass, and the sum is backward's. */
+static void gradients_of_each_sample(void **state) {
+    (void)state;
+    enum { B = 5, IN = 3, OUT = 2 };
+    ad_graph *g = ad_graph_new();
+    ad_seed(g, 2);
+    ad_var *x = ad_randn(g, AD_F64, AD_SHAPE(B, 1, IN)), *w = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(IN, OUT)));
+    ad_var *own = ad_expand(w, AD_SHAPE(B, IN, OUT)), *each;
+    ad_var *losses = ad_sum_axis(ad_reshape(ad_square(ad_tanh(ad_matmul(x, own))), AD_SHAPE(B, OUT)), 1, false);
+    int64_t before = ad_graph_stats(g).ops;
+    assert_int_equal(ad_jacobian_blocks(losses, 1, &own, &each), AD_OK);
+    assert_true(ad_graph_stats(g).ops - before < 30);
+    assert_true(ad_shape_equal(ad_shape_of(each), AD_SHAPE(B, IN, OUT)));
+    for (int b = 0; b < B; b++) {
+        ad_zero_grad(losses);
+        assert_int_equal(ad_backward(ad_select(losses, 0, b)), AD_OK);
+        for (int i = 0; i < IN * OUT; i++) assert_close(ad_at(each, b * IN * OUT + i), ad_grad_at(w, i), 1e-13);
+    }
+    ad_graph_free(g);
+}
+
+/* ---- nesting, cost ----------------------------------------------------------------------------------------------- */
+
+/* D x (x D y (x y)^2)... : d/dx [x d/dy (x^2 y^2)] at y = x is 8 x^3; confused derivatives would give others. */
+static void nested_derivatives_are_not_confused(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 1.5), *one = ad_scalar(g, AD_F64, 1), *inner, *outer;
+    ad_var *y = ad_muls(x, 1); /* a Var of its own, and depends on x */
+    assert_int_equal(ad_jvp(ad_mul(ad_square(x), ad_square(y)), 1, &y, &one, &inner), AD_OK); /* 2 x^2 y */
+    assert_close(ad_item(inner), 2 * 1.5 * 1.5 * 1.5, 1e-14);
+    assert_int_equal(ad_jvp(ad_mul(x, inner), 1, &x, &one, &outer), AD_OK); /* d/dx 2 x^4 */
+    assert_close(ad_item(outer), 8 * 1.5 * 1.5 * 1.5, 1e-14);
+    ad_graph_free(g);
+}
+
+/* Ops of d2/dx2 for a chain of n: twice the chain, twice the Ops. */
+static int64_t ops_of_second_order(int n, double *seconds) {
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 0.5), *y = x, *v = ad_scalar(g, AD_F64, 1), *hv;
+    for (int i = 0; i < n; i++) y = ad_add(ad_sin(y), ad_mul(y, x));
+    double start = seconds_now();
+    assert_int_equal(ad_hvp(y, 1, &x, &v, &hv), AD_OK);
+    *seconds = seconds_now() - start;
+    int64_t ops = ad_graph_stats(g).ops;
+    ad_graph_free(g);
+    return ops;
+}
+
+static void second_order_is_linear(void **state) {
+    (void)state;
+    double once, tenfold;
+    int64_t few = ops_of_second_order(2000, &once), many = ops_of_second_order(20000, &tenfold);
+    assert_true(many <= 10 * few + few / 10 && few <= 60 * 2000);
+    assert_true(tenfold < 60 * once + 0.05); /* and not a hundred times */
+}
+
+static void steady_passes_take_no_memory(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = vector(g, 3, x_values), *v = vector(g, 3, x_values), *out, *h;
+    int64_t after = 0;
+    for (int i = 0; i < 6; i++) {
+        ad_mark m = ad_begin(g);
+        ad_var *y = cubed(g, x), *d;
+        assert_int_equal(ad_hvp(y, 1, &x, &v, &out), AD_OK);
+        assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
+        assert_int_equal(ad_jvp(d, 1, &x, &v, &out), AD_OK);
+        assert_int_equal(ad_hessian(y, x, &h), AD_OK);
+        ad_end(g, m);
+        if (i == 2) after = ad_graph_stats(g).allocs;
+    }
+    assert_int_equal(ad_graph_stats(g).allocs, after);
+    ad_graph_free(g);
+}
+
+/* ---- refusals ------------------------------------------------------------------------------------------------------- */
+
+static void strict_gradients(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 2), *u = param_item(g, AD_F64, 1), *xs[] = { x, u }, *dxs[2];
+    ad_var *y = ad_mul(ad_square(x), ad_detach(u));
+    assert_int_equal(ad_gradient_strict(y, 1, xs, dxs), AD_OK);
+    assert_true(ad_item(dxs[0]) == 4);
+    assert_int_equal(ad_gradient(y, 2, xs, dxs), AD_OK);
+    assert_true(ad_item(dxs[1]) == 0);
+    assert_int_equal(ad_gradient_strict(y, 2, xs, dxs), AD_EGRAD);
+    assert_contains(ad_error(g), "gradient_strict: y does not depend on xs[1]");
+    ad_graph_free(g);
+}
+
+static void misuse_of_the_functional_forms(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new(), *other = ad_graph_new();
+    ad_var *x = vector(g, 3, x_values), *narrow = ad_param(g, AD_F32, NULL, AD_SHAPE(3)), *out = x, *y = ad_sum(ad_exp(x));
+    ad_var *foreign = vector(other, 3, x_values), *missing = NULL;
+#define REFUSED(call, code, text)                                                                                      \
+    do {                                                                                                               \
+        assert_int_equal(call, code);                                                                                  \
+        assert_contains(ad_error(g), text);                                                                            \
+        ad_clear_error(g);                                                                                             \
+    } while (0)
+    REFUSED(ad_jvp(y, 1, &x, &y, &out), AD_ESHAPE, "jvp: xs[0] is f64 [3], the vector 0 f64 []");
+    assert_true(ad_is_nil(out));
+    REFUSED(ad_jvp(y, 1, &x, &narrow, &out), AD_EDTYPE, "f32");
+    REFUSED(ad_jvp(y, 1, &x, &foreign, &out), AD_EGRAPH, "two graphs");
+    REFUSED(ad_jvp(y, 1, &x, NULL, &out), AD_EVALUE, "vectors are NULL");
+    REFUSED(ad_jvp(y, 1, &x, &x, NULL), AD_EVALUE, "no place");
+    REFUSED(ad_jvp(y, 1, &missing, &x, &out), AD_EVALUE, "xs[0] is nil");
+    REFUSED(ad_jvp(y, -1, &x, &x, &out), AD_EVALUE, "-1");
+    REFUSED(ad_hvp(ad_exp(x), 1, &x, &x, &out), AD_ESHAPE, "hvp: y is [3]");
+    REFUSED(ad_hvp(y, 1, &x, &missing, &out), AD_EVALUE, "vector 0 is nil");
+    REFUSED(ad_hvp(y, 1, &x, &x, NULL), AD_EVALUE, "no place");
+    REFUSED(ad_jacobian(y, missing, &out), AD_EVALUE, "jacobian");
+    REFUSED(ad_jacobian(y, x, NULL), AD_EVALUE, "jacobian");
+    REFUSED(ad_jacobian(y, foreign, &out), AD_EGRAPH, "two graphs");
+    REFUSED(ad_hessian(ad_exp(x), x, &out), AD_ESHAPE, "not one element");
+    REFUSED(ad_jacobian_blocks(y, 1, &x, NULL), AD_EVALUE, "no place");
+    assert_true(ad_jvp(NULL, 1, &x, &x, &out) != AD_OK && ad_is_nil(out));
+    assert_true(ad_jacobian(NULL, x, &out) != AD_OK && ad_hessian(NULL, x, &out) != AD_OK);
+    ad_graph_free(g);
+    ad_graph_free(other);
+}
+
+/* Where memory is not used again yet, the end of a scope is noticed. Under address sanitizer, which is told of
+   closed scopes, looking at such a Var ends the program. */
+static void vars_of_closed_scopes(void **state) {
+    (void)state;
+#ifndef SANITIZED
+    ad_graph *g = ad_graph_new();
+    ad_var *x = vector(g, 3, x_values), *dx;
+    ad_mark m = ad_begin(g);
+    ad_var *y = ad_sum(ad_exp(x)), *leaf = ad_ones(g, AD_F64, AD_SCALAR);
+    assert_int_equal(ad_backward(y), AD_OK);
+    ad_end(g, m);
+    REFUSED(ad_backward(y), AD_EGRAPH, "backward: a Var was given whose scope is closed");
+    REFUSED(ad_eval(y), AD_EGRAPH, "scope is closed");
+    REFUSED(ad_gradient(y, 1, &x, &dx), AD_EGRAPH, "scope is closed");
+    REFUSED(ad_gradient(ad_sum(x), 1, &leaf, &dx), AD_EGRAPH, "scope is closed");
+    ad_graph_free(g);
+#endif
+}
+
+/* ---- ad_gradgradcheck -------------------------------------------------------------------------------------------------- */
+
+static ad_var *smooth_expression(int n, ad_var *const xs[], void *user) {
+    (void)n, (void)user;
+    return ad_mul(ad_softmax(ad_matmul(xs[0], xs[1]), -1), ad_logsumexp(ad_tanh(xs[0]), 1, true));
+}
+
+/* y = x^3 whose vjp is right, but not differentiable: its slope is of numbers. */
+static int cube_evaluate(const ad_op *op) {
+    double x = ad_item(ad_op_operand(op, 0));
+    return *(double *)ad_values(op) = x * x * x, AD_OK;
+}
+static void cube_backward(const ad_op *op) {
+    double x = ad_item(ad_op_operand(op, 0)), *dx = ad_grad_into(op, 0);
+    if (dx != NULL) *dx += 3 * x * x * ad_grad_item(ad_op_result(op));
+}
+static void cube_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    double x = ad_item(ad_op_operand(op, 0));
+    dx[0] = ad_muls(g, 3 * x * x);
+}
+static const ad_optype op_cube = { .name = "cube", .arity = 1, .evaluate = { NULL, cube_evaluate },
+                                   .backward = { NULL, cube_backward }, .vjp = cube_vjp };
+static ad_var *frozen_slope(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    return ad_apply(&op_cube, n, xs, NULL);
+}
+
+static void gradgradcheck_passes_and_finds(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_seed(g, 4);
+    ad_var *xs[] = { ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(2, 3))), ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(3, 4))) };
+    ad_check_report r;
+    assert_int_equal(ad_gradgradcheck(smooth_expression, NULL, 2, xs, NULL, &r), AD_OK);
+    assert_true(r.ok && r.compared == 6 + 12 + 8 && ad_graph_stats(g).ops == 0);
+    ad_var *x = param_item(g, AD_F64, 1.5);
+    assert_int_equal(ad_gradcheck(frozen_slope, NULL, 1, &x, NULL, &r), AD_OK);
+    assert_int_equal(ad_gradgradcheck(frozen_slope, NULL, 1, &x, NULL, &r), AD_ECHECK);
+    assert_true(!r.ok && r.operand == 0 && r.analytic == 0);
+    assert_string_equal(r.op, "cube");
+    assert_int_equal(ad_gradgradcheck(frozen_slope, NULL, 1, &x, NULL, NULL), AD_ECHECK);
+    assert_ok(g);
+    assert_true(ad_gradgradcheck(NULL, NULL, 1, &x, NULL, &r) != AD_OK && r.message[0] != 0);
+    ad_graph_free(g);
+}
+
+/* ---- every op of the table: second derivatives ------------------------------------------------------------------------------ */
+
+typedef struct {
+    ad_graph *g;
+    const ad_sample_case *c;
+    int64_t compared;
+    int checked, skipped;
+} table_check;
+
+static ad_var *apply_case(int n, ad_var *const xs[], void *user) {
+    const ad_sample_case *c = ((table_check *)user)->c;
+    return ad_apply(c->type, n, xs, c->attrs);
+}
+
+/* Smooth samples in f64 of a size that differences can be had of. */
+static int second_derivatives_of_case(const ad_sample_case *c, void *data) {
+    table_check *t = data;
+    int64_t numel = 0;
+    for (int i = 0; i < c->n; i++) numel += ad_shape_numel(c->shapes[i]);
+    if (c->flags & AD_SAMPLE_KINK || numel > 40) return t->skipped++, AD_OK;
+    ad_var *xs[16];
+    for (int i = 0; i < c->n; i++) {
+        bool constant = c->type->no_grad >> i & 1;
+        xs[i] = constant ? ad_tensor(t->g, AD_F64, c->values[i], c->shapes[i])
+                         : ad_param(t->g, AD_F64, c->values[i], c->shapes[i]);
+    }
+    t->c = c;
+    ad_var *y = apply_case(c->n, xs, t);
+    bool finite = ad_dtype_of(y) == AD_F64 && numel > 0; /* of no elements, the gradient of a mean or norm is 0/0 */
+    for (int64_t k = 0; k < ad_numel(y); k++) finite &= isfinite(ad_at(y, k));
+    if (!finite) return t->skipped++, ad_error_code(t->g);
+    ad_check_report r;
+    int rc = ad_gradgradcheck(apply_case, t, c->n, xs, NULL, &r);
+    if (rc != AD_OK) print_error("%s, sample %d: %s\n", c->type->name, c->index, r.message);
+    t->compared += r.compared;
+    t->checked++;
+    return rc;
+}
+
+static void second_derivatives_of_every_op(void **state) {
+    (void)state;
+    int wrong = 0, ops = 0;
+    int64_t compared = 0;
+    for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++) {
+        if ((*t)->flags & AD_OP_CONSTANT) continue;
+        ad_graph *g = ad_graph_new();
+        table_check check = { .g = g };
+        if (ad_each_sample(g, *t, second_derivatives_of_case, &check) != AD_OK) wrong++;
+        if (check.checked == 0) print_error("%s: no sample for second derivatives\n", (*t)->name), wrong++;
+        compared += check.compared;
+        ops++;
+        ad_graph_free(g);
+    }
+    print_message("second derivatives: %d ops, %lld numbers compared\n", ops, (long long)compared);
+    assert_int_equal(wrong, 0);
+}
+
+/* ---- ad_value_and_gradient --------------------------------------------------------------------------------------------------- */
+
+/* Rosenbrock's, 1960, of two leaves of two dtypes or one of two elements. */
+static double by_descent(double f(const double *, double *, void *), void *user, double *x, int steps) {
+    double d[2], value = 0;
+    for (int i = 0; i < steps; i++) {
+        value = f(x, d, user);
+        for (int k = 0; k < 2; k++) x[k] -= 1e-3 * d[k];
+    }
+    return value;
+}
+
+static void objectives_for_optimisers(void **state) {
+    (void)state;
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *xs[] = { param_item(g, t, 0), param_item(g, t, 0), param_item(g, t, 5) };
+        ad_var *valley = ad_sub(xs[1], ad_square(xs[0]));
+        ad_var *y = ad_add(ad_square(ad_adds(ad_neg(xs[0]), 1)), ad_muls(ad_square(valley), 100));
+        ad_objective *f = ad_objective_new(y, 3, xs);
+        assert_non_null(f);
+        assert_int_equal(ad_backward(ad_square(xs[2])), AD_OK); /* what is left there is not y's */
+        assert_int_equal(ad_objective_size(f), 3);
+        double at[] = { -1.2, 1, 7 }, grad[3], tol = t == AD_F32 ? 1e-4 : 1e-12;
+        for (int i = 0; i < 2; i++) { /* the second time must not accumulate */
+            assert_close(ad_value_and_gradient(at, grad, f), 24.2, tol);
+            assert_close(grad[0], -215.6, tol);
+            assert_close(grad[1], -88, tol);
+            assert_true(grad[2] == 0);
+        }
+        int64_t allocs = ad_graph_stats(g).allocs;
+        at[0] = 1;
+        assert_true(ad_value_and_gradient(at, NULL, f) == 0);
+        double x[] = { 0.9, 0.8 };
+        ad_objective *one = ad_objective_new(y, 1, xs + 1), *two = ad_objective_new(y, 2, xs);
+        for (int i = 0; i < 2; i++) assert_close(ad_value_and_gradient(x, grad, one), 1, tol * 100);
+        assert_close(ad_grad_item(xs[0]), -400 * (0.9 - 1), tol * 1000); /* a leaf that is none of the xs, once */
+        assert_true(by_descent(ad_value_and_gradient, two, x, 20) < 0.011 && ad_graph_stats(g).allocs == allocs);
+        assert_ok(g);
+        ad_graph_free(g);
+    }
+}
+
+static void objectives_refuse(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    double memory[3] = { 0 };
+    ad_var *x = vector(g, 3, x_values), *in = ad_input(g, AD_F64, memory, AD_SHAPE(3)), *fixed = ad_ones(g, AD_F64, AD_SHAPE(3));
+    ad_var *y = ad_sum(ad_exp(x)), *vec = ad_exp(x);
+    assert_null(ad_objective_new(vec, 1, &x));
+    assert_contains(ad_error(g), "objective: y is [3]"), ad_clear_error(g);
+    assert_null(ad_objective_new(y, 1, &vec));
+    assert_contains(ad_error(g), "xs[0] is no leaf made by ad_param"), ad_clear_error(g);
+    assert_null(ad_objective_new(y, 1, &in));
+    assert_contains(ad_error(g), "xs[0]"), ad_clear_error(g);
+    assert_null(ad_objective_new(ad_sum(fixed), 1, &x));
+    assert_contains(ad_error(g), "wants a gradient"), ad_clear_error(g);
+    ad_objective *f = ad_objective_new(y, 1, &x);
+    assert_true(isnan(ad_value_and_gradient(NULL, NULL, f)));
+    assert_contains(ad_error(g), "x is NULL");
+    assert_true(isnan(ad_value_and_gradient(x_values, NULL, f)) && isnan(ad_value_and_gradient(x_values, NULL, NULL)));
+    ad_graph_free(g);
+}
+
+/* ---- checkpoints ------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    int calls, layers;
+} block;
+
+/* A run of layers: xs are x and w. */
+static ad_var *layers(int n, ad_var *const xs[], void *user) {
+    block *b = user;
+    b->calls++;
+    ad_var *h = xs[0];
+    for (int i = 0; i < b->layers && n == 2; i++) h = ad_tanh(ad_add(ad_matmul(h, xs[1]), h));
+    return h;
+}
+
+/* The same network, by checkpoints or not: value, gradients, and second derivatives. */
+static ad_var *network(ad_var *x, ad_var *w, block *b, int parts, bool forget) {
+    for (int i = 0; i < parts; i++) {
+        ad_var *xs[] = { x, w };
+        x = forget ? ad_checkpoint(layers, b, 2, xs) : layers(2, xs, b);
+    }
+    return ad_mean(ad_square(x));
+}
+
+static void checkpoints_give_the_same_numbers(void **state) {
+    (void)state;
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_seed(g, 6);
+        ad_var *x = ad_require_grad(ad_randn(g, t, AD_SHAPE(3, 4))), *w = ad_require_grad(ad_randn(g, t, AD_SHAPE(4, 4)));
+        block b = { 0, 3 };
+        ad_var *xs[] = { x, w }, *plain = network(x, w, &b, 3, false), *d[2], *e[2], *vs[] = { x, w }, *h[2], *k[2];
+        b.calls = 0;
+        ad_var *y = network(x, w, &b, 3, true);
+        assert_int_equal(b.calls, 3);
+        assert_true(ad_item(y) == ad_item(plain));
+        assert_int_equal(ad_backward(plain), AD_OK);
+        double at_x = ad_grad_at(x, 5), at_w = ad_grad_at(w, 7);
+        ad_zero_grad(plain);
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_int_equal(b.calls, 6);
+        assert_close(ad_grad_at(x, 5), at_x, tolerance(t));
+        assert_close(ad_grad_at(w, 7), at_w, tolerance(t));
+        assert_int_equal(ad_gradient(plain, 2, xs, d), AD_OK);
+        assert_int_equal(ad_gradient(y, 2, xs, e), AD_OK);
+        assert_int_equal(ad_hvp(plain, 2, xs, vs, h), AD_OK);
+        assert_int_equal(ad_hvp(y, 2, xs, vs, k), AD_OK);
+        for (int j = 0; j < 2; j++)
+            for (int64_t i = 0; i < ad_numel(d[j]); i++) {
+                assert_close(ad_at(e[j], i), ad_at(d[j], i), tolerance(t));
+                assert_close(ad_at(k[j], i), ad_at(h[j], i), 10 * tolerance(t));
+            }
+        set_all(w, (double[16]){ 0.25 });
+        assert_int_equal(ad_eval(y), AD_OK);
+        assert_int_equal(ad_eval(plain), AD_OK);
+        assert_true(ad_item(y) == ad_item(plain));
+        assert_ok(g);
+        ad_graph_free(g);
+    }
+}
+
+/* 64 layers in 8 checkpoints: what is held at the end of the forward pass, and at the end of all. */
+static void checkpoints_save_memory(void **state) {
+    (void)state;
+    int64_t used[2], held[2];
+    for (int forget = 0; forget < 2; forget++) {
+        ad_graph *g = ad_graph_new();
+        ad_keep_grads(g, false);
+        ad_var *x = ad_ones(g, AD_F32, AD_SHAPE(256, 64)), *w = ad_require_grad(ad_zeros(g, AD_F32, AD_SHAPE(64, 64)));
+        block b = { 0, 8 };
+        int64_t after = 0;
+        for (int round = 0; round < 4; round++) {
+            ad_mark m = ad_begin(g);
+            ad_var *y = network(x, w, &b, 8, forget);
+            used[forget] = ad_graph_stats(g).bytes_used;
+            assert_int_equal(ad_backward(y), AD_OK);
+            ad_end(g, m);
+            if (round == 1) after = ad_graph_stats(g).allocs;
+        }
+        assert_int_equal(ad_graph_stats(g).allocs, after);
+        held[forget] = ad_graph_stats(g).bytes_held;
+        ad_graph_free(g);
+    }
+    print_message("64 layers: %.1f MB used without checkpoints, %.1f with; held %.1f and %.1f\n", 1e-6 * (double)used[0],
+                  1e-6 * (double)used[1], 1e-6 * (double)held[0], 1e-6 * (double)held[1]);
+    assert_true(used[1] < used[0] / 8 && held[1] < held[0] / 3);
+}
+
+/* Draws in the inside are the same when it is made again, and others after ad_eval. */
+static ad_var *noisy(int n, ad_var *const xs[], void *user) {
+    (void)n, (void)user;
+    return ad_mul(xs[0], ad_rand(ad_graph_of(xs[0]), AD_F64, AD_SHAPE(8)));
+}
+
+static void checkpoints_draw_again(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(8))), *y = ad_checkpoint(noisy, NULL, 1, &x), *sum = ad_sum(y), *dx;
+    double first = ad_at(y, 3);
+    for (int round = 0; round < 2; round++) {
+        assert_true(ad_at(y, 0) != ad_at(y, 1));
+        ad_zero_grad(sum);
+        assert_int_equal(ad_backward(sum), AD_OK);
+        assert_int_equal(ad_gradient(sum, 1, &x, &dx), AD_OK);
+        for (int i = 0; i < 8; i++) assert_true(ad_grad_at(x, i) == ad_at(y, i) && ad_at(dx, i) == ad_at(y, i));
+        assert_int_equal(ad_eval(sum), AD_OK);
+        assert_true(ad_at(y, 3) != first);
+    }
+    ad_var *other = ad_exp(y); /* made from the draws that ad_eval replaces */
+    assert_int_equal(ad_eval(sum), AD_OK);
+    assert_int_equal(ad_backward(ad_sum(other)), AD_ESTALE);
+    ad_graph_free(g);
+}
+
+/* Making it again leaves the generator where it was. */
+static void checkpoints_leave_the_generator(void **state) {
+    (void)state;
+    double next[2];
+    for (int pass = 0; pass < 2; pass++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(8))), *y = ad_checkpoint(noisy, NULL, 1, &x), *dx;
+        ad_rand(g, AD_F64, AD_SHAPE(3));
+        if (pass == 1) {
+            assert_int_equal(ad_backward(ad_sum(y)), AD_OK);
+            assert_int_equal(ad_gradient(ad_sum(y), 1, &x, &dx), AD_OK);
+        }
+        next[pass] = ad_item(ad_rand(g, AD_F64, AD_SCALAR));
+        ad_graph_free(g);
+    }
+    assert_true(next[0] == next[1]);
+}
+
+static ad_var *one_step(int n, ad_var *const xs[], void *user) { return (void)n, (void)user, ad_sin(ad_mul(xs[0], xs[0])); }
+
+/* A gradient in Vars through n checkpoints, each of which is a pass within the pass: seconds. */
+static double through_checkpoints(int n) {
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 0.9), *y = x, *d;
+    for (int i = 0; i < n; i++) y = ad_checkpoint(one_step, NULL, 1, &y);
+    double start = seconds_now();
+    assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
+    double seconds = seconds_now() - start;
+    ad_graph_free(g);
+    return seconds;
+}
+
+static void many_checkpoints_cost_linear_time(void **state) {
+    (void)state;
+    int n = test_quick() ? 100 : 1000;
+    double once = through_checkpoints(n), tenfold = through_checkpoints(10 * n);
+    assert_true(tenfold < 50 * once + 0.05);
+}
+
+/* A derivative within, by the stand-ins: fn is grad of x^3, so the whole's derivative is 6 x, and then 6. */
+static ad_var *slope_of_cube(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    ad_var *d;
+    ad_gradient(ad_sum(ad_pows(xs[0], 3)), n, xs, &d);
+    return d;
+}
+
+/* Two passes within: 12 x^2. */
+static ad_var *curvature(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    ad_var *d;
+    ad_gradient(ad_sum(ad_pows(xs[0], 4)), n, xs, &d);
+    ad_gradient(ad_sum(d), n, xs, &d);
+    return d;
+}
+
+static ad_var *checkpoint_within(int n, ad_var *const xs[], void *user) {
+    return ad_exp(ad_checkpoint(slope_of_cube, user, n, xs));
+}
+
+static void derivatives_within_checkpoints(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 0.5), *z = ad_muls(x, 1), *d, *e;
+    ad_var *y = ad_checkpoint(slope_of_cube, NULL, 1, &z);
+    assert_close(ad_item(y), 0.75, 1e-14);
+    assert_int_equal(ad_backward(y), AD_OK);
+    assert_close(ad_grad_item(x), 3, 1e-14);
+    assert_int_equal(ad_gradient(ad_mul(y, x), 1, &x, &d), AD_OK); /* 3 x^3 */
+    assert_close(ad_item(d), 9 * 0.25, 1e-14);
+    assert_int_equal(ad_gradient(d, 1, &x, &e), AD_OK);
+    assert_close(ad_item(e), 18 * 0.5, 1e-14);
+    ad_var *twice = ad_mul(ad_checkpoint(curvature, NULL, 1, &z), ad_exp(z)); /* 12 x^2 e^x */
+    assert_int_equal(ad_gradient(twice, 1, &x, &d), AD_OK);
+    assert_close(ad_item(d), (3 + 12) * exp(0.5), 1e-13);
+    y = ad_checkpoint(checkpoint_within, NULL, 1, &z); /* exp(3 x^2) */
+    double v = exp(0.75);
+    ad_zero_grad(y);
+    assert_int_equal(ad_backward(y), AD_OK);
+    assert_close(ad_grad_item(x), 6 * 0.5 * v, 1e-14);
+    assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
+    assert_int_equal(ad_gradient(d, 1, &x, &e), AD_OK);
+    assert_close(ad_item(e), (6 + 9) * v, 1e-13);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static ad_var *captures(int n, ad_var *const xs[], void *user) { return (void)n, ad_mul(xs[0], user); }
+static ad_var *returns_nothing(int n, ad_var *const xs[], void *user) { return (void)n, (void)xs, (void)user, NULL; }
+static ad_var *grows(int n, ad_var *const xs[], void *user) {
+    return (void)n, ++*(int *)user > 1 ? ad_sum(xs[0]) : ad_exp(xs[0]);
+}
+static ad_var *first_of(int n, ad_var *const xs[], void *user) { return (void)n, (void)user, xs[0]; }
+
+static void checkpoints_refuse(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = vector(g, 3, x_values), *w = vector(g, 3, x_values), *made = ad_exp(w), *fixed = ad_ones(g, AD_F64, AD_SHAPE(3));
+    assert_true(ad_is_nil(ad_checkpoint(captures, w, 1, &x)));
+    assert_contains(ad_error(g), "checkpoint: fn gives mul a Var that wants a gradient and is not among"), ad_clear_error(g);
+    assert_true(ad_is_nil(ad_checkpoint(captures, made, 1, &x)) && ad_error_code(g) == AD_EGRAD), ad_clear_error(g);
+    ad_var *y = ad_checkpoint(captures, fixed, 1, &x), *same = ad_checkpoint(first_of, NULL, 1, &x);
+    assert_int_equal(ad_backward(ad_sum(ad_add(y, same))), AD_OK);
+    for (int i = 0; i < 3; i++) assert_true(ad_grad_at(x, i) == 2);
+    assert_true(ad_is_nil(ad_checkpoint(returns_nothing, NULL, 1, &x)));
+    assert_contains(ad_error(g), "no Var"), ad_clear_error(g);
+    assert_true(ad_is_nil(ad_checkpoint(NULL, NULL, 1, &x)) && ad_error_code(g) == AD_EVALUE), ad_clear_error(g);
+    assert_true(ad_is_nil(ad_checkpoint(first_of, NULL, 0, NULL)));
+    int calls = 0;
+    y = ad_checkpoint(grows, &calls, 1, &x);
+    assert_int_equal(ad_backward(ad_sum(y)), AD_ESHAPE);
+    assert_contains(ad_error(g), "has changed its shape");
+    ad_graph_free(g);
+}
+
+/* ---- ad_custom ---------------------------------------------------------------------------------------------------------------------- */
+
+/* Straight through: the value of a step, the slope of the identity (Bengio et al. 2013). */
+static void straight_through(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)xs, (void)y, (void)user;
+    dxs[0] = g;
+}
+
+/* The gradient kept between -k and k. */
+static void clipped(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)xs, (void)y;
+    double k = *(const double *)user;
+    dxs[0] = ad_minimum(ad_maximum(g, ad_full(ad_graph_of(g), ad_dtype_of(g), -k, AD_SCALAR)),
+                        ad_full(ad_graph_of(g), ad_dtype_of(g), k, AD_SCALAR));
+}
+
+/* y = x^(1/2) found by Newton's steps, differentiated by its equation: dx = g / (2 y). */
+static void implicit_root(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)xs, (void)user;
+    dxs[0] = ad_div(g, ad_muls(y, 2));
+}
+
+static void gradients_of_the_callers_own(void **state) {
+    (void)state;
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        double at[] = { -1.5, 0.2, 3 }, k = 1;
+        ad_var *x = param_of(g, t, at, AD_SHAPE(3)), *step = ad_custom(ad_sign(x), 1, &x, straight_through, NULL), *dx;
+        ad_var *y = ad_sum(ad_mul(step, ad_square(x)));
+        assert_true(ad_at(step, 0) == -1 && ad_at(step, 1) == 1);
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_int_equal(ad_gradient(y, 1, &x, &dx), AD_OK);
+        for (int i = 0; i < 3; i++) { /* x^2 by the step, 2 x sign x by the square */
+            assert_close(ad_grad_at(x, i), at[i] * at[i] + 2 * fabs(at[i]), tolerance(t));
+            assert_close(ad_at(dx, i), ad_grad_at(x, i), tolerance(t));
+        }
+        set_all(x, (double[]){ 2, -2, 1 });
+        assert_int_equal(ad_eval(y), AD_OK);
+        assert_true(ad_at(step, 0) == 1 && ad_at(step, 1) == -1);
+        ad_zero_grad(y);
+        ad_var *gate = ad_custom(x, 1, &x, clipped, &k);
+        assert_int_equal(ad_backward(ad_sum(ad_muls(ad_square(gate), 0.3))), AD_OK);
+        assert_close(ad_grad_at(x, 0), 1, tolerance(t)); /* 1.2 */
+        assert_close(ad_grad_at(x, 1), -1, tolerance(t));
+        assert_close(ad_grad_at(x, 2), 0.6, tolerance(t));
+        ad_graph_free(g);
+    }
+}
+
+static void an_implicit_function(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 2), *r = ad_scalar(g, AD_F64, 1), *d, *dd;
+    for (int i = 0; i < 8; i++) r = ad_muls(ad_add(r, ad_div(ad_detach(x), r)), 0.5);
+    ad_var *y = ad_custom(r, 1, &x, implicit_root, NULL);
+    assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
+    assert_int_equal(ad_gradient(d, 1, &x, &dd), AD_OK);
+    assert_close(ad_item(d), 0.5 / sqrt(2), 1e-14);
+    assert_close(ad_item(dd), -0.25 * pow(2, -1.5), 1e-14);
+    ad_graph_free(g);
+}
+
+static void gives_a_sum(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)xs, (void)y, (void)user;
+    dxs[0] = ad_sum(g);
+}
+static void gives_nothing(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)xs, (void)y, (void)g, (void)dxs, (void)user;
+}
+
+static void wrong_rules_are_refused(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = vector(g, 3, x_values), *dx;
+    assert_int_equal(ad_backward(ad_sum(ad_custom(ad_exp(x), 1, &x, gives_nothing, NULL))), AD_OK);
+    for (int i = 0; i < 3; i++) assert_true(ad_grad_at(x, i) == 0);
+    ad_var *y = ad_sum(ad_custom(ad_exp(x), 1, &x, gives_a_sum, NULL));
+    REFUSED(ad_backward(y), AD_ESHAPE, "custom: the rule gave f64 [] for xs[0], which is f64 [3]");
+    REFUSED(ad_gradient(y, 1, &x, &dx), AD_ESHAPE, "vjp of custom");
+    assert_true(ad_is_nil(ad_custom(x, 1, &x, NULL, NULL)) && ad_error_code(g) == AD_EVALUE);
+    ad_clear_error(g);
+    assert_true(ad_is_nil(ad_custom(NULL, 1, &x, gives_a_sum, NULL)) && ad_error_code(g) == AD_EVALUE);
+    ad_graph_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(five_derivatives_of_exp_sin),
+        cmocka_unit_test(hessians_and_their_products),
+        cmocka_unit_test(a_derivative_of_a_hessian_product),
+        cmocka_unit_test(hessian_products_of_several_vars),
+        cmocka_unit_test(jvp_of_several_vars),
+        cmocka_unit_test(jacobians_by_rows_and_by_columns),
+        cmocka_unit_test(jacobians_take_few_passes),
+        cmocka_unit_test(shapes_of_jacobians),
+        cmocka_unit_test(jacobians_of_blocks),
+        cmocka_unit_test(gradients_of_each_sample),
+        cmocka_unit_test(nested_derivatives_are_not_confused),
+        cmocka_unit_test(second_order_is_linear),
+        cmocka_unit_test(steady_passes_take_no_memory),
+        cmocka_unit_test(strict_gradients),
+        cmocka_unit_test(misuse_of_the_functional_forms),
+        cmocka_unit_test(vars_of_closed_scopes),
+        cmocka_unit_test(gradgradcheck_passes_and_finds),
+        cmocka_unit_test(second_derivatives_of_every_op),
+        cmocka_unit_test(objectives_for_optimisers),
+        cmocka_unit_test(objectives_refuse),
+        cmocka_unit_test(checkpoints_give_the_same_numbers),
+        cmocka_unit_test(checkpoints_save_memory),
+        cmocka_unit_test(checkpoints_draw_again),
+        cmocka_unit_test(checkpoints_leave_the_generator),
+        cmocka_unit_test(many_checkpoints_cost_linear_time),
+        cmocka_unit_test(derivatives_within_checkpoints),
+        cmocka_unit_test(checkpoints_refuse),
+        cmocka_unit_test(gradients_of_the_callers_own),
+        cmocka_unit_test(an_implicit_function),
+        cmocka_unit_test(wrong_rules_are_refused),
+    };
+    return cmocka_run_group_tests_name("derivatives", tests, NULL, NULL);
+}

@@ -1,0 +1,560 @@
+/* test_nn_file.c: networks saved and loaded, the format byte by byte, and files broken in every way. */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "nn/nn.h"
+#include "tests/common.h"
+
+static char folder[64];
+
+static int make_folder(void **state) {
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/autodiff-file-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    return rmdir(folder);
+}
+
+static const char *path_of(const char *name) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static nn_module *small_net(ad_graph *g, ad_dtype t) { return nn_mlp(g, t, 3, (int64_t[]){ 2, 3, 1 }, ad_tanh); }
+
+#ifdef AD_HAVE_JANSSON
+
+typedef struct {
+    unsigned char byte[8192];
+    size_t n;
+} bytes;
+
+static void put_bytes(bytes *b, const void *from, size_t n) {
+    assert_true(b->n + n <= sizeof b->byte);
+    memcpy(b->byte + b->n, from, n);
+    b->n += n;
+}
+
+static void put(bytes *b, uint64_t v, int size) {
+    for (int i = 0; i < size; i++) b->byte[b->n++] = (unsigned char)(v >> 8 * i);
+}
+
+/* A file of a header and n zero bytes. */
+static bytes file_of(const char *header, size_t n) {
+    static const unsigned char zeros[4096];
+    bytes b = { .n = 0 };
+    put(&b, strlen(header), 8);
+    put_bytes(&b, header, strlen(header));
+    put_bytes(&b, zeros, n);
+    return b;
+}
+
+static const char *write_bytes(const char *name, const bytes *b) {
+    unlink(path_of(name)); /* some file systems write a file out when it is overwritten, and wait */
+    FILE *f = fopen(path_of(name), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(b->byte, 1, b->n, f), b->n);
+    assert_int_equal(fclose(f), 0);
+    return path_of(name);
+}
+
+static bytes read_bytes(const char *path) {
+    bytes b;
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    b.n = fread(b.byte, 1, sizeof b.byte, f);
+    fclose(f);
+    return b;
+}
+
+/* ---- there and back --------------------------------------------------------------------------------------- */
+
+static void assert_same_parameters(const nn_module *a, const nn_module *b) {
+    assert_int_equal(nn_parameter_count(a), nn_parameter_count(b));
+    for (int i = 0; i < nn_parameter_count(a); i++) {
+        ad_var *x = nn_parameter_at(a, i).var, *y = nn_parameter_at(b, i).var;
+        assert_memory_equal(ad_data(x), ad_data(y), (size_t)ad_numel(x) * ad_dtype_size(ad_dtype_of(x)));
+    }
+}
+
+static void a_saved_net_is_loaded_to_the_bit(void **state) {
+    (void)state;
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_seed(g, 7);
+        nn_module *net = small_net(g, t), *other = small_net(g, t);
+        assert_int_equal(nn_save(net, path_of("net")), AD_OK);
+        assert_int_equal(nn_load(other, path_of("net")), AD_OK);
+        assert_ok(g);
+        assert_same_parameters(net, other);
+        ad_graph_free(g);
+        unlink(path_of("net"));
+    }
+}
+
+/* More than a chunk of the writer's, of both dtypes, and a scalar and an empty one. */
+static void large_and_mixed_arrays_go_there_and_back(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m[2];
+    for (int k = 0; k < 2; k++) {
+        m[k] = nn_module_new(g, "mixed", (nn_forward_fn *)nn_apply, 0);
+        nn_add_parameter(m[k], "narrow", ad_randn(g, AD_F32, AD_SHAPE(5, 2001)));
+        nn_add_parameter(m[k], "wide", ad_randn(g, AD_F64, AD_SHAPE(4099)));
+        nn_add_parameter(m[k], "scalar", ad_scalar(g, AD_F64, k));
+        nn_add_parameter(m[k], "none", ad_zeros(g, AD_F32, AD_SHAPE(3, 0)));
+    }
+    assert_int_equal(nn_save(m[0], path_of("net")), AD_OK);
+    assert_int_equal(nn_load(m[1], path_of("net")), AD_OK);
+    assert_ok(g);
+    assert_same_parameters(m[0], m[1]);
+    ad_graph_free(g);
+    unlink(path_of("net"));
+}
+
+static void the_file_is_as_specified(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_module_new(g, "m", (nn_forward_fn *)nn_apply, 0);
+    nn_add_parameter(m, "a", param_of(g, AD_F32, (double[]){ 1, -2 }, AD_SHAPE(2, 1)));
+    nn_add_parameter(m, "b", param_of(g, AD_F64, (double[]){ 0.5 }, AD_SCALAR));
+    assert_int_equal(nn_save(m, path_of("net")), AD_OK);
+    bytes got = read_bytes(path_of("net")), want = { .n = 0 };
+    const char *json = "{\"b\":{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[0,8]},"
+                       "\"a\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[8,16]}}";
+    size_t padded = (strlen(json) + 7) / 8 * 8;
+    put(&want, padded, 8);
+    put_bytes(&want, json, strlen(json));
+    while (want.n < 8 + padded) put(&want, ' ', 1);
+    put(&want, 0x3fe0000000000000u, 8);
+    put(&want, 0x3f800000, 4);
+    put(&want, 0xc0000000, 4);
+    assert_int_equal(got.n, want.n);
+    assert_memory_equal(got.byte, want.byte, want.n);
+    ad_graph_free(g);
+    unlink(path_of("net"));
+}
+
+/* ---- all that can be read -------------------------------------------------------------------------------- */
+
+static void every_floating_type_is_read(void **state) {
+    (void)state;
+    static const struct {
+        const char *type;
+        int size;
+        uint64_t bits[4];
+        double value[4];
+    } cases[] = {
+        { "F16", 2, { 0x3c00, 0xfbff, 0x0001, 0x7c00 }, { 1, -65504, 0x1p-24, INFINITY } },
+        { "F16", 2, { 0x8000, 0x03ff, 0x0400, 0x7e00 }, { -0.0, 1023 * 0x1p-24, 0x1p-14, NAN } },
+        { "BF16", 2, { 0x3f80, 0xc049, 0x0001, 0xff80 }, { 1, -3.140625, 0x1p-133, -INFINITY } },
+        { "F32", 4, { 0x3f800000, 0xc0490fdb, 1, 0x7f800000 }, { 1, -3.1415927410125732, 0x1p-149, INFINITY } },
+        { "F64",
+          8,
+          { 0x3ff0000000000000, 0xc008000000000000, 0x36a0000000000000, 0x7ff8000000000000 },
+          { 1, -3, 0x1p-149, NAN } },
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+            char header[160];
+            snprintf(header, sizeof header, "{\"x\":{\"dtype\":\"%s\",\"shape\":[4],\"data_offsets\":[0,%d]}}",
+                     cases[c].type, 4 * cases[c].size);
+            bytes b = file_of(header, 0);
+            for (int i = 0; i < 4; i++) put(&b, cases[c].bits[i], cases[c].size);
+            ad_graph *g = ad_graph_new();
+            nn_module *m = nn_module_new(g, "m", (nn_forward_fn *)nn_apply, 0);
+            ad_var *x = nn_add_parameter(m, "x", ad_zeros(g, t, AD_SHAPE(4)));
+            assert_int_equal(nn_load(m, write_bytes("x", &b)), AD_OK);
+            assert_ok(g);
+            for (int i = 0; i < 4; i++) {
+                assert_close(ad_at(x, i), cases[c].value[i], 0);
+                assert_true(isnan(cases[c].value[i]) || signbit(ad_at(x, i)) == signbit(cases[c].value[i]));
+            }
+            ad_graph_free(g);
+        }
+    unlink(path_of("x"));
+}
+
+#define HEADER_W "\"weight\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]}"
+#define HEADER_B "\"bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}"
+
+static void what_other_writers_do_is_read(void **state) {
+    (void)state;
+    static const struct {
+        const char *header;
+        size_t n;
+    } good[] = {
+        { "{" HEADER_B "," HEADER_W "}", 12 },
+        { "{" HEADER_W "," HEADER_B "}     ", 12 },
+        { "{\"__metadata__\":{\"format\":\"pt\"}," HEADER_W "," HEADER_B "}", 12 },
+        { "{" HEADER_W "," HEADER_B ",\"1.num_batches_tracked\":"
+          "{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[12,20]}}",
+          20 },
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *m = nn_linear(g, AD_F32, 2, 1, true);
+        bytes b = file_of(good[i].header, good[i].n);
+        assert_int_equal(nn_load(m, write_bytes("x", &b)), AD_OK);
+        assert_ok(g);
+        assert_true(ad_at(nn_find_parameter(m, "weight"), 1) == 0);
+        ad_graph_free(g);
+    }
+    unlink(path_of("x"));
+}
+
+static void batch_norm_s_buffers_are_saved_and_loaded(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_batch_norm(g, AD_F32, 2, (nn_batch_norm_opts){ 0 }), *other;
+    other = nn_batch_norm(g, AD_F32, 2, (nn_batch_norm_opts){ 0 });
+    nn_apply(m, ad_randn(g, AD_F32, AD_SHAPE(8, 2)));
+    assert_int_equal(nn_save(m, path_of("net")), AD_OK);
+    assert_int_equal(nn_load(other, path_of("net")), AD_OK);
+    for (int i = 0; i < nn_buffer_count(m); i++)
+        assert_true(ad_at(nn_buffer_at(m, i).var, 0) == ad_at(nn_buffer_at(other, i).var, 0));
+    assert_true(ad_item(nn_find_buffer(other, "num_batches_tracked")) == 1);
+    bytes b = file_of("{\"weight\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                      "\"bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]},"
+                      "\"running_mean\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[16,24]},"
+                      "\"running_var\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[24,32]},"
+                      "\"num_batches_tracked\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[32,40]}}",
+                      32);
+    put(&b, 300, 8); /* as PyTorch writes it */
+    assert_int_equal(nn_load(other, write_bytes("net", &b)), AD_OK);
+    assert_ok(g);
+    assert_true(ad_item(nn_find_buffer(other, "num_batches_tracked")) == 300);
+    ad_graph_free(g);
+    unlink(path_of("net"));
+}
+
+/* ---- what is refused ------------------------------------------------------------------------------------------ */
+
+/* The sentence, and not a bit of the module changed. */
+static void assert_refused(const char *path, int code, const char *sentence) {
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_linear(g, AD_F32, 2, 1, true), *twin;
+    ad_seed(g, 0);
+    twin = nn_linear(g, AD_F32, 2, 1, true);
+    assert_int_equal(nn_load(m, path), code);
+    assert_contains(ad_error(g), "load: ");
+    assert_contains(ad_error(g), sentence);
+    assert_int_equal(ad_error_code(g), code);
+    assert_same_parameters(m, twin);
+    ad_graph_free(g);
+}
+
+static void malformed_headers_are_refused(void **state) {
+    (void)state;
+#define BAD(entry) "{" HEADER_W ",\"bias\":" entry "}"
+    static const struct {
+        const char *header;
+        size_t n;
+        int code;
+        const char *sentence;
+    } bad[] = {
+        { "", 12, AD_EIO, "its header is no JSON: " },
+        { "{", 12, AD_EIO, "its header is no JSON: " },
+        { "[]", 12, AD_EIO, "its header is no JSON object" },
+        { "{" HEADER_W "," HEADER_B "}x", 12, AD_EIO, "its header is no JSON: " },
+        { "{" HEADER_W "," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its header is no JSON: duplicate object key" },
+        { "{" HEADER_W "}", 8, AD_EIO, "/x: has no bias" },
+        { "{}", 0, AD_EIO, "/x: has no weight" },
+        { "{" HEADER_W "," HEADER_B "}", 11, AD_EIO, "bias: bytes 8 to 12 are out of range: the file has 11" },
+        { "{" HEADER_W "," HEADER_B "}", 13, AD_EIO, "has 1 bytes behind its last array" },
+        { BAD("7"), 12, AD_EIO, "bias: has no dtype" },
+        { BAD("{}"), 12, AD_EIO, "bias: has no dtype" },
+        { BAD("{\"dtype\":1}"), 12, AD_EIO, "bias: has no dtype" },
+        { BAD("{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[8,12]}"), 12, AD_EIO, "dtype F31 is unknown" },
+        { BAD("{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[8,12]}"), 12, AD_EDTYPE, "bias: is I32; F64" },
+        { BAD("{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[8,16]}"), 16, AD_EDTYPE, "bias: is I64; F64" },
+        { BAD("{\"dtype\":\"F32\",\"data_offsets\":[8,12]}"), 12, AD_EIO, "bias: its shape is no list" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[8,12]}"), 12, AD_EIO,
+          "axis 0 of its shape is no size" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[8,12]}"), 12, AD_EIO,
+          "axis 0 of its shape is no size" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1],\"data_offsets\":[8,12]}"), 12, AD_EIO,
+          "has 7 axes; 6 at most" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[8,12]}"), 12, AD_ESHAPE,
+          "bias: is [1,1] in the file and [1] here" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,12]}"), 12, AD_EIO,
+          "[2] F32 does not take the 4 bytes" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[4611686018427387905],\"data_offsets\":[8,12]}"), 12, AD_EIO,
+          "does not take the 4 bytes" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[8,8]}"), 8, AD_EIO,
+          "does not take the 0 bytes" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1]}"), 12, AD_EIO, "its data_offsets are not two whole numbers" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8]}"), 12, AD_EIO, "its data_offsets are not two" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,\"12\"]}"), 12, AD_EIO,
+          "its data_offsets are not two" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,8]}"), 12, AD_EIO,
+          "bytes 12 to 8 are out of range" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}"), 12, AD_EIO,
+          "bytes -4 to 0 are out of range" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}"), 8, AD_EIO,
+          "bias: begins at byte 4, which another array has too" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}"), 8, AD_EIO,
+          "weight: begins at byte 0, which another array has too" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[9,13]}"), 13, AD_EIO,
+          "leaves bytes before it to no array" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,99999999999999999999]}"), 12, AD_EIO,
+          "its header is no JSON: " },
+        { "{\"__metadata__\":[]," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its __metadata__ is no JSON object" },
+        { "{\"__metadata__\":{\"a\":1}," HEADER_W "," HEADER_B "}", 12, AD_EIO, "a of its __metadata__ is no text" },
+        { "{" HEADER_W "," HEADER_B ",\"extra\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]}}", 16,
+          AD_EIO, "the file has extra, which the module has not" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        bytes b = file_of(bad[i].header, bad[i].n);
+        assert_refused(write_bytes("x", &b), bad[i].code, bad[i].sentence);
+    }
+    unlink(path_of("x"));
+}
+
+static void bad_lengths_are_refused(void **state) {
+    (void)state;
+    bytes good = file_of("{" HEADER_W "," HEADER_B "}", 12), b = good;
+    const uint64_t lengths[] = { UINT64_MAX, (uint64_t)1 << 63, 100000001 };
+    for (int i = 0; i < 3; i++) {
+        b.n = 0;
+        put(&b, lengths[i], 8);
+        b.n = good.n;
+        assert_refused(write_bytes("x", &b), AD_EIO, "is no safetensors file: it begins with a header of ");
+    }
+    b.n = 0;
+    put(&b, 100000000, 8);
+    b.n = good.n;
+    assert_refused(write_bytes("x", &b), AD_EIO, "is truncated: a header of 100000000 bytes, ");
+    unlink(path_of("x"));
+}
+
+static void a_cut_file_is_refused_at_every_length(void **state) {
+    (void)state;
+    bytes b = file_of("{" HEADER_W "," HEADER_B "}", 12);
+    for (size_t n = b.n; n-- > 0;) {
+        b.n = n;
+        assert_refused(write_bytes("x", &b), AD_EIO, n < 8 ? "is truncated: " : "");
+    }
+    unlink(path_of("x"));
+}
+
+/* Any byte may be any other: a sentence and no change, or a file that happens to be good. */
+static void a_flipped_byte_does_no_harm(void **state) {
+    (void)state;
+    bytes good = file_of("{\"__metadata__\":{\"k\":\"v\"}," HEADER_W "," HEADER_B "}", 12);
+    uint64_t random = 1;
+    int refused = 0, rounds = test_quick() ? 200 : 6000;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_linear(g, AD_F32, 2, 1, true);
+    for (int i = 0; i < rounds; i++) {
+        bytes b = good;
+        for (int k = next_below(&random, 3); k >= 0; k--)
+            b.byte[next_below(&random, (int)b.n)] = (unsigned char)next_word(&random);
+        nn_init_constant(nn_find_parameter(m, "weight"), 5);
+        int rc = nn_load(m, write_bytes("x", &b));
+        assert_int_equal(rc, ad_error_code(g));
+        if (rc != AD_OK) {
+            assert_true(strlen(ad_error(g)) > 10);
+            for (int j = 0; j < 2; j++) assert_true(ad_at(nn_find_parameter(m, "weight"), j) == 5);
+            refused++;
+        }
+        ad_clear_error(g);
+    }
+    assert_true(refused > rounds / 2 && refused < rounds);
+    ad_graph_free(g);
+    unlink(path_of("x"));
+}
+
+static void missing_files_and_folders_are_named(void **state) {
+    (void)state;
+    assert_refused(path_of("missing"), AD_EIO, "missing: No such file or directory");
+    assert_refused(folder, AD_EIO, "is no plain file");
+    assert_refused(NULL, AD_EVALUE, "load: path is NULL");
+    ad_graph *g = ad_graph_new();
+    nn_module *m = small_net(g, AD_F32);
+    assert_int_equal(nn_save(m, path_of("no/folder")), AD_EIO);
+    assert_contains(ad_error(g), "no/folder: No such file or directory");
+    assert_int_equal(nn_save(m, path_of("fine")), AD_EIO); /* the first error stays */
+    ad_clear_error(g);
+    assert_int_equal(nn_save(m, NULL), AD_EVALUE);
+    assert_int_equal(nn_save(NULL, "x"), AD_EVALUE);
+    assert_int_equal(nn_load(NULL, "x"), AD_EVALUE);
+    ad_graph_free(g);
+}
+
+/* ---- saving whole or not at all -------------------------------------------------------------------------- */
+
+static void a_failed_save_leaves_the_old_file(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = small_net(g, AD_F32);
+    assert_int_equal(nn_save(m, path_of("net")), AD_OK);
+    bytes before = read_bytes(path_of("net"));
+    assert_int_equal(mkdir(path_of("net.tmp"), 0700), 0); /* in the temporary file's way */
+    nn_init_constant(nn_find_parameter(m, "0.weight"), 1);
+    assert_int_equal(nn_save(m, path_of("net")), AD_EIO);
+    rmdir(path_of("net.tmp"));
+    bytes after = read_bytes(path_of("net"));
+    assert_int_equal(before.n, after.n);
+    assert_memory_equal(before.byte, after.byte, before.n);
+    ad_clear_error(g);
+    assert_int_equal(nn_save(m, path_of("net")), AD_OK);
+    assert_int_not_equal(access(path_of("net.tmp"), F_OK), 0);
+    ad_graph_free(g);
+    unlink(path_of("net"));
+}
+
+static void a_full_disk_is_told(void **state) {
+    (void)state;
+    if (access("/dev/full", W_OK) != 0 || symlink("/dev/full", path_of("net.tmp")) != 0) skip();
+    ad_graph *g = ad_graph_new();
+    assert_int_equal(nn_save(small_net(g, AD_F32), path_of("net")), AD_EIO);
+    assert_contains(ad_error(g), "net: No space left on device");
+    assert_int_not_equal(access(path_of("net"), F_OK), 0);
+    assert_int_not_equal(access(path_of("net.tmp"), F_OK), 0);
+    ad_graph_free(g);
+}
+
+static void memory_may_run_out(void **state) {
+    (void)state;
+    ad_graph *plain = ad_graph_new();
+    assert_int_equal(nn_save(small_net(plain, AD_F64), path_of("net")), AD_OK);
+    ad_graph_free(plain);
+    for (int64_t at = 0, failed = 1; failed > 0; at++) {
+        test_memory memory = { .fail_at = -1 };
+        ad_graph *g = test_graph(&memory);
+        nn_module *m = small_net(g, AD_F64);
+        memory.fail_at = memory.calls + at;
+        int rc = nn_load(m, path_of("net"));
+        failed = memory.failures;
+        assert_int_equal(rc, failed ? AD_ENOMEM : AD_OK);
+        memory.fail_at = -1;
+        ad_clear_error(g);
+        assert_int_equal(nn_load(m, path_of("net")), AD_OK);
+        ad_graph_free(g);
+        assert_all_released(&memory);
+        assert_true(failed || at > 0);
+    }
+    unlink(path_of("net"));
+}
+
+/* ---- Python's json and struct as an independent reader and writer ---------------------------------------- */
+
+static bool have_python(void) { return system("command -v python3 >/dev/null 2>&1") == 0; }
+
+static void python_script(const char *text) {
+    FILE *f = fopen(path_of("script.py"), "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    char command[300];
+    snprintf(command, sizeof command, "python3 %s %s", path_of("script.py"), folder);
+    int status = system(command);
+    unlink(path_of("script.py"));
+    assert_int_equal(status, 0);
+}
+
+static void python_reads_what_we_write(void **state) {
+    (void)state;
+    if (!have_python()) skip();
+    ad_graph *g = ad_graph_new();
+    nn_module *m = small_net(g, AD_F32);
+    for (int i = 0; i < nn_parameter_count(m); i++) {
+        float *x = ad_data_mut(nn_parameter_at(m, i).var);
+        for (int j = 0; j < ad_numel(nn_parameter_at(m, i).var); j++) x[j] = (float)(10 * i + j) / 4;
+    }
+    assert_int_equal(nn_save(m, path_of("ours")), AD_OK);
+    python_script("import json, struct, sys\n"
+                  "b = open(sys.argv[1] + '/ours', 'rb').read()\n"
+                  "n, = struct.unpack('<Q', b[:8])\n"
+                  "h, data = json.loads(b[8:8 + n]), b[8 + n:]\n"
+                  "assert n % 8 == 0\n"
+                  "assert {k: v['shape'] for k, v in h.items()} == \\\n"
+                  "    {'0.weight': [3, 2], '0.bias': [3], '2.weight': [1, 3], '2.bias': [1]}, h\n"
+                  "for i, k in enumerate(['0.weight', '0.bias', '2.weight', '2.bias']):\n"
+                  "    b, e = h[k]['data_offsets']\n"
+                  "    v = struct.unpack('<%df' % ((e - b) // 4), data[b:e])\n"
+                  "    assert h[k]['dtype'] == 'F32' and v == tuple((10 * i + j) / 4 for j in range(len(v)))\n");
+    ad_graph_free(g);
+    unlink(path_of("ours"));
+}
+
+/* tanh(x W0^T + b0) W2^T + b2, reckoned by Python in f64 from numbers that it wrote as f32. */
+static void we_predict_what_python_does(void **state) {
+    (void)state;
+    if (!have_python()) skip();
+    python_script(
+        "import json, math, random, struct, sys\n"
+        "random.seed(3)\n"
+        "f32 = lambda v: struct.unpack('<f', struct.pack('<f', v))[0]\n"
+        "shapes = {'2.weight': [1, 3], '0.bias': [3], '0.weight': [3, 2], '2.bias': [1]}\n"
+        "h, data, p = {'__metadata__': {'format': 'pt'}}, b'', {}\n"
+        "for k, s in shapes.items():\n"
+        "    p[k] = [f32(random.gauss(0, 1)) for _ in range(math.prod(s))]\n"
+        "    b = struct.pack('<%df' % len(p[k]), *p[k])\n"
+        "    h[k] = {'dtype': 'F32', 'shape': s, 'data_offsets': [len(data), len(data) + len(b)]}\n"
+        "    data += b\n"
+        "t = json.dumps(h).encode()\n"
+        "open(sys.argv[1] + '/theirs', 'wb').write(struct.pack('<Q', len(t)) + t + data)\n"
+        "x = [0.25, -1.5]\n"
+        "a = [math.tanh(sum(p['0.weight'][2 * i + j] * x[j] for j in range(2)) + p['0.bias'][i]) for i in range(3)]\n"
+        "y = sum(p['2.weight'][i] * a[i] for i in range(3)) + p['2.bias'][0]\n"
+        "open(sys.argv[1] + '/answer', 'w').write(repr(y))\n");
+    double want = NAN;
+    FILE *f = fopen(path_of("answer"), "r");
+    assert_int_equal(fscanf(f, "%lf", &want), 1);
+    fclose(f);
+    ad_graph *g = ad_graph_new();
+    nn_module *m = small_net(g, AD_F32);
+    assert_int_equal(nn_load(m, path_of("theirs")), AD_OK);
+    ad_var *y = nn_apply(m, ad_tensor(g, AD_F32, (float[]){ 0.25f, -1.5f }, AD_SHAPE(1, 2)));
+    assert_close(ad_item(y), want, 1e-6);
+    ad_graph_free(g);
+    unlink(path_of("theirs"));
+    unlink(path_of("answer"));
+}
+
+#else
+
+static void files_ask_for_jansson(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = small_net(g, AD_F32);
+    assert_int_equal(nn_save(m, path_of("net")), AD_EABSENT);
+    assert_contains(ad_error(g), "this build has no jansson");
+    ad_clear_error(g);
+    assert_int_equal(nn_load(m, path_of("net")), AD_EABSENT);
+    ad_graph_free(g);
+}
+
+#endif
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#ifdef AD_HAVE_JANSSON
+        cmocka_unit_test(a_saved_net_is_loaded_to_the_bit),
+        cmocka_unit_test(large_and_mixed_arrays_go_there_and_back),
+        cmocka_unit_test(the_file_is_as_specified),
+        cmocka_unit_test(every_floating_type_is_read),
+        cmocka_unit_test(what_other_writers_do_is_read),
+        cmocka_unit_test(batch_norm_s_buffers_are_saved_and_loaded),
+        cmocka_unit_test(malformed_headers_are_refused),
+        cmocka_unit_test(bad_lengths_are_refused),
+        cmocka_unit_test(a_cut_file_is_refused_at_every_length),
+        cmocka_unit_test(a_flipped_byte_does_no_harm),
+        cmocka_unit_test(missing_files_and_folders_are_named),
+        cmocka_unit_test(a_failed_save_leaves_the_old_file),
+        cmocka_unit_test(a_full_disk_is_told),
+        cmocka_unit_test(memory_may_run_out),
+        cmocka_unit_test(python_reads_what_we_write),
+        cmocka_unit_test(we_predict_what_python_does),
+#else
+        cmocka_unit_test(files_ask_for_jansson),
+#endif
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,537 @@
+/* test_nn_fit.c: the training loop: what it does to a net, what it tells, and going on after being killed. */
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "nn/nn.h"
+#include "tests/common.h"
+
+static char folder[64];
+
+static int make_folder(void **state) {
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/autodiff-fit-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    return rmdir(folder);
+}
+
+/* The same pointer for the same name, so that options may keep it. */
+static const char *path_of(const char *name) {
+    static char paths[8][128];
+    char path[128];
+    int i = 0;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    while (paths[i][0] != '\0' && strcmp(paths[i], path) != 0) assert_true(++i < 8);
+    return strcpy(paths[i], path);
+}
+
+static char *text_of(const char *path) {
+    static char text[16384];
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    return text;
+}
+
+/* ---- a problem ------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    ad_graph *g;
+    nn_parts data;
+    nn_module *net;
+    nn_optim *opt;
+    nn_fit_opts o;
+} problem;
+
+/* Noise of the net's own, so that the graph's random numbers matter between shuffles too. */
+static ad_var *noisy(ad_var *x) { return ad_dropout(x, 0.1, true); }
+
+static problem problem_new(void) {
+    problem p = { .g = ad_graph_new() };
+    ad_seed(p.g, 4);
+    p.data = nn_split(nn_moons_data(p.g, AD_F32, 90, 0.1), (nn_split_opts){ .validation = 0.3 });
+    p.net = nn_sequential(p.g, nn_linear(p.g, AD_F32, 2, 6, true), nn_tanh(p.g), nn_function(p.g, noisy),
+                          nn_linear(p.g, AD_F32, 6, 2, true));
+    p.opt = nn_adam(p.net, (nn_adam_opts){ .lr = 0.02 });
+    p.o = (nn_fit_opts){ .epochs = 5,
+                         .batch = 10,
+                         .validation = p.data.validation,
+                         .metric = nn_accuracy,
+                         .metric_name = "accuracy",
+                         .schedule = nn_exponential_lr(p.opt, 0.9) };
+    return p;
+}
+
+static int fit(problem *p, nn_training_state *end) {
+    return nn_fit(p->net, nn_cross_entropy, p->opt, p->data.train, p->o, end);
+}
+
+static void assert_same_net(const problem *a, const problem *b) {
+    for (int i = 0; i < nn_parameter_count(a->net); i++) {
+        ad_var *x = nn_parameter_at(a->net, i).var, *y = nn_parameter_at(b->net, i).var;
+        assert_memory_equal(ad_data(x), ad_data(y), (size_t)ad_numel(x) * 4);
+    }
+}
+
+/* ---- what it does ------------------------------------------------------------------------------------------------ */
+
+/* The loop by hand, as a user would write it. */
+static void it_does_what_the_loop_by_hand_does(void **state) {
+    (void)state;
+    problem a = problem_new(), b = problem_new();
+    nn_training_state end;
+    assert_int_equal(fit(&a, &end), AD_OK);
+    nn_loader *l = nn_loader_new(b.g, b.data.train, (nn_loader_opts){ .batch = 10, .shuffle = true });
+    double mean = 0;
+    for (int e = 0; e < 5; e++) {
+        mean = 0;
+        for (bool more = true; more;) {
+            ad_mark m = ad_begin(b.g);
+            ad_var *x, *y;
+            if ((more = nn_loader_next(l, &x, &y))) {
+                ad_var *loss = nn_cross_entropy(nn_apply(b.net, x), y);
+                nn_zero_grad(b.opt);
+                ad_backward(loss);
+                nn_step(b.opt);
+                mean += ad_item(loss) * (double)ad_numel(y) / 63;
+            }
+            ad_end(b.g, m);
+        }
+        nn_evaluate(b.net, nn_cross_entropy, NULL, b.data.validation, 256); /* draws random numbers: dropout */
+        nn_schedule_step(b.o.schedule, 0);
+    }
+    assert_ok(b.g);
+    assert_same_net(&a, &b);
+    assert_close(end.loss, mean, 1e-12);
+    assert_int_equal(end.epoch, 5);
+    assert_int_equal(end.steps, 35);
+    assert_close(end.lr, 0.02 * pow(0.9, 4), 1e-12);
+    assert_false(end.stopped_early || end.interrupted);
+    ad_graph_free(a.g);
+    ad_graph_free(b.g);
+}
+
+static void it_learns_and_tells(void **state) {
+    (void)state;
+    problem p = problem_new();
+    FILE *told = tmpfile();
+    p.o.progress = told;
+    p.o.log = path_of("log");
+    p.o.epochs = 60;
+    nn_training_state end;
+    assert_int_equal(fit(&p, &end), AD_OK);
+    assert_true(end.metric > 0.8);
+    rewind(told);
+    char line[200];
+    int lines = 0;
+    while (fgets(line, sizeof line, told) != NULL) {
+        int e, all, taken = 0;
+        double loss, validation, accuracy;
+        lines++;
+        assert_int_equal(sscanf(line, "epoch %d/%d  loss %lf  validation loss %lf  accuracy %lf%n", &e, &all, &loss,
+                                &validation, &accuracy, &taken),
+                         5);
+        assert_true(e == lines && all == 60 && loss > 0 && validation > 0 && accuracy <= 1);
+        assert_true(strcmp(line + taken, "\n") == 0 || strcmp(line + taken, "  best\n") == 0);
+    }
+    assert_int_equal(lines, 60);
+    fclose(told);
+    const char *log = text_of(p.o.log);
+    const char *head = "epoch,steps,lr,loss,validation_loss,accuracy\n1,7,";
+    assert_true(strncmp(log, head, strlen(head)) == 0);
+    char last[80];
+    snprintf(last, sizeof last, "\n60,420,%.17g,%.17g,", end.lr, end.loss);
+    assert_contains(log, last);
+    unlink(p.o.log);
+    ad_graph_free(p.g);
+}
+
+static double falling(const ad_var *y, const ad_var *target) {
+    (void)target;
+    return -fabs(ad_at(y, 0));
+}
+
+static int keep_weight(const nn_training_state *s, void *data) {
+    problem *p = data;
+    static float weights[64][12];
+    const float *now = ad_data(nn_find_parameter(p->net, "0.weight"));
+    memcpy(weights[s->epoch], now, sizeof weights[0]);
+    p->o.callback_data = weights;
+    return 0;
+}
+
+static void it_stops_early_with_the_best_weights(void **state) {
+    (void)state;
+    problem p = problem_new();
+    p.o.epochs = 60;
+    p.o.metric = falling; /* the first logit grows, up and down */
+    p.o.by_metric = true;
+    p.o.patience = 4;
+    p.o.on_epoch = keep_weight;
+    p.o.callback_data = &p;
+    nn_training_state end;
+    assert_int_equal(fit(&p, &end), AD_OK);
+    assert_true(end.stopped_early);
+    assert_int_equal(end.epoch, end.best_epoch + 4);
+    assert_true(end.best > end.metric);
+    const float(*kept)[12] = p.o.callback_data;
+    assert_memory_equal(ad_data(nn_find_parameter(p.net, "0.weight")), kept[end.best_epoch], sizeof kept[0]);
+    assert_memory_not_equal(kept[end.epoch], kept[end.best_epoch], sizeof kept[0]);
+    ad_graph_free(p.g);
+}
+
+static int stop_at(const nn_training_state *s, void *data) { return s->steps == *(int *)data; }
+
+static void callbacks_stop_it(void **state) {
+    (void)state;
+    problem p = problem_new();
+    int at = 9;
+    p.o.on_step = stop_at;
+    p.o.callback_data = &at;
+    nn_training_state end;
+    assert_int_equal(fit(&p, &end), AD_OK);
+    assert_true(end.stopped_early && end.steps == 9 && end.epoch == 2);
+    p.o.on_step = NULL;
+    p.o.on_epoch = stop_at;
+    at = 14;
+    assert_int_equal(fit(&p, &end), AD_OK);
+    assert_true(end.stopped_early && end.steps == 14 && end.epoch == 2);
+    ad_graph_free(p.g);
+}
+
+static void a_minimiser_is_given_a_function(void **state) {
+    (void)state;
+    problem p = problem_new();
+    p.net = nn_linear(p.g, AD_F32, 2, 2, true);
+    p.opt = nn_lbfgs(p.net, (nn_lbfgs_opts){ .lr = 1 });
+    p.o = (nn_fit_opts){ .epochs = 3, .batch = 63 };
+    nn_training_state end;
+    assert_int_equal(fit(&p, &end), AD_OK);
+    assert_true(end.loss < 0.4 && end.steps == 3 && isnan(end.validation_loss));
+    ad_graph_free(p.g);
+}
+
+static void gradients_are_clipped(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *net = nn_linear(g, AD_F64, 1, 1, false);
+    nn_init_constant(nn_find_parameter(net, "weight"), 0);
+    nn_dataset d = { ad_full(g, AD_F64, 10, AD_SHAPE(4, 1)), ad_full(g, AD_F64, 100, AD_SHAPE(4, 1)) };
+    nn_optim *opt = nn_sgd(net, (nn_sgd_opts){ .lr = 1 });
+    assert_int_equal(nn_fit(net, nn_mse, opt, d, (nn_fit_opts){ .epochs = 1, .clip_norm = 0.5 }, NULL), AD_OK);
+    assert_close(ad_item(nn_find_parameter(net, "weight")), 0.5, 1e-6);
+    ad_graph_free(g);
+}
+
+static void bad_calls_are_refused(void **state) {
+    (void)state;
+    problem p = problem_new();
+    static const struct {
+        nn_fit_opts o;
+        const char *sentence;
+    } bad[] = {
+        { { .epochs = 0 }, "fit: epochs 0: at least 1" },
+        { { .epochs = 1, .batch = -1 }, "fit: batch -1: at least 1" },
+        { { .epochs = 1, .resume = true }, "fit: resume and checkpoint_steps need the name of a checkpoint" },
+        { { .epochs = 1, .patience = 1 }, "fit: patience and by_metric need validation data" },
+        { { .epochs = 1, .min_delta = -1 }, "fit: patience, checkpoint_steps, clip_norm and min_delta are 0 or more" },
+        { { .epochs = 1, .log = "/no/such/folder/log" }, "fit: log /no/such/folder/log: No such file or directory" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_true(nn_fit(p.net, nn_cross_entropy, p.opt, p.data.train, bad[i].o, NULL) < 0);
+        assert_string_equal(ad_error(p.g), bad[i].sentence);
+        ad_clear_error(p.g);
+    }
+    assert_int_equal(nn_fit(p.net, NULL, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
+    assert_int_equal(nn_fit(NULL, nn_mse, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
+    ad_graph_free(p.g);
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------------------------------ */
+
+static void predictions_are_the_same_in_any_batch(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *net = nn_mlp(g, AD_F64, 3, (int64_t[]){ 2, 4, 3 }, ad_tanh);
+    ad_var *x = ad_randn(g, AD_F64, AD_SHAPE(17, 2)), *want = nn_apply(net, x);
+    for (int64_t batch = 1; batch < 20; batch++) {
+        ad_var *y = nn_predict(net, x, batch);
+        assert_true(ad_shape_equal(ad_shape_of(y), AD_SHAPE(17, 3)));
+        for (int i = 0; i < 51; i++) assert_close(ad_at(y, i), ad_at(want, i), 1e-14);
+        assert_false(ad_requires_grad(y));
+    }
+    assert_true(nn_training(net));
+    assert_true(ad_shape_equal(ad_shape_of(nn_predict(net, ad_zeros(g, AD_F64, AD_SHAPE(0, 2)), 4)), AD_SHAPE(0, 3)));
+    nn_evaluation e = nn_evaluate(net, nn_mse, nn_r2, (nn_dataset){ x, want }, 5);
+    assert_close(e.loss, 0, 1e-14);
+    assert_close(e.metric, 1, 1e-14);
+    assert_ok(g);
+    assert_true(ad_is_nil(nn_predict(net, x, 0)));
+    assert_string_equal(ad_error(g), "predict: batch 0: it must be at least 1");
+    ad_graph_free(g);
+}
+
+/* ---- images ------------------------------------------------------------------------------------------------------------ */
+
+static void images_are_moved_whole(void **state) {
+    (void)state;
+    float image[2][5][5] = { { { 0 } } }, to[2][5][5];
+    image[0][2][1] = 1;
+    image[1][2][2] = 2;
+    int places[5][5] = { { 0 } }, mirrored = 0;
+    for (uint64_t k = 0; k < 500; k++) {
+        nn_random r = { 1, k << 32 };
+        nn_augment(AD_F32, AD_SHAPE(2, 5, 5), image, to, &r, &(nn_augmentation){ .shift = 1, .flip = true });
+        int found = 0;
+        for (int i = 0; i < 5; i++)
+            for (int j = 0; j < 5; j++)
+                if (to[1][i][j] == 2) {
+                    places[i][j]++, found++;
+                    bool left = j > 0 && to[0][i][j - 1] == 1, right = j < 4 && to[0][i][j + 1] == 1;
+                    assert_true(left != right);
+                    mirrored += right;
+                }
+        assert_int_equal(found, 1);
+    }
+    for (int i = 1; i < 4; i++)
+        for (int j = 1; j < 4; j++) assert_in_range(places[i][j], 25, 100);
+    assert_in_range(mirrored, 180, 320);
+}
+
+static void images_are_turned_and_blurred(void **state) {
+    (void)state;
+    double image[31][31] = { { 0 } }, to[31][31], sum = 0, squares = 0;
+    for (int j = 20; j < 30; j++) image[15][j] = 1; /* to the right of the middle */
+    for (uint64_t k = 0; k < 50; k++) {
+        nn_random r = { 2, k << 32 };
+        double at = 0, mass = 0;
+        nn_augment(AD_F64, AD_SHAPE(31, 31), image, to, &r, &(nn_augmentation){ .angle = 20 });
+        for (int i = 0; i < 31; i++)
+            for (int j = 0; j < 31; j++) {
+                if (to[i][j] != 0) assert_true(fabs(atan2(i - 15, j - 15)) < 0.47);
+                at += to[i][j] * i, mass += to[i][j];
+            }
+        assert_close(mass, 10, 0.1);
+        sum += fabs(at / mass - 15);
+    }
+    assert_true(sum / 50 > 1 && sum / 50 < 3.5);
+    nn_random r = { 3, 0 };
+    nn_augment(AD_F64, AD_SHAPE(31, 31), image, to, &r, &(nn_augmentation){ .noise = 0.5 });
+    for (int i = 0; i < 31 * 31; i++) squares += pow(to[i / 31][i % 31] - image[i / 31][i % 31], 2);
+    assert_close(sqrt(squares / 961), 0.5, 0.05);
+}
+
+static void shake(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *data) {
+    (void)data;
+    assert_true(t == AD_F32 && row.ndim == 1 && row.dim[0] == 2);
+    for (int i = 0; i < 2; i++) ((float *)to)[i] = ((const float *)from)[i] + (float)(0.1 * nn_random_normal(r));
+}
+
+static void transforms_leave_the_data_alone(void **state) {
+    (void)state;
+    problem p = problem_new(), twin = problem_new();
+    float before[126];
+    memcpy(before, ad_data(p.data.train.x), sizeof before);
+    p.o.transform = twin.o.transform = shake;
+    twin.o.in_order = p.o.in_order = true;
+    assert_int_equal(fit(&p, NULL), AD_OK);
+    assert_memory_equal(before, ad_data(p.data.train.x), sizeof before);
+    twin.o.transform = NULL;
+    assert_int_equal(fit(&twin, NULL), AD_OK);
+    assert_memory_not_equal(ad_data(nn_find_parameter(p.net, "0.weight")),
+                            ad_data(nn_find_parameter(twin.net, "0.weight")), 48);
+    ad_graph_free(p.g);
+    ad_graph_free(twin.g);
+}
+
+/* ---- checkpoints --------------------------------------------------------------------------------------------------------- */
+
+#ifdef AD_HAVE_JANSSON
+
+static problem checkpointed(const char *log) {
+    problem p = problem_new();
+    p.o.transform = shake;
+    p.o.patience = 50;
+    p.o.log = log;
+    p.o.checkpoint = path_of("checkpoint");
+    p.o.checkpoint_steps = 1;
+    p.o.resume = true;
+    return p;
+}
+
+/* Killed after each of its steps in turn, and gone on with by another program, as it were. */
+static void a_resumed_run_is_the_same_to_the_bit(void **state) {
+    (void)state;
+    problem whole = checkpointed(path_of("whole"));
+    whole.o.resume = false;
+    nn_training_state want, got;
+    assert_int_equal(fit(&whole, &want), AD_OK);
+    unlink(whole.o.checkpoint);
+    char log[8192];
+    snprintf(log, sizeof log, "%s", text_of(whole.o.log));
+    for (int stop = 1; stop <= 35; stop += test_quick() ? 9 : 2) {
+        problem first = checkpointed(path_of("log"));
+        first.o.on_step = stop_at;
+        first.o.callback_data = &stop;
+        first.o.restore_best = false;
+        assert_int_equal(fit(&first, &got), AD_OK);
+        assert_int_equal(got.steps, stop);
+        ad_graph_free(first.g);
+        problem second = checkpointed(path_of("log"));
+        ad_seed(second.g, 77);
+        assert_int_equal(fit(&second, &got), AD_OK);
+        assert_same_net(&whole, &second);
+        assert_memory_equal(&got.loss, &want.loss, sizeof got.loss);
+        assert_memory_equal(&got.best, &want.best, sizeof got.best);
+        assert_true(got.steps == want.steps && got.best_epoch == want.best_epoch);
+        assert_string_equal(text_of(second.o.log), log);
+        unlink(second.o.checkpoint);
+        unlink(second.o.log);
+        ad_graph_free(second.g);
+    }
+    unlink(whole.o.log);
+    ad_graph_free(whole.g);
+}
+
+/* In a process that is killed without warning, again and again, until one comes to the end. */
+static bool run_and_kill(int64_t microseconds) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        problem p = checkpointed(path_of("log"));
+        p.o.epochs = 12;
+        int rc = fit(&p, NULL);
+        if (rc == AD_OK) rc = nn_save(p.net, path_of("end"));
+        _exit(rc == AD_OK ? 0 : 1);
+    }
+    struct timespec wait = { 0, (long)(microseconds * 1000) };
+    nanosleep(&wait, NULL);
+    kill(child, SIGKILL);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), 0);
+    return WIFEXITED(status);
+}
+
+static void kill_does_no_harm(void **state) {
+    (void)state;
+    problem whole = checkpointed(path_of("whole"));
+    whole.o.resume = false;
+    whole.o.epochs = 12;
+    assert_int_equal(fit(&whole, NULL), AD_OK);
+    unlink(whole.o.checkpoint);
+    uint64_t random = 5;
+    int killed = 0;
+    for (int rounds = 0; rounds < 2; rounds++) {
+        int64_t most = 4000;
+        while (!run_and_kill(200 + next_below(&random, (int)most))) {
+            killed++;
+            most += 2000; /* slow machines get there too */
+        }
+        problem end = checkpointed(path_of("log"));
+        assert_int_equal(nn_load(end.net, path_of("end")), AD_OK);
+        assert_same_net(&whole, &end);
+        char log[8192];
+        snprintf(log, sizeof log, "%s", text_of(whole.o.log));
+        assert_string_equal(text_of(end.o.log), log);
+        ad_graph_free(end.g);
+        unlink(path_of("checkpoint"));
+        unlink(path_of("checkpoint.tmp"));
+        unlink(path_of("end"));
+        unlink(path_of("end.tmp"));
+        unlink(path_of("log"));
+    }
+    assert_true(killed > 3);
+    unlink(whole.o.log);
+    ad_graph_free(whole.g);
+}
+
+static int interrupt_at(const nn_training_state *s, void *data) {
+    if (s->steps == *(int *)data) raise(SIGINT);
+    return 0;
+}
+
+static void an_interrupt_ends_it_with_a_checkpoint(void **state) {
+    (void)state;
+    problem whole = checkpointed(NULL), first = checkpointed(NULL), second = checkpointed(NULL);
+    struct sigaction before, after;
+    int at = 17;
+    nn_training_state end;
+    whole.o.resume = false;
+    assert_int_equal(fit(&whole, NULL), AD_OK);
+    unlink(whole.o.checkpoint);
+    first.o.checkpoint_steps = 0;
+    first.o.catch_interrupt = true;
+    first.o.on_step = interrupt_at;
+    first.o.callback_data = &at;
+    sigaction(SIGINT, NULL, &before);
+    assert_int_equal(fit(&first, &end), AD_OK);
+    sigaction(SIGINT, NULL, &after);
+    assert_true(before.sa_handler == after.sa_handler);
+    assert_true(end.interrupted && !end.stopped_early && end.steps == 17);
+    assert_int_equal(fit(&second, &end), AD_OK);
+    assert_false(end.interrupted);
+    assert_same_net(&whole, &second);
+    unlink(whole.o.checkpoint);
+    ad_graph_free(whole.g);
+    ad_graph_free(first.g);
+    ad_graph_free(second.g);
+}
+
+static void a_checkpoint_of_another_training_is_refused(void **state) {
+    (void)state;
+    problem p = checkpointed(NULL);
+    assert_int_equal(fit(&p, NULL), AD_OK);
+    ad_graph_free(p.g);
+    for (int k = 0; k < 4; k++) {
+        problem q = checkpointed(NULL), twin = checkpointed(NULL);
+        static const char *const sentence[] = { "checkpoint: optimiser is adam in the file and rmsprop here",
+                                                "checkpoint: schedule is exponential in the file and none here",
+                                                "this training", "0.weight: is [6,2] in the file and [7,2] here" };
+        if (k == 0) q.opt = nn_rmsprop(q.net, (nn_rmsprop_opts){ 0 });
+        if (k == 1) q.o.schedule = NULL;
+        if (k == 2) q.o.patience = 0;
+        if (k == 3) {
+            q.net = nn_sequential(q.g, nn_linear(q.g, AD_F32, 2, 7, true), nn_tanh(q.g), nn_function(q.g, noisy),
+                                  nn_linear(q.g, AD_F32, 7, 2, true));
+            q.opt = nn_adam(q.net, (nn_adam_opts){ 0 });
+            q.o.schedule = nn_exponential_lr(q.opt, 0.9);
+        }
+        assert_true(fit(&q, NULL) < 0);
+        assert_contains(ad_error(q.g), sentence[k]);
+        if (k < 3) assert_same_net(&q, &twin);
+        ad_graph_free(q.g);
+        ad_graph_free(twin.g);
+    }
+    unlink(path_of("checkpoint"));
+}
+
+#endif
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_does_what_the_loop_by_hand_does),
+        cmocka_unit_test(it_learns_and_tells),
+        cmocka_unit_test(it_stops_early_with_the_best_weights),
+        cmocka_unit_test(callbacks_stop_it),
+        cmocka_unit_test(a_minimiser_is_given_a_function),
+        cmocka_unit_test(gradients_are_clipped),
+        cmocka_unit_test(bad_calls_are_refused),
+        cmocka_unit_test(predictions_are_the_same_in_any_batch),
+        cmocka_unit_test(images_are_moved_whole),
+        cmocka_unit_test(images_are_turned_and_blurred),
+        cmocka_unit_test(transforms_leave_the_data_alone),
+#ifdef AD_HAVE_JANSSON
+        cmocka_unit_test(a_resumed_run_is_the_same_to_the_bit),
+        cmocka_unit_test(kill_does_no_harm),
+        cmocka_unit_test(an_interrupt_ends_it_with_a_checkpoint),
+        cmocka_unit_test(a_checkpoint_of_another_training_is_refused),
+#endif
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,539 @@
+/* test_nn_modules.c: the layers against torch.nn's, and what can be done with modules: modes, buffers,
+   freezing, copies, summaries. */
+#include "nn/nn.h"
+#include "tests/common.h"
+
+/* ---- what torch.nn makes of fixed inputs: see tests/reference/modules.py ---------------------------------- */
+
+enum { LINE = 16384, MOST = 512 };
+
+static void wave(ad_var *x, double start, double step, double f(double), double scale) {
+    double *values = malloc((size_t)ad_numel(x) * sizeof *values);
+    assert_non_null(values);
+    for (int64_t k = 0; k < ad_numel(x); k++) values[k] = scale * f(start + step * (double)k);
+    assert_int_equal(set_all(x, values), AD_OK);
+    free(values);
+}
+
+static ad_var *input(ad_graph *g, ad_shape s) {
+    ad_var *x = ad_param(g, AD_F64, NULL, s);
+    wave(x, 0.3, 1.1, cos, 1);
+    return x;
+}
+
+/* Sets the module's parameters as the script does. */
+static void fill(nn_module *m) {
+    for (int j = 0; j < nn_parameter_count(m); j++) wave(nn_parameter_at(m, j).var, 1 + j, 1.7, sin, 0.5);
+}
+
+typedef struct {
+    const char *name;
+    nn_module *(*make)(ad_graph *g);
+    ad_shape x;
+    ad_var *(*apply)(nn_module *m, ad_var *x); /* NULL: nn_apply */
+} layer;
+
+#define LAYER(name, call)                                                                                              \
+    static nn_module *make_##name(ad_graph *g) { return call; }
+LAYER(linear, nn_linear(g, AD_F64, 3, 4, true))
+LAYER(linear_no_bias, nn_linear(g, AD_F64, 3, 4, false))
+LAYER(bilinear, nn_bilinear(g, AD_F64, 3, 3, 2, true))
+LAYER(embedding, nn_embedding(g, AD_F64, 5, 3))
+LAYER(conv1d, nn_conv1d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 3, .stride = 2, .padding = 1 }))
+LAYER(conv2d, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 3 }))
+LAYER(conv2d_groups, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 4, .out = 2, .kernel = 2, .stride = 2, .padding = 1,
+                                                          .dilation = 2, .groups = 2, .no_bias = true }))
+LAYER(max_pool1d, nn_max_pool1d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
+LAYER(max_pool2d, nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
+LAYER(avg_pool1d, nn_avg_pool1d(g, (ad_pool_opts){ .kernel = { 3, 3 }, .stride = { 1, 1 } }))
+LAYER(avg_pool2d, nn_avg_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 }, .padding = { 1, 1 } }))
+LAYER(adaptive_avg_pool2d, nn_adaptive_avg_pool2d(g, 2, 1))
+LAYER(batch_norm, nn_batch_norm(g, AD_F64, 3, (nn_batch_norm_opts){ 0 }))
+LAYER(batch_norm_eval, nn_batch_norm(g, AD_F64, 2, (nn_batch_norm_opts){ 0 }))
+LAYER(layer_norm, nn_layer_norm(g, AD_F64, AD_SHAPE(3, 2)))
+LAYER(prelu, nn_prelu(g, AD_F64, 3))
+LAYER(sequential, nn_sequential(g, nn_linear(g, AD_F64, 3, 4, true), nn_tanh(g),
+                                nn_sequential(g, nn_linear(g, AD_F64, 4, 2, true), nn_prelu(g, AD_F64, 1))))
+LAYER(rnn, nn_rnn(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .layers = 2 }))
+LAYER(rnn_relu, nn_rnn(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .relu = true, .no_bias = true }))
+LAYER(lstm, nn_lstm(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .layers = 2 }))
+LAYER(gru, nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .layers = 2 }))
+LAYER(rnn_cell, nn_rnn_cell(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 2 }))
+LAYER(lstm_cell, nn_lstm_cell(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 2 }))
+LAYER(gru_cell, nn_gru_cell(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 2 }))
+
+static ad_var *with_its_double(nn_module *m, ad_var *x) { return nn_apply_bilinear(m, x, ad_muls(x, 2)); }
+
+static ad_var *of_indices(nn_module *m, ad_var *x) {
+    (void)x;
+    return nn_apply(m, ad_tensor(nn_graph_of(m), AD_F64, (double[]){ 1, 4, 1, 0, 2, 4 }, AD_SHAPE(2, 3)));
+}
+
+/* Three minibatches of [4,2,3,1] in training; x itself after it. */
+static ad_var *after_training(nn_module *m, ad_var *x) {
+    for (int i = 0; i < 3; i++) nn_apply(m, ad_muls(input(nn_graph_of(m), AD_SHAPE(4, 2, 3, 1)), i + 1));
+    nn_eval(m);
+    return nn_apply(m, x);
+}
+
+/* From a state that is not zero; all results, and h at the end. */
+static ad_var *from_a_state(nn_module *m, ad_var *x) {
+    nn_rnn_state s = nn_rnn_state_new(m, ad_shape_of(x).dim[0]);
+    wave(s.h, 0.7, 0.4, cos, 1);
+    if (s.c != NULL) wave(s.c, 0.1, 0.6, cos, 1);
+    ad_var *y = nn_apply_rnn(m, x, &s);
+    return ad_concat(2, (ad_var *[]){ ad_flatten(y, 0, -1), ad_flatten(s.h, 0, -1) }, 0);
+}
+
+static const layer layers[] = {
+    { "linear", make_linear, { 2, { 2, 3 } }, NULL },
+    { "linear_no_bias", make_linear_no_bias, { 2, { 2, 3 } }, NULL },
+    { "bilinear", make_bilinear, { 2, { 4, 3 } }, with_its_double },
+    { "embedding", make_embedding, { 1, { 1 } }, of_indices },
+    { "conv1d", make_conv1d, { 3, { 2, 2, 7 } }, NULL },
+    { "conv2d", make_conv2d, { 4, { 2, 2, 5, 4 } }, NULL },
+    { "conv2d_groups", make_conv2d_groups, { 4, { 1, 4, 5, 5 } }, NULL },
+    { "max_pool1d", make_max_pool1d, { 3, { 1, 2, 7 } }, NULL },
+    { "max_pool2d", make_max_pool2d, { 4, { 1, 2, 4, 5 } }, NULL },
+    { "avg_pool1d", make_avg_pool1d, { 3, { 1, 2, 7 } }, NULL },
+    { "avg_pool2d", make_avg_pool2d, { 4, { 1, 2, 4, 4 } }, NULL },
+    { "adaptive_avg_pool2d", make_adaptive_avg_pool2d, { 4, { 2, 2, 4, 3 } }, NULL },
+    { "batch_norm", make_batch_norm, { 2, { 5, 3 } }, NULL },
+    { "batch_norm_eval", make_batch_norm_eval, { 4, { 2, 2, 3, 2 } }, after_training },
+    { "layer_norm", make_layer_norm, { 3, { 4, 3, 2 } }, NULL },
+    { "prelu", make_prelu, { 3, { 2, 3, 2 } }, NULL },
+    { "sequential", make_sequential, { 2, { 2, 3 } }, NULL },
+    { "rnn", make_rnn, { 3, { 2, 5, 3 } }, from_a_state },
+    { "rnn_relu", make_rnn_relu, { 3, { 2, 3, 3 } }, from_a_state },
+    { "lstm", make_lstm, { 3, { 2, 5, 3 } }, from_a_state },
+    { "gru", make_gru, { 3, { 2, 5, 3 } }, from_a_state },
+    { "rnn_cell", make_rnn_cell, { 2, { 4, 3 } }, NULL },
+    { "lstm_cell", make_lstm_cell, { 2, { 4, 3 } }, NULL },
+    { "gru_cell", make_gru_cell, { 2, { 4, 3 } }, NULL },
+};
+
+/* Compares the numbers of a line with x's elements, or with its gradient's. */
+static void compare_line(const char *what, const char *numbers, const ad_var *x, bool gradient) {
+    int64_t k = 0;
+    char *end;
+    for (double e = strtod(numbers, &end); end != numbers; numbers = end, e = strtod(numbers, &end), k++)
+        assert_close_in(what, gradient ? ad_grad_at(x, k) : ad_at(x, k), e, 1e-10);
+    if (k != ad_numel(x)) print_error("%s: %lld elements, %lld expected\n", what, (long long)ad_numel(x), (long long)k);
+    assert_int_equal(k, ad_numel(x));
+}
+
+/* Checks one line "WORD NAME NUMBERS" of a case; counts those of parameters and buffers. */
+static void check_line(const char *of, char *line, nn_module *m, ad_var *x, ad_var *y, int count[2]) {
+    char what[128];
+    char *word = strtok(line, " "), *name = strtok(NULL, " "), *numbers = strtok(NULL, "");
+    snprintf(what, sizeof what, "%s %s %s", of, word, name);
+    ad_var *found = strcmp(word, "parameter") == 0 ? nn_find_parameter(m, name) : nn_find_buffer(m, name);
+    if (strcmp(word, "y") == 0) found = y;
+    if (strcmp(word, "dx") == 0) found = x;
+    if (found == NULL) print_error("%s: there is none\n", what);
+    assert_non_null(found);
+    compare_line(what, numbers, found, word[0] == 'd' || word[0] == 'p');
+    if (word[0] == 'p') count[0]++;
+    if (word[0] == 'b') count[1]++;
+}
+
+static void check_layer(const layer *l, FILE *in) {
+    char line[LINE];
+    int count[2] = { 0, 0 };
+    ad_graph *g = ad_graph_new();
+    nn_module *m = l->make(g);
+    assert_ok(g);
+    fill(m);
+    ad_var *x = input(g, l->x), *y = (l->apply ? l->apply : nn_apply)(m, x);
+    assert_ok(g);
+    ad_var *weights = ad_zeros(g, AD_F64, ad_shape_of(y));
+    wave(weights, 0.2, 0.9, sin, 1);
+    ad_backward(ad_sum(ad_mul(y, weights)));
+    while (fgets(line, sizeof line, in) != NULL && strncmp(line, "case ", 5) != 0)
+        check_line(l->name, line, m, x, y, count);
+    assert_int_equal(count[0], nn_parameter_count(m));
+    assert_int_equal(count[1], nn_buffer_count(m));
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static void layers_are_as_in_torch(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        char path[256], line[LINE], head[64];
+        snprintf(path, sizeof path, "%s/tests/reference/results_nn/modules.txt", getenv("AD_SOURCE") ? getenv("AD_SOURCE") : ".");
+        FILE *in = fopen(path, "r");
+        assert_non_null(in);
+        snprintf(head, sizeof head, "case %s\n", layers[i].name);
+        while (fgets(line, sizeof line, in) != NULL && strcmp(line, head) != 0) {}
+        if (feof(in)) print_error("no case %s in %s\n", layers[i].name, path);
+        assert_false(feof(in));
+        check_layer(&layers[i], in);
+        fclose(in);
+    }
+}
+
+/* ---- activations ---------------------------------------------------------------------------------------------- */
+
+static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.2); }
+static ad_var *elu(ad_var *x) { return ad_elu(x, 1.5); }
+static ad_var *hard(ad_var *x) { return ad_hardtanh(x, -0.5, 0.25); }
+static ad_var *middle_slope(ad_var *x) { return ad_leaky_relu(x, 0.25); }
+static ad_var *softmax(ad_var *x) { return ad_softmax(x, 0); }
+static ad_var *log_softmax(ad_var *x) { return ad_log_softmax(x, -1); }
+static ad_var *itself(ad_var *x) { return x; }
+
+static void activations_are_their_ops(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    const struct {
+        nn_module *m;
+        nn_activation *f;
+    } cases[] = {
+        { nn_identity(g), itself },          { nn_relu(g), ad_relu },           { nn_tanh(g), ad_tanh },
+        { nn_sigmoid(g), ad_sigmoid },       { nn_selu(g), ad_selu },           { nn_gelu(g), ad_gelu },
+        { nn_gelu_tanh(g), ad_gelu_tanh },   { nn_silu(g), ad_silu },           { nn_mish(g), ad_mish },
+        { nn_softsign(g), ad_softsign },     { nn_hardsigmoid(g), ad_hardsigmoid }, { nn_hardswish(g), ad_hardswish },
+        { nn_logsigmoid(g), ad_logsigmoid }, { nn_softplus(g), ad_softplus },   { nn_leaky_relu(g, 0.2), leaky },
+        { nn_elu(g, 1.5), elu },             { nn_hardtanh(g, -0.5, 0.25), hard }, { nn_softmax(g, 0), softmax },
+        { nn_log_softmax(g, -1), log_softmax }, { nn_rrelu(g, 0.1, 0.4), middle_slope },
+        { nn_function(g, ad_sin), ad_sin },
+    };
+    ad_var *x = input(g, AD_SHAPE(5, 7));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nn_eval(cases[i].m);
+        ad_var *y = nn_apply(cases[i].m, x), *e = cases[i].f(x);
+        assert_ok(g);
+        assert_int_equal(ad_numel(y), 35);
+        for (int k = 0; k < 35; k++) assert_close(ad_at(y, k), ad_at(e, k), 1e-15);
+    }
+    ad_graph_free(g);
+}
+
+static void random_modules_draw_in_training_only(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_full(g, AD_F64, -1, AD_SHAPE(1000));
+    nn_module *all[] = { nn_dropout(g, 0.25), nn_rrelu(g, 0.1, 0.4) };
+    const double mean[] = { -1, -0.25 };
+    for (int i = 0; i < 2; i++) {
+        ad_var *y = nn_apply(all[i], x);
+        assert_true(ad_item(ad_std(y)) > 0.05);
+        assert_close(ad_item(ad_mean(y)), mean[i], 0.06);
+        nn_eval(all[i]);
+        y = nn_apply(all[i], x);
+        assert_close(ad_at(y, 17), mean[i], 1e-15);
+        assert_close(ad_item(ad_std(y)), 0, 1e-12);
+    }
+    assert_null(nn_dropout(g, 1.5));
+    assert_string_equal(ad_error(g), "dropout: p 1.5: it must be from 0 to 1");
+    ad_graph_free(g);
+}
+
+/* ---- put together ------------------------------------------------------------------------------------------------ */
+
+static void maxout_takes_the_largest_piece(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_maxout(g, AD_F64, 2, 2, 3);
+    /* rows: three pieces of the first output, three of the second */
+    ad_set(nn_find_parameter(m, "weight"), (double[]){ 1, 0, 0, 1, -1, -1, 2, 0, 0, 2, 0, 0 });
+    ad_set(nn_find_parameter(m, "bias"), (double[]){ 0, 0, 0, 0, 0, 5 });
+    ad_var *y = nn_apply(m, ad_tensor(g, AD_F64, (double[]){ 1, 2, -3, -4, 4, 0 }, AD_SHAPE(3, 2)));
+    const double expected[] = { 2, 5, 7, 5, 4, 8 };
+    assert_true(ad_shape_equal(ad_shape_of(y), AD_SHAPE(3, 2)));
+    for (int k = 0; k < 6; k++) assert_true(ad_at(y, k) == expected[k]);
+    ad_graph_free(g);
+}
+
+static void parallel_joins_and_residual_adds(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *a = nn_linear(g, AD_F64, 3, 3, true), *b = nn_linear(g, AD_F64, 3, 2, false);
+    nn_module *both = nn_parallel(g, 1, a, b), *skip = nn_residual(g, a, NULL);
+    nn_module *shorter = nn_residual(g, b, nn_linear(g, AD_F64, 3, 2, true));
+    ad_var *x = input(g, AD_SHAPE(4, 3)), *ya = nn_apply(a, x), *yb = nn_apply(b, x), *y = nn_apply(both, x);
+    assert_true(ad_shape_equal(ad_shape_of(y), AD_SHAPE(4, 5)));
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < 3; j++) assert_true(ad_at(y, 5 * i + j) == ad_at(ya, 3 * i + j));
+        for (int j = 0; j < 2; j++) assert_true(ad_at(y, 5 * i + 3 + j) == ad_at(yb, 2 * i + j));
+    }
+    y = nn_apply(skip, x);
+    for (int k = 0; k < 12; k++) assert_true(ad_at(y, k) == ad_at(ya, k) + ad_at(x, k));
+    assert_string_equal(nn_parameter_at(both, 2).name, "1.weight");
+    assert_string_equal(nn_parameter_at(skip, 0).name, "body.weight");
+    assert_non_null(nn_find_parameter(shorter, "shortcut.bias"));
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* ---- recurrent nets ------------------------------------------------------------------------------------------------ */
+
+/* A sequence in two pieces, the state kept between them, is the whole sequence; gradients stop between. */
+static void a_sequence_can_go_on_in_another_scope(void **state) {
+    (void)state;
+    nn_module *(*const make[])(ad_graph *) = { make_rnn, make_lstm, make_gru };
+    for (int k = 0; k < 3; k++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *m = make[k](g);
+        fill(m);
+        ad_var *x = input(g, AD_SHAPE(2, 6, 3)), *whole = nn_apply(m, x);
+        nn_rnn_state kept = nn_rnn_state_new(m, 2);
+        for (int piece = 0; piece < 2; piece++) {
+            ad_mark mark = ad_begin(g);
+            nn_rnn_state now = kept;
+            ad_var *y = nn_apply_rnn(m, ad_narrow(x, 1, 3 * piece, 3), &now);
+            for (int i = 0; i < 2; i++)
+                for (int j = 0; j < 12; j++)
+                    assert_close(ad_at(y, 12 * i + j), ad_at(whole, 24 * i + 12 * piece + j), 1e-14);
+            ad_zero_grad(x);
+            ad_backward(ad_sum(y));
+            assert_true((ad_grad_at(x, 0) != 0) == (piece == 0));
+            assert_int_equal(nn_rnn_state_keep(kept, now), AD_OK);
+            ad_end(g, mark);
+        }
+        assert_ok(g);
+        ad_graph_free(g);
+    }
+}
+
+/* All of what layer 0 hands on is dropped: the second layer sees zeros, and its results do not hang on x. */
+static void dropout_lies_between_layers(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .layers = 2, .dropout = 1 });
+    ad_var *x = input(g, AD_SHAPE(2, 5, 3));
+    ad_backward(ad_sum(nn_apply(m, x)));
+    for (int k = 0; k < 30; k++) assert_true(ad_grad_at(x, k) == 0);
+    nn_eval(m);
+    ad_backward(ad_sum(nn_apply(m, x)));
+    assert_true(ad_grad_at(x, 0) != 0);
+    assert_ok(g);
+    assert_null(nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .dropout = -1 }));
+    assert_string_equal(ad_error(g), "gru: dropout -1: it must be from 0 to 1");
+    ad_graph_free(g);
+}
+
+static void recurrent_nets_refuse_what_does_not_fit(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = make_lstm(g), *cell = make_gru_cell(g), *other = make_linear(g);
+    nn_rnn_state s = { ad_zeros(g, AD_F64, AD_SHAPE(2, 3, 4)), NULL };
+    assert_true(ad_is_nil(nn_apply(m, input(g, AD_SHAPE(2, 5, 4)))));
+    assert_string_equal(ad_error(g), "lstm: x is [2,5,4]; it must be [n, time, in] of the module");
+    ad_clear_error(g);
+    assert_true(ad_is_nil(nn_apply(cell, input(g, AD_SHAPE(2, 5, 3)))));
+    assert_string_equal(ad_error(g), "gru_cell: x is [2,5,3]; it must be [n, in] of the module");
+    ad_clear_error(g);
+    assert_true(ad_is_nil(nn_apply_rnn(m, input(g, AD_SHAPE(2, 5, 3)), &s)));
+    assert_string_equal(ad_error(g), "lstm: the state's h is [2,3,4]; it must be [layers, n, hidden] of the module and x");
+    ad_clear_error(g);
+    assert_true(ad_is_nil(nn_apply_rnn(other, input(g, AD_SHAPE(2, 3)), &s)));
+    assert_contains(ad_error(g), "linear carries no state");
+    ad_clear_error(g);
+    assert_int_equal(nn_rnn_state_keep(s, nn_rnn_state_new(m, 2)), AD_ESHAPE);
+    ad_clear_error(g);
+    assert_null(nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 3 }));
+    assert_string_equal(ad_error(g), "gru: hidden 0: it must be at least 1");
+    ad_graph_free(g);
+}
+
+/* ---- what can be done with modules ------------------------------------------------------------------------------------ */
+
+static nn_module *small_net(ad_graph *g) {
+    nn_module *shared = nn_linear(g, AD_F64, 4, 4, true);
+    return nn_sequential(g, nn_lstm(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4 }), shared,
+                         nn_residual(g, shared, NULL), nn_batch_norm(g, AD_F64, 5, (nn_batch_norm_opts){ 0 }),
+                         nn_parallel(g, -1, nn_relu(g), nn_prelu(g, AD_F64, 1)), nn_dropout(g, 0.5));
+}
+
+static void a_copy_is_alike_and_apart(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *net = small_net(g);
+    fill(net);
+    ad_var *x = input(g, AD_SHAPE(2, 5, 3));
+    nn_apply(net, x);
+    nn_eval(net);
+    nn_module *twin = nn_copy(net);
+    assert_ok(g);
+    assert_int_equal(nn_parameter_count(twin), nn_parameter_count(net));
+    assert_int_equal(nn_buffer_count(twin), 3);
+    assert_false(nn_training(twin));
+    ad_var *y = nn_apply(net, x), *z = nn_apply(twin, x);
+    for (int k = 0; k < ad_numel(y); k++) assert_true(ad_at(y, k) == ad_at(z, k));
+    for (int i = 0; i < nn_parameter_count(net); i++) {
+        nn_parameter p = nn_parameter_at(net, i), q = nn_parameter_at(twin, i);
+        assert_string_equal(p.name, q.name);
+        assert_ptr_not_equal(p.var, q.var);
+        nn_init_constant(q.var, 0);
+    }
+    assert_ptr_not_equal(nn_buffer_at(net, 0).var, nn_buffer_at(twin, 0).var);
+    z = nn_apply(net, x);
+    for (int k = 0; k < ad_numel(y); k++) assert_true(ad_at(y, k) == ad_at(z, k));
+    assert_true(ad_item(ad_max(ad_abs(nn_apply(twin, x)))) < 1e-6); /* every part of the twin has the twin's zeros */
+    assert_null(nn_copy(NULL));
+    ad_graph_free(g);
+}
+
+static void frozen_parameters_stay(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *body = nn_linear(g, AD_F64, 2, 2, true), *net = nn_sequential(g, body, nn_linear(g, AD_F64, 2, 1, false));
+    nn_optim *opt = nn_adamw(net, (nn_adam_opts){ .lr = 0.1 });
+    ad_var *x = input(g, AD_SHAPE(3, 2)), *w = nn_find_parameter(net, "0.weight"), *v = nn_find_parameter(net, "1.weight");
+    assert_int_equal(nn_trainable_numel(net), 8);
+    ad_backward(ad_sum(nn_apply(net, x)));
+    nn_freeze(body, true); /* with a gradient that has arrived already */
+    assert_int_equal(nn_trainable_numel(net), 2);
+    assert_int_equal(nn_parameter_numel(net), 8);
+    double before = ad_at(w, 0), free_one = ad_at(v, 0);
+    nn_step(opt);
+    ad_backward(ad_sum(nn_apply(net, x)));
+    nn_step(opt);
+    assert_true(ad_at(w, 0) == before && ad_at(v, 0) != free_one);
+    nn_freeze(body, false);
+    ad_backward(ad_sum(nn_apply(net, x)));
+    nn_step(opt);
+    assert_true(ad_at(w, 0) != before);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static void buffers_are_no_parameters(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *net = nn_sequential(g, nn_linear(g, AD_F32, 2, 3, true), nn_batch_norm(g, AD_F32, 3, (nn_batch_norm_opts){ 0 }));
+    assert_int_equal(nn_parameter_count(net), 4);
+    assert_int_equal(nn_buffer_count(net), 3);
+    assert_string_equal(nn_buffer_at(net, 0).name, "1.running_mean");
+    assert_null(nn_buffer_at(net, 3).name);
+    assert_null(nn_find_parameter(net, "1.running_var"));
+    assert_null(nn_find_buffer(net, "1.weight"));
+    assert_non_null(nn_find_buffer(net, "1.num_batches_tracked"));
+    nn_module *plain = nn_batch_norm(g, AD_F32, 3, (nn_batch_norm_opts){ .no_affine = true });
+    assert_int_equal(nn_parameter_count(plain), 0);
+    assert_true(ad_is_nil(nn_add_buffer(plain, "running_var", ad_ones(g, AD_F32, AD_SHAPE(3)))));
+    assert_string_equal(ad_error(g), "add_buffer: batch_norm has a \"running_var\" already");
+    ad_graph_free(g);
+}
+
+static void the_summary_has_shapes_and_counts(void **state) {
+    (void)state;
+    static const char expected[] =
+        "Layer                          Output shape           Parameters\n"
+        "================================================================\n"
+        "sequential                     [2,3]                           0\n"
+        "  0 (conv2d)                   [2,4,6,6]                      40\n"
+        "  1 (batch_norm)               [2,4,6,6]                       8\n"
+        "  2 (sequential)               [2,36]                          0\n"
+        "    0 (max_pool2d)             [2,4,3,3]                       0\n"
+        "    1 (flatten)                [2,36]                          0\n"
+        "  3 (linear)                   [2,3]                         111\n"
+        "================================================================\n"
+        "Parameters: 159, of these trained: 119\n";
+    ad_graph *g = ad_graph_new();
+    nn_module *conv = nn_conv2d(g, AD_F32, (nn_conv_opts){ .in = 1, .out = 4, .kernel = 3 });
+    nn_module *flat = nn_sequential(g, nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } }), nn_flatten(g));
+    nn_module *net = nn_sequential(g, conv, nn_batch_norm(g, AD_F32, 4, (nn_batch_norm_opts){ 0 }), flat,
+                                   nn_linear(g, AD_F32, 36, 3, true));
+    nn_freeze(conv, true);
+    FILE *to = tmpfile();
+    assert_non_null(to);
+    assert_int_equal(nn_summary(net, ad_zeros(g, AD_F32, AD_SHAPE(2, 1, 8, 8)), to), AD_OK);
+    char text[2048];
+    rewind(to);
+    text[fread(text, 1, sizeof text - 1, to)] = '\0';
+    fclose(to);
+    assert_string_equal(text, expected);
+    assert_true(nn_training(net) && nn_training(flat)); /* as they were */
+    assert_true(ad_at(nn_find_buffer(net, "1.num_batches_tracked"), 0) == 0);
+    assert_int_equal(nn_summary(net, ad_zeros(g, AD_F32, AD_SHAPE(2, 3)), stderr), AD_ESHAPE);
+    ad_clear_error(g);
+    assert_true(nn_training(flat));
+    ad_graph_free(g);
+}
+
+/* ---- initialisers ------------------------------------------------------------------------------------------------------- */
+
+static void orthogonal_vectors(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    const ad_shape shapes[] = { AD_SHAPE(5, 12), AD_SHAPE(12, 5), AD_SHAPE(4, 4), AD_SHAPE(3, 2, 2, 2), AD_SHAPE(1, 1) };
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            ad_var *w = ad_zeros(g, t, shapes[i]);
+            assert_int_equal(nn_init_orthogonal(w, 2), AD_OK);
+            int64_t n = shapes[i].dim[0], m = ad_numel(w) / n, k = n < m ? n : m;
+            ad_var *a = ad_reshape(w, AD_SHAPE(n, m)), *b = ad_transpose(a);
+            ad_var *off = ad_sub(n < m ? ad_matmul(a, b) : ad_matmul(b, a), ad_muls(ad_eye(g, t, k), 4));
+            assert_true(ad_item(ad_max(ad_abs(off))) < (t == AD_F32 ? 1e-5 : 1e-13));
+        }
+    assert_int_equal(nn_init_orthogonal(ad_zeros(g, AD_F32, AD_SHAPE(3)), 1), AD_ESHAPE);
+    ad_graph_free(g);
+}
+
+static void drawn_numbers_have_their_spread(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *w = ad_zeros(g, AD_F64, AD_SHAPE(200, 100));
+    nn_init_lecun_normal(w);
+    assert_close(ad_item(ad_std(w)), 0.1, 0.002);
+    nn_init_lecun_uniform(w);
+    assert_close(ad_item(ad_std(w)), 0.1, 0.002);
+    assert_true(ad_item(ad_max(ad_abs(w))) <= sqrt(3.0 / 100));
+    nn_init_trunc_normal(w, 1, 2, 0, 5);
+    assert_true(ad_item(ad_min(w)) >= 0 && ad_item(ad_max(w)) <= 5);
+    assert_true(ad_item(ad_min(w)) < 0.01 && ad_item(ad_max(w)) > 4.9);
+    assert_close(ad_item(ad_mean(w)), 1.8915, 0.02); /* 1 + 2 (phi(-.5) - phi(2)) / (Phi(2) - Phi(-.5)) */
+    assert_ok(g);
+    assert_int_equal(nn_init_trunc_normal(w, 0, 1, 4, 5), AD_EVALUE);
+    assert_contains(ad_error(g), "less than a hundredth of the normal distribution");
+    ad_graph_free(g);
+}
+
+static void bad_sizes_are_refused(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+#define REFUSES(call, message)                                                                                         \
+    do {                                                                                                               \
+        assert_null(call);                                                                                             \
+        assert_string_equal(ad_error(g), message);                                                                     \
+        ad_clear_error(g);                                                                                             \
+    } while (0)
+    REFUSES(nn_conv2d(g, AD_F32, (nn_conv_opts){ .in = 1, .out = 2 }), "conv2d: kernel 0: it must be at least 1");
+    REFUSES(nn_conv1d(g, AD_F32, (nn_conv_opts){ .in = 3, .out = 4, .kernel = 1, .groups = 2 }),
+            "conv1d: in 3 and out 4: both must be multiples of groups, 2");
+    REFUSES(nn_max_pool2d(g, (ad_pool_opts){ 0 }), "max_pool2d: kernel 0: it must be at least 1");
+    REFUSES(nn_batch_norm(g, AD_F32, 0, (nn_batch_norm_opts){ 0 }), "batch_norm: features 0: it must be at least 1");
+    REFUSES(nn_embedding(g, AD_F32, 5, -1), "embedding: d -1: it must be at least 1");
+    REFUSES(nn_prelu(g, AD_F32, 0), "prelu: n 0: it must be at least 1");
+    REFUSES(nn_maxout(g, AD_F32, 1, 1, 0), "maxout: pieces 0: it must be at least 1");
+    REFUSES(nn_bilinear(g, AD_F32, 1, 0, 1, true), "bilinear: in_b 0: it must be at least 1");
+    REFUSES(nn_parallel_n(g, 0, 0, NULL), "parallel: 0 modules: there must be one at least");
+    REFUSES(nn_residual(g, NULL, NULL), "add_child: \"body\" of residual is NULL");
+    REFUSES(nn_adaptive_avg_pool2d(g, 1, 0), "adaptive_avg_pool2d: w 0: it must be at least 1");
+#undef REFUSES
+    ad_graph_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(layers_are_as_in_torch),
+        cmocka_unit_test(activations_are_their_ops),
+        cmocka_unit_test(random_modules_draw_in_training_only),
+        cmocka_unit_test(maxout_takes_the_largest_piece),
+        cmocka_unit_test(parallel_joins_and_residual_adds),
+        cmocka_unit_test(a_sequence_can_go_on_in_another_scope),
+        cmocka_unit_test(dropout_lies_between_layers),
+        cmocka_unit_test(recurrent_nets_refuse_what_does_not_fit),
+        cmocka_unit_test(a_copy_is_alike_and_apart),
+        cmocka_unit_test(frozen_parameters_stay),
+        cmocka_unit_test(buffers_are_no_parameters),
+        cmocka_unit_test(the_summary_has_shapes_and_counts),
+        cmocka_unit_test(orthogonal_vectors),
+        cmocka_unit_test(drawn_numbers_have_their_spread),
+        cmocka_unit_test(bad_sizes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
