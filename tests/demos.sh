@@ -237,8 +237,7 @@ shows_mnist() {
     "$demos/mnist" --data "$work" --epochs 3 --batch 10 --lr 0.1 --hidden 16 "$@" >"$work/out" 2>"$work/err" || return 1
     cat "$work/out" "$work/err"
     [ "$(grep -c '^epoch [123]  loss [0-9.]*  test accuracy [0-9.]* %$' "$work/out")" = 3 ] &&
-        grep -q '^epoch 3 .*test accuracy 100.00 %' "$work/out" &&
-        [ "$(grep -c '^epoch [123]/3  loss [0-9.]*  [0-9]* samples/s  [0-9]* s left$' "$work/err")" = 3 ]
+        grep -q '^epoch 3 .*test accuracy 100.00 %' "$work/out" && [ ! -s "$work/err" ]
 }
 
 # fails PART: status 1, nothing on stdout, one line on stderr with the part.
@@ -250,6 +249,30 @@ fails() {
     [ $status = 1 ] && [ ! -s "$work/out" ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "^mnist: .*$1" "$work/err"
 }
 
+runs_moved() {
+    "$demos/mnist" --data "$work" --epochs 30 --batch 10 --optim adam --lr 0.02 --dropout 0.1 --augment 1 \
+        --log "$work/epochs.csv" >"$work/out" || return 1
+    cat "$work/out"
+    [ "$(wc -l <"$work/epochs.csv")" = 31 ] && grep -q '^epoch,steps,lr,loss,validation_loss,accuracy$' "$work/epochs.csv"
+}
+
+# A run that is killed again and again ends with the file of one that was not.
+resumes() {
+    slow="--data $work --epochs 100 --batch 2 --augment 1"
+    rm -f "$work"/state* "$work"/net*
+    # shellcheck disable=SC2086 # the options
+    "$demos/mnist" $slow --save "$work/net" >/dev/null || return 1
+    kills=0
+    # shellcheck disable=SC2086
+    until timeout -s KILL "$(awk "BEGIN { print 0.02 + 0.02 * $kills }")" "$demos/mnist" $slow --resume "$work/state" --save "$work/net2" >/dev/null
+    do
+        kills=$((kills + 1))
+        [ $kills -lt 99 ] || break
+    done
+    echo "killed $kills times"
+    [ $kills -gt 0 ] && cmp "$work/net" "$work/net2"
+}
+
 check 'mnist asks for --data' refuses '--data DIR: must be given' mnist --epochs 1
 check 'mnist refuses no epochs' refuses 'epochs: must be a whole number from 1 to ' mnist --data "$work" --epochs 0
 check 'mnist refuses a rate below 0' refuses 'lr: must be a number' mnist --data "$work" --lr -1
@@ -258,6 +281,12 @@ digits train 250
 digits t10k 20
 check 'mnist learns' shows_mnist
 check 'mnist learns with a batch that does not divide' shows_mnist --batch 7
+check 'mnist runs with adam, dropout and moved images, and writes a log' runs_moved
+check 'mnist refuses an unknown model' refuses 'model: must be mlp or lenet' mnist --data "$work" --model big
+check 'mnist refuses an unknown optimiser' refuses 'optim: must be sgd or adam' mnist --data "$work" --optim new
+if ! grep -aq 'this build has no jansson' "$demos/mnist"; then
+    check 'mnist goes on from where it was killed' resumes
+fi
 check 'mnist repeats itself' same mnist --data "$work" --epochs 2 --seed 3
 check 'mnist depends on the seed' seed_matters mnist --data "$work" --epochs 2
 if command -v gzip >/dev/null && ! grep -aq 'this build has no zlib' "$demos/mnist"; then
@@ -271,6 +300,61 @@ digits train 250
 digits other 10
 mv "$work/other-labels-idx1-ubyte" "$work/train-labels-idx1-ubyte"
 check 'mnist refuses labels of other images' fails '250'
+
+# ---- housing and digits, on tables made here ------------------------------------------------------------------
+
+# The price rises with the income, and a third less by the sea; some counts are missing.
+houses() {
+    awk 'BEGIN {
+        srand(7)
+        print "longitude,latitude,housing_median_age,total_rooms,total_bedrooms,population,households,median_income," \
+              "median_house_value,ocean_proximity"
+        for (i = 0; i < 400; i++) {
+            income = 1 + 9 * rand(); sea = rand() < 0.5
+            printf "%.2f,%.2f,%d,%d,%s,%d,%d,%.3f,%.0f,%s\n", -120 + rand(), 36 + rand(), 50 * rand(), 1000 + 500 * rand(),
+                   i % 9 ? int(200 + 50 * rand()) : "", 900 * rand() + 100, 200 + 20 * rand(), income,
+                   40000 * income * (sea ? 0.67 : 1), sea ? "NEAR OCEAN" : "\"INLAND, DRY\""
+        }
+    }' >"$work/houses.csv"
+}
+shows_housing() {
+    "$demos/housing" --data "$work/houses.csv" --hidden 32 "$@" >"$work/out" 2>"$work/err" || return 1
+    cat "$work/out"
+    [ "$(grep -c '^epoch [0-9]*/40  loss [0-9.]*  validation loss [0-9.]*  R2 [-0-9.]*' "$work/err")" = 40 ] &&
+        awk '/^test R2 / { good = $3 > 0.7 && $5 == 80 }  END { exit !good }' "$work/out"
+}
+
+# 64 pixels of which seven beside each other are dark: the digit tells where they begin.
+pictures() {
+    awk -v n="$2" 'BEGIN {
+        srand(n)
+        for (j = 0; j < 64; j++) printf "p%d,", j
+        print "class"
+        for (i = 0; i < n; i++) {
+            for (j = 0; j < 64; j++) printf("%d,", j >= 6 * (i % 10) && j < 6 * (i % 10) + 7 ? 16 - 3 * rand() : 3 * rand())
+            print i % 10
+        }
+    }' >"$work/$1"
+}
+shows_digits() {
+    "$demos/digits" --data "$work" --epochs 20 --folds 3 >"$work/out" || return 1
+    cat "$work/out"
+    [ "$(grep -c '^fold [123]: accuracy [0-9.]* %$' "$work/out")" = 3 ] && grep -q '^mean of 3 folds: ' "$work/out" &&
+        [ "$(grep -c '^[0-9]  *[0-9 ]*[01][.][0-9]*  *[01][.][0-9]*$' "$work/out")" = 10 ] &&
+        awk '/^test accuracy / { good = $3 > 95 }  END { exit !good }' "$work/out"
+}
+
+check 'housing asks for --data' refuses '--data FILE: must be given' housing --epochs 1
+check 'digits asks for --data' refuses '--data DIR: must be given' digits --epochs 1
+if ! grep -aq 'this build has no libcsv' "$demos/housing"; then
+    houses
+    pictures optdigits.tra 300
+    pictures optdigits.tes 60
+    check 'housing learns' shows_housing
+    check 'housing repeats itself' same housing --data "$work/houses.csv" --epochs 3
+    check 'digits learns' shows_digits
+    check 'digits repeats itself' same digits --data "$work" --epochs 2
+fi
 
 echo "1..$cases"
 [ "$failures" = 0 ]
