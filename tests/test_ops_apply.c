@@ -111,6 +111,19 @@ static void plain_product_of_every_beta(void **state) {
     }
 }
 
+/* An op that says it has a derivative and gives none is found out. */
+static void a_result_without_gradient_is_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_optype own = ad_op_sin;
+    ad_check_report report;
+    own.no_grad = 1;
+    assert_int_equal(ad_check_op(g, &own, &report), AD_ECHECK);
+    assert_contains(report.message, "sin: the result does not want a gradient");
+    assert_false(report.ok);
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_operands_and_no_attributes),
@@ -118,6 +131,7 @@ int main(void) {
         cmocka_unit_test(a_diagonal_of_another_matrix),
         cmocka_unit_test(sides_that_overflow),
         cmocka_unit_test(plain_product_of_every_beta),
+        cmocka_unit_test(a_result_without_gradient_is_told),
     };
     return cmocka_run_group_tests_name("ops through ad_apply", tests, NULL, NULL);
 }

@@ -253,18 +253,23 @@ class Graph:
             raise Refused
         return self.leaf("index", shape, 0, n)
 
-    def op(self, name, operands, **attrs):
-        try:
-            y = value_of(name, [self.values[i] for i in operands], attrs)
-        except (RuntimeError, IndexError):  # shapes that do not go together
-            raise Refused from None
-        if y.numel() == 0 or y.numel() > MOST_ELEMENTS or not torch.isfinite(y).all():
-            raise Refused
+    def append(self, name, operands, attrs):
+        y = value_of(name, [self.values[i] for i in operands], attrs)
         for i in operands:
             self.nodes[i].uses += 1
         self.nodes.append(Node(name, operands, attrs))
         self.values.append(y)
-        at = len(self.nodes) - 1
+        return len(self.nodes) - 1
+
+    def op(self, name, operands, **attrs):
+        """The op's result, or what a squashing op makes of a large one."""
+        try:
+            at = self.append(name, operands, attrs)
+        except (RuntimeError, IndexError):  # shapes that do not go together
+            raise Refused from None
+        y = self.values[at]
+        if y.numel() == 0 or y.numel() > MOST_ELEMENTS or not torch.isfinite(y).all():
+            raise Refused
         if y.abs().max() > LARGE:
             return self.op("tanh", [at]) if self.random.random() < 0.3 else self.op("muls", [at], k=2.0**-4)
         return at
@@ -564,15 +569,10 @@ DRAWS = [(draw_unary, 9), (draw_binary, 12), (draw_with_numbers, 3), (draw_terna
 def close(g):
     """The loss: all that nobody uses, weighed and summed."""
     flat = [i if g.values[i].dim() == 1 else g.op("reshape", [i], shape=[-1]) for i in g.loose()]
-    joined = g.nodes, torch.cat([g.values[i] for i in flat]), flat
-    y = Node("concat", flat, {"axis": 0})
-    g.nodes.append(y)
-    g.values.append(joined[1])
-    at = len(g.nodes) - 1
-    w = g.leaf("tensor", [joined[1].numel()], 0.25, 1.75)
-    for name, operands, attrs in (("mul", [at, w], {}), ("sum", [at + 2], {"axes": None, "keepdims": False})):
-        g.nodes.append(Node(name, operands, attrs))
-        g.values.append(value_of(name, [g.values[i] for i in operands], attrs))
+    joined = g.append("concat", flat, {"axis": 0})
+    weight = g.leaf("tensor", [g.values[joined].numel()], 0.25, 1.75)
+    weighed = g.append("mul", [joined, weight], {})
+    g.append("sum", [weighed], {"axes": None, "keepdims": False})
 
 
 def draw(number, attempt):
