@@ -146,13 +146,14 @@ static void draw(const landscape *l, int n, path *const w[]) {
 
 /* The land's contours, as lines in the table $land. */
 static void write_land(FILE *to) {
-    fprintf(to, "set xrange [%g:%g]\nset yrange [%g:%g]\nset isosamples 200\n", LEFT, RIGHT, BOTTOM, TOP);
+    fprintf(to, "set xrange [%g:%g]\nset yrange [%g:%g]\nset isosamples 200\nset samples 400\n", LEFT, RIGHT,
+            BOTTOM, TOP);
     fprintf(to, "set contour\nunset surface\nset cntrparam levels discrete 0.5, 5, 50, 500\n"
                 "set table $land\nsplot (1 - x)**2 + 100 * (y - x**2)**2\nunset table\n");
 }
 
 static void write_plot(FILE *to, const char *file, int n, path *const w[]) {
-    fprintf(to, "set terminal svg size 800,600\nset output '");
+    fprintf(to, "set terminal svg size 800,600 background rgb 'white'\nset output '");
     for (const char *c = file; *c != '\0'; c++) fprintf(to, *c == '\'' ? "''" : "%c", *c);
     fprintf(to, "'\n");
     write_land(to);
