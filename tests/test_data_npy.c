@@ -174,6 +174,7 @@ static const char *archive_of(const bytes *b) {
     assert_non_null(z);
     assert_true(zip_file_add(z, "x.npy", zip_source_buffer(z, b->byte, b->n, 0), 0) >= 0);
     assert_true(zip_file_add(z, "other.npy", zip_source_buffer(z, "none", 4, 0), 0) >= 0);
+    assert_int_equal(zip_set_file_compression(z, 0, ZIP_CM_STORE, 0), 0); /* for tests that change its bytes */
     assert_int_equal(zip_close(z), 0);
     return path_of("a.npz");
 }
@@ -200,8 +201,10 @@ static void archives_are_read_by_name(void **state) {
     archive_of(&b);
     FILE *f = fopen(path_of("a.npz"), "r+b");
     whole.n = fread(whole.byte, 1, sizeof whole.byte, f);
-    for (size_t i = 0; i < whole.n - 4; i++)
-        if (memcmp(whole.byte + i, "\1\2\3\4", 4) == 0) fseek(f, (long)i, SEEK_SET), fputc(9, f), i = whole.n;
+    size_t at = 0;
+    while (memcmp(whole.byte + at, "\1\2\3\4", 4) != 0) assert_true(++at < whole.n - 4);
+    fseek(f, (long)at, SEEK_SET);
+    fputc(9, f);
     fclose(f);
     assert_true(ad_is_nil(nn_load_npz(g, AD_F64, path_of("a.npz"), "x"))); /* its checksum tells */
     assert_contains(ad_error(g), "a.npz/x: is damaged");
