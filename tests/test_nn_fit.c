@@ -229,6 +229,31 @@ static void gradients_are_clipped(void **state) {
     ad_graph_free(g);
 }
 
+static void shake(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *data) {
+    (void)data;
+    assert_true(t == AD_F32 && row.ndim == 1 && row.dim[0] == 2);
+    for (int i = 0; i < 2; i++) ((float *)to)[i] = ((const float *)from)[i] + (float)(0.1 * nn_random_normal(r));
+}
+
+static int count_allocations(const nn_training_state *s, void *data) {
+    problem *p = data;
+    static int64_t after_first_epoch;
+    if (s->steps == 7) after_first_epoch = ad_graph_stats(p->g).allocs;
+    if (s->steps > 7) assert_int_equal(ad_graph_stats(p->g).allocs, after_first_epoch);
+    return 0;
+}
+
+static void a_steady_step_takes_no_memory(void **state) {
+    (void)state;
+    problem p = problem_new();
+    p.o.validation = (nn_dataset){ NULL, NULL };
+    p.o.transform = shake;
+    p.o.on_step = count_allocations;
+    p.o.callback_data = &p;
+    assert_int_equal(fit(&p, NULL), AD_OK);
+    ad_graph_free(p.g);
+}
+
 static void bad_calls_are_refused(void **state) {
     (void)state;
     problem p = problem_new();
@@ -325,12 +350,6 @@ static void images_are_turned_and_blurred(void **state) {
     nn_augment(AD_F64, AD_SHAPE(31, 31), image, to, &r, &(nn_augmentation){ .noise = 0.5 });
     for (int i = 0; i < 31 * 31; i++) squares += pow(to[i / 31][i % 31] - image[i / 31][i % 31], 2);
     assert_close(sqrt(squares / 961), 0.5, 0.05);
-}
-
-static void shake(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *data) {
-    (void)data;
-    assert_true(t == AD_F32 && row.ndim == 1 && row.dim[0] == 2);
-    for (int i = 0; i < 2; i++) ((float *)to)[i] = ((const float *)from)[i] + (float)(0.1 * nn_random_normal(r));
 }
 
 static void transforms_leave_the_data_alone(void **state) {
@@ -522,6 +541,7 @@ int main(void) {
         cmocka_unit_test(callbacks_stop_it),
         cmocka_unit_test(a_minimiser_is_given_a_function),
         cmocka_unit_test(gradients_are_clipped),
+        cmocka_unit_test(a_steady_step_takes_no_memory),
         cmocka_unit_test(bad_calls_are_refused),
         cmocka_unit_test(predictions_are_the_same_in_any_batch),
         cmocka_unit_test(images_are_moved_whole),

@@ -1,0 +1,236 @@
+/* test_data_npy.c: NumPy's files: every type, there and back, archives, and files broken in every way. */
+#include <unistd.h>
+
+#ifdef AD_HAVE_ZIP
+#include <zip.h>
+#endif
+
+#include "nn/nn.h"
+#include "tests/common.h"
+
+static char folder[64];
+
+static int make_folder(void **state) {
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/autodiff-npy-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    return rmdir(folder);
+}
+
+static const char *path_of(const char *name) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+typedef struct {
+    unsigned char byte[1024];
+    size_t n;
+} bytes;
+
+static bytes file_of(const char *header, const void *data, size_t n) {
+    bytes b = { .n = 10 + strlen(header) + 1 };
+    memcpy(b.byte, "\x93NUMPY\1\0", 8);
+    b.byte[8] = (unsigned char)(strlen(header) + 1);
+    memcpy(b.byte + 10, header, strlen(header));
+    b.byte[b.n - 1] = '\n';
+    if (n > 0) memcpy(b.byte + b.n, data, n);
+    b.n += n;
+    return b;
+}
+
+static const char *write_bytes(const bytes *b) {
+    FILE *f = fopen(path_of("a.npy"), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(b->byte, 1, b->n, f), b->n);
+    assert_int_equal(fclose(f), 0);
+    return path_of("a.npy");
+}
+
+static void every_type_is_read(void **state) {
+    (void)state;
+    static const struct {
+        const char *descr;
+        unsigned char byte[16];
+        size_t n;
+        double value[2];
+    } cases[] = {
+        { "|b1", { 1, 0 }, 2, { 1, 0 } },
+        { "|i1", { 0xff, 0x7f }, 2, { -1, 127 } },
+        { "|u1", { 0xff, 0x7f }, 2, { 255, 127 } },
+        { "<i2", { 0xfe, 0xff, 1, 2 }, 4, { -2, 513 } },
+        { ">i2", { 0xff, 0xfe, 1, 2 }, 4, { -2, 258 } },
+        { "<u4", { 0xff, 0xff, 0xff, 0xff, 1 }, 8, { 4294967295.0, 1 } },
+        { ">i4", { 0xff, 0xff, 0xff, 0xfd, 0, 0, 0, 3 }, 8, { -3, 3 } },
+        { "<i8", { 0, 0, 0, 0, 0, 0, 0, 0x80, 7 }, 16, { -0x1p63, 7 } },
+        { "<f4", { 0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc0 }, 8, { 1, -2.5 } },
+        { ">f8", { 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0xc0, 4 }, 16, { 1, -2.5 } },
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+            char header[100];
+            snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (2,), }", cases[c].descr);
+            bytes b = file_of(header, cases[c].byte, cases[c].n);
+            ad_graph *g = ad_graph_new();
+            ad_var *x = nn_load_npy(g, t, write_bytes(&b));
+            assert_ok(g);
+            assert_true(ad_shape_equal(ad_shape_of(x), AD_SHAPE(2)) && ad_dtype_of(x) == t);
+            for (int i = 0; i < 2; i++)
+                assert_true(ad_at(x, i) == (t == AD_F32 ? (double)(float)cases[c].value[i] : cases[c].value[i]));
+            ad_graph_free(g);
+        }
+    unlink(path_of("a.npy"));
+}
+
+static void arrays_go_there_and_back(void **state) {
+    (void)state;
+    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(7), AD_SHAPE(3, 4), AD_SHAPE(2, 0, 3), AD_SHAPE(1, 2, 1, 2, 1, 2) };
+    for (int s = 0; s < 5; s++)
+        for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+            ad_graph *g = ad_graph_new();
+            ad_var *x = ad_randn(g, t, shapes[s]);
+            assert_int_equal(nn_save_npy(x, path_of("a.npy")), AD_OK);
+            ad_var *y = nn_load_npy(g, t, path_of("a.npy"));
+            assert_ok(g);
+            assert_true(ad_shape_equal(ad_shape_of(y), shapes[s]));
+            for (int64_t i = 0; i < ad_numel(x); i++) assert_true(ad_at(x, i) == ad_at(y, i));
+            ad_graph_free(g);
+        }
+    unlink(path_of("a.npy"));
+}
+
+static void bad_files_are_refused(void **state) {
+    (void)state;
+#define HEAD(descr, order, shape) "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape ", }"
+    static const struct {
+        const char *header;
+        size_t n;
+        const char *sentence;
+    } bad[] = {
+        { "{}", 8, "its header has no fortran_order" },
+        { HEAD("'<f4'", "True", "(2,)"), 8, "is in Fortran order" },
+        { HEAD("'<c8'", "False", "(2,)"), 16, "its dtype is none of f4" },
+        { HEAD("'<f3'", "False", "(2,)"), 6, "its dtype is none of f4" },
+        { HEAD("'|O'", "False", "(2,)"), 6, "its dtype is none of f4" },
+        { HEAD("[('a', '<f4')]", "False", "(2,)"), 8, "its header has no descr" },
+        { HEAD("'<f4'", "False", "2"), 8, "its header has no shape" },
+        { HEAD("'<f4'", "False", "(x,)"), 8, "its shape is not a tuple of sizes" },
+        { HEAD("'<f4'", "False", "(-2,)"), 8, "its shape is not a tuple of sizes" },
+        { HEAD("'<f4'", "False", "(1,1,1,1,1,1,2)"), 8, "has more than 6 axes" },
+        { HEAD("'<f4'", "False", "(3,)"), 8, "is truncated" },
+        { HEAD("'<f4'", "False", "(4294967296, 4294967296)"), 8, "is truncated" },
+        { HEAD("'<f4'", "False", "(1,)"), 8, "is oversized" },
+    };
+    static const char zeros[64];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        bytes b = file_of(bad[i].header, zeros, bad[i].n);
+        ad_graph *g = ad_graph_new();
+        assert_true(ad_is_nil(nn_load_npy(g, AD_F32, write_bytes(&b))));
+        assert_int_equal(ad_error_code(g), AD_EIO);
+        assert_contains(ad_error(g), bad[i].sentence);
+        ad_graph_free(g);
+    }
+    unlink(path_of("a.npy"));
+}
+
+/* Cut at every length, and with any byte changed: a sentence or a good array, never harm. */
+static void damaged_files_do_no_harm(void **state) {
+    (void)state;
+    static const char zeros[64];
+    bytes good = file_of(HEAD("'<f4'", "False", "(2, 2)"), zeros, 16), b;
+    uint64_t random = 3;
+    int refused = 0;
+    for (size_t n = 0; n < good.n; n++) {
+        ad_graph *g = ad_graph_new();
+        b = good;
+        b.n = n;
+        assert_true(ad_is_nil(nn_load_npy(g, AD_F32, write_bytes(&b))));
+        assert_int_equal(ad_error_code(g), AD_EIO);
+        ad_graph_free(g);
+    }
+    for (int i = 0; i < 2000; i++) {
+        ad_graph *g = ad_graph_new();
+        b = good;
+        b.byte[next_below(&random, (int)b.n)] = (unsigned char)next_word(&random);
+        refused += ad_is_nil(nn_load_npy(g, AD_F32, write_bytes(&b)));
+        ad_graph_free(g);
+    }
+    assert_in_range(refused, 200, 1900);
+    ad_graph *g = ad_graph_new();
+    assert_true(ad_is_nil(nn_load_npy(g, AD_F32, path_of("missing"))));
+    assert_contains(ad_error(g), "missing: No such file or directory");
+    ad_graph_free(g);
+    unlink(path_of("a.npy"));
+}
+
+#ifdef AD_HAVE_ZIP
+static const char *archive_of(const bytes *b) {
+    unlink(path_of("a.npz"));
+    zip_t *z = zip_open(path_of("a.npz"), ZIP_CREATE, NULL);
+    assert_non_null(z);
+    assert_true(zip_file_add(z, "x.npy", zip_source_buffer(z, b->byte, b->n, 0), 0) >= 0);
+    assert_true(zip_file_add(z, "other.npy", zip_source_buffer(z, "none", 4, 0), 0) >= 0);
+    assert_int_equal(zip_set_file_compression(z, 0, ZIP_CM_STORE, 0), 0); /* for tests that change its bytes */
+    assert_int_equal(zip_close(z), 0);
+    return path_of("a.npz");
+}
+
+static void archives_are_read_by_name(void **state) {
+    (void)state;
+    bytes b = file_of(HEAD("'|u1'", "False", "(2, 2)"), "\1\2\3\4", 4);
+    const char *path = archive_of(&b);
+    ad_graph *g = ad_graph_new();
+    ad_var *x = nn_load_npz(g, AD_F64, path, "x");
+    assert_ok(g);
+    for (int i = 0; i < 4; i++) assert_true(ad_at(x, i) == i + 1);
+    assert_true(ad_is_nil(nn_load_npz(g, AD_F64, path, "y")));
+    assert_contains(ad_error(g), "a.npz/y: is not in the archive");
+    ad_clear_error(g);
+    assert_true(ad_is_nil(nn_load_npz(g, AD_F64, path, "other")));
+    assert_contains(ad_error(g), "a.npz/other: is no .npy file");
+    ad_clear_error(g);
+    assert_true(ad_is_nil(nn_load_npz(g, AD_F64, "/no/such.npz", "x")));
+    assert_contains(ad_error(g), "load_npz: /no/such.npz/x: ");
+    ad_clear_error(g);
+    unlink(path_of("a.npz"));
+    bytes whole = { .n = 0 };
+    archive_of(&b);
+    FILE *f = fopen(path_of("a.npz"), "r+b");
+    whole.n = fread(whole.byte, 1, sizeof whole.byte, f);
+    size_t at = 0;
+    while (memcmp(whole.byte + at, "\1\2\3\4", 4) != 0) assert_true(++at < whole.n - 4);
+    fseek(f, (long)at, SEEK_SET);
+    fputc(9, f);
+    fclose(f);
+    assert_true(ad_is_nil(nn_load_npz(g, AD_F64, path_of("a.npz"), "x"))); /* its checksum tells */
+    assert_contains(ad_error(g), "a.npz/x: is damaged");
+    ad_graph_free(g);
+    unlink(path_of("a.npz"));
+}
+#else
+static void archives_ask_for_libzip(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    assert_true(ad_is_nil(nn_load_npz(g, AD_F64, "a.npz", "x")));
+    assert_int_equal(ad_error_code(g), AD_EABSENT);
+    assert_contains(ad_error(g), "this build has no libzip");
+    ad_graph_free(g);
+}
+#endif
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_is_read),        cmocka_unit_test(arrays_go_there_and_back),
+        cmocka_unit_test(bad_files_are_refused),     cmocka_unit_test(damaged_files_do_no_harm),
+#ifdef AD_HAVE_ZIP
+        cmocka_unit_test(archives_are_read_by_name),
+#else
+        cmocka_unit_test(archives_ask_for_libzip),
+#endif
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
