@@ -447,7 +447,7 @@ static int second_derivatives_of_case(const ad_sample_case *c, void *data) {
     }
     t->c = c;
     ad_var *y = apply_case(c->n, xs, t);
-    if (ad_error_code(t->g) == AD_EABSENT) return ad_clear_error(t->g), t->skipped++, AD_OK; /* built without LAPACK */
+    if (ad_error_code(t->g) == AD_EABSENT) return AD_EABSENT; /* built without LAPACK */
     bool finite = ad_dtype_of(y) == AD_F64 && numel > 0; /* of no elements, the gradient of a mean or norm is 0/0 */
     for (int64_t k = 0; k < ad_numel(y); k++) finite &= isfinite(ad_at(y, k));
     if (!finite) return t->skipped++, ad_error_code(t->g);
@@ -467,8 +467,9 @@ static void second_derivatives_of_every_op(void **state) {
         if ((*t)->flags & AD_OP_CONSTANT) continue;
         ad_graph *g = ad_graph_new();
         table_check check = { .g = g };
-        if (ad_each_sample(g, *t, second_derivatives_of_case, &check) != AD_OK) wrong++;
-        if (check.checked == 0) print_error("%s: no sample for second derivatives\n", (*t)->name), wrong++;
+        int rc = ad_each_sample(g, *t, second_derivatives_of_case, &check);
+        if (rc != AD_OK && rc != AD_EABSENT) wrong++;
+        if (rc == AD_OK && check.checked == 0) print_error("%s: no sample for second derivatives\n", (*t)->name), wrong++;
         compared += check.compared;
         ops++;
         ad_graph_free(g);
