@@ -18,7 +18,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan valgrind adbench bench docs reference-values install uninstall deps deps-ci help clean FORCE
+.PHONY: all check test demo asan valgrind coverage adbench bench docs reference-values install uninstall deps deps-ci help \
+        clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -185,8 +186,8 @@ $(demos) $(tests) $(benches) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUIL
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
-demo: $(demos) ## watch small networks train: first, xor, spiral
-	@for d in first xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
+demo: $(demos) ## watch the demos: first, custom_op, fit, rosenbrock, pinn, xor, spiral
+	@for d in first custom_op fit rosenbrock pinn xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
 
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
@@ -199,6 +200,11 @@ asan: ## the test programs and the demos under AddressSanitizer and UndefinedBeh
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
 valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
 	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(run_tests) $(tests)
+coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file (needs gcovr)
+	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
+	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) BUILD=$(BUILD)/coverage CFLAGS='$(CFLAGS) --coverage -O0' check
+	@gcovr --root . --object-directory $(BUILD)/coverage --filter autodiff/ --filter ops/ --filter nn/
 adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/bench/adbench/gmm FILE
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
@@ -213,6 +219,7 @@ reference-values: $(dumper) ## what PyTorch and mpmath say each op gives; OPS=".
 	@$(dumper) > $(BUILD)/samples.jsonl
 	@$(PYTHON) tests/reference/reference.py $(BUILD)/samples.jsonl tests/reference/results \
 	    $(if $(OPS),--ops $(OPS)) $(if $(FAMILY),--family $(FAMILY))
+	@$(if $(OPS)$(FAMILY),,$(PYTHON) tests/reference/graphs.py tests/reference/graphs.txt)
 
 # ---- installation --------------------------------------------------------------------------------
 

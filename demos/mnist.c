@@ -1,5 +1,4 @@
 /* mnist.c: a network reads handwritten digits. */
-#include <time.h>
 #include <unistd.h>
 
 #include "demos/demo.h"
@@ -72,7 +71,7 @@ static void train(nn_module *net, nn_optim *opt, const options *o, nn_dataset tr
                           .schedule = nn_cosine_lr(opt, o->epochs, 0),
                           .transform = o->augment > 0 ? nn_augment : NULL,
                           .transform_data = &moved,
-                          .progress = isatty(STDERR_FILENO) ? stderr : NULL,
+                          .progress = stderr,
                           .log = o->log,
                           .checkpoint = o->resume,
                           .checkpoint_steps = o->resume ? 200 : 0,

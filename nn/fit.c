@@ -249,8 +249,8 @@ static int prepare(training *t, nn_dataset data) {
                                                 .transform = o->transform,
                                                 .transform_data = o->transform_data });
     if (t->loader == NULL || keep_best(t) != AD_OK || resume(t) != AD_OK) return ad_error_code(t->g);
-    t->report = nn__report_new(o->progress, nn_loader_batches(t->loader), o->metric_name ? o->metric_name : "metric",
-                               t->s.steps);
+    t->report = nn__report_new(o->progress, nn_loader_batches(t->loader), o->batch,
+                               o->metric_name ? o->metric_name : "metric", t->s.steps);
     return AD_OK;
 }
 

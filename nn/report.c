@@ -17,27 +17,37 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-nn__report nn__report_new(FILE *to, int64_t epoch_steps, const char *metric, int64_t steps) {
+nn__report nn__report_new(FILE *to, int64_t epoch_steps, int64_t batch, const char *metric, int64_t steps) {
     return (nn__report){ .to = to,
                          .terminal = to != NULL && isatty(fileno(to)),
                          .start = now(),
                          .first_step = steps,
                          .epoch_steps = epoch_steps,
+                         .batch = batch,
                          .metric = metric };
 }
 
-/* epoch 3/10 [=====>    ] loss 0.1234  12 s left */
+/* Seconds a step since this run began. */
+static double each_step(const nn__report *r, const nn_training_state *s) {
+    return (now() - r->start) / (double)(s->steps - r->first_step);
+}
+
+static double seconds_left(const nn__report *r, const nn_training_state *s) {
+    return each_step(r, s) * (double)(s->epochs * r->epoch_steps - s->steps);
+}
+
+/* epoch 3/10 [=====     ] loss 0.1234  178000 samples/s  12 s left */
 void nn__report_step(nn__report *r, const nn_training_state *s) {
     enum { WIDTH = 24 };
     double t = r->to ? now() : 0;
     if (!r->terminal || t - r->drawn < 0.1) return;
     r->drawn = t;
-    int64_t in_epoch = s->steps - (s->epoch - 1) * r->epoch_steps, left = s->epochs * r->epoch_steps - s->steps;
+    int64_t in_epoch = s->steps - (s->epoch - 1) * r->epoch_steps;
     int filled = r->epoch_steps > 0 ? (int)(WIDTH * in_epoch / r->epoch_steps) : 0;
     filled = filled < 0 ? 0 : filled > WIDTH ? WIDTH : filled;
-    double each = (t - r->start) / (double)(s->steps - r->first_step);
-    fprintf(r->to, "\r\033[Kepoch %lld/%lld [%.*s%*s] loss %.4f  %.0f s left", (long long)s->epoch,
-            (long long)s->epochs, filled, "========================", WIDTH - filled, "", s->loss, each * (double)left);
+    fprintf(r->to, "\r\033[Kepoch %lld/%lld [%.*s%*s] loss %.4f  %.0f samples/s  %.0f s left", (long long)s->epoch,
+            (long long)s->epochs, filled, "========================", WIDTH - filled, "", s->loss,
+            (double)r->batch / each_step(r, s), seconds_left(r, s));
     fflush(r->to);
 }
 
@@ -47,6 +57,7 @@ void nn__report_epoch(nn__report *r, const nn_training_state *s) {
             (long long)s->epochs, s->loss);
     if (!isnan(s->validation_loss)) fprintf(r->to, "  validation loss %.4f", s->validation_loss);
     if (!isnan(s->metric)) fprintf(r->to, "  %s %.4f", r->metric, s->metric);
+    fprintf(r->to, "  %.0f samples/s  %.0f s left", (double)r->batch / each_step(r, s), seconds_left(r, s));
     fprintf(r->to, "%s\n", s->best_epoch == s->epoch && !isnan(s->validation_loss) ? "  best" : "");
     fflush(r->to);
 }

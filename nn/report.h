@@ -10,9 +10,10 @@ typedef struct {
     double start, drawn; /* seconds */
     int64_t first_step;  /* steps done before this run */
     int64_t epoch_steps;
+    int64_t batch; /* samples a step */
     const char *metric;
 } nn__report;
-nn__report nn__report_new(FILE *to, int64_t epoch_steps, const char *metric, int64_t steps);
+nn__report nn__report_new(FILE *to, int64_t epoch_steps, int64_t batch, const char *metric, int64_t steps);
 void nn__report_step(nn__report *r, const nn_training_state *s);
 void nn__report_epoch(nn__report *r, const nn_training_state *s);
 

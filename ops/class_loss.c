@@ -46,9 +46,10 @@ typedef struct {
 
 /* Scores of rows, and room for four rows of T in scratch. */
 static int rows_shape(ad_call *c, bool by_class) {
+    if (c->n < 2 || c->n > 3)
+        return ad_call_fail(c, AD_EVALUE, "%d operands given; takes scores, targets and perhaps weights", c->n);
     ad_shape s = c->shape, t = c->in[1]->layout->shape;
     int axis = class_axis(s);
-    if (c->n > 3) return ad_call_fail(c, AD_EVALUE, "%d operands given, at most 3 taken", c->n);
     if (s.ndim == 0 || s.dim[axis] == 0) return ad_call_fail(c, AD_ESHAPE, "no classes; takes scores [c] or [n,c,..]");
     ad_shape rows = without_axis(s, axis);
     if (by_class && !ad_shape_equal(t, rows))

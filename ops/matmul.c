@@ -55,8 +55,6 @@ static int matmul_shape(ad_call *c) {
     if (p.n > AD__GEMM_MAX || p.m > AD__GEMM_MAX || p.k > AD__GEMM_MAX)
         return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__GEMM_MAX);
     ad_shape y = p.batch;
-    if (y.ndim + (a.ndim > 1) + (b.ndim > 1) > AD_MAX_NDIM)
-        return ad_call_fail(c, AD_ESHAPE, "the result has more than %d dimensions", AD_MAX_NDIM);
     if (a.ndim > 1) y.dim[y.ndim++] = a.dim[a.ndim - 2];
     if (b.ndim > 1) y.dim[y.ndim++] = p.m;
     for (int i = y.ndim; i < AD_MAX_NDIM; i++) y.dim[i] = 0;
@@ -171,8 +169,8 @@ ad_var *ad_outer(ad_var *a, ad_var *b) {
 /* ---- affine: x [..,in], w [out,in], b [out] or none -> y [..,out] ------------------------------------------ */
 
 static int affine_shape(ad_call *c) {
-    ad_shape x = c->shape, w = c->in[1]->layout->shape, b = c->n > 2 ? c->in[2]->layout->shape : AD_SCALAR;
     if (c->n < 2 || c->n > 3) return ad_call_fail(c, AD_EVALUE, "takes x, w and perhaps b");
+    ad_shape x = c->shape, w = c->in[1]->layout->shape, b = c->n > 2 ? c->in[2]->layout->shape : AD_SCALAR;
     if (x.ndim == 0 || w.ndim != 2) return ad_call_fail(c, AD_ESHAPE, "takes x [..,in], w [out,in] and b [out]");
     if (x.dim[x.ndim - 1] != w.dim[1])
         return ad_call_fail(c, AD_ESHAPE, "x has %lld inputs and w takes %lld", (long long)x.dim[x.ndim - 1],

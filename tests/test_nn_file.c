@@ -54,6 +54,7 @@ static bytes file_of(const char *header, size_t n) {
 }
 
 static const char *write_bytes(const char *name, const bytes *b) {
+    unlink(path_of(name)); /* some file systems write a file out when it is overwritten, and wait */
     FILE *f = fopen(path_of(name), "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(b->byte, 1, b->n, f), b->n);

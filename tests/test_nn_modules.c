@@ -297,6 +297,23 @@ static void a_sequence_can_go_on_in_another_scope(void **state) {
     }
 }
 
+/* All of what layer 0 hands on is dropped: the second layer sees zeros, and its results do not hang on x. */
+static void dropout_lies_between_layers(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .layers = 2, .dropout = 1 });
+    ad_var *x = input(g, AD_SHAPE(2, 5, 3));
+    ad_backward(ad_sum(nn_apply(m, x)));
+    for (int k = 0; k < 30; k++) assert_true(ad_grad_at(x, k) == 0);
+    nn_eval(m);
+    ad_backward(ad_sum(nn_apply(m, x)));
+    assert_true(ad_grad_at(x, 0) != 0);
+    assert_ok(g);
+    assert_null(nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .dropout = -1 }));
+    assert_string_equal(ad_error(g), "gru: dropout -1: it must be from 0 to 1");
+    ad_graph_free(g);
+}
+
 static void recurrent_nets_refuse_what_does_not_fit(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -508,6 +525,7 @@ int main(void) {
         cmocka_unit_test(maxout_takes_the_largest_piece),
         cmocka_unit_test(parallel_joins_and_residual_adds),
         cmocka_unit_test(a_sequence_can_go_on_in_another_scope),
+        cmocka_unit_test(dropout_lies_between_layers),
         cmocka_unit_test(recurrent_nets_refuse_what_does_not_fit),
         cmocka_unit_test(a_copy_is_alike_and_apart),
         cmocka_unit_test(frozen_parameters_stay),

@@ -201,7 +201,8 @@ static void lbfgs_is_as_in_torch(void **state) {
     } cases[] = { { "defaults", { .max_iter = 20 } },
                   { "short", { .max_iter = 3, .history_size = 2 } },
                   { "slow", { .lr = 0.1, .max_iter = 4, .max_eval = 6 } },
-                  { "one", { .max_iter = 1 } } };
+                  { "one", { .max_iter = 1 } },
+                  { "far", { .lr = 30, .max_iter = 2 } } };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         double expected[MOST], loss;
         int n = expected_of("lbfgs", cases[c].name, expected) / 7;

@@ -565,6 +565,11 @@ static void determinants_at_special_points(void **state) {
         /* cofactors, where PyTorch says 0 */
         { "det of rank 1", ad_det, 2, { 1, 2, 2, 4 }, 0, { 4, -2, -2, 1 } },
         { "det of rank 1 with a zero row", ad_det, 2, { 0, 1, 0, 0 }, 0, { 0, 0, -1, 0 } },
+        { "det of rank 1, turned", ad_det, 2, { 2, 1, 4, 2 }, 0, { 2, -4, -1, 2 } },
+        { "det of rank 1, mirrored", ad_det, 2, { 1, 2, -2, -4 }, 0, { -4, 2, -2, 1 } },
+        { "det of one element", ad_det, 2, { 0, 0, 0, 3 }, 0, { 3, 0, 0, 0 } },
+        { "det of rank 2, its rows exchanged", ad_det, 3, { 2, 4, 6, 1, 2, 3, 0, 1, 0 }, 0, { -3, 0, 1, 6, 0, -2, 0, 0, 0 } },
+        { "det of rank 2, its columns exchanged", ad_det, 3, { 2, 1, 3, 4, 2, 6, 1, 0, 0 }, 0, { 0, 6, -2, 0, -3, 1, 0, 0, 0 } },
         { "det of rank 2", ad_det, 3, { 1, 2, 3, 2, 4, 6, 0, 1, 0 }, 0, { -6, 0, 2, 3, 0, -1, 0, 0, 0 } },
         { "det of rank 1 of 3", ad_det, 3, { 1, 1, 1, 1, 1, 1, 1, 1, 1 }, 0, { 0 } },
         { "det of zeros", ad_det, 3, { 0 }, 0, { 0 } },

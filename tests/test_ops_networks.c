@@ -290,6 +290,7 @@ static void cosine_similarity_broadcasts(void **state) {
     assert_close(ad_item(y), 0.4472135954999579, 1e-15);
     assert_gradient(tiny, (double[]){ 2 / sqrt(5), 4 / sqrt(5) }, 1e-15, "slope");
     assert_fails(g, ad_cosine_similarity(a, tiny, 0, 1e-8), AD_ESHAPE, "cosine_similarity: [1,3] x [2]");
+    assert_fails(g, ad_cosine_similarity(a, a, 0, -1), AD_EVALUE, "cosine_similarity: [1,3] x [1,3]: eps -1");
     ad_graph_free(g);
 }
 

@@ -197,5 +197,6 @@ if __name__ == "__main__":
     os.makedirs(HERE, exist_ok=True)
     write("optim.txt", [(name, run(make, **how)) for name, (make, how) in RUNS.items()])
     write("lbfgs.txt", [("defaults", lbfgs(4)), ("short", lbfgs(10, max_iter=3, history_size=2)),
-                        ("slow", lbfgs(10, lr=0.1, max_iter=4, max_eval=6)), ("one", lbfgs(15, max_iter=1))])
+                        ("slow", lbfgs(10, lr=0.1, max_iter=4, max_eval=6)), ("one", lbfgs(15, max_iter=1)),
+                        ("far", lbfgs(8, lr=30, max_iter=2))])
     write("schedules.txt", [(name, rates(make, **how)) for name, (make, how) in SCHEDULES.items()])

@@ -1,0 +1,137 @@
+/* test_ops_apply.c: ops as any program may call them: through ad_apply with operands and attributes that their
+   functions never give, and with sizes that overflow. */
+#include "tests/common.h"
+#include "ops/kernels/gemm.h"
+
+static void assert_fails(ad_graph *g, const ad_var *y, int code, const char *text) {
+    assert_true(ad_is_nil(y));
+    assert_int_equal(ad_error_code(g), code);
+    assert_contains(ad_error(g), text);
+    ad_clear_error(g);
+}
+
+/* Attributes by name, over zeros. */
+typedef union {
+    double align;
+    char bytes[1024];
+} attributes;
+
+static void set_int64(const ad_optype *type, attributes *to, const char *name, int64_t value) {
+    for (const ad_attr *a = type->attrs; a != NULL && a->name != NULL; a++)
+        if (strcmp(a->name, name) == 0) {
+            assert_int_equal(a->kind, AD_ATTR_INT64);
+            memcpy(to->bytes + a->offset, &value, sizeof value);
+            return;
+        }
+    fail_msg("%s has no attribute %s", type->name, name);
+}
+
+/* Whatever comes, an op gives a result or an error with its name; what it gives can be differentiated. */
+static void apply_anyhow(ad_graph *g, const ad_optype *type, int n, ad_shape s) {
+    attributes zeros = { .bytes = { 0 } };
+    ad_var *in[7];
+    assert_true(type->attr_size <= sizeof zeros);
+    for (int i = 0; i < n; i++) in[i] = ad_param(g, AD_F64, NULL, s);
+    ad_var *y = ad_apply(type, n, in, &zeros);
+    if (ad_is_nil(y)) assert_contains(ad_error(g), type->name);
+    else if (ad_requires_grad(y)) assert_int_equal(ad_backward_from(y, ad_ones(g, ad_dtype_of(y), ad_shape_of(y))), AD_OK);
+    ad_clear_error(g);
+}
+
+static void any_operands_and_no_attributes(void **state) {
+    (void)state;
+    const ad_shape shapes[] = { AD_SCALAR,         AD_SHAPE(3),          AD_SHAPE(0),
+                                AD_SHAPE(2, 2),    AD_SHAPE(2, 0),       AD_SHAPE(2, 3, 2),
+                                AD_SHAPE(1, 2, 3, 3), AD_SHAPE(1, 1, 2, 1, 2, 1) };
+    ad_graph *g = ad_graph_new();
+    for (const ad_optype *const *t = ad_optypes(); *t; t++)
+        for (int n = 1; n <= 7; n++)
+            for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
+                ad_mark m = ad_begin(g);
+                apply_anyhow(g, *t, n, shapes[k]);
+                ad_end(g, m);
+            }
+    ad_graph_free(g);
+}
+
+static void too_many_operands(void **state) {
+    (void)state;
+    const ad_optype *const types[] = { &ad_op_layer_norm, &ad_op_batch_norm_train, &ad_op_batch_norm_eval,
+                                       &ad_op_mse_loss,   &ad_op_kl_div,           &ad_op_nll_loss };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *in[] = { x, x, x, x, x, x, x };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        attributes zeros = { .bytes = { 0 } };
+        assert_fails(g, ad_apply(types[i], 7, in, &zeros), AD_EVALUE, "7 operands given");
+    }
+    ad_graph_free(g);
+}
+
+static void a_diagonal_of_another_matrix(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(3));
+    attributes a = { .bytes = { 0 } };
+    set_int64(&ad_op_diag_embed, &a, "rows", 5);
+    set_int64(&ad_op_diag_embed, &a, "columns", 4);
+    assert_fails(g, ad_apply(&ad_op_diag_embed, 1, &x, &a), AD_ESHAPE, "diagonal 0 of a matrix [5,4] is of another length");
+    ad_graph_free(g);
+}
+
+/* Arrays of no elements may have long sides: those of the result and of the work overflow. */
+static void sides_that_overflow(void **state) {
+    (void)state;
+    enum { MANY = 40 };
+    const int64_t wide = (int64_t)INT32_MAX + 1;
+    ad_graph *g = ad_graph_new();
+    ad_var *xs[MANY];
+    for (int i = 0; i < MANY; i++) xs[i] = ad_zeros(g, AD_F64, AD_SHAPE(0, (int64_t)1 << 58));
+    assert_fails(g, ad_concat(MANY, xs, 1), AD_ESHAPE, "too many elements");
+    ad_var *row = ad_zeros(g, AD_F64, AD_SHAPE(0, wide)), *column = ad_zeros(g, AD_F64, AD_SHAPE(wide, 0));
+    assert_fails(g, ad_matmul(row, column), AD_ESHAPE, "longer than");
+    assert_fails(g, ad_matmul(column, row), AD_ESHAPE, "longer than");
+    assert_fails(g, ad_affine(row, row, NULL), AD_ESHAPE, "longer than");
+    ad_var *image = ad_zeros(g, AD_F64, AD_SHAPE(0, wide, 1, 1));
+    assert_fails(g, ad_conv2d(image, image, NULL, (ad_conv_opts){ .groups = 1 }), AD_ESHAPE, "windows is too large");
+    ad_graph_free(g);
+}
+
+/* c = a b + beta c, of every beta; the ops ask for 0 and 1. */
+static void plain_product_of_every_beta(void **state) {
+    (void)state;
+    const double a[] = { 1, 2, 3, 4 }, b[] = { 5, -6, 7, 8 }, product[] = { 19, 10, 43, 14 };
+    const double betas[] = { 0, 1, -0.5 };
+    for (int i = 0; i < 3; i++) {
+        double c[] = { 1, 2, 4, 8 }, was[] = { 1, 2, 4, 8 };
+        ad__gemm_plain_f64(false, false, 2, 2, 2, a, b, betas[i], c);
+        for (int k = 0; k < 4; k++) assert_close(c[k], product[k] + betas[i] * was[k], 0);
+        float fa[] = { 1, 2, 3, 4 }, fb[] = { 5, -6, 7, 8 }, fc[] = { 1, 2, 4, 8 };
+        ad__gemm_plain_f32(false, false, 2, 2, 2, fa, fb, (float)betas[i], fc);
+        for (int k = 0; k < 4; k++) assert_close((double)fc[k], c[k], 0);
+    }
+}
+
+/* An op that says it has a derivative and gives none is found out. */
+static void a_result_without_gradient_is_told(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_optype own = ad_op_sin;
+    ad_check_report report;
+    own.no_grad = 1;
+    assert_int_equal(ad_check_op(g, &own, &report), AD_ECHECK);
+    assert_contains(report.message, "sin: the result does not want a gradient");
+    assert_false(report.ok);
+    ad_graph_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_operands_and_no_attributes),
+        cmocka_unit_test(too_many_operands),
+        cmocka_unit_test(a_diagonal_of_another_matrix),
+        cmocka_unit_test(sides_that_overflow),
+        cmocka_unit_test(plain_product_of_every_beta),
+        cmocka_unit_test(a_result_without_gradient_is_told),
+    };
+    return cmocka_run_group_tests_name("ops through ad_apply", tests, NULL, NULL);
+}
