@@ -12,13 +12,13 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- one operand ----------------------------------------------------------------------------------- */
 
-int ad__run_unary(const ad_op *op, ad__unary_value *value) {
+int ad__run_unary(const ad_op *op, ad__unary_value *const value[]) {
     const ad_var *out = ad__out(op);
-    value(out->layout->numel, ad__attrs(op), op->in[0]->data, out->data);
+    AD__RUN(value, out->layout->numel, ad_dtype_size(out->layout->dtype), ad__attrs(op), op->in[0]->data, out->data);
     return AD_OK;
 }
 
-void ad__run_unary_back(const ad_op *op, ad__unary_slope *slope) {
+void ad__run_unary_back(const ad_op *op, ad__unary_slope *const slope[]) {
     const ad_var *out = ad__out(op);
     ad_var *x = op->in[0];
     size_t size = ad_dtype_size(out->layout->dtype);
@@ -28,7 +28,8 @@ void ad__run_unary_back(const ad_op *op, ad__unary_slope *slope) {
         size_t at = (size_t)i * size;
         char *gx = (char *)x->grad + at;
         if (fresh) memset(gx, 0, (size_t)count * size);
-        slope(count, ad__attrs(op), (char *)x->data + at, (char *)out->data + at, (char *)out->grad + at, gx);
+        AD__RUN(slope, count, size, ad__attrs(op), (char *)x->data + at, (char *)out->data + at,
+                (char *)out->grad + at, gx);
     }
     x->flags |= AD__HAS_GRAD;
 }
@@ -66,20 +67,21 @@ static void elements(const nary *p, int64_t from, int64_t n, double buffer[][CHU
     }
 }
 
-int ad__run_nary(const ad_op *op, ad__nary_value *value) {
+int ad__run_nary(const ad_op *op, ad__nary_value *const value[]) {
     nary p;
     const void *in[AD__NARY];
     bool whole = nary_of(op, &p);
     int64_t n = p.out->layout->numel;
     if (whole) {
         for (int i = 0; i < op->n_in; i++) in[i] = op->in[i]->data;
-        return value(n, in, p.out->data), AD_OK;
+        AD__RUN(value, n, p.size, in, p.out->data);
+        return AD_OK;
     }
     double buffer[AD__NARY][CHUNK];
     for (int64_t i = 0; i < n; i += CHUNK) {
         int64_t count = least(CHUNK, n - i);
         elements(&p, i, count, buffer, in);
-        value(count, in, (char *)p.out->data + (size_t)i * p.size);
+        AD__RUN(value, count, p.size, in, (char *)p.out->data + (size_t)i * p.size);
     }
     return AD_OK;
 }
@@ -87,16 +89,16 @@ int ad__run_nary(const ad_op *op, ad__nary_value *value) {
 /* ---- two operands or three, backward --------------------------------------------------------------------- */
 
 /* Adds the slope of elements from .. from+n into to. */
-static void slope_chunk(const nary *p, ad__nary_slope *slope, int64_t from, int64_t n, void *to) {
+static void slope_chunk(const nary *p, ad__nary_slope *const slope[], int64_t from, int64_t n, void *to) {
     double buffer[AD__NARY][CHUNK];
     const void *in[AD__NARY];
     size_t at = (size_t)from * p->size;
     elements(p, from, n, buffer, in);
-    slope(n, in, (char *)p->out->data + at, (char *)p->out->grad + at, to);
+    AD__RUN(slope, n, p->size, in, (char *)p->out->data + at, (char *)p->out->grad + at, to);
 }
 
 /* An operand that is not repeated takes its gradient in place. */
-static void back_whole(const nary *p, ad__nary_slope *slope, ad_var *x) {
+static void back_whole(const nary *p, ad__nary_slope *const slope[], ad_var *x) {
     bool fresh = !(x->flags & AD__HAS_GRAD);
     for (int64_t i = 0, n = p->out->layout->numel; i < n; i += CHUNK) {
         int64_t count = least(CHUNK, n - i);
@@ -108,7 +110,7 @@ static void back_whole(const nary *p, ad__nary_slope *slope, ad_var *x) {
 }
 
 /* One that is repeated takes the sum over its repetitions, kept in f64 until it is whole. */
-static void back_repeated(const nary *p, ad__nary_slope *slope, ad_var *x, const ad__spread *s) {
+static void back_repeated(const nary *p, ad__nary_slope *const slope[], ad_var *x, const ad__spread *s) {
     double chunk[CHUNK], *sums = ad__graph(x)->scratch;
     int64_t n = p->out->layout->numel, numel = x->layout->numel;
     memset(sums, 0, (size_t)numel * sizeof *sums);
@@ -125,7 +127,7 @@ static void back_repeated(const nary *p, ad__nary_slope *slope, ad_var *x, const
     x->flags |= AD__HAS_GRAD;
 }
 
-void ad__run_nary_back(const ad_op *op, ad__nary_slope *const slopes[]) {
+void ad__run_nary_back(const ad_op *op, ad__nary_slope *const *const slopes[]) {
     nary p;
     nary_of(op, &p);
     for (int i = 0; i < op->n_in; i++) {

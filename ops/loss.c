@@ -2,6 +2,7 @@
 #include "ops/loss.h"
 
 #include "ops/attrs.h"
+#include "ops/kernels/square.h"
 
 /* Elements worked on at once: few enough to stay in the first-level cache. */
 enum { CHUNK = 1024 };
@@ -69,10 +70,10 @@ ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g) {
     return divisor == 1 ? g : ad_muls(g, 1 / divisor);
 }
 
-static void fill(ad_dtype t, double value, void *to) {
-    for (int i = 0; i < CHUNK; i++)
-        if (t == AD_F32) ((float *)to)[i] = (float)value;
-        else ((double *)to)[i] = value;
+/* As many as one chunk of n elements needs. */
+static void fill(ad_dtype t, int64_t n, double value, void *to) {
+    if (t == AD_F32) ad__fill_f32(least(CHUNK, n), (float)value, to);
+    else ad__fill_f64(least(CHUNK, n), value, to);
 }
 
 /* The weights of elements from .. from+n; buffer holds ones where there are none. */
@@ -85,7 +86,7 @@ typedef struct {
 static void weights_open(const ad_op *op, weights *w) {
     w->given = op->n_in > 2 ? op->in[2] : NULL;
     if (w->given) w->spread = ad__spread_of(w->given->layout->shape, op->in[0]->layout->shape);
-    else fill(op->in[0]->layout->dtype, 1, w->buffer);
+    else fill(op->in[0]->layout->dtype, op->in[0]->layout->numel, 1, w->buffer);
 }
 
 static const void *weights_at(weights *w, int64_t from, int64_t n) {
@@ -95,7 +96,7 @@ static const void *weights_at(weights *w, int64_t from, int64_t n) {
     return ad__gather_f64(&w->spread, from, n, w->given->data, w->buffer);
 }
 
-int ad__run_loss(const ad_op *op, ad__loss_value *value) {
+int ad__run_loss(const ad_op *op, ad__loss_value *const value[]) {
     const ad_var *x = op->in[0], *target = op->in[1];
     ad_var *out = ad__out(op);
     double k = ((const ad__loss_attrs *)ad__attrs(op))->k, terms[CHUNK], sum = 0;
@@ -107,7 +108,8 @@ int ad__run_loss(const ad_op *op, ad__loss_value *value) {
         int64_t count = least(CHUNK, n - i);
         size_t at = (size_t)i * size;
         void *to = whole ? (char *)out->data + at : (void *)terms;
-        value(count, k, (char *)x->data + at, (char *)target->data + at, weights_at(&w, i, count), to);
+        const void *weight = weights_at(&w, i, count);
+        AD__RUN(value, count, size, k, (char *)x->data + at, (char *)target->data + at, weight, to);
         if (!whole) sum += narrow ? ad__sum_f32(count, to) : ad__sum_f64(count, to);
     }
     if (whole) return AD_OK;
@@ -115,7 +117,7 @@ int ad__run_loss(const ad_op *op, ad__loss_value *value) {
     return AD_OK;
 }
 
-static void back_into(const ad_op *op, int operand, ad__loss_slope *slope) {
+static void back_into(const ad_op *op, int operand, ad__loss_slope *const slope[]) {
     const ad_var *x = op->in[0], *target = op->in[1], *out = ad__out(op);
     char *into = ad_grad_into(op, operand);
     if (into == NULL) return;
@@ -124,16 +126,16 @@ static void back_into(const ad_op *op, int operand, ad__loss_slope *slope) {
     size_t size = ad_dtype_size(out->layout->dtype);
     weights w;
     weights_open(op, &w);
-    if (!whole) fill(out->layout->dtype, ad_grad_at(out, 0) / ad__loss_divisor(op), shared);
+    if (!whole) fill(out->layout->dtype, x->layout->numel, ad_grad_at(out, 0) / ad__loss_divisor(op), shared);
     for (int64_t i = 0, n = x->layout->numel; i < n; i += CHUNK) {
         int64_t count = least(CHUNK, n - i);
         size_t at = (size_t)i * size;
-        slope(count, k, (char *)x->data + at, (char *)target->data + at, weights_at(&w, i, count),
-              whole ? (char *)out->grad + at : (void *)shared, into + at);
+        const void *weight = weights_at(&w, i, count), *g = whole ? (char *)out->grad + at : (void *)shared;
+        AD__RUN(slope, count, size, k, (char *)x->data + at, (char *)target->data + at, weight, g, into + at);
     }
 }
 
-void ad__run_loss_back(const ad_op *op, ad__loss_slope *slope_x, ad__loss_slope *slope_t) {
+void ad__run_loss_back(const ad_op *op, ad__loss_slope *const slope_x[], ad__loss_slope *const slope_t[]) {
     back_into(op, 0, slope_x);
     back_into(op, 1, slope_t);
 }

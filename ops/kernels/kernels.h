@@ -8,12 +8,70 @@
 /* Loops marked AD__CLONES are compiled for AVX-512, AVX2 and the baseline; the loader picks. GCC on
    x86-64 only: clang 14's clones do not link across files, and thread sanitizer crashes in the
    resolvers. A build for one machine (-march=native) has its instructions already. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__) &&                          \
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__) &&                           \
     !defined(__SANITIZE_THREAD__) && !defined(__AVX2__)
+#define AD__LEVELS
 #define AD__CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define AD__CLONES
 #endif
+
+/* Before a loop whose arrays are apart or the very same: element i is read before it is written, and
+   nothing else is. (restrict would forbid the same.) */
+#if defined(__clang__)
+#define AD__IN_STEP _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define AD__IN_STEP _Pragma("GCC ivdep")
+#else
+#define AD__IN_STEP
+#endif
+
+/* ---- level.c: the many loops over elements -------------------------------------------------------- */
+
+/* 2 where this processor has AVX-512, 1 for AVX2, else 0. It stands in a file of its own, so that a test
+   can put another in its place. */
+int ad__level(void);
+
+/* AD__LOOP(type, f, T, (parameters), body) defines f[], a loop for each level; the body works on count elements
+   beginning at from. The wide loops are for whole vectors: to each the compiler would add code for what is left,
+   several times the loop itself. AD__RUN(f, n, size, arguments...) runs the widest that it can, and narrower ones
+   for the rest; size is that of an element. */
+#define AD__VECTOR(level) ((int64_t)16 << (level)) /* bytes */
+#ifdef AD__LEVELS
+#define AD__WIDE_LOOP(f, vector, PARAMETERS, ...)                                                                      \
+    static void f(int64_t from, int64_t count, AD__OPEN PARAMETERS) {                                                  \
+        count &= -(int64_t)(vector); /* as it is: the compiler is to know */                                           \
+        __VA_ARGS__                                                                                                    \
+    }
+#define AD__LOOP(type, f, T_, PARAMETERS, ...)                                                                         \
+    static void f##_base(int64_t from, int64_t count, AD__OPEN PARAMETERS) { __VA_ARGS__ }                             \
+    __attribute__((target("arch=x86-64-v3")))                                                                          \
+    AD__WIDE_LOOP(f##_avx2, AD__VECTOR(1) / sizeof(T_), PARAMETERS, __VA_ARGS__)                                       \
+    __attribute__((target("arch=x86-64-v4")))                                                                          \
+    AD__WIDE_LOOP(f##_avx512, AD__VECTOR(2) / sizeof(T_), PARAMETERS, __VA_ARGS__)                                     \
+    static type *const f[] = { f##_base, f##_avx2, f##_avx512 };
+#else
+#define AD__LOOP(type, f, T_, PARAMETERS, ...)                                                                         \
+    static void f##_base(int64_t from, int64_t count, AD__OPEN PARAMETERS) { __VA_ARGS__ }                             \
+    static type *const f[] = { f##_base };
+#endif
+#define AD__OPEN(...) __VA_ARGS__
+#define AD__FROM(T_, p) ((const T_ *)(p) + from)
+
+typedef struct {
+    int64_t from, count;
+    int level;
+} ad__stretch;
+static inline ad__stretch ad__stretch_at(int64_t from, int64_t n, int level, size_t size) {
+    ad__stretch s = { from, n - from, level };
+    while (s.level > 0 && s.count * (int64_t)size < AD__VECTOR(s.level)) s.level--;
+    if (s.level > 0) s.count &= -(AD__VECTOR(s.level) / (int64_t)size);
+    return s;
+}
+#define AD__RUN(f, n, size, ...)                                                                                       \
+    for (ad__stretch s_ = ad__stretch_at(0, n, ad__level(), size); s_.count > 0;                                       \
+         s_ = ad__stretch_at(s_.from + s_.count, n, s_.level, size))                                                   \
+    (f)[s_.level](s_.from, s_.count, __VA_ARGS__)
 
 /* ---- broadcast.c: a small array repeated to fill a big one ------------------------------------- */
 
