@@ -61,7 +61,8 @@ static bool nary_of(const ad_op *op, nary *p) {
 static void elements(const nary *p, int64_t from, int64_t n, double buffer[][CHUNK], const void *in[]) {
     for (int i = 0; i < p->op->n_in; i++) {
         const void *x = p->op->in[i]->data;
-        if (p->out->layout->dtype == AD_F32)
+        if (ad__spread_is_whole(&p->spread[i])) in[i] = (const char *)x + (size_t)from * p->size;
+        else if (p->out->layout->dtype == AD_F32)
             in[i] = ad__gather_f32(&p->spread[i], from, n, x, (float *)(void *)buffer[i]);
         else in[i] = ad__gather_f64(&p->spread[i], from, n, x, buffer[i]);
     }

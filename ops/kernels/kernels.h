@@ -26,10 +26,22 @@
 #define AD__IN_STEP
 #endif
 
+/* Before the loop over the lanes of a sum, which are then kept in registers. */
+#if defined(__clang__)
+#define AD__UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define AD__UNROLL _Pragma("GCC unroll 32")
+#else
+#define AD__UNROLL
+#endif
+
 /* ---- level.c: the many loops over elements -------------------------------------------------------- */
 
 /* 2 where this processor has AVX-512, 1 for AVX2, else 0. It stands in a file of its own, so that a test
    can put another in its place. */
+#if defined(__GNUC__)
+__attribute__((const))
+#endif
 int ad__level(void);
 
 /* AD__LOOP(type, f, T, (parameters), body) defines f[], a loop for each level; the body works on count elements
@@ -58,20 +70,12 @@ int ad__level(void);
 #define AD__OPEN(...) __VA_ARGS__
 #define AD__FROM(T_, p) ((const T_ *)(p) + from)
 
-typedef struct {
-    int64_t from, count;
-    int level;
-} ad__stretch;
-static inline ad__stretch ad__stretch_at(int64_t from, int64_t n, int level, size_t size) {
-    ad__stretch s = { from, n - from, level };
-    while (s.level > 0 && s.count * (int64_t)size < AD__VECTOR(s.level)) s.level--;
-    if (s.level > 0) s.count &= -(AD__VECTOR(s.level) / (int64_t)size);
-    return s;
-}
 #define AD__RUN(f, n, size, ...)                                                                                       \
-    for (ad__stretch s_ = ad__stretch_at(0, n, ad__level(), size); s_.count > 0;                                       \
-         s_ = ad__stretch_at(s_.from + s_.count, n, s_.level, size))                                                   \
-    (f)[s_.level](s_.from, s_.count, __VA_ARGS__)
+    for (int64_t level_ = ad__level(), from_ = 0, count_; from_ < (n); level_--, from_ += count_) {                    \
+        count_ = (n) - from_;                                                                                          \
+        if (level_ > 0) count_ &= -((int64_t)((size) == sizeof(float) ? 4 : 2) << level_);                             \
+        if (count_ > 0) (f)[level_](from_, count_, __VA_ARGS__);                                                       \
+    }
 
 /* ---- broadcast.c: a small array repeated to fill a big one ------------------------------------- */
 
