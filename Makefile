@@ -107,7 +107,7 @@ math_flags   := $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
 ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
 kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic -fno-asynchronous-unwind-tables)
 small_flags  := $(call known,-fno-inline-functions -fno-reorder-blocks-and-partition -falign-functions=1 \
-                -falign-jumps=1 -falign-labels=1)
+                -falign-jumps=1 -falign-labels=1 -fno-omit-frame-pointer)
 # Calls within the library are direct. Its many tables of pointers are relocated from a bitmap, which the loader
 # understands from glibc 2.36 on.
 links = $(shell echo 'int a;' | $(CC) -shared -fPIC $(LDFLAGS) -Wl,--fatal-warnings $(1) -x c - -o /dev/null 2>/dev/null && echo $(1))
@@ -142,7 +142,6 @@ library_flags := -fPIC -fvisibility=hidden $(more_flags)
 $(BUILD)/obj/autodiff/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags) $(small_flags)
 $(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(ops_flags)
-$(BUILD)/obj/ops/kernels/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
 $(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
 $(BUILD)/obj/bench/%.o: private optimise := $(if $(SANITIZE),$(optimise),-O3 $(math_flags))
