@@ -178,7 +178,6 @@ static int affine_shape(ad_call *c) {
     if (c->n > 2 && (b.ndim != 1 || b.dim[0] != w.dim[0]))
         return ad_call_fail(c, AD_ESHAPE, "b must be [%lld], one for each output", (long long)w.dim[0]);
     c->shape.dim[x.ndim - 1] = w.dim[0];
-    c->scratch = (size_t)w.dim[0] * sizeof(double);
     int64_t most = ad_shape_numel(x);
     if (w.dim[0] > AD__GEMM_MAX || w.dim[1] > AD__GEMM_MAX || (w.dim[1] > 0 && most / w.dim[1] > AD__GEMM_MAX))
         return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__GEMM_MAX);
@@ -201,19 +200,12 @@ static int affine_evaluate(const ad_op *op) {
 
 static void bias_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    void *gb = ad_grad_into(op, 2);
+    double beta = 0;
+    void *gb = claim_grad(op, 2, &beta);
     if (gb == NULL) return;
-    int64_t out = op->in[2]->layout->numel;
-    double *sums = ad__graph(y)->scratch;
-    ad__spread s = ad__spread_of(op->in[2]->layout->shape, y->layout->shape);
-    memset(sums, 0, (size_t)out * sizeof *sums);
-    if (y->layout->dtype == AD_F32) {
-        ad__scatter_f32(&s, 0, y->layout->numel, y->grad, sums);
-        ad__add_wide_f32(out, sums, gb);
-    } else {
-        ad__scatter_f64(&s, 0, y->layout->numel, y->grad, sums);
-        ad__add_f64(out, sums, gb);
-    }
+    int64_t rows = rows_of(y), out = op->in[2]->layout->numel;
+    if (y->layout->dtype == AD_F32) ad__column_sums_f32(rows, out, y->grad, beta == 0, gb);
+    else ad__column_sums_f64(rows, out, y->grad, beta == 0, gb);
 }
 
 /* dx += g w, dw += g^T x, db += g summed over rows */

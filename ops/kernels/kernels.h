@@ -42,6 +42,9 @@ void ad__scatter_f64(const ad__spread *s, int64_t from, int64_t n, const double 
 /* f32 accumulates in f64; f64 in blocks whose sums are added with compensation (Neumaier 1974). */
 double ad__sum_f32(int64_t n, const float *x);
 double ad__sum_f64(int64_t n, const double *x);
+/* to [columns] += the sums of x [rows, columns] over its rows, kept in f64; fresh: to = them. */
+void ad__column_sums_f32(int64_t rows, int64_t columns, const float *x, bool fresh, float *to);
+void ad__column_sums_f64(int64_t rows, int64_t columns, const double *x, bool fresh, double *to);
 /* y[i] += x[i]; with f64 sums into f32, and f32 into f64 sums. */
 void ad__add_f32(int64_t n, const float *x, float *y);
 void ad__add_f64(int64_t n, const double *x, double *y);
