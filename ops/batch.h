@@ -38,4 +38,14 @@ static inline void ad__gemm(ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, 
     else ad__gemm_f64(ta, tb, n, m, k, a, b, beta, c);
 }
 
+/* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet, which saves zeroing it
+   first. NULL if it takes none. */
+static inline void *ad__claim_grad(const ad_op *op, int i, double *beta) {
+    if (!ad__wants(op, i)) return NULL;
+    ad_var *v = op->in[i];
+    *beta = v->flags & AD__HAS_GRAD ? 1 : 0;
+    v->flags |= AD__HAS_GRAD;
+    return v->grad;
+}
+
 #endif

@@ -5,18 +5,6 @@
 
 #include <string.h>
 
-/* ---- helpers ---------------------------------------------------------------------------------------- */
-
-/* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet, which
-   saves zeroing it first. NULL if it takes none. */
-static void *claim_grad(const ad_op *op, int i, double *beta) {
-    if (!ad__wants(op, i)) return NULL;
-    ad_var *v = op->in[i];
-    *beta = v->flags & AD__HAS_GRAD ? 1 : 0;
-    v->flags |= AD__HAS_GRAD;
-    return v->grad;
-}
-
 /* ---- matmul: a [..,n,k], b [..,k,m] -> y [..,n,m] ------------------------------------------------------- */
 
 /* A vector a is a row [1,k] and a vector b a column [k,1]; the axis of 1 is then dropped. */
@@ -78,7 +66,7 @@ static int matmul_evaluate(const ad_op *op) {
 /* A gradient ready for products: with several batches, zeroed, since each covers only a part of it. */
 static char *product_grad(const ad_op *op, int i, int64_t batches, double *beta) {
     *beta = 1;
-    return batches == 1 ? claim_grad(op, i, beta) : ad_grad_into(op, i);
+    return batches == 1 ? ad__claim_grad(op, i, beta) : ad_grad_into(op, i);
 }
 
 /* da += g b^T, db += a^T g */
@@ -213,9 +201,9 @@ static void affine_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
     int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
     double beta;
-    void *gx = claim_grad(op, 0, &beta);
+    void *gx = ad__claim_grad(op, 0, &beta);
     if (gx != NULL) ad__gemm(y->layout->dtype, false, false, rows, in, out, y->grad, w->data, beta, gx);
-    void *gw = claim_grad(op, 1, &beta);
+    void *gw = ad__claim_grad(op, 1, &beta);
     if (gw != NULL) ad__gemm(y->layout->dtype, true, false, out, in, rows, y->grad, x->data, beta, gw);
     if (op->n_in > 2) bias_backward(op);
 }
