@@ -18,7 +18,8 @@ static int threads; /* begun so far */
 /* Stands before the system's. */
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data) {
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-    *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    void *found = dlsym(RTLD_NEXT, "pthread_create");
+    memcpy(&real, &found, sizeof real);
     if (no_threads || real == NULL) return EAGAIN;
     threads++;
     return real(thread, attributes, run, data);
@@ -83,7 +84,7 @@ typedef struct {
 
 /* Three epochs. All minibatches of an epoch are looked at when it is over: none may have been written over. */
 static void record_epochs(nn_loader *l, ad_graph *g, record *to) {
-    ad_var *x[N], *y[N];
+    ad_var *x[N + 1], *y[N + 1]; /* nil at the end */
     for (int e = 0; e < 3; e++) {
         ad_mark m = ad_begin(g);
         int n = 0;
