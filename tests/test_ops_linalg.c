@@ -570,6 +570,7 @@ static void determinants_at_special_points(void **state) {
         { "logdet of 0", ad_logdet, 2, { 1, 2, 2, 4 }, -INFINITY, { NAN, NAN, NAN, NAN } },
         { "logdet of rows exchanged", ad_logdet, 2, { 0, 2, -3, 0 }, 1.791759469228055, { 0, 1. / 2, -1. / 3, 0 } },
         { "logdet of a NaN", ad_logdet, 2, { NAN, 1, 0, 1 }, NAN, { NAN, NAN, NAN, NAN } },
+        { "logdet of a NaN, rows exchanged", ad_logdet, 2, { 0, 1, 1, NAN }, NAN, { NAN, NAN, NAN, NAN } },
         { "logdet of an infinite one", ad_logdet, 1, { INFINITY }, INFINITY, { 0 } },
         { "logdet of nothing", ad_logdet, 0, { 0 }, 0, { 0 } },
         { "logdet of huge numbers", ad_logdet, 2, { 1e200, 0, 0, 1e200 }, 921.0340371976183, { 1e-200, 0, 0, 1e-200 } },
