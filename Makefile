@@ -61,7 +61,8 @@ blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); 
 endif
 ifneq ($(and $(blas),$(call compiles,$(call cflags,$(blas)) -include cblas.h)),)
 found_flags += $(call cflags,$(blas))
-found_libs  += $(call libs,$(blas)) $(if $(serial),-Wl$(comma)-rpath$(comma)$(serial:/pkgconfig/openblas.pc=))
+blas_libs   := $(call libs,$(blas)) $(if $(serial),-Wl$(comma)-rpath$(comma)$(serial:/pkgconfig/openblas.pc=))
+found_libs  += $(blas_libs)
 else
 found_flags += -DAD_NO_BLAS
 $(if $(filter none,$(BLAS)),,$(info No CBLAS found: matrix products are done by slower loops of our own.))
@@ -87,7 +88,7 @@ optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)
            $(call libs,$(1))),$(info No $(1) found: $(3)))
 $(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
 $(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
-$(call optional,libzip,AD_HAVE_ZIP,arrays in .npz archives cannot be read.)
+$(call optional,minizip,AD_HAVE_ZIP,arrays in .npz archives cannot be read.)
 
 # libcsv has no pkg-config file: it is there where a program with it links.
 links_csv := $(shell t=$$(mktemp) && echo 'int main(void) { struct csv_parser p; return csv_init(&p, 0); }' | \
@@ -144,6 +145,7 @@ program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 demos   := $(call program,demos/*.c)
 tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
+starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
 adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
 dumper  := $(BUILD)/tests/reference/dump_samples
 docs_of := $(BUILD)/docs/reference
@@ -164,10 +166,10 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags
 
 $(archive): $(library) $(BUILD)/stamp_files
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
-# GCC leaves the dispatchers of its target_clones visible; the linker hides them.
+# GCC leaves the dispatchers of its target_clones visible; the linker hides them. Calls within the library go straight.
 $(shared): $(library) $(BUILD)/stamp_files
 	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
@@ -185,6 +187,17 @@ $(dumper): private own_libs =
 $(demos) $(tests) $(benches) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
+
+# What bench/startup.c starts: the same program with either library, and one that does nothing.
+$(starts): $(shared) $(archive) $(call object,bench/start/first.c bench/start/empty.c)
+	@mkdir -p $(@D)
+	$(call say,LD) $(link) -o $@ $(own)
+start_object = $(call object,bench/start/$(1).c)
+$(BUILD)/bench/start/shared: private own = $(call start_object,first) $(shared) -Wl,-rpath,$(abspath $(BUILD))
+$(BUILD)/bench/start/archive: private own = $(call start_object,first) $(archive) $(found_libs)
+$(BUILD)/bench/start/empty: private own = $(call start_object,empty)
+$(BUILD)/bench/start/empty_blas: private own = $(call start_object,empty) -Wl,--no-as-needed $(blas_libs)
+$(BUILD)/bench/startup: $(starts)
 
 demo: $(demos) ## watch the demos: first, custom_op, rosenbrock, pinn, xor, spiral
 	@for d in first custom_op rosenbrock pinn xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
