@@ -51,17 +51,17 @@ ifeq ($(call compiles,-include uthash.h -include Random123/philox.h),)
 $(error $(CC) does not find uthash.h and Random123/philox.h; `make deps` installs what the build needs)
 endif
 
-# Debian's serial OpenBLAS comes first, as threads in BLAS beside others are slow. The loader takes the
-# threaded one where both are installed, hence the run path.
+# Debian's OpenBLAS with threads comes first: its serial one computes wrong products when two threads call it
+# at once. The library keeps it to the calling thread. The run path is for machines with several variants.
 ifeq ($(BLAS),auto)
-serial := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc)))
-blas   := $(firstword $(serial) $(call having,openblas cblas blas))
+locking := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-pthread/pkgconfig/openblas.pc)))
+blas    := $(firstword $(locking) $(call having,openblas cblas blas))
 else ifneq ($(BLAS),none)
 blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); BLAS=none does without))
 endif
 ifneq ($(and $(blas),$(call compiles,$(call cflags,$(blas)) -include cblas.h)),)
 found_flags += $(call cflags,$(blas))
-found_libs  += $(call libs,$(blas)) $(if $(serial),-Wl$(comma)-rpath$(comma)$(serial:/pkgconfig/openblas.pc=))
+found_libs  += $(call libs,$(blas)) $(if $(locking),-Wl$(comma)-rpath$(comma)$(locking:/pkgconfig/openblas.pc=))
 else
 found_flags += -DAD_NO_BLAS
 $(if $(filter none,$(BLAS)),,$(info No CBLAS found: matrix products are done by slower loops of our own.))
@@ -103,7 +103,7 @@ known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 more_flags   := $(call known,-fno-semantic-interposition)
 kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
 found_flags  := $(found_flags)
-found_libs   := $(strip $(found_libs)) -lm
+found_libs   := $(strip $(found_libs)) -lm -pthread
 endif
 
 # ---- flags ---------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ $(shared): $(library) $(BUILD)/stamp_files
 
 # A program is its own file, the helpers of its folder and the library.
 $(BUILD)/tests/%: private helpers = $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
-$(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka) -pthread
+$(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
 $(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
