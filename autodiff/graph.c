@@ -64,6 +64,7 @@ static void free_extras(ad_graph *g, int depth);
 
 void ad_graph_free(ad_graph *g) {
     if (g == NULL) return;
+    ad__team_free(&g->memory, g->team);
     free_extras(g, 0);
     ad__plan_free(g, &g->plan);
     if (g->heap != NULL) ad__pool_give(&g->pool, g->heap, g->heap_capacity * sizeof *g->heap);

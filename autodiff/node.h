@@ -4,6 +4,7 @@
 
 #include "autodiff/arena.h"
 #include "autodiff/op.h"
+#include "autodiff/parallel.h"
 
 #include <stdarg.h>
 
@@ -143,6 +144,7 @@ struct ad_graph {
     ad__random random;
     void *scratch;
     size_t scratch_size;
+    ad__team *team; /* threads of the large loops; NULL: the caller's alone */
     ad__plan plan;
     ad_op **heap; /* of the walk */
     size_t heap_capacity;
@@ -156,6 +158,8 @@ struct ad_graph {
 
 /* ---- memory.c, graph.c, apply.c: for the library's own parts -------------------------------- */
 
+/* The threads that an op's loops may share. */
+static inline ad__team *ad__team_of(const ad_op *op) { return ad__graph(ad__out(op))->team; }
 /* The graph's nil; of no graph (NULL), a constant that answers in its place. */
 ad_var *ad__nil(const ad_graph *g);
 static inline bool ad__is_nil(const ad_var *x) { return x == NULL || x->flags & AD__NIL; }

@@ -4,6 +4,7 @@
 #define OPS_KERNELS_H
 
 #include "autodiff/autodiff.h"
+#include "autodiff/parallel.h"
 
 /* Loops marked AD__CLONES are compiled for AVX-512, AVX2 and the baseline; the loader picks. GCC on
    x86-64 only: clang 14's clones do not link across files, and thread sanitizer crashes in the
@@ -71,6 +72,9 @@ void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float
                   float *c);
 void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
                   double *c);
+/* The same; a large product is computed in slabs, cut by its sizes alone, which the team shares. */
+void ad__gemm(ad__team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+              const void *b, double beta, void *c);
 
 /* ---- rows.c: softmax and its kin over a contiguous row of n ----------------------------------------- */
 
