@@ -59,7 +59,8 @@ def save(state, path):
         dtype, letter = FORMATS[tensor.dtype]
         values = tensor.reshape(-1).tolist()
         piece = struct.pack("<%d%s" % (len(values), letter), *values)
-        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(piece)]}
+        offsets = [len(data), len(data) + len(piece)]
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": offsets}
         data += piece
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
