@@ -3,7 +3,8 @@
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
 # very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench`), PYTHON (for
-# `make reference-values`), V=1 (commands are shown).
+# `make reference-values`), V=1 (commands are shown), TESTS (some of `make units`), SYSROOT (below which the
+# libraries of another processor lie), ARCH (Debian's name of it, for `make cross`).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -18,7 +19,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-threads test demo asan tsan valgrind coverage adbench bench docs reference-values install uninstall deps deps-ci help \
+.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench docs reference-values install uninstall \
+        deps deps-ci help \
         clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
@@ -54,14 +56,16 @@ endif
 # Debian's OpenBLAS with threads comes first: its serial one computes wrong products when two threads call it
 # at once. The library keeps it to the calling thread. The run path is for machines with several variants.
 ifeq ($(BLAS),auto)
-locking := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-pthread/pkgconfig/openblas.pc)))
+cpu     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+locking := $(firstword $(call having,$(wildcard $(SYSROOT)/usr/lib/$(cpu)-*/openblas-pthread/pkgconfig/openblas.pc)))
+run_at  := $(patsubst $(SYSROOT)%/pkgconfig/openblas.pc,%,$(locking))
 blas    := $(firstword $(locking) $(call having,openblas cblas blas))
 else ifneq ($(BLAS),none)
 blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); BLAS=none does without))
 endif
 ifneq ($(and $(blas),$(call compiles,$(call cflags,$(blas)) -include cblas.h)),)
 found_flags += $(call cflags,$(blas))
-blas_libs   := $(call libs,$(blas)) $(if $(locking),-Wl$(comma)-rpath$(comma)$(locking:/pkgconfig/openblas.pc=))
+blas_libs   := $(call libs,$(blas)) $(if $(locking),-Wl$(comma)-rpath$(comma)$(run_at))
 found_libs  += $(blas_libs)
 else
 found_flags += -DAD_NO_BLAS
@@ -101,6 +105,8 @@ $(info No libcsv found: CSV files cannot be read.)
 endif
 
 known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
+# A float is computed as a float: not in the x87's registers on 32-bit x86, nor as a double on s390x.
+found_flags  += $(if $(call compiles,-msse2 -mfpmath=sse),-msse2 -mfpmath=sse) $(call known,-fexcess-precision=fast)
 more_flags   := $(call known,-fno-semantic-interposition)
 kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
 found_flags  := $(found_flags)
@@ -212,13 +218,15 @@ test: all $(tests) $(benches) $(adbench) $(docs_of) ## every test: the programs,
 asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
-threaded := test_data_prefetch test_nn_fit test_order
+chosen := $(if $(TESTS),$(addprefix $(BUILD)/tests/,$(TESTS)),$(tests))
+units: $(chosen) ## the test programs alone; TESTS="test_ops test_nn" for some, TEST_UNDER=... runs them under another
+	@$(run_tests) $(chosen)
 tsan: ## the test programs that have threads under ThreadSanitizer
-	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread check-threads
-check-threads: $(threaded:%=$(BUILD)/tests/%)
-	@$(run_tests) $^
-valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
-	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(run_tests) $(tests)
+	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread TESTS="test_data_prefetch test_nn_fit test_order test_threads" units
+valgrind: ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
+	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
+cross: ## the test programs built for another processor, run under qemu: make cross ARCH=arm64
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
 coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file (needs gcovr)
 	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
