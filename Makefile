@@ -3,7 +3,8 @@
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
 # very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench`), PYTHON (for
-# `make reference-values`), V=1 (commands are shown).
+# `make reference-values`), V=1 (commands are shown), TESTS (some of `make units`), SYSROOT (below which the
+# libraries of another processor lie), ARCH (Debian's name of it, for `make cross`).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -18,7 +19,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan valgrind coverage adbench bench docs reference-values install uninstall deps deps-ci help \
+.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench docs reference-values install uninstall \
+        deps deps-ci help \
         clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
@@ -51,17 +53,20 @@ ifeq ($(call compiles,-include uthash.h -include Random123/philox.h),)
 $(error $(CC) does not find uthash.h and Random123/philox.h; `make deps` installs what the build needs)
 endif
 
-# Debian's serial OpenBLAS comes first, as threads in BLAS beside others are slow. The loader takes the
-# threaded one where both are installed, hence the run path.
+# Debian's OpenBLAS with threads comes first: its serial one computes wrong products when two threads call it
+# at once. The library keeps it to the calling thread. The run path is for machines with several variants.
 ifeq ($(BLAS),auto)
-serial := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc)))
-blas   := $(firstword $(serial) $(call having,openblas cblas blas))
+cpu     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+locking := $(firstword $(call having,$(wildcard $(SYSROOT)/usr/lib/$(cpu)-*/openblas-pthread/pkgconfig/openblas.pc)))
+run_at  := $(patsubst $(SYSROOT)%/pkgconfig/openblas.pc,%,$(locking))
+blas    := $(firstword $(locking) $(call having,openblas cblas blas))
 else ifneq ($(BLAS),none)
 blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); BLAS=none does without))
 endif
 ifneq ($(and $(blas),$(call compiles,$(call cflags,$(blas)) -include cblas.h)),)
 found_flags += $(call cflags,$(blas))
-found_libs  += $(call libs,$(blas)) $(if $(serial),-Wl$(comma)-rpath$(comma)$(serial:/pkgconfig/openblas.pc=))
+blas_libs   := $(call libs,$(blas)) $(if $(locking),-Wl$(comma)-rpath$(comma)$(run_at))
+found_libs  += $(blas_libs)
 else
 found_flags += -DAD_NO_BLAS
 $(if $(filter none,$(BLAS)),,$(info No CBLAS found: matrix products are done by slower loops of our own.))
@@ -87,7 +92,7 @@ optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)
            $(call libs,$(1))),$(info No $(1) found: $(3)))
 $(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
 $(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
-$(call optional,libzip,AD_HAVE_ZIP,arrays in .npz archives cannot be read.)
+$(call optional,minizip,AD_HAVE_ZIP,.npz archives can be neither read nor written.)
 
 # libcsv has no pkg-config file: it is there where a program with it links.
 links_csv := $(shell t=$$(mktemp) && echo 'int main(void) { struct csv_parser p; return csv_init(&p, 0); }' | \
@@ -100,6 +105,8 @@ $(info No libcsv found: CSV files cannot be read.)
 endif
 
 known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
+# A float is computed as a float: not in the x87's registers on 32-bit x86, nor as a double on s390x.
+found_flags  += $(if $(call compiles,-msse2 -mfpmath=sse),-msse2 -mfpmath=sse) $(call known,-fexcess-precision=fast)
 more_flags   := $(call known,-fno-semantic-interposition)
 # Loops in ops/ have no epilogues for a few elements, as these would be most of the code; where the library is
 # not in the innermost loop, functions lie close together.
@@ -108,15 +115,14 @@ ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
 kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic -fno-asynchronous-unwind-tables)
 small_flags  := $(call known,-fno-inline-functions -fno-reorder-blocks-and-partition -falign-functions=1 \
                 -falign-jumps=1 -falign-labels=1 -fno-omit-frame-pointer)
-# Calls within the library are direct. Its many tables of pointers are relocated from a bitmap, which the loader
-# understands from glibc 2.36 on.
-links = $(shell echo 'int a;' | $(CC) -shared -fPIC $(LDFLAGS) -Wl,--fatal-warnings $(1) -x c - -o /dev/null 2>/dev/null && echo $(1))
+# The library's many tables of pointers are relocated from a bitmap, which the loader knows from glibc 2.36 on.
+bitmap       := -Wl,-z,pack-relative-relocs
 loads_bitmap := $(shell printf '\043include <features.h>\n\043if !__GLIBC_PREREQ(2, 36)\n\043error\n\043endif\n' | \
-    $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
-shared_flags := $(call links,-Wl$(comma)-Bsymbolic-functions) \
-                $(if $(loads_bitmap),$(call links,-Wl$(comma)-z$(comma)pack-relative-relocs))
+    $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo 'int a;' | \
+    $(CC) $(LDFLAGS) -shared -fPIC -Wl,--fatal-warnings $(bitmap) -x c - -o /dev/null 2>/dev/null && echo yes)
+shared_flags := $(if $(loads_bitmap),$(bitmap))
 found_flags  := $(found_flags)
-found_libs   := $(strip $(found_libs)) -lm
+found_libs   := $(strip $(found_libs)) -pthread -lm
 endif
 
 # ---- flags ---------------------------------------------------------------------------------------
@@ -161,6 +167,7 @@ program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 demos   := $(call program,demos/*.c)
 tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
+starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
 adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
 dumper  := $(BUILD)/tests/reference/dump_samples
 docs_of := $(BUILD)/docs/reference
@@ -181,17 +188,17 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags
 
 $(archive): $(library) $(BUILD)/stamp_files
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
-# GCC leaves the dispatchers of its target_clones visible; the linker hides them.
+# GCC leaves the dispatchers of its target_clones visible; the linker hides them. Calls within the library go straight.
 $(shared): $(library) $(BUILD)/stamp_files
 	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined $(shared_flags) -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions $(shared_flags) -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
 
 # A program is its own file, the helpers of its folder and the library.
 $(BUILD)/tests/%: private helpers = $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
-$(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka) -pthread
+$(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
 $(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
@@ -203,9 +210,21 @@ $(demos) $(tests) $(benches) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUIL
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
+# What bench/startup.c starts: the same program with either library, and one that does nothing.
+$(starts): $(shared) $(archive) $(call object,bench/start/first.c bench/start/empty.c)
+	@mkdir -p $(@D)
+	$(call say,LD) $(link) -o $@ $(own)
+start_object = $(call object,bench/start/$(1).c)
+$(BUILD)/bench/start/shared: private own = $(call start_object,first) $(shared) -Wl,-rpath,$(abspath $(BUILD))
+$(BUILD)/bench/start/archive: private own = $(call start_object,first) $(archive) $(found_libs)
+$(BUILD)/bench/start/empty: private own = $(call start_object,empty)
+$(BUILD)/bench/start/empty_blas: private own = $(call start_object,empty) -Wl,--no-as-needed $(blas_libs)
+$(BUILD)/bench/startup: $(starts)
+
 demo: $(demos) ## watch the demos: first, custom_op, rosenbrock, pinn, xor, spiral
 	@for d in first custom_op rosenbrock pinn xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
+	@echo "With names in FILE, one a line: $(BUILD)/demos/names --data FILE"
 
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
 check: $(tests) $(demos) $(docs_of) ## the test programs, the demos and the reference page
@@ -215,8 +234,15 @@ test: all $(tests) $(benches) $(adbench) $(docs_of) ## every test: the programs,
 asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
-valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
-	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(run_tests) $(tests)
+chosen := $(if $(TESTS),$(addprefix $(BUILD)/tests/,$(TESTS)),$(tests))
+units: $(chosen) ## the test programs alone; TESTS="test_ops test_nn" for some, TEST_UNDER=... runs them under another
+	@$(run_tests) $(chosen)
+tsan: ## the test programs that have threads under ThreadSanitizer
+	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread TESTS="test_data_prefetch test_nn_fit test_order test_threads" units
+valgrind: ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
+	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
+cross: ## the test programs built for another processor, run under qemu: make cross ARCH=arm64
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
 coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file (needs gcovr)
 	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
