@@ -37,12 +37,15 @@ const double *ad__gather_f64(const ad__spread *s, int64_t from, int64_t n, const
 /* Adds n elements of the big array, from its element from on, to those of the small they repeat. */
 void ad__scatter_f32(const ad__spread *s, int64_t from, int64_t n, const float *big, double *small);
 void ad__scatter_f64(const ad__spread *s, int64_t from, int64_t n, const double *big, double *small);
+/* All n of the big array, added to the small one's sums by the team. */
+void ad__scatter(ad__team *team, const ad__spread *s, ad_dtype t, int64_t n, const void *big, double *small);
 
 /* ---- reduce.c ------------------------------------------------------------------------------------ */
 
 /* f32 accumulates in f64; f64 in blocks whose sums are added with compensation (Neumaier 1974). */
 double ad__sum_f32(int64_t n, const float *x);
 double ad__sum_f64(int64_t n, const double *x);
+double ad__sum(ad__team *team, ad_dtype t, int64_t n, const void *x); /* the same sum, which the team shares */
 /* y[i] += x[i]; with f64 sums into f32, and f32 into f64 sums. */
 void ad__add_f32(int64_t n, const float *x, float *y);
 void ad__add_f64(int64_t n, const double *x, double *y);
