@@ -17,10 +17,19 @@ static inline int make_ready(ad_graph *g, ad_var *v) {
 }
 
 /* Has operand v, if it is to get a gradient and is no leaf, visited later. */
-static inline int reach(ad__walk *w, ad_var *v) {
+AD__INLINE int reach(ad__walk *w, ad_var *v) {
     if ((v->flags & (AD__NEEDS | AD__REACHED)) != AD__NEEDS || v->creator == NULL) return AD_OK;
-    ad__walk_reach(w, v);
+    v->flags |= AD__REACHED;
+    w->pending++;
     return make_ready(w->graph, v);
+}
+
+AD__INLINE int reach_operands(ad__walk *w, const ad_op *op) {
+    int rc = AD_OK;
+    bool all = op->type->no_grad == 0;
+    for (int i = 0, n = op->n_in; i < n; i++)
+        if (AD__LIKELY(all) || ad__wants(op, i)) rc |= reach(w, op->in[i]);
+    return rc;
 }
 
 static void give_back(ad_graph *g, ad_var *v) {
@@ -45,6 +54,7 @@ static void plant(ad_var *y, const ad_var *seed) {
     else *(double *)y->grad += 1;
 }
 
+/* Short of memory the walk goes on to its end, for that is what takes the marks off. */
 static int differentiate(ad_var *y, const ad_var *seed) {
     ad_graph *g = ad__graph(y);
     if (y->creator == NULL) return plant(y, seed), AD_OK;
@@ -53,11 +63,9 @@ static int differentiate(ad_var *y, const ad_var *seed) {
     if (rc == AD_OK) plant(y, seed);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
         ad_var *out = ad__out(op);
-        unsigned refused = op->type->no_grad;
-        for (int i = 0; i < op->n_in && rc == AD_OK; i++)
-            if (AD__LIKELY(refused == 0) || ad__wants(op, i)) rc = reach(&w, op->in[i]);
+        if (AD__LIKELY(rc == AD_OK)) rc = reach_operands(&w, op);
         if (AD__LIKELY(rc == AD_OK && out->flags & AD__HAS_GRAD)) op->type->backward[out->layout->dtype](op);
-        if (out->flags & AD__POOLED) give_back(g, out);
+        if (AD__UNLIKELY(out->flags & AD__POOLED)) give_back(g, out);
     }
     return rc == AD_OK ? g->code : rc;
 }

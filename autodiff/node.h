@@ -10,6 +10,7 @@
 
 #define AD__LIKELY(x) __builtin_expect(!!(x), 1)
 #define AD__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define AD__INLINE static inline __attribute__((always_inline))
 #define AD__COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
 /* What Vars of one graph, dtype and shape have in common. An op whose result is like its operand
@@ -86,12 +87,15 @@ struct ad__scope {
     uint32_t n_ops;
 };
 
-/* Memory that must live as long as an older Var than the newest scope: a list, mostly empty. */
+/* Memory that must live as long as an older Var than the newest scope, or be closed before it goes: a list, mostly
+   empty. */
 typedef struct ad__extra ad__extra;
+typedef void ad__close_fn(void *memory);
 struct ad__extra {
     ad__extra *next;
     size_t size;
-    int depth; /* freed when the scope of this depth closes */
+    int depth;           /* freed when the scope of this depth closes */
+    ad__close_fn *close; /* called before that; NULL: nothing is to be done */
 };
 
 /* Counter-based: block i of a seed is a function of (seed, i) alone. */
@@ -167,6 +171,9 @@ void *ad__node_zalloc(ad_graph *g, size_t size);
 void *ad__array_alloc(ad_graph *g, size_t bytes);
 /* Memory that outlives inner scopes: lasts until the scope that x (NULL: the graph) is in closes. */
 void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes);
+/* Of the innermost scope, for what needs more than its memory back, as a thread: close is called when the scope ends,
+   or the graph, before anything of it is gone. */
+void *ad__closing_alloc(ad_graph *g, size_t bytes, ad__close_fn *close);
 int ad__scratch_reserve(ad_graph *g, size_t bytes);
 
 /* For int calls that were given nil: the graph's code, or a new error that names the caller. */
@@ -197,15 +204,14 @@ enum { AD__SAMPLE_OPERANDS = 16 };
            for (int i = 0; i < op->n_in; i++) ad__walk_reach(&w, op->in[i]);                       */
 typedef struct {
     ad_graph *graph;
-    ad_op *at;                 /* the next candidate */
-    ad_op *segment;            /* where the present run along prev began */
-    int64_t pending;           /* reached and not visited */
-    int64_t visited, skipped;  /* in this segment */
+    ad_op *at;        /* the next candidate */
+    ad_op *segment;   /* where the present run along prev began */
+    int64_t pending;  /* reached and not visited */
+    int64_t skipped;  /* in this segment */
     size_t heaped;
-    bool no_jumps;             /* memory for the heap was refused: follow prev to the end */
+    bool no_jumps;    /* memory for the heap was refused: follow prev to the end */
 } ad__walk;
 
-ad__walk ad__walk_from(ad_var *root);
 ad_op *ad__walk_skip(ad__walk *w); /* the next one is not w->at: look further */
 /* Has v's creator visited later; false where there is none or v was reached before. */
 static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
@@ -214,14 +220,23 @@ static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
     w->pending++;
     return true;
 }
-/* NULL when all are visited. */
-static inline ad_op *ad__walk_next(ad__walk *w) {
+static inline ad__walk ad__walk_from(ad_var *root) {
+    ad__walk w = { .graph = ad__graph(root), .at = root->creator, .segment = root->creator };
+    ad__walk_reach(&w, root);
+    return w;
+}
+/* NULL when all are visited. Only a copy of the walk is seen from elsewhere, so that a loop can keep its own
+   in registers. */
+AD__INLINE ad_op *ad__walk_next(ad__walk *w) {
     if (w->pending == 0) return NULL;
     ad_op *op = w->at;
-    if (AD__UNLIKELY(!(ad__out(op)->flags & AD__REACHED))) op = ad__walk_skip(w);
+    if (AD__UNLIKELY(!(ad__out(op)->flags & AD__REACHED))) {
+        ad__walk seen = *w;
+        op = ad__walk_skip(&seen);
+        *w = seen;
+    }
     ad__out(op)->flags &= (uint16_t)~AD__REACHED;
     w->pending--;
-    w->visited++;
     w->at = op->prev;
     return op;
 }

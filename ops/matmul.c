@@ -5,18 +5,6 @@
 
 #include <string.h>
 
-/* ---- helpers ---------------------------------------------------------------------------------------- */
-
-/* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet, which
-   saves zeroing it first. NULL if it takes none. */
-static void *claim_grad(const ad_op *op, int i, double *beta) {
-    if (!ad__wants(op, i)) return NULL;
-    ad_var *v = op->in[i];
-    *beta = v->flags & AD__HAS_GRAD ? 1 : 0;
-    v->flags |= AD__HAS_GRAD;
-    return v->grad;
-}
-
 /* ---- matmul: a [..,n,k], b [..,k,m] -> y [..,n,m] ------------------------------------------------------- */
 
 /* A vector a is a row [1,k] and a vector b a column [k,1]; the axis of 1 is then dropped. */
@@ -133,7 +121,7 @@ static int matmul_evaluate(const ad_op *op) {
 /* A gradient ready for products: with several batches, zeroed, since each covers only a part of it. */
 static char *product_grad(const ad_op *op, int i, int64_t batches, double *beta) {
     *beta = 1;
-    return batches == 1 ? claim_grad(op, i, beta) : ad_grad_into(op, i);
+    return batches == 1 ? ad__claim_grad(op, i, beta) : ad_grad_into(op, i);
 }
 
 static void matmul_backward(const ad_op *op) {
@@ -220,7 +208,6 @@ static int affine_shape(ad_call *c) {
     if (c->n > 2 && (b.ndim != 1 || b.dim[0] != w.dim[0]))
         return ad_call_fail(c, AD_ESHAPE, "b must be [%lld], one for each output", (long long)w.dim[0]);
     c->shape.dim[x.ndim - 1] = w.dim[0];
-    c->scratch = (size_t)w.dim[0] * sizeof(double);
     int64_t most = ad_shape_numel(x);
     if (w.dim[0] > AD__GEMM_MAX || w.dim[1] > AD__GEMM_MAX || (w.dim[1] > 0 && most / w.dim[1] > AD__GEMM_MAX))
         return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__GEMM_MAX);
@@ -243,15 +230,12 @@ static int affine_evaluate(const ad_op *op) {
 
 static void bias_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    void *gb = ad_grad_into(op, 2);
+    double beta = 0;
+    void *gb = ad__claim_grad(op, 2, &beta);
     if (gb == NULL) return;
-    int64_t out = op->in[2]->layout->numel;
-    double *sums = ad__graph(y)->scratch;
-    ad__spread s = ad__spread_of(op->in[2]->layout->shape, y->layout->shape);
-    memset(sums, 0, (size_t)out * sizeof *sums);
-    ad__scatter(ad__team_of(op), &s, y->layout->dtype, y->layout->numel, y->grad, sums);
-    if (y->layout->dtype == AD_F32) ad__add_wide_f32(out, sums, gb);
-    else ad__add_f64(out, sums, gb);
+    int64_t rows = rows_of(y), out = op->in[2]->layout->numel;
+    if (y->layout->dtype == AD_F32) ad__column_sums_f32(rows, out, y->grad, beta == 0, gb);
+    else ad__column_sums_f64(rows, out, y->grad, beta == 0, gb);
 }
 
 /* dx += g w, dw += g^T x, db += g summed over rows */
@@ -259,9 +243,9 @@ static void affine_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
     int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
     double beta;
-    void *gx = claim_grad(op, 0, &beta);
+    void *gx = ad__claim_grad(op, 0, &beta);
     if (gx != NULL) ad__gemm(ad__team_of(op), y->layout->dtype, false, false, rows, in, out, y->grad, w->data, beta, gx);
-    void *gw = claim_grad(op, 1, &beta);
+    void *gw = ad__claim_grad(op, 1, &beta);
     if (gw != NULL) ad__gemm(ad__team_of(op), y->layout->dtype, true, false, out, in, rows, y->grad, x->data, beta, gw);
     if (op->n_in > 2) bias_backward(op);
 }

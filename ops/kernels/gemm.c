@@ -1,7 +1,18 @@
-/* gemm.c: matrix products, by CBLAS or, in a build without one, by plain loops. */
+/* gemm.c: matrix products, by CBLAS where there is one and it wins, else by tiles. */
 #include "ops/kernels/gemm.h"
 
 #include <string.h>
+
+#include "autodiff/node.h"
+
+/* A tile is ROWS rows of one or two vectors of VECTOR bytes; DEPTH rows of a panel of B stay in the first-level
+   cache. */
+enum { VECTOR = 32, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
+
+/* Vectors are written out in the tiles; the other loops are too short for the compiler's. */
+#ifndef __clang__
+#pragma GCC optimize("no-tree-vectorize")
+#endif
 
 #define KERNELS "ops/kernels/gemm.inc"
 #include "ops/kernels/each_dtype.h"
@@ -9,38 +20,34 @@
 #ifdef AD_NO_BLAS
 void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
                   float *c) {
-    ad__gemm_plain_f32(ta, tb, n, m, k, a, b, beta, c);
+    ad__gemm_tiles_f32(ta, tb, n, m, k, a, b, beta, c);
 }
 void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
                   double *c) {
-    ad__gemm_plain_f64(ta, tb, n, m, k, a, b, beta, c);
+    ad__gemm_tiles_f64(ta, tb, n, m, k, a, b, beta, c);
 }
 void ad__gemm(ad__team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
     (void)team;
-    if (t == AD_F32) ad__gemm_plain_f32(ta, tb, n, m, k, a, b, (float)beta, c);
-    else ad__gemm_plain_f64(ta, tb, n, m, k, a, b, beta, c);
+    if (t == AD_F32) ad__gemm_tiles_f32(ta, tb, n, m, k, a, b, (float)beta, c);
+    else ad__gemm_tiles_f64(ta, tb, n, m, k, a, b, beta, c);
 }
 #else
 #include "ops/kernels/blas.h"
-
-/* Below this many multiplications the call into a BLAS costs more than plain loops take. */
-enum { SMALL = 512 };
 
 static CBLAS_TRANSPOSE turned(bool yes) { return yes ? CblasTrans : CblasNoTrans; }
 
 /* A product with a vector takes gemv, which reads the matrix once; gemm would first copy it. */
 #define GEMM(T, suffix, p)                                                                                             \
     void ad__gemm_##suffix(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const T *a, const T *b, T beta, T *c) {  \
-        bool dot = n == 1 && m == 1 && k > 0;                                                                          \
         if (n == 0 || m == 0) return;                                                                                  \
         if (n == 1) ta = false; /* one row or one column lie alike */                                                  \
-        if (!dot && (k == 0 || (double)n * (double)m * (double)k <= SMALL)) {                                          \
-            ad__gemm_plain_##suffix(ta, tb, n, m, k, a, b, beta, c);                                                   \
+        if (k == 0) {                                                                                                  \
+            ad__gemm_tiles_##suffix(ta, tb, n, m, k, a, b, beta, c);                                                   \
             return;                                                                                                    \
         }                                                                                                              \
         ad__keep_blas_alone();                                                                                         \
-        if (dot) *c = cblas_##p##dot((int)k, a, 1, b, 1) + (beta == 0 ? 0 : beta * *c);                                \
+        if (n == 1 && m == 1) *c = cblas_##p##dot((int)k, a, 1, b, 1) + (beta == 0 ? 0 : beta * *c);                   \
         else if (m == 1)                                                                                               \
             cblas_##p##gemv(CblasRowMajor, turned(ta), (int)(ta ? k : n), (int)(ta ? n : k), 1, a, (int)(ta ? n : k),  \
                             b, 1, beta, c, 1);                                                                         \

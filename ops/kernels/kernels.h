@@ -46,6 +46,9 @@ void ad__scatter(ad__team *team, const ad__spread *s, ad_dtype t, int64_t n, con
 double ad__sum_f32(int64_t n, const float *x);
 double ad__sum_f64(int64_t n, const double *x);
 double ad__sum(ad__team *team, ad_dtype t, int64_t n, const void *x); /* the same sum, which the team shares */
+/* to [columns] += the sums of x [rows, columns] over its rows, kept in f64; fresh: to = them. */
+void ad__column_sums_f32(int64_t rows, int64_t columns, const float *x, bool fresh, float *to);
+void ad__column_sums_f64(int64_t rows, int64_t columns, const double *x, bool fresh, double *to);
 /* y[i] += x[i]; with f64 sums into f32, and f32 into f64 sums. */
 void ad__add_f32(int64_t n, const float *x, float *y);
 void ad__add_f64(int64_t n, const double *x, double *y);

@@ -5,6 +5,7 @@
 
 /* Enough independent sums to keep the adders of a wide vector unit busy. */
 enum { LANES = 32, BLOCK = 4096 };
+enum { COLUMNS = 64 }; /* summed side by side */
 
 /* The sum of blocks' sums, and the digits that adding to it dropped. */
 typedef struct {
