@@ -4,11 +4,23 @@
 #include <assert.h>
 #include <string.h>
 
-/* Elements worked on at once where an operand repeats, or a gradient must be zeroed first: few enough
+/* Elements worked on at once where an operand repeats, or a gradient is the first to arrive: few enough
    to stay in the first-level cache. */
 enum { CHUNK = 1024 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* What slopes are added to: zeros, chunk after chunk the same, where nothing arrived yet, else the gradient
+   itself. Zeros beside the gradient, not in it: it may lie where the result's gradient is still to be read. */
+typedef struct {
+    double zeros[CHUNK];
+    bool fresh;
+} base;
+
+static void base_open(base *b, bool fresh, int64_t n, size_t size) {
+    b->fresh = fresh;
+    if (fresh) memset(b->zeros, 0, (size_t)least(n, CHUNK) * size);
+}
 
 /* ---- one operand ----------------------------------------------------------------------------------- */
 
@@ -19,18 +31,17 @@ int ad__run_unary(const ad_op *op, ad__unary_value *value) {
 }
 
 void ad__run_unary_back(const ad_op *op, ad__unary_slope *slope) {
-    const ad_var *out = ad__out(op);
-    ad_var *x = op->in[0];
+    const ad_var *x = op->in[0], *out = ad__out(op);
     size_t size = ad_dtype_size(out->layout->dtype);
-    bool fresh = !(x->flags & AD__HAS_GRAD);
+    bool fresh;
+    char *to = ad_grad_claim(op, 0, &fresh);
+    base b;
+    base_open(&b, fresh, out->layout->numel, size);
     for (int64_t i = 0, n = out->layout->numel; i < n; i += CHUNK) {
-        int64_t count = least(CHUNK, n - i);
         size_t at = (size_t)i * size;
-        char *gx = (char *)x->grad + at;
-        if (fresh) memset(gx, 0, (size_t)count * size);
-        slope(count, ad__attrs(op), (char *)x->data + at, (char *)out->data + at, (char *)out->grad + at, gx);
+        slope(least(CHUNK, n - i), ad__attrs(op), (char *)x->data + at, (char *)out->data + at, (char *)out->grad + at,
+              fresh ? (const void *)b.zeros : to + at, to + at);
     }
-    x->flags |= AD__HAS_GRAD;
 }
 
 /* ---- two operands or three: how each lies in the result ---------------------------------------------- */
@@ -86,53 +97,57 @@ int ad__run_nary(const ad_op *op, ad__nary_value *value) {
 
 /* ---- two operands or three, backward --------------------------------------------------------------------- */
 
-/* Adds the slope of elements from .. from+n into to. */
-static void slope_chunk(const nary *p, ad__nary_slope *slope, int64_t from, int64_t n, void *to) {
+/* to = what it is added to, plus the slope of elements from .. from+n. */
+static void slope_chunk(const nary *p, ad__nary_slope *slope, int64_t from, int64_t n, const void *added_to, void *to) {
     double buffer[AD__NARY][CHUNK];
     const void *in[AD__NARY];
     size_t at = (size_t)from * p->size;
     elements(p, from, n, buffer, in);
-    slope(n, in, (char *)p->out->data + at, (char *)p->out->grad + at, to);
+    slope(n, in, (char *)p->out->data + at, (char *)p->out->grad + at, added_to, to);
 }
 
-/* An operand that is not repeated takes its gradient in place. */
-static void back_whole(const nary *p, ad__nary_slope *slope, ad_var *x) {
-    bool fresh = !(x->flags & AD__HAS_GRAD);
-    for (int64_t i = 0, n = p->out->layout->numel; i < n; i += CHUNK) {
-        int64_t count = least(CHUNK, n - i);
-        char *to = (char *)x->grad + (size_t)i * p->size;
-        if (fresh) memset(to, 0, (size_t)count * p->size);
-        slope_chunk(p, slope, i, count, to);
-    }
-    x->flags |= AD__HAS_GRAD;
+/* An operand that is not repeated takes its gradient where it lies. */
+static void back_whole(const nary *p, ad__nary_slope *slope, int i) {
+    int64_t n = p->out->layout->numel;
+    bool fresh;
+    char *to = ad_grad_claim(p->op, i, &fresh);
+    base b;
+    base_open(&b, fresh, n, p->size);
+    for (int64_t at = 0; at < n; at += CHUNK, to += CHUNK * p->size)
+        slope_chunk(p, slope, at, least(CHUNK, n - at), fresh ? (const void *)b.zeros : to, to);
 }
 
 /* One that is repeated takes the sum over its repetitions, kept in f64 until it is whole. */
-static void back_repeated(const nary *p, ad__nary_slope *slope, ad_var *x, const ad__spread *s) {
+static void back_repeated(const nary *p, ad__nary_slope *slope, int i) {
+    ad_var *x = p->op->in[i];
+    const ad__spread *s = &p->spread[i];
     double chunk[CHUNK], *sums = ad__graph(x)->scratch;
     int64_t n = p->out->layout->numel, numel = x->layout->numel;
+    base b;
+    base_open(&b, true, n, p->size);
     memset(sums, 0, (size_t)numel * sizeof *sums);
-    for (int64_t i = 0; i < n; i += CHUNK) {
-        int64_t count = least(CHUNK, n - i);
-        memset(chunk, 0, (size_t)count * p->size);
-        slope_chunk(p, slope, i, count, chunk);
-        if (x->layout->dtype == AD_F32) ad__scatter_f32(s, i, count, (const float *)(const void *)chunk, sums);
-        else ad__scatter_f64(s, i, count, chunk, sums);
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        int64_t count = least(CHUNK, n - at);
+        slope_chunk(p, slope, at, count, b.zeros, chunk);
+        if (x->layout->dtype == AD_F32) ad__scatter_f32(s, at, count, (const float *)(const void *)chunk, sums);
+        else ad__scatter_f64(s, at, count, chunk, sums);
     }
-    if (!(x->flags & AD__HAS_GRAD)) memset(x->grad, 0, ad__bytes(x));
-    if (x->layout->dtype == AD_F32) ad__add_wide_f32(numel, sums, x->grad);
-    else ad__add_f64(numel, sums, x->grad);
-    x->flags |= AD__HAS_GRAD;
+    void *gx = ad_grad_into(p->op, i);
+    if (x->layout->dtype == AD_F32) ad__add_wide_f32(numel, sums, gx);
+    else ad__add_f64(numel, sums, gx);
 }
 
 void ad__run_nary_back(const ad_op *op, ad__nary_slope *const slopes[]) {
     nary p;
+    int in_place = -1; /* the operand whose gradient lies where the result's does: it comes last */
     nary_of(op, &p);
     for (int i = 0; i < op->n_in; i++) {
         if (!ad__wants(op, i)) continue;
-        if (ad__spread_is_whole(&p.spread[i])) back_whole(&p, slopes[i], op->in[i]);
-        else back_repeated(&p, slopes[i], op->in[i], &p.spread[i]);
+        if (op->in[i]->grad == p.out->grad) in_place = i;
+        else if (ad__spread_is_whole(&p.spread[i])) back_whole(&p, slopes[i], i);
+        else back_repeated(&p, slopes[i], i);
     }
+    if (in_place >= 0) back_whole(&p, slopes[in_place], in_place);
 }
 
 ad_var *ad__constant(const ad_var *x, double value) { return ad_scalar(ad__graph(x), x->layout->dtype, value); }

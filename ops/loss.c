@@ -117,19 +117,21 @@ int ad__run_loss(const ad_op *op, ad__loss_value *value) {
 
 static void back_into(const ad_op *op, int operand, ad__loss_slope *slope) {
     const ad_var *x = op->in[0], *target = op->in[1], *out = ad__out(op);
-    char *into = ad_grad_into(op, operand);
+    bool fresh;
+    char *into = ad_grad_claim(op, operand, &fresh);
     if (into == NULL) return;
-    double k = ((const ad__loss_attrs *)ad__attrs(op))->k, shared[CHUNK];
+    double k = ((const ad__loss_attrs *)ad__attrs(op))->k, shared[CHUNK], zeros[CHUNK];
     bool whole = reduction_of(op) == AD_NONE;
     size_t size = ad_dtype_size(out->layout->dtype);
     weights w;
     weights_open(op, &w);
     if (!whole) fill(out->layout->dtype, ad_grad_at(out, 0) / ad__loss_divisor(op), shared);
+    if (fresh) fill(out->layout->dtype, 0, zeros);
     for (int64_t i = 0, n = x->layout->numel; i < n; i += CHUNK) {
         int64_t count = least(CHUNK, n - i);
         size_t at = (size_t)i * size;
         slope(count, k, (char *)x->data + at, (char *)target->data + at, weights_at(&w, i, count),
-              whole ? (char *)out->grad + at : (void *)shared, into + at);
+              whole ? (char *)out->grad + at : (void *)shared, fresh ? (void *)zeros : into + at, into + at);
     }
 }
 

@@ -24,11 +24,13 @@ static void sum_repeats(const ad__spread *s, ad_dtype t, int64_t n, const void *
     else ad__scatter_f64(s, 0, n, big, sums);
 }
 
-/* big += k small, repeated. */
-static void add_repeated(const ad__spread *s, ad_dtype t, int64_t n, const void *small, double k, void *big) {
+/* big += k small, repeated; fresh: big holds nothing yet. */
+static void add_repeated(const ad__spread *s, ad_dtype t, int64_t n, const void *small, double k, bool fresh, void *big) {
     double buffer[CHUNK];
+    size_t size = ad_dtype_size(t);
     for (int64_t i = 0; i < n; i += CHUNK) {
         int64_t count = least(CHUNK, n - i);
+        if (fresh) memset((char *)big + (size_t)i * size, 0, (size_t)count * size);
         if (t == AD_F32)
             ad__axpy_f32(count, (float)k, ad__gather_f32(s, i, count, small, (float *)(void *)buffer), (float *)big + i);
         else ad__axpy_f64(count, k, ad__gather_f64(s, i, count, small, buffer), (double *)big + i);
@@ -52,9 +54,10 @@ static void reduce_divided(const ad_op *op, double n_each) {
 
 static void reduce_scaled_back(const ad_op *op, double k) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    void *gx = ad_grad_into(op, 0);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
     ad__spread s = reduction_spread(op);
-    if (gx != NULL) add_repeated(&s, x->layout->dtype, x->layout->numel, y->grad, k, gx);
+    if (gx != NULL) add_repeated(&s, x->layout->dtype, x->layout->numel, y->grad, k, fresh, gx);
 }
 
 /* Of an empty array the mean is 0/0, a NaN, as in NumPy and PyTorch. */

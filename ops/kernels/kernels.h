@@ -15,6 +15,16 @@
 #define AD__CLONES
 #endif
 
+/* Before a loop whose arrays are apart or the very same: element i is read before it is written, and
+   nothing else is. (restrict would forbid the same.) */
+#if defined(__clang__)
+#define AD__IN_STEP _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define AD__IN_STEP _Pragma("GCC ivdep")
+#else
+#define AD__IN_STEP
+#endif
+
 /* ---- broadcast.c: a small array repeated to fill a big one ------------------------------------- */
 
 /* For each axis of the big array, how far the small one's index moves: 0 where it repeats. Axes that
@@ -50,6 +60,9 @@ void ad__widen_add_f32(int64_t n, const float *x, double *y);
 /* y[i] += k x[i] */
 void ad__axpy_f32(int64_t n, float k, const float *x, float *y);
 void ad__axpy_f64(int64_t n, double k, const double *x, double *y);
+/* y[i] = k x[i] */
+void ad__scaled_f32(int64_t n, float k, const float *x, float *y);
+void ad__scaled_f64(int64_t n, double k, const double *x, double *y);
 void ad__narrow(int64_t n, const double *x, float *y);
 void ad__widen(int64_t n, const float *x, double *y);
 
@@ -77,16 +90,19 @@ typedef struct {
 } ad__lse;
 ad__lse ad__lse_f32(int64_t n, const float *x);
 ad__lse ad__lse_f64(int64_t n, const double *x);
+/* The same, with e = exp(x - m). */
+ad__lse ad__lse_exp_f32(int64_t n, const float *x, float *e);
+ad__lse ad__lse_exp_f64(int64_t n, const double *x, double *e);
 void ad__softmax_f32(int64_t n, const float *x, float *y);
 void ad__softmax_f64(int64_t n, const double *x, double *y);
 void ad__log_softmax_f32(int64_t n, const float *x, float *y);
 void ad__log_softmax_f64(int64_t n, const double *x, double *y);
-/* gx += y (g - sum(g y)), from y = softmax x */
-void ad__softmax_back_f32(int64_t n, const float *y, const float *g, float *gx);
-void ad__softmax_back_f64(int64_t n, const double *y, const double *g, double *gx);
-/* gx += g - exp(y) sum(g), from y = log softmax x */
-void ad__log_softmax_back_f32(int64_t n, const float *y, const float *g, float *gx);
-void ad__log_softmax_back_f64(int64_t n, const double *y, const double *g, double *gx);
+/* gx = base + y (g - sum(g y)), from y = softmax x; gx may be base, or g */
+void ad__softmax_back_f32(int64_t n, const float *y, const float *g, const float *base, float *gx);
+void ad__softmax_back_f64(int64_t n, const double *y, const double *g, const double *base, double *gx);
+/* gx = base + g - exp(y) sum(g), from y = log softmax x; likewise */
+void ad__log_softmax_back_f32(int64_t n, const float *y, const float *g, const float *base, float *gx);
+void ad__log_softmax_back_f64(int64_t n, const double *y, const double *g, const double *base, double *gx);
 /* gx += k exp(x - m) / s */
 void ad__lse_back_f32(int64_t n, ad__lse l, float k, const float *x, float *gx);
 void ad__lse_back_f64(int64_t n, ad__lse l, double k, const double *x, double *gx);
