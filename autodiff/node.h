@@ -9,6 +9,7 @@
 
 #define AD__LIKELY(x) __builtin_expect(!!(x), 1)
 #define AD__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define AD__INLINE static inline __attribute__((always_inline))
 #define AD__COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
 /* What Vars of one graph, dtype and shape have in common. An op whose result is like its operand
@@ -193,15 +194,14 @@ enum { AD__SAMPLE_OPERANDS = 16 };
            for (int i = 0; i < op->n_in; i++) ad__walk_reach(&w, op->in[i]);                       */
 typedef struct {
     ad_graph *graph;
-    ad_op *at;                 /* the next candidate */
-    ad_op *segment;            /* where the present run along prev began */
-    int64_t pending;           /* reached and not visited */
-    int64_t visited, skipped;  /* in this segment */
+    ad_op *at;        /* the next candidate */
+    ad_op *segment;   /* where the present run along prev began */
+    int64_t pending;  /* reached and not visited */
+    int64_t skipped;  /* in this segment */
     size_t heaped;
-    bool no_jumps;             /* memory for the heap was refused: follow prev to the end */
+    bool no_jumps;    /* memory for the heap was refused: follow prev to the end */
 } ad__walk;
 
-ad__walk ad__walk_from(ad_var *root);
 ad_op *ad__walk_skip(ad__walk *w); /* the next one is not w->at: look further */
 /* Has v's creator visited later; false where there is none or v was reached before. */
 static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
@@ -210,14 +210,23 @@ static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
     w->pending++;
     return true;
 }
-/* NULL when all are visited. */
-static inline ad_op *ad__walk_next(ad__walk *w) {
+static inline ad__walk ad__walk_from(ad_var *root) {
+    ad__walk w = { .graph = ad__graph(root), .at = root->creator, .segment = root->creator };
+    ad__walk_reach(&w, root);
+    return w;
+}
+/* NULL when all are visited. Only a copy of the walk is seen from elsewhere, so that a loop can keep its own
+   in registers. */
+AD__INLINE ad_op *ad__walk_next(ad__walk *w) {
     if (w->pending == 0) return NULL;
     ad_op *op = w->at;
-    if (AD__UNLIKELY(!(ad__out(op)->flags & AD__REACHED))) op = ad__walk_skip(w);
+    if (AD__UNLIKELY(!(ad__out(op)->flags & AD__REACHED))) {
+        ad__walk seen = *w;
+        op = ad__walk_skip(&seen);
+        *w = seen;
+    }
     ad__out(op)->flags &= (uint16_t)~AD__REACHED;
     w->pending--;
-    w->visited++;
     w->at = op->prev;
     return op;
 }

@@ -44,27 +44,24 @@ void ad__ternary_samples(ad_sampler *s, double lo, double hi, int n_edges, const
 ad_var *ad__constant(const ad_var *x, double value);
 
 /* The bodies of ad_NAME for one and two operands: the short way where it can be taken. */
-#define AD__FINISH_ONE(f32_value, f64_value)                                                                     \
-    if (AD__UNLIKELY(out_ == NULL)) return ad__nil(g_);                                                                \
+#define AD__FINISH_ONE(f32_value, f64_value)                                                                           \
     if (out_->layout->dtype == AD_F64) *(double *)out_->data = f64_value;                                              \
     else *(float *)out_->data = f32_value;                                                                             \
-    return ad__append(g_, out_);
+    return ad__append(ad__graph(out_), out_);
 
 #define AD__CALL_1(name, attrs_, attr_size_, constant_)                                                                \
-    if (AD__LIKELY(x != NULL && ad_op_##name.shape == NULL && ad__is_short(x->layout))) {                              \
-        ad_graph *g_ = ad__graph(x);                                                                                   \
+    if (AD__LIKELY(x != NULL && ad_op_##name.shape == NULL && ad__is_short(x->layout, 1, attr_size_))) {               \
         ad_var *out_ = ad__new_one(&ad_op_##name, 1, &x, attrs_, attr_size_, constant_);                               \
-        AD__FINISH_ONE(name##_value_f32(attrs_, *(const float *)x->data),                                        \
+        AD__FINISH_ONE(name##_value_f32(attrs_, *(const float *)x->data),                                              \
                        name##_value_f64(attrs_, *(const double *)x->data))                                             \
     }                                                                                                                  \
     return ad__apply1(&ad_op_##name, x, attrs_);
 
 #define AD__CALL_2(name, constant_)                                                                                    \
-    if (AD__LIKELY(a != NULL && b != NULL && a->layout == b->layout && ad__is_short(a->layout))) {                     \
-        ad_graph *g_ = ad__graph(a);                                                                                   \
+    if (AD__LIKELY(a != NULL && b != NULL && a->layout == b->layout && ad__is_short(a->layout, 2, 0))) {               \
         ad_var *const in_[] = { a, b };                                                                                \
-        ad_var *out_ = ad__new_one(&ad_op_##name, 2, in_, NULL, 0, constant_);                \
-        AD__FINISH_ONE(AD__VALUE_2(name, f32, float), AD__VALUE_2(name, f64, double))                            \
+        ad_var *out_ = ad__new_one(&ad_op_##name, 2, in_, NULL, 0, constant_);                                         \
+        AD__FINISH_ONE(AD__VALUE_2(name, f32, float), AD__VALUE_2(name, f64, double))                                  \
     }                                                                                                                  \
     return ad__apply2(&ad_op_##name, a, b, NULL);
 #define AD__VALUE_2(name, SFX, T_)                                                                                     \
