@@ -2,6 +2,7 @@
 #include "ops/kernels/pool.h"
 
 #include <math.h>
+#include <string.h>
 
 int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
                            bool round_up) {
