@@ -15,6 +15,9 @@
 #define AD__CLONES
 #endif
 
+/* A part of a kernel that must become part of each of its clones, to be compiled for their instructions. */
+#define AD__INLINED static inline __attribute__((always_inline))
+
 /* Before a loop whose arrays are apart or the very same: element i is read before it is written, and
    nothing else is. (restrict would forbid the same.) */
 #if defined(__clang__)

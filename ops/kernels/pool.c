@@ -40,5 +40,8 @@ bool ad__pooling_meets(const ad__pooling *p) {
     return true;
 }
 
+/* Windows worked on at once. */
+enum { ROOM = 64, LANES = 16 };
+
 #define KERNELS "ops/kernels/pool.inc"
 #include "ops/kernels/each_dtype.h"
