@@ -181,10 +181,15 @@ static void share(ad__team *t, loop *l, int64_t slabs) {
 }
 
 void ad__parallel(ad__team *t, int64_t n, int64_t slab, int64_t work, ad__slab_fn *body, void *context) {
+    double all = (double)n * (double)work;
+    if (n <= slab || n <= 1 || (slab == 0 && all <= AD__SLAB)) { /* one slab */
+        if (n > 0) body(context, 0, 0, n);
+        return;
+    }
     if (slab == 0) slab = work >= AD__SLAB ? 1 : AD__SLAB / (work > 0 ? work : 1);
     loop l = { body, context, n, slab };
     int64_t slabs = slabs_of(n, slab);
-    bool small = (double)n * (double)work < AD__WORTH;
+    bool small = all < AD__WORTH;
     if (t != NULL && !small && slabs > 1 && slabs <= INT32_MAX && !t->inside && !is_alone(t)) share(t, &l, slabs);
     else
         for (int64_t i = 0; i < slabs; i++) run_slab(&l, 0, i);
@@ -267,12 +272,14 @@ int ad_set_threads(ad_graph *g, int n) {
         return ad_fail(g, AD_EVALUE, "set_threads: %d threads; 1 to %d can be had, 0 is one for each processor", n,
                        AD__MOST_THREADS);
     if (n == 0) n = processors();
-    ad__team *team = n > 1 ? ad__team_new(&g->memory, n) : NULL;
+    ad__team *team = n > 1 ? ad__team_new(&g->memory, n) : NULL, *old = g->team;
     if (n > 1 && team == NULL)
         return ad_fail(g, AD_ENOMEM, "set_threads: the system does not start %d threads now; ask for fewer", n - 1);
-    ad__team_free(&g->memory, g->team);
     g->team = team;
-    return AD_OK;
+    int rc = ad__scratch_share(g, ad__team_size(old));
+    if (rc != AD_OK) g->team = old;
+    ad__team_free(&g->memory, rc == AD_OK ? old : team);
+    return rc;
 }
 
 /* ---- shared loops ------------------------------------------------------------------------------------------ */

@@ -24,21 +24,24 @@ static void sum_repeats(ad__team *team, const ad__spread *s, ad_dtype t, int64_t
     ad__scatter(team, s, t, n, big, sums);
 }
 
-/* big += k small, repeated. */
+/* big += k small, repeated; fresh: big holds nothing yet. */
 typedef struct {
     const ad__spread *s;
     ad_dtype t;
     const void *small;
     double k;
+    bool fresh;
     void *big;
 } repeats;
 
 static void add_slab(void *context, int worker, int64_t from, int64_t to) {
     const repeats *r = context;
     double buffer[CHUNK];
+    size_t size = ad_dtype_size(r->t);
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
         int64_t count = least(CHUNK, to - i);
+        if (r->fresh) memset((char *)r->big + (size_t)i * size, 0, (size_t)count * size);
         if (r->t == AD_F32)
             ad__axpy_f32(count, (float)r->k, ad__gather_f32(r->s, i, count, r->small, (float *)(void *)buffer),
                          (float *)r->big + i);
@@ -63,9 +66,10 @@ static void reduce_divided(const ad_op *op, double n_each) {
 
 static void reduce_scaled_back(const ad_op *op, double k) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    void *gx = ad_grad_into(op, 0);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
     ad__spread s = reduction_spread(op);
-    repeats r = { &s, x->layout->dtype, y->grad, k, gx };
+    repeats r = { &s, x->layout->dtype, y->grad, k, fresh, gx };
     if (gx != NULL) ad__parallel(ad__team_of(op), x->layout->numel, 0, 1, add_slab, &r);
 }
 

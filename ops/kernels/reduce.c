@@ -26,36 +26,50 @@ static double total_of(const total *t) { return isfinite(t->sum) ? t->sum + t->l
 
 /* ---- one sum by several threads ---------------------------------------------------------------------------- */
 
-enum { AT_ONCE = 1024 }; /* blocks whose sums wait to be added */
+enum { AT_ONCE = 1024 }; /* terms that wait to be added */
 
 typedef struct {
-    ad_dtype t;
-    int64_t n;
-    const void *x;
-    double *sums; /* of blocks */
-} blocks;
+    ad__term_fn *f;
+    void *context;
+    int64_t start, n, term; /* terms from start on, elements, elements of a term */
+    double *values;
+} terms;
 
-static void sum_blocks(void *context, int worker, int64_t from, int64_t to) {
-    const blocks *b = context;
-    (void)worker;
-    for (int64_t i = from; i < to; i += BLOCK) {
-        int64_t count = to - i < BLOCK ? to - i : BLOCK;
-        b->sums[i / BLOCK] = b->t == AD_F32 ? sum_block_f32(count, (const float *)b->x + i)
-                                            : sum_block_f64(count, (const double *)b->x + i);
+static void compute_terms(void *context, int worker, int64_t from, int64_t to) {
+    const terms *t = context;
+    for (int64_t i = from; i < to; i++) {
+        int64_t at = (t->start + i) * t->term;
+        t->values[i] = t->f(t->context, worker, at, t->n - at < t->term ? t->n : at + t->term);
     }
 }
 
-double ad__sum(ad__team *team, ad_dtype t, int64_t n, const void *x) {
-    double sums[AT_ONCE];
-    if (n <= AD__SLAB) return t == AD_F32 ? ad__sum_f32(n, x) : ad__sum_f64(n, x);
+double ad__sum_terms(ad__team *team, int64_t n, int64_t term, int64_t work, ad__term_fn *f, void *context) {
+    double values[AT_ONCE];
     total sum = { 0, 0 };
-    for (int64_t at = 0; at < n; at += (int64_t)AT_ONCE * BLOCK) {
-        int64_t count = n - at < (int64_t)AT_ONCE * BLOCK ? n - at : (int64_t)AT_ONCE * BLOCK;
-        blocks b = { t, count, (const char *)x + (size_t)at * ad_dtype_size(t), sums };
-        ad__parallel(team, count, AD__SLAB, 1, sum_blocks, &b);
-        for (int64_t i = 0; i * BLOCK < count; i++) add_block(&sum, sums[i]);
+    terms t = { f, context, 0, n, term, values };
+    for (int64_t all = (n + term - 1) / term; t.start < all; t.start += AT_ONCE) {
+        int64_t count = all - t.start < AT_ONCE ? all - t.start : AT_ONCE;
+        ad__parallel(team, count, 0, term * work, compute_terms, &t);
+        for (int64_t i = 0; i < count; i++) add_block(&sum, values[i]);
     }
     return total_of(&sum);
+}
+
+typedef struct {
+    ad_dtype t;
+    const void *x;
+} array;
+
+static double block_of(void *context, int worker, int64_t from, int64_t to) {
+    const array *a = context;
+    (void)worker;
+    return a->t == AD_F32 ? sum_block_f32(to - from, (const float *)a->x + from)
+                          : sum_block_f64(to - from, (const double *)a->x + from);
+}
+
+double ad__sum(ad__team *team, ad_dtype t, int64_t n, const void *x) {
+    if (n <= BLOCK) return t == AD_F32 ? ad__sum_f32(n, x) : ad__sum_f64(n, x);
+    return ad__sum_terms(team, n, BLOCK, 1, block_of, &(array){ t, x });
 }
 
 AD__CLONES void ad__narrow(int64_t n, const double *x, float *y) {
