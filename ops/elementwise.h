@@ -20,11 +20,13 @@
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
 
-/* Loops over n contiguous elements; k points at the op's parameters, if it has any. */
+/* Loops over n contiguous elements; k points at the op's parameters, if it has any. A slope's result is base
+   and the slope added; to may be base, or g. */
 typedef void ad__unary_value(int64_t n, const double *k, const void *x, void *y);
-typedef void ad__unary_slope(int64_t n, const double *k, const void *x, const void *y, const void *g, void *gx);
+typedef void ad__unary_slope(int64_t n, const double *k, const void *x, const void *y, const void *g, const void *base,
+                             void *to);
 typedef void ad__nary_value(int64_t n, const void *const in[], void *y);
-typedef void ad__nary_slope(int64_t n, const void *const in[], const void *y, const void *g, void *to);
+typedef void ad__nary_slope(int64_t n, const void *const in[], const void *y, const void *g, const void *base, void *to);
 enum { AD__NARY = 3 }; /* the most operands of an elementwise op */
 
 /* elementwise.c: running such loops over an Op's arrays, with broadcasting. */
@@ -104,10 +106,11 @@ ad_var *ad__constant(const ad_var *x, double value);
         return (T_)(BACKWARD);                                                                                         \
     }                                                                                                                  \
     AD__CLONES static void name##_slopes_##SFX(int64_t n, const double *k_, const void *vx, const void *vy,            \
-                                               const void *vg, void *vgx) {                                            \
-        const T_ *restrict xs = vx, *restrict ys = vy, *restrict gs = vg;                                              \
-        T_ *restrict gx = vgx;                                                                                         \
-        for (int64_t i = 0; i < n; i++) gx[i] += name##_slope_##SFX(k_, xs[i], ys[i], gs[i]);                          \
+                                               const void *vg, const void *vbase, void *vto) {                         \
+        const T_ *xs = vx, *ys = vy, *gs = vg, *base = vbase;                                                          \
+        T_ *to = vto;                                                                                                  \
+        AD__IN_STEP                                                                                                    \
+        for (int64_t i = 0; i < n; i++) to[i] = base[i] + name##_slope_##SFX(k_, xs[i], ys[i], gs[i]);                 \
     }                                                                                                                  \
     static void name##_backward_##SFX(const ad_op *op) {                                                               \
         const ad_var *out = ad__out(op);                                                                               \
@@ -141,7 +144,7 @@ ad_var *ad__constant(const ad_var *x, double value);
 #define AD__UNARY_FIELDS(name, doc_, VALUE, BACKWARD)                                                                  \
     .doc = doc_, .formula = VALUE, .gradient = BACKWARD, .arity = 1,                                                   \
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 }, \
-    .vjp = name##_vjp
+    .flags = AD_OP_IN_PLACE, .vjp = name##_vjp
 
 /* A formula is written down as text by the outermost macro, before anything in it is expanded. */
 #define AD_UNARY(name, doc_, lo, hi, VALUE, BACKWARD, VJP, ...)                                                        \
@@ -209,11 +212,12 @@ ad_var *ad__constant(const ad_var *x, double value);
         return (T_)(BACKWARD);                                                                                         \
     }                                                                                                                  \
     AD__CLONES static void name##_slopes_##which##_##SFX(int64_t n, const void *const in[], const void *vy,            \
-                                                         const void *vg, void *vto) {                                  \
-        const T_ *as = in[0], *bs = in[1], *cs = in[N - 1], *ys = vy, *gs = vg;                                        \
-        T_ *restrict to = vto;                                                                                         \
+                                                         const void *vg, const void *vbase, void *vto) {               \
+        const T_ *as = in[0], *bs = in[1], *cs = in[N - 1], *ys = vy, *gs = vg, *base = vbase;                         \
+        T_ *to = vto;                                                                                                  \
+        AD__IN_STEP                                                                                                    \
         for (int64_t i = 0; i < n; i++)                                                                                \
-            to[i] += name##_slope_##which##_##SFX(as[i], bs[i], cs[i], ys[i], gs[i]);                                  \
+            to[i] = base[i] + name##_slope_##which##_##SFX(as[i], bs[i], cs[i], ys[i], gs[i]);                         \
     }
 
 #define AD__ADD_SLOPE(name, i, which, N, T_, SFX)                                                                      \
@@ -277,7 +281,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     }                                                                                                                  \
     AD_OPTYPE(name, .doc = doc_, .formula = value_text, .gradient = back_text, .arity = 2,                             \
               .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                                                \
-              .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp)
+              .flags = AD_OP_IN_PLACE, .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp)
 
 #define AD_BINARY_OP(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)                                     \
     AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, #VALUE, #BACK_A "; " #BACK_B, VJP_A, VJP_B, __VA_ARGS__)
@@ -297,7 +301,7 @@ ad_var *ad__constant(const ad_var *x, double value);
         AD__OPERAND_RULE(2, c, VJP_C)                                                                                  \
     }                                                                                                                  \
     AD_OPTYPE(name, .doc = doc_, .formula = #VALUE, .gradient = #BACK_A "; " #BACK_B "; " #BACK_C, .arity = 3,         \
-              .no_grad = no_grad_, .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                           \
+              .flags = AD_OP_IN_PLACE, .no_grad = no_grad_, .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },  \
               .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp);                            \
     ad_var *ad_##name(ad_var *a, ad_var *b, ad_var *c) {                                                               \
         return ad_apply(&ad_op_##name, 3, (ad_var *[]){ a, b, c }, NULL);                                              \
