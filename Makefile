@@ -2,9 +2,9 @@
 #
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
-# very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench`), PYTHON (for
-# `make reference-values`), V=1 (commands are shown), TESTS (some of `make units`), SYSROOT (below which the
-# libraries of another processor lie), ARCH (Debian's name of it, for `make cross`).
+# very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench` or `make bench-peers`),
+# PYTHON (for these peers and `make reference-values`), V=1 (commands are shown), TESTS (some of `make units`),
+# SYSROOT (below which the libraries of another processor lie), ARCH (Debian's name of it, for `make cross`).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -13,15 +13,15 @@ BLAS       ?= auto
 LAPACK     ?= auto
 PKG_CONFIG ?= pkg-config
 LDCONFIG   ?= ldconfig
+PYTHON     ?= /usr/bin/python3
 comma      := ,
 MAKEFLAGS  += --no-print-directory
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench docs reference-values install uninstall \
-        deps deps-ci help \
-        clean FORCE
+.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-peers docs reference-values \
+        install uninstall deps deps-ci deps-peers help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -29,9 +29,11 @@ deps: ## install the Debian packages that the build and its tests need (packages
 	@sh .ci/packages.sh packages.txt
 deps-ci: ## install what .ci/run needs besides (packages-ci.txt)
 	@sh .ci/packages.sh packages-ci.txt
+deps-peers: ## install what `make bench-peers` and `make bench-report` measure and draw with (packages-peers.txt)
+	@sh .ci/packages.sh packages-peers.txt
 
-deps_goals := $(filter deps deps-ci,$(MAKECMDGOALS))
-rest_goals := $(filter-out deps deps-ci,$(MAKECMDGOALS))
+deps_goals := $(filter deps deps-ci deps-peers,$(MAKECMDGOALS))
+rest_goals := $(filter-out deps deps-ci deps-peers,$(MAKECMDGOALS))
 ifneq ($(and $(deps_goals),$(rest_goals)),)
 # New packages change what is found below, so the other goals run in a make of their own, afterwards.
 .PHONY: $(rest_goals)
@@ -42,7 +44,7 @@ else
 
 # ---- what this machine has -----------------------------------------------------------------------
 
-ifneq ($(filter-out help clean deps deps-ci uninstall,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help clean deps deps-ci deps-peers uninstall,$(or $(MAKECMDGOALS),all)),)
 compiles = $(shell $(CC) -Werror $(CPPFLAGS) $(1) -fsyntax-only -x c /dev/null 2>/dev/null && echo yes)
 has      = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
 having   = $(foreach p,$(1),$(if $(call has,$p),$p))
@@ -252,11 +254,30 @@ adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
 
+# Peers written in C and C++, as far as their headers are here. compare.py says which are not.
+preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)
+ifneq ($(filter bench-peers,$(MAKECMDGOALS)),)
+peers := $(if $(call preprocesses,$(CXX),torch/csrc/api/include/torch/version.h),libtorch) \
+         $(if $(call preprocesses,$(CXX),adolc/adolc.h),adolc) $(if $(call preprocesses,$(CC),floatfann.h),fann)
+peers := $(addprefix $(BUILD)/bench/peers/,$(peers))
+endif
+$(BUILD)/bench/peers/%: bench/peers/%.cpp bench/peers/serve.h
+	@mkdir -p $(@D)
+	$(call say,CXX) $(CXX) -std=c++17 -O3 -I. $(peer_flags) -o $@ $< $(peer_libs)
+$(BUILD)/bench/peers/%: bench/peers/%.c bench/peers/serve.h
+	@mkdir -p $(@D)
+	$(call say,CC) $(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O3 -I. -o $@ $< $(peer_libs)
+$(BUILD)/bench/peers/libtorch: private peer_flags = -isystem $(firstword $(wildcard /usr/include/torch/csrc/api/include))
+$(BUILD)/bench/peers/libtorch: private peer_libs = -ltorch -ltorch_cpu -lc10
+$(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
+$(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
+bench-peers: $(benches) $(peers) ## the same measurements beside PyTorch, NumPy, FANN and ADOL-C, where they are
+	@$(PYTHON) bench/peers/compare.py $(BUILD) $(CASE)
+
 # ---- what is generated and kept ------------------------------------------------------------------
 
 docs: $(docs_of) ## docs/ops.md, the reference of all ops, from their table
 	@$(docs_of) ops/ops.def tests/reference/results > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
-PYTHON ?= /usr/bin/python3
 reference-values: $(dumper) ## what PyTorch and mpmath say each op gives; OPS="..." or FAMILY=... for some
 	@mkdir -p tests/reference/results
 	@$(dumper) > $(BUILD)/samples.jsonl

@@ -9,7 +9,8 @@
    AD_UNARY_K has one C double parameter, and AD_UNARY_K2 two: each its name and a value to sample. In
    value and backward they are of type T, in vjp double. AD_UNARY_KS and AD_UNARY_K2S check them.
    AD_BINARY has operands a and b (AD_BINARY_OP is the op without its function), and AD_TERNARY a, b
-   and c, with a rule for each; broadcasting is no concern of the formulas. AD_PREDICATE and AD_COMPARISON have results 0 or 1 and no gradient.
+   and c, with a rule for each; broadcasting is no concern of the formulas. AD_PREDICATE and AD_COMPARISON
+   have results 0 or 1 and no gradient.
    A vjp of NULL says zero. */
 #ifndef OPS_ELEMENTWISE_H
 #define OPS_ELEMENTWISE_H
@@ -20,12 +21,14 @@
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
 
-/* Loops over the count contiguous elements from from on; k points at the op's parameters, if it has any. */
+/* Loops over count contiguous elements, beginning at from; k points at the op's parameters, if it has any. A
+   slope's result is base and the slope added; to may be base, or g. */
 typedef void ad__unary_value(int64_t from, int64_t count, const double *k, const void *x, void *y);
 typedef void ad__unary_slope(int64_t from, int64_t count, const double *k, const void *x, const void *y, const void *g,
-                             void *gx);
+                             const void *base, void *to);
 typedef void ad__nary_value(int64_t from, int64_t count, const void *const in[], void *y);
-typedef void ad__nary_slope(int64_t from, int64_t count, const void *const in[], const void *y, const void *g, void *to);
+typedef void ad__nary_slope(int64_t from, int64_t count, const void *const in[], const void *y, const void *g,
+                            const void *base, void *to);
 enum { AD__NARY = 3 }; /* the most operands of an elementwise op */
 
 /* elementwise.c: running such loops, given for each level, over an Op's arrays, with broadcasting. */
@@ -105,11 +108,11 @@ ad_var *ad__constant(const ad_var *x, double value);
         return (T_)(BACKWARD);                                                                                         \
     }                                                                                                                  \
     AD__LOOP(ad__unary_slope, name##_slopes_##SFX, T_,                                                                 \
-             (const double *k_, const void *vx, const void *vy, const void *vg, void *vgx),                            \
-        const T_ *xs = AD__FROM(T_, vx), *ys = AD__FROM(T_, vy), *gs = AD__FROM(T_, vg);                               \
-        T_ *gx = (T_ *)vgx + from;                                                                                     \
+             (const double *k_, const void *vx, const void *vy, const void *vg, const void *vbase, void *vto),         \
+        const T_ *xs = AD__FROM(T_, vx), *ys = AD__FROM(T_, vy), *gs = AD__FROM(T_, vg), *base = AD__FROM(T_, vbase);  \
+        T_ *to = (T_ *)vto + from;                                                                                     \
         AD__IN_STEP                                                                                                    \
-        for (int64_t i = 0; i < count; i++) gx[i] += name##_slope_##SFX(k_, xs[i], ys[i], gs[i]);)                     \
+        for (int64_t i = 0; i < count; i++) to[i] = base[i] + name##_slope_##SFX(k_, xs[i], ys[i], gs[i]);)            \
     static void name##_backward_##SFX(const ad_op *op) {                                                               \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) ad__run_unary_back(op, name##_slopes_##SFX);                                      \
@@ -142,7 +145,7 @@ ad_var *ad__constant(const ad_var *x, double value);
 #define AD__UNARY_FIELDS(name, doc_, VALUE, BACKWARD)                                                                  \
     .doc = doc_, .formula = VALUE, .gradient = BACKWARD, .arity = 1,                                                   \
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 },\
-    .vjp = name##_vjp
+    .flags = AD_OP_IN_PLACE, .vjp = name##_vjp
 
 /* A formula is written down as text by the outermost macro, before anything in it is expanded. */
 #define AD_UNARY(name, doc_, lo, hi, VALUE, BACKWARD, VJP, ...)                                                        \
@@ -210,13 +213,13 @@ ad_var *ad__constant(const ad_var *x, double value);
         return (T_)(BACKWARD);                                                                                         \
     }                                                                                                                  \
     AD__LOOP(ad__nary_slope, name##_slopes_##which##_##SFX, T_,                                                        \
-             (const void *const in[], const void *vy, const void *vg, void *vto),                                      \
+             (const void *const in[], const void *vy, const void *vg, const void *vbase, void *vto),                   \
         const T_ *as = AD__FROM(T_, in[0]), *bs = AD__FROM(T_, in[1]), *cs = AD__FROM(T_, in[N - 1]);                  \
-        const T_ *ys = AD__FROM(T_, vy), *gs = AD__FROM(T_, vg);                                                       \
+        const T_ *ys = AD__FROM(T_, vy), *gs = AD__FROM(T_, vg), *base = AD__FROM(T_, vbase);                          \
         T_ *to = (T_ *)vto + from;                                                                                     \
         AD__IN_STEP                                                                                                    \
         for (int64_t i = 0; i < count; i++)                                                                            \
-            to[i] += name##_slope_##which##_##SFX(as[i], bs[i], cs[i], ys[i], gs[i]);)
+            to[i] = base[i] + name##_slope_##which##_##SFX(as[i], bs[i], cs[i], ys[i], gs[i]);)
 
 #define AD__ADD_SLOPE(name, i, which, N, T_, SFX)                                                                      \
     if (ad__wants(op, i))                                                                                              \
@@ -247,7 +250,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     AD__NARY_SLOPE_T(name, c, 3, T_, SFX, BACK_C)                                                                      \
     static void name##_backward_##SFX(const ad_op *op) {                                                               \
         static ad__nary_slope *const *const slopes[] = { name##_slopes_a_##SFX, name##_slopes_b_##SFX,                 \
-                                                         name##_slopes_c_##SFX };                                      \
+                                                  name##_slopes_c_##SFX };                                             \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) {                                                                                 \
             ad__run_nary_back(op, slopes);                                                                             \
@@ -279,7 +282,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     }                                                                                                                  \
     AD_OPTYPE(name, .doc = doc_, .formula = value_text, .gradient = back_text, .arity = 2,                             \
               .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                                                \
-              .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp)
+              .flags = AD_OP_IN_PLACE, .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp)
 
 #define AD_BINARY_OP(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)                                     \
     AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, #VALUE, #BACK_A "; " #BACK_B, VJP_A, VJP_B, __VA_ARGS__)
@@ -299,7 +302,7 @@ ad_var *ad__constant(const ad_var *x, double value);
         AD__OPERAND_RULE(2, c, VJP_C)                                                                                  \
     }                                                                                                                  \
     AD_OPTYPE(name, .doc = doc_, .formula = #VALUE, .gradient = #BACK_A "; " #BACK_B "; " #BACK_C, .arity = 3,         \
-              .no_grad = no_grad_, .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                           \
+              .flags = AD_OP_IN_PLACE, .no_grad = no_grad_, .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },  \
               .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp);                            \
     ad_var *ad_##name(ad_var *a, ad_var *b, ad_var *c) {                                                               \
         return ad_apply(&ad_op_##name, 3, (ad_var *[]){ a, b, c }, NULL);                                              \

@@ -42,7 +42,7 @@ static void visit_within(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) {
         visits v = *(visits *)context;
         v.times += i * v.n;
-        ad__parallel(v.team, v.n, v.slab, visit, &v);
+        ad__parallel(v.team, v.n, v.slab, AD__WORTH, visit, &v);
     }
 }
 
@@ -65,7 +65,7 @@ static void every_slab_is_done_once(void **state) {
             visits v = { team, next_below(&random, MOST), 1 + next_below(&random, 400), teams[i], times, 0 };
             if (round % 8) v.n = v.n % 40;
             memset(times, 0, (size_t)v.n);
-            ad__parallel(team, v.n, v.slab, visit, &v);
+            ad__parallel(team, v.n, v.slab, AD__WORTH, visit, &v);
             assert_int_equal(v.wrong, 0);
             assert_each_once(times, v.n);
         }
@@ -81,7 +81,7 @@ static void a_loop_within_a_loop(void **state) {
     ad__memory memory = plain_memory();
     ad__team *team = ad__team_new(&memory, 3);
     visits v = { team, INNER, 7, 3, times, 0 };
-    ad__parallel(team, OUTER, 1, visit_within, &v);
+    ad__parallel(team, OUTER, 1, AD__WORTH, visit_within, &v);
     assert_each_once(times, OUTER * INNER);
     ad__team_free(&memory, team);
 }
@@ -99,7 +99,7 @@ static void several_threads_take_part(void **state) {
     pthread_t who[SLABS];
     ad__memory memory = plain_memory();
     ad__team *team = ad__team_new(&memory, 2);
-    ad__parallel(team, SLABS, 1, note_thread, who);
+    ad__parallel(team, SLABS, 1, AD__WORTH, note_thread, who);
     int others = 0;
     for (int i = 0; i < SLABS; i++) others += !pthread_equal(who[i], pthread_self());
     ad__team_free(&memory, team);

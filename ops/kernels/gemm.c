@@ -104,7 +104,7 @@ void ad__gemm(ad__team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m
         product p = { t, ta, tb, 2 * n >= m, n, m, k, a, b, beta, c };
         int64_t length = p.by_rows ? n : m, slabs = length < 2 * SLAB_ROWS ? 2 : length / SLAB_ROWS;
         int64_t slab = (length / slabs + SLAB_ALIGN - 1) / SLAB_ALIGN * SLAB_ALIGN;
-        ad__parallel(team, length, slab > 0 ? slab : SLAB_ALIGN, product_slab, &p);
+        ad__parallel(team, length, slab > 0 ? slab : SLAB_ALIGN, AD__WORTH, product_slab, &p);
     } else if (t == AD_F32) ad__gemm_f32(ta, tb, n, m, k, a, b, (float)beta, c);
     else ad__gemm_f64(ta, tb, n, m, k, a, b, beta, c);
 }
