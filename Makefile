@@ -110,11 +110,12 @@ known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 # A float is computed as a float: not in the x87's registers on 32-bit x86, nor as a double on s390x.
 found_flags  += $(if $(call compiles,-msse2 -mfpmath=sse),-msse2 -mfpmath=sse) $(call known,-fexcess-precision=fast)
 more_flags   := $(call known,-fno-semantic-interposition)
-# Loops in ops/ have no epilogues for a few elements, as these would be most of the code; where the library is
-# not in the innermost loop, functions lie close together.
+# Loops in ops/ have no epilogues for a few elements, as these would be most of the code, but for kernels that run
+# over many short rows. Where the library is not in the innermost loop, functions lie close together.
 math_flags   := $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
 ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
 kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic -fno-asynchronous-unwind-tables)
+row_flags    := -O3 $(math_flags) $(call known,-fno-asynchronous-unwind-tables)
 small_flags  := $(call known,-fno-inline-functions -fno-reorder-blocks-and-partition -falign-functions=1 \
                 -falign-jumps=1 -falign-labels=1 -fno-omit-frame-pointer)
 # The library's many tables of pointers are relocated from a bitmap, which the loader knows from glibc 2.36 on.
@@ -138,6 +139,7 @@ optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize
 math_flags   :=
 ops_flags    :=
 kernel_flags :=
+row_flags    :=
 small_flags  :=
 endif
 flags = -std=c11 -g $(optimise) $(warnings) -I. -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
@@ -151,6 +153,7 @@ $(BUILD)/obj/autodiff/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags) $(small_flags)
 $(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(ops_flags)
 $(BUILD)/obj/ops/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
+$(BUILD)/obj/ops/kernels/im2col.o $(BUILD)/obj/ops/kernels/reduce.o: private optimise := $(optimise) $(row_flags)
 $(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
 $(BUILD)/obj/bench/%.o: private optimise := $(if $(SANITIZE),$(optimise),-O3 $(math_flags))
 
@@ -177,7 +180,7 @@ docs_of := $(BUILD)/docs/reference
 all: $(archive) $(shared) $(demos) ## build/libautodiff.a, build/libautodiff.so and build/demos/*
 
 # Objects depend on the command that makes them, libraries on the list of their objects.
-stamp_flags = $(compile) $(link) $(more_flags) $(small_flags) $(kernel_flags) $(shared_flags) $(found_libs)
+stamp_flags = $(compile) $(link) $(more_flags) $(small_flags) $(kernel_flags) $(row_flags) $(shared_flags) $(found_libs)
 stamp_files = $(library)
 $(BUILD)/stamp_%: FORCE
 	@mkdir -p $(@D)
