@@ -110,7 +110,19 @@ known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 # A float is computed as a float: not in the x87's registers on 32-bit x86, nor as a double on s390x.
 found_flags  += $(if $(call compiles,-msse2 -mfpmath=sse),-msse2 -mfpmath=sse) $(call known,-fexcess-precision=fast)
 more_flags   := $(call known,-fno-semantic-interposition)
-kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
+# Loops in ops/ have no epilogues for a few elements, as these would be most of the code; where the library is
+# not in the innermost loop, functions lie close together.
+math_flags   := $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
+ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
+kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic -fno-asynchronous-unwind-tables)
+small_flags  := $(call known,-fno-inline-functions -fno-reorder-blocks-and-partition -falign-functions=1 \
+                -falign-jumps=1 -falign-labels=1 -fno-omit-frame-pointer)
+# The library's many tables of pointers are relocated from a bitmap, which the loader knows from glibc 2.36 on.
+bitmap       := -Wl,-z,pack-relative-relocs
+loads_bitmap := $(shell printf '\043include <features.h>\n\043if !__GLIBC_PREREQ(2, 36)\n\043error\n\043endif\n' | \
+    $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo 'int a;' | \
+    $(CC) $(LDFLAGS) -shared -fPIC -Wl,--fatal-warnings $(bitmap) -x c - -o /dev/null 2>/dev/null && echo yes)
+shared_flags := $(if $(loads_bitmap),$(bitmap))
 found_flags  := $(found_flags)
 found_libs   := $(strip $(found_libs)) -pthread -lm
 endif
@@ -123,7 +135,10 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 optimise := -O2
 ifdef SANITIZE
 optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+math_flags   :=
+ops_flags    :=
 kernel_flags :=
+small_flags  :=
 endif
 flags = -std=c11 -g $(optimise) $(warnings) -I. -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
 compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
@@ -132,11 +147,12 @@ link    = $(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFLAGS) $(LDFLAGS)
 
 # private: the stamps below, which these objects depend on, must not see their flags.
 library_flags := -fPIC -fvisibility=hidden $(more_flags)
-$(BUILD)/obj/autodiff/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags)
-$(BUILD)/obj/ops/%.o: private extra = $(library_flags)
-$(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(kernel_flags)
+$(BUILD)/obj/autodiff/%.o: private extra = $(library_flags)
+$(BUILD)/obj/ops/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags) $(small_flags)
+$(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(ops_flags)
+$(BUILD)/obj/ops/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
 $(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
-$(BUILD)/obj/bench/%.o: private optimise := $(optimise) $(kernel_flags)
+$(BUILD)/obj/bench/%.o: private optimise := $(if $(SANITIZE),$(optimise),-O3 $(math_flags))
 
 # ---- the library ---------------------------------------------------------------------------------
 
@@ -161,7 +177,7 @@ docs_of := $(BUILD)/docs/reference
 all: $(archive) $(shared) $(demos) ## build/libautodiff.a, build/libautodiff.so and build/demos/*
 
 # Objects depend on the command that makes them, libraries on the list of their objects.
-stamp_flags = $(compile) $(link) $(kernel_flags) $(found_libs)
+stamp_flags = $(compile) $(link) $(more_flags) $(small_flags) $(kernel_flags) $(shared_flags) $(found_libs)
 stamp_files = $(library)
 $(BUILD)/stamp_%: FORCE
 	@mkdir -p $(@D)
@@ -177,7 +193,7 @@ $(archive): $(library) $(BUILD)/stamp_files
 # GCC leaves the dispatchers of its target_clones visible; the linker hides them. Calls within the library go straight.
 $(shared): $(library) $(BUILD)/stamp_files
 	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions $(shared_flags) -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
