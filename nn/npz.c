@@ -108,7 +108,8 @@ static int fill(ad_graph *g, const char *path, target *t, int n, const char *con
         if (add(z, names[i], vars[i], headers + (size_t)i * NN__NPY_HEADER) != 0)
             rc = ad_fail(g, AD_EIO, "save_npz: %s/%s: %s", nn__path_end(path), names[i], zip_strerror(z));
     if (rc == AD_OK && zip_close(z) == 0) return AD_OK;
-    if (rc == AD_OK && !ferror(t->file)) rc = ad_fail(g, AD_EIO, "save_npz: %s: %s", nn__path_end(path), zip_strerror(z));
+    if (rc == AD_OK && !ferror(t->file))
+        rc = ad_fail(g, AD_EIO, "save_npz: %s: %s", nn__path_end(path), zip_strerror(z));
     zip_discard(z);
     return rc;
 }

@@ -221,7 +221,8 @@ static const char *const names[ARRAYS] = { "weights", "b", "none", "part/\xc3\xa
 
 /* f32 and f64 in turn; element i of array k is i / 4 - k. */
 static void make_arrays(ad_graph *g, ad_var *x[ARRAYS]) {
-    const ad_shape shapes[ARRAYS] = { AD_SHAPE(3, 4), AD_SCALAR, AD_SHAPE(0, 2), AD_SHAPE(2, 1, 2, 1, 2, 3), AD_SHAPE(7) };
+    const ad_shape shapes[ARRAYS] = { AD_SHAPE(3, 4), AD_SCALAR, AD_SHAPE(0, 2), AD_SHAPE(2, 1, 2, 1, 2, 3),
+                                      AD_SHAPE(7) };
     for (int k = 0; k < ARRAYS; k++) {
         x[k] = ad_zeros(g, k % 2 ? AD_F64 : AD_F32, shapes[k]);
         double values[24];
