@@ -88,10 +88,20 @@ static int save(training *t) {
     return with_checkpoint(t, nn__save_checkpoint);
 }
 
+static bool can_resume(const training *t) { return t->o->resume && access(t->o->checkpoint, F_OK) == 0; }
+
 static int resume(training *t) {
-    if (!t->o->resume || access(t->o->checkpoint, F_OK) != 0) return AD_OK;
     int rc = with_checkpoint(t, nn__load_checkpoint);
     return rc == AD_OK ? nn__loader_go(t->loader, t->place) : rc;
+}
+
+/* Files that cannot be written are better found out before the first epoch than after it. */
+static int begin_files(training *t) {
+    bool resumes = can_resume(t);
+    if (resumes && resume(t) != AD_OK) return ad_error_code(t->g);
+    if (t->o->log != NULL && t->log_bytes == 0 && nn__log_head(t->g, t->o, &t->log_bytes) != AD_OK)
+        return ad_error_code(t->g);
+    return resumes ? AD_OK : save(t);
 }
 
 /* ---- the best epoch ------------------------------------------------------------------------------------------ */
@@ -264,7 +274,10 @@ static int prepare(training *t, nn_dataset data) {
                                                 .transform = o->transform,
                                                 .transform_data = o->transform_data,
                                                 .prefetch = o->prefetch });
-    if (t->loader == NULL || keep_best(t) != AD_OK || resume(t) != AD_OK) return ad_error_code(t->g);
+    if (t->loader != NULL && nn_loader_batches(t->loader) == 0)
+        return ad_fail(t->g, AD_EVALUE, "fit: %lld samples make no minibatch of %lld; take a smaller batch",
+                       (long long)ad_shape_of(data.x).dim[0], (long long)o->batch);
+    if (t->loader == NULL || keep_best(t) != AD_OK || begin_files(t) != AD_OK) return ad_error_code(t->g);
     t->report = nn__report_new(o, nn_loader_batches(t->loader), t->s.steps);
     return AD_OK;
 }

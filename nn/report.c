@@ -97,14 +97,28 @@ static int fail(ad_graph *g, const char *path) {
 
 static bool is_told(const nn_fit_opts *o, int i) { return i == 0 || o->more_metrics[i - 1].of != NULL; }
 
-static void write_head(FILE *f, const nn_fit_opts *o) {
+/* Notes how long the file has become. */
+static int close_log(ad_graph *g, const nn_fit_opts *o, FILE *f, int64_t *bytes) {
+    bool good = fflush(f) == 0 && (*bytes = ftell(f)) > 0;
+    if (fclose(f) != 0) good = false;
+    return good ? AD_OK : fail(g, o->log);
+}
+
+int nn__log_head(ad_graph *g, const nn_fit_opts *o, int64_t *bytes) {
+    FILE *f = fopen(o->log, "wb");
+    if (f == NULL) return fail(g, o->log);
+    errno = 0;
     fprintf(f, "epoch,steps,lr,loss,validation_loss");
     for (int i = 0; i < METRICS; i++)
         if (is_told(o, i)) fprintf(f, ",%s", name_of(o, i));
     fprintf(f, "\n");
+    return close_log(g, o, f, bytes);
 }
 
-static void write_row(FILE *f, const nn_fit_opts *o, const nn_training_state *s) {
+int nn__log_epoch(ad_graph *g, const nn_fit_opts *o, const nn_training_state *s, int64_t *bytes) {
+    FILE *f = truncate(o->log, (off_t)*bytes) == 0 ? fopen(o->log, "ab") : NULL;
+    if (f == NULL) return fail(g, o->log);
+    errno = 0;
     fprintf(f, "%lld,%lld", (long long)s->epoch, (long long)s->steps);
     write_number(f, ",", s->lr);
     write_number(f, ",", s->loss);
@@ -112,16 +126,5 @@ static void write_row(FILE *f, const nn_fit_opts *o, const nn_training_state *s)
     for (int i = 0; i < METRICS; i++)
         if (is_told(o, i)) write_number(f, ",", value_of(s, i));
     fprintf(f, "\n");
-}
-
-int nn__log_epoch(ad_graph *g, const nn_fit_opts *o, const nn_training_state *s, int64_t *bytes) {
-    errno = 0;
-    if (*bytes > 0 && truncate(o->log, (off_t)*bytes) != 0) return fail(g, o->log);
-    FILE *f = fopen(o->log, *bytes > 0 ? "ab" : "wb");
-    if (f == NULL) return fail(g, o->log);
-    if (*bytes == 0) write_head(f, o);
-    write_row(f, o, s);
-    bool good = fflush(f) == 0 && (*bytes = ftell(f)) > 0;
-    if (fclose(f) != 0) good = false;
-    return good ? AD_OK : fail(g, o->log);
+    return close_log(g, o, f, bytes);
 }

@@ -18,8 +18,9 @@ void nn__report_step(nn__report *r, const nn_training_state *s);
 void nn__report_epoch(nn__report *r, const nn_training_state *s);
 void nn__report_end(nn__report *r); /* what is told next begins a line */
 
-/* Appends the epoch's row to the log; bytes is the file's length so far, beyond which it is cut first: rows that a
-   killed training wrote after its checkpoint. 0 or the graph's error. */
+/* The log: its columns' names, in a new file, and a row for the epoch. bytes is the file's length so far, beyond which
+   it is cut first: rows that a killed training wrote after its checkpoint. 0 or the graph's error. */
+int nn__log_head(ad_graph *g, const nn_fit_opts *o, int64_t *bytes);
 int nn__log_epoch(ad_graph *g, const nn_fit_opts *o, const nn_training_state *s, int64_t *bytes);
 
 #endif

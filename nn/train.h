@@ -61,8 +61,8 @@ typedef struct {
     bool restore_best;                  /* end with the weights of the best epoch; patience does so too */
     FILE *progress;                     /* a bar on a terminal, a line an epoch elsewhere; NULL: nothing */
     const char *log;                    /* a CSV file with a row for each epoch */
-    const char *checkpoint;             /* a file that a killed training goes on from, written after each epoch, */
-    int64_t checkpoint_steps;           /* and after so many steps; 0: not within epochs */
+    const char *checkpoint;             /* a file that a killed training goes on from, written at the beginning, after */
+    int64_t checkpoint_steps;           /* each epoch, and after so many steps; 0: not within epochs */
     bool resume;                        /* go on from checkpoint, where there is one */
     bool catch_interrupt;               /* SIGINT ends the training after the present step, with a checkpoint. One
                                            such training at a time in a program; its handler goes with it */

@@ -343,12 +343,21 @@ static void bad_calls_are_refused(void **state) {
         { { .epochs = 1, .patience = 1 }, "fit: patience and by_metric need validation data" },
         { { .epochs = 1, .min_delta = -1 }, "fit: patience, checkpoint_steps, clip_norm and min_delta are 0 or more" },
         { { .epochs = 1, .log = "/no/such/folder/log" }, "fit: log /no/such/folder/log: No such file or directory" },
+#ifdef AD_HAVE_JANSSON
+        { { .epochs = 1, .checkpoint = "/no/such/c" }, "checkpoint: /no/such/c: No such file or directory" },
+#endif
+        { { .epochs = 1, .batch = 64, .drop_last = true },
+          "fit: 63 samples make no minibatch of 64; take a smaller batch" },
+        { { .epochs = 1, .prefetch = -1 }, "loader: prefetch -1: it must be at least 0" },
     };
+    problem twin = problem_new();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_true(nn_fit(p.net, nn_cross_entropy, p.opt, p.data.train, bad[i].o, NULL) < 0);
         assert_string_equal(ad_error(p.g), bad[i].sentence);
         ad_clear_error(p.g);
     }
+    assert_same_net(&p, &twin); /* none got as far as a step */
+    ad_graph_free(twin.g);
     assert_int_equal(nn_fit(p.net, NULL, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     assert_int_equal(nn_fit(NULL, nn_mse, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     ad_graph_free(p.g);
