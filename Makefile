@@ -2,8 +2,9 @@
 #
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
-# very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench`), PYTHON (for
-# `make reference-values`), V=1 (commands are shown).
+# very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench` or `make bench-peers`),
+# PYTHON (for these peers and `make reference-values`), V=1 (commands are shown), TESTS (some of `make units`),
+# SYSROOT (below which the libraries of another processor lie), ARCH (Debian's name of it, for `make cross`).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -12,14 +13,15 @@ BLAS       ?= auto
 LAPACK     ?= auto
 PKG_CONFIG ?= pkg-config
 LDCONFIG   ?= ldconfig
+PYTHON     ?= /usr/bin/python3
 comma      := ,
 MAKEFLAGS  += --no-print-directory
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-threads test demo asan tsan valgrind coverage adbench bench docs reference-values install uninstall deps deps-ci help \
-        clean FORCE
+.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-peers docs reference-values \
+        install uninstall deps deps-ci deps-peers help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -27,9 +29,11 @@ deps: ## install the Debian packages that the build and its tests need (packages
 	@sh .ci/packages.sh packages.txt
 deps-ci: ## install what .ci/run needs besides (packages-ci.txt)
 	@sh .ci/packages.sh packages-ci.txt
+deps-peers: ## install what `make bench-peers` and `make bench-report` measure and draw with (packages-peers.txt)
+	@sh .ci/packages.sh packages-peers.txt
 
-deps_goals := $(filter deps deps-ci,$(MAKECMDGOALS))
-rest_goals := $(filter-out deps deps-ci,$(MAKECMDGOALS))
+deps_goals := $(filter deps deps-ci deps-peers,$(MAKECMDGOALS))
+rest_goals := $(filter-out deps deps-ci deps-peers,$(MAKECMDGOALS))
 ifneq ($(and $(deps_goals),$(rest_goals)),)
 # New packages change what is found below, so the other goals run in a make of their own, afterwards.
 .PHONY: $(rest_goals)
@@ -40,7 +44,7 @@ else
 
 # ---- what this machine has -----------------------------------------------------------------------
 
-ifneq ($(filter-out help clean deps deps-ci uninstall,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help clean deps deps-ci deps-peers uninstall,$(or $(MAKECMDGOALS),all)),)
 compiles = $(shell $(CC) -Werror $(CPPFLAGS) $(1) -fsyntax-only -x c /dev/null 2>/dev/null && echo yes)
 has      = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
 having   = $(foreach p,$(1),$(if $(call has,$p),$p))
@@ -51,17 +55,20 @@ ifeq ($(call compiles,-include uthash.h -include Random123/philox.h),)
 $(error $(CC) does not find uthash.h and Random123/philox.h; `make deps` installs what the build needs)
 endif
 
-# Debian's serial OpenBLAS comes first, as threads in BLAS beside others are slow. The loader takes the
-# threaded one where both are installed, hence the run path.
+# Debian's OpenBLAS with threads comes first: its serial one computes wrong products when two threads call it
+# at once. The library keeps it to the calling thread. The run path is for machines with several variants.
 ifeq ($(BLAS),auto)
-serial := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc)))
-blas   := $(firstword $(serial) $(call having,openblas cblas blas))
+cpu     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+locking := $(firstword $(call having,$(wildcard $(SYSROOT)/usr/lib/$(cpu)-*/openblas-pthread/pkgconfig/openblas.pc)))
+run_at  := $(patsubst $(SYSROOT)%/pkgconfig/openblas.pc,%,$(locking))
+blas    := $(firstword $(locking) $(call having,openblas cblas blas))
 else ifneq ($(BLAS),none)
 blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); BLAS=none does without))
 endif
 ifneq ($(and $(blas),$(call compiles,$(call cflags,$(blas)) -include cblas.h)),)
 found_flags += $(call cflags,$(blas))
-found_libs  += $(call libs,$(blas)) $(if $(serial),-Wl$(comma)-rpath$(comma)$(serial:/pkgconfig/openblas.pc=))
+blas_libs   := $(call libs,$(blas)) $(if $(locking),-Wl$(comma)-rpath$(comma)$(run_at))
+found_libs  += $(blas_libs)
 else
 found_flags += -DAD_NO_BLAS
 $(if $(filter none,$(BLAS)),,$(info No CBLAS found: matrix products are done by slower loops of our own.))
@@ -87,7 +94,7 @@ optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)
            $(call libs,$(1))),$(info No $(1) found: $(3)))
 $(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
 $(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
-$(call optional,libzip,AD_HAVE_ZIP,.npz archives can be neither read nor written.)
+$(call optional,minizip,AD_HAVE_ZIP,.npz archives can be neither read nor written.)
 
 # libcsv has no pkg-config file: it is there where a program with it links.
 links_csv := $(shell t=$$(mktemp) && echo 'int main(void) { struct csv_parser p; return csv_init(&p, 0); }' | \
@@ -100,6 +107,8 @@ $(info No libcsv found: CSV files cannot be read.)
 endif
 
 known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
+# A float is computed as a float: not in the x87's registers on 32-bit x86, nor as a double on s390x.
+found_flags  += $(if $(call compiles,-msse2 -mfpmath=sse),-msse2 -mfpmath=sse) $(call known,-fexcess-precision=fast)
 more_flags   := $(call known,-fno-semantic-interposition)
 kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
 found_flags  := $(found_flags)
@@ -144,6 +153,7 @@ program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 demos   := $(call program,demos/*.c)
 tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
+starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
 adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
 dumper  := $(BUILD)/tests/reference/dump_samples
 docs_of := $(BUILD)/docs/reference
@@ -164,10 +174,10 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags
 
 $(archive): $(library) $(BUILD)/stamp_files
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
-# GCC leaves the dispatchers of its target_clones visible; the linker hides them.
+# GCC leaves the dispatchers of its target_clones visible; the linker hides them. Calls within the library go straight.
 $(shared): $(library) $(BUILD)/stamp_files
 	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
@@ -186,9 +196,21 @@ $(demos) $(tests) $(benches) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUIL
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
+# What bench/startup.c starts: the same program with either library, and one that does nothing.
+$(starts): $(shared) $(archive) $(call object,bench/start/first.c bench/start/empty.c)
+	@mkdir -p $(@D)
+	$(call say,LD) $(link) -o $@ $(own)
+start_object = $(call object,bench/start/$(1).c)
+$(BUILD)/bench/start/shared: private own = $(call start_object,first) $(shared) -Wl,-rpath,$(abspath $(BUILD))
+$(BUILD)/bench/start/archive: private own = $(call start_object,first) $(archive) $(found_libs)
+$(BUILD)/bench/start/empty: private own = $(call start_object,empty)
+$(BUILD)/bench/start/empty_blas: private own = $(call start_object,empty) -Wl,--no-as-needed $(blas_libs)
+$(BUILD)/bench/startup: $(starts)
+
 demo: $(demos) ## watch the demos: first, custom_op, rosenbrock, pinn, xor, spiral
 	@for d in first custom_op rosenbrock pinn xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
+	@echo "With names in FILE, one a line: $(BUILD)/demos/names --data FILE"
 
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
 check: $(tests) $(demos) $(docs_of) ## the test programs, the demos and the reference page
@@ -198,13 +220,15 @@ test: all $(tests) $(benches) $(adbench) $(docs_of) ## every test: the programs,
 asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
-threaded := test_data_prefetch test_nn_fit test_order
+chosen := $(if $(TESTS),$(addprefix $(BUILD)/tests/,$(TESTS)),$(tests))
+units: $(chosen) ## the test programs alone; TESTS="test_ops test_nn" for some, TEST_UNDER=... runs them under another
+	@$(run_tests) $(chosen)
 tsan: ## the test programs that have threads under ThreadSanitizer
-	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread check-threads
-check-threads: $(threaded:%=$(BUILD)/tests/%)
-	@$(run_tests) $^
-valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
-	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(run_tests) $(tests)
+	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread TESTS="test_data_prefetch test_nn_fit test_order test_threads" units
+valgrind: ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
+	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
+cross: ## the test programs built for another processor, run under qemu: make cross ARCH=arm64
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
 coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file (needs gcovr)
 	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
@@ -214,11 +238,30 @@ adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
 
+# Peers written in C and C++, as far as their headers are here. compare.py says which are not.
+preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)
+ifneq ($(filter bench-peers,$(MAKECMDGOALS)),)
+peers := $(if $(call preprocesses,$(CXX),torch/csrc/api/include/torch/version.h),libtorch) \
+         $(if $(call preprocesses,$(CXX),adolc/adolc.h),adolc) $(if $(call preprocesses,$(CC),floatfann.h),fann)
+peers := $(addprefix $(BUILD)/bench/peers/,$(peers))
+endif
+$(BUILD)/bench/peers/%: bench/peers/%.cpp bench/peers/serve.h
+	@mkdir -p $(@D)
+	$(call say,CXX) $(CXX) -std=c++17 -O3 -I. $(peer_flags) -o $@ $< $(peer_libs)
+$(BUILD)/bench/peers/%: bench/peers/%.c bench/peers/serve.h
+	@mkdir -p $(@D)
+	$(call say,CC) $(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O3 -I. -o $@ $< $(peer_libs)
+$(BUILD)/bench/peers/libtorch: private peer_flags = -isystem $(firstword $(wildcard /usr/include/torch/csrc/api/include))
+$(BUILD)/bench/peers/libtorch: private peer_libs = -ltorch -ltorch_cpu -lc10
+$(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
+$(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
+bench-peers: $(benches) $(peers) ## the same measurements beside PyTorch, NumPy, FANN and ADOL-C, where they are
+	@$(PYTHON) bench/peers/compare.py $(BUILD) $(CASE)
+
 # ---- what is generated and kept ------------------------------------------------------------------
 
 docs: $(docs_of) ## docs/ops.md, the reference of all ops, from their table
 	@$(docs_of) ops/ops.def tests/reference/results > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
-PYTHON ?= /usr/bin/python3
 reference-values: $(dumper) ## what PyTorch and mpmath say each op gives; OPS="..." or FAMILY=... for some
 	@mkdir -p tests/reference/results
 	@$(dumper) > $(BUILD)/samples.jsonl

@@ -16,7 +16,7 @@ extern "C" {
 AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale);
 
 /* NumPy's arrays, of numbers or truth values and in C order, as constant Vars of dtype t; an array of an archive of
-   numpy.savez by its name, through libzip. Errors as of nn_load_idx. */
+   numpy.savez by its name, through minizip. Errors as of nn_load_idx. */
 AD_API ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path);
 AD_API ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name);
 /* numpy.load reads them; written whole or not at all. */
