@@ -3,7 +3,8 @@
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
 # very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench` or `make bench-peers`),
-# PYTHON (for these peers and `make reference-values`), V=1 (commands are shown).
+# PYTHON (for these peers and `make reference-values`), V=1 (commands are shown), TESTS (some of `make units`),
+# SYSROOT (below which the libraries of another processor lie), ARCH (Debian's name of it, for `make cross`).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -19,8 +20,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan valgrind coverage adbench bench bench-peers bench-report docs reference-values install uninstall deps deps-ci deps-peers help \
-        clean FORCE
+.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-peers bench-report docs \
+        reference-values install uninstall deps deps-ci deps-peers help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -54,17 +55,19 @@ ifeq ($(call compiles,-include uthash.h -include Random123/philox.h),)
 $(error $(CC) does not find uthash.h and Random123/philox.h; `make deps` installs what the build needs)
 endif
 
-# Debian's serial OpenBLAS comes first, as threads in BLAS beside others are slow. The loader takes the
-# threaded one where both are installed, hence the run path.
+# Debian's OpenBLAS with threads comes first: its serial one computes wrong products when two threads call it
+# at once. The library keeps it to the calling thread. The run path is for machines with several variants.
 ifeq ($(BLAS),auto)
-serial := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc)))
-blas   := $(firstword $(serial) $(call having,openblas cblas blas))
+cpu     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+locking := $(firstword $(call having,$(wildcard $(SYSROOT)/usr/lib/$(cpu)-*/openblas-pthread/pkgconfig/openblas.pc)))
+run_at  := $(patsubst $(SYSROOT)%/pkgconfig/openblas.pc,%,$(locking))
+blas    := $(firstword $(locking) $(call having,openblas cblas blas))
 else ifneq ($(BLAS),none)
 blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); BLAS=none does without))
 endif
 ifneq ($(and $(blas),$(call compiles,$(call cflags,$(blas)) -include cblas.h)),)
 found_flags += $(call cflags,$(blas))
-blas_libs   := $(call libs,$(blas)) $(if $(serial),-Wl$(comma)-rpath$(comma)$(serial:/pkgconfig/openblas.pc=))
+blas_libs   := $(call libs,$(blas)) $(if $(locking),-Wl$(comma)-rpath$(comma)$(run_at))
 found_libs  += $(blas_libs)
 else
 found_flags += -DAD_NO_BLAS
@@ -91,7 +94,7 @@ optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)
            $(call libs,$(1))),$(info No $(1) found: $(3)))
 $(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
 $(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
-$(call optional,minizip,AD_HAVE_ZIP,arrays in .npz archives cannot be read.)
+$(call optional,minizip,AD_HAVE_ZIP,.npz archives can be neither read nor written.)
 
 # libcsv has no pkg-config file: it is there where a program with it links.
 links_csv := $(shell t=$$(mktemp) && echo 'int main(void) { struct csv_parser p; return csv_init(&p, 0); }' | \
@@ -104,10 +107,12 @@ $(info No libcsv found: CSV files cannot be read.)
 endif
 
 known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
+# A float is computed as a float: not in the x87's registers on 32-bit x86, nor as a double on s390x.
+found_flags  += $(if $(call compiles,-msse2 -mfpmath=sse),-msse2 -mfpmath=sse) $(call known,-fexcess-precision=fast)
 more_flags   := $(call known,-fno-semantic-interposition)
 kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
 found_flags  := $(found_flags)
-found_libs   := $(strip $(found_libs)) -lm
+found_libs   := $(strip $(found_libs)) -pthread -lm
 endif
 
 # ---- flags ---------------------------------------------------------------------------------------
@@ -180,7 +185,7 @@ $(shared): $(library) $(BUILD)/stamp_files
 
 # A program is its own file, the helpers of its folder and the library.
 $(BUILD)/tests/%: private helpers = $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
-$(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka) -pthread
+$(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
 $(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
@@ -206,6 +211,7 @@ $(BUILD)/bench/startup: $(starts)
 demo: $(demos) ## watch the demos: first, custom_op, rosenbrock, pinn, xor, spiral
 	@for d in first custom_op rosenbrock pinn xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
+	@echo "With names in FILE, one a line: $(BUILD)/demos/names --data FILE"
 
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
 check: $(tests) $(demos) $(docs_of) ## the test programs, the demos and the reference page
@@ -215,8 +221,15 @@ test: all $(tests) $(benches) $(adbench) $(docs_of) ## every test: the programs,
 asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
-valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
-	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(run_tests) $(tests)
+chosen := $(if $(TESTS),$(addprefix $(BUILD)/tests/,$(TESTS)),$(tests))
+units: $(chosen) ## the test programs alone; TESTS="test_ops test_nn" for some, TEST_UNDER=... runs them under another
+	@$(run_tests) $(chosen)
+tsan: ## the test programs that have threads under ThreadSanitizer
+	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread TESTS="test_data_prefetch test_nn_fit test_order test_threads" units
+valgrind: ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
+	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
+cross: ## the test programs built for another processor, run under qemu: make cross ARCH=arm64
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
 coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file (needs gcovr)
 	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true

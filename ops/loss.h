@@ -25,9 +25,11 @@ typedef struct {
     int reduction; /* an ad_reduction */
 } ad__loss_attrs;
 
-/* Loops over n contiguous elements: value overwrites y, slope adds to its last argument. */
+/* Loops over n contiguous elements: value overwrites y, slope's result is base, which may be to, and the
+   slope added. */
 typedef void ad__loss_value(int64_t n, double k, const void *x, const void *t, const void *w, void *y);
-typedef void ad__loss_slope(int64_t n, double k, const void *x, const void *t, const void *w, const void *g, void *to);
+typedef void ad__loss_slope(int64_t n, double k, const void *x, const void *t, const void *w, const void *g,
+                            const void *base, void *to);
 
 /* loss.c: running such loops over an Op's arrays, with the reduction. */
 int ad__run_loss(const ad_op *op, ad__loss_value *value);
@@ -52,15 +54,16 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
 
 #define AD__LOSS_SLOPE_T(name, which, T_, SFX, BACKWARD)                                                               \
     AD__CLONES static void name##_slope_##which##_##SFX(int64_t n, double k_, const void *vx, const void *vt,          \
-                                                        const void *vw, const void *vg, void *vto) {                   \
+                                                        const void *vw, const void *vg, const void *vbase, void *vto) {\
         typedef T_ T __attribute__((unused));                                                                          \
-        const T_ *xs = vx, *ts = vt, *ws = vw, *gs = vg;                                                               \
-        T_ *restrict to = vto, k = (T_)k_;                                                                             \
+        const T_ *xs = vx, *ts = vt, *ws = vw, *gs = vg, *base = vbase;                                                \
+        T_ *to = vto, k = (T_)k_;                                                                                      \
         (void)k;                                                                                                       \
+        AD__IN_STEP                                                                                                    \
         for (int64_t i = 0; i < n; i++) {                                                                              \
             T_ x = xs[i], t = ts[i], w = ws[i], g = gs[i];                                                             \
             (void)x, (void)t, (void)w, (void)g;                                                                        \
-            to[i] += (T_)(BACKWARD);                                                                                   \
+            to[i] = base[i] + (T_)(BACKWARD);                                                                          \
         }                                                                                                              \
     }
 
