@@ -20,8 +20,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-peers docs reference-values \
-        install uninstall deps deps-ci deps-peers help clean FORCE
+.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-peers bench-report docs \
+        reference-values install uninstall deps deps-ci deps-peers help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -171,6 +171,7 @@ tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
 starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
 adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
+growth  := $(BUILD)/bench/report/growth
 dumper  := $(BUILD)/tests/reference/dump_samples
 docs_of := $(BUILD)/docs/reference
 
@@ -204,11 +205,11 @@ $(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
 $(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
-$(benches): $(call object,$(wildcard bench/common*.c))
+$(benches) $(growth): $(call object,$(wildcard bench/common*.c))
 $(adbench): $(call object,$(wildcard bench/adbench/common*.c))
 $(dumper): private helpers =
 $(dumper): private own_libs =
-$(demos) $(tests) $(benches) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+$(demos) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
@@ -256,7 +257,7 @@ bench: $(benches) ## the measurements; CASE=name for one of them
 
 # Peers written in C and C++, as far as their headers are here. compare.py says which are not.
 preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)
-ifneq ($(filter bench-peers,$(MAKECMDGOALS)),)
+ifneq ($(filter bench-peers bench-report,$(MAKECMDGOALS)),)
 peers := $(if $(call preprocesses,$(CXX),torch/csrc/api/include/torch/version.h),libtorch) \
          $(if $(call preprocesses,$(CXX),adolc/adolc.h),adolc) $(if $(call preprocesses,$(CC),floatfann.h),fann)
 peers := $(addprefix $(BUILD)/bench/peers/,$(peers))
@@ -273,6 +274,12 @@ $(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
 $(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
 bench-peers: $(benches) $(peers) ## the same measurements beside PyTorch, NumPy, FANN and ADOL-C, where they are
 	@$(PYTHON) bench/peers/compare.py $(BUILD) $(CASE)
+bench-report: $(benches) $(peers) $(growth) ## all of it: measures, and writes figures and pictures to docs/
+	@echo "Some minutes; $(BUILD)/bench.txt, peers.txt and growth.txt tell how far it is."
+	@for b in $(benches); do env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $$b || exit 1; done > $(BUILD)/bench.txt
+	@$(PYTHON) bench/peers/compare.py $(BUILD) > $(BUILD)/peers.txt
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(growth) > $(BUILD)/growth.txt
+	@$(PYTHON) bench/report/report.py $(BUILD)/bench.txt $(BUILD)/peers.txt $(BUILD)/growth.txt docs
 
 # ---- what is generated and kept ------------------------------------------------------------------
 
