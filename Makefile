@@ -88,7 +88,7 @@ optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)
            $(call libs,$(1))),$(info No $(1) found: $(3)))
 $(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
 $(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
-$(call optional,minizip,AD_HAVE_ZIP,arrays in .npz archives cannot be read.)
+$(call optional,minizip,AD_HAVE_ZIP,.npz archives can be neither read nor written.)
 
 # libcsv has no pkg-config file: it is there where a program with it links.
 links_csv := $(shell t=$$(mktemp) && echo 'int main(void) { struct csv_parser p; return csv_init(&p, 0); }' | \

@@ -19,7 +19,9 @@ AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double sca
    numpy.savez by its name, through minizip. Errors as of nn_load_idx. */
 AD_API ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path);
 AD_API ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name);
-AD_API int nn_save_npy(const ad_var *x, const char *path); /* numpy.load reads it; written whole or not at all */
+/* numpy.load reads them; written whole or not at all. */
+AD_API int nn_save_npy(const ad_var *x, const char *path);
+AD_API int nn_save_npz(const char *path, int n, const char *const names[], ad_var *const vars[]); /* n: at least 1 */
 
 /* A CSV file (RFC 4180: fields may be quoted) as a table of text, through libcsv; blank lines are passed over.
    NULL and a graph error, AD_EIO, or AD_EABSENT in a build without libcsv. A table lives in the graph. */
