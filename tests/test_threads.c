@@ -186,6 +186,17 @@ static void layer(ad_graph *g, ad_dtype t, results *r) {
     finish(r, ad_affine(x, w, b));
 }
 
+/* [30,6,width], some of each kind, from both ends. */
+static void recurrent_nets(ad_graph *g, ad_dtype t, results *r) {
+    enum { N = 30, M = 100 };
+    ad_var *h = numbers(g, t, AD_SHAPE(N, M)), *c = numbers(g, t, AD_SHAPE(N, M)), *b = numbers(g, t, AD_SHAPE(3 * M));
+    ad_var *x4 = numbers(g, t, AD_SHAPE(N, 6, 4 * M)), *w4 = numbers(g, t, AD_SHAPE(4 * M, M));
+    ad_var *x3 = ad_narrow(x4, 2, 0, 3 * M), *w3 = ad_narrow(w4, 0, 0, 3 * M);
+    ad_var *both = ad_lstm(x4, w4, h, c, true), *gru = ad_gru(x3, w3, h, b, false);
+    note(r, h), note(r, c), note(r, b), note(r, x4), note(r, w4);
+    finish(r, ad_add(ad_select(both, 0, 0), ad_mul(ad_select(both, 0, 1), gru)));
+}
+
 static const struct {
     const char *name;
     compute_fn *f;
@@ -193,6 +204,7 @@ static const struct {
     { "square product", square_product }, { "high product", high_product },
     { "wide product", wide_product },     { "batched product", batched_product },
     { "broadcast product", broadcast_product }, { "layer", layer },
+    { "recurrent nets", recurrent_nets },
 };
 
 static void results_are_the_same_bits(void **state) {
