@@ -18,7 +18,7 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan valgrind coverage adbench bench docs reference-values install uninstall deps deps-ci help \
+.PHONY: all check check-threads test demo asan tsan valgrind coverage adbench bench docs reference-values install uninstall deps deps-ci help \
         clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
@@ -51,17 +51,18 @@ ifeq ($(call compiles,-include uthash.h -include Random123/philox.h),)
 $(error $(CC) does not find uthash.h and Random123/philox.h; `make deps` installs what the build needs)
 endif
 
-# Debian's serial OpenBLAS comes first, as threads in BLAS beside others are slow. The loader takes the
-# threaded one where both are installed, hence the run path.
+# Debian's OpenBLAS with threads comes first: its serial one computes wrong products when two threads call it
+# at once. The library keeps it to the calling thread. The run path is for machines with several variants.
 ifeq ($(BLAS),auto)
-serial := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-serial/pkgconfig/openblas.pc)))
-blas   := $(firstword $(serial) $(call having,openblas cblas blas))
+locking := $(firstword $(call having,$(wildcard /usr/lib/*/openblas-pthread/pkgconfig/openblas.pc)))
+blas    := $(firstword $(locking) $(call having,openblas cblas blas))
 else ifneq ($(BLAS),none)
 blas   := $(if $(call has,$(BLAS)),$(BLAS),$(error pkg-config knows no $(BLAS); BLAS=none does without))
 endif
 ifneq ($(and $(blas),$(call compiles,$(call cflags,$(blas)) -include cblas.h)),)
 found_flags += $(call cflags,$(blas))
-found_libs  += $(call libs,$(blas)) $(if $(serial),-Wl$(comma)-rpath$(comma)$(serial:/pkgconfig/openblas.pc=))
+blas_libs   := $(call libs,$(blas)) $(if $(locking),-Wl$(comma)-rpath$(comma)$(locking:/pkgconfig/openblas.pc=))
+found_libs  += $(blas_libs)
 else
 found_flags += -DAD_NO_BLAS
 $(if $(filter none,$(BLAS)),,$(info No CBLAS found: matrix products are done by slower loops of our own.))
@@ -87,7 +88,7 @@ optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)
            $(call libs,$(1))),$(info No $(1) found: $(3)))
 $(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
 $(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
-$(call optional,libzip,AD_HAVE_ZIP,arrays in .npz archives cannot be read.)
+$(call optional,minizip,AD_HAVE_ZIP,arrays in .npz archives cannot be read.)
 
 # libcsv has no pkg-config file: it is there where a program with it links.
 links_csv := $(shell t=$$(mktemp) && echo 'int main(void) { struct csv_parser p; return csv_init(&p, 0); }' | \
@@ -103,7 +104,7 @@ known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 more_flags   := $(call known,-fno-semantic-interposition)
 kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
 found_flags  := $(found_flags)
-found_libs   := $(strip $(found_libs)) -lm
+found_libs   := $(strip $(found_libs)) -pthread -lm
 endif
 
 # ---- flags ---------------------------------------------------------------------------------------
@@ -144,6 +145,7 @@ program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 demos   := $(call program,demos/*.c)
 tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
+starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
 adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
 dumper  := $(BUILD)/tests/reference/dump_samples
 docs_of := $(BUILD)/docs/reference
@@ -164,17 +166,17 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags
 
 $(archive): $(library) $(BUILD)/stamp_files
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
-# GCC leaves the dispatchers of its target_clones visible; the linker hides them.
+# GCC leaves the dispatchers of its target_clones visible; the linker hides them. Calls within the library go straight.
 $(shared): $(library) $(BUILD)/stamp_files
 	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
 
 # A program is its own file, the helpers of its folder and the library.
 $(BUILD)/tests/%: private helpers = $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
-$(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka) -pthread
+$(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
 $(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
@@ -186,9 +188,21 @@ $(demos) $(tests) $(benches) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUIL
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
+# What bench/startup.c starts: the same program with either library, and one that does nothing.
+$(starts): $(shared) $(archive) $(call object,bench/start/first.c bench/start/empty.c)
+	@mkdir -p $(@D)
+	$(call say,LD) $(link) -o $@ $(own)
+start_object = $(call object,bench/start/$(1).c)
+$(BUILD)/bench/start/shared: private own = $(call start_object,first) $(shared) -Wl,-rpath,$(abspath $(BUILD))
+$(BUILD)/bench/start/archive: private own = $(call start_object,first) $(archive) $(found_libs)
+$(BUILD)/bench/start/empty: private own = $(call start_object,empty)
+$(BUILD)/bench/start/empty_blas: private own = $(call start_object,empty) -Wl,--no-as-needed $(blas_libs)
+$(BUILD)/bench/startup: $(starts)
+
 demo: $(demos) ## watch the demos: first, custom_op, rosenbrock, pinn, xor, spiral
 	@for d in first custom_op rosenbrock pinn xor spiral; do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
+	@echo "With names in FILE, one a line: $(BUILD)/demos/names --data FILE"
 
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
 check: $(tests) $(demos) $(docs_of) ## the test programs, the demos and the reference page
@@ -198,6 +212,11 @@ test: all $(tests) $(benches) $(adbench) $(docs_of) ## every test: the programs,
 asan: ## the test programs and the demos under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
+threaded := test_data_prefetch test_nn_fit test_order
+tsan: ## the test programs that have threads under ThreadSanitizer
+	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread check-threads
+check-threads: $(threaded:%=$(BUILD)/tests/%)
+	@$(run_tests) $^
 valgrind: $(tests) ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for small sizes
 	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(run_tests) $(tests)
 coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file (needs gcovr)

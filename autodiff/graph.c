@@ -64,6 +64,7 @@ static void free_extras(ad_graph *g, int depth);
 
 void ad_graph_free(ad_graph *g) {
     if (g == NULL) return;
+    ad__team_free(&g->memory, g->team);
     free_extras(g, 0);
     ad__plan_free(g, &g->plan);
     if (g->heap != NULL) ad__pool_give(&g->pool, g->heap, g->heap_capacity * sizeof *g->heap);
@@ -192,17 +193,26 @@ int ad__check_open(const ad_var *x, const char *caller) {
 
 enum { EXTRA_HEADER = (sizeof(ad__extra) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN };
 
-void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes) {
-    int depth = x ? depth_of(g, x) : 0;
-    if (depth == (g->scope ? g->scope->mark.depth : 0)) return ad__array_alloc(g, bytes);
+static void *add_extra(ad_graph *g, size_t bytes, int depth, ad__close_fn *close) {
     ad__extra *e = ad__memory_take(&g->memory, AD__ALIGN, EXTRA_HEADER + bytes);
     if (e == NULL) return ad__no_memory(g, "an array", bytes), NULL;
-    *e = (ad__extra){ g->extras, EXTRA_HEADER + bytes, depth };
+    *e = (ad__extra){ g->extras, EXTRA_HEADER + bytes, depth, close };
     g->extras = e;
     return (char *)e + EXTRA_HEADER;
 }
 
-/* Frees the lasting memory of the scopes from depth on inwards. */
+static int depth_now(const ad_graph *g) { return g->scope ? g->scope->mark.depth : 0; }
+
+void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes) {
+    int depth = x ? depth_of(g, x) : 0;
+    return depth == depth_now(g) ? ad__array_alloc(g, bytes) : add_extra(g, bytes, depth, NULL);
+}
+
+void *ad__closing_alloc(ad_graph *g, size_t bytes, ad__close_fn *close) {
+    return add_extra(g, bytes, depth_now(g), close);
+}
+
+/* Closes and frees the extras of the scopes from depth on inwards. */
 static void free_extras(ad_graph *g, int depth) {
     for (ad__extra **link = &g->extras; *link != NULL;) {
         ad__extra *e = *link;
@@ -211,6 +221,7 @@ static void free_extras(ad_graph *g, int depth) {
             continue;
         }
         *link = e->next;
+        if (e->close != NULL) e->close((char *)e + EXTRA_HEADER);
         ad__memory_give(&g->memory, e, e->size);
     }
 }

@@ -4,6 +4,7 @@
 
 #include "autodiff/arena.h"
 #include "autodiff/op.h"
+#include "autodiff/parallel.h"
 
 #include <stdarg.h>
 
@@ -86,12 +87,15 @@ struct ad__scope {
     uint32_t n_ops;
 };
 
-/* Memory that must live as long as an older Var than the newest scope: a list, mostly empty. */
+/* Memory that must live as long as an older Var than the newest scope, or be closed before it goes: a list, mostly
+   empty. */
 typedef struct ad__extra ad__extra;
+typedef void ad__close_fn(void *memory);
 struct ad__extra {
     ad__extra *next;
     size_t size;
-    int depth; /* freed when the scope of this depth closes */
+    int depth;           /* freed when the scope of this depth closes */
+    ad__close_fn *close; /* called before that; NULL: nothing is to be done */
 };
 
 /* Counter-based: block i of a seed is a function of (seed, i) alone. */
@@ -140,6 +144,7 @@ struct ad_graph {
     ad__random random;
     void *scratch;
     size_t scratch_size;
+    ad__team *team; /* threads of the large loops; NULL: the caller's alone */
     ad__plan plan;
     ad_op **heap; /* of the walk */
     size_t heap_capacity;
@@ -153,6 +158,8 @@ struct ad_graph {
 
 /* ---- memory.c, graph.c, apply.c: for the library's own parts -------------------------------- */
 
+/* The threads that an op's loops may share. */
+static inline ad__team *ad__team_of(const ad_op *op) { return ad__graph(ad__out(op))->team; }
 /* The graph's nil; of no graph (NULL), a constant that answers in its place. */
 ad_var *ad__nil(const ad_graph *g);
 static inline bool ad__is_nil(const ad_var *x) { return x == NULL || x->flags & AD__NIL; }
@@ -164,6 +171,9 @@ void *ad__node_zalloc(ad_graph *g, size_t size);
 void *ad__array_alloc(ad_graph *g, size_t bytes);
 /* Memory that outlives inner scopes: lasts until the scope that x (NULL: the graph) is in closes. */
 void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes);
+/* Of the innermost scope, for what needs more than its memory back, as a thread: close is called when the scope ends,
+   or the graph, before anything of it is gone. */
+void *ad__closing_alloc(ad_graph *g, size_t bytes, ad__close_fn *close);
 int ad__scratch_reserve(ad_graph *g, size_t bytes);
 
 /* For int calls that were given nil: the graph's code, or a new error that names the caller. */

@@ -16,7 +16,7 @@ extern "C" {
 AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale);
 
 /* NumPy's arrays, of numbers or truth values and in C order, as constant Vars of dtype t; an array of an archive of
-   numpy.savez by its name, through libzip. Errors as of nn_load_idx. */
+   numpy.savez by its name, through minizip. Errors as of nn_load_idx. */
 AD_API ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path);
 AD_API ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name);
 AD_API int nn_save_npy(const ad_var *x, const char *path); /* numpy.load reads it; written whole or not at all */
@@ -61,14 +61,21 @@ typedef struct {
     bool drop_last;  /* leave out a last minibatch that is not full */
     nn_transform_fn *transform; /* of each x; NULL: none */
     void *transform_data;
+    int64_t prefetch; /* so many minibatches are made ahead, by a thread; 0: none */
 } nn_loader_opts;
 typedef struct nn_loader nn_loader;
 AD_API nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o);
 AD_API int64_t nn_loader_batches(const nn_loader *l); /* in an epoch */
-/* The next minibatch as constant Vars of the open scope, in the dataset's own memory where it is not
-   shuffled. False, with nil in x and y, at the end of the epoch (the next call begins another) and
+/* The next minibatch as constant Vars of the open scope, in the dataset's own memory where it is neither
+   shuffled nor transformed. False, with nil in x and y, at the end of the epoch (the next call begins another) and
    after an error. */
 AD_API bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y);
+/* With prefetch, a thread gathers and transforms the epoch's next minibatches while the present one is computed with.
+   They are to the bit what they are without. The thread reads the dataset, which must not be changed meanwhile, and
+   calls transform, which must not touch the graph, nor what transform_data points to but to read it. It ends when the
+   scope of the loader does, or before that with nn_loader_close (which may be called twice, and at any time); a closed
+   loader goes on without it. So does one whose thread cannot be started, and one in a child of fork. */
+AD_API void nn_loader_close(nn_loader *l);
 
 /* Transforms of images [h,w] or [channels,h,w]: moved by up to shift pixels in both directions, turned by up to
    angle degrees around the middle, mirrored left to right in half of the cases, with normal noise added. What comes

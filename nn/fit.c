@@ -247,7 +247,8 @@ static int prepare(training *t, nn_dataset data) {
                                                 .shuffle = !o->in_order,
                                                 .drop_last = o->drop_last,
                                                 .transform = o->transform,
-                                                .transform_data = o->transform_data });
+                                                .transform_data = o->transform_data,
+                                                .prefetch = o->prefetch });
     if (t->loader == NULL || keep_best(t) != AD_OK || resume(t) != AD_OK) return ad_error_code(t->g);
     t->report = nn__report_new(o->progress, nn_loader_batches(t->loader), o->batch,
                                o->metric_name ? o->metric_name : "metric", t->s.steps);

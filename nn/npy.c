@@ -1,4 +1,4 @@
-/* npy.c: NumPy's arrays in .npy files and, through libzip, in .npz archives:
+/* npy.c: NumPy's arrays in .npy files and, through minizip, in .npz archives:
    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #ifdef AD_HAVE_ZIP
-#include <zip.h>
+#include <unzip.h>
 #endif
 
 #include "autodiff/node.h"
@@ -151,39 +151,43 @@ ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path) {
 }
 
 #ifdef AD_HAVE_ZIP
-static int read_member(npy *f, zip_t *archive, const char *name) {
-    zip_stat_t about;
-    if (zip_stat(archive, name, 0, &about) != 0 || !(about.valid & ZIP_STAT_SIZE))
-        return fail(f, "is not in the archive");
-    if (about.size > (zip_uint64_t)1 << 40) return fail(f, "is too large");
-    zip_file_t *from = zip_fopen(archive, name, 0);
-    if (from == NULL) return fail(f, zip_strerror(archive));
-    int rc = take(f, (int64_t)about.size);
-    if (rc == AD_OK && zip_fread(from, f->bytes, about.size) != (zip_int64_t)about.size) rc = fail(f, "is damaged");
-    zip_int64_t more = rc == AD_OK ? zip_fread(from, &(char){ 0 }, 1) : 0; /* the end: the checksum is looked at */
-    if (rc == AD_OK && more != 0) rc = fail(f, "is damaged");
-    zip_fclose(from);
-    return rc;
+/* The open member's bytes, and that it ends with them. */
+static int read_bytes(npy *f, unzFile archive) {
+    enum { CHUNK = 1 << 30 }; /* minizip counts in int */
+    for (int64_t at = 0; at < f->size;) {
+        int64_t left = f->size - at;
+        int n = unzReadCurrentFile(archive, f->bytes + at, (unsigned)(left < CHUNK ? left : CHUNK));
+        if (n <= 0) return fail(f, "is damaged");
+        at += n;
+    }
+    return unzReadCurrentFile(archive, &(char){ 0 }, 1) == 0 ? AD_OK : fail(f, "is damaged");
+}
+
+static int read_member(npy *f, unzFile archive, const char *name) {
+    enum { CASE_COUNTS = 1 };
+    unz_file_info64 about;
+    if (unzLocateFile(archive, name, CASE_COUNTS) != UNZ_OK) return fail(f, "is not in the archive");
+    if (unzGetCurrentFileInfo64(archive, &about, NULL, 0, NULL, 0, NULL, 0) != UNZ_OK) return fail(f, "is damaged");
+    if (about.uncompressed_size > (uint64_t)1 << 40) return fail(f, "is too large");
+    if (unzOpenCurrentFile(archive) != UNZ_OK) return fail(f, "is damaged, or compressed in another way than deflate");
+    int rc = take(f, (int64_t)about.uncompressed_size);
+    if (rc == AD_OK) rc = read_bytes(f, archive);
+    int fault = unzCloseCurrentFile(archive); /* looks at the checksum */
+    return rc == AD_OK && fault != UNZ_OK ? fail(f, "is damaged") : rc;
 }
 
 static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
-    int fault = 0;
-    zip_t *archive = zip_open(path, ZIP_RDONLY, &fault);
-    if (archive == NULL) {
-        zip_error_t e;
-        zip_error_init_with_code(&e, fault);
-        fail(f, zip_error_strerror(&e));
-        zip_error_fini(&e);
-        return ad__nil(f->graph);
-    }
+    errno = 0;
+    unzFile archive = unzOpen64(path);
+    if (archive == NULL) return fail(f, errno ? strerror(errno) : "is no archive"), ad__nil(f->graph);
     int rc = read_member(f, archive, name);
-    zip_discard(archive);
+    unzClose(archive);
     return finish(f, rc, t);
 }
 #else
 static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
     (void)t, (void)path, (void)name;
-    ad_fail(f->graph, AD_EABSENT, "load_npz: %s%s: this build has no libzip", f->path, f->member);
+    ad_fail(f->graph, AD_EABSENT, "load_npz: %s%s: this build has no minizip", f->path, f->member);
     return ad__nil(f->graph);
 }
 #endif

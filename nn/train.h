@@ -41,6 +41,7 @@ typedef struct {
     bool in_order, drop_last;           /* of the minibatches: not shuffled; without a last one that is not full */
     nn_transform_fn *transform;         /* of the training minibatches, see nn_loader_opts */
     void *transform_data;
+    int64_t prefetch;                   /* training minibatches made ahead on a thread, see nn_loader_close; 0: none */
     double clip_norm;                   /* 0: gradients are not clipped */
     nn_schedule *schedule;              /* stepped after each epoch, or after each step */
     bool schedule_by_step;

@@ -68,6 +68,7 @@ typedef struct {
     ad__window w;   /* of one group's channels */
     bool direct;    /* the image is its own matrix of windows */
     void *columns;  /* room for that matrix */
+    ad__team *team;
 } conv;
 
 static conv conv_of(ad_dtype t, ad_shape x, ad_shape w, ad_shape y, const conv_attrs *a) {
@@ -107,7 +108,7 @@ static const void *columns_of(const conv *c, const void *x) {
 static void convolve(const conv *c, const void *x, const void *w, double beta, void *y) {
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
-            ad__gemm(c->t, false, false, c->o, c->l, c->k, w_at(c, w, g), columns_of(c, x_at(c, x, i, g)), beta,
+            ad__gemm(c->team, c->t, false, false, c->o, c->l, c->k, w_at(c, w, g), columns_of(c, x_at(c, x, i, g)), beta,
                  y_at(c, y, i, g));
 }
 
@@ -118,8 +119,8 @@ static void spread_windows(const conv *c, const void *w, const void *y, bool fre
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++) {
             void *to = x_at(c, x, i, g), *columns = c->direct ? to : c->columns;
-            ad__gemm(c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g), c->direct && !fresh ? 1 : 0,
-                     columns);
+            ad__gemm(c->team, c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g),
+                     c->direct && !fresh ? 1 : 0, columns);
             if (c->direct) continue;
             if (fresh) memset(to, 0, image);
             if (c->t == AD_F32) ad__col2im_add_f32(&c->w, columns, to);
@@ -132,7 +133,7 @@ static void correlate(const conv *c, const void *x, const void *y, bool fresh, v
     if (c->n == 0 && fresh) memset(w, 0, (size_t)(c->groups * c->o * c->k) * c->size);
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
-            ad__gemm(c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g), columns_of(c, x_at(c, x, i, g)),
+            ad__gemm(c->team, c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g), columns_of(c, x_at(c, x, i, g)),
                      fresh && i == 0 ? 0 : 1, w_at(c, w, g));
 }
 
@@ -278,6 +279,7 @@ static void bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static conv geometry(const ad_op *op, const ad_var *x, const ad_var *w, const ad_var *y) {
     conv c = conv_of(x->layout->dtype, x->layout->shape, w->layout->shape, y->layout->shape, ad__attrs(op));
     c.columns = ad__graph(x)->scratch;
+    c.team = ad__team_of(op);
     return c;
 }
 

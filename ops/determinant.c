@@ -77,7 +77,7 @@ static int logdet_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
-/* dx += g x^-T; nothing where the determinant is negative, NaN where it is 0 */
+/* dx += g x^-T; nothing where the determinant is negative, NaN where it is 0 or a NaN */
 static void logdet_backward(const ad_op *op) {
     const ad_var *x = op->in[0];
     ad_dtype t = x->layout->dtype;

@@ -69,8 +69,9 @@ ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g) {
     return divisor == 1 ? g : ad_muls(g, 1 / divisor);
 }
 
-static void fill(ad_dtype t, double value, void *to) {
-    for (int i = 0; i < CHUNK; i++)
+/* As many as a chunk of n elements has. */
+static void fill(ad_dtype t, double value, int64_t n, void *to) {
+    for (int64_t i = 0; i < least(n, CHUNK); i++)
         if (t == AD_F32) ((float *)to)[i] = (float)value;
         else ((double *)to)[i] = value;
 }
@@ -85,7 +86,7 @@ typedef struct {
 static void weights_open(const ad_op *op, weights *w) {
     w->given = op->n_in > 2 ? op->in[2] : NULL;
     if (w->given) w->spread = ad__spread_of(w->given->layout->shape, op->in[0]->layout->shape);
-    else fill(op->in[0]->layout->dtype, 1, w->buffer);
+    else fill(op->in[0]->layout->dtype, 1, op->in[0]->layout->numel, w->buffer);
 }
 
 static const void *weights_at(weights *w, int64_t from, int64_t n) {
@@ -125,8 +126,8 @@ static void back_into(const ad_op *op, int operand, ad__loss_slope *slope) {
     size_t size = ad_dtype_size(out->layout->dtype);
     weights w;
     weights_open(op, &w);
-    if (!whole) fill(out->layout->dtype, ad_grad_at(out, 0) / ad__loss_divisor(op), shared);
-    if (fresh) fill(out->layout->dtype, 0, zeros);
+    if (!whole) fill(out->layout->dtype, ad_grad_at(out, 0) / ad__loss_divisor(op), x->layout->numel, shared);
+    if (fresh) fill(out->layout->dtype, 0, x->layout->numel, zeros);
     for (int64_t i = 0, n = x->layout->numel; i < n; i += CHUNK) {
         int64_t count = least(CHUNK, n - i);
         size_t at = (size_t)i * size;

@@ -381,14 +381,22 @@ static problem checkpointed(const char *log) {
     p.o.checkpoint = path_of("checkpoint");
     p.o.checkpoint_steps = 1;
     p.o.resume = true;
+    p.o.prefetch = 2;
+    return p;
+}
+
+/* What the others must come to: a training that nothing happens to, in the simplest way. */
+static problem uninterrupted(const char *log) {
+    problem p = checkpointed(log);
+    p.o.resume = false;
+    p.o.prefetch = 0;
     return p;
 }
 
 /* Killed after each of its steps in turn, and gone on with by another program, as it were. */
 static void a_resumed_run_is_the_same_to_the_bit(void **state) {
     (void)state;
-    problem whole = checkpointed(path_of("whole"));
-    whole.o.resume = false;
+    problem whole = uninterrupted(path_of("whole"));
     nn_training_state want, got;
     assert_int_equal(fit(&whole, &want), AD_OK);
     unlink(whole.o.checkpoint);
@@ -440,8 +448,7 @@ static bool run_and_kill(int64_t microseconds) {
 
 static void kill_does_no_harm(void **state) {
     (void)state;
-    problem whole = checkpointed(path_of("whole"));
-    whole.o.resume = false;
+    problem whole = uninterrupted(path_of("whole"));
     whole.o.epochs = 12;
     assert_int_equal(fit(&whole, NULL), AD_OK);
     unlink(whole.o.checkpoint);
@@ -478,11 +485,10 @@ static int interrupt_at(const nn_training_state *s, void *data) {
 
 static void an_interrupt_ends_it_with_a_checkpoint(void **state) {
     (void)state;
-    problem whole = checkpointed(NULL), first = checkpointed(NULL), second = checkpointed(NULL);
+    problem whole = uninterrupted(NULL), first = checkpointed(NULL), second = checkpointed(NULL);
     struct sigaction before, after;
     int at = 17;
     nn_training_state end;
-    whole.o.resume = false;
     assert_int_equal(fit(&whole, NULL), AD_OK);
     unlink(whole.o.checkpoint);
     first.o.checkpoint_steps = 0;

@@ -4,6 +4,7 @@
 #define OPS_KERNELS_H
 
 #include "autodiff/autodiff.h"
+#include "autodiff/parallel.h"
 
 /* Loops marked AD__CLONES are compiled for AVX-512, AVX2 and the baseline; the loader picks. GCC on
    x86-64 only: clang 14's clones do not link across files, and thread sanitizer crashes in the
@@ -55,6 +56,9 @@ void ad__scatter_f64(const ad__spread *s, int64_t from, int64_t n, const double 
 /* f32 accumulates in f64; f64 in blocks whose sums are added with compensation (Neumaier 1974). */
 double ad__sum_f32(int64_t n, const float *x);
 double ad__sum_f64(int64_t n, const double *x);
+/* to [columns] += the sums of x [rows, columns] over its rows, kept in f64; fresh: to = them. */
+void ad__column_sums_f32(int64_t rows, int64_t columns, const float *x, bool fresh, float *to);
+void ad__column_sums_f64(int64_t rows, int64_t columns, const double *x, bool fresh, double *to);
 /* y[i] += x[i]; with f64 sums into f32, and f32 into f64 sums. */
 void ad__add_f32(int64_t n, const float *x, float *y);
 void ad__add_f64(int64_t n, const double *x, double *y);
@@ -84,6 +88,9 @@ void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float
                   float *c);
 void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
                   double *c);
+/* The same; a large product is computed in slabs, cut by its sizes alone, which the team shares. */
+void ad__gemm(ad__team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+              const void *b, double beta, void *c);
 
 /* ---- rows.c: softmax and its kin over a contiguous row of n ----------------------------------------- */
 

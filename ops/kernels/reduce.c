@@ -5,6 +5,7 @@
 
 /* Enough independent sums to keep the adders of a wide vector unit busy. */
 enum { LANES = 32, BLOCK = 4096 };
+enum { COLUMNS = 64 }; /* summed side by side */
 
 #define KERNELS "ops/kernels/reduce.inc"
 #include "ops/kernels/each_dtype.h"

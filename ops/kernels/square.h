@@ -18,7 +18,7 @@ void ad__axpy_triangle_f32(bool upper, bool unit, int64_t n, float k, const floa
 void ad__axpy_triangle_f64(bool upper, bool unit, int64_t n, double k, const double *x, double *y);
 void ad__negate_f32(int64_t n, float *x);
 void ad__negate_f64(int64_t n, double *x);
-/* log |det| and the determinant's sign (-1, 0, 1) from the factors of ad__lu. */
+/* log |det| and the determinant's sign (-1, 0, 1; 0 for a NaN too) from the factors of ad__lu. */
 double ad__lu_logdet_f32(int64_t n, const float *lu, const int *pivots, int *sign);
 double ad__lu_logdet_f64(int64_t n, const double *lu, const int *pivots, int *sign);
 /* The place of the first 0 on the diagonal, counted from 1; 0 where there is none. */
