@@ -20,8 +20,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-peers docs reference-values \
-        install uninstall deps deps-ci deps-peers help clean FORCE
+.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-peers bench-report docs \
+        reference-values install uninstall deps deps-ci deps-peers help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -110,7 +110,19 @@ known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 # A float is computed as a float: not in the x87's registers on 32-bit x86, nor as a double on s390x.
 found_flags  += $(if $(call compiles,-msse2 -mfpmath=sse),-msse2 -mfpmath=sse) $(call known,-fexcess-precision=fast)
 more_flags   := $(call known,-fno-semantic-interposition)
-kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
+# Loops in ops/ have no epilogues for a few elements, as these would be most of the code; where the library is
+# not in the innermost loop, functions lie close together.
+math_flags   := $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
+ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
+kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic -fno-asynchronous-unwind-tables)
+small_flags  := $(call known,-fno-inline-functions -fno-reorder-blocks-and-partition -falign-functions=1 \
+                -falign-jumps=1 -falign-labels=1 -fno-omit-frame-pointer)
+# The library's many tables of pointers are relocated from a bitmap, which the loader knows from glibc 2.36 on.
+bitmap       := -Wl,-z,pack-relative-relocs
+loads_bitmap := $(shell printf '\043include <features.h>\n\043if !__GLIBC_PREREQ(2, 36)\n\043error\n\043endif\n' | \
+    $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo 'int a;' | \
+    $(CC) $(LDFLAGS) -shared -fPIC -Wl,--fatal-warnings $(bitmap) -x c - -o /dev/null 2>/dev/null && echo yes)
+shared_flags := $(if $(loads_bitmap),$(bitmap))
 found_flags  := $(found_flags)
 found_libs   := $(strip $(found_libs)) -pthread -lm
 endif
@@ -123,7 +135,10 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 optimise := -O2
 ifdef SANITIZE
 optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+math_flags   :=
+ops_flags    :=
 kernel_flags :=
+small_flags  :=
 endif
 flags = -std=c11 -g $(optimise) $(warnings) -I. -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
 compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
@@ -132,11 +147,12 @@ link    = $(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFLAGS) $(LDFLAGS)
 
 # private: the stamps below, which these objects depend on, must not see their flags.
 library_flags := -fPIC -fvisibility=hidden $(more_flags)
-$(BUILD)/obj/autodiff/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags)
-$(BUILD)/obj/ops/%.o: private extra = $(library_flags)
-$(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(kernel_flags)
+$(BUILD)/obj/autodiff/%.o: private extra = $(library_flags)
+$(BUILD)/obj/ops/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags) $(small_flags)
+$(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(ops_flags)
+$(BUILD)/obj/ops/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
 $(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
-$(BUILD)/obj/bench/%.o: private optimise := $(optimise) $(kernel_flags)
+$(BUILD)/obj/bench/%.o: private optimise := $(if $(SANITIZE),$(optimise),-O3 $(math_flags))
 
 # ---- the library ---------------------------------------------------------------------------------
 
@@ -155,13 +171,14 @@ tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
 starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
 adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
+growth  := $(BUILD)/bench/report/growth
 dumper  := $(BUILD)/tests/reference/dump_samples
 docs_of := $(BUILD)/docs/reference
 
 all: $(archive) $(shared) $(demos) ## build/libautodiff.a, build/libautodiff.so and build/demos/*
 
 # Objects depend on the command that makes them, libraries on the list of their objects.
-stamp_flags = $(compile) $(link) $(kernel_flags) $(found_libs)
+stamp_flags = $(compile) $(link) $(more_flags) $(small_flags) $(kernel_flags) $(shared_flags) $(found_libs)
 stamp_files = $(library)
 $(BUILD)/stamp_%: FORCE
 	@mkdir -p $(@D)
@@ -177,7 +194,7 @@ $(archive): $(library) $(BUILD)/stamp_files
 # GCC leaves the dispatchers of its target_clones visible; the linker hides them. Calls within the library go straight.
 $(shared): $(library) $(BUILD)/stamp_files
 	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions $(shared_flags) -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
@@ -188,11 +205,11 @@ $(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
 $(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
-$(benches): $(call object,$(wildcard bench/common*.c))
+$(benches) $(growth): $(call object,$(wildcard bench/common*.c))
 $(adbench): $(call object,$(wildcard bench/adbench/common*.c))
 $(dumper): private helpers =
 $(dumper): private own_libs =
-$(demos) $(tests) $(benches) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+$(demos) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
@@ -240,7 +257,7 @@ bench: $(benches) ## the measurements; CASE=name for one of them
 
 # Peers written in C and C++, as far as their headers are here. compare.py says which are not.
 preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)
-ifneq ($(filter bench-peers,$(MAKECMDGOALS)),)
+ifneq ($(filter bench-peers bench-report,$(MAKECMDGOALS)),)
 peers := $(if $(call preprocesses,$(CXX),torch/csrc/api/include/torch/version.h),libtorch) \
          $(if $(call preprocesses,$(CXX),adolc/adolc.h),adolc) $(if $(call preprocesses,$(CC),floatfann.h),fann)
 peers := $(addprefix $(BUILD)/bench/peers/,$(peers))
@@ -257,6 +274,12 @@ $(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
 $(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
 bench-peers: $(benches) $(peers) ## the same measurements beside PyTorch, NumPy, FANN and ADOL-C, where they are
 	@$(PYTHON) bench/peers/compare.py $(BUILD) $(CASE)
+bench-report: $(benches) $(peers) $(growth) ## all of it: measures, and writes figures and pictures to docs/
+	@echo "Some minutes; $(BUILD)/bench.txt, peers.txt and growth.txt tell how far it is."
+	@for b in $(benches); do env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $$b || exit 1; done > $(BUILD)/bench.txt
+	@$(PYTHON) bench/peers/compare.py $(BUILD) > $(BUILD)/peers.txt
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(growth) > $(BUILD)/growth.txt
+	@$(PYTHON) bench/report/report.py $(BUILD)/bench.txt $(BUILD)/peers.txt $(BUILD)/growth.txt docs
 
 # ---- what is generated and kept ------------------------------------------------------------------
 
