@@ -38,6 +38,39 @@ static void give_back(ad_graph *g, ad_var *v) {
     v->flags &= (uint16_t)~(AD__POOLED | AD__HAS_GRAD);
 }
 
+/* Whether v may take over the gradient of op's result: it is about to borrow memory of that size. */
+static bool may_inherit(const ad_op *op, int i) {
+    const ad_var *v = op->in[i], *out = ad__out(op);
+    if (!ad__wants(op, i) || v->creator == NULL || v->grad != NULL || v->flags & AD__REACHED) return false;
+    if (v->layout->dtype != out->layout->dtype || ad__bytes(v) != ad__bytes(out)) return false;
+    for (int j = 0; j < op->n_in; j++)
+        if (j != i && op->in[j] == v) return false;
+    return true;
+}
+
+/* The gradient of op's result, read for the last time by its backward, becomes that of an operand, which is
+   then computed in place: saves a stream of memory. NULL if no operand can take it. */
+static ad_var *inherit(const ad_op *op) {
+    if (!(op->type->flags & AD_OP_IN_PLACE)) return NULL;
+    for (int i = 0; i < op->n_in; i++)
+        if (may_inherit(op, i)) {
+            op->in[i]->grad = ad__out(op)->grad;
+            op->in[i]->flags |= AD__POOLED;
+            return op->in[i];
+        }
+    return NULL;
+}
+
+/* After op's backward: the memory of its result's gradient goes to the pool, unless an operand has it. */
+static void release(ad_graph *g, ad_var *out, const ad_var *heir) {
+    if (heir == NULL) {
+        give_back(g, out);
+        return;
+    }
+    out->grad = NULL;
+    out->flags &= (uint16_t)~(AD__POOLED | AD__HAS_GRAD);
+}
+
 static inline void add_into(ad_var *y, const ad_var *seed) {
     if (y->layout->dtype == AD_F32)
         for (int64_t i = 0; i < y->layout->numel; i++) ((float *)y->grad)[i] += ((const float *)seed->data)[i];
@@ -63,9 +96,13 @@ static int differentiate(ad_var *y, const ad_var *seed) {
     if (rc == AD_OK) plant(y, seed);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
         ad_var *out = ad__out(op);
-        if (AD__LIKELY(rc == AD_OK)) rc = reach_operands(&w, op);
+        const ad_var *heir = NULL;
+        if (AD__LIKELY(rc == AD_OK)) {
+            if (AD__UNLIKELY(out->flags & AD__POOLED)) heir = inherit(op);
+            rc = reach_operands(&w, op);
+        }
         if (AD__LIKELY(rc == AD_OK && out->flags & AD__HAS_GRAD)) op->type->backward[out->layout->dtype](op);
-        if (AD__UNLIKELY(out->flags & AD__POOLED)) give_back(g, out);
+        if (AD__UNLIKELY(out->flags & AD__POOLED)) release(g, out, heir);
     }
     return rc == AD_OK ? g->code : rc;
 }
@@ -136,9 +173,17 @@ void *ad_grad_into(const ad_op *op, int i) {
     if (!ad__wants(op, i)) return NULL;
     ad_var *v = op->in[i];
     if (!(v->flags & AD__HAS_GRAD)) {
-        memset(v->grad, 0, ad__bytes(v));
+        ad__clear(ad__graph(v)->team, v->grad, ad__bytes(v));
         v->flags |= AD__HAS_GRAD;
     }
+    return v->grad;
+}
+
+void *ad_grad_claim(const ad_op *op, int i, bool *fresh) {
+    if (!ad__wants(op, i)) return NULL;
+    ad_var *v = op->in[i];
+    *fresh = !(v->flags & AD__HAS_GRAD);
+    v->flags |= AD__HAS_GRAD;
     return v->grad;
 }
 
