@@ -507,6 +507,9 @@ static void drawn_numbers_have_their_spread(void **state) {
     nn_init_lecun_uniform(w);
     assert_close(ad_item(ad_std(w)), 0.1, 0.002);
     assert_true(ad_item(ad_max(ad_abs(w))) <= sqrt(3.0 / 100));
+    nn_init_default(w);
+    assert_close(ad_item(ad_std(w)), 0.1 / sqrt(3), 0.001);
+    assert_true(ad_item(ad_max(ad_abs(w))) <= 0.1);
     nn_init_trunc_normal(w, 1, 2, 0, 5);
     assert_true(ad_item(ad_min(w)) >= 0 && ad_item(ad_max(w)) <= 5);
     assert_true(ad_item(ad_min(w)) < 0.01 && ad_item(ad_max(w)) > 4.9);
