@@ -173,7 +173,7 @@ void *ad_grad_into(const ad_op *op, int i) {
     if (!ad__wants(op, i)) return NULL;
     ad_var *v = op->in[i];
     if (!(v->flags & AD__HAS_GRAD)) {
-        memset(v->grad, 0, ad__bytes(v));
+        ad__clear(ad__graph(v)->team, v->grad, ad__bytes(v));
         v->flags |= AD__HAS_GRAD;
     }
     return v->grad;

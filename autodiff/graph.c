@@ -64,6 +64,7 @@ static void free_extras(ad_graph *g, int depth);
 
 void ad_graph_free(ad_graph *g) {
     if (g == NULL) return;
+    size_t scratch = g->scratch_size * (size_t)ad__team_size(g->team);
     ad__team_free(&g->memory, g->team);
     free_extras(g, 0);
     ad__plan_free(g, &g->plan);
@@ -71,7 +72,7 @@ void ad_graph_free(ad_graph *g) {
     ad__pool_free(&g->pool);
     ad__arena_free(&g->nodes);
     ad__arena_free(&g->arrays);
-    ad__memory_give(&g->memory, g->scratch, g->scratch_size);
+    ad__memory_give(&g->memory, g->scratch, scratch);
     ad_allocator use = g->memory.use;
     use.release(use.data, g, sizeof *g);
 }
@@ -228,11 +229,23 @@ static void free_extras(ad_graph *g, int depth) {
 
 int ad__scratch_reserve(ad_graph *g, size_t bytes) {
     if (bytes <= g->scratch_size) return AD_OK;
-    size_t size = bytes > 2 * g->scratch_size ? bytes : 2 * g->scratch_size;
-    void *p = ad__memory_take(&g->memory, AD__ALIGN, size);
-    if (p == NULL) return ad__no_memory(g, "scratch", size);
-    ad__memory_give(&g->memory, g->scratch, g->scratch_size);
+    size_t size = bytes > 2 * g->scratch_size ? bytes : 2 * g->scratch_size, threads = (size_t)ad__team_size(g->team);
+    size = round_up(size, AD__ALIGN);
+    if (size > PTRDIFF_MAX / threads) return ad__no_memory(g, "scratch", size);
+    void *p = ad__memory_take(&g->memory, AD__ALIGN, size * threads);
+    if (p == NULL) return ad__no_memory(g, "scratch", size * threads);
+    ad__memory_give(&g->memory, g->scratch, g->scratch_size * threads);
     g->scratch = p;
     g->scratch_size = size;
+    return AD_OK;
+}
+
+int ad__scratch_share(ad_graph *g, int had) {
+    size_t threads = (size_t)ad__team_size(g->team), size = g->scratch_size;
+    if (size == 0) return AD_OK;
+    void *p = size > PTRDIFF_MAX / threads ? NULL : ad__memory_take(&g->memory, AD__ALIGN, size * threads);
+    if (p == NULL) return ad__no_memory(g, "scratch of each thread", size);
+    ad__memory_give(&g->memory, g->scratch, size * (size_t)had);
+    g->scratch = p;
     return AD_OK;
 }

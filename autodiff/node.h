@@ -143,7 +143,7 @@ struct ad_graph {
     void *on_error_data;
     ad__random random;
     void *scratch;
-    size_t scratch_size;
+    size_t scratch_size; /* of each thread */
     ad__team *team; /* threads of the large loops; NULL: the caller's alone */
     ad__plan plan;
     ad_op **heap; /* of the walk */
@@ -160,6 +160,11 @@ struct ad_graph {
 
 /* The threads that an op's loops may share. */
 static inline ad__team *ad__team_of(const ad_op *op) { return ad__graph(ad__out(op))->team; }
+/* What the op's shape rule asked for as scratch, of one of these threads; worker 0's is ad_scratch. */
+static inline void *ad__scratch_of(const ad_op *op, int worker) {
+    const ad_graph *g = ad__graph(ad__out(op));
+    return (char *)g->scratch + (size_t)worker * g->scratch_size;
+}
 /* The graph's nil; of no graph (NULL), a constant that answers in its place. */
 ad_var *ad__nil(const ad_graph *g);
 static inline bool ad__is_nil(const ad_var *x) { return x == NULL || x->flags & AD__NIL; }
@@ -174,11 +179,12 @@ void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes);
 /* Of the innermost scope, for what needs more than its memory back, as a thread: close is called when the scope ends,
    or the graph, before anything of it is gone. */
 void *ad__closing_alloc(ad_graph *g, size_t bytes, ad__close_fn *close);
-int ad__scratch_reserve(ad_graph *g, size_t bytes);
+int ad__scratch_reserve(ad_graph *g, size_t bytes); /* for each thread */
+int ad__scratch_share(ad_graph *g, int had);        /* the same for the team's threads, where had threads had it */
 
 /* For int calls that were given nil: the graph's code, or a new error that names the caller. */
-int ad__refuse_nil(const ad_var *x, const char *caller);
-int ad__no_memory(ad_graph *g, const char *what, size_t bytes);
+AD_COLD int ad__refuse_nil(const ad_var *x, const char *caller);
+AD_COLD int ad__no_memory(ad_graph *g, const char *what, size_t bytes);
 int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_list args);
 
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "autodiff/node.h"
@@ -54,7 +55,7 @@ typedef struct {
     ad__team *team;
     pthread_t thread;
     int number; /* 1 .. size-1; the caller is 0 */
-} worker;
+} member;
 
 /* One loop at a time. Its description may be read by a thread that comes too late, while the next one is
    written: what was read counts only if the thread then gets a slab by it, see take. */
@@ -68,10 +69,11 @@ struct ad__team {
     atomic_uint ended; /* loops whose last slab was a worker's */
     atomic_bool stop;
     bool inside; /* a loop runs */
+    double alone_until; /* in ns, see judge; 0: share the next loop */
     sleeper caller;
     pid_t process; /* where the threads are */
     int size;      /* the caller included */
-    worker workers[];
+    member workers[];
 };
 
 typedef struct {
@@ -101,28 +103,33 @@ static int64_t take(ad__team *t, loop *l) {
     return slabs_of(l->n, l->slab) - (int64_t)(uint32_t)left;
 }
 
-/* Does slabs until none is left; true if the loop's last one to be done was among them. */
-static bool work(ad__team *t, int who) {
-    loop l = { 0 };
+/* Does slabs until none is left, and returns how many. */
+static int64_t work(ad__team *t, int who, loop *l) {
     int64_t mine = 0;
-    for (int64_t i; (i = take(t, &l)) >= 0; mine++) run_slab(&l, who, i);
-    return mine > 0 && atomic_fetch_add(&t->done, mine) + mine == slabs_of(l.n, l.slab);
+    for (int64_t i; (i = take(t, l)) >= 0; mine++) run_slab(l, who, i);
+    return mine;
+}
+
+/* Counts slabs as done; true if the loop's last was among them. */
+static bool count(ad__team *t, const loop *l, int64_t mine) {
+    return mine > 0 && atomic_fetch_add(&t->done, mine) + mine == slabs_of(l->n, l->slab);
 }
 
 static void *live(void *data) {
-    worker *w = data;
+    member *w = data;
     ad__team *t = w->team;
     for (unsigned seen = 0; !atomic_load(&t->stop);) {
+        loop l = { 0 };
         wait_while(&w->rest, &t->begun, seen);
         seen = atomic_load(&t->begun);
-        if (!work(t, w->number)) continue;
+        if (!count(t, &l, work(t, w->number, &l))) continue;
         atomic_fetch_add(&t->ended, 1);
         wake(&t->caller);
     }
     return NULL;
 }
 
-/* As many workers as there are slabs beside the caller's first. */
+/* The first slab is the caller's. */
 static void begin(ad__team *t, const loop *l, int64_t slabs) {
     t->inside = true;
     atomic_store_explicit(&t->body, l->body, memory_order_relaxed);
@@ -131,7 +138,7 @@ static void begin(ad__team *t, const loop *l, int64_t slabs) {
     atomic_store_explicit(&t->slab, l->slab, memory_order_relaxed);
     atomic_store_explicit(&t->done, 0, memory_order_relaxed);
     unsigned number = atomic_load_explicit(&t->begun, memory_order_relaxed) + 1;
-    atomic_store(&t->left, (uint_fast64_t)number << 32 | (uint_fast64_t)slabs);
+    atomic_store(&t->left, (uint_fast64_t)number << 32 | (uint_fast64_t)(slabs - 1));
     atomic_store(&t->begun, number);
     for (int i = 0; i < t->size - 1 && i < slabs - 1; i++) wake(&t->workers[i].rest);
 }
@@ -144,22 +151,54 @@ static void wait_for_others(ad__team *t, int64_t slabs) {
     }
 }
 
-void ad__parallel(ad__team *t, int64_t n, int64_t slab, ad__slab_fn *body, void *context) {
-    loop l = { body, context, n, slab };
-    int64_t slabs = slabs_of(n, slab);
-    if (t == NULL || t->inside || slabs < 2 || slabs > INT32_MAX) {
-        for (int64_t i = 0; i < slabs; i++) run_slab(&l, 0, i);
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* What a loop took, in ns, beside what the caller alone would have taken, judged by its own slabs. A loss is
+   a thread that lost its processor to another process in the middle of a slab. Sharing again after so many times
+   the loss keeps all losses together below an eighth of the time. */
+static void judge(ad__team *t, double took, double alone) {
+    enum { TIMES = 8 };
+    const double loss = took - alone, least = 1e5; /* below: waking, the noise of the machine */
+    t->alone_until = loss > least ? now() + TIMES * loss : 0;
+}
+
+static bool is_alone(const ad__team *t) { return t->alone_until > 0 && now() < t->alone_until; }
+
+static void share(ad__team *t, loop *l, int64_t slabs) {
+    double start = now();
+    begin(t, l, slabs);
+    double begun = now();
+    run_slab(l, 0, 0);
+    int64_t mine = 1 + work(t, 0, l);
+    double own = now() - begun;
+    if (!count(t, l, mine)) wait_for_others(t, slabs);
+    t->inside = false;
+    judge(t, now() - start, own / (double)mine * (double)slabs);
+}
+
+void ad__parallel(ad__team *t, int64_t n, int64_t slab, int64_t work, ad__slab_fn *body, void *context) {
+    double all = (double)n * (double)work;
+    if (n <= slab || n <= 1 || (slab == 0 && all <= AD__SLAB)) { /* one slab */
+        if (n > 0) body(context, 0, 0, n);
         return;
     }
-    begin(t, &l, slabs);
-    if (!work(t, 0)) wait_for_others(t, slabs);
-    t->inside = false;
+    if (slab == 0) slab = work >= AD__SLAB ? 1 : AD__SLAB / (work > 0 ? work : 1);
+    loop l = { body, context, n, slab };
+    int64_t slabs = slabs_of(n, slab);
+    bool small = all < AD__WORTH;
+    if (t != NULL && !small && slabs > 1 && slabs <= INT32_MAX && !t->inside && !is_alone(t)) share(t, &l, slabs);
+    else
+        for (int64_t i = 0; i < slabs; i++) run_slab(&l, 0, i);
 }
 
 /* ---- making and closing ------------------------------------------------------------------------------------ */
 
 /* Signals go to the program's own threads. */
-static int start(worker *w) {
+static int start(member *w) {
     sigset_t all, were;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &were);
@@ -168,7 +207,7 @@ static int start(worker *w) {
     return rc;
 }
 
-static size_t team_bytes(int size) { return sizeof(ad__team) + (size_t)(size - 1) * sizeof(worker); }
+static size_t team_bytes(int size) { return sizeof(ad__team) + (size_t)(size - 1) * sizeof(member); }
 
 /* The first n threads end. */
 static void stop(ad__team *t, int n) {
@@ -233,21 +272,33 @@ int ad_set_threads(ad_graph *g, int n) {
         return ad_fail(g, AD_EVALUE, "set_threads: %d threads; 1 to %d can be had, 0 is one for each processor", n,
                        AD__MOST_THREADS);
     if (n == 0) n = processors();
-    ad__team *team = n > 1 ? ad__team_new(&g->memory, n) : NULL;
+    ad__team *team = n > 1 ? ad__team_new(&g->memory, n) : NULL, *old = g->team;
     if (n > 1 && team == NULL)
         return ad_fail(g, AD_ENOMEM, "set_threads: the system does not start %d threads now; ask for fewer", n - 1);
-    ad__team_free(&g->memory, g->team);
     g->team = team;
-    return AD_OK;
+    int rc = ad__scratch_share(g, ad__team_size(old));
+    if (rc != AD_OK) g->team = old;
+    ad__team_free(&g->memory, rc == AD_OK ? old : team);
+    return rc;
 }
 
 /* ---- shared loops ------------------------------------------------------------------------------------------ */
 
-static void clear_slab(void *to, int who, int64_t from, int64_t until) {
-    (void)who;
-    memset((char *)to + from, 0, (size_t)(until - from));
+typedef struct {
+    char *to;
+    size_t bytes;
+} zeros;
+
+enum { LINE = 64, LINE_WORK = 8 }; /* bytes, and the elements of a cheap loop that take as long */
+
+static void clear_lines(void *context, int worker, int64_t from, int64_t to) {
+    const zeros *z = context;
+    size_t at = (size_t)from * LINE, end = (size_t)to * LINE;
+    (void)worker;
+    memset(z->to + at, 0, (end < z->bytes ? end : z->bytes) - at);
 }
 
 void ad__clear(ad__team *team, void *to, size_t bytes) {
-    ad__parallel(team, (int64_t)bytes, 8 * AD__SLAB, clear_slab, to);
+    zeros z = { to, bytes };
+    ad__parallel(team, (int64_t)((bytes + LINE - 1) / LINE), 0, LINE_WORK, clear_lines, &z);
 }

@@ -100,7 +100,8 @@ static void move(nn_optim *opt, nn__slot *s) {
     for (int k = 0; k < AD__RULE_STATES; k++) state[k] = s->state[k] ? ad_data_mut(s->state[k]) : NULL;
     s->step++;
     opt->method->numbers(opt->opts, &opt->group[s->group], s, &numbers);
-    opt->method->rule->run[ad_dtype_of(x)](ad_numel(x), &numbers, ad_grad(x), state, ad_data_mut(x));
+    ad__update(ad__graph(x)->team, opt->method->rule, ad_dtype_of(x), ad_numel(x), &numbers, ad_grad(x), state,
+               ad_data_mut(x));
 }
 
 int nn_step(nn_optim *opt) {

@@ -37,22 +37,33 @@ static ad__lse row_lse(ad_dtype t, int64_t c, const void *x, void *e) {
     return t == AD_F32 ? ad__lse_exp_f32(c, x, e) : ad__lse_exp_f64(c, x, e);
 }
 
-static int cross_entropy_evaluate(const ad_op *op) {
+/* The sum of rows' losses. */
+static double rows_loss(void *context, int worker, int64_t from, int64_t to) {
+    const ad_op *op = context;
     const ad_var *x = op->in[0];
     ad_dtype t = x->layout->dtype;
-    int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
+    int64_t c = x->layout->shape.dim[1];
     size_t row = (size_t)c * ad_dtype_size(t);
     ad__lse *saved = ad_saved(op);
     char *e = exponentials_of(op);
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double class = ad__get(op->in[1], i);
-        int rc = check_class(op, i, class, c);
-        if (rc != AD_OK) return rc;
+    (void)worker;
+    for (int64_t i = from; i < to; i++) {
         ad__lse l = row_lse(t, c, (char *)x->data + (size_t)i * row, e ? e + (size_t)i * row : NULL);
         if (saved) saved[i] = l;
-        sum += (l.m - ad__get(x, i * c + (int64_t)class)) + log(l.s);
+        sum += (l.m - ad__get(x, i * c + (int64_t)ad__get(op->in[1], i))) + log(l.s);
     }
+    return sum;
+}
+
+static int cross_entropy_evaluate(const ad_op *op) {
+    enum { ROWS = 16 }; /* to a term of the sum */
+    int64_t n = op->in[0]->layout->shape.dim[0], c = op->in[0]->layout->shape.dim[1];
+    for (int64_t i = 0; i < n; i++) {
+        int rc = check_class(op, i, ad__get(op->in[1], i), c);
+        if (rc != AD_OK) return rc;
+    }
+    double sum = ad__sum_terms(ad__team_of(op), n, ROWS, 2 * c, rows_loss, (void *)op);
     ad__put(ad__out(op), 0, sum / (double)n);
     return AD_OK;
 }
@@ -68,19 +79,33 @@ static void row_backward(ad_dtype t, int64_t c, double scale, double k, const vo
     }
 }
 
-/* dlogits = g / n (softmax - one_hot) */
-static void cross_entropy_backward(const ad_op *op) {
-    const ad_var *x = op->in[0];
+typedef struct {
+    const ad_op *op;
+    char *gx;
     bool fresh;
-    char *gx = ad_grad_claim(op, 0, &fresh), *e = exponentials_of(op);
-    if (gx == NULL) return;
+} gradient;
+
+/* dlogits = g / n (softmax - one_hot) */
+static void rows_backward(void *context, int worker, int64_t from, int64_t to) {
+    const gradient *d = context;
+    const ad_var *x = d->op->in[0];
     ad_dtype t = x->layout->dtype;
     int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
     size_t row = (size_t)c * ad_dtype_size(t);
-    double k = ad_grad_at(ad__out(op), 0) / (double)n;
-    const ad__lse *saved = ad_saved(op);
-    for (int64_t i = 0; i < n; i++, e += row, gx += row)
-        row_backward(t, c, k / saved[i].s, k, e, (int64_t)ad__get(op->in[1], i), fresh, gx);
+    double k = ad_grad_at(ad__out(d->op), 0) / (double)n;
+    const ad__lse *saved = ad_saved(d->op);
+    const char *e = exponentials_of(d->op);
+    (void)worker;
+    for (int64_t i = from; i < to; i++)
+        row_backward(t, c, k / saved[i].s, k, e + (size_t)i * row, (int64_t)ad__get(d->op->in[1], i), d->fresh,
+                     d->gx + (size_t)i * row);
+}
+
+static void cross_entropy_backward(const ad_op *op) {
+    ad_shape s = op->in[0]->layout->shape;
+    gradient d = { .op = op };
+    d.gx = ad_grad_claim(op, 0, &d.fresh);
+    if (d.gx != NULL) ad__parallel(ad__team_of(op), s.dim[0], 0, s.dim[1], rows_backward, &d);
 }
 
 static void cross_entropy_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

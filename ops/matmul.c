@@ -106,9 +106,9 @@ static void batches_slab(void *context, int worker, int64_t from, int64_t to) {
 /* Batches are shared where each writes a matrix of its own; a slab of them takes some 50 us. */
 static void over_batches(job *j, ad_shape written) {
     double each = (double)j->p.n * (double)j->p.m * (double)j->p.k + 1024; /* a call costs something too */
-    int64_t slab = each > 0x1p21 ? 1 : (int64_t)(0x1p21 / each);
+    int64_t slab = each > 0x1p21 ? 1 : (int64_t)(0x1p21 / each), work = 1 + (int64_t)(each / 8);
     bool own = ad_shape_numel(written) == j->p.batches;
-    if (j->p.batches > 0) ad__parallel(j->team, j->p.batches, own ? slab : j->p.batches, batches_slab, j);
+    if (j->p.batches > 0) ad__parallel(j->team, j->p.batches, own ? slab : j->p.batches, work, batches_slab, j);
 }
 
 static int matmul_evaluate(const ad_op *op) {

@@ -22,52 +22,80 @@ static int row_shape(ad_call *c) {
 typedef void value_fn(ad_dtype t, int64_t n, const void *x, void *y);
 typedef void slope_fn(ad_dtype t, int64_t n, const void *y, const void *g, const void *base, void *gx);
 
+/* One of the ops' loops over the rows that the elements around an axis are. */
+typedef struct {
+    const ad_op *op;
+    value_fn *value;
+    slope_fn *slope;
+    ad_dtype t;
+    ad__around r;
+    char *gx;
+    bool fresh;
+} job;
+
+static job job_of(const ad_op *op) {
+    return (job){ .op = op, .t = ad__out(op)->layout->dtype, .r = around(op) };
+}
+
+/* Rows outer * inner, with elements inner apart. */
+static void over_rows(const ad_op *op, ad__slab_fn *body, job *j) {
+    ad__parallel(ad__team_of(op), j->r.outer * j->r.inner, 0, j->r.n, body, j);
+}
+
+static size_t row_start(const job *j, int64_t row) {
+    return (size_t)(row / j->r.inner * j->r.n * j->r.inner + row % j->r.inner) * ad_dtype_size(j->t);
+}
+
 /* y = f(x) row by row; rows that are not contiguous go through scratch. */
-static int over_rows(const ad_op *op, value_fn *f) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
-    ad_dtype t = y->layout->dtype;
-    size_t size = ad_dtype_size(t);
-    ad__around r = around(op);
-    char *row = ad__graph(y)->scratch;
-    for (int64_t o = 0; o < r.outer; o++)
-        for (int64_t i = 0; i < r.inner; i++) {
-            size_t at = (size_t)(o * r.n * r.inner + i) * size;
-            if (r.inner == 1) {
-                f(t, r.n, (char *)x->data + at, (char *)y->data + at);
-                continue;
-            }
-            ad__load_row(t, r.n, r.inner, (char *)x->data + at, row);
-            f(t, r.n, row, row + (size_t)r.n * size);
-            ad__store_row(t, r.n, r.inner, row + (size_t)r.n * size, (char *)y->data + at);
+static void value_rows(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const ad_var *x = j->op->in[0], *y = ad__out(j->op);
+    char *row_x = ad__scratch_of(j->op, worker), *row_y = row_x + (size_t)j->r.n * ad_dtype_size(j->t);
+    for (int64_t i = from; i < to; i++) {
+        size_t at = row_start(j, i);
+        if (j->r.inner == 1) {
+            j->value(j->t, j->r.n, (char *)x->data + at, (char *)y->data + at);
+            continue;
         }
-    return AD_OK;
+        ad__load_row(j->t, j->r.n, j->r.inner, (char *)x->data + at, row_x);
+        j->value(j->t, j->r.n, row_x, row_y);
+        ad__store_row(j->t, j->r.n, j->r.inner, row_y, (char *)y->data + at);
+    }
 }
 
 /* gx += f(y, g) row by row. */
-static void back_over_rows(const ad_op *op, slope_fn *f) {
-    const ad_var *y = ad__out(op);
-    bool fresh;
-    char *gx = ad_grad_claim(op, 0, &fresh);
-    if (gx == NULL) return;
-    ad_dtype t = y->layout->dtype;
-    size_t size = ad_dtype_size(t);
-    ad__around r = around(op);
-    size_t row = (size_t)r.n * size;
-    char *zeros = ad__graph(y)->scratch, *row_y = zeros + row, *row_g = row_y + row, *row_gx = row_g + row;
-    if (fresh) memset(zeros, 0, row);
-    for (int64_t o = 0; o < r.outer; o++)
-        for (int64_t i = 0; i < r.inner; i++) {
-            size_t at = (size_t)(o * r.n * r.inner + i) * size;
-            if (r.inner == 1) {
-                f(t, r.n, (char *)y->data + at, (char *)y->grad + at, fresh ? zeros : gx + at, gx + at);
-                continue;
-            }
-            ad__load_row(t, r.n, r.inner, (char *)y->data + at, row_y);
-            ad__load_row(t, r.n, r.inner, (char *)y->grad + at, row_g);
-            if (!fresh) ad__load_row(t, r.n, r.inner, gx + at, row_gx);
-            f(t, r.n, row_y, row_g, fresh ? zeros : row_gx, row_gx);
-            ad__store_row(t, r.n, r.inner, row_gx, gx + at);
+static void slope_rows(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const ad_var *y = ad__out(j->op);
+    int64_t n = j->r.n, inner = j->r.inner;
+    size_t row = (size_t)n * ad_dtype_size(j->t);
+    char *zeros = ad__scratch_of(j->op, worker), *row_y = zeros + row, *row_g = row_y + row, *row_gx = row_g + row;
+    if (j->fresh) memset(zeros, 0, row);
+    for (int64_t i = from; i < to; i++) {
+        size_t at = row_start(j, i);
+        if (inner == 1) {
+            j->slope(j->t, n, (char *)y->data + at, (char *)y->grad + at, j->fresh ? zeros : j->gx + at, j->gx + at);
+            continue;
         }
+        ad__load_row(j->t, n, inner, (char *)y->data + at, row_y);
+        ad__load_row(j->t, n, inner, (char *)y->grad + at, row_g);
+        if (!j->fresh) ad__load_row(j->t, n, inner, j->gx + at, row_gx);
+        j->slope(j->t, n, row_y, row_g, j->fresh ? zeros : row_gx, row_gx);
+        ad__store_row(j->t, n, inner, row_gx, j->gx + at);
+    }
+}
+
+static int evaluate_rows(const ad_op *op, value_fn *f) {
+    job j = job_of(op);
+    j.value = f;
+    over_rows(op, value_rows, &j);
+    return AD_OK;
+}
+
+static void back_over_rows(const ad_op *op, slope_fn *f) {
+    job j = job_of(op);
+    j.slope = f, j.gx = ad_grad_claim(op, 0, &j.fresh);
+    if (j.gx != NULL) over_rows(op, slope_rows, &j);
 }
 
 static void axis_samples(ad_sampler *s) {
@@ -91,7 +119,7 @@ static void softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g
     if (t == AD_F32) ad__softmax_back_f32(n, y, g, base, gx);
     else ad__softmax_back_f64(n, y, g, base, gx);
 }
-static int softmax_evaluate(const ad_op *op) { return over_rows(op, softmax_row); }
+static int softmax_evaluate(const ad_op *op) { return evaluate_rows(op, softmax_row); }
 static void softmax_backward(const ad_op *op) { back_over_rows(op, softmax_row_back); }
 static void softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *y = ad__out(op);
@@ -126,7 +154,7 @@ static void log_softmax_row_back(ad_dtype t, int64_t n, const void *y, const voi
     if (t == AD_F32) ad__log_softmax_back_f32(n, y, g, base, gx);
     else ad__log_softmax_back_f64(n, y, g, base, gx);
 }
-static int log_softmax_evaluate(const ad_op *op) { return over_rows(op, log_softmax_row); }
+static int log_softmax_evaluate(const ad_op *op) { return evaluate_rows(op, log_softmax_row); }
 static void log_softmax_backward(const ad_op *op) { back_over_rows(op, log_softmax_row_back); }
 static void log_softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_sub(g, ad_mul(ad_exp(ad__out(op)), ad_sum_axis(g, axis_of(op), true)));
