@@ -26,8 +26,9 @@ static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const i
     bool view = (type->flags & AD_OP_VIEW) != 0;
     bool small = layout->bytes <= INLINE_BYTES;
     size_t slot = saved ? sizeof(void *) : 0, bytes = round8(layout->bytes);
-    ad_var *out = ad__node_new(g, type, n, in, attrs, type->attr_size, layout, needs | cut, slot + (small ? needs ? 2 * bytes : bytes : 0));
-    if (out == NULL) return &g->nil;
+    void *p = ad__node_take(g, ad__node_head(n, type->attr_size) + slot + (small ? needs ? 2 * bytes : bytes : 0));
+    if (p == NULL) return &g->nil;
+    ad_var *out = ad__node_write(g, p, type, n, in, attrs, type->attr_size, layout, needs | cut);
     char *inside = (char *)ad__saved_slot(out->creator) + slot;
     out->data = view ? in[0]->data : small ? inside : NULL;
     out->grad = small && needs ? inside + bytes : NULL;

@@ -14,9 +14,11 @@ extern "C" {
 #if defined(__GNUC__)
 #define AD_API __attribute__((visibility("default")))
 #define AD_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define AD_COLD __attribute__((cold)) /* seldom called: small rather than fast */
 #else
 #define AD_API
 #define AD_PRINTF(fmt, args)
+#define AD_COLD
 #endif
 
 #define AD_VERSION_MAJOR 0
@@ -92,6 +94,14 @@ AD_API void ad_on_error(ad_graph *g, ad_error_fn *fn, void *data);
 
 AD_API ad_graph *ad_graph_new(void); /* NULL when memory is short */
 AD_API void ad_graph_free(ad_graph *g); /* NULL is let pass */
+
+/* How many threads share the graph's large loops and matrix products, the calling one included: 1 unless told
+   otherwise, 0 for as many as there are processors for this process. Results are the same bits for any number.
+   Graphs share no threads; what is small runs on the calling thread alone. The threads wait until the graph is
+   freed or told 1. After fork() a child works on with its one thread, and may call this for more. AD_EVALUE for
+   a number out of range, AD_ENOMEM where the system does not start so many; then nothing has changed. */
+AD_API int ad_set_threads(ad_graph *g, int n);
+AD_API int ad_threads(const ad_graph *g);
 
 /* Where a graph takes its memory from. alloc returns size bytes aligned to align (a power of two,
    at least sizeof(void *)) or NULL; release takes back what alloc gave. */

@@ -17,16 +17,58 @@ static inline int make_ready(ad_graph *g, ad_var *v) {
 }
 
 /* Has operand v, if it is to get a gradient and is no leaf, visited later. */
-static inline int reach(ad__walk *w, ad_var *v) {
+AD__INLINE int reach(ad__walk *w, ad_var *v) {
     if ((v->flags & (AD__NEEDS | AD__REACHED)) != AD__NEEDS || v->creator == NULL) return AD_OK;
-    ad__walk_reach(w, v);
+    v->flags |= AD__REACHED;
+    w->pending++;
     return make_ready(w->graph, v);
+}
+
+AD__INLINE int reach_operands(ad__walk *w, const ad_op *op) {
+    int rc = AD_OK;
+    bool all = op->type->no_grad == 0;
+    for (int i = 0, n = op->n_in; i < n; i++)
+        if (AD__LIKELY(all) || ad__wants(op, i)) rc |= reach(w, op->in[i]);
+    return rc;
 }
 
 static void give_back(ad_graph *g, ad_var *v) {
     ad__pool_give(&g->pool, v->grad, ad__bytes(v));
     v->grad = NULL;
     v->flags &= (uint16_t)~(AD__POOLED | AD__HAS_GRAD);
+}
+
+/* Whether v may take over the gradient of op's result: it is about to borrow memory of that size. */
+static bool may_inherit(const ad_op *op, int i) {
+    const ad_var *v = op->in[i], *out = ad__out(op);
+    if (!ad__wants(op, i) || v->creator == NULL || v->grad != NULL || v->flags & AD__REACHED) return false;
+    if (v->layout->dtype != out->layout->dtype || ad__bytes(v) != ad__bytes(out)) return false;
+    for (int j = 0; j < op->n_in; j++)
+        if (j != i && op->in[j] == v) return false;
+    return true;
+}
+
+/* The gradient of op's result, read for the last time by its backward, becomes that of an operand, which is
+   then computed in place: saves a stream of memory. NULL if no operand can take it. */
+static ad_var *inherit(const ad_op *op) {
+    if (!(op->type->flags & AD_OP_IN_PLACE)) return NULL;
+    for (int i = 0; i < op->n_in; i++)
+        if (may_inherit(op, i)) {
+            op->in[i]->grad = ad__out(op)->grad;
+            op->in[i]->flags |= AD__POOLED;
+            return op->in[i];
+        }
+    return NULL;
+}
+
+/* After op's backward: the memory of its result's gradient goes to the pool, unless an operand has it. */
+static void release(ad_graph *g, ad_var *out, const ad_var *heir) {
+    if (heir == NULL) {
+        give_back(g, out);
+        return;
+    }
+    out->grad = NULL;
+    out->flags &= (uint16_t)~(AD__POOLED | AD__HAS_GRAD);
 }
 
 static inline void add_into(ad_var *y, const ad_var *seed) {
@@ -45,6 +87,7 @@ static void plant(ad_var *y, const ad_var *seed) {
     else *(double *)y->grad += 1;
 }
 
+/* Short of memory the walk goes on to its end, for that is what takes the marks off. */
 static int differentiate(ad_var *y, const ad_var *seed) {
     ad_graph *g = ad__graph(y);
     if (y->creator == NULL) return plant(y, seed), AD_OK;
@@ -53,11 +96,13 @@ static int differentiate(ad_var *y, const ad_var *seed) {
     if (rc == AD_OK) plant(y, seed);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
         ad_var *out = ad__out(op);
-        unsigned refused = op->type->no_grad;
-        for (int i = 0; i < op->n_in && rc == AD_OK; i++)
-            if (AD__LIKELY(refused == 0) || ad__wants(op, i)) rc = reach(&w, op->in[i]);
+        const ad_var *heir = NULL;
+        if (AD__LIKELY(rc == AD_OK)) {
+            if (AD__UNLIKELY(out->flags & AD__POOLED)) heir = inherit(op);
+            rc = reach_operands(&w, op);
+        }
         if (AD__LIKELY(rc == AD_OK && out->flags & AD__HAS_GRAD)) op->type->backward[out->layout->dtype](op);
-        if (out->flags & AD__POOLED) give_back(g, out);
+        if (AD__UNLIKELY(out->flags & AD__POOLED)) release(g, out, heir);
     }
     return rc == AD_OK ? g->code : rc;
 }
@@ -128,9 +173,17 @@ void *ad_grad_into(const ad_op *op, int i) {
     if (!ad__wants(op, i)) return NULL;
     ad_var *v = op->in[i];
     if (!(v->flags & AD__HAS_GRAD)) {
-        memset(v->grad, 0, ad__bytes(v));
+        ad__clear(ad__graph(v)->team, v->grad, ad__bytes(v));
         v->flags |= AD__HAS_GRAD;
     }
+    return v->grad;
+}
+
+void *ad_grad_claim(const ad_op *op, int i, bool *fresh) {
+    if (!ad__wants(op, i)) return NULL;
+    ad_var *v = op->in[i];
+    *fresh = !(v->flags & AD__HAS_GRAD);
+    v->flags |= AD__HAS_GRAD;
     return v->grad;
 }
 

@@ -64,13 +64,15 @@ static void free_extras(ad_graph *g, int depth);
 
 void ad_graph_free(ad_graph *g) {
     if (g == NULL) return;
+    size_t scratch = g->scratch_size * (size_t)ad__team_size(g->team);
+    ad__team_free(&g->memory, g->team);
     free_extras(g, 0);
     ad__plan_free(g, &g->plan);
     if (g->heap != NULL) ad__pool_give(&g->pool, g->heap, g->heap_capacity * sizeof *g->heap);
     ad__pool_free(&g->pool);
     ad__arena_free(&g->nodes);
     ad__arena_free(&g->arrays);
-    ad__memory_give(&g->memory, g->scratch, g->scratch_size);
+    ad__memory_give(&g->memory, g->scratch, scratch);
     ad_allocator use = g->memory.use;
     use.release(use.data, g, sizeof *g);
 }
@@ -192,17 +194,26 @@ int ad__check_open(const ad_var *x, const char *caller) {
 
 enum { EXTRA_HEADER = (sizeof(ad__extra) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN };
 
-void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes) {
-    int depth = x ? depth_of(g, x) : 0;
-    if (depth == (g->scope ? g->scope->mark.depth : 0)) return ad__array_alloc(g, bytes);
+static void *add_extra(ad_graph *g, size_t bytes, int depth, ad__close_fn *close) {
     ad__extra *e = ad__memory_take(&g->memory, AD__ALIGN, EXTRA_HEADER + bytes);
     if (e == NULL) return ad__no_memory(g, "an array", bytes), NULL;
-    *e = (ad__extra){ g->extras, EXTRA_HEADER + bytes, depth };
+    *e = (ad__extra){ g->extras, EXTRA_HEADER + bytes, depth, close };
     g->extras = e;
     return (char *)e + EXTRA_HEADER;
 }
 
-/* Frees the lasting memory of the scopes from depth on inwards. */
+static int depth_now(const ad_graph *g) { return g->scope ? g->scope->mark.depth : 0; }
+
+void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes) {
+    int depth = x ? depth_of(g, x) : 0;
+    return depth == depth_now(g) ? ad__array_alloc(g, bytes) : add_extra(g, bytes, depth, NULL);
+}
+
+void *ad__closing_alloc(ad_graph *g, size_t bytes, ad__close_fn *close) {
+    return add_extra(g, bytes, depth_now(g), close);
+}
+
+/* Closes and frees the extras of the scopes from depth on inwards. */
 static void free_extras(ad_graph *g, int depth) {
     for (ad__extra **link = &g->extras; *link != NULL;) {
         ad__extra *e = *link;
@@ -211,17 +222,30 @@ static void free_extras(ad_graph *g, int depth) {
             continue;
         }
         *link = e->next;
+        if (e->close != NULL) e->close((char *)e + EXTRA_HEADER);
         ad__memory_give(&g->memory, e, e->size);
     }
 }
 
 int ad__scratch_reserve(ad_graph *g, size_t bytes) {
     if (bytes <= g->scratch_size) return AD_OK;
-    size_t size = bytes > 2 * g->scratch_size ? bytes : 2 * g->scratch_size;
-    void *p = ad__memory_take(&g->memory, AD__ALIGN, size);
-    if (p == NULL) return ad__no_memory(g, "scratch", size);
-    ad__memory_give(&g->memory, g->scratch, g->scratch_size);
+    size_t size = bytes > 2 * g->scratch_size ? bytes : 2 * g->scratch_size, threads = (size_t)ad__team_size(g->team);
+    size = round_up(size, AD__ALIGN);
+    if (size > PTRDIFF_MAX / threads) return ad__no_memory(g, "scratch", size);
+    void *p = ad__memory_take(&g->memory, AD__ALIGN, size * threads);
+    if (p == NULL) return ad__no_memory(g, "scratch", size * threads);
+    ad__memory_give(&g->memory, g->scratch, g->scratch_size * threads);
     g->scratch = p;
     g->scratch_size = size;
+    return AD_OK;
+}
+
+int ad__scratch_share(ad_graph *g, int had) {
+    size_t threads = (size_t)ad__team_size(g->team), size = g->scratch_size;
+    if (size == 0) return AD_OK;
+    void *p = size > PTRDIFF_MAX / threads ? NULL : ad__memory_take(&g->memory, AD__ALIGN, size * threads);
+    if (p == NULL) return ad__no_memory(g, "scratch of each thread", size);
+    ad__memory_give(&g->memory, g->scratch, size * (size_t)had);
+    g->scratch = p;
     return AD_OK;
 }

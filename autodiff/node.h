@@ -4,11 +4,13 @@
 
 #include "autodiff/arena.h"
 #include "autodiff/op.h"
+#include "autodiff/parallel.h"
 
 #include <stdarg.h>
 
 #define AD__LIKELY(x) __builtin_expect(!!(x), 1)
 #define AD__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define AD__INLINE static inline __attribute__((always_inline))
 #define AD__COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
 /* What Vars of one graph, dtype and shape have in common. An op whose result is like its operand
@@ -85,12 +87,15 @@ struct ad__scope {
     uint32_t n_ops;
 };
 
-/* Memory that must live as long as an older Var than the newest scope: a list, mostly empty. */
+/* Memory that must live as long as an older Var than the newest scope, or be closed before it goes: a list, mostly
+   empty. */
 typedef struct ad__extra ad__extra;
+typedef void ad__close_fn(void *memory);
 struct ad__extra {
     ad__extra *next;
     size_t size;
-    int depth; /* freed when the scope of this depth closes */
+    int depth;           /* freed when the scope of this depth closes */
+    ad__close_fn *close; /* called before that; NULL: nothing is to be done */
 };
 
 /* Counter-based: block i of a seed is a function of (seed, i) alone. */
@@ -138,7 +143,8 @@ struct ad_graph {
     void *on_error_data;
     ad__random random;
     void *scratch;
-    size_t scratch_size;
+    size_t scratch_size; /* of each thread */
+    ad__team *team; /* threads of the large loops; NULL: the caller's alone */
     ad__plan plan;
     ad_op **heap; /* of the walk */
     size_t heap_capacity;
@@ -152,6 +158,13 @@ struct ad_graph {
 
 /* ---- memory.c, graph.c, apply.c: for the library's own parts -------------------------------- */
 
+/* The threads that an op's loops may share. */
+static inline ad__team *ad__team_of(const ad_op *op) { return ad__graph(ad__out(op))->team; }
+/* What the op's shape rule asked for as scratch, of one of these threads; worker 0's is ad_scratch. */
+static inline void *ad__scratch_of(const ad_op *op, int worker) {
+    const ad_graph *g = ad__graph(ad__out(op));
+    return (char *)g->scratch + (size_t)worker * g->scratch_size;
+}
 /* The graph's nil; of no graph (NULL), a constant that answers in its place. */
 ad_var *ad__nil(const ad_graph *g);
 static inline bool ad__is_nil(const ad_var *x) { return x == NULL || x->flags & AD__NIL; }
@@ -163,11 +176,15 @@ void *ad__node_zalloc(ad_graph *g, size_t size);
 void *ad__array_alloc(ad_graph *g, size_t bytes);
 /* Memory that outlives inner scopes: lasts until the scope that x (NULL: the graph) is in closes. */
 void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes);
-int ad__scratch_reserve(ad_graph *g, size_t bytes);
+/* Of the innermost scope, for what needs more than its memory back, as a thread: close is called when the scope ends,
+   or the graph, before anything of it is gone. */
+void *ad__closing_alloc(ad_graph *g, size_t bytes, ad__close_fn *close);
+int ad__scratch_reserve(ad_graph *g, size_t bytes); /* for each thread */
+int ad__scratch_share(ad_graph *g, int had);        /* the same for the team's threads, where had threads had it */
 
 /* For int calls that were given nil: the graph's code, or a new error that names the caller. */
-int ad__refuse_nil(const ad_var *x, const char *caller);
-int ad__no_memory(ad_graph *g, const char *what, size_t bytes);
+AD_COLD int ad__refuse_nil(const ad_var *x, const char *caller);
+AD_COLD int ad__no_memory(ad_graph *g, const char *what, size_t bytes);
 int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_list args);
 
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);
@@ -193,15 +210,14 @@ enum { AD__SAMPLE_OPERANDS = 16 };
            for (int i = 0; i < op->n_in; i++) ad__walk_reach(&w, op->in[i]);                       */
 typedef struct {
     ad_graph *graph;
-    ad_op *at;                 /* the next candidate */
-    ad_op *segment;            /* where the present run along prev began */
-    int64_t pending;           /* reached and not visited */
-    int64_t visited, skipped;  /* in this segment */
+    ad_op *at;        /* the next candidate */
+    ad_op *segment;   /* where the present run along prev began */
+    int64_t pending;  /* reached and not visited */
+    int64_t skipped;  /* in this segment */
     size_t heaped;
-    bool no_jumps;             /* memory for the heap was refused: follow prev to the end */
+    bool no_jumps;    /* memory for the heap was refused: follow prev to the end */
 } ad__walk;
 
-ad__walk ad__walk_from(ad_var *root);
 ad_op *ad__walk_skip(ad__walk *w); /* the next one is not w->at: look further */
 /* Has v's creator visited later; false where there is none or v was reached before. */
 static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
@@ -210,14 +226,23 @@ static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
     w->pending++;
     return true;
 }
-/* NULL when all are visited. */
-static inline ad_op *ad__walk_next(ad__walk *w) {
+static inline ad__walk ad__walk_from(ad_var *root) {
+    ad__walk w = { .graph = ad__graph(root), .at = root->creator, .segment = root->creator };
+    ad__walk_reach(&w, root);
+    return w;
+}
+/* NULL when all are visited. Only a copy of the walk is seen from elsewhere, so that a loop can keep its own
+   in registers. */
+AD__INLINE ad_op *ad__walk_next(ad__walk *w) {
     if (w->pending == 0) return NULL;
     ad_op *op = w->at;
-    if (AD__UNLIKELY(!(ad__out(op)->flags & AD__REACHED))) op = ad__walk_skip(w);
+    if (AD__UNLIKELY(!(ad__out(op)->flags & AD__REACHED))) {
+        ad__walk seen = *w;
+        op = ad__walk_skip(&seen);
+        *w = seen;
+    }
     ad__out(op)->flags &= (uint16_t)~AD__REACHED;
     w->pending--;
-    w->visited++;
     w->at = op->prev;
     return op;
 }

@@ -43,14 +43,18 @@ enum {
     AD_OP_CONSTANT = 1, /* piecewise constant or an index: the result wants no gradient */
     AD_OP_VIEW = 2,     /* the result is operand 0's memory: no evaluate, but a shape rule it has */
     AD_OP_RANDOM = 4,   /* draws random numbers: checks do not compare two evaluations */
-    AD_OP_MIXED = 8     /* takes operands of different dtypes */
+    AD_OP_MIXED = 8,    /* takes operands of different dtypes */
+    AD_OP_IN_PLACE = 16 /* backward may find an operand's gradient in the memory of its result's: see below */
 };
 
 /* The descriptor of an op: one constant, beside the code that it names.
    evaluate overwrites the result; backward adds into the operands' gradients (ad_grad_into);
    neither takes memory from the system: a shape rule asks for what they need. evaluate returns 0
    or what ad_fail returned. All arrays are contiguous and belong to distinct Vars, but one Var may
-   be several operands. */
+   be several operands.
+   With AD_OP_IN_PLACE, where nobody keeps gradients, the gradient of one operand of the result's size
+   and dtype may lie in the memory of the result's own: ad_grad_claim then says fresh, and backward writes
+   an element of it only when it needs that element of the result's gradient no more. */
 struct ad_optype {
     const char *name;
     const char *doc;      /* one line, for the reference */
@@ -72,6 +76,7 @@ struct ad_optype {
 
 /* A descriptor with its name, that does not compile without NAME_samples. */
 #define AD_OPTYPE(op, ...)                                                                         \
+    AD_COLD void op##_samples(ad_sampler *);                                                       \
     const ad_optype ad_op_##op = { .name = #op, .samples = op##_samples, __VA_ARGS__ }
 
 /* Applies an op: checks, records, evaluates. attrs is copied (type->attr_size bytes). in[] holds
@@ -79,11 +84,11 @@ struct ad_optype {
 AD_API ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs);
 
 /* Keeps the graph's first error and returns code. The sentence names call, shapes and remedy. */
-AD_API int ad_fail(ad_graph *g, int code, const char *format, ...) AD_PRINTF(3, 4);
+AD_API AD_COLD int ad_fail(ad_graph *g, int code, const char *format, ...) AD_PRINTF(3, 4);
 /* From a shape rule: "opname: [2,3] x [4]: sentence". */
-AD_API int ad_call_fail(const ad_call *c, int code, const char *format, ...) AD_PRINTF(3, 4);
+AD_API AD_COLD int ad_call_fail(const ad_call *c, int code, const char *format, ...) AD_PRINTF(3, 4);
 /* From evaluate, with the operands' shapes likewise. */
-AD_API int ad_op_fail(const ad_op *op, int code, const char *format, ...) AD_PRINTF(3, 4);
+AD_API AD_COLD int ad_op_fail(const ad_op *op, int code, const char *format, ...) AD_PRINTF(3, 4);
 /* An axis of -ndim .. ndim-1 as 0 .. ndim-1, or ad_call_fail's code, which is negative. */
 AD_API int ad_call_axis(const ad_call *c, int axis, int ndim);
 
@@ -97,6 +102,9 @@ AD_API bool ad_wants_grad(const ad_op *op, int i);
 /* Operand i's gradient, ready to be added into (zeroed if nothing arrived yet); NULL if it takes
    none. */
 AD_API void *ad_grad_into(const ad_op *op, int i);
+/* The same for an op that writes each element of it once, and so needs no zeros: where fresh, nothing
+   arrived yet, and what the memory holds is to be overwritten. */
+AD_API void *ad_grad_claim(const ad_op *op, int i, bool *fresh);
 /* The next n 32-bit random words of the graph's generator. */
 AD_API void ad_random_bits(ad_graph *g, int64_t n, uint32_t *to);
 

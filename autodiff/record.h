@@ -6,8 +6,6 @@
 
 #include "autodiff/node.h"
 
-#define AD__INLINE static inline __attribute__((always_inline))
-
 /* size, a multiple of 8, from the arena of nodes; NULL and the graph's error when memory is short. */
 AD__INLINE void *ad__node_take(ad_graph *g, size_t size) {
     char *p = g->nodes.top;
@@ -25,13 +23,15 @@ AD__INLINE unsigned ad__result_needs(const ad_graph *g, unsigned refused, bool c
     return constant || !g->grad_enabled ? 0 : needs & AD__NEEDS;
 }
 
-/* A node in memory: Var, Op, operands, attributes; then inside bytes for small values. NULL, and the
-   graph's error, when memory is short. */
-AD__INLINE ad_var *ad__node_new(ad_graph *g, const ad_optype *type, int n, ad_var *const in[], const void *attrs,
-                                size_t attr_size, const ad__layout *layout, unsigned flags, size_t inside) {
-    size_t head = sizeof(ad_var) + sizeof(ad_op) + (size_t)n * sizeof *in + ((attr_size + 7) & ~(size_t)7);
-    ad_var *out = ad__node_take(g, head + inside);
-    if (AD__UNLIKELY(out == NULL)) return NULL;
+/* The bytes of a node before its values: Var, Op, operands, attributes. */
+AD__INLINE size_t ad__node_head(int n, size_t attr_size) {
+    return sizeof(ad_var) + sizeof(ad_op) + (size_t)n * sizeof(ad_var *) + ((attr_size + 7) & ~(size_t)7);
+}
+
+/* Writes a node to memory of the arena; its values' places and its link from the graph are not yet set. */
+AD__INLINE ad_var *ad__node_write(ad_graph *g, void *to, const ad_optype *type, int n, ad_var *const in[],
+                                  const void *attrs, size_t attr_size, const ad__layout *layout, unsigned flags) {
+    ad_var *out = to;
     ad_op *op = (ad_op *)(void *)(out + 1);
     out->layout = layout;
     out->creator = op;
@@ -52,24 +52,33 @@ AD__INLINE ad_var *ad__append(ad_graph *g, ad_var *out) {
     return out;
 }
 
-/* The short way of an elementwise op: one element, operands of one layout (which settles graph, dtype
-   and shape at once; nil's layout has no element), a plain graph. */
-AD__INLINE bool ad__is_short(const ad__layout *l) { return l->numel == 1 && l->graph->plain; }
+/* ---- the short way: elementwise ops of one element, most of the cost of scalar graphs ----------- */
 
-/* The node of a result on that way, for the caller to write its value and ad__append it; NULL when
-   memory is short. What is fixed for an op is given as constants, so that an op's own function holds
-   just what it needs: of scalar graphs, this is most of the cost. */
+enum { AD__ONE_ROOM = sizeof(double) }; /* of a value or a gradient, whatever its dtype */
+
+/* Operands of one layout settle graph, dtype and shape at once, and nil's layout has no element. With a
+   plain graph and room for the node there is nothing left that could fail: the ops' own functions call
+   nobody and save no registers. */
+AD__INLINE bool ad__is_short(const ad__layout *l, int n, size_t attr_size) {
+    const ad_graph *g = l->graph;
+    return l->numel == 1 && g->plain &&
+           ad__node_head(n, attr_size) + 2 * AD__ONE_ROOM <= (size_t)(g->nodes.end - g->nodes.top);
+}
+
+/* The node of a result on that way, for the caller to write its value and ad__append it. What is fixed
+   for an op is given as constants, so that its function holds just what it needs. */
 AD__INLINE ad_var *ad__new_one(const ad_optype *type, int n, ad_var *const in[], const void *attrs, size_t attr_size,
                                bool constant) {
-    enum { ROOM = sizeof(double) };
+    ad_graph *g = ad__graph(in[0]);
     unsigned needs = 0;
     for (int i = 0; i < n && !constant; i++) needs |= in[i]->flags & AD__NEEDS;
-    ad_var *out = ad__node_new(ad__graph(in[0]), type, n, in, attrs, attr_size, in[0]->layout,
-                               needs ? AD__NEEDS | AD__KEEPS : 0, needs ? 2 * ROOM : ROOM);
-    if (AD__UNLIKELY(out == NULL)) return NULL;
-    char *inside = (char *)out + sizeof(ad_var) + sizeof(ad_op) + (size_t)n * sizeof *in + ((attr_size + 7) & ~(size_t)7);
-    out->data = inside;
-    out->grad = needs ? inside + ROOM : NULL;
+    char *p = g->nodes.top, *value = p + ad__node_head(n, attr_size);
+    g->nodes.top = value + (needs ? 2 : 1) * AD__ONE_ROOM;
+    AD__UNPOISON(p, g->nodes.top - p);
+    ad_var *out = ad__node_write(g, p, type, n, in, attrs, attr_size, in[0]->layout,
+                                 needs ? AD__NEEDS | AD__KEEPS : 0);
+    out->data = value;
+    out->grad = needs ? value + AD__ONE_ROOM : NULL;
     return out;
 }
 

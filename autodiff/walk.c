@@ -7,12 +7,6 @@
 
 enum { SKIPS_ALLOWED = 64 };
 
-ad__walk ad__walk_from(ad_var *root) {
-    ad__walk w = { .graph = ad__graph(root), .at = root->creator, .segment = root->creator };
-    ad__walk_reach(&w, root);
-    return w;
-}
-
 /* ---- a binary heap of Ops, the newest on top -------------------------------------------------- */
 
 static int heap_push(ad_graph *g, size_t n, ad_op *op) {
@@ -65,12 +59,14 @@ static void jump(ad__walk *w) {
         while (!reached(next));
         w->at = w->segment = next;
     }
-    w->visited = w->skipped = 0;
+    w->skipped = 0;
 }
 
+/* Ids are consecutive along prev, so they tell how many Ops of the segment were visited. */
 ad_op *ad__walk_skip(ad__walk *w) {
+    int64_t visited = (int64_t)w->segment->id - w->at->id - w->skipped;
     while (!reached(w->at)) {
-        if (++w->skipped > SKIPS_ALLOWED + w->visited && !w->no_jumps) jump(w);
+        if (++w->skipped > SKIPS_ALLOWED + visited && !w->no_jumps) jump(w);
         else w->at = w->at->prev;
     }
     return w->at;

@@ -6,7 +6,7 @@
 
 typedef struct {
     const char *data, *model, *optim, *save, *resume, *log;
-    int64_t epochs, batch, hidden, augment, seed;
+    int64_t epochs, batch, hidden, augment, prefetch, seed;
     double lr, dropout;
 } options;
 
@@ -71,6 +71,7 @@ static void train(nn_module *net, nn_optim *opt, const options *o, nn_dataset tr
                           .schedule = nn_cosine_lr(opt, o->epochs, 0),
                           .transform = o->augment > 0 ? nn_augment : NULL,
                           .transform_data = &moved,
+                          .prefetch = o->prefetch,
                           .progress = stderr,
                           .log = o->log,
                           .checkpoint = o->resume,
@@ -109,6 +110,7 @@ int main(int argc, char **argv) {
             { "dropout", "share of the hidden layer left out in training", DEMO_REAL, &o.dropout, 0, 0.9 },
             { "augment", "pixels that training images are moved, and turned up to 10 degrees; 0: neither", DEMO_WHOLE,
               &o.augment, 0, 100 },
+            { "prefetch", "minibatches made ahead on a thread", DEMO_WHOLE, &o.prefetch, 0, 100 },
             { "save", "a safetensors file for the network at the end", DEMO_TEXT, &o.save, 0, 0 },
             { "resume", "a file to go on from where it is there, kept up to date meanwhile", DEMO_TEXT, &o.resume, 0,
               0 },

@@ -5,19 +5,24 @@
 
 /* ---- convolutions ---------------------------------------------------------------------------------- */
 
+typedef ad_var *conv_fn(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts);
 typedef struct {
-    ad_var *w, *b; /* w [out, in / groups, kernel..], b [out] or NULL */
+    conv_fn *f;
+    ad_var *w, *b; /* b NULL: none */
     ad_conv_opts opts;
 } conv;
 
-static ad_var *conv1d_forward(nn_module *m, ad_var *x) {
-    const conv *c = nn_self(m);
-    return ad_conv1d(x, c->w, c->b, c->opts);
-}
+/* A kind of convolution: its windows lie along one axis or two. */
+typedef struct {
+    const char *name;
+    conv_fn *f;
+    int windows;
+    bool transposed;
+} conv_kind;
 
-static ad_var *conv2d_forward(nn_module *m, ad_var *x) {
+static ad_var *conv_forward(nn_module *m, ad_var *x) {
     const conv *c = nn_self(m);
-    return ad_conv2d(x, c->w, c->b, c->opts);
+    return c->f(x, c->w, c->b, c->opts);
 }
 
 static bool check_conv(ad_graph *g, const char *kind, const nn_conv_opts *o) {
@@ -30,29 +35,51 @@ static bool check_conv(ad_graph *g, const char *kind, const nn_conv_opts *o) {
     return false;
 }
 
-/* windows: along how many axes. */
-static nn_module *conv_new(ad_graph *g, const char *kind, nn_forward_fn *forward, ad_dtype t, nn_conv_opts o,
-                           int windows) {
+/* Along the width: what was given for it, or as along the height; of paddings -1 is none. */
+static int64_t along_width(int64_t width, int64_t height) { return width != 0 ? width : height; }
+static int64_t padding_along(int64_t width, int64_t height) { return width < 0 ? 0 : along_width(width, height); }
+
+static ad_conv_opts conv_opts(const nn_conv_opts *o) {
+    return (ad_conv_opts){ .stride = { o->stride, along_width(o->stride_w, o->stride) },
+                           .padding = { o->padding, padding_along(o->padding_w, o->padding) },
+                           .dilation = { o->dilation, along_width(o->dilation_w, o->dilation) },
+                           .output_padding = { o->output_padding,
+                                               padding_along(o->output_padding_w, o->output_padding) },
+                           .groups = o->groups };
+}
+
+static ad_shape weight_shape(const nn_conv_opts *o, const conv_kind *kind) {
+    int64_t rows = kind->transposed ? o->in : o->out, columns = kind->transposed ? o->out : o->in;
+    int64_t second = kind->windows == 2 ? along_width(o->kernel_w, o->kernel) : 0;
+    return (ad_shape){ .ndim = 2 + kind->windows, .dim = { rows, columns / o->groups, o->kernel, second } };
+}
+
+static nn_module *conv_new(ad_graph *g, ad_dtype t, nn_conv_opts o, const conv_kind *kind) {
     if (o.groups == 0) o.groups = 1;
-    if (!check_conv(g, kind, &o)) return NULL;
-    nn_module *m = nn_module_new(g, kind, forward, sizeof(conv));
+    if (!check_conv(g, kind->name, &o)) return NULL;
+    nn_module *m = nn_module_new(g, kind->name, conv_forward, sizeof(conv));
     if (m == NULL) return NULL;
     conv *c = nn_self(m);
-    int64_t k = o.kernel, second = windows == 2 ? k : 1;
-    c->opts = (ad_conv_opts){ .stride = { o.stride, o.stride }, .padding = { o.padding, o.padding },
-                              .dilation = { o.dilation, o.dilation }, .groups = o.groups };
-    ad_shape s = { .ndim = 2 + windows, .dim = { o.out, o.in / o.groups, k, second } };
-    double bound = 1 / sqrt((double)(o.in / o.groups * k * second));
+    ad_shape s = weight_shape(&o, kind);
+    double bound = 1 / sqrt((double)(ad_shape_numel(s) / s.dim[0]));
+    c->f = kind->f;
+    c->opts = conv_opts(&o);
     c->w = nn__uniform_parameter(m, "weight", t, s, bound);
     if (!o.no_bias) c->b = nn__uniform_parameter(m, "bias", t, AD_SHAPE(o.out), bound);
     return ad_ok(g) ? m : NULL;
 }
 
 nn_module *nn_conv1d(ad_graph *g, ad_dtype t, nn_conv_opts o) {
-    return conv_new(g, "conv1d", conv1d_forward, t, o, 1);
+    return conv_new(g, t, o, &(conv_kind){ "conv1d", ad_conv1d, 1, false });
 }
 nn_module *nn_conv2d(ad_graph *g, ad_dtype t, nn_conv_opts o) {
-    return conv_new(g, "conv2d", conv2d_forward, t, o, 2);
+    return conv_new(g, t, o, &(conv_kind){ "conv2d", ad_conv2d, 2, false });
+}
+nn_module *nn_conv_transpose1d(ad_graph *g, ad_dtype t, nn_conv_opts o) {
+    return conv_new(g, t, o, &(conv_kind){ "conv_transpose1d", ad_conv_transpose1d, 1, true });
+}
+nn_module *nn_conv_transpose2d(ad_graph *g, ad_dtype t, nn_conv_opts o) {
+    return conv_new(g, t, o, &(conv_kind){ "conv_transpose2d", ad_conv_transpose2d, 2, true });
 }
 
 /* ---- pooling ------------------------------------------------------------------------------------------ */
@@ -80,14 +107,25 @@ nn_module *nn_max_pool2d(ad_graph *g, ad_pool_opts o) { return pool_new(g, "max_
 nn_module *nn_avg_pool1d(ad_graph *g, ad_pool_opts o) { return pool_new(g, "avg_pool1d", ad_avg_pool1d, o); }
 nn_module *nn_avg_pool2d(ad_graph *g, ad_pool_opts o) { return pool_new(g, "avg_pool2d", ad_avg_pool2d, o); }
 
-static ad_var *adaptive_forward(nn_module *m, ad_var *x) {
+static ad_var *adaptive1d_forward(nn_module *m, ad_var *x) {
+    return ad_adaptive_avg_pool1d(x, *(const int64_t *)nn_self(m));
+}
+
+nn_module *nn_adaptive_avg_pool1d(ad_graph *g, int64_t l) {
+    if (!nn__is_size(g, "adaptive_avg_pool1d", "l", l)) return NULL;
+    nn_module *m = nn_module_new(g, "adaptive_avg_pool1d", adaptive1d_forward, sizeof l);
+    if (m != NULL) *(int64_t *)nn_self(m) = l;
+    return m;
+}
+
+static ad_var *adaptive2d_forward(nn_module *m, ad_var *x) {
     const int64_t *size = nn_self(m);
     return ad_adaptive_avg_pool2d(x, size[0], size[1]);
 }
 
 nn_module *nn_adaptive_avg_pool2d(ad_graph *g, int64_t h, int64_t w) {
     if (!nn__is_size(g, "adaptive_avg_pool2d", "h", h) || !nn__is_size(g, "adaptive_avg_pool2d", "w", w)) return NULL;
-    nn_module *m = nn_module_new(g, "adaptive_avg_pool2d", adaptive_forward, 2 * sizeof h);
+    nn_module *m = nn_module_new(g, "adaptive_avg_pool2d", adaptive2d_forward, 2 * sizeof h);
     if (m == NULL) return NULL;
     ((int64_t *)nn_self(m))[0] = h;
     ((int64_t *)nn_self(m))[1] = w;

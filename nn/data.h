@@ -16,10 +16,12 @@ extern "C" {
 AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale);
 
 /* NumPy's arrays, of numbers or truth values and in C order, as constant Vars of dtype t; an array of an archive of
-   numpy.savez by its name, through libzip. Errors as of nn_load_idx. */
+   numpy.savez by its name, through minizip. Errors as of nn_load_idx. */
 AD_API ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path);
 AD_API ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name);
-AD_API int nn_save_npy(const ad_var *x, const char *path); /* numpy.load reads it; written whole or not at all */
+/* numpy.load reads them; written whole or not at all. */
+AD_API int nn_save_npy(const ad_var *x, const char *path);
+AD_API int nn_save_npz(const char *path, int n, const char *const names[], ad_var *const vars[]); /* n: at least 1 */
 
 /* A CSV file (RFC 4180: fields may be quoted) as a table of text, through libcsv; blank lines are passed over.
    NULL and a graph error, AD_EIO, or AD_EABSENT in a build without libcsv. A table lives in the graph. */
@@ -61,14 +63,21 @@ typedef struct {
     bool drop_last;  /* leave out a last minibatch that is not full */
     nn_transform_fn *transform; /* of each x; NULL: none */
     void *transform_data;
+    int64_t prefetch; /* so many minibatches are made ahead, by a thread; 0: none */
 } nn_loader_opts;
 typedef struct nn_loader nn_loader;
 AD_API nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o);
 AD_API int64_t nn_loader_batches(const nn_loader *l); /* in an epoch */
-/* The next minibatch as constant Vars of the open scope, in the dataset's own memory where it is not
-   shuffled. False, with nil in x and y, at the end of the epoch (the next call begins another) and
+/* The next minibatch as constant Vars of the open scope, in the dataset's own memory where it is neither
+   shuffled nor transformed. False, with nil in x and y, at the end of the epoch (the next call begins another) and
    after an error. */
 AD_API bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y);
+/* With prefetch, a thread gathers and transforms the epoch's next minibatches while the present one is computed with.
+   They are to the bit what they are without. The thread reads the dataset, which must not be changed meanwhile, and
+   calls transform, which must not touch the graph, nor what transform_data points to but to read it. It ends when the
+   scope of the loader does, or before that with nn_loader_close (which may be called twice, and at any time); a closed
+   loader goes on without it. So does one whose thread cannot be started, and one in a child of fork. */
+AD_API void nn_loader_close(nn_loader *l);
 
 /* Transforms of images [h,w] or [channels,h,w]: moved by up to shift pixels in both directions, turned by up to
    angle degrees around the middle, mirrored left to right in half of the cases, with normal noise added. What comes
@@ -132,6 +141,11 @@ typedef struct {
 } nn_class_scores;
 AD_API nn_class_scores nn_scores_of_class(const ad_var *confusion, int64_t class_number);
 AD_API nn_class_scores nn_macro_scores(const ad_var *confusion); /* the classes' mean */
+/* The same in one step, as nn_fit wants its metrics. */
+AD_API double nn_top5(const ad_var *scores, const ad_var *classes);
+AD_API double nn_precision(const ad_var *scores, const ad_var *classes); /* the classes' mean, and of the next two */
+AD_API double nn_recall(const ad_var *scores, const ad_var *classes);
+AD_API double nn_f1(const ad_var *scores, const ad_var *classes);
 /* 1 - (squared errors) / (squared distances of the targets from their mean). */
 AD_API double nn_r2(const ad_var *y, const ad_var *target);
 /* The area under the ROC curve: scores [n], positive [n] other than 0; NaN without rows of both kinds. */

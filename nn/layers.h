@@ -25,19 +25,26 @@ AD_API nn_module *nn_embedding(ad_graph *g, ad_dtype t, int64_t n, int64_t d);
 
 /* ---- convolutions and pooling: x [n, c, l] or [n, c, h, w] ------------------------------------------ */
 
-/* weight [out, in / groups, kernel..], bias [out]; windows are square. */
+/* weight [out, in / groups, kernel..], of transposed ones [in, out / groups, kernel..]; bias [out]. A number holds
+   along both axes of an image unless that of the width, _w, is given too. */
 typedef struct {
-    int64_t in, out, kernel;                  /* must be given */
+    int64_t in, out, kernel;                   /* must be given */
     int64_t stride, padding, dilation, groups; /* 1, 0, 1, 1 */
+    int64_t kernel_w, stride_w, dilation_w;    /* 0: as along the height */
+    int64_t padding_w;                         /* likewise; none where it is negative */
+    int64_t output_padding, output_padding_w;  /* 0, of transposed ones: likewise rows and columns added at the end */
     bool no_bias;
 } nn_conv_opts;
 AD_API nn_module *nn_conv1d(ad_graph *g, ad_dtype t, nn_conv_opts o);
 AD_API nn_module *nn_conv2d(ad_graph *g, ad_dtype t, nn_conv_opts o);
+AD_API nn_module *nn_conv_transpose1d(ad_graph *g, ad_dtype t, nn_conv_opts o); /* the way back of a convolution */
+AD_API nn_module *nn_conv_transpose2d(ad_graph *g, ad_dtype t, nn_conv_opts o);
 /* o as of ad_max_pool2d: a stride of 0 is the kernel's size. */
 AD_API nn_module *nn_max_pool1d(ad_graph *g, ad_pool_opts o);
 AD_API nn_module *nn_max_pool2d(ad_graph *g, ad_pool_opts o);
 AD_API nn_module *nn_avg_pool1d(ad_graph *g, ad_pool_opts o);
 AD_API nn_module *nn_avg_pool2d(ad_graph *g, ad_pool_opts o);
+AD_API nn_module *nn_adaptive_avg_pool1d(ad_graph *g, int64_t l);
 AD_API nn_module *nn_adaptive_avg_pool2d(ad_graph *g, int64_t h, int64_t w);
 
 /* ---- normalisation and noise -------------------------------------------------------------------------- */
@@ -74,6 +81,7 @@ AD_API nn_module *nn_softplus(ad_graph *g);
 AD_API nn_module *nn_noisy_relu(ad_graph *g);
 AD_API nn_module *nn_leaky_relu(ad_graph *g, double slope);
 AD_API nn_module *nn_elu(ad_graph *g, double alpha);
+AD_API nn_module *nn_softplus_beta(ad_graph *g, double beta, double threshold); /* PyTorch: 1, 20 */
 AD_API nn_module *nn_hardtanh(ad_graph *g, double lo, double hi);
 AD_API nn_module *nn_rrelu(ad_graph *g, double lower, double upper); /* slopes drawn anew in training */
 AD_API nn_module *nn_softmax(ad_graph *g, int axis);
@@ -105,7 +113,7 @@ AD_API nn_module *nn_mlp(ad_graph *g, ad_dtype t, int n, const int64_t *widths, 
 /* ---- recurrent: x [n, time, in], batch first --------------------------------------------------------------- */
 
 /* What is carried from one time to the next: h, and of lstm c. Of a cell [n, hidden], of a sequence
-   [layers, n, hidden]; NULL for zeros. */
+   [layers, n, hidden], of two directions [2 layers, n, hidden], both of a layer together; NULL for zeros. */
 typedef struct {
     ad_var *h, *c;
 } nn_rnn_state;
@@ -115,6 +123,7 @@ typedef struct {
     int layers;          /* 1: each on the results of the one below; a cell has one */
     double dropout;      /* 0: of the results of all layers but the last, in training */
     bool relu, no_bias;  /* of rnn: relu for tanh */
+    bool bidirectional;  /* of a sequence: each layer also runs from the last time to the first */
 } nn_rnn_opts;
 
 /* One time: x [n, in] -> h [n, hidden]. Parameters weight_ih [k hidden, in], weight_hh [k hidden, hidden],
@@ -122,8 +131,8 @@ typedef struct {
 AD_API nn_module *nn_rnn_cell(ad_graph *g, ad_dtype t, nn_rnn_opts o);
 AD_API nn_module *nn_lstm_cell(ad_graph *g, ad_dtype t, nn_rnn_opts o);
 AD_API nn_module *nn_gru_cell(ad_graph *g, ad_dtype t, nn_rnn_opts o);
-/* All times: x [n, time, in] -> [n, time, hidden], the h of the last layer at each. Parameters as of a cell with
-   the layer behind: weight_ih_l0, ... */
+/* All times: x [n, time, in] -> [n, time, hidden], the h of the last layer at each; of two directions
+   [n, time, 2 hidden]. Parameters as of a cell with the layer behind: weight_ih_l0, ..., weight_ih_l0_reverse, ... */
 AD_API nn_module *nn_rnn(ad_graph *g, ad_dtype t, nn_rnn_opts o);
 AD_API nn_module *nn_lstm(ad_graph *g, ad_dtype t, nn_rnn_opts o);
 AD_API nn_module *nn_gru(ad_graph *g, ad_dtype t, nn_rnn_opts o);

@@ -1,4 +1,4 @@
-/* npy.c: NumPy's arrays in .npy files and, through libzip, in .npz archives:
+/* npy.c: NumPy's arrays in .npy files and, through minizip, read from .npz archives:
    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -7,12 +7,14 @@
 #include <sys/stat.h>
 
 #ifdef AD_HAVE_ZIP
-#include <zip.h>
+#include <unzip.h>
 #endif
 
 #include "autodiff/node.h"
 #include "nn/durable.h"
+#include "nn/half.h"
 #include "nn/nn.h"
+#include "nn/npy.h"
 #include "nn/path.h"
 
 /* ---- the header: a Python dictionary ---------------------------------------------------------------------- */
@@ -46,9 +48,9 @@ static int parse_type(npy *f, const char *text) {
     f->kind = text[2];
     f->width = (int)strtol(text + 3, &end, 10);
     bool whole = strchr("iu", f->kind) != NULL && (f->width == 1 || f->width == 2 || f->width == 4 || f->width == 8);
-    bool real = f->kind == 'f' && (f->width == 4 || f->width == 8), truth = f->kind == 'b' && f->width == 1;
+    bool real = f->kind == 'f' && (f->width == 2 || f->width == 4 || f->width == 8), truth = f->kind == 'b' && f->width == 1;
     if (strchr("<>|=", text[1]) != NULL && f->kind != '\0' && *end == '\'' && (whole || real || truth)) return AD_OK;
-    return fail(f, "its dtype is none of f4, f8, i1 to i8, u1 to u8 and b1");
+    return fail(f, "its dtype is none of f2, f4, f8, i1 to i8, u1 to u8 and b1");
 }
 
 static int parse_shape(npy *f, const char *text) {
@@ -103,6 +105,7 @@ static double element(const npy *f, int64_t i) {
     int unused = 64 - 8 * f->width; /* bits in front of the number */
     if (f->kind == 'i') return (double)((int64_t)(bits << unused) / ((int64_t)1 << unused));
     if (f->kind != 'f') return (double)bits;
+    if (f->width == 2) return nn__half((uint32_t)bits);
     if (f->width == 4) return memcpy(&single, &narrow, 4), (double)single;
     return memcpy(&v, &bits, 8), v;
 }
@@ -151,39 +154,43 @@ ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path) {
 }
 
 #ifdef AD_HAVE_ZIP
-static int read_member(npy *f, zip_t *archive, const char *name) {
-    zip_stat_t about;
-    if (zip_stat(archive, name, 0, &about) != 0 || !(about.valid & ZIP_STAT_SIZE))
-        return fail(f, "is not in the archive");
-    if (about.size > (zip_uint64_t)1 << 40) return fail(f, "is too large");
-    zip_file_t *from = zip_fopen(archive, name, 0);
-    if (from == NULL) return fail(f, zip_strerror(archive));
-    int rc = take(f, (int64_t)about.size);
-    if (rc == AD_OK && zip_fread(from, f->bytes, about.size) != (zip_int64_t)about.size) rc = fail(f, "is damaged");
-    zip_int64_t more = rc == AD_OK ? zip_fread(from, &(char){ 0 }, 1) : 0; /* the end: the checksum is looked at */
-    if (rc == AD_OK && more != 0) rc = fail(f, "is damaged");
-    zip_fclose(from);
-    return rc;
+/* The open member's bytes, and that it ends with them. */
+static int read_bytes(npy *f, unzFile archive) {
+    enum { CHUNK = 1 << 30 }; /* minizip counts in int */
+    for (int64_t at = 0; at < f->size;) {
+        int64_t left = f->size - at;
+        int n = unzReadCurrentFile(archive, f->bytes + at, (unsigned)(left < CHUNK ? left : CHUNK));
+        if (n <= 0) return fail(f, "is damaged");
+        at += n;
+    }
+    return unzReadCurrentFile(archive, &(char){ 0 }, 1) == 0 ? AD_OK : fail(f, "is damaged");
+}
+
+static int read_member(npy *f, unzFile archive, const char *name) {
+    enum { CASE_COUNTS = 1 };
+    unz_file_info64 about;
+    if (unzLocateFile(archive, name, CASE_COUNTS) != UNZ_OK) return fail(f, "is not in the archive");
+    if (unzGetCurrentFileInfo64(archive, &about, NULL, 0, NULL, 0, NULL, 0) != UNZ_OK) return fail(f, "is damaged");
+    if (about.uncompressed_size > (uint64_t)1 << 40) return fail(f, "is too large");
+    if (unzOpenCurrentFile(archive) != UNZ_OK) return fail(f, "is damaged, or compressed in another way than deflate");
+    int rc = take(f, (int64_t)about.uncompressed_size);
+    if (rc == AD_OK) rc = read_bytes(f, archive);
+    int fault = unzCloseCurrentFile(archive); /* looks at the checksum */
+    return rc == AD_OK && fault != UNZ_OK ? fail(f, "is damaged") : rc;
 }
 
 static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
-    int fault = 0;
-    zip_t *archive = zip_open(path, ZIP_RDONLY, &fault);
-    if (archive == NULL) {
-        zip_error_t e;
-        zip_error_init_with_code(&e, fault);
-        fail(f, zip_error_strerror(&e));
-        zip_error_fini(&e);
-        return ad__nil(f->graph);
-    }
+    errno = 0;
+    unzFile archive = unzOpen64(path);
+    if (archive == NULL) return fail(f, errno ? strerror(errno) : "is no archive"), ad__nil(f->graph);
     int rc = read_member(f, archive, name);
-    zip_discard(archive);
+    unzClose(archive);
     return finish(f, rc, t);
 }
 #else
 static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
     (void)t, (void)path, (void)name;
-    ad_fail(f->graph, AD_EABSENT, "load_npz: %s%s: this build has no libzip", f->path, f->member);
+    ad_fail(f->graph, AD_EABSENT, "load_npz: %s%s: this build has no minizip", f->path, f->member);
     return ad__nil(f->graph);
 }
 #endif
@@ -209,20 +216,30 @@ static void shape_text(ad_shape s, char *to, size_t size) {
     snprintf(to + n, size - (size_t)n, s.ndim == 1 ? ",)" : ")");
 }
 
+/* The elements begin at a multiple of 64. */
+int nn__npy_header(const ad_var *x, char to[NN__NPY_HEADER]) {
+    char shape[160], text[256];
+    shape_text(ad_shape_of(x), shape, sizeof shape);
+    int little = *(const char *)&(int){ 1 };
+    int n = snprintf(text, sizeof text, "{'descr': '%cf%d', 'fortran_order': False, 'shape': %s, }", little ? '<' : '>',
+                     (int)ad_dtype_size(ad_dtype_of(x)), shape);
+    int all = (10 + n + 1 + 63) / 64 * 64, rest = all - 10;
+    memcpy(to, "\x93NUMPY\1\0", 8);
+    to[8] = (char)(rest & 255);
+    to[9] = (char)(rest >> 8);
+    snprintf(to + 10, NN__NPY_HEADER - 10, "%-*s\n", rest - 1, text);
+    return all;
+}
+
 int nn_save_npy(const ad_var *x, const char *path) {
     if (ad_is_nil(x)) return ad__refuse_nil(x, "save_npy");
     ad_graph *g = ad_graph_of(x);
     if (path == NULL) return ad_fail(g, AD_EVALUE, "save_npy: path is NULL");
-    char shape[160], header[256], temporary[4096];
-    shape_text(ad_shape_of(x), shape, sizeof shape);
-    int little = *(const char *)&(int){ 1 }, size = (int)ad_dtype_size(ad_dtype_of(x));
-    int n = snprintf(header, sizeof header, "{'descr': '%cf%d', 'fortran_order': False, 'shape': %s, }",
-                     little ? '<' : '>', size, shape);
-    int padded = (10 + n + 1 + 63) / 64 * 64 - 10; /* the elements begin at a multiple of 64 */
+    char header[NN__NPY_HEADER], temporary[4096];
     FILE *f = nn__durable_open(path, temporary, sizeof temporary);
     if (f == NULL) return ad_fail(g, AD_EIO, "save_npy: %s: %s", nn__path_end(path), strerror(errno));
-    fprintf(f, "\x93NUMPY%c%c%c%c%-*s\n", 1, 0, padded & 255, padded >> 8, padded - 1, header);
-    fwrite(ad_data(x), (size_t)size, (size_t)ad_numel(x), f);
+    fwrite(header, 1, (size_t)nn__npy_header(x, header), f);
+    fwrite(ad_data(x), 1, ad__bytes(x), f);
     int fault = nn__durable_close(f, temporary, path);
     return fault ? ad_fail(g, AD_EIO, "save_npy: %s: %s", nn__path_end(path), strerror(fault)) : AD_OK;
 }

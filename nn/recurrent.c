@@ -3,19 +3,19 @@
 
 #include "nn/layer.h"
 
-/* n rows at one time; [k hidden] of the weights are the gates, one below the other. */
+/* [k hidden] of the weights are the gates, one below the other. */
 typedef struct {
     ad_var *w_ih, *w_hh, *b_ih, *b_hh; /* [k hidden,in], [k hidden,hidden], [k hidden]; biases perhaps NULL */
 } weights;
 
-/* The next state from xp [n,k hidden] = w_ih x + b_ih, which all times have been given at once. */
-typedef nn_rnn_state step_fn(const weights *w, bool relu, ad_var *xp, nn_rnn_state before);
+/* One direction of a layer: both [2,n,time,hidden] of lstm, h and c at all times; else [n,time,hidden]. */
+typedef ad_var *run_fn(const weights *w, const nn_rnn_opts *o, ad_var *x, nn_rnn_state before, bool reverse);
 
 typedef struct {
     const char *name, *cell;
     int gates;
     bool has_c;
-    step_fn *step;
+    run_fn *run;
 } recurrence;
 
 typedef struct {
@@ -23,89 +23,92 @@ typedef struct {
     nn_rnn_opts o;
     ad_dtype dtype;
     bool sequence;
-    weights layer[];
+    int directions; /* 1 or 2 */
+    weights part[]; /* of each layer its directions */
 } recurrent;
 
-/* ---- one time ----------------------------------------------------------------------------------------- */
+/* ---- one direction of a layer: x [n,time,in] from a state [n,hidden] on ---------------------------------------- */
 
-/* Gate i of x [n,k hidden] -> [n,hidden]. */
-static ad_var *gate(ad_var *x, int i, ad_var *h) {
-    int64_t hidden = ad_shape_of(h).dim[1];
-    return ad_narrow(x, 1, i * hidden, hidden);
+/* w_ih x + b_ih + b_hh of all times in one product */
+static ad_var *inputs_part(const weights *w, ad_var *x) {
+    return ad_affine(x, w->w_ih, w->b_ih ? ad_add(w->b_ih, w->b_hh) : NULL);
 }
 
-static nn_rnn_state rnn_step(const weights *w, bool relu, ad_var *xp, nn_rnn_state before) {
-    ad_var *sum = ad_add(xp, ad_affine(before.h, w->w_hh, w->b_hh));
-    return (nn_rnn_state){ relu ? ad_relu(sum) : ad_tanh(sum), NULL };
+static ad_var *run_rnn(const weights *w, const nn_rnn_opts *o, ad_var *x, nn_rnn_state before, bool reverse) {
+    return ad_rnn(inputs_part(w, x), w->w_hh, before.h, o->relu, reverse);
 }
 
-/* c = f c + i g, h = o tanh(c) */
-static nn_rnn_state lstm_step(const weights *w, bool relu, ad_var *xp, nn_rnn_state before) {
-    (void)relu;
-    ad_var *sum = ad_add(xp, ad_affine(before.h, w->w_hh, w->b_hh));
-    ad_var *i = ad_sigmoid(gate(sum, 0, before.h)), *f = ad_sigmoid(gate(sum, 1, before.h));
-    ad_var *g = ad_tanh(gate(sum, 2, before.h)), *o = ad_sigmoid(gate(sum, 3, before.h));
-    ad_var *c = ad_add(ad_mul(f, before.c), ad_mul(i, g));
-    return (nn_rnn_state){ ad_mul(o, ad_tanh(c)), c };
+static ad_var *run_lstm(const weights *w, const nn_rnn_opts *o, ad_var *x, nn_rnn_state before, bool reverse) {
+    (void)o;
+    return ad_lstm(inputs_part(w, x), w->w_hh, before.h, before.c, reverse);
 }
 
-/* n = tanh(x_n + r h_n), h = n + z (h - n); PyTorch's, with r behind the product with w_hh */
-static nn_rnn_state gru_step(const weights *w, bool relu, ad_var *xp, nn_rnn_state before) {
-    (void)relu;
-    ad_var *hp = ad_affine(before.h, w->w_hh, w->b_hh), *h = before.h;
-    ad_var *r = ad_sigmoid(ad_add(gate(xp, 0, h), gate(hp, 0, h)));
-    ad_var *z = ad_sigmoid(ad_add(gate(xp, 1, h), gate(hp, 1, h)));
-    ad_var *n = ad_tanh(ad_add(gate(xp, 2, h), ad_mul(r, gate(hp, 2, h))));
-    return (nn_rnn_state){ ad_add(n, ad_mul(z, ad_sub(h, n))), NULL };
-}
-
-/* ---- all times and layers ---------------------------------------------------------------------------------- */
-
-/* x [n,time,in] from a state [n,hidden] on -> [n,time,hidden] */
-static ad_var *run_layer(const recurrent *r, const weights *w, ad_var *x, nn_rnn_state *state) {
+/* b_hh stands behind the reset gate, so it cannot join b_ih. */
+static ad_var *run_gru(const weights *w, const nn_rnn_opts *o, ad_var *x, nn_rnn_state before, bool reverse) {
     ad_graph *g = ad_graph_of(x);
-    ad_shape s = ad_shape_of(x);
-    ad_var **h = s.ndim == 3 ? ad__node_alloc(g, (size_t)s.dim[1] * sizeof *h) : NULL;
-    ad_var *xp = ad_affine(x, w->w_ih, w->b_ih);
-    for (int64_t i = 0; h != NULL && i < s.dim[1] && ad_ok(g); i++) {
-        *state = r->kind->step(w, r->o.relu, ad_select(xp, 1, i), *state);
-        h[i] = state->h;
-    }
-    return ad_ok(g) ? ad_stack((int)s.dim[1], h, 1) : ad__nil(g);
+    ad_var *b = w->b_hh ? w->b_hh : ad_zeros(g, ad_dtype_of(x), AD_SHAPE(3 * o->hidden));
+    return ad_gru(ad_affine(x, w->w_ih, w->b_ih), w->w_hh, before.h, b, reverse);
 }
 
-/* Layer i of a state [layers,n,hidden]. */
-static nn_rnn_state layer_of(const recurrent *r, nn_rnn_state s, int i) {
+/* -> [n,time,hidden]; state becomes the one after the last step */
+static ad_var *run_part(const recurrent *r, int i, ad_var *x, nn_rnn_state *state) {
+    bool reverse = i % r->directions == 1;
+    ad_var *y = r->kind->run(&r->part[i], &r->o, x, *state, reverse);
+    if (!r->kind->has_c) {
+        state->h = ad_select(y, 1, reverse ? 0 : -1);
+        return y;
+    }
+    ad_var *end = ad_select(y, 2, reverse ? 0 : -1); /* [2,n,hidden] */
+    *state = (nn_rnn_state){ ad_select(end, 0, 0), ad_select(end, 0, 1) };
+    return ad_select(y, 0, 0);
+}
+
+/* ---- all layers -------------------------------------------------------------------------------------------------- */
+
+/* Part i of a state [layers directions,n,hidden]. */
+static nn_rnn_state part_of(const recurrent *r, nn_rnn_state s, int i) {
     return (nn_rnn_state){ ad_select(s.h, 0, i), r->kind->has_c ? ad_select(s.c, 0, i) : NULL };
+}
+
+static int parts(const recurrent *r) { return r->o.layers * r->directions; }
+
+/* Layer i: its directions, joined along the last axis; h and c: where they end. */
+static ad_var *run_layer(const recurrent *r, int i, ad_var *x, nn_rnn_state before, ad_var **h, ad_var **c) {
+    ad_var *y[2];
+    for (int k = 0; k < r->directions; k++) {
+        int part = i * r->directions + k;
+        nn_rnn_state s = part_of(r, before, part);
+        y[k] = run_part(r, part, x, &s);
+        h[part] = s.h;
+        c[part] = s.c;
+    }
+    return r->directions == 2 ? ad_concat(2, y, 2) : y[0];
 }
 
 static ad_var *run_sequence(nn_module *m, ad_var *x, nn_rnn_state *state) {
     const recurrent *r = nn_self(m);
     ad_graph *g = nn_graph_of(m);
-    ad_var **h = ad__node_alloc(g, 2 * (size_t)r->o.layers * sizeof *h), **c = h + r->o.layers;
+    int n = parts(r);
+    ad_var **h = ad__node_alloc(g, 2 * (size_t)n * sizeof *h), **c = h + n;
     for (int i = 0; h != NULL && i < r->o.layers && ad_ok(g); i++) {
-        nn_rnn_state s = layer_of(r, *state, i);
         if (i > 0) x = ad_dropout(x, r->o.dropout, nn_training(m));
-        x = run_layer(r, &r->layer[i], x, &s);
-        h[i] = s.h;
-        c[i] = s.c;
+        x = run_layer(r, i, x, *state, h, c);
     }
     if (!ad_ok(g)) return ad__nil(g);
-    *state = (nn_rnn_state){ ad_stack(r->o.layers, h, 0), r->kind->has_c ? ad_stack(r->o.layers, c, 0) : NULL };
+    *state = (nn_rnn_state){ ad_stack(n, h, 0), r->kind->has_c ? ad_stack(n, c, 0) : NULL };
     return x;
 }
 
+/* x [n,in] -> h [n,hidden]: a sequence of one time */
 static ad_var *run_cell(nn_module *m, ad_var *x, nn_rnn_state *state) {
-    const recurrent *r = nn_self(m);
-    const weights *w = &r->layer[0];
-    *state = r->kind->step(w, r->o.relu, ad_affine(x, w->w_ih, w->b_ih), *state);
+    run_part(nn_self(m), 0, ad_unsqueeze(x, 1), state);
     return state->h;
 }
 
 /* ---- applying ------------------------------------------------------------------------------------------------ */
 
 static ad_shape state_shape(const recurrent *r, int64_t n) {
-    return r->sequence ? AD_SHAPE(r->o.layers, n, r->o.hidden) : AD_SHAPE(n, r->o.hidden);
+    return r->sequence ? AD_SHAPE(parts(r), n, r->o.hidden) : AD_SHAPE(n, r->o.hidden);
 }
 
 static int fail_shape(const nn_module *m, const ad_var *x, const char *what, const char *expected) {
@@ -175,21 +178,23 @@ int nn_rnn_state_keep(nn_rnn_state kept, nn_rnn_state now) {
 
 /* ---- making ------------------------------------------------------------------------------------------------- */
 
-static const recurrence kinds[] = { { "rnn", "rnn_cell", 1, false, rnn_step },
-                                    { "lstm", "lstm_cell", 4, true, lstm_step },
-                                    { "gru", "gru_cell", 3, false, gru_step } };
+static const recurrence kinds[] = { { "rnn", "rnn_cell", 1, false, run_rnn },
+                                    { "lstm", "lstm_cell", 4, true, run_lstm },
+                                    { "gru", "gru_cell", 3, false, run_gru } };
 
-/* "weight_ih_l0", of a cell "weight_ih". */
-static ad_var *add_weights(nn_module *m, const recurrent *r, const char *name, int layer, ad_shape s) {
-    char full[32];
-    snprintf(full, sizeof full, r->sequence ? "%s_l%d" : "%s", name, layer);
+/* "weight_ih_l0", of the second direction "weight_ih_l0_reverse", of a cell "weight_ih". */
+static ad_var *add_weights(nn_module *m, const recurrent *r, const char *name, int part, ad_shape s) {
+    char full[48];
+    const char *direction = part % r->directions == 1 ? "_reverse" : "";
+    if (r->sequence) snprintf(full, sizeof full, "%s_l%d%s", name, part / r->directions, direction);
+    else snprintf(full, sizeof full, "%s", name);
     return nn__uniform_parameter(m, full, r->dtype, s, 1 / sqrt((double)r->o.hidden));
 }
 
-static void add_layer(nn_module *m, recurrent *r, int i) {
-    weights *w = &r->layer[i];
-    int64_t rows = r->kind->gates * r->o.hidden;
-    w->w_ih = add_weights(m, r, "weight_ih", i, AD_SHAPE(rows, i > 0 ? r->o.hidden : r->o.in));
+static void add_part(nn_module *m, recurrent *r, int i) {
+    weights *w = &r->part[i];
+    int64_t rows = r->kind->gates * r->o.hidden, in = i < r->directions ? r->o.in : r->directions * r->o.hidden;
+    w->w_ih = add_weights(m, r, "weight_ih", i, AD_SHAPE(rows, in));
     w->w_hh = add_weights(m, r, "weight_hh", i, AD_SHAPE(rows, r->o.hidden));
     if (r->o.no_bias) return;
     w->b_ih = add_weights(m, r, "bias_ih", i, AD_SHAPE(rows));
@@ -204,11 +209,14 @@ static nn_module *recurrent_new(ad_graph *g, ad_dtype t, nn_rnn_opts o, const re
         return NULL;
     if (!(o.dropout >= 0 && o.dropout <= 1))
         return ad_fail(g, AD_EVALUE, "%s: dropout %g: it must be from 0 to 1", name, o.dropout), NULL;
-    nn_module *m = nn_module_new(g, name, recurrent_forward, sizeof(recurrent) + (size_t)o.layers * sizeof(weights));
+    recurrent head = { .kind = kind, .o = o, .dtype = t, .sequence = sequence };
+    head.directions = sequence && o.bidirectional ? 2 : 1;
+    size_t size = sizeof head + (size_t)o.layers * (size_t)head.directions * sizeof(weights);
+    nn_module *m = nn_module_new(g, name, recurrent_forward, size);
     if (m == NULL) return NULL;
     recurrent *r = nn_self(m);
-    *r = (recurrent){ .kind = kind, .o = o, .dtype = t, .sequence = sequence };
-    for (int i = 0; i < o.layers; i++) add_layer(m, r, i);
+    *r = head;
+    for (int i = 0; i < parts(r); i++) add_part(m, r, i);
     return ad_ok(g) ? m : NULL;
 }
 

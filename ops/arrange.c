@@ -34,11 +34,12 @@ static int flip_evaluate(const ad_op *op) {
 
 static void flip_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    void *gx = ad_grad_into(op, 0);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
     if (gx == NULL || y->layout->numel == 0) return;
     int64_t at;
     ad__strided s = flip_of(op, &at); /* its own converse */
-    ad__strided_add(&s, y->layout->dtype, y->grad, at, gx, 0);
+    (fresh ? ad__strided_copy : ad__strided_add)(&s, y->layout->dtype, y->grad, at, gx, 0);
 }
 
 static void flip_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(&ad_op_flip, g, ad__attrs(op)); }
@@ -105,8 +106,10 @@ static int roll_evaluate(const ad_op *op) {
 }
 
 static void roll_backward(const ad_op *op) {
-    void *gx = ad_grad_into(op, 0);
-    if (gx != NULL) roll_by(op, turned(shift_of(op)), ad__strided_add, ad__out(op)->grad, gx);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
+    if (gx != NULL)
+        roll_by(op, turned(shift_of(op)), fresh ? ad__strided_copy : ad__strided_add, ad__out(op)->grad, gx);
 }
 
 static void roll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

@@ -3,6 +3,8 @@
 
 #include "ops/kernels/kernels.h"
 
+#include <string.h>
+
 const ad_attr ad__axis_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) }, { 0 } };
 const ad_attr ad__axes_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_attrs, n) },
                                   { "keepdims", AD_ATTR_BOOL, offsetof(ad__axes_attrs, keepdims) },
@@ -84,8 +86,10 @@ ad_var *ad__refused(const ad_var *x, const char *caller) {
 }
 
 void ad__add_gradient(const ad_op *op, int i, const void *g) {
-    void *to = ad_grad_into(op, i);
-    if (to == NULL) return;
-    if (op->in[i]->layout->dtype == AD_F32) ad__add_f32(op->in[i]->layout->numel, g, to);
+    bool fresh;
+    void *to = ad_grad_claim(op, i, &fresh);
+    if (to == NULL || (fresh && to == g)) return; /* g's memory became the gradient's */
+    if (fresh) memcpy(to, g, ad__bytes(op->in[i]));
+    else if (op->in[i]->layout->dtype == AD_F32) ad__add_f32(op->in[i]->layout->numel, g, to);
     else ad__add_f64(op->in[i]->layout->numel, g, to);
 }

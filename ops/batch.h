@@ -31,11 +31,13 @@ static inline char *ad__matrix(const void *data, int64_t index, int64_t elements
     return (char *)data + (size_t)(index * elements) * ad_dtype_size(t);
 }
 
-/* c [n,m] = a b + beta c, see kernels.h. */
-static inline void ad__gemm(ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a, const void *b,
-                            double beta, void *c) {
-    if (t == AD_F32) ad__gemm_f32(ta, tb, n, m, k, a, b, (float)beta, c);
-    else ad__gemm_f64(ta, tb, n, m, k, a, b, beta, c);
+/* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet. NULL if it takes
+   none. */
+static inline void *ad__claim_grad(const ad_op *op, int i, double *beta) {
+    bool fresh = false;
+    void *to = ad_grad_claim(op, i, &fresh);
+    *beta = fresh ? 0 : 1;
+    return to;
 }
 
 #endif

@@ -3,6 +3,8 @@
 
 #include "ops/ops.h"
 
+#include <string.h>
+
 /* Room for a cell's elements, for their gradients, and for n doubles that the op may use. */
 int ad__cells_shape(ad_call *c) {
     int64_t numel = c->in[0]->layout->numel;
@@ -17,33 +19,37 @@ static ad__cells cells_of(const ad_op *op) {
     return ad__cells_of(s, ad__axes_mask(ad__attrs(op), s.ndim));
 }
 
-/* The elements of a cell of the array that starts at x: in place, or copied to row. */
-static void *load(const ad__cells *c, ad_dtype t, int64_t cell, void *x, void *row) {
+/* The elements of a cell of the array that starts at x: in place, or copied to row (zeros: what is there
+   does not count, and reads as zeros). */
+static void *load(const ad__cells *c, ad_dtype t, int64_t cell, void *x, bool zeros, void *row) {
     int64_t at = ad__cell_start(c, cell);
-    if (ad__cells_are_rows(c)) return (char *)x + (size_t)at * ad_dtype_size(t);
-    ad__strided_copy(&c->row, t, x, at, row, 0);
-    return row;
+    bool in_place = ad__cells_are_rows(c);
+    void *to = in_place ? (char *)x + (size_t)at * ad_dtype_size(t) : row;
+    if (zeros) memset(to, 0, (size_t)c->n * ad_dtype_size(t));
+    else if (!in_place) ad__strided_copy(&c->row, t, x, at, row, 0);
+    return to;
 }
 
 int ad__over_cells(const ad_op *op, ad__cell_value *value) {
     const ad_var *x = op->in[0];
     ad__cells c = cells_of(op);
     for (int64_t i = 0; i < c.n_cells; i++)
-        value(op, i, c.n, load(&c, x->layout->dtype, i, x->data, ad_scratch(op)));
+        value(op, i, c.n, load(&c, x->layout->dtype, i, x->data, false, ad_scratch(op)));
     return AD_OK;
 }
 
 void ad__back_over_cells(const ad_op *op, ad__cell_slope *slope) {
     const ad_var *x = op->in[0];
-    void *gx = ad_grad_into(op, 0);
+    bool fresh = false;
+    void *gx = ad_grad_claim(op, 0, &fresh);
     ad__cells c = cells_of(op);
     ad__strided back = ad__strided_back(&c.row);
     ad_dtype t = x->layout->dtype;
     double *row = ad_scratch(op), *row_g = row + c.n, *room = row_g + c.n;
     if (gx == NULL || c.n == 0) return;
     for (int64_t i = 0; i < c.n_cells; i++) {
-        void *to = load(&c, t, i, gx, row_g);
-        slope(op, i, c.n, load(&c, t, i, x->data, row), room, to);
+        void *to = load(&c, t, i, gx, fresh, row_g);
+        slope(op, i, c.n, load(&c, t, i, x->data, false, row), room, to);
         if (to == row_g) ad__strided_copy(&back, t, row_g, 0, gx, ad__cell_start(&c, i));
     }
 }

@@ -39,7 +39,7 @@ static void cholesky_backward(const ad_op *op) {
     for (int64_t k = 0; k < ad__count(y) && gx != NULL; k++) {
         const void *l = ad__matrix(y->data, k, n * n, t);
         void *to = ad__matrix(gx, k, n * n, t);
-        ad__gemm(t, true, false, n, n, n, l, ad__matrix(y->grad, k, n * n, t), 0, s);
+        ad__gemm(ad__team_of(op), t, true, false, n, n, n, l, ad__matrix(y->grad, k, n * n, t), 0, s);
         if (t == AD_F32) ad__lower_half_f32(n, s);
         else ad__lower_half_f64(n, s);
         ad__triangle_solve(t, (ad__triangle){ .transpose = true }, n, n, l, s);

@@ -99,6 +99,12 @@ static void *row_at(const rows *r, void *data, int64_t j, char *scratch) {
     return scratch;
 }
 
+/* The same of a row whose elements are to be zeros. */
+static void *zero_row(const rows *r, void *data, int64_t j, char *scratch) {
+    void *row = r->around.inner == 1 ? (char *)data + row_start(r, j) : scratch;
+    return memset(row, 0, (size_t)r->around.n * ad_dtype_size(r->t));
+}
+
 static void row_done(const rows *r, void *data, int64_t j, const void *row) {
     if (r->around.inner != 1) ad__store_row(r->t, r->around.n, r->around.inner, row, (char *)data + row_start(r, j));
 }
@@ -191,15 +197,19 @@ static double arrived(const ad_op *op, int64_t j) {
 /* dscores = g (softmax(scores) sum(target) - target) */
 static void backward_rows(const ad_op *op, target_fn *target) {
     rows r = rows_of(op);
-    void *gx = ad_grad_into(op, 0);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
     const kept *saved = ad_saved(op);
     int64_t n = r.around.n;
     double sum;
     for (int64_t j = 0; gx != NULL && j < r.rows; j++) {
-        if (!target(op, &r, j, &sum)) continue;
+        void *to = fresh ? zero_row(&r, gx, j, r.g) : row_at(&r, gx, j, r.g);
+        if (!target(op, &r, j, &sum)) {
+            row_done(&r, gx, j, to);
+            continue;
+        }
         double k = arrived(op, j);
         const void *x = row_at(&r, op->in[0]->data, j, r.x);
-        void *to = row_at(&r, gx, j, r.g);
         if (r.t == AD_F32) {
             ad__lse_back_f32(n, saved->row[j], (float)(k * sum), x, to);
             ad__axpy_f32(n, (float)-k, (const float *)(const void *)r.q, to);
@@ -325,13 +335,14 @@ static int cross_entropy_probs_evaluate(const ad_op *op) {
 /* dprobabilities = g (1 - smoothing) w (logsumexp(scores) - scores) */
 static void probs_backward(const ad_op *op) {
     rows r = rows_of(op);
-    void *gp = ad_grad_into(op, 1);
+    bool fresh;
+    void *gp = ad_grad_claim(op, 1, &fresh);
     const ad_var *w = weight_of(op, 2);
     const kept *saved = ad_saved(op);
     for (int64_t j = 0; gp != NULL && j < r.rows; j++) {
         double k = arrived(op, j) * (1 - attrs_of(op)->smoothing);
         const void *x = row_at(&r, op->in[0]->data, j, r.x);
-        void *to = row_at(&r, gp, j, r.g);
+        void *to = fresh ? zero_row(&r, gp, j, r.g) : row_at(&r, gp, j, r.g);
         if (r.t == AD_F32) ad__target_back_f32(r.around.n, saved->row[j], k, x, w ? w->data : NULL, to);
         else ad__target_back_f64(r.around.n, saved->row[j], k, x, w ? w->data : NULL, to);
         row_done(&r, gp, j, to);

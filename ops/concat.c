@@ -45,8 +45,9 @@ static void join_backward(const ad_op *op) {
     for (int i = 0; i < op->n_in; i++) {
         int64_t length;
         ad__strided put = piece_of(&m, op->in[i], &length), take = ad__strided_back(&put);
-        void *gx = ad_grad_into(op, i);
-        if (gx != NULL) ad__strided_add(&take, y->layout->dtype, y->grad, m.at, gx, 0);
+        bool fresh;
+        void *gx = ad_grad_claim(op, i, &fresh);
+        if (gx != NULL) (fresh ? ad__strided_copy : ad__strided_add)(&take, y->layout->dtype, y->grad, m.at, gx, 0);
         m.at += length;
     }
 }

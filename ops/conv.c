@@ -68,6 +68,7 @@ typedef struct {
     ad__window w;   /* of one group's channels */
     bool direct;    /* the image is its own matrix of windows */
     void *columns;  /* room for that matrix */
+    ad__team *team;
 } conv;
 
 static conv conv_of(ad_dtype t, ad_shape x, ad_shape w, ad_shape y, const conv_attrs *a) {
@@ -107,28 +108,33 @@ static const void *columns_of(const conv *c, const void *x) {
 static void convolve(const conv *c, const void *x, const void *w, double beta, void *y) {
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
-            ad__gemm(c->t, false, false, c->o, c->l, c->k, w_at(c, w, g), columns_of(c, x_at(c, x, i, g)), beta,
+            ad__gemm(c->team, c->t, false, false, c->o, c->l, c->k, w_at(c, w, g), columns_of(c, x_at(c, x, i, g)), beta,
                  y_at(c, y, i, g));
 }
 
-/* x += the transposed map of y: each element of y is spread over the window that it was made from. */
-static void spread_windows(const conv *c, const void *w, const void *y, void *x) {
+/* x += the transposed map of y: each element of y is spread over the window that it was made from. fresh: x
+   holds nothing yet. */
+static void spread_windows(const conv *c, const void *w, const void *y, bool fresh, void *x) {
+    size_t image = (size_t)(c->w.c * c->w.in[0] * c->w.in[1]) * c->size;
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++) {
             void *to = x_at(c, x, i, g), *columns = c->direct ? to : c->columns;
-            ad__gemm(c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g), c->direct ? 1 : 0, columns);
+            ad__gemm(c->team, c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g),
+                     c->direct && !fresh ? 1 : 0, columns);
             if (c->direct) continue;
+            if (fresh) memset(to, 0, image);
             if (c->t == AD_F32) ad__col2im_add_f32(&c->w, columns, to);
             else ad__col2im_add_f64(&c->w, columns, to);
         }
 }
 
-/* w += what each weight met: y times the windows of x, summed over places and images. */
-static void correlate(const conv *c, const void *x, const void *y, void *w) {
+/* w += what each weight met: y times the windows of x, summed over places and images. fresh: w holds nothing yet. */
+static void correlate(const conv *c, const void *x, const void *y, bool fresh, void *w) {
+    if (c->n == 0 && fresh) memset(w, 0, (size_t)(c->groups * c->o * c->k) * c->size);
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
-            ad__gemm(c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g), columns_of(c, x_at(c, x, i, g)), 1,
-                 w_at(c, w, g));
+            ad__gemm(c->team, c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g), columns_of(c, x_at(c, x, i, g)),
+                     fresh && i == 0 ? 0 : 1, w_at(c, w, g));
 }
 
 /* ---- shapes -------------------------------------------------------------------------------------------------- */
@@ -273,6 +279,7 @@ static void bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static conv geometry(const ad_op *op, const ad_var *x, const ad_var *w, const ad_var *y) {
     conv c = conv_of(x->layout->dtype, x->layout->shape, w->layout->shape, y->layout->shape, ad__attrs(op));
     c.columns = ad__graph(x)->scratch;
+    c.team = ad__team_of(op);
     return c;
 }
 
@@ -287,9 +294,11 @@ static int conv2d_evaluate(const ad_op *op) {
 static void conv2d_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
     conv c = geometry(op, x, w, y);
-    void *gx = ad_grad_into(op, 0), *gw = ad_grad_into(op, 1);
-    if (gx != NULL) spread_windows(&c, w->data, y->grad, gx);
-    if (gw != NULL) correlate(&c, x->data, y->grad, gw);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
+    if (gx != NULL) spread_windows(&c, w->data, y->grad, fresh, gx);
+    void *gw = ad_grad_claim(op, 1, &fresh);
+    if (gw != NULL) correlate(&c, x->data, y->grad, fresh, gw);
     bias_backward(op);
 }
 
@@ -353,16 +362,18 @@ static int conv_transpose2d_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
     conv c = geometry(op, y, w, x);
     fill_bias(op);
-    spread_windows(&c, w->data, x->data, y->data);
+    spread_windows(&c, w->data, x->data, false, y->data);
     return AD_OK;
 }
 
 static void conv_transpose2d_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
     conv c = geometry(op, y, w, x);
-    void *gx = ad_grad_into(op, 0), *gw = ad_grad_into(op, 1);
-    if (gx != NULL) convolve(&c, y->grad, w->data, 1, gx);
-    if (gw != NULL) correlate(&c, y->grad, x->data, gw);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
+    if (gx != NULL) convolve(&c, y->grad, w->data, fresh ? 0 : 1, gx);
+    void *gw = ad_grad_claim(op, 1, &fresh);
+    if (gw != NULL) correlate(&c, y->grad, x->data, fresh, gw);
     bias_backward(op);
 }
 
@@ -404,17 +415,18 @@ ad_var *ad_conv_transpose2d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) 
 static int conv2d_weight_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *g = op->in[1], *w = ad__out(op);
     conv c = geometry(op, x, w, g);
-    memset(w->data, 0, ad__bytes(w));
-    correlate(&c, x->data, g->data, w->data);
+    correlate(&c, x->data, g->data, true, w->data);
     return AD_OK;
 }
 
 static void conv2d_weight_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *g = op->in[1], *w = ad__out(op);
     conv c = geometry(op, x, w, g);
-    void *gx = ad_grad_into(op, 0), *gg = ad_grad_into(op, 1);
-    if (gx != NULL) spread_windows(&c, w->grad, g->data, gx);
-    if (gg != NULL) convolve(&c, x->data, w->grad, 1, gg);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
+    if (gx != NULL) spread_windows(&c, w->grad, g->data, fresh, gx);
+    void *gg = ad_grad_claim(op, 1, &fresh);
+    if (gg != NULL) convolve(&c, x->data, w->grad, fresh ? 0 : 1, gg);
 }
 
 static void conv2d_weight_vjp(const ad_op *op, ad_var *v, ad_var *dx[]) {

@@ -1,4 +1,5 @@
 /* cross_entropy.c: the loss of class scores against class numbers, softmax and log in one stable op. */
+#include "ops/attrs.h"
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
 
@@ -6,13 +7,22 @@
 
 #include <math.h>
 
+/* What evaluate leaves for backward, which then computes no exponential again: of each row, its m and sum;
+   behind these the exponentials, e [n,c] = exp(logits - m). */
+static size_t lse_bytes(int64_t rows) { return ((size_t)rows * sizeof(ad__lse) + 63) & ~(size_t)63; }
+/* NULL where nothing is saved: the logits want no gradient. */
+static char *exponentials_of(const ad_op *op) {
+    char *saved = ad_saved(op);
+    return saved ? saved + lse_bytes(op->in[0]->layout->shape.dim[0]) : NULL;
+}
+
 /* logits [n,c], classes [n] -> the mean of -log softmax(logits)[class] over rows */
 static int cross_entropy_shape(ad_call *c) {
     ad_shape classes = c->in[1]->layout->shape;
     if (c->shape.ndim != 2 || classes.ndim != 1 || classes.dim[0] != c->shape.dim[0])
         return ad_call_fail(c, AD_ESHAPE, "takes logits [n,c] and class numbers [n]");
     if (c->shape.dim[1] == 0) return ad_call_fail(c, AD_ESHAPE, "no classes");
-    c->saved = (size_t)c->shape.dim[0] * sizeof(ad__lse);
+    if (c->graph->grad_enabled && ad__needs(c->in[0])) c->saved = lse_bytes(c->shape.dim[0]) + ad__bytes(c->in[0]);
     c->shape = AD_SCALAR;
     return AD_OK;
 }
@@ -23,42 +33,79 @@ static int check_class(const ad_op *op, int64_t row, double class, int64_t n_cla
                       (long long)n_classes - 1);
 }
 
-static int cross_entropy_evaluate(const ad_op *op) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
-    int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
+static ad__lse row_lse(ad_dtype t, int64_t c, const void *x, void *e) {
+    return t == AD_F32 ? ad__lse_exp_f32(c, x, e) : ad__lse_exp_f64(c, x, e);
+}
+
+/* The sum of rows' losses. */
+static double rows_loss(void *context, int worker, int64_t from, int64_t to) {
+    const ad_op *op = context;
+    const ad_var *x = op->in[0];
+    ad_dtype t = x->layout->dtype;
+    int64_t c = x->layout->shape.dim[1];
+    size_t row = (size_t)c * ad_dtype_size(t);
     ad__lse *saved = ad_saved(op);
+    char *e = exponentials_of(op);
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double class = ad_at(op->in[1], i);
-        int rc = check_class(op, i, class, c);
-        if (rc != AD_OK) return rc;
-        saved[i] = x->layout->dtype == AD_F32 ? ad__lse_f32(c, (const float *)x->data + i * c)
-                                              : ad__lse_f64(c, (const double *)x->data + i * c);
-        sum += (saved[i].m - ad_at(x, i * c + (int64_t)class)) + log(saved[i].s);
+    (void)worker;
+    for (int64_t i = from; i < to; i++) {
+        ad__lse l = row_lse(t, c, (char *)x->data + (size_t)i * row, e ? e + (size_t)i * row : NULL);
+        if (saved) saved[i] = l;
+        sum += (l.m - ad__get(x, i * c + (int64_t)ad__get(op->in[1], i))) + log(l.s);
     }
-    if (y->layout->dtype == AD_F32) *(float *)y->data = (float)(sum / (double)n);
-    else *(double *)y->data = sum / (double)n;
+    return sum;
+}
+
+static int cross_entropy_evaluate(const ad_op *op) {
+    enum { ROWS = 16 }; /* to a term of the sum */
+    int64_t n = op->in[0]->layout->shape.dim[0], c = op->in[0]->layout->shape.dim[1];
+    for (int64_t i = 0; i < n; i++) {
+        int rc = check_class(op, i, ad__get(op->in[1], i), c);
+        if (rc != AD_OK) return rc;
+    }
+    double sum = ad__sum_terms(ad__team_of(op), n, ROWS, 2 * c, rows_loss, (void *)op);
+    ad__put(ad__out(op), 0, sum / (double)n);
     return AD_OK;
 }
 
-/* dlogits = g / n (softmax - one_hot) */
-static void cross_entropy_backward(const ad_op *op) {
-    const ad_var *x = op->in[0];
-    void *gx = ad_grad_into(op, 0);
-    if (gx == NULL) return;
-    int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
-    double k = ad_grad_at(ad__out(op), 0) / (double)n;
-    const ad__lse *saved = ad_saved(op);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t hit = i * c + (int64_t)ad_at(op->in[1], i);
-        if (x->layout->dtype == AD_F32) {
-            ad__lse_back_f32(c, saved[i], (float)k, (const float *)x->data + i * c, (float *)gx + i * c);
-            ((float *)gx)[hit] -= (float)k;
-        } else {
-            ad__lse_back_f64(c, saved[i], k, (const double *)x->data + i * c, (double *)gx + i * c);
-            ((double *)gx)[hit] -= k;
-        }
+/* gx += scale e, less k at the row's class */
+static void row_backward(ad_dtype t, int64_t c, double scale, double k, const void *e, int64_t hit, bool fresh, void *gx) {
+    if (t == AD_F32) {
+        (fresh ? ad__scaled_f32 : ad__axpy_f32)(c, (float)scale, e, gx);
+        ((float *)gx)[hit] -= (float)k;
+    } else {
+        (fresh ? ad__scaled_f64 : ad__axpy_f64)(c, scale, e, gx);
+        ((double *)gx)[hit] -= k;
     }
+}
+
+typedef struct {
+    const ad_op *op;
+    char *gx;
+    bool fresh;
+} gradient;
+
+/* dlogits = g / n (softmax - one_hot) */
+static void rows_backward(void *context, int worker, int64_t from, int64_t to) {
+    const gradient *d = context;
+    const ad_var *x = d->op->in[0];
+    ad_dtype t = x->layout->dtype;
+    int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
+    size_t row = (size_t)c * ad_dtype_size(t);
+    double k = ad_grad_at(ad__out(d->op), 0) / (double)n;
+    const ad__lse *saved = ad_saved(d->op);
+    const char *e = exponentials_of(d->op);
+    (void)worker;
+    for (int64_t i = from; i < to; i++)
+        row_backward(t, c, k / saved[i].s, k, e + (size_t)i * row, (int64_t)ad__get(d->op->in[1], i), d->fresh,
+                     d->gx + (size_t)i * row);
+}
+
+static void cross_entropy_backward(const ad_op *op) {
+    ad_shape s = op->in[0]->layout->shape;
+    gradient d = { .op = op };
+    d.gx = ad_grad_claim(op, 0, &d.fresh);
+    if (d.gx != NULL) ad__parallel(ad__team_of(op), s.dim[0], 0, s.dim[1], rows_backward, &d);
 }
 
 static void cross_entropy_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

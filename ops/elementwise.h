@@ -9,7 +9,8 @@
    AD_UNARY_K has one C double parameter, and AD_UNARY_K2 two: each its name and a value to sample. In
    value and backward they are of type T, in vjp double. AD_UNARY_KS and AD_UNARY_K2S check them.
    AD_BINARY has operands a and b (AD_BINARY_OP is the op without its function), and AD_TERNARY a, b
-   and c, with a rule for each; broadcasting is no concern of the formulas. AD_PREDICATE and AD_COMPARISON have results 0 or 1 and no gradient.
+   and c, with a rule for each; broadcasting is no concern of the formulas. AD_PREDICATE and AD_COMPARISON
+   have results 0 or 1 and no gradient.
    A vjp of NULL says zero. */
 #ifndef OPS_ELEMENTWISE_H
 #define OPS_ELEMENTWISE_H
@@ -20,18 +21,21 @@
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
 
-/* Loops over n contiguous elements; k points at the op's parameters, if it has any. */
-typedef void ad__unary_value(int64_t n, const double *k, const void *x, void *y);
-typedef void ad__unary_slope(int64_t n, const double *k, const void *x, const void *y, const void *g, void *gx);
-typedef void ad__nary_value(int64_t n, const void *const in[], void *y);
-typedef void ad__nary_slope(int64_t n, const void *const in[], const void *y, const void *g, void *to);
+/* Loops over count contiguous elements, beginning at from; k points at the op's parameters, if it has any. A
+   slope's result is base and the slope added; to may be base, or g. */
+typedef void ad__unary_value(int64_t from, int64_t count, const double *k, const void *x, void *y);
+typedef void ad__unary_slope(int64_t from, int64_t count, const double *k, const void *x, const void *y, const void *g,
+                             const void *base, void *to);
+typedef void ad__nary_value(int64_t from, int64_t count, const void *const in[], void *y);
+typedef void ad__nary_slope(int64_t from, int64_t count, const void *const in[], const void *y, const void *g,
+                            const void *base, void *to);
 enum { AD__NARY = 3 }; /* the most operands of an elementwise op */
 
-/* elementwise.c: running such loops over an Op's arrays, with broadcasting. */
-int ad__run_unary(const ad_op *op, ad__unary_value *value);
-void ad__run_unary_back(const ad_op *op, ad__unary_slope *slope);
-int ad__run_nary(const ad_op *op, ad__nary_value *value);
-void ad__run_nary_back(const ad_op *op, ad__nary_slope *const slopes[]); /* one for each operand */
+/* elementwise.c: running such loops, given for each level, over an Op's arrays, with broadcasting. */
+int ad__run_unary(const ad_op *op, ad__unary_value *const value[]);
+void ad__run_unary_back(const ad_op *op, ad__unary_slope *const slope[]);
+int ad__run_nary(const ad_op *op, ad__nary_value *const value[]);
+void ad__run_nary_back(const ad_op *op, ad__nary_slope *const *const slopes[]); /* one for each operand */
 
 /* Samples of every elementwise op: shapes with values in lo .. hi, then the edges. */
 void ad__unary_samples(ad_sampler *s, const double *k, double lo, double hi, int n_edges, const double *edges);
@@ -42,27 +46,24 @@ void ad__ternary_samples(ad_sampler *s, double lo, double hi, int n_edges, const
 ad_var *ad__constant(const ad_var *x, double value);
 
 /* The bodies of ad_NAME for one and two operands: the short way where it can be taken. */
-#define AD__FINISH_ONE(f32_value, f64_value)                                                                     \
-    if (AD__UNLIKELY(out_ == NULL)) return ad__nil(g_);                                                                \
+#define AD__FINISH_ONE(f32_value, f64_value)                                                                           \
     if (out_->layout->dtype == AD_F64) *(double *)out_->data = f64_value;                                              \
     else *(float *)out_->data = f32_value;                                                                             \
-    return ad__append(g_, out_);
+    return ad__append(ad__graph(out_), out_);
 
 #define AD__CALL_1(name, attrs_, attr_size_, constant_)                                                                \
-    if (AD__LIKELY(x != NULL && ad_op_##name.shape == NULL && ad__is_short(x->layout))) {                              \
-        ad_graph *g_ = ad__graph(x);                                                                                   \
+    if (AD__LIKELY(x != NULL && ad_op_##name.shape == NULL && ad__is_short(x->layout, 1, attr_size_))) {               \
         ad_var *out_ = ad__new_one(&ad_op_##name, 1, &x, attrs_, attr_size_, constant_);                               \
-        AD__FINISH_ONE(name##_value_f32(attrs_, *(const float *)x->data),                                        \
+        AD__FINISH_ONE(name##_value_f32(attrs_, *(const float *)x->data),                                              \
                        name##_value_f64(attrs_, *(const double *)x->data))                                             \
     }                                                                                                                  \
     return ad__apply1(&ad_op_##name, x, attrs_);
 
 #define AD__CALL_2(name, constant_)                                                                                    \
-    if (AD__LIKELY(a != NULL && b != NULL && a->layout == b->layout && ad__is_short(a->layout))) {                     \
-        ad_graph *g_ = ad__graph(a);                                                                                   \
+    if (AD__LIKELY(a != NULL && b != NULL && a->layout == b->layout && ad__is_short(a->layout, 2, 0))) {               \
         ad_var *const in_[] = { a, b };                                                                                \
-        ad_var *out_ = ad__new_one(&ad_op_##name, 2, in_, NULL, 0, constant_);                \
-        AD__FINISH_ONE(AD__VALUE_2(name, f32, float), AD__VALUE_2(name, f64, double))                            \
+        ad_var *out_ = ad__new_one(&ad_op_##name, 2, in_, NULL, 0, constant_);                                         \
+        AD__FINISH_ONE(AD__VALUE_2(name, f32, float), AD__VALUE_2(name, f64, double))                                  \
     }                                                                                                                  \
     return ad__apply2(&ad_op_##name, a, b, NULL);
 #define AD__VALUE_2(name, SFX, T_)                                                                                     \
@@ -86,11 +87,11 @@ ad_var *ad__constant(const ad_var *x, double value);
         K_(T_, k1, k2)                                                                                                 \
         return (T_)(VALUE);                                                                                            \
     }                                                                                                                  \
-    AD__CLONES static void name##_values_##SFX(int64_t n, const double *k_, const void *vx, void *vy) {                \
-        const T_ *restrict xs = vx;                                                                                    \
-        T_ *restrict ys = vy;                                                                                          \
-        for (int64_t i = 0; i < n; i++) ys[i] = name##_value_##SFX(k_, xs[i]);                                         \
-    }                                                                                                                  \
+    AD__LOOP(ad__unary_value, name##_values_##SFX, T_, (const double *k_, const void *vx, void *vy),                   \
+        const T_ *xs = AD__FROM(T_, vx);                                                                               \
+        T_ *ys = (T_ *)vy + from;                                                                                      \
+        AD__IN_STEP                                                                                                    \
+        for (int64_t i = 0; i < count; i++) ys[i] = name##_value_##SFX(k_, xs[i]);)                                    \
     static int name##_evaluate_##SFX(const ad_op *op) {                                                                \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) return ad__run_unary(op, name##_values_##SFX);                                    \
@@ -106,12 +107,12 @@ ad_var *ad__constant(const ad_var *x, double value);
         (void)x, (void)y, (void)g;                                                                                     \
         return (T_)(BACKWARD);                                                                                         \
     }                                                                                                                  \
-    AD__CLONES static void name##_slopes_##SFX(int64_t n, const double *k_, const void *vx, const void *vy,            \
-                                               const void *vg, void *vgx) {                                            \
-        const T_ *restrict xs = vx, *restrict ys = vy, *restrict gs = vg;                                              \
-        T_ *restrict gx = vgx;                                                                                         \
-        for (int64_t i = 0; i < n; i++) gx[i] += name##_slope_##SFX(k_, xs[i], ys[i], gs[i]);                          \
-    }                                                                                                                  \
+    AD__LOOP(ad__unary_slope, name##_slopes_##SFX, T_,                                                                 \
+             (const double *k_, const void *vx, const void *vy, const void *vg, const void *vbase, void *vto),         \
+        const T_ *xs = AD__FROM(T_, vx), *ys = AD__FROM(T_, vy), *gs = AD__FROM(T_, vg), *base = AD__FROM(T_, vbase);  \
+        T_ *to = (T_ *)vto + from;                                                                                     \
+        AD__IN_STEP                                                                                                    \
+        for (int64_t i = 0; i < count; i++) to[i] = base[i] + name##_slope_##SFX(k_, xs[i], ys[i], gs[i]);)            \
     static void name##_backward_##SFX(const ad_op *op) {                                                               \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) ad__run_unary_back(op, name##_slopes_##SFX);                                      \
@@ -143,8 +144,8 @@ ad_var *ad__constant(const ad_var *x, double value);
 
 #define AD__UNARY_FIELDS(name, doc_, VALUE, BACKWARD)                                                                  \
     .doc = doc_, .formula = VALUE, .gradient = BACKWARD, .arity = 1,                                                   \
-    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 }, \
-    .vjp = name##_vjp
+    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 },\
+    .flags = AD_OP_IN_PLACE, .vjp = name##_vjp
 
 /* A formula is written down as text by the outermost macro, before anything in it is expanded. */
 #define AD_UNARY(name, doc_, lo, hi, VALUE, BACKWARD, VJP, ...)                                                        \
@@ -192,11 +193,11 @@ ad_var *ad__constant(const ad_var *x, double value);
         (void)c;                                                                                                       \
         return (T_)(VALUE);                                                                                            \
     }                                                                                                                  \
-    AD__CLONES static void name##_values_##SFX(int64_t n, const void *const in[], void *vy) {                          \
-        const T_ *as = in[0], *bs = in[1], *cs = in[N - 1];                                                            \
-        T_ *restrict ys = vy;                                                                                          \
-        for (int64_t i = 0; i < n; i++) ys[i] = name##_value_##SFX(as[i], bs[i], cs[i]);                               \
-    }                                                                                                                  \
+    AD__LOOP(ad__nary_value, name##_values_##SFX, T_, (const void *const in[], void *vy),                              \
+        const T_ *as = AD__FROM(T_, in[0]), *bs = AD__FROM(T_, in[1]), *cs = AD__FROM(T_, in[N - 1]);                  \
+        T_ *ys = (T_ *)vy + from;                                                                                      \
+        AD__IN_STEP                                                                                                    \
+        for (int64_t i = 0; i < count; i++) ys[i] = name##_value_##SFX(as[i], bs[i], cs[i]);)                          \
     static int name##_evaluate_##SFX(const ad_op *op) {                                                                \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) return ad__run_nary(op, name##_values_##SFX);                                     \
@@ -211,13 +212,14 @@ ad_var *ad__constant(const ad_var *x, double value);
         (void)a, (void)b, (void)c, (void)y, (void)g;                                                                   \
         return (T_)(BACKWARD);                                                                                         \
     }                                                                                                                  \
-    AD__CLONES static void name##_slopes_##which##_##SFX(int64_t n, const void *const in[], const void *vy,            \
-                                                         const void *vg, void *vto) {                                  \
-        const T_ *as = in[0], *bs = in[1], *cs = in[N - 1], *ys = vy, *gs = vg;                                        \
-        T_ *restrict to = vto;                                                                                         \
-        for (int64_t i = 0; i < n; i++)                                                                                \
-            to[i] += name##_slope_##which##_##SFX(as[i], bs[i], cs[i], ys[i], gs[i]);                                  \
-    }
+    AD__LOOP(ad__nary_slope, name##_slopes_##which##_##SFX, T_,                                                        \
+             (const void *const in[], const void *vy, const void *vg, const void *vbase, void *vto),                   \
+        const T_ *as = AD__FROM(T_, in[0]), *bs = AD__FROM(T_, in[1]), *cs = AD__FROM(T_, in[N - 1]);                  \
+        const T_ *ys = AD__FROM(T_, vy), *gs = AD__FROM(T_, vg), *base = AD__FROM(T_, vbase);                          \
+        T_ *to = (T_ *)vto + from;                                                                                     \
+        AD__IN_STEP                                                                                                    \
+        for (int64_t i = 0; i < count; i++)                                                                            \
+            to[i] = base[i] + name##_slope_##which##_##SFX(as[i], bs[i], cs[i], ys[i], gs[i]);)
 
 #define AD__ADD_SLOPE(name, i, which, N, T_, SFX)                                                                      \
     if (ad__wants(op, i))                                                                                              \
@@ -231,7 +233,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     AD__NARY_SLOPE_T(name, a, 2, T_, SFX, BACK_A)                                                                      \
     AD__NARY_SLOPE_T(name, b, 2, T_, SFX, BACK_B)                                                                      \
     static void name##_backward_##SFX(const ad_op *op) {                                                               \
-        static ad__nary_slope *const slopes[] = { name##_slopes_a_##SFX, name##_slopes_b_##SFX };                      \
+        static ad__nary_slope *const *const slopes[] = { name##_slopes_a_##SFX, name##_slopes_b_##SFX };               \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) {                                                                                 \
             ad__run_nary_back(op, slopes);                                                                             \
@@ -247,7 +249,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     AD__NARY_SLOPE_T(name, b, 3, T_, SFX, BACK_B)                                                                      \
     AD__NARY_SLOPE_T(name, c, 3, T_, SFX, BACK_C)                                                                      \
     static void name##_backward_##SFX(const ad_op *op) {                                                               \
-        static ad__nary_slope *const slopes[] = { name##_slopes_a_##SFX, name##_slopes_b_##SFX,                        \
+        static ad__nary_slope *const *const slopes[] = { name##_slopes_a_##SFX, name##_slopes_b_##SFX,                 \
                                                   name##_slopes_c_##SFX };                                             \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) {                                                                                 \
@@ -280,7 +282,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     }                                                                                                                  \
     AD_OPTYPE(name, .doc = doc_, .formula = value_text, .gradient = back_text, .arity = 2,                             \
               .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                                                \
-              .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp)
+              .flags = AD_OP_IN_PLACE, .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp)
 
 #define AD_BINARY_OP(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, VJP_A, VJP_B, ...)                                     \
     AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, #VALUE, #BACK_A "; " #BACK_B, VJP_A, VJP_B, __VA_ARGS__)
@@ -300,7 +302,7 @@ ad_var *ad__constant(const ad_var *x, double value);
         AD__OPERAND_RULE(2, c, VJP_C)                                                                                  \
     }                                                                                                                  \
     AD_OPTYPE(name, .doc = doc_, .formula = #VALUE, .gradient = #BACK_A "; " #BACK_B "; " #BACK_C, .arity = 3,         \
-              .no_grad = no_grad_, .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                           \
+              .flags = AD_OP_IN_PLACE, .no_grad = no_grad_, .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },  \
               .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp);                            \
     ad_var *ad_##name(ad_var *a, ad_var *b, ad_var *c) {                                                               \
         return ad_apply(&ad_op_##name, 3, (ad_var *[]){ a, b, c }, NULL);                                              \

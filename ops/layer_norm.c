@@ -97,7 +97,8 @@ static void row_backward_f64(int64_t n, ad__moments m, const double *x, const do
 
 static void x_backward(const ad_op *op) {
     rows r = rows_of(op);
-    char *gx = ad_grad_into(op, 0);
+    bool fresh;
+    char *gx = ad_grad_claim(op, 0, &fresh);
     if (gx == NULL) return;
     const char *x = op->in[0]->data, *g = ad__out(op)->grad;
     const void *w = row_data(op, weight_index(op));
@@ -105,6 +106,7 @@ static void x_backward(const ad_op *op) {
     const ad__moments *kept = ad_saved(op);
     for (int64_t i = 0; i < r.rows; i++, x += r.row, g += r.row, gx += r.row) {
         const void *h = w ? weighed : (const void *)g;
+        if (fresh) memset(gx, 0, r.row);
         if (r.t == AD_F32) {
             if (w) ad__weigh_f32(r.n, (const void *)g, w, weighed);
             row_backward_f32(r.n, kept[i], (const void *)x, h, (void *)gx);

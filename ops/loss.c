@@ -2,6 +2,7 @@
 #include "ops/loss.h"
 
 #include "ops/attrs.h"
+#include "ops/kernels/square.h"
 
 /* Elements worked on at once: few enough to stay in the first-level cache. */
 enum { CHUNK = 1024 };
@@ -69,71 +70,97 @@ ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g) {
     return divisor == 1 ? g : ad_muls(g, 1 / divisor);
 }
 
-static void fill(ad_dtype t, double value, void *to) {
-    for (int i = 0; i < CHUNK; i++)
-        if (t == AD_F32) ((float *)to)[i] = (float)value;
-        else ((double *)to)[i] = value;
+/* As many as a chunk of n elements has. */
+static void fill(ad_dtype t, double value, int64_t n, void *to) {
+    if (t == AD_F32) ad__fill_f32(least(n, CHUNK), (float)value, to);
+    else ad__fill_f64(least(n, CHUNK), value, to);
 }
 
-/* The weights of elements from .. from+n; buffer holds ones where there are none. */
+/* An Op's loops: what is one and the same for all chunks, and the weights' place, if there are any. */
 typedef struct {
+    const ad_op *op;
+    double k;
+    bool whole; /* no reduction */
+    bool fresh; /* nothing arrived at the gradient yet */
+    size_t size;
     const ad_var *given;
     ad__spread spread;
-    double buffer[CHUNK];
-} weights;
+    ad__loss_value *const *value;
+    ad__loss_slope *const *slope;
+    char *into;
+    double ones[CHUNK], cotangents[CHUNK], zeros[CHUNK];
+} job;
 
-static void weights_open(const ad_op *op, weights *w) {
-    w->given = op->n_in > 2 ? op->in[2] : NULL;
-    if (w->given) w->spread = ad__spread_of(w->given->layout->shape, op->in[0]->layout->shape);
-    else fill(op->in[0]->layout->dtype, 1, w->buffer);
+static void job_open(const ad_op *op, job *j) {
+    const ad__layout *l = op->in[0]->layout;
+    j->op = op, j->k = ((const ad__loss_attrs *)ad__attrs(op))->k, j->whole = reduction_of(op) == AD_NONE;
+    j->size = ad_dtype_size(l->dtype);
+    j->given = op->n_in > 2 ? op->in[2] : NULL;
+    if (j->given) j->spread = ad__spread_of(j->given->layout->shape, l->shape);
+    else fill(l->dtype, 1, l->numel, j->ones);
 }
 
-static const void *weights_at(weights *w, int64_t from, int64_t n) {
-    if (w->given == NULL) return w->buffer;
-    if (w->given->layout->dtype == AD_F32)
-        return ad__gather_f32(&w->spread, from, n, w->given->data, (float *)(void *)w->buffer);
-    return ad__gather_f64(&w->spread, from, n, w->given->data, w->buffer);
+/* The weights of elements from .. from+n. */
+static const void *weights_at(const job *j, int64_t from, int64_t n, double *buffer) {
+    if (j->given == NULL) return j->ones;
+    if (j->given->layout->dtype == AD_F32)
+        return ad__gather_f32(&j->spread, from, n, j->given->data, (float *)(void *)buffer);
+    return ad__gather_f64(&j->spread, from, n, j->given->data, buffer);
 }
 
-int ad__run_loss(const ad_op *op, ad__loss_value *value) {
-    const ad_var *x = op->in[0], *target = op->in[1];
-    ad_var *out = ad__out(op);
-    double k = ((const ad__loss_attrs *)ad__attrs(op))->k, terms[CHUNK], sum = 0;
-    bool whole = reduction_of(op) == AD_NONE, narrow = out->layout->dtype == AD_F32;
-    size_t size = ad_dtype_size(out->layout->dtype);
-    weights w;
-    weights_open(op, &w);
-    for (int64_t i = 0, n = x->layout->numel; i < n; i += CHUNK) {
-        int64_t count = least(CHUNK, n - i);
-        size_t at = (size_t)i * size;
-        void *to = whole ? (char *)out->data + at : (void *)terms;
-        value(count, k, (char *)x->data + at, (char *)target->data + at, weights_at(&w, i, count), to);
-        if (!whole) sum += narrow ? ad__sum_f32(count, to) : ad__sum_f64(count, to);
+/* Elements' losses, into the result or, if they are to be reduced, their sum. */
+static double values_of(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    double terms[CHUNK], buffer[CHUNK], sum = 0;
+    (void)worker;
+    for (int64_t i = from; i < to; i += CHUNK) {
+        int64_t n = least(CHUNK, to - i);
+        size_t at = (size_t)i * j->size;
+        void *y = j->whole ? (char *)ad__out(j->op)->data + at : (void *)terms;
+        const void *w = weights_at(j, i, n, buffer);
+        AD__RUN(j->value, n, j->size, j->k, (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at, w, y);
+        if (!j->whole) sum += j->size == sizeof(float) ? ad__sum_f32(n, y) : ad__sum_f64(n, y);
     }
-    if (whole) return AD_OK;
-    ad__put(out, 0, sum / ad__loss_divisor(op));
+    return sum;
+}
+
+int ad__run_loss(const ad_op *op, ad__loss_value *const value[]) {
+    job j;
+    job_open(op, &j);
+    j.value = value;
+    double sum = ad__sum_terms(ad__team_of(op), op->in[0]->layout->numel, AD__SLAB, 1, values_of, &j);
+    if (!j.whole) ad__put(ad__out(op), 0, sum / ad__loss_divisor(op));
     return AD_OK;
 }
 
-static void back_into(const ad_op *op, int operand, ad__loss_slope *slope) {
-    const ad_var *x = op->in[0], *target = op->in[1], *out = ad__out(op);
-    char *into = ad_grad_into(op, operand);
-    if (into == NULL) return;
-    double k = ((const ad__loss_attrs *)ad__attrs(op))->k, shared[CHUNK];
-    bool whole = reduction_of(op) == AD_NONE;
-    size_t size = ad_dtype_size(out->layout->dtype);
-    weights w;
-    weights_open(op, &w);
-    if (!whole) fill(out->layout->dtype, ad_grad_at(out, 0) / ad__loss_divisor(op), shared);
-    for (int64_t i = 0, n = x->layout->numel; i < n; i += CHUNK) {
-        int64_t count = least(CHUNK, n - i);
-        size_t at = (size_t)i * size;
-        slope(count, k, (char *)x->data + at, (char *)target->data + at, weights_at(&w, i, count),
-              whole ? (char *)out->grad + at : (void *)shared, into + at);
+static void slopes_slab(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    double buffer[CHUNK];
+    (void)worker;
+    for (int64_t i = from; i < to; i += CHUNK) {
+        int64_t n = least(CHUNK, to - i);
+        size_t at = (size_t)i * j->size;
+        const void *w = weights_at(j, i, n, buffer);
+        const void *g = j->whole ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents;
+        AD__RUN(j->slope, n, j->size, j->k, (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at, w, g,
+                j->fresh ? (const char *)j->zeros : j->into + at, j->into + at);
     }
 }
 
-void ad__run_loss_back(const ad_op *op, ad__loss_slope *slope_x, ad__loss_slope *slope_t) {
+static void back_into(const ad_op *op, int operand, ad__loss_slope *const slope[]) {
+    const ad__layout *x = op->in[0]->layout;
+    bool fresh;
+    char *into = ad_grad_claim(op, operand, &fresh);
+    if (into == NULL) return;
+    job j;
+    job_open(op, &j);
+    j.slope = slope, j.into = into, j.fresh = fresh;
+    if (!j.whole) fill(x->dtype, ad_grad_at(ad__out(op), 0) / ad__loss_divisor(op), x->numel, j.cotangents);
+    if (fresh) fill(x->dtype, 0, x->numel, j.zeros);
+    ad__parallel(ad__team_of(op), x->numel, 0, 1, slopes_slab, &j);
+}
+
+void ad__run_loss_back(const ad_op *op, ad__loss_slope *const slope_x[], ad__loss_slope *const slope_t[]) {
     back_into(op, 0, slope_x);
     back_into(op, 1, slope_t);
 }

@@ -5,18 +5,6 @@
 
 #include <string.h>
 
-/* ---- helpers ---------------------------------------------------------------------------------------- */
-
-/* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet, which
-   saves zeroing it first. NULL if it takes none. */
-static void *claim_grad(const ad_op *op, int i, double *beta) {
-    if (!ad__wants(op, i)) return NULL;
-    ad_var *v = op->in[i];
-    *beta = v->flags & AD__HAS_GRAD ? 1 : 0;
-    v->flags |= AD__HAS_GRAD;
-    return v->grad;
-}
-
 /* ---- matmul: a [..,n,k], b [..,k,m] -> y [..,n,m] ------------------------------------------------------- */
 
 /* A vector a is a row [1,k] and a vector b a column [k,1]; the axis of 1 is then dropped. */
@@ -62,46 +50,88 @@ static int matmul_shape(ad_call *c) {
     return AD_OK;
 }
 
-static int matmul_evaluate(const ad_op *op) {
-    const ad_var *a = op->in[0], *b = op->in[1], *y = ad__out(op);
+/* The products of an Op: y = a b, or a gradient, as one says; ga and gb are NULL where there is none. */
+typedef struct job job;
+struct job {
     product p;
-    product_of(a->layout->shape, b->layout->shape, &p);
-    ad_dtype t = y->layout->dtype;
-    for (int64_t i = 0; i < p.batches; i++)
-        ad__gemm(t, false, false, p.n, p.m, p.k,
-                 ad__matrix(a->data, ad__matrix_index(p.batch_a, p.batch, i), p.n * p.k, t),
-                 ad__matrix(b->data, ad__matrix_index(p.batch_b, p.batch, i), p.k * p.m, t), 0,
-                 ad__matrix(y->data, i, p.n * p.m, t));
+    ad_dtype t;
+    ad__team *team;
+    const ad_var *a, *b, *y;
+    char *ga, *gb;
+    double beta;
+    void (*one)(const job *j, int64_t i); /* of batch i */
+};
+
+static job job_of(const ad_op *op) {
+    job j = { .t = ad__out(op)->layout->dtype, .team = ad__team_of(op), .a = op->in[0], .b = op->in[1], .y = ad__out(op) };
+    product_of(j.a->layout->shape, j.b->layout->shape, &j.p);
+    return j;
+}
+
+/* Which of an operand's matrices batch i takes. */
+static void *a_at(const job *j, const void *a, int64_t i) {
+    return ad__matrix(a, ad__matrix_index(j->p.batch_a, j->p.batch, i), j->p.n * j->p.k, j->t);
+}
+static void *b_at(const job *j, const void *b, int64_t i) {
+    return ad__matrix(b, ad__matrix_index(j->p.batch_b, j->p.batch, i), j->p.k * j->p.m, j->t);
+}
+static void *y_at(const job *j, const void *y, int64_t i) { return ad__matrix(y, i, j->p.n * j->p.m, j->t); }
+
+static void multiply(const job *j, int64_t i) {
+    const product *p = &j->p;
+    ad__gemm(j->team, j->t, false, false, p->n, p->m, p->k, a_at(j, j->a->data, i), b_at(j, j->b->data, i), 0,
+             y_at(j, j->y->data, i));
+}
+
+/* da += g b^T */
+static void multiply_back_a(const job *j, int64_t i) {
+    const product *p = &j->p;
+    ad__gemm(j->team, j->t, false, true, p->n, p->k, p->m, y_at(j, j->y->grad, i), b_at(j, j->b->data, i), j->beta,
+             a_at(j, j->ga, i));
+}
+
+/* db += a^T g */
+static void multiply_back_b(const job *j, int64_t i) {
+    const product *p = &j->p;
+    ad__gemm(j->team, j->t, true, false, p->k, p->m, p->n, a_at(j, j->a->data, i), y_at(j, j->y->grad, i), j->beta,
+             b_at(j, j->gb, i));
+}
+
+static void batches_slab(void *context, int worker, int64_t from, int64_t to) {
+    (void)worker;
+    const job *j = context;
+    for (int64_t i = from; i < to; i++) j->one(j, i);
+}
+
+/* Batches are shared where each writes a matrix of its own; a slab of them takes some 50 us. */
+static void over_batches(job *j, ad_shape written) {
+    double each = (double)j->p.n * (double)j->p.m * (double)j->p.k + 1024; /* a call costs something too */
+    int64_t slab = each > 0x1p21 ? 1 : (int64_t)(0x1p21 / each), work = 1 + (int64_t)(each / 8);
+    bool own = ad_shape_numel(written) == j->p.batches;
+    if (j->p.batches > 0) ad__parallel(j->team, j->p.batches, own ? slab : j->p.batches, work, batches_slab, j);
+}
+
+static int matmul_evaluate(const ad_op *op) {
+    job j = job_of(op);
+    j.one = multiply;
+    over_batches(&j, j.p.batch);
     return AD_OK;
 }
 
 /* A gradient ready for products: with several batches, zeroed, since each covers only a part of it. */
 static char *product_grad(const ad_op *op, int i, int64_t batches, double *beta) {
     *beta = 1;
-    return batches == 1 ? claim_grad(op, i, beta) : ad_grad_into(op, i);
+    return batches == 1 ? ad__claim_grad(op, i, beta) : ad_grad_into(op, i);
 }
 
-/* da += g b^T, db += a^T g */
 static void matmul_backward(const ad_op *op) {
-    const ad_var *a = op->in[0], *b = op->in[1], *y = ad__out(op);
-    product p;
-    product_of(a->layout->shape, b->layout->shape, &p);
-    ad_dtype t = y->layout->dtype;
-    double beta_a, beta_b;
-    char *ga = product_grad(op, 0, p.batches, &beta_a);
-    for (int64_t i = 0; i < p.batches && ga != NULL; i++) {
-        int64_t ia = ad__matrix_index(p.batch_a, p.batch, i);
-        int64_t ib = ad__matrix_index(p.batch_b, p.batch, i);
-        ad__gemm(t, false, true, p.n, p.k, p.m, ad__matrix(y->grad, i, p.n * p.m, t),
-                 ad__matrix(b->data, ib, p.k * p.m, t), beta_a, ad__matrix(ga, ia, p.n * p.k, t));
-    }
-    char *gb = product_grad(op, 1, p.batches, &beta_b);
-    for (int64_t i = 0; i < p.batches && gb != NULL; i++) {
-        int64_t ia = ad__matrix_index(p.batch_a, p.batch, i);
-        int64_t ib = ad__matrix_index(p.batch_b, p.batch, i);
-        ad__gemm(t, true, false, p.k, p.m, p.n, ad__matrix(a->data, ia, p.n * p.k, t),
-                 ad__matrix(y->grad, i, p.n * p.m, t), beta_b, ad__matrix(gb, ib, p.k * p.m, t));
-    }
+    job j = job_of(op);
+    j.one = multiply_back_a;
+    j.ga = product_grad(op, 0, j.p.batches, &j.beta);
+    if (j.ga != NULL) over_batches(&j, j.p.batch_a);
+    j.one = multiply_back_b;
+    j.gb = product_grad(op, 1, j.p.batches, &j.beta);
+    if (j.gb != NULL) over_batches(&j, j.p.batch_b);
 }
 
 static ad_shape as_matrix(ad_shape s, bool column) {
@@ -178,7 +208,6 @@ static int affine_shape(ad_call *c) {
     if (c->n > 2 && (b.ndim != 1 || b.dim[0] != w.dim[0]))
         return ad_call_fail(c, AD_ESHAPE, "b must be [%lld], one for each output", (long long)w.dim[0]);
     c->shape.dim[x.ndim - 1] = w.dim[0];
-    c->scratch = (size_t)w.dim[0] * sizeof(double);
     int64_t most = ad_shape_numel(x);
     if (w.dim[0] > AD__GEMM_MAX || w.dim[1] > AD__GEMM_MAX || (w.dim[1] > 0 && most / w.dim[1] > AD__GEMM_MAX))
         return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__GEMM_MAX);
@@ -195,25 +224,18 @@ static int affine_evaluate(const ad_op *op) {
     int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
     for (int64_t i = 0; i < rows && b != NULL; i++)
         memcpy((char *)y->data + (size_t)i * ad__bytes(b), b->data, ad__bytes(b));
-    ad__gemm(y->layout->dtype, false, true, rows, out, in, x->data, w->data, b ? 1 : 0, y->data);
+    ad__gemm(ad__team_of(op), y->layout->dtype, false, true, rows, out, in, x->data, w->data, b ? 1 : 0, y->data);
     return AD_OK;
 }
 
 static void bias_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    void *gb = ad_grad_into(op, 2);
+    double beta = 0;
+    void *gb = ad__claim_grad(op, 2, &beta);
     if (gb == NULL) return;
-    int64_t out = op->in[2]->layout->numel;
-    double *sums = ad__graph(y)->scratch;
-    ad__spread s = ad__spread_of(op->in[2]->layout->shape, y->layout->shape);
-    memset(sums, 0, (size_t)out * sizeof *sums);
-    if (y->layout->dtype == AD_F32) {
-        ad__scatter_f32(&s, 0, y->layout->numel, y->grad, sums);
-        ad__add_wide_f32(out, sums, gb);
-    } else {
-        ad__scatter_f64(&s, 0, y->layout->numel, y->grad, sums);
-        ad__add_f64(out, sums, gb);
-    }
+    int64_t rows = rows_of(y), out = op->in[2]->layout->numel;
+    if (y->layout->dtype == AD_F32) ad__column_sums_f32(rows, out, y->grad, beta == 0, gb);
+    else ad__column_sums_f64(rows, out, y->grad, beta == 0, gb);
 }
 
 /* dx += g w, dw += g^T x, db += g summed over rows */
@@ -221,10 +243,10 @@ static void affine_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
     int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
     double beta;
-    void *gx = claim_grad(op, 0, &beta);
-    if (gx != NULL) ad__gemm(y->layout->dtype, false, false, rows, in, out, y->grad, w->data, beta, gx);
-    void *gw = claim_grad(op, 1, &beta);
-    if (gw != NULL) ad__gemm(y->layout->dtype, true, false, out, in, rows, y->grad, x->data, beta, gw);
+    void *gx = ad__claim_grad(op, 0, &beta);
+    if (gx != NULL) ad__gemm(ad__team_of(op), y->layout->dtype, false, false, rows, in, out, y->grad, w->data, beta, gx);
+    void *gw = ad__claim_grad(op, 1, &beta);
+    if (gw != NULL) ad__gemm(ad__team_of(op), y->layout->dtype, true, false, out, in, rows, y->grad, x->data, beta, gw);
     if (op->n_in > 2) bias_backward(op);
 }
 

@@ -55,11 +55,12 @@ static int permute_evaluate(const ad_op *op) {
 
 static void permute_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    void *gx = ad_grad_into(op, 0);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
     if (gx == NULL) return;
     ad__moves s = permute_moves(op), back = ad__moves_back(&s);
-    if (y->layout->dtype == AD_F32) ad__move_add_f32(&back, y->grad, gx);
-    else ad__move_add_f64(&back, y->grad, gx);
+    if (y->layout->dtype == AD_F32) (fresh ? ad__move_f32 : ad__move_add_f32)(&back, y->grad, gx);
+    else (fresh ? ad__move_f64 : ad__move_add_f64)(&back, y->grad, gx);
 }
 
 static void permute_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

@@ -122,13 +122,18 @@ static int max_pool2d_evaluate(const ad_op *op) {
 
 static void max_pool2d_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    void *gx = ad_grad_into(op, 0);
+    bool fresh;
+    char *gx = ad_grad_claim(op, 0, &fresh);
+    const char *g = y->grad;
     const int32_t *index = ad_saved(op);
-    int64_t size = plane(x->layout->shape), places = plane(y->layout->shape);
-    for (int64_t i = 0; gx != NULL && i < y->layout->numel; i++) {
-        int64_t at = i / places * size + index[i];
-        if (y->layout->dtype == AD_F32) ((float *)gx)[at] += ((const float *)y->grad)[i];
-        else ((double *)gx)[at] += ((const double *)y->grad)[i];
+    ad_dtype t = y->layout->dtype;
+    int64_t places = plane(y->layout->shape);
+    size_t bytes = (size_t)plane(x->layout->shape) * ad_dtype_size(t);
+    for (int64_t c = planes_of(x->layout->shape); gx != NULL && c > 0; c--, gx += bytes, index += places) {
+        if (fresh) memset(gx, 0, bytes);
+        if (t == AD_F32) ad__scatter_plane_f32(places, index, (const void *)g, (void *)gx);
+        else ad__scatter_plane_f64(places, index, (const void *)g, (void *)gx);
+        g += (size_t)places * ad_dtype_size(t);
     }
 }
 

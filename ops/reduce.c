@@ -18,20 +18,34 @@ static ad__spread reduction_spread(const ad_op *op) {
 }
 
 /* sums [small's numel] = big summed over its repetitions, in f64. */
-static void sum_repeats(const ad__spread *s, ad_dtype t, int64_t n, const void *big, int64_t n_sums, double *sums) {
+static void sum_repeats(ad__team *team, const ad__spread *s, ad_dtype t, int64_t n, const void *big, int64_t n_sums,
+                        double *sums) {
     memset(sums, 0, (size_t)n_sums * sizeof *sums);
-    if (t == AD_F32) ad__scatter_f32(s, 0, n, big, sums);
-    else ad__scatter_f64(s, 0, n, big, sums);
+    ad__scatter(team, s, t, n, big, sums);
 }
 
-/* big += k small, repeated. */
-static void add_repeated(const ad__spread *s, ad_dtype t, int64_t n, const void *small, double k, void *big) {
+/* big += k small, repeated; fresh: big holds nothing yet. */
+typedef struct {
+    const ad__spread *s;
+    ad_dtype t;
+    const void *small;
+    double k;
+    bool fresh;
+    void *big;
+} repeats;
+
+static void add_slab(void *context, int worker, int64_t from, int64_t to) {
+    const repeats *r = context;
     double buffer[CHUNK];
-    for (int64_t i = 0; i < n; i += CHUNK) {
-        int64_t count = least(CHUNK, n - i);
-        if (t == AD_F32)
-            ad__axpy_f32(count, (float)k, ad__gather_f32(s, i, count, small, (float *)(void *)buffer), (float *)big + i);
-        else ad__axpy_f64(count, k, ad__gather_f64(s, i, count, small, buffer), (double *)big + i);
+    size_t size = ad_dtype_size(r->t);
+    (void)worker;
+    for (int64_t i = from; i < to; i += CHUNK) {
+        int64_t count = least(CHUNK, to - i);
+        if (r->fresh) memset((char *)r->big + (size_t)i * size, 0, (size_t)count * size);
+        if (r->t == AD_F32)
+            ad__axpy_f32(count, (float)r->k, ad__gather_f32(r->s, i, count, r->small, (float *)(void *)buffer),
+                         (float *)r->big + i);
+        else ad__axpy_f64(count, r->k, ad__gather_f64(r->s, i, count, r->small, buffer), (double *)r->big + i);
     }
 }
 
@@ -43,7 +57,7 @@ static void reduce_divided(const ad_op *op, double n_each) {
     int64_t n = y->layout->numel;
     ad__spread s = reduction_spread(op);
     double *sums = ad__graph(y)->scratch;
-    sum_repeats(&s, x->layout->dtype, x->layout->numel, x->data, n, sums);
+    sum_repeats(ad__team_of(op), &s, x->layout->dtype, x->layout->numel, x->data, n, sums);
     if (n_each != 1)
         for (int64_t i = 0; i < n; i++) sums[i] /= n_each;
     if (y->layout->dtype == AD_F32) ad__narrow(n, sums, y->data);
@@ -52,9 +66,11 @@ static void reduce_divided(const ad_op *op, double n_each) {
 
 static void reduce_scaled_back(const ad_op *op, double k) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    void *gx = ad_grad_into(op, 0);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
     ad__spread s = reduction_spread(op);
-    if (gx != NULL) add_repeated(&s, x->layout->dtype, x->layout->numel, y->grad, k, gx);
+    repeats r = { &s, x->layout->dtype, y->grad, k, fresh, gx };
+    if (gx != NULL) ad__parallel(ad__team_of(op), x->layout->numel, 0, 1, add_slab, &r);
 }
 
 /* Of an empty array the mean is 0/0, a NaN, as in NumPy and PyTorch. */
@@ -175,7 +191,7 @@ static void expand_backward(const ad_op *op) {
     if (gx == NULL) return;
     ad__spread s = ad__spread_of(x->layout->shape, y->layout->shape);
     double *sums = ad__graph(y)->scratch;
-    sum_repeats(&s, y->layout->dtype, y->layout->numel, y->grad, x->layout->numel, sums);
+    sum_repeats(ad__team_of(op), &s, y->layout->dtype, y->layout->numel, y->grad, x->layout->numel, sums);
     if (x->layout->dtype == AD_F32) ad__add_wide_f32(x->layout->numel, sums, gx);
     else ad__add_f64(x->layout->numel, sums, gx);
 }

@@ -11,60 +11,91 @@
 static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs(op))->axis; }
 static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
 
-/* A scalar counts as a row of one element. Room for three rows, of an axis that is not the last. */
+/* A scalar counts as a row of one element. Room for four rows: zeros, and three of an axis that is not the last. */
 static int row_shape(ad_call *c) {
     int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, c->shape.ndim);
     if (axis < 0) return axis;
-    c->scratch = 3 * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
+    c->scratch = 4 * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
     return AD_OK;
 }
 
 typedef void value_fn(ad_dtype t, int64_t n, const void *x, void *y);
-typedef void slope_fn(ad_dtype t, int64_t n, const void *y, const void *g, void *gx);
+typedef void slope_fn(ad_dtype t, int64_t n, const void *y, const void *g, const void *base, void *gx);
+
+/* One of the ops' loops over the rows that the elements around an axis are. */
+typedef struct {
+    const ad_op *op;
+    value_fn *value;
+    slope_fn *slope;
+    ad_dtype t;
+    ad__around r;
+    char *gx;
+    bool fresh;
+} job;
+
+static job job_of(const ad_op *op) {
+    return (job){ .op = op, .t = ad__out(op)->layout->dtype, .r = around(op) };
+}
+
+/* Rows outer * inner, with elements inner apart. */
+static void over_rows(const ad_op *op, ad__slab_fn *body, job *j) {
+    ad__parallel(ad__team_of(op), j->r.outer * j->r.inner, 0, j->r.n, body, j);
+}
+
+static size_t row_start(const job *j, int64_t row) {
+    return (size_t)(row / j->r.inner * j->r.n * j->r.inner + row % j->r.inner) * ad_dtype_size(j->t);
+}
 
 /* y = f(x) row by row; rows that are not contiguous go through scratch. */
-static int over_rows(const ad_op *op, value_fn *f) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
-    ad_dtype t = y->layout->dtype;
-    size_t size = ad_dtype_size(t);
-    ad__around r = around(op);
-    char *row = ad__graph(y)->scratch;
-    for (int64_t o = 0; o < r.outer; o++)
-        for (int64_t i = 0; i < r.inner; i++) {
-            size_t at = (size_t)(o * r.n * r.inner + i) * size;
-            if (r.inner == 1) {
-                f(t, r.n, (char *)x->data + at, (char *)y->data + at);
-                continue;
-            }
-            ad__load_row(t, r.n, r.inner, (char *)x->data + at, row);
-            f(t, r.n, row, row + (size_t)r.n * size);
-            ad__store_row(t, r.n, r.inner, row + (size_t)r.n * size, (char *)y->data + at);
+static void value_rows(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const ad_var *x = j->op->in[0], *y = ad__out(j->op);
+    char *row_x = ad__scratch_of(j->op, worker), *row_y = row_x + (size_t)j->r.n * ad_dtype_size(j->t);
+    for (int64_t i = from; i < to; i++) {
+        size_t at = row_start(j, i);
+        if (j->r.inner == 1) {
+            j->value(j->t, j->r.n, (char *)x->data + at, (char *)y->data + at);
+            continue;
         }
-    return AD_OK;
+        ad__load_row(j->t, j->r.n, j->r.inner, (char *)x->data + at, row_x);
+        j->value(j->t, j->r.n, row_x, row_y);
+        ad__store_row(j->t, j->r.n, j->r.inner, row_y, (char *)y->data + at);
+    }
 }
 
 /* gx += f(y, g) row by row. */
-static void back_over_rows(const ad_op *op, slope_fn *f) {
-    const ad_var *y = ad__out(op);
-    char *gx = ad_grad_into(op, 0);
-    if (gx == NULL) return;
-    ad_dtype t = y->layout->dtype;
-    size_t size = ad_dtype_size(t);
-    ad__around r = around(op);
-    char *row_y = ad__graph(y)->scratch, *row_g = row_y + (size_t)r.n * size, *row_gx = row_g + (size_t)r.n * size;
-    for (int64_t o = 0; o < r.outer; o++)
-        for (int64_t i = 0; i < r.inner; i++) {
-            size_t at = (size_t)(o * r.n * r.inner + i) * size;
-            if (r.inner == 1) {
-                f(t, r.n, (char *)y->data + at, (char *)y->grad + at, gx + at);
-                continue;
-            }
-            ad__load_row(t, r.n, r.inner, (char *)y->data + at, row_y);
-            ad__load_row(t, r.n, r.inner, (char *)y->grad + at, row_g);
-            ad__load_row(t, r.n, r.inner, gx + at, row_gx);
-            f(t, r.n, row_y, row_g, row_gx);
-            ad__store_row(t, r.n, r.inner, row_gx, gx + at);
+static void slope_rows(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const ad_var *y = ad__out(j->op);
+    int64_t n = j->r.n, inner = j->r.inner;
+    size_t row = (size_t)n * ad_dtype_size(j->t);
+    char *zeros = ad__scratch_of(j->op, worker), *row_y = zeros + row, *row_g = row_y + row, *row_gx = row_g + row;
+    if (j->fresh) memset(zeros, 0, row);
+    for (int64_t i = from; i < to; i++) {
+        size_t at = row_start(j, i);
+        if (inner == 1) {
+            j->slope(j->t, n, (char *)y->data + at, (char *)y->grad + at, j->fresh ? zeros : j->gx + at, j->gx + at);
+            continue;
         }
+        ad__load_row(j->t, n, inner, (char *)y->data + at, row_y);
+        ad__load_row(j->t, n, inner, (char *)y->grad + at, row_g);
+        if (!j->fresh) ad__load_row(j->t, n, inner, j->gx + at, row_gx);
+        j->slope(j->t, n, row_y, row_g, j->fresh ? zeros : row_gx, row_gx);
+        ad__store_row(j->t, n, inner, row_gx, j->gx + at);
+    }
+}
+
+static int evaluate_rows(const ad_op *op, value_fn *f) {
+    job j = job_of(op);
+    j.value = f;
+    over_rows(op, value_rows, &j);
+    return AD_OK;
+}
+
+static void back_over_rows(const ad_op *op, slope_fn *f) {
+    job j = job_of(op);
+    j.slope = f, j.gx = ad_grad_claim(op, 0, &j.fresh);
+    if (j.gx != NULL) over_rows(op, slope_rows, &j);
 }
 
 static void axis_samples(ad_sampler *s) {
@@ -84,11 +115,11 @@ static void softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
     if (t == AD_F32) ad__softmax_f32(n, x, y);
     else ad__softmax_f64(n, x, y);
 }
-static void softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g, void *gx) {
-    if (t == AD_F32) ad__softmax_back_f32(n, y, g, gx);
-    else ad__softmax_back_f64(n, y, g, gx);
+static void softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g, const void *base, void *gx) {
+    if (t == AD_F32) ad__softmax_back_f32(n, y, g, base, gx);
+    else ad__softmax_back_f64(n, y, g, base, gx);
 }
-static int softmax_evaluate(const ad_op *op) { return over_rows(op, softmax_row); }
+static int softmax_evaluate(const ad_op *op) { return evaluate_rows(op, softmax_row); }
 static void softmax_backward(const ad_op *op) { back_over_rows(op, softmax_row_back); }
 static void softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *y = ad__out(op);
@@ -97,7 +128,7 @@ static void softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void softmax_samples(ad_sampler *s) { axis_samples(s); }
 
 AD_OPTYPE(softmax, .doc = "exp(x) over its sum along an axis; finite for elements of any size",
-          .formula = "exp(x) / sum exp(x)", .gradient = "y (g - sum(g y))", .arity = 1,
+          .formula = "exp(x) / sum exp(x)", .gradient = "y (g - sum(g y))", .arity = 1, .flags = AD_OP_IN_PLACE,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
           .evaluate = { softmax_evaluate, softmax_evaluate }, .backward = { softmax_backward, softmax_backward },
           .vjp = softmax_vjp);
@@ -119,11 +150,11 @@ static void log_softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
     if (t == AD_F32) ad__log_softmax_f32(n, x, y);
     else ad__log_softmax_f64(n, x, y);
 }
-static void log_softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g, void *gx) {
-    if (t == AD_F32) ad__log_softmax_back_f32(n, y, g, gx);
-    else ad__log_softmax_back_f64(n, y, g, gx);
+static void log_softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g, const void *base, void *gx) {
+    if (t == AD_F32) ad__log_softmax_back_f32(n, y, g, base, gx);
+    else ad__log_softmax_back_f64(n, y, g, base, gx);
 }
-static int log_softmax_evaluate(const ad_op *op) { return over_rows(op, log_softmax_row); }
+static int log_softmax_evaluate(const ad_op *op) { return evaluate_rows(op, log_softmax_row); }
 static void log_softmax_backward(const ad_op *op) { back_over_rows(op, log_softmax_row_back); }
 static void log_softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_sub(g, ad_mul(ad_exp(ad__out(op)), ad_sum_axis(g, axis_of(op), true)));
@@ -131,7 +162,7 @@ static void log_softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void log_softmax_samples(ad_sampler *s) { axis_samples(s); }
 
 AD_OPTYPE(log_softmax, .doc = "logarithm of softmax along an axis, accurate where softmax rounds to 0 or 1",
-          .formula = "x - log sum exp(x)", .gradient = "g - exp(y) sum(g)", .arity = 1,
+          .formula = "x - log sum exp(x)", .gradient = "g - exp(y) sum(g)", .arity = 1, .flags = AD_OP_IN_PLACE,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
           .evaluate = { log_softmax_evaluate, log_softmax_evaluate },
           .backward = { log_softmax_backward, log_softmax_backward }, .vjp = log_softmax_vjp);

@@ -110,7 +110,7 @@ static void solve_backward(const ad_op *op) {
         if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
         if (ga == NULL) continue;
         ad__negate(t, size, z);
-        ad__gemm(t, false, true, e.n, e.n, e.m, z, ad__matrix(x->data, i, size, t), 1,
+        ad__gemm(ad__team_of(op), t, false, true, e.n, e.n, e.m, z, ad__matrix(x->data, i, size, t), 1,
                  ad__matrix(ga, ia, e.n * e.n, t));
     }
 }
@@ -186,9 +186,9 @@ static void inverse_backward(const ad_op *op) {
     void *gx = ad_grad_into(op, 0), *left = ad_scratch(op);
     for (int64_t k = 0; k < ad__count(y) && gx != NULL; k++) {
         const char *at = ad__matrix(y->data, k, n * n, t);
-        ad__gemm(t, true, false, n, n, n, at, ad__matrix(y->grad, k, n * n, t), 0, left);
+        ad__gemm(ad__team_of(op), t, true, false, n, n, n, at, ad__matrix(y->grad, k, n * n, t), 0, left);
         ad__negate(t, n * n, left);
-        ad__gemm(t, false, true, n, n, n, left, at, 1, ad__matrix(gx, k, n * n, t));
+        ad__gemm(ad__team_of(op), t, false, true, n, n, n, left, at, 1, ad__matrix(gx, k, n * n, t));
     }
 }
 
@@ -273,11 +273,11 @@ static int solve_triangular_evaluate(const ad_op *op) {
 
 /* product [side,side] = what da's triangle loses: z x^T, or x^T z on the right, and the transpose of it
    where a was taken transposed. */
-static void triangular_product(ad_dtype t, ad__triangle is, const equations *e, const void *z, const void *x,
-                               void *product) {
+static void triangular_product(ad__team *team, ad_dtype t, ad__triangle is, const equations *e, const void *z,
+                               const void *x, void *product) {
     int64_t inner = is.right ? e->n : e->m;
     bool x_first = is.right != is.transpose;
-    ad__gemm(t, is.right, !is.right, e->side, e->side, inner, x_first ? x : z, x_first ? z : x, 0, product);
+    ad__gemm(team, t, is.right, !is.right, e->side, e->side, inner, x_first ? x : z, x_first ? z : x, 0, product);
 }
 
 /* z = op(a)^-T g, or g op(a)^-T; db += z */
@@ -296,7 +296,7 @@ static void solve_triangular_backward(const ad_op *op) {
         if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
         if (ga == NULL) continue;
         char *product = ad__matrix(z, 1, size, t);
-        triangular_product(t, is, &e, z, ad__matrix(x->data, i, size, t), product);
+        triangular_product(ad__team_of(op), t, is, &e, z, ad__matrix(x->data, i, size, t), product);
         void *to = ad__matrix(ga, ia, side, t);
         if (t == AD_F32) ad__axpy_triangle_f32(is.upper, is.unit, e.side, -1, (const void *)product, to);
         else ad__axpy_triangle_f64(is.upper, is.unit, e.side, -1, (const void *)product, to);

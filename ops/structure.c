@@ -38,7 +38,7 @@ static void reshape_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(reshape, .doc = "the same elements in another shape; one size may be -1", .formula = "x", .gradient = "g",
-          .arity = 1, .flags = AD_OP_VIEW, .attr_size = sizeof(ad__shape_attrs), .attrs = ad__shape_list,
+          .arity = 1, .flags = AD_OP_VIEW | AD_OP_IN_PLACE, .attr_size = sizeof(ad__shape_attrs), .attrs = ad__shape_list,
           .shape = reshape_shape, .evaluate = { view_evaluate, view_evaluate },
           .backward = { reshape_backward, reshape_backward }, .vjp = reshape_vjp);
 ad_var *ad_reshape(ad_var *x, ad_shape shape) { return ad__apply1(&ad_op_reshape, x, &(ad__shape_attrs){ shape }); }
@@ -66,13 +66,15 @@ static int transpose_evaluate(const ad_op *op) {
 
 static void transpose_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    void *gx = ad_grad_into(op, 0);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
     if (gx == NULL) return;
     ad_shape s = x->layout->shape;
     int64_t n = s.dim[s.ndim - 2], m = s.dim[s.ndim - 1];
     for (int64_t i = 0; i < x->layout->numel; i += n * m)
-        if (y->layout->dtype == AD_F32) ad__transpose_add_f32(m, n, (const float *)y->grad + i, (float *)gx + i);
-        else ad__transpose_add_f64(m, n, (const double *)y->grad + i, (double *)gx + i);
+        if (y->layout->dtype == AD_F32)
+            (fresh ? ad__transpose_f32 : ad__transpose_add_f32)(m, n, (const float *)y->grad + i, (float *)gx + i);
+        else (fresh ? ad__transpose_f64 : ad__transpose_add_f64)(m, n, (const double *)y->grad + i, (double *)gx + i);
 }
 
 static void transpose_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -117,9 +119,12 @@ static void cast_backward(const ad_op *op) {
         ad__add_gradient(op, 0, y->grad);
         return;
     }
-    void *gx = ad_grad_into(op, 0);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
     if (gx == NULL) return;
-    if (x->layout->dtype == AD_F32) ad__add_wide_f32(n, y->grad, gx);
+    if (fresh && x->layout->dtype == AD_F32) ad__narrow(n, y->grad, gx);
+    else if (fresh) ad__widen(n, y->grad, gx);
+    else if (x->layout->dtype == AD_F32) ad__add_wide_f32(n, y->grad, gx);
     else for (int64_t i = 0; i < n; i++) ((double *)gx)[i] += (double)((const float *)y->grad)[i];
 }
 

@@ -357,5 +357,37 @@ if ! grep -aq 'this build has no libcsv' "$demos/housing"; then
     check 'digits repeats itself' same digits --data "$work" --epochs 2
 fi
 
+# ---- names, spelt by a rule made here --------------------------------------------------------------------------
+
+# Four letters that follow each other around: the first alone is open, so the loss is log 4 over five characters, 0.277.
+spellings() {
+    awk 'BEGIN { for (i = 0; i < 400; i++) print substr("abcdabc", 1 + i % 4, 4) }' >"$work/names.txt"
+}
+shows_names() {
+    "$demos/names" --data "$work/names.txt" --epochs 12 --hidden 16 --lr 0.02 --samples 30 "$@" >"$work/out" 2>"$work/err" || return 1
+    cat "$work/out"
+    awk '/^epoch [0-9]*  validation loss [0-9.]* nats per character$/ { epochs++; loss = $5 }
+         /^(abcd|bcda|cdab|dabc) \(known\)$/ { names++ }
+         END { exit !(epochs == 12 && loss > 0.27 && loss < 0.31 && names >= 27 && NR == 42) }' "$work/out"
+}
+# Drawn at half the temperature, what was likely is more so.
+prefers_what_is_likely() {
+    awk 'BEGIN { for (i = 0; i < 300; i++) print i % 3 ? "a" : "b" }' >"$work/two.txt"
+    "$demos/names" --data "$work/two.txt" --epochs 40 --hidden 8 --lr 0.02 --samples 500 --temperature "$1" >"$work/out" 2>/dev/null || return 1
+    awk -v low="$2" -v high="$3" '/^a / { a++ }  END { print a; exit !(a > low && a < high) }' "$work/out"
+}
+
+check 'names asks for --data' refuses '--data FILE: must be given' names --epochs 1
+check 'names refuses an unknown cell' refuses 'cell: must be lstm or gru' names --data "$work" --cell new
+if ! grep -aq 'this build has no libcsv' "$demos/names"; then
+    spellings
+    check 'names learns with an lstm' shows_names
+    check 'names learns with a gru of two layers' shows_names --cell gru --layers 2 --dropout 0.1
+    check 'names draws by the probabilities, 2 to 1' prefers_what_is_likely 1 290 375
+    check 'names draws 4 to 1 at half the temperature' prefers_what_is_likely 0.5 360 440
+    check 'names repeats itself' same names --data "$work/names.txt" --epochs 2
+    check 'names depends on the seed' seed_matters names --data "$work/names.txt" --epochs 2
+fi
+
 echo "1..$cases"
 [ "$failures" = 0 ]

@@ -43,10 +43,23 @@ LAYER(conv1d, nn_conv1d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 
 LAYER(conv2d, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 3 }))
 LAYER(conv2d_groups, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 4, .out = 2, .kernel = 2, .stride = 2, .padding = 1,
                                                           .dilation = 2, .groups = 2, .no_bias = true }))
+LAYER(conv2d_oblong, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 4, .kernel = 3, .kernel_w = 2, .stride_w = 2,
+                                                          .padding = 2, .padding_w = -1, .dilation = 2, .dilation_w = 1,
+                                                          .groups = 2 }))
+LAYER(conv_transpose1d, nn_conv_transpose1d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 4, .stride = 3,
+                                                                       .padding = 1, .output_padding = 2 }))
+LAYER(conv_transpose2d,
+      nn_conv_transpose2d(g, AD_F64, (nn_conv_opts){ .in = 4, .out = 2, .kernel = 3, .stride = 2, .padding = 1,
+                                                     .output_padding = 1, .groups = 2 }))
+LAYER(conv_transpose2d_oblong,
+      nn_conv_transpose2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 2, .kernel_w = 3, .stride = 3,
+                                                     .stride_w = 2, .padding = 1, .padding_w = -1, .output_padding = 2,
+                                                     .output_padding_w = 1, .dilation_w = 2, .no_bias = true }))
 LAYER(max_pool1d, nn_max_pool1d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
 LAYER(max_pool2d, nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
 LAYER(avg_pool1d, nn_avg_pool1d(g, (ad_pool_opts){ .kernel = { 3, 3 }, .stride = { 1, 1 } }))
 LAYER(avg_pool2d, nn_avg_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 }, .padding = { 1, 1 } }))
+LAYER(adaptive_avg_pool1d, nn_adaptive_avg_pool1d(g, 3))
 LAYER(adaptive_avg_pool2d, nn_adaptive_avg_pool2d(g, 2, 1))
 LAYER(batch_norm, nn_batch_norm(g, AD_F64, 3, (nn_batch_norm_opts){ 0 }))
 LAYER(batch_norm_eval, nn_batch_norm(g, AD_F64, 2, (nn_batch_norm_opts){ 0 }))
@@ -58,6 +71,10 @@ LAYER(rnn, nn_rnn(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .layers = 2 })
 LAYER(rnn_relu, nn_rnn(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .relu = true, .no_bias = true }))
 LAYER(lstm, nn_lstm(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .layers = 2 }))
 LAYER(gru, nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .layers = 2 }))
+LAYER(rnn_both_ways, nn_rnn(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .bidirectional = true }))
+LAYER(lstm_both_ways, nn_lstm(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .layers = 2, .bidirectional = true }))
+LAYER(gru_both_ways, nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 4, .layers = 2, .bidirectional = true,
+                                                      .no_bias = true }))
 LAYER(rnn_cell, nn_rnn_cell(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 2 }))
 LAYER(lstm_cell, nn_lstm_cell(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 2 }))
 LAYER(gru_cell, nn_gru_cell(g, AD_F64, (nn_rnn_opts){ .in = 3, .hidden = 2 }))
@@ -76,13 +93,14 @@ static ad_var *after_training(nn_module *m, ad_var *x) {
     return nn_apply(m, x);
 }
 
-/* From a state that is not zero; all results, and h at the end. */
+/* From a state that is not zero; all results, and the state at the end. */
 static ad_var *from_a_state(nn_module *m, ad_var *x) {
     nn_rnn_state s = nn_rnn_state_new(m, ad_shape_of(x).dim[0]);
     wave(s.h, 0.7, 0.4, cos, 1);
     if (s.c != NULL) wave(s.c, 0.1, 0.6, cos, 1);
     ad_var *y = nn_apply_rnn(m, x, &s);
-    return ad_concat(2, (ad_var *[]){ ad_flatten(y, 0, -1), ad_flatten(s.h, 0, -1) }, 0);
+    ad_var *all[] = { ad_flatten(y, 0, -1), ad_flatten(s.h, 0, -1), s.c ? ad_flatten(s.c, 0, -1) : NULL };
+    return ad_concat(s.c ? 3 : 2, all, 0);
 }
 
 static const layer layers[] = {
@@ -93,10 +111,15 @@ static const layer layers[] = {
     { "conv1d", make_conv1d, { 3, { 2, 2, 7 } }, NULL },
     { "conv2d", make_conv2d, { 4, { 2, 2, 5, 4 } }, NULL },
     { "conv2d_groups", make_conv2d_groups, { 4, { 1, 4, 5, 5 } }, NULL },
+    { "conv2d_oblong", make_conv2d_oblong, { 4, { 2, 2, 5, 6 } }, NULL },
+    { "conv_transpose1d", make_conv_transpose1d, { 3, { 2, 2, 5 } }, NULL },
+    { "conv_transpose2d", make_conv_transpose2d, { 4, { 2, 4, 3, 2 } }, NULL },
+    { "conv_transpose2d_oblong", make_conv_transpose2d_oblong, { 4, { 1, 2, 3, 4 } }, NULL },
     { "max_pool1d", make_max_pool1d, { 3, { 1, 2, 7 } }, NULL },
     { "max_pool2d", make_max_pool2d, { 4, { 1, 2, 4, 5 } }, NULL },
     { "avg_pool1d", make_avg_pool1d, { 3, { 1, 2, 7 } }, NULL },
     { "avg_pool2d", make_avg_pool2d, { 4, { 1, 2, 4, 4 } }, NULL },
+    { "adaptive_avg_pool1d", make_adaptive_avg_pool1d, { 3, { 2, 2, 7 } }, NULL },
     { "adaptive_avg_pool2d", make_adaptive_avg_pool2d, { 4, { 2, 2, 4, 3 } }, NULL },
     { "batch_norm", make_batch_norm, { 2, { 5, 3 } }, NULL },
     { "batch_norm_eval", make_batch_norm_eval, { 4, { 2, 2, 3, 2 } }, after_training },
@@ -107,6 +130,9 @@ static const layer layers[] = {
     { "rnn_relu", make_rnn_relu, { 3, { 2, 3, 3 } }, from_a_state },
     { "lstm", make_lstm, { 3, { 2, 5, 3 } }, from_a_state },
     { "gru", make_gru, { 3, { 2, 5, 3 } }, from_a_state },
+    { "rnn_both_ways", make_rnn_both_ways, { 3, { 2, 5, 3 } }, from_a_state },
+    { "lstm_both_ways", make_lstm_both_ways, { 3, { 2, 5, 3 } }, from_a_state },
+    { "gru_both_ways", make_gru_both_ways, { 3, { 2, 5, 3 } }, from_a_state },
     { "rnn_cell", make_rnn_cell, { 2, { 4, 3 } }, NULL },
     { "lstm_cell", make_lstm_cell, { 2, { 4, 3 } }, NULL },
     { "gru_cell", make_gru_cell, { 2, { 4, 3 } }, NULL },
@@ -178,6 +204,7 @@ static void layers_are_as_in_torch(void **state) {
 static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.2); }
 static ad_var *elu(ad_var *x) { return ad_elu(x, 1.5); }
 static ad_var *hard(ad_var *x) { return ad_hardtanh(x, -0.5, 0.25); }
+static ad_var *softplus(ad_var *x) { return ad_softplus_beta(x, 2, 1.5); }
 static ad_var *middle_slope(ad_var *x) { return ad_leaky_relu(x, 0.25); }
 static ad_var *softmax(ad_var *x) { return ad_softmax(x, 0); }
 static ad_var *log_softmax(ad_var *x) { return ad_log_softmax(x, -1); }
@@ -197,7 +224,7 @@ static void activations_are_their_ops(void **state) {
         { nn_logsigmoid(g), ad_logsigmoid }, { nn_softplus(g), ad_softplus },   { nn_leaky_relu(g, 0.2), leaky },
         { nn_elu(g, 1.5), elu },             { nn_hardtanh(g, -0.5, 0.25), hard }, { nn_softmax(g, 0), softmax },
         { nn_log_softmax(g, -1), log_softmax }, { nn_rrelu(g, 0.1, 0.4), middle_slope },
-        { nn_function(g, ad_sin), ad_sin },
+        { nn_softplus_beta(g, 2, 1.5), softplus }, { nn_function(g, ad_sin), ad_sin },
     };
     ad_var *x = input(g, AD_SHAPE(5, 7));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

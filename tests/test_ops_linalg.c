@@ -61,31 +61,44 @@ static void backward_weighted(ad_var *y) {
 
 /* ---- products --------------------------------------------------------------------------------------- */
 
-static void compare_gemm(ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, double beta) {
-    double a[MOST], b[MOST], c[MOST], d[MOST];
+/* The BLAS's product and the one by tiles beside the plain loops; of beta 0 what C held is of no account. */
+static void compare_gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, double beta) {
+    double a[MOST], b[MOST], c[MOST], d[MOST], e[MOST];
     fill(a, n * k, 1), fill(b, k * m, 2), fill(c, n * m, 3);
-    memcpy(d, c, sizeof d);
-    if (t == AD_F64) {
-        ad__gemm_f64(ta, tb, n, m, k, a, b, beta, c);
-        ad__gemm_plain_f64(ta, tb, n, m, k, a, b, beta, d);
-        for (int64_t i = 0; i < n * m; i++) assert_close(c[i], d[i], 1e-13);
-        return;
-    }
-    float fa[MOST], fb[MOST], fc[MOST], fd[MOST];
-    for (int i = 0; i < MOST; i++) fa[i] = (float)a[i], fb[i] = (float)b[i], fc[i] = fd[i] = (float)c[i];
-    ad__gemm_f32(ta, tb, n, m, k, fa, fb, (float)beta, fc);
-    ad__gemm_plain_f32(ta, tb, n, m, k, fa, fb, (float)beta, fd);
-    for (int64_t i = 0; i < n * m; i++) assert_close((double)fc[i], (double)fd[i], 2e-5);
+    for (int64_t i = 0; i < n * m; i++) d[i] = e[i] = beta == 0 ? (double)NAN : c[i];
+    ad__gemm_plain_f64(ta, tb, n, m, k, a, b, beta, c);
+    ad__gemm_f64(ta, tb, n, m, k, a, b, beta, d);
+    ad__gemm_tiles_f64(ta, tb, n, m, k, a, b, beta, e);
+    for (int64_t i = 0; i < n * m; i++) assert_close(d[i], c[i], 1e-13), assert_close(e[i], c[i], 1e-13);
 }
 
-/* Sizes on both sides of where the BLAS begins; products with vectors have a path of their own. */
+static void compare_gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, double beta) {
+    double a[MOST], b[MOST], c[MOST];
+    float fa[MOST], fb[MOST], fc[MOST], fd[MOST], fe[MOST];
+    fill(a, n * k, 1), fill(b, k * m, 2), fill(c, n * m, 3);
+    for (int64_t i = 0; i < n * k; i++) fa[i] = (float)a[i];
+    for (int64_t i = 0; i < k * m; i++) fb[i] = (float)b[i];
+    for (int64_t i = 0; i < n * m; i++) fc[i] = (float)c[i], fd[i] = fe[i] = beta == 0 ? NAN : fc[i];
+    ad__gemm_plain_f32(ta, tb, n, m, k, fa, fb, (float)beta, fc);
+    ad__gemm_f32(ta, tb, n, m, k, fa, fb, (float)beta, fd);
+    ad__gemm_tiles_f32(ta, tb, n, m, k, fa, fb, (float)beta, fe);
+    for (int64_t i = 0; i < n * m; i++) {
+        assert_close((double)fd[i], (double)fc[i], 2e-5);
+        assert_close((double)fe[i], (double)fc[i], 2e-5);
+    }
+}
+
+/* Sizes around tiles, panels of one vector and of two, and their depth; vectors have a path of their own. */
 static void gemm_equals_the_plain_loops(void **state) {
     (void)state;
-    const int64_t sizes[][3] = { { 1, 1, 1 },  { 3, 4, 5 },   { 17, 18, 19 }, { 1, 40, 41 }, { 41, 1, 40 },
-                                 { 40, 40, 1 }, { 1, 1, 1000 }, { 0, 3, 3 },    { 3, 3, 0 },   { 31, 33, 32 } };
+    const int64_t sizes[][3] = { { 1, 1, 1 },   { 3, 4, 5 },    { 17, 18, 19 }, { 1, 40, 41 },  { 41, 1, 40 },
+                                 { 40, 40, 1 }, { 1, 1, 1000 }, { 0, 3, 3 },    { 3, 3, 0 },    { 31, 33, 32 },
+                                 { 4, 8, 2 },   { 5, 9, 256 },  { 8, 7, 257 },  { 6, 16, 250 }, { 9, 5, 400 } };
     for (int i = 0; i < COUNT(sizes); i++)
-        for (int k = 0; k < 16; k++)
-            compare_gemm(k & 8 ? AD_F32 : AD_F64, k & 1, k & 2, sizes[i][0], sizes[i][1], sizes[i][2], k & 4 ? 1 : 0);
+        for (int k = 0; k < 8; k++) {
+            compare_gemm_f64(k & 1, k & 2, sizes[i][0], sizes[i][1], sizes[i][2], k & 4 ? 1 : 0);
+            compare_gemm_f32(k & 1, k & 2, sizes[i][0], sizes[i][1], sizes[i][2], k & 4 ? -0.5 : 0);
+        }
 }
 
 /* The place of batch i's matrix in an operand of those leading axes, by counting through them. */

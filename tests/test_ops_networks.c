@@ -809,6 +809,37 @@ static void steady_steps_take_no_memory(void **state) {
     ad_graph_free(g);
 }
 
+/* ---- recurrent nets -------------------------------------------------------------------------------------------- */
+
+static void recurrent_ops_refuse(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(2, 5, 12)), *h = ad_zeros(g, AD_F64, AD_SHAPE(2, 3));
+    ad_var *w = ad_ones(g, AD_F64, AD_SHAPE(12, 3)), *none = ad_ones(g, AD_F64, AD_SHAPE(2, 0, 12));
+    assert_fails(g, ad_lstm(none, w, h, h, false), AD_ESHAPE, "lstm: [2,0,12] x [12,3] x [2,3] x [2,3]: takes x");
+    assert_fails(g, ad_lstm(x, h, h, h, false), AD_ESHAPE, "takes x [n,time,4 m], w [4 m,m], h and c [n,m]");
+    assert_fails(g, ad_lstm(x, w, h, w, false), AD_ESHAPE, "time 1 or more");
+    assert_fails(g, ad_gru(x, w, h, h, false), AD_ESHAPE, "takes x [n,time,3 m], w [3 m,m], h [n,m] and b [3 m]");
+    assert_fails(g, ad_rnn(x, w, h, false, false), AD_ESHAPE, "takes x [n,time,m], w [m,m] and h [n,m]");
+    assert_true(ad_shape_equal(ad_shape_of(ad_lstm(x, w, h, h, false)), AD_SHAPE(2, 2, 5, 3)));
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* Backwards through time is forwards through what was turned round. */
+static void reverse_turns_time_round(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(3, 4, 6))), *h = ad_randn(g, AD_F64, AD_SHAPE(3, 2));
+    ad_var *w = ad_randn(g, AD_F64, AD_SHAPE(6, 2)), *b = ad_randn(g, AD_F64, AD_SHAPE(6));
+    ad_var *one = ad_gru(x, w, h, b, true), *two = ad_flip(ad_gru(ad_flip(x, 1), w, h, b, false), 1);
+    for (int k = 0; k < 24; k++) assert_true(ad_at(one, k) == ad_at(two, k));
+    ad_backward(ad_sum(ad_sub(one, two)));
+    for (int k = 0; k < 72; k++) assert_true(ad_grad_at(x, k) == 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_at_special_points),
@@ -828,6 +859,8 @@ int main(void) {
         cmocka_unit_test(batch_norm_trains_as_pytorch),
         cmocka_unit_test(running_averages_and_staleness),
         cmocka_unit_test(batch_norm_refuses),
+        cmocka_unit_test(recurrent_ops_refuse),
+        cmocka_unit_test(reverse_turns_time_round),
         cmocka_unit_test(norms_of_one_var),
         cmocka_unit_test(conv1d_as_pytorch),
         cmocka_unit_test(pooling_of_signals),

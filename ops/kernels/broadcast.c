@@ -55,3 +55,48 @@ static void next_row(const ad__spread *s, place *p) {
 
 #define KERNELS "ops/kernels/broadcast.inc"
 #include "ops/kernels/each_dtype.h"
+
+/* ---- sums by several threads ------------------------------------------------------------------------------- */
+
+typedef struct {
+    const ad__spread *s;
+    ad_dtype t;
+    int64_t row; /* elements of the big array below one index of its first axis, or columns */
+    int64_t n;
+    const char *big;
+    double *small;
+} sums;
+
+/* Indices of the first axis, each with elements of its own in the small array. */
+static void scatter_rows(void *context, int worker, int64_t from, int64_t to) {
+    const sums *a = context;
+    const char *big = a->big + (size_t)(from * a->row) * ad_dtype_size(a->t);
+    (void)worker;
+    if (a->t == AD_F32) ad__scatter_f32(a->s, from * a->row, (to - from) * a->row, (const void *)big, a->small);
+    else ad__scatter_f64(a->s, from * a->row, (to - from) * a->row, (const void *)big, a->small);
+}
+
+/* Columns of a matrix, summed over its rows. */
+static void scatter_columns(void *context, int worker, int64_t from, int64_t to) {
+    const sums *a = context;
+    (void)worker;
+    for (int64_t i = from; i < a->n; i += a->row)
+        if (a->t == AD_F32) ad__widen_add_f32(to - from, (const float *)(const void *)a->big + i, a->small + from);
+        else ad__add_f64(to - from, (const double *)(const void *)a->big + i, a->small + from);
+}
+
+void ad__scatter(ad__team *team, const ad__spread *s, ad_dtype t, int64_t n, const void *big, double *small) {
+    enum { COLUMNS = 256 }; /* at least, as they are read in strips */
+    sums a = { s, t, 1, n, big, small };
+    if (n == 0) return;
+    if (s->ndim == 1 && s->stride[0] == 0) {
+        *small += ad__sum(team, t, n, big);
+    } else if (s->ndim == 2 && s->stride[0] == 0 && s->stride[1] == 1 && n > AD__SLAB) {
+        a.row = s->dim[1];
+        ad__parallel(team, a.row, COLUMNS + AD__SLAB / s->dim[0] / COLUMNS * COLUMNS, s->dim[0], scatter_columns, &a);
+    } else {
+        int64_t rows = s->ndim > 0 && s->stride[0] != 0 ? s->dim[0] : 1;
+        a.row = n / rows;
+        ad__parallel(team, rows, 0, a.row, scatter_rows, &a);
+    }
+}

@@ -17,8 +17,9 @@ typedef struct {
 static run run_of(const ad__window *w, int axis, int64_t k) {
     run r = { .start = k * w->dilation[axis] - w->padding[axis], .step = w->stride[axis] };
     int64_t after = w->in[axis] - r.start; /* elements from start to the image's end */
-    r.lo = r.start < 0 ? (r.step - 1 - r.start) / r.step : 0;
-    r.hi = after > 0 ? (after - 1) / r.step + 1 : 0;
+    bool each = r.step == 1; /* a division costs as much as a short row */
+    r.lo = r.start >= 0 ? 0 : each ? -r.start : (r.step - 1 - r.start) / r.step;
+    r.hi = after <= 0 ? 0 : each ? after : (after - 1) / r.step + 1;
     if (r.hi > w->out[axis]) r.hi = w->out[axis];
     if (r.lo > r.hi) r.lo = r.hi;
     return r;

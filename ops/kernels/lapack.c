@@ -9,7 +9,7 @@
 size_t ad__lu_work(ad_dtype t, int64_t n) { return (size_t)n * AD__LAPACK_BLOCK * ad_dtype_size(t); }
 
 #ifdef AD_HAVE_LAPACK
-#include <cblas.h>
+#include "ops/kernels/blas.h"
 
 /* LAPACK's own (Fortran) interface, which every LAPACK has: all by address, column-major, and after the other
    arguments the length of each text. The C interface, LAPACKE, would be one library more for the same calls. */
@@ -27,6 +27,7 @@ bool ad__has_lapack(void) { return true; }
 int64_t ad__lu(ad_dtype t, int64_t n, void *a, int *pivots) {
     int k = (int)n, info = 0;
     if (k == 0) return 0;
+    ad__keep_blas_alone();
     if (t == AD_F32) sgetrf_(&k, &k, a, &k, pivots, &info);
     else dgetrf_(&k, &k, a, &k, pivots, &info);
     return info;
@@ -35,6 +36,7 @@ int64_t ad__lu(ad_dtype t, int64_t n, void *a, int *pivots) {
 void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work) {
     int k = (int)n, room = k * AD__LAPACK_BLOCK, info;
     if (k == 0) return;
+    ad__keep_blas_alone();
     if (t == AD_F32) sgetri_(&k, lu, &k, pivots, work, &room, &info);
     else dgetri_(&k, lu, &k, pivots, work, &room, &info);
 }
@@ -42,6 +44,7 @@ void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *wo
 int64_t ad__cholesky(ad_dtype t, int64_t n, void *a) {
     int k = (int)n, info = 0;
     if (k == 0) return 0;
+    ad__keep_blas_alone();
     if (t == AD_F32) spotrf_("U", &k, a, &k, &info, 1);
     else dpotrf_("U", &k, a, &k, &info, 1);
     return info;
@@ -50,6 +53,7 @@ int64_t ad__cholesky(ad_dtype t, int64_t n, void *a) {
 /* a = w S v, by rows, where LAPACK sees a^T = v^T S w^T; 0 or LAPACK's complaint. */
 static int singular_values(ad_dtype t, int64_t n, void *a, void *s, void *w, void *v, void *work) {
     int k = (int)n, room = k * AD__LAPACK_BLOCK, info;
+    ad__keep_blas_alone();
     if (t == AD_F32) sgesvd_("A", "A", &k, &k, a, &k, s, v, &k, w, &k, work, &room, &info, 1, 1);
     else dgesvd_("A", "A", &k, &k, a, &k, s, v, &k, w, &k, work, &room, &info, 1, 1);
     return info;
@@ -62,6 +66,7 @@ void ad__triangle_solve(ad_dtype t, ad__triangle is, int64_t n, int64_t m, const
     enum CBLAS_UPLO half = is.upper ? CblasUpper : CblasLower;
     enum CBLAS_TRANSPOSE turned = is.transpose ? CblasTrans : CblasNoTrans;
     enum CBLAS_DIAG diagonal = is.unit ? CblasUnit : CblasNonUnit;
+    ad__keep_blas_alone();
     if (t == AD_F32) cblas_strsm(CblasRowMajor, side, half, turned, diagonal, rows, columns, 1, a, lda, b, columns);
     else cblas_dtrsm(CblasRowMajor, side, half, turned, diagonal, rows, columns, 1, a, lda, b, columns);
 }

@@ -17,10 +17,35 @@ const ad__rule ad__rule_adadelta = { { adadelta_f32, adadelta_f64 } };
 const ad__rule ad__rule_adamax = { { adamax_f32, adamax_f64 } };
 const ad__rule ad__rule_lion = { { lion_f32, lion_f64 } };
 
+typedef struct {
+    ad__rule_fn *run;
+    size_t size; /* of an element */
+    const void *numbers;
+    const char *dx;
+    char *state[AD__RULE_STATES], *x;
+} update;
+
+static void update_slab(void *context, int worker, int64_t from, int64_t to) {
+    const update *u = context;
+    size_t at = (size_t)from * u->size;
+    void *state[AD__RULE_STATES];
+    (void)worker;
+    for (int i = 0; i < AD__RULE_STATES; i++) state[i] = u->state[i] ? u->state[i] + at : NULL;
+    u->run(to - from, u->numbers, u->dx + at, state, u->x + at);
+}
+
+void ad__update(ad__team *team, const ad__rule *rule, ad_dtype t, int64_t n, const void *numbers, const void *dx,
+                void *const state[], void *x) {
+    update u = { rule->run[t], ad_dtype_size(t), numbers, dx, { NULL }, x };
+    for (int i = 0; i < AD__RULE_STATES; i++) u.state[i] = state[i];
+    ad__parallel(team, n, 0, 1, update_slab, &u);
+}
+
 AD__CLONES double ad__dot(int64_t n, const double *x, const double *y) {
     double lane[LANES] = { 0 }, sum = 0;
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
+        AD__UNROLL
         for (int j = 0; j < LANES; j++) lane[j] += x[i + j] * y[i + j];
     for (int j = 0; i < n; i++, j++) lane[j] += x[i] * y[i];
     for (int j = 0; j < LANES; j++) sum += lane[j];

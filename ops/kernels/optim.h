@@ -6,13 +6,16 @@
 #ifndef OPS_KERNELS_OPTIM_H
 #define OPS_KERNELS_OPTIM_H
 
-#include "autodiff/autodiff.h"
+#include "autodiff/parallel.h"
 
 enum { AD__RULE_STATES = 3 };
 typedef void ad__rule_fn(int64_t n, const void *numbers, const void *dx, void *const state[], void *x);
 typedef struct {
     ad__rule_fn *run[2]; /* by dtype */
 } ad__rule;
+/* One step of a rule on n elements, which the team shares. */
+void ad__update(ad__team *team, const ad__rule *rule, ad_dtype t, int64_t n, const void *numbers, const void *dx,
+                void *const state[], void *x);
 
 /* state: v, optional. v = momentum v + keep d; x -= lr (now d + later v) */
 typedef struct {

@@ -2,6 +2,7 @@
 #include "ops/kernels/pool.h"
 
 #include <math.h>
+#include <string.h>
 
 int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
                            bool round_up) {
@@ -38,6 +39,9 @@ bool ad__pooling_meets(const ad__pooling *p) {
         }
     return true;
 }
+
+/* Windows worked on at once. */
+enum { ROOM = 64, LANES = 16 };
 
 #define KERNELS "ops/kernels/pool.inc"
 #include "ops/kernels/each_dtype.h"

@@ -21,9 +21,12 @@ int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t p
 bool ad__pooling_meets(const ad__pooling *p);
 
 /* planes x [h,w] -> the largest of each window, and where it lies in its plane: the first, if several are
-   equal; the last NaN, if there is one. y or index may be NULL. */
+   equal; the last NaN, if there is one. y or index may be NULL. Not adaptive. */
 void ad__max_pool_f32(const ad__pooling *p, int64_t planes, const float *x, float *y, int32_t *index);
 void ad__max_pool_f64(const ad__pooling *p, int64_t planes, const double *x, double *y, int32_t *index);
+/* x[index[i]] += y[i]: the way back, over one plane. */
+void ad__scatter_plane_f32(int64_t n, const int32_t *index, const float *y, float *x);
+void ad__scatter_plane_f64(int64_t n, const int32_t *index, const double *y, double *x);
 /* y += the mean of each window; and x += y / elements over each window, the transposed map. */
 void ad__avg_pool_add_f32(const ad__pooling *p, int64_t planes, const float *x, float *y);
 void ad__avg_pool_add_f64(const ad__pooling *p, int64_t planes, const double *x, double *y);

@@ -55,14 +55,20 @@ def trained_norm():
 
 
 def zeros_then(steps):
-    """The last h of each layer, after `steps` times from a state that is not zero, beside all results."""
+    """The state at the end, after `steps` times from one that is not zero, behind all results."""
     def apply(m, x):
         lstm = isinstance(m, nn.LSTM)
-        h = wave((m.num_layers, x.shape[0], m.hidden_size), 0.7, 0.4, torch.cos)
-        c = wave((m.num_layers, x.shape[0], m.hidden_size), 0.1, 0.6, torch.cos)
+        parts = m.num_layers * (2 if m.bidirectional else 1)
+        h = wave((parts, x.shape[0], m.hidden_size), 0.7, 0.4, torch.cos)
+        c = wave((parts, x.shape[0], m.hidden_size), 0.1, 0.6, torch.cos)
         y, last = m(x, (h, c) if lstm else h)
-        return torch.cat([y.reshape(-1), (last[0] if lstm else last).reshape(-1)])
+        return torch.cat([k.reshape(-1) for k in (y, *(last if lstm else [last]))])
     return apply
+
+
+def both_ways(kind, **more):
+    return case(kind.__name__.lower() + "_both_ways", kind(3, 4, batch_first=True, bidirectional=True, **more),
+                x_of(2, 5, 3), zeros_then(5))
 
 
 CASES = [
@@ -73,10 +79,19 @@ CASES = [
     case("conv1d", nn.Conv1d(2, 3, 3, stride=2, padding=1), x_of(2, 2, 7)),
     case("conv2d", nn.Conv2d(2, 3, 3), x_of(2, 2, 5, 4)),
     case("conv2d_groups", nn.Conv2d(4, 2, 2, stride=2, padding=1, dilation=2, groups=2, bias=False), x_of(1, 4, 5, 5)),
+    case("conv2d_oblong", nn.Conv2d(2, 4, (3, 2), stride=(1, 2), padding=(2, 0), dilation=(2, 1), groups=2),
+         x_of(2, 2, 5, 6)),
+    case("conv_transpose1d", nn.ConvTranspose1d(2, 3, 4, stride=3, padding=1, output_padding=2), x_of(2, 2, 5)),
+    case("conv_transpose2d", nn.ConvTranspose2d(4, 2, 3, stride=2, padding=1, output_padding=1, groups=2),
+         x_of(2, 4, 3, 2)),
+    case("conv_transpose2d_oblong",
+         nn.ConvTranspose2d(2, 3, (2, 3), stride=(3, 2), padding=(1, 0), output_padding=(2, 1), dilation=(1, 2),
+                            bias=False), x_of(1, 2, 3, 4)),
     case("max_pool1d", nn.MaxPool1d(2), x_of(1, 2, 7)),
     case("max_pool2d", nn.MaxPool2d(2), x_of(1, 2, 4, 5)),
     case("avg_pool1d", nn.AvgPool1d(3, stride=1), x_of(1, 2, 7)),
     case("avg_pool2d", nn.AvgPool2d(2, padding=1), x_of(1, 2, 4, 4)),
+    case("adaptive_avg_pool1d", nn.AdaptiveAvgPool1d(3), x_of(2, 2, 7)),
     case("adaptive_avg_pool2d", nn.AdaptiveAvgPool2d((2, 1)), x_of(2, 2, 4, 3)),
     case("batch_norm", nn.BatchNorm1d(3), x_of(5, 3)),
     case("batch_norm_eval", trained_norm(), x_of(2, 2, 3, 2), ready=True),
@@ -87,6 +102,9 @@ CASES = [
     case("rnn_relu", nn.RNN(3, 4, nonlinearity="relu", bias=False, batch_first=True), x_of(2, 3, 3), zeros_then(3)),
     case("lstm", nn.LSTM(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), zeros_then(5)),
     case("gru", nn.GRU(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), zeros_then(5)),
+    both_ways(nn.RNN),
+    both_ways(nn.LSTM, num_layers=2),
+    both_ways(nn.GRU, num_layers=2, bias=False),
     case("rnn_cell", nn.RNNCell(3, 2), x_of(4, 3)),
     case("lstm_cell", nn.LSTMCell(3, 2), x_of(4, 3), lambda m, x: m(x)[0]),
     case("gru_cell", nn.GRUCell(3, 2), x_of(4, 3)),

@@ -262,6 +262,40 @@ def avg_unpool2d(inputs, attrs):
     return dx
 
 
+# ---- recurrent nets: torch's cells, with the inputs' part of the gates through a matrix of ones and zeros ------------
+
+
+def over_times(x, state, step, reverse):
+    """All that step, from input and state to state, makes of x [n,time,k], by time."""
+    times = range(x.shape[1])
+    made = [None for _ in times]
+    for t in reversed(times) if reverse else times:
+        made[t] = state = step(x[:, t], state)
+    return made
+
+
+def identity(x):
+    return torch.eye(x.shape[2], dtype=x.dtype)
+
+
+def rnn(inputs, attrs):
+    x, w, h = inputs
+    cell = torch.rnn_relu_cell if attrs["relu"] else torch.rnn_tanh_cell
+    return torch.stack(over_times(x, h, lambda xt, h: cell(xt, h, identity(x), w), attrs["reverse"]), 1)
+
+
+def lstm(inputs, attrs):
+    x, w, h, c = inputs
+    made = over_times(x, (h, c), lambda xt, s: torch.lstm_cell(xt, s, identity(x), w), attrs["reverse"])
+    return torch.stack([torch.stack([s[i] for s in made], 1) for i in (0, 1)])
+
+
+def gru(inputs, attrs):
+    x, w, h, b = inputs
+    step = lambda xt, h: torch.gru_cell(xt, h, identity(x), w, torch.zeros_like(b), b)
+    return torch.stack(over_times(x, h, step, attrs["reverse"]), 1)
+
+
 OPS = {
     "mse_loss": pairwise(F.mse_loss),
     "l1_loss": pairwise(F.l1_loss),
@@ -282,6 +316,9 @@ OPS = {
     "layer_norm": layer_norm,
     "batch_norm_train": batch_norm_train,
     "batch_norm_eval": batch_norm_eval,
+    "rnn": rnn,
+    "lstm": lstm,
+    "gru": gru,
     "conv2d": conv2d,
     "conv_transpose2d": conv_transpose2d,
     "conv2d_weight": conv2d_weight,
@@ -292,6 +329,8 @@ OPS = {
 }
 
 TOLERANCE = {
+    "lstm": (1e-12, 1e-15, "1 - y and 1 - y^2 of gates near 1 are differences, which cancel"),
+    "gru": (1e-12, 1e-15, "1 - y and 1 - y^2 of gates near 1 are differences, which cancel"),
     "cosine_similarity": (1e-12, 1e-15, "of a row of one element the slope is 0 but for rounding"),
     "layer_norm": (1e-12, 1e-14, "differences from a mean, which cancel"),
     "batch_norm_train": (1e-12, 1e-14, "differences from a mean, which cancel"),

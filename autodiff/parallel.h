@@ -1,0 +1,43 @@
+/* parallel.h: loops cut into slabs that a graph's threads take one by one; private to the library.
+
+   How a loop is cut depends on its size alone, never on the number of threads, and each slab writes
+   places of its own: so results are the same bits for any number of threads. A sum over all slabs keeps
+   one partial sum for each and adds these in order, afterwards.
+
+   Other processes want the processors too. A thread that has not come yet is not waited for: what it would
+   have done, those that are there do. A slab that was begun has to be; where that took longer than the whole
+   loop would have taken alone, the caller works alone for a while. Threads with nothing to do look for work
+   for some microseconds only and then sleep.
+
+   After fork() the child has no threads but its own; the graph works there, alone, with the same results. */
+#ifndef AUTODIFF_PARALLEL_H
+#define AUTODIFF_PARALLEL_H
+
+#include "autodiff/arena.h"
+
+typedef struct ad__team ad__team; /* the threads of one graph; NULL: the calling one alone */
+
+enum {
+    AD__SLAB = 16384,     /* elements of a cheap loop that make a slab, some 5 us; a multiple of the widest vector */
+    AD__WORTH = 8 * AD__SLAB, /* below this many, waking threads costs more than they save */
+    AD__MOST_THREADS = 1024
+};
+
+/* Indices from .. to. worker is the thread's number in the team, below its size, for memory of its own. */
+typedef void ad__slab_fn(void *context, int worker, int64_t from, int64_t to);
+
+/* Calls body for 0 .. slab, slab .. 2 slab, ... up to n, in any order, and returns when all are done. An index
+   is as much work as so many elements of a cheap loop; slab 0 is as many indices as make AD__SLAB of these. Small
+   loops, and those inside a body, are done in order by the thread that asks, worker 0. */
+void ad__parallel(ad__team *team, int64_t n, int64_t slab, int64_t work, ad__slab_fn *body, void *context);
+
+/* size threads, the caller's included: 2 or more. NULL where memory or threads are short. */
+ad__team *ad__team_new(ad__memory *memory, int size);
+void ad__team_free(ad__memory *memory, ad__team *team); /* NULL is let pass */
+int ad__team_size(const ad__team *team);
+
+/* ---- loops that the engine and the ops share -------------------------------------------------------------- */
+
+void ad__clear(ad__team *team, void *to, size_t bytes); /* zeros */
+
+#endif

@@ -1,0 +1,329 @@
+/* test_threads.c: the same bits for any number of threads, and threads that come, wait, go and fork. */
+#define _DEFAULT_SOURCE /* fork */
+#include "tests/common.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "autodiff/parallel.h"
+#include "nn/nn.h"
+
+static const int teams[] = { 2, 3, 8 };
+enum { TEAMS = sizeof teams / sizeof *teams };
+
+/* ---- slabs -------------------------------------------------------------------------------------------- */
+
+static void *system_take(void *data, size_t align, size_t size) {
+    void *p = NULL;
+    (void)data;
+    return posix_memalign(&p, align, size) == 0 ? p : NULL;
+}
+static void system_give(void *data, void *p, size_t size) { (void)data, (void)size, free(p); }
+static ad__memory plain_memory(void) { return (ad__memory){ .use = { system_take, system_give, NULL } }; }
+
+typedef struct {
+    ad__team *team;
+    int64_t n, slab;
+    int size;
+    unsigned char *times; /* how often each element was visited */
+    atomic_int wrong;     /* slabs cut otherwise than they should be */
+} visits;
+
+static void visit(void *context, int worker, int64_t from, int64_t to) {
+    visits *v = context;
+    if (from % v->slab != 0 || (to - from != v->slab && to != v->n) || worker < 0 || worker >= v->size) v->wrong++;
+    for (int64_t i = from; i < to; i++) v->times[i]++;
+}
+
+static void visit_within(void *context, int worker, int64_t from, int64_t to) {
+    (void)worker;
+    for (int64_t i = from; i < to; i++) {
+        visits v = *(visits *)context;
+        v.times += i * v.n;
+        ad__parallel(v.team, v.n, v.slab, AD__WORTH, visit, &v);
+    }
+}
+
+static void assert_each_once(const unsigned char *times, int64_t n) {
+    for (int64_t i = 0; i < n; i++) assert_int_equal(times[i], 1);
+}
+
+/* Loops of all lengths one after the other, so that threads come late to some and early to others. */
+static void every_slab_is_done_once(void **state) {
+    (void)state;
+    enum { MOST = 5000 };
+    static unsigned char times[MOST];
+    uint64_t random = 1;
+    for (int i = 0; i < TEAMS; i++) {
+        ad__memory memory = plain_memory();
+        ad__team *team = ad__team_new(&memory, teams[i]);
+        assert_non_null(team);
+        assert_int_equal(ad__team_size(team), teams[i]);
+        for (int round = test_quick() ? 300 : 20000; round > 0; round--) {
+            visits v = { team, next_below(&random, MOST), 1 + next_below(&random, 400), teams[i], times, 0 };
+            if (round % 8) v.n = v.n % 40;
+            memset(times, 0, (size_t)v.n);
+            ad__parallel(team, v.n, v.slab, AD__WORTH, visit, &v);
+            assert_int_equal(v.wrong, 0);
+            assert_each_once(times, v.n);
+        }
+        ad__team_free(&memory, team);
+        assert_int_equal(memory.held, 0);
+    }
+}
+
+static void a_loop_within_a_loop(void **state) {
+    (void)state;
+    enum { OUTER = 50, INNER = 100 };
+    static unsigned char times[OUTER * INNER];
+    ad__memory memory = plain_memory();
+    ad__team *team = ad__team_new(&memory, 3);
+    visits v = { team, INNER, 7, 3, times, 0 };
+    ad__parallel(team, OUTER, 1, AD__WORTH, visit_within, &v);
+    assert_each_once(times, OUTER * INNER);
+    ad__team_free(&memory, team);
+}
+
+static void note_thread(void *context, int worker, int64_t from, int64_t to) {
+    pthread_t *who = context;
+    (void)worker;
+    usleep(2000); /* long enough for the others to come */
+    for (int64_t i = from; i < to; i++) who[i] = pthread_self();
+}
+
+static void several_threads_take_part(void **state) {
+    (void)state;
+    enum { SLABS = 32 };
+    pthread_t who[SLABS];
+    ad__memory memory = plain_memory();
+    ad__team *team = ad__team_new(&memory, 2);
+    ad__parallel(team, SLABS, 1, AD__WORTH, note_thread, who);
+    int others = 0;
+    for (int i = 0; i < SLABS; i++) others += !pthread_equal(who[i], pthread_self());
+    ad__team_free(&memory, team);
+    assert_in_range(others, 1, SLABS - 1);
+}
+
+/* ---- the same bits -------------------------------------------------------------------------------------- */
+
+/* What a computation leaves behind: the values and gradients of some Vars. */
+enum { MOST_RESULTS = 8 };
+typedef struct {
+    ad_var *of[MOST_RESULTS];
+    int n;
+} results;
+typedef void compute_fn(ad_graph *g, ad_dtype t, results *r);
+
+static ad_var *numbers(ad_graph *g, ad_dtype t, ad_shape s) { return ad_require_grad(ad_randn(g, t, s)); }
+
+static void note(results *r, ad_var *x) { r->of[r->n++] = x; }
+
+/* Gradients of a weighted sum of y, so that no two are equal. */
+static void finish(results *r, ad_var *y) {
+    ad_graph *g = ad_graph_of(y);
+    note(r, y);
+    assert_int_equal(ad_backward_from(y, ad_randn(g, ad_dtype_of(y), ad_shape_of(y))), AD_OK);
+}
+
+static void assert_same_bytes(const char *name, ad_dtype t, int threads, const void *a, const void *b, size_t size) {
+    if (a == NULL || memcmp(a, b, size) == 0) return;
+    size_t i = 0;
+    while (((const char *)a)[i] == ((const char *)b)[i]) i++;
+    fail_msg("%s %s: with %d threads element %zu of %zu differs: %g %g", name, ad_dtype_name(t), threads, i / ad_dtype_size(t), size/ad_dtype_size(t), t ? ((double*)a)[i/8] : ((float*)a)[i/4], t ? ((double*)b)[i/8]:((float*)b)[i/4]);
+}
+
+static void run_with(int threads, compute_fn *f, ad_dtype t, ad_graph **g, results *r) {
+    *g = ad_graph_new();
+    *r = (results){ .n = 0 };
+    assert_int_equal(ad_set_threads(*g, threads), AD_OK);
+    assert_int_equal(ad_threads(*g), threads);
+    f(*g, t, r);
+    assert_ok(*g);
+}
+
+static void compare(const char *name, compute_fn *f, ad_dtype t) {
+    ad_graph *g, *h;
+    results one, many;
+    run_with(1, f, t, &g, &one);
+    for (int i = 0; i < TEAMS; i++) {
+        run_with(teams[i], f, t, &h, &many);
+        for (int k = 0; k < one.n; k++) {
+            size_t size = (size_t)ad_numel(one.of[k]) * ad_dtype_size(t);
+            assert_same_bytes(name, t, teams[i], ad_data(one.of[k]), ad_data(many.of[k]), size);
+            assert_same_bytes(name, t, teams[i], ad_grad(one.of[k]), ad_grad(many.of[k]), size);
+        }
+        ad_graph_free(h);
+    }
+    ad_graph_free(g);
+}
+
+static void product_of(ad_graph *g, ad_dtype t, results *r, ad_shape a, ad_shape b) {
+    ad_var *x = numbers(g, t, a), *y = numbers(g, t, b);
+    note(r, x), note(r, y);
+    finish(r, ad_matmul(x, y));
+}
+
+static void square_product(ad_graph *g, ad_dtype t, results *r) {
+    product_of(g, t, r, AD_SHAPE(260, 251), AD_SHAPE(251, 270));
+}
+static void high_product(ad_graph *g, ad_dtype t, results *r) {
+    product_of(g, t, r, AD_SHAPE(2100, 70), AD_SHAPE(70, 100));
+}
+static void wide_product(ad_graph *g, ad_dtype t, results *r) {
+    product_of(g, t, r, AD_SHAPE(70, 100), AD_SHAPE(100, 2100));
+}
+static void batched_product(ad_graph *g, ad_dtype t, results *r) {
+    product_of(g, t, r, AD_SHAPE(60, 40, 50), AD_SHAPE(60, 50, 70));
+}
+static void broadcast_product(ad_graph *g, ad_dtype t, results *r) {
+    product_of(g, t, r, AD_SHAPE(60, 40, 50), AD_SHAPE(2, 1, 50, 70));
+}
+static void layer(ad_graph *g, ad_dtype t, results *r) {
+    ad_var *x = numbers(g, t, AD_SHAPE(200, 300)), *w = numbers(g, t, AD_SHAPE(220, 300)), *b = numbers(g, t, AD_SHAPE(220));
+    note(r, x), note(r, w), note(r, b);
+    finish(r, ad_affine(x, w, b));
+}
+
+/* [30,6,width], some of each kind, from both ends. */
+static void recurrent_nets(ad_graph *g, ad_dtype t, results *r) {
+    enum { N = 30, M = 100 };
+    ad_var *h = numbers(g, t, AD_SHAPE(N, M)), *c = numbers(g, t, AD_SHAPE(N, M)), *b = numbers(g, t, AD_SHAPE(3 * M));
+    ad_var *x4 = numbers(g, t, AD_SHAPE(N, 6, 4 * M)), *w4 = numbers(g, t, AD_SHAPE(4 * M, M));
+    ad_var *x3 = ad_narrow(x4, 2, 0, 3 * M), *w3 = ad_narrow(w4, 0, 0, 3 * M);
+    ad_var *both = ad_lstm(x4, w4, h, c, true), *gru = ad_gru(x3, w3, h, b, false);
+    note(r, h), note(r, c), note(r, b), note(r, x4), note(r, w4);
+    finish(r, ad_add(ad_select(both, 0, 0), ad_mul(ad_select(both, 0, 1), gru)));
+}
+
+static const struct {
+    const char *name;
+    compute_fn *f;
+} computations[] = {
+    { "square product", square_product }, { "high product", high_product },
+    { "wide product", wide_product },     { "batched product", batched_product },
+    { "broadcast product", broadcast_product }, { "layer", layer },
+    { "recurrent nets", recurrent_nets },
+};
+
+static void results_are_the_same_bits(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof computations / sizeof *computations; i++)
+        for (int t = AD_F32; t <= AD_F64; t++) compare(computations[i].name, computations[i].f, (ad_dtype)t);
+}
+
+/* ---- coming and going ------------------------------------------------------------------------------------- */
+
+static void the_number_of_threads(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    assert_int_equal(ad_threads(g), 1);
+    assert_int_equal(ad_threads(NULL), 1);
+    assert_int_equal(ad_set_threads(g, 0), AD_OK);
+    assert_in_range(ad_threads(g), 1, AD__MOST_THREADS);
+    for (int n = 1; n < 5; n++) {
+        assert_int_equal(ad_set_threads(g, n), AD_OK);
+        assert_int_equal(ad_threads(g), n);
+    }
+    assert_int_equal(ad_set_threads(g, -1), AD_EVALUE);
+    assert_contains(ad_error(g), "-1 threads");
+    assert_int_equal(ad_set_threads(g, 2), AD_EVALUE); /* the error is still there */
+    assert_int_equal(ad_threads(g), 4);
+    ad_clear_error(g);
+    assert_int_equal(ad_set_threads(g, AD__MOST_THREADS + 1), AD_EVALUE);
+    assert_int_equal(ad_set_threads(NULL, 2), AD_EVALUE);
+    ad_graph_free(g);
+}
+
+static void memory_that_is_short_changes_nothing(void **state) {
+    (void)state;
+    test_memory m = { .fail_at = -1 };
+    ad_graph *g = test_graph(&m);
+    assert_int_equal(ad_set_threads(g, 2), AD_OK);
+    m.fail_at = m.calls;
+    assert_int_equal(ad_set_threads(g, 3), AD_ENOMEM);
+    assert_contains(ad_error(g), "set_threads");
+    assert_int_equal(ad_threads(g), 2);
+    ad_clear_error(g);
+    assert_int_equal(ad_set_threads(g, 3), AD_OK);
+    ad_graph_free(g);
+    assert_all_released(&m);
+}
+
+/* A thread of the user's with a graph of its own, which has threads too. */
+static void *train(void *sum) {
+    ad_graph *g = ad_graph_new();
+    results r = { .n = 0 };
+    for (int i = 0; i < 3; i++) {
+        ad_mark m = ad_begin(g);
+        ad_set_threads(g, 1 + i);
+        ad_seed(g, 5);
+        r.n = 0;
+        square_product(g, AD_F32, &r);
+        *(double *)sum += ad_at(r.of[2], 4711);
+        ad_end(g, m);
+    }
+    if (!ad_ok(g)) *(double *)sum = NAN;
+    ad_graph_free(g);
+    return NULL;
+}
+
+static void graphs_in_threads_of_the_users(void **state) {
+    (void)state;
+    enum { USERS = 4 };
+    pthread_t users[USERS];
+    double sums[USERS + 1] = { 0 };
+    for (int i = 0; i < USERS; i++) assert_int_equal(pthread_create(&users[i], NULL, train, &sums[i]), 0);
+    for (int i = 0; i < USERS; i++) pthread_join(users[i], NULL);
+    train(&sums[USERS]);
+    assert_true(sums[USERS] == sums[USERS] && sums[USERS] != 0);
+    for (int i = 0; i < USERS; i++) assert_true(sums[i] == sums[USERS]);
+}
+
+/* 0 if the child, with its parent's graph, computes what the parent did, and can have threads again. */
+static int child(ad_graph *g, double wanted) {
+    for (int n = 0; n < 2; n++) {
+        results r = { .n = 0 };
+        if (n > 0 && ad_set_threads(g, 2)) return 1;
+        ad_seed(g, 1);
+        square_product(g, AD_F32, &r);
+        if (!ad_ok(g) || ad_at(r.of[2], 4711) != wanted) return 2;
+    }
+    ad_graph_free(g);
+    return 0;
+}
+
+static void a_forked_child_goes_on(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    results r = { .n = 0 };
+    ad_set_threads(g, 3);
+    ad_seed(g, 1);
+    square_product(g, AD_F32, &r);
+    fflush(stdout);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        alarm(60);
+        _exit(child(g, ad_at(r.of[2], 4711)));
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(child(g, ad_at(r.of[2], 4711)), 0); /* and so does the parent, which frees the graph */
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_slab_is_done_once),
+        cmocka_unit_test(a_loop_within_a_loop),
+        cmocka_unit_test(several_threads_take_part),
+        cmocka_unit_test(results_are_the_same_bits),
+        cmocka_unit_test(the_number_of_threads),
+        cmocka_unit_test(memory_that_is_short_changes_nothing),
+        cmocka_unit_test(graphs_in_threads_of_the_users),
+        cmocka_unit_test(a_forked_child_goes_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
