@@ -18,8 +18,8 @@ size_t ad__recurrent_scratch(const ad__recurrent *r, ad_dtype t) {
 /* Which time the step of that number is at. */
 static int64_t time_of(const ad__recurrent *r, int64_t step) { return r->reverse ? r->time - 1 - step : step; }
 
-/* Samples of a step that a thread takes at once: exp and tanh cost several times what a cheap loop does. */
-static int64_t slab_of(int64_t gates) { return ad__slab_rows(4 * gates); }
+/* What a sample of a step is worth: exp and tanh cost several times what a cheap loop does. */
+static int64_t work_of(int64_t gates) { return 4 * gates; }
 
 #define KERNELS "ops/kernels/recurrent.inc"
 #include "ops/kernels/each_dtype.h"
