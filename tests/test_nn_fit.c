@@ -581,6 +581,7 @@ static bool run_and_kill(int64_t microseconds) {
         p.o.epochs = 12;
         int rc = fit(&p, NULL);
         if (rc == AD_OK) rc = nn_save(p.net, path_of("end"));
+        if (rc != AD_OK) print_error("the child: %s\n", ad_error(p.g));
         _exit(rc == AD_OK ? 0 : 1);
     }
     struct timespec wait = { 0, (long)(microseconds * 1000) };
