@@ -2,8 +2,8 @@
 #
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
-# very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench`), PYTHON (for
-# `make reference-values`), V=1 (commands are shown).
+# very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench`), THREADS (of
+# `make bench-threads`), PYTHON (for `make reference-values`), V=1 (commands are shown).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -18,7 +18,7 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-threads test demo asan tsan valgrind coverage adbench bench docs reference-values install uninstall deps deps-ci help \
+.PHONY: all check check-threads test demo asan tsan valgrind coverage adbench bench bench-threads docs reference-values install uninstall deps deps-ci help \
         clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
@@ -227,6 +227,9 @@ coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file 
 adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/bench/adbench/gmm FILE
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
+THREADS ?= 2
+bench-threads: $(benches) ## what THREADS=2 give, also beside busy processes; CASE=name for one of them
+	@for b in nets arrays optim; do $(BUILD)/bench/$$b --threads $(THREADS) $(CASE) || exit 1; done
 
 # ---- what is generated and kept ------------------------------------------------------------------
 
