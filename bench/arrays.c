@@ -33,6 +33,27 @@ static void teardown(void *state) {
     free(s);
 }
 
+static double squares(const ad_var *x) {
+    double sum = 0;
+    for (int64_t i = 0; x != NULL && i < ad_numel(x); i++) sum += ad_grad_at(x, i) * ad_grad_at(x, i);
+    return sum;
+}
+
+/* The loss, and the sum of its gradient's squares. */
+static void result_of(arrays *s, ad_var *(*loss_of)(const arrays *), double to[2]) {
+    ad_var *loss = loss_of(s);
+    ad_backward(loss);
+    to[0] = ad_item(loss), to[1] = squares(s->a) + squares(s->b);
+}
+
+static void work_of(arrays *s, ad_var *(*loss_of)(const arrays *)) {
+    ad_mark m = ad_begin(s->g);
+    ad_var *loss = loss_of(s);
+    ad_zero_grad(loss);
+    ad_backward(loss);
+    ad_end(s->g, m);
+}
+
 /* ---- matmul-1024: C = A B, loss = sum(C C) / 2, gradients of A and B ------------------------------------------ */
 
 enum { SIDE = 1024 };
@@ -47,14 +68,9 @@ static void *matmul_setup(void) {
     return s;
 }
 
-static void matmul_ours(void *state) {
-    arrays *s = state;
-    ad_mark m = ad_begin(s->g);
-    ad_var *loss = ad_muls(ad_sum(ad_square(ad_matmul(s->a, s->b))), 0.5);
-    ad_zero_grad(loss);
-    ad_backward(loss);
-    ad_end(s->g, m);
-}
+static ad_var *matmul_loss(const arrays *s) { return ad_muls(ad_sum(ad_square(ad_matmul(s->a, s->b))), 0.5); }
+static void matmul_ours(void *state) { work_of(state, matmul_loss); }
+static void matmul_result(void *state, double to[2]) { result_of(state, matmul_loss, to); }
 
 /* The gradient of the loss by C is C itself: three products and no more. */
 static void matmul_floor(void *state) {
@@ -77,16 +93,13 @@ static void *tanh_setup(void) {
     return s;
 }
 
-static void tanh_ours(void *state) {
-    arrays *s = state;
-    ad_mark m = ad_begin(s->g);
+static ad_var *tanh_loss(const arrays *s) {
     ad_var *y = s->a;
     for (int i = 0; i < TIMES; i++) y = ad_tanh(y);
-    y = ad_sum(y);
-    ad_zero_grad(y);
-    ad_backward(y);
-    ad_end(s->g, m);
+    return ad_sum(y);
 }
+static void tanh_ours(void *state) { work_of(state, tanh_loss); }
+static void tanh_result(void *state, double to[2]) { result_of(state, tanh_loss, to); }
 
 AD__CLONES static void tanh_forward(int64_t n, const float *restrict x, float *restrict y) {
     for (int64_t i = 0; i < n; i++) y[i] = tanhf(x[i]);
@@ -116,14 +129,9 @@ static void *ce_setup(void) {
     return s;
 }
 
-static void ce_ours(void *state) {
-    arrays *s = state;
-    ad_mark m = ad_begin(s->g);
-    ad_var *loss = ad_cross_entropy(s->a, s->classes);
-    ad_zero_grad(loss);
-    ad_backward(loss);
-    ad_end(s->g, m);
-}
+static ad_var *ce_loss(const arrays *s) { return ad_cross_entropy(s->a, s->classes); }
+static void ce_ours(void *state) { work_of(state, ce_loss); }
+static void ce_result(void *state, double to[2]) { result_of(state, ce_loss, to); }
 
 /* One exp an element: the gradient is written with the value. */
 AD__CLONES static float ce_row(int64_t n, const float *restrict x, float *restrict g, int64_t class, float scale) {
@@ -160,5 +168,11 @@ int main(int argc, char **argv) {
         { "tanh-20", "ms", 1, 0, tanh_setup, tanh_ours, tanh_floor, teardown },
         { "softmax-ce", "ms", 1, 0, ce_setup, ce_ours, ce_floor, teardown },
     };
-    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
+    static const bench_result results[] = {
+        { "matmul-1024", matmul_result },
+        { "tanh-20", tanh_result },
+        { "softmax-ce", ce_result },
+    };
+    return bench_main_peers(argc, argv, (int)(sizeof cases / sizeof *cases), cases,
+                            (int)(sizeof results / sizeof *results), results);
 }

@@ -29,6 +29,16 @@ int bench_main(int argc, char **argv, int n, const bench_case *cases);
    The cases must make their graphs so. */
 ad_graph *bench_graph(void);
 
+/* What tells that a peer does the same work as the case of this name: two numbers, from a fresh state. */
+typedef struct {
+    const char *name;
+    void (*result)(void *state, double to[2]);
+} bench_result;
+
+/* bench_main; or with --serve as the first argument, answers bench/peers/compare.py about the cases that have a
+   result (see bench/peers/serve.h). */
+int bench_main_peers(int argc, char **argv, int n, const bench_case *cases, int m, const bench_result *results);
+
 double bench_now(void); /* nanoseconds */
 /* Ends the program with the graph's error, if there is one: a measurement of a failure is none. */
 void bench_check(const ad_graph *g);

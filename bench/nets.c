@@ -61,6 +61,14 @@ static void linear(const layer *l, int64_t n, const float *x) {
     sgemm(false, true, n, l->out, l->in, x, l->w, 1, l->y);
 }
 
+/* Gives a net the floor's weights. */
+static void same_weights(const nn_module *net, const mlp *m) {
+    for (int i = 0; i < m->n; i++) {
+        ad_set(nn_parameter_at(net, 2 * i).var, m->l[i].w);
+        ad_set(nn_parameter_at(net, 2 * i + 1).var, m->l[i].b);
+    }
+}
+
 /* gx is NULL for the first layer: data wants no gradient. */
 static void linear_back(const layer *l, int64_t n, const float *x, float *gx) {
     sgemm(true, false, l->out, l->in, n, l->gy, x, 0, l->gw);
@@ -131,6 +139,7 @@ static void *xor_setup(void) {
     s->net = nn_mlp(s->g, AD_F32, 3, (int64_t[]){ 2, 8, 1 }, ad_tanh);
     s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 1e-4 });
     s->m = mlp_new(4, 3, (int64_t[]){ 2, 8, 1 });
+    same_weights(s->net, &s->m);
     return s;
 }
 
@@ -148,13 +157,24 @@ static void xor_teardown(void *state) {
     free(s);
 }
 
-static void xor_rebuild(void *state) {
-    xor_state *s = state;
+static double xor_step(const xor_state *s, nn_optim *opt) {
     ad_mark m = ad_begin(s->g);
-    nn_zero_grad(s->opt);
-    ad_backward(xor_loss(s));
-    nn_step(s->opt);
+    ad_var *loss = xor_loss(s);
+    nn_zero_grad(opt);
+    ad_backward(loss);
+    nn_step(opt);
+    double was = ad_item(loss);
     ad_end(s->g, m);
+    return was;
+}
+
+static void xor_rebuild(void *state) { xor_step(state, ((xor_state *)state)->opt); }
+
+/* The loss at the first step, and at the hundredth, of steps longer than the measured ones. */
+static void xor_result(void *state, double to[2]) {
+    nn_optim *opt = nn_sgd(((xor_state *)state)->net, (nn_sgd_opts){ .lr = 0.1 });
+    to[0] = xor_step(state, opt);
+    for (int i = 1; i < 100; i++) to[1] = xor_step(state, opt);
 }
 
 static void xor_eval(void *state) {
@@ -201,6 +221,7 @@ typedef struct {
     ad_var *x, *t, *w1, *w2;
     float *fx, *ft;
     mlp m;
+    float lr;
 } lecture;
 
 static void *lecture_setup(void) {
@@ -214,6 +235,7 @@ static void *lecture_setup(void) {
     s->t = ad_input(s->g, AD_F32, s->ft, AD_SHAPE(LN, LO));
     s->w1 = ad_param(s->g, AD_F32, s->m.l[0].w, AD_SHAPE(LH, LI));
     s->w2 = ad_param(s->g, AD_F32, s->m.l[1].w, AD_SHAPE(LO, LH));
+    s->lr = 1e-6f;
     return s;
 }
 
@@ -226,16 +248,26 @@ static void lecture_teardown(void *state) {
     free(s);
 }
 
-static void lecture_ours(void *state) {
-    lecture *s = state;
+static double lecture_step(lecture *s) {
     ad_mark m = ad_begin(s->g);
     ad_var *y = ad_affine(ad_sigmoid(ad_affine(s->x, s->w1, NULL)), s->w2, NULL);
     ad_var *loss = ad_sum(ad_square(ad_sub(y, s->t)));
     ad_zero_grad(loss);
     ad_backward(loss);
-    descend(LI * LH, 1e-6f, ad_grad(s->w1), ad_data_mut(s->w1));
-    descend(LH * LO, 1e-6f, ad_grad(s->w2), ad_data_mut(s->w2));
+    descend(LI * LH, s->lr, ad_grad(s->w1), ad_data_mut(s->w1));
+    descend(LH * LO, s->lr, ad_grad(s->w2), ad_data_mut(s->w2));
+    double was = ad_item(loss);
     ad_end(s->g, m);
+    return was;
+}
+
+static void lecture_ours(void *state) { lecture_step(state); }
+
+/* The loss at the first and at the twentieth step, of steps longer than the measured ones. */
+static void lecture_result(void *state, double to[2]) {
+    ((lecture *)state)->lr = 1e-4f;
+    to[0] = lecture_step(state);
+    for (int i = 1; i < 20; i++) to[1] = lecture_step(state);
 }
 
 static void lecture_floor(void *state) {
@@ -261,6 +293,7 @@ typedef struct {
     ad_graph *g;
     nn_module *net;
     nn_optim *opt;
+    nn_dataset data;
     nn_loader *loader;
     float *x, *t, *batch_x, *batch_t;
     int64_t *order;
@@ -277,9 +310,10 @@ static mnist *mnist_new(int64_t batch, int n, const int64_t *widths) {
     for (int i = 0; i < ROWS; i++) s->t[i] = (float)(i * 7 % CLASSES);
     s->net = nn_mlp(s->g, AD_F32, n, widths, ad_relu);
     s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 1e-3, .momentum = 0.9 });
-    nn_dataset data = { ad_input(s->g, AD_F32, s->x, AD_SHAPE(ROWS, PIXELS)), ad_input(s->g, AD_F32, s->t, AD_SHAPE(ROWS)) };
-    s->loader = nn_loader_new(s->g, data, (nn_loader_opts){ .batch = batch, .shuffle = true });
+    s->data = (nn_dataset){ ad_input(s->g, AD_F32, s->x, AD_SHAPE(ROWS, PIXELS)), ad_input(s->g, AD_F32, s->t, AD_SHAPE(ROWS)) };
+    s->loader = nn_loader_new(s->g, s->data, (nn_loader_opts){ .batch = batch, .shuffle = true });
     s->m = mlp_new(batch, n, widths);
+    same_weights(s->net, &s->m);
     s->batch_x = floats(batch * PIXELS), s->batch_t = floats(batch);
     s->order = bench_array(ROWS * sizeof *s->order);
     for (int64_t i = 0; i < ROWS; i++) s->order[i] = i * 2731 % ROWS;
@@ -299,16 +333,33 @@ static void mnist_teardown(void *state) {
 }
 
 /* One minibatch; at the end of an epoch the loader begins another. */
-static void mnist_ours(void *state) {
-    mnist *s = state;
+static double mnist_step(const mnist *s, nn_loader *loader, nn_optim *opt) {
     ad_mark m = ad_begin(s->g);
+    double was = 0;
     ad_var *x, *t;
-    if (nn_loader_next(s->loader, &x, &t) || nn_loader_next(s->loader, &x, &t)) {
-        nn_zero_grad(s->opt);
-        ad_backward(nn_cross_entropy(nn_apply(s->net, x), t));
-        nn_step(s->opt);
+    if (nn_loader_next(loader, &x, &t) || nn_loader_next(loader, &x, &t)) {
+        ad_var *loss = nn_cross_entropy(nn_apply(s->net, x), t);
+        nn_zero_grad(opt);
+        ad_backward(loss);
+        nn_step(opt);
+        was = ad_item(loss);
     }
     ad_end(s->g, m);
+    return was;
+}
+
+static void mnist_ours(void *state) {
+    mnist *s = state;
+    mnist_step(s, s->loader, s->opt);
+}
+
+/* The loss at the first and at the fifth step: rows in their order, steps longer than in the measurement. */
+static void mnist_result(void *state, double to[2]) {
+    mnist *s = state;
+    nn_loader *in_order = nn_loader_new(s->g, s->data, (nn_loader_opts){ .batch = s->m.batch });
+    nn_optim *opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 0.05, .momentum = 0.9 });
+    to[0] = mnist_step(s, in_order, opt);
+    for (int i = 1; i < 5; i++) to[1] = mnist_step(s, in_order, opt);
 }
 
 static void gather(mnist *s) {
@@ -349,5 +400,13 @@ int main(int argc, char **argv) {
         { "mlp-128", "us", 1, 64, mlp_128_setup, mnist_ours, mnist_floor, mnist_teardown },
         { "mlp-512-512", "us", 1, 128, mlp_512_setup, mnist_ours, mnist_floor, mnist_teardown },
     };
-    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
+    static const bench_result results[] = {
+        { "xor-rebuild", xor_result },
+        { "xor-eval", xor_result },
+        { "lecture-net", lecture_result },
+        { "mlp-128", mnist_result },
+        { "mlp-512-512", mnist_result },
+    };
+    return bench_main_peers(argc, argv, (int)(sizeof cases / sizeof *cases), cases,
+                            (int)(sizeof results / sizeof *results), results);
 }

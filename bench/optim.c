@@ -12,6 +12,7 @@ enum { COUNT = 10000000 };
 
 typedef struct {
     ad_graph *g;
+    nn_module *net;
     nn_optim *opt;
     float *dx, *m, *v, *x; /* the floor's */
 } adam;
@@ -31,11 +32,21 @@ static void *adam_setup(void) {
     adam *s = bench_array(sizeof *s);
     s->g = bench_graph();
     s->dx = drawn(1), s->m = drawn(2), s->v = drawn(3), s->x = drawn(4);
-    nn_module *m = nn_module_new(s->g, "parameters", identity, 0);
-    ad_var *x = nn_add_parameter(m, "x", ad_param(s->g, AD_F32, s->x, AD_SHAPE(COUNT)));
-    s->opt = nn_adam(m, (nn_adam_opts){ .lr = 1e-6 });
+    s->net = nn_module_new(s->g, "parameters", identity, 0);
+    ad_var *x = nn_add_parameter(s->net, "x", ad_param(s->g, AD_F32, s->x, AD_SHAPE(COUNT)));
+    s->opt = nn_adam(s->net, (nn_adam_opts){ .lr = 1e-6 });
     bench_fill(ad_grad_mut(x), COUNT, 1);
     return s;
+}
+
+/* How far the parameters are after five steps longer than the measured ones, and where the last one is. */
+static void adam_result(void *state, double to[2]) {
+    adam *s = state;
+    nn_optim *opt = nn_adam(s->net, (nn_adam_opts){ .lr = 0.01 });
+    const ad_var *x = nn_parameter_at(s->net, 0).var;
+    for (int i = 0; i < 5; i++) nn_step(opt);
+    to[0] = 0, to[1] = ad_at(x, COUNT - 1);
+    for (int64_t i = 0; i < COUNT; i++) to[0] += pow(ad_at(x, i) - (double)s->x[i], 2);
 }
 
 static void adam_ours(void *state) { nn_step(((adam *)state)->opt); }
@@ -66,5 +77,9 @@ int main(int argc, char **argv) {
     static const bench_case cases[] = {
         { "adam", "ms", 1, 0, adam_setup, adam_ours, adam_floor, adam_teardown },
     };
-    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
+    static const bench_result results[] = {
+        { "adam", adam_result },
+    };
+    return bench_main_peers(argc, argv, (int)(sizeof cases / sizeof *cases), cases,
+                            (int)(sizeof results / sizeof *results), results);
 }

@@ -108,6 +108,17 @@ static void chain_both(void *state) {
     ad_end(c->g, m);
 }
 
+/* y, and the sum of its slopes. */
+static void chain_result(void *state, double to[2]) {
+    chain *c = state;
+    ad_mark m = ad_begin(c->g);
+    ad_var *y = chain_of(c);
+    ad_zero_grad(y);
+    ad_backward(y);
+    to[0] = ad_item(y), to[1] = ad_grad_item(c->x) + ad_grad_item(c->y);
+    ad_end(c->g, m);
+}
+
 static void chain_eval(void *state) { ad_eval(((chain *)state)->built); }
 
 static void tape_record(void *state) {
@@ -152,17 +163,30 @@ static void rosenbrock_teardown(void *state) {
     free(r);
 }
 
-static void rosenbrock_ours(void *state) {
-    rosenbrock *r = state;
-    ad_mark m = ad_begin(r->g);
+static ad_var *rosenbrock_of(const rosenbrock *r) {
     ad_var *sum = NULL;
     for (int i = 0; i + 1 < VARIABLES; i++) {
         ad_var *curve = ad_square(ad_sub(r->x[i + 1], ad_square(r->x[i])));
         ad_var *term = ad_add(ad_muls(curve, 100), ad_square(ad_adds(r->x[i], -1)));
         sum = sum ? ad_add(sum, term) : term;
     }
-    ad_backward(sum);
+    return sum;
+}
+
+static void rosenbrock_ours(void *state) {
+    rosenbrock *r = state;
+    ad_mark m = ad_begin(r->g);
+    ad_backward(rosenbrock_of(r));
     ad_end(r->g, m);
+}
+
+/* The value, and its gradient's square. */
+static void rosenbrock_result(void *state, double to[2]) {
+    rosenbrock *r = state;
+    ad_var *y = rosenbrock_of(r);
+    ad_backward(y);
+    to[0] = ad_item(y), to[1] = 0;
+    for (int i = 0; i < VARIABLES; i++) to[1] += ad_grad_item(r->x[i]) * ad_grad_item(r->x[i]);
 }
 
 static void rosenbrock_floor(void *state) {
@@ -190,6 +214,13 @@ static void add_ours(void *state) {
     ad_end(c->g, m);
 }
 
+static void add_result(void *state, double to[2]) {
+    chain *c = state;
+    ad_var *y = ad_add(c->x, c->y);
+    ad_backward(y);
+    to[0] = ad_item(y), to[1] = ad_grad_item(c->x) + 2 * ad_grad_item(c->y);
+}
+
 static void add_floor(void *state) {
     tape *t = &((chain *)state)->t;
     for (int i = 0; i < ADDS; i++) {
@@ -207,5 +238,11 @@ int main(int argc, char **argv) {
         { "rosenbrock", "us", 1, 0, rosenbrock_setup, rosenbrock_ours, rosenbrock_floor, rosenbrock_teardown },
         { "add-1x1", "ns", ADDS, 0, chain_setup, add_ours, add_floor, chain_teardown },
     };
-    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
+    static const bench_result results[] = {
+        { "scalar-chain", chain_result },
+        { "rosenbrock", rosenbrock_result },
+        { "add-1x1", add_result },
+    };
+    return bench_main_peers(argc, argv, (int)(sizeof cases / sizeof *cases), cases,
+                            (int)(sizeof results / sizeof *results), results);
 }

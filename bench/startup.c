@@ -30,6 +30,12 @@ static void empty_blas(void *state) { (void)state, start("start/empty_blas"); }
 static void *nothing(void) { return NULL; }
 static void no_teardown(void *state) { (void)state; }
 
+/* The programs check themselves, and end well only where they compute the right gradient. */
+static void right(void *state, double to[2]) {
+    shared(state);
+    to[0] = to[1] = 1;
+}
+
 int main(int argc, char **argv) {
     static const bench_case cases[] = {
         { "start-up", "ms", 1, 0, nothing, shared, empty, no_teardown },
@@ -41,5 +47,9 @@ int main(int argc, char **argv) {
         *slash = '\0';
         if (chdir(argv[0]) != 0) return perror(argv[0]), 1;
     }
-    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
+    static const bench_result results[] = {
+        { "start-up", right },
+    };
+    return bench_main_peers(argc, argv, (int)(sizeof cases / sizeof *cases), cases,
+                            (int)(sizeof results / sizeof *results), results);
 }

@@ -55,6 +55,10 @@ static ad_var *hardtanh_forward(nn_module *m, ad_var *x) {
     const numbers *k = nn_self(m);
     return ad_hardtanh(x, k->a, k->b);
 }
+static ad_var *softplus_beta_forward(nn_module *m, ad_var *x) {
+    const numbers *k = nn_self(m);
+    return ad_softplus_beta(x, k->a, k->b);
+}
 static ad_var *rrelu_forward(nn_module *m, ad_var *x) {
     const numbers *k = nn_self(m);
     return ad_rrelu(x, k->a, k->b, nn_training(m));
@@ -76,6 +80,9 @@ nn_module *nn_leaky_relu(ad_graph *g, double slope) {
 nn_module *nn_elu(ad_graph *g, double alpha) { return with_numbers(g, "elu", elu_forward, alpha, 0); }
 nn_module *nn_hardtanh(ad_graph *g, double lo, double hi) {
     return with_numbers(g, "hardtanh", hardtanh_forward, lo, hi);
+}
+nn_module *nn_softplus_beta(ad_graph *g, double beta, double threshold) {
+    return with_numbers(g, "softplus_beta", softplus_beta_forward, beta, threshold);
 }
 nn_module *nn_rrelu(ad_graph *g, double lower, double upper) {
     return with_numbers(g, "rrelu", rrelu_forward, lower, upper);

@@ -19,7 +19,9 @@ AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double sca
    numpy.savez by its name, through minizip. Errors as of nn_load_idx. */
 AD_API ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path);
 AD_API ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name);
-AD_API int nn_save_npy(const ad_var *x, const char *path); /* numpy.load reads it; written whole or not at all */
+/* numpy.load reads them; written whole or not at all. */
+AD_API int nn_save_npy(const ad_var *x, const char *path);
+AD_API int nn_save_npz(const char *path, int n, const char *const names[], ad_var *const vars[]); /* n: at least 1 */
 
 /* A CSV file (RFC 4180: fields may be quoted) as a table of text, through libcsv; blank lines are passed over.
    NULL and a graph error, AD_EIO, or AD_EABSENT in a build without libcsv. A table lives in the graph. */
@@ -139,6 +141,11 @@ typedef struct {
 } nn_class_scores;
 AD_API nn_class_scores nn_scores_of_class(const ad_var *confusion, int64_t class_number);
 AD_API nn_class_scores nn_macro_scores(const ad_var *confusion); /* the classes' mean */
+/* The same in one step, as nn_fit wants its metrics. */
+AD_API double nn_top5(const ad_var *scores, const ad_var *classes);
+AD_API double nn_precision(const ad_var *scores, const ad_var *classes); /* the classes' mean, and of the next two */
+AD_API double nn_recall(const ad_var *scores, const ad_var *classes);
+AD_API double nn_f1(const ad_var *scores, const ad_var *classes);
 /* 1 - (squared errors) / (squared distances of the targets from their mean). */
 AD_API double nn_r2(const ad_var *y, const ad_var *target);
 /* The area under the ROC curve: scores [n], positive [n] other than 0; NaN without rows of both kinds. */

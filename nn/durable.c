@@ -13,7 +13,14 @@ FILE *nn__durable_open(const char *path, char *temporary, size_t size) {
         errno = ENAMETOOLONG;
         return NULL;
     }
-    return fopen(temporary, "wb");
+    FILE *f = fopen(temporary, "wb");
+    if (f != NULL) errno = 0; /* until a write fails: nn__durable_close tells why */
+    return f;
+}
+
+void nn__durable_drop(FILE *f, const char *temporary) {
+    fclose(f);
+    unlink(temporary);
 }
 
 /* The new name is on the disk when the folder is. A file system that cannot do this has done what it can. */
@@ -28,7 +35,6 @@ static void sync_folder(char *path) {
 
 int nn__durable_close(FILE *f, const char *temporary, const char *path) {
     char folder[4096];
-    errno = 0;
     int fault = ferror(f) || fflush(f) != 0 || fsync(fileno(f)) != 0 ? (errno ? errno : EIO) : 0;
     if (fclose(f) != 0 && fault == 0) fault = errno;
     if (fault == 0 && rename(temporary, path) != 0) fault = errno;

@@ -81,6 +81,7 @@ AD_API nn_module *nn_softplus(ad_graph *g);
 AD_API nn_module *nn_noisy_relu(ad_graph *g);
 AD_API nn_module *nn_leaky_relu(ad_graph *g, double slope);
 AD_API nn_module *nn_elu(ad_graph *g, double alpha);
+AD_API nn_module *nn_softplus_beta(ad_graph *g, double beta, double threshold); /* PyTorch: 1, 20 */
 AD_API nn_module *nn_hardtanh(ad_graph *g, double lo, double hi);
 AD_API nn_module *nn_rrelu(ad_graph *g, double lower, double upper); /* slopes drawn anew in training */
 AD_API nn_module *nn_softmax(ad_graph *g, int axis);

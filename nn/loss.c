@@ -75,6 +75,29 @@ ad_var *nn_kl_div_with(ad_var *y, ad_var *target, bool log_target, ad_reduction 
 }
 ad_var *nn_kl_div(ad_var *y, ad_var *target) { return nn_kl_div_with(y, target, false, AD_MEAN); }
 
+/* ---- by angle: a, b [n,d], target [n] ------------------------------------------------------------------- */
+
+static ad_var *reduced(ad_var *losses, ad_reduction r, const char *caller) {
+    if (r == AD_NONE) return losses;
+    if (r == AD_SUM) return ad_sum(losses);
+    if (r == AD_MEAN) return ad_mean(losses);
+    ad_graph *g = ad_graph_of(losses);
+    ad_fail(g, AD_EVALUE, "%s: %d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are", caller, (int)r);
+    return ad__nil(g);
+}
+
+ad_var *nn_cosine_embedding_with(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction r) {
+    require_alike(a, b, "cosine_embedding");
+    ad_var *y = ad_cosine_similarity(a, b, -1, 1e-8); /* [n] */
+    require_alike(y, target, "cosine_embedding");
+    ad_var *same = ad_adds(ad_neg(y), 1), *other = ad_relu(ad_adds(y, -margin));
+    ad_var *is_same = ad_gt(target, ad_scalar(ad_graph_of(y), ad_dtype_of(y), 0));
+    return reduced(ad_where(is_same, same, other), r, "cosine_embedding");
+}
+ad_var *nn_cosine_embedding(ad_var *a, ad_var *b, ad_var *target) {
+    return nn_cosine_embedding_with(a, b, target, 0, AD_MEAN);
+}
+
 /* ---- by class -------------------------------------------------------------------------------------- */
 
 ad_var *nn_cross_entropy(ad_var *logits, ad_var *classes) { return ad_cross_entropy(logits, classes); }

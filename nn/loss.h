@@ -39,6 +39,11 @@ AD_API ad_var *nn_hinge_embedding_with(ad_var *y, ad_var *target, double margin,
 AD_API ad_var *nn_soft_margin(ad_var *y, ad_var *target);
 AD_API ad_var *nn_soft_margin_with(ad_var *y, ad_var *target, ad_reduction r);
 
+/* Rows of a and b [n, d] that are to point the same way (target [n] 1: 1 - cosine) or not (-1: what the cosine is above
+   margin). */
+AD_API ad_var *nn_cosine_embedding(ad_var *a, ad_var *b, ad_var *target); /* margin 0 */
+AD_API ad_var *nn_cosine_embedding_with(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction r);
+
 /* Many classes: logits [n, c], class numbers [n]; of the _with form [n, c, ..] and [n, ..], or probabilities of
    the logits' shape. nll takes logs of probabilities in place of logits. */
 AD_API ad_var *nn_cross_entropy(ad_var *logits, ad_var *classes);

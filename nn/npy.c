@@ -1,4 +1,4 @@
-/* npy.c: NumPy's arrays in .npy files and, through minizip, in .npz archives:
+/* npy.c: NumPy's arrays in .npy files and, through minizip, read from .npz archives:
    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -12,7 +12,9 @@
 
 #include "autodiff/node.h"
 #include "nn/durable.h"
+#include "nn/half.h"
 #include "nn/nn.h"
+#include "nn/npy.h"
 #include "nn/path.h"
 
 /* ---- the header: a Python dictionary ---------------------------------------------------------------------- */
@@ -46,9 +48,9 @@ static int parse_type(npy *f, const char *text) {
     f->kind = text[2];
     f->width = (int)strtol(text + 3, &end, 10);
     bool whole = strchr("iu", f->kind) != NULL && (f->width == 1 || f->width == 2 || f->width == 4 || f->width == 8);
-    bool real = f->kind == 'f' && (f->width == 4 || f->width == 8), truth = f->kind == 'b' && f->width == 1;
+    bool real = f->kind == 'f' && (f->width == 2 || f->width == 4 || f->width == 8), truth = f->kind == 'b' && f->width == 1;
     if (strchr("<>|=", text[1]) != NULL && f->kind != '\0' && *end == '\'' && (whole || real || truth)) return AD_OK;
-    return fail(f, "its dtype is none of f4, f8, i1 to i8, u1 to u8 and b1");
+    return fail(f, "its dtype is none of f2, f4, f8, i1 to i8, u1 to u8 and b1");
 }
 
 static int parse_shape(npy *f, const char *text) {
@@ -103,6 +105,7 @@ static double element(const npy *f, int64_t i) {
     int unused = 64 - 8 * f->width; /* bits in front of the number */
     if (f->kind == 'i') return (double)((int64_t)(bits << unused) / ((int64_t)1 << unused));
     if (f->kind != 'f') return (double)bits;
+    if (f->width == 2) return nn__half((uint32_t)bits);
     if (f->width == 4) return memcpy(&single, &narrow, 4), (double)single;
     return memcpy(&v, &bits, 8), v;
 }
@@ -213,20 +216,30 @@ static void shape_text(ad_shape s, char *to, size_t size) {
     snprintf(to + n, size - (size_t)n, s.ndim == 1 ? ",)" : ")");
 }
 
+/* The elements begin at a multiple of 64. */
+int nn__npy_header(const ad_var *x, char to[NN__NPY_HEADER]) {
+    char shape[160], text[256];
+    shape_text(ad_shape_of(x), shape, sizeof shape);
+    int little = *(const char *)&(int){ 1 };
+    int n = snprintf(text, sizeof text, "{'descr': '%cf%d', 'fortran_order': False, 'shape': %s, }", little ? '<' : '>',
+                     (int)ad_dtype_size(ad_dtype_of(x)), shape);
+    int all = (10 + n + 1 + 63) / 64 * 64, rest = all - 10;
+    memcpy(to, "\x93NUMPY\1\0", 8);
+    to[8] = (char)(rest & 255);
+    to[9] = (char)(rest >> 8);
+    snprintf(to + 10, NN__NPY_HEADER - 10, "%-*s\n", rest - 1, text);
+    return all;
+}
+
 int nn_save_npy(const ad_var *x, const char *path) {
     if (ad_is_nil(x)) return ad__refuse_nil(x, "save_npy");
     ad_graph *g = ad_graph_of(x);
     if (path == NULL) return ad_fail(g, AD_EVALUE, "save_npy: path is NULL");
-    char shape[160], header[256], temporary[4096];
-    shape_text(ad_shape_of(x), shape, sizeof shape);
-    int little = *(const char *)&(int){ 1 }, size = (int)ad_dtype_size(ad_dtype_of(x));
-    int n = snprintf(header, sizeof header, "{'descr': '%cf%d', 'fortran_order': False, 'shape': %s, }",
-                     little ? '<' : '>', size, shape);
-    int padded = (10 + n + 1 + 63) / 64 * 64 - 10; /* the elements begin at a multiple of 64 */
+    char header[NN__NPY_HEADER], temporary[4096];
     FILE *f = nn__durable_open(path, temporary, sizeof temporary);
     if (f == NULL) return ad_fail(g, AD_EIO, "save_npy: %s: %s", nn__path_end(path), strerror(errno));
-    fprintf(f, "\x93NUMPY%c%c%c%c%-*s\n", 1, 0, padded & 255, padded >> 8, padded - 1, header);
-    fwrite(ad_data(x), (size_t)size, (size_t)ad_numel(x), f);
+    fwrite(header, 1, (size_t)nn__npy_header(x, header), f);
+    fwrite(ad_data(x), 1, ad__bytes(x), f);
     int fault = nn__durable_close(f, temporary, path);
     return fault ? ad_fail(g, AD_EIO, "save_npy: %s: %s", nn__path_end(path), strerror(fault)) : AD_OK;
 }

@@ -72,18 +72,21 @@ nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts
 
 const char *nn__optim_kind(const nn_optim *opt) { return opt->method->name; }
 
-int nn__optim_state_count(const nn_optim *opt) { return opt->n_states + 2 * opt->n_groups; }
+enum { GROUP_STATES = 3 };
+
+int nn__optim_state_count(const nn_optim *opt) { return opt->n_states + GROUP_STATES * opt->n_groups; }
 
 nn__state nn__optim_state_at(nn_optim *opt, int i) {
-    static const char *const names[2 * NN__GROUPS] = {
-        "group0.lr", "group0.initial_lr", "group1.lr", "group1.initial_lr", "group2.lr", "group2.initial_lr",
-        "group3.lr", "group3.initial_lr", "group4.lr", "group4.initial_lr", "group5.lr", "group5.initial_lr",
-        "group6.lr", "group6.initial_lr", "group7.lr", "group7.initial_lr",
-    };
+#define GROUP(number) number ".lr", number ".initial_lr", number ".momentum"
+    static const char *const names[GROUP_STATES * NN__GROUPS] = { GROUP("group0"), GROUP("group1"), GROUP("group2"),
+                                                                  GROUP("group3"), GROUP("group4"), GROUP("group5"),
+                                                                  GROUP("group6"), GROUP("group7") };
+#undef GROUP
     if (i < opt->n_states) return opt->states[i];
-    nn__group *p = &opt->group[(i - opt->n_states) / 2];
-    bool initial = (i - opt->n_states) % 2 == 1;
-    return (nn__state){ names[i - opt->n_states], NULL, initial ? &p->initial_lr : &p->lr };
+    i -= opt->n_states;
+    nn__group *p = &opt->group[i / GROUP_STATES];
+    double *const numbers[GROUP_STATES] = { &p->lr, &p->initial_lr, &p->momentum };
+    return (nn__state){ names[i], NULL, numbers[i % GROUP_STATES] };
 }
 
 /* ---- stepping ------------------------------------------------------------------------------------------- */
@@ -165,7 +168,7 @@ int nn_group(nn_optim *opt, nn_group_opts o) {
     if (rc == AD_OK && found == 0)
         rc = ad_fail(g, AD_EVALUE, "group: no parameter of the optimiser is among them; names end as in \"bias\"");
     if (rc != AD_OK) return rc;
-    opt->group[opt->n_groups] = (nn__group){ lr, lr, o.weight_decay };
+    opt->group[opt->n_groups] = (nn__group){ lr, lr, o.weight_decay, opt->group[0].momentum };
     return opt->n_groups++;
 }
 

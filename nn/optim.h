@@ -117,13 +117,16 @@ AD_API nn_schedule *nn_cosine_lr(nn_optim *opt, int64_t t_max, double eta_min);
 /* The same again and again: over t_0 steps, then t_0 t_mult, t_0 t_mult^2 ... (Loshchilov and Hutter 2017). */
 AD_API nn_schedule *nn_cosine_restarts_lr(nn_optim *opt, int64_t t_0, int64_t t_mult, double eta_min);
 
-/* Smith and Topin 2018. Rises to the optimiser's lr, which is PyTorch's max_lr, and falls to far below. */
+/* Smith and Topin 2018. Rises to the optimiser's lr, which is PyTorch's max_lr, and falls to far below; the momentum,
+   of adam and its kin beta1, falls meanwhile and rises again. */
 typedef struct {
     int64_t total_steps; /* must be given: of the whole training */
     double pct_start;    /* 0.3: the share of steps in which it rises */
     double div_factor, final_div_factor; /* 25 and 1e4: starts at lr / div_factor, ends at that / final_div_factor */
     bool linear;         /* by lines, not cosines */
     bool three_phase;    /* falls as it rose first, and then to the end */
+    bool keep_momentum;  /* the momentum stays as it is; otherwise the optimiser must have one */
+    double base_momentum, max_momentum; /* 0.85 where the rate is highest, 0.95 at both ends */
 } nn_one_cycle_opts;
 AD_API nn_schedule *nn_one_cycle_lr(nn_optim *opt, nn_one_cycle_opts o);
 

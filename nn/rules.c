@@ -32,10 +32,10 @@ static void sgd_numbers(const void *opts, const nn__group *p, nn__slot *s, nn__n
     bool first = s->step == 1; /* the first velocity is the gradient, whole */
     to->sgd = (ad__sgd){ .lr = p->lr,
                          .decay = p->weight_decay,
-                         .momentum = first ? 0 : o->momentum,
+                         .momentum = first ? 0 : p->momentum,
                          .keep = first ? 1 : 1 - o->dampening,
                          .now = o->nesterov ? 1 : 0,
-                         .later = o->nesterov ? o->momentum : 1 };
+                         .later = o->nesterov ? p->momentum : 1 };
 }
 
 nn_optim *nn_sgd(nn_module *m, nn_sgd_opts o) {
@@ -43,17 +43,17 @@ nn_optim *nn_sgd(nn_module *m, nn_sgd_opts o) {
     if (!accepts(m, "sgd", o.lr, o.weight_decay) || !is_not_negative(m, "sgd", "momentum", o.momentum)) return NULL;
     if (o.nesterov && (o.momentum == 0 || o.dampening != 0))
         return ad_fail(nn_graph_of(m), AD_EVALUE, "sgd: nesterov needs a momentum above 0, and no dampening"), NULL;
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay }, o.momentum != 0);
+    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay, o.momentum }, o.momentum != 0);
 }
 
 /* ---- adam and its kin ---------------------------------------------------------------------------------- */
 
 static void adam_numbers(const void *opts, const nn__group *p, nn__slot *s, nn__numbers *to) {
     const nn_adam_opts *o = opts;
-    to->adam = (ad__adam){ .lr = p->lr / (1 - pow(o->beta1, s->step)),
+    to->adam = (ad__adam){ .lr = p->lr / (1 - pow(p->momentum, s->step)),
                            .decay = p->weight_decay,
                            .shrink = 1,
-                           .beta1 = o->beta1,
+                           .beta1 = p->momentum,
                            .beta2 = o->beta2,
                            .root = 1 / sqrt(1 - pow(o->beta2, s->step)),
                            .eps = o->eps };
@@ -71,7 +71,7 @@ static nn_optim *adam_new(nn_module *m, const nn__method *method, nn_adam_opts o
     if (!accepts(m, name, o.lr, o.weight_decay) || !is_share(m, name, "beta1", o.beta1) ||
         !is_share(m, name, "beta2", o.beta2) || !is_not_negative(m, name, "eps", o.eps))
         return NULL;
-    return nn__optim_new(m, method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay }, o.amsgrad ? 7 : 3);
+    return nn__optim_new(m, method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay, o.beta1 }, o.amsgrad ? 7 : 3);
 }
 
 #define ADAM_STATES                                                                                                    \
@@ -92,14 +92,14 @@ nn_optim *nn_adamw(nn_module *m, nn_adam_opts o) {
 /* Dozat 2016: the momentum of step t is mu = beta1 (1 - 0.96^(t momentum_decay) / 2). */
 static void nadam_numbers(const void *opts, const nn__group *p, nn__slot *s, nn__numbers *to) {
     const nn_nadam_opts *o = opts;
-    double mu = o->beta1 * (1 - 0.5 * pow(0.96, s->step * o->momentum_decay));
-    double next = o->beta1 * (1 - 0.5 * pow(0.96, (s->step + 1) * o->momentum_decay));
+    double mu = p->momentum * (1 - 0.5 * pow(0.96, s->step * o->momentum_decay));
+    double next = p->momentum * (1 - 0.5 * pow(0.96, (s->step + 1) * o->momentum_decay));
     s->mu_product *= mu;
     to->adam = (ad__adam){ .lr = p->lr * next / (1 - s->mu_product * next),
                            .now = p->lr * (1 - mu) / (1 - s->mu_product),
                            .decay = p->weight_decay,
                            .shrink = 1,
-                           .beta1 = o->beta1,
+                           .beta1 = p->momentum,
                            .beta2 = o->beta2,
                            .root = 1 / sqrt(1 - pow(o->beta2, s->step)),
                            .eps = o->eps };
@@ -115,13 +115,13 @@ nn_optim *nn_nadam(nn_module *m, nn_nadam_opts o) {
         !is_share(m, "nadam", "beta2", o.beta2) || !is_not_negative(m, "nadam", "eps", o.eps) ||
         !is_not_negative(m, "nadam", "momentum_decay", o.momentum_decay))
         return NULL;
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay }, 3);
+    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay, o.beta1 }, 3);
 }
 
 static void adamax_numbers(const void *opts, const nn__group *p, nn__slot *s, nn__numbers *to) {
     const nn_adamax_opts *o = opts;
-    double lr = p->lr / (1 - pow(o->beta1, s->step));
-    to->adamax = (ad__adamax){ lr, p->weight_decay, o->beta1, o->beta2, o->eps };
+    double lr = p->lr / (1 - pow(p->momentum, s->step));
+    to->adamax = (ad__adamax){ lr, p->weight_decay, p->momentum, o->beta2, o->eps };
 }
 
 nn_optim *nn_adamax(nn_module *m, nn_adamax_opts o) {
@@ -132,13 +132,13 @@ nn_optim *nn_adamax(nn_module *m, nn_adamax_opts o) {
     if (!accepts(m, "adamax", o.lr, o.weight_decay) || !is_share(m, "adamax", "beta1", o.beta1) ||
         !is_share(m, "adamax", "beta2", o.beta2) || !is_not_negative(m, "adamax", "eps", o.eps))
         return NULL;
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay }, 3);
+    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay, o.beta1 }, 3);
 }
 
 static void lion_numbers(const void *opts, const nn__group *p, nn__slot *s, nn__numbers *to) {
     const nn_lion_opts *o = opts;
     (void)s;
-    to->lion = (ad__lion){ p->lr, 1 - p->lr * p->weight_decay, o->beta1, o->beta2 };
+    to->lion = (ad__lion){ p->lr, 1 - p->lr * p->weight_decay, p->momentum, o->beta2 };
 }
 
 nn_optim *nn_lion(nn_module *m, nn_lion_opts o) {
@@ -147,7 +147,7 @@ nn_optim *nn_lion(nn_module *m, nn_lion_opts o) {
     if (!accepts(m, "lion", o.lr, o.weight_decay) || !is_share(m, "lion", "beta1", o.beta1) ||
         !is_share(m, "lion", "beta2", o.beta2))
         return NULL;
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay }, 1);
+    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay, o.beta1 }, 1);
 }
 
 /* ---- scaled by past gradients ---------------------------------------------------------------------------- */
@@ -155,7 +155,7 @@ nn_optim *nn_lion(nn_module *m, nn_lion_opts o) {
 static void rmsprop_numbers(const void *opts, const nn__group *p, nn__slot *s, nn__numbers *to) {
     const nn_rmsprop_opts *o = opts;
     (void)s;
-    to->rmsprop = (ad__rmsprop){ p->lr, p->weight_decay, o->alpha, o->momentum, o->eps };
+    to->rmsprop = (ad__rmsprop){ p->lr, p->weight_decay, o->alpha, p->momentum, o->eps };
 }
 
 nn_optim *nn_rmsprop(nn_module *m, nn_rmsprop_opts o) {
@@ -167,7 +167,7 @@ nn_optim *nn_rmsprop(nn_module *m, nn_rmsprop_opts o) {
         !is_not_negative(m, "rmsprop", "eps", o.eps) || !is_not_negative(m, "rmsprop", "momentum", o.momentum))
         return NULL;
     unsigned uses = 1u | (o.centered ? 2u : 0) | (o.momentum != 0 ? 4u : 0);
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay }, uses);
+    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay, o.momentum }, uses);
 }
 
 static void adagrad_numbers(const void *opts, const nn__group *p, nn__slot *s, nn__numbers *to) {
@@ -182,7 +182,7 @@ nn_optim *nn_adagrad(nn_module *m, nn_adagrad_opts o) {
         !is_not_negative(m, "adagrad", "eps", o.eps) ||
         !is_not_negative(m, "adagrad", "initial_accumulator_value", o.initial_accumulator_value))
         return NULL;
-    nn_optim *opt = nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay }, 1);
+    nn_optim *opt = nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay, 0 }, 1);
     for (int i = 0; opt != NULL && i < opt->n; i++)
         nn_init_constant(opt->slots[i].state[0], o.initial_accumulator_value);
     return opt;
@@ -202,5 +202,5 @@ nn_optim *nn_adadelta(nn_module *m, nn_adadelta_opts o) {
     if (!accepts(m, "adadelta", o.lr, o.weight_decay) || !is_share(m, "adadelta", "rho", o.rho) ||
         !is_not_negative(m, "adadelta", "eps", o.eps))
         return NULL;
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay }, 3);
+    return nn__optim_new(m, &method, &o, sizeof o, (nn__group){ o.lr, 0, o.weight_decay, 0 }, 3);
 }

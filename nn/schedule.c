@@ -7,10 +7,12 @@
 
 static const double PI = 3.14159265358979323846;
 
-/* A rate is a function of t and of the group's first rate, but for plateau's, which hangs on the past. */
+/* A rate is a function of t and of the group's first rate, but for plateau's, which hangs on the past. A momentum that
+   is not the schedule's affair is the one that was. */
 typedef struct {
     const char *name;
     double (*rate)(const nn_schedule *s, double t, double lr);
+    double (*momentum)(const nn_schedule *s, double t, double was); /* NULL: it stays */
 } kind;
 
 /* What plateau remembers. */
@@ -30,6 +32,7 @@ static void set_rates(const nn_schedule *s) {
     for (int i = 0; i < s->opt->n_groups; i++) {
         nn__group *p = &s->opt->group[i];
         p->lr = s->kind->rate(s, s->t, p->initial_lr);
+        if (s->kind->momentum != NULL) p->momentum = s->kind->momentum(s, s->t, p->momentum);
     }
 }
 
@@ -63,13 +66,13 @@ static double step_rate(const nn_schedule *s, double t, double lr) {
 }
 
 nn_schedule *nn_step_lr(nn_optim *opt, int64_t step_size, double gamma) {
-    static const kind k = { "step", step_rate };
+    static const kind k = { "step", step_rate, NULL };
     if (!accepts(opt, "step_lr", step_size, gamma, 0)) return NULL;
     return schedule_new(opt, &k, &(steps){ (double)step_size, gamma }, sizeof(steps));
 }
 
 nn_schedule *nn_exponential_lr(nn_optim *opt, double gamma) {
-    static const kind k = { "exponential", step_rate };
+    static const kind k = { "exponential", step_rate, NULL };
     if (!accepts(opt, "exponential_lr", 1, gamma, 0)) return NULL;
     return schedule_new(opt, &k, &(steps){ 1, gamma }, sizeof(steps));
 }
@@ -88,7 +91,7 @@ static double multistep_rate(const nn_schedule *s, double t, double lr) {
 }
 
 nn_schedule *nn_multistep_lr(nn_optim *opt, int n, const int64_t *milestones, double gamma) {
-    static const kind k = { "multistep", multistep_rate };
+    static const kind k = { "multistep", multistep_rate, NULL };
     if (!accepts(opt, "multistep_lr", milestones != NULL ? n : 0, gamma, 0)) return NULL;
     for (int i = 1; i < n; i++)
         if (milestones[i] < milestones[i - 1])
@@ -112,7 +115,7 @@ static double linear_rate(const nn_schedule *s, double t, double lr) {
 }
 
 nn_schedule *nn_linear_lr(nn_optim *opt, double start, double end, int64_t n) {
-    static const kind k = { "linear", linear_rate };
+    static const kind k = { "linear", linear_rate, NULL };
     if (!accepts(opt, "linear_lr", n, start, end)) return NULL;
     return schedule_new(opt, &k, &(linear){ start, end, (double)n }, sizeof(linear));
 }
@@ -132,7 +135,7 @@ static double cosine_rate(const nn_schedule *s, double t, double lr) {
 }
 
 nn_schedule *nn_cosine_lr(nn_optim *opt, int64_t t_max, double eta_min) {
-    static const kind k = { "cosine", cosine_rate };
+    static const kind k = { "cosine", cosine_rate, NULL };
     if (!accepts(opt, "cosine_lr", t_max, eta_min, 0)) return NULL;
     return schedule_new(opt, &k, &(cosine){ (double)t_max, 1, eta_min }, sizeof(cosine));
 }
@@ -146,7 +149,7 @@ static double restarts_rate(const nn_schedule *s, double t, double lr) {
 }
 
 nn_schedule *nn_cosine_restarts_lr(nn_optim *opt, int64_t t_0, int64_t t_mult, double eta_min) {
-    static const kind k = { "cosine_restarts", restarts_rate };
+    static const kind k = { "cosine_restarts", restarts_rate, NULL };
     if (!accepts(opt, "cosine_restarts_lr", t_0 < t_mult ? t_0 : t_mult, eta_min, 0)) return NULL;
     return schedule_new(opt, &k, &(cosine){ (double)t_0, (double)t_mult, eta_min }, sizeof(cosine));
 }
@@ -157,23 +160,45 @@ static double between(const nn_one_cycle_opts *o, double a, double b, double sha
     return o->linear ? a + (b - a) * share : half_cosine(a, b, share);
 }
 
-static double one_cycle_rate(const nn_schedule *s, double t, double lr) {
-    const nn_one_cycle_opts *o = s->self;
-    double start = lr / o->div_factor, end = start / o->final_div_factor, last = (double)o->total_steps - 1;
-    double up = o->pct_start * (double)o->total_steps - 1, down = 2 * up;
+/* From start to top, and on to end; in three phases back to start before that. */
+static double cycle(const nn_one_cycle_opts *o, double t, double start, double top, double end) {
+    double last = (double)o->total_steps - 1, up = o->pct_start * (double)o->total_steps - 1, down = 2 * up;
     if (t > last) t = last;
-    if (t <= up) return between(o, start, lr, t / up);
-    if (!o->three_phase) return between(o, lr, end, (t - up) / (last - up));
-    if (t <= down) return between(o, lr, start, (t - up) / (down - up));
+    if (t <= up) return between(o, start, top, t / up);
+    if (!o->three_phase) return between(o, top, end, (t - up) / (last - up));
+    if (t <= down) return between(o, top, start, (t - up) / (down - up));
     return between(o, start, end, (t - down) / (last - down));
 }
 
+static double one_cycle_rate(const nn_schedule *s, double t, double lr) {
+    const nn_one_cycle_opts *o = s->self;
+    return cycle(o, t, lr / o->div_factor, lr, lr / o->div_factor / o->final_div_factor);
+}
+
+static double one_cycle_momentum(const nn_schedule *s, double t, double was) {
+    const nn_one_cycle_opts *o = s->self;
+    return o->keep_momentum ? was : cycle(o, t, o->max_momentum, o->base_momentum, o->max_momentum);
+}
+
+/* Whether there is a momentum to move, and whereto. */
+static int check_momentum(const nn_optim *opt, const nn_one_cycle_opts *o) {
+    if (o->keep_momentum) return AD_OK;
+    if (opt->group[0].momentum == 0)
+        return ad_fail(opt->graph, AD_EVALUE, "one_cycle_lr: %s has no momentum to move; give it one, or set "
+                       "keep_momentum", opt->method->name);
+    int rc = nn__check_number(opt->graph, "one_cycle_lr", "base_momentum", o->base_momentum, 0, 1);
+    return rc ? rc : nn__check_number(opt->graph, "one_cycle_lr", "max_momentum", o->max_momentum, 0, 1);
+}
+
 nn_schedule *nn_one_cycle_lr(nn_optim *opt, nn_one_cycle_opts o) {
-    static const kind k = { "one_cycle", one_cycle_rate };
+    static const kind k = { "one_cycle", one_cycle_rate, one_cycle_momentum };
     if (o.pct_start == 0) o.pct_start = 0.3;
     if (o.div_factor == 0) o.div_factor = 25;
     if (o.final_div_factor == 0) o.final_div_factor = 1e4;
+    if (o.base_momentum == 0) o.base_momentum = 0.85;
+    if (o.max_momentum == 0) o.max_momentum = 0.95;
     if (!accepts(opt, "one_cycle_lr", o.total_steps, o.div_factor, o.final_div_factor)) return NULL;
+    if (check_momentum(opt, &o) != AD_OK) return NULL;
     double most = o.three_phase ? 0.5 : 1;
     if (o.pct_start > 0 && o.pct_start < most) return schedule_new(opt, &k, &o, sizeof o);
     return ad_fail(opt->graph, AD_EVALUE, "one_cycle_lr: pct_start %g: it must be above 0 and below %g", o.pct_start,
@@ -194,8 +219,15 @@ static double sequence_rate(const nn_schedule *s, double t, double lr) {
     return o->then->kind->rate(o->then, t - o->milestone, lr);
 }
 
+static double sequence_momentum(const nn_schedule *s, double t, double was) {
+    const sequence *o = s->self;
+    const nn_schedule *now = t < o->milestone ? o->first : o->then;
+    if (now->kind->momentum == NULL) return was;
+    return now->kind->momentum(now, now == o->first ? t : t - o->milestone, was);
+}
+
 nn_schedule *nn_sequential_lr(nn_schedule *first, nn_schedule *then, int64_t milestone) {
-    static const kind k = { "sequential", sequence_rate };
+    static const kind k = { "sequential", sequence_rate, sequence_momentum };
     if (first == NULL || then == NULL || !accepts(first->opt, "sequential_lr", milestone, 0, 0)) return NULL;
     ad_graph *g = first->opt->graph;
     if (first->opt != then->opt)
@@ -208,7 +240,7 @@ nn_schedule *nn_sequential_lr(nn_schedule *first, nn_schedule *then, int64_t mil
 
 /* ---- plateau -------------------------------------------------------------------------------------------------- */
 
-static const kind plateau = { "plateau", NULL };
+static const kind plateau = { "plateau", NULL, NULL };
 
 nn_schedule *nn_plateau_lr(nn_optim *opt, nn_plateau_opts o) {
     if (o.factor == 0) o.factor = 0.1;

@@ -28,6 +28,7 @@ enum { NN__GROUPS = 8 };
 typedef struct {
     double lr, initial_lr; /* initial_lr: what schedules start from */
     double weight_decay;
+    double momentum; /* beta1 of adam and its kin; 0: the optimiser has none */
 } nn__group;
 
 /* A parameter and what is remembered of it. */

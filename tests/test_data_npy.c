@@ -1,4 +1,7 @@
 /* test_data_npy.c: NumPy's files: every type, there and back, archives, and files broken in every way. */
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #ifdef AD_HAVE_ZIP
@@ -28,7 +31,7 @@ static const char *path_of(const char *name) {
 }
 
 typedef struct {
-    unsigned char byte[1024];
+    unsigned char byte[2048];
     size_t n;
 } bytes;
 
@@ -67,6 +70,8 @@ static void every_type_is_read(void **state) {
         { "<u4", { 0xff, 0xff, 0xff, 0xff, 1 }, 8, { 4294967295.0, 1 } },
         { ">i4", { 0xff, 0xff, 0xff, 0xfd, 0, 0, 0, 3 }, 8, { -3, 3 } },
         { "<i8", { 0, 0, 0, 0, 0, 0, 0, 0x80, 7 }, 16, { -0x1p63, 7 } },
+        { "<f2", { 0, 0x3c, 1, 0x80 }, 4, { 1, -0x1p-24 } },
+        { ">f2", { 0x7b, 0xff, 0xfc, 0 }, 4, { 65504, -INFINITY } },
         { "<f4", { 0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc0 }, 8, { 1, -2.5 } },
         { ">f8", { 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0xc0, 4 }, 16, { 1, -2.5 } },
     };
@@ -113,9 +118,9 @@ static void bad_files_are_refused(void **state) {
     } bad[] = {
         { "{}", 8, "its header has no fortran_order" },
         { HEAD("'<f4'", "True", "(2,)"), 8, "is in Fortran order" },
-        { HEAD("'<c8'", "False", "(2,)"), 16, "its dtype is none of f4" },
-        { HEAD("'<f3'", "False", "(2,)"), 6, "its dtype is none of f4" },
-        { HEAD("'|O'", "False", "(2,)"), 6, "its dtype is none of f4" },
+        { HEAD("'<c8'", "False", "(2,)"), 16, "its dtype is none of f2" },
+        { HEAD("'<f3'", "False", "(2,)"), 6, "its dtype is none of f2" },
+        { HEAD("'|O'", "False", "(2,)"), 6, "its dtype is none of f2" },
         { HEAD("[('a', '<f4')]", "False", "(2,)"), 8, "its header has no descr" },
         { HEAD("'<f4'", "False", "2"), 8, "its header has no shape" },
         { HEAD("'<f4'", "False", "(x,)"), 8, "its shape is not a tuple of sizes" },
@@ -201,12 +206,12 @@ static void archives_are_read_by_name(void **state) {
     }
     unlink(path_of("a.npz"));
 }
-
 static bytes read_bytes(const char *path) {
     bytes b = { .n = 0 };
     FILE *f = fopen(path, "rb");
     assert_non_null(f);
     b.n = fread(b.byte, 1, sizeof b.byte, f);
+    assert_true(b.n < sizeof b.byte);
     fclose(f);
     return b;
 }
@@ -262,6 +267,171 @@ static void archives_have_checksums(void **state) {
     assert_contains(ad_error(g), "load_npz: /no/such.npz/x: No such file or directory");
     ad_graph_free(g);
 }
+
+/* ---- archives that are written ---------------------------------------------------------------------------- */
+
+enum { ARRAYS = 5 };
+static const char *const names[ARRAYS] = { "weights", "b", "none", "part/\xc3\xa9", "one" };
+
+/* f32 and f64 in turn; element i of array k is i / 4 - k. */
+static void make_arrays(ad_graph *g, ad_var *x[ARRAYS]) {
+    const ad_shape shapes[ARRAYS] = { AD_SHAPE(3, 4), AD_SCALAR, AD_SHAPE(0, 2), AD_SHAPE(2, 1, 2, 1, 2, 3),
+                                      AD_SHAPE(7) };
+    for (int k = 0; k < ARRAYS; k++) {
+        x[k] = ad_zeros(g, k % 2 ? AD_F64 : AD_F32, shapes[k]);
+        double values[24];
+        for (int i = 0; i < ad_numel(x[k]); i++) values[i] = i / 4.0 - k;
+        assert_int_equal(set_all(x[k], values), AD_OK);
+    }
+}
+
+static uint32_t little(const unsigned char *p, int n) {
+    uint32_t v = 0;
+    for (int i = n - 1; i >= 0; i--) v = v << 8 | p[i];
+    return v;
+}
+
+/* The checksum of zip archives, bit by bit. */
+static uint32_t crc32_of(const unsigned char *p, size_t n) {
+    uint32_t c = ~0u;
+    for (size_t i = 0; i < n; i++) {
+        c ^= p[i];
+        for (int bit = 0; bit < 8; bit++) c = c >> 1 ^ (c & 1 ? 0xedb88320u : 0);
+    }
+    return ~c;
+}
+
+/* The bytes of an .npy file against an array. */
+static void assert_npy(const unsigned char *p, size_t n, const ad_var *x) {
+    char want[200], shape[80] = "";
+    size_t head = 10 + little(p + 8, 2), size = ad_dtype_size(ad_dtype_of(x)), data = (size_t)ad_numel(x) * size;
+    ad_shape s = ad_shape_of(x);
+    for (int i = 0; i < s.ndim; i++)
+        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), i ? ", %d" : "%d", (int)s.dim[i]);
+    int length = snprintf(want, sizeof want, "{'descr': '<f%d', 'fortran_order': False, 'shape': (%s%s), }", (int)size,
+                          shape, s.ndim == 1 ? "," : "");
+    assert_memory_equal(p, "\x93NUMPY\1\0", 8);
+    assert_memory_equal(p + 10, want, (size_t)length);
+    for (size_t i = 10 + (size_t)length; i < head - 1; i++) assert_int_equal(p[i], ' ');
+    assert_int_equal(p[head - 1], '\n');
+    assert_true(head % 64 == 0 && head + data == n);
+    if (data > 0) assert_memory_equal(p + head, ad_data(x), data);
+}
+
+/* By PKWARE's APPNOTE.TXT: the end record, the central directory, each file's own header, its bytes. */
+static void assert_archive(const bytes *b, ad_var *const x[ARRAYS]) {
+    const unsigned char *end = b->byte + b->n - 22;
+    assert_int_equal(little(end, 4), 0x06054b50);
+    assert_int_equal(little(end + 10, 2), ARRAYS);
+    const unsigned char *entry = b->byte + little(end + 16, 4);
+    assert_int_equal(little(end + 16, 4) + little(end + 12, 4), b->n - 22);
+    for (int k = 0; k < ARRAYS; k++) {
+        char name[80];
+        int length = snprintf(name, sizeof name, "%s.npy", names[k]);
+        uint32_t size = little(entry + 24, 4), skipped = little(entry + 30, 2) + little(entry + 32, 2);
+        const unsigned char *local = b->byte + little(entry + 42, 4);
+        const unsigned char *data = local + 30 + little(local + 26, 2) + little(local + 28, 2);
+        assert_true(little(entry, 4) == 0x02014b50 && little(local, 4) == 0x04034b50);
+        assert_true(little(entry + 10, 2) == 0 && little(local + 8, 2) == 0); /* stored */
+        assert_true(little(entry + 12, 4) == 0x00210000); /* midnight of 1 January 1980 */
+        assert_true(little(entry + 20, 4) == size && little(local + 18, 4) == size && little(local + 22, 4) == size);
+        assert_true(little(entry + 28, 2) == (uint32_t)length && memcmp(entry + 46, name, (size_t)length) == 0);
+        assert_true(little(local + 26, 2) == (uint32_t)length && memcmp(local + 30, name, (size_t)length) == 0);
+        assert_int_equal(little(entry + 16, 4), crc32_of(data, size));
+        assert_int_equal(little(local + 14, 4), crc32_of(data, size));
+        assert_npy(data, size, x[k]);
+        entry += 46 + length + skipped;
+    }
+    assert_ptr_equal(entry, end);
+}
+
+static void archives_are_written(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x[ARRAYS];
+    make_arrays(g, x);
+    assert_int_equal(nn_save_npz(path_of("a.npz"), ARRAYS, names, x), AD_OK);
+    bytes first = read_bytes(path_of("a.npz"));
+    assert_archive(&first, x);
+    for (int k = 0; k < ARRAYS; k++) {
+        ad_var *y = nn_load_npz(g, ad_dtype_of(x[k]), path_of("a.npz"), names[k]);
+        assert_ok(g);
+        assert_true(ad_shape_equal(ad_shape_of(y), ad_shape_of(x[k])));
+        for (int64_t i = 0; i < ad_numel(y); i++) assert_true(ad_at(y, i) == ad_at(x[k], i));
+    }
+    assert_int_equal(nn_save_npz(path_of("a.npz"), ARRAYS, names, x), AD_OK); /* over the old one */
+    bytes again = read_bytes(path_of("a.npz"));
+    assert_int_equal(again.n, first.n);
+    assert_memory_equal(again.byte, first.byte, first.n);
+    assert_true(access(path_of("a.npz.tmp"), F_OK) != 0);
+    unlink(path_of("a.npz"));
+    ad_graph_free(g);
+}
+
+static void numpy_reads_archives(void **state) {
+    (void)state;
+    static const char script[] =
+        "import sys, numpy as np\n"
+        "a = np.load(sys.argv[1])\n"
+        "want = {'weights': (3, 4), 'b': (), 'none': (0, 2), 'part/\\u00e9': (2, 1, 2, 1, 2, 3), 'one': (7,)}\n"
+        "assert list(a) == list(want), list(a)\n"
+        "for k, (name, shape) in enumerate(want.items()):\n"
+        "    x = a[name]\n"
+        "    assert x.dtype == (np.float64 if k % 2 else np.float32) and x.shape == shape, name\n"
+        "    assert (x.ravel() == np.arange(x.size) / 4 - k).all(), name\n";
+    char command[1400];
+    if (system("/usr/bin/python3 -c 'import numpy' 2>/dev/null") != 0) skip();
+    ad_graph *g = ad_graph_new();
+    ad_var *x[ARRAYS];
+    make_arrays(g, x);
+    assert_int_equal(nn_save_npz(path_of("a.npz"), ARRAYS, names, x), AD_OK);
+    snprintf(command, sizeof command, "/usr/bin/python3 -c \"%s\" %s", script, path_of("a.npz"));
+    assert_int_equal(system(command), 0);
+    unlink(path_of("a.npz"));
+    ad_graph_free(g);
+}
+
+/* Whatever goes wrong, the old file stays, and nothing beside it. */
+static void assert_not_written(ad_graph *g, const char *path, int n, const char *const *as, ad_var *const *x,
+                               const char *sentence) {
+    bytes old = read_bytes(path_of("a.npz"));
+    assert_true(nn_save_npz(path, n, as, x) < 0);
+    assert_contains(ad_error(g), sentence);
+    ad_clear_error(g);
+    bytes now = read_bytes(path_of("a.npz"));
+    assert_true(now.n == old.n && memcmp(now.byte, old.byte, old.n) == 0);
+    assert_true(access(path_of("a.npz.tmp"), F_OK) != 0);
+}
+
+static void what_cannot_be_written_leaves_the_old_file(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x[ARRAYS], *large = ad_zeros(g, AD_F64, AD_SHAPE(10000));
+    char path[128], name[300];
+    make_arrays(g, x);
+    snprintf(path, sizeof path, "%s", path_of("a.npz"));
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(nn_save_npz(path, ARRAYS, names, x), AD_OK);
+    assert_not_written(g, path, 2, (const char *[]){ "x", "x" }, x, "save_npz: two arrays are called x");
+    assert_not_written(g, path, 1, (const char *[]){ NULL }, x, "save_npz: the name of array 0 is NULL or too long");
+    assert_not_written(g, path, 1, (const char *[]){ name }, x, "save_npz: the name of array 0 is NULL or too long");
+    assert_not_written(g, path, 2, names, (ad_var *[]){ x[0], NULL }, "save_npz: b is nil");
+    assert_not_written(g, NULL, 1, names, x, "save_npz: path is NULL");
+    assert_not_written(g, "/no/such/a.npz", 1, names, x, "save_npz: /no/such/a.npz: No such file or directory");
+    struct rlimit before, small = { 20000, 0 };
+    getrlimit(RLIMIT_FSIZE, &before);
+    small.rlim_max = before.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    assert_not_written(g, path, 1, names, &large, "a.npz: File too large");
+    setrlimit(RLIMIT_FSIZE, &before);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(nn_save_npz(path, 0, names, x), AD_EVALUE);
+    assert_true(nn_save_npz(path, 1, names, (ad_var *[]){ NULL }) < 0);
+    unlink(path);
+    ad_graph_free(g);
+}
 #else
 static void archives_ask_for_minizip(void **state) {
     (void)state;
@@ -269,6 +439,11 @@ static void archives_ask_for_minizip(void **state) {
     assert_true(ad_is_nil(nn_load_npz(g, AD_F64, "a.npz", "x")));
     assert_int_equal(ad_error_code(g), AD_EABSENT);
     assert_contains(ad_error(g), "this build has no minizip");
+    ad_clear_error(g);
+    ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(2));
+    assert_int_equal(nn_save_npz(path_of("a.npz"), 1, (const char *[]){ "x" }, &x), AD_EABSENT);
+    assert_contains(ad_error(g), "save_npz: ");
+    assert_true(access(path_of("a.npz"), F_OK) != 0);
     ad_graph_free(g);
 }
 #endif
@@ -279,7 +454,8 @@ int main(void) {
         cmocka_unit_test(bad_files_are_refused),     cmocka_unit_test(damaged_files_do_no_harm),
 #ifdef AD_HAVE_ZIP
         cmocka_unit_test(archives_are_read_by_name), cmocka_unit_test(damaged_archives_do_no_harm),
-        cmocka_unit_test(archives_have_checksums),
+        cmocka_unit_test(archives_have_checksums),   cmocka_unit_test(archives_are_written),
+        cmocka_unit_test(numpy_reads_archives),      cmocka_unit_test(what_cannot_be_written_leaves_the_old_file),
 #else
         cmocka_unit_test(archives_ask_for_minizip),
 #endif

@@ -518,6 +518,58 @@ static void we_predict_what_python_does(void **state) {
     unlink(path_of("answer"));
 }
 
+/* ---- PyTorch's states, see tests/reference/torch_state.py -------------------------------------------------- */
+
+static const char *reference(const char *name, const char *ending) {
+    static char path[256];
+    const char *source = getenv("AD_SOURCE") ? getenv("AD_SOURCE") : ".";
+    snprintf(path, sizeof path, "%s/tests/reference/results_nn/%s.%s", source, name, ending);
+    return path;
+}
+
+static nn_module *images_net(ad_graph *g) {
+    nn_conv_opts there = { .in = 1, .out = 3, .kernel = 3, .padding = 1 };
+    nn_conv_opts back = { .in = 3, .out = 2, .kernel = 2, .kernel_w = 3, .stride = 2, .stride_w = 1 };
+    return nn_sequential(g, nn_conv2d(g, AD_F32, there), nn_batch_norm(g, AD_F32, 3, (nn_batch_norm_opts){ 0 }),
+                         nn_relu(g), nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } }),
+                         nn_conv_transpose2d(g, AD_F32, back), nn_flatten(g), nn_linear(g, AD_F32, 60, 16, true),
+                         nn_layer_norm(g, AD_F32, AD_SHAPE(16)), nn_prelu(g, AD_F32, 1),
+                         nn_linear(g, AD_F32, 16, 4, true));
+}
+
+static nn_module *words_net(ad_graph *g) {
+    nn_rnn_opts both_ways = { .in = 4, .hidden = 5, .layers = 2, .bidirectional = true };
+    return nn_sequential(g, nn_embedding(g, AD_F32, 11, 4), nn_lstm(g, AD_F32, both_ways),
+                         nn_gru(g, AD_F32, (nn_rnn_opts){ .in = 10, .hidden = 6 }), nn_linear(g, AD_F32, 6, 3, true));
+}
+
+static void assert_predicts(const char *name, nn_module *net, ad_var *x, int64_t n) {
+    assert_int_equal(nn_load(net, reference(name, "safetensors")), AD_OK);
+    ad_var *y = nn_predict(net, x, 1);
+    assert_ok(nn_graph_of(net));
+    assert_int_equal(ad_numel(y), n);
+    FILE *f = fopen(reference(name, "txt"), "r");
+    assert_non_null(f);
+    double want;
+    for (int64_t k = 0; k < n; k++) {
+        assert_int_equal(fscanf(f, "%lf", &want), 1);
+        assert_close_in(name, ad_at(y, k), want, 1e-6);
+    }
+    assert_int_equal(fscanf(f, "%lf", &want), EOF);
+    fclose(f);
+}
+
+static void we_predict_what_torch_does(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *images = ad_zeros(g, AD_F32, AD_SHAPE(2, 1, 6, 6)), *words = ad_zeros(g, AD_F32, AD_SHAPE(3, 7));
+    for (int k = 0; k < 72; k++) ((float *)ad_data_mut(images))[k] = (float)cos(0.3 + 1.1 * k);
+    for (int k = 0; k < 21; k++) ((float *)ad_data_mut(words))[k] = (float)(5 * k % 11);
+    assert_predicts("images", images_net(g), images, 8);
+    assert_predicts("words", words_net(g), words, 63);
+    ad_graph_free(g);
+}
+
 #else
 
 static void files_ask_for_jansson(void **state) {
@@ -552,6 +604,7 @@ int main(void) {
         cmocka_unit_test(memory_may_run_out),
         cmocka_unit_test(python_reads_what_we_write),
         cmocka_unit_test(we_predict_what_python_does),
+        cmocka_unit_test(we_predict_what_torch_does),
 #else
         cmocka_unit_test(files_ask_for_jansson),
 #endif

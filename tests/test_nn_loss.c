@@ -7,7 +7,7 @@
 enum { N = 12 };
 
 typedef struct {
-    ad_var *y, *target, *share, *sign, *classes, *weight; /* [4,3]; classes [4], weight [3] */
+    ad_var *y, *target, *share, *sign, *classes, *weight, *pair; /* [4,3]; classes [4], weight [3], pair [4] */
 } operands;
 
 static operands operands_new(ad_graph *g) {
@@ -19,7 +19,8 @@ static operands operands_new(ad_graph *g) {
     ad_shape s = AD_SHAPE(4, 3);
     return (operands){ ad_param(g, AD_F64, y, s), ad_tensor(g, AD_F64, target, s), ad_tensor(g, AD_F64, share, s),
                        ad_tensor(g, AD_F64, sign, s), ad_tensor(g, AD_F64, (double[]){ 2, 0, 1, 1 }, AD_SHAPE(4)),
-                       ad_tensor(g, AD_F64, (double[]){ 0.5, 1, 2 }, AD_SHAPE(3)) };
+                       ad_tensor(g, AD_F64, (double[]){ 0.5, 1, 2 }, AD_SHAPE(3)),
+                       ad_tensor(g, AD_F64, (double[]){ 1, -1, -1, 1 }, AD_SHAPE(4)) };
 }
 
 #define LOSS(name, call)                                                                                               \
@@ -42,6 +43,8 @@ LOSS(hinge_embedding, nn_hinge_embedding(o->y, o->sign))
 LOSS(hinge_embedding_with, nn_hinge_embedding_with(o->y, o->sign, 0.3, AD_SUM))
 LOSS(soft_margin, nn_soft_margin(o->y, o->sign))
 LOSS(soft_margin_sum, nn_soft_margin_with(o->y, o->sign, AD_SUM))
+LOSS(cosine_embedding, nn_cosine_embedding(o->y, o->target, o->pair))
+LOSS(cosine_embedding_with, nn_cosine_embedding_with(o->y, o->target, o->pair, 0.2, AD_SUM))
 LOSS(cross_entropy, nn_cross_entropy(o->y, o->classes))
 LOSS(cross_entropy_with,
      nn_cross_entropy_with(o->y, o->classes, (ad_ce_opts){ .weight = o->weight, .label_smoothing = 0.1 }))
@@ -61,7 +64,8 @@ static const struct {
 } losses[] = {
     ROW(mse), ROW(mse_sum), ROW(l1), ROW(l1_sum), ROW(huber), ROW(huber_with), ROW(smooth_l1), ROW(smooth_l1_with),
     ROW(bce), ROW(bce_sum), ROW(bce_logits), ROW(bce_logits_with), ROW(hinge), ROW(hinge_with), ROW(hinge_embedding),
-    ROW(hinge_embedding_with), ROW(soft_margin), ROW(soft_margin_sum), ROW(cross_entropy), ROW(cross_entropy_with),
+    ROW(hinge_embedding_with), ROW(soft_margin), ROW(soft_margin_sum), ROW(cosine_embedding),
+    ROW(cosine_embedding_with), ROW(cross_entropy), ROW(cross_entropy_with),
     ROW(cross_entropy_sum), ROW(nll), ROW(nll_with), ROW(multi_margin), ROW(multi_margin_with), ROW(kl_div),
     ROW(kl_div_with),
 };
@@ -136,6 +140,25 @@ static void losses_do_not_broadcast(void **state) {
     ad_graph_free(g);
 }
 
+static void cosine_embedding_refuses(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *y = ad_ones(g, AD_F64, AD_SHAPE(4, 2)), *t = ad_ones(g, AD_F64, AD_SHAPE(4));
+    assert_true(ad_is_nil(nn_cosine_embedding(y, y, y)));
+    assert_string_equal(ad_error(g), "cosine_embedding: [4] and target [4,2]: shapes must be equal; reshape one");
+    ad_clear_error(g);
+    assert_true(ad_is_nil(nn_cosine_embedding(y, t, t)));
+    assert_contains(ad_error(g), "cosine_embedding: [4,2] and target [4]: shapes must be equal");
+    ad_clear_error(g);
+    assert_true(ad_is_nil(nn_cosine_embedding_with(y, y, t, 0, AD_BATCHMEAN)));
+    assert_contains(ad_error(g), "cosine_embedding: 3 is no reduction of this loss");
+    ad_clear_error(g);
+    ad_var *rows = nn_cosine_embedding_with(y, y, t, 0, AD_NONE);
+    assert_true(ad_shape_equal(ad_shape_of(rows), AD_SHAPE(4)));
+    assert_true(ad_is_nil(nn_cosine_embedding(NULL, NULL, NULL)));
+    ad_graph_free(g);
+}
+
 /* ---- penalties ------------------------------------------------------------------------------------------------ */
 
 static void penalties_add_up(void **state) {
@@ -164,6 +187,7 @@ int main(void) {
         cmocka_unit_test(losses_are_as_in_torch),
         cmocka_unit_test(losses_of_each_element),
         cmocka_unit_test(losses_do_not_broadcast),
+        cmocka_unit_test(cosine_embedding_refuses),
         cmocka_unit_test(penalties_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

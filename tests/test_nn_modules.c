@@ -204,6 +204,7 @@ static void layers_are_as_in_torch(void **state) {
 static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.2); }
 static ad_var *elu(ad_var *x) { return ad_elu(x, 1.5); }
 static ad_var *hard(ad_var *x) { return ad_hardtanh(x, -0.5, 0.25); }
+static ad_var *softplus(ad_var *x) { return ad_softplus_beta(x, 2, 1.5); }
 static ad_var *middle_slope(ad_var *x) { return ad_leaky_relu(x, 0.25); }
 static ad_var *softmax(ad_var *x) { return ad_softmax(x, 0); }
 static ad_var *log_softmax(ad_var *x) { return ad_log_softmax(x, -1); }
@@ -223,7 +224,7 @@ static void activations_are_their_ops(void **state) {
         { nn_logsigmoid(g), ad_logsigmoid }, { nn_softplus(g), ad_softplus },   { nn_leaky_relu(g, 0.2), leaky },
         { nn_elu(g, 1.5), elu },             { nn_hardtanh(g, -0.5, 0.25), hard }, { nn_softmax(g, 0), softmax },
         { nn_log_softmax(g, -1), log_softmax }, { nn_rrelu(g, 0.1, 0.4), middle_slope },
-        { nn_function(g, ad_sin), ad_sin },
+        { nn_softplus_beta(g, 2, 1.5), softplus }, { nn_function(g, ad_sin), ad_sin },
     };
     ad_var *x = input(g, AD_SHAPE(5, 7));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -30,7 +30,7 @@ typedef struct problem problem;
 typedef struct {
     const char *name;
     nn_optim *(*make)(nn_module *m);
-    enum { NOTHING, CLIP_NORM, CLIP_VALUE, GROUPS, EXPONENTIAL, GROUPS_COSINE } more;
+    enum { NOTHING, CLIP_NORM, CLIP_VALUE, GROUPS, EXPONENTIAL, GROUPS_COSINE, ONE_CYCLE, ONE_CYCLE_THREE } more;
 } run;
 
 #define RUN(name, call)                                                                                                \
@@ -65,6 +65,11 @@ RUN(nadam, nn_nadam(m, (nn_nadam_opts){ .lr = 0.05, .beta1 = 0.8, .beta2 = 0.95,
                                         .momentum_decay = 0.01 }))
 RUN(lion_defaults, nn_lion(m, (nn_lion_opts){ 0 }))
 RUN(lion, nn_lion(m, (nn_lion_opts){ .lr = 0.01, .beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.1 }))
+RUN(sgd_half, nn_sgd(m, (nn_sgd_opts){ .lr = 0.02, .momentum = 0.5 }))
+RUN(rmsprop_third, nn_rmsprop(m, (nn_rmsprop_opts){ .lr = 0.005, .momentum = 0.3 }))
+RUN(adamax_fast, nn_adamax(m, (nn_adamax_opts){ .lr = 0.05 }))
+RUN(nadam_fast, nn_nadam(m, (nn_nadam_opts){ .lr = 0.05 }))
+RUN(lion_fast, nn_lion(m, (nn_lion_opts){ .lr = 0.01 }))
 
 #define PLAIN(name) { #name, make_##name, NOTHING }
 static const run runs[] = {
@@ -79,6 +84,12 @@ static const run runs[] = {
     { "adam_groups", make_adam_fast, GROUPS },
     { "adam_exponential", make_adam_fast, EXPONENTIAL },
     { "adam_groups_cosine", make_adam_fast, GROUPS_COSINE },
+    { "sgd_one_cycle", make_sgd_half, ONE_CYCLE },
+    { "adam_one_cycle", make_adam_fast, ONE_CYCLE_THREE },
+    { "rmsprop_one_cycle", make_rmsprop_third, ONE_CYCLE },
+    { "adamax_one_cycle", make_adamax_fast, ONE_CYCLE },
+    { "nadam_one_cycle", make_nadam_fast, ONE_CYCLE },
+    { "lion_one_cycle", make_lion_fast, ONE_CYCLE },
 };
 
 static ad_var *none_forward(nn_module *m, ad_var *x) {
@@ -123,6 +134,10 @@ static void take_steps(const problem *p, const run *r, int steps) {
     if (r->more == GROUPS || r->more == GROUPS_COSINE)
         assert_int_equal(nn_group(opt, (nn_group_opts){ .ending = "v", .lr = 0.03, .weight_decay = 0.2 }), 1);
     if (r->more == EXPONENTIAL) schedule = nn_exponential_lr(opt, 0.97);
+    if (r->more == ONE_CYCLE) schedule = nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = STEPS + 1 });
+    if (r->more == ONE_CYCLE_THREE)
+        schedule = nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = STEPS + 1, .three_phase = true, .linear = true,
+                                                             .pct_start = 0.4, .base_momentum = 0.7, .max_momentum = 0.9 });
     if (r->more == GROUPS_COSINE) schedule = nn_cosine_lr(opt, 60, 1e-3);
     for (int i = 0; i < steps; i++) {
         ad_mark m = ad_begin(p->g);
@@ -231,10 +246,11 @@ SCHEDULE(exponential, nn_exponential_lr(opt, 0.95))
 SCHEDULE(linear, nn_linear_lr(opt, 0.25, 1, 20))
 SCHEDULE(cosine, nn_cosine_lr(opt, 40, 0.01))
 SCHEDULE(cosine_restarts, nn_cosine_restarts_lr(opt, 10, 2, 0.02))
-SCHEDULE(one_cycle, nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 101 }))
+SCHEDULE(one_cycle, nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 101, .keep_momentum = true }))
 SCHEDULE(one_cycle_linear, nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 101, .pct_start = 0.4, .linear = true,
-                                                                     .div_factor = 10, .final_div_factor = 100 }))
-SCHEDULE(one_cycle_three, nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 101, .three_phase = true }))
+                                                                     .keep_momentum = true, .div_factor = 10, .final_div_factor = 100 }))
+SCHEDULE(one_cycle_three, nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 101, .three_phase = true,
+                                                                    .keep_momentum = true }))
 SCHEDULE(warmup_then_cosine, nn_sequential_lr(nn_linear_lr(opt, 0.1, 1, 10), nn_cosine_lr(opt, 90, 0), 10))
 SCHEDULE(plateau, nn_plateau_lr(opt, (nn_plateau_opts){ .factor = 0.5, .patience = 3, .cooldown = 2, .min_lr = 0.01 }))
 SCHEDULE(plateau_max, nn_plateau_lr(opt, (nn_plateau_opts){ .patience = 2, .threshold = 0.2, .maximise = true,
@@ -277,6 +293,31 @@ static void schedules_are_as_in_torch(void **state) {
         assert_ok(p.g);
         ad_graph_free(p.g);
     }
+}
+
+/* The last of an optimiser's states is its last group's momentum. */
+static double momentum_of(nn_optim *opt) {
+    nn__state s = nn__optim_state_at(opt, nn__optim_state_count(opt) - 1);
+    assert_string_equal(s.name, "group0.momentum");
+    return *s.number;
+}
+
+/* After ten steps of a warm-up, which leaves the momentum alone, a cycle whose rate is highest at its step 5. */
+static void a_cycle_moves_the_momentum_when_its_turn_comes(void **state) {
+    (void)state;
+    problem p = problem_new(AD_F64);
+    nn_optim *opt = nn_adam(p.m, (nn_adam_opts){ .lr = 0.1, .beta1 = 0.6 });
+    nn_schedule *up = nn_linear_lr(opt, 0.1, 1, 10);
+    nn_schedule *round = nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 11, .pct_start = 6 / 11.0 });
+    opt->group[0].momentum = 0.6; /* the cycle, when it was made, took it to its own start */
+    nn_schedule *s = nn_sequential_lr(up, round, 10);
+    for (int t = 0; t <= 20; t++) {
+        double expected = t < 10 ? 0.6 : t == 10 || t == 20 ? 0.95 : t == 15 ? 0.85 : momentum_of(opt);
+        assert_close(momentum_of(opt), expected, 1e-14);
+        nn_schedule_step(s, 0);
+    }
+    assert_ok(p.g);
+    ad_graph_free(p.g);
 }
 
 /* One step over sizes that do not fill a vector register, element by element. */
@@ -427,6 +468,10 @@ static void every_optimiser_refuses_bad_options(void **state) {
             "multistep_lr: milestone 3 comes after 5; they must rise");
     REFUSES(nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 10, .pct_start = 1 }),
             "one_cycle_lr: pct_start 1: it must be above 0 and below 1");
+    REFUSES(nn_one_cycle_lr(nn_sgd(p.m, (nn_sgd_opts){ .lr = 1 }), (nn_one_cycle_opts){ .total_steps = 10 }),
+            "one_cycle_lr: sgd has no momentum to move; give it one, or set keep_momentum");
+    REFUSES(nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 10, .max_momentum = 1 }),
+            "one_cycle_lr: max_momentum 1: it must be 0 or more, and below 1");
     REFUSES(nn_plateau_lr(opt, (nn_plateau_opts){ .factor = 2 }),
             "plateau_lr: factor 2: it must be above 0 and below 1");
     nn_schedule *other = nn_exponential_lr(nn_adam(p.m, (nn_adam_opts){ 0 }), 1), *one = nn_exponential_lr(opt, 1);
@@ -604,6 +649,7 @@ int main(void) {
         cmocka_unit_test(float_steps_are_as_double_ones),
         cmocka_unit_test(lbfgs_is_as_in_torch),
         cmocka_unit_test(schedules_are_as_in_torch),
+        cmocka_unit_test(a_cycle_moves_the_momentum_when_its_turn_comes),
         cmocka_unit_test(every_element_is_updated),
         cmocka_unit_test(constants_stay),
         cmocka_unit_test(zero_grad_reaches_every_parameter),

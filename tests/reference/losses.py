@@ -6,7 +6,7 @@ Writes tests/reference/results_nn/losses.txt; needs python3-torch.
     /usr/bin/python3 tests/reference/losses.py
 
 y [4,3] has elements cos(0.3 + 1.1 k), target sin(0.7 + 0.8 k); classes are 2, 0, 1, 1. A line is a name, the
-loss, and its gradient in y.
+loss, and its gradient in y. Cosines are of ten times both, since torch adds 1e-12 to the squares of lengths.
 """
 import os
 import torch
@@ -18,6 +18,7 @@ k = torch.arange(12, dtype=torch.float64).reshape(4, 3)
 target, classes = torch.sin(0.7 + 0.8 * k), torch.tensor([2, 0, 1, 1])
 share, sign = torch.sigmoid(target), torch.sign(target)
 weight = torch.tensor([0.5, 1.0, 2.0])
+pair = torch.tensor([1.0, -1.0, -1.0, 1.0])
 
 
 def multi(y, **o):
@@ -43,6 +44,8 @@ LOSSES = {
     "hinge_embedding_with": lambda y: F.hinge_embedding_loss(y, sign, margin=0.3, reduction="sum"),
     "soft_margin": lambda y: F.soft_margin_loss(y, sign),
     "soft_margin_sum": lambda y: F.soft_margin_loss(y, sign, reduction="sum"),
+    "cosine_embedding": lambda y: F.cosine_embedding_loss(10 * y, 10 * target, pair),
+    "cosine_embedding_with": lambda y: F.cosine_embedding_loss(10 * y, 10 * target, pair, margin=0.2, reduction="sum"),
     "cross_entropy": lambda y: F.cross_entropy(y, classes),
     "cross_entropy_with": lambda y: F.cross_entropy(y, classes, weight=weight, label_smoothing=0.1),
     "cross_entropy_sum": lambda y: F.cross_entropy(y, share, reduction="sum"),

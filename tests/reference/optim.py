@@ -91,6 +91,11 @@ def run(make, clip=None, schedule=None, groups=False):
     return w.tolist() + v.tolist()
 
 
+def one_cycle(opt, lr, **how):
+    """With the momentum moving too, which is PyTorch's default."""
+    return torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=STEPS + 1, **how)
+
+
 o = torch.optim
 RUNS = {
     "sgd": (lambda p: o.SGD(p, lr=0.02), {}),
@@ -125,6 +130,14 @@ RUNS = {
     "adamax": (lambda p: o.Adamax(p, lr=0.05, betas=(0.8, 0.9), eps=1e-6, weight_decay=0.1), {}),
     "nadam_defaults": (lambda p: NAdam(p), {}),
     "nadam": (lambda p: NAdam(p, lr=0.05, betas=(0.8, 0.95), weight_decay=0.1, momentum_decay=0.01), {}),
+    "sgd_one_cycle": (lambda p: o.SGD(p, lr=0.02, momentum=0.5), dict(schedule=lambda opt: one_cycle(opt, 0.02))),
+    "adam_one_cycle": (lambda p: o.Adam(p, lr=0.05), dict(schedule=lambda opt: one_cycle(
+        opt, 0.05, three_phase=True, pct_start=0.4, base_momentum=0.7, max_momentum=0.9, anneal_strategy="linear"))),
+    "rmsprop_one_cycle": (lambda p: o.RMSprop(p, lr=0.005, momentum=0.3),
+                          dict(schedule=lambda opt: one_cycle(opt, 0.005))),
+    "adamax_one_cycle": (lambda p: o.Adamax(p, lr=0.05), dict(schedule=lambda opt: one_cycle(opt, 0.05))),
+    "nadam_one_cycle": (lambda p: NAdam(p, lr=0.05), dict(schedule=lambda opt: one_cycle(opt, 0.05))),
+    "lion_one_cycle": (lambda p: Lion(p, lr=0.01), dict(schedule=lambda opt: one_cycle(opt, 0.01))),
     "lion_defaults": (lambda p: Lion(p), {}),
     "lion": (lambda p: Lion(p, lr=0.01, betas=(0.8, 0.9), weight_decay=0.1), {}),
 }
