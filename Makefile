@@ -3,8 +3,9 @@
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
 # very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench` or `make bench-peers`),
-# PYTHON (for these peers and `make reference-values`), V=1 (commands are shown), TESTS (some of `make units`),
-# SYSROOT (below which the libraries of another processor lie), ARCH (Debian's name of it, for `make cross`).
+# THREADS (of `make bench-threads`), PYTHON (for these peers and `make reference-values`), V=1 (commands are
+# shown), TESTS (some of `make units`), SYSROOT (below which the libraries of another processor lie), ARCH
+# (Debian's name of it, for `make cross`).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -20,8 +21,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-peers bench-report docs \
-        reference-values install uninstall deps deps-ci deps-peers help clean FORCE
+.PHONY: all check test demo asan tsan units valgrind cross cpus coverage adbench bench bench-threads bench-peers \
+        bench-report docs reference-values install uninstall deps deps-ci deps-peers help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -246,6 +247,9 @@ valgrind: ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for sma
 	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
 cross: ## the test programs built for another processor, run under qemu: make cross ARCH=arm64
 	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
+cpus: $(chosen) ## the test programs as on an x86-64 processor without AVX, and on one with AVX2, under qemu
+	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu Nehalem' $(run_tests) $(chosen)
+	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu max' $(run_tests) $(chosen)
 coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file (needs gcovr)
 	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
@@ -254,6 +258,9 @@ coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file 
 adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/bench/adbench/gmm FILE
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
+THREADS ?= 2
+bench-threads: $(benches) ## what THREADS=2 give, also beside busy processes; CASE=name for one of them
+	@for b in nets arrays optim; do $(BUILD)/bench/$$b --threads $(THREADS) $(CASE) || exit 1; done
 
 # Peers written in C and C++, as far as their headers are here. compare.py says which are not.
 preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)

@@ -18,7 +18,7 @@ typedef struct {
 
 static arrays *arrays_new(void) {
     arrays *s = bench_array(sizeof *s);
-    s->g = ad_graph_new();
+    s->g = bench_graph();
     ad_keep_grads(s->g, false);
     return s;
 }

@@ -133,7 +133,7 @@ static ad_var *xor_loss(const xor_state *s) { return nn_mse(nn_apply(s->net, s->
 
 static void *xor_setup(void) {
     xor_state *s = bench_array(sizeof *s);
-    s->g = ad_graph_new();
+    s->g = bench_graph();
     s->x = ad_tensor(s->g, AD_F32, xor_x, AD_SHAPE(4, 2));
     s->t = ad_tensor(s->g, AD_F32, xor_t, AD_SHAPE(4, 1));
     s->net = nn_mlp(s->g, AD_F32, 3, (int64_t[]){ 2, 8, 1 }, ad_tanh);
@@ -226,7 +226,7 @@ typedef struct {
 
 static void *lecture_setup(void) {
     lecture *s = bench_array(sizeof *s);
-    s->g = ad_graph_new();
+    s->g = bench_graph();
     ad_keep_grads(s->g, false);
     s->m = mlp_new(LN, 3, (int64_t[]){ LI, LH, LO });
     s->fx = floats(LN * LI), s->ft = floats(LN * LO);
@@ -303,7 +303,7 @@ typedef struct {
 
 static mnist *mnist_new(int64_t batch, int n, const int64_t *widths) {
     mnist *s = bench_array(sizeof *s);
-    s->g = ad_graph_new();
+    s->g = bench_graph();
     ad_keep_grads(s->g, false);
     s->x = floats(ROWS * PIXELS), s->t = floats(ROWS);
     bench_fill(s->x, ROWS * PIXELS, 3);

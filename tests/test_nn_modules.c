@@ -186,13 +186,11 @@ static void check_layer(const layer *l, FILE *in) {
 static void layers_are_as_in_torch(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
-        char path[256], line[LINE], head[64];
-        snprintf(path, sizeof path, "%s/tests/reference/results_nn/modules.txt", getenv("AD_SOURCE") ? getenv("AD_SOURCE") : ".");
-        FILE *in = fopen(path, "r");
-        assert_non_null(in);
+        char line[LINE], head[64];
+        FILE *in = open_source("tests/reference/results_nn/modules.txt");
         snprintf(head, sizeof head, "case %s\n", layers[i].name);
         while (fgets(line, sizeof line, in) != NULL && strcmp(line, head) != 0) {}
-        if (feof(in)) print_error("no case %s in %s\n", layers[i].name, path);
+        if (feof(in)) print_error("no case %s in the reference\n", layers[i].name);
         assert_false(feof(in));
         check_layer(&layers[i], in);
         fclose(in);
