@@ -3,8 +3,9 @@
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
 # very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench` or `make bench-peers`),
-# PYTHON (for these peers and `make reference-values`), V=1 (commands are shown), TESTS (some of `make units`),
-# SYSROOT (below which the libraries of another processor lie), ARCH (Debian's name of it, for `make cross`).
+# THREADS (of `make bench-threads`), PYTHON (for these peers and `make reference-values`), V=1 (commands are
+# shown), TESTS (some of `make units`), SYSROOT (below which the libraries of another processor lie), ARCH
+# (Debian's name of it, for `make cross`).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -20,8 +21,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-peers bench-report docs \
-        reference-values install uninstall deps deps-ci deps-peers help clean FORCE
+.PHONY: all check test demo asan tsan units valgrind cross cpus coverage adbench bench bench-threads bench-peers \
+        bench-report docs reference-values install uninstall deps deps-ci deps-peers help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -110,7 +111,19 @@ known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
 # A float is computed as a float: not in the x87's registers on 32-bit x86, nor as a double on s390x.
 found_flags  += $(if $(call compiles,-msse2 -mfpmath=sse),-msse2 -mfpmath=sse) $(call known,-fexcess-precision=fast)
 more_flags   := $(call known,-fno-semantic-interposition)
-kernel_flags := -O3 $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
+# Loops in ops/ have no epilogues for a few elements, as these would be most of the code; where the library is
+# not in the innermost loop, functions lie close together.
+math_flags   := $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
+ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
+kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic -fno-asynchronous-unwind-tables)
+small_flags  := $(call known,-fno-inline-functions -fno-reorder-blocks-and-partition -falign-functions=1 \
+                -falign-jumps=1 -falign-labels=1 -fno-omit-frame-pointer)
+# The library's many tables of pointers are relocated from a bitmap, which the loader knows from glibc 2.36 on.
+bitmap       := -Wl,-z,pack-relative-relocs
+loads_bitmap := $(shell printf '\043include <features.h>\n\043if !__GLIBC_PREREQ(2, 36)\n\043error\n\043endif\n' | \
+    $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo 'int a;' | \
+    $(CC) $(LDFLAGS) -shared -fPIC -Wl,--fatal-warnings $(bitmap) -x c - -o /dev/null 2>/dev/null && echo yes)
+shared_flags := $(if $(loads_bitmap),$(bitmap))
 found_flags  := $(found_flags)
 found_libs   := $(strip $(found_libs)) -pthread -lm
 endif
@@ -123,7 +136,10 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 optimise := -O2
 ifdef SANITIZE
 optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+math_flags   :=
+ops_flags    :=
 kernel_flags :=
+small_flags  :=
 endif
 flags = -std=c11 -g $(optimise) $(warnings) -I. -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
 compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
@@ -132,11 +148,12 @@ link    = $(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFLAGS) $(LDFLAGS)
 
 # private: the stamps below, which these objects depend on, must not see their flags.
 library_flags := -fPIC -fvisibility=hidden $(more_flags)
-$(BUILD)/obj/autodiff/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags)
-$(BUILD)/obj/ops/%.o: private extra = $(library_flags)
-$(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(kernel_flags)
+$(BUILD)/obj/autodiff/%.o: private extra = $(library_flags)
+$(BUILD)/obj/ops/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags) $(small_flags)
+$(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(ops_flags)
+$(BUILD)/obj/ops/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
 $(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
-$(BUILD)/obj/bench/%.o: private optimise := $(optimise) $(kernel_flags)
+$(BUILD)/obj/bench/%.o: private optimise := $(if $(SANITIZE),$(optimise),-O3 $(math_flags))
 
 # ---- the library ---------------------------------------------------------------------------------
 
@@ -162,7 +179,7 @@ docs_of := $(BUILD)/docs/reference
 all: $(archive) $(shared) $(demos) ## build/libautodiff.a, build/libautodiff.so and build/demos/*
 
 # Objects depend on the command that makes them, libraries on the list of their objects.
-stamp_flags = $(compile) $(link) $(kernel_flags) $(found_libs)
+stamp_flags = $(compile) $(link) $(more_flags) $(small_flags) $(kernel_flags) $(shared_flags) $(found_libs)
 stamp_files = $(library)
 $(BUILD)/stamp_%: FORCE
 	@mkdir -p $(@D)
@@ -178,7 +195,7 @@ $(archive): $(library) $(BUILD)/stamp_files
 # GCC leaves the dispatchers of its target_clones visible; the linker hides them. Calls within the library go straight.
 $(shared): $(library) $(BUILD)/stamp_files
 	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions $(shared_flags) -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@
 
 # ---- programs ------------------------------------------------------------------------------------
@@ -230,6 +247,9 @@ valgrind: ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for sma
 	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
 cross: ## the test programs built for another processor, run under qemu: make cross ARCH=arm64
 	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
+cpus: $(chosen) ## the test programs as on an x86-64 processor without AVX, and on one with AVX2, under qemu
+	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu Nehalem' $(run_tests) $(chosen)
+	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu max' $(run_tests) $(chosen)
 coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file (needs gcovr)
 	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
@@ -238,6 +258,9 @@ coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file 
 adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/bench/adbench/gmm FILE
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
+THREADS ?= 2
+bench-threads: $(benches) ## what THREADS=2 give, also beside busy processes; CASE=name for one of them
+	@for b in nets arrays optim; do $(BUILD)/bench/$$b --threads $(THREADS) $(CASE) || exit 1; done
 
 # Peers written in C and C++, as far as their headers are here. compare.py says which are not.
 preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)

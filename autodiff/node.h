@@ -183,8 +183,8 @@ int ad__scratch_reserve(ad_graph *g, size_t bytes); /* for each thread */
 int ad__scratch_share(ad_graph *g, int had);        /* the same for the team's threads, where had threads had it */
 
 /* For int calls that were given nil: the graph's code, or a new error that names the caller. */
-int ad__refuse_nil(const ad_var *x, const char *caller);
-int ad__no_memory(ad_graph *g, const char *what, size_t bytes);
+AD_COLD int ad__refuse_nil(const ad_var *x, const char *caller);
+AD_COLD int ad__no_memory(ad_graph *g, const char *what, size_t bytes);
 int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_list args);
 
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);

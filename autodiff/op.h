@@ -76,6 +76,7 @@ struct ad_optype {
 
 /* A descriptor with its name, that does not compile without NAME_samples. */
 #define AD_OPTYPE(op, ...)                                                                         \
+    AD_COLD void op##_samples(ad_sampler *);                                                       \
     const ad_optype ad_op_##op = { .name = #op, .samples = op##_samples, __VA_ARGS__ }
 
 /* Applies an op: checks, records, evaluates. attrs is copied (type->attr_size bytes). in[] holds
@@ -83,11 +84,11 @@ struct ad_optype {
 AD_API ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs);
 
 /* Keeps the graph's first error and returns code. The sentence names call, shapes and remedy. */
-AD_API int ad_fail(ad_graph *g, int code, const char *format, ...) AD_PRINTF(3, 4);
+AD_API AD_COLD int ad_fail(ad_graph *g, int code, const char *format, ...) AD_PRINTF(3, 4);
 /* From a shape rule: "opname: [2,3] x [4]: sentence". */
-AD_API int ad_call_fail(const ad_call *c, int code, const char *format, ...) AD_PRINTF(3, 4);
+AD_API AD_COLD int ad_call_fail(const ad_call *c, int code, const char *format, ...) AD_PRINTF(3, 4);
 /* From evaluate, with the operands' shapes likewise. */
-AD_API int ad_op_fail(const ad_op *op, int code, const char *format, ...) AD_PRINTF(3, 4);
+AD_API AD_COLD int ad_op_fail(const ad_op *op, int code, const char *format, ...) AD_PRINTF(3, 4);
 /* An axis of -ndim .. ndim-1 as 0 .. ndim-1, or ad_call_fail's code, which is negative. */
 AD_API int ad_call_axis(const ad_call *c, int axis, int ndim);
 

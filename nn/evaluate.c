@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "autodiff/node.h"
-#include "nn/nn.h"
+#include "nn/evaluate.h"
 
 typedef struct {
     ad_graph *graph;
@@ -74,16 +74,25 @@ ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
     return y;
 }
 
-nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch) {
-    nn_evaluation e = { NAN, NAN };
+double nn__evaluate(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d, int64_t batch,
+                    double values[]) {
+    double mean = NAN;
+    for (int i = 0; i < n; i++) values[i] = NAN;
     ad_graph *g = nn_graph_of(net);
-    if (!ad_ok(g)) return e;
+    if (!ad_ok(g)) return mean;
     ad_mark m = ad_begin(g);
     bool was = ad_enable_grad(g, false);
     ad_var *y = nn_predict(net, d.x, batch);
-    if (loss != NULL && ad_ok(g)) e.loss = ad_item(loss(y, d.y));
-    if (metric != NULL && ad_ok(g)) e.metric = metric(y, d.y);
+    if (loss != NULL && ad_ok(g)) mean = ad_item(loss(y, d.y));
+    for (int i = 0; i < n; i++)
+        if (metrics[i] != NULL && ad_ok(g)) values[i] = metrics[i](y, d.y);
     ad_enable_grad(g, was);
     ad_end(g, m);
+    return mean;
+}
+
+nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch) {
+    nn_evaluation e;
+    e.loss = nn__evaluate(net, loss, 1, &metric, d, batch, &e.metric);
     return e;
 }

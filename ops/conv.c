@@ -119,8 +119,8 @@ static void spread_windows(const conv *c, const void *w, const void *y, bool fre
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++) {
             void *to = x_at(c, x, i, g), *columns = c->direct ? to : c->columns;
-            ad__gemm(c->team, c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g), c->direct && !fresh ? 1 : 0,
-                     columns);
+            ad__gemm(c->team, c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g),
+                     c->direct && !fresh ? 1 : 0, columns);
             if (c->direct) continue;
             if (fresh) memset(to, 0, image);
             if (c->t == AD_F32) ad__col2im_add_f32(&c->w, columns, to);

@@ -26,8 +26,8 @@ static void base_open(base *b, bool fresh, int64_t n, size_t size) {
 
 typedef struct {
     const ad_op *op;
-    ad__unary_value *value;
-    ad__unary_slope *slope;
+    ad__unary_value *const *value;
+    ad__unary_slope *const *slope;
     size_t size;
     char *to; /* the gradient */
     base base;
@@ -37,7 +37,8 @@ static void value_slab(void *context, int worker, int64_t from, int64_t to) {
     const unary *u = context;
     size_t at = (size_t)from * u->size;
     (void)worker;
-    u->value(to - from, ad__attrs(u->op), (char *)u->op->in[0]->data + at, (char *)ad__out(u->op)->data + at);
+    AD__RUN(u->value, to - from, u->size, ad__attrs(u->op), (char *)u->op->in[0]->data + at,
+            (char *)ad__out(u->op)->data + at);
 }
 
 static void slope_slab(void *context, int worker, int64_t from, int64_t to) {
@@ -46,12 +47,12 @@ static void slope_slab(void *context, int worker, int64_t from, int64_t to) {
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
         size_t at = (size_t)i * u->size;
-        u->slope(least(CHUNK, to - i), ad__attrs(u->op), (char *)x->data + at, (char *)out->data + at,
+        AD__RUN(u->slope, least(CHUNK, to - i), u->size, ad__attrs(u->op), (char *)x->data + at, (char *)out->data + at,
                  (char *)out->grad + at, u->base.fresh ? (const char *)u->base.zeros : u->to + at, u->to + at);
     }
 }
 
-int ad__run_unary(const ad_op *op, ad__unary_value *value) {
+int ad__run_unary(const ad_op *op, ad__unary_value *const value[]) {
     const ad__layout *l = ad__out(op)->layout;
     unary u;
     u.op = op, u.value = value, u.size = ad_dtype_size(l->dtype);
@@ -59,7 +60,7 @@ int ad__run_unary(const ad_op *op, ad__unary_value *value) {
     return AD_OK;
 }
 
-void ad__run_unary_back(const ad_op *op, ad__unary_slope *slope) {
+void ad__run_unary_back(const ad_op *op, ad__unary_slope *const slope[]) {
     const ad__layout *l = ad__out(op)->layout;
     unary u;
     bool fresh;
@@ -76,8 +77,8 @@ typedef struct {
     ad__spread spread[AD__NARY];
     size_t size;
     bool whole; /* every operand has the result's elements in their order */
-    ad__nary_value *value;
-    ad__nary_slope *slope;
+    ad__nary_value *const *value;
+    ad__nary_slope *const *slope;
     base base;
     char *to;              /* an operand's gradient */
     const ad__spread *sum; /* or how it is summed over its repetitions, */
@@ -100,7 +101,8 @@ static void nary_of(const ad_op *op, nary *p) {
 static void elements(const nary *p, int64_t from, int64_t n, double buffer[][CHUNK], const void *in[]) {
     for (int i = 0; i < p->op->n_in; i++) {
         const void *x = p->op->in[i]->data;
-        if (p->out->layout->dtype == AD_F32)
+        if (ad__spread_is_whole(&p->spread[i])) in[i] = (const char *)x + (size_t)from * p->size;
+        else if (p->out->layout->dtype == AD_F32)
             in[i] = ad__gather_f32(&p->spread[i], from, n, x, (float *)(void *)buffer[i]);
         else in[i] = ad__gather_f64(&p->spread[i], from, n, x, buffer[i]);
     }
@@ -114,11 +116,11 @@ static void values_slab(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from, step = p->whole ? to - from : CHUNK; i < to; i += step) {
         int64_t count = least(step, to - i);
         elements(p, i, count, buffer, in);
-        p->value(count, in, (char *)p->out->data + (size_t)i * p->size);
+        AD__RUN(p->value, count, p->size, in, (char *)p->out->data + (size_t)i * p->size);
     }
 }
 
-int ad__run_nary(const ad_op *op, ad__nary_value *value) {
+int ad__run_nary(const ad_op *op, ad__nary_value *const value[]) {
     nary p;
     nary_of(op, &p);
     p.value = value;
@@ -134,7 +136,7 @@ static void slope_chunk(const nary *p, int64_t from, int64_t n, const void *adde
     const void *in[AD__NARY];
     size_t at = (size_t)from * p->size;
     elements(p, from, n, buffer, in);
-    p->slope(n, in, (char *)p->out->data + at, (char *)p->out->grad + at, added_to, to);
+    AD__RUN(p->slope, n, p->size, in, (char *)p->out->data + at, (char *)p->out->grad + at, added_to, to);
 }
 
 static void whole_slab(void *context, int worker, int64_t from, int64_t to) {
@@ -183,7 +185,7 @@ static void back_repeated(nary *p, int i) {
     else ad__add_f64(numel, p->sums, gx);
 }
 
-void ad__run_nary_back(const ad_op *op, ad__nary_slope *const slopes[]) {
+void ad__run_nary_back(const ad_op *op, ad__nary_slope *const *const slopes[]) {
     nary p;
     int in_place = -1; /* the operand whose gradient lies where the result's does: it comes last */
     nary_of(op, &p);

@@ -9,7 +9,8 @@
    AD_UNARY_K has one C double parameter, and AD_UNARY_K2 two: each its name and a value to sample. In
    value and backward they are of type T, in vjp double. AD_UNARY_KS and AD_UNARY_K2S check them.
    AD_BINARY has operands a and b (AD_BINARY_OP is the op without its function), and AD_TERNARY a, b
-   and c, with a rule for each; broadcasting is no concern of the formulas. AD_PREDICATE and AD_COMPARISON have results 0 or 1 and no gradient.
+   and c, with a rule for each; broadcasting is no concern of the formulas. AD_PREDICATE and AD_COMPARISON
+   have results 0 or 1 and no gradient.
    A vjp of NULL says zero. */
 #ifndef OPS_ELEMENTWISE_H
 #define OPS_ELEMENTWISE_H
@@ -20,20 +21,21 @@
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
 
-/* Loops over n contiguous elements; k points at the op's parameters, if it has any. A slope's result is base
-   and the slope added; to may be base, or g. */
-typedef void ad__unary_value(int64_t n, const double *k, const void *x, void *y);
-typedef void ad__unary_slope(int64_t n, const double *k, const void *x, const void *y, const void *g, const void *base,
-                             void *to);
-typedef void ad__nary_value(int64_t n, const void *const in[], void *y);
-typedef void ad__nary_slope(int64_t n, const void *const in[], const void *y, const void *g, const void *base, void *to);
+/* Loops over count contiguous elements, beginning at from; k points at the op's parameters, if it has any. A
+   slope's result is base and the slope added; to may be base, or g. */
+typedef void ad__unary_value(int64_t from, int64_t count, const double *k, const void *x, void *y);
+typedef void ad__unary_slope(int64_t from, int64_t count, const double *k, const void *x, const void *y, const void *g,
+                             const void *base, void *to);
+typedef void ad__nary_value(int64_t from, int64_t count, const void *const in[], void *y);
+typedef void ad__nary_slope(int64_t from, int64_t count, const void *const in[], const void *y, const void *g,
+                            const void *base, void *to);
 enum { AD__NARY = 3 }; /* the most operands of an elementwise op */
 
-/* elementwise.c: running such loops over an Op's arrays, with broadcasting. */
-int ad__run_unary(const ad_op *op, ad__unary_value *value);
-void ad__run_unary_back(const ad_op *op, ad__unary_slope *slope);
-int ad__run_nary(const ad_op *op, ad__nary_value *value);
-void ad__run_nary_back(const ad_op *op, ad__nary_slope *const slopes[]); /* one for each operand */
+/* elementwise.c: running such loops, given for each level, over an Op's arrays, with broadcasting. */
+int ad__run_unary(const ad_op *op, ad__unary_value *const value[]);
+void ad__run_unary_back(const ad_op *op, ad__unary_slope *const slope[]);
+int ad__run_nary(const ad_op *op, ad__nary_value *const value[]);
+void ad__run_nary_back(const ad_op *op, ad__nary_slope *const *const slopes[]); /* one for each operand */
 
 /* Samples of every elementwise op: shapes with values in lo .. hi, then the edges. */
 void ad__unary_samples(ad_sampler *s, const double *k, double lo, double hi, int n_edges, const double *edges);
@@ -85,11 +87,11 @@ ad_var *ad__constant(const ad_var *x, double value);
         K_(T_, k1, k2)                                                                                                 \
         return (T_)(VALUE);                                                                                            \
     }                                                                                                                  \
-    AD__CLONES static void name##_values_##SFX(int64_t n, const double *k_, const void *vx, void *vy) {                \
-        const T_ *restrict xs = vx;                                                                                    \
-        T_ *restrict ys = vy;                                                                                          \
-        for (int64_t i = 0; i < n; i++) ys[i] = name##_value_##SFX(k_, xs[i]);                                         \
-    }                                                                                                                  \
+    AD__LOOP(ad__unary_value, name##_values_##SFX, T_, (const double *k_, const void *vx, void *vy),                   \
+        const T_ *xs = AD__FROM(T_, vx);                                                                               \
+        T_ *ys = (T_ *)vy + from;                                                                                      \
+        AD__IN_STEP                                                                                                    \
+        for (int64_t i = 0; i < count; i++) ys[i] = name##_value_##SFX(k_, xs[i]);)                                    \
     static int name##_evaluate_##SFX(const ad_op *op) {                                                                \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) return ad__run_unary(op, name##_values_##SFX);                                    \
@@ -105,13 +107,12 @@ ad_var *ad__constant(const ad_var *x, double value);
         (void)x, (void)y, (void)g;                                                                                     \
         return (T_)(BACKWARD);                                                                                         \
     }                                                                                                                  \
-    AD__CLONES static void name##_slopes_##SFX(int64_t n, const double *k_, const void *vx, const void *vy,            \
-                                               const void *vg, const void *vbase, void *vto) {                         \
-        const T_ *xs = vx, *ys = vy, *gs = vg, *base = vbase;                                                          \
-        T_ *to = vto;                                                                                                  \
+    AD__LOOP(ad__unary_slope, name##_slopes_##SFX, T_,                                                                 \
+             (const double *k_, const void *vx, const void *vy, const void *vg, const void *vbase, void *vto),         \
+        const T_ *xs = AD__FROM(T_, vx), *ys = AD__FROM(T_, vy), *gs = AD__FROM(T_, vg), *base = AD__FROM(T_, vbase);  \
+        T_ *to = (T_ *)vto + from;                                                                                     \
         AD__IN_STEP                                                                                                    \
-        for (int64_t i = 0; i < n; i++) to[i] = base[i] + name##_slope_##SFX(k_, xs[i], ys[i], gs[i]);                 \
-    }                                                                                                                  \
+        for (int64_t i = 0; i < count; i++) to[i] = base[i] + name##_slope_##SFX(k_, xs[i], ys[i], gs[i]);)            \
     static void name##_backward_##SFX(const ad_op *op) {                                                               \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) ad__run_unary_back(op, name##_slopes_##SFX);                                      \
@@ -143,7 +144,7 @@ ad_var *ad__constant(const ad_var *x, double value);
 
 #define AD__UNARY_FIELDS(name, doc_, VALUE, BACKWARD)                                                                  \
     .doc = doc_, .formula = VALUE, .gradient = BACKWARD, .arity = 1,                                                   \
-    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 }, \
+    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 },\
     .flags = AD_OP_IN_PLACE, .vjp = name##_vjp
 
 /* A formula is written down as text by the outermost macro, before anything in it is expanded. */
@@ -192,11 +193,11 @@ ad_var *ad__constant(const ad_var *x, double value);
         (void)c;                                                                                                       \
         return (T_)(VALUE);                                                                                            \
     }                                                                                                                  \
-    AD__CLONES static void name##_values_##SFX(int64_t n, const void *const in[], void *vy) {                          \
-        const T_ *as = in[0], *bs = in[1], *cs = in[N - 1];                                                            \
-        T_ *restrict ys = vy;                                                                                          \
-        for (int64_t i = 0; i < n; i++) ys[i] = name##_value_##SFX(as[i], bs[i], cs[i]);                               \
-    }                                                                                                                  \
+    AD__LOOP(ad__nary_value, name##_values_##SFX, T_, (const void *const in[], void *vy),                              \
+        const T_ *as = AD__FROM(T_, in[0]), *bs = AD__FROM(T_, in[1]), *cs = AD__FROM(T_, in[N - 1]);                  \
+        T_ *ys = (T_ *)vy + from;                                                                                      \
+        AD__IN_STEP                                                                                                    \
+        for (int64_t i = 0; i < count; i++) ys[i] = name##_value_##SFX(as[i], bs[i], cs[i]);)                          \
     static int name##_evaluate_##SFX(const ad_op *op) {                                                                \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) return ad__run_nary(op, name##_values_##SFX);                                     \
@@ -211,14 +212,14 @@ ad_var *ad__constant(const ad_var *x, double value);
         (void)a, (void)b, (void)c, (void)y, (void)g;                                                                   \
         return (T_)(BACKWARD);                                                                                         \
     }                                                                                                                  \
-    AD__CLONES static void name##_slopes_##which##_##SFX(int64_t n, const void *const in[], const void *vy,            \
-                                                         const void *vg, const void *vbase, void *vto) {               \
-        const T_ *as = in[0], *bs = in[1], *cs = in[N - 1], *ys = vy, *gs = vg, *base = vbase;                         \
-        T_ *to = vto;                                                                                                  \
+    AD__LOOP(ad__nary_slope, name##_slopes_##which##_##SFX, T_,                                                        \
+             (const void *const in[], const void *vy, const void *vg, const void *vbase, void *vto),                   \
+        const T_ *as = AD__FROM(T_, in[0]), *bs = AD__FROM(T_, in[1]), *cs = AD__FROM(T_, in[N - 1]);                  \
+        const T_ *ys = AD__FROM(T_, vy), *gs = AD__FROM(T_, vg), *base = AD__FROM(T_, vbase);                          \
+        T_ *to = (T_ *)vto + from;                                                                                     \
         AD__IN_STEP                                                                                                    \
-        for (int64_t i = 0; i < n; i++)                                                                                \
-            to[i] = base[i] + name##_slope_##which##_##SFX(as[i], bs[i], cs[i], ys[i], gs[i]);                         \
-    }
+        for (int64_t i = 0; i < count; i++)                                                                            \
+            to[i] = base[i] + name##_slope_##which##_##SFX(as[i], bs[i], cs[i], ys[i], gs[i]);)
 
 #define AD__ADD_SLOPE(name, i, which, N, T_, SFX)                                                                      \
     if (ad__wants(op, i))                                                                                              \
@@ -232,7 +233,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     AD__NARY_SLOPE_T(name, a, 2, T_, SFX, BACK_A)                                                                      \
     AD__NARY_SLOPE_T(name, b, 2, T_, SFX, BACK_B)                                                                      \
     static void name##_backward_##SFX(const ad_op *op) {                                                               \
-        static ad__nary_slope *const slopes[] = { name##_slopes_a_##SFX, name##_slopes_b_##SFX };                      \
+        static ad__nary_slope *const *const slopes[] = { name##_slopes_a_##SFX, name##_slopes_b_##SFX };               \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) {                                                                                 \
             ad__run_nary_back(op, slopes);                                                                             \
@@ -248,7 +249,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     AD__NARY_SLOPE_T(name, b, 3, T_, SFX, BACK_B)                                                                      \
     AD__NARY_SLOPE_T(name, c, 3, T_, SFX, BACK_C)                                                                      \
     static void name##_backward_##SFX(const ad_op *op) {                                                               \
-        static ad__nary_slope *const slopes[] = { name##_slopes_a_##SFX, name##_slopes_b_##SFX,                        \
+        static ad__nary_slope *const *const slopes[] = { name##_slopes_a_##SFX, name##_slopes_b_##SFX,                 \
                                                   name##_slopes_c_##SFX };                                             \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) {                                                                                 \

@@ -2,6 +2,7 @@
 #include "ops/loss.h"
 
 #include "ops/attrs.h"
+#include "ops/kernels/square.h"
 
 /* Elements worked on at once: few enough to stay in the first-level cache. */
 enum { CHUNK = 1024 };
@@ -71,9 +72,8 @@ ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g) {
 
 /* As many as a chunk of n elements has. */
 static void fill(ad_dtype t, double value, int64_t n, void *to) {
-    for (int64_t i = 0; i < least(n, CHUNK); i++)
-        if (t == AD_F32) ((float *)to)[i] = (float)value;
-        else ((double *)to)[i] = value;
+    if (t == AD_F32) ad__fill_f32(least(n, CHUNK), (float)value, to);
+    else ad__fill_f64(least(n, CHUNK), value, to);
 }
 
 /* An Op's loops: what is one and the same for all chunks, and the weights' place, if there are any. */
@@ -85,8 +85,8 @@ typedef struct {
     size_t size;
     const ad_var *given;
     ad__spread spread;
-    ad__loss_value *value;
-    ad__loss_slope *slope;
+    ad__loss_value *const *value;
+    ad__loss_slope *const *slope;
     char *into;
     double ones[CHUNK], cotangents[CHUNK], zeros[CHUNK];
 } job;
@@ -117,14 +117,14 @@ static double values_of(void *context, int worker, int64_t from, int64_t to) {
         int64_t n = least(CHUNK, to - i);
         size_t at = (size_t)i * j->size;
         void *y = j->whole ? (char *)ad__out(j->op)->data + at : (void *)terms;
-        j->value(n, j->k, (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at,
-                 weights_at(j, i, n, buffer), y);
+        const void *w = weights_at(j, i, n, buffer);
+        AD__RUN(j->value, n, j->size, j->k, (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at, w, y);
         if (!j->whole) sum += j->size == sizeof(float) ? ad__sum_f32(n, y) : ad__sum_f64(n, y);
     }
     return sum;
 }
 
-int ad__run_loss(const ad_op *op, ad__loss_value *value) {
+int ad__run_loss(const ad_op *op, ad__loss_value *const value[]) {
     job j;
     job_open(op, &j);
     j.value = value;
@@ -140,14 +140,14 @@ static void slopes_slab(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i += CHUNK) {
         int64_t n = least(CHUNK, to - i);
         size_t at = (size_t)i * j->size;
-        j->slope(n, j->k, (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at,
-                 weights_at(j, i, n, buffer),
-                 j->whole ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents,
-                 j->fresh ? (const char *)j->zeros : j->into + at, j->into + at);
+        const void *w = weights_at(j, i, n, buffer);
+        const void *g = j->whole ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents;
+        AD__RUN(j->slope, n, j->size, j->k, (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at, w, g,
+                j->fresh ? (const char *)j->zeros : j->into + at, j->into + at);
     }
 }
 
-static void back_into(const ad_op *op, int operand, ad__loss_slope *slope) {
+static void back_into(const ad_op *op, int operand, ad__loss_slope *const slope[]) {
     const ad__layout *x = op->in[0]->layout;
     bool fresh;
     char *into = ad_grad_claim(op, operand, &fresh);
@@ -160,7 +160,7 @@ static void back_into(const ad_op *op, int operand, ad__loss_slope *slope) {
     ad__parallel(ad__team_of(op), x->numel, 0, 1, slopes_slab, &j);
 }
 
-void ad__run_loss_back(const ad_op *op, ad__loss_slope *slope_x, ad__loss_slope *slope_t) {
+void ad__run_loss_back(const ad_op *op, ad__loss_slope *const slope_x[], ad__loss_slope *const slope_t[]) {
     back_into(op, 0, slope_x);
     back_into(op, 1, slope_t);
 }

@@ -25,15 +25,16 @@ typedef struct {
     int reduction; /* an ad_reduction */
 } ad__loss_attrs;
 
-/* Loops over n contiguous elements: value overwrites y, slope's result is base, which may be to, and the
-   slope added. */
-typedef void ad__loss_value(int64_t n, double k, const void *x, const void *t, const void *w, void *y);
-typedef void ad__loss_slope(int64_t n, double k, const void *x, const void *t, const void *w, const void *g,
-                            const void *base, void *to);
+/* Loops over count contiguous elements, beginning at from: value overwrites y, slope's result is base, which may
+   be to, and the slope added. */
+typedef void ad__loss_value(int64_t from, int64_t count, double k, const void *x, const void *t, const void *w,
+                            void *y);
+typedef void ad__loss_slope(int64_t from, int64_t count, double k, const void *x, const void *t, const void *w,
+                            const void *g, const void *base, void *to);
 
-/* loss.c: running such loops over an Op's arrays, with the reduction. */
-int ad__run_loss(const ad_op *op, ad__loss_value *value);
-void ad__run_loss_back(const ad_op *op, ad__loss_slope *slope_x, ad__loss_slope *slope_t);
+/* loss.c: running such loops, given for each level, over an Op's arrays, with the reduction. */
+int ad__run_loss(const ad_op *op, ad__loss_value *const value[]);
+void ad__run_loss_back(const ad_op *op, ad__loss_slope *const slope_x[], ad__loss_slope *const slope_t[]);
 /* What arrives at an element: g divided by what the reduction divides by; as C double and as Var. */
 double ad__loss_divisor(const ad_op *op);
 ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g);
@@ -53,33 +54,33 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
 #define larger(a, b) ((a) > (b) ? (a) : (b))
 
 #define AD__LOSS_SLOPE_T(name, which, T_, SFX, BACKWARD)                                                               \
-    AD__CLONES static void name##_slope_##which##_##SFX(int64_t n, double k_, const void *vx, const void *vt,          \
-                                                        const void *vw, const void *vg, const void *vbase, void *vto) {\
+    AD__LOOP(ad__loss_slope, name##_slope_##which##_##SFX, T_,                                                         \
+             (double k_, const void *vx, const void *vt, const void *vw, const void *vg, const void *vbase, void *vto),\
         typedef T_ T __attribute__((unused));                                                                          \
-        const T_ *xs = vx, *ts = vt, *ws = vw, *gs = vg, *base = vbase;                                                \
-        T_ *to = vto, k = (T_)k_;                                                                                      \
+        const T_ *xs = AD__FROM(T_, vx), *ts = AD__FROM(T_, vt), *ws = AD__FROM(T_, vw), *gs = AD__FROM(T_, vg);       \
+        const T_ *base = AD__FROM(T_, vbase), k = (T_)k_;                                                              \
+        T_ *to = (T_ *)vto + from;                                                                                     \
         (void)k;                                                                                                       \
         AD__IN_STEP                                                                                                    \
-        for (int64_t i = 0; i < n; i++) {                                                                              \
+        for (int64_t i = 0; i < count; i++) {                                                                          \
             T_ x = xs[i], t = ts[i], w = ws[i], g = gs[i];                                                             \
             (void)x, (void)t, (void)w, (void)g;                                                                        \
             to[i] = base[i] + (T_)(BACKWARD);                                                                          \
-        }                                                                                                              \
-    }
+        })
 
 #define AD__LOSS_T(name, T_, SFX, CHECK, VALUE, BACK_X, BACK_T)                                                        \
-    AD__CLONES static void name##_values_##SFX(int64_t n, double k_, const void *vx, const void *vt, const void *vw,   \
-                                               void *vy) {                                                             \
+    AD__LOOP(ad__loss_value, name##_values_##SFX, T_,                                                                  \
+             (double k_, const void *vx, const void *vt, const void *vw, void *vy),                                    \
         typedef T_ T __attribute__((unused));                                                                          \
-        const T_ *xs = vx, *ts = vt, *ws = vw;                                                                         \
-        T_ *restrict ys = vy, k = (T_)k_;                                                                              \
+        const T_ *xs = AD__FROM(T_, vx), *ts = AD__FROM(T_, vt), *ws = AD__FROM(T_, vw), k = (T_)k_;                   \
+        T_ *ys = (T_ *)vy + from;                                                                                      \
         (void)k;                                                                                                       \
-        for (int64_t i = 0; i < n; i++) {                                                                              \
+        AD__IN_STEP                                                                                                    \
+        for (int64_t i = 0; i < count; i++) {                                                                          \
             T_ x = xs[i], t = ts[i], w = ws[i];                                                                        \
             (void)w;                                                                                                   \
             ys[i] = (T_)(VALUE);                                                                                       \
-        }                                                                                                              \
-    }                                                                                                                  \
+        })                                                                                                             \
     AD__LOSS_SLOPE_T(name, x, T_, SFX, BACK_X)                                                                         \
     AD__LOSS_SLOPE_T(name, t, T_, SFX, BACK_T)                                                                         \
     static int name##_evaluate_##SFX(const ad_op *op) {                                                                \

@@ -2,8 +2,8 @@
 
 usage: report.py BUILD DOCS
 
-Reads BUILD/bench.txt and peers.txt, which `make bench` and `make bench-peers` print, growth.txt, of bench/report/growth,
-and the size of stripped.so. Writes the rows between the marks in DOCS/performance.md, and DOCS/figures/: growth.tsv,
+Reads BUILD/bench.txt and peers.txt, which `make bench` and `make bench-peers` print, growth.txt, of
+bench/report/growth, and the size of stripped.so. Writes the rows between the marks in DOCS/performance.md, and DOCS/figures/: growth.tsv,
 ratios.tsv and their pictures.
 """
 import glob
@@ -45,7 +45,8 @@ def table(report):
     yield "|---|---|---|---|---|---|---|"
     for case, goal, limits, (ours, unit, floor, ratio), peers in report:
         others = ", ".join(f"{p} {plain(peers[p][0])} ({plain(1 / peers[p][1])})" for p in PEERS if p in peers)
-        yield f"| {case} | {plain(ours)} {unit} | {plain(floor)} {unit} | {ratio} | {others or '-'} | {goal} | {limits} |"
+        ours, floor = f"{plain(ours)} {unit}", f"{plain(floor)} {unit}"
+        yield f"| {case} | {ours} | {floor} | {ratio} | {others or '-'} | {goal} | {limits} |"
 
 
 def megabytes(path):

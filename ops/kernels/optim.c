@@ -45,6 +45,7 @@ AD__CLONES double ad__dot(int64_t n, const double *x, const double *y) {
     double lane[LANES] = { 0 }, sum = 0;
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
+        AD__UNROLL
         for (int j = 0; j < LANES; j++) lane[j] += x[i + j] * y[i + j];
     for (int j = 0; i < n; i++, j++) lane[j] += x[i] * y[i];
     for (int j = 0; j < LANES; j++) sum += lane[j];
