@@ -281,12 +281,13 @@ $(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
 $(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
 bench-peers: $(benches) $(peers) ## the same measurements beside PyTorch, NumPy, FANN and ADOL-C, where they are
 	@$(PYTHON) bench/peers/compare.py $(BUILD) $(CASE)
-bench-report: $(benches) $(peers) $(growth) ## all of it: measures, and writes figures and pictures to docs/
+bench-report: $(benches) $(peers) $(growth) $(shared) ## all of it: measures, and writes figures and pictures to docs/
 	@echo "Some minutes; $(BUILD)/bench.txt, peers.txt and growth.txt tell how far it is."
 	@for b in $(benches); do env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $$b || exit 1; done > $(BUILD)/bench.txt
 	@$(PYTHON) bench/peers/compare.py $(BUILD) > $(BUILD)/peers.txt
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(growth) > $(BUILD)/growth.txt
-	@$(PYTHON) bench/report/report.py $(BUILD)/bench.txt $(BUILD)/peers.txt $(BUILD)/growth.txt docs
+	@strip -o $(BUILD)/stripped.so $(shared)
+	@$(PYTHON) bench/report/report.py $(BUILD) docs
 
 # ---- what is generated and kept ------------------------------------------------------------------
 

@@ -117,7 +117,7 @@ AD__CLONES static void softmax_ce(int64_t n, int64_t c, const float *y, const fl
     }
 }
 
-/* ---- xor: 2-8-1, tanh, batch 4, mean squared error, SGD --------------------------------------------------------- */
+/* ---- xor: 2-8-1, tanh, batch 4, mean squared error, SGD -------------------------------------------------------- */
 
 static const float xor_x[] = { 0, 0, 0, 1, 1, 0, 1, 1 }, xor_t[] = { 0, 1, 1, 0 };
 
@@ -212,7 +212,7 @@ static void xor_floor(void *state) {
     b->b[0] -= 1e-4f * b->gb[0];
 }
 
-/* ---- lecture-net: 64 x 1000 x 100 x 10, sigmoid, squared error, SGD, no biases ----------------------------------- */
+/* ---- lecture-net: 64 x 1000 x 100 x 10, sigmoid, squared error, SGD, no biases --------------------------------- */
 
 enum { LN = 64, LI = 1000, LH = 100, LO = 10 };
 
@@ -285,7 +285,7 @@ static void lecture_floor(void *state) {
     descend(LH * LO, 1e-6f, b->gw, b->w);
 }
 
-/* ---- mlp-128, mlp-512-512: MNIST-shaped, relu, cross-entropy, momentum, shuffled minibatches ------------------------ */
+/* ---- mlp-128, mlp-512-512: MNIST-shaped, relu, cross-entropy, momentum, shuffled minibatches ------------------- */
 
 enum { ROWS = 6400, PIXELS = 784, CLASSES = 10 };
 
