@@ -154,8 +154,9 @@ typedef struct {
     int64_t wrong; /* releases that name another size than was asked for */
 } test_memory;
 
-enum { TEST_HEAD = 64 };            /* bytes before each block, for its size */
-#define TEST_MOST ((size_t)1 << 36) /* larger blocks are refused as by any system */
+enum { TEST_HEAD = 64 }; /* bytes before each block, for its size */
+/* 2^36 bytes, or 2^30: larger blocks are refused as by any system. */
+#define TEST_MOST (SIZE_MAX / 4 >> (sizeof(size_t) > 4 ? 26 : 0))
 
 static inline void *test_alloc(void *data, size_t align, size_t size) {
     test_memory *m = data;
