@@ -21,8 +21,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-threads bench-peers bench-report docs \
-        reference-values install uninstall deps deps-ci deps-peers help clean FORCE
+.PHONY: all check test demo asan tsan units valgrind cross cpus coverage adbench bench bench-threads bench-peers \
+        bench-report docs reference-values install uninstall deps deps-ci deps-peers help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -247,6 +247,9 @@ valgrind: ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for sma
 	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
 cross: ## the test programs built for another processor, run under qemu: make cross ARCH=arm64
 	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
+cpus: $(chosen) ## the test programs as on an x86-64 processor without AVX, and on one with AVX2, under qemu
+	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu Nehalem' $(run_tests) $(chosen)
+	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu max' $(run_tests) $(chosen)
 coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file (needs gcovr)
 	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true

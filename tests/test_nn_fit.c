@@ -3,33 +3,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "nn/nn.h"
 #include "tests/common.h"
-
-static char folder[64];
-
-static int make_folder(void **state) {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/autodiff-fit-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    return rmdir(folder);
-}
-
-/* The same pointer for the same name, so that options may keep it. */
-static const char *path_of(const char *name) {
-    static char paths[8][128];
-    char path[128];
-    int i = 0;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    while (paths[i][0] != '\0' && strcmp(paths[i], path) != 0) assert_true(++i < 8);
-    return strcpy(paths[i], path);
-}
 
 static char *text_of(const char *path) {
     static char text[16384];
@@ -605,6 +581,7 @@ static bool run_and_kill(int64_t microseconds) {
         p.o.epochs = 12;
         int rc = fit(&p, NULL);
         if (rc == AD_OK) rc = nn_save(p.net, path_of("end"));
+        if (rc != AD_OK) print_error("the child: %s\n", ad_error(p.g));
         _exit(rc == AD_OK ? 0 : 1);
     }
     struct timespec wait = { 0, (long)(microseconds * 1000) };

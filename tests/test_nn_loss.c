@@ -91,11 +91,9 @@ static void check_loss(const char *name, const char *numbers) {
 
 static void losses_are_as_in_torch(void **state) {
     (void)state;
-    char path[256], line[1024];
+    char line[1024];
     size_t n = 0;
-    snprintf(path, sizeof path, "%s/tests/reference/results_nn/losses.txt", getenv("AD_SOURCE") ? getenv("AD_SOURCE") : ".");
-    FILE *in = fopen(path, "r");
-    assert_non_null(in);
+    FILE *in = open_source("tests/reference/results_nn/losses.txt");
     while (fgets(line, sizeof line, in) != NULL) {
         if (line[0] == '#') continue;
         char *name = strtok(line, " "), *numbers = strtok(NULL, "");
