@@ -64,7 +64,8 @@ static void every_slab_is_done_once(void **state) {
         assert_non_null(team);
         assert_int_equal(ad__team_size(team), teams[i]);
         for (int round = test_quick() ? 300 : 5000; round > 0; round--) {
-            visits v = { team, next_below(&random, MOST), 1 + next_below(&random, 400), teams[i], times, 0, round % 16 == 1 };
+            int n = next_below(&random, MOST), slab = 1 + next_below(&random, 400);
+            visits v = { team, n, slab, teams[i], times, 0, round % 16 == 1 };
             if (round % 8) v.n = v.n % 40;
             memset(times, 0, (size_t)v.n);
             ad__parallel(team, v.n, v.slab, AD__WORTH, visit, &v);
@@ -183,7 +184,8 @@ static void broadcast_product(ad_graph *g, ad_dtype t, results *r) {
     product_of(g, t, r, AD_SHAPE(60, 40, 50), AD_SHAPE(2, 1, 50, 70)); /* both operands repeat */
 }
 static void layer(ad_graph *g, ad_dtype t, results *r) {
-    ad_var *x = numbers(g, t, AD_SHAPE(200, 300)), *w = numbers(g, t, AD_SHAPE(220, 300)), *b = numbers(g, t, AD_SHAPE(220));
+    ad_var *x = numbers(g, t, AD_SHAPE(200, 300)), *w = numbers(g, t, AD_SHAPE(220, 300));
+    ad_var *b = numbers(g, t, AD_SHAPE(220));
     note(r, x), note(r, w), note(r, b);
     finish(r, ad_affine(x, w, b));
 }
@@ -226,7 +228,8 @@ static void sums(ad_graph *g, ad_dtype t, results *r) {
     note(r, ad_sum(z));
     note(r, ad_mean_axis(x, 0, false));
     note(r, ad_sum_axis(x, 1, true));
-    finish(r, ad_add(ad_add(r->of[2], ad_sum(ad_square(r->of[3]))), ad_mul(ad_mean(x), ad_sum_axis(r->of[4], 0, false))));
+    ad_var *small = ad_mul(ad_mean(x), ad_sum_axis(r->of[4], 0, false));
+    finish(r, ad_add(ad_add(r->of[2], ad_sum(ad_square(r->of[3]))), small));
 }
 static void softmaxes(ad_graph *g, ad_dtype t, results *r) {
     ad_var *x = noted(g, t, AD_SHAPE(HIGH, WIDE), r);
@@ -239,6 +242,18 @@ static void losses(ad_graph *g, ad_dtype t, results *r) {
 static void classes(ad_graph *g, ad_dtype t, results *r) {
     ad_var *x = noted(g, t, AD_SHAPE(HIGH, WIDE), r);
     finish(r, ad_cross_entropy(x, ad_floor(ad_muls(ad_rand(g, t, AD_SHAPE(HIGH)), WIDE))));
+}
+
+static void convolution(ad_graph *g, ad_dtype t, results *r) {
+    ad_var *x = noted(g, t, AD_SHAPE(20, 6, 23, 19), r), *w = noted(g, t, AD_SHAPE(10, 3, 3, 3), r);
+    ad_var *b = noted(g, t, AD_SHAPE(10), r);
+    ad_var *y = ad_conv2d(x, w, b, (ad_conv_opts){ .groups = 2, .padding = { 1, 2 } });
+    finish(r, ad_conv_transpose2d(y, noted(g, t, AD_SHAPE(10, 4, 2, 3), r), NULL, (ad_conv_opts){ .stride = { 2, 1 } }));
+}
+static void random_numbers(ad_graph *g, ad_dtype t, results *r) {
+    note(r, ad_rand(g, t, AD_SHAPE(LONG)));
+    note(r, ad_randn(g, t, AD_SHAPE(LONG)));
+    note(r, ad_rand(g, t, AD_SHAPE(3)));
 }
 
 /* Two steps of each kind of optimiser. */
@@ -282,6 +297,8 @@ static const struct {
     { "softmaxes", softmaxes },
     { "losses", losses },
     { "classes", classes },
+    { "convolution", convolution },
+    { "random numbers", random_numbers },
     { "optimisers", optimisers },
     { "recurrent nets", recurrent_nets },
 };
