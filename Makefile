@@ -3,8 +3,9 @@
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
 # very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench` or `make bench-peers`),
-# PYTHON (for these peers and `make reference-values`), V=1 (commands are shown), TESTS (some of `make units`),
-# SYSROOT (below which the libraries of another processor lie), ARCH (Debian's name of it, for `make cross`).
+# THREADS (of `make bench-threads`), PYTHON (for these peers and `make reference-values`), V=1 (commands are
+# shown), TESTS (some of `make units`), SYSROOT (below which the libraries of another processor lie), ARCH
+# (Debian's name of it, for `make cross`).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -20,8 +21,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan tsan units valgrind cross coverage adbench bench bench-peers docs reference-values \
-        install uninstall deps deps-ci deps-peers help clean FORCE
+.PHONY: all check test demo asan tsan units valgrind cross cpus coverage adbench bench bench-threads bench-peers \
+        bench-report docs reference-values install uninstall deps deps-ci deps-peers help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -174,6 +175,7 @@ tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
 starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
 adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
+growth  := $(BUILD)/bench/report/growth
 dumper  := $(BUILD)/tests/reference/dump_samples
 docs_of := $(BUILD)/docs/reference
 
@@ -207,11 +209,11 @@ $(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
 $(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
-$(benches): $(call object,$(wildcard bench/common*.c))
+$(benches) $(growth): $(call object,$(wildcard bench/common*.c))
 $(adbench): $(call object,$(wildcard bench/adbench/common*.c))
 $(dumper): private helpers =
 $(dumper): private own_libs =
-$(demos) $(tests) $(benches) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+$(demos) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
@@ -248,6 +250,9 @@ valgrind: ## the test programs under valgrind; AD_TEST_QUICK=1 asks them for sma
 	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
 cross: ## the test programs built for another processor, run under qemu: make cross ARCH=arm64
 	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
+cpus: $(chosen) ## the test programs as on an x86-64 processor without AVX, and on one with AVX2, under qemu
+	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu Nehalem' $(run_tests) $(chosen)
+	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu max' $(run_tests) $(chosen)
 coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file (needs gcovr)
 	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
@@ -256,10 +261,13 @@ coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file 
 adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/bench/adbench/gmm FILE
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
+THREADS ?= 2
+bench-threads: $(benches) ## what THREADS=2 give, also beside busy processes; CASE=name for one of them
+	@for b in nets arrays optim; do $(BUILD)/bench/$$b --threads $(THREADS) $(CASE) || exit 1; done
 
 # Peers written in C and C++, as far as their headers are here. compare.py says which are not.
 preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)
-ifneq ($(filter bench-peers,$(MAKECMDGOALS)),)
+ifneq ($(filter bench-peers bench-report,$(MAKECMDGOALS)),)
 peers := $(if $(call preprocesses,$(CXX),torch/csrc/api/include/torch/version.h),libtorch) \
          $(if $(call preprocesses,$(CXX),adolc/adolc.h),adolc) $(if $(call preprocesses,$(CC),floatfann.h),fann)
 peers := $(addprefix $(BUILD)/bench/peers/,$(peers))
@@ -276,6 +284,13 @@ $(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
 $(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
 bench-peers: $(benches) $(peers) ## the same measurements beside PyTorch, NumPy, FANN and ADOL-C, where they are
 	@$(PYTHON) bench/peers/compare.py $(BUILD) $(CASE)
+bench-report: $(benches) $(peers) $(growth) $(shared) ## all of it: measures, and writes figures and pictures to docs/
+	@echo "Some minutes; $(BUILD)/bench.txt, peers.txt and growth.txt tell how far it is."
+	@for b in $(benches); do env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $$b || exit 1; done > $(BUILD)/bench.txt
+	@$(PYTHON) bench/peers/compare.py $(BUILD) > $(BUILD)/peers.txt
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(growth) > $(BUILD)/growth.txt
+	@strip -o $(BUILD)/stripped.so $(shared)
+	@$(PYTHON) bench/report/report.py $(BUILD) docs
 
 # ---- what is generated and kept ------------------------------------------------------------------
 

@@ -39,9 +39,10 @@ unpack() {
     rm -r "$new/apt"
     # A link to /lib/... means that of the root.
     find "$new" -type l -lname '/*' | while read -r link; do ln -sfrn "$new$(readlink "$link")" "$link"; done
+    rm -rf "$root"
     mv "$new" "$root"
 }
-[ -d "$root" ] || unpack
+[ "$root" -nt packages.txt ] || unpack
 
 export PKG_CONFIG_SYSROOT_DIR="$root" PKG_CONFIG_LIBDIR="$root/$lib/pkgconfig"
 export TEST_UNDER="qemu-$cpu -L $root"

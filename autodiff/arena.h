@@ -72,7 +72,7 @@ static inline void *ad__arena_alloc(ad__arena *a, size_t size) {
 /* Free lists of 64-byte-aligned buffers, one per size class (four to a doubling): what a backward
    pass takes and returns when interior gradients need not be kept. */
 #define AD__POOL_CLASSES 168
-#define AD__POOL_MAX ((size_t)1 << 46) /* bytes; larger buffers are refused */
+#define AD__POOL_MAX (SIZE_MAX / 4 >> (sizeof(size_t) > 4 ? 16 : 0)) /* 2^46 bytes, or 2^30; larger ones are refused */
 typedef struct {
     ad__memory *memory;
     void *free[AD__POOL_CLASSES];

@@ -141,6 +141,11 @@ typedef struct {
 } nn_class_scores;
 AD_API nn_class_scores nn_scores_of_class(const ad_var *confusion, int64_t class_number);
 AD_API nn_class_scores nn_macro_scores(const ad_var *confusion); /* the classes' mean */
+/* The same in one step, as nn_fit wants its metrics. */
+AD_API double nn_top5(const ad_var *scores, const ad_var *classes);
+AD_API double nn_precision(const ad_var *scores, const ad_var *classes); /* the classes' mean, and of the next two */
+AD_API double nn_recall(const ad_var *scores, const ad_var *classes);
+AD_API double nn_f1(const ad_var *scores, const ad_var *classes);
 /* 1 - (squared errors) / (squared distances of the targets from their mean). */
 AD_API double nn_r2(const ad_var *y, const ad_var *target);
 /* The area under the ROC curve: scores [n], positive [n] other than 0; NaN without rows of both kinds. */

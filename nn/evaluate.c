@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "autodiff/node.h"
-#include "nn/nn.h"
+#include "nn/evaluate.h"
 
 typedef struct {
     ad_graph *graph;
@@ -12,7 +12,7 @@ typedef struct {
     int64_t n, batch;
     size_t row;     /* bytes of a row of the result */
     ad_shape shape; /* of the result */
-    char *values;   /* all rows of the result; not the arena's, which inner scopes rewind */
+    char *values;   /* all rows of the result; the pool's, as inner scopes rewind the arena */
     size_t bytes;
 } prediction;
 
@@ -33,7 +33,7 @@ static int reserve(prediction *p, const ad_var *y, int64_t rows) {
     p->row = rows > 0 ? ad__bytes(y) / (size_t)rows : 0;
     p->shape.dim[0] = p->n;
     p->bytes = p->row * (size_t)p->n + 1;
-    p->values = ad__memory_take(&p->graph->memory, AD__ALIGN, p->bytes);
+    p->values = ad__pool_take(&p->graph->pool, p->bytes);
     return p->values ? AD_OK : ad__no_memory(p->graph, "predict", p->bytes);
 }
 
@@ -70,20 +70,29 @@ ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
     if (was_training) nn_train(net, true);
     ad_enable_grad(g, was_enabled);
     ad_var *y = ad_ok(g) ? ad_tensor(g, t, p.values, p.shape) : ad__nil(g);
-    if (p.values != NULL) ad__memory_give(&g->memory, p.values, p.bytes);
+    if (p.values != NULL) ad__pool_give(&g->pool, p.values, p.bytes);
     return y;
 }
 
-nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch) {
-    nn_evaluation e = { NAN, NAN };
+double nn__evaluate(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d, int64_t batch,
+                    double values[]) {
+    double mean = NAN;
+    for (int i = 0; i < n; i++) values[i] = NAN;
     ad_graph *g = nn_graph_of(net);
-    if (!ad_ok(g)) return e;
+    if (!ad_ok(g)) return mean;
     ad_mark m = ad_begin(g);
     bool was = ad_enable_grad(g, false);
     ad_var *y = nn_predict(net, d.x, batch);
-    if (loss != NULL && ad_ok(g)) e.loss = ad_item(loss(y, d.y));
-    if (metric != NULL && ad_ok(g)) e.metric = metric(y, d.y);
+    if (loss != NULL && ad_ok(g)) mean = ad_item(loss(y, d.y));
+    for (int i = 0; i < n; i++)
+        if (metrics[i] != NULL && ad_ok(g)) values[i] = metrics[i](y, d.y);
     ad_enable_grad(g, was);
     ad_end(g, m);
+    return mean;
+}
+
+nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch) {
+    nn_evaluation e;
+    e.loss = nn__evaluate(net, loss, 1, &metric, d, batch, &e.metric);
     return e;
 }

@@ -7,6 +7,7 @@
 
 #include "autodiff/node.h"
 #include "nn/checkpoint.h"
+#include "nn/evaluate.h"
 #include "nn/loader.h"
 #include "nn/report.h"
 #include "nn/state.h"
@@ -57,6 +58,10 @@ static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, con
         { .name = "loss", .real = &t->s.loss },
         { .name = "validation_loss", .real = &t->s.validation_loss },
         { .name = "metric", .real = &t->s.metric },
+        { .name = "metric2", .real = &t->s.more_metrics[0] },
+        { .name = "metric3", .real = &t->s.more_metrics[1] },
+        { .name = "metric4", .real = &t->s.more_metrics[2] },
+        { .name = "metric5", .real = &t->s.more_metrics[3] },
         { .name = "lr", .real = &t->s.lr },
         { .name = "best", .real = &t->s.best },
         { .name = "best_epoch", .whole = &t->s.best_epoch },
@@ -83,10 +88,20 @@ static int save(training *t) {
     return with_checkpoint(t, nn__save_checkpoint);
 }
 
+static bool can_resume(const training *t) { return t->o->resume && access(t->o->checkpoint, F_OK) == 0; }
+
 static int resume(training *t) {
-    if (!t->o->resume || access(t->o->checkpoint, F_OK) != 0) return AD_OK;
     int rc = with_checkpoint(t, nn__load_checkpoint);
     return rc == AD_OK ? nn__loader_go(t->loader, t->place) : rc;
+}
+
+/* Files that cannot be written are better found out before the first epoch than after it. */
+static int begin_files(training *t) {
+    bool resumes = can_resume(t);
+    if (resumes && resume(t) != AD_OK) return ad_error_code(t->g);
+    if (t->o->log != NULL && t->log_bytes == 0 && nn__log_head(t->g, t->o, &t->log_bytes) != AD_OK)
+        return ad_error_code(t->g);
+    return resumes ? AD_OK : save(t);
 }
 
 /* ---- the best epoch ------------------------------------------------------------------------------------------ */
@@ -114,12 +129,23 @@ static void restore_best(training *t) {
 static void validate(training *t) {
     if (!validates(t)) return;
     int64_t batch = t->o->batch < 256 ? 256 : t->o->batch; /* no gradients: more rows at a time */
-    nn_evaluation e = nn_evaluate(t->net, t->loss, t->o->metric, t->o->validation, batch);
-    t->s.validation_loss = e.loss;
-    t->s.metric = e.metric;
-    double now = t->o->by_metric ? e.metric : e.loss;
-    double gain = t->o->by_metric ? now - t->s.best : t->s.best - now;
-    if (!ad_ok(t->g) || isnan(now) || (t->s.best_epoch > 0 && !(gain > t->o->min_delta))) return;
+    nn_metric_fn *metrics[1 + NN_MORE_METRICS] = { t->o->metric };
+    double values[1 + NN_MORE_METRICS];
+    for (int i = 0; i < NN_MORE_METRICS; i++) metrics[1 + i] = t->o->more_metrics[i].of;
+    t->s.validation_loss =
+        nn__evaluate(t->net, t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation, batch, values);
+    t->s.metric = values[0];
+    memcpy(t->s.more_metrics, values + 1, sizeof t->s.more_metrics);
+}
+
+/* What tells a good epoch from a bad one. */
+static double judged_by(const training *t) {
+    return t->o->by_metric ? t->s.metric : validates(t) ? t->s.validation_loss : t->s.loss;
+}
+
+static void compare_with_best(training *t) {
+    double now = judged_by(t), gain = t->o->by_metric ? now - t->s.best : t->s.best - now;
+    if (!validates(t) || !ad_ok(t->g) || isnan(now) || (t->s.best_epoch > 0 && !(gain > t->o->min_delta))) return;
     t->s.best = now;
     t->s.best_epoch = t->s.epoch;
     for (int i = 0; t->best != NULL && i < nn__array_count(t->net); i++) copy(t->best[i], nn__array_at(t->net, i).var);
@@ -196,11 +222,10 @@ static void end_epoch(training *t) {
     const nn_fit_opts *o = t->o;
     t->epoch_open = 0;
     validate(t);
-    if (o->schedule != NULL && !o->schedule_by_step)
-        nn_schedule_step(o->schedule, validates(t) ? t->s.validation_loss : t->s.loss);
+    compare_with_best(t);
+    if (o->schedule != NULL && !o->schedule_by_step) nn_schedule_step(o->schedule, judged_by(t));
     if (!ad_ok(t->g)) return;
-    const char *metric = o->metric_name ? o->metric_name : "metric";
-    if (o->log != NULL && nn__log_epoch(t->g, o->log, metric, &t->s, &t->log_bytes) != AD_OK) return;
+    if (o->log != NULL && nn__log_epoch(t->g, o, &t->s, &t->log_bytes) != AD_OK) return;
     nn__report_epoch(&t->report, &t->s);
     if (o->on_epoch != NULL && o->on_epoch(&t->s, o->callback_data) != 0) t->stop = t->s.stopped_early = true;
     save(t);
@@ -249,9 +274,11 @@ static int prepare(training *t, nn_dataset data) {
                                                 .transform = o->transform,
                                                 .transform_data = o->transform_data,
                                                 .prefetch = o->prefetch });
-    if (t->loader == NULL || keep_best(t) != AD_OK || resume(t) != AD_OK) return ad_error_code(t->g);
-    t->report = nn__report_new(o->progress, nn_loader_batches(t->loader), o->batch,
-                               o->metric_name ? o->metric_name : "metric", t->s.steps);
+    if (t->loader != NULL && nn_loader_batches(t->loader) == 0)
+        return ad_fail(t->g, AD_EVALUE, "fit: %lld samples make no minibatch of %lld; take a smaller batch",
+                       (long long)ad_shape_of(data.x).dim[0], (long long)o->batch);
+    if (t->loader == NULL || keep_best(t) != AD_OK || begin_files(t) != AD_OK) return ad_error_code(t->g);
+    t->report = nn__report_new(o, nn_loader_batches(t->loader), t->s.steps);
     return AD_OK;
 }
 
@@ -263,6 +290,7 @@ int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_
                    .opt = opt,
                    .o = &o,
                    .s = { .epochs = o.epochs, .loss = NAN, .validation_loss = NAN, .metric = NAN, .best = NAN } };
+    for (int i = 0; i < NN_MORE_METRICS; i++) t.s.more_metrics[i] = NAN;
     if (end != NULL) *end = t.s;
     if (g == NULL) return AD_EVALUE; /* a net that could not be made: its graph has the error */
     if (check(g, loss, opt, &o) != AD_OK) return ad_error_code(g);
@@ -273,6 +301,7 @@ int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_
     ad_mark m = ad_begin(g);
     bool kept = ad_keep_grads(g, false);
     if (prepare(&t, data) == AD_OK) run(&t);
+    nn__report_end(&t.report);
     ad_keep_grads(g, kept);
     ad_end(g, m);
     if (o.catch_interrupt) sigaction(SIGINT, &before, NULL);

@@ -82,7 +82,7 @@ static void evaluate_at(search *w, double t, point *p) {
     p->slope = ad__dot(w->l->n, p->g, ad_data(w->l->d));
 }
 
-/* ---- the line search: Nocedal and Wright 2006, algorithms 3.5 and 3.6, as in torch.optim -------------------- */
+/* ---- the line search: Nocedal and Wright 2006, algorithms 3.5 and 3.6, as in torch.optim ------------- */
 
 enum { MOST_TRIALS = 25 };
 static const double ARMIJO = 1e-4, WOLFE = 0.9;
@@ -170,7 +170,7 @@ static void line_search(search *w, point *at) {
     place(w, b.t, spare.g);
 }
 
-/* ---- the direction ---------------------------------------------------------------------------------------------- */
+/* ---- the direction ----------------------------------------------------------------------------------- */
 
 static int64_t kept(const lbfgs *l) { return l->pushed < l->o.history_size ? (int64_t)l->pushed : l->o.history_size; }
 
@@ -244,7 +244,7 @@ static int minimise(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
     return w.rc;
 }
 
-/* ---- making --------------------------------------------------------------------------------------------------------- */
+/* ---- making ------------------------------------------------------------------------------------------ */
 
 static int check(ad_graph *g, const nn_lbfgs_opts *o) {
     int rc = nn__check_lr(g, "lbfgs", o->lr);

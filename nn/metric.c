@@ -87,6 +87,21 @@ nn_class_scores nn_macro_scores(const ad_var *confusion) {
     return (nn_class_scores){ sum.precision / (double)c, sum.recall / (double)c, sum.f1 / (double)c };
 }
 
+/* In a scope of its own: nothing of the matrix stays. */
+static nn_class_scores macro_scores_of(const ad_var *scores, const ad_var *classes) {
+    ad_graph *g = ad_graph_of(scores);
+    ad_mark m = ad_begin(g);
+    const ad_var *confusion = nn_confusion(scores, classes);
+    nn_class_scores s = ad_ok(g) ? nn_macro_scores(confusion) : (nn_class_scores){ NAN, NAN, NAN };
+    ad_end(g, m);
+    return s;
+}
+
+double nn_top5(const ad_var *scores, const ad_var *classes) { return top_k(scores, classes, 5, "top5"); }
+double nn_precision(const ad_var *scores, const ad_var *classes) { return macro_scores_of(scores, classes).precision; }
+double nn_recall(const ad_var *scores, const ad_var *classes) { return macro_scores_of(scores, classes).recall; }
+double nn_f1(const ad_var *scores, const ad_var *classes) { return macro_scores_of(scores, classes).f1; }
+
 /* ---- of numbers ------------------------------------------------------------------------------------------ */
 
 static int check_pairs(const ad_var *y, const ad_var *target, const char *caller) {

@@ -12,6 +12,7 @@
 
 #include "autodiff/node.h"
 #include "nn/durable.h"
+#include "nn/half.h"
 #include "nn/nn.h"
 #include "nn/npy.h"
 #include "nn/path.h"
@@ -47,9 +48,10 @@ static int parse_type(npy *f, const char *text) {
     f->kind = text[2];
     f->width = (int)strtol(text + 3, &end, 10);
     bool whole = strchr("iu", f->kind) != NULL && (f->width == 1 || f->width == 2 || f->width == 4 || f->width == 8);
-    bool real = f->kind == 'f' && (f->width == 4 || f->width == 8), truth = f->kind == 'b' && f->width == 1;
+    bool real = f->kind == 'f' && (f->width == 2 || f->width == 4 || f->width == 8);
+    bool truth = f->kind == 'b' && f->width == 1;
     if (strchr("<>|=", text[1]) != NULL && f->kind != '\0' && *end == '\'' && (whole || real || truth)) return AD_OK;
-    return fail(f, "its dtype is none of f4, f8, i1 to i8, u1 to u8 and b1");
+    return fail(f, "its dtype is none of f2, f4, f8, i1 to i8, u1 to u8 and b1");
 }
 
 static int parse_shape(npy *f, const char *text) {
@@ -104,6 +106,7 @@ static double element(const npy *f, int64_t i) {
     int unused = 64 - 8 * f->width; /* bits in front of the number */
     if (f->kind == 'i') return (double)((int64_t)(bits << unused) / ((int64_t)1 << unused));
     if (f->kind != 'f') return (double)bits;
+    if (f->width == 2) return nn__half((uint32_t)bits);
     if (f->width == 4) return memcpy(&single, &narrow, 4), (double)single;
     return memcpy(&v, &bits, 8), v;
 }

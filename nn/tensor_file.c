@@ -13,6 +13,7 @@
 
 #include "autodiff/node.h"
 #include "nn/durable.h"
+#include "nn/half.h"
 #include "nn/path.h"
 
 #ifdef AD_HAVE_JANSSON
@@ -47,16 +48,7 @@ static double from_f32_bits(uint32_t bits) {
 }
 static double f32(const unsigned char *p) { return from_f32_bits((uint32_t)little_endian(p, 4)); }
 static double bf16(const unsigned char *p) { return from_f32_bits((uint32_t)little_endian(p, 2) << 16); }
-
-/* IEEE 754 binary16: 1 sign, 5 exponent and 10 fraction bits. */
-static double f16(const unsigned char *p) {
-    int bits = (int)little_endian(p, 2), exponent = bits >> 10 & 31, fraction = bits & 1023;
-    double v = exponent == 0    ? ldexp(fraction, -24)
-               : exponent == 31 ? (fraction ? NAN : INFINITY)
-                                : ldexp(fraction + 1024, exponent - 25);
-    return bits >> 15 ? -v : v;
-}
-
+static double f16(const unsigned char *p) { return nn__half((uint32_t)little_endian(p, 2)); }
 static double i64(const unsigned char *p) { return (double)(int64_t)little_endian(p, 8); }
 
 typedef struct {

@@ -11,6 +11,11 @@ extern "C" {
 
 typedef ad_var *nn_loss_fn(ad_var *y, ad_var *target);                  /* nn_mse, nn_cross_entropy, ... */
 typedef double nn_metric_fn(const ad_var *y, const ad_var *target);     /* nn_accuracy, nn_r2, ... */
+enum { NN_MORE_METRICS = 4 };
+typedef struct {
+    const char *name;
+    nn_metric_fn *of;
+} nn_metric;
 
 /* The net's values for x [n, ...] as a constant Var [n, ...], computed batch rows at a time in evaluation mode
    and without gradients. */
@@ -28,6 +33,7 @@ typedef struct {
     int64_t steps;                   /* of the optimiser, over all epochs */
     double loss;                     /* the mean over the epoch's samples until now */
     double validation_loss, metric;  /* of the validation data after the epoch */
+    double more_metrics[NN_MORE_METRICS];
     double lr;                       /* of the epoch's last step */
     double best;                     /* validation loss, or metric, of best_epoch */
     int64_t best_epoch;              /* 0: none yet */
@@ -43,19 +49,20 @@ typedef struct {
     void *transform_data;
     int64_t prefetch;                   /* training minibatches made ahead on a thread, see nn_loader_close; 0: none */
     double clip_norm;                   /* 0: gradients are not clipped */
-    nn_schedule *schedule;              /* stepped after each epoch, or after each step */
+    nn_schedule *schedule;              /* stepped after each epoch, with what best is judged by; or each step */
     bool schedule_by_step;
     nn_dataset validation;              /* none where x is NULL; as large in memory as its predictions */
     nn_metric_fn *metric;               /* of the validation data */
     const char *metric_name;            /* "metric" */
+    nn_metric more_metrics[NN_MORE_METRICS]; /* told beside it */
     bool by_metric;                     /* best is the largest metric, not the smallest validation loss */
     int64_t patience;                   /* stop when so many epochs bring nothing better; 0: never */
     double min_delta;                   /* that much is no better */
     bool restore_best;                  /* end with the weights of the best epoch; patience does so too */
     FILE *progress;                     /* a bar on a terminal, a line an epoch elsewhere; NULL: nothing */
     const char *log;                    /* a CSV file with a row for each epoch */
-    const char *checkpoint;             /* a file that a killed training goes on from, written after each epoch, */
-    int64_t checkpoint_steps;           /* and after so many steps; 0: not within epochs */
+    const char *checkpoint;             /* a file that a killed training goes on from, written at the beginning, after */
+    int64_t checkpoint_steps;           /* each epoch, and after so many steps; 0: not within epochs */
     bool resume;                        /* go on from checkpoint, where there is one */
     bool catch_interrupt;               /* SIGINT ends the training after the present step, with a checkpoint. One
                                            such training at a time in a program; its handler goes with it */

@@ -31,14 +31,13 @@ static inline char *ad__matrix(const void *data, int64_t index, int64_t elements
     return (char *)data + (size_t)(index * elements) * ad_dtype_size(t);
 }
 
-/* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet, which saves zeroing it
-   first. NULL if it takes none. */
+/* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet. NULL if it takes
+   none. */
 static inline void *ad__claim_grad(const ad_op *op, int i, double *beta) {
-    if (!ad__wants(op, i)) return NULL;
-    ad_var *v = op->in[i];
-    *beta = v->flags & AD__HAS_GRAD ? 1 : 0;
-    v->flags |= AD__HAS_GRAD;
-    return v->grad;
+    bool fresh = false;
+    void *to = ad_grad_claim(op, i, &fresh);
+    *beta = fresh ? 0 : 1;
+    return to;
 }
 
 #endif

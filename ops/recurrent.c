@@ -57,7 +57,8 @@ static void *half(const ad_var *y, void *array) { return (char *)array + ad__byt
 static ad__recurrent recurrent_of(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_shape x = op->in[0]->layout->shape;
-    ad__recurrent r = { .kind = kind_of(op->type, attrs_of(op)),
+    ad__recurrent r = { .team = ad__team_of(op),
+                        .kind = kind_of(op->type, attrs_of(op)),
                         .n = x.dim[0],
                         .time = x.dim[1],
                         .hidden = op->in[1]->layout->shape.dim[1],

@@ -226,6 +226,8 @@ static void metrics_of_classes(void **state) {
     assert_close(macro.precision, (1 / 3.0 + 1 / 2.0 + 1) / 3, 1e-15);
     assert_close(macro.recall, (1 / 2.0 + 1 / 3.0 + 1) / 3, 1e-15);
     assert_close(macro.f1, (2 / 5.0 + 2 / 5.0 + 1) / 3, 1e-15);
+    assert_true(nn_precision(scores, classes) == macro.precision && nn_recall(scores, classes) == macro.recall);
+    assert_true(nn_f1(scores, classes) == macro.f1 && nn_top5(scores, classes) == 1);
     assert_true(isnan(nn_scores_of_class(m, 3).f1));
     assert_ok(g);
     ad_set(scores, (double[18]){ NAN });

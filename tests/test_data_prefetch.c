@@ -1,4 +1,4 @@
-/* test_data_prefetch.c: minibatches made ahead by a thread: the same to the bit, really ahead, and a thread that ends. */
+/* test_data_prefetch.c: minibatches made ahead by a thread: the same to the bit, really ahead; and its end. */
 #define _GNU_SOURCE /* RTLD_NEXT */
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include "nn/loader.h"
 #include "tests/common.h"
 
-/* ---- threads that cannot be had ------------------------------------------------------------------------- */
+/* ---- threads that cannot be had ---------------------------------------------------------------------- */
 
 static bool no_threads;
 static int threads; /* begun so far */
@@ -25,7 +25,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return real(thread, attributes, run, data);
 }
 
-/* ---- a data set and transforms --------------------------------------------------------------------------- */
+/* ---- a data set and transforms ----------------------------------------------------------------------- */
 
 enum { N = 61, WIDTH = 5 };
 
@@ -74,7 +74,7 @@ static bool counts_to(int n) {
     return counted == n;
 }
 
-/* ---- the same to the bit -------------------------------------------------------------------------------------- */
+/* ---- the same to the bit ----------------------------------------------------------------------------- */
 
 typedef struct {
     float x[3 * N * WIDTH];
@@ -196,7 +196,7 @@ static void without_work_there_is_no_thread(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- the thread's end --------------------------------------------------------------------------------------------- */
+/* ---- the thread's end -------------------------------------------------------------------------------- */
 
 static void a_closed_loader_goes_on_without(void **state) {
     (void)state;
@@ -264,7 +264,7 @@ static void errors_do_not_disturb_it(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- what can go wrong ------------------------------------------------------------------------------------------------ */
+/* ---- what can go wrong ------------------------------------------------------------------------------- */
 
 static void without_threads_it_makes_them_itself(void **state) {
     (void)state;

@@ -1,33 +1,12 @@
 /* test_nn_fit.c: the training loop: what it does to a net, what it tells, and going on after being killed. */
+#define _XOPEN_SOURCE 700 /* a terminal of the test's own */
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "nn/nn.h"
+#include "ops/kernels/warp.h"
 #include "tests/common.h"
-
-static char folder[64];
-
-static int make_folder(void **state) {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/autodiff-fit-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    return rmdir(folder);
-}
-
-/* The same pointer for the same name, so that options may keep it. */
-static const char *path_of(const char *name) {
-    static char paths[8][128];
-    char path[128];
-    int i = 0;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    while (paths[i][0] != '\0' && strcmp(paths[i], path) != 0) assert_true(++i < 8);
-    return strcpy(paths[i], path);
-}
 
 static char *text_of(const char *path) {
     static char text[16384];
@@ -38,7 +17,7 @@ static char *text_of(const char *path) {
     return text;
 }
 
-/* ---- a problem ------------------------------------------------------------------------------------------------ */
+/* ---- a problem --------------------------------------------------------------------------------------- */
 
 typedef struct {
     ad_graph *g;
@@ -74,11 +53,11 @@ static int fit(problem *p, nn_training_state *end) {
 static void assert_same_net(const problem *a, const problem *b) {
     for (int i = 0; i < nn_parameter_count(a->net); i++) {
         ad_var *x = nn_parameter_at(a->net, i).var, *y = nn_parameter_at(b->net, i).var;
-        assert_memory_equal(ad_data(x), ad_data(y), (size_t)ad_numel(x) * 4);
+        assert_memory_equal(ad_data(x), ad_data(y), (size_t)ad_numel(x) * ad_dtype_size(ad_dtype_of(x)));
     }
 }
 
-/* ---- what it does ------------------------------------------------------------------------------------------------ */
+/* ---- what it does ------------------------------------------------------------------------------------ */
 
 /* The loop by hand, as a user would write it. */
 static void it_does_what_the_loop_by_hand_does(void **state) {
@@ -152,6 +131,82 @@ static void it_learns_and_tells(void **state) {
     ad_graph_free(p.g);
 }
 
+/* Several metrics of one prediction: in the state, the lines and the log. */
+static void it_tells_several_metrics(void **state) {
+    (void)state;
+    problem p = problem_new();
+    FILE *told = tmpfile();
+    char want[120], line[300] = "";
+    p.net = nn_mlp(p.g, AD_F32, 3, (int64_t[]){ 2, 6, 2 }, ad_tanh); /* the same whenever it is asked */
+    p.opt = nn_adam(p.net, (nn_adam_opts){ .lr = 0.05 });
+    p.o = (nn_fit_opts){ .epochs = 3,
+                         .validation = p.data.validation,
+                         .metric = nn_accuracy,
+                         .metric_name = "accuracy",
+                         .more_metrics = { { "F1", nn_f1 }, { "recall", nn_recall } },
+                         .progress = told,
+                         .log = path_of("log") };
+    nn_training_state end;
+    assert_int_equal(fit(&p, &end), AD_OK);
+    ad_var *y = nn_predict(p.net, p.data.validation.x, 256);
+    assert_true(end.metric == nn_accuracy(y, p.data.validation.y));
+    assert_true(end.more_metrics[0] == nn_f1(y, p.data.validation.y));
+    assert_true(end.more_metrics[1] == nn_recall(y, p.data.validation.y));
+    assert_true(isnan(end.more_metrics[2]));
+    rewind(told);
+    for (int i = 0; i < 3; i++) assert_non_null(fgets(line, sizeof line, told));
+    fclose(told);
+    snprintf(want, sizeof want, "  accuracy %.4f  F1 %.4f  recall %.4f  ", end.metric, end.more_metrics[0],
+             end.more_metrics[1]);
+    assert_contains(line, want);
+    assert_contains(text_of(p.o.log), "validation_loss,accuracy,F1,recall\n1,");
+    snprintf(want, sizeof want, ",%.17g,%.17g,%.17g\n", end.metric, end.more_metrics[0], end.more_metrics[1]);
+    assert_contains(text_of(p.o.log), want);
+    unlink(p.o.log);
+    ad_graph_free(p.g);
+}
+
+static int stop_at(const nn_training_state *s, void *data) { return s->steps == *(int *)data; }
+
+/* What a terminal is told by a training, stopped after so many steps. */
+static void tell_terminal(int stop, char *to, size_t size) {
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    FILE *f = fopen(ptsname(terminal), "w");
+    assert_non_null(f);
+    problem p = problem_new();
+    p.o.progress = f;
+    p.o.epochs = 2;
+    p.o.on_step = stop_at;
+    p.o.callback_data = &stop;
+    assert_int_equal(fit(&p, NULL), AD_OK);
+    ad_graph_free(p.g);
+    fputs("end", f);
+    fflush(f);
+    size_t n = 0;
+    for (to[0] = '\0'; strstr(to, "end") == NULL; to[n] = '\0') {
+        ssize_t more = read(terminal, to + n, size - n - 1);
+        assert_true(more > 0);
+        n += (size_t)more;
+    }
+    fclose(f);
+    close(terminal);
+}
+
+static void a_terminal_has_a_bar(void **state) {
+    (void)state;
+    char text[4096];
+    tell_terminal(99, text, sizeof text);
+    static const char bar[] = "\r\033[Kepoch 1/2 [===                     ] loss "; /* one of seven steps */
+    assert_memory_equal(text, bar, sizeof bar - 1);
+    assert_contains(text, "\r\033[Kepoch 1/2  loss ");
+    assert_contains(text, "\r\033[Kepoch 2/2  loss ");
+    assert_contains(text, "\nend"); /* what the program says then */
+    tell_terminal(1, text, sizeof text);
+    assert_memory_equal(text, bar, sizeof bar - 1);
+    assert_contains(text, " s left\r\nend");
+}
+
 static double falling(const ad_var *y, const ad_var *target) {
     (void)target;
     return -fabs(ad_at(y, 0));
@@ -185,8 +240,6 @@ static void it_stops_early_with_the_best_weights(void **state) {
     assert_memory_not_equal(kept[end.epoch], kept[end.best_epoch], sizeof kept[0]);
     ad_graph_free(p.g);
 }
-
-static int stop_at(const nn_training_state *s, void *data) { return s->steps == *(int *)data; }
 
 static void callbacks_stop_it(void **state) {
     (void)state;
@@ -267,18 +320,27 @@ static void bad_calls_are_refused(void **state) {
         { { .epochs = 1, .patience = 1 }, "fit: patience and by_metric need validation data" },
         { { .epochs = 1, .min_delta = -1 }, "fit: patience, checkpoint_steps, clip_norm and min_delta are 0 or more" },
         { { .epochs = 1, .log = "/no/such/folder/log" }, "fit: log /no/such/folder/log: No such file or directory" },
+#ifdef AD_HAVE_JANSSON
+        { { .epochs = 1, .checkpoint = "/no/such/c" }, "checkpoint: /no/such/c: No such file or directory" },
+#endif
+        { { .epochs = 1, .batch = 64, .drop_last = true },
+          "fit: 63 samples make no minibatch of 64; take a smaller batch" },
+        { { .epochs = 1, .prefetch = -1 }, "loader: prefetch -1: it must be at least 0" },
     };
+    problem twin = problem_new();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_true(nn_fit(p.net, nn_cross_entropy, p.opt, p.data.train, bad[i].o, NULL) < 0);
         assert_string_equal(ad_error(p.g), bad[i].sentence);
         ad_clear_error(p.g);
     }
+    assert_same_net(&p, &twin); /* none got as far as a step */
+    ad_graph_free(twin.g);
     assert_int_equal(nn_fit(p.net, NULL, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     assert_int_equal(nn_fit(NULL, nn_mse, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     ad_graph_free(p.g);
 }
 
-/* ---- evaluation ------------------------------------------------------------------------------------------------------ */
+/* ---- evaluation -------------------------------------------------------------------------------------- */
 
 static void predictions_are_the_same_in_any_batch(void **state) {
     (void)state;
@@ -302,7 +364,7 @@ static void predictions_are_the_same_in_any_batch(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- images ------------------------------------------------------------------------------------------------------------ */
+/* ---- images ------------------------------------------------------------------------------------------ */
 
 static void images_are_moved_whole(void **state) {
     (void)state;
@@ -327,6 +389,40 @@ static void images_are_moved_whole(void **state) {
     for (int i = 1; i < 4; i++)
         for (int j = 1; j < 4; j++) assert_in_range(places[i][j], 25, 100);
     assert_in_range(mirrored, 180, 320);
+}
+
+/* As by the formula, pixel for pixel: each of the four neighbours has a share by its nearness. */
+static double between(int h, int w, const double *x, double row, double column) {
+    double v = 0;
+    for (int r = 0; r < h; r++)
+        for (int c = 0; c < w; c++)
+            v += fmax(0, 1 - fabs(row - r)) * fmax(0, 1 - fabs(column - c)) * x[r * w + c];
+    return v;
+}
+
+static void images_are_looked_up_between_pixels(void **state) {
+    (void)state;
+    uint64_t random = 6;
+    double wide[12 * 37], y[12 * 37];
+    float narrow[12 * 37], z[12 * 37];
+    for (int trial = 0; trial < 200; trial++) {
+        int h = 1 + next_below(&random, 12), w = 1 + next_below(&random, 37);
+        ad__places p;
+        for (int i = 0; i < h * w; i++) narrow[i] = (float)(wide[i] = next_between(&random, -1, 1));
+        for (int k = 0; k < 3; k++) {
+            p.row[k] = next_between(&random, k ? -1.5 : -9, k ? 1.5 : 9);
+            p.column[k] = next_between(&random, k ? -1.5 : -9, k ? 1.5 : 9);
+        }
+        ad__warp_f64(h, w, &p, wide, y);
+        ad__warp_f32(h, w, &p, narrow, z);
+        for (int i = 0; i < h; i++)
+            for (int j = 0; j < w; j++) {
+                double row = p.row[0] + i * p.row[1] + j * p.row[2];
+                double want = between(h, w, wide, row, p.column[0] + i * p.column[1] + j * p.column[2]);
+                assert_close(y[i * w + j], want, 1e-12);
+                assert_close(z[i * w + j], want, 1e-6);
+            }
+    }
 }
 
 static void images_are_turned_and_blurred(void **state) {
@@ -369,7 +465,7 @@ static void transforms_leave_the_data_alone(void **state) {
     ad_graph_free(twin.g);
 }
 
-/* ---- checkpoints --------------------------------------------------------------------------------------------------------- */
+/* ---- checkpoints ------------------------------------------------------------------------------------- */
 
 #ifdef AD_HAVE_JANSSON
 
@@ -407,11 +503,13 @@ static void a_resumed_run_is_the_same_to_the_bit(void **state) {
         first.o.on_step = stop_at;
         first.o.callback_data = &stop;
         first.o.restore_best = false;
+        first.o.checkpoint_steps = 6; /* and where it stops */
         assert_int_equal(fit(&first, &got), AD_OK);
         assert_int_equal(got.steps, stop);
         ad_graph_free(first.g);
         problem second = checkpointed(path_of("log"));
         ad_seed(second.g, 77);
+        second.o.checkpoint_steps = 6;
         assert_int_equal(fit(&second, &got), AD_OK);
         assert_same_net(&whole, &second);
         assert_memory_equal(&got.loss, &want.loss, sizeof got.loss);
@@ -426,7 +524,90 @@ static void a_resumed_run_is_the_same_to_the_bit(void **state) {
     ad_graph_free(whole.g);
 }
 
-/* In a process that is killed without warning, again and again, until one comes to the end. */
+/* ---- what each optimiser and schedule remembers goes into the file ----------------------------------- */
+
+static void use_lbfgs(problem *p) {
+    p->net = nn_mlp(p->g, AD_F64, 3, (int64_t[]){ 2, 6, 2 }, ad_tanh);
+    p->data.train = (nn_dataset){ ad_cast(p->data.train.x, AD_F64), ad_cast(p->data.train.y, AD_F64) };
+    p->data.validation = (nn_dataset){ NULL, NULL };
+    p->opt = nn_lbfgs(p->net, (nn_lbfgs_opts){ .max_iter = 3, .history_size = 4 }); /* the ring goes round */
+    p->o = (nn_fit_opts){ .epochs = 8, .batch = 63 };
+}
+/* Worse and worse: the rate falls again and again, with epochs of rest. */
+static void use_plateau(problem *p) {
+    p->opt = nn_sgd(p->net, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9, .nesterov = true });
+    p->o.metric = falling;
+    p->o.by_metric = true;
+    p->o.epochs = 12;
+    nn_plateau_opts o = { .patience = 1, .cooldown = 1, .factor = 0.5, .maximise = true };
+    p->o.schedule = nn_plateau_lr(p->opt, o);
+}
+static void use_one_cycle(problem *p) {
+    p->opt = nn_nadam(p->net, (nn_nadam_opts){ .lr = 0.02 });
+    nn_group(p->opt, (nn_group_opts){ .ending = "bias", .lr = 0.1 });
+    p->o.schedule = nn_one_cycle_lr(p->opt, (nn_one_cycle_opts){ .total_steps = 40 });
+    p->o.schedule_by_step = true;
+}
+static void use_warm_up(problem *p) {
+    p->opt = nn_rmsprop(p->net, (nn_rmsprop_opts){ .centered = true, .momentum = 0.5 });
+    p->o.schedule = nn_sequential_lr(nn_linear_lr(p->opt, 0.1, 1, 3), nn_cosine_restarts_lr(p->opt, 2, 2, 0), 3);
+}
+static void use_batch_norm(problem *p) { /* buffers, and the counts that they have */
+    nn_module *norm = nn_batch_norm(p->g, AD_F32, 6, (nn_batch_norm_opts){ 0 });
+    p->net = nn_sequential(p->g, nn_linear(p->g, AD_F32, 2, 6, true), norm, nn_tanh(p->g),
+                           nn_linear(p->g, AD_F32, 6, 2, true));
+    p->opt = nn_adamw(p->net, (nn_adam_opts){ .amsgrad = true });
+    p->o.schedule = NULL;
+    p->o.clip_norm = 0.3;
+}
+static void use_adagrad(problem *p) {
+    p->opt = nn_adagrad(p->net, (nn_adagrad_opts){ .lr_decay = 0.1 });
+    p->o.schedule = NULL;
+}
+static void use_adadelta(problem *p) {
+    p->opt = nn_adadelta(p->net, (nn_adadelta_opts){ 0 });
+    p->o.schedule = NULL;
+}
+static void use_adamax(problem *p) {
+    p->opt = nn_adamax(p->net, (nn_adamax_opts){ 0 });
+    p->o.schedule = NULL;
+}
+static void use_lion(problem *p) {
+    p->opt = nn_lion(p->net, (nn_lion_opts){ 0 });
+    p->o.schedule = NULL;
+}
+
+static void every_state_is_in_a_checkpoint(void **state) {
+    (void)state;
+    static void (*const use[])(problem *) = { use_lbfgs,   use_plateau,  use_one_cycle, use_warm_up, use_batch_norm,
+                                              use_adagrad, use_adadelta, use_adamax,    use_lion };
+    for (size_t k = 0; k < sizeof use / sizeof *use; k++) {
+        problem whole = problem_new();
+        nn_training_state want, got;
+        use[k](&whole);
+        assert_int_equal(fit(&whole, &want), AD_OK);
+        for (int stop = 1; stop <= want.steps; stop += 5) {
+            for (int part = 0; part < 2; part++) {
+                problem p = problem_new();
+                use[k](&p);
+                p.o.checkpoint = path_of("checkpoint");
+                p.o.resume = true;
+                if (part == 0) p.o.on_step = stop_at;
+                p.o.callback_data = &stop;
+                assert_int_equal(fit(&p, &got), AD_OK);
+                if (part == 1) assert_same_net(&whole, &p);
+                ad_graph_free(p.g);
+            }
+            assert_true(got.steps == want.steps);
+            assert_memory_equal(&got.loss, &want.loss, sizeof got.loss);
+            assert_memory_equal(&got.lr, &want.lr, sizeof got.lr);
+            unlink(path_of("checkpoint"));
+        }
+        ad_graph_free(whole.g);
+    }
+}
+
+/* In a process that is killed without warning; whether it came to its end before that. */
 static bool run_and_kill(int64_t microseconds) {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -435,6 +616,7 @@ static bool run_and_kill(int64_t microseconds) {
         p.o.epochs = 12;
         int rc = fit(&p, NULL);
         if (rc == AD_OK) rc = nn_save(p.net, path_of("end"));
+        if (rc != AD_OK) print_error("the child: %s\n", ad_error(p.g));
         _exit(rc == AD_OK ? 0 : 1);
     }
     struct timespec wait = { 0, (long)(microseconds * 1000) };
@@ -446,6 +628,7 @@ static bool run_and_kill(int64_t microseconds) {
     return WIFEXITED(status);
 }
 
+/* At twenty random moments or more, of one training after another, all of which come to the same end. */
 static void kill_does_no_harm(void **state) {
     (void)state;
     problem whole = uninterrupted(path_of("whole"));
@@ -453,12 +636,11 @@ static void kill_does_no_harm(void **state) {
     assert_int_equal(fit(&whole, NULL), AD_OK);
     unlink(whole.o.checkpoint);
     uint64_t random = 5;
-    int killed = 0;
-    for (int rounds = 0; rounds < 2; rounds++) {
-        int64_t most = 4000;
+    int64_t most = 4000;
+    for (int killed = 0; killed < 20;) {
         while (!run_and_kill(200 + next_below(&random, (int)most))) {
             killed++;
-            most += 2000; /* slow machines get there too */
+            most += 500; /* slow machines get there too */
         }
         problem end = checkpointed(path_of("log"));
         assert_int_equal(nn_load(end.net, path_of("end")), AD_OK);
@@ -467,13 +649,10 @@ static void kill_does_no_harm(void **state) {
         snprintf(log, sizeof log, "%s", text_of(whole.o.log));
         assert_string_equal(text_of(end.o.log), log);
         ad_graph_free(end.g);
-        unlink(path_of("checkpoint"));
-        unlink(path_of("checkpoint.tmp"));
-        unlink(path_of("end"));
-        unlink(path_of("end.tmp"));
-        unlink(path_of("log"));
+        static const char *const left[] = { "checkpoint", "checkpoint.tmp", "end", "end.tmp", "log" };
+        for (size_t i = 0; i < sizeof left / sizeof *left; i++) unlink(path_of(left[i]));
+        most = 2 * most / 3;
     }
-    assert_true(killed > 3);
     unlink(whole.o.log);
     ad_graph_free(whole.g);
 }
@@ -543,6 +722,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_does_what_the_loop_by_hand_does),
         cmocka_unit_test(it_learns_and_tells),
+        cmocka_unit_test(it_tells_several_metrics),
+        cmocka_unit_test(a_terminal_has_a_bar),
         cmocka_unit_test(it_stops_early_with_the_best_weights),
         cmocka_unit_test(callbacks_stop_it),
         cmocka_unit_test(a_minimiser_is_given_a_function),
@@ -551,10 +732,12 @@ int main(void) {
         cmocka_unit_test(bad_calls_are_refused),
         cmocka_unit_test(predictions_are_the_same_in_any_batch),
         cmocka_unit_test(images_are_moved_whole),
+        cmocka_unit_test(images_are_looked_up_between_pixels),
         cmocka_unit_test(images_are_turned_and_blurred),
         cmocka_unit_test(transforms_leave_the_data_alone),
 #ifdef AD_HAVE_JANSSON
         cmocka_unit_test(a_resumed_run_is_the_same_to_the_bit),
+        cmocka_unit_test(every_state_is_in_a_checkpoint),
         cmocka_unit_test(kill_does_no_harm),
         cmocka_unit_test(an_interrupt_ends_it_with_a_checkpoint),
         cmocka_unit_test(a_checkpoint_of_another_training_is_refused),

@@ -42,6 +42,9 @@ void ad__gemm(ad__team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m
 #else
 #include "ops/kernels/blas.h"
 
+/* Up to so many multiplications tiles are done before a BLAS has begun; up to so many no OpenBLAS uses threads. */
+enum { TINY = 64, ALONE = 4096 };
+
 static CBLAS_TRANSPOSE turned(bool yes) { return yes ? CblasTrans : CblasNoTrans; }
 
 /* A product with a vector takes gemv, which reads the matrix once; gemm would first copy it. */
@@ -49,11 +52,12 @@ static CBLAS_TRANSPOSE turned(bool yes) { return yes ? CblasTrans : CblasNoTrans
     void ad__gemm_##suffix(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const T *a, const T *b, T beta, T *c) {  \
         if (n == 0 || m == 0) return;                                                                                  \
         if (n == 1) ta = false; /* one row or one column lie alike */                                                  \
-        if (k == 0) {                                                                                                  \
+        double work = (double)n * (double)m * (double)k;                                                               \
+        if (work <= TINY) {                                                                                            \
             ad__gemm_tiles_##suffix(ta, tb, n, m, k, a, b, beta, c);                                                   \
             return;                                                                                                    \
         }                                                                                                              \
-        ad__keep_blas_alone();                                                                                         \
+        if (work > ALONE) ad__keep_blas_alone();                                                                       \
         if (n == 1 && m == 1) *c = cblas_##p##dot((int)k, a, 1, b, 1) + (beta == 0 ? 0 : beta * *c);                   \
         else if (m == 1)                                                                                               \
             cblas_##p##gemv(CblasRowMajor, turned(ta), (int)(ta ? k : n), (int)(ta ? n : k), 1, a, (int)(ta ? n : k),  \
@@ -105,9 +109,9 @@ static void product_slab(void *context, int worker, int64_t from, int64_t to) {
 /* Columns where there are far more of them: but they lie apart in memory, which costs something. */
 void ad__gemm(ad__team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
-    if (!ad__blas_is_reentrant()) team = NULL;
-    ad__keep_blas_alone();
     if (n > 1 && m > 1 && (double)n * (double)m * (double)k >= shared_from) {
+        ad__keep_blas_alone();
+        if (!ad__blas_is_reentrant()) team = NULL;
         product p = { t, ta, tb, 2 * n >= m, n, m, k, a, b, beta, c };
         int64_t length = p.by_rows ? n : m, slabs = length < 2 * SLAB_ROWS ? 2 : length / SLAB_ROWS;
         int64_t slab = (length / slabs + SLAB_ALIGN - 1) / SLAB_ALIGN * SLAB_ALIGN;

@@ -68,7 +68,7 @@ def leaves():
 
 
 def loss_of(w, v, with_v):
-    """Curved unevenly, with sines so that gradients change sign."""
+    """Curved unevenly, with sines so that gradients change sign. Larger rates than below make some runs chaotic."""
     c, t = torch.tensor([1.0, 0.3, 2.0], **F64), torch.tensor([1.0, -1.0, 0.25], **F64)
     loss = (c * (w - t) ** 2 + 0.5 * torch.sin(5 * w)).sum()
     return loss + ((v - 0.7) ** 2).mean() + 0.1 * w[0] * v[1] if with_v else loss
@@ -115,19 +115,19 @@ RUNS = {
     "adam_groups_cosine": (lambda p: o.Adam(p, lr=0.05),
                            dict(groups=True, schedule=lambda opt: o.lr_scheduler.CosineAnnealingLR(opt, 60, 1e-3))),
     "adamw_defaults": (lambda p: o.AdamW(p), {}),
-    "adamw": (lambda p: o.AdamW(p, lr=0.05, betas=(0.7, 0.9), weight_decay=0.2), {}),
+    "adamw": (lambda p: o.AdamW(p, lr=0.02, betas=(0.7, 0.9), weight_decay=0.2), {}),
     "adamw_amsgrad": (lambda p: o.AdamW(p, lr=0.05, amsgrad=True), {}),
     "rmsprop_defaults": (lambda p: o.RMSprop(p), {}),
-    "rmsprop": (lambda p: o.RMSprop(p, lr=0.02, alpha=0.9, eps=1e-5, weight_decay=0.1), {}),
+    "rmsprop": (lambda p: o.RMSprop(p, lr=0.001, alpha=0.9, eps=1e-5, weight_decay=0.1), {}),
     "rmsprop_centered": (lambda p: o.RMSprop(p, lr=0.02, centered=True), {}),
     "rmsprop_momentum": (lambda p: o.RMSprop(p, lr=0.005, momentum=0.8), {}),
-    "rmsprop_all": (lambda p: o.RMSprop(p, lr=0.005, alpha=0.95, momentum=0.5, centered=True, weight_decay=0.05), {}),
+    "rmsprop_all": (lambda p: o.RMSprop(p, lr=0.002, alpha=0.95, momentum=0.5, centered=True, weight_decay=0.05), {}),
     "adagrad_defaults": (lambda p: o.Adagrad(p), {}),
     "adagrad": (lambda p: o.Adagrad(p, lr=0.1, lr_decay=0.01, weight_decay=0.1, initial_accumulator_value=0.5), {}),
     "adadelta_defaults": (lambda p: o.Adadelta(p), {}),
-    "adadelta": (lambda p: o.Adadelta(p, lr=0.5, rho=0.8, eps=1e-4, weight_decay=0.1), {}),
+    "adadelta": (lambda p: o.Adadelta(p, lr=0.1, rho=0.8, eps=1e-4, weight_decay=0.1), {}),
     "adamax_defaults": (lambda p: o.Adamax(p), {}),
-    "adamax": (lambda p: o.Adamax(p, lr=0.05, betas=(0.8, 0.9), eps=1e-6, weight_decay=0.1), {}),
+    "adamax": (lambda p: o.Adamax(p, lr=0.02, betas=(0.8, 0.9), eps=1e-6, weight_decay=0.1), {}),
     "nadam_defaults": (lambda p: NAdam(p), {}),
     "nadam": (lambda p: NAdam(p, lr=0.05, betas=(0.8, 0.95), weight_decay=0.1, momentum_decay=0.01), {}),
     "sgd_one_cycle": (lambda p: o.SGD(p, lr=0.02, momentum=0.5), dict(schedule=lambda opt: one_cycle(opt, 0.02))),
