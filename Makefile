@@ -3,8 +3,9 @@
 # Variables: BUILD (where to build), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BLAS (a name known
 # to pkg-config, or none), LAPACK=none (without solve, cholesky and their kin), NATIVE=1 (code for this
 # very processor), WERROR=1 (warnings are errors), CASE (one case of `make bench` or `make bench-peers`),
-# PYTHON (for these peers and `make reference-values`), V=1 (commands are shown), TESTS (some of `make units`),
-# SYSROOT (below which the libraries of another processor lie), ARCH (Debian's name of it, for `make cross`).
+# THREADS (of `make bench-threads`), PYTHON (for these peers and `make reference-values`), V=1 (commands are
+# shown), TESTS (some of `make units`), SYSROOT (below which the libraries of another processor lie), ARCH
+# (Debian's name of it, for `make cross`).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -20,8 +21,8 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check test demo asan tsan units valgrind cross cpus coverage adbench bench bench-peers bench-report docs \
-        reference-values install uninstall deps deps-ci deps-peers help clean FORCE
+.PHONY: all check test demo asan tsan units valgrind cross cpus coverage adbench bench bench-threads bench-peers \
+        bench-report docs reference-values install uninstall deps deps-ci deps-peers help clean FORCE
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -257,6 +258,9 @@ coverage: ## which lines of autodiff/, ops/ and nn/ the tests run, file by file 
 adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/bench/adbench/gmm FILE
 bench: $(benches) ## the measurements; CASE=name for one of them
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
+THREADS ?= 2
+bench-threads: $(benches) ## what THREADS=2 give, also beside busy processes; CASE=name for one of them
+	@for b in nets arrays optim; do $(BUILD)/bench/$$b --threads $(THREADS) $(CASE) || exit 1; done
 
 # Peers written in C and C++, as far as their headers are here. compare.py says which are not.
 preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)
@@ -277,12 +281,13 @@ $(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
 $(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
 bench-peers: $(benches) $(peers) ## the same measurements beside PyTorch, NumPy, FANN and ADOL-C, where they are
 	@$(PYTHON) bench/peers/compare.py $(BUILD) $(CASE)
-bench-report: $(benches) $(peers) $(growth) ## all of it: measures, and writes figures and pictures to docs/
+bench-report: $(benches) $(peers) $(growth) $(shared) ## all of it: measures, and writes figures and pictures to docs/
 	@echo "Some minutes; $(BUILD)/bench.txt, peers.txt and growth.txt tell how far it is."
 	@for b in $(benches); do env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $$b || exit 1; done > $(BUILD)/bench.txt
 	@$(PYTHON) bench/peers/compare.py $(BUILD) > $(BUILD)/peers.txt
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(growth) > $(BUILD)/growth.txt
-	@$(PYTHON) bench/report/report.py $(BUILD)/bench.txt $(BUILD)/peers.txt $(BUILD)/growth.txt docs
+	@strip -o $(BUILD)/stripped.so $(shared)
+	@$(PYTHON) bench/report/report.py $(BUILD) docs
 
 # ---- what is generated and kept ------------------------------------------------------------------
 

@@ -14,10 +14,15 @@ extern "C" {
 #if defined(__GNUC__)
 #define AD_API __attribute__((visibility("default")))
 #define AD_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define AD_COLD __attribute__((cold)) /* seldom called: small rather than fast */
 #else
 #define AD_API
 #define AD_PRINTF(fmt, args)
+#endif
+
+/* Seldom called: small rather than fast. (clang would want it before the definition.) */
+#if defined(__GNUC__) && !defined(__clang__)
+#define AD_COLD __attribute__((cold))
+#else
 #define AD_COLD
 #endif
 

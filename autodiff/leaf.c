@@ -100,7 +100,7 @@ ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n) {
 
 static ad_var *drawn(ad_graph *g, ad_dtype t, ad_shape s, ad__draw_fn *draw, const char *caller) {
     ad_var *x = leaf_owned(g, t, s, caller);
-    if (x != NULL) draw(&g->random, t, x->layout->numel, x->data);
+    if (x != NULL) ad__random_draw(g->team, &g->random, draw, t, x->layout->numel, x->data);
     return or_nil(g, x);
 }
 

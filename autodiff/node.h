@@ -105,6 +105,8 @@ typedef struct {
 typedef void ad__draw_fn(ad__random *r, ad_dtype t, int64_t n, void *to);
 void ad__random_uniform(ad__random *r, ad_dtype t, int64_t n, void *to);
 void ad__random_normal(ad__random *r, ad_dtype t, int64_t n, void *to);
+/* One of these two by several threads: the same numbers. */
+void ad__random_draw(ad__team *team, ad__random *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to);
 
 /* Ops that a root depends on, oldest first. */
 typedef struct {

@@ -18,7 +18,7 @@
 typedef struct ad__team ad__team; /* the threads of one graph; NULL: the calling one alone */
 
 enum {
-    AD__SLAB = 16384,     /* elements of a cheap loop that make a slab, some 5 us; a multiple of the widest vector */
+    AD__SLAB = 16384, /* elements of a cheap loop that make a slab, some 5 us; a multiple of the widest vector */
     AD__WORTH = 8 * AD__SLAB, /* below this many, waking threads costs more than they save */
     AD__MOST_THREADS = 1024
 };
@@ -28,7 +28,7 @@ typedef void ad__slab_fn(void *context, int worker, int64_t from, int64_t to);
 
 /* Calls body for 0 .. slab, slab .. 2 slab, ... up to n, in any order, and returns when all are done. An index
    is as much work as so many elements of a cheap loop; slab 0 is as many indices as make AD__SLAB of these. Small
-   loops, and those inside a body, are done in order by the thread that asks, worker 0. */
+   loops, and those inside a body, are done in order by the thread that asks, as worker 0. */
 void ad__parallel(ad__team *team, int64_t n, int64_t slab, int64_t work, ad__slab_fn *body, void *context);
 
 /* size threads, the caller's included: 2 or more. NULL where memory or threads are short. */

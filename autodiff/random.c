@@ -38,6 +38,30 @@ void ad__random_uniform(ad__random *r, ad_dtype t, int64_t n, void *to) {
     }
 }
 
+typedef struct {
+    ad__random start;
+    ad__draw_fn *draw;
+    ad_dtype t;
+    int per_block;
+    char *to;
+} draws;
+
+/* Slabs begin with a block of their own. */
+static void draw_slab(void *context, int worker, int64_t from, int64_t to) {
+    const draws *d = context;
+    ad__random r = d->start;
+    (void)worker;
+    r.counter += (uint64_t)(from / d->per_block);
+    d->draw(&r, d->t, to - from, d->to + (size_t)from * ad_dtype_size(d->t));
+}
+
+void ad__random_draw(ad__team *team, ad__random *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to) {
+    enum { SLAB = AD__SLAB / 8, WORK = 8 };
+    draws d = { *r, draw, t, draw == ad__random_uniform && t == AD_F32 ? 4 : 2, to };
+    ad__parallel(team, n, SLAB, WORK, draw_slab, &d);
+    r->counter += (uint64_t)((n + d.per_block - 1) / d.per_block);
+}
+
 /* Box and Muller (1958): two uniforms make two independent normals. 1 - u is in (0, 1]. */
 void ad__random_normal(ad__random *r, ad_dtype t, int64_t n, void *to) {
     for (int64_t i = 0; i < n; i += 2) {

@@ -18,7 +18,7 @@ typedef struct {
 
 static arrays *arrays_new(void) {
     arrays *s = bench_array(sizeof *s);
-    s->g = ad_graph_new();
+    s->g = bench_graph();
     ad_keep_grads(s->g, false);
     return s;
 }
@@ -80,7 +80,7 @@ static void matmul_floor(void *state) {
     ad__gemm_f32(true, false, SIDE, SIDE, SIDE, s->fa, s->fc, 0, s->gb);
 }
 
-/* ---- tanh-20: tanh twenty times over a million f32, then a sum -------------------------------------------------- */
+/* ---- tanh-20: tanh twenty times over a million f32, then a sum ------------------------------------------------- */
 
 enum { MILLION = 1000000, TIMES = 20 };
 
@@ -115,7 +115,7 @@ static void tanh_floor(void *state) {
     for (int i = TIMES; i > 0; i--) tanh_back(MILLION, s->steps[i], s->ga);
 }
 
-/* ---- softmax-ce: mean cross-entropy of 4096 rows of 1000 classes, and its gradient -------------------------------- */
+/* ---- softmax-ce: mean cross-entropy of 4096 rows of 1000 classes, and its gradient ----------------------------- */
 
 enum { ROWS = 4096, CLASSES = 1000 };
 

@@ -1,10 +1,13 @@
 /* common.c: measuring a piece of work beside its floor, in turns, by medians. */
 #include "bench/common.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { ROUNDS = 11 };
 static const double sample_ns = 3e7; /* each measurement repeats its work for this long at least */
@@ -80,8 +83,74 @@ static void run(const bench_case *c) {
     c->teardown(state);
 }
 
-int bench_main(int argc, char **argv, int n, const bench_case *cases) {
+/* ---- one thread beside several ------------------------------------------------------------------------------ */
+
+static int threads = 1; /* of the graphs that setup makes */
+
+ad_graph *bench_graph(void) {
+    ad_graph *g = ad_graph_new();
+    if (g != NULL) ad_set_threads(g, threads);
+    bench_check(g);
+    return g;
+}
+
+static void *setup_with(const bench_case *c, int n) {
+    threads = n;
+    return c->setup();
+}
+
+/* How much faster the second is, in turns; the medians of both go to times. */
+static double speedup(const bench_case *c, void *const state[2], int repeats, double times[2]) {
+    double took[2][ROUNDS], ratio[ROUNDS];
+    for (int r = 0; r < ROUNDS; r++) {
+        for (int i = 0; i < 2; i++) took[i][r] = timed(c->ours, state[i], repeats);
+        ratio[r] = took[0][r] / took[1][r];
+    }
+    for (int i = 0; i < 2; i++) times[i] = median(took[i]);
+    return median(ratio);
+}
+
+/* Another process that computes; it ends with this one. */
+static pid_t start_busy(void) {
+    pid_t parent = getpid(), child = fork();
+    if (child != 0) return child;
+    for (volatile unsigned i = 0;; i++)
+        if (i % 1000000 == 0 && getppid() != parent) _exit(0);
+}
+
+static double speedup_when_busy(const bench_case *c, void *const state[2], int repeats, int n) {
+    enum { MOST = 64 };
+    pid_t busy[MOST];
+    double times[2];
+    n = n < MOST ? n : MOST;
+    for (int i = 0; i < n; i++) busy[i] = start_busy();
+    double s = speedup(c, state, repeats, times);
     for (int i = 0; i < n; i++)
-        if (argc < 2 || strcmp(argv[1], cases[i].name) == 0) run(&cases[i]);
+        if (busy[i] > 0) {
+            kill(busy[i], SIGKILL);
+            waitpid(busy[i], NULL, 0);
+        }
+    return s;
+}
+
+static void run_threads(const bench_case *c, int n) {
+    void *const state[2] = { setup_with(c, 1), setup_with(c, n) };
+    int repeats = repeats_for(c->ours, state[0]);
+    double times[2], scale = c->items * unit_ns(c->unit);
+    repeats_for(c->ours, state[1]);
+    double alone = speedup(c, state, repeats, times), busy = speedup_when_busy(c, state, repeats, n);
+    printf("threads %s one %.4g %s %d %.4g speedup %.2f busy %.2f\n", c->name, times[0] / scale, c->unit, n,
+           times[1] / scale, alone, busy);
+    fflush(stdout);
+    for (int i = 0; i < 2; i++) c->teardown(state[i]);
+}
+
+int bench_main(int argc, char **argv, int n, const bench_case *cases) {
+    int many = argc > 2 && strcmp(argv[1], "--threads") == 0 ? atoi(argv[2]) : 0;
+    const char *name = many ? argv[3] : argc > 1 ? argv[1] : NULL;
+    for (int i = 0; i < n; i++)
+        if (name != NULL && strcmp(name, cases[i].name) != 0) continue;
+        else if (many > 0) run_threads(&cases[i], many);
+        else run(&cases[i]);
     return 0;
 }

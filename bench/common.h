@@ -23,6 +23,12 @@ typedef struct {
    where R is our time over the floor's. Fails on a graph error. */
 int bench_main(int argc, char **argv, int n, const bench_case *cases);
 
+/* For setup: a graph with the threads that are being measured. bench_main with --threads N before the name measures
+   ours with one thread beside N, first alone on the machine and then with N other processes that compute, and prints
+       threads NAME one X UNIT N Y speedup S busy S
+   The cases must make their graphs so. */
+ad_graph *bench_graph(void);
+
 /* What tells that a peer does the same work as the case of this name: two numbers, from a fresh state. */
 typedef struct {
     const char *name;

@@ -29,7 +29,7 @@ static void net_free(void *state) {
     free(n);
 }
 
-/* ---- 64 layers, in 8 checkpoints or none: forward and backward -------------------------------------------------- */
+/* ---- 64 layers, in 8 checkpoints or none: forward and backward ------------------------------------------------- */
 
 static ad_var *layers(int n, ad_var *const xs[], void *user) {
     ad_var *x = xs[0];
@@ -51,7 +51,7 @@ static void train(net *n, bool forget) {
 static void with_checkpoints(void *state) { train(state, true); }
 static void without_checkpoints(void *state) { train(state, false); }
 
-/* ---- a chain of scalars: the gradient in Vars, and a Hessian product, beside backward ------------------------------- */
+/* ---- a chain of scalars: the gradient in Vars, and a Hessian product, beside backward -------------------------- */
 
 static ad_var *chain_of(const net *n) {
     ad_var *y = n->w;

@@ -117,7 +117,7 @@ AD__CLONES static void softmax_ce(int64_t n, int64_t c, const float *y, const fl
     }
 }
 
-/* ---- xor: 2-8-1, tanh, batch 4, mean squared error, SGD --------------------------------------------------------- */
+/* ---- xor: 2-8-1, tanh, batch 4, mean squared error, SGD -------------------------------------------------------- */
 
 static const float xor_x[] = { 0, 0, 0, 1, 1, 0, 1, 1 }, xor_t[] = { 0, 1, 1, 0 };
 
@@ -133,7 +133,7 @@ static ad_var *xor_loss(const xor_state *s) { return nn_mse(nn_apply(s->net, s->
 
 static void *xor_setup(void) {
     xor_state *s = bench_array(sizeof *s);
-    s->g = ad_graph_new();
+    s->g = bench_graph();
     s->x = ad_tensor(s->g, AD_F32, xor_x, AD_SHAPE(4, 2));
     s->t = ad_tensor(s->g, AD_F32, xor_t, AD_SHAPE(4, 1));
     s->net = nn_mlp(s->g, AD_F32, 3, (int64_t[]){ 2, 8, 1 }, ad_tanh);
@@ -212,7 +212,7 @@ static void xor_floor(void *state) {
     b->b[0] -= 1e-4f * b->gb[0];
 }
 
-/* ---- lecture-net: 64 x 1000 x 100 x 10, sigmoid, squared error, SGD, no biases ----------------------------------- */
+/* ---- lecture-net: 64 x 1000 x 100 x 10, sigmoid, squared error, SGD, no biases --------------------------------- */
 
 enum { LN = 64, LI = 1000, LH = 100, LO = 10 };
 
@@ -226,7 +226,7 @@ typedef struct {
 
 static void *lecture_setup(void) {
     lecture *s = bench_array(sizeof *s);
-    s->g = ad_graph_new();
+    s->g = bench_graph();
     ad_keep_grads(s->g, false);
     s->m = mlp_new(LN, 3, (int64_t[]){ LI, LH, LO });
     s->fx = floats(LN * LI), s->ft = floats(LN * LO);
@@ -285,7 +285,7 @@ static void lecture_floor(void *state) {
     descend(LH * LO, 1e-6f, b->gw, b->w);
 }
 
-/* ---- mlp-128, mlp-512-512: MNIST-shaped, relu, cross-entropy, momentum, shuffled minibatches ------------------------ */
+/* ---- mlp-128, mlp-512-512: MNIST-shaped, relu, cross-entropy, momentum, shuffled minibatches ------------------- */
 
 enum { ROWS = 6400, PIXELS = 784, CLASSES = 10 };
 
@@ -303,7 +303,7 @@ typedef struct {
 
 static mnist *mnist_new(int64_t batch, int n, const int64_t *widths) {
     mnist *s = bench_array(sizeof *s);
-    s->g = ad_graph_new();
+    s->g = bench_graph();
     ad_keep_grads(s->g, false);
     s->x = floats(ROWS * PIXELS), s->t = floats(ROWS);
     bench_fill(s->x, ROWS * PIXELS, 3);

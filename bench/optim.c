@@ -30,7 +30,7 @@ static float *drawn(uint32_t seed) {
 
 static void *adam_setup(void) {
     adam *s = bench_array(sizeof *s);
-    s->g = ad_graph_new();
+    s->g = bench_graph();
     s->dx = drawn(1), s->m = drawn(2), s->v = drawn(3), s->x = drawn(4);
     s->net = nn_module_new(s->g, "parameters", identity, 0);
     ad_var *x = nn_add_parameter(s->net, "x", ad_param(s->g, AD_F32, s->x, AD_SHAPE(COUNT)));

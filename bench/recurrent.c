@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-/* ---- lstm, gru: the net of demos/names: an embedding, 16 times of 128 cells, logits; batch 64, adam -------------- */
+/* ---- lstm, gru: the net of demos/names: an embedding, 16 times of 128 cells, logits; batch 64, adam ------------ */
 
 enum { N = 64, TIME = 16, SYMBOLS = 27, IN = 32, HIDDEN = 128, ROWS = N * TIME, MOST_GATES = 4 * HIDDEN };
 

@@ -55,7 +55,7 @@ static void t_backward(tape *t) {
     }
 }
 
-/* ---- scalar-chain: x <- sin(x) y + x ------------------------------------------------------------------------------ */
+/* ---- scalar-chain: x <- sin(x) y + x --------------------------------------------------------------------------- */
 
 enum { STEPS = 333333, NODES = 3 * STEPS };
 static const double chain_x = 0.5, chain_y = 1e-6; /* neither vanishes nor explodes over the chain */
@@ -133,7 +133,7 @@ static void tape_both(void *state) {
     t_backward(&((chain *)state)->t);
 }
 
-/* ---- rosenbrock: sum 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2 over 1000 scalar variables ------------------------------- */
+/* ---- rosenbrock: sum 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2 over 1000 scalar variables ------------------------- */
 
 enum { VARIABLES = 1000 };
 
@@ -203,7 +203,7 @@ static void rosenbrock_floor(void *state) {
     t_backward(t);
 }
 
-/* ---- add-1x1: two one-element arrays, with gradient --------------------------------------------------------------------- */
+/* ---- add-1x1: two one-element arrays, with gradient ------------------------------------------------------------ */
 
 enum { ADDS = 100 };
 

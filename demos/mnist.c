@@ -6,7 +6,7 @@
 
 typedef struct {
     const char *data, *model, *optim, *save, *resume, *log;
-    int64_t epochs, batch, hidden, augment, prefetch, seed;
+    int64_t epochs, batch, hidden, augment, prefetch, threads, seed;
     double lr, dropout;
 } options;
 
@@ -93,7 +93,7 @@ static void check(char **argv, const options *o) {
 }
 
 int main(int argc, char **argv) {
-    options o = { .model = "mlp", .optim = "sgd", .epochs = 10, .batch = 64, .hidden = 128 };
+    options o = { .model = "mlp", .optim = "sgd", .epochs = 10, .batch = 64, .hidden = 128, .threads = 1 };
     demo_parse(
         argc, argv,
         "Trains a network on MNIST's handwritten digits, and tells its accuracy on the test set after each\n"
@@ -110,6 +110,8 @@ int main(int argc, char **argv) {
             { "dropout", "share of the hidden layer left out in training", DEMO_REAL, &o.dropout, 0, 0.9 },
             { "augment", "pixels that training images are moved, and turned up to 10 degrees; 0: neither", DEMO_WHOLE,
               &o.augment, 0, 100 },
+            { "threads", "threads that share large products and loops; 0: one for each processor", DEMO_WHOLE,
+              &o.threads, 0, 1024 },
             { "prefetch", "minibatches made ahead on a thread", DEMO_WHOLE, &o.prefetch, 0, 100 },
             { "save", "a safetensors file for the network at the end", DEMO_TEXT, &o.save, 0, 0 },
             { "resume", "a file to go on from where it is there, kept up to date meanwhile", DEMO_TEXT, &o.resume, 0,
@@ -122,6 +124,7 @@ int main(int argc, char **argv) {
     ad_graph *g = ad_graph_new();
     ad_seed(g, (uint64_t)o.seed);
     ad_keep_grads(g, false);
+    ad_set_threads(g, (int)o.threads);
     nn_dataset train_set = load_set(g, o.data, "train-images-idx3-ubyte", "train-labels-idx1-ubyte");
     nn_dataset test_set = load_set(g, o.data, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte");
     ad_shape image = ad_shape_of(train_set.x);

@@ -5,6 +5,7 @@
 
 #include "autodiff/node.h"
 #include "nn/nn.h"
+#include "ops/kernels/warp.h"
 
 static ad__random next(nn_random *r) { return (ad__random){ r->seed, r->counter++ }; }
 
@@ -35,28 +36,22 @@ typedef struct {
     bool flip;
 } motion;
 
-/* The value at a place between pixels, from the four around it; 0 outside. */
-static double at(ad_dtype t, const void *x, int64_t h, int64_t w, double row, double column) {
-    double r0 = floor(row), c0 = floor(column), v = 0;
-    for (int k = 0; k < 4; k++) {
-        double r = r0 + k / 2, c = c0 + k % 2;
-        double share = (1 - fabs(row - r)) * (1 - fabs(column - c));
-        if (share > 0 && r >= 0 && r < (double)h && c >= 0 && c < (double)w)
-            v += share * get(t, x, (int64_t)r * w + (int64_t)c);
-    }
-    return v;
+/* Each pixel is looked up where it came from: moved back, turned back around the middle, mirrored back. */
+static ad__places origins(int64_t h, int64_t w, motion m) {
+    double mid_row = 0.5 * (double)(h - 1), mid_column = 0.5 * (double)(w - 1);
+    double y = mid_row + m.down, z = mid_column + m.right;
+    ad__places p = { { mid_row - m.cosine * y + m.sine * z, m.cosine, -m.sine },
+                     { mid_column - m.sine * y - m.cosine * z, m.sine, m.cosine } };
+    if (m.flip) p.column[0] = (double)(w - 1) - p.column[0], p.column[1] = -p.column[1], p.column[2] = -p.column[2];
+    return p;
 }
 
-/* One channel [h,w]: each pixel is looked up where it came from. */
+/* One channel [h,w]. */
 static void move(ad_dtype t, int64_t h, int64_t w, const void *from, void *to, motion m, nn_random *r) {
-    double mid_row = 0.5 * (double)(h - 1), mid_column = 0.5 * (double)(w - 1);
-    for (int64_t i = 0; i < h; i++)
-        for (int64_t j = 0; j < w; j++) {
-            double y = (double)i - mid_row - m.down, z = (double)j - mid_column - m.right;
-            double row = m.cosine * y - m.sine * z + mid_row, column = m.sine * y + m.cosine * z + mid_column;
-            double v = at(t, from, h, w, row, m.flip ? (double)(w - 1) - column : column);
-            put(t, to, i * w + j, m.noise > 0 ? v + m.noise * nn_random_normal(r) : v);
-        }
+    ad__places p = origins(h, w, m);
+    if (t == AD_F32) ad__warp_f32(h, w, &p, from, to);
+    else ad__warp_f64(h, w, &p, from, to);
+    for (int64_t i = 0; i < h * w && m.noise > 0; i++) put(t, to, i, get(t, to, i) + m.noise * nn_random_normal(r));
 }
 
 static double whole_between(nn_random *r, int most) { return floor(nn_random_uniform(r) * (2 * most + 1)) - most; }

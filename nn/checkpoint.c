@@ -1,4 +1,5 @@
 /* checkpoint.c: all that decides how a training goes on, as named arrays and numbers in one file. */
+#define _POSIX_C_SOURCE 200809L
 #include "nn/checkpoint.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "autodiff/node.h"
+#include "nn/numbers.h"
 #include "nn/state.h"
 #include "nn/tensor_file.h"
 
@@ -83,6 +85,7 @@ static contents list(const nn__checkpoint *c) {
 
 int nn__save_checkpoint(const nn__checkpoint *c, const char *path) {
     ad_graph *g = nn_graph_of(c->net);
+    nn__locale l = nn__enter_plain_numbers();
     ad_mark m = ad_begin(g);
     contents all = list(c);
     nn__note *notes = all.failed ? NULL : ad__node_alloc(g, (size_t)all.n_numbers * sizeof *notes);
@@ -90,6 +93,7 @@ int nn__save_checkpoint(const nn__checkpoint *c, const char *path) {
     int rc =
         notes ? nn__write_tensors(g, "checkpoint", path, all.n_arrays, all.arrays, all.n_numbers, notes) : AD_ENOMEM;
     ad_end(g, m);
+    nn__leave_plain_numbers(l);
     return rc;
 }
 
@@ -134,6 +138,7 @@ static int check(const contents *all, const nn__tensor_file *f) {
 int nn__load_checkpoint(const nn__checkpoint *c, const char *path) {
     ad_graph *g = nn_graph_of(c->net);
     nn__tensor_file *f = NULL;
+    nn__locale l = nn__enter_plain_numbers();
     ad_mark m = ad_begin(g);
     contents all = list(c);
     int rc = all.failed ? AD_ENOMEM : nn__open_tensors(g, "checkpoint", path, &f);
@@ -143,5 +148,6 @@ int nn__load_checkpoint(const nn__checkpoint *c, const char *path) {
     for (int i = 0; rc == AD_OK && i < all.n_arrays; i++) nn__read_tensor(f, all.arrays[i].name, all.arrays[i].var);
     nn__close_tensors(f);
     ad_end(g, m);
+    nn__leave_plain_numbers(l);
     return rc;
 }

@@ -1,4 +1,5 @@
 /* csv.c: tables of text in CSV files, read by libcsv, and their columns as numbers or classes. */
+#define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "autodiff/node.h"
 #include "nn/nn.h"
+#include "nn/numbers.h"
 #include "nn/path.h"
 
 struct nn_table {
@@ -174,7 +176,7 @@ static void put(ad_var *x, int64_t i, double v) {
     else ((double *)x->data)[i] = v;
 }
 
-static int fill_column(const nn_table *t, int column, ad_var *x, int64_t at, int64_t stride) {
+static int fill_plain(const nn_table *t, int column, ad_var *x, int64_t at, int64_t stride) {
     for (int64_t i = 0; i < t->rows; i++) {
         const char *text = t->cells[i * t->columns + column];
         char *end = NULL;
@@ -185,6 +187,13 @@ static int fill_column(const nn_table *t, int column, ad_var *x, int64_t at, int
         put(x, i * stride + at, v);
     }
     return AD_OK;
+}
+
+static int fill_column(const nn_table *t, int column, ad_var *x, int64_t at, int64_t stride) {
+    nn__locale l = nn__enter_plain_numbers();
+    int rc = fill_plain(t, column, x, at, stride);
+    nn__leave_plain_numbers(l);
+    return rc;
 }
 
 ad_var *nn_table_range(const nn_table *t, ad_dtype dtype, int from, int to) {

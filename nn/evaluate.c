@@ -12,7 +12,7 @@ typedef struct {
     int64_t n, batch;
     size_t row;     /* bytes of a row of the result */
     ad_shape shape; /* of the result */
-    char *values;   /* all rows of the result; not the arena's, which inner scopes rewind */
+    char *values;   /* all rows of the result; the pool's, as inner scopes rewind the arena */
     size_t bytes;
 } prediction;
 
@@ -33,7 +33,7 @@ static int reserve(prediction *p, const ad_var *y, int64_t rows) {
     p->row = rows > 0 ? ad__bytes(y) / (size_t)rows : 0;
     p->shape.dim[0] = p->n;
     p->bytes = p->row * (size_t)p->n + 1;
-    p->values = ad__memory_take(&p->graph->memory, AD__ALIGN, p->bytes);
+    p->values = ad__pool_take(&p->graph->pool, p->bytes);
     return p->values ? AD_OK : ad__no_memory(p->graph, "predict", p->bytes);
 }
 
@@ -70,7 +70,7 @@ ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
     if (was_training) nn_train(net, true);
     ad_enable_grad(g, was_enabled);
     ad_var *y = ad_ok(g) ? ad_tensor(g, t, p.values, p.shape) : ad__nil(g);
-    if (p.values != NULL) ad__memory_give(&g->memory, p.values, p.bytes);
+    if (p.values != NULL) ad__pool_give(&g->pool, p.values, p.bytes);
     return y;
 }
 

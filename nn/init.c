@@ -94,6 +94,12 @@ int nn_init_lecun_normal(ad_var *w) {
     return rc ? rc : nn_init_normal(w, 0, sqrt(1 / in));
 }
 
+int nn_init_default(ad_var *w) {
+    double in, out;
+    int rc = fans(w, &in, &out, "init_default");
+    return rc ? rc : nn_init_uniform(w, -sqrt(1 / in), sqrt(1 / in));
+}
+
 /* ---- truncated normal --------------------------------------------------------------------------- */
 
 /* The share of a normal distribution that lies from lo to hi. */

@@ -45,7 +45,8 @@ AD_API ad_var *nn_cosine_embedding(ad_var *a, ad_var *b, ad_var *target); /* mar
 AD_API ad_var *nn_cosine_embedding_with(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction r);
 
 /* Many classes: logits [n, c], class numbers [n]; of the _with form [n, c, ..] and [n, ..], or probabilities of
-   the logits' shape. nll takes logs of probabilities in place of logits. */
+   the logits' shape. nll takes logs of probabilities in place of logits. nll, and cross_entropy's _with form,
+   pass over targets of class -100 (what stands behind the end of a shorter sequence), or of ignore_index. */
 AD_API ad_var *nn_cross_entropy(ad_var *logits, ad_var *classes);
 AD_API ad_var *nn_cross_entropy_with(ad_var *logits, ad_var *target, ad_ce_opts o);
 AD_API ad_var *nn_nll(ad_var *log_probs, ad_var *classes);

@@ -77,6 +77,7 @@ AD_API int nn_init_he_uniform(ad_var *w);                  /* He et al. 2015, fo
 AD_API int nn_init_he_normal(ad_var *w);
 AD_API int nn_init_lecun_uniform(ad_var *w); /* for selu, by fan-in */
 AD_API int nn_init_lecun_normal(ad_var *w);
+AD_API int nn_init_default(ad_var *w); /* uniform in +-1/sqrt(fan-in), as linear and convolutional layers of PyTorch's */
 /* Normal, drawn again where it lies outside lo .. hi, which must hold a hundredth of it at least. */
 AD_API int nn_init_trunc_normal(ad_var *x, double mean, double std, double lo, double hi);
 /* Of w as a matrix [dim 0, the others], the rows or the columns, whichever are fewer, become orthogonal

@@ -48,7 +48,8 @@ static int parse_type(npy *f, const char *text) {
     f->kind = text[2];
     f->width = (int)strtol(text + 3, &end, 10);
     bool whole = strchr("iu", f->kind) != NULL && (f->width == 1 || f->width == 2 || f->width == 4 || f->width == 8);
-    bool real = f->kind == 'f' && (f->width == 2 || f->width == 4 || f->width == 8), truth = f->kind == 'b' && f->width == 1;
+    bool real = f->kind == 'f' && (f->width == 2 || f->width == 4 || f->width == 8);
+    bool truth = f->kind == 'b' && f->width == 1;
     if (strchr("<>|=", text[1]) != NULL && f->kind != '\0' && *end == '\'' && (whole || real || truth)) return AD_OK;
     return fail(f, "its dtype is none of f2, f4, f8, i1 to i8, u1 to u8 and b1");
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "autodiff/op.h"
+#include "nn/numbers.h"
 #include "nn/path.h"
 
 static double now(void) {
@@ -87,8 +88,10 @@ void nn__report_end(nn__report *r) {
 /* ---- a table in a file ------------------------------------------------------------------------------------ */
 
 static void write_number(FILE *f, const char *before, double v) {
+    nn__locale l = nn__enter_plain_numbers();
     if (isnan(v)) fprintf(f, "%s", before); /* an empty field */
     else fprintf(f, "%s%.17g", before, v);
+    nn__leave_plain_numbers(l);
 }
 
 static int fail(ad_graph *g, const char *path) {

@@ -61,7 +61,7 @@ static ad_var *normal_cdf(ad_var *x) { return ad_muls(ad_erfc(ad_muls(x, -0.7071
 static ad_var *normal_pdf(ad_var *x) { return ad_muls(ad_exp(ad_muls(ad_square(x), -0.5)), 0.39894228040143268); }
 
 AD_UNARY(gelu, "x times the normal distribution function of x (Hendrycks and Gimpel 2016)", -4, 4,
-         x * erfc(x * (T)-0.70710678118654752) / 2,
+         x / 2 * erfc(x * (T)-0.70710678118654752),
          g * (erfc(x * (T)-0.70710678118654752) / 2 + x * (T)0.39894228040143268 * exp(x * x / -2)),
          ad_mul(g, ad_add(normal_cdf(x), ad_mul(x, normal_pdf(x)))), 0.0, 10.0, -10.0, -30.0, 1e4, -1e4)
 

@@ -97,6 +97,23 @@ static void add_to(const ad_op *op, int operand, int64_t n, const double *sum) {
     else ad__add_f64(n, sum, to);
 }
 
+/* dx += scale (g - a - b (x - mean)), sample by sample, so that a first gradient's zeros are still in the cache. */
+static void x_backward(const ad_op *op, ad__channels s, const double *mean, const double *scale, const double *a,
+                       const double *b) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    bool fresh;
+    char *gx = ad_grad_claim(op, 0, &fresh);
+    ad__channels one = { 1, s.c, s.l };
+    size_t size = (size_t)(s.c * s.l) * ad_dtype_size(x->layout->dtype);
+    for (int64_t i = 0; gx != NULL && i < s.n; i++, gx += size) {
+        const char *xs = (const char *)x->data + (size_t)i * size, *g = (const char *)y->grad + (size_t)i * size;
+        if (fresh) memset(gx, 0, size);
+        if (x->layout->dtype == AD_F32)
+            ad__channel_back_f32(one, mean, scale, a, b, (const void *)xs, (const void *)g, (void *)gx);
+        else ad__channel_back_f64(one, mean, scale, a, b, (const void *)xs, (const void *)g, (void *)gx);
+    }
+}
+
 /* db += sum g, dw += scale sum g (x - mean); and in training the batch's mean and variance pass on what of g
    lies along 1 and along x: dx += scale w (g - sum g / n - (x - mean) scale^2 sum g (x - mean) / n). */
 static void batch_norm_backward(const ad_op *op) {
@@ -116,10 +133,7 @@ static void batch_norm_backward(const ad_op *op) {
         b[j] *= each * m.scale[j] * m.scale[j];
     }
     add_to(op, weight_index(op), s.c, dw);
-    void *gx = ad_grad_into(op, 0);
-    if (gx == NULL) return;
-    if (t == AD_F32) ad__channel_back_f32(s, m.mean, scale, a, b, x->data, y->grad, gx);
-    else ad__channel_back_f64(s, m.mean, scale, a, b, x->data, y->grad, gx);
+    x_backward(op, s, m.mean, scale, a, b);
 }
 
 static ad_var *reduced(const ad_optype *type, ad_var *x, bool keepdims) {

@@ -67,8 +67,7 @@ typedef struct {
     int64_t k, l;   /* rows and columns of the matrix of windows: c kh kw, and oh ow */
     ad__window w;   /* of one group's channels */
     bool direct;    /* the image is its own matrix of windows */
-    void *columns;  /* room for that matrix */
-    ad__team *team;
+    const ad_op *op; /* each of its threads has room for that matrix as scratch */
 } conv;
 
 static conv conv_of(ad_dtype t, ad_shape x, ad_shape w, ad_shape y, const conv_attrs *a) {
@@ -97,35 +96,64 @@ static void *w_at(const conv *c, const void *w, int64_t g) {
 }
 
 /* The windows of one group of one image, as a matrix [k, l]. */
-static const void *columns_of(const conv *c, const void *x) {
+static const void *columns_of(const conv *c, int worker, const void *x) {
     if (c->direct) return x;
-    if (c->t == AD_F32) ad__im2col_f32(&c->w, x, c->columns);
-    else ad__im2col_f64(&c->w, x, c->columns);
-    return c->columns;
+    void *columns = ad__scratch_of(c->op, worker);
+    if (c->t == AD_F32) ad__im2col_f32(&c->w, x, columns);
+    else ad__im2col_f64(&c->w, x, columns);
+    return columns;
 }
 
-/* y = w * x + beta y */
-static void convolve(const conv *c, const void *x, const void *w, double beta, void *y) {
-    for (int64_t i = 0; i < c->n; i++)
-        for (int64_t g = 0; g < c->groups; g++)
-            ad__gemm(c->team, c->t, false, false, c->o, c->l, c->k, w_at(c, w, g), columns_of(c, x_at(c, x, i, g)), beta,
-                 y_at(c, y, i, g));
+/* A map of each group of each image, from and to x or y. */
+typedef struct {
+    const conv *c;
+    void *x, *y;
+    const void *w;
+    bool fresh; /* what it adds to holds nothing yet */
+} map;
+
+/* Threads share the images' groups; threads within one product would wait for the windows of the next. */
+static void over_images(const map *m, ad__slab_fn *body) {
+    double work = (double)m->c->o * (double)m->c->l * (double)m->c->k / 8;
+    int64_t most = AD__WORTH;
+    ad__parallel(ad__team_of(m->c->op), m->c->n * m->c->groups, 0, work < most ? 1 + (int64_t)work : most, body,
+                 (void *)m);
 }
 
-/* x += the transposed map of y: each element of y is spread over the window that it was made from. fresh: x
-   holds nothing yet. */
-static void spread_windows(const conv *c, const void *w, const void *y, bool fresh, void *x) {
+static void convolve_images(void *context, int worker, int64_t from, int64_t to) {
+    const map *m = context;
+    const conv *c = m->c;
+    for (int64_t j = from; j < to; j++) {
+        int64_t i = j / c->groups, g = j % c->groups;
+        ad__gemm(ad__team_of(c->op), c->t, false, false, c->o, c->l, c->k, w_at(c, m->w, g),
+                 columns_of(c, worker, x_at(c, m->x, i, g)), m->fresh ? 0 : 1, y_at(c, m->y, i, g));
+    }
+}
+
+/* y += w * x */
+static void convolve(const conv *c, const void *x, const void *w, bool fresh, void *y) {
+    over_images(&(map){ c, (void *)x, y, w, fresh }, convolve_images);
+}
+
+static void spread_images(void *context, int worker, int64_t from, int64_t to) {
+    const map *m = context;
+    const conv *c = m->c;
     size_t image = (size_t)(c->w.c * c->w.in[0] * c->w.in[1]) * c->size;
-    for (int64_t i = 0; i < c->n; i++)
-        for (int64_t g = 0; g < c->groups; g++) {
-            void *to = x_at(c, x, i, g), *columns = c->direct ? to : c->columns;
-            ad__gemm(c->team, c->t, true, false, c->k, c->l, c->o, w_at(c, w, g), y_at(c, y, i, g),
-                     c->direct && !fresh ? 1 : 0, columns);
-            if (c->direct) continue;
-            if (fresh) memset(to, 0, image);
-            if (c->t == AD_F32) ad__col2im_add_f32(&c->w, columns, to);
-            else ad__col2im_add_f64(&c->w, columns, to);
-        }
+    for (int64_t j = from; j < to; j++) {
+        int64_t i = j / c->groups, g = j % c->groups;
+        void *x = x_at(c, m->x, i, g), *columns = c->direct ? x : ad__scratch_of(c->op, worker);
+        ad__gemm(ad__team_of(c->op), c->t, true, false, c->k, c->l, c->o, w_at(c, m->w, g), y_at(c, m->y, i, g),
+                 c->direct && !m->fresh ? 1 : 0, columns);
+        if (c->direct) continue;
+        if (m->fresh) memset(x, 0, image);
+        if (c->t == AD_F32) ad__col2im_add_f32(&c->w, columns, x);
+        else ad__col2im_add_f64(&c->w, columns, x);
+    }
+}
+
+/* x += the transposed map of y: each element of y is spread over the window that it was made from. */
+static void spread_windows(const conv *c, const void *w, const void *y, bool fresh, void *x) {
+    over_images(&(map){ c, x, (void *)y, w, fresh }, spread_images);
 }
 
 /* w += what each weight met: y times the windows of x, summed over places and images. fresh: w holds nothing yet. */
@@ -133,8 +161,8 @@ static void correlate(const conv *c, const void *x, const void *y, bool fresh, v
     if (c->n == 0 && fresh) memset(w, 0, (size_t)(c->groups * c->o * c->k) * c->size);
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
-            ad__gemm(c->team, c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g), columns_of(c, x_at(c, x, i, g)),
-                     fresh && i == 0 ? 0 : 1, w_at(c, w, g));
+            ad__gemm(ad__team_of(c->op), c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g),
+                     columns_of(c, 0, x_at(c, x, i, g)), fresh && i == 0 ? 0 : 1, w_at(c, w, g));
 }
 
 /* ---- shapes -------------------------------------------------------------------------------------------------- */
@@ -278,8 +306,7 @@ static void bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 /* The geometry of an Op from its three arrays in their parts as image, weight and y. */
 static conv geometry(const ad_op *op, const ad_var *x, const ad_var *w, const ad_var *y) {
     conv c = conv_of(x->layout->dtype, x->layout->shape, w->layout->shape, y->layout->shape, ad__attrs(op));
-    c.columns = ad__graph(x)->scratch;
-    c.team = ad__team_of(op);
+    c.op = op;
     return c;
 }
 
@@ -287,7 +314,7 @@ static int conv2d_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
     conv c = geometry(op, x, w, y);
     if (op->n_in > 2) fill_bias(op);
-    convolve(&c, x->data, w->data, op->n_in > 2 ? 1 : 0, y->data);
+    convolve(&c, x->data, w->data, op->n_in <= 2, y->data);
     return AD_OK;
 }
 
@@ -371,7 +398,7 @@ static void conv_transpose2d_backward(const ad_op *op) {
     conv c = geometry(op, y, w, x);
     bool fresh;
     void *gx = ad_grad_claim(op, 0, &fresh);
-    if (gx != NULL) convolve(&c, y->grad, w->data, fresh ? 0 : 1, gx);
+    if (gx != NULL) convolve(&c, y->grad, w->data, fresh, gx);
     void *gw = ad_grad_claim(op, 1, &fresh);
     if (gw != NULL) correlate(&c, y->grad, x->data, fresh, gw);
     bias_backward(op);
@@ -426,7 +453,7 @@ static void conv2d_weight_backward(const ad_op *op) {
     void *gx = ad_grad_claim(op, 0, &fresh);
     if (gx != NULL) spread_windows(&c, w->grad, g->data, fresh, gx);
     void *gg = ad_grad_claim(op, 1, &fresh);
-    if (gg != NULL) convolve(&c, x->data, w->grad, fresh ? 0 : 1, gg);
+    if (gg != NULL) convolve(&c, x->data, w->grad, fresh, gg);
 }
 
 static void conv2d_weight_vjp(const ad_op *op, ad_var *v, ad_var *dx[]) {

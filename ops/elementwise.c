@@ -164,7 +164,7 @@ static void repeated_rows(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from * p->row, end = to * p->row; i < end; i += CHUNK) {
         int64_t count = least(CHUNK, end - i);
         slope_chunk(p, i, count, p->base.zeros, chunk);
-        if (p->out->layout->dtype == AD_F32) ad__scatter_f32(p->sum, i, count, (const float *)(const void *)chunk, p->sums);
+        if (p->size == sizeof(float)) ad__scatter_f32(p->sum, i, count, (const float *)(const void *)chunk, p->sums);
         else ad__scatter_f64(p->sum, i, count, chunk, p->sums);
     }
 }

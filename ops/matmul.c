@@ -63,7 +63,8 @@ struct job {
 };
 
 static job job_of(const ad_op *op) {
-    job j = { .t = ad__out(op)->layout->dtype, .team = ad__team_of(op), .a = op->in[0], .b = op->in[1], .y = ad__out(op) };
+    const ad_var *y = ad__out(op);
+    job j = { .t = y->layout->dtype, .team = ad__team_of(op), .a = op->in[0], .b = op->in[1], .y = y };
     product_of(j.a->layout->shape, j.b->layout->shape, &j.p);
     return j;
 }
@@ -242,11 +243,13 @@ static void bias_backward(const ad_op *op) {
 static void affine_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
     int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
+    ad_dtype t = y->layout->dtype;
+    ad__team *team = ad__team_of(op);
     double beta;
     void *gx = ad__claim_grad(op, 0, &beta);
-    if (gx != NULL) ad__gemm(ad__team_of(op), y->layout->dtype, false, false, rows, in, out, y->grad, w->data, beta, gx);
+    if (gx != NULL) ad__gemm(team, t, false, false, rows, in, out, y->grad, w->data, beta, gx);
     void *gw = ad__claim_grad(op, 1, &beta);
-    if (gw != NULL) ad__gemm(ad__team_of(op), y->layout->dtype, true, false, out, in, rows, y->grad, x->data, beta, gw);
+    if (gw != NULL) ad__gemm(team, t, true, false, out, in, rows, y->grad, x->data, beta, gw);
     if (op->n_in > 2) bias_backward(op);
 }
 

@@ -1,4 +1,4 @@
-/* common.h: what the tests share: comparisons, leaves, and an allocator that counts and fails on demand. */
+/* common.h: what the tests share: comparisons, files, leaves, and an allocator that counts and fails on demand. */
 #ifndef TESTS_COMMON_H
 #define TESTS_COMMON_H
 
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -21,9 +22,9 @@
 /* For valgrind, which is some fifty times slower: AD_TEST_QUICK=1 makes the large tests small. */
 static inline bool test_quick(void) { return getenv("AD_TEST_QUICK") != NULL; }
 
-static inline double seconds_now(void) {
+static inline double processor_seconds(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -61,6 +62,48 @@ static inline void assert_contains_at(const char *text, const char *part, const 
 
 /* What rounding allows after a few operations. */
 static inline double tolerance(ad_dtype t) { return t == AD_F32 ? 1e-5 : 1e-12; }
+
+/* ---- files ------------------------------------------------------------------------------------- */
+
+/* A folder for a group of tests, which take their files away themselves: setup and teardown of the group. */
+static char test_folder[32];
+
+static inline int make_folder(void **state) {
+    (void)state;
+    snprintf(test_folder, sizeof test_folder, "/tmp/autodiff-XXXXXX");
+    return mkdtemp(test_folder) ? 0 : -1;
+}
+
+static inline int remove_folder(void **state) {
+    (void)state;
+    return rmdir(test_folder);
+}
+
+/* Of a file there: the same pointer for the same name. */
+static inline const char *path_of(const char *name) {
+    enum { FILES = 64 };
+    static char paths[FILES][128];
+    char path[128];
+    int i = 0;
+    snprintf(path, sizeof path, "%s/%s", test_folder, name);
+    while (paths[i][0] != '\0' && strcmp(paths[i], path) != 0) assert_true(++i < FILES);
+    return strcpy(paths[i], path);
+}
+
+/* Of a file of the source tree, for as long as no other is asked for. */
+static inline const char *source_path(const char *name) {
+    static char path[1024];
+    const char *source = getenv("AD_SOURCE");
+    snprintf(path, sizeof path, "%s/%s", source ? source : ".", name);
+    return path;
+}
+
+static inline FILE *open_source(const char *name) {
+    FILE *f = fopen(source_path(name), "r");
+    if (f == NULL)
+        fail_msg("%s cannot be read: run this test from the source folder, or set AD_SOURCE to it", source_path(name));
+    return f;
+}
 
 /* ---- leaves ------------------------------------------------------------------------------------ */
 

@@ -1,6 +1,5 @@
 /* test_data_idx.c: IDX files, plain and gzipped, as they should be and broken in every way. */
 #include <sys/stat.h>
-#include <unistd.h>
 
 #ifdef AD_HAVE_ZLIB
 #include <zlib.h>
@@ -8,19 +7,6 @@
 
 #include "nn/nn.h"
 #include "tests/common.h"
-
-static char folder[64];
-
-static int make_folder(void **state) {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/autodiff-idx-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    return rmdir(folder);
-}
 
 /* ---- writing ---------------------------------------------------------------------------------------------- */
 
@@ -45,12 +31,6 @@ static bytes small_file(void) {
     bytes b = header(0x08, 2, (uint32_t[]){ 2, 3 });
     for (uint64_t i = 0; i < 6; i++) put(&b, i, 1);
     return b;
-}
-
-static const char *path_of(const char *name) {
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
 }
 
 static const char *write_plain(const char *name, const bytes *b) {

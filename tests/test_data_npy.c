@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #ifdef AD_HAVE_ZIP
 #include <zip.h>
@@ -10,25 +9,6 @@
 
 #include "nn/nn.h"
 #include "tests/common.h"
-
-static char folder[64];
-
-static int make_folder(void **state) {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/autodiff-npy-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    return rmdir(folder);
-}
-
-static const char *path_of(const char *name) {
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
 
 typedef struct {
     unsigned char byte[2048];

@@ -224,20 +224,11 @@ static void compare_programs(const program *p, const program *fresh) {
 
 /* ---- all graphs ------------------------------------------------------------------------------------------------ */
 
-static FILE *open_graphs(void) {
-    char path[512];
-    const char *source = getenv("AD_SOURCE");
-    snprintf(path, sizeof path, "%s/tests/reference/graphs.txt", source ? source : ".");
-    FILE *f = fopen(path, "r");
-    if (f == NULL) fail_msg("%s cannot be read: run this test from the source folder, or set AD_SOURCE to it", path);
-    return f;
-}
-
 static int graphs_wanted(void) { return test_quick() ? 20 : GRAPHS; }
 
 static void each_graph(bool keep_grads, void check(const program *p)) {
     static program p;
-    FILE *f = open_graphs();
+    FILE *f = open_source("tests/reference/graphs.txt");
     ad_graph *g = ad_graph_new();
     ad_keep_grads(g, keep_grads);
     for (int i = all_ops = 0; i < graphs_wanted(); i++) {
@@ -270,7 +261,7 @@ static void gradients_agree_with_memory_used_again(void **state) {
 static void evaluated_again(void **state) {
     (void)state;
     static program p, fresh;
-    FILE *f = open_graphs(), *again = open_graphs();
+    FILE *f = open_source("tests/reference/graphs.txt"), *again = open_source("tests/reference/graphs.txt");
     for (int i = 0; i < graphs_wanted(); i++) {
         ad_graph *g = ad_graph_new();
         read_graph(&p, g, f, 0);

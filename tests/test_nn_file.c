@@ -1,28 +1,8 @@
 /* test_nn_file.c: networks saved and loaded, the format byte by byte, and files broken in every way. */
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "nn/nn.h"
 #include "tests/common.h"
-
-static char folder[64];
-
-static int make_folder(void **state) {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/autodiff-file-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    return rmdir(folder);
-}
-
-static const char *path_of(const char *name) {
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
 
 static nn_module *small_net(ad_graph *g, ad_dtype t) { return nn_mlp(g, t, 3, (int64_t[]){ 2, 3, 1 }, ad_tanh); }
 
@@ -372,7 +352,7 @@ static void a_flipped_byte_does_no_harm(void **state) {
 static void missing_files_and_folders_are_named(void **state) {
     (void)state;
     assert_refused(path_of("missing"), AD_EIO, "missing: No such file or directory");
-    assert_refused(folder, AD_EIO, "is no plain file");
+    assert_refused(test_folder, AD_EIO, "is no plain file");
     assert_refused(NULL, AD_EVALUE, "load: path is NULL");
     ad_graph *g = ad_graph_new();
     nn_module *m = small_net(g, AD_F32);
@@ -452,7 +432,7 @@ static void python_script(const char *text) {
     fputs(text, f);
     fclose(f);
     char command[300];
-    snprintf(command, sizeof command, "python3 %s %s", path_of("script.py"), folder);
+    snprintf(command, sizeof command, "python3 %s %s", path_of("script.py"), test_folder);
     int status = system(command);
     unlink(path_of("script.py"));
     assert_int_equal(status, 0);
@@ -521,10 +501,9 @@ static void we_predict_what_python_does(void **state) {
 /* ---- PyTorch's states, see tests/reference/torch_state.py -------------------------------------------------- */
 
 static const char *reference(const char *name, const char *ending) {
-    static char path[256];
-    const char *source = getenv("AD_SOURCE") ? getenv("AD_SOURCE") : ".";
-    snprintf(path, sizeof path, "%s/tests/reference/results_nn/%s.%s", source, name, ending);
-    return path;
+    char path[256];
+    snprintf(path, sizeof path, "tests/reference/results_nn/%s.%s", name, ending);
+    return source_path(path);
 }
 
 static nn_module *images_net(ad_graph *g) {

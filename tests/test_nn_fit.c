@@ -3,33 +3,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "nn/nn.h"
+#include "ops/kernels/warp.h"
 #include "tests/common.h"
-
-static char folder[64];
-
-static int make_folder(void **state) {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/autodiff-fit-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    return rmdir(folder);
-}
-
-/* The same pointer for the same name, so that options may keep it. */
-static const char *path_of(const char *name) {
-    static char paths[8][128];
-    char path[128];
-    int i = 0;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    while (paths[i][0] != '\0' && strcmp(paths[i], path) != 0) assert_true(++i < 8);
-    return strcpy(paths[i], path);
-}
 
 static char *text_of(const char *path) {
     static char text[16384];
@@ -414,6 +391,40 @@ static void images_are_moved_whole(void **state) {
     assert_in_range(mirrored, 180, 320);
 }
 
+/* As by the formula, pixel for pixel: each of the four neighbours has a share by its nearness. */
+static double between(int h, int w, const double *x, double row, double column) {
+    double v = 0;
+    for (int r = 0; r < h; r++)
+        for (int c = 0; c < w; c++)
+            v += fmax(0, 1 - fabs(row - r)) * fmax(0, 1 - fabs(column - c)) * x[r * w + c];
+    return v;
+}
+
+static void images_are_looked_up_between_pixels(void **state) {
+    (void)state;
+    uint64_t random = 6;
+    double wide[12 * 37], y[12 * 37];
+    float narrow[12 * 37], z[12 * 37];
+    for (int trial = 0; trial < 200; trial++) {
+        int h = 1 + next_below(&random, 12), w = 1 + next_below(&random, 37);
+        ad__places p;
+        for (int i = 0; i < h * w; i++) narrow[i] = (float)(wide[i] = next_between(&random, -1, 1));
+        for (int k = 0; k < 3; k++) {
+            p.row[k] = next_between(&random, k ? -1.5 : -9, k ? 1.5 : 9);
+            p.column[k] = next_between(&random, k ? -1.5 : -9, k ? 1.5 : 9);
+        }
+        ad__warp_f64(h, w, &p, wide, y);
+        ad__warp_f32(h, w, &p, narrow, z);
+        for (int i = 0; i < h; i++)
+            for (int j = 0; j < w; j++) {
+                double row = p.row[0] + i * p.row[1] + j * p.row[2];
+                double want = between(h, w, wide, row, p.column[0] + i * p.column[1] + j * p.column[2]);
+                assert_close(y[i * w + j], want, 1e-12);
+                assert_close(z[i * w + j], want, 1e-6);
+            }
+    }
+}
+
 static void images_are_turned_and_blurred(void **state) {
     (void)state;
     double image[31][31] = { { 0 } }, to[31][31], sum = 0, squares = 0;
@@ -721,6 +732,7 @@ int main(void) {
         cmocka_unit_test(bad_calls_are_refused),
         cmocka_unit_test(predictions_are_the_same_in_any_batch),
         cmocka_unit_test(images_are_moved_whole),
+        cmocka_unit_test(images_are_looked_up_between_pixels),
         cmocka_unit_test(images_are_turned_and_blurred),
         cmocka_unit_test(transforms_leave_the_data_alone),
 #ifdef AD_HAVE_JANSSON

@@ -271,6 +271,22 @@ static void assert_steady(model make(ad_graph *g), bool keep) {
     assert_all_released(&memory);
 }
 
+/* An evaluation after each epoch must not make the heap grow, nor leave holes in it. */
+static void evaluating_takes_no_memory_once_it_ran(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *net = model_new(g).net;
+    nn_dataset data = { ad_randn(g, AD_F64, AD_SHAPE(2000, IN)), ad_zeros(g, AD_F64, AD_SHAPE(2000)) };
+    int64_t allocs = 0;
+    for (int i = 0; i < 5; i++) {
+        assert_true(isfinite(nn_evaluate(net, nn_cross_entropy, nn_accuracy, data, 64).loss));
+        if (i == 1) allocs = ad_graph_stats(g).allocs;
+    }
+    assert_ok(g);
+    assert_int_equal(ad_graph_stats(g).allocs, allocs);
+    ad_graph_free(g);
+}
+
 static void training_takes_no_memory_once_it_runs(void **state) {
     (void)state;
     for (int keep = 0; keep <= 1; keep++) {
@@ -287,6 +303,7 @@ int main(void) {
         cmocka_unit_test(every_layer_may_find_no_room),
         cmocka_unit_test(a_minibatch_may_find_no_room),
         cmocka_unit_test(training_takes_no_memory_once_it_runs),
+        cmocka_unit_test(evaluating_takes_no_memory_once_it_ran),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,13 +186,11 @@ static void check_layer(const layer *l, FILE *in) {
 static void layers_are_as_in_torch(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
-        char path[256], line[LINE], head[64];
-        snprintf(path, sizeof path, "%s/tests/reference/results_nn/modules.txt", getenv("AD_SOURCE") ? getenv("AD_SOURCE") : ".");
-        FILE *in = fopen(path, "r");
-        assert_non_null(in);
+        char line[LINE], head[64];
+        FILE *in = open_source("tests/reference/results_nn/modules.txt");
         snprintf(head, sizeof head, "case %s\n", layers[i].name);
         while (fgets(line, sizeof line, in) != NULL && strcmp(line, head) != 0) {}
-        if (feof(in)) print_error("no case %s in %s\n", layers[i].name, path);
+        if (feof(in)) print_error("no case %s in the reference\n", layers[i].name);
         assert_false(feof(in));
         check_layer(&layers[i], in);
         fclose(in);
@@ -509,6 +507,9 @@ static void drawn_numbers_have_their_spread(void **state) {
     nn_init_lecun_uniform(w);
     assert_close(ad_item(ad_std(w)), 0.1, 0.002);
     assert_true(ad_item(ad_max(ad_abs(w))) <= sqrt(3.0 / 100));
+    nn_init_default(w);
+    assert_close(ad_item(ad_std(w)), 0.1 / sqrt(3), 0.001);
+    assert_true(ad_item(ad_max(ad_abs(w))) <= 0.1);
     nn_init_trunc_normal(w, 1, 2, 0, 5);
     assert_true(ad_item(ad_min(w)) >= 0 && ad_item(ad_max(w)) <= 5);
     assert_true(ad_item(ad_min(w)) < 0.01 && ad_item(ad_max(w)) > 4.9);

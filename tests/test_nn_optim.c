@@ -10,9 +10,8 @@ enum { STEPS = 100, MOST = 128 };
 /* The numbers behind a name in a file of tests/reference/results_nn. */
 static int expected_of(const char *file, const char *name, double to[MOST]) {
     char path[256], line[8192];
-    snprintf(path, sizeof path, "%s/tests/reference/results_nn/%s.txt", getenv("AD_SOURCE") ? getenv("AD_SOURCE") : ".", file);
-    FILE *in = fopen(path, "r");
-    assert_non_null(in);
+    snprintf(path, sizeof path, "tests/reference/results_nn/%s.txt", file);
+    FILE *in = open_source(path);
     size_t length = strlen(name);
     int n = 0;
     while (n == 0 && fgets(line, sizeof line, in) != NULL) {

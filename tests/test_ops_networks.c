@@ -523,6 +523,78 @@ static void ceil_mode_counts_windows(void **state) {
     ad_graph_free(g);
 }
 
+/* Rows of every length, which are copied in blocks: y[ki kj, i j] = x[i + ki - 1, j + kj - 1], 0 beside the image. */
+static void im2col_of_every_width(void **state) {
+    (void)state;
+    enum { H = 3, WIDEST = 70 };
+    for (int w = 1; w <= WIDEST; w++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_rand(g, w % 2 ? AD_F32 : AD_F64, AD_SHAPE(1, H, w));
+        ad_var *y = ad_im2col(x, (ad_window){ .kernel = { 3, 3 }, .padding = { 1, 1 } });
+        for (int k = 0; k < 9; k++)
+            for (int i = 0; i < H; i++)
+                for (int j = 0; j < w; j++) {
+                    int r = i + k / 3 - 1, c = j + k % 3 - 1;
+                    bool inside = r >= 0 && r < H && c >= 0 && c < w;
+                    assert_true(ad_at(y, (k * H + i) * w + j) == (inside ? ad_at(x, r * w + c) : 0));
+                }
+        ad_graph_free(g);
+    }
+}
+
+/* The place of the largest element of window (i, j) in a plane x [h,w], looking at one after the other. */
+static int64_t largest_in_window(const ad_pool_opts *o, int64_t h, int64_t w, const float *x, int64_t i, int64_t j) {
+    int64_t at = -1;
+    for (int64_t p = 0; p < o->kernel[0]; p++)
+        for (int64_t q = 0; q < o->kernel[1]; q++) {
+            int64_t r = i * o->stride[0] + p * o->dilation[0] - o->padding[0];
+            int64_t c = j * o->stride[1] + q * o->dilation[1] - o->padding[1], k = r * w + c;
+            if (r < 0 || r >= h || c < 0 || c >= w) continue;
+            if (at < 0 || x[k] > x[at] || isnan(x[k])) at = k;
+        }
+    return at;
+}
+
+/* Windows are worked on in groups: more rows than one group holds, rows wider than a group, ties and NaNs. */
+static void max_pool_window_by_window(void **state) {
+    (void)state;
+    const struct {
+        int64_t h, w;
+        ad_pool_opts o;
+    } rows[] = {
+        { 37, 41, { { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, false, false } },
+        { 64, 80, { { 2, 2 }, { 2, 2 }, { 0, 0 }, { 1, 1 }, false, false } },
+        { 3, 700, { { 1, 2 }, { 1, 1 }, { 0, 1 }, { 1, 1 }, false, false } },
+        { 5, 257, { { 2, 3 }, { 1, 1 }, { 1, 1 }, { 2, 2 }, false, false } },
+        { 30, 31, { { 4, 2 }, { 3, 3 }, { 2, 0 }, { 1, 1 }, true, false } },
+        { 6, 5, { { 2, 2 }, { 5, 4 }, { 1, 1 }, { 1, 1 }, true, false } },
+    };
+    for (int t = 0; t < COUNT(rows); t++) {
+        int64_t h = rows[t].h, w = rows[t].w, planes = 3;
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_param(g, AD_F32, NULL, AD_SHAPE(planes, h, w));
+        float *data = ad_data_mut(x);
+        for (int64_t k = 0; k < planes * h * w; k++) data[k] = (float)(k * 7919 % 23) - (k % 11 == 3 ? INFINITY : 11);
+        for (int64_t k = 5; k < planes * h * w; k += 97) data[k] = NAN;
+        ad_var *y = ad_max_pool2d(x, rows[t].o);
+        ad_shape s = ad_shape_of(y);
+        int64_t places = s.dim[1] * s.dim[2];
+        double *dx = calloc((size_t)(planes * h * w), sizeof *dx);
+        for (int64_t k = 0; k < ad_numel(y); k++) {
+            int64_t plane = k / places * h * w, row = k % places / s.dim[2];
+            int64_t at = plane + largest_in_window(&rows[t].o, h, w, data + plane, row, k % s.dim[2]);
+            assert_true(data[at] == ad_at(y, k) || (isnan(data[at]) && isnan(ad_at(y, k))));
+            dx[at] += (double)(k % 13);
+        }
+        ad_var *weights = ad_zeros(g, AD_F32, s);
+        for (int64_t k = 0; k < ad_numel(y); k++) ((float *)ad_data_mut(weights))[k] = (float)(k % 13);
+        assert_int_equal(ad_backward_from(y, weights), AD_OK);
+        for (int64_t k = 0; k < planes * h * w; k++) assert_true(ad_grad_at(x, k) == dx[k]);
+        free(dx);
+        ad_graph_free(g);
+    }
+}
+
 static void max_pool_ties_and_nan(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -865,6 +937,8 @@ int main(void) {
         cmocka_unit_test(conv1d_as_pytorch),
         cmocka_unit_test(pooling_of_signals),
         cmocka_unit_test(ceil_mode_counts_windows),
+        cmocka_unit_test(im2col_of_every_width),
+        cmocka_unit_test(max_pool_window_by_window),
         cmocka_unit_test(max_pool_ties_and_nan),
         cmocka_unit_test(second_derivatives),
         cmocka_unit_test(one_var_in_every_place),

@@ -41,11 +41,6 @@ typedef struct {
 
 static int64_t all_compared, all_samples, all_ops;
 
-static const char *source_folder(void) {
-    const char *given = getenv("AD_SOURCE");
-    return given ? given : ".";
-}
-
 static char *whole_file(const char *path) {
     FILE *f = fopen(path, "rb");
     if (f == NULL) return NULL;
@@ -230,8 +225,8 @@ static int compare_op(reading *r) {
 static void op_agrees_with_its_reference(void **state) {
     reading r = { .type = *state };
     char path[512];
-    snprintf(path, sizeof path, "%s/tests/reference/results/%s.txt", source_folder(), r.type->name);
-    char *text = whole_file(path);
+    snprintf(path, sizeof path, "tests/reference/results/%s.txt", r.type->name);
+    char *text = whole_file(source_path(path));
     if (text == NULL)
         fail_msg("%s: there are no reference values: %s. Give the op an entry in tests/reference/*.py and run "
                  "`make reference-values OPS=%s`; run this test from the source folder, or set AD_SOURCE to it",
@@ -283,8 +278,7 @@ static void unfit_files_are_refused(void **state) {
 /* A file of no op is left behind where an op was renamed. */
 static void every_file_has_its_op(void **state) {
     (void)state;
-    char path[512];
-    snprintf(path, sizeof path, "%s/tests/reference/results", source_folder());
+    const char *path = source_path("tests/reference/results");
     DIR *folder = opendir(path);
     if (folder == NULL) fail_msg("%s cannot be read: run this test from the source folder, or set AD_SOURCE", path);
     ad_graph *g = ad_graph_new();

@@ -21,7 +21,7 @@ static void fill(float *x, int n, uint32_t seed) {
 
 /* The weights of mlp_new in bench/nets.c. FANN has a neuron's bias behind its weights, from a neuron that is 1. */
 static void set_weights(struct fann *net) {
-    enum { BIAS_OF_INPUTS = 2, HIDDEN = 3, OUTPUT = 12 }; /* places: inputs 0, 1 and bias; hidden 3 to 10, bias; output */
+    enum { BIAS_OF_INPUTS = 2, HIDDEN = 3, OUTPUT = 12 }; /* places: inputs 0, 1, bias; hidden 3 to 10, bias; output */
     float one[16], two[8];
     fill(one, 16, 7), fill(two, 8, 8);
     for (unsigned j = 0; j < 8; j++) {

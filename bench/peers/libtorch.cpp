@@ -9,7 +9,7 @@ const torch::TensorOptions f64 = torch::dtype(torch::kFloat64);
 
 torch::Tensor leaf(double v) { return torch::tensor(v, f64).set_requires_grad(true); }
 
-/* ---- scalar-chain; a tenth of it where time is measured: that of a node does not depend on the length ------------ */
+/* ---- scalar-chain; a tenth of it where time is measured: that of a node does not depend on the length ---------- */
 
 const int chain_steps = 333333;
 
@@ -29,7 +29,7 @@ struct Chain {
     }
 };
 
-/* ---- rosenbrock: 1000 scalar variables -------------------------------------------------------------------------------- */
+/* ---- rosenbrock: 1000 scalar variables ------------------------------------------------------------------------- */
 
 struct Rosenbrock {
     std::vector<torch::Tensor> x;
@@ -54,7 +54,7 @@ struct Rosenbrock {
     }
 };
 
-/* ---- add-1x1 ------------------------------------------------------------------------------------------------------------ */
+/* ---- add-1x1 --------------------------------------------------------------------------------------------------- */
 
 struct Add {
     torch::Tensor x = leaf(0.5), y = leaf(1e-6);
@@ -67,7 +67,7 @@ struct Add {
     }
 };
 
-/* ---- xor: 2-8-1, tanh, mean squared error, SGD ---------------------------------------------------------------------------- */
+/* ---- xor: 2-8-1, tanh, mean squared error, SGD ----------------------------------------------------------------- */
 
 /* bench_fill of bench/common.c, and the weights of mlp_new in bench/nets.c. */
 torch::Tensor weights(int64_t out, int64_t in, uint32_t seed) {
@@ -106,7 +106,7 @@ struct Xor {
     }
 };
 
-/* ---- start-up: this program, asked for no more than a gradient ------------------------------------------------------------ */
+/* ---- start-up: this program, asked for no more than a gradient ------------------------------------------------- */
 
 int first() {
     torch::Tensor x = leaf(0.5), y = leaf(4.2);
@@ -132,8 +132,12 @@ int main(int argc, char **) {
     torch::set_num_threads(1);
     if (argc > 1) return first();
     const served_case cases[] = {
-        served<Chain>("scalar-chain", 3 * (chain_steps / 10)), served<Rosenbrock>("rosenbrock", 1), served<Add>("add-1x1", 1),
-        served<Xor>("xor-rebuild", 1), served<Xor>("xor-eval", 1), served<StartUp>("start-up", 1),
+        served<Chain>("scalar-chain", 3 * (chain_steps / 10)),
+        served<Rosenbrock>("rosenbrock", 1),
+        served<Add>("add-1x1", 1),
+        served<Xor>("xor-rebuild", 1),
+        served<Xor>("xor-eval", 1),
+        served<StartUp>("start-up", 1),
     };
     return serve(sizeof cases / sizeof *cases, cases);
 }

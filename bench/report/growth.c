@@ -69,7 +69,7 @@ static void grow_nodes(int64_t nodes) {
     ad_graph_free(c.g);
 }
 
-/* ---- minibatches: a training step of 784-128-10, relu, momentum ---------------------------------------------------- */
+/* ---- minibatches: a training step of 784-128-10, relu, momentum ------------------------------------------------- */
 
 enum { PIXELS = 784, HIDDEN = 128, CLASSES = 10 };
 

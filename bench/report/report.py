@@ -1,12 +1,15 @@
 """report.py: what `make bench-report` measured, as the table of docs/performance.md and as pictures.
 
-usage: report.py BENCH PEERS GROWTH DOCS
+usage: report.py BUILD DOCS
 
-BENCH and PEERS are what `make bench` and `make bench-peers` print, GROWTH what build/bench/report/growth does. Writes
-the rows between the marks in DOCS/performance.md, and DOCS/figures/: growth.tsv, ratios.tsv and their pictures.
+Reads BUILD/bench.txt and peers.txt, which `make bench` and `make bench-peers` print, growth.txt, of
+bench/report/growth, and the size of stripped.so. Writes the rows between the marks in DOCS/performance.md, and DOCS/figures/: growth.tsv,
+ratios.tsv and their pictures.
 """
+import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -42,7 +45,18 @@ def table(report):
     yield "|---|---|---|---|---|---|---|"
     for case, goal, limits, (ours, unit, floor, ratio), peers in report:
         others = ", ".join(f"{p} {plain(peers[p][0])} ({plain(1 / peers[p][1])})" for p in PEERS if p in peers)
-        yield f"| {case} | {plain(ours)} {unit} | {plain(floor)} {unit} | {ratio} | {others or '-'} | {goal} | {limits} |"
+        ours, floor = f"{plain(ours)} {unit}", f"{plain(floor)} {unit}"
+        yield f"| {case} | {ours} | {floor} | {ratio} | {others or '-'} | {goal} | {limits} |"
+
+
+def megabytes(path):
+    return f"{os.path.getsize(path) / 1e6:.2f} MB"
+
+
+def size_row(library):
+    others = [f"libtorch_cpu {megabytes(path)}" for path in glob.glob("/usr/lib/*/libtorch_cpu.so")]
+    return (f"| library, stripped | {megabytes(library)} | - | - | {', '.join(others) or '-'} | 1 MB | "
+            "kernels for three instruction sets |")
 
 
 def replace_rows(page, lines):
@@ -63,14 +77,13 @@ def write_ratios(path, report):
             print(case, ratio, *(peers[p][1] if p in peers else "?" for p in PEERS), sep="\t", file=out)
 
 
-def main(bench, peers, growth, docs):
-    report = list(rows(bench, peers))
+def main(build, docs):
+    report = list(rows(f"{build}/bench.txt", f"{build}/peers.txt"))
     figures = os.path.join(docs, "figures")
     os.makedirs(figures, exist_ok=True)
-    replace_rows(os.path.join(docs, "performance.md"), table(report))
+    replace_rows(os.path.join(docs, "performance.md"), [*table(report), size_row(f"{build}/stripped.so")])
     write_ratios(os.path.join(figures, "ratios.tsv"), report)
-    with open(growth) as measurements, open(os.path.join(figures, "growth.tsv"), "w") as out:
-        out.write(measurements.read())
+    shutil.copyfile(f"{build}/growth.txt", os.path.join(figures, "growth.tsv"))
     for picture in "ratios", "growth":
         subprocess.run(["gnuplot", os.path.join(HERE, picture + ".gp")], cwd=figures, check=True)
 

@@ -14,6 +14,13 @@ enum { VECTOR = 32, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
 #pragma GCC optimize("no-tree-vectorize")
 #endif
 
+/* Where a BLAS does the work, one form of them is enough. */
+#ifdef AD_NO_BLAS
+#define TILES_CLONES AD__CLONES
+#else
+#define TILES_CLONES
+#endif
+
 #define KERNELS "ops/kernels/gemm.inc"
 #include "ops/kernels/each_dtype.h"
 

@@ -23,9 +23,7 @@
 
 /* Before a loop whose arrays are apart or the very same: element i is read before it is written, and
    nothing else is. (restrict would forbid the same.) */
-#if defined(__clang__)
-#define AD__IN_STEP _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
+#if defined(__GNUC__) && !defined(__clang__) /* clang takes it for an order, and warns of loops with calls */
 #define AD__IN_STEP _Pragma("GCC ivdep")
 #else
 #define AD__IN_STEP

@@ -40,8 +40,43 @@ bool ad__pooling_meets(const ad__pooling *p) {
     return true;
 }
 
-/* Windows worked on at once. */
-enum { ROOM = 64, LANES = 16 };
+/* Windows worked on at once: rows of them, n in each, from column `from` on; the whole rows that fit, or a part
+   of one. Of each window the first element in the plane, and its corner, which may be outside: the offsets of
+   its elements are counted from there. */
+enum { ROOM = 256, LANES = 16 };
+typedef struct {
+    int64_t row, rows, from, n;
+    int32_t first[ROOM];
+    uint32_t corner[ROOM];
+} group;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static void group_fill(const ad__pooling *p, group *w) {
+    w->n = least(p->out[1] - w->from, ROOM);
+    w->rows = least(p->out[0] - w->row, w->n < p->out[1] || w->from > 0 ? 1 : ROOM / w->n);
+    for (int64_t r = 0, k = 0; r < w->rows; r++)
+        for (int64_t j = 0; j < w->n; j++, k++) {
+            int64_t y = (w->row + r) * p->stride[0] - p->padding[0], x = (w->from + j) * p->stride[1] - p->padding[1];
+            w->first[k] = (int32_t)(span_of(p, 0, w->row + r).lo * p->in[1] + span_of(p, 1, w->from + j).lo);
+            w->corner[k] = (uint32_t)(y * p->in[1] + x);
+        }
+}
+
+static group group_first(const ad__pooling *p) {
+    group w = { 0 };
+    group_fill(p, &w);
+    return w;
+}
+
+/* false after the last */
+static bool group_next(const ad__pooling *p, group *w) {
+    w->from += w->n;
+    if (w->from == p->out[1]) w->from = 0, w->row += w->rows;
+    if (w->row == p->out[0]) return false;
+    group_fill(p, w);
+    return true;
+}
 
 #define KERNELS "ops/kernels/pool.inc"
 #include "ops/kernels/each_dtype.h"

@@ -8,11 +8,10 @@
 int64_t ad__recurrent_gates(ad__recurrent_kind kind) { return kind == AD__LSTM ? 4 : kind == AD__GRU ? 3 : 1; }
 
 /* Backward's: of all times what arrives at the gates and the states before, of one what is carried on and what goes to
-   x, and sums in f64. Forward takes less. */
+   x. Forward takes less. */
 size_t ad__recurrent_scratch(const ad__recurrent *r, ad_dtype t) {
     int64_t m = r->hidden, k = ad__recurrent_gates(r->kind) * m;
-    int64_t elements = r->time * r->n * (k + m) + r->n * (2 * m + k);
-    return (size_t)k * sizeof(double) + (size_t)elements * ad_dtype_size(t);
+    return (size_t)(r->time * r->n * (k + m) + r->n * (2 * m + k)) * ad_dtype_size(t);
 }
 
 /* Which time the step of that number is at. */

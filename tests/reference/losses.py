@@ -18,7 +18,7 @@ k = torch.arange(12, dtype=torch.float64).reshape(4, 3)
 target, classes = torch.sin(0.7 + 0.8 * k), torch.tensor([2, 0, 1, 1])
 share, sign = torch.sigmoid(target), torch.sign(target)
 weight = torch.tensor([0.5, 1.0, 2.0])
-pair = torch.tensor([1.0, -1.0, -1.0, 1.0])
+pair = torch.tensor([-1.0, 1.0, -1.0, -1.0])
 
 
 def multi(y, **o):
@@ -45,7 +45,7 @@ LOSSES = {
     "soft_margin": lambda y: F.soft_margin_loss(y, sign),
     "soft_margin_sum": lambda y: F.soft_margin_loss(y, sign, reduction="sum"),
     "cosine_embedding": lambda y: F.cosine_embedding_loss(10 * y, 10 * target, pair),
-    "cosine_embedding_with": lambda y: F.cosine_embedding_loss(10 * y, 10 * target, pair, margin=0.2, reduction="sum"),
+    "cosine_embedding_with": lambda y: F.cosine_embedding_loss(10 * y, 10 * target, pair, margin=-0.5, reduction="sum"),
     "cross_entropy": lambda y: F.cross_entropy(y, classes),
     "cross_entropy_with": lambda y: F.cross_entropy(y, classes, weight=weight, label_smoothing=0.1),
     "cross_entropy_sum": lambda y: F.cross_entropy(y, share, reduction="sum"),

@@ -1,0 +1,767 @@
+/* test_kernels.c: each fast loop beside a plain one, at every length and alignment, with special values among the
+   elements. What is allowed is counted in ulp of the result or, where terms cancel, of the largest term. */
+#include "tests/common.h"
+
+#include "ops/kernels/gemm.h"
+#include "ops/kernels/im2col.h"
+#include "ops/kernels/norm.h"
+#include "ops/kernels/optim.h"
+#include "ops/kernels/scan.h"
+
+/* ---- the instruction set: this level stands in the place of the library's own --------------------------- */
+
+static int level;
+int ad__level(void) { return level; }
+
+static int best_level(void) {
+#ifdef AD__LEVELS
+    return __builtin_cpu_supports("x86-64-v4") ? 2 : __builtin_cpu_supports("x86-64-v3") ? 1 : 0;
+#else
+    return 0;
+#endif
+}
+
+/* ---- numbers ----------------------------------------------------------------------------------------------- */
+
+/* Every length up to two blocks and what is around the ends of chunks; fewer for valgrind. */
+enum { LONGEST = 2100 };
+static int64_t next_size(int64_t n) {
+    static const int64_t more[] = { 255, 256, 257, 511, 513, 1023, 1024, 1025, 1040, 2047, 2048, 2049, LONGEST };
+    if (n < 130) return n + (test_quick() ? 7 : 1);
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        if (more[i] > n) return more[i];
+    return -1;
+}
+#define EACH_SIZE(n) for (int64_t n = 0; n >= 0; n = next_size(n))
+
+static uint32_t state_of_random = 1;
+static double uniform(double lo, double hi) {
+    state_of_random = state_of_random * 1664525u + 1013904223u;
+    return lo + (hi - lo) * (double)(state_of_random >> 8) / 16777216.0;
+}
+
+/* An array of n elements whose first lies offset elements behind a boundary of 64 bytes. */
+typedef struct {
+    ad_dtype t;
+    int64_t n;
+    void *memory, *at;
+} array;
+static array array_of(ad_dtype t, int64_t n, int64_t offset) {
+    size_t size = ad_dtype_size(t), bytes = ((size_t)(n + offset) * size / 64 + 2) * 64;
+    array a = { t, n, aligned_alloc(64, bytes), NULL };
+    assert_non_null(a.memory);
+    memset(a.memory, 0, bytes);
+    a.at = (char *)a.memory + (size_t)offset * size;
+    return a;
+}
+static double get(const array *a, int64_t i) {
+    return a->t == AD_F32 ? (double)((float *)a->at)[i] : ((double *)a->at)[i];
+}
+static void put(array *a, int64_t i, double value) {
+    if (a->t == AD_F32) ((float *)a->at)[i] = (float)value;
+    else ((double *)a->at)[i] = value;
+}
+static void fill(array *a, double lo, double hi) {
+    for (int64_t i = 0; i < a->n; i++) put(a, i, uniform(lo, hi));
+}
+
+/* One element in five becomes special: every special value at every place of a vector, in the course of a test. */
+static void sprinkle(array *a) {
+    double tiny = a->t == AD_F32 ? 1e-45 : 4.9e-324, least_normal = a->t == AD_F32 ? 1.18e-38 : 2.3e-308;
+    double huge = a->t == AD_F32 ? 3.4e38 : 1.7e308;
+    const double special[] = { NAN, INFINITY, -INFINITY, 0, -0.0, tiny, -tiny, least_normal, huge, -huge, 1, -1, 88, -104, 710, 1e-8 };
+    for (int64_t i = 0; i < a->n; i++)
+        if (uniform(0, 1) < 0.2) put(a, i, special[(int)uniform(0, 16)]);
+}
+
+static double rounded(ad_dtype t, long double x) { return t == AD_F32 ? (double)(float)x : (double)x; }
+static double epsilon(ad_dtype t) { return t == AD_F32 ? 0x1p-23 : 0x1p-52; }
+
+/* Whether y is within ulps of x, where a term was as large as scale; NaNs and infinities must be the same. */
+static bool is_near(ad_dtype t, double y, double x, double scale, double ulps) {
+    if (isnan(x) || isnan(y)) return isnan(x) && isnan(y);
+    if (x == y) return true;
+    if (isinf(x) || isinf(y)) return false;
+    double least = t == AD_F32 ? 0x1p-126 : 0x1p-1022;
+    return fabs(y - x) <= ulps * epsilon(t) * fmax(fmax(fabs(x), fabs(scale)), least);
+}
+static void assert_near(const char *what, const array *y, int64_t i, double x, double scale, double ulps) {
+    if (is_near(y->t, get(y, i), x, scale, ulps)) return;
+    fail_msg("%s %s, level %d, element %lld of %lld: %.17g is not %.17g within %g ulp of %g", what,
+             y->t == AD_F32 ? "f32" : "f64", level, (long long)i, (long long)y->n, get(y, i), x, ulps, scale);
+}
+
+/* ---- elementwise loops: each level beside the plain loop of level 0, and that beside the true values -------- */
+
+enum { OPERANDS = 3, NONE = -1 };
+typedef ad_var *function(ad_var *const in[]);
+typedef long double truth(long double x);
+
+#define ONE(name, call)                                                                                                \
+    static ad_var *name##_of(ad_var *const in[]) {                                                                     \
+        ad_var *a = in[0], *b = in[1], *c = in[2];                                                                     \
+        (void)a, (void)b, (void)c;                                                                                     \
+        return call;                                                                                                   \
+    }
+#define ARITY_1(X)                                                                                                     \
+    X(neg) X(abs) X(sign) X(sqrt) X(square) X(exp) X(expm1) X(log) X(log1p) X(sin) X(cos) X(tanh) X(tan) X(asin)       \
+    X(acos) X(atan) X(sinh) X(cosh) X(asinh) X(acosh) X(atanh) X(exp2) X(log2) X(log10) X(reciprocal) X(rsqrt)         \
+    X(cbrt) X(erf) X(erfc) X(floor) X(ceil) X(round) X(trunc) X(sigmoid) X(relu) X(softplus) X(selu) X(gelu)           \
+    X(gelu_tanh) X(silu) X(mish) X(softsign) X(hardsigmoid) X(hardswish) X(logsigmoid) X(isfinite) X(isinf) X(isnan)   \
+    X(logical_not)
+#define ARITY_2(X)                                                                                                     \
+    X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(atan2) X(hypot) X(fmod) X(xlogy) X(heaviside)  \
+    X(eq) X(ne) X(gt) X(ge) X(lt) X(le) X(logical_and) X(logical_or) X(logical_xor)
+#define LOSSES(X)                                                                                                      \
+    X(mse_loss) X(l1_loss) X(binary_cross_entropy) X(soft_margin_loss)
+#define DEFINE_1(name) ONE(name, ad_##name(a))
+#define DEFINE_2(name) ONE(name, ad_##name(a, b))
+#define DEFINE_LOSS(name) ONE(name, ad_##name(a, b, AD_NONE))
+ARITY_1(DEFINE_1)
+ARITY_2(DEFINE_2)
+LOSSES(DEFINE_LOSS)
+ONE(clamp, ad_clamp(a, -0.5, 0.75))
+ONE(adds, ad_adds(a, 0.3))
+ONE(muls, ad_muls(a, 0.3))
+ONE(pows, ad_pows(a, 2.5))
+ONE(softplus_beta, ad_softplus_beta(a, 2, 10))
+ONE(leaky_relu, ad_leaky_relu(a, 0.1))
+ONE(elu, ad_elu(a, 1.5))
+ONE(hardtanh, ad_hardtanh(a, -1, 2))
+ONE(where, ad_where(a, b, c))
+ONE(lerp, ad_lerp(a, b, c))
+ONE(addcmul, ad_addcmul(a, b, c))
+ONE(huber_loss, ad_huber_loss(a, b, 0.7, AD_NONE))
+ONE(smooth_l1_loss, ad_smooth_l1_loss(a, b, 0.7, AD_NONE))
+ONE(kl_div, ad_kl_div(a, b, true, AD_NONE))
+ONE(hinge_loss, ad_hinge_loss(a, b, 1, AD_NONE))
+ONE(hinge_embedding_loss, ad_hinge_embedding_loss(a, b, 1, AD_NONE))
+ONE(mean_of_squares, ad_mse_loss(a, b, AD_MEAN))
+
+static long double reciprocal(long double x) { return 1 / x; }
+static long double rsqrt(long double x) { return 1 / sqrtl(x); }
+static long double sigmoid(long double x) { return 1 / (1 + expl(-x)); }
+static long double softplus(long double x) { return x > 40 ? x : log1pl(expl(x)); }
+static long double square(long double x) { return x * x; }
+static long double gelu(long double x) { return isinf(x) && x < 0 ? NAN : x * 0.5L * erfcl(-x * sqrtl(0.5L)); }
+
+typedef struct {
+    const char *name;
+    function *f;
+    int arity;
+    truth *exact;
+    double lo, hi;
+    double value_ulps, slope_ulps; /* between the levels; exact values are allowed one ulp more. NONE: no slope */
+} elementwise;
+#define ROW(name, arity, exact, lo, hi, value_ulps, slope_ulps)                                                        \
+    { #name, name##_of, arity, exact, lo, hi, value_ulps, slope_ulps }
+
+/* libmvec promises 4 ulp, libm less than 1; a formula adds a rounding or two for each of its steps, and the wide
+   loops round once where a product is added. Arithmetic that is one operation must be the same bits. */
+static const elementwise table[] = {
+    ROW(neg, 1, NULL, -3, 3, 0, 0), ROW(abs, 1, fabsl, -3, 3, 0, 0), ROW(sign, 1, NULL, -3, 3, 0, 0),
+    ROW(sqrt, 1, sqrtl, 0, 9, 0, 1), ROW(square, 1, square, -3, 3, 0, 1), ROW(exp, 1, expl, -20, 20, 4, 1),
+    ROW(expm1, 1, expm1l, -3, 3, 4, 2), ROW(log, 1, logl, 0, 9, 4, 1), ROW(log1p, 1, log1pl, -0.9, 9, 4, 1),
+    ROW(sin, 1, sinl, -30, 30, 4, 4), ROW(cos, 1, cosl, -30, 30, 4, 4), ROW(tanh, 1, tanhl, -6, 6, 4, 2),
+    ROW(tan, 1, tanl, -1.5, 1.5, 4, 2), ROW(asin, 1, asinl, -1, 1, 4, 4), ROW(acos, 1, acosl, -1, 1, 4, 4),
+    ROW(atan, 1, atanl, -9, 9, 4, 2), ROW(sinh, 1, sinhl, -9, 9, 4, 4), ROW(cosh, 1, coshl, -9, 9, 4, 4),
+    ROW(asinh, 1, asinhl, -9, 9, 4, 2), ROW(acosh, 1, acoshl, 1, 9, 4, 4), ROW(atanh, 1, atanhl, -1, 1, 4, 4),
+    ROW(exp2, 1, exp2l, -20, 20, 4, 2), ROW(log2, 1, log2l, 0, 9, 4, 2), ROW(log10, 1, log10l, 0, 9, 4, 2),
+    ROW(reciprocal, 1, reciprocal, -3, 3, 0, 1), ROW(rsqrt, 1, rsqrt, 0, 9, 1, 2), ROW(cbrt, 1, cbrtl, -9, 9, 4, 2),
+    ROW(erf, 1, erfl, -4, 4, 4, 5), ROW(erfc, 1, erfcl, -4, 4, 4, 5), ROW(floor, 1, floorl, -9, 9, 0, 0),
+    ROW(ceil, 1, ceill, -9, 9, 0, 0), ROW(round, 1, NULL, -9, 9, 0, 0), ROW(trunc, 1, truncl, -9, 9, 0, 0),
+    ROW(sigmoid, 1, sigmoid, -20, 20, 5, 6), ROW(relu, 1, NULL, -3, 3, 0, 0),
+    ROW(softplus, 1, softplus, -20, 20, 6, 6), ROW(selu, 1, NULL, -9, 9, 6, 6), ROW(gelu, 1, gelu, -4, 4, 16, 16),
+    ROW(gelu_tanh, 1, NULL, -4, 4, 8, 12), ROW(silu, 1, NULL, -20, 20, 6, 8), ROW(mish, 1, NULL, -9, 9, 10, 14),
+    ROW(softsign, 1, NULL, -9, 9, 1, 2), ROW(hardsigmoid, 1, NULL, -9, 9, 1, 1), ROW(hardswish, 1, NULL, -9, 9, 2, 2),
+    ROW(logsigmoid, 1, NULL, -20, 20, 6, 6), ROW(isfinite, 1, NULL, -3, 3, 0, NONE), ROW(isinf, 1, NULL, -3, 3, 0, NONE),
+    ROW(isnan, 1, NULL, -3, 3, 0, NONE), ROW(logical_not, 1, NULL, -3, 3, 0, NONE), ROW(clamp, 1, NULL, -3, 3, 0, 0),
+    ROW(adds, 1, NULL, -3, 3, 0, 0), ROW(muls, 1, NULL, -3, 3, 0, 1), ROW(pows, 1, NULL, 0, 9, 4, 5),
+    ROW(softplus_beta, 1, NULL, -9, 9, 6, 6), ROW(leaky_relu, 1, NULL, -3, 3, 0, 1), ROW(elu, 1, NULL, -9, 9, 5, 6),
+    ROW(hardtanh, 1, NULL, -3, 3, 0, 0),
+    ROW(add, 2, NULL, -3, 3, 0, 0), ROW(sub, 2, NULL, -3, 3, 0, 0), ROW(mul, 2, NULL, -3, 3, 0, 1),
+    ROW(div, 2, NULL, -3, 3, 0, 2), ROW(pow, 2, NULL, 0, 4, 4, 6), ROW(maximum, 2, NULL, -3, 3, 0, 1),
+    ROW(minimum, 2, NULL, -3, 3, 0, 1), ROW(atan2, 2, NULL, -3, 3, 4, 4), ROW(hypot, 2, NULL, -3, 3, 4, 5),
+    ROW(fmod, 2, NULL, -9, 9, 0, 1), ROW(xlogy, 2, NULL, 0, 4, 5, 5), ROW(heaviside, 2, NULL, -3, 3, 0, 0),
+    ROW(eq, 2, NULL, -3, 3, 0, NONE), ROW(ne, 2, NULL, -3, 3, 0, NONE),
+    ROW(gt, 2, NULL, -3, 3, 0, NONE), ROW(ge, 2, NULL, -3, 3, 0, NONE), ROW(lt, 2, NULL, -3, 3, 0, NONE),
+    ROW(le, 2, NULL, -3, 3, 0, NONE), ROW(logical_and, 2, NULL, -3, 3, 0, NONE), ROW(logical_or, 2, NULL, -3, 3, 0, NONE),
+    ROW(logical_xor, 2, NULL, -3, 3, 0, NONE), ROW(where, 3, NULL, -3, 3, 0, 1), ROW(lerp, 3, NULL, -3, 3, 3, 3),
+    ROW(addcmul, 3, NULL, -3, 3, 2, 2),
+    ROW(mse_loss, 2, NULL, -3, 3, 2, 2), ROW(l1_loss, 2, NULL, -3, 3, 0, 1),
+    ROW(binary_cross_entropy, 2, NULL, 0, 1, 8, 8), ROW(soft_margin_loss, 2, NULL, -3, 3, 6, 8),
+    ROW(huber_loss, 2, NULL, -3, 3, 2, 2), ROW(smooth_l1_loss, 2, NULL, -3, 3, 2, 2),
+    ROW(kl_div, 2, NULL, -3, 3, 8, 8), ROW(hinge_loss, 2, NULL, -3, 3, 2, 1),
+    ROW(hinge_embedding_loss, 2, NULL, -3, 3, 1, 1), ROW(mean_of_squares, 2, NULL, -3, 3, 4, 2),
+};
+
+typedef struct {
+    const elementwise *row;
+    ad_graph *g;
+    array in[OPERANDS], seed;
+} trial;
+
+/* What the arrays of the last run held must not pass for results of the next. */
+static void spoil(const trial *t) {
+    ad_mark m = ad_begin(t->g);
+    ad_full(t->g, t->in[0].t, 12345, AD_SHAPE(16 * t->in[0].n + 1024));
+    ad_end(t->g, m);
+}
+
+/* Evaluates at one level and differentiates at another; y and dx receive copies. */
+static void run(trial *t, int forward, int backward, array *y, array dx[]) {
+    spoil(t);
+    ad_mark m = ad_begin(t->g);
+    ad_var *in[OPERANDS] = { NULL };
+    for (int i = 0; i < t->row->arity; i++)
+        in[i] = ad_require_grad(ad_input(t->g, t->in[i].t, t->in[i].at, AD_SHAPE(t->in[i].n)));
+    level = forward;
+    ad_var *out = t->row->f(in);
+    assert_ok(t->g);
+    for (int64_t i = 0; i < ad_numel(out); i++) put(y, i, ad_at(out, i));
+    level = backward;
+    if (t->row->slope_ulps == NONE) {
+        ad_end(t->g, m);
+        return;
+    }
+    ad_var *seed = ad_input(t->g, t->seed.t, t->seed.at, ad_shape_of(out));
+    ad_backward_from(out, seed);
+    assert_ok(t->g);
+    for (int i = 0; i < t->row->arity; i++)
+        for (int64_t j = 0; j < t->in[i].n; j++) put(&dx[i], j, ad_grad_at(in[i], j));
+    ad_end(t->g, m);
+}
+
+/* The largest of the numbers that make up element i, for what cancels. */
+static double largest(const trial *t, int64_t i) {
+    double most = 0;
+    for (int k = 0; k < t->row->arity && t->row->arity > 1; k++)
+        if (isfinite(get(&t->in[k], i))) most = fmax(most, fabs(get(&t->in[k], i)));
+    return most;
+}
+
+static void compare(trial *t, array *plain, array *plain_dx, array *wide, array *wide_dx) {
+    const elementwise *row = t->row;
+    int best = best_level();
+    int64_t n = t->in[0].n, results = row->f == mean_of_squares_of && n > 0 ? 1 : n;
+    run(t, 0, 0, plain, plain_dx);
+    for (int64_t i = 0; i < n && row->exact != NULL; i++)
+        assert_near(row->name, plain, i, rounded(plain->t, row->exact((long double)get(&t->in[0], i))), 0, row->value_ulps + 1);
+    for (int l = 1; l <= best; l++) {
+        run(t, l, 0, wide, wide_dx);
+        level = l; /* for the message */
+        for (int64_t i = 0; i < results; i++)
+            assert_near(row->name, wide, i, get(plain, i), row->value_ulps > 0 ? largest(t, i) : 0, row->value_ulps);
+        run(t, 0, l, wide, wide_dx);
+        for (int k = 0; k < row->arity; k++)
+            for (int64_t i = 0; i < n; i++)
+                assert_near(row->name, &wide_dx[k], i, get(&plain_dx[k], i),
+                            fmax(fabs(get(&t->seed, results == n ? i : 0)), largest(t, i)), row->slope_ulps);
+    }
+}
+
+static void try_size(ad_graph *g, const elementwise *row, ad_dtype dtype, int64_t n) {
+    trial t = { .row = row, .g = g };
+    array plain = array_of(dtype, n + 1, 0), wide = array_of(dtype, n + 1, 0), plain_dx[OPERANDS], wide_dx[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++) {
+        t.in[k] = array_of(dtype, n, (n + 5 * k) % 16);
+        fill(&t.in[k], row->lo, row->hi);
+        if (row->f != mean_of_squares_of && row->f != binary_cross_entropy_of) sprinkle(&t.in[k]);
+        plain_dx[k] = array_of(dtype, n, 0), wide_dx[k] = array_of(dtype, n, 0);
+    }
+    t.seed = array_of(dtype, n + 1, (n + 3) % 16);
+    fill(&t.seed, -1, 1);
+    compare(&t, &plain, plain_dx, &wide, wide_dx);
+    for (int k = 0; k < OPERANDS; k++) free(t.in[k].memory), free(plain_dx[k].memory), free(wide_dx[k].memory);
+    free(plain.memory), free(wide.memory), free(t.seed.memory);
+}
+
+static void elementwise_loops_agree_at_all_levels(void **state) {
+    (void)state;
+    for (size_t r = 0; r < sizeof table / sizeof *table; r++)
+        for (int t = 0; t < 2; t++) {
+            ad_graph *g = ad_graph_new();
+            EACH_SIZE(n) try_size(g, &table[r], (ad_dtype)t, n);
+            ad_graph_free(g);
+        }
+}
+
+/* ---- sums, and arrays added ---------------------------------------------------------------------------------- */
+
+/* Terms are exact; sums in as many lanes as these have lose less than their depth allows. */
+static void check_sum(const array *x) {
+    long double sum = 0, sizes = 0;
+    for (int64_t i = 0; i < x->n; i++) sum += (long double)get(x, i), sizes += fabsl((long double)get(x, i));
+    double ours = x->t == AD_F32 ? ad__sum_f32(x->n, x->at) : ad__sum_f64(x->n, x->at);
+    if (is_near(AD_F64, ours, (double)sum, (double)sizes, 2 + (double)x->n / 32)) return;
+    fail_msg("sum of %lld: %.17g is not %.17Lg", (long long)x->n, ours, sum);
+}
+
+static void sums_are_those_of_long_double(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++)
+        EACH_SIZE(n) {
+            array x = array_of((ad_dtype)t, n, n % 16);
+            fill(&x, -1, 1);
+            check_sum(&x);
+            for (int64_t i = 0; i < n; i += 1 + n / 9) {
+                double kept = get(&x, i);
+                put(&x, i, i % 2 ? INFINITY : NAN);
+                check_sum(&x);
+                put(&x, i, kept);
+            }
+            free(x.memory);
+        }
+}
+
+/* y += x, y += k x, y = k x: one rounding, or two where no instruction does both. */
+static void arrays_are_added_element_by_element(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++)
+        EACH_SIZE(n) {
+            array x = array_of((ad_dtype)t, n, n % 16), y = array_of((ad_dtype)t, n, (n + 7) % 16);
+            array old = array_of((ad_dtype)t, n, 0);
+            const double k = 0.75; /* so that k x is exact but for the smallest numbers */
+            for (int what = 0; what < 3; what++) {
+                fill(&x, -1, 1), fill(&y, -1, 1);
+                sprinkle(&x), sprinkle(&y);
+                memcpy(old.at, y.at, (size_t)n * ad_dtype_size(old.t));
+                if (t == AD_F32 && what == 0) ad__add_f32(n, x.at, y.at);
+                if (t == AD_F64 && what == 0) ad__add_f64(n, x.at, y.at);
+                if (t == AD_F32 && what == 1) ad__axpy_f32(n, (float)k, x.at, y.at);
+                if (t == AD_F64 && what == 1) ad__axpy_f64(n, k, x.at, y.at);
+                if (t == AD_F32 && what == 2) ad__scaled_f32(n, (float)k, x.at, y.at);
+                if (t == AD_F64 && what == 2) ad__scaled_f64(n, k, x.at, y.at);
+                for (int64_t i = 0; i < n; i++) {
+                    long double term = (what == 0 ? 1 : k) * (long double)get(&x, i);
+                    long double sum = what == 2 ? term : (long double)get(&old, i) + term;
+                    assert_near("added", &y, i, rounded(y.t, sum), (double)term, 1);
+                }
+            }
+            free(x.memory), free(y.memory), free(old.memory);
+        }
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------ */
+
+/* exp(x - m) as the dtype has the difference. */
+static long double term_of(const array *x, int64_t i, double m) { return expl((long double)get(x, i) - (long double)m); }
+
+static double largest_of(const array *x) {
+    double m = -INFINITY;
+    for (int64_t i = 0; i < x->n; i++) m = get(x, i) > m ? get(x, i) : m;
+    return m;
+}
+
+/* The difference is rounded before exp, which multiplies the error by its size; then 4 ulp of exp, and the sum. */
+static void check_softmax(const array *x, array *y) {
+    double m = largest_of(x);
+    long double sum = 0;
+    for (int64_t i = 0; i < x->n; i++) sum += term_of(x, i, m);
+    if (x->t == AD_F32) ad__softmax_f32(x->n, x->at, y->at);
+    else ad__softmax_f64(x->n, x->at, y->at);
+    for (int64_t i = 0; i < x->n; i++) {
+        double away = isfinite(get(x, i)) ? fabs(get(x, i) - m) : 0, ulps = 8 + away + (double)x->n / 32;
+        assert_near("softmax", y, i, rounded(y->t, term_of(x, i, m) / sum), 0, ulps);
+    }
+    if (x->t == AD_F32) ad__log_softmax_f32(x->n, x->at, y->at);
+    else ad__log_softmax_f64(x->n, x->at, y->at);
+    for (int64_t i = 0; i < x->n && !isnan((double)sum); i++)
+        assert_near("log_softmax", y, i, rounded(y->t, (long double)get(x, i) - (long double)m - logl(sum)), 1,
+                    8 + (double)x->n / 32);
+}
+
+static void check_logsumexp(const array *x) {
+    double m = largest_of(x);
+    long double sum = 0;
+    for (int64_t i = 0; i < x->n; i++) sum += term_of(x, i, isfinite(m) ? m : 0);
+    ad__lse l = x->t == AD_F32 ? ad__lse_f32(x->n, x->at) : ad__lse_f64(x->n, x->at);
+    double ours = l.m + log(l.s), ulps = 8 + (double)x->n / 32;
+    if (m == INFINITY) assert_true(ours == INFINITY || isnan((double)sum));
+    else if (!is_near(x->t, ours, (double)((isfinite(m) ? (long double)m : 0) + logl(sum)), 1, ulps))
+        fail_msg("logsumexp of %lld: %.17g", (long long)x->n, ours);
+}
+
+static void softmax_is_that_of_long_double(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++)
+        EACH_SIZE(n) {
+            if (n == 0) continue;
+            array x = array_of((ad_dtype)t, n, n % 16), y = array_of((ad_dtype)t, n, (n + 5) % 16);
+            fill(&x, -20, 20);
+            check_softmax(&x, &y), check_logsumexp(&x);
+            const double special[] = { -INFINITY, -1e30, -0.0, 1e30, NAN, INFINITY };
+            for (int i = 0; i < 6; i++) {
+                int64_t at = (n * (i + 1) / 7) % n;
+                double kept = get(&x, at);
+                put(&x, at, special[i]);
+                check_logsumexp(&x);
+                if (special[i] != INFINITY) check_softmax(&x, &y);
+                put(&x, at, kept);
+            }
+            free(x.memory), free(y.memory);
+        }
+}
+
+/* base + y (g - sum(g y)), and base + g - exp(y) sum(g) */
+static void slopes_of_softmax_are_those_of_long_double(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++)
+        EACH_SIZE(n) {
+            array y = array_of((ad_dtype)t, n, n % 16), g = array_of((ad_dtype)t, n, (n + 3) % 16);
+            array base = array_of((ad_dtype)t, n, (n + 9) % 16), to = array_of((ad_dtype)t, n, 0);
+            fill(&y, 0, 1), fill(&g, -1, 1), fill(&base, -1, 1);
+            long double dot = 0, sum = 0, sizes = 0;
+            for (int64_t i = 0; i < n; i++) {
+                dot += (long double)get(&g, i) * (long double)get(&y, i), sum += (long double)get(&g, i);
+                sizes += fabsl((long double)get(&g, i));
+            }
+            double ulps = 8 + (double)n / 32, scale = 2 + (double)sizes;
+            if (t == AD_F32) ad__softmax_back_f32(n, y.at, g.at, base.at, to.at);
+            else ad__softmax_back_f64(n, y.at, g.at, base.at, to.at);
+            for (int64_t i = 0; i < n; i++)
+                assert_near("softmax's slope", &to, i,
+                            (double)((long double)get(&base, i) + (long double)get(&y, i) * ((long double)get(&g, i) - dot)),
+                            scale, ulps);
+            if (t == AD_F32) ad__log_softmax_back_f32(n, y.at, g.at, base.at, to.at);
+            else ad__log_softmax_back_f64(n, y.at, g.at, base.at, to.at);
+            for (int64_t i = 0; i < n; i++)
+                assert_near("log_softmax's slope", &to, i,
+                            (double)((long double)get(&base, i) + (long double)get(&g, i) - expl((long double)get(&y, i)) * sum),
+                            3 * scale, ulps);
+            free(y.memory), free(g.memory), free(base.memory), free(to.memory);
+        }
+}
+
+/* Sums in f64 of differences in f64; the scaled row rounds once more to its dtype. */
+static void normalized_rows_are_those_of_long_double(void **state) {
+    (void)state;
+    const ad__moments m = { 0.3, 1.7 };
+    for (int t = 0; t < 2; t++)
+        EACH_SIZE(n) {
+            array x = array_of((ad_dtype)t, n, n % 16), w = array_of((ad_dtype)t, n, (n + 3) % 16);
+            array b = array_of((ad_dtype)t, n, (n + 6) % 16), y = array_of((ad_dtype)t, n, (n + 9) % 16);
+            fill(&x, -2, 2), fill(&w, -2, 2), fill(&b, -2, 2);
+            long double squares = 0, products = 0, sizes = 0;
+            for (int64_t i = 0; i < n; i++) {
+                long double d = (long double)get(&x, i) - 0.3L, g = (long double)get(&w, i);
+                squares += d * d, products += d * g, sizes += fabsl(d * g);
+            }
+            double q = t == AD_F32 ? ad__squares_about_f32(n, 0.3, x.at) : ad__squares_about_f64(n, 0.3, x.at);
+            double c = t == AD_F32 ? ad__covariance_f32(n, 0.3, x.at, w.at) : ad__covariance_f64(n, 0.3, x.at, w.at);
+            assert_true(is_near(AD_F64, q, (double)squares, 0, 4 + (double)n / 16));
+            assert_true(is_near(AD_F64, c, (double)products, (double)sizes, 4 + (double)n / 16));
+            sprinkle(&x);
+            for (int given = 0; given < 4; given++) {
+                void *weight = given & 1 ? w.at : NULL, *shift = given & 2 ? b.at : NULL;
+                if (t == AD_F32) ad__normalize_f32(n, m, x.at, weight, shift, y.at);
+                else ad__normalize_f64(n, m, x.at, weight, shift, y.at);
+                for (int64_t i = 0; i < n; i++) {
+                    long double z = ((long double)get(&x, i) - (long double)m.mean) * (long double)m.scale;
+                    if (isinf(rounded(y.t, z))) z = (long double)rounded(y.t, z); /* is rounded before w */
+                    long double scaled = weight ? z * (long double)get(&w, i) : z;
+                    if (isinf(rounded(y.t, scaled))) scaled = (long double)rounded(y.t, scaled);
+                    long double r = shift ? scaled + (long double)get(&b, i) : scaled;
+                    assert_near("normalize", &y, i, rounded(y.t, r), 8, 3);
+                }
+            }
+            free(x.memory), free(w.memory), free(b.memory), free(y.memory);
+        }
+}
+
+/* ---- matrices ---------------------------------------------------------------------------------------------------- */
+
+typedef void gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta, float *c);
+typedef void gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
+                      double *c);
+static const struct {
+    const char *name;
+    gemm_f32 *f32;
+    gemm_f64 *f64;
+} products[] = {
+    { "gemm_plain", ad__gemm_plain_f32, ad__gemm_plain_f64 },
+    { "gemm_tiles", ad__gemm_tiles_f32, ad__gemm_tiles_f64 },
+    { "gemm", ad__gemm_f32, ad__gemm_f64 },
+};
+
+/* As many roundings as terms, each of the sum of their sizes. C begins as NaN where beta is 0: it must not be read. */
+static void check_product(int which, const array *a, const array *b, bool ta, bool tb, int64_t n, int64_t m, int64_t k,
+                          double beta) {
+    array c = array_of(a->t, n * m, (n + m) % 16), old = array_of(a->t, n * m, 0);
+    fill(&old, -1, 1);
+    for (int64_t i = 0; i < n * m; i++) put(&c, i, beta == 0 ? NAN : get(&old, i));
+    if (a->t == AD_F32) products[which].f32(ta, tb, n, m, k, a->at, b->at, (float)beta, c.at);
+    else products[which].f64(ta, tb, n, m, k, a->at, b->at, beta, c.at);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < m; j++) {
+            long double sum = (long double)beta * (long double)get(&old, i * m + j), sizes = fabsl(sum);
+            for (int64_t p = 0; p < k; p++) {
+                long double term = (long double)get(a, ta ? p * n + i : i * k + p) *
+                                   (long double)get(b, tb ? j * k + p : p * m + j);
+                sum += term, sizes += fabsl(term);
+            }
+            assert_near(products[which].name, &c, i * m + j, (double)sum, (double)sizes, 2 + (double)k);
+        }
+    free(c.memory), free(old.memory);
+}
+
+static void products_are_those_of_long_double(void **state) {
+    (void)state;
+    static const int64_t sizes[] = { 0, 1, 2, 3, 4, 7, 8, 9, 16, 17, 33, 300 };
+    const double betas[] = { 0, 1, 0.5 };
+    int step = test_quick() ? 7 : 1, turn = 0;
+    for (int t = 0; t < 2; t++)
+        for (int s = 0; s < 12 * 12 * 12; s += step) {
+            int64_t n = sizes[s / 144], m = sizes[s / 12 % 12], k = sizes[s % 12];
+            if (n * m * k > 40000) continue;
+            array a = array_of((ad_dtype)t, n * k, n % 16), b = array_of((ad_dtype)t, k * m, m % 16);
+            fill(&a, -1, 1), fill(&b, -1, 1);
+            for (int which = 0; which < 3; which++)
+                for (int turned = 0; turned < 4; turned++)
+                    check_product(which, &a, &b, turned & 1, turned & 2, n, m, k, betas[turn++ % 3]);
+            free(a.memory), free(b.memory);
+        }
+}
+
+static void transposed_matrices_have_each_element_in_its_place(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++)
+        for (int64_t n = 0; n < 70; n += 1 + n / 8)
+            for (int64_t m = 0; m < 70; m += 1 + m / 5) {
+                array x = array_of((ad_dtype)t, n * m, n % 16), y = array_of((ad_dtype)t, n * m, m % 16);
+                fill(&x, -1, 1), fill(&y, -1, 1);
+                array old = array_of((ad_dtype)t, n * m, 0);
+                memcpy(old.at, y.at, (size_t)(n * m) * ad_dtype_size(old.t));
+                if (t == AD_F32) ad__transpose_add_f32(n, m, x.at, y.at);
+                else ad__transpose_add_f64(n, m, x.at, y.at);
+                for (int64_t i = 0; i < n * m; i++)
+                    assert_near("transpose_add", &y, i,
+                                rounded(y.t, (long double)get(&old, i) + (long double)get(&x, i % n * m + i / n)), 0, 0);
+                if (t == AD_F32) ad__transpose_f32(n, m, x.at, y.at);
+                else ad__transpose_f64(n, m, x.at, y.at);
+                for (int64_t i = 0; i < n * m; i++)
+                    assert_near("transpose", &y, i, get(&x, i % n * m + i / n), 0, 0);
+                free(x.memory), free(y.memory), free(old.memory);
+            }
+}
+
+/* ---- scans --------------------------------------------------------------------------------------------------------- */
+
+/* Carried in f64: of f32 one rounding is seen, of f64 one for each element. */
+static void running_sums_and_products_are_those_of_long_double(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++)
+        for (int64_t n = 0; n < 130; n += test_quick() ? 13 : 1)
+            for (int64_t inner = 1; inner < 40; inner = 3 * inner + 1) {
+                array x = array_of((ad_dtype)t, n * inner, n % 16), y = array_of((ad_dtype)t, n * inner, (n + 3) % 16);
+                array old = array_of((ad_dtype)t, n * inner, 0);
+                double carry[40];
+                fill(&x, 0.5, 1.5), fill(&y, -1, 1);
+                memcpy(old.at, y.at, (size_t)(n * inner) * ad_dtype_size(old.t));
+                if (t == AD_F32) ad__cumsum_add_f32(n, inner, true, x.at, carry, y.at);
+                else ad__cumsum_add_f64(n, inner, true, x.at, carry, y.at);
+                double ulps = t == AD_F32 ? 1 : 1 + (double)n;
+                for (int64_t j = 0; j < inner; j++) {
+                    long double sum = 0;
+                    for (int64_t i = n - 1; i >= 0; i--) {
+                        sum += (long double)get(&x, i * inner + j);
+                        assert_near("cumsum_add", &y, i * inner + j,
+                                    rounded(y.t, (long double)get(&old, i * inner + j) + sum), (double)sum, ulps);
+                    }
+                }
+                if (t == AD_F32) ad__cumprod_f32(n, inner, x.at, carry, y.at);
+                else ad__cumprod_f64(n, inner, x.at, carry, y.at);
+                for (int64_t j = 0; j < inner; j++) {
+                    long double product = 1;
+                    for (int64_t i = 0; i < n; i++) {
+                        product *= (long double)get(&x, i * inner + j);
+                        assert_near("cumprod", &y, i * inner + j, rounded(y.t, product), 0, ulps);
+                    }
+                }
+                free(x.memory), free(y.memory), free(old.memory);
+            }
+}
+
+/* ---- windows of images ------------------------------------------------------------------------------------------- */
+
+/* Where in the image element e of the columns comes from; -1: from the padding. */
+static int64_t source_of(const ad__window *w, int64_t e) {
+    int64_t places = w->out[0] * w->out[1], row = e / places, place = e % places;
+    int64_t kj = row % w->kernel[1], ki = row / w->kernel[1] % w->kernel[0], c = row / (w->kernel[0] * w->kernel[1]);
+    int64_t i = place / w->out[1] * w->stride[0] - w->padding[0] + ki * w->dilation[0];
+    int64_t j = place % w->out[1] * w->stride[1] - w->padding[1] + kj * w->dilation[1];
+    bool inside = i >= 0 && i < w->in[0] && j >= 0 && j < w->in[1];
+    return inside ? (c * w->in[0] + i) * w->in[1] + j : -1;
+}
+
+static void check_window(ad_dtype t, const ad__window *w) {
+    int64_t n = w->c * w->in[0] * w->in[1], m = w->c * w->kernel[0] * w->kernel[1] * w->out[0] * w->out[1];
+    array image = array_of(t, n, m % 16), columns = array_of(t, m, n % 16), sums = array_of(AD_F64, n, 0);
+    fill(&image, -1, 1), fill(&columns, -1, 1);
+    if (t == AD_F32) ad__im2col_f32(w, image.at, columns.at);
+    else ad__im2col_f64(w, image.at, columns.at);
+    for (int64_t e = 0; e < m; e++)
+        assert_near("im2col", &columns, e, source_of(w, e) < 0 ? 0 : get(&image, source_of(w, e)), 0, 0);
+    fill(&columns, -1, 1);
+    for (int64_t i = 0; i < n; i++) put(&sums, i, get(&image, i));
+    for (int64_t e = 0; e < m; e++)
+        if (source_of(w, e) >= 0) put(&sums, source_of(w, e), get(&sums, source_of(w, e)) + get(&columns, e));
+    if (t == AD_F32) ad__col2im_add_f32(w, columns.at, image.at);
+    else ad__col2im_add_f64(w, columns.at, image.at);
+    for (int64_t i = 0; i < n; i++)
+        assert_near("col2im", &image, i, get(&sums, i), (double)(w->kernel[0] * w->kernel[1]), 8);
+    free(image.memory), free(columns.memory), free(sums.memory);
+}
+
+static void windows_are_taken_from_their_places(void **state) {
+    (void)state;
+    for (int s = 0; s < (test_quick() ? 100 : 1500); s++) {
+        ad__window w = { .c = 1 + s % 3 };
+        for (int a = 0; a < 2; a++) {
+            w.in[a] = 1 + (int)uniform(0, 20), w.kernel[a] = 1 + (int)uniform(0, 5), w.stride[a] = 1 + (int)uniform(0, 3);
+            w.padding[a] = (int)uniform(0, 4), w.dilation[a] = 1 + (int)uniform(0, 3);
+            w.out[a] = ad__window_places(w.in[a], w.kernel[a], w.stride[a], w.padding[a], w.dilation[a]);
+        }
+        if (w.out[0] < 1 || w.out[1] < 1) continue;
+        check_window(AD_F32, &w), check_window(AD_F64, &w);
+    }
+}
+
+/* ---- optimisers' updates -------------------------------------------------------------------------------------------- */
+
+typedef long double real;
+typedef struct {
+    real x, state[AD__RULE_STATES];
+} element;
+
+static const ad__sgd sgd = { .lr = 0.1, .decay = 0.01, .momentum = 0.9, .keep = 0.8, .now = 0.3, .later = 0.7 };
+static const ad__adam adam = { 0.1, 0.02, 0.01, 0.99, 0.9, 0.95, 1.1, 1e-3 };
+static const ad__rmsprop rmsprop = { 0.1, 0.01, 0.9, 0.8, 1e-3 };
+static const ad__adagrad adagrad = { 0.1, 0.01, 1e-3 };
+static const ad__adadelta adadelta = { 0.1, 0.01, 0.9, 1e-3 };
+static const ad__adamax adamax = { 0.1, 0.01, 0.9, 0.95, 1e-3 };
+static const ad__lion lion = { 0.1, 0.99, 0.9, 0.95 };
+
+/* The rules as optim.h has them, one element at a time; n: how many of the optional states there are. */
+static void sgd_plainly(element *e, real dx, int n) {
+    real d = dx + (real)sgd.decay * e->x;
+    if (n > 0) e->state[0] = (real)sgd.momentum * e->state[0] + (real)sgd.keep * d;
+    e->x -= (real)sgd.lr * (n > 0 ? (real)sgd.now * d + (real)sgd.later * e->state[0] : d);
+}
+static real mean(real old, double beta, real now) { return (real)beta * old + (1 - (real)beta) * now; }
+static void adam_plainly(element *e, real dx, int n) {
+    real d = dx + (real)adam.decay * e->x, v = e->state[1] = mean(e->state[1], adam.beta2, d * d);
+    e->state[0] = mean(e->state[0], adam.beta1, d);
+    if (n > 2) v = e->state[2] = fmaxl(e->state[2], v);
+    e->x = (real)adam.shrink * e->x -
+           ((real)adam.lr * e->state[0] + (real)adam.now * d) / (sqrtl(v) * (real)adam.root + (real)adam.eps);
+}
+static void rmsprop_plainly(element *e, real dx, int n) {
+    real d = dx + (real)rmsprop.decay * e->x, spread = e->state[0] = mean(e->state[0], rmsprop.alpha, d * d);
+    if (n > 1) e->state[1] = mean(e->state[1], rmsprop.alpha, d), spread -= e->state[1] * e->state[1];
+    real u = d / (sqrtl(spread < 0 ? 0 : spread) + (real)rmsprop.eps);
+    if (n > 2) u = e->state[2] = (real)rmsprop.momentum * e->state[2] + u;
+    e->x -= (real)rmsprop.lr * u;
+}
+static void adagrad_plainly(element *e, real dx, int n) {
+    real d = dx + (real)adagrad.decay * e->x;
+    (void)n;
+    e->state[0] += d * d;
+    e->x -= (real)adagrad.lr * d / (sqrtl(e->state[0]) + (real)adagrad.eps);
+}
+static void adadelta_plainly(element *e, real dx, int n) {
+    real d = dx + (real)adadelta.decay * e->x;
+    (void)n;
+    e->state[0] = mean(e->state[0], adadelta.rho, d * d);
+    real u = d * sqrtl(e->state[1] + (real)adadelta.eps) / sqrtl(e->state[0] + (real)adadelta.eps);
+    e->state[1] = mean(e->state[1], adadelta.rho, u * u);
+    e->x -= (real)adadelta.lr * u;
+}
+static void adamax_plainly(element *e, real dx, int n) {
+    real d = dx + (real)adamax.decay * e->x;
+    (void)n;
+    e->state[0] = mean(e->state[0], adamax.beta1, d);
+    e->state[1] = fmaxl((real)adamax.beta2 * e->state[1], fabsl(d) + (real)adamax.eps);
+    e->x -= (real)adamax.lr * e->state[0] / e->state[1];
+}
+static void lion_plainly(element *e, real dx, int n) {
+    real u = mean(e->state[0], lion.beta1, dx);
+    (void)n;
+    e->state[0] = mean(e->state[0], lion.beta2, dx);
+    e->x = (real)lion.shrink * e->x - (real)lion.lr * (u > 0 ? 1 : u < 0 ? -1 : u);
+}
+
+static const struct {
+    const char *name;
+    const ad__rule *rule;
+    const void *numbers;
+    void (*plainly)(element *e, real dx, int n);
+    int states;
+} rules[] = {
+    { "sgd", &ad__rule_sgd, &sgd, sgd_plainly, 0 },
+    { "sgd with momentum", &ad__rule_sgd, &sgd, sgd_plainly, 1 },
+    { "adam", &ad__rule_adam, &adam, adam_plainly, 2 },
+    { "amsgrad", &ad__rule_adam, &adam, adam_plainly, 3 },
+    { "rmsprop", &ad__rule_rmsprop, &rmsprop, rmsprop_plainly, 1 },
+    { "centred rmsprop", &ad__rule_rmsprop, &rmsprop, rmsprop_plainly, 2 },
+    { "rmsprop with momentum", &ad__rule_rmsprop, &rmsprop, rmsprop_plainly, 3 },
+    { "adagrad", &ad__rule_adagrad, &adagrad, adagrad_plainly, 1 },
+    { "adadelta", &ad__rule_adadelta, &adadelta, adadelta_plainly, 2 },
+    { "adamax", &ad__rule_adamax, &adamax, adamax_plainly, 2 },
+    { "lion", &ad__rule_lion, &lion, lion_plainly, 1 },
+};
+
+/* A dozen roundings; what they are of is at most a few times x, the gradient and the state. */
+static void check_rule(int r, ad_dtype t, int64_t n) {
+    array dx = array_of(t, n, n % 16), x = array_of(t, n, (n + 3) % 16), s[AD__RULE_STATES];
+    element *e = calloc((size_t)n + 1, sizeof *e);
+    assert_non_null(e);
+    void *state[AD__RULE_STATES] = { NULL };
+    fill(&dx, -1, 1), fill(&x, -1, 1);
+    for (int k = 0; k < AD__RULE_STATES; k++) {
+        s[k] = array_of(t, n, (n + 5 * k) % 16);
+        fill(&s[k], k == 0 ? 1 : 0.25, k == 0 ? 1.5 : 0.75); /* a mean of squares above the square of the mean */
+        if (k < rules[r].states) state[k] = s[k].at;
+    }
+    if (n > 2) put(&dx, n / 2, NAN);
+    for (int64_t i = 0; i < n; i++) {
+        e[i].x = (real)get(&x, i);
+        for (int k = 0; k < AD__RULE_STATES; k++) e[i].state[k] = (real)get(&s[k], i);
+        rules[r].plainly(&e[i], (real)get(&dx, i), rules[r].states);
+    }
+    rules[r].rule->run[t](n, rules[r].numbers, dx.at, state, x.at);
+    for (int64_t i = 0; i < n; i++) {
+        if (n > 2 && i == n / 2) {
+            assert_true(isnan(get(&x, i)));
+            continue;
+        }
+        assert_near(rules[r].name, &x, i, (double)e[i].x, 1, 16);
+        for (int k = 0; k < rules[r].states; k++) assert_near(rules[r].name, &s[k], i, (double)e[i].state[k], 1, 16);
+    }
+    for (int k = 0; k < AD__RULE_STATES; k++) free(s[k].memory);
+    free(dx.memory), free(x.memory), free(e);
+}
+
+static void updates_are_those_of_their_rules(void **state) {
+    (void)state;
+    for (int r = 0; r < (int)(sizeof rules / sizeof *rules); r++)
+        for (int t = 0; t < 2; t++) EACH_SIZE(n) check_rule(r, (ad_dtype)t, n);
+}
+
+int main(void) {
+    level = best_level();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(elementwise_loops_agree_at_all_levels),
+        cmocka_unit_test(sums_are_those_of_long_double),
+        cmocka_unit_test(arrays_are_added_element_by_element),
+        cmocka_unit_test(softmax_is_that_of_long_double),
+        cmocka_unit_test(slopes_of_softmax_are_those_of_long_double),
+        cmocka_unit_test(normalized_rows_are_those_of_long_double),
+        cmocka_unit_test(products_are_those_of_long_double),
+        cmocka_unit_test(transposed_matrices_have_each_element_in_its_place),
+        cmocka_unit_test(running_sums_and_products_are_those_of_long_double),
+        cmocka_unit_test(windows_are_taken_from_their_places),
+        cmocka_unit_test(updates_are_those_of_their_rules),
+    };
+    return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
+}
