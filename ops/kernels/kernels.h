@@ -7,9 +7,10 @@
 #include "autodiff/parallel.h"
 
 /* Loops marked AD__CLONES are compiled for AVX-512, AVX2 and the baseline; the loader picks. GCC on
-   x86-64 only: clang 14's clones do not link across files, and thread sanitizer crashes in the
-   resolvers. A build for one machine (-march=native) has its instructions already. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__) &&                          \
+   x86-64 with glibc only: musl's loader cannot pick, clang 14's clones do not link across files, and
+   thread sanitizer crashes in the resolvers. A build for one machine (-march=native) has its
+   instructions already. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) &&                          \
     !defined(__SANITIZE_THREAD__) && !defined(__AVX2__)
 #define AD__LEVELS
 #define AD__CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))

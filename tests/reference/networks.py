@@ -329,6 +329,7 @@ OPS = {
 }
 
 TOLERANCE = {
+    "rnn": (1e-12, 1e-15, "1 - y^2 of a state near 1 is a difference, which cancels"),
     "lstm": (1e-12, 1e-15, "1 - y and 1 - y^2 of gates near 1 are differences, which cancel"),
     "gru": (1e-12, 1e-15, "1 - y and 1 - y^2 of gates near 1 are differences, which cancel"),
     "cosine_similarity": (1e-12, 1e-15, "of a row of one element the slope is 0 but for rounding"),
