@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "autodiff/node.h"
-
 /* A tile is ROWS rows of one or two vectors of VECTOR bytes; DEPTH rows of a panel of B stay in the first-level
    cache. */
 enum { VECTOR = 32, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
@@ -12,13 +10,6 @@ enum { VECTOR = 32, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
 /* Vectors are written out in the tiles; the other loops are too short for the compiler's. */
 #ifndef __clang__
 #pragma GCC optimize("no-tree-vectorize")
-#endif
-
-/* Where a BLAS does the work, one form of them is enough. */
-#ifdef AD_NO_BLAS
-#define TILES_CLONES AD__CLONES
-#else
-#define TILES_CLONES
 #endif
 
 #define KERNELS "ops/kernels/gemm.inc"
