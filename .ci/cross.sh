@@ -42,7 +42,7 @@ unpack() {
     rm -rf "$root"
     mv "$new" "$root"
 }
-[ "$root" -nt packages.txt ] || unpack
+[ -n "$(find "$root" -maxdepth 0 -newer packages.txt 2>/dev/null)" ] || unpack
 
 export PKG_CONFIG_SYSROOT_DIR="$root" PKG_CONFIG_LIBDIR="$root/$lib/pkgconfig"
 export TEST_UNDER="qemu-$cpu -L $root"
