@@ -114,8 +114,8 @@ more_flags   := $(call known,-fno-semantic-interposition)
 # Loops in ops/ have no epilogues for a few elements, as these would be most of the code, but for kernels that run
 # over many short rows. Where the library is not in the innermost loop, functions lie close together.
 math_flags   := $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
-ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
-kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic -fno-asynchronous-unwind-tables)
+ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0 -fno-asynchronous-unwind-tables)
+kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic)
 row_flags    := -O3 $(math_flags) $(call known,-fno-asynchronous-unwind-tables)
 small_flags  := $(call known,-fno-inline-functions -fno-reorder-blocks-and-partition -falign-functions=1 \
                 -falign-jumps=1 -falign-labels=1 -fno-omit-frame-pointer)
@@ -135,8 +135,10 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
             -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wnested-externs \
             $(if $(filter 1,$(WERROR)),-Werror)
 optimise := -O2
+compact  := -Os
 ifdef SANITIZE
 optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+compact      := $(optimise)
 math_flags   :=
 ops_flags    :=
 kernel_flags :=
@@ -148,11 +150,16 @@ compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
 say     = $(if $(V),,@echo '$(1) $@';)
 link    = $(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFLAGS) $(LDFLAGS)
 
+# What runs for each element, or for each op of a small net. The rest of ops/ and nn/ is compiled for size.
+hot_ops := unary activation binary logic ternary pointwise_loss elementwise loss matmul cross_entropy softmax reduce
+
 # private: the stamps below, which these objects depend on, must not see their flags.
 library_flags := -fPIC -fvisibility=hidden $(more_flags)
 $(BUILD)/obj/autodiff/%.o: private extra = $(library_flags)
 $(BUILD)/obj/ops/%.o $(BUILD)/obj/nn/%.o: private extra = $(library_flags) $(small_flags)
-$(BUILD)/obj/ops/%.o: private optimise := $(optimise) $(ops_flags)
+$(BUILD)/obj/nn/%.o: private optimise := $(compact)
+$(BUILD)/obj/ops/%.o: private optimise := $(compact) $(ops_flags)
+$(hot_ops:%=$(BUILD)/obj/ops/%.o): private optimise := $(optimise) $(ops_flags)
 $(BUILD)/obj/ops/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
 $(BUILD)/obj/ops/kernels/im2col.o $(BUILD)/obj/ops/kernels/reduce.o: private optimise := $(optimise) $(row_flags)
 $(BUILD)/obj/demos/%.o $(BUILD)/obj/tests/%.o $(BUILD)/obj/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
@@ -182,7 +189,7 @@ docs_of := $(BUILD)/docs/reference
 all: $(archive) $(shared) $(demos) ## build/libautodiff.a, build/libautodiff.so and build/demos/*
 
 # Objects depend on the command that makes them, libraries on the list of their objects.
-stamp_flags = $(compile) $(link) $(more_flags) $(small_flags) $(kernel_flags) $(row_flags) $(shared_flags) $(found_libs)
+stamp_flags = $(compile) $(link) $(compact) $(hot_ops) $(more_flags) $(small_flags) $(kernel_flags) $(row_flags) $(shared_flags) $(found_libs)
 stamp_files = $(library)
 $(BUILD)/stamp_%: FORCE
 	@mkdir -p $(@D)

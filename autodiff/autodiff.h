@@ -1,4 +1,7 @@
-/* autodiff.h: the engine's public face: graphs, Vars, evaluation and gradients. */
+/* autodiff.h: the engine's public face: graphs, Vars, evaluation and gradients.
+
+   Functions of the caller's that the library calls return to it: they neither longjmp out of it nor let a C++
+   exception through. They stop it by an error, with ad_fail or by what they return. */
 #ifndef AUTODIFF_AUTODIFF_H
 #define AUTODIFF_AUTODIFF_H
 
