@@ -1,10 +1,13 @@
 #!/bin/sh
 # cross.sh: builds the tests for another kind of processor and runs them here, under qemu; see `make cross`.
 #
-# usage: .ci/cross.sh ARCH [ARGUMENT OF MAKE]...      ARCH is Debian's name: arm64, s390x, armhf, i386
+# usage: .ci/cross.sh [--fetch] ARCH [ARGUMENT OF MAKE]...      ARCH is Debian's name: arm64, s390x, armhf, i386
+# With --fetch only the libraries that it needs are fetched.
 #
 # The libraries come from Debian and go to a directory of their own, so nothing is installed on this machine.
 set -eu
+fetch=
+if [ "$1" = --fetch ]; then fetch=yes && shift; fi
 arch=$1
 shift
 fact() { dpkg-architecture -a "$arch" -q "DEB_HOST_$1" 2>/dev/null; }
@@ -43,6 +46,7 @@ unpack() {
     mv "$new" "$root"
 }
 [ -n "$(find "$root" -maxdepth 0 -newer packages.txt 2>/dev/null)" ] || unpack
+[ -z "$fetch" ] || exit 0
 
 export PKG_CONFIG_SYSROOT_DIR="$root" PKG_CONFIG_LIBDIR="$root/$lib/pkgconfig"
 export TEST_UNDER="qemu-$cpu -L $root"
