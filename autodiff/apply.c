@@ -22,7 +22,8 @@ static int place_arrays(ad_graph *g, ad_var *out) {
 /* Adds a node to the graph and evaluates it. */
 static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const in[], const void *attrs,
                       const ad__layout *layout, size_t saved) {
-    unsigned cut = g->grad_enabled ? 0 : AD__CUT, needs = ad__result_needs(g, type->no_grad, (type->flags & AD_OP_CONSTANT) != 0, n, in);
+    unsigned cut = g->grad_enabled ? 0 : AD__CUT;
+    unsigned needs = ad__result_needs(g, type->no_grad, (type->flags & AD_OP_CONSTANT) != 0, n, in);
     bool view = (type->flags & AD_OP_VIEW) != 0;
     bool small = layout->bytes <= INLINE_BYTES;
     size_t slot = saved ? sizeof(void *) : 0, bytes = round8(layout->bytes);

@@ -165,8 +165,8 @@ void ad_zero_grad(ad_var *y) {
 /* ---- inside backward ------------------------------------------------------------------------- */
 
 bool ad_wants_grad(const ad_op *op, int i) {
-    if (ad__graph(ad__out(op))->in_vjp) return (op->in[i]->flags & AD__ON_PATH) && !(op->type->no_grad >> (i < 31 ? i : 31) & 1);
-    return ad__wants(op, i);
+    if (!ad__graph(ad__out(op))->in_vjp) return ad__wants(op, i);
+    return (op->in[i]->flags & AD__ON_PATH) && !ad__refuses(op->type->no_grad, i);
 }
 
 void *ad_grad_into(const ad_op *op, int i) {

@@ -71,7 +71,7 @@ static int arrive(pass *p, ad_var *v, ad_var *d) {
 /* ---- which Vars lie between the xs and y ------------------------------------------------------ */
 
 static bool takes(const ad_op *op, int i) {
-    return (op->in[i]->flags & AD__ON_PATH) && !(op->type->no_grad >> (i < 31 ? i : 31) & 1);
+    return (op->in[i]->flags & AD__ON_PATH) && !ad__refuses(op->type->no_grad, i);
 }
 
 static void mark_path(const pass *p) {

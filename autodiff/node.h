@@ -72,9 +72,11 @@ static inline void **ad__saved_slot(const ad_op *op) {
 static inline bool ad__needs(const ad_var *x) { return (x->flags & AD__NEEDS) != 0; }
 static inline ad_graph *ad__graph(const ad_var *x) { return x->layout->graph; }
 static inline size_t ad__bytes(const ad_var *x) { return x->layout->bytes; }
+/* Whether operand i never gets a gradient; the last bit stands for all operands from there on. */
+static inline bool ad__refuses(unsigned no_grad, int i) { return no_grad >> (i < 31 ? i : 31) & 1; }
 /* Whether operand i is to be given a gradient by backward. */
 static inline bool ad__wants(const ad_op *op, int i) {
-    return ad__needs(op->in[i]) && !(op->type->no_grad >> (i < 31 ? i : 31) & 1);
+    return ad__needs(op->in[i]) && !ad__refuses(op->type->no_grad, i);
 }
 
 /* An open scope; the record lies in the arena as the scope's first thing. */

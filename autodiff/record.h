@@ -19,7 +19,7 @@ AD__INLINE void *ad__node_take(ad_graph *g, size_t size) {
 AD__INLINE unsigned ad__result_needs(const ad_graph *g, unsigned refused, bool constant, int n, ad_var *const in[]) {
     unsigned needs = 0;
     for (int i = 0; i < n; i++)
-        if (AD__LIKELY(refused == 0) || !(refused >> (i < 31 ? i : 31) & 1)) needs |= in[i]->flags;
+        if (AD__LIKELY(refused == 0) || !ad__refuses(refused, i)) needs |= in[i]->flags;
     return constant || !g->grad_enabled ? 0 : needs & AD__NEEDS;
 }
 

@@ -30,7 +30,8 @@ static void hand_out(ad_sampler *s, const void *attrs, int n, const ad_shape *sh
                      const double *lo, const double *hi, unsigned flags) {
     if (s->rc != AD_OK) return;
     if (n < 1 || n > AD__SAMPLE_OPERANDS) {
-        s->rc = ad_fail(s->g, AD_EVALUE, "%s: a sample has 1 to %d operands, not %d", s->type->name, AD__SAMPLE_OPERANDS, n);
+        s->rc = ad_fail(s->g, AD_EVALUE, "%s: a sample has 1 to %d operands, not %d", s->type->name,
+                        AD__SAMPLE_OPERANDS, n);
         return;
     }
     const double *values[AD__SAMPLE_OPERANDS];
