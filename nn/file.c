@@ -5,6 +5,7 @@
 
 #include "autodiff/node.h"
 #include "nn/checkpoint.h"
+#include "nn/layer.h"
 #include "nn/tensor_file.h"
 
 int nn_save(const nn_module *m, const char *path) {
@@ -19,11 +20,6 @@ int nn_save(const nn_module *m, const char *path) {
     return rc;
 }
 
-static bool ends_with(const char *name, const char *end) {
-    size_t n = strlen(name), k = strlen(end);
-    return n >= k && strcmp(name + n - k, end) == 0;
-}
-
 static int check_names(const nn_module *m, const nn__tensor_file *f) {
     int rc = AD_OK;
     for (int i = 0; i < nn__array_count(m) && rc == AD_OK; i++) {
@@ -33,7 +29,7 @@ static int check_names(const nn_module *m, const nn__tensor_file *f) {
     for (int i = 0; rc == AD_OK && i < nn__tensor_count(f); i++) {
         const char *name = nn__tensor_name(f, i);
         if (nn_find_parameter(m, name) == NULL && nn_find_buffer(m, name) == NULL &&
-            !ends_with(name, "num_batches_tracked"))
+            !nn__ends_with(name, "num_batches_tracked"))
             rc = ad_fail(nn_graph_of(m), AD_EIO, "load: the file has %.200s, which the module has not", name);
     }
     return rc;

@@ -2,97 +2,79 @@
 #include "nn/layer.h"
 #include "nn/loss.h"
 
-/* Broadcasting [n,1] with [n] would quietly compare every row with every other. */
-static void require_alike(ad_var *y, ad_var *target, const char *caller) {
-    if (ad_is_nil(y) || ad_is_nil(target)) return; /* the op says so */
-    ad_shape ys = ad_shape_of(y), ts = ad_shape_of(target);
-    if (ad_shape_equal(ys, ts)) return;
-    char yt[160], tt[160];
-    ad_shape_text(ys, yt, sizeof yt);
-    ad_shape_text(ts, tt, sizeof tt);
-    ad_fail(ad_graph_of(y), AD_ESHAPE, "%s: %s and target %s: shapes must be equal; reshape one", caller, yt, tt);
-}
+/* ---- element by element: the ops refuse a target of another shape ---------------------------------------- */
 
-/* ---- element by element -------------------------------------------------------------------------- */
-
-ad_var *nn_mse_with(ad_var *y, ad_var *target, ad_reduction r) {
-    require_alike(y, target, "mse");
-    return ad_mse_loss(y, target, r);
-}
+ad_var *nn_mse_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_mse_loss(y, target, r); }
 ad_var *nn_mse(ad_var *y, ad_var *target) { return nn_mse_with(y, target, AD_MEAN); }
 
-ad_var *nn_l1_with(ad_var *y, ad_var *target, ad_reduction r) {
-    require_alike(y, target, "l1");
-    return ad_l1_loss(y, target, r);
-}
+ad_var *nn_l1_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_l1_loss(y, target, r); }
 ad_var *nn_l1(ad_var *y, ad_var *target) { return nn_l1_with(y, target, AD_MEAN); }
 
 ad_var *nn_huber_with(ad_var *y, ad_var *target, double delta, ad_reduction r) {
-    require_alike(y, target, "huber");
     return ad_huber_loss(y, target, delta, r);
 }
 ad_var *nn_huber(ad_var *y, ad_var *target) { return nn_huber_with(y, target, 1, AD_MEAN); }
 
 ad_var *nn_smooth_l1_with(ad_var *y, ad_var *target, double beta, ad_reduction r) {
-    require_alike(y, target, "smooth_l1");
     return ad_smooth_l1_loss(y, target, beta, r);
 }
 ad_var *nn_smooth_l1(ad_var *y, ad_var *target) { return nn_smooth_l1_with(y, target, 1, AD_MEAN); }
 
-ad_var *nn_bce_with(ad_var *y, ad_var *target, ad_reduction r) {
-    require_alike(y, target, "bce");
-    return ad_binary_cross_entropy(y, target, r);
-}
+ad_var *nn_bce_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_binary_cross_entropy(y, target, r); }
 ad_var *nn_bce(ad_var *y, ad_var *target) { return nn_bce_with(y, target, AD_MEAN); }
 
 ad_var *nn_bce_logits_with(ad_var *y, ad_var *target, ad_var *pos_weight, ad_reduction r) {
-    require_alike(y, target, "bce_logits");
     return ad_binary_cross_entropy_with_logits(y, target, pos_weight, r);
 }
 ad_var *nn_bce_logits(ad_var *y, ad_var *target) { return nn_bce_logits_with(y, target, NULL, AD_MEAN); }
 
 ad_var *nn_hinge_with(ad_var *y, ad_var *target, double margin, ad_reduction r) {
-    require_alike(y, target, "hinge");
     return ad_hinge_loss(y, target, margin, r);
 }
 ad_var *nn_hinge(ad_var *y, ad_var *target) { return nn_hinge_with(y, target, 1, AD_MEAN); }
 
 ad_var *nn_hinge_embedding_with(ad_var *y, ad_var *target, double margin, ad_reduction r) {
-    require_alike(y, target, "hinge_embedding");
     return ad_hinge_embedding_loss(y, target, margin, r);
 }
 ad_var *nn_hinge_embedding(ad_var *y, ad_var *target) { return nn_hinge_embedding_with(y, target, 1, AD_MEAN); }
 
-ad_var *nn_soft_margin_with(ad_var *y, ad_var *target, ad_reduction r) {
-    require_alike(y, target, "soft_margin");
-    return ad_soft_margin_loss(y, target, r);
-}
+ad_var *nn_soft_margin_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_soft_margin_loss(y, target, r); }
 ad_var *nn_soft_margin(ad_var *y, ad_var *target) { return nn_soft_margin_with(y, target, AD_MEAN); }
 
 ad_var *nn_kl_div_with(ad_var *y, ad_var *target, bool log_target, ad_reduction r) {
-    require_alike(y, target, "kl_div");
     return ad_kl_div(y, target, log_target, r);
 }
 ad_var *nn_kl_div(ad_var *y, ad_var *target) { return nn_kl_div_with(y, target, false, AD_MEAN); }
 
 /* ---- by angle: a, b [n,d], target [n] ------------------------------------------------------------------- */
 
-static ad_var *reduced(ad_var *losses, ad_reduction r, const char *caller) {
+/* Broadcasting [n,1] with [n] would quietly compare every row with every other. */
+static void require_alike(ad_var *y, ad_var *target) {
+    if (ad_is_nil(y) || ad_is_nil(target)) return; /* the op says so */
+    ad_shape ys = ad_shape_of(y), ts = ad_shape_of(target);
+    if (ad_shape_equal(ys, ts)) return;
+    char yt[160], tt[160];
+    ad_shape_text(ys, yt, sizeof yt);
+    ad_shape_text(ts, tt, sizeof tt);
+    ad_fail(ad_graph_of(y), AD_ESHAPE, "cosine_embedding: %s and target %s: shapes must be equal; reshape one", yt, tt);
+}
+
+static ad_var *reduced(ad_var *losses, ad_reduction r) {
     if (r == AD_NONE) return losses;
     if (r == AD_SUM) return ad_sum(losses);
     if (r == AD_MEAN) return ad_mean(losses);
     ad_graph *g = ad_graph_of(losses);
-    ad_fail(g, AD_EVALUE, "%s: %d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are", caller, (int)r);
+    ad_fail(g, AD_EVALUE, "cosine_embedding: %d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are", (int)r);
     return ad__nil(g);
 }
 
 ad_var *nn_cosine_embedding_with(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction r) {
-    require_alike(a, b, "cosine_embedding");
+    require_alike(a, b);
     ad_var *y = ad_cosine_similarity(a, b, -1, 1e-8); /* [n] */
-    require_alike(y, target, "cosine_embedding");
+    require_alike(y, target);
     ad_var *same = ad_adds(ad_neg(y), 1), *other = ad_relu(ad_adds(y, -margin));
     ad_var *is_same = ad_gt(target, ad_scalar(ad_graph_of(y), ad_dtype_of(y), 0));
-    return reduced(ad_where(is_same, same, other), r, "cosine_embedding");
+    return reduced(ad_where(is_same, same, other), r);
 }
 ad_var *nn_cosine_embedding(ad_var *a, ad_var *b, ad_var *target) {
     return nn_cosine_embedding_with(a, b, target, 0, AD_MEAN);

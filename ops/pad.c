@@ -162,6 +162,20 @@ static ad_var *pad_axis(const pad_mode *m, ad_var *x, int axis, int64_t before, 
     return count == 1 ? x : ad_concat(count, parts, axis);
 }
 
+/* Whether x may be padded so along an axis; if not, that is the graph's error. */
+static bool can_pad(const ad_call *c, const pad_mode *m, const ad_var *x, int axis, int64_t before, int64_t after) {
+    ad_shape to = x->layout->shape;
+    int64_t most = m->most(to.dim[axis]), n = to.dim[axis];
+    long long b = before, a = after;
+    if (b < 0 || a < 0 || b > most || a > most)
+        return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d; 0 to %lld can be had", b, a, axis,
+                            (long long)most) == AD_OK;
+    to.dim[axis] = b > INT64_MAX / 2 - n || a > INT64_MAX / 2 ? INT64_MAX : n + b + a;
+    if (ad__shape_valid(to)) return true;
+    return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d makes too many elements", b, a, axis) ==
+           AD_OK;
+}
+
 static ad_var *pad_by(const pad_mode *m, ad_var *x, const ad_shape *before, const ad_shape *after) {
     if (ad__is_nil(x)) return ad__refused(x, m->name);
     const ad_call c = AD__CALL_AS(m->name, x);
@@ -169,13 +183,7 @@ static ad_var *pad_by(const pad_mode *m, ad_var *x, const ad_shape *before, cons
     ad_var *y = x;
     for (int i = 0; i < c.shape.ndim && !ad__is_nil(y); i++) {
         int64_t b = padding_of(before, c.shape.ndim, i), a = padding_of(after, c.shape.ndim, i);
-        int64_t most = m->most(c.shape.dim[i]);
-        if (b < 0 || a < 0 || b > most || a > most) {
-            ad_call_fail(&c, AD_ESHAPE, "padding of %lld and %lld along axis %d; 0 to %lld can be had", (long long)b,
-                         (long long)a, i, (long long)most);
-            return ad__nil(c.graph);
-        }
-        y = pad_axis(m, y, i, b, a);
+        y = can_pad(&c, m, y, i, b, a) ? pad_axis(m, y, i, b, a) : ad__nil(c.graph);
     }
     return y;
 }

@@ -132,7 +132,7 @@ static void losses_do_not_broadcast(void **state) {
                                                    nn_bce_logits, nn_hinge, nn_hinge_embedding, nn_soft_margin, nn_kl_div };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         assert_true(ad_is_nil(all[i](y, t)));
-        assert_contains(ad_error(g), ": [4,1] and target [4]: shapes must be equal; reshape one");
+        assert_contains(ad_error(g), ": [4,1] x [4]: input and target must have one shape; reshape");
         ad_clear_error(g);
     }
     ad_graph_free(g);
