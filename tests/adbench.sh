@@ -2,23 +2,7 @@
 # adbench.sh: the AD benchmark's programs: small problems against a complex step, files in its formats; prints TAP.
 set -u
 programs=${BUILD:-build}/bench/adbench
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cases=0
-failures=0
-
-# check NAME COMMAND...: one case, which passes where the command does.
-check() {
-    name=$1
-    shift
-    cases=$((cases + 1))
-    if "$@" >"$work/log" 2>&1; then echo "ok $cases - $name"
-    else
-        echo "not ok $cases - $name"
-        sed 's/^/# /' "$work/log"
-        failures=$((failures + 1))
-    fi
-}
+. tests/cases
 
 # prints PROGRAM FILE LINES FIRST: so many numbers, the first of which is known.
 prints() {

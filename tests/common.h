@@ -60,17 +60,46 @@ static inline void assert_contains_at(const char *text, const char *part, const 
 }
 #define assert_contains(text, part) assert_contains_at(text, part, __FILE__, __LINE__)
 
+/* A call's result y is nil, and the graph's error of that code has the text; it is cleared. */
+static inline void assert_fails_at(ad_graph *g, const ad_var *y, int code, const char *text, const char *file,
+                                   int line) {
+    _assert_true(ad_is_nil(y), "ad_is_nil(y)", file, line);
+    assert_contains_at(ad_error(g), text, file, line);
+    _assert_int_equal((LargestIntegralType)ad_error_code(g), (LargestIntegralType)code, file, line);
+    ad_clear_error(g);
+}
+#define assert_fails(g, y, code, text) assert_fails_at(g, y, code, text, __FILE__, __LINE__)
+
+static inline void assert_shape_at(const ad_var *x, ad_shape want, const char *file, int line) {
+    char got[160], text[160];
+    if (ad_shape_equal(ad_shape_of(x), want)) return;
+    ad_shape_text(ad_shape_of(x), got, sizeof got);
+    ad_shape_text(want, text, sizeof text);
+    print_error("the shape is %s, not %s\n", got, text);
+    _fail(file, line);
+}
+#define assert_shape(x, want) assert_shape_at(x, want, __FILE__, __LINE__)
+
+/* Within rtol relative to want, however small that is; NaNs alike. */
+static inline void assert_within(double got, double want, double rtol, const char *name) {
+    if (isnan(want) ? isnan(got) : got == want || fabs(got - want) <= rtol * fabs(want)) return;
+    fail_msg("%s: %.17g is not %.17g", name, got, want);
+}
+#define assert_relative(got, want, rtol) assert_within(got, want, rtol, #got)
+
 /* What rounding allows after a few operations. */
 static inline double tolerance(ad_dtype t) { return t == AD_F32 ? 1e-5 : 1e-12; }
 
 /* ---- files ------------------------------------------------------------------------------------- */
 
-/* A folder for a group of tests, which take their files away themselves: setup and teardown of the group. */
-static char test_folder[32];
+/* A folder for a group of tests, below TMPDIR, which take their files away themselves: setup and teardown of the
+   group. */
+static char test_folder[96];
 
 static inline int make_folder(void **state) {
     (void)state;
-    snprintf(test_folder, sizeof test_folder, "/tmp/autodiff-XXXXXX");
+    const char *below = getenv("TMPDIR");
+    snprintf(test_folder, sizeof test_folder, "%s/autodiff-XXXXXX", below ? below : ".");
     return mkdtemp(test_folder) ? 0 : -1;
 }
 

@@ -2,23 +2,7 @@
 # demos.sh: every demo runs, explains itself, refuses bad arguments and repeats itself; prints TAP.
 set -u
 demos=${BUILD:-build}/demos
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cases=0
-failures=0
-
-# check NAME COMMAND...: one case, which passes where the command does.
-check() {
-    name=$1
-    shift
-    cases=$((cases + 1))
-    if "$@" >"$work/log" 2>&1; then echo "ok $cases - $name"
-    else
-        echo "not ok $cases - $name"
-        sed 's/^/# /' "$work/log"
-        failures=$((failures + 1))
-    fi
-}
+. tests/cases
 
 skip() {
     cases=$((cases + 1))

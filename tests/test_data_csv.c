@@ -4,26 +4,17 @@
 #include "nn/nn.h"
 #include "tests/common.h"
 
-static char path[64];
-
-static int make_path(void **state) {
-    (void)state;
-    snprintf(path, sizeof path, "/tmp/autodiff-csv-XXXXXX");
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_path(void **state) {
-    (void)state;
-    return unlink(path);
+static int remove_file(void **state) {
+    unlink(path_of("a.csv"));
+    return remove_folder(state);
 }
 
 static const char *write_text(const char *text) {
-    FILE *f = fopen(path, "wb");
+    FILE *f = fopen(path_of("a.csv"), "wb");
     assert_non_null(f);
     fputs(text, f);
     assert_int_equal(fclose(f), 0);
-    return path;
+    return path_of("a.csv");
 }
 
 #ifdef AD_HAVE_CSV
@@ -96,12 +87,12 @@ static void without_a_header_and_with_another_delimiter(void **state) {
 static void a_large_table_is_read_whole(void **state) {
     (void)state;
     enum { ROWS = 5000 };
-    FILE *f = fopen(path, "wb");
+    FILE *f = fopen(path_of("a.csv"), "wb");
     fprintf(f, "a,b\n");
     for (int i = 0; i < ROWS; i++) fprintf(f, "%d,\"%d.25\"\n", i, -i);
     fclose(f);
     ad_graph *g = ad_graph_new();
-    ad_var *x = nn_table_numbers(nn_read_csv(g, path, (nn_csv_opts){ 0 }), AD_F64, 2, (const char *[]){ "a", "b" });
+    ad_var *x = nn_table_numbers(nn_read_csv(g, path_of("a.csv"), (nn_csv_opts){ 0 }), AD_F64, 2, (const char *[]){ "a", "b" });
     assert_ok(g);
     for (int i = 1; i < ROWS; i++) assert_true(ad_at(x, 2 * i) == i && ad_at(x, 2 * i + 1) == -i - 0.25);
     ad_graph_free(g);
@@ -122,7 +113,7 @@ static void bad_files_are_refused(void **state) {
         ad_graph *g = ad_graph_new();
         assert_null(nn_read_csv(g, write_text(bad[i].text), (nn_csv_opts){ 0 }));
         assert_int_equal(ad_error_code(g), AD_EIO);
-        assert_contains(ad_error(g), "read_csv: /tmp/autodiff-csv-");
+        assert_contains(ad_error(g), "a.csv: ");
         assert_contains(ad_error(g), bad[i].sentence);
         ad_graph_free(g);
     }
@@ -146,7 +137,7 @@ static void memory_may_run_out(void **state) {
     for (int64_t at = 1, failures = 1; failures > 0; at++) {
         test_memory memory = { .fail_at = at, .fail_on = true };
         ad_graph *g = test_graph(&memory);
-        nn_table *t = nn_read_csv(g, path, (nn_csv_opts){ 0 });
+        nn_table *t = nn_read_csv(g, path_of("a.csv"), (nn_csv_opts){ 0 });
         failures = memory.failures;
         if (failures > 0) assert_null(t);
         if (failures > 0) assert_contains(ad_error(g), "out of memory");
@@ -179,5 +170,5 @@ int main(void) {
         cmocka_unit_test(tables_ask_for_libcsv),
 #endif
     };
-    return cmocka_run_group_tests(tests, make_path, remove_path);
+    return cmocka_run_group_tests(tests, make_folder, remove_file);
 }

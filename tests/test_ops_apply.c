@@ -3,13 +3,6 @@
 #include "tests/common.h"
 #include "ops/kernels/gemm.h"
 
-static void assert_fails(ad_graph *g, const ad_var *y, int code, const char *text) {
-    assert_true(ad_is_nil(y));
-    assert_int_equal(ad_error_code(g), code);
-    assert_contains(ad_error(g), text);
-    ad_clear_error(g);
-}
-
 /* Attributes by name, over zeros. */
 typedef union {
     double align;

@@ -32,23 +32,6 @@ static void assert_grads(const ad_var *x, int n, const double *want, double tol)
     for (int i = 0; i < n; i++) assert_close(ad_grad_at(x, i), want[i], tol);
 }
 
-static void assert_shape(const ad_var *x, ad_shape s) {
-    assert_ok(ad_graph_of(x));
-    if (!ad_shape_equal(ad_shape_of(x), s)) {
-        char got[96], want[96];
-        ad_shape_text(ad_shape_of(x), got, sizeof got);
-        ad_shape_text(s, want, sizeof want);
-        fail_msg("the shape is %s, not %s", got, want);
-    }
-}
-
-static void assert_fails(ad_graph *g, const ad_var *y, int code, const char *text) {
-    assert_true(ad_is_nil(y));
-    assert_int_equal(ad_error_code(g), code);
-    assert_contains(ad_error(g), text);
-    ad_clear_error(g);
-}
-
 /* dy += w1, w2, .. for its elements, as the values from PyTorch below were made. */
 static void backward_weighted(ad_var *y) {
     ad_graph *g = ad_graph_of(y);

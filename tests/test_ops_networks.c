@@ -3,13 +3,6 @@
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
-static void assert_fails(ad_graph *g, const ad_var *y, int code, const char *text) {
-    assert_true(ad_is_nil(y));
-    assert_int_equal(ad_error_code(g), code);
-    assert_contains(ad_error(g), text);
-    ad_clear_error(g);
-}
-
 static ad_var *param(ad_graph *g, const double *values, ad_shape s) { return param_of(g, AD_F64, values, s); }
 
 static void assert_values(const ad_var *x, const double *want, double tol, const char *what) {

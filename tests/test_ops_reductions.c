@@ -3,18 +3,6 @@
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
-static void assert_within(double got, double want, double rtol, const char *name) {
-    if (isnan(want) ? isnan(got) : got == want || fabs(got - want) <= rtol * fabs(want)) return;
-    fail_msg("%s: %.17g is not %.17g", name, got, want);
-}
-
-static void assert_fails(ad_graph *g, const ad_var *y, int code, const char *text) {
-    assert_true(ad_is_nil(y));
-    assert_int_equal(ad_error_code(g), code);
-    assert_contains(ad_error(g), text);
-    ad_clear_error(g);
-}
-
 static void assert_grads(const ad_var *x, const double *want, const char *name) {
     for (int64_t i = 0; i < ad_numel(x); i++) assert_within(ad_grad_at(x, i), want[i], 1e-14, name);
 }
