@@ -26,7 +26,7 @@ for tool in "$triple-gcc" "qemu-$cpu"; do
     exit 1
 done
 
-# What the packages of packages.txt that are not tools hold for ARCH, unpacked below a root.
+# What the packages of mk/packages.txt that are not tools hold for ARCH, unpacked below a root.
 unpack() {
     new=$root.new
     rm -rf "$new"
@@ -37,7 +37,7 @@ unpack() {
     $apt update || echo "Going on with the lists that could be had." >&2
     # shellcheck disable=SC2046 # words
     $apt -y --no-install-recommends --download-only install libc6-dev \
-        $(sed 's/#.*//; /^build-essential$/d; /^pkgconf$/d' packages.txt) >&2
+        $(sed 's/#.*//; /^build-essential$/d; /^pkgconf$/d' mk/packages.txt) >&2
     for package in "$new"/apt/archives/*.deb; do dpkg -x "$package" "$new"; done
     rm -r "$new/apt"
     # A link to /lib/... means that of the root.
@@ -45,7 +45,7 @@ unpack() {
     rm -rf "$root"
     mv "$new" "$root"
 }
-[ -n "$(find "$root" -maxdepth 0 -newer packages.txt 2>/dev/null)" ] || unpack
+[ -n "$(find "$root" -maxdepth 0 -newer mk/packages.txt 2>/dev/null)" ] || unpack
 [ -z "$fetch" ] || exit 0
 
 export PKG_CONFIG_SYSROOT_DIR="$root" PKG_CONFIG_LIBDIR="$root/$lib/pkgconfig"

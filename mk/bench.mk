@@ -1,0 +1,34 @@
+# bench.mk: measurements, alone and beside peers.
+
+adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/bench/adbench/gmm FILE
+bench: $(benches) ## the measurements; CASE=name for one of them
+	@for b in $(benches); do $$b $(CASE) || exit 1; done
+bench-threads: $(benches) ## what THREADS=2 give, also beside busy processes; CASE=name for one of them
+	@for b in nets arrays optim; do $(BUILD)/bench/$$b --threads $(THREADS) $(CASE) || exit 1; done
+
+# Peers written in C and C++, as far as their headers are here. compare.py says which are not.
+preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)
+ifneq ($(filter bench-peers bench-report,$(MAKECMDGOALS)),)
+peers := $(if $(call preprocesses,$(CXX),torch/csrc/api/include/torch/version.h),libtorch) \
+         $(if $(call preprocesses,$(CXX),adolc/adolc.h),adolc) $(if $(call preprocesses,$(CC),floatfann.h),fann)
+peers := $(addprefix $(BUILD)/bench/peers/,$(peers))
+endif
+$(BUILD)/bench/peers/%: bench/peers/%.cpp bench/peers/serve.h
+	@mkdir -p $(@D)
+	$(call say,CXX) $(CXX) -std=c++17 -O3 -I. $(peer_flags) -o $@ $< $(peer_libs)
+$(BUILD)/bench/peers/%: bench/peers/%.c bench/peers/serve.h
+	@mkdir -p $(@D)
+	$(call say,CC) $(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O3 -I. -o $@ $< $(peer_libs)
+$(BUILD)/bench/peers/libtorch: private peer_flags = -isystem $(firstword $(wildcard /usr/include/torch/csrc/api/include))
+$(BUILD)/bench/peers/libtorch: private peer_libs = -ltorch -ltorch_cpu -lc10
+$(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
+$(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
+bench-peers: $(benches) $(peers) ## the same measurements beside PyTorch, NumPy, FANN and ADOL-C, where they are
+	@$(PYTHON) bench/peers/compare.py $(BUILD) $(CASE)
+bench-report: $(benches) $(peers) $(growth) $(shared) ## all of it: measures, and writes figures and pictures to docs/
+	@echo "Some minutes; $(BUILD)/bench.txt, peers.txt and growth.txt tell how far it is."
+	@for b in $(benches); do env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $$b || exit 1; done > $(BUILD)/bench.txt
+	@$(PYTHON) bench/peers/compare.py $(BUILD) > $(BUILD)/peers.txt
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(growth) > $(BUILD)/growth.txt
+	@strip -o $(BUILD)/stripped.so $(shared)
+	@$(PYTHON) bench/report/report.py $(BUILD) docs

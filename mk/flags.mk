@@ -1,0 +1,43 @@
+# flags.mk: how each folder is compiled. Objects depend on this file.
+
+warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+            -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wnested-externs \
+            $(if $(filter 1,$(WERROR)),-Werror)
+
+# The loops in ops/ have no vector epilogues: code for the few last elements would be most of the library. Kernels that
+# run over many short rows do have them. ops/ and nn/ call into loops, so their own functions are packed closely.
+math_flags   := $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
+ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0 -fno-asynchronous-unwind-tables)
+kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic)
+row_flags    := -O3 $(math_flags) $(call known,-fno-asynchronous-unwind-tables)
+small_flags  := $(call known,-fno-inline-functions -fno-reorder-blocks-and-partition -falign-functions=1 \
+                -falign-jumps=1 -falign-labels=1 -fno-omit-frame-pointer)
+optimise := -O2
+compact  := -Os
+ifdef SANITIZE
+optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+compact      := $(optimise)
+math_flags   :=
+ops_flags    :=
+kernel_flags :=
+row_flags    :=
+small_flags  :=
+endif
+
+flags   = -std=c11 -g $(optimise) $(warnings) -I. -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
+compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
+link    = $(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFLAGS) $(LDFLAGS)
+say     = $(if $(V),,@echo '$(1) $@';)
+
+# Flags follow folders. Two kernels run over many short rows, where -O3 pays; for all kernels it would cost 200 KB.
+# private: a stamp that an object depends on must not inherit the object's flags.
+obj           := $(BUILD)/obj
+library_flags := -fPIC -fvisibility=hidden $(call known,-fno-semantic-interposition)
+$(obj)/autodiff/%.o: private extra = $(library_flags)
+$(obj)/ops/%.o $(obj)/nn/%.o: private extra = $(library_flags) $(small_flags)
+$(obj)/ops/%.o: private optimise := $(optimise) $(ops_flags)
+$(obj)/nn/%.o: private optimise := $(compact)
+$(obj)/ops/kernels/%.o $(obj)/nn/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
+$(obj)/ops/kernels/im2col.o $(obj)/ops/kernels/reduce.o: private optimise := $(optimise) $(row_flags)
+$(obj)/demos/%.o $(obj)/tests/%.o $(obj)/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
+$(obj)/bench/%.o: private optimise := $(if $(SANITIZE),$(optimise),-O3 $(math_flags))

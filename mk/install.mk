@@ -1,0 +1,20 @@
+# install.mk: installation and its removal.
+
+include_dir = $(PREFIX)/include/autodiff-$(major)
+install: $(archive) $(shared) mk/autodiff.pc.in ## to PREFIX (/usr/local), below DESTDIR where that is set
+	@install -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	@for h in $(public); do install -D -m 644 $$h $(DESTDIR)$(include_dir)/$$h || exit 1; done
+	@install -m 644 $(archive) $(DESTDIR)$(LIBDIR)
+	@install -m 755 $(shared).$(version) $(DESTDIR)$(LIBDIR)
+	@ln -sf libautodiff.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
+	@ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so
+	@sed -e '/^#/d; s|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(include_dir)|; s|@LIBDIR@|$(LIBDIR)|' \
+	    -e 's|@VERSION@|$(version)|; s|@LIBS@|$(found_libs)|' mk/autodiff.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/autodiff.pc
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
+	@echo "autodiff $(version) is installed in $(DESTDIR)$(PREFIX)"
+
+uninstall: ## take away what install put there
+	rm -rf $(DESTDIR)$(include_dir)
+	rm -f $(DESTDIR)$(LIBDIR)/libautodiff.a $(DESTDIR)$(LIBDIR)/libautodiff.so \
+	    $(DESTDIR)$(LIBDIR)/$(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so.$(version) \
+	    $(DESTDIR)$(LIBDIR)/pkgconfig/autodiff.pc

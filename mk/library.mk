@@ -1,0 +1,32 @@
+# library.mk: the library itself: its objects, the archive, the shared library.
+
+number   = $(shell sed -n 's/^.define AD_VERSION_$(1) *//p' autodiff/autodiff.h)
+major   := $(call number,MAJOR)
+version := $(major).$(call number,MINOR).$(call number,PATCH)
+soname  := libautodiff.so.$(major)
+public  := $(sort $(shell grep -l AD_API autodiff/*.h ops/*.h nn/*.h) nn/nn.h) $(wildcard ops/*.def)
+object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+library := $(call object,$(wildcard autodiff/*.c autodiff/*/*.c ops/*.c ops/*/*.c ops/kernels/*/*.c nn/*.c nn/*/*.c))
+archive := $(BUILD)/libautodiff.a
+shared  := $(BUILD)/libautodiff.so
+
+# Objects depend on the commands that make them, libraries on the list of their objects: a stamp is rewritten only
+# when its text changes.
+stamp_flags = $(compile) $(link) $(library_flags) $(small_flags) $(kernel_flags) $(row_flags) $(shared_flags) $(found_libs)
+stamp_files = $(library)
+$(BUILD)/stamp_%: FORCE
+	@mkdir -p $(@D)
+	@echo '$(stamp_$*)' | cmp -s - $@ || echo '$(stamp_$*)' > $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags mk/flags.mk
+	@mkdir -p $(@D)
+	$(call say,CC) $(compile) -c -o $@ $<
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+$(archive): $(library) $(BUILD)/stamp_files
+	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
+# GCC leaves the dispatchers of its target_clones visible; the linker hides them. Calls within the library go straight.
+$(shared): $(library) $(BUILD)/stamp_files
+	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions $(shared_flags) -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
+	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@

@@ -1,0 +1,36 @@
+# programs.mk: programs that link the library: demos, tests, benchmarks, generators of pages and values.
+
+program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
+demos   := $(call program,demos/*.c)
+tests   := $(call program,tests/test_*.c)
+benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
+starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
+adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
+growth  := $(BUILD)/bench/report/growth
+dumper  := $(BUILD)/tests/reference/dump_samples
+docs_of := $(BUILD)/docs/reference
+
+# A program is its own file, the helpers of its folder and the library.
+$(BUILD)/tests/%: private helpers = $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
+$(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
+$(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
+$(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
+$(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
+$(benches) $(growth): $(call object,$(wildcard bench/common*.c))
+$(adbench): $(call object,$(wildcard bench/adbench/common*.c))
+$(dumper): private helpers =
+$(dumper): private own_libs =
+$(demos) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+	@mkdir -p $(@D)
+	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
+
+# What bench/startup.c starts: the same program with either library, and one that does nothing.
+$(starts): $(shared) $(archive) $(call object,bench/start/first.c bench/start/empty.c)
+	@mkdir -p $(@D)
+	$(call say,LD) $(link) -o $@ $(own)
+start_object = $(call object,bench/start/$(1).c)
+$(BUILD)/bench/start/shared: private own = $(call start_object,first) $(shared) -Wl,-rpath,$(abspath $(BUILD))
+$(BUILD)/bench/start/archive: private own = $(call start_object,first) $(archive) $(found_libs)
+$(BUILD)/bench/start/empty: private own = $(call start_object,empty)
+$(BUILD)/bench/start/empty_blas: private own = $(call start_object,empty) -Wl,--no-as-needed $(blas_libs)
+$(BUILD)/bench/startup: $(starts)
