@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/numbers.h"
 #include "nn/state.h"
 #include "nn/tensor_file.h"

@@ -1,7 +1,7 @@
 /* clip.c: keeps gradients small, between backward and step. */
 #include <math.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/nn.h"
 #include "ops/kernels/optim.h"
 

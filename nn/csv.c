@@ -9,7 +9,7 @@
 #include <csv.h>
 #endif
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/nn.h"
 #include "nn/numbers.h"
 #include "nn/path.h"

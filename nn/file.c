@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/checkpoint.h"
 #include "nn/layer.h"
 #include "nn/tensor_file.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/checkpoint.h"
 #include "nn/evaluate.h"
 #include "nn/loader.h"

@@ -1,7 +1,7 @@
 /* generate.c: small made-up data sets, for demos, tests and first tries. */
 #include <math.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/nn.h"
 
 static const double PI = 3.14159265358979323846;

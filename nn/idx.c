@@ -10,7 +10,7 @@
 #include <zlib.h>
 #endif
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/nn.h"
 #include "nn/path.h"
 

@@ -1,7 +1,7 @@
 /* init.c: first values of parameters, drawn from the graph's random numbers. */
 #include <math.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/nn.h"
 #include "ops/kernels/kernels.h"
 #include "ops/kernels/optim.h"

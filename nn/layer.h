@@ -2,7 +2,7 @@
 #ifndef NN_LAYER_H
 #define NN_LAYER_H
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/layers.h"
 
 /* Registers a parameter of this shape, drawn uniformly in +-bound, all zeros or all ones. */

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/state.h"
 #include "ops/kernels/kernels.h"
 

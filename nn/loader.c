@@ -1,7 +1,7 @@
 /* loader.c: minibatches of a dataset, in order or shuffled, made when they are asked for or ahead of that. */
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/loader.h"
 #include "nn/prefetch.h"
 

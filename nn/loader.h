@@ -2,7 +2,7 @@
 #ifndef NN_LOADER_H
 #define NN_LOADER_H
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/nn.h"
 
 typedef struct {

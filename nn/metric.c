@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/nn.h"
 
 /* ---- of classes ---------------------------------------------------------------------------------------- */

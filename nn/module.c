@@ -1,7 +1,7 @@
 /* module.c: functions with parameters, and the names of the parameters below each. */
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/layer.h"
 
 /* Tables lie in the graph's arena like all else: nothing is given back but by closing the scope. */

@@ -10,7 +10,7 @@
 #include <unzip.h>
 #endif
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/durable.h"
 #include "nn/half.h"
 #include "nn/nn.h"

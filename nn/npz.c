@@ -8,7 +8,7 @@
 #include <zlib.h>
 #endif
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/durable.h"
 #include "nn/nn.h"
 #include "nn/npy.h"

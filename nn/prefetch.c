@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 struct nn__prefetch {
     nn__make_fn *make;

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/state.h"
 
 static const double PI = 3.14159265358979323846;

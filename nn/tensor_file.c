@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "nn/durable.h"
 #include "nn/half.h"
 #include "nn/path.h"

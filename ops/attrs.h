@@ -2,7 +2,7 @@
 #ifndef OPS_ATTRS_H
 #define OPS_ATTRS_H
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 /* One axis, as the user gave it: -1 is the last. */
 typedef struct {

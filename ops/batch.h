@@ -2,7 +2,7 @@
 #ifndef OPS_BATCH_H
 #define OPS_BATCH_H
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "ops/kernels/kernels.h"
 
 /* The axes before the last two. */

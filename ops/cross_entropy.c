@@ -3,7 +3,7 @@
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 #include <math.h>
 

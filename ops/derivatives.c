@@ -1,6 +1,6 @@
 /* derivatives.c: Jacobians and Hessians as Vars, and the check of second derivatives: what autodiff.h declares and
    takes more ops than the engine may name. */
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "ops/ops.h"
 
 #include <string.h>

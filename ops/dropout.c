@@ -1,5 +1,5 @@
 /* dropout.c: random masks, and dropout as a product with one. */
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "ops/ops.h"
 
 enum { CHUNK = 1024 };

@@ -17,7 +17,7 @@
 
 #include "ops/kernels/vector_math.h"
 
-#include "autodiff/record.h"
+#include "autodiff/graph/record.h"
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
 

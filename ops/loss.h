@@ -16,7 +16,7 @@
 
 #include "ops/kernels/vector_math.h"
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "ops/kernels/kernels.h"
 #include "ops/ops.h"
 

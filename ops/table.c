@@ -1,5 +1,5 @@
 /* table.c: all ops by name, from ops.def, and a graph's own besides. */
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 #include "ops/ops.h"
 
 #include <string.h>

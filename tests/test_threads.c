@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "autodiff/parallel.h"
+#include "autodiff/base/parallel.h"
 #include "nn/nn.h"
 
 static const int teams[] = { 2, 3, 8 };

@@ -1,6 +1,6 @@
 /* extremum.h: the largest or smallest of the elements that a result's element stands for. */
-#ifndef OPS_EXTREMUM_H
-#define OPS_EXTREMUM_H
+#ifndef OPS_KERNELS_EXTREMUM_H
+#define OPS_KERNELS_EXTREMUM_H
 
 #include "ops/kernels/kernels.h"
 

@@ -1,7 +1,7 @@
 /* gemm.h: matrix products without a BLAS: the reference, and one by tiles for small sizes and for builds that
    have no other. */
-#ifndef OPS_GEMM_H
-#define OPS_GEMM_H
+#ifndef OPS_KERNELS_GEMM_H
+#define OPS_KERNELS_GEMM_H
 
 #include "ops/kernels/kernels.h"
 

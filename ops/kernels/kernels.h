@@ -1,10 +1,10 @@
 /* kernels.h: the raw array loops behind the ops: plain pointers and counts, no graph. This folder is
    what another device would replace. */
-#ifndef OPS_KERNELS_H
-#define OPS_KERNELS_H
+#ifndef OPS_KERNELS_KERNELS_H
+#define OPS_KERNELS_KERNELS_H
 
 #include "autodiff/autodiff.h"
-#include "autodiff/parallel.h"
+#include "autodiff/base/parallel.h"
 
 /* Loops marked AD__CLONES are compiled for AVX-512, AVX2 and the baseline; the loader picks. GCC on
    x86-64 with glibc only: musl's loader cannot pick, clang 14's clones do not link across files, and

@@ -2,8 +2,8 @@
 
    LAPACK is column-major, so it sees the transpose of what it is given: the factors below are those of
    the transpose, and the solves take that into account instead of turning matrices over. */
-#ifndef OPS_LAPACK_H
-#define OPS_LAPACK_H
+#ifndef OPS_KERNELS_LAPACK_H
+#define OPS_KERNELS_LAPACK_H
 
 #include "ops/kernels/kernels.h"
 

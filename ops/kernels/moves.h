@@ -1,6 +1,6 @@
 /* moves.h: elements moved between two arrays in which the axes lie differently. */
-#ifndef OPS_MOVES_H
-#define OPS_MOVES_H
+#ifndef OPS_KERNELS_MOVES_H
+#define OPS_KERNELS_MOVES_H
 
 #include "ops/kernels/kernels.h"
 

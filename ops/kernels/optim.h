@@ -6,7 +6,7 @@
 #ifndef OPS_KERNELS_OPTIM_H
 #define OPS_KERNELS_OPTIM_H
 
-#include "autodiff/parallel.h"
+#include "autodiff/base/parallel.h"
 
 enum { AD__RULE_STATES = 3 };
 typedef void ad__rule_fn(int64_t n, const void *numbers, const void *dx, void *const state[], void *x);

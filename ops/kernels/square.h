@@ -1,6 +1,6 @@
 /* square.h: loops over square matrices that the ops through LAPACK need beside it. */
-#ifndef OPS_SQUARE_H
-#define OPS_SQUARE_H
+#ifndef OPS_KERNELS_SQUARE_H
+#define OPS_KERNELS_SQUARE_H
 
 #include "ops/kernels/kernels.h"
 

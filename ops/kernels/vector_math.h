@@ -3,8 +3,8 @@
    Include it first in a file of kernels. libmvec has these functions in SSE, AVX2 and AVX-512 forms,
    at most 4 ulp from the true value, special values right; math.h offers them to loops only under
    -ffast-math, which breaks infinities elsewhere, so they are declared again here. */
-#ifndef OPS_VECTOR_MATH_H
-#define OPS_VECTOR_MATH_H
+#ifndef OPS_KERNELS_VECTOR_MATH_H
+#define OPS_KERNELS_VECTOR_MATH_H
 
 #include <math.h>
 

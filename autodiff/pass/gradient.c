@@ -1,7 +1,7 @@
 /* gradient.c: gradients as Vars of the graph, by the ops' vjp rules; differentiable again. */
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 /* A table of cotangents, Var -> Var; its memory is the pool's, so that repeated passes take no more. */
 #define HASH_NONFATAL_OOM 1

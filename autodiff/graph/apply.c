@@ -1,7 +1,7 @@
 /* apply.c: applying an op: checks, the record of it in the graph, the first evaluation. */
 #include <string.h>
 
-#include "autodiff/record.h"
+#include "autodiff/graph/record.h"
 
 /* Values and gradients up to this size lie in the node itself, right behind the Op. */
 enum { INLINE_BYTES = 16 };

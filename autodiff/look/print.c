@@ -1,5 +1,5 @@
 /* print.c: a Var's values as text, as NumPy shows them. */
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 enum { EDGE = 3, WHOLE = 1000 }; /* elements shown at each end of a long axis; numel shown in full */
 

@@ -2,7 +2,7 @@
 #include <Random123/philox.h>
 #include <math.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 static philox4x32_ctr_t next_block(ad__random *r) {
     philox4x32_ctr_t counter = { { (uint32_t)r->counter, (uint32_t)(r->counter >> 32), 0, 0 } };

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 /* ---- sleeping and waking ---------------------------------------------------------------------------------- */
 

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "autodiff/record.h"
+#include "autodiff/graph/record.h"
 
 const char *ad_version(void) {
 #define TEXT_(x) #x

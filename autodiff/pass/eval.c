@@ -1,5 +1,5 @@
 /* eval.c: what a Var depends on as a plan, and computing it again in place. */
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 static int plan_append(ad_graph *g, ad__plan *p, ad_op *op) {
     if (p->n == p->capacity) {

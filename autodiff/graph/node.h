@@ -1,10 +1,10 @@
 /* node.h: how Vars, Ops and graphs lie in memory; private to the library. */
-#ifndef AUTODIFF_NODE_H
-#define AUTODIFF_NODE_H
+#ifndef AUTODIFF_GRAPH_NODE_H
+#define AUTODIFF_GRAPH_NODE_H
 
-#include "autodiff/arena.h"
+#include "autodiff/base/arena.h"
 #include "autodiff/op.h"
-#include "autodiff/parallel.h"
+#include "autodiff/base/parallel.h"
 
 #include <stdarg.h>
 

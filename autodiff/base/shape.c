@@ -1,5 +1,5 @@
 /* shape.c: shapes and dtypes: counting, comparing, writing, broadcasting. */
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 size_t ad_dtype_size(ad_dtype t) { return t == AD_F32 ? sizeof(float) : sizeof(double); }
 const char *ad_dtype_name(ad_dtype t) { return t == AD_F32 ? "f32" : t == AD_F64 ? "f64" : "no dtype"; }

@@ -1,5 +1,5 @@
 /* error.c: the first error of a graph, kept; and the nil Var that failing calls return. */
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 static const ad__layout no_graph_layout = { .dtype = AD_F64, .shape = { 1, { 0 } } };
 static const ad_var no_graph_nil = { .layout = &no_graph_layout, .flags = AD__NIL };

@@ -1,10 +1,10 @@
 /* record.h: putting a node into a graph: the inlined part of applying an op; private to the library. */
-#ifndef AUTODIFF_RECORD_H
-#define AUTODIFF_RECORD_H
+#ifndef AUTODIFF_GRAPH_RECORD_H
+#define AUTODIFF_GRAPH_RECORD_H
 
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 /* size, a multiple of 8, from the arena of nodes; NULL and the graph's error when memory is short. */
 AD__INLINE void *ad__node_take(ad_graph *g, size_t size) {

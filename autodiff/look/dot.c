@@ -1,5 +1,5 @@
 /* dot.c: the expression graph behind a Var as Graphviz text: Vars are boxes, Ops ellipses. */
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 enum { SHOWN = 4 }; /* elements of a value or gradient */
 

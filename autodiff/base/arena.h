@@ -1,6 +1,6 @@
 /* arena.h: blocks of memory released by rewinding, and a free list of buffers for gradients. */
-#ifndef AUTODIFF_ARENA_H
-#define AUTODIFF_ARENA_H
+#ifndef AUTODIFF_BASE_ARENA_H
+#define AUTODIFF_BASE_ARENA_H
 
 #include "autodiff/autodiff.h"
 

@@ -10,10 +10,10 @@
    for some microseconds only and then sleep.
 
    After fork() the child has no threads but its own; the graph works there, alone, with the same results. */
-#ifndef AUTODIFF_PARALLEL_H
-#define AUTODIFF_PARALLEL_H
+#ifndef AUTODIFF_BASE_PARALLEL_H
+#define AUTODIFF_BASE_PARALLEL_H
 
-#include "autodiff/arena.h"
+#include "autodiff/base/arena.h"
 
 typedef struct ad__team ad__team; /* the threads of one graph; NULL: the calling one alone */
 

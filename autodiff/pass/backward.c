@@ -1,7 +1,7 @@
 /* backward.c: the hot path of differentiation: gradients as numbers, in one walk. */
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 static int borrow_grad(ad_graph *g, ad_var *v) {
     v->grad = ad__pool_take(&g->pool, ad__bytes(v));

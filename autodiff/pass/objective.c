@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 struct ad_objective {
     ad_graph *g;

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 static ad_check_opts with_defaults(const ad_check_opts *opts) {
     ad_check_opts o = opts ? *opts : (ad_check_opts){ 0 };

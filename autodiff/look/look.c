@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 static double element(const void *data, ad_dtype t, int64_t i) {
     return t == AD_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];

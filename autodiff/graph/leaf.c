@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/node.h"
+#include "autodiff/graph/node.h"
 
 /* The Var itself, without memory for values; NULL and the graph's error when it cannot be made. */
 static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller) {

@@ -1,5 +1,5 @@
 /* arena.c: blocks of memory released by rewinding, and a free list of buffers for gradients. */
-#include "autodiff/arena.h"
+#include "autodiff/base/arena.h"
 
 #include <string.h>
 
