@@ -1,0 +1,95 @@
+/* attrs.c: attributes that several ops share: axes, shapes. */
+#include "ops/base/attrs.h"
+
+#include "ops/kernels/kernels.h"
+
+#include <string.h>
+
+const ad_attr ad__axis_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) }, { 0 } };
+const ad_attr ad__axes_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_attrs, n) },
+                                  { "keepdims", AD_ATTR_BOOL, offsetof(ad__axes_attrs, keepdims) },
+                                  { 0 } };
+const ad_attr ad__shape_list[] = { { "shape", AD_ATTR_SHAPE, offsetof(ad__shape_attrs, shape) }, { 0 } };
+
+unsigned ad__axes_mask(const ad__axes_attrs *a, int ndim) {
+    if (a->n < 0) return (1u << ndim) - 1;
+    unsigned mask = 0;
+    for (int i = 0; i < a->n; i++) mask |= 1u << (a->axis[i] < 0 ? a->axis[i] + ndim : a->axis[i]);
+    return mask;
+}
+
+ad_shape ad__reduced_shape(ad_shape s, unsigned mask, bool keepdims) {
+    ad_shape r = { 0 };
+    for (int i = 0; i < s.ndim; i++) {
+        bool gone = mask >> i & 1;
+        if (!gone || keepdims) r.dim[r.ndim++] = gone ? 1 : s.dim[i];
+    }
+    return r;
+}
+
+int ad__call_axes(const ad_call *c, int n, const int *axis) {
+    unsigned seen = 0;
+    if (n < 0) return (1 << c->shape.ndim) - 1;
+    if (n > AD_MAX_NDIM) return ad_call_fail(c, AD_ESHAPE, "%d axes given, at most %d taken", n, AD_MAX_NDIM);
+    for (int i = 0; i < n; i++) {
+        int at = ad_call_axis(c, axis[i], c->shape.ndim);
+        if (at < 0) return at;
+        if (seen >> at & 1) return ad_call_fail(c, AD_ESHAPE, "axis %d is named twice", at);
+        seen |= 1u << at;
+    }
+    return (int)seen;
+}
+
+int ad__axes_shape(ad_call *c) {
+    const ad__axes_attrs *a = c->attrs;
+    int mask = ad__call_axes(c, a->n, a->axis);
+    if (mask < 0) return mask;
+    c->shape = ad__reduced_shape(c->shape, (unsigned)mask, a->keepdims);
+    c->scratch = (size_t)ad_shape_numel(c->shape) * sizeof(double);
+    return AD_OK;
+}
+
+ad__axes_attrs ad__axes_of(int n, const int *axes) {
+    ad__axes_attrs a = { .n = n < 0 || axes == NULL ? -1 : n };
+    for (int i = 0; i < a.n && i < AD_MAX_NDIM; i++) a.axis[i] = axes[i];
+    return a;
+}
+
+ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims) {
+    ad__axes_attrs a = ad__axes_of(n ? n : -1, axes);
+    a.keepdims = keepdims;
+    return a;
+}
+
+ad__around ad__around_axis(ad_shape s, int axis) {
+    ad__around r = { 1, 1, 1 };
+    if (axis < 0) axis += s.ndim;
+    for (int i = 0; i < s.ndim; i++) *(i < axis ? &r.outer : i == axis ? &r.n : &r.inner) *= s.dim[i];
+    return r;
+}
+
+void ad__load_row(ad_dtype t, int64_t n, int64_t step, const void *x, void *row) {
+    for (int64_t i = 0; i < n; i++)
+        if (t == AD_F32) ((float *)row)[i] = ((const float *)x)[i * step];
+        else ((double *)row)[i] = ((const double *)x)[i * step];
+}
+
+void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y) {
+    for (int64_t i = 0; i < n; i++)
+        if (t == AD_F32) ((float *)y)[i * step] = ((const float *)row)[i];
+        else ((double *)y)[i * step] = ((const double *)row)[i];
+}
+
+ad_var *ad__refused(const ad_var *x, const char *caller) {
+    ad__refuse_nil(x, caller);
+    return ad__nil(x ? ad__graph(x) : NULL);
+}
+
+void ad__add_gradient(const ad_op *op, int i, const void *g) {
+    bool fresh;
+    void *to = ad_grad_claim(op, i, &fresh);
+    if (to == NULL || (fresh && to == g)) return; /* g's memory became the gradient's */
+    if (fresh) memcpy(to, g, ad__bytes(op->in[i]));
+    else if (op->in[i]->layout->dtype == AD_F32) ad__add_f32(op->in[i]->layout->numel, g, to);
+    else ad__add_f64(op->in[i]->layout->numel, g, to);
+}

@@ -1,0 +1,180 @@
+/* activation.c: elementwise nonlinearities of networks, each as its formulas. */
+#include "ops/base/attrs.h"
+#include "ops/elementwise/elementwise.h"
+
+/* Where 1 - y would lose every digit, sigmoid(-x) keeps them. */
+AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope exact to the last digits in both tails", -4, 4,
+         1 / (1 + exp(-x)),
+         g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))))),
+         ad_mul(g, ad_mul(y, ad_sigmoid(ad_neg(x)))), 0.0, 40.0, -40.0, 1e4, -1e4)
+
+AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails", -4, 4,
+         (x < 0 ? x : 0) - LOG1P_EXP(x),
+         g / (1 + exp(x)),
+         ad_mul(g, ad_sigmoid(ad_neg(x))), 0.0, 40.0, -40.0, 1e4, -1e4)
+
+AD_UNARY(relu, "max(x, 0); slope 0 at 0", 0.1, 2,
+         x < 0 ? 0 : x,
+         x > 0 ? g : 0,
+         ad_mul(g, ad_gt(x, ad__constant(x, 0))), 0.0, -0.0, -1.0, 2.0, INFINITY)
+
+AD_UNARY(softplus, "log(1 + exp(x)), without overflow", -4, 4,
+         (x > 0 ? x : 0) + LOG1P_EXP(x),
+         g / (1 + exp(-x)),
+         ad_mul(g, ad_sigmoid(x)), 0.0, 25.0, 1e4, -1e4)
+
+static int softplus_beta_shape(ad_call *c) {
+    double beta = *(const double *)c->attrs;
+    return beta != 0 ? AD_OK : ad_call_fail(c, AD_EVALUE, "beta is 0; PyTorch's default is 1, with threshold 20");
+}
+
+AD_UNARY_K2S(softplus_beta, "log(1 + exp(beta x)) / beta, and x itself where beta x > threshold",
+             softplus_beta_shape, beta, 2, threshold, 3, -4, 4,
+             x * beta > threshold ? x : ((x * beta > 0 ? x * beta : 0) + LOG1P_EXP(x * beta)) / beta,
+             x * beta > threshold ? g : g / (1 + exp(-x * beta)),
+             ad_where(ad_gt(ad_muls(x, beta), ad__constant(x, threshold)), g, ad_mul(g, ad_sigmoid(ad_muls(x, beta)))),
+             0.0, 1.5, 1e4, -1e4)
+
+AD_UNARY_K(leaky_relu, "x, or x slope where x is not positive; slope at 0 too", slope, 0.2, 0.1, 2,
+           x > 0 ? x : x * slope,
+           x > 0 ? g : g * slope,
+           ad_where(ad_gt(x, ad__constant(x, 0)), g, ad_muls(g, slope)), 0.0, -0.0, -1.0, -3.0, INFINITY, -INFINITY)
+
+/* exp(x) of x <= 0 alone: where does not choose it, it must not be infinite either. */
+static ad_var *exp_left(ad_var *x) { return ad_exp(ad_clamp(x, -INFINITY, 0)); }
+
+AD_UNARY_K(elu, "x, or alpha (exp(x) - 1) where x <= 0; slope alpha at 0", alpha, 1.5, -3, 3,
+           x <= 0 ? alpha * expm1(x) : x,
+           x <= 0 ? g * alpha * exp(x) : g,
+           ad_where(ad_le(x, ad__constant(x, 0)), ad_mul(g, ad_muls(exp_left(x), alpha)), g),
+           0.0, -1.0, 2.0, 1e4, -INFINITY)
+
+/* Klambauer et al. 2017, with their scale and alpha: the slope of the left part at 0 is their product. */
+AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which keeps mean 0 and variance 1", -3, 3,
+         x <= 0 ? (T)1.7580993408473768600 * expm1(x) : (T)1.0507009873554804934 * x,
+         x <= 0 ? g * (T)1.7580993408473768600 * exp(x) : g * (T)1.0507009873554804934,
+         ad_where(ad_le(x, ad__constant(x, 0)), ad_mul(g, ad_muls(exp_left(x), 1.7580993408473768600)),
+                  ad_muls(g, 1.0507009873554804934)), 0.0, -1.0, 2.0, 1e4, -INFINITY)
+
+/* Phi(x), the normal distribution, as erfc(-x / sqrt 2) / 2 keeps the digits of the left tail. */
+static ad_var *normal_cdf(ad_var *x) { return ad_muls(ad_erfc(ad_muls(x, -0.70710678118654752)), 0.5); }
+static ad_var *normal_pdf(ad_var *x) { return ad_muls(ad_exp(ad_muls(ad_square(x), -0.5)), 0.39894228040143268); }
+
+AD_UNARY(gelu, "x times the normal distribution function of x (Hendrycks and Gimpel 2016)", -4, 4,
+         x / 2 * erfc(x * (T)-0.70710678118654752),
+         g * (erfc(x * (T)-0.70710678118654752) / 2 + x * (T)0.39894228040143268 * exp(x * x / -2)),
+         ad_mul(g, ad_add(normal_cdf(x), ad_mul(x, normal_pdf(x)))), 0.0, 10.0, -10.0, -30.0, 1e4, -1e4)
+
+/* The slope of sigmoid as above. */
+#define SIGMOID_SLOPE(x) (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x)))))
+
+AD_UNARY(silu, "x sigmoid(x), also called swish", -4, 4,
+         x / (1 + exp(-x)),
+         g * (1 / (1 + exp(-x)) + x * SIGMOID_SLOPE(x)),
+         ad_mul(g, ad_add(ad_sigmoid(x), ad_mul(y, ad_sigmoid(ad_neg(x))))), 0.0, 40.0, -40.0, 1e4, -1e4)
+
+/* (1 + tanh u) / 2 = sigmoid(2u); here 2u and its derivative, with 2 sqrt(2 / pi) = 1.5957691... */
+#define TWO_U(x) ((x) * ((T)1.5957691216057308 + (T)0.071354816272600710 * (x) * (x)))
+#define TWO_U_SLOPE(x) ((T)1.5957691216057308 + (T)0.21406444881780213 * (x) * (x))
+static ad_var *two_u(ad_var *x) {
+    return ad_mul(x, ad_adds(ad_muls(ad_square(x), 0.071354816272600710), 1.5957691216057308));
+}
+static ad_var *two_u_slope(ad_var *x) {
+    return ad_adds(ad_muls(ad_square(x), 0.21406444881780213), 1.5957691216057308);
+}
+
+AD_UNARY(gelu_tanh, "gelu by tanh: x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)", -4, 4,
+         x / (1 + exp(-TWO_U(x))),
+         g * (1 / (1 + exp(-TWO_U(x))) + x * TWO_U_SLOPE(x) * SIGMOID_SLOPE(TWO_U(x))),
+         ad_mul(g, ad_add(ad_sigmoid(two_u(x)), ad_mul(ad_mul(y, two_u_slope(x)), ad_sigmoid(ad_neg(two_u(x)))))),
+         0.0, 5.0, -5.0, 1e4, -1e4)
+
+/* With e = exp(-|x|), tanh(log(1 + exp x)) is n / d and its derivative s / d^2, without overflow. */
+#define MISH_E(x) exp(-fabs(x))
+#define MISH_N(x) ((x) > 0 ? 1 + 2 * MISH_E(x) : MISH_E(x) * (2 + MISH_E(x)))
+#define MISH_D(x) ((x) > 0 ? 1 + 2 * MISH_E(x) * (1 + MISH_E(x)) : 2 + MISH_E(x) * (2 + MISH_E(x)))
+#define MISH_S(x) (4 * MISH_E(x) * (1 + MISH_E(x)) * ((x) > 0 ? MISH_E(x) : 1))
+#define TANH_SOFTPLUS(x) (MISH_N(x) / MISH_D(x))
+#define TANH_SOFTPLUS_SLOPE(x) (MISH_S(x) / (MISH_D(x) * MISH_D(x)))
+
+AD_UNARY(mish, "x tanh(softplus(x))", -4, 4,
+         x * TANH_SOFTPLUS(x),
+         g * (TANH_SOFTPLUS(x) + x * TANH_SOFTPLUS_SLOPE(x)),
+         ad_mul(g, ad_add(ad_tanh(ad_softplus(x)),
+                          ad_mul(ad_mul(x, ad_sigmoid(x)), ad_adds(ad_neg(ad_square(ad_tanh(ad_softplus(x)))), 1)))),
+         0.0, 20.0, -20.0, 1e4, -1e4)
+
+AD_UNARY(softsign, "x / (1 + |x|)", -3, 3,
+         x / (1 + fabs(x)),
+         g / ((1 + fabs(x)) * (1 + fabs(x))),
+         ad_div(g, ad_square(ad_adds(ad_abs(x), 1))), 0.0, 1e10, -1e10)
+
+static int hardtanh_shape(ad_call *c) {
+    const double *k = c->attrs;
+    return k[0] <= k[1] ? AD_OK : ad_call_fail(c, AD_EVALUE, "lo is %g and hi is %g, which is less", k[0], k[1]);
+}
+
+AD_UNARY_K2S(hardtanh, "x, or the nearer of lo and hi outside them; slope 0 at both, unlike clamp", hardtanh_shape,
+             lo, -0.75, hi, 1, -2, 2,
+             x < lo ? lo : x > hi ? hi : x,
+             x <= lo || x >= hi ? 0 : g,
+             ad_mul(g, ad_logical_not(ad_logical_or(ad_le(x, ad__constant(x, lo)), ad_ge(x, ad__constant(x, hi))))),
+             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
+
+AD_UNARY(hardsigmoid, "x / 6 + 1/2 within 0 .. 1; slope 0 at -3 and 3", -2.9, 2.9,
+         x <= -3 ? 0 : x >= 3 ? 1 : (x + 3) / 6,
+         x > -3 && x < 3 ? g / 6 : 0,
+         ad_mul(g, ad_muls(ad_mul(ad_gt(x, ad__constant(x, -3)), ad_lt(x, ad__constant(x, 3))), 1.0 / 6)),
+         0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
+
+/* The slopes at -3 and 3 are those from within, as in PyTorch. */
+AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9,
+         x <= -3 ? x * 0 : x >= 3 ? x : x * ((x + 3) / 6),
+         x < -3 ? 0 : x <= 3 ? g * (x / 3 + (T)0.5) : g,
+         ad_where(ad_le(ad_abs(x), ad__constant(x, 3)), ad_mul(g, ad_adds(ad_muls(x, 1.0 / 3), 0.5)),
+                  ad_mul(g, ad_logical_not(ad_lt(x, ad__constant(x, -3))))),
+         0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
+
+/* ---- prelu: x [n,c,..], w [1] or [c]; as elementwise operands a and b of shapes [n,c,..] and [c,1,..] ---- */
+
+AD_BINARY_OP(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one slope or one per channel, axis 1",
+             -2, 2,
+             a > 0 ? a : a * b,
+             a > 0 ? g : g * b,
+             a > 0 ? 0 : g * a,
+             ad_where(ad_gt(a, ad__constant(a, 0)), g, ad_mul(g, b)),
+             ad_where(ad_gt(a, ad__constant(a, 0)), ad__constant(g, 0), ad_mul(g, a)), 0.0, -0.0, 1.0, -0.5);
+
+ad_var *ad_prelu(ad_var *x, ad_var *w) {
+    if (ad__is_nil(x) || ad__is_nil(w)) return ad__apply2(&ad_op_prelu, x, w, NULL);
+    ad_call c = AD__CALL_AS("prelu", x);
+    ad_shape per_channel = { .ndim = c.shape.ndim - 1 };
+    int64_t n = w->layout->numel, channels = c.shape.ndim > 1 ? c.shape.dim[1] : 1;
+    c.n = 2, c.in = (ad_var *[]){ x, w };
+    if (w->layout->shape.ndim > 1 || (n != 1 && n != channels)) {
+        ad_call_fail(&c, AD_ESHAPE, "slopes are [1] or one for each of %lld channels (axis 1)", (long long)channels);
+        return ad__nil(c.graph);
+    }
+    if (n == 1) return ad__apply2(&ad_op_prelu, x, ad_reshape(w, AD_SCALAR), NULL);
+    for (int i = 0; i < per_channel.ndim; i++) per_channel.dim[i] = i ? 1 : channels;
+    return ad__apply2(&ad_op_prelu, x, ad_reshape(w, per_channel), NULL);
+}
+
+/* ---- maxout: x [..,c,..] -> [..,c/groups,..], as in PaddlePaddle ------------------------------------------ */
+
+/* Each result is the largest of groups neighbours along the axis (Goodfellow et al. 2013). */
+ad_var *ad_maxout(ad_var *x, int64_t groups, int axis) {
+    if (ad__is_nil(x)) return ad__refused(x, "maxout");
+    ad_call c = AD__CALL_AS("maxout", x);
+    ad_shape s = c.shape, cut = { .ndim = 3, .dim = { 1, groups, 1 } };
+    int at = ad_call_axis(&c, axis, s.ndim);
+    if (at < 0) return ad__nil(c.graph);
+    if (groups < 1 || s.dim[at] % groups != 0) {
+        ad_call_fail(&c, AD_ESHAPE, "%lld elements of axis %d do not make groups of %lld", (long long)s.dim[at], at,
+                     (long long)groups);
+        return ad__nil(c.graph);
+    }
+    s.dim[at] /= groups;
+    for (int i = 0; i < s.ndim; i++) cut.dim[i <= at ? 0 : 2] *= s.dim[i];
+    return ad_reshape(ad_max_axis(ad_reshape(x, cut), 1, false), s);
+}

@@ -1,0 +1,95 @@
+/* binary.c: elementwise ops of two operands, each as its formulas. */
+#include "ops/elementwise/elementwise.h"
+
+AD_BINARY(add, "a + b", -2, 2,
+          a + b,
+          g,
+          g,
+          g,
+          g, 0.0, INFINITY)
+
+AD_BINARY(sub, "a - b", -2, 2,
+          a - b,
+          g,
+          -g,
+          g,
+          ad_neg(g), 0.0, INFINITY)
+
+AD_BINARY(mul, "a b, element by element", -2, 2,
+          a * b,
+          g * b,
+          g * a,
+          ad_mul(g, b),
+          ad_mul(g, a), 0.0, 3.0)
+
+AD_BINARY(div, "a / b", 0.4, 2,
+          a / b,
+          g / b,
+          -g * y / b,
+          ad_div(g, b),
+          ad_neg(ad_div(ad_mul(g, y), b)), 0.0, 2.0, -3.0)
+
+/* 0^0 is 1. The slope in a is 0 where b is 0, and the slope in b is 0 where a is 0 and b is not
+   negative: what remains of b a^(b-1) and a^b log a there is a product with 0. In Vars the same is
+   had by keeping the base of the power, or of the logarithm, at 1. */
+AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0", 0.3, 2,
+          pow(a, b),
+          b == 0 ? 0 : g * b * pow(a, b - 1),
+          a == 0 && b >= 0 ? 0 : g * y * log(a),
+          ad_mul(g, ad_mul(b, ad_pow(a, ad_sub(b, ad_ne(b, ad__constant(b, 0)))))),
+          ad_mul(g, ad_mul(y, ad_log(ad_add(a, ad_mul(ad_eq(a, ad__constant(a, 0)), ad_ge(b, ad__constant(b, 0))))))),
+          0.0, 1.0, 2.0)
+
+/* Ties share the gradient equally; a NaN on either side is the result. */
+AD_BINARY(maximum, "the larger of a and b; a tie gives each half the gradient", -2, 2,
+          a > b || a != a ? a : b,
+          a > b ? g : a == b ? g / 2 : 0,
+          b > a ? g : a == b ? g / 2 : 0,
+          ad_mul(g, ad_add(ad_gt(a, b), ad_muls(ad_eq(a, b), 0.5))),
+          ad_mul(g, ad_add(ad_gt(b, a), ad_muls(ad_eq(a, b), 0.5))), 0.0, -0.0, 1.0, INFINITY)
+
+AD_BINARY(minimum, "the smaller of a and b; a tie gives each half the gradient", -2, 2,
+          a < b || a != a ? a : b,
+          a < b ? g : a == b ? g / 2 : 0,
+          b < a ? g : a == b ? g / 2 : 0,
+          ad_mul(g, ad_add(ad_lt(a, b), ad_muls(ad_eq(a, b), 0.5))),
+          ad_mul(g, ad_add(ad_lt(b, a), ad_muls(ad_eq(a, b), 0.5))), 0.0, -0.0, 1.0, INFINITY)
+
+/* Slopes through b / (a^2 + b^2) without overflow. */
+AD_BINARY(atan2, "angle of the point (b, a) in -pi .. pi; slopes NaN at (0, 0)", 0.3, 2,
+          atan2(a, b),
+          g * (b / hypot(a, b) / hypot(a, b)),
+          -g * (a / hypot(a, b) / hypot(a, b)),
+          ad_mul(g, ad_div(ad_div(b, ad_hypot(a, b)), ad_hypot(a, b))),
+          ad_neg(ad_mul(g, ad_div(ad_div(a, ad_hypot(a, b)), ad_hypot(a, b)))), 0.0, 1.0, -1.5, 1e-30, 1e30)
+
+AD_BINARY(hypot, "square root of a a + b b, without overflow; slopes NaN at (0, 0)", 0.3, 2,
+          hypot(a, b),
+          g * (a / y),
+          g * (b / y),
+          ad_mul(g, ad_div(a, y)),
+          ad_mul(g, ad_div(b, y)), 0.0, 1.0, -1.5, 1e-30, 1e30)
+
+AD_BINARY(fmod, "remainder of a / b with the sign of a", 0.4, 2,
+          fmod(a, b),
+          g,
+          -g * trunc(a / b),
+          g,
+          ad_neg(ad_mul(g, ad_trunc(ad_div(a, b)))), 5.5, -5.5, 2.0, -2.0, 6.0)
+
+/* The slope in a is 0 where a is 0 and b is not positive. Both slopes as in PyTorch. */
+AD_BINARY(xlogy, "a log b; 0 where a is 0, unless b is NaN", 0.3, 2,
+          a == 0 && b == b ? 0 : a * log(b),
+          a == 0 && b <= 0 ? 0 : g * log(b),
+          g * a / b,
+          ad_where(ad_logical_and(ad_eq(a, ad__constant(a, 0)), ad_le(b, ad__constant(b, 0))), ad__constant(g, 0),
+                   ad_mul(g, ad_log(b))),
+          ad_div(ad_mul(g, a), b), 0.0, 1.0, 2.0, NAN)
+
+/* PyTorch has no gradient for it. */
+AD_BINARY(heaviside, "0 for a < 0, 1 for a > 0, and b where a is 0; slope 0 in a", 0.1, 2,
+          a == 0 ? b : a > 0,
+          0,
+          a == 0 ? g : 0,
+          NULL,
+          ad_mul(g, ad_eq(a, ad__constant(a, 0))), 0.0, -0.0, 1.0, -2.0, 0.5)

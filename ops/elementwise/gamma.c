@@ -1,0 +1,29 @@
+/* gamma.c: the logarithm of the gamma function, digamma and its derivatives, each the slope of the one before. */
+#include "ops/kernels/gamma.h"
+#include "ops/elementwise/elementwise.h"
+
+/* In f64 for both dtypes. */
+static inline double log_gamma(double x) { return ad__lgamma(x); }
+static inline double digamma_at(double x) { return ad__digamma(x); }
+static inline double polygamma_at(double n, double x) { return ad__polygamma((int)n, x); }
+
+AD_UNARY(lgamma, "logarithm of |gamma(x)|; inf at 0, -1, -2, ...", 0.3, 4,
+         log_gamma(x),
+         g * (T)digamma_at(x),
+         ad_mul(g, ad_digamma(x)), 1.0, 2.0, 0.0, -0.5, -1.5, -2.5, -1.0, 1e-3, 50.0, 1e4, INFINITY)
+
+AD_UNARY(digamma, "derivative of lgamma; -inf at 0, NaN at -1, -2, ...", 0.3, 4,
+         digamma_at(x),
+         g * (T)polygamma_at(1, x),
+         ad_mul(g, ad_polygamma(x, 1)), 1.4616321449683622, 0.0, -0.5, -1.5, -2.5, 1e-3, 50.0, INFINITY)
+
+static int polygamma_shape(ad_call *c) {
+    double n = *(const double *)c->attrs;
+    if (n >= 0 && n < AD__POLYGAMMA_MAX && n == floor(n)) return AD_OK;
+    return ad_call_fail(c, AD_EVALUE, "order %g is not one of 0..%d", n, AD__POLYGAMMA_MAX - 1);
+}
+
+AD_UNARY_KS(polygamma, "n-th derivative of digamma, n = 0..19", polygamma_shape, n, 1, 0.5, 4,
+            polygamma_at(n, x),
+            g * (T)polygamma_at(n + 1, x),
+            ad_mul(g, ad_polygamma(x, n + 1)), 0.0, -0.5, -1.5, -2.5, 0.05, 50.0, INFINITY)

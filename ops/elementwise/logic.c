@@ -1,0 +1,19 @@
+/* logic.c: comparisons, predicates and logic; results 0 or 1, without gradients. */
+#include "ops/elementwise/elementwise.h"
+
+AD_COMPARISON(eq, "1 where a = b, else 0", a == b)
+AD_COMPARISON(ne, "1 where a and b differ, else 0", a != b)
+AD_COMPARISON(gt, "1 where a > b, else 0", a > b)
+AD_COMPARISON(ge, "1 where a >= b, else 0", a >= b)
+AD_COMPARISON(lt, "1 where a < b, else 0", a < b)
+AD_COMPARISON(le, "1 where a <= b, else 0", a <= b)
+
+AD_PREDICATE(isfinite, "1 where x is neither infinite nor NaN, else 0", isfinite(x))
+AD_PREDICATE(isinf, "1 where x is inf or -inf, else 0", x - x != 0 && x == x)
+AD_PREDICATE(isnan, "1 where x is NaN, else 0", x != x)
+
+/* What is not 0, NaN included, counts as true. */
+AD_PREDICATE(logical_not, "1 where x is 0, else 0", x == 0)
+AD_COMPARISON(logical_and, "1 where neither a nor b is 0, else 0", a != 0 && b != 0)
+AD_COMPARISON(logical_or, "1 where a or b is not 0, else 0", a != 0 || b != 0)
+AD_COMPARISON(logical_xor, "1 where one of a and b is 0 and one is not, else 0", (a != 0) != (b != 0))

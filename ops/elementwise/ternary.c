@@ -1,0 +1,59 @@
+/* ternary.c: elementwise ops of three operands, each as its formulas. */
+#include "ops/elementwise/elementwise.h"
+
+static void where_samples(ad_sampler *s) {
+    static const double conditions[] = { 1, 0, -2, NAN, 0, 1, 0, 0, 3, 0, 1, 1 };
+    static const double *const values[] = { conditions, NULL, NULL };
+    const ad_shape shapes[][3] = {
+        { AD_SCALAR, AD_SCALAR, AD_SCALAR },
+        { AD_SHAPE(12), AD_SHAPE(12), AD_SHAPE(12) },
+        { AD_SHAPE(2, 3), AD_SHAPE(3), AD_SCALAR },
+        { AD_SHAPE(2), AD_SHAPE(3, 1), AD_SHAPE(2) },
+        { AD_SHAPE(3, 1), AD_SCALAR, AD_SHAPE(1, 4) },
+        { AD_SHAPE(4, 1, 3), AD_SHAPE(2, 1), AD_SHAPE(4, 2, 3) },
+        { AD_SHAPE(0), AD_SHAPE(1), AD_SCALAR },
+        { AD_SHAPE(3, 1), AD_SHAPE(67), AD_SHAPE(3, 67) },
+    };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample_values(s, NULL, 3, shapes[i], values, 0);
+    static const double infinite[] = { INFINITY, -INFINITY, 1 }, *edges[] = { conditions, infinite, infinite };
+    ad_sample_values(s, NULL, 3, (ad_shape[]){ AD_SHAPE(4, 1, 1), AD_SHAPE(3, 1), AD_SHAPE(3) }, edges, AD_SAMPLE_KINK);
+}
+
+AD_TERNARY(where, "b where a is not 0, else c: ad_where(cond, a, b); cond takes no gradient", 1u << 0,
+           a != 0 ? b : c,
+           0,
+           a != 0 ? g : 0,
+           a != 0 ? 0 : g,
+           NULL,
+           ad_where(a, g, ad__constant(g, 0)),
+           ad_where(a, ad__constant(g, 0), g))
+
+static void lerp_samples(ad_sampler *s) {
+    static const double edges[] = { 0, 1, 0.5, -2 };
+    ad__ternary_samples(s, -2, 2, AD__COUNT(edges), edges);
+}
+
+/* From the nearer end, so that a weight of 0 gives a and one of 1 gives b, exactly. */
+AD_TERNARY(lerp, "from a to b by the weight c", 0,
+           c < (T)0.5 ? a + c * (b - a) : b - (b - a) * (1 - c),
+           g * (1 - c),
+           g * c,
+           g * (b - a),
+           ad_mul(g, ad_adds(ad_neg(c), 1)),
+           ad_mul(g, c),
+           ad_mul(g, ad_sub(b, a)))
+
+static void addcmul_samples(ad_sampler *s) {
+    static const double edges[] = { 0, -0.0, 1.5, INFINITY };
+    ad__ternary_samples(s, -2, 2, AD__COUNT(edges), edges);
+}
+
+/* One node where there would be two: of gates and of steps of a recurrence, half the work. */
+AD_TERNARY(addcmul, "a + b c, element by element", 0,
+           a + b * c,
+           g,
+           g * c,
+           g * b,
+           g,
+           ad_mul(g, c),
+           ad_mul(g, b))

@@ -1,0 +1,270 @@
+/* composite.c: parts of a graph with a gradient of their own: ad_checkpoint, which forgets a part's inside and makes
+   it again, and ad_custom, whose gradient is a rule of the caller's. */
+#include "ops/base/attrs.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+/* ---- helpers: building within a pass ------------------------------------------------------------------------- */
+
+/* A pass that an Op of another pass begins must leave that one's state as it found it. */
+typedef struct {
+    ad_op **heap;
+    size_t heap_capacity;
+    ad__plan plan;
+    bool enabled, kept;
+    ad_mark mark;
+} inner;
+
+static inner inner_begin(ad_graph *g) {
+    inner in = { g->heap, g->heap_capacity, g->plan, ad_enable_grad(g, true), ad_keep_grads(g, false), ad_begin(g) };
+    g->heap = NULL;
+    g->heap_capacity = 0;
+    g->plan = (ad__plan){ 0 };
+    return in;
+}
+
+static void inner_end(ad_graph *g, const inner *in) {
+    ad_end(g, in->mark);
+    if (g->heap != NULL) ad__pool_give(&g->pool, g->heap, g->heap_capacity * sizeof *g->heap);
+    ad__plan_free(g, &g->plan);
+    g->heap = in->heap;
+    g->heap_capacity = in->heap_capacity;
+    g->plan = in->plan;
+    ad_enable_grad(g, in->enabled);
+    ad_keep_grads(g, in->kept);
+}
+
+/* A leaf on x's memory, that no walk goes beyond. */
+static ad_var *stand_in(const ad_var *x, bool wants_grad) {
+    ad_var *leaf = ad_input(ad__graph(x), x->layout->dtype, x->data, x->layout->shape);
+    return wants_grad ? ad_require_grad(leaf) : leaf;
+}
+
+/* Memory of the open scope for n Vars. */
+static ad_var **room_for(ad_graph *g, int n) { return ad__node_zalloc(g, (size_t)(n + 1) * sizeof(ad_var *)); }
+
+/* ---- checkpoint ------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    ad_function *fn;
+    void *user;
+    ad_dtype dtype; /* of fn's result */
+    ad_shape shape;
+    void *ready;    /* its values while the Op is being made */
+    ad__random random; /* the generator when fn ran last */
+} checkpoint_attrs;
+
+static int checkpoint_shape(ad_call *c) {
+    const checkpoint_attrs *a = c->attrs;
+    c->dtype = a->dtype;
+    c->shape = a->shape;
+    return AD_OK;
+}
+
+/* fn's result, or nil and the graph's error. */
+static ad_var *call_function(ad_graph *g, const checkpoint_attrs *a, int n, ad_var *const xs[]) {
+    ad_var *y = a->fn(n, xs, a->user);
+    if (g->code == AD_OK && (y == NULL || ad__is_nil(y) || ad__graph(y) != g))
+        ad_fail(g, AD_EVALUE, "checkpoint: fn returned no Var of its xs' graph");
+    return g->code == AD_OK ? y : ad__nil(g);
+}
+
+static ad_var *call_again(const ad_op *op, int n, ad_var *const xs[]) {
+    const checkpoint_attrs *a = ad__attrs(op);
+    ad_graph *g = ad__graph(ad__out(op));
+    ad_var *y = call_function(g, a, n, xs);
+    if (g->code == AD_OK && (y->layout->dtype != a->dtype || !ad_shape_equal(y->layout->shape, a->shape)))
+        ad_fail(g, AD_ESHAPE, "checkpoint: fn's result has changed its shape or dtype since it was first called");
+    return g->code == AD_OK ? y : ad__nil(g);
+}
+
+/* Stand-ins for the operands; NULL when memory is short. */
+static ad_var **stand_ins(ad_graph *g, int n, ad_var *const in[]) {
+    ad_var **xs = room_for(g, n);
+    for (int i = 0; i < n && xs != NULL; i++) xs[i] = stand_in(in[i], ad__needs(in[i]));
+    return g->code == AD_OK ? xs : NULL;
+}
+
+/* After drawing, what else uses the result is as stale as after any random op. */
+static void note_drawing(const ad_op *op, const ad__random *before) {
+    ad_graph *g = ad__graph(ad__out(op));
+    if (g->random.counter == before->counter) return;
+    g->ops_at_change = g->n_ops;
+    ad__set_stamp(ad__out(op), g->clock);
+}
+
+static int checkpoint_evaluate(const ad_op *op) {
+    checkpoint_attrs *a = ad__attrs(op);
+    ad_var *out = ad__out(op);
+    ad_graph *g = ad__graph(out);
+    if (a->ready != NULL) {
+        memcpy(out->data, a->ready, ad__bytes(out));
+        a->ready = NULL;
+        return AD_OK;
+    }
+    a->random = g->random;
+    inner in = inner_begin(g);
+    ad_var **xs = stand_ins(g, op->n_in, op->in);
+    ad_var *y = xs ? call_again(op, op->n_in, xs) : ad__nil(g);
+    if (g->code == AD_OK) memcpy(out->data, y->data, ad__bytes(out));
+    inner_end(g, &in);
+    if (g->code == AD_OK) note_drawing(op, &a->random);
+    return g->code;
+}
+
+/* fn once more, on the numbers it drew before. */
+static ad_var *call_as_before(const ad_op *op, ad_var *const xs[]) {
+    const checkpoint_attrs *a = ad__attrs(op);
+    ad_graph *g = ad__graph(ad__out(op));
+    ad__random now = g->random;
+    g->random = a->random;
+    ad_var *y = call_again(op, op->n_in, xs);
+    g->random = now;
+    return y;
+}
+
+static void checkpoint_backward(const ad_op *op) {
+    ad_var *out = ad__out(op);
+    ad_graph *g = ad__graph(out);
+    inner in = inner_begin(g);
+    ad_var **xs = stand_ins(g, op->n_in, op->in);
+    ad_var *y = xs ? call_as_before(op, xs) : ad__nil(g);
+    ad_var *seed = ad_input(g, out->layout->dtype, out->grad, out->layout->shape);
+    if (g->code == AD_OK) ad__backward_inside(y, seed);
+    for (int i = 0; i < op->n_in && g->code == AD_OK; i++)
+        if (xs[i]->flags & AD__HAS_GRAD) ad__add_gradient(op, i, xs[i]->grad);
+    inner_end(g, &in);
+}
+
+/* In Vars, the inside is made again for good: between views of the operands, where the pass stops, and y. */
+static void checkpoint_vjp(const ad_op *op, ad_var *g_var, ad_var *dx[]) {
+    ad_graph *g = ad__graph(g_var);
+    ad_var **xs = room_for(g, op->n_in);
+    for (int i = 0; i < op->n_in && xs != NULL; i++) xs[i] = ad_reshape(op->in[i], op->in[i]->layout->shape);
+    uint32_t before = g->n_ops;
+    ad_var *y = g->code == AD_OK ? call_as_before(op, xs) : ad__nil(g);
+    if (g->code == AD_OK) ad__vjp_of(1, &y, &g_var, op->n_in, xs, dx, before);
+}
+
+static const ad_optype checkpoint_type = {
+    .name = "checkpoint", .doc = "a part of a graph whose inside is made again when it is needed", .arity = -1,
+    .flags = AD_OP_MIXED, .attr_size = sizeof(checkpoint_attrs), .shape = checkpoint_shape,
+    .evaluate = { checkpoint_evaluate, checkpoint_evaluate },
+    .backward = { checkpoint_backward, checkpoint_backward }, .vjp = checkpoint_vjp
+};
+
+/* Whether v, an operand within, is a Var from outside that wants a gradient. */
+static bool is_captured(ad_graph *g, const ad_var *v, ad__arena_place start, uint32_t before) {
+    if (!ad__needs(v)) return false;
+    return v->creator ? v->creator->id <= before : ad__arena_before(&g->nodes, start, v);
+}
+
+static int check_captured(ad_graph *g, ad__arena_place start, uint32_t before) {
+    for (const ad_op *op = g->last; op != NULL && op->id > before; op = op->prev)
+        for (int i = 0; i < op->n_in; i++)
+            if (is_captured(g, op->in[i], start, before))
+                return ad_fail(g, AD_EGRAD, "checkpoint: fn gives %s a Var that wants a gradient and is not among "
+                               "the xs; pass it there, or ad_detach it", op->type->name);
+    return AD_OK;
+}
+
+/* Runs fn for the first time, and leaves its result's values in memory of the pool. */
+static int run_first(ad_graph *g, checkpoint_attrs *a, int n, ad_var *const xs[]) {
+    ad__arena_place start = ad__arena_here(&g->nodes);
+    uint32_t before = g->n_ops;
+    inner in = inner_begin(g);
+    ad_var **own = stand_ins(g, n, xs);
+    ad_var *y = own ? call_function(g, a, n, own) : ad__nil(g);
+    if (g->code == AD_OK && check_captured(g, start, before) == AD_OK) {
+        a->dtype = y->layout->dtype;
+        a->shape = y->layout->shape;
+        a->ready = ad__pool_take(&g->pool, ad__bytes(y));
+        if (a->ready == NULL) ad__no_memory(g, "a checkpoint", ad__bytes(y));
+        else memcpy(a->ready, y->data, ad__bytes(y));
+    }
+    inner_end(g, &in);
+    return g->code;
+}
+
+static ad_graph *graph_of_all(int n, ad_var *const xs[], const char *caller) {
+    ad_graph *g = n > 0 && xs != NULL && xs[0] != NULL ? ad__graph(xs[0]) : NULL;
+    if (g == NULL || g->code != AD_OK) return g;
+    for (int i = 0; i < n; i++)
+        if (xs[i] == NULL || ad__is_nil(xs[i]) || ad__graph(xs[i]) != g)
+            return ad_fail(g, AD_EVALUE, "%s: xs[%d] is nil, or of another graph", caller, i), g;
+    return g;
+}
+
+ad_var *ad_checkpoint(ad_function *fn, void *user, int n, ad_var *const xs[]) {
+    ad_graph *g = graph_of_all(n, xs, "checkpoint");
+    if (g == NULL || g->code != AD_OK) return ad__nil(g);
+    if (fn == NULL) return ad_fail(g, AD_EVALUE, "checkpoint: fn is NULL"), ad__nil(g);
+    checkpoint_attrs a = { .fn = fn, .user = user, .random = g->random };
+    if (run_first(g, &a, n, xs)) return ad__nil(g);
+    void *ready = a.ready;
+    ad_var *y = ad_apply(&checkpoint_type, n, xs, &a);
+    ad__pool_give(&g->pool, ready, (size_t)ad_shape_numel(a.shape) * ad_dtype_size(a.dtype));
+    return y;
+}
+
+/* ---- custom: operands are y and the xs; the result is a view of y ------------------------------------------------ */
+
+typedef struct {
+    ad_custom_fn *rule;
+    void *user;
+} custom_attrs;
+
+static int custom_shape(ad_call *c) { return (void)c, AD_OK; }
+
+static int check_custom(const ad_op *op, int i, const ad_var *d) {
+    const ad_var *x = op->in[i + 1];
+    if (ad__graph(d) == ad__graph(x) && d->layout->dtype == x->layout->dtype &&
+        ad_shape_equal(d->layout->shape, x->layout->shape))
+        return AD_OK;
+    char xs[96], ds[96];
+    ad_shape_text(x->layout->shape, xs, sizeof xs);
+    ad_shape_text(d->layout->shape, ds, sizeof ds);
+    return ad_fail(ad__graph(x), AD_ESHAPE, "custom: the rule gave %s %s for xs[%d], which is %s %s",
+                   ad_dtype_name(d->layout->dtype), ds, i, ad_dtype_name(x->layout->dtype), xs);
+}
+
+static void custom_backward(const ad_op *op) {
+    const custom_attrs *a = ad__attrs(op);
+    ad_var *out = ad__out(op);
+    ad_graph *g = ad__graph(out);
+    int n = op->n_in - 1;
+    inner in = inner_begin(g);
+    ad_var **xs = room_for(g, 2 * n);
+    for (int i = 0; i < n && xs != NULL; i++) xs[i] = stand_in(op->in[i + 1], false);
+    ad_var *y = stand_in(out, false), *arrived = ad_input(g, out->layout->dtype, out->grad, out->layout->shape);
+    if (g->code == AD_OK) a->rule(n, xs, y, arrived, xs + n, a->user);
+    for (int i = 0; i < n && g->code == AD_OK; i++)
+        if (xs[n + i] != NULL && check_custom(op, i, xs[n + i]) == AD_OK) ad__add_gradient(op, i + 1, xs[n + i]->data);
+    inner_end(g, &in);
+}
+
+static void custom_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    const custom_attrs *a = ad__attrs(op);
+    a->rule(op->n_in - 1, op->in + 1, ad__out(op), g, dx + 1, a->user);
+}
+
+static const ad_optype custom_type = {
+    .name = "custom", .doc = "y with the caller's rule for its gradient", .arity = -1, .flags = AD_OP_VIEW | AD_OP_MIXED,
+    .no_grad = 1, .attr_size = sizeof(custom_attrs), .shape = custom_shape,
+    .backward = { custom_backward, custom_backward }, .vjp = custom_vjp
+};
+
+ad_var *ad_custom(ad_var *y, int n, ad_var *const xs[], ad_custom_fn *rule, void *user) {
+    ad_graph *g = graph_of_all(n, xs, "custom");
+    if (g == NULL || g->code != AD_OK) return ad__nil(g);
+    if (rule == NULL || y == NULL) return ad_fail(g, AD_EVALUE, "custom: y or the rule is NULL"), ad__nil(g);
+    size_t bytes = (size_t)(n + 1) * sizeof(ad_var *);
+    ad_var **in = ad__pool_take(&g->pool, bytes);
+    if (in == NULL) return ad__no_memory(g, "an op", bytes), ad__nil(g);
+    in[0] = y;
+    memcpy(in + 1, xs, (size_t)n * sizeof *xs);
+    ad_var *result = ad_apply(&custom_type, n + 1, in, &(custom_attrs){ rule, user });
+    ad__pool_give(&g->pool, in, bytes);
+    return result;
+}

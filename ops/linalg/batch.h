@@ -1,0 +1,43 @@
+/* batch.h: arrays as batches of matrices [..,n,m] whose leading axes broadcast. */
+#ifndef OPS_LINALG_BATCH_H
+#define OPS_LINALG_BATCH_H
+
+#include "autodiff/graph/node.h"
+#include "ops/kernels/kernels.h"
+
+/* The axes before the last two. */
+static inline ad_shape ad__leading(ad_shape s) {
+    s.ndim = s.ndim > 2 ? s.ndim - 2 : 0;
+    return s;
+}
+
+/* Which of an operand's matrices takes part in batch i. */
+static inline int64_t ad__matrix_index(ad_shape own, ad_shape batch, int64_t i) {
+    if (i == 0) return 0; /* even of an empty batch */
+    int64_t index = 0, step = 1;
+    for (int a = 1; a <= batch.ndim; a++) {
+        int64_t at = i % batch.dim[batch.ndim - a];
+        i /= batch.dim[batch.ndim - a];
+        if (a > own.ndim) continue;
+        int64_t size = own.dim[own.ndim - a];
+        if (size != 1) index += at * step;
+        step *= size;
+    }
+    return index;
+}
+
+/* The matrix of that index, of so many elements each. */
+static inline char *ad__matrix(const void *data, int64_t index, int64_t elements, ad_dtype t) {
+    return (char *)data + (size_t)(index * elements) * ad_dtype_size(t);
+}
+
+/* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet. NULL if it takes
+   none. */
+static inline void *ad__claim_grad(const ad_op *op, int i, double *beta) {
+    bool fresh = false;
+    void *to = ad_grad_claim(op, i, &fresh);
+    *beta = fresh ? 0 : 1;
+    return to;
+}
+
+#endif

@@ -1,0 +1,253 @@
+/* diagonal.c: diagonals of matrices, and matrices with parts around the diagonal set to zero: tril, triu. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/moves.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+/* ---- helpers ------------------------------------------------------------------------------------------- */
+
+/* Which diagonal: 0 the main one, above it positive, below it negative. rows and columns are of the
+   matrix that diag_embed makes; -1 the smallest square. */
+typedef struct {
+    int64_t offset, rows, columns;
+} diagonal_attrs;
+
+static const diagonal_attrs *diagonal_of(const ad_op *op) { return ad__attrs(op); }
+
+/* How many elements that diagonal of a [rows, columns] matrix has: none where it misses the matrix. */
+static int64_t diagonal_length(int64_t rows, int64_t columns, int64_t offset) {
+    if (offset >= columns || offset <= -rows) return 0;
+    if (offset >= 0) columns -= offset;
+    else rows += offset;
+    return rows < columns ? rows : columns;
+}
+
+static ad_shape replace_last(ad_shape s, int dropped, int n, const int64_t *dims) {
+    s.ndim -= dropped;
+    for (int i = 0; i < n; i++) s.dim[s.ndim++] = dims[i];
+    return s;
+}
+
+/* Where the diagonals of matrices [.., rows, columns] lie, and where when they stand alone [.., length]. */
+static ad__moves diagonal_moves(ad_shape matrices, ad_shape alone) {
+    int64_t rows = matrices.dim[matrices.ndim - 2], columns = matrices.dim[matrices.ndim - 1];
+    int64_t length = alone.dim[alone.ndim - 1];
+    int64_t count = length ? ad_shape_numel(alone) / length : 0;
+    return ad__moves_of(AD_SHAPE(count, length), (int64_t[]){ rows * columns, columns + 1 }, (int64_t[]){ length, 1 });
+}
+
+/* The first diagonal's first element. */
+static int64_t diagonal_start(ad_shape matrices, int64_t offset) {
+    int64_t columns = matrices.dim[matrices.ndim - 1];
+    return offset >= 0 ? offset : -offset * columns;
+}
+
+/* y = x, or y += x, from diagonals to alone, or back. */
+static void move(ad_dtype t, const ad__moves *s, const void *x, int64_t at_x, void *y, int64_t at_y, bool add) {
+    if (t == AD_F32) (add ? ad__move_add_f32 : ad__move_f32)(s, (const float *)x + at_x, (float *)y + at_y);
+    else (add ? ad__move_add_f64 : ad__move_f64)(s, (const double *)x + at_x, (double *)y + at_y);
+}
+
+/* ---- diagonal: x [..,n,m] -> y [..,length] ---------------------------------------------------------------- */
+
+static int diagonal_shape(ad_call *c) {
+    const diagonal_attrs *a = c->attrs;
+    int n = c->shape.ndim;
+    if (n < 2) return ad_call_fail(c, AD_ESHAPE, "takes matrices, [..,n,m]; ad_diag_embed makes one from a diagonal");
+    int64_t length = diagonal_length(c->shape.dim[n - 2], c->shape.dim[n - 1], a->offset);
+    c->shape = replace_last(c->shape, 2, 1, &length);
+    return AD_OK;
+}
+
+static int diagonal_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    if (y->layout->numel == 0) return AD_OK;
+    ad__moves s = diagonal_moves(x->layout->shape, y->layout->shape);
+    move(y->layout->dtype, &s, x->data, diagonal_start(x->layout->shape, diagonal_of(op)->offset), y->data, 0, false);
+    return AD_OK;
+}
+
+static void diagonal_backward(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    if (gx == NULL || y->layout->numel == 0) return;
+    ad__moves s = diagonal_moves(x->layout->shape, y->layout->shape), back = ad__moves_back(&s);
+    move(y->layout->dtype, &back, y->grad, 0, gx, diagonal_start(x->layout->shape, diagonal_of(op)->offset), true);
+}
+
+static ad_var *embed(ad_var *x, int64_t offset, int64_t rows, int64_t columns);
+
+static void diagonal_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_shape s = op->in[0]->layout->shape;
+    dx[0] = embed(g, diagonal_of(op)->offset, s.dim[s.ndim - 2], s.dim[s.ndim - 1]);
+}
+
+static void diagonal_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(3, 3), AD_SHAPE(2, 4), AD_SHAPE(4, 2), AD_SHAPE(2, 3, 4), AD_SHAPE(1, 1),
+                                AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(2, 1, 3, 2) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int64_t k = -4; k <= 4; k += i < 3 ? 1 : 2)
+            ad_sample(s, &(diagonal_attrs){ k, -1, -1 }, 1, &shapes[i], NULL, NULL);
+}
+
+static const ad_attr diagonal_list[] = { { "offset", AD_ATTR_INT64, offsetof(diagonal_attrs, offset) }, { 0 } };
+
+AD_OPTYPE(diagonal, .doc = "a diagonal of each matrix [..,n,m]; none of its elements where offset is beyond the matrix",
+          .formula = "y[.., i] = x[.., i, i + offset]", .gradient = "diag_embed(g)", .arity = 1,
+          .attr_size = sizeof(diagonal_attrs), .attrs = diagonal_list, .shape = diagonal_shape,
+          .evaluate = { diagonal_evaluate, diagonal_evaluate }, .backward = { diagonal_backward, diagonal_backward },
+          .vjp = diagonal_vjp);
+ad_var *ad_diagonal(ad_var *x, int64_t offset) {
+    return ad__apply1(&ad_op_diagonal, x, &(diagonal_attrs){ offset, -1, -1 });
+}
+
+/* ---- diag_embed: x [..,length] -> y [..,n,m] ---------------------------------------------------------------- */
+
+static int diag_embed_shape(ad_call *c) {
+    diagonal_attrs a = *(const diagonal_attrs *)c->attrs;
+    int n = c->shape.ndim;
+    if (n < 1 || n >= AD_MAX_NDIM)
+        return ad_call_fail(c, AD_ESHAPE, "takes diagonals, [..,n], of at most %d dimensions", AD_MAX_NDIM - 1);
+    int64_t length = c->shape.dim[n - 1], most = AD__GEMM_MAX;
+    if (a.offset > most || a.offset < -most || length > most)
+        return ad_call_fail(c, AD_ESHAPE, "the matrix would have more than %lld rows", (long long)most);
+    int64_t side = length + (a.offset < 0 ? -a.offset : a.offset);
+    int64_t dims[] = { a.rows < 0 ? side : a.rows, a.columns < 0 ? side : a.columns };
+    if (diagonal_length(dims[0], dims[1], a.offset) != length)
+        return ad_call_fail(c, AD_ESHAPE, "diagonal %lld of a matrix [%lld,%lld] is of another length",
+                            (long long)a.offset, (long long)dims[0], (long long)dims[1]);
+    c->shape = replace_last(c->shape, 1, 2, dims);
+    return AD_OK;
+}
+
+static int diag_embed_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    memset(y->data, 0, ad__bytes(y));
+    if (x->layout->numel == 0) return AD_OK;
+    ad__moves s = diagonal_moves(y->layout->shape, x->layout->shape), back = ad__moves_back(&s);
+    int64_t start = diagonal_start(y->layout->shape, diagonal_of(op)->offset);
+    move(y->layout->dtype, &back, x->data, 0, y->data, start, false);
+    return AD_OK;
+}
+
+static void diag_embed_backward(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    if (gx == NULL || x->layout->numel == 0) return;
+    ad__moves s = diagonal_moves(y->layout->shape, x->layout->shape);
+    move(y->layout->dtype, &s, y->grad, diagonal_start(y->layout->shape, diagonal_of(op)->offset), gx, 0, true);
+}
+
+static void diag_embed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad_diagonal(g, diagonal_of(op)->offset);
+}
+
+static void diag_embed_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(3), AD_SHAPE(1), AD_SHAPE(0), AD_SHAPE(2, 3), AD_SHAPE(2, 1, 2) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int64_t k = -2; k <= 2; k++) ad_sample(s, &(diagonal_attrs){ k, -1, -1 }, 1, &shapes[i], NULL, NULL);
+    ad_sample(s, &(diagonal_attrs){ 1, 3, 6 }, 1, &shapes[0], NULL, NULL);
+    ad_sample(s, &(diagonal_attrs){ -1, 6, 3 }, 1, &shapes[0], NULL, NULL);
+}
+
+static const ad_attr diag_embed_list[] = { { "offset", AD_ATTR_INT64, offsetof(diagonal_attrs, offset) },
+                                           { "rows", AD_ATTR_INT64, offsetof(diagonal_attrs, rows) },
+                                           { "columns", AD_ATTR_INT64, offsetof(diagonal_attrs, columns) },
+                                           { 0 } };
+
+AD_OPTYPE(diag_embed, .doc = "matrices [..,n,n] that are zero but for a diagonal, x; n is as small as can be",
+          .formula = "y[.., i, i + offset] = x[.., i]", .gradient = "diagonal(g)", .arity = 1,
+          .attr_size = sizeof(diagonal_attrs), .attrs = diag_embed_list, .shape = diag_embed_shape,
+          .evaluate = { diag_embed_evaluate, diag_embed_evaluate },
+          .backward = { diag_embed_backward, diag_embed_backward }, .vjp = diag_embed_vjp);
+
+static ad_var *embed(ad_var *x, int64_t offset, int64_t rows, int64_t columns) {
+    return ad__apply1(&ad_op_diag_embed, x, &(diagonal_attrs){ offset, rows, columns });
+}
+ad_var *ad_diag_embed(ad_var *x, int64_t offset) { return embed(x, offset, -1, -1); }
+
+/* ---- diag and trace: other ways to call these ------------------------------------------------------------------ */
+
+ad_var *ad_diag(ad_var *x, int64_t offset) {
+    if (ad__is_nil(x) || x->layout->shape.ndim == 1) return ad_diag_embed(x, offset);
+    if (x->layout->shape.ndim == 2) return ad_diagonal(x, offset);
+    char text[96];
+    ad_shape_text(x->layout->shape, text, sizeof text);
+    ad_fail(ad__graph(x), AD_ESHAPE, "diag: %s: takes a vector or a matrix; ad_diagonal and ad_diag_embed take batches",
+            text);
+    return ad__nil(ad__graph(x));
+}
+
+ad_var *ad_trace(ad_var *x) { return ad_sum_axis(ad_diagonal(x, 0), -1, false); }
+
+/* ---- tril and triu -------------------------------------------------------------------------------------- */
+
+static const ad_attr triangle_list[] = { { "diagonal", AD_ATTR_INT64, 0 }, { 0 } };
+
+static int triangle_shape(ad_call *c) {
+    if (c->shape.ndim < 2) return ad_call_fail(c, AD_ESHAPE, "takes matrices, [..,n,m]");
+    return AD_OK;
+}
+
+static int64_t between(int64_t lo, int64_t x, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
+
+/* The columns from *from to *to of row i stay: of tril those up to i + k, of triu those from it on. */
+static void columns_kept(const ad_op *op, int64_t i, int64_t *from, int64_t *to) {
+    ad_shape s = op->in[0]->layout->shape;
+    int64_t rows = s.dim[s.ndim - 2], columns = s.dim[s.ndim - 1];
+    int64_t at = i % rows + between(-rows, *(const int64_t *)ad__attrs(op), columns);
+    bool lower = op->type == &ad_op_tril;
+    *from = lower ? 0 : between(0, at, columns);
+    *to = lower ? between(0, at + 1, columns) : columns;
+}
+
+static int triangle_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    size_t size = ad_dtype_size(y->layout->dtype);
+    int64_t columns = y->layout->shape.dim[y->layout->shape.ndim - 1], from, to;
+    memset(y->data, 0, ad__bytes(y));
+    for (int64_t i = 0; i * columns < y->layout->numel; i++) {
+        columns_kept(op, i, &from, &to);
+        size_t at = (size_t)(i * columns + from) * size;
+        memcpy((char *)y->data + at, (const char *)x->data + at, (size_t)(to - from) * size);
+    }
+    return AD_OK;
+}
+
+static void triangle_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    if (gx == NULL) return;
+    int64_t columns = y->layout->shape.dim[y->layout->shape.ndim - 1], from, to;
+    for (int64_t i = 0; i * columns < y->layout->numel; i++) {
+        columns_kept(op, i, &from, &to);
+        int64_t at = i * columns + from;
+        if (y->layout->dtype == AD_F32) ad__add_f32(to - from, (const float *)y->grad + at, (float *)gx + at);
+        else ad__add_f64(to - from, (const double *)y->grad + at, (double *)gx + at);
+    }
+}
+
+static void triangle_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(op->type, g, ad__attrs(op)); }
+
+static void triangle_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(3, 3),    AD_SHAPE(2, 4), AD_SHAPE(4, 2),
+                                AD_SHAPE(2, 2, 3), AD_SHAPE(1, 1), AD_SHAPE(0, 2) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int64_t k = -3; k <= 3; k++) ad_sample(s, &k, 1, &shapes[i], NULL, NULL);
+}
+static void tril_samples(ad_sampler *s) { triangle_samples(s); }
+static void triu_samples(ad_sampler *s) { triangle_samples(s); }
+
+AD_OPTYPE(tril, .doc = "the lower triangle of each matrix [..,n,m], up to a diagonal; zero above it",
+          .formula = "x[.., i, j] where j <= i + k, else 0", .gradient = "tril(g)", .arity = 1,
+          .attr_size = sizeof(int64_t), .attrs = triangle_list, .shape = triangle_shape,
+          .evaluate = { triangle_evaluate, triangle_evaluate }, .backward = { triangle_backward, triangle_backward },
+          .vjp = triangle_vjp);
+AD_OPTYPE(triu, .doc = "the upper triangle of each matrix [..,n,m], from a diagonal on; zero below it",
+          .formula = "x[.., i, j] where j >= i + k, else 0", .gradient = "triu(g)", .arity = 1,
+          .attr_size = sizeof(int64_t), .attrs = triangle_list, .shape = triangle_shape,
+          .evaluate = { triangle_evaluate, triangle_evaluate }, .backward = { triangle_backward, triangle_backward },
+          .vjp = triangle_vjp);
+ad_var *ad_tril(ad_var *x, int64_t k) { return ad__apply1(&ad_op_tril, x, &k); }
+ad_var *ad_triu(ad_var *x, int64_t k) { return ad__apply1(&ad_op_triu, x, &k); }

@@ -1,0 +1,288 @@
+/* einsum.c: Einstein sums over one or two arrays, made of permutations, sums and one matrix product. */
+#include "ops/base/attrs.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+/* ---- the spec: a label for each axis ------------------------------------------------------------------- */
+
+enum { LABELS = 128, MOST = 2 * AD_MAX_NDIM, DOTS = '.' };
+
+/* A letter each; axes under "..." have the digits that end with LAST_DOTTED, so that they line up from
+   the right and sort before the letters. */
+enum { LAST_DOTTED = '9' };
+
+typedef struct {
+    int n;
+    char at[MOST];
+} labels;
+
+typedef struct {
+    ad_graph *g;
+    const char *spec;
+    int n; /* operands */
+    ad_var *x[2];
+    labels in[2], out;
+    int dotted;            /* the most axes that an operand has under "..." */
+    int64_t size[LABELS]; /* of each label; -1 of those not in use */
+} einsum;
+
+static int fail(const einsum *e, const char *format, ...) AD_PRINTF(2, 3);
+static int fail(const einsum *e, const char *format, ...) {
+    char where[400];
+    size_t at = (size_t)snprintf(where, sizeof where, "einsum(\"%.80s\"): ", e->spec);
+    for (int i = 0; i < e->n; i++) {
+        if (i) at += (size_t)snprintf(where + at, sizeof where - at, " x ");
+        at += (size_t)ad_shape_text(e->x[i]->layout->shape, where + at, sizeof where - at);
+    }
+    snprintf(where + at, sizeof where - at, ": ");
+    va_list args;
+    va_start(args, format);
+    ad__vfail(e->g, AD_ESHAPE, where, format, args);
+    va_end(args);
+    return AD_ESHAPE;
+}
+
+static int find(const labels *l, char label) {
+    for (int i = 0; i < l->n; i++)
+        if (l->at[i] == label) return i;
+    return -1;
+}
+
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+/* One term, up to ',' or '-' or the end, "..." as one label DOTS; spaces count for nothing. */
+static int read_term(const einsum *e, const char **at, labels *to) {
+    for (; **at && **at != ',' && **at != '-'; ++*at) {
+        bool dots = strncmp(*at, "...", 3) == 0;
+        if (**at == ' ') continue;
+        if (!dots && !is_letter(**at)) return fail(e, "'%c' is neither a letter nor part of \"...\"", **at);
+        if (dots && find(to, DOTS) >= 0) return fail(e, "\"...\" stands twice in one term");
+        if (to->n == MOST) return fail(e, "a term of more than %d letters", MOST);
+        to->at[to->n++] = dots ? DOTS : **at;
+        if (dots) *at += 2;
+    }
+    return AD_OK;
+}
+
+/* DOTS replaced by the labels of n axes. */
+static labels spell_out(const labels *l, int n) {
+    labels to = { 0 };
+    for (int i = 0; i < l->n; i++)
+        if (l->at[i] != DOTS) to.at[to.n++] = l->at[i];
+        else
+            for (int k = n; k > 0; k--) to.at[to.n++] = (char)(LAST_DOTTED + 1 - k);
+    return to;
+}
+
+static int read_operand(einsum *e, const char **at, int i) {
+    labels l = { 0 };
+    int rc = read_term(e, at, &l), ndim = e->x[i]->layout->shape.ndim;
+    if (rc != AD_OK) return rc;
+    bool dots = find(&l, DOTS) >= 0;
+    int dotted = ndim - (l.n - dots);
+    if (dotted < 0 || (dotted > 0 && !dots))
+        return fail(e, "operand %d has %d dimensions and %d letters", i, ndim, l.n - dots);
+    if (dotted > e->dotted) e->dotted = dotted;
+    e->in[i] = spell_out(&l, dotted);
+    return AD_OK;
+}
+
+/* Without "->" the result has the axes under "..." and the letters that stand once, in order. */
+static void imply_output(einsum *e) {
+    for (int c = 0; c < LABELS; c++) {
+        int count = 0;
+        for (int i = 0; i < e->n; i++)
+            for (int k = 0; k < e->in[i].n; k++) count += e->in[i].at[k] == c;
+        if (count == 1 || (count > 0 && !is_letter((char)c))) e->out.at[e->out.n++] = (char)c;
+    }
+}
+
+static int read_output(einsum *e, const char *at) {
+    labels l = { 0 };
+    int rc = read_term(e, &at, &l);
+    if (rc == AD_OK && *at) return fail(e, "'%c' after the result's letters", *at);
+    for (int i = 0; i < l.n && rc == AD_OK; i++) {
+        if (l.at[i] == DOTS) continue;
+        if (find(&e->in[0], l.at[i]) < 0 && find(&e->in[1], l.at[i]) < 0)
+            rc = fail(e, "the result's letter %c is in no operand", l.at[i]);
+        else if (find(&l, l.at[i]) < i) rc = fail(e, "the letter %c stands twice in the result", l.at[i]);
+    }
+    if (rc == AD_OK && l.n + e->dotted > MOST) rc = fail(e, "a term of more than %d letters", MOST);
+    if (rc == AD_OK) e->out = spell_out(&l, e->dotted);
+    return rc;
+}
+
+static int read_spec(einsum *e) {
+    const char *at = e->spec;
+    int n = 0, rc = read_operand(e, &at, n++);
+    if (rc == AD_OK && *at == ',' && e->n == 2) at++, rc = read_operand(e, &at, n++);
+    if (rc != AD_OK) return rc;
+    if (n != e->n || *at == ',')
+        return fail(e, "the spec has %s than the %d operands given", n < e->n ? "fewer" : "more", e->n);
+    if (*at == '\0') imply_output(e);
+    else if (at[1] != '>') return fail(e, "'-' without '>'");
+    else if ((rc = read_output(e, at + 2)) != AD_OK) return rc;
+    if (e->out.n > AD_MAX_NDIM)
+        return fail(e, "the result has %d dimensions; at most %d are possible", e->out.n, AD_MAX_NDIM);
+    return AD_OK;
+}
+
+/* Axes of one label are of one size; those of size 1 broadcast, but not within an operand. */
+static int find_sizes(einsum *e) {
+    memset(e->size, -1, sizeof e->size);
+    for (int i = 0; i < e->n; i++)
+        for (int k = 0; k < e->in[i].n; k++) {
+            char c = e->in[i].at[k];
+            const int64_t *dim = e->x[i]->layout->shape.dim;
+            int64_t *size = &e->size[(int)c], own = dim[k], first = dim[find(&e->in[i], c)];
+            int64_t other = own != first ? first : *size;
+            if (own != first || (own != other && own != 1 && other > -1 && other != 1))
+                return fail(e, "%s has two sizes, %lld and %lld", is_letter(c) ? (char[]){ c, 0 } : "an axis under ...",
+                            (long long)other, (long long)own);
+            if (*size == -1 || *size == 1) *size = own;
+        }
+    return AD_OK;
+}
+
+/* ---- one operand: its own diagonals and sums --------------------------------------------------------------- */
+
+static void forget(labels *l, int i) {
+    memmove(l->at + i, l->at + i + 1, (size_t)(l->n - i - 1));
+    l->n--;
+}
+
+/* x, which has the axes l, with its axes as in order. */
+static ad_var *arrange(ad_var *x, const labels *l, const labels *order) {
+    ad_shape axes = { .ndim = l->n };
+    bool same = true;
+    for (int i = 0; i < l->n; i++) {
+        axes.dim[i] = find(l, order->at[i]);
+        same = same && axes.dim[i] == i;
+    }
+    return same ? x : ad_permute(x, axes);
+}
+
+static ad_var *reshaped(ad_var *x, ad_shape s) { return ad_shape_equal(ad_shape_of(x), s) ? x : ad_reshape(x, s); }
+
+static ad_shape shape_of(const einsum *e, const labels *l) {
+    ad_shape s = { .ndim = l->n };
+    for (int i = 0; i < l->n; i++) s.dim[i] = e->size[(int)l->at[i]];
+    return s;
+}
+
+/* An axis of size 1 that is to be repeated: the product repeats what lacks it as well. */
+static void drop_repeated(einsum *e, int i) {
+    ad_shape s = e->x[i]->layout->shape;
+    labels *l = &e->in[i];
+    for (int k = l->n - 1; k >= 0; k--)
+        if (s.dim[k] != e->size[(int)l->at[k]]) forget(l, k);
+    e->x[i] = l->n == s.ndim ? e->x[i] : ad_reshape(e->x[i], shape_of(e, l));
+}
+
+/* "iji": the axes of i are brought to the end and their diagonal takes their place. */
+static void take_diagonals(einsum *e, int i) {
+    labels *l = &e->in[i];
+    for (int second = 1; second < l->n; second++) {
+        int first = find(l, l->at[second]);
+        if (first == second) continue;
+        ad_shape axes = { 0 };
+        for (int k = 0; k < l->n; k++)
+            if (k != first && k != second) axes.dim[axes.ndim++] = k;
+        axes.dim[axes.ndim++] = first, axes.dim[axes.ndim++] = second;
+        e->x[i] = ad_diagonal(ad_permute(e->x[i], axes), 0);
+        l->at[l->n] = l->at[first];
+        l->n++;
+        forget(l, second), forget(l, first);
+        second = 0;
+    }
+}
+
+/* Letters that neither the other operand nor the result has. */
+static void sum_own(einsum *e, int i) {
+    labels *l = &e->in[i];
+    ad__axes_attrs a = { .n = 0 };
+    for (int k = 0; k < l->n; k++)
+        if (find(&e->out, l->at[k]) < 0 && find(&e->in[1 - i], l->at[k]) < 0) a.axis[a.n++] = k;
+    for (int k = a.n - 1; k >= 0; k--) forget(l, a.axis[k]);
+    if (a.n > 0) e->x[i] = ad__apply1(&ad_op_sum, e->x[i], &a);
+}
+
+/* ---- two operands ------------------------------------------------------------------------------------------- */
+
+/* How labels take part: batch in both operands and the result, left and right in the result and one of
+   them, inner in both and summed. */
+typedef struct {
+    labels batch, left, right, inner;
+} roles;
+
+static roles roles_of(const einsum *e) {
+    roles r = { 0 };
+    for (int i = 0; i < e->out.n; i++) {
+        char c = e->out.at[i];
+        labels *to = find(&e->in[0], c) < 0 ? &r.right : find(&e->in[1], c) < 0 ? &r.left : &r.batch;
+        to->at[to->n++] = c;
+    }
+    for (int i = 0; i < e->in[0].n; i++)
+        if (find(&e->out, e->in[0].at[i]) < 0) r.inner.at[r.inner.n++] = e->in[0].at[i];
+    return r;
+}
+
+static labels join(const labels *a, const labels *b, const labels *c) {
+    labels l = *a;
+    memcpy(l.at + l.n, b->at, (size_t)b->n);
+    l.n += b->n;
+    memcpy(l.at + l.n, c->at, (size_t)c->n);
+    l.n += c->n;
+    return l;
+}
+
+static bool equal(const labels *a, const labels *b) { return a->n == b->n && memcmp(a->at, b->at, (size_t)a->n) == 0; }
+
+static int64_t count(const einsum *e, const labels *l) { return ad_shape_numel(shape_of(e, l)); }
+
+/* a [batch,left,inner] and b [batch,inner,right] -> [batch,left,right], each group as one axis. */
+static ad_var *multiply(const einsum *e, const roles *r) {
+    int64_t batch = count(e, &r->batch), n = count(e, &r->left), m = count(e, &r->right), k = count(e, &r->inner);
+    labels as = join(&r->batch, &r->left, &r->inner), bs = join(&r->batch, &r->inner, &r->right);
+    labels turned = join(&r->batch, &r->right, &r->inner);
+    ad_var *a = arrange(e->x[0], &e->in[0], &as);
+    if (r->batch.n == 0 && r->inner.n > 0 && equal(&e->in[1], &turned)) /* a b^T, without turning b over */
+        return ad_affine(reshaped(a, AD_SHAPE(n, k)), reshaped(e->x[1], AD_SHAPE(m, k)), NULL);
+    ad_var *b = arrange(e->x[1], &e->in[1], &bs);
+    if (r->inner.n == 0) return ad_mul(reshaped(a, AD_SHAPE(batch, n, 1)), reshaped(b, AD_SHAPE(batch, 1, m)));
+    if (r->batch.n == 0) return ad_matmul(reshaped(a, AD_SHAPE(n, k)), reshaped(b, AD_SHAPE(k, m)));
+    return ad_matmul(reshaped(a, AD_SHAPE(batch, n, k)), reshaped(b, AD_SHAPE(batch, k, m)));
+}
+
+/* The operand whose own letters come first in the result comes first in the product. */
+static void put_in_order(einsum *e) {
+    for (int i = 0; i < e->out.n; i++) {
+        bool first = find(&e->in[0], e->out.at[i]) >= 0, second = find(&e->in[1], e->out.at[i]) >= 0;
+        if (first && !second) return;
+        if (first) continue;
+        ad_var *x = e->x[0];
+        labels l = e->in[0];
+        e->x[0] = e->x[1], e->in[0] = e->in[1];
+        e->x[1] = x, e->in[1] = l;
+        return;
+    }
+}
+
+static ad_var *contract(einsum *e) {
+    put_in_order(e);
+    roles r = roles_of(e);
+    labels l = join(&r.batch, &r.left, &r.right);
+    return arrange(reshaped(multiply(e, &r), shape_of(e, &l)), &l, &e->out);
+}
+
+ad_var *ad_einsum(const char *spec, ad_var *a, ad_var *b) {
+    einsum e = { .g = a ? ad__graph(a) : NULL, .spec = spec, .n = b ? 2 : 1, .x = { a, b } };
+    if (ad__is_nil(a) || (b != NULL && ad__is_nil(b))) ad__refuse_nil(ad__is_nil(a) ? a : b, "einsum");
+    else if (spec == NULL) ad_fail(e.g, AD_EVALUE, "einsum: the spec is NULL");
+    else if (ad_ok(e.g) && read_spec(&e) == AD_OK) find_sizes(&e);
+    if (!ad_ok(e.g)) return ad__nil(e.g);
+    for (int i = 0; i < e.n; i++) drop_repeated(&e, i);
+    for (int i = 0; i < e.n; i++) take_diagonals(&e, i), sum_own(&e, i);
+    return e.n == 2 ? contract(&e) : arrange(e.x[0], &e.in[0], &e.out);
+}

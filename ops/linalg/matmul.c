@@ -1,0 +1,282 @@
+/* matmul.c: matrix products: matmul, batched and broadcasting, and affine, a layer's x W^T + b. */
+#include "ops/linalg/batch.h"
+#include "ops/kernels/kernels.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+/* ---- matmul: a [..,n,k], b [..,k,m] -> y [..,n,m] ------------------------------------------------------- */
+
+/* A vector a is a row [1,k] and a vector b a column [k,1]; the axis of 1 is then dropped. */
+typedef struct {
+    int64_t n, m, k;
+    int64_t batches;
+    ad_shape batch_a, batch_b, batch; /* the leading axes */
+} product;
+
+static int product_of(ad_shape a, ad_shape b, product *p) {
+    *p = (product){ .n = a.ndim > 1 ? a.dim[a.ndim - 2] : 1,
+                    .m = b.ndim > 1 ? b.dim[b.ndim - 1] : 1,
+                    .k = a.dim[a.ndim - 1],
+                    .batch_a = ad__leading(a),
+                    .batch_b = ad__leading(b) };
+    int rc = ad__broadcast(p->batch_a, p->batch_b, &p->batch);
+    p->batches = ad_shape_numel(p->batch);
+    /* many matrices times one: one product of all their rows */
+    if (rc == 0 && ad_shape_numel(p->batch_b) == 1 && a.ndim > 1 && ad_shape_numel(p->batch_a) == p->batches) {
+        p->n *= p->batches;
+        p->batches = 1;
+    }
+    return rc;
+}
+
+static int64_t inner_of(ad_shape b) { return b.ndim > 1 ? b.dim[b.ndim - 2] : b.dim[0]; }
+
+static int matmul_shape(ad_call *c) {
+    ad_shape a = c->in[0]->layout->shape, b = c->in[1]->layout->shape;
+    product p;
+    if (a.ndim == 0 || b.ndim == 0) return ad_call_fail(c, AD_ESHAPE, "a scalar is no matrix; multiply with ad_mul");
+    if (a.dim[a.ndim - 1] != inner_of(b))
+        return ad_call_fail(c, AD_ESHAPE, "inner sizes %lld and %lld differ; transpose one?",
+                            (long long)a.dim[a.ndim - 1], (long long)inner_of(b));
+    if (product_of(a, b, &p)) return ad_call_fail(c, AD_ESHAPE, "leading axes do not broadcast");
+    if (p.n > AD__GEMM_MAX || p.m > AD__GEMM_MAX || p.k > AD__GEMM_MAX)
+        return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__GEMM_MAX);
+    ad_shape y = p.batch;
+    if (a.ndim > 1) y.dim[y.ndim++] = a.dim[a.ndim - 2];
+    if (b.ndim > 1) y.dim[y.ndim++] = p.m;
+    for (int i = y.ndim; i < AD_MAX_NDIM; i++) y.dim[i] = 0;
+    c->shape = y;
+    return AD_OK;
+}
+
+/* The products of an Op: y = a b, or a gradient, as one says; ga and gb are NULL where there is none. */
+typedef struct job job;
+struct job {
+    product p;
+    ad_dtype t;
+    ad__team *team;
+    const ad_var *a, *b, *y;
+    char *ga, *gb;
+    double beta;
+    void (*one)(const job *j, int64_t i); /* of batch i */
+};
+
+static job job_of(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    job j = { .t = y->layout->dtype, .team = ad__team_of(op), .a = op->in[0], .b = op->in[1], .y = y };
+    product_of(j.a->layout->shape, j.b->layout->shape, &j.p);
+    return j;
+}
+
+/* Which of an operand's matrices batch i takes. */
+static void *a_at(const job *j, const void *a, int64_t i) {
+    return ad__matrix(a, ad__matrix_index(j->p.batch_a, j->p.batch, i), j->p.n * j->p.k, j->t);
+}
+static void *b_at(const job *j, const void *b, int64_t i) {
+    return ad__matrix(b, ad__matrix_index(j->p.batch_b, j->p.batch, i), j->p.k * j->p.m, j->t);
+}
+static void *y_at(const job *j, const void *y, int64_t i) { return ad__matrix(y, i, j->p.n * j->p.m, j->t); }
+
+static void multiply(const job *j, int64_t i) {
+    const product *p = &j->p;
+    ad__gemm(j->team, j->t, false, false, p->n, p->m, p->k, a_at(j, j->a->data, i), b_at(j, j->b->data, i), 0,
+             y_at(j, j->y->data, i));
+}
+
+/* da += g b^T */
+static void multiply_back_a(const job *j, int64_t i) {
+    const product *p = &j->p;
+    ad__gemm(j->team, j->t, false, true, p->n, p->k, p->m, y_at(j, j->y->grad, i), b_at(j, j->b->data, i), j->beta,
+             a_at(j, j->ga, i));
+}
+
+/* db += a^T g */
+static void multiply_back_b(const job *j, int64_t i) {
+    const product *p = &j->p;
+    ad__gemm(j->team, j->t, true, false, p->k, p->m, p->n, a_at(j, j->a->data, i), y_at(j, j->y->grad, i), j->beta,
+             b_at(j, j->gb, i));
+}
+
+static void batches_slab(void *context, int worker, int64_t from, int64_t to) {
+    (void)worker;
+    const job *j = context;
+    for (int64_t i = from; i < to; i++) j->one(j, i);
+}
+
+/* Batches are shared where each writes a matrix of its own; a slab of them takes some 50 us. */
+static void over_batches(job *j, ad_shape written) {
+    double each = (double)j->p.n * (double)j->p.m * (double)j->p.k + 1024; /* a call costs something too */
+    int64_t slab = each > 0x1p21 ? 1 : (int64_t)(0x1p21 / each), work = 1 + (int64_t)(each / 8);
+    bool own = ad_shape_numel(written) == j->p.batches;
+    if (j->p.batches > 0) ad__parallel(j->team, j->p.batches, own ? slab : j->p.batches, work, batches_slab, j);
+}
+
+static int matmul_evaluate(const ad_op *op) {
+    job j = job_of(op);
+    j.one = multiply;
+    over_batches(&j, j.p.batch);
+    return AD_OK;
+}
+
+/* A gradient ready for products: with several batches, zeroed, since each covers only a part of it. */
+static char *product_grad(const ad_op *op, int i, int64_t batches, double *beta) {
+    *beta = 1;
+    return batches == 1 ? ad__claim_grad(op, i, beta) : ad_grad_into(op, i);
+}
+
+static void matmul_backward(const ad_op *op) {
+    job j = job_of(op);
+    j.one = multiply_back_a;
+    j.ga = product_grad(op, 0, j.p.batches, &j.beta);
+    if (j.ga != NULL) over_batches(&j, j.p.batch_a);
+    j.one = multiply_back_b;
+    j.gb = product_grad(op, 1, j.p.batches, &j.beta);
+    if (j.gb != NULL) over_batches(&j, j.p.batch_b);
+}
+
+static ad_shape as_matrix(ad_shape s, bool column) {
+    if (s.ndim > 1) return s;
+    return column ? AD_SHAPE(s.dim[0], 1) : AD_SHAPE(1, s.dim[0]);
+}
+
+static void matmul_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *a = op->in[0], *b = op->in[1];
+    ad_shape sa = as_matrix(a->layout->shape, false), sb = as_matrix(b->layout->shape, true), sg;
+    ad__broadcast(ad__leading(sa), ad__leading(sb), &sg);
+    sg.dim[sg.ndim++] = sa.dim[sa.ndim - 2];
+    sg.dim[sg.ndim++] = sb.dim[sb.ndim - 1];
+    ad_var *gm = ad_reshape(g, sg), *am = ad_reshape(a, sa), *bm = ad_reshape(b, sb);
+    if (ad_wants_grad(op, 0))
+        dx[0] = ad_reshape(ad_sum_to(ad_matmul(gm, ad_transpose(bm)), sa), a->layout->shape);
+    if (ad_wants_grad(op, 1))
+        dx[1] = ad_reshape(ad_sum_to(ad_matmul(ad_transpose(am), gm), sb), b->layout->shape);
+}
+
+static void matmul_samples(ad_sampler *s) {
+    const ad_shape shapes[][2] = {
+        { AD_SHAPE(2, 3), AD_SHAPE(3, 4) },       { AD_SHAPE(1, 1), AD_SHAPE(1, 1) },
+        { AD_SHAPE(3), AD_SHAPE(3) },             { AD_SHAPE(3), AD_SHAPE(3, 2) },
+        { AD_SHAPE(2, 3), AD_SHAPE(3) },          { AD_SHAPE(2, 0), AD_SHAPE(0, 3) },
+        { AD_SHAPE(0, 2), AD_SHAPE(2, 3) },       { AD_SHAPE(5, 2, 3), AD_SHAPE(3, 2) },
+        { AD_SHAPE(2, 3), AD_SHAPE(4, 3, 2) },    { AD_SHAPE(2, 1, 2, 3), AD_SHAPE(3, 3, 2) },
+        { AD_SHAPE(4, 2, 3), AD_SHAPE(4, 3, 1) }, { AD_SHAPE(3), AD_SHAPE(2, 3, 2) },
+        { AD_SHAPE(2, 4, 3), AD_SHAPE(3) },       { AD_SHAPE(9, 17), AD_SHAPE(17, 6) },
+        { AD_SHAPE(1, 2, 2), AD_SHAPE(1, 3, 2, 2) },
+    };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 2, shapes[i], NULL, NULL);
+}
+
+AD_OPTYPE(matmul, .doc = "matrix product of a [..,n,k] and b [..,k,m]; leading axes broadcast, vectors as in NumPy",
+          .formula = "a b", .gradient = "g b^T; a^T g", .arity = 2, .shape = matmul_shape,
+          .evaluate = { matmul_evaluate, matmul_evaluate }, .backward = { matmul_backward, matmul_backward },
+          .vjp = matmul_vjp);
+ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b, NULL); }
+
+/* ---- dot and outer: products of two vectors ------------------------------------------------------------- */
+
+/* Whether these are no two vectors, which has become the graph's error. */
+static bool refuse_vectors(const char *caller, ad_var *a, ad_var *b) {
+    if (ad__is_nil(a) || ad__is_nil(b)) return ad__refuse_nil(ad__is_nil(a) ? a : b, caller) != AD_OK;
+    if (a->layout->shape.ndim == 1 && b->layout->shape.ndim == 1) return false;
+    char as[96], bs[96];
+    ad_shape_text(a->layout->shape, as, sizeof as);
+    ad_shape_text(b->layout->shape, bs, sizeof bs);
+    ad_fail(ad__graph(a), AD_ESHAPE, "%s: %s x %s: takes two vectors; ad_matmul and ad_mul take other shapes", caller,
+            as, bs);
+    return true;
+}
+
+ad_var *ad_dot(ad_var *a, ad_var *b) {
+    if (refuse_vectors("dot", a, b)) return ad__nil(a ? ad__graph(a) : NULL);
+    return ad_matmul(a, b);
+}
+
+ad_var *ad_outer(ad_var *a, ad_var *b) {
+    if (refuse_vectors("outer", a, b)) return ad__nil(a ? ad__graph(a) : NULL);
+    return ad_matmul(ad_reshape(a, AD_SHAPE(ad_numel(a), 1)), ad_reshape(b, AD_SHAPE(1, ad_numel(b))));
+}
+
+/* ---- affine: x [..,in], w [out,in], b [out] or none -> y [..,out] ------------------------------------------ */
+
+static int affine_shape(ad_call *c) {
+    if (c->n < 2 || c->n > 3) return ad_call_fail(c, AD_EVALUE, "takes x, w and perhaps b");
+    ad_shape x = c->shape, w = c->in[1]->layout->shape, b = c->n > 2 ? c->in[2]->layout->shape : AD_SCALAR;
+    if (x.ndim == 0 || w.ndim != 2) return ad_call_fail(c, AD_ESHAPE, "takes x [..,in], w [out,in] and b [out]");
+    if (x.dim[x.ndim - 1] != w.dim[1])
+        return ad_call_fail(c, AD_ESHAPE, "x has %lld inputs and w takes %lld", (long long)x.dim[x.ndim - 1],
+                            (long long)w.dim[1]);
+    if (c->n > 2 && (b.ndim != 1 || b.dim[0] != w.dim[0]))
+        return ad_call_fail(c, AD_ESHAPE, "b must be [%lld], one for each output", (long long)w.dim[0]);
+    c->shape.dim[x.ndim - 1] = w.dim[0];
+    int64_t most = ad_shape_numel(x);
+    if (w.dim[0] > AD__GEMM_MAX || w.dim[1] > AD__GEMM_MAX || (w.dim[1] > 0 && most / w.dim[1] > AD__GEMM_MAX))
+        return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__GEMM_MAX);
+    return AD_OK;
+}
+
+static int64_t rows_of(const ad_var *y) {
+    ad_shape s = y->layout->shape;
+    return s.dim[s.ndim - 1] ? y->layout->numel / s.dim[s.ndim - 1] : 0;
+}
+
+static int affine_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *w = op->in[1], *b = op->n_in > 2 ? op->in[2] : NULL, *y = ad__out(op);
+    int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
+    for (int64_t i = 0; i < rows && b != NULL; i++)
+        memcpy((char *)y->data + (size_t)i * ad__bytes(b), b->data, ad__bytes(b));
+    ad__gemm(ad__team_of(op), y->layout->dtype, false, true, rows, out, in, x->data, w->data, b ? 1 : 0, y->data);
+    return AD_OK;
+}
+
+static void bias_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    double beta = 0;
+    void *gb = ad__claim_grad(op, 2, &beta);
+    if (gb == NULL) return;
+    int64_t rows = rows_of(y), out = op->in[2]->layout->numel;
+    if (y->layout->dtype == AD_F32) ad__column_sums_f32(rows, out, y->grad, beta == 0, gb);
+    else ad__column_sums_f64(rows, out, y->grad, beta == 0, gb);
+}
+
+/* dx += g w, dw += g^T x, db += g summed over rows */
+static void affine_backward(const ad_op *op) {
+    const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
+    int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
+    ad_dtype t = y->layout->dtype;
+    ad__team *team = ad__team_of(op);
+    double beta;
+    void *gx = ad__claim_grad(op, 0, &beta);
+    if (gx != NULL) ad__gemm(team, t, false, false, rows, in, out, y->grad, w->data, beta, gx);
+    void *gw = ad__claim_grad(op, 1, &beta);
+    if (gw != NULL) ad__gemm(team, t, true, false, out, in, rows, y->grad, x->data, beta, gw);
+    if (op->n_in > 2) bias_backward(op);
+}
+
+static void affine_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *x = op->in[0], *w = op->in[1];
+    ad_shape sw = w->layout->shape;
+    int64_t rows = rows_of(ad__out(op));
+    ad_var *gm = ad_reshape(g, AD_SHAPE(rows, sw.dim[0]));
+    if (ad_wants_grad(op, 0)) dx[0] = ad_reshape(ad_matmul(gm, w), x->layout->shape);
+    if (ad_wants_grad(op, 1)) dx[1] = ad_matmul(ad_transpose(gm), ad_reshape(x, AD_SHAPE(rows, sw.dim[1])));
+    if (op->n_in > 2 && ad_wants_grad(op, 2)) dx[2] = ad_sum_axis(gm, 0, false);
+}
+
+static void affine_samples(ad_sampler *s) {
+    const ad_shape shapes[][3] = {
+        { AD_SHAPE(2, 3), AD_SHAPE(4, 3), AD_SHAPE(4) },    { AD_SHAPE(3), AD_SHAPE(2, 3), AD_SHAPE(2) },
+        { AD_SHAPE(2, 5, 3), AD_SHAPE(1, 3), AD_SHAPE(1) }, { AD_SHAPE(0, 3), AD_SHAPE(2, 3), AD_SHAPE(2) },
+        { AD_SHAPE(9, 17), AD_SHAPE(6, 17), AD_SHAPE(6) },  { AD_SHAPE(1, 1), AD_SHAPE(1, 1), AD_SHAPE(1) },
+    };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int n = 2; n <= 3; n++) ad_sample(s, NULL, n, shapes[i], NULL, NULL);
+}
+
+AD_OPTYPE(affine, .doc = "x W^T + b, a layer: x [..,in], w [out,in], b [out] or none", .formula = "x w^T + b",
+          .gradient = "g w; g^T x; g summed over rows", .arity = -1, .shape = affine_shape,
+          .evaluate = { affine_evaluate, affine_evaluate }, .backward = { affine_backward, affine_backward },
+          .vjp = affine_vjp);
+ad_var *ad_affine(ad_var *x, ad_var *w, ad_var *b) {
+    return ad_apply(&ad_op_affine, b ? 3 : 2, (ad_var *[]){ x, w, b }, NULL);
+}

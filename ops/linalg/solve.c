@@ -1,0 +1,347 @@
+/* solve.c: systems of linear equations, general and triangular, and inverses. Derivatives: M. B. Giles, "An
+   extended collection of matrix derivative results for forward and reverse mode algorithmic
+   differentiation", Oxford 2008, sections 2.2.3 and 2.2.4. */
+#include "ops/ops.h"
+#include "ops/linalg/system.h"
+
+#include <string.h>
+
+/* ---- helpers: a [..,n,n] and b [..,n,m], or vectors -> x ------------------------------------------------ */
+
+typedef struct {
+    int64_t n, m;       /* b's and x's rows and columns; a vector is a column */
+    int64_t side;       /* of a */
+    int64_t batches;
+    ad_shape a, b, x;   /* as matrices */
+    ad_shape batch_a, batch_b, batch;
+} equations;
+
+static ad_shape with_column(ad_shape s) {
+    s.dim[s.ndim++] = 1;
+    return s;
+}
+
+/* b is one vector, or a vector for each matrix of a: as torch.linalg.solve has it. */
+static bool has_vectors(ad_shape a, ad_shape b) {
+    a.ndim--;
+    return b.ndim == 1 || ad_shape_equal(a, b);
+}
+
+static int equations_of(ad_shape a, ad_shape b, bool vectors, equations *e) {
+    if (vectors) b = with_column(b);
+    *e = (equations){ .a = a, .b = b, .side = a.dim[a.ndim - 1], .batch_a = ad__leading(a), .batch_b = ad__leading(b) };
+    int rc = ad__broadcast(e->batch_a, e->batch_b, &e->batch);
+    e->n = b.dim[b.ndim - 2], e->m = b.dim[b.ndim - 1];
+    e->batches = ad_shape_numel(e->batch);
+    e->x = e->batch;
+    e->x.dim[e->x.ndim++] = e->n;
+    e->x.dim[e->x.ndim++] = e->m;
+    return rc;
+}
+
+static int equations_shape(ad_call *c, bool vectors, bool right, equations *e) {
+    int rc = ad__square_shape(c);
+    ad_shape b = c->in[1]->layout->shape;
+    if (rc != AD_OK) return rc;
+    if (b.ndim < 2 && !vectors) return ad_call_fail(c, AD_ESHAPE, "b must be [..,n,m]%s", right ? "" : " or [n]");
+    if (equations_of(c->shape, b, vectors, e)) return ad_call_fail(c, AD_ESHAPE, "leading axes do not broadcast");
+    int64_t meets = right ? e->m : e->n;
+    if (meets != e->side)
+        return ad_call_fail(c, AD_ESHAPE, "a is of side %lld and b has %lld %s", (long long)e->side, (long long)meets,
+                            right ? "columns" : "rows");
+    if (e->n > AD__LAPACK_MAX || e->m > AD__LAPACK_MAX)
+        return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__LAPACK_MAX);
+    c->shape = e->x;
+    if (vectors) c->shape.ndim--;
+    for (int i = c->shape.ndim; i < AD_MAX_NDIM; i++) c->shape.dim[i] = 0;
+    return AD_OK;
+}
+
+/* da = -(its rule), put back to a's shape: what every rule here ends with. */
+static ad_var *minus(ad_var *da, ad_shape a) { return ad_sum_to(ad_neg(da), a); }
+
+static ad_var *to_operand(ad_var *db, ad_shape as_matrices, const ad_var *b) {
+    return ad_reshape(ad_sum_to(db, as_matrices), b->layout->shape);
+}
+
+/* ---- solve: a x = b --------------------------------------------------------------------------------------- */
+
+static equations solve_equations(const ad_op *op) {
+    equations e;
+    ad_shape a = op->in[0]->layout->shape, b = op->in[1]->layout->shape;
+    equations_of(a, b, has_vectors(a, b), &e);
+    return e;
+}
+
+static int solve_shape(ad_call *c) {
+    equations e;
+    int rc = equations_shape(c, has_vectors(c->shape, c->in[1]->layout->shape), false, &e);
+    if (rc != AD_OK) return rc;
+    c->saved = ad__factors_size(c);
+    c->scratch = (size_t)(e.n * e.m) * ad_dtype_size(c->dtype);
+    return AD_OK;
+}
+
+static int solve_evaluate(const ad_op *op) {
+    const ad_var *b = op->in[1], *x = ad__out(op);
+    ad_dtype t = x->layout->dtype;
+    equations e = solve_equations(op);
+    int rc = ad__factorise(op, true);
+    for (int64_t i = 0; i < e.batches && rc == AD_OK; i++) {
+        int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
+        char *to = ad__matrix(x->data, i, e.n * e.m, t);
+        memcpy(to, ad__matrix(b->data, ib, e.n * e.m, t), (size_t)(e.n * e.m) * ad_dtype_size(t));
+        ad__lu_solve(t, false, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), to);
+    }
+    return rc;
+}
+
+/* z = a^-T g; db += z, da -= z x^T */
+static void solve_backward(const ad_op *op) {
+    const ad_var *x = ad__out(op);
+    ad_dtype t = x->layout->dtype;
+    equations e = solve_equations(op);
+    void *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1), *z = ad_scratch(op);
+    int64_t size = e.n * e.m;
+    for (int64_t i = 0; i < e.batches && size > 0; i++) {
+        int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
+        memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
+        ad__lu_solve(t, true, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), z);
+        if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
+        if (ga == NULL) continue;
+        ad__negate(t, size, z);
+        ad__gemm(ad__team_of(op), t, false, true, e.n, e.n, e.m, z, ad__matrix(x->data, i, size, t), 1,
+                 ad__matrix(ga, ia, e.n * e.n, t));
+    }
+}
+
+static void solve_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    equations e = solve_equations(op);
+    ad_var *z = ad_solve(ad_transpose(op->in[0]), ad_reshape(g, e.x));
+    if (ad_wants_grad(op, 0)) dx[0] = minus(ad_matmul(z, ad_transpose(ad_reshape(ad__out(op), e.x))), e.a);
+    if (ad_wants_grad(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);
+}
+
+/* Ranks and broadcasting; the matrices are far from singular. */
+static void solve_samples(ad_sampler *s) {
+    const ad_shape shapes[][2] = {
+        { AD_SHAPE(3, 3), AD_SHAPE(3, 2) },       { AD_SHAPE(3, 3), AD_SHAPE(3) },
+        { AD_SHAPE(2, 3, 3), AD_SHAPE(2, 3) },    { AD_SHAPE(2, 3, 3), AD_SHAPE(3, 2) },
+        { AD_SHAPE(3, 3), AD_SHAPE(2, 3, 2) },    { AD_SHAPE(2, 1, 2, 2), AD_SHAPE(3, 2, 1) },
+        { AD_SHAPE(2, 2, 2), AD_SHAPE(2) },       { AD_SHAPE(1, 1), AD_SHAPE(1) },
+        { AD_SHAPE(9, 9), AD_SHAPE(9, 4) },       { AD_SHAPE(0, 0), AD_SHAPE(0, 2) },
+        { AD_SHAPE(2, 2), AD_SHAPE(2, 0) },       { AD_SHAPE(0, 2, 2), AD_SHAPE(2, 1) },
+        { AD_SHAPE(2, 1, 2, 2), AD_SHAPE(2, 1, 2) },
+    };
+    for (int i = 0; i < AD__COUNT(shapes); i++) {
+        double a[AD__SAMPLE_MATRICES];
+        int64_t n = shapes[i][0].dim[shapes[i][0].ndim - 1];
+        ad__sample_matrices(n, ad_shape_numel(ad__leading(shapes[i][0])), 3, a);
+        ad_sample_values(s, NULL, 2, shapes[i], (const double *[]){ a, NULL }, 0);
+    }
+    const double turned[] = { 0, 2, 0, 0, 0, -3, 1.5, 0, 0.5 }; /* needs rows exchanged */
+    ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(3, 3), AD_SHAPE(3, 2) }, (const double *[]){ turned, NULL }, 0);
+}
+
+AD_OPTYPE(solve, .doc = "x with a x = b: a [..,n,n], b [..,n,m], a vector [n], or one for each matrix [..,n]",
+          .formula = "a^-1 b", .gradient = "-z x^T; z = a^-T g", .arity = 2,
+          .special = "a singular matrix is an error; needs LAPACK", .shape = solve_shape,
+          .evaluate = { solve_evaluate, solve_evaluate }, .backward = { solve_backward, solve_backward },
+          .vjp = solve_vjp);
+ad_var *ad_solve(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_solve, a, b, NULL); }
+
+/* ---- inverse: x [..,n,n] -> y [..,n,n] ----------------------------------------------------------------------- */
+
+/* Scratch: pivots and LAPACK's work for evaluate; a matrix for backward. */
+static int inverse_shape(ad_call *c) {
+    int rc = ad__square_shape(c);
+    if (rc != AD_OK) return rc;
+    size_t n = (size_t)c->shape.dim[c->shape.ndim - 1], matrix = n * n * ad_dtype_size(c->dtype);
+    size_t work = ad__lu_work(c->dtype, (int64_t)n) + n * sizeof(int);
+    c->scratch = work > matrix ? work : matrix;
+    return AD_OK;
+}
+
+static int inverse_evaluate(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    ad_dtype t = y->layout->dtype;
+    int64_t n = ad__side(y);
+    char *work = ad_scratch(op);
+    int *pivots = (int *)(void *)(work + ad__lu_work(t, n));
+    memcpy(y->data, op->in[0]->data, ad__bytes(y));
+    for (int64_t k = 0; k < ad__count(y); k++) {
+        char *at = ad__matrix(y->data, k, n * n, t);
+        int64_t zero = ad__lu(t, n, at, pivots);
+        if (zero != 0) return ad__singular(op, k, zero);
+        ad__lu_inverse(t, n, at, pivots, work);
+    }
+    return AD_OK;
+}
+
+/* dx -= y^T g y^T */
+static void inverse_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    ad_dtype t = y->layout->dtype;
+    int64_t n = ad__side(y);
+    void *gx = ad_grad_into(op, 0), *left = ad_scratch(op);
+    for (int64_t k = 0; k < ad__count(y) && gx != NULL; k++) {
+        const char *at = ad__matrix(y->data, k, n * n, t);
+        ad__gemm(ad__team_of(op), t, true, false, n, n, n, at, ad__matrix(y->grad, k, n * n, t), 0, left);
+        ad__negate(t, n * n, left);
+        ad__gemm(ad__team_of(op), t, false, true, n, n, n, left, at, 1, ad__matrix(gx, k, n * n, t));
+    }
+}
+
+static void inverse_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *turned = ad_transpose(ad__out(op));
+    dx[0] = ad_neg(ad_matmul(ad_matmul(turned, g), turned));
+}
+
+static void inverse_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(1, 1), AD_SHAPE(2, 2),    AD_SHAPE(3, 2, 2),    AD_SHAPE(2, 1, 3, 3),
+                                AD_SHAPE(9, 9), AD_SHAPE(0, 3, 3), AD_SHAPE(2, 0, 0) };
+    for (int i = 0; i < AD__COUNT(shapes); i++) {
+        double a[AD__SAMPLE_MATRICES];
+        ad__sample_matrices(shapes[i].dim[shapes[i].ndim - 1], ad_shape_numel(ad__leading(shapes[i])), 3, a);
+        ad_sample_values(s, NULL, 1, &shapes[i], (const double *[]){ a }, 0);
+    }
+    const double turned[] = { 0, 2, 0, 0, 0, -3, 1.5, 0, 0.5 };
+    ad_sample_values(s, NULL, 1, &AD_SHAPE(3, 3), (const double *[]){ turned }, 0);
+}
+
+AD_OPTYPE(inverse, .doc = "the inverse of each square matrix; solving with a matrix is quicker and more accurate",
+          .formula = "x^-1", .gradient = "-y^T g y^T", .special = "a singular matrix is an error; needs LAPACK",
+          .arity = 1, .shape = inverse_shape, .evaluate = { inverse_evaluate, inverse_evaluate },
+          .backward = { inverse_backward, inverse_backward }, .vjp = inverse_vjp);
+ad_var *ad_inverse(ad_var *x) { return ad__apply1(&ad_op_inverse, x, NULL); }
+
+/* ---- solve_triangular: op(a) x = b, or x op(a) = b ------------------------------------------------------------ */
+
+static const ad_attr triangular_list[] = {
+    { "upper", AD_ATTR_BOOL, offsetof(ad_triangular_opts, upper) },
+    { "transpose", AD_ATTR_BOOL, offsetof(ad_triangular_opts, transpose) },
+    { "right", AD_ATTR_BOOL, offsetof(ad_triangular_opts, right) },
+    { "unitriangular", AD_ATTR_BOOL, offsetof(ad_triangular_opts, unitriangular) },
+    { 0 },
+};
+
+static ad__triangle triangle_of(const ad_op *op) {
+    const ad_triangular_opts *o = ad__attrs(op);
+    return (ad__triangle){ .upper = o->upper, .transpose = o->transpose, .right = o->right, .unit = o->unitriangular };
+}
+
+static equations triangular_equations(const ad_op *op) {
+    equations e;
+    ad_shape b = op->in[1]->layout->shape;
+    equations_of(op->in[0]->layout->shape, b, b.ndim == 1, &e);
+    return e;
+}
+
+static int solve_triangular_shape(ad_call *c) {
+    const ad_triangular_opts *o = c->attrs;
+    equations e;
+    int rc = equations_shape(c, c->in[1]->layout->shape.ndim == 1 && !o->right, o->right, &e);
+    if (rc == AD_OK) c->scratch = (size_t)(e.n * e.m + e.side * e.side) * ad_dtype_size(c->dtype);
+    return rc;
+}
+
+static int check_diagonal(const ad_op *op, int64_t k) {
+    const ad_var *a = op->in[0];
+    int64_t n = ad__side(a);
+    const void *at = ad__matrix(a->data, k, n * n, a->layout->dtype);
+    int64_t zero = a->layout->dtype == AD_F32 ? ad__zero_on_diagonal_f32(n, at) : ad__zero_on_diagonal_f64(n, at);
+    if (zero == 0 || triangle_of(op).unit) return AD_OK;
+    return ad_op_fail(op, AD_EVALUE, "matrix %lld is singular: element %lld of its diagonal is 0", (long long)k,
+                      (long long)zero);
+}
+
+static int solve_triangular_evaluate(const ad_op *op) {
+    const ad_var *a = op->in[0], *b = op->in[1], *x = ad__out(op);
+    ad_dtype t = x->layout->dtype;
+    equations e = triangular_equations(op);
+    int64_t size = e.n * e.m, side = e.side * e.side;
+    int rc = AD_OK;
+    for (int64_t k = 0; k < ad__count(a) && rc == AD_OK; k++) rc = check_diagonal(op, k);
+    for (int64_t i = 0; i < e.batches && rc == AD_OK; i++) {
+        int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
+        char *to = ad__matrix(x->data, i, size, t);
+        memcpy(to, ad__matrix(b->data, ib, size, t), (size_t)size * ad_dtype_size(t));
+        ad__triangle_solve(t, triangle_of(op), e.n, e.m, ad__matrix(a->data, ia, side, t), to);
+    }
+    return rc;
+}
+
+/* product [side,side] = what da's triangle loses: z x^T, or x^T z on the right, and the transpose of it
+   where a was taken transposed. */
+static void triangular_product(ad__team *team, ad_dtype t, ad__triangle is, const equations *e, const void *z,
+                               const void *x, void *product) {
+    int64_t inner = is.right ? e->n : e->m;
+    bool x_first = is.right != is.transpose;
+    ad__gemm(team, t, is.right, !is.right, e->side, e->side, inner, x_first ? x : z, x_first ? z : x, 0, product);
+}
+
+/* z = op(a)^-T g, or g op(a)^-T; db += z */
+static void solve_triangular_backward(const ad_op *op) {
+    const ad_var *a = op->in[0], *x = ad__out(op);
+    ad_dtype t = x->layout->dtype;
+    equations e = triangular_equations(op);
+    ad__triangle is = triangle_of(op), back = is;
+    back.transpose = !is.transpose;
+    int64_t size = e.n * e.m, side = e.side * e.side;
+    char *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1), *z = ad_scratch(op);
+    for (int64_t i = 0; i < e.batches && size > 0; i++) {
+        int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
+        memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
+        ad__triangle_solve(t, back, e.n, e.m, ad__matrix(a->data, ia, side, t), z);
+        if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
+        if (ga == NULL) continue;
+        char *product = ad__matrix(z, 1, size, t);
+        triangular_product(ad__team_of(op), t, is, &e, z, ad__matrix(x->data, i, size, t), product);
+        void *to = ad__matrix(ga, ia, side, t);
+        if (t == AD_F32) ad__axpy_triangle_f32(is.upper, is.unit, e.side, -1, (const void *)product, to);
+        else ad__axpy_triangle_f64(is.upper, is.unit, e.side, -1, (const void *)product, to);
+    }
+}
+
+static void solve_triangular_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    equations e = triangular_equations(op);
+    ad_triangular_opts o = *(const ad_triangular_opts *)ad__attrs(op), back = o;
+    back.transpose = !o.transpose;
+    ad_var *z = ad_solve_triangular(op->in[0], ad_reshape(g, e.x), back);
+    if (ad_wants_grad(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);
+    if (!ad_wants_grad(op, 0)) return;
+    ad_var *x = ad_reshape(ad__out(op), e.x), *first = o.right != o.transpose ? x : z, *second = first == x ? z : x;
+    ad_var *product = o.right ? ad_matmul(ad_transpose(first), second) : ad_matmul(first, ad_transpose(second));
+    dx[0] = minus(o.upper ? ad_triu(product, o.unitriangular) : ad_tril(product, -o.unitriangular), e.a);
+}
+
+static void solve_triangular_samples(ad_sampler *s) {
+    const ad_shape shapes[][2] = {
+        { AD_SHAPE(3, 3), AD_SHAPE(3, 3) },       { AD_SHAPE(2, 3, 3), AD_SHAPE(3, 3) },
+        { AD_SHAPE(3, 3), AD_SHAPE(2, 3, 3) },    { AD_SHAPE(2, 1, 2, 2), AD_SHAPE(3, 2, 2) },
+        { AD_SHAPE(1, 1), AD_SHAPE(1, 1) },       { AD_SHAPE(0, 0), AD_SHAPE(0, 0) },
+    };
+    for (int k = 0; k < 16; k++) {
+        ad_triangular_opts o = { .upper = k & 1, .transpose = k & 2, .right = k & 4, .unitriangular = k & 8 };
+        double a[AD__SAMPLE_MATRICES];
+        for (int i = 0; i < AD__COUNT(shapes); i++) {
+            ad__sample_matrices(shapes[i][0].dim[shapes[i][0].ndim - 1], 2, 3, a);
+            ad_sample_values(s, &o, 2, shapes[i], (const double *[]){ a, NULL }, 0);
+        }
+        ad__sample_matrices(3, 1, 2, a);
+        ad_shape wide[] = { AD_SHAPE(3, 3), o.right ? AD_SHAPE(4, 3) : AD_SHAPE(3, 4) };
+        ad_sample_values(s, &o, 2, wide, (const double *[]){ a, NULL }, 0);
+        ad_shape vector[] = { AD_SHAPE(3, 3), o.right ? AD_SHAPE(1, 3) : AD_SHAPE(3) };
+        ad_sample_values(s, &o, 2, vector, (const double *[]){ a, NULL }, 0);
+    }
+}
+
+AD_OPTYPE(solve_triangular, .doc = "x with op(a) x = b, or x op(a) = b, where only a triangle of a [..,n,n] counts",
+          .formula = "op(a)^-1 b", .gradient = "-triangle of z x^T; z = op(a)^-T g", .arity = 2,
+          .special = "a 0 on the diagonal is an error (PyTorch divides by it); needs LAPACK",
+          .attr_size = sizeof(ad_triangular_opts), .attrs = triangular_list, .shape = solve_triangular_shape,
+          .evaluate = { solve_triangular_evaluate, solve_triangular_evaluate },
+          .backward = { solve_triangular_backward, solve_triangular_backward }, .vjp = solve_triangular_vjp);
+ad_var *ad_solve_triangular(ad_var *a, ad_var *b, ad_triangular_opts opts) {
+    return ad__apply2(&ad_op_solve_triangular, a, b, &opts);
+}

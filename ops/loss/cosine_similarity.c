@@ -1,0 +1,151 @@
+/* cosine_similarity.c: the cosine of the angle between rows of two arrays. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/norm.h"
+#include "ops/ops.h"
+
+#include <math.h>
+
+typedef struct {
+    int axis;
+    double eps;
+} cosine_attrs;
+
+static const ad_attr cosine_list[] = { { "axis", AD_ATTR_INT, offsetof(cosine_attrs, axis) },
+                                       { "eps", AD_ATTR_DOUBLE, offsetof(cosine_attrs, eps) },
+                                       { 0 } };
+
+static const cosine_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+
+/* The lengths of a row of each, which evaluate leaves for backward. */
+typedef struct {
+    double a, b;
+} lengths;
+
+static int cosine_similarity_shape(ad_call *c) {
+    const cosine_attrs *a = c->attrs;
+    if (!ad_shape_equal(c->shape, c->in[1]->layout->shape)) return ad_call_fail(c, AD_ESHAPE, "the shapes differ");
+    if (!(a->eps >= 0 && a->eps - a->eps == 0))
+        return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
+    int axis = ad_call_axis(c, a->axis, c->shape.ndim);
+    if (axis < 0) return axis;
+    c->scratch = 3 * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
+    c->shape = ad__reduced_shape(c->shape, 1u << axis, false);
+    c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(lengths) + 1;
+    return AD_OK;
+}
+
+/* Rows along the axis, in place or copied to one of three rows of scratch. */
+typedef struct {
+    ad_dtype t;
+    ad__around r;
+    char *scratch;
+} rows;
+
+static rows rows_of(const ad_op *op) {
+    const ad_var *a = op->in[0];
+    return (rows){ a->layout->dtype, ad__around_axis(a->layout->shape, attrs_of(op)->axis), ad__graph(a)->scratch };
+}
+
+static void *row_start(const rows *r, const void *data, int64_t j) {
+    return (char *)data + (size_t)(j / r->r.inner * r->r.n * r->r.inner + j % r->r.inner) * ad_dtype_size(r->t);
+}
+
+static void *row_at(const rows *r, const void *data, int64_t j, int slot) {
+    void *row = r->scratch + (size_t)(slot * r->r.n) * ad_dtype_size(r->t), *at = row_start(r, data, j);
+    if (r->r.inner == 1) return at;
+    ad__load_row(r->t, r->r.n, r->r.inner, at, row);
+    return row;
+}
+
+static double dot(const rows *r, const void *a, const void *b) {
+    return r->t == AD_F32 ? ad__covariance_f32(r->r.n, 0, a, b) : ad__covariance_f64(r->r.n, 0, a, b);
+}
+
+static void add_scaled(const rows *r, double k, const void *x, void *y) {
+    if (r->t == AD_F32) ad__axpy_f32(r->r.n, (float)k, x, y);
+    else ad__axpy_f64(r->r.n, k, x, y);
+}
+
+static int cosine_similarity_evaluate(const ad_op *op) {
+    rows r = rows_of(op);
+    double eps = attrs_of(op)->eps;
+    lengths *kept = ad_saved(op);
+    for (int64_t j = 0; j < r.r.outer * r.r.inner; j++) {
+        const void *a = row_at(&r, op->in[0]->data, j, 0), *b = row_at(&r, op->in[1]->data, j, 1);
+        kept[j] = (lengths){ sqrt(dot(&r, a, a)), sqrt(dot(&r, b, b)) };
+        ad__put(ad__out(op), j, dot(&r, a, b) / fmax(kept[j].a, eps) / fmax(kept[j].b, eps));
+    }
+    return AD_OK;
+}
+
+/* Of the operand a beside b: da = g / |a| (b / |b| - y a / |a|); without the last where eps stands for |a|. */
+static void operand_backward(const ad_op *op, int operand) {
+    rows r = rows_of(op);
+    const ad_var *y = ad__out(op);
+    void *into = ad_grad_into(op, operand);
+    double eps = attrs_of(op)->eps;
+    const lengths *kept = ad_saved(op);
+    for (int64_t j = 0; into != NULL && j < r.r.outer * r.r.inner; j++) {
+        double own = operand ? kept[j].b : kept[j].a, other = operand ? kept[j].a : kept[j].b, g = ad_grad_at(y, j);
+        const void *a = row_at(&r, op->in[operand]->data, j, 0), *b = row_at(&r, op->in[!operand]->data, j, 1);
+        double cosine = dot(&r, a, b) / fmax(own, eps) / fmax(other, eps);
+        void *to = row_at(&r, into, j, 2);
+        add_scaled(&r, g / fmax(own, eps) / fmax(other, eps), b, to);
+        if (own > eps) add_scaled(&r, -g * cosine / own / own, a, to);
+        if (r.r.inner != 1) ad__store_row(r.t, r.r.n, r.r.inner, to, row_start(&r, into, j));
+    }
+}
+
+static void cosine_similarity_backward(const ad_op *op) {
+    operand_backward(op, 0);
+    operand_backward(op, 1);
+}
+
+/* Squared lengths are compared, and kept above eps^2, before the root: at length 0 it has no slope. */
+static void cosine_similarity_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_shape s = op->in[0]->layout->shape;
+    int axis = attrs_of(op)->axis < 0 ? attrs_of(op)->axis + s.ndim : attrs_of(op)->axis;
+    ad_var *square[2], *length[2], *unit[2];
+    ad_var *least = ad_scalar(ad__graph(g), g->layout->dtype, attrs_of(op)->eps * attrs_of(op)->eps);
+    for (int i = 0; i < 2; i++) {
+        square[i] = ad_sum_axis(ad_square(op->in[i]), axis, true);
+        length[i] = ad_sqrt(ad_maximum(square[i], least));
+        unit[i] = ad_div(op->in[i], length[i]);
+    }
+    ad_var *cosine = ad_sum_axis(ad_mul(unit[0], unit[1]), axis, true);
+    g = ad_reshape(g, ad__reduced_shape(s, 1u << axis, true));
+    for (int i = 0; i < 2; i++) {
+        ad_var *along = ad_mul(ad_mul(ad_gt(square[i], least), cosine), unit[i]);
+        if (ad_wants_grad(op, i)) dx[i] = ad_mul(ad_div(g, length[i]), ad_sub(unit[!i], along));
+    }
+}
+
+static void cosine_similarity_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(4),     AD_SHAPE(3, 2), AD_SHAPE(2, 3, 2),
+                                AD_SHAPE(2, 35), AD_SHAPE(0, 3), AD_SHAPE(1) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
+            ad_sample(s, &(cosine_attrs){ axis, i % 2 ? 1e-8 : 0 }, 2, (ad_shape[]){ shapes[i], shapes[i] },
+                      (double[]){ -2, 0.5 }, (double[]){ 2, 2 });
+    /* a shorter than eps, then of length 0; then both */
+    const double a[] = { 0.1, 0.2, 0, 0, 0, 0 }, b[] = { 1, 2, 3, -4, 0, 0 }, *values[] = { a, b };
+    ad_sample_values(s, &(cosine_attrs){ 1, 0.5 }, 2, (ad_shape[]){ AD_SHAPE(3, 2), AD_SHAPE(3, 2) }, values, 0);
+}
+
+AD_OPTYPE(cosine_similarity, .doc = "the cosine of the angle between rows of a and b along an axis; operands broadcast",
+          .formula = "sum(a b) / (max(|a|, eps) max(|b|, eps))",
+          .gradient = "with unit rows u and v: g / |a| (v - y u); g / |b| (u - y v)",
+          .special = "of a row shorter than eps, g v / eps (PyTorch 1.13 subtracts y a / eps^2 from it)", .arity = 2,
+          .attr_size = sizeof(cosine_attrs), .attrs = cosine_list, .shape = cosine_similarity_shape,
+          .evaluate = { cosine_similarity_evaluate, cosine_similarity_evaluate },
+          .backward = { cosine_similarity_backward, cosine_similarity_backward }, .vjp = cosine_similarity_vjp);
+
+ad_var *ad_cosine_similarity(ad_var *a, ad_var *b, int axis, double eps) {
+    cosine_attrs attrs = { axis, eps };
+    ad_shape whole;
+    if (!ad__is_nil(a) && !ad__is_nil(b) && !ad__broadcast(a->layout->shape, b->layout->shape, &whole)) {
+        if (!ad_shape_equal(a->layout->shape, whole)) a = ad_expand(a, whole);
+        if (!ad_shape_equal(b->layout->shape, whole)) b = ad_expand(b, whole);
+    }
+    return ad__apply2(&ad_op_cosine_similarity, a, b, &attrs);
+}

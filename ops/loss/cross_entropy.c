@@ -1,0 +1,135 @@
+/* cross_entropy.c: the loss of class scores against class numbers, softmax and log in one stable op. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/kernels.h"
+#include "ops/ops.h"
+
+#include "autodiff/graph/node.h"
+
+#include <math.h>
+
+/* What evaluate leaves for backward, which then computes no exponential again: of each row, its m and sum;
+   behind these the exponentials, e [n,c] = exp(logits - m). */
+static size_t lse_bytes(int64_t rows) { return ((size_t)rows * sizeof(ad__lse) + 63) & ~(size_t)63; }
+/* NULL where nothing is saved: the logits want no gradient. */
+static char *exponentials_of(const ad_op *op) {
+    char *saved = ad_saved(op);
+    return saved ? saved + lse_bytes(op->in[0]->layout->shape.dim[0]) : NULL;
+}
+
+/* logits [n,c], classes [n] -> the mean of -log softmax(logits)[class] over rows */
+static int cross_entropy_shape(ad_call *c) {
+    ad_shape classes = c->in[1]->layout->shape;
+    if (c->shape.ndim != 2 || classes.ndim != 1 || classes.dim[0] != c->shape.dim[0])
+        return ad_call_fail(c, AD_ESHAPE, "takes logits [n,c] and class numbers [n]");
+    if (c->shape.dim[1] == 0) return ad_call_fail(c, AD_ESHAPE, "no classes");
+    if (c->graph->grad_enabled && ad__needs(c->in[0])) c->saved = lse_bytes(c->shape.dim[0]) + ad__bytes(c->in[0]);
+    c->shape = AD_SCALAR;
+    return AD_OK;
+}
+
+static int check_class(const ad_op *op, int64_t row, double class, int64_t n_classes) {
+    if (class >= 0 && class < (double)n_classes && class == floor(class)) return AD_OK;
+    return ad_op_fail(op, AD_EVALUE, "class %g of row %lld is not one of 0..%lld", class, (long long)row,
+                      (long long)n_classes - 1);
+}
+
+static ad__lse row_lse(ad_dtype t, int64_t c, const void *x, void *e) {
+    return t == AD_F32 ? ad__lse_exp_f32(c, x, e) : ad__lse_exp_f64(c, x, e);
+}
+
+/* The sum of rows' losses. */
+static double rows_loss(void *context, int worker, int64_t from, int64_t to) {
+    const ad_op *op = context;
+    const ad_var *x = op->in[0];
+    ad_dtype t = x->layout->dtype;
+    int64_t c = x->layout->shape.dim[1];
+    size_t row = (size_t)c * ad_dtype_size(t);
+    ad__lse *saved = ad_saved(op);
+    char *e = exponentials_of(op);
+    double sum = 0;
+    (void)worker;
+    for (int64_t i = from; i < to; i++) {
+        ad__lse l = row_lse(t, c, (char *)x->data + (size_t)i * row, e ? e + (size_t)i * row : NULL);
+        if (saved) saved[i] = l;
+        sum += (l.m - ad__get(x, i * c + (int64_t)ad__get(op->in[1], i))) + log(l.s);
+    }
+    return sum;
+}
+
+static int cross_entropy_evaluate(const ad_op *op) {
+    enum { ROWS = 16 }; /* to a term of the sum */
+    int64_t n = op->in[0]->layout->shape.dim[0], c = op->in[0]->layout->shape.dim[1];
+    for (int64_t i = 0; i < n; i++) {
+        int rc = check_class(op, i, ad__get(op->in[1], i), c);
+        if (rc != AD_OK) return rc;
+    }
+    double sum = ad__sum_terms(ad__team_of(op), n, ROWS, 2 * c, rows_loss, (void *)op);
+    ad__put(ad__out(op), 0, sum / (double)n);
+    return AD_OK;
+}
+
+/* gx += scale e, less k at the row's class */
+static void row_backward(ad_dtype t, int64_t c, double scale, double k, const void *e, int64_t hit, bool fresh, void *gx) {
+    if (t == AD_F32) {
+        (fresh ? ad__scaled_f32 : ad__axpy_f32)(c, (float)scale, e, gx);
+        ((float *)gx)[hit] -= (float)k;
+    } else {
+        (fresh ? ad__scaled_f64 : ad__axpy_f64)(c, scale, e, gx);
+        ((double *)gx)[hit] -= k;
+    }
+}
+
+typedef struct {
+    const ad_op *op;
+    char *gx;
+    bool fresh;
+} gradient;
+
+/* dlogits = g / n (softmax - one_hot) */
+static void rows_backward(void *context, int worker, int64_t from, int64_t to) {
+    const gradient *d = context;
+    const ad_var *x = d->op->in[0];
+    ad_dtype t = x->layout->dtype;
+    int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
+    size_t row = (size_t)c * ad_dtype_size(t);
+    double k = ad_grad_at(ad__out(d->op), 0) / (double)n;
+    const ad__lse *saved = ad_saved(d->op);
+    const char *e = exponentials_of(d->op);
+    (void)worker;
+    for (int64_t i = from; i < to; i++)
+        row_backward(t, c, k / saved[i].s, k, e + (size_t)i * row, (int64_t)ad__get(d->op->in[1], i), d->fresh,
+                     d->gx + (size_t)i * row);
+}
+
+static void cross_entropy_backward(const ad_op *op) {
+    ad_shape s = op->in[0]->layout->shape;
+    gradient d = { .op = op };
+    d.gx = ad_grad_claim(op, 0, &d.fresh);
+    if (d.gx != NULL) ad__parallel(ad__team_of(op), s.dim[0], 0, s.dim[1], rows_backward, &d);
+}
+
+static void cross_entropy_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_shape s = op->in[0]->layout->shape;
+    ad_var *difference = ad_sub(ad_softmax(op->in[0], 1), ad_one_hot(op->in[1], s.dim[1]));
+    dx[0] = ad_mul(difference, ad_muls(g, 1 / (double)s.dim[0]));
+}
+
+static void cross_entropy_samples(ad_sampler *s) {
+    const double logits[] = { 0.3, -1.2, 2, 0.1, 0.7, -0.4, 1.5, 1.5, 1.4, -2, 0, 0.25 };
+    const double classes[] = { 2, 0, 1, 1 }, *values[] = { logits, classes };
+    const ad_shape shapes[][2] = { { AD_SHAPE(4, 3), AD_SHAPE(4) }, { AD_SHAPE(1, 12), AD_SHAPE(1) }, { AD_SHAPE(2, 6), AD_SHAPE(2) } };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample_values(s, NULL, 2, shapes[i], values, 0);
+    const double huge[] = { 1e4, -1e4, 0, -1e4, 1e4, 1e4 }, right[] = { 0, 0 }, *edges[] = { huge, right };
+    ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(2, 3), AD_SHAPE(2) }, edges, AD_SAMPLE_KINK);
+    ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(0, 3), AD_SHAPE(0) }, edges, AD_SAMPLE_KINK);
+}
+
+AD_OPTYPE(cross_entropy, .doc = "mean over rows of -log softmax(logits)[class]; classes are whole numbers",
+          .formula = "mean(logsumexp(logits) - logits[class])", .gradient = "g / n (softmax(logits) - one_hot(classes))",
+          .arity = 2, .no_grad = 1u << 1, .shape = cross_entropy_shape,
+          .evaluate = { cross_entropy_evaluate, cross_entropy_evaluate },
+          .backward = { cross_entropy_backward, cross_entropy_backward }, .vjp = cross_entropy_vjp);
+
+ad_var *ad_cross_entropy(ad_var *logits, ad_var *classes) {
+    return ad__apply2(&ad_op_cross_entropy, logits, classes, NULL);
+}

@@ -1,0 +1,308 @@
+/* batch_norm.c: each channel to mean 0 and variance 1, over a batch or by running averages, then weighed and
+   shifted (Ioffe and Szegedy 2015). */
+#include "ops/base/attrs.h"
+#include "ops/kernels/norm.h"
+#include "ops/ops.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- helpers: operands are x, in evaluation the running averages, then weight and bias, if they are there ---- */
+
+/* The running averages are written by training's evaluate and no input of its result, so they are no operands
+   of it: a network that is applied to two batches before backward writes them twice. */
+typedef struct {
+    double eps, momentum;
+    bool has_weight, has_bias;
+    ad_var *running_mean, *running_var; /* of training; both or none */
+} norm_attrs;
+
+static const norm_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+static bool is_training(const ad_op *op) { return op->type == &ad_op_batch_norm_train; }
+static int weight_index(const ad_op *op) { return attrs_of(op)->has_weight ? (is_training(op) ? 1 : 3) : -1; }
+static int bias_index(const ad_op *op) { return attrs_of(op)->has_bias ? op->n_in - 1 : -1; }
+
+/* x as [n,c,l]. */
+static ad__channels channels_of(ad_shape s) {
+    ad__around a = ad__around_axis(s, 1);
+    return (ad__channels){ a.outer, a.n, a.inner };
+}
+
+/* What evaluate leaves for backward: the mean and 1 / sqrt(variance + eps) of each channel. */
+typedef struct {
+    double *mean, *scale;
+} moments;
+
+static moments saved_of(const ad_op *op) {
+    double *saved = ad_saved(op);
+    return (moments){ saved, saved + op->in[0]->layout->shape.dim[1] };
+}
+
+/* [c] numbers of an operand, or of what stands for it. */
+static double channel(const ad_op *op, int operand, int64_t j, double instead) {
+    return operand < 0 ? instead : ad__get(op->in[operand], j);
+}
+
+static int check_channels(ad_call *c, int first) {
+    const norm_attrs *a = c->attrs;
+    if (c->n != first + a->has_weight + a->has_bias)
+        return ad_call_fail(c, AD_EVALUE, "%d operands given; has_weight and has_bias say which there are", c->n);
+    if (c->shape.ndim < 2) return ad_call_fail(c, AD_ESHAPE, "takes x [n,c,..]");
+    int64_t channels = c->shape.dim[1];
+    for (int i = 1; i < c->n; i++)
+        if (!ad_shape_equal(c->in[i]->layout->shape, AD_SHAPE(channels)))
+            return ad_call_fail(c, AD_ESHAPE, "averages, weight and bias must be [%lld], one for each channel",
+                                (long long)channels);
+    if (!(a->eps >= 0 && a->eps - a->eps == 0))
+        return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
+    c->saved = 2 * (size_t)channels * sizeof(double) + 1;
+    c->scratch = 4 * (size_t)channels * sizeof(double);
+    return AD_OK;
+}
+
+/* ---- both modes --------------------------------------------------------------------------------------------- */
+
+/* y = (x - mean) scale w + b */
+static void normalize(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    ad__channels s = channels_of(x->layout->shape);
+    moments m = saved_of(op);
+    double *scale = ad__graph(y)->scratch, *shift = scale + s.c;
+    for (int64_t j = 0; j < s.c; j++) {
+        scale[j] = m.scale[j] * channel(op, weight_index(op), j, 1);
+        shift[j] = channel(op, bias_index(op), j, 0);
+    }
+    if (y->layout->dtype == AD_F32) ad__channel_scale_f32(s, m.mean, scale, shift, x->data, y->data);
+    else ad__channel_scale_f64(s, m.mean, scale, shift, x->data, y->data);
+}
+
+/* sum [c] = g, summed over all but channels. */
+static void sums_of(ad_dtype t, ad__channels s, const void *g, double *sum) {
+    memset(sum, 0, (size_t)s.c * sizeof *sum);
+    if (t == AD_F32) ad__channel_sums_f32(s, g, sum);
+    else ad__channel_sums_f64(s, g, sum);
+}
+
+/* sum [c] = g (x - mean), or (x - mean)^2 where g is NULL, summed likewise. */
+static void products_of(ad_dtype t, ad__channels s, const double *mean, const void *x, const void *g, double *sum) {
+    memset(sum, 0, (size_t)s.c * sizeof *sum);
+    if (t == AD_F32) ad__channel_products_f32(s, mean, x, g, sum);
+    else ad__channel_products_f64(s, mean, x, g, sum);
+}
+
+static void add_to(const ad_op *op, int operand, int64_t n, const double *sum) {
+    void *to = operand < 0 ? NULL : ad_grad_into(op, operand);
+    if (to == NULL) return;
+    if (op->in[operand]->layout->dtype == AD_F32) ad__add_wide_f32(n, sum, to);
+    else ad__add_f64(n, sum, to);
+}
+
+/* dx += scale (g - a - b (x - mean)), sample by sample, so that a first gradient's zeros are still in the cache. */
+static void x_backward(const ad_op *op, ad__channels s, const double *mean, const double *scale, const double *a,
+                       const double *b) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    bool fresh;
+    char *gx = ad_grad_claim(op, 0, &fresh);
+    ad__channels one = { 1, s.c, s.l };
+    size_t size = (size_t)(s.c * s.l) * ad_dtype_size(x->layout->dtype);
+    for (int64_t i = 0; gx != NULL && i < s.n; i++, gx += size) {
+        const char *xs = (const char *)x->data + (size_t)i * size, *g = (const char *)y->grad + (size_t)i * size;
+        if (fresh) memset(gx, 0, size);
+        if (x->layout->dtype == AD_F32)
+            ad__channel_back_f32(one, mean, scale, a, b, (const void *)xs, (const void *)g, (void *)gx);
+        else ad__channel_back_f64(one, mean, scale, a, b, (const void *)xs, (const void *)g, (void *)gx);
+    }
+}
+
+/* db += sum g, dw += scale sum g (x - mean); and in training the batch's mean and variance pass on what of g
+   lies along 1 and along x: dx += scale w (g - sum g / n - (x - mean) scale^2 sum g (x - mean) / n). */
+static void batch_norm_backward(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    ad_dtype t = y->layout->dtype;
+    ad__channels s = channels_of(x->layout->shape);
+    moments m = saved_of(op);
+    double *a = ad__graph(y)->scratch, *b = a + s.c, *scale = b + s.c, *dw = scale + s.c;
+    double each = is_training(op) ? 1 / (double)(s.n * s.l) : 0;
+    sums_of(t, s, y->grad, a);
+    products_of(t, s, m.mean, x->data, y->grad, b);
+    add_to(op, bias_index(op), s.c, a);
+    for (int64_t j = 0; j < s.c; j++) {
+        dw[j] = m.scale[j] * b[j];
+        scale[j] = m.scale[j] * channel(op, weight_index(op), j, 1);
+        a[j] *= each;
+        b[j] *= each * m.scale[j] * m.scale[j];
+    }
+    add_to(op, weight_index(op), s.c, dw);
+    x_backward(op, s, m.mean, scale, a, b);
+}
+
+static ad_var *reduced(const ad_optype *type, ad_var *x, bool keepdims) {
+    return ad__apply1(type, x, &(ad__axes_attrs){ 2, { 0, 2 }, keepdims });
+}
+
+/* All of it in Vars, x as [n,c,l] and numbers of channels as [c,1]. */
+static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad__channels s = channels_of(op->in[0]->layout->shape);
+    ad_shape flat = AD_SHAPE(s.n, s.c, s.l), column = AD_SHAPE(s.c, 1);
+    bool training = is_training(op);
+    ad_var *x = ad_reshape(op->in[0], flat);
+    g = ad_reshape(g, flat);
+    ad_var *d = ad_sub(x, training ? reduced(&ad_op_mean, x, true) : ad_reshape(op->in[1], column));
+    ad_var *variance = training ? reduced(&ad_op_mean, ad_square(d), true) : ad_reshape(op->in[2], column);
+    ad_var *scale = ad_pows(ad_adds(variance, attrs_of(op)->eps), -0.5), *normal = ad_mul(d, scale);
+    int w = weight_index(op), b = bias_index(op);
+    if (w > 0 && ad_wants_grad(op, w)) dx[w] = reduced(&ad_op_sum, ad_mul(g, normal), false);
+    if (b > 0 && ad_wants_grad(op, b)) dx[b] = reduced(&ad_op_sum, g, false);
+    if (!ad_wants_grad(op, 0)) return;
+    ad_var *across = g;
+    if (training)
+        across = ad_sub(ad_sub(g, reduced(&ad_op_mean, g, true)),
+                        ad_mul(normal, reduced(&ad_op_mean, ad_mul(g, normal), true)));
+    if (w > 0) scale = ad_mul(scale, ad_reshape(op->in[w], column));
+    dx[0] = ad_reshape(ad_mul(across, scale), op->in[0]->layout->shape);
+}
+
+static const ad_attr eval_list[] = { { "eps", AD_ATTR_DOUBLE, offsetof(norm_attrs, eps) },
+                                     { "has_weight", AD_ATTR_BOOL, offsetof(norm_attrs, has_weight) },
+                                     { "has_bias", AD_ATTR_BOOL, offsetof(norm_attrs, has_bias) },
+                                     { 0 } };
+static const ad_attr train_list[] = { { "eps", AD_ATTR_DOUBLE, offsetof(norm_attrs, eps) },
+                                      { "momentum", AD_ATTR_DOUBLE, offsetof(norm_attrs, momentum) },
+                                      { "has_weight", AD_ATTR_BOOL, offsetof(norm_attrs, has_weight) },
+                                      { "has_bias", AD_ATTR_BOOL, offsetof(norm_attrs, has_bias) },
+                                      { 0 } };
+
+static norm_attrs attrs_from(ad_batch_norm_opts o, const ad_var *weight, const ad_var *bias) {
+    return (norm_attrs){ .eps = o.eps == 0 ? 1e-5 : o.eps, .momentum = o.momentum == 0 ? 0.1 : o.momentum,
+                         .has_weight = weight != NULL, .has_bias = bias != NULL };
+}
+
+static const ad_shape sample_shapes[] = {
+    { 2, { 4, 3 } }, { 3, { 2, 3, 2 } }, { 4, { 2, 2, 2, 3 } }, { 3, { 1, 1, 19 } }, { 2, { 3, 0 } }
+};
+
+/* ---- batch_norm_train ------------------------------------------------------------------------------------------ */
+
+static int check_running(const ad_call *c, const ad_var *v) {
+    if (ad__is_nil(v) || ad__graph(v) != c->graph || v->creator != NULL || v->flags & AD__BORROWED)
+        return ad_call_fail(
+            c, AD_EVALUE, "running averages must be leaves of this graph with memory of their own: ad_zeros, ad_ones");
+    if (v->layout->dtype != c->dtype || !ad_shape_equal(v->layout->shape, AD_SHAPE(c->shape.dim[1])))
+        return ad_call_fail(c, AD_ESHAPE, "running averages must be %s [%lld], one for each channel",
+                            ad_dtype_name(c->dtype), (long long)c->shape.dim[1]);
+    return AD_OK;
+}
+
+static int batch_norm_train_shape(ad_call *c) {
+    const norm_attrs *a = c->attrs;
+    int rc = check_channels(c, 1);
+    if (rc != AD_OK) return rc;
+    ad__channels s = channels_of(c->shape);
+    if (s.c > 0 && s.n * s.l < 2)
+        return ad_call_fail(c, AD_ESHAPE, "needs more than one element of each channel, for their variance");
+    if (!(a->momentum >= 0 && a->momentum <= 1))
+        return ad_call_fail(c, AD_EVALUE, "momentum %g is not in 0..1", a->momentum);
+    if (!a->running_mean != !a->running_var) return ad_call_fail(c, AD_EVALUE, "one running average without the other");
+    if (a->running_mean == NULL) return AD_OK;
+    rc = check_running(c, a->running_mean);
+    return rc == AD_OK ? check_running(c, a->running_var) : rc;
+}
+
+/* Moves running averages towards those of the batch, as PyTorch does: the variance that is kept divides by
+   one less. Marked as a change of the leaf, so that what was computed from its old value counts as stale. */
+static void move_running(ad_var *running, const double *now, double momentum, int64_t n) {
+    if (running == NULL) return;
+    for (int64_t j = 0; j < n; j++) ad__put(running, j, (1 - momentum) * ad__get(running, j) + momentum * now[j]);
+    ad__leaf_changed(running);
+}
+
+static int batch_norm_train_evaluate(const ad_op *op) {
+    const norm_attrs *a = attrs_of(op);
+    const ad_var *x = op->in[0];
+    ad__channels s = channels_of(x->layout->shape);
+    moments m = saved_of(op);
+    double n = (double)(s.n * s.l), *unbiased = ad__graph(x)->scratch;
+    sums_of(x->layout->dtype, s, x->data, m.mean);
+    for (int64_t j = 0; j < s.c; j++) m.mean[j] /= n;
+    products_of(x->layout->dtype, s, m.mean, x->data, NULL, unbiased);
+    for (int64_t j = 0; j < s.c; j++) m.scale[j] = 1 / sqrt(unbiased[j] / n + a->eps);
+    for (int64_t j = 0; j < s.c; j++) unbiased[j] /= n - 1;
+    move_running(a->running_mean, m.mean, a->momentum, s.c);
+    move_running(a->running_var, unbiased, a->momentum, s.c);
+    normalize(op);
+    return AD_OK;
+}
+
+static void batch_norm_train_samples(ad_sampler *s) {
+    const double lo[] = { -2, 0.5, -1 }, hi[] = { 2, 2, 1 };
+    for (int i = 0; i < AD__COUNT(sample_shapes); i++)
+        for (int k = 0; k < 4; k++) {
+            norm_attrs a = { .eps = i % 2 ? 1e-5 : 0.1, .momentum = 0.1, .has_weight = k & 1, .has_bias = k & 2 };
+            ad_shape channel_shape = AD_SHAPE(sample_shapes[i].dim[1]);
+            ad_sample(s, &a, 1 + a.has_weight + a.has_bias,
+                      (ad_shape[]){ sample_shapes[i], channel_shape, channel_shape }, lo, hi);
+        }
+}
+
+AD_OPTYPE(
+    batch_norm_train,
+    .doc = "batch_norm in training: each channel of x [n,c,..] by its own mean and mean square over the batch; "
+           "evaluation moves the running averages, which are no operands",
+    .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
+    .gradient = "with z = (x - mean) scale: scale w (g - mean g - z mean(g z)); g z; g, summed over all but channels",
+    .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = train_list, .shape = batch_norm_train_shape,
+    .evaluate = { batch_norm_train_evaluate, batch_norm_train_evaluate },
+    .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
+ad_var *ad_batch_norm_train(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,
+                            ad_batch_norm_opts opts) {
+    norm_attrs a = attrs_from(opts, weight, bias);
+    a.running_mean = running_mean, a.running_var = running_var;
+    return ad_apply(&ad_op_batch_norm_train, 1 + a.has_weight + a.has_bias,
+                    (ad_var *[]){ x, weight ? weight : bias, bias }, &a);
+}
+
+/* ---- batch_norm_eval ------------------------------------------------------------------------------------------- */
+
+static int batch_norm_eval_shape(ad_call *c) { return check_channels(c, 3); }
+
+static int batch_norm_eval_evaluate(const ad_op *op) {
+    moments m = saved_of(op);
+    for (int64_t j = 0; j < op->in[0]->layout->shape.dim[1]; j++) {
+        m.mean[j] = ad__get(op->in[1], j);
+        m.scale[j] = 1 / sqrt(ad__get(op->in[2], j) + attrs_of(op)->eps);
+    }
+    normalize(op);
+    return AD_OK;
+}
+
+static void batch_norm_eval_samples(ad_sampler *s) {
+    const double lo[] = { -2, -1, 0.2, 0.5, -1 }, hi[] = { 2, 1, 2, 2, 1 };
+    for (int i = 0; i < AD__COUNT(sample_shapes); i++)
+        for (int k = 0; k < 4; k++) {
+            norm_attrs a = { .eps = i % 2 ? 1e-5 : 0.1, .has_weight = k & 1, .has_bias = k & 2 };
+            ad_shape c = AD_SHAPE(sample_shapes[i].dim[1]);
+            ad_sample(s, &a, 3 + a.has_weight + a.has_bias, (ad_shape[]){ sample_shapes[i], c, c, c, c }, lo, hi);
+        }
+    norm_attrs a = { .eps = 1e-5 };
+    ad_sample(s, &a, 3, (ad_shape[]){ AD_SHAPE(0, 2), AD_SHAPE(2), AD_SHAPE(2) }, lo, hi);
+}
+
+AD_OPTYPE(batch_norm_eval,
+          .doc = "batch_norm in evaluation: each channel of x [n,c,..] by running averages [c], which take no gradient",
+          .formula = "(x - running_mean) scale w + b, scale = 1 / sqrt(running_var + eps)",
+          .gradient = "g scale w; g (x - running_mean) scale; g, summed over all but channels", .arity = -1,
+          .no_grad = 6, .attr_size = sizeof(norm_attrs), .attrs = eval_list, .shape = batch_norm_eval_shape,
+          .evaluate = { batch_norm_eval_evaluate, batch_norm_eval_evaluate },
+          .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
+ad_var *ad_batch_norm_eval(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,
+                           ad_batch_norm_opts opts) {
+    norm_attrs a = attrs_from(opts, weight, bias);
+    return ad_apply(&ad_op_batch_norm_eval, 3 + a.has_weight + a.has_bias,
+                    (ad_var *[]){ x, running_mean, running_var, weight ? weight : bias, bias }, &a);
+}
+
+ad_var *ad_batch_norm(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,
+                      ad_batch_norm_opts opts) {
+    if (opts.training) return ad_batch_norm_train(x, running_mean, running_var, weight, bias, opts);
+    return ad_batch_norm_eval(x, running_mean, running_var, weight, bias, opts);
+}

@@ -1,0 +1,201 @@
+/* layer_norm.c: each row to mean 0 and variance 1, then weighed and shifted (Ba, Kiros and Hinton 2016). */
+#include "ops/base/attrs.h"
+#include "ops/kernels/norm.h"
+#include "ops/ops.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- helpers: operands are x, then weight, then bias, each of the two if it is there ---------------------- */
+
+typedef struct {
+    ad_shape normalized; /* the last axes of x: what a row is */
+    double eps;
+    bool has_weight, has_bias;
+} norm_attrs;
+
+static const norm_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+static int weight_index(const ad_op *op) { return attrs_of(op)->has_weight ? 1 : -1; }
+static int bias_index(const ad_op *op) { return attrs_of(op)->has_bias ? 1 + attrs_of(op)->has_weight : -1; }
+static const void *row_data(const ad_op *op, int i) { return i < 0 ? NULL : op->in[i]->data; }
+
+static int check_shapes(const ad_call *c) {
+    const norm_attrs *a = c->attrs;
+    ad_shape last = c->shape;
+    char text[96];
+    if (c->n != 1 + a->has_weight + a->has_bias)
+        return ad_call_fail(c, AD_EVALUE, "%d operands given; has_weight and has_bias say which there are", c->n);
+    ad_shape_text(a->normalized, text, sizeof text);
+    last.ndim = a->normalized.ndim;
+    if (last.ndim < 1 || last.ndim > c->shape.ndim)
+        return ad_call_fail(c, AD_ESHAPE, "cannot normalize over the last %d axes, %s", last.ndim, text);
+    for (int i = 0; i < last.ndim; i++) last.dim[i] = c->shape.dim[c->shape.ndim - last.ndim + i];
+    if (!ad_shape_equal(last, a->normalized))
+        return ad_call_fail(c, AD_ESHAPE, "the last axes are not %s, the normalized shape", text);
+    for (int i = 1; i < c->n; i++)
+        if (!ad_shape_equal(c->in[i]->layout->shape, last))
+            return ad_call_fail(c, AD_ESHAPE, "weight and bias must be %s", text);
+    return AD_OK;
+}
+
+static int layer_norm_shape(ad_call *c) {
+    const norm_attrs *a = c->attrs;
+    int rc = check_shapes(c);
+    if (rc != AD_OK) return rc;
+    if (!(a->eps >= 0 && a->eps - a->eps == 0))
+        return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
+    int64_t n = ad_shape_numel(a->normalized), rows = n ? ad_shape_numel(c->shape) / n : 0;
+    c->saved = (size_t)rows * sizeof(ad__moments) + 1;
+    c->scratch = (size_t)n * sizeof(double);
+    return AD_OK;
+}
+
+/* x as [rows, n]. */
+typedef struct {
+    ad_dtype t;
+    int64_t rows, n;
+    size_t row; /* bytes */
+} rows;
+
+static rows rows_of(const ad_op *op) {
+    ad_dtype t = ad__out(op)->layout->dtype;
+    int64_t n = ad_shape_numel(attrs_of(op)->normalized);
+    return (rows){ t, n ? op->in[0]->layout->numel / n : 0, n, (size_t)n * ad_dtype_size(t) };
+}
+
+/* ---- layer_norm ---------------------------------------------------------------------------------------------- */
+
+static ad__moments moments_of(const rows *r, const void *x, double eps) {
+    double n = (double)r->n, mean = (r->t == AD_F32 ? ad__sum_f32(r->n, x) : ad__sum_f64(r->n, x)) / n;
+    double squares = r->t == AD_F32 ? ad__squares_about_f32(r->n, mean, x) : ad__squares_about_f64(r->n, mean, x);
+    return (ad__moments){ mean, 1 / sqrt(squares / n + eps) };
+}
+
+static int layer_norm_evaluate(const ad_op *op) {
+    rows r = rows_of(op);
+    const char *x = op->in[0]->data;
+    char *y = ad__out(op)->data;
+    const void *w = row_data(op, weight_index(op)), *b = row_data(op, bias_index(op));
+    ad__moments *kept = ad_saved(op);
+    for (int64_t i = 0; i < r.rows; i++, x += r.row, y += r.row) {
+        kept[i] = moments_of(&r, x, attrs_of(op)->eps);
+        if (r.t == AD_F32) ad__normalize_f32(r.n, kept[i], (const void *)x, w, b, (void *)y);
+        else ad__normalize_f64(r.n, kept[i], (const void *)x, w, b, (void *)y);
+    }
+    return AD_OK;
+}
+
+/* With h = g w: gx += scale (h - mean h - (x - mean) scale^2 mean(h (x - mean))). */
+static void row_backward_f32(int64_t n, ad__moments m, const float *x, const float *h, float *gx) {
+    double a = ad__sum_f32(n, h) / (double)n, c = m.scale * m.scale * ad__covariance_f32(n, m.mean, x, h) / (double)n;
+    ad__normalize_back_f32(n, m, a, c, x, h, gx);
+}
+static void row_backward_f64(int64_t n, ad__moments m, const double *x, const double *h, double *gx) {
+    double a = ad__sum_f64(n, h) / (double)n, c = m.scale * m.scale * ad__covariance_f64(n, m.mean, x, h) / (double)n;
+    ad__normalize_back_f64(n, m, a, c, x, h, gx);
+}
+
+static void x_backward(const ad_op *op) {
+    rows r = rows_of(op);
+    bool fresh;
+    char *gx = ad_grad_claim(op, 0, &fresh);
+    if (gx == NULL) return;
+    const char *x = op->in[0]->data, *g = ad__out(op)->grad;
+    const void *w = row_data(op, weight_index(op));
+    void *weighed = ad__graph(ad__out(op))->scratch;
+    const ad__moments *kept = ad_saved(op);
+    for (int64_t i = 0; i < r.rows; i++, x += r.row, g += r.row, gx += r.row) {
+        const void *h = w ? weighed : (const void *)g;
+        if (fresh) memset(gx, 0, r.row);
+        if (r.t == AD_F32) {
+            if (w) ad__weigh_f32(r.n, (const void *)g, w, weighed);
+            row_backward_f32(r.n, kept[i], (const void *)x, h, (void *)gx);
+        } else {
+            if (w) ad__weigh_f64(r.n, (const void *)g, w, weighed);
+            row_backward_f64(r.n, kept[i], (const void *)x, h, (void *)gx);
+        }
+    }
+}
+
+static void add_sums(const rows *r, const double *sums, void *to) {
+    if (r->t == AD_F32) ad__add_wide_f32(r->n, sums, to);
+    else ad__add_f64(r->n, sums, to);
+}
+
+/* Sums over rows of g, or of g times what the weight multiplied. */
+static void row_sums_backward(const ad_op *op, int operand, bool normalized) {
+    rows r = rows_of(op);
+    void *to = operand < 0 ? NULL : ad_grad_into(op, operand);
+    if (to == NULL) return;
+    const char *x = op->in[0]->data, *g = ad__out(op)->grad;
+    double *sums = ad__graph(ad__out(op))->scratch;
+    const ad__moments *kept = ad_saved(op);
+    memset(sums, 0, (size_t)r.n * sizeof *sums);
+    for (int64_t i = 0; i < r.rows; i++, x += r.row, g += r.row)
+        if (r.t == AD_F32 && normalized) ad__normalized_times_f32(r.n, kept[i], (const void *)x, (const void *)g, sums);
+        else if (normalized) ad__normalized_times_f64(r.n, kept[i], (const void *)x, (const void *)g, sums);
+        else if (r.t == AD_F32) ad__widen_add_f32(r.n, (const void *)g, sums);
+        else ad__add_f64(r.n, (const void *)g, sums);
+    add_sums(&r, sums, to);
+}
+
+static void layer_norm_backward(const ad_op *op) {
+    x_backward(op);
+    row_sums_backward(op, weight_index(op), true);
+    row_sums_backward(op, bias_index(op), false);
+}
+
+/* The same with x as [rows, n] and everything computed again in Vars. */
+static void layer_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    rows r = rows_of(op);
+    ad_shape flat = AD_SHAPE(r.rows, r.n), s = attrs_of(op)->normalized;
+    ad_var *x = ad_reshape(op->in[0], flat), *d = ad_sub(x, ad_mean_axis(x, 1, true));
+    ad_var *scale = ad_pows(ad_adds(ad_mean_axis(ad_square(d), 1, true), attrs_of(op)->eps), -0.5);
+    ad_var *normal = ad_mul(d, scale);
+    int w = weight_index(op), b = bias_index(op);
+    g = ad_reshape(g, flat);
+    ad_var *h = w > 0 ? ad_mul(g, ad_reshape(op->in[w], AD_SHAPE(r.n))) : g;
+    ad_var *along = ad_mul(normal, ad_mean_axis(ad_mul(h, normal), 1, true));
+    if (ad_wants_grad(op, 0))
+        dx[0] = ad_reshape(ad_mul(scale, ad_sub(ad_sub(h, ad_mean_axis(h, 1, true)), along)), op->in[0]->layout->shape);
+    if (w > 0 && ad_wants_grad(op, w)) dx[w] = ad_reshape(ad_sum_axis(ad_mul(g, normal), 0, false), s);
+    if (b > 0 && ad_wants_grad(op, b)) dx[b] = ad_reshape(ad_sum_axis(g, 0, false), s);
+}
+
+static void layer_norm_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(5),     AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4),
+                                AD_SHAPE(2, 19), AD_SHAPE(0, 3), AD_SHAPE(1, 1) };
+    const double lo[] = { -2, 0.5, -1 }, hi[] = { 2, 2, 1 };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int last = 1; last <= shapes[i].ndim && last < 3; last++)
+            for (int k = 0; k < 4; k++) {
+                ad_shape row = { .ndim = last };
+                for (int a = 0; a < last; a++) row.dim[a] = shapes[i].dim[shapes[i].ndim - last + a];
+                norm_attrs a = { row, i % 2 ? 1e-5 : 0.1, k & 1, k & 2 };
+                ad_sample(s, &a, 1 + a.has_weight + a.has_bias, (ad_shape[]){ shapes[i], row, row }, lo, hi);
+            }
+    const double equal[] = { 3, 3, 3, 100, 100, 101 }, *values[] = { equal };
+    ad_sample_values(s, &(norm_attrs){ AD_SHAPE(3), 1e-5, false, false }, 1, &AD_SHAPE(2, 3), values,
+                     AD_SAMPLE_KINK | AD_SAMPLE_LOOSE);
+}
+
+static const ad_attr norm_list[] = { { "normalized_shape", AD_ATTR_SHAPE, offsetof(norm_attrs, normalized) },
+                                     { "eps", AD_ATTR_DOUBLE, offsetof(norm_attrs, eps) },
+                                     { "has_weight", AD_ATTR_BOOL, offsetof(norm_attrs, has_weight) },
+                                     { "has_bias", AD_ATTR_BOOL, offsetof(norm_attrs, has_bias) },
+                                     { 0 } };
+
+AD_OPTYPE(
+    layer_norm,
+    .doc = "over the last axes, (x - mean) / sqrt(variance + eps), times weight, plus bias (each of normalized_shape, "
+           "or none); the variance is the mean square",
+    .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
+    .gradient = "with h = g w and z = (x - mean) scale: scale (h - mean h - z mean(h z)); g z; g, summed over rows",
+    .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = layer_norm_shape,
+    .evaluate = { layer_norm_evaluate, layer_norm_evaluate }, .backward = { layer_norm_backward, layer_norm_backward },
+    .vjp = layer_norm_vjp);
+ad_var *ad_layer_norm(ad_var *x, ad_shape normalized_shape, ad_var *weight, ad_var *bias, double eps) {
+    norm_attrs a = { normalized_shape, eps, weight != NULL, bias != NULL };
+    return ad_apply(&ad_op_layer_norm, 1 + a.has_weight + a.has_bias, (ad_var *[]){ x, weight ? weight : bias, bias },
+                    &a);
+}

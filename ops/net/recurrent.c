@@ -1,0 +1,226 @@
+/* recurrent.c: rnn, lstm and gru: what a state becomes over all times of a sequence, in one op. */
+#include "ops/linalg/batch.h"
+#include "ops/kernels/recurrent.h"
+#include "ops/ops.h"
+
+/* ---- helpers: operands x [n,time,k], w [k,m], h [n,m], and lstm's c [n,m] or gru's b [k]; k: m for each gate ---- */
+
+typedef struct {
+    bool relu; /* of rnn alone */
+    bool reverse;
+} recurrent_attrs;
+
+static const ad_attr rnn_list[] = { { "relu", AD_ATTR_BOOL, offsetof(recurrent_attrs, relu) },
+                                    { "reverse", AD_ATTR_BOOL, offsetof(recurrent_attrs, reverse) },
+                                    { 0 } };
+
+static const recurrent_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+
+static ad__recurrent_kind kind_of(const ad_optype *type, const recurrent_attrs *a) {
+    if (type == &ad_op_lstm) return AD__LSTM;
+    if (type == &ad_op_gru) return AD__GRU;
+    return a->relu ? AD__RNN_RELU : AD__RNN_TANH;
+}
+
+static int check_shapes(const ad_call *c, int64_t gates) {
+    ad_shape x = c->shape, w = c->in[1]->layout->shape;
+    int64_t n = x.ndim == 3 ? x.dim[0] : -1, m = w.ndim == 2 ? w.dim[1] : -1;
+    bool fits = n >= 0 && m >= 0 && x.dim[2] == gates * m && w.dim[0] == gates * m &&
+                ad_shape_equal(c->in[2]->layout->shape, AD_SHAPE(n, m));
+    ad_shape last = c->type == &ad_op_gru ? AD_SHAPE(3 * m) : AD_SHAPE(n, m);
+    if (fits && c->n > 3) fits = ad_shape_equal(c->in[3]->layout->shape, last);
+    if (fits && x.dim[1] > 0) return AD_OK;
+    if (c->type == &ad_op_lstm)
+        return ad_call_fail(c, AD_ESHAPE, "takes x [n,time,4 m], w [4 m,m], h and c [n,m]; time 1 or more");
+    if (c->type == &ad_op_gru)
+        return ad_call_fail(c, AD_ESHAPE, "takes x [n,time,3 m], w [3 m,m], h [n,m] and b [3 m]; time 1 or more");
+    return ad_call_fail(c, AD_ESHAPE, "takes x [n,time,m], w [m,m] and h [n,m]; time 1 or more");
+}
+
+static int recurrent_shape(ad_call *c) {
+    ad__recurrent r = { .kind = kind_of(c->type, c->attrs) };
+    int rc = check_shapes(c, ad__recurrent_gates(r.kind));
+    if (rc != AD_OK) return rc;
+    r.n = c->shape.dim[0], r.time = c->shape.dim[1], r.hidden = c->in[1]->layout->shape.dim[1];
+    if (c->in[0]->layout->numel > AD__GEMM_MAX || c->in[1]->layout->numel > AD__GEMM_MAX)
+        return ad_call_fail(c, AD_ESHAPE, "x or w has more than %d elements", AD__GEMM_MAX);
+    c->scratch = ad__recurrent_scratch(&r, c->dtype);
+    bool is_rnn = c->type == &ad_op_rnn;
+    c->saved = is_rnn ? 0 : 4 * (size_t)(r.n * r.time * r.hidden) * ad_dtype_size(c->dtype);
+    c->shape = c->type == &ad_op_lstm ? AD_SHAPE(2, r.n, r.time, r.hidden) : AD_SHAPE(r.n, r.time, r.hidden);
+    return AD_OK;
+}
+
+/* The second half of an array of lstm's result's shape, which is about c. */
+static void *half(const ad_var *y, void *array) { return (char *)array + ad__bytes(y) / 2; }
+
+static ad__recurrent recurrent_of(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    ad_shape x = op->in[0]->layout->shape;
+    ad__recurrent r = { .team = ad__team_of(op),
+                        .kind = kind_of(op->type, attrs_of(op)),
+                        .n = x.dim[0],
+                        .time = x.dim[1],
+                        .hidden = op->in[1]->layout->shape.dim[1],
+                        .reverse = attrs_of(op)->reverse,
+                        .x = op->in[0]->data,
+                        .w = op->in[1]->data,
+                        .h0 = op->in[2]->data,
+                        .h = y->data,
+                        .kept = ad_saved(op),
+                        .scratch = ad_scratch(op) };
+    if (r.kind == AD__GRU) r.b = op->in[3]->data;
+    if (r.kind == AD__LSTM) r.c0 = op->in[3]->data, r.c = half(y, y->data);
+    return r;
+}
+
+static int recurrent_evaluate(const ad_op *op) {
+    ad__recurrent r = recurrent_of(op);
+    if (ad__out(op)->layout->dtype == AD_F32) ad__recur_f32(&r);
+    else ad__recur_f64(&r);
+    return AD_OK;
+}
+
+static void recurrent_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    ad__recurrent r = recurrent_of(op);
+    r.gh = y->grad;
+    r.gx = ad__claim_grad(op, 0, &r.beta_gx);
+    r.gw = ad__claim_grad(op, 1, &r.beta_gw);
+    r.gh0 = ad_grad_into(op, 2);
+    if (r.kind == AD__GRU) r.gb = ad_grad_into(op, 3);
+    if (r.kind == AD__LSTM) r.gc = half(y, y->grad), r.gc0 = ad_grad_into(op, 3);
+    if (y->layout->dtype == AD_F32) ad__recur_back_f32(&r);
+    else ad__recur_back_f64(&r);
+}
+
+/* ---- the same in Vars, a time after the other: from this come the derivatives in Vars -------------------------- */
+
+typedef struct {
+    ad_var *h, *c;
+} moment;
+
+/* x [n,k] of one time; the other operands as the op's. */
+typedef moment step_fn(const recurrent_attrs *a, ad_var *x, ad_var *const in[], moment before);
+
+/* Gate i of x [n,k] -> [n,m]. */
+static ad_var *gate(ad_var *x, int i, const ad_var *h) {
+    int64_t m = ad_shape_of(h).dim[1];
+    return ad_narrow(x, 1, i * m, m);
+}
+
+static moment rnn_step(const recurrent_attrs *a, ad_var *x, ad_var *const in[], moment before) {
+    ad_var *sum = ad_add(x, ad_affine(before.h, in[1], NULL));
+    return (moment){ a->relu ? ad_relu(sum) : ad_tanh(sum), NULL };
+}
+
+static moment lstm_step(const recurrent_attrs *a, ad_var *x, ad_var *const in[], moment before) {
+    (void)a;
+    ad_var *sum = ad_add(x, ad_affine(before.h, in[1], NULL));
+    ad_var *i = ad_sigmoid(gate(sum, 0, before.h)), *f = ad_sigmoid(gate(sum, 1, before.h));
+    ad_var *g = ad_tanh(gate(sum, 2, before.h)), *o = ad_sigmoid(gate(sum, 3, before.h));
+    ad_var *c = ad_add(ad_mul(f, before.c), ad_mul(i, g));
+    return (moment){ ad_mul(o, ad_tanh(c)), c };
+}
+
+static moment gru_step(const recurrent_attrs *a, ad_var *x, ad_var *const in[], moment before) {
+    (void)a;
+    ad_var *u = ad_affine(before.h, in[1], in[3]), *h = before.h;
+    ad_var *r = ad_sigmoid(ad_add(gate(x, 0, h), gate(u, 0, h)));
+    ad_var *z = ad_sigmoid(ad_add(gate(x, 1, h), gate(u, 1, h)));
+    ad_var *n = ad_tanh(ad_add(gate(x, 2, h), ad_mul(r, gate(u, 2, h))));
+    return (moment){ ad_add(n, ad_mul(z, ad_sub(h, n))), NULL };
+}
+
+static ad_var *in_vars(const ad_op *op, ad_var *const in[], step_fn *step) {
+    ad_graph *g = ad__graph(in[0]);
+    bool is_lstm = op->type == &ad_op_lstm;
+    int time = (int)op->in[0]->layout->shape.dim[1];
+    ad_var **h = ad__node_alloc(g, 2 * (size_t)time * sizeof *h), **c = h + time;
+    moment now = { in[2], is_lstm ? in[3] : NULL };
+    for (int i = 0; h != NULL && i < time && g->code == AD_OK; i++) {
+        int t = attrs_of(op)->reverse ? time - 1 - i : i;
+        now = step(attrs_of(op), ad_select(in[0], 1, t), in, now);
+        h[t] = now.h;
+        c[t] = now.c;
+    }
+    if (g->code != AD_OK) return ad__nil(g);
+    ad_var *y = ad_stack(time, h, 1);
+    return is_lstm ? ad_stack(2, (ad_var *[]){ y, ad_stack(time, c, 1) }, 0) : y;
+}
+
+/* Between views of the operands, where the pass stops, and the result. */
+static void vjp_through(const ad_op *op, ad_var *cotangent, ad_var *dx[], step_fn *step) {
+    ad_graph *g = ad__graph(cotangent);
+    ad_var *in[4];
+    for (int i = 0; i < op->n_in; i++) in[i] = ad_reshape(op->in[i], op->in[i]->layout->shape);
+    uint32_t before = g->n_ops;
+    ad_var *y = g->code == AD_OK ? in_vars(op, in, step) : ad__nil(g);
+    if (g->code == AD_OK) ad__vjp_of(1, &y, &cotangent, op->n_in, in, dx, before);
+}
+
+static void rnn_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { vjp_through(op, g, dx, rnn_step); }
+static void lstm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { vjp_through(op, g, dx, lstm_step); }
+static void gru_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { vjp_through(op, g, dx, gru_step); }
+
+/* ---- samples ---------------------------------------------------------------------------------------------------- */
+
+static void recurrent_samples(ad_sampler *s, int64_t gates, int n, const recurrent_attrs *a) {
+    static const int64_t sizes[][3] = { /* n, time, m */
+                                        { 1, 1, 1 }, { 2, 3, 2 }, { 3, 1, 4 }, { 0, 2, 3 }, { 1, 2, 17 }
+    };
+    static const double lo[] = { -2, -1, -0.9, -1.5 }, hi[] = { 2, 1, 0.9, 1.5 };
+    for (int i = 0; i < AD__COUNT(sizes); i++) {
+        int64_t rows = sizes[i][0], m = sizes[i][2];
+        ad_shape state = AD_SHAPE(rows, m), last = gates == 3 ? AD_SHAPE(3 * m) : state;
+        ad_shape shapes[] = { AD_SHAPE(rows, sizes[i][1], gates * m), AD_SHAPE(gates * m, m), state, last };
+        ad_sample(s, a, n, shapes, lo, hi);
+    }
+}
+
+static void rnn_samples(ad_sampler *s) {
+    for (int k = 0; k < 4; k++) recurrent_samples(s, 1, 3, &(recurrent_attrs){ k & 1, k & 2 });
+}
+static void lstm_samples(ad_sampler *s) {
+    for (int k = 0; k < 2; k++) recurrent_samples(s, 4, 4, &(recurrent_attrs){ false, k == 1 });
+}
+static void gru_samples(ad_sampler *s) {
+    for (int k = 0; k < 2; k++) recurrent_samples(s, 3, 4, &(recurrent_attrs){ false, k == 1 });
+}
+
+/* ---- descriptors ------------------------------------------------------------------------------------------------ */
+
+#define RECURRENT                                                                                                      \
+    .attr_size = sizeof(recurrent_attrs), .shape = recurrent_shape,                                                    \
+    .evaluate = { recurrent_evaluate, recurrent_evaluate }, .backward = { recurrent_backward, recurrent_backward }
+
+AD_OPTYPE(rnn,
+          .doc = "Elman's net: x [n,time,m] is the inputs' part of the sums, w [m,m], h [n,m] the state before -> the "
+                 "states at all times [n,time,m]",
+          .formula = "h_t = tanh(x_t + h_(t-1) w^T), or relu",
+          .gradient = "backpropagation through time; slope of relu 0 at 0", .arity = 3, .attrs = rnn_list,
+          .vjp = rnn_vjp, RECURRENT);
+AD_OPTYPE(lstm,
+          .doc = "long short-term memory (Hochreiter and Schmidhuber 1997, Gers 1999): x [n,time,4 m] is the inputs' "
+                 "part of the gates i f g o, w [4 m,m], h and c [n,m] the state before -> [2,n,time,m], h and c at all "
+                 "times",
+          .formula = "with i f g o = x_t + h_(t-1) w^T: c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g), "
+                     "h_t = sigmoid(o) tanh(c_t)",
+          .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = lstm_vjp, RECURRENT);
+AD_OPTYPE(gru,
+          .doc = "gated recurrent unit (Cho et al. 2014, with PyTorch's reset gate): x [n,time,3 m] is the inputs' "
+                 "part of the gates r z n, w [3 m,m], h [n,m] the state before, b [3 m] -> the states at all times "
+                 "[n,time,m]",
+          .formula = "with u = h_(t-1) w^T + b, r = sigmoid(x_r + u_r), z = sigmoid(x_z + u_z), n = tanh(x_n + r u_n): "
+                     "h_t = (1 - z) n + z h_(t-1)",
+          .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = gru_vjp, RECURRENT);
+
+ad_var *ad_rnn(ad_var *x, ad_var *w, ad_var *h, bool relu, bool reverse) {
+    return ad_apply(&ad_op_rnn, 3, (ad_var *[]){ x, w, h }, &(recurrent_attrs){ relu, reverse });
+}
+ad_var *ad_lstm(ad_var *x, ad_var *w, ad_var *h, ad_var *c, bool reverse) {
+    return ad_apply(&ad_op_lstm, 4, (ad_var *[]){ x, w, h, c }, &(recurrent_attrs){ false, reverse });
+}
+ad_var *ad_gru(ad_var *x, ad_var *w, ad_var *h, ad_var *b, bool reverse) {
+    return ad_apply(&ad_op_gru, 4, (ad_var *[]){ x, w, h, b }, &(recurrent_attrs){ false, reverse });
+}

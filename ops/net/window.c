@@ -1,0 +1,229 @@
+/* im2col.c: the windows of images as columns, and columns summed back into images; each is the other's converse. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/im2col.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+/* ---- helpers: the window ------------------------------------------------------------------------------------ */
+
+/* Sizes along h and w; those of the images are col2im's alone. */
+typedef struct {
+    ad_shape kernel, stride, padding, dilation, size;
+} window_attrs;
+
+static const ad_attr im2col_list[] = { { "kernel", AD_ATTR_SHAPE, offsetof(window_attrs, kernel) },
+                                       { "stride", AD_ATTR_SHAPE, offsetof(window_attrs, stride) },
+                                       { "padding", AD_ATTR_SHAPE, offsetof(window_attrs, padding) },
+                                       { "dilation", AD_ATTR_SHAPE, offsetof(window_attrs, dilation) },
+                                       { 0 } };
+static const ad_attr col2im_list[] = { { "kernel", AD_ATTR_SHAPE, offsetof(window_attrs, kernel) },
+                                       { "stride", AD_ATTR_SHAPE, offsetof(window_attrs, stride) },
+                                       { "padding", AD_ATTR_SHAPE, offsetof(window_attrs, padding) },
+                                       { "dilation", AD_ATTR_SHAPE, offsetof(window_attrs, dilation) },
+                                       { "size", AD_ATTR_SHAPE, offsetof(window_attrs, size) },
+                                       { 0 } };
+
+static window_attrs attrs_of(const ad_window *w, int64_t height, int64_t width) {
+    return (window_attrs){ AD_SHAPE(w->kernel[0], w->kernel[1]),
+                           AD_SHAPE(w->stride[0] ? w->stride[0] : 1, w->stride[1] ? w->stride[1] : 1),
+                           AD_SHAPE(w->padding[0], w->padding[1]),
+                           AD_SHAPE(w->dilation[0] ? w->dilation[0] : 1, w->dilation[1] ? w->dilation[1] : 1),
+                           AD_SHAPE(height, width) };
+}
+
+/* Over images [c,h,w]. The sizes fit together: see check_window. */
+static ad__window window_of(const window_attrs *a, int64_t c, int64_t h, int64_t w) {
+    ad__window r = { .c = c, .in = { h, w } };
+    for (int i = 0; i < 2; i++) {
+        r.kernel[i] = a->kernel.dim[i], r.stride[i] = a->stride.dim[i];
+        r.padding[i] = a->padding.dim[i], r.dilation[i] = a->dilation.dim[i];
+        r.out[i] = ad__window_places(r.in[i], r.kernel[i], r.stride[i], r.padding[i], r.dilation[i]);
+    }
+    return r;
+}
+
+static bool between(int64_t v, int64_t lo) { return v >= lo && v <= INT32_MAX; }
+
+static int check_window(const ad_call *call, int64_t c, int64_t h, int64_t w) {
+    const window_attrs *a = call->attrs;
+    for (int i = 0; i < 2; i++)
+        if (!between(a->kernel.dim[i], 1) || !between(a->stride.dim[i], 1) || !between(a->padding.dim[i], 0) ||
+            !between(a->dilation.dim[i], 1))
+            return ad_call_fail(call, AD_EVALUE, "kernel, stride and dilation are 1 or more, padding 0 or more, none "
+                                                 "above 2^31");
+    ad__window v = window_of(a, c, h, w);
+    if (v.out[0] < 1 || v.out[1] < 1)
+        return ad_call_fail(call, AD_ESHAPE, "a window of %lld by %lld, with its dilation, does not fit into the image",
+                            (long long)v.kernel[0], (long long)v.kernel[1]);
+    if (ad_shape_numel(AD_SHAPE(c, v.kernel[0], v.kernel[1], v.out[0], v.out[1])) < 0)
+        return ad_call_fail(call, AD_ESHAPE, "the columns would have too many elements");
+    return AD_OK;
+}
+
+/* How many images, and how many elements one of them and its columns have. */
+typedef struct {
+    ad__window window;
+    int64_t n, image, columns;
+    ad_dtype dtype;
+} job;
+
+static job job_of(const ad_op *op, const ad_var *image) {
+    ad_shape s = image->layout->shape;
+    int64_t c = s.dim[s.ndim - 3], h = s.dim[s.ndim - 2], w = s.dim[s.ndim - 1];
+    job j = { .window = window_of(ad__attrs(op), c, h, w), .n = s.ndim == 4 ? s.dim[0] : 1, .image = c * h * w,
+              .dtype = image->layout->dtype };
+    j.columns = c * j.window.kernel[0] * j.window.kernel[1] * j.window.out[0] * j.window.out[1];
+    return j;
+}
+
+static void to_columns(const job *j, const void *images, void *columns) {
+    for (int64_t i = 0; i < j->n; i++)
+        if (j->dtype == AD_F32)
+            ad__im2col_f32(&j->window, (const float *)images + i * j->image, (float *)columns + i * j->columns);
+        else ad__im2col_f64(&j->window, (const double *)images + i * j->image, (double *)columns + i * j->columns);
+}
+
+static void add_to_columns(const job *j, const void *images, void *columns) {
+    for (int64_t i = 0; i < j->n; i++)
+        if (j->dtype == AD_F32)
+            ad__im2col_add_f32(&j->window, (const float *)images + i * j->image, (float *)columns + i * j->columns);
+        else ad__im2col_add_f64(&j->window, (const double *)images + i * j->image, (double *)columns + i * j->columns);
+}
+
+static void add_to_images(const job *j, const void *columns, void *images) {
+    for (int64_t i = 0; i < j->n; i++)
+        if (j->dtype == AD_F32)
+            ad__col2im_add_f32(&j->window, (const float *)columns + i * j->columns, (float *)images + i * j->image);
+        else ad__col2im_add_f64(&j->window, (const double *)columns + i * j->columns, (double *)images + i * j->image);
+}
+
+/* Stride, padding and dilation alone and together, along one axis and both, and a window that steps over elements. */
+static const ad_window windows[] = {
+    { .kernel = { 2, 2 } },
+    { .kernel = { 1, 1 } },
+    { .kernel = { 3, 2 }, .stride = { 1, 2 } },
+    { .kernel = { 2, 3 }, .padding = { 1, 2 } },
+    { .kernel = { 2, 2 }, .dilation = { 2, 3 } },
+    { .kernel = { 2, 2 }, .stride = { 3, 3 }, .padding = { 1, 0 } },
+    { .kernel = { 3, 3 }, .stride = { 2, 1 }, .padding = { 2, 1 }, .dilation = { 2, 1 } },
+    { .kernel = { 4, 5 } },
+    { .kernel = { 1, 1 }, .padding = { 3, 3 }, .stride = { 4, 4 } },
+};
+
+/* ---- im2col: [n,c,h,w] -> [n, c*kh*kw, oh*ow] ------------------------------------------------------------------ */
+
+static int im2col_shape(ad_call *call) {
+    ad_shape s = call->shape;
+    if (s.ndim != 3 && s.ndim != 4) return ad_call_fail(call, AD_ESHAPE, "takes images [n,c,h,w], or one [c,h,w]");
+    int64_t c = s.dim[s.ndim - 3], h = s.dim[s.ndim - 2], w = s.dim[s.ndim - 1];
+    int rc = check_window(call, c, h, w);
+    if (rc != AD_OK) return rc;
+    ad__window v = window_of(call->attrs, c, h, w);
+    call->shape.ndim = s.ndim - 1;
+    call->shape.dim[s.ndim - 3] = c * v.kernel[0] * v.kernel[1];
+    call->shape.dim[s.ndim - 2] = v.out[0] * v.out[1];
+    return AD_OK;
+}
+
+static int im2col_evaluate(const ad_op *op) {
+    job j = job_of(op, op->in[0]);
+    to_columns(&j, op->in[0]->data, ad_values(op));
+    return AD_OK;
+}
+
+static void im2col_backward(const ad_op *op) {
+    job j = job_of(op, op->in[0]);
+    void *gx = ad_grad_into(op, 0);
+    if (gx != NULL) add_to_images(&j, ad__out(op)->grad, gx);
+}
+
+static void im2col_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_shape s = op->in[0]->layout->shape;
+    window_attrs a = *(const window_attrs *)ad__attrs(op);
+    a.size = AD_SHAPE(s.dim[s.ndim - 2], s.dim[s.ndim - 1]);
+    dx[0] = ad__apply1(&ad_op_col2im, g, &a);
+}
+
+static void im2col_samples(ad_sampler *s) {
+    for (int i = 0; i < AD__COUNT(windows); i++) {
+        window_attrs a = attrs_of(&windows[i], 0, 0);
+        ad_sample(s, &a, 1, &AD_SHAPE(2, 2, 4, 5), NULL, NULL);
+    }
+    window_attrs a = attrs_of(&windows[3], 0, 0);
+    ad_sample(s, &a, 1, &AD_SHAPE(3, 3, 2), NULL, NULL);
+    ad_sample(s, &a, 1, &AD_SHAPE(0, 1, 3, 3), NULL, NULL);
+}
+
+AD_OPTYPE(im2col, .doc = "windows of images [n,c,h,w] as columns [n, c*kh*kw, oh*ow]; PyTorch's unfold",
+          .formula = "y[n, (c, i, j), (p, q)] = x[n, c, p sh + i dh - ph, q sw + j dw - pw], 0 in the padding",
+          .gradient = "col2im(g)", .arity = 1, .attr_size = sizeof(window_attrs), .attrs = im2col_list,
+          .shape = im2col_shape, .evaluate = { im2col_evaluate, im2col_evaluate },
+          .backward = { im2col_backward, im2col_backward }, .vjp = im2col_vjp);
+ad_var *ad_im2col(ad_var *x, ad_window window) {
+    window_attrs a = attrs_of(&window, 0, 0);
+    return ad__apply1(&ad_op_im2col, x, &a);
+}
+
+/* ---- col2im: [n, c*kh*kw, oh*ow] -> [n,c,h,w] -------------------------------------------------------------------- */
+
+static int col2im_shape(ad_call *call) {
+    const window_attrs *a = call->attrs;
+    ad_shape s = call->shape;
+    int64_t h = a->size.dim[0], w = a->size.dim[1];
+    if (s.ndim != 2 && s.ndim != 3)
+        return ad_call_fail(call, AD_ESHAPE, "takes columns [n, c*kh*kw, oh*ow], or without n");
+    if (!between(h, 0) || !between(w, 0))
+        return ad_call_fail(call, AD_EVALUE, "images of %lld by %lld", (long long)h, (long long)w);
+    int rc = check_window(call, 1, h, w);
+    if (rc != AD_OK) return rc;
+    ad__window v = window_of(a, 1, h, w);
+    int64_t rows = s.dim[s.ndim - 2], each = v.kernel[0] * v.kernel[1], places = v.out[0] * v.out[1];
+    if (rows % each != 0 || s.dim[s.ndim - 1] != places)
+        return ad_call_fail(call, AD_ESHAPE, "the window makes columns [c*%lld, %lld] of such an image",
+                            (long long)each,
+                            (long long)places);
+    call->shape = AD_SHAPE(s.dim[0], rows / each, h, w);
+    if (s.ndim == 2) call->shape = AD_SHAPE(rows / each, h, w);
+    return AD_OK;
+}
+
+static int col2im_evaluate(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    job j = job_of(op, y);
+    memset(y->data, 0, ad__bytes(y));
+    add_to_images(&j, op->in[0]->data, y->data);
+    return AD_OK;
+}
+
+static void col2im_backward(const ad_op *op) {
+    job j = job_of(op, ad__out(op));
+    void *gx = ad_grad_into(op, 0);
+    if (gx != NULL) add_to_columns(&j, ad__out(op)->grad, gx);
+}
+
+static void col2im_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad__apply1(&ad_op_im2col, g, ad__attrs(op));
+}
+
+static void col2im_samples(ad_sampler *s) {
+    for (int i = 0; i < AD__COUNT(windows); i++) {
+        window_attrs a = attrs_of(&windows[i], 4, 5);
+        ad__window v = window_of(&a, 2, 4, 5);
+        ad_shape columns = AD_SHAPE(2, 2 * v.kernel[0] * v.kernel[1], v.out[0] * v.out[1]);
+        ad_sample(s, &a, 1, &columns, NULL, NULL);
+    }
+    window_attrs a = attrs_of(&windows[0], 3, 3);
+    ad_sample(s, &a, 1, &AD_SHAPE(8, 4), NULL, NULL);
+    ad_sample(s, &a, 1, &AD_SHAPE(0, 4, 4), NULL, NULL);
+}
+
+AD_OPTYPE(col2im, .doc = "columns [n, c*kh*kw, oh*ow] summed into images [n,c,h,w]; PyTorch's fold",
+          .formula = "y[n, c, p sh + i dh - ph, q sw + j dw - pw] += x[n, (c, i, j), (p, q)]", .gradient = "im2col(g)",
+          .arity = 1, .attr_size = sizeof(window_attrs), .attrs = col2im_list, .shape = col2im_shape,
+          .evaluate = { col2im_evaluate, col2im_evaluate }, .backward = { col2im_backward, col2im_backward },
+          .vjp = col2im_vjp);
+ad_var *ad_col2im(ad_var *x, int64_t height, int64_t width, ad_window window) {
+    window_attrs a = attrs_of(&window, height, width);
+    return ad__apply1(&ad_op_col2im, x, &a);
+}

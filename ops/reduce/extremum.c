@@ -1,0 +1,129 @@
+/* extremum.c: max and min over all elements or some axes, and where they are. */
+#include "ops/reduce/segments.h"
+#include "ops/kernels/extremum.h"
+#include "ops/ops.h"
+
+#include <math.h>
+
+/* ---- helpers ------------------------------------------------------------------------------------------ */
+
+/* Of an empty row there is no largest element, and no neutral one to stand for it. */
+static int extremum_shape(ad_call *c) {
+    ad_shape from = c->shape;
+    int rc = ad__axes_shape(c);
+    if (rc == AD_OK && ad_shape_numel(from) == 0 && ad_shape_numel(c->shape) > 0)
+        return ad_call_fail(c, AD_ESHAPE, "no elements to take the %s of", c->type->name);
+    return rc;
+}
+
+static ad__spread result_spread(const ad_op *op) {
+    ad_shape s = op->in[0]->layout->shape;
+    return ad__spread_of(ad__reduced_shape(s, ad__axes_mask(ad__attrs(op), s.ndim), true), s);
+}
+
+static int evaluate_by(const ad_op *op, bool smallest) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    ad__spread s = result_spread(op);
+    if (y->layout->dtype == AD_F32)
+        ad__extremum_f32(&s, x->layout->numel, x->data, smallest, y->layout->numel, y->data);
+    else ad__extremum_f64(&s, x->layout->numel, x->data, smallest, y->layout->numel, y->data);
+    return AD_OK;
+}
+
+/* Elements that tie for the extremum share the gradient equally. */
+static void extremum_backward(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    if (gx == NULL) return;
+    ad__spread s = result_spread(op);
+    double *ties = ad__graph(y)->scratch;
+    if (y->layout->dtype == AD_F32)
+        ad__extremum_back_f32(&s, x->layout->numel, x->data, y->layout->numel, y->data, y->grad, ties, gx);
+    else ad__extremum_back_f64(&s, x->layout->numel, x->data, y->layout->numel, y->data, y->grad, ties, gx);
+}
+
+static void extremum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_shape s = op->in[0]->layout->shape;
+    ad_shape kept = ad__reduced_shape(s, ad__axes_mask(ad__attrs(op), s.ndim), true);
+    ad_var *mask = ad_eq(op->in[0], ad_reshape(ad__out(op), kept));
+    dx[0] = ad_mul(mask, ad_div(ad_reshape(g, kept), ad_sum_to(mask, kept)));
+}
+
+/* ---- max, min ------------------------------------------------------------------------------------------- */
+
+static int max_evaluate(const ad_op *op) { return evaluate_by(op, false); }
+static int min_evaluate(const ad_op *op) { return evaluate_by(op, true); }
+
+static void max_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(9), AD_SHAPE(2, 3), AD_SHAPE(70) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        ad_sample(s, &(ad__axes_attrs){ .n = -1, .keepdims = i % 2 }, 1, &shapes[i], NULL, NULL);
+    for (int axis = -3; axis < 3; axis++)
+        ad_sample(s, &(ad__axes_attrs){ 1, { axis }, axis < 0 }, 1, &AD_SHAPE(2, 3, 4), NULL, NULL);
+    ad_sample(s, &(ad__axes_attrs){ 2, { 0, 2 }, false }, 1, &AD_SHAPE(2, 3, 4), NULL, NULL);
+    ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { 1 } }, 1, &AD_SHAPE(0, 3), NULL, NULL);
+    const double ties[] = { 1, 3, 3, -1, -1, 3 }, *values[] = { ties };
+    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(6), values, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__axes_attrs){ .n = 1, .axis = { 0 } }, 1, &AD_SHAPE(3, 2), values, AD_SAMPLE_KINK);
+    const double infinite[] = { -INFINITY, INFINITY, 0 }, *edges[] = { infinite };
+    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
+}
+static void min_samples(ad_sampler *s) { max_samples(s); }
+
+#define EXTREMUM(name, doc_, formula_)                                                                                 \
+    AD_OPTYPE(name, .doc = doc_, .formula = formula_, .gradient = "g shared equally by the elements equal to y",       \
+              .arity = 1, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = extremum_shape,        \
+              .evaluate = { name##_evaluate, name##_evaluate }, .backward = { extremum_backward, extremum_backward },  \
+              .vjp = extremum_vjp);                                                                                    \
+    AD__REDUCTION(name)
+
+EXTREMUM(max, "largest element over all or some axes; NaN if there is one", "max x")
+EXTREMUM(min, "smallest element over all or some axes; NaN if there is one", "min x")
+
+/* ---- argmax, argmin: over all elements or one axis ----------------------------------------------------------- */
+
+static int place_shape(ad_call *c) {
+    int64_t numel = c->in[0]->layout->numel, longest = (int64_t)1 << 24;
+    int rc = ad__cells_shape(c);
+    int64_t cells = rc == AD_OK ? ad_shape_numel(c->shape) : 0;
+    if (cells > 0 && numel == 0) return ad_call_fail(c, AD_ESHAPE, "no elements to take the %s of", c->type->name);
+    if (cells > 0 && c->dtype == AD_F32 && numel / cells > longest)
+        return ad_call_fail(c, AD_ESHAPE, "f32 holds no index above %lld; convert x with ad_cast", (long long)longest);
+    return rc;
+}
+
+static void put_place(const ad_op *op, int64_t cell, int64_t n, const void *x, bool smallest) {
+    ad__put(ad__out(op), cell, (double)AD__BY_DTYPE(op->in[0]->layout->dtype, ad__arg_extremum, n, x, smallest));
+}
+static void argmax_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) { put_place(op, cell, n, x, false); }
+static void argmin_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) { put_place(op, cell, n, x, true); }
+static int argmax_evaluate(const ad_op *op) { return ad__over_cells(op, argmax_cell); }
+static int argmin_evaluate(const ad_op *op) { return ad__over_cells(op, argmin_cell); }
+
+static void argmax_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(9), AD_SHAPE(2, 3), AD_SHAPE(70) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        ad_sample(s, &(ad__axes_attrs){ .n = -1, .keepdims = i % 2 }, 1, &shapes[i], NULL, NULL);
+    for (int axis = -3; axis < 3; axis++)
+        ad_sample(s, &(ad__axes_attrs){ 1, { axis }, axis < 0 }, 1, &AD_SHAPE(2, 3, 4), NULL, NULL);
+    ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { 1 } }, 1, &AD_SHAPE(0, 3), NULL, NULL);
+    const double ties[] = { 1, 3, 3, -1, -1, 3 }, nans[] = { 1, NAN, 3, NAN, -INFINITY, INFINITY };
+    const double *const edges[] = { ties, nans };
+    for (int i = 0; i < AD__COUNT(edges); i++)
+        for (int axis = 0; axis < 2; axis++)
+            ad_sample_values(s, &(ad__axes_attrs){ 1, { axis }, false }, 1, &AD_SHAPE(3, 2), &edges[i], AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(6), edges, AD_SAMPLE_KINK);
+}
+static void argmin_samples(ad_sampler *s) { argmax_samples(s); }
+
+#define PLACE(name, doc_)                                                                                              \
+    AD_OPTYPE(name, .doc = doc_, .formula = #name " x", .arity = 1, .flags = AD_OP_CONSTANT,                           \
+              .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = place_shape,                       \
+              .evaluate = { name##_evaluate, name##_evaluate });                                                       \
+    ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, &(ad__axes_attrs){ .n = -1 }); }                \
+    ad_var *ad_##name##_axis(ad_var *x, int axis, bool keepdims) {                                                     \
+        return ad__apply1(&ad_op_##name, x, &(ad__axes_attrs){ 1, { axis }, keepdims });                               \
+    }
+
+PLACE(argmax, "index of the largest element, of the first where several tie, of the first NaN if there is one")
+PLACE(argmin, "index of the smallest element, of the first where several tie, of the first NaN if there is one")

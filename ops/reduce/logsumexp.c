@@ -1,0 +1,69 @@
+/* logsumexp.c: log of the sum of exponentials over all elements or some axes. */
+#include "ops/reduce/segments.h"
+#include "ops/ops.h"
+
+#include <math.h>
+
+/* Saves each cell's ad__lse for backward. */
+static int logsumexp_shape(ad_call *c) {
+    int rc = ad__cells_shape(c);
+    if (rc == AD_OK) c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__lse);
+    return rc;
+}
+
+static void logsumexp_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) {
+    ad__lse l = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__lse, n, x);
+    ((ad__lse *)ad_saved(op))[cell] = l;
+    ad__put(ad__out(op), cell, l.m + log(l.s));
+}
+
+static void logsumexp_cell_back(const ad_op *op, int64_t cell, int64_t n, const void *x, double *room, void *gx) {
+    (void)room;
+    ad__lse l = ((const ad__lse *)ad_saved(op))[cell];
+    double g = ad_grad_at(ad__out(op), cell);
+    if (op->in[0]->layout->dtype == AD_F32) ad__lse_back_f32(n, l, (float)g, x, gx);
+    else ad__lse_back_f64(n, l, g, x, gx);
+}
+
+static int logsumexp_evaluate(const ad_op *op) { return ad__over_cells(op, logsumexp_cell); }
+static void logsumexp_backward(const ad_op *op) { ad__back_over_cells(op, logsumexp_cell_back); }
+
+/* softmax over the axes: exp(x - y) would lose digits where y is large. The maximum is a constant, as the
+   slopes that go through it cancel. */
+static ad_var *softmax_over(ad_var *x, ad__axes_attrs a) {
+    a.keepdims = true;
+    if (a.n == 1) return ad_softmax(x, a.axis[0]);
+    ad_var *e = ad_exp(ad_sub(x, ad_detach(ad__apply1(&ad_op_max, x, &a))));
+    return ad_div(e, ad__apply1(&ad_op_sum, e, &a));
+}
+
+static void logsumexp_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *x = op->in[0];
+    if (ad__cell_size(op) == 0) return;
+    dx[0] = ad_mul(softmax_over(x, *(const ad__axes_attrs *)ad__attrs(op)), ad__kept(op, g));
+}
+
+static void logsumexp_samples(ad_sampler *s) {
+    ad__axes_attrs a = { .n = -1 }, row = { 1, { -1 }, true };
+    ad__reduction_samples(s, &a, -2, 2);
+    a = (ad__axes_attrs){ .n = -1 };
+    ad_sample(s, &a, 1, &AD_SHAPE(0), NULL, NULL);
+    const double huge[] = { 1e4, -1e4, 0, 1e4, 1e4, 1e4, -1e4, -1e4, -1e4 }, *values[] = { huge };
+    ad_sample_values(s, &a, 1, &AD_SHAPE(3, 3), values, AD_SAMPLE_KINK);
+    ad_sample_values(s, &row, 1, &AD_SHAPE(3, 3), values, AD_SAMPLE_KINK);
+    const double infinite[] = { -INFINITY, 0, 1 }, *edges[] = { infinite };
+    ad_sample_values(s, &a, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
+    ad_sample_values(s, &row, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
+}
+
+AD_OPTYPE(logsumexp, .doc = "log of the sum of exp(x) over all or some axes, finite for elements of any size",
+          .formula = "log sum exp(x)", .gradient = "g softmax(x)", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
+          .attrs = ad__axes_list, .shape = logsumexp_shape, .evaluate = { logsumexp_evaluate, logsumexp_evaluate },
+          .backward = { logsumexp_backward, logsumexp_backward }, .vjp = logsumexp_vjp);
+
+ad_var *ad_logsumexp_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    ad__axes_attrs a = ad__reduced_axes(n, axes, keepdims);
+    return ad__apply1(&ad_op_logsumexp, x, &a);
+}
+ad_var *ad_logsumexp(ad_var *x, int axis, bool keepdims) { return ad_logsumexp_axes(x, 1, &axis, keepdims); }
+ad_var *ad_logsumexp_all(ad_var *x) { return ad_logsumexp_axes(x, 0, NULL, false); }

@@ -1,0 +1,118 @@
+/* moments.c: variance and standard deviation over all elements or some axes. */
+#include "ops/reduce/segments.h"
+#include "ops/ops.h"
+
+#include <math.h>
+
+/* ---- helpers ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    ad__axes_attrs axes;
+    int correction; /* what is taken off the number of elements */
+} moment_attrs;
+static const ad_attr moment_list[] = { { "axes", AD_ATTR_AXES, offsetof(moment_attrs, axes.n) },
+                                       { "keepdims", AD_ATTR_BOOL, offsetof(moment_attrs, axes.keepdims) },
+                                       { "correction", AD_ATTR_INT, offsetof(moment_attrs, correction) },
+                                       { 0 } };
+
+/* Saves each cell's mean for backward. */
+static int moment_shape(ad_call *c) {
+    int rc = ad__cells_shape(c);
+    if (rc == AD_OK) c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__mean);
+    return rc;
+}
+
+/* What the sum of squares is divided by: with as many elements as the correction or fewer, 0. */
+static double divisor(const ad_op *op) {
+    double d = (double)ad__cell_size(op) - ((const moment_attrs *)ad__attrs(op))->correction;
+    return d > 0 ? d : 0;
+}
+
+static ad__mean *mean_of(const ad_op *op, int64_t cell) { return (ad__mean *)ad_saved(op) + cell; }
+
+/* x - mean as a Var; the second mean is what the first one rounded off. */
+static ad_var *centred(const ad_op *op) {
+    ad__axes_attrs a = ((const moment_attrs *)ad__attrs(op))->axes;
+    a.keepdims = true;
+    ad_var *x = op->in[0], *off = ad_sub(x, ad__apply1(&ad_op_mean, x, &a));
+    return ad_sub(off, ad__apply1(&ad_op_mean, off, &a));
+}
+
+static void moment_samples(ad_sampler *s) {
+    for (int correction = 0; correction < 2; correction++) {
+        moment_attrs a = { .correction = correction };
+        ad__reduction_samples(s, &a, -2, 2);
+        a.axes = (ad__axes_attrs){ .n = -1 };
+        const double equal[] = { 0.1, 0.1, 0.1 }, far[] = { 1e6, 1e6 + 1, 1e6 + 3 }, none[] = { 1, NAN };
+        ad_sample_values(s, &a, 1, &AD_SHAPE(3), (const double *[]){ equal }, AD_SAMPLE_KINK);
+        ad_sample_values(s, &a, 1, &AD_SHAPE(3), (const double *[]){ far }, AD_SAMPLE_KINK);
+        ad_sample_values(s, &a, 1, &AD_SHAPE(2), (const double *[]){ none }, AD_SAMPLE_KINK);
+        ad_sample_values(s, &a, 1, &AD_SHAPE(0), NULL, AD_SAMPLE_KINK);
+    }
+}
+
+/* ---- variance ----------------------------------------------------------------------------------------- */
+
+static void variance_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) {
+    double squares = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__squares, n, x, mean_of(op, cell));
+    ad__put(ad__out(op), cell, squares / divisor(op));
+}
+
+static void variance_cell_back(const ad_op *op, int64_t cell, int64_t n, const void *x, double *room, void *gx) {
+    (void)room;
+    double k = ad_grad_at(ad__out(op), cell) * 2 / divisor(op);
+    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, cell), k, gx);
+}
+
+static int variance_evaluate(const ad_op *op) { return ad__over_cells(op, variance_cell); }
+static void variance_backward(const ad_op *op) { ad__back_over_cells(op, variance_cell_back); }
+static void variance_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad_mul(ad_muls(ad__kept(op, g), 2 / divisor(op)), centred(op));
+}
+static void variance_samples(ad_sampler *s) { moment_samples(s); }
+
+AD_OPTYPE(variance, .doc = "variance over all or some axes, torch.var; correction 1 unless given, NaN of one element",
+          .formula = "sum (x - mean x)^2 / (n - correction)", .gradient = "g 2 (x - mean x) / (n - correction)",
+          .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list, .shape = moment_shape,
+          .evaluate = { variance_evaluate, variance_evaluate }, .backward = { variance_backward, variance_backward },
+          .vjp = variance_vjp);
+
+/* ---- standard deviation ------------------------------------------------------------------------------- */
+
+static void std_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) {
+    double deviation = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__deviation, n, x, mean_of(op, cell));
+    ad__put(ad__out(op), cell, deviation / sqrt(divisor(op)));
+}
+
+static void std_cell_back(const ad_op *op, int64_t cell, int64_t n, const void *x, double *room, void *gx) {
+    (void)room;
+    double y = ad_at(ad__out(op), cell), k = y == 0 ? 0 : ad_grad_at(ad__out(op), cell) / divisor(op) / y;
+    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, cell), k, gx);
+}
+
+static int std_evaluate(const ad_op *op) { return ad__over_cells(op, std_cell); }
+static void std_backward(const ad_op *op) { ad__back_over_cells(op, std_cell_back); }
+
+/* Where y is 0 so is x - mean, and 1 may stand for y. */
+static void std_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *y = ad__kept(op, ad__out(op)), *safe = ad_add(y, ad_logical_not(y));
+    dx[0] = ad_mul(ad_div(ad_muls(ad__kept(op, g), 1 / divisor(op)), safe), centred(op));
+}
+static void std_samples(ad_sampler *s) { moment_samples(s); }
+
+AD_OPTYPE(std, .doc = "standard deviation over all or some axes; correction 1 unless given, NaN of one element",
+          .formula = "sqrt(sum (x - mean x)^2 / (n - correction))", .gradient = "g (x - mean x) / ((n - correction) y)",
+          .special = "y = 0: slope 0", .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list,
+          .shape = moment_shape, .evaluate = { std_evaluate, std_evaluate }, .backward = { std_backward, std_backward },
+          .vjp = std_vjp);
+
+#define MOMENT(name)                                                                                                   \
+    ad_var *ad_##name##_axes(ad_var *x, int n, const int *axes, int correction, bool keepdims) {                       \
+        moment_attrs a = { ad__reduced_axes(n, axes, keepdims), correction };                                          \
+        return ad__apply1(&ad_op_##name, x, &a);                                                                       \
+    }                                                                                                                  \
+    ad_var *ad_##name(ad_var *x) { return ad_##name##_axes(x, 0, NULL, 1, false); }                                    \
+    ad_var *ad_##name##_axis(ad_var *x, int axis, bool keepdims) { return ad_##name##_axes(x, 1, &axis, 1, keepdims); }
+
+MOMENT(variance)
+MOMENT(std)

@@ -1,0 +1,87 @@
+/* norm.c: the p-norm over all elements or some axes. */
+#include "ops/reduce/segments.h"
+#include "ops/elementwise/elementwise.h"
+
+typedef struct {
+    ad__axes_attrs axes;
+    double p;
+} norm_attrs;
+static const ad_attr norm_list[] = { { "axes", AD_ATTR_AXES, offsetof(norm_attrs, axes.n) },
+                                     { "keepdims", AD_ATTR_BOOL, offsetof(norm_attrs, axes.keepdims) },
+                                     { "p", AD_ATTR_DOUBLE, offsetof(norm_attrs, p) },
+                                     { 0 } };
+
+static double p_of(const ad_op *op) { return ((const norm_attrs *)ad__attrs(op))->p; }
+
+static int norm_shape(ad_call *c) {
+    double p = ((const norm_attrs *)c->attrs)->p;
+    return p == p ? ad__cells_shape(c) : ad_call_fail(c, AD_EVALUE, "p is NaN; 2 gives the Euclidean norm");
+}
+
+static void norm_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) {
+    ad__put(ad__out(op), cell, AD__BY_DTYPE(op->in[0]->layout->dtype, ad__norm, n, x, p_of(op)));
+}
+
+static void norm_cell_back(const ad_op *op, int64_t cell, int64_t n, const void *x, double *room, void *gx) {
+    (void)room;
+    double y = ad_at(ad__out(op), cell), g = ad_grad_at(ad__out(op), cell);
+    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__norm_back, n, x, p_of(op), y, g, gx);
+}
+
+static int norm_evaluate(const ad_op *op) { return ad__over_cells(op, norm_cell); }
+static void norm_backward(const ad_op *op) { ad__back_over_cells(op, norm_cell_back); }
+
+/* The elements that are the largest or smallest share equally. */
+static ad_var *extreme_rule(ad_var *x, ad_var *y, ad_var *g) {
+    ad_var *ties = ad_eq(ad_abs(x), y);
+    return ad_mul(ad_mul(ties, ad_sign(x)), ad_div(g, ad_sum_to(ties, y->layout->shape)));
+}
+
+/* sign(x) (|x| / y)^(p-1); sign is 0 where a 1 stands for |x| / y = 0, and the last factor where y is 0. */
+static ad_var *power_rule(ad_var *x, ad_var *y, ad_var *g, double p) {
+    ad_var *zero = ad_logical_not(x), *ratio = ad_div(ad_abs(x), ad_add(y, ad_logical_not(y)));
+    ad_var *power = ad_pows(ad_where(zero, ad__constant(x, 1), ratio), p - 1);
+    return ad_mul(ad_mul(ad_sign(x), power), ad_mul(g, ad_logical_not(ad_logical_not(y))));
+}
+
+static void norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *x = op->in[0], *y = ad__kept(op, ad__out(op)), *k = ad__kept(op, g);
+    double p = p_of(op);
+    if (p == 1) dx[0] = ad_mul(ad_sign(x), k);
+    else if (p == 2) dx[0] = ad_mul(ad_div(x, ad_add(y, ad_logical_not(y))), k);
+    else if (isinf(p)) dx[0] = extreme_rule(x, y, k);
+    else if (p != 0) dx[0] = power_rule(x, y, k, p);
+}
+
+static void norm_samples(ad_sampler *s) {
+    const double ps[] = { 2, 1, 3, 1.5, 0.5, -1, INFINITY, -INFINITY, 0 };
+    const double zeros[] = { 0, 0, 0 }, one_zero[] = { -3, 0, 4 }, ties[] = { -3, 3, 3 };
+    const double huge[] = { 3e200, -4e200, 1e150 }, small[] = { 3e-200, -4e-200, 1e-250 };
+    const double infinite[] = { 1, -INFINITY, 2 };
+    const double *const edges[] = { zeros, one_zero, ties, infinite };
+    for (int i = 0; i < AD__COUNT(ps); i++) {
+        norm_attrs a = { .p = ps[i] };
+        if (ps[i] == 2) ad__reduction_samples(s, &a, -2, 2);
+        a.axes = (ad__axes_attrs){ .n = -1 };
+        ad_sample(s, &a, 1, &AD_SHAPE(2, 3), NULL, NULL);
+        ad_sample(s, &a, 1, &AD_SHAPE(0), NULL, NULL);
+        for (int k = 0; k < AD__COUNT(edges); k++) ad_sample_values(s, &a, 1, &AD_SHAPE(3), &edges[k], AD_SAMPLE_KINK);
+        ad_sample_values(s, &a, 1, &AD_SHAPE(3), (const double *[]){ huge }, AD_SAMPLE_KINK | AD_SAMPLE_LOOSE);
+        ad_sample_values(s, &a, 1, &AD_SHAPE(3), (const double *[]){ small }, AD_SAMPLE_KINK | AD_SAMPLE_LOOSE);
+        a.axes = (ad__axes_attrs){ 2, { 0, 2 }, true };
+        ad_sample(s, &a, 1, &AD_SHAPE(2, 3, 4), NULL, NULL);
+    }
+}
+
+AD_OPTYPE(norm, .doc = "p-norm over all or some axes, for any p: 1, 2, inf, -inf, 0 (how many are not 0), ...",
+          .formula = "(sum |x|^p)^(1/p)", .gradient = "g sign(x) (|x| / y)^(p-1)",
+          .special = "y = 0: slope 0; p = inf, -inf: shared equally by the |x| equal to y; of no elements: 0",
+          .arity = 1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = norm_shape,
+          .evaluate = { norm_evaluate, norm_evaluate }, .backward = { norm_backward, norm_backward }, .vjp = norm_vjp);
+
+ad_var *ad_norm_axes(ad_var *x, double p, int n, const int *axes, bool keepdims) {
+    norm_attrs a = { ad__reduced_axes(n, axes, keepdims), p };
+    return ad__apply1(&ad_op_norm, x, &a);
+}
+ad_var *ad_norm(ad_var *x, double p) { return ad_norm_axes(x, p, 0, NULL, false); }
+ad_var *ad_norm_axis(ad_var *x, double p, int axis, bool keepdims) { return ad_norm_axes(x, p, 1, &axis, keepdims); }

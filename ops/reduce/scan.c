@@ -1,0 +1,222 @@
+/* scan.c: cumsum, cumprod and linear recurrences along an axis; and prod, whose slope is made of these. */
+#include "ops/kernels/scan.h"
+
+#include "ops/reduce/segments.h"
+#include "ops/ops.h"
+
+#include <math.h>
+
+/* ---- helpers: x as [outer, n, inner] around the axis; attributes start with an int axis ------------------- */
+
+static int axis_of(const ad_op *op) { return *(const int *)ad__attrs(op); }
+static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
+
+static int scan_shape(ad_call *c) {
+    int axis = ad_call_axis(c, *(const int *)c->attrs, c->shape.ndim);
+    if (axis < 0) return axis;
+    c->scratch = (size_t)ad__around_axis(c->shape, axis).inner * sizeof(double);
+    return AD_OK;
+}
+
+/* Element o, 0, 0 of an array; NULL of none. */
+static void *part(ad_dtype t, const ad__around *r, int64_t o, void *x) {
+    return x ? (char *)x + (size_t)(o * r->n * r->inner) * ad_dtype_size(t) : NULL;
+}
+
+static void scan_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(1),       AD_SHAPE(5),    AD_SHAPE(2, 3),
+                                AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3), AD_SHAPE(3, 0) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int axis = -1; axis < shapes[i].ndim - 1; axis++) ad_sample(s, &axis, 1, &shapes[i], NULL, NULL);
+    const double zeros[] = { 2, 0, 3, -1, 0, 4, 0.5, 2 }, *values[] = { zeros };
+    for (int axis = 0; axis < 2; axis++) ad_sample_values(s, &axis, 1, &AD_SHAPE(2, 4), values, 0);
+}
+
+/* ---- cumsum ------------------------------------------------------------------------------------------------ */
+
+static int cumsum_evaluate(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    ad_dtype t = y->layout->dtype;
+    ad__around r = around(op);
+    for (int64_t o = 0; o < r.outer; o++)
+        AD__BY_DTYPE(t, ad__cumsum, r.n, r.inner, false, part(t, &r, o, op->in[0]->data), ad_scratch(op),
+                     part(t, &r, o, y->data));
+    return AD_OK;
+}
+
+static void cumsum_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    ad_dtype t = y->layout->dtype;
+    ad__around r = around(op);
+    for (int64_t o = 0; gx != NULL && o < r.outer; o++)
+        AD__BY_DTYPE(t, ad__cumsum_add, r.n, r.inner, true, part(t, &r, o, y->grad), ad_scratch(op),
+                     part(t, &r, o, gx));
+}
+
+/* g[i] and, by the recurrence h[i] = h[i+1] + g[i], the sum of what stands behind it. */
+static void cumsum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *ones = ad_expand(ad_scalar(ad__graph(g), g->layout->dtype, 1), g->layout->shape);
+    dx[0] = ad_add(g, ad_linear_scan(ones, g, axis_of(op), true, 0));
+}
+static void cumsum_samples(ad_sampler *s) { scan_samples(s); }
+
+AD_OPTYPE(cumsum, .doc = "running sum along an axis, carried in f64", .formula = "y[i] = x[0] + .. + x[i]",
+          .gradient = "dx[i] = g[i] + g[i+1] + ..", .arity = 1, .attr_size = sizeof(int), .attrs = ad__axis_list,
+          .shape = scan_shape, .evaluate = { cumsum_evaluate, cumsum_evaluate },
+          .backward = { cumsum_backward, cumsum_backward }, .vjp = cumsum_vjp);
+ad_var *ad_cumsum(ad_var *x, int axis) { return ad__apply1(&ad_op_cumsum, x, &axis); }
+
+/* ---- cumprod: no slope divides, so zeros do no harm ---------------------------------------------------------- */
+
+static int cumprod_evaluate(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    ad_dtype t = y->layout->dtype;
+    ad__around r = around(op);
+    for (int64_t o = 0; o < r.outer; o++)
+        AD__BY_DTYPE(t, ad__cumprod, r.n, r.inner, part(t, &r, o, op->in[0]->data), ad_scratch(op),
+                     part(t, &r, o, y->data));
+    return AD_OK;
+}
+
+static void cumprod_backward(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    ad_dtype t = y->layout->dtype;
+    ad__around r = around(op);
+    for (int64_t o = 0; gx != NULL && o < r.outer; o++)
+        AD__BY_DTYPE(t, ad__cumprod_back, r.n, r.inner, part(t, &r, o, x->data), part(t, &r, o, y->data),
+                     part(t, &r, o, y->grad), ad_scratch(op), part(t, &r, o, gx));
+}
+
+/* dx[i] = (x[0] .. x[i-1]) (g[i] + x[i+1] g[i+1] + x[i+1] x[i+2] g[i+2] + ..) */
+static void cumprod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *x = op->in[0];
+    int axis = axis_of(op);
+    ad_var *before = ad_linear_scan(x, NULL, axis, false, 1), *after = ad_linear_scan(x, ad_mul(x, g), axis, true, 0);
+    dx[0] = ad_mul(before, ad_add(g, after));
+}
+static void cumprod_samples(ad_sampler *s) { scan_samples(s); }
+
+AD_OPTYPE(cumprod, .doc = "running product along an axis; slopes right with zeros", .formula = "y[i] = x[0] .. x[i]",
+          .gradient = "dx[i] = y[i-1] (g[i] + x[i+1] g[i+1] + x[i+1] x[i+2] g[i+2] + ..)", .arity = 1,
+          .attr_size = sizeof(int), .attrs = ad__axis_list, .shape = scan_shape,
+          .evaluate = { cumprod_evaluate, cumprod_evaluate }, .backward = { cumprod_backward, cumprod_backward },
+          .vjp = cumprod_vjp);
+ad_var *ad_cumprod(ad_var *x, int axis) { return ad__apply1(&ad_op_cumprod, x, &axis); }
+
+/* ---- linear_scan: a recurrence whose slope is one that runs the other way ------------------------------------ */
+
+typedef struct {
+    int axis;
+    bool reverse;
+    double init;
+} linear_attrs;
+static const ad_attr linear_list[] = { { "axis", AD_ATTR_INT, offsetof(linear_attrs, axis) },
+                                       { "reverse", AD_ATTR_BOOL, offsetof(linear_attrs, reverse) },
+                                       { "init", AD_ATTR_DOUBLE, offsetof(linear_attrs, init) },
+                                       { 0 } };
+
+static int linear_scan_shape(ad_call *c) {
+    if (c->n > 2) return ad_call_fail(c, AD_EVALUE, "%d operands given, a and perhaps b taken", c->n);
+    if (c->n == 2 && !ad_shape_equal(c->shape, c->in[1]->layout->shape))
+        return ad_call_fail(c, AD_ESHAPE, "a and b must be of one shape; ad_expand repeats");
+    return scan_shape(c);
+}
+
+static int linear_scan_evaluate(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    ad_dtype t = y->layout->dtype;
+    const linear_attrs *k = ad__attrs(op);
+    ad__around r = around(op);
+    void *b = op->n_in == 2 ? op->in[1]->data : NULL;
+    for (int64_t o = 0; o < r.outer; o++)
+        AD__BY_DTYPE(t, ad__linear_scan, r.n, r.inner, k->reverse, k->init, part(t, &r, o, op->in[0]->data),
+                     part(t, &r, o, b), ad_scratch(op), part(t, &r, o, y->data));
+    return AD_OK;
+}
+
+static void linear_scan_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    ad_dtype t = y->layout->dtype;
+    ad__around r = around(op);
+    void *ga = ad_grad_into(op, 0), *gb = op->n_in == 2 ? ad_grad_into(op, 1) : NULL;
+    for (int64_t o = 0; o < r.outer; o++)
+        AD__BY_DTYPE(t, ad__linear_scan_back, r.n, r.inner, ((const linear_attrs *)ad__attrs(op))->reverse,
+                     part(t, &r, o, op->in[0]->data), part(t, &r, o, y->data), part(t, &r, o, y->grad), ad_scratch(op),
+                     part(t, &r, o, ga), part(t, &r, o, gb));
+}
+
+static void linear_scan_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    const linear_attrs *k = ad__attrs(op);
+    ad_var *m = ad_linear_scan(op->in[0], g, k->axis, !k->reverse, 0);
+    dx[0] = ad_mul(m, ad__out(op));
+    if (op->n_in == 2) dx[1] = m;
+}
+
+static void linear_scan_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(1), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
+            for (int n = 1; n <= 2; n++)
+                ad_sample(s, &(linear_attrs){ axis, (i + axis) % 2, i - 0.5 }, n, (ad_shape[]){ shapes[i], shapes[i] },
+                          NULL, NULL);
+    const double zeros[] = { 2, 0, 3, -1, 0, 4 }, *values[] = { zeros, NULL };
+    ad_sample_values(s, &(linear_attrs){ .init = 1 }, 1, &AD_SHAPE(6), values, 0);
+    ad_sample_values(s, &(linear_attrs){ .reverse = true }, 2, (ad_shape[]){ AD_SHAPE(6), AD_SHAPE(6) }, values, 0);
+}
+
+AD_OPTYPE(linear_scan, .doc = "linear recurrence along an axis, from its end where reverse; no b (NULL) is zeros",
+          .formula = "y[i] = h[i-1], h[i] = a[i] h[i-1] + b[i], h[-1] = init",
+          .gradient = "da[i] = m[i] y[i], db[i] = m[i], m[i] = g[i+1] + a[i+1] m[i+1]", .arity = -1,
+          .attr_size = sizeof(linear_attrs), .attrs = linear_list, .shape = linear_scan_shape,
+          .evaluate = { linear_scan_evaluate, linear_scan_evaluate },
+          .backward = { linear_scan_backward, linear_scan_backward }, .vjp = linear_scan_vjp);
+
+ad_var *ad_linear_scan(ad_var *a, ad_var *b, int axis, bool reverse, double init) {
+    linear_attrs k = { axis, reverse, init };
+    return b ? ad__apply2(&ad_op_linear_scan, a, b, &k) : ad__apply1(&ad_op_linear_scan, a, &k);
+}
+
+/* ---- prod ---------------------------------------------------------------------------------------------------- */
+
+static void prod_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) {
+    ad__put(ad__out(op), cell, AD__BY_DTYPE(op->in[0]->layout->dtype, ad__prod, n, x));
+}
+static void prod_cell_back(const ad_op *op, int64_t cell, int64_t n, const void *x, double *room, void *gx) {
+    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__prod_back, n, x, ad_grad_at(ad__out(op), cell), room, gx);
+}
+static int prod_evaluate(const ad_op *op) { return ad__over_cells(op, prod_cell); }
+static void prod_backward(const ad_op *op) { ad__back_over_cells(op, prod_cell_back); }
+
+/* The product of all elements but one: along the first axis those before and after it, and then along
+   the next axis those of the products so far, until one product is left of each cell. */
+static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *p = op->in[0];
+    unsigned mask = ad__axes_mask(ad__attrs(op), p->layout->shape.ndim);
+    dx[0] = ad_expand(ad__kept(op, g), p->layout->shape);
+    for (int axis = 0; axis < op->in[0]->layout->shape.ndim; axis++) {
+        if (!(mask >> axis & 1)) continue;
+        ad_var *before = ad_linear_scan(p, NULL, axis, false, 1), *after = ad_linear_scan(p, NULL, axis, true, 1);
+        dx[0] = ad_mul(dx[0], ad_mul(before, after));
+        p = ad_prod_axis(p, axis, true);
+    }
+}
+
+static void prod_samples(ad_sampler *s) {
+    ad__axes_attrs a = { .n = -1 };
+    ad__reduction_samples(s, &a, 0.4, 1.7);
+    const double zeros[] = { 2, 0, 3, -1, 0, 0, 1.5, 2.5 }, *values[] = { zeros };
+    for (int axis = 0; axis < 2; axis++)
+        ad_sample_values(s, &(ad__axes_attrs){ 1, { axis }, false }, 1, &AD_SHAPE(4, 2), values, 0);
+    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(4), values, 0);
+    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(5), values, 0);
+    ad_sample_values(s, &(ad__axes_attrs){ 2, { 0, 2 }, true }, 1, &AD_SHAPE(2, 2, 2), values, 0);
+    ad_sample(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(0), NULL, NULL);
+}
+
+AD_OPTYPE(prod, .doc = "product over all or some axes; slopes right with zeros", .formula = "product of x",
+          .gradient = "g times the product of all other elements", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
+          .attrs = ad__axes_list, .shape = ad__cells_shape, .evaluate = { prod_evaluate, prod_evaluate },
+          .backward = { prod_backward, prod_backward }, .vjp = prod_vjp);
+AD__REDUCTION(prod)

@@ -1,0 +1,84 @@
+/* cells.c: running a reduction a cell at a time: the elements that one element of the result is made from. */
+#include "ops/reduce/segments.h"
+
+#include "ops/ops.h"
+
+#include <string.h>
+
+/* Room for a cell's elements, for their gradients, and for n doubles that the op may use. */
+int ad__cells_shape(ad_call *c) {
+    int64_t numel = c->in[0]->layout->numel;
+    int rc = ad__axes_shape(c);
+    int64_t n_cells = rc == AD_OK ? ad_shape_numel(c->shape) : 0;
+    c->scratch = n_cells > 0 ? 3 * (size_t)(numel / n_cells) * sizeof(double) : 0;
+    return rc;
+}
+
+static ad__cells cells_of(const ad_op *op) {
+    ad_shape s = op->in[0]->layout->shape;
+    return ad__cells_of(s, ad__axes_mask(ad__attrs(op), s.ndim));
+}
+
+/* The elements of a cell of the array that starts at x: in place, or copied to row (zeros: what is there
+   does not count, and reads as zeros). */
+static void *load(const ad__cells *c, ad_dtype t, int64_t cell, void *x, bool zeros, void *row) {
+    int64_t at = ad__cell_start(c, cell);
+    bool in_place = ad__cells_are_rows(c);
+    void *to = in_place ? (char *)x + (size_t)at * ad_dtype_size(t) : row;
+    if (zeros) memset(to, 0, (size_t)c->n * ad_dtype_size(t));
+    else if (!in_place) ad__strided_copy(&c->row, t, x, at, row, 0);
+    return to;
+}
+
+int ad__over_cells(const ad_op *op, ad__cell_value *value) {
+    const ad_var *x = op->in[0];
+    ad__cells c = cells_of(op);
+    for (int64_t i = 0; i < c.n_cells; i++)
+        value(op, i, c.n, load(&c, x->layout->dtype, i, x->data, false, ad_scratch(op)));
+    return AD_OK;
+}
+
+void ad__back_over_cells(const ad_op *op, ad__cell_slope *slope) {
+    const ad_var *x = op->in[0];
+    bool fresh = false;
+    void *gx = ad_grad_claim(op, 0, &fresh);
+    ad__cells c = cells_of(op);
+    ad__strided back = ad__strided_back(&c.row);
+    ad_dtype t = x->layout->dtype;
+    double *row = ad_scratch(op), *row_g = row + c.n, *room = row_g + c.n;
+    if (gx == NULL || c.n == 0) return;
+    for (int64_t i = 0; i < c.n_cells; i++) {
+        void *to = load(&c, t, i, gx, fresh, row_g);
+        slope(op, i, c.n, load(&c, t, i, x->data, false, row), room, to);
+        if (to == row_g) ad__strided_copy(&back, t, row_g, 0, gx, ad__cell_start(&c, i));
+    }
+}
+
+ad_var *ad__kept(const ad_op *op, ad_var *v) {
+    ad_shape s = op->in[0]->layout->shape;
+    return ad_reshape(v, ad__reduced_shape(s, ad__axes_mask(ad__attrs(op), s.ndim), true));
+}
+
+int64_t ad__cell_size(const ad_op *op) {
+    int64_t n = op->in[0]->layout->numel;
+    return n ? n / ad__out(op)->layout->numel : 0;
+}
+
+static void sample_axes(ad_sampler *s, void *attrs, ad__axes_attrs axes, ad_shape shape, double lo, double hi) {
+    *(ad__axes_attrs *)attrs = axes;
+    ad_sample(s, attrs, 1, &shape, &lo, &hi);
+}
+
+void ad__reduction_samples(ad_sampler *s, void *attrs, double lo, double hi) {
+    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(7), AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4), AD_SHAPE(70) };
+    const ad_shape cube = AD_SHAPE(2, 3, 4);
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        sample_axes(s, attrs, (ad__axes_attrs){ .n = -1, .keepdims = i % 2 }, shapes[i], lo, hi);
+    for (int axis = -3; axis < 3; axis++)
+        sample_axes(s, attrs, (ad__axes_attrs){ 1, { axis }, axis > 0 }, cube, lo, hi);
+    sample_axes(s, attrs, (ad__axes_attrs){ 2, { 0, 2 }, false }, cube, lo, hi);
+    sample_axes(s, attrs, (ad__axes_attrs){ 2, { -1, 1 }, true }, cube, lo, hi);
+    sample_axes(s, attrs, (ad__axes_attrs){ 2, { 3, 1 }, false }, AD_SHAPE(2, 3, 1, 2), lo, hi);
+    sample_axes(s, attrs, (ad__axes_attrs){ 3, { 0, 2, 4 }, false }, AD_SHAPE(2, 2, 3, 2, 2), lo, hi);
+    sample_axes(s, attrs, (ad__axes_attrs){ .n = 1, .axis = { 0 } }, AD_SHAPE(3, 0), lo, hi);
+}

@@ -1,0 +1,344 @@
+/* index.c: elements and rows taken by number, and their converses, which add into those places. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/index.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+/* ---- helpers: a table, numbers into one of its axes, and an array with a place for each number ------------- */
+
+static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs(op))->axis; }
+
+/* gather and scatter_add have a number for each element, the others one for a whole row of the axis. */
+static bool has_each(const ad_op *op) { return op->type == &ad_op_gather || op->type == &ad_op_scatter_add; }
+
+static ad__indexed indexed_of(const ad_op *op) {
+    const ad__layout *index = op->in[1]->layout;
+    ad__around table = ad__around_axis(op->in[0]->layout->shape, axis_of(op));
+    bool each = has_each(op);
+    int64_t k = each ? ad__around_axis(index->shape, axis_of(op)).n : index->numel;
+    return (ad__indexed){ table.outer, table.n, k, table.inner, each, ad_saved(op) };
+}
+
+/* The numbers are kept for backward. One sum in f64 for each element of the table, where as many
+   elements are added to it as it has; a larger table costs no more than the rows that are used. */
+static void reserve(ad_call *c, int64_t array_numel) {
+    int64_t table = c->in[0]->layout->numel;
+    c->saved = (size_t)c->in[1]->layout->numel * sizeof(int64_t) + 1;
+    if (c->dtype == AD_F32 && array_numel >= table) c->scratch = (size_t)table * sizeof(double);
+}
+
+static int read_numbers(const ad_op *op) {
+    const ad_var *index = op->in[1];
+    int64_t n = index->layout->numel, below = indexed_of(op).n;
+    int64_t good = index->layout->dtype == AD_F32 ? ad__read_indices_f32(n, index->data, below, ad_saved(op))
+                                                  : ad__read_indices_f64(n, index->data, below, ad_saved(op));
+    if (good == n) return AD_OK;
+    return ad_op_fail(op, AD_EVALUE, "index %g at element %lld is not one of 0..%lld", ad_at(index, good),
+                      (long long)good, (long long)below - 1);
+}
+
+static void put(const ad_op *op, const void *array, int64_t array_numel, void *table) {
+    ad__indexed x = indexed_of(op);
+    int64_t n = op->in[0]->layout->numel;
+    if (ad__out(op)->layout->dtype == AD_F64) ad__put_add_f64(&x, array, table);
+    else if (array_numel < n) ad__put_add_f32(&x, array, table);
+    else {
+        double *sums = memset(ad_scratch(op), 0, (size_t)n * sizeof *sums);
+        ad__put_sum_f32(&x, array, sums);
+        ad__add_wide_f32(n, sums, table);
+    }
+}
+
+/* ---- table -> array: take_axis, gather ---------------------------------------------------------------------- */
+
+static int take_evaluate(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    int rc = read_numbers(op);
+    if (rc != AD_OK) return rc;
+    ad__indexed x = indexed_of(op);
+    if (y->layout->dtype == AD_F32) ad__take_f32(&x, op->in[0]->data, y->data);
+    else ad__take_f64(&x, op->in[0]->data, y->data);
+    return AD_OK;
+}
+
+static void take_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    if (gx != NULL) put(op, y->grad, y->layout->numel, gx);
+}
+
+/* The gradient as the converse of the op, from a table of zeros. */
+static ad_var *put_into_zeros(const ad_optype *converse, const ad_op *op, ad_var *g) {
+    const ad__layout *x = op->in[0]->layout;
+    ad_var *in[] = { ad_zeros(x->graph, x->dtype, x->shape), op->in[1], g };
+    return ad_apply(converse, 3, in, ad__attrs(op));
+}
+
+/* ---- table, array -> table: index_add, scatter_add ------------------------------------------------------------ */
+
+static int put_evaluate(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    int rc = read_numbers(op);
+    if (rc != AD_OK) return rc;
+    memcpy(y->data, op->in[0]->data, ad__bytes(y));
+    put(op, op->in[2]->data, op->in[2]->layout->numel, y->data);
+    return AD_OK;
+}
+
+static void put_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    ad__indexed x = indexed_of(op);
+    ad__add_gradient(op, 0, y->grad);
+    void *gsrc = ad_grad_into(op, 2);
+    if (gsrc == NULL) return;
+    if (y->layout->dtype == AD_F32) ad__take_add_f32(&x, y->grad, gsrc);
+    else ad__take_add_f64(&x, y->grad, gsrc);
+}
+
+/* ---- take_axis: whole rows of an axis, index [..] in the axis' place ------------------------------------------- */
+
+/* x's shape with index's in the place of the axis; ndim too large where there is no room. */
+static int inserted_shape(const ad_call *c, ad_shape *to) {
+    ad_shape x = c->in[0]->layout->shape, index = c->in[1]->layout->shape;
+    int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, x.ndim);
+    if (axis < 0) return axis;
+    if (x.ndim - 1 + index.ndim > AD_MAX_NDIM)
+        return ad_call_fail(c, AD_ESHAPE, "the result would have %d dimensions, more than %d", x.ndim - 1 + index.ndim,
+                            AD_MAX_NDIM);
+    *to = (ad_shape){ .ndim = x.ndim - 1 + index.ndim };
+    for (int i = 0; i < to->ndim; i++)
+        to->dim[i] = i < axis ? x.dim[i] : i < axis + index.ndim ? index.dim[i - axis] : x.dim[i - index.ndim + 1];
+    return AD_OK;
+}
+
+static int take_axis_shape(ad_call *c) {
+    int rc = inserted_shape(c, &c->shape);
+    if (rc == AD_OK) reserve(c, ad_shape_numel(c->shape));
+    return rc;
+}
+
+static void take_axis_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = put_into_zeros(&ad_op_index_add, op, g);
+}
+
+/* Numbers that are twice there, out of order, one of them, none, in two dimensions; every axis. */
+static const double numbers[] = { 2, 0, 1, 1, 2, 1, 0, 2, 2, 0, 1, 0, 0, 1, 2, 1, 2, 0, 0, 2, 1, 1, 0, 2 };
+
+static void take_axis_samples(ad_sampler *s) {
+    const ad_shape index[] = { AD_SHAPE(4), AD_SHAPE(1), AD_SCALAR, AD_SHAPE(0), AD_SHAPE(2, 3), AD_SHAPE(9) };
+    const double *values[] = { NULL, numbers };
+    const ad_shape tables[] = { AD_SHAPE(3, 5, 4), AD_SHAPE(3, 3, 2), AD_SHAPE(4, 2, 3) };
+    for (int axis = -3; axis < 3; axis++)
+        for (int i = 0; i < AD__COUNT(index); i++)
+            ad_sample_values(s, &(ad__axis_attrs){ axis, false }, 2, (ad_shape[]){ tables[(axis + 3) % 3], index[i] },
+                             values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(24) }, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(3, 0), AD_SHAPE(2) }, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(0, 2), AD_SHAPE(0) }, values, 0);
+}
+
+AD_OPTYPE(take_axis, .doc = "the rows of an axis that index names, in index's shape; NumPy's take with an axis",
+          .formula = "y[a, i.., b] = x[a, index[i..], b]", .gradient = "dx[a, index[i..], b] += g[a, i.., b]",
+          .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
+          .arity = 2, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .shape = take_axis_shape, .evaluate = { take_evaluate, take_evaluate },
+          .backward = { take_backward, take_backward }, .vjp = take_axis_vjp);
+ad_var *ad_take_axis(ad_var *x, ad_var *index, int axis) {
+    return ad__apply2(&ad_op_take_axis, x, index, &(ad__axis_attrs){ axis, false });
+}
+
+/* PyTorch's take: of all elements, in row-major order. */
+ad_var *ad_take(ad_var *x, ad_var *index) { return ad_take_axis(ad_reshape(x, AD_SHAPE(-1)), index, 0); }
+
+/* PyTorch's, which takes a scalar for a list of one. */
+ad_var *ad_index_select(ad_var *x, int axis, ad_var *index) {
+    if (ad__is_nil(x) || ad__is_nil(index)) return ad__refused(ad__is_nil(x) ? x : index, "index_select");
+    const ad_call c = AD__CALL_AS("index_select", x);
+    int ndim = index->layout->shape.ndim;
+    if (ndim <= 1) return ad_take_axis(x, ndim == 1 ? index : ad_reshape(index, AD_SHAPE(1)), axis);
+    ad_call_fail(&c, AD_ESHAPE, "index has %d dimensions, not 1; ad_take_axis takes any", ndim);
+    return ad__nil(c.graph);
+}
+
+/* weight [n,d], indices [..] -> [..,d] */
+ad_var *ad_embedding(ad_var *weight, ad_var *indices) {
+    if (ad__is_nil(weight)) return ad__refused(weight, "embedding");
+    const ad_call c = AD__CALL_AS("embedding", weight);
+    if (c.shape.ndim == 2) return ad_take_axis(weight, indices, 0);
+    ad_call_fail(&c, AD_ESHAPE, "the weight is [n,d], a row for each index");
+    return ad__nil(c.graph);
+}
+
+/* ---- index_add: rows added to those that index names ------------------------------------------------------------- */
+
+static int index_add_shape(ad_call *c) {
+    ad_shape src;
+    int rc = inserted_shape(c, &src);
+    if (rc != AD_OK) return rc;
+    reserve(c, c->in[2]->layout->numel);
+    if (ad_shape_equal(src, c->in[2]->layout->shape)) return AD_OK;
+    char text[160];
+    ad_shape_text(src, text, sizeof text);
+    return ad_call_fail(c, AD_ESHAPE, "what is added must be %s, a row for each index", text);
+}
+
+static void index_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = g;
+    if (ad_wants_grad(op, 2)) dx[2] = ad_take_axis(g, op->in[1], axis_of(op));
+}
+
+static void index_add_samples(ad_sampler *s) {
+    const double *values[] = { NULL, numbers, NULL };
+    const ad_shape cases[][3] = {
+        { AD_SHAPE(3, 2), AD_SHAPE(5), AD_SHAPE(5, 2) },   { AD_SHAPE(3, 4), AD_SHAPE(2), AD_SHAPE(2, 4) },
+        { AD_SHAPE(3), AD_SCALAR, AD_SCALAR },             { AD_SHAPE(3), AD_SHAPE(24), AD_SHAPE(24) },
+        { AD_SHAPE(3, 2), AD_SHAPE(0), AD_SHAPE(0, 2) },   { AD_SHAPE(3, 2), AD_SHAPE(2, 2), AD_SHAPE(2, 2, 2) },
+    };
+    for (int i = 0; i < AD__COUNT(cases); i++)
+        ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 3, cases[i], values, 0);
+    const ad_shape inner[] = { AD_SHAPE(2, 3, 2), AD_SHAPE(4), AD_SHAPE(2, 4, 2) };
+    ad_sample_values(s, &(ad__axis_attrs){ -2, false }, 3, inner, values, 0);
+    const ad_shape last[] = { AD_SHAPE(2, 3), AD_SHAPE(4), AD_SHAPE(2, 4) };
+    ad_sample_values(s, &(ad__axis_attrs){ 1, false }, 3, last, values, 0);
+}
+
+AD_OPTYPE(index_add, .doc = "x with the rows of src added to those of the axis that index names",
+          .formula = "x, and y[a, index[i..], b] += src[a, i.., b]",
+          .gradient = "dx = g; dsrc[a, i.., b] = g[a, index[i..], b]",
+          .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
+          .arity = 3, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .shape = index_add_shape, .evaluate = { put_evaluate, put_evaluate },
+          .backward = { put_backward, put_backward }, .vjp = index_add_vjp);
+ad_var *ad_index_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
+    return ad_apply(&ad_op_index_add, 3, (ad_var *[]){ x, index, src }, &(ad__axis_attrs){ axis, false });
+}
+
+/* ---- gather: one element of an axis for each element of index ---------------------------------------------------- */
+
+/* index's sizes are x's, but along the axis. */
+static int check_index(const ad_call *c) {
+    ad_shape x = c->in[0]->layout->shape, index = c->in[1]->layout->shape;
+    int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, x.ndim);
+    if (axis < 0) return axis;
+    bool fits = index.ndim == x.ndim;
+    for (int i = 0; i < x.ndim && fits; i++) fits = i == axis || index.dim[i] == x.dim[i];
+    if (fits) return AD_OK;
+    return ad_call_fail(c, AD_ESHAPE, "index needs x's dimensions, of no larger size but along axis %d", axis);
+}
+
+static int gather_shape(ad_call *c) {
+    int rc = check_index(c);
+    if (rc != AD_OK) return rc;
+    c->shape = c->in[1]->layout->shape;
+    reserve(c, c->in[1]->layout->numel);
+    return AD_OK;
+}
+
+static void gather_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = put_into_zeros(&ad_op_scatter_add, op, g);
+}
+
+static const struct {
+    int axis;
+    ad_shape x, index;
+} gathers[] = {
+    { 0, { 1, { 3 } }, { 1, { 6 } } },             { -1, { 2, { 2, 3 } }, { 2, { 2, 4 } } },
+    { 0, { 2, { 3, 4 } }, { 2, { 2, 4 } } },       { 1, { 3, { 2, 3, 2 } }, { 3, { 2, 6, 2 } } },
+    { 1, { 2, { 2, 3 } }, { 2, { 2, 0 } } },       { 0, { 2, { 3, 0 } }, { 2, { 2, 0 } } },
+    { -3, { 3, { 3, 2, 2 } }, { 3, { 1, 2, 2 } } }, { 0, { 2, { 3, 1 } }, { 2, { 24, 1 } } },
+};
+
+static void gather_samples(ad_sampler *s) {
+    const double *values[] = { NULL, numbers };
+    for (int i = 0; i < AD__COUNT(gathers); i++)
+        ad_sample_values(s, &(ad__axis_attrs){ gathers[i].axis, false }, 2,
+                         (ad_shape[]){ gathers[i].x, gathers[i].index }, values, 0);
+}
+
+AD_OPTYPE(gather, .doc = "for each element of index, the element of x at that number along the axis",
+          .formula = "y[a, i, b] = x[a, index[a, i, b], b]", .gradient = "dx[a, index[a, i, b], b] += g[a, i, b]",
+          .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
+          .arity = 2, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .shape = gather_shape, .evaluate = { take_evaluate, take_evaluate },
+          .backward = { take_backward, take_backward }, .vjp = gather_vjp);
+
+/* PyTorch lets index be smaller than x along the other axes: these ranges of x are then meant. All of
+   them where the two do not fit, for the op to refuse. */
+static int common_ranges(ad_shape x, ad_shape index, int axis, ad_range ranges[AD_MAX_NDIM]) {
+    int n = 0;
+    for (int i = 0; i < x.ndim && index.ndim == x.ndim; i++)
+        if (i != (axis < 0 ? axis + x.ndim : axis) && index.dim[i] < x.dim[i])
+            ranges[n++] = (ad_range){ i, 0, index.dim[i], 1 };
+    return n;
+}
+
+ad_var *ad_gather(ad_var *x, int axis, ad_var *index) {
+    if (ad__is_nil(x) || ad__is_nil(index)) return ad__refused(ad__is_nil(x) ? x : index, "gather");
+    ad_range ranges[AD_MAX_NDIM];
+    int n = common_ranges(x->layout->shape, index->layout->shape, axis, ranges);
+    return ad__apply2(&ad_op_gather, n ? ad_slice_axes(x, n, ranges) : x, index, &(ad__axis_attrs){ axis, false });
+}
+
+/* NumPy's take_along_axis, PyTorch's take_along_dim: x and index broadcast along the other axes. */
+ad_var *ad_take_along(ad_var *x, ad_var *index, int axis) {
+    if (ad__is_nil(x) || ad__is_nil(index)) return ad__refused(ad__is_nil(x) ? x : index, "take_along");
+    const ad_call c = AD__CALL_AS("take_along", x);
+    int at = ad_call_axis(&c, axis, c.shape.ndim);
+    if (at < 0) return ad__nil(c.graph);
+    ad_shape xs = c.shape, is = index->layout->shape, whole;
+    bool fits = is.ndim == xs.ndim;
+    if (fits) xs.dim[at] = is.dim[at] = 1;
+    if (!fits || ad__broadcast(xs, is, &whole)) {
+        ad_call_fail(&c, AD_ESHAPE, "index must have as many dimensions, and broadcast with x but along axis %d", at);
+        return ad__nil(c.graph);
+    }
+    xs = is = whole;
+    xs.dim[at] = c.shape.dim[at], is.dim[at] = index->layout->shape.dim[at];
+    return ad_gather(ad_expand(x, xs), axis, ad_expand(index, is));
+}
+
+/* ---- scatter_add: elements added to those that index names ------------------------------------------------------- */
+
+static int scatter_add_shape(ad_call *c) {
+    int rc = check_index(c);
+    if (rc != AD_OK) return rc;
+    reserve(c, c->in[2]->layout->numel);
+    if (ad_shape_equal(c->in[1]->layout->shape, c->in[2]->layout->shape)) return AD_OK;
+    return ad_call_fail(c, AD_ESHAPE, "src needs an element for each of index");
+}
+
+static void scatter_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = g;
+    if (ad_wants_grad(op, 2)) dx[2] = ad_gather(g, axis_of(op), op->in[1]);
+}
+
+static void scatter_add_samples(ad_sampler *s) {
+    const double *values[] = { NULL, numbers, NULL };
+    for (int i = 0; i < AD__COUNT(gathers); i++)
+        ad_sample_values(s, &(ad__axis_attrs){ gathers[i].axis, false }, 3,
+                         (ad_shape[]){ gathers[i].x, gathers[i].index, gathers[i].index }, values, 0);
+}
+
+AD_OPTYPE(scatter_add, .doc = "x with each element of src added to that which index names along the axis",
+          .formula = "x, and y[a, index[a, i, b], b] += src[a, i, b]",
+          .gradient = "dx = g; dsrc[a, i, b] = g[a, index[a, i, b], b]",
+          .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
+          .arity = 3, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .shape = scatter_add_shape, .evaluate = { put_evaluate, put_evaluate },
+          .backward = { put_backward, put_backward }, .vjp = scatter_add_vjp);
+
+/* PyTorch lets index be smaller than x along the other axes, and than src along all: the rest of x stays
+   as it is, the rest of src is not read. */
+ad_var *ad_scatter_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
+    ad_var *nil = ad__is_nil(x) ? x : ad__is_nil(index) ? index : src;
+    if (ad__is_nil(nil)) return ad__refused(nil, "scatter_add");
+    ad_range of_x[AD_MAX_NDIM], of_src[AD_MAX_NDIM];
+    const ad__axis_attrs attrs = { axis, false };
+    int n = common_ranges(x->layout->shape, index->layout->shape, axis, of_x);
+    int n_src = common_ranges(src->layout->shape, index->layout->shape, AD_MAX_NDIM, of_src);
+    if (n_src > 0) src = ad_slice_axes(src, n_src, of_src);
+    if (n == 0) return ad_apply(&ad_op_scatter_add, 3, (ad_var *[]){ x, index, src }, &attrs);
+    ad_var *part = ad_apply(&ad_op_scatter_add, 3, (ad_var *[]){ ad_slice_axes(x, n, of_x), index, src }, &attrs);
+    return ad_slice_scatter_axes(x, part, n, of_x);
+}

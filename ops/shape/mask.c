@@ -1,0 +1,73 @@
+/* mask.c: elements replaced where a mask says so. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/index.h"
+#include "ops/ops.h"
+
+#include <math.h>
+
+static const ad_attr masked_fill_list[] = { { "value", AD_ATTR_DOUBLE, 0 }, { 0 } };
+
+static int masked_fill_shape(ad_call *c) {
+    ad_shape whole;
+    if (!ad__broadcast(c->shape, c->in[1]->layout->shape, &whole) && ad_shape_equal(whole, c->shape)) return AD_OK;
+    return ad_call_fail(c, AD_ESHAPE, "the mask must broadcast to x");
+}
+
+enum { CHUNK = 1024 };
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int masked_fill_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *mask = op->in[1], *y = ad__out(op);
+    ad__spread s = ad__spread_of(mask->layout->shape, x->layout->shape);
+    double buffer[CHUNK], value = *(const double *)ad__attrs(op);
+    for (int64_t i = 0; i < x->layout->numel; i += CHUNK) {
+        int64_t n = least(CHUNK, x->layout->numel - i);
+        if (y->layout->dtype == AD_F32)
+            ad__mask_fill_f32(n, ad__gather_f32(&s, i, n, mask->data, (float *)(void *)buffer), value,
+                              (const float *)x->data + i, (float *)y->data + i);
+        else
+            ad__mask_fill_f64(n, ad__gather_f64(&s, i, n, mask->data, buffer), value, (const double *)x->data + i,
+                              (double *)y->data + i);
+    }
+    return AD_OK;
+}
+
+static void masked_fill_backward(const ad_op *op) {
+    const ad_var *mask = op->in[1], *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    if (gx == NULL) return;
+    ad__spread s = ad__spread_of(mask->layout->shape, y->layout->shape);
+    double buffer[CHUNK];
+    for (int64_t i = 0; i < y->layout->numel; i += CHUNK) {
+        int64_t n = least(CHUNK, y->layout->numel - i);
+        if (y->layout->dtype == AD_F32)
+            ad__mask_add_f32(n, ad__gather_f32(&s, i, n, mask->data, (float *)(void *)buffer),
+                             (const float *)y->grad + i, (float *)gx + i);
+        else
+            ad__mask_add_f64(n, ad__gather_f64(&s, i, n, mask->data, buffer), (const double *)y->grad + i,
+                             (double *)gx + i);
+    }
+}
+
+static void masked_fill_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_masked_fill(g, op->in[1], 0); }
+
+static void masked_fill_samples(ad_sampler *s) {
+    const double mask[] = { 0, 1, 1, 0, 0, -2, 0, 1, 0, 0, 1, 0 }, *values[] = { NULL, mask };
+    const ad_shape cases[][2] = {
+        { AD_SHAPE(2, 3), AD_SHAPE(2, 3) }, { AD_SHAPE(2, 3), AD_SHAPE(3) },    { AD_SHAPE(4, 3), AD_SHAPE(4, 1) },
+        { AD_SHAPE(2, 2, 3), AD_SHAPE(2, 3) }, { AD_SHAPE(5), AD_SCALAR },      { AD_SCALAR, AD_SCALAR },
+        { AD_SHAPE(0, 3), AD_SHAPE(3) },
+    };
+    for (int i = 0; i < AD__COUNT(cases); i++) ad_sample_values(s, &(double){ -1.5 }, 2, cases[i], values, 0);
+    ad_sample_values(s, &(double){ -INFINITY }, 2, cases[0], values, AD_SAMPLE_KINK);
+}
+
+AD_OPTYPE(masked_fill, .doc = "x, with a value where the mask, which broadcasts to x, is not 0",
+          .formula = "mask ? value : x", .gradient = "mask ? 0 : g", .special = "a NaN in the mask is not 0",
+          .arity = 2, .no_grad = 1u << 1, .attr_size = sizeof(double), .attrs = masked_fill_list,
+          .shape = masked_fill_shape, .evaluate = { masked_fill_evaluate, masked_fill_evaluate },
+          .backward = { masked_fill_backward, masked_fill_backward }, .vjp = masked_fill_vjp);
+ad_var *ad_masked_fill(ad_var *x, ad_var *mask, double value) {
+    return ad__apply2(&ad_op_masked_fill, x, mask, &value);
+}

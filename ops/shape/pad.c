@@ -1,0 +1,199 @@
+/* pad.c: more elements around an array: a constant, or its own elements mirrored, repeated or from the other end. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/strided.h"
+#include "ops/ops.h"
+
+/* ---- a constant -------------------------------------------------------------------------------------------- */
+
+/* How many elements come before and after those of the last before.ndim axes; negative: are taken away. */
+typedef struct {
+    ad_shape before, after;
+    double value;
+} pad_attrs;
+
+static const ad_attr pad_list[] = { { "before", AD_ATTR_SHAPE, offsetof(pad_attrs, before) },
+                                    { "after", AD_ATTR_SHAPE, offsetof(pad_attrs, after) },
+                                    { "value", AD_ATTR_DOUBLE, offsetof(pad_attrs, value) },
+                                    { 0 } };
+
+static int check_lists(const ad_call *c, const ad_shape *before, const ad_shape *after) {
+    if (before->ndim >= 0 && before->ndim == after->ndim && before->ndim <= c->shape.ndim) return AD_OK;
+    return ad_call_fail(c, AD_ESHAPE, "padding before %d axes and after %d; name the same last axes, at most %d",
+                        before->ndim, after->ndim, c->shape.ndim);
+}
+
+/* What is padded before axis i, or after it. */
+static int64_t padding_of(const ad_shape *list, int ndim, int i) {
+    int own = i - (ndim - list->ndim);
+    return own < 0 ? 0 : list->dim[own];
+}
+
+static int pad_shape(ad_call *c) {
+    const int64_t huge = INT64_MAX / 16; /* below it, no sum of sizes overflows */
+    const pad_attrs *a = c->attrs;
+    int rc = check_lists(c, &a->before, &a->after);
+    for (int i = 0; i < c->shape.ndim && rc == AD_OK; i++) {
+        int64_t before = padding_of(&a->before, c->shape.ndim, i), after = padding_of(&a->after, c->shape.ndim, i);
+        int64_t size = c->shape.dim[i];
+        bool far = before > huge || before < -huge || after > huge || after < -huge;
+        if (far || size + before + after < 0)
+            rc = ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld leaves no size for axis %d, of %lld",
+                              (long long)before, (long long)after, i, (long long)size);
+        else c->shape.dim[i] = size + before + after;
+    }
+    return rc;
+}
+
+/* x -> y where they overlap, and where the first elements of that are. */
+static ad__strided overlap(const ad_op *op, int64_t *x_at, int64_t *y_at) {
+    ad_shape x = op->in[0]->layout->shape, y = ad__out(op)->layout->shape, common = x;
+    const pad_attrs *a = ad__attrs(op);
+    int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM], before[AD_MAX_NDIM];
+    ad__row_major(x, from);
+    ad__row_major(y, to);
+    for (int i = 0; i < x.ndim; i++) {
+        int64_t after = padding_of(&a->after, x.ndim, i);
+        before[i] = padding_of(&a->before, x.ndim, i);
+        common.dim[i] += (before[i] < 0 ? before[i] : 0) + (after < 0 ? after : 0);
+        if (common.dim[i] < 0) common.dim[i] = 0;
+    }
+    *x_at = *y_at = 0;
+    for (int i = 0; i < x.ndim && ad_shape_numel(common) > 0; i++)
+        *(before[i] < 0 ? x_at : y_at) += before[i] < 0 ? -before[i] * from[i] : before[i] * to[i];
+    return ad__strided_of(x.ndim, common.dim, from, to);
+}
+
+static void fill(const ad_var *y, double value) {
+    if (y->layout->dtype == AD_F32)
+        for (int64_t i = 0; i < y->layout->numel; i++) ((float *)y->data)[i] = (float)value;
+    else
+        for (int64_t i = 0; i < y->layout->numel; i++) ((double *)y->data)[i] = value;
+}
+
+static int pad_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    int64_t x_at, y_at;
+    ad__strided s = overlap(op, &x_at, &y_at);
+    fill(y, ((const pad_attrs *)ad__attrs(op))->value);
+    ad__strided_copy(&s, y->layout->dtype, x->data, x_at, y->data, y_at);
+    return AD_OK;
+}
+
+static void pad_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    if (gx == NULL) return;
+    int64_t x_at, y_at;
+    ad__strided s = overlap(op, &x_at, &y_at), back = ad__strided_back(&s);
+    ad__strided_add(&back, y->layout->dtype, y->grad, y_at, gx, x_at);
+}
+
+static void pad_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    const pad_attrs *a = ad__attrs(op);
+    pad_attrs back = { a->before, a->after, 0 };
+    for (int i = 0; i < a->before.ndim; i++) back.before.dim[i] *= -1, back.after.dim[i] *= -1;
+    dx[0] = ad__apply1(&ad_op_pad, g, &back);
+}
+
+static void pad_samples(ad_sampler *s) {
+    const ad_shape x = AD_SHAPE(2, 3);
+    const pad_attrs cases[] = {
+        { AD_SHAPE(1, 2), AD_SHAPE(0, 1), 0.5 }, { AD_SHAPE(0, 0), AD_SHAPE(0, 0), 1 },
+            { AD_SHAPE(2), AD_SHAPE(3), -1 },
+        { AD_SHAPE(-1, 1), AD_SHAPE(0, -2), 2 }, { AD_SHAPE(-1, 0), AD_SHAPE(-1, 0), 0 }, { AD_SCALAR, AD_SCALAR, 0 },
+        { AD_SHAPE(3, -5), AD_SHAPE(-4, 9), 7 },
+    };
+    for (int i = 0; i < AD__COUNT(cases); i++) ad_sample(s, &cases[i], 1, &x, NULL, NULL);
+    ad_sample(s, &cases[0], 1, &AD_SHAPE(0, 3), NULL, NULL);
+    ad_sample(s, &cases[0], 1, &AD_SHAPE(2, 1, 3), NULL, NULL);
+    ad_sample(s, &cases[5], 1, &AD_SCALAR, NULL, NULL);
+}
+
+AD_OPTYPE(pad, .doc = "a value before and after the elements of the last axes, as many as the lists name",
+          .formula = "x, value around it", .gradient = "g at the elements of x",
+          .special = "negative padding takes elements away, as in PyTorch",
+          .arity = 1, .attr_size = sizeof(pad_attrs), .attrs = pad_list, .shape = pad_shape,
+          .evaluate = { pad_evaluate, pad_evaluate }, .backward = { pad_backward, pad_backward }, .vjp = pad_vjp);
+ad_var *ad_pad(ad_var *x, ad_shape before, ad_shape after, double value) {
+    return ad__apply1(&ad_op_pad, x, &(pad_attrs){ before, after, value });
+}
+
+/* ---- an array's own elements: slices put together ------------------------------------------------------------- */
+
+/* The elements that come before those of an axis of size n, and after; at most `most` of them. */
+typedef struct {
+    const char *name;
+    ad_var *(*before)(ad_var *x, int axis, int64_t n, int64_t k);
+    ad_var *(*after)(ad_var *x, int axis, int64_t n, int64_t k);
+    int64_t (*most)(int64_t n);
+} pad_mode;
+
+static ad_var *mirrored_before(ad_var *x, int axis, int64_t n, int64_t k) {
+    (void)n;
+    return ad_slice(x, axis, k, 0, -1);
+}
+static ad_var *mirrored_after(ad_var *x, int axis, int64_t n, int64_t k) {
+    return ad_slice(x, axis, n - 2, k < n - 1 ? n - 2 - k : INT64_MIN, -1);
+}
+static int64_t all_but_one(int64_t n) { return n > 0 ? n - 1 : 0; }
+
+static ad_var *one_repeated(ad_var *x, int axis, int64_t at, int64_t k) {
+    ad_shape to = x->layout->shape;
+    to.dim[axis] = k;
+    return ad_expand(ad_slice(x, axis, at, at + 1, 1), to);
+}
+static ad_var *first_repeated(ad_var *x, int axis, int64_t n, int64_t k) {
+    return (void)n, one_repeated(x, axis, 0, k);
+}
+static ad_var *last_repeated(ad_var *x, int axis, int64_t n, int64_t k) { return one_repeated(x, axis, n - 1, k); }
+static int64_t any_number(int64_t n) { return n > 0 ? INT64_MAX : 0; }
+
+static ad_var *from_the_end(ad_var *x, int axis, int64_t n, int64_t k) { return ad_slice(x, axis, n - k, n, 1); }
+static ad_var *from_the_start(ad_var *x, int axis, int64_t n, int64_t k) { return (void)n, ad_slice(x, axis, 0, k, 1); }
+static int64_t all(int64_t n) { return n; }
+
+static ad_var *pad_axis(const pad_mode *m, ad_var *x, int axis, int64_t before, int64_t after) {
+    ad_var *parts[3];
+    int count = 0;
+    int64_t n = x->layout->shape.dim[axis];
+    if (before > 0) parts[count++] = m->before(x, axis, n, before);
+    parts[count++] = x;
+    if (after > 0) parts[count++] = m->after(x, axis, n, after);
+    return count == 1 ? x : ad_concat(count, parts, axis);
+}
+
+/* Whether x may be padded so along an axis; if not, that is the graph's error. */
+static bool can_pad(const ad_call *c, const pad_mode *m, const ad_var *x, int axis, int64_t before, int64_t after) {
+    ad_shape to = x->layout->shape;
+    int64_t most = m->most(to.dim[axis]), n = to.dim[axis];
+    long long b = before, a = after;
+    if (b < 0 || a < 0 || b > most || a > most)
+        return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d; 0 to %lld can be had", b, a, axis,
+                            (long long)most) == AD_OK;
+    to.dim[axis] = b > INT64_MAX / 2 - n || a > INT64_MAX / 2 ? INT64_MAX : n + b + a;
+    if (ad__shape_valid(to)) return true;
+    return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d makes too many elements", b, a, axis) ==
+           AD_OK;
+}
+
+static ad_var *pad_by(const pad_mode *m, ad_var *x, const ad_shape *before, const ad_shape *after) {
+    if (ad__is_nil(x)) return ad__refused(x, m->name);
+    const ad_call c = AD__CALL_AS(m->name, x);
+    if (check_lists(&c, before, after)) return ad__nil(c.graph);
+    ad_var *y = x;
+    for (int i = 0; i < c.shape.ndim && !ad__is_nil(y); i++) {
+        int64_t b = padding_of(before, c.shape.ndim, i), a = padding_of(after, c.shape.ndim, i);
+        y = can_pad(&c, m, y, i, b, a) ? pad_axis(m, y, i, b, a) : ad__nil(c.graph);
+    }
+    return y;
+}
+
+ad_var *ad_pad_reflect(ad_var *x, ad_shape before, ad_shape after) {
+    return pad_by(&(pad_mode){ "pad_reflect", mirrored_before, mirrored_after, all_but_one }, x, &before, &after);
+}
+ad_var *ad_pad_replicate(ad_var *x, ad_shape before, ad_shape after) {
+    return pad_by(&(pad_mode){ "pad_replicate", first_repeated, last_repeated, any_number }, x, &before, &after);
+}
+ad_var *ad_pad_circular(ad_var *x, ad_shape before, ad_shape after) {
+    return pad_by(&(pad_mode){ "pad_circular", from_the_end, from_the_start, all }, x, &before, &after);
+}

@@ -1,0 +1,132 @@
+/* arrange.c: the elements in other places of their axes: flip, roll; and with others around them: pad. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/strided.h"
+#include "ops/ops.h"
+
+/* ---- flip ------------------------------------------------------------------------------------------------- */
+
+static int flip_shape(ad_call *c) {
+    const ad__axes_attrs *a = c->attrs;
+    int mask = ad__call_axes(c, a->n, a->axis);
+    return mask < 0 ? mask : AD_OK;
+}
+
+/* x -> y, and where in x the first element of y is. */
+static ad__strided flip_of(const ad_op *op, int64_t *at) {
+    ad_shape s = op->in[0]->layout->shape;
+    unsigned mask = ad__axes_mask(ad__attrs(op), s.ndim);
+    int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM];
+    ad__row_major(s, from);
+    ad__row_major(s, to);
+    *at = 0;
+    for (int i = 0; i < s.ndim; i++)
+        if (mask >> i & 1 && s.dim[i] > 0) *at += (s.dim[i] - 1) * from[i], from[i] = -from[i];
+    return ad__strided_of(s.ndim, s.dim, from, to);
+}
+
+static int flip_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    int64_t at;
+    ad__strided s = flip_of(op, &at);
+    if (y->layout->numel > 0) ad__strided_copy(&s, y->layout->dtype, x->data, at, y->data, 0);
+    return AD_OK;
+}
+
+static void flip_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
+    if (gx == NULL || y->layout->numel == 0) return;
+    int64_t at;
+    ad__strided s = flip_of(op, &at); /* its own converse */
+    (fresh ? ad__strided_copy : ad__strided_add)(&s, y->layout->dtype, y->grad, at, gx, 0);
+}
+
+static void flip_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(&ad_op_flip, g, ad__attrs(op)); }
+
+static void flip_samples(ad_sampler *s) {
+    ad_shape cube = AD_SHAPE(3, 2, 4);
+    for (int axis = -3; axis < 3; axis++) ad_sample(s, &(ad__axes_attrs){ 1, { axis }, false }, 1, &cube, NULL, NULL);
+    ad_sample(s, &(ad__axes_attrs){ 2, { 0, 2 }, false }, 1, &cube, NULL, NULL);
+    ad_sample(s, &(ad__axes_attrs){ 0, { 0 }, false }, 1, &cube, NULL, NULL);
+    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(7), AD_SHAPE(3, 4), AD_SHAPE(0, 2), AD_SHAPE(2, 0) };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, &(ad__axes_attrs){ .n = -1 }, 1, &shapes[i], NULL, NULL);
+}
+
+static const ad_attr flip_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_attrs, n) }, { 0 } };
+
+AD_OPTYPE(flip, .doc = "the order of the elements reversed along one axis or several", .formula = "x[.., n-1-i, ..]",
+          .gradient = "flip(g)", .arity = 1, .attr_size = sizeof(ad__axes_attrs), .attrs = flip_list,
+          .shape = flip_shape, .evaluate = { flip_evaluate, flip_evaluate },
+          .backward = { flip_backward, flip_backward }, .vjp = flip_vjp);
+ad_var *ad_flip(ad_var *x, int axis) { return ad__apply1(&ad_op_flip, x, &(ad__axes_attrs){ 1, { axis }, false }); }
+ad_var *ad_flip_axes(ad_var *x, int n, const int *axes) {
+    ad__axes_attrs a = ad__axes_of(n, axes);
+    return ad__apply1(&ad_op_flip, x, &a);
+}
+
+/* ---- roll --------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int64_t shift;
+    int axis;
+} roll_attrs;
+
+static const ad_attr roll_list[] = { { "shift", AD_ATTR_INT64, offsetof(roll_attrs, shift) },
+                                     { "axis", AD_ATTR_INT, offsetof(roll_attrs, axis) },
+                                     { 0 } };
+
+static int roll_shape(ad_call *c) {
+    int axis = ad_call_axis(c, ((const roll_attrs *)c->attrs)->axis, c->shape.ndim);
+    return axis < 0 ? axis : AD_OK;
+}
+
+typedef void move_fn(const ad__strided *s, ad_dtype t, const void *x, int64_t x_at, void *y, int64_t y_at);
+
+/* Each row of n pieces in two parts: the first goes shift pieces on, the second to the beginning. */
+static void roll_by(const ad_op *op, int64_t shift, move_fn *move, const void *x, void *y) {
+    const ad__layout *l = op->in[0]->layout;
+    ad__around a = ad__around_axis(l->shape, ((const roll_attrs *)ad__attrs(op))->axis);
+    if (l->numel == 0) return;
+    int64_t row = a.n * a.inner, ahead = ((shift % a.n + a.n) % a.n) * a.inner, stride[] = { row, 1 };
+    ad__strided first = ad__strided_of(2, (int64_t[]){ a.outer, row - ahead }, stride, stride);
+    ad__strided second = ad__strided_of(2, (int64_t[]){ a.outer, ahead }, stride, stride);
+    move(&first, l->dtype, x, 0, y, ahead);
+    move(&second, l->dtype, x, row - ahead, y, 0);
+}
+
+static int64_t shift_of(const ad_op *op) { return ((const roll_attrs *)ad__attrs(op))->shift; }
+
+/* The other way round; no shift is so large that turning it over would not fit. */
+static int64_t turned(int64_t shift) { return shift == INT64_MIN ? INT64_MIN : -shift; }
+
+static int roll_evaluate(const ad_op *op) {
+    roll_by(op, shift_of(op), ad__strided_copy, op->in[0]->data, ad_values(op));
+    return AD_OK;
+}
+
+static void roll_backward(const ad_op *op) {
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
+    if (gx != NULL)
+        roll_by(op, turned(shift_of(op)), fresh ? ad__strided_copy : ad__strided_add, ad__out(op)->grad, gx);
+}
+
+static void roll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad_roll(g, turned(shift_of(op)), ((const roll_attrs *)ad__attrs(op))->axis);
+}
+
+static void roll_samples(ad_sampler *s) {
+    const int64_t shifts[] = { 0, 1, -1, 4, 5, 12, -13 };
+    for (int i = 0; i < AD__COUNT(shifts); i++)
+        ad_sample(s, &(roll_attrs){ shifts[i], 0 }, 1, &AD_SHAPE(5), NULL, NULL);
+    for (int axis = -3; axis < 3; axis++) ad_sample(s, &(roll_attrs){ 1, axis }, 1, &AD_SHAPE(3, 2, 4), NULL, NULL);
+    ad_sample(s, &(roll_attrs){ 1, 0 }, 1, &AD_SHAPE(0, 2), NULL, NULL);
+    ad_sample(s, &(roll_attrs){ 1, 0 }, 1, &AD_SHAPE(1), NULL, NULL);
+}
+
+AD_OPTYPE(roll, .doc = "the elements shifted along an axis; those that leave it come back at its beginning",
+          .formula = "y[.., (i + shift) mod n, ..] = x[.., i, ..]", .gradient = "roll(g, -shift)", .arity = 1,
+          .attr_size = sizeof(roll_attrs), .attrs = roll_list, .shape = roll_shape,
+          .evaluate = { roll_evaluate, roll_evaluate }, .backward = { roll_backward, roll_backward }, .vjp = roll_vjp);
+ad_var *ad_roll(ad_var *x, int64_t shift, int axis) { return ad__apply1(&ad_op_roll, x, &(roll_attrs){ shift, axis }); }

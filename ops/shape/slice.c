@@ -1,0 +1,261 @@
+/* slice.c: parts of an array along its axes, by Python's rules, and writing into them. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/strided.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+/* ---- helpers: a box of elements in a larger array -------------------------------------------------------- */
+
+/* Of axis[i], the elements start[i], start[i] + step[i], ... before stop[i]; of the other axes, all. The
+   lists are as long as n. */
+typedef struct {
+    int n, axis[AD_MAX_NDIM];
+    ad_shape start, stop, step;
+} slice_attrs;
+
+static const ad_attr slice_list[] = { { "axes", AD_ATTR_AXES, offsetof(slice_attrs, n) },
+                                      { "start", AD_ATTR_SHAPE, offsetof(slice_attrs, start) },
+                                      { "stop", AD_ATTR_SHAPE, offsetof(slice_attrs, stop) },
+                                      { "step", AD_ATTR_SHAPE, offsetof(slice_attrs, step) },
+                                      { 0 } };
+
+/* The box's shape, how its elements lie in the array, and where the first of them is. */
+typedef struct {
+    ad_shape shape;
+    ad__strided read; /* array -> box, contiguous */
+    int64_t at;
+} box;
+
+/* Python's: counted from the end where negative, then brought to the nearest end that there is. */
+static int64_t bound(int64_t i, int64_t size, int64_t step) {
+    if (i < 0) i += size;
+    int64_t first = step < 0 ? -1 : 0, last = step < 0 ? size - 1 : size;
+    return i < first ? first : i > last ? last : i;
+}
+
+static int64_t count(int64_t start, int64_t stop, int64_t step) {
+    if (step > 0) return stop > start ? (stop - start - 1) / step + 1 : 0;
+    return stop < start ? (stop - start + 1) / step + 1 : 0;
+}
+
+static box box_of(const slice_attrs *a, ad_shape s) {
+    box b = { .shape = s };
+    int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM];
+    ad__row_major(s, from);
+    for (int i = 0; i < a->n; i++) {
+        int axis = a->axis[i] < 0 ? a->axis[i] + s.ndim : a->axis[i];
+        int64_t size = s.dim[axis], step = a->step.dim[i], start = bound(a->start.dim[i], size, step);
+        int64_t taken = count(start, bound(a->stop.dim[i], size, step), step);
+        b.shape.dim[axis] = taken;
+        b.at += start * from[axis];
+        if (taken > 1) from[axis] *= step; /* which is then less than size */
+    }
+    if (ad_shape_numel(b.shape) == 0) b.at = 0;
+    ad__row_major(b.shape, to);
+    b.read = ad__strided_of(s.ndim, b.shape.dim, from, to);
+    return b;
+}
+
+static int check_slices(const ad_call *c) {
+    const slice_attrs *a = c->attrs;
+    if (a->n < 0) return ad_call_fail(c, AD_EVALUE, "no list of slices, or one of negative length");
+    int mask = ad__call_axes(c, a->n, a->axis);
+    for (int i = 0; i < a->n && mask >= 0; i++)
+        if (a->step.dim[i] == 0) return ad_call_fail(c, AD_EVALUE, "a step of 0 along axis %d", a->axis[i]);
+    return mask < 0 ? mask : AD_OK;
+}
+
+static slice_attrs one_slice(int axis, int64_t start, int64_t stop, int64_t step) {
+    return (slice_attrs){ 1, { axis }, { 1, { start } }, { 1, { stop } }, { 1, { step } } };
+}
+
+static slice_attrs slices_of(int n, const ad_range *ranges) {
+    slice_attrs a = { .n = ranges == NULL && n > 0 ? -1 : n };
+    if (n < 0 || n > AD_MAX_NDIM) return a; /* for check_slices to refuse */
+    a.start.ndim = a.stop.ndim = a.step.ndim = a.n < 0 ? 0 : n;
+    for (int i = 0; i < a.n; i++) {
+        a.axis[i] = ranges[i].axis;
+        a.start.dim[i] = ranges[i].start;
+        a.stop.dim[i] = ranges[i].stop;
+        a.step.dim[i] = ranges[i].step ? ranges[i].step : 1;
+    }
+    return a;
+}
+
+/* ---- slice -------------------------------------------------------------------------------------------------- */
+
+static int slice_shape(ad_call *c) {
+    int rc = check_slices(c);
+    if (rc == AD_OK) c->shape = box_of(c->attrs, c->shape).shape;
+    return rc;
+}
+
+static int slice_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    box b = box_of(ad__attrs(op), x->layout->shape);
+    ad__strided_copy(&b.read, y->layout->dtype, x->data, b.at, y->data, 0);
+    return AD_OK;
+}
+
+static void slice_backward(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    if (gx == NULL) return;
+    box b = box_of(ad__attrs(op), x->layout->shape);
+    ad__strided write = ad__strided_back(&b.read);
+    ad__strided_add(&write, y->layout->dtype, y->grad, 0, gx, b.at);
+}
+
+static void slice_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    const ad__layout *x = op->in[0]->layout;
+    dx[0] = ad__apply2(&ad_op_slice_scatter, ad_zeros(x->graph, x->dtype, x->shape), g, ad__attrs(op));
+}
+
+/* Bounds inside, from the end, beyond both ends; steps of both signs; nothing at all. */
+static const ad_range sampled[] = {
+    { 0, 1, 4, 1 }, { 0, -3, -1, 1 }, { 0, 0, 5, 2 }, { 0, 1, INT64_MAX, 3 }, { 0, INT64_MIN, INT64_MAX, 1 },
+    { 0, INT64_MAX, INT64_MIN, -1 }, { 0, 3, 0, -2 }, { 0, -1, -9, -3 }, { 0, 2, 3, INT64_MAX },
+    { 0, 4, 1, INT64_MIN }, { 0, 3, 3, 1 }, { 0, 1, 3, -1 }, { -1, 2, 99, 1 },
+};
+
+static void slice_samples(ad_sampler *s) {
+    slice_attrs a;
+    for (int i = 0; i < AD__COUNT(sampled); i++) {
+        a = slices_of(1, &sampled[i]);
+        ad_sample(s, &a, 1, &AD_SHAPE(5), NULL, NULL);
+    }
+    for (int axis = 0; axis < 3; axis++) {
+        a = one_slice(axis, 2, 0, -1);
+        ad_sample(s, &a, 1, &AD_SHAPE(3, 2, 4), NULL, NULL);
+    }
+    a = slices_of(3, (ad_range[]){ { 2, 0, 4, 3 }, { 0, -1, INT64_MIN, -1 }, { -2, 1, 2, 1 } });
+    ad_sample(s, &a, 1, &AD_SHAPE(3, 2, 4), NULL, NULL);
+    a = slices_of(2, (ad_range[]){ { 0, 0, 2, 1 }, { 1, 5, 9, 1 } });
+    ad_sample(s, &a, 1, &AD_SHAPE(2, 3), NULL, NULL);
+    a = slices_of(0, NULL);
+    ad_sample(s, &a, 1, &AD_SCALAR, NULL, NULL);
+    a = one_slice(1, 0, 2, 1);
+    ad_sample(s, &a, 1, &AD_SHAPE(0, 3), NULL, NULL);
+}
+
+AD_OPTYPE(slice, .doc = "elements start, start + step, ... before stop along one axis or several",
+          .formula = "x[start:stop:step]", .gradient = "g at the elements taken, 0 elsewhere",
+          .special = "bounds follow Python: negative ones count from the end, those beyond it are the end. "
+                     "Negative steps are NumPy's; PyTorch has none",
+          .arity = 1, .attr_size = sizeof(slice_attrs), .attrs = slice_list, .shape = slice_shape,
+          .evaluate = { slice_evaluate, slice_evaluate }, .backward = { slice_backward, slice_backward },
+          .vjp = slice_vjp);
+
+ad_var *ad_slice(ad_var *x, int axis, int64_t start, int64_t stop, int64_t step) {
+    slice_attrs a = one_slice(axis, start, stop, step);
+    return ad__apply1(&ad_op_slice, x, &a);
+}
+
+ad_var *ad_slice_axes(ad_var *x, int n, const ad_range *ranges) {
+    slice_attrs a = slices_of(n, ranges);
+    return ad__apply1(&ad_op_slice, x, &a);
+}
+
+/* PyTorch's narrow: the length elements from start on. */
+ad_var *ad_narrow(ad_var *x, int axis, int64_t start, int64_t length) {
+    if (ad__is_nil(x)) return ad__refused(x, "narrow");
+    const ad_call c = AD__CALL_AS("narrow", x);
+    int at = ad_call_axis(&c, axis, c.shape.ndim);
+    if (at < 0) return ad__nil(c.graph);
+    int64_t size = c.shape.dim[at], from = start < 0 ? start + size : start;
+    if (from >= 0 && from <= size && length >= 0 && length <= size - from)
+        return ad_slice(x, at, from, from + length, 1);
+    ad_call_fail(&c, AD_EVALUE, "%lld elements from %lld on are not in axis %d, of size %lld", (long long)length,
+                 (long long)start, axis, (long long)size);
+    return ad__nil(c.graph);
+}
+
+/* PyTorch's select: the elements at one index of an axis, without the axis. */
+ad_var *ad_select(ad_var *x, int axis, int64_t index) {
+    if (ad__is_nil(x)) return ad__refused(x, "select");
+    const ad_call c = AD__CALL_AS("select", x);
+    int at = ad_call_axis(&c, axis, c.shape.ndim);
+    if (at < 0) return ad__nil(c.graph);
+    int64_t size = c.shape.dim[at], from = index < 0 ? index + size : index;
+    if (from >= 0 && from < size)
+        return ad_reshape(ad_slice(x, at, from, from + 1, 1), ad__reduced_shape(c.shape, 1u << at, false));
+    ad_call_fail(&c, AD_EVALUE, "index %lld is not in %lld..%lld, axis %d", (long long)index, (long long)-size,
+                 (long long)size - 1, axis);
+    return ad__nil(c.graph);
+}
+
+/* ---- slice_scatter: x with src written into a slice of it ------------------------------------------------------- */
+
+static int slice_scatter_shape(ad_call *c) {
+    int rc = check_slices(c);
+    if (rc != AD_OK) return rc;
+    ad_shape part = box_of(c->attrs, c->shape).shape;
+    c->scratch = ad_dtype_size(c->dtype) * (size_t)c->in[0]->layout->numel;
+    if (ad_shape_equal(part, c->in[1]->layout->shape)) return AD_OK;
+    char text[160];
+    ad_shape_text(part, text, sizeof text);
+    return ad_call_fail(c, AD_ESHAPE, "the slice is %s, and what is written into it must be", text);
+}
+
+static int slice_scatter_evaluate(const ad_op *op) {
+    const ad_var *src = op->in[1], *y = ad__out(op);
+    box b = box_of(ad__attrs(op), y->layout->shape);
+    ad__strided write = ad__strided_back(&b.read);
+    memcpy(y->data, op->in[0]->data, ad__bytes(y));
+    ad__strided_copy(&write, y->layout->dtype, src->data, 0, y->data, b.at);
+    return AD_OK;
+}
+
+/* The gradient of x is g but for the slice, where it is 0. */
+static void slice_scatter_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    ad_dtype t = y->layout->dtype;
+    box b = box_of(ad__attrs(op), y->layout->shape);
+    if (ad_wants_grad(op, 0)) {
+        const double zero = 0;
+        ad__strided clear = ad__strided_back(&b.read);
+        for (int i = 0; i < clear.ndim; i++) clear.from[i] = 0;
+        void *rest = memcpy(ad_scratch(op), y->grad, ad__bytes(y));
+        ad__strided_copy(&clear, t, &zero, 0, rest, b.at);
+        ad__add_gradient(op, 0, rest);
+    }
+    void *gsrc = ad_grad_into(op, 1);
+    if (gsrc != NULL) ad__strided_add(&b.read, t, y->grad, b.at, gsrc, 0);
+}
+
+static void slice_scatter_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    const ad__layout *src = op->in[1]->layout;
+    if (ad_wants_grad(op, 0))
+        dx[0] = ad__apply2(&ad_op_slice_scatter, g, ad_zeros(src->graph, src->dtype, src->shape), ad__attrs(op));
+    if (ad_wants_grad(op, 1)) dx[1] = ad__apply1(&ad_op_slice, g, ad__attrs(op));
+}
+
+static void slice_scatter_samples(ad_sampler *s) {
+    slice_attrs a;
+    for (int i = 0; i < AD__COUNT(sampled); i++) {
+        a = slices_of(1, &sampled[i]);
+        ad_shape x = AD_SHAPE(5);
+        ad_sample(s, &a, 2, (ad_shape[]){ x, box_of(&a, x).shape }, NULL, NULL);
+    }
+    a = slices_of(2, (ad_range[]){ { 2, 0, 4, 3 }, { 0, -1, INT64_MIN, -1 } });
+    ad_sample(s, &a, 2, (ad_shape[]){ AD_SHAPE(3, 2, 4), AD_SHAPE(3, 2, 2) }, NULL, NULL);
+    a = one_slice(1, 0, 2, 1);
+    ad_sample(s, &a, 2, (ad_shape[]){ AD_SHAPE(0, 3), AD_SHAPE(0, 2) }, NULL, NULL);
+}
+
+AD_OPTYPE(slice_scatter, .doc = "x with src in the place of the slice start:stop:step along one axis or several",
+          .formula = "x, but src in [start:stop:step]", .gradient = "dx = g, 0 in the slice; dsrc = g[start:stop:step]",
+          .special = "bounds and steps are slice's", .arity = 2, .attr_size = sizeof(slice_attrs), .attrs = slice_list,
+          .shape = slice_scatter_shape, .evaluate = { slice_scatter_evaluate, slice_scatter_evaluate },
+          .backward = { slice_scatter_backward, slice_scatter_backward }, .vjp = slice_scatter_vjp);
+
+ad_var *ad_slice_scatter(ad_var *x, ad_var *src, int axis, int64_t start, int64_t stop, int64_t step) {
+    slice_attrs a = one_slice(axis, start, stop, step);
+    return ad__apply2(&ad_op_slice_scatter, x, src, &a);
+}
+
+ad_var *ad_slice_scatter_axes(ad_var *x, ad_var *src, int n, const ad_range *ranges) {
+    slice_attrs a = slices_of(n, ranges);
+    return ad__apply2(&ad_op_slice_scatter, x, src, &a);
+}

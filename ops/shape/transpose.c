@@ -1,0 +1,96 @@
+/* permute.c: the axes of an array in another order. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/moves.h"
+#include "ops/ops.h"
+
+static ad_shape axes_of(const void *attrs) { return ((const ad__shape_attrs *)attrs)->shape; }
+
+/* axes [ndim] -> order: the axis of x that each axis of y is. */
+static int check_axes(const ad_call *c, ad_shape axes, int *order) {
+    unsigned seen = 0;
+    int n = c->in[0]->layout->shape.ndim;
+    if (axes.ndim != n)
+        return ad_call_fail(c, AD_ESHAPE, "%d axes given for %d dimensions; name each once", axes.ndim, n);
+    for (int i = 0; i < n; i++) {
+        bool small = axes.dim[i] >= -AD_MAX_NDIM && axes.dim[i] <= AD_MAX_NDIM;
+        order[i] = ad_call_axis(c, small ? (int)axes.dim[i] : AD_MAX_NDIM, n);
+        if (order[i] < 0) return order[i];
+        if (seen >> order[i] & 1) return ad_call_fail(c, AD_ESHAPE, "axis %d is named twice", order[i]);
+        seen |= 1u << order[i];
+    }
+    return AD_OK;
+}
+
+static int permute_shape(ad_call *c) {
+    int order[AD_MAX_NDIM];
+    ad_shape x = c->shape;
+    int rc = check_axes(c, axes_of(c->attrs), order);
+    for (int i = 0; i < x.ndim && rc == AD_OK; i++) c->shape.dim[i] = x.dim[order[i]];
+    return rc;
+}
+
+static int order_at(const ad_op *op, int i) {
+    int64_t axis = axes_of(ad__attrs(op)).dim[i];
+    return (int)(axis < 0 ? axis + op->in[0]->layout->shape.ndim : axis);
+}
+
+static ad__moves permute_moves(const ad_op *op) {
+    ad_shape x = op->in[0]->layout->shape, y = ad__out(op)->layout->shape;
+    int64_t of_axis[AD_MAX_NDIM], in_x[AD_MAX_NDIM], in_y[AD_MAX_NDIM], step_x = 1, step_y = 1;
+    for (int i = x.ndim - 1; i >= 0; i--) {
+        of_axis[i] = step_x, in_y[i] = step_y;
+        step_x *= x.dim[i], step_y *= y.dim[i];
+    }
+    for (int i = 0; i < y.ndim; i++) in_x[i] = of_axis[order_at(op, i)];
+    return ad__moves_of(y, in_x, in_y);
+}
+
+static int permute_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    ad__moves s = permute_moves(op);
+    if (y->layout->dtype == AD_F32) ad__move_f32(&s, x->data, y->data);
+    else ad__move_f64(&s, x->data, y->data);
+    return AD_OK;
+}
+
+static void permute_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
+    if (gx == NULL) return;
+    ad__moves s = permute_moves(op), back = ad__moves_back(&s);
+    if (y->layout->dtype == AD_F32) (fresh ? ad__move_f32 : ad__move_add_f32)(&back, y->grad, gx);
+    else (fresh ? ad__move_f64 : ad__move_add_f64)(&back, y->grad, gx);
+}
+
+static void permute_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_shape back = { .ndim = g->layout->shape.ndim };
+    for (int i = 0; i < back.ndim; i++) back.dim[order_at(op, i)] = i;
+    dx[0] = ad_permute(g, back);
+}
+
+static void permute_samples(ad_sampler *s) {
+    const struct {
+        ad_shape x, axes;
+    } cases[] = {
+        { AD_SHAPE(2, 3), AD_SHAPE(1, 0) },          { AD_SHAPE(2, 3, 4), AD_SHAPE(0, 1, 2) },
+        { AD_SHAPE(2, 3, 4), AD_SHAPE(2, 0, 1) },    { AD_SHAPE(2, 3, 4), AD_SHAPE(1, 2, 0) },
+        { AD_SHAPE(2, 3, 4), AD_SHAPE(0, -1, -2) },  { AD_SHAPE(2, 3, 4), AD_SHAPE(2, 1, 0) },
+        { AD_SHAPE(2, 3, 4), AD_SHAPE(1, 0, 2) },    { AD_SCALAR, AD_SCALAR },
+        { AD_SHAPE(4), AD_SHAPE(0) },                { AD_SHAPE(1, 4, 1), AD_SHAPE(2, 1, 0) },
+        { AD_SHAPE(2, 0, 3), AD_SHAPE(2, 0, 1) },    { AD_SHAPE(2, 1, 3, 1, 2, 3), AD_SHAPE(5, 3, 1, 4, 2, 0) },
+        { AD_SHAPE(19, 2, 18), AD_SHAPE(2, 1, 0) },  { AD_SHAPE(2, 2, 2, 2, 2, 2), AD_SHAPE(3, 4, 5, 0, 1, 2) },
+        { AD_SHAPE(3, 2, 3, 2), AD_SHAPE(0, 2, 1, 3) },
+    };
+    for (int i = 0; i < AD__COUNT(cases); i++)
+        ad_sample(s, &(ad__shape_attrs){ cases[i].axes }, 1, &cases[i].x, NULL, NULL);
+}
+
+static const ad_attr permute_list[] = { { "axes", AD_ATTR_SHAPE, offsetof(ad__shape_attrs, shape) }, { 0 } };
+
+AD_OPTYPE(permute, .doc = "the axes in another order: axis i of the result is axis axes[i] of x",
+          .formula = "y[i[axes[0]], i[axes[1]], ..] = x[i[0], i[1], ..]", .gradient = "g, with the axes put back",
+          .arity = 1, .attr_size = sizeof(ad__shape_attrs), .attrs = permute_list, .shape = permute_shape,
+          .evaluate = { permute_evaluate, permute_evaluate }, .backward = { permute_backward, permute_backward },
+          .vjp = permute_vjp);
+ad_var *ad_permute(ad_var *x, ad_shape axes) { return ad__apply1(&ad_op_permute, x, &(ad__shape_attrs){ axes }); }
