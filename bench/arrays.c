@@ -1,8 +1,8 @@
 /* arrays.c: large arrays beside plain C with cblas: what is left is the machine's own speed. */
-#include "ops/kernels/vector_math.h"
+#include "ops/kernels/base/vector_math.h"
 
 #include "bench/common.h"
-#include "ops/kernels/kernels.h"
+#include "ops/kernels/base/kernels.h"
 
 #include <stdlib.h>
 #include <string.h>

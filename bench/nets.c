@@ -1,8 +1,8 @@
 /* nets.c: training steps of networks beside the same arithmetic in plain C with cblas. */
-#include "ops/kernels/vector_math.h"
+#include "ops/kernels/base/vector_math.h"
 
 #include "bench/common.h"
-#include "ops/kernels/kernels.h"
+#include "ops/kernels/base/kernels.h"
 
 #include <stdlib.h>
 #include <string.h>

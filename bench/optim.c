@@ -1,8 +1,8 @@
 /* optim.c: optimisers' steps over many parameters beside a loop that moves the same memory. */
-#include "ops/kernels/vector_math.h"
+#include "ops/kernels/base/vector_math.h"
 
 #include "bench/common.h"
-#include "ops/kernels/kernels.h"
+#include "ops/kernels/base/kernels.h"
 
 #include <stdlib.h>
 

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "nn/loader.h"
+#include "nn/data/loader.h"
 #include "tests/common.h"
 
 /* ---- threads that cannot be had ---------------------------------------------------------------------- */

@@ -2,11 +2,11 @@
    elements. What is allowed is counted in ulp of the result or, where terms cancel, of the largest term. */
 #include "tests/common.h"
 
-#include "ops/kernels/gemm.h"
-#include "ops/kernels/im2col.h"
-#include "ops/kernels/norm.h"
-#include "ops/kernels/optim.h"
-#include "ops/kernels/scan.h"
+#include "ops/kernels/linalg/gemm.h"
+#include "ops/kernels/net/im2col.h"
+#include "ops/kernels/net/norm.h"
+#include "nn/kernels/update.h"
+#include "ops/kernels/reduce/scan.h"
 
 /* ---- the instruction set: this level stands in the place of the library's own --------------------------- */
 

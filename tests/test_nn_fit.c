@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 
 #include "nn/nn.h"
-#include "ops/kernels/warp.h"
+#include "nn/kernels/warp.h"
 #include "tests/common.h"
 
 static char *text_of(const char *path) {

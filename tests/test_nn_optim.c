@@ -1,6 +1,6 @@
 /* test_nn_optim.c: optimisers and schedules against torch.optim's, and what they may and may not touch. */
 #include "nn/nn.h"
-#include "nn/state.h"
+#include "nn/optim/state.h"
 #include "tests/common.h"
 
 /* ---- what torch.optim makes of a fixed problem: see tests/reference/optim.py ---------------------------- */

@@ -1,7 +1,7 @@
 /* test_ops_apply.c: ops as any program may call them: through ad_apply with operands and attributes that their
    functions never give, and with sizes that overflow. */
 #include "tests/common.h"
-#include "ops/kernels/gemm.h"
+#include "ops/kernels/linalg/gemm.h"
 
 /* Attributes by name, over zeros. */
 typedef union {

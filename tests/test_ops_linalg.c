@@ -1,8 +1,8 @@
 /* test_ops_linalg.c: products, sums over letters, permutations, diagonals, and what goes through LAPACK. */
 #include "tests/common.h"
 
-#include "ops/kernels/gemm.h"
-#include "ops/kernels/lapack.h"
+#include "ops/kernels/linalg/gemm.h"
+#include "ops/kernels/linalg/lapack.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 

@@ -1,8 +1,8 @@
 /* test_ops_shape.c: ops that move elements: values, bounds, indices, failures, many operands. */
 #include "common.h"
 
-#include "ops/kernels/im2col.h"
-#include "ops/kernels/strided.h"
+#include "ops/kernels/net/im2col.h"
+#include "ops/kernels/shape/strided.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 

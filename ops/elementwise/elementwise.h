@@ -15,10 +15,10 @@
 #ifndef OPS_ELEMENTWISE_ELEMENTWISE_H
 #define OPS_ELEMENTWISE_ELEMENTWISE_H
 
-#include "ops/kernels/vector_math.h"
+#include "ops/kernels/base/vector_math.h"
 
 #include "autodiff/graph/record.h"
-#include "ops/kernels/kernels.h"
+#include "ops/kernels/base/kernels.h"
 #include "ops/ops.h"
 
 /* Loops over count contiguous elements, beginning at from; k points at the op's parameters, if it has any. A

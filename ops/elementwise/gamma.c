@@ -1,5 +1,5 @@
 /* gamma.c: the logarithm of the gamma function, digamma and its derivatives, each the slope of the one before. */
-#include "ops/kernels/gamma.h"
+#include "ops/kernels/elementwise/gamma.h"
 #include "ops/elementwise/elementwise.h"
 
 /* In f64 for both dtypes. */

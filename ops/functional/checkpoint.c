@@ -1,4 +1,4 @@
-/* composite.c: parts of a graph with a gradient of their own: ad_checkpoint, which forgets a part's inside and makes
+/* checkpoint.c: parts of a graph with a gradient of their own: ad_checkpoint, which forgets a part's inside and makes
    it again, and ad_custom, whose gradient is a rule of the caller's. */
 #include "ops/base/attrs.h"
 #include "ops/ops.h"

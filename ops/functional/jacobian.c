@@ -1,4 +1,4 @@
-/* derivatives.c: Jacobians and Hessians as Vars, and the check of second derivatives: what autodiff.h declares and
+/* jacobian.c: Jacobians and Hessians as Vars, and the check of second derivatives: what autodiff.h declares and
    takes more ops than the engine may name. */
 #include "autodiff/graph/node.h"
 #include "ops/ops.h"

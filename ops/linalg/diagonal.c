@@ -1,6 +1,6 @@
 /* diagonal.c: diagonals of matrices, and matrices with parts around the diagonal set to zero: tril, triu. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/moves.h"
+#include "ops/kernels/shape/moves.h"
 #include "ops/ops.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* matmul.c: matrix products: matmul, batched and broadcasting, and affine, a layer's x W^T + b. */
 #include "ops/linalg/batch.h"
-#include "ops/kernels/kernels.h"
+#include "ops/kernels/base/kernels.h"
 #include "ops/ops.h"
 
 #include <string.h>

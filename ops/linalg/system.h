@@ -3,8 +3,8 @@
 #define OPS_LINALG_SYSTEM_H
 
 #include "ops/linalg/batch.h"
-#include "ops/kernels/lapack.h"
-#include "ops/kernels/square.h"
+#include "ops/kernels/linalg/lapack.h"
+#include "ops/kernels/linalg/square.h"
 
 /* For shape rules: operand 0 is a batch of square matrices that LAPACK can take, and there is a LAPACK. */
 int ad__square_shape(ad_call *c);

@@ -1,6 +1,6 @@
 /* cosine_similarity.c: the cosine of the angle between rows of two arrays. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/norm.h"
+#include "ops/kernels/net/norm.h"
 #include "ops/ops.h"
 
 #include <math.h>

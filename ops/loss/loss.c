@@ -2,7 +2,7 @@
 #include "ops/loss/loss.h"
 
 #include "ops/base/attrs.h"
-#include "ops/kernels/square.h"
+#include "ops/kernels/linalg/square.h"
 
 /* Elements worked on at once: few enough to stay in the first-level cache. */
 enum { CHUNK = 1024 };

@@ -14,10 +14,10 @@
 #ifndef OPS_LOSS_LOSS_H
 #define OPS_LOSS_LOSS_H
 
-#include "ops/kernels/vector_math.h"
+#include "ops/kernels/base/vector_math.h"
 
 #include "autodiff/graph/node.h"
-#include "ops/kernels/kernels.h"
+#include "ops/kernels/base/kernels.h"
 #include "ops/ops.h"
 
 typedef struct {

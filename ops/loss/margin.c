@@ -1,4 +1,4 @@
-/* margin_loss.c: the multi-class hinge loss: the class's score is to lead every other by a margin. */
+/* margin.c: the multi-class hinge loss: the class's score is to lead every other by a margin. */
 #include "ops/base/attrs.h"
 #include "ops/ops.h"
 

@@ -1,7 +1,7 @@
 /* batch_norm.c: each channel to mean 0 and variance 1, over a batch or by running averages, then weighed and
    shifted (Ioffe and Szegedy 2015). */
 #include "ops/base/attrs.h"
-#include "ops/kernels/norm.h"
+#include "ops/kernels/net/norm.h"
 #include "ops/ops.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
    are one sum over x, w and y, each time for another of them, so each is the others' derivative. */
 #include "ops/base/attrs.h"
 #include "ops/linalg/batch.h"
-#include "ops/kernels/im2col.h"
+#include "ops/kernels/net/im2col.h"
 #include "ops/ops.h"
 
 #include <string.h>

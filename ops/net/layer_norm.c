@@ -1,6 +1,6 @@
 /* layer_norm.c: each row to mean 0 and variance 1, then weighed and shifted (Ba, Kiros and Hinton 2016). */
 #include "ops/base/attrs.h"
-#include "ops/kernels/norm.h"
+#include "ops/kernels/net/norm.h"
 #include "ops/ops.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
-/* pool.c: pooling over the last two axes: the largest or the mean of each window; over signals too. */
+/* max_pool.c: pooling over the last two axes: the largest or the mean of each window; over signals too. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/pool.h"
+#include "ops/kernels/net/pool.h"
 #include "ops/ops.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* dropout.c: random masks, and dropout as a product with one. */
+/* random.c: random masks, and dropout as a product with one. */
 #include "autodiff/graph/node.h"
 #include "ops/ops.h"
 

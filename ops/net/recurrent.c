@@ -1,6 +1,6 @@
 /* recurrent.c: rnn, lstm and gru: what a state becomes over all times of a sequence, in one op. */
 #include "ops/linalg/batch.h"
-#include "ops/kernels/recurrent.h"
+#include "ops/kernels/net/recurrent.h"
 #include "ops/ops.h"
 
 /* ---- helpers: operands x [n,time,k], w [k,m], h [n,m], and lstm's c [n,m] or gru's b [k]; k: m for each gate ---- */

@@ -1,6 +1,6 @@
-/* im2col.c: the windows of images as columns, and columns summed back into images; each is the other's converse. */
+/* window.c: the windows of images as columns, and columns summed back into images; each is the other's converse. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/im2col.h"
+#include "ops/kernels/net/im2col.h"
 #include "ops/ops.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* extremum.c: max and min over all elements or some axes, and where they are. */
 #include "ops/reduce/segments.h"
-#include "ops/kernels/extremum.h"
+#include "ops/kernels/reduce/extremum.h"
 #include "ops/ops.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* reduce.c: sum and mean over all elements or some axes, and their converse, expand. */
 #include "ops/reduce/segments.h"
-#include "ops/kernels/strided.h"
+#include "ops/kernels/shape/strided.h"
 #include "ops/ops.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* scan.c: cumsum, cumprod and linear recurrences along an axis; and prod, whose slope is made of these. */
-#include "ops/kernels/scan.h"
+#include "ops/kernels/reduce/scan.h"
 
 #include "ops/reduce/segments.h"
 #include "ops/ops.h"

@@ -1,4 +1,4 @@
-/* cells.c: running a reduction a cell at a time: the elements that one element of the result is made from. */
+/* segments.c: running a reduction a cell at a time: the elements that one element of the result is made from. */
 #include "ops/reduce/segments.h"
 
 #include "ops/ops.h"

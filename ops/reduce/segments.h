@@ -1,9 +1,9 @@
-/* cells.h: reductions that are computed a cell at a time: what one element of the result is made from. */
+/* segments.h: reductions that are computed a cell at a time: what one element of the result is made from. */
 #ifndef OPS_REDUCE_SEGMENTS_H
 #define OPS_REDUCE_SEGMENTS_H
 
 #include "ops/base/attrs.h"
-#include "ops/kernels/cells.h"
+#include "ops/kernels/reduce/segments.h"
 
 /* Writes result element cell from its n elements of the operand, T by the operand's dtype. */
 typedef void ad__cell_value(const ad_op *op, int64_t cell, int64_t n, const void *x);

@@ -1,6 +1,6 @@
 /* concat.c: many arrays put together along an axis, and one taken apart. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/strided.h"
+#include "ops/kernels/shape/strided.h"
 #include "ops/ops.h"
 
 /* ---- helpers: the operands' places in the result ----------------------------------------------------------- */

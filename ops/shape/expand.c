@@ -1,4 +1,4 @@
-/* shape.c: other shapes for the same elements, by reshape; and repeated ones, by expand. */
+/* expand.c: other shapes for the same elements, by reshape; and repeated ones, by expand. */
 #include "ops/base/attrs.h"
 #include "ops/ops.h"
 

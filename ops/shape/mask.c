@@ -1,6 +1,6 @@
 /* mask.c: elements replaced where a mask says so. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/index.h"
+#include "ops/kernels/shape/index.h"
 #include "ops/ops.h"
 
 #include <math.h>

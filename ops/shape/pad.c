@@ -1,6 +1,6 @@
 /* pad.c: more elements around an array: a constant, or its own elements mirrored, repeated or from the other end. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/strided.h"
+#include "ops/kernels/shape/strided.h"
 #include "ops/ops.h"
 
 /* ---- a constant -------------------------------------------------------------------------------------------- */

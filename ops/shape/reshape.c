@@ -1,6 +1,6 @@
-/* structure.c: ops that move, convert or cut off values: reshape, transpose, cast, detach, one_hot. */
+/* reshape.c: ops that move, convert or cut off values: reshape, transpose, cast, detach, one_hot. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/kernels.h"
+#include "ops/kernels/base/kernels.h"
 #include "ops/ops.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
-/* arrange.c: the elements in other places of their axes: flip, roll; and with others around them: pad. */
+/* roll.c: the elements in other places of their axes: flip, roll; and with others around them: pad. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/strided.h"
+#include "ops/kernels/shape/strided.h"
 #include "ops/ops.h"
 
 /* ---- flip ------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* slice.c: parts of an array along its axes, by Python's rules, and writing into them. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/strided.h"
+#include "ops/kernels/shape/strided.h"
 #include "ops/ops.h"
 
 #include <string.h>

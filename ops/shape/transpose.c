@@ -1,6 +1,6 @@
-/* permute.c: the axes of an array in another order. */
+/* transpose.c: the axes of an array in another order. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/moves.h"
+#include "ops/kernels/shape/moves.h"
 #include "ops/ops.h"
 
 static ad_shape axes_of(const void *attrs) { return ((const ad__shape_attrs *)attrs)->shape; }

@@ -1,0 +1,131 @@
+/* prefetch.c: items made ahead of time by a thread of their own, in order, in a ring of buffers.
+
+   Both threads read and write what changes under the lock. An item is written without it: its buffer is the thread's
+   from the moment when it is begun until `made` counts it, and the caller's from then on until it asks for a later
+   one. */
+#define _POSIX_C_SOURCE 200809L
+#include "nn/data/prefetch.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "autodiff/graph/node.h"
+
+struct nn__prefetch {
+    nn__make_fn *make;
+    const void *maker;
+    size_t size;        /* bytes of a buffer */
+    int64_t slots;      /* buffers: one more than items ahead, for the one that the caller has */
+    char *buffers;      /* [slots, size] */
+    int64_t first;      /* the item that was asked for last: buffers of earlier ones are free */
+    int64_t made, end;  /* items before `made` are there, and items before `end` are wanted */
+    bool busy, closing; /* an item is being made; the thread is to end */
+    bool closed;        /* looked at by the caller alone */
+    pid_t process;      /* which the thread is in */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t work, done; /* there may be something to make; something is made */
+};
+
+static bool has_thread(const nn__prefetch *p) { return p != NULL && !p->closed && p->process == getpid(); }
+
+static char *buffer_of(const nn__prefetch *p, int64_t item) { return p->buffers + (size_t)(item % p->slots) * p->size; }
+
+/* ---- the thread ---------------------------------------------------------------------------------------- */
+
+/* With the lock held, but not while the item is made. */
+static void make_one(nn__prefetch *p) {
+    int64_t item = p->made;
+    p->busy = true;
+    pthread_mutex_unlock(&p->lock);
+    p->make(p->maker, item, buffer_of(p, item));
+    pthread_mutex_lock(&p->lock);
+    p->busy = false;
+    p->made++;
+    pthread_cond_signal(&p->done);
+}
+
+static void *run(void *prefetch) {
+    nn__prefetch *p = prefetch;
+    pthread_mutex_lock(&p->lock);
+    while (!p->closing) {
+        bool wanted = p->made < p->end, room = p->made < p->first + p->slots;
+        if (wanted && room) make_one(p);
+        else pthread_cond_wait(&p->work, &p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* Signals are the program's, whose threads handle them as it likes; this one is not asked. */
+static int begin_thread(nn__prefetch *p) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int fault = pthread_create(&p->thread, NULL, run, p);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return fault;
+}
+
+/* ---- its caller ------------------------------------------------------------------------------------------ */
+
+static void finish(nn__prefetch *p) {
+    p->closed = true;
+    pthread_mutex_destroy(&p->lock);
+    pthread_cond_destroy(&p->work);
+    pthread_cond_destroy(&p->done);
+}
+
+static void close_at_end(void *memory) { nn__prefetch_close(memory); }
+
+nn__prefetch *nn__prefetch_new(ad_graph *g, int64_t ahead, size_t size, nn__make_fn *make, const void *maker) {
+    size_t head = (sizeof(nn__prefetch) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN;
+    nn__prefetch *p = ad__closing_alloc(g, head + (size_t)(ahead + 1) * size, close_at_end);
+    if (p == NULL) return NULL;
+    *p = (nn__prefetch){ .make = make, .maker = maker, .size = size, .slots = ahead + 1, .process = getpid() };
+    p->buffers = (char *)p + head;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->work, NULL);
+    pthread_cond_init(&p->done, NULL);
+    if (begin_thread(p) == 0) return p;
+    finish(p);
+    return NULL;
+}
+
+void nn__prefetch_pause(nn__prefetch *p) {
+    if (!has_thread(p)) return;
+    pthread_mutex_lock(&p->lock);
+    p->end = 0;
+    while (p->busy) pthread_cond_wait(&p->done, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void nn__prefetch_start(nn__prefetch *p, int64_t n) {
+    if (!has_thread(p)) return;
+    pthread_mutex_lock(&p->lock);
+    p->first = p->made = 0;
+    p->end = n;
+    pthread_cond_signal(&p->work);
+    pthread_mutex_unlock(&p->lock);
+}
+
+const void *nn__prefetch_get(nn__prefetch *p, int64_t item) {
+    if (!has_thread(p)) return NULL;
+    pthread_mutex_lock(&p->lock);
+    p->first = item;
+    pthread_cond_signal(&p->work);
+    while (p->made <= item) pthread_cond_wait(&p->done, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    return buffer_of(p, item);
+}
+
+void nn__prefetch_close(nn__prefetch *p) {
+    if (!has_thread(p)) return;
+    pthread_mutex_lock(&p->lock);
+    p->closing = true;
+    pthread_cond_signal(&p->work);
+    pthread_mutex_unlock(&p->lock);
+    pthread_join(p->thread, NULL);
+    finish(p);
+}

@@ -1,0 +1,27 @@
+/* safetensors.h: named arrays and short texts in a safetensors file; private to nn. */
+#ifndef NN_FILE_SAFETENSORS_H
+#define NN_FILE_SAFETENSORS_H
+
+#include "nn/nn.h"
+
+typedef struct {
+    const char *name, *text;
+} nn__note;
+
+/* Writes arrays and notes (the file's __metadata__) whole or not at all. caller is named in messages. */
+int nn__write_tensors(ad_graph *g, const char *caller, const char *path, int n, const nn_parameter *arrays,
+                      int n_notes, const nn__note *notes);
+
+/* A file read into memory, of which every byte has been accounted for. Close it, whatever open returned. */
+typedef struct nn__tensor_file nn__tensor_file;
+int nn__open_tensors(ad_graph *g, const char *caller, const char *path, nn__tensor_file **f);
+void nn__close_tensors(nn__tensor_file *f);
+/* Whether the file has an array for x: 0, or an error that names what is amiss. */
+int nn__check_tensor(const nn__tensor_file *f, const char *name, const ad_var *x);
+/* Fills x from an array that nn__check_tensor has let pass. */
+void nn__read_tensor(const nn__tensor_file *f, const char *name, ad_var *x);
+int nn__tensor_count(const nn__tensor_file *f);
+const char *nn__tensor_name(const nn__tensor_file *f, int i);
+const char *nn__note_text(const nn__tensor_file *f, const char *name); /* NULL where there is none */
+
+#endif

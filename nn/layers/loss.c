@@ -1,0 +1,119 @@
+/* loss.c: what training makes small, composed of the ops. */
+#include "nn/module/module_private.h"
+#include "nn/loss.h"
+
+/* ---- element by element: the ops refuse a target of another shape ---------------------------------------- */
+
+ad_var *nn_mse_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_mse_loss(y, target, r); }
+ad_var *nn_mse(ad_var *y, ad_var *target) { return nn_mse_with(y, target, AD_MEAN); }
+
+ad_var *nn_l1_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_l1_loss(y, target, r); }
+ad_var *nn_l1(ad_var *y, ad_var *target) { return nn_l1_with(y, target, AD_MEAN); }
+
+ad_var *nn_huber_with(ad_var *y, ad_var *target, double delta, ad_reduction r) {
+    return ad_huber_loss(y, target, delta, r);
+}
+ad_var *nn_huber(ad_var *y, ad_var *target) { return nn_huber_with(y, target, 1, AD_MEAN); }
+
+ad_var *nn_smooth_l1_with(ad_var *y, ad_var *target, double beta, ad_reduction r) {
+    return ad_smooth_l1_loss(y, target, beta, r);
+}
+ad_var *nn_smooth_l1(ad_var *y, ad_var *target) { return nn_smooth_l1_with(y, target, 1, AD_MEAN); }
+
+ad_var *nn_bce_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_binary_cross_entropy(y, target, r); }
+ad_var *nn_bce(ad_var *y, ad_var *target) { return nn_bce_with(y, target, AD_MEAN); }
+
+ad_var *nn_bce_logits_with(ad_var *y, ad_var *target, ad_var *pos_weight, ad_reduction r) {
+    return ad_binary_cross_entropy_with_logits(y, target, pos_weight, r);
+}
+ad_var *nn_bce_logits(ad_var *y, ad_var *target) { return nn_bce_logits_with(y, target, NULL, AD_MEAN); }
+
+ad_var *nn_hinge_with(ad_var *y, ad_var *target, double margin, ad_reduction r) {
+    return ad_hinge_loss(y, target, margin, r);
+}
+ad_var *nn_hinge(ad_var *y, ad_var *target) { return nn_hinge_with(y, target, 1, AD_MEAN); }
+
+ad_var *nn_hinge_embedding_with(ad_var *y, ad_var *target, double margin, ad_reduction r) {
+    return ad_hinge_embedding_loss(y, target, margin, r);
+}
+ad_var *nn_hinge_embedding(ad_var *y, ad_var *target) { return nn_hinge_embedding_with(y, target, 1, AD_MEAN); }
+
+ad_var *nn_soft_margin_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_soft_margin_loss(y, target, r); }
+ad_var *nn_soft_margin(ad_var *y, ad_var *target) { return nn_soft_margin_with(y, target, AD_MEAN); }
+
+ad_var *nn_kl_div_with(ad_var *y, ad_var *target, bool log_target, ad_reduction r) {
+    return ad_kl_div(y, target, log_target, r);
+}
+ad_var *nn_kl_div(ad_var *y, ad_var *target) { return nn_kl_div_with(y, target, false, AD_MEAN); }
+
+/* ---- by angle: a, b [n,d], target [n] ------------------------------------------------------------------- */
+
+/* Broadcasting [n,1] with [n] would quietly compare every row with every other. */
+static void require_alike(ad_var *y, ad_var *target) {
+    if (ad_is_nil(y) || ad_is_nil(target)) return; /* the op says so */
+    ad_shape ys = ad_shape_of(y), ts = ad_shape_of(target);
+    if (ad_shape_equal(ys, ts)) return;
+    char yt[160], tt[160];
+    ad_shape_text(ys, yt, sizeof yt);
+    ad_shape_text(ts, tt, sizeof tt);
+    ad_fail(ad_graph_of(y), AD_ESHAPE, "cosine_embedding: %s and target %s: shapes must be equal; reshape one", yt, tt);
+}
+
+static ad_var *reduced(ad_var *losses, ad_reduction r) {
+    if (r == AD_NONE) return losses;
+    if (r == AD_SUM) return ad_sum(losses);
+    if (r == AD_MEAN) return ad_mean(losses);
+    ad_graph *g = ad_graph_of(losses);
+    ad_fail(g, AD_EVALUE, "cosine_embedding: %d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are", (int)r);
+    return ad__nil(g);
+}
+
+ad_var *nn_cosine_embedding_with(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction r) {
+    require_alike(a, b);
+    ad_var *y = ad_cosine_similarity(a, b, -1, 1e-8); /* [n] */
+    require_alike(y, target);
+    ad_var *same = ad_adds(ad_neg(y), 1), *other = ad_relu(ad_adds(y, -margin));
+    ad_var *is_same = ad_gt(target, ad_scalar(ad_graph_of(y), ad_dtype_of(y), 0));
+    return reduced(ad_where(is_same, same, other), r);
+}
+ad_var *nn_cosine_embedding(ad_var *a, ad_var *b, ad_var *target) {
+    return nn_cosine_embedding_with(a, b, target, 0, AD_MEAN);
+}
+
+/* ---- by class -------------------------------------------------------------------------------------- */
+
+ad_var *nn_cross_entropy(ad_var *logits, ad_var *classes) { return ad_cross_entropy(logits, classes); }
+ad_var *nn_cross_entropy_with(ad_var *logits, ad_var *target, ad_ce_opts o) {
+    return ad_cross_entropy_opts(logits, target, o);
+}
+
+ad_var *nn_nll_with(ad_var *log_probs, ad_var *classes, ad_ce_opts o) { return ad_nll_loss(log_probs, classes, o); }
+ad_var *nn_nll(ad_var *log_probs, ad_var *classes) { return nn_nll_with(log_probs, classes, (ad_ce_opts){ 0 }); }
+
+ad_var *nn_multi_margin_with(ad_var *scores, ad_var *classes, int p, double margin, ad_var *weight, ad_reduction r) {
+    return ad_multi_margin_loss(scores, classes, p, margin, weight, r);
+}
+ad_var *nn_multi_margin(ad_var *scores, ad_var *classes) {
+    return nn_multi_margin_with(scores, classes, 1, 1, NULL, AD_MEAN);
+}
+
+/* ---- penalties ---------------------------------------------------------------------------------------- */
+
+static ad_var *penalty(nn_module *m, const char *ending, double k, ad_var *size(ad_var *), const char *caller) {
+    ad_graph *g = nn_graph_of(m);
+    ad_var *total = NULL;
+    for (int i = 0; i < nn_parameter_count(m); i++) {
+        nn_parameter p = nn_parameter_at(m, i);
+        if (!nn__ends_with(p.name, ending) || !ad_requires_grad(p.var)) continue;
+        ad_var *one = ad_sum(size(p.var));
+        total = total ? ad_add(total, one) : one;
+    }
+    if (total != NULL) return ad_muls(total, k);
+    ad_fail(g, AD_EVALUE, "%s: no parameter is among those named; names end as in \"weight\"", caller);
+    return ad__nil(g);
+}
+
+ad_var *nn_l1_penalty(nn_module *m, const char *ending, double k) { return penalty(m, ending, k, ad_abs, "l1_penalty"); }
+ad_var *nn_l2_penalty(nn_module *m, const char *ending, double k) {
+    return penalty(m, ending, k, ad_square, "l2_penalty");
+}

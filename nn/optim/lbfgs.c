@@ -1,0 +1,300 @@
+/* lbfgs.c: limited-memory BFGS with a line search, over all parameters as one long vector. */
+#include <math.h>
+#include <string.h>
+
+#include "autodiff/graph/node.h"
+#include "nn/optim/state.h"
+#include "ops/kernels/base/kernels.h"
+
+/* A place on the line x0 + t d, with the loss f, its gradient g [n] and its slope g.d there. */
+typedef struct {
+    double t, f, slope, *g;
+} point;
+
+typedef struct {
+    nn_lbfgs_opts o;
+    int64_t n;
+    ad_var *y, *s, *ro;            /* [history,n], [history,n], [history]: gradient changes, steps, 1 / y.s; a ring */
+    ad_var *d, *old;               /* [n]: the direction, the gradient where it was taken */
+    double pushed;                 /* pairs that ever went into the ring */
+    double iterations, t, scale;   /* scale: of the first guess at the inverse Hessian */
+    double *x0, *gradient[4], *al; /* [n]; one of each point in use; [history] */
+} lbfgs;
+
+/* The call in progress. */
+typedef struct {
+    nn_optim *opt;
+    lbfgs *l;
+    nn_closure_fn *f;
+    void *data;
+    int evaluations, rc;
+} search;
+
+/* For writing, after an error of the graph too. */
+static void *values(ad_var *x) {
+    ad__leaf_changed(x);
+    return x->data;
+}
+
+/* ---- parameters as one vector ------------------------------------------------------------------------ */
+
+static void copy_out(const ad_var *x, const void *from, double *to) {
+    if (from == NULL) memset(to, 0, (size_t)ad_numel(x) * sizeof *to);
+    else if (ad_dtype_of(x) == AD_F32) ad__widen(ad_numel(x), from, to);
+    else memcpy(to, from, (size_t)ad_numel(x) * sizeof *to);
+}
+
+static void gather(const nn_optim *opt, bool gradients, double *to) {
+    for (int i = 0; i < opt->n; i++) {
+        const ad_var *x = opt->slots[i].parameter.var;
+        bool none = !(x->flags & AD__NEEDS); /* frozen: no gradient, so that it does not move */
+        copy_out(x, !gradients ? ad_data(x) : none ? NULL : ad_grad(x), to);
+        to += ad_numel(x);
+    }
+}
+
+/* Parameters become x0 + t d; spare has room for n. */
+static void place(const search *w, double t, double *spare) {
+    const lbfgs *l = w->l;
+    memcpy(spare, l->x0, (size_t)l->n * sizeof *spare);
+    ad__axpy_f64(l->n, t, ad_data(l->d), spare);
+    for (int i = 0; i < w->opt->n; i++) {
+        ad_var *x = w->opt->slots[i].parameter.var;
+        if (ad_dtype_of(x) == AD_F32) ad__narrow(ad_numel(x), spare, values(x));
+        else memcpy(values(x), spare, (size_t)ad_numel(x) * sizeof *spare);
+        spare += ad_numel(x);
+    }
+}
+
+/* A loss that is no number is as bad as can be, so that the search turns back from it. */
+static void evaluate(search *w, point *p) {
+    w->rc = nn__run_closure(w->opt, w->f, w->data, &p->f);
+    if (w->rc != AD_OK) return;
+    w->evaluations++;
+    gather(w->opt, true, p->g);
+    if (!isfinite(p->f)) p->f = INFINITY;
+}
+
+static void evaluate_at(search *w, double t, point *p) {
+    place(w, t, p->g);
+    evaluate(w, p);
+    p->t = t;
+    p->slope = ad__dot(w->l->n, p->g, ad_data(w->l->d));
+}
+
+/* ---- the line search: Nocedal and Wright 2006, algorithms 3.5 and 3.6, as in torch.optim ------------- */
+
+enum { MOST_TRIALS = 25 };
+static const double ARMIJO = 1e-4, WOLFE = 0.9;
+
+/* Where the cubic through both points, with their slopes, is least; kept within lo .. hi. */
+static double cubic_minimum(const point *p, const point *q, double lo, double hi) {
+    const point *a = p->t <= q->t ? p : q, *b = a == p ? q : p;
+    double d1 = a->slope + b->slope - 3 * (a->f - b->f) / (a->t - b->t), square = d1 * d1 - a->slope * b->slope;
+    double t = b->t - (b->t - a->t) * ((b->slope + sqrt(square) - d1) / (b->slope - a->slope + 2 * sqrt(square)));
+    if (!(square >= 0) || isnan(t)) return (lo + hi) / 2;
+    return fmin(fmax(t, lo), hi);
+}
+
+static bool falls_short(const point *start, const point *p) { return p->f > start->f + ARMIJO * p->t * start->slope; }
+
+static bool is_flat(const point *start, const point *p) { return fabs(p->slope) <= -WOLFE * start->slope; }
+
+static void swap(point *a, point *b) {
+    point c = *a;
+    *a = *b;
+    *b = c;
+}
+
+/* Goes outwards from start until a and b have a good point between them; true where b itself is one. */
+static bool bracket(search *w, const point *start, point *a, point *b, int *trials) {
+    for (; *trials < MOST_TRIALS; ++*trials) {
+        if (falls_short(start, b) || (*trials > 1 && b->f >= a->f)) return false;
+        if (is_flat(start, b)) return true;
+        if (b->slope >= 0) return false;
+        double t = cubic_minimum(a, b, b->t + 0.01 * (b->t - a->t), 10 * b->t);
+        swap(a, b);
+        evaluate_at(w, t, b);
+        if (w->rc != AD_OK) return true;
+    }
+    *a = (point){ start->t, start->f, start->slope, memcpy(a->g, start->g, (size_t)w->l->n * sizeof *a->g) };
+    return false;
+}
+
+/* A trial between both that is not too near to either; stuck: whether the last one was. */
+static double trial(const point *p, const point *q, bool *stuck) {
+    double lo = fmin(p->t, q->t), hi = fmax(p->t, q->t), edge = 0.1 * (hi - lo), t = cubic_minimum(p, q, lo, hi);
+    bool near = fmin(hi - t, t - lo) < edge;
+    if (!near || (!*stuck && t < hi && t > lo)) {
+        *stuck = near;
+        return t;
+    }
+    *stuck = false;
+    return fabs(t - hi) < fabs(t - lo) ? hi - edge : lo + edge;
+}
+
+/* Closes in on a good point between low, the better, and high; low is the answer. */
+static void zoom(search *w, const point *start, point *low, point *high, point *spare, int trials) {
+    double size = ad__largest(w->l->n, ad_data(w->l->d));
+    bool done = false, stuck = false;
+    for (; !done && trials < MOST_TRIALS && fabs(high->t - low->t) * size >= w->l->o.tolerance_change; trials++) {
+        evaluate_at(w, trial(low, high, &stuck), spare);
+        if (w->rc != AD_OK) return;
+        if (falls_short(start, spare) || spare->f >= low->f) {
+            swap(high, spare);
+            if (high->f < low->f) swap(high, low);
+            continue;
+        }
+        done = is_flat(start, spare);
+        if (!done && spare->slope * (high->t - low->t) >= 0) swap(high, low);
+        swap(low, spare);
+    }
+}
+
+/* From the point at, whose slope is below 0, to a better one, in at; the parameters are left there. */
+static void line_search(search *w, point *at) {
+    lbfgs *l = w->l;
+    int trials = 0;
+    point start = *at, a = start, b = { .g = l->gradient[2] }, spare = { .g = l->gradient[3] };
+    a.g = memcpy(l->gradient[1], start.g, (size_t)l->n * sizeof *a.g);
+    evaluate_at(w, l->t, &b);
+    bool found = w->rc == AD_OK && bracket(w, &start, &a, &b, &trials);
+    if (!found && a.f <= b.f) swap(&a, &b);
+    if (w->rc == AD_OK && !found) zoom(w, &start, &b, &a, &spare, trials);
+    if (w->rc != AD_OK) {
+        place(w, 0, spare.g);
+        return;
+    }
+    *at = (point){ b.t, b.f, b.slope, memcpy(start.g, b.g, (size_t)l->n * sizeof *b.g) };
+    l->t = b.t;
+    place(w, b.t, spare.g);
+}
+
+/* ---- the direction ----------------------------------------------------------------------------------- */
+
+static int64_t kept(const lbfgs *l) { return l->pushed < l->o.history_size ? (int64_t)l->pushed : l->o.history_size; }
+
+/* Where pair i lies, the oldest being 0. */
+static int64_t place_of(const lbfgs *l, int64_t i) { return ((int64_t)l->pushed - kept(l) + i) % l->o.history_size; }
+
+/* Remembers the last step t d and what it did to the gradient, where the curvature along it is positive. */
+static void remember(lbfgs *l, const double *g) {
+    int64_t at = (int64_t)l->pushed % l->o.history_size, n = l->n;
+    double *y = l->gradient[1], *s = l->gradient[2];
+    memcpy(y, g, (size_t)n * sizeof *y);
+    ad__axpy_f64(n, -1, ad_data(l->old), y);
+    memcpy(s, ad_data(l->d), (size_t)n * sizeof *s);
+    ad__scale_f64(n, l->t, s);
+    double ys = ad__dot(n, y, s);
+    if (!(ys > 1e-10)) return;
+    memcpy((double *)values(l->y) + at * n, y, (size_t)n * sizeof *y);
+    memcpy((double *)values(l->s) + at * n, s, (size_t)n * sizeof *s);
+    ((double *)values(l->ro))[at] = 1 / ys;
+    l->scale = ys / ad__dot(n, y, y);
+    l->pushed++;
+}
+
+/* d = -H g with H the inverse Hessian that the pairs stand for: the two loops of Nocedal 1980. */
+static void turn(lbfgs *l, const double *g) {
+    const double *y = ad_data(l->y), *s = ad_data(l->s), *ro = ad_data(l->ro);
+    double *d = values(l->d);
+    int64_t n = l->n;
+    memcpy(d, g, (size_t)n * sizeof *d);
+    ad__scale_f64(n, -1, d);
+    for (int64_t i = kept(l) - 1; i >= 0; i--) {
+        int64_t k = place_of(l, i);
+        l->al[i] = ad__dot(n, s + k * n, d) * ro[k];
+        ad__axpy_f64(n, -l->al[i], y + k * n, d);
+    }
+    ad__scale_f64(n, l->scale, d);
+    for (int64_t i = 0; i < kept(l); i++) {
+        int64_t k = place_of(l, i);
+        ad__axpy_f64(n, l->al[i] - ad__dot(n, y + k * n, d) * ro[k], s + k * n, d);
+    }
+}
+
+/* One iteration; whether another one is worth while. */
+static bool iterate(search *w, point *at) {
+    lbfgs *l = w->l;
+    double lr = w->opt->group[0].lr, before = at->f;
+    if (l->iterations++ > 0) remember(l, at->g);
+    turn(l, at->g);
+    memcpy(values(l->old), at->g, (size_t)l->n * sizeof *at->g);
+    l->t = l->iterations == 1 ? fmin(1, 1 / ad__sum_sizes(l->n, at->g)) * lr : lr;
+    at->slope = ad__dot(l->n, at->g, ad_data(l->d));
+    at->t = 0;
+    if (!(at->slope <= -l->o.tolerance_change)) return false;
+    gather(w->opt, false, l->x0);
+    line_search(w, at);
+    return w->rc == AD_OK && w->evaluations < l->o.max_eval && ad__largest(l->n, at->g) > l->o.tolerance_grad &&
+           ad__largest(l->n, ad_data(l->d)) * fabs(l->t) > l->o.tolerance_change &&
+           fabs(at->f - before) >= l->o.tolerance_change;
+}
+
+static int minimise(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
+    lbfgs *l = opt->opts;
+    search w = { .opt = opt, .l = l, .f = f, .data = data };
+    point at = { .g = l->gradient[0] };
+    evaluate(&w, &at);
+    *loss = at.f;
+    if (w.rc != AD_OK) return w.rc;
+    if (!isfinite(at.f)) return ad_fail(opt->graph, AD_EVALUE, "lbfgs: the loss is not finite where the step begins");
+    if (ad__largest(l->n, at.g) <= l->o.tolerance_grad) return AD_OK;
+    for (int i = 0; i < l->o.max_iter && iterate(&w, &at);) i++;
+    return w.rc;
+}
+
+/* ---- making ------------------------------------------------------------------------------------------ */
+
+static int check(ad_graph *g, const nn_lbfgs_opts *o) {
+    int rc = nn__check_lr(g, "lbfgs", o->lr);
+    if (rc == AD_OK) rc = nn__check_number(g, "lbfgs", "max_iter", o->max_iter, 1, INFINITY);
+    if (rc == AD_OK) rc = nn__check_number(g, "lbfgs", "max_eval", o->max_eval, 1, INFINITY);
+    if (rc == AD_OK) rc = nn__check_number(g, "lbfgs", "history_size", o->history_size, 1, INFINITY);
+    if (rc == AD_OK) rc = nn__check_number(g, "lbfgs", "tolerance_grad", o->tolerance_grad, 0, INFINITY);
+    if (rc == AD_OK) rc = nn__check_number(g, "lbfgs", "tolerance_change", o->tolerance_change, 0, INFINITY);
+    return rc;
+}
+
+/* Arrays for n elements; 0 where there was memory for them. */
+static int give_memory(ad_graph *g, lbfgs *l) {
+    int64_t n = l->n, history = l->o.history_size;
+    l->y = ad_zeros(g, AD_F64, AD_SHAPE(history, n));
+    l->s = ad_zeros(g, AD_F64, AD_SHAPE(history, n));
+    l->ro = ad_zeros(g, AD_F64, AD_SHAPE(history));
+    l->d = ad_zeros(g, AD_F64, AD_SHAPE(n));
+    l->old = ad_zeros(g, AD_F64, AD_SHAPE(n));
+    l->al = ad__array_alloc(g, (size_t)history * sizeof *l->al);
+    l->x0 = ad__array_alloc(g, (size_t)n * sizeof *l->x0);
+    for (int i = 0; i < 4; i++) l->gradient[i] = ad__array_alloc(g, (size_t)n * sizeof *l->x0);
+    return ad_error_code(g);
+}
+
+static void list_states(nn_optim *opt, lbfgs *l) {
+    nn__list_own_state(opt, "old_dirs", l->y, NULL);
+    nn__list_own_state(opt, "old_stps", l->s, NULL);
+    nn__list_own_state(opt, "ro", l->ro, NULL);
+    nn__list_own_state(opt, "d", l->d, NULL);
+    nn__list_own_state(opt, "prev_flat_grad", l->old, NULL);
+    nn__list_own_state(opt, "pushed", NULL, &l->pushed);
+    nn__list_own_state(opt, "n_iter", NULL, &l->iterations);
+    nn__list_own_state(opt, "t", NULL, &l->t);
+    nn__list_own_state(opt, "H_diag", NULL, &l->scale);
+}
+
+nn_optim *nn_lbfgs(nn_module *m, nn_lbfgs_opts o) {
+    static const nn__method method = { .name = "lbfgs", .minimise = minimise };
+    if (o.lr == 0) o.lr = 1;
+    if (o.max_iter == 0) o.max_iter = 20;
+    if (o.max_eval == 0) o.max_eval = o.max_iter * 5 / 4;
+    if (o.history_size == 0) o.history_size = 100;
+    if (o.tolerance_grad == 0) o.tolerance_grad = 1e-7;
+    if (o.tolerance_change == 0) o.tolerance_change = 1e-9;
+    ad_graph *g = nn_graph_of(m);
+    if (!ad_ok(g) || check(g, &o)) return NULL;
+    lbfgs l = { .o = o, .n = nn_parameter_numel(m), .scale = 1 };
+    if (give_memory(g, &l)) return NULL;
+    nn_optim *opt = nn__optim_new(m, &method, &l, sizeof l, (nn__group){ .lr = o.lr }, 0);
+    if (opt != NULL) list_states(opt, opt->opts);
+    return opt;
+}

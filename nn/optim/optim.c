@@ -1,0 +1,190 @@
+/* optim.c: what all optimisers share: parameters, groups, state and the step. */
+#include "nn/optim/state.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "nn/module/module_private.h"
+
+/* ---- options ---------------------------------------------------------------------------------------- */
+
+int nn__check_number(ad_graph *g, const char *caller, const char *name, double value, double lo, double hi) {
+    if (value >= lo && value < hi) return AD_OK;
+    if (hi > 1e300) return ad_fail(g, AD_EVALUE, "%s: %s %g: it must be a finite number, %g or more", caller, name, value, lo);
+    return ad_fail(g, AD_EVALUE, "%s: %s %g: it must be %g or more, and below %g", caller, name, value, lo, hi);
+}
+
+int nn__check_lr(ad_graph *g, const char *caller, double lr) {
+    if (lr > 0 && lr < 1e300) return AD_OK;
+    return ad_fail(g, AD_EVALUE, "%s: lr %g: it must be a finite number above 0", caller, lr);
+}
+
+/* ---- making ------------------------------------------------------------------------------------------ */
+
+/* Lists a state under "parameter.name". */
+static int list_state(nn_optim *opt, const nn__slot *s, const char *name, ad_var *var, double *number) {
+    size_t size = strlen(s->parameter.name) + strlen(name) + 2;
+    char *full = ad__node_alloc(opt->graph, size);
+    if (full == NULL) return AD_ENOMEM;
+    snprintf(full, size, "%s.%s", s->parameter.name, name);
+    opt->states[opt->n_states++] = (nn__state){ full, var, number };
+    return AD_OK;
+}
+
+/* Zeros for each state in use, and their names. */
+static int add_states(nn_optim *opt, nn__slot *s, unsigned uses) {
+    const nn__method *method = opt->method;
+    if (method->rule == NULL) return AD_OK;
+    int rc = list_state(opt, s, "step", NULL, &s->step);
+    if (rc == AD_OK && method->has_mu_product) rc = list_state(opt, s, "mu_product", NULL, &s->mu_product);
+    for (int k = 0; k < AD__RULE_STATES && rc == AD_OK; k++) {
+        if (!(uses >> k & 1)) continue;
+        const ad_var *x = s->parameter.var;
+        s->state[k] = ad_zeros(opt->graph, ad_dtype_of(x), ad_shape_of(x));
+        rc = list_state(opt, s, method->state[k], s->state[k], NULL);
+    }
+    return rc;
+}
+
+void nn__list_own_state(nn_optim *opt, const char *name, ad_var *var, double *number) {
+    opt->states[opt->n_states++] = (nn__state){ name, var, number };
+}
+
+nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts, size_t size, nn__group p,
+                        unsigned uses) {
+    ad_graph *g = nn_graph_of(m);
+    size_t n = (size_t)nn_parameter_count(m);
+    nn_optim *opt = ad__node_zalloc(g, sizeof *opt + n * sizeof *opt->slots);
+    void *copy = opt ? ad__node_alloc(g, size) : NULL;
+    nn__state *states = copy ? ad__node_alloc(g, (n * (AD__RULE_STATES + 2) + NN__OWN_STATES) * sizeof *states) : NULL;
+    if (states == NULL) return NULL;
+    p.initial_lr = p.lr;
+    *opt = (nn_optim){ .graph = g, .method = method, .opts = memcpy(copy, opts, size), .group = { p }, .n = (int)n,
+                       .n_groups = 1, .states = states };
+    for (int i = 0; i < opt->n; i++) {
+        opt->slots[i] = (nn__slot){ .parameter = nn_parameter_at(m, i), .mu_product = 1 };
+        if (add_states(opt, &opt->slots[i], uses)) return NULL;
+    }
+    return ad_ok(g) ? opt : NULL;
+}
+
+/* ---- state, by name ----------------------------------------------------------------------------------- */
+
+const char *nn__optim_kind(const nn_optim *opt) { return opt->method->name; }
+
+enum { GROUP_STATES = 3 };
+
+int nn__optim_state_count(const nn_optim *opt) { return opt->n_states + GROUP_STATES * opt->n_groups; }
+
+nn__state nn__optim_state_at(nn_optim *opt, int i) {
+#define GROUP(number) number ".lr", number ".initial_lr", number ".momentum"
+    static const char *const names[GROUP_STATES * NN__GROUPS] = { GROUP("group0"), GROUP("group1"), GROUP("group2"),
+                                                                  GROUP("group3"), GROUP("group4"), GROUP("group5"),
+                                                                  GROUP("group6"), GROUP("group7") };
+#undef GROUP
+    if (i < opt->n_states) return opt->states[i];
+    i -= opt->n_states;
+    nn__group *p = &opt->group[i / GROUP_STATES];
+    double *const numbers[GROUP_STATES] = { &p->lr, &p->initial_lr, &p->momentum };
+    return (nn__state){ names[i], NULL, numbers[i % GROUP_STATES] };
+}
+
+/* ---- stepping ------------------------------------------------------------------------------------------- */
+
+static bool moves(const ad_var *x) { return (x->flags & (AD__HAS_GRAD | AD__NEEDS)) == (AD__HAS_GRAD | AD__NEEDS); }
+
+static void move(nn_optim *opt, nn__slot *s) {
+    ad_var *x = s->parameter.var;
+    void *state[AD__RULE_STATES];
+    nn__numbers numbers;
+    for (int k = 0; k < AD__RULE_STATES; k++) state[k] = s->state[k] ? ad_data_mut(s->state[k]) : NULL;
+    s->step++;
+    opt->method->numbers(opt->opts, &opt->group[s->group], s, &numbers);
+    ad__update(ad__graph(x)->team, opt->method->rule, ad_dtype_of(x), ad_numel(x), &numbers, ad_grad(x), state,
+               ad_data_mut(x));
+}
+
+int nn_step(nn_optim *opt) {
+    if (opt == NULL) return AD_EVALUE;
+    if (!ad_ok(opt->graph)) return ad_error_code(opt->graph);
+    if (opt->method->rule == NULL)
+        return ad_fail(opt->graph, AD_EVALUE, "step: %s computes the loss many times; call nn_step_closure",
+                       opt->method->name);
+    for (int i = 0; i < opt->n; i++)
+        if (moves(opt->slots[i].parameter.var)) move(opt, &opt->slots[i]);
+    return AD_OK;
+}
+
+int nn__run_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
+    ad_graph *g = opt->graph;
+    ad_mark m = ad_begin(g);
+    nn_zero_grad(opt);
+    ad_var *y = f(data);
+    if (y == NULL) ad_fail(g, AD_EVALUE, "step_closure: the function returned NULL, not the loss");
+    int rc = ad_ok(g) ? ad_backward(y) : ad_error_code(g);
+    *loss = ad_item(y);
+    ad_end(g, m);
+    return rc;
+}
+
+int nn_step_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
+    double unwanted;
+    if (opt == NULL || f == NULL) return AD_EVALUE;
+    if (!ad_ok(opt->graph)) return ad_error_code(opt->graph);
+    if (loss == NULL) loss = &unwanted;
+    if (opt->method->minimise != NULL) return opt->method->minimise(opt, f, data, loss);
+    int rc = nn__run_closure(opt, f, data, loss);
+    return rc ? rc : nn_step(opt);
+}
+
+void nn_zero_grad(nn_optim *opt) {
+    for (int i = 0; opt != NULL && i < opt->n; i++) ad_zero_grad(opt->slots[i].parameter.var);
+}
+
+/* ---- groups and rates ------------------------------------------------------------------------------------ */
+
+static bool belongs(const nn_parameter *p, const nn_group_opts *o) {
+    if (o->part == NULL) return nn__ends_with(p->name, o->ending);
+    for (int i = 0; i < nn_parameter_count(o->part); i++) {
+        nn_parameter q = nn_parameter_at(o->part, i);
+        if (q.var == p->var) return nn__ends_with(q.name, o->ending);
+    }
+    return false;
+}
+
+int nn_group(nn_optim *opt, nn_group_opts o) {
+    if (opt == NULL) return AD_EVALUE;
+    ad_graph *g = opt->graph;
+    if (!ad_ok(g)) return ad_error_code(g);
+    if (opt->method->rule == NULL)
+        return ad_fail(g, AD_EVALUE, "group: %s moves all parameters together and has no groups", opt->method->name);
+    if (opt->n_groups == NN__GROUPS)
+        return ad_fail(g, AD_EVALUE, "group: %s has %d groups already, which is the most", opt->method->name, NN__GROUPS - 1);
+    double lr = o.lr == 0 ? opt->group[0].lr : o.lr;
+    int rc = nn__check_lr(g, "group", lr), found = 0;
+    if (rc == AD_OK) rc = nn__check_number(g, "group", "weight_decay", o.weight_decay, 0, INFINITY);
+    for (int i = 0; i < opt->n && rc == AD_OK; i++)
+        if (belongs(&opt->slots[i].parameter, &o)) opt->slots[i].group = opt->n_groups, found++;
+    if (rc == AD_OK && found == 0)
+        rc = ad_fail(g, AD_EVALUE, "group: no parameter of the optimiser is among them; names end as in \"bias\"");
+    if (rc != AD_OK) return rc;
+    opt->group[opt->n_groups] = (nn__group){ lr, lr, o.weight_decay, opt->group[0].momentum };
+    return opt->n_groups++;
+}
+
+int nn_group_count(const nn_optim *opt) { return opt ? opt->n_groups : 0; }
+
+void nn_set_group_lr(nn_optim *opt, int group, double lr) {
+    if (opt == NULL) return;
+    if (group < 0 || group >= opt->n_groups)
+        ad_fail(opt->graph, AD_EVALUE, "set_lr: group %d of %d: there is no such group", group, opt->n_groups);
+    else if (nn__check_number(opt->graph, "set_lr", "lr", lr, 0, INFINITY) == AD_OK)
+        opt->group[group].lr = opt->group[group].initial_lr = lr;
+}
+
+double nn_group_lr(const nn_optim *opt, int group) {
+    return opt != NULL && group >= 0 && group < opt->n_groups ? opt->group[group].lr : NAN;
+}
+
+void nn_set_lr(nn_optim *opt, double lr) { nn_set_group_lr(opt, 0, lr); }
+double nn_lr(const nn_optim *opt) { return opt ? opt->group[0].lr : 0; }

@@ -1,0 +1,153 @@
+/* checkpoint.c: all that decides how a training goes on, as named arrays and numbers in one file. */
+#define _POSIX_C_SOURCE 200809L
+#include "nn/train/checkpoint.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autodiff/graph/node.h"
+#include "nn/file/numbers.h"
+#include "nn/optim/state.h"
+#include "nn/file/safetensors.h"
+
+int nn__array_count(const nn_module *m) { return nn_parameter_count(m) + nn_buffer_count(m); }
+nn_parameter nn__array_at(const nn_module *m, int i) {
+    int n = nn_parameter_count(m);
+    return i < n ? nn_parameter_at(m, i) : nn_buffer_at(m, i - n);
+}
+
+/* ---- what is in the file ------------------------------------------------------------------------------ */
+
+/* A number as text: reals in hexadecimal, which loses no bit. */
+typedef struct {
+    nn__note note;
+    nn__field field;
+    const char *constant; /* a text that must be the same on reading; NULL for numbers */
+} number;
+
+typedef struct {
+    ad_graph *graph;
+    nn_parameter *arrays;
+    number *numbers;
+    int n_arrays, n_numbers;
+    bool failed;
+} contents;
+
+static const char *joined(contents *c, const char *part, const char *name) {
+    size_t size = strlen(part) + strlen(name) + 1;
+    char *to = ad__node_alloc(c->graph, size);
+    if (to != NULL) snprintf(to, size, "%s%s", part, name);
+    else c->failed = true;
+    return to;
+}
+
+static void add_array(contents *c, const char *part, const char *name, ad_var *x) {
+    c->arrays[c->n_arrays++] = (nn_parameter){ joined(c, part, name), x };
+}
+
+static void add_number(contents *c, const char *part, const char *name, nn__field f, const char *constant) {
+    enum { SIZE = 40 };
+    char *text = constant ? (char *)constant : ad__node_alloc(c->graph, SIZE);
+    if (text == NULL) c->failed = true;
+    else if (f.real) snprintf(text, SIZE, "%a", *f.real);
+    else if (f.whole) snprintf(text, SIZE, "%" PRId64, *f.whole);
+    else if (f.bits) snprintf(text, SIZE, "%" PRIu64, *f.bits);
+    c->numbers[c->n_numbers++] = (number){ { joined(c, part, name), text }, f, constant };
+}
+
+static void add_state(contents *c, const char *part, nn__state s) {
+    if (s.var != NULL) add_array(c, part, s.name, s.var);
+    else add_number(c, part, s.name, (nn__field){ .real = s.number }, NULL);
+}
+
+/* In the graph's open scope. */
+static contents list(const nn__checkpoint *c) {
+    int n = nn__array_count(c->net), states = nn__optim_state_count(c->opt);
+    int schedule = c->schedule ? nn__schedule_state_count(c->schedule) : 0;
+    contents all = { .graph = nn_graph_of(c->net) };
+    all.arrays = ad__node_alloc(all.graph, (size_t)(n + c->n_best + states + schedule) * sizeof *all.arrays);
+    all.numbers = ad__node_alloc(all.graph, (size_t)(c->n_fields + states + schedule + 3) * sizeof *all.numbers);
+    if (all.arrays == NULL || all.numbers == NULL) return all.failed = true, all;
+    add_number(&all, "", "format", (nn__field){ 0 }, "autodiff checkpoint 1");
+    add_number(&all, "", "optimiser", (nn__field){ 0 }, nn__optim_kind(c->opt));
+    add_number(&all, "", "schedule", (nn__field){ 0 }, c->schedule ? nn__schedule_kind(c->schedule) : "none");
+    for (int i = 0; i < n; i++) add_array(&all, "model.", nn__array_at(c->net, i).name, nn__array_at(c->net, i).var);
+    for (int i = 0; i < c->n_best; i++) add_array(&all, "best.", nn__array_at(c->net, i).name, c->best[i]);
+    for (int i = 0; i < states; i++) add_state(&all, "optimiser.", nn__optim_state_at(c->opt, i));
+    for (int i = 0; i < schedule; i++) add_state(&all, "schedule.", nn__schedule_state_at(c->schedule, i));
+    for (int i = 0; i < c->n_fields; i++) add_number(&all, "", c->fields[i].name, c->fields[i], NULL);
+    return all;
+}
+
+/* ---- writing and reading ---------------------------------------------------------------------------------- */
+
+int nn__save_checkpoint(const nn__checkpoint *c, const char *path) {
+    ad_graph *g = nn_graph_of(c->net);
+    nn__locale l = nn__enter_plain_numbers();
+    ad_mark m = ad_begin(g);
+    contents all = list(c);
+    nn__note *notes = all.failed ? NULL : ad__node_alloc(g, (size_t)all.n_numbers * sizeof *notes);
+    for (int i = 0; notes != NULL && i < all.n_numbers; i++) notes[i] = all.numbers[i].note;
+    int rc =
+        notes ? nn__write_tensors(g, "checkpoint", path, all.n_arrays, all.arrays, all.n_numbers, notes) : AD_ENOMEM;
+    ad_end(g, m);
+    nn__leave_plain_numbers(l);
+    return rc;
+}
+
+/* Reads a number into a field; false where the text is none. */
+static bool parse(nn__field f, const char *text) {
+    char *end = NULL;
+    errno = 0;
+    if (f.real) *f.real = strtod(text, &end);
+    else if (f.whole) *f.whole = strtoll(text, &end, 10);
+    else *f.bits = strtoull(text, &end, 10);
+    return end != text && *end == '\0' && (errno == 0 || f.real);
+}
+
+static int check_number(ad_graph *g, const number *n, const char *text) {
+    double real;
+    int64_t whole;
+    uint64_t bits;
+    nn__field probe = { .real = n->field.real ? &real : NULL,
+                        .whole = n->field.whole ? &whole : NULL,
+                        .bits = n->field.bits ? &bits : NULL };
+    if (text == NULL) return ad_fail(g, AD_EIO, "checkpoint: the file has no %s", n->note.name);
+    if (n->constant != NULL && strcmp(n->constant, text) != 0)
+        return ad_fail(g, AD_EVALUE, "checkpoint: %s is %.60s in the file and %s here", n->note.name, text,
+                       n->constant);
+    if (n->constant == NULL && !parse(probe, text))
+        return ad_fail(g, AD_EIO, "checkpoint: %s is no number: %.60s", n->note.name, text);
+    return AD_OK;
+}
+
+static int check(const contents *all, const nn__tensor_file *f) {
+    int rc = AD_OK;
+    for (int i = 0; i < all->n_numbers && rc == AD_OK; i++)
+        rc = check_number(all->graph, &all->numbers[i], nn__note_text(f, all->numbers[i].note.name));
+    for (int i = 0; i < all->n_arrays && rc == AD_OK; i++)
+        rc = nn__check_tensor(f, all->arrays[i].name, all->arrays[i].var);
+    if (rc == AD_OK && nn__tensor_count(f) != all->n_arrays)
+        rc = ad_fail(all->graph, AD_EVALUE, "checkpoint: the file has %d arrays and this training %d",
+                     nn__tensor_count(f), all->n_arrays);
+    return rc;
+}
+
+int nn__load_checkpoint(const nn__checkpoint *c, const char *path) {
+    ad_graph *g = nn_graph_of(c->net);
+    nn__tensor_file *f = NULL;
+    nn__locale l = nn__enter_plain_numbers();
+    ad_mark m = ad_begin(g);
+    contents all = list(c);
+    int rc = all.failed ? AD_ENOMEM : nn__open_tensors(g, "checkpoint", path, &f);
+    if (rc == AD_OK) rc = check(&all, f);
+    for (int i = 0; rc == AD_OK && i < all.n_numbers; i++)
+        if (all.numbers[i].constant == NULL) parse(all.numbers[i].field, nn__note_text(f, all.numbers[i].note.name));
+    for (int i = 0; rc == AD_OK && i < all.n_arrays; i++) nn__read_tensor(f, all.arrays[i].name, all.arrays[i].var);
+    nn__close_tensors(f);
+    ad_end(g, m);
+    nn__leave_plain_numbers(l);
+    return rc;
+}

@@ -1,0 +1,98 @@
+/* evaluate.c: what a net says, a part of the rows at a time, and how good that is. */
+#include <math.h>
+#include <string.h>
+
+#include "autodiff/graph/node.h"
+#include "nn/train/evaluate.h"
+
+typedef struct {
+    ad_graph *graph;
+    nn_module *net;
+    const ad_var *x;
+    int64_t n, batch;
+    size_t row;     /* bytes of a row of the result */
+    ad_shape shape; /* of the result */
+    char *values;   /* all rows of the result; the pool's, as inner scopes rewind the arena */
+    size_t bytes;
+} prediction;
+
+/* Rows from .. from+n of x, in x's own memory. */
+static ad_var *rows_of(const ad_var *x, int64_t from, int64_t n) {
+    ad_shape s = ad_shape_of(x);
+    size_t row = s.dim[0] > 0 ? ad__bytes(x) / (size_t)s.dim[0] : 0;
+    s.dim[0] = n;
+    return ad_input(ad_graph_of(x), ad_dtype_of(x), (char *)ad_data(x) + (size_t)from * row, s);
+}
+
+/* The first part tells how wide the result is. */
+static int reserve(prediction *p, const ad_var *y, int64_t rows) {
+    if (p->values != NULL) return AD_OK;
+    p->shape = ad_shape_of(y);
+    if (p->shape.ndim < 1 || p->shape.dim[0] != rows)
+        return ad_fail(p->graph, AD_ESHAPE, "predict: the net makes no row for each of %lld rows", (long long)rows);
+    p->row = rows > 0 ? ad__bytes(y) / (size_t)rows : 0;
+    p->shape.dim[0] = p->n;
+    p->bytes = p->row * (size_t)p->n + 1;
+    p->values = ad__pool_take(&p->graph->pool, p->bytes);
+    return p->values ? AD_OK : ad__no_memory(p->graph, "predict", p->bytes);
+}
+
+static ad_dtype predict_all(prediction *p) {
+    ad_dtype t = AD_F32;
+    int64_t from = 0;
+    do {
+        int64_t n = p->n - from < p->batch ? p->n - from : p->batch;
+        ad_mark m = ad_begin(p->graph);
+        ad_var *y = nn_apply(p->net, rows_of(p->x, from, n));
+        t = ad_dtype_of(y);
+        if (ad_ok(p->graph) && reserve(p, y, n) == AD_OK && n > 0)
+            memcpy(p->values + (size_t)from * p->row, ad_data(y), (size_t)n * p->row);
+        ad_end(p->graph, m);
+        from += n;
+    } while (from < p->n && ad_ok(p->graph));
+    return t;
+}
+
+static int check(ad_graph *g, nn_module *net, const ad_var *x, int64_t batch) {
+    if (net == NULL || ad_is_nil(x)) return ad_fail(g, AD_EVALUE, "predict: the net or x is nil");
+    if (ad_shape_of(x).ndim < 1) return ad_fail(g, AD_ESHAPE, "predict: x is a scalar; it has a row for each sample");
+    if (batch < 1) return ad_fail(g, AD_EVALUE, "predict: batch %lld: it must be at least 1", (long long)batch);
+    return AD_OK;
+}
+
+ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
+    ad_graph *g = net ? nn_graph_of(net) : x ? ad_graph_of(x) : NULL;
+    if (!ad_ok(g) || check(g, net, x, batch)) return ad__nil(g);
+    bool was_enabled = ad_enable_grad(g, false), was_training = nn_training(net);
+    if (was_training) nn_eval(net);
+    prediction p = { .graph = g, .net = net, .x = x, .n = ad_shape_of(x).dim[0], .batch = batch };
+    ad_dtype t = predict_all(&p);
+    if (was_training) nn_train(net, true);
+    ad_enable_grad(g, was_enabled);
+    ad_var *y = ad_ok(g) ? ad_tensor(g, t, p.values, p.shape) : ad__nil(g);
+    if (p.values != NULL) ad__pool_give(&g->pool, p.values, p.bytes);
+    return y;
+}
+
+double nn__evaluate(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d, int64_t batch,
+                    double values[]) {
+    double mean = NAN;
+    for (int i = 0; i < n; i++) values[i] = NAN;
+    ad_graph *g = nn_graph_of(net);
+    if (!ad_ok(g)) return mean;
+    ad_mark m = ad_begin(g);
+    bool was = ad_enable_grad(g, false);
+    ad_var *y = nn_predict(net, d.x, batch);
+    if (loss != NULL && ad_ok(g)) mean = ad_item(loss(y, d.y));
+    for (int i = 0; i < n; i++)
+        if (metrics[i] != NULL && ad_ok(g)) values[i] = metrics[i](y, d.y);
+    ad_enable_grad(g, was);
+    ad_end(g, m);
+    return mean;
+}
+
+nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch) {
+    nn_evaluation e;
+    e.loss = nn__evaluate(net, loss, 1, &metric, d, batch, &e.metric);
+    return e;
+}

@@ -1,0 +1,310 @@
+/* fit.c: the training loop. */
+#define _POSIX_C_SOURCE 200809L
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "autodiff/graph/node.h"
+#include "nn/train/checkpoint.h"
+#include "nn/train/evaluate.h"
+#include "nn/data/loader.h"
+#include "nn/train/report.h"
+#include "nn/optim/state.h"
+
+typedef struct {
+    ad_graph *g;
+    nn_module *net;
+    nn_loss_fn *loss;
+    nn_optim *opt;
+    const nn_fit_opts *o;
+    nn_loader *loader;
+    nn_training_state s;
+    nn__loader_place place;
+    ad_var **best;           /* copies of the net's arrays at the best epoch; NULL: not kept */
+    double sum;              /* of the epoch's losses, each times its rows */
+    int64_t rows, log_bytes; /* rows: of the epoch until now */
+    int64_t epoch_open;      /* 1 from an epoch's first step to its last */
+    bool stop;
+    nn__report report;
+} training;
+
+/* ---- SIGINT --------------------------------------------------------------------------------------------- */
+
+/* A signal has no other way to tell; only trainings that ask for it look. */
+static volatile sig_atomic_t interrupts;
+static void note_interrupt(int signal) {
+    (void)signal;
+    interrupts = 1;
+}
+
+static void catch_interrupt(struct sigaction *before) {
+    struct sigaction ours = { .sa_handler = note_interrupt, .sa_flags = SA_RESTART };
+    sigemptyset(&ours.sa_mask);
+    interrupts = 0;
+    sigaction(SIGINT, &ours, before);
+}
+
+/* ---- checkpoints ------------------------------------------------------------------------------------------- */
+
+static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, const char *path)) {
+    ad__random *r = &t->g->random;
+    const nn__field fields[] = {
+        { .name = "epoch", .whole = &t->s.epoch },
+        { .name = "epoch_open", .whole = &t->epoch_open },
+        { .name = "steps", .whole = &t->s.steps },
+        { .name = "rows", .whole = &t->rows },
+        { .name = "sum", .real = &t->sum },
+        { .name = "loss", .real = &t->s.loss },
+        { .name = "validation_loss", .real = &t->s.validation_loss },
+        { .name = "metric", .real = &t->s.metric },
+        { .name = "metric2", .real = &t->s.more_metrics[0] },
+        { .name = "metric3", .real = &t->s.more_metrics[1] },
+        { .name = "metric4", .real = &t->s.more_metrics[2] },
+        { .name = "metric5", .real = &t->s.more_metrics[3] },
+        { .name = "lr", .real = &t->s.lr },
+        { .name = "best", .real = &t->s.best },
+        { .name = "best_epoch", .whole = &t->s.best_epoch },
+        { .name = "log_bytes", .whole = &t->log_bytes },
+        { .name = "random_seed", .bits = &r->seed },
+        { .name = "random_counter", .bits = &r->counter },
+        { .name = "epoch_seed", .bits = &t->place.before.seed },
+        { .name = "epoch_counter", .bits = &t->place.before.counter },
+        { .name = "at", .whole = &t->place.at },
+    };
+    nn__checkpoint c = { .net = t->net,
+                         .opt = t->opt,
+                         .schedule = t->o->schedule,
+                         .n_best = t->best ? nn__array_count(t->net) : 0,
+                         .best = t->best,
+                         .n_fields = AD__COUNT(fields),
+                         .fields = fields };
+    return call(&c, t->o->checkpoint);
+}
+
+static int save(training *t) {
+    if (t->o->checkpoint == NULL) return AD_OK;
+    t->place = nn__loader_where(t->loader);
+    return with_checkpoint(t, nn__save_checkpoint);
+}
+
+static bool can_resume(const training *t) { return t->o->resume && access(t->o->checkpoint, F_OK) == 0; }
+
+static int resume(training *t) {
+    int rc = with_checkpoint(t, nn__load_checkpoint);
+    return rc == AD_OK ? nn__loader_go(t->loader, t->place) : rc;
+}
+
+/* Files that cannot be written are better found out before the first epoch than after it. */
+static int begin_files(training *t) {
+    bool resumes = can_resume(t);
+    if (resumes && resume(t) != AD_OK) return ad_error_code(t->g);
+    if (t->o->log != NULL && t->log_bytes == 0 && nn__log_head(t->g, t->o, &t->log_bytes) != AD_OK)
+        return ad_error_code(t->g);
+    return resumes ? AD_OK : save(t);
+}
+
+/* ---- the best epoch ------------------------------------------------------------------------------------------ */
+
+static void copy(ad_var *to, const ad_var *from) { memcpy(ad_data_mut(to), ad_data(from), ad__bytes(to)); }
+
+static bool validates(const training *t) { return !ad_is_nil(t->o->validation.x); }
+
+static int keep_best(training *t) {
+    if (!validates(t) || (t->o->patience == 0 && !t->o->restore_best)) return AD_OK;
+    int n = nn__array_count(t->net);
+    t->best = ad__node_alloc(t->g, (size_t)n * sizeof *t->best);
+    for (int i = 0; i < n && t->best != NULL; i++) {
+        const ad_var *x = nn__array_at(t->net, i).var;
+        t->best[i] = ad_tensor(t->g, ad_dtype_of(x), ad_data(x), ad_shape_of(x));
+    }
+    return ad_error_code(t->g);
+}
+
+static void restore_best(training *t) {
+    for (int i = 0; t->best != NULL && t->s.best_epoch > 0 && i < nn__array_count(t->net); i++)
+        copy(nn__array_at(t->net, i).var, t->best[i]);
+}
+
+static void validate(training *t) {
+    if (!validates(t)) return;
+    int64_t batch = t->o->batch < 256 ? 256 : t->o->batch; /* no gradients: more rows at a time */
+    nn_metric_fn *metrics[1 + NN_MORE_METRICS] = { t->o->metric };
+    double values[1 + NN_MORE_METRICS];
+    for (int i = 0; i < NN_MORE_METRICS; i++) metrics[1 + i] = t->o->more_metrics[i].of;
+    t->s.validation_loss =
+        nn__evaluate(t->net, t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation, batch, values);
+    t->s.metric = values[0];
+    memcpy(t->s.more_metrics, values + 1, sizeof t->s.more_metrics);
+}
+
+/* What tells a good epoch from a bad one. */
+static double judged_by(const training *t) {
+    return t->o->by_metric ? t->s.metric : validates(t) ? t->s.validation_loss : t->s.loss;
+}
+
+static void compare_with_best(training *t) {
+    double now = judged_by(t), gain = t->o->by_metric ? now - t->s.best : t->s.best - now;
+    if (!validates(t) || !ad_ok(t->g) || isnan(now) || (t->s.best_epoch > 0 && !(gain > t->o->min_delta))) return;
+    t->s.best = now;
+    t->s.best_epoch = t->s.epoch;
+    for (int i = 0; t->best != NULL && i < nn__array_count(t->net); i++) copy(t->best[i], nn__array_at(t->net, i).var);
+}
+
+/* ---- steps and epochs ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    training *t;
+    ad_var *x, *y;
+} minibatch;
+
+static ad_var *loss_of(void *data) {
+    const minibatch *b = data;
+    return b->t->loss(nn_apply(b->t->net, b->x), b->y);
+}
+
+static double descend(training *t, minibatch *b) {
+    double value = NAN;
+    if (t->opt->method->minimise != NULL) {
+        nn_step_closure(t->opt, loss_of, b, &value);
+        return value;
+    }
+    ad_var *loss = loss_of(b);
+    nn_zero_grad(t->opt);
+    ad_backward(loss);
+    if (t->o->clip_norm > 0) nn_clip_grad_norm(t->net, t->o->clip_norm);
+    value = ad_item(loss);
+    nn_step(t->opt);
+    return value;
+}
+
+static void after_step(training *t, double loss, int64_t rows) {
+    const nn_fit_opts *o = t->o;
+    t->sum += loss * (double)rows;
+    t->rows += rows;
+    t->s.steps++;
+    t->s.loss = t->sum / (double)t->rows;
+    t->s.lr = nn_lr(t->opt);
+    if (o->schedule != NULL && o->schedule_by_step) nn_schedule_step(o->schedule, loss);
+    nn__report_step(&t->report, &t->s);
+    if (o->on_step != NULL && o->on_step(&t->s, o->callback_data) != 0) t->stop = t->s.stopped_early = true;
+    if (o->catch_interrupt && interrupts) t->stop = t->s.interrupted = true;
+    bool due = o->checkpoint_steps > 0 && t->s.steps % o->checkpoint_steps == 0;
+    if (ad_ok(t->g) && (due || t->stop)) save(t);
+}
+
+/* One minibatch; false at the end of the epoch. */
+static bool step(training *t) {
+    ad_mark m = ad_begin(t->g);
+    minibatch b = { .t = t };
+    bool more = nn_loader_next(t->loader, &b.x, &b.y);
+    double loss = NAN;
+    int64_t rows = 0;
+    if (more) {
+        rows = ad_shape_of(b.x).dim[0];
+        loss = descend(t, &b);
+    }
+    ad_end(t->g, m);
+    if (more && ad_ok(t->g)) after_step(t, loss, rows);
+    return more && ad_ok(t->g);
+}
+
+static void begin_epoch(training *t) {
+    if (t->epoch_open) return; /* resumed within it */
+    t->epoch_open = 1;
+    t->s.epoch++;
+    t->sum = 0;
+    t->rows = 0;
+    t->s.loss = NAN;
+}
+
+static void end_epoch(training *t) {
+    const nn_fit_opts *o = t->o;
+    t->epoch_open = 0;
+    validate(t);
+    compare_with_best(t);
+    if (o->schedule != NULL && !o->schedule_by_step) nn_schedule_step(o->schedule, judged_by(t));
+    if (!ad_ok(t->g)) return;
+    if (o->log != NULL && nn__log_epoch(t->g, o, &t->s, &t->log_bytes) != AD_OK) return;
+    nn__report_epoch(&t->report, &t->s);
+    if (o->on_epoch != NULL && o->on_epoch(&t->s, o->callback_data) != 0) t->stop = t->s.stopped_early = true;
+    save(t);
+}
+
+static bool out_of_patience(const training *t) {
+    return t->o->patience > 0 && validates(t) && t->s.epoch - t->s.best_epoch >= t->o->patience && !t->epoch_open;
+}
+
+static void run(training *t) {
+    while (ad_ok(t->g) && !t->stop && (t->epoch_open || t->s.epoch < t->o->epochs)) {
+        if (out_of_patience(t)) {
+            t->s.stopped_early = true;
+            break;
+        }
+        begin_epoch(t);
+        while (!t->stop && step(t)) {}
+        if (!t->stop && ad_ok(t->g)) end_epoch(t);
+    }
+    if (ad_ok(t->g) && !t->s.interrupted) restore_best(t);
+}
+
+/* ---- the call ---------------------------------------------------------------------------------------------------- */
+
+static int check(ad_graph *g, nn_loss_fn *loss, const nn_optim *opt, const nn_fit_opts *o) {
+    if (!ad_ok(g)) return ad_error_code(g);
+    if (loss == NULL || opt == NULL) return ad_fail(g, AD_EVALUE, "fit: the loss or the optimiser is NULL");
+    if (o->epochs < 1) return ad_fail(g, AD_EVALUE, "fit: epochs %lld: at least 1", (long long)o->epochs);
+    if (o->batch < 0) return ad_fail(g, AD_EVALUE, "fit: batch %lld: at least 1", (long long)o->batch);
+    if (o->checkpoint == NULL && (o->resume || o->checkpoint_steps > 0))
+        return ad_fail(g, AD_EVALUE, "fit: resume and checkpoint_steps need the name of a checkpoint");
+    if (o->patience < 0 || o->checkpoint_steps < 0 || !(o->clip_norm >= 0) || !(o->min_delta >= 0))
+        return ad_fail(g, AD_EVALUE, "fit: patience, checkpoint_steps, clip_norm and min_delta are 0 or more");
+    if ((o->patience > 0 || o->by_metric) && ad_is_nil(o->validation.x))
+        return ad_fail(g, AD_EVALUE, "fit: patience and by_metric need validation data");
+    if (o->by_metric && o->metric == NULL) return ad_fail(g, AD_EVALUE, "fit: by_metric needs a metric");
+    return AD_OK;
+}
+
+static int prepare(training *t, nn_dataset data) {
+    const nn_fit_opts *o = t->o;
+    t->loader = nn_loader_new(t->g, data,
+                              (nn_loader_opts){ .batch = o->batch,
+                                                .shuffle = !o->in_order,
+                                                .drop_last = o->drop_last,
+                                                .transform = o->transform,
+                                                .transform_data = o->transform_data,
+                                                .prefetch = o->prefetch });
+    if (t->loader != NULL && nn_loader_batches(t->loader) == 0)
+        return ad_fail(t->g, AD_EVALUE, "fit: %lld samples make no minibatch of %lld; take a smaller batch",
+                       (long long)ad_shape_of(data.x).dim[0], (long long)o->batch);
+    if (t->loader == NULL || keep_best(t) != AD_OK || begin_files(t) != AD_OK) return ad_error_code(t->g);
+    t->report = nn__report_new(o, nn_loader_batches(t->loader), t->s.steps);
+    return AD_OK;
+}
+
+int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o, nn_training_state *end) {
+    ad_graph *g = nn_graph_of(net);
+    training t = { .g = g,
+                   .net = net,
+                   .loss = loss,
+                   .opt = opt,
+                   .o = &o,
+                   .s = { .epochs = o.epochs, .loss = NAN, .validation_loss = NAN, .metric = NAN, .best = NAN } };
+    for (int i = 0; i < NN_MORE_METRICS; i++) t.s.more_metrics[i] = NAN;
+    if (end != NULL) *end = t.s;
+    if (g == NULL) return AD_EVALUE; /* a net that could not be made: its graph has the error */
+    if (check(g, loss, opt, &o) != AD_OK) return ad_error_code(g);
+    if (o.batch == 0) o.batch = 32;
+    t.s.lr = nn_lr(opt);
+    struct sigaction before;
+    if (o.catch_interrupt) catch_interrupt(&before);
+    ad_mark m = ad_begin(g);
+    bool kept = ad_keep_grads(g, false);
+    if (prepare(&t, data) == AD_OK) run(&t);
+    nn__report_end(&t.report);
+    ad_keep_grads(g, kept);
+    ad_end(g, m);
+    if (o.catch_interrupt) sigaction(SIGINT, &before, NULL);
+    if (end != NULL) *end = t.s;
+    return ad_error_code(g);
+}

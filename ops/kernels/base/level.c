@@ -1,0 +1,10 @@
+/* level.c: which of the loops compiled for several processors this one runs. */
+#include "ops/kernels/base/kernels.h"
+
+int ad__level(void) {
+#ifdef AD__LEVELS
+    return __builtin_cpu_supports("x86-64-v4") ? 2 : __builtin_cpu_supports("x86-64-v3") ? 1 : 0;
+#else
+    return 0;
+#endif
+}

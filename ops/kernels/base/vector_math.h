@@ -1,0 +1,36 @@
+/* vector_math.h: type-generic math whose loops the compiler may vectorise with glibc's libmvec.
+
+   Include it first in a file of kernels. libmvec has these functions in SSE, AVX2 and AVX-512 forms,
+   at most 4 ulp from the true value, special values right; math.h offers them to loops only under
+   -ffast-math, which breaks infinities elsewhere, so they are declared again here. */
+#ifndef OPS_KERNELS_BASE_VECTOR_MATH_H
+#define OPS_KERNELS_BASE_VECTOR_MATH_H
+
+#include <math.h>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) &&                          \
+    !defined(__SANITIZE_THREAD__)
+#if __GLIBC_PREREQ(2, 35)
+#define AD__SIMD __attribute__((simd("notinbranch"), const))
+#define AD__SIMD1(name)                                                                                                \
+    AD__SIMD double name(double);                                                                                      \
+    AD__SIMD float name##f(float);
+#define AD__SIMD2(name)                                                                                                \
+    AD__SIMD double name(double, double);                                                                              \
+    AD__SIMD float name##f(float, float);
+AD__SIMD1(exp) AD__SIMD1(exp2) AD__SIMD1(expm1) AD__SIMD1(log) AD__SIMD1(log2) AD__SIMD1(log10) AD__SIMD1(log1p)
+AD__SIMD1(sin) AD__SIMD1(cos) AD__SIMD1(tan) AD__SIMD1(asin) AD__SIMD1(acos) AD__SIMD1(atan)
+AD__SIMD1(sinh) AD__SIMD1(cosh) AD__SIMD1(tanh) AD__SIMD1(asinh) AD__SIMD1(acosh) AD__SIMD1(atanh)
+AD__SIMD1(erf) AD__SIMD1(erfc) AD__SIMD1(cbrt)
+AD__SIMD2(pow) AD__SIMD2(atan2) AD__SIMD2(hypot)
+#endif
+#endif
+
+#include <tgmath.h>
+
+/* log(1 + e) for e = exp(-|x|), as accurate as log1p, which is slow for small numbers: what adding 1
+   rounds off comes back by the slope of log. */
+#define LOG1P_EXP(x)                                                                                                   \
+    (log(1 + exp(-fabs(x))) + (exp(-fabs(x)) - ((1 + exp(-fabs(x))) - 1)) / (1 + exp(-fabs(x))))
+
+#endif

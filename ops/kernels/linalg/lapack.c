@@ -1,0 +1,146 @@
+/* lapack.c: factors of square matrices and systems of equations, by LAPACK and CBLAS. */
+#include "ops/kernels/linalg/lapack.h"
+
+#include "ops/kernels/linalg/square.h"
+
+#include <math.h>
+#include <string.h>
+
+size_t ad__lu_work(ad_dtype t, int64_t n) { return (size_t)n * AD__LAPACK_BLOCK * ad_dtype_size(t); }
+
+#ifdef AD_HAVE_LAPACK
+#include "ops/kernels/linalg/blas.h"
+
+/* LAPACK's own (Fortran) interface, which every LAPACK has: all by address, column-major, and after the other
+   arguments the length of each text. The C interface, LAPACKE, would be one library more for the same calls. */
+#define LAPACK(T, p)                                                                                                   \
+    void p##getrf_(const int *m, const int *n, T *a, const int *lda, int *pivots, int *info);                          \
+    void p##getri_(const int *n, T *a, const int *lda, const int *pivots, T *work, const int *room, int *info);        \
+    void p##potrf_(const char *half, const int *n, T *a, const int *lda, int *info, size_t);                           \
+    void p##gesvd_(const char *u_wanted, const char *v_wanted, const int *m, const int *n, T *a, const int *lda, T *s, \
+                   T *u, const int *ldu, T *v, const int *ldv, T *work, const int *room, int *info, size_t, size_t);
+LAPACK(float, s)
+LAPACK(double, d)
+
+bool ad__has_lapack(void) { return true; }
+
+int64_t ad__lu(ad_dtype t, int64_t n, void *a, int *pivots) {
+    int k = (int)n, info = 0;
+    if (k == 0) return 0;
+    ad__keep_blas_alone();
+    if (t == AD_F32) sgetrf_(&k, &k, a, &k, pivots, &info);
+    else dgetrf_(&k, &k, a, &k, pivots, &info);
+    return info;
+}
+
+void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work) {
+    int k = (int)n, room = k * AD__LAPACK_BLOCK, info;
+    if (k == 0) return;
+    ad__keep_blas_alone();
+    if (t == AD_F32) sgetri_(&k, lu, &k, pivots, work, &room, &info);
+    else dgetri_(&k, lu, &k, pivots, work, &room, &info);
+}
+
+int64_t ad__cholesky(ad_dtype t, int64_t n, void *a) {
+    int k = (int)n, info = 0;
+    if (k == 0) return 0;
+    ad__keep_blas_alone();
+    if (t == AD_F32) spotrf_("U", &k, a, &k, &info, 1);
+    else dpotrf_("U", &k, a, &k, &info, 1);
+    return info;
+}
+
+/* a = w S v, by rows, where LAPACK sees a^T = v^T S w^T; 0 or LAPACK's complaint. */
+static int singular_values(ad_dtype t, int64_t n, void *a, void *s, void *w, void *v, void *work) {
+    int k = (int)n, room = k * AD__LAPACK_BLOCK, info;
+    ad__keep_blas_alone();
+    if (t == AD_F32) sgesvd_("A", "A", &k, &k, a, &k, s, v, &k, w, &k, work, &room, &info, 1, 1);
+    else dgesvd_("A", "A", &k, &k, a, &k, s, v, &k, w, &k, work, &room, &info, 1, 1);
+    return info;
+}
+
+void ad__triangle_solve(ad_dtype t, ad__triangle is, int64_t n, int64_t m, const void *a, void *b) {
+    if (n == 0 || m == 0) return;
+    int rows = (int)n, columns = (int)m, lda = is.right ? columns : rows;
+    enum CBLAS_SIDE side = is.right ? CblasRight : CblasLeft;
+    enum CBLAS_UPLO half = is.upper ? CblasUpper : CblasLower;
+    enum CBLAS_TRANSPOSE turned = is.transpose ? CblasTrans : CblasNoTrans;
+    enum CBLAS_DIAG diagonal = is.unit ? CblasUnit : CblasNonUnit;
+    ad__keep_blas_alone();
+    if (t == AD_F32) cblas_strsm(CblasRowMajor, side, half, turned, diagonal, rows, columns, 1, a, lda, b, columns);
+    else cblas_dtrsm(CblasRowMajor, side, half, turned, diagonal, rows, columns, 1, a, lda, b, columns);
+}
+#else
+bool ad__has_lapack(void) { return false; }
+int64_t ad__lu(ad_dtype t, int64_t n, void *a, int *pivots) { return (void)t, (void)a, (void)pivots, n; }
+void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work) {
+    (void)t, (void)n, (void)lu, (void)pivots, (void)work;
+}
+static int singular_values(ad_dtype t, int64_t n, void *a, void *s, void *w, void *v, void *work) {
+    return (void)t, (void)a, (void)s, (void)w, (void)v, (void)work, (int)n;
+}
+int64_t ad__cholesky(ad_dtype t, int64_t n, void *a) { return (void)t, (void)a, n; }
+void ad__triangle_solve(ad_dtype t, ad__triangle is, int64_t n, int64_t m, const void *a, void *b) {
+    (void)t, (void)is, (void)n, (void)m, (void)a, (void)b;
+}
+#endif
+
+static void swap_rows(size_t bytes, char *a, char *b) {
+    enum { CHUNK = 256 };
+    char held[CHUNK];
+    for (size_t at = 0; at < bytes; at += CHUNK) {
+        size_t n = bytes - at < CHUNK ? bytes - at : CHUNK;
+        memcpy(held, a + at, n);
+        memcpy(a + at, b + at, n);
+        memcpy(b + at, held, n);
+    }
+}
+
+/* b = P^T b, or back, P b. LAPACK's pivots count from 1. */
+static void exchange(bool back, int64_t n, size_t row, const int *pivots, char *b) {
+    for (int64_t k = 0; k < n; k++) {
+        int64_t i = back ? n - 1 - k : k, j = pivots[i] - 1;
+        if (i != j) swap_rows(row, b + (size_t)i * row, b + (size_t)j * row);
+    }
+}
+
+/* lu has (L U)^T, seen row by row: U^T below and on the diagonal, L^T above it. a^T = P L U, and so
+   a = U^T L^T P^T. */
+void ad__lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *lu, const int *pivots, void *b) {
+    size_t row = (size_t)m * ad_dtype_size(t);
+    if (transpose) exchange(false, n, row, pivots, b);
+    if (transpose) ad__triangle_solve(t, (ad__triangle){ .upper = true, .unit = true, .transpose = true }, n, m, lu, b);
+    ad__triangle_solve(t, (ad__triangle){ .transpose = transpose }, n, m, lu, b);
+    if (!transpose) ad__triangle_solve(t, (ad__triangle){ .upper = true, .unit = true }, n, m, lu, b);
+    if (!transpose) exchange(true, n, row, pivots, b);
+}
+
+/* The sign of an orthogonal matrix's determinant; copy and pivots are overwritten. */
+static int sign_of(ad_dtype t, int64_t n, const void *q, void *copy, int *pivots) {
+    int sign;
+    memcpy(copy, q, (size_t)(n * n) * ad_dtype_size(t));
+    ad__lu(t, n, copy, pivots);
+    if (t == AD_F32) ad__lu_logdet_f32(n, copy, pivots, &sign);
+    else ad__lu_logdet_f64(n, copy, pivots, &sign);
+    return sign;
+}
+
+/* The cofactors of w S v are det w det v (w D v), where D's elements are products of all of S but one. */
+void ad__cofactors(ad_dtype t, int64_t n, void *a, void *work) {
+    size_t matrix = (size_t)(n * n) * ad_dtype_size(t);
+    char *w = work, *v = w + matrix, *s = v + matrix, *rest = s + (size_t)n * sizeof(double);
+    if (singular_values(t, n, a, s, w, v, rest) != 0) {
+        if (t == AD_F32) ad__fill_f32(n * n, NAN, a);
+        else ad__fill_f64(n * n, NAN, a);
+        return;
+    }
+    int *pivots = (int *)(void *)rest;
+    int sign = sign_of(t, n, w, a, pivots) * sign_of(t, n, v, a, pivots);
+    if (t == AD_F32) {
+        ad__rows_by_others_f32(n, sign, (const void *)s, (void *)v);
+        ad__gemm_f32(false, false, n, n, n, (const void *)w, (const void *)v, 0, a);
+    } else {
+        ad__rows_by_others_f64(n, sign, (const void *)s, (void *)v);
+        ad__gemm_f64(false, false, n, n, n, (const void *)w, (const void *)v, 0, a);
+    }
+}

@@ -1,0 +1,52 @@
+/* norm.h: rows shifted and scaled to mean 0 and variance 1. */
+#ifndef OPS_KERNELS_NET_NORM_H
+#define OPS_KERNELS_NET_NORM_H
+
+#include "ops/kernels/base/kernels.h"
+
+/* What a row, or a channel, is normalised by: (x - mean) scale, scale = 1 / sqrt(variance + eps). */
+typedef struct {
+    double mean, scale;
+} ad__moments;
+
+/* The sum of (x - mean)^2. */
+double ad__squares_about_f32(int64_t n, double mean, const float *x);
+double ad__squares_about_f64(int64_t n, double mean, const double *x);
+/* The sum of g (x - mean). */
+double ad__covariance_f32(int64_t n, double mean, const float *x, const float *g);
+double ad__covariance_f64(int64_t n, double mean, const double *x, const double *g);
+
+/* y = (x - mean) scale w + b; w and b are rows of n, NULL for 1 and 0. */
+void ad__normalize_f32(int64_t n, ad__moments m, const float *x, const float *w, const float *b, float *y);
+void ad__normalize_f64(int64_t n, ad__moments m, const double *x, const double *w, const double *b, double *y);
+/* y = g w */
+void ad__weigh_f32(int64_t n, const float *g, const float *w, float *y);
+void ad__weigh_f64(int64_t n, const double *g, const double *w, double *y);
+/* gx += scale (g - a - c (x - mean)) */
+void ad__normalize_back_f32(int64_t n, ad__moments m, double a, double c, const float *x, const float *g, float *gx);
+void ad__normalize_back_f64(int64_t n, ad__moments m, double a, double c, const double *x, const double *g, double *gx);
+/* sum += g (x - mean) scale, element by element: the gradient of w from one row. */
+void ad__normalized_times_f32(int64_t n, ad__moments m, const float *x, const float *g, double *sum);
+void ad__normalized_times_f64(int64_t n, ad__moments m, const double *x, const double *g, double *sum);
+
+/* Channels: x [n,c,l], and [c] numbers in f64 for them. Sums are added to what sum holds. */
+typedef struct {
+    int64_t n, c, l;
+} ad__channels;
+void ad__channel_sums_f32(ad__channels s, const float *x, double *sum);
+void ad__channel_sums_f64(ad__channels s, const double *x, double *sum);
+/* The sums of g (x - mean); of (x - mean)^2 where g is NULL. */
+void ad__channel_products_f32(ad__channels s, const double *mean, const float *x, const float *g, double *sum);
+void ad__channel_products_f64(ad__channels s, const double *mean, const double *x, const double *g, double *sum);
+/* y = (x - mean) scale + shift */
+void ad__channel_scale_f32(ad__channels s, const double *mean, const double *scale, const double *shift, const float *x,
+                           float *y);
+void ad__channel_scale_f64(ad__channels s, const double *mean, const double *scale, const double *shift,
+                           const double *x, double *y);
+/* gx += scale (g - a - b (x - mean)) */
+void ad__channel_back_f32(ad__channels s, const double *mean, const double *scale, const double *a, const double *b,
+                          const float *x, const float *g, float *gx);
+void ad__channel_back_f64(ad__channels s, const double *mean, const double *scale, const double *a, const double *b,
+                          const double *x, const double *g, double *gx);
+
+#endif

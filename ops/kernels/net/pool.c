@@ -1,0 +1,82 @@
+/* pool.c: windows over a plane: their largest element, their mean. */
+#include "ops/kernels/net/pool.h"
+
+#include <math.h>
+#include <string.h>
+
+int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
+                           bool round_up) {
+    int64_t room = in + 2 * padding - dilation * (kernel - 1) - 1;
+    if (room < 0 && !(round_up && room + stride - 1 >= 0)) return 0;
+    int64_t places = (room + (round_up ? stride - 1 : 0)) / stride + 1;
+    return round_up && (places - 1) * stride >= in + padding ? places - 1 : places;
+}
+
+/* What window i covers of an axis: elements lo, lo + step, .. below hi; size: how many a mean divides by. */
+typedef struct {
+    int64_t lo, hi, step, size;
+} span;
+
+static span span_of(const ad__pooling *p, int axis, int64_t i) {
+    int64_t in = p->in[axis], out = p->out[axis], step = p->dilation[axis];
+    if (p->adaptive) {
+        span s = { .lo = i * in / out, .hi = ((i + 1) * in + out - 1) / out, .step = 1 };
+        s.size = s.hi - s.lo;
+        return s;
+    }
+    int64_t from = i * p->stride[axis] - p->padding[axis], to = from + (p->kernel[axis] - 1) * step + 1;
+    if (to > in + p->padding[axis]) to = in + p->padding[axis];
+    span s = { .lo = from < 0 ? from + (step - 1 - from) / step * step : from, .hi = to < in ? to : in, .step = step };
+    s.size = p->count_padding ? to - from : s.hi - s.lo;
+    return s;
+}
+
+bool ad__pooling_meets(const ad__pooling *p) {
+    for (int axis = 0; axis < 2; axis++)
+        for (int64_t i = 0; i < p->out[axis]; i++) {
+            span s = span_of(p, axis, i);
+            if (s.lo >= s.hi) return false;
+        }
+    return true;
+}
+
+/* Windows worked on at once: rows of them, n in each, from column `from` on; the whole rows that fit, or a part
+   of one. Of each window the first element in the plane, and its corner, which may be outside: the offsets of
+   its elements are counted from there. */
+enum { ROOM = 256, LANES = 16 };
+typedef struct {
+    int64_t row, rows, from, n;
+    int32_t first[ROOM];
+    uint32_t corner[ROOM];
+} group;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static void group_fill(const ad__pooling *p, group *w) {
+    w->n = least(p->out[1] - w->from, ROOM);
+    w->rows = least(p->out[0] - w->row, w->n < p->out[1] || w->from > 0 ? 1 : ROOM / w->n);
+    for (int64_t r = 0, k = 0; r < w->rows; r++)
+        for (int64_t j = 0; j < w->n; j++, k++) {
+            int64_t y = (w->row + r) * p->stride[0] - p->padding[0], x = (w->from + j) * p->stride[1] - p->padding[1];
+            w->first[k] = (int32_t)(span_of(p, 0, w->row + r).lo * p->in[1] + span_of(p, 1, w->from + j).lo);
+            w->corner[k] = (uint32_t)(y * p->in[1] + x);
+        }
+}
+
+static group group_first(const ad__pooling *p) {
+    group w = { 0 };
+    group_fill(p, &w);
+    return w;
+}
+
+/* false after the last */
+static bool group_next(const ad__pooling *p, group *w) {
+    w->from += w->n;
+    if (w->from == p->out[1]) w->from = 0, w->row += w->rows;
+    if (w->row == p->out[0]) return false;
+    group_fill(p, w);
+    return true;
+}
+
+#define KERNELS "ops/kernels/net/pool.inc"
+#include "ops/kernels/base/each_dtype.h"

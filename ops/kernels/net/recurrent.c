@@ -1,0 +1,24 @@
+/* recurrent.c: rnn, lstm and gru over all times of a sequence, and back. */
+#include "ops/kernels/base/vector_math.h"
+
+#include "ops/kernels/net/recurrent.h"
+
+#include <string.h>
+
+int64_t ad__recurrent_gates(ad__recurrent_kind kind) { return kind == AD__LSTM ? 4 : kind == AD__GRU ? 3 : 1; }
+
+/* Backward's: of all times what arrives at the gates and the states before, of one what is carried on and what goes to
+   x. Forward takes less. */
+size_t ad__recurrent_scratch(const ad__recurrent *r, ad_dtype t) {
+    int64_t m = r->hidden, k = ad__recurrent_gates(r->kind) * m;
+    return (size_t)(r->time * r->n * (k + m) + r->n * (2 * m + k)) * ad_dtype_size(t);
+}
+
+/* Which time the step of that number is at. */
+static int64_t time_of(const ad__recurrent *r, int64_t step) { return r->reverse ? r->time - 1 - step : step; }
+
+/* What a sample of a step is worth: exp and tanh cost several times what a cheap loop does. */
+static int64_t work_of(int64_t gates) { return 4 * gates; }
+
+#define KERNELS "ops/kernels/net/recurrent.inc"
+#include "ops/kernels/base/each_dtype.h"

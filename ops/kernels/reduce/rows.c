@@ -1,0 +1,9 @@
+/* rows.c: softmax and its kin over one contiguous row, safe for elements of any size. */
+#include "ops/kernels/base/vector_math.h"
+
+#include "ops/kernels/base/kernels.h"
+
+enum { LANES = 16, CHUNK = 256 };
+
+#define KERNELS "ops/kernels/reduce/rows.inc"
+#include "ops/kernels/base/each_dtype.h"

@@ -1,0 +1,39 @@
+/* segments.c: the cells of a reduction as rows, and what a row comes to: product, variance, norm, place. */
+#include "ops/kernels/base/vector_math.h"
+
+#include "ops/kernels/reduce/segments.h"
+
+enum { BLOCK = 1024 };
+
+ad__cells ad__cells_of(ad_shape s, unsigned mask) {
+    ad__cells c = { .n_cells = 1, .n = 1 };
+    int64_t stride[AD_MAX_NDIM], dim[AD_MAX_NDIM], from[AD_MAX_NDIM], to[AD_MAX_NDIM];
+    int reduced = 0;
+    ad__row_major(s, stride);
+    for (int i = s.ndim - 1; i >= 0; i--)
+        if (mask >> i & 1) {
+            dim[reduced] = s.dim[i], from[reduced] = stride[i], to[reduced++] = c.n;
+            c.n *= s.dim[i];
+        } else if (s.dim[i] != 1) {
+            c.dim[c.kept] = s.dim[i], c.stride[c.kept++] = stride[i];
+            c.n_cells *= s.dim[i];
+        }
+    c.row = ad__strided_of(reduced, dim, from, to);
+    return c;
+}
+
+/* The kept axes stand in c from the last to the first. */
+int64_t ad__cell_start(const ad__cells *c, int64_t cell) {
+    int64_t at = 0;
+    for (int a = 0; a < c->kept; a++) {
+        at += cell % c->dim[a] * c->stride[a];
+        cell /= c->dim[a];
+    }
+    return at;
+}
+
+/* Whether a sum of squares or powers has kept its digits. */
+static bool in_range(double sum) { return sum > 1e-280 && sum < 1e300; }
+
+#define KERNELS "ops/kernels/reduce/segments.inc"
+#include "ops/kernels/base/each_dtype.h"

@@ -1,0 +1,89 @@
+/* sum.c: sums that keep their digits, and adding arrays. */
+#include <math.h>
+
+#include "ops/kernels/base/kernels.h"
+
+/* Enough independent sums to keep the adders of a wide vector unit busy. */
+enum { LANES = 32, BLOCK = 4096 };
+enum { COLUMNS = 64 }; /* summed side by side */
+
+/* The sum of blocks' sums, and the digits that adding to it dropped. */
+typedef struct {
+    double sum, lost;
+} total;
+
+static inline void add_block(total *t, double b) {
+    double sum = t->sum + b;
+    t->lost += fabs(t->sum) >= fabs(b) ? (t->sum - sum) + b : (b - sum) + t->sum;
+    t->sum = sum;
+}
+
+/* Of an infinity, what was lost is no number. */
+static double total_of(const total *t) { return isfinite(t->sum) ? t->sum + t->lost : t->sum; }
+
+#define KERNELS "ops/kernels/reduce/sum.inc"
+#include "ops/kernels/base/each_dtype.h"
+
+/* ---- one sum by several threads ---------------------------------------------------------------------------- */
+
+enum { AT_ONCE = 1024 }; /* terms that wait to be added */
+
+typedef struct {
+    ad__term_fn *f;
+    void *context;
+    int64_t start, n, term; /* terms from start on, elements, elements of a term */
+    double *values;
+} terms;
+
+static void compute_terms(void *context, int worker, int64_t from, int64_t to) {
+    const terms *t = context;
+    for (int64_t i = from; i < to; i++) {
+        int64_t at = (t->start + i) * t->term;
+        t->values[i] = t->f(t->context, worker, at, t->n - at < t->term ? t->n : at + t->term);
+    }
+}
+
+double ad__sum_terms(ad__team *team, int64_t n, int64_t term, int64_t work, ad__term_fn *f, void *context) {
+    double values[AT_ONCE];
+    total sum = { 0, 0 };
+    terms t = { f, context, 0, n, term, values };
+    for (int64_t all = (n + term - 1) / term; t.start < all; t.start += AT_ONCE) {
+        int64_t count = all - t.start < AT_ONCE ? all - t.start : AT_ONCE;
+        ad__parallel(team, count, 0, term * work, compute_terms, &t);
+        for (int64_t i = 0; i < count; i++) add_block(&sum, values[i]);
+    }
+    return total_of(&sum);
+}
+
+typedef struct {
+    ad_dtype t;
+    const void *x;
+} array;
+
+static double block_of(void *context, int worker, int64_t from, int64_t to) {
+    const array *a = context;
+    (void)worker;
+    return a->t == AD_F32 ? sum_block_f32(to - from, (const float *)a->x + from)
+                          : sum_block_f64(to - from, (const double *)a->x + from);
+}
+
+double ad__sum(ad__team *team, ad_dtype t, int64_t n, const void *x) {
+    if (n <= BLOCK) return t == AD_F32 ? ad__sum_f32(n, x) : ad__sum_f64(n, x);
+    return ad__sum_terms(team, n, BLOCK, 1, block_of, &(array){ t, x });
+}
+
+AD__CLONES void ad__narrow(int64_t n, const double *x, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = (float)x[i];
+}
+
+AD__CLONES void ad__widen(int64_t n, const float *x, double *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = (double)x[i];
+}
+
+AD__CLONES void ad__add_wide_f32(int64_t n, const double *x, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = (float)((double)y[i] + x[i]);
+}
+
+AD__CLONES void ad__widen_add_f32(int64_t n, const float *x, double *y) {
+    for (int64_t i = 0; i < n; i++) y[i] += (double)x[i];
+}

@@ -1,0 +1,7 @@
+/* transpose.c: matrices turned over, tile by tile so that both sides stay in cache. */
+#include "ops/kernels/base/kernels.h"
+
+enum { TILE = 16 };
+
+#define KERNELS "ops/kernels/shape/transpose.inc"
+#include "ops/kernels/base/each_dtype.h"
