@@ -31,7 +31,7 @@ static int enter(ad_graph *g, const ad_optype *type, named *entry) {
     named *table = g->registry;
     entry->type = type;
     HASH_ADD_KEYPTR(hh, table, type->name, strlen(type->name), entry);
-    if (entry->type == NULL) return ad__no_memory(g, "the table of ops", sizeof *entry);
+    if (entry->type == NULL) return ad_no_memory(g, "the table of ops", sizeof *entry);
     g->registry = table;
     return AD_OK;
 }

@@ -292,7 +292,7 @@ static void elementwise_loops_agree_at_all_levels(void **state) {
 static void check_sum(const array *x) {
     long double sum = 0, sizes = 0;
     for (int64_t i = 0; i < x->n; i++) sum += (long double)get(x, i), sizes += fabsl((long double)get(x, i));
-    double ours = x->t == AD_F32 ? ad__sum_f32(x->n, x->at) : ad__sum_f64(x->n, x->at);
+    double ours = x->t == AD_F32 ? ad__array_sum_f32(x->n, x->at) : ad__array_sum_f64(x->n, x->at);
     if (is_near(AD_F64, ours, (double)sum, (double)sizes, 2 + (double)x->n / 32)) return;
     fail_msg("sum of %lld: %.17g is not %.17Lg", (long long)x->n, ours, sum);
 }
@@ -326,8 +326,8 @@ static void arrays_are_added_element_by_element(void **state) {
                 fill(&x, -1, 1), fill(&y, -1, 1);
                 sprinkle(&x), sprinkle(&y);
                 memcpy(old.at, y.at, (size_t)n * ad_dtype_size(old.t));
-                if (t == AD_F32 && what == 0) ad__add_f32(n, x.at, y.at);
-                if (t == AD_F64 && what == 0) ad__add_f64(n, x.at, y.at);
+                if (t == AD_F32 && what == 0) ad__array_add_f32(n, x.at, y.at);
+                if (t == AD_F64 && what == 0) ad__array_add_f64(n, x.at, y.at);
                 if (t == AD_F32 && what == 1) ad__axpy_f32(n, (float)k, x.at, y.at);
                 if (t == AD_F64 && what == 1) ad__axpy_f64(n, k, x.at, y.at);
                 if (t == AD_F32 && what == 2) ad__scaled_f32(n, (float)k, x.at, y.at);
@@ -358,14 +358,14 @@ static void check_softmax(const array *x, array *y) {
     double m = largest_of(x);
     long double sum = 0;
     for (int64_t i = 0; i < x->n; i++) sum += term_of(x, i, m);
-    if (x->t == AD_F32) ad__softmax_f32(x->n, x->at, y->at);
-    else ad__softmax_f64(x->n, x->at, y->at);
+    if (x->t == AD_F32) ad__row_softmax_f32(x->n, x->at, y->at);
+    else ad__row_softmax_f64(x->n, x->at, y->at);
     for (int64_t i = 0; i < x->n; i++) {
         double away = isfinite(get(x, i)) ? fabs(get(x, i) - m) : 0, ulps = 8 + away + (double)x->n / 32;
         assert_near("softmax", y, i, rounded(y->t, term_of(x, i, m) / sum), 0, ulps);
     }
-    if (x->t == AD_F32) ad__log_softmax_f32(x->n, x->at, y->at);
-    else ad__log_softmax_f64(x->n, x->at, y->at);
+    if (x->t == AD_F32) ad__row_log_softmax_f32(x->n, x->at, y->at);
+    else ad__row_log_softmax_f64(x->n, x->at, y->at);
     for (int64_t i = 0; i < x->n && !isnan((double)sum); i++)
         assert_near("log_softmax", y, i, rounded(y->t, (long double)get(x, i) - (long double)m - logl(sum)), 1,
                     8 + (double)x->n / 32);
@@ -417,14 +417,14 @@ static void slopes_of_softmax_are_those_of_long_double(void **state) {
                 sizes += fabsl((long double)get(&g, i));
             }
             double ulps = 8 + (double)n / 32, scale = 2 + (double)sizes;
-            if (t == AD_F32) ad__softmax_back_f32(n, y.at, g.at, base.at, to.at);
-            else ad__softmax_back_f64(n, y.at, g.at, base.at, to.at);
+            if (t == AD_F32) ad__row_softmax_back_f32(n, y.at, g.at, base.at, to.at);
+            else ad__row_softmax_back_f64(n, y.at, g.at, base.at, to.at);
             for (int64_t i = 0; i < n; i++)
                 assert_near("softmax's slope", &to, i,
                             (double)((long double)get(&base, i) + (long double)get(&y, i) * ((long double)get(&g, i) - dot)),
                             scale, ulps);
-            if (t == AD_F32) ad__log_softmax_back_f32(n, y.at, g.at, base.at, to.at);
-            else ad__log_softmax_back_f64(n, y.at, g.at, base.at, to.at);
+            if (t == AD_F32) ad__row_log_softmax_back_f32(n, y.at, g.at, base.at, to.at);
+            else ad__row_log_softmax_back_f64(n, y.at, g.at, base.at, to.at);
             for (int64_t i = 0; i < n; i++)
                 assert_near("log_softmax's slope", &to, i,
                             (double)((long double)get(&base, i) + (long double)get(&g, i) - expl((long double)get(&y, i)) * sum),
@@ -532,13 +532,13 @@ static void transposed_matrices_have_each_element_in_its_place(void **state) {
                 fill(&x, -1, 1), fill(&y, -1, 1);
                 array old = array_of((ad_dtype)t, n * m, 0);
                 memcpy(old.at, y.at, (size_t)(n * m) * ad_dtype_size(old.t));
-                if (t == AD_F32) ad__transpose_add_f32(n, m, x.at, y.at);
-                else ad__transpose_add_f64(n, m, x.at, y.at);
+                if (t == AD_F32) ad__matrix_transpose_add_f32(n, m, x.at, y.at);
+                else ad__matrix_transpose_add_f64(n, m, x.at, y.at);
                 for (int64_t i = 0; i < n * m; i++)
                     assert_near("transpose_add", &y, i,
                                 rounded(y.t, (long double)get(&old, i) + (long double)get(&x, i % n * m + i / n)), 0, 0);
-                if (t == AD_F32) ad__transpose_f32(n, m, x.at, y.at);
-                else ad__transpose_f64(n, m, x.at, y.at);
+                if (t == AD_F32) ad__matrix_transpose_f32(n, m, x.at, y.at);
+                else ad__matrix_transpose_f64(n, m, x.at, y.at);
                 for (int64_t i = 0; i < n * m; i++)
                     assert_near("transpose", &y, i, get(&x, i % n * m + i / n), 0, 0);
                 free(x.memory), free(y.memory), free(old.memory);
@@ -558,8 +558,8 @@ static void running_sums_and_products_are_those_of_long_double(void **state) {
                 double carry[40];
                 fill(&x, 0.5, 1.5), fill(&y, -1, 1);
                 memcpy(old.at, y.at, (size_t)(n * inner) * ad_dtype_size(old.t));
-                if (t == AD_F32) ad__cumsum_add_f32(n, inner, true, x.at, carry, y.at);
-                else ad__cumsum_add_f64(n, inner, true, x.at, carry, y.at);
+                if (t == AD_F32) ad__axis_cumsum_add_f32(n, inner, true, x.at, carry, y.at);
+                else ad__axis_cumsum_add_f64(n, inner, true, x.at, carry, y.at);
                 double ulps = t == AD_F32 ? 1 : 1 + (double)n;
                 for (int64_t j = 0; j < inner; j++) {
                     long double sum = 0;
@@ -569,8 +569,8 @@ static void running_sums_and_products_are_those_of_long_double(void **state) {
                                     rounded(y.t, (long double)get(&old, i * inner + j) + sum), (double)sum, ulps);
                     }
                 }
-                if (t == AD_F32) ad__cumprod_f32(n, inner, x.at, carry, y.at);
-                else ad__cumprod_f64(n, inner, x.at, carry, y.at);
+                if (t == AD_F32) ad__axis_cumprod_f32(n, inner, x.at, carry, y.at);
+                else ad__axis_cumprod_f64(n, inner, x.at, carry, y.at);
                 for (int64_t j = 0; j < inner; j++) {
                     long double product = 1;
                     for (int64_t i = 0; i < n; i++) {
@@ -585,7 +585,7 @@ static void running_sums_and_products_are_those_of_long_double(void **state) {
 /* ---- windows of images ------------------------------------------------------------------------------------------- */
 
 /* Where in the image element e of the columns comes from; -1: from the padding. */
-static int64_t source_of(const ad__window *w, int64_t e) {
+static int64_t source_of(const ad__window_of *w, int64_t e) {
     int64_t places = w->out[0] * w->out[1], row = e / places, place = e % places;
     int64_t kj = row % w->kernel[1], ki = row / w->kernel[1] % w->kernel[0], c = row / (w->kernel[0] * w->kernel[1]);
     int64_t i = place / w->out[1] * w->stride[0] - w->padding[0] + ki * w->dilation[0];
@@ -594,20 +594,20 @@ static int64_t source_of(const ad__window *w, int64_t e) {
     return inside ? (c * w->in[0] + i) * w->in[1] + j : -1;
 }
 
-static void check_window(ad_dtype t, const ad__window *w) {
+static void check_window(ad_dtype t, const ad__window_of *w) {
     int64_t n = w->c * w->in[0] * w->in[1], m = w->c * w->kernel[0] * w->kernel[1] * w->out[0] * w->out[1];
     array image = array_of(t, n, m % 16), columns = array_of(t, m, n % 16), sums = array_of(AD_F64, n, 0);
     fill(&image, -1, 1), fill(&columns, -1, 1);
-    if (t == AD_F32) ad__im2col_f32(w, image.at, columns.at);
-    else ad__im2col_f64(w, image.at, columns.at);
+    if (t == AD_F32) ad__image_im2col_f32(w, image.at, columns.at);
+    else ad__image_im2col_f64(w, image.at, columns.at);
     for (int64_t e = 0; e < m; e++)
         assert_near("im2col", &columns, e, source_of(w, e) < 0 ? 0 : get(&image, source_of(w, e)), 0, 0);
     fill(&columns, -1, 1);
     for (int64_t i = 0; i < n; i++) put(&sums, i, get(&image, i));
     for (int64_t e = 0; e < m; e++)
         if (source_of(w, e) >= 0) put(&sums, source_of(w, e), get(&sums, source_of(w, e)) + get(&columns, e));
-    if (t == AD_F32) ad__col2im_add_f32(w, columns.at, image.at);
-    else ad__col2im_add_f64(w, columns.at, image.at);
+    if (t == AD_F32) ad__image_col2im_add_f32(w, columns.at, image.at);
+    else ad__image_col2im_add_f64(w, columns.at, image.at);
     for (int64_t i = 0; i < n; i++)
         assert_near("col2im", &image, i, get(&sums, i), (double)(w->kernel[0] * w->kernel[1]), 8);
     free(image.memory), free(columns.memory), free(sums.memory);
@@ -616,7 +616,7 @@ static void check_window(ad_dtype t, const ad__window *w) {
 static void windows_are_taken_from_their_places(void **state) {
     (void)state;
     for (int s = 0; s < (test_quick() ? 100 : 1500); s++) {
-        ad__window w = { .c = 1 + s % 3 };
+        ad__window_of w = { .c = 1 + s % 3 };
         for (int a = 0; a < 2; a++) {
             w.in[a] = 1 + (int)uniform(0, 20), w.kernel[a] = 1 + (int)uniform(0, 5), w.stride[a] = 1 + (int)uniform(0, 3);
             w.padding[a] = (int)uniform(0, 4), w.dilation[a] = 1 + (int)uniform(0, 3);
@@ -631,16 +631,16 @@ static void windows_are_taken_from_their_places(void **state) {
 
 typedef long double real;
 typedef struct {
-    real x, state[AD__RULE_STATES];
+    real x, state[NN__RULE_STATES];
 } element;
 
-static const ad__sgd sgd = { .lr = 0.1, .decay = 0.01, .momentum = 0.9, .keep = 0.8, .now = 0.3, .later = 0.7 };
-static const ad__adam adam = { 0.1, 0.02, 0.01, 0.99, 0.9, 0.95, 1.1, 1e-3 };
-static const ad__rmsprop rmsprop = { 0.1, 0.01, 0.9, 0.8, 1e-3 };
-static const ad__adagrad adagrad = { 0.1, 0.01, 1e-3 };
-static const ad__adadelta adadelta = { 0.1, 0.01, 0.9, 1e-3 };
-static const ad__adamax adamax = { 0.1, 0.01, 0.9, 0.95, 1e-3 };
-static const ad__lion lion = { 0.1, 0.99, 0.9, 0.95 };
+static const nn__sgd_numbers sgd = { .lr = 0.1, .decay = 0.01, .momentum = 0.9, .keep = 0.8, .now = 0.3, .later = 0.7 };
+static const nn__adam_numbers adam = { 0.1, 0.02, 0.01, 0.99, 0.9, 0.95, 1.1, 1e-3 };
+static const nn__rmsprop_numbers rmsprop = { 0.1, 0.01, 0.9, 0.8, 1e-3 };
+static const nn__adagrad_numbers adagrad = { 0.1, 0.01, 1e-3 };
+static const nn__adadelta_numbers adadelta = { 0.1, 0.01, 0.9, 1e-3 };
+static const nn__adamax_numbers adamax = { 0.1, 0.01, 0.9, 0.95, 1e-3 };
+static const nn__lion_numbers lion = { 0.1, 0.99, 0.9, 0.95 };
 
 /* The rules as optim.h has them, one element at a time; n: how many of the optional states there are. */
 static void sgd_plainly(element *e, real dx, int n) {
@@ -693,32 +693,32 @@ static void lion_plainly(element *e, real dx, int n) {
 
 static const struct {
     const char *name;
-    const ad__rule *rule;
+    const nn__rule *rule;
     const void *numbers;
     void (*plainly)(element *e, real dx, int n);
     int states;
 } rules[] = {
-    { "sgd", &ad__rule_sgd, &sgd, sgd_plainly, 0 },
-    { "sgd with momentum", &ad__rule_sgd, &sgd, sgd_plainly, 1 },
-    { "adam", &ad__rule_adam, &adam, adam_plainly, 2 },
-    { "amsgrad", &ad__rule_adam, &adam, adam_plainly, 3 },
-    { "rmsprop", &ad__rule_rmsprop, &rmsprop, rmsprop_plainly, 1 },
-    { "centred rmsprop", &ad__rule_rmsprop, &rmsprop, rmsprop_plainly, 2 },
-    { "rmsprop with momentum", &ad__rule_rmsprop, &rmsprop, rmsprop_plainly, 3 },
-    { "adagrad", &ad__rule_adagrad, &adagrad, adagrad_plainly, 1 },
-    { "adadelta", &ad__rule_adadelta, &adadelta, adadelta_plainly, 2 },
-    { "adamax", &ad__rule_adamax, &adamax, adamax_plainly, 2 },
-    { "lion", &ad__rule_lion, &lion, lion_plainly, 1 },
+    { "sgd", &nn__rule_sgd, &sgd, sgd_plainly, 0 },
+    { "sgd with momentum", &nn__rule_sgd, &sgd, sgd_plainly, 1 },
+    { "adam", &nn__rule_adam, &adam, adam_plainly, 2 },
+    { "amsgrad", &nn__rule_adam, &adam, adam_plainly, 3 },
+    { "rmsprop", &nn__rule_rmsprop, &rmsprop, rmsprop_plainly, 1 },
+    { "centred rmsprop", &nn__rule_rmsprop, &rmsprop, rmsprop_plainly, 2 },
+    { "rmsprop with momentum", &nn__rule_rmsprop, &rmsprop, rmsprop_plainly, 3 },
+    { "adagrad", &nn__rule_adagrad, &adagrad, adagrad_plainly, 1 },
+    { "adadelta", &nn__rule_adadelta, &adadelta, adadelta_plainly, 2 },
+    { "adamax", &nn__rule_adamax, &adamax, adamax_plainly, 2 },
+    { "lion", &nn__rule_lion, &lion, lion_plainly, 1 },
 };
 
 /* A dozen roundings; what they are of is at most a few times x, the gradient and the state. */
 static void check_rule(int r, ad_dtype t, int64_t n) {
-    array dx = array_of(t, n, n % 16), x = array_of(t, n, (n + 3) % 16), s[AD__RULE_STATES];
+    array dx = array_of(t, n, n % 16), x = array_of(t, n, (n + 3) % 16), s[NN__RULE_STATES];
     element *e = calloc((size_t)n + 1, sizeof *e);
     assert_non_null(e);
-    void *state[AD__RULE_STATES] = { NULL };
+    void *state[NN__RULE_STATES] = { NULL };
     fill(&dx, -1, 1), fill(&x, -1, 1);
-    for (int k = 0; k < AD__RULE_STATES; k++) {
+    for (int k = 0; k < NN__RULE_STATES; k++) {
         s[k] = array_of(t, n, (n + 5 * k) % 16);
         fill(&s[k], k == 0 ? 1 : 0.25, k == 0 ? 1.5 : 0.75); /* a mean of squares above the square of the mean */
         if (k < rules[r].states) state[k] = s[k].at;
@@ -726,7 +726,7 @@ static void check_rule(int r, ad_dtype t, int64_t n) {
     if (n > 2) put(&dx, n / 2, NAN);
     for (int64_t i = 0; i < n; i++) {
         e[i].x = (real)get(&x, i);
-        for (int k = 0; k < AD__RULE_STATES; k++) e[i].state[k] = (real)get(&s[k], i);
+        for (int k = 0; k < NN__RULE_STATES; k++) e[i].state[k] = (real)get(&s[k], i);
         rules[r].plainly(&e[i], (real)get(&dx, i), rules[r].states);
     }
     rules[r].rule->run[t](n, rules[r].numbers, dx.at, state, x.at);
@@ -738,7 +738,7 @@ static void check_rule(int r, ad_dtype t, int64_t n) {
         assert_near(rules[r].name, &x, i, (double)e[i].x, 1, 16);
         for (int k = 0; k < rules[r].states; k++) assert_near(rules[r].name, &s[k], i, (double)e[i].state[k], 1, 16);
     }
-    for (int k = 0; k < AD__RULE_STATES; k++) free(s[k].memory);
+    for (int k = 0; k < NN__RULE_STATES; k++) free(s[k].memory);
     free(dx.memory), free(x.memory), free(e);
 }
 

@@ -407,14 +407,14 @@ static void images_are_looked_up_between_pixels(void **state) {
     float narrow[12 * 37], z[12 * 37];
     for (int trial = 0; trial < 200; trial++) {
         int h = 1 + next_below(&random, 12), w = 1 + next_below(&random, 37);
-        ad__places p;
+        nn__places p;
         for (int i = 0; i < h * w; i++) narrow[i] = (float)(wide[i] = next_between(&random, -1, 1));
         for (int k = 0; k < 3; k++) {
             p.row[k] = next_between(&random, k ? -1.5 : -9, k ? 1.5 : 9);
             p.column[k] = next_between(&random, k ? -1.5 : -9, k ? 1.5 : 9);
         }
-        ad__warp_f64(h, w, &p, wide, y);
-        ad__warp_f32(h, w, &p, narrow, z);
+        nn__image_warp_f64(h, w, &p, wide, y);
+        nn__image_warp_f32(h, w, &p, narrow, z);
         for (int i = 0; i < h; i++)
             for (int j = 0; j < w; j++) {
                 double row = p.row[0] + i * p.row[1] + j * p.row[2];

@@ -109,8 +109,8 @@ static bool survives_in(size_t room, bool of_nodes) {
     ad_graph *g = test_graph(&memory);
     nn_module *parent = nn_module_new(g, "parent", same, 0);
     ad_ones(g, AD_F32, AD_SHAPE(16)); /* so that there is a block of arrays */
-    if (of_nodes) ad__node_alloc(g, (size_t)(g->nodes.end - g->nodes.top) - room);
-    else ad__array_alloc(g, (size_t)(g->arrays.end - g->arrays.top) - room);
+    if (of_nodes) ad_scope_alloc(g, (size_t)(g->nodes.end - g->nodes.top) - room);
+    else ad_scope_array(g, (size_t)(g->arrays.end - g->arrays.top) - room);
     assert_ok(g);
     memory.fail_at = memory.calls;
     memory.fail_on = true;
@@ -170,13 +170,13 @@ static bool layers_survive_in(size_t room, bool of_nodes) {
     ad__scratch_reserve(g, 1 << 16);
     nn_relu(g), ad_ones(g, AD_F32, AD_SHAPE(16));
     ad_mark m = ad_begin(g); /* leaves large blocks of the other kind behind */
-    if (of_nodes) ad__array_alloc(g, 1 << 18);
-    else ad__node_alloc(g, 1 << 18);
+    if (of_nodes) ad_scope_array(g, 1 << 18);
+    else ad_scope_alloc(g, 1 << 18);
     ad_end(g, m);
     size_t left = (size_t)(of_nodes ? g->nodes.end - g->nodes.top : g->arrays.end - g->arrays.top);
     if (room > left) room = left; /* a whole block does not always do */
-    if (of_nodes) ad__node_alloc(g, left - room);
-    else ad__array_alloc(g, left - room);
+    if (of_nodes) ad_scope_alloc(g, left - room);
+    else ad_scope_array(g, left - room);
     assert_ok(g);
     memory.fail_at = memory.calls;
     memory.fail_on = true;

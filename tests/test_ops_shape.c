@@ -651,7 +651,7 @@ static void windows_are_converses(void **state) {
     (void)state;
     uint64_t seed = 11;
     for (int trial = 0; trial < 300; trial++) {
-        ad__window w = { .c = 1 + next_below(&seed, 3) };
+        ad__window_of w = { .c = 1 + next_below(&seed, 3) };
         for (int i = 0; i < 2; i++)
             do {
                 w.in[i] = 1 + next_below(&seed, 20), w.kernel[i] = 1 + next_below(&seed, 4),
@@ -664,13 +664,13 @@ static void windows_are_converses(void **state) {
         double *columns = calloc((size_t)m, sizeof *columns), *y = calloc((size_t)m, sizeof *y);
         for (int64_t i = 0; i < n; i++) x[i] = next_below(&seed, 9) - 4;
         for (int64_t i = 0; i < m; i++) y[i] = next_below(&seed, 9) - 4, columns[i] = NAN;
-        ad__im2col_f64(&w, x, columns);
-        ad__col2im_add_f64(&w, y, sum);
+        ad__image_im2col_f64(&w, x, columns);
+        ad__image_col2im_add_f64(&w, y, sum);
         for (int64_t i = 0; i < m; i++) left += columns[i] * y[i];
         for (int64_t i = 0; i < n; i++) right += x[i] * sum[i];
         assert_close(left, right, 0);
         for (int64_t i = 0; i < m; i++) y[i] += columns[i];
-        ad__im2col_add_f64(&w, x, columns); /* twice what they were */
+        ad__image_im2col_add_f64(&w, x, columns); /* twice what they were */
         for (int64_t i = 0; i < m; i++) left -= (columns[i] / 2) * (y[i] - columns[i] / 2);
         assert_close(left, 0, 0);
         free(x), free(sum), free(columns), free(y);

@@ -24,7 +24,7 @@ static void system_give(void *data, void *p, size_t size) { (void)data, (void)si
 static ad__memory plain_memory(void) { return (ad__memory){ .use = { system_take, system_give, NULL } }; }
 
 typedef struct {
-    ad__team *team;
+    ad_team *team;
     int64_t n, slab;
     int size;
     unsigned char *times; /* how often each element was visited */
@@ -44,7 +44,7 @@ static void visit_within(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) {
         visits v = *(visits *)context;
         v.times += i * v.n;
-        ad__parallel(v.team, v.n, v.slab, AD__WORTH, visit, &v);
+        ad_parallel(v.team, v.n, v.slab, AD__SHARED_MIN, visit, &v);
     }
 }
 
@@ -60,7 +60,7 @@ static void every_slab_is_done_once(void **state) {
     uint64_t random = 1;
     for (int i = 0; i < TEAMS; i++) {
         ad__memory memory = plain_memory();
-        ad__team *team = ad__team_new(&memory, teams[i]);
+        ad_team *team = ad__team_new(&memory, teams[i]);
         assert_non_null(team);
         assert_int_equal(ad__team_size(team), teams[i]);
         for (int round = test_quick() ? 300 : 5000; round > 0; round--) {
@@ -68,7 +68,7 @@ static void every_slab_is_done_once(void **state) {
             visits v = { team, n, slab, teams[i], times, 0, round % 16 == 1 };
             if (round % 8) v.n = v.n % 40;
             memset(times, 0, (size_t)v.n);
-            ad__parallel(team, v.n, v.slab, AD__WORTH, visit, &v);
+            ad_parallel(team, v.n, v.slab, AD__SHARED_MIN, visit, &v);
             assert_int_equal(v.wrong, 0);
             assert_each_once(times, v.n);
         }
@@ -82,9 +82,9 @@ static void a_loop_within_a_loop(void **state) {
     enum { OUTER = 50, INNER = 100 };
     static unsigned char times[OUTER * INNER];
     ad__memory memory = plain_memory();
-    ad__team *team = ad__team_new(&memory, 3);
+    ad_team *team = ad__team_new(&memory, 3);
     visits v = { team, INNER, 7, 3, times, 0, false };
-    ad__parallel(team, OUTER, 1, AD__WORTH, visit_within, &v);
+    ad_parallel(team, OUTER, 1, AD__SHARED_MIN, visit_within, &v);
     assert_each_once(times, OUTER * INNER);
     ad__team_free(&memory, team);
 }
@@ -101,8 +101,8 @@ static void several_threads_take_part(void **state) {
     enum { SLABS = 32 };
     pthread_t who[SLABS];
     ad__memory memory = plain_memory();
-    ad__team *team = ad__team_new(&memory, 2);
-    ad__parallel(team, SLABS, 1, AD__WORTH, note_thread, who);
+    ad_team *team = ad__team_new(&memory, 2);
+    ad_parallel(team, SLABS, 1, AD__SHARED_MIN, note_thread, who);
     int others = 0;
     for (int i = 0; i < SLABS; i++) others += !pthread_equal(who[i], pthread_self());
     ad__team_free(&memory, team);
@@ -317,7 +317,7 @@ static void the_number_of_threads(void **state) {
     assert_int_equal(ad_threads(g), 1);
     assert_int_equal(ad_threads(NULL), 1);
     assert_int_equal(ad_set_threads(g, 0), AD_OK);
-    assert_in_range(ad_threads(g), 1, AD__MOST_THREADS);
+    assert_in_range(ad_threads(g), 1, AD__MAX_THREADS);
     for (int n = 1; n < 5; n++) {
         assert_int_equal(ad_set_threads(g, n), AD_OK);
         assert_int_equal(ad_threads(g), n);
@@ -327,7 +327,7 @@ static void the_number_of_threads(void **state) {
     assert_int_equal(ad_set_threads(g, 2), AD_EVALUE); /* the error is still there */
     assert_int_equal(ad_threads(g), 4);
     ad_clear_error(g);
-    assert_int_equal(ad_set_threads(g, AD__MOST_THREADS + 1), AD_EVALUE);
+    assert_int_equal(ad_set_threads(g, AD__MAX_THREADS + 1), AD_EVALUE);
     assert_int_equal(ad_set_threads(NULL, 2), AD_EVALUE);
     ad_graph_free(g);
 }

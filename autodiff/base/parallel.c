@@ -52,17 +52,17 @@ static void wake(sleeper *s) {
 
 typedef struct {
     _Alignas(AD__ALIGN) sleeper rest;
-    ad__team *team;
+    ad_team *team;
     pthread_t thread;
     int number; /* 1 .. size-1; the caller is 0 */
 } member;
 
 /* One loop at a time. Its description may be read by a thread that comes too late, while the next one is
    written: what was read counts only if the thread then gets a slab by it, see take. */
-struct ad__team {
+struct ad_team {
     _Alignas(AD__ALIGN) atomic_uint_fast64_t left; /* the loop's number << 32 | slabs that nobody has taken */
     _Alignas(AD__ALIGN) atomic_int_fast64_t done;  /* slabs of this loop */
-    _Atomic(ad__slab_fn *) body;
+    _Atomic(ad_loop_fn *) body;
     _Atomic(void *) context;
     atomic_int_fast64_t n, slab;
     atomic_uint begun; /* loops */
@@ -77,7 +77,7 @@ struct ad__team {
 };
 
 typedef struct {
-    ad__slab_fn *body;
+    ad_loop_fn *body;
     void *context;
     int64_t n, slab;
 } loop;
@@ -91,7 +91,7 @@ static void run_slab(const loop *l, int who, int64_t i) {
 
 /* The number of a slab that is now this thread's to do; -1 when none is left. A loop with a slab to do
    does not end, so what was read of it is of one piece. */
-static int64_t take(ad__team *t, loop *l) {
+static int64_t take(ad_team *t, loop *l) {
     uint_fast64_t left = atomic_load(&t->left);
     do {
         if ((uint32_t)left == 0) return -1;
@@ -104,20 +104,20 @@ static int64_t take(ad__team *t, loop *l) {
 }
 
 /* Does slabs until none is left, and returns how many. */
-static int64_t work(ad__team *t, int who, loop *l) {
+static int64_t work(ad_team *t, int who, loop *l) {
     int64_t mine = 0;
     for (int64_t i; (i = take(t, l)) >= 0; mine++) run_slab(l, who, i);
     return mine;
 }
 
 /* Counts slabs as done; true if the loop's last was among them. */
-static bool count(ad__team *t, const loop *l, int64_t mine) {
+static bool count(ad_team *t, const loop *l, int64_t mine) {
     return mine > 0 && atomic_fetch_add(&t->done, mine) + mine == slabs_of(l->n, l->slab);
 }
 
 static void *live(void *data) {
     member *w = data;
-    ad__team *t = w->team;
+    ad_team *t = w->team;
     for (unsigned seen = 0; !atomic_load(&t->stop);) {
         loop l = { 0 };
         wait_while(&w->rest, &t->begun, seen);
@@ -130,7 +130,7 @@ static void *live(void *data) {
 }
 
 /* The first slab is the caller's. */
-static void begin(ad__team *t, const loop *l, int64_t slabs) {
+static void begin(ad_team *t, const loop *l, int64_t slabs) {
     t->inside = true;
     atomic_store_explicit(&t->body, l->body, memory_order_relaxed);
     atomic_store_explicit(&t->context, l->context, memory_order_relaxed);
@@ -143,7 +143,7 @@ static void begin(ad__team *t, const loop *l, int64_t slabs) {
     for (int i = 0; i < t->size - 1 && i < slabs - 1; i++) wake(&t->workers[i].rest);
 }
 
-static void wait_for_others(ad__team *t, int64_t slabs) {
+static void wait_for_others(ad_team *t, int64_t slabs) {
     for (;;) {
         unsigned ended = atomic_load(&t->ended);
         if (atomic_load(&t->done) == slabs) return;
@@ -160,15 +160,15 @@ static double now(void) {
 /* What a loop took, in ns, beside what the caller alone would have taken, judged by its own slabs. A loss is
    a thread that lost its processor to another process in the middle of a slab. Sharing again after so many times
    the loss keeps all losses together below an eighth of the time. */
-static void judge(ad__team *t, double took, double alone) {
+static void judge(ad_team *t, double took, double alone) {
     enum { TIMES = 8 };
     const double loss = took - alone, least = 1e5; /* below: waking, the noise of the machine */
     t->alone_until = loss > least ? now() + TIMES * loss : 0;
 }
 
-static bool is_alone(const ad__team *t) { return t->alone_until > 0 && now() < t->alone_until; }
+static bool is_alone(const ad_team *t) { return t->alone_until > 0 && now() < t->alone_until; }
 
-static void share(ad__team *t, loop *l, int64_t slabs) {
+static void share(ad_team *t, loop *l, int64_t slabs) {
     double start = now();
     begin(t, l, slabs);
     double begun = now();
@@ -180,16 +180,16 @@ static void share(ad__team *t, loop *l, int64_t slabs) {
     judge(t, now() - start, own / (double)mine * (double)slabs);
 }
 
-void ad__parallel(ad__team *t, int64_t n, int64_t slab, int64_t work, ad__slab_fn *body, void *context) {
+void ad_parallel(ad_team *t, int64_t n, int64_t slab, int64_t work, ad_loop_fn *body, void *context) {
     double all = (double)n * (double)work;
-    if (n <= slab || n <= 1 || (slab == 0 && all <= AD__SLAB)) { /* one slab */
+    if (n <= slab || n <= 1 || (slab == 0 && all <= AD__GRAIN)) { /* one slab */
         if (n > 0) body(context, 0, 0, n);
         return;
     }
-    if (slab == 0) slab = work >= AD__SLAB ? 1 : AD__SLAB / (work > 0 ? work : 1);
+    if (slab == 0) slab = work >= AD__GRAIN ? 1 : AD__GRAIN / (work > 0 ? work : 1);
     loop l = { body, context, n, slab };
     int64_t slabs = slabs_of(n, slab);
-    bool small = all < AD__WORTH;
+    bool small = all < AD__SHARED_MIN;
     if (t != NULL && !small && slabs > 1 && slabs <= INT32_MAX && !t->inside && !is_alone(t)) share(t, &l, slabs);
     else
         for (int64_t i = 0; i < slabs; i++) run_slab(&l, 0, i);
@@ -207,24 +207,24 @@ static int start(member *w) {
     return rc;
 }
 
-static size_t team_bytes(int size) { return sizeof(ad__team) + (size_t)(size - 1) * sizeof(member); }
+static size_t team_bytes(int size) { return sizeof(ad_team) + (size_t)(size - 1) * sizeof(member); }
 
 /* The first n threads end. */
-static void stop(ad__team *t, int n) {
+static void stop(ad_team *t, int n) {
     atomic_store(&t->stop, true);
     atomic_fetch_add(&t->begun, 1);
     for (int i = 0; i < n; i++) wake(&t->workers[i].rest);
     for (int i = 0; i < n; i++) pthread_join(t->workers[i].thread, NULL);
 }
 
-static void discard(ad__memory *memory, ad__team *t) {
+static void discard(ad__memory *memory, ad_team *t) {
     for (int i = 0; i < t->size - 1; i++) sem_destroy(&t->workers[i].rest.bell);
     sem_destroy(&t->caller.bell);
     ad__memory_give(memory, t, team_bytes(t->size));
 }
 
-ad__team *ad__team_new(ad__memory *memory, int size) {
-    ad__team *t = ad__memory_take(memory, AD__ALIGN, team_bytes(size));
+ad_team *ad__team_new(ad__memory *memory, int size) {
+    ad_team *t = ad__memory_take(memory, AD__ALIGN, team_bytes(size));
     if (t == NULL) return NULL;
     memset(t, 0, team_bytes(size));
     t->size = size;
@@ -243,13 +243,13 @@ ad__team *ad__team_new(ad__memory *memory, int size) {
     return t;
 }
 
-void ad__team_free(ad__memory *memory, ad__team *t) {
+void ad__team_free(ad__memory *memory, ad_team *t) {
     if (t == NULL) return;
     if (t->process == getpid()) stop(t, t->size - 1);
     discard(memory, t);
 }
 
-int ad__team_size(const ad__team *t) { return t ? t->size : 1; }
+int ad__team_size(const ad_team *t) { return t ? t->size : 1; }
 
 /* ---- the graph's ------------------------------------------------------------------------------------------- */
 
@@ -260,7 +260,7 @@ static int processors(void) {
     if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
 #endif
     long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > AD__MOST_THREADS ? AD__MOST_THREADS : (int)n;
+    return n < 1 ? 1 : n > AD__MAX_THREADS ? AD__MAX_THREADS : (int)n;
 }
 
 int ad_threads(const ad_graph *g) { return g ? ad__team_size(g->team) : 1; }
@@ -268,11 +268,11 @@ int ad_threads(const ad_graph *g) { return g ? ad__team_size(g->team) : 1; }
 int ad_set_threads(ad_graph *g, int n) {
     if (g == NULL) return AD_EVALUE;
     if (g->code != AD_OK) return g->code;
-    if (n < 0 || n > AD__MOST_THREADS)
+    if (n < 0 || n > AD__MAX_THREADS)
         return ad_fail(g, AD_EVALUE, "set_threads: %d threads; 1 to %d can be had, 0 is one for each processor", n,
-                       AD__MOST_THREADS);
+                       AD__MAX_THREADS);
     if (n == 0) n = processors();
-    ad__team *team = n > 1 ? ad__team_new(&g->memory, n) : NULL, *old = g->team;
+    ad_team *team = n > 1 ? ad__team_new(&g->memory, n) : NULL, *old = g->team;
     if (n > 1 && team == NULL)
         return ad_fail(g, AD_ENOMEM, "set_threads: the system does not start %d threads now; ask for fewer", n - 1);
     g->team = team;
@@ -298,7 +298,7 @@ static void clear_lines(void *context, int worker, int64_t from, int64_t to) {
     memset(z->to + at, 0, (end < z->bytes ? end : z->bytes) - at);
 }
 
-void ad__clear(ad__team *team, void *to, size_t bytes) {
+void ad__clear(ad_team *team, void *to, size_t bytes) {
     zeros z = { to, bytes };
-    ad__parallel(team, (int64_t)((bytes + LINE - 1) / LINE), 0, LINE_WORK, clear_lines, &z);
+    ad_parallel(team, (int64_t)((bytes + LINE - 1) / LINE), 0, LINE_WORK, clear_lines, &z);
 }

@@ -49,7 +49,7 @@ const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s) {
         const ad__layout *r = g->recent[i].layout;
         if (r != NULL && r->dtype == t && ad_shape_equal(r->shape, s)) return r;
     }
-    ad__layout *l = ad__node_alloc(g, sizeof *l);
+    ad__layout *l = ad_scope_alloc(g, sizeof *l);
     if (l == NULL) return NULL;
     int64_t n = ad_shape_numel(s);
     *l = (ad__layout){ g, n, (size_t)n * ad_dtype_size(t), t, s };

@@ -54,7 +54,7 @@ typedef struct {
     int64_t rows, columns; /* elements of f's result, elements of all xs */
     double *jacobian;      /* [rows, columns], by backward */
     double *up, *down;     /* f's result at x + eps, x - eps */
-    ad__random random;     /* every call of f draws the same numbers */
+    ad_random_state random;     /* every call of f draws the same numbers */
     double **kept;         /* gradients that the xs had before; NULL where none */
 } jacobian_check;
 
@@ -65,8 +65,8 @@ static ad_var *call_f(const jacobian_check *c) {
 
 static int check_xs(ad_graph *g, int n, ad_var *const xs[]) {
     for (int i = 0; i < n; i++) {
-        if (ad__is_nil(xs[i])) return ad_fail(g, AD_EVALUE, "gradcheck: xs[%d] is nil", i);
-        if (ad__graph(xs[i]) != g) return ad_fail(g, AD_EGRAPH, "gradcheck: xs[0] and xs[%d] belong to two graphs", i);
+        if (ad__absent(xs[i])) return ad_fail(g, AD_EVALUE, "gradcheck: xs[%d] is nil", i);
+        if (ad__owner(xs[i]) != g) return ad_fail(g, AD_EGRAPH, "gradcheck: xs[0] and xs[%d] belong to two graphs", i);
         if (xs[i]->layout->dtype != AD_F64)
             return ad_fail(g, AD_EDTYPE, "gradcheck: xs[%d] is f32; differences need the digits of f64", i);
         if (xs[i]->creator != NULL) return ad_fail(g, AD_EVALUE, "gradcheck: xs[%d] is not a leaf", i);
@@ -75,9 +75,9 @@ static int check_xs(ad_graph *g, int n, ad_var *const xs[]) {
 }
 
 static int check_result(const jacobian_check *c, const ad_var *y) {
-    if (c->g->code == AD_OK && (y == NULL || ad__graph(y) != c->g))
+    if (c->g->code == AD_OK && (y == NULL || ad__owner(y) != c->g))
         return ad_fail(c->g, AD_EGRAPH, "gradcheck: f returned no Var of its xs' graph");
-    if (ad__is_nil(y)) return ad__refuse_nil(y, "gradcheck");
+    if (ad__absent(y)) return ad_refuse_nil(y, "gradcheck");
     if (y->layout->dtype != AD_F64)
         return ad_fail(c->g, AD_EDTYPE, "gradcheck: f's result is f32; differences need the digits of f64");
     return c->g->code;
@@ -87,17 +87,17 @@ static int reserve(jacobian_check *c, const ad_var *y) {
     c->rows = y->layout->numel;
     for (int i = 0; i < c->n; i++) c->columns += c->xs[i]->layout->numel;
     size_t row = (size_t)c->rows * sizeof(double);
-    if ((c->jacobian = ad__array_alloc(c->g, row * (size_t)c->columns)) == NULL) return AD_ENOMEM;
-    if ((c->up = ad__array_alloc(c->g, row)) == NULL || (c->down = ad__array_alloc(c->g, row)) == NULL) return AD_ENOMEM;
+    if ((c->jacobian = ad_scope_array(c->g, row * (size_t)c->columns)) == NULL) return AD_ENOMEM;
+    if ((c->up = ad_scope_array(c->g, row)) == NULL || (c->down = ad_scope_array(c->g, row)) == NULL) return AD_ENOMEM;
     return AD_OK;
 }
 
 /* The user's accumulated gradients, put aside and back. */
 static int keep_gradients(jacobian_check *c) {
-    c->kept = ad__node_zalloc(c->g, (size_t)c->n * sizeof *c->kept);
+    c->kept = ad_scope_zalloc(c->g, (size_t)c->n * sizeof *c->kept);
     for (int i = 0; i < c->n && c->kept != NULL; i++) {
         if (!(c->xs[i]->flags & AD__HAS_GRAD)) continue;
-        if ((c->kept[i] = ad__array_alloc(c->g, ad__bytes(c->xs[i]))) == NULL) return AD_ENOMEM;
+        if ((c->kept[i] = ad_scope_array(c->g, ad__bytes(c->xs[i]))) == NULL) return AD_ENOMEM;
         memcpy(c->kept[i], c->xs[i]->grad, ad__bytes(c->xs[i]));
     }
     return c->g->code;
@@ -115,7 +115,7 @@ static void restore_gradients(const jacobian_check *c) {
 /* One row of the Jacobian for each element of y. */
 static int by_backward(jacobian_check *c, ad_var *y) {
     ad_var *seed = ad_zeros(c->g, AD_F64, y->layout->shape);
-    if (ad__is_nil(seed)) return c->g->code;
+    if (ad__absent(seed)) return c->g->code;
     if (!ad__needs(y)) return memset(c->jacobian, 0, (size_t)(c->rows * c->columns) * sizeof(double)), AD_OK;
     for (int64_t r = 0; r < c->rows; r++) {
         for (int i = 0; i < c->n; i++) ad_zero_grad(c->xs[i]);
@@ -182,7 +182,7 @@ int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[], const ad
                  ad_check_report *out) {
     ad_check_report own, *r = out ? out : &own;
     *r = (ad_check_report){ .ok = true, .op = "" };
-    ad_graph *g = n > 0 && xs && xs[0] ? ad__graph(xs[0]) : NULL;
+    ad_graph *g = n > 0 && xs && xs[0] ? ad__owner(xs[0]) : NULL;
     if (g != NULL && f == NULL) ad_fail(g, AD_EVALUE, "gradcheck: f is NULL");
     if (g == NULL || g->code != AD_OK || check_xs(g, n, xs)) return failed(r, g, g ? g->code : AD_EVALUE);
     jacobian_check c = { .g = g, .f = f, .user = user, .n = n, .xs = xs, .opts = with_defaults(opts), .report = r,
@@ -209,7 +209,7 @@ typedef struct {
     const ad_optype *type;
     ad_check_report *report;
     int cases;
-    ad__random random;
+    ad_random_state random;
 } op_check;
 
 /* One case in one dtype: its leaves, result, cotangent and the gradients by backward. */
@@ -250,7 +250,7 @@ static int build(trial *t, ad_dtype dtype, const ad_sample_case *c) {
     for (int i = 0; i < t->n; i++) t->in[i] = operand(t, dtype, i, c->shapes[i], c->values[i]);
     s->g->random = s->random;
     t->y = ad_apply(s->type, t->n, t->in, t->attrs);
-    return ad__is_nil(t->y) ? ad__refuse_nil(t->y, s->type->name) : weigh(t);
+    return ad__absent(t->y) ? ad_refuse_nil(t->y, s->type->name) : weigh(t);
 }
 
 static int differ(const trial *t, int i, int64_t k, double a, double b, double atol, double rtol, const char *what) {
@@ -262,7 +262,7 @@ static int run_backward(trial *t) {
     int rc = ad_backward_from(t->y, t->weights);
     for (int i = 0; i < t->n && rc == AD_OK; i++) {
         int64_t numel = t->in[i]->layout->numel;
-        t->grad[i] = ad__array_alloc(t->s->g, (size_t)numel * sizeof(double));
+        t->grad[i] = ad_scope_array(t->s->g, (size_t)numel * sizeof(double));
         if (t->grad[i] == NULL) return AD_ENOMEM;
         for (int64_t k = 0; k < numel; k++) t->grad[i][k] = ad_grad_at(t->in[i], k);
     }

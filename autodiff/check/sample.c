@@ -20,7 +20,7 @@ double ad__spread_number(int64_t i, int operand) {
 
 static double *spread_values(ad_graph *g, int operand, ad_shape shape, double lo, double hi) {
     int64_t n = ad_shape_numel(shape);
-    double *v = ad__array_alloc(g, (size_t)(n > 0 ? n : 0) * sizeof *v);
+    double *v = ad_scope_array(g, (size_t)(n > 0 ? n : 0) * sizeof *v);
     for (int64_t k = 0; v != NULL && k < n; k++) v[k] = lo + (hi - lo) * ad__spread_number(k, operand);
     return v;
 }

@@ -11,9 +11,9 @@ static inline size_t round8(size_t n) { return (n + 7) & ~(size_t)7; }
 /* Arrays of their own for a result too large to lie in the node. A gradient that need not be kept
    gets none: the pass that computes it borrows one from the pool. */
 static int place_arrays(ad_graph *g, ad_var *out) {
-    if (out->data == NULL && (out->data = ad__array_alloc(g, ad__bytes(out))) == NULL) return AD_ENOMEM;
+    if (out->data == NULL && (out->data = ad_scope_array(g, ad__bytes(out))) == NULL) return AD_ENOMEM;
     if (ad__needs(out) && g->keep_grads) {
-        if ((out->grad = ad__array_alloc(g, ad__bytes(out))) == NULL) return AD_ENOMEM;
+        if ((out->grad = ad_scope_array(g, ad__bytes(out))) == NULL) return AD_ENOMEM;
         out->flags |= AD__KEEPS;
     }
     return AD_OK;
@@ -36,7 +36,7 @@ static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const i
     if (out->grad != NULL) out->flags |= AD__KEEPS;
     if (!small && place_arrays(g, out)) return &g->nil;
     if (saved) {
-        if ((*ad__saved_slot(out->creator) = ad__array_alloc(g, saved)) == NULL) return &g->nil;
+        if ((*ad__saved_slot(out->creator) = ad_scope_array(g, saved)) == NULL) return &g->nil;
         out->flags |= AD__SAVED;
     }
     if (!view && type->evaluate[layout->dtype](out->creator) != AD_OK) return &g->nil;
@@ -48,16 +48,16 @@ static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const i
 /* The graph that the operands share; NULL, with its error in the first operand's, if they do not. */
 static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) {
     ad_graph *g = NULL;
-    for (int i = 0; i < n && g == NULL; i++) g = in[i] ? ad__graph(in[i]) : NULL;
+    for (int i = 0; i < n && g == NULL; i++) g = in[i] ? ad__owner(in[i]) : NULL;
     if (g == NULL || g->code != AD_OK) return g;
     for (int i = 0; i < n; i++) {
         if (in[i] == NULL) {
             ad_fail(g, AD_EVALUE, "%s: operand %d is NULL", type->name, i);
             return g;
         }
-        if (ad__graph(in[i]) != g) {
+        if (ad__owner(in[i]) != g) {
             ad_fail(g, AD_EGRAPH, "%s: operand %d belongs to %s; make all in one", type->name, i,
-                    ad__graph(in[i]) ? "another graph" : "no graph");
+                    ad__owner(in[i]) ? "another graph" : "no graph");
             return g;
         }
     }
@@ -70,7 +70,7 @@ static int check_operands(const ad_call *c) {
     if (c->type->attr_size > 0 && c->attrs == NULL)
         return ad_fail(c->graph, AD_EVALUE, "%s: its attributes are missing", c->type->name);
     for (int i = 0; i < c->n; i++)
-        if (ad__is_nil(c->in[i]))
+        if (ad__absent(c->in[i]))
             return ad_fail(c->graph, AD_EVALUE, "%s: operand %d is nil, left from an error that was cleared",
                            c->type->name, i);
     if (c->type->flags & AD_OP_MIXED) return AD_OK;
@@ -132,9 +132,9 @@ static bool is_plain(const ad_optype *type, int n, ad_var *const in[], const voi
 }
 
 static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
-    if (is_plain(type, n, in, attrs)) return record(ad__graph(in[0]), type, n, in, attrs, in[0]->layout, 0);
+    if (is_plain(type, n, in, attrs)) return record(ad__owner(in[0]), type, n, in, attrs, in[0]->layout, 0);
     ad_graph *g = common_graph(type, n, in);
-    if (g == NULL || g->code != AD_OK) return ad__nil(g);
+    if (g == NULL || g->code != AD_OK) return ad_nil(g);
     ad_call c = { .graph = g, .type = type, .n = n, .in = in, .attrs = attrs,
                   .dtype = in[0]->layout->dtype, .shape = in[0]->layout->shape };
     if (check_operands(&c) || (type->shape ? type->shape(&c) : broadcast_all(&c))) return &g->nil;
@@ -145,7 +145,7 @@ static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const voi
 }
 
 ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
-    if (type == NULL || n < 1 || in == NULL) return ad__nil(NULL);
+    if (type == NULL || n < 1 || in == NULL) return ad_nil(NULL);
     return apply(type, n, in, attrs);
 }
 

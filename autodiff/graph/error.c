@@ -5,9 +5,9 @@ static const ad__layout no_graph_layout = { .dtype = AD_F64, .shape = { 1, { 0 }
 static const ad_var no_graph_nil = { .layout = &no_graph_layout, .flags = AD__NIL };
 
 /* nil is never written to, so handing out the constant one loses nothing but its const. */
-ad_var *ad__nil(const ad_graph *g) { return (ad_var *)(g ? &g->nil : &no_graph_nil); }
+ad_var *ad_nil(const ad_graph *g) { return (ad_var *)(g ? &g->nil : &no_graph_nil); }
 
-bool ad_is_nil(const ad_var *x) { return ad__is_nil(x); }
+bool ad_is_nil(const ad_var *x) { return ad__absent(x); }
 
 bool ad_ok(const ad_graph *g) { return g != NULL && g->code == AD_OK; }
 
@@ -31,7 +31,7 @@ void ad_on_error(ad_graph *g, ad_error_fn *fn, void *data) {
     g->on_error_data = data;
 }
 
-int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_list args) {
+int ad_vfail(ad_graph *g, int code, const char *where, const char *format, va_list args) {
     if (g == NULL || g->code != AD_OK) return code; /* keep the first: later ones are its consequences */
     g->code = code;
     g->plain = false;
@@ -45,13 +45,13 @@ int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_l
 int ad_fail(ad_graph *g, int code, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    ad__vfail(g, code, "", format, args);
+    ad_vfail(g, code, "", format, args);
     va_end(args);
     return code;
 }
 
-int ad__refuse_nil(const ad_var *x, const char *caller) {
-    ad_graph *g = x ? ad__graph(x) : NULL;
+int ad_refuse_nil(const ad_var *x, const char *caller) {
+    ad_graph *g = x ? ad__owner(x) : NULL;
     return ad_ok(g) ? ad_fail(g, AD_EVALUE, "%s: the Var is nil, left from an error that was cleared", caller)
                     : ad_error_code(g);
 }
@@ -74,7 +74,7 @@ int ad_call_fail(const ad_call *c, int code, const char *format, ...) {
     describe(where, sizeof where, c->type, c->n, c->in);
     va_list args;
     va_start(args, format);
-    ad__vfail(c->graph, code, where, format, args);
+    ad_vfail(c->graph, code, where, format, args);
     va_end(args);
     return code;
 }
@@ -84,7 +84,7 @@ int ad_op_fail(const ad_op *op, int code, const char *format, ...) {
     describe(where, sizeof where, op->type, op->n_in, op->in);
     va_list args;
     va_start(args, format);
-    ad__vfail(ad__graph(ad__out(op)), code, where, format, args);
+    ad_vfail(ad__owner(ad__out(op)), code, where, format, args);
     va_end(args);
     return code;
 }

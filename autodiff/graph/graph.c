@@ -105,7 +105,7 @@ bool ad_keep_grads(ad_graph *g, bool on) {
 ad_mark ad_begin(ad_graph *g) {
     if (g == NULL) return (ad_mark){ 0 };
     ad__arena_place nodes = ad__arena_here(&g->nodes), arrays = ad__arena_here(&g->arrays);
-    ad__scope *s = ad__node_alloc(g, sizeof *s);
+    ad__scope *s = ad_scope_alloc(g, sizeof *s);
     if (s == NULL) return (ad_mark){ 0 };
     *s = (ad__scope){ .outer = g->scope,
                       .mark = { g, g->scope ? g->scope->mark.depth + 1 : 1, ++g->scope_serial },
@@ -147,7 +147,7 @@ enum { RED_ZONE = 0 };
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-int ad__no_memory(ad_graph *g, const char *what, size_t bytes) {
+int ad_no_memory(ad_graph *g, const char *what, size_t bytes) {
     return ad_fail(g, AD_ENOMEM, "out of memory: %zu bytes for %s", bytes, what);
 }
 
@@ -158,23 +158,23 @@ void *ad__node_more(ad_graph *g, size_t size) {
     if (g->n_ops > UINT32_MAX - SPARE_IDS)
         return ad_fail(g, AD_ENOMEM, "a graph holds at most %u live ops", UINT32_MAX - SPARE_IDS), NULL;
     void *p = ad__arena_more(&g->nodes, size);
-    if (p == NULL) ad__no_memory(g, "a node", size);
+    if (p == NULL) ad_no_memory(g, "a node", size);
     return p;
 }
 
-void *ad__node_alloc(ad_graph *g, size_t size) { return ad__node_take(g, round_up(size, 8)); }
+void *ad_scope_alloc(ad_graph *g, size_t size) { return ad__node_take(g, round_up(size, 8)); }
 
-void *ad__node_zalloc(ad_graph *g, size_t size) {
-    void *p = ad__node_alloc(g, size);
+void *ad_scope_zalloc(ad_graph *g, size_t size) {
+    void *p = ad_scope_alloc(g, size);
     if (p != NULL) memset(p, 0, size);
     return p;
 }
 
-void *ad__array_alloc(ad_graph *g, size_t bytes) {
-    if (bytes > PTRDIFF_MAX / 2) return ad__no_memory(g, "an array", bytes), NULL;
+void *ad_scope_array(ad_graph *g, size_t bytes) {
+    if (bytes > PTRDIFF_MAX / 2) return ad_no_memory(g, "an array", bytes), NULL;
     size_t room = round_up(bytes, AD__ALIGN) + RED_ZONE;
     char *p = ad__arena_alloc(&g->arrays, room);
-    if (AD__UNLIKELY(p == NULL)) return ad__no_memory(g, "an array", bytes), NULL;
+    if (AD__UNLIKELY(p == NULL)) return ad_no_memory(g, "an array", bytes), NULL;
     AD__POISON(p + bytes, room - bytes);
     return p;
 }
@@ -187,16 +187,16 @@ static int depth_of(const ad_graph *g, const ad_var *x) {
 }
 
 int ad__check_open(const ad_var *x, const char *caller) {
-    ad_graph *g = ad__graph(x);
+    ad_graph *g = ad__owner(x);
     bool live = ad__arena_before(&g->nodes, ad__arena_here(&g->nodes), x) && (!x->creator || x->creator->id <= g->n_ops);
     return live ? AD_OK : ad_fail(g, AD_EGRAPH, "%s: a Var was given whose scope is closed: ad_end took it away", caller);
 }
 
 enum { EXTRA_HEADER = (sizeof(ad__extra) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN };
 
-static void *add_extra(ad_graph *g, size_t bytes, int depth, ad__close_fn *close) {
+static void *add_extra(ad_graph *g, size_t bytes, int depth, ad_close_fn *close) {
     ad__extra *e = ad__memory_take(&g->memory, AD__ALIGN, EXTRA_HEADER + bytes);
-    if (e == NULL) return ad__no_memory(g, "an array", bytes), NULL;
+    if (e == NULL) return ad_no_memory(g, "an array", bytes), NULL;
     *e = (ad__extra){ g->extras, EXTRA_HEADER + bytes, depth, close };
     g->extras = e;
     return (char *)e + EXTRA_HEADER;
@@ -206,10 +206,10 @@ static int depth_now(const ad_graph *g) { return g->scope ? g->scope->mark.depth
 
 void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes) {
     int depth = x ? depth_of(g, x) : 0;
-    return depth == depth_now(g) ? ad__array_alloc(g, bytes) : add_extra(g, bytes, depth, NULL);
+    return depth == depth_now(g) ? ad_scope_array(g, bytes) : add_extra(g, bytes, depth, NULL);
 }
 
-void *ad__closing_alloc(ad_graph *g, size_t bytes, ad__close_fn *close) {
+void *ad_scope_closing(ad_graph *g, size_t bytes, ad_close_fn *close) {
     return add_extra(g, bytes, depth_now(g), close);
 }
 
@@ -231,9 +231,9 @@ int ad__scratch_reserve(ad_graph *g, size_t bytes) {
     if (bytes <= g->scratch_size) return AD_OK;
     size_t size = bytes > 2 * g->scratch_size ? bytes : 2 * g->scratch_size, threads = (size_t)ad__team_size(g->team);
     size = round_up(size, AD__ALIGN);
-    if (size > PTRDIFF_MAX / threads) return ad__no_memory(g, "scratch", size);
+    if (size > PTRDIFF_MAX / threads) return ad_no_memory(g, "scratch", size);
     void *p = ad__memory_take(&g->memory, AD__ALIGN, size * threads);
-    if (p == NULL) return ad__no_memory(g, "scratch", size * threads);
+    if (p == NULL) return ad_no_memory(g, "scratch", size * threads);
     ad__memory_give(&g->memory, g->scratch, g->scratch_size * threads);
     g->scratch = p;
     g->scratch_size = size;
@@ -244,7 +244,7 @@ int ad__scratch_share(ad_graph *g, int had) {
     size_t threads = (size_t)ad__team_size(g->team), size = g->scratch_size;
     if (size == 0) return AD_OK;
     void *p = size > PTRDIFF_MAX / threads ? NULL : ad__memory_take(&g->memory, AD__ALIGN, size * threads);
-    if (p == NULL) return ad__no_memory(g, "scratch of each thread", size);
+    if (p == NULL) return ad_no_memory(g, "scratch of each thread", size);
     ad__memory_give(&g->memory, g->scratch, size * (size_t)had);
     g->scratch = p;
     return AD_OK;

@@ -16,7 +16,7 @@ static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller)
                 "and fewer than 2^59 elements", caller, text, s.ndim, AD_MAX_NDIM);
         return NULL;
     }
-    ad_var *x = ad__node_alloc(g, sizeof *x);
+    ad_var *x = ad_scope_alloc(g, sizeof *x);
     const ad__layout *l = x ? ad__layout_make(g, t, s) : NULL;
     if (l == NULL) return NULL;
     *x = (ad_var){ .layout = l };
@@ -27,10 +27,10 @@ static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller)
 /* A leaf with its own memory, not yet filled. */
 static ad_var *leaf_owned(ad_graph *g, ad_dtype t, ad_shape s, const char *caller) {
     ad_var *x = leaf_new(g, t, s, caller);
-    return x && (x->data = ad__array_alloc(g, ad__bytes(x))) ? x : NULL;
+    return x && (x->data = ad_scope_array(g, ad__bytes(x))) ? x : NULL;
 }
 
-static ad_var *or_nil(const ad_graph *g, ad_var *x) { return x ? x : ad__nil(g); }
+static ad_var *or_nil(const ad_graph *g, ad_var *x) { return x ? x : ad_nil(g); }
 
 static ad_var *leaf_copy(ad_graph *g, ad_dtype t, const void *data, ad_shape s, const char *caller) {
     ad_var *x = leaf_owned(g, t, s, caller);
@@ -42,7 +42,7 @@ static ad_var *leaf_copy(ad_graph *g, ad_dtype t, const void *data, ad_shape s, 
 
 ad_var *ad_param(ad_graph *g, ad_dtype t, const void *data, ad_shape s) {
     ad_var *x = leaf_copy(g, t, data, s, "param");
-    if (x == NULL || (x->grad = ad__array_alloc(g, ad__bytes(x))) == NULL) return ad__nil(g);
+    if (x == NULL || (x->grad = ad_scope_array(g, ad__bytes(x))) == NULL) return ad_nil(g);
     x->flags |= AD__NEEDS | AD__KEEPS;
     return x;
 }
@@ -53,9 +53,9 @@ ad_var *ad_tensor(ad_graph *g, ad_dtype t, const void *data, ad_shape s) {
 
 ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s) {
     ad_var *x = leaf_new(g, t, s, "input");
-    if (x == NULL) return ad__nil(g);
+    if (x == NULL) return ad_nil(g);
     if (data == NULL && x->layout->numel > 0)
-        return ad_fail(g, AD_EVALUE, "input: data is NULL; ad_zeros makes an array of its own"), ad__nil(g);
+        return ad_fail(g, AD_EVALUE, "input: data is NULL; ad_zeros makes an array of its own"), ad_nil(g);
     x->data = data;
     x->flags |= AD__BORROWED;
     return x;
@@ -83,7 +83,7 @@ ad_var *ad_arange(ad_graph *g, ad_dtype t, double start, double stop, double ste
     double n = ceil((stop - start) / step);
     if (!(n < 0x1p59)) {
         ad_fail(g, AD_EVALUE, "arange: from %g to %g by %g is no finite row of numbers", start, stop, step);
-        return ad__nil(g);
+        return ad_nil(g);
     }
     ad_var *x = leaf_owned(g, t, AD_SHAPE(n > 0 ? (int64_t)n : 0), "arange");
     if (x != NULL) fill(x, start, step);
@@ -98,28 +98,28 @@ ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n) {
     return or_nil(g, x);
 }
 
-static ad_var *drawn(ad_graph *g, ad_dtype t, ad_shape s, ad__draw_fn *draw, const char *caller) {
+static ad_var *drawn(ad_graph *g, ad_dtype t, ad_shape s, ad_draw_fn *draw, const char *caller) {
     ad_var *x = leaf_owned(g, t, s, caller);
     if (x != NULL) ad__random_draw(g->team, &g->random, draw, t, x->layout->numel, x->data);
     return or_nil(g, x);
 }
 
-ad_var *ad_rand(ad_graph *g, ad_dtype t, ad_shape s) { return drawn(g, t, s, ad__random_uniform, "rand"); }
-ad_var *ad_randn(ad_graph *g, ad_dtype t, ad_shape s) { return drawn(g, t, s, ad__random_normal, "randn"); }
+ad_var *ad_rand(ad_graph *g, ad_dtype t, ad_shape s) { return drawn(g, t, s, ad_random_uniform, "rand"); }
+ad_var *ad_randn(ad_graph *g, ad_dtype t, ad_shape s) { return drawn(g, t, s, ad_random_normal, "randn"); }
 
 /* ---- changing a leaf -------------------------------------------------------------------------- */
 
 /* 0 for a leaf of a graph without error. */
 static int check_leaf(ad_var *x, const char *caller) {
-    if (ad__is_nil(x)) return ad__refuse_nil(x, caller);
-    if (ad__graph(x)->code == AD_OK && x->creator != NULL)
-        return ad_fail(ad__graph(x), AD_EVALUE, "%s: this Var was made by %s; only leaves can be changed", caller,
+    if (ad__absent(x)) return ad_refuse_nil(x, caller);
+    if (ad__owner(x)->code == AD_OK && x->creator != NULL)
+        return ad_fail(ad__owner(x), AD_EVALUE, "%s: this Var was made by %s; only leaves can be changed", caller,
                        x->creator->type->name);
-    return ad__graph(x)->code;
+    return ad__owner(x)->code;
 }
 
 void ad__leaf_changed(ad_var *x) {
-    ad_graph *g = ad__graph(x);
+    ad_graph *g = ad__owner(x);
     ad__set_stamp(x, ++g->clock);
     g->ops_at_change = g->n_ops;
 }
@@ -134,8 +134,8 @@ int ad_set(ad_var *x, const void *data) {
     int rc = check_leaf(x, "set");
     if (rc != AD_OK) return rc;
     if (x->flags & AD__BORROWED)
-        return ad_fail(ad__graph(x), AD_EVALUE, "set: an input's memory is the caller's; write there, then ad_data_mut");
-    if (data == NULL) return ad_fail(ad__graph(x), AD_EVALUE, "set: data is NULL");
+        return ad_fail(ad__owner(x), AD_EVALUE, "set: an input's memory is the caller's; write there, then ad_data_mut");
+    if (data == NULL) return ad_fail(ad__owner(x), AD_EVALUE, "set: data is NULL");
     ad__leaf_changed(x);
     memmove(x->data, data, ad__bytes(x));
     return AD_OK;
@@ -145,7 +145,7 @@ int ad_rebind(ad_var *x, void *data) {
     int rc = check_leaf(x, "rebind");
     if (rc != AD_OK) return rc;
     if (!(x->flags & AD__BORROWED) || data == NULL)
-        return ad_fail(ad__graph(x), AD_EVALUE, "rebind: takes a Var made by ad_input, and an array");
+        return ad_fail(ad__owner(x), AD_EVALUE, "rebind: takes a Var made by ad_input, and an array");
     ad__leaf_changed(x);
     x->data = data;
     return AD_OK;
@@ -155,13 +155,13 @@ int ad_rebind(ad_var *x, void *data) {
 
 /* Gives x gradient memory that lasts as long as x itself, whatever scope is open now. */
 static int give_grad(ad_var *x) {
-    if (x->grad == NULL && (x->grad = ad__lasting_alloc(ad__graph(x), x, ad__bytes(x))) == NULL) return AD_ENOMEM;
+    if (x->grad == NULL && (x->grad = ad__lasting_alloc(ad__owner(x), x, ad__bytes(x))) == NULL) return AD_ENOMEM;
     x->flags |= AD__KEEPS;
     return AD_OK;
 }
 
 ad_var *ad_require_grad(ad_var *x) {
-    if (check_leaf(x, "require_grad") || give_grad(x)) return ad__nil(x ? ad__graph(x) : NULL);
+    if (check_leaf(x, "require_grad") || give_grad(x)) return ad_nil(x ? ad__owner(x) : NULL);
     x->flags |= AD__NEEDS;
     return x;
 }
@@ -169,7 +169,7 @@ ad_var *ad_require_grad(ad_var *x) {
 bool ad_requires_grad(const ad_var *x) { return x != NULL && ad__needs(x); }
 
 int ad_retain_grad(ad_var *x) {
-    if (ad__is_nil(x)) return ad__refuse_nil(x, "retain_grad");
-    if (!ad__needs(x)) return ad_fail(ad__graph(x), AD_EGRAD, "retain_grad: this Var wants no gradient");
+    if (ad__absent(x)) return ad_refuse_nil(x, "retain_grad");
+    if (!ad__needs(x)) return ad_fail(ad__owner(x), AD_EGRAD, "retain_grad: this Var wants no gradient");
     return give_grad(x);
 }

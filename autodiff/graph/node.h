@@ -65,18 +65,18 @@ static inline void ad__set_stamp(ad_var *x, uint64_t clock) {
     x->stamp_high = (uint16_t)(clock >> 32);
 }
 static inline ad_var *ad__out(const ad_op *op) { return (ad_var *)(void *)op - 1; }
-static inline void *ad__attrs(const ad_op *op) { return (void *)(op->in + op->n_in); }
+static inline void *ad__attrs_of(const ad_op *op) { return (void *)(op->in + op->n_in); }
 static inline void **ad__saved_slot(const ad_op *op) {
-    return (void **)((char *)ad__attrs(op) + ((op->type->attr_size + 7) & ~(size_t)7));
+    return (void **)((char *)ad__attrs_of(op) + ((op->type->attr_size + 7) & ~(size_t)7));
 }
 static inline bool ad__needs(const ad_var *x) { return (x->flags & AD__NEEDS) != 0; }
-static inline ad_graph *ad__graph(const ad_var *x) { return x->layout->graph; }
+static inline ad_graph *ad__owner(const ad_var *x) { return x->layout->graph; }
 static inline size_t ad__bytes(const ad_var *x) { return x->layout->bytes; }
 /* Whether operand i never gets a gradient; the last bit stands for all operands from there on. */
-static inline bool ad__refuses(unsigned no_grad, int i) { return no_grad >> (i < 31 ? i : 31) & 1; }
+static inline bool ad__takes_no_grad(unsigned no_grad, int i) { return no_grad >> (i < 31 ? i : 31) & 1; }
 /* Whether operand i is to be given a gradient by backward. */
 static inline bool ad__wants(const ad_op *op, int i) {
-    return ad__needs(op->in[i]) && !ad__refuses(op->type->no_grad, i);
+    return ad__needs(op->in[i]) && !ad__takes_no_grad(op->type->no_grad, i);
 }
 
 /* An open scope; the record lies in the arena as the scope's first thing. */
@@ -92,23 +92,23 @@ struct ad__scope {
 /* Memory that must live as long as an older Var than the newest scope, or be closed before it goes: a list, mostly
    empty. */
 typedef struct ad__extra ad__extra;
-typedef void ad__close_fn(void *memory);
+typedef void ad_close_fn(void *memory);
 struct ad__extra {
     ad__extra *next;
     size_t size;
     int depth;           /* freed when the scope of this depth closes */
-    ad__close_fn *close; /* called before that; NULL: nothing is to be done */
+    ad_close_fn *close; /* called before that; NULL: nothing is to be done */
 };
 
 /* Counter-based: block i of a seed is a function of (seed, i) alone. */
 typedef struct {
     uint64_t seed, counter;
-} ad__random;
-typedef void ad__draw_fn(ad__random *r, ad_dtype t, int64_t n, void *to);
-void ad__random_uniform(ad__random *r, ad_dtype t, int64_t n, void *to);
-void ad__random_normal(ad__random *r, ad_dtype t, int64_t n, void *to);
+} ad_random_state;
+typedef void ad_draw_fn(ad_random_state *r, ad_dtype t, int64_t n, void *to);
+void ad_random_uniform(ad_random_state *r, ad_dtype t, int64_t n, void *to);
+void ad_random_normal(ad_random_state *r, ad_dtype t, int64_t n, void *to);
 /* One of these two by several threads: the same numbers. */
-void ad__random_draw(ad__team *team, ad__random *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to);
+void ad__random_draw(ad_team *team, ad_random_state *r, ad_draw_fn *draw, ad_dtype t, int64_t n, void *to);
 
 /* Ops that a root depends on, oldest first. */
 typedef struct {
@@ -145,10 +145,10 @@ struct ad_graph {
     char message[512];
     ad_error_fn *on_error;
     void *on_error_data;
-    ad__random random;
+    ad_random_state random;
     void *scratch;
     size_t scratch_size; /* of each thread */
-    ad__team *team; /* threads of the large loops; NULL: the caller's alone */
+    ad_team *team; /* threads of the large loops; NULL: the caller's alone */
     ad__plan plan;
     ad_op **heap; /* of the walk */
     size_t heap_capacity;
@@ -163,33 +163,33 @@ struct ad_graph {
 /* ---- memory.c, graph.c, apply.c: for the library's own parts -------------------------------- */
 
 /* The threads that an op's loops may share. */
-static inline ad__team *ad__team_of(const ad_op *op) { return ad__graph(ad__out(op))->team; }
+static inline ad_team *ad__op_team(const ad_op *op) { return ad__owner(ad__out(op))->team; }
 /* What the op's shape rule asked for as scratch, of one of these threads; worker 0's is ad_scratch. */
 static inline void *ad__scratch_of(const ad_op *op, int worker) {
-    const ad_graph *g = ad__graph(ad__out(op));
+    const ad_graph *g = ad__owner(ad__out(op));
     return (char *)g->scratch + (size_t)worker * g->scratch_size;
 }
 /* The graph's nil; of no graph (NULL), a constant that answers in its place. */
-ad_var *ad__nil(const ad_graph *g);
-static inline bool ad__is_nil(const ad_var *x) { return x == NULL || x->flags & AD__NIL; }
+ad_var *ad_nil(const ad_graph *g);
+static inline bool ad__absent(const ad_var *x) { return x == NULL || x->flags & AD__NIL; }
 
 /* From the innermost scope, zeroed if so named; NULL (and the graph's error) when short. */
-void *ad__node_alloc(ad_graph *g, size_t size);
+void *ad_scope_alloc(ad_graph *g, size_t size);
 void *ad__node_more(ad_graph *g, size_t size); /* the same when the block at hand is full */
-void *ad__node_zalloc(ad_graph *g, size_t size);
-void *ad__array_alloc(ad_graph *g, size_t bytes);
+void *ad_scope_zalloc(ad_graph *g, size_t size);
+void *ad_scope_array(ad_graph *g, size_t bytes);
 /* Memory that outlives inner scopes: lasts until the scope that x (NULL: the graph) is in closes. */
 void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes);
 /* Of the innermost scope, for what needs more than its memory back, as a thread: close is called when the scope ends,
    or the graph, before anything of it is gone. */
-void *ad__closing_alloc(ad_graph *g, size_t bytes, ad__close_fn *close);
+void *ad_scope_closing(ad_graph *g, size_t bytes, ad_close_fn *close);
 int ad__scratch_reserve(ad_graph *g, size_t bytes); /* for each thread */
 int ad__scratch_share(ad_graph *g, int had);        /* the same for the team's threads, where had threads had it */
 
 /* For int calls that were given nil: the graph's code, or a new error that names the caller. */
-AD_COLD int ad__refuse_nil(const ad_var *x, const char *caller);
-AD_COLD int ad__no_memory(ad_graph *g, const char *what, size_t bytes);
-int ad__vfail(ad_graph *g, int code, const char *where, const char *format, va_list args);
+AD_COLD int ad_refuse_nil(const ad_var *x, const char *caller);
+AD_COLD int ad_no_memory(ad_graph *g, const char *what, size_t bytes);
+int ad_vfail(ad_graph *g, int code, const char *where, const char *format, va_list args);
 
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);
 bool ad__shape_valid(ad_shape s);
@@ -231,7 +231,7 @@ static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
     return true;
 }
 static inline ad__walk ad__walk_from(ad_var *root) {
-    ad__walk w = { .graph = ad__graph(root), .at = root->creator, .segment = root->creator };
+    ad__walk w = { .graph = ad__owner(root), .at = root->creator, .segment = root->creator };
     ad__walk_reach(&w, root);
     return w;
 }

@@ -4,7 +4,7 @@
 
 #include "autodiff/graph/node.h"
 
-static philox4x32_ctr_t next_block(ad__random *r) {
+static philox4x32_ctr_t next_block(ad_random_state *r) {
     philox4x32_ctr_t counter = { { (uint32_t)r->counter, (uint32_t)(r->counter >> 32), 0, 0 } };
     philox4x32_key_t key = { { (uint32_t)r->seed, (uint32_t)(r->seed >> 32) } };
     r->counter++;
@@ -12,7 +12,7 @@ static philox4x32_ctr_t next_block(ad__random *r) {
 }
 
 void ad_seed(ad_graph *g, uint64_t seed) {
-    if (g != NULL) g->random = (ad__random){ seed, 0 };
+    if (g != NULL) g->random = (ad_random_state){ seed, 0 };
 }
 
 void ad_random_bits(ad_graph *g, int64_t n, uint32_t *to) {
@@ -28,7 +28,7 @@ static double unit_f64(uint32_t hi, uint32_t lo) {
     return (double)(((uint64_t)hi << 32 | lo) >> 11) * 0x1p-53;
 }
 
-void ad__random_uniform(ad__random *r, ad_dtype t, int64_t n, void *to) {
+void ad_random_uniform(ad_random_state *r, ad_dtype t, int64_t n, void *to) {
     int per_block = t == AD_F32 ? 4 : 2;
     for (int64_t i = 0; i < n; i += per_block) {
         philox4x32_ctr_t b = next_block(r);
@@ -39,8 +39,8 @@ void ad__random_uniform(ad__random *r, ad_dtype t, int64_t n, void *to) {
 }
 
 typedef struct {
-    ad__random start;
-    ad__draw_fn *draw;
+    ad_random_state start;
+    ad_draw_fn *draw;
     ad_dtype t;
     int per_block;
     char *to;
@@ -49,21 +49,21 @@ typedef struct {
 /* Slabs begin with a block of their own. */
 static void draw_slab(void *context, int worker, int64_t from, int64_t to) {
     const draws *d = context;
-    ad__random r = d->start;
+    ad_random_state r = d->start;
     (void)worker;
     r.counter += (uint64_t)(from / d->per_block);
     d->draw(&r, d->t, to - from, d->to + (size_t)from * ad_dtype_size(d->t));
 }
 
-void ad__random_draw(ad__team *team, ad__random *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to) {
-    enum { SLAB = AD__SLAB / 8, WORK = 8 };
-    draws d = { *r, draw, t, draw == ad__random_uniform && t == AD_F32 ? 4 : 2, to };
-    ad__parallel(team, n, SLAB, WORK, draw_slab, &d);
+void ad__random_draw(ad_team *team, ad_random_state *r, ad_draw_fn *draw, ad_dtype t, int64_t n, void *to) {
+    enum { SLAB = AD__GRAIN / 8, WORK = 8 };
+    draws d = { *r, draw, t, draw == ad_random_uniform && t == AD_F32 ? 4 : 2, to };
+    ad_parallel(team, n, SLAB, WORK, draw_slab, &d);
     r->counter += (uint64_t)((n + d.per_block - 1) / d.per_block);
 }
 
 /* Box and Muller (1958): two uniforms make two independent normals. 1 - u is in (0, 1]. */
-void ad__random_normal(ad__random *r, ad_dtype t, int64_t n, void *to) {
+void ad_random_normal(ad_random_state *r, ad_dtype t, int64_t n, void *to) {
     for (int64_t i = 0; i < n; i += 2) {
         philox4x32_ctr_t b = next_block(r);
         double radius = sqrt(-2 * log(1 - unit_f64(b.v[0], b.v[1])));

@@ -19,7 +19,7 @@ AD__INLINE void *ad__node_take(ad_graph *g, size_t size) {
 AD__INLINE unsigned ad__result_needs(const ad_graph *g, unsigned refused, bool constant, int n, ad_var *const in[]) {
     unsigned needs = 0;
     for (int i = 0; i < n; i++)
-        if (AD__LIKELY(refused == 0) || !ad__refuses(refused, i)) needs |= in[i]->flags;
+        if (AD__LIKELY(refused == 0) || !ad__takes_no_grad(refused, i)) needs |= in[i]->flags;
     return constant || !g->grad_enabled ? 0 : needs & AD__NEEDS;
 }
 
@@ -42,7 +42,7 @@ AD__INLINE ad_var *ad__node_write(ad_graph *g, void *to, const ad_optype *type, 
     op->id = g->n_ops + 1;
     op->n_in = n;
     for (int i = 0; i < n; i++) op->in[i] = in[i];
-    if (attr_size) memcpy(ad__attrs(op), attrs, attr_size);
+    if (attr_size) memcpy(ad__attrs_of(op), attrs, attr_size);
     return out;
 }
 
@@ -54,31 +54,31 @@ AD__INLINE ad_var *ad__append(ad_graph *g, ad_var *out) {
 
 /* ---- the short way: elementwise ops of one element, most of the cost of scalar graphs ----------- */
 
-enum { AD__ONE_ROOM = sizeof(double) }; /* of a value or a gradient, whatever its dtype */
+enum { AD__SCALAR_BYTES = sizeof(double) }; /* of a value or a gradient, whatever its dtype */
 
 /* Operands of one layout settle graph, dtype and shape at once, and nil's layout has no element. With a
    plain graph and room for the node there is nothing left that could fail: the ops' own functions call
    nobody and save no registers. */
-AD__INLINE bool ad__is_short(const ad__layout *l, int n, size_t attr_size) {
+AD__INLINE bool ad__fast_path(const ad__layout *l, int n, size_t attr_size) {
     const ad_graph *g = l->graph;
     return l->numel == 1 && g->plain &&
-           ad__node_head(n, attr_size) + 2 * AD__ONE_ROOM <= (size_t)(g->nodes.end - g->nodes.top);
+           ad__node_head(n, attr_size) + 2 * AD__SCALAR_BYTES <= (size_t)(g->nodes.end - g->nodes.top);
 }
 
 /* The node of a result on that way, for the caller to write its value and ad__append it. What is fixed
    for an op is given as constants, so that its function holds just what it needs. */
-AD__INLINE ad_var *ad__new_one(const ad_optype *type, int n, ad_var *const in[], const void *attrs, size_t attr_size,
+AD__INLINE ad_var *ad__new_scalar(const ad_optype *type, int n, ad_var *const in[], const void *attrs, size_t attr_size,
                                bool constant) {
-    ad_graph *g = ad__graph(in[0]);
+    ad_graph *g = ad__owner(in[0]);
     unsigned needs = 0;
     for (int i = 0; i < n && !constant; i++) needs |= in[i]->flags & AD__NEEDS;
     char *p = g->nodes.top, *value = p + ad__node_head(n, attr_size);
-    g->nodes.top = value + (needs ? 2 : 1) * AD__ONE_ROOM;
+    g->nodes.top = value + (needs ? 2 : 1) * AD__SCALAR_BYTES;
     AD__UNPOISON(p, g->nodes.top - p);
     ad_var *out = ad__node_write(g, p, type, n, in, attrs, attr_size, in[0]->layout,
                                  needs ? AD__NEEDS | AD__KEEPS : 0);
     out->data = value;
-    out->grad = needs ? value + AD__ONE_ROOM : NULL;
+    out->grad = needs ? value + AD__SCALAR_BYTES : NULL;
     return out;
 }
 

@@ -24,7 +24,7 @@ static void write_op(FILE *to, const ad_op *op) {
     fprintf(to, "  o%p [shape=ellipse, label=\"%s", (const void *)op, op->type->name);
     for (const ad_attr *a = op->type->attrs; a != NULL && a->name != NULL; a++) {
         char text[160];
-        ad_attr_text(a, ad__attrs(op), text, sizeof text);
+        ad_attr_text(a, ad__attrs_of(op), text, sizeof text);
         fprintf(to, "\\n%s %s", a->name, text);
     }
     fputs("\"];\n", to);
@@ -41,8 +41,8 @@ static void write_leaf(FILE *to, ad_var *x) {
 }
 
 int ad_dump_dot(const ad_var *y, FILE *to) {
-    if (ad__is_nil(y)) return ad__refuse_nil(y, "dump_dot");
-    ad_graph *g = ad__graph(y);
+    if (ad__absent(y)) return ad_refuse_nil(y, "dump_dot");
+    ad_graph *g = ad__owner(y);
     if (to == NULL) return ad_fail(g, AD_EVALUE, "dump_dot: the file is NULL");
     const ad__plan *p = y->creator ? ad__plan_for(ad__out(y->creator)) : NULL;
     if (y->creator != NULL && p == NULL) return g->code;

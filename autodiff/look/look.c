@@ -9,22 +9,22 @@ static double element(const void *data, ad_dtype t, int64_t i) {
 }
 
 double ad_at(const ad_var *x, int64_t flat) {
-    if (ad__is_nil(x) || flat < 0 || flat >= x->layout->numel) return NAN;
+    if (ad__absent(x) || flat < 0 || flat >= x->layout->numel) return NAN;
     return element(x->data, x->layout->dtype, flat);
 }
 
 double ad_grad_at(const ad_var *x, int64_t flat) {
-    if (ad__is_nil(x) || flat < 0 || flat >= x->layout->numel) return NAN;
+    if (ad__absent(x) || flat < 0 || flat >= x->layout->numel) return NAN;
     return x->flags & AD__HAS_GRAD ? element(x->grad, x->layout->dtype, flat) : 0;
 }
 
 double ad_item(const ad_var *x) { return ad_numel(x) == 1 ? ad_at(x, 0) : NAN; }
 double ad_grad_item(const ad_var *x) { return ad_numel(x) == 1 ? ad_grad_at(x, 0) : NAN; }
 
-const void *ad_data(const ad_var *x) { return ad__is_nil(x) ? NULL : x->data; }
+const void *ad_data(const ad_var *x) { return ad__absent(x) ? NULL : x->data; }
 
 static void *gradient(const ad_var *x) {
-    if (ad__is_nil(x) || x->grad == NULL) return NULL;
+    if (ad__absent(x) || x->grad == NULL) return NULL;
     if (!(x->flags & AD__HAS_GRAD)) memset(x->grad, 0, ad__bytes(x)); /* none arrived: it reads as zeros */
     return x->grad;
 }
@@ -32,7 +32,7 @@ static void *gradient(const ad_var *x) {
 const void *ad_grad(const ad_var *x) { return gradient(x); }
 
 void *ad_grad_mut(ad_var *x) {
-    if (ad__is_nil(x) || x->creator != NULL) return NULL;
+    if (ad__absent(x) || x->creator != NULL) return NULL;
     void *grad = gradient(x);
     if (grad != NULL) x->flags |= AD__HAS_GRAD;
     return grad;
@@ -42,7 +42,7 @@ ad_shape ad_shape_of(const ad_var *x) { return x ? x->layout->shape : AD_SHAPE(0
 ad_dtype ad_dtype_of(const ad_var *x) { return x ? x->layout->dtype : AD_F64; }
 int64_t ad_numel(const ad_var *x) { return x ? x->layout->numel : 0; }
 const ad_op *ad_creator(const ad_var *x) { return x ? x->creator : NULL; }
-ad_graph *ad_graph_of(const ad_var *x) { return x ? ad__graph(x) : NULL; }
+ad_graph *ad_graph_of(const ad_var *x) { return x ? ad__owner(x) : NULL; }
 
 const char *ad_op_name(const ad_op *op) { return op ? op->type->name : ""; }
 int ad_op_arity(const ad_op *op) { return op ? op->n_in : 0; }

@@ -51,7 +51,7 @@ static void print_elements(const ad_var *x, FILE *to) {
 
 void ad_print(const ad_var *x, FILE *to) {
     if (to == NULL) return;
-    if (ad__is_nil(x)) {
+    if (ad__absent(x)) {
         fputs("nil\n", to);
         return;
     }

@@ -5,7 +5,7 @@
 
 static int borrow_grad(ad_graph *g, ad_var *v) {
     v->grad = ad__pool_take(&g->pool, ad__bytes(v));
-    if (v->grad == NULL) return ad__no_memory(g, "a gradient", ad__bytes(v));
+    if (v->grad == NULL) return ad_no_memory(g, "a gradient", ad__bytes(v));
     v->flags |= AD__POOLED;
     return AD_OK;
 }
@@ -89,7 +89,7 @@ static void plant(ad_var *y, const ad_var *seed) {
 
 /* Short of memory the walk goes on to its end, for that is what takes the marks off. */
 static int differentiate(ad_var *y, const ad_var *seed) {
-    ad_graph *g = ad__graph(y);
+    ad_graph *g = ad__owner(y);
     if (y->creator == NULL) return plant(y, seed), AD_OK;
     ad__walk w = ad__walk_from(y);
     int rc = make_ready(g, y);
@@ -108,9 +108,9 @@ static int differentiate(ad_var *y, const ad_var *seed) {
 }
 
 int ad__check_alike(ad_var *x, const char *x_name, const ad_var *v, const char *v_name, const char *caller) {
-    ad_graph *g = ad__graph(x);
-    if (ad__is_nil(v)) return ad_fail(g, AD_EVALUE, "%s: the %s is nil", caller, v_name);
-    if (ad__graph(v) != g)
+    ad_graph *g = ad__owner(x);
+    if (ad__absent(v)) return ad_fail(g, AD_EVALUE, "%s: the %s is nil", caller, v_name);
+    if (ad__owner(v) != g)
         return ad_fail(g, AD_EGRAPH, "%s: %s and the %s belong to two graphs", caller, x_name, v_name);
     bool same_dtype = v->layout->dtype == x->layout->dtype;
     if (same_dtype && ad_shape_equal(v->layout->shape, x->layout->shape)) return AD_OK;
@@ -122,8 +122,8 @@ int ad__check_alike(ad_var *x, const char *x_name, const ad_var *v, const char *
 }
 
 static int check_root(ad_var *y, const char *caller) {
-    if (ad__is_nil(y)) return ad__refuse_nil(y, caller);
-    ad_graph *g = ad__graph(y);
+    if (ad__absent(y)) return ad_refuse_nil(y, caller);
+    ad_graph *g = ad__owner(y);
     if (g->code != AD_OK || ad__check_open(y, caller)) return g->code;
     if (!ad__needs(y))
         return ad_fail(g, AD_EGRAD, "%s: y was made from nothing that wants a gradient; make a leaf with ad_param",
@@ -139,7 +139,7 @@ int ad_backward(ad_var *y) {
     if (AD__LIKELY(y->layout->numel == 1)) return differentiate(y, NULL);
     char shape[96];
     ad_shape_text(y->layout->shape, shape, sizeof shape);
-    return ad_fail(ad__graph(y), AD_ESHAPE,
+    return ad_fail(ad__owner(y), AD_ESHAPE,
                    "backward: y is %s, not one element; reduce it (ad_sum, ad_mean) or give ad_backward_from a seed",
                    shape);
 }
@@ -151,7 +151,7 @@ int ad_backward_from(ad_var *y, const ad_var *seed) {
 }
 
 void ad_zero_grad(ad_var *y) {
-    if (ad__is_nil(y)) return;
+    if (ad__absent(y)) return;
     y->flags &= (uint16_t)~AD__HAS_GRAD;
     if (y->creator == NULL) return;
     ad__walk w = ad__walk_from(y);
@@ -165,15 +165,15 @@ void ad_zero_grad(ad_var *y) {
 /* ---- inside backward ------------------------------------------------------------------------- */
 
 bool ad_wants_grad(const ad_op *op, int i) {
-    if (!ad__graph(ad__out(op))->in_vjp) return ad__wants(op, i);
-    return (op->in[i]->flags & AD__ON_PATH) && !ad__refuses(op->type->no_grad, i);
+    if (!ad__owner(ad__out(op))->in_vjp) return ad__wants(op, i);
+    return (op->in[i]->flags & AD__ON_PATH) && !ad__takes_no_grad(op->type->no_grad, i);
 }
 
 void *ad_grad_into(const ad_op *op, int i) {
     if (!ad__wants(op, i)) return NULL;
     ad_var *v = op->in[i];
     if (!(v->flags & AD__HAS_GRAD)) {
-        ad__clear(ad__graph(v)->team, v->grad, ad__bytes(v));
+        ad__clear(ad__owner(v)->team, v->grad, ad__bytes(v));
         v->flags |= AD__HAS_GRAD;
     }
     return v->grad;
@@ -187,7 +187,7 @@ void *ad_grad_claim(const ad_op *op, int i, bool *fresh) {
     return v->grad;
 }
 
-const void *ad_attrs(const ad_op *op) { return ad__attrs(op); }
+const void *ad_attrs(const ad_op *op) { return ad__attrs_of(op); }
 void *ad_saved(const ad_op *op) { return ad__out(op)->flags & AD__SAVED ? *ad__saved_slot(op) : NULL; }
-void *ad_scratch(const ad_op *op) { return ad__graph(ad__out(op))->scratch; }
+void *ad_scratch(const ad_op *op) { return ad__owner(ad__out(op))->scratch; }
 void *ad_values(const ad_op *op) { return ad__out(op)->data; }

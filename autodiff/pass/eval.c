@@ -5,7 +5,7 @@ static int plan_append(ad_graph *g, ad__plan *p, ad_op *op) {
     if (p->n == p->capacity) {
         size_t more = p->capacity ? 2 * p->capacity : 256;
         ad_op **ops = ad__pool_resize(&g->pool, p->ops, p->capacity * sizeof *ops, more * sizeof *ops);
-        if (ops == NULL) return ad__no_memory(g, "a plan of evaluation", more * sizeof *ops);
+        if (ops == NULL) return ad_no_memory(g, "a plan of evaluation", more * sizeof *ops);
         p->ops = ops;
         p->capacity = more;
     }
@@ -34,7 +34,7 @@ static bool is_later(const ad_var *v, uint32_t after) { return v->creator != NUL
 
 int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after) {
     ad_var *newest = newest_of(n_roots, roots);
-    ad_graph *g = ad__graph(newest);
+    ad_graph *g = ad__owner(newest);
     p->root = NULL;
     p->n = 0;
     p->evaluated = 0;
@@ -59,7 +59,7 @@ void ad__plan_free(ad_graph *g, ad__plan *p) {
 }
 
 const ad__plan *ad__plan_for(ad_var *y) {
-    ad__plan *p = &ad__graph(y)->plan;
+    ad__plan *p = &ad__owner(y)->plan;
     if (p->root == y->creator && p->root != NULL) return p;
     if (ad__plan_make(p, 1, &y, 0)) return NULL;
     p->root = y->creator;
@@ -80,8 +80,8 @@ static inline int evaluate_again(const ad_op *op, uint64_t now) {
 }
 
 int ad_eval(ad_var *y) {
-    if (ad__is_nil(y)) return ad__refuse_nil(y, "eval");
-    ad_graph *g = ad__graph(y);
+    if (ad__absent(y)) return ad_refuse_nil(y, "eval");
+    ad_graph *g = ad__owner(y);
     if (g->code != AD_OK || ad__check_open(y, "eval")) return g->code;
     const ad__plan *p = ad__plan_for(y);
     if (p == NULL) return AD_ENOMEM;
@@ -97,7 +97,7 @@ int ad_eval(ad_var *y) {
 }
 
 int ad__check_fresh(ad_var *y, const char *caller) {
-    ad_graph *g = ad__graph(y);
+    ad_graph *g = ad__owner(y);
     bool evaluated = g->plan.root == y->creator && g->plan.evaluated == g->clock;
     if (g->ops_at_change == 0 || evaluated || y->creator == NULL) return AD_OK;
     const ad_op *stale = NULL;

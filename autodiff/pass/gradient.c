@@ -57,7 +57,7 @@ static int enter(pass *p, ad_var *v, ad_var *d) {
     at->var = v;
     at->cotangent = d;
     HASH_ADD_PTR(p->table, var, at);
-    return at->var == NULL ? ad__no_memory(g, "a table of gradients", sizeof *at) : AD_OK;
+    return at->var == NULL ? ad_no_memory(g, "a table of gradients", sizeof *at) : AD_OK;
 }
 
 /* Adds d to what has arrived at v. */
@@ -71,7 +71,7 @@ static int arrive(pass *p, ad_var *v, ad_var *d) {
 /* ---- which Vars lie between the xs and y ------------------------------------------------------ */
 
 static bool takes(const ad_op *op, int i) {
-    return (op->in[i]->flags & AD__ON_PATH) && !ad__refuses(op->type->no_grad, i);
+    return (op->in[i]->flags & AD__ON_PATH) && !ad__takes_no_grad(op->type->no_grad, i);
 }
 
 static void mark_path(const pass *p) {
@@ -101,7 +101,7 @@ static int path_aside(pass *p) {
     p->aside_size = (size_t)p->n + p->plan.n;
     for (size_t k = 0; k < p->plan.n; k++) p->aside_size += (size_t)p->plan.ops[k]->n_in;
     p->aside = ad__pool_take(&g->pool, (p->aside_size + 1) * sizeof *p->aside);
-    if (p->aside == NULL) return ad__no_memory(g, "a pass of gradients", p->aside_size * sizeof *p->aside);
+    if (p->aside == NULL) return ad_no_memory(g, "a pass of gradients", p->aside_size * sizeof *p->aside);
     for (int i = 0; i < p->n; i++) put_aside(p, p->xs[i]);
     for (size_t k = 0; k < p->plan.n; k++) {
         const ad_op *op = p->plan.ops[k];
@@ -146,7 +146,7 @@ static int pass_open(pass *p, int m, ad_var *const ys[], uint32_t after) {
     p->arrived = ad__pool_take(&g->pool, numbers);
     p->pairs = ad__pool_take(&g->pool, bytes);
     p->dx = ad__pool_take(&g->pool, (p->n_dx + 1) * sizeof *p->dx);
-    if (!p->arrived || !p->pairs || !p->dx) return ad__no_memory(g, "a pass of gradients", bytes + numbers);
+    if (!p->arrived || !p->pairs || !p->dx) return ad_no_memory(g, "a pass of gradients", bytes + numbers);
     memset(p->arrived, 0, numbers);
     return g->in_vjp ? path_aside(p) : AD_OK;
 }
@@ -168,7 +168,7 @@ static int check_rule(const ad_op *op, int i, const ad_var *d) {
     char xs[96], ds[96];
     ad_shape_text(x->layout->shape, xs, sizeof xs);
     ad_shape_text(d->layout->shape, ds, sizeof ds);
-    return ad_fail(ad__graph(x), AD_ESHAPE, "gradient: the vjp of %s gave %s %s for operand %d, which is %s %s",
+    return ad_fail(ad__owner(x), AD_ESHAPE, "gradient: the vjp of %s gave %s %s for operand %d, which is %s %s",
                    op->type->name, ad_dtype_name(d->layout->dtype), ds, i, ad_dtype_name(x->layout->dtype), xs);
 }
 
@@ -215,7 +215,7 @@ static int collect(const pass *p, ad_var *dxs[], const char *strict) {
 
 static int gradients(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_var *const xs[], ad_var *dxs[],
                      uint32_t after, const char *strict) {
-    pass p = { .g = ad__graph(ys[0]), .n = n, .xs = xs };
+    pass p = { .g = ad__owner(ys[0]), .n = n, .xs = xs };
     int rc = pass_open(&p, m, ys, after);
     if (rc == AD_OK) {
         mark_path(&p);
@@ -235,13 +235,13 @@ int ad__vjp_of(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_
 /* ---- what the callers gave ---------------------------------------------------------------------- */
 
 int ad__check_arguments(ad_var *y, int n, ad_var *const xs[], const char *caller) {
-    if (ad__is_nil(y)) return ad__refuse_nil(y, caller);
-    ad_graph *g = ad__graph(y);
+    if (ad__absent(y)) return ad_refuse_nil(y, caller);
+    ad_graph *g = ad__owner(y);
     if (g->code != AD_OK) return g->code;
     if (n < 0 || (n > 0 && xs == NULL)) return ad_fail(g, AD_EVALUE, "%s: %d Vars, but xs is NULL", caller, n);
     for (int i = 0; i < n; i++) {
-        if (ad__is_nil(xs[i])) return ad_fail(g, AD_EVALUE, "%s: xs[%d] is nil", caller, i);
-        if (ad__graph(xs[i]) != g) return ad_fail(g, AD_EGRAPH, "%s: y and xs[%d] belong to two graphs", caller, i);
+        if (ad__absent(xs[i])) return ad_fail(g, AD_EVALUE, "%s: xs[%d] is nil", caller, i);
+        if (ad__owner(xs[i]) != g) return ad_fail(g, AD_EGRAPH, "%s: y and xs[%d] belong to two graphs", caller, i);
         if (ad__check_open(xs[i], caller)) return g->code;
     }
     return ad__check_open(y, caller) ? g->code : ad__check_fresh(y, caller);
@@ -249,9 +249,9 @@ int ad__check_arguments(ad_var *y, int n, ad_var *const xs[], const char *caller
 
 /* Until they are known, the results are nil. */
 static int check_results(ad_var *y, int n, ad_var *dxs[], const char *caller) {
-    for (int i = 0; i < n && dxs != NULL; i++) dxs[i] = ad__nil(y ? ad__graph(y) : NULL);
-    if (n > 0 && dxs == NULL && !ad__is_nil(y))
-        return ad_fail(ad__graph(y), AD_EVALUE, "%s: there is no place for the results: NULL", caller);
+    for (int i = 0; i < n && dxs != NULL; i++) dxs[i] = ad_nil(y ? ad__owner(y) : NULL);
+    if (n > 0 && dxs == NULL && !ad__absent(y))
+        return ad_fail(ad__owner(y), AD_EVALUE, "%s: there is no place for the results: NULL", caller);
     return AD_OK;
 }
 
@@ -259,17 +259,17 @@ static int check_scalar(ad_var *y, const char *caller, const char *instead) {
     if (y->layout->numel == 1) return AD_OK;
     char ys[96];
     ad_shape_text(y->layout->shape, ys, sizeof ys);
-    return ad_fail(ad__graph(y), AD_ESHAPE, "%s: y is %s, not one element; reduce it, or use %s", caller, ys, instead);
+    return ad_fail(ad__owner(y), AD_ESHAPE, "%s: y is %s, not one element; reduce it, or use %s", caller, ys, instead);
 }
 
 /* One vector for each x, of its shape and dtype. */
 static int check_vectors(ad_var *y, int n, ad_var *const xs[], ad_var *const vs[], const char *caller) {
-    if (n > 0 && vs == NULL) return ad_fail(ad__graph(y), AD_EVALUE, "%s: the vectors are NULL", caller);
+    if (n > 0 && vs == NULL) return ad_fail(ad__owner(y), AD_EVALUE, "%s: the vectors are NULL", caller);
     for (int i = 0; i < n; i++) {
         char x[24], v[24];
         snprintf(x, sizeof x, "xs[%d]", i);
         snprintf(v, sizeof v, "vector %d", i);
-        if (ad__check_alike(xs[i], x, vs[i], v, caller)) return ad__graph(y)->code;
+        if (ad__check_alike(xs[i], x, vs[i], v, caller)) return ad__owner(y)->code;
     }
     return AD_OK;
 }
@@ -288,8 +288,8 @@ static int gradient_of(ad_var *y, int n, ad_var *const xs[], ad_var *dxs[], cons
     if (rc == AD_OK) rc = ad__check_arguments(y, n, xs, caller);
     if (rc == AD_OK) rc = check_scalar(y, caller, "ad_vjp");
     if (rc != AD_OK) return rc;
-    ad_var *one = ad_ones(ad__graph(y), y->layout->dtype, y->layout->shape);
-    return ad__is_nil(one) ? ad__graph(y)->code : gradients(1, &y, &one, n, xs, dxs, 0, strict);
+    ad_var *one = ad_ones(ad__owner(y), y->layout->dtype, y->layout->shape);
+    return ad__absent(one) ? ad__owner(y)->code : gradients(1, &y, &one, n, xs, dxs, 0, strict);
 }
 
 int ad_gradient(ad_var *y, int n, ad_var *const xs[], ad_var *dxs[]) {
@@ -303,10 +303,10 @@ int ad_gradient_strict(ad_var *y, int n, ad_var *const xs[], ad_var *dxs[]) {
 /* u = J^T c is linear in c, so its own vjp at t is J t. Only Ops made by the first pass depend on c, so
    the second looks at no others. */
 static int jvp_through(ad_var *y, int n, ad_var *const xs[], ad_var *const tangents[], ad_var *us[], ad_var **dy) {
-    ad_graph *g = ad__graph(y);
+    ad_graph *g = ad__owner(y);
     uint32_t before = g->n_ops;
     ad_var *c = ad_zeros(g, y->layout->dtype, y->layout->shape);
-    if (ad__is_nil(c)) return g->code;
+    if (ad__absent(c)) return g->code;
     int rc = ad__vjp_of(1, &y, &c, n, xs, us, 0);
     return rc == AD_OK ? ad__vjp_of(n, us, tangents, 1, &c, dy, before) : rc;
 }
@@ -316,11 +316,11 @@ int ad_jvp(ad_var *y, int n, ad_var *const xs[], ad_var *const tangents[], ad_va
     if (rc == AD_OK) rc = ad__check_arguments(y, n, xs, "jvp");
     if (rc == AD_OK) rc = check_vectors(y, n, xs, tangents, "jvp");
     if (rc != AD_OK) return rc;
-    ad_graph *g = ad__graph(y);
+    ad_graph *g = ad__owner(y);
     if (n == 0) return *dy = ad_zeros(g, y->layout->dtype, y->layout->shape), g->code;
     size_t bytes = (size_t)n * sizeof(ad_var *);
     ad_var **us = ad__pool_take(&g->pool, bytes);
-    if (us == NULL) return ad__no_memory(g, "a pass of gradients", bytes);
+    if (us == NULL) return ad_no_memory(g, "a pass of gradients", bytes);
     rc = jvp_through(y, n, xs, tangents, us, dy);
     ad__pool_give(&g->pool, us, bytes);
     return rc;
@@ -332,10 +332,10 @@ int ad_hvp(ad_var *y, int n, ad_var *const xs[], ad_var *const vs[], ad_var *hvs
     if (rc == AD_OK) rc = check_scalar(y, "hvp", "ad_jvp of its ad_vjp");
     if (rc == AD_OK) rc = check_vectors(y, n, xs, vs, "hvp");
     if (rc != AD_OK || n == 0) return rc;
-    ad_graph *g = ad__graph(y);
+    ad_graph *g = ad__owner(y);
     size_t bytes = (size_t)n * sizeof(ad_var *);
     ad_var **ds = ad__pool_take(&g->pool, bytes);
-    if (ds == NULL) return ad__no_memory(g, "a pass of gradients", bytes);
+    if (ds == NULL) return ad_no_memory(g, "a pass of gradients", bytes);
     rc = ad_gradient(y, n, xs, ds);
     if (rc == AD_OK) rc = ad__vjp_of(n, ds, vs, n, xs, hvs, 0);
     ad__pool_give(&g->pool, ds, bytes);

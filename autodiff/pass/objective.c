@@ -13,7 +13,7 @@ struct ad_objective {
 };
 
 static int check_variable(ad_var *x, int i) {
-    ad_graph *g = ad__graph(x);
+    ad_graph *g = ad__owner(x);
     if (x->creator != NULL || x->flags & AD__BORROWED || !ad__needs(x))
         return ad_fail(g, AD_EVALUE, "objective: xs[%d] is no leaf made by ad_param, to be set and differentiated by", i);
     return AD_OK;
@@ -22,7 +22,7 @@ static int check_variable(ad_var *x, int i) {
 static int check_objective(ad_var *y, int n, ad_var *const xs[]) {
     int rc = ad__check_arguments(y, n, xs, "objective");
     if (rc != AD_OK) return rc;
-    ad_graph *g = ad__graph(y);
+    ad_graph *g = ad__owner(y);
     char ys[96];
     ad_shape_text(y->layout->shape, ys, sizeof ys);
     if (y->layout->numel != 1) return ad_fail(g, AD_ESHAPE, "objective: y is %s, not one element; reduce it", ys);
@@ -33,8 +33,8 @@ static int check_objective(ad_var *y, int n, ad_var *const xs[]) {
 
 ad_objective *ad_objective_new(ad_var *y, int n, ad_var *const xs[]) {
     if (check_objective(y, n, xs)) return NULL;
-    ad_graph *g = ad__graph(y);
-    ad_objective *f = ad__node_alloc(g, sizeof *f + (size_t)n * sizeof *xs);
+    ad_graph *g = ad__owner(y);
+    ad_objective *f = ad_scope_alloc(g, sizeof *f + (size_t)n * sizeof *xs);
     if (f == NULL) return NULL;
     *f = (ad_objective){ .g = g, .y = y, .n = n };
     for (int i = 0; i < n; i++) {

@@ -7,19 +7,19 @@
 #include "nn/nn.h"
 #include "nn/kernels/warp.h"
 
-static ad__random next(nn_random *r) { return (ad__random){ r->seed, r->counter++ }; }
+static ad_random_state next(nn_random *r) { return (ad_random_state){ r->seed, r->counter++ }; }
 
 double nn_random_uniform(nn_random *r) {
     double u;
-    ad__random block = next(r);
-    ad__random_uniform(&block, AD_F64, 1, &u);
+    ad_random_state block = next(r);
+    ad_random_uniform(&block, AD_F64, 1, &u);
     return u;
 }
 
 double nn_random_normal(nn_random *r) {
     double z;
-    ad__random block = next(r);
-    ad__random_normal(&block, AD_F64, 1, &z);
+    ad_random_state block = next(r);
+    ad_random_normal(&block, AD_F64, 1, &z);
     return z;
 }
 
@@ -37,10 +37,10 @@ typedef struct {
 } motion;
 
 /* Each pixel is looked up where it came from: moved back, turned back around the middle, mirrored back. */
-static ad__places origins(int64_t h, int64_t w, motion m) {
+static nn__places origins(int64_t h, int64_t w, motion m) {
     double mid_row = 0.5 * (double)(h - 1), mid_column = 0.5 * (double)(w - 1);
     double y = mid_row + m.down, z = mid_column + m.right;
-    ad__places p = { { mid_row - m.cosine * y + m.sine * z, m.cosine, -m.sine },
+    nn__places p = { { mid_row - m.cosine * y + m.sine * z, m.cosine, -m.sine },
                      { mid_column - m.sine * y - m.cosine * z, m.sine, m.cosine } };
     if (m.flip) p.column[0] = (double)(w - 1) - p.column[0], p.column[1] = -p.column[1], p.column[2] = -p.column[2];
     return p;
@@ -48,9 +48,9 @@ static ad__places origins(int64_t h, int64_t w, motion m) {
 
 /* One channel [h,w]. */
 static void move(ad_dtype t, int64_t h, int64_t w, const void *from, void *to, motion m, nn_random *r) {
-    ad__places p = origins(h, w, m);
-    if (t == AD_F32) ad__warp_f32(h, w, &p, from, to);
-    else ad__warp_f64(h, w, &p, from, to);
+    nn__places p = origins(h, w, m);
+    if (t == AD_F32) nn__image_warp_f32(h, w, &p, from, to);
+    else nn__image_warp_f64(h, w, &p, from, to);
     for (int64_t i = 0; i < h * w && m.noise > 0; i++) put(t, to, i, get(t, to, i) + m.noise * nn_random_normal(r));
 }
 

@@ -13,7 +13,7 @@ static void put(ad_var *x, int64_t i, double v) {
 
 /* x [n, width] of normal numbers times noise, to which the points are added, and y [n]. */
 static bool blank(ad_graph *g, ad_dtype t, int64_t n, int64_t width, double noise, const char *name, nn_dataset *d) {
-    *d = (nn_dataset){ ad__nil(g), ad__nil(g) };
+    *d = (nn_dataset){ ad_nil(g), ad_nil(g) };
     if (!ad_ok(g)) return false;
     if (n < 0 || !(noise >= 0))
         return ad_fail(g, AD_EVALUE, "%s: %lld points with noise %g: neither may be below 0", name, (long long)n,
@@ -39,7 +39,7 @@ nn_dataset nn_xor_data(ad_graph *g, ad_dtype t, int64_t n, double noise) {
 }
 
 nn_dataset nn_spiral_data(ad_graph *g, ad_dtype t, int64_t n, int64_t classes, double noise) {
-    nn_dataset d = { ad__nil(g), ad__nil(g) };
+    nn_dataset d = { ad_nil(g), ad_nil(g) };
     if (ad_ok(g) && classes < 1)
         return ad_fail(g, AD_EVALUE, "spiral_data: %lld classes: at least 1", (long long)classes), d;
     if (!blank(g, t, n, 2, noise, "spiral_data", &d)) return d;
@@ -76,7 +76,7 @@ nn_dataset nn_circles_data(ad_graph *g, ad_dtype t, int64_t n, double noise, dou
 }
 
 nn_dataset nn_blobs_data(ad_graph *g, ad_dtype t, int64_t n, int64_t classes, int64_t width, double std) {
-    nn_dataset d = { ad__nil(g), ad__nil(g) };
+    nn_dataset d = { ad_nil(g), ad_nil(g) };
     if (ad_ok(g) && (classes < 1 || width < 1))
         return ad_fail(g, AD_EVALUE, "blobs_data: %lld classes in %lld dimensions: at least 1 of both",
                        (long long)classes, (long long)width),

@@ -23,7 +23,7 @@ struct nn_loader {
     int64_t n;           /* rows */
     int64_t at;          /* the next row; 0 at the beginning of an epoch */
     int64_t *order;      /* [n], which row comes when; NULL: as they lie */
-    ad__random before;   /* the graph's random numbers at the beginning of the epoch */
+    ad_random_state before;   /* the graph's random numbers at the beginning of the epoch */
     uint64_t key;        /* of the transforms' random numbers in this epoch */
     nn__prefetch *ahead; /* NULL: no minibatch is made ahead */
     int64_t begin;       /* the row of the first one that is in this epoch */
@@ -106,12 +106,12 @@ static void look_ahead(nn_loader *l) {
 
 nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o) {
     if (!ad_ok(g) || check(g, data, o)) return NULL;
-    nn_loader *l = ad__node_alloc(g, sizeof *l);
+    nn_loader *l = ad_scope_alloc(g, sizeof *l);
     if (l == NULL) return NULL;
     *l = (nn_loader){ .graph = g, .opts = o, .n = rows_of(data.x) };
     l->x = source_of(data.x, o.shuffle, o.transform != NULL);
     l->y = source_of(data.y, o.shuffle, false);
-    if (o.shuffle && (l->order = ad__array_alloc(g, (size_t)l->n * sizeof *l->order)) == NULL) return NULL;
+    if (o.shuffle && (l->order = ad_scope_array(g, (size_t)l->n * sizeof *l->order)) == NULL) return NULL;
     if (o.prefetch > 0 && l->x.copied) look_ahead(l);
     return ad_ok(g) ? l : NULL;
 }
@@ -154,14 +154,14 @@ static ad_var *rows(const nn_loader *l, const source *s, int64_t n, const char *
     ad_shape shape = { .ndim = s->row.ndim + 1, .dim = { n } };
     memcpy(shape.dim + 1, s->row.dim, (size_t)s->row.ndim * sizeof *shape.dim);
     if (!s->copied) return ad_input(l->graph, s->dtype, s->data + (size_t)l->at * s->size, shape);
-    char *to = ad__array_alloc(l->graph, (size_t)n * s->size);
+    char *to = ad_scope_array(l->graph, (size_t)n * s->size);
     if (to != NULL && made != NULL) memcpy(to, made + s->offset, (size_t)n * s->size);
     else if (to != NULL) make_rows(l, s, l->at, n, to);
     return ad_input(l->graph, s->dtype, to, shape);
 }
 
 bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y) {
-    *x = *y = ad__nil(l ? l->graph : NULL);
+    *x = *y = ad_nil(l ? l->graph : NULL);
     if (l == NULL || !ad_ok(l->graph)) return false;
     int64_t n = rows_at(l, l->at);
     if (n == 0 || (n < l->opts.batch && l->opts.drop_last)) {
@@ -183,7 +183,7 @@ nn__loader_place nn__loader_where(const nn_loader *l) { return (nn__loader_place
 int nn__loader_go(nn_loader *l, nn__loader_place p) {
     if (p.at < 0 || p.at > l->n)
         return ad_fail(l->graph, AD_EVALUE, "loader: row %lld of %lld to go on from", (long long)p.at, (long long)l->n);
-    ad__random now = l->graph->random;
+    ad_random_state now = l->graph->random;
     l->graph->random = p.before;
     if (p.at > 0) begin_epoch(l, p.at);
     l->graph->random = now;

@@ -7,7 +7,7 @@
 
 typedef struct {
     int64_t at;        /* the next row; 0 at the beginning of an epoch */
-    ad__random before; /* the graph's random numbers when the epoch began, which decide its order */
+    ad_random_state before; /* the graph's random numbers when the epoch began, which decide its order */
 } nn__loader_place;
 nn__loader_place nn__loader_where(const nn_loader *l);
 /* Goes on from there; the graph's random numbers stay as they are. */

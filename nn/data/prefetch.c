@@ -81,7 +81,7 @@ static void close_at_end(void *memory) { nn__prefetch_close(memory); }
 
 nn__prefetch *nn__prefetch_new(ad_graph *g, int64_t ahead, size_t size, nn__make_fn *make, const void *maker) {
     size_t head = (sizeof(nn__prefetch) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN;
-    nn__prefetch *p = ad__closing_alloc(g, head + (size_t)(ahead + 1) * size, close_at_end);
+    nn__prefetch *p = ad_scope_closing(g, head + (size_t)(ahead + 1) * size, close_at_end);
     if (p == NULL) return NULL;
     *p = (nn__prefetch){ .make = make, .maker = maker, .size = size, .slots = ahead + 1, .process = getpid() };
     p->buffers = (char *)p + head;

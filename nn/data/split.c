@@ -22,7 +22,7 @@ static ad_var *take_rows(const ad_var *x, int64_t n, const int64_t *rows) {
 
 /* The number of rows, or a negative code. */
 static int64_t check(nn_dataset d, const char *caller) {
-    if (ad_is_nil(d.x) || ad_is_nil(d.y)) return ad__refuse_nil(ad_is_nil(d.x) ? d.x : d.y, caller);
+    if (ad_is_nil(d.x) || ad_is_nil(d.y)) return ad_refuse_nil(ad_is_nil(d.x) ? d.x : d.y, caller);
     ad_graph *g = ad_graph_of(d.x);
     ad_shape x = ad_shape_of(d.x), y = ad_shape_of(d.y);
     if (!ad_ok(g)) return ad_error_code(g);
@@ -34,7 +34,7 @@ static int64_t check(nn_dataset d, const char *caller) {
 }
 
 static nn_dataset nothing(nn_dataset d) {
-    ad_var *nil = ad__nil(d.x ? ad_graph_of(d.x) : NULL);
+    ad_var *nil = ad_nil(d.x ? ad_graph_of(d.x) : NULL);
     return (nn_dataset){ nil, nil };
 }
 
@@ -62,7 +62,7 @@ static int by_key(const void *a, const void *b) {
 
 /* Fisher and Yates, with random numbers of the split's own: folds of one seed are parts of one order. */
 static void shuffle(ad_graph *g, uint64_t seed, int64_t n, ranked *r) {
-    ad__random before = g->random;
+    ad_random_state before = g->random;
     ad_seed(g, seed);
     for (int64_t i = n - 1; i > 0; i--) {
         uint32_t bits[2];
@@ -95,8 +95,8 @@ static int64_t *order_of(nn_dataset d, nn_split_opts o, int64_t n, const char *c
     for (int64_t i = 0; o.stratify && i < n; i++)
         if (ad_at(d.y, i) != ad_at(d.y, i))
             return ad_fail(g, AD_EVALUE, "%s: the class of row %lld is not a number", caller, (long long)i), NULL;
-    ranked *r = ad__array_alloc(g, (size_t)n * sizeof *r);
-    int64_t *order = ad__array_alloc(g, (size_t)n * sizeof *order);
+    ranked *r = ad_scope_array(g, (size_t)n * sizeof *r);
+    int64_t *order = ad_scope_array(g, (size_t)n * sizeof *order);
     if (r == NULL || order == NULL) return NULL;
     for (int64_t i = 0; i < n; i++) r[i] = (ranked){ .row = i };
     if (!o.in_order) shuffle(g, o.seed, n, r);
@@ -135,7 +135,7 @@ nn_parts nn_kfold(nn_dataset d, int64_t k, int64_t fold, nn_split_opts o) {
         return none;
     }
     int64_t *order = order_of(d, o, n, "kfold");
-    int64_t *rest = order ? ad__array_alloc(ad_graph_of(d.x), (size_t)n * sizeof *rest) : NULL;
+    int64_t *rest = order ? ad_scope_array(ad_graph_of(d.x), (size_t)n * sizeof *rest) : NULL;
     if (rest == NULL) return none;
     int64_t from = n / k * fold + (fold < n % k ? fold : n % k), size = n / k + (fold < n % k);
     memcpy(rest, order, (size_t)from * sizeof *rest);

@@ -37,7 +37,7 @@ typedef struct {
 } reader;
 
 static const char *copy_text(reader *r, const char *text, size_t n) {
-    char *to = ad__node_alloc(r->table->graph, n + 1);
+    char *to = ad_scope_alloc(r->table->graph, n + 1);
     if (to == NULL) return r->failed = true, NULL;
     memcpy(to, text, n);
     to[n] = '\0';
@@ -110,9 +110,9 @@ static int reserve(nn_table *t, int64_t rows) {
     ad_graph *g = t->graph;
     if (rows < 0) return ad_fail(g, AD_EIO, "read_csv: %s: has no header", t->path);
     t->rows = rows;
-    t->names = ad__node_zalloc(g, (size_t)t->columns * sizeof *t->names + 1);
+    t->names = ad_scope_zalloc(g, (size_t)t->columns * sizeof *t->names + 1);
     size_t bytes = (size_t)rows * (size_t)t->columns * sizeof *t->cells;
-    t->cells = t->names ? ad__array_alloc(g, bytes + 1) : NULL;
+    t->cells = t->names ? ad_scope_array(g, bytes + 1) : NULL;
     if (t->cells == NULL) return AD_ENOMEM;
     memset(t->cells, 0, bytes);
     return AD_OK;
@@ -132,9 +132,9 @@ static int load(nn_table *t, FILE *f, nn_csv_opts o) {
 nn_table *nn_read_csv(ad_graph *g, const char *path, nn_csv_opts o) {
     if (!ad_ok(g)) return NULL;
     if (path == NULL) return ad_fail(g, AD_EVALUE, "read_csv: path is NULL"), NULL;
-    nn_table *t = ad__node_zalloc(g, sizeof *t);
+    nn_table *t = ad_scope_zalloc(g, sizeof *t);
     if (t == NULL) return NULL;
-    char *shown = ad__node_alloc(g, strlen(nn__path_end(path)) + 1);
+    char *shown = ad_scope_alloc(g, strlen(nn__path_end(path)) + 1);
     if (shown == NULL) return NULL;
     *t = (nn_table){ .graph = g, .path = strcpy(shown, nn__path_end(path)), .missing = o.missing };
     FILE *f = fopen(path, "rb");
@@ -198,30 +198,30 @@ static int fill_column(const nn_table *t, int column, ad_var *x, int64_t at, int
 
 ad_var *nn_table_range(const nn_table *t, ad_dtype dtype, int from, int to) {
     ad_graph *g = t ? t->graph : NULL;
-    if (!ad_ok(g)) return ad__nil(g);
+    if (!ad_ok(g)) return ad_nil(g);
     if (from < 0 || to < from || to > t->columns)
-        return ad_fail(g, AD_EVALUE, "table: %s: columns %d to %d of %d", t->path, from, to, t->columns), ad__nil(g);
+        return ad_fail(g, AD_EVALUE, "table: %s: columns %d to %d of %d", t->path, from, to, t->columns), ad_nil(g);
     ad_var *x = ad_zeros(g, dtype, AD_SHAPE(t->rows, to - from));
     for (int j = from; ad_ok(g) && j < to; j++) fill_column(t, j, x, j - from, to - from);
-    return ad_ok(g) ? x : ad__nil(g);
+    return ad_ok(g) ? x : ad_nil(g);
 }
 
 ad_var *nn_table_numbers(const nn_table *t, ad_dtype dtype, int n, const char *const names[]) {
     ad_graph *g = t ? t->graph : NULL;
-    if (!ad_ok(g)) return ad__nil(g);
+    if (!ad_ok(g)) return ad_nil(g);
     ad_var *x = ad_zeros(g, dtype, AD_SHAPE(t->rows, n));
     for (int j = 0; ad_ok(g) && j < n; j++) {
         int column = find(t, names[j]);
         if (column >= 0) fill_column(t, column, x, j, n);
     }
-    return ad_ok(g) ? x : ad__nil(g);
+    return ad_ok(g) ? x : ad_nil(g);
 }
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 /* Each text once, in strcmp's order; [*n] of them. */
 static const char **different_texts(const nn_table *t, int column, int64_t *n) {
-    const char **all = ad__array_alloc(t->graph, (size_t)t->rows * sizeof *all + 1);
+    const char **all = ad_scope_array(t->graph, (size_t)t->rows * sizeof *all + 1);
     int64_t there = 0;
     *n = 0;
     for (int64_t i = 0; i < t->rows && all != NULL; i++)
@@ -237,9 +237,9 @@ ad_var *nn_table_classes(const nn_table *t, ad_dtype dtype, const char *name, in
     int64_t n = 0;
     if (classes != NULL) *classes = 0;
     int column = ad_ok(g) ? find(t, name) : -1;
-    if (column < 0) return ad__nil(g);
+    if (column < 0) return ad_nil(g);
     const char **texts = different_texts(t, column, &n);
-    ad_var *y = texts ? ad_zeros(g, dtype, AD_SHAPE(t->rows)) : ad__nil(g);
+    ad_var *y = texts ? ad_zeros(g, dtype, AD_SHAPE(t->rows)) : ad_nil(g);
     for (int64_t i = 0; ad_ok(g) && i < t->rows; i++) {
         const char *const *cell = &t->cells[i * t->columns + column];
         const char **found = *cell ? bsearch(cell, texts, (size_t)n, sizeof *texts, by_text) : NULL;

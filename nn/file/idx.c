@@ -197,13 +197,13 @@ static ad_var *load(idx *f, ad_dtype t, double scale) {
 }
 
 ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale) {
-    if (!ad_ok(g)) return ad__nil(g);
-    if (path == NULL) return ad_fail(g, AD_EVALUE, "load_idx: path is NULL"), ad__nil(g);
+    if (!ad_ok(g)) return ad_nil(g);
+    if (path == NULL) return ad_fail(g, AD_EVALUE, "load_idx: path is NULL"), ad_nil(g);
     errno = 0;
     idx f = { .graph = g, .path = nn__path_end(path), .file = source_open(path) };
     if (f.file == NULL)
-        return ad_fail(g, AD_EIO, "load_idx: %s: %s", f.path, strerror(errno ? errno : ENOMEM)), ad__nil(g);
+        return ad_fail(g, AD_EIO, "load_idx: %s: %s", f.path, strerror(errno ? errno : ENOMEM)), ad_nil(g);
     ad_var *x = load(&f, t, scale);
     source_close(f.file);
-    return x ? x : ad__nil(g);
+    return x ? x : ad_nil(g);
 }

@@ -122,7 +122,7 @@ static ad_var *array_of(const npy *f, ad_dtype t) {
 /* Takes the bytes, parses them and gives them back. */
 static ad_var *finish(npy *f, int rc, ad_dtype t) {
     if (rc == AD_OK) rc = parse(f);
-    ad_var *x = rc == AD_OK ? array_of(f, t) : ad__nil(f->graph);
+    ad_var *x = rc == AD_OK ? array_of(f, t) : ad_nil(f->graph);
     if (f->bytes != NULL) ad__memory_give(&f->graph->memory, f->bytes, (size_t)f->size + 1);
     return x;
 }
@@ -130,7 +130,7 @@ static ad_var *finish(npy *f, int rc, ad_dtype t) {
 static int take(npy *f, int64_t size) {
     f->size = size;
     f->bytes = ad__memory_take(&f->graph->memory, AD__ALIGN, (size_t)size + 1);
-    return f->bytes ? AD_OK : ad__no_memory(f->graph, f->caller, (size_t)size);
+    return f->bytes ? AD_OK : ad_no_memory(f->graph, f->caller, (size_t)size);
 }
 
 /* ---- files --------------------------------------------------------------------------------------------------- */
@@ -144,11 +144,11 @@ static int read_file(npy *f, FILE *from) {
 }
 
 ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path) {
-    if (!ad_ok(g)) return ad__nil(g);
-    if (path == NULL) return ad_fail(g, AD_EVALUE, "load_npy: path is NULL"), ad__nil(g);
+    if (!ad_ok(g)) return ad_nil(g);
+    if (path == NULL) return ad_fail(g, AD_EVALUE, "load_npy: path is NULL"), ad_nil(g);
     npy f = { .graph = g, .caller = "load_npy", .path = nn__path_end(path), .member = "" };
     FILE *from = fopen(path, "rb");
-    if (from == NULL) return fail(&f, strerror(errno)), ad__nil(g);
+    if (from == NULL) return fail(&f, strerror(errno)), ad_nil(g);
     int rc = read_file(&f, from);
     fclose(from);
     return finish(&f, rc, t);
@@ -183,7 +183,7 @@ static int read_member(npy *f, unzFile archive, const char *name) {
 static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
     errno = 0;
     unzFile archive = unzOpen64(path);
-    if (archive == NULL) return fail(f, errno ? strerror(errno) : "is no archive"), ad__nil(f->graph);
+    if (archive == NULL) return fail(f, errno ? strerror(errno) : "is no archive"), ad_nil(f->graph);
     int rc = read_member(f, archive, name);
     unzClose(archive);
     return finish(f, rc, t);
@@ -192,15 +192,15 @@ static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *nam
 static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
     (void)t, (void)path, (void)name;
     ad_fail(f->graph, AD_EABSENT, "load_npz: %s%s: this build has no minizip", f->path, f->member);
-    return ad__nil(f->graph);
+    return ad_nil(f->graph);
 }
 #endif
 
 ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name) {
     char member[256], file[260];
-    if (!ad_ok(g)) return ad__nil(g);
+    if (!ad_ok(g)) return ad_nil(g);
     if (path == NULL || name == NULL || strlen(name) > 250)
-        return ad_fail(g, AD_EVALUE, "load_npz: path or name is NULL, or the name too long"), ad__nil(g);
+        return ad_fail(g, AD_EVALUE, "load_npz: path or name is NULL, or the name too long"), ad_nil(g);
     snprintf(member, sizeof member, "/%s", name);
     snprintf(file, sizeof file, "%s.npy", name);
     npy f = { .graph = g, .caller = "load_npz", .path = nn__path_end(path), .member = member };
@@ -233,7 +233,7 @@ int nn__npy_header(const ad_var *x, char to[NN__NPY_HEADER]) {
 }
 
 int nn_save_npy(const ad_var *x, const char *path) {
-    if (ad_is_nil(x)) return ad__refuse_nil(x, "save_npy");
+    if (ad_is_nil(x)) return ad_refuse_nil(x, "save_npy");
     ad_graph *g = ad_graph_of(x);
     if (path == NULL) return ad_fail(g, AD_EVALUE, "save_npy: path is NULL");
     char header[NN__NPY_HEADER], temporary[4096];

@@ -86,7 +86,7 @@ static int save(ad_graph *g, const char *path, int n, const char *const names[],
 
 int nn_save_npz(const char *path, int n, const char *const names[], ad_var *const vars[]) {
     if (n < 1) return AD_EVALUE; /* there is no graph to tell */
-    if (ad_is_nil(vars[0])) return ad__refuse_nil(vars[0], "save_npz");
+    if (ad_is_nil(vars[0])) return ad_refuse_nil(vars[0], "save_npz");
     ad_graph *g = ad_graph_of(vars[0]);
     int rc = check(g, path, n, names, vars);
     return rc == AD_OK ? save(g, path, n, names, vars) : rc;

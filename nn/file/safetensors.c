@@ -214,7 +214,7 @@ static int fail(const nn__tensor_file *f, int code, const char *format, ...) {
     snprintf(where, sizeof where, "%s: %s: ", f->place.caller, f->place.path);
     va_list args;
     va_start(args, format);
-    ad__vfail(f->place.graph, code, where, format, args);
+    ad_vfail(f->place.graph, code, where, format, args);
     va_end(args);
     return code;
 }
@@ -227,7 +227,7 @@ static int read_bytes(nn__tensor_file *f, FILE *from) {
     if (f->size < LENGTH)
         return fail(f, AD_EIO, "is truncated: %lld bytes, fewer than the 8 it begins with", (long long)f->size);
     f->bytes = ad__memory_take(&f->place.graph->memory, AD__ALIGN, (size_t)f->size);
-    if (f->bytes == NULL) return ad__no_memory(f->place.graph, f->place.caller, (size_t)f->size);
+    if (f->bytes == NULL) return ad_no_memory(f->place.graph, f->place.caller, (size_t)f->size);
     if (fread(f->bytes, 1, (size_t)f->size, from) != (size_t)f->size)
         return fail(f, AD_EIO, "%s", ferror(from) ? strerror(errno) : "changed while it was read");
     return AD_OK;
@@ -346,7 +346,7 @@ int nn__open_tensors(ad_graph *g, const char *caller, const char *path, nn__tens
     if (!ad_ok(g)) return g ? ad_error_code(g) : AD_EVALUE;
     if (path == NULL) return ad_fail(g, AD_EVALUE, "%s: path is NULL", caller);
     nn__tensor_file *f = *opened = calloc(1, sizeof *f);
-    if (f == NULL) return ad__no_memory(g, caller, sizeof *f);
+    if (f == NULL) return ad_no_memory(g, caller, sizeof *f);
     snprintf(f->path_end, sizeof f->path_end, "%s", nn__path_end(path));
     f->place = (place){ g, caller, f->path_end };
     int rc = read_file(f, path);

@@ -13,7 +13,7 @@ int nn_save(const nn_module *m, const char *path) {
     if (g == NULL) return AD_EVALUE; /* a module that could not be made: its graph has the error */
     ad_mark mark = ad_begin(g);
     int n = nn__array_count(m);
-    nn_parameter *all = ad__node_alloc(g, (size_t)n * sizeof *all);
+    nn_parameter *all = ad_scope_alloc(g, (size_t)n * sizeof *all);
     for (int i = 0; i < n && all != NULL; i++) all[i] = nn__array_at(m, i);
     int rc = all ? nn__write_tensors(g, "save", path, n, all, 0, NULL) : AD_ENOMEM;
     ad_end(g, mark);

@@ -51,7 +51,7 @@ nn_module *nn_linear(ad_graph *g, ad_dtype t, int64_t in, int64_t out, bool bias
 
 /* a [n,i], w [o,i,j] -> [n,o,j]; with b [n,1,j] and a sum over j: [n,o] */
 ad_var *nn_apply_bilinear(nn_module *m, ad_var *a, ad_var *b) {
-    if (nn__check_apply(m, a) || nn__check_apply(m, b)) return ad__nil(ad_graph_of(a));
+    if (nn__check_apply(m, a) || nn__check_apply(m, b)) return ad_nil(ad_graph_of(a));
     const linear *l = nn_self(m);
     ad_var *half = ad_einsum("ni,oij->noj", a, l->w);
     ad_var *y = ad_sum_axis(ad_mul(half, ad_unsqueeze(b, 1)), 2, false);
@@ -124,8 +124,8 @@ static ad_var *sequential_forward(nn_module *m, ad_var *x) {
 static ad_var *parallel_forward(nn_module *m, ad_var *x) {
     const several *s = nn_self(m);
     ad_graph *g = nn_graph_of(m);
-    ad_var **y = ad__node_alloc(g, (size_t)s->n * sizeof *y);
-    if (y == NULL) return ad__nil(g);
+    ad_var **y = ad_scope_alloc(g, (size_t)s->n * sizeof *y);
+    if (y == NULL) return ad_nil(g);
     for (int i = 0; i < s->n; i++) y[i] = nn_apply(s->module[i], x);
     return ad_concat(s->n, y, s->axis);
 }

@@ -65,7 +65,7 @@ static ad_var *reduced(ad_var *losses, ad_reduction r) {
     if (r == AD_MEAN) return ad_mean(losses);
     ad_graph *g = ad_graph_of(losses);
     ad_fail(g, AD_EVALUE, "cosine_embedding: %d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are", (int)r);
-    return ad__nil(g);
+    return ad_nil(g);
 }
 
 ad_var *nn_cosine_embedding_with(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction r) {
@@ -110,7 +110,7 @@ static ad_var *penalty(nn_module *m, const char *ending, double k, ad_var *size(
     }
     if (total != NULL) return ad_muls(total, k);
     ad_fail(g, AD_EVALUE, "%s: no parameter is among those named; names end as in \"weight\"", caller);
-    return ad__nil(g);
+    return ad_nil(g);
 }
 
 ad_var *nn_l1_penalty(nn_module *m, const char *ending, double k) { return penalty(m, ending, k, ad_abs, "l1_penalty"); }

@@ -89,12 +89,12 @@ static ad_var *run_sequence(nn_module *m, ad_var *x, nn_rnn_state *state) {
     const recurrent *r = nn_self(m);
     ad_graph *g = nn_graph_of(m);
     int n = parts(r);
-    ad_var **h = ad__node_alloc(g, 2 * (size_t)n * sizeof *h), **c = h + n;
+    ad_var **h = ad_scope_alloc(g, 2 * (size_t)n * sizeof *h), **c = h + n;
     for (int i = 0; h != NULL && i < r->o.layers && ad_ok(g); i++) {
         if (i > 0) x = ad_dropout(x, r->o.dropout, nn_training(m));
         x = run_layer(r, i, x, *state, h, c);
     }
-    if (!ad_ok(g)) return ad__nil(g);
+    if (!ad_ok(g)) return ad_nil(g);
     *state = (nn_rnn_state){ ad_stack(n, h, 0), r->kind->has_c ? ad_stack(n, c, 0) : NULL };
     return x;
 }
@@ -141,21 +141,21 @@ static const recurrent *as_recurrent(nn_module *m) {
 
 ad_var *nn_apply_rnn(nn_module *m, ad_var *x, nn_rnn_state *state) {
     ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
-    if (nn__check_apply(m, x)) return ad__nil(g);
+    if (nn__check_apply(m, x)) return ad_nil(g);
     const recurrent *r = as_recurrent(m);
     if (r == NULL || state == NULL)
-        return ad_fail(g, AD_EVALUE, "apply_rnn: %s carries no state, or none was given", nn__kind(m)), ad__nil(g);
+        return ad_fail(g, AD_EVALUE, "apply_rnn: %s carries no state, or none was given", nn__kind(m)), ad_nil(g);
     ad_shape s = ad_shape_of(x);
     if (s.ndim != (r->sequence ? 3 : 2) || s.dim[s.ndim - 1] != r->o.in || (r->sequence && s.dim[1] < 1))
         return fail_shape(m, x, "x", r->sequence ? "[n, time, in] of the module" : "[n, in] of the module"),
-               ad__nil(g);
-    if (complete_state(m, r, s.dim[0], state)) return ad__nil(g);
+               ad_nil(g);
+    if (complete_state(m, r, s.dim[0], state)) return ad_nil(g);
     return r->sequence ? run_sequence(m, x, state) : run_cell(m, x, state);
 }
 
 nn_rnn_state nn_rnn_state_new(const nn_module *m, int64_t n) {
     ad_graph *g = nn_graph_of(m);
-    nn_rnn_state state = { ad__nil(g), NULL };
+    nn_rnn_state state = { ad_nil(g), NULL };
     const recurrent *r = m ? as_recurrent((nn_module *)m) : NULL;
     if (r == NULL) return ad_fail(g, AD_EVALUE, "rnn_state_new: this module carries no state"), state;
     state.h = ad_zeros(g, r->dtype, state_shape(r, n));

@@ -18,7 +18,7 @@ static int fill(ad_var *x, ad_var *draw(ad_graph *, ad_dtype, ad_shape), double 
 
 /* 0 where x is a Var and both numbers are finite. */
 static int check(const ad_var *x, double a, double b, const char *caller) {
-    if (ad_is_nil(x)) return ad__refuse_nil(x, caller);
+    if (ad_is_nil(x)) return ad_refuse_nil(x, caller);
     if (isfinite(a) && isfinite(b)) return ad_error_code(ad_graph_of(x));
     return ad_fail(ad_graph_of(x), AD_EVALUE, "%s: %g and %g: both must be finite", caller, a, b);
 }
@@ -34,7 +34,7 @@ int nn_init_normal(ad_var *x, double mean, double std) {
 }
 
 int nn_init_constant(ad_var *x, double value) {
-    if (ad_is_nil(x)) return ad__refuse_nil(x, "init_constant");
+    if (ad_is_nil(x)) return ad_refuse_nil(x, "init_constant");
     return fill(x, ad_zeros, 1, value);
 }
 
@@ -43,7 +43,7 @@ int nn_init_constant(ad_var *x, double value) {
 /* w [out, in] or, of a convolution, [out, in, height, width]: how many products each output sums,
    and into how many outputs each input goes. */
 static int fans(const ad_var *w, double *in, double *out, const char *caller) {
-    if (ad_is_nil(w)) return ad__refuse_nil(w, caller);
+    if (ad_is_nil(w)) return ad_refuse_nil(w, caller);
     ad_shape s = ad_shape_of(w);
     if (s.ndim >= 2 && ad_numel(w) > 0) {
         *in = (double)ad_numel(w) / (double)s.dim[0];
@@ -135,9 +135,9 @@ static void orthonormalise(int64_t n, int64_t m, double *rows) {
         double *row = rows + i * m;
         for (int64_t j = 0; j < 2 * i; j++) {
             const double *other = rows + j % i * m;
-            ad__axpy_f64(m, -ad__dot(m, row, other), other, row);
+            ad__axpy_f64(m, -nn__array_dot(m, row, other), other, row);
         }
-        ad__scale_f64(m, 1 / sqrt(ad__dot(m, row, row)), row);
+        nn__array_scale_f64(m, 1 / sqrt(nn__array_dot(m, row, row)), row);
     }
 }
 

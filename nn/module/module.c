@@ -6,7 +6,7 @@
 
 /* Tables lie in the graph's arena like all else: nothing is given back but by closing the scope. */
 #define HASH_NONFATAL_OOM 1
-#define uthash_malloc(size) ad__node_alloc(m->graph, size)
+#define uthash_malloc(size) ad_scope_alloc(m->graph, size)
 #define uthash_free(memory, size) ((void)(memory))
 #define uthash_nonfatal_oom(entry) ((entry)->parameter.var = NULL)
 #include <uthash.h>
@@ -56,9 +56,9 @@ nn_module *nn_module_new(ad_graph *g, const char *kind, nn_forward_fn *forward, 
     if (kind == NULL || forward == NULL)
         return ad_fail(g, AD_EVALUE, "module_new: a module needs a kind and a forward function"), NULL;
     size_t length = strlen(kind) + 1;
-    nn_module *m = ad__node_zalloc(g, sizeof *m);
-    char *copy = m ? ad__node_alloc(g, length) : NULL;
-    void *self = copy ? ad__node_zalloc(g, size) : NULL;
+    nn_module *m = ad_scope_zalloc(g, sizeof *m);
+    char *copy = m ? ad_scope_alloc(g, length) : NULL;
+    void *self = copy ? ad_scope_zalloc(g, size) : NULL;
     if (self == NULL) return NULL;
     *m = (nn_module){ .graph = g,
                       .kind = memcpy(copy, kind, length),
@@ -105,7 +105,7 @@ static int check_addition(const nn_module *m, const char *name, const char *call
 /* "weight" below a child "0" is "0.weight". */
 static const char *dotted(ad_graph *g, const char *prefix, const char *name) {
     size_t size = strlen(prefix) + strlen(name) + 2;
-    char *to = ad__node_alloc(g, size);
+    char *to = ad_scope_alloc(g, size);
     if (to != NULL) snprintf(to, size, "%s%s%s", prefix, *prefix ? "." : "", name);
     return to;
 }
@@ -113,7 +113,7 @@ static const char *dotted(ad_graph *g, const char *prefix, const char *name) {
 static int reserve(const nn_module *m, list *l) {
     if (l->count < l->capacity) return AD_OK;
     int capacity = l->capacity ? 2 * l->capacity : 4;
-    named **at = ad__node_alloc(m->graph, (size_t)capacity * sizeof *at);
+    named **at = ad_scope_alloc(m->graph, (size_t)capacity * sizeof *at);
     if (at == NULL) return AD_ENOMEM;
     if (l->count > 0) memcpy(at, l->at, (size_t)l->count * sizeof *at);
     l->at = at;
@@ -131,7 +131,7 @@ static bool has_var(const list *l, const ad_var *x) {
 static int list_var(nn_module *m, int kind, const char *prefix, const char *name, ad_var *x) {
     list *l = &m->lists[kind];
     if (has_var(l, x)) return AD_OK;
-    named *p = ad__node_zalloc(m->graph, sizeof *p);
+    named *p = ad_scope_zalloc(m->graph, sizeof *p);
     const char *full = p ? dotted(m->graph, prefix, name) : NULL;
     if (full == NULL || reserve(m, l) != AD_OK) return AD_ENOMEM;
     p->parameter = (nn_parameter){ full, x };
@@ -143,7 +143,7 @@ static int list_var(nn_module *m, int kind, const char *prefix, const char *name
 
 /* A member that is not part of the module yet; NULL when memory is short. */
 static member *member_new(const nn_module *m, const char *name, nn_module *module, ad_var *var, int kind) {
-    member *c = ad__node_zalloc(m->graph, sizeof *c);
+    member *c = ad_scope_zalloc(m->graph, sizeof *c);
     const char *copy = c ? dotted(m->graph, "", name) : NULL;
     if (copy == NULL) return NULL;
     *c = (member){ NULL, copy, module, var, kind };
@@ -156,14 +156,14 @@ static void append(nn_module *m, member *c) {
 }
 
 static ad_var *add_var(nn_module *m, int kind, const char *name, ad_var *x, const char *caller) {
-    if (m == NULL) return ad__nil(ad_graph_of(x));
+    if (m == NULL) return ad_nil(ad_graph_of(x));
     ad_graph *g = m->graph;
-    if (!ad_ok(g) || check_addition(m, name, caller)) return ad__nil(g);
+    if (!ad_ok(g) || check_addition(m, name, caller)) return ad_nil(g);
     if (ad_is_nil(x) || ad_creator(x) != NULL || ad_graph_of(x) != g)
         return ad_fail(g, AD_EVALUE, "%s: \"%s\" of %s must be a leaf of the module's graph", caller, name, m->kind),
-               ad__nil(g);
+               ad_nil(g);
     member *c = member_new(m, name, NULL, x, kind);
-    if (c == NULL || list_var(m, kind, "", name, x) != AD_OK) return ad__nil(g);
+    if (c == NULL || list_var(m, kind, "", name, x) != AD_OK) return ad_nil(g);
     append(m, c);
     return x;
 }
@@ -224,11 +224,11 @@ nn_forward_fn *nn__forward(const nn_module *m) { return m->forward; }
 
 ad_var *nn_apply(nn_module *m, ad_var *x) {
     ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
-    if (nn__check_apply(m, x)) return ad__nil(g);
+    if (nn__check_apply(m, x)) return ad_nil(g);
     ad_var *y = m->forward(m, x);
     if (y == NULL) ad_fail(g, AD_EVALUE, "apply: the forward function of %s returned NULL", m->kind);
     if (m->watched) m->shape = ad_shape_of(y);
-    return y ? y : ad__nil(g);
+    return y ? y : ad_nil(g);
 }
 
 /* As deep as modules are nested, which nn_apply is too. */
@@ -312,7 +312,7 @@ static ad_var *copy_var(const ad_var *x) {
 
 static copies copy_vars(const nn_module *m) {
     int n = nn_parameter_count(m) + nn_buffer_count(m);
-    copies c = { .from = ad__node_alloc(m->graph, 2 * (size_t)n * sizeof *c.from) };
+    copies c = { .from = ad_scope_alloc(m->graph, 2 * (size_t)n * sizeof *c.from) };
     if (c.from == NULL) return c;
     c.to = c.from + n;
     for (int kind = PARAMETERS; kind <= BUFFERS; kind++)

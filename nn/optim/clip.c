@@ -8,18 +8,18 @@
 static bool has_grad(const ad_var *x) { return (x->flags & AD__HAS_GRAD) != 0; }
 
 static double sum_squares(const ad_var *x) {
-    if (ad_dtype_of(x) == AD_F32) return ad__sum_squares_f32(ad_numel(x), ad_grad(x));
-    return ad__sum_squares_f64(ad_numel(x), ad_grad(x));
+    if (ad_dtype_of(x) == AD_F32) return nn__array_sum_squares_f32(ad_numel(x), ad_grad(x));
+    return nn__array_sum_squares_f64(ad_numel(x), ad_grad(x));
 }
 
 static void scale(ad_var *x, double k) {
-    if (ad_dtype_of(x) == AD_F32) ad__scale_f32(ad_numel(x), k, ad_grad_mut(x));
-    else ad__scale_f64(ad_numel(x), k, ad_grad_mut(x));
+    if (ad_dtype_of(x) == AD_F32) nn__array_scale_f32(ad_numel(x), k, ad_grad_mut(x));
+    else nn__array_scale_f64(ad_numel(x), k, ad_grad_mut(x));
 }
 
 static void limit_to(ad_var *x, double limit) {
-    if (ad_dtype_of(x) == AD_F32) ad__limit_f32(ad_numel(x), limit, ad_grad_mut(x));
-    else ad__limit_f64(ad_numel(x), limit, ad_grad_mut(x));
+    if (ad_dtype_of(x) == AD_F32) nn__array_limit_f32(ad_numel(x), limit, ad_grad_mut(x));
+    else nn__array_limit_f64(ad_numel(x), limit, ad_grad_mut(x));
 }
 
 static int check(const nn_module *m, const char *caller, double limit) {

@@ -40,7 +40,7 @@ static void *values(ad_var *x) {
 
 static void copy_out(const ad_var *x, const void *from, double *to) {
     if (from == NULL) memset(to, 0, (size_t)ad_numel(x) * sizeof *to);
-    else if (ad_dtype_of(x) == AD_F32) ad__widen(ad_numel(x), from, to);
+    else if (ad_dtype_of(x) == AD_F32) ad__to_f64(ad_numel(x), from, to);
     else memcpy(to, from, (size_t)ad_numel(x) * sizeof *to);
 }
 
@@ -60,7 +60,7 @@ static void place(const search *w, double t, double *spare) {
     ad__axpy_f64(l->n, t, ad_data(l->d), spare);
     for (int i = 0; i < w->opt->n; i++) {
         ad_var *x = w->opt->slots[i].parameter.var;
-        if (ad_dtype_of(x) == AD_F32) ad__narrow(ad_numel(x), spare, values(x));
+        if (ad_dtype_of(x) == AD_F32) ad__to_f32(ad_numel(x), spare, values(x));
         else memcpy(values(x), spare, (size_t)ad_numel(x) * sizeof *spare);
         spare += ad_numel(x);
     }
@@ -79,7 +79,7 @@ static void evaluate_at(search *w, double t, point *p) {
     place(w, t, p->g);
     evaluate(w, p);
     p->t = t;
-    p->slope = ad__dot(w->l->n, p->g, ad_data(w->l->d));
+    p->slope = nn__array_dot(w->l->n, p->g, ad_data(w->l->d));
 }
 
 /* ---- the line search: Nocedal and Wright 2006, algorithms 3.5 and 3.6, as in torch.optim ------------- */
@@ -135,7 +135,7 @@ static double trial(const point *p, const point *q, bool *stuck) {
 
 /* Closes in on a good point between low, the better, and high; low is the answer. */
 static void zoom(search *w, const point *start, point *low, point *high, point *spare, int trials) {
-    double size = ad__largest(w->l->n, ad_data(w->l->d));
+    double size = nn__array_largest(w->l->n, ad_data(w->l->d));
     bool done = false, stuck = false;
     for (; !done && trials < MOST_TRIALS && fabs(high->t - low->t) * size >= w->l->o.tolerance_change; trials++) {
         evaluate_at(w, trial(low, high, &stuck), spare);
@@ -184,13 +184,13 @@ static void remember(lbfgs *l, const double *g) {
     memcpy(y, g, (size_t)n * sizeof *y);
     ad__axpy_f64(n, -1, ad_data(l->old), y);
     memcpy(s, ad_data(l->d), (size_t)n * sizeof *s);
-    ad__scale_f64(n, l->t, s);
-    double ys = ad__dot(n, y, s);
+    nn__array_scale_f64(n, l->t, s);
+    double ys = nn__array_dot(n, y, s);
     if (!(ys > 1e-10)) return;
     memcpy((double *)values(l->y) + at * n, y, (size_t)n * sizeof *y);
     memcpy((double *)values(l->s) + at * n, s, (size_t)n * sizeof *s);
     ((double *)values(l->ro))[at] = 1 / ys;
-    l->scale = ys / ad__dot(n, y, y);
+    l->scale = ys / nn__array_dot(n, y, y);
     l->pushed++;
 }
 
@@ -200,16 +200,16 @@ static void turn(lbfgs *l, const double *g) {
     double *d = values(l->d);
     int64_t n = l->n;
     memcpy(d, g, (size_t)n * sizeof *d);
-    ad__scale_f64(n, -1, d);
+    nn__array_scale_f64(n, -1, d);
     for (int64_t i = kept(l) - 1; i >= 0; i--) {
         int64_t k = place_of(l, i);
-        l->al[i] = ad__dot(n, s + k * n, d) * ro[k];
+        l->al[i] = nn__array_dot(n, s + k * n, d) * ro[k];
         ad__axpy_f64(n, -l->al[i], y + k * n, d);
     }
-    ad__scale_f64(n, l->scale, d);
+    nn__array_scale_f64(n, l->scale, d);
     for (int64_t i = 0; i < kept(l); i++) {
         int64_t k = place_of(l, i);
-        ad__axpy_f64(n, l->al[i] - ad__dot(n, y + k * n, d) * ro[k], s + k * n, d);
+        ad__axpy_f64(n, l->al[i] - nn__array_dot(n, y + k * n, d) * ro[k], s + k * n, d);
     }
 }
 
@@ -220,14 +220,14 @@ static bool iterate(search *w, point *at) {
     if (l->iterations++ > 0) remember(l, at->g);
     turn(l, at->g);
     memcpy(values(l->old), at->g, (size_t)l->n * sizeof *at->g);
-    l->t = l->iterations == 1 ? fmin(1, 1 / ad__sum_sizes(l->n, at->g)) * lr : lr;
-    at->slope = ad__dot(l->n, at->g, ad_data(l->d));
+    l->t = l->iterations == 1 ? fmin(1, 1 / nn__array_sum_sizes(l->n, at->g)) * lr : lr;
+    at->slope = nn__array_dot(l->n, at->g, ad_data(l->d));
     at->t = 0;
     if (!(at->slope <= -l->o.tolerance_change)) return false;
     gather(w->opt, false, l->x0);
     line_search(w, at);
-    return w->rc == AD_OK && w->evaluations < l->o.max_eval && ad__largest(l->n, at->g) > l->o.tolerance_grad &&
-           ad__largest(l->n, ad_data(l->d)) * fabs(l->t) > l->o.tolerance_change &&
+    return w->rc == AD_OK && w->evaluations < l->o.max_eval && nn__array_largest(l->n, at->g) > l->o.tolerance_grad &&
+           nn__array_largest(l->n, ad_data(l->d)) * fabs(l->t) > l->o.tolerance_change &&
            fabs(at->f - before) >= l->o.tolerance_change;
 }
 
@@ -239,7 +239,7 @@ static int minimise(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
     *loss = at.f;
     if (w.rc != AD_OK) return w.rc;
     if (!isfinite(at.f)) return ad_fail(opt->graph, AD_EVALUE, "lbfgs: the loss is not finite where the step begins");
-    if (ad__largest(l->n, at.g) <= l->o.tolerance_grad) return AD_OK;
+    if (nn__array_largest(l->n, at.g) <= l->o.tolerance_grad) return AD_OK;
     for (int i = 0; i < l->o.max_iter && iterate(&w, &at);) i++;
     return w.rc;
 }
@@ -264,9 +264,9 @@ static int give_memory(ad_graph *g, lbfgs *l) {
     l->ro = ad_zeros(g, AD_F64, AD_SHAPE(history));
     l->d = ad_zeros(g, AD_F64, AD_SHAPE(n));
     l->old = ad_zeros(g, AD_F64, AD_SHAPE(n));
-    l->al = ad__array_alloc(g, (size_t)history * sizeof *l->al);
-    l->x0 = ad__array_alloc(g, (size_t)n * sizeof *l->x0);
-    for (int i = 0; i < 4; i++) l->gradient[i] = ad__array_alloc(g, (size_t)n * sizeof *l->x0);
+    l->al = ad_scope_array(g, (size_t)history * sizeof *l->al);
+    l->x0 = ad_scope_array(g, (size_t)n * sizeof *l->x0);
+    for (int i = 0; i < 4; i++) l->gradient[i] = ad_scope_array(g, (size_t)n * sizeof *l->x0);
     return ad_error_code(g);
 }
 
@@ -294,7 +294,7 @@ nn_optim *nn_lbfgs(nn_module *m, nn_lbfgs_opts o) {
     if (!ad_ok(g) || check(g, &o)) return NULL;
     lbfgs l = { .o = o, .n = nn_parameter_numel(m), .scale = 1 };
     if (give_memory(g, &l)) return NULL;
-    nn_optim *opt = nn__optim_new(m, &method, &l, sizeof l, (nn__group){ .lr = o.lr }, 0);
+    nn_optim *opt = nn__optim_new(m, &method, &l, sizeof l, (nn__param_group){ .lr = o.lr }, 0);
     if (opt != NULL) list_states(opt, opt->opts);
     return opt;
 }

@@ -24,7 +24,7 @@ int nn__check_lr(ad_graph *g, const char *caller, double lr) {
 /* Lists a state under "parameter.name". */
 static int list_state(nn_optim *opt, const nn__slot *s, const char *name, ad_var *var, double *number) {
     size_t size = strlen(s->parameter.name) + strlen(name) + 2;
-    char *full = ad__node_alloc(opt->graph, size);
+    char *full = ad_scope_alloc(opt->graph, size);
     if (full == NULL) return AD_ENOMEM;
     snprintf(full, size, "%s.%s", s->parameter.name, name);
     opt->states[opt->n_states++] = (nn__state){ full, var, number };
@@ -37,7 +37,7 @@ static int add_states(nn_optim *opt, nn__slot *s, unsigned uses) {
     if (method->rule == NULL) return AD_OK;
     int rc = list_state(opt, s, "step", NULL, &s->step);
     if (rc == AD_OK && method->has_mu_product) rc = list_state(opt, s, "mu_product", NULL, &s->mu_product);
-    for (int k = 0; k < AD__RULE_STATES && rc == AD_OK; k++) {
+    for (int k = 0; k < NN__RULE_STATES && rc == AD_OK; k++) {
         if (!(uses >> k & 1)) continue;
         const ad_var *x = s->parameter.var;
         s->state[k] = ad_zeros(opt->graph, ad_dtype_of(x), ad_shape_of(x));
@@ -50,13 +50,13 @@ void nn__list_own_state(nn_optim *opt, const char *name, ad_var *var, double *nu
     opt->states[opt->n_states++] = (nn__state){ name, var, number };
 }
 
-nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts, size_t size, nn__group p,
+nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts, size_t size, nn__param_group p,
                         unsigned uses) {
     ad_graph *g = nn_graph_of(m);
     size_t n = (size_t)nn_parameter_count(m);
-    nn_optim *opt = ad__node_zalloc(g, sizeof *opt + n * sizeof *opt->slots);
-    void *copy = opt ? ad__node_alloc(g, size) : NULL;
-    nn__state *states = copy ? ad__node_alloc(g, (n * (AD__RULE_STATES + 2) + NN__OWN_STATES) * sizeof *states) : NULL;
+    nn_optim *opt = ad_scope_zalloc(g, sizeof *opt + n * sizeof *opt->slots);
+    void *copy = opt ? ad_scope_alloc(g, size) : NULL;
+    nn__state *states = copy ? ad_scope_alloc(g, (n * (NN__RULE_STATES + 2) + NN__OWN_STATES) * sizeof *states) : NULL;
     if (states == NULL) return NULL;
     p.initial_lr = p.lr;
     *opt = (nn_optim){ .graph = g, .method = method, .opts = memcpy(copy, opts, size), .group = { p }, .n = (int)n,
@@ -84,7 +84,7 @@ nn__state nn__optim_state_at(nn_optim *opt, int i) {
 #undef GROUP
     if (i < opt->n_states) return opt->states[i];
     i -= opt->n_states;
-    nn__group *p = &opt->group[i / GROUP_STATES];
+    nn__param_group *p = &opt->group[i / GROUP_STATES];
     double *const numbers[GROUP_STATES] = { &p->lr, &p->initial_lr, &p->momentum };
     return (nn__state){ names[i], NULL, numbers[i % GROUP_STATES] };
 }
@@ -95,12 +95,12 @@ static bool moves(const ad_var *x) { return (x->flags & (AD__HAS_GRAD | AD__NEED
 
 static void move(nn_optim *opt, nn__slot *s) {
     ad_var *x = s->parameter.var;
-    void *state[AD__RULE_STATES];
+    void *state[NN__RULE_STATES];
     nn__numbers numbers;
-    for (int k = 0; k < AD__RULE_STATES; k++) state[k] = s->state[k] ? ad_data_mut(s->state[k]) : NULL;
+    for (int k = 0; k < NN__RULE_STATES; k++) state[k] = s->state[k] ? ad_data_mut(s->state[k]) : NULL;
     s->step++;
     opt->method->numbers(opt->opts, &opt->group[s->group], s, &numbers);
-    ad__update(ad__graph(x)->team, opt->method->rule, ad_dtype_of(x), ad_numel(x), &numbers, ad_grad(x), state,
+    nn__update(ad__owner(x)->team, opt->method->rule, ad_dtype_of(x), ad_numel(x), &numbers, ad_grad(x), state,
                ad_data_mut(x));
 }
 
@@ -168,7 +168,7 @@ int nn_group(nn_optim *opt, nn_group_opts o) {
     if (rc == AD_OK && found == 0)
         rc = ad_fail(g, AD_EVALUE, "group: no parameter of the optimiser is among them; names end as in \"bias\"");
     if (rc != AD_OK) return rc;
-    opt->group[opt->n_groups] = (nn__group){ lr, lr, o.weight_decay, opt->group[0].momentum };
+    opt->group[opt->n_groups] = (nn__param_group){ lr, lr, o.weight_decay, opt->group[0].momentum };
     return opt->n_groups++;
 }
 

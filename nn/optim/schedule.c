@@ -30,15 +30,15 @@ struct nn_schedule {
 
 static void set_rates(const nn_schedule *s) {
     for (int i = 0; i < s->opt->n_groups; i++) {
-        nn__group *p = &s->opt->group[i];
+        nn__param_group *p = &s->opt->group[i];
         p->lr = s->kind->rate(s, s->t, p->initial_lr);
         if (s->kind->momentum != NULL) p->momentum = s->kind->momentum(s, s->t, p->momentum);
     }
 }
 
 static nn_schedule *schedule_new(nn_optim *opt, const kind *k, const void *self, size_t size) {
-    nn_schedule *s = ad__node_zalloc(opt->graph, sizeof *s);
-    void *copy = s ? ad__node_alloc(opt->graph, size) : NULL;
+    nn_schedule *s = ad_scope_zalloc(opt->graph, sizeof *s);
+    void *copy = s ? ad_scope_alloc(opt->graph, size) : NULL;
     if (copy == NULL) return NULL;
     *s = (nn_schedule){ .opt = opt, .kind = k, .self = memcpy(copy, self, size) };
     if (k->rate != NULL) set_rates(s);
@@ -98,7 +98,7 @@ nn_schedule *nn_multistep_lr(nn_optim *opt, int n, const int64_t *milestones, do
             return ad_fail(opt->graph, AD_EVALUE, "multistep_lr: milestone %lld comes after %lld; they must rise",
                            (long long)milestones[i], (long long)milestones[i - 1]),
                    NULL;
-    int64_t *copy = ad__node_alloc(opt->graph, (size_t)n * sizeof *copy);
+    int64_t *copy = ad_scope_alloc(opt->graph, (size_t)n * sizeof *copy);
     if (copy == NULL) return NULL;
     memcpy(copy, milestones, (size_t)n * sizeof *copy);
     return schedule_new(opt, &k, &(multistep){ n, copy, gamma }, sizeof(multistep));
@@ -264,7 +264,7 @@ static bool is_better(const nn_plateau_opts *o, double metric, double best) {
 static void reduce_rates(const nn_schedule *s) {
     const nn_plateau_opts *o = s->self;
     for (int i = 0; i < s->opt->n_groups; i++) {
-        nn__group *p = &s->opt->group[i];
+        nn__param_group *p = &s->opt->group[i];
         double lr = fmax(p->lr * o->factor, o->min_lr);
         if (p->lr - lr > o->eps) p->lr = lr;
     }

@@ -29,7 +29,7 @@ typedef struct {
     double lr, initial_lr; /* initial_lr: what schedules start from */
     double weight_decay;
     double momentum; /* beta1 of adam and its kin; 0: the optimiser has none */
-} nn__group;
+} nn__param_group;
 
 /* A parameter and what is remembered of it. */
 typedef struct {
@@ -37,26 +37,26 @@ typedef struct {
     int group;
     double step;       /* updates so far */
     double mu_product; /* of nadam */
-    ad_var *state[AD__RULE_STATES];
+    ad_var *state[NN__RULE_STATES];
 } nn__slot;
 
 typedef union {
-    ad__sgd sgd;
-    ad__adam adam;
-    ad__rmsprop rmsprop;
-    ad__adagrad adagrad;
-    ad__adadelta adadelta;
-    ad__adamax adamax;
-    ad__lion lion;
+    nn__sgd_numbers sgd;
+    nn__adam_numbers adam;
+    nn__rmsprop_numbers rmsprop;
+    nn__adagrad_numbers adagrad;
+    nn__adadelta_numbers adadelta;
+    nn__adamax_numbers adamax;
+    nn__lion_numbers lion;
 } nn__numbers;
 
 typedef struct {
     const char *name;
-    const char *state[AD__RULE_STATES]; /* PyTorch's names; the optimiser may go without some */
+    const char *state[NN__RULE_STATES]; /* PyTorch's names; the optimiser may go without some */
     bool has_mu_product;
-    const ad__rule *rule; /* NULL: it minimises, with states of its own */
+    const nn__rule *rule; /* NULL: it minimises, with states of its own */
     /* For a rule: the numbers of the step that s->step, counted already, is the number of. */
-    void (*numbers)(const void *opts, const nn__group *p, nn__slot *s, nn__numbers *to);
+    void (*numbers)(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to);
     int (*minimise)(nn_optim *opt, nn_closure_fn *f, void *data, double *loss); /* NULL: one step of the rule */
 } nn__method;
 
@@ -64,7 +64,7 @@ struct nn_optim {
     ad_graph *graph;
     const nn__method *method;
     void *opts;
-    nn__group group[NN__GROUPS];
+    nn__param_group group[NN__GROUPS];
     int n, n_groups, n_states;
     nn__state *states;
     nn__slot slots[];
@@ -72,7 +72,7 @@ struct nn_optim {
 
 /* An optimiser of m's parameters with a copy of opts and, of each parameter, the states whose bits are
    set in uses. NULL after an error. */
-nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts, size_t size, nn__group p,
+nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts, size_t size, nn__param_group p,
                         unsigned uses);
 
 enum { NN__OWN_STATES = 12 };

@@ -37,7 +37,7 @@ typedef struct {
 
 static const char *joined(contents *c, const char *part, const char *name) {
     size_t size = strlen(part) + strlen(name) + 1;
-    char *to = ad__node_alloc(c->graph, size);
+    char *to = ad_scope_alloc(c->graph, size);
     if (to != NULL) snprintf(to, size, "%s%s", part, name);
     else c->failed = true;
     return to;
@@ -49,7 +49,7 @@ static void add_array(contents *c, const char *part, const char *name, ad_var *x
 
 static void add_number(contents *c, const char *part, const char *name, nn__field f, const char *constant) {
     enum { SIZE = 40 };
-    char *text = constant ? (char *)constant : ad__node_alloc(c->graph, SIZE);
+    char *text = constant ? (char *)constant : ad_scope_alloc(c->graph, SIZE);
     if (text == NULL) c->failed = true;
     else if (f.real) snprintf(text, SIZE, "%a", *f.real);
     else if (f.whole) snprintf(text, SIZE, "%" PRId64, *f.whole);
@@ -67,8 +67,8 @@ static contents list(const nn__checkpoint *c) {
     int n = nn__array_count(c->net), states = nn__optim_state_count(c->opt);
     int schedule = c->schedule ? nn__schedule_state_count(c->schedule) : 0;
     contents all = { .graph = nn_graph_of(c->net) };
-    all.arrays = ad__node_alloc(all.graph, (size_t)(n + c->n_best + states + schedule) * sizeof *all.arrays);
-    all.numbers = ad__node_alloc(all.graph, (size_t)(c->n_fields + states + schedule + 3) * sizeof *all.numbers);
+    all.arrays = ad_scope_alloc(all.graph, (size_t)(n + c->n_best + states + schedule) * sizeof *all.arrays);
+    all.numbers = ad_scope_alloc(all.graph, (size_t)(c->n_fields + states + schedule + 3) * sizeof *all.numbers);
     if (all.arrays == NULL || all.numbers == NULL) return all.failed = true, all;
     add_number(&all, "", "format", (nn__field){ 0 }, "autodiff checkpoint 1");
     add_number(&all, "", "optimiser", (nn__field){ 0 }, nn__optim_kind(c->opt));
@@ -88,7 +88,7 @@ int nn__save_checkpoint(const nn__checkpoint *c, const char *path) {
     nn__locale l = nn__enter_plain_numbers();
     ad_mark m = ad_begin(g);
     contents all = list(c);
-    nn__note *notes = all.failed ? NULL : ad__node_alloc(g, (size_t)all.n_numbers * sizeof *notes);
+    nn__note *notes = all.failed ? NULL : ad_scope_alloc(g, (size_t)all.n_numbers * sizeof *notes);
     for (int i = 0; notes != NULL && i < all.n_numbers; i++) notes[i] = all.numbers[i].note;
     int rc =
         notes ? nn__write_tensors(g, "checkpoint", path, all.n_arrays, all.arrays, all.n_numbers, notes) : AD_ENOMEM;

@@ -34,7 +34,7 @@ static int reserve(prediction *p, const ad_var *y, int64_t rows) {
     p->shape.dim[0] = p->n;
     p->bytes = p->row * (size_t)p->n + 1;
     p->values = ad__pool_take(&p->graph->pool, p->bytes);
-    return p->values ? AD_OK : ad__no_memory(p->graph, "predict", p->bytes);
+    return p->values ? AD_OK : ad_no_memory(p->graph, "predict", p->bytes);
 }
 
 static ad_dtype predict_all(prediction *p) {
@@ -62,19 +62,19 @@ static int check(ad_graph *g, nn_module *net, const ad_var *x, int64_t batch) {
 
 ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
     ad_graph *g = net ? nn_graph_of(net) : x ? ad_graph_of(x) : NULL;
-    if (!ad_ok(g) || check(g, net, x, batch)) return ad__nil(g);
+    if (!ad_ok(g) || check(g, net, x, batch)) return ad_nil(g);
     bool was_enabled = ad_enable_grad(g, false), was_training = nn_training(net);
     if (was_training) nn_eval(net);
     prediction p = { .graph = g, .net = net, .x = x, .n = ad_shape_of(x).dim[0], .batch = batch };
     ad_dtype t = predict_all(&p);
     if (was_training) nn_train(net, true);
     ad_enable_grad(g, was_enabled);
-    ad_var *y = ad_ok(g) ? ad_tensor(g, t, p.values, p.shape) : ad__nil(g);
+    ad_var *y = ad_ok(g) ? ad_tensor(g, t, p.values, p.shape) : ad_nil(g);
     if (p.values != NULL) ad__pool_give(&g->pool, p.values, p.bytes);
     return y;
 }
 
-double nn__evaluate(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d, int64_t batch,
+double nn__metrics_of(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d, int64_t batch,
                     double values[]) {
     double mean = NAN;
     for (int i = 0; i < n; i++) values[i] = NAN;
@@ -93,6 +93,6 @@ double nn__evaluate(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const
 
 nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch) {
     nn_evaluation e;
-    e.loss = nn__evaluate(net, loss, 1, &metric, d, batch, &e.metric);
+    e.loss = nn__metrics_of(net, loss, 1, &metric, d, batch, &e.metric);
     return e;
 }

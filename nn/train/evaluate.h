@@ -5,7 +5,7 @@
 #include "nn/nn.h"
 
 /* The loss, and in values [n] the metrics; NaN where a function is NULL and after an error. */
-double nn__evaluate(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d, int64_t batch,
+double nn__metrics_of(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d, int64_t batch,
                     double values[]);
 
 #endif

@@ -48,7 +48,7 @@ static void catch_interrupt(struct sigaction *before) {
 /* ---- checkpoints ------------------------------------------------------------------------------------------- */
 
 static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, const char *path)) {
-    ad__random *r = &t->g->random;
+    ad_random_state *r = &t->g->random;
     const nn__field fields[] = {
         { .name = "epoch", .whole = &t->s.epoch },
         { .name = "epoch_open", .whole = &t->epoch_open },
@@ -113,7 +113,7 @@ static bool validates(const training *t) { return !ad_is_nil(t->o->validation.x)
 static int keep_best(training *t) {
     if (!validates(t) || (t->o->patience == 0 && !t->o->restore_best)) return AD_OK;
     int n = nn__array_count(t->net);
-    t->best = ad__node_alloc(t->g, (size_t)n * sizeof *t->best);
+    t->best = ad_scope_alloc(t->g, (size_t)n * sizeof *t->best);
     for (int i = 0; i < n && t->best != NULL; i++) {
         const ad_var *x = nn__array_at(t->net, i).var;
         t->best[i] = ad_tensor(t->g, ad_dtype_of(x), ad_data(x), ad_shape_of(x));
@@ -133,7 +133,7 @@ static void validate(training *t) {
     double values[1 + NN_MORE_METRICS];
     for (int i = 0; i < NN_MORE_METRICS; i++) metrics[1 + i] = t->o->more_metrics[i].of;
     t->s.validation_loss =
-        nn__evaluate(t->net, t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation, batch, values);
+        nn__metrics_of(t->net, t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation, batch, values);
     t->s.metric = values[0];
     memcpy(t->s.more_metrics, values + 1, sizeof t->s.more_metrics);
 }

@@ -9,8 +9,8 @@
 /* ---- of classes ---------------------------------------------------------------------------------------- */
 
 static int check_classes(const ad_var *scores, const ad_var *classes, const char *caller) {
-    if (ad_is_nil(scores)) return ad__refuse_nil(scores, caller);
-    if (ad_is_nil(classes)) return ad__refuse_nil(classes, caller);
+    if (ad_is_nil(scores)) return ad_refuse_nil(scores, caller);
+    if (ad_is_nil(classes)) return ad_refuse_nil(classes, caller);
     ad_shape s = ad_shape_of(scores), c = ad_shape_of(classes);
     if (s.ndim == 2 && c.ndim == 1 && s.dim[0] == c.dim[0] && s.dim[1] > 0) return ad_error_code(ad_graph_of(scores));
     char st[160], ct[160];
@@ -50,7 +50,7 @@ double nn_top_k(const ad_var *scores, const ad_var *classes, int64_t k) {
 
 ad_var *nn_confusion(const ad_var *scores, const ad_var *classes) {
     ad_graph *g = ad_graph_of(scores);
-    if (check_classes(scores, classes, "confusion")) return ad__nil(g);
+    if (check_classes(scores, classes, "confusion")) return ad_nil(g);
     int64_t n = ad_shape_of(scores).dim[0], c = ad_shape_of(scores).dim[1];
     ad_var *m = ad_zeros(g, AD_F64, AD_SHAPE(c, c));
     double *count = ad_data_mut(m);
@@ -58,7 +58,7 @@ ad_var *nn_confusion(const ad_var *scores, const ad_var *classes) {
         double class = ad_at(classes, i);
         if (!(class >= 0 && class < (double)c))
             return ad_fail(g, AD_EVALUE, "confusion: row %lld: class %g of %lld", (long long)i, class, (long long)c),
-                   ad__nil(g);
+                   ad_nil(g);
         int64_t best = 0;
         for (int64_t j = 1; j < c; j++)
             if (ad_at(scores, i * c + j) > ad_at(scores, i * c + best)) best = j;
@@ -105,8 +105,8 @@ double nn_f1(const ad_var *scores, const ad_var *classes) { return macro_scores_
 /* ---- of numbers ------------------------------------------------------------------------------------------ */
 
 static int check_pairs(const ad_var *y, const ad_var *target, const char *caller) {
-    if (ad_is_nil(y)) return ad__refuse_nil(y, caller);
-    if (ad_is_nil(target)) return ad__refuse_nil(target, caller);
+    if (ad_is_nil(y)) return ad_refuse_nil(y, caller);
+    if (ad_is_nil(target)) return ad_refuse_nil(target, caller);
     if (ad_numel(y) == ad_numel(target)) return ad_error_code(ad_graph_of(y));
     char yt[160], tt[160];
     ad_shape_text(ad_shape_of(y), yt, sizeof yt);
@@ -156,7 +156,7 @@ double nn_auc(const ad_var *scores, const ad_var *positive) {
     ad_graph *g = ad_graph_of(scores);
     int64_t n = ad_numel(scores);
     ad_mark m = ad_begin(g);
-    scored *s = ad__array_alloc(g, (size_t)n * sizeof *s);
+    scored *s = ad_scope_array(g, (size_t)n * sizeof *s);
     double a = NAN;
     bool numbers = s != NULL;
     for (int64_t i = 0; i < n && numbers; i++) {

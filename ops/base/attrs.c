@@ -80,9 +80,9 @@ void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y
         else ((double *)y)[i * step] = ((const double *)row)[i];
 }
 
-ad_var *ad__refused(const ad_var *x, const char *caller) {
-    ad__refuse_nil(x, caller);
-    return ad__nil(x ? ad__graph(x) : NULL);
+ad_var *ad__nil_result(const ad_var *x, const char *caller) {
+    ad_refuse_nil(x, caller);
+    return ad_nil(x ? ad__owner(x) : NULL);
 }
 
 void ad__add_gradient(const ad_op *op, int i, const void *g) {
@@ -90,6 +90,6 @@ void ad__add_gradient(const ad_op *op, int i, const void *g) {
     void *to = ad_grad_claim(op, i, &fresh);
     if (to == NULL || (fresh && to == g)) return; /* g's memory became the gradient's */
     if (fresh) memcpy(to, g, ad__bytes(op->in[i]));
-    else if (op->in[i]->layout->dtype == AD_F32) ad__add_f32(op->in[i]->layout->numel, g, to);
-    else ad__add_f64(op->in[i]->layout->numel, g, to);
+    else if (op->in[i]->layout->dtype == AD_F32) ad__array_add_f32(op->in[i]->layout->numel, g, to);
+    else ad__array_add_f64(op->in[i]->layout->numel, g, to);
 }

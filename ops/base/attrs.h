@@ -70,9 +70,9 @@ void ad__add_gradient(const ad_op *op, int i, const void *g);
 /* For functions that are made of ops. A call to tell errors by, as if of an op with this name; x is a
    variable, and not nil. */
 #define AD__CALL_AS(name_, x_)                                                                                         \
-    { .graph = ad__graph(x_), .type = &(const ad_optype){ .name = name_ }, .n = 1, .in = &(x_),                        \
+    { .graph = ad__owner(x_), .type = &(const ad_optype){ .name = name_ }, .n = 1, .in = &(x_),                        \
       .dtype = (x_)->layout->dtype, .shape = (x_)->layout->shape }
 /* What they answer to a nil x: nil, and the error that a nil without one is. */
-ad_var *ad__refused(const ad_var *x, const char *caller);
+ad_var *ad__nil_result(const ad_var *x, const char *caller);
 
 #endif

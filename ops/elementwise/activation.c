@@ -146,14 +146,14 @@ AD_BINARY_OP(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one 
              ad_where(ad_gt(a, ad__constant(a, 0)), ad__constant(g, 0), ad_mul(g, a)), 0.0, -0.0, 1.0, -0.5);
 
 ad_var *ad_prelu(ad_var *x, ad_var *w) {
-    if (ad__is_nil(x) || ad__is_nil(w)) return ad__apply2(&ad_op_prelu, x, w, NULL);
+    if (ad__absent(x) || ad__absent(w)) return ad__apply2(&ad_op_prelu, x, w, NULL);
     ad_call c = AD__CALL_AS("prelu", x);
     ad_shape per_channel = { .ndim = c.shape.ndim - 1 };
     int64_t n = w->layout->numel, channels = c.shape.ndim > 1 ? c.shape.dim[1] : 1;
     c.n = 2, c.in = (ad_var *[]){ x, w };
     if (w->layout->shape.ndim > 1 || (n != 1 && n != channels)) {
         ad_call_fail(&c, AD_ESHAPE, "slopes are [1] or one for each of %lld channels (axis 1)", (long long)channels);
-        return ad__nil(c.graph);
+        return ad_nil(c.graph);
     }
     if (n == 1) return ad__apply2(&ad_op_prelu, x, ad_reshape(w, AD_SCALAR), NULL);
     for (int i = 0; i < per_channel.ndim; i++) per_channel.dim[i] = i ? 1 : channels;
@@ -164,15 +164,15 @@ ad_var *ad_prelu(ad_var *x, ad_var *w) {
 
 /* Each result is the largest of groups neighbours along the axis (Goodfellow et al. 2013). */
 ad_var *ad_maxout(ad_var *x, int64_t groups, int axis) {
-    if (ad__is_nil(x)) return ad__refused(x, "maxout");
+    if (ad__absent(x)) return ad__nil_result(x, "maxout");
     ad_call c = AD__CALL_AS("maxout", x);
     ad_shape s = c.shape, cut = { .ndim = 3, .dim = { 1, groups, 1 } };
     int at = ad_call_axis(&c, axis, s.ndim);
-    if (at < 0) return ad__nil(c.graph);
+    if (at < 0) return ad_nil(c.graph);
     if (groups < 1 || s.dim[at] % groups != 0) {
         ad_call_fail(&c, AD_ESHAPE, "%lld elements of axis %d do not make groups of %lld", (long long)s.dim[at], at,
                      (long long)groups);
-        return ad__nil(c.graph);
+        return ad_nil(c.graph);
     }
     s.dim[at] /= groups;
     for (int i = 0; i < s.ndim; i++) cut.dim[i <= at ? 0 : 2] *= s.dim[i];

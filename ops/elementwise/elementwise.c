@@ -37,7 +37,7 @@ static void value_slab(void *context, int worker, int64_t from, int64_t to) {
     const unary *u = context;
     size_t at = (size_t)from * u->size;
     (void)worker;
-    AD__RUN(u->value, to - from, u->size, ad__attrs(u->op), (char *)u->op->in[0]->data + at,
+    AD__RUN(u->value, to - from, u->size, ad__attrs_of(u->op), (char *)u->op->in[0]->data + at,
             (char *)ad__out(u->op)->data + at);
 }
 
@@ -47,7 +47,7 @@ static void slope_slab(void *context, int worker, int64_t from, int64_t to) {
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
         size_t at = (size_t)i * u->size;
-        AD__RUN(u->slope, least(CHUNK, to - i), u->size, ad__attrs(u->op), (char *)x->data + at, (char *)out->data + at,
+        AD__RUN(u->slope, least(CHUNK, to - i), u->size, ad__attrs_of(u->op), (char *)x->data + at, (char *)out->data + at,
                  (char *)out->grad + at, u->base.fresh ? (const char *)u->base.zeros : u->to + at, u->to + at);
     }
 }
@@ -56,7 +56,7 @@ int ad__run_unary(const ad_op *op, ad__unary_value *const value[]) {
     const ad__layout *l = ad__out(op)->layout;
     unary u;
     u.op = op, u.value = value, u.size = ad_dtype_size(l->dtype);
-    ad__parallel(ad__team_of(op), l->numel, 0, 1, value_slab, &u);
+    ad_parallel(ad__op_team(op), l->numel, 0, 1, value_slab, &u);
     return AD_OK;
 }
 
@@ -66,7 +66,7 @@ void ad__run_unary_back(const ad_op *op, ad__unary_slope *const slope[]) {
     bool fresh;
     u.op = op, u.slope = slope, u.size = ad_dtype_size(l->dtype), u.to = ad_grad_claim(op, 0, &fresh);
     base_open(&u.base, fresh, l->numel, u.size);
-    ad__parallel(ad__team_of(op), l->numel, 0, 1, slope_slab, &u);
+    ad_parallel(ad__op_team(op), l->numel, 0, 1, slope_slab, &u);
 }
 
 /* ---- two operands or three: how each lies in the result ---------------------------------------------- */
@@ -74,14 +74,14 @@ void ad__run_unary_back(const ad_op *op, ad__unary_slope *const slope[]) {
 typedef struct {
     const ad_op *op;
     const ad_var *out;
-    ad__spread spread[AD__NARY];
+    ad__broadcast_map spread[AD__NARY];
     size_t size;
     bool whole; /* every operand has the result's elements in their order */
     ad__nary_value *const *value;
     ad__nary_slope *const *slope;
     base base;
     char *to;              /* an operand's gradient */
-    const ad__spread *sum; /* or how it is summed over its repetitions, */
+    const ad__broadcast_map *sum; /* or how it is summed over its repetitions, */
     double *sums;          /* into these; row elements of the result at a time */
     int64_t row;
 } nary;
@@ -92,8 +92,8 @@ static void nary_of(const ad_op *op, nary *p) {
         const ad__layout *l = op->in[i]->layout;
         p->spread[i].ndim = 0; /* whole */
         if (l == p->out->layout || ad_shape_equal(l->shape, p->out->layout->shape)) continue;
-        p->spread[i] = ad__spread_of(l->shape, p->out->layout->shape);
-        p->whole = p->whole && ad__spread_is_whole(&p->spread[i]);
+        p->spread[i] = ad__broadcast_map_of(l->shape, p->out->layout->shape);
+        p->whole = p->whole && ad__broadcast_is_whole(&p->spread[i]);
     }
 }
 
@@ -101,10 +101,10 @@ static void nary_of(const ad_op *op, nary *p) {
 static void elements(const nary *p, int64_t from, int64_t n, double buffer[][CHUNK], const void *in[]) {
     for (int i = 0; i < p->op->n_in; i++) {
         const void *x = p->op->in[i]->data;
-        if (ad__spread_is_whole(&p->spread[i])) in[i] = (const char *)x + (size_t)from * p->size;
+        if (ad__broadcast_is_whole(&p->spread[i])) in[i] = (const char *)x + (size_t)from * p->size;
         else if (p->out->layout->dtype == AD_F32)
-            in[i] = ad__gather_f32(&p->spread[i], from, n, x, (float *)(void *)buffer[i]);
-        else in[i] = ad__gather_f64(&p->spread[i], from, n, x, buffer[i]);
+            in[i] = ad__broadcast_read_f32(&p->spread[i], from, n, x, (float *)(void *)buffer[i]);
+        else in[i] = ad__broadcast_read_f64(&p->spread[i], from, n, x, buffer[i]);
     }
 }
 
@@ -124,7 +124,7 @@ int ad__run_nary(const ad_op *op, ad__nary_value *const value[]) {
     nary p;
     nary_of(op, &p);
     p.value = value;
-    ad__parallel(ad__team_of(op), p.out->layout->numel, 0, 1, values_slab, &p);
+    ad_parallel(ad__op_team(op), p.out->layout->numel, 0, 1, values_slab, &p);
     return AD_OK;
 }
 
@@ -154,7 +154,7 @@ static void back_whole(nary *p, int i) {
     bool fresh;
     p->to = ad_grad_claim(p->op, i, &fresh);
     base_open(&p->base, fresh, n, p->size);
-    ad__parallel(ad__team_of(p->op), n, 0, 1, whole_slab, p);
+    ad_parallel(ad__op_team(p->op), n, 0, 1, whole_slab, p);
 }
 
 static void repeated_rows(void *context, int worker, int64_t from, int64_t to) {
@@ -164,8 +164,8 @@ static void repeated_rows(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from * p->row, end = to * p->row; i < end; i += CHUNK) {
         int64_t count = least(CHUNK, end - i);
         slope_chunk(p, i, count, p->base.zeros, chunk);
-        if (p->size == sizeof(float)) ad__scatter_f32(p->sum, i, count, (const float *)(const void *)chunk, p->sums);
-        else ad__scatter_f64(p->sum, i, count, chunk, p->sums);
+        if (p->size == sizeof(float)) ad__broadcast_sum_f32(p->sum, i, count, (const float *)(const void *)chunk, p->sums);
+        else ad__broadcast_sum_f64(p->sum, i, count, chunk, p->sums);
     }
 }
 
@@ -174,15 +174,15 @@ static void repeated_rows(void *context, int worker, int64_t from, int64_t to) {
 static void back_repeated(nary *p, int i) {
     ad_var *x = p->op->in[i];
     int64_t n = p->out->layout->numel, numel = x->layout->numel;
-    p->sum = &p->spread[i], p->sums = ad__graph(x)->scratch;
+    p->sum = &p->spread[i], p->sums = ad__owner(x)->scratch;
     int64_t rows = n > 0 && p->sum->ndim > 0 && p->sum->stride[0] != 0 ? p->sum->dim[0] : 1;
     p->row = n / rows;
     base_open(&p->base, true, n, p->size);
     memset(p->sums, 0, (size_t)numel * sizeof *p->sums);
-    ad__parallel(ad__team_of(p->op), rows, 0, p->row, repeated_rows, p);
+    ad_parallel(ad__op_team(p->op), rows, 0, p->row, repeated_rows, p);
     void *gx = ad_grad_into(p->op, i);
-    if (x->layout->dtype == AD_F32) ad__add_wide_f32(numel, p->sums, gx);
-    else ad__add_f64(numel, p->sums, gx);
+    if (x->layout->dtype == AD_F32) ad__to_f32_add(numel, p->sums, gx);
+    else ad__array_add_f64(numel, p->sums, gx);
 }
 
 void ad__run_nary_back(const ad_op *op, ad__nary_slope *const *const slopes[]) {
@@ -193,7 +193,7 @@ void ad__run_nary_back(const ad_op *op, ad__nary_slope *const *const slopes[]) {
         if (!ad__wants(op, i)) continue;
         p.slope = slopes[i];
         if (op->in[i]->grad == p.out->grad) in_place = i;
-        else if (ad__spread_is_whole(&p.spread[i])) back_whole(&p, i);
+        else if (ad__broadcast_is_whole(&p.spread[i])) back_whole(&p, i);
         else back_repeated(&p, i);
     }
     if (in_place < 0) return;
@@ -201,7 +201,7 @@ void ad__run_nary_back(const ad_op *op, ad__nary_slope *const *const slopes[]) {
     back_whole(&p, in_place);
 }
 
-ad_var *ad__constant(const ad_var *x, double value) { return ad_scalar(ad__graph(x), x->layout->dtype, value); }
+ad_var *ad__constant(const ad_var *x, double value) { return ad_scalar(ad__owner(x), x->layout->dtype, value); }
 
 /* ---- samples --------------------------------------------------------------------------------------------- */
 

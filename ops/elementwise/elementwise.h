@@ -49,20 +49,20 @@ ad_var *ad__constant(const ad_var *x, double value);
 #define AD__FINISH_ONE(f32_value, f64_value)                                                                           \
     if (out_->layout->dtype == AD_F64) *(double *)out_->data = f64_value;                                              \
     else *(float *)out_->data = f32_value;                                                                             \
-    return ad__append(ad__graph(out_), out_);
+    return ad__append(ad__owner(out_), out_);
 
 #define AD__CALL_1(name, attrs_, attr_size_, constant_)                                                                \
-    if (AD__LIKELY(x != NULL && ad_op_##name.shape == NULL && ad__is_short(x->layout, 1, attr_size_))) {               \
-        ad_var *out_ = ad__new_one(&ad_op_##name, 1, &x, attrs_, attr_size_, constant_);                               \
+    if (AD__LIKELY(x != NULL && ad_op_##name.shape == NULL && ad__fast_path(x->layout, 1, attr_size_))) {               \
+        ad_var *out_ = ad__new_scalar(&ad_op_##name, 1, &x, attrs_, attr_size_, constant_);                               \
         AD__FINISH_ONE(name##_value_f32(attrs_, *(const float *)x->data),                                              \
                        name##_value_f64(attrs_, *(const double *)x->data))                                             \
     }                                                                                                                  \
     return ad__apply1(&ad_op_##name, x, attrs_);
 
 #define AD__CALL_2(name, constant_)                                                                                    \
-    if (AD__LIKELY(a != NULL && b != NULL && a->layout == b->layout && ad__is_short(a->layout, 2, 0))) {               \
+    if (AD__LIKELY(a != NULL && b != NULL && a->layout == b->layout && ad__fast_path(a->layout, 2, 0))) {               \
         ad_var *const in_[] = { a, b };                                                                                \
-        ad_var *out_ = ad__new_one(&ad_op_##name, 2, in_, NULL, 0, constant_);                                         \
+        ad_var *out_ = ad__new_scalar(&ad_op_##name, 2, in_, NULL, 0, constant_);                                         \
         AD__FINISH_ONE(AD__VALUE_2(name, f32, float), AD__VALUE_2(name, f64, double))                                  \
     }                                                                                                                  \
     return ad__apply2(&ad_op_##name, a, b, NULL);
@@ -95,7 +95,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     static int name##_evaluate_##SFX(const ad_op *op) {                                                                \
         const ad_var *out = ad__out(op);                                                                               \
         if (out->layout->numel != 1) return ad__run_unary(op, name##_values_##SFX);                                    \
-        *(T_ *)out->data = name##_value_##SFX(ad__attrs(op), *(const T_ *)op->in[0]->data);                            \
+        *(T_ *)out->data = name##_value_##SFX(ad__attrs_of(op), *(const T_ *)op->in[0]->data);                            \
         return AD_OK;                                                                                                  \
     }
 
@@ -118,7 +118,7 @@ ad_var *ad__constant(const ad_var *x, double value);
         if (out->layout->numel != 1) ad__run_unary_back(op, name##_slopes_##SFX);                                      \
         else                                                                                                           \
             AD__ADD_ONE(op, 0, T_,                                                                                     \
-                        name##_slope_##SFX(ad__attrs(op), *(const T_ *)op->in[0]->data, *(const T_ *)out->data,        \
+                        name##_slope_##SFX(ad__attrs_of(op), *(const T_ *)op->in[0]->data, *(const T_ *)out->data,        \
                                            *(const T_ *)out->grad));                                                   \
     }
 
@@ -133,7 +133,7 @@ ad_var *ad__constant(const ad_var *x, double value);
     AD__UNARY_T(name, double, f64, K_, k1, k2, VALUE, BACKWARD)                                                        \
     static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
         ad_var *x AD__UNUSED = op->in[0], *y AD__UNUSED = ad__out(op);                                                 \
-        const double *k_ = ad__attrs(op);                                                                              \
+        const double *k_ = ad__attrs_of(op);                                                                              \
         K_(double, k1, k2)                                                                                             \
         dx[0] = (VJP);                                                                                                 \
     }                                                                                                                  \

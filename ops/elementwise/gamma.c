@@ -3,9 +3,9 @@
 #include "ops/elementwise/elementwise.h"
 
 /* In f64 for both dtypes. */
-static inline double log_gamma(double x) { return ad__lgamma(x); }
-static inline double digamma_at(double x) { return ad__digamma(x); }
-static inline double polygamma_at(double n, double x) { return ad__polygamma((int)n, x); }
+static inline double log_gamma(double x) { return ad__number_lgamma(x); }
+static inline double digamma_at(double x) { return ad__number_digamma(x); }
+static inline double polygamma_at(double n, double x) { return ad__number_polygamma((int)n, x); }
 
 AD_UNARY(lgamma, "logarithm of |gamma(x)|; inf at 0, -1, -2, ...", 0.3, 4,
          log_gamma(x),

@@ -37,12 +37,12 @@ static void inner_end(ad_graph *g, const inner *in) {
 
 /* A leaf on x's memory, that no walk goes beyond. */
 static ad_var *stand_in(const ad_var *x, bool wants_grad) {
-    ad_var *leaf = ad_input(ad__graph(x), x->layout->dtype, x->data, x->layout->shape);
+    ad_var *leaf = ad_input(ad__owner(x), x->layout->dtype, x->data, x->layout->shape);
     return wants_grad ? ad_require_grad(leaf) : leaf;
 }
 
 /* Memory of the open scope for n Vars. */
-static ad_var **room_for(ad_graph *g, int n) { return ad__node_zalloc(g, (size_t)(n + 1) * sizeof(ad_var *)); }
+static ad_var **room_for(ad_graph *g, int n) { return ad_scope_zalloc(g, (size_t)(n + 1) * sizeof(ad_var *)); }
 
 /* ---- checkpoint ------------------------------------------------------------------------------------------------ */
 
@@ -52,7 +52,7 @@ typedef struct {
     ad_dtype dtype; /* of fn's result */
     ad_shape shape;
     void *ready;    /* its values while the Op is being made */
-    ad__random random; /* the generator when fn ran last */
+    ad_random_state random; /* the generator when fn ran last */
 } checkpoint_attrs;
 
 static int checkpoint_shape(ad_call *c) {
@@ -65,18 +65,18 @@ static int checkpoint_shape(ad_call *c) {
 /* fn's result, or nil and the graph's error. */
 static ad_var *call_function(ad_graph *g, const checkpoint_attrs *a, int n, ad_var *const xs[]) {
     ad_var *y = a->fn(n, xs, a->user);
-    if (g->code == AD_OK && (y == NULL || ad__is_nil(y) || ad__graph(y) != g))
+    if (g->code == AD_OK && (y == NULL || ad__absent(y) || ad__owner(y) != g))
         ad_fail(g, AD_EVALUE, "checkpoint: fn returned no Var of its xs' graph");
-    return g->code == AD_OK ? y : ad__nil(g);
+    return g->code == AD_OK ? y : ad_nil(g);
 }
 
 static ad_var *call_again(const ad_op *op, int n, ad_var *const xs[]) {
-    const checkpoint_attrs *a = ad__attrs(op);
-    ad_graph *g = ad__graph(ad__out(op));
+    const checkpoint_attrs *a = ad__attrs_of(op);
+    ad_graph *g = ad__owner(ad__out(op));
     ad_var *y = call_function(g, a, n, xs);
     if (g->code == AD_OK && (y->layout->dtype != a->dtype || !ad_shape_equal(y->layout->shape, a->shape)))
         ad_fail(g, AD_ESHAPE, "checkpoint: fn's result has changed its shape or dtype since it was first called");
-    return g->code == AD_OK ? y : ad__nil(g);
+    return g->code == AD_OK ? y : ad_nil(g);
 }
 
 /* Stand-ins for the operands; NULL when memory is short. */
@@ -87,17 +87,17 @@ static ad_var **stand_ins(ad_graph *g, int n, ad_var *const in[]) {
 }
 
 /* After drawing, what else uses the result is as stale as after any random op. */
-static void note_drawing(const ad_op *op, const ad__random *before) {
-    ad_graph *g = ad__graph(ad__out(op));
+static void note_drawing(const ad_op *op, const ad_random_state *before) {
+    ad_graph *g = ad__owner(ad__out(op));
     if (g->random.counter == before->counter) return;
     g->ops_at_change = g->n_ops;
     ad__set_stamp(ad__out(op), g->clock);
 }
 
 static int checkpoint_evaluate(const ad_op *op) {
-    checkpoint_attrs *a = ad__attrs(op);
+    checkpoint_attrs *a = ad__attrs_of(op);
     ad_var *out = ad__out(op);
-    ad_graph *g = ad__graph(out);
+    ad_graph *g = ad__owner(out);
     if (a->ready != NULL) {
         memcpy(out->data, a->ready, ad__bytes(out));
         a->ready = NULL;
@@ -106,7 +106,7 @@ static int checkpoint_evaluate(const ad_op *op) {
     a->random = g->random;
     inner in = inner_begin(g);
     ad_var **xs = stand_ins(g, op->n_in, op->in);
-    ad_var *y = xs ? call_again(op, op->n_in, xs) : ad__nil(g);
+    ad_var *y = xs ? call_again(op, op->n_in, xs) : ad_nil(g);
     if (g->code == AD_OK) memcpy(out->data, y->data, ad__bytes(out));
     inner_end(g, &in);
     if (g->code == AD_OK) note_drawing(op, &a->random);
@@ -115,9 +115,9 @@ static int checkpoint_evaluate(const ad_op *op) {
 
 /* fn once more, on the numbers it drew before. */
 static ad_var *call_as_before(const ad_op *op, ad_var *const xs[]) {
-    const checkpoint_attrs *a = ad__attrs(op);
-    ad_graph *g = ad__graph(ad__out(op));
-    ad__random now = g->random;
+    const checkpoint_attrs *a = ad__attrs_of(op);
+    ad_graph *g = ad__owner(ad__out(op));
+    ad_random_state now = g->random;
     g->random = a->random;
     ad_var *y = call_again(op, op->n_in, xs);
     g->random = now;
@@ -126,10 +126,10 @@ static ad_var *call_as_before(const ad_op *op, ad_var *const xs[]) {
 
 static void checkpoint_backward(const ad_op *op) {
     ad_var *out = ad__out(op);
-    ad_graph *g = ad__graph(out);
+    ad_graph *g = ad__owner(out);
     inner in = inner_begin(g);
     ad_var **xs = stand_ins(g, op->n_in, op->in);
-    ad_var *y = xs ? call_as_before(op, xs) : ad__nil(g);
+    ad_var *y = xs ? call_as_before(op, xs) : ad_nil(g);
     ad_var *seed = ad_input(g, out->layout->dtype, out->grad, out->layout->shape);
     if (g->code == AD_OK) ad__backward_inside(y, seed);
     for (int i = 0; i < op->n_in && g->code == AD_OK; i++)
@@ -139,11 +139,11 @@ static void checkpoint_backward(const ad_op *op) {
 
 /* In Vars, the inside is made again for good: between views of the operands, where the pass stops, and y. */
 static void checkpoint_vjp(const ad_op *op, ad_var *g_var, ad_var *dx[]) {
-    ad_graph *g = ad__graph(g_var);
+    ad_graph *g = ad__owner(g_var);
     ad_var **xs = room_for(g, op->n_in);
     for (int i = 0; i < op->n_in && xs != NULL; i++) xs[i] = ad_reshape(op->in[i], op->in[i]->layout->shape);
     uint32_t before = g->n_ops;
-    ad_var *y = g->code == AD_OK ? call_as_before(op, xs) : ad__nil(g);
+    ad_var *y = g->code == AD_OK ? call_as_before(op, xs) : ad_nil(g);
     if (g->code == AD_OK) ad__vjp_of(1, &y, &g_var, op->n_in, xs, dx, before);
 }
 
@@ -175,12 +175,12 @@ static int run_first(ad_graph *g, checkpoint_attrs *a, int n, ad_var *const xs[]
     uint32_t before = g->n_ops;
     inner in = inner_begin(g);
     ad_var **own = stand_ins(g, n, xs);
-    ad_var *y = own ? call_function(g, a, n, own) : ad__nil(g);
+    ad_var *y = own ? call_function(g, a, n, own) : ad_nil(g);
     if (g->code == AD_OK && check_captured(g, start, before) == AD_OK) {
         a->dtype = y->layout->dtype;
         a->shape = y->layout->shape;
         a->ready = ad__pool_take(&g->pool, ad__bytes(y));
-        if (a->ready == NULL) ad__no_memory(g, "a checkpoint", ad__bytes(y));
+        if (a->ready == NULL) ad_no_memory(g, "a checkpoint", ad__bytes(y));
         else memcpy(a->ready, y->data, ad__bytes(y));
     }
     inner_end(g, &in);
@@ -188,20 +188,20 @@ static int run_first(ad_graph *g, checkpoint_attrs *a, int n, ad_var *const xs[]
 }
 
 static ad_graph *graph_of_all(int n, ad_var *const xs[], const char *caller) {
-    ad_graph *g = n > 0 && xs != NULL && xs[0] != NULL ? ad__graph(xs[0]) : NULL;
+    ad_graph *g = n > 0 && xs != NULL && xs[0] != NULL ? ad__owner(xs[0]) : NULL;
     if (g == NULL || g->code != AD_OK) return g;
     for (int i = 0; i < n; i++)
-        if (xs[i] == NULL || ad__is_nil(xs[i]) || ad__graph(xs[i]) != g)
+        if (xs[i] == NULL || ad__absent(xs[i]) || ad__owner(xs[i]) != g)
             return ad_fail(g, AD_EVALUE, "%s: xs[%d] is nil, or of another graph", caller, i), g;
     return g;
 }
 
 ad_var *ad_checkpoint(ad_function *fn, void *user, int n, ad_var *const xs[]) {
     ad_graph *g = graph_of_all(n, xs, "checkpoint");
-    if (g == NULL || g->code != AD_OK) return ad__nil(g);
-    if (fn == NULL) return ad_fail(g, AD_EVALUE, "checkpoint: fn is NULL"), ad__nil(g);
+    if (g == NULL || g->code != AD_OK) return ad_nil(g);
+    if (fn == NULL) return ad_fail(g, AD_EVALUE, "checkpoint: fn is NULL"), ad_nil(g);
     checkpoint_attrs a = { .fn = fn, .user = user, .random = g->random };
-    if (run_first(g, &a, n, xs)) return ad__nil(g);
+    if (run_first(g, &a, n, xs)) return ad_nil(g);
     void *ready = a.ready;
     ad_var *y = ad_apply(&checkpoint_type, n, xs, &a);
     ad__pool_give(&g->pool, ready, (size_t)ad_shape_numel(a.shape) * ad_dtype_size(a.dtype));
@@ -219,20 +219,20 @@ static int custom_shape(ad_call *c) { return (void)c, AD_OK; }
 
 static int check_custom(const ad_op *op, int i, const ad_var *d) {
     const ad_var *x = op->in[i + 1];
-    if (ad__graph(d) == ad__graph(x) && d->layout->dtype == x->layout->dtype &&
+    if (ad__owner(d) == ad__owner(x) && d->layout->dtype == x->layout->dtype &&
         ad_shape_equal(d->layout->shape, x->layout->shape))
         return AD_OK;
     char xs[96], ds[96];
     ad_shape_text(x->layout->shape, xs, sizeof xs);
     ad_shape_text(d->layout->shape, ds, sizeof ds);
-    return ad_fail(ad__graph(x), AD_ESHAPE, "custom: the rule gave %s %s for xs[%d], which is %s %s",
+    return ad_fail(ad__owner(x), AD_ESHAPE, "custom: the rule gave %s %s for xs[%d], which is %s %s",
                    ad_dtype_name(d->layout->dtype), ds, i, ad_dtype_name(x->layout->dtype), xs);
 }
 
 static void custom_backward(const ad_op *op) {
-    const custom_attrs *a = ad__attrs(op);
+    const custom_attrs *a = ad__attrs_of(op);
     ad_var *out = ad__out(op);
-    ad_graph *g = ad__graph(out);
+    ad_graph *g = ad__owner(out);
     int n = op->n_in - 1;
     inner in = inner_begin(g);
     ad_var **xs = room_for(g, 2 * n);
@@ -245,7 +245,7 @@ static void custom_backward(const ad_op *op) {
 }
 
 static void custom_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    const custom_attrs *a = ad__attrs(op);
+    const custom_attrs *a = ad__attrs_of(op);
     a->rule(op->n_in - 1, op->in + 1, ad__out(op), g, dx + 1, a->user);
 }
 
@@ -257,11 +257,11 @@ static const ad_optype custom_type = {
 
 ad_var *ad_custom(ad_var *y, int n, ad_var *const xs[], ad_custom_fn *rule, void *user) {
     ad_graph *g = graph_of_all(n, xs, "custom");
-    if (g == NULL || g->code != AD_OK) return ad__nil(g);
-    if (rule == NULL || y == NULL) return ad_fail(g, AD_EVALUE, "custom: y or the rule is NULL"), ad__nil(g);
+    if (g == NULL || g->code != AD_OK) return ad_nil(g);
+    if (rule == NULL || y == NULL) return ad_fail(g, AD_EVALUE, "custom: y or the rule is NULL"), ad_nil(g);
     size_t bytes = (size_t)(n + 1) * sizeof(ad_var *);
     ad_var **in = ad__pool_take(&g->pool, bytes);
-    if (in == NULL) return ad__no_memory(g, "an op", bytes), ad__nil(g);
+    if (in == NULL) return ad_no_memory(g, "an op", bytes), ad_nil(g);
     in[0] = y;
     memcpy(in + 1, xs, (size_t)n * sizeof *xs);
     ad_var *result = ad_apply(&custom_type, n + 1, in, &(custom_attrs){ rule, user });

@@ -82,13 +82,13 @@ static int jacobians(blocks *p, int block_dims, ad_var *js[]) {
     bool rows = p->r <= p->columns || empty;
     p->pieces = rows ? p->r * p->n : p->columns;
     p->parts = ad__pool_take(&p->g->pool, (size_t)(p->pieces + 1) * sizeof *p->parts);
-    if (p->parts == NULL) return ad__no_memory(p->g, "a Jacobian", (size_t)p->pieces * sizeof *p->parts);
+    if (p->parts == NULL) return ad_no_memory(p->g, "a Jacobian", (size_t)p->pieces * sizeof *p->parts);
     int rc = AD_OK;
     for (int i = 0; i < p->n && empty; i++)
         js[i] = ad_zeros(p->g, p->xs[i]->layout->dtype, jacobian_shape(p, p->xs[i], block_dims));
     if (!empty && p->n > 0) rc = rows ? by_rows(p, block_dims, js) : by_columns(p, block_dims, js);
     ad__pool_give(&p->g->pool, p->parts, (size_t)(p->pieces + 1) * sizeof *p->parts);
-    for (int i = 0; i < p->n && p->g->code != AD_OK; i++) js[i] = ad__nil(p->g);
+    for (int i = 0; i < p->n && p->g->code != AD_OK; i++) js[i] = ad_nil(p->g);
     return rc ? rc : p->g->code;
 }
 
@@ -97,17 +97,17 @@ static int check_room(const ad_var *y, const ad_var *x, int block_dims, const ch
     char ys[96], xs[96];
     ad_shape_text(y->layout->shape, ys, sizeof ys);
     ad_shape_text(x->layout->shape, xs, sizeof xs);
-    return ad_fail(ad__graph(y), AD_ESHAPE, "%s: of y %s by x %s it has more than %d dimensions; reshape y or x first",
+    return ad_fail(ad__owner(y), AD_ESHAPE, "%s: of y %s by x %s it has more than %d dimensions; reshape y or x first",
                    caller, ys, xs, AD_MAX_NDIM);
 }
 
 static int jacobian(ad_var *y, ad_var *x, ad_var **j, const char *caller) {
-    if (j != NULL) *j = ad__nil(y ? ad__graph(y) : NULL);
+    if (j != NULL) *j = ad_nil(y ? ad__owner(y) : NULL);
     int rc = ad__check_arguments(y, 1, &x, caller);
-    if (rc == AD_OK && j == NULL) rc = ad_fail(ad__graph(y), AD_EVALUE, "%s: there is no place for the result: NULL", caller);
+    if (rc == AD_OK && j == NULL) rc = ad_fail(ad__owner(y), AD_EVALUE, "%s: there is no place for the result: NULL", caller);
     if (rc == AD_OK) rc = check_room(y, x, 0, caller);
     if (rc != AD_OK) return rc;
-    blocks p = { .g = ad__graph(y), .y = y, .n = 1, .xs = &x, .b = 1, .r = y->layout->numel };
+    blocks p = { .g = ad__owner(y), .y = y, .n = 1, .xs = &x, .b = 1, .r = y->layout->numel };
     return jacobians(&p, 0, j);
 }
 
@@ -115,21 +115,21 @@ int ad_jacobian(ad_var *y, ad_var *x, ad_var **j) { return jacobian(y, x, j, "ja
 
 int ad_hessian(ad_var *y, ad_var *x, ad_var **h) {
     ad_var *d;
-    if (h != NULL) *h = ad__nil(y ? ad__graph(y) : NULL);
+    if (h != NULL) *h = ad_nil(y ? ad__owner(y) : NULL);
     int rc = ad_gradient(y, 1, &x, &d);
     return rc == AD_OK ? jacobian(d, x, h, "hessian") : rc;
 }
 
 static int check_blocks(ad_var *y, int n, ad_var *const xs[]) {
     ad_shape s = y->layout->shape;
-    int rc = s.ndim > 0 ? AD_OK : ad_fail(ad__graph(y), AD_ESHAPE, "jacobian_blocks: y is one element, without blocks");
+    int rc = s.ndim > 0 ? AD_OK : ad_fail(ad__owner(y), AD_ESHAPE, "jacobian_blocks: y is one element, without blocks");
     for (int i = 0; i < n && rc == AD_OK; i++) {
         ad_shape x = xs[i]->layout->shape;
         char ys[96], text[96];
         ad_shape_text(s, ys, sizeof ys);
         ad_shape_text(x, text, sizeof text);
         if (x.ndim == 0 || x.dim[0] != s.dim[0])
-            return ad_fail(ad__graph(y), AD_ESHAPE, "jacobian_blocks: y %s and xs[%d] %s: the first size is the number "
+            return ad_fail(ad__owner(y), AD_ESHAPE, "jacobian_blocks: y %s and xs[%d] %s: the first size is the number "
                            "of blocks of both", ys, i, text);
         rc = check_room(y, xs[i], 1, "jacobian_blocks");
     }
@@ -137,14 +137,14 @@ static int check_blocks(ad_var *y, int n, ad_var *const xs[]) {
 }
 
 int ad_jacobian_blocks(ad_var *y, int n, ad_var *const xs[], ad_var *js[]) {
-    for (int i = 0; i < n && js != NULL; i++) js[i] = ad__nil(y ? ad__graph(y) : NULL);
+    for (int i = 0; i < n && js != NULL; i++) js[i] = ad_nil(y ? ad__owner(y) : NULL);
     int rc = ad__check_arguments(y, n, xs, "jacobian_blocks");
     if (rc == AD_OK && n > 0 && js == NULL)
-        rc = ad_fail(ad__graph(y), AD_EVALUE, "jacobian_blocks: there is no place for the results: NULL");
+        rc = ad_fail(ad__owner(y), AD_EVALUE, "jacobian_blocks: there is no place for the results: NULL");
     if (rc == AD_OK) rc = check_blocks(y, n, xs);
     if (rc != AD_OK) return rc;
     int64_t b = y->layout->shape.dim[0];
-    blocks p = { .g = ad__graph(y), .y = y, .n = n, .xs = xs, .b = b, .r = b ? y->layout->numel / b : 0 };
+    blocks p = { .g = ad__owner(y), .y = y, .n = n, .xs = xs, .b = b, .r = b ? y->layout->numel / b : 0 };
     return jacobians(&p, 1, js);
 }
 
@@ -159,7 +159,7 @@ typedef struct {
 
 /* Constant weights like x, unlike each other. */
 static ad_var *weights(const ad_var *x, int number) {
-    ad_var *w = ad_zeros(ad__graph(x), x->layout->dtype, x->layout->shape);
+    ad_var *w = ad_zeros(ad__owner(x), x->layout->dtype, x->layout->shape);
     for (int64_t k = 0; k < w->layout->numel; k++) ((double *)w->data)[k] = 2.5 * ad__spread_number(k, number) - 1;
     return w;
 }
@@ -180,20 +180,20 @@ static ad_var *vjp_of_f(int n, ad_var *const xs[], void *user) {
 
 /* A cotangent for f's result, which f is called once to see. */
 static ad_var *cotangent_for(second *s, int n, ad_var *const xs[]) {
-    ad_graph *g = ad__graph(xs[0]);
-    ad__random was = g->random;
+    ad_graph *g = ad__owner(xs[0]);
+    ad_random_state was = g->random;
     ad_var *y = s->f(n, xs, s->user);
     g->random = was;
-    if (g->code != AD_OK) return ad__nil(g);
-    if (y == NULL || ad__graph(y) != g || y->layout->dtype != AD_F64)
-        return ad_fail(g, AD_EVALUE, "gradgradcheck: f returned no f64 Var of its xs' graph"), ad__nil(g);
+    if (g->code != AD_OK) return ad_nil(g);
+    if (y == NULL || ad__owner(y) != g || y->layout->dtype != AD_F64)
+        return ad_fail(g, AD_EVALUE, "gradgradcheck: f returned no f64 Var of its xs' graph"), ad_nil(g);
     s->op = y->creator ? y->creator->type->name : "a leaf";
     return ad_require_grad(weights(y, 0));
 }
 
 static int check_second(second *s, int n, ad_var *const xs[], const ad_check_opts *opts, ad_check_report *out) {
-    ad_graph *g = ad__graph(xs[0]);
-    ad_var **all = ad__node_alloc(g, (size_t)(2 * n + 1) * sizeof *all);
+    ad_graph *g = ad__owner(xs[0]);
+    ad_var **all = ad_scope_alloc(g, (size_t)(2 * n + 1) * sizeof *all);
     if (all == NULL) return AD_ENOMEM;
     memcpy(all, xs, (size_t)n * sizeof *all);
     s->dxs = all + n + 1;
@@ -207,9 +207,9 @@ static int check_second(second *s, int n, ad_var *const xs[], const ad_check_opt
 int ad_gradgradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[], const ad_check_opts *opts,
                      ad_check_report *out) {
     ad_check_report own, *r = out ? out : &own;
-    ad_graph *g = n > 0 && xs && xs[0] ? ad__graph(xs[0]) : NULL;
+    ad_graph *g = n > 0 && xs && xs[0] ? ad__owner(xs[0]) : NULL;
     for (int i = 0; i < n && g != NULL && f != NULL; i++)
-        if (xs[i] == NULL || ad__is_nil(xs[i]) || ad__graph(xs[i]) != g) f = NULL;
+        if (xs[i] == NULL || ad__absent(xs[i]) || ad__owner(xs[i]) != g) f = NULL;
     if (g == NULL || f == NULL || g->code != AD_OK) return ad_gradcheck(f, user, n, xs, opts, r); /* which tells why */
     *r = (ad_check_report){ .op = "" };
     second s = { .f = f, .user = user };

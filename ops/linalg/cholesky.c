@@ -15,13 +15,13 @@ static int cholesky_shape(ad_call *c) {
 static int cholesky_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
-    int64_t n = ad__side(x);
-    for (int64_t k = 0; k < ad__count(x); k++) {
+    int64_t n = ad__matrix_side(x);
+    for (int64_t k = 0; k < ad__matrix_count(x); k++) {
         void *at = ad__matrix(y->data, k, n * n, t);
         const void *from = ad__matrix(x->data, k, n * n, t);
         if (t == AD_F32) ad__lower_mean_f32(n, from, at);
         else ad__lower_mean_f64(n, from, at);
-        int64_t minor = ad__cholesky(t, n, at);
+        int64_t minor = ad__matrix_cholesky(t, n, at);
         if (minor != 0)
             return ad_op_fail(op, AD_EVALUE, "matrix %lld is not positive definite: its leading minor of order %lld is "
                                              "not positive", (long long)k, (long long)minor);
@@ -34,12 +34,12 @@ static int cholesky_evaluate(const ad_op *op) {
 static void cholesky_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
-    int64_t n = ad__side(y);
+    int64_t n = ad__matrix_side(y);
     void *gx = ad_grad_into(op, 0), *s = ad_scratch(op);
-    for (int64_t k = 0; k < ad__count(y) && gx != NULL; k++) {
+    for (int64_t k = 0; k < ad__matrix_count(y) && gx != NULL; k++) {
         const void *l = ad__matrix(y->data, k, n * n, t);
         void *to = ad__matrix(gx, k, n * n, t);
-        ad__gemm(ad__team_of(op), t, true, false, n, n, n, l, ad__matrix(y->grad, k, n * n, t), 0, s);
+        ad__gemm(ad__op_team(op), t, true, false, n, n, n, l, ad__matrix(y->grad, k, n * n, t), 0, s);
         if (t == AD_F32) ad__lower_half_f32(n, s);
         else ad__lower_half_f64(n, s);
         ad__triangle_solve(t, (ad__triangle){ .transpose = true }, n, n, l, s);

@@ -23,8 +23,8 @@ static int determinant_shape(ad_call *c, size_t matrices_of_scratch) {
 static double log_and_sign(const ad_op *op, int64_t k, int *sign) {
     const ad_var *x = op->in[0];
     return x->layout->dtype == AD_F32
-               ? ad__lu_logdet_f32(ad__side(x), ad__factors(op, k), ad__pivots(op, k), sign)
-               : ad__lu_logdet_f64(ad__side(x), ad__factors(op, k), ad__pivots(op, k), sign);
+               ? ad__lu_logdet_f32(ad__matrix_side(x), ad__factors(op, k), ad__pivots(op, k), sign)
+               : ad__lu_logdet_f64(ad__matrix_side(x), ad__factors(op, k), ad__pivots(op, k), sign);
 }
 
 static void put(const ad_var *y, int64_t k, double value) {
@@ -36,7 +36,7 @@ static void put(const ad_var *y, int64_t k, double value) {
 static void add_inverse(const ad_op *op, int64_t k, double g, void *gx) {
     const ad_var *x = op->in[0];
     ad_dtype t = x->layout->dtype;
-    int64_t n = ad__side(x);
+    int64_t n = ad__matrix_side(x);
     char *inverse = ad_scratch(op), *work = ad__matrix(inverse, 1, n * n, t);
     memcpy(inverse, ad__factors(op, k), (size_t)(n * n) * ad_dtype_size(t));
     ad__lu_inverse(t, n, inverse, ad__pivots(op, k), work);
@@ -69,7 +69,7 @@ static int logdet_shape(ad_call *c) { return determinant_shape(c, 1); }
 
 static int logdet_evaluate(const ad_op *op) {
     ad__factorise(op, false);
-    for (int64_t k = 0; k < ad__count(op->in[0]); k++) {
+    for (int64_t k = 0; k < ad__matrix_count(op->in[0]); k++) {
         int sign;
         double value = log_and_sign(op, k, &sign);
         put(ad__out(op), k, sign < 0 ? NAN : value);
@@ -81,9 +81,9 @@ static int logdet_evaluate(const ad_op *op) {
 static void logdet_backward(const ad_op *op) {
     const ad_var *x = op->in[0];
     ad_dtype t = x->layout->dtype;
-    int64_t n = ad__side(x);
+    int64_t n = ad__matrix_side(x);
     char *gx = ad_grad_into(op, 0);
-    for (int64_t k = 0; k < ad__count(x) && gx != NULL && n > 0; k++) {
+    for (int64_t k = 0; k < ad__matrix_count(x) && gx != NULL && n > 0; k++) {
         int sign;
         log_and_sign(op, k, &sign);
         double g = ad_grad_at(ad__out(op), k);
@@ -121,7 +121,7 @@ static int det_shape(ad_call *c) { return determinant_shape(c, 3); }
 /* The product of U's diagonal, with P's sign. */
 static double determinant(const ad_op *op, int64_t k) {
     const ad_var *x = op->in[0];
-    int64_t n = ad__side(x);
+    int64_t n = ad__matrix_side(x);
     const void *lu = ad__factors(op, k);
     double product = 1;
     for (int64_t i = 0; i < n; i++) {
@@ -134,7 +134,7 @@ static double determinant(const ad_op *op, int64_t k) {
 
 static int det_evaluate(const ad_op *op) {
     ad__factorise(op, false);
-    for (int64_t k = 0; k < ad__count(op->in[0]); k++) put(ad__out(op), k, determinant(op, k));
+    for (int64_t k = 0; k < ad__matrix_count(op->in[0]); k++) put(ad__out(op), k, determinant(op, k));
     return AD_OK;
 }
 
@@ -142,7 +142,7 @@ static int det_evaluate(const ad_op *op) {
 static void add_cofactors(const ad_op *op, int64_t k, double g, void *gx) {
     const ad_var *x = op->in[0];
     ad_dtype t = x->layout->dtype;
-    int64_t n = ad__side(x);
+    int64_t n = ad__matrix_side(x);
     char *at = ad_scratch(op);
     memcpy(at, ad__matrix(x->data, k, n * n, t), (size_t)(n * n) * ad_dtype_size(t));
     ad__cofactors(t, n, at, ad__matrix(at, 1, n * n, t));
@@ -153,9 +153,9 @@ static void add_cofactors(const ad_op *op, int64_t k, double g, void *gx) {
 /* dx += g det x^-T */
 static void det_backward(const ad_op *op) {
     const ad_var *x = op->in[0];
-    int64_t n = ad__side(x);
+    int64_t n = ad__matrix_side(x);
     char *gx = ad_grad_into(op, 0);
-    for (int64_t k = 0; k < ad__count(x) && gx != NULL && n > 0; k++) {
+    for (int64_t k = 0; k < ad__matrix_count(x) && gx != NULL && n > 0; k++) {
         double g = ad_grad_at(ad__out(op), k), det = determinant(op, k);
         char *to = ad__matrix(gx, k, n * n, x->layout->dtype);
         if (det == 0) add_cofactors(op, k, g, to);

@@ -13,7 +13,7 @@ typedef struct {
     int64_t offset, rows, columns;
 } diagonal_attrs;
 
-static const diagonal_attrs *diagonal_of(const ad_op *op) { return ad__attrs(op); }
+static const diagonal_attrs *diagonal_of(const ad_op *op) { return ad__attrs_of(op); }
 
 /* How many elements that diagonal of a [rows, columns] matrix has: none where it misses the matrix. */
 static int64_t diagonal_length(int64_t rows, int64_t columns, int64_t offset) {
@@ -170,13 +170,13 @@ ad_var *ad_diag_embed(ad_var *x, int64_t offset) { return embed(x, offset, -1, -
 /* ---- diag and trace: other ways to call these ------------------------------------------------------------------ */
 
 ad_var *ad_diag(ad_var *x, int64_t offset) {
-    if (ad__is_nil(x) || x->layout->shape.ndim == 1) return ad_diag_embed(x, offset);
+    if (ad__absent(x) || x->layout->shape.ndim == 1) return ad_diag_embed(x, offset);
     if (x->layout->shape.ndim == 2) return ad_diagonal(x, offset);
     char text[96];
     ad_shape_text(x->layout->shape, text, sizeof text);
-    ad_fail(ad__graph(x), AD_ESHAPE, "diag: %s: takes a vector or a matrix; ad_diagonal and ad_diag_embed take batches",
+    ad_fail(ad__owner(x), AD_ESHAPE, "diag: %s: takes a vector or a matrix; ad_diagonal and ad_diag_embed take batches",
             text);
-    return ad__nil(ad__graph(x));
+    return ad_nil(ad__owner(x));
 }
 
 ad_var *ad_trace(ad_var *x) { return ad_sum_axis(ad_diagonal(x, 0), -1, false); }
@@ -196,7 +196,7 @@ static int64_t between(int64_t lo, int64_t x, int64_t hi) { return x < lo ? lo :
 static void columns_kept(const ad_op *op, int64_t i, int64_t *from, int64_t *to) {
     ad_shape s = op->in[0]->layout->shape;
     int64_t rows = s.dim[s.ndim - 2], columns = s.dim[s.ndim - 1];
-    int64_t at = i % rows + between(-rows, *(const int64_t *)ad__attrs(op), columns);
+    int64_t at = i % rows + between(-rows, *(const int64_t *)ad__attrs_of(op), columns);
     bool lower = op->type == &ad_op_tril;
     *from = lower ? 0 : between(0, at, columns);
     *to = lower ? between(0, at + 1, columns) : columns;
@@ -223,12 +223,12 @@ static void triangle_backward(const ad_op *op) {
     for (int64_t i = 0; i * columns < y->layout->numel; i++) {
         columns_kept(op, i, &from, &to);
         int64_t at = i * columns + from;
-        if (y->layout->dtype == AD_F32) ad__add_f32(to - from, (const float *)y->grad + at, (float *)gx + at);
-        else ad__add_f64(to - from, (const double *)y->grad + at, (double *)gx + at);
+        if (y->layout->dtype == AD_F32) ad__array_add_f32(to - from, (const float *)y->grad + at, (float *)gx + at);
+        else ad__array_add_f64(to - from, (const double *)y->grad + at, (double *)gx + at);
     }
 }
 
-static void triangle_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(op->type, g, ad__attrs(op)); }
+static void triangle_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(op->type, g, ad__attrs_of(op)); }
 
 static void triangle_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(3, 3),    AD_SHAPE(2, 4), AD_SHAPE(4, 2),

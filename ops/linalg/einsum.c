@@ -38,7 +38,7 @@ static int fail(const einsum *e, const char *format, ...) {
     snprintf(where + at, sizeof where - at, ": ");
     va_list args;
     va_start(args, format);
-    ad__vfail(e->g, AD_ESHAPE, where, format, args);
+    ad_vfail(e->g, AD_ESHAPE, where, format, args);
     va_end(args);
     return AD_ESHAPE;
 }
@@ -277,11 +277,11 @@ static ad_var *contract(einsum *e) {
 }
 
 ad_var *ad_einsum(const char *spec, ad_var *a, ad_var *b) {
-    einsum e = { .g = a ? ad__graph(a) : NULL, .spec = spec, .n = b ? 2 : 1, .x = { a, b } };
-    if (ad__is_nil(a) || (b != NULL && ad__is_nil(b))) ad__refuse_nil(ad__is_nil(a) ? a : b, "einsum");
+    einsum e = { .g = a ? ad__owner(a) : NULL, .spec = spec, .n = b ? 2 : 1, .x = { a, b } };
+    if (ad__absent(a) || (b != NULL && ad__absent(b))) ad_refuse_nil(ad__absent(a) ? a : b, "einsum");
     else if (spec == NULL) ad_fail(e.g, AD_EVALUE, "einsum: the spec is NULL");
     else if (ad_ok(e.g) && read_spec(&e) == AD_OK) find_sizes(&e);
-    if (!ad_ok(e.g)) return ad__nil(e.g);
+    if (!ad_ok(e.g)) return ad_nil(e.g);
     for (int i = 0; i < e.n; i++) drop_repeated(&e, i);
     for (int i = 0; i < e.n; i++) take_diagonals(&e, i), sum_own(&e, i);
     return e.n == 2 ? contract(&e) : arrange(e.x[0], &e.in[0], &e.out);

@@ -55,7 +55,7 @@ typedef struct job job;
 struct job {
     product p;
     ad_dtype t;
-    ad__team *team;
+    ad_team *team;
     const ad_var *a, *b, *y;
     char *ga, *gb;
     double beta;
@@ -64,7 +64,7 @@ struct job {
 
 static job job_of(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    job j = { .t = y->layout->dtype, .team = ad__team_of(op), .a = op->in[0], .b = op->in[1], .y = y };
+    job j = { .t = y->layout->dtype, .team = ad__op_team(op), .a = op->in[0], .b = op->in[1], .y = y };
     product_of(j.a->layout->shape, j.b->layout->shape, &j.p);
     return j;
 }
@@ -109,7 +109,7 @@ static void over_batches(job *j, ad_shape written) {
     double each = (double)j->p.n * (double)j->p.m * (double)j->p.k + 1024; /* a call costs something too */
     int64_t slab = each > 0x1p21 ? 1 : (int64_t)(0x1p21 / each), work = 1 + (int64_t)(each / 8);
     bool own = ad_shape_numel(written) == j->p.batches;
-    if (j->p.batches > 0) ad__parallel(j->team, j->p.batches, own ? slab : j->p.batches, work, batches_slab, j);
+    if (j->p.batches > 0) ad_parallel(j->team, j->p.batches, own ? slab : j->p.batches, work, batches_slab, j);
 }
 
 static int matmul_evaluate(const ad_op *op) {
@@ -122,7 +122,7 @@ static int matmul_evaluate(const ad_op *op) {
 /* A gradient ready for products: with several batches, zeroed, since each covers only a part of it. */
 static char *product_grad(const ad_op *op, int i, int64_t batches, double *beta) {
     *beta = 1;
-    return batches == 1 ? ad__claim_grad(op, i, beta) : ad_grad_into(op, i);
+    return batches == 1 ? ad__product_grad(op, i, beta) : ad_grad_into(op, i);
 }
 
 static void matmul_backward(const ad_op *op) {
@@ -177,23 +177,23 @@ ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b,
 
 /* Whether these are no two vectors, which has become the graph's error. */
 static bool refuse_vectors(const char *caller, ad_var *a, ad_var *b) {
-    if (ad__is_nil(a) || ad__is_nil(b)) return ad__refuse_nil(ad__is_nil(a) ? a : b, caller) != AD_OK;
+    if (ad__absent(a) || ad__absent(b)) return ad_refuse_nil(ad__absent(a) ? a : b, caller) != AD_OK;
     if (a->layout->shape.ndim == 1 && b->layout->shape.ndim == 1) return false;
     char as[96], bs[96];
     ad_shape_text(a->layout->shape, as, sizeof as);
     ad_shape_text(b->layout->shape, bs, sizeof bs);
-    ad_fail(ad__graph(a), AD_ESHAPE, "%s: %s x %s: takes two vectors; ad_matmul and ad_mul take other shapes", caller,
+    ad_fail(ad__owner(a), AD_ESHAPE, "%s: %s x %s: takes two vectors; ad_matmul and ad_mul take other shapes", caller,
             as, bs);
     return true;
 }
 
 ad_var *ad_dot(ad_var *a, ad_var *b) {
-    if (refuse_vectors("dot", a, b)) return ad__nil(a ? ad__graph(a) : NULL);
+    if (refuse_vectors("dot", a, b)) return ad_nil(a ? ad__owner(a) : NULL);
     return ad_matmul(a, b);
 }
 
 ad_var *ad_outer(ad_var *a, ad_var *b) {
-    if (refuse_vectors("outer", a, b)) return ad__nil(a ? ad__graph(a) : NULL);
+    if (refuse_vectors("outer", a, b)) return ad_nil(a ? ad__owner(a) : NULL);
     return ad_matmul(ad_reshape(a, AD_SHAPE(ad_numel(a), 1)), ad_reshape(b, AD_SHAPE(1, ad_numel(b))));
 }
 
@@ -225,14 +225,14 @@ static int affine_evaluate(const ad_op *op) {
     int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
     for (int64_t i = 0; i < rows && b != NULL; i++)
         memcpy((char *)y->data + (size_t)i * ad__bytes(b), b->data, ad__bytes(b));
-    ad__gemm(ad__team_of(op), y->layout->dtype, false, true, rows, out, in, x->data, w->data, b ? 1 : 0, y->data);
+    ad__gemm(ad__op_team(op), y->layout->dtype, false, true, rows, out, in, x->data, w->data, b ? 1 : 0, y->data);
     return AD_OK;
 }
 
 static void bias_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     double beta = 0;
-    void *gb = ad__claim_grad(op, 2, &beta);
+    void *gb = ad__product_grad(op, 2, &beta);
     if (gb == NULL) return;
     int64_t rows = rows_of(y), out = op->in[2]->layout->numel;
     if (y->layout->dtype == AD_F32) ad__column_sums_f32(rows, out, y->grad, beta == 0, gb);
@@ -244,11 +244,11 @@ static void affine_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *w = op->in[1], *y = ad__out(op);
     int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
     ad_dtype t = y->layout->dtype;
-    ad__team *team = ad__team_of(op);
+    ad_team *team = ad__op_team(op);
     double beta;
-    void *gx = ad__claim_grad(op, 0, &beta);
+    void *gx = ad__product_grad(op, 0, &beta);
     if (gx != NULL) ad__gemm(team, t, false, false, rows, in, out, y->grad, w->data, beta, gx);
-    void *gw = ad__claim_grad(op, 1, &beta);
+    void *gw = ad__product_grad(op, 1, &beta);
     if (gw != NULL) ad__gemm(team, t, true, false, out, in, rows, y->grad, x->data, beta, gw);
     if (op->n_in > 2) bias_backward(op);
 }

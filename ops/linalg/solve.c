@@ -107,10 +107,10 @@ static void solve_backward(const ad_op *op) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
         ad__lu_solve(t, true, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), z);
-        if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
+        if (gb != NULL) ad__array_add(t, size, z, ad__matrix(gb, ib, size, t));
         if (ga == NULL) continue;
         ad__negate(t, size, z);
-        ad__gemm(ad__team_of(op), t, false, true, e.n, e.n, e.m, z, ad__matrix(x->data, i, size, t), 1,
+        ad__gemm(ad__op_team(op), t, false, true, e.n, e.n, e.m, z, ad__matrix(x->data, i, size, t), 1,
                  ad__matrix(ga, ia, e.n * e.n, t));
     }
 }
@@ -165,11 +165,11 @@ static int inverse_shape(ad_call *c) {
 static int inverse_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
-    int64_t n = ad__side(y);
+    int64_t n = ad__matrix_side(y);
     char *work = ad_scratch(op);
     int *pivots = (int *)(void *)(work + ad__lu_work(t, n));
     memcpy(y->data, op->in[0]->data, ad__bytes(y));
-    for (int64_t k = 0; k < ad__count(y); k++) {
+    for (int64_t k = 0; k < ad__matrix_count(y); k++) {
         char *at = ad__matrix(y->data, k, n * n, t);
         int64_t zero = ad__lu(t, n, at, pivots);
         if (zero != 0) return ad__singular(op, k, zero);
@@ -182,13 +182,13 @@ static int inverse_evaluate(const ad_op *op) {
 static void inverse_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
-    int64_t n = ad__side(y);
+    int64_t n = ad__matrix_side(y);
     void *gx = ad_grad_into(op, 0), *left = ad_scratch(op);
-    for (int64_t k = 0; k < ad__count(y) && gx != NULL; k++) {
+    for (int64_t k = 0; k < ad__matrix_count(y) && gx != NULL; k++) {
         const char *at = ad__matrix(y->data, k, n * n, t);
-        ad__gemm(ad__team_of(op), t, true, false, n, n, n, at, ad__matrix(y->grad, k, n * n, t), 0, left);
+        ad__gemm(ad__op_team(op), t, true, false, n, n, n, at, ad__matrix(y->grad, k, n * n, t), 0, left);
         ad__negate(t, n * n, left);
-        ad__gemm(ad__team_of(op), t, false, true, n, n, n, left, at, 1, ad__matrix(gx, k, n * n, t));
+        ad__gemm(ad__op_team(op), t, false, true, n, n, n, left, at, 1, ad__matrix(gx, k, n * n, t));
     }
 }
 
@@ -226,7 +226,7 @@ static const ad_attr triangular_list[] = {
 };
 
 static ad__triangle triangle_of(const ad_op *op) {
-    const ad_triangular_opts *o = ad__attrs(op);
+    const ad_triangular_opts *o = ad__attrs_of(op);
     return (ad__triangle){ .upper = o->upper, .transpose = o->transpose, .right = o->right, .unit = o->unitriangular };
 }
 
@@ -247,7 +247,7 @@ static int solve_triangular_shape(ad_call *c) {
 
 static int check_diagonal(const ad_op *op, int64_t k) {
     const ad_var *a = op->in[0];
-    int64_t n = ad__side(a);
+    int64_t n = ad__matrix_side(a);
     const void *at = ad__matrix(a->data, k, n * n, a->layout->dtype);
     int64_t zero = a->layout->dtype == AD_F32 ? ad__zero_on_diagonal_f32(n, at) : ad__zero_on_diagonal_f64(n, at);
     if (zero == 0 || triangle_of(op).unit) return AD_OK;
@@ -261,7 +261,7 @@ static int solve_triangular_evaluate(const ad_op *op) {
     equations e = triangular_equations(op);
     int64_t size = e.n * e.m, side = e.side * e.side;
     int rc = AD_OK;
-    for (int64_t k = 0; k < ad__count(a) && rc == AD_OK; k++) rc = check_diagonal(op, k);
+    for (int64_t k = 0; k < ad__matrix_count(a) && rc == AD_OK; k++) rc = check_diagonal(op, k);
     for (int64_t i = 0; i < e.batches && rc == AD_OK; i++) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         char *to = ad__matrix(x->data, i, size, t);
@@ -273,7 +273,7 @@ static int solve_triangular_evaluate(const ad_op *op) {
 
 /* product [side,side] = what da's triangle loses: z x^T, or x^T z on the right, and the transpose of it
    where a was taken transposed. */
-static void triangular_product(ad__team *team, ad_dtype t, ad__triangle is, const equations *e, const void *z,
+static void triangular_product(ad_team *team, ad_dtype t, ad__triangle is, const equations *e, const void *z,
                                const void *x, void *product) {
     int64_t inner = is.right ? e->n : e->m;
     bool x_first = is.right != is.transpose;
@@ -293,10 +293,10 @@ static void solve_triangular_backward(const ad_op *op) {
         int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
         memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
         ad__triangle_solve(t, back, e.n, e.m, ad__matrix(a->data, ia, side, t), z);
-        if (gb != NULL) ad__add(t, size, z, ad__matrix(gb, ib, size, t));
+        if (gb != NULL) ad__array_add(t, size, z, ad__matrix(gb, ib, size, t));
         if (ga == NULL) continue;
         char *product = ad__matrix(z, 1, size, t);
-        triangular_product(ad__team_of(op), t, is, &e, z, ad__matrix(x->data, i, size, t), product);
+        triangular_product(ad__op_team(op), t, is, &e, z, ad__matrix(x->data, i, size, t), product);
         void *to = ad__matrix(ga, ia, side, t);
         if (t == AD_F32) ad__axpy_triangle_f32(is.upper, is.unit, e.side, -1, (const void *)product, to);
         else ad__axpy_triangle_f64(is.upper, is.unit, e.side, -1, (const void *)product, to);
@@ -305,7 +305,7 @@ static void solve_triangular_backward(const ad_op *op) {
 
 static void solve_triangular_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     equations e = triangular_equations(op);
-    ad_triangular_opts o = *(const ad_triangular_opts *)ad__attrs(op), back = o;
+    ad_triangular_opts o = *(const ad_triangular_opts *)ad__attrs_of(op), back = o;
     back.transpose = !o.transpose;
     ad_var *z = ad_solve_triangular(op->in[0], ad_reshape(g, e.x), back);
     if (ad_wants_grad(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);

@@ -15,22 +15,22 @@ int ad__square_shape(ad_call *c) {
     return AD_OK;
 }
 
-int64_t ad__side(const ad_var *x) { return x->layout->shape.dim[x->layout->shape.ndim - 1]; }
-int64_t ad__count(const ad_var *x) { return ad_shape_numel(ad__leading(x->layout->shape)); }
+int64_t ad__matrix_side(const ad_var *x) { return x->layout->shape.dim[x->layout->shape.ndim - 1]; }
+int64_t ad__matrix_count(const ad_var *x) { return ad_shape_numel(ad__leading(x->layout->shape)); }
 
 /* A byte more, so that there is a place even for no factors. */
 size_t ad__factors_size(const ad_call *c) {
     const ad_var *x = c->in[0];
-    return ad__bytes(x) + (size_t)(ad__count(x) * ad__side(x)) * sizeof(int) + 1;
+    return ad__bytes(x) + (size_t)(ad__matrix_count(x) * ad__matrix_side(x)) * sizeof(int) + 1;
 }
 
 void *ad__factors(const ad_op *op, int64_t k) {
     const ad_var *x = op->in[0];
-    return ad__matrix(ad_saved(op), k, ad__side(x) * ad__side(x), x->layout->dtype);
+    return ad__matrix(ad_saved(op), k, ad__matrix_side(x) * ad__matrix_side(x), x->layout->dtype);
 }
 
 int *ad__pivots(const ad_op *op, int64_t k) {
-    return (int *)(void *)((char *)ad_saved(op) + ad__bytes(op->in[0])) + k * ad__side(op->in[0]);
+    return (int *)(void *)((char *)ad_saved(op) + ad__bytes(op->in[0])) + k * ad__matrix_side(op->in[0]);
 }
 
 int ad__singular(const ad_op *op, int64_t k, int64_t pivot) {
@@ -41,8 +41,8 @@ int ad__singular(const ad_op *op, int64_t k, int64_t pivot) {
 int ad__factorise(const ad_op *op, bool required) {
     const ad_var *x = op->in[0];
     memcpy(ad_saved(op), x->data, ad__bytes(x));
-    for (int64_t k = 0; k < ad__count(x); k++) {
-        int64_t zero = ad__lu(x->layout->dtype, ad__side(x), ad__factors(op, k), ad__pivots(op, k));
+    for (int64_t k = 0; k < ad__matrix_count(x); k++) {
+        int64_t zero = ad__lu(x->layout->dtype, ad__matrix_side(x), ad__factors(op, k), ad__pivots(op, k));
         if (zero != 0 && required) return ad__singular(op, k, zero);
     }
     return AD_OK;

@@ -9,8 +9,8 @@
 /* For shape rules: operand 0 is a batch of square matrices that LAPACK can take, and there is a LAPACK. */
 int ad__square_shape(ad_call *c);
 /* The side and the number of a Var's square matrices [..,n,n]. */
-int64_t ad__side(const ad_var *x);
-int64_t ad__count(const ad_var *x);
+int64_t ad__matrix_side(const ad_var *x);
+int64_t ad__matrix_count(const ad_var *x);
 
 /* LU factors of every matrix of operand 0, kept in saved: how many bytes to ask for, the factors and pivots of
    matrix k, and making them. Where required, a singular matrix is the graph's error. */
@@ -29,9 +29,9 @@ static inline void ad__negate(ad_dtype t, int64_t n, void *x) {
     if (t == AD_F32) ad__negate_f32(n, x);
     else ad__negate_f64(n, x);
 }
-static inline void ad__add(ad_dtype t, int64_t n, const void *x, void *y) {
-    if (t == AD_F32) ad__add_f32(n, x, y);
-    else ad__add_f64(n, x, y);
+static inline void ad__array_add(ad_dtype t, int64_t n, const void *x, void *y) {
+    if (t == AD_F32) ad__array_add_f32(n, x, y);
+    else ad__array_add_f64(n, x, y);
 }
 
 #endif

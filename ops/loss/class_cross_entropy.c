@@ -15,7 +15,7 @@ typedef struct {
     int64_t n; /* classes; of class_targets alone, the others find it in the scores */
 } class_attrs;
 
-static const class_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+static const class_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 static const ad_var *weight_of(const ad_op *op, int i) { return op->n_in > i ? op->in[i] : NULL; }
 
 /* [c], [n,c] and [n,c,d1,..]: as PyTorch has it. */
@@ -82,7 +82,7 @@ static rows rows_of(const ad_op *op) {
     r.size = ad_dtype_size(r.t);
     r.rows = r.around.outer * r.around.inner;
     size_t row = (size_t)r.around.n * r.size;
-    r.x = ad__graph(ad__out(op))->scratch;
+    r.x = ad__owner(ad__out(op))->scratch;
     r.p = r.x + row, r.q = r.p + row, r.g = r.q + row;
     return r;
 }
@@ -401,11 +401,11 @@ ad_var *ad_cross_entropy_probs(ad_var *logits, ad_var *probabilities, ad_ce_opts
 /* Targets of the scores' own shape are probabilities. */
 ad_var *ad_cross_entropy_opts(ad_var *logits, ad_var *target, ad_ce_opts opts) {
     bool probs =
-        !ad__is_nil(logits) && !ad__is_nil(target) && ad_shape_equal(logits->layout->shape, target->layout->shape);
+        !ad__absent(logits) && !ad__absent(target) && ad_shape_equal(logits->layout->shape, target->layout->shape);
     if (probs && opts.ignore) {
-        ad_fail(ad__graph(logits), AD_EVALUE, "cross_entropy_opts: ignore_index %lld goes with class numbers, and the "
+        ad_fail(ad__owner(logits), AD_EVALUE, "cross_entropy_opts: ignore_index %lld goes with class numbers, and the "
                 "target has the scores' shape: probabilities", (long long)opts.ignore_index);
-        return ad__nil(ad__graph(logits));
+        return ad_nil(ad__owner(logits));
     }
     return probs ? ad_cross_entropy_probs(logits, target, opts) : ad_cross_entropy_classes(logits, target, opts);
 }
@@ -500,7 +500,7 @@ static int class_targets_evaluate(const ad_op *op) {
     ad_shape s = out->layout->shape;
     ad__around a = ad__around_axis(s, class_axis(s));
     ad_dtype t = out->layout->dtype;
-    void *q = ad__graph(out)->scratch;
+    void *q = ad__owner(out)->scratch;
     double divisor;
     int rc = sum_of_weights(op, classes, w, a.n, &divisor);
     if (attrs_of(op)->reduction != AD_MEAN) divisor = 1;

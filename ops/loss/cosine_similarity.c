@@ -14,7 +14,7 @@ static const ad_attr cosine_list[] = { { "axis", AD_ATTR_INT, offsetof(cosine_at
                                        { "eps", AD_ATTR_DOUBLE, offsetof(cosine_attrs, eps) },
                                        { 0 } };
 
-static const cosine_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+static const cosine_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 
 /* The lengths of a row of each, which evaluate leaves for backward. */
 typedef struct {
@@ -43,7 +43,7 @@ typedef struct {
 
 static rows rows_of(const ad_op *op) {
     const ad_var *a = op->in[0];
-    return (rows){ a->layout->dtype, ad__around_axis(a->layout->shape, attrs_of(op)->axis), ad__graph(a)->scratch };
+    return (rows){ a->layout->dtype, ad__around_axis(a->layout->shape, attrs_of(op)->axis), ad__owner(a)->scratch };
 }
 
 static void *row_start(const rows *r, const void *data, int64_t j) {
@@ -106,7 +106,7 @@ static void cosine_similarity_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape s = op->in[0]->layout->shape;
     int axis = attrs_of(op)->axis < 0 ? attrs_of(op)->axis + s.ndim : attrs_of(op)->axis;
     ad_var *square[2], *length[2], *unit[2];
-    ad_var *least = ad_scalar(ad__graph(g), g->layout->dtype, attrs_of(op)->eps * attrs_of(op)->eps);
+    ad_var *least = ad_scalar(ad__owner(g), g->layout->dtype, attrs_of(op)->eps * attrs_of(op)->eps);
     for (int i = 0; i < 2; i++) {
         square[i] = ad_sum_axis(ad_square(op->in[i]), axis, true);
         length[i] = ad_sqrt(ad_maximum(square[i], least));
@@ -143,7 +143,7 @@ AD_OPTYPE(cosine_similarity, .doc = "the cosine of the angle between rows of a a
 ad_var *ad_cosine_similarity(ad_var *a, ad_var *b, int axis, double eps) {
     cosine_attrs attrs = { axis, eps };
     ad_shape whole;
-    if (!ad__is_nil(a) && !ad__is_nil(b) && !ad__broadcast(a->layout->shape, b->layout->shape, &whole)) {
+    if (!ad__absent(a) && !ad__absent(b) && !ad__broadcast(a->layout->shape, b->layout->shape, &whole)) {
         if (!ad_shape_equal(a->layout->shape, whole)) a = ad_expand(a, whole);
         if (!ad_shape_equal(b->layout->shape, whole)) b = ad_expand(b, whole);
     }

@@ -63,7 +63,7 @@ static int cross_entropy_evaluate(const ad_op *op) {
         int rc = check_class(op, i, ad__get(op->in[1], i), c);
         if (rc != AD_OK) return rc;
     }
-    double sum = ad__sum_terms(ad__team_of(op), n, ROWS, 2 * c, rows_loss, (void *)op);
+    double sum = ad__sum_terms(ad__op_team(op), n, ROWS, 2 * c, rows_loss, (void *)op);
     ad__put(ad__out(op), 0, sum / (double)n);
     return AD_OK;
 }
@@ -105,7 +105,7 @@ static void cross_entropy_backward(const ad_op *op) {
     ad_shape s = op->in[0]->layout->shape;
     gradient d = { .op = op };
     d.gx = ad_grad_claim(op, 0, &d.fresh);
-    if (d.gx != NULL) ad__parallel(ad__team_of(op), s.dim[0], 0, s.dim[1], rows_backward, &d);
+    if (d.gx != NULL) ad_parallel(ad__op_team(op), s.dim[0], 0, s.dim[1], rows_backward, &d);
 }
 
 static void cross_entropy_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

@@ -9,7 +9,7 @@ enum { CHUNK = 1024 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static ad_reduction reduction_of(const ad_op *op) {
-    return (ad_reduction)((const ad__loss_attrs *)ad__attrs(op))->reduction;
+    return (ad_reduction)((const ad__loss_attrs *)ad__attrs_of(op))->reduction;
 }
 
 /* ---- shapes --------------------------------------------------------------------------------------------- */
@@ -84,7 +84,7 @@ typedef struct {
     bool fresh; /* nothing arrived at the gradient yet */
     size_t size;
     const ad_var *given;
-    ad__spread spread;
+    ad__broadcast_map spread;
     ad__loss_value *const *value;
     ad__loss_slope *const *slope;
     char *into;
@@ -93,10 +93,10 @@ typedef struct {
 
 static void job_open(const ad_op *op, job *j) {
     const ad__layout *l = op->in[0]->layout;
-    j->op = op, j->k = ((const ad__loss_attrs *)ad__attrs(op))->k, j->whole = reduction_of(op) == AD_NONE;
+    j->op = op, j->k = ((const ad__loss_attrs *)ad__attrs_of(op))->k, j->whole = reduction_of(op) == AD_NONE;
     j->size = ad_dtype_size(l->dtype);
     j->given = op->n_in > 2 ? op->in[2] : NULL;
-    if (j->given) j->spread = ad__spread_of(j->given->layout->shape, l->shape);
+    if (j->given) j->spread = ad__broadcast_map_of(j->given->layout->shape, l->shape);
     else fill(l->dtype, 1, l->numel, j->ones);
 }
 
@@ -104,8 +104,8 @@ static void job_open(const ad_op *op, job *j) {
 static const void *weights_at(const job *j, int64_t from, int64_t n, double *buffer) {
     if (j->given == NULL) return j->ones;
     if (j->given->layout->dtype == AD_F32)
-        return ad__gather_f32(&j->spread, from, n, j->given->data, (float *)(void *)buffer);
-    return ad__gather_f64(&j->spread, from, n, j->given->data, buffer);
+        return ad__broadcast_read_f32(&j->spread, from, n, j->given->data, (float *)(void *)buffer);
+    return ad__broadcast_read_f64(&j->spread, from, n, j->given->data, buffer);
 }
 
 /* Elements' losses, into the result or, if they are to be reduced, their sum. */
@@ -119,7 +119,7 @@ static double values_of(void *context, int worker, int64_t from, int64_t to) {
         void *y = j->whole ? (char *)ad__out(j->op)->data + at : (void *)terms;
         const void *w = weights_at(j, i, n, buffer);
         AD__RUN(j->value, n, j->size, j->k, (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at, w, y);
-        if (!j->whole) sum += j->size == sizeof(float) ? ad__sum_f32(n, y) : ad__sum_f64(n, y);
+        if (!j->whole) sum += j->size == sizeof(float) ? ad__array_sum_f32(n, y) : ad__array_sum_f64(n, y);
     }
     return sum;
 }
@@ -128,7 +128,7 @@ int ad__run_loss(const ad_op *op, ad__loss_value *const value[]) {
     job j;
     job_open(op, &j);
     j.value = value;
-    double sum = ad__sum_terms(ad__team_of(op), op->in[0]->layout->numel, AD__SLAB, 1, values_of, &j);
+    double sum = ad__sum_terms(ad__op_team(op), op->in[0]->layout->numel, AD__GRAIN, 1, values_of, &j);
     if (!j.whole) ad__put(ad__out(op), 0, sum / ad__loss_divisor(op));
     return AD_OK;
 }
@@ -157,7 +157,7 @@ static void back_into(const ad_op *op, int operand, ad__loss_slope *const slope[
     j.slope = slope, j.into = into, j.fresh = fresh;
     if (!j.whole) fill(x->dtype, ad_grad_at(ad__out(op), 0) / ad__loss_divisor(op), x->numel, j.cotangents);
     if (fresh) fill(x->dtype, 0, x->numel, j.zeros);
-    ad__parallel(ad__team_of(op), x->numel, 0, 1, slopes_slab, &j);
+    ad_parallel(ad__op_team(op), x->numel, 0, 1, slopes_slab, &j);
 }
 
 void ad__run_loss_back(const ad_op *op, ad__loss_slope *const slope_x[], ad__loss_slope *const slope_t[]) {

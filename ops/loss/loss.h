@@ -99,7 +99,7 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
     static void name##_vjp(const ad_op *op, ad_var *cotangent, ad_var *dx[]) {                                         \
         ad_var *x = op->in[0], *t = op->in[1], *g = ad__loss_cotangent(op, cotangent);                                 \
         ad_var *w = op->n_in > 2 ? op->in[2] : NULL;                                                                   \
-        double k = ((const ad__loss_attrs *)ad__attrs(op))->k;                                                         \
+        double k = ((const ad__loss_attrs *)ad__attrs_of(op))->k;                                                         \
         (void)x, (void)t, (void)w, (void)k;                                                                            \
         if (ad_wants_grad(op, 0)) dx[0] = (VJP_X);                                                                     \
         if (ad_wants_grad(op, 1)) dx[1] = (VJP_T);                                                                     \

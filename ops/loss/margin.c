@@ -15,7 +15,7 @@ static const ad_attr margin_list[] = { { "p", AD_ATTR_INT, offsetof(margin_attrs
                                        { "reduction", AD_ATTR_INT, offsetof(margin_attrs, reduction) },
                                        { 0 } };
 
-static const margin_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+static const margin_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 
 /* x [n,c], classes [n], weights [c] or none -> [n] or a scalar */
 static int multi_margin_loss_shape(ad_call *c) {
@@ -92,7 +92,7 @@ static void multi_margin_loss_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
     ad_var *hit = ad_one_hot(op->in[1], c), *others = ad_adds(ad_neg(hit), 1);
     ad_var *z = ad_adds(ad_sub(x, ad_sum_axis(ad_mul(x, hit), 1, true)), attrs_of(op)->margin);
-    ad_var *slope = ad_mul(others, ad_gt(z, ad_scalar(ad__graph(x), x->layout->dtype, 0)));
+    ad_var *slope = ad_mul(others, ad_gt(z, ad_scalar(ad__owner(x), x->layout->dtype, 0)));
     if (attrs_of(op)->p == 2) slope = ad_mul(slope, ad_muls(z, 2));
     if (op->n_in > 2) slope = ad_mul(slope, ad_sum_axis(ad_mul(hit, op->in[2]), 1, true));
     if (attrs_of(op)->reduction == AD_NONE) g = ad_reshape(g, AD_SHAPE(n, 1));

@@ -17,7 +17,7 @@ typedef struct {
     ad_var *running_mean, *running_var; /* of training; both or none */
 } norm_attrs;
 
-static const norm_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+static const norm_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 static bool is_training(const ad_op *op) { return op->type == &ad_op_batch_norm_train; }
 static int weight_index(const ad_op *op) { return attrs_of(op)->has_weight ? (is_training(op) ? 1 : 3) : -1; }
 static int bias_index(const ad_op *op) { return attrs_of(op)->has_bias ? op->n_in - 1 : -1; }
@@ -67,7 +67,7 @@ static void normalize(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     ad__channels s = channels_of(x->layout->shape);
     moments m = saved_of(op);
-    double *scale = ad__graph(y)->scratch, *shift = scale + s.c;
+    double *scale = ad__owner(y)->scratch, *shift = scale + s.c;
     for (int64_t j = 0; j < s.c; j++) {
         scale[j] = m.scale[j] * channel(op, weight_index(op), j, 1);
         shift[j] = channel(op, bias_index(op), j, 0);
@@ -93,8 +93,8 @@ static void products_of(ad_dtype t, ad__channels s, const double *mean, const vo
 static void add_to(const ad_op *op, int operand, int64_t n, const double *sum) {
     void *to = operand < 0 ? NULL : ad_grad_into(op, operand);
     if (to == NULL) return;
-    if (op->in[operand]->layout->dtype == AD_F32) ad__add_wide_f32(n, sum, to);
-    else ad__add_f64(n, sum, to);
+    if (op->in[operand]->layout->dtype == AD_F32) ad__to_f32_add(n, sum, to);
+    else ad__array_add_f64(n, sum, to);
 }
 
 /* dx += scale (g - a - b (x - mean)), sample by sample, so that a first gradient's zeros are still in the cache. */
@@ -121,7 +121,7 @@ static void batch_norm_backward(const ad_op *op) {
     ad_dtype t = y->layout->dtype;
     ad__channels s = channels_of(x->layout->shape);
     moments m = saved_of(op);
-    double *a = ad__graph(y)->scratch, *b = a + s.c, *scale = b + s.c, *dw = scale + s.c;
+    double *a = ad__owner(y)->scratch, *b = a + s.c, *scale = b + s.c, *dw = scale + s.c;
     double each = is_training(op) ? 1 / (double)(s.n * s.l) : 0;
     sums_of(t, s, y->grad, a);
     products_of(t, s, m.mean, x->data, y->grad, b);
@@ -184,7 +184,7 @@ static const ad_shape sample_shapes[] = {
 /* ---- batch_norm_train ------------------------------------------------------------------------------------------ */
 
 static int check_running(const ad_call *c, const ad_var *v) {
-    if (ad__is_nil(v) || ad__graph(v) != c->graph || v->creator != NULL || v->flags & AD__BORROWED)
+    if (ad__absent(v) || ad__owner(v) != c->graph || v->creator != NULL || v->flags & AD__BORROWED)
         return ad_call_fail(
             c, AD_EVALUE, "running averages must be leaves of this graph with memory of their own: ad_zeros, ad_ones");
     if (v->layout->dtype != c->dtype || !ad_shape_equal(v->layout->shape, AD_SHAPE(c->shape.dim[1])))
@@ -221,7 +221,7 @@ static int batch_norm_train_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0];
     ad__channels s = channels_of(x->layout->shape);
     moments m = saved_of(op);
-    double n = (double)(s.n * s.l), *unbiased = ad__graph(x)->scratch;
+    double n = (double)(s.n * s.l), *unbiased = ad__owner(x)->scratch;
     sums_of(x->layout->dtype, s, x->data, m.mean);
     for (int64_t j = 0; j < s.c; j++) m.mean[j] /= n;
     products_of(x->layout->dtype, s, m.mean, x->data, NULL, unbiased);

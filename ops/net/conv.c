@@ -36,7 +36,7 @@ static conv_attrs attrs_from(ad_conv_opts o) {
 }
 
 static ad_conv_opts opts_of(const ad_op *op) {
-    const conv_attrs *a = ad__attrs(op);
+    const conv_attrs *a = ad__attrs_of(op);
     return (ad_conv_opts){ .stride = { a->stride.dim[0], a->stride.dim[1] },
                            .padding = { a->padding.dim[0], a->padding.dim[1] },
                            .dilation = { a->dilation.dim[0], a->dilation.dim[1] },
@@ -65,7 +65,7 @@ typedef struct {
     size_t size;
     int64_t n, groups, o;
     int64_t k, l;   /* rows and columns of the matrix of windows: c kh kw, and oh ow */
-    ad__window w;   /* of one group's channels */
+    ad__window_of w;   /* of one group's channels */
     bool direct;    /* the image is its own matrix of windows */
     const ad_op *op; /* each of its threads has room for that matrix as scratch */
 } conv;
@@ -99,8 +99,8 @@ static void *w_at(const conv *c, const void *w, int64_t g) {
 static const void *columns_of(const conv *c, int worker, const void *x) {
     if (c->direct) return x;
     void *columns = ad__scratch_of(c->op, worker);
-    if (c->t == AD_F32) ad__im2col_f32(&c->w, x, columns);
-    else ad__im2col_f64(&c->w, x, columns);
+    if (c->t == AD_F32) ad__image_im2col_f32(&c->w, x, columns);
+    else ad__image_im2col_f64(&c->w, x, columns);
     return columns;
 }
 
@@ -113,10 +113,10 @@ typedef struct {
 } map;
 
 /* Threads share the images' groups; threads within one product would wait for the windows of the next. */
-static void over_images(const map *m, ad__slab_fn *body) {
+static void over_images(const map *m, ad_loop_fn *body) {
     double work = (double)m->c->o * (double)m->c->l * (double)m->c->k / 8;
-    int64_t most = AD__WORTH;
-    ad__parallel(ad__team_of(m->c->op), m->c->n * m->c->groups, 0, work < most ? 1 + (int64_t)work : most, body,
+    int64_t most = AD__SHARED_MIN;
+    ad_parallel(ad__op_team(m->c->op), m->c->n * m->c->groups, 0, work < most ? 1 + (int64_t)work : most, body,
                  (void *)m);
 }
 
@@ -125,7 +125,7 @@ static void convolve_images(void *context, int worker, int64_t from, int64_t to)
     const conv *c = m->c;
     for (int64_t j = from; j < to; j++) {
         int64_t i = j / c->groups, g = j % c->groups;
-        ad__gemm(ad__team_of(c->op), c->t, false, false, c->o, c->l, c->k, w_at(c, m->w, g),
+        ad__gemm(ad__op_team(c->op), c->t, false, false, c->o, c->l, c->k, w_at(c, m->w, g),
                  columns_of(c, worker, x_at(c, m->x, i, g)), m->fresh ? 0 : 1, y_at(c, m->y, i, g));
     }
 }
@@ -142,12 +142,12 @@ static void spread_images(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t j = from; j < to; j++) {
         int64_t i = j / c->groups, g = j % c->groups;
         void *x = x_at(c, m->x, i, g), *columns = c->direct ? x : ad__scratch_of(c->op, worker);
-        ad__gemm(ad__team_of(c->op), c->t, true, false, c->k, c->l, c->o, w_at(c, m->w, g), y_at(c, m->y, i, g),
+        ad__gemm(ad__op_team(c->op), c->t, true, false, c->k, c->l, c->o, w_at(c, m->w, g), y_at(c, m->y, i, g),
                  c->direct && !m->fresh ? 1 : 0, columns);
         if (c->direct) continue;
         if (m->fresh) memset(x, 0, image);
-        if (c->t == AD_F32) ad__col2im_add_f32(&c->w, columns, x);
-        else ad__col2im_add_f64(&c->w, columns, x);
+        if (c->t == AD_F32) ad__image_col2im_add_f32(&c->w, columns, x);
+        else ad__image_col2im_add_f64(&c->w, columns, x);
     }
 }
 
@@ -161,7 +161,7 @@ static void correlate(const conv *c, const void *x, const void *y, bool fresh, v
     if (c->n == 0 && fresh) memset(w, 0, (size_t)(c->groups * c->o * c->k) * c->size);
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
-            ad__gemm(ad__team_of(c->op), c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g),
+            ad__gemm(ad__op_team(c->op), c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g),
                      columns_of(c, 0, x_at(c, x, i, g)), fresh && i == 0 ? 0 : 1, w_at(c, w, g));
 }
 
@@ -289,8 +289,8 @@ static void bias_backward(const ad_op *op) {
     for (int64_t o = 0; gb != NULL && o < s.dim[1]; o++) {
         double sum = 0;
         for (int64_t i = o; i < s.dim[0] * s.dim[1]; i += s.dim[1])
-            sum += y->layout->dtype == AD_F32 ? ad__sum_f32(l, (const float *)y->grad + i * l)
-                                              : ad__sum_f64(l, (const double *)y->grad + i * l);
+            sum += y->layout->dtype == AD_F32 ? ad__array_sum_f32(l, (const float *)y->grad + i * l)
+                                              : ad__array_sum_f64(l, (const double *)y->grad + i * l);
         if (y->layout->dtype == AD_F32) ((float *)gb)[o] = (float)((double)((float *)gb)[o] + sum);
         else ((double *)gb)[o] += sum;
     }
@@ -305,7 +305,7 @@ static void bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 /* The geometry of an Op from its three arrays in their parts as image, weight and y. */
 static conv geometry(const ad_op *op, const ad_var *x, const ad_var *w, const ad_var *y) {
-    conv c = conv_of(x->layout->dtype, x->layout->shape, w->layout->shape, y->layout->shape, ad__attrs(op));
+    conv c = conv_of(x->layout->dtype, x->layout->shape, w->layout->shape, y->layout->shape, ad__attrs_of(op));
     c.op = op;
     return c;
 }
@@ -497,19 +497,19 @@ static ad_var *with_height(ad_var *x) {
 }
 
 static ad_var *over_signal(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts o, conv_fn *f, const char *caller) {
-    if (ad__is_nil(x) || ad__is_nil(w)) return f(x, w, b, o);
+    if (ad__absent(x) || ad__absent(w)) return f(x, w, b, o);
     char xs[96], ws[96];
     ad_shape_text(x->layout->shape, xs, sizeof xs);
     ad_shape_text(w->layout->shape, ws, sizeof ws);
     if (x->layout->shape.ndim != 3 || w->layout->shape.ndim != 3) {
-        ad_fail(ad__graph(x), AD_ESHAPE, "%s: %s x %s: takes x [n,c,l] and w of 3 dimensions too", caller, xs, ws);
-        return ad__nil(ad__graph(x));
+        ad_fail(ad__owner(x), AD_ESHAPE, "%s: %s x %s: takes x [n,c,l] and w of 3 dimensions too", caller, xs, ws);
+        return ad_nil(ad__owner(x));
     }
     ad_var *y = f(with_height(x), with_height(w), b, (ad_conv_opts){ .stride = { 1, o.stride[0] },
                   .padding = { 0, o.padding[0] }, .dilation = { 1, o.dilation[0] },
                   .output_padding = { 0, o.output_padding[0] }, .groups = o.groups });
     ad_shape s = y->layout->shape;
-    return ad__is_nil(y) ? y : ad_reshape(y, AD_SHAPE(s.dim[0], s.dim[1], s.dim[3]));
+    return ad__absent(y) ? y : ad_reshape(y, AD_SHAPE(s.dim[0], s.dim[1], s.dim[3]));
 }
 
 ad_var *ad_conv1d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {

@@ -14,7 +14,7 @@ typedef struct {
     bool has_weight, has_bias;
 } norm_attrs;
 
-static const norm_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+static const norm_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 static int weight_index(const ad_op *op) { return attrs_of(op)->has_weight ? 1 : -1; }
 static int bias_index(const ad_op *op) { return attrs_of(op)->has_bias ? 1 + attrs_of(op)->has_weight : -1; }
 static const void *row_data(const ad_op *op, int i) { return i < 0 ? NULL : op->in[i]->data; }
@@ -66,7 +66,7 @@ static rows rows_of(const ad_op *op) {
 /* ---- layer_norm ---------------------------------------------------------------------------------------------- */
 
 static ad__moments moments_of(const rows *r, const void *x, double eps) {
-    double n = (double)r->n, mean = (r->t == AD_F32 ? ad__sum_f32(r->n, x) : ad__sum_f64(r->n, x)) / n;
+    double n = (double)r->n, mean = (r->t == AD_F32 ? ad__array_sum_f32(r->n, x) : ad__array_sum_f64(r->n, x)) / n;
     double squares = r->t == AD_F32 ? ad__squares_about_f32(r->n, mean, x) : ad__squares_about_f64(r->n, mean, x);
     return (ad__moments){ mean, 1 / sqrt(squares / n + eps) };
 }
@@ -87,11 +87,11 @@ static int layer_norm_evaluate(const ad_op *op) {
 
 /* With h = g w: gx += scale (h - mean h - (x - mean) scale^2 mean(h (x - mean))). */
 static void row_backward_f32(int64_t n, ad__moments m, const float *x, const float *h, float *gx) {
-    double a = ad__sum_f32(n, h) / (double)n, c = m.scale * m.scale * ad__covariance_f32(n, m.mean, x, h) / (double)n;
+    double a = ad__array_sum_f32(n, h) / (double)n, c = m.scale * m.scale * ad__covariance_f32(n, m.mean, x, h) / (double)n;
     ad__normalize_back_f32(n, m, a, c, x, h, gx);
 }
 static void row_backward_f64(int64_t n, ad__moments m, const double *x, const double *h, double *gx) {
-    double a = ad__sum_f64(n, h) / (double)n, c = m.scale * m.scale * ad__covariance_f64(n, m.mean, x, h) / (double)n;
+    double a = ad__array_sum_f64(n, h) / (double)n, c = m.scale * m.scale * ad__covariance_f64(n, m.mean, x, h) / (double)n;
     ad__normalize_back_f64(n, m, a, c, x, h, gx);
 }
 
@@ -102,7 +102,7 @@ static void x_backward(const ad_op *op) {
     if (gx == NULL) return;
     const char *x = op->in[0]->data, *g = ad__out(op)->grad;
     const void *w = row_data(op, weight_index(op));
-    void *weighed = ad__graph(ad__out(op))->scratch;
+    void *weighed = ad__owner(ad__out(op))->scratch;
     const ad__moments *kept = ad_saved(op);
     for (int64_t i = 0; i < r.rows; i++, x += r.row, g += r.row, gx += r.row) {
         const void *h = w ? weighed : (const void *)g;
@@ -118,8 +118,8 @@ static void x_backward(const ad_op *op) {
 }
 
 static void add_sums(const rows *r, const double *sums, void *to) {
-    if (r->t == AD_F32) ad__add_wide_f32(r->n, sums, to);
-    else ad__add_f64(r->n, sums, to);
+    if (r->t == AD_F32) ad__to_f32_add(r->n, sums, to);
+    else ad__array_add_f64(r->n, sums, to);
 }
 
 /* Sums over rows of g, or of g times what the weight multiplied. */
@@ -128,14 +128,14 @@ static void row_sums_backward(const ad_op *op, int operand, bool normalized) {
     void *to = operand < 0 ? NULL : ad_grad_into(op, operand);
     if (to == NULL) return;
     const char *x = op->in[0]->data, *g = ad__out(op)->grad;
-    double *sums = ad__graph(ad__out(op))->scratch;
+    double *sums = ad__owner(ad__out(op))->scratch;
     const ad__moments *kept = ad_saved(op);
     memset(sums, 0, (size_t)r.n * sizeof *sums);
     for (int64_t i = 0; i < r.rows; i++, x += r.row, g += r.row)
         if (r.t == AD_F32 && normalized) ad__normalized_times_f32(r.n, kept[i], (const void *)x, (const void *)g, sums);
         else if (normalized) ad__normalized_times_f64(r.n, kept[i], (const void *)x, (const void *)g, sums);
-        else if (r.t == AD_F32) ad__widen_add_f32(r.n, (const void *)g, sums);
-        else ad__add_f64(r.n, (const void *)g, sums);
+        else if (r.t == AD_F32) ad__to_f64_add(r.n, (const void *)g, sums);
+        else ad__array_add_f64(r.n, (const void *)g, sums);
     add_sums(&r, sums, to);
 }
 

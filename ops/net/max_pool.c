@@ -36,7 +36,7 @@ static pool_attrs attrs_from(ad_pool_opts o) {
     return a;
 }
 
-static const pool_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+static const pool_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 
 /* ---- planes -------------------------------------------------------------------------------------------------- */
 
@@ -143,7 +143,7 @@ static void max_pool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape s = op->in[0]->layout->shape, pooled = ad__out(op)->layout->shape;
     ad_shape flat = AD_SHAPE(planes_of(s), plane(pooled));
     ad_var *index = ad_reshape(apply_pool(&ad_op_max_pool2d_index, op->in[0], attrs_of(op)), flat);
-    ad_var *zeros = ad_zeros(ad__graph(g), g->layout->dtype, AD_SHAPE(planes_of(s), plane(s)));
+    ad_var *zeros = ad_zeros(ad__owner(g), g->layout->dtype, AD_SHAPE(planes_of(s), plane(s)));
     dx[0] = ad_reshape(ad_scatter_add(zeros, 1, index, ad_reshape(g, flat)), s);
 }
 
@@ -208,7 +208,7 @@ static int max_pool2d_index_evaluate(const ad_op *op) {
     ad_var *y = ad__out(op);
     ad__pooling p = pool_of(attrs_of(op), x->layout->shape, y->layout->shape);
     int64_t planes = planes_of(x->layout->shape), size = plane(x->layout->shape), places = plane(y->layout->shape);
-    int32_t *index = ad__graph(y)->scratch;
+    int32_t *index = ad__owner(y)->scratch;
     for (int64_t c = 0; c < planes; c++) {
         if (y->layout->dtype == AD_F32) ad__max_pool_f32(&p, 1, (const float *)x->data + c * size, NULL, index);
         else ad__max_pool_f64(&p, 1, (const double *)x->data + c * size, NULL, index);
@@ -288,9 +288,9 @@ AD_OPTYPE(avg_pool2d,
 
 ad_var *ad_avg_pool2d(ad_var *x, ad_pool_opts opts) {
     pool_attrs a = attrs_from(opts);
-    if (!ad__is_nil(x) && (opts.dilation[0] > 1 || opts.dilation[1] > 1)) {
-        ad_fail(ad__graph(x), AD_EVALUE, "avg_pool2d: means have no dilation");
-        return ad__nil(ad__graph(x));
+    if (!ad__absent(x) && (opts.dilation[0] > 1 || opts.dilation[1] > 1)) {
+        ad_fail(ad__owner(x), AD_EVALUE, "avg_pool2d: means have no dilation");
+        return ad_nil(ad__owner(x));
     }
     return apply_pool(&ad_op_avg_pool2d, x, &a);
 }
@@ -371,7 +371,7 @@ static ad_var *with_height(ad_var *x) {
 }
 
 static ad_var *without_height(ad_var *y) {
-    if (ad__is_nil(y)) return y;
+    if (ad__absent(y)) return y;
     return ad_reshape(y, ad__reduced_shape(y->layout->shape, 1u << (y->layout->shape.ndim - 2), false));
 }
 
@@ -385,24 +385,24 @@ static ad_pool_opts along_signal(ad_pool_opts o) {
 }
 
 static bool is_signal(ad_var *x, const char *caller) {
-    if (ad__is_nil(x)) return false;
+    if (ad__absent(x)) return false;
     char text[96];
     ad_shape_text(x->layout->shape, text, sizeof text);
     if (x->layout->shape.ndim >= 1 && x->layout->shape.ndim < AD_MAX_NDIM) return true;
-    ad_fail(ad__graph(x), AD_ESHAPE, "%s: %s: takes 1 to %d dimensions, and pools over the last", caller, text,
+    ad_fail(ad__owner(x), AD_ESHAPE, "%s: %s: takes 1 to %d dimensions, and pools over the last", caller, text,
             AD_MAX_NDIM - 1);
     return false;
 }
 
 ad_var *ad_max_pool1d(ad_var *x, ad_pool_opts opts) {
-    if (!is_signal(x, "max_pool1d")) return ad__nil(x ? ad__graph(x) : NULL);
+    if (!is_signal(x, "max_pool1d")) return ad_nil(x ? ad__owner(x) : NULL);
     return without_height(ad_max_pool2d(with_height(x), along_signal(opts)));
 }
 ad_var *ad_avg_pool1d(ad_var *x, ad_pool_opts opts) {
-    if (!is_signal(x, "avg_pool1d")) return ad__nil(x ? ad__graph(x) : NULL);
+    if (!is_signal(x, "avg_pool1d")) return ad_nil(x ? ad__owner(x) : NULL);
     return without_height(ad_avg_pool2d(with_height(x), along_signal(opts)));
 }
 ad_var *ad_adaptive_avg_pool1d(ad_var *x, int64_t l) {
-    if (!is_signal(x, "adaptive_avg_pool1d")) return ad__nil(x ? ad__graph(x) : NULL);
+    if (!is_signal(x, "adaptive_avg_pool1d")) return ad_nil(x ? ad__owner(x) : NULL);
     return without_height(ad_adaptive_avg_pool2d(with_height(x), 1, l));
 }

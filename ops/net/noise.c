@@ -24,7 +24,7 @@ static int rand_like_evaluate(const ad_op *op) {
     bool narrow = y->layout->dtype == AD_F32;
     for (int64_t i = 0; i < y->layout->numel; i += 2) {
         uint32_t words[4];
-        ad_random_bits(ad__graph(y), 4, words);
+        ad_random_bits(ad__owner(y), 4, words);
         for (int k = 0; k < 2 && i + k < y->layout->numel; k++) {
             double v = (double)(words[2 * k] >> 8) * 0x1p-24; /* what f32 can hold, below 1 */
             ad__put(y, i + k, narrow ? v : v + (double)(words[2 * k + 1] >> 3) * 0x1p-53);
@@ -38,7 +38,7 @@ static int randn_like_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
     for (int64_t i = 0; i < y->layout->numel; i += 2) {
         double pair[2];
-        ad__random_normal(&ad__graph(y)->random, AD_F64, 2, pair);
+        ad_random_normal(&ad__owner(y)->random, AD_F64, 2, pair);
         for (int k = 0; k < 2 && i + k < y->layout->numel; k++) ad__put(y, i + k, pair[k]);
     }
     return AD_OK;
@@ -49,11 +49,11 @@ LIKE(randn_like, "standard normal numbers, in the shape of x; drawn anew on ad_e
 
 /* Xu et al. 2015: left of 0 a slope drawn for each element, or their mean when not training. */
 ad_var *ad_rrelu(ad_var *x, double lower, double upper, bool training) {
-    if (ad__is_nil(x)) return ad__refused(x, "rrelu");
+    if (ad__absent(x)) return ad__nil_result(x, "rrelu");
     ad_call c = AD__CALL_AS("rrelu", x);
     if (!(lower <= upper)) {
         ad_call_fail(&c, AD_EVALUE, "lower is %g and upper is %g; PyTorch's are 1/8 and 1/3", lower, upper);
-        return ad__nil(c.graph);
+        return ad_nil(c.graph);
     }
     if (!training) return ad_leaky_relu(x, (lower + upper) / 2);
     ad_var *slopes = ad_adds(ad_muls(ad_rand_like(x), upper - lower), lower);

@@ -16,11 +16,11 @@ static int dropout_mask_shape(ad_call *c) {
    1 / (1 - p) is infinite, none is. */
 static int dropout_mask_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    double p = *(const double *)ad__attrs(op), kept = 1 / (1 - p), least = p * 0x1p32;
+    double p = *(const double *)ad__attrs_of(op), kept = 1 / (1 - p), least = p * 0x1p32;
     uint32_t bits[CHUNK];
     for (int64_t i = 0, n = y->layout->numel; i < n; i += CHUNK) {
         int64_t count = n - i < CHUNK ? n - i : CHUNK;
-        ad_random_bits(ad__graph(y), count, bits);
+        ad_random_bits(ad__owner(y), count, bits);
         if (y->layout->dtype == AD_F32)
             for (int64_t j = 0; j < count; j++) ((float *)y->data)[i + j] = (double)bits[j] < least ? 0 : (float)kept;
         else
@@ -44,6 +44,6 @@ ad_var *ad_dropout_mask(ad_var *x, double p) { return ad__apply1(&ad_op_dropout_
 
 /* Srivastava et al. 2014, inverted: the mean of what comes out is x, so nothing changes after training. */
 ad_var *ad_dropout(ad_var *x, double p, bool training) {
-    if (training ? p == 0 : p >= 0 && p <= 1) return x ? x : ad__nil(NULL);
+    if (training ? p == 0 : p >= 0 && p <= 1) return x ? x : ad_nil(NULL);
     return ad_mul(x, ad_dropout_mask(x, p));
 }

@@ -14,7 +14,7 @@ static const ad_attr rnn_list[] = { { "relu", AD_ATTR_BOOL, offsetof(recurrent_a
                                     { "reverse", AD_ATTR_BOOL, offsetof(recurrent_attrs, reverse) },
                                     { 0 } };
 
-static const recurrent_attrs *attrs_of(const ad_op *op) { return ad__attrs(op); }
+static const recurrent_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 
 static ad__recurrent_kind kind_of(const ad_optype *type, const recurrent_attrs *a) {
     if (type == &ad_op_lstm) return AD__LSTM;
@@ -57,7 +57,7 @@ static void *half(const ad_var *y, void *array) { return (char *)array + ad__byt
 static ad__recurrent recurrent_of(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_shape x = op->in[0]->layout->shape;
-    ad__recurrent r = { .team = ad__team_of(op),
+    ad__recurrent r = { .team = ad__op_team(op),
                         .kind = kind_of(op->type, attrs_of(op)),
                         .n = x.dim[0],
                         .time = x.dim[1],
@@ -85,8 +85,8 @@ static void recurrent_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad__recurrent r = recurrent_of(op);
     r.gh = y->grad;
-    r.gx = ad__claim_grad(op, 0, &r.beta_gx);
-    r.gw = ad__claim_grad(op, 1, &r.beta_gw);
+    r.gx = ad__product_grad(op, 0, &r.beta_gx);
+    r.gw = ad__product_grad(op, 1, &r.beta_gw);
     r.gh0 = ad_grad_into(op, 2);
     if (r.kind == AD__GRU) r.gb = ad_grad_into(op, 3);
     if (r.kind == AD__LSTM) r.gc = half(y, y->grad), r.gc0 = ad_grad_into(op, 3);
@@ -133,10 +133,10 @@ static moment gru_step(const recurrent_attrs *a, ad_var *x, ad_var *const in[], 
 }
 
 static ad_var *in_vars(const ad_op *op, ad_var *const in[], step_fn *step) {
-    ad_graph *g = ad__graph(in[0]);
+    ad_graph *g = ad__owner(in[0]);
     bool is_lstm = op->type == &ad_op_lstm;
     int time = (int)op->in[0]->layout->shape.dim[1];
-    ad_var **h = ad__node_alloc(g, 2 * (size_t)time * sizeof *h), **c = h + time;
+    ad_var **h = ad_scope_alloc(g, 2 * (size_t)time * sizeof *h), **c = h + time;
     moment now = { in[2], is_lstm ? in[3] : NULL };
     for (int i = 0; h != NULL && i < time && g->code == AD_OK; i++) {
         int t = attrs_of(op)->reverse ? time - 1 - i : i;
@@ -144,18 +144,18 @@ static ad_var *in_vars(const ad_op *op, ad_var *const in[], step_fn *step) {
         h[t] = now.h;
         c[t] = now.c;
     }
-    if (g->code != AD_OK) return ad__nil(g);
+    if (g->code != AD_OK) return ad_nil(g);
     ad_var *y = ad_stack(time, h, 1);
     return is_lstm ? ad_stack(2, (ad_var *[]){ y, ad_stack(time, c, 1) }, 0) : y;
 }
 
 /* Between views of the operands, where the pass stops, and the result. */
 static void vjp_through(const ad_op *op, ad_var *cotangent, ad_var *dx[], step_fn *step) {
-    ad_graph *g = ad__graph(cotangent);
+    ad_graph *g = ad__owner(cotangent);
     ad_var *in[4];
     for (int i = 0; i < op->n_in; i++) in[i] = ad_reshape(op->in[i], op->in[i]->layout->shape);
     uint32_t before = g->n_ops;
-    ad_var *y = g->code == AD_OK ? in_vars(op, in, step) : ad__nil(g);
+    ad_var *y = g->code == AD_OK ? in_vars(op, in, step) : ad_nil(g);
     if (g->code == AD_OK) ad__vjp_of(1, &y, &cotangent, op->n_in, in, dx, before);
 }
 

@@ -33,8 +33,8 @@ static window_attrs attrs_of(const ad_window *w, int64_t height, int64_t width) 
 }
 
 /* Over images [c,h,w]. The sizes fit together: see check_window. */
-static ad__window window_of(const window_attrs *a, int64_t c, int64_t h, int64_t w) {
-    ad__window r = { .c = c, .in = { h, w } };
+static ad__window_of window_of(const window_attrs *a, int64_t c, int64_t h, int64_t w) {
+    ad__window_of r = { .c = c, .in = { h, w } };
     for (int i = 0; i < 2; i++) {
         r.kernel[i] = a->kernel.dim[i], r.stride[i] = a->stride.dim[i];
         r.padding[i] = a->padding.dim[i], r.dilation[i] = a->dilation.dim[i];
@@ -52,7 +52,7 @@ static int check_window(const ad_call *call, int64_t c, int64_t h, int64_t w) {
             !between(a->dilation.dim[i], 1))
             return ad_call_fail(call, AD_EVALUE, "kernel, stride and dilation are 1 or more, padding 0 or more, none "
                                                  "above 2^31");
-    ad__window v = window_of(a, c, h, w);
+    ad__window_of v = window_of(a, c, h, w);
     if (v.out[0] < 1 || v.out[1] < 1)
         return ad_call_fail(call, AD_ESHAPE, "a window of %lld by %lld, with its dilation, does not fit into the image",
                             (long long)v.kernel[0], (long long)v.kernel[1]);
@@ -63,7 +63,7 @@ static int check_window(const ad_call *call, int64_t c, int64_t h, int64_t w) {
 
 /* How many images, and how many elements one of them and its columns have. */
 typedef struct {
-    ad__window window;
+    ad__window_of window;
     int64_t n, image, columns;
     ad_dtype dtype;
 } job;
@@ -71,7 +71,7 @@ typedef struct {
 static job job_of(const ad_op *op, const ad_var *image) {
     ad_shape s = image->layout->shape;
     int64_t c = s.dim[s.ndim - 3], h = s.dim[s.ndim - 2], w = s.dim[s.ndim - 1];
-    job j = { .window = window_of(ad__attrs(op), c, h, w), .n = s.ndim == 4 ? s.dim[0] : 1, .image = c * h * w,
+    job j = { .window = window_of(ad__attrs_of(op), c, h, w), .n = s.ndim == 4 ? s.dim[0] : 1, .image = c * h * w,
               .dtype = image->layout->dtype };
     j.columns = c * j.window.kernel[0] * j.window.kernel[1] * j.window.out[0] * j.window.out[1];
     return j;
@@ -80,22 +80,22 @@ static job job_of(const ad_op *op, const ad_var *image) {
 static void to_columns(const job *j, const void *images, void *columns) {
     for (int64_t i = 0; i < j->n; i++)
         if (j->dtype == AD_F32)
-            ad__im2col_f32(&j->window, (const float *)images + i * j->image, (float *)columns + i * j->columns);
-        else ad__im2col_f64(&j->window, (const double *)images + i * j->image, (double *)columns + i * j->columns);
+            ad__image_im2col_f32(&j->window, (const float *)images + i * j->image, (float *)columns + i * j->columns);
+        else ad__image_im2col_f64(&j->window, (const double *)images + i * j->image, (double *)columns + i * j->columns);
 }
 
 static void add_to_columns(const job *j, const void *images, void *columns) {
     for (int64_t i = 0; i < j->n; i++)
         if (j->dtype == AD_F32)
-            ad__im2col_add_f32(&j->window, (const float *)images + i * j->image, (float *)columns + i * j->columns);
-        else ad__im2col_add_f64(&j->window, (const double *)images + i * j->image, (double *)columns + i * j->columns);
+            ad__image_im2col_add_f32(&j->window, (const float *)images + i * j->image, (float *)columns + i * j->columns);
+        else ad__image_im2col_add_f64(&j->window, (const double *)images + i * j->image, (double *)columns + i * j->columns);
 }
 
 static void add_to_images(const job *j, const void *columns, void *images) {
     for (int64_t i = 0; i < j->n; i++)
         if (j->dtype == AD_F32)
-            ad__col2im_add_f32(&j->window, (const float *)columns + i * j->columns, (float *)images + i * j->image);
-        else ad__col2im_add_f64(&j->window, (const double *)columns + i * j->columns, (double *)images + i * j->image);
+            ad__image_col2im_add_f32(&j->window, (const float *)columns + i * j->columns, (float *)images + i * j->image);
+        else ad__image_col2im_add_f64(&j->window, (const double *)columns + i * j->columns, (double *)images + i * j->image);
 }
 
 /* Stride, padding and dilation alone and together, along one axis and both, and a window that steps over elements. */
@@ -119,7 +119,7 @@ static int im2col_shape(ad_call *call) {
     int64_t c = s.dim[s.ndim - 3], h = s.dim[s.ndim - 2], w = s.dim[s.ndim - 1];
     int rc = check_window(call, c, h, w);
     if (rc != AD_OK) return rc;
-    ad__window v = window_of(call->attrs, c, h, w);
+    ad__window_of v = window_of(call->attrs, c, h, w);
     call->shape.ndim = s.ndim - 1;
     call->shape.dim[s.ndim - 3] = c * v.kernel[0] * v.kernel[1];
     call->shape.dim[s.ndim - 2] = v.out[0] * v.out[1];
@@ -140,7 +140,7 @@ static void im2col_backward(const ad_op *op) {
 
 static void im2col_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape s = op->in[0]->layout->shape;
-    window_attrs a = *(const window_attrs *)ad__attrs(op);
+    window_attrs a = *(const window_attrs *)ad__attrs_of(op);
     a.size = AD_SHAPE(s.dim[s.ndim - 2], s.dim[s.ndim - 1]);
     dx[0] = ad__apply1(&ad_op_col2im, g, &a);
 }
@@ -177,7 +177,7 @@ static int col2im_shape(ad_call *call) {
         return ad_call_fail(call, AD_EVALUE, "images of %lld by %lld", (long long)h, (long long)w);
     int rc = check_window(call, 1, h, w);
     if (rc != AD_OK) return rc;
-    ad__window v = window_of(a, 1, h, w);
+    ad__window_of v = window_of(a, 1, h, w);
     int64_t rows = s.dim[s.ndim - 2], each = v.kernel[0] * v.kernel[1], places = v.out[0] * v.out[1];
     if (rows % each != 0 || s.dim[s.ndim - 1] != places)
         return ad_call_fail(call, AD_ESHAPE, "the window makes columns [c*%lld, %lld] of such an image",
@@ -203,13 +203,13 @@ static void col2im_backward(const ad_op *op) {
 }
 
 static void col2im_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    dx[0] = ad__apply1(&ad_op_im2col, g, ad__attrs(op));
+    dx[0] = ad__apply1(&ad_op_im2col, g, ad__attrs_of(op));
 }
 
 static void col2im_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(windows); i++) {
         window_attrs a = attrs_of(&windows[i], 4, 5);
-        ad__window v = window_of(&a, 2, 4, 5);
+        ad__window_of v = window_of(&a, 2, 4, 5);
         ad_shape columns = AD_SHAPE(2, 2 * v.kernel[0] * v.kernel[1], v.out[0] * v.out[1]);
         ad_sample(s, &a, 1, &columns, NULL, NULL);
     }

@@ -16,14 +16,14 @@ static int extremum_shape(ad_call *c) {
     return rc;
 }
 
-static ad__spread result_spread(const ad_op *op) {
+static ad__broadcast_map result_spread(const ad_op *op) {
     ad_shape s = op->in[0]->layout->shape;
-    return ad__spread_of(ad__reduced_shape(s, ad__axes_mask(ad__attrs(op), s.ndim), true), s);
+    return ad__broadcast_map_of(ad__reduced_shape(s, ad__axes_mask(ad__attrs_of(op), s.ndim), true), s);
 }
 
 static int evaluate_by(const ad_op *op, bool smallest) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    ad__spread s = result_spread(op);
+    ad__broadcast_map s = result_spread(op);
     if (y->layout->dtype == AD_F32)
         ad__extremum_f32(&s, x->layout->numel, x->data, smallest, y->layout->numel, y->data);
     else ad__extremum_f64(&s, x->layout->numel, x->data, smallest, y->layout->numel, y->data);
@@ -35,8 +35,8 @@ static void extremum_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     void *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
-    ad__spread s = result_spread(op);
-    double *ties = ad__graph(y)->scratch;
+    ad__broadcast_map s = result_spread(op);
+    double *ties = ad__owner(y)->scratch;
     if (y->layout->dtype == AD_F32)
         ad__extremum_back_f32(&s, x->layout->numel, x->data, y->layout->numel, y->data, y->grad, ties, gx);
     else ad__extremum_back_f64(&s, x->layout->numel, x->data, y->layout->numel, y->data, y->grad, ties, gx);
@@ -44,7 +44,7 @@ static void extremum_backward(const ad_op *op) {
 
 static void extremum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape s = op->in[0]->layout->shape;
-    ad_shape kept = ad__reduced_shape(s, ad__axes_mask(ad__attrs(op), s.ndim), true);
+    ad_shape kept = ad__reduced_shape(s, ad__axes_mask(ad__attrs_of(op), s.ndim), true);
     ad_var *mask = ad_eq(op->in[0], ad_reshape(ad__out(op), kept));
     dx[0] = ad_mul(mask, ad_div(ad_reshape(g, kept), ad_sum_to(mask, kept)));
 }
@@ -84,21 +84,21 @@ EXTREMUM(min, "smallest element over all or some axes; NaN if there is one", "mi
 
 static int place_shape(ad_call *c) {
     int64_t numel = c->in[0]->layout->numel, longest = (int64_t)1 << 24;
-    int rc = ad__cells_shape(c);
-    int64_t cells = rc == AD_OK ? ad_shape_numel(c->shape) : 0;
-    if (cells > 0 && numel == 0) return ad_call_fail(c, AD_ESHAPE, "no elements to take the %s of", c->type->name);
-    if (cells > 0 && c->dtype == AD_F32 && numel / cells > longest)
+    int rc = ad__segments_shape(c);
+    int64_t segments = rc == AD_OK ? ad_shape_numel(c->shape) : 0;
+    if (segments > 0 && numel == 0) return ad_call_fail(c, AD_ESHAPE, "no elements to take the %s of", c->type->name);
+    if (segments > 0 && c->dtype == AD_F32 && numel / segments > longest)
         return ad_call_fail(c, AD_ESHAPE, "f32 holds no index above %lld; convert x with ad_cast", (long long)longest);
     return rc;
 }
 
-static void put_place(const ad_op *op, int64_t cell, int64_t n, const void *x, bool smallest) {
-    ad__put(ad__out(op), cell, (double)AD__BY_DTYPE(op->in[0]->layout->dtype, ad__arg_extremum, n, x, smallest));
+static void put_place(const ad_op *op, int64_t segment, int64_t n, const void *x, bool smallest) {
+    ad__put(ad__out(op), segment, (double)AD__BY_DTYPE(op->in[0]->layout->dtype, ad__arg_extremum, n, x, smallest));
 }
-static void argmax_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) { put_place(op, cell, n, x, false); }
-static void argmin_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) { put_place(op, cell, n, x, true); }
-static int argmax_evaluate(const ad_op *op) { return ad__over_cells(op, argmax_cell); }
-static int argmin_evaluate(const ad_op *op) { return ad__over_cells(op, argmin_cell); }
+static void argmax_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) { put_place(op, segment, n, x, false); }
+static void argmin_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) { put_place(op, segment, n, x, true); }
+static int argmax_evaluate(const ad_op *op) { return ad__over_segments(op, argmax_cell); }
+static int argmin_evaluate(const ad_op *op) { return ad__over_segments(op, argmin_cell); }
 
 static void argmax_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(9), AD_SHAPE(2, 3), AD_SHAPE(70) };

@@ -4,29 +4,29 @@
 
 #include <math.h>
 
-/* Saves each cell's ad__lse for backward. */
+/* Saves each segment's ad__lse for backward. */
 static int logsumexp_shape(ad_call *c) {
-    int rc = ad__cells_shape(c);
+    int rc = ad__segments_shape(c);
     if (rc == AD_OK) c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__lse);
     return rc;
 }
 
-static void logsumexp_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) {
+static void logsumexp_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) {
     ad__lse l = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__lse, n, x);
-    ((ad__lse *)ad_saved(op))[cell] = l;
-    ad__put(ad__out(op), cell, l.m + log(l.s));
+    ((ad__lse *)ad_saved(op))[segment] = l;
+    ad__put(ad__out(op), segment, l.m + log(l.s));
 }
 
-static void logsumexp_cell_back(const ad_op *op, int64_t cell, int64_t n, const void *x, double *room, void *gx) {
+static void logsumexp_cell_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
     (void)room;
-    ad__lse l = ((const ad__lse *)ad_saved(op))[cell];
-    double g = ad_grad_at(ad__out(op), cell);
+    ad__lse l = ((const ad__lse *)ad_saved(op))[segment];
+    double g = ad_grad_at(ad__out(op), segment);
     if (op->in[0]->layout->dtype == AD_F32) ad__lse_back_f32(n, l, (float)g, x, gx);
     else ad__lse_back_f64(n, l, g, x, gx);
 }
 
-static int logsumexp_evaluate(const ad_op *op) { return ad__over_cells(op, logsumexp_cell); }
-static void logsumexp_backward(const ad_op *op) { ad__back_over_cells(op, logsumexp_cell_back); }
+static int logsumexp_evaluate(const ad_op *op) { return ad__over_segments(op, logsumexp_cell); }
+static void logsumexp_backward(const ad_op *op) { ad__back_over_segments(op, logsumexp_cell_back); }
 
 /* softmax over the axes: exp(x - y) would lose digits where y is large. The maximum is a constant, as the
    slopes that go through it cancel. */
@@ -39,8 +39,8 @@ static ad_var *softmax_over(ad_var *x, ad__axes_attrs a) {
 
 static void logsumexp_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *x = op->in[0];
-    if (ad__cell_size(op) == 0) return;
-    dx[0] = ad_mul(softmax_over(x, *(const ad__axes_attrs *)ad__attrs(op)), ad__kept(op, g));
+    if (ad__segment_size(op) == 0) return;
+    dx[0] = ad_mul(softmax_over(x, *(const ad__axes_attrs *)ad__attrs_of(op)), ad__kept(op, g));
 }
 
 static void logsumexp_samples(ad_sampler *s) {

@@ -15,24 +15,24 @@ static const ad_attr moment_list[] = { { "axes", AD_ATTR_AXES, offsetof(moment_a
                                        { "correction", AD_ATTR_INT, offsetof(moment_attrs, correction) },
                                        { 0 } };
 
-/* Saves each cell's mean for backward. */
+/* Saves each segment's mean for backward. */
 static int moment_shape(ad_call *c) {
-    int rc = ad__cells_shape(c);
-    if (rc == AD_OK) c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__mean);
+    int rc = ad__segments_shape(c);
+    if (rc == AD_OK) c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__row_mean);
     return rc;
 }
 
 /* What the sum of squares is divided by: with as many elements as the correction or fewer, 0. */
 static double divisor(const ad_op *op) {
-    double d = (double)ad__cell_size(op) - ((const moment_attrs *)ad__attrs(op))->correction;
+    double d = (double)ad__segment_size(op) - ((const moment_attrs *)ad__attrs_of(op))->correction;
     return d > 0 ? d : 0;
 }
 
-static ad__mean *mean_of(const ad_op *op, int64_t cell) { return (ad__mean *)ad_saved(op) + cell; }
+static ad__row_mean *mean_of(const ad_op *op, int64_t segment) { return (ad__row_mean *)ad_saved(op) + segment; }
 
 /* x - mean as a Var; the second mean is what the first one rounded off. */
 static ad_var *centred(const ad_op *op) {
-    ad__axes_attrs a = ((const moment_attrs *)ad__attrs(op))->axes;
+    ad__axes_attrs a = ((const moment_attrs *)ad__attrs_of(op))->axes;
     a.keepdims = true;
     ad_var *x = op->in[0], *off = ad_sub(x, ad__apply1(&ad_op_mean, x, &a));
     return ad_sub(off, ad__apply1(&ad_op_mean, off, &a));
@@ -53,19 +53,19 @@ static void moment_samples(ad_sampler *s) {
 
 /* ---- variance ----------------------------------------------------------------------------------------- */
 
-static void variance_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) {
-    double squares = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__squares, n, x, mean_of(op, cell));
-    ad__put(ad__out(op), cell, squares / divisor(op));
+static void variance_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+    double squares = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__squares, n, x, mean_of(op, segment));
+    ad__put(ad__out(op), segment, squares / divisor(op));
 }
 
-static void variance_cell_back(const ad_op *op, int64_t cell, int64_t n, const void *x, double *room, void *gx) {
+static void variance_cell_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
     (void)room;
-    double k = ad_grad_at(ad__out(op), cell) * 2 / divisor(op);
-    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, cell), k, gx);
+    double k = ad_grad_at(ad__out(op), segment) * 2 / divisor(op);
+    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, segment), k, gx);
 }
 
-static int variance_evaluate(const ad_op *op) { return ad__over_cells(op, variance_cell); }
-static void variance_backward(const ad_op *op) { ad__back_over_cells(op, variance_cell_back); }
+static int variance_evaluate(const ad_op *op) { return ad__over_segments(op, variance_cell); }
+static void variance_backward(const ad_op *op) { ad__back_over_segments(op, variance_cell_back); }
 static void variance_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_mul(ad_muls(ad__kept(op, g), 2 / divisor(op)), centred(op));
 }
@@ -79,19 +79,19 @@ AD_OPTYPE(variance, .doc = "variance over all or some axes, torch.var; correctio
 
 /* ---- standard deviation ------------------------------------------------------------------------------- */
 
-static void std_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) {
-    double deviation = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__deviation, n, x, mean_of(op, cell));
-    ad__put(ad__out(op), cell, deviation / sqrt(divisor(op)));
+static void std_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+    double deviation = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__deviation, n, x, mean_of(op, segment));
+    ad__put(ad__out(op), segment, deviation / sqrt(divisor(op)));
 }
 
-static void std_cell_back(const ad_op *op, int64_t cell, int64_t n, const void *x, double *room, void *gx) {
+static void std_cell_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
     (void)room;
-    double y = ad_at(ad__out(op), cell), k = y == 0 ? 0 : ad_grad_at(ad__out(op), cell) / divisor(op) / y;
-    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, cell), k, gx);
+    double y = ad_at(ad__out(op), segment), k = y == 0 ? 0 : ad_grad_at(ad__out(op), segment) / divisor(op) / y;
+    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, segment), k, gx);
 }
 
-static int std_evaluate(const ad_op *op) { return ad__over_cells(op, std_cell); }
-static void std_backward(const ad_op *op) { ad__back_over_cells(op, std_cell_back); }
+static int std_evaluate(const ad_op *op) { return ad__over_segments(op, std_cell); }
+static void std_backward(const ad_op *op) { ad__back_over_segments(op, std_cell_back); }
 
 /* Where y is 0 so is x - mean, and 1 may stand for y. */
 static void std_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

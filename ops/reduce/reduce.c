@@ -12,21 +12,21 @@ enum { CHUNK = 1024 };
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* How y, a reduction of x, lies in x. */
-static ad__spread reduction_spread(const ad_op *op) {
+static ad__broadcast_map reduction_spread(const ad_op *op) {
     ad_shape s = op->in[0]->layout->shape;
-    return ad__spread_of(ad__reduced_shape(s, ad__axes_mask(ad__attrs(op), s.ndim), true), s);
+    return ad__broadcast_map_of(ad__reduced_shape(s, ad__axes_mask(ad__attrs_of(op), s.ndim), true), s);
 }
 
 /* sums [small's numel] = big summed over its repetitions, in f64. */
-static void sum_repeats(ad__team *team, const ad__spread *s, ad_dtype t, int64_t n, const void *big, int64_t n_sums,
+static void sum_repeats(ad_team *team, const ad__broadcast_map *s, ad_dtype t, int64_t n, const void *big, int64_t n_sums,
                         double *sums) {
     memset(sums, 0, (size_t)n_sums * sizeof *sums);
-    ad__scatter(team, s, t, n, big, sums);
+    ad__broadcast_sum(team, s, t, n, big, sums);
 }
 
 /* big += k small, repeated; fresh: big holds nothing yet. */
 typedef struct {
-    const ad__spread *s;
+    const ad__broadcast_map *s;
     ad_dtype t;
     const void *small;
     double k;
@@ -43,9 +43,9 @@ static void add_slab(void *context, int worker, int64_t from, int64_t to) {
         int64_t count = least(CHUNK, to - i);
         if (r->fresh) memset((char *)r->big + (size_t)i * size, 0, (size_t)count * size);
         if (r->t == AD_F32)
-            ad__axpy_f32(count, (float)r->k, ad__gather_f32(r->s, i, count, r->small, (float *)(void *)buffer),
+            ad__axpy_f32(count, (float)r->k, ad__broadcast_read_f32(r->s, i, count, r->small, (float *)(void *)buffer),
                          (float *)r->big + i);
-        else ad__axpy_f64(count, r->k, ad__gather_f64(r->s, i, count, r->small, buffer), (double *)r->big + i);
+        else ad__axpy_f64(count, r->k, ad__broadcast_read_f64(r->s, i, count, r->small, buffer), (double *)r->big + i);
     }
 }
 
@@ -55,12 +55,12 @@ static void add_slab(void *context, int worker, int64_t from, int64_t to) {
 static void reduce_divided(const ad_op *op, double n_each) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     int64_t n = y->layout->numel;
-    ad__spread s = reduction_spread(op);
-    double *sums = ad__graph(y)->scratch;
-    sum_repeats(ad__team_of(op), &s, x->layout->dtype, x->layout->numel, x->data, n, sums);
+    ad__broadcast_map s = reduction_spread(op);
+    double *sums = ad__owner(y)->scratch;
+    sum_repeats(ad__op_team(op), &s, x->layout->dtype, x->layout->numel, x->data, n, sums);
     if (n_each != 1)
         for (int64_t i = 0; i < n; i++) sums[i] /= n_each;
-    if (y->layout->dtype == AD_F32) ad__narrow(n, sums, y->data);
+    if (y->layout->dtype == AD_F32) ad__to_f32(n, sums, y->data);
     else memcpy(y->data, sums, (size_t)n * sizeof *sums);
 }
 
@@ -68,13 +68,13 @@ static void reduce_scaled_back(const ad_op *op, double k) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     bool fresh;
     void *gx = ad_grad_claim(op, 0, &fresh);
-    ad__spread s = reduction_spread(op);
+    ad__broadcast_map s = reduction_spread(op);
     repeats r = { &s, x->layout->dtype, y->grad, k, fresh, gx };
-    if (gx != NULL) ad__parallel(ad__team_of(op), x->layout->numel, 0, 1, add_slab, &r);
+    if (gx != NULL) ad_parallel(ad__op_team(op), x->layout->numel, 0, 1, add_slab, &r);
 }
 
 /* Of an empty array the mean is 0/0, a NaN, as in NumPy and PyTorch. */
-static double each(const ad_op *op) { return (double)ad__cell_size(op); }
+static double each(const ad_op *op) { return (double)ad__segment_size(op); }
 
 static int sum_evaluate(const ad_op *op) { return reduce_divided(op, 1), AD_OK; }
 static void sum_backward(const ad_op *op) { reduce_scaled_back(op, 1); }
@@ -114,7 +114,7 @@ AD__REDUCTION(mean)
 
 /* The converse of broadcasting: sums over the axes that shape lacks or has with size 1. */
 ad_var *ad_sum_to(ad_var *x, ad_shape shape) {
-    if (ad__is_nil(x) || ad_shape_equal(x->layout->shape, shape)) return x ? x : ad__nil(NULL);
+    if (ad__absent(x) || ad_shape_equal(x->layout->shape, shape)) return x ? x : ad_nil(NULL);
     ad_shape from = x->layout->shape;
     ad__axes_attrs a = { .n = 0, .keepdims = true };
     ad_shape whole;
@@ -122,8 +122,8 @@ ad_var *ad_sum_to(ad_var *x, ad_shape shape) {
         char xs[96], to[96];
         ad_shape_text(from, xs, sizeof xs);
         ad_shape_text(shape, to, sizeof to);
-        ad_fail(ad__graph(x), AD_ESHAPE, "sum_to: %s is not what %s broadcasts to", xs, to);
-        return ad__nil(ad__graph(x));
+        ad_fail(ad__owner(x), AD_ESHAPE, "sum_to: %s is not what %s broadcasts to", xs, to);
+        return ad_nil(ad__owner(x));
     }
     for (int i = 0; i < from.ndim; i++) {
         int own = i - (from.ndim - shape.ndim);
@@ -189,11 +189,11 @@ static void expand_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     void *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
-    ad__spread s = ad__spread_of(x->layout->shape, y->layout->shape);
-    double *sums = ad__graph(y)->scratch;
-    sum_repeats(ad__team_of(op), &s, y->layout->dtype, y->layout->numel, y->grad, x->layout->numel, sums);
-    if (x->layout->dtype == AD_F32) ad__add_wide_f32(x->layout->numel, sums, gx);
-    else ad__add_f64(x->layout->numel, sums, gx);
+    ad__broadcast_map s = ad__broadcast_map_of(x->layout->shape, y->layout->shape);
+    double *sums = ad__owner(y)->scratch;
+    sum_repeats(ad__op_team(op), &s, y->layout->dtype, y->layout->numel, y->grad, x->layout->numel, sums);
+    if (x->layout->dtype == AD_F32) ad__to_f32_add(x->layout->numel, sums, gx);
+    else ad__array_add_f64(x->layout->numel, sums, gx);
 }
 
 static void expand_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_sum_to(g, op->in[0]->layout->shape); }

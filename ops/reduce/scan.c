@@ -8,7 +8,7 @@
 
 /* ---- helpers: x as [outer, n, inner] around the axis; attributes start with an int axis ------------------- */
 
-static int axis_of(const ad_op *op) { return *(const int *)ad__attrs(op); }
+static int axis_of(const ad_op *op) { return *(const int *)ad__attrs_of(op); }
 static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
 
 static int scan_shape(ad_call *c) {
@@ -39,7 +39,7 @@ static int cumsum_evaluate(const ad_op *op) {
     ad_dtype t = y->layout->dtype;
     ad__around r = around(op);
     for (int64_t o = 0; o < r.outer; o++)
-        AD__BY_DTYPE(t, ad__cumsum, r.n, r.inner, false, part(t, &r, o, op->in[0]->data), ad_scratch(op),
+        AD__BY_DTYPE(t, ad__axis_cumsum, r.n, r.inner, false, part(t, &r, o, op->in[0]->data), ad_scratch(op),
                      part(t, &r, o, y->data));
     return AD_OK;
 }
@@ -50,13 +50,13 @@ static void cumsum_backward(const ad_op *op) {
     ad_dtype t = y->layout->dtype;
     ad__around r = around(op);
     for (int64_t o = 0; gx != NULL && o < r.outer; o++)
-        AD__BY_DTYPE(t, ad__cumsum_add, r.n, r.inner, true, part(t, &r, o, y->grad), ad_scratch(op),
+        AD__BY_DTYPE(t, ad__axis_cumsum_add, r.n, r.inner, true, part(t, &r, o, y->grad), ad_scratch(op),
                      part(t, &r, o, gx));
 }
 
 /* g[i] and, by the recurrence h[i] = h[i+1] + g[i], the sum of what stands behind it. */
 static void cumsum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *ones = ad_expand(ad_scalar(ad__graph(g), g->layout->dtype, 1), g->layout->shape);
+    ad_var *ones = ad_expand(ad_scalar(ad__owner(g), g->layout->dtype, 1), g->layout->shape);
     dx[0] = ad_add(g, ad_linear_scan(ones, g, axis_of(op), true, 0));
 }
 static void cumsum_samples(ad_sampler *s) { scan_samples(s); }
@@ -74,7 +74,7 @@ static int cumprod_evaluate(const ad_op *op) {
     ad_dtype t = y->layout->dtype;
     ad__around r = around(op);
     for (int64_t o = 0; o < r.outer; o++)
-        AD__BY_DTYPE(t, ad__cumprod, r.n, r.inner, part(t, &r, o, op->in[0]->data), ad_scratch(op),
+        AD__BY_DTYPE(t, ad__axis_cumprod, r.n, r.inner, part(t, &r, o, op->in[0]->data), ad_scratch(op),
                      part(t, &r, o, y->data));
     return AD_OK;
 }
@@ -85,7 +85,7 @@ static void cumprod_backward(const ad_op *op) {
     ad_dtype t = y->layout->dtype;
     ad__around r = around(op);
     for (int64_t o = 0; gx != NULL && o < r.outer; o++)
-        AD__BY_DTYPE(t, ad__cumprod_back, r.n, r.inner, part(t, &r, o, x->data), part(t, &r, o, y->data),
+        AD__BY_DTYPE(t, ad__axis_cumprod_back, r.n, r.inner, part(t, &r, o, x->data), part(t, &r, o, y->data),
                      part(t, &r, o, y->grad), ad_scratch(op), part(t, &r, o, gx));
 }
 
@@ -127,11 +127,11 @@ static int linear_scan_shape(ad_call *c) {
 static int linear_scan_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
-    const linear_attrs *k = ad__attrs(op);
+    const linear_attrs *k = ad__attrs_of(op);
     ad__around r = around(op);
     void *b = op->n_in == 2 ? op->in[1]->data : NULL;
     for (int64_t o = 0; o < r.outer; o++)
-        AD__BY_DTYPE(t, ad__linear_scan, r.n, r.inner, k->reverse, k->init, part(t, &r, o, op->in[0]->data),
+        AD__BY_DTYPE(t, ad__axis_linear_scan, r.n, r.inner, k->reverse, k->init, part(t, &r, o, op->in[0]->data),
                      part(t, &r, o, b), ad_scratch(op), part(t, &r, o, y->data));
     return AD_OK;
 }
@@ -142,13 +142,13 @@ static void linear_scan_backward(const ad_op *op) {
     ad__around r = around(op);
     void *ga = ad_grad_into(op, 0), *gb = op->n_in == 2 ? ad_grad_into(op, 1) : NULL;
     for (int64_t o = 0; o < r.outer; o++)
-        AD__BY_DTYPE(t, ad__linear_scan_back, r.n, r.inner, ((const linear_attrs *)ad__attrs(op))->reverse,
+        AD__BY_DTYPE(t, ad__axis_linear_scan_back, r.n, r.inner, ((const linear_attrs *)ad__attrs_of(op))->reverse,
                      part(t, &r, o, op->in[0]->data), part(t, &r, o, y->data), part(t, &r, o, y->grad), ad_scratch(op),
                      part(t, &r, o, ga), part(t, &r, o, gb));
 }
 
 static void linear_scan_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    const linear_attrs *k = ad__attrs(op);
+    const linear_attrs *k = ad__attrs_of(op);
     ad_var *m = ad_linear_scan(op->in[0], g, k->axis, !k->reverse, 0);
     dx[0] = ad_mul(m, ad__out(op));
     if (op->n_in == 2) dx[1] = m;
@@ -180,20 +180,20 @@ ad_var *ad_linear_scan(ad_var *a, ad_var *b, int axis, bool reverse, double init
 
 /* ---- prod ---------------------------------------------------------------------------------------------------- */
 
-static void prod_cell(const ad_op *op, int64_t cell, int64_t n, const void *x) {
-    ad__put(ad__out(op), cell, AD__BY_DTYPE(op->in[0]->layout->dtype, ad__prod, n, x));
+static void prod_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+    ad__put(ad__out(op), segment, AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_prod, n, x));
 }
-static void prod_cell_back(const ad_op *op, int64_t cell, int64_t n, const void *x, double *room, void *gx) {
-    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__prod_back, n, x, ad_grad_at(ad__out(op), cell), room, gx);
+static void prod_cell_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
+    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_prod_back, n, x, ad_grad_at(ad__out(op), segment), room, gx);
 }
-static int prod_evaluate(const ad_op *op) { return ad__over_cells(op, prod_cell); }
-static void prod_backward(const ad_op *op) { ad__back_over_cells(op, prod_cell_back); }
+static int prod_evaluate(const ad_op *op) { return ad__over_segments(op, prod_cell); }
+static void prod_backward(const ad_op *op) { ad__back_over_segments(op, prod_cell_back); }
 
 /* The product of all elements but one: along the first axis those before and after it, and then along
-   the next axis those of the products so far, until one product is left of each cell. */
+   the next axis those of the products so far, until one product is left of each segment. */
 static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *p = op->in[0];
-    unsigned mask = ad__axes_mask(ad__attrs(op), p->layout->shape.ndim);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), p->layout->shape.ndim);
     dx[0] = ad_expand(ad__kept(op, g), p->layout->shape);
     for (int axis = 0; axis < op->in[0]->layout->shape.ndim; axis++) {
         if (!(mask >> axis & 1)) continue;
@@ -217,6 +217,6 @@ static void prod_samples(ad_sampler *s) {
 
 AD_OPTYPE(prod, .doc = "product over all or some axes; slopes right with zeros", .formula = "product of x",
           .gradient = "g times the product of all other elements", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
-          .attrs = ad__axes_list, .shape = ad__cells_shape, .evaluate = { prod_evaluate, prod_evaluate },
+          .attrs = ad__axes_list, .shape = ad__segments_shape, .evaluate = { prod_evaluate, prod_evaluate },
           .backward = { prod_backward, prod_backward }, .vjp = prod_vjp);
 AD__REDUCTION(prod)

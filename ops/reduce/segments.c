@@ -1,12 +1,12 @@
-/* segments.c: running a reduction a cell at a time: the elements that one element of the result is made from. */
+/* segments.c: running a reduction a segment at a time: the elements that one element of the result is made from. */
 #include "ops/reduce/segments.h"
 
 #include "ops/ops.h"
 
 #include <string.h>
 
-/* Room for a cell's elements, for their gradients, and for n doubles that the op may use. */
-int ad__cells_shape(ad_call *c) {
+/* Room for a segment's elements, for their gradients, and for n doubles that the op may use. */
+int ad__segments_shape(ad_call *c) {
     int64_t numel = c->in[0]->layout->numel;
     int rc = ad__axes_shape(c);
     int64_t n_cells = rc == AD_OK ? ad_shape_numel(c->shape) : 0;
@@ -14,35 +14,35 @@ int ad__cells_shape(ad_call *c) {
     return rc;
 }
 
-static ad__cells cells_of(const ad_op *op) {
+static ad__segments cells_of(const ad_op *op) {
     ad_shape s = op->in[0]->layout->shape;
-    return ad__cells_of(s, ad__axes_mask(ad__attrs(op), s.ndim));
+    return ad__segments_of(s, ad__axes_mask(ad__attrs_of(op), s.ndim));
 }
 
-/* The elements of a cell of the array that starts at x: in place, or copied to row (zeros: what is there
+/* The elements of a segment of the array that starts at x: in place, or copied to row (zeros: what is there
    does not count, and reads as zeros). */
-static void *load(const ad__cells *c, ad_dtype t, int64_t cell, void *x, bool zeros, void *row) {
-    int64_t at = ad__cell_start(c, cell);
-    bool in_place = ad__cells_are_rows(c);
+static void *load(const ad__segments *c, ad_dtype t, int64_t segment, void *x, bool zeros, void *row) {
+    int64_t at = ad__segment_start(c, segment);
+    bool in_place = ad__segments_are_rows(c);
     void *to = in_place ? (char *)x + (size_t)at * ad_dtype_size(t) : row;
     if (zeros) memset(to, 0, (size_t)c->n * ad_dtype_size(t));
     else if (!in_place) ad__strided_copy(&c->row, t, x, at, row, 0);
     return to;
 }
 
-int ad__over_cells(const ad_op *op, ad__cell_value *value) {
+int ad__over_segments(const ad_op *op, ad__segment_value *value) {
     const ad_var *x = op->in[0];
-    ad__cells c = cells_of(op);
+    ad__segments c = cells_of(op);
     for (int64_t i = 0; i < c.n_cells; i++)
         value(op, i, c.n, load(&c, x->layout->dtype, i, x->data, false, ad_scratch(op)));
     return AD_OK;
 }
 
-void ad__back_over_cells(const ad_op *op, ad__cell_slope *slope) {
+void ad__back_over_segments(const ad_op *op, ad__segment_slope *slope) {
     const ad_var *x = op->in[0];
     bool fresh = false;
     void *gx = ad_grad_claim(op, 0, &fresh);
-    ad__cells c = cells_of(op);
+    ad__segments c = cells_of(op);
     ad__strided back = ad__strided_back(&c.row);
     ad_dtype t = x->layout->dtype;
     double *row = ad_scratch(op), *row_g = row + c.n, *room = row_g + c.n;
@@ -50,16 +50,16 @@ void ad__back_over_cells(const ad_op *op, ad__cell_slope *slope) {
     for (int64_t i = 0; i < c.n_cells; i++) {
         void *to = load(&c, t, i, gx, fresh, row_g);
         slope(op, i, c.n, load(&c, t, i, x->data, false, row), room, to);
-        if (to == row_g) ad__strided_copy(&back, t, row_g, 0, gx, ad__cell_start(&c, i));
+        if (to == row_g) ad__strided_copy(&back, t, row_g, 0, gx, ad__segment_start(&c, i));
     }
 }
 
 ad_var *ad__kept(const ad_op *op, ad_var *v) {
     ad_shape s = op->in[0]->layout->shape;
-    return ad_reshape(v, ad__reduced_shape(s, ad__axes_mask(ad__attrs(op), s.ndim), true));
+    return ad_reshape(v, ad__reduced_shape(s, ad__axes_mask(ad__attrs_of(op), s.ndim), true));
 }
 
-int64_t ad__cell_size(const ad_op *op) {
+int64_t ad__segment_size(const ad_op *op) {
     int64_t n = op->in[0]->layout->numel;
     return n ? n / ad__out(op)->layout->numel : 0;
 }

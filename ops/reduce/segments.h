@@ -1,27 +1,27 @@
-/* segments.h: reductions that are computed a cell at a time: what one element of the result is made from. */
+/* segments.h: reductions that are computed a segment at a time: what one element of the result is made from. */
 #ifndef OPS_REDUCE_SEGMENTS_H
 #define OPS_REDUCE_SEGMENTS_H
 
 #include "ops/base/attrs.h"
 #include "ops/kernels/reduce/segments.h"
 
-/* Writes result element cell from its n elements of the operand, T by the operand's dtype. */
-typedef void ad__cell_value(const ad_op *op, int64_t cell, int64_t n, const void *x);
+/* Writes result element segment from its n elements of the operand, T by the operand's dtype. */
+typedef void ad__segment_value(const ad_op *op, int64_t segment, int64_t n, const void *x);
 /* Adds to the n elements' gradients; room is for n doubles. */
-typedef void ad__cell_slope(const ad_op *op, int64_t cell, int64_t n, const void *x, double *room, void *gx);
+typedef void ad__segment_slope(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx);
 
 /* f_f32 or f_f64 of the arguments. */
 #define AD__BY_DTYPE(t, f, ...) ((t) == AD_F32 ? f##_f32(__VA_ARGS__) : f##_f64(__VA_ARGS__))
 
 /* The shape rule of such an op; its attributes start with ad__axes_attrs. */
-int ad__cells_shape(ad_call *c);
-int ad__over_cells(const ad_op *op, ad__cell_value *value);
-void ad__back_over_cells(const ad_op *op, ad__cell_slope *slope);
+int ad__segments_shape(ad_call *c);
+int ad__over_segments(const ad_op *op, ad__segment_value *value);
+void ad__back_over_segments(const ad_op *op, ad__segment_slope *slope);
 
 /* v, a result or a gradient that arrived at one, with its reduced axes put back as ones. */
 ad_var *ad__kept(const ad_op *op, ad_var *v);
 /* How many elements each element of the result is made from. */
-int64_t ad__cell_size(const ad_op *op);
+int64_t ad__segment_size(const ad_op *op);
 
 /* Samples over all elements, each axis and several; attrs starts with ad__axes_attrs, which these fill in. */
 void ad__reduction_samples(ad_sampler *s, void *attrs, double lo, double hi);

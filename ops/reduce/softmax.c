@@ -8,7 +8,7 @@
 
 /* ---- helpers: rows along an axis ---------------------------------------------------------------------- */
 
-static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs(op))->axis; }
+static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs_of(op))->axis; }
 static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
 
 /* A scalar counts as a row of one element. Room for four rows: zeros, and three of an axis that is not the last. */
@@ -38,8 +38,8 @@ static job job_of(const ad_op *op) {
 }
 
 /* Rows outer * inner, with elements inner apart. */
-static void over_rows(const ad_op *op, ad__slab_fn *body, job *j) {
-    ad__parallel(ad__team_of(op), j->r.outer * j->r.inner, 0, j->r.n, body, j);
+static void over_rows(const ad_op *op, ad_loop_fn *body, job *j) {
+    ad_parallel(ad__op_team(op), j->r.outer * j->r.inner, 0, j->r.n, body, j);
 }
 
 static size_t row_start(const job *j, int64_t row) {
@@ -112,12 +112,12 @@ static void axis_samples(ad_sampler *s) {
 /* ---- softmax -------------------------------------------------------------------------------------------- */
 
 static void softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
-    if (t == AD_F32) ad__softmax_f32(n, x, y);
-    else ad__softmax_f64(n, x, y);
+    if (t == AD_F32) ad__row_softmax_f32(n, x, y);
+    else ad__row_softmax_f64(n, x, y);
 }
 static void softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g, const void *base, void *gx) {
-    if (t == AD_F32) ad__softmax_back_f32(n, y, g, base, gx);
-    else ad__softmax_back_f64(n, y, g, base, gx);
+    if (t == AD_F32) ad__row_softmax_back_f32(n, y, g, base, gx);
+    else ad__row_softmax_back_f64(n, y, g, base, gx);
 }
 static int softmax_evaluate(const ad_op *op) { return evaluate_rows(op, softmax_row); }
 static void softmax_backward(const ad_op *op) { back_over_rows(op, softmax_row_back); }
@@ -138,21 +138,21 @@ ad_var *ad_softmax(ad_var *x, int axis) { return ad__apply1(&ad_op_softmax, x, &
 ad_var *ad_softmax_t(ad_var *x, int axis, double temperature) {
     if (temperature > 0 && temperature - temperature == 0) return ad_softmax(ad_muls(x, 1 / temperature), axis);
     char shape[96];
-    if (ad__is_nil(x)) return ad_softmax(x, axis);
+    if (ad__absent(x)) return ad_softmax(x, axis);
     ad_shape_text(x->layout->shape, shape, sizeof shape);
-    ad_fail(ad__graph(x), AD_EVALUE, "softmax_t: %s: temperature %g is not a number > 0", shape, temperature);
-    return ad__nil(ad__graph(x));
+    ad_fail(ad__owner(x), AD_EVALUE, "softmax_t: %s: temperature %g is not a number > 0", shape, temperature);
+    return ad_nil(ad__owner(x));
 }
 
 /* ---- log_softmax ---------------------------------------------------------------------------------------- */
 
 static void log_softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
-    if (t == AD_F32) ad__log_softmax_f32(n, x, y);
-    else ad__log_softmax_f64(n, x, y);
+    if (t == AD_F32) ad__row_log_softmax_f32(n, x, y);
+    else ad__row_log_softmax_f64(n, x, y);
 }
 static void log_softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g, const void *base, void *gx) {
-    if (t == AD_F32) ad__log_softmax_back_f32(n, y, g, base, gx);
-    else ad__log_softmax_back_f64(n, y, g, base, gx);
+    if (t == AD_F32) ad__row_log_softmax_back_f32(n, y, g, base, gx);
+    else ad__row_log_softmax_back_f64(n, y, g, base, gx);
 }
 static int log_softmax_evaluate(const ad_op *op) { return evaluate_rows(op, log_softmax_row); }
 static void log_softmax_backward(const ad_op *op) { back_over_rows(op, log_softmax_row_back); }

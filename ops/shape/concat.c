@@ -6,7 +6,7 @@
 /* ---- helpers: the operands' places in the result ----------------------------------------------------------- */
 
 static int axis_in(const ad_op *op) {
-    int axis = ((const ad__axis_attrs *)ad__attrs(op))->axis;
+    int axis = ((const ad__axis_attrs *)ad__attrs_of(op))->axis;
     return axis < 0 ? axis + ad__out(op)->layout->shape.ndim : axis;
 }
 
@@ -153,7 +153,7 @@ static int split_axis(const ad_call *c, int axis, int n, const void *parts) {
 /* `wanted` parts of `each` elements, the last perhaps smaller; the rest of the n places are nil. */
 static int equal_parts(const ad_call *c, int axis, int64_t each, int64_t wanted, int n, ad_var *parts[]) {
     int64_t size = c->shape.dim[axis], at = 0;
-    for (int i = 0; i < n; i++) parts[i] = ad__nil(c->graph);
+    for (int i = 0; i < n; i++) parts[i] = ad_nil(c->graph);
     if (wanted > n)
         return ad_call_fail(c, AD_EVALUE, "%lld parts of %lld along axis %d, but room for %d", (long long)wanted,
                             (long long)each, axis, n);
@@ -164,7 +164,7 @@ static int equal_parts(const ad_call *c, int axis, int64_t each, int64_t wanted,
 
 /* Of nothing PyTorch makes one part in split, and all that are asked for in chunk. */
 int ad_split(ad_var *x, int64_t each, int axis, int n, ad_var *parts[]) {
-    if (ad__is_nil(x)) return ad__refuse_nil(x, "split");
+    if (ad__absent(x)) return ad_refuse_nil(x, "split");
     const ad_call c = AD__CALL_AS("split", x);
     int at = split_axis(&c, axis, n, parts);
     if (at < 0) return at;
@@ -174,7 +174,7 @@ int ad_split(ad_var *x, int64_t each, int axis, int n, ad_var *parts[]) {
 }
 
 int ad_chunk(ad_var *x, int n, int axis, ad_var *parts[]) {
-    if (ad__is_nil(x)) return ad__refuse_nil(x, "chunk");
+    if (ad__absent(x)) return ad_refuse_nil(x, "chunk");
     const ad_call c = AD__CALL_AS("chunk", x);
     int at = split_axis(&c, axis, n, parts);
     if (at < 0) return at;
@@ -184,7 +184,7 @@ int ad_chunk(ad_var *x, int n, int axis, ad_var *parts[]) {
 }
 
 int ad_split_sizes(ad_var *x, int n, const int64_t *sizes, int axis, ad_var *parts[]) {
-    if (ad__is_nil(x)) return ad__refuse_nil(x, "split_sizes");
+    if (ad__absent(x)) return ad_refuse_nil(x, "split_sizes");
     const ad_call c = AD__CALL_AS("split_sizes", x);
     int at = split_axis(&c, axis, n, parts);
     if (at < 0) return at;

@@ -7,7 +7,7 @@
 
 /* ---- helpers: a table, numbers into one of its axes, and an array with a place for each number ------------- */
 
-static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs(op))->axis; }
+static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs_of(op))->axis; }
 
 /* gather and scatter_add have a number for each element, the others one for a whole row of the axis. */
 static bool has_each(const ad_op *op) { return op->type == &ad_op_gather || op->type == &ad_op_scatter_add; }
@@ -41,12 +41,12 @@ static int read_numbers(const ad_op *op) {
 static void put(const ad_op *op, const void *array, int64_t array_numel, void *table) {
     ad__indexed x = indexed_of(op);
     int64_t n = op->in[0]->layout->numel;
-    if (ad__out(op)->layout->dtype == AD_F64) ad__put_add_f64(&x, array, table);
-    else if (array_numel < n) ad__put_add_f32(&x, array, table);
+    if (ad__out(op)->layout->dtype == AD_F64) ad__indexed_put_add_f64(&x, array, table);
+    else if (array_numel < n) ad__indexed_put_add_f32(&x, array, table);
     else {
         double *sums = memset(ad_scratch(op), 0, (size_t)n * sizeof *sums);
-        ad__put_sum_f32(&x, array, sums);
-        ad__add_wide_f32(n, sums, table);
+        ad__indexed_put_sum_f32(&x, array, sums);
+        ad__to_f32_add(n, sums, table);
     }
 }
 
@@ -57,8 +57,8 @@ static int take_evaluate(const ad_op *op) {
     int rc = read_numbers(op);
     if (rc != AD_OK) return rc;
     ad__indexed x = indexed_of(op);
-    if (y->layout->dtype == AD_F32) ad__take_f32(&x, op->in[0]->data, y->data);
-    else ad__take_f64(&x, op->in[0]->data, y->data);
+    if (y->layout->dtype == AD_F32) ad__indexed_take_f32(&x, op->in[0]->data, y->data);
+    else ad__indexed_take_f64(&x, op->in[0]->data, y->data);
     return AD_OK;
 }
 
@@ -72,7 +72,7 @@ static void take_backward(const ad_op *op) {
 static ad_var *put_into_zeros(const ad_optype *converse, const ad_op *op, ad_var *g) {
     const ad__layout *x = op->in[0]->layout;
     ad_var *in[] = { ad_zeros(x->graph, x->dtype, x->shape), op->in[1], g };
-    return ad_apply(converse, 3, in, ad__attrs(op));
+    return ad_apply(converse, 3, in, ad__attrs_of(op));
 }
 
 /* ---- table, array -> table: index_add, scatter_add ------------------------------------------------------------ */
@@ -92,8 +92,8 @@ static void put_backward(const ad_op *op) {
     ad__add_gradient(op, 0, y->grad);
     void *gsrc = ad_grad_into(op, 2);
     if (gsrc == NULL) return;
-    if (y->layout->dtype == AD_F32) ad__take_add_f32(&x, y->grad, gsrc);
-    else ad__take_add_f64(&x, y->grad, gsrc);
+    if (y->layout->dtype == AD_F32) ad__indexed_take_add_f32(&x, y->grad, gsrc);
+    else ad__indexed_take_add_f64(&x, y->grad, gsrc);
 }
 
 /* ---- take_axis: whole rows of an axis, index [..] in the axis' place ------------------------------------------- */
@@ -153,21 +153,21 @@ ad_var *ad_take(ad_var *x, ad_var *index) { return ad_take_axis(ad_reshape(x, AD
 
 /* PyTorch's, which takes a scalar for a list of one. */
 ad_var *ad_index_select(ad_var *x, int axis, ad_var *index) {
-    if (ad__is_nil(x) || ad__is_nil(index)) return ad__refused(ad__is_nil(x) ? x : index, "index_select");
+    if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "index_select");
     const ad_call c = AD__CALL_AS("index_select", x);
     int ndim = index->layout->shape.ndim;
     if (ndim <= 1) return ad_take_axis(x, ndim == 1 ? index : ad_reshape(index, AD_SHAPE(1)), axis);
     ad_call_fail(&c, AD_ESHAPE, "index has %d dimensions, not 1; ad_take_axis takes any", ndim);
-    return ad__nil(c.graph);
+    return ad_nil(c.graph);
 }
 
 /* weight [n,d], indices [..] -> [..,d] */
 ad_var *ad_embedding(ad_var *weight, ad_var *indices) {
-    if (ad__is_nil(weight)) return ad__refused(weight, "embedding");
+    if (ad__absent(weight)) return ad__nil_result(weight, "embedding");
     const ad_call c = AD__CALL_AS("embedding", weight);
     if (c.shape.ndim == 2) return ad_take_axis(weight, indices, 0);
     ad_call_fail(&c, AD_ESHAPE, "the weight is [n,d], a row for each index");
-    return ad__nil(c.graph);
+    return ad_nil(c.graph);
 }
 
 /* ---- index_add: rows added to those that index names ------------------------------------------------------------- */
@@ -274,7 +274,7 @@ static int common_ranges(ad_shape x, ad_shape index, int axis, ad_range ranges[A
 }
 
 ad_var *ad_gather(ad_var *x, int axis, ad_var *index) {
-    if (ad__is_nil(x) || ad__is_nil(index)) return ad__refused(ad__is_nil(x) ? x : index, "gather");
+    if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "gather");
     ad_range ranges[AD_MAX_NDIM];
     int n = common_ranges(x->layout->shape, index->layout->shape, axis, ranges);
     return ad__apply2(&ad_op_gather, n ? ad_slice_axes(x, n, ranges) : x, index, &(ad__axis_attrs){ axis, false });
@@ -282,16 +282,16 @@ ad_var *ad_gather(ad_var *x, int axis, ad_var *index) {
 
 /* NumPy's take_along_axis, PyTorch's take_along_dim: x and index broadcast along the other axes. */
 ad_var *ad_take_along(ad_var *x, ad_var *index, int axis) {
-    if (ad__is_nil(x) || ad__is_nil(index)) return ad__refused(ad__is_nil(x) ? x : index, "take_along");
+    if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "take_along");
     const ad_call c = AD__CALL_AS("take_along", x);
     int at = ad_call_axis(&c, axis, c.shape.ndim);
-    if (at < 0) return ad__nil(c.graph);
+    if (at < 0) return ad_nil(c.graph);
     ad_shape xs = c.shape, is = index->layout->shape, whole;
     bool fits = is.ndim == xs.ndim;
     if (fits) xs.dim[at] = is.dim[at] = 1;
     if (!fits || ad__broadcast(xs, is, &whole)) {
         ad_call_fail(&c, AD_ESHAPE, "index must have as many dimensions, and broadcast with x but along axis %d", at);
-        return ad__nil(c.graph);
+        return ad_nil(c.graph);
     }
     xs = is = whole;
     xs.dim[at] = c.shape.dim[at], is.dim[at] = index->layout->shape.dim[at];
@@ -331,8 +331,8 @@ AD_OPTYPE(scatter_add, .doc = "x with each element of src added to that which in
 /* PyTorch lets index be smaller than x along the other axes, and than src along all: the rest of x stays
    as it is, the rest of src is not read. */
 ad_var *ad_scatter_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
-    ad_var *nil = ad__is_nil(x) ? x : ad__is_nil(index) ? index : src;
-    if (ad__is_nil(nil)) return ad__refused(nil, "scatter_add");
+    ad_var *nil = ad__absent(x) ? x : ad__absent(index) ? index : src;
+    if (ad__absent(nil)) return ad__nil_result(nil, "scatter_add");
     ad_range of_x[AD_MAX_NDIM], of_src[AD_MAX_NDIM];
     const ad__axis_attrs attrs = { axis, false };
     int n = common_ranges(x->layout->shape, index->layout->shape, axis, of_x);

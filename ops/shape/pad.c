@@ -47,7 +47,7 @@ static int pad_shape(ad_call *c) {
 /* x -> y where they overlap, and where the first elements of that are. */
 static ad__strided overlap(const ad_op *op, int64_t *x_at, int64_t *y_at) {
     ad_shape x = op->in[0]->layout->shape, y = ad__out(op)->layout->shape, common = x;
-    const pad_attrs *a = ad__attrs(op);
+    const pad_attrs *a = ad__attrs_of(op);
     int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM], before[AD_MAX_NDIM];
     ad__row_major(x, from);
     ad__row_major(y, to);
@@ -74,7 +74,7 @@ static int pad_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     int64_t x_at, y_at;
     ad__strided s = overlap(op, &x_at, &y_at);
-    fill(y, ((const pad_attrs *)ad__attrs(op))->value);
+    fill(y, ((const pad_attrs *)ad__attrs_of(op))->value);
     ad__strided_copy(&s, y->layout->dtype, x->data, x_at, y->data, y_at);
     return AD_OK;
 }
@@ -89,7 +89,7 @@ static void pad_backward(const ad_op *op) {
 }
 
 static void pad_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    const pad_attrs *a = ad__attrs(op);
+    const pad_attrs *a = ad__attrs_of(op);
     pad_attrs back = { a->before, a->after, 0 };
     for (int i = 0; i < a->before.ndim; i++) back.before.dim[i] *= -1, back.after.dim[i] *= -1;
     dx[0] = ad__apply1(&ad_op_pad, g, &back);
@@ -177,13 +177,13 @@ static bool can_pad(const ad_call *c, const pad_mode *m, const ad_var *x, int ax
 }
 
 static ad_var *pad_by(const pad_mode *m, ad_var *x, const ad_shape *before, const ad_shape *after) {
-    if (ad__is_nil(x)) return ad__refused(x, m->name);
+    if (ad__absent(x)) return ad__nil_result(x, m->name);
     const ad_call c = AD__CALL_AS(m->name, x);
-    if (check_lists(&c, before, after)) return ad__nil(c.graph);
+    if (check_lists(&c, before, after)) return ad_nil(c.graph);
     ad_var *y = x;
-    for (int i = 0; i < c.shape.ndim && !ad__is_nil(y); i++) {
+    for (int i = 0; i < c.shape.ndim && !ad__absent(y); i++) {
         int64_t b = padding_of(before, c.shape.ndim, i), a = padding_of(after, c.shape.ndim, i);
-        y = can_pad(&c, m, y, i, b, a) ? pad_axis(m, y, i, b, a) : ad__nil(c.graph);
+        y = can_pad(&c, m, y, i, b, a) ? pad_axis(m, y, i, b, a) : ad_nil(c.graph);
     }
     return y;
 }

@@ -59,8 +59,8 @@ static int transpose_evaluate(const ad_op *op) {
     ad_shape s = x->layout->shape;
     int64_t n = s.dim[s.ndim - 2], m = s.dim[s.ndim - 1];
     for (int64_t i = 0; i < x->layout->numel; i += n * m)
-        if (y->layout->dtype == AD_F32) ad__transpose_f32(n, m, (const float *)x->data + i, (float *)y->data + i);
-        else ad__transpose_f64(n, m, (const double *)x->data + i, (double *)y->data + i);
+        if (y->layout->dtype == AD_F32) ad__matrix_transpose_f32(n, m, (const float *)x->data + i, (float *)y->data + i);
+        else ad__matrix_transpose_f64(n, m, (const double *)x->data + i, (double *)y->data + i);
     return AD_OK;
 }
 
@@ -73,8 +73,8 @@ static void transpose_backward(const ad_op *op) {
     int64_t n = s.dim[s.ndim - 2], m = s.dim[s.ndim - 1];
     for (int64_t i = 0; i < x->layout->numel; i += n * m)
         if (y->layout->dtype == AD_F32)
-            (fresh ? ad__transpose_f32 : ad__transpose_add_f32)(m, n, (const float *)y->grad + i, (float *)gx + i);
-        else (fresh ? ad__transpose_f64 : ad__transpose_add_f64)(m, n, (const double *)y->grad + i, (double *)gx + i);
+            (fresh ? ad__matrix_transpose_f32 : ad__matrix_transpose_add_f32)(m, n, (const float *)y->grad + i, (float *)gx + i);
+        else (fresh ? ad__matrix_transpose_f64 : ad__matrix_transpose_add_f64)(m, n, (const double *)y->grad + i, (double *)gx + i);
 }
 
 static void transpose_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -107,8 +107,8 @@ static int cast_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     int64_t n = y->layout->numel;
     if (x->layout->dtype == y->layout->dtype) memcpy(y->data, x->data, ad__bytes(y));
-    else if (y->layout->dtype == AD_F32) ad__narrow(n, x->data, y->data);
-    else ad__widen(n, x->data, y->data);
+    else if (y->layout->dtype == AD_F32) ad__to_f32(n, x->data, y->data);
+    else ad__to_f64(n, x->data, y->data);
     return AD_OK;
 }
 
@@ -122,9 +122,9 @@ static void cast_backward(const ad_op *op) {
     bool fresh;
     void *gx = ad_grad_claim(op, 0, &fresh);
     if (gx == NULL) return;
-    if (fresh && x->layout->dtype == AD_F32) ad__narrow(n, y->grad, gx);
-    else if (fresh) ad__widen(n, y->grad, gx);
-    else if (x->layout->dtype == AD_F32) ad__add_wide_f32(n, y->grad, gx);
+    if (fresh && x->layout->dtype == AD_F32) ad__to_f32(n, y->grad, gx);
+    else if (fresh) ad__to_f64(n, y->grad, gx);
+    else if (x->layout->dtype == AD_F32) ad__to_f32_add(n, y->grad, gx);
     else for (int64_t i = 0; i < n; i++) ((double *)gx)[i] += (double)((const float *)y->grad)[i];
 }
 
@@ -166,7 +166,7 @@ static int one_hot_shape(ad_call *c) {
 
 static int one_hot_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    int64_t n = *(const int64_t *)ad__attrs(op);
+    int64_t n = *(const int64_t *)ad__attrs_of(op);
     memset(y->data, 0, ad__bytes(y));
     for (int64_t i = 0; i < op->in[0]->layout->numel; i++) {
         double class = ad_at(op->in[0], i);

@@ -14,7 +14,7 @@ static int flip_shape(ad_call *c) {
 /* x -> y, and where in x the first element of y is. */
 static ad__strided flip_of(const ad_op *op, int64_t *at) {
     ad_shape s = op->in[0]->layout->shape;
-    unsigned mask = ad__axes_mask(ad__attrs(op), s.ndim);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), s.ndim);
     int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM];
     ad__row_major(s, from);
     ad__row_major(s, to);
@@ -42,7 +42,7 @@ static void flip_backward(const ad_op *op) {
     (fresh ? ad__strided_copy : ad__strided_add)(&s, y->layout->dtype, y->grad, at, gx, 0);
 }
 
-static void flip_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(&ad_op_flip, g, ad__attrs(op)); }
+static void flip_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(&ad_op_flip, g, ad__attrs_of(op)); }
 
 static void flip_samples(ad_sampler *s) {
     ad_shape cube = AD_SHAPE(3, 2, 4);
@@ -86,7 +86,7 @@ typedef void move_fn(const ad__strided *s, ad_dtype t, const void *x, int64_t x_
 /* Each row of n pieces in two parts: the first goes shift pieces on, the second to the beginning. */
 static void roll_by(const ad_op *op, int64_t shift, move_fn *move, const void *x, void *y) {
     const ad__layout *l = op->in[0]->layout;
-    ad__around a = ad__around_axis(l->shape, ((const roll_attrs *)ad__attrs(op))->axis);
+    ad__around a = ad__around_axis(l->shape, ((const roll_attrs *)ad__attrs_of(op))->axis);
     if (l->numel == 0) return;
     int64_t row = a.n * a.inner, ahead = ((shift % a.n + a.n) % a.n) * a.inner, stride[] = { row, 1 };
     ad__strided first = ad__strided_of(2, (int64_t[]){ a.outer, row - ahead }, stride, stride);
@@ -95,7 +95,7 @@ static void roll_by(const ad_op *op, int64_t shift, move_fn *move, const void *x
     move(&second, l->dtype, x, row - ahead, y, 0);
 }
 
-static int64_t shift_of(const ad_op *op) { return ((const roll_attrs *)ad__attrs(op))->shift; }
+static int64_t shift_of(const ad_op *op) { return ((const roll_attrs *)ad__attrs_of(op))->shift; }
 
 /* The other way round; no shift is so large that turning it over would not fit. */
 static int64_t turned(int64_t shift) { return shift == INT64_MIN ? INT64_MIN : -shift; }
@@ -113,7 +113,7 @@ static void roll_backward(const ad_op *op) {
 }
 
 static void roll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    dx[0] = ad_roll(g, turned(shift_of(op)), ((const roll_attrs *)ad__attrs(op))->axis);
+    dx[0] = ad_roll(g, turned(shift_of(op)), ((const roll_attrs *)ad__attrs_of(op))->axis);
 }
 
 static void roll_samples(ad_sampler *s) {

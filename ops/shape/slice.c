@@ -93,7 +93,7 @@ static int slice_shape(ad_call *c) {
 
 static int slice_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    box b = box_of(ad__attrs(op), x->layout->shape);
+    box b = box_of(ad__attrs_of(op), x->layout->shape);
     ad__strided_copy(&b.read, y->layout->dtype, x->data, b.at, y->data, 0);
     return AD_OK;
 }
@@ -102,14 +102,14 @@ static void slice_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     void *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
-    box b = box_of(ad__attrs(op), x->layout->shape);
+    box b = box_of(ad__attrs_of(op), x->layout->shape);
     ad__strided write = ad__strided_back(&b.read);
     ad__strided_add(&write, y->layout->dtype, y->grad, 0, gx, b.at);
 }
 
 static void slice_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     const ad__layout *x = op->in[0]->layout;
-    dx[0] = ad__apply2(&ad_op_slice_scatter, ad_zeros(x->graph, x->dtype, x->shape), g, ad__attrs(op));
+    dx[0] = ad__apply2(&ad_op_slice_scatter, ad_zeros(x->graph, x->dtype, x->shape), g, ad__attrs_of(op));
 }
 
 /* Bounds inside, from the end, beyond both ends; steps of both signs; nothing at all. */
@@ -159,30 +159,30 @@ ad_var *ad_slice_axes(ad_var *x, int n, const ad_range *ranges) {
 
 /* PyTorch's narrow: the length elements from start on. */
 ad_var *ad_narrow(ad_var *x, int axis, int64_t start, int64_t length) {
-    if (ad__is_nil(x)) return ad__refused(x, "narrow");
+    if (ad__absent(x)) return ad__nil_result(x, "narrow");
     const ad_call c = AD__CALL_AS("narrow", x);
     int at = ad_call_axis(&c, axis, c.shape.ndim);
-    if (at < 0) return ad__nil(c.graph);
+    if (at < 0) return ad_nil(c.graph);
     int64_t size = c.shape.dim[at], from = start < 0 ? start + size : start;
     if (from >= 0 && from <= size && length >= 0 && length <= size - from)
         return ad_slice(x, at, from, from + length, 1);
     ad_call_fail(&c, AD_EVALUE, "%lld elements from %lld on are not in axis %d, of size %lld", (long long)length,
                  (long long)start, axis, (long long)size);
-    return ad__nil(c.graph);
+    return ad_nil(c.graph);
 }
 
 /* PyTorch's select: the elements at one index of an axis, without the axis. */
 ad_var *ad_select(ad_var *x, int axis, int64_t index) {
-    if (ad__is_nil(x)) return ad__refused(x, "select");
+    if (ad__absent(x)) return ad__nil_result(x, "select");
     const ad_call c = AD__CALL_AS("select", x);
     int at = ad_call_axis(&c, axis, c.shape.ndim);
-    if (at < 0) return ad__nil(c.graph);
+    if (at < 0) return ad_nil(c.graph);
     int64_t size = c.shape.dim[at], from = index < 0 ? index + size : index;
     if (from >= 0 && from < size)
         return ad_reshape(ad_slice(x, at, from, from + 1, 1), ad__reduced_shape(c.shape, 1u << at, false));
     ad_call_fail(&c, AD_EVALUE, "index %lld is not in %lld..%lld, axis %d", (long long)index, (long long)-size,
                  (long long)size - 1, axis);
-    return ad__nil(c.graph);
+    return ad_nil(c.graph);
 }
 
 /* ---- slice_scatter: x with src written into a slice of it ------------------------------------------------------- */
@@ -200,7 +200,7 @@ static int slice_scatter_shape(ad_call *c) {
 
 static int slice_scatter_evaluate(const ad_op *op) {
     const ad_var *src = op->in[1], *y = ad__out(op);
-    box b = box_of(ad__attrs(op), y->layout->shape);
+    box b = box_of(ad__attrs_of(op), y->layout->shape);
     ad__strided write = ad__strided_back(&b.read);
     memcpy(y->data, op->in[0]->data, ad__bytes(y));
     ad__strided_copy(&write, y->layout->dtype, src->data, 0, y->data, b.at);
@@ -211,7 +211,7 @@ static int slice_scatter_evaluate(const ad_op *op) {
 static void slice_scatter_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
-    box b = box_of(ad__attrs(op), y->layout->shape);
+    box b = box_of(ad__attrs_of(op), y->layout->shape);
     if (ad_wants_grad(op, 0)) {
         const double zero = 0;
         ad__strided clear = ad__strided_back(&b.read);
@@ -227,8 +227,8 @@ static void slice_scatter_backward(const ad_op *op) {
 static void slice_scatter_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     const ad__layout *src = op->in[1]->layout;
     if (ad_wants_grad(op, 0))
-        dx[0] = ad__apply2(&ad_op_slice_scatter, g, ad_zeros(src->graph, src->dtype, src->shape), ad__attrs(op));
-    if (ad_wants_grad(op, 1)) dx[1] = ad__apply1(&ad_op_slice, g, ad__attrs(op));
+        dx[0] = ad__apply2(&ad_op_slice_scatter, g, ad_zeros(src->graph, src->dtype, src->shape), ad__attrs_of(op));
+    if (ad_wants_grad(op, 1)) dx[1] = ad__apply1(&ad_op_slice, g, ad__attrs_of(op));
 }
 
 static void slice_scatter_samples(ad_sampler *s) {

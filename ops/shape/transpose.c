@@ -30,7 +30,7 @@ static int permute_shape(ad_call *c) {
 }
 
 static int order_at(const ad_op *op, int i) {
-    int64_t axis = axes_of(ad__attrs(op)).dim[i];
+    int64_t axis = axes_of(ad__attrs_of(op)).dim[i];
     return (int)(axis < 0 ? axis + op->in[0]->layout->shape.ndim : axis);
 }
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-ad__spread ad__spread_of(ad_shape small, ad_shape big) {
-    ad__spread s = { 0 };
+ad__broadcast_map ad__broadcast_map_of(ad_shape small, ad_shape big) {
+    ad__broadcast_map s = { 0 };
     int64_t step = 1;
     /* from the last axis outwards, axes s.ndim-1 .. 0 still in reverse */
     for (int i = 1; i <= big.ndim; i++) {
@@ -31,7 +31,7 @@ typedef struct {
     int64_t column;
 } place;
 
-static place place_of(const ad__spread *s, int64_t flat) {
+static place place_of(const ad__broadcast_map *s, int64_t flat) {
     place p = { .offset = 0 };
     p.column = flat % s->dim[s->ndim - 1];
     flat /= s->dim[s->ndim - 1];
@@ -43,7 +43,7 @@ static place place_of(const ad__spread *s, int64_t flat) {
     return p;
 }
 
-static void next_row(const ad__spread *s, place *p) {
+static void next_row(const ad__broadcast_map *s, place *p) {
     p->column = 0;
     for (int a = s->ndim - 2; a >= 0; a--) {
         p->offset += s->stride[a];
@@ -59,7 +59,7 @@ static void next_row(const ad__spread *s, place *p) {
 /* ---- sums by several threads ------------------------------------------------------------------------------- */
 
 typedef struct {
-    const ad__spread *s;
+    const ad__broadcast_map *s;
     ad_dtype t;
     int64_t row; /* elements of the big array below one index of its first axis, or columns */
     int64_t n;
@@ -72,8 +72,8 @@ static void scatter_rows(void *context, int worker, int64_t from, int64_t to) {
     const sums *a = context;
     const char *big = a->big + (size_t)(from * a->row) * ad_dtype_size(a->t);
     (void)worker;
-    if (a->t == AD_F32) ad__scatter_f32(a->s, from * a->row, (to - from) * a->row, (const void *)big, a->small);
-    else ad__scatter_f64(a->s, from * a->row, (to - from) * a->row, (const void *)big, a->small);
+    if (a->t == AD_F32) ad__broadcast_sum_f32(a->s, from * a->row, (to - from) * a->row, (const void *)big, a->small);
+    else ad__broadcast_sum_f64(a->s, from * a->row, (to - from) * a->row, (const void *)big, a->small);
 }
 
 /* Columns of a matrix, summed over its rows. */
@@ -81,22 +81,22 @@ static void scatter_columns(void *context, int worker, int64_t from, int64_t to)
     const sums *a = context;
     (void)worker;
     for (int64_t i = from; i < a->n; i += a->row)
-        if (a->t == AD_F32) ad__widen_add_f32(to - from, (const float *)(const void *)a->big + i, a->small + from);
-        else ad__add_f64(to - from, (const double *)(const void *)a->big + i, a->small + from);
+        if (a->t == AD_F32) ad__to_f64_add(to - from, (const float *)(const void *)a->big + i, a->small + from);
+        else ad__array_add_f64(to - from, (const double *)(const void *)a->big + i, a->small + from);
 }
 
-void ad__scatter(ad__team *team, const ad__spread *s, ad_dtype t, int64_t n, const void *big, double *small) {
+void ad__broadcast_sum(ad_team *team, const ad__broadcast_map *s, ad_dtype t, int64_t n, const void *big, double *small) {
     enum { COLUMNS = 256 }; /* at least, as they are read in strips */
     sums a = { s, t, 1, n, big, small };
     if (n == 0) return;
     if (s->ndim == 1 && s->stride[0] == 0) {
-        *small += ad__sum(team, t, n, big);
-    } else if (s->ndim == 2 && s->stride[0] == 0 && s->stride[1] == 1 && n > AD__SLAB) {
+        *small += ad__array_sum(team, t, n, big);
+    } else if (s->ndim == 2 && s->stride[0] == 0 && s->stride[1] == 1 && n > AD__GRAIN) {
         a.row = s->dim[1];
-        ad__parallel(team, a.row, COLUMNS + AD__SLAB / s->dim[0] / COLUMNS * COLUMNS, s->dim[0], scatter_columns, &a);
+        ad_parallel(team, a.row, COLUMNS + AD__GRAIN / s->dim[0] / COLUMNS * COLUMNS, s->dim[0], scatter_columns, &a);
     } else {
         int64_t rows = s->ndim > 0 && s->stride[0] != 0 ? s->dim[0] : 1;
         a.row = n / rows;
-        ad__parallel(team, rows, 0, a.row, scatter_rows, &a);
+        ad_parallel(team, rows, 0, a.row, scatter_rows, &a);
     }
 }

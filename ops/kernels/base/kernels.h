@@ -87,57 +87,57 @@ int ad__level(void);
 typedef struct {
     int ndim;
     int64_t dim[AD_MAX_NDIM], stride[AD_MAX_NDIM];
-} ad__spread;
-ad__spread ad__spread_of(ad_shape small, ad_shape big); /* small broadcasts to big */
+} ad__broadcast_map;
+ad__broadcast_map ad__broadcast_map_of(ad_shape small, ad_shape big); /* small broadcasts to big */
 /* Whether the small array has the big one's elements in the same order. */
-static inline bool ad__spread_is_whole(const ad__spread *s) {
+static inline bool ad__broadcast_is_whole(const ad__broadcast_map *s) {
     return s->ndim == 0 || (s->ndim == 1 && s->stride[0] == 1);
 }
 
 /* The small array's elements for elements from .. from+n of the big one: a pointer into small where
    they lie together, else to, filled. */
-const float *ad__gather_f32(const ad__spread *s, int64_t from, int64_t n, const float *small, float *to);
-const double *ad__gather_f64(const ad__spread *s, int64_t from, int64_t n, const double *small, double *to);
+const float *ad__broadcast_read_f32(const ad__broadcast_map *s, int64_t from, int64_t n, const float *small, float *to);
+const double *ad__broadcast_read_f64(const ad__broadcast_map *s, int64_t from, int64_t n, const double *small, double *to);
 /* Adds n elements of the big array, from its element from on, to those of the small they repeat. */
-void ad__scatter_f32(const ad__spread *s, int64_t from, int64_t n, const float *big, double *small);
-void ad__scatter_f64(const ad__spread *s, int64_t from, int64_t n, const double *big, double *small);
+void ad__broadcast_sum_f32(const ad__broadcast_map *s, int64_t from, int64_t n, const float *big, double *small);
+void ad__broadcast_sum_f64(const ad__broadcast_map *s, int64_t from, int64_t n, const double *big, double *small);
 /* All n of the big array, added to the small one's sums by the team. */
-void ad__scatter(ad__team *team, const ad__spread *s, ad_dtype t, int64_t n, const void *big, double *small);
+void ad__broadcast_sum(ad_team *team, const ad__broadcast_map *s, ad_dtype t, int64_t n, const void *big, double *small);
 
 /* ---- reduce.c ------------------------------------------------------------------------------------ */
 
 /* f32 accumulates in f64; f64 in blocks whose sums are added with compensation (Neumaier 1974). */
-double ad__sum_f32(int64_t n, const float *x);
-double ad__sum_f64(int64_t n, const double *x);
-double ad__sum(ad__team *team, ad_dtype t, int64_t n, const void *x); /* the same sum, which the team shares */
+double ad__array_sum_f32(int64_t n, const float *x);
+double ad__array_sum_f64(int64_t n, const double *x);
+double ad__array_sum(ad_team *team, ad_dtype t, int64_t n, const void *x); /* the same sum, which the team shares */
 /* The sum of f(0, term), f(term, 2 term), ... up to n, added in this order whoever computes them. An index is as
    much work as so many elements of a cheap loop. */
 typedef double ad__term_fn(void *context, int worker, int64_t from, int64_t to);
-double ad__sum_terms(ad__team *team, int64_t n, int64_t term, int64_t work, ad__term_fn *f, void *context);
+double ad__sum_terms(ad_team *team, int64_t n, int64_t term, int64_t work, ad__term_fn *f, void *context);
 /* to [columns] += the sums of x [rows, columns] over its rows, kept in f64; fresh: to = them. */
 void ad__column_sums_f32(int64_t rows, int64_t columns, const float *x, bool fresh, float *to);
 void ad__column_sums_f64(int64_t rows, int64_t columns, const double *x, bool fresh, double *to);
 /* y[i] += x[i]; with f64 sums into f32, and f32 into f64 sums. */
-void ad__add_f32(int64_t n, const float *x, float *y);
-void ad__add_f64(int64_t n, const double *x, double *y);
-void ad__add_wide_f32(int64_t n, const double *x, float *y);
-void ad__widen_add_f32(int64_t n, const float *x, double *y);
+void ad__array_add_f32(int64_t n, const float *x, float *y);
+void ad__array_add_f64(int64_t n, const double *x, double *y);
+void ad__to_f32_add(int64_t n, const double *x, float *y);
+void ad__to_f64_add(int64_t n, const float *x, double *y);
 /* y[i] += k x[i] */
 void ad__axpy_f32(int64_t n, float k, const float *x, float *y);
 void ad__axpy_f64(int64_t n, double k, const double *x, double *y);
 /* y[i] = k x[i] */
 void ad__scaled_f32(int64_t n, float k, const float *x, float *y);
 void ad__scaled_f64(int64_t n, double k, const double *x, double *y);
-void ad__narrow(int64_t n, const double *x, float *y);
-void ad__widen(int64_t n, const float *x, double *y);
+void ad__to_f32(int64_t n, const double *x, float *y);
+void ad__to_f64(int64_t n, const float *x, double *y);
 
 /* ---- transpose.c ---------------------------------------------------------------------------------- */
 
 /* x [n,m] -> y [m,n]; the second adds. */
-void ad__transpose_f32(int64_t n, int64_t m, const float *x, float *y);
-void ad__transpose_f64(int64_t n, int64_t m, const double *x, double *y);
-void ad__transpose_add_f32(int64_t n, int64_t m, const float *x, float *y);
-void ad__transpose_add_f64(int64_t n, int64_t m, const double *x, double *y);
+void ad__matrix_transpose_f32(int64_t n, int64_t m, const float *x, float *y);
+void ad__matrix_transpose_f64(int64_t n, int64_t m, const double *x, double *y);
+void ad__matrix_transpose_add_f32(int64_t n, int64_t m, const float *x, float *y);
+void ad__matrix_transpose_add_f64(int64_t n, int64_t m, const double *x, double *y);
 
 /* ---- gemm.c: C [n,m] = A B + beta C, row-major; A is [n,k] or, transposed, [k,n]; B likewise ------- */
 
@@ -147,7 +147,7 @@ void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float
 void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
                   double *c);
 /* The same; a large product is computed in slabs, cut by its sizes alone, which the team shares. */
-void ad__gemm(ad__team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c);
 
 /* ---- rows.c: softmax and its kin over a contiguous row of n ----------------------------------------- */
@@ -161,16 +161,16 @@ ad__lse ad__lse_f64(int64_t n, const double *x);
 /* The same, with e = exp(x - m). */
 ad__lse ad__lse_exp_f32(int64_t n, const float *x, float *e);
 ad__lse ad__lse_exp_f64(int64_t n, const double *x, double *e);
-void ad__softmax_f32(int64_t n, const float *x, float *y);
-void ad__softmax_f64(int64_t n, const double *x, double *y);
-void ad__log_softmax_f32(int64_t n, const float *x, float *y);
-void ad__log_softmax_f64(int64_t n, const double *x, double *y);
+void ad__row_softmax_f32(int64_t n, const float *x, float *y);
+void ad__row_softmax_f64(int64_t n, const double *x, double *y);
+void ad__row_log_softmax_f32(int64_t n, const float *x, float *y);
+void ad__row_log_softmax_f64(int64_t n, const double *x, double *y);
 /* gx = base + y (g - sum(g y)), from y = softmax x; gx may be base, or g */
-void ad__softmax_back_f32(int64_t n, const float *y, const float *g, const float *base, float *gx);
-void ad__softmax_back_f64(int64_t n, const double *y, const double *g, const double *base, double *gx);
+void ad__row_softmax_back_f32(int64_t n, const float *y, const float *g, const float *base, float *gx);
+void ad__row_softmax_back_f64(int64_t n, const double *y, const double *g, const double *base, double *gx);
 /* gx = base + g - exp(y) sum(g), from y = log softmax x; likewise */
-void ad__log_softmax_back_f32(int64_t n, const float *y, const float *g, const float *base, float *gx);
-void ad__log_softmax_back_f64(int64_t n, const double *y, const double *g, const double *base, double *gx);
+void ad__row_log_softmax_back_f32(int64_t n, const float *y, const float *g, const float *base, float *gx);
+void ad__row_log_softmax_back_f64(int64_t n, const double *y, const double *g, const double *base, double *gx);
 /* gx += k exp(x - m) / s */
 void ad__lse_back_f32(int64_t n, ad__lse l, float k, const float *x, float *gx);
 void ad__lse_back_f64(int64_t n, ad__lse l, double k, const double *x, double *gx);

@@ -9,7 +9,7 @@
 /* In POSIX and not in C11: lgamma itself writes the global signgam, which threads would share. */
 double lgamma_r(double x, int *sign);
 
-double ad__lgamma(double x) {
+double ad__number_lgamma(double x) {
     int sign;
     return lgamma_r(x, &sign);
 }
@@ -53,7 +53,7 @@ static double digamma_positive(double x) {
 }
 
 /* Left of 0 by reflection, psi(x) = psi(1 - x) - pi cot(pi x): 6.3.7. */
-double ad__digamma(double x) {
+double ad__number_digamma(double x) {
     if (x == 0) return copysign(INFINITY, -x);
     if (x > 0) return digamma_positive(x);
     if (x != x || x == floor(x)) return NAN;
@@ -93,9 +93,9 @@ static double cot_derivative(int n, double c) {
 }
 
 /* Left of 0 by reflection, psi_n(x) = (-1)^n psi_n(1 - x) - pi (d/dx)^n cot(pi x): 6.4.7. */
-double ad__polygamma(int n, double x) {
+double ad__number_polygamma(int n, double x) {
     bool odd = n % 2 == 1;
-    if (n == 0) return ad__digamma(x);
+    if (n == 0) return ad__number_digamma(x);
     if (x == 0) return odd ? INFINITY : -INFINITY;
     if (x == INFINITY) return odd ? 0 : -0.0;
     if (x > 0) return odd ? polygamma_positive(n, x) : -polygamma_positive(n, x);

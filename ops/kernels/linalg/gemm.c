@@ -24,7 +24,7 @@ void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const doubl
                   double *c) {
     ad__gemm_tiles_f64(ta, tb, n, m, k, a, b, beta, c);
 }
-void ad__gemm(ad__team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
     (void)team;
     if (t == AD_F32) ad__gemm_tiles_f32(ta, tb, n, m, k, a, b, (float)beta, c);
@@ -98,7 +98,7 @@ static void product_slab(void *context, int worker, int64_t from, int64_t to) {
 }
 
 /* Columns where there are far more of them: but they lie apart in memory, which costs something. */
-void ad__gemm(ad__team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
     if (n > 1 && m > 1 && (double)n * (double)m * (double)k >= shared_from) {
         ad__keep_blas_alone();
@@ -106,7 +106,7 @@ void ad__gemm(ad__team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m
         product p = { t, ta, tb, 2 * n >= m, n, m, k, a, b, beta, c };
         int64_t length = p.by_rows ? n : m, slabs = length < 2 * SLAB_ROWS ? 2 : length / SLAB_ROWS;
         int64_t slab = (length / slabs + SLAB_ALIGN - 1) / SLAB_ALIGN * SLAB_ALIGN;
-        ad__parallel(team, length, slab > 0 ? slab : SLAB_ALIGN, AD__WORTH, product_slab, &p);
+        ad_parallel(team, length, slab > 0 ? slab : SLAB_ALIGN, AD__SHARED_MIN, product_slab, &p);
     } else if (t == AD_F32) ad__gemm_f32(ta, tb, n, m, k, a, b, (float)beta, c);
     else ad__gemm_f64(ta, tb, n, m, k, a, b, beta, c);
 }

@@ -41,7 +41,7 @@ void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *wo
     else dgetri_(&k, lu, &k, pivots, work, &room, &info);
 }
 
-int64_t ad__cholesky(ad_dtype t, int64_t n, void *a) {
+int64_t ad__matrix_cholesky(ad_dtype t, int64_t n, void *a) {
     int k = (int)n, info = 0;
     if (k == 0) return 0;
     ad__keep_blas_alone();
@@ -79,7 +79,7 @@ void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *wo
 static int singular_values(ad_dtype t, int64_t n, void *a, void *s, void *w, void *v, void *work) {
     return (void)t, (void)a, (void)s, (void)w, (void)v, (void)work, (int)n;
 }
-int64_t ad__cholesky(ad_dtype t, int64_t n, void *a) { return (void)t, (void)a, n; }
+int64_t ad__matrix_cholesky(ad_dtype t, int64_t n, void *a) { return (void)t, (void)a, n; }
 void ad__triangle_solve(ad_dtype t, ad__triangle is, int64_t n, int64_t m, const void *a, void *b) {
     (void)t, (void)is, (void)n, (void)m, (void)a, (void)b;
 }

@@ -28,7 +28,7 @@ void ad__cofactors(ad_dtype t, int64_t n, void *a, void *work);
 
 /* The lower triangle of a symmetric a [n,n] becomes L with L L^T = a; the upper is not touched. 0, or
    the order of the first leading minor that is not positive. */
-int64_t ad__cholesky(ad_dtype t, int64_t n, void *a);
+int64_t ad__matrix_cholesky(ad_dtype t, int64_t n, void *a);
 
 /* A triangular matrix: what else is in the array is not looked at. */
 typedef struct {

@@ -14,7 +14,7 @@ typedef struct {
     int64_t lo, hi, start, step;
 } run;
 
-static run run_of(const ad__window *w, int axis, int64_t k) {
+static run run_of(const ad__window_of *w, int axis, int64_t k) {
     run r = { .start = k * w->dilation[axis] - w->padding[axis], .step = w->stride[axis] };
     int64_t after = w->in[axis] - r.start; /* elements from start to the image's end */
     bool each = r.step == 1; /* a division costs as much as a short row */

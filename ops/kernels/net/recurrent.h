@@ -9,7 +9,7 @@ typedef enum { AD__RNN_TANH, AD__RNN_RELU, AD__LSTM, AD__GRU } ad__recurrent_kin
 /* Arrays of T; [n,time,..] where nothing else is said. m stands for hidden, k for the gates' elements: m, of lstm
    4 m (i f g o), of gru 3 m (r z n). */
 typedef struct {
-    ad__team *team;
+    ad_team *team;
     ad__recurrent_kind kind;
     int64_t n, time, hidden;
     bool reverse;       /* from the last time to the first */

@@ -1,12 +1,12 @@
-/* segments.c: the cells of a reduction as rows, and what a row comes to: product, variance, norm, place. */
+/* segments.c: the segments of a reduction as rows, and what a row comes to: product, variance, norm, place. */
 #include "ops/kernels/base/vector_math.h"
 
 #include "ops/kernels/reduce/segments.h"
 
 enum { BLOCK = 1024 };
 
-ad__cells ad__cells_of(ad_shape s, unsigned mask) {
-    ad__cells c = { .n_cells = 1, .n = 1 };
+ad__segments ad__segments_of(ad_shape s, unsigned mask) {
+    ad__segments c = { .n_cells = 1, .n = 1 };
     int64_t stride[AD_MAX_NDIM], dim[AD_MAX_NDIM], from[AD_MAX_NDIM], to[AD_MAX_NDIM];
     int reduced = 0;
     ad__row_major(s, stride);
@@ -23,11 +23,11 @@ ad__cells ad__cells_of(ad_shape s, unsigned mask) {
 }
 
 /* The kept axes stand in c from the last to the first. */
-int64_t ad__cell_start(const ad__cells *c, int64_t cell) {
+int64_t ad__segment_start(const ad__segments *c, int64_t segment) {
     int64_t at = 0;
     for (int a = 0; a < c->kept; a++) {
-        at += cell % c->dim[a] * c->stride[a];
-        cell /= c->dim[a];
+        at += segment % c->dim[a] * c->stride[a];
+        segment /= c->dim[a];
     }
     return at;
 }

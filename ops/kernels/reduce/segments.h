@@ -1,53 +1,53 @@
-/* segments.h: a reduction's cells: the elements that one element of the result is made from, as a row. */
+/* segments.h: a reduction's segments: the elements that one element of the result is made from, as a row. */
 #ifndef OPS_KERNELS_REDUCE_SEGMENTS_H
 #define OPS_KERNELS_REDUCE_SEGMENTS_H
 
 #include "ops/kernels/shape/strided.h"
 
-/* How the elements of an array fall into cells, each of n; row copies one that lies scattered. */
+/* How the elements of an array fall into segments, each of n; row copies one that lies scattered. */
 typedef struct {
     int64_t n_cells, n;
     int kept; /* axes that are not reduced, but for those of size 1 */
     int64_t dim[AD_MAX_NDIM], stride[AD_MAX_NDIM];
     ad__strided row;
-} ad__cells;
+} ad__segments;
 
-ad__cells ad__cells_of(ad_shape s, unsigned mask); /* bit i of mask: axis i is reduced */
-/* The place of a cell's first element. */
-int64_t ad__cell_start(const ad__cells *c, int64_t cell);
-/* Whether a cell's elements lie side by side. */
-static inline bool ad__cells_are_rows(const ad__cells *c) {
+ad__segments ad__segments_of(ad_shape s, unsigned mask); /* bit i of mask: axis i is reduced */
+/* The place of a segment's first element. */
+int64_t ad__segment_start(const ad__segments *c, int64_t segment);
+/* Whether a segment's elements lie side by side. */
+static inline bool ad__segments_are_rows(const ad__segments *c) {
     return c->row.ndim == 0 || (c->row.ndim == 1 && c->row.from[0] == 1);
 }
 
 /* ---- what a row comes to; results and sums in f64 ------------------------------------------------- */
 
-double ad__prod_f32(int64_t n, const float *x);
-double ad__prod_f64(int64_t n, const double *x);
+double ad__row_prod_f32(int64_t n, const float *x);
+double ad__row_prod_f64(int64_t n, const double *x);
 /* gx[i] += g times the product of all elements but x[i]; room [n] is for products from the right. */
-void ad__prod_back_f32(int64_t n, const float *x, double g, double *room, float *gx);
-void ad__prod_back_f64(int64_t n, const double *x, double g, double *room, double *gx);
+void ad__row_prod_back_f32(int64_t n, const float *x, double g, double *room, float *gx);
+void ad__row_prod_back_f64(int64_t n, const double *x, double g, double *room, double *gx);
 
 /* The mean in two parts, as x - mean has no more digits than the mean. */
 typedef struct {
     double high, low;
-} ad__mean;
+} ad__row_mean;
 /* The sum of (x - mean)^2, and its root, which neither overflows nor underflows on the way. */
-double ad__squares_f32(int64_t n, const float *x, ad__mean *mean);
-double ad__squares_f64(int64_t n, const double *x, ad__mean *mean);
-double ad__deviation_f32(int64_t n, const float *x, ad__mean *mean);
-double ad__deviation_f64(int64_t n, const double *x, ad__mean *mean);
+double ad__squares_f32(int64_t n, const float *x, ad__row_mean *mean);
+double ad__squares_f64(int64_t n, const double *x, ad__row_mean *mean);
+double ad__deviation_f32(int64_t n, const float *x, ad__row_mean *mean);
+double ad__deviation_f64(int64_t n, const double *x, ad__row_mean *mean);
 /* gx += k (x - mean) */
-void ad__centred_back_f32(int64_t n, const float *x, ad__mean mean, double k, float *gx);
-void ad__centred_back_f64(int64_t n, const double *x, ad__mean mean, double k, double *gx);
+void ad__centred_back_f32(int64_t n, const float *x, ad__row_mean mean, double k, float *gx);
+void ad__centred_back_f64(int64_t n, const double *x, ad__row_mean mean, double k, double *gx);
 
 /* (sum |x|^p)^(1/p) without overflow or underflow; for p = inf and -inf the largest and smallest |x|, for
    p = 0 how many are not 0. Of no elements: 0. */
-double ad__norm_f32(int64_t n, const float *x, double p);
-double ad__norm_f64(int64_t n, const double *x, double p);
+double ad__row_norm_f32(int64_t n, const float *x, double p);
+double ad__row_norm_f64(int64_t n, const double *x, double p);
 /* gx += g times the slope of y = norm(x, p); 0 where y is 0. */
-void ad__norm_back_f32(int64_t n, const float *x, double p, double y, double g, float *gx);
-void ad__norm_back_f64(int64_t n, const double *x, double p, double y, double g, double *gx);
+void ad__row_norm_back_f32(int64_t n, const float *x, double p, double y, double g, float *gx);
+void ad__row_norm_back_f64(int64_t n, const double *x, double p, double y, double g, double *gx);
 
 /* The place of the largest or smallest element: of the first where several tie, of the first NaN if
    there is one. n > 0. */

@@ -43,13 +43,13 @@ static void compute_terms(void *context, int worker, int64_t from, int64_t to) {
     }
 }
 
-double ad__sum_terms(ad__team *team, int64_t n, int64_t term, int64_t work, ad__term_fn *f, void *context) {
+double ad__sum_terms(ad_team *team, int64_t n, int64_t term, int64_t work, ad__term_fn *f, void *context) {
     double values[AT_ONCE];
     total sum = { 0, 0 };
     terms t = { f, context, 0, n, term, values };
     for (int64_t all = (n + term - 1) / term; t.start < all; t.start += AT_ONCE) {
         int64_t count = all - t.start < AT_ONCE ? all - t.start : AT_ONCE;
-        ad__parallel(team, count, 0, term * work, compute_terms, &t);
+        ad_parallel(team, count, 0, term * work, compute_terms, &t);
         for (int64_t i = 0; i < count; i++) add_block(&sum, values[i]);
     }
     return total_of(&sum);
@@ -67,23 +67,23 @@ static double block_of(void *context, int worker, int64_t from, int64_t to) {
                           : sum_block_f64(to - from, (const double *)a->x + from);
 }
 
-double ad__sum(ad__team *team, ad_dtype t, int64_t n, const void *x) {
-    if (n <= BLOCK) return t == AD_F32 ? ad__sum_f32(n, x) : ad__sum_f64(n, x);
+double ad__array_sum(ad_team *team, ad_dtype t, int64_t n, const void *x) {
+    if (n <= BLOCK) return t == AD_F32 ? ad__array_sum_f32(n, x) : ad__array_sum_f64(n, x);
     return ad__sum_terms(team, n, BLOCK, 1, block_of, &(array){ t, x });
 }
 
-AD__CLONES void ad__narrow(int64_t n, const double *x, float *y) {
+AD__CLONES void ad__to_f32(int64_t n, const double *x, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] = (float)x[i];
 }
 
-AD__CLONES void ad__widen(int64_t n, const float *x, double *y) {
+AD__CLONES void ad__to_f64(int64_t n, const float *x, double *y) {
     for (int64_t i = 0; i < n; i++) y[i] = (double)x[i];
 }
 
-AD__CLONES void ad__add_wide_f32(int64_t n, const double *x, float *y) {
+AD__CLONES void ad__to_f32_add(int64_t n, const double *x, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] = (float)((double)y[i] + x[i]);
 }
 
-AD__CLONES void ad__widen_add_f32(int64_t n, const float *x, double *y) {
+AD__CLONES void ad__to_f64_add(int64_t n, const float *x, double *y) {
     for (int64_t i = 0; i < n; i++) y[i] += (double)x[i];
 }

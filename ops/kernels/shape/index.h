@@ -17,15 +17,15 @@ typedef struct {
 } ad__indexed;
 
 /* array [o,j,i] = table [o,at,i]; the second adds to array. */
-void ad__take_f32(const ad__indexed *x, const float *table, float *array);
-void ad__take_f64(const ad__indexed *x, const double *table, double *array);
-void ad__take_add_f32(const ad__indexed *x, const float *table, float *array);
-void ad__take_add_f64(const ad__indexed *x, const double *table, double *array);
+void ad__indexed_take_f32(const ad__indexed *x, const float *table, float *array);
+void ad__indexed_take_f64(const ad__indexed *x, const double *table, double *array);
+void ad__indexed_take_add_f32(const ad__indexed *x, const float *table, float *array);
+void ad__indexed_take_add_f64(const ad__indexed *x, const double *table, double *array);
 /* table [o,at,i] += array [o,j,i]; the second with f64 sums. */
-void ad__put_add_f32(const ad__indexed *x, const float *array, float *table);
-void ad__put_add_f64(const ad__indexed *x, const double *array, double *table);
-void ad__put_sum_f32(const ad__indexed *x, const float *array, double *table);
-void ad__put_sum_f64(const ad__indexed *x, const double *array, double *table);
+void ad__indexed_put_add_f32(const ad__indexed *x, const float *array, float *table);
+void ad__indexed_put_add_f64(const ad__indexed *x, const double *array, double *table);
+void ad__indexed_put_sum_f32(const ad__indexed *x, const float *array, double *table);
+void ad__indexed_put_sum_f64(const ad__indexed *x, const double *array, double *table);
 
 /* y = value where mask is not 0, x elsewhere; and y += x where it is 0. */
 void ad__mask_fill_f32(int64_t n, const float *mask, double value, const float *x, float *y);
