@@ -2,7 +2,8 @@
 #include "ops/kernels/base/vector_math.h"
 
 #include "bench/common.h"
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/simd.h"
+#include "ops/kernels/linalg/gemm.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "ops/kernels/base/vector_math.h"
 
 #include "bench/common.h"
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/simd.h"
 
 #include <stdlib.h>
 

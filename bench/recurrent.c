@@ -1,6 +1,6 @@
 /* recurrent.c: training steps of recurrent nets beside their matrix products alone. */
 #include "bench/common.h"
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/linalg/gemm.h"
 
 #include <stdlib.h>
 

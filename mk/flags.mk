@@ -38,6 +38,6 @@ $(obj)/ops/%.o $(obj)/nn/%.o: private extra = $(library_flags) $(small_flags)
 $(obj)/ops/%.o: private optimise := $(optimise) $(ops_flags)
 $(obj)/nn/%.o: private optimise := $(compact)
 $(obj)/ops/kernels/%.o $(obj)/nn/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
-$(obj)/ops/kernels/net/im2col.o $(obj)/ops/kernels/reduce/sum.o: private optimise := $(optimise) $(row_flags)
+$(obj)/ops/kernels/net/im2col.o $(obj)/ops/kernels/base/sum.o: private optimise := $(optimise) $(row_flags)
 $(obj)/demos/%.o $(obj)/tests/%.o $(obj)/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
 $(obj)/bench/%.o: private optimise := $(if $(SANITIZE),$(optimise),-O3 $(math_flags))

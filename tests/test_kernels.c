@@ -7,6 +7,11 @@
 #include "ops/kernels/net/norm.h"
 #include "nn/kernels/update.h"
 #include "ops/kernels/reduce/scan.h"
+#include "ops/kernels/base/level.h"
+#include "ops/kernels/base/sum.h"
+#include "ops/kernels/base/vector.h"
+#include "ops/kernels/reduce/rows.h"
+#include "ops/kernels/shape/transpose.h"
 
 /* ---- the instruction set: this level stands in the place of the library's own --------------------------- */
 

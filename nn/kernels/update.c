@@ -1,7 +1,8 @@
 /* update.c: what optimisers do to plain arrays. */
 #include "ops/kernels/base/vector_math.h"
 
-#include "ops/kernels/base/kernels.h"
+#include "autodiff/base/parallel.h"
+#include "ops/kernels/base/simd.h"
 #include "nn/kernels/update.h"
 
 enum { LANES = 32 }; /* independent sums, to keep the adders of a wide vector unit busy */

@@ -2,7 +2,7 @@
 #ifndef NN_KERNELS_WARP_H
 #define NN_KERNELS_WARP_H
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/simd.h"
 
 /* Where pixel (i, j) comes from: row row[0] + i row[1] + j row[2], and column alike. */
 typedef struct {

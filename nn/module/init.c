@@ -3,7 +3,7 @@
 
 #include "autodiff/graph/node.h"
 #include "nn/nn.h"
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/vector.h"
 #include "nn/kernels/update.h"
 
 /* x = scale u + shift for drawn numbers u: composed of ops in a scope of its own, then copied. */

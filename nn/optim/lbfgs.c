@@ -4,7 +4,7 @@
 
 #include "autodiff/graph/node.h"
 #include "nn/optim/state.h"
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/vector.h"
 
 /* A place on the line x0 + t d, with the loss f, its gradient g [n] and its slope g.d there. */
 typedef struct {

@@ -1,7 +1,7 @@
 /* attrs.c: attributes that several ops share: axes, shapes. */
 #include "ops/base/attrs.h"
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/vector.h"
 
 #include <string.h>
 

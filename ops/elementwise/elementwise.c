@@ -1,5 +1,7 @@
 /* elementwise.c: running an elementwise op's loops over arrays, with broadcasting; and its samples. */
 #include "ops/elementwise/elementwise.h"
+#include "ops/kernels/base/broadcast.h"
+#include "ops/kernels/base/vector.h"
 
 #include <assert.h>
 #include <string.h>

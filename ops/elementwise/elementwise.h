@@ -18,7 +18,7 @@
 #include "ops/kernels/base/vector_math.h"
 
 #include "autodiff/graph/record.h"
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/level.h"
 #include "ops/ops.h"
 
 /* Loops over count contiguous elements, beginning at from; k points at the op's parameters, if it has any. A

@@ -3,7 +3,6 @@
 #define OPS_LINALG_BATCH_H
 
 #include "autodiff/graph/node.h"
-#include "ops/kernels/base/kernels.h"
 
 /* The axes before the last two. */
 static inline ad_shape ad__leading(ad_shape s) {

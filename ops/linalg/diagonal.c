@@ -2,6 +2,8 @@
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/moves.h"
 #include "ops/ops.h"
+#include "ops/kernels/base/vector.h"
+#include "ops/kernels/linalg/gemm.h"
 
 #include <string.h>
 

@@ -5,6 +5,7 @@
 #include "ops/linalg/batch.h"
 #include "ops/kernels/linalg/lapack.h"
 #include "ops/kernels/linalg/square.h"
+#include "ops/kernels/base/vector.h"
 
 /* For shape rules: operand 0 is a batch of square matrices that LAPACK can take, and there is a LAPACK. */
 int ad__square_shape(ad_call *c);

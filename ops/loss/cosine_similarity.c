@@ -2,6 +2,7 @@
 #include "ops/base/attrs.h"
 #include "ops/kernels/net/norm.h"
 #include "ops/ops.h"
+#include "ops/kernels/base/vector.h"
 
 #include <math.h>
 

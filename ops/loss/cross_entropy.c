@@ -1,6 +1,8 @@
 /* cross_entropy.c: the loss of class scores against class numbers, softmax and log in one stable op. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/sum.h"
+#include "ops/kernels/base/vector.h"
+#include "ops/kernels/reduce/rows.h"
 #include "ops/ops.h"
 
 #include "autodiff/graph/node.h"

@@ -3,6 +3,8 @@
 
 #include "ops/base/attrs.h"
 #include "ops/kernels/linalg/square.h"
+#include "ops/kernels/base/broadcast.h"
+#include "ops/kernels/base/sum.h"
 
 /* Elements worked on at once: few enough to stay in the first-level cache. */
 enum { CHUNK = 1024 };

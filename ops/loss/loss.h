@@ -17,7 +17,7 @@
 #include "ops/kernels/base/vector_math.h"
 
 #include "autodiff/graph/node.h"
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/level.h"
 #include "ops/ops.h"
 
 typedef struct {

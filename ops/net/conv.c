@@ -4,6 +4,8 @@
 #include "ops/linalg/batch.h"
 #include "ops/kernels/net/im2col.h"
 #include "ops/ops.h"
+#include "ops/kernels/base/sum.h"
+#include "ops/kernels/linalg/gemm.h"
 
 #include <string.h>
 

@@ -2,6 +2,7 @@
 #include "ops/linalg/batch.h"
 #include "ops/kernels/net/recurrent.h"
 #include "ops/ops.h"
+#include "ops/kernels/linalg/gemm.h"
 
 /* ---- helpers: operands x [n,time,k], w [k,m], h [n,m], and lstm's c [n,m] or gru's b [k]; k: m for each gate ---- */
 

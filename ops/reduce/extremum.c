@@ -95,10 +95,10 @@ static int place_shape(ad_call *c) {
 static void put_place(const ad_op *op, int64_t segment, int64_t n, const void *x, bool smallest) {
     ad__put(ad__out(op), segment, (double)AD__BY_DTYPE(op->in[0]->layout->dtype, ad__arg_extremum, n, x, smallest));
 }
-static void argmax_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) { put_place(op, segment, n, x, false); }
-static void argmin_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) { put_place(op, segment, n, x, true); }
-static int argmax_evaluate(const ad_op *op) { return ad__over_segments(op, argmax_cell); }
-static int argmin_evaluate(const ad_op *op) { return ad__over_segments(op, argmin_cell); }
+static void argmax_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) { put_place(op, segment, n, x, false); }
+static void argmin_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) { put_place(op, segment, n, x, true); }
+static int argmax_evaluate(const ad_op *op) { return ad__over_segments(op, argmax_segment); }
+static int argmin_evaluate(const ad_op *op) { return ad__over_segments(op, argmin_segment); }
 
 static void argmax_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(9), AD_SHAPE(2, 3), AD_SHAPE(70) };

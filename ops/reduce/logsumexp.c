@@ -1,6 +1,7 @@
 /* logsumexp.c: log of the sum of exponentials over all elements or some axes. */
 #include "ops/reduce/segments.h"
 #include "ops/ops.h"
+#include "ops/kernels/reduce/rows.h"
 
 #include <math.h>
 
@@ -11,13 +12,13 @@ static int logsumexp_shape(ad_call *c) {
     return rc;
 }
 
-static void logsumexp_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+static void logsumexp_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
     ad__lse l = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__lse, n, x);
     ((ad__lse *)ad_saved(op))[segment] = l;
     ad__put(ad__out(op), segment, l.m + log(l.s));
 }
 
-static void logsumexp_cell_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
+static void logsumexp_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
     (void)room;
     ad__lse l = ((const ad__lse *)ad_saved(op))[segment];
     double g = ad_grad_at(ad__out(op), segment);
@@ -25,8 +26,8 @@ static void logsumexp_cell_back(const ad_op *op, int64_t segment, int64_t n, con
     else ad__lse_back_f64(n, l, g, x, gx);
 }
 
-static int logsumexp_evaluate(const ad_op *op) { return ad__over_segments(op, logsumexp_cell); }
-static void logsumexp_backward(const ad_op *op) { ad__back_over_segments(op, logsumexp_cell_back); }
+static int logsumexp_evaluate(const ad_op *op) { return ad__over_segments(op, logsumexp_segment); }
+static void logsumexp_backward(const ad_op *op) { ad__back_over_segments(op, logsumexp_segment_back); }
 
 /* softmax over the axes: exp(x - y) would lose digits where y is large. The maximum is a constant, as the
    slopes that go through it cancel. */

@@ -53,19 +53,19 @@ static void moment_samples(ad_sampler *s) {
 
 /* ---- variance ----------------------------------------------------------------------------------------- */
 
-static void variance_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+static void variance_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
     double squares = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__squares, n, x, mean_of(op, segment));
     ad__put(ad__out(op), segment, squares / divisor(op));
 }
 
-static void variance_cell_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
+static void variance_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
     (void)room;
     double k = ad_grad_at(ad__out(op), segment) * 2 / divisor(op);
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, segment), k, gx);
 }
 
-static int variance_evaluate(const ad_op *op) { return ad__over_segments(op, variance_cell); }
-static void variance_backward(const ad_op *op) { ad__back_over_segments(op, variance_cell_back); }
+static int variance_evaluate(const ad_op *op) { return ad__over_segments(op, variance_segment); }
+static void variance_backward(const ad_op *op) { ad__back_over_segments(op, variance_segment_back); }
 static void variance_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_mul(ad_muls(ad__kept(op, g), 2 / divisor(op)), centred(op));
 }
@@ -79,19 +79,19 @@ AD_OPTYPE(variance, .doc = "variance over all or some axes, torch.var; correctio
 
 /* ---- standard deviation ------------------------------------------------------------------------------- */
 
-static void std_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+static void std_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
     double deviation = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__deviation, n, x, mean_of(op, segment));
     ad__put(ad__out(op), segment, deviation / sqrt(divisor(op)));
 }
 
-static void std_cell_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
+static void std_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
     (void)room;
     double y = ad_at(ad__out(op), segment), k = y == 0 ? 0 : ad_grad_at(ad__out(op), segment) / divisor(op) / y;
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, segment), k, gx);
 }
 
-static int std_evaluate(const ad_op *op) { return ad__over_segments(op, std_cell); }
-static void std_backward(const ad_op *op) { ad__back_over_segments(op, std_cell_back); }
+static int std_evaluate(const ad_op *op) { return ad__over_segments(op, std_segment); }
+static void std_backward(const ad_op *op) { ad__back_over_segments(op, std_segment_back); }
 
 /* Where y is 0 so is x - mean, and 1 may stand for y. */
 static void std_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

@@ -18,18 +18,18 @@ static int norm_shape(ad_call *c) {
     return p == p ? ad__segments_shape(c) : ad_call_fail(c, AD_EVALUE, "p is NaN; 2 gives the Euclidean norm");
 }
 
-static void norm_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+static void norm_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
     ad__put(ad__out(op), segment, AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_norm, n, x, p_of(op)));
 }
 
-static void norm_cell_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
+static void norm_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
     (void)room;
     double y = ad_at(ad__out(op), segment), g = ad_grad_at(ad__out(op), segment);
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_norm_back, n, x, p_of(op), y, g, gx);
 }
 
-static int norm_evaluate(const ad_op *op) { return ad__over_segments(op, norm_cell); }
-static void norm_backward(const ad_op *op) { ad__back_over_segments(op, norm_cell_back); }
+static int norm_evaluate(const ad_op *op) { return ad__over_segments(op, norm_segment); }
+static void norm_backward(const ad_op *op) { ad__back_over_segments(op, norm_segment_back); }
 
 /* The elements that are the largest or smallest share equally. */
 static ad_var *extreme_rule(ad_var *x, ad_var *y, ad_var *g) {

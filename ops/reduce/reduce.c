@@ -2,6 +2,8 @@
 #include "ops/reduce/segments.h"
 #include "ops/kernels/shape/strided.h"
 #include "ops/ops.h"
+#include "ops/kernels/base/broadcast.h"
+#include "ops/kernels/base/vector.h"
 
 #include <string.h>
 

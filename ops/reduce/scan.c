@@ -180,14 +180,14 @@ ad_var *ad_linear_scan(ad_var *a, ad_var *b, int axis, bool reverse, double init
 
 /* ---- prod ---------------------------------------------------------------------------------------------------- */
 
-static void prod_cell(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+static void prod_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
     ad__put(ad__out(op), segment, AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_prod, n, x));
 }
-static void prod_cell_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
+static void prod_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_prod_back, n, x, ad_grad_at(ad__out(op), segment), room, gx);
 }
-static int prod_evaluate(const ad_op *op) { return ad__over_segments(op, prod_cell); }
-static void prod_backward(const ad_op *op) { ad__back_over_segments(op, prod_cell_back); }
+static int prod_evaluate(const ad_op *op) { return ad__over_segments(op, prod_segment); }
+static void prod_backward(const ad_op *op) { ad__back_over_segments(op, prod_segment_back); }
 
 /* The product of all elements but one: along the first axis those before and after it, and then along
    the next axis those of the products so far, until one product is left of each segment. */

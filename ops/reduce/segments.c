@@ -9,8 +9,8 @@
 int ad__segments_shape(ad_call *c) {
     int64_t numel = c->in[0]->layout->numel;
     int rc = ad__axes_shape(c);
-    int64_t n_cells = rc == AD_OK ? ad_shape_numel(c->shape) : 0;
-    c->scratch = n_cells > 0 ? 3 * (size_t)(numel / n_cells) * sizeof(double) : 0;
+    int64_t n_segments = rc == AD_OK ? ad_shape_numel(c->shape) : 0;
+    c->scratch = n_segments > 0 ? 3 * (size_t)(numel / n_segments) * sizeof(double) : 0;
     return rc;
 }
 
@@ -33,7 +33,7 @@ static void *load(const ad__segments *c, ad_dtype t, int64_t segment, void *x, b
 int ad__over_segments(const ad_op *op, ad__segment_value *value) {
     const ad_var *x = op->in[0];
     ad__segments c = cells_of(op);
-    for (int64_t i = 0; i < c.n_cells; i++)
+    for (int64_t i = 0; i < c.n_segments; i++)
         value(op, i, c.n, load(&c, x->layout->dtype, i, x->data, false, ad_scratch(op)));
     return AD_OK;
 }
@@ -47,7 +47,7 @@ void ad__back_over_segments(const ad_op *op, ad__segment_slope *slope) {
     ad_dtype t = x->layout->dtype;
     double *row = ad_scratch(op), *row_g = row + c.n, *room = row_g + c.n;
     if (gx == NULL || c.n == 0) return;
-    for (int64_t i = 0; i < c.n_cells; i++) {
+    for (int64_t i = 0; i < c.n_segments; i++) {
         void *to = load(&c, t, i, gx, fresh, row_g);
         slope(op, i, c.n, load(&c, t, i, x->data, false, row), room, to);
         if (to == row_g) ad__strided_copy(&back, t, row_g, 0, gx, ad__segment_start(&c, i));

@@ -1,6 +1,6 @@
 /* softmax.c: softmax and log_softmax along an axis. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/reduce/rows.h"
 #include "ops/ops.h"
 
 #include <math.h>

@@ -2,6 +2,7 @@
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/index.h"
 #include "ops/ops.h"
+#include "ops/kernels/base/broadcast.h"
 
 #include <math.h>
 

@@ -1,6 +1,7 @@
 /* reshape.c: ops that move, convert or cut off values: reshape, transpose, cast, detach, one_hot. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/vector.h"
+#include "ops/kernels/shape/transpose.h"
 #include "ops/ops.h"
 
 #include <math.h>

@@ -1,5 +1,7 @@
 /* broadcast.c: reading a small array as if repeated to a larger shape, and the reverse, a sum. */
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/broadcast.h"
+#include "ops/kernels/base/sum.h"
+#include "ops/kernels/base/vector.h"
 
 #include <string.h>
 

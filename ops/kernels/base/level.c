@@ -1,5 +1,5 @@
 /* level.c: which of the loops compiled for several processors this one runs. */
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/level.h"
 
 int ad__level(void) {
 #ifdef AD__LEVELS

@@ -32,6 +32,7 @@ void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m,
 }
 #else
 #include "ops/kernels/linalg/blas.h"
+#include "ops/kernels/base/simd.h"
 
 /* Up to so many multiplications tiles are done before a BLAS has begun; up to so many no OpenBLAS uses threads. */
 enum { TINY = 64, ALONE = 4096 };

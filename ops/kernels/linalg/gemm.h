@@ -1,11 +1,19 @@
-/* gemm.h: matrix products without a BLAS: the reference, and one by tiles for small sizes and for builds that
-   have no other. */
+/* gemm.h: matrix products C [n,m] = A B + beta C, row-major; A is [n,k] or, transposed, [k,n]; B likewise. */
 #ifndef OPS_KERNELS_LINALG_GEMM_H
 #define OPS_KERNELS_LINALG_GEMM_H
 
-#include "ops/kernels/base/kernels.h"
+#include "autodiff/base/parallel.h"
 
-/* C = op(A) op(B) + beta C, as ad__gemm in kernels.h. */
+enum { AD__GEMM_MAX = 2147483647 }; /* the largest size that a BLAS takes */
+void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
+                  float *c);
+void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
+                  double *c);
+/* The same; a large product is computed in slabs, cut by its sizes alone, which the team shares. */
+void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+              const void *b, double beta, void *c);
+
+/* The same without a BLAS: the reference, and one by tiles, for small sizes and for builds that have no BLAS. */
 #define AD__GEMM_LIKE(name)                                                                                            \
     void name##_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,     \
                     float *c);                                                                                         \

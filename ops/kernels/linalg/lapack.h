@@ -5,7 +5,7 @@
 #ifndef OPS_KERNELS_LINALG_LAPACK_H
 #define OPS_KERNELS_LINALG_LAPACK_H
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/linalg/gemm.h"
 
 enum {
     AD__LAPACK_BLOCK = 64,                                /* its block size is at most this */

@@ -2,7 +2,7 @@
 #ifndef OPS_KERNELS_LINALG_SQUARE_H
 #define OPS_KERNELS_LINALG_SQUARE_H
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/simd.h"
 
 /* y's lower triangle = that of (a + a^T) / 2; above it zeros. */
 void ad__lower_mean_f32(int64_t n, const float *a, float *y);

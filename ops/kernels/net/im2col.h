@@ -2,7 +2,7 @@
 #ifndef OPS_KERNELS_NET_IM2COL_H
 #define OPS_KERNELS_NET_IM2COL_H
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/simd.h"
 
 /* Sizes along h, then along w. out is how many places the window takes, ad__window_places. For a
    signal [c,w], h and what goes along it are 1, its padding 0. */

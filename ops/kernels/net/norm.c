@@ -6,3 +6,4 @@ enum { LANES = 16 };
 
 #define KERNELS "ops/kernels/net/norm.inc"
 #include "ops/kernels/base/each_dtype.h"
+#include "ops/kernels/base/sum.h"

@@ -2,7 +2,7 @@
 #ifndef OPS_KERNELS_NET_NORM_H
 #define OPS_KERNELS_NET_NORM_H
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/simd.h"
 
 /* What a row, or a channel, is normalised by: (x - mean) scale, scale = 1 / sqrt(variance + eps). */
 typedef struct {

@@ -2,7 +2,7 @@
 #ifndef OPS_KERNELS_NET_POOL_H
 #define OPS_KERNELS_NET_POOL_H
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/simd.h"
 
 /* Sizes along h, then along w. An adaptive pool divides the plane into out windows, as equal as can be,
    and has nothing else of these. */

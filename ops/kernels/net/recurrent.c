@@ -22,3 +22,6 @@ static int64_t work_of(int64_t gates) { return 4 * gates; }
 
 #define KERNELS "ops/kernels/net/recurrent.inc"
 #include "ops/kernels/base/each_dtype.h"
+#include "ops/kernels/base/sum.h"
+#include "ops/kernels/base/vector.h"
+#include "ops/kernels/linalg/gemm.h"

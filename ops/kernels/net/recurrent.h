@@ -2,7 +2,7 @@
 #ifndef OPS_KERNELS_NET_RECURRENT_H
 #define OPS_KERNELS_NET_RECURRENT_H
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/simd.h"
 
 typedef enum { AD__RNN_TANH, AD__RNN_RELU, AD__LSTM, AD__GRU } ad__recurrent_kind;
 

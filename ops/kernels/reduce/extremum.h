@@ -2,7 +2,7 @@
 #ifndef OPS_KERNELS_REDUCE_EXTREMUM_H
 #define OPS_KERNELS_REDUCE_EXTREMUM_H
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/broadcast.h"
 
 /* s says how y [m] lies in x [n]. NaN if there is one. Every y has at least one x. */
 void ad__extremum_f32(const ad__broadcast_map *s, int64_t n, const float *x, bool smallest, int64_t m, float *y);

@@ -1,7 +1,8 @@
 /* rows.c: softmax and its kin over one contiguous row, safe for elements of any size. */
 #include "ops/kernels/base/vector_math.h"
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/sum.h"
+#include "ops/kernels/reduce/rows.h"
 
 enum { LANES = 16, CHUNK = 256 };
 

@@ -2,7 +2,7 @@
 #ifndef OPS_KERNELS_REDUCE_SCAN_H
 #define OPS_KERNELS_REDUCE_SCAN_H
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/simd.h"
 
 /* Arrays are [n, inner] and the scan runs over n, from the last backwards where so named; carry [inner]
    is room for what is carried along, in f64. */

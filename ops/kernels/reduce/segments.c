@@ -6,7 +6,7 @@
 enum { BLOCK = 1024 };
 
 ad__segments ad__segments_of(ad_shape s, unsigned mask) {
-    ad__segments c = { .n_cells = 1, .n = 1 };
+    ad__segments c = { .n_segments = 1, .n = 1 };
     int64_t stride[AD_MAX_NDIM], dim[AD_MAX_NDIM], from[AD_MAX_NDIM], to[AD_MAX_NDIM];
     int reduced = 0;
     ad__row_major(s, stride);
@@ -16,7 +16,7 @@ ad__segments ad__segments_of(ad_shape s, unsigned mask) {
             c.n *= s.dim[i];
         } else if (s.dim[i] != 1) {
             c.dim[c.kept] = s.dim[i], c.stride[c.kept++] = stride[i];
-            c.n_cells *= s.dim[i];
+            c.n_segments *= s.dim[i];
         }
     c.row = ad__strided_of(reduced, dim, from, to);
     return c;
@@ -37,3 +37,4 @@ static bool in_range(double sum) { return sum > 1e-280 && sum < 1e300; }
 
 #define KERNELS "ops/kernels/reduce/segments.inc"
 #include "ops/kernels/base/each_dtype.h"
+#include "ops/kernels/base/sum.h"

@@ -6,7 +6,7 @@
 
 /* How the elements of an array fall into segments, each of n; row copies one that lies scattered. */
 typedef struct {
-    int64_t n_cells, n;
+    int64_t n_segments, n;
     int kept; /* axes that are not reduced, but for those of size 1 */
     int64_t dim[AD_MAX_NDIM], stride[AD_MAX_NDIM];
     ad__strided row;

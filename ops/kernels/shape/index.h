@@ -2,7 +2,7 @@
 #ifndef OPS_KERNELS_SHAPE_INDEX_H
 #define OPS_KERNELS_SHAPE_INDEX_H
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/simd.h"
 
 /* n numbers of x as indices; returns n, or the place of the first that is not one of 0..below-1. */
 int64_t ad__read_indices_f32(int64_t n, const float *x, int64_t below, int64_t *to);

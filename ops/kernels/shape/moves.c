@@ -69,3 +69,4 @@ static bool is_empty(const ad__moves *s) {
 
 #define KERNELS "ops/kernels/shape/moves.inc"
 #include "ops/kernels/base/each_dtype.h"
+#include "ops/kernels/base/vector.h"

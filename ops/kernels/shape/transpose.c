@@ -1,5 +1,5 @@
 /* transpose.c: matrices turned over, tile by tile so that both sides stay in cache. */
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/shape/transpose.h"
 
 enum { TILE = 16 };
 

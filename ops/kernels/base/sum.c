@@ -1,7 +1,7 @@
-/* sum.c: sums that keep their digits, and adding arrays. */
+/* sum.c: sums that keep their digits. */
 #include <math.h>
 
-#include "ops/kernels/base/kernels.h"
+#include "ops/kernels/base/sum.h"
 
 /* Enough independent sums to keep the adders of a wide vector unit busy. */
 enum { LANES = 32, BLOCK = 4096 };
@@ -21,7 +21,7 @@ static inline void add_block(total *t, double b) {
 /* Of an infinity, what was lost is no number. */
 static double total_of(const total *t) { return isfinite(t->sum) ? t->sum + t->lost : t->sum; }
 
-#define KERNELS "ops/kernels/reduce/sum.inc"
+#define KERNELS "ops/kernels/base/sum.inc"
 #include "ops/kernels/base/each_dtype.h"
 
 /* ---- one sum by several threads ---------------------------------------------------------------------------- */
@@ -70,20 +70,4 @@ static double block_of(void *context, int worker, int64_t from, int64_t to) {
 double ad__array_sum(ad_team *team, ad_dtype t, int64_t n, const void *x) {
     if (n <= BLOCK) return t == AD_F32 ? ad__array_sum_f32(n, x) : ad__array_sum_f64(n, x);
     return ad__sum_terms(team, n, BLOCK, 1, block_of, &(array){ t, x });
-}
-
-AD__CLONES void ad__to_f32(int64_t n, const double *x, float *y) {
-    for (int64_t i = 0; i < n; i++) y[i] = (float)x[i];
-}
-
-AD__CLONES void ad__to_f64(int64_t n, const float *x, double *y) {
-    for (int64_t i = 0; i < n; i++) y[i] = (double)x[i];
-}
-
-AD__CLONES void ad__to_f32_add(int64_t n, const double *x, float *y) {
-    for (int64_t i = 0; i < n; i++) y[i] = (float)((double)y[i] + x[i]);
-}
-
-AD__CLONES void ad__to_f64_add(int64_t n, const float *x, double *y) {
-    for (int64_t i = 0; i < n; i++) y[i] += (double)x[i];
 }

@@ -1,0 +1,47 @@
+/* level.h: elementwise loops compiled for several processors, and running the widest that this one has. */
+#ifndef OPS_KERNELS_BASE_LEVEL_H
+#define OPS_KERNELS_BASE_LEVEL_H
+
+#include "ops/kernels/base/simd.h"
+
+/* 2 where this processor has AVX-512, 1 for AVX2, else 0. It stands in a file of its own, so that a test
+   can put another in its place. */
+#if defined(__GNUC__)
+__attribute__((const))
+#endif
+int ad__level(void);
+
+/* AD__LOOP(type, f, T, (parameters), body) defines f[], a loop for each level; the body works on count elements
+   beginning at from. The wide loops are for whole vectors: to each the compiler would add code for what is left,
+   several times the loop itself. AD__RUN(f, n, size, arguments...) runs the widest that it can, and narrower ones
+   for the rest; size is that of an element. */
+#define AD__VECTOR(level) ((int64_t)16 << (level)) /* bytes */
+#ifdef AD__LEVELS
+#define AD__WIDE_LOOP(f, vector, PARAMETERS, ...)                                                                      \
+    static void f(int64_t from, int64_t count, AD__OPEN PARAMETERS) {                                                  \
+        count &= -(int64_t)(vector); /* as it is: the compiler is to know */                                           \
+        __VA_ARGS__                                                                                                    \
+    }
+#define AD__LOOP(type, f, T_, PARAMETERS, ...)                                                                         \
+    static void f##_base(int64_t from, int64_t count, AD__OPEN PARAMETERS) { __VA_ARGS__ }                             \
+    __attribute__((target("arch=x86-64-v3")))                                                                          \
+    AD__WIDE_LOOP(f##_avx2, AD__VECTOR(1) / sizeof(T_), PARAMETERS, __VA_ARGS__)                                       \
+    __attribute__((target("arch=x86-64-v4")))                                                                          \
+    AD__WIDE_LOOP(f##_avx512, AD__VECTOR(2) / sizeof(T_), PARAMETERS, __VA_ARGS__)                                     \
+    static type *const f[] = { f##_base, f##_avx2, f##_avx512 };
+#else
+#define AD__LOOP(type, f, T_, PARAMETERS, ...)                                                                         \
+    static void f##_base(int64_t from, int64_t count, AD__OPEN PARAMETERS) { __VA_ARGS__ }                             \
+    static type *const f[] = { f##_base };
+#endif
+#define AD__OPEN(...) __VA_ARGS__
+#define AD__FROM(T_, p) ((const T_ *)(p) + from)
+
+#define AD__RUN(f, n, size, ...)                                                                                       \
+    for (int64_t level_ = ad__level(), from_ = 0, count_; from_ < (n); level_--, from_ += count_) {                    \
+        count_ = (n) - from_;                                                                                          \
+        if (level_ > 0) count_ &= -((int64_t)((size) == sizeof(float) ? 4 : 2) << level_);                             \
+        if (count_ > 0) (f)[level_](from_, count_, __VA_ARGS__);                                                       \
+    }
+
+#endif

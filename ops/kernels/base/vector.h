@@ -1,0 +1,21 @@
+/* vector.h: arrays added, scaled and converted between the dtypes. */
+#ifndef OPS_KERNELS_BASE_VECTOR_H
+#define OPS_KERNELS_BASE_VECTOR_H
+
+#include "ops/kernels/base/simd.h"
+
+/* y[i] += x[i]; with f64 sums into f32, and f32 into f64 sums. */
+void ad__array_add_f32(int64_t n, const float *x, float *y);
+void ad__array_add_f64(int64_t n, const double *x, double *y);
+void ad__to_f32_add(int64_t n, const double *x, float *y);
+void ad__to_f64_add(int64_t n, const float *x, double *y);
+/* y[i] += k x[i] */
+void ad__axpy_f32(int64_t n, float k, const float *x, float *y);
+void ad__axpy_f64(int64_t n, double k, const double *x, double *y);
+/* y[i] = k x[i] */
+void ad__scaled_f32(int64_t n, float k, const float *x, float *y);
+void ad__scaled_f64(int64_t n, double k, const double *x, double *y);
+void ad__to_f32(int64_t n, const double *x, float *y);
+void ad__to_f64(int64_t n, const float *x, double *y);
+
+#endif

@@ -1,0 +1,9 @@
+/* class_rows.c: the targets and the loss of one row of class scores. */
+#include "ops/kernels/loss/class_rows.h"
+
+#include <math.h>
+
+#include "ops/kernels/base/sum.h"
+
+#define KERNELS "ops/kernels/loss/class_rows.inc"
+#include "ops/kernels/base/each_dtype.h"
