@@ -1,5 +1,6 @@
 /* gemm.c: matrix products, by CBLAS where there is one and it wins, else by tiles. */
 #include "ops/kernels/linalg/gemm.h"
+#include "ops/kernels/base/simd.h"
 
 #include <string.h>
 
@@ -32,7 +33,6 @@ void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m,
 }
 #else
 #include "ops/kernels/linalg/blas.h"
-#include "ops/kernels/base/simd.h"
 
 /* Up to so many multiplications tiles are done before a BLAS has begun; up to so many no OpenBLAS uses threads. */
 enum { TINY = 64, ALONE = 4096 };

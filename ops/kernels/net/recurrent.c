@@ -1,5 +1,8 @@
 /* recurrent.c: rnn, lstm and gru over all times of a sequence, and back. */
 #include "ops/kernels/base/vector_math.h"
+#include "ops/kernels/base/sum.h"
+#include "ops/kernels/base/vector.h"
+#include "ops/kernels/linalg/gemm.h"
 
 #include "ops/kernels/net/recurrent.h"
 
@@ -22,6 +25,3 @@ static int64_t work_of(int64_t gates) { return 4 * gates; }
 
 #define KERNELS "ops/kernels/net/recurrent.inc"
 #include "ops/kernels/base/each_dtype.h"
-#include "ops/kernels/base/sum.h"
-#include "ops/kernels/base/vector.h"
-#include "ops/kernels/linalg/gemm.h"

@@ -1,5 +1,6 @@
 /* segments.c: the segments of a reduction as rows, and what a row comes to: product, variance, norm, place. */
 #include "ops/kernels/base/vector_math.h"
+#include "ops/kernels/base/sum.h"
 
 #include "ops/kernels/reduce/segments.h"
 
@@ -37,4 +38,3 @@ static bool in_range(double sum) { return sum > 1e-280 && sum < 1e300; }
 
 #define KERNELS "ops/kernels/reduce/segments.inc"
 #include "ops/kernels/base/each_dtype.h"
-#include "ops/kernels/base/sum.h"

@@ -1,5 +1,6 @@
 /* moves.c: elements moved between two arrays in which the axes lie differently. */
 #include "ops/kernels/shape/moves.h"
+#include "ops/kernels/base/vector.h"
 
 #include <string.h>
 
@@ -69,4 +70,3 @@ static bool is_empty(const ad__moves *s) {
 
 #define KERNELS "ops/kernels/shape/moves.inc"
 #include "ops/kernels/base/each_dtype.h"
-#include "ops/kernels/base/vector.h"
