@@ -42,6 +42,8 @@ typedef struct ad_var ad_var;
 /* An Op is how a Var came to be: a descriptor (ad_optype), operands and attributes. */
 typedef struct ad_op ad_op;
 typedef struct ad_optype ad_optype;
+/* The threads that a graph's large loops share; NULL: the calling thread alone. */
+typedef struct ad_team ad_team;
 
 /* ---- element types and shapes ------------------------------------------------------------- */
 
@@ -65,6 +67,11 @@ AD_API int64_t ad_shape_numel(ad_shape s); /* product of the sizes; -1 where it 
 AD_API bool ad_shape_equal(ad_shape a, ad_shape b);
 /* Writes "[2,3]" and returns its length, as snprintf does. */
 AD_API int ad_shape_text(ad_shape s, char *to, size_t size);
+/* The same as a value, for printf: ad_shape_str(s).text is valid until the end of the full expression. */
+typedef struct {
+    char text[AD_MAX_NDIM * 21 + 3];
+} ad_shape_string;
+AD_API ad_shape_string ad_shape_str(ad_shape s);
 AD_API size_t ad_dtype_size(ad_dtype t);      /* bytes an element */
 AD_API const char *ad_dtype_name(ad_dtype t); /* "f32", "f64" */
 
@@ -170,10 +177,21 @@ AD_API ad_var *ad_randn(ad_graph *g, ad_dtype t, ad_shape s);         /* standar
 /* Makes a leaf want a gradient; returns x, or nil for a Var that an op made. */
 AD_API ad_var *ad_require_grad(ad_var *x);
 AD_API bool ad_requires_grad(const ad_var *x);
+/* Turns it on or off for a leaf that ad_param or ad_require_grad made trainable; it holds for ops made from now on.
+   AD_EVALUE for a Var that an op made. */
+AD_API int ad_set_requires_grad(ad_var *x, bool on);
+/* Whether a gradient has arrived at x since its gradient was last zeroed. */
+AD_API bool ad_has_grad(const ad_var *x);
 
 /* Philox 4x32-10 (Salmon et al. 2011), counter-based: the same seed gives the same bits on every
    machine. A new graph has seed 0. */
 AD_API void ad_seed(ad_graph *g, uint64_t seed);
+/* The place in the stream of random numbers: what ad_random_get returned, ad_random_set goes back to. */
+typedef struct {
+    uint64_t seed, counter; /* block number counter of the seed is drawn next */
+} ad_random_state;
+AD_API ad_random_state ad_random_get(const ad_graph *g);
+AD_API void ad_random_set(ad_graph *g, ad_random_state state);
 
 /* ---- looking -------------------------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
 /* table.c: all ops by name, from ops.def, and a graph's own besides. */
 #include "autodiff/graph/node.h"
+#include "autodiff/graph/memory.h"
 #include "ops/ops.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
 /* test_nn_memory.c: training when memory runs out, at every allocation there is, and without any. */
 #include "autodiff/graph/node.h"
+#include "autodiff/graph/memory.h"
 #include "nn/nn.h"
 #include "tests/common.h"
 

@@ -22,6 +22,9 @@
 
 #define AD__ALIGN 64 /* of arrays: a cache line, and an AVX-512 register */
 
+/* size as a multiple of to, at least one. */
+static inline size_t ad__round_up(size_t size, size_t to) { return size ? (size + to - 1) / to * to : to; }
+
 /* The graph's allocator with its counts. */
 typedef struct {
     ad_allocator use;

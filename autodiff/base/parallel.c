@@ -1,9 +1,8 @@
-/* parallel.c: a graph's threads: handing out slabs, sleeping and waking, ad_set_threads. */
-#define _GNU_SOURCE /* sched_getaffinity */
+/* parallel.c: a graph's threads: handing out chunks, sleeping and waking. */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime, semaphores */
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -11,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "autodiff/graph/node.h"
+#include "autodiff/base/parallel.h"
 
 /* ---- sleeping and waking ---------------------------------------------------------------------------------- */
 
@@ -250,37 +249,6 @@ void ad__team_free(ad__memory *memory, ad_team *t) {
 }
 
 int ad__team_size(const ad_team *t) { return t ? t->size : 1; }
-
-/* ---- the graph's ------------------------------------------------------------------------------------------- */
-
-/* Those that this process may use. */
-static int processors(void) {
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-#endif
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > AD__MAX_THREADS ? AD__MAX_THREADS : (int)n;
-}
-
-int ad_threads(const ad_graph *g) { return g ? ad__team_size(g->team) : 1; }
-
-int ad_set_threads(ad_graph *g, int n) {
-    if (g == NULL) return AD_EVALUE;
-    if (g->code != AD_OK) return g->code;
-    if (n < 0 || n > AD__MAX_THREADS)
-        return ad_fail(g, AD_EVALUE, "set_threads: %d threads; 1 to %d can be had, 0 is one for each processor", n,
-                       AD__MAX_THREADS);
-    if (n == 0) n = processors();
-    ad_team *team = n > 1 ? ad__team_new(&g->memory, n) : NULL, *old = g->team;
-    if (n > 1 && team == NULL)
-        return ad_fail(g, AD_ENOMEM, "set_threads: the system does not start %d threads now; ask for fewer", n - 1);
-    g->team = team;
-    int rc = ad__scratch_share(g, ad__team_size(old));
-    if (rc != AD_OK) g->team = old;
-    ad__team_free(&g->memory, rc == AD_OK ? old : team);
-    return rc;
-}
 
 /* ---- shared loops ------------------------------------------------------------------------------------------ */
 

@@ -14,22 +14,13 @@
 #define AUTODIFF_BASE_PARALLEL_H
 
 #include "autodiff/base/arena.h"
-
-typedef struct ad_team ad_team; /* the threads of one graph; NULL: the calling one alone */
+#include "autodiff/extend.h"
 
 enum {
     AD__GRAIN = 16384, /* elements of a cheap loop that make a slab, some 5 us; a multiple of the widest vector */
     AD__SHARED_MIN = 8 * AD__GRAIN, /* below this many, waking threads costs more than they save */
     AD__MAX_THREADS = 1024
 };
-
-/* Indices from .. to. worker is the thread's number in the team, below its size, for memory of its own. */
-typedef void ad_loop_fn(void *context, int worker, int64_t from, int64_t to);
-
-/* Calls body for 0 .. slab, slab .. 2 slab, ... up to n, in any order, and returns when all are done. An index
-   is as much work as so many elements of a cheap loop; slab 0 is as many indices as make AD__GRAIN of these. Small
-   loops, and those inside a body, are done in order by the thread that asks, as worker 0. */
-void ad_parallel(ad_team *team, int64_t n, int64_t slab, int64_t work, ad_loop_fn *body, void *context);
 
 /* size threads, the caller's included: 2 or more. NULL where memory or threads are short. */
 ad_team *ad__team_new(ad__memory *memory, int size);

@@ -1,5 +1,5 @@
 /* shape.c: shapes and dtypes: counting, comparing, writing, broadcasting. */
-#include "autodiff/graph/node.h"
+#include "autodiff/base/shape.h"
 
 size_t ad_dtype_size(ad_dtype t) { return t == AD_F32 ? sizeof(float) : sizeof(double); }
 const char *ad_dtype_name(ad_dtype t) { return t == AD_F32 ? "f32" : t == AD_F64 ? "f64" : "no dtype"; }
@@ -35,27 +35,16 @@ bool ad_shape_equal(ad_shape a, ad_shape b) {
     return true;
 }
 
-int ad_shape_text(ad_shape s, char *to, size_t size) {
-    char text[AD_MAX_NDIM * 21 + 3] = "[";
+ad_shape_string ad_shape_str(ad_shape s) {
+    ad_shape_string to = { "[" };
     int at = 1;
     for (int i = 0; i < s.ndim && i < AD_MAX_NDIM; i++)
-        at += snprintf(text + at, sizeof text - (size_t)at, "%s%lld", i ? "," : "", (long long)s.dim[i]);
-    return snprintf(to, size, "%s]", text);
+        at += snprintf(to.text + at, sizeof to.text - (size_t)at, "%s%lld", i ? "," : "", (long long)s.dim[i]);
+    snprintf(to.text + at, sizeof to.text - (size_t)at, "]");
+    return to;
 }
 
-const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s) {
-    if (s.ndim == 0) return &g->scalar[t];
-    for (int i = 0; i < AD__RECENT; i++) {
-        const ad__layout *r = g->recent[i].layout;
-        if (r != NULL && r->dtype == t && ad_shape_equal(r->shape, s)) return r;
-    }
-    ad__layout *l = ad_scope_alloc(g, sizeof *l);
-    if (l == NULL) return NULL;
-    int64_t n = ad_shape_numel(s);
-    *l = (ad__layout){ g, n, (size_t)n * ad_dtype_size(t), t, s };
-    g->recent[g->recent_next++ % AD__RECENT] = (ad__recent){ l, g->scope ? g->scope->mark.depth : 0 };
-    return l;
-}
+int ad_shape_text(ad_shape s, char *to, size_t size) { return snprintf(to, size, "%s", ad_shape_str(s).text); }
 
 int ad__broadcast(ad_shape a, ad_shape b, ad_shape *out) {
     *out = a.ndim >= b.ndim ? a : b;

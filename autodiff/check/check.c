@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "autodiff/graph/node.h"
+#include "autodiff/base/spread.h"
+#include "autodiff/check/sample.h"
 
 static ad_check_opts with_defaults(const ad_check_opts *opts) {
     ad_check_opts o = opts ? *opts : (ad_check_opts){ 0 };

@@ -1,8 +1,8 @@
-/* sample.c: handing out an op's own test cases; attributes as text. */
-#include <math.h>
+/* sample.c: handing out an op's own test cases. */
 #include <string.h>
 
-#include "autodiff/graph/node.h"
+#include "autodiff/check/sample.h"
+#include "autodiff/base/spread.h"
 
 struct ad_sampler {
     ad_graph *g;
@@ -11,12 +11,6 @@ struct ad_sampler {
     void *data;
     int index, rc;
 };
-
-/* Multiples of the golden ratio. */
-double ad__spread_number(int64_t i, int operand) {
-    double v = 0.5 + 0.6180339887498949 * (double)(i + 1) + 0.2718281828 * operand;
-    return v - floor(v);
-}
 
 static double *spread_values(ad_graph *g, int operand, ad_shape shape, double lo, double hi) {
     int64_t n = ad_shape_numel(shape);
@@ -58,24 +52,4 @@ int ad_each_sample(ad_graph *g, const ad_optype *type, ad_sample_fn *fn, void *d
     ad_sampler s = { g, type, fn, data, 0, g->code };
     if (type->samples != NULL) type->samples(&s);
     return s.rc;
-}
-
-static int axes_text(const int *list, char *to, size_t size) {
-    if (*list < 0) return snprintf(to, size, "all");
-    ad_shape s = { .ndim = *list };
-    for (int i = 0; i < s.ndim && i < AD_MAX_NDIM; i++) s.dim[i] = list[1 + i];
-    return ad_shape_text(s, to, size);
-}
-
-int ad_attr_text(const ad_attr *a, const void *attrs, char *to, size_t size) {
-    const void *at = (const char *)attrs + a->offset;
-    switch (a->kind) {
-    case AD_ATTR_INT: return snprintf(to, size, "%d", *(const int *)at);
-    case AD_ATTR_INT64: return snprintf(to, size, "%lld", (long long)*(const int64_t *)at);
-    case AD_ATTR_BOOL: return snprintf(to, size, "%s", *(const bool *)at ? "true" : "false");
-    case AD_ATTR_DOUBLE: return snprintf(to, size, "%.15g", *(const double *)at);
-    case AD_ATTR_SHAPE: return ad_shape_text(*(const ad_shape *)at, to, size);
-    case AD_ATTR_AXES: return axes_text(at, to, size);
-    }
-    return snprintf(to, size, "?");
 }

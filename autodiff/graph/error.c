@@ -50,6 +50,10 @@ int ad_fail(ad_graph *g, int code, const char *format, ...) {
     return code;
 }
 
+int ad_no_memory(ad_graph *g, const char *what, size_t bytes) {
+    return ad_fail(g, AD_ENOMEM, "out of memory: %zu bytes for %s", bytes, what);
+}
+
 int ad_refuse_nil(const ad_var *x, const char *caller) {
     ad_graph *g = x ? ad__owner(x) : NULL;
     return ad_ok(g) ? ad_fail(g, AD_EVALUE, "%s: the Var is nil, left from an error that was cleared", caller)

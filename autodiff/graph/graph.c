@@ -1,4 +1,4 @@
-/* graph.c: a graph's life, its scopes and its memory. */
+/* graph.c: a graph's life and its scopes. */
 #define _DEFAULT_SOURCE /* madvise */
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,8 @@
 #include <sys/mman.h>
 #endif
 
-#include "autodiff/graph/record.h"
+#include "autodiff/graph/memory.h"
+#include "autodiff/graph/plan.h"
 
 const char *ad_version(void) {
 #define TEXT_(x) #x
@@ -19,8 +20,6 @@ const char *ad_version(void) {
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static size_t round_up(size_t size, size_t to) { return size ? (size + to - 1) / to * to : to; }
-
 enum { HUGE_PAGE = 2 << 20 };
 
 /* Large blocks in huge pages where there are such: the first touch of small ones costs more than all
@@ -28,7 +27,7 @@ enum { HUGE_PAGE = 2 << 20 };
 static void *system_alloc(void *data, size_t align, size_t size) {
     (void)data;
     bool large = size >= 2 * (size_t)HUGE_PAGE;
-    void *p = aligned_alloc(large ? HUGE_PAGE : align, round_up(size, large ? HUGE_PAGE : align));
+    void *p = aligned_alloc(large ? HUGE_PAGE : align, ad__round_up(size, large ? HUGE_PAGE : align));
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (large && p != NULL) (void)madvise(p, size, MADV_HUGEPAGE);
 #endif
@@ -60,13 +59,11 @@ ad_graph *ad_graph_new_with(ad_allocator a) {
     return g;
 }
 
-static void free_extras(ad_graph *g, int depth);
-
 void ad_graph_free(ad_graph *g) {
     if (g == NULL) return;
     size_t scratch = g->scratch_size * (size_t)ad__team_size(g->team);
     ad__team_free(&g->memory, g->team);
-    free_extras(g, 0);
+    ad__extras_free(g, 0);
     ad__plan_free(g, &g->plan);
     if (g->heap != NULL) ad__pool_give(&g->pool, g->heap, g->heap_capacity * sizeof *g->heap);
     ad__pool_free(&g->pool);
@@ -127,7 +124,7 @@ void ad_end(ad_graph *g, ad_mark m) {
     }
     ad__scope closing = *s;
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
-    if (g->extras != NULL) free_extras(g, closing.mark.depth);
+    if (g->extras != NULL) ad__extras_free(g, closing.mark.depth);
     for (int i = 0; i < AD__RECENT; i++)
         if (g->recent[i].depth >= closing.mark.depth) g->recent[i].layout = NULL;
     g->scope = closing.outer;
@@ -138,114 +135,8 @@ void ad_end(ad_graph *g, ad_mark m) {
     ad__arena_rewind(&g->arrays, closing.arrays);
 }
 
-/* What address sanitizer is to notice behind an array. */
-#ifdef AD__ASAN
-enum { RED_ZONE = AD__ALIGN };
-#else
-enum { RED_ZONE = 0 };
-#endif
-
-/* ---- memory ---------------------------------------------------------------------------------- */
-
-int ad_no_memory(ad_graph *g, const char *what, size_t bytes) {
-    return ad_fail(g, AD_ENOMEM, "out of memory: %zu bytes for %s", bytes, what);
-}
-
-/* A block holds fewer Ops than are kept free here, so that new Ops need not look at their number. */
-enum { SPARE_IDS = 1 << 24 };
-
-void *ad__node_more(ad_graph *g, size_t size) {
-    if (g->n_ops > UINT32_MAX - SPARE_IDS)
-        return ad_fail(g, AD_ENOMEM, "a graph holds at most %u live ops", UINT32_MAX - SPARE_IDS), NULL;
-    void *p = ad__arena_more(&g->nodes, size);
-    if (p == NULL) ad_no_memory(g, "a node", size);
-    return p;
-}
-
-void *ad_scope_alloc(ad_graph *g, size_t size) { return ad__node_take(g, round_up(size, 8)); }
-
-void *ad_scope_zalloc(ad_graph *g, size_t size) {
-    void *p = ad_scope_alloc(g, size);
-    if (p != NULL) memset(p, 0, size);
-    return p;
-}
-
-void *ad_scope_array(ad_graph *g, size_t bytes) {
-    if (bytes > PTRDIFF_MAX / 2) return ad_no_memory(g, "an array", bytes), NULL;
-    size_t room = round_up(bytes, AD__ALIGN) + RED_ZONE;
-    char *p = ad__arena_alloc(&g->arrays, room);
-    if (AD__UNLIKELY(p == NULL)) return ad_no_memory(g, "an array", bytes), NULL;
-    AD__POISON(p + bytes, room - bytes);
-    return p;
-}
-
-/* The depth of the scope that x was made in; 0 outside all scopes. */
-static int depth_of(const ad_graph *g, const ad_var *x) {
-    const ad__scope *s = g->scope;
-    while (s != NULL && ad__arena_before(&g->nodes, s->nodes, x)) s = s->outer;
-    return s ? s->mark.depth : 0;
-}
-
 int ad__check_open(const ad_var *x, const char *caller) {
     ad_graph *g = ad__owner(x);
     bool live = ad__arena_before(&g->nodes, ad__arena_here(&g->nodes), x) && (!x->creator || x->creator->id <= g->n_ops);
     return live ? AD_OK : ad_fail(g, AD_EGRAPH, "%s: a Var was given whose scope is closed: ad_end took it away", caller);
-}
-
-enum { EXTRA_HEADER = (sizeof(ad__extra) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN };
-
-static void *add_extra(ad_graph *g, size_t bytes, int depth, ad_close_fn *close) {
-    ad__extra *e = ad__memory_take(&g->memory, AD__ALIGN, EXTRA_HEADER + bytes);
-    if (e == NULL) return ad_no_memory(g, "an array", bytes), NULL;
-    *e = (ad__extra){ g->extras, EXTRA_HEADER + bytes, depth, close };
-    g->extras = e;
-    return (char *)e + EXTRA_HEADER;
-}
-
-static int depth_now(const ad_graph *g) { return g->scope ? g->scope->mark.depth : 0; }
-
-void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes) {
-    int depth = x ? depth_of(g, x) : 0;
-    return depth == depth_now(g) ? ad_scope_array(g, bytes) : add_extra(g, bytes, depth, NULL);
-}
-
-void *ad_scope_closing(ad_graph *g, size_t bytes, ad_close_fn *close) {
-    return add_extra(g, bytes, depth_now(g), close);
-}
-
-/* Closes and frees the extras of the scopes from depth on inwards. */
-static void free_extras(ad_graph *g, int depth) {
-    for (ad__extra **link = &g->extras; *link != NULL;) {
-        ad__extra *e = *link;
-        if (e->depth < depth) {
-            link = &e->next;
-            continue;
-        }
-        *link = e->next;
-        if (e->close != NULL) e->close((char *)e + EXTRA_HEADER);
-        ad__memory_give(&g->memory, e, e->size);
-    }
-}
-
-int ad__scratch_reserve(ad_graph *g, size_t bytes) {
-    if (bytes <= g->scratch_size) return AD_OK;
-    size_t size = bytes > 2 * g->scratch_size ? bytes : 2 * g->scratch_size, threads = (size_t)ad__team_size(g->team);
-    size = round_up(size, AD__ALIGN);
-    if (size > PTRDIFF_MAX / threads) return ad_no_memory(g, "scratch", size);
-    void *p = ad__memory_take(&g->memory, AD__ALIGN, size * threads);
-    if (p == NULL) return ad_no_memory(g, "scratch", size * threads);
-    ad__memory_give(&g->memory, g->scratch, g->scratch_size * threads);
-    g->scratch = p;
-    g->scratch_size = size;
-    return AD_OK;
-}
-
-int ad__scratch_share(ad_graph *g, int had) {
-    size_t threads = (size_t)ad__team_size(g->team), size = g->scratch_size;
-    if (size == 0) return AD_OK;
-    void *p = size > PTRDIFF_MAX / threads ? NULL : ad__memory_take(&g->memory, AD__ALIGN, size * threads);
-    if (p == NULL) return ad_no_memory(g, "scratch of each thread", size);
-    ad__memory_give(&g->memory, g->scratch, size * (size_t)had);
-    g->scratch = p;
-    return AD_OK;
 }

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/graph/node.h"
+#include "autodiff/graph/memory.h"
 
 /* The Var itself, without memory for values; NULL and the graph's error when it cannot be made. */
 static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller) {
@@ -98,7 +98,7 @@ ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n) {
     return or_nil(g, x);
 }
 
-static ad_var *drawn(ad_graph *g, ad_dtype t, ad_shape s, ad_draw_fn *draw, const char *caller) {
+static ad_var *drawn(ad_graph *g, ad_dtype t, ad_shape s, ad__draw_fn *draw, const char *caller) {
     ad_var *x = leaf_owned(g, t, s, caller);
     if (x != NULL) ad__random_draw(g->team, &g->random, draw, t, x->layout->numel, x->data);
     return or_nil(g, x);
@@ -167,6 +167,16 @@ ad_var *ad_require_grad(ad_var *x) {
 }
 
 bool ad_requires_grad(const ad_var *x) { return x != NULL && ad__needs(x); }
+
+int ad_set_requires_grad(ad_var *x, bool on) {
+    int rc = check_leaf(x, "set_requires_grad");
+    if (rc != AD_OK || (on && give_grad(x))) return rc ? rc : AD_ENOMEM;
+    if (on) x->flags |= AD__NEEDS;
+    else x->flags &= (uint16_t)~AD__NEEDS;
+    return AD_OK;
+}
+
+bool ad_has_grad(const ad_var *x) { return x != NULL && (x->flags & AD__HAS_GRAD) != 0; }
 
 int ad_retain_grad(ad_var *x) {
     if (ad__absent(x)) return ad_refuse_nil(x, "retain_grad");

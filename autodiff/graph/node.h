@@ -3,10 +3,10 @@
 #define AUTODIFF_GRAPH_NODE_H
 
 #include "autodiff/base/arena.h"
+#include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "autodiff/base/parallel.h"
-
-#include <stdarg.h>
+#include "autodiff/base/shape.h"
 
 #define AD__LIKELY(x) __builtin_expect(!!(x), 1)
 #define AD__UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -92,7 +92,6 @@ struct ad__scope {
 /* Memory that must live as long as an older Var than the newest scope, or be closed before it goes: a list, mostly
    empty. */
 typedef struct ad__extra ad__extra;
-typedef void ad_close_fn(void *memory);
 struct ad__extra {
     ad__extra *next;
     size_t size;
@@ -100,15 +99,9 @@ struct ad__extra {
     ad_close_fn *close; /* called before that; NULL: nothing is to be done */
 };
 
-/* Counter-based: block i of a seed is a function of (seed, i) alone. */
-typedef struct {
-    uint64_t seed, counter;
-} ad_random_state;
-typedef void ad_draw_fn(ad_random_state *r, ad_dtype t, int64_t n, void *to);
-void ad_random_uniform(ad_random_state *r, ad_dtype t, int64_t n, void *to);
-void ad_random_normal(ad_random_state *r, ad_dtype t, int64_t n, void *to);
-/* One of these two by several threads: the same numbers. */
-void ad__random_draw(ad_team *team, ad_random_state *r, ad_draw_fn *draw, ad_dtype t, int64_t n, void *to);
+typedef void ad__draw_fn(ad_random_state *r, ad_dtype t, int64_t n, void *to);
+/* Calls draw, which is ad_random_uniform or ad_random_normal, on several threads; the numbers are the same. */
+void ad__random_draw(ad_team *team, ad_random_state *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to);
 
 /* Ops that a root depends on, oldest first. */
 typedef struct {
@@ -160,7 +153,7 @@ struct ad_graph {
     ad_var nil;
 };
 
-/* ---- memory.c, graph.c, apply.c: for the library's own parts -------------------------------- */
+/* ---- for the library's own parts ----------------------------------------------------------------- */
 
 /* The threads that an op's loops may share. */
 static inline ad_team *ad__op_team(const ad_op *op) { return ad__owner(ad__out(op))->team; }
@@ -169,106 +162,14 @@ static inline void *ad__scratch_of(const ad_op *op, int worker) {
     const ad_graph *g = ad__owner(ad__out(op));
     return (char *)g->scratch + (size_t)worker * g->scratch_size;
 }
-/* The graph's nil; of no graph (NULL), a constant that answers in its place. */
-ad_var *ad_nil(const ad_graph *g);
+/* Whether x is nil, or NULL. */
 static inline bool ad__absent(const ad_var *x) { return x == NULL || x->flags & AD__NIL; }
 
-/* From the innermost scope, zeroed if so named; NULL (and the graph's error) when short. */
-void *ad_scope_alloc(ad_graph *g, size_t size);
-void *ad__node_more(ad_graph *g, size_t size); /* the same when the block at hand is full */
-void *ad_scope_zalloc(ad_graph *g, size_t size);
-void *ad_scope_array(ad_graph *g, size_t bytes);
-/* Memory that outlives inner scopes: lasts until the scope that x (NULL: the graph) is in closes. */
-void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes);
-/* Of the innermost scope, for what needs more than its memory back, as a thread: close is called when the scope ends,
-   or the graph, before anything of it is gone. */
-void *ad_scope_closing(ad_graph *g, size_t bytes, ad_close_fn *close);
-int ad__scratch_reserve(ad_graph *g, size_t bytes); /* for each thread */
-int ad__scratch_share(ad_graph *g, int had);        /* the same for the team's threads, where had threads had it */
-
-/* For int calls that were given nil: the graph's code, or a new error that names the caller. */
-AD_COLD int ad_refuse_nil(const ad_var *x, const char *caller);
-AD_COLD int ad_no_memory(ad_graph *g, const char *what, size_t bytes);
-int ad_vfail(ad_graph *g, int code, const char *where, const char *format, va_list args);
-
-const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);
-bool ad__shape_valid(ad_shape s);
+/* AD_EGRAPH for a Var of a closed scope. Where its memory is used again already, nobody can tell. */
+int ad__check_open(const ad_var *x, const char *caller);
 /* Like ad_apply for one and two operands. */
 ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs);
 ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attrs);
-/* The NumPy rule; -1 where the shapes do not go together. */
-int ad__broadcast(ad_shape a, ad_shape b, ad_shape *out);
 void ad__leaf_changed(ad_var *x);
-
-/* sample.c: numbers spread evenly over (0, 1) and unlike each other; the most operands of a sample. */
-double ad__spread_number(int64_t i, int operand);
-enum { AD__SAMPLE_OPERANDS = 16 };
-
-/* ---- walk.c, eval.c, backward.c -------------------------------------------------------------- */
-
-/* Visits the Ops that a root depends on, newest first, each once. The cost is linear in the Ops
-   visited, whatever else the graph holds. Finish every walk: call ad__walk_next until NULL.
-
-       ad__walk w = ad__walk_from(root);
-       for (ad_op *op; (op = ad__walk_next(&w)) != NULL;)
-           for (int i = 0; i < op->n_in; i++) ad__walk_reach(&w, op->in[i]);                       */
-typedef struct {
-    ad_graph *graph;
-    ad_op *at;        /* the next candidate */
-    ad_op *segment;   /* where the present run along prev began */
-    int64_t pending;  /* reached and not visited */
-    int64_t skipped;  /* in this segment */
-    size_t heaped;
-    bool no_jumps;    /* memory for the heap was refused: follow prev to the end */
-} ad__walk;
-
-ad_op *ad__walk_skip(ad__walk *w); /* the next one is not w->at: look further */
-/* Has v's creator visited later; false where there is none or v was reached before. */
-static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
-    if (v->creator == NULL || v->flags & AD__REACHED) return false;
-    v->flags |= AD__REACHED;
-    w->pending++;
-    return true;
-}
-static inline ad__walk ad__walk_from(ad_var *root) {
-    ad__walk w = { .graph = ad__owner(root), .at = root->creator, .segment = root->creator };
-    ad__walk_reach(&w, root);
-    return w;
-}
-/* NULL when all are visited. Only a copy of the walk is seen from elsewhere, so that a loop can keep its own
-   in registers. */
-AD__INLINE ad_op *ad__walk_next(ad__walk *w) {
-    if (w->pending == 0) return NULL;
-    ad_op *op = w->at;
-    if (AD__UNLIKELY(!(ad__out(op)->flags & AD__REACHED))) {
-        ad__walk seen = *w;
-        op = ad__walk_skip(&seen);
-        *w = seen;
-    }
-    ad__out(op)->flags &= (uint16_t)~AD__REACHED;
-    w->pending--;
-    w->at = op->prev;
-    return op;
-}
-
-/* The Ops that y depends on, oldest first; NULL (and the graph's error) when memory is short. */
-const ad__plan *ad__plan_for(ad_var *y);
-/* The same of several roots into a plan of the caller's own, which may have been used before: those with an
-   id greater than after. Its memory is the pool's until ad__plan_free. */
-int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after);
-void ad__plan_free(ad_graph *g, ad__plan *p);
-/* 0 where v has x's graph, dtype and shape; the names are what the caller calls them. */
-int ad__check_alike(ad_var *x, const char *x_name, const ad_var *v, const char *v_name, const char *caller);
-/* AD_EGRAPH for a Var of a closed scope. Where its memory is used again already, nobody can tell. */
-int ad__check_open(const ad_var *x, const char *caller);
-/* 0 where y and the xs are there, of one graph without error, and y is fresh. */
-int ad__check_arguments(ad_var *y, int n, ad_var *const xs[], const char *caller);
-/* dxs[i] = the sum over j of (dys[j]/dxs[i])^T cotangents[j], through Ops with an id greater than after. */
-int ad__vjp_of(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_var *const xs[], ad_var *dxs[],
-               uint32_t after);
-/* ad_backward_from without its checks, for a part of a graph that is built and forgotten within a pass. */
-int ad__backward_inside(ad_var *y, const ad_var *seed);
-/* 0, or AD_ESTALE if something that y depends on changed after the ops that used it ran. */
-int ad__check_fresh(ad_var *y, const char *caller);
 
 #endif

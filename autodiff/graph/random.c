@@ -15,6 +15,12 @@ void ad_seed(ad_graph *g, uint64_t seed) {
     if (g != NULL) g->random = (ad_random_state){ seed, 0 };
 }
 
+ad_random_state ad_random_get(const ad_graph *g) { return g ? g->random : (ad_random_state){ 0 }; }
+
+void ad_random_set(ad_graph *g, ad_random_state state) {
+    if (g != NULL) g->random = state;
+}
+
 void ad_random_bits(ad_graph *g, int64_t n, uint32_t *to) {
     for (int64_t i = 0; i < n; i += 4) {
         philox4x32_ctr_t b = next_block(&g->random);
@@ -40,7 +46,7 @@ void ad_random_uniform(ad_random_state *r, ad_dtype t, int64_t n, void *to) {
 
 typedef struct {
     ad_random_state start;
-    ad_draw_fn *draw;
+    ad__draw_fn *draw;
     ad_dtype t;
     int per_block;
     char *to;
@@ -55,7 +61,7 @@ static void draw_slab(void *context, int worker, int64_t from, int64_t to) {
     d->draw(&r, d->t, to - from, d->to + (size_t)from * ad_dtype_size(d->t));
 }
 
-void ad__random_draw(ad_team *team, ad_random_state *r, ad_draw_fn *draw, ad_dtype t, int64_t n, void *to) {
+void ad__random_draw(ad_team *team, ad_random_state *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to) {
     enum { SLAB = AD__GRAIN / 8, WORK = 8 };
     draws d = { *r, draw, t, draw == ad_random_uniform && t == AD_F32 ? 4 : 2, to };
     ad_parallel(team, n, SLAB, WORK, draw_slab, &d);

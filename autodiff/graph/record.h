@@ -4,16 +4,7 @@
 
 #include <string.h>
 
-#include "autodiff/graph/node.h"
-
-/* size, a multiple of 8, from the arena of nodes; NULL and the graph's error when memory is short. */
-AD__INLINE void *ad__node_take(ad_graph *g, size_t size) {
-    char *p = g->nodes.top;
-    if (AD__UNLIKELY(size > (size_t)(g->nodes.end - p))) return ad__node_more(g, size);
-    AD__UNPOISON(p, size);
-    g->nodes.top = p + size;
-    return p;
-}
+#include "autodiff/graph/memory.h"
 
 /* AD__NEEDS if a result made from these operands wants a gradient, else 0. refused: the op's no_grad. */
 AD__INLINE unsigned ad__result_needs(const ad_graph *g, unsigned refused, bool constant, int n, ad_var *const in[]) {

@@ -3,7 +3,7 @@
    Order of making is topological order, so the walk follows the links from each Op to the one made
    before it and picks out those that were reached. Where it has to skip too many others it jumps:
    the Ops still to be visited are operands of Ops just visited, and a heap gives the newest. */
-#include "autodiff/graph/node.h"
+#include "autodiff/graph/walk.h"
 
 enum { SKIPS_ALLOWED = 64 };
 

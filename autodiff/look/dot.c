@@ -1,5 +1,6 @@
 /* dot.c: the expression graph behind a Var as Graphviz text: Vars are boxes, Ops ellipses. */
 #include "autodiff/graph/node.h"
+#include "autodiff/graph/plan.h"
 
 enum { SHOWN = 4 }; /* elements of a value or gradient */
 

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "autodiff/graph/node.h"
+#include "autodiff/graph/walk.h"
+#include "autodiff/pass/pass.h"
 
 static int borrow_grad(ad_graph *g, ad_var *v) {
     v->grad = ad__pool_take(&g->pool, ad__bytes(v));

@@ -1,70 +1,7 @@
-/* eval.c: what a Var depends on as a plan, and computing it again in place. */
-#include "autodiff/graph/node.h"
-
-static int plan_append(ad_graph *g, ad__plan *p, ad_op *op) {
-    if (p->n == p->capacity) {
-        size_t more = p->capacity ? 2 * p->capacity : 256;
-        ad_op **ops = ad__pool_resize(&g->pool, p->ops, p->capacity * sizeof *ops, more * sizeof *ops);
-        if (ops == NULL) return ad_no_memory(g, "a plan of evaluation", more * sizeof *ops);
-        p->ops = ops;
-        p->capacity = more;
-    }
-    p->ops[p->n++] = op;
-    if (op->type->flags & AD_OP_RANDOM) p->random = true;
-    return AD_OK;
-}
-
-static void reverse(ad_op **ops, size_t n) {
-    for (size_t i = 0, j = n; i + 1 < j; i++) {
-        ad_op *t = ops[i];
-        ops[i] = ops[--j];
-        ops[j] = t;
-    }
-}
-
-/* The root whose Op is the newest, where a walk must begin. */
-static ad_var *newest_of(int n, ad_var *const roots[]) {
-    ad_var *newest = roots[0];
-    for (int i = 1; i < n; i++)
-        if (roots[i]->creator && (!newest->creator || newest->creator->id < roots[i]->creator->id)) newest = roots[i];
-    return newest;
-}
-
-static bool is_later(const ad_var *v, uint32_t after) { return v->creator != NULL && v->creator->id > after; }
-
-int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after) {
-    ad_var *newest = newest_of(n_roots, roots);
-    ad_graph *g = ad__owner(newest);
-    p->root = NULL;
-    p->n = 0;
-    p->evaluated = 0;
-    p->random = false;
-    if (!is_later(newest, after)) return AD_OK;
-    int rc = AD_OK;
-    ad__walk w = ad__walk_from(newest);
-    for (int i = 0; i < n_roots; i++)
-        if (is_later(roots[i], after)) ad__walk_reach(&w, roots[i]);
-    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
-        if (rc == AD_OK) rc = plan_append(g, p, op);
-        for (int i = 0; i < op->n_in; i++)
-            if (is_later(op->in[i], after)) ad__walk_reach(&w, op->in[i]);
-    }
-    reverse(p->ops, p->n);
-    return rc;
-}
-
-void ad__plan_free(ad_graph *g, ad__plan *p) {
-    if (p->ops != NULL) ad__pool_give(&g->pool, p->ops, p->capacity * sizeof *p->ops);
-    *p = (ad__plan){ 0 };
-}
-
-const ad__plan *ad__plan_for(ad_var *y) {
-    ad__plan *p = &ad__owner(y)->plan;
-    if (p->root == y->creator && p->root != NULL) return p;
-    if (ad__plan_make(p, 1, &y, 0)) return NULL;
-    p->root = y->creator;
-    return p;
-}
+/* eval.c: computing what a Var depends on again, in place, and noticing what was not. */
+#include "autodiff/graph/plan.h"
+#include "autodiff/graph/walk.h"
+#include "autodiff/pass/pass.h"
 
 /* Only a result that was out of date gets a new stamp: what was made from its old value is stale, what
    shares one that did not change is not. */

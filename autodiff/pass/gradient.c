@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "autodiff/graph/node.h"
+#include "autodiff/graph/plan.h"
+#include "autodiff/pass/pass.h"
 
 /* A table of cotangents, Var -> Var; its memory is the pool's, so that repeated passes take no more. */
 #define HASH_NONFATAL_OOM 1

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "autodiff/graph/node.h"
+#include "autodiff/pass/pass.h"
 
 struct ad_objective {
     ad_graph *g;

@@ -84,12 +84,3 @@ ad_var *ad__nil_result(const ad_var *x, const char *caller) {
     ad_refuse_nil(x, caller);
     return ad_nil(x ? ad__owner(x) : NULL);
 }
-
-void ad__add_gradient(const ad_op *op, int i, const void *g) {
-    bool fresh;
-    void *to = ad_grad_claim(op, i, &fresh);
-    if (to == NULL || (fresh && to == g)) return; /* g's memory became the gradient's */
-    if (fresh) memcpy(to, g, ad__bytes(op->in[i]));
-    else if (op->in[i]->layout->dtype == AD_F32) ad__array_add_f32(op->in[i]->layout->numel, g, to);
-    else ad__array_add_f64(op->in[i]->layout->numel, g, to);
-}

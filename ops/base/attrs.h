@@ -64,9 +64,6 @@ static inline void ad__put(const ad_var *x, int64_t i, double v) {
     else ((double *)x->data)[i] = v;
 }
 
-/* Adds n elements of T, by dtype: an operand's gradient takes what has arrived at the result. */
-void ad__add_gradient(const ad_op *op, int i, const void *g);
-
 /* For functions that are made of ops. A call to tell errors by, as if of an op with this name; x is a
    variable, and not nil. */
 #define AD__CALL_AS(name_, x_)                                                                                         \

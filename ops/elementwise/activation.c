@@ -1,5 +1,6 @@
 /* activation.c: elementwise nonlinearities of networks, each as its formulas. */
 #include "ops/base/attrs.h"
+#include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"
 
 /* Where 1 - y would lose every digit, sigmoid(-x) keeps them. */

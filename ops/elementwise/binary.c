@@ -1,5 +1,6 @@
 /* binary.c: elementwise ops of two operands, each as its formulas. */
 #include "ops/elementwise/elementwise.h"
+#include "ops/base/gradient.h"
 
 AD_BINARY(add, "a + b", -2, 2,
           a + b,

@@ -10,8 +10,6 @@
    to stay in the first-level cache. */
 enum { CHUNK = 1024 };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* What slopes are added to: zeros, chunk after chunk the same, where nothing arrived yet, else the gradient
    itself. Zeros beside the gradient, not in it: it may lie where the result's gradient is still to be read. */
 typedef struct {
@@ -21,7 +19,7 @@ typedef struct {
 
 static void base_open(base *b, bool fresh, int64_t n, size_t size) {
     b->fresh = fresh;
-    if (fresh) memset(b->zeros, 0, (size_t)least(n, CHUNK) * size);
+    if (fresh) memset(b->zeros, 0, (size_t)ad__min(n, CHUNK) * size);
 }
 
 /* ---- one operand ----------------------------------------------------------------------------------- */
@@ -49,7 +47,7 @@ static void slope_slab(void *context, int worker, int64_t from, int64_t to) {
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
         size_t at = (size_t)i * u->size;
-        AD__RUN(u->slope, least(CHUNK, to - i), u->size, ad__attrs_of(u->op), (char *)x->data + at, (char *)out->data + at,
+        AD__RUN(u->slope, ad__min(CHUNK, to - i), u->size, ad__attrs_of(u->op), (char *)x->data + at, (char *)out->data + at,
                  (char *)out->grad + at, u->base.fresh ? (const char *)u->base.zeros : u->to + at, u->to + at);
     }
 }
@@ -116,7 +114,7 @@ static void values_slab(void *context, int worker, int64_t from, int64_t to) {
     double buffer[AD__NARY][CHUNK];
     (void)worker;
     for (int64_t i = from, step = p->whole ? to - from : CHUNK; i < to; i += step) {
-        int64_t count = least(step, to - i);
+        int64_t count = ad__min(step, to - i);
         elements(p, i, count, buffer, in);
         AD__RUN(p->value, count, p->size, in, (char *)p->out->data + (size_t)i * p->size);
     }
@@ -146,7 +144,7 @@ static void whole_slab(void *context, int worker, int64_t from, int64_t to) {
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
         char *at = p->to + (size_t)i * p->size;
-        slope_chunk(p, i, least(CHUNK, to - i), p->base.fresh ? (const char *)p->base.zeros : at, at);
+        slope_chunk(p, i, ad__min(CHUNK, to - i), p->base.fresh ? (const char *)p->base.zeros : at, at);
     }
 }
 
@@ -164,7 +162,7 @@ static void repeated_rows(void *context, int worker, int64_t from, int64_t to) {
     double chunk[CHUNK];
     (void)worker;
     for (int64_t i = from * p->row, end = to * p->row; i < end; i += CHUNK) {
-        int64_t count = least(CHUNK, end - i);
+        int64_t count = ad__min(CHUNK, end - i);
         slope_chunk(p, i, count, p->base.zeros, chunk);
         if (p->size == sizeof(float)) ad__broadcast_sum_f32(p->sum, i, count, (const float *)(const void *)chunk, p->sums);
         else ad__broadcast_sum_f64(p->sum, i, count, chunk, p->sums);
@@ -202,8 +200,6 @@ void ad__run_nary_back(const ad_op *op, ad__nary_slope *const *const slopes[]) {
     p.slope = slopes[in_place];
     back_whole(&p, in_place);
 }
-
-ad_var *ad__constant(const ad_var *x, double value) { return ad_scalar(ad__owner(x), x->layout->dtype, value); }
 
 /* ---- samples --------------------------------------------------------------------------------------------- */
 

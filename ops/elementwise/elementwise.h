@@ -42,9 +42,6 @@ void ad__unary_samples(ad_sampler *s, const double *k, double lo, double hi, int
 void ad__binary_samples(ad_sampler *s, double lo, double hi, int n_edges, const double *edges);
 void ad__ternary_samples(ad_sampler *s, double lo, double hi, int n_edges, const double *edges);
 
-/* A constant of x's graph and dtype, for vjp rules. */
-ad_var *ad__constant(const ad_var *x, double value);
-
 /* The bodies of ad_NAME for one and two operands: the short way where it can be taken. */
 #define AD__FINISH_ONE(f32_value, f64_value)                                                                           \
     if (out_->layout->dtype == AD_F64) *(double *)out_->data = f64_value;                                              \

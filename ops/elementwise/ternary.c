@@ -1,5 +1,6 @@
 /* ternary.c: elementwise ops of three operands, each as its formulas. */
 #include "ops/elementwise/elementwise.h"
+#include "ops/base/gradient.h"
 
 static void where_samples(ad_sampler *s) {
     static const double conditions[] = { 1, 0, -2, NAN, 0, 1, 0, 0, 3, 0, 1, 1 };

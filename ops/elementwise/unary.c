@@ -1,5 +1,6 @@
 /* unary.c: elementwise ops of one operand, each as its formulas. */
 #include "ops/elementwise/elementwise.h"
+#include "ops/base/gradient.h"
 
 AD_UNARY(neg, "negative", -2, 2,
          -x,

@@ -1,50 +1,10 @@
-/* checkpoint.c: parts of a graph with a gradient of their own: ad_checkpoint, which forgets a part's inside and makes
-   it again, and ad_custom, whose gradient is a rule of the caller's. */
-#include "ops/base/attrs.h"
+/* checkpoint.c: ad_checkpoint, which keeps the result of a function only and computes the rest again for a gradient. */
+#include "autodiff/pass/inner.h"
+#include "autodiff/pass/pass.h"
+#include "ops/base/gradient.h"
 #include "ops/ops.h"
 
 #include <string.h>
-
-/* ---- helpers: building within a pass ------------------------------------------------------------------------- */
-
-/* A pass that an Op of another pass begins must leave that one's state as it found it. */
-typedef struct {
-    ad_op **heap;
-    size_t heap_capacity;
-    ad__plan plan;
-    bool enabled, kept;
-    ad_mark mark;
-} inner;
-
-static inner inner_begin(ad_graph *g) {
-    inner in = { g->heap, g->heap_capacity, g->plan, ad_enable_grad(g, true), ad_keep_grads(g, false), ad_begin(g) };
-    g->heap = NULL;
-    g->heap_capacity = 0;
-    g->plan = (ad__plan){ 0 };
-    return in;
-}
-
-static void inner_end(ad_graph *g, const inner *in) {
-    ad_end(g, in->mark);
-    if (g->heap != NULL) ad__pool_give(&g->pool, g->heap, g->heap_capacity * sizeof *g->heap);
-    ad__plan_free(g, &g->plan);
-    g->heap = in->heap;
-    g->heap_capacity = in->heap_capacity;
-    g->plan = in->plan;
-    ad_enable_grad(g, in->enabled);
-    ad_keep_grads(g, in->kept);
-}
-
-/* A leaf on x's memory, that no walk goes beyond. */
-static ad_var *stand_in(const ad_var *x, bool wants_grad) {
-    ad_var *leaf = ad_input(ad__owner(x), x->layout->dtype, x->data, x->layout->shape);
-    return wants_grad ? ad_require_grad(leaf) : leaf;
-}
-
-/* Memory of the open scope for n Vars. */
-static ad_var **room_for(ad_graph *g, int n) { return ad_scope_zalloc(g, (size_t)(n + 1) * sizeof(ad_var *)); }
-
-/* ---- checkpoint ------------------------------------------------------------------------------------------------ */
 
 typedef struct {
     ad_function *fn;
@@ -81,8 +41,8 @@ static ad_var *call_again(const ad_op *op, int n, ad_var *const xs[]) {
 
 /* Stand-ins for the operands; NULL when memory is short. */
 static ad_var **stand_ins(ad_graph *g, int n, ad_var *const in[]) {
-    ad_var **xs = room_for(g, n);
-    for (int i = 0; i < n && xs != NULL; i++) xs[i] = stand_in(in[i], ad__needs(in[i]));
+    ad_var **xs = ad__inner_vars(g, n);
+    for (int i = 0; i < n && xs != NULL; i++) xs[i] = ad__stand_in(in[i], ad__needs(in[i]));
     return g->code == AD_OK ? xs : NULL;
 }
 
@@ -104,11 +64,11 @@ static int checkpoint_evaluate(const ad_op *op) {
         return AD_OK;
     }
     a->random = g->random;
-    inner in = inner_begin(g);
+    ad__inner in = ad__inner_begin(g);
     ad_var **xs = stand_ins(g, op->n_in, op->in);
     ad_var *y = xs ? call_again(op, op->n_in, xs) : ad_nil(g);
     if (g->code == AD_OK) memcpy(out->data, y->data, ad__bytes(out));
-    inner_end(g, &in);
+    ad__inner_end(g, &in);
     if (g->code == AD_OK) note_drawing(op, &a->random);
     return g->code;
 }
@@ -127,20 +87,20 @@ static ad_var *call_as_before(const ad_op *op, ad_var *const xs[]) {
 static void checkpoint_backward(const ad_op *op) {
     ad_var *out = ad__out(op);
     ad_graph *g = ad__owner(out);
-    inner in = inner_begin(g);
+    ad__inner in = ad__inner_begin(g);
     ad_var **xs = stand_ins(g, op->n_in, op->in);
     ad_var *y = xs ? call_as_before(op, xs) : ad_nil(g);
     ad_var *seed = ad_input(g, out->layout->dtype, out->grad, out->layout->shape);
     if (g->code == AD_OK) ad__backward_inside(y, seed);
     for (int i = 0; i < op->n_in && g->code == AD_OK; i++)
         if (xs[i]->flags & AD__HAS_GRAD) ad__add_gradient(op, i, xs[i]->grad);
-    inner_end(g, &in);
+    ad__inner_end(g, &in);
 }
 
 /* In Vars, the inside is made again for good: between views of the operands, where the pass stops, and y. */
 static void checkpoint_vjp(const ad_op *op, ad_var *g_var, ad_var *dx[]) {
     ad_graph *g = ad__owner(g_var);
-    ad_var **xs = room_for(g, op->n_in);
+    ad_var **xs = ad__inner_vars(g, op->n_in);
     for (int i = 0; i < op->n_in && xs != NULL; i++) xs[i] = ad_reshape(op->in[i], op->in[i]->layout->shape);
     uint32_t before = g->n_ops;
     ad_var *y = g->code == AD_OK ? call_as_before(op, xs) : ad_nil(g);
@@ -173,7 +133,7 @@ static int check_captured(ad_graph *g, ad__arena_place start, uint32_t before) {
 static int run_first(ad_graph *g, checkpoint_attrs *a, int n, ad_var *const xs[]) {
     ad__arena_place start = ad__arena_here(&g->nodes);
     uint32_t before = g->n_ops;
-    inner in = inner_begin(g);
+    ad__inner in = ad__inner_begin(g);
     ad_var **own = stand_ins(g, n, xs);
     ad_var *y = own ? call_function(g, a, n, own) : ad_nil(g);
     if (g->code == AD_OK && check_captured(g, start, before) == AD_OK) {
@@ -183,21 +143,12 @@ static int run_first(ad_graph *g, checkpoint_attrs *a, int n, ad_var *const xs[]
         if (a->ready == NULL) ad_no_memory(g, "a checkpoint", ad__bytes(y));
         else memcpy(a->ready, y->data, ad__bytes(y));
     }
-    inner_end(g, &in);
+    ad__inner_end(g, &in);
     return g->code;
 }
 
-static ad_graph *graph_of_all(int n, ad_var *const xs[], const char *caller) {
-    ad_graph *g = n > 0 && xs != NULL && xs[0] != NULL ? ad__owner(xs[0]) : NULL;
-    if (g == NULL || g->code != AD_OK) return g;
-    for (int i = 0; i < n; i++)
-        if (xs[i] == NULL || ad__absent(xs[i]) || ad__owner(xs[i]) != g)
-            return ad_fail(g, AD_EVALUE, "%s: xs[%d] is nil, or of another graph", caller, i), g;
-    return g;
-}
-
 ad_var *ad_checkpoint(ad_function *fn, void *user, int n, ad_var *const xs[]) {
-    ad_graph *g = graph_of_all(n, xs, "checkpoint");
+    ad_graph *g = ad__owner_of_all(n, xs, "checkpoint");
     if (g == NULL || g->code != AD_OK) return ad_nil(g);
     if (fn == NULL) return ad_fail(g, AD_EVALUE, "checkpoint: fn is NULL"), ad_nil(g);
     checkpoint_attrs a = { .fn = fn, .user = user, .random = g->random };
@@ -206,65 +157,4 @@ ad_var *ad_checkpoint(ad_function *fn, void *user, int n, ad_var *const xs[]) {
     ad_var *y = ad_apply(&checkpoint_type, n, xs, &a);
     ad__pool_give(&g->pool, ready, (size_t)ad_shape_numel(a.shape) * ad_dtype_size(a.dtype));
     return y;
-}
-
-/* ---- custom: operands are y and the xs; the result is a view of y ------------------------------------------------ */
-
-typedef struct {
-    ad_custom_fn *rule;
-    void *user;
-} custom_attrs;
-
-static int custom_shape(ad_call *c) { return (void)c, AD_OK; }
-
-static int check_custom(const ad_op *op, int i, const ad_var *d) {
-    const ad_var *x = op->in[i + 1];
-    if (ad__owner(d) == ad__owner(x) && d->layout->dtype == x->layout->dtype &&
-        ad_shape_equal(d->layout->shape, x->layout->shape))
-        return AD_OK;
-    char xs[96], ds[96];
-    ad_shape_text(x->layout->shape, xs, sizeof xs);
-    ad_shape_text(d->layout->shape, ds, sizeof ds);
-    return ad_fail(ad__owner(x), AD_ESHAPE, "custom: the rule gave %s %s for xs[%d], which is %s %s",
-                   ad_dtype_name(d->layout->dtype), ds, i, ad_dtype_name(x->layout->dtype), xs);
-}
-
-static void custom_backward(const ad_op *op) {
-    const custom_attrs *a = ad__attrs_of(op);
-    ad_var *out = ad__out(op);
-    ad_graph *g = ad__owner(out);
-    int n = op->n_in - 1;
-    inner in = inner_begin(g);
-    ad_var **xs = room_for(g, 2 * n);
-    for (int i = 0; i < n && xs != NULL; i++) xs[i] = stand_in(op->in[i + 1], false);
-    ad_var *y = stand_in(out, false), *arrived = ad_input(g, out->layout->dtype, out->grad, out->layout->shape);
-    if (g->code == AD_OK) a->rule(n, xs, y, arrived, xs + n, a->user);
-    for (int i = 0; i < n && g->code == AD_OK; i++)
-        if (xs[n + i] != NULL && check_custom(op, i, xs[n + i]) == AD_OK) ad__add_gradient(op, i + 1, xs[n + i]->data);
-    inner_end(g, &in);
-}
-
-static void custom_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    const custom_attrs *a = ad__attrs_of(op);
-    a->rule(op->n_in - 1, op->in + 1, ad__out(op), g, dx + 1, a->user);
-}
-
-static const ad_optype custom_type = {
-    .name = "custom", .doc = "y with the caller's rule for its gradient", .arity = -1, .flags = AD_OP_VIEW | AD_OP_MIXED,
-    .no_grad = 1, .attr_size = sizeof(custom_attrs), .shape = custom_shape,
-    .backward = { custom_backward, custom_backward }, .vjp = custom_vjp
-};
-
-ad_var *ad_custom(ad_var *y, int n, ad_var *const xs[], ad_custom_fn *rule, void *user) {
-    ad_graph *g = graph_of_all(n, xs, "custom");
-    if (g == NULL || g->code != AD_OK) return ad_nil(g);
-    if (rule == NULL || y == NULL) return ad_fail(g, AD_EVALUE, "custom: y or the rule is NULL"), ad_nil(g);
-    size_t bytes = (size_t)(n + 1) * sizeof(ad_var *);
-    ad_var **in = ad__pool_take(&g->pool, bytes);
-    if (in == NULL) return ad_no_memory(g, "an op", bytes), ad_nil(g);
-    in[0] = y;
-    memcpy(in + 1, xs, (size_t)n * sizeof *xs);
-    ad_var *result = ad_apply(&custom_type, n + 1, in, &(custom_attrs){ rule, user });
-    ad__pool_give(&g->pool, in, bytes);
-    return result;
 }

@@ -1,6 +1,8 @@
 /* jacobian.c: Jacobians and Hessians as Vars, and the check of second derivatives: what autodiff.h declares and
    takes more ops than the engine may name. */
 #include "autodiff/graph/node.h"
+#include "autodiff/base/spread.h"
+#include "autodiff/pass/pass.h"
 #include "ops/ops.h"
 
 #include <string.h>

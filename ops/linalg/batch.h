@@ -30,13 +30,4 @@ static inline char *ad__matrix(const void *data, int64_t index, int64_t elements
     return (char *)data + (size_t)(index * elements) * ad_dtype_size(t);
 }
 
-/* Operand i's gradient for a product that covers all of it: beta 0 where nothing arrived yet. NULL if it takes
-   none. */
-static inline void *ad__product_grad(const ad_op *op, int i, double *beta) {
-    bool fresh = false;
-    void *to = ad_grad_claim(op, i, &fresh);
-    *beta = fresh ? 0 : 1;
-    return to;
-}
-
 #endif

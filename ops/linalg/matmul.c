@@ -1,5 +1,6 @@
 /* matmul.c: matrix products: matmul, batched and broadcasting, and affine, a layer's x W^T + b. */
 #include "ops/linalg/batch.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/ops.h"

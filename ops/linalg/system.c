@@ -1,5 +1,6 @@
 /* system.c: what the ops through LAPACK share. */
 #include "ops/linalg/system.h"
+#include "autodiff/base/spread.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* class_cross_entropy.c: losses of scores of classes: cross-entropy with every option of PyTorch's, and nll_loss. */
 #include "ops/base/attrs.h"
+#include "autodiff/base/spread.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/loss/class_rows.h"
 #include "ops/ops.h"

@@ -9,7 +9,6 @@
 /* Elements worked on at once: few enough to stay in the first-level cache. */
 enum { CHUNK = 1024 };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static ad_reduction reduction_of(const ad_op *op) {
     return (ad_reduction)((const ad__loss_attrs *)ad__attrs_of(op))->reduction;
 }
@@ -74,8 +73,8 @@ ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g) {
 
 /* As many as a chunk of n elements has. */
 static void fill(ad_dtype t, double value, int64_t n, void *to) {
-    if (t == AD_F32) ad__fill_f32(least(n, CHUNK), (float)value, to);
-    else ad__fill_f64(least(n, CHUNK), value, to);
+    if (t == AD_F32) ad__fill_f32(ad__min(n, CHUNK), (float)value, to);
+    else ad__fill_f64(ad__min(n, CHUNK), value, to);
 }
 
 /* An Op's loops: what is one and the same for all chunks, and the weights' place, if there are any. */
@@ -116,7 +115,7 @@ static double values_of(void *context, int worker, int64_t from, int64_t to) {
     double terms[CHUNK], buffer[CHUNK], sum = 0;
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t n = least(CHUNK, to - i);
+        int64_t n = ad__min(CHUNK, to - i);
         size_t at = (size_t)i * j->size;
         void *y = j->whole ? (char *)ad__out(j->op)->data + at : (void *)terms;
         const void *w = weights_at(j, i, n, buffer);
@@ -140,7 +139,7 @@ static void slopes_slab(void *context, int worker, int64_t from, int64_t to) {
     double buffer[CHUNK];
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t n = least(CHUNK, to - i);
+        int64_t n = ad__min(CHUNK, to - i);
         size_t at = (size_t)i * j->size;
         const void *w = weights_at(j, i, n, buffer);
         const void *g = j->whole ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents;

@@ -1,6 +1,7 @@
 /* pointwise.c: losses that compare input and target element by element, each as its formulas.
    Names, arguments and special points are those of torch.nn.functional (1.13) unless a line says otherwise. */
 #include "ops/kernels/loss/range.h"
+#include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/loss/loss.h"
 

@@ -1,5 +1,6 @@
 /* recurrent.c: rnn, lstm and gru: what a state becomes over all times of a sequence, in one op. */
 #include "ops/linalg/batch.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/net/recurrent.h"
 #include "ops/ops.h"
 #include "ops/kernels/linalg/gemm.h"
@@ -150,19 +151,13 @@ static ad_var *in_vars(const ad_op *op, ad_var *const in[], step_fn *step) {
     return is_lstm ? ad_stack(2, (ad_var *[]){ y, ad_stack(time, c, 1) }, 0) : y;
 }
 
-/* Between views of the operands, where the pass stops, and the result. */
-static void vjp_through(const ad_op *op, ad_var *cotangent, ad_var *dx[], step_fn *step) {
-    ad_graph *g = ad__owner(cotangent);
-    ad_var *in[4];
-    for (int i = 0; i < op->n_in; i++) in[i] = ad_reshape(op->in[i], op->in[i]->layout->shape);
-    uint32_t before = g->n_ops;
-    ad_var *y = g->code == AD_OK ? in_vars(op, in, step) : ad_nil(g);
-    if (g->code == AD_OK) ad__vjp_of(1, &y, &cotangent, op->n_in, in, dx, before);
-}
+static ad_var *rnn_in_vars(const ad_op *op, ad_var *const in[]) { return in_vars(op, in, rnn_step); }
+static ad_var *lstm_in_vars(const ad_op *op, ad_var *const in[]) { return in_vars(op, in, lstm_step); }
+static ad_var *gru_in_vars(const ad_op *op, ad_var *const in[]) { return in_vars(op, in, gru_step); }
 
-static void rnn_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { vjp_through(op, g, dx, rnn_step); }
-static void lstm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { vjp_through(op, g, dx, lstm_step); }
-static void gru_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { vjp_through(op, g, dx, gru_step); }
+static void rnn_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { ad__vjp_of_expression(op, g, dx, rnn_in_vars); }
+static void lstm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { ad__vjp_of_expression(op, g, dx, lstm_in_vars); }
+static void gru_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { ad__vjp_of_expression(op, g, dx, gru_in_vars); }
 
 /* ---- samples ---------------------------------------------------------------------------------------------------- */
 

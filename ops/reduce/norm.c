@@ -1,5 +1,6 @@
 /* norm.c: the p-norm over all elements or some axes. */
 #include "ops/reduce/segments.h"
+#include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"
 
 typedef struct {

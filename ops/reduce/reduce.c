@@ -11,8 +11,6 @@
 
 enum { CHUNK = 1024 };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* How y, a reduction of x, lies in x. */
 static ad__broadcast_map reduction_spread(const ad_op *op) {
     ad_shape s = op->in[0]->layout->shape;
@@ -42,7 +40,7 @@ static void add_slab(void *context, int worker, int64_t from, int64_t to) {
     size_t size = ad_dtype_size(r->t);
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t count = least(CHUNK, to - i);
+        int64_t count = ad__min(CHUNK, to - i);
         if (r->fresh) memset((char *)r->big + (size_t)i * size, 0, (size_t)count * size);
         if (r->t == AD_F32)
             ad__axpy_f32(count, (float)r->k, ad__broadcast_read_f32(r->s, i, count, r->small, (float *)(void *)buffer),

@@ -10,9 +10,6 @@ typedef void ad__segment_value(const ad_op *op, int64_t segment, int64_t n, cons
 /* Adds to the n elements' gradients; room is for n doubles. */
 typedef void ad__segment_slope(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx);
 
-/* f_f32 or f_f64 of the arguments. */
-#define AD__BY_DTYPE(t, f, ...) ((t) == AD_F32 ? f##_f32(__VA_ARGS__) : f##_f64(__VA_ARGS__))
-
 /* The shape rule of such an op; its attributes start with ad__axes_attrs. */
 int ad__segments_shape(ad_call *c);
 int ad__over_segments(const ad_op *op, ad__segment_value *value);

@@ -1,5 +1,6 @@
 /* index.c: elements and rows taken by number, and their converses, which add into those places. */
 #include "ops/base/attrs.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/shape/index.h"
 #include "ops/ops.h"
 #include "ops/kernels/base/vector.h"

@@ -16,14 +16,12 @@ static int masked_fill_shape(ad_call *c) {
 
 enum { CHUNK = 1024 };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static int masked_fill_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *mask = op->in[1], *y = ad__out(op);
     ad__broadcast_map s = ad__broadcast_map_of(mask->layout->shape, x->layout->shape);
     double buffer[CHUNK], value = *(const double *)ad__attrs_of(op);
     for (int64_t i = 0; i < x->layout->numel; i += CHUNK) {
-        int64_t n = least(CHUNK, x->layout->numel - i);
+        int64_t n = ad__min(CHUNK, x->layout->numel - i);
         if (y->layout->dtype == AD_F32)
             ad__mask_fill_f32(n, ad__broadcast_read_f32(&s, i, n, mask->data, (float *)(void *)buffer), value,
                               (const float *)x->data + i, (float *)y->data + i);
@@ -41,7 +39,7 @@ static void masked_fill_backward(const ad_op *op) {
     ad__broadcast_map s = ad__broadcast_map_of(mask->layout->shape, y->layout->shape);
     double buffer[CHUNK];
     for (int64_t i = 0; i < y->layout->numel; i += CHUNK) {
-        int64_t n = least(CHUNK, y->layout->numel - i);
+        int64_t n = ad__min(CHUNK, y->layout->numel - i);
         if (y->layout->dtype == AD_F32)
             ad__mask_add_f32(n, ad__broadcast_read_f32(&s, i, n, mask->data, (float *)(void *)buffer),
                              (const float *)y->grad + i, (float *)gx + i);

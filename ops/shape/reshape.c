@@ -1,5 +1,6 @@
 /* reshape.c: ops that move, convert or cut off values: reshape, transpose, cast, detach, one_hot. */
 #include "ops/base/attrs.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/shape/transpose.h"
 #include "ops/ops.h"

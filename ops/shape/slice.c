@@ -1,5 +1,6 @@
 /* slice.c: parts of an array along its axes, by Python's rules, and writing into them. */
 #include "ops/base/attrs.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/shape/strided.h"
 #include "ops/ops.h"
 

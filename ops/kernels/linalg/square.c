@@ -6,7 +6,5 @@
 
 enum { TILE = 16 };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 #define KERNELS "ops/kernels/linalg/square.inc"
 #include "ops/kernels/base/each_dtype.h"

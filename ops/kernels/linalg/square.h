@@ -2,6 +2,7 @@
 #ifndef OPS_KERNELS_LINALG_SQUARE_H
 #define OPS_KERNELS_LINALG_SQUARE_H
 
+#include "autodiff/base/shape.h"
 #include "ops/kernels/base/simd.h"
 
 /* y's lower triangle = that of (a + a^T) / 2; above it zeros. */

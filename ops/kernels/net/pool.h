@@ -2,6 +2,7 @@
 #ifndef OPS_KERNELS_NET_POOL_H
 #define OPS_KERNELS_NET_POOL_H
 
+#include "autodiff/base/shape.h"
 #include "ops/kernels/base/simd.h"
 
 /* Sizes along h, then along w. An adaptive pool divides the plane into out windows, as equal as can be,

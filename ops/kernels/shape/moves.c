@@ -6,8 +6,6 @@
 
 enum { TILE = 16 };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* Axis a takes the place of axis to; those between move one up. */
 static void bring(ad__moves *s, int a, int to) {
     int64_t dim = s->dim[a], x = s->x[a], y = s->y[a];

@@ -2,6 +2,7 @@
 #ifndef OPS_KERNELS_SHAPE_MOVES_H
 #define OPS_KERNELS_SHAPE_MOVES_H
 
+#include "autodiff/base/shape.h"
 #include "ops/kernels/base/simd.h"
 
 /* Element (i, j, ..) is at i x[0] + j x[1] + .. of the one array and i y[0] + j y[1] + .. of the other.

@@ -94,8 +94,6 @@ static bool next_plane(const ad__strided *s, planes *p) {
     return false;
 }
 
-static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 #define KERNELS "ops/kernels/shape/strided.inc"
 #include "ops/kernels/base/each_dtype.h"
 

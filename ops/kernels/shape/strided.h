@@ -3,6 +3,7 @@
 #ifndef OPS_KERNELS_SHAPE_STRIDED_H
 #define OPS_KERNELS_SHAPE_STRIDED_H
 
+#include "autodiff/base/shape.h"
 #include "ops/kernels/base/simd.h"
 
 /* A box of elements, and how far a step along each of its axes moves in the source and in the

@@ -2,6 +2,7 @@
 #ifndef OPS_KERNELS_SHAPE_TRANSPOSE_H
 #define OPS_KERNELS_SHAPE_TRANSPOSE_H
 
+#include "autodiff/base/shape.h"
 #include "ops/kernels/base/simd.h"
 
 /* x [n,m] -> y [m,n]; the second adds. */

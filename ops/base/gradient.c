@@ -1,0 +1,36 @@
+/* gradient.c: what the derivative rules of ops share. */
+#include "ops/base/gradient.h"
+
+#include "autodiff/pass/pass.h"
+#include "ops/kernels/base/vector.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+void ad__add_gradient(const ad_op *op, int i, const void *g) {
+    bool fresh;
+    void *to = ad_grad_claim(op, i, &fresh);
+    if (to == NULL || (fresh && to == g)) return; /* g's memory became the gradient's */
+    if (fresh) memcpy(to, g, ad__bytes(op->in[i]));
+    else if (op->in[i]->layout->dtype == AD_F32) ad__array_add_f32(op->in[i]->layout->numel, g, to);
+    else ad__array_add_f64(op->in[i]->layout->numel, g, to);
+}
+
+void *ad__product_grad(const ad_op *op, int i, double *beta) {
+    bool fresh = false;
+    void *to = ad_grad_claim(op, i, &fresh);
+    *beta = fresh ? 0 : 1;
+    return to;
+}
+
+ad_var *ad__constant(const ad_var *x, double value) { return ad_scalar(ad__owner(x), x->layout->dtype, value); }
+
+/* The expression begins at views of the operands, where the pass over it stops. */
+void ad__vjp_of_expression(const ad_op *op, ad_var *cotangent, ad_var *dx[], ad__expression_fn *build) {
+    ad_graph *g = ad__owner(cotangent);
+    ad_var **in = ad_scope_alloc(g, (size_t)op->n_in * sizeof *in);
+    for (int i = 0; in != NULL && i < op->n_in; i++) in[i] = ad_reshape(op->in[i], op->in[i]->layout->shape);
+    uint32_t before = g->n_ops;
+    ad_var *y = g->code == AD_OK ? build(op, in) : NULL;
+    if (g->code == AD_OK) ad__vjp_of(1, &y, &cotangent, op->n_in, in, dx, before);
+}

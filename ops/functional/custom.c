@@ -1,0 +1,65 @@
+/* custom.c: ad_custom, a Var with a gradient rule of the caller's. Its operands are y and the xs; its result is a view of y. */
+#include "autodiff/pass/inner.h"
+#include "ops/base/gradient.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+typedef struct {
+    ad_custom_fn *rule;
+    void *user;
+} custom_attrs;
+
+static int custom_shape(ad_call *c) { return (void)c, AD_OK; }
+
+static int check_custom(const ad_op *op, int i, const ad_var *d) {
+    const ad_var *x = op->in[i + 1];
+    if (ad__owner(d) == ad__owner(x) && d->layout->dtype == x->layout->dtype &&
+        ad_shape_equal(d->layout->shape, x->layout->shape))
+        return AD_OK;
+    char xs[96], ds[96];
+    ad_shape_text(x->layout->shape, xs, sizeof xs);
+    ad_shape_text(d->layout->shape, ds, sizeof ds);
+    return ad_fail(ad__owner(x), AD_ESHAPE, "custom: the rule gave %s %s for xs[%d], which is %s %s",
+                   ad_dtype_name(d->layout->dtype), ds, i, ad_dtype_name(x->layout->dtype), xs);
+}
+
+static void custom_backward(const ad_op *op) {
+    const custom_attrs *a = ad__attrs_of(op);
+    ad_var *out = ad__out(op);
+    ad_graph *g = ad__owner(out);
+    int n = op->n_in - 1;
+    ad__inner in = ad__inner_begin(g);
+    ad_var **xs = ad__inner_vars(g, 2 * n);
+    for (int i = 0; i < n && xs != NULL; i++) xs[i] = ad__stand_in(op->in[i + 1], false);
+    ad_var *y = ad__stand_in(out, false), *arrived = ad_input(g, out->layout->dtype, out->grad, out->layout->shape);
+    if (g->code == AD_OK) a->rule(n, xs, y, arrived, xs + n, a->user);
+    for (int i = 0; i < n && g->code == AD_OK; i++)
+        if (xs[n + i] != NULL && check_custom(op, i, xs[n + i]) == AD_OK) ad__add_gradient(op, i + 1, xs[n + i]->data);
+    ad__inner_end(g, &in);
+}
+
+static void custom_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    const custom_attrs *a = ad__attrs_of(op);
+    a->rule(op->n_in - 1, op->in + 1, ad__out(op), g, dx + 1, a->user);
+}
+
+static const ad_optype custom_type = {
+    .name = "custom", .doc = "y with the caller's rule for its gradient", .arity = -1, .flags = AD_OP_VIEW | AD_OP_MIXED,
+    .no_grad = 1, .attr_size = sizeof(custom_attrs), .shape = custom_shape,
+    .backward = { custom_backward, custom_backward }, .vjp = custom_vjp
+};
+
+ad_var *ad_custom(ad_var *y, int n, ad_var *const xs[], ad_custom_fn *rule, void *user) {
+    ad_graph *g = ad__owner_of_all(n, xs, "custom");
+    if (g == NULL || g->code != AD_OK) return ad_nil(g);
+    if (rule == NULL || y == NULL) return ad_fail(g, AD_EVALUE, "custom: y or the rule is NULL"), ad_nil(g);
+    size_t bytes = (size_t)(n + 1) * sizeof(ad_var *);
+    ad_var **in = ad__pool_take(&g->pool, bytes);
+    if (in == NULL) return ad_no_memory(g, "an op", bytes), ad_nil(g);
+    in[0] = y;
+    memcpy(in + 1, xs, (size_t)n * sizeof *xs);
+    ad_var *result = ad_apply(&custom_type, n + 1, in, &(custom_attrs){ rule, user });
+    ad__pool_give(&g->pool, in, bytes);
+    return result;
+}

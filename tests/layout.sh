@@ -1,0 +1,52 @@
+#!/bin/sh
+# layout.sh: who may include what. A public header stands at the top of its layer; all others are private. Prints TAP.
+
+# The folders whose private headers a folder's files may include besides their own.
+private() {
+    case $1 in
+    autodiff/base) ;;
+    autodiff/graph) echo autodiff/base ;;
+    autodiff/*) echo autodiff/base autodiff/graph ;;
+    ops/kernels/base | nn/kernels) echo autodiff/base ops/kernels/base ;;
+    ops/kernels/*) echo autodiff/base ops/kernels/base ops/kernels/reduce ops/kernels/shape ops/kernels/linalg ;;
+    ops/base) echo autodiff/base autodiff/graph autodiff/pass ops/kernels/base ;;
+    ops/functional | ops/compile) echo autodiff/base autodiff/graph autodiff/pass ops/base ;;
+    ops/*) echo autodiff/base autodiff/graph ops/base ops/kernels ;;
+    nn/module | nn/data) echo nn/kernels ;;
+    nn/layers | nn/file) echo nn/module ;;
+    nn/optim) echo nn/module nn/kernels ;;
+    nn/train | nn/distributed) echo nn/module nn/optim nn/data nn/file ;;
+    esac
+}
+
+# The public headers that a folder's files may include.
+public() {
+    case $1 in
+    autodiff/base) echo autodiff/autodiff.h autodiff/extend.h ;;
+    */kernels*) echo autodiff/autodiff.h ;;
+    autodiff/*) echo autodiff/*.h ;;
+    ops/*) echo autodiff/*.h ops/*.h ops/*.def ;;
+    nn/*) echo autodiff/*.h ops/*.h nn/[!n]*.h ;; # not nn/nn.h, which is for programs
+    esac
+}
+
+strays() {
+    find autodiff/* ops/* nn/* -mindepth 1 -name '*.[chi]*' | sort | while read -r file; do
+        own=${file%/*}
+        sed -n 's/^#include "\(.*\)"/\1/p' "$file" | while read -r header; do
+            for ok in "$own" $(private "$own") $(public "$own"); do
+                case $header in "$ok" | "$ok"/*) continue 2 ;; esac
+            done
+            echo "$file includes $header"
+        done
+    done
+}
+
+echo 1..1
+bad=$(strays)
+if [ -z "$bad" ]; then echo "ok 1 - every file includes only what its folder may see"
+else
+    echo "not ok 1 - every file includes only what its folder may see"
+    printf '%s\n' "$bad" | sed 's/^/# /'
+    exit 1
+fi
