@@ -69,7 +69,7 @@ struct ad_optype {
     int (*shape)(ad_call *c); /* 0 or ad_call_fail's; NULL: operands broadcast together */
     int (*evaluate[2])(const ad_op *op);  /* by ad_dtype of the result */
     void (*backward[2])(const ad_op *op); /* NULL only with AD_OP_CONSTANT */
-    /* dx[i] = the Var (d result / d operand i)^T g, for each i that ad_wants_grad; others stay NULL */
+    /* dx[i] = the Var (d result / d operand i)^T g for each i that ad_vjp_wants; dx starts as NULLs, and NULL is zero */
     void (*vjp)(const ad_op *op, ad_var *g, ad_var *dx[]);
     void (*samples)(ad_sampler *s); /* required: see below */
 };
@@ -97,8 +97,10 @@ AD_API const void *ad_attrs(const ad_op *op);
 AD_API void *ad_saved(const ad_op *op);   /* the bytes the shape rule asked for, 64-byte aligned; NULL for 0 */
 AD_API void *ad_scratch(const ad_op *op); /* likewise; shared by all ops: holds nothing over calls */
 AD_API void *ad_values(const ad_op *op);  /* the result's elements, for evaluate to fill */
-/* Whether operand i takes a gradient in this pass. */
+/* In backward: whether operand i takes a gradient, so that ad_grad_into is not NULL. */
 AD_API bool ad_wants_grad(const ad_op *op, int i);
+/* In vjp: whether dx[i] is wanted. */
+AD_API bool ad_vjp_wants(const ad_op *op, int i);
 /* Operand i's gradient, ready to be added into (zeroed if nothing arrived yet); NULL if it takes
    none. */
 AD_API void *ad_grad_into(const ad_op *op, int i);

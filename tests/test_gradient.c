@@ -289,6 +289,7 @@ static int cubic_shape(ad_call *c) {
         const ad_var *y = ad_op_result(op);                                                                            \
         const T *squares = ad_saved(op), *g = ad_grad(y);                                                              \
         T *slopes = ad_scratch(op), *dx = ad_grad_into(op, 0);                                                         \
+        assert_true(ad_wants_grad(op, 0) == (dx != NULL));                                                             \
         if (dx == NULL) return;                                                                                        \
         for (int64_t i = 0; i < ad_numel(y); i++) slopes[i] = 3 * (T)a->k * squares[i];                                \
         for (int64_t i = 0; i < ad_numel(y); i++) dx[i] += slopes[i] * g[i];                                           \
@@ -298,7 +299,7 @@ CUBIC(double, f64)
 
 static void cubic_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     const cubic_attrs *a = ad_attrs(op);
-    assert_true(ad_wants_grad(op, 0));
+    assert_true(ad_vjp_wants(op, 0));
     dx[0] = ad_mul(g, ad_muls(ad_square(ad_op_operand(op, 0)), 3 * a->k));
 }
 
@@ -345,6 +346,51 @@ static void a_users_op(void **state) {
         assert_int_equal((int)((uintptr_t)ad_saved(ad_creator(y)) % 64), 0);
         assert_true(ad_is_nil(cubic_with(&op_cubic, x, NAN)));
         assert_string_equal(ad_error(g), "cubic: [3]: k is not a number");
+        ad_graph_free(g);
+    }
+}
+
+/* Rules of ad_custom that differentiate the user's op again, by each kind of pass: 3 k x^2 g in every case. */
+static void rule_by_backward(int n, ad_var *const xs[], ad_var *y, ad_var *arrived, ad_var *dxs[], void *user) {
+    (void)n, (void)y, (void)user;
+    ad_graph *g = ad_graph_of(xs[0]);
+    ad_var *p = ad_param(g, AD_F64, ad_data(xs[0]), ad_shape_of(xs[0]));
+    assert_int_equal(ad_backward(ad_sum(cubic_with(&op_cubic, p, 2))), AD_OK);
+    dxs[0] = ad_mul(arrived, ad_tensor(g, AD_F64, ad_grad(p), ad_shape_of(p)));
+}
+
+static void rule_by_gradient(int n, ad_var *const xs[], ad_var *y, ad_var *arrived, ad_var *dxs[], void *user) {
+    (void)n, (void)y, (void)user;
+    ad_var *slope;
+    assert_int_equal(ad_gradient(ad_sum(cubic_with(&op_cubic, xs[0], 2)), 1, xs, &slope), AD_OK);
+    dxs[0] = ad_mul(arrived, slope);
+}
+
+static void rule_by_hvp(int n, ad_var *const xs[], ad_var *y, ad_var *arrived, ad_var *dxs[], void *user) {
+    (void)n, (void)y, (void)user;
+    ad_graph *g = ad_graph_of(xs[0]);
+    ad_var *x = xs[0], *one = ad_ones(g, AD_F64, ad_shape_of(x)), *curved;
+    /* the second derivative 6 k x, times x / 2 */
+    assert_int_equal(ad_hvp(ad_sum(cubic_with(&op_cubic, x, 2)), 1, &x, &one, &curved), AD_OK);
+    dxs[0] = ad_mul(arrived, ad_mul(curved, ad_muls(x, 0.5)));
+}
+
+static void differentiating_inside_a_rule(void **state) {
+    (void)state;
+    ad_custom_fn *const rules[] = { rule_by_backward, rule_by_gradient, rule_by_hvp };
+    for (int i = 0; i < 3; i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_param(g, AD_F64, (double[]){ 1, -2 }, AD_SHAPE(2)), *one = ad_ones(g, AD_F64, AD_SHAPE(2));
+        ad_var *y = ad_sum(ad_custom(ad_square(x), 1, &x, rules[i], NULL)), *d, *h;
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_true(ad_grad_at(x, 0) == 6 && ad_grad_at(x, 1) == 24);
+        assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
+        assert_true(ad_at(d, 0) == 6 && ad_at(d, 1) == 24);
+        assert_int_equal(ad_vjp(ad_sum(ad_square(y)), ad_scalar(g, AD_F64, 1), 1, &x, &d), AD_OK);
+        assert_true(ad_at(d, 0) == 2 * 5 * 6 && ad_at(d, 1) == 2 * 5 * 24); /* y is 1 + 4 */
+        assert_int_equal(ad_hvp(y, 1, &x, &one, &h), AD_OK);
+        bool constant = rules[i] == rule_by_backward; /* its slope is a number, which does not depend on x */
+        assert_true(ad_at(h, 0) == (constant ? 0 : 12) && ad_at(h, 1) == (constant ? 0 : -24));
         ad_graph_free(g);
     }
 }
@@ -711,6 +757,7 @@ int main(void) {
         cmocka_unit_test(parts_made_without_gradients_are_cut),
         cmocka_unit_test(asking_for_a_cut_part_does_not_lead_on),
         cmocka_unit_test(a_users_op),
+        cmocka_unit_test(differentiating_inside_a_rule),
         cmocka_unit_test(an_op_of_any_number_of_operands),
         cmocka_unit_test(a_rule_that_leaves_an_operand_out),
         cmocka_unit_test(an_op_without_vjp_beside_the_path),

@@ -133,7 +133,7 @@ struct ad_graph {
     uint64_t clock;         /* ticks when a used leaf changes */
     bool grad_enabled, keep_grads;
     bool plain; /* gradients are enabled and there is no error: the short way of recording is open */
-    bool in_vjp; /* vjp rules are running: gradients go to Vars on the path */
+    int vjp_rules; /* that are running: a pass that one of them begins puts the marks of the outer pass aside */
     int code;    /* of the first error; 0 while there is none */
     char message[512];
     ad_error_fn *on_error;

@@ -166,10 +166,7 @@ void ad_zero_grad(ad_var *y) {
 
 /* ---- inside backward ------------------------------------------------------------------------- */
 
-bool ad_wants_grad(const ad_op *op, int i) {
-    if (!ad__owner(ad__out(op))->in_vjp) return ad__wants(op, i);
-    return (op->in[i]->flags & AD__ON_PATH) && !ad__takes_no_grad(op->type->no_grad, i);
-}
+bool ad_wants_grad(const ad_op *op, int i) { return ad__wants(op, i); }
 
 void *ad_grad_into(const ad_op *op, int i) {
     if (!ad__wants(op, i)) return NULL;

@@ -72,7 +72,7 @@ static int arrive(pass *p, ad_var *v, ad_var *d) {
 
 /* ---- which Vars lie between the xs and y ------------------------------------------------------ */
 
-static bool takes(const ad_op *op, int i) {
+bool ad_vjp_wants(const ad_op *op, int i) {
     return (op->in[i]->flags & AD__ON_PATH) && !ad__takes_no_grad(op->type->no_grad, i);
 }
 
@@ -82,7 +82,7 @@ static void mark_path(const pass *p) {
         const ad_op *op = p->plan.ops[k];
         if (op->type->flags & AD_OP_CONSTANT || ad__out(op)->flags & AD__CUT) continue;
         for (int i = 0; i < op->n_in; i++)
-            if (takes(op, i)) ad__out(op)->flags |= AD__ON_PATH;
+            if (ad_vjp_wants(op, i)) ad__out(op)->flags |= AD__ON_PATH;
     }
 }
 
@@ -123,7 +123,7 @@ static void path_back(pass *p) {
 static bool leads_on(const ad_op *op) {
     if (op->type->flags & AD_OP_CONSTANT || ad__out(op)->flags & AD__CUT) return false;
     for (int i = 0; i < op->n_in; i++)
-        if (takes(op, i)) return true;
+        if (ad_vjp_wants(op, i)) return true;
     return false;
 }
 
@@ -150,7 +150,7 @@ static int pass_open(pass *p, int m, ad_var *const ys[], uint32_t after) {
     p->dx = ad__pool_take(&g->pool, (p->n_dx + 1) * sizeof *p->dx);
     if (!p->arrived || !p->pairs || !p->dx) return ad_no_memory(g, "a pass of gradients", bytes + numbers);
     memset(p->arrived, 0, numbers);
-    return g->in_vjp ? path_aside(p) : AD_OK;
+    return g->vjp_rules > 0 ? path_aside(p) : AD_OK;
 }
 
 static void pass_close(pass *p) {
@@ -180,12 +180,11 @@ static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
         return ad_fail(g, AD_EGRAD, "gradient: op %s has no vjp rule, so its gradient cannot be had as a Var",
                        op->type->name);
     memset(p->dx, 0, (size_t)op->n_in * sizeof *p->dx);
-    bool was = g->in_vjp;
-    g->in_vjp = true;
+    g->vjp_rules++;
     op->type->vjp(op, cotangent, p->dx);
-    g->in_vjp = was;
+    g->vjp_rules--;
     for (int i = 0; i < op->n_in && g->code == AD_OK; i++)
-        if (takes(op, i) && p->dx[i] != NULL && check_rule(op, i, p->dx[i]) == AD_OK)
+        if (ad_vjp_wants(op, i) && p->dx[i] != NULL && check_rule(op, i, p->dx[i]) == AD_OK)
             arrive(p, op->in[i], p->dx[i]);
     return g->code;
 }

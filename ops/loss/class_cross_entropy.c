@@ -364,8 +364,8 @@ static void cross_entropy_probs_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     for (int i = 0; i < along.ndim; i++) along.dim[i] = i ? 1 : r.around.n;
     if (w) w = ad_reshape(w, along);
     ad_var *target = ad_muls(ad_adds(ad_muls(op->in[1], 1 - smoothing), smoothing / (double)r.around.n), 1 / divisor);
-    if (ad_wants_grad(op, 0)) dx[0] = scores_vjp(op, g, w ? ad_mul(target, w) : target);
-    if (!ad_wants_grad(op, 1)) return;
+    if (ad_vjp_wants(op, 0)) dx[0] = scores_vjp(op, g, w ? ad_mul(target, w) : target);
+    if (!ad_vjp_wants(op, 1)) return;
     ad_var *losses = ad_mul(ad_muls(per_row(op, g), (smoothing - 1) / divisor), ad_log_softmax(x, class_axis(s)));
     dx[1] = w ? ad_mul(losses, w) : losses;
 }

@@ -85,7 +85,7 @@ static void concat_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     int64_t at = 0;
     for (int i = 0; i < op->n_in; i++) {
         int64_t size = op->in[i]->layout->shape.dim[axis];
-        if (ad_wants_grad(op, i)) dx[i] = ad_slice(g, axis, at, at + size, 1);
+        if (ad_vjp_wants(op, i)) dx[i] = ad_slice(g, axis, at, at + size, 1);
         at += size;
     }
 }
@@ -126,7 +126,7 @@ static int stack_shape(ad_call *c) {
 
 static void stack_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     for (int i = 0; i < op->n_in; i++)
-        if (ad_wants_grad(op, i)) dx[i] = ad_select(g, axis_in(op), i);
+        if (ad_vjp_wants(op, i)) dx[i] = ad_select(g, axis_in(op), i);
 }
 
 static void stack_samples(ad_sampler *s) {

@@ -187,7 +187,7 @@ static int index_add_shape(ad_call *c) {
 
 static void index_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = g;
-    if (ad_wants_grad(op, 2)) dx[2] = ad_take_axis(g, op->in[1], axis_of(op));
+    if (ad_vjp_wants(op, 2)) dx[2] = ad_take_axis(g, op->in[1], axis_of(op));
 }
 
 static void index_add_samples(ad_sampler *s) {
@@ -312,7 +312,7 @@ static int scatter_add_shape(ad_call *c) {
 
 static void scatter_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = g;
-    if (ad_wants_grad(op, 2)) dx[2] = ad_gather(g, axis_of(op), op->in[1]);
+    if (ad_vjp_wants(op, 2)) dx[2] = ad_gather(g, axis_of(op), op->in[1]);
 }
 
 static void scatter_add_samples(ad_sampler *s) {
