@@ -213,7 +213,7 @@ static void slice_scatter_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
     box b = box_of(ad__attrs_of(op), y->layout->shape);
-    if (ad_vjp_wants(op, 0)) {
+    if (ad_wants_grad(op, 0)) {
         const double zero = 0;
         ad__strided clear = ad__strided_back(&b.read);
         for (int i = 0; i < clear.ndim; i++) clear.from[i] = 0;
