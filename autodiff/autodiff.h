@@ -75,6 +75,9 @@ AD_API ad_shape_string ad_shape_str(ad_shape s);
 AD_API size_t ad_dtype_size(ad_dtype t);      /* bytes an element */
 AD_API const char *ad_dtype_name(ad_dtype t); /* "f32", "f64" */
 
+/* In a field of options whose 0 means a default: zero itself. For int, int64_t and double fields. */
+#define AD_ZERO (-2147483647 - 1)
+
 /* ---- errors ------------------------------------------------------------------------------- */
 
 /* What int-returning calls answer: 0, or one of these. */
@@ -212,6 +215,10 @@ AD_API ad_dtype ad_dtype_of(const ad_var *x);
 AD_API int64_t ad_numel(const ad_var *x);
 AD_API const ad_op *ad_creator(const ad_var *x); /* NULL for a leaf */
 AD_API ad_graph *ad_graph_of(const ad_var *x);
+/* Names x in errors and pictures: "matmul: W1 [2,3] x [2,3]: ...". The text is copied; NULL takes the name away. Returns x,
+   or nil where memory is short. */
+AD_API ad_var *ad_name(ad_var *x, const char *name);
+AD_API const char *ad_name_of(const ad_var *x); /* NULL where x has no name */
 AD_API const char *ad_op_name(const ad_op *op);
 AD_API int ad_op_arity(const ad_op *op);              /* how many operands this Op has */
 AD_API ad_var *ad_op_operand(const ad_op *op, int i); /* NULL out of range */
@@ -240,22 +247,11 @@ AD_API int ad_vjp(ad_var *y, ad_var *cotangent, int n, ad_var *const xs[], ad_va
 /* As ad_gradient, but AD_EGRAD where y does not depend on one of the xs. */
 AD_API int ad_gradient_strict(ad_var *y, int n, ad_var *const xs[], ad_var *dxs[]);
 
-/* ---- functional forms: Vars of the graph, differentiable again; none touches ad_grad ---------- */
-
-/* Forward mode: dy = sum over i of (dy/dxs[i]) tangents[i], of y's shape; tangents are like their xs. Costs
-   two passes of ad_vjp, whatever n is. */
-AD_API int ad_jvp(ad_var *y, int n, ad_var *const xs[], ad_var *const tangents[], ad_var **dy);
+/* Forward mode: the sum over i of (dy/dxs[i]) tangents[i], of y's shape, as a Var that differentiates again; nil after
+   an error. tangents[i] has the shape and dtype of xs[i]. The cost is two passes of ad_vjp, whatever n is. */
+AD_API ad_var *ad_jvp(ad_var *y, int n, ad_var *const xs[], ad_var *const tangents[]);
 /* Hessian times vector: hvs[i] = sum over j of (d2y / dxs[i] dxs[j]) vs[j]. y has one element. */
 AD_API int ad_hvp(ad_var *y, int n, ad_var *const xs[], ad_var *const vs[], ad_var *hvs[]);
-/* j = dy/dx, of shape y.shape + x.shape (6 dimensions at most): as many passes as y or x has elements,
-   whichever are fewer. ad_hessian is the Jacobian of the gradient; y has one element. */
-AD_API int ad_jacobian(ad_var *y, ad_var *x, ad_var **j);
-AD_API int ad_hessian(ad_var *y, ad_var *x, ad_var **h);
-/* The Jacobian of independent blocks: y [b, ..] and xs[i] [b, ..], where row k of y depends on rows k of the
-   xs alone. js[i] has shape [b] + y's other sizes + x's other sizes. As many passes as a row of y has
-   elements (or as the rows of all xs, if these are fewer), not b times as many. For losses y [b] of b samples and
-   parameters repeated to [b, ..] by ad_expand, js are the gradients of each sample, in one pass. */
-AD_API int ad_jacobian_blocks(ad_var *y, int n, ad_var *const xs[], ad_var *js[]);
 
 /* y as a function of the leaves xs, for optimisers in C that call back. It lives in the graph as a Var does;
    NULL, with the graph's error, where it cannot be made. */
@@ -267,19 +263,8 @@ AD_API int64_t ad_objective_size(const ad_objective *f); /* elements of all xs *
    system. NaN, with the graph's error, where it fails. objective is an ad_objective. */
 AD_API double ad_value_and_gradient(const double *x, double *grad, void *objective);
 
-/* ---- parts of a graph with a gradient of their own -------------------------------------------- */
-
-/* Builds an expression from the n Vars. */
+/* Builds an expression from n Vars. */
 typedef ad_var *ad_function(int n, ad_var *const xs[], void *user);
-/* fn(xs), of which only the result is kept: what fn made is forgotten, and made again when a gradient is
-   wanted: memory for time. fn is called again later, with stand-ins for xs, and must do the same each time (random
-   draws are repeated); user must last as long as the result. Other Vars fn may use as constants only. */
-AD_API ad_var *ad_checkpoint(ad_function *fn, void *user, int n, ad_var *const xs[]);
-/* dxs[i] = the gradient for xs[i] when g arrives at y; one that stays NULL is zero. */
-typedef void ad_custom_fn(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user);
-/* y, but with a gradient of the caller's own: what arrives goes to the xs by rule, and not into what y was
-   made from. For straight-through estimators, clipped gradients, implicit functions. */
-AD_API ad_var *ad_custom(ad_var *y, int n, ad_var *const xs[], ad_custom_fn *rule, void *user);
 
 /* ---- checks --------------------------------------------------------------------------------- */
 
@@ -308,10 +293,6 @@ typedef struct {
    of the check, and their gradients are restored. */
 AD_API int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[],
                         const ad_check_opts *opts, ad_check_report *out);
-/* The same for the gradient: compares the derivatives of f's vjp, with respect to the xs and to the
-   cotangent, with differences. So it checks second derivatives, and that every vjp rule used is differentiable. */
-AD_API int ad_gradgradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[],
-                            const ad_check_opts *opts, ad_check_report *out);
 /* Runs an op's own samples: backward against differences, vjp against backward, f32 against f64. */
 AD_API int ad_check_op(ad_graph *g, const ad_optype *t, ad_check_report *out);
 

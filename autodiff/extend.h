@@ -46,6 +46,12 @@ AD_API int ad_vfail(ad_graph *g, int code, const char *where, const char *format
 
 AD_API size_t ad_bytes_of(const ad_var *x); /* of its elements */
 
+/* ---- options: a field that is 0 has its default, and AD_ZERO stands for 0 --------------------------------------- */
+
+static inline double ad_option(double given, double otherwise) {
+    return given == 0 ? otherwise : given == AD_ZERO ? 0 : given;
+}
+
 /* ---- random numbers: n of dtype t by a state, which moves on -------------------------------------------------- */
 
 AD_API void ad_random_uniform(ad_random_state *r, ad_dtype t, int64_t n, void *to); /* in [0, 1) */

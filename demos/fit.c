@@ -48,7 +48,7 @@ static double minimise(experiment *e) {
    errors of variance s^2 in the data become errors of covariance s^2 H^-1 in the parameters. */
 static void error_bars(experiment *e, double variance, double bars[PARAMETERS]) {
     ad_var *h;
-    ad_hessian(misfit(e), nn_find_parameter(e->model, "p"), &h); /* [4,4] */
+    h = ad_hessian(misfit(e), nn_find_parameter(e->model, "p")); /* [4,4] */
     ad_var *covariance = ad_muls(ad_inverse(h), variance);
     for (int i = 0; i < PARAMETERS; i++) bars[i] = sqrt(ad_at(covariance, i * PARAMETERS + i));
 }

@@ -5,6 +5,7 @@
 #define OPS_OPS_H
 
 #include "autodiff/autodiff.h"
+#include "ops/functional.h"
 
 #ifdef __cplusplus
 extern "C" {

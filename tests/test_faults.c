@@ -82,8 +82,8 @@ static void forms(ad_graph *g, findings *f) {
     ad_var *x = param_of(g, AD_F64, (double[]){ 1, 0.5, 2 }, AD_SHAPE(3)), *v = ad_ones(g, AD_F64, AD_SHAPE(3)), *out = NULL;
     ad_var *y = ad_sum(ad_exp(ad_custom(ad_square(x), 1, &x, own_rule, NULL)));
     ad_hvp(y, 1, &x, &v, &out), note(f, ad_at(out, 1));
-    ad_jvp(ad_exp(x), 1, &x, &v, &out), note(f, ad_at(out, 2));
-    ad_hessian(y, x, &out), note(f, ad_at(out, 4));
+    out = ad_jvp(ad_exp(x), 1, &x, &v), note(f, ad_at(out, 2));
+    out = ad_hessian(y, x), note(f, ad_at(out, 4));
     ad_jacobian_blocks(ad_exp(x), 1, &x, &out), note(f, ad_at(out, 0));
     ad_backward(y), note(f, ad_grad_at(x, 0));
     ad_objective *o = ad_objective_new(y, 1, &x);

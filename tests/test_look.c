@@ -232,6 +232,51 @@ static void graphviz_reads_the_picture(void **state) {
     ad_graph_free(g);
 }
 
+/* ---- names -------------------------------------------------------------------------------------------- */
+
+static void names_in_errors_and_pictures(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    char text[] = "W1";
+    ad_var *w = ad_name(ad_param(g, AD_F64, NULL, AD_SHAPE(2, 3)), text), *x = ad_ones(g, AD_F64, AD_SHAPE(2, 3));
+    text[0] = '?'; /* the text was copied */
+    assert_string_equal(ad_name_of(w), "W1");
+    assert_null(ad_name_of(x));
+    ad_matmul(w, x);
+    assert_string_equal(ad_error(g), "matmul: W1 [2,3] x [2,3]: inner sizes 3 and 2 differ; transpose one?");
+    ad_clear_error(g);
+    ad_var *y = ad_name(ad_sum(ad_mul(w, x)), "a \"sum\"");
+    char *picture = text_of(write_picture, y);
+    assert_int_equal(count(picture, "label=\"W1\\nparam f64 [2,3]"), 1);
+    assert_int_equal(count(picture, "label=\"a \\\"sum\\\"\\nf64"), 1);
+    free(picture);
+    ad_set(w, (double[]){ 1, 2, 3, 4, 5, 6 });
+    assert_int_equal(ad_backward(y), AD_ESTALE);
+    assert_string_equal(ad_error(g), "backward: operand 0 W1 [2,3] of mul was changed after mul ran; call ad_eval first");
+    ad_graph_free(g);
+}
+
+static void names_change_and_go(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_name(ad_scalar(g, AD_F64, 1), "x");
+    ad_name(x, "other");
+    assert_string_equal(ad_name_of(x), "other");
+    assert_null(ad_name_of(ad_name(x, NULL)));
+    ad_name(ad_scalar(g, AD_F64, 2), "kept");
+    for (int i = 0; i < 3; i++) { /* a Var of a closed scope leaves its name to nobody in its place */
+        ad_mark m = ad_begin(g);
+        ad_var *y = ad_scalar(g, AD_F64, 3);
+        assert_null(ad_name_of(y));
+        ad_name(y, "y");
+        ad_name(x, "named in a scope"); /* and stays named */
+        ad_end(g, m);
+    }
+    assert_string_equal(ad_name_of(x), "named in a scope");
+    assert_true(ad_is_nil(ad_name(NULL, "none")) && ad_name_of(NULL) == NULL);
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(print_in_numpys_layout),
@@ -244,6 +289,8 @@ int main(void) {
         cmocka_unit_test(pictures_leave_no_trace),
         cmocka_unit_test(pictures_of_arrays_leaves_and_attributes),
         cmocka_unit_test(graphviz_reads_the_picture),
+        cmocka_unit_test(names_in_errors_and_pictures),
+        cmocka_unit_test(names_change_and_go),
     };
     return cmocka_run_group_tests_name("look", tests, NULL, NULL);
 }

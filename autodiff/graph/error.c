@@ -60,15 +60,16 @@ int ad_refuse_nil(const ad_var *x, const char *caller) {
                     : ad_error_code(g);
 }
 
-/* "name: [2,3] x [4]: "; of many operands, the first few. */
+/* "op: W1 [2,3] x f32[4]: ": names and shapes of the operands, the first few of many; a dtype where it differs from the
+   first one's. */
 static void describe(char *to, size_t size, const ad_optype *type, int n, ad_var *const in[]) {
     enum { SHOWN = 4 };
     size_t at = (size_t)snprintf(to, size, "%s: ", type->name);
     for (int i = 0; i < n && i < SHOWN && at < size; i++) {
-        char shape[96];
-        ad_shape_text(in[i]->layout->shape, shape, sizeof shape);
-        const char *dtype = in[i]->layout->dtype != in[0]->layout->dtype ? ad_dtype_name(in[i]->layout->dtype) : "";
-        at += (size_t)snprintf(to + at, size - at, "%s%s%s", i ? " x " : "", dtype, shape);
+        const ad__layout *l = in[i]->layout;
+        const char *name = ad_name_of(in[i]), *dtype = l->dtype != in[0]->layout->dtype ? ad_dtype_name(l->dtype) : "";
+        at += (size_t)snprintf(to + at, size - at, "%s%s%s%s%s", i ? " x " : "", name ? name : "", name ? " " : "", dtype,
+                               ad_shape_str(l->shape).text);
     }
     if (at < size) snprintf(to + at, size - at, "%s: ", n > SHOWN ? " x ..." : "");
 }

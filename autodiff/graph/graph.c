@@ -8,6 +8,7 @@
 #endif
 
 #include "autodiff/graph/memory.h"
+#include "autodiff/graph/name.h"
 #include "autodiff/graph/plan.h"
 
 const char *ad_version(void) {
@@ -124,6 +125,7 @@ void ad_end(ad_graph *g, ad_mark m) {
     }
     ad__scope closing = *s;
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
+    if (g->names != NULL) ad__names_drop(g, closing.mark.depth);
     if (g->extras != NULL) ad__extras_free(g, closing.mark.depth);
     for (int i = 0; i < AD__RECENT; i++)
         if (g->recent[i].depth >= closing.mark.depth) g->recent[i].layout = NULL;

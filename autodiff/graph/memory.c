@@ -38,8 +38,7 @@ void *ad_scope_array(ad_graph *g, size_t bytes) {
     return p;
 }
 
-/* The depth of the scope that x was made in; 0 outside all scopes. */
-static int depth_of(const ad_graph *g, const ad_var *x) {
+int ad__depth_of(const ad_graph *g, const ad_var *x) {
     const ad__scope *s = g->scope;
     while (s != NULL && ad__arena_before(&g->nodes, s->nodes, x)) s = s->outer;
     return s ? s->mark.depth : 0;
@@ -58,7 +57,7 @@ static void *add_extra(ad_graph *g, size_t bytes, int depth, ad_close_fn *close)
 static int depth_now(const ad_graph *g) { return g->scope ? g->scope->mark.depth : 0; }
 
 void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes) {
-    int depth = x ? depth_of(g, x) : 0;
+    int depth = x ? ad__depth_of(g, x) : 0;
     return depth == depth_now(g) ? ad_scope_array(g, bytes) : add_extra(g, bytes, depth, NULL);
 }
 

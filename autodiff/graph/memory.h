@@ -18,6 +18,8 @@ AD__INLINE void *ad__node_take(ad_graph *g, size_t size) {
 /* Memory that outlives inner scopes: it lasts until the scope closes that x was made in; x NULL: until the graph is
    freed. */
 void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes);
+/* The depth of the scope that x was made in; 0 outside all scopes. */
+int ad__depth_of(const ad_graph *g, const ad_var *x);
 /* Closes and frees what ad_scope_closing and ad__lasting_alloc gave to the scopes from depth on inwards. */
 void ad__extras_free(ad_graph *g, int depth);
 

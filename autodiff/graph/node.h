@@ -34,7 +34,8 @@ enum {
     AD__KEEPS = 64,    /* grad's memory lasts as long as the Var */
     AD__CUT = 128,     /* made while gradients were disabled */
     AD__ON_PATH = 256, /* leads from the xs of a vjp pass to its y */
-    AD__SAVED = 512    /* its Op has a pointer to saved bytes */
+    AD__SAVED = 512,   /* its Op has a pointer to saved bytes */
+    AD__NAMED = 1024   /* it has a name in the graph's list */
 };
 
 /* 40 bytes, and small values lie right behind: a scalar binary node takes 96 with its gradient. */
@@ -103,6 +104,15 @@ typedef void ad__draw_fn(ad_random_state *r, ad_dtype t, int64_t n, void *to);
 /* Calls draw, which is ad_random_uniform or ad_random_normal, on several threads; the numbers are the same. */
 void ad__random_draw(ad_team *team, ad_random_state *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to);
 
+/* The name that ad_name gave to a Var. The list is mostly empty and short, and a Var's flag says whether it is on it. */
+typedef struct ad__name ad__name;
+struct ad__name {
+    ad__name *next;
+    const ad_var *var;
+    int depth; /* of the scope that the Var goes with */
+    char text[];
+};
+
 /* Ops that a root depends on, oldest first. */
 typedef struct {
     const ad_op *root;
@@ -125,6 +135,7 @@ struct ad_graph {
     ad__arena arrays; /* values and gradients, 64-byte aligned */
     ad__pool pool;
     ad__extra *extras;
+    ad__name *names;
     ad__scope *scope; /* the innermost open one */
     uint64_t scope_serial;
     ad_op *last; /* the newest live Op */

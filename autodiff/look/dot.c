@@ -10,12 +10,17 @@ static void write_numbers(FILE *to, const char *name, const ad_var *x, double (*
     if (x->layout->numel > SHOWN) fputs(" ...", to);
 }
 
+/* Text within a quoted label, where quotes and backslashes are escaped. */
+static void write_escaped(FILE *to, const char *text) {
+    for (; *text; text++) fprintf(to, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+}
+
 static void write_var(FILE *to, const ad_var *x) {
-    char shape[160];
-    ad_shape_text(x->layout->shape, shape, sizeof shape);
-    const char *kind = x->creator ? "" : ad__needs(x) ? "param " : "constant ";
-    fprintf(to, "  v%p [shape=box%s, label=\"%s%s %s", (const void *)x, x->creator ? "" : ", style=filled", kind,
-            ad_dtype_name(x->layout->dtype), x->layout->shape.ndim ? shape : "");
+    const char *kind = x->creator ? "" : ad__needs(x) ? "param " : "constant ", *name = ad_name_of(x);
+    fprintf(to, "  v%p [shape=box%s, label=\"", (const void *)x, x->creator ? "" : ", style=filled");
+    if (name != NULL) write_escaped(to, name), fputs("\\n", to);
+    fprintf(to, "%s%s %s", kind, ad_dtype_name(x->layout->dtype),
+            x->layout->shape.ndim ? ad_shape_str(x->layout->shape).text : "");
     write_numbers(to, "value", x, ad_at);
     if (x->flags & AD__HAS_GRAD) write_numbers(to, "grad", x, ad_grad_at);
     fputs("\"];\n", to);

@@ -46,8 +46,9 @@ int ad__check_fresh(ad_var *y, const char *caller) {
             ad__walk_reach(&w, op->in[i]);
         }
     if (stale == NULL) return AD_OK;
-    char shape[96];
-    ad_shape_text(stale->in[operand]->layout->shape, shape, sizeof shape);
-    return ad_fail(g, AD_ESTALE, "%s: operand %d %s of %s was changed after %s ran; call ad_eval first",
-                   caller, operand, shape, stale->type->name, stale->type->name);
+    const ad_var *changed = stale->in[operand];
+    const char *name = ad_name_of(changed);
+    return ad_fail(g, AD_ESTALE, "%s: operand %d %s%s%s of %s was changed after %s ran; call ad_eval first", caller, operand,
+                   name ? name : "", name ? " " : "", ad_shape_str(changed->layout->shape).text, stale->type->name,
+                   stale->type->name);
 }

@@ -301,8 +301,8 @@ int ad_gradient_strict(ad_var *y, int n, ad_var *const xs[], ad_var *dxs[]) {
     return gradient_of(y, n, xs, dxs, "gradient_strict", "gradient_strict");
 }
 
-/* u = J^T c is linear in c, so its own vjp at t is J t. Only Ops made by the first pass depend on c, so
-   the second looks at no others. */
+/* u = J^T c is linear in c, so its own vjp at t is J t. Only Ops made by the first pass depend on c, so the second
+   looks at no others. */
 static int jvp_through(ad_var *y, int n, ad_var *const xs[], ad_var *const tangents[], ad_var *us[], ad_var **dy) {
     ad_graph *g = ad__owner(y);
     uint32_t before = g->n_ops;
@@ -312,19 +312,15 @@ static int jvp_through(ad_var *y, int n, ad_var *const xs[], ad_var *const tange
     return rc == AD_OK ? ad__vjp_of(n, us, tangents, 1, &c, dy, before) : rc;
 }
 
-int ad_jvp(ad_var *y, int n, ad_var *const xs[], ad_var *const tangents[], ad_var **dy) {
-    int rc = check_results(y, 1, dy, "jvp");
-    if (rc == AD_OK) rc = ad__check_arguments(y, n, xs, "jvp");
-    if (rc == AD_OK) rc = check_vectors(y, n, xs, tangents, "jvp");
-    if (rc != AD_OK) return rc;
-    ad_graph *g = ad__owner(y);
-    if (n == 0) return *dy = ad_zeros(g, y->layout->dtype, y->layout->shape), g->code;
-    size_t bytes = (size_t)n * sizeof(ad_var *);
-    ad_var **us = ad__pool_take(&g->pool, bytes);
-    if (us == NULL) return ad_no_memory(g, "a pass of gradients", bytes);
-    rc = jvp_through(y, n, xs, tangents, us, dy);
-    ad__pool_give(&g->pool, us, bytes);
-    return rc;
+ad_var *ad_jvp(ad_var *y, int n, ad_var *const xs[], ad_var *const tangents[]) {
+    ad_graph *g = y ? ad__owner(y) : NULL;
+    ad_var *dy = NULL;
+    if (ad__check_arguments(y, n, xs, "jvp") || check_vectors(y, n, xs, tangents, "jvp")) return ad_nil(g);
+    if (n == 0) return ad_zeros(g, y->layout->dtype, y->layout->shape);
+    ad_var **us = ad_buffer_take(g, (size_t)n * sizeof *us);
+    int rc = us ? jvp_through(y, n, xs, tangents, us, &dy) : AD_ENOMEM;
+    ad_buffer_give(g, us, (size_t)n * sizeof *us);
+    return rc == AD_OK ? dy : ad_nil(g);
 }
 
 int ad_hvp(ad_var *y, int n, ad_var *const xs[], ad_var *const vs[], ad_var *hvs[]) {
@@ -334,11 +330,10 @@ int ad_hvp(ad_var *y, int n, ad_var *const xs[], ad_var *const vs[], ad_var *hvs
     if (rc == AD_OK) rc = check_vectors(y, n, xs, vs, "hvp");
     if (rc != AD_OK || n == 0) return rc;
     ad_graph *g = ad__owner(y);
-    size_t bytes = (size_t)n * sizeof(ad_var *);
-    ad_var **ds = ad__pool_take(&g->pool, bytes);
-    if (ds == NULL) return ad_no_memory(g, "a pass of gradients", bytes);
+    ad_var **ds = ad_buffer_take(g, (size_t)n * sizeof *ds);
+    if (ds == NULL) return AD_ENOMEM;
     rc = ad_gradient(y, n, xs, ds);
     if (rc == AD_OK) rc = ad__vjp_of(n, ds, vs, n, xs, hvs, 0);
-    ad__pool_give(&g->pool, ds, bytes);
+    ad_buffer_give(g, ds, (size_t)n * sizeof *ds);
     return rc;
 }

@@ -1,5 +1,5 @@
-/* jacobian.c: Jacobians and Hessians as Vars, and the check of second derivatives: what autodiff.h declares and
-   takes more ops than the engine may name. */
+/* jacobian.c: Jacobians and Hessians as Vars, and the check of second derivatives: they need ops, which the engine does not
+   know. */
 #include "autodiff/graph/node.h"
 #include "autodiff/base/spread.h"
 #include "autodiff/pass/pass.h"
@@ -103,23 +103,19 @@ static int check_room(const ad_var *y, const ad_var *x, int block_dims, const ch
                    caller, ys, xs, AD_MAX_NDIM);
 }
 
-static int jacobian(ad_var *y, ad_var *x, ad_var **j, const char *caller) {
-    if (j != NULL) *j = ad_nil(y ? ad__owner(y) : NULL);
-    int rc = ad__check_arguments(y, 1, &x, caller);
-    if (rc == AD_OK && j == NULL) rc = ad_fail(ad__owner(y), AD_EVALUE, "%s: there is no place for the result: NULL", caller);
-    if (rc == AD_OK) rc = check_room(y, x, 0, caller);
-    if (rc != AD_OK) return rc;
-    blocks p = { .g = ad__owner(y), .y = y, .n = 1, .xs = &x, .b = 1, .r = y->layout->numel };
-    return jacobians(&p, 0, j);
+static ad_var *jacobian(ad_var *y, ad_var *x, const char *caller) {
+    ad_graph *g = y ? ad__owner(y) : NULL;
+    ad_var *j = NULL;
+    if (ad__check_arguments(y, 1, &x, caller) || check_room(y, x, 0, caller)) return ad_nil(g);
+    blocks p = { .g = g, .y = y, .n = 1, .xs = &x, .b = 1, .r = y->layout->numel };
+    return jacobians(&p, 0, &j) == AD_OK ? j : ad_nil(g);
 }
 
-int ad_jacobian(ad_var *y, ad_var *x, ad_var **j) { return jacobian(y, x, j, "jacobian"); }
+ad_var *ad_jacobian(ad_var *y, ad_var *x) { return jacobian(y, x, "jacobian"); }
 
-int ad_hessian(ad_var *y, ad_var *x, ad_var **h) {
+ad_var *ad_hessian(ad_var *y, ad_var *x) {
     ad_var *d;
-    if (h != NULL) *h = ad_nil(y ? ad__owner(y) : NULL);
-    int rc = ad_gradient(y, 1, &x, &d);
-    return rc == AD_OK ? jacobian(d, x, h, "hessian") : rc;
+    return ad_gradient(y, 1, &x, &d) == AD_OK ? jacobian(d, x, "hessian") : ad_nil(y ? ad__owner(y) : NULL);
 }
 
 static int check_blocks(ad_var *y, int n, ad_var *const xs[]) {
