@@ -1,0 +1,175 @@
+/* test_extend.c: what libraries built on the engine use: memory of scopes, buffers, errors, random numbers, threads. */
+#include "tests/common.h"
+
+#include "autodiff/extend.h"
+
+/* ---- memory ---------------------------------------------------------------------------------------- */
+
+static int closed;
+static void count_closing(void *memory) { closed += *(int *)memory; }
+
+static void memory_goes_with_its_scope(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    char *outer = ad_scope_zalloc(g, 100);
+    for (int i = 0; i < 100; i++) assert_int_equal(outer[i], 0);
+    ad_mark m = ad_begin(g);
+    double *array = ad_scope_array(g, 24);
+    assert_int_equal((int)((uintptr_t)array % 64), 0);
+    assert_int_equal((int)((uintptr_t)ad_scope_alloc(g, 3) % 8), 0);
+    assert_true(ad_scope_is_older(g, outer));
+    assert_false(ad_scope_is_older(g, ad_scope_alloc(g, 8)));
+    int *a = ad_scope_closing(g, sizeof *a, count_closing), *b = ad_scope_closing(g, sizeof *b, count_closing);
+    *a = 1, *b = 10;
+    closed = 0;
+    ad_end(g, m);
+    assert_int_equal(closed, 11);
+    int *last = ad_scope_closing(g, sizeof *last, count_closing);
+    *last = 100;
+    assert_false(ad_scope_is_older(g, outer)); /* no scope is open */
+    ad_graph_free(g);
+    assert_int_equal(closed, 111);
+}
+
+static void buffers_are_lent_again(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    void *first = ad_buffer_take(g, 1000);
+    assert_int_equal((int)((uintptr_t)first % 64), 0);
+    ad_buffer_give(g, first, 1000);
+    int64_t allocs = ad_graph_stats(g).allocs;
+    for (int i = 0; i < 10; i++) {
+        void *again = ad_buffer_take(g, 1000);
+        assert_ptr_equal(again, first);
+        ad_buffer_give(g, again, 1000);
+    }
+    assert_int_equal(ad_graph_stats(g).allocs, allocs);
+    ad_buffer_give(g, NULL, 8); /* ignored */
+    assert_null(ad_buffer_take(g, SIZE_MAX));
+    assert_int_equal(ad_error_code(g), AD_ENOMEM);
+    assert_non_null(strstr(ad_error(g), "a buffer"));
+    ad_graph_free(g);
+}
+
+/* ---- errors ------------------------------------------------------------------------------------------ */
+
+static int fail_with(ad_graph *g, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int rc = ad_vfail(g, AD_EIO, "here: ", format, args);
+    va_end(args);
+    return rc;
+}
+
+static void errors_of_a_library_on_top(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    assert_true(ad_is_nil(ad_nil(g)) && ad_graph_of(ad_nil(g)) == g);
+    assert_true(ad_is_nil(ad_nil(NULL)));
+    assert_int_equal(ad_refuse_nil(ad_nil(g), "mine"), AD_EVALUE);
+    assert_string_equal(ad_error(g), "mine: the Var is nil, left from an error that was cleared");
+    assert_int_equal(ad_refuse_nil(NULL, "mine"), AD_EGRAPH);
+    ad_clear_error(g);
+    assert_int_equal(ad_no_memory(g, "a cache", 12), AD_ENOMEM);
+    assert_string_equal(ad_error(g), "out of memory: 12 bytes for a cache");
+    assert_int_equal(ad_refuse_nil(ad_nil(g), "later"), AD_ENOMEM); /* the first error is kept */
+    ad_clear_error(g);
+    assert_int_equal(fail_with(g, "%d files", 3), AD_EIO);
+    assert_string_equal(ad_error(g), "here: 3 files");
+    ad_graph_free(g);
+}
+
+/* ---- Vars, options ------------------------------------------------------------------------------------ */
+
+static void gradients_of_leaves(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F32, (float[]){ 1, 2 }, AD_SHAPE(2));
+    assert_int_equal((int)ad_bytes_of(x), 8);
+    assert_int_equal((int)ad_bytes_of(NULL), 0);
+    assert_false(ad_has_grad(x) || ad_has_grad(NULL));
+    ad_backward(ad_sum(ad_square(x)));
+    assert_true(ad_has_grad(x));
+    ad_zero_grad(x);
+    assert_false(ad_has_grad(x));
+    assert_int_equal(ad_set_requires_grad(x, false), AD_OK);
+    assert_false(ad_requires_grad(x) || ad_requires_grad(ad_square(x)));
+    assert_int_equal(ad_set_requires_grad(x, true), AD_OK);
+    ad_backward(ad_sum(ad_square(x)));
+    assert_true(ad_grad_at(x, 1) == 4);
+    ad_var *constant = ad_ones(g, AD_F64, AD_SHAPE(3)); /* it has no memory for a gradient yet */
+    assert_int_equal(ad_set_requires_grad(constant, true), AD_OK);
+    ad_backward(ad_sum(ad_muls(constant, 5)));
+    assert_true(ad_grad_at(constant, 2) == 5);
+    assert_int_equal(ad_set_requires_grad(ad_square(x), false), AD_EVALUE);
+    assert_non_null(strstr(ad_error(g), "set_requires_grad: this Var was made by square"));
+    ad_graph_free(g);
+}
+
+static void options(void **state) {
+    (void)state;
+    assert_true(ad_option(0, 0.9) == 0.9 && ad_option(AD_ZERO, 0.9) == 0 && ad_option(0.5, 0.9) == 0.5);
+    int64_t count = AD_ZERO; /* the same in fields of every kind */
+    int small = AD_ZERO;
+    assert_true(ad_option((double)count, 20) == 0 && ad_option(small, 20) == 0);
+}
+
+/* ---- random numbers, threads --------------------------------------------------------------------------- */
+
+static void random_numbers_repeat_from_a_state(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_seed(g, 7);
+    ad_rand(g, AD_F64, AD_SHAPE(3));
+    ad_random_state place = ad_random_get(g), own = place;
+    ad_var *x = ad_rand(g, AD_F64, AD_SHAPE(5)), *n = ad_randn(g, AD_F32, AD_SHAPE(4));
+    ad_random_set(g, place);
+    ad_var *again = ad_rand(g, AD_F64, AD_SHAPE(5));
+    double u[5];
+    float z[4];
+    ad_random_uniform(&own, AD_F64, 5, u);
+    ad_random_normal(&own, AD_F32, 4, z);
+    for (int i = 0; i < 5; i++) assert_true(ad_at(again, i) == ad_at(x, i) && u[i] == ad_at(x, i));
+    for (int i = 0; i < 4; i++) assert_true((double)z[i] == ad_at(n, i));
+    ad_random_set(NULL, place);
+    assert_true(ad_random_get(NULL).counter == 0);
+    ad_graph_free(g);
+}
+
+enum { MANY = 1 << 20 };
+
+static void fill_squares(void *context, int worker, int64_t from, int64_t to) {
+    double *y = context;
+    (void)worker;
+    for (int64_t i = from; i < to; i++) y[i] = (double)i * (double)i;
+}
+
+static void loops_on_the_graphs_threads(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    double *y = malloc(MANY * sizeof *y);
+    assert_non_null(y);
+    assert_null(ad_team_of(NULL));
+    for (int threads = 1; threads <= 2; threads++) {
+        assert_int_equal(ad_set_threads(g, threads), AD_OK);
+        memset(y, 0, MANY * sizeof *y);
+        ad_parallel(ad_team_of(g), MANY, 0, 1, fill_squares, y);
+        for (int64_t i = 0; i < MANY; i++) assert_true(y[i] == (double)i * (double)i);
+    }
+    ad_parallel(NULL, 0, 0, 1, fill_squares, NULL); /* no index: the body is not called */
+    free(y);
+    ad_graph_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_goes_with_its_scope),
+        cmocka_unit_test(buffers_are_lent_again),
+        cmocka_unit_test(errors_of_a_library_on_top),
+        cmocka_unit_test(gradients_of_leaves),
+        cmocka_unit_test(options),
+        cmocka_unit_test(random_numbers_repeat_from_a_state),
+        cmocka_unit_test(loops_on_the_graphs_threads),
+    };
+    return cmocka_run_group_tests_name("extend", tests, NULL, NULL);
+}
