@@ -1,10 +1,15 @@
-/* reference.c: prints docs/ops.md, the reference of all ops, from ops.def and the ops' descriptors; where an
-   op differs from PyTorch is told by the file of its reference values.
+/* reference.c: prints docs/ops.md, the reference of all ops, from ops.def and the ops' descriptors.
 
    usage: reference ops/ops.def tests/reference/results
-   A comment on a line of its own is a family's heading there; an AD_FN belongs to the AD_OP above it,
-   and a comment after it is shown beside its prototype. Ends with status 2 where this build lacks a library
-   that an op needs. */
+
+   ops.def holds three kinds of entries, each at the start of a line:
+     - A heading of a family is a comment, which may span lines: "Title: sources. Note." Sources are paths; one
+       without a folder is of the folder before it. The note may be missing.
+     - AD_OP(name, (parameters)) is an op.
+     - AD_FN(name, (parameters)) is a function that calls the op above it. A comment after it is shown beside its
+       prototype.
+   The comment at the head of ops.def is not shown. Where an op differs from PyTorch is read from the file of its
+   reference values. The exit status is 2 where this build lacks a library that an op needs. */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -13,58 +18,103 @@
 #include "autodiff/op.h"
 #include "ops/ops.h"
 
-enum { MOST_LINES = 2000, MOST_OPERANDS = 8, MOST_ROWS = 16, MOST_ELEMENTS = 12, CELL = 400, ROW = 1200 };
+enum { MAX_FILE = 1 << 20, MAX_ENTRIES = 2000, MAX_OPERANDS = 8 };
+/* Of the tables of special points: rows, elements of an array in a cell, characters of a cell and of a row. */
+enum { MAX_ROWS = 16, MAX_ELEMENTS = 12, CELL = 400, ROW = 1200 };
 
 /* ---- ops.def ----------------------------------------------------------------------------------------- */
 
-typedef enum { FAMILY, OP, FN } line_kind;
+typedef enum { FAMILY, OP, FN } entry_kind;
 typedef struct {
-    line_kind kind;
-    char *text;       /* a family's title, or the name of an op or function */
-    char *parameters; /* "(ad_var *x)" */
-    char *note;       /* what follows the line, or "" */
-} def_line;
+    entry_kind kind;
+    const char *text;    /* a family's title, or the name of an op or function */
+    const char *details; /* a family's sources, or parameters with their parentheses */
+    const char *note;    /* a sentence on the family, or the comment after the prototype; "" where there is none */
+} entry;
 
+/* The text of the file, for the caller to free; NULL where it cannot be read or is too large. */
 static char *whole_file(const char *path) {
     FILE *f = fopen(path, "rb");
-    char *text = f ? calloc(1, 1 << 20) : NULL;
-    if (text != NULL && fread(text, 1, (1 << 20) - 1, f) == 0) text[0] = '\0';
+    char *text = f ? calloc(1, MAX_FILE) : NULL;
+    size_t n = text ? fread(text, 1, MAX_FILE, f) : 0;
     if (f != NULL) fclose(f);
-    return text;
+    if (n > 0 && n < MAX_FILE) return text;
+    free(text);
+    return NULL;
 }
 
-/* "elementwise, one operand: unary.c" -> "Elementwise, one operand" */
-static def_line family_line(char *line, char *end) {
-    line[strcspn(line, ":")] = *end = '\0';
-    size_t n = strlen(line);
-    while (n > 0 && line[n - 1] == ' ') line[--n] = '\0';
-    *line = (char)toupper((unsigned char)*line);
-    return (def_line){ FAMILY, line, NULL, NULL };
+/* Replaces each run of white space by one blank, and removes it at both ends. */
+static void join_lines(char *text) {
+    char *to = text;
+    for (const char *from = text; *from != '\0'; from++) {
+        bool space = isspace((unsigned char)*from);
+        if (space && (to == text || to[-1] == ' ')) continue;
+        *to++ = space ? ' ' : *from;
+    }
+    if (to > text && to[-1] == ' ') to--;
+    *to = '\0';
 }
 
-/* "AD_OP(exp, (ad_var *x))": name, comma, parameters, closing parenthesis */
-static bool op_line(char *line, def_line *to) {
-    char *name = line + strlen("AD_OP("), *comma = strchr(name, ','), *end = strstr(name, "))");
-    if (comma == NULL || end == NULL) return false;
-    *to = (def_line){ strncmp(line, "AD_OP", 5) == 0 ? OP : FN, name, comma + 2, end + 2 };
-    *comma = end[1] = '\0';
-    return true;
+/* Ends text before the first separator and returns what follows it; NULL where there is none. */
+static char *cut_at(char *text, const char *separator) {
+    char *at = strstr(text, separator);
+    if (at == NULL) return NULL;
+    *at = '\0';
+    return at + strlen(separator);
 }
 
-static int read_lines(char *text, def_line *lines) {
+/* The read_ functions fill in the entry that begins at `at`. They return where its text ends, or NULL where it is
+   malformed. */
+
+/* A family's comment: "Reductions: ops/reduce/reduce.c, norm.c. A note." */
+static char *read_family(char *at, entry *to) {
+    char *title = at + strlen("/*"), *end = cut_at(title, "*/");
+    if (end == NULL) return NULL;
+    join_lines(title);
+    char *sources = cut_at(title, ": "), *note = sources ? cut_at(sources, ". ") : NULL;
+    if (sources == NULL || strchr(sources, '/') == NULL) return NULL;
+    *to = (entry){ FAMILY, title, sources, note ? note : "" };
+    return end;
+}
+
+/* "AD_OP(exp, (ad_var *x))" and what follows on the line */
+static char *read_op(char *at, entry *to) {
+    entry_kind kind = strncmp(at, "AD_OP(", 6) == 0 ? OP : FN;
+    char *name = at + strlen("AD_OP("), *parameters = cut_at(name, ", ");
+    char *close = parameters ? strstr(parameters, "))") : NULL;
+    if (close == NULL || close > parameters + strcspn(parameters, "\n")) return NULL;
+    char *note = close + strlen("))"), *end = note + strcspn(note, "\n");
+    close[1] = '\0';
+    if (*end != '\0') *end++ = '\0';
+    *to = (entry){ kind, name, parameters, note };
+    return end;
+}
+
+static char *read_entry(char *at, entry *to) {
+    if (strncmp(at, "/*", 2) == 0) return read_family(at, to);
+    if (strncmp(at, "AD_OP(", 6) == 0 || strncmp(at, "AD_FN(", 6) == 0) return read_op(at, to);
+    return NULL;
+}
+
+/* Reads the entries behind the file's first comment. Returns how many, or the code of the graph's error. */
+static int read_entries(ad_graph *g, char *text, entry *entries) {
     int n = 0;
-    for (char *line = strtok(text, "\n"); line != NULL && n < MOST_LINES; line = strtok(NULL, "\n")) {
-        char *end = strstr(line, " */");
-        bool op = strncmp(line, "AD_OP(", 6) == 0 || strncmp(line, "AD_FN(", 6) == 0;
-        if (op) n += op_line(line, &lines[n]);
-        else if (strncmp(line, "/* ", 3) == 0 && end != NULL) lines[n++] = family_line(line + 3, end);
+    char *at = cut_at(text, "*/");
+    while (at != NULL && *(at += strspn(at, " \n")) != '\0') {
+        int line = (int)strcspn(at, "\n");
+        char *end = n < MAX_ENTRIES ? read_entry(at, &entries[n]) : NULL;
+        if (end == NULL) return ad_fail(g, AD_EVALUE, "ops.def: this is no entry, or one too many: %.*s", line, at);
+        if (entries[n].kind == FN && (n == 0 || entries[n - 1].kind == FAMILY))
+            return ad_fail(g, AD_EVALUE, "ops.def: %s must stand below the op that it calls", entries[n].text);
+        at = end;
+        n++;
     }
     return n;
 }
 
 /* ---- words --------------------------------------------------------------------------------------------- */
 
-/* Text with what Markdown would read as its own marks kept as it is, and a full stop. */
+/* Text, with Markdown's special characters escaped and a full stop at the end. */
 static void put_text(const char *text) {
     char last = '.';
     for (; *text != '\0'; last = *text++) {
@@ -74,7 +124,7 @@ static void put_text(const char *text) {
     if (last != '.') putchar('.');
 }
 
-/* A sentence: with a capital, where it begins with a word and not with a formula. */
+/* Text with a capital and a full stop. A first word that is a formula or a single letter stays as it is. */
 static void put_sentence(const char *text) {
     size_t word = 0;
     while (isalpha((unsigned char)text[word])) word++;
@@ -83,7 +133,7 @@ static void put_sentence(const char *text) {
     put_text(text);
 }
 
-/* The first n letters of a formula, as code: without what C needs and a reader does not. */
+/* The first n characters of a formula as code, without casts and private prefixes. */
 static void put_formula(const char *text, size_t n) {
     static const char *const drop[] = { "(T)", "(float)", "(double)", "(int)", "ad__" };
     putchar('`');
@@ -99,13 +149,14 @@ static void put_formula(const char *text, size_t n) {
 
 /* The anchor that Markdown gives a heading. */
 static void put_anchor(const char *heading) {
-    for (; *heading != '\0'; heading++)
-        if (*heading == ' ') putchar('-');
-        else if (isalnum((unsigned char)*heading) || *heading == '_') putchar(tolower((unsigned char)*heading));
+    for (; *heading != '\0'; heading++) {
+        char c = *heading == ' ' ? '-' : (char)tolower((unsigned char)*heading);
+        if (isalnum((unsigned char)c) || c == '_' || c == '-') putchar(c);
+    }
 }
 
-/* The i-th "ad_var *NAME" of the parameters; false, and x0, x1, ..., for those that come in an array or a
-   struct. */
+/* Writes the name of the i-th parameter "ad_var *NAME". For an operand that is passed in an array or a struct it writes
+   "x" and i, and returns false. */
 static bool operand_name(const char *parameters, int i, char *to, size_t size) {
     const char *at = parameters;
     for (int seen = 0; (at = strstr(at, "ad_var *")) != NULL; seen++) {
@@ -137,7 +188,7 @@ static int number_text(double v, char *to, size_t size) {
     return snprintf(to, size, "%.7g", v);
 }
 
-/* How many brackets stand beside element k of shape s: the axes whose every later index is 0. */
+/* How many brackets open before element k of shape s, and close after element k - 1. */
 static int brackets(ad_shape s, int64_t k) {
     int n = 0;
     int64_t block = 1;
@@ -151,8 +202,8 @@ static double given_at(const void *from, int64_t k) { return ((const double *)fr
 static double value_at(const void *from, int64_t k) { return ad_at(from, k) + 0.0; } /* -0 as 0 */
 static double slope_at(const void *from, int64_t k) { return ad_grad_at(from, k) + 0.0; }
 
-/* Beside this array's largest element, numbers below it are a zero that was rounded; another compiler may
-   have it exact. */
+/* Numbers below this are printed as 0: beside the largest element they are rounding errors, which differ between
+   compilers. The given elements are exact. */
 static double rounding_of(int64_t n, element_at *at, const void *from) {
     double largest = 0;
     for (int64_t k = 0; k < n; k++)
@@ -160,15 +211,12 @@ static double rounding_of(int64_t n, element_at *at, const void *from) {
     return at == given_at ? 0 : 1e-14 * largest;
 }
 
-/* "3", "[1, 2]", "[[1, 2], [3, 4]]"; an empty array by its shape. Room for MOST_ELEMENTS is ample. */
+/* Writes "3", "[1, 2]", "[[1, 2], [3, 4]]", or "empty [0,3]". MAX_ELEMENTS elements fit into a CELL. */
 static void array_text(ad_shape s, element_at *at, const void *from, char *to, size_t size) {
     int64_t n = ad_shape_numel(s);
     double rounding = rounding_of(n, at, from);
     size_t used = 0;
-    if (n == 0) {
-        used = (size_t)snprintf(to, size, "empty ");
-        ad_shape_text(s, to + used, size - used);
-    }
+    if (n == 0) snprintf(to, size, "empty %s", ad_shape_str(s).text);
     for (int64_t k = 0; k < n; k++) {
         used += (size_t)snprintf(to + used, size - used, "%s%.*s", k ? ", " : "", brackets(s, k), "[[[[[[");
         double v = at(from, k);
@@ -183,21 +231,27 @@ typedef struct {
     ad_graph *g;
     const ad_optype *type;
     const char *parameters;
-    int n_operands; /* of its cases: one table has one kind */
-    double seen[MOST_OPERANDS][MOST_ROWS]; /* the first values of each operand */
-    int n_seen[MOST_OPERANDS];
+    int n_operands; /* of all its cases */
+    double seen[MAX_OPERANDS][MAX_ROWS]; /* the first values of each operand */
+    int n_seen[MAX_OPERANDS];
     int n_rows;
-    char rows[MOST_ROWS][ROW];
+    char rows[MAX_ROWS][ROW];
 } table;
 
 static bool takes_gradient(const ad_optype *t, int i) {
     return !(t->flags & AD_OP_CONSTANT) && !(t->no_grad >> i & 1);
 }
 
-/* A row that is too long for its room is left without its last cells. */
+/* Appends a cell to a row, unless the row would be too long. */
 static void add_cell(char *row, const char *text) {
     size_t used = strlen(row);
     if ((size_t)snprintf(row + used, ROW - used, " %s |", text) >= ROW - used) row[used] = '\0';
+}
+
+static void add_array(char *row, ad_shape s, element_at *at, const void *from) {
+    char text[CELL];
+    array_text(s, at, from, text, sizeof text);
+    add_cell(row, text);
 }
 
 static void attrs_text(const ad_optype *t, const void *attrs, char *to, size_t size) {
@@ -208,7 +262,7 @@ static void attrs_text(const ad_optype *t, const void *attrs, char *to, size_t s
     }
 }
 
-/* Rows that differ in the sign of a zero alone are one. */
+/* Whether two rows are equal but for the signs of zeros. */
 static bool same_row(const char *a, const char *b) {
     for (; *a != '\0' || *b != '\0'; a++, b++) {
         if (strncmp(a, "-0 ", 3) == 0) a++;
@@ -221,32 +275,32 @@ static bool same_row(const char *a, const char *b) {
 static bool is_new(const table *t, const char *row) {
     for (int i = 0; i < t->n_rows; i++)
         if (same_row(t->rows[i], row)) return false;
-    return t->n_rows < MOST_ROWS;
+    return t->n_rows < MAX_ROWS;
 }
 
 static void fill_row(const table *t, const ad_sample_case *c, ad_var *const in[], const ad_var *y, char *row) {
-    char text[CELL];
     snprintf(row, ROW, "|");
-    if (c->type->attrs != NULL) attrs_text(c->type, c->attrs, text, sizeof text), add_cell(row, text);
-    for (int i = 0; i < c->n; i++)
-        array_text(c->shapes[i], given_at, c->values[i], text, sizeof text), add_cell(row, text);
-    array_text(ad_shape_of(y), value_at, y, text, sizeof text), add_cell(row, text);
-    for (int i = 0; i < c->n; i++) {
-        if (!takes_gradient(t->type, i)) continue;
-        array_text(c->shapes[i], slope_at, in[i], text, sizeof text), add_cell(row, text);
+    if (c->type->attrs != NULL) {
+        char text[CELL];
+        attrs_text(c->type, c->attrs, text, sizeof text);
+        add_cell(row, text);
     }
+    for (int i = 0; i < c->n; i++) add_array(row, c->shapes[i], given_at, c->values[i]);
+    add_array(row, ad_shape_of(y), value_at, y);
+    for (int i = 0; i < c->n; i++)
+        if (takes_gradient(t->type, i)) add_array(row, c->shapes[i], slope_at, in[i]);
 }
 
-/* Evaluates a case, with g = 1, and keeps its row. */
+/* Evaluates a case and its gradients for g = 1, and adds its row unless the table is full or has it. */
 static int add_row(table *t, const ad_sample_case *c) {
-    ad_var *in[MOST_OPERANDS];
+    ad_var *in[MAX_OPERANDS];
+    char row[ROW];
     ad_mark m = ad_begin(t->g);
     for (int i = 0; i < c->n; i++)
         in[i] = (takes_gradient(t->type, i) ? ad_param : ad_tensor)(t->g, AD_F64, c->values[i], c->shapes[i]);
     ad_var *y = ad_apply(t->type, c->n, in, c->attrs);
     if (!(t->type->flags & AD_OP_CONSTANT)) ad_backward_from(y, ad_ones(t->g, ad_dtype_of(y), ad_shape_of(y)));
-    char row[ROW];
-    if (ad_ok(t->g) && ad_numel(y) <= MOST_ELEMENTS) {
+    if (ad_ok(t->g) && ad_numel(y) <= MAX_ELEMENTS) {
         fill_row(t, c, in, y, row);
         if (is_new(t, row)) memcpy(t->rows[t->n_rows++], row, sizeof row);
     }
@@ -254,20 +308,21 @@ static int add_row(table *t, const ad_sample_case *c) {
     return ad_error_code(t->g);
 }
 
-/* Whether v is among the first values of operand i that the table has room for beside the others'. */
-static bool has_room_for(table *t, int i, double v) {
-    int most = t->n_operands == 1 ? MOST_ROWS : t->n_operands == 2 ? 4 : 2;
+/* Whether v is among the first values of operand i. Fewer are shown the more operands there are, so that all their
+   combinations fit into the table. */
+static bool is_shown(table *t, int i, double v) {
+    int limit = t->n_operands == 1 ? MAX_ROWS : t->n_operands == 2 ? 4 : 2;
     for (int k = 0; k < t->n_seen[i]; k++)
         if (memcmp(&t->seen[i][k], &v, sizeof v) == 0) return true;
-    if (t->n_seen[i] == most) return false;
+    if (t->n_seen[i] == limit) return false;
     t->seen[i][t->n_seen[i]++] = v;
     return true;
 }
 
-/* Of an elementwise op, each element is a case of scalars. */
+/* Adds a row for each element of an elementwise op's case. */
 static int add_points(table *t, const ad_sample_case *c) {
-    const ad_shape scalars[MOST_OPERANDS] = { { 0 } };
-    const double *values[MOST_OPERANDS];
+    const ad_shape scalars[MAX_OPERANDS] = { { 0 } };
+    const double *values[MAX_OPERANDS];
     ad_sample_case point = *c;
     point.shapes = scalars, point.values = values;
     int rc = AD_OK;
@@ -275,35 +330,38 @@ static int add_points(table *t, const ad_sample_case *c) {
         bool shown = true;
         for (int i = 0; i < c->n; i++) {
             values[i] = c->values[i] + k;
-            shown = has_room_for(t, i, *values[i]) && shown;
+            shown = is_shown(t, i, *values[i]) && shown;
         }
         if (shown) rc = add_row(t, &point);
     }
     return rc;
 }
 
-static bool alike(const ad_sample_case *c) {
+static bool has_one_shape(const ad_sample_case *c) {
     for (int i = 1; i < c->n; i++)
         if (!ad_shape_equal(c->shapes[i], c->shapes[0])) return false;
     return true;
 }
 
-/* An op without a shape rule is elementwise. */
+/* Adds what a sample at special points shows. An op without a shape rule is elementwise. */
 static int add_sample(const ad_sample_case *c, void *data) {
     table *t = data;
     int64_t elements = 0;
     for (int i = 0; i < c->n; i++) elements += ad_shape_numel(c->shapes[i]);
-    if (!(c->flags & AD_SAMPLE_KINK) || c->n > MOST_OPERANDS || (t->n_rows > 0 && c->n != t->n_operands)) return AD_OK;
+    if (!(c->flags & AD_SAMPLE_KINK) || c->n > MAX_OPERANDS || (t->n_rows > 0 && c->n != t->n_operands)) return AD_OK;
     t->n_operands = c->n;
-    if (c->type->shape == NULL && alike(c)) return add_points(t, c);
-    return elements <= MOST_ELEMENTS ? add_row(t, c) : AD_OK;
+    if (c->type->shape == NULL && has_one_shape(c)) return add_points(t, c);
+    return elements <= MAX_ELEMENTS ? add_row(t, c) : AD_OK;
 }
 
 static void put_header(const table *t) {
     char name[64];
     int columns = 1 + t->n_operands;
     printf(t->type->attrs ? "| with |" : "|");
-    for (int i = 0; i < t->n_operands; i++) operand_name(t->parameters, i, name, sizeof name), printf(" %s |", name);
+    for (int i = 0; i < t->n_operands; i++) {
+        operand_name(t->parameters, i, name, sizeof name);
+        printf(" %s |", name);
+    }
     printf(" y |");
     for (int i = 0; i < t->n_operands; i++) {
         if (!takes_gradient(t->type, i)) continue;
@@ -330,35 +388,39 @@ static int put_special_points(ad_graph *g, const ad_optype *type, const char *pa
 
 /* ---- an op's section ----------------------------------------------------------------------------------------- */
 
-static void put_prototypes(const def_line *l, const def_line *end) {
+/* The prototypes of the op and of the functions below it. */
+static void put_prototypes(const entry *e, const entry *end) {
     printf("```c\n");
-    do printf("ad_var *ad_%s%s;%s\n", l->text, l->parameters, l->note);
-    while (++l < end && l->kind == FN);
+    do printf("ad_var *ad_%s%s;%s\n", e->text, e->details, e->note);
+    while (++e < end && e->kind == FN);
     printf("```\n\n");
 }
 
-/* "g; -g" of two operands -> da = `g`, db = `-g`. */
+/* How many rules the text of a gradient has; they are separated by "; ". */
+static int count_rules(const char *gradient) {
+    int n = 1;
+    while ((gradient = strstr(gradient, "; ")) != NULL) gradient += 2, n++;
+    return n;
+}
+
+/* "g; -g" of two operands as da = `g`, db = `-g`; as one formula where operands and rules differ in number. */
 static void put_gradient(const ad_optype *t, const char *parameters) {
     char name[64];
-    int rules = 1, operand = 0;
-    for (const char *p = t->gradient; (p = strstr(p, "; ")) != NULL; p++) rules++;
+    const char *rule = t->gradient;
+    int rules = count_rules(rule);
     printf("- Gradient: ");
-    if (t->arity != rules) {
-        put_formula(t->gradient, strlen(t->gradient));
-        printf("\n");
-        return;
-    }
-    for (const char *rule = t->gradient; operand < rules; operand++) {
-        size_t n = operand + 1 < rules ? (size_t)(strstr(rule, "; ") - rule) : strlen(rule);
-        operand_name(parameters, operand, name, sizeof name);
-        printf("%sd%s = ", operand ? ", " : "", name);
+    for (int i = 0; i < rules && t->arity == rules; i++) {
+        size_t n = i + 1 < rules ? (size_t)(strstr(rule, "; ") - rule) : strlen(rule);
+        operand_name(parameters, i, name, sizeof name);
+        printf("%sd%s = ", i ? ", " : "", name);
         put_formula(rule, n);
-        rule += n + (operand + 1 < rules ? 2 : 0);
+        rule += n + (i + 1 < rules ? 2 : 0);
     }
+    if (t->arity != rules) put_formula(rule, strlen(rule));
     printf("\n");
 }
 
-/* Elementwise formulas call their operands a, b, c; the prototype may have other names. */
+/* Elementwise formulas call their operands a, b, c. Says which is which where the prototype has other names. */
 static void put_letters(const ad_optype *t, const char *parameters) {
     char names[3][64];
     bool same = true;
@@ -382,7 +444,7 @@ static void put_attributes(const ad_optype *t) {
 static void put_flags(const ad_optype *t, const char *parameters) {
     char name[64];
     if (t->flags & AD_OP_CONSTANT) printf("- No gradient: the result is a constant.\n");
-    for (int i = 0; i < MOST_OPERANDS; i++)
+    for (int i = 0; i < MAX_OPERANDS; i++)
         if (!(t->flags & AD_OP_CONSTANT) && t->no_grad >> i & 1 && operand_name(parameters, i, name, sizeof name))
             printf("- No gradient for `%s`.\n", name);
     if (t->flags & AD_OP_RANDOM) printf("- Random: drawn anew by each `ad_eval`.\n");
@@ -390,7 +452,7 @@ static void put_flags(const ad_optype *t, const char *parameters) {
     if (t->shape == NULL && t->arity > 1) printf("- Operands broadcast.\n");
 }
 
-/* "# differs from PyTorch: ..." among the first lines of the op's file */
+/* Shows the lines "# differs from PyTorch: ..." at the head of the op's file of reference values. */
 static void put_difference(const char *results, const char *name) {
     static const char mark[] = "# differs from PyTorch: ";
     char line[ROW];
@@ -406,87 +468,125 @@ static void put_difference(const char *results, const char *name) {
     if (f != NULL) fclose(f);
 }
 
-static int put_op(ad_graph *g, const def_line *l, const def_line *end, const char *results) {
-    const ad_optype *t = ad_find_op(g, l->text);
-    if (t == NULL) return ad_fail(g, AD_EVALUE, "the table has no op %s", l->text);
-    printf("\n### %s\n\n", t->name);
-    put_prototypes(l, end);
-    put_sentence(t->doc);
-    printf(strncmp(t->formula, "y[", 2) == 0 ? "\n\n- Value: " : "\n\n- Value: y = "); /* y[i] = ... says it */
+static void put_special(const ad_optype *t) {
+    if (t->special == NULL) return;
+    printf("- ");
+    put_sentence(t->special);
+    printf("\n");
+}
+
+/* Formulas of single elements, "y[i] = ...", have their left side. */
+static void put_value(const ad_optype *t) {
+    printf(strncmp(t->formula, "y[", 2) == 0 ? "\n\n- Value: " : "\n\n- Value: y = ");
     put_formula(t->formula, strlen(t->formula));
     printf("\n");
-    if (t->gradient != NULL) put_gradient(t, l->parameters);
-    put_letters(t, l->parameters);
+}
+
+static int put_op(ad_graph *g, const entry *e, const entry *end, const char *results) {
+    const ad_optype *t = ad_find_op(g, e->text);
+    if (t == NULL) return ad_fail(g, AD_EVALUE, "the table has no op %s", e->text);
+    printf("\n### %s\n\n", t->name);
+    put_prototypes(e, end);
+    put_sentence(t->doc);
+    put_value(t);
+    if (t->gradient != NULL) put_gradient(t, e->details);
+    put_letters(t, e->details);
     put_attributes(t);
-    put_flags(t, l->parameters);
-    if (t->special != NULL) {
-        printf("- ");
-        put_sentence(t->special);
-        printf("\n");
-    }
+    put_flags(t, e->details);
+    put_special(t);
     put_difference(results, t->name);
-    return put_special_points(g, t, l->parameters);
+    return put_special_points(g, t, e->details);
 }
 
 /* ---- the page ------------------------------------------------------------------------------------------------ */
 
 static void put_head(void) {
     printf("# Operations\n\n"
-           "Written by `make docs` from the table of ops; what is wrong here is corrected in an op's descriptor.\n\n"
-           "Every op takes and returns Vars of one dtype, f32 or f64, of up to %d dimensions; two dtypes in one op\n"
-           "are an error unless the op says otherwise. Elementwise operands broadcast as NumPy's do. Axis -1 is the\n"
-           "last, and `keepdims` keeps a reduced axis with size 1. Class numbers and indices are Vars of whole\n"
-           "numbers. Bad operands give the graph's nil Var and a sentence in `ad_error`.\n\n"
-           "In the formulas y is the result, g the gradient that arrives at it. An operand that is used twice, or\n"
-           "repeated by broadcasting, gets the sum of its gradients. Special points have PyTorch's values unless the\n"
-           "op says otherwise; the tables are what this library computes in f64, and the tests hold it to reference\n"
-           "values by PyTorch and mpmath.\n",
+           "`make docs` writes this page from the table of ops. Corrections belong in an op's descriptor.\n\n"
+           "Every op takes and returns Vars of one dtype, f32 or f64, of up to %d dimensions. Two dtypes in one op\n"
+           "are an error unless the op says otherwise. Operands of elementwise ops broadcast as NumPy's do. Axis -1\n"
+           "is the last, and `keepdims` keeps a reduced axis with size 1. A reduction NAME over all elements has the\n"
+           "forms NAME_axis over one axis and NAME_axes over a list of n axes, where n = 0 means all. Class numbers\n"
+           "and indices are Vars of whole numbers. Operands that do not fit give the graph's nil Var and a sentence\n"
+           "in `ad_error`.\n\n"
+           "In the formulas y is the result and g is the gradient that arrives at it. An operand that is used twice,\n"
+           "or repeated by broadcasting, gets the sum of its gradients.\n\n"
+           "The tables show what this library computes in f64 at special points: kinks, ends of a domain, zeros,\n"
+           "infinities and NaN. The tests compare all ops but random ones with values by PyTorch and mpmath. Most points\n"
+           "have PyTorch's values and slopes, and an op's section says where they differ on purpose. Besides, max and\n"
+           "min share the gradient among equal elements, as torch.amax does; sigmoid and softplus keep the digits of\n"
+           "both tails, which PyTorch rounds away; and slopes at NaN, at infinities and outside a domain, and second\n"
+           "slopes at the ends of a domain, may differ from PyTorch's.\n",
            AD_MAX_NDIM);
 }
 
-static void put_contents(const def_line *lines, int n) {
+static void put_contents(const entry *entries, int n) {
     printf("\n## Contents\n");
     const char *before = "";
     for (int i = 0; i < n; i++) {
-        if (lines[i].kind == FAMILY) {
-            printf("\n- [%s](#", lines[i].text);
-            put_anchor(lines[i].text);
-            before = "):";
-        } else if (lines[i].kind == OP) {
-            printf("%s [%s](#%s)", before, lines[i].text, lines[i].text);
-            before = ",";
+        if (entries[i].kind == FAMILY) {
+            printf("\n- [%s](#", entries[i].text);
+            put_anchor(entries[i].text);
+            printf("):");
+            before = " ";
+        } else if (entries[i].kind == OP) {
+            printf("%s[%s](#%s)", before, entries[i].text, entries[i].text);
+            before = ", ";
         }
     }
     printf("\n");
 }
 
-static int put_page(ad_graph *g, char *text, const char *results) {
-    static def_line lines[MOST_LINES];
-    int n = read_lines(text, lines), rc = AD_OK, n_ops = 0;
-    put_head();
-    put_contents(lines, n);
-    for (int i = 0; i < n && rc == AD_OK; i++) {
-        if (lines[i].kind == FAMILY) printf("\n## %s\n", lines[i].text);
-        if (lines[i].kind == FN && (i == 0 || lines[i - 1].kind == FAMILY))
-            rc = ad_fail(g, AD_EVALUE, "ops.def: %s stands below no op", lines[i].text);
-        if (lines[i].kind == OP) rc = put_op(g, &lines[i], lines + n, results), n_ops++;
+static void put_family(const entry *e) {
+    printf("\n## %s\n\n", e->text);
+    if (*e->note != '\0') {
+        put_sentence(e->note);
+        printf("\n\n");
     }
-    for (const ad_optype *const *t = ad_optypes(); *t; t++) n_ops--;
+    printf("Sources: %s.\n", e->details);
+}
+
+/* The sections of all entries; an error unless they are all ops of the library's table. */
+static int put_sections(ad_graph *g, const entry *entries, int n, const char *results) {
+    int rc = AD_OK, n_ops = 0;
+    for (int i = 0; i < n && rc == AD_OK; i++) {
+        if (entries[i].kind == FAMILY) put_family(&entries[i]);
+        if (entries[i].kind == OP) rc = put_op(g, &entries[i], entries + n, results), n_ops++;
+    }
+    for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++) n_ops--;
     if (rc != AD_OK || n_ops == 0) return rc;
     return ad_fail(g, AD_EVALUE, "ops.def and the table of ops differ by %d ops", abs(n_ops));
 }
 
+static int put_page(ad_graph *g, char *text, const char *results) {
+    entry *entries = malloc(MAX_ENTRIES * sizeof *entries);
+    if (entries == NULL) return AD_ENOMEM;
+    int rc = read_entries(g, text, entries), n = rc;
+    if (rc >= 0) {
+        put_head();
+        put_contents(entries, n);
+        rc = put_sections(g, entries, n, results);
+    }
+    free(entries);
+    return rc;
+}
+
+static int put_file(ad_graph *g, const char *path, const char *results) {
+    char *text = whole_file(path);
+    int rc = text ? put_page(g, text, results) : ad_fail(g, AD_EIO, "%s cannot be read", path);
+    free(text);
+    return rc;
+}
+
 int main(int argc, char **argv) {
-    char *text = argc == 3 ? whole_file(argv[1]) : NULL;
-    if (text == NULL) {
+    if (argc != 3) {
         fputs("usage: reference ops/ops.def tests/reference/results > docs/ops.md\n", stderr);
         return EXIT_FAILURE;
     }
     ad_graph *g = ad_graph_new();
-    int rc = g ? put_page(g, text, argv[2]) : AD_ENOMEM;
-    if (rc != AD_OK) fprintf(stderr, "reference: %s\n", g ? ad_error(g) : "out of memory");
+    int rc = g ? put_file(g, argv[1], argv[2]) : AD_ENOMEM;
+    if (rc != AD_OK) fprintf(stderr, "reference: %s\n", g && !ad_ok(g) ? ad_error(g) : "out of memory");
     ad_graph_free(g);
-    free(text);
     if (rc == AD_EABSENT) return 2;
     return rc != AD_OK || fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

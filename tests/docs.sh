@@ -1,6 +1,6 @@
 #!/bin/sh
-# docs.sh: docs/ops.md is what its generator prints, and formulas in it are as they were written.
-echo 1..2
+# docs.sh: docs/ops.md is what its generator prints, its formulas are as they were written, its sources exist.
+echo 1..3
 bad=0
 page=${BUILD:-build}/ops.md
 "${BUILD:-build}/docs/reference" ops/ops.def tests/reference/results >"$page"
@@ -20,5 +20,20 @@ if grep -n '__' docs/ops.md; then
     bad=1
 else
     echo "ok 2 - docs/ops.md shows no private names"
+fi
+
+# "Sources: ops/reduce/reduce.c, norm.c." A path without a folder is of the folder before it.
+missing=$(sed -n 's/^Sources: \(.*\)\.$/\1/p' docs/ops.md | tr -d , | while read -r paths; do
+    folder=
+    for path in $paths; do
+        case $path in */*) folder=${path%/*}/ ;; esac
+        [ -f "$folder${path##*/}" ] || echo "# $folder${path##*/}"
+    done
+done)
+if [ -n "$missing" ]; then
+    printf '%s\n' "not ok 3 - headings of ops/ops.def name files that do not exist" "$missing"
+    bad=1
+else
+    echo "ok 3 - the sources that docs/ops.md names exist"
 fi
 exit $bad
