@@ -100,7 +100,7 @@ int main(int argc, char **argv) {
     nn_dataset data = spirals(g, n, noise);
     nn_module *net = nn_mlp(g, AD_F32, 4, (int64_t[]){ 2, 20, 20, 2 }, ad_tanh);
     nn_optim *opt = nn_sgd(net, (nn_sgd_opts){ .lr = lr, .momentum = 0.9 });
-    nn_loader *loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 50, .shuffle = true });
+    nn_loader *loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 50 });
 
     for (int64_t e = 0; e < epochs && ad_ok(g); e++)
         while (step(g, net, opt, loader)) {}

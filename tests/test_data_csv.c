@@ -104,8 +104,8 @@ static void bad_files_are_refused(void **state) {
         const char *text, *sentence;
     } bad[] = {
         { "", "has no header" },
-        { "a,b\n1,2\n3\n", "line 3 of 1 fields, where the first has 2" },
-        { "a,b\n1,2,3\n", "line 2 of 3 fields, where the first has 2" },
+        { "a,b\n1,2\n3\n", "line 3 has 1 fields, and the first line has 2" },
+        { "a,b\n1,2,3\n", "line 2 has 3 fields, and the first line has 2" },
         { "a,b\n1,\"2\n", "line 2: quotes do not match" },
         { "a,b\n1,2\"3\n", "line 2: quotes do not match" },
     };
@@ -123,11 +123,23 @@ static void bad_files_are_refused(void **state) {
     ad_clear_error(g);
     nn_table *t = nn_read_csv(g, write_text("a,b\n1,x\n"), (nn_csv_opts){ 0 });
     assert_true(ad_is_nil(nn_table_numbers(t, AD_F32, 1, (const char *[]){ "b" })));
-    assert_contains(ad_error(g), "row 0 of column 1: x is no number");
+    assert_contains(ad_error(g), "row 0 of column 1: x is not a number");
     ad_clear_error(g);
     assert_true(ad_is_nil(nn_table_classes(t, AD_F32, "c", NULL)));
     assert_contains(ad_error(g), "has no column c");
+    ad_clear_error(g);
+    assert_fails(g, nn_table_numbers(t, AD_F32, 2, NULL), AD_EVALUE, "a.csv: 2 columns: a number of 0 or more and an array");
+    assert_fails(g, nn_table_numbers(t, AD_F32, -1, NULL), AD_EVALUE, "a.csv: -1 columns");
+    assert_fails(g, nn_table_numbers(t, AD_F32, 2, (const char *[]){ "a", NULL }), AD_EVALUE, "name of a column is NULL");
+    assert_fails(g, nn_table_classes(t, AD_F32, NULL, NULL), AD_EVALUE, "name of a column is NULL");
+    assert_fails(g, nn_table_range(t, AD_F32, 1, 0), AD_EVALUE, "columns 1 to 0 of 2");
+    assert_shape(nn_table_numbers(t, AD_F32, 0, NULL), AD_SHAPE(1, 0));
     assert_true(ad_is_nil(nn_table_numbers(NULL, AD_F32, 0, NULL)));
+    assert_true(ad_is_nil(nn_table_classes(NULL, AD_F32, "a", NULL)) && ad_is_nil(nn_table_range(NULL, AD_F32, 0, 1)));
+    assert_true(nn_table_rows(NULL) == 0 && nn_table_name(NULL, 0) == NULL && nn_table_text(NULL, 0, 0) == NULL);
+    assert_ok(g);
+    assert_null(nn_read_csv(g, NULL, (nn_csv_opts){ 0 }));
+    assert_string_equal(ad_error(g), "read_csv: path is NULL");
     ad_graph_free(g);
 }
 

@@ -39,7 +39,7 @@ static void in_order_and_without_a_copy(void **state) {
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
         nn_dataset d = data_new(g, t);
-        nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 5 });
+        nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 5, .in_order = true });
         ad_var *x, *y;
         assert_int_equal(nn_loader_batches(l), 5);
         for (int b = 0; b < 5; b++) {
@@ -63,7 +63,7 @@ static void every_row_once_an_epoch(void **state) {
     for (ad_dtype t = AD_F32; t <= AD_F64; t++)
         for (int64_t batch = 1; batch <= N + 2; batch++) {
             ad_graph *g = ad_graph_new();
-            nn_loader *l = nn_loader_new(g, data_new(g, t), (nn_loader_opts){ .batch = batch, .shuffle = true });
+            nn_loader *l = nn_loader_new(g, data_new(g, t), (nn_loader_opts){ .batch = batch });
             for (int e = 0; e < 3; e++) {
                 int rows[N], seen[N] = { 0 }, n;
                 assert_int_equal(epoch(l, g, rows, &n), nn_loader_batches(l));
@@ -87,7 +87,7 @@ static void drop_last_leaves_out_what_fills_no_batch(void **state) {
     for (int i = 0; i < 4; i++)
         for (int shuffled = 0; shuffled <= 1; shuffled++) {
             nn_loader *l = nn_loader_new(
-                g, d, (nn_loader_opts){ .batch = cases[i].batch, .shuffle = shuffled, .drop_last = true });
+                g, d, (nn_loader_opts){ .batch = cases[i].batch, .in_order = !shuffled, .drop_last = true });
             int rows[N], n;
             assert_int_equal(nn_loader_batches(l), cases[i].batches);
             assert_int_equal(epoch(l, g, rows, &n), cases[i].batches);
@@ -99,7 +99,7 @@ static void drop_last_leaves_out_what_fills_no_batch(void **state) {
 static void shuffled_rows(uint64_t seed, int epochs, int rows[N]) {
     ad_graph *g = ad_graph_new();
     ad_seed(g, seed);
-    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4, .shuffle = true });
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4 });
     for (int e = 0, n; e < epochs; e++) epoch(l, g, rows, &n);
     ad_graph_free(g);
 }
@@ -122,7 +122,7 @@ static void the_seed_decides_the_order(void **state) {
 static void an_order_can_be_had_again(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4, .shuffle = true });
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4 });
     int first[N], third[N], n;
     ad_seed(g, 9);
     epoch(l, g, first, &n);
@@ -137,7 +137,7 @@ static void an_order_can_be_had_again(void **state) {
 static void every_order_is_as_likely(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = N, .shuffle = true });
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = N });
     enum { EPOCHS = 4600 };
     int first[N] = { 0 }, last[N] = { 0 };
     for (int e = 0; e < EPOCHS; e++) {
@@ -161,13 +161,13 @@ static void rows_may_have_many_axes_and_no_elements(void **state) {
         ad_graph *g = ad_graph_new();
         ad_var *x, *y, *images = ad_arange(g, AD_F64, 0, 4 * 6, 1), *none = ad_zeros(g, AD_F64, AD_SHAPE(4, 0));
         nn_dataset d = { ad_reshape(images, AD_SHAPE(4, 1, 2, 3)), none };
-        nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 3, .shuffle = shuffled });
+        nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 3, .in_order = !shuffled });
         assert_true(nn_loader_next(l, &x, &y));
         assert_true(ad_shape_equal(ad_shape_of(x), AD_SHAPE(3, 1, 2, 3)));
         assert_true(ad_shape_equal(ad_shape_of(y), AD_SHAPE(3, 0)));
         assert_true(ad_at(x, 7) - ad_at(x, 6) == 1 && fmod(ad_at(x, 6), 6) == 0);
         nn_dataset empty = { ad_zeros(g, AD_F64, AD_SHAPE(0, 2)), ad_zeros(g, AD_F64, AD_SHAPE(0)) };
-        l = nn_loader_new(g, empty, (nn_loader_opts){ .batch = 3, .shuffle = shuffled });
+        l = nn_loader_new(g, empty, (nn_loader_opts){ .batch = 3, .in_order = !shuffled });
         assert_int_equal(nn_loader_batches(l), 0);
         assert_false(nn_loader_next(l, &x, &y));
         assert_ok(g);
@@ -185,14 +185,15 @@ static void bad_data_is_refused(void **state) {
         int code;
         const char *message;
     } bad[] = {
-        { { three, four }, 1, AD_ESHAPE, "loader: x has 3 rows and y 4; both have one for each sample" },
-        { { three, NULL }, 1, AD_EVALUE, "loader: x or y of the dataset is nil" },
-        { { NULL, three }, 1, AD_EVALUE, "loader: x or y of the dataset is nil" },
+        { { three, four }, 1, AD_ESHAPE, "loader: x has 3 rows and y has 4; both need one row per sample" },
+        { { three, NULL }, 1, AD_EVALUE, "loader: x or y of the data set is nil" },
+        { { NULL, three }, 1, AD_EVALUE, "loader: x or y of the data set is nil" },
         { { three, three }, 0, AD_EVALUE, "loader: batch 0: it must be at least 1" },
+        { { three, three }, AD_ZERO, AD_EVALUE, "loader: batch 0: it must be at least 1" },
         { { three, ad_scalar(g, AD_F32, 1) },
           1,
           AD_ESHAPE,
-          "loader: x or y of the dataset is a scalar; both have a row for each sample" },
+          "loader: x or y of the data set is a scalar; both need one row per sample" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_null(nn_loader_new(g, bad[i].d, (nn_loader_opts){ .batch = bad[i].batch }));
@@ -211,11 +212,18 @@ static void null_and_errors_end_the_epoch(void **state) {
     assert_false(nn_loader_next(NULL, &x, &y));
     assert_true(ad_is_nil(x) && ad_is_nil(y));
     ad_graph *g = ad_graph_new();
-    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4 });
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4, .in_order = true });
     ad_fail(g, AD_EVALUE, "something");
     assert_false(nn_loader_next(l, &x, &y));
     assert_true(ad_is_nil(x));
     ad_clear_error(g);
+    assert_false(nn_loader_next(l, NULL, &y));
+    assert_fails(g, y, AD_EVALUE, "loader_next: x or y is NULL");
+    assert_false(nn_loader_next(l, &x, NULL));
+    assert_fails(g, x, AD_EVALUE, "loader_next: x or y is NULL");
+    assert_false(nn_loader_next(l, NULL, NULL));
+    ad_clear_error(g);
+    assert_false(nn_loader_next(NULL, NULL, NULL));
     assert_true(nn_loader_next(l, &x, &y));
     assert_true(ad_at(y, 0) == 0);
     ad_graph_free(g);

@@ -39,20 +39,20 @@ static void pause_for(int64_t microseconds) {
     nanosleep(&t, NULL);
 }
 
-static void shake(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *data) {
+static void shake(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *data) {
     assert_true(t == AD_F32 && row.ndim == 1 && row.dim[0] == WIDTH && data == NULL);
     for (int i = 0; i < WIDTH; i++) ((float *)to)[i] = ((const float *)from)[i] + (float)nn_random_normal(r);
 }
 
 /* The same, and every now and then late. */
-static void dawdle(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *data) {
+static void dawdle(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *data) {
     if ((int)((const float *)from)[0] % 7 == 0) pause_for(50);
     shake(t, row, from, to, r, data);
 }
 
 static atomic_int counted, elsewhere; /* rows made, and those of them that were not made on this thread */
 
-static void count(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *caller) {
+static void count(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *caller) {
     memcpy(to, from, (size_t)ad_shape_numel(row) * ad_dtype_size(t));
     (void)r;
     if (!pthread_equal(*(pthread_t *)caller, pthread_self())) atomic_fetch_add(&elsewhere, 1);
@@ -63,8 +63,8 @@ static nn_loader *counting_loader(ad_graph *g, int64_t prefetch) {
     static pthread_t self;
     self = pthread_self();
     counted = elsewhere = 0;
-    return nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 4, .prefetch = prefetch, .transform = count,
-                                                           .transform_data = &self });
+    nn_loader_opts o = { .batch = 4, .in_order = true, .prefetch = prefetch, .transform = count, .transform_data = &self };
+    return nn_loader_new(g, data_new(g), o);
 }
 
 /* Whether the count comes to n, and goes no further for a while. */
@@ -121,7 +121,7 @@ static void minibatches_are_the_same(void **state) {
     for (int options = 1; options < 8; options++) /* shuffled, transformed, the last one dropped */
         for (int b = 0; b < 4; b++) {
             nn_loader_opts o = { .batch = batches[b],
-                                 .shuffle = options & 1,
+                                 .in_order = !(options & 1),
                                  .transform = options & 2 ? shake : NULL,
                                  .drop_last = options & 4 };
             record *want = record_of(o);
@@ -130,7 +130,7 @@ static void minibatches_are_the_same(void **state) {
                 if (o.transform != NULL && a % 2 == 0) o.transform = dawdle;
                 int before = threads;
                 record *got = record_of(o);
-                assert_int_equal(threads - before, o.shuffle || o.transform != NULL);
+                assert_int_equal(threads - before, !o.in_order || o.transform != NULL);
                 assert_memory_equal(got, want, sizeof *got);
                 free(got);
             }
@@ -141,11 +141,10 @@ static void minibatches_are_the_same(void **state) {
 /* Back and forth within epochs and between them, as a training that goes on from a checkpoint does once. */
 static void a_loader_can_go_elsewhere(void **state) {
     (void)state;
-    record *want = record_of((nn_loader_opts){ .batch = 4, .shuffle = true, .transform = shake });
+    record *want = record_of((nn_loader_opts){ .batch = 4, .transform = shake });
     ad_graph *g = ad_graph_new();
     ad_seed(g, 12);
-    nn_loader *l = nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 4, .shuffle = true, .transform = dawdle,
-                                                                   .prefetch = 3 });
+    nn_loader *l = nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 4, .transform = dawdle, .prefetch = 3 });
     nn__loader_place place[48];
     ad_var *x, *y;
     uint64_t random = 1;
@@ -189,7 +188,7 @@ static void without_work_there_is_no_thread(void **state) {
     nn_dataset d = data_new(g);
     ad_var *x, *y;
     int before = threads;
-    nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 4, .prefetch = 3 });
+    nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 4, .in_order = true, .prefetch = 3 });
     assert_true(nn_loader_next(l, &x, &y));
     assert_ptr_equal(ad_data(x), ad_data(d.x));
     assert_int_equal(threads, before);
@@ -200,12 +199,11 @@ static void without_work_there_is_no_thread(void **state) {
 
 static void a_closed_loader_goes_on_without(void **state) {
     (void)state;
-    record *want = record_of((nn_loader_opts){ .batch = 4, .shuffle = true, .transform = shake });
+    record *want = record_of((nn_loader_opts){ .batch = 4, .transform = shake });
     for (int at = 0; at < 20; at++) {
         ad_graph *g = ad_graph_new();
         ad_seed(g, 12);
-        nn_loader *l = nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 4, .shuffle = true, .transform = dawdle,
-                                                                       .prefetch = 2 });
+        nn_loader *l = nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 4, .transform = dawdle, .prefetch = 2 });
         for (int b = 0, row = 0; b < 40; b++) {
             ad_var *x, *y;
             if (b == at) nn_loader_close(l);
@@ -268,7 +266,7 @@ static void errors_do_not_disturb_it(void **state) {
 
 static void without_threads_it_makes_them_itself(void **state) {
     (void)state;
-    nn_loader_opts o = { .batch = 4, .shuffle = true, .transform = shake };
+    nn_loader_opts o = { .batch = 4, .transform = shake };
     record *want = record_of(o);
     o.prefetch = 3;
     no_threads = true;
@@ -306,7 +304,7 @@ static void short_memory_is_an_error(void **state) {
     test_memory m = { .fail_at = -1 };
     ad_graph *g = test_graph(&m);
     nn_dataset d = data_new(g);
-    nn_loader_opts o = { .batch = 4, .shuffle = true, .prefetch = 3 };
+    nn_loader_opts o = { .batch = 4, .prefetch = 3 };
     ad_var *x, *y;
     m.fail_at = m.calls;
     int before = threads;
@@ -326,6 +324,10 @@ static void it_must_not_be_negative(void **state) {
     ad_graph *g = ad_graph_new();
     assert_null(nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 1, .prefetch = -1 }));
     assert_string_equal(ad_error(g), "loader: prefetch -1: it must be at least 0");
+    ad_clear_error(g);
+    int before = threads;
+    assert_non_null(nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 1, .prefetch = AD_ZERO }));
+    assert_int_equal(threads, before);
     ad_graph_free(g);
 }
 

@@ -237,37 +237,37 @@ static void malformed_headers_are_refused(void **state) {
         int code;
         const char *sentence;
     } bad[] = {
-        { "", 12, AD_EIO, "its header is no JSON: " },
-        { "{", 12, AD_EIO, "its header is no JSON: " },
-        { "[]", 12, AD_EIO, "its header is no JSON object" },
-        { "{" HEADER_W "," HEADER_B "}x", 12, AD_EIO, "its header is no JSON: " },
-        { "{" HEADER_W "," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its header is no JSON: duplicate object key" },
+        { "", 12, AD_EIO, "its header is not JSON: " },
+        { "{", 12, AD_EIO, "its header is not JSON: " },
+        { "[]", 12, AD_EIO, "its header is not a JSON object" },
+        { "{" HEADER_W "," HEADER_B "}x", 12, AD_EIO, "its header is not JSON: " },
+        { "{" HEADER_W "," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its header is not JSON: duplicate object key" },
         { "{" HEADER_W "}", 8, AD_EIO, "/x: has no bias" },
         { "{}", 0, AD_EIO, "/x: has no weight" },
         { "{" HEADER_W "," HEADER_B "}", 11, AD_EIO, "bias: bytes 8 to 12 are out of range: the file has 11" },
-        { "{" HEADER_W "," HEADER_B "}", 13, AD_EIO, "has 1 bytes behind its last array" },
+        { "{" HEADER_W "," HEADER_B "}", 13, AD_EIO, "has 1 bytes after its last array" },
         { BAD("7"), 12, AD_EIO, "bias: has no dtype" },
         { BAD("{}"), 12, AD_EIO, "bias: has no dtype" },
         { BAD("{\"dtype\":1}"), 12, AD_EIO, "bias: has no dtype" },
         { BAD("{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[8,12]}"), 12, AD_EIO, "dtype F31 is unknown" },
         { BAD("{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[8,12]}"), 12, AD_EDTYPE, "bias: is I32; F64" },
         { BAD("{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[8,16]}"), 16, AD_EDTYPE, "bias: is I64; F64" },
-        { BAD("{\"dtype\":\"F32\",\"data_offsets\":[8,12]}"), 12, AD_EIO, "bias: its shape is no list" },
+        { BAD("{\"dtype\":\"F32\",\"data_offsets\":[8,12]}"), 12, AD_EIO, "bias: its shape is not a list" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[8,12]}"), 12, AD_EIO,
-          "axis 0 of its shape is no size" },
+          "axis 0 of its shape is not a size" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[8,12]}"), 12, AD_EIO,
-          "axis 0 of its shape is no size" },
+          "axis 0 of its shape is not a size" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1],\"data_offsets\":[8,12]}"), 12, AD_EIO,
-          "has 7 axes; 6 at most" },
+          "has 7 axes; at most 6" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[8,12]}"), 12, AD_ESHAPE,
           "bias: is [1,1] in the file and [1] here" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,12]}"), 12, AD_EIO,
-          "[2] F32 does not take the 4 bytes" },
+          "[2] F32 does not fill the 4 bytes" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[4611686018427387905],\"data_offsets\":[8,12]}"), 12, AD_EIO,
-          "does not take the 4 bytes" },
+          "does not fill the 4 bytes" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[8,8]}"), 8, AD_EIO,
-          "does not take the 0 bytes" },
-        { BAD("{\"dtype\":\"F32\",\"shape\":[1]}"), 12, AD_EIO, "its data_offsets are not two whole numbers" },
+          "does not fill the 0 bytes" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1]}"), 12, AD_EIO, "its data_offsets are not two integers" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8]}"), 12, AD_EIO, "its data_offsets are not two" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,\"12\"]}"), 12, AD_EIO,
           "its data_offsets are not two" },
@@ -276,17 +276,17 @@ static void malformed_headers_are_refused(void **state) {
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}"), 12, AD_EIO,
           "bytes -4 to 0 are out of range" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}"), 8, AD_EIO,
-          "bias: begins at byte 4, which another array has too" },
+          "bias: begins at byte 4, which belongs to another array" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}"), 8, AD_EIO,
-          "weight: begins at byte 0, which another array has too" },
+          "weight: begins at byte 0, which belongs to another array" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[9,13]}"), 13, AD_EIO,
-          "leaves bytes before it to no array" },
+          "which leaves a gap before it" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,99999999999999999999]}"), 12, AD_EIO,
-          "its header is no JSON: " },
-        { "{\"__metadata__\":[]," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its __metadata__ is no JSON object" },
-        { "{\"__metadata__\":{\"a\":1}," HEADER_W "," HEADER_B "}", 12, AD_EIO, "a of its __metadata__ is no text" },
+          "its header is not JSON: " },
+        { "{\"__metadata__\":[]," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its __metadata__ is not a JSON object" },
+        { "{\"__metadata__\":{\"a\":1}," HEADER_W "," HEADER_B "}", 12, AD_EIO, "a in its __metadata__ is not a string" },
         { "{" HEADER_W "," HEADER_B ",\"extra\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]}}", 16,
-          AD_EIO, "the file has extra, which the module has not" },
+          AD_EIO, "the file has extra, which the module does not have" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         bytes b = file_of(bad[i].header, bad[i].n);
@@ -303,7 +303,7 @@ static void bad_lengths_are_refused(void **state) {
         b.n = 0;
         put(&b, lengths[i], 8);
         b.n = good.n;
-        assert_refused(write_bytes("x", &b), AD_EIO, "is no safetensors file: it begins with a header of ");
+        assert_refused(write_bytes("x", &b), AD_EIO, "is not a safetensors file: it begins with a header of ");
     }
     b.n = 0;
     put(&b, 100000000, 8);
@@ -352,7 +352,7 @@ static void a_flipped_byte_does_no_harm(void **state) {
 static void missing_files_and_folders_are_named(void **state) {
     (void)state;
     assert_refused(path_of("missing"), AD_EIO, "missing: No such file or directory");
-    assert_refused(test_folder, AD_EIO, "is no plain file");
+    assert_refused(test_folder, AD_EIO, "is not a regular file");
     assert_refused(NULL, AD_EVALUE, "load: path is NULL");
     ad_graph *g = ad_graph_new();
     nn_module *m = small_net(g, AD_F32);

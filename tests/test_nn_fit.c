@@ -4,8 +4,9 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "nn/nn.h"
+#include "autodiff/extend.h"
 #include "nn/kernels/warp.h"
+#include "nn/nn.h"
 #include "tests/common.h"
 
 static char *text_of(const char *path) {
@@ -65,7 +66,7 @@ static void it_does_what_the_loop_by_hand_does(void **state) {
     problem a = problem_new(), b = problem_new();
     nn_training_state end;
     assert_int_equal(fit(&a, &end), AD_OK);
-    nn_loader *l = nn_loader_new(b.g, b.data.train, (nn_loader_opts){ .batch = 10, .shuffle = true });
+    nn_loader *l = nn_loader_new(b.g, b.data.train, (nn_loader_opts){ .batch = 10 });
     double mean = 0;
     for (int e = 0; e < 5; e++) {
         mean = 0;
@@ -282,7 +283,7 @@ static void gradients_are_clipped(void **state) {
     ad_graph_free(g);
 }
 
-static void shake(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *data) {
+static void shake(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *data) {
     (void)data;
     assert_true(t == AD_F32 && row.ndim == 1 && row.dim[0] == 2);
     for (int i = 0; i < 2; i++) ((float *)to)[i] = ((const float *)from)[i] + (float)(0.1 * nn_random_normal(r));
@@ -315,7 +316,9 @@ static void bad_calls_are_refused(void **state) {
         const char *sentence;
     } bad[] = {
         { { .epochs = 0 }, "fit: epochs 0: at least 1" },
+        { { .epochs = AD_ZERO }, "fit: epochs 0: at least 1" },
         { { .epochs = 1, .batch = -1 }, "fit: batch -1: at least 1" },
+        { { .epochs = 1, .batch = AD_ZERO }, "fit: batch 0: at least 1" },
         { { .epochs = 1, .resume = true }, "fit: resume and checkpoint_steps need the name of a checkpoint" },
         { { .epochs = 1, .patience = 1 }, "fit: patience and by_metric need validation data" },
         { { .epochs = 1, .min_delta = -1 }, "fit: patience, checkpoint_steps, clip_norm and min_delta are 0 or more" },
@@ -338,6 +341,24 @@ static void bad_calls_are_refused(void **state) {
     assert_int_equal(nn_fit(p.net, NULL, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     assert_int_equal(nn_fit(NULL, nn_mse, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     ad_graph_free(p.g);
+}
+
+static void options_have_defaults_and_a_zero(void **state) {
+    (void)state;
+    assert_true(ad_option(0, 7) == 7 && ad_option(AD_ZERO, 7) == 0 && ad_option(-2, 7) == -2);
+    assert_true(isnan(ad_option(NAN, 7)) && ad_option(INFINITY, 7) > 1e300);
+    assert_true(ad_option_int(0, 7) == 7 && ad_option_int(AD_ZERO, 7) == 0 && ad_option_int(INT64_MAX, 7) == INT64_MAX);
+    problem p = problem_new(), q = problem_new();
+    nn_training_state end;
+    p.o = (nn_fit_opts){ .epochs = 2 };
+    q.o = (nn_fit_opts){ .epochs = 2, .batch = 32, .clip_norm = AD_ZERO, .patience = AD_ZERO, .min_delta = AD_ZERO,
+                         .checkpoint_steps = AD_ZERO, .prefetch = AD_ZERO };
+    assert_int_equal(fit(&p, &end), AD_OK);
+    assert_int_equal(end.steps, 4); /* 63 rows in minibatches of 32 */
+    assert_int_equal(fit(&q, &end), AD_OK);
+    assert_same_net(&p, &q);
+    ad_graph_free(p.g);
+    ad_graph_free(q.g);
 }
 
 /* ---- evaluation -------------------------------------------------------------------------------------- */
@@ -373,7 +394,7 @@ static void images_are_moved_whole(void **state) {
     image[1][2][2] = 2;
     int places[5][5] = { { 0 } }, mirrored = 0;
     for (uint64_t k = 0; k < 500; k++) {
-        nn_random r = { 1, k << 32 };
+        ad_random_state r = { 1, k << 32 };
         nn_augment(AD_F32, AD_SHAPE(2, 5, 5), image, to, &r, &(nn_augmentation){ .shift = 1, .flip = true });
         int found = 0;
         for (int i = 0; i < 5; i++)
@@ -425,12 +446,35 @@ static void images_are_looked_up_between_pixels(void **state) {
     }
 }
 
+/* Shapes that are none write nothing, and rows that are no images are copied. */
+static void what_is_no_image_is_left_alone(void **state) {
+    (void)state;
+    float from[4] = { 1, 2, 3, 4 }, to[4] = { 0 };
+    ad_random_state r = { 1, 0 };
+    nn_augmentation a = { .shift = 1, .angle = 90, .noise = 1, .flip = true };
+    static const int64_t wrong[] = { -1, 7, 100000 };
+    for (int i = 0; i < 3; i++) {
+        ad_shape s = { .ndim = (int)wrong[i], .dim = { 1, 1, 1, 1, 1, 1 } };
+        nn_augment(AD_F32, s, from, to, &r, &a);
+    }
+    nn_augment(AD_F32, AD_SHAPE(2, -2), from, to, &r, &a);
+    nn_augment(AD_F32, AD_SHAPE(2, 0, 2), from, to, &r, &a);
+    assert_true(to[0] == 0 && to[3] == 0 && r.counter == 0);
+    nn_augment(AD_F32, AD_SHAPE(4), from, to, &r, &a);
+    assert_memory_equal(to, from, sizeof to);
+    memset(to, 0, sizeof to);
+    nn_augment(AD_F32, AD_SHAPE(2, 2), from, to, &r, NULL);
+    assert_memory_equal(to, from, sizeof to);
+    nn_augment(AD_F32, AD_SHAPE(2, 2), from, to, &r, &(nn_augmentation){ .shift = AD_ZERO, .angle = AD_ZERO });
+    assert_memory_equal(to, from, sizeof to);
+}
+
 static void images_are_turned_and_blurred(void **state) {
     (void)state;
     double image[31][31] = { { 0 } }, to[31][31], sum = 0, squares = 0;
     for (int j = 20; j < 30; j++) image[15][j] = 1; /* to the right of the middle */
     for (uint64_t k = 0; k < 50; k++) {
-        nn_random r = { 2, k << 32 };
+        ad_random_state r = { 2, k << 32 };
         double at = 0, mass = 0;
         nn_augment(AD_F64, AD_SHAPE(31, 31), image, to, &r, &(nn_augmentation){ .angle = 20 });
         for (int i = 0; i < 31; i++)
@@ -442,7 +486,7 @@ static void images_are_turned_and_blurred(void **state) {
         sum += fabs(at / mass - 15);
     }
     assert_true(sum / 50 > 1 && sum / 50 < 3.5);
-    nn_random r = { 3, 0 };
+    ad_random_state r = { 3, 0 };
     nn_augment(AD_F64, AD_SHAPE(31, 31), image, to, &r, &(nn_augmentation){ .noise = 0.5 });
     for (int i = 0; i < 31 * 31; i++) squares += pow(to[i / 31][i % 31] - image[i / 31][i % 31], 2);
     assert_close(sqrt(squares / 961), 0.5, 0.05);
@@ -730,9 +774,11 @@ int main(void) {
         cmocka_unit_test(gradients_are_clipped),
         cmocka_unit_test(a_steady_step_takes_no_memory),
         cmocka_unit_test(bad_calls_are_refused),
+        cmocka_unit_test(options_have_defaults_and_a_zero),
         cmocka_unit_test(predictions_are_the_same_in_any_batch),
         cmocka_unit_test(images_are_moved_whole),
         cmocka_unit_test(images_are_looked_up_between_pixels),
+        cmocka_unit_test(what_is_no_image_is_left_alone),
         cmocka_unit_test(images_are_turned_and_blurred),
         cmocka_unit_test(transforms_leave_the_data_alone),
 #ifdef AD_HAVE_JANSSON
