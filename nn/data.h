@@ -66,7 +66,7 @@ AD_API nn_dataset nn_take_rows(nn_dataset d, int64_t n, const int64_t *rows); /*
 typedef struct {
     double validation, test; /* fractions of the rows, together less than 1; all other rows are for training */
     bool in_order;           /* keep the order of the rows; by default they are shuffled, by random numbers from seed */
-    bool stratify;           /* y holds class numbers [n]: each class is in each part in proportion, to within two rows */
+    bool stratify;           /* y holds class numbers [n]: each part has its proportion of each class, to 2 rows */
     uint64_t seed;
 } nn_split_opts;
 typedef struct {
@@ -95,7 +95,8 @@ AD_API ad_var *nn_unscale(nn_scaler s, ad_var *x); /* the inverse */
 AD_API nn_dataset nn_xor_data(ad_graph *g, ad_dtype t, int64_t n, double noise); /* corners of the unit square */
 AD_API nn_dataset nn_spiral_data(ad_graph *g, ad_dtype t, int64_t n, int64_t classes, double noise); /* radius 1 */
 AD_API nn_dataset nn_moons_data(ad_graph *g, ad_dtype t, int64_t n, double noise); /* scikit-learn's make_moons */
-AD_API nn_dataset nn_circles_data(ad_graph *g, ad_dtype t, int64_t n, double noise, double factor); /* radii 1, factor */
+AD_API nn_dataset nn_circles_data(ad_graph *g, ad_dtype t, int64_t n, double noise,
+                                  double factor); /* radii 1 and factor */
 /* x [n,width] around one centre per class, uniform in -10 .. 10 in each dimension; std is the deviation from it. */
 AD_API nn_dataset nn_blobs_data(ad_graph *g, ad_dtype t, int64_t n, int64_t classes, int64_t width, double std);
 /* Regression: x [n,1] evenly spaced from lo to hi, and y [n,1] = f(x) + noise. */

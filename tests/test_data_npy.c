@@ -388,14 +388,15 @@ static void what_cannot_be_written_leaves_the_old_file(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *x[ARRAYS], *large = ad_zeros(g, AD_F64, AD_SHAPE(10000));
     char path[128], name[300];
+    static const char long_name[] = "save_npz: the name of array 0 is NULL or has more than 250 bytes";
     make_arrays(g, x);
     snprintf(path, sizeof path, "%s", path_of("a.npz"));
     memset(name, 'n', sizeof name - 1);
     name[sizeof name - 1] = '\0';
     assert_int_equal(nn_save_npz(path, ARRAYS, names, x), AD_OK);
     assert_not_written(g, path, 2, (const char *[]){ "x", "x" }, x, "save_npz: two arrays are called x");
-    assert_not_written(g, path, 1, (const char *[]){ NULL }, x, "save_npz: the name of array 0 is NULL or has more than 250 bytes");
-    assert_not_written(g, path, 1, (const char *[]){ name }, x, "save_npz: the name of array 0 is NULL or has more than 250 bytes");
+    assert_not_written(g, path, 1, (const char *[]){ NULL }, x, long_name);
+    assert_not_written(g, path, 1, (const char *[]){ name }, x, long_name);
     assert_not_written(g, path, 2, names, (ad_var *[]){ x[0], NULL }, "save_npz: b is nil");
     assert_not_written(g, NULL, 1, names, x, "save_npz: path is NULL");
     assert_not_written(g, "/no/such/a.npz", 1, names, x, "save_npz: /no/such/a.npz: No such file or directory");

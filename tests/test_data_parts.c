@@ -114,8 +114,10 @@ static void bad_parts_are_refused(void **state) {
         assert_string_equal(ad_error(g), sentence);                                                                    \
         ad_clear_error(g);                                                                                             \
     } while (0)
-    REFUSED(nn_split(d, (nn_split_opts){ .test = 1 }), "split: validation 0 and test 1: fractions, together less than 1");
-    REFUSED(nn_split(d, (nn_split_opts){ .test = NAN }), "split: validation 0 and test nan: fractions, together less than 1");
+    REFUSED(nn_split(d, (nn_split_opts){ .test = 1 }),
+            "split: validation 0 and test 1: fractions, together less than 1");
+    REFUSED(nn_split(d, (nn_split_opts){ .test = NAN }),
+            "split: validation 0 and test nan: fractions, together less than 1");
     REFUSED(nn_split(d, (nn_split_opts){ .validation = -0.1 }),
             "split: validation -0.1 and test 0: fractions, together less than 1");
     assert_int_equal(ad_numel(nn_split(d, (nn_split_opts){ .validation = AD_ZERO, .test = 0.5 }).validation.y), 0);

@@ -63,7 +63,8 @@ static nn_loader *counting_loader(ad_graph *g, int64_t prefetch) {
     static pthread_t self;
     self = pthread_self();
     counted = elsewhere = 0;
-    nn_loader_opts o = { .batch = 4, .in_order = true, .prefetch = prefetch, .transform = count, .transform_data = &self };
+    nn_loader_opts o = { .batch = 4, .in_order = true, .prefetch = prefetch, .transform = count,
+                         .transform_data = &self };
     return nn_loader_new(g, data_new(g), o);
 }
 
@@ -203,7 +204,8 @@ static void a_closed_loader_goes_on_without(void **state) {
     for (int at = 0; at < 20; at++) {
         ad_graph *g = ad_graph_new();
         ad_seed(g, 12);
-        nn_loader *l = nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 4, .transform = dawdle, .prefetch = 2 });
+        nn_loader_opts o = { .batch = 4, .transform = dawdle, .prefetch = 2 };
+        nn_loader *l = nn_loader_new(g, data_new(g), o);
         for (int b = 0, row = 0; b < 40; b++) {
             ad_var *x, *y;
             if (b == at) nn_loader_close(l);

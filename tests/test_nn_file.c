@@ -284,7 +284,8 @@ static void malformed_headers_are_refused(void **state) {
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,99999999999999999999]}"), 12, AD_EIO,
           "its header is not JSON: " },
         { "{\"__metadata__\":[]," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its __metadata__ is not a JSON object" },
-        { "{\"__metadata__\":{\"a\":1}," HEADER_W "," HEADER_B "}", 12, AD_EIO, "a in its __metadata__ is not a string" },
+        { "{\"__metadata__\":{\"a\":1}," HEADER_W "," HEADER_B "}", 12, AD_EIO,
+          "a in its __metadata__ is not a string" },
         { "{" HEADER_W "," HEADER_B ",\"extra\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]}}", 16,
           AD_EIO, "the file has extra, which the module does not have" },
     };

@@ -32,7 +32,8 @@ static double number_of(nn__format f, uint64_t bits) {
     case 'b': return from_f32_bits((uint32_t)bits << 16);
     default: break;
     }
-    return f.size == 2 ? from_f16_bits((uint32_t)bits) : f.size == 4 ? from_f32_bits((uint32_t)bits) : from_f64_bits(bits);
+    if (f.size == 2) return from_f16_bits((uint32_t)bits);
+    return f.size == 4 ? from_f32_bits((uint32_t)bits) : from_f64_bits(bits);
 }
 
 void nn__decode(nn__format f, const unsigned char *from, int64_t n, double scale, ad_dtype t, void *to, int64_t at) {

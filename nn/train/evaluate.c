@@ -31,7 +31,7 @@ static int reserve(prediction *p, const ad_var *y, int64_t rows) {
     if (p->values != NULL) return AD_OK;
     p->shape = ad_shape_of(y);
     if (p->shape.ndim < 1 || p->shape.dim[0] != rows)
-        return ad_fail(p->graph, AD_ESHAPE, "predict: the network returns %s for %lld rows; it must return one row for each",
+        return ad_fail(p->graph, AD_ESHAPE, "predict: the network returns %s for %lld rows, not a row for each",
                        ad_shape_str(p->shape).text, (long long)rows);
     p->row = rows > 0 ? ad_bytes_of(y) / (size_t)rows : 0;
     p->shape.dim[0] = p->n;

@@ -102,7 +102,7 @@ static int resume(training *t) {
     return rc == AD_OK ? nn__loader_go(t->loader, t->place) : rc;
 }
 
-/* Resumes, and writes the first log and checkpoint: a file that cannot be written is an error before the first epoch. */
+/* Resumes, or writes the first log and checkpoint: files that cannot be written are an error before the first epoch. */
 static int begin_files(training *t) {
     bool resumes = can_resume(t);
     if (resumes && resume(t) != AD_OK) return ad_error_code(t->g);
