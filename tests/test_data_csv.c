@@ -1,4 +1,4 @@
-/* test_data_csv.c: CSV files as tables, their columns as numbers and classes, and files that are none. */
+/* test_data_csv.c: CSV files as tables, their columns as numbers and classes, and malformed files. */
 #include <unistd.h>
 
 #include "nn/nn.h"
@@ -62,7 +62,7 @@ static void columns_become_numbers_and_classes(void **state) {
         assert_close(ad_at(means, 1), 8.5 / 3, 1e-6);
         for (int i = 0; i < 8; i++)
             assert_true(ad_at(full, i) == (isnan(numbers[i]) ? ad_at(means, i % 2) : ad_at(x, i)));
-        y = nn_table_classes(t, dtype, "price", &n); /* with one missing */
+        y = nn_table_classes(t, dtype, "price", &n); /* one value is missing */
         assert_true(n == 3 && isnan(ad_at(y, 2)));
         assert_ok(g);
         ad_graph_free(g);
@@ -83,7 +83,7 @@ static void without_a_header_and_with_another_delimiter(void **state) {
     ad_graph_free(g);
 }
 
-/* Fields that lie across the reader's chunks. */
+/* Some fields cross the boundary between two chunks of the reader. */
 static void a_large_table_is_read_whole(void **state) {
     (void)state;
     enum { ROWS = 5000 };

@@ -1,4 +1,4 @@
-/* test_data_idx.c: IDX files, plain and gzipped, as they should be and broken in every way. */
+/* test_data_idx.c: valid and malformed IDX files, plain and gzipped. */
 #include <sys/stat.h>
 
 #ifdef AD_HAVE_ZLIB
@@ -52,7 +52,7 @@ static void assert_refused(const char *path, int code, const char *part, const c
     assert_contains(ad_error(g), path);
     assert_contains(ad_error(g), part);
     assert_contains(ad_error(g), other);
-    assert_int_equal(ad_graph_stats(g).bytes_used, used); /* nothing was made for it */
+    assert_int_equal(ad_graph_stats(g).bytes_used, used); /* no memory is left in use */
     ad_graph_free(g);
     unlink(path);
 }
@@ -81,7 +81,7 @@ static uint64_t f64_bits(double v) {
     return bits;
 }
 
-/* ---- as they should be ------------------------------------------------------------------------------------- */
+/* ---- valid files ------------------------------------------------------------------------------------------- */
 
 static void every_type_is_read(void **state) {
     (void)state;
@@ -145,7 +145,7 @@ static void elements_are_scaled(void **state) {
     ad_graph_free(g);
 }
 
-/* Larger than the buffer that it is read through, and no multiple of it. */
+/* Larger than the read buffer, and not a multiple of its size. */
 static void a_large_file_is_read(void **state) {
     (void)state;
     enum { N = 50001 };
@@ -167,7 +167,7 @@ static void a_large_file_is_read(void **state) {
     unlink(path_of("large"));
 }
 
-/* ---- broken ------------------------------------------------------------------------------------------------ */
+/* ---- malformed --------------------------------------------------------------------------------------------- */
 
 static void cut_files_are_refused_at_every_length(void **state) {
     (void)state;
@@ -334,7 +334,7 @@ static void gzipped_files_are_checked_alike(void **state) {
 static void broken_gzip_data_is_refused(void **state) {
     (void)state;
     bytes b = small_file(), whole = gzipped(&b);
-    for (size_t n = 3; n < whole.n; n++) { /* of fewer bytes zlib cannot tell that they are gzip's */
+    for (size_t n = 3; n < whole.n; n++) { /* zlib does not recognise fewer bytes as gzip */
         bytes z = whole;
         z.n = n;
         assert_refused(write_plain("cut.gz", &z), AD_EIO, "load_idx: ", "its gzip data is truncated");

@@ -1,10 +1,10 @@
-/* test_data_loader.c: minibatches: each row once, in which order, in whose memory. */
+/* test_data_loader.c: minibatches: their rows, order and memory. */
 #include "nn/nn.h"
 #include "tests/common.h"
 
 enum { N = 23, WIDTH = 3 };
 
-/* Row i of x is 10 i, 10 i + 1, 10 i + 2, and of y i. */
+/* Row i of x is 10 i, 10 i + 1, 10 i + 2, and row i of y is i. */
 static nn_dataset data_new(ad_graph *g, ad_dtype t) {
     double x[N * WIDTH], y[N];
     for (int i = 0; i < N * WIDTH; i++) x[i] = 10 * (i / WIDTH) + i % WIDTH;
@@ -12,7 +12,8 @@ static nn_dataset data_new(ad_graph *g, ad_dtype t) {
     return (nn_dataset){ param_of(g, t, x, AD_SHAPE(N, WIDTH)), param_of(g, t, y, AD_SHAPE(N)) };
 }
 
-/* Runs an epoch: the rows in order of appearance, how many batches; checks that x and y belong together. */
+/* Runs an epoch and checks that x and y match: returns the number of minibatches, and sets rows [n] to the rows in their
+   order. */
 static int epoch(nn_loader *l, ad_graph *g, int rows[N], int *n) {
     int batches = 0;
     *n = 0;
@@ -115,7 +116,7 @@ static void the_seed_decides_the_order(void **state) {
     assert_memory_not_equal(a, other, sizeof a);
     assert_memory_not_equal(a, later, sizeof a);
     for (int i = 0; i < N; i++) sorted += a[i] == i;
-    assert_in_range(sorted, 0, 8); /* a shuffle leaves one row in its place, on average */
+    assert_in_range(sorted, 0, 8); /* on average, a shuffle leaves one row in its place */
 }
 
 /* An epoch's order depends on the random numbers and not on the epochs before it. */
@@ -133,7 +134,7 @@ static void an_order_can_be_had_again(void **state) {
     ad_graph_free(g);
 }
 
-/* Over many shuffles each row comes first about equally often: chi squared with 22 degrees of freedom. */
+/* Over many shuffles, each row is equally likely to be first and last: chi squared with 22 degrees of freedom. */
 static void every_order_is_as_likely(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();

@@ -1,4 +1,4 @@
-/* test_data_npy.c: NumPy's files: every type, there and back, archives, and files broken in every way. */
+/* test_data_npy.c: NumPy's files: element types, round trips, archives, and malformed files. */
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -122,7 +122,7 @@ static void bad_files_are_refused(void **state) {
     unlink(path_of("a.npy"));
 }
 
-/* Cut at every length, and with any byte changed: a sentence or a good array, never harm. */
+/* Truncated to each length, and with a byte changed: an error or a valid array. */
 static void damaged_files_do_no_harm(void **state) {
     (void)state;
     static const char zeros[64];
@@ -196,7 +196,7 @@ static bytes read_bytes(const char *path) {
     return b;
 }
 
-/* Whether the archive with these bytes gives a sentence, and not the array 1 2 3 4. */
+/* Whether loading an archive of these bytes is an error; otherwise it must be the array 1 2 3 4. */
 static bool archive_is_refused(const bytes *b, const char *sentence) {
     ad_graph *g = ad_graph_new();
     FILE *f = fopen(path_of("a.npz"), "wb");
@@ -213,8 +213,8 @@ static bool archive_is_refused(const bytes *b, const char *sentence) {
     return refused;
 }
 
-/* Cut at every length, and with any byte changed: a sentence, or the array where the byte does not matter, as those of
-   the record at the end that are 0. */
+/* Truncated to each length, and with a byte changed: an error, or the array where the byte does not matter, as some of
+   the record at the end do not. */
 static void damaged_archives_do_no_harm(void **state) {
     (void)state;
     enum { END_RECORD = 22 };
@@ -248,7 +248,7 @@ static void archives_have_checksums(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- archives that are written ---------------------------------------------------------------------------- */
+/* ---- writing archives ------------------------------------------------------------------------------------- */
 
 enum { ARRAYS = 5 };
 static const char *const names[ARRAYS] = { "weights", "b", "none", "part/\xc3\xa9", "one" };
@@ -281,7 +281,7 @@ static uint32_t crc32_of(const unsigned char *p, size_t n) {
     return ~c;
 }
 
-/* The bytes of an .npy file against an array. */
+/* Compares the bytes of an .npy file with an array. */
 static void assert_npy(const unsigned char *p, size_t n, const ad_var *x) {
     char want[200], shape[80] = "";
     size_t head = 10 + little(p + 8, 2), size = ad_dtype_size(ad_dtype_of(x)), data = (size_t)ad_numel(x) * size;
@@ -298,7 +298,7 @@ static void assert_npy(const unsigned char *p, size_t n, const ad_var *x) {
     if (data > 0) assert_memory_equal(p + head, ad_data(x), data);
 }
 
-/* By PKWARE's APPNOTE.TXT: the end record, the central directory, each file's own header, its bytes. */
+/* After PKWARE's APPNOTE.TXT: the end record, the central directory, the local header of each file and its bytes. */
 static void assert_archive(const bytes *b, ad_var *const x[ARRAYS]) {
     const unsigned char *end = b->byte + b->n - 22;
     assert_int_equal(little(end, 4), 0x06054b50);
@@ -339,7 +339,7 @@ static void archives_are_written(void **state) {
         assert_true(ad_shape_equal(ad_shape_of(y), ad_shape_of(x[k])));
         for (int64_t i = 0; i < ad_numel(y); i++) assert_true(ad_at(y, i) == ad_at(x[k], i));
     }
-    assert_int_equal(nn_save_npz(path_of("a.npz"), ARRAYS, names, x), AD_OK); /* over the old one */
+    assert_int_equal(nn_save_npz(path_of("a.npz"), ARRAYS, names, x), AD_OK); /* replaces the old file */
     bytes again = read_bytes(path_of("a.npz"));
     assert_int_equal(again.n, first.n);
     assert_memory_equal(again.byte, first.byte, first.n);
@@ -371,7 +371,7 @@ static void numpy_reads_archives(void **state) {
     ad_graph_free(g);
 }
 
-/* Whatever goes wrong, the old file stays, and nothing beside it. */
+/* After an error the old file is unchanged, and there is no temporary file. */
 static void assert_not_written(ad_graph *g, const char *path, int n, const char *const *as, ad_var *const *x,
                                const char *sentence) {
     bytes old = read_bytes(path_of("a.npz"));

@@ -12,7 +12,7 @@ static nn_dataset data_new(ad_graph *g, ad_dtype t) {
     return (nn_dataset){ param_of(g, t, x, AD_SHAPE(N, 2)), param_of(g, t, y, AD_SHAPE(N)) };
 }
 
-/* Marks the rows of a part, each with its class, as seen. */
+/* Counts the rows of a part in seen, and checks their classes. */
 static int64_t see(nn_dataset part, nn_dataset all, int seen[N]) {
     int64_t n = ad_shape_of(part.x).dim[0];
     assert_int_equal(ad_shape_of(part.y).dim[0], n);
@@ -232,7 +232,7 @@ static void noise_has_the_deviation_asked_for(void **state) {
 
 /* ---- metrics --------------------------------------------------------------------------------------------------- */
 
-/* scikit-learn's numbers for these rows. */
+/* Expected values from scikit-learn. */
 static void metrics_of_classes(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();

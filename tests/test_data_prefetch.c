@@ -1,4 +1,4 @@
-/* test_data_prefetch.c: minibatches made ahead by a thread: the same to the bit, really ahead; and its end. */
+/* test_data_prefetch.c: minibatches prepared by a thread: the same bits, ahead of time, until the thread ends. */
 #define _GNU_SOURCE /* RTLD_NEXT */
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,12 +10,12 @@
 #include "nn/data/loader.h"
 #include "tests/common.h"
 
-/* ---- threads that cannot be had ---------------------------------------------------------------------- */
+/* ---- threads that cannot be started ------------------------------------------------------------------ */
 
 static bool no_threads;
-static int threads; /* begun so far */
+static int threads; /* started so far */
 
-/* Stands before the system's. */
+/* Replaces the one of the system. */
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data) {
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     void *found = dlsym(RTLD_NEXT, "pthread_create");
@@ -44,13 +44,13 @@ static void shake(ad_dtype t, ad_shape row, const void *from, void *to, ad_rando
     for (int i = 0; i < WIDTH; i++) ((float *)to)[i] = ((const float *)from)[i] + (float)nn_random_normal(r);
 }
 
-/* The same, and every now and then late. */
+/* The same with occasional delays. */
 static void dawdle(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *data) {
     if ((int)((const float *)from)[0] % 7 == 0) pause_for(50);
     shake(t, row, from, to, r, data);
 }
 
-static atomic_int counted, elsewhere; /* rows made, and those of them that were not made on this thread */
+static atomic_int counted, elsewhere; /* rows made, and those of them made on another thread */
 
 static void count(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *caller) {
     memcpy(to, from, (size_t)ad_shape_numel(row) * ad_dtype_size(t));
@@ -68,14 +68,14 @@ static nn_loader *counting_loader(ad_graph *g, int64_t prefetch) {
     return nn_loader_new(g, data_new(g), o);
 }
 
-/* Whether the count comes to n, and goes no further for a while. */
+/* Whether the count reaches n and then stays there for a while. */
 static bool counts_to(int n) {
     for (int i = 0; i < 20000 && counted < n; i++) pause_for(100);
     pause_for(3000);
     return counted == n;
 }
 
-/* ---- the same to the bit ----------------------------------------------------------------------------- */
+/* ---- the same bits ----------------------------------------------------------------------------------- */
 
 typedef struct {
     float x[3 * N * WIDTH];
@@ -83,7 +83,7 @@ typedef struct {
     int rows, batches;
 } record;
 
-/* Three epochs. All minibatches of an epoch are looked at when it is over: none may have been written over. */
+/* Three epochs. The minibatches of an epoch are read at its end: none may have been overwritten. */
 static void record_epochs(nn_loader *l, ad_graph *g, record *to) {
     ad_var *x[N + 1], *y[N + 1]; /* nil at the end */
     for (int e = 0; e < 3; e++) {
@@ -119,7 +119,7 @@ static record *record_of(nn_loader_opts o) {
 static void minibatches_are_the_same(void **state) {
     (void)state;
     static const int64_t ahead[] = { 1, 2, 7, 1000000 }, batches[] = { 1, 4, N, 2 * N };
-    for (int options = 1; options < 8; options++) /* shuffled, transformed, the last one dropped */
+    for (int options = 1; options < 8; options++) /* bits: shuffled, transformed, drop_last */
         for (int b = 0; b < 4; b++) {
             nn_loader_opts o = { .batch = batches[b],
                                  .in_order = !(options & 1),
@@ -139,7 +139,7 @@ static void minibatches_are_the_same(void **state) {
         }
 }
 
-/* Back and forth within epochs and between them, as a training that goes on from a checkpoint does once. */
+/* Moves to random positions, within an epoch and in another one, as resuming from a checkpoint does. */
 static void a_loader_can_go_elsewhere(void **state) {
     (void)state;
     record *want = record_of((nn_loader_opts){ .batch = 4, .transform = shake });
@@ -155,7 +155,7 @@ static void a_loader_can_go_elsewhere(void **state) {
     }
     for (int i = 0; i < 500; i++) {
         int b = next_below(&random, 48), row = (int)place[b].at + b / 16 * N;
-        if (place[b].at == 0 || place[b].at == N) continue; /* between epochs: random numbers decide what comes */
+        if (place[b].at == 0 || place[b].at == N) continue; /* between epochs, the next order depends on the random numbers */
         assert_int_equal(nn__loader_go(l, place[b]), AD_OK);
         assert_true(nn_loader_next(l, &x, &y));
         assert_memory_equal(ad_data(x), want->x + row * WIDTH, (size_t)ad_numel(x) * sizeof *want->x);
@@ -171,7 +171,7 @@ static void they_are_made_ahead_elsewhere(void **state) {
     ad_var *x, *y;
     nn_loader *l = counting_loader(g, 3);
     pause_for(2000);
-    assert_int_equal(counted, 0); /* an epoch begins with its first minibatch */
+    assert_int_equal(counted, 0); /* an epoch begins when its first minibatch is asked for */
     for (int b = 1; b <= 5; b++) {
         assert_true(nn_loader_next(l, &x, &y));
         assert_true(counts_to(4 * (b + 3)));
@@ -182,7 +182,7 @@ static void they_are_made_ahead_elsewhere(void **state) {
     ad_graph_free(g);
 }
 
-/* In order and as they are, minibatches are the data set's own memory: there is nothing to make. */
+/* In order and without a transform, minibatches use the data set's own memory. */
 static void without_work_there_is_no_thread(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -196,7 +196,7 @@ static void without_work_there_is_no_thread(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- the thread's end -------------------------------------------------------------------------------- */
+/* ---- the end of the thread --------------------------------------------------------------------------- */
 
 static void a_closed_loader_goes_on_without(void **state) {
     (void)state;
@@ -221,7 +221,7 @@ static void a_closed_loader_goes_on_without(void **state) {
     nn_loader_close(NULL);
 }
 
-/* With the scope, and with the graph, at any moment. */
+/* At the end of the scope or of the graph, whatever it is doing. */
 static void the_thread_ends_with_its_scope(void **state) {
     (void)state;
     for (int i = 0; i < 60; i++) {
@@ -264,7 +264,7 @@ static void errors_do_not_disturb_it(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- what can go wrong ------------------------------------------------------------------------------- */
+/* ---- faults ------------------------------------------------------------------------------------------ */
 
 static void without_threads_it_makes_them_itself(void **state) {
     (void)state;
@@ -279,7 +279,7 @@ static void without_threads_it_makes_them_itself(void **state) {
     free(got);
 }
 
-/* A child of fork has the loader and not its thread. */
+/* The child of a fork has the loader without its thread. */
 static void a_child_makes_them_itself(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();

@@ -1,4 +1,4 @@
-/* test_nn_file.c: networks saved and loaded, the format byte by byte, and files broken in every way. */
+/* test_nn_file.c: saving and loading networks, the bytes of the format, and malformed files. */
 #include <sys/stat.h>
 
 #include "nn/nn.h"
@@ -23,7 +23,7 @@ static void put(bytes *b, uint64_t v, int size) {
     for (int i = 0; i < size; i++) b->byte[b->n++] = (unsigned char)(v >> 8 * i);
 }
 
-/* A file of a header and n zero bytes. */
+/* A file with a header and n zero bytes. */
 static bytes file_of(const char *header, size_t n) {
     static const unsigned char zeros[4096];
     bytes b = { .n = 0 };
@@ -34,7 +34,7 @@ static bytes file_of(const char *header, size_t n) {
 }
 
 static const char *write_bytes(const char *name, const bytes *b) {
-    unlink(path_of(name)); /* some file systems write a file out when it is overwritten, and wait */
+    unlink(path_of(name)); /* on some file systems, overwriting a file waits for the disk */
     FILE *f = fopen(path_of(name), "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(b->byte, 1, b->n, f), b->n);
@@ -51,7 +51,7 @@ static bytes read_bytes(const char *path) {
     return b;
 }
 
-/* ---- there and back --------------------------------------------------------------------------------------- */
+/* ---- round trips ------------------------------------------------------------------------------------------ */
 
 static void assert_same_parameters(const nn_module *a, const nn_module *b) {
     assert_int_equal(nn_parameter_count(a), nn_parameter_count(b));
@@ -76,7 +76,7 @@ static void a_saved_net_is_loaded_to_the_bit(void **state) {
     }
 }
 
-/* More than a chunk of the writer's, of both dtypes, and a scalar and an empty one. */
+/* Both dtypes, arrays larger than a chunk of the writer, a scalar and an empty array. */
 static void large_and_mixed_arrays_go_there_and_back(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -119,7 +119,7 @@ static void the_file_is_as_specified(void **state) {
     unlink(path_of("net"));
 }
 
-/* ---- all that can be read -------------------------------------------------------------------------------- */
+/* ---- types and headers ----------------------------------------------------------------------------------- */
 
 static void every_floating_type_is_read(void **state) {
     (void)state;
@@ -212,9 +212,9 @@ static void batch_norm_s_buffers_are_saved_and_loaded(void **state) {
     unlink(path_of("net"));
 }
 
-/* ---- what is refused ------------------------------------------------------------------------------------------ */
+/* ---- malformed files ------------------------------------------------------------------------------------------ */
 
-/* The sentence, and not a bit of the module changed. */
+/* Loading gives this error and leaves the module unchanged. */
 static void assert_refused(const char *path, int code, const char *sentence) {
     ad_graph *g = ad_graph_new();
     nn_module *m = nn_linear(g, AD_F32, 2, 1, true), *twin;
@@ -323,7 +323,7 @@ static void a_cut_file_is_refused_at_every_length(void **state) {
     unlink(path_of("x"));
 }
 
-/* Any byte may be any other: a sentence and no change, or a file that happens to be good. */
+/* With random bytes changed: an error and an unchanged module, or a valid file. */
 static void a_flipped_byte_does_no_harm(void **state) {
     (void)state;
     bytes good = file_of("{\"__metadata__\":{\"k\":\"v\"}," HEADER_W "," HEADER_B "}", 12);
@@ -359,7 +359,7 @@ static void missing_files_and_folders_are_named(void **state) {
     nn_module *m = small_net(g, AD_F32);
     assert_int_equal(nn_save(m, path_of("no/folder")), AD_EIO);
     assert_contains(ad_error(g), "no/folder: No such file or directory");
-    assert_int_equal(nn_save(m, path_of("fine")), AD_EIO); /* the first error stays */
+    assert_int_equal(nn_save(m, path_of("fine")), AD_EIO); /* the first error is kept */
     ad_clear_error(g);
     assert_int_equal(nn_save(m, NULL), AD_EVALUE);
     assert_int_equal(nn_save(NULL, "x"), AD_EVALUE);
@@ -367,7 +367,7 @@ static void missing_files_and_folders_are_named(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- saving whole or not at all -------------------------------------------------------------------------- */
+/* ---- saving completely or not at all --------------------------------------------------------------------- */
 
 static void a_failed_save_leaves_the_old_file(void **state) {
     (void)state;
@@ -375,7 +375,7 @@ static void a_failed_save_leaves_the_old_file(void **state) {
     nn_module *m = small_net(g, AD_F32);
     assert_int_equal(nn_save(m, path_of("net")), AD_OK);
     bytes before = read_bytes(path_of("net"));
-    assert_int_equal(mkdir(path_of("net.tmp"), 0700), 0); /* in the temporary file's way */
+    assert_int_equal(mkdir(path_of("net.tmp"), 0700), 0); /* blocks the temporary file */
     nn_init_constant(nn_find_parameter(m, "0.weight"), 1);
     assert_int_equal(nn_save(m, path_of("net")), AD_EIO);
     rmdir(path_of("net.tmp"));
@@ -464,7 +464,7 @@ static void python_reads_what_we_write(void **state) {
     unlink(path_of("ours"));
 }
 
-/* tanh(x W0^T + b0) W2^T + b2, reckoned by Python in f64 from numbers that it wrote as f32. */
+/* tanh(x W0^T + b0) W2^T + b2, computed by Python in f64 from numbers that it wrote as f32. */
 static void we_predict_what_python_does(void **state) {
     (void)state;
     if (!have_python()) skip();

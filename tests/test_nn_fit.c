@@ -1,5 +1,5 @@
-/* test_nn_fit.c: the training loop: what it does to a net, what it tells, and going on after being killed. */
-#define _XOPEN_SOURCE 700 /* a terminal of the test's own */
+/* test_nn_fit.c: the training loop: its steps, reports, augmentation, checkpoints and resuming. */
+#define _XOPEN_SOURCE 700 /* for pseudo-terminals */
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -28,7 +28,7 @@ typedef struct {
     nn_fit_opts o;
 } problem;
 
-/* Noise of the net's own, so that the graph's random numbers matter between shuffles too. */
+/* Noise in the network, so that it draws random numbers between shuffles. */
 static ad_var *noisy(ad_var *x) { return ad_dropout(x, 0.1, true); }
 
 static problem problem_new(void) {
@@ -58,9 +58,9 @@ static void assert_same_net(const problem *a, const problem *b) {
     }
 }
 
-/* ---- what it does ------------------------------------------------------------------------------------ */
+/* ---- training and reports ----------------------------------------------------------------------------- */
 
-/* The loop by hand, as a user would write it. */
+/* Compares with the loop that a user would write. */
 static void it_does_what_the_loop_by_hand_does(void **state) {
     (void)state;
     problem a = problem_new(), b = problem_new();
@@ -132,13 +132,13 @@ static void it_learns_and_tells(void **state) {
     ad_graph_free(p.g);
 }
 
-/* Several metrics of one prediction: in the state, the lines and the log. */
+/* Several metrics: in the state, the lines and the log. */
 static void it_tells_several_metrics(void **state) {
     (void)state;
     problem p = problem_new();
     FILE *told = tmpfile();
     char want[120], line[300] = "";
-    p.net = nn_mlp(p.g, AD_F32, 3, (int64_t[]){ 2, 6, 2 }, ad_tanh); /* the same whenever it is asked */
+    p.net = nn_mlp(p.g, AD_F32, 3, (int64_t[]){ 2, 6, 2 }, ad_tanh); /* without random numbers */
     p.opt = nn_adam(p.net, (nn_adam_opts){ .lr = 0.05 });
     p.o = (nn_fit_opts){ .epochs = 3,
                          .validation = p.data.validation,
@@ -169,7 +169,7 @@ static void it_tells_several_metrics(void **state) {
 
 static int stop_at(const nn_training_state *s, void *data) { return s->steps == *(int *)data; }
 
-/* What a terminal is told by a training, stopped after so many steps. */
+/* What a training prints on a terminal when it is stopped after so many steps. */
 static void tell_terminal(int stop, char *to, size_t size) {
     int terminal = posix_openpt(O_RDWR | O_NOCTTY);
     assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
@@ -198,11 +198,11 @@ static void a_terminal_has_a_bar(void **state) {
     (void)state;
     char text[4096];
     tell_terminal(99, text, sizeof text);
-    static const char bar[] = "\r\033[Kepoch 1/2 [===                     ] loss "; /* one of seven steps */
+    static const char bar[] = "\r\033[Kepoch 1/2 [===                     ] loss "; /* 1 of 7 steps */
     assert_memory_equal(text, bar, sizeof bar - 1);
     assert_contains(text, "\r\033[Kepoch 1/2  loss ");
     assert_contains(text, "\r\033[Kepoch 2/2  loss ");
-    assert_contains(text, "\nend"); /* what the program says then */
+    assert_contains(text, "\nend"); /* later output is on a new line */
     tell_terminal(1, text, sizeof text);
     assert_memory_equal(text, bar, sizeof bar - 1);
     assert_contains(text, " s left\r\nend");
@@ -226,7 +226,7 @@ static void it_stops_early_with_the_best_weights(void **state) {
     (void)state;
     problem p = problem_new();
     p.o.epochs = 60;
-    p.o.metric = falling; /* the first logit grows, up and down */
+    p.o.metric = falling; /* the first logit grows, with fluctuations */
     p.o.by_metric = true;
     p.o.patience = 4;
     p.o.on_epoch = keep_weight;
@@ -336,7 +336,7 @@ static void bad_calls_are_refused(void **state) {
         assert_string_equal(ad_error(p.g), bad[i].sentence);
         ad_clear_error(p.g);
     }
-    assert_same_net(&p, &twin); /* none got as far as a step */
+    assert_same_net(&p, &twin); /* no call took a step */
     ad_graph_free(twin.g);
     assert_int_equal(nn_fit(p.net, NULL, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     assert_int_equal(nn_fit(NULL, nn_mse, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
@@ -412,7 +412,7 @@ static void images_are_moved_whole(void **state) {
     assert_in_range(mirrored, 180, 320);
 }
 
-/* As by the formula, pixel for pixel: each of the four neighbours has a share by its nearness. */
+/* Bilinear interpolation, from its definition. */
 static double between(int h, int w, const double *x, double row, double column) {
     double v = 0;
     for (int r = 0; r < h; r++)
@@ -446,8 +446,8 @@ static void images_are_looked_up_between_pixels(void **state) {
     }
 }
 
-/* Shapes that are none write nothing, and rows that are no images are copied. */
-static void what_is_no_image_is_left_alone(void **state) {
+/* Nothing is written for an invalid shape, and rows that are not images are copied. */
+static void rows_that_are_not_images_are_copied(void **state) {
     (void)state;
     float from[4] = { 1, 2, 3, 4 }, to[4] = { 0 };
     ad_random_state r = { 1, 0 };
@@ -472,7 +472,7 @@ static void what_is_no_image_is_left_alone(void **state) {
 static void images_are_turned_and_blurred(void **state) {
     (void)state;
     double image[31][31] = { { 0 } }, to[31][31], sum = 0, squares = 0;
-    for (int j = 20; j < 30; j++) image[15][j] = 1; /* to the right of the middle */
+    for (int j = 20; j < 30; j++) image[15][j] = 1; /* to the right of the centre */
     for (uint64_t k = 0; k < 50; k++) {
         ad_random_state r = { 2, k << 32 };
         double at = 0, mass = 0;
@@ -525,7 +525,7 @@ static problem checkpointed(const char *log) {
     return p;
 }
 
-/* What the others must come to: a training that nothing happens to, in the simplest way. */
+/* The result that resumed trainings must reach: one run, without prefetch. */
 static problem uninterrupted(const char *log) {
     problem p = checkpointed(log);
     p.o.resume = false;
@@ -533,7 +533,7 @@ static problem uninterrupted(const char *log) {
     return p;
 }
 
-/* Killed after each of its steps in turn, and gone on with by another program, as it were. */
+/* Stopped after each step in turn, and resumed in another graph. */
 static void a_resumed_run_is_the_same_to_the_bit(void **state) {
     (void)state;
     problem whole = uninterrupted(path_of("whole"));
@@ -547,7 +547,7 @@ static void a_resumed_run_is_the_same_to_the_bit(void **state) {
         first.o.on_step = stop_at;
         first.o.callback_data = &stop;
         first.o.restore_best = false;
-        first.o.checkpoint_steps = 6; /* and where it stops */
+        first.o.checkpoint_steps = 6; /* and at the end */
         assert_int_equal(fit(&first, &got), AD_OK);
         assert_int_equal(got.steps, stop);
         ad_graph_free(first.g);
@@ -568,16 +568,16 @@ static void a_resumed_run_is_the_same_to_the_bit(void **state) {
     ad_graph_free(whole.g);
 }
 
-/* ---- what each optimiser and schedule remembers goes into the file ----------------------------------- */
+/* ---- the state of optimisers and schedules in a checkpoint ------------------------------------------- */
 
 static void use_lbfgs(problem *p) {
     p->net = nn_mlp(p->g, AD_F64, 3, (int64_t[]){ 2, 6, 2 }, ad_tanh);
     p->data.train = (nn_dataset){ ad_cast(p->data.train.x, AD_F64), ad_cast(p->data.train.y, AD_F64) };
     p->data.validation = (nn_dataset){ NULL, NULL };
-    p->opt = nn_lbfgs(p->net, (nn_lbfgs_opts){ .max_iter = 3, .history_size = 4 }); /* the ring goes round */
+    p->opt = nn_lbfgs(p->net, (nn_lbfgs_opts){ .max_iter = 3, .history_size = 4 }); /* fewer than the steps: the history wraps around */
     p->o = (nn_fit_opts){ .epochs = 8, .batch = 63 };
 }
-/* Worse and worse: the rate falls again and again, with epochs of rest. */
+/* The metric gets worse: the rate is reduced repeatedly, with cooldowns. */
 static void use_plateau(problem *p) {
     p->opt = nn_sgd(p->net, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9, .nesterov = true });
     p->o.metric = falling;
@@ -596,7 +596,7 @@ static void use_warm_up(problem *p) {
     p->opt = nn_rmsprop(p->net, (nn_rmsprop_opts){ .centered = true, .momentum = 0.5 });
     p->o.schedule = nn_sequential_lr(nn_linear_lr(p->opt, 0.1, 1, 3), nn_cosine_restarts_lr(p->opt, 2, 2, 0), 3);
 }
-static void use_batch_norm(problem *p) { /* buffers, and the counts that they have */
+static void use_batch_norm(problem *p) { /* has buffers */
     nn_module *norm = nn_batch_norm(p->g, AD_F32, 6, (nn_batch_norm_opts){ 0 });
     p->net = nn_sequential(p->g, nn_linear(p->g, AD_F32, 2, 6, true), norm, nn_tanh(p->g),
                            nn_linear(p->g, AD_F32, 6, 2, true));
@@ -651,7 +651,7 @@ static void every_state_is_in_a_checkpoint(void **state) {
     }
 }
 
-/* In a process that is killed without warning; whether it came to its end before that. */
+/* Trains in a process that is killed after this time; returns whether it had ended before. */
 static bool run_and_kill(int64_t microseconds) {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -672,7 +672,7 @@ static bool run_and_kill(int64_t microseconds) {
     return WIFEXITED(status);
 }
 
-/* At twenty random moments or more, of one training after another, all of which come to the same end. */
+/* Kills at 20 random times or more, in one training after another: all must end with the same result. */
 static void kill_does_no_harm(void **state) {
     (void)state;
     problem whole = uninterrupted(path_of("whole"));
@@ -684,7 +684,7 @@ static void kill_does_no_harm(void **state) {
     for (int killed = 0; killed < 20;) {
         while (!run_and_kill(200 + next_below(&random, (int)most))) {
             killed++;
-            most += 500; /* slow machines get there too */
+            most += 500; /* so that slow machines make progress */
         }
         problem end = checkpointed(path_of("log"));
         assert_int_equal(nn_load(end.net, path_of("end")), AD_OK);
@@ -778,7 +778,7 @@ int main(void) {
         cmocka_unit_test(predictions_are_the_same_in_any_batch),
         cmocka_unit_test(images_are_moved_whole),
         cmocka_unit_test(images_are_looked_up_between_pixels),
-        cmocka_unit_test(what_is_no_image_is_left_alone),
+        cmocka_unit_test(rows_that_are_not_images_are_copied),
         cmocka_unit_test(images_are_turned_and_blurred),
         cmocka_unit_test(transforms_leave_the_data_alone),
 #ifdef AD_HAVE_JANSSON
