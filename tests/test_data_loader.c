@@ -12,8 +12,8 @@ static nn_dataset data_new(ad_graph *g, ad_dtype t) {
     return (nn_dataset){ param_of(g, t, x, AD_SHAPE(N, WIDTH)), param_of(g, t, y, AD_SHAPE(N)) };
 }
 
-/* Runs an epoch and checks that x and y match: returns the number of minibatches, and sets rows [n] to the rows in their
-   order. */
+/* Runs an epoch and checks that x and y match: returns the number of minibatches, and sets rows [n] to the rows in
+   their order. */
 static int epoch(nn_loader *l, ad_graph *g, int rows[N], int *n) {
     int batches = 0;
     *n = 0;

@@ -155,7 +155,7 @@ static void a_loader_can_go_elsewhere(void **state) {
     }
     for (int i = 0; i < 500; i++) {
         int b = next_below(&random, 48), row = (int)place[b].at + b / 16 * N;
-        if (place[b].at == 0 || place[b].at == N) continue; /* between epochs, the next order depends on the random numbers */
+        if (place[b].at == 0 || place[b].at == N) continue; /* between epochs, the order is not yet known */
         assert_int_equal(nn__loader_go(l, place[b]), AD_OK);
         assert_true(nn_loader_next(l, &x, &y));
         assert_memory_equal(ad_data(x), want->x + row * WIDTH, (size_t)ad_numel(x) * sizeof *want->x);

@@ -416,6 +416,9 @@ static void memory_may_run_out(void **state) {
         memory.fail_at = -1;
         ad_clear_error(g);
         assert_int_equal(nn_load(m, path_of("net")), AD_OK);
+        int64_t held = ad_graph_stats(g).bytes_held;
+        assert_int_equal(nn_load(m, path_of("net")), AD_OK);
+        assert_int_equal(ad_graph_stats(g).bytes_held, held); /* the memory of the file goes back */
         ad_graph_free(g);
         assert_all_released(&memory);
         assert_true(failed || at > 0);

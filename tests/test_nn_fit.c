@@ -574,7 +574,7 @@ static void use_lbfgs(problem *p) {
     p->net = nn_mlp(p->g, AD_F64, 3, (int64_t[]){ 2, 6, 2 }, ad_tanh);
     p->data.train = (nn_dataset){ ad_cast(p->data.train.x, AD_F64), ad_cast(p->data.train.y, AD_F64) };
     p->data.validation = (nn_dataset){ NULL, NULL };
-    p->opt = nn_lbfgs(p->net, (nn_lbfgs_opts){ .max_iter = 3, .history_size = 4 }); /* fewer than the steps: the history wraps around */
+    p->opt = nn_lbfgs(p->net, (nn_lbfgs_opts){ .max_iter = 3, .history_size = 4 }); /* the history wraps around */
     p->o = (nn_fit_opts){ .epochs = 8, .batch = 63 };
 }
 /* The metric gets worse: the rate is reduced repeatedly, with cooldowns. */
