@@ -29,6 +29,9 @@ extern "C" {
 #define AD_COLD
 #endif
 
+/* In a field of options whose 0 means a default: zero itself. For int, int64_t and double fields. */
+#define AD_ZERO (-2147483647 - 1)
+
 #define AD_VERSION_MAJOR 0
 #define AD_VERSION_MINOR 1
 #define AD_VERSION_PATCH 0

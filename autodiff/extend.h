@@ -1,4 +1,4 @@
-/* extend.h: for libraries built on the engine: memory of scopes, errors, random numbers and threads.
+/* extend.h: for libraries built on the engine: options, memory of scopes, errors, random numbers and threads.
 
    nn/ uses these calls and no others of the engine's inside. Calls that return memory return NULL, with the
    graph's error, where memory is short. */
@@ -13,13 +13,27 @@
 extern "C" {
 #endif
 
+/* ---- options: the value of a field of which 0 means `otherwise` -------------------------------------------- */
+
+/* 0: otherwise. AD_ZERO: 0. Any other value: itself. */
+static inline double ad_option(double given, double otherwise) {
+    return given == 0 ? otherwise : given == AD_ZERO ? 0 : given;
+}
+/* The same for int and int64_t fields: exact beyond 2^53. */
+static inline int64_t ad_option_int(int64_t given, int64_t otherwise) {
+    return given == 0 ? otherwise : given == AD_ZERO ? 0 : given;
+}
+
 /* ---- memory of the innermost open scope: it goes when the scope closes, or the graph is freed ------------- */
+
+enum { AD_ALIGNMENT = 64 }; /* bytes; of arrays and buffers */
 
 AD_API void *ad_scope_alloc(ad_graph *g, size_t size);  /* 8-byte aligned, not initialised */
 AD_API void *ad_scope_zalloc(ad_graph *g, size_t size); /* the same, zeroed */
 AD_API void *ad_scope_array(ad_graph *g, size_t size);  /* 64-byte aligned, not initialised */
-/* The same, for what must be closed, such as a file or a thread: close(memory) is called before anything of the scope
-   goes. */
+/* The same for memory that must be closed, such as a file or a thread: close(memory) is called before anything of the
+   scope goes; NULL calls nothing. The memory is a block of its own, which goes back to the allocator with the scope, so
+   it also suits a large temporary array: the graph keeps the other memory of a scope for later ones. */
 typedef void ad_close_fn(void *memory);
 AD_API void *ad_scope_closing(ad_graph *g, size_t size, ad_close_fn *close);
 /* Whether memory is of a scope outside the innermost one, and so outlives what is allocated now. */
@@ -45,6 +59,14 @@ AD_API int ad_vfail(ad_graph *g, int code, const char *where, const char *format
 /* ---- Vars ----------------------------------------------------------------------------------------------------- */
 
 AD_API size_t ad_bytes_of(const ad_var *x); /* of its elements */
+/* Element i of an array of dtype t, for code that reads or writes single elements of either dtype. */
+static inline double ad_read_element(ad_dtype t, const void *array, int64_t i) {
+    return t == AD_F32 ? (double)((const float *)array)[i] : ((const double *)array)[i];
+}
+static inline void ad_write_element(ad_dtype t, void *array, int64_t i, double value) {
+    if (t == AD_F32) ((float *)array)[i] = (float)value;
+    else ((double *)array)[i] = value;
+}
 
 /* ---- options: a field that is 0 has its default, and AD_ZERO stands for 0 --------------------------------------- */
 

@@ -312,7 +312,7 @@ static mnist *mnist_new(int64_t batch, int n, const int64_t *widths) {
     s->net = nn_mlp(s->g, AD_F32, n, widths, ad_relu);
     s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 1e-3, .momentum = 0.9 });
     s->data = (nn_dataset){ ad_input(s->g, AD_F32, s->x, AD_SHAPE(ROWS, PIXELS)), ad_input(s->g, AD_F32, s->t, AD_SHAPE(ROWS)) };
-    s->loader = nn_loader_new(s->g, s->data, (nn_loader_opts){ .batch = batch, .shuffle = true });
+    s->loader = nn_loader_new(s->g, s->data, (nn_loader_opts){ .batch = batch });
     s->m = mlp_new(batch, n, widths);
     same_weights(s->net, &s->m);
     s->batch_x = floats(batch * PIXELS), s->batch_t = floats(batch);
@@ -357,7 +357,7 @@ static void mnist_ours(void *state) {
 /* The loss at the first and at the fifth step: rows in their order, steps longer than in the measurement. */
 static void mnist_result(void *state, double to[2]) {
     mnist *s = state;
-    nn_loader *in_order = nn_loader_new(s->g, s->data, (nn_loader_opts){ .batch = s->m.batch });
+    nn_loader *in_order = nn_loader_new(s->g, s->data, (nn_loader_opts){ .batch = s->m.batch, .in_order = true });
     nn_optim *opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 0.05, .momentum = 0.9 });
     to[0] = mnist_step(s, in_order, opt);
     for (int i = 1; i < 5; i++) to[1] = mnist_step(s, in_order, opt);

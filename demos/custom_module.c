@@ -1,4 +1,4 @@
-/* custom_module.c: a layer of one's own: a struct, a forward function, parameters and children by name. */
+/* custom_module.c: a user-defined layer: a struct, a forward function, named parameters and children. */
 #include "demos/demo.h"
 #include "nn/nn.h"
 
@@ -6,7 +6,7 @@
 
 typedef struct {
     nn_module *h, *gate;
-    ad_var *scale; /* [width]: y is multiplied by it */
+    ad_var *scale; /* [width]: multiplies y */
 } highway;
 
 static ad_var *highway_forward(nn_module *m, ad_var *x) {
@@ -17,17 +17,17 @@ static ad_var *highway_forward(nn_module *m, ad_var *x) {
 
 static nn_module *highway_new(ad_graph *g, ad_dtype t, int64_t width) {
     nn_module *m = nn_module_new(g, "highway", highway_forward, sizeof(highway));
-    if (m == NULL) return NULL; /* the graph has the error */
+    if (m == NULL) return NULL; /* the graph has an error */
     highway *s = nn_self(m);
     s->h = nn_add_child(m, "h", nn_linear(g, t, width, width, true));
     s->gate = nn_add_child(m, "gate", nn_linear(g, t, width, width, true));
     s->scale = nn_add_parameter(m, "scale", ad_param(g, t, NULL, AD_SHAPE(width)));
     nn_init_constant(s->scale, 1);
-    nn_init_constant(nn_find_parameter(s->gate, "bias"), -1); /* x passes at first */
+    nn_init_constant(nn_find_parameter(s->gate, "bias"), -1); /* initially, mostly x is passed on */
     return ad_ok(g) ? m : NULL;
 }
 
-/* ---- used like any other ---------------------------------------------------------------------------------- */
+/* ---- training: as with any other layer --------------------------------------------------------------- */
 
 static double step(ad_graph *g, nn_module *net, nn_optim *opt, ad_var *x, ad_var *target) {
     ad_mark m = ad_begin(g);
@@ -42,9 +42,9 @@ static double step(ad_graph *g, nn_module *net, nn_optim *opt, ad_var *x, ad_var
 
 int main(int argc, char **argv) {
     int64_t seed = 0, steps = 1000;
-    demo_parse(argc, argv, "Fits sin(3 x) with a network of two highway layers, which this program defines.",
+    demo_parse(argc, argv, "Defines a highway layer, and fits sin(3 x) with a network that has two of them.",
                (demo_option[]){ DEMO_SEED(&seed),
-                                { "steps", "of Adam", DEMO_WHOLE, &steps, 1, 1e9 },
+                                { "steps", "training steps of Adam", DEMO_WHOLE, &steps, 1, 1e9 },
                                 { 0 } });
 
     ad_graph *g = ad_graph_new();

@@ -1,11 +1,12 @@
-/* custom_op.c: an op of one's own, Lambert's W, checked and used: the current through a resistor and a diode. */
+/* custom_op.c: a user-defined op, Lambert's W, checked and used for the current through a resistor and a diode. */
 #include "autodiff/op.h"
 #include "demos/demo.h"
 #include "ops/ops.h"
 
-/* The op: w with w e^w = x, for x >= 0. */
+/* ---- the op: w such that w e^w = x, for x >= 0 ------------------------------------------------------- */
+
 static double lambert(double x) {
-    double w = log1p(x), step = 1; /* from above, Newton's steps go down to the root and not past it */
+    double w = log1p(x), step = 1; /* from above the root, Newton's method converges without passing it */
     for (int i = 0; i < 50 && fabs(step) > 1e-15 * w; i++) w -= step = (w - x * exp(-w)) / (w + 1);
     return w;
 }
@@ -14,7 +15,8 @@ static int lambertw_evaluate(const ad_op *op) {
     const double *x = ad_data(ad_op_operand(op, 0));
     double *w = ad_values(op);
     for (int64_t i = 0; i < ad_numel(ad_op_result(op)); i++) {
-        if (x[i] < 0) return ad_op_fail(op, AD_EVALUE, "element %lld is %g; none may be below 0", (long long)i, x[i]);
+        if (x[i] < 0)
+            return ad_op_fail(op, AD_EVALUE, "element %lld is %g: it must be at least 0", (long long)i, x[i]);
         w[i] = lambert(x[i]);
     }
     return AD_OK;
@@ -27,7 +29,7 @@ static void lambertw_backward(const ad_op *op) {
     for (int64_t i = 0; i < ad_numel(ad_op_result(op)); i++) gx[i] += g[i] / (x[i] + exp(w[i]));
 }
 
-/* The same in Vars, which makes it differentiable again. */
+/* The same in Vars, so that the gradient can be differentiated again. */
 static void lambertw_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_div(g, ad_add(ad_op_operand(op, 0), ad_exp(ad_op_result(op))));
 }
@@ -41,8 +43,9 @@ static AD_OPTYPE(lambertw, .doc = "Lambert's W, the principal branch", .arity = 
 
 static ad_var *lambertw(ad_var *x) { return ad_apply(&ad_op_lambertw, 1, &x, NULL); }
 
-/* Its use. */
-static const double VT = 0.05, IS = 1e-6; /* of the diode: volts, amperes */
+/* ---- a circuit: a resistor r and a diode in series --------------------------------------------------- */
+
+static const double VT = 0.05, IS = 1e-6; /* of the diode, in volts and amperes */
 
 /* The current i in v = r i + VT log(1 + i / IS), solved for i. */
 static ad_var *current(ad_var *v, double r) {
@@ -52,7 +55,7 @@ static ad_var *current(ad_var *v, double r) {
 
 static void print_currents(ad_graph *g, double r) {
     ad_var *v = ad_param(g, AD_F64, (double[]){ 0.25, 0.5, 0.75, 1 }, AD_SHAPE(4)), *i = current(v, r), *slope, *bend;
-    ad_gradient(ad_sum(i), 1, &v, &slope); /* each current depends on its own voltage alone */
+    ad_gradient(ad_sum(i), 1, &v, &slope); /* each current depends only on its own voltage */
     ad_gradient(ad_sum(slope), 1, &v, &bend);
     printf("volts   amperes      di/dv        d2i/dv2      v - r i - VT log(1 + i / IS)\n");
     for (int k = 0; k < 4 && ad_ok(g); k++)
@@ -64,10 +67,10 @@ int main(int argc, char **argv) {
     int64_t seed = 0;
     double r = 10;
     demo_parse(argc, argv,
-               "Checks an op of its own, Lambert's W, against finite differences, and computes with it the current\n"
-               "through a resistor and a diode in series, and how it changes with the voltage.",
-               (demo_option[]){ { "seed", "taken as by every demo; nothing is random", DEMO_WHOLE, &seed, 0, 0x1p62 },
-                                { "ohms", "of the resistor", DEMO_REAL, &r, 0.1, 1e6 },
+               "Defines an op, Lambert's W, checks it against finite differences, and uses it to compute the current\n"
+               "through a resistor and a diode in series and its derivatives with respect to the voltage.",
+               (demo_option[]){ { "seed", "ignored: nothing here is random", DEMO_WHOLE, &seed, 0, 0x1p62 },
+                                { "ohms", "resistance in ohms", DEMO_REAL, &r, 0.1, 1e6 },
                                 { 0 } });
 
     ad_graph *g = ad_graph_new();

@@ -1,4 +1,4 @@
-/* demo.h: what every demo needs besides the library: its command line, and a decent end. */
+/* demo.h: what all demos share: the command line and the exit status. */
 #ifndef DEMOS_DEMO_H
 #define DEMOS_DEMO_H
 
@@ -11,22 +11,23 @@
 
 #include "autodiff/autodiff.h"
 
-/* An option --name VALUE. What `to` points at is its default; the last of a list has name NULL. */
+/* An option --name VALUE, stored in *to, which holds its default. A list of options ends with name NULL. */
 typedef struct {
     const char *name, *help;
     enum { DEMO_WHOLE, DEMO_REAL, DEMO_TEXT } kind;
-    void *to; /* int64_t, double or const char * */
-    double lo, hi;
+    void *to; /* int64_t, double or const char *, by kind */
+    double lo, hi; /* the range of a number */
 } demo_option;
 
 #define DEMO_SEED(to)                                                                                                  \
-    { "seed", "of the random numbers: the same seed gives the same result", DEMO_WHOLE, to, 0, 0x1p62 }
+    { "seed", "seed of the random numbers: the same seed gives the same result", DEMO_WHOLE, to, 0, 0x1p62 }
 
 static const char *demo_program(char **argv) {
     const char *slash = strrchr(argv[0], '/');
     return slash ? slash + 1 : argv[0];
 }
 
+/* Prints the text of --help. */
 static inline void demo_help(char **argv, const char *about, const demo_option *o) {
     static const char *const value[] = { "N", "X", "TEXT" };
     printf("usage: %s [options]\n%s\n\n  --help           this text\n", demo_program(argv), about);
@@ -41,13 +42,13 @@ static inline void demo_help(char **argv, const char *about, const demo_option *
     }
 }
 
-/* Ends the program with a sentence about a bad argument. */
+/* Prints an error about an argument and exits with status 2. */
 static inline void demo_refuse(char **argv, const char *what, const char *fault) {
     fprintf(stderr, "%s: %s: %s; --help lists the options\n", demo_program(argv), what, fault);
     exit(2);
 }
 
-/* Stores an option's value, or refuses it. */
+/* Stores the value of an option; exits if it is not valid. */
 static inline void demo_store(char **argv, const demo_option *o, const char *text) {
     char *end, fault[96];
     errno = 0;
@@ -56,7 +57,7 @@ static inline void demo_store(char **argv, const demo_option *o, const char *tex
         return;
     }
     double value = o->kind == DEMO_REAL ? strtod(text, &end) : (double)strtoll(text, &end, 10);
-    snprintf(fault, sizeof fault, "must be %s from %g to %g", o->kind == DEMO_REAL ? "a number" : "a whole number",
+    snprintf(fault, sizeof fault, "must be %s from %g to %g", o->kind == DEMO_REAL ? "a number" : "an integer",
              o->lo, o->hi);
     if (end == text || *end != '\0' || errno != 0 || !(value >= o->lo && value <= o->hi))
         demo_refuse(argv, o->name, fault);
@@ -64,7 +65,7 @@ static inline void demo_store(char **argv, const demo_option *o, const char *tex
     else *(int64_t *)o->to = strtoll(text, &end, 10);
 }
 
-/* Reads the command line; --help and bad arguments end the program, with status 0 and 2. */
+/* Reads the command line; exits with status 0 after --help, and with 2 after an error. */
 static inline void demo_parse(int argc, char **argv, const char *about, const demo_option *options) {
     enum { MOST = 16, HELP = 256 };
     struct option longs[MOST + 2] = { { "help", no_argument, NULL, HELP } };
@@ -76,17 +77,17 @@ static inline void demo_parse(int argc, char **argv, const char *about, const de
             demo_help(argv, about, options);
             exit(0);
         }
-        if (c == ':') demo_refuse(argv, argv[optind - 1], "a value must follow");
-        if (c < HELP) { /* optopt: the letter, where it is a short one */
+        if (c == ':') demo_refuse(argv, argv[optind - 1], "needs a value");
+        if (c < HELP) { /* a short option, whose letter is in optopt, or an unknown long one */
             char letter[] = { '-', (char)optopt, '\0' };
             demo_refuse(argv, optopt > 0 && optopt < HELP ? letter : argv[optind - 1], "no such option");
         }
         demo_store(argv, &options[c - HELP - 1], optarg);
     }
-    if (optind < argc) demo_refuse(argv, argv[optind], "takes no such word");
+    if (optind < argc) demo_refuse(argv, argv[optind], "unexpected argument");
 }
 
-/* The program's exit status: tells the graph's error, where there is one, and frees the graph. */
+/* Prints the graph's error, if it has one, and frees the graph. Returns the exit status of the program. */
 static inline int demo_end(char **argv, ad_graph *g) {
     bool ok = ad_ok(g);
     if (!ok) fprintf(stderr, "%s: %s\n", demo_program(argv), ad_error(g));

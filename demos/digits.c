@@ -1,10 +1,10 @@
-/* digits.c: small pictures of digits, 8 x 8, from CSV files: how sure can one be of a network's accuracy? */
+/* digits.c: images of digits, 8 x 8, from CSV files: cross-validation, and the confusion matrix of a test set. */
 #include <unistd.h>
 
 #include "demos/demo.h"
 #include "nn/nn.h"
 
-/* Images of numbers in 0 .. 1, [n,64], and classes [n], the last column. */
+/* Images [n,64] with values in 0 .. 1, and classes [n], which are the last column of the file. */
 static nn_dataset load(ad_graph *g, const char *dir, const char *name) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -20,7 +20,7 @@ static nn_module *train(ad_graph *g, nn_dataset train_set, nn_dataset validation
     return net;
 }
 
-/* The mean accuracy on each of k parts of a network trained on the others. */
+/* The mean over k folds of the accuracy on one fold of a network trained on the others. */
 static double cross_validate(ad_graph *g, nn_dataset d, int64_t k, int64_t epochs, double lr) {
     double sum = 0;
     for (int64_t fold = 0; fold < k && ad_ok(g); fold++) {
@@ -35,17 +35,17 @@ static double cross_validate(ad_graph *g, nn_dataset d, int64_t k, int64_t epoch
     return sum / (double)k;
 }
 
-static void tell(ad_graph *g, nn_module *net, nn_dataset test) {
+static void report(ad_graph *g, nn_module *net, nn_dataset test) {
     ad_var *y = nn_predict(net, test.x, 256), *confusion = nn_confusion(y, test.y);
     if (!ad_ok(g)) return;
-    printf("\n     taken for\nis   0   1   2   3   4   5   6   7   8   9   precision  recall\n");
+    printf("\n     predicted\nis   0   1   2   3   4   5   6   7   8   9   precision  recall\n");
     for (int i = 0; i < 10; i++) {
         nn_class_scores s = nn_scores_of_class(confusion, i);
         printf("%d ", i);
         for (int j = 0; j < 10; j++) printf("%4.0f", ad_at(confusion, 10 * i + j));
         printf("  %9.3f  %6.3f\n", s.precision, s.recall);
     }
-    printf("test accuracy %.2f %%, among the best two %.2f %%, mean F1 %.4f\n", 100 * nn_accuracy(y, test.y),
+    printf("test accuracy %.2f %%, top-2 accuracy %.2f %%, mean F1 %.4f\n", 100 * nn_accuracy(y, test.y),
            100 * nn_top_k(y, test.y, 2), nn_macro_scores(confusion).f1);
 }
 
@@ -54,15 +54,15 @@ int main(int argc, char **argv) {
     int64_t epochs = 60, folds = 5, seed = 0;
     double lr = 0.003;
     demo_parse(argc, argv,
-               "Reads digits of 8 x 8 pixels: cross-validation on the training file, then the test file's accuracy\n"
-               "and which digits are taken for which. DIR holds optdigits.tra and optdigits.tes.",
-               (demo_option[]){ { "data", "the folder DIR of the two files; must be given", DEMO_TEXT, &dir, 0, 0 },
-                                { "epochs", "passes over the training rows at most", DEMO_WHOLE, &epochs, 1, 1e6 },
-                                { "folds", "parts of the cross-validation", DEMO_WHOLE, &folds, 2, 1000 },
-                                { "lr", "adam's learning rate", DEMO_REAL, &lr, 1e-9, 100 },
+               "Classifies digits of 8 x 8 pixels: cross-validation on the training file, then accuracy and confusion\n"
+               "matrix of the test file. DIR holds optdigits.tra and optdigits.tes.",
+               (demo_option[]){ { "data", "the folder DIR of the two files; required", DEMO_TEXT, &dir, 0, 0 },
+                                { "epochs", "maximum passes over the training rows", DEMO_WHOLE, &epochs, 1, 1e6 },
+                                { "folds", "folds of the cross-validation", DEMO_WHOLE, &folds, 2, 1000 },
+                                { "lr", "learning rate of Adam", DEMO_REAL, &lr, 1e-9, 100 },
                                 DEMO_SEED(&seed),
                                 { 0 } });
-    if (dir == NULL) demo_refuse(argv, "--data DIR", "must be given");
+    if (dir == NULL) demo_refuse(argv, "--data DIR", "is required");
 
     ad_graph *g = ad_graph_new();
     ad_seed(g, (uint64_t)seed);
@@ -70,6 +70,6 @@ int main(int argc, char **argv) {
     double mean = cross_validate(g, all, folds, epochs, lr);
     if (ad_ok(g)) printf("mean of %lld folds: %.2f %%\n", (long long)folds, 100 * mean);
     nn_parts p = nn_split(all, (nn_split_opts){ .validation = 0.1, .stratify = true });
-    tell(g, train(g, p.train, p.validation, epochs, lr), test);
+    report(g, train(g, p.train, p.validation, epochs, lr), test);
     return demo_end(argv, g);
 }

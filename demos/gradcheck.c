@@ -1,4 +1,4 @@
-/* gradcheck.c: checks gradients against finite differences: of an expression, and of a user's own op. */
+/* gradcheck.c: checks the gradients of an expression and of a user-defined op against finite differences. */
 #include "autodiff/op.h"
 #include "demos/demo.h"
 #include "ops/ops.h"
@@ -18,7 +18,7 @@ static void check_expression(ad_graph *g) {
     else printf("%s\n", r.message);
 }
 
-/* ---- an op of one's own: y = x^3, with a mistake in its derivative --------------------------------- */
+/* ---- an op y = x^3 with a mistake in its derivative -------------------------------------------------- */
 
 static int cube_evaluate(const ad_op *op) {
     const double *x = ad_data(ad_op_operand(op, 0));
@@ -30,7 +30,7 @@ static int cube_evaluate(const ad_op *op) {
 static void cube_backward(const ad_op *op) {
     const double *x = ad_data(ad_op_operand(op, 0)), *g = ad_grad(ad_op_result(op));
     double *gx = ad_grad_into(op, 0);
-    for (int64_t i = 0; i < ad_numel(ad_op_result(op)); i++) gx[i] += g[i] * 2 * x[i] * x[i]; /* it is 3 x^2 */
+    for (int64_t i = 0; i < ad_numel(ad_op_result(op)); i++) gx[i] += g[i] * 2 * x[i] * x[i]; /* wrong: it is 3 x^2 */
 }
 
 static void cube_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -42,7 +42,7 @@ static void cube_samples(ad_sampler *s) { ad_sample(s, NULL, 1, &AD_SHAPE(4), NU
 static AD_OPTYPE(cube, .doc = "x cubed", .arity = 1, .evaluate = { NULL, cube_evaluate },
                  .backward = { NULL, cube_backward }, .vjp = cube_vjp);
 
-/* Whether the mistake is found, as it has to be. */
+/* Whether the check finds the mistake, as it should. */
 static bool check_cube(ad_graph *g) {
     ad_check_report r;
     int rc = ad_check_op(g, &ad_op_cube, &r);
@@ -54,8 +54,8 @@ static bool check_cube(ad_graph *g) {
 int main(int argc, char **argv) {
     int64_t seed = 0;
     demo_parse(argc, argv,
-               "Checks the gradient of an expression against finite differences, at a random point, and\n"
-               "shows the report about an op whose derivative is wrong.",
+               "Checks the gradient of an expression at a random point against finite differences, and\n"
+               "prints the report on an op whose derivative is wrong.",
                (demo_option[]){ DEMO_SEED(&seed), { 0 } });
 
     ad_graph *g = ad_graph_new();

@@ -1,4 +1,4 @@
-/* housing.c: the price of houses in California from a CSV file: regression with missing values and words. */
+/* housing.c: house prices in California from a CSV file: regression with missing values and text columns. */
 #include <unistd.h>
 
 #include "demos/demo.h"
@@ -7,19 +7,20 @@
 static const char *const PLACE[] = { "longitude", "latitude", "housing_median_age", "median_income" };
 static const char *const COUNTS[] = { "total_rooms", "total_bedrooms", "population", "households" };
 
-/* Prices change within a few miles: waves of 2, 1, 1/2 and 1/4 of a turn over a degree of the map, [n,4 * 4]. */
-static ad_var *waves(ad_var *map) {
+/* Fourier features of the location [n,2], with 2, 1, 1/2 and 1/4 periods per degree, because prices change within a few
+   miles: [n,4 * 4]. */
+static ad_var *waves(ad_var *location) {
     ad_var *w[8];
     for (int k = 0; k < 4; k++) {
-        ad_var *angle = ad_muls(map, 12.566370614359172 / (1 << k));
+        ad_var *angle = ad_muls(location, 12.566370614359172 / (1 << k));
         w[2 * k] = ad_sin(angle);
         w[2 * k + 1] = ad_cos(angle);
     }
     return ad_concat(8, w, 1);
 }
 
-/* x: places, logarithms of counts and of counts a household, and a column for each word of ocean_proximity; y: the
-   price in dollars, [n,1]. */
+/* x: location, age and income, the location's Fourier features, logarithms of counts and of counts per household, and a
+   one-hot ocean_proximity; y: the price in dollars, [n,1]. */
 static nn_dataset load(ad_graph *g, const char *path) {
     nn_table *t = nn_read_csv(g, path, (nn_csv_opts){ 0 });
     int64_t words;
@@ -31,7 +32,7 @@ static nn_dataset load(ad_graph *g, const char *path) {
     return (nn_dataset){ ad_concat(5, x, 1), price };
 }
 
-/* Everything that is learned from data, scaling and means too, is learned from the training rows alone. */
+/* Fitted on the training rows only, like the network. */
 typedef struct {
     ad_var *means;
     nn_scaler x, y;
@@ -47,17 +48,17 @@ int main(int argc, char **argv) {
     double lr = 0.002, dropout = 0.1;
     demo_parse(
         argc, argv,
-        "Learns to tell the price of houses from the California housing table, and how well (R2, the share of\n"
-        "the prices' variance that is explained) on a fifth of the rows, which it has not seen.",
-        (demo_option[]){ { "data", "the CSV file; must be given", DEMO_TEXT, &path, 0, 0 },
+        "Learns to predict house prices from the California housing table, and prints R2, the fraction of the\n"
+        "variance of the prices that it explains, for a fifth of the rows, which are not used for training.",
+        (demo_option[]){ { "data", "the CSV file; required", DEMO_TEXT, &path, 0, 0 },
                          { "epochs", "passes over the training rows", DEMO_WHOLE, &epochs, 1, 1e6 },
                          { "batch", "rows in a minibatch", DEMO_WHOLE, &batch, 1, 1e6 },
                          { "hidden", "width of the two hidden layers", DEMO_WHOLE, &hidden, 1, 1e6 },
-                         { "lr", "adam's learning rate, falling as a cosine", DEMO_REAL, &lr, 1e-9, 100 },
-                         { "dropout", "share of the hidden layers left out in training", DEMO_REAL, &dropout, 0, 0.9 },
+                         { "lr", "learning rate of AdamW, decreasing by a cosine schedule", DEMO_REAL, &lr, 1e-9, 100 },
+                         { "dropout", "fraction of hidden units dropped in training", DEMO_REAL, &dropout, 0, 0.9 },
                          DEMO_SEED(&seed),
                          { 0 } });
-    if (path == NULL) demo_refuse(argv, "--data FILE", "must be given");
+    if (path == NULL) demo_refuse(argv, "--data FILE", "is required");
 
     ad_graph *g = ad_graph_new();
     ad_seed(g, (uint64_t)seed);

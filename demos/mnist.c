@@ -1,4 +1,4 @@
-/* mnist.c: a network reads handwritten digits. */
+/* mnist.c: trains a network to recognise handwritten digits. */
 #include <unistd.h>
 
 #include "demos/demo.h"
@@ -12,7 +12,7 @@ typedef struct {
 
 /* ---- data ------------------------------------------------------------------------------------------- */
 
-/* Loads DIR/NAME or, where there is none, DIR/NAME.gz. */
+/* Loads DIR/NAME or, if it does not exist, DIR/NAME.gz. */
 static ad_var *load(ad_graph *g, const char *dir, const char *name, double scale) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -20,7 +20,7 @@ static ad_var *load(ad_graph *g, const char *dir, const char *name, double scale
     return nn_load_idx(g, AD_F32, path, scale);
 }
 
-/* Images of numbers in 0 .. 1, [n, 1, height, width], and classes [n]. */
+/* Images [n, 1, height, width] with values in 0 .. 1, and classes [n]. */
 static nn_dataset load_set(ad_graph *g, const char *dir, const char *images, const char *labels) {
     ad_var *x = load(g, dir, images, 1.0 / 255), *y = load(g, dir, labels, 1);
     return (nn_dataset){ ad_unsqueeze(x, 1), y };
@@ -34,7 +34,7 @@ static nn_module *mlp(ad_graph *g, ad_shape image, const options *o) {
                          nn_dropout(g, o->dropout), nn_linear(g, AD_F32, o->hidden, 10, true));
 }
 
-/* After LeCun et al. 1998, with relu and maxima. */
+/* After LeCun et al. 1998, with relu and max pooling. */
 static nn_module *lenet(ad_graph *g, ad_shape image, const options *o) {
     nn_conv_opts one = { .in = 1, .out = 6, .kernel = 5, .padding = 2 };
     nn_conv_opts two = { .in = 6, .out = 16, .kernel = 5 };
@@ -85,7 +85,7 @@ static void train(nn_module *net, nn_optim *opt, const options *o, nn_dataset tr
 }
 
 static void check(char **argv, const options *o) {
-    if (o->data == NULL) demo_refuse(argv, "--data DIR", "must be given");
+    if (o->data == NULL) demo_refuse(argv, "--data DIR", "is required");
     if (strcmp(o->model, "mlp") != 0 && strcmp(o->model, "lenet") != 0)
         demo_refuse(argv, "model", "must be mlp or lenet");
     if (strcmp(o->optim, "sgd") != 0 && strcmp(o->optim, "adam") != 0)
@@ -96,27 +96,28 @@ int main(int argc, char **argv) {
     options o = { .model = "mlp", .optim = "sgd", .epochs = 10, .batch = 64, .hidden = 128, .threads = 1 };
     demo_parse(
         argc, argv,
-        "Trains a network on MNIST's handwritten digits, and tells its accuracy on the test set after each\n"
+        "Trains a network on the handwritten digits of MNIST, and prints its accuracy on the test set after each\n"
         "epoch. DIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and\n"
-        "t10k-labels-idx1-ubyte, plain or gzipped (.gz). Ctrl-C stops it after the present step.",
+        "t10k-labels-idx1-ubyte, plain or gzipped (.gz). Ctrl-C stops it after the current step.",
         (demo_option[]){
-            { "data", "the folder DIR of the four files; must be given", DEMO_TEXT, &o.data, 0, 0 },
+            { "data", "the folder DIR of the four files; required", DEMO_TEXT, &o.data, 0, 0 },
             { "model", "mlp, with one hidden layer, or lenet, with convolutions", DEMO_TEXT, &o.model, 0, 0 },
             { "optim", "sgd, with momentum, or adam", DEMO_TEXT, &o.optim, 0, 0 },
             { "epochs", "passes over the training set", DEMO_WHOLE, &o.epochs, 1, 1e6 },
             { "batch", "samples in a minibatch", DEMO_WHOLE, &o.batch, 1, 1e6 },
-            { "lr", "learning rate, falling as a cosine; 0: sgd's 0.05, adam's 0.001", DEMO_REAL, &o.lr, 0, 100 },
+            { "lr", "learning rate, decreasing by a cosine schedule; 0: 0.05 for sgd, 0.001 for adam", DEMO_REAL,
+              &o.lr, 0, 100 },
             { "hidden", "width of mlp's hidden layer", DEMO_WHOLE, &o.hidden, 1, 1e6 },
-            { "dropout", "share of the hidden layer left out in training", DEMO_REAL, &o.dropout, 0, 0.9 },
-            { "augment", "pixels that training images are moved, and turned up to 10 degrees; 0: neither", DEMO_WHOLE,
-              &o.augment, 0, 100 },
-            { "threads", "threads that share large products and loops; 0: one for each processor", DEMO_WHOLE,
+            { "dropout", "fraction of the hidden layer dropped in training", DEMO_REAL, &o.dropout, 0, 0.9 },
+            { "augment", "shift training images by up to N pixels and rotate them by up to 10 degrees; 0: neither",
+              DEMO_WHOLE, &o.augment, 0, 100 },
+            { "threads", "threads for large products and loops; 0: one per processor", DEMO_WHOLE,
               &o.threads, 0, 1024 },
-            { "prefetch", "minibatches made ahead on a thread", DEMO_WHOLE, &o.prefetch, 0, 100 },
-            { "save", "a safetensors file for the network at the end", DEMO_TEXT, &o.save, 0, 0 },
-            { "resume", "a file to go on from where it is there, kept up to date meanwhile", DEMO_TEXT, &o.resume, 0,
+            { "prefetch", "minibatches that a thread prepares ahead", DEMO_WHOLE, &o.prefetch, 0, 100 },
+            { "save", "a safetensors file to save the network to at the end", DEMO_TEXT, &o.save, 0, 0 },
+            { "resume", "a checkpoint, to resume from if it exists and kept up to date", DEMO_TEXT, &o.resume, 0,
               0 },
-            { "log", "a CSV file with a row for each epoch", DEMO_TEXT, &o.log, 0, 0 },
+            { "log", "a CSV file with a row per epoch", DEMO_TEXT, &o.log, 0, 0 },
             DEMO_SEED(&o.seed),
             { 0 } });
     check(argv, &o);

@@ -1,4 +1,4 @@
-/* names.c: a network learns how names are spelt, one character after the other, and makes up new ones. */
+/* names.c: a recurrent network learns to spell names, one character at a time, and invents new ones. */
 #include "demos/demo.h"
 #include "nn/nn.h"
 
@@ -10,9 +10,9 @@ typedef struct {
 
 /* ---- data ------------------------------------------------------------------------------------------- */
 
-enum { END = 0, LONGEST = 64, NOTHING = -100 }; /* NOTHING: cross-entropy passes over such targets */
+enum { END = 0, LONGEST = 64, NOTHING = -100 }; /* NOTHING: a target that cross-entropy ignores */
 
-/* Characters by number: 0 stands before and behind each name, then comes every byte of the file. */
+/* Characters by number: 0 marks the start and the end of a name, and 1 .. n-1 are the bytes that occur in the file. */
 typedef struct {
     int64_t n;
     int number[256];
@@ -41,7 +41,7 @@ static int64_t longest(const nn_table *names) {
     return (int64_t)most;
 }
 
-/* A row of x is END and a name, one of y the name and END: what comes next at each place. [n,time] both. */
+/* x and y [n,time]: a row of x is END and a name, a row of y the name and END, the next character at each position. */
 static nn_dataset load(ad_graph *g, const nn_table *names, const alphabet *a) {
     int64_t n = nn_table_rows(names), time = longest(names) + 1;
     nn_dataset d = { ad_zeros(g, AD_F32, AD_SHAPE(n, time)), ad_full(g, AD_F32, NOTHING, AD_SHAPE(n, time)) };
@@ -58,7 +58,7 @@ static nn_dataset load(ad_graph *g, const nn_table *names, const alphabet *a) {
 /* ---- the network --------------------------------------------------------------------------------------- */
 
 typedef struct {
-    nn_module *embedding, *memory, *next, *all; /* all: one after the other */
+    nn_module *embedding, *memory, *next, *all; /* all: the three in sequence */
 } model;
 
 static model model_new(ad_graph *g, const alphabet *a, const options *o) {
@@ -70,7 +70,7 @@ static model model_new(ad_graph *g, const alphabet *a, const options *o) {
     return m;
 }
 
-/* Logits [n,time,characters], target [n,time]: nats for each character. */
+/* Logits [n,time,characters], target [n,time]: the mean loss in nats per character. */
 static ad_var *nats(ad_var *logits, ad_var *target) {
     return nn_cross_entropy_with(ad_flatten(logits, 0, 1), ad_flatten(target, 0, 1), (ad_ce_opts){ 0 });
 }
@@ -98,14 +98,14 @@ static void train(const model *m, nn_parts p, const options *o) {
 
 /* ---- new names -------------------------------------------------------------------------------------------- */
 
-/* Draws by the logits' probabilities: the largest of logits with Gumbel's noise added (Maddison et al. 2014). */
+/* Samples from the probabilities of the logits: the argmax of logits with Gumbel noise (Maddison et al. 2014). */
 static ad_var *draw(ad_var *logits, double temperature) {
     ad_var *u = ad_rand(ad_graph_of(logits), AD_F32, ad_shape_of(logits));
     ad_var *noise = ad_neg(ad_log(ad_neg(ad_log(u))));
     return ad_argmax_axis(ad_add(ad_muls(logits, 1 / temperature), noise), -1, false);
 }
 
-/* Character by character from END to END, what was read so far standing in the state. */
+/* Samples one character after the other until END; the state remembers those so far. */
 static void invent(ad_graph *g, const model *m, const alphabet *a, double temperature, char name[LONGEST]) {
     ad_mark scope = ad_begin(g);
     nn_rnn_state state = nn_rnn_state_new(m->memory, 1);
@@ -143,22 +143,23 @@ int main(int argc, char **argv) {
                   .dropout = 0.1, .temperature = 1 };
     demo_parse(
         argc, argv,
-        "Learns from a text file with a name in each line what comes next in a name, tells how well on a tenth\n"
-        "of the names, which it does not learn from, and makes up new ones. Ctrl-C ends the training early.",
+        "Learns to predict the next character of a name from a text file with one name per line, prints the loss on\n"
+        "a tenth of the names, which is not used for training, and invents new ones. Ctrl-C ends the training.",
         (demo_option[]){
-            { "data", "the text file; must be given", DEMO_TEXT, &o.data, 0, 0 },
+            { "data", "the text file; required", DEMO_TEXT, &o.data, 0, 0 },
             { "cell", "lstm or gru", DEMO_TEXT, &o.cell, 0, 0 },
             { "epochs", "passes over the training names", DEMO_WHOLE, &o.epochs, 1, 1e6 },
             { "batch", "names in a minibatch", DEMO_WHOLE, &o.batch, 1, 1e6 },
-            { "hidden", "width of the cells", DEMO_WHOLE, &o.hidden, 1, 1e6 },
-            { "layers", "of cells, one above the other", DEMO_WHOLE, &o.layers, 1, 100 },
-            { "lr", "adam's learning rate, falling as a cosine", DEMO_REAL, &o.lr, 1e-9, 100 },
-            { "dropout", "share of the cells' results left out in training", DEMO_REAL, &o.dropout, 0, 0.9 },
-            { "samples", "names to make up", DEMO_WHOLE, &o.samples, 0, 1e6 },
-            { "temperature", "below 1: likelier names, above 1: stranger ones", DEMO_REAL, &o.temperature, 0.01, 100 },
+            { "hidden", "size of the recurrent state", DEMO_WHOLE, &o.hidden, 1, 1e6 },
+            { "layers", "number of recurrent layers", DEMO_WHOLE, &o.layers, 1, 100 },
+            { "lr", "learning rate of Adam, decreasing by a cosine schedule", DEMO_REAL, &o.lr, 1e-9, 100 },
+            { "dropout", "fraction of recurrent outputs dropped in training", DEMO_REAL, &o.dropout, 0, 0.9 },
+            { "samples", "names to invent", DEMO_WHOLE, &o.samples, 0, 1e6 },
+            { "temperature", "below 1: more likely names, above 1: more unusual ones", DEMO_REAL, &o.temperature, 0.01,
+              100 },
             DEMO_SEED(&o.seed),
             { 0 } });
-    if (o.data == NULL) demo_refuse(argv, "--data FILE", "must be given");
+    if (o.data == NULL) demo_refuse(argv, "--data FILE", "is required");
     if (strcmp(o.cell, "lstm") != 0 && strcmp(o.cell, "gru") != 0) demo_refuse(argv, "cell", "must be lstm or gru");
 
     ad_graph *g = ad_graph_new();

@@ -1,8 +1,8 @@
-/* pinn.c: a network solves a Poisson problem through its own second derivatives, with no data but the equation. */
+/* pinn.c: a network solves a Poisson problem from the equation alone, through its own second derivatives. */
 #include "demos/demo.h"
 #include "nn/nn.h"
 
-enum { EACH = 100 }; /* iterations of L-BFGS between two lines of the report */
+enum { EACH = 100 }; /* iterations of L-BFGS per line of the report */
 static const double PI = 3.14159265358979323846;
 
 /* The problem: u_xx + u_yy = f on the unit square, u = 0 on its edge. exact solves it; f = -5 pi^2 exact. */
@@ -10,36 +10,36 @@ static double exact(double x, double y) { return sin(PI * x) * sin(2 * PI * y); 
 
 typedef struct {
     nn_module *net;
-    ad_var *at; /* [n,2], where the equation is asked for */
+    ad_var *at; /* [n,2]: collocation points */
     ad_var *f;  /* [n] */
 } problem;
 
-/* The solution at points [n,2], as the network has it: x (1 - x) y (1 - y) times its output, so 0 on the edge. */
+/* The network's solution at points [n,2]: x (1 - x) y (1 - y) times its output, and so 0 on the edge. */
 static ad_var *solution(nn_module *net, ad_var *at) {
     ad_var *hill = ad_prod_axis(ad_mul(at, ad_sub(ad_scalar(ad_graph_of(at), AD_F64, 1), at)), 1, false); /* [n] */
     return ad_mul(hill, ad_select(nn_apply(net, at), 1, 0));
 }
 
-/* u_xx + u_yy at each point [n]. Each u depends on its own point alone, so the gradient of a sum of them has the
-   gradient of each in its row. */
+/* u_xx + u_yy at each point [n]. Each u depends only on its own point, so row i of the gradient of their sum is the
+   gradient of u_i. */
 static ad_var *laplacian(ad_var *u, ad_var *at) {
     ad_var *slope, *bend, *sum = NULL;
     ad_gradient(ad_sum(u), 1, &at, &slope); /* [n,2]: u_x, u_y */
     for (int axis = 0; axis < 2; axis++) {
-        ad_gradient(ad_sum(ad_select(slope, 1, axis)), 1, &at, &bend); /* [n,2]: of axis 0 u_xx, u_xy */
+        ad_gradient(ad_sum(ad_select(slope, 1, axis)), 1, &at, &bend); /* [n,2]; for axis 0: u_xx, u_xy */
         ad_var *second = ad_select(bend, 1, axis);
         sum = sum ? ad_add(sum, second) : second;
     }
     return sum;
 }
 
-/* How far the equation is from holding: the loss, which is all that training sees. */
+/* The loss: the mean squared residual of the equation. */
 static ad_var *residual(void *data) {
     const problem *p = data;
     return nn_mse(laplacian(solution(p->net, p->at), p->at), p->f);
 }
 
-/* side x side points in the middles of cells, and f there. */
+/* side x side points at the centres of grid cells, and f there. */
 static problem pose(ad_graph *g, nn_module *net, int64_t side) {
     ad_var *at = ad_require_grad(ad_zeros(g, AD_F64, AD_SHAPE(side * side, 2)));
     ad_var *f = ad_zeros(g, AD_F64, AD_SHAPE(side * side));
@@ -52,7 +52,7 @@ static problem pose(ad_graph *g, nn_module *net, int64_t side) {
     return (problem){ net, at, f };
 }
 
-/* The largest error of the network's solution at side x side points, which it was not trained at. */
+/* The largest error of the network's solution at side x side points other than those of the training. */
 static double largest_error(ad_graph *g, nn_module *net, int64_t side) {
     double worst = 0;
     ad_mark m = ad_begin(g);
@@ -63,7 +63,7 @@ static double largest_error(ad_graph *g, nn_module *net, int64_t side) {
     return worst;
 }
 
-/* Trains on, and tells what came of it. */
+/* Trains for EACH iterations and prints the result. */
 static void train(ad_graph *g, nn_optim *opt, problem *p, int64_t iteration) {
     nn_step_closure(opt, residual, p, NULL);
     ad_mark m = ad_begin(g);
@@ -76,11 +76,11 @@ int main(int argc, char **argv) {
     int64_t seed = 0, rounds = 10, width = 16, side = 12;
     demo_parse(argc, argv,
                "Trains a network to solve u_xx + u_yy = -5 pi^2 sin(pi x) sin(2 pi y) on the unit square, u = 0\n"
-               "on its edge, and tells how far it is from the exact solution sin(pi x) sin(2 pi y).",
+               "on its edge, and prints its error, as the exact solution is sin(pi x) sin(2 pi y).",
                (demo_option[]){ DEMO_SEED(&seed),
-                                { "rounds", "of 100 iterations of L-BFGS", DEMO_WHOLE, &rounds, 1, 1e6 },
-                                { "width", "of each of the two hidden layers", DEMO_WHOLE, &width, 1, 200 },
-                                { "side", "points along x and along y", DEMO_WHOLE, &side, 2, 100 },
+                                { "rounds", "rounds of 100 iterations of L-BFGS", DEMO_WHOLE, &rounds, 1, 1e6 },
+                                { "width", "width of the two hidden layers", DEMO_WHOLE, &width, 1, 200 },
+                                { "side", "points along each axis", DEMO_WHOLE, &side, 2, 100 },
                                 { 0 } });
 
     ad_graph *g = ad_graph_new();

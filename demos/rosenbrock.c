@@ -1,12 +1,12 @@
-/* rosenbrock.c: three ways down Rosenbrock's curved valley: gradient descent, L-BFGS, Newton's with ad_hvp. */
+/* rosenbrock.c: minimises Rosenbrock's function by gradient descent, by L-BFGS and by Newton-CG with ad_hvp. */
 #include "demos/demo.h"
 #include "nn/nn.h"
 
-enum { ROWS = 28, COLUMNS = 60, MOST = 100000 };                /* of the picture; steps of a method */
+enum { ROWS = 28, COLUMNS = 60, MOST = 100000 };                /* of the picture; MOST: steps of a method */
 static const double LEFT = -2, RIGHT = 2, BOTTOM = -1, TOP = 3; /* of the picture */
-static const double GOOD = 1e-8;                                /* the gradient at which a method stops */
+static const double GOOD = 1e-8;                                /* the length of the gradient at which a method stops */
 
-/* f = (1 - x)^2 + 100 (y - x^2)^2 of p [2] = (x, y); it is least, 0, at (1, 1). */
+/* f = (1 - x)^2 + 100 (y - x^2)^2 for p [2] = (x, y); the minimum is 0 at (1, 1). */
 static ad_var *rosenbrock(ad_var *p) {
     ad_var *x = ad_select(p, 0, 0), *y = ad_select(p, 0, 1);
     ad_var *rise = ad_sub(y, ad_square(x));
@@ -24,7 +24,7 @@ typedef struct {
 typedef struct {
     ad_graph *g;
     ad_objective *f;    /* f and its gradient as a C function of p */
-    ad_var *p, *v, *hv; /* [2]; hv = H v, evaluated anew by ad_eval */
+    ad_var *p, *v, *hv; /* [2]; hv = H v, re-evaluated by ad_eval */
 } landscape;
 
 static landscape survey(ad_graph *g) {
@@ -36,8 +36,8 @@ static landscape survey(ad_graph *g) {
 
 static double dot(const double a[2], const double b[2]) { return a[0] * b[0] + a[1] * b[1]; }
 
-/* Goes from path's last point along d, downhill, by the first of t, t/2, ... that gains enough (Armijo's rule): adds
-   the point to the path, and returns the length taken, or 0 where there is none. */
+/* A backtracking line search along the descent direction d: takes the first of the step lengths t, t/2, ... that
+   satisfies Armijo's condition, and appends the point to the path. Returns the step length, or 0 if none does. */
 static double descend(const landscape *l, path *w, const double d[2], const double grad[2], double f, double t) {
     const double *from = w->at[w->steps];
     double *to = w->at[w->steps + 1];
@@ -51,21 +51,21 @@ static double descend(const landscape *l, path *w, const double d[2], const doub
     return 0;
 }
 
-/* Whether the path goes on from its last point, where f and the gradient are taken. */
+/* Evaluates f and its gradient at the last point of the path, and returns whether the method must continue. */
 static bool goes_on(const landscape *l, path *w, double grad[2]) {
     w->f = ad_value_and_gradient(w->at[w->steps], grad, l->f);
     w->slope = sqrt(dot(grad, grad));
     return w->slope > GOOD && w->steps < MOST;
 }
 
-/* Against the gradient; each step tries twice the length of the one before first. */
+/* Each step first tries twice the length of the step before. */
 static void gradient_descent(const landscape *l, path *w) {
     double grad[2], t = 1;
     while (goes_on(l, w, grad) && t > 0) t = descend(l, w, (double[]){ -grad[0], -grad[1] }, grad, w->f, 2 * t);
 }
 
-/* d with H d = -grad by conjugate gradients, which need of H only its products with vectors. Where H curves
-   downwards the way so far is taken, or that against the gradient. */
+/* Solves H d = -grad by conjugate gradients, which need only products of H with vectors. At a direction of negative
+   curvature it stops, with the direction so far or the negative gradient. */
 static void newton_direction(const landscape *l, const double grad[2], double d[2]) {
     double r[2] = { -grad[0], -grad[1] }, v[2] = { r[0], r[1] }, rr = dot(r, r), stop = 1e-20 * rr;
     d[0] = d[1] = 0;
@@ -90,7 +90,7 @@ static void newton_cg(const landscape *l, path *w) {
     }
 }
 
-/* ---- L-BFGS: nn's, of a module whose only parameter is the point ------------------------------------ */
+/* ---- L-BFGS: nn_lbfgs of a module whose only parameter is the point ---------------------------------- */
 
 static ad_var *height(nn_module *m, ad_var *x) {
     (void)x;
@@ -114,14 +114,14 @@ static void lbfgs(const landscape *l, path *w) {
 
 /* ---- the picture --------------------------------------------------------------------------------------- */
 
-/* The cell in which a point lies, or -1. */
+/* The cell that contains a point, or -1. */
 static int cell(const double at[2]) {
     double column = floor((at[0] - LEFT) / (RIGHT - LEFT) * COLUMNS),
            row = floor((TOP - at[1]) / (TOP - BOTTOM) * ROWS);
     return row >= 0 && row < ROWS && column >= 0 && column < COLUMNS ? (int)row * COLUMNS + (int)column : -1;
 }
 
-/* How high the land is in each cell: blank in the valley, then . : and so on up, each ten times the one before. */
+/* The value of f in each cell: blank below 5, then one character for each factor of ten. */
 static void draw_land(const landscape *l, char picture[ROWS * COLUMNS]) {
     for (int i = 0; i < ROWS * COLUMNS; i++) {
         double x = LEFT + (RIGHT - LEFT) * (i % COLUMNS + 0.5) / COLUMNS;
@@ -142,9 +142,9 @@ static void draw(const landscape *l, int n, path *const w[]) {
     for (int row = 0; row < ROWS; row++) printf("%.*s\n", COLUMNS, picture + row * COLUMNS);
 }
 
-/* ---- the same through gnuplot --------------------------------------------------------------------------- */
+/* ---- the same with gnuplot --------------------------------------------------------------------------- */
 
-/* The land's contours, as lines in the table $land. */
+/* The contours of f, as lines in the table $land. */
 static void write_land(FILE *to) {
     fprintf(to, "set xrange [%g:%g]\nset yrange [%g:%g]\nset isosamples 200\nset samples 400\n", LEFT, RIGHT,
             BOTTOM, TOP);
@@ -168,9 +168,9 @@ static void write_plot(FILE *to, const char *file, int n, path *const w[]) {
     }
 }
 
-/* Whether the picture is in the file. */
+/* Returns whether the file was written. */
 static bool plot(char **argv, const char *file, int n, path *const w[]) {
-    fflush(stdout); /* the picture comes before what is said about the file */
+    fflush(stdout); /* print the picture before messages about the file */
     bool found = system("command -v gnuplot >/dev/null 2>&1") == 0;
     FILE *to = found ? popen("gnuplot", "w") : NULL;
     if (to != NULL) write_plot(to, file, n, w);
@@ -195,12 +195,12 @@ int main(int argc, char **argv) {
     double x = -1.2, y = 1;
     const char *file = NULL;
     demo_parse(argc, argv,
-               "Goes down Rosenbrock's valley f = (1 - x)^2 + 100 (y - x^2)^2 to its lowest point (1, 1) by gradient\n"
-               "descent, L-BFGS and Newton's method with conjugate gradients, draws the ways and counts the steps.",
-               (demo_option[]){ { "seed", "taken as by every demo; nothing is random", DEMO_WHOLE, &seed, 0, 0x1p62 },
-                                { "x", "of the start", DEMO_REAL, &x, -5, 5 },
-                                { "y", "of the start", DEMO_REAL, &y, -5, 5 },
-                                { "plot", "an SVG file to draw them in too, by gnuplot", DEMO_TEXT, &file, 0, 0 },
+               "Minimises Rosenbrock's function f = (1 - x)^2 + 100 (y - x^2)^2, least at (1, 1), by gradient\n"
+               "descent, L-BFGS and Newton's method with conjugate gradients; draws paths and counts steps.",
+               (demo_option[]){ { "seed", "ignored: nothing here is random", DEMO_WHOLE, &seed, 0, 0x1p62 },
+                                { "x", "x of the starting point", DEMO_REAL, &x, -5, 5 },
+                                { "y", "y of the starting point", DEMO_REAL, &y, -5, 5 },
+                                { "plot", "an SVG file for a drawing by gnuplot", DEMO_TEXT, &file, 0, 0 },
                                 { 0 } });
 
     ad_graph *g = ad_graph_new();

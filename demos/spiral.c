@@ -1,27 +1,27 @@
-/* spiral.c: two spirals wound into each other, told apart by a network with two layers of 20. */
+/* spiral.c: a network with two hidden layers of 20 separates two intertwined spirals. */
 #include <unistd.h>
 
 #include "demos/demo.h"
 #include "nn/nn.h"
 
 enum { ROWS = 28, COLUMNS = 60 };           /* of the picture */
-static const double RADIUS = 5, EDGE = 5.5; /* of the spirals; of the picture */
+static const double RADIUS = 5, EDGE = 5.5; /* of the spirals; the picture covers -EDGE .. EDGE */
 
-/* Points on two arms of a spiral, moved off it a little: x [2n,2], classes [2n]. */
+/* Points on the two arms of a spiral, with noise: x [2n,2], classes [2n]. */
 static nn_dataset spirals(ad_graph *g, int64_t n, double noise) {
     ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(2 * n, 2)), *y = ad_zeros(g, AD_F32, AD_SHAPE(2 * n));
-    ad_var *blur = ad_randn(g, AD_F32, AD_SHAPE(2 * n, 2));
+    ad_var *offset = ad_randn(g, AD_F32, AD_SHAPE(2 * n, 2));
     float *xs = ad_data_mut(x), *ys = ad_data_mut(y);
     for (int64_t i = 0; i < 2 * n && ad_ok(g); i++) {
-        double way = 0.1 + 0.9 * (double)(i / 2) / (double)n, angle = 9.5 * way + (i % 2 ? 3.14159265358979 : 0);
-        xs[2 * i] = (float)(RADIUS * way * cos(angle) + noise * ad_at(blur, 2 * i));
-        xs[2 * i + 1] = (float)(RADIUS * way * sin(angle) + noise * ad_at(blur, 2 * i + 1));
+        double part = 0.1 + 0.9 * (double)(i / 2) / (double)n, angle = 9.5 * part + (i % 2 ? 3.14159265358979 : 0);
+        xs[2 * i] = (float)(RADIUS * part * cos(angle) + noise * ad_at(offset, 2 * i));
+        xs[2 * i + 1] = (float)(RADIUS * part * sin(angle) + noise * ad_at(offset, 2 * i + 1));
         ys[i] = (float)(i % 2);
     }
     return (nn_dataset){ x, y };
 }
 
-/* One minibatch; false at the end of the epoch. */
+/* Trains on the next minibatch; false at the end of the epoch. */
 static bool step(ad_graph *g, nn_module *net, nn_optim *opt, nn_loader *loader) {
     ad_mark m = ad_begin(g);
     ad_var *x, *classes;
@@ -44,7 +44,7 @@ static double accuracy(ad_graph *g, nn_module *net, nn_dataset data) {
 
 /* ---- the picture ------------------------------------------------------------------------------------ */
 
-/* Where the picture's cells lie: [ROWS * COLUMNS, 2], from the top left. */
+/* The centres of the picture's cells, from the top left, row by row: [ROWS * COLUMNS, 2]. */
 static ad_var *cells(ad_graph *g) {
     ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(ROWS * COLUMNS, 2));
     float *at = ad_data_mut(x);
@@ -55,7 +55,7 @@ static ad_var *cells(ad_graph *g) {
     return x;
 }
 
-/* The class of the point in each cell, -1 where there is none. */
+/* The class of a data point in each cell, -1 for a cell without one. */
 static void place_points(nn_dataset data, int points[ROWS * COLUMNS]) {
     for (int i = 0; i < ROWS * COLUMNS; i++) points[i] = -1;
     for (int64_t i = 0; i < ad_numel(data.y); i++) {
@@ -66,7 +66,7 @@ static void place_points(nn_dataset data, int points[ROWS * COLUMNS]) {
     }
 }
 
-/* Each cell in the colour, or character, of the class that the network sees there; o and x are points. */
+/* Draws each cell in the colour, or as the character, of the class predicted there; o and x are data points. */
 static void draw(ad_graph *g, nn_module *net, nn_dataset data) {
     static const char *const colour[] = { "\033[97;44m", "\033[97;41m" };
     bool coloured = isatty(STDOUT_FILENO);
@@ -75,9 +75,9 @@ static void draw(ad_graph *g, nn_module *net, nn_dataset data) {
     ad_mark m = ad_begin(g);
     ad_var *scores = nn_apply(net, cells(g)); /* [ROWS * COLUMNS, 2] */
     for (int i = 0; i < ROWS * COLUMNS && ad_ok(g); i++) {
-        int seen = ad_at(scores, 2 * i + 1) > ad_at(scores, 2 * i);
-        char region = coloured ? ' ' : ".#"[seen];
-        printf("%s%c", coloured ? colour[seen] : "", points[i] < 0 ? region : "ox"[points[i]]);
+        int predicted = ad_at(scores, 2 * i + 1) > ad_at(scores, 2 * i);
+        char region = coloured ? ' ' : ".#"[predicted];
+        printf("%s%c", coloured ? colour[predicted] : "", points[i] < 0 ? region : "ox"[points[i]]);
         if (i % COLUMNS == COLUMNS - 1) printf("%s\n", coloured ? "\033[0m" : "");
     }
     ad_end(g, m);
@@ -86,11 +86,11 @@ static void draw(ad_graph *g, nn_module *net, nn_dataset data) {
 int main(int argc, char **argv) {
     int64_t seed = 0, epochs = 1000, n = 200;
     double lr = 0.1, noise = 0.05;
-    demo_parse(argc, argv, "Trains a 2-20-20-2 network to tell two spirals apart, and draws what it has learned.",
+    demo_parse(argc, argv, "Trains a 2-20-20-2 network to separate two spirals, and draws its predictions.",
                (demo_option[]){ DEMO_SEED(&seed),
                                 { "epochs", "passes over the points", DEMO_WHOLE, &epochs, 1, 1e6 },
-                                { "points", "on each arm", DEMO_WHOLE, &n, 1, 1e6 },
-                                { "noise", "standard deviation of points from their arm", DEMO_REAL, &noise, 0, 5 },
+                                { "points", "number of points on each arm", DEMO_WHOLE, &n, 1, 1e6 },
+                                { "noise", "standard deviation of the points from their arm", DEMO_REAL, &noise, 0, 5 },
                                 { "lr", "learning rate", DEMO_REAL, &lr, 1e-6, 100 },
                                 { 0 } });
 
@@ -100,7 +100,7 @@ int main(int argc, char **argv) {
     nn_dataset data = spirals(g, n, noise);
     nn_module *net = nn_mlp(g, AD_F32, 4, (int64_t[]){ 2, 20, 20, 2 }, ad_tanh);
     nn_optim *opt = nn_sgd(net, (nn_sgd_opts){ .lr = lr, .momentum = 0.9 });
-    nn_loader *loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 50, .shuffle = true });
+    nn_loader *loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 50 });
 
     for (int64_t e = 0; e < epochs && ad_ok(g); e++)
         while (step(g, net, opt, loader)) {}

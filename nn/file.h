@@ -1,4 +1,9 @@
-/* file.h: a network's parameters in files; included by nn.h. */
+/* file.h: files of parameters (safetensors) and of arrays (IDX, NumPy); included by nn.h.
+
+   Calls that return a code return 0 or an AD_E... code, those that return a Var a constant Var or nil; in both cases
+   the graph has the error. AD_EIO: the file cannot be read or written, or is malformed. AD_EABSENT: this build lacks
+   the library that the call needs. Files are written as PATH.tmp, forced to disk and renamed: after a crash there is
+   either the old file or the new one, complete. */
 #ifndef NN_FILE_H
 #define NN_FILE_H
 
@@ -8,16 +13,29 @@
 extern "C" {
 #endif
 
-/* Files are safetensors (https://github.com/huggingface/safetensors), which Python and Rust read and write:
-   arrays by name, little-endian and row-major. A file is written as PATH.tmp, forced to the disk and renamed, so
-   that a crash leaves the old file or the new one, whole. All calls return 0 or an AD_E code and leave a sentence
-   in the graph: AD_EIO for a file that cannot be read, written or made sense of, AD_ESHAPE and AD_EDTYPE for one
-   that does not fit, AD_EABSENT in a build without jansson. */
+/* ---- parameters: safetensors (https://github.com/huggingface/safetensors), through jansson ----------- */
+
+/* The format holds named arrays, little-endian and row-major; Python and Rust have libraries for it. Writes the
+   parameters and buffers of m. */
 AD_API int nn_save(const nn_module *m, const char *path);
-/* Fills every parameter and buffer of m from the file, whose names and shapes must be m's, or none where anything is amiss.
-   The file's f16, bf16, f32 and f64 numbers become the parameter's dtype, and a count (i64, no axes) does. A
-   num_batches_tracked that m has not is passed over. */
+/* Reads every parameter and buffer of m, or none of them after an error: AD_ESHAPE or AD_EDTYPE for a file that does
+   not fit. Names and shapes must be those of m. Values of type F16, BF16, F32 and F64 are converted to the parameter's
+   dtype, and so is a scalar of type I64. Ignores arrays named num_batches_tracked that m does not have. */
 AD_API int nn_load(nn_module *m, const char *path);
+
+/* ---- arrays ------------------------------------------------------------------------------------------ */
+
+/* An IDX file, the format of MNIST (http://yann.lecun.com/exdb/mnist), plain or, with zlib, gzipped. Elements are
+   multiplied by scale. */
+AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale);
+
+/* NumPy arrays of numbers or booleans in C order: a file of numpy.save, and one array of an archive of numpy.savez by
+   its name, through minizip. */
+AD_API ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path);
+AD_API ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name);
+/* Files for numpy.load. */
+AD_API int nn_save_npy(const ad_var *x, const char *path);
+AD_API int nn_save_npz(const char *path, int n, const char *const names[], ad_var *const vars[]); /* n at least 1 */
 
 #ifdef __cplusplus
 }

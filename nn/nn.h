@@ -1,4 +1,4 @@
-/* nn.h: networks, losses, optimisers, data, training and files, composed of the ops. */
+/* nn.h: networks, losses, optimisers, data, metrics, training and files; for programs. */
 #ifndef NN_NN_H
 #define NN_NN_H
 
@@ -6,8 +6,10 @@
 #include "nn/file.h"
 #include "nn/layers.h"
 #include "nn/loss.h"
+#include "nn/metric.h"
 #include "nn/module.h"
 #include "nn/optim.h"
+#include "nn/table.h"
 #include "nn/train.h"
 
 #endif

@@ -3,77 +3,88 @@
 #define NN_TRAIN_H
 
 #include "nn/data.h"
+#include "nn/metric.h"
 #include "nn/optim.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef ad_var *nn_loss_fn(ad_var *y, ad_var *target);                  /* nn_mse, nn_cross_entropy, ... */
-typedef double nn_metric_fn(const ad_var *y, const ad_var *target);     /* nn_accuracy, nn_r2, ... */
+typedef ad_var *nn_loss_fn(ad_var *y, ad_var *target); /* nn_mse, nn_cross_entropy, ... */
+
+/* The network's outputs for x [n, ...] as a constant Var [n, ...]: computed batch rows at a time, in evaluation mode
+   and without gradients. */
+AD_API ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch);
+
+/* Loss and metric of the predictions for all of d. Either function may be NULL; its value is then NaN. */
+typedef struct {
+    double loss, metric;
+} nn_evaluation;
+AD_API nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch);
+
 enum { NN_MORE_METRICS = 4 };
 typedef struct {
     const char *name;
     nn_metric_fn *of;
 } nn_metric;
 
-/* The net's values for x [n, ...] as a constant Var [n, ...], computed batch rows at a time in evaluation mode
-   and without gradients. */
-AD_API ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch);
-
-/* loss and metric of the predictions for all of d; either may be NULL, and is NaN then. */
+/* The state of a training: what callbacks get, and what nn_fit returns. A value that does not exist is NaN. */
 typedef struct {
-    double loss, metric;
-} nn_evaluation;
-AD_API nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch);
-
-/* Where a training is; what callbacks are given, and nn_fit's result. NaN: there is none. */
-typedef struct {
-    int64_t epoch, epochs;           /* complete ones, for on_step the present one; the last */
-    int64_t steps;                   /* of the optimiser, over all epochs */
-    double loss;                     /* the mean over the epoch's samples until now */
-    double validation_loss, metric;  /* of the validation data after the epoch */
+    int64_t epoch;                  /* complete epochs; for on_step, the number of the current one, from 1 */
+    int64_t epochs;                 /* as in the options */
+    int64_t steps;                  /* of the optimiser, over all epochs */
+    double loss;                    /* the mean over the epoch's samples so far */
+    double validation_loss, metric; /* on the validation data, after the epoch */
     double more_metrics[NN_MORE_METRICS];
-    double lr;                       /* of the epoch's last step */
-    double best;                     /* validation loss, or metric, of best_epoch */
-    int64_t best_epoch;              /* 0: none yet */
-    bool stopped_early, interrupted; /* by patience or a callback; by SIGINT */
+    double lr;          /* learning rate of the last step */
+    double best;        /* validation loss, or metric, of best_epoch */
+    int64_t best_epoch; /* 0: none yet */
+    bool stopped_early; /* by patience or by a callback */
+    bool interrupted;   /* by SIGINT */
 } nn_training_state;
-typedef int nn_callback_fn(const nn_training_state *s, void *data); /* other than 0: stop after this */
+typedef int nn_callback_fn(const nn_training_state *s, void *data); /* a result other than 0 stops the training */
 
+/* A field that is false or 0 has its default; in a number, AD_ZERO means 0 itself. */
 typedef struct {
-    int64_t epochs; /* must be given */
-    int64_t batch;  /* 32 */
-    bool in_order, drop_last;           /* of the minibatches: not shuffled; without a last one that is not full */
-    nn_transform_fn *transform;         /* of the training minibatches, see nn_loader_opts */
+    int64_t epochs; /* required */
+    int64_t batch;  /* rows in a minibatch; 32 */
+
+    /* Minibatches; see nn_loader_opts. */
+    bool in_order, drop_last;
+    nn_transform_fn *transform; /* for training only */
     void *transform_data;
-    int64_t prefetch;                   /* training minibatches made ahead on a thread, see nn_loader_close; 0: none */
-    double clip_norm;                   /* 0: gradients are not clipped */
-    nn_schedule *schedule;              /* stepped after each epoch, with what best is judged by; or each step */
-    bool schedule_by_step;
-    nn_dataset validation;              /* none where x is NULL; as large in memory as its predictions */
-    nn_metric_fn *metric;               /* of the validation data */
-    const char *metric_name;            /* "metric" */
-    nn_metric more_metrics[NN_MORE_METRICS]; /* told beside it */
-    bool by_metric;                     /* best is the largest metric, not the smallest validation loss */
-    int64_t patience;                   /* stop when so many epochs bring nothing better; 0: never */
-    double min_delta;                   /* that much is no better */
-    bool restore_best;                  /* end with the weights of the best epoch; patience does so too */
-    FILE *progress;                     /* a bar on a terminal, a line an epoch elsewhere; NULL: nothing */
-    const char *log;                    /* a CSV file with a row for each epoch */
-    const char *checkpoint;             /* a file that a killed training goes on from, written at the beginning, after */
-    int64_t checkpoint_steps;           /* each epoch, and after so many steps; 0: not within epochs */
-    bool resume;                        /* go on from checkpoint, where there is one */
-    bool catch_interrupt;               /* SIGINT ends the training after the present step, with a checkpoint. One
-                                           such training at a time in a program; its handler goes with it */
+    int64_t prefetch;
+
+    double clip_norm;      /* clip gradients to this norm; 0: do not */
+    nn_schedule *schedule; /* stepped after each epoch with the value that decides about best */
+    bool schedule_by_step; /* stepped after each step of the optimiser instead, with the minibatch's loss */
+
+    nn_dataset validation;   /* x NULL: none; its predictions must fit in memory */
+    nn_metric_fn *metric;    /* of the validation data */
+    const char *metric_name; /* "metric" */
+    nn_metric more_metrics[NN_MORE_METRICS]; /* reported too */
+
+    bool by_metric;    /* best is the highest metric; by default it is the lowest validation loss */
+    int64_t patience;  /* stop after so many epochs without improvement; 0: never */
+    double min_delta;  /* smaller changes are no improvement */
+    bool restore_best; /* end with the parameters of the best epoch; implied by patience */
+
+    FILE *progress;           /* a progress bar if it is a terminal, otherwise a line per epoch; NULL: none */
+    const char *log;          /* a CSV file with a row per epoch; NULL: none */
+    const char *checkpoint;   /* a file to resume from, written at the start and after each epoch; NULL: none */
+    int64_t checkpoint_steps; /* written after so many steps as well; 0: not within epochs */
+    bool resume;              /* continue from checkpoint if that file exists */
+    bool catch_interrupt;     /* SIGINT ends the training after the current step, with a checkpoint. For one training
+                                 at a time in a program; the previous handler is restored at the end */
     nn_callback_fn *on_step, *on_epoch;
     void *callback_data;
 } nn_fit_opts;
 
-/* Trains net in minibatches of data. 0, or the graph's error; what may be NULL. A training that was resumed, with
-   the same data and options, gives to the bit what it would have given uninterrupted: a checkpoint holds parameters
-   and buffers, the optimiser's and the schedule's state, the place in the epoch and the random numbers. Optimisers
-   that compute the loss themselves (nn_lbfgs) are given each minibatch as a function; clip_norm is not for them. */
+/* Trains net on minibatches of data, and sets *end, unless NULL, to the final state. Returns 0 or the code of the
+   graph's error. Resumed with the same data and options, a training ends with exactly the numbers of one that was not
+   interrupted: a checkpoint has parameters and buffers, the state of optimiser and schedule, the position in the epoch
+   and the state of the random numbers. An optimiser that evaluates the loss itself (nn_lbfgs) gets each minibatch as a
+   function, and clip_norm has no effect on it. */
 AD_API int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o,
                   nn_training_state *end);
 

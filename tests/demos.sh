@@ -49,13 +49,13 @@ for source in demos/*.c; do
     check "$demo refuses an unknown option" refuses 'no such option' "$demo" --bogus
     check "$demo refuses short options" refuses '-x: no such option' "$demo" -xy
     check "$demo refuses a value for --help" refuses 'help=1: no such option' "$demo" --help=1
-    check "$demo refuses a stray word" refuses 'word: takes no such word' "$demo" word
-    check "$demo refuses an option without its value" refuses 'seed: a value must follow' "$demo" --seed
-    check "$demo refuses a word for a number" refuses 'seed: must be a whole number from 0 to ' "$demo" --seed ten
-    check "$demo refuses half a number" refuses 'seed: must be a whole number' "$demo" --seed 1x
-    check "$demo refuses an empty number" refuses 'seed: must be a whole number' "$demo" --seed ''
-    check "$demo refuses a negative seed" refuses 'seed: must be a whole number' "$demo" --seed -1
-    check "$demo refuses a number out of range" refuses 'seed: must be a whole number' "$demo" --seed 99999999999999999999
+    check "$demo refuses a stray word" refuses 'word: unexpected argument' "$demo" word
+    check "$demo refuses an option without its value" refuses 'seed: needs a value' "$demo" --seed
+    check "$demo refuses a word for a number" refuses 'seed: must be an integer from 0 to ' "$demo" --seed ten
+    check "$demo refuses half a number" refuses 'seed: must be an integer' "$demo" --seed 1x
+    check "$demo refuses an empty number" refuses 'seed: must be an integer' "$demo" --seed ''
+    check "$demo refuses a negative seed" refuses 'seed: must be an integer' "$demo" --seed -1
+    check "$demo refuses a number out of range" refuses 'seed: must be an integer' "$demo" --seed 99999999999999999999
 done
 
 # ---- what each one shows ---------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ check 'custom_module learns with seed 1' shows_custom_module 1
 check 'custom_op computes currents' shows_custom_op 10
 check 'custom_op computes small currents' shows_custom_op 1000
 check 'custom_op refuses no resistor' refuses 'ohms: must be a number from 0.1 to ' custom_op --ohms 0
-check 'fit refuses too few points' refuses 'points: must be a whole number from 20 to ' fit --points 4
+check 'fit refuses too few points' refuses 'points: must be an integer from 20 to ' fit --points 4
 if "$demos/fit" 2>&1 | grep -q 'this build has no LAPACK'; then skip 'fit, as this build has no LAPACK'
 else
     check 'fit finds parameters and their error bars' shows_fit
@@ -194,7 +194,7 @@ done
 for demo in first gradcheck custom_module custom_op rosenbrock pinn xor spiral; do
     check "$demo repeats itself" same "$demo" --seed 3
 done
-check 'pinn refuses a grid of one point' refuses 'side: must be a whole number from 2 to 100' pinn --side 1
+check 'pinn refuses a grid of one point' refuses 'side: must be an integer from 2 to 100' pinn --side 1
 check 'pinn depends on the seed' seed_matters pinn --rounds 1
 check 'xor depends on the seed' seed_matters xor
 check 'spiral depends on the seed' seed_matters spiral --epochs 5
@@ -258,8 +258,8 @@ resumes() {
     [ $kills -gt 0 ] && cmp "$work/net" "$work/net2"
 }
 
-check 'mnist asks for --data' refuses '--data DIR: must be given' mnist --epochs 1
-check 'mnist refuses no epochs' refuses 'epochs: must be a whole number from 1 to ' mnist --data "$work" --epochs 0
+check 'mnist asks for --data' refuses '--data DIR: is required' mnist --epochs 1
+check 'mnist refuses no epochs' refuses 'epochs: must be an integer from 1 to ' mnist --data "$work" --epochs 0
 check 'mnist refuses a rate below 0' refuses 'lr: must be a number' mnist --data "$work" --lr -1
 check 'mnist names a missing file' fails "$work/train-images-idx3-ubyte.gz: No such file"
 digits train 250
@@ -329,8 +329,8 @@ shows_digits() {
         awk '/^test accuracy / { good = $3 > 95 }  END { exit !good }' "$work/out"
 }
 
-check 'housing asks for --data' refuses '--data FILE: must be given' housing --epochs 1
-check 'digits asks for --data' refuses '--data DIR: must be given' digits --epochs 1
+check 'housing asks for --data' refuses '--data FILE: is required' housing --epochs 1
+check 'digits asks for --data' refuses '--data DIR: is required' digits --epochs 1
 if ! grep -aq 'this build has no libcsv' "$demos/housing"; then
     houses
     pictures optdigits.tra 300
@@ -361,7 +361,7 @@ prefers_what_is_likely() {
     awk -v low="$2" -v high="$3" '/^a / { a++ }  END { print a; exit !(a > low && a < high) }' "$work/out"
 }
 
-check 'names asks for --data' refuses '--data FILE: must be given' names --epochs 1
+check 'names asks for --data' refuses '--data FILE: is required' names --epochs 1
 check 'names refuses an unknown cell' refuses 'cell: must be lstm or gru' names --data "$work" --cell new
 if ! grep -aq 'this build has no libcsv' "$demos/names"; then
     spellings

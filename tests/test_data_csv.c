@@ -1,4 +1,4 @@
-/* test_data_csv.c: CSV files as tables, their columns as numbers and classes, and files that are none. */
+/* test_data_csv.c: CSV files as tables, their columns as numbers and classes, and malformed files. */
 #include <unistd.h>
 
 #include "nn/nn.h"
@@ -62,7 +62,7 @@ static void columns_become_numbers_and_classes(void **state) {
         assert_close(ad_at(means, 1), 8.5 / 3, 1e-6);
         for (int i = 0; i < 8; i++)
             assert_true(ad_at(full, i) == (isnan(numbers[i]) ? ad_at(means, i % 2) : ad_at(x, i)));
-        y = nn_table_classes(t, dtype, "price", &n); /* with one missing */
+        y = nn_table_classes(t, dtype, "price", &n); /* one value is missing */
         assert_true(n == 3 && isnan(ad_at(y, 2)));
         assert_ok(g);
         ad_graph_free(g);
@@ -83,7 +83,7 @@ static void without_a_header_and_with_another_delimiter(void **state) {
     ad_graph_free(g);
 }
 
-/* Fields that lie across the reader's chunks. */
+/* Some fields cross the boundary between two chunks of the reader. */
 static void a_large_table_is_read_whole(void **state) {
     (void)state;
     enum { ROWS = 5000 };
@@ -92,7 +92,8 @@ static void a_large_table_is_read_whole(void **state) {
     for (int i = 0; i < ROWS; i++) fprintf(f, "%d,\"%d.25\"\n", i, -i);
     fclose(f);
     ad_graph *g = ad_graph_new();
-    ad_var *x = nn_table_numbers(nn_read_csv(g, path_of("a.csv"), (nn_csv_opts){ 0 }), AD_F64, 2, (const char *[]){ "a", "b" });
+    nn_table *t = nn_read_csv(g, path_of("a.csv"), (nn_csv_opts){ 0 });
+    ad_var *x = nn_table_numbers(t, AD_F64, 2, (const char *[]){ "a", "b" });
     assert_ok(g);
     for (int i = 1; i < ROWS; i++) assert_true(ad_at(x, 2 * i) == i && ad_at(x, 2 * i + 1) == -i - 0.25);
     ad_graph_free(g);
@@ -104,8 +105,8 @@ static void bad_files_are_refused(void **state) {
         const char *text, *sentence;
     } bad[] = {
         { "", "has no header" },
-        { "a,b\n1,2\n3\n", "line 3 of 1 fields, where the first has 2" },
-        { "a,b\n1,2,3\n", "line 2 of 3 fields, where the first has 2" },
+        { "a,b\n1,2\n3\n", "line 3 has 1 fields, and the first line has 2" },
+        { "a,b\n1,2,3\n", "line 2 has 3 fields, and the first line has 2" },
         { "a,b\n1,\"2\n", "line 2: quotes do not match" },
         { "a,b\n1,2\"3\n", "line 2: quotes do not match" },
     };
@@ -123,11 +124,24 @@ static void bad_files_are_refused(void **state) {
     ad_clear_error(g);
     nn_table *t = nn_read_csv(g, write_text("a,b\n1,x\n"), (nn_csv_opts){ 0 });
     assert_true(ad_is_nil(nn_table_numbers(t, AD_F32, 1, (const char *[]){ "b" })));
-    assert_contains(ad_error(g), "row 0 of column 1: x is no number");
+    assert_contains(ad_error(g), "row 0 of column 1: x is not a number");
     ad_clear_error(g);
     assert_true(ad_is_nil(nn_table_classes(t, AD_F32, "c", NULL)));
     assert_contains(ad_error(g), "has no column c");
+    ad_clear_error(g);
+    assert_fails(g, nn_table_numbers(t, AD_F32, 2, NULL), AD_EVALUE, "a.csv: 2 columns: a number of 0 or more");
+    assert_fails(g, nn_table_numbers(t, AD_F32, -1, NULL), AD_EVALUE, "a.csv: -1 columns");
+    const char *const some[] = { "a", NULL };
+    assert_fails(g, nn_table_numbers(t, AD_F32, 2, some), AD_EVALUE, "a.csv: the name of a column is NULL");
+    assert_fails(g, nn_table_classes(t, AD_F32, NULL, NULL), AD_EVALUE, "a.csv: the name of a column is NULL");
+    assert_fails(g, nn_table_range(t, AD_F32, 1, 0), AD_EVALUE, "columns 1 to 0 of 2");
+    assert_shape(nn_table_numbers(t, AD_F32, 0, NULL), AD_SHAPE(1, 0));
     assert_true(ad_is_nil(nn_table_numbers(NULL, AD_F32, 0, NULL)));
+    assert_true(ad_is_nil(nn_table_classes(NULL, AD_F32, "a", NULL)) && ad_is_nil(nn_table_range(NULL, AD_F32, 0, 1)));
+    assert_true(nn_table_rows(NULL) == 0 && nn_table_name(NULL, 0) == NULL && nn_table_text(NULL, 0, 0) == NULL);
+    assert_ok(g);
+    assert_null(nn_read_csv(g, NULL, (nn_csv_opts){ 0 }));
+    assert_string_equal(ad_error(g), "read_csv: path is NULL");
     ad_graph_free(g);
 }
 

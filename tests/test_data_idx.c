@@ -1,4 +1,4 @@
-/* test_data_idx.c: IDX files, plain and gzipped, as they should be and broken in every way. */
+/* test_data_idx.c: valid and malformed IDX files, plain and gzipped. */
 #include <sys/stat.h>
 
 #ifdef AD_HAVE_ZLIB
@@ -52,7 +52,7 @@ static void assert_refused(const char *path, int code, const char *part, const c
     assert_contains(ad_error(g), path);
     assert_contains(ad_error(g), part);
     assert_contains(ad_error(g), other);
-    assert_int_equal(ad_graph_stats(g).bytes_used, used); /* nothing was made for it */
+    assert_int_equal(ad_graph_stats(g).bytes_used, used); /* no memory is left in use */
     ad_graph_free(g);
     unlink(path);
 }
@@ -81,7 +81,7 @@ static uint64_t f64_bits(double v) {
     return bits;
 }
 
-/* ---- as they should be ------------------------------------------------------------------------------------- */
+/* ---- valid files ------------------------------------------------------------------------------------------- */
 
 static void every_type_is_read(void **state) {
     (void)state;
@@ -145,7 +145,7 @@ static void elements_are_scaled(void **state) {
     ad_graph_free(g);
 }
 
-/* Larger than the buffer that it is read through, and no multiple of it. */
+/* Larger than the read buffer, and not a multiple of its size. */
 static void a_large_file_is_read(void **state) {
     (void)state;
     enum { N = 50001 };
@@ -167,7 +167,7 @@ static void a_large_file_is_read(void **state) {
     unlink(path_of("large"));
 }
 
-/* ---- broken ------------------------------------------------------------------------------------------------ */
+/* ---- malformed --------------------------------------------------------------------------------------------- */
 
 static void cut_files_are_refused_at_every_length(void **state) {
     (void)state;
@@ -193,10 +193,10 @@ static void bad_headers_are_refused(void **state) {
     (void)state;
     bytes b = small_file();
     b.byte[1] = 1;
-    assert_refused(write_plain("magic", &b), AD_EIO, "is no IDX file", "begins with 00 01, not 00 00");
+    assert_refused(write_plain("magic", &b), AD_EIO, "is not an IDX file", "begins with 00 01, not 00 00");
     b = small_file();
     b.byte[0] = 'P';
-    assert_refused(write_plain("magic", &b), AD_EIO, "is no IDX file", "begins with 50 00, not 00 00");
+    assert_refused(write_plain("magic", &b), AD_EIO, "is not an IDX file", "begins with 50 00, not 00 00");
     b = small_file();
     b.byte[2] = 0x0a;
     assert_refused(write_plain("type", &b), AD_EIO, "element type 0x0a", "none of 08 09 0b 0c 0d 0e");
@@ -261,7 +261,7 @@ static void a_long_path_leaves_room_for_the_fault(void **state) {
     ad_graph_free(g);
 }
 
-static void null_and_errors_are_let_pass(void **state) {
+static void null_and_errors_are_ignored(void **state) {
     (void)state;
     assert_true(ad_is_nil(nn_load_idx(NULL, AD_F32, "x", 1)));
     ad_graph *g = ad_graph_new();
@@ -328,16 +328,16 @@ static void gzipped_files_are_checked_alike(void **state) {
     assert_refused(write_plain("long.gz", &z), AD_EIO, "is oversized", "[2,3] u8 takes 6 bytes, 7 found");
     b.byte[0] = 9;
     z = gzipped(&b);
-    assert_refused(write_plain("magic.gz", &z), AD_EIO, "is no IDX file", "begins with 09 00");
+    assert_refused(write_plain("magic.gz", &z), AD_EIO, "is not an IDX file", "begins with 09 00");
 }
 
 static void broken_gzip_data_is_refused(void **state) {
     (void)state;
     bytes b = small_file(), whole = gzipped(&b);
-    for (size_t n = 3; n < whole.n; n++) { /* of fewer bytes zlib cannot tell that they are gzip's */
+    for (size_t n = 3; n < whole.n; n++) { /* zlib does not recognise fewer bytes as gzip */
         bytes z = whole;
         z.n = n;
-        assert_refused(write_plain("cut.gz", &z), AD_EIO, "load_idx: ", "its gzip data is cut short");
+        assert_refused(write_plain("cut.gz", &z), AD_EIO, "load_idx: ", "its gzip data is truncated");
     }
     for (size_t at = whole.n - 8; at < whole.n; at++) { /* the checksum and the length */
         bytes z = whole;
@@ -366,7 +366,7 @@ int main(void) {
         cmocka_unit_test(what_is_no_file_is_refused),
         cmocka_unit_test(a_pipe_is_refused),
         cmocka_unit_test(a_long_path_leaves_room_for_the_fault),
-        cmocka_unit_test(null_and_errors_are_let_pass),
+        cmocka_unit_test(null_and_errors_are_ignored),
         cmocka_unit_test(memory_may_run_out),
 #ifdef AD_HAVE_ZLIB
         cmocka_unit_test(gzipped_files_are_read),

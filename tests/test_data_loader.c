@@ -1,10 +1,10 @@
-/* test_data_loader.c: minibatches: each row once, in which order, in whose memory. */
+/* test_data_loader.c: minibatches: their rows, order and memory. */
 #include "nn/nn.h"
 #include "tests/common.h"
 
 enum { N = 23, WIDTH = 3 };
 
-/* Row i of x is 10 i, 10 i + 1, 10 i + 2, and of y i. */
+/* Row i of x is 10 i, 10 i + 1, 10 i + 2, and row i of y is i. */
 static nn_dataset data_new(ad_graph *g, ad_dtype t) {
     double x[N * WIDTH], y[N];
     for (int i = 0; i < N * WIDTH; i++) x[i] = 10 * (i / WIDTH) + i % WIDTH;
@@ -12,7 +12,8 @@ static nn_dataset data_new(ad_graph *g, ad_dtype t) {
     return (nn_dataset){ param_of(g, t, x, AD_SHAPE(N, WIDTH)), param_of(g, t, y, AD_SHAPE(N)) };
 }
 
-/* Runs an epoch: the rows in order of appearance, how many batches; checks that x and y belong together. */
+/* Runs an epoch and checks that x and y match: returns the number of minibatches, and sets rows [n] to the rows in
+   their order. */
 static int epoch(nn_loader *l, ad_graph *g, int rows[N], int *n) {
     int batches = 0;
     *n = 0;
@@ -39,7 +40,7 @@ static void in_order_and_without_a_copy(void **state) {
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
         nn_dataset d = data_new(g, t);
-        nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 5 });
+        nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 5, .in_order = true });
         ad_var *x, *y;
         assert_int_equal(nn_loader_batches(l), 5);
         for (int b = 0; b < 5; b++) {
@@ -63,7 +64,7 @@ static void every_row_once_an_epoch(void **state) {
     for (ad_dtype t = AD_F32; t <= AD_F64; t++)
         for (int64_t batch = 1; batch <= N + 2; batch++) {
             ad_graph *g = ad_graph_new();
-            nn_loader *l = nn_loader_new(g, data_new(g, t), (nn_loader_opts){ .batch = batch, .shuffle = true });
+            nn_loader *l = nn_loader_new(g, data_new(g, t), (nn_loader_opts){ .batch = batch });
             for (int e = 0; e < 3; e++) {
                 int rows[N], seen[N] = { 0 }, n;
                 assert_int_equal(epoch(l, g, rows, &n), nn_loader_batches(l));
@@ -87,7 +88,7 @@ static void drop_last_leaves_out_what_fills_no_batch(void **state) {
     for (int i = 0; i < 4; i++)
         for (int shuffled = 0; shuffled <= 1; shuffled++) {
             nn_loader *l = nn_loader_new(
-                g, d, (nn_loader_opts){ .batch = cases[i].batch, .shuffle = shuffled, .drop_last = true });
+                g, d, (nn_loader_opts){ .batch = cases[i].batch, .in_order = !shuffled, .drop_last = true });
             int rows[N], n;
             assert_int_equal(nn_loader_batches(l), cases[i].batches);
             assert_int_equal(epoch(l, g, rows, &n), cases[i].batches);
@@ -99,7 +100,7 @@ static void drop_last_leaves_out_what_fills_no_batch(void **state) {
 static void shuffled_rows(uint64_t seed, int epochs, int rows[N]) {
     ad_graph *g = ad_graph_new();
     ad_seed(g, seed);
-    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4, .shuffle = true });
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4 });
     for (int e = 0, n; e < epochs; e++) epoch(l, g, rows, &n);
     ad_graph_free(g);
 }
@@ -115,14 +116,14 @@ static void the_seed_decides_the_order(void **state) {
     assert_memory_not_equal(a, other, sizeof a);
     assert_memory_not_equal(a, later, sizeof a);
     for (int i = 0; i < N; i++) sorted += a[i] == i;
-    assert_in_range(sorted, 0, 8); /* a shuffle leaves one row in its place, on average */
+    assert_in_range(sorted, 0, 8); /* on average, a shuffle leaves one row in its place */
 }
 
 /* An epoch's order depends on the random numbers and not on the epochs before it. */
 static void an_order_can_be_had_again(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4, .shuffle = true });
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4 });
     int first[N], third[N], n;
     ad_seed(g, 9);
     epoch(l, g, first, &n);
@@ -133,11 +134,11 @@ static void an_order_can_be_had_again(void **state) {
     ad_graph_free(g);
 }
 
-/* Over many shuffles each row comes first about equally often: chi squared with 22 degrees of freedom. */
+/* Over many shuffles, each row is equally likely to be first and last: chi squared with 22 degrees of freedom. */
 static void every_order_is_as_likely(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = N, .shuffle = true });
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = N });
     enum { EPOCHS = 4600 };
     int first[N] = { 0 }, last[N] = { 0 };
     for (int e = 0; e < EPOCHS; e++) {
@@ -161,13 +162,13 @@ static void rows_may_have_many_axes_and_no_elements(void **state) {
         ad_graph *g = ad_graph_new();
         ad_var *x, *y, *images = ad_arange(g, AD_F64, 0, 4 * 6, 1), *none = ad_zeros(g, AD_F64, AD_SHAPE(4, 0));
         nn_dataset d = { ad_reshape(images, AD_SHAPE(4, 1, 2, 3)), none };
-        nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 3, .shuffle = shuffled });
+        nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 3, .in_order = !shuffled });
         assert_true(nn_loader_next(l, &x, &y));
         assert_true(ad_shape_equal(ad_shape_of(x), AD_SHAPE(3, 1, 2, 3)));
         assert_true(ad_shape_equal(ad_shape_of(y), AD_SHAPE(3, 0)));
         assert_true(ad_at(x, 7) - ad_at(x, 6) == 1 && fmod(ad_at(x, 6), 6) == 0);
         nn_dataset empty = { ad_zeros(g, AD_F64, AD_SHAPE(0, 2)), ad_zeros(g, AD_F64, AD_SHAPE(0)) };
-        l = nn_loader_new(g, empty, (nn_loader_opts){ .batch = 3, .shuffle = shuffled });
+        l = nn_loader_new(g, empty, (nn_loader_opts){ .batch = 3, .in_order = !shuffled });
         assert_int_equal(nn_loader_batches(l), 0);
         assert_false(nn_loader_next(l, &x, &y));
         assert_ok(g);
@@ -185,14 +186,15 @@ static void bad_data_is_refused(void **state) {
         int code;
         const char *message;
     } bad[] = {
-        { { three, four }, 1, AD_ESHAPE, "loader: x has 3 rows and y 4; both have one for each sample" },
-        { { three, NULL }, 1, AD_EVALUE, "loader: x or y of the dataset is nil" },
-        { { NULL, three }, 1, AD_EVALUE, "loader: x or y of the dataset is nil" },
+        { { three, four }, 1, AD_ESHAPE, "loader: x has 3 rows and y has 4; both need one row per sample" },
+        { { three, NULL }, 1, AD_EVALUE, "loader: x or y of the data set is nil" },
+        { { NULL, three }, 1, AD_EVALUE, "loader: x or y of the data set is nil" },
         { { three, three }, 0, AD_EVALUE, "loader: batch 0: it must be at least 1" },
+        { { three, three }, AD_ZERO, AD_EVALUE, "loader: batch 0: it must be at least 1" },
         { { three, ad_scalar(g, AD_F32, 1) },
           1,
           AD_ESHAPE,
-          "loader: x or y of the dataset is a scalar; both have a row for each sample" },
+          "loader: x or y of the data set is a scalar; both need one row per sample" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_null(nn_loader_new(g, bad[i].d, (nn_loader_opts){ .batch = bad[i].batch }));
@@ -211,11 +213,18 @@ static void null_and_errors_end_the_epoch(void **state) {
     assert_false(nn_loader_next(NULL, &x, &y));
     assert_true(ad_is_nil(x) && ad_is_nil(y));
     ad_graph *g = ad_graph_new();
-    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4 });
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), (nn_loader_opts){ .batch = 4, .in_order = true });
     ad_fail(g, AD_EVALUE, "something");
     assert_false(nn_loader_next(l, &x, &y));
     assert_true(ad_is_nil(x));
     ad_clear_error(g);
+    assert_false(nn_loader_next(l, NULL, &y));
+    assert_fails(g, y, AD_EVALUE, "loader_next: x or y is NULL");
+    assert_false(nn_loader_next(l, &x, NULL));
+    assert_fails(g, x, AD_EVALUE, "loader_next: x or y is NULL");
+    assert_false(nn_loader_next(l, NULL, NULL));
+    ad_clear_error(g);
+    assert_false(nn_loader_next(NULL, NULL, NULL));
     assert_true(nn_loader_next(l, &x, &y));
     assert_true(ad_at(y, 0) == 0);
     ad_graph_free(g);

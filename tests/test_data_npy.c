@@ -1,4 +1,4 @@
-/* test_data_npy.c: NumPy's files: every type, there and back, archives, and files broken in every way. */
+/* test_data_npy.c: NumPy's files: element types, round trips, archives, and malformed files. */
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -122,7 +122,7 @@ static void bad_files_are_refused(void **state) {
     unlink(path_of("a.npy"));
 }
 
-/* Cut at every length, and with any byte changed: a sentence or a good array, never harm. */
+/* Truncated to each length, and with a byte changed: an error or a valid array. */
 static void damaged_files_do_no_harm(void **state) {
     (void)state;
     static const char zeros[64];
@@ -181,7 +181,7 @@ static void archives_are_read_by_name(void **state) {
         assert_contains(ad_error(g), "a.npz/X: is not in the archive");
         ad_clear_error(g);
         assert_true(ad_is_nil(nn_load_npz(g, AD_F64, path, "other")));
-        assert_contains(ad_error(g), "a.npz/other: is no .npy file");
+        assert_contains(ad_error(g), "a.npz/other: is not an .npy file");
         ad_graph_free(g);
     }
     unlink(path_of("a.npz"));
@@ -196,7 +196,7 @@ static bytes read_bytes(const char *path) {
     return b;
 }
 
-/* Whether the archive with these bytes gives a sentence, and not the array 1 2 3 4. */
+/* Whether loading an archive of these bytes is an error; otherwise it must be the array 1 2 3 4. */
 static bool archive_is_refused(const bytes *b, const char *sentence) {
     ad_graph *g = ad_graph_new();
     FILE *f = fopen(path_of("a.npz"), "wb");
@@ -213,8 +213,8 @@ static bool archive_is_refused(const bytes *b, const char *sentence) {
     return refused;
 }
 
-/* Cut at every length, and with any byte changed: a sentence, or the array where the byte does not matter, as those of
-   the record at the end that are 0. */
+/* Truncated to each length, and with a byte changed: an error, or the array where the byte does not matter, as some of
+   the record at the end do not. */
 static void damaged_archives_do_no_harm(void **state) {
     (void)state;
     enum { END_RECORD = 22 };
@@ -241,14 +241,14 @@ static void archives_have_checksums(void **state) {
     b.byte[at] = 9;
     assert_true(archive_is_refused(&b, "a.npz/x: is damaged"));
     b.n = 0;
-    assert_true(archive_is_refused(&b, "a.npz/x: is no archive"));
+    assert_true(archive_is_refused(&b, "a.npz/x: is not an archive"));
     ad_graph *g = ad_graph_new();
     assert_true(ad_is_nil(nn_load_npz(g, AD_F64, "/no/such.npz", "x")));
     assert_contains(ad_error(g), "load_npz: /no/such.npz/x: No such file or directory");
     ad_graph_free(g);
 }
 
-/* ---- archives that are written ---------------------------------------------------------------------------- */
+/* ---- writing archives ------------------------------------------------------------------------------------- */
 
 enum { ARRAYS = 5 };
 static const char *const names[ARRAYS] = { "weights", "b", "none", "part/\xc3\xa9", "one" };
@@ -281,7 +281,7 @@ static uint32_t crc32_of(const unsigned char *p, size_t n) {
     return ~c;
 }
 
-/* The bytes of an .npy file against an array. */
+/* Compares the bytes of an .npy file with an array. */
 static void assert_npy(const unsigned char *p, size_t n, const ad_var *x) {
     char want[200], shape[80] = "";
     size_t head = 10 + little(p + 8, 2), size = ad_dtype_size(ad_dtype_of(x)), data = (size_t)ad_numel(x) * size;
@@ -298,7 +298,7 @@ static void assert_npy(const unsigned char *p, size_t n, const ad_var *x) {
     if (data > 0) assert_memory_equal(p + head, ad_data(x), data);
 }
 
-/* By PKWARE's APPNOTE.TXT: the end record, the central directory, each file's own header, its bytes. */
+/* After PKWARE's APPNOTE.TXT: the end record, the central directory, the local header of each file and its bytes. */
 static void assert_archive(const bytes *b, ad_var *const x[ARRAYS]) {
     const unsigned char *end = b->byte + b->n - 22;
     assert_int_equal(little(end, 4), 0x06054b50);
@@ -339,7 +339,7 @@ static void archives_are_written(void **state) {
         assert_true(ad_shape_equal(ad_shape_of(y), ad_shape_of(x[k])));
         for (int64_t i = 0; i < ad_numel(y); i++) assert_true(ad_at(y, i) == ad_at(x[k], i));
     }
-    assert_int_equal(nn_save_npz(path_of("a.npz"), ARRAYS, names, x), AD_OK); /* over the old one */
+    assert_int_equal(nn_save_npz(path_of("a.npz"), ARRAYS, names, x), AD_OK); /* replaces the old file */
     bytes again = read_bytes(path_of("a.npz"));
     assert_int_equal(again.n, first.n);
     assert_memory_equal(again.byte, first.byte, first.n);
@@ -371,7 +371,7 @@ static void numpy_reads_archives(void **state) {
     ad_graph_free(g);
 }
 
-/* Whatever goes wrong, the old file stays, and nothing beside it. */
+/* After an error the old file is unchanged, and there is no temporary file. */
 static void assert_not_written(ad_graph *g, const char *path, int n, const char *const *as, ad_var *const *x,
                                const char *sentence) {
     bytes old = read_bytes(path_of("a.npz"));
@@ -388,14 +388,15 @@ static void what_cannot_be_written_leaves_the_old_file(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *x[ARRAYS], *large = ad_zeros(g, AD_F64, AD_SHAPE(10000));
     char path[128], name[300];
+    static const char long_name[] = "save_npz: the name of array 0 is NULL or has more than 250 bytes";
     make_arrays(g, x);
     snprintf(path, sizeof path, "%s", path_of("a.npz"));
     memset(name, 'n', sizeof name - 1);
     name[sizeof name - 1] = '\0';
     assert_int_equal(nn_save_npz(path, ARRAYS, names, x), AD_OK);
     assert_not_written(g, path, 2, (const char *[]){ "x", "x" }, x, "save_npz: two arrays are called x");
-    assert_not_written(g, path, 1, (const char *[]){ NULL }, x, "save_npz: the name of array 0 is NULL or too long");
-    assert_not_written(g, path, 1, (const char *[]){ name }, x, "save_npz: the name of array 0 is NULL or too long");
+    assert_not_written(g, path, 1, (const char *[]){ NULL }, x, long_name);
+    assert_not_written(g, path, 1, (const char *[]){ name }, x, long_name);
     assert_not_written(g, path, 2, names, (ad_var *[]){ x[0], NULL }, "save_npz: b is nil");
     assert_not_written(g, NULL, 1, names, x, "save_npz: path is NULL");
     assert_not_written(g, "/no/such/a.npz", 1, names, x, "save_npz: /no/such/a.npz: No such file or directory");
@@ -407,7 +408,9 @@ static void what_cannot_be_written_leaves_the_old_file(void **state) {
     assert_not_written(g, path, 1, names, &large, "a.npz: File too large");
     setrlimit(RLIMIT_FSIZE, &before);
     signal(SIGXFSZ, SIG_DFL);
+    assert_not_written(g, path, 1, NULL, x, "save_npz: names is NULL");
     assert_int_equal(nn_save_npz(path, 0, names, x), AD_EVALUE);
+    assert_int_equal(nn_save_npz(path, 1, names, NULL), AD_EVALUE);
     assert_true(nn_save_npz(path, 1, names, (ad_var *[]){ NULL }) < 0);
     unlink(path);
     ad_graph_free(g);

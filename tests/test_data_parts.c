@@ -1,4 +1,4 @@
-/* test_data_parts.c: parts of data sets, scaling, made-up data and metrics. */
+/* test_data_parts.c: parts of data sets, scaling, synthetic data and metrics. */
 #include "nn/nn.h"
 #include "tests/common.h"
 
@@ -12,7 +12,7 @@ static nn_dataset data_new(ad_graph *g, ad_dtype t) {
     return (nn_dataset){ param_of(g, t, x, AD_SHAPE(N, 2)), param_of(g, t, y, AD_SHAPE(N)) };
 }
 
-/* Marks the rows of a part, each with its class, as seen. */
+/* Counts the rows of a part in seen, and checks their classes. */
 static int64_t see(nn_dataset part, nn_dataset all, int seen[N]) {
     int64_t n = ad_shape_of(part.x).dim[0];
     assert_int_equal(ad_shape_of(part.y).dim[0], n);
@@ -114,17 +114,31 @@ static void bad_parts_are_refused(void **state) {
         assert_string_equal(ad_error(g), sentence);                                                                    \
         ad_clear_error(g);                                                                                             \
     } while (0)
-    REFUSED(nn_split(d, (nn_split_opts){ .test = 1 }), "split: validation 0 and test 1: shares, together below 1");
-    REFUSED(nn_split(d, (nn_split_opts){ .test = NAN }), "split: validation 0 and test nan: shares, together below 1");
+    REFUSED(nn_split(d, (nn_split_opts){ .test = 1 }),
+            "split: validation 0 and test 1: fractions, together less than 1");
+    REFUSED(nn_split(d, (nn_split_opts){ .test = NAN }),
+            "split: validation 0 and test nan: fractions, together less than 1");
     REFUSED(nn_split(d, (nn_split_opts){ .validation = -0.1 }),
-            "split: validation -0.1 and test 0: shares, together below 1");
-    REFUSED(nn_split(wide, (nn_split_opts){ .stratify = true }), "split: to stratify, y must be class numbers [n]");
+            "split: validation -0.1 and test 0: fractions, together less than 1");
+    assert_int_equal(ad_numel(nn_split(d, (nn_split_opts){ .validation = AD_ZERO, .test = 0.5 }).validation.y), 0);
+    assert_ok(g);
+    REFUSED(nn_split(wide, (nn_split_opts){ .stratify = true }), "split: y [103,2]: stratify needs class numbers [n]");
     REFUSED(nn_kfold(d, 1, 0, (nn_split_opts){ 0 }), "kfold: fold 0 of 1: 2 to 103 folds, numbered from 0");
     REFUSED(nn_kfold(d, 5, 5, (nn_split_opts){ 0 }), "kfold: fold 5 of 5: 2 to 103 folds, numbered from 0");
     REFUSED(nn_split((nn_dataset){ d.x, ad_ones(g, AD_F64, AD_SHAPE(4)) }, (nn_split_opts){ 0 }),
-            "split: x [103,2] and y [4] must have a row for each sample");
+            "split: x [103,2] and y [4] must have one row per sample");
     assert_true(ad_is_nil(nn_take_rows(d, 1, (int64_t[]){ N }).x));
     assert_string_equal(ad_error(g), "take_rows: row 103 of 103 rows");
+    ad_clear_error(g);
+    assert_fails(g, nn_take_rows(d, 2, NULL).x, AD_EVALUE, "take_rows: 2 rows: a number of 0 or more and an array");
+    assert_fails(g, nn_take_rows(d, -1, (int64_t[]){ 0 }).x, AD_EVALUE, "take_rows: -1 rows: ");
+    assert_int_equal(ad_shape_of(nn_take_rows(d, 0, NULL).x).dim[0], 0);
+    assert_true(ad_is_nil(nn_take_rows((nn_dataset){ NULL, NULL }, 0, NULL).x));
+    ad_graph *other = ad_graph_new();
+    assert_fails(g, nn_split((nn_dataset){ d.x, data_new(other, AD_F64).y }, (nn_split_opts){ 0 }).train.x, AD_EGRAPH,
+                 "split: x and y belong to two graphs");
+    assert_ok(other);
+    ad_graph_free(other);
     ad_graph_free(g);
 }
 
@@ -150,11 +164,11 @@ static void scaling_is_fitted_on_one_part_and_used_on_all(void **state) {
     }
 }
 
-/* ---- made-up data -------------------------------------------------------------------------------------------- */
+/* ---- synthetic data ------------------------------------------------------------------------------------------ */
 
 static double parabola(double x) { return x * x; }
 
-static void made_up_points_lie_where_they_should(void **state) {
+static void synthetic_points_lie_where_they_should(void **state) {
     (void)state;
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
@@ -185,6 +199,24 @@ static void made_up_points_lie_where_they_should(void **state) {
     }
 }
 
+static void bad_synthetic_data_is_refused(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    assert_fails(g, nn_moons_data(g, AD_F32, 4, -1).x, AD_EVALUE,
+                 "moons_data: 4 points with noise -1: neither may be negative");
+    assert_fails(g, nn_xor_data(g, AD_F32, -1, 0).y, AD_EVALUE, "xor_data: -1 points with noise 0");
+    assert_fails(g, nn_circles_data(g, AD_F32, 4, NAN, 0.5).x, AD_EVALUE, "circles_data: 4 points with noise nan");
+    assert_fails(g, nn_spiral_data(g, AD_F32, 4, 0, 1).x, AD_EVALUE, "spiral_data: 0 classes: at least 1");
+    assert_fails(g, nn_blobs_data(g, AD_F32, 4, 2, 0, 1).x, AD_EVALUE, "blobs_data: 2 classes in 0 dimensions");
+    assert_fails(g, nn_curve_data(g, AD_F32, 4, 0, 1, NULL, 0).y, AD_EVALUE, "curve_data: the function f is NULL");
+    assert_true(ad_is_nil(nn_spiral_data(g, AD_F32, INT64_MAX, INT64_MAX, 0).x)); /* more than memory holds */
+    ad_clear_error(g);
+    assert_int_equal(ad_numel(nn_spiral_data(g, AD_F32, 3, INT64_MAX, 0).y), 3);
+    assert_int_equal(ad_numel(nn_moons_data(g, AD_F32, 0, 0).y), 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 static void noise_has_the_deviation_asked_for(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -195,17 +227,12 @@ static void noise_has_the_deviation_asked_for(void **state) {
         sum += off * off;
     }
     assert_close(sqrt(sum / 8000), 0.1, 0.005);
-    assert_true(ad_is_nil(nn_moons_data(g, AD_F32, 4, -1).x));
-    assert_string_equal(ad_error(g), "moons_data: 4 points with noise -1: neither may be below 0");
-    ad_clear_error(g);
-    assert_true(ad_is_nil(nn_spiral_data(g, AD_F32, 4, 0, 1).x));
-    assert_string_equal(ad_error(g), "spiral_data: 0 classes: at least 1");
     ad_graph_free(g);
 }
 
 /* ---- metrics --------------------------------------------------------------------------------------------------- */
 
-/* scikit-learn's numbers for these rows. */
+/* Expected values from scikit-learn. */
 static void metrics_of_classes(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -264,7 +291,8 @@ int main(void) {
         cmocka_unit_test(the_seed_decides_and_the_graph_draws_on),
         cmocka_unit_test(bad_parts_are_refused),
         cmocka_unit_test(scaling_is_fitted_on_one_part_and_used_on_all),
-        cmocka_unit_test(made_up_points_lie_where_they_should),
+        cmocka_unit_test(synthetic_points_lie_where_they_should),
+        cmocka_unit_test(bad_synthetic_data_is_refused),
         cmocka_unit_test(noise_has_the_deviation_asked_for),
         cmocka_unit_test(metrics_of_classes),
         cmocka_unit_test(metrics_of_numbers),

@@ -1,4 +1,4 @@
-/* test_data_prefetch.c: minibatches made ahead by a thread: the same to the bit, really ahead; and its end. */
+/* test_data_prefetch.c: minibatches prepared by a thread: the same bits, ahead of time, until the thread ends. */
 #define _GNU_SOURCE /* RTLD_NEXT */
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,12 +10,12 @@
 #include "nn/data/loader.h"
 #include "tests/common.h"
 
-/* ---- threads that cannot be had ---------------------------------------------------------------------- */
+/* ---- threads that cannot be started ------------------------------------------------------------------ */
 
 static bool no_threads;
-static int threads; /* begun so far */
+static int threads; /* started so far */
 
-/* Stands before the system's. */
+/* Replaces the one of the system. */
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data) {
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     void *found = dlsym(RTLD_NEXT, "pthread_create");
@@ -39,20 +39,20 @@ static void pause_for(int64_t microseconds) {
     nanosleep(&t, NULL);
 }
 
-static void shake(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *data) {
+static void shake(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *data) {
     assert_true(t == AD_F32 && row.ndim == 1 && row.dim[0] == WIDTH && data == NULL);
     for (int i = 0; i < WIDTH; i++) ((float *)to)[i] = ((const float *)from)[i] + (float)nn_random_normal(r);
 }
 
-/* The same, and every now and then late. */
-static void dawdle(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *data) {
+/* The same with occasional delays. */
+static void dawdle(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *data) {
     if ((int)((const float *)from)[0] % 7 == 0) pause_for(50);
     shake(t, row, from, to, r, data);
 }
 
-static atomic_int counted, elsewhere; /* rows made, and those of them that were not made on this thread */
+static atomic_int counted, elsewhere; /* rows made, and those of them made on another thread */
 
-static void count(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *caller) {
+static void count(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *caller) {
     memcpy(to, from, (size_t)ad_shape_numel(row) * ad_dtype_size(t));
     (void)r;
     if (!pthread_equal(*(pthread_t *)caller, pthread_self())) atomic_fetch_add(&elsewhere, 1);
@@ -63,18 +63,19 @@ static nn_loader *counting_loader(ad_graph *g, int64_t prefetch) {
     static pthread_t self;
     self = pthread_self();
     counted = elsewhere = 0;
-    return nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 4, .prefetch = prefetch, .transform = count,
-                                                           .transform_data = &self });
+    nn_loader_opts o = { .batch = 4, .in_order = true, .prefetch = prefetch, .transform = count,
+                         .transform_data = &self };
+    return nn_loader_new(g, data_new(g), o);
 }
 
-/* Whether the count comes to n, and goes no further for a while. */
+/* Whether the count reaches n and then stays there for a while. */
 static bool counts_to(int n) {
     for (int i = 0; i < 20000 && counted < n; i++) pause_for(100);
     pause_for(3000);
     return counted == n;
 }
 
-/* ---- the same to the bit ----------------------------------------------------------------------------- */
+/* ---- the same bits ----------------------------------------------------------------------------------- */
 
 typedef struct {
     float x[3 * N * WIDTH];
@@ -82,7 +83,7 @@ typedef struct {
     int rows, batches;
 } record;
 
-/* Three epochs. All minibatches of an epoch are looked at when it is over: none may have been written over. */
+/* Three epochs. The minibatches of an epoch are read at its end: none may have been overwritten. */
 static void record_epochs(nn_loader *l, ad_graph *g, record *to) {
     ad_var *x[N + 1], *y[N + 1]; /* nil at the end */
     for (int e = 0; e < 3; e++) {
@@ -118,10 +119,10 @@ static record *record_of(nn_loader_opts o) {
 static void minibatches_are_the_same(void **state) {
     (void)state;
     static const int64_t ahead[] = { 1, 2, 7, 1000000 }, batches[] = { 1, 4, N, 2 * N };
-    for (int options = 1; options < 8; options++) /* shuffled, transformed, the last one dropped */
+    for (int options = 1; options < 8; options++) /* bits: shuffled, transformed, drop_last */
         for (int b = 0; b < 4; b++) {
             nn_loader_opts o = { .batch = batches[b],
-                                 .shuffle = options & 1,
+                                 .in_order = !(options & 1),
                                  .transform = options & 2 ? shake : NULL,
                                  .drop_last = options & 4 };
             record *want = record_of(o);
@@ -130,7 +131,7 @@ static void minibatches_are_the_same(void **state) {
                 if (o.transform != NULL && a % 2 == 0) o.transform = dawdle;
                 int before = threads;
                 record *got = record_of(o);
-                assert_int_equal(threads - before, o.shuffle || o.transform != NULL);
+                assert_int_equal(threads - before, !o.in_order || o.transform != NULL);
                 assert_memory_equal(got, want, sizeof *got);
                 free(got);
             }
@@ -138,14 +139,13 @@ static void minibatches_are_the_same(void **state) {
         }
 }
 
-/* Back and forth within epochs and between them, as a training that goes on from a checkpoint does once. */
+/* Moves to random positions, within an epoch and in another one, as resuming from a checkpoint does. */
 static void a_loader_can_go_elsewhere(void **state) {
     (void)state;
-    record *want = record_of((nn_loader_opts){ .batch = 4, .shuffle = true, .transform = shake });
+    record *want = record_of((nn_loader_opts){ .batch = 4, .transform = shake });
     ad_graph *g = ad_graph_new();
     ad_seed(g, 12);
-    nn_loader *l = nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 4, .shuffle = true, .transform = dawdle,
-                                                                   .prefetch = 3 });
+    nn_loader *l = nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 4, .transform = dawdle, .prefetch = 3 });
     nn__loader_place place[48];
     ad_var *x, *y;
     uint64_t random = 1;
@@ -155,7 +155,7 @@ static void a_loader_can_go_elsewhere(void **state) {
     }
     for (int i = 0; i < 500; i++) {
         int b = next_below(&random, 48), row = (int)place[b].at + b / 16 * N;
-        if (place[b].at == 0 || place[b].at == N) continue; /* between epochs: random numbers decide what comes */
+        if (place[b].at == 0 || place[b].at == N) continue; /* between epochs, the order is not yet known */
         assert_int_equal(nn__loader_go(l, place[b]), AD_OK);
         assert_true(nn_loader_next(l, &x, &y));
         assert_memory_equal(ad_data(x), want->x + row * WIDTH, (size_t)ad_numel(x) * sizeof *want->x);
@@ -171,7 +171,7 @@ static void they_are_made_ahead_elsewhere(void **state) {
     ad_var *x, *y;
     nn_loader *l = counting_loader(g, 3);
     pause_for(2000);
-    assert_int_equal(counted, 0); /* an epoch begins with its first minibatch */
+    assert_int_equal(counted, 0); /* an epoch begins when its first minibatch is asked for */
     for (int b = 1; b <= 5; b++) {
         assert_true(nn_loader_next(l, &x, &y));
         assert_true(counts_to(4 * (b + 3)));
@@ -182,30 +182,30 @@ static void they_are_made_ahead_elsewhere(void **state) {
     ad_graph_free(g);
 }
 
-/* In order and as they are, minibatches are the data set's own memory: there is nothing to make. */
+/* In order and without a transform, minibatches use the data set's own memory. */
 static void without_work_there_is_no_thread(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     nn_dataset d = data_new(g);
     ad_var *x, *y;
     int before = threads;
-    nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 4, .prefetch = 3 });
+    nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 4, .in_order = true, .prefetch = 3 });
     assert_true(nn_loader_next(l, &x, &y));
     assert_ptr_equal(ad_data(x), ad_data(d.x));
     assert_int_equal(threads, before);
     ad_graph_free(g);
 }
 
-/* ---- the thread's end -------------------------------------------------------------------------------- */
+/* ---- the end of the thread --------------------------------------------------------------------------- */
 
 static void a_closed_loader_goes_on_without(void **state) {
     (void)state;
-    record *want = record_of((nn_loader_opts){ .batch = 4, .shuffle = true, .transform = shake });
+    record *want = record_of((nn_loader_opts){ .batch = 4, .transform = shake });
     for (int at = 0; at < 20; at++) {
         ad_graph *g = ad_graph_new();
         ad_seed(g, 12);
-        nn_loader *l = nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 4, .shuffle = true, .transform = dawdle,
-                                                                       .prefetch = 2 });
+        nn_loader_opts o = { .batch = 4, .transform = dawdle, .prefetch = 2 };
+        nn_loader *l = nn_loader_new(g, data_new(g), o);
         for (int b = 0, row = 0; b < 40; b++) {
             ad_var *x, *y;
             if (b == at) nn_loader_close(l);
@@ -221,7 +221,7 @@ static void a_closed_loader_goes_on_without(void **state) {
     nn_loader_close(NULL);
 }
 
-/* With the scope, and with the graph, at any moment. */
+/* At the end of the scope or of the graph, whatever it is doing. */
 static void the_thread_ends_with_its_scope(void **state) {
     (void)state;
     for (int i = 0; i < 60; i++) {
@@ -264,11 +264,11 @@ static void errors_do_not_disturb_it(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- what can go wrong ------------------------------------------------------------------------------- */
+/* ---- faults ------------------------------------------------------------------------------------------ */
 
 static void without_threads_it_makes_them_itself(void **state) {
     (void)state;
-    nn_loader_opts o = { .batch = 4, .shuffle = true, .transform = shake };
+    nn_loader_opts o = { .batch = 4, .transform = shake };
     record *want = record_of(o);
     o.prefetch = 3;
     no_threads = true;
@@ -279,7 +279,7 @@ static void without_threads_it_makes_them_itself(void **state) {
     free(got);
 }
 
-/* A child of fork has the loader and not its thread. */
+/* The child of a fork has the loader without its thread. */
 static void a_child_makes_them_itself(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -306,7 +306,7 @@ static void short_memory_is_an_error(void **state) {
     test_memory m = { .fail_at = -1 };
     ad_graph *g = test_graph(&m);
     nn_dataset d = data_new(g);
-    nn_loader_opts o = { .batch = 4, .shuffle = true, .prefetch = 3 };
+    nn_loader_opts o = { .batch = 4, .prefetch = 3 };
     ad_var *x, *y;
     m.fail_at = m.calls;
     int before = threads;
@@ -326,6 +326,10 @@ static void it_must_not_be_negative(void **state) {
     ad_graph *g = ad_graph_new();
     assert_null(nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 1, .prefetch = -1 }));
     assert_string_equal(ad_error(g), "loader: prefetch -1: it must be at least 0");
+    ad_clear_error(g);
+    int before = threads;
+    assert_non_null(nn_loader_new(g, data_new(g), (nn_loader_opts){ .batch = 1, .prefetch = AD_ZERO }));
+    assert_int_equal(threads, before);
     ad_graph_free(g);
 }
 

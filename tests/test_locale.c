@@ -1,4 +1,4 @@
-/* test_locale.c: files are the same in a program whose locale writes numbers with a comma. */
+/* test_locale.c: files do not depend on the locale, here one with decimal commas. */
 #include <locale.h>
 
 #include "nn/nn.h"
@@ -12,7 +12,7 @@ static void speak_c(void) {
     assert_int_equal(system(command), 0);
 }
 
-/* Makes the locale, which few machines have, in the tests' folder; speak_c takes it away. */
+/* Compiles the locale, which few machines have, into the folder of the test; speak_c removes it. */
 static bool speak_german(void) {
     char command[256], text[8];
     snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 %s 2>/dev/null", path_of("de_DE.UTF-8"));
@@ -46,7 +46,7 @@ static void tables_have_points(void **state) {
     speak_c();
 }
 
-/* A line fitted for some epochs; the slope. */
+/* Fits a line for some epochs and returns the slope. */
 static double fit(int64_t epochs, bool resume) {
     ad_graph *g = ad_graph_new();
     nn_module *line = nn_linear(g, AD_F64, 1, 1, true);

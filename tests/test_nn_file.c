@@ -1,4 +1,4 @@
-/* test_nn_file.c: networks saved and loaded, the format byte by byte, and files broken in every way. */
+/* test_nn_file.c: saving and loading networks, the bytes of the format, and malformed files. */
 #include <sys/stat.h>
 
 #include "nn/nn.h"
@@ -23,7 +23,7 @@ static void put(bytes *b, uint64_t v, int size) {
     for (int i = 0; i < size; i++) b->byte[b->n++] = (unsigned char)(v >> 8 * i);
 }
 
-/* A file of a header and n zero bytes. */
+/* A file with a header and n zero bytes. */
 static bytes file_of(const char *header, size_t n) {
     static const unsigned char zeros[4096];
     bytes b = { .n = 0 };
@@ -34,7 +34,7 @@ static bytes file_of(const char *header, size_t n) {
 }
 
 static const char *write_bytes(const char *name, const bytes *b) {
-    unlink(path_of(name)); /* some file systems write a file out when it is overwritten, and wait */
+    unlink(path_of(name)); /* on some file systems, overwriting a file waits for the disk */
     FILE *f = fopen(path_of(name), "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(b->byte, 1, b->n, f), b->n);
@@ -51,7 +51,7 @@ static bytes read_bytes(const char *path) {
     return b;
 }
 
-/* ---- there and back --------------------------------------------------------------------------------------- */
+/* ---- round trips ------------------------------------------------------------------------------------------ */
 
 static void assert_same_parameters(const nn_module *a, const nn_module *b) {
     assert_int_equal(nn_parameter_count(a), nn_parameter_count(b));
@@ -76,7 +76,7 @@ static void a_saved_net_is_loaded_to_the_bit(void **state) {
     }
 }
 
-/* More than a chunk of the writer's, of both dtypes, and a scalar and an empty one. */
+/* Both dtypes, arrays larger than a chunk of the writer, a scalar and an empty array. */
 static void large_and_mixed_arrays_go_there_and_back(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -119,7 +119,7 @@ static void the_file_is_as_specified(void **state) {
     unlink(path_of("net"));
 }
 
-/* ---- all that can be read -------------------------------------------------------------------------------- */
+/* ---- types and headers ----------------------------------------------------------------------------------- */
 
 static void every_floating_type_is_read(void **state) {
     (void)state;
@@ -212,9 +212,9 @@ static void batch_norm_s_buffers_are_saved_and_loaded(void **state) {
     unlink(path_of("net"));
 }
 
-/* ---- what is refused ------------------------------------------------------------------------------------------ */
+/* ---- malformed files ------------------------------------------------------------------------------------------ */
 
-/* The sentence, and not a bit of the module changed. */
+/* Loading gives this error and leaves the module unchanged. */
 static void assert_refused(const char *path, int code, const char *sentence) {
     ad_graph *g = ad_graph_new();
     nn_module *m = nn_linear(g, AD_F32, 2, 1, true), *twin;
@@ -237,37 +237,37 @@ static void malformed_headers_are_refused(void **state) {
         int code;
         const char *sentence;
     } bad[] = {
-        { "", 12, AD_EIO, "its header is no JSON: " },
-        { "{", 12, AD_EIO, "its header is no JSON: " },
-        { "[]", 12, AD_EIO, "its header is no JSON object" },
-        { "{" HEADER_W "," HEADER_B "}x", 12, AD_EIO, "its header is no JSON: " },
-        { "{" HEADER_W "," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its header is no JSON: duplicate object key" },
+        { "", 12, AD_EIO, "its header is not JSON: " },
+        { "{", 12, AD_EIO, "its header is not JSON: " },
+        { "[]", 12, AD_EIO, "its header is not a JSON object" },
+        { "{" HEADER_W "," HEADER_B "}x", 12, AD_EIO, "its header is not JSON: " },
+        { "{" HEADER_W "," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its header is not JSON: duplicate object key" },
         { "{" HEADER_W "}", 8, AD_EIO, "/x: has no bias" },
         { "{}", 0, AD_EIO, "/x: has no weight" },
         { "{" HEADER_W "," HEADER_B "}", 11, AD_EIO, "bias: bytes 8 to 12 are out of range: the file has 11" },
-        { "{" HEADER_W "," HEADER_B "}", 13, AD_EIO, "has 1 bytes behind its last array" },
+        { "{" HEADER_W "," HEADER_B "}", 13, AD_EIO, "has 1 bytes after its last array" },
         { BAD("7"), 12, AD_EIO, "bias: has no dtype" },
         { BAD("{}"), 12, AD_EIO, "bias: has no dtype" },
         { BAD("{\"dtype\":1}"), 12, AD_EIO, "bias: has no dtype" },
         { BAD("{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[8,12]}"), 12, AD_EIO, "dtype F31 is unknown" },
         { BAD("{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[8,12]}"), 12, AD_EDTYPE, "bias: is I32; F64" },
         { BAD("{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[8,16]}"), 16, AD_EDTYPE, "bias: is I64; F64" },
-        { BAD("{\"dtype\":\"F32\",\"data_offsets\":[8,12]}"), 12, AD_EIO, "bias: its shape is no list" },
+        { BAD("{\"dtype\":\"F32\",\"data_offsets\":[8,12]}"), 12, AD_EIO, "bias: its shape is not a list" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[8,12]}"), 12, AD_EIO,
-          "axis 0 of its shape is no size" },
+          "axis 0 of its shape is not a size" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[8,12]}"), 12, AD_EIO,
-          "axis 0 of its shape is no size" },
+          "axis 0 of its shape is not a size" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1],\"data_offsets\":[8,12]}"), 12, AD_EIO,
-          "has 7 axes; 6 at most" },
+          "has 7 axes; at most 6" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[8,12]}"), 12, AD_ESHAPE,
           "bias: is [1,1] in the file and [1] here" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,12]}"), 12, AD_EIO,
-          "[2] F32 does not take the 4 bytes" },
+          "[2] F32 does not fill the 4 bytes" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[4611686018427387905],\"data_offsets\":[8,12]}"), 12, AD_EIO,
-          "does not take the 4 bytes" },
+          "does not fill the 4 bytes" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[8,8]}"), 8, AD_EIO,
-          "does not take the 0 bytes" },
-        { BAD("{\"dtype\":\"F32\",\"shape\":[1]}"), 12, AD_EIO, "its data_offsets are not two whole numbers" },
+          "does not fill the 0 bytes" },
+        { BAD("{\"dtype\":\"F32\",\"shape\":[1]}"), 12, AD_EIO, "its data_offsets are not two integers" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8]}"), 12, AD_EIO, "its data_offsets are not two" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,\"12\"]}"), 12, AD_EIO,
           "its data_offsets are not two" },
@@ -276,17 +276,18 @@ static void malformed_headers_are_refused(void **state) {
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}"), 12, AD_EIO,
           "bytes -4 to 0 are out of range" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}"), 8, AD_EIO,
-          "bias: begins at byte 4, which another array has too" },
+          "bias: begins at byte 4, which belongs to another array" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}"), 8, AD_EIO,
-          "weight: begins at byte 0, which another array has too" },
+          "weight: begins at byte 0, which belongs to another array" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[9,13]}"), 13, AD_EIO,
-          "leaves bytes before it to no array" },
+          "which leaves a gap before it" },
         { BAD("{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,99999999999999999999]}"), 12, AD_EIO,
-          "its header is no JSON: " },
-        { "{\"__metadata__\":[]," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its __metadata__ is no JSON object" },
-        { "{\"__metadata__\":{\"a\":1}," HEADER_W "," HEADER_B "}", 12, AD_EIO, "a of its __metadata__ is no text" },
+          "its header is not JSON: " },
+        { "{\"__metadata__\":[]," HEADER_W "," HEADER_B "}", 12, AD_EIO, "its __metadata__ is not a JSON object" },
+        { "{\"__metadata__\":{\"a\":1}," HEADER_W "," HEADER_B "}", 12, AD_EIO,
+          "a in its __metadata__ is not a string" },
         { "{" HEADER_W "," HEADER_B ",\"extra\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]}}", 16,
-          AD_EIO, "the file has extra, which the module has not" },
+          AD_EIO, "the file has extra, which the module does not have" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         bytes b = file_of(bad[i].header, bad[i].n);
@@ -303,7 +304,7 @@ static void bad_lengths_are_refused(void **state) {
         b.n = 0;
         put(&b, lengths[i], 8);
         b.n = good.n;
-        assert_refused(write_bytes("x", &b), AD_EIO, "is no safetensors file: it begins with a header of ");
+        assert_refused(write_bytes("x", &b), AD_EIO, "is not a safetensors file: it begins with a header of ");
     }
     b.n = 0;
     put(&b, 100000000, 8);
@@ -322,7 +323,7 @@ static void a_cut_file_is_refused_at_every_length(void **state) {
     unlink(path_of("x"));
 }
 
-/* Any byte may be any other: a sentence and no change, or a file that happens to be good. */
+/* With random bytes changed: an error and an unchanged module, or a valid file. */
 static void a_flipped_byte_does_no_harm(void **state) {
     (void)state;
     bytes good = file_of("{\"__metadata__\":{\"k\":\"v\"}," HEADER_W "," HEADER_B "}", 12);
@@ -352,13 +353,13 @@ static void a_flipped_byte_does_no_harm(void **state) {
 static void missing_files_and_folders_are_named(void **state) {
     (void)state;
     assert_refused(path_of("missing"), AD_EIO, "missing: No such file or directory");
-    assert_refused(test_folder, AD_EIO, "is no plain file");
+    assert_refused(test_folder, AD_EIO, "is not a regular file");
     assert_refused(NULL, AD_EVALUE, "load: path is NULL");
     ad_graph *g = ad_graph_new();
     nn_module *m = small_net(g, AD_F32);
     assert_int_equal(nn_save(m, path_of("no/folder")), AD_EIO);
     assert_contains(ad_error(g), "no/folder: No such file or directory");
-    assert_int_equal(nn_save(m, path_of("fine")), AD_EIO); /* the first error stays */
+    assert_int_equal(nn_save(m, path_of("fine")), AD_EIO); /* the first error is kept */
     ad_clear_error(g);
     assert_int_equal(nn_save(m, NULL), AD_EVALUE);
     assert_int_equal(nn_save(NULL, "x"), AD_EVALUE);
@@ -366,7 +367,7 @@ static void missing_files_and_folders_are_named(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- saving whole or not at all -------------------------------------------------------------------------- */
+/* ---- saving completely or not at all --------------------------------------------------------------------- */
 
 static void a_failed_save_leaves_the_old_file(void **state) {
     (void)state;
@@ -374,7 +375,7 @@ static void a_failed_save_leaves_the_old_file(void **state) {
     nn_module *m = small_net(g, AD_F32);
     assert_int_equal(nn_save(m, path_of("net")), AD_OK);
     bytes before = read_bytes(path_of("net"));
-    assert_int_equal(mkdir(path_of("net.tmp"), 0700), 0); /* in the temporary file's way */
+    assert_int_equal(mkdir(path_of("net.tmp"), 0700), 0); /* blocks the temporary file */
     nn_init_constant(nn_find_parameter(m, "0.weight"), 1);
     assert_int_equal(nn_save(m, path_of("net")), AD_EIO);
     rmdir(path_of("net.tmp"));
@@ -415,6 +416,9 @@ static void memory_may_run_out(void **state) {
         memory.fail_at = -1;
         ad_clear_error(g);
         assert_int_equal(nn_load(m, path_of("net")), AD_OK);
+        int64_t held = ad_graph_stats(g).bytes_held;
+        assert_int_equal(nn_load(m, path_of("net")), AD_OK);
+        assert_int_equal(ad_graph_stats(g).bytes_held, held); /* the memory of the file goes back */
         ad_graph_free(g);
         assert_all_released(&memory);
         assert_true(failed || at > 0);
@@ -463,7 +467,7 @@ static void python_reads_what_we_write(void **state) {
     unlink(path_of("ours"));
 }
 
-/* tanh(x W0^T + b0) W2^T + b2, reckoned by Python in f64 from numbers that it wrote as f32. */
+/* tanh(x W0^T + b0) W2^T + b2, computed by Python in f64 from numbers that it wrote as f32. */
 static void we_predict_what_python_does(void **state) {
     (void)state;
     if (!have_python()) skip();

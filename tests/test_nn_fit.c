@@ -1,11 +1,12 @@
-/* test_nn_fit.c: the training loop: what it does to a net, what it tells, and going on after being killed. */
-#define _XOPEN_SOURCE 700 /* a terminal of the test's own */
+/* test_nn_fit.c: the training loop: its steps, reports, augmentation, checkpoints and resuming. */
+#define _XOPEN_SOURCE 700 /* for pseudo-terminals */
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "nn/nn.h"
+#include "autodiff/extend.h"
 #include "nn/kernels/warp.h"
+#include "nn/nn.h"
 #include "tests/common.h"
 
 static char *text_of(const char *path) {
@@ -27,7 +28,7 @@ typedef struct {
     nn_fit_opts o;
 } problem;
 
-/* Noise of the net's own, so that the graph's random numbers matter between shuffles too. */
+/* Noise in the network, so that it draws random numbers between shuffles. */
 static ad_var *noisy(ad_var *x) { return ad_dropout(x, 0.1, true); }
 
 static problem problem_new(void) {
@@ -57,15 +58,15 @@ static void assert_same_net(const problem *a, const problem *b) {
     }
 }
 
-/* ---- what it does ------------------------------------------------------------------------------------ */
+/* ---- training and reports ----------------------------------------------------------------------------- */
 
-/* The loop by hand, as a user would write it. */
+/* Compares with the loop that a user would write. */
 static void it_does_what_the_loop_by_hand_does(void **state) {
     (void)state;
     problem a = problem_new(), b = problem_new();
     nn_training_state end;
     assert_int_equal(fit(&a, &end), AD_OK);
-    nn_loader *l = nn_loader_new(b.g, b.data.train, (nn_loader_opts){ .batch = 10, .shuffle = true });
+    nn_loader *l = nn_loader_new(b.g, b.data.train, (nn_loader_opts){ .batch = 10 });
     double mean = 0;
     for (int e = 0; e < 5; e++) {
         mean = 0;
@@ -131,13 +132,13 @@ static void it_learns_and_tells(void **state) {
     ad_graph_free(p.g);
 }
 
-/* Several metrics of one prediction: in the state, the lines and the log. */
+/* Several metrics: in the state, the lines and the log. */
 static void it_tells_several_metrics(void **state) {
     (void)state;
     problem p = problem_new();
     FILE *told = tmpfile();
     char want[120], line[300] = "";
-    p.net = nn_mlp(p.g, AD_F32, 3, (int64_t[]){ 2, 6, 2 }, ad_tanh); /* the same whenever it is asked */
+    p.net = nn_mlp(p.g, AD_F32, 3, (int64_t[]){ 2, 6, 2 }, ad_tanh); /* without random numbers */
     p.opt = nn_adam(p.net, (nn_adam_opts){ .lr = 0.05 });
     p.o = (nn_fit_opts){ .epochs = 3,
                          .validation = p.data.validation,
@@ -168,7 +169,7 @@ static void it_tells_several_metrics(void **state) {
 
 static int stop_at(const nn_training_state *s, void *data) { return s->steps == *(int *)data; }
 
-/* What a terminal is told by a training, stopped after so many steps. */
+/* What a training prints on a terminal when it is stopped after so many steps. */
 static void tell_terminal(int stop, char *to, size_t size) {
     int terminal = posix_openpt(O_RDWR | O_NOCTTY);
     assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
@@ -197,11 +198,11 @@ static void a_terminal_has_a_bar(void **state) {
     (void)state;
     char text[4096];
     tell_terminal(99, text, sizeof text);
-    static const char bar[] = "\r\033[Kepoch 1/2 [===                     ] loss "; /* one of seven steps */
+    static const char bar[] = "\r\033[Kepoch 1/2 [===                     ] loss "; /* 1 of 7 steps */
     assert_memory_equal(text, bar, sizeof bar - 1);
     assert_contains(text, "\r\033[Kepoch 1/2  loss ");
     assert_contains(text, "\r\033[Kepoch 2/2  loss ");
-    assert_contains(text, "\nend"); /* what the program says then */
+    assert_contains(text, "\nend"); /* later output is on a new line */
     tell_terminal(1, text, sizeof text);
     assert_memory_equal(text, bar, sizeof bar - 1);
     assert_contains(text, " s left\r\nend");
@@ -225,7 +226,7 @@ static void it_stops_early_with_the_best_weights(void **state) {
     (void)state;
     problem p = problem_new();
     p.o.epochs = 60;
-    p.o.metric = falling; /* the first logit grows, up and down */
+    p.o.metric = falling; /* the first logit grows, with fluctuations */
     p.o.by_metric = true;
     p.o.patience = 4;
     p.o.on_epoch = keep_weight;
@@ -282,7 +283,7 @@ static void gradients_are_clipped(void **state) {
     ad_graph_free(g);
 }
 
-static void shake(ad_dtype t, ad_shape row, const void *from, void *to, nn_random *r, void *data) {
+static void shake(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *data) {
     (void)data;
     assert_true(t == AD_F32 && row.ndim == 1 && row.dim[0] == 2);
     for (int i = 0; i < 2; i++) ((float *)to)[i] = ((const float *)from)[i] + (float)(0.1 * nn_random_normal(r));
@@ -315,7 +316,9 @@ static void bad_calls_are_refused(void **state) {
         const char *sentence;
     } bad[] = {
         { { .epochs = 0 }, "fit: epochs 0: at least 1" },
+        { { .epochs = AD_ZERO }, "fit: epochs 0: at least 1" },
         { { .epochs = 1, .batch = -1 }, "fit: batch -1: at least 1" },
+        { { .epochs = 1, .batch = AD_ZERO }, "fit: batch 0: at least 1" },
         { { .epochs = 1, .resume = true }, "fit: resume and checkpoint_steps need the name of a checkpoint" },
         { { .epochs = 1, .patience = 1 }, "fit: patience and by_metric need validation data" },
         { { .epochs = 1, .min_delta = -1 }, "fit: patience, checkpoint_steps, clip_norm and min_delta are 0 or more" },
@@ -333,11 +336,29 @@ static void bad_calls_are_refused(void **state) {
         assert_string_equal(ad_error(p.g), bad[i].sentence);
         ad_clear_error(p.g);
     }
-    assert_same_net(&p, &twin); /* none got as far as a step */
+    assert_same_net(&p, &twin); /* no call took a step */
     ad_graph_free(twin.g);
     assert_int_equal(nn_fit(p.net, NULL, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     assert_int_equal(nn_fit(NULL, nn_mse, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     ad_graph_free(p.g);
+}
+
+static void options_have_defaults_and_a_zero(void **state) {
+    (void)state;
+    assert_true(ad_option(0, 7) == 7 && ad_option(AD_ZERO, 7) == 0 && ad_option(-2, 7) == -2);
+    assert_true(isnan(ad_option(NAN, 7)) && ad_option(INFINITY, 7) > 1e300);
+    assert_true(ad_option_int(0, 7) == 7 && ad_option_int(AD_ZERO, 7) == 0 && ad_option_int(INT64_MAX, 7) == INT64_MAX);
+    problem p = problem_new(), q = problem_new();
+    nn_training_state end;
+    p.o = (nn_fit_opts){ .epochs = 2 };
+    q.o = (nn_fit_opts){ .epochs = 2, .batch = 32, .clip_norm = AD_ZERO, .patience = AD_ZERO, .min_delta = AD_ZERO,
+                         .checkpoint_steps = AD_ZERO, .prefetch = AD_ZERO };
+    assert_int_equal(fit(&p, &end), AD_OK);
+    assert_int_equal(end.steps, 4); /* 63 rows in minibatches of 32 */
+    assert_int_equal(fit(&q, &end), AD_OK);
+    assert_same_net(&p, &q);
+    ad_graph_free(p.g);
+    ad_graph_free(q.g);
 }
 
 /* ---- evaluation -------------------------------------------------------------------------------------- */
@@ -373,7 +394,7 @@ static void images_are_moved_whole(void **state) {
     image[1][2][2] = 2;
     int places[5][5] = { { 0 } }, mirrored = 0;
     for (uint64_t k = 0; k < 500; k++) {
-        nn_random r = { 1, k << 32 };
+        ad_random_state r = { 1, k << 32 };
         nn_augment(AD_F32, AD_SHAPE(2, 5, 5), image, to, &r, &(nn_augmentation){ .shift = 1, .flip = true });
         int found = 0;
         for (int i = 0; i < 5; i++)
@@ -391,7 +412,7 @@ static void images_are_moved_whole(void **state) {
     assert_in_range(mirrored, 180, 320);
 }
 
-/* As by the formula, pixel for pixel: each of the four neighbours has a share by its nearness. */
+/* Bilinear interpolation, from its definition. */
 static double between(int h, int w, const double *x, double row, double column) {
     double v = 0;
     for (int r = 0; r < h; r++)
@@ -425,12 +446,35 @@ static void images_are_looked_up_between_pixels(void **state) {
     }
 }
 
+/* Nothing is written for an invalid shape, and rows that are not images are copied. */
+static void rows_that_are_not_images_are_copied(void **state) {
+    (void)state;
+    float from[4] = { 1, 2, 3, 4 }, to[4] = { 0 };
+    ad_random_state r = { 1, 0 };
+    nn_augmentation a = { .shift = 1, .angle = 90, .noise = 1, .flip = true };
+    static const int64_t wrong[] = { -1, 7, 100000 };
+    for (int i = 0; i < 3; i++) {
+        ad_shape s = { .ndim = (int)wrong[i], .dim = { 1, 1, 1, 1, 1, 1 } };
+        nn_augment(AD_F32, s, from, to, &r, &a);
+    }
+    nn_augment(AD_F32, AD_SHAPE(2, -2), from, to, &r, &a);
+    nn_augment(AD_F32, AD_SHAPE(2, 0, 2), from, to, &r, &a);
+    assert_true(to[0] == 0 && to[3] == 0 && r.counter == 0);
+    nn_augment(AD_F32, AD_SHAPE(4), from, to, &r, &a);
+    assert_memory_equal(to, from, sizeof to);
+    memset(to, 0, sizeof to);
+    nn_augment(AD_F32, AD_SHAPE(2, 2), from, to, &r, NULL);
+    assert_memory_equal(to, from, sizeof to);
+    nn_augment(AD_F32, AD_SHAPE(2, 2), from, to, &r, &(nn_augmentation){ .shift = AD_ZERO, .angle = AD_ZERO });
+    assert_memory_equal(to, from, sizeof to);
+}
+
 static void images_are_turned_and_blurred(void **state) {
     (void)state;
     double image[31][31] = { { 0 } }, to[31][31], sum = 0, squares = 0;
-    for (int j = 20; j < 30; j++) image[15][j] = 1; /* to the right of the middle */
+    for (int j = 20; j < 30; j++) image[15][j] = 1; /* to the right of the centre */
     for (uint64_t k = 0; k < 50; k++) {
-        nn_random r = { 2, k << 32 };
+        ad_random_state r = { 2, k << 32 };
         double at = 0, mass = 0;
         nn_augment(AD_F64, AD_SHAPE(31, 31), image, to, &r, &(nn_augmentation){ .angle = 20 });
         for (int i = 0; i < 31; i++)
@@ -442,7 +486,7 @@ static void images_are_turned_and_blurred(void **state) {
         sum += fabs(at / mass - 15);
     }
     assert_true(sum / 50 > 1 && sum / 50 < 3.5);
-    nn_random r = { 3, 0 };
+    ad_random_state r = { 3, 0 };
     nn_augment(AD_F64, AD_SHAPE(31, 31), image, to, &r, &(nn_augmentation){ .noise = 0.5 });
     for (int i = 0; i < 31 * 31; i++) squares += pow(to[i / 31][i % 31] - image[i / 31][i % 31], 2);
     assert_close(sqrt(squares / 961), 0.5, 0.05);
@@ -481,7 +525,7 @@ static problem checkpointed(const char *log) {
     return p;
 }
 
-/* What the others must come to: a training that nothing happens to, in the simplest way. */
+/* The result that resumed trainings must reach: one run, without prefetch. */
 static problem uninterrupted(const char *log) {
     problem p = checkpointed(log);
     p.o.resume = false;
@@ -489,7 +533,7 @@ static problem uninterrupted(const char *log) {
     return p;
 }
 
-/* Killed after each of its steps in turn, and gone on with by another program, as it were. */
+/* Stopped after each step in turn, and resumed in another graph. */
 static void a_resumed_run_is_the_same_to_the_bit(void **state) {
     (void)state;
     problem whole = uninterrupted(path_of("whole"));
@@ -503,7 +547,7 @@ static void a_resumed_run_is_the_same_to_the_bit(void **state) {
         first.o.on_step = stop_at;
         first.o.callback_data = &stop;
         first.o.restore_best = false;
-        first.o.checkpoint_steps = 6; /* and where it stops */
+        first.o.checkpoint_steps = 6; /* and at the end */
         assert_int_equal(fit(&first, &got), AD_OK);
         assert_int_equal(got.steps, stop);
         ad_graph_free(first.g);
@@ -524,16 +568,16 @@ static void a_resumed_run_is_the_same_to_the_bit(void **state) {
     ad_graph_free(whole.g);
 }
 
-/* ---- what each optimiser and schedule remembers goes into the file ----------------------------------- */
+/* ---- the state of optimisers and schedules in a checkpoint ------------------------------------------- */
 
 static void use_lbfgs(problem *p) {
     p->net = nn_mlp(p->g, AD_F64, 3, (int64_t[]){ 2, 6, 2 }, ad_tanh);
     p->data.train = (nn_dataset){ ad_cast(p->data.train.x, AD_F64), ad_cast(p->data.train.y, AD_F64) };
     p->data.validation = (nn_dataset){ NULL, NULL };
-    p->opt = nn_lbfgs(p->net, (nn_lbfgs_opts){ .max_iter = 3, .history_size = 4 }); /* the ring goes round */
+    p->opt = nn_lbfgs(p->net, (nn_lbfgs_opts){ .max_iter = 3, .history_size = 4 }); /* the history wraps around */
     p->o = (nn_fit_opts){ .epochs = 8, .batch = 63 };
 }
-/* Worse and worse: the rate falls again and again, with epochs of rest. */
+/* The metric gets worse: the rate is reduced repeatedly, with cooldowns. */
 static void use_plateau(problem *p) {
     p->opt = nn_sgd(p->net, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9, .nesterov = true });
     p->o.metric = falling;
@@ -552,7 +596,7 @@ static void use_warm_up(problem *p) {
     p->opt = nn_rmsprop(p->net, (nn_rmsprop_opts){ .centered = true, .momentum = 0.5 });
     p->o.schedule = nn_sequential_lr(nn_linear_lr(p->opt, 0.1, 1, 3), nn_cosine_restarts_lr(p->opt, 2, 2, 0), 3);
 }
-static void use_batch_norm(problem *p) { /* buffers, and the counts that they have */
+static void use_batch_norm(problem *p) { /* has buffers */
     nn_module *norm = nn_batch_norm(p->g, AD_F32, 6, (nn_batch_norm_opts){ 0 });
     p->net = nn_sequential(p->g, nn_linear(p->g, AD_F32, 2, 6, true), norm, nn_tanh(p->g),
                            nn_linear(p->g, AD_F32, 6, 2, true));
@@ -607,7 +651,7 @@ static void every_state_is_in_a_checkpoint(void **state) {
     }
 }
 
-/* In a process that is killed without warning; whether it came to its end before that. */
+/* Trains in a process that is killed after this time; returns whether it had ended before. */
 static bool run_and_kill(int64_t microseconds) {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -628,7 +672,7 @@ static bool run_and_kill(int64_t microseconds) {
     return WIFEXITED(status);
 }
 
-/* At twenty random moments or more, of one training after another, all of which come to the same end. */
+/* Kills at 20 random times or more, in one training after another: all must end with the same result. */
 static void kill_does_no_harm(void **state) {
     (void)state;
     problem whole = uninterrupted(path_of("whole"));
@@ -640,7 +684,7 @@ static void kill_does_no_harm(void **state) {
     for (int killed = 0; killed < 20;) {
         while (!run_and_kill(200 + next_below(&random, (int)most))) {
             killed++;
-            most += 500; /* slow machines get there too */
+            most += 500; /* so that slow machines make progress */
         }
         problem end = checkpointed(path_of("log"));
         assert_int_equal(nn_load(end.net, path_of("end")), AD_OK);
@@ -730,9 +774,11 @@ int main(void) {
         cmocka_unit_test(gradients_are_clipped),
         cmocka_unit_test(a_steady_step_takes_no_memory),
         cmocka_unit_test(bad_calls_are_refused),
+        cmocka_unit_test(options_have_defaults_and_a_zero),
         cmocka_unit_test(predictions_are_the_same_in_any_batch),
         cmocka_unit_test(images_are_moved_whole),
         cmocka_unit_test(images_are_looked_up_between_pixels),
+        cmocka_unit_test(rows_that_are_not_images_are_copied),
         cmocka_unit_test(images_are_turned_and_blurred),
         cmocka_unit_test(transforms_leave_the_data_alone),
 #ifdef AD_HAVE_JANSSON

@@ -17,7 +17,7 @@ static model model_new(ad_graph *g) {
     nn_dataset data = { ad_randn(g, AD_F64, AD_SHAPE(ROWS, IN)), ad_zeros(g, AD_F64, AD_SHAPE(ROWS)) };
     model m = { .net = nn_mlp(g, AD_F64, 4, (int64_t[]){ IN, HIDDEN, HIDDEN, OUT }, ad_tanh) };
     m.opt = nn_adam(m.net, (nn_adam_opts){ .lr = 0.01, .amsgrad = true });
-    m.loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 32, .shuffle = true });
+    m.loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 32 });
     return m;
 }
 
@@ -92,7 +92,7 @@ static void build_small(ad_graph *g, nn_module *parent) {
     nn_optim *minimiser = nn_lbfgs(parent, (nn_lbfgs_opts){ .history_size = 2 });
     assert_true(ad_ok(g) == (minimiser != NULL));
     ad_var *one = ad_ones(g, AD_F32, AD_SHAPE(1, 1));
-    nn_loader *loader = nn_loader_new(g, (nn_dataset){ one, one }, (nn_loader_opts){ .batch = 1, .shuffle = true });
+    nn_loader *loader = nn_loader_new(g, (nn_dataset){ one, one }, (nn_loader_opts){ .batch = 1 });
     assert_true(ad_ok(g) == (loader != NULL));
 }
 
@@ -208,7 +208,7 @@ static void a_minibatch_may_find_no_room(void **state) {
     test_memory memory = { .fail_at = -1 };
     ad_graph *g = test_graph(&memory);
     ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(6, 100000)), *y = ad_arange(g, AD_F32, 0, 6, 1), *bx, *by;
-    nn_loader *l = nn_loader_new(g, (nn_dataset){ x, y }, (nn_loader_opts){ .batch = 6, .shuffle = true });
+    nn_loader *l = nn_loader_new(g, (nn_dataset){ x, y }, (nn_loader_opts){ .batch = 6 });
     assert_ok(g);
     memory.fail_at = memory.calls;
     memory.fail_on = true;
@@ -237,7 +237,7 @@ static model lenet_new(ad_graph *g) {
                                      nn_avg_pool2d(g, halve), nn_flatten(g), nn_linear(g, AD_F32, 64, 84, true),
                                      nn_dropout(g, 0.5), nn_linear(g, AD_F32, 84, 10, true)) };
     m.opt = nn_sgd(m.net, (nn_sgd_opts){ .lr = 0.01, .momentum = 0.9 });
-    m.loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 8, .shuffle = true });
+    m.loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 8 });
     return m;
 }
 
@@ -250,7 +250,7 @@ static model lstm_new(ad_graph *g) {
                                      nn_gru(g, AD_F32, (nn_rnn_opts){ .in = 24, .hidden = 7 }), nn_function(g, last_time),
                                      nn_linear(g, AD_F32, 7, 4, true)) };
     m.opt = nn_adam(m.net, (nn_adam_opts){ .lr = 0.01 });
-    m.loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 8, .shuffle = true });
+    m.loader = nn_loader_new(g, data, (nn_loader_opts){ .batch = 8 });
     return m;
 }
 

@@ -1,8 +1,7 @@
-/* prefetch.c: items made ahead of time by a thread of their own, in order, in a ring of buffers.
+/* prefetch.c: a thread that makes a sequence of items ahead of time, in a ring of buffers.
 
-   Both threads read and write what changes under the lock. An item is written without it: its buffer is the thread's
-   from the moment when it is begun until `made` counts it, and the caller's from then on until it asks for a later
-   one. */
+   The lock protects all fields that change. An item is made without holding it: its buffer belongs to the thread until
+   `made` counts the item, and to the caller from then on until it asks for a later one. */
 #define _POSIX_C_SOURCE 200809L
 #include "nn/data/prefetch.h"
 
@@ -10,31 +9,34 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "autodiff/graph/node.h"
+#include "autodiff/extend.h"
 
 struct nn__prefetch {
     nn__make_fn *make;
     const void *maker;
-    size_t size;        /* bytes of a buffer */
-    int64_t slots;      /* buffers: one more than items ahead, for the one that the caller has */
-    char *buffers;      /* [slots, size] */
-    int64_t first;      /* the item that was asked for last: buffers of earlier ones are free */
-    int64_t made, end;  /* items before `made` are there, and items before `end` are wanted */
-    bool busy, closing; /* an item is being made; the thread is to end */
-    bool closed;        /* looked at by the caller alone */
-    pid_t process;      /* which the thread is in */
+    size_t size;    /* bytes of a buffer */
+    int64_t slots;  /* buffers: one per item ahead, and one for the item that the caller has */
+    char *buffers;  /* [slots, size] */
+    int64_t first;  /* the last item that was asked for; buffers of earlier items are free */
+    int64_t made;   /* items 0 .. made-1 are complete */
+    int64_t end;    /* items 0 .. end-1 are wanted */
+    bool busy;      /* an item is being made */
+    bool closing;   /* the thread must end */
+    bool closed;    /* used by the caller only */
+    pid_t process;  /* of the thread */
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t work, done; /* there may be something to make; something is made */
+    pthread_cond_t work; /* there may be an item to make */
+    pthread_cond_t done; /* an item was made */
 };
 
 static bool has_thread(const nn__prefetch *p) { return p != NULL && !p->closed && p->process == getpid(); }
 
 static char *buffer_of(const nn__prefetch *p, int64_t item) { return p->buffers + (size_t)(item % p->slots) * p->size; }
 
-/* ---- the thread ---------------------------------------------------------------------------------------- */
+/* ---- the thread -------------------------------------------------------------------------------------- */
 
-/* With the lock held, but not while the item is made. */
+/* Called with the lock held, which it releases while it makes the item. */
 static void make_one(nn__prefetch *p) {
     int64_t item = p->made;
     p->busy = true;
@@ -50,15 +52,15 @@ static void *run(void *prefetch) {
     nn__prefetch *p = prefetch;
     pthread_mutex_lock(&p->lock);
     while (!p->closing) {
-        bool wanted = p->made < p->end, room = p->made < p->first + p->slots;
-        if (wanted && room) make_one(p);
+        bool wanted = p->made < p->end, has_buffer = p->made < p->first + p->slots;
+        if (wanted && has_buffer) make_one(p);
         else pthread_cond_wait(&p->work, &p->lock);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
 }
 
-/* Signals are the program's, whose threads handle them as it likes; this one is not asked. */
+/* Starts the thread with all signals blocked: they are for the program's own threads. 0 or an errno. */
 static int begin_thread(nn__prefetch *p) {
     sigset_t all, before;
     sigfillset(&all);
@@ -68,7 +70,7 @@ static int begin_thread(nn__prefetch *p) {
     return fault;
 }
 
-/* ---- its caller ------------------------------------------------------------------------------------------ */
+/* ---- the caller -------------------------------------------------------------------------------------- */
 
 static void finish(nn__prefetch *p) {
     p->closed = true;
@@ -77,11 +79,11 @@ static void finish(nn__prefetch *p) {
     pthread_cond_destroy(&p->done);
 }
 
-static void close_at_end(void *memory) { nn__prefetch_close(memory); }
+static void close_with_scope(void *memory) { nn__prefetch_close(memory); }
 
 nn__prefetch *nn__prefetch_new(ad_graph *g, int64_t ahead, size_t size, nn__make_fn *make, const void *maker) {
-    size_t head = (sizeof(nn__prefetch) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN;
-    nn__prefetch *p = ad_scope_closing(g, head + (size_t)(ahead + 1) * size, close_at_end);
+    size_t head = (sizeof(nn__prefetch) + AD_ALIGNMENT - 1) / AD_ALIGNMENT * AD_ALIGNMENT;
+    nn__prefetch *p = ad_scope_closing(g, head + (size_t)(ahead + 1) * size, close_with_scope);
     if (p == NULL) return NULL;
     *p = (nn__prefetch){ .make = make, .maker = maker, .size = size, .slots = ahead + 1, .process = getpid() };
     p->buffers = (char *)p + head;

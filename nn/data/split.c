@@ -1,18 +1,19 @@
-/* split.c: parts of a data set: rows by number, training, validation and test, folds. */
+/* split.c: parts of a data set: given rows; training, validation and test; folds. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "autodiff/graph/node.h"
-#include "nn/nn.h"
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
+#include "nn/data.h"
+#include "nn/data/shuffle.h"
 
-/* ---- rows ------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------- */
 
 static ad_var *take_rows(const ad_var *x, int64_t n, const int64_t *rows) {
-    ad_graph *g = ad_graph_of(x);
     ad_shape s = ad_shape_of(x);
-    size_t row = s.dim[0] > 0 ? ad__bytes(x) / (size_t)s.dim[0] : 0;
+    size_t row = s.dim[0] > 0 ? ad_bytes_of(x) / (size_t)s.dim[0] : 0;
     s.dim[0] = n;
-    ad_var *y = ad_zeros(g, ad_dtype_of(x), s);
+    ad_var *y = ad_zeros(ad_graph_of(x), ad_dtype_of(x), s);
     const char *from = ad_data(x);
     char *to = ad_data_mut(y);
     for (int64_t i = 0; i < n && row > 0 && to != NULL; i++)
@@ -26,28 +27,37 @@ static int64_t check(nn_dataset d, const char *caller) {
     ad_graph *g = ad_graph_of(d.x);
     ad_shape x = ad_shape_of(d.x), y = ad_shape_of(d.y);
     if (!ad_ok(g)) return ad_error_code(g);
-    if (x.ndim > 0 && y.ndim > 0 && x.dim[0] == y.dim[0] && ad_graph_of(d.y) == g) return x.dim[0];
-    char xt[160], yt[160];
-    ad_shape_text(x, xt, sizeof xt);
-    ad_shape_text(y, yt, sizeof yt);
-    return ad_fail(g, AD_ESHAPE, "%s: x %s and y %s must have a row for each sample", caller, xt, yt);
+    if (ad_graph_of(d.y) != g) return ad_fail(g, AD_EGRAPH, "%s: x and y belong to two graphs", caller);
+    if (x.ndim > 0 && y.ndim > 0 && x.dim[0] == y.dim[0]) return x.dim[0];
+    return ad_fail(g, AD_ESHAPE, "%s: x %s and y %s must have one row per sample", caller, ad_shape_str(x).text,
+                   ad_shape_str(y).text);
 }
 
-static nn_dataset nothing(nn_dataset d) {
+/* Whether have, which check returned, is a number of rows that has all of these; otherwise an error. */
+static bool has_rows(ad_graph *g, int64_t have, int64_t n, const int64_t *rows) {
+    if (have < 0) return false;
+    if (n < 0 || (n > 0 && rows == NULL))
+        return ad_fail(g, AD_EVALUE, "take_rows: %lld rows: a number of 0 or more and an array of row numbers",
+                       (long long)n),
+               false;
+    for (int64_t i = 0; i < n; i++)
+        if (rows[i] < 0 || rows[i] >= have)
+            return ad_fail(g, AD_EVALUE, "take_rows: row %lld of %lld rows", (long long)rows[i], (long long)have),
+                   false;
+    return true;
+}
+
+static nn_dataset nil_dataset(nn_dataset d) {
     ad_var *nil = ad_nil(d.x ? ad_graph_of(d.x) : NULL);
     return (nn_dataset){ nil, nil };
 }
 
 nn_dataset nn_take_rows(nn_dataset d, int64_t n, const int64_t *rows) {
-    int64_t have = check(d, "take_rows");
-    for (int64_t i = 0; i < n && have >= 0; i++)
-        if (rows[i] < 0 || rows[i] >= have)
-            have = ad_fail(ad_graph_of(d.x), AD_EVALUE, "take_rows: row %lld of %lld rows", (long long)rows[i],
-                           (long long)have);
-    return have < 0 ? nothing(d) : (nn_dataset){ take_rows(d.x, n, rows), take_rows(d.y, n, rows) };
+    if (!has_rows(ad_graph_of(d.x), check(d, "take_rows"), n, rows)) return nil_dataset(d);
+    return (nn_dataset){ take_rows(d.x, n, rows), take_rows(d.y, n, rows) };
 }
 
-/* ---- an order of which every stretch is a fair part ------------------------------------------------------ */
+/* ---- an order of the rows of which the parts are contiguous ranges ------------------------------------ */
 
 typedef struct {
     double key;
@@ -60,24 +70,18 @@ static int by_key(const void *a, const void *b) {
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* Fisher and Yates, with random numbers of the split's own: folds of one seed are parts of one order. */
-static void shuffle(ad_graph *g, uint64_t seed, int64_t n, ranked *r) {
-    ad_random_state before = g->random;
+/* By random numbers from seed, without using up any of the graph's: all folds with one seed have the same order. */
+static void shuffle(ad_graph *g, uint64_t seed, int64_t n, int64_t *order) {
+    ad_random_state before = ad_random_get(g);
     ad_seed(g, seed);
-    for (int64_t i = n - 1; i > 0; i--) {
-        uint32_t bits[2];
-        ad_random_bits(g, 2, bits);
-        int64_t j = (int64_t)(((uint64_t)bits[0] << 32 | bits[1]) % (uint64_t)(i + 1)), t = r[i].row;
-        r[i].row = r[j].row;
-        r[j].row = t;
-    }
-    g->random = before;
+    nn__shuffle(g, n, order);
+    ad_random_set(g, before);
 }
 
-/* The j-th of a class of m rows comes at (j + 0.5) / m, so that in every stretch of the order each class
-   has its share to within two rows. */
-static void spread_classes(const ad_var *classes, int64_t n, ranked *r) {
-    for (int64_t i = 0; i < n; i++) r[i].key = ad_at(classes, r[i].row), r[i].at = i;
+/* Sorts the rows so that each range has each class in proportion, to within two rows: row j of the m rows of a class
+   gets the key (j + 0.5) / m. */
+static void interleave_classes(const ad_var *classes, int64_t n, ranked *r, int64_t *order) {
+    for (int64_t i = 0; i < n; i++) r[i] = (ranked){ ad_at(classes, order[i]), i, order[i] };
     qsort(r, (size_t)n, sizeof *r, by_key);
     for (int64_t from = 0, to; from < n; from = to) {
         double class = r[from].key;
@@ -85,35 +89,44 @@ static void spread_classes(const ad_var *classes, int64_t n, ranked *r) {
         for (int64_t i = from; i < to; i++) r[i].key = ((double)(i - from) + 0.5) / (double)(to - from);
     }
     qsort(r, (size_t)n, sizeof *r, by_key);
+    for (int64_t i = 0; i < n; i++) order[i] = r[i].row;
 }
 
-/* [n] rows; NULL after an error. Of the innermost scope's memory. */
+static int check_classes(const ad_var *classes, int64_t n, const char *caller) {
+    ad_graph *g = ad_graph_of(classes);
+    if (ad_shape_of(classes).ndim != 1)
+        return ad_fail(g, AD_ESHAPE, "%s: y %s: stratify needs class numbers [n]", caller,
+                       ad_shape_str(ad_shape_of(classes)).text);
+    for (int64_t i = 0; i < n; i++)
+        if (ad_at(classes, i) != ad_at(classes, i))
+            return ad_fail(g, AD_EVALUE, "%s: the class of row %lld is NaN", caller, (long long)i);
+    return AD_OK;
+}
+
+/* The order [n], in memory of the innermost scope; NULL after an error. */
 static int64_t *order_of(nn_dataset d, nn_split_opts o, int64_t n, const char *caller) {
     ad_graph *g = ad_graph_of(d.x);
-    if (o.stratify && ad_shape_of(d.y).ndim != 1)
-        return ad_fail(g, AD_ESHAPE, "%s: to stratify, y must be class numbers [n]", caller), NULL;
-    for (int64_t i = 0; o.stratify && i < n; i++)
-        if (ad_at(d.y, i) != ad_at(d.y, i))
-            return ad_fail(g, AD_EVALUE, "%s: the class of row %lld is not a number", caller, (long long)i), NULL;
-    ranked *r = ad_scope_array(g, (size_t)n * sizeof *r);
+    if (o.stratify && check_classes(d.y, n, caller) != AD_OK) return NULL;
     int64_t *order = ad_scope_array(g, (size_t)n * sizeof *order);
-    if (r == NULL || order == NULL) return NULL;
-    for (int64_t i = 0; i < n; i++) r[i] = (ranked){ .row = i };
-    if (!o.in_order) shuffle(g, o.seed, n, r);
-    if (o.stratify) spread_classes(d.y, n, r);
-    for (int64_t i = 0; i < n; i++) order[i] = r[i].row;
+    ranked *r = o.stratify && order != NULL ? ad_scope_array(g, (size_t)n * sizeof *r) : NULL;
+    if (order == NULL || (o.stratify && r == NULL)) return NULL;
+    for (int64_t i = 0; i < n; i++) order[i] = i;
+    if (!o.in_order) shuffle(g, o.seed, n, order);
+    if (o.stratify) interleave_classes(d.y, n, r, order);
     return order;
 }
 
-/* ---- parts ------------------------------------------------------------------------------------------------- */
+/* ---- parts ------------------------------------------------------------------------------------------- */
 
 nn_parts nn_split(nn_dataset d, nn_split_opts o) {
-    nn_parts none = { nothing(d), nothing(d), nothing(d) };
+    nn_parts none = { nil_dataset(d), nil_dataset(d), nil_dataset(d) };
     int64_t n = check(d, "split");
     if (n < 0) return none;
+    o.validation = ad_option(o.validation, 0);
+    o.test = ad_option(o.test, 0);
     if (!(o.validation >= 0) || !(o.test >= 0) || !(o.validation + o.test < 1)) {
-        ad_fail(ad_graph_of(d.x), AD_EVALUE, "split: validation %g and test %g: shares, together below 1", o.validation,
-                o.test);
+        ad_fail(ad_graph_of(d.x), AD_EVALUE, "split: validation %g and test %g: fractions, together less than 1",
+                o.validation, o.test);
         return none;
     }
     const int64_t *order = order_of(d, o, n, "split");
@@ -126,7 +139,7 @@ nn_parts nn_split(nn_dataset d, nn_split_opts o) {
 }
 
 nn_parts nn_kfold(nn_dataset d, int64_t k, int64_t fold, nn_split_opts o) {
-    nn_parts none = { nothing(d), nothing(d), nothing(d) };
+    nn_parts none = { nil_dataset(d), nil_dataset(d), nil_dataset(d) };
     int64_t n = check(d, "kfold");
     if (n < 0) return none;
     if (k < 2 || k > n || fold < 0 || fold >= k) {
@@ -142,30 +155,3 @@ nn_parts nn_kfold(nn_dataset d, int64_t k, int64_t fold, nn_split_opts o) {
     memcpy(rest + from, order + from + size, (size_t)(n - from - size) * sizeof *rest);
     return (nn_parts){ nn_take_rows(d, n - size, rest), nn_take_rows(d, size, order + from), none.test };
 }
-
-/* ---- scaling --------------------------------------------------------------------------------------------------- */
-
-/* 1 / spread; 1 for a column that is constant. */
-static ad_var *inverse(ad_var *spread) {
-    ad_graph *g = ad_graph_of(spread);
-    ad_var *zero = ad_scalar(g, ad_dtype_of(spread), 0), *one = ad_scalar(g, ad_dtype_of(spread), 1);
-    return ad_where(ad_gt(spread, zero), ad_reciprocal(spread), one);
-}
-
-nn_scaler nn_fit_standard(ad_var *x) {
-    bool was = ad_enable_grad(ad_graph_of(x), false);
-    nn_scaler s = { ad_mean_axis(x, 0, true), inverse(ad_std_axes(x, 1, (int[]){ 0 }, 0, true)) };
-    ad_enable_grad(ad_graph_of(x), was);
-    return s;
-}
-
-nn_scaler nn_fit_minmax(ad_var *x) {
-    bool was = ad_enable_grad(ad_graph_of(x), false);
-    ad_var *low = ad_min_axis(x, 0, true);
-    nn_scaler s = { low, inverse(ad_sub(ad_max_axis(x, 0, true), low)) };
-    ad_enable_grad(ad_graph_of(x), was);
-    return s;
-}
-
-ad_var *nn_scale(nn_scaler s, ad_var *x) { return ad_mul(ad_sub(x, s.shift), s.scale); }
-ad_var *nn_unscale(nn_scaler s, ad_var *x) { return ad_add(ad_div(x, s.scale), s.shift); }

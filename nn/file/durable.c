@@ -1,4 +1,4 @@
-/* durable.c: writes a file under a temporary name, forces it to the disk, and renames it. */
+/* durable.c: writes a file under a temporary name, forces it to disk and renames it. */
 #define _POSIX_C_SOURCE 200809L
 #include "nn/file/durable.h"
 
@@ -14,7 +14,7 @@ FILE *nn__durable_open(const char *path, char *temporary, size_t size) {
         return NULL;
     }
     FILE *f = fopen(temporary, "wb");
-    if (f != NULL) errno = 0; /* until a write fails: nn__durable_close tells why */
+    if (f != NULL) errno = 0; /* a write that fails sets it: see nn__durable_close */
     return f;
 }
 
@@ -23,7 +23,7 @@ void nn__durable_drop(FILE *f, const char *temporary) {
     unlink(temporary);
 }
 
-/* The new name is on the disk when the folder is. A file system that cannot do this has done what it can. */
+/* A rename is on disk once the folder is. Some file systems cannot sync a folder: that is no error. */
 static void sync_folder(char *path) {
     char *slash = strrchr(path, '/');
     if (slash != NULL) slash[slash == path] = '\0';

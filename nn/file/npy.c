@@ -1,6 +1,8 @@
-/* npy.c: NumPy's arrays in .npy files and, through minizip, read from .npz archives:
+/* npy.c: NumPy's arrays: .npy files, and reading them from .npz archives, through minizip:
    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 #define _POSIX_C_SOURCE 200809L
+#include "nn/file/npy.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,22 +12,22 @@
 #include <unzip.h>
 #endif
 
-#include "autodiff/graph/node.h"
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
+#include "nn/file.h"
+#include "nn/file/bytes.h"
 #include "nn/file/durable.h"
-#include "nn/file/half.h"
-#include "nn/nn.h"
-#include "nn/file/npy.h"
 #include "nn/file/path.h"
-
-/* ---- the header: a Python dictionary ---------------------------------------------------------------------- */
 
 typedef struct {
     ad_graph *graph;
-    const char *caller, *path, *member; /* member: "" of a .npy file, else "/name" */
-    unsigned char *bytes;
-    int64_t size, begin; /* begin: of the elements */
-    char order, kind;    /* '<' or '>'; 'f', 'i', 'u', 'b' */
-    int width;           /* bytes of an element */
+    const char *caller, *path, *member; /* for messages; member: "" for an .npy file, otherwise "/name" */
+    nn__read_fn *read;
+    void *source;
+    const char *cut; /* the message where read finds too few bytes */
+    int64_t size;    /* bytes of the file or member */
+    int64_t begin;   /* the first byte of the elements */
+    nn__format format;
     ad_shape shape;
 } npy;
 
@@ -33,7 +35,9 @@ static int fail(const npy *f, const char *fault) {
     return ad_fail(f->graph, AD_EIO, "%s: %s%s: %s", f->caller, f->path, f->member, fault);
 }
 
-/* Behind 'key': in the header; NULL where it is not there. */
+/* ---- the header: a Python dictionary ----------------------------------------------------------------- */
+
+/* The text after 'key': in the header; NULL where there is no such key. */
 static const char *value_of(const char *header, const char *key) {
     char quoted[32];
     int n = snprintf(quoted, sizeof quoted, "'%s':", key);
@@ -41,17 +45,19 @@ static const char *value_of(const char *header, const char *key) {
     return at ? at + n + strspn(at + n, " ") : NULL;
 }
 
+/* A descr such as '<f4': byte order, kind, bytes. */
 static int parse_type(npy *f, const char *text) {
     char *end = NULL;
     if (text == NULL || text[0] != '\'' || strlen(text) < 4) return fail(f, "its header has no descr");
-    f->order = text[1] == '>' ? '>' : '<';
-    f->kind = text[2];
-    f->width = (int)strtol(text + 3, &end, 10);
-    bool whole = strchr("iu", f->kind) != NULL && (f->width == 1 || f->width == 2 || f->width == 4 || f->width == 8);
-    bool real = f->kind == 'f' && (f->width == 2 || f->width == 4 || f->width == 8);
-    bool truth = f->kind == 'b' && f->width == 1;
-    if (strchr("<>|=", text[1]) != NULL && f->kind != '\0' && *end == '\'' && (whole || real || truth)) return AD_OK;
-    return fail(f, "its dtype is none of f2, f4, f8, i1 to i8, u1 to u8 and b1");
+    char order = text[1], kind = text[2];
+    long size = strtol(text + 3, &end, 10);
+    bool whole = (kind == 'i' || kind == 'u') && (size == 1 || size == 2 || size == 4 || size == 8);
+    bool real = kind == 'f' && (size == 2 || size == 4 || size == 8);
+    bool boolean = kind == 'b' && size == 1;
+    if (strchr("<>|=", order) == NULL || *end != '\'' || !(whole || real || boolean))
+        return fail(f, "its dtype is none of f2, f4, f8, i1 to i8, u1 to u8 and b1");
+    f->format = (nn__format){ boolean ? 'u' : kind, (unsigned char)size, order == '>' };
+    return AD_OK;
 }
 
 static int parse_shape(npy *f, const char *text) {
@@ -76,117 +82,114 @@ static int parse_header(npy *f, const char *header) {
     return rc == AD_OK ? parse_shape(f, value_of(header, "shape")) : rc;
 }
 
-static uint64_t number(const unsigned char *p, int n, bool big) {
-    uint64_t v = 0;
-    for (int i = 0; i < n; i++) v = v << 8 | p[big ? i : n - 1 - i];
-    return v;
+static int read_bytes(const npy *f, int n, void *to) {
+    return f->read(f->source, n, to) == n ? AD_OK : fail(f, f->cut);
 }
 
-static int parse(npy *f) {
-    int wide = f->size > 6 && f->bytes[6] >= 2 ? 4 : 2; /* bytes of the header's length: from version 2 on 4 */
-    if (f->size < 12 || memcmp(f->bytes, "\x93NUMPY", 6) != 0) return fail(f, "is no .npy file");
-    int64_t length = (int64_t)number(f->bytes + 8, wide, false);
-    f->begin = 8 + wide + length;
+/* Magic string, version, the length of the dictionary in 2 bytes or, from version 2 on, in 4, and the dictionary. */
+static int read_header(npy *f) {
+    enum { MAGIC = 6, FIXED = 8, LONGEST = 16 << 10 };
+    unsigned char start[FIXED + 4];
+    char text[LONGEST + 1];
+    if (f->size < FIXED + 4) return fail(f, "is not an .npy file");
+    if (read_bytes(f, FIXED, start) != AD_OK) return AD_EIO;
+    if (memcmp(start, "\x93NUMPY", MAGIC) != 0) return fail(f, "is not an .npy file");
+    int wide = start[MAGIC] >= 2 ? 4 : 2;
+    if (read_bytes(f, wide, start + FIXED) != AD_OK) return AD_EIO;
+    int64_t length = (int64_t)nn__uint_of(start + FIXED, wide, false);
+    f->begin = FIXED + wide + length;
     if (f->begin > f->size || length == 0) return fail(f, "ends within its header");
-    f->bytes[f->begin - 1] = '\0'; /* a line's end */
-    int rc = parse_header(f, (const char *)f->bytes + 8 + wide);
-    if (rc != AD_OK) return rc;
-    int64_t numel = ad_shape_numel(f->shape), room = f->size - f->begin;
-    if (numel < 0 || numel > room / f->width) return fail(f, "is truncated");
-    return numel * f->width == room ? AD_OK : fail(f, "is oversized");
+    if (length > LONGEST) return fail(f, "has a header of more than 16384 bytes");
+    if (read_bytes(f, (int)length, text) != AD_OK) return AD_EIO;
+    text[length] = '\0';
+    return parse_header(f, text);
 }
 
-/* ---- elements ---------------------------------------------------------------------------------------------- */
-
-static double element(const npy *f, int64_t i) {
-    uint64_t bits = number(f->bytes + f->begin + i * f->width, f->width, f->order == '>');
-    uint32_t narrow = (uint32_t)bits;
-    float single;
-    double v;
-    int unused = 64 - 8 * f->width; /* bits in front of the number */
-    if (f->kind == 'i') return (double)((int64_t)(bits << unused) / ((int64_t)1 << unused));
-    if (f->kind != 'f') return (double)bits;
-    if (f->width == 2) return nn__half((uint32_t)bits);
-    if (f->width == 4) return memcpy(&single, &narrow, 4), (double)single;
-    return memcpy(&v, &bits, 8), v;
+static int check_size(const npy *f) {
+    int64_t numel = ad_shape_numel(f->shape), left = f->size - f->begin;
+    if (numel < 0 || numel > left / f->format.size) return fail(f, "is truncated");
+    return numel * f->format.size == left ? AD_OK : fail(f, "is oversized");
 }
 
-static ad_var *array_of(const npy *f, ad_dtype t) {
+static ad_var *read_array(npy *f, ad_dtype t) {
+    if (read_header(f) != AD_OK || check_size(f) != AD_OK) return ad_nil(f->graph);
     ad_var *x = ad_zeros(f->graph, t, f->shape);
-    for (int64_t i = 0; ad_ok(f->graph) && i < ad_numel(x); i++)
-        if (t == AD_F32) ((float *)x->data)[i] = (float)element(f, i);
-        else ((double *)x->data)[i] = element(f, i);
-    return x;
+    if (ad_ok(f->graph) && !nn__read_numbers(f->read, f->source, f->format, 1, x)) fail(f, f->cut);
+    return ad_ok(f->graph) ? x : ad_nil(f->graph);
 }
 
-/* Takes the bytes, parses them and gives them back. */
-static ad_var *finish(npy *f, int rc, ad_dtype t) {
-    if (rc == AD_OK) rc = parse(f);
-    ad_var *x = rc == AD_OK ? array_of(f, t) : ad_nil(f->graph);
-    if (f->bytes != NULL) ad__memory_give(&f->graph->memory, f->bytes, (size_t)f->size + 1);
-    return x;
-}
+/* ---- .npy files -------------------------------------------------------------------------------------- */
 
-static int take(npy *f, int64_t size) {
-    f->size = size;
-    f->bytes = ad__memory_take(&f->graph->memory, AD__ALIGN, (size_t)size + 1);
-    return f->bytes ? AD_OK : ad_no_memory(f->graph, f->caller, (size_t)size);
-}
+/* An nn__read_fn of a FILE. */
+static int read_file(void *file, int n, void *to) { return (int)fread(to, 1, (size_t)n, file); }
 
-/* ---- files --------------------------------------------------------------------------------------------------- */
-
-static int read_file(npy *f, FILE *from) {
+static ad_var *load_file(npy *f, ad_dtype t, FILE *file) {
     struct stat about;
-    if (fstat(fileno(from), &about) != 0) return fail(f, strerror(errno));
-    if (!S_ISREG(about.st_mode)) return fail(f, "is no plain file");
-    if (take(f, about.st_size) != AD_OK) return AD_ENOMEM;
-    return fread(f->bytes, 1, (size_t)f->size, from) == (size_t)f->size ? AD_OK : fail(f, "cannot be read whole");
+    if (fstat(fileno(file), &about) != 0) return fail(f, strerror(errno)), ad_nil(f->graph);
+    if (!S_ISREG(about.st_mode)) return fail(f, "is not a regular file"), ad_nil(f->graph);
+    f->read = read_file;
+    f->source = file;
+    f->cut = "cannot be read completely";
+    f->size = about.st_size;
+    return read_array(f, t);
 }
 
 ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path) {
     if (!ad_ok(g)) return ad_nil(g);
     if (path == NULL) return ad_fail(g, AD_EVALUE, "load_npy: path is NULL"), ad_nil(g);
     npy f = { .graph = g, .caller = "load_npy", .path = nn__path_end(path), .member = "" };
-    FILE *from = fopen(path, "rb");
-    if (from == NULL) return fail(&f, strerror(errno)), ad_nil(g);
-    int rc = read_file(&f, from);
-    fclose(from);
-    return finish(&f, rc, t);
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return fail(&f, strerror(errno)), ad_nil(g);
+    ad_var *x = load_file(&f, t, file);
+    fclose(file);
+    return x;
 }
+
+/* ---- members of .npz archives ------------------------------------------------------------------------ */
 
 #ifdef AD_HAVE_ZIP
-/* The open member's bytes, and that it ends with them. */
-static int read_bytes(npy *f, unzFile archive) {
-    enum { CHUNK = 1 << 30 }; /* minizip counts in int */
-    for (int64_t at = 0; at < f->size;) {
-        int64_t left = f->size - at;
-        int n = unzReadCurrentFile(archive, f->bytes + at, (unsigned)(left < CHUNK ? left : CHUNK));
-        if (n <= 0) return fail(f, "is damaged");
-        at += n;
-    }
-    return unzReadCurrentFile(archive, &(char){ 0 }, 1) == 0 ? AD_OK : fail(f, "is damaged");
+/* An nn__read_fn of an unzFile. */
+static int read_member(void *archive, int n, void *to) {
+    int at = 0;
+    for (int got = 1; at < n && got > 0; at += got)
+        if ((got = unzReadCurrentFile((unzFile)archive, (char *)to + at, (unsigned)(n - at))) < 0) return got;
+    return at;
 }
 
-static int read_member(npy *f, unzFile archive, const char *name) {
-    enum { CASE_COUNTS = 1 };
+/* The archive's open member, which must end with the array. */
+static ad_var *read_open_member(npy *f, ad_dtype t, unzFile archive, int64_t size) {
+    f->read = read_member;
+    f->source = archive;
+    f->cut = "is damaged";
+    f->size = size;
+    ad_var *x = read_array(f, t);
+    if (ad_ok(f->graph) && read_member(archive, 1, &(char){ 0 }) != 0) fail(f, f->cut);
+    return x;
+}
+
+static ad_var *find_member(npy *f, ad_dtype t, unzFile archive, const char *name) {
+    enum { CASE_SENSITIVE = 1 };
     unz_file_info64 about;
-    if (unzLocateFile(archive, name, CASE_COUNTS) != UNZ_OK) return fail(f, "is not in the archive");
-    if (unzGetCurrentFileInfo64(archive, &about, NULL, 0, NULL, 0, NULL, 0) != UNZ_OK) return fail(f, "is damaged");
-    if (about.uncompressed_size > (uint64_t)1 << 40) return fail(f, "is too large");
-    if (unzOpenCurrentFile(archive) != UNZ_OK) return fail(f, "is damaged, or compressed in another way than deflate");
-    int rc = take(f, (int64_t)about.uncompressed_size);
-    if (rc == AD_OK) rc = read_bytes(f, archive);
-    int fault = unzCloseCurrentFile(archive); /* looks at the checksum */
-    return rc == AD_OK && fault != UNZ_OK ? fail(f, "is damaged") : rc;
+    ad_var *nil = ad_nil(f->graph);
+    if (unzLocateFile(archive, name, CASE_SENSITIVE) != UNZ_OK) return fail(f, "is not in the archive"), nil;
+    if (unzGetCurrentFileInfo64(archive, &about, NULL, 0, NULL, 0, NULL, 0) != UNZ_OK)
+        return fail(f, "is damaged"), nil;
+    if (about.uncompressed_size > (uint64_t)1 << 40) return fail(f, "is too large"), nil;
+    if (unzOpenCurrentFile(archive) != UNZ_OK)
+        return fail(f, "is damaged, or compressed with another method than deflate"), nil;
+    ad_var *x = read_open_member(f, t, archive, (int64_t)about.uncompressed_size);
+    int fault = unzCloseCurrentFile(archive); /* compares the checksum */
+    if (ad_ok(f->graph) && fault != UNZ_OK) fail(f, "is damaged");
+    return ad_ok(f->graph) ? x : nil;
 }
 
 static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
     errno = 0;
     unzFile archive = unzOpen64(path);
-    if (archive == NULL) return fail(f, errno ? strerror(errno) : "is no archive"), ad_nil(f->graph);
-    int rc = read_member(f, archive, name);
+    if (archive == NULL) return fail(f, errno ? strerror(errno) : "is not an archive"), ad_nil(f->graph);
+    ad_var *x = find_member(f, t, archive, name);
     unzClose(archive);
-    return finish(f, rc, t);
+    return x;
 }
 #else
 static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
@@ -200,14 +203,14 @@ ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name)
     char member[256], file[260];
     if (!ad_ok(g)) return ad_nil(g);
     if (path == NULL || name == NULL || strlen(name) > 250)
-        return ad_fail(g, AD_EVALUE, "load_npz: path or name is NULL, or the name too long"), ad_nil(g);
+        return ad_fail(g, AD_EVALUE, "load_npz: path or name is NULL, or the name has more than 250 bytes"), ad_nil(g);
     snprintf(member, sizeof member, "/%s", name);
     snprintf(file, sizeof file, "%s.npy", name);
     npy f = { .graph = g, .caller = "load_npz", .path = nn__path_end(path), .member = member };
     return load_member(&f, t, path, file);
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------- */
 
 /* (3, 4), (3,) and (). */
 static void shape_text(ad_shape s, char *to, size_t size) {
@@ -217,7 +220,7 @@ static void shape_text(ad_shape s, char *to, size_t size) {
     snprintf(to + n, size - (size_t)n, s.ndim == 1 ? ",)" : ")");
 }
 
-/* The elements begin at a multiple of 64. */
+/* Padded so that the elements begin at a multiple of 64 bytes. */
 int nn__npy_header(const ad_var *x, char to[NN__NPY_HEADER]) {
     char shape[160], text[256];
     shape_text(ad_shape_of(x), shape, sizeof shape);
@@ -240,7 +243,7 @@ int nn_save_npy(const ad_var *x, const char *path) {
     FILE *f = nn__durable_open(path, temporary, sizeof temporary);
     if (f == NULL) return ad_fail(g, AD_EIO, "save_npy: %s: %s", nn__path_end(path), strerror(errno));
     fwrite(header, 1, (size_t)nn__npy_header(x, header), f);
-    fwrite(ad_data(x), 1, ad__bytes(x), f);
+    fwrite(ad_data(x), 1, ad_bytes_of(x), f);
     int fault = nn__durable_close(f, temporary, path);
     return fault ? ad_fail(g, AD_EIO, "save_npy: %s: %s", nn__path_end(path), strerror(fault)) : AD_OK;
 }

@@ -1,4 +1,4 @@
-/* npz.c: arrays written as an .npz archive of NumPy's, through minizip. */
+/* npz.c: writes arrays to an .npz archive, through minizip, as numpy.savez does. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <string.h>
@@ -8,9 +8,10 @@
 #include <zlib.h>
 #endif
 
-#include "autodiff/graph/node.h"
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
+#include "nn/file.h"
 #include "nn/file/durable.h"
-#include "nn/nn.h"
 #include "nn/file/npy.h"
 #include "nn/file/path.h"
 
@@ -18,10 +19,11 @@ enum { LONGEST_NAME = 250 };
 
 static int check(ad_graph *g, const char *path, int n, const char *const names[], ad_var *const vars[]) {
     if (!ad_ok(g)) return ad_error_code(g);
-    if (path == NULL) return ad_fail(g, AD_EVALUE, "save_npz: path is NULL");
+    if (path == NULL || names == NULL) return ad_fail(g, AD_EVALUE, "save_npz: %s is NULL", path ? "names" : "path");
     for (int i = 0; i < n; i++) {
         if (names[i] == NULL || strlen(names[i]) > LONGEST_NAME)
-            return ad_fail(g, AD_EVALUE, "save_npz: the name of array %d is NULL or too long", i);
+            return ad_fail(g, AD_EVALUE, "save_npz: the name of array %d is NULL or has more than %d bytes", i,
+                           LONGEST_NAME);
         if (ad_is_nil(vars[i])) return ad_fail(g, AD_EVALUE, "save_npz: %s is nil", names[i]);
         for (int j = 0; j < i; j++)
             if (strcmp(names[i], names[j]) == 0)
@@ -32,7 +34,7 @@ static int check(ad_graph *g, const char *path, int n, const char *const names[]
 
 #ifdef AD_HAVE_ZIP
 
-/* In pieces, as minizip counts in unsigned. */
+/* In pieces, since minizip counts bytes in an unsigned. */
 static int write_bytes(zipFile z, const char *from, size_t n) {
     enum { PIECE = 1 << 30 };
     for (size_t at = 0; at < n; at += PIECE)
@@ -40,7 +42,8 @@ static int write_bytes(zipFile z, const char *from, size_t n) {
     return 0;
 }
 
-/* As numpy.savez: stored as it is, on the first day of such archives, so that the same arrays make the same file. */
+/* Not compressed, like numpy.savez. The date is the first that the format can hold: the same arrays make the same
+   file. */
 static int add(zipFile z, const char *name, const ad_var *x) {
     enum { STORED = 0, LEVEL = 0, RAW = 0, UTF8 = 1 << 11, NEW_YEAR_1980 = (1 << 5 | 1) << 16 };
     char member[LONGEST_NAME + 5], header[NN__NPY_HEADER];
@@ -49,15 +52,15 @@ static int add(zipFile z, const char *name, const ad_var *x) {
     snprintf(member, sizeof member, "%s.npy", name);
     int rc = zipOpenNewFileInZip4_64(z, member, &about, NULL, 0, NULL, 0, NULL, STORED, LEVEL, RAW, -MAX_WBITS,
                                      MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY, NULL, 0, 0, UTF8,
-                                     ad__bytes(x) + head >= UINT32_MAX);
+                                     ad_bytes_of(x) + head >= UINT32_MAX);
     if (rc != ZIP_OK) return -1;
     rc = write_bytes(z, header, head);
-    if (rc == 0) rc = write_bytes(z, ad_data(x), ad__bytes(x));
+    if (rc == 0) rc = write_bytes(z, ad_data(x), ad_bytes_of(x));
     return zipCloseFileInZip(z) == ZIP_OK ? rc : -1;
 }
 
 /* 0, or the errno of a fault. */
-static int fill(const char *path, int n, const char *const names[], ad_var *const vars[]) {
+static int write_archive(const char *path, int n, const char *const names[], ad_var *const vars[]) {
     errno = 0;
     zipFile z = zipOpen64(path, APPEND_STATUS_CREATE);
     if (z == NULL) return errno ? errno : EIO;
@@ -68,11 +71,11 @@ static int fill(const char *path, int n, const char *const names[], ad_var *cons
     return fault;
 }
 
-/* minizip writes to the name that the file has meanwhile. */
+/* minizip opens the temporary file by its name, while f keeps it open to force it to disk at the end. */
 static int save(ad_graph *g, const char *path, int n, const char *const names[], ad_var *const vars[]) {
     char temporary[4096];
     FILE *f = nn__durable_open(path, temporary, sizeof temporary);
-    int fault = f ? fill(temporary, n, names, vars) : errno;
+    int fault = f ? write_archive(temporary, n, names, vars) : errno;
     if (f != NULL && fault == 0) fault = nn__durable_close(f, temporary, path);
     else if (f != NULL) nn__durable_drop(f, temporary);
     return fault ? ad_fail(g, AD_EIO, "save_npz: %s: %s", nn__path_end(path), strerror(fault)) : AD_OK;
@@ -85,7 +88,7 @@ static int save(ad_graph *g, const char *path, int n, const char *const names[],
 #endif
 
 int nn_save_npz(const char *path, int n, const char *const names[], ad_var *const vars[]) {
-    if (n < 1) return AD_EVALUE; /* there is no graph to tell */
+    if (n < 1 || vars == NULL) return AD_EVALUE; /* no graph to have an error */
     if (ad_is_nil(vars[0])) return ad_refuse_nil(vars[0], "save_npz");
     ad_graph *g = ad_graph_of(vars[0]);
     int rc = check(g, path, n, names, vars);

@@ -1,11 +1,11 @@
-/* numbers.h: numbers in files have a point, whatever the program's locale puts there; private to nn. */
+/* numbers.h: text files have decimal points, whatever the locale of the program; private to nn. */
 #ifndef NN_FILE_NUMBERS_H
 #define NN_FILE_NUMBERS_H
 
 #include <locale.h>
 
-/* Between the two, strtod and printf of this thread read and write as in the "C" locale. Short of memory the
-   program's own stays. Needs _POSIX_C_SOURCE 200809L. */
+/* Between enter and leave, strtod and printf of this thread use the "C" locale for numbers. Where memory is short, the
+   program's locale stays in use. Needs _POSIX_C_SOURCE 200809L. */
 typedef struct {
     locale_t plain, before;
 } nn__locale;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* What of a path is shown in a message, which has to hold the fault too. */
+/* The end of a path: a message has limited space, and must hold the fault too. */
 static inline const char *nn__path_end(const char *path) {
     enum { SHOWN = 240 };
     size_t n = strlen(path);

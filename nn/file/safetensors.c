@@ -1,70 +1,44 @@
 /* safetensors.c: safetensors files: https://github.com/huggingface/safetensors#format
 
-   A length in 8 bytes, that many bytes of JSON, then the arrays' bytes, all little-endian. The JSON names each
-   array's dtype, shape and place; together the places cover all bytes, and no byte twice. */
+   A length in 8 bytes, that many bytes of JSON, then the elements of the arrays, all little-endian. The JSON has the
+   dtype, shape and byte range of each array; the ranges neither overlap nor leave gaps. */
 #define _POSIX_C_SOURCE 200809L
 #include "nn/file/safetensors.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "autodiff/graph/node.h"
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
+#include "nn/file/bytes.h"
 #include "nn/file/durable.h"
-#include "nn/file/half.h"
 #include "nn/file/path.h"
 
 #ifdef AD_HAVE_JANSSON
 #include <jansson.h>
 
-enum { CHUNK = 16 << 10, LENGTH = 8, MOST_HEADER = 100000000 /* as other readers of the format have it */ };
+enum { CHUNK = 16 << 10, LENGTH = 8, MOST_HEADER = 100000000 /* the limit of the reference implementation */ };
 static const char NOTES[] = "__metadata__";
 
-/* ---- the elements' types ---------------------------------------------------------------------------- */
-
-static uint64_t little_endian(const unsigned char *p, int n) {
-    uint64_t v = 0;
-    for (int i = n - 1; i >= 0; i--) v = v << 8 | p[i];
-    return v;
-}
-
-static void put_little_endian(uint64_t v, int n, unsigned char *p) {
-    for (int i = 0; i < n; i++, v >>= 8) p[i] = (unsigned char)v;
-}
-
-static double f64(const unsigned char *p) {
-    uint64_t bits = little_endian(p, 8);
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-static double from_f32_bits(uint32_t bits) {
-    float v;
-    memcpy(&v, &bits, sizeof v);
-    return (double)v;
-}
-static double f32(const unsigned char *p) { return from_f32_bits((uint32_t)little_endian(p, 4)); }
-static double bf16(const unsigned char *p) { return from_f32_bits((uint32_t)little_endian(p, 2) << 16); }
-static double f16(const unsigned char *p) { return nn__half((uint32_t)little_endian(p, 2)); }
-static double i64(const unsigned char *p) { return (double)(int64_t)little_endian(p, 8); }
+/* ---- element types ----------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *name;
-    int size;
-    double (*element)(const unsigned char *p); /* NULL: not a floating-point number, nor a count */
+    nn__format format; /* kind 0: a type of the format that nn_load does not read */
 } element_type;
 
 static const element_type types[] = {
-    { "F64", 8, f64 },  { "F32", 4, f32 },  { "F16", 2, f16 },   { "BF16", 2, bf16 }, { "I64", 8, i64 },
-    { "I32", 4, NULL }, { "I16", 2, NULL }, { "I8", 1, NULL },   { "U64", 8, NULL },  { "U32", 4, NULL },
-    { "U16", 2, NULL }, { "U8", 1, NULL },  { "BOOL", 1, NULL },
+    { "F64", { 'f', 8, false } },  { "F32", { 'f', 4, false } }, { "F16", { 'f', 2, false } },
+    { "BF16", { 'b', 2, false } }, { "I64", { 'i', 8, false } }, { "I32", { 0, 4, false } },
+    { "I16", { 0, 2, false } },    { "I8", { 0, 1, false } },    { "U64", { 0, 8, false } },
+    { "U32", { 0, 4, false } },    { "U16", { 0, 2, false } },   { "U8", { 0, 1, false } },
+    { "BOOL", { 0, 1, false } },
 };
 
 static const element_type *type_named(const char *name) {
-    for (int i = 0; i < AD__COUNT(types); i++)
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcmp(types[i].name, name) == 0) return &types[i];
     return NULL;
 }
@@ -73,10 +47,10 @@ static const char *name_of(ad_dtype t) { return t == AD_F32 ? "F32" : "F64"; }
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
 
-/* Where a message's sentence begins: "save: net.safetensors". */
+/* What messages begin with: "save: net.safetensors". */
 typedef struct {
     ad_graph *graph;
-    const char *caller, *path;
+    const char *caller, *path; /* path: its end */
 } place;
 
 static int fail_memory(const place *p) {
@@ -85,7 +59,7 @@ static int fail_memory(const place *p) {
 
 static int check_name(const place *p, const char *name, const json_t *header) {
     if (strcmp(name, NOTES) == 0)
-        return ad_fail(p->graph, AD_EVALUE, "%s: %s: no array can be called %s", p->caller, p->path, NOTES);
+        return ad_fail(p->graph, AD_EVALUE, "%s: %s: an array cannot be called %s", p->caller, p->path, NOTES);
     if (json_object_get(header, name) != NULL)
         return ad_fail(p->graph, AD_EVALUE, "%s: %s: two arrays are called %s", p->caller, p->path, name);
     json_t *text = json_string(name);
@@ -97,7 +71,7 @@ static int check_name(const place *p, const char *name, const json_t *header) {
 static int add_entry(const place *p, json_t *header, nn_parameter a, int64_t *at) {
     int rc = check_name(p, a.name, header);
     if (rc != AD_OK) return rc;
-    int64_t end = *at + ad_numel(a.var) * (int64_t)ad_dtype_size(ad_dtype_of(a.var));
+    int64_t end = *at + (int64_t)ad_bytes_of(a.var);
     json_t *shape = json_array();
     ad_shape s = ad_shape_of(a.var);
     for (int i = 0; i < s.ndim; i++)
@@ -117,19 +91,20 @@ static int add_notes(const place *p, json_t *header, int n, const nn__note *note
     return rc == 0 ? AD_OK : fail_memory(p);
 }
 
-/* Wide numbers first, so that every array's place is a multiple of its elements' size. */
-static const ad_dtype widths[] = { AD_F64, AD_F32 };
+/* The order of the arrays in the file: f64 first, which aligns each array to the size of its elements. */
+static const ad_dtype order[] = { AD_F64, AD_F32 };
+enum { DTYPES = sizeof order / sizeof *order };
 
 static int add_entries(const place *p, json_t *header, int n, const nn_parameter *arrays) {
     int64_t at = 0;
     int rc = AD_OK;
-    for (int w = 0; w < AD__COUNT(widths); w++)
+    for (int k = 0; k < DTYPES; k++)
         for (int i = 0; i < n && rc == AD_OK; i++)
-            if (ad_dtype_of(arrays[i].var) == widths[w]) rc = add_entry(p, header, arrays[i], &at);
+            if (ad_dtype_of(arrays[i].var) == order[k]) rc = add_entry(p, header, arrays[i], &at);
     return rc;
 }
 
-/* The JSON, filled up with spaces so that the arrays begin at a multiple of 8; NULL where memory is short. */
+/* The JSON, padded with spaces so that the arrays begin at a multiple of 8 bytes; NULL where memory is short. */
 static char *header_text(const json_t *header, size_t *size) {
     char *text = json_dumps(header, JSON_COMPACT | JSON_PRESERVE_ORDER);
     size_t length = text ? strlen(text) : 0;
@@ -138,6 +113,10 @@ static char *header_text(const json_t *header, size_t *size) {
     *size = (length + LENGTH - 1) / LENGTH * LENGTH;
     memset(padded + length, ' ', *size - length);
     return padded;
+}
+
+static void put_little_endian(uint64_t v, int n, unsigned char *p) {
+    for (int i = 0; i < n; i++, v >>= 8) p[i] = (unsigned char)v;
 }
 
 static void write_array(FILE *f, const ad_var *x) {
@@ -164,9 +143,9 @@ static int write_file(const place *p, const char *path, const char *header, size
     put_little_endian(size, LENGTH, length);
     fwrite(length, 1, LENGTH, f);
     fwrite(header, 1, size, f);
-    for (int w = 0; w < AD__COUNT(widths); w++)
+    for (int k = 0; k < DTYPES; k++)
         for (int i = 0; i < n; i++)
-            if (ad_dtype_of(arrays[i].var) == widths[w]) write_array(f, arrays[i].var);
+            if (ad_dtype_of(arrays[i].var) == order[k]) write_array(f, arrays[i].var);
     int fault = nn__durable_close(f, temporary, path);
     return fault ? ad_fail(p->graph, AD_EIO, "%s: %s: %s", p->caller, p->path, strerror(fault)) : AD_OK;
 }
@@ -191,10 +170,10 @@ int nn__write_tensors(ad_graph *g, const char *caller, const char *path, int n, 
 /* ---- reading ------------------------------------------------------------------------------------------ */
 
 typedef struct {
-    const char *name; /* of the header's memory */
+    const char *name; /* in json's memory */
     const element_type *type;
     ad_shape shape;
-    int64_t begin, end; /* in bytes */
+    int64_t begin, end; /* bytes, from the end of the header */
 } entry;
 
 struct nn__tensor_file {
@@ -204,7 +183,7 @@ struct nn__tensor_file {
     unsigned char *bytes;
     int64_t header; /* bytes of JSON */
     json_t *json;
-    entry *entries; /* by place */
+    entry *entries; /* in the order of begin */
     int n;
 };
 
@@ -222,12 +201,12 @@ static int fail(const nn__tensor_file *f, int code, const char *format, ...) {
 static int read_bytes(nn__tensor_file *f, FILE *from) {
     struct stat about;
     if (fstat(fileno(from), &about) != 0) return fail(f, AD_EIO, "%s", strerror(errno));
-    if (!S_ISREG(about.st_mode)) return fail(f, AD_EIO, "is no plain file");
+    if (!S_ISREG(about.st_mode)) return fail(f, AD_EIO, "is not a regular file");
     f->size = about.st_size;
     if (f->size < LENGTH)
         return fail(f, AD_EIO, "is truncated: %lld bytes, fewer than the 8 it begins with", (long long)f->size);
-    f->bytes = ad__memory_take(&f->place.graph->memory, AD__ALIGN, (size_t)f->size);
-    if (f->bytes == NULL) return ad_no_memory(f->place.graph, f->place.caller, (size_t)f->size);
+    f->bytes = ad_scope_closing(f->place.graph, (size_t)f->size, NULL);
+    if (f->bytes == NULL) return AD_ENOMEM;
     if (fread(f->bytes, 1, (size_t)f->size, from) != (size_t)f->size)
         return fail(f, AD_EIO, "%s", ferror(from) ? strerror(errno) : "changed while it was read");
     return AD_OK;
@@ -242,9 +221,9 @@ static int read_file(nn__tensor_file *f, const char *path) {
 }
 
 static int parse_header(nn__tensor_file *f) {
-    uint64_t length = little_endian(f->bytes, LENGTH);
+    uint64_t length = nn__uint_of(f->bytes, LENGTH, false);
     if (length > MOST_HEADER)
-        return fail(f, AD_EIO, "is no safetensors file: it begins with a header of %llu bytes, more than %d",
+        return fail(f, AD_EIO, "is not a safetensors file: it begins with a header of %llu bytes, more than %d",
                     (unsigned long long)length, MOST_HEADER);
     if ((int64_t)length > f->size - LENGTH)
         return fail(f, AD_EIO, "is truncated: a header of %lld bytes, %lld found", (long long)length,
@@ -253,39 +232,38 @@ static int parse_header(nn__tensor_file *f) {
     json_error_t fault;
     f->json = json_loadb((const char *)f->bytes + LENGTH, (size_t)length, JSON_REJECT_DUPLICATES, &fault);
     if (f->json == NULL && json_error_code(&fault) == json_error_out_of_memory) return fail_memory(&f->place);
-    if (f->json == NULL) return fail(f, AD_EIO, "its header is no JSON: %s", fault.text);
-    return json_is_object(f->json) ? AD_OK : fail(f, AD_EIO, "its header is no JSON object");
+    if (f->json == NULL) return fail(f, AD_EIO, "its header is not JSON: %s", fault.text);
+    return json_is_object(f->json) ? AD_OK : fail(f, AD_EIO, "its header is not a JSON object");
 }
 
 static int parse_shape(const nn__tensor_file *f, entry *e, const json_t *shape) {
-    if (!json_is_array(shape)) return fail(f, AD_EIO, "%s: its shape is no list", e->name);
+    if (!json_is_array(shape)) return fail(f, AD_EIO, "%s: its shape is not a list", e->name);
     if (json_array_size(shape) > AD_MAX_NDIM)
-        return fail(f, AD_EIO, "%s: has %zu axes; %d at most can be read", e->name, json_array_size(shape),
+        return fail(f, AD_EIO, "%s: has %zu axes; at most %d can be read", e->name, json_array_size(shape),
                     AD_MAX_NDIM);
     e->shape.ndim = (int)json_array_size(shape);
     for (int i = 0; i < e->shape.ndim; i++) {
         const json_t *size = json_array_get(shape, (size_t)i);
         e->shape.dim[i] = json_is_integer(size) ? json_integer_value(size) : -1;
-        if (e->shape.dim[i] < 0) return fail(f, AD_EIO, "%s: axis %d of its shape is no size", e->name, i);
+        if (e->shape.dim[i] < 0) return fail(f, AD_EIO, "%s: axis %d of its shape is not a size", e->name, i);
     }
     return AD_OK;
 }
 
 static int parse_place(const nn__tensor_file *f, entry *e, const json_t *offsets) {
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
-    int64_t room = f->size - LENGTH - f->header, numel = ad_shape_numel(e->shape);
+    int64_t all = f->size - LENGTH - f->header, numel = ad_shape_numel(e->shape);
     if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
-        return fail(f, AD_EIO, "%s: its data_offsets are not two whole numbers", e->name);
+        return fail(f, AD_EIO, "%s: its data_offsets are not two integers", e->name);
     e->begin = json_integer_value(begin);
     e->end = json_integer_value(end);
-    if (e->begin < 0 || e->begin > e->end || e->end > room)
+    if (e->begin < 0 || e->begin > e->end || e->end > all)
         return fail(f, AD_EIO, "%s: bytes %lld to %lld are out of range: the file has %lld", e->name,
-                    (long long)e->begin, (long long)e->end, (long long)room);
-    if (numel >= 0 && numel <= room / e->type->size && numel * e->type->size == e->end - e->begin) return AD_OK;
-    char shape[160];
-    ad_shape_text(e->shape, shape, sizeof shape);
-    return fail(f, AD_EIO, "%s: %s %s does not take the %lld bytes that data_offsets give it", e->name, shape,
-                e->type->name, (long long)(e->end - e->begin));
+                    (long long)e->begin, (long long)e->end, (long long)all);
+    int size = e->type->format.size;
+    if (numel >= 0 && numel <= all / size && numel * size == e->end - e->begin) return AD_OK;
+    return fail(f, AD_EIO, "%s: %s %s does not fill the %lld bytes of its data_offsets", e->name,
+                ad_shape_str(e->shape).text, e->type->name, (long long)(e->end - e->begin));
 }
 
 static int parse_entry(const nn__tensor_file *f, const char *name, const json_t *value, entry *e) {
@@ -299,11 +277,12 @@ static int parse_entry(const nn__tensor_file *f, const char *name, const json_t 
 }
 
 static int check_notes(const nn__tensor_file *f, json_t *notes) {
-    if (!json_is_object(notes)) return fail(f, AD_EIO, "its %s is no JSON object", NOTES);
+    if (!json_is_object(notes)) return fail(f, AD_EIO, "its %s is not a JSON object", NOTES);
     const char *key;
     json_t *value;
-    json_object_foreach(notes, key, value) if (!json_is_string(value)) return fail(f, AD_EIO, "%s of its %s is no text",
-                                                                                   key, NOTES);
+    json_object_foreach(notes, key, value) {
+        if (!json_is_string(value)) return fail(f, AD_EIO, "%s in its %s is not a string", key, NOTES);
+    }
     return AD_OK;
 }
 
@@ -311,8 +290,8 @@ static int parse_entries(nn__tensor_file *f) {
     size_t bytes = (json_object_size(f->json) + 1) * sizeof *f->entries;
     const char *key;
     json_t *value;
-    f->entries = malloc(bytes);
-    if (f->entries == NULL) return fail_memory(&f->place);
+    f->entries = ad_scope_array(f->place.graph, bytes);
+    if (f->entries == NULL) return AD_ENOMEM;
     json_object_foreach(f->json, key, value) {
         bool notes = strcmp(key, NOTES) == 0;
         int rc = notes ? check_notes(f, value) : parse_entry(f, key, value, &f->entries[f->n]);
@@ -328,39 +307,33 @@ static int by_place(const void *a, const void *b) {
     return (x->end > y->end) - (x->end < y->end);
 }
 
-/* Each array begins where the one before it ends, and the last ends with the file. */
+/* Each array must begin where the one before it ends, and the last must end with the file. */
 static int check_places(nn__tensor_file *f) {
-    int64_t at = 0, room = f->size - LENGTH - f->header;
+    int64_t at = 0, all = f->size - LENGTH - f->header;
     qsort(f->entries, (size_t)f->n, sizeof *f->entries, by_place);
     for (int i = 0; i < f->n; at = f->entries[i++].end)
         if (f->entries[i].begin != at)
             return fail(f, AD_EIO, "%s: begins at byte %lld, which %s", f->entries[i].name,
                         (long long)f->entries[i].begin,
-                        f->entries[i].begin < at ? "another array has too" : "leaves bytes before it to no array");
-    if (at == room) return AD_OK;
-    return fail(f, AD_EIO, "has %lld bytes behind its last array", (long long)(room - at));
+                        f->entries[i].begin < at ? "belongs to another array" : "leaves a gap before it");
+    if (at == all) return AD_OK;
+    return fail(f, AD_EIO, "has %lld bytes after its last array", (long long)(all - at));
 }
+
+static void close_file(void *memory) { json_decref(((nn__tensor_file *)memory)->json); }
 
 int nn__open_tensors(ad_graph *g, const char *caller, const char *path, nn__tensor_file **opened) {
     *opened = NULL;
     if (!ad_ok(g)) return g ? ad_error_code(g) : AD_EVALUE;
     if (path == NULL) return ad_fail(g, AD_EVALUE, "%s: path is NULL", caller);
-    nn__tensor_file *f = *opened = calloc(1, sizeof *f);
-    if (f == NULL) return ad_no_memory(g, caller, sizeof *f);
+    nn__tensor_file *f = *opened = ad_scope_closing(g, sizeof *f, close_file);
+    if (f == NULL) return AD_ENOMEM;
+    *f = (nn__tensor_file){ .place = { g, caller, f->path_end } };
     snprintf(f->path_end, sizeof f->path_end, "%s", nn__path_end(path));
-    f->place = (place){ g, caller, f->path_end };
     int rc = read_file(f, path);
     if (rc == AD_OK) rc = parse_header(f);
     if (rc == AD_OK) rc = parse_entries(f);
     return rc == AD_OK ? check_places(f) : rc;
-}
-
-void nn__close_tensors(nn__tensor_file *f) {
-    if (f == NULL) return;
-    if (f->bytes != NULL) ad__memory_give(&f->place.graph->memory, f->bytes, (size_t)f->size);
-    json_decref(f->json);
-    free(f->entries);
-    free(f);
 }
 
 static const entry *find(const nn__tensor_file *f, const char *name) {
@@ -372,23 +345,18 @@ static const entry *find(const nn__tensor_file *f, const char *name) {
 int nn__check_tensor(const nn__tensor_file *f, const char *name, const ad_var *x) {
     const entry *e = find(f, name);
     if (e == NULL) return fail(f, AD_EIO, "has no %s", name);
-    bool count = e->type->element == i64 && e->shape.ndim == 0; /* as PyTorch's num_batches_tracked */
-    if (e->type->element == NULL || (e->type->element == i64 && !count))
+    bool integer = e->type->format.kind == 'i', count = integer && e->shape.ndim == 0; /* num_batches_tracked */
+    if (e->type->format.kind == '\0' || (integer && !count))
         return fail(f, AD_EDTYPE, "%s: is %s; F64, F32, F16 and BF16 can be read", name, e->type->name);
     if (ad_shape_equal(e->shape, ad_shape_of(x))) return AD_OK;
-    char has[160], wants[160];
-    ad_shape_text(e->shape, has, sizeof has);
-    ad_shape_text(ad_shape_of(x), wants, sizeof wants);
-    return fail(f, AD_ESHAPE, "%s: is %s in the file and %s here", name, has, wants);
+    return fail(f, AD_ESHAPE, "%s: is %s in the file and %s here", name, ad_shape_str(e->shape).text,
+                ad_shape_str(ad_shape_of(x)).text);
 }
 
 void nn__read_tensor(const nn__tensor_file *f, const char *name, ad_var *x) {
     const entry *e = find(f, name);
-    const unsigned char *from = f->bytes + LENGTH + f->header + e->begin;
-    void *to = ad_data_mut(x);
-    for (int64_t i = 0; i < ad_numel(x); i++, from += e->type->size)
-        if (ad_dtype_of(x) == AD_F32) ((float *)to)[i] = (float)e->type->element(from);
-        else ((double *)to)[i] = e->type->element(from);
+    nn__decode(e->type->format, f->bytes + LENGTH + f->header + e->begin, ad_numel(x), 1, ad_dtype_of(x),
+               ad_data_mut(x), 0);
 }
 
 int nn__tensor_count(const nn__tensor_file *f) { return f->n; }
@@ -413,8 +381,7 @@ int nn__open_tensors(ad_graph *g, const char *caller, const char *path, nn__tens
     *f = NULL;
     return absent(g, caller, path);
 }
-/* Nothing is ever open. */
-void nn__close_tensors(nn__tensor_file *f) { (void)f; }
+/* Not called: no file was opened. */
 int nn__check_tensor(const nn__tensor_file *f, const char *name, const ad_var *x) {
     (void)f, (void)name, (void)x;
     return AD_EABSENT;

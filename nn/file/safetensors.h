@@ -1,24 +1,23 @@
-/* safetensors.h: named arrays and short texts in a safetensors file; private to nn. */
+/* safetensors.h: named arrays and short texts in safetensors files; private to nn. */
 #ifndef NN_FILE_SAFETENSORS_H
 #define NN_FILE_SAFETENSORS_H
 
-#include "nn/nn.h"
+#include "nn/module.h"
 
 typedef struct {
     const char *name, *text;
 } nn__note;
 
-/* Writes arrays and notes (the file's __metadata__) whole or not at all. caller is named in messages. */
+/* Writes arrays and notes (the file's __metadata__) completely or not at all. Messages name caller. */
 int nn__write_tensors(ad_graph *g, const char *caller, const char *path, int n, const nn_parameter *arrays,
                       int n_notes, const nn__note *notes);
 
-/* A file read into memory, of which every byte has been accounted for. Close it, whatever open returned. */
+/* A file in memory that is completely checked. It belongs to the graph's innermost scope, which closes it. */
 typedef struct nn__tensor_file nn__tensor_file;
 int nn__open_tensors(ad_graph *g, const char *caller, const char *path, nn__tensor_file **f);
-void nn__close_tensors(nn__tensor_file *f);
-/* Whether the file has an array for x: 0, or an error that names what is amiss. */
+/* Whether the file has an array for x: 0, or an error that names the fault. */
 int nn__check_tensor(const nn__tensor_file *f, const char *name, const ad_var *x);
-/* Fills x from an array that nn__check_tensor has let pass. */
+/* Fills x from an array that nn__check_tensor has accepted. */
 void nn__read_tensor(const nn__tensor_file *f, const char *name, ad_var *x);
 int nn__tensor_count(const nn__tensor_file *f);
 const char *nn__tensor_name(const nn__tensor_file *f, int i);

@@ -17,6 +17,10 @@ int nn__check_apply(const nn_module *m, const ad_var *x);
 const char *nn__kind(const nn_module *m);
 nn_forward_fn *nn__forward(const nn_module *m);
 
+/* Parameters, then buffers. */
+int nn__array_count(const nn_module *m);
+nn_parameter nn__array_at(const nn_module *m, int i);
+
 bool nn__ends_with(const char *name, const char *ending); /* ending NULL: yes */
 
 #endif

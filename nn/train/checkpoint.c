@@ -1,4 +1,4 @@
-/* checkpoint.c: all that decides how a training goes on, as named arrays and numbers in one file. */
+/* checkpoint.c: the complete state of a training as named arrays and numbers in one safetensors file. */
 #define _POSIX_C_SOURCE 200809L
 #include "nn/train/checkpoint.h"
 
@@ -7,24 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autodiff/graph/node.h"
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
 #include "nn/file/numbers.h"
-#include "nn/optim/state.h"
 #include "nn/file/safetensors.h"
+#include "nn/module/module_private.h"
+#include "nn/optim/state.h"
 
-int nn__array_count(const nn_module *m) { return nn_parameter_count(m) + nn_buffer_count(m); }
-nn_parameter nn__array_at(const nn_module *m, int i) {
-    int n = nn_parameter_count(m);
-    return i < n ? nn_parameter_at(m, i) : nn_buffer_at(m, i - n);
-}
+/* ---- the contents of the file ------------------------------------------------------------------------ */
 
-/* ---- what is in the file ------------------------------------------------------------------------------ */
-
-/* A number as text: reals in hexadecimal, which loses no bit. */
+/* A number as text. Reals are hexadecimal, which is exact. */
 typedef struct {
     nn__note note;
     nn__field field;
-    const char *constant; /* a text that must be the same on reading; NULL for numbers */
+    const char *constant; /* text that must be the same in the file; NULL for a number */
 } number;
 
 typedef struct {
@@ -62,7 +58,7 @@ static void add_state(contents *c, const char *part, nn__state s) {
     else add_number(c, part, s.name, (nn__field){ .real = s.number }, NULL);
 }
 
-/* In the graph's open scope. */
+/* In memory of the innermost scope. */
 static contents list(const nn__checkpoint *c) {
     int n = nn__array_count(c->net), states = nn__optim_state_count(c->opt);
     int schedule = c->schedule ? nn__schedule_state_count(c->schedule) : 0;
@@ -81,7 +77,7 @@ static contents list(const nn__checkpoint *c) {
     return all;
 }
 
-/* ---- writing and reading ---------------------------------------------------------------------------------- */
+/* ---- writing and reading ----------------------------------------------------------------------------- */
 
 int nn__save_checkpoint(const nn__checkpoint *c, const char *path) {
     ad_graph *g = nn_graph_of(c->net);
@@ -97,7 +93,7 @@ int nn__save_checkpoint(const nn__checkpoint *c, const char *path) {
     return rc;
 }
 
-/* Reads a number into a field; false where the text is none. */
+/* Reads a number into a field; false where the text is not a number. */
 static bool parse(nn__field f, const char *text) {
     char *end = NULL;
     errno = 0;
@@ -119,7 +115,7 @@ static int check_number(ad_graph *g, const number *n, const char *text) {
         return ad_fail(g, AD_EVALUE, "checkpoint: %s is %.60s in the file and %s here", n->note.name, text,
                        n->constant);
     if (n->constant == NULL && !parse(probe, text))
-        return ad_fail(g, AD_EIO, "checkpoint: %s is no number: %.60s", n->note.name, text);
+        return ad_fail(g, AD_EIO, "checkpoint: %s is not a number: %.60s", n->note.name, text);
     return AD_OK;
 }
 
@@ -130,7 +126,7 @@ static int check(const contents *all, const nn__tensor_file *f) {
     for (int i = 0; i < all->n_arrays && rc == AD_OK; i++)
         rc = nn__check_tensor(f, all->arrays[i].name, all->arrays[i].var);
     if (rc == AD_OK && nn__tensor_count(f) != all->n_arrays)
-        rc = ad_fail(all->graph, AD_EVALUE, "checkpoint: the file has %d arrays and this training %d",
+        rc = ad_fail(all->graph, AD_EVALUE, "checkpoint: the file has %d arrays and this training has %d",
                      nn__tensor_count(f), all->n_arrays);
     return rc;
 }
@@ -146,7 +142,6 @@ int nn__load_checkpoint(const nn__checkpoint *c, const char *path) {
     for (int i = 0; rc == AD_OK && i < all.n_numbers; i++)
         if (all.numbers[i].constant == NULL) parse(all.numbers[i].field, nn__note_text(f, all.numbers[i].note.name));
     for (int i = 0; rc == AD_OK && i < all.n_arrays; i++) nn__read_tensor(f, all.arrays[i].name, all.arrays[i].var);
-    nn__close_tensors(f);
     ad_end(g, m);
     nn__leave_plain_numbers(l);
     return rc;

@@ -2,9 +2,9 @@
 #ifndef NN_TRAIN_CHECKPOINT_H
 #define NN_TRAIN_CHECKPOINT_H
 
-#include "nn/nn.h"
+#include "nn/optim.h"
 
-/* A number of the training loop's own; one of the pointers. */
+/* A number of the training loop: one of the pointers is not NULL. */
 typedef struct {
     const char *name;
     int64_t *whole;
@@ -16,16 +16,12 @@ typedef struct {
     nn_module *net;
     nn_optim *opt;
     nn_schedule *schedule; /* NULL: none */
-    int n_best;            /* parameters and buffers of the best epoch, in net's order; 0: not kept */
-    ad_var **best;
+    int n_best;            /* parameters and buffers of the best epoch; 0: not kept */
+    ad_var **best;         /* [n_best], in the order of net's */
     int n_fields;
     const nn__field *fields;
 } nn__checkpoint;
 int nn__save_checkpoint(const nn__checkpoint *c, const char *path);
-int nn__load_checkpoint(const nn__checkpoint *c, const char *path); /* changes nothing where it fails */
-
-/* Parameters, then buffers. */
-int nn__array_count(const nn_module *m);
-nn_parameter nn__array_at(const nn_module *m, int i);
+int nn__load_checkpoint(const nn__checkpoint *c, const char *path); /* changes nothing after an error */
 
 #endif

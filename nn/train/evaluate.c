@@ -1,9 +1,11 @@
-/* evaluate.c: what a net says, a part of the rows at a time, and how good that is. */
+/* evaluate.c: predictions of a network for many rows, a batch at a time, with their loss and metrics. */
+#include "nn/train/evaluate.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/graph/node.h"
-#include "nn/train/evaluate.h"
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
 
 typedef struct {
     ad_graph *graph;
@@ -12,31 +14,33 @@ typedef struct {
     int64_t n, batch;
     size_t row;     /* bytes of a row of the result */
     ad_shape shape; /* of the result */
-    char *values;   /* all rows of the result; the pool's, as inner scopes rewind the arena */
-    size_t bytes;
+    char *values;   /* the result: a lent buffer, because each batch has a scope of its own */
+    size_t bytes;   /* of values */
 } prediction;
 
-/* Rows from .. from+n of x, in x's own memory. */
+/* Rows from .. from+n-1 of x, in x's own memory. */
 static ad_var *rows_of(const ad_var *x, int64_t from, int64_t n) {
     ad_shape s = ad_shape_of(x);
-    size_t row = s.dim[0] > 0 ? ad__bytes(x) / (size_t)s.dim[0] : 0;
+    size_t row = s.dim[0] > 0 ? ad_bytes_of(x) / (size_t)s.dim[0] : 0;
     s.dim[0] = n;
     return ad_input(ad_graph_of(x), ad_dtype_of(x), (char *)ad_data(x) + (size_t)from * row, s);
 }
 
-/* The first part tells how wide the result is. */
+/* Takes memory for all rows, once the first batch has shown the shape of a row. */
 static int reserve(prediction *p, const ad_var *y, int64_t rows) {
     if (p->values != NULL) return AD_OK;
     p->shape = ad_shape_of(y);
     if (p->shape.ndim < 1 || p->shape.dim[0] != rows)
-        return ad_fail(p->graph, AD_ESHAPE, "predict: the net makes no row for each of %lld rows", (long long)rows);
-    p->row = rows > 0 ? ad__bytes(y) / (size_t)rows : 0;
+        return ad_fail(p->graph, AD_ESHAPE, "predict: the network returns %s for %lld rows, not a row for each",
+                       ad_shape_str(p->shape).text, (long long)rows);
+    p->row = rows > 0 ? ad_bytes_of(y) / (size_t)rows : 0;
     p->shape.dim[0] = p->n;
     p->bytes = p->row * (size_t)p->n + 1;
-    p->values = ad__pool_take(&p->graph->pool, p->bytes);
-    return p->values ? AD_OK : ad_no_memory(p->graph, "predict", p->bytes);
+    p->values = ad_buffer_take(p->graph, p->bytes);
+    return p->values ? AD_OK : AD_ENOMEM;
 }
 
+/* Fills values and returns their dtype. */
 static ad_dtype predict_all(prediction *p) {
     ad_dtype t = AD_F32;
     int64_t from = 0;
@@ -54,8 +58,8 @@ static ad_dtype predict_all(prediction *p) {
 }
 
 static int check(ad_graph *g, nn_module *net, const ad_var *x, int64_t batch) {
-    if (net == NULL || ad_is_nil(x)) return ad_fail(g, AD_EVALUE, "predict: the net or x is nil");
-    if (ad_shape_of(x).ndim < 1) return ad_fail(g, AD_ESHAPE, "predict: x is a scalar; it has a row for each sample");
+    if (net == NULL || ad_is_nil(x)) return ad_fail(g, AD_EVALUE, "predict: the network is NULL or x is nil");
+    if (ad_shape_of(x).ndim < 1) return ad_fail(g, AD_ESHAPE, "predict: x is a scalar; it needs one row per sample");
     if (batch < 1) return ad_fail(g, AD_EVALUE, "predict: batch %lld: it must be at least 1", (long long)batch);
     return AD_OK;
 }
@@ -70,12 +74,12 @@ ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
     if (was_training) nn_train(net, true);
     ad_enable_grad(g, was_enabled);
     ad_var *y = ad_ok(g) ? ad_tensor(g, t, p.values, p.shape) : ad_nil(g);
-    if (p.values != NULL) ad__pool_give(&g->pool, p.values, p.bytes);
+    ad_buffer_give(g, p.values, p.bytes);
     return y;
 }
 
-double nn__metrics_of(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d, int64_t batch,
-                    double values[]) {
+double nn__metrics_of(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d,
+                      int64_t batch, double values[]) {
     double mean = NAN;
     for (int i = 0; i < n; i++) values[i] = NAN;
     ad_graph *g = nn_graph_of(net);

@@ -1,11 +1,11 @@
-/* evaluate.h: several metrics of the same predictions; private to nn. */
+/* evaluate.h: loss and several metrics of the same predictions; private to nn. */
 #ifndef NN_TRAIN_EVALUATE_H
 #define NN_TRAIN_EVALUATE_H
 
-#include "nn/nn.h"
+#include "nn/train.h"
 
-/* The loss, and in values [n] the metrics; NaN where a function is NULL and after an error. */
-double nn__metrics_of(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d, int64_t batch,
-                    double values[]);
+/* Returns the loss, and writes the metrics to values [n]; NaN where a function is NULL, and after an error. */
+double nn__metrics_of(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d,
+                      int64_t batch, double values[]);
 
 #endif

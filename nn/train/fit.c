@@ -5,12 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "autodiff/graph/node.h"
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
+#include "nn/data/loader.h"
+#include "nn/module/module_private.h"
+#include "nn/optim/state.h"
+#include "nn/train.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/evaluate.h"
-#include "nn/data/loader.h"
 #include "nn/train/report.h"
-#include "nn/optim/state.h"
 
 typedef struct {
     ad_graph *g;
@@ -20,18 +23,19 @@ typedef struct {
     const nn_fit_opts *o;
     nn_loader *loader;
     nn_training_state s;
-    nn__loader_place place;
-    ad_var **best;           /* copies of the net's arrays at the best epoch; NULL: not kept */
-    double sum;              /* of the epoch's losses, each times its rows */
-    int64_t rows, log_bytes; /* rows: of the epoch until now */
-    int64_t epoch_open;      /* 1 from an epoch's first step to its last */
+    nn__loader_place place; /* for checkpoints */
+    ad_var **best;          /* copies of net's parameters and buffers at the best epoch; NULL: not kept */
+    double sum;             /* of the epoch's losses so far, each times the rows of its minibatch */
+    int64_t rows;           /* of the epoch so far */
+    int64_t log_bytes;      /* the size of the log */
+    int64_t epoch_open;     /* 1 during an epoch, 0 between two */
     bool stop;
     nn__report report;
 } training;
 
-/* ---- SIGINT --------------------------------------------------------------------------------------------- */
+/* ---- SIGINT ------------------------------------------------------------------------------------------ */
 
-/* A signal has no other way to tell; only trainings that ask for it look. */
+/* A signal handler can only set a global variable. Only trainings with catch_interrupt read it. */
 static volatile sig_atomic_t interrupts;
 static void note_interrupt(int signal) {
     (void)signal;
@@ -45,10 +49,11 @@ static void catch_interrupt(struct sigaction *before) {
     sigaction(SIGINT, &ours, before);
 }
 
-/* ---- checkpoints ------------------------------------------------------------------------------------------- */
+/* ---- checkpoints ------------------------------------------------------------------------------------- */
 
+/* Saves or loads the state of t. */
 static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, const char *path)) {
-    ad_random_state *r = &t->g->random;
+    ad_random_state r = ad_random_get(t->g);
     const nn__field fields[] = {
         { .name = "epoch", .whole = &t->s.epoch },
         { .name = "epoch_open", .whole = &t->epoch_open },
@@ -66,8 +71,8 @@ static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, con
         { .name = "best", .real = &t->s.best },
         { .name = "best_epoch", .whole = &t->s.best_epoch },
         { .name = "log_bytes", .whole = &t->log_bytes },
-        { .name = "random_seed", .bits = &r->seed },
-        { .name = "random_counter", .bits = &r->counter },
+        { .name = "random_seed", .bits = &r.seed },
+        { .name = "random_counter", .bits = &r.counter },
         { .name = "epoch_seed", .bits = &t->place.before.seed },
         { .name = "epoch_counter", .bits = &t->place.before.counter },
         { .name = "at", .whole = &t->place.at },
@@ -77,9 +82,11 @@ static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, con
                          .schedule = t->o->schedule,
                          .n_best = t->best ? nn__array_count(t->net) : 0,
                          .best = t->best,
-                         .n_fields = AD__COUNT(fields),
+                         .n_fields = sizeof fields / sizeof *fields,
                          .fields = fields };
-    return call(&c, t->o->checkpoint);
+    int rc = call(&c, t->o->checkpoint);
+    ad_random_set(t->g, r);
+    return rc;
 }
 
 static int save(training *t) {
@@ -95,7 +102,7 @@ static int resume(training *t) {
     return rc == AD_OK ? nn__loader_go(t->loader, t->place) : rc;
 }
 
-/* Files that cannot be written are better found out before the first epoch than after it. */
+/* Resumes, or writes the first log and checkpoint: files that cannot be written are an error before the first epoch. */
 static int begin_files(training *t) {
     bool resumes = can_resume(t);
     if (resumes && resume(t) != AD_OK) return ad_error_code(t->g);
@@ -104,9 +111,9 @@ static int begin_files(training *t) {
     return resumes ? AD_OK : save(t);
 }
 
-/* ---- the best epoch ------------------------------------------------------------------------------------------ */
+/* ---- the best epoch ---------------------------------------------------------------------------------- */
 
-static void copy(ad_var *to, const ad_var *from) { memcpy(ad_data_mut(to), ad_data(from), ad__bytes(to)); }
+static void copy(ad_var *to, const ad_var *from) { memcpy(ad_data_mut(to), ad_data(from), ad_bytes_of(to)); }
 
 static bool validates(const training *t) { return !ad_is_nil(t->o->validation.x); }
 
@@ -128,7 +135,7 @@ static void restore_best(training *t) {
 
 static void validate(training *t) {
     if (!validates(t)) return;
-    int64_t batch = t->o->batch < 256 ? 256 : t->o->batch; /* no gradients: more rows at a time */
+    int64_t batch = t->o->batch < 256 ? 256 : t->o->batch; /* without gradients, more rows fit in memory */
     nn_metric_fn *metrics[1 + NN_MORE_METRICS] = { t->o->metric };
     double values[1 + NN_MORE_METRICS];
     for (int i = 0; i < NN_MORE_METRICS; i++) metrics[1 + i] = t->o->more_metrics[i].of;
@@ -138,7 +145,7 @@ static void validate(training *t) {
     memcpy(t->s.more_metrics, values + 1, sizeof t->s.more_metrics);
 }
 
-/* What tells a good epoch from a bad one. */
+/* The value that decides whether an epoch is better than another. */
 static double judged_by(const training *t) {
     return t->o->by_metric ? t->s.metric : validates(t) ? t->s.validation_loss : t->s.loss;
 }
@@ -151,18 +158,20 @@ static void compare_with_best(training *t) {
     for (int i = 0; t->best != NULL && i < nn__array_count(t->net); i++) copy(t->best[i], nn__array_at(t->net, i).var);
 }
 
-/* ---- steps and epochs ------------------------------------------------------------------------------------------ */
+/* ---- steps and epochs -------------------------------------------------------------------------------- */
 
 typedef struct {
     training *t;
     ad_var *x, *y;
 } minibatch;
 
+/* An nn_closure_fn. */
 static ad_var *loss_of(void *data) {
     const minibatch *b = data;
     return b->t->loss(nn_apply(b->t->net, b->x), b->y);
 }
 
+/* One step of the optimiser; returns the loss before it. */
 static double descend(training *t, minibatch *b) {
     double value = NAN;
     if (t->opt->method->minimise != NULL) {
@@ -193,7 +202,7 @@ static void after_step(training *t, double loss, int64_t rows) {
     if (ad_ok(t->g) && (due || t->stop)) save(t);
 }
 
-/* One minibatch; false at the end of the epoch. */
+/* Trains on the next minibatch; false at the end of the epoch and after an error. */
 static bool step(training *t) {
     ad_mark m = ad_begin(t->g);
     minibatch b = { .t = t };
@@ -210,7 +219,7 @@ static bool step(training *t) {
 }
 
 static void begin_epoch(training *t) {
-    if (t->epoch_open) return; /* resumed within it */
+    if (t->epoch_open) return; /* resumed within an epoch */
     t->epoch_open = 1;
     t->s.epoch++;
     t->sum = 0;
@@ -248,13 +257,25 @@ static void run(training *t) {
     if (ad_ok(t->g) && !t->s.interrupted) restore_best(t);
 }
 
-/* ---- the call ---------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------- */
+
+static nn_fit_opts with_defaults(nn_fit_opts o) {
+    o.epochs = ad_option_int(o.epochs, 0);
+    o.batch = ad_option_int(o.batch, 32);
+    o.prefetch = ad_option_int(o.prefetch, 0);
+    o.patience = ad_option_int(o.patience, 0);
+    o.checkpoint_steps = ad_option_int(o.checkpoint_steps, 0);
+    o.clip_norm = ad_option(o.clip_norm, 0);
+    o.min_delta = ad_option(o.min_delta, 0);
+    return o;
+}
+
 
 static int check(ad_graph *g, nn_loss_fn *loss, const nn_optim *opt, const nn_fit_opts *o) {
     if (!ad_ok(g)) return ad_error_code(g);
     if (loss == NULL || opt == NULL) return ad_fail(g, AD_EVALUE, "fit: the loss or the optimiser is NULL");
     if (o->epochs < 1) return ad_fail(g, AD_EVALUE, "fit: epochs %lld: at least 1", (long long)o->epochs);
-    if (o->batch < 0) return ad_fail(g, AD_EVALUE, "fit: batch %lld: at least 1", (long long)o->batch);
+    if (o->batch < 1) return ad_fail(g, AD_EVALUE, "fit: batch %lld: at least 1", (long long)o->batch);
     if (o->checkpoint == NULL && (o->resume || o->checkpoint_steps > 0))
         return ad_fail(g, AD_EVALUE, "fit: resume and checkpoint_steps need the name of a checkpoint");
     if (o->patience < 0 || o->checkpoint_steps < 0 || !(o->clip_norm >= 0) || !(o->min_delta >= 0))
@@ -265,11 +286,13 @@ static int check(ad_graph *g, nn_loss_fn *loss, const nn_optim *opt, const nn_fi
     return AD_OK;
 }
 
+/* ---- the call ---------------------------------------------------------------------------------------- */
+
 static int prepare(training *t, nn_dataset data) {
     const nn_fit_opts *o = t->o;
     t->loader = nn_loader_new(t->g, data,
                               (nn_loader_opts){ .batch = o->batch,
-                                                .shuffle = !o->in_order,
+                                                .in_order = o->in_order,
                                                 .drop_last = o->drop_last,
                                                 .transform = o->transform,
                                                 .transform_data = o->transform_data,
@@ -284,6 +307,7 @@ static int prepare(training *t, nn_dataset data) {
 
 int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o, nn_training_state *end) {
     ad_graph *g = nn_graph_of(net);
+    o = with_defaults(o);
     training t = { .g = g,
                    .net = net,
                    .loss = loss,
@@ -292,9 +316,8 @@ int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_
                    .s = { .epochs = o.epochs, .loss = NAN, .validation_loss = NAN, .metric = NAN, .best = NAN } };
     for (int i = 0; i < NN_MORE_METRICS; i++) t.s.more_metrics[i] = NAN;
     if (end != NULL) *end = t.s;
-    if (g == NULL) return AD_EVALUE; /* a net that could not be made: its graph has the error */
+    if (g == NULL) return AD_EVALUE; /* net is NULL: its graph has the error of making it */
     if (check(g, loss, opt, &o) != AD_OK) return ad_error_code(g);
-    if (o.batch == 0) o.batch = 32;
     t.s.lr = nn_lr(opt);
     struct sigaction before;
     if (o.catch_interrupt) catch_interrupt(&before);

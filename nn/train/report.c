@@ -1,4 +1,4 @@
-/* report.c: a bar on a terminal, lines elsewhere, and a row of a CSV file for each epoch. */
+/* report.c: the progress of a training: a bar on a terminal, otherwise lines of text, and a CSV log. */
 #define _POSIX_C_SOURCE 200809L
 #include "nn/train/report.h"
 
@@ -18,16 +18,16 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-nn__report nn__report_new(const nn_fit_opts *o, int64_t epoch_steps, int64_t steps) {
+nn__report nn__report_new(const nn_fit_opts *o, int64_t epoch_steps, int64_t first_step) {
     return (nn__report){ .o = o,
                          .to = o->progress,
                          .terminal = o->progress != NULL && isatty(fileno(o->progress)),
                          .start = now(),
-                         .first_step = steps,
+                         .first_step = first_step,
                          .epoch_steps = epoch_steps };
 }
 
-/* ---- metrics: the first, and those beside it ----------------------------------------------------------- */
+/* ---- metrics: metric, then more_metrics -------------------------------------------------------------- */
 
 enum { METRICS = 1 + NN_MORE_METRICS };
 
@@ -38,15 +38,15 @@ static const char *name_of(const nn_fit_opts *o, int i) {
 
 static double value_of(const nn_training_state *s, int i) { return i == 0 ? s->metric : s->more_metrics[i - 1]; }
 
-/* ---- a bar on a terminal, lines elsewhere -------------------------------------------------------------- */
+/* ---- progress ---------------------------------------------------------------------------------------- */
 
-/* Seconds a step since this run began. */
-static double each_step(const nn__report *r, const nn_training_state *s) {
+/* Seconds per step. */
+static double step_seconds(const nn__report *r, const nn_training_state *s) {
     return (now() - r->start) / (double)(s->steps - r->first_step);
 }
 
 static double seconds_left(const nn__report *r, const nn_training_state *s) {
-    return each_step(r, s) * (double)(s->epochs * r->epoch_steps - s->steps);
+    return step_seconds(r, s) * (double)(s->epochs * r->epoch_steps - s->steps);
 }
 
 /* epoch 3/10 [=====     ] loss 0.1234  178000 samples/s  12 s left */
@@ -60,7 +60,7 @@ void nn__report_step(nn__report *r, const nn_training_state *s) {
     filled = filled < 0 ? 0 : filled > WIDTH ? WIDTH : filled;
     fprintf(r->to, "\r\033[Kepoch %lld/%lld [%.*s%*s] loss %.4f  %.0f samples/s  %.0f s left", (long long)s->epoch,
             (long long)s->epochs, filled, "========================", WIDTH - filled, "", s->loss,
-            (double)r->o->batch / each_step(r, s), seconds_left(r, s));
+            (double)r->o->batch / step_seconds(r, s), seconds_left(r, s));
     fflush(r->to);
     r->bar = true;
 }
@@ -72,7 +72,7 @@ void nn__report_epoch(nn__report *r, const nn_training_state *s) {
     if (!isnan(s->validation_loss)) fprintf(r->to, "  validation loss %.4f", s->validation_loss);
     for (int i = 0; i < METRICS; i++)
         if (!isnan(value_of(s, i))) fprintf(r->to, "  %s %.4f", name_of(r->o, i), value_of(s, i));
-    fprintf(r->to, "  %.0f samples/s  %.0f s left", (double)r->o->batch / each_step(r, s), seconds_left(r, s));
+    fprintf(r->to, "  %.0f samples/s  %.0f s left", (double)r->o->batch / step_seconds(r, s), seconds_left(r, s));
     fprintf(r->to, "%s\n", s->best_epoch == s->epoch && !isnan(s->validation_loss) ? "  best" : "");
     fflush(r->to);
     r->bar = false;
@@ -85,11 +85,11 @@ void nn__report_end(nn__report *r) {
     r->bar = false;
 }
 
-/* ---- a table in a file ------------------------------------------------------------------------------------ */
+/* ---- the CSV log ------------------------------------------------------------------------------------- */
 
 static void write_number(FILE *f, const char *before, double v) {
     nn__locale l = nn__enter_plain_numbers();
-    if (isnan(v)) fprintf(f, "%s", before); /* an empty field */
+    if (isnan(v)) fprintf(f, "%s", before); /* an empty field: no such value */
     else fprintf(f, "%s%.17g", before, v);
     nn__leave_plain_numbers(l);
 }
@@ -98,9 +98,9 @@ static int fail(ad_graph *g, const char *path) {
     return ad_fail(g, AD_EIO, "fit: log %s: %s", nn__path_end(path), strerror(errno ? errno : EIO));
 }
 
-static bool is_told(const nn_fit_opts *o, int i) { return i == 0 || o->more_metrics[i - 1].of != NULL; }
+static bool is_logged(const nn_fit_opts *o, int i) { return i == 0 || o->more_metrics[i - 1].of != NULL; }
 
-/* Notes how long the file has become. */
+/* Sets *bytes to the size of the file. */
 static int close_log(ad_graph *g, const nn_fit_opts *o, FILE *f, int64_t *bytes) {
     bool good = fflush(f) == 0 && (*bytes = ftell(f)) > 0;
     if (fclose(f) != 0) good = false;
@@ -113,7 +113,7 @@ int nn__log_head(ad_graph *g, const nn_fit_opts *o, int64_t *bytes) {
     errno = 0;
     fprintf(f, "epoch,steps,lr,loss,validation_loss");
     for (int i = 0; i < METRICS; i++)
-        if (is_told(o, i)) fprintf(f, ",%s", name_of(o, i));
+        if (is_logged(o, i)) fprintf(f, ",%s", name_of(o, i));
     fprintf(f, "\n");
     return close_log(g, o, f, bytes);
 }
@@ -127,7 +127,7 @@ int nn__log_epoch(ad_graph *g, const nn_fit_opts *o, const nn_training_state *s,
     write_number(f, ",", s->loss);
     write_number(f, ",", s->validation_loss);
     for (int i = 0; i < METRICS; i++)
-        if (is_told(o, i)) write_number(f, ",", value_of(s, i));
+        if (is_logged(o, i)) write_number(f, ",", value_of(s, i));
     fprintf(f, "\n");
     return close_log(g, o, f, bytes);
 }

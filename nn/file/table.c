@@ -1,0 +1,137 @@
+/* table.c: columns of a table as numbers and classes, and missing values of arrays. */
+#define _POSIX_C_SOURCE 200809L
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
+#include "nn/file/numbers.h"
+#include "nn/file/table_private.h"
+#include "ops/ops.h"
+
+/* ---- names and cells --------------------------------------------------------------------------------- */
+
+int64_t nn_table_rows(const nn_table *t) { return t ? t->rows : 0; }
+int nn_table_columns(const nn_table *t) { return t ? t->columns : 0; }
+
+const char *nn_table_name(const nn_table *t, int column) {
+    return t != NULL && column >= 0 && column < t->columns ? t->names[column] : NULL;
+}
+
+static const char *cell(const nn_table *t, int64_t row, int column) { return t->cells[row * t->columns + column]; }
+
+const char *nn_table_text(const nn_table *t, int64_t row, int column) {
+    bool inside = t != NULL && row >= 0 && row < t->rows && column >= 0 && column < t->columns;
+    return inside ? cell(t, row, column) : NULL;
+}
+
+/* The number of a column, or a negative code. */
+static int find(const nn_table *t, const char *name) {
+    if (name == NULL) return ad_fail(t->graph, AD_EVALUE, "table: %s: the name of a column is NULL", t->path);
+    for (int i = 0; i < t->columns; i++)
+        if (t->names[i] != NULL && strcmp(t->names[i], name) == 0) return i;
+    return ad_fail(t->graph, AD_EVALUE, "table: %s has no column %.100s", t->path, name);
+}
+
+/* ---- numbers ----------------------------------------------------------------------------------------- */
+
+/* An array [rows,width] that is being filled with columns of a table. */
+typedef struct {
+    const nn_table *table;
+    ad_dtype dtype;
+    void *data;
+    int64_t width;
+} target;
+
+static int fill_column(const target *to, int column, int64_t at) {
+    const nn_table *t = to->table;
+    for (int64_t i = 0; i < t->rows; i++) {
+        const char *text = cell(t, i, column);
+        char *end = NULL;
+        double v = text ? strtod(text, &end) : (double)NAN;
+        if (text != NULL && (end == text || *end != '\0'))
+            return ad_fail(t->graph, AD_EVALUE, "table: %s: row %lld of column %d: %.60s is not a number", t->path,
+                           (long long)i, column, text);
+        ad_write_element(to->dtype, to->data, i * to->width + at, v);
+    }
+    return AD_OK;
+}
+
+/* Columns with these names or, for names NULL, columns from, from+1, ... */
+static ad_var *columns_of(const nn_table *t, ad_dtype dtype, int n, const char *const names[], int from) {
+    ad_graph *g = t->graph;
+    ad_var *x = ad_zeros(g, dtype, AD_SHAPE(t->rows, n));
+    if (!ad_ok(g)) return ad_nil(g);
+    target to = { t, dtype, ad_data_mut(x), n };
+    nn__locale l = nn__enter_plain_numbers();
+    for (int i = 0; ad_ok(g) && i < n; i++) {
+        int column = names ? find(t, names[i]) : from + i;
+        if (column >= 0) fill_column(&to, column, i);
+    }
+    nn__leave_plain_numbers(l);
+    return ad_ok(g) ? x : ad_nil(g);
+}
+
+ad_var *nn_table_range(const nn_table *t, ad_dtype dtype, int from, int to) {
+    ad_graph *g = t ? t->graph : NULL;
+    if (!ad_ok(g)) return ad_nil(g);
+    if (from < 0 || to < from || to > t->columns)
+        return ad_fail(g, AD_EVALUE, "table: %s: columns %d to %d of %d", t->path, from, to, t->columns), ad_nil(g);
+    return columns_of(t, dtype, to - from, NULL, from);
+}
+
+ad_var *nn_table_numbers(const nn_table *t, ad_dtype dtype, int n, const char *const names[]) {
+    ad_graph *g = t ? t->graph : NULL;
+    if (!ad_ok(g)) return ad_nil(g);
+    if (n < 0 || (n > 0 && names == NULL))
+        return ad_fail(g, AD_EVALUE, "table: %s: %d columns: a number of 0 or more and an array of names", t->path, n),
+               ad_nil(g);
+    return columns_of(t, dtype, n, names, 0);
+}
+
+/* ---- classes ----------------------------------------------------------------------------------------- */
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* The *n distinct texts of a column in the order of strcmp; NULL where memory is short. */
+static const char **distinct_texts(const nn_table *t, int column, int64_t *n) {
+    const char **all = ad_scope_array(t->graph, (size_t)t->rows * sizeof *all + 1);
+    int64_t present = 0;
+    *n = 0;
+    if (all == NULL) return NULL;
+    for (int64_t i = 0; i < t->rows; i++)
+        if (cell(t, i, column) != NULL) all[present++] = cell(t, i, column);
+    qsort(all, (size_t)present, sizeof *all, by_text);
+    for (int64_t i = 0; i < present; i++)
+        if (*n == 0 || strcmp(all[*n - 1], all[i]) != 0) all[(*n)++] = all[i];
+    return all;
+}
+
+ad_var *nn_table_classes(const nn_table *t, ad_dtype dtype, const char *name, int64_t *classes) {
+    ad_graph *g = t ? t->graph : NULL;
+    int64_t n = 0;
+    if (classes != NULL) *classes = 0;
+    int column = ad_ok(g) ? find(t, name) : -1;
+    const char **texts = column >= 0 ? distinct_texts(t, column, &n) : NULL;
+    ad_var *y = texts ? ad_zeros(g, dtype, AD_SHAPE(t->rows)) : ad_nil(g);
+    if (!ad_ok(g)) return ad_nil(g);
+    void *to = ad_data_mut(y);
+    for (int64_t i = 0; i < t->rows; i++) {
+        const char *text = cell(t, i, column);
+        const char **found = text ? bsearch(&text, texts, (size_t)n, sizeof *texts, by_text) : NULL;
+        ad_write_element(dtype, to, i, found ? (double)(found - texts) : (double)NAN);
+    }
+    if (classes != NULL) *classes = n;
+    return y;
+}
+
+/* ---- missing values of arrays ------------------------------------------------------------------------ */
+
+ad_var *nn_column_means(ad_var *x) {
+    ad_var *present = ad_logical_not(ad_isnan(x));
+    ad_var *known = ad_where(present, x, ad_scalar(ad_graph_of(x), ad_dtype_of(x), 0));
+    return ad_div(ad_sum_axis(known, 0, true), ad_sum_axis(present, 0, true));
+}
+
+ad_var *nn_fill_missing(ad_var *x, ad_var *values) { return ad_where(ad_isnan(x), values, x); }

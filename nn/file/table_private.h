@@ -1,0 +1,16 @@
+/* table_private.h: a table in memory; private to nn. */
+#ifndef NN_FILE_TABLE_PRIVATE_H
+#define NN_FILE_TABLE_PRIVATE_H
+
+#include "nn/table.h"
+
+struct nn_table {
+    ad_graph *graph;
+    const char *path; /* as shown in messages */
+    int64_t rows;
+    int columns;
+    const char **names; /* [columns]; NULL without a header */
+    const char **cells; /* [rows, columns]; NULL for a missing value */
+};
+
+#endif
