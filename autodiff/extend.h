@@ -68,12 +68,6 @@ static inline void ad_write_element(ad_dtype t, void *array, int64_t i, double v
     else ((double *)array)[i] = value;
 }
 
-/* ---- options: a field that is 0 has its default, and AD_ZERO stands for 0 --------------------------------------- */
-
-static inline double ad_option(double given, double otherwise) {
-    return given == 0 ? otherwise : given == AD_ZERO ? 0 : given;
-}
-
 /* ---- random numbers: n of dtype t by a state, which moves on -------------------------------------------------- */
 
 AD_API void ad_random_uniform(ad_random_state *r, ad_dtype t, int64_t n, void *to); /* in [0, 1) */
