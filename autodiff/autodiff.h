@@ -78,9 +78,6 @@ AD_API ad_shape_string ad_shape_str(ad_shape s);
 AD_API size_t ad_dtype_size(ad_dtype t);      /* bytes an element */
 AD_API const char *ad_dtype_name(ad_dtype t); /* "f32", "f64" */
 
-/* In a field of options whose 0 means a default: zero itself. For int, int64_t and double fields. */
-#define AD_ZERO (-2147483647 - 1)
-
 /* ---- errors ------------------------------------------------------------------------------- */
 
 /* What int-returning calls answer: 0, or one of these. */
