@@ -2,9 +2,9 @@
 #include "ops/loss/loss.h"
 
 #include "ops/base/attrs.h"
-#include "ops/kernels/linalg/square.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/sum.h"
+#include "ops/kernels/base/vector.h"
 
 /* Elements worked on at once: few enough to stay in the first-level cache. */
 enum { CHUNK = 1024 };
@@ -73,8 +73,7 @@ ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g) {
 
 /* As many as a chunk of n elements has. */
 static void fill(ad_dtype t, double value, int64_t n, void *to) {
-    if (t == AD_F32) ad__fill_f32(ad__min(n, CHUNK), (float)value, to);
-    else ad__fill_f64(ad__min(n, CHUNK), value, to);
+    AD__BY_DTYPE(t, ad__array_fill, ad__min(n, CHUNK), value, to);
 }
 
 /* An Op's loops: what is one and the same for all chunks, and the weights' place, if there are any. */
