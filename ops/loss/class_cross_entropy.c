@@ -318,7 +318,7 @@ AD_OPTYPE(cross_entropy_classes,
                  "a class to ignore and a reduction; the mean is over the weights of the rows that count",
           .formula = "sum of target (logsumexp(scores) - scores), target = w ((1 - smoothing) one_hot + smoothing / c)",
           .gradient = "g (softmax(scores) sum(target) - target)",
-          .special = "NaN for the mean of no rows, with gradient 0", .arity = -1, .no_grad = 6,
+          .special = "NaN for the mean of no rows, with gradient 0", .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2),
           .attr_size = sizeof(class_attrs), .attrs = ce_list, .shape = class_rows_shape,
           .evaluate = { cross_entropy_classes_evaluate, cross_entropy_classes_evaluate },
           .backward = { cross_entropy_classes_backward, cross_entropy_classes_backward },
@@ -393,7 +393,7 @@ AD_OPTYPE(
     .formula = "sum of target (logsumexp(scores) - scores), target = w ((1 - smoothing) probabilities + smoothing / c)",
     .gradient = "g (softmax(scores) sum(target) - target); g (1 - smoothing) w (logsumexp(scores) - scores)",
     .special = "a class of probability 0 does not count, even with score -inf (PyTorch: NaN)", .arity = -1,
-    .no_grad = 1u << 2, .attr_size = sizeof(class_attrs), .attrs = ce_list, .shape = prob_rows_shape,
+    .no_grad = AD_NO_GRAD(2), .attr_size = sizeof(class_attrs), .attrs = ce_list, .shape = prob_rows_shape,
     .evaluate = { cross_entropy_probs_evaluate, cross_entropy_probs_evaluate },
     .backward = { cross_entropy_probs_backward, cross_entropy_probs_backward }, .vjp = cross_entropy_probs_vjp);
 ad_var *ad_cross_entropy_probs(ad_var *logits, ad_var *probabilities, ad_ce_opts opts) {
@@ -466,7 +466,7 @@ AD_OPTYPE(nll_loss,
           .doc = "minus log-probabilities [n,c,..] at class numbers [n,..], with class weights [c], a class to "
                  "ignore and a reduction; the mean is over the weights of the rows that count",
           .formula = "-w[class] log_probs[class]", .gradient = "-g w[class] at the class, 0 elsewhere",
-          .special = "NaN for the mean of no rows, with gradient 0", .arity = -1, .no_grad = 6,
+          .special = "NaN for the mean of no rows, with gradient 0", .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2),
           .attr_size = sizeof(class_attrs), .attrs = ce_list + 1, .shape = nll_loss_shape,
           .evaluate = { nll_loss_evaluate, nll_loss_evaluate }, .backward = { nll_loss_backward, nll_loss_backward },
           .vjp = nll_loss_vjp);
@@ -539,7 +539,7 @@ AD_OPTYPE(class_targets,
           .doc = "the targets of cross_entropy_classes: what each class of a row weighs in its loss, divided "
                  "as the reduction has it; 0 for rows that do not count",
           .formula = "w ((1 - smoothing) one_hot(classes) + smoothing / n)", .arity = -1, .flags = AD_OP_CONSTANT,
-          .no_grad = 3, .attr_size = sizeof(class_attrs), .attrs = targets_list, .shape = class_targets_shape,
+          .no_grad = AD_NO_GRAD(0) | AD_NO_GRAD(1), .attr_size = sizeof(class_attrs), .attrs = targets_list, .shape = class_targets_shape,
           .evaluate = { class_targets_evaluate, class_targets_evaluate });
 ad_var *ad_class_targets(ad_var *classes, int64_t n, ad_ce_opts opts) {
     class_attrs a = attrs_from(opts);

@@ -128,7 +128,7 @@ static void cross_entropy_samples(ad_sampler *s) {
 
 AD_OPTYPE(cross_entropy, .doc = "mean over rows of -log softmax(logits)[class]; classes are whole numbers",
           .formula = "mean(logsumexp(logits) - logits[class])", .gradient = "g / n (softmax(logits) - one_hot(classes))",
-          .arity = 2, .no_grad = 1u << 1, .shape = cross_entropy_shape,
+          .arity = 2, .no_grad = AD_NO_GRAD(1), .shape = cross_entropy_shape,
           .evaluate = { cross_entropy_evaluate, cross_entropy_evaluate },
           .backward = { cross_entropy_backward, cross_entropy_backward }, .vjp = cross_entropy_vjp);
 

@@ -116,7 +116,7 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
         { 0 }                                                                                                          \
     };                                                                                                                 \
     AD_OPTYPE(name, .doc = doc_, .formula = #VALUE, .gradient = #BACK_X "; " #BACK_T, .special = special_,             \
-              .arity = -1, .no_grad = 1u << 2 | (no_grad_), .attr_size = sizeof(ad__loss_attrs),                       \
+              .arity = -1, .no_grad = AD_NO_GRAD(2) | (no_grad_), .attr_size = sizeof(ad__loss_attrs),                 \
               .attrs = name##_attrs, .shape = SHAPE, .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },         \
               .backward = { name##_backward_f32, name##_backward_f64 }, .vjp = name##_vjp);
 

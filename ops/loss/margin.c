@@ -122,7 +122,7 @@ AD_OPTYPE(multi_margin_loss,
                  "divided by c, times the class's weight [c]",
           .formula = "w[class] / c sum over others of max(0, margin - x[class] + x)^p",
           .gradient = "g w[class] / c p (..)^(p-1) where positive; at the class minus their sum",
-          .special = "at the kink slope 0", .arity = -1, .no_grad = 6, .attr_size = sizeof(margin_attrs),
+          .special = "at the kink slope 0", .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(margin_attrs),
           .attrs = margin_list, .shape = multi_margin_loss_shape,
           .evaluate = { multi_margin_loss_evaluate, multi_margin_loss_evaluate },
           .backward = { multi_margin_loss_backward, multi_margin_loss_backward }, .vjp = multi_margin_loss_vjp);

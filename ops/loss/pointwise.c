@@ -158,7 +158,7 @@ ad_var *ad_hinge_loss(ad_var *x, ad_var *target, double margin, ad_reduction red
 
 AD_LOSS(hinge_embedding_loss, "x where the target is 1, max(0, margin - x) where it is -1",
         "at the kink the slope of the falling side; the target takes no gradient", "margin", ad__loss_shape, NULL,
-        1u << 1, NULL, AD__LIST(1, 0.4), AD__LIST(-2, 2, -2, 2),
+        AD_NO_GRAD(1), NULL, AD__LIST(1, 0.4), AD__LIST(-2, 2, -2, 2),
         (t != -1 ? x : 0) + (t != 1 && !(k - x < 0) ? k - x : 0),
         (t != -1 ? g : 0) - (t != 1 && k - x >= 0 ? g : 0),
         0,
@@ -170,7 +170,7 @@ ad_var *ad_hinge_embedding_loss(ad_var *x, ad_var *target, double margin, ad_red
 
 /* softplus(-t x), where PyTorch 1.13 overflows for t x below -709. */
 AD_LOSS(soft_margin_loss, "log(1 + exp(-t x)), targets of -1 or 1, finite for every finite x",
-        "the target takes no gradient", NULL, ad__loss_shape, NULL, 1u << 1, NULL, AD__LIST(0), AD__LIST(-4, 4, -1, 1),
+        "the target takes no gradient", NULL, ad__loss_shape, NULL, AD_NO_GRAD(1), NULL, AD__LIST(0), AD__LIST(-4, 4, -1, 1),
         larger(-t * x, 0) + LOG1P_EXP(t * x),
         -g * t / (1 + exp(t * x)),
         0,
