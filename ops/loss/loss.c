@@ -81,7 +81,7 @@ typedef struct {
     ad_dtype t;
     size_t size; /* of an element */
     double k;
-    bool each; /* no reduction */
+    bool each;             /* no reduction */
     const ad_var *weights; /* NULL: ones */
     ad__broadcast_map map; /* of the weights */
     double ones[CHUNK];
