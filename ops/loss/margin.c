@@ -2,6 +2,7 @@
 #include "ops/base/gradient.h"
 #include "ops/kernels/loss/margin.h"
 #include "ops/loss/class_rows.h"
+#include "ops/loss/rows.h"
 
 typedef struct {
     int p; /* 1, or 2: squared */
@@ -36,47 +37,50 @@ static ad__row_reduction reduction_of(const ad_op *op) {
     return (ad__row_reduction){ reduction == AD_NONE, reduction == AD_MEAN ? rows : 1 };
 }
 
-/* Where row i's scores lie, its class, and what its loss is multiplied by: the class's weight over c. */
 typedef struct {
-    ad_dtype t;
-    size_t at; /* in bytes */
-    int64_t c, class;
-    double scale, margin;
-    bool squared;
-} row;
+    const ad_op *op;
+    ad__rows scores;
+} work;
 
-static inline row row_of(const ad_op *op, int64_t i) {
-    const margin_attrs *a = attrs_of(op);
+static inline work work_of(const ad_op *op) {
     const ad__layout *x = op->in[0]->layout;
-    int64_t class = (int64_t)ad__get(op->in[1], i), c = x->shape.dim[1];
-    double weight = op->n_in > 2 ? ad__get(op->in[2], class) : 1;
-    return (row){ x->dtype, (size_t)(i * c) * ad_dtype_size(x->dtype), c, class, weight / (double)c, a->margin,
-                  a->p == 2 };
+    int64_t n = x->shape.dim[0], c = x->shape.dim[1];
+    return (work){ op, { x->dtype, (size_t)c * ad_dtype_size(x->dtype), c, 1, n, NULL } };
+}
+
+static int64_t class_of(const ad_op *op, int64_t i) { return (int64_t)ad__get(op->in[1], i); }
+
+/* What the sum over the other classes is multiplied by: the class's weight over c. */
+static double scale_of(const work *w, int64_t class) {
+    return (w->op->n_in > 2 ? ad__get(w->op->in[2], class) : 1) / (double)w->scores.n;
 }
 
 static double row_loss(const void *context, int64_t i) {
-    const ad_op *op = context;
-    row r = row_of(op, i);
-    const void *x = (const char *)op->in[0]->data + r.at;
-    return r.scale * AD__BY_DTYPE(r.t, ad__margin_loss, r.c, r.class, r.margin, r.squared, x);
+    const work *w = context;
+    const margin_attrs *a = attrs_of(w->op);
+    int64_t class = class_of(w->op, i), n = w->scores.n;
+    const void *x = ad__row_in_place(&w->scores, w->op->in[0]->data, i);
+    return scale_of(w, class) * AD__BY_DTYPE(w->scores.t, ad__margin_loss, n, class, a->margin, a->p == 2, x);
 }
 
 static int multi_margin_loss_evaluate(const ad_op *op) {
-    ad_shape s = op->in[0]->layout->shape;
-    int rc = ad__check_classes(op, op->in[1], s.dim[1], NULL);
-    if (rc == AD_OK) ad__reduce_rows(op, reduction_of(op), s.dim[0], row_loss, op);
+    work w = work_of(op);
+    int rc = ad__check_classes(op, op->in[1], w.scores.n, NULL);
+    if (rc == AD_OK) ad__reduce_rows(op, reduction_of(op), w.scores.count, row_loss, &w);
     return rc;
 }
 
 static void multi_margin_loss_backward(const ad_op *op) {
-    ad__row_reduction reduction = reduction_of(op);
-    char *gx = ad_grad_into(op, 0);
-    for (int64_t i = 0; gx != NULL && i < op->in[0]->layout->shape.dim[0]; i++) {
-        row r = row_of(op, i);
-        double k = ad__row_cotangent(op, reduction, i) * r.scale;
-        const void *x = (const char *)op->in[0]->data + r.at;
-        void *to = gx + r.at;
-        AD__BY_DTYPE(r.t, ad__margin_back, r.c, r.class, r.margin, r.squared, k, x, to);
+    work w = work_of(op);
+    const margin_attrs *a = attrs_of(op);
+    ad__row_reduction r = reduction_of(op);
+    void *gx = ad_grad_into(op, 0);
+    for (int64_t i = 0; gx != NULL && i < w.scores.count; i++) {
+        int64_t class = class_of(op, i), n = w.scores.n;
+        double k = ad__row_cotangent(op, r, i) * scale_of(&w, class);
+        const void *x = ad__row_in_place(&w.scores, op->in[0]->data, i);
+        void *to = ad__row_in_place(&w.scores, gx, i);
+        AD__BY_DTYPE(w.scores.t, ad__margin_back, n, class, a->margin, a->p == 2, k, x, to);
     }
 }
 

@@ -122,7 +122,8 @@ AD_LOSS(binary_cross_entropy_with_logits,
         ad_mul(g, ad_sub(weighed(ad_softplus(ad_neg(x)), w), ad_softplus(x))),
         (.x_range = { -4, 4 }, .t_range = { 0, 1 }, .more_samples = weighed_samples,
          .points = AD__POINTS({ 0, 1 }, { 0, 0 }, { 700, 1 }, { -700, 0 }, { 40, 1 }, { -40, 0.5 })),
-        .doc = "binary_cross_entropy of sigmoid(x), finite for every finite x; w, pos_weight, weighs the positive class",
+        .doc = "binary_cross_entropy of sigmoid(x), finite for every finite x; w, pos_weight, weighs the positive "
+               "class",
         .attrs = ad__loss_list, .shape = ad__loss_shape_weighted, .no_grad = AD_NO_GRAD(2))
 ad_var *ad_binary_cross_entropy_with_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_binary_cross_entropy_with_logits, x, target, pos_weight, 0, reduction);

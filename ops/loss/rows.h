@@ -22,6 +22,7 @@ void *ad__row_load(const ad__rows *r, const void *data, int64_t j, void *row);
 void ad__row_unload(const ad__rows *r, const void *row, void *data, int64_t j);
 
 static inline void *ad__row_slot(const ad__rows *r, int slot) { return r->scratch + (size_t)slot * r->size; }
+/* Row j where its elements lie together. */
 static inline void *ad__row_in_place(const ad__rows *r, const void *data, int64_t j) {
     return (char *)data + (size_t)j * r->size;
 }
