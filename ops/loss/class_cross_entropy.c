@@ -192,8 +192,8 @@ static void cross_entropy_probs_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     double smoothing = smoothing_of(op), divisor = probs_divisor(op);
     if (w) w = ad_reshape(w, ad__reduced_shape(s, ~(1u << axis), true)); /* [1,c,1,..] */
     ad_var *target = ad_muls(ad_adds(ad_muls(op->in[1], 1 - smoothing), smoothing / (double)s.dim[axis]), 1 / divisor);
-    if (ad_wants_grad(op, 0)) dx[0] = scores_vjp(op, g, w ? ad_mul(target, w) : target);
-    if (!ad_wants_grad(op, 1)) return;
+    if (ad_vjp_wants(op, 0)) dx[0] = scores_vjp(op, g, w ? ad_mul(target, w) : target);
+    if (!ad_vjp_wants(op, 1)) return;
     ad_var *losses = ad_mul(ad_muls(ad__class_cotangent(op, g), (smoothing - 1) / divisor), ad_log_softmax(x, axis));
     dx[1] = w ? ad_mul(losses, w) : losses;
 }
@@ -229,12 +229,12 @@ ad_var *ad_cross_entropy_probs(ad_var *logits, ad_var *probabilities, ad_ce_opts
 }
 
 /* Targets of the scores' own shape are probabilities. */
-ad_var *ad_cross_entropy_opts(ad_var *logits, ad_var *target, ad_ce_opts opts) {
+ad_var *ad_cross_entropy_with(ad_var *logits, ad_var *target, ad_ce_opts opts) {
     bool probs =
         !ad__absent(logits) && !ad__absent(target) && ad_shape_equal(logits->layout->shape, target->layout->shape);
     if (probs && opts.ignore) {
         ad_fail(ad__owner(logits), AD_EVALUE,
-                "cross_entropy_opts: ignore_index %lld goes with class numbers, and the "
+                "cross_entropy_with: ignore_index %lld goes with class numbers, and the "
                 "target has the scores' shape: probabilities",
                 (long long)opts.ignore_index);
         return ad_nil(ad__owner(logits));

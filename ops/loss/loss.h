@@ -122,8 +122,8 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
         ad_var *w = op->n_in > 2 ? op->in[2] : NULL;                                                                   \
         double k = ((const ad__loss_attrs *)ad__attrs_of(op))->k;                                                      \
         (void)x, (void)t, (void)w, (void)k;                                                                            \
-        if (ad_wants_grad(op, 0)) dx[0] = (VJP_X);                                                                     \
-        if (ad_wants_grad(op, 1)) dx[1] = (VJP_T);                                                                     \
+        if (ad_vjp_wants(op, 0)) dx[0] = (VJP_X);                                                                     \
+        if (ad_vjp_wants(op, 1)) dx[1] = (VJP_T);                                                                     \
     }                                                                                                                  \
     AD_OPTYPE(name, .formula = #VALUE, .gradient = #BACK_X "; " #BACK_T, .arity = -1,                                  \
               .attr_size = sizeof(ad__loss_attrs), .evaluate = { name##_evaluate, name##_evaluate },                   \

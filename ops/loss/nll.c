@@ -2,9 +2,9 @@
 #include "ops/loss/class_rows.h"
 
 /* log_probs [n,c,..], classes [n,..], weights [c] or none -> [n,..] or a scalar */
-static int nll_loss_shape(ad_call *c) {
+static int nll_shape(ad_call *c) {
     if (((const ad__class_attrs *)c->attrs)->smoothing != 0)
-        return ad_call_fail(c, AD_EVALUE, "takes no label smoothing; ad_cross_entropy_opts does");
+        return ad_call_fail(c, AD_EVALUE, "takes no label smoothing; ad_cross_entropy_with does");
     c->saved = sizeof(double); /* the divisor */
     return ad__class_rows_shape(c, true);
 }
@@ -38,14 +38,14 @@ static double row_loss(const void *context, int64_t j) {
     return h.at < 0 ? 0 : -h.weight * ad__get(w->op->in[0], h.at);
 }
 
-static int nll_loss_evaluate(const ad_op *op) {
+static int nll_evaluate(const ad_op *op) {
     work w = work_of(op);
     int rc = ad__class_divisor(op, op->in[1], ad__class_weights(op, 2), w.scores.n, ad_saved(op));
     if (rc == AD_OK) ad__reduce_rows(op, ad__class_reduction(op), op->in[1]->layout->numel, row_loss, &w);
     return rc;
 }
 
-static void nll_loss_backward(const ad_op *op) {
+static void nll_backward(const ad_op *op) {
     work w = work_of(op);
     ad__row_reduction r = ad__class_reduction(op);
     void *gx = ad_grad_into(op, 0);
@@ -55,22 +55,22 @@ static void nll_loss_backward(const ad_op *op) {
     }
 }
 
-static void nll_loss_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+static void nll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *targets = ad_class_targets(op->in[1], work_of(op).scores.n, ad__class_opts(op));
     dx[0] = ad_neg(ad_mul(ad__class_cotangent(op, g), targets));
 }
 
-static void nll_loss_samples(ad_sampler *s) { ad__class_samples(s, -4, -0.1, 0); }
+static void nll_samples(ad_sampler *s) { ad__class_samples(s, -4, -0.1, 0); }
 
-AD_OPTYPE(nll_loss,
+AD_OPTYPE(nll,
           .doc = "minus log-probabilities [n,c,..] at class numbers [n,..], with class weights [c], a class to "
                  "ignore and a reduction; the mean is over the weights of the rows that count",
           .formula = "-w[class] log_probs[class]", .gradient = "-g w[class] at the class, 0 elsewhere",
           .special = "NaN for the mean of no rows, with gradient 0", .arity = -1,
           .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs),
-          .attrs = ad__class_list + 1 /* no smoothing */, .shape = nll_loss_shape,
-          .evaluate = { nll_loss_evaluate, nll_loss_evaluate }, .backward = { nll_loss_backward, nll_loss_backward },
-          .vjp = nll_loss_vjp);
-ad_var *ad_nll_loss(ad_var *log_probs, ad_var *classes, ad_ce_opts opts) {
-    return ad__apply_class_loss(&ad_op_nll_loss, log_probs, classes, opts);
+          .attrs = ad__class_list + 1 /* no smoothing */, .shape = nll_shape,
+          .evaluate = { nll_evaluate, nll_evaluate }, .backward = { nll_backward, nll_backward },
+          .vjp = nll_vjp);
+ad_var *ad_nll(ad_var *log_probs, ad_var *classes, ad_ce_opts opts) {
+    return ad__apply_class_loss(&ad_op_nll, log_probs, classes, opts);
 }

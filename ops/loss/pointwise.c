@@ -7,7 +7,7 @@
 
 /* ---- distances ------------------------------------------------------------------------------------------- */
 
-AD_LOSS(mse_loss,
+AD_LOSS(mse,
         (x - t) * (x - t),
         g * 2 * (x - t),
         g * 2 * (t - x),
@@ -16,11 +16,11 @@ AD_LOSS(mse_loss,
         (.x_range = { -2, 2 }, .t_range = { -2, 2 }, .points = AD__POINTS({ 1, 1 }, { 1e4, -1e4 })),
         .doc = "squared difference of input and target, its mean, sum or each",
         .attrs = ad__loss_list, .shape = ad__loss_shape)
-ad_var *ad_mse_loss(ad_var *x, ad_var *target, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_mse_loss, x, target, NULL, 0, reduction);
+ad_var *ad_mse(ad_var *x, ad_var *target, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_mse, x, target, NULL, 0, reduction);
 }
 
-AD_LOSS(l1_loss,
+AD_LOSS(l1,
         fabs(x - t),
         x > t ? g : x < t ? -g : 0 * (x - t),
         x > t ? -g : x < t ? g : 0 * (x - t),
@@ -30,16 +30,16 @@ AD_LOSS(l1_loss,
         .doc = "absolute difference of input and target, its mean, sum or each",
         .special = "slope 0 where they are equal",
         .attrs = ad__loss_list, .shape = ad__loss_shape)
-ad_var *ad_l1_loss(ad_var *x, ad_var *target, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_l1_loss, x, target, NULL, 0, reduction);
+ad_var *ad_l1(ad_var *x, ad_var *target, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_l1, x, target, NULL, 0, reduction);
 }
 
-/* The difference held within -k .. k: the slope of huber_loss. */
+/* The difference held within -k .. k: the slope of huber. */
 static ad_var *held(ad_var *difference, double k) {
     return ad_minimum(ad_maximum(difference, ad__constant(difference, -k)), ad__constant(difference, k));
 }
 
-AD_LOSS(huber_loss,
+AD_LOSS(huber,
         fabs(x - t) <= k ? (T)0.5 * (x - t) * (x - t) : k * (fabs(x - t) - (T)0.5 * k),
         g * (x - t > k ? k : x - t < -k ? -k : x - t),
         g * (x - t > k ? -k : x - t < -k ? k : t - x),
@@ -50,16 +50,16 @@ AD_LOSS(huber_loss,
         .doc = "half the squared difference, and linear beyond delta (Huber 1964)",
         .special = "the kink's two sides agree",
         .attrs = AD__LOSS_LIST("delta"), .shape = ad__loss_shape_positive)
-ad_var *ad_huber_loss(ad_var *x, ad_var *target, double delta, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_huber_loss, x, target, NULL, delta, reduction);
+ad_var *ad_huber(ad_var *x, ad_var *target, double delta, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_huber, x, target, NULL, delta, reduction);
 }
 
-/* huber_loss / beta; of beta 0 the limit, l1_loss. */
+/* huber / beta; of beta 0 the limit, l1. */
 static ad_var *held_part(ad_var *difference, double k) {
     return k == 0 ? ad_sign(difference) : ad_muls(held(difference, k), 1 / k);
 }
 
-AD_LOSS(smooth_l1_loss,
+AD_LOSS(smooth_l1,
         fabs(x - t) < k ? (T)0.5 * (x - t) * (x - t) / k : fabs(x - t) - (T)0.5 * k,
         g * (fabs(x - t) < k ? (x - t) / k : x > t ? 1 : x < t ? -1 : x - t),
         g * (fabs(x - t) < k ? (t - x) / k : x > t ? -1 : x < t ? 1 : x - t),
@@ -68,10 +68,10 @@ AD_LOSS(smooth_l1_loss,
         (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .parameters = AD__PARAMETERS(0.7, 1, 0),
          .points = AD__POINTS({ 1, 0 }, { 1, 1 }, { 0, 1 }, { 1e4, -1e4 })),
         .doc = "half the squared difference over beta, and linear beyond beta (Girshick 2015)",
-        .special = "beta 0 is l1_loss, with slope 0 where input and target are equal (PyTorch 1.13: -1)",
+        .special = "beta 0 is l1, with slope 0 where input and target are equal (PyTorch 1.13: -1)",
         .attrs = AD__LOSS_LIST("beta"), .shape = ad__loss_shape_not_negative)
-ad_var *ad_smooth_l1_loss(ad_var *x, ad_var *target, double beta, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_smooth_l1_loss, x, target, NULL, beta, reduction);
+ad_var *ad_smooth_l1(ad_var *x, ad_var *target, double beta, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_smooth_l1, x, target, NULL, beta, reduction);
 }
 
 /* ---- probabilities ----------------------------------------------------------------------------------------- */
@@ -81,12 +81,12 @@ static int check_probabilities(const ad_op *op) {
     int64_t n = x->layout->numel, bad = AD__BY_DTYPE(x->layout->dtype, ad__first_outside, n, 0, 1, x->data);
     if (bad == n) return AD_OK;
     return ad_op_fail(op, AD_EVALUE, "element %lld of the input is %g, no probability; for scores there is "
-                      "ad_binary_cross_entropy_with_logits", (long long)bad, ad_at(x, bad));
+                      "ad_bce_logits", (long long)bad, ad_at(x, bad));
 }
 
 static const float least_variance = 1e-12f; /* PyTorch's is a float, in f64 too */
 
-AD_LOSS(binary_cross_entropy,
+AD_LOSS(bce,
         (t - 1) * larger(log1p(-x), -100) - t * larger(log(x), -100),
         g * (x - t) / larger((1 - x) * x, least_variance),
         g * (log1p(-x) - log(x)),
@@ -98,8 +98,8 @@ AD_LOSS(binary_cross_entropy,
         .doc = "-t log x - (1 - t) log(1 - x), x in 0..1",
         .special = "each log is at least -100; the slope in x divides by at least 1e-12",
         .attrs = ad__loss_list, .shape = ad__loss_shape)
-ad_var *ad_binary_cross_entropy(ad_var *x, ad_var *target, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_binary_cross_entropy, x, target, NULL, 0, reduction);
+ad_var *ad_bce(ad_var *x, ad_var *target, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_bce, x, target, NULL, 0, reduction);
 }
 
 static ad_var *weighed(ad_var *v, ad_var *w) { return w ? ad_mul(v, w) : v; }
@@ -114,7 +114,7 @@ static void weighed_samples(ad_sampler *s) {
 }
 
 /* With s = sigmoid: -w t log s(x) - (1 - t) log s(-x). Each slope keeps its digits in both tails. */
-AD_LOSS(binary_cross_entropy_with_logits,
+AD_LOSS(bce_logits,
         (1 - t) * (larger(x, 0) + LOG1P_EXP(x)) + w * t * (larger(-x, 0) + LOG1P_EXP(x)),
         g * ((1 - t) / (1 + exp(-x)) - w * t / (1 + exp(x))),
         g * (w * (larger(-x, 0) + LOG1P_EXP(x)) - (larger(x, 0) + LOG1P_EXP(x))),
@@ -122,11 +122,11 @@ AD_LOSS(binary_cross_entropy_with_logits,
         ad_mul(g, ad_sub(weighed(ad_softplus(ad_neg(x)), w), ad_softplus(x))),
         (.x_range = { -4, 4 }, .t_range = { 0, 1 }, .more_samples = weighed_samples,
          .points = AD__POINTS({ 0, 1 }, { 0, 0 }, { 700, 1 }, { -700, 0 }, { 40, 1 }, { -40, 0.5 })),
-        .doc = "binary_cross_entropy of sigmoid(x), finite for every finite x; w, pos_weight, weighs the positive "
+        .doc = "bce of sigmoid(x), finite for every finite x; w, pos_weight, weighs the positive "
                "class",
         .attrs = ad__loss_list, .shape = ad__loss_shape_weighted, .no_grad = AD_NO_GRAD(2))
-ad_var *ad_binary_cross_entropy_with_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_binary_cross_entropy_with_logits, x, target, pos_weight, 0, reduction);
+ad_var *ad_bce_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_bce_logits, x, target, pos_weight, 0, reduction);
 }
 
 static void batchmean_samples(ad_sampler *s) {
@@ -163,7 +163,7 @@ ad_var *ad_kl_div(ad_var *x, ad_var *target, bool log_target, ad_reduction reduc
 static ad_var *is_not(ad_var *a, double value) { return ad_ne(a, ad__constant(a, value)); }
 static ad_var *is_at_most(ad_var *a, double value) { return ad_le(a, ad__constant(a, value)); }
 
-AD_LOSS(hinge_loss,
+AD_LOSS(hinge,
         k - t * x < 0 ? 0 : k - t * x,
         k - t * x < 0 ? 0 : -g * t,
         k - t * x < 0 ? 0 : -g * x,
@@ -174,11 +174,11 @@ AD_LOSS(hinge_loss,
         .doc = "max(0, margin - t x), targets t of -1 or 1; PyTorch has no such function",
         .special = "at the kink the slope of the rising side",
         .attrs = AD__LOSS_LIST("margin"), .shape = ad__loss_shape)
-ad_var *ad_hinge_loss(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_hinge_loss, x, target, NULL, margin, reduction);
+ad_var *ad_hinge(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_hinge, x, target, NULL, margin, reduction);
 }
 
-AD_LOSS(hinge_embedding_loss,
+AD_LOSS(hinge_embedding,
         (t != -1 ? x : 0) + (t != 1 && !(k - x < 0) ? k - x : 0),
         (t != -1 ? g : 0) - (t != 1 && k - x >= 0 ? g : 0),
         0,
@@ -189,12 +189,12 @@ AD_LOSS(hinge_embedding_loss,
         .doc = "x where the target is 1, max(0, margin - x) where it is -1",
         .special = "at the kink the slope of the falling side; the target takes no gradient",
         .attrs = AD__LOSS_LIST("margin"), .shape = ad__loss_shape, .no_grad = AD_NO_GRAD(1))
-ad_var *ad_hinge_embedding_loss(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_hinge_embedding_loss, x, target, NULL, margin, reduction);
+ad_var *ad_hinge_embedding(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_hinge_embedding, x, target, NULL, margin, reduction);
 }
 
 /* softplus(-t x), where PyTorch 1.13 overflows for t x below -709. */
-AD_LOSS(soft_margin_loss,
+AD_LOSS(soft_margin,
         larger(-t * x, 0) + LOG1P_EXP(t * x),
         -g * t / (1 + exp(t * x)),
         0,
@@ -205,6 +205,6 @@ AD_LOSS(soft_margin_loss,
         .doc = "log(1 + exp(-t x)), targets of -1 or 1, finite for every finite x",
         .special = "the target takes no gradient",
         .attrs = ad__loss_list, .shape = ad__loss_shape, .no_grad = AD_NO_GRAD(1))
-ad_var *ad_soft_margin_loss(ad_var *x, ad_var *target, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_soft_margin_loss, x, target, NULL, 0, reduction);
+ad_var *ad_soft_margin(ad_var *x, ad_var *target, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_soft_margin, x, target, NULL, 0, reduction);
 }
