@@ -47,6 +47,9 @@ enum {
     AD_OP_IN_PLACE = 16 /* backward may find an operand's gradient in the memory of its result's: see below */
 };
 
+/* For a descriptor's no_grad: operand i never gets a gradient. AD_NO_GRAD(31) stands for all operands from there on. */
+#define AD_NO_GRAD(i) (1u << (i))
+
 /* The descriptor of an op: one constant, beside the code that it names.
    evaluate overwrites the result; backward adds into the operands' gradients (ad_grad_into);
    neither takes memory from the system: a shape rule asks for what they need. evaluate returns 0
@@ -63,7 +66,7 @@ struct ad_optype {
     const char *special;  /* conventions at special points; NULL when there are none */
     int arity;            /* operands; -1 for any number */
     unsigned flags;       /* AD_OP_... */
-    unsigned no_grad;     /* bit i: operand i never gets a gradient (class numbers, indices) */
+    unsigned no_grad;     /* AD_NO_GRAD(i) | ..: operands that never get a gradient (class numbers, indices) */
     size_t attr_size;     /* of the attribute struct; 0 for none */
     const ad_attr *attrs; /* its fields; NULL for none */
     int (*shape)(ad_call *c); /* 0 or ad_call_fail's; NULL: operands broadcast together */

@@ -2,7 +2,10 @@
    elements. What is allowed is counted in ulp of the result or, where terms cancel, of the largest term. */
 #include "tests/common.h"
 
+#include "autodiff/base/shape.h"
 #include "ops/kernels/linalg/gemm.h"
+#include "ops/kernels/loss/class_rows.h"
+#include "ops/kernels/loss/margin.h"
 #include "ops/kernels/net/im2col.h"
 #include "ops/kernels/net/norm.h"
 #include "nn/kernels/update.h"
@@ -408,6 +411,34 @@ static void softmax_is_that_of_long_double(void **state) {
         }
 }
 
+/* Of one row: the sum of q (m + log s - x), where a q of 0 leaves its x out; and what others lack of the class's lead. */
+static void losses_of_rows_are_those_of_long_double(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++)
+        EACH_SIZE(n) {
+            if (n == 0) continue;
+            array x = array_of((ad_dtype)t, n, n % 16), q = array_of((ad_dtype)t, n, (n + 5) % 16);
+            fill(&x, -20, 20), fill(&q, 0, 1);
+            int64_t y = n / 3, out = n / 2;
+            ad__lse l = { 20, 1 + (double)n };
+            long double loss = 0, lack = 0, squares = 0;
+            put(&q, out, 0);
+            for (int64_t i = 0; i < n; i++) {
+                long double over = 0.5L - (long double)get(&x, y) + (long double)get(&x, i);
+                loss += (long double)get(&q, i) * (20 - (long double)get(&x, i) + logl((long double)l.s));
+                if (i != y && over > 0) lack += over, squares += over * over;
+            }
+            double lead = AD__BY_DTYPE(t, ad__margin_loss, n, y, 0.5, false, x.at);
+            double squared = AD__BY_DTYPE(t, ad__margin_loss, n, y, 0.5, true, x.at);
+            put(&x, out, -INFINITY);
+            double ours = AD__BY_DTYPE(t, ad__target_loss, n, l, x.at, q.at), ulps = 8 + (double)n / 32;
+            if (!is_near(AD_F64, ours, (double)loss, 50, ulps) || !is_near(AD_F64, lead, (double)lack, 50, ulps) ||
+                !is_near(AD_F64, squared, (double)squares, 50, ulps))
+                fail_msg("of %lld: %.17g %.17g %.17g", (long long)n, ours, lead, squared);
+            free(x.memory), free(q.memory);
+        }
+}
+
 /* base + y (g - sum(g y)), and base + g - exp(y) sum(g) */
 static void slopes_of_softmax_are_those_of_long_double(void **state) {
     (void)state;
@@ -760,6 +791,7 @@ int main(void) {
         cmocka_unit_test(sums_are_those_of_long_double),
         cmocka_unit_test(arrays_are_added_element_by_element),
         cmocka_unit_test(softmax_is_that_of_long_double),
+        cmocka_unit_test(losses_of_rows_are_those_of_long_double),
         cmocka_unit_test(slopes_of_softmax_are_those_of_long_double),
         cmocka_unit_test(normalized_rows_are_those_of_long_double),
         cmocka_unit_test(products_are_those_of_long_double),

@@ -288,7 +288,7 @@ void ad__ternary_samples(ad_sampler *s, double lo, double hi, int n_edges, const
     AD__BINARY(name, doc_, lo, hi, VALUE, BACK_A, BACK_B, #VALUE, #BACK_A "; " #BACK_B, VJP_A, VJP_B, __VA_ARGS__);    \
     ad_var *ad_##name(ad_var *a, ad_var *b) { AD__CALL_2(name, false) }
 
-/* no_grad_: bit i says that operand i never gets a gradient. The op's samples stand before it. */
+/* no_grad_: AD_NO_GRAD(i) says that operand i never gets a gradient. The op's samples stand before it. */
 #define AD_TERNARY(name, doc_, no_grad_, VALUE, BACK_A, BACK_B, BACK_C, VJP_A, VJP_B, VJP_C)                           \
     AD__TERNARY_T(name, float, f32, VALUE, BACK_A, BACK_B, BACK_C)                                                     \
     AD__TERNARY_T(name, double, f64, VALUE, BACK_A, BACK_B, BACK_C)                                                    \

@@ -20,7 +20,7 @@ static void where_samples(ad_sampler *s) {
     ad_sample_values(s, NULL, 3, (ad_shape[]){ AD_SHAPE(4, 1, 1), AD_SHAPE(3, 1), AD_SHAPE(3) }, edges, AD_SAMPLE_KINK);
 }
 
-AD_TERNARY(where, "b where a is not 0, else c: ad_where(cond, a, b); cond takes no gradient", 1u << 0,
+AD_TERNARY(where, "b where a is not 0, else c: ad_where(cond, a, b); cond takes no gradient", AD_NO_GRAD(0),
            a != 0 ? b : c,
            0,
            a != 0 ? g : 0,

@@ -46,7 +46,7 @@ static void custom_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 static const ad_optype custom_type = {
     .name = "custom", .doc = "y with the caller's rule for its gradient", .arity = -1, .flags = AD_OP_VIEW | AD_OP_MIXED,
-    .no_grad = 1, .attr_size = sizeof(custom_attrs), .shape = custom_shape,
+    .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(custom_attrs), .shape = custom_shape,
     .backward = { custom_backward, custom_backward }, .vjp = custom_vjp
 };
 

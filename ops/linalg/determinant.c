@@ -2,6 +2,7 @@
    "An extended collection of matrix derivative results for forward and reverse mode algorithmic differentiation",
    Oxford 2008, section 2.2.4. */
 #include "ops/ops.h"
+#include "ops/kernels/base/vector.h"
 #include "ops/linalg/system.h"
 
 #include <math.h>
@@ -89,8 +90,7 @@ static void logdet_backward(const ad_op *op) {
         double g = ad_grad_at(ad__out(op), k);
         char *to = ad__matrix(gx, k, n * n, t);
         if (sign > 0) add_inverse(op, k, g, to);
-        else if (sign == 0 && t == AD_F32) ad__fill_f32(n * n, NAN, (void *)to);
-        else if (sign == 0) ad__fill_f64(n * n, NAN, (void *)to);
+        else if (sign == 0) AD__BY_DTYPE(t, ad__array_fill, n * n, NAN, (void *)to);
     }
 }
 

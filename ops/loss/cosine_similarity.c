@@ -1,8 +1,9 @@
 /* cosine_similarity.c: the cosine of the angle between rows of two arrays. */
-#include "ops/base/attrs.h"
-#include "ops/kernels/net/norm.h"
-#include "ops/ops.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
+#include "ops/kernels/net/norm.h"
+#include "ops/loss/rows.h"
+#include "ops/ops.h"
 
 #include <math.h>
 
@@ -17,6 +18,8 @@ static const ad_attr cosine_list[] = { { "axis", AD_ATTR_INT, offsetof(cosine_at
 
 static const cosine_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 
+enum { A, B, GRADIENT, SLOTS }; /* rows of scratch */
+
 /* The lengths of a row of each, which evaluate leaves for backward. */
 typedef struct {
     double a, b;
@@ -29,50 +32,24 @@ static int cosine_similarity_shape(ad_call *c) {
         return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
     int axis = ad_call_axis(c, a->axis, c->shape.ndim);
     if (axis < 0) return axis;
-    c->scratch = 3 * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
+    c->scratch = SLOTS * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
     c->shape = ad__reduced_shape(c->shape, 1u << axis, false);
     c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(lengths) + 1;
     return AD_OK;
 }
 
-/* Rows along the axis, in place or copied to one of three rows of scratch. */
-typedef struct {
-    ad_dtype t;
-    ad__around r;
-    char *scratch;
-} rows;
+static ad__rows rows_of(const ad_op *op) { return ad__rows_along(op, op->in[0]->layout->shape, attrs_of(op)->axis); }
 
-static rows rows_of(const ad_op *op) {
-    const ad_var *a = op->in[0];
-    return (rows){ a->layout->dtype, ad__around_axis(a->layout->shape, attrs_of(op)->axis), ad__owner(a)->scratch };
-}
-
-static void *row_start(const rows *r, const void *data, int64_t j) {
-    return (char *)data + (size_t)(j / r->r.inner * r->r.n * r->r.inner + j % r->r.inner) * ad_dtype_size(r->t);
-}
-
-static void *row_at(const rows *r, const void *data, int64_t j, int slot) {
-    void *row = r->scratch + (size_t)(slot * r->r.n) * ad_dtype_size(r->t), *at = row_start(r, data, j);
-    if (r->r.inner == 1) return at;
-    ad__load_row(r->t, r->r.n, r->r.inner, at, row);
-    return row;
-}
-
-static double dot(const rows *r, const void *a, const void *b) {
-    return r->t == AD_F32 ? ad__covariance_f32(r->r.n, 0, a, b) : ad__covariance_f64(r->r.n, 0, a, b);
-}
-
-static void add_scaled(const rows *r, double k, const void *x, void *y) {
-    if (r->t == AD_F32) ad__axpy_f32(r->r.n, (float)k, x, y);
-    else ad__axpy_f64(r->r.n, k, x, y);
+static double dot(const ad__rows *r, const void *a, const void *b) {
+    return AD__BY_DTYPE(r->t, ad__covariance, r->n, 0, a, b);
 }
 
 static int cosine_similarity_evaluate(const ad_op *op) {
-    rows r = rows_of(op);
+    ad__rows r = rows_of(op);
     double eps = attrs_of(op)->eps;
     lengths *kept = ad_saved(op);
-    for (int64_t j = 0; j < r.r.outer * r.r.inner; j++) {
-        const void *a = row_at(&r, op->in[0]->data, j, 0), *b = row_at(&r, op->in[1]->data, j, 1);
+    for (int64_t j = 0; j < r.count; j++) {
+        const void *a = ad__row_at(&r, op->in[0]->data, j, A), *b = ad__row_at(&r, op->in[1]->data, j, B);
         kept[j] = (lengths){ sqrt(dot(&r, a, a)), sqrt(dot(&r, b, b)) };
         ad__put(ad__out(op), j, dot(&r, a, b) / fmax(kept[j].a, eps) / fmax(kept[j].b, eps));
     }
@@ -81,19 +58,19 @@ static int cosine_similarity_evaluate(const ad_op *op) {
 
 /* Of the operand a beside b: da = g / |a| (b / |b| - y a / |a|); without the last where eps stands for |a|. */
 static void operand_backward(const ad_op *op, int operand) {
-    rows r = rows_of(op);
-    const ad_var *y = ad__out(op);
-    void *into = ad_grad_into(op, operand);
+    ad__rows r = rows_of(op);
+    bool fresh;
+    void *into = ad_grad_claim(op, operand, &fresh);
     double eps = attrs_of(op)->eps;
     const lengths *kept = ad_saved(op);
-    for (int64_t j = 0; into != NULL && j < r.r.outer * r.r.inner; j++) {
-        double own = operand ? kept[j].b : kept[j].a, other = operand ? kept[j].a : kept[j].b, g = ad_grad_at(y, j);
-        const void *a = row_at(&r, op->in[operand]->data, j, 0), *b = row_at(&r, op->in[!operand]->data, j, 1);
-        double cosine = dot(&r, a, b) / fmax(own, eps) / fmax(other, eps);
-        void *to = row_at(&r, into, j, 2);
-        add_scaled(&r, g / fmax(own, eps) / fmax(other, eps), b, to);
-        if (own > eps) add_scaled(&r, -g * cosine / own / own, a, to);
-        if (r.r.inner != 1) ad__store_row(r.t, r.r.n, r.r.inner, to, row_start(&r, into, j));
+    for (int64_t j = 0; into != NULL && j < r.count; j++) {
+        double own = operand ? kept[j].b : kept[j].a, other = operand ? kept[j].a : kept[j].b;
+        const void *a = ad__row_at(&r, op->in[operand]->data, j, A), *b = ad__row_at(&r, op->in[!operand]->data, j, B);
+        double g = ad_grad_at(ad__out(op), j), cosine = dot(&r, a, b) / fmax(own, eps) / fmax(other, eps);
+        void *to = ad__row_gradient(&r, into, j, GRADIENT, fresh);
+        AD__BY_DTYPE(r.t, ad__axpy, r.n, g / fmax(own, eps) / fmax(other, eps), b, to);
+        if (own > eps) AD__BY_DTYPE(r.t, ad__axpy, r.n, -g * cosine / own / own, a, to);
+        ad__row_store(&r, to, into, j);
     }
 }
 
@@ -107,7 +84,7 @@ static void cosine_similarity_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape s = op->in[0]->layout->shape;
     int axis = attrs_of(op)->axis < 0 ? attrs_of(op)->axis + s.ndim : attrs_of(op)->axis;
     ad_var *square[2], *length[2], *unit[2];
-    ad_var *least = ad_scalar(ad__owner(g), g->layout->dtype, attrs_of(op)->eps * attrs_of(op)->eps);
+    ad_var *least = ad__constant(g, attrs_of(op)->eps * attrs_of(op)->eps);
     for (int i = 0; i < 2; i++) {
         square[i] = ad_sum_axis(ad_square(op->in[i]), axis, true);
         length[i] = ad_sqrt(ad_maximum(square[i], least));

@@ -1,11 +1,8 @@
 /* cross_entropy.c: the loss of class scores against class numbers, softmax and log in one stable op. */
-#include "ops/base/attrs.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/reduce/rows.h"
-#include "ops/ops.h"
-
-#include "autodiff/graph/node.h"
+#include "ops/loss/class_rows.h"
 
 #include <math.h>
 
@@ -29,16 +26,6 @@ static int cross_entropy_shape(ad_call *c) {
     return AD_OK;
 }
 
-static int check_class(const ad_op *op, int64_t row, double class, int64_t n_classes) {
-    if (class >= 0 && class < (double)n_classes && class == floor(class)) return AD_OK;
-    return ad_op_fail(op, AD_EVALUE, "class %g of row %lld is not one of 0..%lld", class, (long long)row,
-                      (long long)n_classes - 1);
-}
-
-static ad__lse row_lse(ad_dtype t, int64_t c, const void *x, void *e) {
-    return t == AD_F32 ? ad__lse_exp_f32(c, x, e) : ad__lse_exp_f64(c, x, e);
-}
-
 /* The sum of rows' losses. */
 static double rows_loss(void *context, int worker, int64_t from, int64_t to) {
     const ad_op *op = context;
@@ -51,7 +38,9 @@ static double rows_loss(void *context, int worker, int64_t from, int64_t to) {
     double sum = 0;
     (void)worker;
     for (int64_t i = from; i < to; i++) {
-        ad__lse l = row_lse(t, c, (char *)x->data + (size_t)i * row, e ? e + (size_t)i * row : NULL);
+        const void *scores = (const char *)x->data + (size_t)i * row;
+        void *exponentials = e ? e + (size_t)i * row : NULL;
+        ad__lse l = AD__BY_DTYPE(t, ad__lse_exp, c, scores, exponentials);
         if (saved) saved[i] = l;
         sum += (l.m - ad__get(x, i * c + (int64_t)ad__get(op->in[1], i))) + log(l.s);
     }
@@ -61,24 +50,11 @@ static double rows_loss(void *context, int worker, int64_t from, int64_t to) {
 static int cross_entropy_evaluate(const ad_op *op) {
     enum { ROWS = 16 }; /* to a term of the sum */
     int64_t n = op->in[0]->layout->shape.dim[0], c = op->in[0]->layout->shape.dim[1];
-    for (int64_t i = 0; i < n; i++) {
-        int rc = check_class(op, i, ad__get(op->in[1], i), c);
-        if (rc != AD_OK) return rc;
-    }
+    int rc = ad__check_classes(op, op->in[1], c, NULL);
+    if (rc != AD_OK) return rc;
     double sum = ad__sum_terms(ad__op_team(op), n, ROWS, 2 * c, rows_loss, (void *)op);
     ad__put(ad__out(op), 0, sum / (double)n);
     return AD_OK;
-}
-
-/* gx += scale e, less k at the row's class */
-static void row_backward(ad_dtype t, int64_t c, double scale, double k, const void *e, int64_t hit, bool fresh, void *gx) {
-    if (t == AD_F32) {
-        (fresh ? ad__scaled_f32 : ad__axpy_f32)(c, (float)scale, e, gx);
-        ((float *)gx)[hit] -= (float)k;
-    } else {
-        (fresh ? ad__scaled_f64 : ad__axpy_f64)(c, scale, e, gx);
-        ((double *)gx)[hit] -= k;
-    }
 }
 
 typedef struct {
@@ -98,9 +74,13 @@ static void rows_backward(void *context, int worker, int64_t from, int64_t to) {
     const ad__lse *saved = ad_saved(d->op);
     const char *e = exponentials_of(d->op);
     (void)worker;
-    for (int64_t i = from; i < to; i++)
-        row_backward(t, c, k / saved[i].s, k, e + (size_t)i * row, (int64_t)ad__get(d->op->in[1], i), d->fresh,
-                     d->gx + (size_t)i * row);
+    for (int64_t i = from; i < to; i++) {
+        void *gx = d->gx + (size_t)i * row;
+        const void *exponentials = e + (size_t)i * row;
+        if (d->fresh) AD__BY_DTYPE(t, ad__scaled, c, k / saved[i].s, exponentials, gx);
+        else AD__BY_DTYPE(t, ad__axpy, c, k / saved[i].s, exponentials, gx);
+        ad__add_at(t, gx, (int64_t)ad__get(d->op->in[1], i), -k);
+    }
 }
 
 static void cross_entropy_backward(const ad_op *op) {
@@ -119,7 +99,9 @@ static void cross_entropy_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void cross_entropy_samples(ad_sampler *s) {
     const double logits[] = { 0.3, -1.2, 2, 0.1, 0.7, -0.4, 1.5, 1.5, 1.4, -2, 0, 0.25 };
     const double classes[] = { 2, 0, 1, 1 }, *values[] = { logits, classes };
-    const ad_shape shapes[][2] = { { AD_SHAPE(4, 3), AD_SHAPE(4) }, { AD_SHAPE(1, 12), AD_SHAPE(1) }, { AD_SHAPE(2, 6), AD_SHAPE(2) } };
+    const ad_shape shapes[][2] = { { AD_SHAPE(4, 3), AD_SHAPE(4) },
+                                   { AD_SHAPE(1, 12), AD_SHAPE(1) },
+                                   { AD_SHAPE(2, 6), AD_SHAPE(2) } };
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample_values(s, NULL, 2, shapes[i], values, 0);
     const double huge[] = { 1e4, -1e4, 0, -1e4, 1e4, 1e4 }, right[] = { 0, 0 }, *edges[] = { huge, right };
     ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(2, 3), AD_SHAPE(2) }, edges, AD_SAMPLE_KINK);
@@ -127,9 +109,9 @@ static void cross_entropy_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(cross_entropy, .doc = "mean over rows of -log softmax(logits)[class]; classes are whole numbers",
-          .formula = "mean(logsumexp(logits) - logits[class])", .gradient = "g / n (softmax(logits) - one_hot(classes))",
-          .arity = 2, .no_grad = 1u << 1, .shape = cross_entropy_shape,
-          .evaluate = { cross_entropy_evaluate, cross_entropy_evaluate },
+          .formula = "mean(logsumexp(logits) - logits[class])",
+          .gradient = "g / n (softmax(logits) - one_hot(classes))", .arity = 2, .no_grad = AD_NO_GRAD(1),
+          .shape = cross_entropy_shape, .evaluate = { cross_entropy_evaluate, cross_entropy_evaluate },
           .backward = { cross_entropy_backward, cross_entropy_backward }, .vjp = cross_entropy_vjp);
 
 ad_var *ad_cross_entropy(ad_var *logits, ad_var *classes) {

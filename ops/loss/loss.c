@@ -1,44 +1,47 @@
-/* loss.c: running a loss's loops over arrays, with the reduction; its shape rule and samples. */
+/* loss.c: running a loss's loops over arrays, with the reduction; its shape rules and samples. */
 #include "ops/loss/loss.h"
 
 #include "ops/base/attrs.h"
-#include "ops/kernels/linalg/square.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/sum.h"
+#include "ops/kernels/base/vector.h"
+#include "ops/loss/reduction.h"
 
 /* Elements worked on at once: few enough to stay in the first-level cache. */
 enum { CHUNK = 1024 };
 
-static ad_reduction reduction_of(const ad_op *op) {
-    return (ad_reduction)((const ad__loss_attrs *)ad__attrs_of(op))->reduction;
-}
+const ad_attr ad__loss_list[] = { AD__REDUCTION_ATTR, { 0 } };
+
+static const ad__loss_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 
 /* ---- shapes --------------------------------------------------------------------------------------------- */
 
-static int check_weight(const ad_call *c) {
-    ad_shape whole;
-    if (!ad__broadcast(c->in[2]->layout->shape, c->in[0]->layout->shape, &whole) &&
-        ad_shape_equal(whole, c->in[0]->layout->shape))
-        return AD_OK;
-    return ad_call_fail(c, AD_ESHAPE, "the weights do not broadcast to the input's shape");
-}
-
-int ad__loss_shape(ad_call *c) {
+static int loss_shape(ad_call *c, int most_operands, ad_reduction last) {
     int reduction = ((const ad__loss_attrs *)c->attrs)->reduction;
-    bool weighted = c->type == &ad_op_bce_logits;
-    int last = c->type == &ad_op_kl_div ? AD_BATCHMEAN : AD_NONE;
-    if (c->n != 2 && !(weighted && c->n == 3))
+    if (c->n < 2 || c->n > most_operands)
         return ad_call_fail(c, AD_EVALUE, "%d operands given; takes an input and a target", c->n);
     if (!ad_shape_equal(c->shape, c->in[1]->layout->shape))
         return ad_call_fail(c, AD_ESHAPE, "input and target must have one shape; reshape or ad_expand one");
-    if (reduction < AD_MEAN || reduction > last)
-        return ad_call_fail(c, AD_EVALUE, "%d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are",
-                            reduction);
-    if (reduction == AD_BATCHMEAN && c->shape.ndim == 0)
-        return ad_call_fail(c, AD_ESHAPE, "AD_BATCHMEAN divides by the first axis, and a scalar has none");
-    int rc = c->n == 3 ? check_weight(c) : AD_OK;
+    int rc = ad__check_reduction(c, reduction, last);
     if (reduction != AD_NONE) c->shape = AD_SCALAR;
     return rc;
+}
+
+int ad__loss_shape(ad_call *c) { return loss_shape(c, 2, AD_NONE); }
+
+int ad__loss_shape_weighted(ad_call *c) {
+    ad_shape x = c->shape, whole;
+    int rc = loss_shape(c, 3, AD_NONE);
+    if (rc != AD_OK || c->n < 3) return rc;
+    if (ad__broadcast(c->in[2]->layout->shape, x, &whole) == 0 && ad_shape_equal(whole, x)) return AD_OK;
+    return ad_call_fail(c, AD_ESHAPE, "the weights do not broadcast to the input's shape");
+}
+
+int ad__loss_shape_batchmean(ad_call *c) {
+    bool scalar = c->shape.ndim == 0;
+    int rc = loss_shape(c, 2, AD_BATCHMEAN);
+    if (rc != AD_OK || !scalar || ((const ad__loss_attrs *)c->attrs)->reduction != AD_BATCHMEAN) return rc;
+    return ad_call_fail(c, AD_ESHAPE, "AD_BATCHMEAN divides by the first axis, and a scalar has none");
 }
 
 static int check_parameter(const ad_call *c, bool zero_too) {
@@ -60,53 +63,55 @@ int ad__loss_shape_not_negative(ad_call *c) {
 /* ---- running --------------------------------------------------------------------------------------------- */
 
 /* Of no elements the mean is 0/0, a NaN, as PyTorch has it. */
-double ad__loss_divisor(const ad_op *op) {
+static double divisor_of(const ad_op *op) {
     const ad__layout *x = op->in[0]->layout;
-    ad_reduction r = reduction_of(op);
-    return r == AD_MEAN ? (double)x->numel : r == AD_BATCHMEAN ? (double)x->shape.dim[0] : 1;
+    int reduction = attrs_of(op)->reduction;
+    return reduction == AD_MEAN ? (double)x->numel : reduction == AD_BATCHMEAN ? (double)x->shape.dim[0] : 1;
 }
 
 ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g) {
-    double divisor = ad__loss_divisor(op);
+    double divisor = divisor_of(op);
     return divisor == 1 ? g : ad_muls(g, 1 / divisor);
 }
 
-/* As many as a chunk of n elements has. */
-static void fill(ad_dtype t, double value, int64_t n, void *to) {
-    if (t == AD_F32) ad__fill_f32(ad__min(n, CHUNK), (float)value, to);
-    else ad__fill_f64(ad__min(n, CHUNK), value, to);
-}
-
-/* An Op's loops: what is one and the same for all chunks, and the weights' place, if there are any. */
+/* What all chunks of an Op's elements have in common. The arrays of CHUNK elements have its dtype. */
 typedef struct {
     const ad_op *op;
+    const ad__loss *loss;
+    ad_dtype t;
+    size_t size; /* of an element */
     double k;
-    bool whole; /* no reduction */
-    bool fresh; /* nothing arrived at the gradient yet */
-    size_t size;
-    const ad_var *given;
-    ad__broadcast_map spread;
-    ad__loss_value *const *value;
+    bool each;             /* no reduction */
+    const ad_var *weights; /* NULL: ones */
+    ad__broadcast_map map; /* of the weights */
+    double ones[CHUNK];
+    /* backward, of one operand: */
     ad__loss_slope *const *slope;
     char *into;
-    double ones[CHUNK], cotangents[CHUNK], zeros[CHUNK];
+    bool fresh; /* no gradient has arrived there yet: zeros are added to */
+    double cotangents[CHUNK], zeros[CHUNK];
 } job;
 
-static void job_open(const ad_op *op, job *j) {
-    const ad__layout *l = op->in[0]->layout;
-    j->op = op, j->k = ((const ad__loss_attrs *)ad__attrs_of(op))->k, j->whole = reduction_of(op) == AD_NONE;
-    j->size = ad_dtype_size(l->dtype);
-    j->given = op->n_in > 2 ? op->in[2] : NULL;
-    if (j->given) j->spread = ad__broadcast_map_of(j->given->layout->shape, l->shape);
-    else fill(l->dtype, 1, l->numel, j->ones);
+/* As many as a chunk has. */
+static void fill(const job *j, double value, double *to) {
+    int64_t n = ad__min(j->op->in[0]->layout->numel, CHUNK);
+    AD__BY_DTYPE(j->t, ad__array_fill, n, value, (void *)to);
 }
 
-/* The weights of elements from .. from+n. */
+static void job_open(const ad_op *op, const ad__loss *loss, job *j) {
+    const ad__layout *x = op->in[0]->layout;
+    j->op = op, j->loss = loss, j->t = x->dtype, j->size = ad_dtype_size(x->dtype);
+    j->k = attrs_of(op)->k, j->each = attrs_of(op)->reduction == AD_NONE;
+    j->weights = op->n_in > 2 ? op->in[2] : NULL;
+    if (j->weights) j->map = ad__broadcast_map_of(j->weights->layout->shape, x->shape);
+    else fill(j, 1, j->ones);
+}
+
+/* The weights of elements from .. from+n, in the buffer where they do not lie together. */
 static const void *weights_at(const job *j, int64_t from, int64_t n, double *buffer) {
-    if (j->given == NULL) return j->ones;
-    if (j->given->layout->dtype == AD_F32)
-        return ad__broadcast_read_f32(&j->spread, from, n, j->given->data, (float *)(void *)buffer);
-    return ad__broadcast_read_f64(&j->spread, from, n, j->given->data, buffer);
+    if (j->weights == NULL) return j->ones;
+    if (j->t == AD_F32) return ad__broadcast_read_f32(&j->map, from, n, j->weights->data, (void *)buffer);
+    return ad__broadcast_read_f64(&j->map, from, n, j->weights->data, buffer);
 }
 
 /* Elements' losses, into the result or, if they are to be reduced, their sum. */
@@ -117,24 +122,26 @@ static double values_of(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i += CHUNK) {
         int64_t n = ad__min(CHUNK, to - i);
         size_t at = (size_t)i * j->size;
-        void *y = j->whole ? (char *)ad__out(j->op)->data + at : (void *)terms;
+        void *y = j->each ? (char *)ad__out(j->op)->data + at : (void *)terms;
         const void *w = weights_at(j, i, n, buffer);
-        AD__RUN(j->value, n, j->size, j->k, (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at, w, y);
-        if (!j->whole) sum += j->size == sizeof(float) ? ad__array_sum_f32(n, y) : ad__array_sum_f64(n, y);
+        AD__RUN(j->loss->value[j->t], n, j->size, j->k, (char *)j->op->in[0]->data + at,
+                (char *)j->op->in[1]->data + at, w, y);
+        if (!j->each) sum += AD__BY_DTYPE(j->t, ad__array_sum, n, y);
     }
     return sum;
 }
 
-int ad__run_loss(const ad_op *op, ad__loss_value *const value[]) {
+int ad__run_loss(const ad_op *op, const ad__loss *loss) {
+    int rc = loss->check ? loss->check(op) : AD_OK;
+    if (rc != AD_OK) return rc;
     job j;
-    job_open(op, &j);
-    j.value = value;
+    job_open(op, loss, &j);
     double sum = ad__sum_terms(ad__op_team(op), op->in[0]->layout->numel, AD__GRAIN, 1, values_of, &j);
-    if (!j.whole) ad__put(ad__out(op), 0, sum / ad__loss_divisor(op));
+    if (!j.each) ad__put(ad__out(op), 0, sum / divisor_of(op));
     return AD_OK;
 }
 
-static void slopes_slab(void *context, int worker, int64_t from, int64_t to) {
+static void add_slopes(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
     double buffer[CHUNK];
     (void)worker;
@@ -142,47 +149,54 @@ static void slopes_slab(void *context, int worker, int64_t from, int64_t to) {
         int64_t n = ad__min(CHUNK, to - i);
         size_t at = (size_t)i * j->size;
         const void *w = weights_at(j, i, n, buffer);
-        const void *g = j->whole ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents;
+        const void *g = j->each ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents;
+        const void *base = j->fresh ? (const char *)j->zeros : j->into + at;
         AD__RUN(j->slope, n, j->size, j->k, (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at, w, g,
-                j->fresh ? (const char *)j->zeros : j->into + at, j->into + at);
+                base, j->into + at);
     }
 }
 
-static void back_into(const ad_op *op, int operand, ad__loss_slope *const slope[]) {
-    const ad__layout *x = op->in[0]->layout;
-    bool fresh;
-    char *into = ad_grad_claim(op, operand, &fresh);
-    if (into == NULL) return;
-    job j;
-    job_open(op, &j);
-    j.slope = slope, j.into = into, j.fresh = fresh;
-    if (!j.whole) fill(x->dtype, ad_grad_at(ad__out(op), 0) / ad__loss_divisor(op), x->numel, j.cotangents);
-    if (fresh) fill(x->dtype, 0, x->numel, j.zeros);
-    ad_parallel(ad__op_team(op), x->numel, 0, 1, slopes_slab, &j);
-}
-
-void ad__run_loss_back(const ad_op *op, ad__loss_slope *const slope_x[], ad__loss_slope *const slope_t[]) {
-    back_into(op, 0, slope_x);
-    back_into(op, 1, slope_t);
+void ad__run_loss_back(const ad_op *op, const ad__loss *loss) {
+    for (int i = 0; i < 2; i++) {
+        bool fresh;
+        char *into = ad_grad_claim(op, i, &fresh);
+        if (into == NULL) continue;
+        job j;
+        job_open(op, loss, &j);
+        j.slope = loss->slope[i][j.t], j.into = into, j.fresh = fresh;
+        if (!j.each) fill(&j, ad_grad_at(ad__out(op), 0) / divisor_of(op), j.cotangents);
+        if (fresh) fill(&j, 0, j.zeros);
+        ad_parallel(ad__op_team(op), op->in[0]->layout->numel, 0, 1, add_slopes, &j);
+    }
 }
 
 /* ---- samples and application ------------------------------------------------------------------------------ */
 
-void ad__loss_samples(ad_sampler *s, int n_values, const double *values, const double *ranges, int n_edges,
-                      const double *edges) {
+enum { MOST_POINTS = 16 };
+
+static void samples_with(ad_sampler *s, const ad__loss *loss, double k) {
     const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(0), AD_SHAPE(2, 1, 3) };
-    const double lo[] = { ranges[0], ranges[2] }, hi[] = { ranges[1], ranges[3] };
-    for (int v = 0; v < n_values; v++)
-        for (int i = 0; i < AD__COUNT(shapes); i++)
-            for (int r = AD_MEAN; r <= AD_NONE; r++)
-                ad_sample(s, &(ad__loss_attrs){ values[v], r }, 2, (ad_shape[]){ shapes[i], shapes[i] }, lo, hi);
-    double x[16], t[16];
-    for (int i = 0; i < n_edges && i < 16; i++) x[i] = edges[2 * i], t[i] = edges[2 * i + 1];
-    const double *at_edges[] = { x, t };
-    ad_shape shape = AD_SHAPE(n_edges < 16 ? n_edges : 16);
-    for (int v = 0; v < n_values; v++)
-        ad_sample_values(s, &(ad__loss_attrs){ values[v], AD_NONE }, 2, (ad_shape[]){ shape, shape }, at_edges,
-                         AD_SAMPLE_KINK);
+    const double lo[] = { loss->x_range[0], loss->t_range[0] }, hi[] = { loss->x_range[1], loss->t_range[1] };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int r = AD_MEAN; r <= AD_NONE; r++)
+            ad_sample(s, &(ad__loss_attrs){ k, r }, 2, (ad_shape[]){ shapes[i], shapes[i] }, lo, hi);
+}
+
+static void points_with(ad_sampler *s, const ad__loss *loss, double k) {
+    int n = (int)ad__min(loss->points.n, MOST_POINTS);
+    double x[MOST_POINTS], t[MOST_POINTS];
+    for (int i = 0; i < n; i++) x[i] = loss->points.at[i][0], t[i] = loss->points.at[i][1];
+    const double *values[] = { x, t };
+    ad_sample_values(s, &(ad__loss_attrs){ k, AD_NONE }, 2, (ad_shape[]){ AD_SHAPE(n), AD_SHAPE(n) }, values,
+                     AD_SAMPLE_KINK);
+}
+
+void ad__loss_samples(ad_sampler *s, const ad__loss *loss) {
+    int n = loss->parameters.n ? loss->parameters.n : 1;
+    const double *k = loss->parameters.n ? loss->parameters.at : (const double[]){ 0 };
+    for (int i = 0; i < n; i++) samples_with(s, loss, k[i]);
+    for (int i = 0; i < n; i++) points_with(s, loss, k[i]);
+    if (loss->more_samples) loss->more_samples(s);
 }
 
 ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var *w, double k, ad_reduction reduction) {

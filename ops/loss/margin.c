@@ -1,8 +1,8 @@
 /* margin.c: the multi-class hinge loss: the class's score is to lead every other by a margin. */
-#include "ops/base/attrs.h"
-#include "ops/ops.h"
-
-#include <math.h>
+#include "ops/base/gradient.h"
+#include "ops/kernels/loss/margin.h"
+#include "ops/loss/class_rows.h"
+#include "ops/loss/rows.h"
 
 typedef struct {
     int p; /* 1, or 2: squared */
@@ -24,65 +24,63 @@ static int multi_margin_shape(ad_call *c) {
     if (c->n < 2 || c->n > 3 || x.ndim != 2 || x.dim[1] == 0 ||
         !ad_shape_equal(c->in[1]->layout->shape, AD_SHAPE(x.dim[0])))
         return ad_call_fail(c, AD_ESHAPE, "takes scores [n,c], class numbers [n] and weights [c]");
-    if (c->n == 3 && !ad_shape_equal(c->in[2]->layout->shape, AD_SHAPE(x.dim[1])))
-        return ad_call_fail(c, AD_ESHAPE, "the weights of %lld classes must be [%lld]", (long long)x.dim[1],
-                            (long long)x.dim[1]);
+    int rc = ad__check_class_weights(c, 2, x.dim[1]);
+    if (rc != AD_OK) return rc;
     if (a->p != 1 && a->p != 2) return ad_call_fail(c, AD_EVALUE, "p is %d; 1 or 2", a->p);
-    if (a->reduction < AD_MEAN || a->reduction > AD_NONE)
-        return ad_call_fail(c, AD_EVALUE, "%d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are",
-                            a->reduction);
     c->shape = a->reduction == AD_NONE ? AD_SHAPE(x.dim[0]) : AD_SCALAR;
-    return AD_OK;
+    return ad__check_reduction(c, a->reduction, AD_NONE);
 }
 
-static double weight_of(const ad_op *op, int64_t class) { return op->n_in > 2 ? ad__get(op->in[2], class) : 1; }
-static double divisor_of(const ad_op *op) {
-    return attrs_of(op)->reduction == AD_MEAN ? (double)op->in[0]->layout->shape.dim[0] : 1;
+static ad__row_reduction reduction_of(const ad_op *op) {
+    int reduction = attrs_of(op)->reduction;
+    double rows = (double)op->in[0]->layout->shape.dim[0];
+    return (ad__row_reduction){ reduction == AD_NONE, reduction == AD_MEAN ? rows : 1 };
+}
+
+typedef struct {
+    const ad_op *op;
+    ad__rows scores;
+} work;
+
+static inline work work_of(const ad_op *op) {
+    const ad__layout *x = op->in[0]->layout;
+    int64_t n = x->shape.dim[0], c = x->shape.dim[1];
+    return (work){ op, { x->dtype, (size_t)c * ad_dtype_size(x->dtype), c, 1, n, NULL } };
+}
+
+static int64_t class_of(const ad_op *op, int64_t i) { return (int64_t)ad__get(op->in[1], i); }
+
+/* What the sum over the other classes is multiplied by: the class's weight over c. */
+static double scale_of(const work *w, int64_t class) {
+    return (w->op->n_in > 2 ? ad__get(w->op->in[2], class) : 1) / (double)w->scores.n;
+}
+
+static double row_loss(const void *context, int64_t i) {
+    const work *w = context;
+    const margin_attrs *a = attrs_of(w->op);
+    int64_t class = class_of(w->op, i), n = w->scores.n;
+    const void *x = ad__row_in_place(&w->scores, w->op->in[0]->data, i);
+    return scale_of(w, class) * AD__BY_DTYPE(w->scores.t, ad__margin_loss, n, class, a->margin, a->p == 2, x);
 }
 
 static int multi_margin_evaluate(const ad_op *op) {
-    const ad_var *x = op->in[0];
-    int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double class = ad__get(op->in[1], i), loss = 0;
-        if (!(class >= 0 && class < (double)c && class == floor(class)))
-            return ad_op_fail(op, AD_EVALUE, "class %g of row %lld is not one of 0..%lld", class, (long long)i,
-                              (long long)c - 1);
-        int64_t hit = (int64_t)class;
-        for (int64_t j = 0; j < c; j++) {
-            double lack = attrs_of(op)->margin - ad__get(x, i * c + hit) + ad__get(x, i * c + j);
-            if (j != hit && !(lack <= 0)) loss += attrs_of(op)->p == 1 ? lack : lack * lack;
-        }
-        loss *= weight_of(op, hit) / (double)c;
-        if (attrs_of(op)->reduction == AD_NONE) ad__put(ad__out(op), i, loss);
-        else sum += loss;
-    }
-    if (attrs_of(op)->reduction != AD_NONE) ad__put(ad__out(op), 0, sum / divisor_of(op));
-    return AD_OK;
-}
-
-static void add_at(ad_dtype t, void *to, int64_t i, double d) {
-    if (t == AD_F32) ((float *)to)[i] += (float)d;
-    else ((double *)to)[i] += d;
+    work w = work_of(op);
+    int rc = ad__check_classes(op, op->in[1], w.scores.n, NULL);
+    if (rc == AD_OK) ad__reduce_rows(op, reduction_of(op), w.scores.count, row_loss, &w);
+    return rc;
 }
 
 static void multi_margin_backward(const ad_op *op) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
-    int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
+    work w = work_of(op);
+    const margin_attrs *a = attrs_of(op);
+    ad__row_reduction r = reduction_of(op);
     void *gx = ad_grad_into(op, 0);
-    for (int64_t i = 0; gx != NULL && i < n; i++) {
-        int64_t hit = (int64_t)ad__get(op->in[1], i);
-        double sum = 0, k = ad_grad_at(y, attrs_of(op)->reduction == AD_NONE ? i : 0);
-        k *= weight_of(op, hit) / divisor_of(op) / (double)c;
-        for (int64_t j = 0; j < c; j++) {
-            double lack = attrs_of(op)->margin - ad__get(x, i * c + hit) + ad__get(x, i * c + j);
-            if (j == hit || !(lack > 0)) continue;
-            double d = attrs_of(op)->p == 1 ? k : 2 * k * lack;
-            add_at(x->layout->dtype, gx, i * c + j, d);
-            sum += d;
-        }
-        add_at(x->layout->dtype, gx, i * c + hit, -sum);
+    for (int64_t i = 0; gx != NULL && i < w.scores.count; i++) {
+        int64_t class = class_of(op, i), n = w.scores.n;
+        double k = ad__row_cotangent(op, r, i) * scale_of(&w, class);
+        const void *x = ad__row_in_place(&w.scores, op->in[0]->data, i);
+        void *to = ad__row_in_place(&w.scores, gx, i);
+        AD__BY_DTYPE(w.scores.t, ad__margin_back, n, class, a->margin, a->p == 2, k, x, to);
     }
 }
 
@@ -92,11 +90,11 @@ static void multi_margin_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
     ad_var *hit = ad_one_hot(op->in[1], c), *others = ad_adds(ad_neg(hit), 1);
     ad_var *z = ad_adds(ad_sub(x, ad_sum_axis(ad_mul(x, hit), 1, true)), attrs_of(op)->margin);
-    ad_var *slope = ad_mul(others, ad_gt(z, ad_scalar(ad__owner(x), x->layout->dtype, 0)));
+    ad_var *slope = ad_mul(others, ad_gt(z, ad__constant(x, 0)));
     if (attrs_of(op)->p == 2) slope = ad_mul(slope, ad_muls(z, 2));
     if (op->n_in > 2) slope = ad_mul(slope, ad_sum_axis(ad_mul(hit, op->in[2]), 1, true));
     if (attrs_of(op)->reduction == AD_NONE) g = ad_reshape(g, AD_SHAPE(n, 1));
-    slope = ad_mul(slope, ad_muls(g, 1 / divisor_of(op) / (double)c));
+    slope = ad_mul(slope, ad_muls(g, 1 / reduction_of(op).divisor / (double)c));
     dx[0] = ad_sub(slope, ad_mul(hit, ad_sum_axis(slope, 1, true)));
 }
 
@@ -118,12 +116,11 @@ static void multi_margin_samples(ad_sampler *s) {
 
 AD_OPTYPE(multi_margin,
           .doc = "hinge loss of scores [n,c] and class numbers [n]: each other class's lack of a margin, to the power "
-                 "p (1 or 2), "
-                 "divided by c, times the class's weight [c]",
+                 "p (1 or 2), divided by c, times the class's weight [c]",
           .formula = "w[class] / c sum over others of max(0, margin - x[class] + x)^p",
           .gradient = "g w[class] / c p (..)^(p-1) where positive; at the class minus their sum",
-          .special = "at the kink slope 0", .arity = -1, .no_grad = 6, .attr_size = sizeof(margin_attrs),
-          .attrs = margin_list, .shape = multi_margin_shape,
+          .special = "at the kink slope 0", .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2),
+          .attr_size = sizeof(margin_attrs), .attrs = margin_list, .shape = multi_margin_shape,
           .evaluate = { multi_margin_evaluate, multi_margin_evaluate },
           .backward = { multi_margin_backward, multi_margin_backward }, .vjp = multi_margin_vjp);
 ad_var *ad_multi_margin(ad_var *x, ad_var *classes, int p, double margin, ad_var *weight, ad_reduction reduction) {

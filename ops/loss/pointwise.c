@@ -1,30 +1,35 @@
 /* pointwise.c: losses that compare input and target element by element, each as its formulas.
    Names, arguments and special points are those of torch.nn.functional (1.13) unless a line says otherwise. */
-#include "ops/kernels/loss/range.h"
-#include "ops/base/gradient.h"
-#include "ops/elementwise/elementwise.h"
 #include "ops/loss/loss.h"
+
+#include "ops/base/gradient.h"
+#include "ops/kernels/loss/range.h"
 
 /* ---- distances ------------------------------------------------------------------------------------------- */
 
-AD_LOSS(mse, "squared difference of input and target, its mean, sum or each", NULL, NULL,
-        ad__loss_shape, NULL, 0, NULL, AD__LIST(0), AD__LIST(-2, 2, -2, 2),
+AD_LOSS(mse,
         (x - t) * (x - t),
         g * 2 * (x - t),
         g * 2 * (t - x),
         ad_mul(g, ad_muls(ad_sub(x, t), 2)),
-        ad_mul(g, ad_muls(ad_sub(t, x), 2)), 1, 1, 1e4, -1e4)
+        ad_mul(g, ad_muls(ad_sub(t, x), 2)),
+        (.x_range = { -2, 2 }, .t_range = { -2, 2 }, .points = AD__POINTS({ 1, 1 }, { 1e4, -1e4 })),
+        .doc = "squared difference of input and target, its mean, sum or each",
+        .attrs = ad__loss_list, .shape = ad__loss_shape)
 ad_var *ad_mse(ad_var *x, ad_var *target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_mse, x, target, NULL, 0, reduction);
 }
 
-AD_LOSS(l1, "absolute difference of input and target, its mean, sum or each", "slope 0 where they are equal", NULL,
-        ad__loss_shape, NULL, 0, NULL, AD__LIST(0), AD__LIST(-2, 2, -2.3, 2.2),
+AD_LOSS(l1,
         fabs(x - t),
         x > t ? g : x < t ? -g : 0 * (x - t),
         x > t ? -g : x < t ? g : 0 * (x - t),
         ad_mul(g, ad_sign(ad_sub(x, t))),
-        ad_mul(g, ad_sign(ad_sub(t, x))), 1, 1, 2, -1)
+        ad_mul(g, ad_sign(ad_sub(t, x))),
+        (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .points = AD__POINTS({ 1, 1 }, { 2, -1 })),
+        .doc = "absolute difference of input and target, its mean, sum or each",
+        .special = "slope 0 where they are equal",
+        .attrs = ad__loss_list, .shape = ad__loss_shape)
 ad_var *ad_l1(ad_var *x, ad_var *target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_l1, x, target, NULL, 0, reduction);
 }
@@ -34,13 +39,17 @@ static ad_var *held(ad_var *difference, double k) {
     return ad_minimum(ad_maximum(difference, ad__constant(difference, -k)), ad__constant(difference, k));
 }
 
-AD_LOSS(huber, "half the squared difference, and linear beyond delta (Huber 1964)", "the kink's two sides agree",
-        "delta", ad__loss_shape_positive, NULL, 0, NULL, AD__LIST(0.7, 1), AD__LIST(-2, 2, -2.3, 2.2),
+AD_LOSS(huber,
         fabs(x - t) <= k ? (T)0.5 * (x - t) * (x - t) : k * (fabs(x - t) - (T)0.5 * k),
         g * (x - t > k ? k : x - t < -k ? -k : x - t),
         g * (x - t > k ? -k : x - t < -k ? k : t - x),
         ad_mul(g, held(ad_sub(x, t), k)),
-        ad_neg(ad_mul(g, held(ad_sub(x, t), k))), 1, 0, 1, 1, 0, 1, 1e4, -1e4)
+        ad_neg(ad_mul(g, held(ad_sub(x, t), k))),
+        (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .parameters = AD__PARAMETERS(0.7, 1),
+         .points = AD__POINTS({ 1, 0 }, { 1, 1 }, { 0, 1 }, { 1e4, -1e4 })),
+        .doc = "half the squared difference, and linear beyond delta (Huber 1964)",
+        .special = "the kink's two sides agree",
+        .attrs = AD__LOSS_LIST("delta"), .shape = ad__loss_shape_positive)
 ad_var *ad_huber(ad_var *x, ad_var *target, double delta, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_huber, x, target, NULL, delta, reduction);
 }
@@ -50,14 +59,17 @@ static ad_var *held_part(ad_var *difference, double k) {
     return k == 0 ? ad_sign(difference) : ad_muls(held(difference, k), 1 / k);
 }
 
-AD_LOSS(smooth_l1, "half the squared difference over beta, and linear beyond beta (Girshick 2015)",
-        "beta 0 is l1, with slope 0 where input and target are equal (PyTorch 1.13: -1)", "beta",
-        ad__loss_shape_not_negative, NULL, 0, NULL, AD__LIST(0.7, 1, 0), AD__LIST(-2, 2, -2.3, 2.2),
+AD_LOSS(smooth_l1,
         fabs(x - t) < k ? (T)0.5 * (x - t) * (x - t) / k : fabs(x - t) - (T)0.5 * k,
         g * (fabs(x - t) < k ? (x - t) / k : x > t ? 1 : x < t ? -1 : x - t),
         g * (fabs(x - t) < k ? (t - x) / k : x > t ? -1 : x < t ? 1 : x - t),
         ad_mul(g, held_part(ad_sub(x, t), k)),
-        ad_neg(ad_mul(g, held_part(ad_sub(x, t), k))), 1, 0, 1, 1, 0, 1, 1e4, -1e4)
+        ad_neg(ad_mul(g, held_part(ad_sub(x, t), k))),
+        (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .parameters = AD__PARAMETERS(0.7, 1, 0),
+         .points = AD__POINTS({ 1, 0 }, { 1, 1 }, { 0, 1 }, { 1e4, -1e4 })),
+        .doc = "half the squared difference over beta, and linear beyond beta (Girshick 2015)",
+        .special = "beta 0 is l1, with slope 0 where input and target are equal (PyTorch 1.13: -1)",
+        .attrs = AD__LOSS_LIST("beta"), .shape = ad__loss_shape_not_negative)
 ad_var *ad_smooth_l1(ad_var *x, ad_var *target, double beta, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_smooth_l1, x, target, NULL, beta, reduction);
 }
@@ -66,8 +78,7 @@ ad_var *ad_smooth_l1(ad_var *x, ad_var *target, double beta, ad_reduction reduct
 
 static int check_probabilities(const ad_op *op) {
     const ad_var *x = op->in[0];
-    int64_t n = x->layout->numel, bad = x->layout->dtype == AD_F32 ? ad__first_outside_f32(n, 0, 1, x->data)
-                                                                   : ad__first_outside_f64(n, 0, 1, x->data);
+    int64_t n = x->layout->numel, bad = AD__BY_DTYPE(x->layout->dtype, ad__first_outside, n, 0, 1, x->data);
     if (bad == n) return AD_OK;
     return ad_op_fail(op, AD_EVALUE, "element %lld of the input is %g, no probability; for scores there is "
                       "ad_bce_logits", (long long)bad, ad_at(x, bad));
@@ -75,20 +86,22 @@ static int check_probabilities(const ad_op *op) {
 
 static const float least_variance = 1e-12f; /* PyTorch's is a float, in f64 too */
 
-AD_LOSS(bce, "-t log x - (1 - t) log(1 - x), x in 0..1",
-        "each log is at least -100; the slope in x divides by at least 1e-12", NULL,
-        ad__loss_shape, check_probabilities, 0, NULL, AD__LIST(0), AD__LIST(0.1, 0.9, 0, 1),
+AD_LOSS(bce,
         (t - 1) * larger(log1p(-x), -100) - t * larger(log(x), -100),
         g * (x - t) / larger((1 - x) * x, least_variance),
         g * (log1p(-x) - log(x)),
         ad_div(ad_mul(g, ad_sub(x, t)),
                ad_maximum(ad_mul(ad_adds(ad_neg(x), 1), x), ad__constant(x, least_variance))),
-        ad_mul(g, ad_sub(ad_log1p(ad_neg(x)), ad_log(x))), 0, 0, 1, 1, 0, 1, 1, 0, 0.5, 0, 0, 0.5)
+        ad_mul(g, ad_sub(ad_log1p(ad_neg(x)), ad_log(x))),
+        (.check = check_probabilities, .x_range = { 0.1, 0.9 }, .t_range = { 0, 1 },
+         .points = AD__POINTS({ 0, 0 }, { 1, 1 }, { 0, 1 }, { 1, 0 }, { 0.5, 0 }, { 0, 0.5 })),
+        .doc = "-t log x - (1 - t) log(1 - x), x in 0..1",
+        .special = "each log is at least -100; the slope in x divides by at least 1e-12",
+        .attrs = ad__loss_list, .shape = ad__loss_shape)
 ad_var *ad_bce(ad_var *x, ad_var *target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_bce, x, target, NULL, 0, reduction);
 }
 
-/* With s = sigmoid: -w t log s(x) - (1 - t) log s(-x). Each slope keeps its digits in both tails. */
 static ad_var *weighed(ad_var *v, ad_var *w) { return w ? ad_mul(v, w) : v; }
 
 static void weighed_samples(ad_sampler *s) {
@@ -100,15 +113,18 @@ static void weighed_samples(ad_sampler *s) {
         ad_sample(s, &(ad__loss_attrs){ 0, i % 3 }, 3, shapes[i], (double[]){ -4, 0, 0.5 }, (double[]){ 4, 1, 3 });
 }
 
+/* With s = sigmoid: -w t log s(x) - (1 - t) log s(-x). Each slope keeps its digits in both tails. */
 AD_LOSS(bce_logits,
-        "bce of sigmoid(x), finite for every finite x; w, pos_weight, weighs the positive class",
-        NULL, NULL, ad__loss_shape, NULL, 0, weighed_samples, AD__LIST(0), AD__LIST(-4, 4, 0, 1),
         (1 - t) * (larger(x, 0) + LOG1P_EXP(x)) + w * t * (larger(-x, 0) + LOG1P_EXP(x)),
         g * ((1 - t) / (1 + exp(-x)) - w * t / (1 + exp(x))),
         g * (w * (larger(-x, 0) + LOG1P_EXP(x)) - (larger(x, 0) + LOG1P_EXP(x))),
         ad_mul(g, ad_sub(ad_mul(ad_adds(ad_neg(t), 1), ad_sigmoid(x)), weighed(ad_mul(t, ad_sigmoid(ad_neg(x))), w))),
         ad_mul(g, ad_sub(weighed(ad_softplus(ad_neg(x)), w), ad_softplus(x))),
-        0, 1, 0, 0, 700, 1, -700, 0, 40, 1, -40, 0.5)
+        (.x_range = { -4, 4 }, .t_range = { 0, 1 }, .more_samples = weighed_samples,
+         .points = AD__POINTS({ 0, 1 }, { 0, 0 }, { 700, 1 }, { -700, 0 }, { 40, 1 }, { -40, 0.5 })),
+        .doc = "bce of sigmoid(x), finite for every finite x; w, pos_weight, weighs the positive "
+               "class",
+        .attrs = ad__loss_list, .shape = ad__loss_shape_weighted, .no_grad = AD_NO_GRAD(2))
 ad_var *ad_bce_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_bce_logits, x, target, pos_weight, 0, reduction);
 }
@@ -126,14 +142,17 @@ static ad_var *target_slope(ad_var *x, ad_var *t, bool log_target) {
     return ad_sub(ad_adds(ad_log(t), 1), x);
 }
 
-AD_LOSS(kl_div, "t (log t - x): what target t has over input x, which is log-probabilities; or exp(t) (t - x)",
-        "0 at t = 0, with slope -inf in t (PyTorch 1.13: NaN); NaN for t < 0", "log_target",
-        ad__loss_shape, NULL, 0, batchmean_samples, AD__LIST(0, 1), AD__LIST(-3, -0.1, 0.1, 1),
+AD_LOSS(kl_div,
         k != 0 ? exp(t) * (t - x) : (t == 0 ? 0 : t * log(t)) - t * x,
         -g * (k != 0 ? exp(t) : t),
         g * (k != 0 ? exp(t) * (t - x + 1) : log(t) + 1 - x),
         ad_neg(ad_mul(g, k != 0 ? ad_exp(t) : t)),
-        ad_mul(g, target_slope(x, t, k != 0)), -1, 0, -0.5, 1, -0.5, -1)
+        ad_mul(g, target_slope(x, t, k != 0)),
+        (.x_range = { -3, -0.1 }, .t_range = { 0.1, 1 }, .parameters = AD__PARAMETERS(0, 1),
+         .points = AD__POINTS({ -1, 0 }, { -0.5, 1 }, { -0.5, -1 }), .more_samples = batchmean_samples),
+        .doc = "t (log t - x): what target t has over input x, which is log-probabilities; or exp(t) (t - x)",
+        .special = "0 at t = 0, with slope -inf in t (PyTorch 1.13: NaN); NaN for t < 0",
+        .attrs = AD__LOSS_LIST("log_target"), .shape = ad__loss_shape_batchmean)
 ad_var *ad_kl_div(ad_var *x, ad_var *target, bool log_target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_kl_div, x, target, NULL, log_target, reduction);
 }
@@ -144,38 +163,48 @@ ad_var *ad_kl_div(ad_var *x, ad_var *target, bool log_target, ad_reduction reduc
 static ad_var *is_not(ad_var *a, double value) { return ad_ne(a, ad__constant(a, value)); }
 static ad_var *is_at_most(ad_var *a, double value) { return ad_le(a, ad__constant(a, value)); }
 
-AD_LOSS(hinge, "max(0, margin - t x), targets t of -1 or 1; PyTorch has no such function",
-        "at the kink the slope of the rising side", "margin", ad__loss_shape, NULL, 0, NULL, AD__LIST(1, 0.4),
-        AD__LIST(-2, 2, -1.1, 1.2),
+AD_LOSS(hinge,
         k - t * x < 0 ? 0 : k - t * x,
         k - t * x < 0 ? 0 : -g * t,
         k - t * x < 0 ? 0 : -g * x,
         ad_neg(ad_mul(ad_mul(g, t), is_at_most(ad_mul(t, x), k))),
-        ad_neg(ad_mul(ad_mul(g, x), is_at_most(ad_mul(t, x), k))), 1, 1, -1, 1, 1, -1, 0.5, 1, 3, 1)
+        ad_neg(ad_mul(ad_mul(g, x), is_at_most(ad_mul(t, x), k))),
+        (.x_range = { -2, 2 }, .t_range = { -1.1, 1.2 }, .parameters = AD__PARAMETERS(1, 0.4),
+         .points = AD__POINTS({ 1, 1 }, { -1, 1 }, { 1, -1 }, { 0.5, 1 }, { 3, 1 })),
+        .doc = "max(0, margin - t x), targets t of -1 or 1; PyTorch has no such function",
+        .special = "at the kink the slope of the rising side",
+        .attrs = AD__LOSS_LIST("margin"), .shape = ad__loss_shape)
 ad_var *ad_hinge(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_hinge, x, target, NULL, margin, reduction);
 }
 
-AD_LOSS(hinge_embedding, "x where the target is 1, max(0, margin - x) where it is -1",
-        "at the kink the slope of the falling side; the target takes no gradient", "margin", ad__loss_shape, NULL,
-        1u << 1, NULL, AD__LIST(1, 0.4), AD__LIST(-2, 2, -2, 2),
+AD_LOSS(hinge_embedding,
         (t != -1 ? x : 0) + (t != 1 && !(k - x < 0) ? k - x : 0),
         (t != -1 ? g : 0) - (t != 1 && k - x >= 0 ? g : 0),
         0,
         ad_mul(g, ad_sub(is_not(t, -1), ad_mul(is_not(t, 1), is_at_most(x, k)))),
-        NULL, 0, 1, 1, 1, 1, -1, 2, -1, -2, -1, 0.3, 0.5)
+        NULL,
+        (.x_range = { -2, 2 }, .t_range = { -2, 2 }, .parameters = AD__PARAMETERS(1, 0.4),
+         .points = AD__POINTS({ 0, 1 }, { 1, 1 }, { 1, -1 }, { 2, -1 }, { -2, -1 }, { 0.3, 0.5 })),
+        .doc = "x where the target is 1, max(0, margin - x) where it is -1",
+        .special = "at the kink the slope of the falling side; the target takes no gradient",
+        .attrs = AD__LOSS_LIST("margin"), .shape = ad__loss_shape, .no_grad = AD_NO_GRAD(1))
 ad_var *ad_hinge_embedding(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_hinge_embedding, x, target, NULL, margin, reduction);
 }
 
 /* softplus(-t x), where PyTorch 1.13 overflows for t x below -709. */
-AD_LOSS(soft_margin, "log(1 + exp(-t x)), targets of -1 or 1, finite for every finite x",
-        "the target takes no gradient", NULL, ad__loss_shape, NULL, 1u << 1, NULL, AD__LIST(0), AD__LIST(-4, 4, -1, 1),
+AD_LOSS(soft_margin,
         larger(-t * x, 0) + LOG1P_EXP(t * x),
         -g * t / (1 + exp(t * x)),
         0,
         ad_neg(ad_mul(ad_mul(g, t), ad_sigmoid(ad_neg(ad_mul(t, x))))),
-        NULL, 0, 1, 800, 1, -800, 1, 40, -1)
+        NULL,
+        (.x_range = { -4, 4 }, .t_range = { -1, 1 },
+         .points = AD__POINTS({ 0, 1 }, { 800, 1 }, { -800, 1 }, { 40, -1 })),
+        .doc = "log(1 + exp(-t x)), targets of -1 or 1, finite for every finite x",
+        .special = "the target takes no gradient",
+        .attrs = ad__loss_list, .shape = ad__loss_shape, .no_grad = AD_NO_GRAD(1))
 ad_var *ad_soft_margin(ad_var *x, ad_var *target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_soft_margin, x, target, NULL, 0, reduction);
 }

@@ -14,7 +14,8 @@ static void like_samples(ad_sampler *s) {
 #define LIKE(name, doc_, formula_)                                                                                     \
     static void name##_samples(ad_sampler *s) { like_samples(s); }                                                     \
     AD_OPTYPE(name, .doc = doc_, .formula = formula_, .arity = 1, .flags = AD_OP_CONSTANT | AD_OP_RANDOM,              \
-              .no_grad = 1, .shape = like_shape, .evaluate = { name##_evaluate, name##_evaluate });                    \
+              .no_grad = AD_NO_GRAD(0), .shape = like_shape,                                                           \
+              .evaluate = { name##_evaluate, name##_evaluate });                                                       \
     ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, NULL); }
 
 /* ---- rand_like, randn_like -------------------------------------------------------------------------------- */

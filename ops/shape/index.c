@@ -143,7 +143,7 @@ static void take_axis_samples(ad_sampler *s) {
 AD_OPTYPE(take_axis, .doc = "the rows of an axis that index names, in index's shape; NumPy's take with an axis",
           .formula = "y[a, i.., b] = x[a, index[i..], b]", .gradient = "dx[a, index[i..], b] += g[a, i.., b]",
           .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
-          .arity = 2, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = take_axis_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = take_axis_vjp);
 ad_var *ad_take_axis(ad_var *x, int axis, ad_var *index) {
@@ -209,7 +209,7 @@ AD_OPTYPE(index_add, .doc = "x with the rows of src added to those of the axis t
           .formula = "x, and y[a, index[i..], b] += src[a, i.., b]",
           .gradient = "dx = g; dsrc[a, i.., b] = g[a, index[i..], b]",
           .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
-          .arity = 3, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = index_add_shape, .evaluate = { put_evaluate, put_evaluate },
           .backward = { put_backward, put_backward }, .vjp = index_add_vjp);
 ad_var *ad_index_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
@@ -261,7 +261,7 @@ static void gather_samples(ad_sampler *s) {
 AD_OPTYPE(gather, .doc = "for each element of index, the element of x at that number along the axis",
           .formula = "y[a, i, b] = x[a, index[a, i, b], b]", .gradient = "dx[a, index[a, i, b], b] += g[a, i, b]",
           .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
-          .arity = 2, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = gather_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = gather_vjp);
 
@@ -326,7 +326,7 @@ AD_OPTYPE(scatter_add, .doc = "x with each element of src added to that which in
           .formula = "x, and y[a, index[a, i, b], b] += src[a, i, b]",
           .gradient = "dx = g; dsrc[a, i, b] = g[a, index[a, i, b], b]",
           .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
-          .arity = 3, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = scatter_add_shape, .evaluate = { put_evaluate, put_evaluate },
           .backward = { put_backward, put_backward }, .vjp = scatter_add_vjp);
 

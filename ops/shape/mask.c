@@ -64,7 +64,7 @@ static void masked_fill_samples(ad_sampler *s) {
 
 AD_OPTYPE(masked_fill, .doc = "x, with a value where the mask, which broadcasts to x, is not 0",
           .formula = "mask ? value : x", .gradient = "mask ? 0 : g", .special = "a NaN in the mask is not 0",
-          .arity = 2, .no_grad = 1u << 1, .attr_size = sizeof(double), .attrs = masked_fill_list,
+          .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(double), .attrs = masked_fill_list,
           .shape = masked_fill_shape, .evaluate = { masked_fill_evaluate, masked_fill_evaluate },
           .backward = { masked_fill_backward, masked_fill_backward }, .vjp = masked_fill_vjp);
 ad_var *ad_masked_fill(ad_var *x, ad_var *mask, double value) {

@@ -187,6 +187,6 @@ static void one_hot_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(one_hot, .doc = "a row of n with a 1 at each class number and 0 elsewhere", .formula = "y[i, x[i]] = 1",
-          .arity = 1, .flags = AD_OP_CONSTANT, .no_grad = 1, .attr_size = sizeof(int64_t), .attrs = one_hot_list,
-          .shape = one_hot_shape, .evaluate = { one_hot_evaluate, one_hot_evaluate });
+          .arity = 1, .flags = AD_OP_CONSTANT, .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(int64_t),
+          .attrs = one_hot_list, .shape = one_hot_shape, .evaluate = { one_hot_evaluate, one_hot_evaluate });
 ad_var *ad_one_hot(ad_var *classes, int64_t n) { return ad__apply1(&ad_op_one_hot, classes, &n); }

@@ -1,9 +1,12 @@
-/* vector.h: arrays added, scaled and converted between the dtypes. */
+/* vector.h: arrays filled, added, scaled and converted between the dtypes. */
 #ifndef OPS_KERNELS_BASE_VECTOR_H
 #define OPS_KERNELS_BASE_VECTOR_H
 
 #include "ops/kernels/base/simd.h"
 
+/* y[i] = value */
+void ad__array_fill_f32(int64_t n, float value, float *y);
+void ad__array_fill_f64(int64_t n, double value, double *y);
 /* y[i] += x[i]; with f64 sums into f32, and f32 into f64 sums. */
 void ad__array_add_f32(int64_t n, const float *x, float *y);
 void ad__array_add_f64(int64_t n, const double *x, double *y);

@@ -1,6 +1,7 @@
 /* lapack.c: factors of square matrices and systems of equations, by LAPACK and CBLAS. */
 #include "ops/kernels/linalg/lapack.h"
 
+#include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/square.h"
 
 #include <math.h>
@@ -130,8 +131,7 @@ void ad__cofactors(ad_dtype t, int64_t n, void *a, void *work) {
     size_t matrix = (size_t)(n * n) * ad_dtype_size(t);
     char *w = work, *v = w + matrix, *s = v + matrix, *rest = s + (size_t)n * sizeof(double);
     if (singular_values(t, n, a, s, w, v, rest) != 0) {
-        if (t == AD_F32) ad__fill_f32(n * n, NAN, a);
-        else ad__fill_f64(n * n, NAN, a);
+        AD__BY_DTYPE(t, ad__array_fill, n * n, NAN, a);
         return;
     }
     int *pivots = (int *)(void *)rest;

@@ -3,7 +3,6 @@
 #define OPS_KERNELS_LINALG_SQUARE_H
 
 #include "autodiff/base/shape.h"
-#include "ops/kernels/base/simd.h"
 
 /* y's lower triangle = that of (a + a^T) / 2; above it zeros. */
 void ad__lower_mean_f32(int64_t n, const float *a, float *y);
@@ -25,8 +24,6 @@ double ad__lu_logdet_f64(int64_t n, const double *lu, const int *pivots, int *si
 /* The place of the first 0 on the diagonal, counted from 1; 0 where there is none. */
 int64_t ad__zero_on_diagonal_f32(int64_t n, const float *a);
 int64_t ad__zero_on_diagonal_f64(int64_t n, const double *a);
-void ad__fill_f32(int64_t n, float value, float *x);
-void ad__fill_f64(int64_t n, double value, double *x);
 /* Row i of v [n,n] is multiplied by sign and by all of s [n] but s[i]. */
 void ad__rows_by_others_f32(int64_t n, int sign, const float *s, float *v);
 void ad__rows_by_others_f64(int64_t n, int sign, const double *s, double *v);

@@ -2,8 +2,11 @@
 #include "ops/kernels/loss/class_rows.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "ops/kernels/base/sum.h"
+
+enum { LANES = 8 };
 
 #define KERNELS "ops/kernels/loss/class_rows.inc"
 #include "ops/kernels/base/each_dtype.h"

@@ -1,0 +1,5 @@
+/* margin.c: the multi-class hinge loss of one row of class scores. */
+#include "ops/kernels/loss/margin.h"
+
+#define KERNELS "ops/kernels/loss/margin.inc"
+#include "ops/kernels/base/each_dtype.h"

@@ -1,0 +1,124 @@
+/* class_rows.c: what losses of class scores share: class numbers, weights of classes, rows that do not count. */
+#include "ops/loss/class_rows.h"
+
+#include "autodiff/base/spread.h"
+
+const ad_attr ad__class_list[] = { { "label_smoothing", AD_ATTR_DOUBLE, offsetof(ad__class_attrs, smoothing) },
+                                   { "ignore_index", AD_ATTR_INT64, offsetof(ad__class_attrs, ignored) },
+                                   { "reduction", AD_ATTR_INT, offsetof(ad__class_attrs, reduction) },
+                                   { 0 } };
+
+ad__class_attrs ad__class_attrs_from(ad_ce_opts o) {
+    return (ad__class_attrs){ o.label_smoothing, o.ignore ? o.ignore_index : -100, (int)o.reduction, 0 };
+}
+
+ad_ce_opts ad__class_opts(const ad_op *op) {
+    const ad__class_attrs *a = ad__class_attrs_of(op);
+    return (ad_ce_opts){ op->n_in > 2 ? op->in[2] : NULL, a->smoothing, (ad_reduction)a->reduction, true, a->ignored };
+}
+
+ad_var *ad__apply_class_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_ce_opts o) {
+    ad__class_attrs a = ad__class_attrs_from(o);
+    return ad_apply(type, o.weight ? 3 : 2, (ad_var *[]){ x, target, o.weight }, &a);
+}
+
+/* ---- shapes ------------------------------------------------------------------------------------------------ */
+
+int ad__check_class_attrs(const ad_call *c) {
+    const ad__class_attrs *a = c->attrs;
+    int rc = ad__check_reduction(c, a->reduction, AD_NONE);
+    if (rc != AD_OK || (a->smoothing >= 0 && a->smoothing <= 1)) return rc;
+    return ad_call_fail(c, AD_EVALUE, "label smoothing %g is not in 0..1", a->smoothing);
+}
+
+int ad__check_class_weights(const ad_call *c, int i, int64_t n) {
+    if (c->n <= i || ad_shape_equal(c->in[i]->layout->shape, AD_SHAPE(n))) return AD_OK;
+    return ad_call_fail(c, AD_ESHAPE, "the weights of %lld classes must be [%lld]", (long long)n, (long long)n);
+}
+
+int ad__class_rows_shape(ad_call *c, bool by_class) {
+    if (c->n < 2 || c->n > 3)
+        return ad_call_fail(c, AD_EVALUE, "%d operands given; takes scores, targets and perhaps weights", c->n);
+    ad_shape s = c->shape, t = c->in[1]->layout->shape;
+    int axis = ad__class_axis(s);
+    if (s.ndim == 0 || s.dim[axis] == 0) return ad_call_fail(c, AD_ESHAPE, "no classes; takes scores [c] or [n,c,..]");
+    ad_shape rows = ad__reduced_shape(s, 1u << axis, false);
+    if (by_class && !ad_shape_equal(t, rows))
+        return ad_call_fail(c, AD_ESHAPE, "takes scores [n,c,..] and class numbers [n,..]");
+    if (!by_class && !ad_shape_equal(t, s))
+        return ad_call_fail(c, AD_ESHAPE, "takes scores [n,c,..] and probabilities of the same shape");
+    int rc = ad__check_class_attrs(c);
+    if (rc == AD_OK) rc = ad__check_class_weights(c, 2, s.dim[axis]);
+    c->shape = ((const ad__class_attrs *)c->attrs)->reduction == AD_NONE ? rows : AD_SCALAR;
+    return rc;
+}
+
+/* ---- class numbers ----------------------------------------------------------------------------------------- */
+
+int ad__check_classes(const ad_op *op, const ad_var *classes, int64_t n, const int64_t *ignored) {
+    const char *place = classes->layout->shape.ndim > 1 ? "element" : "row";
+    for (int64_t j = 0; j < classes->layout->numel; j++) {
+        double class = ad__get(classes, j);
+        if (class >= 0 && class < (double)n && class == (double)(int64_t)class) continue;
+        if (ignored != NULL && class == (double)*ignored) continue;
+        return ad_op_fail(op, AD_EVALUE, "class %g of %s %lld is not one of 0..%lld", class, place, (long long)j,
+                          (long long)n - 1);
+    }
+    return AD_OK;
+}
+
+int64_t ad__class_at(const ad_op *op, const ad_var *classes, int64_t j) {
+    double class = ad__get(classes, j);
+    return class == (double)ad__class_attrs_of(op)->ignored ? -1 : (int64_t)class;
+}
+
+int ad__class_divisor(const ad_op *op, const ad_var *classes, const ad_var *w, int64_t n, double *divisor) {
+    bool mean = ad__class_attrs_of(op)->reduction == AD_MEAN;
+    int rc = ad__check_classes(op, classes, n, &ad__class_attrs_of(op)->ignored);
+    *divisor = mean ? 0 : 1;
+    for (int64_t j = 0; j < classes->layout->numel && rc == AD_OK && mean; j++) {
+        int64_t class = ad__class_at(op, classes, j);
+        if (class >= 0) *divisor += w ? ad__get(w, class) : 1;
+    }
+    return rc;
+}
+
+ad__row_reduction ad__class_reduction(const ad_op *op) {
+    return (ad__row_reduction){ ad__class_attrs_of(op)->reduction == AD_NONE, *(const double *)ad_saved(op) };
+}
+
+ad_var *ad__class_cotangent(const ad_op *op, ad_var *g) {
+    ad_shape s = op->in[0]->layout->shape;
+    if (ad__class_attrs_of(op)->reduction != AD_NONE) return g;
+    return ad_reshape(g, ad__reduced_shape(s, 1u << ad__class_axis(s), true));
+}
+
+/* ---- samples ----------------------------------------------------------------------------------------------- */
+
+static void edge_samples(ad_sampler *s) {
+    const double huge[] = { 1e4, -1e4, 0, -1e4, 1e4, 1e4 }, right[] = { 0, 0 }, *values[] = { huge, right };
+    const ad_shape shapes[] = { AD_SHAPE(2, 3), AD_SHAPE(2) }, empty[] = { AD_SHAPE(0, 3), AD_SHAPE(0) };
+    ad_sample_values(s, &(ad__class_attrs){ 0, -100, AD_MEAN, 0 }, 2, shapes, values, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__class_attrs){ 0, 0, AD_MEAN, 0 }, 2, shapes, values, AD_SAMPLE_KINK); /* none counts */
+    ad_sample_values(s, &(ad__class_attrs){ 0, -100, AD_MEAN, 0 }, 2, empty, values, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__class_attrs){ 0, -100, AD_SUM, 0 }, 2, empty, values, AD_SAMPLE_KINK);
+}
+
+void ad__class_samples(ad_sampler *s, double lo, double hi, double smoothing) {
+    const double classes[] = { 2, 0, 1, 1, 2, 0 }, missing[] = { 2, -100, 1, -100, 0, 0 };
+    const ad_shape shapes[][3] = {
+        { AD_SHAPE(4, 3), AD_SHAPE(4), AD_SHAPE(3) },          { AD_SHAPE(3), AD_SCALAR, AD_SHAPE(3) },
+        { AD_SHAPE(2, 3, 3), AD_SHAPE(2, 3), AD_SHAPE(3) },    { AD_SHAPE(1, 35), AD_SHAPE(1), AD_SHAPE(35) },
+        { AD_SHAPE(1, 3, 2, 2), AD_SHAPE(1, 2, 2), AD_SHAPE(3) },
+    };
+    for (int i = 0; i < 2 * AD__COUNT(shapes); i++) {
+        double x[64], w[64];
+        for (int64_t k = 0; k < 64; k++) x[k] = lo + (hi - lo) * ad__spread_number(k, 0);
+        for (int64_t k = 0; k < 64; k++) w[k] = 0.4 + 2 * ad__spread_number(k, 2);
+        const double *values[] = { x, i % 2 ? missing : classes, w };
+        for (int reduction = AD_MEAN; reduction <= AD_NONE; reduction++)
+            ad_sample_values(s, &(ad__class_attrs){ i % 4 > 1 ? smoothing : 0, -100, reduction, 0 }, 2 + (i % 3 > 0),
+                             shapes[i / 2], values, 0);
+    }
+    edge_samples(s);
+}

@@ -1,0 +1,76 @@
+/* nll.c: the loss of log-probabilities: minus that of the row's class. */
+#include "ops/loss/class_rows.h"
+
+/* log_probs [n,c,..], classes [n,..], weights [c] or none -> [n,..] or a scalar */
+static int nll_shape(ad_call *c) {
+    if (((const ad__class_attrs *)c->attrs)->smoothing != 0)
+        return ad_call_fail(c, AD_EVALUE, "takes no label smoothing; ad_cross_entropy_with does");
+    c->saved = sizeof(double); /* the divisor */
+    return ad__class_rows_shape(c, true);
+}
+
+typedef struct {
+    const ad_op *op;
+    ad__around scores;
+} work;
+
+static work work_of(const ad_op *op) {
+    ad_shape s = op->in[0]->layout->shape;
+    return (work){ op, ad__around_axis(s, ad__class_axis(s)) };
+}
+
+/* The element of the row's class, and what it weighs; -1 where the row does not count. */
+typedef struct {
+    int64_t at;
+    double weight;
+} hit;
+
+static inline hit hit_of(const work *w, int64_t j) {
+    const ad_var *weights = ad__class_weights(w->op, 2);
+    int64_t class = ad__class_at(w->op, w->op->in[1], j), inner = w->scores.inner;
+    if (class < 0) return (hit){ -1, 0 };
+    return (hit){ (j / inner * w->scores.n + class) * inner + j % inner, weights ? ad__get(weights, class) : 1 };
+}
+
+static double row_loss(const void *context, int64_t j) {
+    const work *w = context;
+    hit h = hit_of(w, j);
+    return h.at < 0 ? 0 : -h.weight * ad__get(w->op->in[0], h.at);
+}
+
+static int nll_evaluate(const ad_op *op) {
+    work w = work_of(op);
+    int rc = ad__class_divisor(op, op->in[1], ad__class_weights(op, 2), w.scores.n, ad_saved(op));
+    if (rc == AD_OK) ad__reduce_rows(op, ad__class_reduction(op), op->in[1]->layout->numel, row_loss, &w);
+    return rc;
+}
+
+static void nll_backward(const ad_op *op) {
+    work w = work_of(op);
+    ad__row_reduction r = ad__class_reduction(op);
+    void *gx = ad_grad_into(op, 0);
+    for (int64_t j = 0; gx != NULL && j < op->in[1]->layout->numel; j++) {
+        hit h = hit_of(&w, j);
+        if (h.at >= 0) ad__add_at(op->in[0]->layout->dtype, gx, h.at, -ad__row_cotangent(op, r, j) * h.weight);
+    }
+}
+
+static void nll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *targets = ad_class_targets(op->in[1], work_of(op).scores.n, ad__class_opts(op));
+    dx[0] = ad_neg(ad_mul(ad__class_cotangent(op, g), targets));
+}
+
+static void nll_samples(ad_sampler *s) { ad__class_samples(s, -4, -0.1, 0); }
+
+AD_OPTYPE(nll,
+          .doc = "minus log-probabilities [n,c,..] at class numbers [n,..], with class weights [c], a class to "
+                 "ignore and a reduction; the mean is over the weights of the rows that count",
+          .formula = "-w[class] log_probs[class]", .gradient = "-g w[class] at the class, 0 elsewhere",
+          .special = "NaN for the mean of no rows, with gradient 0", .arity = -1,
+          .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs),
+          .attrs = ad__class_list + 1 /* no smoothing */, .shape = nll_shape,
+          .evaluate = { nll_evaluate, nll_evaluate }, .backward = { nll_backward, nll_backward },
+          .vjp = nll_vjp);
+ad_var *ad_nll(ad_var *log_probs, ad_var *classes, ad_ce_opts opts) {
+    return ad__apply_class_loss(&ad_op_nll, log_probs, classes, opts);
+}
