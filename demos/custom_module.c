@@ -1,4 +1,4 @@
-/* custom_module.c: a layer of one's own: a struct, a forward function, parameters and children by name. */
+/* custom_module.c: a layer of the user's own: a struct, a forward function, and named parameters and children. */
 #include "demos/demo.h"
 #include "nn/nn.h"
 
@@ -22,6 +22,9 @@ static nn_module *highway_new(ad_graph *g, ad_dtype t, int64_t width) {
     s->h = nn_add_child(m, "h", nn_linear(g, t, width, width, true));
     s->gate = nn_add_child(m, "gate", nn_linear(g, t, width, width, true));
     s->scale = nn_add_parameter(m, "scale", ad_param(g, t, NULL, AD_SHAPE(width)));
+    nn_add_reference(m, &s->h); /* so that nn_copy makes the copy's fields point to the copy's parts */
+    nn_add_reference(m, &s->gate);
+    nn_add_reference(m, &s->scale);
     nn_init_constant(s->scale, 1);
     nn_init_constant(nn_find_parameter(s->gate, "bias"), -1); /* x passes at first */
     return ad_ok(g) ? m : NULL;

@@ -44,7 +44,7 @@ LAYER(conv2d, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 
 LAYER(conv2d_groups, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 4, .out = 2, .kernel = 2, .stride = 2, .padding = 1,
                                                           .dilation = 2, .groups = 2, .no_bias = true }))
 LAYER(conv2d_oblong, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 4, .kernel = 3, .kernel_w = 2, .stride_w = 2,
-                                                          .padding = 2, .padding_w = -1, .dilation = 2, .dilation_w = 1,
+                                                          .padding = 2, .padding_w = AD_ZERO, .dilation = 2, .dilation_w = 1,
                                                           .groups = 2 }))
 LAYER(conv_transpose1d, nn_conv_transpose1d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 4, .stride = 3,
                                                                        .padding = 1, .output_padding = 2 }))
@@ -53,7 +53,7 @@ LAYER(conv_transpose2d,
                                                      .output_padding = 1, .groups = 2 }))
 LAYER(conv_transpose2d_oblong,
       nn_conv_transpose2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 2, .kernel_w = 3, .stride = 3,
-                                                     .stride_w = 2, .padding = 1, .padding_w = -1, .output_padding = 2,
+                                                     .stride_w = 2, .padding = 1, .padding_w = AD_ZERO, .output_padding = 2,
                                                      .output_padding_w = 1, .dilation_w = 2, .no_bias = true }))
 LAYER(max_pool1d, nn_max_pool1d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
 LAYER(max_pool2d, nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
@@ -89,7 +89,7 @@ static ad_var *of_indices(nn_module *m, ad_var *x) {
 /* Three minibatches of [4,2,3,1] in training; x itself after it. */
 static ad_var *after_training(nn_module *m, ad_var *x) {
     for (int i = 0; i < 3; i++) nn_apply(m, ad_muls(input(nn_graph_of(m), AD_SHAPE(4, 2, 3, 1)), i + 1));
-    nn_eval(m);
+    nn_train(m, false);
     return nn_apply(m, x);
 }
 
@@ -222,11 +222,11 @@ static void activations_are_their_ops(void **state) {
         { nn_logsigmoid(g), ad_logsigmoid }, { nn_softplus(g), ad_softplus },   { nn_leaky_relu(g, 0.2), leaky },
         { nn_elu(g, 1.5), elu },             { nn_hardtanh(g, -0.5, 0.25), hard }, { nn_softmax(g, 0), softmax },
         { nn_log_softmax(g, -1), log_softmax }, { nn_rrelu(g, 0.1, 0.4), middle_slope },
-        { nn_softplus_beta(g, 2, 1.5), softplus }, { nn_function(g, ad_sin), ad_sin },
+        { nn_softplus_with(g, 2, 1.5), softplus }, { nn_function(g, ad_sin), ad_sin },
     };
     ad_var *x = input(g, AD_SHAPE(5, 7));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        nn_eval(cases[i].m);
+        nn_train(cases[i].m, false);
         ad_var *y = nn_apply(cases[i].m, x), *e = cases[i].f(x);
         assert_ok(g);
         assert_int_equal(ad_numel(y), 35);
@@ -245,7 +245,7 @@ static void random_modules_draw_in_training_only(void **state) {
         ad_var *y = nn_apply(all[i], x);
         assert_true(ad_item(ad_std(y)) > 0.05);
         assert_close(ad_item(ad_mean(y)), mean[i], 0.06);
-        nn_eval(all[i]);
+        nn_train(all[i], false);
         y = nn_apply(all[i], x);
         assert_close(ad_at(y, 17), mean[i], 1e-15);
         assert_close(ad_item(ad_std(y)), 0, 1e-12);
@@ -330,7 +330,7 @@ static void dropout_lies_between_layers(void **state) {
     ad_var *x = input(g, AD_SHAPE(2, 5, 3));
     ad_backward(ad_sum(nn_apply(m, x)));
     for (int k = 0; k < 30; k++) assert_true(ad_grad_at(x, k) == 0);
-    nn_eval(m);
+    nn_train(m, false);
     ad_backward(ad_sum(nn_apply(m, x)));
     assert_true(ad_grad_at(x, 0) != 0);
     assert_ok(g);
@@ -379,7 +379,7 @@ static void a_copy_is_alike_and_apart(void **state) {
     fill(net);
     ad_var *x = input(g, AD_SHAPE(2, 5, 3));
     nn_apply(net, x);
-    nn_eval(net);
+    nn_train(net, false);
     nn_module *twin = nn_copy(net);
     assert_ok(g);
     assert_int_equal(nn_parameter_count(twin), nn_parameter_count(net));
@@ -538,7 +538,7 @@ static void bad_sizes_are_refused(void **state) {
     REFUSES(nn_prelu(g, AD_F32, 0), "prelu: n 0: it must be at least 1");
     REFUSES(nn_maxout(g, AD_F32, 1, 1, 0), "maxout: pieces 0: it must be at least 1");
     REFUSES(nn_bilinear(g, AD_F32, 1, 0, 1, true), "bilinear: in_b 0: it must be at least 1");
-    REFUSES(nn_parallel_n(g, 0, 0, NULL), "parallel: 0 modules: there must be one at least");
+    REFUSES(nn_parallel_n(g, 0, 0, NULL), "parallel: 0 modules: there must be at least one");
     REFUSES(nn_residual(g, NULL, NULL), "add_child: \"body\" of residual is NULL");
     REFUSES(nn_adaptive_avg_pool2d(g, 1, 0), "adaptive_avg_pool2d: w 0: it must be at least 1");
 #undef REFUSES

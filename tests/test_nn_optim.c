@@ -239,7 +239,7 @@ static void lbfgs_is_as_in_torch(void **state) {
 
 #define SCHEDULE(name, call)                                                                                           \
     static nn_schedule *schedule_##name(nn_optim *opt) { return call; }
-SCHEDULE(step, nn_step_lr(opt, 30, 0.1))
+SCHEDULE(step, nn_step_decay_lr(opt, 30, 0.1))
 SCHEDULE(multistep, nn_multistep_lr(opt, 3, (int64_t[]){ 10, 40, 41 }, 0.5))
 SCHEDULE(exponential, nn_exponential_lr(opt, 0.95))
 SCHEDULE(linear, nn_linear_lr(opt, 0.25, 1, 20))
@@ -341,6 +341,7 @@ static void constants_stay(void **state) {
     ad_graph *g = ad_graph_new();
     nn_module *m = nn_module_new(g, "half", none_forward, 0);
     ad_var *frozen = nn_add_parameter(m, "frozen", ad_full(g, AD_F64, 2, AD_SCALAR));
+    ad_set_requires_grad(frozen, false);
     ad_var *free_one = nn_add_parameter(m, "free", param_item(g, AD_F64, 3));
     nn_optim *opt = nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .weight_decay = 0.5, .momentum = 0.9 });
     ad_backward(ad_mul(frozen, free_one));
@@ -461,14 +462,14 @@ static void every_optimiser_refuses_bad_options(void **state) {
             "lion: weight_decay -1: it must be a finite number, 0 or more");
     REFUSES(nn_lbfgs(p.m, (nn_lbfgs_opts){ .max_iter = -1 }), "lbfgs: max_iter -1: it must be a finite number, 1 or more");
     nn_optim *opt = nn_adam(p.m, (nn_adam_opts){ 0 });
-    REFUSES(nn_step_lr(opt, 0, 0.5), "step_lr: 0 steps: it must be at least 1");
-    REFUSES(nn_exponential_lr(opt, -1), "exponential_lr: -1 and 0: both must be finite numbers, 0 or more");
+    REFUSES(nn_step_decay_lr(opt, 0, 0.5), "step_decay_lr: step_size 0: it must be a finite number, 1 or more");
+    REFUSES(nn_exponential_lr(opt, -1), "exponential_lr: gamma -1: it must be a finite number, 0 or more");
     REFUSES(nn_multistep_lr(opt, 2, (int64_t[]){ 5, 3 }, 0.5),
-            "multistep_lr: milestone 3 comes after 5; they must rise");
+            "multistep_lr: milestone 3 comes after 5; they must be in rising order");
     REFUSES(nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 10, .pct_start = 1 }),
             "one_cycle_lr: pct_start 1: it must be above 0 and below 1");
     REFUSES(nn_one_cycle_lr(nn_sgd(p.m, (nn_sgd_opts){ .lr = 1 }), (nn_one_cycle_opts){ .total_steps = 10 }),
-            "one_cycle_lr: sgd has no momentum to move; give it one, or set keep_momentum");
+            "one_cycle_lr: sgd has no momentum to change; give it one, or set keep_momentum");
     REFUSES(nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 10, .max_momentum = 1 }),
             "one_cycle_lr: max_momentum 1: it must be 0 or more, and below 1");
     REFUSES(nn_plateau_lr(opt, (nn_plateau_opts){ .factor = 2 }),
@@ -633,7 +634,7 @@ static void null_is_let_pass(void **state) {
     assert_true(nn_lr(NULL) == 0);
     assert_null(nn_lbfgs(NULL, (nn_lbfgs_opts){ 0 }));
     assert_null(nn_adam(NULL, (nn_adam_opts){ 0 }));
-    assert_null(nn_step_lr(NULL, 1, 1));
+    assert_null(nn_step_decay_lr(NULL, 1, 1));
     assert_null(nn_plateau_lr(NULL, (nn_plateau_opts){ 0 }));
     assert_null(nn_sequential_lr(NULL, NULL, 1));
     assert_int_not_equal(nn_schedule_step(NULL, 0), AD_OK);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "autodiff/graph/node.h"
-#include "nn/train/checkpoint.h"
 #include "nn/module/module_private.h"
 #include "nn/file/safetensors.h"
 

@@ -12,12 +12,6 @@
 #include "nn/optim/state.h"
 #include "nn/file/safetensors.h"
 
-int nn__array_count(const nn_module *m) { return nn_parameter_count(m) + nn_buffer_count(m); }
-nn_parameter nn__array_at(const nn_module *m, int i) {
-    int n = nn_parameter_count(m);
-    return i < n ? nn_parameter_at(m, i) : nn_buffer_at(m, i - n);
-}
-
 /* ---- what is in the file ------------------------------------------------------------------------------ */
 
 /* A number as text: reals in hexadecimal, which loses no bit. */

@@ -24,8 +24,4 @@ typedef struct {
 int nn__save_checkpoint(const nn__checkpoint *c, const char *path);
 int nn__load_checkpoint(const nn__checkpoint *c, const char *path); /* changes nothing where it fails */
 
-/* Parameters, then buffers. */
-int nn__array_count(const nn_module *m);
-nn_parameter nn__array_at(const nn_module *m, int i);
-
 #endif
