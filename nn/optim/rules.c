@@ -50,7 +50,7 @@ nn_optim *nn_sgd(nn_module *m, nn_sgd_opts o) {
                                        .state = { [NN__SGD_MOMENTUM_BUFFER] = "momentum_buffer" },
                                        .rule = &nn__rule_sgd,
                                        .numbers = sgd_numbers };
-    default_to(&o.momentum, 0), default_to(&o.dampening, 0), default_to(&o.weight_decay, 0);
+    default_to(&o.lr, 0), default_to(&o.momentum, 0), default_to(&o.dampening, 0), default_to(&o.weight_decay, 0);
     if (!check_sgd(m, &o)) return NULL;
     nn__param_group p = { .lr = o.lr, .weight_decay = o.weight_decay, .momentum = o.momentum };
     const bool uses[NN__RULE_STATES] = { [NN__SGD_MOMENTUM_BUFFER] = o.momentum != 0 };
