@@ -15,10 +15,10 @@ called_in() {
     files=$1
     shift
     missing=0
-    for function in "$@"; do
+    for wanted in "$@"; do
         # shellcheck disable=SC2086 # a list of files
-        grep -q "\(^\|[^a-z0-9_]\)$function(" $files && continue
-        echo "$function is called nowhere in $files"
+        grep -q "\(^\|[^a-z0-9_]\)$wanted(" $files && continue
+        echo "$wanted is called nowhere in $files"
         missing=1
     done
     [ $# -gt 5 ] && [ $missing = 0 ]
