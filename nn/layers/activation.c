@@ -58,7 +58,7 @@ static ad_var *hardtanh_forward(nn_module *m, ad_var *x) {
 }
 static ad_var *softplus_forward(nn_module *m, ad_var *x) {
     const constants *k = nn_self(m);
-    return ad_softplus_beta(x, k->a, k->b);
+    return ad_softplus_with(x, k->a, k->b);
 }
 static ad_var *rrelu_forward(nn_module *m, ad_var *x) {
     const constants *k = nn_self(m);
@@ -118,7 +118,7 @@ nn_module *nn_prelu(ad_graph *g, ad_dtype t, int64_t n) {
 /* x [..,in] -> [..,out pieces] -> [..,out] */
 static ad_var *maxout_forward(nn_module *m, ad_var *x) {
     const learnt *l = nn_self(m);
-    return ad_maxout(ad_affine(x, l->w, l->b), l->pieces, -1);
+    return ad_maxout(ad_affine(x, l->w, l->b), -1, l->pieces);
 }
 
 nn_module *nn_maxout(ad_graph *g, ad_dtype t, int64_t in, int64_t out, int64_t pieces) {
