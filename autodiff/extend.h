@@ -38,6 +38,9 @@ typedef void ad_close_fn(void *memory);
 AD_API void *ad_scope_closing(ad_graph *g, size_t size, ad_close_fn *close);
 /* Whether memory is of a scope outside the innermost one, and so outlives what is allocated now. */
 AD_API bool ad_scope_is_older(const ad_graph *g, const void *memory);
+/* Whether memory of ad_scope_alloc or ad_scope_zalloc is in use, because its scope is open. Memory of a closed scope that
+   was handed out again is in use too. Programs under address sanitizer may ask this, but must not read such memory. */
+AD_API bool ad_scope_is_open(const ad_graph *g, const void *memory);
 
 /* ---- buffers lent: 64-byte aligned, not initialised; a size given back is lent again without the allocator -- */
 

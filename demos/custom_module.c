@@ -22,6 +22,9 @@ static nn_module *highway_new(ad_graph *g, ad_dtype t, int64_t width) {
     s->h = nn_add_child(m, "h", nn_linear(g, t, width, width, true));
     s->gate = nn_add_child(m, "gate", nn_linear(g, t, width, width, true));
     s->scale = nn_add_parameter(m, "scale", ad_param(g, t, NULL, AD_SHAPE(width)));
+    nn_add_reference(m, &s->h); /* nn_copy sets these fields of a copy to the copy's own parts */
+    nn_add_reference(m, &s->gate);
+    nn_add_reference(m, &s->scale);
     nn_init_constant(s->scale, 1);
     nn_init_constant(nn_find_parameter(s->gate, "bias"), -1); /* initially, mostly x is passed on */
     return ad_ok(g) ? m : NULL;

@@ -131,7 +131,7 @@ static bool is_known(const nn_table *names, const char *name) {
 static void invent_some(ad_graph *g, const model *m, const alphabet *a, const nn_table *names, const options *o) {
     char name[LONGEST];
     ad_enable_grad(g, false);
-    nn_eval(m->all);
+    nn_train(m->all, false);
     for (int64_t i = 0; i < o->samples && ad_ok(g); i++) {
         invent(g, m, a, o->temperature, name);
         if (ad_ok(g)) printf("%s%s\n", name, is_known(names, name) ? " (known)" : "");

@@ -1,4 +1,4 @@
-/* module.h: modules, their parameters and initialisers; included by nn.h. */
+/* module.h: modules, their parameters, and initialisers; included by nn.h. */
 #ifndef NN_MODULE_H
 #define NN_MODULE_H
 
@@ -11,34 +11,51 @@ extern "C" {
 
 /* ---- modules ---------------------------------------------------------------------------------
 
-   A module is a function of a Var with parameters and children. Like a Var it belongs to the graph
-   and lives until the scope that it was made in closes; nothing has to be freed. Functions that
-   return a module return NULL after an error, which the graph keeps; NULL may be passed on. A module
-   may be used in several places: what they share is one set of parameters. */
+   A module is a function of a Var, with parameters and children. Like a Var it belongs to the graph and lives until the
+   scope closes in which it was made; nothing has to be freed. Functions that return a module return NULL after an
+   error, which the graph keeps; NULL may be passed on. A module may be used in several places, which then share its
+   parameters. */
 typedef struct nn_module nn_module;
 
 typedef ad_var *nn_activation(ad_var *x);                 /* ad_tanh, ad_relu, ... */
 typedef ad_var *nn_forward_fn(nn_module *m, ad_var *x);
 
 AD_API ad_var *nn_apply(nn_module *m, ad_var *x);
-AD_API void nn_train(nn_module *m, bool training); /* of m and all below it; modules start in training */
-AD_API void nn_eval(nn_module *m);                 /* nn_train(m, false) */
+/* Training mode, or evaluation mode where training is false, for m and all modules below it. New modules are in training
+   mode. */
+AD_API void nn_train(nn_module *m, bool training);
 AD_API bool nn_training(const nn_module *m);
 
-/* A module of the user's own: forward is called by nn_apply; self is size zeroed bytes for its state
-   (nn_self). Parameters (leaves) and children get names unique in the module, without a dot. Modules
-   are built from the inside outwards, all in one scope: a child is complete, and takes no more. */
+/* A module of the user's own. nn_apply calls forward. self is a struct of `size` bytes, zeroed, for the module's state;
+   nn_self returns it. The names of parameters, buffers and children are unique in the module and have no dot. Modules
+   are built from the inside outwards and within one scope: a module that has become a child takes no more members.
+
+   nn_add_parameter takes a leaf and makes it require a gradient. A buffer is state that optimisers leave alone. */
 AD_API nn_module *nn_module_new(ad_graph *g, const char *kind, nn_forward_fn *forward, size_t size);
 AD_API void *nn_self(nn_module *m);
 AD_API ad_var *nn_add_parameter(nn_module *m, const char *name, ad_var *x);
-AD_API ad_var *nn_add_buffer(nn_module *m, const char *name, ad_var *x); /* state that no optimiser moves */
+AD_API ad_var *nn_add_buffer(nn_module *m, const char *name, ad_var *x);
 AD_API nn_module *nn_add_child(nn_module *m, const char *name, nn_module *child);
 AD_API ad_graph *nn_graph_of(const nn_module *m);
 
-/* Parameters of m and all below it, in the order of adding, with PyTorch's dotted names; one that is
-   shared is listed once, under its first name. */
+/* Tells nn_copy that a field of self points to a Var or a module of m's, at any depth. field is the field's address; what
+   it points to may be set before or after the call.
+
+       s->gate = nn_add_child(m, "gate", nn_linear(g, t, width, width, true));
+       nn_add_reference(m, &s->gate); */
+AD_API int nn_add_reference(nn_module *m, void *field);
+
+/* A second module like m, with parameters and buffers of its own that have m's values. Frozen parameters stay frozen. The
+   bytes of self are copied; then the fields named by nn_add_reference point to the copies of what they pointed to. A
+   field that points to a part of m and was not named is an error, AD_EVALUE. Pointers to anything else are shared. */
+AD_API nn_module *nn_copy(nn_module *m);
+
+/* ---- parameters and buffers ------------------------------------------------------------------
+
+   The parameters of m and of all modules below it, in the order in which they were added, with PyTorch's dotted names. A
+   shared one is listed once, under its first name. */
 typedef struct {
-    const char *name; /* "0.weight"; of the graph's memory */
+    const char *name; /* "0.weight"; the graph's memory */
     ad_var *var;
 } nn_parameter;
 AD_API int nn_parameter_count(const nn_module *m);               /* Vars */
@@ -46,28 +63,24 @@ AD_API int64_t nn_parameter_numel(const nn_module *m);           /* elements */
 AD_API nn_parameter nn_parameter_at(const nn_module *m, int i);  /* {NULL, NULL} out of range */
 AD_API ad_var *nn_find_parameter(const nn_module *m, const char *name); /* NULL where there is none */
 
-/* Buffers, such as a batch_norm's running_mean, likewise: parameters and buffers together are PyTorch's
+/* The same for buffers, such as the running_mean of batch_norm. Parameters and buffers together are PyTorch's
    state_dict. */
 AD_API int nn_buffer_count(const nn_module *m);
 AD_API nn_parameter nn_buffer_at(const nn_module *m, int i);
 AD_API ad_var *nn_find_buffer(const nn_module *m, const char *name);
 
-/* Frozen parameters want no gradient, and optimisers leave them as they are; false undoes it. Holds for what
-   is computed from then on. */
+/* Freezes the parameters of m and of all modules below it, or releases them where frozen is false. Frozen parameters
+   require no gradient and optimisers do not move them. Holds for ops made from then on. */
 AD_API int nn_freeze(nn_module *m, bool frozen);
-AD_API int64_t nn_trainable_numel(const nn_module *m); /* elements of parameters that are not frozen */
+AD_API int64_t nn_trainable_numel(const nn_module *m); /* elements of the parameters that are not frozen */
 
-/* A second module like m, with parameters and buffers of its own, of m's values. The bytes of self are copied,
-   and pointers in it to m's Vars, and to the modules directly below m, become those to their copies. */
-AD_API nn_module *nn_copy(nn_module *m);
-
-/* Prints each module below m with the shape of its result for x and the elements of its own parameters.
-   Applies m in evaluation mode. */
+/* Prints each module below m with the shape of its result for x and the number of elements of its own parameters. Applies
+   m in evaluation mode and restores the modes. */
 AD_API int nn_summary(nn_module *m, ad_var *x, FILE *to);
 
-/* ---- initialisers: fill a leaf anew from the graph's random numbers; 0 or an AD_E code ------------
+/* ---- initialisers: set the elements of a leaf, drawn from the graph's random numbers; 0 or an AD_E code ----------
 
-   A weight is [out, in], or [out, in, ...] of a convolution, whose window counts in both. */
+   A weight is [out, in]; the weight of a convolution is [out, in, ...], whose window counts in both fan-in and fan-out. */
 AD_API int nn_init_uniform(ad_var *x, double lo, double hi);
 AD_API int nn_init_normal(ad_var *x, double mean, double std);
 AD_API int nn_init_constant(ad_var *x, double value);
@@ -75,13 +88,13 @@ AD_API int nn_init_xavier_uniform(ad_var *w, double gain); /* Glorot and Bengio 
 AD_API int nn_init_xavier_normal(ad_var *w, double gain);
 AD_API int nn_init_he_uniform(ad_var *w);                  /* He et al. 2015, for relu, by fan-in */
 AD_API int nn_init_he_normal(ad_var *w);
-AD_API int nn_init_lecun_uniform(ad_var *w); /* for selu, by fan-in */
+AD_API int nn_init_lecun_uniform(ad_var *w); /* LeCun et al. 1998, for selu, by fan-in */
 AD_API int nn_init_lecun_normal(ad_var *w);
-AD_API int nn_init_default(ad_var *w); /* uniform in +-1/sqrt(fan-in), as linear and convolutional layers of PyTorch's */
-/* Normal, drawn again where it lies outside lo .. hi, which must hold a hundredth of it at least. */
+AD_API int nn_init_default(ad_var *w); /* uniform in +-1/sqrt(fan-in), as PyTorch's linear and convolutional layers */
+/* Normal, drawn again where a number is outside lo .. hi. At least a hundredth of the distribution must lie within. */
 AD_API int nn_init_trunc_normal(ad_var *x, double mean, double std, double lo, double hi);
-/* Of w as a matrix [dim 0, the others], the rows or the columns, whichever are fewer, become orthogonal
-   vectors of length gain. */
+/* w seen as a matrix [dim 0, the others]: its rows or its columns, whichever are fewer, become orthogonal vectors of
+   length gain (Saxe et al. 2014). */
 AD_API int nn_init_orthogonal(ad_var *w, double gain);
 
 #ifdef __cplusplus

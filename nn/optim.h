@@ -8,24 +8,28 @@
 extern "C" {
 #endif
 
-/* ---- optimisers: live in the graph as modules do ------------------------------------------------
+/* ---- optimisers: they live in the graph as modules do --------------------------------------------
 
-   Each moves the parameters that m has when it is made, as torch.optim's does (lion: Chen et al. 2023).
-   A field that is 0 has the default that stands behind it, PyTorch's. Parameters that no gradient has reached
-   since nn_zero_grad stay as they are, and so does what is remembered of them; frozen ones likewise.
+   An optimiser moves the parameters that m has when it is made, as the optimiser of the same name in torch.optim does
+   (lion: Chen et al. 2023). In structs of options, a field that is 0 or false has the default that its comment gives,
+   which is PyTorch's; AD_ZERO stands for zero itself. lr must be above 0.
 
-   Gradients add up over backward passes until nn_zero_grad: to accumulate over k minibatches,
-   differentiate ad_muls(loss, 1.0 / k) of each and step after the last. weight_decay adds half its
-   square's gradient, weight_decay x, to the gradient (the L2 penalty); adamw and lion shrink x instead. */
+   Parameters that no gradient has reached since nn_zero_grad do not move, and the optimiser's state for them does not
+   change; the same holds for frozen ones.
+
+   Gradients add up over backward passes until nn_zero_grad. To accumulate over k minibatches, differentiate
+   ad_muls(loss, 1.0 / k) of each and step after the last one. weight_decay adds weight_decay x to the gradient (the
+   L2 penalty); adamw and lion multiply x by 1 - lr weight_decay instead. */
 typedef struct nn_optim nn_optim;
 
 typedef struct {
-    double lr, momentum, dampening, weight_decay; /* lr must be given; 0, 0, 0 */
+    double lr;                                /* must be given */
+    double momentum, dampening, weight_decay; /* 0, 0, 0 */
     bool nesterov;
 } nn_sgd_opts;
 typedef struct {
     double lr, beta1, beta2, eps; /* 1e-3, 0.9, 0.999, 1e-8 */
-    double weight_decay;          /* adam: 0; adamw: 0.01, or none where it is negative */
+    double weight_decay;          /* adam: 0; adamw: 0.01 */
     bool amsgrad;
 } nn_adam_opts;
 typedef struct {
@@ -57,96 +61,105 @@ AD_API nn_optim *nn_adamax(nn_module *m, nn_adamax_opts o);
 AD_API nn_optim *nn_nadam(nn_module *m, nn_nadam_opts o);
 AD_API nn_optim *nn_lion(nn_module *m, nn_lion_opts o);
 
-AD_API int nn_step(nn_optim *opt); /* moves parameters against their gradients; nothing after an error */
+/* Moves the parameters by the gradients that have arrived. 0, or an AD_E code: after an error of the graph nothing moves.
+   The code of an optimiser that is NULL, or whose scope was closed and whose memory is used again, comes without a
+   sentence in ad_error, since the graph is not known. */
+AD_API int nn_step(nn_optim *opt);
 AD_API void nn_zero_grad(nn_optim *opt);
-AD_API void nn_set_lr(nn_optim *opt, double lr); /* of the parameters that are in no group */
+AD_API void nn_set_lr(nn_optim *opt, double lr); /* of the parameters that are in no group; may be 0 */
 AD_API double nn_lr(const nn_optim *opt);
 
-/* Builds the loss, a one-element Var, from the parameters as they are now. */
+/* Builds the loss, a one-element Var, from the present values of the parameters. */
 typedef ad_var *nn_closure_fn(void *data);
-/* A step that computes the loss itself, in a scope of its own: gradients are zeroed, f called and its result
-   differentiated; by lbfgs many times. loss, which may be NULL, gets the loss before the step. */
+/* A step that computes the loss itself, in a scope of its own: it zeroes the gradients, calls f and differentiates the
+   result. lbfgs does this many times. *loss, unless loss is NULL, gets the loss before the step. */
 AD_API int nn_step_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss);
 
 /* Limited-memory BFGS with a line search for the strong Wolfe conditions (Nocedal and Wright 2006), as
-   torch.optim.LBFGS with line_search_fn="strong_wolfe". f must be a function: the whole data, no dropout. It takes
-   nn_step_closure, not nn_step, has no groups, and works in f64 whatever the parameters are. */
+   torch.optim.LBFGS with line_search_fn="strong_wolfe". f must return the same loss for the same parameters: all of the
+   data, no dropout. It takes nn_step_closure, not nn_step; it has no groups; it computes in f64 whatever the dtype of the
+   parameters. */
 typedef struct {
-    double lr;                              /* 1: the first length tried */
-    int max_iter, max_eval, history_size;   /* of one step: 20, 1.25 max_iter; directions kept: 100 */
-    double tolerance_grad, tolerance_change; /* 1e-7, 1e-9: of the largest element; of loss and step */
+    double lr;             /* 1: the first step length tried */
+    int max_iter;          /* 20: iterations of one step */
+    int max_eval;          /* 1.25 max_iter: evaluations of one step */
+    int history_size;      /* 100: directions kept */
+    double tolerance_grad; /* 1e-7: a step ends when no element of the gradient is larger */
+    double tolerance_change; /* 1e-9: or when the loss or every parameter changes by less */
 } nn_lbfgs_opts;
 AD_API nn_optim *nn_lbfgs(nn_module *m, nn_lbfgs_opts o);
 
-/* A group is parameters with a rate and a decay of their own. Answers its number, 1 for the first, or a
-   negative code; a parameter belongs to the group that was made last. At most 7 groups an optimiser.
+/* Makes a group: parameters with a learning rate and weight decay of their own. Returns its number, 1 for the first one,
+   or a negative code. A parameter is in the group that took it last. An optimiser has at most 7 groups.
 
-       nn_group(opt, (nn_group_opts){ .ending = "bias", .weight_decay = 0 });      biases do not decay */
+       nn_group(opt, (nn_group_opts){ .ending = "bias" });      biases do not decay */
 typedef struct {
-    nn_module *part;     /* of its parameters; NULL: of all that the optimiser has */
+    nn_module *part;     /* its parameters; NULL: all that the optimiser has */
     const char *ending;  /* those whose names end so; NULL: all */
-    double lr;           /* 0: the optimiser's, as it is now */
-    double weight_decay; /* as it stands: 0 is none */
+    double lr;           /* the optimiser's, as it is now */
+    double weight_decay; /* 0, whatever the optimiser's is */
 } nn_group_opts;
 AD_API int nn_group(nn_optim *opt, nn_group_opts o);
-AD_API int nn_group_count(const nn_optim *opt); /* with group 0, of what is in no other */
+AD_API int nn_group_count(const nn_optim *opt); /* with group 0, which has the parameters of no other group */
 AD_API void nn_set_group_lr(nn_optim *opt, int group, double lr);
 AD_API double nn_group_lr(const nn_optim *opt, int group); /* NaN where there is no such group */
 
 /* ---- clipping: between backward and step --------------------------------------------------------- */
 
-/* Scales all gradients of m so that their norm, as of one long vector, is max_norm at most. Returns the
-   norm that it was; where that is not finite, gradients stay as they are (it is better not to step). */
+/* Scales all gradients of m so that their norm, as one long vector, is at most max_norm. Returns the norm before. Where
+   it is not finite, gradients stay as they are, and it is better not to step. */
 AD_API double nn_clip_grad_norm(nn_module *m, double max_norm);
 AD_API int nn_clip_grad_value(nn_module *m, double limit); /* each element to -limit .. limit */
 
 /* ---- schedules of learning rates ---------------------------------------------------------------------
 
-   As torch.optim.lr_scheduler's. Each sets the rates of all groups of opt when it is made and at each
-   nn_schedule_step, from what they were set to by options, nn_set_lr or nn_group; t counts the steps (of
-   training or epochs, as the caller likes) from 0. A schedule lives in the graph as the optimiser does. */
+   The schedules of torch.optim.lr_scheduler. A schedule sets the learning rates of all groups of opt when it is made and
+   at each nn_schedule_step, relative to the rates given by options, nn_set_lr or nn_group (lr below). t counts the steps
+   from 0; a step is a minibatch or an epoch, as the caller chooses. A schedule lives in the graph as the optimiser does. */
 typedef struct nn_schedule nn_schedule;
-AD_API nn_schedule *nn_step_lr(nn_optim *opt, int64_t step_size, double gamma); /* lr gamma^floor(t / step_size) */
-/* lr gamma^k after k of the n milestones, which rise. */
+AD_API nn_schedule *nn_step_decay_lr(nn_optim *opt, int64_t step_size, double gamma); /* lr gamma^floor(t / step_size) */
+/* lr gamma^k after k of the n milestones, which must be in rising order. */
 AD_API nn_schedule *nn_multistep_lr(nn_optim *opt, int n, const int64_t *milestones, double gamma);
 AD_API nn_schedule *nn_exponential_lr(nn_optim *opt, double gamma); /* lr gamma^t */
-/* Warm-up: from lr start to lr end in equal steps, which it has reached at t = steps. */
+/* Warm-up: in equal steps from lr start to lr end, which is reached at t = steps. */
 AD_API nn_schedule *nn_linear_lr(nn_optim *opt, double start, double end, int64_t steps);
-/* Half a cosine from lr down to eta_min at t = t_max (and up again behind it). */
+/* Half a period of a cosine, from lr down to eta_min at t = t_max (after that it rises again). */
 AD_API nn_schedule *nn_cosine_lr(nn_optim *opt, int64_t t_max, double eta_min);
-/* The same again and again: over t_0 steps, then t_0 t_mult, t_0 t_mult^2 ... (Loshchilov and Hutter 2017). */
+/* The same, restarted: over t_0 steps, then t_0 t_mult, t_0 t_mult^2, ... (Loshchilov and Hutter 2017). */
 AD_API nn_schedule *nn_cosine_restarts_lr(nn_optim *opt, int64_t t_0, int64_t t_mult, double eta_min);
 
-/* Smith and Topin 2018. Rises to the optimiser's lr, which is PyTorch's max_lr, and falls to far below; the momentum,
-   of adam and its kin beta1, falls meanwhile and rises again. */
+/* One cycle (Smith and Topin 2018). The rate rises to the optimiser's lr, which is PyTorch's max_lr, and then falls far
+   below its start. The momentum (beta1 of the Adam family) falls and rises in opposition. */
 typedef struct {
-    int64_t total_steps; /* must be given: of the whole training */
-    double pct_start;    /* 0.3: the share of steps in which it rises */
-    double div_factor, final_div_factor; /* 25 and 1e4: starts at lr / div_factor, ends at that / final_div_factor */
-    bool linear;         /* by lines, not cosines */
-    bool three_phase;    /* falls as it rose first, and then to the end */
-    bool keep_momentum;  /* the momentum stays as it is; otherwise the optimiser must have one */
-    double base_momentum, max_momentum; /* 0.85 where the rate is highest, 0.95 at both ends */
+    int64_t total_steps;        /* must be given: the steps of the whole training */
+    double pct_start;           /* 0.3: the share of steps in which the rate rises */
+    double div_factor;          /* 25: the rate starts at lr / div_factor */
+    double final_div_factor;    /* 1e4: the rate ends at its start / final_div_factor */
+    bool linear;                /* linear, not cosine, interpolation */
+    bool three_phase;           /* the rate falls to its start as slowly as it rose, and then to its end */
+    bool keep_momentum;         /* do not change the momentum; otherwise the optimiser must have one */
+    double base_momentum, max_momentum; /* 0.85, where the rate is highest; 0.95, at both ends */
 } nn_one_cycle_opts;
 AD_API nn_schedule *nn_one_cycle_lr(nn_optim *opt, nn_one_cycle_opts o);
 
-/* first until t = milestone, and then the other, which begins there at 0: a warm-up before a cosine, say. */
+/* first until t = milestone, then the other one, whose t is 0 there: a warm-up before a cosine, for example. */
 AD_API nn_schedule *nn_sequential_lr(nn_schedule *first, nn_schedule *then, int64_t milestone);
 
-/* Multiplies rates by factor when the metric given to nn_schedule_step has not become better for more
-   than patience steps. */
+/* Multiplies the rates by factor when the metric given to nn_schedule_step has not improved for more than patience
+   steps. */
 typedef struct {
     double factor;    /* 0.1 */
-    int64_t patience; /* 10; none where it is negative */
-    double threshold; /* 1e-4: what better means, as a share of the best so far */
-    int64_t cooldown; /* 0: steps without counting after a change */
-    double min_lr, eps; /* 0, 1e-8: the smallest rate; and the smallest change of one */
-    bool maximise;    /* larger is better: an accuracy, not a loss */
-    bool absolute;    /* threshold is a difference, not a share */
+    int64_t patience; /* 10 */
+    double threshold; /* 1e-4: the least improvement, relative to the size of the best metric so far */
+    int64_t cooldown; /* 0: steps after a change in which nothing is counted */
+    double min_lr;    /* 0 */
+    double eps;       /* 1e-8: smaller changes of a rate are left out */
+    bool maximise;    /* larger metrics are better: an accuracy, not a loss */
+    bool absolute;    /* threshold is a difference, not a ratio */
 } nn_plateau_opts;
 AD_API nn_schedule *nn_plateau_lr(nn_optim *opt, nn_plateau_opts o);
 
-/* One step on. metric is for nn_plateau_lr; others do not look at it. */
+/* Advances t by one step. metric is for nn_plateau_lr; the other schedules ignore it. */
 AD_API int nn_schedule_step(nn_schedule *s, double metric);
 
 #ifdef __cplusplus

@@ -19,6 +19,15 @@
 #include "autodiff/op.h"
 #include "ops/ops.h"
 
+/* Address sanitizer is told of closed scopes, so reading what was in one ends the program. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
 /* For valgrind, which is some fifty times slower: AD_TEST_QUICK=1 makes the large tests small. */
 static inline bool test_quick(void) { return getenv("AD_TEST_QUICK") != NULL; }
 

@@ -1,14 +1,6 @@
 /* test_derivatives.c: derivatives of any order and their functional forms, checkpoints, gradients of a caller's own. */
 #include "tests/common.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 static ad_var *vector(ad_graph *g, int64_t n, const double *v) { return param_of(g, AD_F64, v, AD_SHAPE(n)); }
 
 static void assert_values_at(const char *what, const ad_var *x, int64_t n, const double *expected, double tol) {

@@ -22,7 +22,10 @@ static void memory_goes_with_its_scope(void **state) {
     int *a = ad_scope_closing(g, sizeof *a, count_closing), *b = ad_scope_closing(g, sizeof *b, count_closing);
     *a = 1, *b = 10;
     closed = 0;
+    void *inner = ad_scope_alloc(g, 8);
+    assert_true(ad_scope_is_open(g, outer) && ad_scope_is_open(g, inner));
     ad_end(g, m);
+    assert_true(ad_scope_is_open(g, outer) && !ad_scope_is_open(g, inner));
     assert_int_equal(closed, 11);
     int *last = ad_scope_closing(g, sizeof *last, count_closing);
     *last = 100;

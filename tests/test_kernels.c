@@ -9,6 +9,7 @@
 #include "ops/kernels/net/im2col.h"
 #include "ops/kernels/net/norm.h"
 #include "nn/kernels/update.h"
+#include "nn/kernels/vector.h"
 #include "ops/kernels/reduce/scan.h"
 #include "ops/kernels/base/level.h"
 #include "ops/kernels/base/sum.h"
@@ -670,7 +671,8 @@ typedef struct {
     real x, state[NN__RULE_STATES];
 } element;
 
-static const nn__sgd_numbers sgd = { .lr = 0.1, .decay = 0.01, .momentum = 0.9, .keep = 0.8, .now = 0.3, .later = 0.7 };
+static const nn__sgd_numbers sgd = { .lr = 0.1, .decay = 0.01, .momentum = 0.9, .undamped = 0.8,
+                                     .of_gradient = 0.3, .of_buffer = 0.7 };
 static const nn__adam_numbers adam = { 0.1, 0.02, 0.01, 0.99, 0.9, 0.95, 1.1, 1e-3 };
 static const nn__rmsprop_numbers rmsprop = { 0.1, 0.01, 0.9, 0.8, 1e-3 };
 static const nn__adagrad_numbers adagrad = { 0.1, 0.01, 1e-3 };
@@ -678,11 +680,11 @@ static const nn__adadelta_numbers adadelta = { 0.1, 0.01, 0.9, 1e-3 };
 static const nn__adamax_numbers adamax = { 0.1, 0.01, 0.9, 0.95, 1e-3 };
 static const nn__lion_numbers lion = { 0.1, 0.99, 0.9, 0.95 };
 
-/* The rules as optim.h has them, one element at a time; n: how many of the optional states there are. */
+/* The rules as update.h has them, one element at a time; n: the number of states in use. */
 static void sgd_plainly(element *e, real dx, int n) {
     real d = dx + (real)sgd.decay * e->x;
-    if (n > 0) e->state[0] = (real)sgd.momentum * e->state[0] + (real)sgd.keep * d;
-    e->x -= (real)sgd.lr * (n > 0 ? (real)sgd.now * d + (real)sgd.later * e->state[0] : d);
+    if (n > 0) e->state[0] = (real)sgd.momentum * e->state[0] + (real)sgd.undamped * d;
+    e->x -= (real)sgd.lr * (n > 0 ? (real)sgd.of_gradient * d + (real)sgd.of_buffer * e->state[0] : d);
 }
 static real mean(real old, double beta, real now) { return (real)beta * old + (1 - (real)beta) * now; }
 static void adam_plainly(element *e, real dx, int n) {
@@ -690,7 +692,8 @@ static void adam_plainly(element *e, real dx, int n) {
     e->state[0] = mean(e->state[0], adam.beta1, d);
     if (n > 2) v = e->state[2] = fmaxl(e->state[2], v);
     e->x = (real)adam.shrink * e->x -
-           ((real)adam.lr * e->state[0] + (real)adam.now * d) / (sqrtl(v) * (real)adam.root + (real)adam.eps);
+           ((real)adam.lr * e->state[0] + (real)adam.lr_gradient * d) /
+               (sqrtl(v) * (real)adam.correction + (real)adam.eps);
 }
 static void rmsprop_plainly(element *e, real dx, int n) {
     real d = dx + (real)rmsprop.decay * e->x, spread = e->state[0] = mean(e->state[0], rmsprop.alpha, d * d);
@@ -784,6 +787,41 @@ static void updates_are_those_of_their_rules(void **state) {
         for (int t = 0; t < 2; t++) EACH_SIZE(n) check_rule(r, (ad_dtype)t, n);
 }
 
+/* Sums and changes of one array, beside loops in long double. */
+static void check_vector(ad_dtype t, int64_t n) {
+    array x = array_of(t, n, n % 16), y = array_of(AD_F64, n, (n + 3) % 16), z = array_of(AD_F64, n, (n + 5) % 16);
+    fill(&x, -2, 2), fill(&y, -2, 2);
+    real squares = 0, dot = 0, sizes = 0, largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        real a = (real)get(&x, i), b = (real)get(&y, i);
+        squares += a * a, dot += a * b, sizes += fabsl(b), largest = fmaxl(largest, fabsl(b));
+    }
+    assert_close(nn__array_sum_squares(t, n, x.at), (double)squares, 1e-13);
+    nn__array_to_f64(t, n, x.at, z.at);
+    assert_close(nn__array_dot(n, z.at, y.at), (double)dot, 1e-12);
+    assert_close(nn__array_sum_abs(n, y.at), (double)sizes, 1e-13);
+    assert_true(nn__array_max_abs(n, y.at) == (double)largest);
+    array w = array_of(AD_F64, n, (n + 7) % 16);
+    for (int64_t i = 0; i < n; i++) put(&w, i, get(&y, i));
+    nn__array_axpy(n, 0.5, z.at, y.at);
+    for (int64_t i = 0; i < n; i++) assert_close(get(&y, i), get(&w, i) + 0.5 * get(&z, i), 1e-15);
+    nn__array_scale(t, n, -0.5, x.at); /* exact */
+    for (int64_t i = 0; i < n; i++) assert_true(get(&x, i) == -0.5 * get(&z, i));
+    nn__array_from_f64(t, n, z.at, x.at);
+    for (int64_t i = 0; i < n; i++) assert_true(get(&x, i) == get(&z, i));
+    if (n > 2) put(&x, n / 2, NAN);
+    nn__array_limit(t, n, 0.75, x.at);
+    for (int64_t i = 0; i < n; i++)
+        if (n > 2 && i == n / 2) assert_true(isnan(get(&x, i)));
+        else assert_true(get(&x, i) == fmax(fmin(get(&z, i), 0.75), -0.75));
+    free(x.memory), free(y.memory), free(z.memory), free(w.memory);
+}
+
+static void vectors_are_summed_and_changed(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++) EACH_SIZE(n) check_vector((ad_dtype)t, n);
+}
+
 int main(void) {
     level = best_level();
     const struct CMUnitTest tests[] = {
@@ -799,6 +837,7 @@ int main(void) {
         cmocka_unit_test(running_sums_and_products_are_those_of_long_double),
         cmocka_unit_test(windows_are_taken_from_their_places),
         cmocka_unit_test(updates_are_those_of_their_rules),
+        cmocka_unit_test(vectors_are_summed_and_changed),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

@@ -44,7 +44,7 @@ LAYER(conv2d, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 
 LAYER(conv2d_groups, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 4, .out = 2, .kernel = 2, .stride = 2, .padding = 1,
                                                           .dilation = 2, .groups = 2, .no_bias = true }))
 LAYER(conv2d_oblong, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 4, .kernel = 3, .kernel_w = 2, .stride_w = 2,
-                                                          .padding = 2, .padding_w = -1, .dilation = 2, .dilation_w = 1,
+                                                          .padding = 2, .padding_w = AD_ZERO, .dilation = 2, .dilation_w = 1,
                                                           .groups = 2 }))
 LAYER(conv_transpose1d, nn_conv_transpose1d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 4, .stride = 3,
                                                                        .padding = 1, .output_padding = 2 }))
@@ -53,7 +53,7 @@ LAYER(conv_transpose2d,
                                                      .output_padding = 1, .groups = 2 }))
 LAYER(conv_transpose2d_oblong,
       nn_conv_transpose2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 2, .kernel_w = 3, .stride = 3,
-                                                     .stride_w = 2, .padding = 1, .padding_w = -1, .output_padding = 2,
+                                                     .stride_w = 2, .padding = 1, .padding_w = AD_ZERO, .output_padding = 2,
                                                      .output_padding_w = 1, .dilation_w = 2, .no_bias = true }))
 LAYER(max_pool1d, nn_max_pool1d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
 LAYER(max_pool2d, nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
@@ -89,7 +89,7 @@ static ad_var *of_indices(nn_module *m, ad_var *x) {
 /* Three minibatches of [4,2,3,1] in training; x itself after it. */
 static ad_var *after_training(nn_module *m, ad_var *x) {
     for (int i = 0; i < 3; i++) nn_apply(m, ad_muls(input(nn_graph_of(m), AD_SHAPE(4, 2, 3, 1)), i + 1));
-    nn_eval(m);
+    nn_train(m, false);
     return nn_apply(m, x);
 }
 
@@ -222,11 +222,11 @@ static void activations_are_their_ops(void **state) {
         { nn_logsigmoid(g), ad_logsigmoid }, { nn_softplus(g), ad_softplus },   { nn_leaky_relu(g, 0.2), leaky },
         { nn_elu(g, 1.5), elu },             { nn_hardtanh(g, -0.5, 0.25), hard }, { nn_softmax(g, 0), softmax },
         { nn_log_softmax(g, -1), log_softmax }, { nn_rrelu(g, 0.1, 0.4), middle_slope },
-        { nn_softplus_beta(g, 2, 1.5), softplus }, { nn_function(g, ad_sin), ad_sin },
+        { nn_softplus_with(g, 2, 1.5), softplus }, { nn_function(g, ad_sin), ad_sin },
     };
     ad_var *x = input(g, AD_SHAPE(5, 7));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        nn_eval(cases[i].m);
+        nn_train(cases[i].m, false);
         ad_var *y = nn_apply(cases[i].m, x), *e = cases[i].f(x);
         assert_ok(g);
         assert_int_equal(ad_numel(y), 35);
@@ -245,7 +245,7 @@ static void random_modules_draw_in_training_only(void **state) {
         ad_var *y = nn_apply(all[i], x);
         assert_true(ad_item(ad_std(y)) > 0.05);
         assert_close(ad_item(ad_mean(y)), mean[i], 0.06);
-        nn_eval(all[i]);
+        nn_train(all[i], false);
         y = nn_apply(all[i], x);
         assert_close(ad_at(y, 17), mean[i], 1e-15);
         assert_close(ad_item(ad_std(y)), 0, 1e-12);
@@ -330,7 +330,7 @@ static void dropout_lies_between_layers(void **state) {
     ad_var *x = input(g, AD_SHAPE(2, 5, 3));
     ad_backward(ad_sum(nn_apply(m, x)));
     for (int k = 0; k < 30; k++) assert_true(ad_grad_at(x, k) == 0);
-    nn_eval(m);
+    nn_train(m, false);
     ad_backward(ad_sum(nn_apply(m, x)));
     assert_true(ad_grad_at(x, 0) != 0);
     assert_ok(g);
@@ -356,6 +356,14 @@ static void recurrent_nets_refuse_what_does_not_fit(void **state) {
     assert_true(ad_is_nil(nn_apply_rnn(other, input(g, AD_SHAPE(2, 3)), &s)));
     assert_contains(ad_error(g), "linear carries no state");
     ad_clear_error(g);
+    assert_true(ad_is_nil(nn_rnn_state_new(other, 2).h));
+    assert_string_equal(ad_error(g), "rnn_state_new: linear carries no state");
+    ad_clear_error(g);
+    assert_true(ad_is_nil(nn_apply_bilinear(other, input(g, AD_SHAPE(2, 3)), input(g, AD_SHAPE(2, 3)))));
+    assert_string_equal(ad_error(g), "apply_bilinear: the module is a linear, not a bilinear one");
+    ad_clear_error(g);
+    assert_int_equal(nn_rnn_state_keep((nn_rnn_state){ NULL, NULL }, s), AD_ESHAPE);
+    ad_clear_error(g);
     assert_int_equal(nn_rnn_state_keep(s, nn_rnn_state_new(m, 2)), AD_ESHAPE);
     ad_clear_error(g);
     assert_null(nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 3 }));
@@ -379,7 +387,7 @@ static void a_copy_is_alike_and_apart(void **state) {
     fill(net);
     ad_var *x = input(g, AD_SHAPE(2, 5, 3));
     nn_apply(net, x);
-    nn_eval(net);
+    nn_train(net, false);
     nn_module *twin = nn_copy(net);
     assert_ok(g);
     assert_int_equal(nn_parameter_count(twin), nn_parameter_count(net));
@@ -399,6 +407,188 @@ static void a_copy_is_alike_and_apart(void **state) {
     assert_true(ad_item(ad_max(ad_abs(nn_apply(twin, x)))) < 1e-6); /* every part of the twin has the twin's zeros */
     assert_null(nn_copy(NULL));
     ad_graph_free(g);
+}
+
+/* A user's module: it keeps pointers to a child, to a module below that child, and to Vars of its own and of others. */
+typedef struct {
+    nn_module *body, *second; /* second: of body */
+    double factor;
+    ad_var *scale, *weight;   /* weight: second's */
+} deep;
+
+static ad_var *deep_forward(nn_module *m, ad_var *x) {
+    const deep *d = nn_self(m);
+    ad_var *penalty = ad_sum(ad_square(d->weight));
+    return ad_add(ad_muls(ad_mul(d->scale, nn_apply(d->second, nn_apply(d->body, x))), d->factor), penalty);
+}
+
+static nn_module *deep_new(ad_graph *g) {
+    nn_module *m = nn_module_new(g, "deep", deep_forward, sizeof(deep)), *second = nn_linear(g, AD_F64, 3, 3, true);
+    deep *d = nn_self(m);
+    d->body = nn_add_child(m, "body", nn_sequential(g, nn_linear(g, AD_F64, 3, 3, false), second));
+    d->scale = nn_add_parameter(m, "scale", ad_full(g, AD_F64, 2, AD_SCALAR));
+    d->second = second;
+    d->weight = nn_find_parameter(second, "weight");
+    d->factor = 1.5;
+    return m;
+}
+
+static void a_copy_has_its_own_grandchildren(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = deep_new(g);
+    deep *d = nn_self(m);
+    assert_int_equal(nn_add_reference(m, &d->body), AD_OK);
+    assert_int_equal(nn_add_reference(m, &d->second), AD_OK);
+    assert_int_equal(nn_add_reference(m, &d->scale), AD_OK);
+    assert_int_equal(nn_add_reference(m, &d->weight), AD_OK);
+    ad_var *x = input(g, AD_SHAPE(2, 3)), *y = nn_apply(m, x);
+    nn_module *twin = nn_copy(nn_copy(m)); /* a copy can be copied too */
+    assert_ok(g);
+    const deep *t = nn_self(twin);
+    assert_ptr_equal(t->weight, nn_find_parameter(twin, "body.1.weight"));
+    assert_ptr_equal(t->scale, nn_find_parameter(twin, "scale"));
+    assert_ptr_equal(nn_find_parameter(t->second, "weight"), t->weight);
+    assert_ptr_equal(nn_find_parameter(t->body, "1.weight"), t->weight);
+    assert_true(t->factor == 1.5);
+    for (int i = 0; i < nn_parameter_count(m); i++) nn_init_constant(nn_parameter_at(m, i).var, 0);
+    ad_var *z = nn_apply(twin, x); /* nothing of it is m's */
+    for (int k = 0; k < 6; k++) assert_true(ad_at(y, k) == ad_at(z, k));
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static void a_copy_never_shares_a_part_silently(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = deep_new(g);
+    deep *d = nn_self(m);
+    nn_add_reference(m, &d->body);
+    nn_add_reference(m, &d->scale);
+    nn_add_reference(m, &d->weight);
+    char expected[128];
+    snprintf(expected, sizeof expected, "copy: byte %zu of deep's struct begins a pointer to a part of the module",
+             offsetof(deep, second));
+    assert_null(nn_copy(m));
+    assert_contains(ad_error(g), expected);
+    assert_int_equal(ad_error_code(g), AD_EVALUE);
+    ad_clear_error(g);
+    assert_null(nn_copy(nn_sequential(g, m))); /* as a part of another module too */
+    ad_clear_error(g);
+    int64_t local = 0;
+    assert_int_equal(nn_add_reference(m, &local), AD_EVALUE);
+    assert_string_equal(ad_error(g), "add_reference: the field is not in the struct of deep, which nn_self returns");
+    ad_clear_error(g);
+    assert_int_equal(nn_add_reference(m, (char *)d + sizeof *d - sizeof(void *) + 1), AD_EVALUE);
+    ad_clear_error(g);
+    assert_int_equal(nn_add_reference(m, NULL), AD_EVALUE);
+    ad_clear_error(g);
+    assert_int_not_equal(nn_add_reference(NULL, &local), AD_OK);
+    nn_add_reference(m, &d->second);
+    ad_var *outside = ad_ones(g, AD_F64, AD_SHAPE(3, 3));
+    d->weight = outside; /* of no module: shared, as it was asked for */
+    const deep *t = nn_self(nn_copy(m));
+    assert_ptr_equal(t->weight, outside);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* A struct without pointers needs no references, whether the module has parameters or not. */
+static ad_var *power_forward(nn_module *m, ad_var *x) {
+    return ad_mul(ad_pows(x, *(const double *)nn_self(m)), nn_find_parameter(m, "scale"));
+}
+
+static void a_struct_without_pointers_is_copied(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_module_new(g, "power", power_forward, sizeof(double));
+    *(double *)nn_self(m) = 3;
+    nn_add_parameter(m, "scale", ad_full(g, AD_F64, 2, AD_SCALAR));
+    nn_module *twin = nn_copy(m);
+    nn_init_constant(nn_find_parameter(m, "scale"), 0);
+    assert_true(ad_item(nn_apply(twin, ad_full(g, AD_F64, 2, AD_SCALAR))) == 16);
+    nn_module *bare = nn_copy(nn_module_new(g, "bare", power_forward, 0));
+    assert_true(bare != NULL && nn_parameter_count(bare) == 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static void copies_of_frozen_parameters_are_frozen(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *body = nn_linear(g, AD_F64, 2, 2, true), *net = nn_sequential(g, body, body, nn_linear(g, AD_F64, 2, 1, true));
+    nn_freeze(body, true);
+    nn_module *twin = nn_copy(net);
+    assert_int_equal(nn_parameter_numel(twin), 9);
+    assert_int_equal(nn_trainable_numel(twin), 3);
+    assert_true(ad_requires_grad(nn_find_parameter(twin, "2.weight")));
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static ad_var *shifted(nn_module *m, ad_var *x) { return ad_add(x, nn_find_parameter(m, "pos")); }
+
+/* As torch.nn.Parameter: what is added as a parameter is trained, whichever way it was made. */
+static void every_parameter_is_trained(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_module_new(g, "shift", shifted, 0);
+    ad_var *pos = nn_add_parameter(m, "pos", ad_randn(g, AD_F64, AD_SHAPE(3)));
+    assert_true(ad_requires_grad(pos));
+    assert_int_equal(nn_trainable_numel(m), 3);
+    double before = ad_at(pos, 1);
+    nn_optim *opt = nn_sgd(m, (nn_sgd_opts){ .lr = 0.5 });
+    ad_backward(ad_sum(nn_apply(m, ad_zeros(g, AD_F64, AD_SHAPE(3)))));
+    nn_step(opt);
+    assert_close(ad_at(pos, 1), before - 0.5, 1e-15);
+    ad_var *buffer = nn_add_buffer(m, "count", ad_zeros(g, AD_F64, AD_SCALAR));
+    assert_false(ad_requires_grad(buffer));
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* Where the memory of a closed scope was not used again, all calls say that it is closed; where it was, those that can
+   find the graph do. */
+static void modules_of_closed_scopes_are_noticed(void **state) {
+    (void)state;
+#ifndef SANITIZED
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(1, 2));
+    nn_rnn_state s = { NULL, NULL };
+    ad_mark mark = ad_begin(g);
+    nn_module *m = nn_linear(g, AD_F64, 2, 2, true), *b = nn_bilinear(g, AD_F64, 2, 2, 1, true);
+    ad_end(g, mark);
+#define SAYS(call, text)                                                                                               \
+    do {                                                                                                               \
+        call;                                                                                                          \
+        assert_string_equal(ad_error(g), text ": the module was made in a scope that is closed");                      \
+        assert_int_equal(ad_error_code(g), AD_EGRAPH);                                                                 \
+        ad_clear_error(g);                                                                                             \
+    } while (0)
+    SAYS(assert_true(ad_is_nil(nn_apply(m, x))), "apply");
+    SAYS(assert_true(ad_is_nil(nn_apply_bilinear(b, x, x))), "apply");
+    SAYS(assert_true(ad_is_nil(nn_apply_rnn(m, x, &s))), "apply");
+    SAYS(nn_train(m, false), "train");
+    SAYS(assert_int_equal(nn_freeze(m, true), AD_EGRAPH), "freeze");
+    SAYS(assert_null(nn_copy(m)), "copy");
+    SAYS(assert_int_equal(nn_summary(m, x, stderr), AD_EGRAPH), "apply");
+    SAYS(nn_add_parameter(m, "late", x), "add_parameter");
+    SAYS(nn_add_reference(m, nn_self(m)), "add_reference");
+    SAYS(nn_l2_penalty(m, NULL, 1), "l2_penalty");
+    SAYS(nn_rnn_state_new(m, 1), "rnn_state_new");
+    SAYS(assert_null(nn_sgd(m, (nn_sgd_opts){ .lr = 1 })), "sgd");
+    SAYS(assert_null(nn_lbfgs(m, (nn_lbfgs_opts){ 0 })), "lbfgs");
+    SAYS(assert_true(isnan(nn_clip_grad_norm(m, 1))), "clip_grad_norm");
+    assert_null(nn_add_child(nn_module_new(g, "outer", shifted, 0), "m", m)); /* may be m's memory again */
+    ad_clear_error(g);
+    for (int i = 0; i < 100; i++) x = ad_adds(x, 1);
+    SAYS(assert_true(ad_is_nil(nn_apply(m, x))), "apply");
+    assert_null(nn_copy(m));
+    assert_int_not_equal(nn_freeze(m, true), AD_OK);
+    assert_null(nn_graph_of(m));
+#undef SAYS
+    ad_graph_free(g);
+#endif
 }
 
 static void frozen_parameters_stay(void **state) {
@@ -538,10 +728,38 @@ static void bad_sizes_are_refused(void **state) {
     REFUSES(nn_prelu(g, AD_F32, 0), "prelu: n 0: it must be at least 1");
     REFUSES(nn_maxout(g, AD_F32, 1, 1, 0), "maxout: pieces 0: it must be at least 1");
     REFUSES(nn_bilinear(g, AD_F32, 1, 0, 1, true), "bilinear: in_b 0: it must be at least 1");
-    REFUSES(nn_parallel_n(g, 0, 0, NULL), "parallel: 0 modules: there must be one at least");
+    REFUSES(nn_parallel_n(g, 0, 0, NULL), "parallel: 0 modules: there must be at least one");
     REFUSES(nn_residual(g, NULL, NULL), "add_child: \"body\" of residual is NULL");
     REFUSES(nn_adaptive_avg_pool2d(g, 1, 0), "adaptive_avg_pool2d: w 0: it must be at least 1");
+    REFUSES(nn_conv2d(g, AD_F32, (nn_conv_opts){ .in = 1, .out = 1, .kernel = 1, .padding_w = -1 }),
+            "conv2d: padding_w -1: it must be 0 or more");
+    REFUSES(nn_conv1d(g, AD_F32, (nn_conv_opts){ .in = 1, .out = 1, .kernel = 1, .stride = AD_ZERO }),
+            "conv1d: stride 0: it must be at least 1");
+    REFUSES(nn_batch_norm(g, AD_F32, 1, (nn_batch_norm_opts){ .momentum = NAN }),
+            "batch_norm: momentum nan and eps 1e-05: momentum must be from 0 to 1, eps 0 or more");
+    REFUSES(nn_lstm(g, AD_F32, (nn_rnn_opts){ .in = 1, .hidden = 1, .layers = AD_ZERO }),
+            "lstm: layers 0: it must be at least 1");
 #undef REFUSES
+    ad_graph_free(g);
+}
+
+/* AD_ZERO is zero itself, where 0 stands for a default. */
+static void an_option_can_be_zero(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *still = nn_batch_norm(g, AD_F64, 1, (nn_batch_norm_opts){ .momentum = AD_ZERO, .eps = AD_ZERO });
+    ad_var *y = nn_apply(still, ad_tensor(g, AD_F64, (double[]){ 1e-9, 3e-9 }, AD_SHAPE(2, 1)));
+    assert_close(ad_at(y, 0), -1, 1e-6); /* the default eps would make it -1e-9 / sqrt(1e-5) */
+    assert_true(ad_at(nn_find_buffer(still, "running_mean"), 0) == 0); /* momentum 0: as it was */
+    assert_true(ad_at(nn_find_buffer(still, "running_var"), 0) == 1);
+    nn_conv_opts o = { .in = 1, .out = 1, .kernel = 3, .padding = 1, .padding_w = AD_ZERO };
+    y = nn_apply(nn_conv2d(g, AD_F64, o), ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 5, 5)));
+    assert_true(ad_shape_equal(ad_shape_of(y), AD_SHAPE(1, 1, 5, 3)));
+    o = (nn_conv_opts){ .in = 1, .out = 1, .kernel = 3, .stride = 2, .output_padding = 1, .output_padding_w = AD_ZERO };
+    y = nn_apply(nn_conv_transpose2d(g, AD_F64, o), ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 2, 2)));
+    assert_true(ad_shape_equal(ad_shape_of(y), AD_SHAPE(1, 1, 6, 5)));
+    assert_non_null(nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 1, .hidden = 1, .dropout = AD_ZERO }));
+    assert_ok(g);
     ad_graph_free(g);
 }
 
@@ -556,12 +774,19 @@ int main(void) {
         cmocka_unit_test(dropout_lies_between_layers),
         cmocka_unit_test(recurrent_nets_refuse_what_does_not_fit),
         cmocka_unit_test(a_copy_is_alike_and_apart),
+        cmocka_unit_test(a_copy_has_its_own_grandchildren),
+        cmocka_unit_test(a_copy_never_shares_a_part_silently),
+        cmocka_unit_test(a_struct_without_pointers_is_copied),
+        cmocka_unit_test(copies_of_frozen_parameters_are_frozen),
+        cmocka_unit_test(every_parameter_is_trained),
+        cmocka_unit_test(modules_of_closed_scopes_are_noticed),
         cmocka_unit_test(frozen_parameters_stay),
         cmocka_unit_test(buffers_are_no_parameters),
         cmocka_unit_test(the_summary_has_shapes_and_counts),
         cmocka_unit_test(orthogonal_vectors),
         cmocka_unit_test(drawn_numbers_have_their_spread),
         cmocka_unit_test(bad_sizes_are_refused),
+        cmocka_unit_test(an_option_can_be_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -239,7 +239,7 @@ static void lbfgs_is_as_in_torch(void **state) {
 
 #define SCHEDULE(name, call)                                                                                           \
     static nn_schedule *schedule_##name(nn_optim *opt) { return call; }
-SCHEDULE(step, nn_step_lr(opt, 30, 0.1))
+SCHEDULE(step, nn_step_decay_lr(opt, 30, 0.1))
 SCHEDULE(multistep, nn_multistep_lr(opt, 3, (int64_t[]){ 10, 40, 41 }, 0.5))
 SCHEDULE(exponential, nn_exponential_lr(opt, 0.95))
 SCHEDULE(linear, nn_linear_lr(opt, 0.25, 1, 20))
@@ -341,6 +341,7 @@ static void constants_stay(void **state) {
     ad_graph *g = ad_graph_new();
     nn_module *m = nn_module_new(g, "half", none_forward, 0);
     ad_var *frozen = nn_add_parameter(m, "frozen", ad_full(g, AD_F64, 2, AD_SCALAR));
+    ad_set_requires_grad(frozen, false);
     ad_var *free_one = nn_add_parameter(m, "free", param_item(g, AD_F64, 3));
     nn_optim *opt = nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .weight_decay = 0.5, .momentum = 0.9 });
     ad_backward(ad_mul(frozen, free_one));
@@ -461,24 +462,199 @@ static void every_optimiser_refuses_bad_options(void **state) {
             "lion: weight_decay -1: it must be a finite number, 0 or more");
     REFUSES(nn_lbfgs(p.m, (nn_lbfgs_opts){ .max_iter = -1 }), "lbfgs: max_iter -1: it must be a finite number, 1 or more");
     nn_optim *opt = nn_adam(p.m, (nn_adam_opts){ 0 });
-    REFUSES(nn_step_lr(opt, 0, 0.5), "step_lr: 0 steps: it must be at least 1");
-    REFUSES(nn_exponential_lr(opt, -1), "exponential_lr: -1 and 0: both must be finite numbers, 0 or more");
+    REFUSES(nn_step_decay_lr(opt, 0, 0.5), "step_decay_lr: step_size 0: it must be a finite number, 1 or more");
+    REFUSES(nn_exponential_lr(opt, -1), "exponential_lr: gamma -1: it must be a finite number, 0 or more");
     REFUSES(nn_multistep_lr(opt, 2, (int64_t[]){ 5, 3 }, 0.5),
-            "multistep_lr: milestone 3 comes after 5; they must rise");
+            "multistep_lr: milestone 3 comes after 5; they must be in rising order");
     REFUSES(nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 10, .pct_start = 1 }),
             "one_cycle_lr: pct_start 1: it must be above 0 and below 1");
     REFUSES(nn_one_cycle_lr(nn_sgd(p.m, (nn_sgd_opts){ .lr = 1 }), (nn_one_cycle_opts){ .total_steps = 10 }),
-            "one_cycle_lr: sgd has no momentum to move; give it one, or set keep_momentum");
+            "one_cycle_lr: sgd has no momentum to change; give it one, or set keep_momentum");
     REFUSES(nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 10, .max_momentum = 1 }),
             "one_cycle_lr: max_momentum 1: it must be 0 or more, and below 1");
     REFUSES(nn_plateau_lr(opt, (nn_plateau_opts){ .factor = 2 }),
             "plateau_lr: factor 2: it must be above 0 and below 1");
+    REFUSES(nn_adamw(p.m, (nn_adam_opts){ .weight_decay = -1 }),
+            "adamw: weight_decay -1: it must be a finite number, 0 or more");
+    REFUSES(nn_sgd(p.m, (nn_sgd_opts){ .lr = AD_ZERO }), "sgd: lr 0: it must be a finite number above 0");
+    REFUSES(nn_sgd(p.m, (nn_sgd_opts){ .lr = 1, .dampening = NAN }),
+            "sgd: dampening nan: it must be a finite number, 0 or more");
+    REFUSES(nn_lbfgs(p.m, (nn_lbfgs_opts){ .history_size = AD_ZERO }),
+            "lbfgs: history_size 0: it must be a finite number, 1 or more");
+    REFUSES(nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 10, .pct_start = AD_ZERO }),
+            "one_cycle_lr: pct_start 0: it must be above 0 and below 1");
+    REFUSES(nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 10, .div_factor = AD_ZERO }),
+            "one_cycle_lr: div_factor 0: it must be a finite number above 0");
+    REFUSES(nn_plateau_lr(opt, (nn_plateau_opts){ .patience = -1 }),
+            "plateau_lr: patience -1: it must be a finite number, 0 or more");
+    REFUSES(nn_plateau_lr(opt, (nn_plateau_opts){ .cooldown = -2 }),
+            "plateau_lr: cooldown -2: it must be a finite number, 0 or more");
+    assert_int_equal(nn_step_closure(opt, NULL, NULL, NULL), AD_EVALUE);
+    assert_string_equal(ad_error(p.g), "step_closure: no function is given that builds the loss");
+    ad_clear_error(p.g);
     nn_schedule *other = nn_exponential_lr(nn_adam(p.m, (nn_adam_opts){ 0 }), 1), *one = nn_exponential_lr(opt, 1);
     REFUSES(nn_sequential_lr(one, other, 5), "sequential_lr: the two schedules belong to two optimisers");
     REFUSES(nn_sequential_lr(one, nn_plateau_lr(opt, (nn_plateau_opts){ 0 }), 5),
             "sequential_lr: plateau cannot be part of it; call nn_schedule_step on both");
 #undef REFUSES
     ad_graph_free(p.g);
+}
+
+/* ---- AD_ZERO: zero itself, where 0 stands for a default ------------------------------------------------------- */
+
+/* x after the gradients g[0], g[1], ..., which are given and not computed. */
+static double after_gradients(nn_optim *make(nn_module *m), int n, const double *g) {
+    ad_graph *graph = ad_graph_new();
+    nn_module *m = nn_module_new(graph, "one", none_forward, 0);
+    ad_var *x = nn_add_parameter(m, "x", param_item(graph, AD_F64, 2));
+    nn_optim *opt = make(m);
+    for (int i = 0; i < n; i++) {
+        nn_zero_grad(opt);
+        ad_backward(ad_muls(x, g[i]));
+        assert_int_equal(nn_step(opt), AD_OK);
+    }
+    assert_ok(graph);
+    double end = ad_item(x);
+    ad_graph_free(graph);
+    return end;
+}
+
+RUN(sgd_zeros, nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .momentum = AD_ZERO, .dampening = AD_ZERO, .weight_decay = AD_ZERO }))
+RUN(adam_beta1, nn_adam(m, (nn_adam_opts){ .lr = 0.1, .beta1 = AD_ZERO }))
+RUN(adam_beta2, nn_adam(m, (nn_adam_opts){ .lr = 0.1, .beta2 = AD_ZERO, .eps = AD_ZERO, .weight_decay = AD_ZERO }))
+RUN(adamw_zero, nn_adamw(m, (nn_adam_opts){ .lr = 0.1, .beta1 = AD_ZERO, .beta2 = AD_ZERO, .eps = AD_ZERO,
+                                            .weight_decay = AD_ZERO }))
+RUN(rmsprop_zero, nn_rmsprop(m, (nn_rmsprop_opts){ .lr = 0.1, .alpha = AD_ZERO, .eps = AD_ZERO, .momentum = AD_ZERO,
+                                                   .weight_decay = AD_ZERO }))
+RUN(adagrad_zero, nn_adagrad(m, (nn_adagrad_opts){ .lr = 0.1, .lr_decay = AD_ZERO, .eps = AD_ZERO,
+                                                   .initial_accumulator_value = AD_ZERO, .weight_decay = AD_ZERO }))
+RUN(adadelta_zero, nn_adadelta(m, (nn_adadelta_opts){ .rho = AD_ZERO, .eps = 0.01, .weight_decay = AD_ZERO }))
+RUN(adamax_zero, nn_adamax(m, (nn_adamax_opts){ .lr = 0.1, .beta1 = AD_ZERO, .beta2 = AD_ZERO, .eps = AD_ZERO,
+                                                .weight_decay = AD_ZERO }))
+RUN(nadam_zero, nn_nadam(m, (nn_nadam_opts){ .lr = 0.1, .beta2 = AD_ZERO, .eps = AD_ZERO, .weight_decay = AD_ZERO,
+                                             .momentum_decay = AD_ZERO }))
+RUN(lion_zero, nn_lion(m, (nn_lion_opts){ .lr = 0.1, .beta1 = AD_ZERO, .weight_decay = AD_ZERO }))
+
+/* Gradients 1 and then -3, by hand. */
+static void an_option_can_be_zero(void **state) {
+    (void)state;
+    const double g[] = { 1, -3 };
+    assert_close(after_gradients(make_sgd_zeros, 2, g), 2 - 0.1 * (1 - 3), 1e-15);
+    /* beta1 0: no mean of gradients. The mean of squares is (0.000999 1 + 0.001 9) / (1 - 0.999^2) at step 2. */
+    double second = sqrt((0.999 * 0.001 + 0.001 * 9) / (1 - 0.999 * 0.999)) + 1e-8;
+    assert_close(after_gradients(make_adam_beta1, 2, g), 2 - 0.1 / (1 + 1e-8) + 0.1 * 3 / second, 1e-14);
+    /* beta2 0: the root is of the last square. The mean of gradients is (0.09 1 - 0.1 3) / (1 - 0.81). */
+    assert_close(after_gradients(make_adam_beta2, 2, g), 2 - 0.1 - 0.1 * (0.09 - 0.3) / 0.19 / 3, 1e-14);
+    /* Steps of 0.1 against the gradient's sign. */
+    assert_close(after_gradients(make_adamw_zero, 2, g), 2 - 0.1 + 0.1, 1e-15);
+    assert_close(after_gradients(make_rmsprop_zero, 1, g), 2 - 0.1, 1e-15);
+    assert_close(after_gradients(make_adamax_zero, 1, g), 2 - 0.1, 1e-15);
+    assert_close(after_gradients(make_lion_zero, 2, g), 2 - 0.1 + 0.1, 1e-15);
+    assert_close(after_gradients(make_adagrad_zero, 2, g), 2 - 0.1 + 0.1 * 3 / sqrt(10), 1e-15);
+    double u = 0.1 / sqrt(1.01), v = -3 * sqrt(u * u + 0.01) / sqrt(9.01);
+    assert_close(after_gradients(make_adadelta_zero, 2, g), 2 - u - v, 1e-15);
+    /* momentum_decay 0: mu is 0.45 at all steps. */
+    double first = 0.1 * (0.45 * 0.1 / (1 - 0.45 * 0.45) + 0.55 / 0.55);
+    assert_close(after_gradients(make_nadam_zero, 1, g), 2 - first, 1e-15);
+}
+
+static void groups_and_schedules_take_zero(void **state) {
+    (void)state;
+    problem p = problem_new(AD_F64);
+    nn_optim *opt = nn_adam(p.m, (nn_adam_opts){ .lr = 0.5, .beta1 = AD_ZERO, .weight_decay = 0.1 });
+    assert_int_equal(nn_group(opt, (nn_group_opts){ .ending = "v", .weight_decay = AD_ZERO }), 1);
+    assert_int_equal(nn_group(opt, (nn_group_opts){ .ending = "v", .lr = AD_ZERO }), AD_EVALUE);
+    assert_string_equal(ad_error(p.g), "group: lr 0: it must be a finite number above 0");
+    ad_clear_error(p.g);
+    /* beta1 0 is a momentum that a cycle can change. */
+    nn_schedule *s = nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 11, .pct_start = 6 / 11.0,
+                                                               .base_momentum = AD_ZERO });
+    assert_true(opt->group[0].momentum == 0.95);
+    for (int t = 0; t < 5; t++) nn_schedule_step(s, 0);
+    assert_true(fabs(opt->group[0].momentum) < 1e-15 && nn_lr(opt) == 0.5);
+    opt = nn_sgd(p.m, (nn_sgd_opts){ .lr = 0.5 });
+    s = nn_plateau_lr(opt, (nn_plateau_opts){ .patience = AD_ZERO, .threshold = AD_ZERO, .cooldown = AD_ZERO,
+                                              .min_lr = AD_ZERO, .eps = AD_ZERO });
+    nn_schedule_step(s, 1);
+    assert_true(nn_lr(opt) == 0.5);
+    nn_schedule_step(s, 1); /* no better: not waited for */
+    assert_close(nn_lr(opt), 0.05, 1e-15);
+    rosenbrock_in_two r = rosenbrock_new(p.g, AD_F64);
+    nn_optim *minimiser = nn_lbfgs(r.m, (nn_lbfgs_opts){ .tolerance_grad = AD_ZERO, .tolerance_change = AD_ZERO });
+    for (int i = 0; i < 10; i++) assert_int_equal(nn_step_closure(minimiser, rosenbrock_of_two, &r, NULL), AD_OK);
+    assert_close(ad_at(r.tail, 3), 1, 1e-12);
+    assert_ok(p.g);
+    ad_graph_free(p.g);
+}
+
+/* Every phase of a cycle is finite, of however few steps it is. */
+static void short_cycles_are_finite(void **state) {
+    (void)state;
+    const struct {
+        int64_t total;
+        double pct;
+        bool three;
+    } cases[] = { { 10, 0.1, false }, { 2, 0.5, false }, { 20, 0.05, false }, { 1, 0.3, false },
+                  { 10, 0.1, true },  { 5, 0.2, true },  { 1, 0.3, true },    { 3, 0.01, false } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        problem p = problem_new(AD_F64);
+        nn_optim *opt = nn_adam(p.m, (nn_adam_opts){ .lr = 0.5 });
+        nn_schedule *s = nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = cases[i].total,
+                                                                   .pct_start = cases[i].pct,
+                                                                   .three_phase = cases[i].three });
+        assert_ok(p.g);
+        for (int t = 0; t <= 21; t++, nn_schedule_step(s, 0))
+            assert_true(nn_lr(opt) > 0 && nn_lr(opt) <= 0.5 * (1 + 1e-12) && isfinite(opt->group[0].momentum));
+        assert_close(nn_lr(opt), 0.5 / 25 / 1e4, 1e-15);
+        ad_graph_free(p.g);
+    }
+}
+
+static void plateau_sees_that_a_negative_metric_stays(void **state) {
+    (void)state;
+    problem p = problem_new(AD_F64);
+    nn_optim *opt = nn_sgd(p.m, (nn_sgd_opts){ .lr = 1 });
+    nn_schedule *s = nn_plateau_lr(opt, (nn_plateau_opts){ .patience = 2 });
+    for (int i = 0; i < 4; i++) {
+        assert_true(nn_lr(opt) == 1);
+        nn_schedule_step(s, -1);
+    }
+    assert_close(nn_lr(opt), 0.1, 1e-15);
+    for (int i = 0; i < 4; i++) nn_schedule_step(s, -2 - i); /* better each time */
+    assert_close(nn_lr(opt), 0.1, 1e-15);
+    ad_graph_free(p.g);
+}
+
+/* As modules_of_closed_scopes_are_noticed of test_nn_modules.c. */
+static void optimisers_of_closed_scopes_are_noticed(void **state) {
+    (void)state;
+#ifndef SANITIZED
+    problem p = problem_new(AD_F64);
+    ad_mark mark = ad_begin(p.g);
+    nn_optim *opt = nn_adam(p.m, (nn_adam_opts){ 0 });
+    nn_schedule *s = nn_exponential_lr(opt, 0.9);
+    ad_end(p.g, mark);
+#define SAYS(call, text)                                                                                               \
+    do {                                                                                                               \
+        call;                                                                                                          \
+        assert_string_equal(ad_error(p.g), text " was made in a scope that is closed");                                \
+        assert_int_equal(ad_error_code(p.g), AD_EGRAPH);                                                               \
+        ad_clear_error(p.g);                                                                                           \
+    } while (0)
+    SAYS(assert_int_equal(nn_step(opt), AD_EGRAPH), "step: the optimiser");
+    SAYS(assert_int_equal(nn_step_closure(opt, rosenbrock, NULL, NULL), AD_EGRAPH), "step_closure: the optimiser");
+    SAYS(nn_zero_grad(opt), "zero_grad: the optimiser");
+    SAYS(nn_set_lr(opt, 1), "set_lr: the optimiser");
+    SAYS(assert_int_equal(nn_group(opt, (nn_group_opts){ 0 }), AD_EGRAPH), "group: the optimiser");
+    SAYS(assert_null(nn_cosine_lr(opt, 5, 0)), "cosine_lr: the optimiser");
+    SAYS(assert_int_equal(nn_schedule_step(s, 0), AD_EGRAPH), "schedule_step: the schedule");
+    SAYS(assert_null(nn_sequential_lr(s, s, 5)), "sequential_lr: the schedule");
+    for (int i = 0; i < 100; i++) ad_adds(p.w, 1); /* uses the memory again: the graph cannot be found any more */
+    assert_int_equal(nn_step(opt), AD_EGRAPH);
+    assert_int_equal(nn_schedule_step(s, 0), AD_EGRAPH);
+#undef SAYS
+    ad_graph_free(p.g);
+#endif
 }
 
 static void groups_have_their_own_rates(void **state) {
@@ -633,7 +809,7 @@ static void null_is_let_pass(void **state) {
     assert_true(nn_lr(NULL) == 0);
     assert_null(nn_lbfgs(NULL, (nn_lbfgs_opts){ 0 }));
     assert_null(nn_adam(NULL, (nn_adam_opts){ 0 }));
-    assert_null(nn_step_lr(NULL, 1, 1));
+    assert_null(nn_step_decay_lr(NULL, 1, 1));
     assert_null(nn_plateau_lr(NULL, (nn_plateau_opts){ 0 }));
     assert_null(nn_sequential_lr(NULL, NULL, 1));
     assert_int_not_equal(nn_schedule_step(NULL, 0), AD_OK);
@@ -657,6 +833,11 @@ int main(void) {
         cmocka_unit_test(the_rate_can_be_changed),
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(every_optimiser_refuses_bad_options),
+        cmocka_unit_test(an_option_can_be_zero),
+        cmocka_unit_test(groups_and_schedules_take_zero),
+        cmocka_unit_test(short_cycles_are_finite),
+        cmocka_unit_test(plateau_sees_that_a_negative_metric_stays),
+        cmocka_unit_test(optimisers_of_closed_scopes_are_noticed),
         cmocka_unit_test(groups_have_their_own_rates),
         cmocka_unit_test(clipping_by_norm),
         cmocka_unit_test(gradients_accumulate_over_minibatches),

@@ -5,6 +5,10 @@ bool ad_scope_is_older(const ad_graph *g, const void *memory) {
     return g->scope != NULL && ad__arena_before(&g->nodes, g->scope->nodes, memory);
 }
 
+bool ad_scope_is_open(const ad_graph *g, const void *memory) {
+    return ad__arena_before(&g->nodes, ad__arena_here(&g->nodes), memory);
+}
+
 void *ad_buffer_take(ad_graph *g, size_t size) {
     void *buffer = ad__pool_take(&g->pool, size);
     if (buffer == NULL) ad_no_memory(g, "a buffer", size);

@@ -1,11 +1,9 @@
-/* update.c: what optimisers do to plain arrays. */
+/* update.c: the updates of optimisers on arrays of either dtype, and how threads share them. */
 #include "ops/kernels/base/vector_math.h"
 
 #include "autodiff/base/parallel.h"
-#include "ops/kernels/base/simd.h"
 #include "nn/kernels/update.h"
-
-enum { LANES = 32 }; /* independent sums, to keep the adders of a wide vector unit busy */
+#include "ops/kernels/base/simd.h"
 
 #define KERNELS "nn/kernels/update.inc"
 #include "ops/kernels/base/each_dtype.h"
@@ -26,7 +24,7 @@ typedef struct {
     char *state[NN__RULE_STATES], *x;
 } update;
 
-static void update_slab(void *context, int worker, int64_t from, int64_t to) {
+static void update_chunk(void *context, int worker, int64_t from, int64_t to) {
     const update *u = context;
     size_t at = (size_t)from * u->size;
     void *state[NN__RULE_STATES];
@@ -39,28 +37,5 @@ void nn__update(ad_team *team, const nn__rule *rule, ad_dtype t, int64_t n, cons
                 void *const state[], void *x) {
     update u = { rule->run[t], ad_dtype_size(t), numbers, dx, { NULL }, x };
     for (int i = 0; i < NN__RULE_STATES; i++) u.state[i] = state[i];
-    ad_parallel(team, n, 0, 1, update_slab, &u);
-}
-
-AD__CLONES double nn__array_dot(int64_t n, const double *x, const double *y) {
-    double lane[LANES] = { 0 }, sum = 0;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        AD__UNROLL
-        for (int j = 0; j < LANES; j++) lane[j] += x[i + j] * y[i + j];
-    for (int j = 0; i < n; i++, j++) lane[j] += x[i] * y[i];
-    for (int j = 0; j < LANES; j++) sum += lane[j];
-    return sum;
-}
-
-double nn__array_sum_sizes(int64_t n, const double *x) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += fabs(x[i]);
-    return sum;
-}
-
-double nn__array_largest(int64_t n, const double *x) {
-    double most = 0;
-    for (int64_t i = 0; i < n; i++) most = fabs(x[i]) > most ? fabs(x[i]) : most;
-    return most;
+    ad_parallel(team, n, 0, 1, update_chunk, &u);
 }

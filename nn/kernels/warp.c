@@ -1,7 +1,9 @@
-/* warp.c: an image looked up where an affine map says. */
+/* warp.c: an image resampled by an affine map, for either dtype. */
 #include "nn/kernels/warp.h"
 
-/* floor, which is a call where the processor's baseline has no instruction for it. */
+#include "ops/kernels/base/simd.h"
+
+/* floor as an integer. The library's floor is a call on processors whose baseline has no instruction for it. */
 static inline int32_t whole_below(double v) {
     int32_t n = (int32_t)v;
     return n - ((double)n > v);

@@ -1,9 +1,10 @@
-/* activation.c: functions as modules, with slopes to learn or without parameters. */
+/* activation.c: activations as modules: functions of x, with constants, and with learnt parameters. */
 #include <math.h>
 
+#include "nn/layers.h"
 #include "nn/module/module_private.h"
 
-/* ---- of x alone ----------------------------------------------------------------------------------- */
+/* ---- functions of x alone ------------------------------------------------------------------------- */
 
 typedef struct {
     nn_activation *f;
@@ -43,56 +44,61 @@ nn_module *nn_logsigmoid(ad_graph *g) { return activation(g, "logsigmoid", ad_lo
 nn_module *nn_softplus(ad_graph *g) { return activation(g, "softplus", ad_softplus); }
 nn_module *nn_noisy_relu(ad_graph *g) { return activation(g, "noisy_relu", ad_noisy_relu); }
 
-/* ---- with numbers ------------------------------------------------------------------------------------ */
+/* ---- with constants ---------------------------------------------------------------------------------- */
 
 typedef struct {
     double a, b;
-} numbers;
+} constants;
 
-static ad_var *leaky_relu_forward(nn_module *m, ad_var *x) { return ad_leaky_relu(x, ((numbers *)nn_self(m))->a); }
-static ad_var *elu_forward(nn_module *m, ad_var *x) { return ad_elu(x, ((numbers *)nn_self(m))->a); }
+static ad_var *leaky_relu_forward(nn_module *m, ad_var *x) { return ad_leaky_relu(x, ((constants *)nn_self(m))->a); }
+static ad_var *elu_forward(nn_module *m, ad_var *x) { return ad_elu(x, ((constants *)nn_self(m))->a); }
 static ad_var *hardtanh_forward(nn_module *m, ad_var *x) {
-    const numbers *k = nn_self(m);
+    const constants *k = nn_self(m);
     return ad_hardtanh(x, k->a, k->b);
 }
-static ad_var *softplus_beta_forward(nn_module *m, ad_var *x) {
-    const numbers *k = nn_self(m);
+static ad_var *softplus_forward(nn_module *m, ad_var *x) {
+    const constants *k = nn_self(m);
     return ad_softplus_with(x, k->a, k->b);
 }
 static ad_var *rrelu_forward(nn_module *m, ad_var *x) {
-    const numbers *k = nn_self(m);
+    const constants *k = nn_self(m);
     return ad_rrelu(x, k->a, k->b, nn_training(m));
 }
-static ad_var *softmax_forward(nn_module *m, ad_var *x) { return ad_softmax(x, (int)((numbers *)nn_self(m))->a); }
-static ad_var *log_softmax_forward(nn_module *m, ad_var *x) {
-    return ad_log_softmax(x, (int)((numbers *)nn_self(m))->a);
-}
-
-static nn_module *with_numbers(ad_graph *g, const char *kind, nn_forward_fn *forward, double a, double b) {
-    nn_module *m = nn_module_new(g, kind, forward, sizeof(numbers));
-    if (m != NULL) *(numbers *)nn_self(m) = (numbers){ a, b };
+static nn_module *with_constants(ad_graph *g, const char *kind, nn_forward_fn *forward, double a, double b) {
+    nn_module *m = nn_module_new(g, kind, forward, sizeof(constants));
+    if (m != NULL) *(constants *)nn_self(m) = (constants){ a, b };
     return m;
 }
 
 nn_module *nn_leaky_relu(ad_graph *g, double slope) {
-    return with_numbers(g, "leaky_relu", leaky_relu_forward, slope, 0);
+    return with_constants(g, "leaky_relu", leaky_relu_forward, slope, 0);
 }
-nn_module *nn_elu(ad_graph *g, double alpha) { return with_numbers(g, "elu", elu_forward, alpha, 0); }
+nn_module *nn_elu(ad_graph *g, double alpha) { return with_constants(g, "elu", elu_forward, alpha, 0); }
 nn_module *nn_hardtanh(ad_graph *g, double lo, double hi) {
-    return with_numbers(g, "hardtanh", hardtanh_forward, lo, hi);
+    return with_constants(g, "hardtanh", hardtanh_forward, lo, hi);
 }
-nn_module *nn_softplus_beta(ad_graph *g, double beta, double threshold) {
-    return with_numbers(g, "softplus_with", softplus_beta_forward, beta, threshold);
+nn_module *nn_softplus_with(ad_graph *g, double beta, double threshold) {
+    return with_constants(g, "softplus", softplus_forward, beta, threshold);
 }
 nn_module *nn_rrelu(ad_graph *g, double lower, double upper) {
-    return with_numbers(g, "rrelu", rrelu_forward, lower, upper);
-}
-nn_module *nn_softmax(ad_graph *g, int axis) { return with_numbers(g, "softmax", softmax_forward, axis, 0); }
-nn_module *nn_log_softmax(ad_graph *g, int axis) {
-    return with_numbers(g, "log_softmax", log_softmax_forward, axis, 0);
+    return with_constants(g, "rrelu", rrelu_forward, lower, upper);
 }
 
-/* ---- with parameters ------------------------------------------------------------------------------------ */
+/* ---- along an axis ------------------------------------------------------------------------------------- */
+
+static ad_var *softmax_forward(nn_module *m, ad_var *x) { return ad_softmax(x, *(const int *)nn_self(m)); }
+static ad_var *log_softmax_forward(nn_module *m, ad_var *x) { return ad_log_softmax(x, *(const int *)nn_self(m)); }
+
+static nn_module *with_axis(ad_graph *g, const char *kind, nn_forward_fn *forward, int axis) {
+    nn_module *m = nn_module_new(g, kind, forward, sizeof axis);
+    if (m != NULL) *(int *)nn_self(m) = axis;
+    return m;
+}
+
+nn_module *nn_softmax(ad_graph *g, int axis) { return with_axis(g, "softmax", softmax_forward, axis); }
+nn_module *nn_log_softmax(ad_graph *g, int axis) { return with_axis(g, "log_softmax", log_softmax_forward, axis); }
+
+/* ---- with learnt parameters ------------------------------------------------------------------------------ */
 
 typedef struct {
     ad_var *w, *b;
@@ -105,7 +111,7 @@ nn_module *nn_prelu(ad_graph *g, ad_dtype t, int64_t n) {
     if (!nn__is_size(g, "prelu", "n", n)) return NULL;
     nn_module *m = nn_module_new(g, "prelu", prelu_forward, sizeof(learnt));
     if (m == NULL) return NULL;
-    ((learnt *)nn_self(m))->w = nn__constant_parameter(m, "weight", t, AD_SHAPE(n), 0.25);
+    nn__constant_parameter(m, &((learnt *)nn_self(m))->w, "weight", t, AD_SHAPE(n), 0.25);
     return ad_ok(g) ? m : NULL;
 }
 
@@ -123,8 +129,8 @@ nn_module *nn_maxout(ad_graph *g, ad_dtype t, int64_t in, int64_t out, int64_t p
     if (m == NULL) return NULL;
     learnt *l = nn_self(m);
     double bound = 1 / sqrt((double)in);
-    l->w = nn__uniform_parameter(m, "weight", t, AD_SHAPE(out * pieces, in), bound);
-    l->b = nn__uniform_parameter(m, "bias", t, AD_SHAPE(out * pieces), bound);
+    nn__uniform_parameter(m, &l->w, "weight", t, AD_SHAPE(out * pieces, in), bound);
+    nn__uniform_parameter(m, &l->b, "bias", t, AD_SHAPE(out * pieces), bound);
     l->pieces = pieces;
     return ad_ok(g) ? m : NULL;
 }

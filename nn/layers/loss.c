@@ -1,8 +1,8 @@
-/* loss.c: what training makes small, composed of the ops. */
-#include "nn/module/module_private.h"
+/* loss.c: loss functions and penalties, made of the ops. */
 #include "nn/loss.h"
+#include "nn/module/module_private.h"
 
-/* ---- element by element: the ops refuse a target of another shape ---------------------------------------- */
+/* ---- elementwise losses: the ops refuse a target of another shape ------------------------------------------ */
 
 ad_var *nn_mse_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_mse(y, target, r); }
 ad_var *nn_mse(ad_var *y, ad_var *target) { return nn_mse_with(y, target, AD_MEAN); }
@@ -46,17 +46,15 @@ ad_var *nn_kl_div_with(ad_var *y, ad_var *target, bool log_target, ad_reduction 
 }
 ad_var *nn_kl_div(ad_var *y, ad_var *target) { return nn_kl_div_with(y, target, false, AD_MEAN); }
 
-/* ---- by angle: a, b [n,d], target [n] ------------------------------------------------------------------- */
+/* ---- the angle between rows: a, b [n,d], target [n] -------------------------------------------------------- */
 
-/* Broadcasting [n,1] with [n] would quietly compare every row with every other. */
+/* Without this check, [n,1] would broadcast with [n], and every row would be compared with every other. */
 static void require_alike(ad_var *y, ad_var *target) {
     if (ad_is_nil(y) || ad_is_nil(target)) return; /* the op says so */
     ad_shape ys = ad_shape_of(y), ts = ad_shape_of(target);
     if (ad_shape_equal(ys, ts)) return;
-    char yt[160], tt[160];
-    ad_shape_text(ys, yt, sizeof yt);
-    ad_shape_text(ts, tt, sizeof tt);
-    ad_fail(ad_graph_of(y), AD_ESHAPE, "cosine_embedding: %s and target %s: shapes must be equal; reshape one", yt, tt);
+    ad_fail(ad_graph_of(y), AD_ESHAPE, "cosine_embedding: %s and target %s: shapes must be equal; reshape one",
+            ad_shape_str(ys).text, ad_shape_str(ts).text);
 }
 
 static ad_var *reduced(ad_var *losses, ad_reduction r) {
@@ -64,7 +62,7 @@ static ad_var *reduced(ad_var *losses, ad_reduction r) {
     if (r == AD_SUM) return ad_sum(losses);
     if (r == AD_MEAN) return ad_mean(losses);
     ad_graph *g = ad_graph_of(losses);
-    ad_fail(g, AD_EVALUE, "cosine_embedding: %d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are", (int)r);
+    ad_fail(g, AD_EVALUE, "cosine_embedding: %d is no reduction of this loss; use AD_MEAN, AD_SUM or AD_NONE", (int)r);
     return ad_nil(g);
 }
 
@@ -80,7 +78,7 @@ ad_var *nn_cosine_embedding(ad_var *a, ad_var *b, ad_var *target) {
     return nn_cosine_embedding_with(a, b, target, 0, AD_MEAN);
 }
 
-/* ---- by class -------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------------- */
 
 ad_var *nn_cross_entropy(ad_var *logits, ad_var *classes) { return ad_cross_entropy(logits, classes); }
 ad_var *nn_cross_entropy_with(ad_var *logits, ad_var *target, ad_ce_opts o) {
@@ -99,8 +97,10 @@ ad_var *nn_multi_margin(ad_var *scores, ad_var *classes) {
 
 /* ---- penalties ---------------------------------------------------------------------------------------- */
 
+/* k sum_i size(w_i) over the parameters that the penalty is of. */
 static ad_var *penalty(nn_module *m, const char *ending, double k, ad_var *size(ad_var *), const char *caller) {
     ad_graph *g = nn_graph_of(m);
+    if (m == NULL || nn__check_open(&m->object, NULL, caller, "module")) return ad_nil(g);
     ad_var *total = NULL;
     for (int i = 0; i < nn_parameter_count(m); i++) {
         nn_parameter p = nn_parameter_at(m, i);
@@ -109,7 +109,8 @@ static ad_var *penalty(nn_module *m, const char *ending, double k, ad_var *size(
         total = total ? ad_add(total, one) : one;
     }
     if (total != NULL) return ad_muls(total, k);
-    ad_fail(g, AD_EVALUE, "%s: no parameter is among those named; names end as in \"weight\"", caller);
+    ad_fail(g, AD_EVALUE, "%s: no trainable parameter of %s has a name that ends in \"%s\"", caller, m->kind,
+            ending ? ending : "");
     return ad_nil(g);
 }
 

@@ -1,14 +1,15 @@
-/* recurrent.c: rnn, lstm and gru: one time, and sequences of them. */
+/* recurrent.c: rnn, lstm and gru, as cells for one time step and as layers for sequences. */
 #include <math.h>
 
+#include "nn/layers.h"
 #include "nn/module/module_private.h"
 
-/* [k hidden] of the weights are the gates, one below the other. */
+/* The k gates lie one below the other in the weights' first axis. */
 typedef struct {
-    ad_var *w_ih, *w_hh, *b_ih, *b_hh; /* [k hidden,in], [k hidden,hidden], [k hidden]; biases perhaps NULL */
+    ad_var *w_ih, *w_hh, *b_ih, *b_hh; /* [k hidden,in], [k hidden,hidden], [k hidden]; biases are NULL without bias */
 } weights;
 
-/* One direction of a layer: both [2,n,time,hidden] of lstm, h and c at all times; else [n,time,hidden]. */
+/* One direction of a layer over all time steps: h [n,time,hidden]; for lstm h and c, stacked [2,n,time,hidden]. */
 typedef ad_var *run_fn(const weights *w, const nn_rnn_opts *o, ad_var *x, nn_rnn_state before, bool reverse);
 
 typedef struct {
@@ -24,12 +25,12 @@ typedef struct {
     ad_dtype dtype;
     bool sequence;
     int directions; /* 1 or 2 */
-    weights part[]; /* of each layer its directions */
+    weights part[]; /* layer by layer, the directions of a layer adjacent */
 } recurrent;
 
-/* ---- one direction of a layer: x [n,time,in] from a state [n,hidden] on ---------------------------------------- */
+/* ---- one direction of a layer: x [n,time,in], starting from a state [n,hidden] --------------------------------- */
 
-/* w_ih x + b_ih + b_hh of all times in one product */
+/* w_ih x + b_ih + b_hh for all time steps in one product. */
 static ad_var *inputs_part(const weights *w, ad_var *x) {
     return ad_affine(x, w->w_ih, w->b_ih ? ad_add(w->b_ih, w->b_hh) : NULL);
 }
@@ -43,14 +44,14 @@ static ad_var *run_lstm(const weights *w, const nn_rnn_opts *o, ad_var *x, nn_rn
     return ad_lstm(inputs_part(w, x), w->w_hh, before.h, before.c, reverse);
 }
 
-/* b_hh stands behind the reset gate, so it cannot join b_ih. */
+/* The reset gate multiplies w_hh h + b_hh, so b_hh cannot be added to b_ih. */
 static ad_var *run_gru(const weights *w, const nn_rnn_opts *o, ad_var *x, nn_rnn_state before, bool reverse) {
     ad_graph *g = ad_graph_of(x);
     ad_var *b = w->b_hh ? w->b_hh : ad_zeros(g, ad_dtype_of(x), AD_SHAPE(3 * o->hidden));
     return ad_gru(ad_affine(x, w->w_ih, w->b_ih), w->w_hh, before.h, b, reverse);
 }
 
-/* -> [n,time,hidden]; state becomes the one after the last step */
+/* -> [n,time,hidden]; *state becomes the state after the last time step. */
 static ad_var *run_part(const recurrent *r, int i, ad_var *x, nn_rnn_state *state) {
     bool reverse = i % r->directions == 1;
     ad_var *y = r->kind->run(&r->part[i], &r->o, x, *state, reverse);
@@ -65,14 +66,14 @@ static ad_var *run_part(const recurrent *r, int i, ad_var *x, nn_rnn_state *stat
 
 /* ---- all layers -------------------------------------------------------------------------------------------------- */
 
-/* Part i of a state [layers directions,n,hidden]. */
+/* Part i of a state [layers directions,n,hidden]; c is NULL unless the layer is an lstm. */
 static nn_rnn_state part_of(const recurrent *r, nn_rnn_state s, int i) {
     return (nn_rnn_state){ ad_select(s.h, 0, i), r->kind->has_c ? ad_select(s.c, 0, i) : NULL };
 }
 
 static int parts(const recurrent *r) { return r->o.layers * r->directions; }
 
-/* Layer i: its directions, joined along the last axis; h and c: where they end. */
+/* Layer i: the results of its directions, joined along the last axis. h and c get the states after the last time step. */
 static ad_var *run_layer(const recurrent *r, int i, ad_var *x, nn_rnn_state before, ad_var **h, ad_var **c) {
     ad_var *y[2];
     for (int k = 0; k < r->directions; k++) {
@@ -99,25 +100,24 @@ static ad_var *run_sequence(nn_module *m, ad_var *x, nn_rnn_state *state) {
     return x;
 }
 
-/* x [n,in] -> h [n,hidden]: a sequence of one time */
+/* x [n,in] -> h [n,hidden]: a sequence of one time step. */
 static ad_var *run_cell(nn_module *m, ad_var *x, nn_rnn_state *state) {
     run_part(nn_self(m), 0, ad_unsqueeze(x, 1), state);
     return state->h;
 }
 
-/* ---- applying ------------------------------------------------------------------------------------------------ */
+/* ---- application --------------------------------------------------------------------------------------------- */
 
 static ad_shape state_shape(const recurrent *r, int64_t n) {
     return r->sequence ? AD_SHAPE(parts(r), n, r->o.hidden) : AD_SHAPE(n, r->o.hidden);
 }
 
 static int fail_shape(const nn_module *m, const ad_var *x, const char *what, const char *expected) {
-    char text[160];
-    ad_shape_text(ad_shape_of(x), text, sizeof text);
-    return ad_fail(nn_graph_of(m), AD_ESHAPE, "%s: %s is %s; it must be %s", nn__kind(m), what, text, expected);
+    return ad_fail(nn_graph_of(m), AD_ESHAPE, "%s: %s is %s; it must be %s", m->kind, what,
+                   ad_shape_str(ad_shape_of(x)).text, expected);
 }
 
-/* What is missing of a state becomes zeros; what is there must fit. */
+/* Replaces a missing h or c by zeros; checks the shape of a given one. */
 static int complete_state(const nn_module *m, const recurrent *r, int64_t n, nn_rnn_state *state) {
     ad_shape s = state_shape(r, n);
     if (state->h == NULL) state->h = ad_zeros(nn_graph_of(m), r->dtype, s);
@@ -135,16 +135,14 @@ static ad_var *recurrent_forward(nn_module *m, ad_var *x) {
     return nn_apply_rnn(m, x, &state);
 }
 
-static const recurrent *as_recurrent(nn_module *m) {
-    return nn__forward(m) == recurrent_forward ? nn_self(m) : NULL;
-}
+static const recurrent *as_recurrent(const nn_module *m) { return m->forward == recurrent_forward ? m->self : NULL; }
 
 ad_var *nn_apply_rnn(nn_module *m, ad_var *x, nn_rnn_state *state) {
     ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
     if (nn__check_apply(m, x)) return ad_nil(g);
     const recurrent *r = as_recurrent(m);
     if (r == NULL || state == NULL)
-        return ad_fail(g, AD_EVALUE, "apply_rnn: %s carries no state, or none was given", nn__kind(m)), ad_nil(g);
+        return ad_fail(g, AD_EVALUE, "apply_rnn: %s carries no state, or none was given", m->kind), ad_nil(g);
     ad_shape s = ad_shape_of(x);
     if (s.ndim != (r->sequence ? 3 : 2) || s.dim[s.ndim - 1] != r->o.in || (r->sequence && s.dim[1] < 1))
         return fail_shape(m, x, "x", r->sequence ? "[n, time, in] of the module" : "[n, in] of the module"),
@@ -156,17 +154,18 @@ ad_var *nn_apply_rnn(nn_module *m, ad_var *x, nn_rnn_state *state) {
 nn_rnn_state nn_rnn_state_new(const nn_module *m, int64_t n) {
     ad_graph *g = nn_graph_of(m);
     nn_rnn_state state = { ad_nil(g), NULL };
-    const recurrent *r = m ? as_recurrent((nn_module *)m) : NULL;
-    if (r == NULL) return ad_fail(g, AD_EVALUE, "rnn_state_new: this module carries no state"), state;
+    if (m == NULL || nn__check_open(&m->object, NULL, "rnn_state_new", "module")) return state;
+    const recurrent *r = as_recurrent(m);
+    if (r == NULL) return ad_fail(g, AD_EVALUE, "rnn_state_new: %s carries no state", m->kind), state;
     state.h = ad_zeros(g, r->dtype, state_shape(r, n));
     if (r->kind->has_c) state.c = ad_zeros(g, r->dtype, state_shape(r, n));
     return state;
 }
 
 static int keep(ad_var *kept, const ad_var *now) {
-    ad_graph *g = ad_graph_of(kept);
+    ad_graph *g = kept ? ad_graph_of(kept) : ad_graph_of(now);
     if (!ad_ok(g)) return ad_error_code(g);
-    if (now == NULL || !ad_shape_equal(ad_shape_of(kept), ad_shape_of(now)) || ad_dtype_of(kept) != ad_dtype_of(now))
+    if (kept == NULL || now == NULL || !ad_shape_equal(ad_shape_of(kept), ad_shape_of(now)) || ad_dtype_of(kept) != ad_dtype_of(now))
         return ad_fail(g, AD_ESHAPE, "rnn_state_keep: the two states are not of one shape and dtype");
     return ad_set(kept, ad_data(now));
 }
@@ -176,39 +175,45 @@ int nn_rnn_state_keep(nn_rnn_state kept, nn_rnn_state now) {
     return rc != AD_OK || kept.c == NULL ? rc : keep(kept.c, now.c);
 }
 
-/* ---- making ------------------------------------------------------------------------------------------------- */
+/* ---- construction ------------------------------------------------------------------------------------------- */
 
 static const recurrence kinds[] = { { "rnn", "rnn_cell", 1, false, run_rnn },
                                     { "lstm", "lstm_cell", 4, true, run_lstm },
                                     { "gru", "gru_cell", 3, false, run_gru } };
 
-/* "weight_ih_l0", of the second direction "weight_ih_l0_reverse", of a cell "weight_ih". */
-static ad_var *add_weights(nn_module *m, const recurrent *r, const char *name, int part, ad_shape s) {
+/* Parameter "weight_ih_l0", in the second direction "weight_ih_l0_reverse", of a cell "weight_ih". */
+static void add_weights(nn_module *m, const recurrent *r, ad_var **field, const char *name, int part, ad_shape s) {
     char full[48];
     const char *direction = part % r->directions == 1 ? "_reverse" : "";
     if (r->sequence) snprintf(full, sizeof full, "%s_l%d%s", name, part / r->directions, direction);
     else snprintf(full, sizeof full, "%s", name);
-    return nn__uniform_parameter(m, full, r->dtype, s, 1 / sqrt((double)r->o.hidden));
+    nn__uniform_parameter(m, field, full, r->dtype, s, 1 / sqrt((double)r->o.hidden));
 }
 
 static void add_part(nn_module *m, recurrent *r, int i) {
     weights *w = &r->part[i];
     int64_t rows = r->kind->gates * r->o.hidden, in = i < r->directions ? r->o.in : r->directions * r->o.hidden;
-    w->w_ih = add_weights(m, r, "weight_ih", i, AD_SHAPE(rows, in));
-    w->w_hh = add_weights(m, r, "weight_hh", i, AD_SHAPE(rows, r->o.hidden));
+    add_weights(m, r, &w->w_ih, "weight_ih", i, AD_SHAPE(rows, in));
+    add_weights(m, r, &w->w_hh, "weight_hh", i, AD_SHAPE(rows, r->o.hidden));
     if (r->o.no_bias) return;
-    w->b_ih = add_weights(m, r, "bias_ih", i, AD_SHAPE(rows));
-    w->b_hh = add_weights(m, r, "bias_hh", i, AD_SHAPE(rows));
+    add_weights(m, r, &w->b_ih, "bias_ih", i, AD_SHAPE(rows));
+    add_weights(m, r, &w->b_hh, "bias_hh", i, AD_SHAPE(rows));
+}
+
+static bool check_opts(ad_graph *g, const char *name, const nn_rnn_opts *o) {
+    if (!nn__is_size(g, name, "in", o->in) || !nn__is_size(g, name, "hidden", o->hidden) ||
+        !nn__is_size(g, name, "layers", o->layers))
+        return false;
+    if (o->dropout >= 0 && o->dropout <= 1) return true;
+    ad_fail(g, AD_EVALUE, "%s: dropout %g: it must be from 0 to 1", name, o->dropout);
+    return false;
 }
 
 static nn_module *recurrent_new(ad_graph *g, ad_dtype t, nn_rnn_opts o, const recurrence *kind, bool sequence) {
     const char *name = sequence ? kind->name : kind->cell;
-    if (o.layers == 0 || !sequence) o.layers = 1;
-    if (!nn__is_size(g, name, "in", o.in) || !nn__is_size(g, name, "hidden", o.hidden) ||
-        !nn__is_size(g, name, "layers", o.layers))
-        return NULL;
-    if (!(o.dropout >= 0 && o.dropout <= 1))
-        return ad_fail(g, AD_EVALUE, "%s: dropout %g: it must be from 0 to 1", name, o.dropout), NULL;
+    o.layers = sequence ? (int)ad_option(o.layers, 1) : 1;
+    o.dropout = ad_option(o.dropout, 0);
+    if (!check_opts(g, name, &o)) return NULL;
     recurrent head = { .kind = kind, .o = o, .dtype = t, .sequence = sequence };
     head.directions = sequence && o.bidirectional ? 2 : 1;
     size_t size = sizeof head + (size_t)o.layers * (size_t)head.directions * sizeof(weights);

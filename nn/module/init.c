@@ -1,12 +1,12 @@
-/* init.c: first values of parameters, drawn from the graph's random numbers. */
+/* init.c: initial values of parameters, drawn from the graph's random numbers. */
 #include <math.h>
 
-#include "autodiff/graph/node.h"
-#include "nn/nn.h"
-#include "ops/kernels/base/vector.h"
-#include "nn/kernels/update.h"
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
+#include "nn/kernels/vector.h"
+#include "nn/module.h"
 
-/* x = scale u + shift for drawn numbers u: composed of ops in a scope of its own, then copied. */
+/* x = scale u + shift for random numbers u, computed by ops in a scope of its own. */
 static int fill(ad_var *x, ad_var *draw(ad_graph *, ad_dtype, ad_shape), double scale, double shift) {
     ad_graph *g = ad_graph_of(x);
     ad_mark m = ad_begin(g);
@@ -38,10 +38,10 @@ int nn_init_constant(ad_var *x, double value) {
     return fill(x, ad_zeros, 1, value);
 }
 
-/* ---- by the number of inputs and outputs --------------------------------------------------------- */
+/* ---- by fan-in and fan-out ----------------------------------------------------------------------- */
 
-/* w [out, in] or, of a convolution, [out, in, height, width]: how many products each output sums,
-   and into how many outputs each input goes. */
+/* w [out, in], or [out, in, height, width] of a convolution: *in is the number of products that each output sums, *out
+   the number of outputs that each input goes into. */
 static int fans(const ad_var *w, double *in, double *out, const char *caller) {
     if (ad_is_nil(w)) return ad_refuse_nil(w, caller);
     ad_shape s = ad_shape_of(w);
@@ -50,10 +50,8 @@ static int fans(const ad_var *w, double *in, double *out, const char *caller) {
         *out = (double)ad_numel(w) / (double)s.dim[1];
         return AD_OK;
     }
-    char text[160];
-    ad_shape_text(s, text, sizeof text);
-    return ad_fail(ad_graph_of(w), AD_ESHAPE, "%s: %s has no inputs and outputs to count; a weight is [out, in]",
-                   caller, text);
+    return ad_fail(ad_graph_of(w), AD_ESHAPE, "%s: %s has no inputs and outputs to count; a weight is [out, in]", caller,
+                   ad_shape_str(s).text);
 }
 
 int nn_init_xavier_uniform(ad_var *w, double gain) {
@@ -81,7 +79,7 @@ int nn_init_he_normal(ad_var *w) {
     return rc ? rc : nn_init_normal(w, 0, sqrt(2 / in));
 }
 
-/* LeCun et al. 1998: the results of a layer vary as its inputs do. */
+/* LeCun et al. 1998: the outputs of a layer have the variance of its inputs. */
 int nn_init_lecun_uniform(ad_var *w) {
     double in, out;
     int rc = fans(w, &in, &out, "init_lecun_uniform");
@@ -102,19 +100,19 @@ int nn_init_default(ad_var *w) {
 
 /* ---- truncated normal --------------------------------------------------------------------------- */
 
-/* The share of a normal distribution that lies from lo to hi. */
+/* The probability that a normally distributed number is from lo to hi. */
 static double share_within(double mean, double std, double lo, double hi) {
     return 0.5 * (erf((hi - mean) / (std * sqrt(2))) - erf((lo - mean) / (std * sqrt(2))));
 }
 
-/* Draws anew, in the places outside lo .. hi alone, until there are none. */
+/* Draws again, for the elements outside lo .. hi only, until there are none. */
 int nn_init_trunc_normal(ad_var *x, double mean, double std, double lo, double hi) {
     int rc = check(x, mean, std, "init_trunc_normal");
     if (rc != AD_OK) return rc;
     ad_graph *g = ad_graph_of(x);
     if (!(std > 0 && share_within(mean, std, lo, hi) >= 0.01))
-        return ad_fail(g, AD_EVALUE, "init_trunc_normal: less than a hundredth of the normal distribution by %g and %g "
-                       "lies from %g to %g", mean, std, lo, hi);
+        return ad_fail(g, AD_EVALUE, "init_trunc_normal: less than a hundredth of the normal distribution of mean %g "
+                       "and std %g lies from %g to %g", mean, std, lo, hi);
     ad_mark m = ad_begin(g);
     ad_var *y = ad_zeros(g, ad_dtype_of(x), ad_shape_of(x)), *outside = ad_ones(g, ad_dtype_of(x), ad_shape_of(x));
     while (ad_item(ad_sum(outside)) > 0) { /* NaN after an error */
@@ -129,15 +127,16 @@ int nn_init_trunc_normal(ad_var *x, double mean, double std, double lo, double h
 
 /* ---- orthogonal (Saxe et al. 2014) ---------------------------------------------------------------- */
 
-/* Makes rows [n,m], n <= m, orthonormal: Gram and Schmidt, each row twice, as once leaves a rest. */
+/* Makes rows [n,m], n <= m, orthonormal by Gram and Schmidt. The second pass over the rows before removes what rounding
+   left by the first. */
 static void orthonormalise(int64_t n, int64_t m, double *rows) {
     for (int64_t i = 0; i < n; i++) {
         double *row = rows + i * m;
         for (int64_t j = 0; j < 2 * i; j++) {
             const double *other = rows + j % i * m;
-            ad__axpy_f64(m, -nn__array_dot(m, row, other), other, row);
+            nn__array_axpy(m, -nn__array_dot(m, row, other), other, row);
         }
-        nn__array_scale_f64(m, 1 / sqrt(nn__array_dot(m, row, row)), row);
+        nn__array_scale(AD_F64, m, 1 / sqrt(nn__array_dot(m, row, row)), row);
     }
 }
 

@@ -1,26 +1,109 @@
-/* module_private.h: what the files of layers share; private to the library. */
+/* module_private.h: the parts of a module, and helpers that layers, optimisers and files share; private to nn. */
 #ifndef NN_MODULE_MODULE_PRIVATE_H
 #define NN_MODULE_MODULE_PRIVATE_H
 
-#include "autodiff/graph/node.h"
-#include "nn/layers.h"
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
+#include "nn/module.h"
 
-/* Registers a parameter of this shape, drawn uniformly in +-bound, all zeros or all ones. */
-ad_var *nn__uniform_parameter(nn_module *m, const char *name, ad_dtype t, ad_shape s, double bound);
-ad_var *nn__constant_parameter(nn_module *m, const char *name, ad_dtype t, ad_shape s, double value);
+/* ---- objects that live in a scope: modules, optimisers, schedules -------------------------------------- */
 
-/* Whether a layer can have this size; else the error "caller: name size: it must be at least 1". */
-bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size);
+/* The first field of such an object. */
+typedef struct nn__object nn__object;
+struct nn__object {
+    ad_graph *graph;
+    const nn__object *self; /* its own address, which memory of a closed scope loses when it is used again */
+};
+/* 0 while the object's scope is open. Otherwise AD_EGRAPH with the error "caller: the WHAT was made in a scope that is
+   closed". g is a graph to report to where the object's own is unknown; it may be NULL. */
+int nn__check_open(const nn__object *o, ad_graph *g, const char *caller, const char *what);
 
-/* nn_apply's checks, for modules that are applied with more than x. */
+/* ---- the parts of a module ------------------------------------------------------------------------------- */
+
+enum { NN__PARAMETERS, NN__BUFFERS, NN__VAR_KINDS };
+
+/* What was added to a module, in the order of adding: a Var or a child. */
+typedef struct nn__member nn__member;
+struct nn__member {
+    nn__member *next;
+    const char *name;
+    nn_module *module; /* NULL for a Var */
+    ad_var *var;       /* NULL for a child */
+    int kind;          /* of a Var: NN__PARAMETERS or NN__BUFFERS */
+};
+
+/* A field of self that points to a Var or a module. */
+typedef struct nn__reference nn__reference;
+struct nn__reference {
+    nn__reference *next;
+    size_t offset; /* in self */
+};
+
+/* The Vars of one kind below a module, in the order of adding. */
+typedef struct nn__named nn__named;
+typedef struct {
+    nn__named **at;
+    int count, capacity;
+} nn__named_list;
+
+/* Modules are built from the leaves of the tree upwards. A child takes no more members, so a module knows all
+   parameters below it as soon as its children are added, and cycles cannot arise. */
+struct nn_module {
+    nn__object object;
+    const char *kind;
+    nn_forward_fn *forward;
+    void *self;
+    size_t size; /* of self */
+    bool training, complete; /* complete: it has become a child */
+    nn__member *members, **end;
+    nn__reference *references;
+    nn__named *table; /* by dotted name */
+    nn__named_list lists[NN__VAR_KINDS];
+    int evaluations; /* calls of nn__begin_evaluation that have not ended */
+    bool was_training;
+    bool watched;   /* nn_apply keeps the shape of its result, for nn_summary */
+    ad_shape shape; /* ndim -1: not applied */
+};
+
+/* ---- names.c: dotted names of the Vars below a module ------------------------------------------------------ */
+
+/* "prefix.name", or the name alone where the prefix is empty; NULL when memory is short. */
+const char *nn__dotted(ad_graph *g, const char *prefix, const char *name);
+/* Lists x under its dotted name, unless it is listed already. */
+int nn__list_var(nn_module *m, int kind, const char *prefix, const char *name, ad_var *x);
+/* Lists all Vars of a child, or none when memory is short. */
+int nn__list_vars_of(nn_module *m, const char *name, const nn_module *child);
+nn_parameter nn__var_at(const nn_module *m, int kind, int i); /* {NULL, NULL} out of range */
+ad_var *nn__find_var(const nn_module *m, int kind, const char *name);
+
+/* ---- module.c ------------------------------------------------------------------------------------------------ */
+
+/* The checks of nn_apply, for modules that take more than x: 0, or the code of the graph's error. */
 int nn__check_apply(const nn_module *m, const ad_var *x);
-const char *nn__kind(const nn_module *m);
-nn_forward_fn *nn__forward(const nn_module *m);
+
+/* Puts m and all modules below it into evaluation mode until the call that ends it, which restores each module's own
+   mode. Calls nest. */
+void nn__begin_evaluation(nn_module *m);
+void nn__end_evaluation(nn_module *m);
+
+/* ---- parameters.c ---------------------------------------------------------------------------------------------- */
+
+/* Adds a parameter, sets *field, a field of m's struct, to it and registers the field with nn_add_reference. Elements
+   are drawn uniformly in +-bound, or are all of one value. */
+void nn__uniform_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s, double bound);
+void nn__constant_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s, double value);
+/* The same for a buffer that exists. */
+void nn__buffer(nn_module *m, ad_var **field, const char *name, ad_var *x);
 
 /* Parameters, then buffers. */
 int nn__array_count(const nn_module *m);
 nn_parameter nn__array_at(const nn_module *m, int i);
 
-bool nn__ends_with(const char *name, const char *ending); /* ending NULL: yes */
+/* Whether a size is valid; otherwise the error "caller: name size: it must be at least 1" (or "0 or more"). False after
+   any error of the graph. */
+bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size);
+bool nn__is_not_negative(ad_graph *g, const char *caller, const char *name, int64_t size);
+
+bool nn__ends_with(const char *name, const char *ending); /* true where ending is NULL */
 
 #endif

@@ -1,9 +1,80 @@
-/* parameters.c: the parameters and buffers of a module as one list. */
+/* parameters.c: the parameters and buffers below a module, and what layers share to make theirs. */
+#include <string.h>
+
 #include "nn/module/module_private.h"
 
-int nn__array_count(const nn_module *m) { return nn_parameter_count(m) + nn_buffer_count(m); }
+int nn_parameter_count(const nn_module *m) { return m ? m->lists[NN__PARAMETERS].count : 0; }
+int nn_buffer_count(const nn_module *m) { return m ? m->lists[NN__BUFFERS].count : 0; }
+nn_parameter nn_parameter_at(const nn_module *m, int i) { return nn__var_at(m, NN__PARAMETERS, i); }
+nn_parameter nn_buffer_at(const nn_module *m, int i) { return nn__var_at(m, NN__BUFFERS, i); }
+ad_var *nn_find_parameter(const nn_module *m, const char *name) { return nn__find_var(m, NN__PARAMETERS, name); }
+ad_var *nn_find_buffer(const nn_module *m, const char *name) { return nn__find_var(m, NN__BUFFERS, name); }
 
+int nn__array_count(const nn_module *m) { return nn_parameter_count(m) + nn_buffer_count(m); }
 nn_parameter nn__array_at(const nn_module *m, int i) {
     int n = nn_parameter_count(m);
     return i < n ? nn_parameter_at(m, i) : nn_buffer_at(m, i - n);
+}
+
+int64_t nn_parameter_numel(const nn_module *m) {
+    int64_t n = 0;
+    for (int i = 0; i < nn_parameter_count(m); i++) n += ad_numel(nn_parameter_at(m, i).var);
+    return n;
+}
+
+int64_t nn_trainable_numel(const nn_module *m) {
+    int64_t n = 0;
+    for (int i = 0; i < nn_parameter_count(m); i++)
+        if (ad_requires_grad(nn_parameter_at(m, i).var)) n += ad_numel(nn_parameter_at(m, i).var);
+    return n;
+}
+
+/* A gradient that arrived before the freezing is dropped: it must count neither in a step nor in a norm. */
+int nn_freeze(nn_module *m, bool frozen) {
+    if (m == NULL) return AD_EVALUE; /* the error is that of the module's making */
+    ad_graph *g = nn_graph_of(m);
+    if (nn__check_open(&m->object, NULL, "freeze", "module")) return AD_EGRAPH;
+    for (int i = 0; i < nn_parameter_count(m) && ad_ok(g); i++) {
+        ad_var *x = nn_parameter_at(m, i).var;
+        if (frozen) ad_zero_grad(x);
+        ad_set_requires_grad(x, !frozen);
+    }
+    return ad_error_code(g);
+}
+
+bool nn__ends_with(const char *name, const char *ending) {
+    size_t n = strlen(name), e = ending ? strlen(ending) : 0;
+    return n >= e && strcmp(name + n - e, ending ? ending : "") == 0;
+}
+
+/* ---- what layers share ------------------------------------------------------------------------------ */
+
+static void add_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s) {
+    *field = nn_add_parameter(m, name, ad_param(nn_graph_of(m), t, NULL, s));
+    nn_add_reference(m, field);
+}
+
+void nn__uniform_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s, double bound) {
+    add_parameter(m, field, name, t, s);
+    nn_init_uniform(*field, -bound, bound);
+}
+
+void nn__constant_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s, double value) {
+    add_parameter(m, field, name, t, s);
+    nn_init_constant(*field, value);
+}
+
+void nn__buffer(nn_module *m, ad_var **field, const char *name, ad_var *x) {
+    *field = nn_add_buffer(m, name, x);
+    nn_add_reference(m, field);
+}
+
+bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size) {
+    if (size < 1) ad_fail(g, AD_ESHAPE, "%s: %s %lld: it must be at least 1", caller, name, (long long)size);
+    return ad_ok(g);
+}
+
+bool nn__is_not_negative(ad_graph *g, const char *caller, const char *name, int64_t size) {
+    if (size < 0) ad_fail(g, AD_EVALUE, "%s: %s %lld: it must be 0 or more", caller, name, (long long)size);
+    return ad_ok(g);
 }

@@ -1,24 +1,25 @@
 /* lbfgs.c: limited-memory BFGS with a line search, over all parameters as one long vector. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/graph/node.h"
+#include "nn/kernels/vector.h"
 #include "nn/optim/state.h"
-#include "ops/kernels/base/vector.h"
 
-/* A place on the line x0 + t d, with the loss f, its gradient g [n] and its slope g.d there. */
+/* A point x0 + t d of the line that is searched, with the loss f, its gradient g [n] and its slope g.d there. */
 typedef struct {
     double t, f, slope, *g;
 } point;
 
 typedef struct {
     nn_lbfgs_opts o;
-    int64_t n;
-    ad_var *y, *s, *ro;            /* [history,n], [history,n], [history]: gradient changes, steps, 1 / y.s; a ring */
-    ad_var *d, *old;               /* [n]: the direction, the gradient where it was taken */
-    double pushed;                 /* pairs that ever went into the ring */
-    double iterations, t, scale;   /* scale: of the first guess at the inverse Hessian */
-    double *x0, *gradient[4], *al; /* [n]; one of each point in use; [history] */
+    int64_t n;            /* elements of all parameters */
+    ad_var *y, *s, *rho;  /* [history,n], [history,n], [history]: a ring of gradient changes, steps, and 1 / y.s */
+    ad_var *d, *old;      /* [n]: the direction, and the gradient from which it was computed */
+    double pushed;        /* pairs y, s that were ever put into the ring */
+    double iterations, t; /* t: the length of the last step, in units of d */
+    double scale;         /* of the first estimate of the inverse Hessian */
+    double *x0, *gradient[4], *alpha; /* x0 [n]; the gradients of the points in use [n]; alpha [history] */
 } lbfgs;
 
 /* The call in progress. */
@@ -30,53 +31,54 @@ typedef struct {
     int evaluations, rc;
 } search;
 
-/* For writing, after an error of the graph too. */
-static void *values(ad_var *x) {
-    ad__leaf_changed(x);
-    return x->data;
-}
-
 /* ---- parameters as one vector ------------------------------------------------------------------------ */
 
-static void copy_out(const ad_var *x, const void *from, double *to) {
-    if (from == NULL) memset(to, 0, (size_t)ad_numel(x) * sizeof *to);
-    else if (ad_dtype_of(x) == AD_F32) ad__to_f64(ad_numel(x), from, to);
-    else memcpy(to, from, (size_t)ad_numel(x) * sizeof *to);
-}
-
-static void gather(const nn_optim *opt, bool gradients, double *to) {
+static void read_values(const nn_optim *opt, double *to) {
     for (int i = 0; i < opt->n; i++) {
         const ad_var *x = opt->slots[i].parameter.var;
-        bool none = !(x->flags & AD__NEEDS); /* frozen: no gradient, so that it does not move */
-        copy_out(x, !gradients ? ad_data(x) : none ? NULL : ad_grad(x), to);
+        nn__array_to_f64(ad_dtype_of(x), ad_numel(x), ad_data(x), to);
         to += ad_numel(x);
     }
 }
 
-/* Parameters become x0 + t d; spare has room for n. */
-static void place(const search *w, double t, double *spare) {
+/* The gradient of a frozen parameter is zero, so that it does not move. */
+static void read_gradients(const nn_optim *opt, double *to) {
+    for (int i = 0; i < opt->n; i++) {
+        const ad_var *x = opt->slots[i].parameter.var;
+        if (ad_requires_grad(x)) nn__array_to_f64(ad_dtype_of(x), ad_numel(x), ad_grad(x), to);
+        else memset(to, 0, (size_t)ad_numel(x) * sizeof *to);
+        to += ad_numel(x);
+    }
+}
+
+/* A parameter's elements, for writing. After an error of the graph, when ad_data_mut refuses, a search that is given up
+   still restores them. It need not mark them as changed, since the closure's scope has taken all that it computed from
+   them. */
+static void *elements(ad_var *x) { return ad_ok(ad_graph_of(x)) ? ad_data_mut(x) : (void *)ad_data(x); }
+
+/* Sets the parameters to x0 + t d; spare is an array of n. */
+static void move_to(const search *w, double t, double *spare) {
     const lbfgs *l = w->l;
     memcpy(spare, l->x0, (size_t)l->n * sizeof *spare);
-    ad__axpy_f64(l->n, t, ad_data(l->d), spare);
+    nn__array_axpy(l->n, t, ad_data(l->d), spare);
     for (int i = 0; i < w->opt->n; i++) {
         ad_var *x = w->opt->slots[i].parameter.var;
-        if (ad_dtype_of(x) == AD_F32) ad__to_f32(ad_numel(x), spare, values(x));
-        else memcpy(values(x), spare, (size_t)ad_numel(x) * sizeof *spare);
+        nn__array_from_f64(ad_dtype_of(x), ad_numel(x), spare, elements(x));
         spare += ad_numel(x);
     }
 }
 
-/* A loss that is no number is as bad as can be, so that the search turns back from it. */
+/* A loss that is not finite counts as infinite, so that the search turns back from it. */
 static void evaluate(search *w, point *p) {
     w->rc = nn__run_closure(w->opt, w->f, w->data, &p->f);
     if (w->rc != AD_OK) return;
     w->evaluations++;
-    gather(w->opt, true, p->g);
+    read_gradients(w->opt, p->g);
     if (!isfinite(p->f)) p->f = INFINITY;
 }
 
 static void evaluate_at(search *w, double t, point *p) {
-    place(w, t, p->g);
+    move_to(w, t, p->g);
     evaluate(w, p);
     p->t = t;
     p->slope = nn__array_dot(w->l->n, p->g, ad_data(w->l->d));
@@ -87,7 +89,7 @@ static void evaluate_at(search *w, double t, point *p) {
 enum { MOST_TRIALS = 25 };
 static const double ARMIJO = 1e-4, WOLFE = 0.9;
 
-/* Where the cubic through both points, with their slopes, is least; kept within lo .. hi. */
+/* The minimum of the cubic through both points with their slopes, limited to lo .. hi. */
 static double cubic_minimum(const point *p, const point *q, double lo, double hi) {
     const point *a = p->t <= q->t ? p : q, *b = a == p ? q : p;
     double d1 = a->slope + b->slope - 3 * (a->f - b->f) / (a->t - b->t), square = d1 * d1 - a->slope * b->slope;
@@ -96,8 +98,10 @@ static double cubic_minimum(const point *p, const point *q, double lo, double hi
     return fmin(fmax(t, lo), hi);
 }
 
+/* Whether the loss has not decreased enough: Armijo's condition is not met. */
 static bool falls_short(const point *start, const point *p) { return p->f > start->f + ARMIJO * p->t * start->slope; }
 
+/* The curvature condition, in its strong form. */
 static bool is_flat(const point *start, const point *p) { return fabs(p->slope) <= -WOLFE * start->slope; }
 
 static void swap(point *a, point *b) {
@@ -106,7 +110,7 @@ static void swap(point *a, point *b) {
     *b = c;
 }
 
-/* Goes outwards from start until a and b have a good point between them; true where b itself is one. */
+/* Goes outwards from start until there is a good point between a and b; true where b itself is one. */
 static bool bracket(search *w, const point *start, point *a, point *b, int *trials) {
     for (; *trials < MOST_TRIALS; ++*trials) {
         if (falls_short(start, b) || (*trials > 1 && b->f >= a->f)) return false;
@@ -121,7 +125,7 @@ static bool bracket(search *w, const point *start, point *a, point *b, int *tria
     return false;
 }
 
-/* A trial between both that is not too near to either; stuck: whether the last one was. */
+/* A trial between both points that is not too close to either one. *stuck tells whether the last trial was. */
 static double trial(const point *p, const point *q, bool *stuck) {
     double lo = fmin(p->t, q->t), hi = fmax(p->t, q->t), edge = 0.1 * (hi - lo), t = cubic_minimum(p, q, lo, hi);
     bool near = fmin(hi - t, t - lo) < edge;
@@ -133,9 +137,9 @@ static double trial(const point *p, const point *q, bool *stuck) {
     return fabs(t - hi) < fabs(t - lo) ? hi - edge : lo + edge;
 }
 
-/* Closes in on a good point between low, the better, and high; low is the answer. */
+/* Narrows the interval between low, the better point, and high. The result is in low. */
 static void zoom(search *w, const point *start, point *low, point *high, point *spare, int trials) {
-    double size = nn__array_largest(w->l->n, ad_data(w->l->d));
+    double size = nn__array_max_abs(w->l->n, ad_data(w->l->d));
     bool done = false, stuck = false;
     for (; !done && trials < MOST_TRIALS && fabs(high->t - low->t) * size >= w->l->o.tolerance_change; trials++) {
         evaluate_at(w, trial(low, high, &stuck), spare);
@@ -151,7 +155,7 @@ static void zoom(search *w, const point *start, point *low, point *high, point *
     }
 }
 
-/* From the point at, whose slope is below 0, to a better one, in at; the parameters are left there. */
+/* From the point *at, whose slope is below 0, to a better one: *at becomes that point and the parameters are there. */
 static void line_search(search *w, point *at) {
     lbfgs *l = w->l;
     int trials = 0;
@@ -162,72 +166,72 @@ static void line_search(search *w, point *at) {
     if (!found && a.f <= b.f) swap(&a, &b);
     if (w->rc == AD_OK && !found) zoom(w, &start, &b, &a, &spare, trials);
     if (w->rc != AD_OK) {
-        place(w, 0, spare.g);
+        move_to(w, 0, spare.g);
         return;
     }
     *at = (point){ b.t, b.f, b.slope, memcpy(start.g, b.g, (size_t)l->n * sizeof *b.g) };
     l->t = b.t;
-    place(w, b.t, spare.g);
+    move_to(w, b.t, spare.g);
 }
 
 /* ---- the direction ----------------------------------------------------------------------------------- */
 
 static int64_t kept(const lbfgs *l) { return l->pushed < l->o.history_size ? (int64_t)l->pushed : l->o.history_size; }
 
-/* Where pair i lies, the oldest being 0. */
-static int64_t place_of(const lbfgs *l, int64_t i) { return ((int64_t)l->pushed - kept(l) + i) % l->o.history_size; }
+/* The ring's index of pair i; 0 is the oldest pair. */
+static int64_t index_of(const lbfgs *l, int64_t i) { return ((int64_t)l->pushed - kept(l) + i) % l->o.history_size; }
 
-/* Remembers the last step t d and what it did to the gradient, where the curvature along it is positive. */
+/* Keeps the last step t d and the change of the gradient along it, if the curvature there is positive. */
 static void remember(lbfgs *l, const double *g) {
     int64_t at = (int64_t)l->pushed % l->o.history_size, n = l->n;
     double *y = l->gradient[1], *s = l->gradient[2];
     memcpy(y, g, (size_t)n * sizeof *y);
-    ad__axpy_f64(n, -1, ad_data(l->old), y);
+    nn__array_axpy(n, -1, ad_data(l->old), y);
     memcpy(s, ad_data(l->d), (size_t)n * sizeof *s);
-    nn__array_scale_f64(n, l->t, s);
+    nn__array_scale(AD_F64, n, l->t, s);
     double ys = nn__array_dot(n, y, s);
     if (!(ys > 1e-10)) return;
-    memcpy((double *)values(l->y) + at * n, y, (size_t)n * sizeof *y);
-    memcpy((double *)values(l->s) + at * n, s, (size_t)n * sizeof *s);
-    ((double *)values(l->ro))[at] = 1 / ys;
+    memcpy((double *)ad_data_mut(l->y) + at * n, y, (size_t)n * sizeof *y);
+    memcpy((double *)ad_data_mut(l->s) + at * n, s, (size_t)n * sizeof *s);
+    ((double *)ad_data_mut(l->rho))[at] = 1 / ys;
     l->scale = ys / nn__array_dot(n, y, y);
     l->pushed++;
 }
 
-/* d = -H g with H the inverse Hessian that the pairs stand for: the two loops of Nocedal 1980. */
-static void turn(lbfgs *l, const double *g) {
-    const double *y = ad_data(l->y), *s = ad_data(l->s), *ro = ad_data(l->ro);
-    double *d = values(l->d);
+/* d = -H g, where H is the estimate of the inverse Hessian by the pairs: the two loops of Nocedal 1980. */
+static void compute_direction(lbfgs *l, const double *g) {
+    const double *y = ad_data(l->y), *s = ad_data(l->s), *rho = ad_data(l->rho);
+    double *d = ad_data_mut(l->d);
     int64_t n = l->n;
     memcpy(d, g, (size_t)n * sizeof *d);
-    nn__array_scale_f64(n, -1, d);
+    nn__array_scale(AD_F64, n, -1, d);
     for (int64_t i = kept(l) - 1; i >= 0; i--) {
-        int64_t k = place_of(l, i);
-        l->al[i] = nn__array_dot(n, s + k * n, d) * ro[k];
-        ad__axpy_f64(n, -l->al[i], y + k * n, d);
+        int64_t k = index_of(l, i);
+        l->alpha[i] = nn__array_dot(n, s + k * n, d) * rho[k];
+        nn__array_axpy(n, -l->alpha[i], y + k * n, d);
     }
-    nn__array_scale_f64(n, l->scale, d);
+    nn__array_scale(AD_F64, n, l->scale, d);
     for (int64_t i = 0; i < kept(l); i++) {
-        int64_t k = place_of(l, i);
-        ad__axpy_f64(n, l->al[i] - nn__array_dot(n, y + k * n, d) * ro[k], s + k * n, d);
+        int64_t k = index_of(l, i);
+        nn__array_axpy(n, l->alpha[i] - nn__array_dot(n, y + k * n, d) * rho[k], s + k * n, d);
     }
 }
 
-/* One iteration; whether another one is worth while. */
+/* One iteration from the point *at; false where the step ends with it. */
 static bool iterate(search *w, point *at) {
     lbfgs *l = w->l;
     double lr = w->opt->group[0].lr, before = at->f;
     if (l->iterations++ > 0) remember(l, at->g);
-    turn(l, at->g);
-    memcpy(values(l->old), at->g, (size_t)l->n * sizeof *at->g);
-    l->t = l->iterations == 1 ? fmin(1, 1 / nn__array_sum_sizes(l->n, at->g)) * lr : lr;
+    compute_direction(l, at->g);
+    memcpy(ad_data_mut(l->old), at->g, (size_t)l->n * sizeof *at->g);
+    l->t = l->iterations == 1 ? fmin(1, 1 / nn__array_sum_abs(l->n, at->g)) * lr : lr;
     at->slope = nn__array_dot(l->n, at->g, ad_data(l->d));
     at->t = 0;
     if (!(at->slope <= -l->o.tolerance_change)) return false;
-    gather(w->opt, false, l->x0);
+    read_values(w->opt, l->x0);
     line_search(w, at);
-    return w->rc == AD_OK && w->evaluations < l->o.max_eval && nn__array_largest(l->n, at->g) > l->o.tolerance_grad &&
-           nn__array_largest(l->n, ad_data(l->d)) * fabs(l->t) > l->o.tolerance_change &&
+    return w->rc == AD_OK && w->evaluations < l->o.max_eval && nn__array_max_abs(l->n, at->g) > l->o.tolerance_grad &&
+           nn__array_max_abs(l->n, ad_data(l->d)) * fabs(l->t) > l->o.tolerance_change &&
            fabs(at->f - before) >= l->o.tolerance_change;
 }
 
@@ -238,16 +242,16 @@ static int minimise(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
     evaluate(&w, &at);
     *loss = at.f;
     if (w.rc != AD_OK) return w.rc;
-    if (!isfinite(at.f)) return ad_fail(opt->graph, AD_EVALUE, "lbfgs: the loss is not finite where the step begins");
-    if (nn__array_largest(l->n, at.g) <= l->o.tolerance_grad) return AD_OK;
-    for (int i = 0; i < l->o.max_iter && iterate(&w, &at);) i++;
+    if (!isfinite(at.f)) return ad_fail(opt->object.graph, AD_EVALUE, "lbfgs: the loss is not finite where the step begins");
+    if (nn__array_max_abs(l->n, at.g) <= l->o.tolerance_grad) return AD_OK;
+    for (int i = 0; i < l->o.max_iter && iterate(&w, &at); i++) {}
     return w.rc;
 }
 
-/* ---- making ------------------------------------------------------------------------------------------ */
+/* ---- construction ------------------------------------------------------------------------------------ */
 
 static int check(ad_graph *g, const nn_lbfgs_opts *o) {
-    int rc = nn__check_lr(g, "lbfgs", o->lr);
+    int rc = nn__check_positive(g, "lbfgs", "lr", o->lr);
     if (rc == AD_OK) rc = nn__check_number(g, "lbfgs", "max_iter", o->max_iter, 1, INFINITY);
     if (rc == AD_OK) rc = nn__check_number(g, "lbfgs", "max_eval", o->max_eval, 1, INFINITY);
     if (rc == AD_OK) rc = nn__check_number(g, "lbfgs", "history_size", o->history_size, 1, INFINITY);
@@ -256,15 +260,14 @@ static int check(ad_graph *g, const nn_lbfgs_opts *o) {
     return rc;
 }
 
-/* Arrays for n elements; 0 where there was memory for them. */
-static int give_memory(ad_graph *g, lbfgs *l) {
+static int allocate(ad_graph *g, lbfgs *l) {
     int64_t n = l->n, history = l->o.history_size;
     l->y = ad_zeros(g, AD_F64, AD_SHAPE(history, n));
     l->s = ad_zeros(g, AD_F64, AD_SHAPE(history, n));
-    l->ro = ad_zeros(g, AD_F64, AD_SHAPE(history));
+    l->rho = ad_zeros(g, AD_F64, AD_SHAPE(history));
     l->d = ad_zeros(g, AD_F64, AD_SHAPE(n));
     l->old = ad_zeros(g, AD_F64, AD_SHAPE(n));
-    l->al = ad_scope_array(g, (size_t)history * sizeof *l->al);
+    l->alpha = ad_scope_array(g, (size_t)history * sizeof *l->alpha);
     l->x0 = ad_scope_array(g, (size_t)n * sizeof *l->x0);
     for (int i = 0; i < 4; i++) l->gradient[i] = ad_scope_array(g, (size_t)n * sizeof *l->x0);
     return ad_error_code(g);
@@ -273,7 +276,7 @@ static int give_memory(ad_graph *g, lbfgs *l) {
 static void list_states(nn_optim *opt, lbfgs *l) {
     nn__list_own_state(opt, "old_dirs", l->y, NULL);
     nn__list_own_state(opt, "old_stps", l->s, NULL);
-    nn__list_own_state(opt, "ro", l->ro, NULL);
+    nn__list_own_state(opt, "ro", l->rho, NULL);
     nn__list_own_state(opt, "d", l->d, NULL);
     nn__list_own_state(opt, "prev_flat_grad", l->old, NULL);
     nn__list_own_state(opt, "pushed", NULL, &l->pushed);
@@ -282,19 +285,25 @@ static void list_states(nn_optim *opt, lbfgs *l) {
     nn__list_own_state(opt, "H_diag", NULL, &l->scale);
 }
 
+static nn_lbfgs_opts with_defaults(nn_lbfgs_opts o) {
+    o.lr = ad_option(o.lr, 1);
+    o.max_iter = (int)ad_option(o.max_iter, 20);
+    o.max_eval = (int)fmin(ad_option(o.max_eval, floor(1.25 * o.max_iter)), INT_MAX);
+    o.history_size = (int)ad_option(o.history_size, 100);
+    o.tolerance_grad = ad_option(o.tolerance_grad, 1e-7);
+    o.tolerance_change = ad_option(o.tolerance_change, 1e-9);
+    return o;
+}
+
 nn_optim *nn_lbfgs(nn_module *m, nn_lbfgs_opts o) {
     static const nn__method method = { .name = "lbfgs", .minimise = minimise };
-    if (o.lr == 0) o.lr = 1;
-    if (o.max_iter == 0) o.max_iter = 20;
-    if (o.max_eval == 0) o.max_eval = o.max_iter * 5 / 4;
-    if (o.history_size == 0) o.history_size = 100;
-    if (o.tolerance_grad == 0) o.tolerance_grad = 1e-7;
-    if (o.tolerance_change == 0) o.tolerance_change = 1e-9;
+    if (m == NULL || nn__check_open(&m->object, NULL, "lbfgs", "module")) return NULL;
     ad_graph *g = nn_graph_of(m);
+    o = with_defaults(o);
     if (!ad_ok(g) || check(g, &o)) return NULL;
     lbfgs l = { .o = o, .n = nn_parameter_numel(m), .scale = 1 };
-    if (give_memory(g, &l)) return NULL;
-    nn_optim *opt = nn__optim_new(m, &method, &l, sizeof l, (nn__param_group){ .lr = o.lr }, 0);
+    if (allocate(g, &l)) return NULL;
+    nn_optim *opt = nn__optim_new(m, &method, &l, sizeof l, (nn__param_group){ .lr = o.lr }, NULL);
     if (opt != NULL) list_states(opt, opt->opts);
     return opt;
 }

@@ -1,46 +1,45 @@
 /* optim.c: what all optimisers share: parameters, groups, state and the step. */
-#include "nn/optim/state.h"
-
 #include <math.h>
 #include <string.h>
 
-#include "nn/module/module_private.h"
+#include "nn/optim/state.h"
 
 /* ---- options ---------------------------------------------------------------------------------------- */
 
 int nn__check_number(ad_graph *g, const char *caller, const char *name, double value, double lo, double hi) {
     if (value >= lo && value < hi) return AD_OK;
-    if (hi > 1e300) return ad_fail(g, AD_EVALUE, "%s: %s %g: it must be a finite number, %g or more", caller, name, value, lo);
+    if (isinf(hi))
+        return ad_fail(g, AD_EVALUE, "%s: %s %g: it must be a finite number, %g or more", caller, name, value, lo);
     return ad_fail(g, AD_EVALUE, "%s: %s %g: it must be %g or more, and below %g", caller, name, value, lo, hi);
 }
 
-int nn__check_lr(ad_graph *g, const char *caller, double lr) {
-    if (lr > 0 && lr < 1e300) return AD_OK;
-    return ad_fail(g, AD_EVALUE, "%s: lr %g: it must be a finite number above 0", caller, lr);
+int nn__check_positive(ad_graph *g, const char *caller, const char *name, double value) {
+    if (value > 0 && value < INFINITY) return AD_OK;
+    return ad_fail(g, AD_EVALUE, "%s: %s %g: it must be a finite number above 0", caller, name, value);
 }
 
-/* ---- making ------------------------------------------------------------------------------------------ */
+/* ---- construction ------------------------------------------------------------------------------------ */
 
-/* Lists a state under "parameter.name". */
+/* Lists a state under the name "parameter.name". */
 static int list_state(nn_optim *opt, const nn__slot *s, const char *name, ad_var *var, double *number) {
     size_t size = strlen(s->parameter.name) + strlen(name) + 2;
-    char *full = ad_scope_alloc(opt->graph, size);
+    char *full = ad_scope_alloc(opt->object.graph, size);
     if (full == NULL) return AD_ENOMEM;
     snprintf(full, size, "%s.%s", s->parameter.name, name);
     opt->states[opt->n_states++] = (nn__state){ full, var, number };
     return AD_OK;
 }
 
-/* Zeros for each state in use, and their names. */
-static int add_states(nn_optim *opt, nn__slot *s, unsigned uses) {
+/* The states in use, as zeros, and their names. */
+static int add_states(nn_optim *opt, nn__slot *s, const bool uses[NN__RULE_STATES]) {
     const nn__method *method = opt->method;
     if (method->rule == NULL) return AD_OK;
     int rc = list_state(opt, s, "step", NULL, &s->step);
     if (rc == AD_OK && method->has_mu_product) rc = list_state(opt, s, "mu_product", NULL, &s->mu_product);
     for (int k = 0; k < NN__RULE_STATES && rc == AD_OK; k++) {
-        if (!(uses >> k & 1)) continue;
+        if (!uses[k]) continue;
         const ad_var *x = s->parameter.var;
-        s->state[k] = ad_zeros(opt->graph, ad_dtype_of(x), ad_shape_of(x));
+        s->state[k] = ad_zeros(opt->object.graph, ad_dtype_of(x), ad_shape_of(x));
         rc = list_state(opt, s, method->state[k], s->state[k], NULL);
     }
     return rc;
@@ -51,7 +50,7 @@ void nn__list_own_state(nn_optim *opt, const char *name, ad_var *var, double *nu
 }
 
 nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts, size_t size, nn__param_group p,
-                        unsigned uses) {
+                        const bool uses[NN__RULE_STATES]) {
     ad_graph *g = nn_graph_of(m);
     size_t n = (size_t)nn_parameter_count(m);
     nn_optim *opt = ad_scope_zalloc(g, sizeof *opt + n * sizeof *opt->slots);
@@ -59,8 +58,13 @@ nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts
     nn__state *states = copy ? ad_scope_alloc(g, (n * (NN__RULE_STATES + 2) + NN__OWN_STATES) * sizeof *states) : NULL;
     if (states == NULL) return NULL;
     p.initial_lr = p.lr;
-    *opt = (nn_optim){ .graph = g, .method = method, .opts = memcpy(copy, opts, size), .group = { p }, .n = (int)n,
-                       .n_groups = 1, .states = states };
+    *opt = (nn_optim){ .object = { g, &opt->object },
+                       .method = method,
+                       .opts = memcpy(copy, opts, size),
+                       .group = { p },
+                       .n = (int)n,
+                       .n_groups = 1,
+                       .states = states };
     for (int i = 0; i < opt->n; i++) {
         opt->slots[i] = (nn__slot){ .parameter = nn_parameter_at(m, i), .mu_product = 1 };
         if (add_states(opt, &opt->slots[i], uses)) return NULL;
@@ -91,7 +95,10 @@ nn__state nn__optim_state_at(nn_optim *opt, int i) {
 
 /* ---- stepping ------------------------------------------------------------------------------------------- */
 
-static bool moves(const ad_var *x) { return (x->flags & (AD__HAS_GRAD | AD__NEEDS)) == (AD__HAS_GRAD | AD__NEEDS); }
+int nn__check_optim(const nn_optim *opt, const char *caller) {
+    int rc = nn__check_open(&opt->object, NULL, caller, "optimiser");
+    return rc ? rc : ad_error_code(opt->object.graph);
+}
 
 static void move(nn_optim *opt, nn__slot *s) {
     ad_var *x = s->parameter.var;
@@ -100,23 +107,24 @@ static void move(nn_optim *opt, nn__slot *s) {
     for (int k = 0; k < NN__RULE_STATES; k++) state[k] = s->state[k] ? ad_data_mut(s->state[k]) : NULL;
     s->step++;
     opt->method->numbers(opt->opts, &opt->group[s->group], s, &numbers);
-    nn__update(ad__owner(x)->team, opt->method->rule, ad_dtype_of(x), ad_numel(x), &numbers, ad_grad(x), state,
+    nn__update(ad_team_of(opt->object.graph), opt->method->rule, ad_dtype_of(x), ad_numel(x), &numbers, ad_grad(x), state,
                ad_data_mut(x));
 }
 
 int nn_step(nn_optim *opt) {
     if (opt == NULL) return AD_EVALUE;
-    if (!ad_ok(opt->graph)) return ad_error_code(opt->graph);
+    int rc = nn__check_optim(opt, "step");
+    if (rc != AD_OK) return rc;
     if (opt->method->rule == NULL)
-        return ad_fail(opt->graph, AD_EVALUE, "step: %s computes the loss many times; call nn_step_closure",
+        return ad_fail(opt->object.graph, AD_EVALUE, "step: %s computes the loss many times; call nn_step_closure",
                        opt->method->name);
     for (int i = 0; i < opt->n; i++)
-        if (moves(opt->slots[i].parameter.var)) move(opt, &opt->slots[i]);
+        if (nn__moves(opt->slots[i].parameter.var)) move(opt, &opt->slots[i]);
     return AD_OK;
 }
 
 int nn__run_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
-    ad_graph *g = opt->graph;
+    ad_graph *g = opt->object.graph;
     ad_mark m = ad_begin(g);
     nn_zero_grad(opt);
     ad_var *y = f(data);
@@ -129,16 +137,19 @@ int nn__run_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
 
 int nn_step_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
     double unwanted;
-    if (opt == NULL || f == NULL) return AD_EVALUE;
-    if (!ad_ok(opt->graph)) return ad_error_code(opt->graph);
+    if (opt == NULL) return AD_EVALUE;
+    int rc = nn__check_optim(opt, "step_closure");
+    if (rc != AD_OK) return rc;
+    if (f == NULL) return ad_fail(opt->object.graph, AD_EVALUE, "step_closure: no function is given that builds the loss");
     if (loss == NULL) loss = &unwanted;
     if (opt->method->minimise != NULL) return opt->method->minimise(opt, f, data, loss);
-    int rc = nn__run_closure(opt, f, data, loss);
+    rc = nn__run_closure(opt, f, data, loss);
     return rc ? rc : nn_step(opt);
 }
 
 void nn_zero_grad(nn_optim *opt) {
-    for (int i = 0; opt != NULL && i < opt->n; i++) ad_zero_grad(opt->slots[i].parameter.var);
+    if (opt == NULL || nn__check_open(&opt->object, NULL, "zero_grad", "optimiser")) return;
+    for (int i = 0; i < opt->n; i++) ad_zero_grad(opt->slots[i].parameter.var);
 }
 
 /* ---- groups and rates ------------------------------------------------------------------------------------ */
@@ -152,33 +163,41 @@ static bool belongs(const nn_parameter *p, const nn_group_opts *o) {
     return false;
 }
 
-int nn_group(nn_optim *opt, nn_group_opts o) {
-    if (opt == NULL) return AD_EVALUE;
-    ad_graph *g = opt->graph;
-    if (!ad_ok(g)) return ad_error_code(g);
+static int check_group(const nn_optim *opt, const nn_group_opts *o) {
+    ad_graph *g = opt->object.graph;
+    int rc = nn__check_optim(opt, "group");
+    if (rc != AD_OK) return rc;
     if (opt->method->rule == NULL)
         return ad_fail(g, AD_EVALUE, "group: %s moves all parameters together and has no groups", opt->method->name);
     if (opt->n_groups == NN__GROUPS)
-        return ad_fail(g, AD_EVALUE, "group: %s has %d groups already, which is the most", opt->method->name, NN__GROUPS - 1);
-    double lr = o.lr == 0 ? opt->group[0].lr : o.lr;
-    int rc = nn__check_lr(g, "group", lr), found = 0;
-    if (rc == AD_OK) rc = nn__check_number(g, "group", "weight_decay", o.weight_decay, 0, INFINITY);
-    for (int i = 0; i < opt->n && rc == AD_OK; i++)
-        if (belongs(&opt->slots[i].parameter, &o)) opt->slots[i].group = opt->n_groups, found++;
-    if (rc == AD_OK && found == 0)
-        rc = ad_fail(g, AD_EVALUE, "group: no parameter of the optimiser is among them; names end as in \"bias\"");
+        return ad_fail(g, AD_EVALUE, "group: %s has %d groups already, which is the most", opt->method->name,
+                       NN__GROUPS - 1);
+    rc = nn__check_positive(g, "group", "lr", ad_option(o->lr, opt->group[0].lr));
+    return rc ? rc : nn__check_number(g, "group", "weight_decay", ad_option(o->weight_decay, 0), 0, INFINITY);
+}
+
+int nn_group(nn_optim *opt, nn_group_opts o) {
+    if (opt == NULL) return AD_EVALUE;
+    int rc = check_group(opt, &o), found = 0;
     if (rc != AD_OK) return rc;
-    opt->group[opt->n_groups] = (nn__param_group){ lr, lr, o.weight_decay, opt->group[0].momentum };
+    for (int i = 0; i < opt->n; i++)
+        if (belongs(&opt->slots[i].parameter, &o)) opt->slots[i].group = opt->n_groups, found++;
+    if (found == 0)
+        return ad_fail(opt->object.graph, AD_EVALUE,
+                       "group: no parameter of the optimiser is among them; names end as in \"bias\"");
+    double lr = ad_option(o.lr, opt->group[0].lr);
+    opt->group[opt->n_groups] = (nn__param_group){ lr, lr, ad_option(o.weight_decay, 0), opt->group[0].momentum };
     return opt->n_groups++;
 }
 
 int nn_group_count(const nn_optim *opt) { return opt ? opt->n_groups : 0; }
 
 void nn_set_group_lr(nn_optim *opt, int group, double lr) {
-    if (opt == NULL) return;
+    if (opt == NULL || nn__check_open(&opt->object, NULL, "set_lr", "optimiser")) return;
+    ad_graph *g = opt->object.graph;
     if (group < 0 || group >= opt->n_groups)
-        ad_fail(opt->graph, AD_EVALUE, "set_lr: group %d of %d: there is no such group", group, opt->n_groups);
-    else if (nn__check_number(opt->graph, "set_lr", "lr", lr, 0, INFINITY) == AD_OK)
+        ad_fail(g, AD_EVALUE, "set_lr: group %d of %d: there is no such group", group, opt->n_groups);
+    else if (nn__check_number(g, "set_lr", "lr", lr, 0, INFINITY) == AD_OK)
         opt->group[group].lr = opt->group[group].initial_lr = lr;
 }
 

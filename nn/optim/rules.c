@@ -1,23 +1,20 @@
-/* rules.c: the optimisers: options, defaults, and the numbers of a step. */
+/* rules.c: the optimisers: options, defaults, and the numbers of an update. */
 #include <math.h>
 
-#include "autodiff/op.h"
 #include "nn/optim/state.h"
 
-/* What an option that was left 0 stands for. */
-static void default_to(double *option, double value) {
-    if (*option == 0) *option = value;
-}
+static void default_to(double *option, double value) { *option = ad_option(*option, value); }
 
-/* Whether m can have an optimiser of these settings; each reports its own error. */
+/* Whether m can have an optimiser with these settings. Each check reports its own error. */
 static bool accepts(nn_module *m, const char *caller, double lr, double weight_decay) {
+    if (m == NULL || nn__check_open(&m->object, NULL, caller, "module")) return false;
     ad_graph *g = nn_graph_of(m);
-    return ad_ok(g) && nn__check_lr(g, caller, lr) == AD_OK &&
+    return ad_ok(g) && nn__check_positive(g, caller, "lr", lr) == AD_OK &&
            nn__check_number(g, caller, "weight_decay", weight_decay, 0, INFINITY) == AD_OK;
 }
 
-/* A share such as a beta, from 0 to below 1. */
-static bool is_share(nn_module *m, const char *caller, const char *name, double value) {
+/* A decay rate such as beta1: from 0 to below 1. */
+static bool is_rate(nn_module *m, const char *caller, const char *name, double value) {
     return nn__check_number(nn_graph_of(m), caller, name, value, 0, 1) == AD_OK;
 }
 
@@ -27,36 +24,50 @@ static bool is_not_negative(nn_module *m, const char *caller, const char *name, 
 
 /* ---- sgd --------------------------------------------------------------------------------------------- */
 
+/* The first momentum buffer is the gradient, without dampening. */
 static void sgd_numbers(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to) {
     const nn_sgd_opts *o = opts;
-    bool first = s->step == 1; /* the first velocity is the gradient, whole */
+    bool first = s->step == 1;
     to->sgd = (nn__sgd_numbers){ .lr = p->lr,
-                         .decay = p->weight_decay,
-                         .momentum = first ? 0 : p->momentum,
-                         .keep = first ? 1 : 1 - o->dampening,
-                         .now = o->nesterov ? 1 : 0,
-                         .later = o->nesterov ? p->momentum : 1 };
+                                 .decay = p->weight_decay,
+                                 .momentum = first ? 0 : p->momentum,
+                                 .undamped = first ? 1 : 1 - o->dampening,
+                                 .of_gradient = o->nesterov ? 1 : 0,
+                                 .of_buffer = o->nesterov ? p->momentum : 1 };
+}
+
+static bool check_sgd(nn_module *m, const nn_sgd_opts *o) {
+    if (!accepts(m, "sgd", o->lr, o->weight_decay) || !is_not_negative(m, "sgd", "momentum", o->momentum) ||
+        !is_not_negative(m, "sgd", "dampening", o->dampening))
+        return false;
+    if (!o->nesterov || (o->momentum > 0 && o->dampening == 0)) return true;
+    ad_fail(nn_graph_of(m), AD_EVALUE, "sgd: nesterov needs a momentum above 0, and no dampening");
+    return false;
 }
 
 nn_optim *nn_sgd(nn_module *m, nn_sgd_opts o) {
-    static const nn__method method = { "sgd", { "momentum_buffer" }, false, &nn__rule_sgd, sgd_numbers, NULL };
-    if (!accepts(m, "sgd", o.lr, o.weight_decay) || !is_not_negative(m, "sgd", "momentum", o.momentum)) return NULL;
-    if (o.nesterov && (o.momentum == 0 || o.dampening != 0))
-        return ad_fail(nn_graph_of(m), AD_EVALUE, "sgd: nesterov needs a momentum above 0, and no dampening"), NULL;
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__param_group){ o.lr, 0, o.weight_decay, o.momentum }, o.momentum != 0);
+    static const nn__method method = { .name = "sgd",
+                                       .state = { [NN__SGD_MOMENTUM_BUFFER] = "momentum_buffer" },
+                                       .rule = &nn__rule_sgd,
+                                       .numbers = sgd_numbers };
+    default_to(&o.lr, 0), default_to(&o.momentum, 0), default_to(&o.dampening, 0), default_to(&o.weight_decay, 0);
+    if (!check_sgd(m, &o)) return NULL;
+    nn__param_group p = { .lr = o.lr, .weight_decay = o.weight_decay, .momentum = o.momentum };
+    const bool uses[NN__RULE_STATES] = { [NN__SGD_MOMENTUM_BUFFER] = o.momentum != 0 };
+    return nn__optim_new(m, &method, &o, sizeof o, p, uses);
 }
 
-/* ---- adam and its kin ---------------------------------------------------------------------------------- */
+/* ---- the Adam family ----------------------------------------------------------------------------------- */
 
 static void adam_numbers(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to) {
     const nn_adam_opts *o = opts;
     to->adam = (nn__adam_numbers){ .lr = p->lr / (1 - pow(p->momentum, s->step)),
-                           .decay = p->weight_decay,
-                           .shrink = 1,
-                           .beta1 = p->momentum,
-                           .beta2 = o->beta2,
-                           .root = 1 / sqrt(1 - pow(o->beta2, s->step)),
-                           .eps = o->eps };
+                                   .decay = p->weight_decay,
+                                   .shrink = 1,
+                                   .beta1 = p->momentum,
+                                   .beta2 = o->beta2,
+                                   .correction = 1 / sqrt(1 - pow(o->beta2, s->step)),
+                                   .eps = o->eps };
 }
 
 static void adamw_numbers(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to) {
@@ -66,141 +77,195 @@ static void adamw_numbers(const void *opts, const nn__param_group *p, nn__slot *
 }
 
 static nn_optim *adam_new(nn_module *m, const nn__method *method, nn_adam_opts o) {
-    default_to(&o.lr, 1e-3), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.999), default_to(&o.eps, 1e-8);
     const char *name = method->name;
-    if (!accepts(m, name, o.lr, o.weight_decay) || !is_share(m, name, "beta1", o.beta1) ||
-        !is_share(m, name, "beta2", o.beta2) || !is_not_negative(m, name, "eps", o.eps))
+    default_to(&o.lr, 1e-3), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.999), default_to(&o.eps, 1e-8);
+    if (!accepts(m, name, o.lr, o.weight_decay) || !is_rate(m, name, "beta1", o.beta1) ||
+        !is_rate(m, name, "beta2", o.beta2) || !is_not_negative(m, name, "eps", o.eps))
         return NULL;
-    return nn__optim_new(m, method, &o, sizeof o, (nn__param_group){ o.lr, 0, o.weight_decay, o.beta1 }, o.amsgrad ? 7 : 3);
+    nn__param_group p = { .lr = o.lr, .weight_decay = o.weight_decay, .momentum = o.beta1 };
+    const bool uses[NN__RULE_STATES] = { [NN__ADAM_EXP_AVG] = true,
+                                         [NN__ADAM_EXP_AVG_SQ] = true,
+                                         [NN__ADAM_MAX_EXP_AVG_SQ] = o.amsgrad };
+    return nn__optim_new(m, method, &o, sizeof o, p, uses);
 }
 
 #define ADAM_STATES                                                                                                    \
-    { "exp_avg", "exp_avg_sq", "max_exp_avg_sq" }
+    {                                                                                                                  \
+        [NN__ADAM_EXP_AVG] = "exp_avg", [NN__ADAM_EXP_AVG_SQ] = "exp_avg_sq",                                          \
+        [NN__ADAM_MAX_EXP_AVG_SQ] = "max_exp_avg_sq"                                                                   \
+    }
 
 nn_optim *nn_adam(nn_module *m, nn_adam_opts o) {
-    static const nn__method method = { "adam", ADAM_STATES, false, &nn__rule_adam, adam_numbers, NULL };
+    static const nn__method method = {
+        .name = "adam", .state = ADAM_STATES, .has_beta1 = true, .rule = &nn__rule_adam, .numbers = adam_numbers
+    };
+    default_to(&o.weight_decay, 0);
     return adam_new(m, &method, o);
 }
 
 nn_optim *nn_adamw(nn_module *m, nn_adam_opts o) {
-    static const nn__method method = { "adamw", ADAM_STATES, false, &nn__rule_adam, adamw_numbers, NULL };
+    static const nn__method method = {
+        .name = "adamw", .state = ADAM_STATES, .has_beta1 = true, .rule = &nn__rule_adam, .numbers = adamw_numbers
+    };
     default_to(&o.weight_decay, 0.01);
-    if (o.weight_decay < 0) o.weight_decay = 0;
     return adam_new(m, &method, o);
 }
 
-/* Dozat 2016: the momentum of step t is mu = beta1 (1 - 0.96^(t momentum_decay) / 2). */
+/* Dozat 2016: the momentum of update t is mu = beta1 (1 - 0.96^(t momentum_decay) / 2). */
 static void nadam_numbers(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to) {
     const nn_nadam_opts *o = opts;
     double mu = p->momentum * (1 - 0.5 * pow(0.96, s->step * o->momentum_decay));
     double next = p->momentum * (1 - 0.5 * pow(0.96, (s->step + 1) * o->momentum_decay));
     s->mu_product *= mu;
     to->adam = (nn__adam_numbers){ .lr = p->lr * next / (1 - s->mu_product * next),
-                           .now = p->lr * (1 - mu) / (1 - s->mu_product),
-                           .decay = p->weight_decay,
-                           .shrink = 1,
-                           .beta1 = p->momentum,
-                           .beta2 = o->beta2,
-                           .root = 1 / sqrt(1 - pow(o->beta2, s->step)),
-                           .eps = o->eps };
+                                   .lr_gradient = p->lr * (1 - mu) / (1 - s->mu_product),
+                                   .decay = p->weight_decay,
+                                   .shrink = 1,
+                                   .beta1 = p->momentum,
+                                   .beta2 = o->beta2,
+                                   .correction = 1 / sqrt(1 - pow(o->beta2, s->step)),
+                                   .eps = o->eps };
 }
 
 nn_optim *nn_nadam(nn_module *m, nn_nadam_opts o) {
-    static const nn__method method = {
-        "nadam", { "exp_avg", "exp_avg_sq" }, true, &nn__rule_adam, nadam_numbers, NULL
-    };
+    static const nn__method method = { .name = "nadam",
+                                       .state = ADAM_STATES,
+                                       .has_mu_product = true,
+                                       .has_beta1 = true,
+                                       .rule = &nn__rule_adam,
+                                       .numbers = nadam_numbers };
     default_to(&o.lr, 2e-3), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.999), default_to(&o.eps, 1e-8);
-    default_to(&o.momentum_decay, 4e-3);
-    if (!accepts(m, "nadam", o.lr, o.weight_decay) || !is_share(m, "nadam", "beta1", o.beta1) ||
-        !is_share(m, "nadam", "beta2", o.beta2) || !is_not_negative(m, "nadam", "eps", o.eps) ||
+    default_to(&o.weight_decay, 0), default_to(&o.momentum_decay, 4e-3);
+    if (!accepts(m, "nadam", o.lr, o.weight_decay) || !is_rate(m, "nadam", "beta1", o.beta1) ||
+        !is_rate(m, "nadam", "beta2", o.beta2) || !is_not_negative(m, "nadam", "eps", o.eps) ||
         !is_not_negative(m, "nadam", "momentum_decay", o.momentum_decay))
         return NULL;
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__param_group){ o.lr, 0, o.weight_decay, o.beta1 }, 3);
+    nn__param_group p = { .lr = o.lr, .weight_decay = o.weight_decay, .momentum = o.beta1 };
+    const bool uses[NN__RULE_STATES] = { [NN__ADAM_EXP_AVG] = true, [NN__ADAM_EXP_AVG_SQ] = true };
+    return nn__optim_new(m, &method, &o, sizeof o, p, uses);
 }
 
 static void adamax_numbers(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to) {
     const nn_adamax_opts *o = opts;
-    double lr = p->lr / (1 - pow(p->momentum, s->step));
-    to->adamax = (nn__adamax_numbers){ lr, p->weight_decay, p->momentum, o->beta2, o->eps };
+    to->adamax = (nn__adamax_numbers){ .lr = p->lr / (1 - pow(p->momentum, s->step)),
+                                       .decay = p->weight_decay,
+                                       .beta1 = p->momentum,
+                                       .beta2 = o->beta2,
+                                       .eps = o->eps };
 }
 
 nn_optim *nn_adamax(nn_module *m, nn_adamax_opts o) {
-    static const nn__method method = {
-        "adamax", { "exp_avg", "exp_inf" }, false, &nn__rule_adamax, adamax_numbers, NULL
-    };
+    static const nn__method method = { .name = "adamax",
+                                       .state = { [NN__ADAMAX_EXP_AVG] = "exp_avg", [NN__ADAMAX_EXP_INF] = "exp_inf" },
+                                       .has_beta1 = true,
+                                       .rule = &nn__rule_adamax,
+                                       .numbers = adamax_numbers };
     default_to(&o.lr, 2e-3), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.999), default_to(&o.eps, 1e-8);
-    if (!accepts(m, "adamax", o.lr, o.weight_decay) || !is_share(m, "adamax", "beta1", o.beta1) ||
-        !is_share(m, "adamax", "beta2", o.beta2) || !is_not_negative(m, "adamax", "eps", o.eps))
+    default_to(&o.weight_decay, 0);
+    if (!accepts(m, "adamax", o.lr, o.weight_decay) || !is_rate(m, "adamax", "beta1", o.beta1) ||
+        !is_rate(m, "adamax", "beta2", o.beta2) || !is_not_negative(m, "adamax", "eps", o.eps))
         return NULL;
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__param_group){ o.lr, 0, o.weight_decay, o.beta1 }, 3);
+    nn__param_group p = { .lr = o.lr, .weight_decay = o.weight_decay, .momentum = o.beta1 };
+    const bool uses[NN__RULE_STATES] = { [NN__ADAMAX_EXP_AVG] = true, [NN__ADAMAX_EXP_INF] = true };
+    return nn__optim_new(m, &method, &o, sizeof o, p, uses);
 }
 
 static void lion_numbers(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to) {
     const nn_lion_opts *o = opts;
     (void)s;
-    to->lion = (nn__lion_numbers){ p->lr, 1 - p->lr * p->weight_decay, p->momentum, o->beta2 };
+    to->lion = (nn__lion_numbers){ .lr = p->lr,
+                                   .shrink = 1 - p->lr * p->weight_decay,
+                                   .beta1 = p->momentum,
+                                   .beta2 = o->beta2 };
 }
 
 nn_optim *nn_lion(nn_module *m, nn_lion_opts o) {
-    static const nn__method method = { "lion", { "exp_avg" }, false, &nn__rule_lion, lion_numbers, NULL };
-    default_to(&o.lr, 1e-4), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.99);
-    if (!accepts(m, "lion", o.lr, o.weight_decay) || !is_share(m, "lion", "beta1", o.beta1) ||
-        !is_share(m, "lion", "beta2", o.beta2))
+    static const nn__method method = { .name = "lion",
+                                       .state = { [NN__LION_EXP_AVG] = "exp_avg" },
+                                       .has_beta1 = true,
+                                       .rule = &nn__rule_lion,
+                                       .numbers = lion_numbers };
+    default_to(&o.lr, 1e-4), default_to(&o.beta1, 0.9), default_to(&o.beta2, 0.99), default_to(&o.weight_decay, 0);
+    if (!accepts(m, "lion", o.lr, o.weight_decay) || !is_rate(m, "lion", "beta1", o.beta1) ||
+        !is_rate(m, "lion", "beta2", o.beta2))
         return NULL;
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__param_group){ o.lr, 0, o.weight_decay, o.beta1 }, 1);
+    nn__param_group p = { .lr = o.lr, .weight_decay = o.weight_decay, .momentum = o.beta1 };
+    const bool uses[NN__RULE_STATES] = { [NN__LION_EXP_AVG] = true };
+    return nn__optim_new(m, &method, &o, sizeof o, p, uses);
 }
 
-/* ---- scaled by past gradients ---------------------------------------------------------------------------- */
+/* ---- steps scaled by past gradients ---------------------------------------------------------------------- */
 
 static void rmsprop_numbers(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to) {
     const nn_rmsprop_opts *o = opts;
     (void)s;
-    to->rmsprop = (nn__rmsprop_numbers){ p->lr, p->weight_decay, o->alpha, p->momentum, o->eps };
+    to->rmsprop = (nn__rmsprop_numbers){
+        .lr = p->lr, .decay = p->weight_decay, .alpha = o->alpha, .momentum = p->momentum, .eps = o->eps
+    };
 }
 
 nn_optim *nn_rmsprop(nn_module *m, nn_rmsprop_opts o) {
-    static const nn__method method = { "rmsprop",       { "square_avg", "grad_avg", "momentum_buffer" },
-                                       false,           &nn__rule_rmsprop,
-                                       rmsprop_numbers, NULL };
+    static const nn__method method = { .name = "rmsprop",
+                                       .state = { [NN__RMSPROP_SQUARE_AVG] = "square_avg",
+                                                  [NN__RMSPROP_GRAD_AVG] = "grad_avg",
+                                                  [NN__RMSPROP_MOMENTUM_BUFFER] = "momentum_buffer" },
+                                       .rule = &nn__rule_rmsprop,
+                                       .numbers = rmsprop_numbers };
     default_to(&o.lr, 1e-2), default_to(&o.alpha, 0.99), default_to(&o.eps, 1e-8);
-    if (!accepts(m, "rmsprop", o.lr, o.weight_decay) || !is_share(m, "rmsprop", "alpha", o.alpha) ||
+    default_to(&o.momentum, 0), default_to(&o.weight_decay, 0);
+    if (!accepts(m, "rmsprop", o.lr, o.weight_decay) || !is_rate(m, "rmsprop", "alpha", o.alpha) ||
         !is_not_negative(m, "rmsprop", "eps", o.eps) || !is_not_negative(m, "rmsprop", "momentum", o.momentum))
         return NULL;
-    unsigned uses = 1u | (o.centered ? 2u : 0) | (o.momentum != 0 ? 4u : 0);
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__param_group){ o.lr, 0, o.weight_decay, o.momentum }, uses);
+    nn__param_group p = { .lr = o.lr, .weight_decay = o.weight_decay, .momentum = o.momentum };
+    const bool uses[NN__RULE_STATES] = { [NN__RMSPROP_SQUARE_AVG] = true,
+                                         [NN__RMSPROP_GRAD_AVG] = o.centered,
+                                         [NN__RMSPROP_MOMENTUM_BUFFER] = o.momentum != 0 };
+    return nn__optim_new(m, &method, &o, sizeof o, p, uses);
 }
 
 static void adagrad_numbers(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to) {
     const nn_adagrad_opts *o = opts;
-    to->adagrad = (nn__adagrad_numbers){ p->lr / (1 + (s->step - 1) * o->lr_decay), p->weight_decay, o->eps };
+    to->adagrad = (nn__adagrad_numbers){ .lr = p->lr / (1 + (s->step - 1) * o->lr_decay),
+                                         .decay = p->weight_decay,
+                                         .eps = o->eps };
 }
 
 nn_optim *nn_adagrad(nn_module *m, nn_adagrad_opts o) {
-    static const nn__method method = { "adagrad", { "sum" }, false, &nn__rule_adagrad, adagrad_numbers, NULL };
-    default_to(&o.lr, 1e-2), default_to(&o.eps, 1e-10);
+    static const nn__method method = { .name = "adagrad",
+                                       .state = { [NN__ADAGRAD_SUM] = "sum" },
+                                       .rule = &nn__rule_adagrad,
+                                       .numbers = adagrad_numbers };
+    default_to(&o.lr, 1e-2), default_to(&o.eps, 1e-10), default_to(&o.lr_decay, 0);
+    default_to(&o.initial_accumulator_value, 0), default_to(&o.weight_decay, 0);
     if (!accepts(m, "adagrad", o.lr, o.weight_decay) || !is_not_negative(m, "adagrad", "lr_decay", o.lr_decay) ||
         !is_not_negative(m, "adagrad", "eps", o.eps) ||
         !is_not_negative(m, "adagrad", "initial_accumulator_value", o.initial_accumulator_value))
         return NULL;
-    nn_optim *opt = nn__optim_new(m, &method, &o, sizeof o, (nn__param_group){ o.lr, 0, o.weight_decay, 0 }, 1);
+    nn__param_group p = { .lr = o.lr, .weight_decay = o.weight_decay };
+    const bool uses[NN__RULE_STATES] = { [NN__ADAGRAD_SUM] = true };
+    nn_optim *opt = nn__optim_new(m, &method, &o, sizeof o, p, uses);
     for (int i = 0; opt != NULL && i < opt->n; i++)
-        nn_init_constant(opt->slots[i].state[0], o.initial_accumulator_value);
-    return opt;
+        nn_init_constant(opt->slots[i].state[NN__ADAGRAD_SUM], o.initial_accumulator_value);
+    return ad_ok(nn_graph_of(m)) ? opt : NULL;
 }
 
 static void adadelta_numbers(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to) {
     const nn_adadelta_opts *o = opts;
     (void)s;
-    to->adadelta = (nn__adadelta_numbers){ p->lr, p->weight_decay, o->rho, o->eps };
+    to->adadelta = (nn__adadelta_numbers){ .lr = p->lr, .decay = p->weight_decay, .rho = o->rho, .eps = o->eps };
 }
 
 nn_optim *nn_adadelta(nn_module *m, nn_adadelta_opts o) {
-    static const nn__method method = {
-        "adadelta", { "square_avg", "acc_delta" }, false, &nn__rule_adadelta, adadelta_numbers, NULL
-    };
-    default_to(&o.lr, 1), default_to(&o.rho, 0.9), default_to(&o.eps, 1e-6);
-    if (!accepts(m, "adadelta", o.lr, o.weight_decay) || !is_share(m, "adadelta", "rho", o.rho) ||
+    static const nn__method method = { .name = "adadelta",
+                                       .state = { [NN__ADADELTA_SQUARE_AVG] = "square_avg",
+                                                  [NN__ADADELTA_ACC_DELTA] = "acc_delta" },
+                                       .rule = &nn__rule_adadelta,
+                                       .numbers = adadelta_numbers };
+    default_to(&o.lr, 1), default_to(&o.rho, 0.9), default_to(&o.eps, 1e-6), default_to(&o.weight_decay, 0);
+    if (!accepts(m, "adadelta", o.lr, o.weight_decay) || !is_rate(m, "adadelta", "rho", o.rho) ||
         !is_not_negative(m, "adadelta", "eps", o.eps))
         return NULL;
-    return nn__optim_new(m, &method, &o, sizeof o, (nn__param_group){ o.lr, 0, o.weight_decay, 0 }, 3);
+    nn__param_group p = { .lr = o.lr, .weight_decay = o.weight_decay };
+    const bool uses[NN__RULE_STATES] = { [NN__ADADELTA_SQUARE_AVG] = true, [NN__ADADELTA_ACC_DELTA] = true };
+    return nn__optim_new(m, &method, &o, sizeof o, p, uses);
 }

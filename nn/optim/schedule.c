@@ -1,26 +1,26 @@
-/* schedule.c: learning rates that change as training goes on. */
+/* schedule.c: learning rates that change during training. */
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/graph/node.h"
 #include "nn/optim/state.h"
 
 static const double PI = 3.14159265358979323846;
 
-/* A rate is a function of t and of the group's first rate, but for plateau's, which hangs on the past. A momentum that
-   is not the schedule's affair is the one that was. */
+/* A rate is a function of t and of the group's initial rate. Only plateau's depends on the past. A schedule that does not
+   set the momentum returns the present one. */
 typedef struct {
     const char *name;
-    double (*rate)(const nn_schedule *s, double t, double lr);
-    double (*momentum)(const nn_schedule *s, double t, double was); /* NULL: it stays */
+    double (*rate)(const nn_schedule *s, double t, double lr);             /* NULL: plateau */
+    double (*momentum)(const nn_schedule *s, double t, double momentum);   /* NULL: it stays */
 } kind;
 
 /* What plateau remembers. */
 typedef struct {
-    double best, bad, cooldown;
+    double best, bad, cooldown; /* bad: steps without improvement; cooldown: steps of it that are left */
 } past;
 
 struct nn_schedule {
+    nn__object object;
     nn_optim *opt;
     const kind *kind;
     double t;
@@ -37,44 +37,55 @@ static void set_rates(const nn_schedule *s) {
 }
 
 static nn_schedule *schedule_new(nn_optim *opt, const kind *k, const void *self, size_t size) {
-    nn_schedule *s = ad_scope_zalloc(opt->graph, sizeof *s);
-    void *copy = s ? ad_scope_alloc(opt->graph, size) : NULL;
+    ad_graph *g = opt->object.graph;
+    nn_schedule *s = ad_scope_zalloc(g, sizeof *s);
+    void *copy = s ? ad_scope_alloc(g, size) : NULL;
     if (copy == NULL) return NULL;
-    *s = (nn_schedule){ .opt = opt, .kind = k, .self = memcpy(copy, self, size) };
+    *s = (nn_schedule){ .object = { g, &s->object }, .opt = opt, .kind = k, .self = memcpy(copy, self, size) };
     if (k->rate != NULL) set_rates(s);
     return s;
 }
 
-/* Whether a schedule of opt can be made: both numbers must be finite and not negative, the count at least 1. */
-static bool accepts(const nn_optim *opt, const char *caller, int64_t count, double a, double b) {
-    if (opt == NULL || !ad_ok(opt->graph)) return false;
-    if (count < 1) ad_fail(opt->graph, AD_EVALUE, "%s: %lld steps: it must be at least 1", caller, (long long)count);
-    else if (!(a >= 0 && a < INFINITY && b >= 0 && b < INFINITY))
-        ad_fail(opt->graph, AD_EVALUE, "%s: %g and %g: both must be finite numbers, 0 or more", caller, a, b);
-    return ad_ok(opt->graph);
+/* ---- options: each check reports its own error ---------------------------------------------------------- */
+
+/* Whether opt can have a schedule. */
+static bool accepts(const nn_optim *opt, const char *caller) { return opt != NULL && nn__check_optim(opt, caller) == AD_OK; }
+
+static bool is_count(const nn_optim *opt, const char *caller, const char *name, int64_t value) {
+    return nn__check_number(opt->object.graph, caller, name, (double)value, 1, INFINITY) == AD_OK;
 }
 
-/* ---- in stairs and in curves -------------------------------------------------------------------------- */
+static bool is_not_negative(const nn_optim *opt, const char *caller, const char *name, double value) {
+    return nn__check_number(opt->object.graph, caller, name, value, 0, INFINITY) == AD_OK;
+}
+
+static bool is_positive(const nn_optim *opt, const char *caller, const char *name, double value) {
+    return nn__check_positive(opt->object.graph, caller, name, value) == AD_OK;
+}
+
+/* ---- steps, powers and lines ---------------------------------------------------------------------------- */
 
 typedef struct {
     double size, gamma;
-} steps;
+} step_decay;
 
-static double step_rate(const nn_schedule *s, double t, double lr) {
-    const steps *o = s->self;
+static double step_decay_rate(const nn_schedule *s, double t, double lr) {
+    const step_decay *o = s->self;
     return lr * pow(o->gamma, floor(t / o->size));
 }
 
-nn_schedule *nn_step_lr(nn_optim *opt, int64_t step_size, double gamma) {
-    static const kind k = { "step", step_rate, NULL };
-    if (!accepts(opt, "step_lr", step_size, gamma, 0)) return NULL;
-    return schedule_new(opt, &k, &(steps){ (double)step_size, gamma }, sizeof(steps));
+nn_schedule *nn_step_decay_lr(nn_optim *opt, int64_t step_size, double gamma) {
+    static const kind k = { "step", step_decay_rate, NULL };
+    if (!accepts(opt, "step_decay_lr") || !is_count(opt, "step_decay_lr", "step_size", step_size) ||
+        !is_not_negative(opt, "step_decay_lr", "gamma", gamma))
+        return NULL;
+    return schedule_new(opt, &k, &(step_decay){ (double)step_size, gamma }, sizeof(step_decay));
 }
 
 nn_schedule *nn_exponential_lr(nn_optim *opt, double gamma) {
-    static const kind k = { "exponential", step_rate, NULL };
-    if (!accepts(opt, "exponential_lr", 1, gamma, 0)) return NULL;
-    return schedule_new(opt, &k, &(steps){ 1, gamma }, sizeof(steps));
+    static const kind k = { "exponential", step_decay_rate, NULL };
+    if (!accepts(opt, "exponential_lr") || !is_not_negative(opt, "exponential_lr", "gamma", gamma)) return NULL;
+    return schedule_new(opt, &k, &(step_decay){ 1, gamma }, sizeof(step_decay));
 }
 
 typedef struct {
@@ -92,13 +103,16 @@ static double multistep_rate(const nn_schedule *s, double t, double lr) {
 
 nn_schedule *nn_multistep_lr(nn_optim *opt, int n, const int64_t *milestones, double gamma) {
     static const kind k = { "multistep", multistep_rate, NULL };
-    if (!accepts(opt, "multistep_lr", milestones != NULL ? n : 0, gamma, 0)) return NULL;
+    if (!accepts(opt, "multistep_lr") || !is_count(opt, "multistep_lr", "number of milestones", milestones ? n : 0) ||
+        !is_not_negative(opt, "multistep_lr", "gamma", gamma))
+        return NULL;
+    ad_graph *g = opt->object.graph;
     for (int i = 1; i < n; i++)
         if (milestones[i] < milestones[i - 1])
-            return ad_fail(opt->graph, AD_EVALUE, "multistep_lr: milestone %lld comes after %lld; they must rise",
+            return ad_fail(g, AD_EVALUE, "multistep_lr: milestone %lld comes after %lld; they must be in rising order",
                            (long long)milestones[i], (long long)milestones[i - 1]),
                    NULL;
-    int64_t *copy = ad_scope_alloc(opt->graph, (size_t)n * sizeof *copy);
+    int64_t *copy = ad_scope_alloc(g, (size_t)n * sizeof *copy);
     if (copy == NULL) return NULL;
     memcpy(copy, milestones, (size_t)n * sizeof *copy);
     return schedule_new(opt, &k, &(multistep){ n, copy, gamma }, sizeof(multistep));
@@ -116,27 +130,31 @@ static double linear_rate(const nn_schedule *s, double t, double lr) {
 
 nn_schedule *nn_linear_lr(nn_optim *opt, double start, double end, int64_t n) {
     static const kind k = { "linear", linear_rate, NULL };
-    if (!accepts(opt, "linear_lr", n, start, end)) return NULL;
+    if (!accepts(opt, "linear_lr") || !is_count(opt, "linear_lr", "steps", n) ||
+        !is_not_negative(opt, "linear_lr", "start", start) || !is_not_negative(opt, "linear_lr", "end", end))
+        return NULL;
     return schedule_new(opt, &k, &(linear){ start, end, (double)n }, sizeof(linear));
 }
 
 /* ---- cosines ------------------------------------------------------------------------------------------- */
 
-/* Half a cosine from a at share 0 to b at share 1. */
+/* Half a period of a cosine, from a at share 0 to b at share 1. */
 static double half_cosine(double a, double b, double share) { return b + (a - b) / 2 * (1 + cos(PI * share)); }
 
 typedef struct {
-    double steps, mult, least;
+    double steps, mult, eta_min;
 } cosine;
 
 static double cosine_rate(const nn_schedule *s, double t, double lr) {
     const cosine *o = s->self;
-    return half_cosine(lr, o->least, t / o->steps);
+    return half_cosine(lr, o->eta_min, t / o->steps);
 }
 
 nn_schedule *nn_cosine_lr(nn_optim *opt, int64_t t_max, double eta_min) {
     static const kind k = { "cosine", cosine_rate, NULL };
-    if (!accepts(opt, "cosine_lr", t_max, eta_min, 0)) return NULL;
+    if (!accepts(opt, "cosine_lr") || !is_count(opt, "cosine_lr", "t_max", t_max) ||
+        !is_not_negative(opt, "cosine_lr", "eta_min", eta_min))
+        return NULL;
     return schedule_new(opt, &k, &(cosine){ (double)t_max, 1, eta_min }, sizeof(cosine));
 }
 
@@ -145,29 +163,34 @@ static double restarts_rate(const nn_schedule *s, double t, double lr) {
     double length = o->steps;
     if (o->mult == 1) t = fmod(t, length);
     for (; t >= length; length *= o->mult) t -= length;
-    return half_cosine(lr, o->least, t / length);
+    return half_cosine(lr, o->eta_min, t / length);
 }
 
 nn_schedule *nn_cosine_restarts_lr(nn_optim *opt, int64_t t_0, int64_t t_mult, double eta_min) {
     static const kind k = { "cosine_restarts", restarts_rate, NULL };
-    if (!accepts(opt, "cosine_restarts_lr", t_0 < t_mult ? t_0 : t_mult, eta_min, 0)) return NULL;
+    if (!accepts(opt, "cosine_restarts_lr") || !is_count(opt, "cosine_restarts_lr", "t_0", t_0) ||
+        !is_count(opt, "cosine_restarts_lr", "t_mult", t_mult) ||
+        !is_not_negative(opt, "cosine_restarts_lr", "eta_min", eta_min))
+        return NULL;
     return schedule_new(opt, &k, &(cosine){ (double)t_0, (double)t_mult, eta_min }, sizeof(cosine));
 }
 
 /* ---- one cycle -------------------------------------------------------------------------------------------- */
 
-static double between(const nn_one_cycle_opts *o, double a, double b, double share) {
+/* From a at t = from to b at t = to; b where a phase has no length. */
+static double phase(const nn_one_cycle_opts *o, double t, double from, double to, double a, double b) {
+    double share = to > from ? (t - from) / (to - from) : 1;
     return o->linear ? a + (b - a) * share : half_cosine(a, b, share);
 }
 
-/* From start to top, and on to end; in three phases back to start before that. */
+/* From start to top and on to end; with three phases back to start before that. */
 static double cycle(const nn_one_cycle_opts *o, double t, double start, double top, double end) {
     double last = (double)o->total_steps - 1, up = o->pct_start * (double)o->total_steps - 1, down = 2 * up;
     if (t > last) t = last;
-    if (t <= up) return between(o, start, top, t / up);
-    if (!o->three_phase) return between(o, top, end, (t - up) / (last - up));
-    if (t <= down) return between(o, top, start, (t - up) / (down - up));
-    return between(o, start, end, (t - down) / (last - down));
+    if (t <= up) return phase(o, t, 0, up, start, top);
+    if (!o->three_phase) return phase(o, t, up, last, top, end);
+    if (t <= down) return phase(o, t, up, down, top, start);
+    return phase(o, t, down, last, start, end);
 }
 
 static double one_cycle_rate(const nn_schedule *s, double t, double lr) {
@@ -175,38 +198,46 @@ static double one_cycle_rate(const nn_schedule *s, double t, double lr) {
     return cycle(o, t, lr / o->div_factor, lr, lr / o->div_factor / o->final_div_factor);
 }
 
-static double one_cycle_momentum(const nn_schedule *s, double t, double was) {
+static double one_cycle_momentum(const nn_schedule *s, double t, double momentum) {
     const nn_one_cycle_opts *o = s->self;
-    return o->keep_momentum ? was : cycle(o, t, o->max_momentum, o->base_momentum, o->max_momentum);
+    return o->keep_momentum ? momentum : cycle(o, t, o->max_momentum, o->base_momentum, o->max_momentum);
 }
 
-/* Whether there is a momentum to move, and whereto. */
-static int check_momentum(const nn_optim *opt, const nn_one_cycle_opts *o) {
-    if (o->keep_momentum) return AD_OK;
-    if (opt->group[0].momentum == 0)
-        return ad_fail(opt->graph, AD_EVALUE, "one_cycle_lr: %s has no momentum to move; give it one, or set "
-                       "keep_momentum", opt->method->name);
-    int rc = nn__check_number(opt->graph, "one_cycle_lr", "base_momentum", o->base_momentum, 0, 1);
-    return rc ? rc : nn__check_number(opt->graph, "one_cycle_lr", "max_momentum", o->max_momentum, 0, 1);
+static nn_one_cycle_opts with_defaults(nn_one_cycle_opts o) {
+    o.pct_start = ad_option(o.pct_start, 0.3);
+    o.div_factor = ad_option(o.div_factor, 25), o.final_div_factor = ad_option(o.final_div_factor, 1e4);
+    o.base_momentum = ad_option(o.base_momentum, 0.85), o.max_momentum = ad_option(o.max_momentum, 0.95);
+    return o;
+}
+
+/* Whether there is a momentum to change, and the values that it takes are valid. */
+static bool check_momentum(const nn_optim *opt, const nn_one_cycle_opts *o) {
+    ad_graph *g = opt->object.graph;
+    if (o->keep_momentum) return true;
+    if (!opt->method->has_beta1 && opt->group[0].momentum == 0) {
+        ad_fail(g, AD_EVALUE, "one_cycle_lr: %s has no momentum to change; give it one, or set keep_momentum",
+                opt->method->name);
+        return false;
+    }
+    return nn__check_number(g, "one_cycle_lr", "base_momentum", o->base_momentum, 0, 1) == AD_OK &&
+           nn__check_number(g, "one_cycle_lr", "max_momentum", o->max_momentum, 0, 1) == AD_OK;
 }
 
 nn_schedule *nn_one_cycle_lr(nn_optim *opt, nn_one_cycle_opts o) {
     static const kind k = { "one_cycle", one_cycle_rate, one_cycle_momentum };
-    if (o.pct_start == 0) o.pct_start = 0.3;
-    if (o.div_factor == 0) o.div_factor = 25;
-    if (o.final_div_factor == 0) o.final_div_factor = 1e4;
-    if (o.base_momentum == 0) o.base_momentum = 0.85;
-    if (o.max_momentum == 0) o.max_momentum = 0.95;
-    if (!accepts(opt, "one_cycle_lr", o.total_steps, o.div_factor, o.final_div_factor)) return NULL;
-    if (check_momentum(opt, &o) != AD_OK) return NULL;
+    o = with_defaults(o);
+    if (!accepts(opt, "one_cycle_lr") || !is_count(opt, "one_cycle_lr", "total_steps", o.total_steps) ||
+        !is_positive(opt, "one_cycle_lr", "div_factor", o.div_factor) ||
+        !is_positive(opt, "one_cycle_lr", "final_div_factor", o.final_div_factor) || !check_momentum(opt, &o))
+        return NULL;
     double most = o.three_phase ? 0.5 : 1;
     if (o.pct_start > 0 && o.pct_start < most) return schedule_new(opt, &k, &o, sizeof o);
-    return ad_fail(opt->graph, AD_EVALUE, "one_cycle_lr: pct_start %g: it must be above 0 and below %g", o.pct_start,
-                   most),
-           NULL;
+    ad_fail(opt->object.graph, AD_EVALUE, "one_cycle_lr: pct_start %g: it must be above 0 and below %g", o.pct_start,
+            most);
+    return NULL;
 }
 
-/* ---- one after the other ------------------------------------------------------------------------------------ */
+/* ---- one schedule after another ----------------------------------------------------------------------------- */
 
 typedef struct {
     const nn_schedule *first, *then;
@@ -219,17 +250,20 @@ static double sequence_rate(const nn_schedule *s, double t, double lr) {
     return o->then->kind->rate(o->then, t - o->milestone, lr);
 }
 
-static double sequence_momentum(const nn_schedule *s, double t, double was) {
+static double sequence_momentum(const nn_schedule *s, double t, double momentum) {
     const sequence *o = s->self;
     const nn_schedule *now = t < o->milestone ? o->first : o->then;
-    if (now->kind->momentum == NULL) return was;
-    return now->kind->momentum(now, now == o->first ? t : t - o->milestone, was);
+    if (now->kind->momentum == NULL) return momentum;
+    return now->kind->momentum(now, now == o->first ? t : t - o->milestone, momentum);
 }
 
 nn_schedule *nn_sequential_lr(nn_schedule *first, nn_schedule *then, int64_t milestone) {
     static const kind k = { "sequential", sequence_rate, sequence_momentum };
-    if (first == NULL || then == NULL || !accepts(first->opt, "sequential_lr", milestone, 0, 0)) return NULL;
-    ad_graph *g = first->opt->graph;
+    if (first == NULL || then == NULL || nn__check_open(&first->object, NULL, "sequential_lr", "schedule") ||
+        nn__check_open(&then->object, NULL, "sequential_lr", "schedule") || !accepts(first->opt, "sequential_lr") ||
+        !is_count(first->opt, "sequential_lr", "milestone", milestone))
+        return NULL;
+    ad_graph *g = first->object.graph;
     if (first->opt != then->opt)
         return ad_fail(g, AD_EVALUE, "sequential_lr: the two schedules belong to two optimisers"), NULL;
     if (first->kind->rate == NULL || then->kind->rate == NULL)
@@ -242,22 +276,31 @@ nn_schedule *nn_sequential_lr(nn_schedule *first, nn_schedule *then, int64_t mil
 
 static const kind plateau = { "plateau", NULL, NULL };
 
+static nn_plateau_opts plateau_with_defaults(nn_plateau_opts o) {
+    o.factor = ad_option(o.factor, 0.1), o.threshold = ad_option(o.threshold, 1e-4);
+    o.patience = (int64_t)ad_option((double)o.patience, 10), o.cooldown = (int64_t)ad_option((double)o.cooldown, 0);
+    o.min_lr = ad_option(o.min_lr, 0), o.eps = ad_option(o.eps, 1e-8);
+    return o;
+}
+
 nn_schedule *nn_plateau_lr(nn_optim *opt, nn_plateau_opts o) {
-    if (o.factor == 0) o.factor = 0.1;
-    if (o.patience == 0) o.patience = 10;
-    if (o.patience < 0) o.patience = 0;
-    if (o.threshold == 0) o.threshold = 1e-4;
-    if (o.eps == 0) o.eps = 1e-8;
-    if (!accepts(opt, "plateau_lr", 1, o.threshold, o.min_lr)) return NULL;
-    if (!(o.factor > 0 && o.factor < 1))
-        return ad_fail(opt->graph, AD_EVALUE, "plateau_lr: factor %g: it must be above 0 and below 1", o.factor), NULL;
+    o = plateau_with_defaults(o);
+    if (!accepts(opt, "plateau_lr") || !is_not_negative(opt, "plateau_lr", "patience", (double)o.patience) ||
+        !is_not_negative(opt, "plateau_lr", "threshold", o.threshold) ||
+        !is_not_negative(opt, "plateau_lr", "cooldown", (double)o.cooldown) ||
+        !is_not_negative(opt, "plateau_lr", "min_lr", o.min_lr) || !is_not_negative(opt, "plateau_lr", "eps", o.eps))
+        return NULL;
+    if (!(o.factor > 0 && o.factor < 1)) {
+        ad_fail(opt->object.graph, AD_EVALUE, "plateau_lr: factor %g: it must be above 0 and below 1", o.factor);
+        return NULL;
+    }
     nn_schedule *s = schedule_new(opt, &plateau, &o, sizeof o);
     if (s != NULL) s->past.best = o.maximise ? -INFINITY : INFINITY;
     return s;
 }
 
 static bool is_better(const nn_plateau_opts *o, double metric, double best) {
-    double margin = o->absolute || isinf(best) ? o->threshold : o->threshold * best;
+    double margin = o->absolute || isinf(best) ? o->threshold : o->threshold * fabs(best);
     return o->maximise ? metric > best + margin : metric < best - margin;
 }
 
@@ -286,7 +329,9 @@ static void observe(nn_schedule *s, double metric) {
 
 int nn_schedule_step(nn_schedule *s, double metric) {
     if (s == NULL) return AD_EVALUE;
-    if (!ad_ok(s->opt->graph)) return ad_error_code(s->opt->graph);
+    int rc = nn__check_open(&s->object, NULL, "schedule_step", "schedule");
+    if (rc != AD_OK) return rc;
+    if (!ad_ok(s->object.graph)) return ad_error_code(s->object.graph);
     s->t++;
     if (s->kind == &plateau) observe(s, metric);
     else set_rates(s);

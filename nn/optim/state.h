@@ -1,17 +1,18 @@
-/* state.h: what optimisers and schedules remember from step to step; private to the library.
+/* state.h: what optimisers and schedules remember from step to step; private to nn.
 
-   A checkpoint holds every nn__state by its name; restoring is ad_set into var, or *number = value, on an
-   optimiser that was made in the same way. */
+   A checkpoint holds every nn__state by its name. To restore one, ad_set var, or set *number, in an optimiser that was
+   made in the same way. */
 #ifndef NN_OPTIM_STATE_H
 #define NN_OPTIM_STATE_H
 
-#include "nn/optim.h"
 #include "nn/kernels/update.h"
+#include "nn/module/module_private.h"
+#include "nn/optim.h"
 
 typedef struct {
     const char *name; /* "0.weight.exp_avg", "0.weight.step", "group0.lr": PyTorch's words */
     ad_var *var;      /* an array, or */
-    double *number;   /* one number: the other is NULL */
+    double *number;   /* one number; the other is NULL */
 } nn__state;
 
 const char *nn__optim_kind(const nn_optim *opt); /* "adam" */
@@ -22,22 +23,22 @@ const char *nn__schedule_kind(const nn_schedule *s); /* "cosine" */
 int nn__schedule_state_count(const nn_schedule *s);
 nn__state nn__schedule_state_at(nn_schedule *s, int i);
 
-/* ---- how an optimiser lies in memory -------------------------------------------------------------- */
+/* ---- the parts of an optimiser -------------------------------------------------------------------- */
 
 enum { NN__GROUPS = 8 };
 typedef struct {
-    double lr, initial_lr; /* initial_lr: what schedules start from */
+    double lr, initial_lr; /* schedules compute lr from initial_lr */
     double weight_decay;
-    double momentum; /* beta1 of adam and its kin; 0: the optimiser has none */
+    double momentum; /* beta1 of the Adam family; 0 where the optimiser has none */
 } nn__param_group;
 
-/* A parameter and what is remembered of it. */
+/* A parameter and its state. */
 typedef struct {
     nn_parameter parameter;
     int group;
     double step;       /* updates so far */
     double mu_product; /* of nadam */
-    ad_var *state[NN__RULE_STATES];
+    ad_var *state[NN__RULE_STATES]; /* NULL where the optimiser goes without */
 } nn__slot;
 
 typedef union {
@@ -52,16 +53,17 @@ typedef union {
 
 typedef struct {
     const char *name;
-    const char *state[NN__RULE_STATES]; /* PyTorch's names; the optimiser may go without some */
-    bool has_mu_product;
-    const nn__rule *rule; /* NULL: it minimises, with states of its own */
-    /* For a rule: the numbers of the step that s->step, counted already, is the number of. */
+    const char *state[NN__RULE_STATES]; /* PyTorch's names of the rule's states */
+    bool has_mu_product;                /* nadam */
+    bool has_beta1;                     /* the groups' momentum is beta1, and may be 0 */
+    const nn__rule *rule;               /* NULL: the optimiser minimises a closure and has states of its own */
+    /* For a rule: the numbers of update number s->step of a parameter. */
     void (*numbers)(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to);
-    int (*minimise)(nn_optim *opt, nn_closure_fn *f, void *data, double *loss); /* NULL: one step of the rule */
+    int (*minimise)(nn_optim *opt, nn_closure_fn *f, void *data, double *loss); /* NULL: one update by the rule */
 } nn__method;
 
 struct nn_optim {
-    ad_graph *graph;
+    nn__object object;
     const nn__method *method;
     void *opts;
     nn__param_group group[NN__GROUPS];
@@ -70,19 +72,26 @@ struct nn_optim {
     nn__slot slots[];
 };
 
-/* An optimiser of m's parameters with a copy of opts and, of each parameter, the states whose bits are
-   set in uses. NULL after an error. */
+/* An optimiser of m's parameters with a copy of opts. uses tells which of the rule's states it keeps; NULL for none.
+   NULL after an error. */
 nn_optim *nn__optim_new(nn_module *m, const nn__method *method, const void *opts, size_t size, nn__param_group p,
-                        unsigned uses);
+                        const bool uses[NN__RULE_STATES]);
+
+/* Whether a step moves x: a gradient has arrived and x is not frozen. */
+static inline bool nn__moves(const ad_var *x) { return ad_has_grad(x) && ad_requires_grad(x); }
+
+/* 0, or the code of the graph's error, which may be that the optimiser's scope is closed. opt is not NULL. */
+int nn__check_optim(const nn_optim *opt, const char *caller);
 
 enum { NN__OWN_STATES = 12 };
 /* Lists a state of a minimiser; name is a constant. At most NN__OWN_STATES of them. */
 void nn__list_own_state(nn_optim *opt, const char *name, ad_var *var, double *number);
-/* The loss, and its gradients in the parameters; a negative code where f fails. */
+/* *loss = the loss, with its gradients in the parameters; a negative code where f fails. */
 int nn__run_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss);
 
-/* 0 where the number is at least lo and below hi; else an error "caller: name value: it must ...". */
+/* 0 where the number is at least lo and below hi; otherwise the error "caller: name value: it must ...". */
 int nn__check_number(ad_graph *g, const char *caller, const char *name, double value, double lo, double hi);
-int nn__check_lr(ad_graph *g, const char *caller, double lr);
+/* The same for a finite number above 0. */
+int nn__check_positive(ad_graph *g, const char *caller, const char *name, double value);
 
 #endif

@@ -68,7 +68,7 @@ ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
     ad_graph *g = net ? nn_graph_of(net) : x ? ad_graph_of(x) : NULL;
     if (!ad_ok(g) || check(g, net, x, batch)) return ad_nil(g);
     bool was_enabled = ad_enable_grad(g, false), was_training = nn_training(net);
-    if (was_training) nn_eval(net);
+    if (was_training) nn_train(net, false);
     prediction p = { .graph = g, .net = net, .x = x, .n = ad_shape_of(x).dim[0], .batch = batch };
     ad_dtype t = predict_all(&p);
     if (was_training) nn_train(net, true);

@@ -1,5 +1,6 @@
 /* batch_norm.c: each channel to mean 0 and variance 1, over a batch or by running averages, then weighed and
    shifted (Ioffe and Szegedy 2015). */
+#include "autodiff/extend.h"
 #include "ops/base/attrs.h"
 #include "ops/kernels/net/norm.h"
 #include "ops/ops.h"
@@ -174,7 +175,7 @@ static const ad_attr train_list[] = { { "eps", AD_ATTR_DOUBLE, offsetof(norm_att
                                       { 0 } };
 
 static norm_attrs attrs_from(ad_batch_norm_opts o, const ad_var *weight, const ad_var *bias) {
-    return (norm_attrs){ .eps = o.eps == 0 ? 1e-5 : o.eps, .momentum = o.momentum == 0 ? 0.1 : o.momentum,
+    return (norm_attrs){ .eps = ad_option(o.eps, 1e-5), .momentum = ad_option(o.momentum, 0.1),
                          .has_weight = weight != NULL, .has_bias = bias != NULL };
 }
 

@@ -1,0 +1,78 @@
+/* norm.c: normalisation and dropout. */
+#include "nn/layers.h"
+#include "nn/module/module_private.h"
+
+/* ---- batch_norm --------------------------------------------------------------------------------------- */
+
+typedef struct {
+    ad_var *w, *b, *mean, *var; /* [features]; w and b are NULL without affine */
+    ad_var *tracked;            /* a scalar */
+    ad_batch_norm_opts opts;
+} batch_norm;
+
+static ad_var *batch_norm_forward(nn_module *m, ad_var *x) {
+    const batch_norm *s = nn_self(m);
+    ad_batch_norm_opts o = s->opts;
+    o.training = nn_training(m);
+    if (o.training) nn_init_constant(s->tracked, ad_item(s->tracked) + 1);
+    return ad_batch_norm(x, s->mean, s->var, s->w, s->b, o);
+}
+
+static bool check_batch_norm(ad_graph *g, int64_t features, const nn_batch_norm_opts *o) {
+    double momentum = ad_option(o->momentum, 0.1), eps = ad_option(o->eps, 1e-5);
+    if (!nn__is_size(g, "batch_norm", "features", features)) return false;
+    if (momentum >= 0 && momentum <= 1 && eps >= 0) return true;
+    ad_fail(g, AD_EVALUE, "batch_norm: momentum %g and eps %g: momentum must be from 0 to 1, eps 0 or more", momentum,
+            eps);
+    return false;
+}
+
+nn_module *nn_batch_norm(ad_graph *g, ad_dtype t, int64_t features, nn_batch_norm_opts o) {
+    if (!check_batch_norm(g, features, &o)) return NULL;
+    nn_module *m = nn_module_new(g, "batch_norm", batch_norm_forward, sizeof(batch_norm));
+    if (m == NULL) return NULL;
+    batch_norm *s = nn_self(m);
+    ad_shape each = AD_SHAPE(features);
+    s->opts = (ad_batch_norm_opts){ .momentum = o.momentum, .eps = o.eps }; /* the op has the same defaults */
+    if (!o.no_affine) {
+        nn__constant_parameter(m, &s->w, "weight", t, each, 1);
+        nn__constant_parameter(m, &s->b, "bias", t, each, 0);
+    }
+    nn__buffer(m, &s->mean, "running_mean", ad_zeros(g, t, each));
+    nn__buffer(m, &s->var, "running_var", ad_ones(g, t, each));
+    nn__buffer(m, &s->tracked, "num_batches_tracked", ad_scalar(g, AD_F64, 0));
+    return ad_ok(g) ? m : NULL;
+}
+
+/* ---- layer_norm ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    ad_var *w, *b;
+} layer_norm;
+
+static ad_var *layer_norm_forward(nn_module *m, ad_var *x) {
+    const layer_norm *s = nn_self(m);
+    return ad_layer_norm(x, ad_shape_of(s->w), s->w, s->b, 1e-5);
+}
+
+nn_module *nn_layer_norm(ad_graph *g, ad_dtype t, ad_shape normalized_shape) {
+    nn_module *m = nn_module_new(g, "layer_norm", layer_norm_forward, sizeof(layer_norm));
+    if (m == NULL) return NULL;
+    layer_norm *s = nn_self(m);
+    nn__constant_parameter(m, &s->w, "weight", t, normalized_shape, 1);
+    nn__constant_parameter(m, &s->b, "bias", t, normalized_shape, 0);
+    return ad_ok(g) ? m : NULL;
+}
+
+/* ---- dropout ----------------------------------------------------------------------------------------------- */
+
+static ad_var *dropout_forward(nn_module *m, ad_var *x) {
+    return ad_dropout(x, *(const double *)nn_self(m), nn_training(m));
+}
+
+nn_module *nn_dropout(ad_graph *g, double p) {
+    if (!(p >= 0 && p <= 1)) return ad_fail(g, AD_EVALUE, "dropout: p %g: it must be from 0 to 1", p), NULL;
+    nn_module *m = nn_module_new(g, "dropout", dropout_forward, sizeof p);
+    if (m != NULL) *(double *)nn_self(m) = p;
+    return m;
+}
