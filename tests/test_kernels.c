@@ -117,9 +117,9 @@ typedef long double truth(long double x);
     X(acos) X(atan) X(sinh) X(cosh) X(asinh) X(acosh) X(atanh) X(exp2) X(log2) X(log10) X(reciprocal) X(rsqrt)         \
     X(cbrt) X(erf) X(erfc) X(floor) X(ceil) X(round) X(trunc) X(sigmoid) X(relu) X(softplus) X(selu) X(gelu)           \
     X(gelu_tanh) X(silu) X(mish) X(softsign) X(hardsigmoid) X(hardswish) X(logsigmoid) X(isfinite) X(isinf) X(isnan)   \
-    X(logical_not)
+    X(logical_not) X(lgamma) X(digamma)
 #define ARITY_2(X)                                                                                                     \
-    X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(atan2) X(hypot) X(fmod) X(xlogy) X(heaviside)  \
+    X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(atan2) X(hypot) X(fmod) X(xlogy) X(heaviside) \
     X(eq) X(ne) X(gt) X(ge) X(lt) X(le) X(logical_and) X(logical_or) X(logical_xor)
 #define LOSSES(X)                                                                                                      \
     X(mse) X(l1) X(bce) X(soft_margin)
@@ -137,6 +137,9 @@ ONE(softplus_with, ad_softplus_with(a, 2, 10))
 ONE(leaky_relu, ad_leaky_relu(a, 0.1))
 ONE(elu, ad_elu(a, 1.5))
 ONE(hardtanh, ad_hardtanh(a, -1, 2))
+ONE(prelu, ad_reshape(ad_prelu(ad_reshape(a, AD_SHAPE(1, ad_numel(a))), b), ad_shape_of(a)))
+ONE(polygamma, ad_polygamma(a, 2))
+ONE(bce_logits, ad_bce_logits(a, b, NULL, AD_NONE))
 ONE(where, ad_where(a, b, c))
 ONE(lerp, ad_lerp(a, b, c))
 ONE(addcmul, ad_addcmul(a, b, c))
@@ -187,11 +190,13 @@ static const elementwise table[] = {
     ROW(isnan, 1, NULL, -3, 3, 0, NONE), ROW(logical_not, 1, NULL, -3, 3, 0, NONE), ROW(clamp, 1, NULL, -3, 3, 0, 0),
     ROW(adds, 1, NULL, -3, 3, 0, 0), ROW(muls, 1, NULL, -3, 3, 0, 1), ROW(pows, 1, NULL, 0, 9, 4, 5),
     ROW(softplus_with, 1, NULL, -9, 9, 6, 6), ROW(leaky_relu, 1, NULL, -3, 3, 0, 1), ROW(elu, 1, NULL, -9, 9, 5, 6),
-    ROW(hardtanh, 1, NULL, -3, 3, 0, 0),
+    ROW(hardtanh, 1, NULL, -3, 3, 0, 0), ROW(lgamma, 1, lgammal, 0.1, 9, 4, 4), ROW(digamma, 1, NULL, 0.1, 9, 0, 1),
+    ROW(polygamma, 1, NULL, 0.1, 9, 0, 1),
     ROW(add, 2, NULL, -3, 3, 0, 0), ROW(sub, 2, NULL, -3, 3, 0, 0), ROW(mul, 2, NULL, -3, 3, 0, 1),
     ROW(div, 2, NULL, -3, 3, 0, 2), ROW(pow, 2, NULL, 0, 4, 4, 6), ROW(maximum, 2, NULL, -3, 3, 0, 1),
     ROW(minimum, 2, NULL, -3, 3, 0, 1), ROW(atan2, 2, NULL, -3, 3, 4, 4), ROW(hypot, 2, NULL, -3, 3, 4, 5),
     ROW(fmod, 2, NULL, -9, 9, 0, 1), ROW(xlogy, 2, NULL, 0, 4, 5, 5), ROW(heaviside, 2, NULL, -3, 3, 0, 0),
+    ROW(prelu, 2, NULL, -3, 3, 0, 1), ROW(bce_logits, 2, NULL, -9, 9, 12, 12),
     ROW(eq, 2, NULL, -3, 3, 0, NONE), ROW(ne, 2, NULL, -3, 3, 0, NONE),
     ROW(gt, 2, NULL, -3, 3, 0, NONE), ROW(ge, 2, NULL, -3, 3, 0, NONE), ROW(lt, 2, NULL, -3, 3, 0, NONE),
     ROW(le, 2, NULL, -3, 3, 0, NONE), ROW(logical_and, 2, NULL, -3, 3, 0, NONE), ROW(logical_or, 2, NULL, -3, 3, 0, NONE),
