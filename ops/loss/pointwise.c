@@ -2,7 +2,6 @@
    Names, arguments and special points are those of torch.nn.functional (1.13) unless a line says otherwise. */
 #include "ops/kernels/loss/range.h"
 #include "ops/base/gradient.h"
-#include "ops/elementwise/elementwise.h"
 #include "ops/loss/loss.h"
 
 /* ---- distances ------------------------------------------------------------------------------------------- */
