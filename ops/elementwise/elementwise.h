@@ -188,7 +188,7 @@ typedef double f64;
 
 /* A rule is run for the operands alone that want it. */
 #define AD__RULE(i, RULE)                                                                                              \
-    if (ad_wants_grad(op, i)) dx[i] = ad__rule_for(op, i, RULE);
+    if (ad_vjp_wants(op, i)) dx[i] = ad__rule_for(op, i, RULE);
 
 #define AD_BINARY(name, doc_, lo, hi, VALUE, SLOPE_A, SLOPE_B, RULE_A, RULE_B, ...)                                    \
     AD__VALUE(name, f32, 2, , VALUE)                                                                                   \
