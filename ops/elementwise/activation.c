@@ -8,47 +8,56 @@ AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope exact to the last digits in both tai
          1 / (1 + exp(-x)),
          g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))))),
          ad_mul(g, ad_mul(y, ad_sigmoid(ad_neg(x)))), 0.0, 40.0, -40.0, 1e4, -1e4)
+ad_var *ad_sigmoid(ad_var *x) { return AD_CALL(sigmoid, x); }
 
 AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails", -4, 4,
          (x < 0 ? x : 0) - LOG1P_EXP(x),
          g / (1 + exp(x)),
          ad_mul(g, ad_sigmoid(ad_neg(x))), 0.0, 40.0, -40.0, 1e4, -1e4)
+ad_var *ad_logsigmoid(ad_var *x) { return AD_CALL(logsigmoid, x); }
 
 AD_UNARY(relu, "max(x, 0); slope 0 at 0", 0.1, 2,
          x < 0 ? 0 : x,
          x > 0 ? g : 0,
          ad_mul(g, ad_gt(x, ad__constant(x, 0))), 0.0, -0.0, -1.0, 2.0, INFINITY)
+ad_var *ad_relu(ad_var *x) { return AD_CALL(relu, x); }
 
 AD_UNARY(softplus, "log(1 + exp(x)), without overflow", -4, 4,
          (x > 0 ? x : 0) + LOG1P_EXP(x),
          g / (1 + exp(-x)),
          ad_mul(g, ad_sigmoid(x)), 0.0, 25.0, 1e4, -1e4)
+ad_var *ad_softplus(ad_var *x) { return AD_CALL(softplus, x); }
 
 static int softplus_with_shape(ad_call *c) {
     double beta = *(const double *)c->attrs;
     return beta != 0 ? AD_OK : ad_call_fail(c, AD_EVALUE, "beta is 0; PyTorch's default is 1, with threshold 20");
 }
 
-AD_UNARY_K2S(softplus_with, "log(1 + exp(beta x)) / beta, and x itself where beta x > threshold",
-             softplus_with_shape, beta, 2, threshold, 3, -4, 4,
-             x * beta > threshold ? x : ((x * beta > 0 ? x * beta : 0) + LOG1P_EXP(x * beta)) / beta,
-             x * beta > threshold ? g : g / (1 + exp(-x * beta)),
-             ad_where(ad_gt(ad_muls(x, beta), ad__constant(x, threshold)), g, ad_mul(g, ad_sigmoid(ad_muls(x, beta)))),
-             0.0, 1.5, 1e4, -1e4)
+AD_UNARY_K2(softplus_with, "log(1 + exp(beta x)) / beta, and x itself where beta x > threshold",
+            softplus_with_shape, beta, 2, threshold, 3, -4, 4,
+            x * beta > threshold ? x : ((x * beta > 0 ? x * beta : 0) + LOG1P_EXP(x * beta)) / beta,
+            x * beta > threshold ? g : g / (1 + exp(-x * beta)),
+            ad_where(ad_gt(ad_muls(x, beta), ad__constant(x, threshold)), g, ad_mul(g, ad_sigmoid(ad_muls(x, beta)))),
+            0.0, 1.5, 1e4, -1e4)
+ad_var *ad_softplus_with(ad_var *x, double beta, double threshold) {
+    return AD_CALL_K(softplus_with, x, beta, threshold);
+}
 
-AD_UNARY_K(leaky_relu, "x, or x slope where x is not positive; slope at 0 too", slope, 0.2, 0.1, 2,
+AD_UNARY_K(leaky_relu, "x, or x slope where x is not positive; slope at 0 too", NULL, slope, 0.2, 0.1, 2,
            x > 0 ? x : x * slope,
            x > 0 ? g : g * slope,
            ad_where(ad_gt(x, ad__constant(x, 0)), g, ad_muls(g, slope)), 0.0, -0.0, -1.0, -3.0, INFINITY, -INFINITY)
+ad_var *ad_leaky_relu(ad_var *x, double slope) { return AD_CALL_K(leaky_relu, x, slope); }
 
 /* exp(x) of x <= 0 alone: where does not choose it, it must not be infinite either. */
 static ad_var *exp_left(ad_var *x) { return ad_exp(ad_clamp(x, -INFINITY, 0)); }
 
-AD_UNARY_K(elu, "x, or alpha (exp(x) - 1) where x <= 0; slope alpha at 0", alpha, 1.5, -3, 3,
+AD_UNARY_K(elu, "x, or alpha (exp(x) - 1) where x <= 0; slope alpha at 0", NULL, alpha, 1.5, -3, 3,
            x <= 0 ? alpha * expm1(x) : x,
            x <= 0 ? g * alpha * exp(x) : g,
            ad_where(ad_le(x, ad__constant(x, 0)), ad_mul(g, ad_muls(exp_left(x), alpha)), g),
            0.0, -1.0, 2.0, 1e4, -INFINITY)
+ad_var *ad_elu(ad_var *x, double alpha) { return AD_CALL_K(elu, x, alpha); }
 
 /* Klambauer et al. 2017, with their scale and alpha: the slope of the left part at 0 is their product. */
 AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which keeps mean 0 and variance 1", -3, 3,
@@ -56,6 +65,7 @@ AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which keeps mean 0 and varia
          x <= 0 ? g * (T)1.7580993408473768600 * exp(x) : g * (T)1.0507009873554804934,
          ad_where(ad_le(x, ad__constant(x, 0)), ad_mul(g, ad_muls(exp_left(x), 1.7580993408473768600)),
                   ad_muls(g, 1.0507009873554804934)), 0.0, -1.0, 2.0, 1e4, -INFINITY)
+ad_var *ad_selu(ad_var *x) { return AD_CALL(selu, x); }
 
 /* Phi(x), the normal distribution, as erfc(-x / sqrt 2) / 2 keeps the digits of the left tail. */
 static ad_var *normal_cdf(ad_var *x) { return ad_muls(ad_erfc(ad_muls(x, -0.70710678118654752)), 0.5); }
@@ -65,6 +75,7 @@ AD_UNARY(gelu, "x times the normal distribution function of x (Hendrycks and Gim
          x / 2 * erfc(x * (T)-0.70710678118654752),
          g * (erfc(x * (T)-0.70710678118654752) / 2 + x * (T)0.39894228040143268 * exp(x * x / -2)),
          ad_mul(g, ad_add(normal_cdf(x), ad_mul(x, normal_pdf(x)))), 0.0, 10.0, -10.0, -30.0, 1e4, -1e4)
+ad_var *ad_gelu(ad_var *x) { return AD_CALL(gelu, x); }
 
 /* The slope of sigmoid as above. */
 #define SIGMOID_SLOPE(x) (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x)))))
@@ -73,6 +84,7 @@ AD_UNARY(silu, "x sigmoid(x), also called swish", -4, 4,
          x / (1 + exp(-x)),
          g * (1 / (1 + exp(-x)) + x * SIGMOID_SLOPE(x)),
          ad_mul(g, ad_add(ad_sigmoid(x), ad_mul(y, ad_sigmoid(ad_neg(x))))), 0.0, 40.0, -40.0, 1e4, -1e4)
+ad_var *ad_silu(ad_var *x) { return AD_CALL(silu, x); }
 
 /* (1 + tanh u) / 2 = sigmoid(2u); here 2u and its derivative, with 2 sqrt(2 / pi) = 1.5957691... */
 #define TWO_U(x) ((x) * ((T)1.5957691216057308 + (T)0.071354816272600710 * (x) * (x)))
@@ -89,6 +101,7 @@ AD_UNARY(gelu_tanh, "gelu by tanh: x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x +
          g * (1 / (1 + exp(-TWO_U(x))) + x * TWO_U_SLOPE(x) * SIGMOID_SLOPE(TWO_U(x))),
          ad_mul(g, ad_add(ad_sigmoid(two_u(x)), ad_mul(ad_mul(y, two_u_slope(x)), ad_sigmoid(ad_neg(two_u(x)))))),
          0.0, 5.0, -5.0, 1e4, -1e4)
+ad_var *ad_gelu_tanh(ad_var *x) { return AD_CALL(gelu_tanh, x); }
 
 /* With e = exp(-|x|), tanh(log(1 + exp x)) is n / d and its derivative s / d^2, without overflow. */
 #define MISH_E(x) exp(-fabs(x))
@@ -104,29 +117,33 @@ AD_UNARY(mish, "x tanh(softplus(x))", -4, 4,
          ad_mul(g, ad_add(ad_tanh(ad_softplus(x)),
                           ad_mul(ad_mul(x, ad_sigmoid(x)), ad_adds(ad_neg(ad_square(ad_tanh(ad_softplus(x)))), 1)))),
          0.0, 20.0, -20.0, 1e4, -1e4)
+ad_var *ad_mish(ad_var *x) { return AD_CALL(mish, x); }
 
 AD_UNARY(softsign, "x / (1 + |x|)", -3, 3,
          x / (1 + fabs(x)),
          g / ((1 + fabs(x)) * (1 + fabs(x))),
          ad_div(g, ad_square(ad_adds(ad_abs(x), 1))), 0.0, 1e10, -1e10)
+ad_var *ad_softsign(ad_var *x) { return AD_CALL(softsign, x); }
 
 static int hardtanh_shape(ad_call *c) {
     const double *k = c->attrs;
     return k[0] <= k[1] ? AD_OK : ad_call_fail(c, AD_EVALUE, "lo is %g and hi is %g, which is less", k[0], k[1]);
 }
 
-AD_UNARY_K2S(hardtanh, "x, or the nearer of lo and hi outside them; slope 0 at both, unlike clamp", hardtanh_shape,
-             lo, -0.75, hi, 1, -2, 2,
-             x < lo ? lo : x > hi ? hi : x,
-             x <= lo || x >= hi ? 0 : g,
-             ad_mul(g, ad_logical_not(ad_logical_or(ad_le(x, ad__constant(x, lo)), ad_ge(x, ad__constant(x, hi))))),
-             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
+AD_UNARY_K2(hardtanh, "x, or the nearer of lo and hi outside them; slope 0 at both, unlike clamp", hardtanh_shape,
+            lo, -0.75, hi, 1, -2, 2,
+            x < lo ? lo : x > hi ? hi : x,
+            x <= lo || x >= hi ? 0 : g,
+            ad_mul(g, ad_logical_not(ad_logical_or(ad_le(x, ad__constant(x, lo)), ad_ge(x, ad__constant(x, hi))))),
+            -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
+ad_var *ad_hardtanh(ad_var *x, double lo, double hi) { return AD_CALL_K(hardtanh, x, lo, hi); }
 
 AD_UNARY(hardsigmoid, "x / 6 + 1/2 within 0 .. 1; slope 0 at -3 and 3", -2.9, 2.9,
          x <= -3 ? 0 : x >= 3 ? 1 : (x + 3) / 6,
          x > -3 && x < 3 ? g / 6 : 0,
          ad_mul(g, ad_muls(ad_mul(ad_gt(x, ad__constant(x, -3)), ad_lt(x, ad__constant(x, 3))), 1.0 / 6)),
          0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
+ad_var *ad_hardsigmoid(ad_var *x) { return AD_CALL(hardsigmoid, x); }
 
 /* The slopes at -3 and 3 are those from within, as in PyTorch. */
 AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9,
@@ -135,16 +152,17 @@ AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9
          ad_where(ad_le(ad_abs(x), ad__constant(x, 3)), ad_mul(g, ad_adds(ad_muls(x, 1.0 / 3), 0.5)),
                   ad_mul(g, ad_logical_not(ad_lt(x, ad__constant(x, -3))))),
          0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
+ad_var *ad_hardswish(ad_var *x) { return AD_CALL(hardswish, x); }
 
 /* ---- prelu: x [n,c,..], w [1] or [c]; as elementwise operands a and b of shapes [n,c,..] and [c,1,..] ---- */
 
-AD_BINARY_OP(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one slope or one per channel, axis 1",
-             -2, 2,
-             a > 0 ? a : a * b,
-             a > 0 ? g : g * b,
-             a > 0 ? 0 : g * a,
-             ad_where(ad_gt(a, ad__constant(a, 0)), g, ad_mul(g, b)),
-             ad_where(ad_gt(a, ad__constant(a, 0)), ad__constant(g, 0), ad_mul(g, a)), 0.0, -0.0, 1.0, -0.5);
+AD_BINARY(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one slope or one per channel, axis 1",
+          -2, 2,
+          a > 0 ? a : a * b,
+          a > 0 ? g : g * b,
+          a > 0 ? 0 : g * a,
+          ad_where(ad_gt(a, ad__constant(a, 0)), g, ad_mul(g, b)),
+          ad_where(ad_gt(a, ad__constant(a, 0)), ad__constant(g, 0), ad_mul(g, a)), 0.0, -0.0, 1.0, -0.5)
 
 ad_var *ad_prelu(ad_var *x, ad_var *w) {
     if (ad__absent(x) || ad__absent(w)) return ad__apply2(&ad_op_prelu, x, w, NULL);

@@ -11,11 +11,13 @@ AD_UNARY(lgamma, "logarithm of |gamma(x)|; inf at 0, -1, -2, ...", 0.3, 4,
          log_gamma(x),
          g * (T)digamma_at(x),
          ad_mul(g, ad_digamma(x)), 1.0, 2.0, 0.0, -0.5, -1.5, -2.5, -1.0, 1e-3, 50.0, 1e4, INFINITY)
+ad_var *ad_lgamma(ad_var *x) { return AD_CALL(lgamma, x); }
 
 AD_UNARY(digamma, "derivative of lgamma; -inf at 0, NaN at -1, -2, ...", 0.3, 4,
          digamma_at(x),
          g * (T)polygamma_at(1, x),
          ad_mul(g, ad_polygamma(x, 1)), 1.4616321449683622, 0.0, -0.5, -1.5, -2.5, 1e-3, 50.0, INFINITY)
+ad_var *ad_digamma(ad_var *x) { return AD_CALL(digamma, x); }
 
 static int polygamma_shape(ad_call *c) {
     double n = *(const double *)c->attrs;
@@ -23,7 +25,8 @@ static int polygamma_shape(ad_call *c) {
     return ad_call_fail(c, AD_EVALUE, "order %g is not one of 0..%d", n, AD__POLYGAMMA_MAX - 1);
 }
 
-AD_UNARY_KS(polygamma, "n-th derivative of digamma, n = 0..19", polygamma_shape, n, 1, 0.5, 4,
-            polygamma_at(n, x),
-            g * (T)polygamma_at(n + 1, x),
-            ad_mul(g, ad_polygamma(x, n + 1)), 0.0, -0.5, -1.5, -2.5, 0.05, 50.0, INFINITY)
+AD_UNARY_K(polygamma, "n-th derivative of digamma, n = 0..19", polygamma_shape, n, 1, 0.5, 4,
+           polygamma_at(n, x),
+           g * (T)polygamma_at(n + 1, x),
+           ad_mul(g, ad_polygamma(x, n + 1)), 0.0, -0.5, -1.5, -2.5, 0.05, 50.0, INFINITY)
+ad_var *ad_polygamma(ad_var *x, double n) { return AD_CALL_K(polygamma, x, n); }

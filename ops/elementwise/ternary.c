@@ -28,10 +28,11 @@ AD_TERNARY(where, "b where a is not 0, else c: ad_where(cond, a, b); cond takes 
            NULL,
            ad_where(a, g, ad__constant(g, 0)),
            ad_where(a, ad__constant(g, 0), g))
+ad_var *ad_where(ad_var *cond, ad_var *a, ad_var *b) { return AD_CALL(where, cond, a, b); }
 
 static void lerp_samples(ad_sampler *s) {
     static const double edges[] = { 0, 1, 0.5, -2 };
-    ad__ternary_samples(s, -2, 2, AD__COUNT(edges), edges);
+    ad__elementwise_samples(s, 3, NULL, -2, 2, AD__COUNT(edges), edges);
 }
 
 /* From the nearer end, so that a weight of 0 gives a and one of 1 gives b, exactly. */
@@ -43,10 +44,11 @@ AD_TERNARY(lerp, "from a to b by the weight c", 0,
            ad_mul(g, ad_adds(ad_neg(c), 1)),
            ad_mul(g, c),
            ad_mul(g, ad_sub(b, a)))
+ad_var *ad_lerp(ad_var *a, ad_var *b, ad_var *weight) { return AD_CALL(lerp, a, b, weight); }
 
 static void addcmul_samples(ad_sampler *s) {
     static const double edges[] = { 0, -0.0, 1.5, INFINITY };
-    ad__ternary_samples(s, -2, 2, AD__COUNT(edges), edges);
+    ad__elementwise_samples(s, 3, NULL, -2, 2, AD__COUNT(edges), edges);
 }
 
 /* One node where there would be two: of gates and of steps of a recurrence, half the work. */
@@ -58,3 +60,4 @@ AD_TERNARY(addcmul, "a + b c, element by element", 0,
            g,
            ad_mul(g, c),
            ad_mul(g, b))
+ad_var *ad_addcmul(ad_var *a, ad_var *b, ad_var *c) { return AD_CALL(addcmul, a, b, c); }

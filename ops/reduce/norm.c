@@ -1,7 +1,9 @@
 /* norm.c: the p-norm over all elements or some axes. */
 #include "ops/reduce/segments.h"
 #include "ops/base/gradient.h"
-#include "ops/elementwise/elementwise.h"
+#include "ops/ops.h"
+
+#include <math.h>
 
 typedef struct {
     ad__axes_attrs axes;

@@ -11,32 +11,35 @@ __attribute__((const))
 #endif
 int ad__level(void);
 
-/* AD__LOOP(type, f, T, (parameters), body) defines f[], a loop for each level; the body works on count elements
-   beginning at from. The wide loops are for whole vectors: to each the compiler would add code for what is left,
-   several times the loop itself. AD__RUN(f, n, size, arguments...) runs the widest that it can, and narrower ones
-   for the rest; size is that of an element. */
-#define AD__VECTOR(level) ((int64_t)16 << (level)) /* bytes */
+/* AD__LEVELS_OF(type, f, T, (parameters), body) defines f[], a loop of this type for each level; the body works on
+   count elements beginning at from, which are among the parameters. The wide loops are for whole vectors: to each the
+   compiler would add code for what is left, several times the loop itself. So they say that count is a multiple of a
+   vector, which it is; 32 and 64 are the bytes of one. */
 #ifdef AD__LEVELS
-#define AD__WIDE_LOOP(f, vector, PARAMETERS, ...)                                                                      \
-    static void f(int64_t from, int64_t count, AD__OPEN PARAMETERS) {                                                  \
-        count &= -(int64_t)(vector); /* as it is: the compiler is to know */                                           \
+#define AD__LEVELS_OF(type, f, T_, PARAMETERS, ...)                                                                    \
+    static void f##_base PARAMETERS { __VA_ARGS__ }                                                                    \
+    __attribute__((target("arch=x86-64-v3"))) static void f##_avx2 PARAMETERS {                                        \
+        count &= -(int64_t)(32 / sizeof(T_));                                                                          \
         __VA_ARGS__                                                                                                    \
-    }
-#define AD__LOOP(type, f, T_, PARAMETERS, ...)                                                                         \
-    static void f##_base(int64_t from, int64_t count, AD__OPEN PARAMETERS) { __VA_ARGS__ }                             \
-    __attribute__((target("arch=x86-64-v3")))                                                                          \
-    AD__WIDE_LOOP(f##_avx2, AD__VECTOR(1) / sizeof(T_), PARAMETERS, __VA_ARGS__)                                       \
-    __attribute__((target("arch=x86-64-v4")))                                                                          \
-    AD__WIDE_LOOP(f##_avx512, AD__VECTOR(2) / sizeof(T_), PARAMETERS, __VA_ARGS__)                                     \
+    }                                                                                                                  \
+    __attribute__((target("arch=x86-64-v4"))) static void f##_avx512 PARAMETERS {                                      \
+        count &= -(int64_t)(64 / sizeof(T_));                                                                          \
+        __VA_ARGS__                                                                                                    \
+    }                                                                                                                  \
     static type *const f[] = { f##_base, f##_avx2, f##_avx512 };
 #else
-#define AD__LOOP(type, f, T_, PARAMETERS, ...)                                                                         \
-    static void f##_base(int64_t from, int64_t count, AD__OPEN PARAMETERS) { __VA_ARGS__ }                             \
+#define AD__LEVELS_OF(type, f, T_, PARAMETERS, ...)                                                                    \
+    static void f##_base PARAMETERS { __VA_ARGS__ }                                                                    \
     static type *const f[] = { f##_base };
 #endif
+
+/* The same with from and count put before the parameters. */
+#define AD__LOOP(type, f, T_, PARAMETERS, ...)                                                                         \
+    AD__LEVELS_OF(type, f, T_, (int64_t from, int64_t count, AD__OPEN PARAMETERS), __VA_ARGS__)
 #define AD__OPEN(...) __VA_ARGS__
 #define AD__FROM(T_, p) ((const T_ *)(p) + from)
 
+/* Runs the widest of the loops f[] that it can over n elements of so many bytes, and narrower ones for the rest. */
 #define AD__RUN(f, n, size, ...)                                                                                       \
     for (int64_t level_ = ad__level(), from_ = 0, count_; from_ < (n); level_--, from_ += count_) {                    \
         count_ = (n) - from_;                                                                                          \
