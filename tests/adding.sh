@@ -51,8 +51,8 @@ apply() {
 }
 
 in_copy() { (cd "$copy" && "$@"); }
-built() { in_copy "$MAKE" -s CC="$CC" BUILD="$build" WERROR=1 all; }
-units() { in_copy "$MAKE" -s CC="$CC" BUILD="$build" TESTS="$1" units; }
+built() { in_copy "$MAKE" -s "-j$(nproc)" CC="$CC" BUILD="$build" WERROR=1 all; }
+units() { in_copy "$MAKE" -s "-j$(nproc)" CC="$CC" BUILD="$build" TESTS="$1" units; }
 fails() { ! "$@"; }
 # Reference values come from PyTorch or mpmath, which the tests do not need: without them these ops fail, and no others.
 asks_for_reference_values() {
