@@ -1,6 +1,6 @@
 /* reduce.c: sum and mean over all elements or some axes, and their converse, expand. */
 #include "ops/reduce/segments.h"
-#include "ops/kernels/shape/strided.h"
+#include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/vector.h"
@@ -180,8 +180,8 @@ static int expand_evaluate(const ad_op *op) {
     ad__row_major(from, own);
     ad__row_major(to, there);
     for (int i = 0; i < to.ndim; i++) step[i] = i < added || from.dim[i - added] == 1 ? 0 : own[i - added];
-    ad__strided s = ad__strided_of(to.ndim, to.dim, step, there);
-    ad__strided_copy(&s, y->layout->dtype, x->data, 0, y->data, 0);
+    ad__copy_plan s = ad__copy_plan_of(to.ndim, to.dim, step, there);
+    ad__copy(&s, y->layout->dtype, x->data, 0, y->data, 0);
     return AD_OK;
 }
 

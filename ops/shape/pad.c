@@ -1,6 +1,6 @@
 /* pad.c: more elements around an array: a constant, or its own elements mirrored, repeated or from the other end. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/shape/strided.h"
+#include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
 /* ---- a constant -------------------------------------------------------------------------------------------- */
@@ -45,7 +45,7 @@ static int pad_shape(ad_call *c) {
 }
 
 /* x -> y where they overlap, and where the first elements of that are. */
-static ad__strided overlap(const ad_op *op, int64_t *x_at, int64_t *y_at) {
+static ad__copy_plan overlap(const ad_op *op, int64_t *x_at, int64_t *y_at) {
     ad_shape x = op->in[0]->layout->shape, y = ad__out(op)->layout->shape, common = x;
     const pad_attrs *a = ad__attrs_of(op);
     int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM], before[AD_MAX_NDIM];
@@ -60,7 +60,7 @@ static ad__strided overlap(const ad_op *op, int64_t *x_at, int64_t *y_at) {
     *x_at = *y_at = 0;
     for (int i = 0; i < x.ndim && ad_shape_numel(common) > 0; i++)
         *(before[i] < 0 ? x_at : y_at) += before[i] < 0 ? -before[i] * from[i] : before[i] * to[i];
-    return ad__strided_of(x.ndim, common.dim, from, to);
+    return ad__copy_plan_of(x.ndim, common.dim, from, to);
 }
 
 static void fill(const ad_var *y, double value) {
@@ -73,9 +73,9 @@ static void fill(const ad_var *y, double value) {
 static int pad_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     int64_t x_at, y_at;
-    ad__strided s = overlap(op, &x_at, &y_at);
+    ad__copy_plan s = overlap(op, &x_at, &y_at);
     fill(y, ((const pad_attrs *)ad__attrs_of(op))->value);
-    ad__strided_copy(&s, y->layout->dtype, x->data, x_at, y->data, y_at);
+    ad__copy(&s, y->layout->dtype, x->data, x_at, y->data, y_at);
     return AD_OK;
 }
 
@@ -84,8 +84,8 @@ static void pad_backward(const ad_op *op) {
     void *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
     int64_t x_at, y_at;
-    ad__strided s = overlap(op, &x_at, &y_at), back = ad__strided_back(&s);
-    ad__strided_add(&back, y->layout->dtype, y->grad, y_at, gx, x_at);
+    ad__copy_plan s = overlap(op, &x_at, &y_at), back = ad__copy_plan_back(&s);
+    ad__copy_add(&back, y->layout->dtype, y->grad, y_at, gx, x_at);
 }
 
 static void pad_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

@@ -2,7 +2,7 @@
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
-#include "ops/kernels/shape/transpose.h"
+#include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -56,27 +56,32 @@ static int transpose_shape(ad_call *c) {
     return AD_OK;
 }
 
+/* Three axes in the best order as they stand: a search for it takes longer than to transpose a small matrix. */
+static void plan_transpose(ad_shape from, ad__copy_plan *p) {
+    int64_t n = from.dim[from.ndim - 2], m = from.dim[from.ndim - 1];
+    p->ndim = 3;
+    p->dim[0] = 1, p->from[0] = p->to[0] = n * m;
+    for (int i = 0; i < from.ndim - 2; i++) p->dim[0] *= from.dim[i];
+    p->dim[1] = m, p->from[1] = 1, p->to[1] = n;
+    p->dim[2] = n, p->from[2] = m, p->to[2] = 1;
+    if (n == 1 || m == 1) *p = ad__copy_plan_of(3, p->dim, p->from, p->to); /* vectors keep their order */
+}
+
 static int transpose_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    ad_shape s = x->layout->shape;
-    int64_t n = s.dim[s.ndim - 2], m = s.dim[s.ndim - 1];
-    for (int64_t i = 0; i < x->layout->numel; i += n * m)
-        if (y->layout->dtype == AD_F32) ad__matrix_transpose_f32(n, m, (const float *)x->data + i, (float *)y->data + i);
-        else ad__matrix_transpose_f64(n, m, (const double *)x->data + i, (double *)y->data + i);
+    ad__copy_plan p;
+    plan_transpose(x->layout->shape, &p);
+    ad__copy(&p, y->layout->dtype, x->data, 0, y->data, 0);
     return AD_OK;
 }
 
 static void transpose_backward(const ad_op *op) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
+    const ad_var *y = ad__out(op);
     bool fresh;
     void *gx = ad_grad_claim(op, 0, &fresh);
-    if (gx == NULL) return;
-    ad_shape s = x->layout->shape;
-    int64_t n = s.dim[s.ndim - 2], m = s.dim[s.ndim - 1];
-    for (int64_t i = 0; i < x->layout->numel; i += n * m)
-        if (y->layout->dtype == AD_F32)
-            (fresh ? ad__matrix_transpose_f32 : ad__matrix_transpose_add_f32)(m, n, (const float *)y->grad + i, (float *)gx + i);
-        else (fresh ? ad__matrix_transpose_f64 : ad__matrix_transpose_add_f64)(m, n, (const double *)y->grad + i, (double *)gx + i);
+    ad__copy_plan p;
+    plan_transpose(y->layout->shape, &p);
+    if (gx != NULL) (fresh ? ad__copy : ad__copy_add)(&p, y->layout->dtype, y->grad, 0, gx, 0);
 }
 
 static void transpose_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
