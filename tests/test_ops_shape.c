@@ -539,6 +539,94 @@ static void bad_padding_is_told(void **state) {
     ad_graph_free(g);
 }
 
+/* Every function that takes a shape, with shapes of too few and too many dimensions, of sizes that are negative or
+   too large. */
+static void shapes_are_checked(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3));
+    const int64_t huge = (int64_t)1 << 40;
+    const ad_shape bad[] = { { .ndim = 7 },       { .ndim = 100000 },        { .ndim = INT32_MAX },
+                             { .ndim = -1 },      { .ndim = INT32_MIN },       { 2, { 2, -5 } },
+                             { 3, { -7, 2, 3 } }, { 3, { huge, huge, -1 } }, { 4, { huge, huge, 2, 3 } } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_fails(g, ad_sum_to(x, bad[i]), AD_ESHAPE, "sum_to: [2,3]: to ");
+        assert_fails(g, ad_reshape(x, bad[i]), AD_ESHAPE, "reshape: [2,3]: 6 elements do not make");
+        assert_fails(g, ad_expand(x, bad[i]), AD_ESHAPE, "expand: [2,3]: ");
+        assert_fails(g, ad_permute(x, bad[i]), AD_ESHAPE, "permute: [2,3]: ");
+        if (bad[i].ndim >= 0 && bad[i].ndim <= AD_MAX_NDIM) continue;
+        assert_fails(g, ad_tile(x, bad[i]), AD_ESHAPE, "tile: [2,3]: repetitions along");
+        assert_fails(g, ad_pad(x, bad[i], bad[i], 0), AD_ESHAPE, "pad: [2,3]: padding before");
+        assert_fails(g, ad_pad_reflect(x, bad[i], bad[i]), AD_ESHAPE, "pad_reflect: [2,3]: padding before");
+    }
+    assert_fails(g, ad_sum_to(x, AD_SHAPE(4, 2, 3)), AD_ESHAPE, "sum_to: [2,3] is not what [4,2,3] broadcasts to");
+    assert_fails(g, ad_sum_to(x, bad[0]), AD_ESHAPE, "of 7 dimensions; a shape has 0 to 6 of them");
+    ad_graph_free(g);
+}
+
+/* Also those that would return their operand itself. */
+static void after_an_error_all_is_nil(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3));
+    const ad_shape none = AD_SHAPE(0, 0);
+    assert_true(ad_pad_circular(x, none, none) == x && ad_sum_to(x, AD_SHAPE(2, 3)) == x);
+    assert_true(ad_is_nil(ad_slice(x, 5, 0, 1, 1)));
+    ad_var *const made[] = {
+        ad_sum_to(x, AD_SHAPE(2, 3)),  ad_sum_to(x, AD_SCALAR),        ad_pad_reflect(x, none, none),
+        ad_pad(x, none, none, 0),      ad_pad_circular(x, none, none), ad_pad_replicate(x, none, none),
+        ad_squeeze(x),                 ad_squeeze_axis(x, 0),          ad_unsqueeze(x, 0),
+        ad_flatten(x, 0, 0),           ad_tile(x, AD_SHAPE(1)),        ad_repeat_interleave(x, 1, 0),
+        ad_expand(x, AD_SHAPE(2, 3)),  ad_reshape(x, AD_SHAPE(2, 3)),  ad_permute(x, AD_SHAPE(0, 1)),
+        ad_cast(x, AD_F64),            ad_concat(1, &x, 0),            ad_narrow(x, 0, 0, 2),
+        ad_select(x, 0, 0),            ad_roll(x, 0, 0),               ad_flip_axes(x, 0, (int[]){ 0 }),
+    };
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) assert_true(ad_is_nil(made[i]));
+    assert_fails(g, made[0], AD_ESHAPE, "slice: [2,3]: axis 5");
+    ad_graph_free(g);
+}
+
+/* Of an array without elements there need not be memory. */
+static void empty_arrays_may_be_null(void **state) {
+    (void)state;
+    for (int t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_require_grad(ad_input(g, (ad_dtype)t, NULL, AD_SHAPE(2, 0, 3)));
+        ad_var *index = ad_zeros(g, (ad_dtype)t, AD_SHAPE(2)), *each = ad_zeros(g, (ad_dtype)t, AD_SHAPE(2, 0, 3));
+        ad_var *const made[] = { ad_transpose(x),
+                                 ad_permute(x, AD_SHAPE(2, 1, 0)),
+                                 ad_expand(ad_reshape(x, AD_SHAPE(2, 1, 0, 3)), AD_SHAPE(2, 4, 0, 3)),
+                                 ad_tile(x, AD_SHAPE(2, 1)),
+                                 ad_cast(x, AD_F32),
+                                 ad_cast(x, AD_F64),
+                                 ad_slice(x, 0, 1, INT64_MIN, -1),
+                                 ad_slice_scatter(x, ad_slice(x, 0, 0, 1, 1), 0, 1, 2, 1),
+                                 ad_concat(2, (ad_var *[]){ x, x }, 2),
+                                 ad_stack(2, (ad_var *[]){ x, x }, 1),
+                                 ad_pad(x, AD_SHAPE(1, 1), AD_SHAPE(0, 1), 2),
+                                 ad_flip_axes(x, -1, NULL),
+                                 ad_roll(x, 1, 2),
+                                 ad_take_axis(x, index, 0),
+                                 ad_index_add(x, 0, index, x),
+                                 ad_gather(x, 0, each),
+                                 ad_scatter_add(x, 0, each, x),
+                                 ad_masked_fill(x, ad_zeros(g, (ad_dtype)t, AD_SHAPE(3)), 1),
+                                 ad_diagonal(x, 0),
+                                 ad_diag_embed(x, 1),
+                                 ad_tril(x, 0),
+                                 ad_sum_axis(x, 0, false),
+                                 ad_sum_axis(x, 1, false),
+                                 ad_mean(x),
+                                 ad_prod_axis(x, 2, true) };
+        for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+            if (!ad_ok(g)) fail_msg("case %d: %s", (int)i, ad_error(g));
+            assert_int_equal(ad_backward_from(made[i], ad_ones(g, ad_dtype_of(made[i]), ad_shape_of(made[i]))), AD_OK);
+            assert_int_equal(ad_eval(made[i]), AD_OK);
+        }
+        ad_graph_free(g);
+    }
+}
+
 static void bad_operands_of_indexing_are_told(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -643,7 +731,7 @@ static int64_t place_in(const reading *r, int64_t k) {
     return place;
 }
 
-/* Both dtypes and directions, in all sizes around the tiles, against plain indexing. Of whole numbers sums are exact. */
+/* Both dtypes and directions, in all sizes around the tiles, against plain indexing; whole numbers are summed. */
 static void strided_copies(void **state) {
     (void)state;
     uint64_t seed = 5;
@@ -743,6 +831,9 @@ int main(void) {
         cmocka_unit_test(long_masks),
         cmocka_unit_test(bad_shapes_are_told),
         cmocka_unit_test(bad_padding_is_told),
+        cmocka_unit_test(shapes_are_checked),
+        cmocka_unit_test(after_an_error_all_is_nil),
+        cmocka_unit_test(empty_arrays_may_be_null),
         cmocka_unit_test(bad_operands_of_indexing_are_told),
         cmocka_unit_test(bad_windows_are_told),
         cmocka_unit_test(strided_copies),

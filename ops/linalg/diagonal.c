@@ -31,7 +31,7 @@ static ad_shape replace_last(ad_shape s, int dropped, int n, const int64_t *dims
     return s;
 }
 
-/* Where the diagonals of matrices [.., rows, columns] lie, and where when they stand alone [.., length]. */
+/* From the diagonals of matrices [.., rows, columns] to the diagonals alone, [.., length]. */
 static ad__copy_plan diagonal_plan(ad_shape matrices, ad_shape alone) {
     int64_t rows = matrices.dim[matrices.ndim - 2], columns = matrices.dim[matrices.ndim - 1];
     int64_t length = alone.dim[alone.ndim - 1];
@@ -166,11 +166,9 @@ ad_var *ad_diag_embed(ad_var *x, int64_t offset) { return embed(x, offset, -1, -
 ad_var *ad_diag(ad_var *x, int64_t offset) {
     if (ad__absent(x) || x->layout->shape.ndim == 1) return ad_diag_embed(x, offset);
     if (x->layout->shape.ndim == 2) return ad_diagonal(x, offset);
-    char text[96];
-    ad_shape_text(x->layout->shape, text, sizeof text);
-    ad_fail(ad__owner(x), AD_ESHAPE, "diag: %s: takes a vector or a matrix; ad_diagonal and ad_diag_embed take batches",
-            text);
-    return ad_nil(ad__owner(x));
+    const ad_call c = AD__CALL_AS("diag", x);
+    ad_call_fail(&c, AD_ESHAPE, "takes a vector or a matrix; ad_diagonal and ad_diag_embed take batches");
+    return ad_nil(c.graph);
 }
 
 ad_var *ad_trace(ad_var *x) { return ad_sum_axis(ad_diagonal(x, 0), -1, false); }
@@ -211,18 +209,22 @@ static int triangle_evaluate(const ad_op *op) {
 
 static void triangle_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    void *gx = ad_grad_into(op, 0);
+    char *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
+    size_t size = ad_dtype_size(y->layout->dtype);
     int64_t columns = y->layout->shape.dim[y->layout->shape.ndim - 1], from, to;
     for (int64_t i = 0; i * columns < y->layout->numel; i++) {
         columns_kept(op, i, &from, &to);
-        int64_t at = i * columns + from;
-        if (y->layout->dtype == AD_F32) ad__array_add_f32(to - from, (const float *)y->grad + at, (float *)gx + at);
-        else ad__array_add_f64(to - from, (const double *)y->grad + at, (double *)gx + at);
+        size_t at = (size_t)(i * columns + from) * size;
+        const void *g = (const char *)y->grad + at;
+        void *row = gx + at;
+        AD__BY_DTYPE(y->layout->dtype, ad__array_add, to - from, g, row);
     }
 }
 
-static void triangle_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(op->type, g, ad__attrs_of(op)); }
+static void triangle_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad__apply1(op->type, g, ad__attrs_of(op));
+}
 
 static void triangle_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(3, 3),    AD_SHAPE(2, 4), AD_SHAPE(4, 2),

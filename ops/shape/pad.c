@@ -64,10 +64,10 @@ static ad__copy_plan overlap(const ad_op *op, int64_t *x_at, int64_t *y_at) {
 }
 
 static void fill(const ad_var *y, double value) {
-    if (y->layout->dtype == AD_F32)
-        for (int64_t i = 0; i < y->layout->numel; i++) ((float *)y->data)[i] = (float)value;
-    else
-        for (int64_t i = 0; i < y->layout->numel; i++) ((double *)y->data)[i] = value;
+    const float rounded = (float)value;
+    const ad__copy_plan repeated = { 1, { y->layout->numel }, { 0 }, { 1 } };
+    ad_dtype t = y->layout->dtype;
+    ad__copy(&repeated, t, t == AD_F32 ? (const void *)&rounded : &value, 0, y->data, 0);
 }
 
 static int pad_evaluate(const ad_op *op) {
@@ -169,17 +169,17 @@ static bool can_pad(const ad_call *c, const pad_mode *m, const ad_var *x, int ax
     long long b = before, a = after;
     if (b < 0 || a < 0 || b > most || a > most)
         return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d; 0 to %lld can be had", b, a, axis,
-                            (long long)most) == AD_OK;
+                            (long long)most), false;
     to.dim[axis] = b > INT64_MAX / 2 - n || a > INT64_MAX / 2 ? INT64_MAX : n + b + a;
     if (ad__shape_valid(to)) return true;
-    return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d makes too many elements", b, a, axis) ==
-           AD_OK;
+    ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d makes too many elements", b, a, axis);
+    return false;
 }
 
 static ad_var *pad_by(const pad_mode *m, ad_var *x, const ad_shape *before, const ad_shape *after) {
     if (ad__absent(x)) return ad__nil_result(x, m->name);
     const ad_call c = AD__CALL_AS(m->name, x);
-    if (check_lists(&c, before, after)) return ad_nil(c.graph);
+    if (!ad_ok(c.graph) || check_lists(&c, before, after)) return ad_nil(c.graph);
     ad_var *y = x;
     for (int i = 0; i < c.shape.ndim && !ad__absent(y); i++) {
         int64_t b = padding_of(before, c.shape.ndim, i), a = padding_of(after, c.shape.ndim, i);

@@ -194,15 +194,14 @@ static int slice_scatter_shape(ad_call *c) {
     ad_shape part = box_of(c->attrs, c->shape).shape;
     c->scratch = ad_dtype_size(c->dtype) * (size_t)c->in[0]->layout->numel;
     if (ad_shape_equal(part, c->in[1]->layout->shape)) return AD_OK;
-    char text[160];
-    ad_shape_text(part, text, sizeof text);
-    return ad_call_fail(c, AD_ESHAPE, "the slice is %s, and what is written into it must be", text);
+    return ad_call_fail(c, AD_ESHAPE, "the slice is %s, and what is written into it must be", ad_shape_str(part).text);
 }
 
 static int slice_scatter_evaluate(const ad_op *op) {
     const ad_var *src = op->in[1], *y = ad__out(op);
     box b = box_of(ad__attrs_of(op), y->layout->shape);
     ad__copy_plan write = ad__copy_plan_back(&b.read);
+    if (y->layout->numel == 0) return AD_OK;
     memcpy(y->data, op->in[0]->data, ad__bytes(y));
     ad__copy(&write, y->layout->dtype, src->data, 0, y->data, b.at);
     return AD_OK;
@@ -213,6 +212,7 @@ static void slice_scatter_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
     box b = box_of(ad__attrs_of(op), y->layout->shape);
+    if (y->layout->numel == 0) return;
     if (ad_wants_grad(op, 0)) {
         const double zero = 0;
         ad__copy_plan clear = ad__copy_plan_back(&b.read);

@@ -1,7 +1,63 @@
-/* transpose.c: the axes of an array in another order. */
+/* transpose.c: the axes of an array in another order: transpose, permute. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
+
+/* ---- transpose: x [..,n,m] -> y [..,m,n] ---------------------------------------------------------------- */
+
+static int transpose_shape(ad_call *c) {
+    int n = c->shape.ndim;
+    if (n < 2) return ad_call_fail(c, AD_ESHAPE, "takes 2 dimensions or more, and swaps the last two");
+    int64_t last = c->shape.dim[n - 1];
+    c->shape.dim[n - 1] = c->shape.dim[n - 2];
+    c->shape.dim[n - 2] = last;
+    return AD_OK;
+}
+
+/* Three axes in the best order as they stand: a search for it takes longer than to transpose a small matrix. */
+static void transpose_plan(ad_shape from, ad__copy_plan *p) {
+    int64_t n = from.dim[from.ndim - 2], m = from.dim[from.ndim - 1];
+    p->ndim = 3;
+    p->dim[0] = 1, p->from[0] = p->to[0] = n * m;
+    for (int i = 0; i < from.ndim - 2; i++) p->dim[0] *= from.dim[i];
+    p->dim[1] = m, p->from[1] = 1, p->to[1] = n;
+    p->dim[2] = n, p->from[2] = m, p->to[2] = 1;
+    if (n == 1 || m == 1) *p = ad__copy_plan_of(3, p->dim, p->from, p->to); /* vectors keep their order */
+}
+
+static int transpose_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    ad__copy_plan p;
+    transpose_plan(x->layout->shape, &p);
+    ad__copy(&p, y->layout->dtype, x->data, 0, y->data, 0);
+    return AD_OK;
+}
+
+static void transpose_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
+    ad__copy_plan p;
+    transpose_plan(y->layout->shape, &p);
+    if (gx != NULL) (fresh ? ad__copy : ad__copy_add)(&p, y->layout->dtype, y->grad, 0, gx, 0);
+}
+
+static void transpose_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    (void)op;
+    dx[0] = ad_transpose(g);
+}
+
+static void transpose_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(2, 3), AD_SHAPE(1, 4), AD_SHAPE(3, 2, 4), AD_SHAPE(0, 3), AD_SHAPE(19, 33) };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 1, &shapes[i], NULL, NULL);
+}
+
+AD_OPTYPE(transpose, .doc = "swaps the last two axes", .formula = "x^T", .gradient = "g^T", .arity = 1,
+          .shape = transpose_shape, .evaluate = { transpose_evaluate, transpose_evaluate },
+          .backward = { transpose_backward, transpose_backward }, .vjp = transpose_vjp);
+ad_var *ad_transpose(ad_var *x) { return ad__apply1(&ad_op_transpose, x, NULL); }
+
+/* ---- permute: any order ------------------------------------------------------------------------------------- */
 
 static ad_shape axes_of(const void *attrs) { return ((const ad__shape_attrs *)attrs)->shape; }
 
