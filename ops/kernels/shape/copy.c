@@ -138,7 +138,7 @@ static inline void transpose_vectors_f64(vector_f64 v[LANES_f64]) {
 
 /* ---- rows that are contiguous in both --------------------------------------------------------------------------- */
 
-enum { SHORT = 8 /* elements */, LONG = 2048, PAGE = 4096, LINE = 64 /* bytes */ };
+enum { SHORT = 32, LONG = 2048, PAGE = 4096, LINE = 64 }; /* bytes */
 
 /* Where y lies up to 63 bytes further in its page than x, a memcpy of more than 2 KB by glibc (rep movsb) is ten times
    slower on AMD than this loop. */
