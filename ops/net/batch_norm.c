@@ -152,9 +152,9 @@ static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *variance = training ? reduced(&ad_op_mean, ad_square(d), true) : ad_reshape(op->in[2], column);
     ad_var *scale = ad_pows(ad_adds(variance, attrs_of(op)->eps), -0.5), *normal = ad_mul(d, scale);
     int w = weight_index(op), b = bias_index(op);
-    if (w > 0 && ad_wants_grad(op, w)) dx[w] = reduced(&ad_op_sum, ad_mul(g, normal), false);
-    if (b > 0 && ad_wants_grad(op, b)) dx[b] = reduced(&ad_op_sum, g, false);
-    if (!ad_wants_grad(op, 0)) return;
+    if (w > 0 && ad_vjp_wants(op, w)) dx[w] = reduced(&ad_op_sum, ad_mul(g, normal), false);
+    if (b > 0 && ad_vjp_wants(op, b)) dx[b] = reduced(&ad_op_sum, g, false);
+    if (!ad_vjp_wants(op, 0)) return;
     ad_var *across = g;
     if (training)
         across = ad_sub(ad_sub(g, reduced(&ad_op_mean, g, true)),

@@ -299,7 +299,7 @@ static void bias_backward(const ad_op *op) {
 }
 
 static void bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    if (op->n_in > 2 && ad_wants_grad(op, 2))
+    if (op->n_in > 2 && ad_vjp_wants(op, 2))
         dx[2] = ad__apply1(&ad_op_sum, g, &(ad__axes_attrs){ 3, { 0, 2, 3 }, false });
 }
 
@@ -341,8 +341,8 @@ static ad_var *transposed_to(ad_var *y, ad_var *w, ad_shape x, ad_conv_opts o) {
 
 static void conv2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *x = op->in[0], *w = op->in[1];
-    if (ad_wants_grad(op, 0)) dx[0] = transposed_to(g, w, x->layout->shape, opts_of(op));
-    if (ad_wants_grad(op, 1)) dx[1] = ad_conv2d_weight(x, w->layout->shape, g, opts_of(op));
+    if (ad_vjp_wants(op, 0)) dx[0] = transposed_to(g, w, x->layout->shape, opts_of(op));
+    if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d_weight(x, w->layout->shape, g, opts_of(op));
     bias_vjp(op, g, dx);
 }
 
@@ -408,8 +408,8 @@ static void conv_transpose2d_backward(const ad_op *op) {
 
 static void conv_transpose2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *x = op->in[0], *w = op->in[1];
-    if (ad_wants_grad(op, 0)) dx[0] = ad_conv2d(g, w, NULL, opts_of(op));
-    if (ad_wants_grad(op, 1)) dx[1] = ad_conv2d_weight(g, w->layout->shape, x, opts_of(op));
+    if (ad_vjp_wants(op, 0)) dx[0] = ad_conv2d(g, w, NULL, opts_of(op));
+    if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d_weight(g, w->layout->shape, x, opts_of(op));
     bias_vjp(op, g, dx);
 }
 
@@ -460,8 +460,8 @@ static void conv2d_weight_backward(const ad_op *op) {
 
 static void conv2d_weight_vjp(const ad_op *op, ad_var *v, ad_var *dx[]) {
     ad_var *x = op->in[0], *g = op->in[1];
-    if (ad_wants_grad(op, 0)) dx[0] = transposed_to(g, v, x->layout->shape, opts_of(op));
-    if (ad_wants_grad(op, 1)) dx[1] = ad_conv2d(x, v, NULL, opts_of(op));
+    if (ad_vjp_wants(op, 0)) dx[0] = transposed_to(g, v, x->layout->shape, opts_of(op));
+    if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d(x, v, NULL, opts_of(op));
 }
 
 static void conv2d_weight_samples(ad_sampler *s) {
