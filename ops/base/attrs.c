@@ -61,6 +61,15 @@ ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims) {
     return a;
 }
 
+ad_var *ad__reduce_all(const ad_optype *type, ad_var *x) { return ad__reduce_axes(type, x, 0, NULL, false); }
+ad_var *ad__reduce_axis(const ad_optype *type, ad_var *x, int axis, bool keepdims) {
+    return ad__reduce_axes(type, x, 1, &axis, keepdims);
+}
+ad_var *ad__reduce_axes(const ad_optype *type, ad_var *x, int n, const int *axes, bool keepdims) {
+    ad__axes_attrs a = ad__reduced_axes(n, axes, keepdims);
+    return ad__apply1(type, x, &a);
+}
+
 ad__around ad__around_axis(ad_shape s, int axis) {
     ad__around r = { 1, 1, 1 };
     if (axis < 0) axis += s.ndim;

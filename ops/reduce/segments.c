@@ -26,7 +26,7 @@ static void *load(const ad__segments *c, ad_dtype t, int64_t segment, void *x, b
     bool in_place = ad__segments_are_rows(c);
     void *to = in_place ? (char *)x + (size_t)at * ad_dtype_size(t) : row;
     if (zeros) memset(to, 0, (size_t)c->n * ad_dtype_size(t));
-    else if (!in_place) ad__strided_copy(&c->row, t, x, at, row, 0);
+    else if (!in_place) ad__copy(&c->row, t, x, at, row, 0);
     return to;
 }
 
@@ -43,14 +43,14 @@ void ad__back_over_segments(const ad_op *op, ad__segment_slope *slope) {
     bool fresh = false;
     void *gx = ad_grad_claim(op, 0, &fresh);
     ad__segments c = cells_of(op);
-    ad__strided back = ad__strided_back(&c.row);
+    ad__copy_plan back = ad__copy_plan_back(&c.row);
     ad_dtype t = x->layout->dtype;
     double *row = ad_scratch(op), *row_g = row + c.n, *room = row_g + c.n;
     if (gx == NULL || c.n == 0) return;
     for (int64_t i = 0; i < c.n_segments; i++) {
         void *to = load(&c, t, i, gx, fresh, row_g);
         slope(op, i, c.n, load(&c, t, i, x->data, false, row), room, to);
-        if (to == row_g) ad__strided_copy(&back, t, row_g, 0, gx, ad__segment_start(&c, i));
+        if (to == row_g) ad__copy(&back, t, row_g, 0, gx, ad__segment_start(&c, i));
     }
 }
 

@@ -19,7 +19,7 @@ ad__segments ad__segments_of(ad_shape s, unsigned mask) {
             c.dim[c.kept] = s.dim[i], c.stride[c.kept++] = stride[i];
             c.n_segments *= s.dim[i];
         }
-    c.row = ad__strided_of(reduced, dim, from, to);
+    c.row = ad__copy_plan_of(reduced, dim, from, to);
     return c;
 }
 

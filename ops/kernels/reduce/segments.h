@@ -2,14 +2,14 @@
 #ifndef OPS_KERNELS_REDUCE_SEGMENTS_H
 #define OPS_KERNELS_REDUCE_SEGMENTS_H
 
-#include "ops/kernels/shape/strided.h"
+#include "ops/kernels/shape/copy.h"
 
 /* How the elements of an array fall into segments, each of n; row copies one that lies scattered. */
 typedef struct {
     int64_t n_segments, n;
     int kept; /* axes that are not reduced, but for those of size 1 */
     int64_t dim[AD_MAX_NDIM], stride[AD_MAX_NDIM];
-    ad__strided row;
+    ad__copy_plan row;
 } ad__segments;
 
 ad__segments ad__segments_of(ad_shape s, unsigned mask); /* bit i of mask: axis i is reduced */
