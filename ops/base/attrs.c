@@ -1,10 +1,6 @@
 /* attrs.c: attributes that several ops share: axes, shapes. */
 #include "ops/base/attrs.h"
 
-#include "ops/kernels/base/vector.h"
-
-#include <string.h>
-
 const ad_attr ad__axis_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) }, { 0 } };
 const ad_attr ad__axes_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_attrs, n) },
                                   { "keepdims", AD_ATTR_BOOL, offsetof(ad__axes_attrs, keepdims) },
@@ -59,6 +55,15 @@ ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims) {
     ad__axes_attrs a = ad__axes_of(n ? n : -1, axes);
     a.keepdims = keepdims;
     return a;
+}
+
+ad_var *ad__reduce_all(const ad_optype *type, ad_var *x) { return ad__reduce_axes(type, x, 0, NULL, false); }
+ad_var *ad__reduce_axis(const ad_optype *type, ad_var *x, int axis, bool keepdims) {
+    return ad__reduce_axes(type, x, 1, &axis, keepdims);
+}
+ad_var *ad__reduce_axes(const ad_optype *type, ad_var *x, int n, const int *axes, bool keepdims) {
+    ad__axes_attrs a = ad__reduced_axes(n, axes, keepdims);
+    return ad__apply1(type, x, &a);
 }
 
 ad__around ad__around_axis(ad_shape s, int axis) {

@@ -29,6 +29,11 @@ ad__axes_attrs ad__axes_of(int n, const int *axes);
 /* Of a reduction, where a list of none is all axes too, as in PyTorch. */
 ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims);
 
+/* Applies a reduction, whose attributes are ad__axes_attrs, to all elements, to one axis, to several. */
+ad_var *ad__reduce_all(const ad_optype *type, ad_var *x);
+ad_var *ad__reduce_axis(const ad_optype *type, ad_var *x, int axis, bool keepdims);
+ad_var *ad__reduce_axes(const ad_optype *type, ad_var *x, int n, const int *axes, bool keepdims);
+
 /* A reduction's functions: over all elements, one axis, several. */
 #define AD__REDUCTION(name)                                                                                            \
     ad_var *ad_##name##_axes(ad_var *x, int n, const int *axes, bool keepdims) {                                       \

@@ -70,15 +70,26 @@ static void max_samples(ad_sampler *s) {
 }
 static void min_samples(ad_sampler *s) { max_samples(s); }
 
-#define EXTREMUM(name, doc_, formula_)                                                                                 \
-    AD_OPTYPE(name, .doc = doc_, .formula = formula_, .gradient = "g shared equally by the elements equal to y",       \
-              .arity = 1, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = extremum_shape,        \
-              .evaluate = { name##_evaluate, name##_evaluate }, .backward = { extremum_backward, extremum_backward },  \
-              .vjp = extremum_vjp);                                                                                    \
-    AD__REDUCTION(name)
+#define EXTREMUM                                                                                                       \
+    .gradient = "g shared equally by the elements equal to y", .arity = 1, .attr_size = sizeof(ad__axes_attrs),        \
+    .attrs = ad__axes_list, .shape = extremum_shape, .backward = { extremum_backward, extremum_backward },             \
+    .vjp = extremum_vjp
 
-EXTREMUM(max, "largest element over all or some axes; NaN if there is one", "max x")
-EXTREMUM(min, "smallest element over all or some axes; NaN if there is one", "min x")
+AD_OPTYPE(max, .doc = "largest element over all or some axes; NaN if there is one", .formula = "max x",
+          .evaluate = { max_evaluate, max_evaluate }, EXTREMUM);
+ad_var *ad_max(ad_var *x) { return ad__reduce_all(&ad_op_max, x); }
+ad_var *ad_max_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_max, x, axis, keepdims); }
+ad_var *ad_max_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    return ad__reduce_axes(&ad_op_max, x, n, axes, keepdims);
+}
+
+AD_OPTYPE(min, .doc = "smallest element over all or some axes; NaN if there is one", .formula = "min x",
+          .evaluate = { min_evaluate, min_evaluate }, EXTREMUM);
+ad_var *ad_min(ad_var *x) { return ad__reduce_all(&ad_op_min, x); }
+ad_var *ad_min_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_min, x, axis, keepdims); }
+ad_var *ad_min_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    return ad__reduce_axes(&ad_op_min, x, n, axes, keepdims);
+}
 
 /* ---- argmax, argmin: over all elements or one axis ----------------------------------------------------------- */
 
@@ -116,14 +127,16 @@ static void argmax_samples(ad_sampler *s) {
 }
 static void argmin_samples(ad_sampler *s) { argmax_samples(s); }
 
-#define PLACE(name, doc_)                                                                                              \
-    AD_OPTYPE(name, .doc = doc_, .formula = #name " x", .arity = 1, .flags = AD_OP_CONSTANT,                           \
-              .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = place_shape,                       \
-              .evaluate = { name##_evaluate, name##_evaluate });                                                       \
-    ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, &(ad__axes_attrs){ .n = -1 }); }                \
-    ad_var *ad_##name##_axis(ad_var *x, int axis, bool keepdims) {                                                     \
-        return ad__apply1(&ad_op_##name, x, &(ad__axes_attrs){ 1, { axis }, keepdims });                               \
-    }
+#define PLACE                                                                                                          \
+    .arity = 1, .flags = AD_OP_CONSTANT, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = place_shape
 
-PLACE(argmax, "index of the largest element, of the first where several tie, of the first NaN if there is one")
-PLACE(argmin, "index of the smallest element, of the first where several tie, of the first NaN if there is one")
+AD_OPTYPE(argmax, .doc = "index of the largest element, of the first where several tie, of the first NaN if there is one",
+          .formula = "argmax x", .evaluate = { argmax_evaluate, argmax_evaluate }, PLACE);
+ad_var *ad_argmax(ad_var *x) { return ad__reduce_all(&ad_op_argmax, x); }
+ad_var *ad_argmax_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmax, x, axis, keepdims); }
+
+AD_OPTYPE(argmin,
+          .doc = "index of the smallest element, of the first where several tie, of the first NaN if there is one",
+          .formula = "argmin x", .evaluate = { argmin_evaluate, argmin_evaluate }, PLACE);
+ad_var *ad_argmin(ad_var *x) { return ad__reduce_all(&ad_op_argmin, x); }
+ad_var *ad_argmin_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmin, x, axis, keepdims); }

@@ -1,7 +1,9 @@
 /* norm.c: the p-norm over all elements or some axes. */
-#include "ops/reduce/segments.h"
 #include "ops/base/gradient.h"
-#include "ops/elementwise/elementwise.h"
+#include "ops/ops.h"
+#include "ops/reduce/segments.h"
+
+#include <math.h>
 
 typedef struct {
     ad__axes_attrs axes;
@@ -80,9 +82,9 @@ AD_OPTYPE(norm, .doc = "p-norm over all or some axes, for any p: 1, 2, inf, -inf
           .arity = 1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = norm_shape,
           .evaluate = { norm_evaluate, norm_evaluate }, .backward = { norm_backward, norm_backward }, .vjp = norm_vjp);
 
-ad_var *ad_norm_axes(ad_var *x, double p, int n, const int *axes, bool keepdims) {
+ad_var *ad_norm(ad_var *x, double p) { return ad_norm_axes(x, 0, NULL, p, false); }
+ad_var *ad_norm_axis(ad_var *x, int axis, double p, bool keepdims) { return ad_norm_axes(x, 1, &axis, p, keepdims); }
+ad_var *ad_norm_axes(ad_var *x, int n, const int *axes, double p, bool keepdims) {
     norm_attrs a = { ad__reduced_axes(n, axes, keepdims), p };
     return ad__apply1(&ad_op_norm, x, &a);
 }
-ad_var *ad_norm(ad_var *x, double p) { return ad_norm_axes(x, p, 0, NULL, false); }
-ad_var *ad_norm_axis(ad_var *x, double p, int axis, bool keepdims) { return ad_norm_axes(x, p, 1, &axis, keepdims); }

@@ -219,4 +219,8 @@ AD_OPTYPE(prod, .doc = "product over all or some axes; slopes right with zeros",
           .gradient = "g times the product of all other elements", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
           .attrs = ad__axes_list, .shape = ad__segments_shape, .evaluate = { prod_evaluate, prod_evaluate },
           .backward = { prod_backward, prod_backward }, .vjp = prod_vjp);
-AD__REDUCTION(prod)
+ad_var *ad_prod(ad_var *x) { return ad__reduce_all(&ad_op_prod, x); }
+ad_var *ad_prod_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_prod, x, axis, keepdims); }
+ad_var *ad_prod_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    return ad__reduce_axes(&ad_op_prod, x, n, axes, keepdims);
+}
