@@ -57,9 +57,11 @@ ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims) {
     return a;
 }
 
-ad_var *ad__reduce_all(const ad_optype *type, ad_var *x) { return ad__reduce_axes(type, x, 0, NULL, false); }
+ad_var *ad__reduce_all(const ad_optype *type, ad_var *x) {
+    return ad__apply1(type, x, &(ad__axes_attrs){ .n = -1 });
+}
 ad_var *ad__reduce_axis(const ad_optype *type, ad_var *x, int axis, bool keepdims) {
-    return ad__reduce_axes(type, x, 1, &axis, keepdims);
+    return ad__apply1(type, x, &(ad__axes_attrs){ 1, { axis }, keepdims });
 }
 ad_var *ad__reduce_axes(const ad_optype *type, ad_var *x, int n, const int *axes, bool keepdims) {
     ad__axes_attrs a = ad__reduced_axes(n, axes, keepdims);

@@ -18,12 +18,11 @@ static void logsumexp_segment(const ad_op *op, int64_t segment, int64_t n, const
     ad__put(ad__out(op), segment, l.m + log(l.s));
 }
 
-static void logsumexp_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
-    (void)room;
+static void logsumexp_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer, void *gx) {
+    (void)buffer;
     ad__lse l = ((const ad__lse *)ad_saved(op))[segment];
     double g = ad_grad_at(ad__out(op), segment);
-    if (op->in[0]->layout->dtype == AD_F32) ad__lse_back_f32(n, l, (float)g, x, gx);
-    else ad__lse_back_f64(n, l, g, x, gx);
+    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__lse_back, n, l, g, x, gx);
 }
 
 static int logsumexp_evaluate(const ad_op *op) { return ad__over_segments(op, logsumexp_segment); }

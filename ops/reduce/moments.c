@@ -63,8 +63,8 @@ static void variance_segment(const ad_op *op, int64_t segment, int64_t n, const 
     ad__put(ad__out(op), segment, squares / divisor(op));
 }
 
-static void variance_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
-    (void)room;
+static void variance_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer, void *gx) {
+    (void)buffer;
     double k = ad_grad_at(ad__out(op), segment) * 2 / divisor(op);
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, segment), k, gx);
 }
@@ -96,8 +96,8 @@ static void std_segment(const ad_op *op, int64_t segment, int64_t n, const void 
     ad__put(ad__out(op), segment, deviation / sqrt(divisor(op)));
 }
 
-static void std_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
-    (void)room;
+static void std_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer, void *gx) {
+    (void)buffer;
     double y = ad_at(ad__out(op), segment), k = y == 0 ? 0 : ad_grad_at(ad__out(op), segment) / divisor(op) / y;
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, segment), k, gx);
 }

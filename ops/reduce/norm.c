@@ -25,8 +25,8 @@ static void norm_segment(const ad_op *op, int64_t segment, int64_t n, const void
     ad__put(ad__out(op), segment, AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_norm, n, x, p_of(op)));
 }
 
-static void norm_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
-    (void)room;
+static void norm_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer, void *gx) {
+    (void)buffer;
     double y = ad_at(ad__out(op), segment), g = ad_grad_at(ad__out(op), segment);
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_norm_back, n, x, p_of(op), y, g, gx);
 }

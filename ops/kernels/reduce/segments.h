@@ -24,9 +24,9 @@ static inline bool ad__segments_are_rows(const ad__segments *c) {
 
 double ad__row_prod_f32(int64_t n, const float *x);
 double ad__row_prod_f64(int64_t n, const double *x);
-/* gx[i] += g times the product of all elements but x[i]; room [n] is for products from the right. */
-void ad__row_prod_back_f32(int64_t n, const float *x, double g, double *room, float *gx);
-void ad__row_prod_back_f64(int64_t n, const double *x, double g, double *room, double *gx);
+/* gx[i] += g times the product of all elements but x[i]; buffer [n] is for products from the right. */
+void ad__row_prod_back_f32(int64_t n, const float *x, double g, double *buffer, float *gx);
+void ad__row_prod_back_f64(int64_t n, const double *x, double g, double *buffer, double *gx);
 
 /* The mean in two parts, as x - mean has no more digits than the mean. */
 typedef struct {
