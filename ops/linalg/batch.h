@@ -18,11 +18,10 @@ static inline ad_shape ad__leading(ad_shape s) {
 }
 
 /* Of operands of these shapes. */
-static inline ad__batches ad__batches_of(ad_shape a, ad_shape b) {
-    ad__batches r = { .a = ad__leading(a), .b = ad__leading(b) };
-    r.fit = ad__broadcast(r.a, r.b, &r.all) == 0;
-    r.count = ad_shape_numel(r.all);
-    return r;
+static inline void ad__batches_of(ad_shape a, ad_shape b, ad__batches *to) {
+    to->a = ad__leading(a), to->b = ad__leading(b);
+    to->fit = ad__broadcast(to->a, to->b, &to->all) == 0;
+    to->count = ad_shape_numel(to->all);
 }
 
 /* Which of an operand's matrices takes part in batch i. */
@@ -48,6 +47,10 @@ static inline char *ad__matrix(const void *data, int64_t index, int64_t elements
 /* ---- for shape rules: 0 or the error -------------------------------------------------------------------- */
 
 int ad__check_batches(const ad_call *c, const ad__batches *b); /* leading axes broadcast */
-int ad__check_sides(const ad_call *c, int most, int64_t n, int64_t m, int64_t k); /* none is longer than most */
+int ad__sides_fail(const ad_call *c, int most);
+/* None of these sides is longer than most. */
+static inline int ad__check_sides(const ad_call *c, int most, int64_t n, int64_t m, int64_t k) {
+    return n <= most && m <= most && k <= most ? AD_OK : ad__sides_fail(c, most);
+}
 
 #endif

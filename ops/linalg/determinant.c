@@ -30,7 +30,7 @@ static double log_and_sign(const ad__batch *b, int *sign) {
 static void add_inverse(const ad__batch *b, double k) {
     int64_t n = b->side;
     void *inverse = ad_scratch(b->op), *work = ad__matrix(inverse, 1, n * n, b->t);
-    memcpy(inverse, ad__factors(b->op, b->i), (size_t)(n * n) * ad_dtype_size(b->t));
+    memcpy(inverse, ad__factors(b->op, b->i), b->a_bytes);
     ad__lu_inverse(b->t, n, inverse, ad__pivots(b->op, b->i), work);
     AD__BY_DTYPE(b->t, ad__axpy_transposed, n, k, inverse, b->ga);
 }
@@ -108,7 +108,7 @@ static int det_evaluate(const ad_op *op) {
 static void add_cofactors(const ad__batch *b, double g) {
     int64_t elements = b->side * b->side;
     void *cofactors = ad_scratch(b->op);
-    memcpy(cofactors, b->a, (size_t)elements * ad_dtype_size(b->t));
+    memcpy(cofactors, b->a, b->a_bytes);
     ad__cofactors(b->t, b->side, cofactors, ad__matrix(cofactors, 1, elements, b->t));
     AD__BY_DTYPE(b->t, ad__axpy, elements, g, cofactors, b->ga);
 }

@@ -16,18 +16,17 @@ typedef struct {
     int64_t count; /* of products: fewer than batches where many of them are done as one */
 } product;
 
-static product product_of(ad_shape a, ad_shape b) {
-    product p = { .n = a.ndim > 1 ? a.dim[a.ndim - 2] : 1,
-                  .m = b.ndim > 1 ? b.dim[b.ndim - 1] : 1,
-                  .k = a.dim[a.ndim - 1],
-                  .batch = ad__batches_of(a, b) };
-    p.count = p.batch.count;
+static void product_of(ad_shape a, ad_shape b, product *p) {
+    p->n = a.ndim > 1 ? a.dim[a.ndim - 2] : 1;
+    p->m = b.ndim > 1 ? b.dim[b.ndim - 1] : 1;
+    p->k = a.dim[a.ndim - 1];
+    ad__batches_of(a, b, &p->batch);
+    p->count = p->batch.count;
     /* many matrices times one: one product of all their rows */
-    if (p.batch.fit && ad_shape_numel(p.batch.b) == 1 && a.ndim > 1 && ad_shape_numel(p.batch.a) == p.count) {
-        p.n *= p.count;
-        p.count = 1;
+    if (p->batch.fit && ad_shape_numel(p->batch.b) == 1 && a.ndim > 1 && ad_shape_numel(p->batch.a) == p->count) {
+        p->n *= p->count;
+        p->count = 1;
     }
-    return p;
 }
 
 static int64_t inner_of(ad_shape b) { return b.ndim > 1 ? b.dim[b.ndim - 2] : b.dim[0]; }
@@ -38,7 +37,8 @@ static int matmul_shape(ad_call *c) {
     if (a.dim[a.ndim - 1] != inner_of(b))
         return ad_call_fail(c, AD_ESHAPE, "inner sizes %lld and %lld differ; transpose one?",
                             (long long)a.dim[a.ndim - 1], (long long)inner_of(b));
-    product p = product_of(a, b);
+    product p;
+    product_of(a, b, &p);
     int rc = ad__check_batches(c, &p.batch);
     if (rc == AD_OK) rc = ad__check_sides(c, AD__GEMM_MAX, p.n, p.m, p.k);
     if (rc != AD_OK) return rc;
@@ -64,9 +64,9 @@ struct job {
 
 static job job_of(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    const ad_var *a = op->in[0], *b = op->in[1];
-    return (job){ .p = product_of(a->layout->shape, b->layout->shape), .t = y->layout->dtype, .team = ad__op_team(op),
-                  .a = a, .b = b, .y = y };
+    job j = { .t = y->layout->dtype, .team = ad__op_team(op), .a = op->in[0], .b = op->in[1], .y = y };
+    product_of(j.a->layout->shape, j.b->layout->shape, &j.p);
+    return j;
 }
 
 /* Which of an operand's matrices batch i takes. */
@@ -206,7 +206,7 @@ static int affine_shape(ad_call *c) {
     if (c->n > 2 && (b.ndim != 1 || b.dim[0] != w.dim[0]))
         return ad_call_fail(c, AD_ESHAPE, "b must be [%lld], one for each output", (long long)w.dim[0]);
     c->shape.dim[x.ndim - 1] = w.dim[0];
-    return ad__check_sides(c, AD__GEMM_MAX, w.dim[0], w.dim[1], w.dim[1] > 0 ? ad_shape_numel(x) / w.dim[1] : 0);
+    return ad__check_sides(c, AD__GEMM_MAX, w.dim[0], w.dim[1], w.dim[1] > 0 ? c->in[0]->layout->numel / w.dim[1] : 0);
 }
 
 static int64_t rows_of(const ad_var *y) {

@@ -27,14 +27,14 @@ static bool has_vectors(ad_shape a, ad_shape b) {
     return b.ndim == 1 || ad_shape_equal(a, b);
 }
 
-static equations equations_of(ad_shape a, ad_shape b, bool vectors) {
+static void equations_of(ad_shape a, ad_shape b, bool vectors, equations *e) {
     if (vectors) b = with_column(b);
-    equations e = { .n = b.dim[b.ndim - 2], .m = b.dim[b.ndim - 1], .side = a.dim[a.ndim - 1], .a = a, .b = b };
-    e.batches = ad__batches_of(a, b);
-    e.x = e.batches.all;
-    e.x.dim[e.x.ndim++] = e.n;
-    e.x.dim[e.x.ndim++] = e.m;
-    return e;
+    e->n = b.dim[b.ndim - 2], e->m = b.dim[b.ndim - 1], e->side = a.dim[a.ndim - 1];
+    e->a = a, e->b = b;
+    ad__batches_of(a, b, &e->batches);
+    e->x = e->batches.all;
+    e->x.dim[e->x.ndim++] = e->n;
+    e->x.dim[e->x.ndim++] = e->m;
 }
 
 static int equations_shape(ad_call *c, bool vectors, bool right, equations *e) {
@@ -42,7 +42,7 @@ static int equations_shape(ad_call *c, bool vectors, bool right, equations *e) {
     ad_shape b = c->in[1]->layout->shape;
     if (rc != AD_OK) return rc;
     if (b.ndim < 2 && !vectors) return ad_call_fail(c, AD_ESHAPE, "b must be [..,n,m]%s", right ? "" : " or [n]");
-    *e = equations_of(c->shape, b, vectors);
+    equations_of(c->shape, b, vectors, e);
     rc = ad__check_batches(c, &e->batches);
     if (rc != AD_OK) return rc;
     int64_t meets = right ? e->m : e->n;
@@ -65,8 +65,10 @@ static ad_var *to_operand(ad_var *db, ad_shape as_matrices, const ad_var *b) {
 /* ---- solve: a x = b --------------------------------------------------------------------------------------- */
 
 static equations solve_equations(const ad_op *op) {
+    equations e;
     ad_shape a = op->in[0]->layout->shape, b = op->in[1]->layout->shape;
-    return equations_of(a, b, has_vectors(a, b));
+    equations_of(a, b, has_vectors(a, b), &e);
+    return e;
 }
 
 static int solve_shape(ad_call *c) {
@@ -83,7 +85,7 @@ static int solve_evaluate(const ad_op *op) {
     ad__batch b = ad__batch_values(op, &e.batches);
     int rc = ad__factorise(op, true);
     while (rc == AD_OK && ad__batch_next(&b)) {
-        memcpy(b.y, b.b, (size_t)b.size * ad_dtype_size(b.t));
+        memcpy(b.y, b.b, b.y_bytes);
         ad__lu_solve(b.t, false, e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), b.y);
     }
     return rc;
@@ -95,7 +97,7 @@ static void solve_backward(const ad_op *op) {
     ad__batch b = ad__batch_gradients(op, &e.batches);
     void *z = ad_scratch(op);
     while (ad__batch_next(&b)) {
-        memcpy(z, b.g, (size_t)b.size * ad_dtype_size(b.t));
+        memcpy(z, b.g, b.y_bytes);
         ad__lu_solve(b.t, true, e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), z);
         if (b.gb != NULL) AD__BY_DTYPE(b.t, ad__array_add, b.size, z, b.gb);
         if (b.ga == NULL) continue;
@@ -157,7 +159,7 @@ static int inverse_evaluate(const ad_op *op) {
     char *work = ad_scratch(op);
     int *pivots = (int *)(void *)(work + ad__lu_work(b.t, b.side));
     while (ad__batch_next(&b)) {
-        memcpy(b.y, b.a, (size_t)b.size * ad_dtype_size(b.t));
+        memcpy(b.y, b.a, b.y_bytes);
         int64_t zero = ad__lu(b.t, b.side, b.y, pivots);
         if (zero != 0) return ad__singular(op, b.i, zero);
         ad__lu_inverse(b.t, b.side, b.y, pivots, work);
@@ -209,8 +211,10 @@ static ad__triangle triangle_of(const ad_op *op) {
 }
 
 static equations triangular_equations(const ad_op *op) {
+    equations e;
     ad_shape b = op->in[1]->layout->shape;
-    return equations_of(op->in[0]->layout->shape, b, b.ndim == 1);
+    equations_of(op->in[0]->layout->shape, b, b.ndim == 1, &e);
+    return e;
 }
 
 static int solve_triangular_shape(ad_call *c) {
@@ -237,7 +241,7 @@ static int solve_triangular_evaluate(const ad_op *op) {
     int rc = AD_OK;
     for (int64_t k = 0; k < ad__matrix_count(op->in[0]) && rc == AD_OK; k++) rc = check_diagonal(op, k);
     while (rc == AD_OK && ad__batch_next(&b)) {
-        memcpy(b.y, b.b, (size_t)b.size * ad_dtype_size(b.t));
+        memcpy(b.y, b.b, b.y_bytes);
         ad__triangle_solve(b.t, triangle_of(op), e.n, e.m, b.a, b.y);
     }
     return rc;
@@ -260,7 +264,7 @@ static void solve_triangular_backward(const ad_op *op) {
     ad__batch b = ad__batch_gradients(op, &e.batches);
     void *z = ad_scratch(op);
     while (ad__batch_next(&b)) {
-        memcpy(z, b.g, (size_t)b.size * ad_dtype_size(b.t));
+        memcpy(z, b.g, b.y_bytes);
         ad__triangle_solve(b.t, back, e.n, e.m, b.a, z);
         if (b.gb != NULL) AD__BY_DTYPE(b.t, ad__array_add, b.size, z, b.gb);
         if (b.ga == NULL) continue;

@@ -23,6 +23,8 @@ ad__batch ad__batch_values(const ad_op *op, const ad__batches *batches) {
     ad__batch b = { .op = op, .batches = batches, .t = y->layout->dtype, .side = ad__matrix_side(a), .i = -1 };
     b.count = batches ? batches->count : ad__matrix_count(a);
     b.size = b.count ? y->layout->numel / b.count : 0;
+    b.a_bytes = (size_t)(b.side * b.side) * ad_dtype_size(b.t);
+    b.y_bytes = (size_t)b.size * ad_dtype_size(b.t);
     return b;
 }
 
@@ -33,9 +35,9 @@ ad__batch ad__batch_gradients(const ad_op *op, const ad__batches *batches) {
     return b;
 }
 
-/* Matrix k, of so many elements, of an array that may not be there. */
-static void *part(const ad__batch *b, void *array, int64_t k, int64_t elements) {
-    return array ? ad__matrix(array, k, elements, b->t) : NULL;
+/* Part k, of so many bytes, of an array that may not be there. */
+static inline void *part(void *array, int64_t k, size_t bytes) {
+    return array ? (char *)array + (size_t)k * bytes : NULL;
 }
 
 bool ad__batch_next(ad__batch *b) {
@@ -45,12 +47,12 @@ bool ad__batch_next(ad__batch *b) {
     if (++b->i >= b->count) return false;
     b->ia = all ? ad__matrix_index(all->a, all->all, b->i) : b->i;
     b->ib = all ? ad__matrix_index(all->b, all->all, b->i) : 0;
-    b->a = part(b, op->in[0]->data, b->ia, b->side * b->side);
-    b->ga = part(b, b->grad[0], b->ia, b->side * b->side);
-    b->b = part(b, all ? op->in[1]->data : NULL, b->ib, b->size);
-    b->gb = part(b, b->grad[1], b->ib, b->size);
-    b->y = part(b, y->data, b->i, b->size);
-    b->g = part(b, y->grad, b->i, b->size);
+    b->a = part(op->in[0]->data, b->ia, b->a_bytes);
+    b->ga = part(b->grad[0], b->ia, b->a_bytes);
+    b->b = part(all ? op->in[1]->data : NULL, b->ib, b->y_bytes);
+    b->gb = part(b->grad[1], b->ib, b->y_bytes);
+    b->y = part(y->data, b->i, b->y_bytes);
+    b->g = part(y->grad, b->i, b->y_bytes);
     return true;
 }
 

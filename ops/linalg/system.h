@@ -20,9 +20,10 @@ typedef struct {
     const ad_op *op;
     const ad__batches *batches; /* of two operands; NULL: each matrix of operand 0 is a batch */
     ad_dtype t;
-    int64_t side, size; /* of a; how many elements y has, and b */
-    int64_t count, i;   /* of batches; the present one */
-    int64_t ia, ib;     /* which of the operands' matrices it takes */
+    int64_t side, size;     /* of a; how many elements y has, and b */
+    size_t a_bytes, y_bytes; /* of these */
+    int64_t count, i;       /* of batches; the present one */
+    int64_t ia, ib;         /* which of the operands' matrices it takes */
     void *a, *b;        /* of operand 0, [side,side]; of operand 1, where there is one */
     void *y, *g;        /* of the result; of the gradient that arrived at it, in backward */
     void *ga, *gb;      /* in backward, gradients to add to; NULL: none is wanted */
