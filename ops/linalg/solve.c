@@ -64,11 +64,9 @@ static ad_var *to_operand(ad_var *db, ad_shape as_matrices, const ad_var *b) {
 
 /* ---- solve: a x = b --------------------------------------------------------------------------------------- */
 
-static equations solve_equations(const ad_op *op) {
-    equations e;
+static void solve_equations(const ad_op *op, equations *e) {
     ad_shape a = op->in[0]->layout->shape, b = op->in[1]->layout->shape;
-    equations_of(a, b, has_vectors(a, b), &e);
-    return e;
+    equations_of(a, b, has_vectors(a, b), e);
 }
 
 static int solve_shape(ad_call *c) {
@@ -81,7 +79,8 @@ static int solve_shape(ad_call *c) {
 }
 
 static int solve_evaluate(const ad_op *op) {
-    equations e = solve_equations(op);
+    equations e;
+    solve_equations(op, &e);
     ad__batch b = ad__batch_values(op, &e.batches);
     int rc = ad__factorise(op, true);
     while (rc == AD_OK && ad__batch_next(&b)) {
@@ -93,7 +92,8 @@ static int solve_evaluate(const ad_op *op) {
 
 /* z = a^-T g; db += z, da -= z x^T */
 static void solve_backward(const ad_op *op) {
-    equations e = solve_equations(op);
+    equations e;
+    solve_equations(op, &e);
     ad__batch b = ad__batch_gradients(op, &e.batches);
     void *z = ad_scratch(op);
     while (ad__batch_next(&b)) {
@@ -107,7 +107,8 @@ static void solve_backward(const ad_op *op) {
 }
 
 static void solve_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    equations e = solve_equations(op);
+    equations e;
+    solve_equations(op, &e);
     ad_var *z = ad_solve(ad_transpose(op->in[0]), ad_reshape(g, e.x));
     if (ad_wants_grad(op, 0)) dx[0] = minus(ad_matmul(z, ad_transpose(ad_reshape(ad__out(op), e.x))), e.a);
     if (ad_wants_grad(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);
@@ -210,11 +211,9 @@ static ad__triangle triangle_of(const ad_op *op) {
     return (ad__triangle){ .upper = o->upper, .transpose = o->transpose, .right = o->right, .unit = o->unitriangular };
 }
 
-static equations triangular_equations(const ad_op *op) {
-    equations e;
+static void triangular_equations(const ad_op *op, equations *e) {
     ad_shape b = op->in[1]->layout->shape;
-    equations_of(op->in[0]->layout->shape, b, b.ndim == 1, &e);
-    return e;
+    equations_of(op->in[0]->layout->shape, b, b.ndim == 1, e);
 }
 
 static int solve_triangular_shape(ad_call *c) {
@@ -236,7 +235,8 @@ static int check_diagonal(const ad_op *op, int64_t k) {
 }
 
 static int solve_triangular_evaluate(const ad_op *op) {
-    equations e = triangular_equations(op);
+    equations e;
+    triangular_equations(op, &e);
     ad__batch b = ad__batch_values(op, &e.batches);
     int rc = AD_OK;
     for (int64_t k = 0; k < ad__matrix_count(op->in[0]) && rc == AD_OK; k++) rc = check_diagonal(op, k);
@@ -258,7 +258,8 @@ static void triangular_product(ad_team *team, ad_dtype t, ad__triangle is, const
 
 /* z = op(a)^-T g, or g op(a)^-T; db += z */
 static void solve_triangular_backward(const ad_op *op) {
-    equations e = triangular_equations(op);
+    equations e;
+    triangular_equations(op, &e);
     ad__triangle is = triangle_of(op), back = is;
     back.transpose = !is.transpose;
     ad__batch b = ad__batch_gradients(op, &e.batches);
@@ -275,7 +276,8 @@ static void solve_triangular_backward(const ad_op *op) {
 }
 
 static void solve_triangular_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    equations e = triangular_equations(op);
+    equations e;
+    triangular_equations(op, &e);
     ad_triangular_opts o = *(const ad_triangular_opts *)ad__attrs_of(op), back = o;
     back.transpose = !o.transpose;
     ad_var *z = ad_solve_triangular(op->in[0], ad_reshape(g, e.x), back);

@@ -15,7 +15,6 @@ int ad__square_shape(ad_call *c) {
     return ad__check_sides(c, AD__LAPACK_MAX, s.dim[s.ndim - 1], 0, 0);
 }
 
-int64_t ad__matrix_side(const ad_var *x) { return x->layout->shape.dim[x->layout->shape.ndim - 1]; }
 int64_t ad__matrix_count(const ad_var *x) { return ad_shape_numel(ad__leading(x->layout->shape)); }
 
 ad__batch ad__batch_values(const ad_op *op, const ad__batches *batches) {
@@ -42,15 +41,18 @@ static inline void *part(void *array, int64_t k, size_t bytes) {
 
 bool ad__batch_next(ad__batch *b) {
     const ad_op *op = b->op;
-    const ad__batches *all = b->batches;
+    const ad__batches *both = b->batches;
     const ad_var *y = ad__out(op);
     if (++b->i >= b->count) return false;
-    b->ia = all ? ad__matrix_index(all->a, all->all, b->i) : b->i;
-    b->ib = all ? ad__matrix_index(all->b, all->all, b->i) : 0;
+    b->ia = b->i;
+    if (both != NULL) {
+        int64_t k = ad__matrix_index(both->b, both->all, b->i);
+        b->ia = ad__matrix_index(both->a, both->all, b->i);
+        b->b = part(op->in[1]->data, k, b->y_bytes);
+        b->gb = part(b->grad[1], k, b->y_bytes);
+    }
     b->a = part(op->in[0]->data, b->ia, b->a_bytes);
     b->ga = part(b->grad[0], b->ia, b->a_bytes);
-    b->b = part(all ? op->in[1]->data : NULL, b->ib, b->y_bytes);
-    b->gb = part(b->grad[1], b->ib, b->y_bytes);
     b->y = part(y->data, b->i, b->y_bytes);
     b->g = part(y->grad, b->i, b->y_bytes);
     return true;
