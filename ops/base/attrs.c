@@ -87,6 +87,11 @@ void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y
         else ((double *)y)[i * step] = ((const double *)row)[i];
 }
 
+int ad__check_eps(const ad_call *c, double eps) {
+    if (eps >= 0 && eps - eps == 0) return AD_OK;
+    return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", eps);
+}
+
 ad_var *ad__nil_result(const ad_var *x, const char *caller) {
     ad_refuse_nil(x, caller);
     return ad_nil(x ? ad__owner(x) : NULL);

@@ -60,6 +60,9 @@ ad__around ad__around_axis(ad_shape s, int axis);
 void ad__load_row(ad_dtype t, int64_t n, int64_t step, const void *x, void *row);
 void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y);
 
+/* For shape rules: eps is a number >= 0; 0 or the error. */
+int ad__check_eps(const ad_call *c, double eps);
+
 /* One element of a Var of either dtype. */
 static inline double ad__get(const ad_var *x, int64_t i) {
     return x->layout->dtype == AD_F32 ? (double)((const float *)x->data)[i] : ((const double *)x->data)[i];

@@ -1,9 +1,8 @@
 /* recurrent.c: rnn, lstm and gru: what a state becomes over all times of a sequence, in one op. */
-#include "ops/linalg/batch.h"
 #include "ops/base/gradient.h"
+#include "ops/kernels/linalg/gemm.h"
 #include "ops/kernels/net/recurrent.h"
 #include "ops/ops.h"
-#include "ops/kernels/linalg/gemm.h"
 
 /* ---- helpers: operands x [n,time,k], w [k,m], h [n,m], and lstm's c [n,m] or gru's b [k]; k: m for each gate ---- */
 
@@ -78,8 +77,7 @@ static ad__recurrent recurrent_of(const ad_op *op) {
 
 static int recurrent_evaluate(const ad_op *op) {
     ad__recurrent r = recurrent_of(op);
-    if (ad__out(op)->layout->dtype == AD_F32) ad__recur_f32(&r);
-    else ad__recur_f64(&r);
+    AD__BY_DTYPE(ad__out(op)->layout->dtype, ad__recur, &r);
     return AD_OK;
 }
 
@@ -92,8 +90,7 @@ static void recurrent_backward(const ad_op *op) {
     r.gh0 = ad_grad_into(op, 2);
     if (r.kind == AD__GRU) r.gb = ad_grad_into(op, 3);
     if (r.kind == AD__LSTM) r.gc = half(y, y->grad), r.gc0 = ad_grad_into(op, 3);
-    if (y->layout->dtype == AD_F32) ad__recur_back_f32(&r);
-    else ad__recur_back_f64(&r);
+    AD__BY_DTYPE(y->layout->dtype, ad__recur_back, &r);
 }
 
 /* ---- the same in Vars, a time after the other: from this come the derivatives in Vars -------------------------- */
