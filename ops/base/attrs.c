@@ -76,15 +76,17 @@ ad__around ad__around_axis(ad_shape s, int axis) {
 }
 
 void ad__load_row(ad_dtype t, int64_t n, int64_t step, const void *x, void *row) {
-    for (int64_t i = 0; i < n; i++)
-        if (t == AD_F32) ((float *)row)[i] = ((const float *)x)[i * step];
-        else ((double *)row)[i] = ((const double *)x)[i * step];
+    if (t == AD_F32)
+        for (int64_t i = 0; i < n; i++) ((float *)row)[i] = ((const float *)x)[i * step];
+    else
+        for (int64_t i = 0; i < n; i++) ((double *)row)[i] = ((const double *)x)[i * step];
 }
 
 void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y) {
-    for (int64_t i = 0; i < n; i++)
-        if (t == AD_F32) ((float *)y)[i * step] = ((const float *)row)[i];
-        else ((double *)y)[i * step] = ((const double *)row)[i];
+    if (t == AD_F32)
+        for (int64_t i = 0; i < n; i++) ((float *)y)[i * step] = ((const float *)row)[i];
+    else
+        for (int64_t i = 0; i < n; i++) ((double *)y)[i * step] = ((const double *)row)[i];
 }
 
 int ad__check_eps(const ad_call *c, double eps) {

@@ -1,4 +1,4 @@
-/* attrs.h: attributes that several ops share, and how they read them. */
+/* attrs.h: attributes that several ops share, and how they are read and checked. */
 #ifndef OPS_BASE_ATTRS_H
 #define OPS_BASE_ATTRS_H
 
@@ -72,12 +72,12 @@ static inline void ad__put(const ad_var *x, int64_t i, double v) {
     else ((double *)x->data)[i] = v;
 }
 
-/* For functions that are made of ops. A call to tell errors by, as if of an op with this name; x is a
-   variable, and not nil. */
+/* For functions that are made of ops: with this call they report errors as an op of that name does. x is a variable
+   and not nil. */
 #define AD__CALL_AS(name_, x_)                                                                                         \
     { .graph = ad__owner(x_), .type = &(const ad_optype){ .name = name_ }, .n = 1, .in = &(x_),                        \
       .dtype = (x_)->layout->dtype, .shape = (x_)->layout->shape }
-/* What they answer to a nil x: nil, and the error that a nil without one is. */
+/* They return this for a nil x: nil, and the error of its absence if the graph has none yet. */
 ad_var *ad__nil_result(const ad_var *x, const char *caller);
 
 #endif

@@ -35,7 +35,7 @@ static void add_inverse(const ad__batch *b, double k) {
     AD__BY_DTYPE(b->t, ad__axpy_transposed, n, k, inverse, b->ga);
 }
 
-/* g, of a scalar for each matrix, times matrices. */
+/* g [..], one number for each matrix, times matrices [..,n,n]. */
 static ad_var *times_each(ad_var *g, ad_var *matrices) {
     ad_shape s = g->layout->shape;
     s.dim[s.ndim++] = 1;

@@ -106,7 +106,7 @@ static void batches_chunk(void *context, int worker, int64_t from, int64_t to) {
 
 /* Batches are shared where each writes a matrix of its own; a chunk of them takes some 50 us. */
 static void over_batches(job *j, ad_shape written) {
-    double each = (double)j->p.n * (double)j->p.m * (double)j->p.k + 1024; /* a call costs something too */
+    double each = (double)j->p.n * (double)j->p.m * (double)j->p.k + 1024; /* the overhead of a call */
     int64_t chunk = each > 0x1p21 ? 1 : (int64_t)(0x1p21 / each), work = 1 + (int64_t)(each / 8);
     bool own = ad_shape_numel(written) == j->p.count;
     if (j->p.count > 0) ad_parallel(j->team, j->p.count, own ? chunk : j->p.count, work, batches_chunk, j);
@@ -175,7 +175,7 @@ ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b,
 
 /* ---- dot and outer: products of two vectors ------------------------------------------------------------- */
 
-/* Whether these are no two vectors, which has become the graph's error. */
+/* True, with the error, where these are not two vectors. */
 static bool refuse_vectors(const char *caller, ad_var *a, ad_var *b) {
     if (ad__absent(a) || ad__absent(b)) return ad_refuse_nil(ad__absent(a) ? a : b, caller) != AD_OK;
     if (a->layout->shape.ndim == 1 && b->layout->shape.ndim == 1) return false;

@@ -21,7 +21,7 @@ static ad_shape with_column(ad_shape s) {
     return s;
 }
 
-/* b is one vector, or a vector for each matrix of a: as torch.linalg.solve has it. */
+/* b is one vector, or a vector for each matrix of a, as in torch.linalg.solve. */
 static bool has_vectors(ad_shape a, ad_shape b) {
     a.ndim--;
     return b.ndim == 1 || ad_shape_equal(a, b);
@@ -55,7 +55,7 @@ static int equations_shape(ad_call *c, bool vectors, bool right, equations *e) {
     return ad__check_sides(c, AD__LAPACK_MAX, e->n, e->m, 0);
 }
 
-/* da = -(its rule), put back to a's shape: what every rule here ends with. */
+/* -da summed to a's shape: the last step of every rule here. */
 static ad_var *minus(ad_var *da, ad_shape a) { return ad_sum_to(ad_neg(da), a); }
 
 static ad_var *to_operand(ad_var *db, ad_shape as_matrices, const ad_var *b) {
@@ -133,7 +133,8 @@ static void solve_samples(ad_sampler *s) {
         ad__sample_matrices(n, ad_shape_numel(ad__leading(shapes[i][0])), 3, a);
         ad_sample_values(s, NULL, 2, shapes[i], (const double *[]){ a, NULL }, 0);
     }
-    ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(3, 3), AD_SHAPE(3, 2) }, (const double *[]){ exchanged, NULL }, 0);
+    ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(3, 3), AD_SHAPE(3, 2) }, (const double *[]){ exchanged, NULL },
+                     0);
 }
 
 AD_OPTYPE(solve, .doc = "x with a x = b: a [..,n,n], b [..,n,m], a vector [n], or one for each matrix [..,n]",
@@ -247,7 +248,7 @@ static int solve_triangular_evaluate(const ad_op *op) {
     return rc;
 }
 
-/* product [side,side] = what da's triangle loses: z x^T, or x^T z on the right, and the transpose of it
+/* product [side,side] = what is subtracted from da's triangle: z x^T, or x^T z on the right, and the transpose of it
    where a was taken transposed. */
 static void triangular_product(ad_team *team, ad_dtype t, ad__triangle is, const equations *e, const void *z,
                                const void *x, void *product) {

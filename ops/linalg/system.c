@@ -1,4 +1,4 @@
-/* system.c: what the ops through LAPACK share. */
+/* system.c: what the ops through LAPACK share: square matrices, systems of equations, their samples. */
 #include "ops/linalg/system.h"
 
 #include "autodiff/base/spread.h"
@@ -8,7 +8,7 @@
 int ad__square_shape(ad_call *c) {
     ad_shape s = c->in[0]->layout->shape;
     if (!ad__has_lapack())
-        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS, as libopenblas-serial-dev, "
+        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS, as libopenblas-pthread-dev, "
                                            "and build again");
     if (s.ndim < 2 || s.dim[s.ndim - 1] != s.dim[s.ndim - 2])
         return ad_call_fail(c, AD_ESHAPE, "takes square matrices, [..,n,n]");
@@ -58,7 +58,7 @@ bool ad__batch_next(ad__batch *b) {
     return true;
 }
 
-/* A byte more, so that there is a place even for no factors. */
+/* One byte more, so that saved is not NULL for empty matrices. */
 size_t ad__factors_size(const ad_call *c) {
     const ad_var *x = c->in[0];
     return ad__bytes(x) + (size_t)(ad__matrix_count(x) * ad__matrix_side(x)) * sizeof(int) + 1;

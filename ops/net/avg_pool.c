@@ -4,12 +4,12 @@
 #include <string.h>
 
 #define AVG_FIELDS                                                                                                     \
-    AD__POOL_WINDOW, AD__POOL_FIELD(ceil_mode, AD_ATTR_BOOL), AD__POOL_FIELD(count_include_pad, AD_ATTR_BOOL),          \
+    AD__POOL_WINDOW, AD__POOL_FIELD(ceil_mode, AD_ATTR_BOOL), AD__POOL_FIELD(count_include_pad, AD_ATTR_BOOL),         \
     AD__POOL_FIELD(output, AD_ATTR_SHAPE)
 static const ad_attr avg_list[] = { AVG_FIELDS, { 0 } };
 static const ad_attr unpool_list[] = { AVG_FIELDS, AD__POOL_FIELD(size, AD_ATTR_SHAPE), { 0 } };
 
-/* ---- helpers: a linear map and its transpose --------------------------------------------------------------------- */
+/* ---- helpers: a linear map and its transpose -------------------------------------------------------------------- */
 
 /* y += the means of the planes' windows */
 static void add_means(const ad_op *op, const ad_var *planes, ad_shape pooled, const void *x, void *y) {
@@ -23,7 +23,7 @@ static void add_shares(const ad_op *op, const ad_var *planes, ad_shape pooled, c
     AD__BY_DTYPE(planes->layout->dtype, ad__avg_unpool_add, &p, ad__plane_count(pooled), y, x);
 }
 
-/* ---- avg_pool2d, avg_pool1d, and adaptive ones --------------------------------------------------------------------- */
+/* ---- avg_pool2d, avg_pool1d, and adaptive ones ------------------------------------------------------------------ */
 
 static int avg_pool2d_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
@@ -84,7 +84,7 @@ ad_var *ad_adaptive_avg_pool1d(ad_var *x, int64_t l) {
     return ad_squeeze_axis(ad_adaptive_avg_pool2d(ad_unsqueeze(x, -2), 1, l), -2);
 }
 
-/* ---- avg_unpool2d -------------------------------------------------------------------------------------------------- */
+/* ---- avg_unpool2d ----------------------------------------------------------------------------------------------- */
 
 static int avg_unpool2d_shape(ad_call *c) {
     const ad__pool_attrs *a = c->attrs;

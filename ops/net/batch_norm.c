@@ -1,5 +1,5 @@
-/* batch_norm.c: each channel to mean 0 and variance 1, over a batch or by running averages, then weighed and
-   shifted (Ioffe and Szegedy 2015). */
+/* batch_norm.c: each channel to mean 0 and variance 1, over a batch or by running averages, then
+   multiplied by a weight and shifted by a bias (Ioffe and Szegedy 2015). */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/net/norm.h"
@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- helpers: operands are x, in evaluation the running averages, then weight and bias, if they are there ---- */
+/* ---- helpers: operands are x, in evaluation the running averages, then optional weight and bias ---------------- */
 
 /* The running averages are written by training's evaluate and no input of its result, so they are no operands
    of it: a network that is applied to two batches before backward writes them twice. */
@@ -40,7 +40,7 @@ static moments saved_of(const ad_op *op) {
     return (moments){ saved, saved + op->in[0]->layout->shape.dim[1] };
 }
 
-/* [c] numbers of an operand, or of what stands for it. */
+/* Element j of an operand [c]; instead where there is no such operand. */
 static double channel(const ad_op *op, int operand, int64_t j, double instead) {
     return operand < 0 ? instead : ad__get(op->in[operand], j);
 }

@@ -1,7 +1,7 @@
 /* conv.c: convolutions over images and signals: conv2d, conv1d, and the gradient of conv2d's weights. */
 #include "ops/net/conv_geometry.h"
 
-/* ---- conv2d ------------------------------------------------------------------------------------------------------ */
+/* ---- conv2d ----------------------------------------------------------------------------------------------------- */
 
 static const ad_attr conv_list[] = { AD__CONV_FIELDS, { 0 } };
 
@@ -46,7 +46,7 @@ static ad_var *transposed_to(ad_var *y, ad_var *w, ad_shape x, ad_conv_opts o) {
     ad__conv_attrs a = ad__conv_attrs_of(o);
     ad_shape ys = y->layout->shape, ws = w->layout->shape;
     for (int i = 0; i < 2; i++)
-        o.output_padding[i] = x.dim[2 + i] - ad__conv_unplaced(ys.dim[2 + i], ws.dim[2 + i], &a, i);
+        o.output_padding[i] = x.dim[2 + i] - ad__conv_image_size(ys.dim[2 + i], ws.dim[2 + i], &a, i);
     return ad_conv_transpose2d(y, w, NULL, o);
 }
 
@@ -78,7 +78,7 @@ ad_var *ad_conv2d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {
     return ad_apply(&ad_op_conv2d, b ? 3 : 2, (ad_var *[]){ x, w, b }, &a);
 }
 
-/* ---- conv2d_weight: x [n,c,h,w], g [n,o,oh,ow] -> [o,c/groups,kh,kw] --------------------------------------------- */
+/* ---- conv2d_weight: x [n,c,h,w], g [n,o,oh,ow] -> [o,c/groups,kh,kw] -------------------------------------------- */
 
 static const ad_attr weight_list[] = { AD__CONV_FIELDS, AD__CONV_FIELD(weight, AD_ATTR_SHAPE), { 0 } };
 
@@ -148,7 +148,7 @@ ad_var *ad_conv2d_weight(ad_var *x, ad_shape weight, ad_var *g, ad_conv_opts opt
     return ad_apply(&ad_op_conv2d_weight, 2, (ad_var *[]){ x, g }, &a);
 }
 
-/* ---- signals ------------------------------------------------------------------------------------------------------ */
+/* ---- signals ---------------------------------------------------------------------------------------------------- */
 
 ad_var *ad_conv1d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {
     return ad__conv_signal(x, w, b, opts, ad_conv2d, "conv1d");

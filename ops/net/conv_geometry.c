@@ -171,7 +171,7 @@ int ad__conv_places(const ad_call *c, ad_shape x, ad_shape w, ad_shape *y) {
     return AD_OK;
 }
 
-int64_t ad__conv_unplaced(int64_t h, int64_t kernel, const ad__conv_attrs *a, int i) {
+int64_t ad__conv_image_size(int64_t h, int64_t kernel, const ad__conv_attrs *a, int i) {
     return (h - 1) * a->stride.dim[i] - 2 * a->padding.dim[i] + a->dilation.dim[i] * (kernel - 1) +
            a->output_padding.dim[i] + 1;
 }

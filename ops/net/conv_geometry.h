@@ -51,12 +51,13 @@ void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh
 /* Two operands of 4 dimensions, and perhaps a bias; the attributes. */
 int ad__conv_check(const ad_call *c, const char *takes);
 int ad__conv_check_bias(const ad_call *c, int64_t channels);
-/* Of all three shapes: what is too large, and the scratch. */
+/* All three shapes are small enough; asks for scratch. */
 int ad__conv_check_sizes(ad_call *call, ad_shape x, ad_shape w, ad_shape y);
 /* How many places a window takes along h and w, into y. */
 int ad__conv_places(const ad_call *c, ad_shape x, ad_shape w, ad_shape *y);
-/* The other way along axis i: (h - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1. */
-int64_t ad__conv_unplaced(int64_t h, int64_t kernel, const ad__conv_attrs *a, int i);
+/* The size along axis i of an image in which a window takes h places:
+   (h - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1. */
+int64_t ad__conv_image_size(int64_t h, int64_t kernel, const ad__conv_attrs *a, int i);
 
 /* ---- bias: operand 2, b [o] beside y [n,o,oh,ow], if it is there ------------------------------------------- */
 

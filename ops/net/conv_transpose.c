@@ -15,12 +15,12 @@ static int conv_transpose2d_shape(ad_call *c) {
     if (__builtin_mul_overflow(y.dim[1], a->groups, &y.dim[1])) return ad_call_fail(c, AD_ESHAPE, "too many channels");
     for (int i = 0; i < 2; i++) {
         bool fits = x.dim[2 + i] >= 1 && x.dim[2 + i] <= INT32_MAX && w.dim[2 + i] >= 1 && w.dim[2 + i] <= INT32_MAX;
-        y.dim[2 + i] = fits ? ad__conv_unplaced(x.dim[2 + i], w.dim[2 + i], a, i) : 0;
+        y.dim[2 + i] = fits ? ad__conv_image_size(x.dim[2 + i], w.dim[2 + i], a, i) : 0;
         if (y.dim[2 + i] < 1) return ad_call_fail(c, AD_ESHAPE, "the padding leaves nothing of the result");
     }
     rc = ad__conv_check_bias(c, y.dim[1]);
     c->shape = y;
-    if (rc == AD_OK && !ad__shape_valid(y)) return AD_OK; /* the engine says so */
+    if (rc == AD_OK && !ad__shape_valid(y)) return AD_OK; /* the engine reports it */
     return rc == AD_OK ? ad__conv_check_sizes(c, y, w, x) : rc;
 }
 

@@ -1,4 +1,5 @@
-/* layer_norm.c: each row to mean 0 and variance 1, then weighed and shifted (Ba, Kiros and Hinton 2016). */
+/* layer_norm.c: each row to mean 0 and variance 1, then multiplied by a weight and shifted by a bias (Ba, Kiros and
+   Hinton 2016). */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/sum.h"
@@ -9,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- helpers: operands are x, then weight, then bias, each of the two if it is there ---------------------- */
+/* ---- helpers: operands are x, then an optional weight, then an optional bias ------------------------------ */
 
 typedef struct {
     ad_shape normalized; /* the last axes of x: what a row is */

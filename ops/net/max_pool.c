@@ -7,7 +7,7 @@
 static const ad_attr max_list[] = { AD__POOL_WINDOW, AD__POOL_FIELD(dilation, AD_ATTR_SHAPE),
                                     AD__POOL_FIELD(ceil_mode, AD_ATTR_BOOL), { 0 } };
 
-/* ---- max_pool2d, max_pool1d ------------------------------------------------------------------------------------ */
+/* ---- max_pool2d, max_pool1d ------------------------------------------------------------------------------------- */
 
 static int max_pool2d_shape(ad_call *c) {
     int rc = ad__pool_shape(c);

@@ -31,7 +31,7 @@ ad__pooling ad__pooling_of(const ad__pool_attrs *a, ad_shape in, ad_shape out) {
     return p;
 }
 
-/* ---- shapes -------------------------------------------------------------------------------------------------- */
+/* ---- shapes ----------------------------------------------------------------------------------------------------- */
 
 int ad__pool_check_planes(const ad_call *c) {
     if (c->shape.ndim < 2) return ad_call_fail(c, AD_ESHAPE, "takes 2 dimensions or more, and pools over the last two");
@@ -40,7 +40,8 @@ int ad__pool_check_planes(const ad_call *c) {
 
 static int check_window(const ad_call *c) {
     const ad__pool_attrs *a = c->attrs;
-    if (!ad__pair_within(a->kernel.dim, 1) || !ad__pair_within(a->stride.dim, 1) || !ad__pair_within(a->dilation.dim, 1))
+    if (!ad__pair_within(a->kernel.dim, 1) || !ad__pair_within(a->stride.dim, 1) ||
+        !ad__pair_within(a->dilation.dim, 1))
         return ad_call_fail(c, AD_EVALUE, "kernel, stride and dilation must be 1 or more");
     for (int i = 0; i < 2; i++) {
         int64_t padding = a->padding.dim[i], half = a->kernel.dim[i] / 2;
@@ -83,7 +84,7 @@ int ad__pool_shape(ad_call *c) {
     return rc == AD_OK ? ad__pooled_shape(c, c->shape, &c->shape) : rc;
 }
 
-/* ---- signals ------------------------------------------------------------------------------------------------- */
+/* ---- signals ---------------------------------------------------------------------------------------------------- */
 
 bool ad__is_signal(ad_var *x, const char *caller) {
     if (ad__absent(x)) return false;
@@ -104,7 +105,7 @@ ad_var *ad__pool_signal(ad_var *x, ad_pool_opts o, ad__pool_fn *f, const char *c
     return ad_squeeze_axis(f(ad_unsqueeze(x, -2), along), -2);
 }
 
-/* ---- samples ------------------------------------------------------------------------------------------------- */
+/* ---- samples ---------------------------------------------------------------------------------------------------- */
 
 const ad__pool_case ad__pool_cases[AD__POOL_CASES] = {
     { { 4, { 2, 3, 4, 4 } }, { .kernel = { 2, 2 } } },

@@ -10,7 +10,7 @@
 typedef struct {
     ad_shape kernel, stride, padding, dilation;
     ad_shape output; /* of an adaptive pool, which has no kernel; else of no dimensions */
-    ad_shape size;   /* of the planes to go back to: avg_unpool2d */
+    ad_shape size;   /* of avg_unpool2d's result: planes [h,w] */
     bool ceil_mode, count_include_pad;
 } ad__pool_attrs;
 
@@ -32,10 +32,10 @@ int ad__pool_check_planes(const ad_call *c);
 int ad__pooled_shape(const ad_call *c, ad_shape in, ad_shape *out); /* in with its last two sizes pooled */
 int ad__pool_shape(ad_call *c); /* the rule of an op that pools its operand */
 
-/* A pool over signals, by one over planes. */
+/* A pool over signals, computed by f over planes of height 1. */
 typedef ad_var *ad__pool_fn(ad_var *x, ad_pool_opts opts);
 ad_var *ad__pool_signal(ad_var *x, ad_pool_opts o, ad__pool_fn *f, const char *caller);
-/* Whether x may be such a signal; the error, if it may not and is not nil. */
+/* Whether x can be such a signal; if not, and x is not nil, that is the graph's error. */
 bool ad__is_signal(ad_var *x, const char *caller);
 
 typedef struct {

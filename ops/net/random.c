@@ -62,7 +62,7 @@ static void like_samples(ad_sampler *s) {
 
 #define LIKE .arity = 1, .flags = AD_OP_CONSTANT | AD_OP_RANDOM, .no_grad = 1, .shape = like_shape
 
-/* ---- rand_like, randn_like -------------------------------------------------------------------------------- */
+/* ---- rand_like, randn_like -------------------------------------------------------------------------------------- */
 
 static int rand_like_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
@@ -98,7 +98,7 @@ AD_OPTYPE(randn_like, .doc = "standard normal numbers, in the shape of x; drawn 
           .formula = "y ~ N(0, 1)", .evaluate = { randn_like_evaluate, randn_like_evaluate }, LIKE);
 ad_var *ad_randn_like(ad_var *x) { return ad__apply1(&ad_op_randn_like, x, NULL); }
 
-/* ---- activations --------------------------------------------------------------------------------------------- */
+/* ---- activations ------------------------------------------------------------------------------------------------ */
 
 /* Xu et al. 2015: left of 0 a slope drawn for each element, or their mean when not training. */
 ad_var *ad_rrelu(ad_var *x, double lower, double upper, bool training) {

@@ -1,4 +1,4 @@
-/* recurrent.c: rnn, lstm and gru: what a state becomes over all times of a sequence, in one op. */
+/* recurrent.c: rnn, lstm and gru, each over all times of a sequence as one op. */
 #include "ops/base/gradient.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/kernels/net/recurrent.h"
@@ -52,7 +52,7 @@ static int recurrent_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* The second half of an array of lstm's result's shape, which is about c. */
+/* The second half, which belongs to c, of an array of the shape of lstm's result. */
 static void *half(const ad_var *y, void *array) { return (char *)array + ad__bytes(y) / 2; }
 
 static ad__recurrent recurrent_of(const ad_op *op) {
@@ -93,13 +93,13 @@ static void recurrent_backward(const ad_op *op) {
     AD__BY_DTYPE(y->layout->dtype, ad__recur_back, &r);
 }
 
-/* ---- the same in Vars, a time after the other: from this come the derivatives in Vars -------------------------- */
+/* ---- the same in Vars, one time after another: vjp rules differentiate this -------------------------------------- */
 
 typedef struct {
     ad_var *h, *c;
 } moment;
 
-/* x [n,k] of one time; the other operands as the op's. */
+/* x [n,k] is of one time; in has the op's other operands. */
 typedef moment step_fn(const recurrent_attrs *a, ad_var *x, ad_var *const in[], moment before);
 
 /* Gate i of x [n,k] -> [n,m]. */

@@ -1,4 +1,4 @@
-/* window.c: the windows of images as columns, and columns summed back into images; each is the other's converse. */
+/* window.c: the windows of images as columns, and columns summed back into images; each is the other's transpose. */
 #include "autodiff/graph/node.h"
 #include "ops/kernels/net/im2col.h"
 #include "ops/net/pair.h"
@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* ---- helpers: the window ------------------------------------------------------------------------------------ */
+/* ---- helpers: the window ---------------------------------------------------------------------------------------- */
 
 /* Sizes along h and w; those of the images are col2im's alone. */
 typedef struct {
@@ -36,8 +36,8 @@ static ad__window_of window_of(const window_attrs *a, int64_t c, int64_t h, int6
 
 static int check_window(const ad_call *call, int64_t c, int64_t h, int64_t w) {
     const window_attrs *a = call->attrs;
-    if (!ad__pair_within(a->kernel.dim, 1) || !ad__pair_within(a->stride.dim, 1) || !ad__pair_within(a->padding.dim, 0) ||
-        !ad__pair_within(a->dilation.dim, 1))
+    if (!ad__pair_within(a->kernel.dim, 1) || !ad__pair_within(a->stride.dim, 1) ||
+        !ad__pair_within(a->padding.dim, 0) || !ad__pair_within(a->dilation.dim, 1))
         return ad_call_fail(call, AD_EVALUE, "kernel, stride and dilation are 1 or more, padding 0 or more, none "
                                              "above 2^31");
     ad__window_of v = window_of(a, c, h, w);
@@ -100,7 +100,7 @@ static const ad_window windows[] = {
     { .kernel = { 1, 1 }, .padding = { 3, 3 }, .stride = { 4, 4 } },
 };
 
-/* ---- im2col: [n,c,h,w] -> [n, c*kh*kw, oh*ow] ------------------------------------------------------------------ */
+/* ---- im2col: [n,c,h,w] -> [n, c*kh*kw, oh*ow] ------------------------------------------------------------------- */
 
 static int im2col_shape(ad_call *call) {
     ad_shape s = call->shape;
@@ -154,7 +154,7 @@ ad_var *ad_im2col(ad_var *x, ad_window window) {
     return ad__apply1(&ad_op_im2col, x, &a);
 }
 
-/* ---- col2im: [n, c*kh*kw, oh*ow] -> [n,c,h,w] -------------------------------------------------------------------- */
+/* ---- col2im: [n, c*kh*kw, oh*ow] -> [n,c,h,w] ------------------------------------------------------------------- */
 
 static int col2im_shape(ad_call *call) {
     const window_attrs *a = call->attrs;

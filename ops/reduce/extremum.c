@@ -38,8 +38,8 @@ static void extremum_backward(const ad_op *op) {
     void *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
     ad__broadcast_map map = result_map(op);
-    AD__BY_DTYPE(y->layout->dtype, ad__extremum_back, &map, x->layout->numel, x->data, y->layout->numel, y->data, y->grad,
-                 ad_scratch(op), gx);
+    AD__BY_DTYPE(y->layout->dtype, ad__extremum_back, &map, x->layout->numel, x->data, y->layout->numel, y->data,
+                 y->grad, ad_scratch(op), gx);
 }
 
 static void extremum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -110,8 +110,12 @@ static int place_shape(ad_call *c) {
 static void put_place(const ad_op *op, int64_t segment, int64_t n, const void *x, bool smallest) {
     ad__put(ad__out(op), segment, (double)AD__BY_DTYPE(op->in[0]->layout->dtype, ad__arg_extremum, n, x, smallest));
 }
-static void argmax_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) { put_place(op, segment, n, x, false); }
-static void argmin_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) { put_place(op, segment, n, x, true); }
+static void argmax_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+    put_place(op, segment, n, x, false);
+}
+static void argmin_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+    put_place(op, segment, n, x, true);
+}
 static int argmax_evaluate(const ad_op *op) { return ad__over_segments(op, argmax_segment); }
 static int argmin_evaluate(const ad_op *op) { return ad__over_segments(op, argmin_segment); }
 
@@ -128,9 +132,11 @@ static void argmax_samples(ad_sampler *s) {
 static void argmin_samples(ad_sampler *s) { argmax_samples(s); }
 
 #define PLACE                                                                                                          \
-    .arity = 1, .flags = AD_OP_CONSTANT, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = place_shape
+    .arity = 1, .flags = AD_OP_CONSTANT, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list,                  \
+    .shape = place_shape
 
-AD_OPTYPE(argmax, .doc = "index of the largest element, of the first where several tie, of the first NaN if there is one",
+AD_OPTYPE(argmax,
+          .doc = "index of the largest element, of the first where several tie, of the first NaN if there is one",
           .formula = "argmax x", .evaluate = { argmax_evaluate, argmax_evaluate }, PLACE);
 ad_var *ad_argmax(ad_var *x) { return ad__reduce_all(&ad_op_argmax, x); }
 ad_var *ad_argmax_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmax, x, axis, keepdims); }

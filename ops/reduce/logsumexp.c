@@ -18,7 +18,8 @@ static void logsumexp_segment(const ad_op *op, int64_t segment, int64_t n, const
     ad__put(ad__out(op), segment, l.m + log(l.s));
 }
 
-static void logsumexp_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer, void *gx) {
+static void logsumexp_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer,
+                                   void *gx) {
     (void)buffer;
     ad__lse l = ((const ad__lse *)ad_saved(op))[segment];
     double g = ad_grad_at(ad__out(op), segment);

@@ -8,7 +8,7 @@
 
 typedef struct {
     ad__axes_attrs axes;
-    int correction; /* what is taken off the number of elements */
+    int correction; /* subtracted from the number of elements */
 } moment_attrs;
 static const ad_attr moment_list[] = { { "axes", AD_ATTR_AXES, offsetof(moment_attrs, axes.n) },
                                        { "keepdims", AD_ATTR_BOOL, offsetof(moment_attrs, axes.keepdims) },
@@ -63,7 +63,8 @@ static void variance_segment(const ad_op *op, int64_t segment, int64_t n, const 
     ad__put(ad__out(op), segment, squares / divisor(op));
 }
 
-static void variance_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer, void *gx) {
+static void variance_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer,
+                                  void *gx) {
     (void)buffer;
     double k = ad_grad_at(ad__out(op), segment) * 2 / divisor(op);
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, segment), k, gx);
@@ -76,7 +77,9 @@ static void variance_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static void variance_samples(ad_sampler *s) { moment_samples(s); }
 
-AD_OPTYPE(variance, .doc = "variance over all or some axes; correction 1 is PyTorch's default (NaN of one element), 0 the population's",
+AD_OPTYPE(variance,
+          .doc = "variance over all or some axes; correction 1 is PyTorch's default (NaN of one element), 0 the "
+                 "population's",
           .formula = "sum (x - mean x)^2 / (n - correction)", .gradient = "g 2 (x - mean x) / (n - correction)",
           .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list, .shape = moment_shape,
           .evaluate = { variance_evaluate, variance_evaluate }, .backward = { variance_backward, variance_backward },
@@ -112,7 +115,9 @@ static void std_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static void std_samples(ad_sampler *s) { moment_samples(s); }
 
-AD_OPTYPE(std, .doc = "standard deviation over all or some axes; correction 1 is PyTorch's default (NaN of one element), 0 the population's",
+AD_OPTYPE(std,
+          .doc = "standard deviation over all or some axes; correction 1 is PyTorch's default (NaN of one element), 0 "
+                 "the population's",
           .formula = "sqrt(sum (x - mean x)^2 / (n - correction))", .gradient = "g (x - mean x) / ((n - correction) y)",
           .special = "y = 0: slope 0", .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list,
           .shape = moment_shape, .evaluate = { std_evaluate, std_evaluate }, .backward = { std_backward, std_backward },

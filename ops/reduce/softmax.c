@@ -11,7 +11,8 @@
 static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs_of(op))->axis; }
 static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
 
-/* A scalar counts as a row of one element. Scratch holds four rows: zeros, and three of an axis that is not the last. */
+/* A scalar counts as a row of one element. Scratch holds four rows: zeros, and three of an axis that is not the last
+   one. */
 static int row_shape(ad_call *c) {
     int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, c->shape.ndim);
     if (axis < 0) return axis;
@@ -99,7 +100,8 @@ static void back_over_rows(const ad_op *op, slope_fn *f) {
 }
 
 static void axis_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(2, 35), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3) };
+    const ad_shape shapes[] = { AD_SHAPE(1),     AD_SHAPE(5),       AD_SHAPE(2, 3),
+                                AD_SHAPE(2, 35), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3) };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
             ad_sample(s, &(ad__axis_attrs){ axis, i % 2 }, 1, &shapes[i], NULL, NULL);

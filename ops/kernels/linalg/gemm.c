@@ -1,4 +1,4 @@
-/* gemm.c: matrix products, by CBLAS where there is one and it wins, else by tiles. */
+/* gemm.c: matrix products, by CBLAS where there is one and it is faster, else by tiles. */
 #include "ops/kernels/linalg/gemm.h"
 
 #include "autodiff/base/shape.h"
@@ -35,7 +35,7 @@ void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m,
 #else
 #include "ops/kernels/linalg/blas.h"
 
-/* Up to so many multiplications tiles are done before a BLAS has begun; up to so many no OpenBLAS uses threads. */
+/* Products of up to TINY multiplications are faster by tiles than by a BLAS; up to ALONE, OpenBLAS uses no threads. */
 enum { TINY = 64, ALONE = 4096 };
 
 static CBLAS_TRANSPOSE transpose(bool yes) { return yes ? CblasTrans : CblasNoTrans; }
@@ -76,7 +76,7 @@ static void product_chunk(void *context, int worker, int64_t from, int64_t to) {
     else AD__BY_DTYPE(p->t, part, p, p->n, to - from, a, b + at * (p->tb ? line : 1), p->c + at);
 }
 
-/* Columns where there are far more of them: but they lie apart in memory, which costs something. */
+/* Chunks are columns only where there are far more of them than rows: they lie apart in memory, which costs time. */
 void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
     if (n > 1 && m > 1 && (double)n * (double)m * (double)k >= shared_from) {

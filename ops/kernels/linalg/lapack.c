@@ -59,7 +59,7 @@ int64_t ad__matrix_cholesky(ad_dtype t, int64_t n, void *a) {
     return info;
 }
 
-/* a = w S v, by rows, where LAPACK sees a^T = v^T S w^T; 0 or LAPACK's complaint. */
+/* a = w S v, by rows, where LAPACK sees a^T = v^T S w^T; 0 or LAPACK's error. */
 static int singular_values(ad_dtype t, int64_t n, void *a, void *s, void *w, void *v, void *work) {
     int k = (int)n, size = k * AD__LAPACK_BLOCK, info;
     ad__keep_blas_alone();

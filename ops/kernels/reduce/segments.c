@@ -1,4 +1,4 @@
-/* segments.c: the segments of a reduction as rows, and what a row comes to: product, variance, norm, place. */
+/* segments.c: the segments of a reduction as rows, and what is computed of a row: product, variance, norm, place. */
 #include "ops/kernels/base/vector_math.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/reduce/segments.h"

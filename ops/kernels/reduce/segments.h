@@ -4,7 +4,7 @@
 
 #include "ops/kernels/shape/strided.h"
 
-/* How the elements of an array fall into segments, each of n; row copies one that lies scattered. */
+/* How the elements of an array fall into segments, each of n; row copies one whose elements lie apart. */
 typedef struct {
     int64_t n_segments, n;
     int kept; /* axes that are not reduced, but for those of size 1 */
@@ -20,7 +20,7 @@ static inline bool ad__segments_are_rows(const ad__segments *c) {
     return c->row.ndim == 0 || (c->row.ndim == 1 && c->row.from[0] == 1);
 }
 
-/* ---- what a row comes to; results and sums in f64 ------------------------------------------------- */
+/* ---- of a row; results and sums in f64 ------------------------------------------------------------ */
 
 double ad__row_prod_f32(int64_t n, const float *x);
 double ad__row_prod_f64(int64_t n, const double *x);
