@@ -76,11 +76,11 @@ typedef struct {
 
 /* x taken apart along an axis; each part is an ad_slice. They return how many parts there are, or a negative code.
    Parts of `each` elements, the last perhaps smaller, as torch.split; parts has room for n. */
-AD_API int ad_split(ad_var *x, int64_t each, int axis, int n, ad_var *parts[]);
+AD_API int ad_split(ad_var *x, int axis, int64_t each, int n, ad_var *parts[]);
 /* At most n parts of equal size, the last perhaps smaller, as torch.chunk; places not used become nil. */
-AD_API int ad_chunk(ad_var *x, int n, int axis, ad_var *parts[]);
+AD_API int ad_chunk(ad_var *x, int axis, int n, ad_var *parts[]);
 /* n parts of these sizes, which add up to the axis. */
-AD_API int ad_split_sizes(ad_var *x, int n, const int64_t *sizes, int axis, ad_var *parts[]);
+AD_API int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_var *parts[]);
 
 /* All descriptors, in the order of ops.def, ended by NULL. */
 AD_API const ad_optype *const *ad_optypes(void);

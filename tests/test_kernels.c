@@ -118,7 +118,7 @@ typedef long double truth(long double x);
     X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(atan2) X(hypot) X(fmod) X(xlogy) X(heaviside)  \
     X(eq) X(ne) X(gt) X(ge) X(lt) X(le) X(logical_and) X(logical_or) X(logical_xor)
 #define LOSSES(X)                                                                                                      \
-    X(mse_loss) X(l1_loss) X(binary_cross_entropy) X(soft_margin_loss)
+    X(mse) X(l1) X(bce) X(soft_margin)
 #define DEFINE_1(name) ONE(name, ad_##name(a))
 #define DEFINE_2(name) ONE(name, ad_##name(a, b))
 #define DEFINE_LOSS(name) ONE(name, ad_##name(a, b, AD_NONE))
@@ -129,19 +129,19 @@ ONE(clamp, ad_clamp(a, -0.5, 0.75))
 ONE(adds, ad_adds(a, 0.3))
 ONE(muls, ad_muls(a, 0.3))
 ONE(pows, ad_pows(a, 2.5))
-ONE(softplus_beta, ad_softplus_beta(a, 2, 10))
+ONE(softplus_with, ad_softplus_with(a, 2, 10))
 ONE(leaky_relu, ad_leaky_relu(a, 0.1))
 ONE(elu, ad_elu(a, 1.5))
 ONE(hardtanh, ad_hardtanh(a, -1, 2))
 ONE(where, ad_where(a, b, c))
 ONE(lerp, ad_lerp(a, b, c))
 ONE(addcmul, ad_addcmul(a, b, c))
-ONE(huber_loss, ad_huber_loss(a, b, 0.7, AD_NONE))
-ONE(smooth_l1_loss, ad_smooth_l1_loss(a, b, 0.7, AD_NONE))
+ONE(huber, ad_huber(a, b, 0.7, AD_NONE))
+ONE(smooth_l1, ad_smooth_l1(a, b, 0.7, AD_NONE))
 ONE(kl_div, ad_kl_div(a, b, true, AD_NONE))
-ONE(hinge_loss, ad_hinge_loss(a, b, 1, AD_NONE))
-ONE(hinge_embedding_loss, ad_hinge_embedding_loss(a, b, 1, AD_NONE))
-ONE(mean_of_squares, ad_mse_loss(a, b, AD_MEAN))
+ONE(hinge, ad_hinge(a, b, 1, AD_NONE))
+ONE(hinge_embedding, ad_hinge_embedding(a, b, 1, AD_NONE))
+ONE(mean_of_squares, ad_mse(a, b, AD_MEAN))
 
 static long double reciprocal(long double x) { return 1 / x; }
 static long double rsqrt(long double x) { return 1 / sqrtl(x); }
@@ -182,7 +182,7 @@ static const elementwise table[] = {
     ROW(logsigmoid, 1, NULL, -20, 20, 6, 6), ROW(isfinite, 1, NULL, -3, 3, 0, NONE), ROW(isinf, 1, NULL, -3, 3, 0, NONE),
     ROW(isnan, 1, NULL, -3, 3, 0, NONE), ROW(logical_not, 1, NULL, -3, 3, 0, NONE), ROW(clamp, 1, NULL, -3, 3, 0, 0),
     ROW(adds, 1, NULL, -3, 3, 0, 0), ROW(muls, 1, NULL, -3, 3, 0, 1), ROW(pows, 1, NULL, 0, 9, 4, 5),
-    ROW(softplus_beta, 1, NULL, -9, 9, 6, 6), ROW(leaky_relu, 1, NULL, -3, 3, 0, 1), ROW(elu, 1, NULL, -9, 9, 5, 6),
+    ROW(softplus_with, 1, NULL, -9, 9, 6, 6), ROW(leaky_relu, 1, NULL, -3, 3, 0, 1), ROW(elu, 1, NULL, -9, 9, 5, 6),
     ROW(hardtanh, 1, NULL, -3, 3, 0, 0),
     ROW(add, 2, NULL, -3, 3, 0, 0), ROW(sub, 2, NULL, -3, 3, 0, 0), ROW(mul, 2, NULL, -3, 3, 0, 1),
     ROW(div, 2, NULL, -3, 3, 0, 2), ROW(pow, 2, NULL, 0, 4, 4, 6), ROW(maximum, 2, NULL, -3, 3, 0, 1),
@@ -193,11 +193,11 @@ static const elementwise table[] = {
     ROW(le, 2, NULL, -3, 3, 0, NONE), ROW(logical_and, 2, NULL, -3, 3, 0, NONE), ROW(logical_or, 2, NULL, -3, 3, 0, NONE),
     ROW(logical_xor, 2, NULL, -3, 3, 0, NONE), ROW(where, 3, NULL, -3, 3, 0, 1), ROW(lerp, 3, NULL, -3, 3, 3, 3),
     ROW(addcmul, 3, NULL, -3, 3, 2, 2),
-    ROW(mse_loss, 2, NULL, -3, 3, 2, 2), ROW(l1_loss, 2, NULL, -3, 3, 0, 1),
-    ROW(binary_cross_entropy, 2, NULL, 0, 1, 8, 8), ROW(soft_margin_loss, 2, NULL, -3, 3, 6, 8),
-    ROW(huber_loss, 2, NULL, -3, 3, 2, 2), ROW(smooth_l1_loss, 2, NULL, -3, 3, 2, 2),
-    ROW(kl_div, 2, NULL, -3, 3, 8, 8), ROW(hinge_loss, 2, NULL, -3, 3, 2, 1),
-    ROW(hinge_embedding_loss, 2, NULL, -3, 3, 1, 1), ROW(mean_of_squares, 2, NULL, -3, 3, 4, 2),
+    ROW(mse, 2, NULL, -3, 3, 2, 2), ROW(l1, 2, NULL, -3, 3, 0, 1),
+    ROW(bce, 2, NULL, 0, 1, 8, 8), ROW(soft_margin, 2, NULL, -3, 3, 6, 8),
+    ROW(huber, 2, NULL, -3, 3, 2, 2), ROW(smooth_l1, 2, NULL, -3, 3, 2, 2),
+    ROW(kl_div, 2, NULL, -3, 3, 8, 8), ROW(hinge, 2, NULL, -3, 3, 2, 1),
+    ROW(hinge_embedding, 2, NULL, -3, 3, 1, 1), ROW(mean_of_squares, 2, NULL, -3, 3, 4, 2),
 };
 
 typedef struct {
@@ -271,7 +271,7 @@ static void try_size(ad_graph *g, const elementwise *row, ad_dtype dtype, int64_
     for (int k = 0; k < OPERANDS; k++) {
         t.in[k] = array_of(dtype, n, (n + 5 * k) % 16);
         fill(&t.in[k], row->lo, row->hi);
-        if (row->f != mean_of_squares_of && row->f != binary_cross_entropy_of) sprinkle(&t.in[k]);
+        if (row->f != mean_of_squares_of && row->f != bce_of) sprinkle(&t.in[k]);
         plain_dx[k] = array_of(dtype, n, 0), wide_dx[k] = array_of(dtype, n, 0);
     }
     t.seed = array_of(dtype, n + 1, (n + 3) % 16);

@@ -202,7 +202,7 @@ static void layers_are_as_in_torch(void **state) {
 static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.2); }
 static ad_var *elu(ad_var *x) { return ad_elu(x, 1.5); }
 static ad_var *hard(ad_var *x) { return ad_hardtanh(x, -0.5, 0.25); }
-static ad_var *softplus(ad_var *x) { return ad_softplus_beta(x, 2, 1.5); }
+static ad_var *softplus(ad_var *x) { return ad_softplus_with(x, 2, 1.5); }
 static ad_var *middle_slope(ad_var *x) { return ad_leaky_relu(x, 0.25); }
 static ad_var *softmax(ad_var *x) { return ad_softmax(x, 0); }
 static ad_var *log_softmax(ad_var *x) { return ad_log_softmax(x, -1); }

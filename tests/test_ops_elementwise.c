@@ -10,7 +10,7 @@ static ad_var *clamp_crossed(ad_var *x) { return ad_clamp(x, 2, -2); }
 static ad_var *hardtanh(ad_var *x) { return ad_hardtanh(x, -1, 2); }
 static ad_var *elu(ad_var *x) { return ad_elu(x, 1.5); }
 static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.1); }
-static ad_var *softplus2(ad_var *x) { return ad_softplus_beta(x, 2, 20); }
+static ad_var *softplus2(ad_var *x) { return ad_softplus_with(x, 2, 20); }
 static ad_var *rrelu_mean(ad_var *x) { return ad_rrelu(x, 0.1, 0.3, false); }
 static ad_var *trigamma(ad_var *x) { return ad_polygamma(x, 1); }
 static ad_var *tetragamma(ad_var *x) { return ad_polygamma(x, 2); }
@@ -87,7 +87,7 @@ static void tails_keep_their_digits(void **state) {
         { "logsigmoid", ad_logsigmoid, 40, -4.2483542552915889773e-18, 4.2483542552915889773e-18 },
         { "silu", ad_silu, -40, -1.6993417021166355909e-16, -1.6568581595637196111e-16 },
         { "mish", ad_mish, -40, -1.6993417021166355909e-16, -1.6568581595637196111e-16 },
-        { "softplus_beta", softplus2, -20, 2.1241771276457944887e-18, 4.2483542552915889773e-18 },
+        { "softplus_with", softplus2, -20, 2.1241771276457944887e-18, 4.2483542552915889773e-18 },
         { "erfc", ad_erfc, 20, 5.3958656116079009289e-176, -2.161037474386798461e-174 },
         { "gelu", ad_gelu, -12, -2.1317785344932147972e-32, -2.5578956616748956241e-31 },
         { "digamma by its zero", ad_digamma, 1.4616321, -4.3514636958769773704e-8, 0.96767228526829187788 },
@@ -268,7 +268,7 @@ static void maxout_of_neighbours(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 5, 2, 2, 9, 0, 3, 4 }, AD_SHAPE(2, 4));
-    ad_var *rows = ad_maxout(x, 2, -1), *columns = ad_maxout(x, 2, 0);
+    ad_var *rows = ad_maxout(x, -1, 2), *columns = ad_maxout(x, 0, 2);
     const double by_rows[] = { 5, 2, 9, 4 }, by_columns[] = { 9, 5, 3, 4 }, dx[] = { 0, 1, 0.5, 0.5, 1, 0, 0, 1 };
     assert_true(ad_shape_equal(ad_shape_of(rows), AD_SHAPE(2, 2)));
     assert_true(ad_shape_equal(ad_shape_of(columns), AD_SHAPE(1, 4)));
@@ -347,7 +347,7 @@ static void second_derivatives(void **state) {
     static const char *const names[] = {
         "tan",  "asin",    "acos",      "atan",       "sinh",       "cosh",          "asinh",      "acosh", "atanh",
         "exp2", "log2",    "log10",     "reciprocal", "rsqrt",      "cbrt",          "erf",        "erfc",  "lgamma",
-        "floor", "clamp",  "digamma",   "polygamma",  "logsigmoid", "softplus_beta", "leaky_relu", "elu",   "selu",
+        "floor", "clamp",  "digamma",   "polygamma",  "logsigmoid", "softplus_with", "leaky_relu", "elu",   "selu",
         "gelu", "mish",    "gelu_tanh", "silu",       "softsign",   "hardtanh",      "hardsigmoid",
         "hardswish", "prelu", "atan2", "hypot",  "fmod",      "xlogy",      "heaviside",  "where",         "lerp", "addcmul",
     };
@@ -462,7 +462,7 @@ static void bad_operands_are_told(void **state) {
     assert_fails(g, ad_polygamma(a, -1), AD_EVALUE, "polygamma: [2,3]: order -1 is not one of 0..19");
     assert_fails(g, ad_polygamma(a, 0.5), AD_EVALUE, "order 0.5");
     assert_fails(g, ad_polygamma(a, NAN), AD_EVALUE, "order nan");
-    assert_fails(g, ad_softplus_beta(a, 0, 20), AD_EVALUE, "softplus_beta: [2,3]: beta is 0");
+    assert_fails(g, ad_softplus_with(a, 0, 20), AD_EVALUE, "softplus_with: [2,3]: beta is 0");
     assert_fails(g, ad_hardtanh(a, 1, -1), AD_EVALUE, "hardtanh: [2,3]: lo is 1 and hi is -1");
     assert_fails(g, ad_hardtanh(a, NAN, 1), AD_EVALUE, "lo is nan");
     assert_fails(g, ad_rrelu(a, 0.5, 0.25, true), AD_EVALUE, "rrelu: [2,3]: lower is 0.5 and upper is 0.25");
@@ -470,9 +470,9 @@ static void bad_operands_are_told(void **state) {
     assert_fails(g, ad_lerp(a, a, f), AD_EDTYPE, "two dtypes");
     assert_fails(g, ad_prelu(a, v), AD_ESHAPE, "prelu: [2,3] x [4]: slopes are [1] or one for each of 3 channels");
     assert_fails(g, ad_prelu(a, a), AD_ESHAPE, "prelu: [2,3] x [2,3]");
-    assert_fails(g, ad_maxout(a, 2, 1), AD_ESHAPE, "maxout: [2,3]: 3 elements of axis 1 do not make groups of 2");
-    assert_fails(g, ad_maxout(a, 0, 1), AD_ESHAPE, "groups of 0");
-    assert_fails(g, ad_maxout(a, 1, 2), AD_ESHAPE, "axis 2 is not in -2..1");
+    assert_fails(g, ad_maxout(a, 1, 2), AD_ESHAPE, "maxout: [2,3]: 3 elements of axis 1 do not make groups of 2");
+    assert_fails(g, ad_maxout(a, 1, 0), AD_ESHAPE, "groups of 0");
+    assert_fails(g, ad_maxout(a, 2, 1), AD_ESHAPE, "axis 2 is not in -2..1");
     assert_fails(g, ad_atan2(a, v), AD_ESHAPE, "atan2: [2,3] x [4]");
     ad_graph_free(g);
 }
@@ -482,13 +482,13 @@ static void nil_passes_through(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2)), *nil = ad_polygamma(x, -1);
-    assert_true(ad_is_nil(ad_where(nil, x, x)) && ad_is_nil(ad_prelu(x, nil)) && ad_is_nil(ad_maxout(nil, 1, 0)));
+    assert_true(ad_is_nil(ad_where(nil, x, x)) && ad_is_nil(ad_prelu(x, nil)) && ad_is_nil(ad_maxout(nil, 0, 1)));
     assert_true(ad_is_nil(ad_rrelu(nil, 0.1, 0.3, true)) && ad_is_nil(ad_noisy_relu(nil)));
     assert_contains(ad_error(g), "polygamma"); /* the first error stays */
     ad_clear_error(g);
     assert_fails(g, ad_prelu(x, NULL), AD_EVALUE, "prelu: operand 1 is NULL");
     assert_fails(g, ad_where(x, NULL, x), AD_EVALUE, "where: operand 1 is NULL");
-    assert_true(ad_is_nil(ad_rrelu(NULL, 1, 0, true)) && ad_is_nil(ad_maxout(NULL, 1, 0)));
+    assert_true(ad_is_nil(ad_rrelu(NULL, 1, 0, true)) && ad_is_nil(ad_maxout(NULL, 0, 1)));
     ad_graph_free(g);
 }
 

@@ -14,17 +14,17 @@ static void assert_gradient(const ad_var *x, const double *want, double tol, con
 
 /* ---- losses: special points, by torch.nn.functional 1.13 where a line says no other ----------------------------- */
 
-static ad_var *l1(ad_var *x, ad_var *t) { return ad_l1_loss(x, t, AD_NONE); }
-static ad_var *huber(ad_var *x, ad_var *t) { return ad_huber_loss(x, t, 0.5, AD_NONE); }
-static ad_var *smooth(ad_var *x, ad_var *t) { return ad_smooth_l1_loss(x, t, 0.5, AD_NONE); }
-static ad_var *smooth0(ad_var *x, ad_var *t) { return ad_smooth_l1_loss(x, t, 0, AD_NONE); }
-static ad_var *bce(ad_var *x, ad_var *t) { return ad_binary_cross_entropy(x, t, AD_NONE); }
-static ad_var *bce_logits(ad_var *x, ad_var *t) { return ad_binary_cross_entropy_with_logits(x, t, NULL, AD_NONE); }
+static ad_var *l1(ad_var *x, ad_var *t) { return ad_l1(x, t, AD_NONE); }
+static ad_var *huber(ad_var *x, ad_var *t) { return ad_huber(x, t, 0.5, AD_NONE); }
+static ad_var *smooth(ad_var *x, ad_var *t) { return ad_smooth_l1(x, t, 0.5, AD_NONE); }
+static ad_var *smooth0(ad_var *x, ad_var *t) { return ad_smooth_l1(x, t, 0, AD_NONE); }
+static ad_var *bce(ad_var *x, ad_var *t) { return ad_bce(x, t, AD_NONE); }
+static ad_var *bce_logits(ad_var *x, ad_var *t) { return ad_bce_logits(x, t, NULL, AD_NONE); }
 static ad_var *kl(ad_var *x, ad_var *t) { return ad_kl_div(x, t, false, AD_NONE); }
 static ad_var *kl_log(ad_var *x, ad_var *t) { return ad_kl_div(x, t, true, AD_NONE); }
-static ad_var *hinge(ad_var *x, ad_var *t) { return ad_hinge_loss(x, t, 1, AD_NONE); }
-static ad_var *embedding(ad_var *x, ad_var *t) { return ad_hinge_embedding_loss(x, t, 1, AD_NONE); }
-static ad_var *soft(ad_var *x, ad_var *t) { return ad_soft_margin_loss(x, t, AD_NONE); }
+static ad_var *hinge(ad_var *x, ad_var *t) { return ad_hinge(x, t, 1, AD_NONE); }
+static ad_var *embedding(ad_var *x, ad_var *t) { return ad_hinge_embedding(x, t, 1, AD_NONE); }
+static ad_var *soft(ad_var *x, ad_var *t) { return ad_soft_margin(x, t, AD_NONE); }
 
 static void losses_at_special_points(void **state) {
     (void)state;
@@ -33,34 +33,34 @@ static void losses_at_special_points(void **state) {
         ad_var *(*f)(ad_var *, ad_var *);
         double x, t, y, dx, dt;
     } points[] = {
-        { "l1_loss", l1, 0, 0, 0, 0, 0 },
-        { "l1_loss", l1, 1, 3, 2, -1, 1 },
-        { "huber_loss", huber, 0.5, 0, 0.125, 0.5, -0.5 },
-        { "huber_loss", huber, 1, 3, 0.875, -0.5, 0.5 },
-        { "smooth_l1_loss", smooth, 0.5, 0, 0.25, 1, -1 },
-        { "smooth_l1_loss", smooth, 1, 3, 1.75, -1, 1 },
-        { "smooth_l1_loss, beta 0", smooth0, 0, 0, 0, 0, 0 }, /* as l1_loss; torch's slopes are -1 */
-        { "binary_cross_entropy", bce, 0, 0, 0, 0, INFINITY },
-        { "binary_cross_entropy", bce, 1, 1, 0, 0, -INFINITY },
-        { "binary_cross_entropy", bce, 0, 1, 100, -1000000003995.8029, INFINITY },
-        { "binary_cross_entropy", bce, 1, 0, 100, 1000000003995.8029, -INFINITY },
-        { "binary_cross_entropy", bce, 0.3, 0.4, 0.695594088093614, -0.4761904761904764, 0.8472978603872037 },
-        { "binary_cross_entropy_with_logits", bce_logits, -800, 0.5, 400, -0.5, 800 },
-        { "binary_cross_entropy_with_logits", bce_logits, 800, 1, 0, 0, -800 },
-        { "binary_cross_entropy_with_logits", bce_logits, -40, 0, 4.2483542552915889773e-18, 4.2483542552915889773e-18,
+        { "l1", l1, 0, 0, 0, 0, 0 },
+        { "l1", l1, 1, 3, 2, -1, 1 },
+        { "huber", huber, 0.5, 0, 0.125, 0.5, -0.5 },
+        { "huber", huber, 1, 3, 0.875, -0.5, 0.5 },
+        { "smooth_l1", smooth, 0.5, 0, 0.25, 1, -1 },
+        { "smooth_l1", smooth, 1, 3, 1.75, -1, 1 },
+        { "smooth_l1, beta 0", smooth0, 0, 0, 0, 0, 0 }, /* as l1; torch's slopes are -1 */
+        { "bce", bce, 0, 0, 0, 0, INFINITY },
+        { "bce", bce, 1, 1, 0, 0, -INFINITY },
+        { "bce", bce, 0, 1, 100, -1000000003995.8029, INFINITY },
+        { "bce", bce, 1, 0, 100, 1000000003995.8029, -INFINITY },
+        { "bce", bce, 0.3, 0.4, 0.695594088093614, -0.4761904761904764, 0.8472978603872037 },
+        { "bce_logits", bce_logits, -800, 0.5, 400, -0.5, 800 },
+        { "bce_logits", bce_logits, 800, 1, 0, 0, -800 },
+        { "bce_logits", bce_logits, -40, 0, 4.2483542552915889773e-18, 4.2483542552915889773e-18,
           40 },
         { "kl_div", kl, -1, 0, 0, 0, -INFINITY }, /* torch's slope in t is NaN */
         { "kl_div", kl, -2, 0.5, 0.6534264097200273, -0.5, 2.3068528194400546 },
         { "kl_div", kl, -0.5, -1, NAN, 1, NAN },
         { "kl_div, log_target", kl_log, -1, -0.3, 0.5185727544772025, -0.7408182206817179, 1.2593909751589205 },
-        { "hinge_loss", hinge, 1, 1, 0, -1, -1 },
-        { "hinge_loss", hinge, 2, 1, 0, 0, 0 },
-        { "hinge_embedding_loss", embedding, 0, 1, 0, 1, 0 },
-        { "hinge_embedding_loss", embedding, 1, -1, 0, -1, 0 },
-        { "hinge_embedding_loss", embedding, 2, -1, 0, 0, 0 },
-        { "hinge_embedding_loss", embedding, 0.3, 0.5, 1, 0, 0 },
-        { "soft_margin_loss", soft, 1, -1, 1.3132616875182228, 0.7310585786300049, 0 },
-        { "soft_margin_loss", soft, 800, -1, 800, 1, 0 }, /* torch overflows */
+        { "hinge", hinge, 1, 1, 0, -1, -1 },
+        { "hinge", hinge, 2, 1, 0, 0, 0 },
+        { "hinge_embedding", embedding, 0, 1, 0, 1, 0 },
+        { "hinge_embedding", embedding, 1, -1, 0, -1, 0 },
+        { "hinge_embedding", embedding, 2, -1, 0, 0, 0 },
+        { "hinge_embedding", embedding, 0.3, 0.5, 1, 0, 0 },
+        { "soft_margin", soft, 1, -1, 1.3132616875182228, 0.7310585786300049, 0 },
+        { "soft_margin", soft, 800, -1, 800, 1, 0 }, /* torch overflows */
     };
     for (int i = 0; i < COUNT(points); i++) {
         ad_graph *g = ad_graph_new();
@@ -98,9 +98,9 @@ static void long_losses_are_sums_of_their_elements(void **state) {
             ad_shape s = AD_SHAPE(N, ROW);
             ad_var *x = ad_require_grad(ad_randn(g, (ad_dtype)t, s)), *target = ad_rand(g, (ad_dtype)t, s);
             ad_var *w = weighted ? ad_rand(g, (ad_dtype)t, AD_SHAPE(ROW)) : NULL;
-            ad_var *each = ad_binary_cross_entropy_with_logits(x, target, w, AD_NONE);
-            ad_var *sum = ad_binary_cross_entropy_with_logits(x, target, w, AD_SUM);
-            ad_var *mean = ad_binary_cross_entropy_with_logits(x, target, w, AD_MEAN);
+            ad_var *each = ad_bce_logits(x, target, w, AD_NONE);
+            ad_var *sum = ad_bce_logits(x, target, w, AD_SUM);
+            ad_var *mean = ad_bce_logits(x, target, w, AD_MEAN);
             double want = 0;
             for (int64_t i = 0; i < N * ROW; i++) {
                 double v = ad_at(x, i), p = 1 / (1 + exp(-v)), k = w ? ad_at(w, i % ROW) : 1, y = ad_at(target, i);
@@ -123,8 +123,8 @@ static void long_f32_means_keep_their_digits(void **state) {
     int64_t n = test_quick() ? 100000 : 4000000;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_full(g, AD_F32, 0.1, AD_SHAPE(n)), *zero = ad_zeros(g, AD_F32, AD_SHAPE(n));
-    assert_close(ad_item(ad_l1_loss(x, zero, AD_MEAN)) / (double)0.1f, 1, 1e-7);
-    assert_close(ad_item(ad_l1_loss(x, zero, AD_SUM)) / ((double)0.1f * (double)n), 1, 1e-7);
+    assert_close(ad_item(ad_l1(x, zero, AD_MEAN)) / (double)0.1f, 1, 1e-7);
+    assert_close(ad_item(ad_l1(x, zero, AD_SUM)) / ((double)0.1f * (double)n), 1, 1e-7);
     ad_graph_free(g);
 }
 
@@ -132,10 +132,10 @@ static void empty_losses(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_require_grad(ad_zeros(g, AD_F64, AD_SHAPE(0, 3))), *none = ad_zeros(g, AD_F64, AD_SHAPE(0));
-    assert_true(isnan(ad_item(ad_mse_loss(x, x, AD_MEAN))));
-    assert_close(ad_item(ad_mse_loss(x, x, AD_SUM)), 0, 0);
-    assert_true(isnan(ad_item(ad_cross_entropy_opts(x, none, (ad_ce_opts){ 0 }))));
-    assert_close(ad_item(ad_nll_loss(x, none, (ad_ce_opts){ .reduction = AD_SUM })), 0, 0);
+    assert_true(isnan(ad_item(ad_mse(x, x, AD_MEAN))));
+    assert_close(ad_item(ad_mse(x, x, AD_SUM)), 0, 0);
+    assert_true(isnan(ad_item(ad_cross_entropy_with(x, none, (ad_ce_opts){ 0 }))));
+    assert_close(ad_item(ad_nll(x, none, (ad_ce_opts){ .reduction = AD_SUM })), 0, 0);
     assert_ok(g);
     ad_graph_free(g);
 }
@@ -212,11 +212,11 @@ static void cross_entropy_with_options(void **state) {
         ad_var *x = param(g, scores, AD_SHAPE(2, 3)), *t = ad_tensor(g, AD_F64, rows[i].classes, AD_SHAPE(2));
         ad_ce_opts o = { .weight = rows[i].weighted ? ad_tensor(g, AD_F64, w, AD_SHAPE(3)) : NULL,
                          .label_smoothing = rows[i].smoothing, .reduction = AD_NONE };
-        assert_values(ad_cross_entropy_opts(x, t, o), rows[i].none, 1e-15, "none");
+        assert_values(ad_cross_entropy_with(x, t, o), rows[i].none, 1e-15, "none");
         o.reduction = AD_SUM;
-        assert_close(ad_item(ad_cross_entropy_opts(x, t, o)), rows[i].sum, 1e-15);
+        assert_close(ad_item(ad_cross_entropy_with(x, t, o)), rows[i].sum, 1e-15);
         o.reduction = AD_MEAN;
-        ad_var *mean = ad_cross_entropy_opts(x, t, o);
+        ad_var *mean = ad_cross_entropy_with(x, t, o);
         assert_close(ad_item(mean), rows[i].mean, 1e-15);
         assert_int_equal(ad_backward(mean), AD_OK);
         assert_close(ad_grad_at(x, 1), rows[i].gradient, 1e-15);
@@ -230,14 +230,14 @@ static void cross_entropy_takes_classes_or_probabilities(void **state) {
     ad_var *x = param(g, scores, AD_SHAPE(2, 3)), *classes = ad_tensor(g, AD_F64, (double[]){ 1, 2 }, AD_SHAPE(2));
     ad_var *probs = ad_require_grad(ad_tensor(g, AD_F64, (double[]){ 0, 1, 0, 0, 0, 1 }, AD_SHAPE(2, 3)));
     double plain = ad_item(ad_cross_entropy(x, classes));
-    assert_close(ad_item(ad_cross_entropy_opts(x, classes, (ad_ce_opts){ 0 })), plain, 1e-15);
-    ad_var *loss = ad_cross_entropy_opts(x, probs, (ad_ce_opts){ 0 });
+    assert_close(ad_item(ad_cross_entropy_with(x, classes, (ad_ce_opts){ 0 })), plain, 1e-15);
+    ad_var *loss = ad_cross_entropy_with(x, probs, (ad_ce_opts){ 0 });
     assert_close(ad_item(loss), plain, 1e-15);
     ad_backward(loss);
     assert_close(ad_grad_at(probs, 0), 1.367949548903625 / 2, 1e-15); /* -log_softmax / rows */
-    assert_close(ad_item(ad_nll_loss(ad_log_softmax(x, 1), classes, (ad_ce_opts){ 0 })), plain, 1e-15);
+    assert_close(ad_item(ad_nll(ad_log_softmax(x, 1), classes, (ad_ce_opts){ 0 })), plain, 1e-15);
     ad_var *first = ad_tensor(g, AD_F64, (double[]){ 1, 0 }, AD_SHAPE(2));
-    assert_close(ad_item(ad_cross_entropy_opts(x, first, (ad_ce_opts){ .ignore = true, .ignore_index = 0 })),
+    assert_close(ad_item(ad_cross_entropy_with(x, first, (ad_ce_opts){ .ignore = true, .ignore_index = 0 })),
                  1.267949548903625, 1e-15);
     assert_ok(g);
     ad_graph_free(g);
@@ -249,7 +249,7 @@ static void classes_ruled_out(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *x = param(g, (double[]){ 0, -INFINITY, 0 }, AD_SHAPE(1, 3));
     ad_var *t = ad_tensor(g, AD_F64, (double[]){ 0.5, 0, 0.5 }, AD_SHAPE(1, 3)),
-           *y = ad_cross_entropy_opts(x, t, (ad_ce_opts){ 0 });
+           *y = ad_cross_entropy_with(x, t, (ad_ce_opts){ 0 });
     ad_backward(y);
     assert_close(ad_item(y), log(2), 1e-15);
     assert_gradient(x, (double[]){ 0, 0, 0 }, 1e-15, "dx");
@@ -261,11 +261,11 @@ static void softmax_with_temperature(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *x = param(g, (double[]){ 1, 2, 4 }, AD_SHAPE(3));
     const double want[] = { 0.17205953970593954, 0.25668267079810947, 0.571257789495951 };
-    assert_values(ad_softmax_t(x, 0, 2.5), want, 1e-15, "softmax_t");
+    assert_values(ad_softmax_with(x, 0, 2.5), want, 1e-15, "softmax_with");
     const double bad[] = { 0, -1, NAN, INFINITY };
     for (int i = 0; i < COUNT(bad); i++)
-        assert_fails(g, ad_softmax_t(x, 0, bad[i]), AD_EVALUE, "softmax_t: [3]: temperature");
-    assert_fails(g, ad_softmax_t(x, 1, 2), AD_ESHAPE, "axis 1");
+        assert_fails(g, ad_softmax_with(x, 0, bad[i]), AD_EVALUE, "softmax_with: [3]: temperature");
+    assert_fails(g, ad_softmax_with(x, 1, 2), AD_ESHAPE, "axis 1");
     ad_graph_free(g);
 }
 
@@ -637,8 +637,8 @@ static ad_var *second_losses(int n, ad_var *const xs[], void *user) {
     (void)user, (void)n;
     ad_var *x = ad_reshape(xs[0], AD_SHAPE(6, 4)), *p = ad_softmax(ad_muls(x, 0.5), 1),
            *w = ad_ones(ad_graph_of(x), AD_F64, AD_SHAPE(4));
-    ad_var *a = ad_cross_entropy_opts(x, p, (ad_ce_opts){ .weight = w, .label_smoothing = 0.2 });
-    ad_var *b = ad_binary_cross_entropy(p, ad_sigmoid(x), AD_MEAN),
+    ad_var *a = ad_cross_entropy_with(x, p, (ad_ce_opts){ .weight = w, .label_smoothing = 0.2 });
+    ad_var *b = ad_bce(p, ad_sigmoid(x), AD_MEAN),
            *c = ad_kl_div(ad_log_softmax(x, 1), p, false, AD_MEAN);
     return gradient_of(ad_add(ad_add(a, b), ad_add(c, ad_sum(ad_cosine_similarity(x, ad_square(p), 1, 1e-8)))), 1, xs);
 }
@@ -668,10 +668,10 @@ static ad_var *shared(int n, ad_var *const xs[], void *user) {
                         ad_conv_transpose2d(plane, plane, b, (ad_conv_opts){ 0 }),
                         ad_batch_norm(x, NULL, NULL, ad_sum_axis(x, 0, false), ad_sum_axis(x, 0, false),
                                       (ad_batch_norm_opts){ .training = true }),
-                        ad_mse_loss(p, p, AD_NONE),
-                        ad_binary_cross_entropy(p, p, AD_SUM),
+                        ad_mse(p, p, AD_NONE),
+                        ad_bce(p, p, AD_SUM),
                         ad_kl_div(p, p, true, AD_SUM),
-                        ad_cross_entropy_opts(p, p, (ad_ce_opts){ 0 }),
+                        ad_cross_entropy_with(p, p, (ad_ce_opts){ 0 }),
                         ad_cosine_similarity(x, x, 1, 1e-8) };
     ad_var *sum = ad_scalar(ad_graph_of(x), AD_F64, 0);
     for (int i = 0; i < COUNT(parts); i++) sum = ad_add(sum, ad_sum(ad_sin(parts[i])));
@@ -694,27 +694,27 @@ static void bad_losses_are_told(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(3)),
            *s = ad_zeros(g, AD_F64, AD_SCALAR);
-    assert_fails(g, ad_mse_loss(a, v, AD_MEAN), AD_ESHAPE,
-                 "mse_loss: [2,3] x [3]: input and target must have one shape");
-    assert_fails(g, ad_l1_loss(a, s, AD_MEAN), AD_ESHAPE, "one shape");
-    assert_fails(g, ad_mse_loss(a, a, (ad_reduction)7), AD_EVALUE, "7 is no reduction");
-    assert_fails(g, ad_mse_loss(a, a, AD_BATCHMEAN), AD_EVALUE, "is no reduction");
+    assert_fails(g, ad_mse(a, v, AD_MEAN), AD_ESHAPE,
+                 "mse: [2,3] x [3]: input and target must have one shape");
+    assert_fails(g, ad_l1(a, s, AD_MEAN), AD_ESHAPE, "one shape");
+    assert_fails(g, ad_mse(a, a, (ad_reduction)7), AD_EVALUE, "7 is no reduction");
+    assert_fails(g, ad_mse(a, a, AD_BATCHMEAN), AD_EVALUE, "is no reduction");
     assert_fails(g, ad_kl_div(s, s, false, AD_BATCHMEAN), AD_ESHAPE, "a scalar has none");
-    assert_fails(g, ad_huber_loss(a, a, 0, AD_MEAN), AD_EVALUE, "delta 0 is not a number > 0");
-    assert_fails(g, ad_huber_loss(a, a, NAN, AD_MEAN), AD_EVALUE, "delta");
-    assert_fails(g, ad_smooth_l1_loss(a, a, -1, AD_MEAN), AD_EVALUE, "beta -1 is not a number >= 0");
-    assert_fails(g, ad_smooth_l1_loss(a, a, INFINITY, AD_MEAN), AD_EVALUE, "beta");
-    assert_fails(g, ad_binary_cross_entropy_with_logits(a, a, ad_zeros(g, AD_F64, AD_SHAPE(2)), AD_MEAN), AD_ESHAPE,
+    assert_fails(g, ad_huber(a, a, 0, AD_MEAN), AD_EVALUE, "delta 0 is not a number > 0");
+    assert_fails(g, ad_huber(a, a, NAN, AD_MEAN), AD_EVALUE, "delta");
+    assert_fails(g, ad_smooth_l1(a, a, -1, AD_MEAN), AD_EVALUE, "beta -1 is not a number >= 0");
+    assert_fails(g, ad_smooth_l1(a, a, INFINITY, AD_MEAN), AD_EVALUE, "beta");
+    assert_fails(g, ad_bce_logits(a, a, ad_zeros(g, AD_F64, AD_SHAPE(2)), AD_MEAN), AD_ESHAPE,
                  "do not broadcast");
-    assert_fails(g, ad_binary_cross_entropy_with_logits(v, v, a, AD_MEAN), AD_ESHAPE, "do not broadcast");
-    assert_fails(g, ad_mse_loss(a, ad_zeros(g, AD_F32, AD_SHAPE(2, 3)), AD_MEAN), AD_EDTYPE, "ad_cast");
+    assert_fails(g, ad_bce_logits(v, v, a, AD_MEAN), AD_ESHAPE, "do not broadcast");
+    assert_fails(g, ad_mse(a, ad_zeros(g, AD_F32, AD_SHAPE(2, 3)), AD_MEAN), AD_EDTYPE, "ad_cast");
     double long_row[600] = { 0 };
     const double bad[] = { -1e-9, 1.5, NAN };
     for (int i = 0; i < COUNT(bad); i++) {
         long_row[543] = bad[i];
         ad_var *x = ad_tensor(g, AD_F64, long_row, AD_SHAPE(600));
-        assert_fails(g, ad_binary_cross_entropy(x, x, AD_MEAN), AD_EVALUE,
-                     "binary_cross_entropy: [600] x [600]: element 543 of the input is");
+        assert_fails(g, ad_bce(x, x, AD_MEAN), AD_EVALUE,
+                     "bce: [600] x [600]: element 543 of the input is");
     }
     ad_graph_free(g);
 }
@@ -729,33 +729,33 @@ static void bad_classes_are_told(void **state) {
     for (int i = 0; i < COUNT(classes); i++) {
         ad_var *c = ad_tensor(g, AD_F64, classes[i], AD_SHAPE(2));
         for (int r = AD_MEAN; r <= AD_NONE; r++) {
-            assert_fails(g, ad_cross_entropy_opts(x, c, (ad_ce_opts){ .reduction = (ad_reduction)r }), AD_EVALUE,
+            assert_fails(g, ad_cross_entropy_with(x, c, (ad_ce_opts){ .reduction = (ad_reduction)r }), AD_EVALUE,
                          "is not one of 0..2");
-            assert_fails(g, ad_nll_loss(x, c, (ad_ce_opts){ .reduction = (ad_reduction)r }), AD_EVALUE,
+            assert_fails(g, ad_nll(x, c, (ad_ce_opts){ .reduction = (ad_reduction)r }), AD_EVALUE,
                          "is not one of 0..2");
         }
-        assert_fails(g, ad_multi_margin_loss(x, c, 1, 1, NULL, AD_MEAN), AD_EVALUE, "is not one of 0..2");
+        assert_fails(g, ad_multi_margin(x, c, 1, 1, NULL, AD_MEAN), AD_EVALUE, "is not one of 0..2");
         assert_fails(g, ad_class_targets(c, 3, plain), AD_EVALUE, "is not one of 0..2");
     }
     ad_var *lost = ad_full(g, AD_F64, -100, AD_SHAPE(2));
-    assert_fails(g, ad_cross_entropy_opts(x, lost, ignoring), AD_EVALUE, "class -100");
-    assert_fails(g, ad_cross_entropy_opts(x, x, ignoring), AD_EVALUE, "probabilities");
-    assert_fails(g, ad_cross_entropy_opts(x, ad_zeros(g, AD_F64, AD_SHAPE(3)), plain), AD_ESHAPE,
+    assert_fails(g, ad_cross_entropy_with(x, lost, ignoring), AD_EVALUE, "class -100");
+    assert_fails(g, ad_cross_entropy_with(x, x, ignoring), AD_EVALUE, "probabilities");
+    assert_fails(g, ad_cross_entropy_with(x, ad_zeros(g, AD_F64, AD_SHAPE(3)), plain), AD_ESHAPE,
                  "cross_entropy_classes: [2,3] x [3]");
     assert_fails(g, ad_cross_entropy_probs(x, ok, plain), AD_ESHAPE, "probabilities of the same shape");
-    assert_fails(g, ad_cross_entropy_opts(x, ok, (ad_ce_opts){ .weight = two }), AD_ESHAPE,
+    assert_fails(g, ad_cross_entropy_with(x, ok, (ad_ce_opts){ .weight = two }), AD_ESHAPE,
                  "weights of 3 classes must be [3]");
-    assert_fails(g, ad_cross_entropy_opts(x, ok, (ad_ce_opts){ .label_smoothing = 1.5 }), AD_EVALUE,
+    assert_fails(g, ad_cross_entropy_with(x, ok, (ad_ce_opts){ .label_smoothing = 1.5 }), AD_EVALUE,
                  "label smoothing 1.5");
-    assert_fails(g, ad_cross_entropy_opts(x, ok, (ad_ce_opts){ .reduction = AD_BATCHMEAN }), AD_EVALUE, "no reduction");
-    assert_fails(g, ad_nll_loss(x, ok, (ad_ce_opts){ .label_smoothing = 0.1 }), AD_EVALUE, "takes no label smoothing");
-    assert_fails(g, ad_cross_entropy_opts(ad_zeros(g, AD_F64, AD_SHAPE(2, 0)), ok, plain), AD_ESHAPE, "no classes");
+    assert_fails(g, ad_cross_entropy_with(x, ok, (ad_ce_opts){ .reduction = AD_BATCHMEAN }), AD_EVALUE, "no reduction");
+    assert_fails(g, ad_nll(x, ok, (ad_ce_opts){ .label_smoothing = 0.1 }), AD_EVALUE, "takes no label smoothing");
+    assert_fails(g, ad_cross_entropy_with(ad_zeros(g, AD_F64, AD_SHAPE(2, 0)), ok, plain), AD_ESHAPE, "no classes");
     assert_fails(g, ad_class_targets(ok, 0, plain), AD_ESHAPE, "0 classes");
     assert_fails(g, ad_class_targets(ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 1, 1, 1)), 2, plain), AD_ESHAPE, "no room");
-    assert_fails(g, ad_multi_margin_loss(x, ok, 3, 1, NULL, AD_MEAN), AD_EVALUE, "p is 3");
-    assert_fails(g, ad_multi_margin_loss(ok, ok, 1, 1, NULL, AD_MEAN), AD_ESHAPE, "takes scores [n,c]");
-    assert_fails(g, ad_multi_margin_loss(x, ok, 1, 1, two, AD_MEAN), AD_ESHAPE, "must be [3]");
-    assert_fails(g, ad_multi_margin_loss(x, ok, 1, 1, NULL, AD_BATCHMEAN), AD_EVALUE, "no reduction");
+    assert_fails(g, ad_multi_margin(x, ok, 3, 1, NULL, AD_MEAN), AD_EVALUE, "p is 3");
+    assert_fails(g, ad_multi_margin(ok, ok, 1, 1, NULL, AD_MEAN), AD_ESHAPE, "takes scores [n,c]");
+    assert_fails(g, ad_multi_margin(x, ok, 1, 1, two, AD_MEAN), AD_ESHAPE, "must be [3]");
+    assert_fails(g, ad_multi_margin(x, ok, 1, 1, NULL, AD_BATCHMEAN), AD_EVALUE, "no reduction");
     ad_graph_free(g);
 }
 
@@ -849,7 +849,7 @@ static ad_var *small_net(ad_var *x, ad_var *w, ad_var *scale, ad_var *classes) {
     h = ad_dropout(ad_max_pool2d(h, (ad_pool_opts){ .kernel = { 2, 2 } }), 0.2, true);
     h = ad_reshape(ad_adaptive_avg_pool2d(h, 1, 2), AD_SHAPE(4, 6));
     h = ad_layer_norm(h, AD_SHAPE(6), NULL, NULL, 1e-5);
-    return ad_cross_entropy_opts(h, classes, (ad_ce_opts){ .label_smoothing = 0.1 });
+    return ad_cross_entropy_with(h, classes, (ad_ce_opts){ .label_smoothing = 0.1 });
 }
 
 static void steady_steps_take_no_memory(void **state) {

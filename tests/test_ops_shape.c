@@ -20,8 +20,8 @@ static ad_var *index_of(ad_var *like, const double *values, ad_shape s) {
 
 static ad_var *tiled(ad_var *x) { return ad_tile(x, AD_SHAPE(2, 1, 2)); }
 static ad_var *tiled_last(ad_var *x) { return ad_tile(x, AD_SHAPE(2)); }
-static ad_var *interleaved_rows(ad_var *x) { return ad_repeat_interleave(x, 2, 0); }
-static ad_var *interleaved(ad_var *x) { return ad_repeat_interleave(x, 3, -1); }
+static ad_var *interleaved_rows(ad_var *x) { return ad_repeat_interleave(x, 0, 2); }
+static ad_var *interleaved(ad_var *x) { return ad_repeat_interleave(x, -1, 3); }
 static ad_var *reflected(ad_var *x) { return ad_pad_reflect(x, AD_SHAPE(1, 2), AD_SHAPE(0, 1)); }
 static ad_var *reflected_far(ad_var *x) { return ad_pad_reflect(x, AD_SHAPE(1, 2), AD_SHAPE(1, 2)); }
 static ad_var *replicated(ad_var *x) { return ad_pad_replicate(x, AD_SHAPE(1, 2), AD_SHAPE(2, 1)); }
@@ -33,9 +33,9 @@ static ad_var *index_selected(ad_var *x) {
     return ad_index_select(x, 1, index_of(x, (double[]){ 2, 2, 0 }, AD_SHAPE(3)));
 }
 static ad_var *embedded(ad_var *x) { return ad_embedding(x, index_of(x, (double[]){ 1, 1, 0, 1 }, AD_SHAPE(2, 2))); }
-static ad_var *taken_along(ad_var *x) { return ad_take_along(x, index_of(x, (double[]){ 2, 0 }, AD_SHAPE(2, 1)), 1); }
+static ad_var *taken_along(ad_var *x) { return ad_take_along(x, 1, index_of(x, (double[]){ 2, 0 }, AD_SHAPE(2, 1))); }
 static ad_var *taken_along_broadcast(ad_var *x) {
-    return ad_take_along(x, index_of(x, (double[]){ 1, 0, 1 }, AD_SHAPE(1, 3)), 0);
+    return ad_take_along(x, 0, index_of(x, (double[]){ 1, 0, 1 }, AD_SHAPE(1, 3)));
 }
 static ad_var *gathered_part(ad_var *x) {
     return ad_gather(x, 1, index_of(x, (double[]){ 2, 0, 2, 1 }, AD_SHAPE(1, 4)));
@@ -44,7 +44,7 @@ static ad_var *scattered_part(ad_var *x) {
     ad_var *src = numbers(ad_graph_of(x), ad_dtype_of(x), AD_SHAPE(3, 4));
     return ad_scatter_add(x, 0, index_of(x, (double[]){ 1, 0, 1, 1, 0, 0 }, AD_SHAPE(3, 2)), src);
 }
-static ad_var *rolled_twice(ad_var *x) { return ad_roll(ad_roll(x, 1, 0), -1, 1); }
+static ad_var *rolled_twice(ad_var *x) { return ad_roll(ad_roll(x, 0, 1), 1, -1); }
 static ad_var *flipped_all(ad_var *x) { return ad_flip_axes(x, -1, NULL); }
 
 static void functions_give_pytorchs_numbers(void **state) {
@@ -145,7 +145,7 @@ static void views_have_pytorchs_shapes(void **state) {
     assert_shape(ad_tile(x, AD_SHAPE(0)), AD_SHAPE(1, 2, 1, 0));
     assert_shape(ad_tile(ad_ones(g, AD_F32, AD_SCALAR), AD_SHAPE(2, 3)), AD_SHAPE(2, 3));
     assert_shape(ad_tile(x, AD_SCALAR), AD_SHAPE(1, 2, 1, 3));
-    assert_shape(ad_repeat_interleave(x, 0, 1), AD_SHAPE(1, 0, 1, 3));
+    assert_shape(ad_repeat_interleave(x, 1, 0), AD_SHAPE(1, 0, 1, 3));
     assert_shape(ad_index_select(x, 3, ad_zeros(g, AD_F64, AD_SCALAR)), AD_SHAPE(1, 2, 1, 1));
     assert_shape(ad_narrow(x, 1, -1, 1), AD_SHAPE(1, 1, 1, 3));
     assert_shape(ad_narrow(x, 1, 2, 0), AD_SHAPE(1, 0, 1, 3));
@@ -228,13 +228,13 @@ static void parts_are_pytorchs(void **state) {
         for (int k = 1; k <= 5; k++) {
             ad_mark m = ad_begin(g);
             ad_var *x = numbers(g, AD_F32, AD_SHAPE(n));
-            int count = ad_chunk(x, k, 0, parts);
+            int count = ad_chunk(x, 0, k, parts);
             assert_int_equal(count, chunks[n][k - 1]);
             for (int i = 0; i < count; i++) assert_int_equal(ad_numel(parts[i]), ad_numel(parts[0]) * (i + 1) <= n
                 ? ad_numel(parts[0]) : n - ad_numel(parts[0]) * i);
             for (int i = count; i < k; i++) assert_true(ad_is_nil(parts[i]));
             if (n > 0) assert_close(ad_at(ad_concat(count, parts, 0), n - 1), n - 1, 0);
-            assert_int_equal(ad_split(x, k, 0, 8, again), n == 0 ? 1 : (n + k - 1) / k);
+            assert_int_equal(ad_split(x, 0, k, 8, again), n == 0 ? 1 : (n + k - 1) / k);
             assert_int_equal(ad_numel(again[0]), n < k ? n : k);
             ad_end(g, m);
         }
@@ -246,7 +246,7 @@ static void parts_take_gradients(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_require_grad(ad_ones(g, AD_F32, AD_SHAPE(2, 6))), *parts[4];
-    assert_int_equal(ad_split_sizes(x, 4, (int64_t[]){ 2, 0, 3, 1 }, -1, parts), 4);
+    assert_int_equal(ad_split_sizes(x, -1, 4, (int64_t[]){ 2, 0, 3, 1 }, parts), 4);
     assert_shape(parts[1], AD_SHAPE(2, 0));
     ad_var *y = ad_add(ad_sum(parts[0]), ad_muls(ad_sum(parts[2]), 3));
     ad_backward(y);
@@ -270,19 +270,19 @@ static void bad_parts_are_told(void **state) {
     ad_clear_error(g);
     assert_refused(g, ad_split(x, 1, 1, 4, parts), AD_EVALUE,
                    "split: [2,6]: 6 parts of 1 along axis 1, but room for 4");
-    assert_refused(g, ad_split(x, 0, 1, 4, parts), AD_EVALUE, "split: [2,6]: parts of 0 elements");
-    assert_refused(g, ad_split(x, 1, 2, 4, parts), AD_ESHAPE, "axis 2 is not in -2..1");
+    assert_refused(g, ad_split(x, 1, 0, 4, parts), AD_EVALUE, "split: [2,6]: parts of 0 elements");
+    assert_refused(g, ad_split(x, 2, 1, 4, parts), AD_ESHAPE, "axis 2 is not in -2..1");
     assert_refused(g, ad_split(x, 1, 1, 4, NULL), AD_EVALUE, "no room");
-    assert_refused(g, ad_chunk(x, 0, 1, parts), AD_EVALUE, "chunk: [2,6]: 0 chunks");
-    assert_refused(g, ad_chunk(x, -1, 1, parts), AD_EVALUE, "chunk: [2,6]");
-    assert_refused(g, ad_chunk(x, 3, -3, parts), AD_ESHAPE, "axis -3");
-    assert_refused(g, ad_split_sizes(x, 2, few, 1, parts), AD_EVALUE,
+    assert_refused(g, ad_chunk(x, 1, 0, parts), AD_EVALUE, "chunk: [2,6]: 0 chunks");
+    assert_refused(g, ad_chunk(x, 1, -1, parts), AD_EVALUE, "chunk: [2,6]");
+    assert_refused(g, ad_chunk(x, -3, 3, parts), AD_ESHAPE, "axis -3");
+    assert_refused(g, ad_split_sizes(x, 1, 2, few, parts), AD_EVALUE,
                    "split_sizes: [2,6]: the sizes must be 0 or more and add up to 6");
-    assert_refused(g, ad_split_sizes(x, 2, negative, 1, parts), AD_EVALUE, "split_sizes");
-    assert_refused(g, ad_split_sizes(x, 2, few, 4, parts), AD_ESHAPE, "axis 4");
-    assert_refused(g, ad_chunk(nil, 2, 0, parts), AD_EVALUE, "chunk: the Var is nil");
-    assert_refused(g, ad_split(nil, 2, 0, 4, parts), AD_EVALUE, "split: the Var is nil");
-    assert_refused(g, ad_split_sizes(nil, 2, few, 0, parts), AD_EVALUE, "split_sizes: the Var is nil");
+    assert_refused(g, ad_split_sizes(x, 1, 2, negative, parts), AD_EVALUE, "split_sizes");
+    assert_refused(g, ad_split_sizes(x, 4, 2, few, parts), AD_ESHAPE, "axis 4");
+    assert_refused(g, ad_chunk(nil, 0, 2, parts), AD_EVALUE, "chunk: the Var is nil");
+    assert_refused(g, ad_split(nil, 0, 2, 4, parts), AD_EVALUE, "split: the Var is nil");
+    assert_refused(g, ad_split_sizes(nil, 0, 2, few, parts), AD_EVALUE, "split_sizes: the Var is nil");
     ad_graph_free(g);
 }
 
@@ -327,7 +327,7 @@ static void one_var_many_times(void **state) {
     assert_grad(x, ad_stack(3, xs, 1), w, (double[]){ 111, 222, 333 });
     assert_grad(x, ad_slice_scatter(x, x, 0, 2, INT64_MIN, -1), w, (double[]){ 100, 10, 1 });
     assert_grad(x, ad_index_add(x, 0, x, x), w, (double[]){ 1 + 10, 10 + 1, 100 + 100 }); /* its own indices */
-    assert_grad(x, ad_take_axis(x, x, 0), w, (double[]){ 10, 1, 100 });
+    assert_grad(x, ad_take_axis(x, 0, x), w, (double[]){ 10, 1, 100 });
     assert_grad(x, ad_scatter_add(x, 0, x, x), w, (double[]){ 11, 11, 200 });
     assert_grad(x, ad_masked_fill(x, x, 5), w, (double[]){ 0, 10, 0 });
     assert_ok(g);
@@ -359,7 +359,7 @@ static ad_var *windows(ad_var *x) {
     return ad_col2im(ad_square(ad_im2col(ad_reshape(x, AD_SHAPE(1, 1, 2, 3)), w)), 2, 3, w);
 }
 static ad_var *stacked(ad_var *x) { return ad_stack(2, (ad_var *[]){ x, ad_square(x) }, 1); }
-static ad_var *flipped(ad_var *x) { return ad_mul(ad_flip(x, 1), ad_roll(x, 2, 1)); }
+static ad_var *flipped(ad_var *x) { return ad_mul(ad_flip(x, 1), ad_roll(x, 1, 2)); }
 
 static void second_derivatives(void **state) {
     (void)state;
@@ -387,7 +387,7 @@ static void bad_indices_are_told(void **state) {
         for (int i = 0; i < COUNT(bad); i++) {
             const double each[] = { 0, 1, 2, bad[i] };
             ad_var *index = index_of(x, each + 2, AD_SHAPE(2)), *all = index_of(x, each, AD_SHAPE(2, 2));
-            assert_fails(g, ad_take_axis(x, index, 0), AD_EVALUE, "take_axis: [3,2] x [2]: index ");
+            assert_fails(g, ad_take_axis(x, 0, index), AD_EVALUE, "take_axis: [3,2] x [2]: index ");
             assert_fails(g, ad_embedding(x, index), AD_EVALUE, "at element 1 is not one of 0..2");
             assert_fails(g, ad_index_add(x, 0, index, src), AD_EVALUE, "index_add: [3,2] x [2] x [2,2]: index ");
             assert_fails(g, ad_gather(x, 0, all), AD_EVALUE, "at element 3 is not one of 0..2");
@@ -425,7 +425,7 @@ static void many_additions_keep_their_digits(void **state) {
     double want = (double)0.1f * (double)n;
     assert_close(ad_at(ad_index_add(x, 0, index, src), 0), want, 1e-7);
     assert_close(ad_at(ad_scatter_add(x, 0, index, src), 0), want, 1e-7);
-    ad_backward_from(ad_take_axis(x, index, 0), src);
+    ad_backward_from(ad_take_axis(x, 0, index), src);
     assert_close(ad_grad_at(x, 0), want, 1e-7);
     assert_close(ad_grad_at(x, 1), 0, 0);
     ad_graph_free(g);
@@ -498,8 +498,8 @@ static void bad_shapes_are_told(void **state) {
     assert_fails(g, ad_tile(x, AD_SHAPE(INT64_MAX, 2)), AD_ESHAPE,
                  "tile: [2,3]: the result would have too many elements");
     assert_fails(g, ad_tile(x, (ad_shape){ .ndim = 7 }), AD_ESHAPE, "tile: [2,3]: repetitions along 7 axes");
-    assert_fails(g, ad_repeat_interleave(x, -2, 0), AD_EVALUE, "repeat_interleave: [2,3]: -2 repetitions");
-    assert_fails(g, ad_repeat_interleave(x, INT64_MAX / 4, 0), AD_ESHAPE, "too many elements");
+    assert_fails(g, ad_repeat_interleave(x, 0, -2), AD_EVALUE, "repeat_interleave: [2,3]: -2 repetitions");
+    assert_fails(g, ad_repeat_interleave(x, 0, INT64_MAX / 4), AD_ESHAPE, "too many elements");
     assert_fails(g, ad_repeat_interleave(x, 2, 2), AD_ESHAPE, "axis 2");
     assert_fails(g, ad_concat(2, mixed, 0), AD_ESHAPE,
                  "concat: [2,3] x [4]: operand 1 is [4]: all sizes but that of axis 0");
@@ -511,7 +511,7 @@ static void bad_shapes_are_told(void **state) {
     assert_true(ad_is_nil(ad_concat(0, mixed, 0)));
     assert_fails(g, ad_flip(x, 2), AD_ESHAPE, "flip: [2,3]: axis 2");
     assert_fails(g, ad_flip_axes(x, 2, (int[]){ 1, -1 }), AD_ESHAPE, "axis 1 is named twice");
-    assert_fails(g, ad_roll(x, 1, -3), AD_ESHAPE, "roll: [2,3]: axis -3");
+    assert_fails(g, ad_roll(x, -3, 1), AD_ESHAPE, "roll: [2,3]: axis -3");
     ad_graph_free(g);
 }
 
@@ -547,8 +547,8 @@ static void bad_operands_of_indexing_are_told(void **state) {
     ad_var *four = ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 1)), *deep = ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 2));
     ad_var *nil = ad_slice(x, 9, 0, 0, 1);
     ad_clear_error(g);
-    assert_fails(g, ad_take_axis(x, v, 2), AD_ESHAPE, "take_axis: [2,3] x [4]: axis 2");
-    assert_fails(g, ad_take_axis(deep, four, 0), AD_ESHAPE, "7 dimensions, more than 6");
+    assert_fails(g, ad_take_axis(x, 2, v), AD_ESHAPE, "take_axis: [2,3] x [4]: axis 2");
+    assert_fails(g, ad_take_axis(deep, 0, four), AD_ESHAPE, "7 dimensions, more than 6");
     assert_fails(g, ad_take(x, ad_full(g, AD_F64, 6, AD_SCALAR)), AD_EVALUE, "not one of 0..5");
     assert_fails(g, ad_index_select(x, 0, x), AD_ESHAPE, "index_select: [2,3]: index has 2 dimensions, not 1");
     assert_fails(g, ad_embedding(v, v), AD_ESHAPE, "embedding: [4]: the weight is [n,d]");
@@ -562,17 +562,17 @@ static void bad_operands_of_indexing_are_told(void **state) {
     assert_fails(g, ad_scatter_add(x, 0, x, v), AD_ESHAPE,
                  "scatter_add: [2,3] x [2,3] x [4]: src needs an element for each");
     assert_fails(g, ad_scatter_add(x, 0, v, v), AD_ESHAPE, "index needs x's dimensions");
-    assert_fails(g, ad_take_along(x, v, 0), AD_ESHAPE, "take_along: [2,3]: index must have as many dimensions");
-    assert_fails(g, ad_take_along(x, ad_zeros(g, AD_F64, AD_SHAPE(1, 2)), 0), AD_ESHAPE,
+    assert_fails(g, ad_take_along(x, 0, v), AD_ESHAPE, "take_along: [2,3]: index must have as many dimensions");
+    assert_fails(g, ad_take_along(x, 0, ad_zeros(g, AD_F64, AD_SHAPE(1, 2))), AD_ESHAPE,
                  "broadcast with x but along axis 0");
-    assert_fails(g, ad_take_along(x, x, 2), AD_ESHAPE, "take_along: [2,3]: axis 2");
+    assert_fails(g, ad_take_along(x, 2, x), AD_ESHAPE, "take_along: [2,3]: axis 2");
     assert_fails(g, ad_masked_fill(x, v, 0), AD_ESHAPE, "masked_fill: [2,3] x [4]: the mask must broadcast to x");
     assert_fails(g, ad_masked_fill(v, ad_zeros(g, AD_F64, AD_SHAPE(2, 4)), 0), AD_ESHAPE, "must broadcast to x");
     ad_var *(*const fs[])(ad_var *) = { ad_squeeze, tiled, interleaved, reflected, selected, narrowed };
     for (int i = 0; i < COUNT(fs); i++) assert_fails(g, fs[i](nil), AD_EVALUE, ": the Var is nil");
     assert_fails(g, ad_gather(x, 0, nil), AD_EVALUE, "gather: the Var is nil");
     assert_fails(g, ad_scatter_add(x, 0, x, nil), AD_EVALUE, "scatter_add: the Var is nil");
-    assert_fails(g, ad_take_along(nil, x, 0), AD_EVALUE, "take_along: the Var is nil");
+    assert_fails(g, ad_take_along(nil, 0, x), AD_EVALUE, "take_along: the Var is nil");
     assert_fails(g, ad_index_select(x, 0, nil), AD_EVALUE, "index_select: the Var is nil");
     assert_fails(g, ad_embedding(nil, x), AD_EVALUE, "embedding: the Var is nil");
     assert_fails(g, ad_unsqueeze(nil, 0), AD_EVALUE, "unsqueeze: the Var is nil");

@@ -57,7 +57,7 @@ static ad_var *hardtanh_forward(nn_module *m, ad_var *x) {
 }
 static ad_var *softplus_beta_forward(nn_module *m, ad_var *x) {
     const numbers *k = nn_self(m);
-    return ad_softplus_beta(x, k->a, k->b);
+    return ad_softplus_with(x, k->a, k->b);
 }
 static ad_var *rrelu_forward(nn_module *m, ad_var *x) {
     const numbers *k = nn_self(m);
@@ -82,7 +82,7 @@ nn_module *nn_hardtanh(ad_graph *g, double lo, double hi) {
     return with_numbers(g, "hardtanh", hardtanh_forward, lo, hi);
 }
 nn_module *nn_softplus_beta(ad_graph *g, double beta, double threshold) {
-    return with_numbers(g, "softplus_beta", softplus_beta_forward, beta, threshold);
+    return with_numbers(g, "softplus_with", softplus_beta_forward, beta, threshold);
 }
 nn_module *nn_rrelu(ad_graph *g, double lower, double upper) {
     return with_numbers(g, "rrelu", rrelu_forward, lower, upper);
@@ -112,7 +112,7 @@ nn_module *nn_prelu(ad_graph *g, ad_dtype t, int64_t n) {
 /* x [..,in] -> [..,out pieces] -> [..,out] */
 static ad_var *maxout_forward(nn_module *m, ad_var *x) {
     const learnt *l = nn_self(m);
-    return ad_maxout(ad_affine(x, l->w, l->b), l->pieces, -1);
+    return ad_maxout(ad_affine(x, l->w, l->b), -1, l->pieces);
 }
 
 nn_module *nn_maxout(ad_graph *g, ad_dtype t, int64_t in, int64_t out, int64_t pieces) {

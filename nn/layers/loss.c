@@ -4,41 +4,41 @@
 
 /* ---- element by element: the ops refuse a target of another shape ---------------------------------------- */
 
-ad_var *nn_mse_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_mse_loss(y, target, r); }
+ad_var *nn_mse_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_mse(y, target, r); }
 ad_var *nn_mse(ad_var *y, ad_var *target) { return nn_mse_with(y, target, AD_MEAN); }
 
-ad_var *nn_l1_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_l1_loss(y, target, r); }
+ad_var *nn_l1_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_l1(y, target, r); }
 ad_var *nn_l1(ad_var *y, ad_var *target) { return nn_l1_with(y, target, AD_MEAN); }
 
 ad_var *nn_huber_with(ad_var *y, ad_var *target, double delta, ad_reduction r) {
-    return ad_huber_loss(y, target, delta, r);
+    return ad_huber(y, target, delta, r);
 }
 ad_var *nn_huber(ad_var *y, ad_var *target) { return nn_huber_with(y, target, 1, AD_MEAN); }
 
 ad_var *nn_smooth_l1_with(ad_var *y, ad_var *target, double beta, ad_reduction r) {
-    return ad_smooth_l1_loss(y, target, beta, r);
+    return ad_smooth_l1(y, target, beta, r);
 }
 ad_var *nn_smooth_l1(ad_var *y, ad_var *target) { return nn_smooth_l1_with(y, target, 1, AD_MEAN); }
 
-ad_var *nn_bce_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_binary_cross_entropy(y, target, r); }
+ad_var *nn_bce_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_bce(y, target, r); }
 ad_var *nn_bce(ad_var *y, ad_var *target) { return nn_bce_with(y, target, AD_MEAN); }
 
 ad_var *nn_bce_logits_with(ad_var *y, ad_var *target, ad_var *pos_weight, ad_reduction r) {
-    return ad_binary_cross_entropy_with_logits(y, target, pos_weight, r);
+    return ad_bce_logits(y, target, pos_weight, r);
 }
 ad_var *nn_bce_logits(ad_var *y, ad_var *target) { return nn_bce_logits_with(y, target, NULL, AD_MEAN); }
 
 ad_var *nn_hinge_with(ad_var *y, ad_var *target, double margin, ad_reduction r) {
-    return ad_hinge_loss(y, target, margin, r);
+    return ad_hinge(y, target, margin, r);
 }
 ad_var *nn_hinge(ad_var *y, ad_var *target) { return nn_hinge_with(y, target, 1, AD_MEAN); }
 
 ad_var *nn_hinge_embedding_with(ad_var *y, ad_var *target, double margin, ad_reduction r) {
-    return ad_hinge_embedding_loss(y, target, margin, r);
+    return ad_hinge_embedding(y, target, margin, r);
 }
 ad_var *nn_hinge_embedding(ad_var *y, ad_var *target) { return nn_hinge_embedding_with(y, target, 1, AD_MEAN); }
 
-ad_var *nn_soft_margin_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_soft_margin_loss(y, target, r); }
+ad_var *nn_soft_margin_with(ad_var *y, ad_var *target, ad_reduction r) { return ad_soft_margin(y, target, r); }
 ad_var *nn_soft_margin(ad_var *y, ad_var *target) { return nn_soft_margin_with(y, target, AD_MEAN); }
 
 ad_var *nn_kl_div_with(ad_var *y, ad_var *target, bool log_target, ad_reduction r) {
@@ -84,14 +84,14 @@ ad_var *nn_cosine_embedding(ad_var *a, ad_var *b, ad_var *target) {
 
 ad_var *nn_cross_entropy(ad_var *logits, ad_var *classes) { return ad_cross_entropy(logits, classes); }
 ad_var *nn_cross_entropy_with(ad_var *logits, ad_var *target, ad_ce_opts o) {
-    return ad_cross_entropy_opts(logits, target, o);
+    return ad_cross_entropy_with(logits, target, o);
 }
 
-ad_var *nn_nll_with(ad_var *log_probs, ad_var *classes, ad_ce_opts o) { return ad_nll_loss(log_probs, classes, o); }
+ad_var *nn_nll_with(ad_var *log_probs, ad_var *classes, ad_ce_opts o) { return ad_nll(log_probs, classes, o); }
 ad_var *nn_nll(ad_var *log_probs, ad_var *classes) { return nn_nll_with(log_probs, classes, (ad_ce_opts){ 0 }); }
 
 ad_var *nn_multi_margin_with(ad_var *scores, ad_var *classes, int p, double margin, ad_var *weight, ad_reduction r) {
-    return ad_multi_margin_loss(scores, classes, p, margin, weight, r);
+    return ad_multi_margin(scores, classes, p, margin, weight, r);
 }
 ad_var *nn_multi_margin(ad_var *scores, ad_var *classes) {
     return nn_multi_margin_with(scores, classes, 1, 1, NULL, AD_MEAN);

@@ -24,13 +24,13 @@ AD_UNARY(softplus, "log(1 + exp(x)), without overflow", -4, 4,
          g / (1 + exp(-x)),
          ad_mul(g, ad_sigmoid(x)), 0.0, 25.0, 1e4, -1e4)
 
-static int softplus_beta_shape(ad_call *c) {
+static int softplus_with_shape(ad_call *c) {
     double beta = *(const double *)c->attrs;
     return beta != 0 ? AD_OK : ad_call_fail(c, AD_EVALUE, "beta is 0; PyTorch's default is 1, with threshold 20");
 }
 
-AD_UNARY_K2S(softplus_beta, "log(1 + exp(beta x)) / beta, and x itself where beta x > threshold",
-             softplus_beta_shape, beta, 2, threshold, 3, -4, 4,
+AD_UNARY_K2S(softplus_with, "log(1 + exp(beta x)) / beta, and x itself where beta x > threshold",
+             softplus_with_shape, beta, 2, threshold, 3, -4, 4,
              x * beta > threshold ? x : ((x * beta > 0 ? x * beta : 0) + LOG1P_EXP(x * beta)) / beta,
              x * beta > threshold ? g : g / (1 + exp(-x * beta)),
              ad_where(ad_gt(ad_muls(x, beta), ad__constant(x, threshold)), g, ad_mul(g, ad_sigmoid(ad_muls(x, beta)))),
@@ -164,7 +164,7 @@ ad_var *ad_prelu(ad_var *x, ad_var *w) {
 /* ---- maxout: x [..,c,..] -> [..,c/groups,..], as in PaddlePaddle ------------------------------------------ */
 
 /* Each result is the largest of groups neighbours along the axis (Goodfellow et al. 2013). */
-ad_var *ad_maxout(ad_var *x, int64_t groups, int axis) {
+ad_var *ad_maxout(ad_var *x, int axis, int64_t groups) {
     if (ad__absent(x)) return ad__nil_result(x, "maxout");
     ad_call c = AD__CALL_AS("maxout", x);
     ad_shape s = c.shape, cut = { .ndim = 3, .dim = { 1, groups, 1 } };

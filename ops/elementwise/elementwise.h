@@ -260,7 +260,7 @@ void ad__ternary_samples(ad_sampler *s, double lo, double hi, int n_edges, const
 
 /* The rules give Vars of the result's shape; what was repeated is summed back to its own. */
 #define AD__OPERAND_RULE(i, operand, VJP)                                                                              \
-    if (ad_wants_grad(op, i)) {                                                                                        \
+    if (ad_vjp_wants(op, i)) {                                                                                        \
         ad_var *rule_ = (VJP);                                                                                         \
         dx[i] = rule_ ? ad_sum_to(rule_, (operand)->layout->shape) : NULL;                                             \
     }

@@ -147,9 +147,9 @@ static void matmul_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     sg.dim[sg.ndim++] = sa.dim[sa.ndim - 2];
     sg.dim[sg.ndim++] = sb.dim[sb.ndim - 1];
     ad_var *gm = ad_reshape(g, sg), *am = ad_reshape(a, sa), *bm = ad_reshape(b, sb);
-    if (ad_wants_grad(op, 0))
+    if (ad_vjp_wants(op, 0))
         dx[0] = ad_reshape(ad_sum_to(ad_matmul(gm, ad_transpose(bm)), sa), a->layout->shape);
-    if (ad_wants_grad(op, 1))
+    if (ad_vjp_wants(op, 1))
         dx[1] = ad_reshape(ad_sum_to(ad_matmul(ad_transpose(am), gm), sb), b->layout->shape);
 }
 
@@ -251,9 +251,9 @@ static void affine_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape sw = w->layout->shape;
     int64_t rows = rows_of(ad__out(op));
     ad_var *gm = ad_reshape(g, AD_SHAPE(rows, sw.dim[0]));
-    if (ad_wants_grad(op, 0)) dx[0] = ad_reshape(ad_matmul(gm, w), x->layout->shape);
-    if (ad_wants_grad(op, 1)) dx[1] = ad_matmul(ad_transpose(gm), ad_reshape(x, AD_SHAPE(rows, sw.dim[1])));
-    if (op->n_in > 2 && ad_wants_grad(op, 2)) dx[2] = ad_sum_axis(gm, 0, false);
+    if (ad_vjp_wants(op, 0)) dx[0] = ad_reshape(ad_matmul(gm, w), x->layout->shape);
+    if (ad_vjp_wants(op, 1)) dx[1] = ad_matmul(ad_transpose(gm), ad_reshape(x, AD_SHAPE(rows, sw.dim[1])));
+    if (op->n_in > 2 && ad_vjp_wants(op, 2)) dx[2] = ad_sum_axis(gm, 0, false);
 }
 
 static void affine_samples(ad_sampler *s) {

@@ -110,8 +110,8 @@ static void solve_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     equations e;
     solve_equations(op, &e);
     ad_var *z = ad_solve(ad_transpose(op->in[0]), ad_reshape(g, e.x));
-    if (ad_wants_grad(op, 0)) dx[0] = minus(ad_matmul(z, ad_transpose(ad_reshape(ad__out(op), e.x))), e.a);
-    if (ad_wants_grad(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);
+    if (ad_vjp_wants(op, 0)) dx[0] = minus(ad_matmul(z, ad_transpose(ad_reshape(ad__out(op), e.x))), e.a);
+    if (ad_vjp_wants(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);
 }
 
 static const double exchanged[] = { 0, 2, 0, 0, 0, -3, 1.5, 0, 0.5 }; /* [3,3] that needs rows exchanged */
@@ -282,8 +282,8 @@ static void solve_triangular_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_triangular_opts o = *(const ad_triangular_opts *)ad__attrs_of(op), back = o;
     back.transpose = !o.transpose;
     ad_var *z = ad_solve_triangular(op->in[0], ad_reshape(g, e.x), back);
-    if (ad_wants_grad(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);
-    if (!ad_wants_grad(op, 0)) return;
+    if (ad_vjp_wants(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);
+    if (!ad_vjp_wants(op, 0)) return;
     ad_var *x = ad_reshape(ad__out(op), e.x), *first = o.right != o.transpose ? x : z, *second = first == x ? z : x;
     ad_var *product = o.right ? ad_matmul(ad_transpose(first), second) : ad_matmul(first, ad_transpose(second));
     dx[0] = minus(o.upper ? ad_triu(product, o.unitriangular) : ad_tril(product, -o.unitriangular), e.a);

@@ -1,4 +1,4 @@
-/* class_cross_entropy.c: losses of scores of classes: cross-entropy with every option of PyTorch's, and nll_loss. */
+/* class_cross_entropy.c: losses of scores of classes: cross-entropy with every option of PyTorch's, and nll. */
 #include "ops/base/attrs.h"
 #include "autodiff/base/spread.h"
 #include "ops/kernels/base/vector.h"
@@ -364,8 +364,8 @@ static void cross_entropy_probs_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     for (int i = 0; i < along.ndim; i++) along.dim[i] = i ? 1 : r.around.n;
     if (w) w = ad_reshape(w, along);
     ad_var *target = ad_muls(ad_adds(ad_muls(op->in[1], 1 - smoothing), smoothing / (double)r.around.n), 1 / divisor);
-    if (ad_wants_grad(op, 0)) dx[0] = scores_vjp(op, g, w ? ad_mul(target, w) : target);
-    if (!ad_wants_grad(op, 1)) return;
+    if (ad_vjp_wants(op, 0)) dx[0] = scores_vjp(op, g, w ? ad_mul(target, w) : target);
+    if (!ad_vjp_wants(op, 1)) return;
     ad_var *losses = ad_mul(ad_muls(per_row(op, g), (smoothing - 1) / divisor), ad_log_softmax(x, class_axis(s)));
     dx[1] = w ? ad_mul(losses, w) : losses;
 }
@@ -401,31 +401,31 @@ ad_var *ad_cross_entropy_probs(ad_var *logits, ad_var *probabilities, ad_ce_opts
 }
 
 /* Targets of the scores' own shape are probabilities. */
-ad_var *ad_cross_entropy_opts(ad_var *logits, ad_var *target, ad_ce_opts opts) {
+ad_var *ad_cross_entropy_with(ad_var *logits, ad_var *target, ad_ce_opts opts) {
     bool probs =
         !ad__absent(logits) && !ad__absent(target) && ad_shape_equal(logits->layout->shape, target->layout->shape);
     if (probs && opts.ignore) {
-        ad_fail(ad__owner(logits), AD_EVALUE, "cross_entropy_opts: ignore_index %lld goes with class numbers, and the "
+        ad_fail(ad__owner(logits), AD_EVALUE, "cross_entropy_with: ignore_index %lld goes with class numbers, and the "
                 "target has the scores' shape: probabilities", (long long)opts.ignore_index);
         return ad_nil(ad__owner(logits));
     }
     return probs ? ad_cross_entropy_probs(logits, target, opts) : ad_cross_entropy_classes(logits, target, opts);
 }
 
-/* ---- nll_loss: -w[class] log_probs[class] ------------------------------------------------------------------------ */
+/* ---- nll: -w[class] log_probs[class] ------------------------------------------------------------------------ */
 
 /* Row j's element of that class. */
 static int64_t hit(const rows *r, int64_t j, int64_t class) {
     return (j / r->around.inner * r->around.n + class) * r->around.inner + j % r->around.inner;
 }
 
-static int nll_loss_shape(ad_call *c) {
+static int nll_shape(ad_call *c) {
     if (((const class_attrs *)c->attrs)->smoothing != 0)
-        return ad_call_fail(c, AD_EVALUE, "takes no label smoothing; ad_cross_entropy_opts does");
+        return ad_call_fail(c, AD_EVALUE, "takes no label smoothing; ad_cross_entropy_with does");
     return rows_shape(c, true);
 }
 
-static int nll_loss_evaluate(const ad_op *op) {
+static int nll_evaluate(const ad_op *op) {
     rows r = rows_of(op);
     const ad_var *w = weight_of(op, 2);
     int rc = keep_divisor(op, r.around.n);
@@ -441,7 +441,7 @@ static int nll_loss_evaluate(const ad_op *op) {
     return rc;
 }
 
-static void nll_loss_backward(const ad_op *op) {
+static void nll_backward(const ad_op *op) {
     rows r = rows_of(op);
     const ad_var *w = weight_of(op, 2);
     void *gx = ad_grad_into(op, 0);
@@ -454,24 +454,24 @@ static void nll_loss_backward(const ad_op *op) {
     }
 }
 
-static void nll_loss_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+static void nll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_neg(ad_mul(per_row(op, g), ad_class_targets(op->in[1], rows_of(op).around.n, opts_of(op))));
 }
-static void nll_loss_samples(ad_sampler *s) {
+static void nll_samples(ad_sampler *s) {
     class_samples(s, -4, -0.1, 0);
     class_edge_samples(s);
 }
 
-AD_OPTYPE(nll_loss,
+AD_OPTYPE(nll,
           .doc = "minus log-probabilities [n,c,..] at class numbers [n,..], with class weights [c], a class to "
                  "ignore and a reduction; the mean is over the weights of the rows that count",
           .formula = "-w[class] log_probs[class]", .gradient = "-g w[class] at the class, 0 elsewhere",
           .special = "NaN for the mean of no rows, with gradient 0", .arity = -1, .no_grad = 6,
-          .attr_size = sizeof(class_attrs), .attrs = ce_list + 1, .shape = nll_loss_shape,
-          .evaluate = { nll_loss_evaluate, nll_loss_evaluate }, .backward = { nll_loss_backward, nll_loss_backward },
-          .vjp = nll_loss_vjp);
-ad_var *ad_nll_loss(ad_var *log_probs, ad_var *classes, ad_ce_opts opts) {
-    return apply_loss(&ad_op_nll_loss, log_probs, classes, opts);
+          .attr_size = sizeof(class_attrs), .attrs = ce_list + 1, .shape = nll_shape,
+          .evaluate = { nll_evaluate, nll_evaluate }, .backward = { nll_backward, nll_backward },
+          .vjp = nll_vjp);
+ad_var *ad_nll(ad_var *log_probs, ad_var *classes, ad_ce_opts opts) {
+    return apply_loss(&ad_op_nll, log_probs, classes, opts);
 }
 
 /* ---- class_targets: classes [n,..] -> what each class of each row weighs in the loss [n,c,..] -------------------- */

@@ -117,7 +117,7 @@ static void cosine_similarity_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     g = ad_reshape(g, ad__reduced_shape(s, 1u << axis, true));
     for (int i = 0; i < 2; i++) {
         ad_var *along = ad_mul(ad_mul(ad_gt(square[i], least), cosine), unit[i]);
-        if (ad_wants_grad(op, i)) dx[i] = ad_mul(ad_div(g, length[i]), ad_sub(unit[!i], along));
+        if (ad_vjp_wants(op, i)) dx[i] = ad_mul(ad_div(g, length[i]), ad_sub(unit[!i], along));
     }
 }
 

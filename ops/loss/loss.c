@@ -25,7 +25,7 @@ static int check_weight(const ad_call *c) {
 
 int ad__loss_shape(ad_call *c) {
     int reduction = ((const ad__loss_attrs *)c->attrs)->reduction;
-    bool weighted = c->type == &ad_op_binary_cross_entropy_with_logits;
+    bool weighted = c->type == &ad_op_bce_logits;
     int last = c->type == &ad_op_kl_div ? AD_BATCHMEAN : AD_NONE;
     if (c->n != 2 && !(weighted && c->n == 3))
         return ad_call_fail(c, AD_EVALUE, "%d operands given; takes an input and a target", c->n);

@@ -101,8 +101,8 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
         ad_var *w = op->n_in > 2 ? op->in[2] : NULL;                                                                   \
         double k = ((const ad__loss_attrs *)ad__attrs_of(op))->k;                                                         \
         (void)x, (void)t, (void)w, (void)k;                                                                            \
-        if (ad_wants_grad(op, 0)) dx[0] = (VJP_X);                                                                     \
-        if (ad_wants_grad(op, 1)) dx[1] = (VJP_T);                                                                     \
+        if (ad_vjp_wants(op, 0)) dx[0] = (VJP_X);                                                                     \
+        if (ad_vjp_wants(op, 1)) dx[1] = (VJP_T);                                                                     \
     }                                                                                                                  \
     static void name##_samples(ad_sampler *s) {                                                                        \
         static const double values[] = VALUES, ranges[4] = RANGES, edges[] = { __VA_ARGS__ };                          \

@@ -18,7 +18,7 @@ static const ad_attr margin_list[] = { { "p", AD_ATTR_INT, offsetof(margin_attrs
 static const margin_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 
 /* x [n,c], classes [n], weights [c] or none -> [n] or a scalar */
-static int multi_margin_loss_shape(ad_call *c) {
+static int multi_margin_shape(ad_call *c) {
     const margin_attrs *a = c->attrs;
     ad_shape x = c->shape;
     if (c->n < 2 || c->n > 3 || x.ndim != 2 || x.dim[1] == 0 ||
@@ -40,7 +40,7 @@ static double divisor_of(const ad_op *op) {
     return attrs_of(op)->reduction == AD_MEAN ? (double)op->in[0]->layout->shape.dim[0] : 1;
 }
 
-static int multi_margin_loss_evaluate(const ad_op *op) {
+static int multi_margin_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0];
     int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
     double sum = 0;
@@ -67,7 +67,7 @@ static void add_at(ad_dtype t, void *to, int64_t i, double d) {
     else ((double *)to)[i] += d;
 }
 
-static void multi_margin_loss_backward(const ad_op *op) {
+static void multi_margin_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
     void *gx = ad_grad_into(op, 0);
@@ -87,7 +87,7 @@ static void multi_margin_loss_backward(const ad_op *op) {
 }
 
 /* With z = margin - x[class] + x: what each other class adds, and minus their sum at the class. */
-static void multi_margin_loss_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+static void multi_margin_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *x = op->in[0];
     int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
     ad_var *hit = ad_one_hot(op->in[1], c), *others = ad_adds(ad_neg(hit), 1);
@@ -100,7 +100,7 @@ static void multi_margin_loss_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_sub(slope, ad_mul(hit, ad_sum_axis(slope, 1, true)));
 }
 
-static void multi_margin_loss_samples(ad_sampler *s) {
+static void multi_margin_samples(ad_sampler *s) {
     const double x[] = { 0.3, -1.2, 2, 0.1, 0.7, -0.4, 1.5, 1.55, 1.4, -2, 0, 0.25 }, classes[] = { 2, 0, 1, 1 };
     const double w[] = { 0.5, 2, 1.5, 1, 1, 0.7, 1, 1, 1, 1, 1, 1 }, *values[] = { x, classes, w };
     const ad_shape shapes[][3] = { { AD_SHAPE(4, 3), AD_SHAPE(4), AD_SHAPE(3) },
@@ -116,17 +116,17 @@ static void multi_margin_loss_samples(ad_sampler *s) {
                      AD_SAMPLE_KINK);
 }
 
-AD_OPTYPE(multi_margin_loss,
+AD_OPTYPE(multi_margin,
           .doc = "hinge loss of scores [n,c] and class numbers [n]: each other class's lack of a margin, to the power "
                  "p (1 or 2), "
                  "divided by c, times the class's weight [c]",
           .formula = "w[class] / c sum over others of max(0, margin - x[class] + x)^p",
           .gradient = "g w[class] / c p (..)^(p-1) where positive; at the class minus their sum",
           .special = "at the kink slope 0", .arity = -1, .no_grad = 6, .attr_size = sizeof(margin_attrs),
-          .attrs = margin_list, .shape = multi_margin_loss_shape,
-          .evaluate = { multi_margin_loss_evaluate, multi_margin_loss_evaluate },
-          .backward = { multi_margin_loss_backward, multi_margin_loss_backward }, .vjp = multi_margin_loss_vjp);
-ad_var *ad_multi_margin_loss(ad_var *x, ad_var *classes, int p, double margin, ad_var *weight, ad_reduction reduction) {
-    return ad_apply(&ad_op_multi_margin_loss, weight ? 3 : 2, (ad_var *[]){ x, classes, weight },
+          .attrs = margin_list, .shape = multi_margin_shape,
+          .evaluate = { multi_margin_evaluate, multi_margin_evaluate },
+          .backward = { multi_margin_backward, multi_margin_backward }, .vjp = multi_margin_vjp);
+ad_var *ad_multi_margin(ad_var *x, ad_var *classes, int p, double margin, ad_var *weight, ad_reduction reduction) {
+    return ad_apply(&ad_op_multi_margin, weight ? 3 : 2, (ad_var *[]){ x, classes, weight },
                     &(margin_attrs){ p, margin, (int)reduction });
 }

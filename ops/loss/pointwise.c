@@ -7,59 +7,59 @@
 
 /* ---- distances ------------------------------------------------------------------------------------------- */
 
-AD_LOSS(mse_loss, "squared difference of input and target, its mean, sum or each", NULL, NULL,
+AD_LOSS(mse, "squared difference of input and target, its mean, sum or each", NULL, NULL,
         ad__loss_shape, NULL, 0, NULL, AD__LIST(0), AD__LIST(-2, 2, -2, 2),
         (x - t) * (x - t),
         g * 2 * (x - t),
         g * 2 * (t - x),
         ad_mul(g, ad_muls(ad_sub(x, t), 2)),
         ad_mul(g, ad_muls(ad_sub(t, x), 2)), 1, 1, 1e4, -1e4)
-ad_var *ad_mse_loss(ad_var *x, ad_var *target, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_mse_loss, x, target, NULL, 0, reduction);
+ad_var *ad_mse(ad_var *x, ad_var *target, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_mse, x, target, NULL, 0, reduction);
 }
 
-AD_LOSS(l1_loss, "absolute difference of input and target, its mean, sum or each", "slope 0 where they are equal", NULL,
+AD_LOSS(l1, "absolute difference of input and target, its mean, sum or each", "slope 0 where they are equal", NULL,
         ad__loss_shape, NULL, 0, NULL, AD__LIST(0), AD__LIST(-2, 2, -2.3, 2.2),
         fabs(x - t),
         x > t ? g : x < t ? -g : 0 * (x - t),
         x > t ? -g : x < t ? g : 0 * (x - t),
         ad_mul(g, ad_sign(ad_sub(x, t))),
         ad_mul(g, ad_sign(ad_sub(t, x))), 1, 1, 2, -1)
-ad_var *ad_l1_loss(ad_var *x, ad_var *target, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_l1_loss, x, target, NULL, 0, reduction);
+ad_var *ad_l1(ad_var *x, ad_var *target, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_l1, x, target, NULL, 0, reduction);
 }
 
-/* The difference held within -k .. k: the slope of huber_loss. */
+/* The difference held within -k .. k: the slope of huber. */
 static ad_var *held(ad_var *difference, double k) {
     return ad_minimum(ad_maximum(difference, ad__constant(difference, -k)), ad__constant(difference, k));
 }
 
-AD_LOSS(huber_loss, "half the squared difference, and linear beyond delta (Huber 1964)", "the kink's two sides agree",
+AD_LOSS(huber, "half the squared difference, and linear beyond delta (Huber 1964)", "the kink's two sides agree",
         "delta", ad__loss_shape_positive, NULL, 0, NULL, AD__LIST(0.7, 1), AD__LIST(-2, 2, -2.3, 2.2),
         fabs(x - t) <= k ? (T)0.5 * (x - t) * (x - t) : k * (fabs(x - t) - (T)0.5 * k),
         g * (x - t > k ? k : x - t < -k ? -k : x - t),
         g * (x - t > k ? -k : x - t < -k ? k : t - x),
         ad_mul(g, held(ad_sub(x, t), k)),
         ad_neg(ad_mul(g, held(ad_sub(x, t), k))), 1, 0, 1, 1, 0, 1, 1e4, -1e4)
-ad_var *ad_huber_loss(ad_var *x, ad_var *target, double delta, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_huber_loss, x, target, NULL, delta, reduction);
+ad_var *ad_huber(ad_var *x, ad_var *target, double delta, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_huber, x, target, NULL, delta, reduction);
 }
 
-/* huber_loss / beta; of beta 0 the limit, l1_loss. */
+/* huber / beta; of beta 0 the limit, l1. */
 static ad_var *held_part(ad_var *difference, double k) {
     return k == 0 ? ad_sign(difference) : ad_muls(held(difference, k), 1 / k);
 }
 
-AD_LOSS(smooth_l1_loss, "half the squared difference over beta, and linear beyond beta (Girshick 2015)",
-        "beta 0 is l1_loss, with slope 0 where input and target are equal (PyTorch 1.13: -1)", "beta",
+AD_LOSS(smooth_l1, "half the squared difference over beta, and linear beyond beta (Girshick 2015)",
+        "beta 0 is l1, with slope 0 where input and target are equal (PyTorch 1.13: -1)", "beta",
         ad__loss_shape_not_negative, NULL, 0, NULL, AD__LIST(0.7, 1, 0), AD__LIST(-2, 2, -2.3, 2.2),
         fabs(x - t) < k ? (T)0.5 * (x - t) * (x - t) / k : fabs(x - t) - (T)0.5 * k,
         g * (fabs(x - t) < k ? (x - t) / k : x > t ? 1 : x < t ? -1 : x - t),
         g * (fabs(x - t) < k ? (t - x) / k : x > t ? -1 : x < t ? 1 : x - t),
         ad_mul(g, held_part(ad_sub(x, t), k)),
         ad_neg(ad_mul(g, held_part(ad_sub(x, t), k))), 1, 0, 1, 1, 0, 1, 1e4, -1e4)
-ad_var *ad_smooth_l1_loss(ad_var *x, ad_var *target, double beta, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_smooth_l1_loss, x, target, NULL, beta, reduction);
+ad_var *ad_smooth_l1(ad_var *x, ad_var *target, double beta, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_smooth_l1, x, target, NULL, beta, reduction);
 }
 
 /* ---- probabilities ----------------------------------------------------------------------------------------- */
@@ -70,12 +70,12 @@ static int check_probabilities(const ad_op *op) {
                                                                    : ad__first_outside_f64(n, 0, 1, x->data);
     if (bad == n) return AD_OK;
     return ad_op_fail(op, AD_EVALUE, "element %lld of the input is %g, no probability; for scores there is "
-                      "ad_binary_cross_entropy_with_logits", (long long)bad, ad_at(x, bad));
+                      "ad_bce_logits", (long long)bad, ad_at(x, bad));
 }
 
 static const float least_variance = 1e-12f; /* PyTorch's is a float, in f64 too */
 
-AD_LOSS(binary_cross_entropy, "-t log x - (1 - t) log(1 - x), x in 0..1",
+AD_LOSS(bce, "-t log x - (1 - t) log(1 - x), x in 0..1",
         "each log is at least -100; the slope in x divides by at least 1e-12", NULL,
         ad__loss_shape, check_probabilities, 0, NULL, AD__LIST(0), AD__LIST(0.1, 0.9, 0, 1),
         (t - 1) * larger(log1p(-x), -100) - t * larger(log(x), -100),
@@ -84,8 +84,8 @@ AD_LOSS(binary_cross_entropy, "-t log x - (1 - t) log(1 - x), x in 0..1",
         ad_div(ad_mul(g, ad_sub(x, t)),
                ad_maximum(ad_mul(ad_adds(ad_neg(x), 1), x), ad__constant(x, least_variance))),
         ad_mul(g, ad_sub(ad_log1p(ad_neg(x)), ad_log(x))), 0, 0, 1, 1, 0, 1, 1, 0, 0.5, 0, 0, 0.5)
-ad_var *ad_binary_cross_entropy(ad_var *x, ad_var *target, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_binary_cross_entropy, x, target, NULL, 0, reduction);
+ad_var *ad_bce(ad_var *x, ad_var *target, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_bce, x, target, NULL, 0, reduction);
 }
 
 /* With s = sigmoid: -w t log s(x) - (1 - t) log s(-x). Each slope keeps its digits in both tails. */
@@ -100,8 +100,8 @@ static void weighed_samples(ad_sampler *s) {
         ad_sample(s, &(ad__loss_attrs){ 0, i % 3 }, 3, shapes[i], (double[]){ -4, 0, 0.5 }, (double[]){ 4, 1, 3 });
 }
 
-AD_LOSS(binary_cross_entropy_with_logits,
-        "binary_cross_entropy of sigmoid(x), finite for every finite x; w, pos_weight, weighs the positive class",
+AD_LOSS(bce_logits,
+        "bce of sigmoid(x), finite for every finite x; w, pos_weight, weighs the positive class",
         NULL, NULL, ad__loss_shape, NULL, 0, weighed_samples, AD__LIST(0), AD__LIST(-4, 4, 0, 1),
         (1 - t) * (larger(x, 0) + LOG1P_EXP(x)) + w * t * (larger(-x, 0) + LOG1P_EXP(x)),
         g * ((1 - t) / (1 + exp(-x)) - w * t / (1 + exp(x))),
@@ -109,8 +109,8 @@ AD_LOSS(binary_cross_entropy_with_logits,
         ad_mul(g, ad_sub(ad_mul(ad_adds(ad_neg(t), 1), ad_sigmoid(x)), weighed(ad_mul(t, ad_sigmoid(ad_neg(x))), w))),
         ad_mul(g, ad_sub(weighed(ad_softplus(ad_neg(x)), w), ad_softplus(x))),
         0, 1, 0, 0, 700, 1, -700, 0, 40, 1, -40, 0.5)
-ad_var *ad_binary_cross_entropy_with_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_binary_cross_entropy_with_logits, x, target, pos_weight, 0, reduction);
+ad_var *ad_bce_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_bce_logits, x, target, pos_weight, 0, reduction);
 }
 
 static void batchmean_samples(ad_sampler *s) {
@@ -144,7 +144,7 @@ ad_var *ad_kl_div(ad_var *x, ad_var *target, bool log_target, ad_reduction reduc
 static ad_var *is_not(ad_var *a, double value) { return ad_ne(a, ad__constant(a, value)); }
 static ad_var *is_at_most(ad_var *a, double value) { return ad_le(a, ad__constant(a, value)); }
 
-AD_LOSS(hinge_loss, "max(0, margin - t x), targets t of -1 or 1; PyTorch has no such function",
+AD_LOSS(hinge, "max(0, margin - t x), targets t of -1 or 1; PyTorch has no such function",
         "at the kink the slope of the rising side", "margin", ad__loss_shape, NULL, 0, NULL, AD__LIST(1, 0.4),
         AD__LIST(-2, 2, -1.1, 1.2),
         k - t * x < 0 ? 0 : k - t * x,
@@ -152,11 +152,11 @@ AD_LOSS(hinge_loss, "max(0, margin - t x), targets t of -1 or 1; PyTorch has no 
         k - t * x < 0 ? 0 : -g * x,
         ad_neg(ad_mul(ad_mul(g, t), is_at_most(ad_mul(t, x), k))),
         ad_neg(ad_mul(ad_mul(g, x), is_at_most(ad_mul(t, x), k))), 1, 1, -1, 1, 1, -1, 0.5, 1, 3, 1)
-ad_var *ad_hinge_loss(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_hinge_loss, x, target, NULL, margin, reduction);
+ad_var *ad_hinge(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_hinge, x, target, NULL, margin, reduction);
 }
 
-AD_LOSS(hinge_embedding_loss, "x where the target is 1, max(0, margin - x) where it is -1",
+AD_LOSS(hinge_embedding, "x where the target is 1, max(0, margin - x) where it is -1",
         "at the kink the slope of the falling side; the target takes no gradient", "margin", ad__loss_shape, NULL,
         1u << 1, NULL, AD__LIST(1, 0.4), AD__LIST(-2, 2, -2, 2),
         (t != -1 ? x : 0) + (t != 1 && !(k - x < 0) ? k - x : 0),
@@ -164,18 +164,18 @@ AD_LOSS(hinge_embedding_loss, "x where the target is 1, max(0, margin - x) where
         0,
         ad_mul(g, ad_sub(is_not(t, -1), ad_mul(is_not(t, 1), is_at_most(x, k)))),
         NULL, 0, 1, 1, 1, 1, -1, 2, -1, -2, -1, 0.3, 0.5)
-ad_var *ad_hinge_embedding_loss(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_hinge_embedding_loss, x, target, NULL, margin, reduction);
+ad_var *ad_hinge_embedding(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_hinge_embedding, x, target, NULL, margin, reduction);
 }
 
 /* softplus(-t x), where PyTorch 1.13 overflows for t x below -709. */
-AD_LOSS(soft_margin_loss, "log(1 + exp(-t x)), targets of -1 or 1, finite for every finite x",
+AD_LOSS(soft_margin, "log(1 + exp(-t x)), targets of -1 or 1, finite for every finite x",
         "the target takes no gradient", NULL, ad__loss_shape, NULL, 1u << 1, NULL, AD__LIST(0), AD__LIST(-4, 4, -1, 1),
         larger(-t * x, 0) + LOG1P_EXP(t * x),
         -g * t / (1 + exp(t * x)),
         0,
         ad_neg(ad_mul(ad_mul(g, t), ad_sigmoid(ad_neg(ad_mul(t, x))))),
         NULL, 0, 1, 800, 1, -800, 1, 40, -1)
-ad_var *ad_soft_margin_loss(ad_var *x, ad_var *target, ad_reduction reduction) {
-    return ad__apply_loss(&ad_op_soft_margin_loss, x, target, NULL, 0, reduction);
+ad_var *ad_soft_margin(ad_var *x, ad_var *target, ad_reduction reduction) {
+    return ad__apply_loss(&ad_op_soft_margin, x, target, NULL, 0, reduction);
 }

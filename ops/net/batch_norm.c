@@ -142,9 +142,9 @@ static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *variance = training ? mean_of(ad_square(d)) : ad_reshape(op->in[2], column);
     ad_var *scale = ad_pows(ad_adds(variance, attrs_of(op)->eps), -0.5), *normal = ad_mul(d, scale);
     int w = weight_index(op), b = bias_index(op);
-    if (w > 0 && ad_wants_grad(op, w)) dx[w] = sum_of(ad_mul(g, normal));
-    if (b > 0 && ad_wants_grad(op, b)) dx[b] = sum_of(g);
-    if (!ad_wants_grad(op, 0)) return;
+    if (w > 0 && ad_vjp_wants(op, w)) dx[w] = sum_of(ad_mul(g, normal));
+    if (b > 0 && ad_vjp_wants(op, b)) dx[b] = sum_of(g);
+    if (!ad_vjp_wants(op, 0)) return;
     ad_var *across = g;
     if (training) across = ad_sub(ad_sub(g, mean_of(g)), ad_mul(normal, mean_of(ad_mul(g, normal))));
     if (w > 0) scale = ad_mul(scale, ad_reshape(op->in[w], column));

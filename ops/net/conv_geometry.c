@@ -209,7 +209,7 @@ void ad__conv_bias_backward(const ad_op *op) {
 }
 
 void ad__conv_bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    if (op->n_in > 2 && ad_wants_grad(op, 2)) dx[2] = ad_sum_axes(g, 3, (int[]){ 0, 2, 3 }, false);
+    if (op->n_in > 2 && ad_vjp_wants(op, 2)) dx[2] = ad_sum_axes(g, 3, (int[]){ 0, 2, 3 }, false);
 }
 
 /* ---- signals ------------------------------------------------------------------------------------------------- */

@@ -147,10 +147,10 @@ static void layer_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     g = ad_reshape(g, flat);
     ad_var *h = w > 0 ? ad_mul(g, ad_reshape(op->in[w], AD_SHAPE(r.n))) : g;
     ad_var *along = ad_mul(normal, ad_mean_axis(ad_mul(h, normal), 1, true));
-    if (ad_wants_grad(op, 0))
+    if (ad_vjp_wants(op, 0))
         dx[0] = ad_reshape(ad_mul(scale, ad_sub(ad_sub(h, ad_mean_axis(h, 1, true)), along)), op->in[0]->layout->shape);
-    if (w > 0 && ad_wants_grad(op, w)) dx[w] = ad_reshape(ad_sum_axis(ad_mul(g, normal), 0, false), s);
-    if (b > 0 && ad_wants_grad(op, b)) dx[b] = ad_reshape(ad_sum_axis(g, 0, false), s);
+    if (w > 0 && ad_vjp_wants(op, w)) dx[w] = ad_reshape(ad_sum_axis(ad_mul(g, normal), 0, false), s);
+    if (b > 0 && ad_vjp_wants(op, b)) dx[b] = ad_reshape(ad_sum_axis(g, 0, false), s);
 }
 
 static void layer_norm_samples(ad_sampler *s) {

@@ -135,10 +135,10 @@ AD_OPTYPE(softmax, .doc = "exp(x) over its sum along an axis; finite for element
 ad_var *ad_softmax(ad_var *x, int axis) { return ad__apply1(&ad_op_softmax, x, &(ad__axis_attrs){ axis, false }); }
 
 /* softmax(x / temperature): above 1 it evens out, towards 0 it picks the largest (Hinton et al. 2015). */
-ad_var *ad_softmax_t(ad_var *x, int axis, double temperature) {
+ad_var *ad_softmax_with(ad_var *x, int axis, double temperature) {
     if (temperature > 0 && temperature - temperature == 0) return ad_softmax(ad_muls(x, 1 / temperature), axis);
     if (ad__absent(x)) return ad_softmax(x, axis);
-    ad_fail(ad__owner(x), AD_EVALUE, "softmax_t: %s: temperature %g is not a number > 0",
+    ad_fail(ad__owner(x), AD_EVALUE, "softmax_with: %s: temperature %g is not a number > 0",
             ad_shape_str(x->layout->shape).text, temperature);
     return ad_nil(ad__owner(x));
 }

@@ -85,7 +85,7 @@ static void concat_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     int64_t at = 0;
     for (int i = 0; i < op->n_in; i++) {
         int64_t size = op->in[i]->layout->shape.dim[axis];
-        if (ad_wants_grad(op, i)) dx[i] = ad_slice(g, axis, at, at + size, 1);
+        if (ad_vjp_wants(op, i)) dx[i] = ad_slice(g, axis, at, at + size, 1);
         at += size;
     }
 }
@@ -126,7 +126,7 @@ static int stack_shape(ad_call *c) {
 
 static void stack_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     for (int i = 0; i < op->n_in; i++)
-        if (ad_wants_grad(op, i)) dx[i] = ad_select(g, axis_in(op), i);
+        if (ad_vjp_wants(op, i)) dx[i] = ad_select(g, axis_in(op), i);
 }
 
 static void stack_samples(ad_sampler *s) {
@@ -163,7 +163,7 @@ static int equal_parts(const ad_call *c, int axis, int64_t each, int64_t wanted,
 }
 
 /* Of nothing PyTorch makes one part in split, and all that are asked for in chunk. */
-int ad_split(ad_var *x, int64_t each, int axis, int n, ad_var *parts[]) {
+int ad_split(ad_var *x, int axis, int64_t each, int n, ad_var *parts[]) {
     if (ad__absent(x)) return ad_refuse_nil(x, "split");
     const ad_call c = AD__CALL_AS("split", x);
     int at = split_axis(&c, axis, n, parts);
@@ -173,7 +173,7 @@ int ad_split(ad_var *x, int64_t each, int axis, int n, ad_var *parts[]) {
     return equal_parts(&c, at, each, size == 0 ? 1 : (size - 1) / each + 1, n, parts);
 }
 
-int ad_chunk(ad_var *x, int n, int axis, ad_var *parts[]) {
+int ad_chunk(ad_var *x, int axis, int n, ad_var *parts[]) {
     if (ad__absent(x)) return ad_refuse_nil(x, "chunk");
     const ad_call c = AD__CALL_AS("chunk", x);
     int at = split_axis(&c, axis, n, parts);
@@ -183,7 +183,7 @@ int ad_chunk(ad_var *x, int n, int axis, ad_var *parts[]) {
     return equal_parts(&c, at, each, size == 0 ? n : (size - 1) / each + 1, n, parts);
 }
 
-int ad_split_sizes(ad_var *x, int n, const int64_t *sizes, int axis, ad_var *parts[]) {
+int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_var *parts[]) {
     if (ad__absent(x)) return ad_refuse_nil(x, "split_sizes");
     const ad_call c = AD__CALL_AS("split_sizes", x);
     int at = split_axis(&c, axis, n, parts);

@@ -91,7 +91,7 @@ ad_var *ad_tile(ad_var *x, ad_shape reps) {
 }
 
 /* PyTorch's repeat_interleave, NumPy's repeat: each element of an axis k times, side by side. */
-ad_var *ad_repeat_interleave(ad_var *x, int64_t k, int axis) {
+ad_var *ad_repeat_interleave(ad_var *x, int axis, int64_t k) {
     if (ad__absent(x)) return ad__nil_result(x, "repeat_interleave");
     const ad_call c = AD__CALL_AS("repeat_interleave", x);
     int at = ad_call_axis(&c, axis, c.shape.ndim);

@@ -146,19 +146,19 @@ AD_OPTYPE(take_axis, .doc = "the rows of an axis that index names, in index's sh
           .arity = 2, .no_grad = 1u << 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = take_axis_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = take_axis_vjp);
-ad_var *ad_take_axis(ad_var *x, ad_var *index, int axis) {
+ad_var *ad_take_axis(ad_var *x, int axis, ad_var *index) {
     return ad__apply2(&ad_op_take_axis, x, index, &(ad__axis_attrs){ axis, false });
 }
 
 /* PyTorch's take: of all elements, in row-major order. */
-ad_var *ad_take(ad_var *x, ad_var *index) { return ad_take_axis(ad_reshape(x, AD_SHAPE(-1)), index, 0); }
+ad_var *ad_take(ad_var *x, ad_var *index) { return ad_take_axis(ad_reshape(x, AD_SHAPE(-1)), 0, index); }
 
 /* PyTorch's, which takes a scalar for a list of one. */
 ad_var *ad_index_select(ad_var *x, int axis, ad_var *index) {
     if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "index_select");
     const ad_call c = AD__CALL_AS("index_select", x);
     int ndim = index->layout->shape.ndim;
-    if (ndim <= 1) return ad_take_axis(x, ndim == 1 ? index : ad_reshape(index, AD_SHAPE(1)), axis);
+    if (ndim <= 1) return ad_take_axis(x, axis, ndim == 1 ? index : ad_reshape(index, AD_SHAPE(1)));
     ad_call_fail(&c, AD_ESHAPE, "index has %d dimensions, not 1; ad_take_axis takes any", ndim);
     return ad_nil(c.graph);
 }
@@ -167,7 +167,7 @@ ad_var *ad_index_select(ad_var *x, int axis, ad_var *index) {
 ad_var *ad_embedding(ad_var *weight, ad_var *indices) {
     if (ad__absent(weight)) return ad__nil_result(weight, "embedding");
     const ad_call c = AD__CALL_AS("embedding", weight);
-    if (c.shape.ndim == 2) return ad_take_axis(weight, indices, 0);
+    if (c.shape.ndim == 2) return ad_take_axis(weight, 0, indices);
     ad_call_fail(&c, AD_ESHAPE, "the weight is [n,d], a row for each index");
     return ad_nil(c.graph);
 }
@@ -187,7 +187,7 @@ static int index_add_shape(ad_call *c) {
 
 static void index_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = g;
-    if (ad_wants_grad(op, 2)) dx[2] = ad_take_axis(g, op->in[1], axis_of(op));
+    if (ad_vjp_wants(op, 2)) dx[2] = ad_take_axis(g, axis_of(op), op->in[1]);
 }
 
 static void index_add_samples(ad_sampler *s) {
@@ -283,7 +283,7 @@ ad_var *ad_gather(ad_var *x, int axis, ad_var *index) {
 }
 
 /* NumPy's take_along_axis, PyTorch's take_along_dim: x and index broadcast along the other axes. */
-ad_var *ad_take_along(ad_var *x, ad_var *index, int axis) {
+ad_var *ad_take_along(ad_var *x, int axis, ad_var *index) {
     if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "take_along");
     const ad_call c = AD__CALL_AS("take_along", x);
     int at = ad_call_axis(&c, axis, c.shape.ndim);
@@ -312,7 +312,7 @@ static int scatter_add_shape(ad_call *c) {
 
 static void scatter_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = g;
-    if (ad_wants_grad(op, 2)) dx[2] = ad_gather(g, axis_of(op), op->in[1]);
+    if (ad_vjp_wants(op, 2)) dx[2] = ad_gather(g, axis_of(op), op->in[1]);
 }
 
 static void scatter_add_samples(ad_sampler *s) {

@@ -113,7 +113,7 @@ static void roll_backward(const ad_op *op) {
 }
 
 static void roll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    dx[0] = ad_roll(g, turned(shift_of(op)), ((const roll_attrs *)ad__attrs_of(op))->axis);
+    dx[0] = ad_roll(g, ((const roll_attrs *)ad__attrs_of(op))->axis, turned(shift_of(op)));
 }
 
 static void roll_samples(ad_sampler *s) {
@@ -129,4 +129,4 @@ AD_OPTYPE(roll, .doc = "the elements shifted along an axis; those that leave it 
           .formula = "y[.., (i + shift) mod n, ..] = x[.., i, ..]", .gradient = "roll(g, -shift)", .arity = 1,
           .attr_size = sizeof(roll_attrs), .attrs = roll_list, .shape = roll_shape,
           .evaluate = { roll_evaluate, roll_evaluate }, .backward = { roll_backward, roll_backward }, .vjp = roll_vjp);
-ad_var *ad_roll(ad_var *x, int64_t shift, int axis) { return ad__apply1(&ad_op_roll, x, &(roll_attrs){ shift, axis }); }
+ad_var *ad_roll(ad_var *x, int axis, int64_t shift) { return ad__apply1(&ad_op_roll, x, &(roll_attrs){ shift, axis }); }

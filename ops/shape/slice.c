@@ -227,9 +227,9 @@ static void slice_scatter_backward(const ad_op *op) {
 
 static void slice_scatter_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     const ad__layout *src = op->in[1]->layout;
-    if (ad_wants_grad(op, 0))
+    if (ad_vjp_wants(op, 0))
         dx[0] = ad__apply2(&ad_op_slice_scatter, g, ad_zeros(src->graph, src->dtype, src->shape), ad__attrs_of(op));
-    if (ad_wants_grad(op, 1)) dx[1] = ad__apply1(&ad_op_slice, g, ad__attrs_of(op));
+    if (ad_vjp_wants(op, 1)) dx[1] = ad__apply1(&ad_op_slice, g, ad__attrs_of(op));
 }
 
 static void slice_scatter_samples(ad_sampler *s) {

@@ -133,7 +133,7 @@ OPS = {
     "digamma": exact.elementwise(lambda x: polygamma(x, 0), lambda x: polygamma(x, 1)),
     "polygamma": exact.elementwise(polygamma, lambda x, n: polygamma(x, n + 1)),
     "logsigmoid": exact.elementwise(lambda x: -mp.log1p(mp.exp(-x)), lambda x: sigmoid(-x)),
-    "softplus_beta": exact.elementwise(softplus_beta, softplus_beta_slope),
+    "softplus_with": exact.elementwise(softplus_beta, softplus_beta_slope),
     "leaky_relu": lambda inputs, attrs: F.leaky_relu(inputs[0], attrs["slope"]),
     "elu": elu_entry,
     "selu": of_torch(F.selu),

@@ -118,7 +118,7 @@ WITH_NUMBERS = {
                  lambda x, a: kinks(a["lo"], a["hi"])(x, a)),
     "leaky_relu": (lambda x, a: F.leaky_relu(x, a["slope"]), {"slope": [0.25, 0.0625]}, -INF, INF, kinks(0)),
     "elu": (lambda x, a: F.elu(x, a["alpha"]), {"alpha": [0.75, 1.5]}, -INF, INF, kinks(0)),
-    "softplus_beta": (lambda x, a: F.softplus(x, a["beta"], a["threshold"]),
+    "softplus_with": (lambda x, a: F.softplus(x, a["beta"], a["threshold"]),
                       {"beta": [0.5, 2.0], "threshold": [3.0, 20.0]}, -INF, INF,
                       lambda x, a: away(x * a["beta"] - a["threshold"])),
 }
@@ -193,11 +193,11 @@ OTHERS = {
     "transpose": lambda i, a: i[0].transpose(-1, -2), "permute": lambda i, a: i[0].permute(a["axes"]),
     "diagonal": lambda i, a: i[0].diagonal(a["offset"], -2, -1),
     "tril": lambda i, a: i[0].tril(a["diagonal"]), "triu": lambda i, a: i[0].triu(a["diagonal"]),
-    "soft_margin_loss": lambda i, a: NETWORKS["soft_margin_loss"]([i[0], i[1].detach()], a),  # no slope of the target
+    "soft_margin": lambda i, a: NETWORKS["soft_margin"]([i[0], i[1].detach()], a),  # no slope of the target
     **{name: SHAPE[name] for name in ("slice", "concat", "stack", "flip", "roll", "pad", "take_axis", "index_add",
                                       "gather", "scatter_add", "masked_fill", "im2col")},
-    **{name: NETWORKS[name] for name in ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss",
-                                         "binary_cross_entropy_with_logits", "layer_norm", "conv2d",
+    **{name: NETWORKS[name] for name in ("mse", "l1", "huber", "smooth_l1",
+                                         "bce_logits", "layer_norm", "conv2d",
                                          "max_pool2d", "cosine_similarity")},
 }
 
@@ -502,8 +502,8 @@ def draw_by_index(g):
 
 
 def draw_loss(g):
-    name = g.random.choice(["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "soft_margin_loss",
-                            "binary_cross_entropy_with_logits", "cross_entropy", "cosine_similarity"])
+    name = g.random.choice(["mse", "l1", "huber", "smooth_l1", "soft_margin",
+                            "bce_logits", "cross_entropy", "cosine_similarity"])
     i = g.pick(lambda x: x.dim() > 0)
     x = g.values[i]
     if name == "cross_entropy":
@@ -516,10 +516,10 @@ def draw_loss(g):
         lengths = torch.stack([x.norm(dim=-1).min(), g.values[j].norm(dim=-1).min()])
         return g.op(name, [i, j], axis=-1, eps=1e-8) if lengths.min() > 0.05 else g.refuse()
     attrs, d = {"reduction": g.random.randrange(3)}, (x - g.values[j]).abs()
-    if name in ("huber_loss", "smooth_l1_loss"):
-        attrs["delta" if name == "huber_loss" else "beta"] = 0.75
+    if name in ("huber", "smooth_l1"):
+        attrs["delta" if name == "huber" else "beta"] = 0.75
     bad = away(d) < NEAR or away(d - 0.75) < NEAR
-    return g.refuse() if bad and name in ("l1_loss", "huber_loss", "smooth_l1_loss") else g.op(name, [i, j], **attrs)
+    return g.refuse() if bad and name in ("l1", "huber", "smooth_l1") else g.op(name, [i, j], **attrs)
 
 
 def image(g):

@@ -297,21 +297,21 @@ def gru(inputs, attrs):
 
 
 OPS = {
-    "mse_loss": pairwise(F.mse_loss),
-    "l1_loss": pairwise(F.l1_loss),
-    "huber_loss": pairwise(F.huber_loss, delta="delta"),
-    "smooth_l1_loss": smooth_l1_loss,
-    "binary_cross_entropy": pairwise(F.binary_cross_entropy),
-    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+    "mse": pairwise(F.mse_loss),
+    "l1": pairwise(F.l1_loss),
+    "huber": pairwise(F.huber_loss, delta="delta"),
+    "smooth_l1": smooth_l1_loss,
+    "bce": pairwise(F.binary_cross_entropy),
+    "bce_logits": binary_cross_entropy_with_logits,
     "kl_div": kl_div,
-    "hinge_loss": hinge_loss,
-    "hinge_embedding_loss": pairwise(F.hinge_embedding_loss, margin="margin"),
-    "soft_margin_loss": soft_margin_loss,
+    "hinge": hinge_loss,
+    "hinge_embedding": pairwise(F.hinge_embedding_loss, margin="margin"),
+    "soft_margin": soft_margin_loss,
     "cross_entropy_classes": cross_entropy_classes,
     "cross_entropy_probs": cross_entropy_probs,
-    "nll_loss": nll_loss,
+    "nll": nll_loss,
     "class_targets": class_targets,
-    "multi_margin_loss": multi_margin_loss,
+    "multi_margin": multi_margin_loss,
     "cosine_similarity": cosine_similarity,
     "layer_norm": layer_norm,
     "batch_norm_train": batch_norm_train,
@@ -338,9 +338,9 @@ TOLERANCE = {
 }
 
 DIFFERS = {
-    "binary_cross_entropy_with_logits": "keeps the digits of losses and slopes near 0 in both tails",
-    "smooth_l1_loss": "beta 0 is l1_loss, with slope 0 where input and target are equal, where PyTorch's is -1",
+    "bce_logits": "keeps the digits of losses and slopes near 0 in both tails",
+    "smooth_l1": "beta 0 is l1_loss, with slope 0 where input and target are equal, where PyTorch's is -1",
     "kl_div": "the slope in the target is -inf where that is 0; PyTorch's is NaN",
-    "soft_margin_loss": "finite for every finite input; PyTorch's overflows where t x is below -709",
+    "soft_margin": "finite for every finite input; PyTorch's overflows where t x is below -709",
     "cosine_similarity": "where a length is below eps, the slope is the value's; PyTorch subtracts y a / eps^2",
 }
