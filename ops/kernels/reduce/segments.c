@@ -1,10 +1,9 @@
-/* segments.c: the segments of a reduction as rows, and what a row comes to: product, variance, norm, place. */
+/* segments.c: the segments of a reduction as rows, and what is computed of a row: product, variance, norm, place. */
 #include "ops/kernels/base/vector_math.h"
 #include "ops/kernels/base/sum.h"
-
 #include "ops/kernels/reduce/segments.h"
 
-enum { BLOCK = 1024 };
+enum { CHUNK = 1024 };
 
 ad__segments ad__segments_of(ad_shape s, unsigned mask) {
     ad__segments c = { .n_segments = 1, .n = 1 };
