@@ -105,9 +105,9 @@ typedef void ad__draw_fn(ad_random_state *r, ad_dtype t, int64_t n, void *to);
 void ad__random_draw(ad_team *team, ad_random_state *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to);
 
 /* The name that ad_name gave to a Var. The list is mostly empty and short, and a Var's flag says whether it is on it. */
-typedef struct ad__name ad__name;
-struct ad__name {
-    ad__name *next;
+typedef struct ad__name_entry ad__name_entry;
+struct ad__name_entry {
+    ad__name_entry *next;
     const ad_var *var;
     int depth; /* of the scope that the Var goes with */
     char text[];
@@ -135,7 +135,7 @@ struct ad_graph {
     ad__arena arrays; /* values and gradients, 64-byte aligned */
     ad__pool pool;
     ad__extra *extras;
-    ad__name *names;
+    ad__name_entry *names;
     ad__scope *scope; /* the innermost open one */
     uint64_t scope_serial;
     ad_op *last; /* the newest live Op */

@@ -52,8 +52,8 @@ static ad_var *transposed_to(ad_var *y, ad_var *w, ad_shape x, ad_conv_opts o) {
 
 static void conv2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *x = op->in[0], *w = op->in[1];
-    if (ad_vjp_wants(op, 0)) dx[0] = transposed_to(g, w, x->layout->shape, ad__conv_opts(op));
-    if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d_weight(x, w->layout->shape, g, ad__conv_opts(op));
+    if (ad_vjp_wants(op, 0)) dx[0] = transposed_to(g, w, x->layout->shape, ad__conv_opts_of(op));
+    if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d_weight(x, w->layout->shape, g, ad__conv_opts_of(op));
     ad__conv_bias_vjp(op, g, dx);
 }
 
@@ -119,8 +119,8 @@ static void conv2d_weight_backward(const ad_op *op) {
 
 static void conv2d_weight_vjp(const ad_op *op, ad_var *v, ad_var *dx[]) {
     ad_var *x = op->in[0], *g = op->in[1];
-    if (ad_vjp_wants(op, 0)) dx[0] = transposed_to(g, v, x->layout->shape, ad__conv_opts(op));
-    if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d(x, v, NULL, ad__conv_opts(op));
+    if (ad_vjp_wants(op, 0)) dx[0] = transposed_to(g, v, x->layout->shape, ad__conv_opts_of(op));
+    if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d(x, v, NULL, ad__conv_opts_of(op));
 }
 
 static void conv2d_weight_samples(ad_sampler *s) {

@@ -17,7 +17,7 @@ ad__conv_attrs ad__conv_attrs_of(ad_conv_opts o) {
                              ad__pair(o.output_padding, 0), o.groups ? o.groups : 1, AD_SCALAR };
 }
 
-ad_conv_opts ad__conv_opts(const ad_op *op) {
+ad_conv_opts ad__conv_opts_of(const ad_op *op) {
     const ad__conv_attrs *a = ad__attrs_of(op);
     return (ad_conv_opts){ .stride = { a->stride.dim[0], a->stride.dim[1] },
                            .padding = { a->padding.dim[0], a->padding.dim[1] },

@@ -22,7 +22,7 @@ typedef struct {
     AD__CONV_FIELD(dilation, AD_ATTR_SHAPE), AD__CONV_FIELD(groups, AD_ATTR_INT64)
 
 ad__conv_attrs ad__conv_attrs_of(ad_conv_opts o);
-ad_conv_opts ad__conv_opts(const ad_op *op); /* without output_padding */
+ad_conv_opts ad__conv_opts_of(const ad_op *op); /* without output_padding */
 
 /* ---- geometry: image x [n, groups*c, h, w], weight w [groups*o, c, kh, kw], y [n, groups*o, oh, ow] --------- */
 

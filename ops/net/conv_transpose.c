@@ -45,8 +45,8 @@ static void conv_transpose2d_backward(const ad_op *op) {
 
 static void conv_transpose2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *x = op->in[0], *w = op->in[1];
-    if (ad_vjp_wants(op, 0)) dx[0] = ad_conv2d(g, w, NULL, ad__conv_opts(op));
-    if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d_weight(g, w->layout->shape, x, ad__conv_opts(op));
+    if (ad_vjp_wants(op, 0)) dx[0] = ad_conv2d(g, w, NULL, ad__conv_opts_of(op));
+    if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d_weight(g, w->layout->shape, x, ad__conv_opts_of(op));
     ad__conv_bias_vjp(op, g, dx);
 }
 

@@ -24,7 +24,7 @@ static int dropout_mask_evaluate(const ad_op *op) {
     ad_dtype t = y->layout->dtype;
     uint32_t bits[CHUNK];
     for (int64_t i = 0, n = y->layout->numel; i < n; i += CHUNK) {
-        int64_t count = ad__min(CHUNK, n - i);
+        int64_t count = ad__lesser(CHUNK, n - i);
         void *to = (char *)y->data + (size_t)i * ad_dtype_size(t);
         ad_random_bits(ad__owner(y), count, bits);
         AD__BY_DTYPE(t, ad__mask_of_bits, count, bits, least, kept, to);

@@ -32,7 +32,7 @@ static void add_repeats(void *context, int worker, int64_t from, int64_t to) {
     size_t size = ad_dtype_size(r->t);
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t n = ad__min(CHUNK, to - i);
+        int64_t n = ad__lesser(CHUNK, to - i);
         if (r->fresh) memset((char *)r->big + (size_t)i * size, 0, (size_t)n * size);
         if (r->t == AD_F32)
             ad__axpy_f32(n, (float)r->k, ad__broadcast_read_f32(r->map, i, n, r->small, (float *)(void *)buffer),

@@ -51,8 +51,8 @@ typedef struct {
 } group;
 
 static void group_fill(const ad__pooling *p, group *w) {
-    w->n = ad__min(p->out[1] - w->from, GROUP);
-    w->rows = ad__min(p->out[0] - w->row, w->n < p->out[1] || w->from > 0 ? 1 : GROUP / w->n);
+    w->n = ad__lesser(p->out[1] - w->from, GROUP);
+    w->rows = ad__lesser(p->out[0] - w->row, w->n < p->out[1] || w->from > 0 ? 1 : GROUP / w->n);
     for (int64_t r = 0, k = 0; r < w->rows; r++)
         for (int64_t j = 0; j < w->n; j++, k++) {
             int64_t y = (w->row + r) * p->stride[0] - p->padding[0], x = (w->from + j) * p->stride[1] - p->padding[1];
