@@ -18,7 +18,7 @@
 
 enum {
     AD__GRAIN = 16384, /* elements per chunk of a cheap loop, about 5 us; a multiple of the widest vector */
-    AD__SHARED_MIN = 8 * AD__GRAIN, /* loops of fewer elements run alone: waking threads would cost more than it saves */
+    AD__SHARED_MIN = 8 * AD__GRAIN, /* fewer elements are not shared: waking threads would cost more than it saves */
     AD__MAX_THREADS = 1024
 };
 
