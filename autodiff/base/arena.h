@@ -80,8 +80,8 @@ static inline void *ad__arena_alloc(ad__arena *a, size_t size) {
     return p;
 }
 
-/* Free lists of 64-byte-aligned buffers, one for each size class; there are four classes for each doubling of the
-   size. A backward pass takes interior gradients that need not be kept from here. */
+/* Free lists of 64-byte-aligned buffers, one for each size class; there are four classes for each doubling of the size.
+   A backward pass takes interior gradients that need not be kept from here. */
 #define AD__POOL_CLASSES 168
 #define AD__POOL_MAX (SIZE_MAX / 4 >> (sizeof(size_t) > 4 ? 16 : 0)) /* the largest buffer: 2^46 bytes, or 2^30 */
 typedef struct {

@@ -57,8 +57,8 @@ typedef struct {
     int number; /* 1 to size - 1; the calling thread is 0 */
 } team_worker;
 
-/* A team runs one loop at a time. A late worker may read the description of a loop while the next one is being
-   written. It uses what it read only if it then gets a chunk of that loop, see take_chunk. */
+/* A team runs one loop at a time. A late worker may read the description of a loop while the next one is being written.
+   It uses what it read only if it then gets a chunk of that loop, see take_chunk. */
 struct ad_team {
     _Alignas(AD__ALIGN) atomic_uint_fast64_t left; /* the loop's number << 32 | chunks not yet taken */
     _Alignas(AD__ALIGN) atomic_int_fast64_t done;  /* chunks of this loop that are done */
@@ -90,8 +90,8 @@ static void run_chunk(const loop *l, int who, int64_t i) {
 }
 
 /* Takes a chunk of the current loop for this thread and describes the loop in *l. Returns the chunk's number, or -1 if
-   none is left. The exchange succeeds only if the loop is still the one that was read: its number is part of the
-   word, and a loop with a chunk left cannot end. So the description in *l is consistent. */
+   none is left. The exchange succeeds only if the loop is still the one that was read: its number is part of the word,
+   and a loop with a chunk left cannot end. So the description in *l is consistent. */
 static int64_t take_chunk(ad_team *t, loop *l) {
     uint_fast64_t left = atomic_load(&t->left);
     do {

@@ -44,8 +44,8 @@ static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const i
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
-/* The graph of the first operand that is not NULL; NULL if there is none. Sets the graph's error if an operand is NULL or
-   belongs to another graph. */
+/* The graph of the first operand that is not NULL; NULL if there is none. Sets the graph's error if an operand is NULL
+   or belongs to another graph. */
 static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) {
     ad_graph *g = NULL;
     for (int i = 0; i < n && g == NULL; i++) g = in[i] ? ad__owner(in[i]) : NULL;
@@ -66,7 +66,8 @@ static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) 
 
 static int check_operands(const ad_call *c) {
     if (c->type->arity >= 0 && c->n != c->type->arity)
-        return ad_fail(c->graph, AD_EVALUE, "%s: %d operands given; the op takes %d", c->type->name, c->n, c->type->arity);
+        return ad_fail(c->graph, AD_EVALUE, "%s: %d operands given; the op takes %d", c->type->name, c->n,
+                       c->type->arity);
     if (c->type->attr_size > 0 && c->attrs == NULL)
         return ad_fail(c->graph, AD_EVALUE, "%s: its attributes are missing", c->type->name);
     for (int i = 0; i < c->n; i++)
@@ -109,7 +110,7 @@ static int check_result(const ad_call *c) {
     if (!(type->flags & AD_OP_VIEW) && type->evaluate[c->dtype] == NULL)
         return ad_call_fail(c, AD_EDTYPE, "the op is not implemented for %s; convert the operands with ad_cast", name);
     if (!(type->flags & AD_OP_CONSTANT) && type->backward[c->dtype] == NULL)
-        return ad_call_fail(c, AD_EGRAD, "the op has no backward for %s; set AD_OP_CONSTANT if it has no gradient", name);
+        return ad_call_fail(c, AD_EGRAD, "the op has no backward for %s; set AD_OP_CONSTANT if it needs none", name);
     return AD_OK;
 }
 
@@ -122,8 +123,8 @@ static const ad__layout *layout_for(const ad_call *c) {
     return ad__layout_make(c->graph, c->dtype, c->shape);
 }
 
-/* True for an elementwise op on operands of one layout, which needs no other checks. This is the fast path for arrays of
-   any size; ad__fast_path in record.h also needs numel 1 and space in the block, and is inlined into the ops. */
+/* True for an elementwise op on operands of one layout, which needs no other checks. This is the fast path for arrays
+   of any size; ad__fast_path in record.h also needs numel 1 and space in the block, and is inlined into the ops. */
 static bool is_one_layout(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
     if (type->shape != NULL || n != type->arity || in[0] == NULL) return false;
     if (attrs == NULL && type->attr_size > 0) return false;

@@ -10,8 +10,8 @@ static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller)
     if (t != AD_F32 && t != AD_F64)
         return ad_fail(g, AD_EDTYPE, "%s: %d is not a dtype; use AD_F32 or AD_F64", caller, (int)t), NULL;
     if (!ad__shape_valid(s)) {
-        ad_fail(g, AD_ESHAPE, "%s: %s (%d dimensions) is not a valid shape: there may be 0 to %d dimensions, sizes of 0 "
-                "or more, and fewer than 2^59 elements", caller, ad_shape_str(s).text, s.ndim, AD_MAX_NDIM);
+        ad_fail(g, AD_ESHAPE, "%s: %s (%d dimensions) is not a valid shape: it needs 0 to %d dimensions, sizes of 0 or "
+                "more, and fewer than 2^59 elements", caller, ad_shape_str(s).text, s.ndim, AD_MAX_NDIM);
         return NULL;
     }
     ad_var *x = ad_scope_alloc(g, sizeof *x);

@@ -15,7 +15,8 @@ enum { SPARE_IDS = 1 << 24 };
 
 void *ad__node_more(ad_graph *g, size_t size) {
     if (g->n_ops > UINT32_MAX - SPARE_IDS)
-        return ad_fail(g, AD_ENOMEM, "too many ops: a graph holds at most %u at a time; close scopes with ad_end", UINT32_MAX - SPARE_IDS), NULL;
+        return ad_fail(g, AD_ENOMEM, "too many ops: a graph holds at most %u at a time; close scopes with ad_end",
+                       UINT32_MAX - SPARE_IDS), NULL;
     void *p = ad__arena_more(&g->nodes, size);
     if (p == NULL) ad_no_memory(g, "a node", size);
     return p;

@@ -101,11 +101,12 @@ struct ad__extra {
 };
 
 typedef void ad__draw_fn(ad_random_state *r, ad_dtype t, int64_t n, void *to);
-/* Fills to with n numbers, on several threads. draw is ad_random_uniform or ad_random_normal; the numbers are those that
-   one call of draw gives. */
+/* Fills to with n numbers, on several threads. draw is ad_random_uniform or ad_random_normal; the numbers are those
+   that one call of draw gives. */
 void ad__random_draw(ad_team *team, ad_random_state *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to);
 
-/* An entry of the list of names that ad_name gave to Vars. The list is short; AD__NAMED tells whether a Var is on it. */
+/* An entry of the list of names that ad_name gave to Vars. The list is short; AD__NAMED tells whether a Var is on
+   it. */
 typedef struct ad__name ad__name;
 struct ad__name {
     ad__name *next;
@@ -145,7 +146,7 @@ struct ad_graph {
     uint64_t clock;         /* advances when a leaf changes and when ad_eval runs */
     bool grad_enabled, keep_grads;
     bool fast_path; /* gradients are enabled and there is no error: see ad__fast_path */
-    int vjp_rules;  /* vjp rules that are running. A pass begun by one of them saves the outer pass's AD__ON_PATH flags */
+    int vjp_rules;  /* vjp rules that are running; a pass begun by one saves the outer pass's AD__ON_PATH flags */
     int code;       /* of the first error; 0 if there is none */
     char message[512];
     ad_error_fn *on_error;

@@ -49,9 +49,9 @@ AD__INLINE ad_var *ad__append(ad_graph *g, ad_var *out) {
 enum { AD__SCALAR_BYTES = sizeof(double) }; /* bytes for a value or a gradient, whatever its dtype */
 
 /* True if an op on operands that share layout l can be recorded without further checks. One layout means one graph,
-   dtype and shape, and numel 1 excludes nil. Nothing can fail if the graph's fast_path is set and the node fits into the
-   current block, so an op's function contains no calls and saves no registers. is_one_layout in apply.c is the test for
-   arrays: their memory must be allocated, which may fail. */
+   dtype and shape, and numel 1 excludes nil. Nothing can fail if the graph's fast_path is set and the node fits into
+   the current block, so an op's function contains no calls and saves no registers. is_one_layout in apply.c is the test
+   for arrays: their memory must be allocated, which may fail. */
 AD__INLINE bool ad__fast_path(const ad__layout *l, int n, size_t attr_size) {
     const ad_graph *g = l->graph;
     return l->numel == 1 && g->fast_path &&
@@ -59,8 +59,8 @@ AD__INLINE bool ad__fast_path(const ad__layout *l, int n, size_t attr_size) {
 }
 
 /* The node of a result on the fast path. The caller writes its value and calls ad__append. This is record() of apply.c
-   for the case that nothing can fail. n, attr_size and constant are compile-time constants in each op, so the
-   compiler removes what the op does not need. */
+   for the case that nothing can fail. n, attr_size and constant are compile-time constants in each op, so the compiler
+   removes what the op does not need. */
 AD__INLINE ad_var *ad__new_scalar(const ad_optype *type, int n, ad_var *const in[], const void *attrs, size_t attr_size,
                                   bool constant) {
     ad_graph *g = ad__owner(in[0]);

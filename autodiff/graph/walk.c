@@ -1,8 +1,8 @@
 /* walk.c: visiting the Ops that a root depends on, newest first, at a cost linear in their number.
 
    Order of creation is topological order, so the walk follows the prev links and visits the Ops that have been reached.
-   If it skips too many unreached Ops, it jumps: it puts the Ops reached from the current segment on a heap and continues
-   at the newest. Dense graphs never use the heap. */
+   If it skips too many unreached Ops, it jumps: it puts the Ops reached from the current segment on a heap and
+   continues at the newest. Dense graphs never use the heap. */
 #include "autodiff/graph/walk.h"
 
 enum { SKIPS_ALLOWED = 64 };
