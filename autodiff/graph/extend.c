@@ -1,4 +1,4 @@
-/* extend.c: calls of extend.h that only look into the graph. */
+/* extend.c: the short functions of extend.h: buffers, and access to fields of Vars and graphs. */
 #include "autodiff/graph/memory.h"
 
 bool ad_scope_is_older(const ad_graph *g, const void *memory) {

@@ -1,18 +1,20 @@
-/* name.c: names that a program gives to Vars, for errors and pictures. */
+/* name.c: names that a program gives to Vars, for error messages and ad_dump_dot. */
+#include "autodiff/graph/name.h"
+
 #include <string.h>
 
 #include "autodiff/graph/memory.h"
-#include "autodiff/graph/name.h"
 
-static ad__name_entry **place_of(ad_graph *g, const ad_var *x) {
+/* The link to x's entry in the list, or the last link if x has no name. */
+static ad__name_entry **link_to(ad_graph *g, const ad_var *x) {
     ad__name_entry **link = &g->names;
     while (*link != NULL && (*link)->var != x) link = &(*link)->next;
     return link;
 }
 
-/* The memory of a name lasts as long as the Var, so a name that is replaced is not freed before that. */
-static void forget(ad_graph *g, ad_var *x) {
-    ad__name_entry **link = place_of(g, x);
+/* Takes x's name off the list. Its memory is freed with x, not before. */
+static void remove_name(ad_graph *g, ad_var *x) {
+    ad__name_entry **link = link_to(g, x);
     if (*link != NULL) *link = (*link)->next;
     x->flags &= (uint16_t)~AD__NAMED;
 }
@@ -20,7 +22,7 @@ static void forget(ad_graph *g, ad_var *x) {
 ad_var *ad_name(ad_var *x, const char *name) {
     if (ad__absent(x)) return x ? x : ad_nil(NULL);
     ad_graph *g = ad__owner(x);
-    if (x->flags & AD__NAMED) forget(g, x);
+    if (x->flags & AD__NAMED) remove_name(g, x);
     if (name == NULL) return x;
     size_t length = strlen(name) + 1;
     ad__name_entry *n = ad__lasting_alloc(g, x, sizeof *n + length);
