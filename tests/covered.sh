@@ -38,7 +38,7 @@ rows_for() {
 
 # Kernels: each is called in a test, or tests/kernels says which test runs it through an op: "KERNEL FILE WORD".
 kernels() {
-    sed -n 's/^[a-z].*[ *]\(\(ad\|nn\)__[a-z0-9_]*\)(.*/\1/p' ops/kernels/*/*.h nn/kernels/*.h |
+    sed -n '/^typedef/d; s/^[a-z].*[ *]\(\(ad\|nn\)__[a-z0-9_]*\)(.*/\1/p' ops/kernels/*/*.h nn/kernels/*.h |
         sed 's/_f\(32\|64\)$//' | sort -u
 }
 tested_kernels() {
