@@ -12,15 +12,6 @@ int ad__broadcast(ad_shape a, ad_shape b, ad_shape *out);
 /* Calls f_f32(...) or f_f64(...), by dtype t. */
 #define AD__BY_DTYPE(t, f, ...) ((t) == AD_F32 ? f##_f32(__VA_ARGS__) : f##_f64(__VA_ARGS__))
 
-/* Element i of an array of dtype t, as a double. These test the dtype on each call: hot loops are written per dtype. */
-static inline double ad__element_get(const void *data, ad_dtype t, int64_t i) {
-    return t == AD_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
-}
-static inline void ad__element_set(void *data, ad_dtype t, int64_t i, double value) {
-    if (t == AD_F32) ((float *)data)[i] = (float)value;
-    else ((double *)data)[i] = value;
-}
-
 static inline int64_t ad__lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
 #endif

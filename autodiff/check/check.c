@@ -235,7 +235,7 @@ static ad_var *operand(trial *t, ad_dtype dtype, int i, ad_shape shape, const do
     ad_graph *g = t->check->g;
     bool constant = ad__takes_no_grad(t->check->type->no_grad, i);
     ad_var *x = constant ? ad_tensor(g, dtype, NULL, shape) : ad_param(g, dtype, NULL, shape);
-    for (int64_t k = 0; k < x->layout->numel; k++) ad__element_set(x->data, dtype, k, values[k]);
+    for (int64_t k = 0; k < x->layout->numel; k++) ad_write_element(dtype, x->data, k, values[k]);
     return x;
 }
 
@@ -244,7 +244,7 @@ static int make_weights(trial *t) {
     ad_var *y = t->y;
     t->weights = ad_tensor(t->check->g, y->layout->dtype, NULL, y->layout->shape);
     for (int64_t k = 0; k < t->weights->layout->numel; k++)
-        ad__element_set(t->weights->data, y->layout->dtype, k, 2.5 * ad__spread_number(k, 7) - 1);
+        ad_write_element(y->layout->dtype, t->weights->data, k, 2.5 * ad__spread_number(k, 7) - 1);
     return t->check->g->code;
 }
 

@@ -66,7 +66,7 @@ ad_var *ad_ones(ad_graph *g, ad_dtype t, ad_shape s) { return ad_full(g, t, 1, s
 /* Sets element i to start + i step. */
 static void fill(ad_var *x, double start, double step) {
     for (int64_t i = 0; i < x->layout->numel; i++)
-        ad__element_set(x->data, x->layout->dtype, i, start + (double)i * step);
+        ad_write_element(x->layout->dtype, x->data, i, start + (double)i * step);
 }
 
 ad_var *ad_full(ad_graph *g, ad_dtype t, double value, ad_shape s) {
@@ -88,7 +88,7 @@ ad_var *ad_arange(ad_graph *g, ad_dtype t, double start, double stop, double ste
 
 ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n) {
     ad_var *x = leaf_copy(g, t, NULL, AD_SHAPE(n, n), "eye");
-    for (int64_t i = 0; x != NULL && i < n; i++) ad__element_set(x->data, t, i * n + i, 1);
+    for (int64_t i = 0; x != NULL && i < n; i++) ad_write_element(t, x->data, i * n + i, 1);
     return or_nil(g, x);
 }
 

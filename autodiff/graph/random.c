@@ -76,6 +76,6 @@ void ad_random_normal(ad_random_state *r, ad_dtype t, int64_t n, void *to) {
         double radius = sqrt(-2 * log(1 - unit_f64(b.v[0], b.v[1])));
         double angle = 6.283185307179586 * unit_f64(b.v[2], b.v[3]);
         double z[2] = { radius * cos(angle), radius * sin(angle) };
-        for (int k = 0; k < 2 && i + k < n; k++) ad__element_set(to, t, i + k, z[k]);
+        for (int k = 0; k < 2 && i + k < n; k++) ad_write_element(t, to, i + k, z[k]);
     }
 }

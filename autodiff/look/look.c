@@ -6,12 +6,12 @@
 
 double ad_at(const ad_var *x, int64_t flat) {
     if (ad__absent(x) || flat < 0 || flat >= x->layout->numel) return NAN;
-    return ad__element_get(x->data, x->layout->dtype, flat);
+    return ad_read_element(x->layout->dtype, x->data, flat);
 }
 
 double ad_grad_at(const ad_var *x, int64_t flat) {
     if (ad__absent(x) || flat < 0 || flat >= x->layout->numel) return NAN;
-    return x->flags & AD__HAS_GRAD ? ad__element_get(x->grad, x->layout->dtype, flat) : 0;
+    return x->flags & AD__HAS_GRAD ? ad_read_element(x->layout->dtype, x->grad, flat) : 0;
 }
 
 double ad_item(const ad_var *x) { return ad_numel(x) == 1 ? ad_at(x, 0) : NAN; }

@@ -51,7 +51,7 @@ static void set_leaves(const ad_objective *f, const double *x) {
         ad_var *leaf = f->xs[i];
         int64_t numel = leaf->layout->numel;
         ad__leaf_changed(leaf);
-        for (int64_t k = 0; k < numel; k++) ad__element_set(leaf->data, leaf->layout->dtype, k, x[k]);
+        for (int64_t k = 0; k < numel; k++) ad_write_element(leaf->layout->dtype, leaf->data, k, x[k]);
         x += numel;
     }
 }

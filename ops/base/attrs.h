@@ -63,14 +63,9 @@ void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y
 /* For shape rules: eps is a number >= 0; 0 or the error. */
 int ad__check_eps(const ad_call *c, double eps);
 
-/* One element of a Var of either dtype. */
-static inline double ad__get(const ad_var *x, int64_t i) {
-    return x->layout->dtype == AD_F32 ? (double)((const float *)x->data)[i] : ((const double *)x->data)[i];
-}
-static inline void ad__put(const ad_var *x, int64_t i, double v) {
-    if (x->layout->dtype == AD_F32) ((float *)x->data)[i] = (float)v;
-    else ((double *)x->data)[i] = v;
-}
+/* Element i of a Var, as a double. */
+static inline double ad__get(const ad_var *x, int64_t i) { return ad_read_element(x->layout->dtype, x->data, i); }
+static inline void ad__put(const ad_var *x, int64_t i, double v) { ad_write_element(x->layout->dtype, x->data, i, v); }
 
 /* For functions that are made of ops: with this call they report errors as an op of that name does. x is a variable
    and not nil. */
