@@ -91,7 +91,7 @@ static void seed_root(ad_var *y, const ad_var *seed) {
     if (!(y->flags & AD__HAS_GRAD)) memset(y->grad, 0, l->bytes);
     y->flags |= AD__HAS_GRAD;
     if (seed != NULL) AD__BY_DTYPE(l->dtype, add, l->numel, seed->data, y->grad);
-    else ad_write_element(l->dtype, y->grad, 0, ad__element_get(y->grad, l->dtype, 0) + 1);
+    else ad_write_element(l->dtype, y->grad, 0, ad_read_element(l->dtype, y->grad, 0) + 1);
 }
 
 /* The walk runs to its end even after an error, as this clears the AD__REACHED flags. */
