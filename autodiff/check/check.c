@@ -8,10 +8,7 @@
 
 static ad_check_opts with_defaults(const ad_check_opts *opts) {
     ad_check_opts o = opts ? *opts : (ad_check_opts){ 0 };
-    if (o.eps == 0) o.eps = 1e-6;
-    if (o.atol == 0) o.atol = 1e-5;
-    if (o.rtol == 0) o.rtol = 1e-3;
-    return o;
+    return (ad_check_opts){ ad_option(o.eps, 1e-6), ad_option(o.atol, 1e-5), ad_option(o.rtol, 1e-3) };
 }
 
 /* True also for equal infinities and for two NaNs. */
@@ -256,7 +253,8 @@ static int build(trial *t, ad_dtype dtype, const ad_sample_case *c) {
     return ad__absent(t->y) ? ad_refuse_nil(t->y, check->type->name) : make_weights(t);
 }
 
-static int compare_at(const trial *t, int i, int64_t k, double a, double b, double atol, double rtol, const char *what) {
+static int compare_at(const trial *t, int i, int64_t k, double a, double b, double atol, double rtol,
+                      const char *what) {
     return compare(t->check->report, t->check->type->name, i, k, a, b, atol, rtol, what);
 }
 
@@ -273,7 +271,7 @@ static int run_backward(trial *t) {
     for (int i = 0; i < t->n; i++)
         for (int64_t k = 0; k < t->in[i]->layout->numel && rc == AD_OK; k++)
             rc = compare_at(t, i, k, ad_grad_at(t->in[i], k), 2 * t->grad[i][k], 1e-12, 1e-5,
-                        "the gradient after two backward passes and twice that after one");
+                            "the gradient after two backward passes and twice that after one");
     return rc;
 }
 
@@ -310,7 +308,7 @@ static int check_differences(trial *t) {
             if (rc == AD_OK) rc = weighted_sum_at(t, i, k, at, &back);
             if (rc == AD_OK)
                 rc = compare_at(t, i, k, t->grad[i][k], (up - down) / (2 * h), o.atol, o.rtol,
-                            "backward and finite differences");
+                                "backward and finite differences");
             if (rc != AD_OK) return rc;
         }
     return AD_OK;
@@ -319,10 +317,12 @@ static int check_differences(trial *t) {
 static int check_f32(const trial *wide, const trial *narrow) {
     int rc = AD_OK;
     for (int64_t k = 0; k < wide->y->layout->numel && rc == AD_OK; k++)
-        rc = compare_at(wide, -1, k, ad_at(narrow->y, k), ad_at(wide->y, k), 2e-5, 2e-5, "the result in f32 and in f64");
+        rc = compare_at(wide, -1, k, ad_at(narrow->y, k), ad_at(wide->y, k), 2e-5, 2e-5,
+                        "the result in f32 and in f64");
     for (int i = 0; i < wide->n && wide->grad[i] != NULL; i++)
         for (int64_t k = 0; k < wide->in[i]->layout->numel && rc == AD_OK; k++)
-            rc = compare_at(wide, i, k, narrow->grad[i][k], wide->grad[i][k], 1e-4, 1e-4, "the gradient in f32 and in f64");
+            rc = compare_at(wide, i, k, narrow->grad[i][k], wide->grad[i][k], 1e-4, 1e-4,
+                            "the gradient in f32 and in f64");
     return rc;
 }
 

@@ -175,6 +175,7 @@ bool ad_has_grad(const ad_var *x) { return x != NULL && (x->flags & AD__HAS_GRAD
 
 int ad_retain_grad(ad_var *x) {
     if (ad__absent(x)) return ad_refuse_nil(x, "retain_grad");
+    if (!ad_ok(ad__owner(x))) return ad__owner(x)->code;
     if (!ad__needs(x)) return ad_fail(ad__owner(x), AD_EGRAD, "retain_grad: this Var requires no gradient");
     return give_grad(x);
 }
