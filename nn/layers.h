@@ -7,6 +7,7 @@
 #define NN_LAYERS_H
 
 #include "nn/module.h"
+#include "ops/ops.h"
 
 #ifdef __cplusplus
 extern "C" {

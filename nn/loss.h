@@ -3,6 +3,7 @@
 #define NN_LOSS_H
 
 #include "nn/module.h"
+#include "ops/ops.h"
 
 #ifdef __cplusplus
 extern "C" {

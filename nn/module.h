@@ -3,7 +3,6 @@
 #define NN_MODULE_H
 
 #include "autodiff/autodiff.h"
-#include "ops/ops.h"
 
 #ifdef __cplusplus
 extern "C" {

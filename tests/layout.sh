@@ -22,7 +22,7 @@ private() {
 # The public headers that a folder's files may include.
 public() {
     case $1 in
-    autodiff/base) echo autodiff/autodiff.h autodiff/extend.h ;;
+    autodiff/base) echo autodiff/autodiff.h autodiff/extend.h autodiff/thread.h ;;
     */kernels*) echo autodiff/autodiff.h ;;
     autodiff/*) echo autodiff/*.h ;;
     ops/*) echo autodiff/*.h ops/*.h ops/*.def ;;

@@ -1,6 +1,7 @@
 /* parallel.c: a graph's team of threads: handing out the chunks of a loop, sleeping and waking. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime, semaphores */
 #include "autodiff/base/parallel.h"
+#include "autodiff/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -200,12 +201,11 @@ void ad_parallel(ad_team *t, int64_t n, int64_t chunk, int64_t work, ad_loop_fn 
 
 /* ---- making and freeing ------------------------------------------------------------------------------------ */
 
-/* Workers block all signals, so that the program's own threads receive them. */
-static int start_worker(team_worker *w) {
+int ad_thread_start(pthread_t *thread, void *(*run)(void *), void *data) {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&w->thread, NULL, worker_main, w);
+    int rc = pthread_create(thread, NULL, run, data);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return rc;
 }
@@ -238,7 +238,7 @@ ad_team *ad__team_new(ad__memory *memory, int size) {
         sem_init(&t->workers[i].waiter.semaphore, 0, 0);
     }
     for (int i = 0; i < size - 1; i++)
-        if (start_worker(&t->workers[i]) != 0) {
+        if (ad_thread_start(&t->workers[i].thread, worker_main, &t->workers[i]) != 0) {
             stop_workers(t, i);
             free_team(memory, t);
             return NULL;

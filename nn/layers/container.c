@@ -1,6 +1,7 @@
 /* container.c: layers made of other layers: sequential, parallel, residual, multi-layer perceptrons; flatten. */
 #include "nn/layers.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 /* ---- sequential and parallel ------------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* loss.c: loss functions and penalties, made of the ops. */
 #include "nn/loss.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 /* ---- elementwise losses: the ops refuse a target of another shape ------------------------------------------ */
 

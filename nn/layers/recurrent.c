@@ -3,6 +3,7 @@
 
 #include "nn/layers.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 /* The k gates lie one below the other in the weights' first axis. */
 typedef struct {

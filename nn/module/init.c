@@ -5,6 +5,7 @@
 #include "autodiff/op.h"
 #include "nn/kernels/vector.h"
 #include "nn/module.h"
+#include "ops/ops.h"
 
 /* x = scale u + shift for random numbers u, computed by ops in a scope of its own. */
 static int fill(ad_var *x, ad_var *draw(ad_graph *, ad_dtype, ad_shape), double scale, double shift) {
