@@ -111,7 +111,7 @@ static bool next_place(const ad__copy_plan *p, place *at) {
 
 /* ---- blocks: squares that are transposed in registers, 4 by 4 in f32 and 2 by 2 in f64 -------------------------- */
 
-enum { VECTOR = 16, STRIP = 16, LANES_f32 = VECTOR / sizeof(float), LANES_f64 = VECTOR / sizeof(double) };
+enum { VECTOR = 16, STRIP = 16, UNROLLED = 4, LANES_f32 = VECTOR / sizeof(float), LANES_f64 = VECTOR / sizeof(double) };
 typedef float vector_f32 __attribute__((vector_size(VECTOR)));
 typedef double vector_f64 __attribute__((vector_size(VECTOR)));
 
