@@ -111,11 +111,11 @@ static bool next_place(const ad__copy_plan *p, place *at) {
 
 /* ---- blocks: squares that are transposed in registers, 4 by 4 in f32 and 2 by 2 in f64 -------------------------- */
 
-enum { VECTOR = 16, STRIP = 16, LANES_f32 = VECTOR / sizeof(float), LANES_f64 = VECTOR / sizeof(double) };
+enum { VECTOR = 16, STRIP = 16, UNROLLED = 4, LANES_f32 = VECTOR / sizeof(float), LANES_f64 = VECTOR / sizeof(double) };
 typedef float vector_f32 __attribute__((vector_size(VECTOR)));
 typedef double vector_f64 __attribute__((vector_size(VECTOR)));
 
-/* The elements of a and b, one after the other, that the numbers name. GCC has the second form from version 12 on. */
+/* The elements of a and b, numbered one after the other, that are named. GCC knows clang's form from version 12 on. */
 #if defined(__clang__)
 #define PICK(index, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -140,7 +140,7 @@ static inline void transpose_vectors_f64(vector_f64 v[LANES_f64]) {
 
 enum { SHORT = 32, LONG = 2048, PAGE = 4096, LINE = 64 }; /* bytes */
 
-/* Where y lies up to 63 bytes further in its page than x, a memcpy of more than 2 KB by glibc (rep movsb) is ten times
+/* Where y lies a few bytes further in its page than x, a memcpy of more than 2 KB by glibc (rep movsb) is ten times
    slower on AMD than this loop. */
 static void copy_long(size_t n, const char *x, char *y) {
     size_t ahead = ((uintptr_t)y - (uintptr_t)x) % PAGE;
