@@ -30,7 +30,7 @@ include mk/found.mk
 endif
 include mk/flags.mk mk/library.mk mk/programs.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/install.mk
 
-all: $(archive) $(shared) $(demos) ## build build/libautodiff.a, build/libautodiff.so and build/demos/*
+all: $(archive) $(shared) $(demos) ## build the library, build/libautodiff.a and .so, and the demos
 
 shown := first custom_op rosenbrock pinn xor spiral
 demo: $(demos) ## run the demos first, custom_op, rosenbrock, pinn, xor and spiral
