@@ -1,10 +1,10 @@
 # Makefile: builds libautodiff, its demos, tests and benchmarks; `make help` lists the goals.
 #
-# Variables: BUILD (the build folder), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR; BLAS (a name known to pkg-config,
-# or none); LAPACK=none (leaves out solve, cholesky, inverse, det and logdet); NATIVE=1 (code for this processor only);
-# WERROR=1 (warnings are errors); V=1 (shows commands); CASE (one case of `make bench` or `make bench-peers`);
-# THREADS (for `make bench-threads`); TESTS (some programs of `make units`); PYTHON (for peers and reference values);
-# ARCH (Debian's name of a processor, for `make cross`); SYSROOT (the folder that holds that processor's libraries).
+# Variables: BUILD (the build folder), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR; BLAS (a pkg-config name, or none);
+# LAPACK=none (omits solve, cholesky, inverse, det and logdet); NATIVE=1 (code for this processor only); WERROR=1
+# (warnings are errors); V=1 (prints commands); CASE (one case of `make bench` or `make bench-peers`); THREADS (for
+# `make bench-threads`); TESTS (the programs of `make units`); PYTHON (for peers and reference values); ARCH (a Debian
+# architecture, for `make cross`); SYSROOT (the folder with the libraries of that architecture).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -30,17 +30,17 @@ include mk/found.mk
 endif
 include mk/flags.mk mk/library.mk mk/programs.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/install.mk
 
-all: $(archive) $(shared) $(demos) ## build/libautodiff.a, build/libautodiff.so and build/demos/*
+all: $(archive) $(shared) $(demos) ## build the library, build/libautodiff.a and .so, and the demos
 
 shown := first custom_op rosenbrock pinn xor spiral
-demo: $(demos) ## watch the demos: first, custom_op, rosenbrock, pinn, xor, spiral
+demo: $(demos) ## run the demos first, custom_op, rosenbrock, pinn, xor and spiral
 	@for d in $(shown); do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
-	@echo "With a FILE of names, one a line: $(BUILD)/demos/names --data FILE"
+	@echo "With a FILE of names, one per line: $(BUILD)/demos/names --data FILE"
 
-clean: ## remove what was built
+clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-help: ## this list
+help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 endif

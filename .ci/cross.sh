@@ -1,23 +1,23 @@
 #!/bin/sh
-# cross.sh: builds the tests for another kind of processor and runs them here, under qemu; see `make cross`.
+# cross.sh: builds the tests for another processor architecture and runs them under qemu; see `make cross`.
 #
 # usage: .ci/cross.sh [--fetch] ARCH [ARGUMENT OF MAKE]...      ARCH is Debian's name: arm64, s390x, armhf, i386
-# With --fetch only the libraries that it needs are fetched.
+# With --fetch it only downloads the libraries that the tests need.
 #
-# The libraries come from Debian and go to a directory of their own, so nothing is installed on this machine.
+# The libraries come from Debian and are unpacked into a directory below BUILD. Nothing is installed on this machine.
 set -eu
 fetch=
 if [ "$1" = --fetch ]; then fetch=yes && shift; fi
 arch=$1
 shift
-fact() { dpkg-architecture -a "$arch" -q "DEB_HOST_$1" 2>/dev/null; }
-triple=$(fact GNU_TYPE)
-lib=usr/lib/$(fact MULTIARCH)
+arch_variable() { dpkg-architecture -a "$arch" -q "DEB_HOST_$1" 2>/dev/null; }
+triple=$(arch_variable GNU_TYPE)
+lib=usr/lib/$(arch_variable MULTIARCH)
 root=$(pwd)/${BUILD:-build}/root-$arch
-case $(fact GNU_CPU) in
+case $(arch_variable GNU_CPU) in
 i686) cpu=i386 ;;
 powerpc64le) cpu=ppc64le ;;
-*) cpu=$(fact GNU_CPU) ;;
+*) cpu=$(arch_variable GNU_CPU) ;;
 esac
 
 for tool in "$triple-gcc" "qemu-$cpu"; do
@@ -26,7 +26,7 @@ for tool in "$triple-gcc" "qemu-$cpu"; do
     exit 1
 done
 
-# What the packages of mk/packages.txt that are not tools hold for ARCH, unpacked below a root.
+# Downloads the libraries of mk/packages.txt for ARCH and unpacks them below $root.
 unpack() {
     new=$root.new
     rm -rf "$new"
@@ -34,13 +34,13 @@ unpack() {
     : >"$new/apt/status"
     apt="apt-get -qq -o APT::Architecture=$arch -o APT::Architectures=$arch -o Dir::State::status=$new/apt/status
         -o Dir::State::lists=$new/apt/lists -o Dir::Cache=$new/apt"
-    $apt update || echo "Going on with the lists that could be had." >&2
-    # shellcheck disable=SC2046 # words
+    $apt update || echo "Some package lists could not be downloaded; continuing with the others." >&2
+    # shellcheck disable=SC2046 # a list of packages
     $apt -y --no-install-recommends --download-only install libc6-dev \
         $(sed 's/#.*//; /^build-essential$/d; /^pkgconf$/d' mk/packages.txt) >&2
     for package in "$new"/apt/archives/*.deb; do dpkg -x "$package" "$new"; done
     rm -r "$new/apt"
-    # A link to /lib/... means that of the root.
+    # Absolute links are made relative, so that they point into $new and not into this machine's /.
     find "$new" -type l -lname '/*' | while read -r link; do ln -sfrn "$new$(readlink "$link")" "$link"; done
     rm -rf "$root"
     mv "$new" "$root"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# packages.sh: installs the Debian packages that a list names, if any is missing; see `make deps`.
+# packages.sh: installs the Debian packages of a list that are missing; see `make deps`.
 set -eu
 list=$1
 missing=
@@ -13,14 +13,14 @@ if [ -z "$missing" ]; then
     exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-    echo "There is no apt-get here. Install what these Debian packages hold, then go on:$missing" >&2
+    echo "apt-get is not available. Install the contents of these Debian packages by other means:$missing" >&2
     exit 1
 fi
 sudo=
 if [ "$(id -u)" != 0 ]; then
     sudo=sudo
     if ! command -v sudo >/dev/null; then
-        echo "Neither root nor sudo here. Have root run: apt-get install$missing" >&2
+        echo "Installing packages needs root or sudo. As root, run: apt-get install$missing" >&2
         exit 1
     fi
 fi

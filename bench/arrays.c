@@ -1,4 +1,4 @@
-/* arrays.c: large arrays beside plain C with cblas: what is left is the machine's own speed. */
+/* arrays.c: ops on large arrays, and the same arithmetic in plain C with a BLAS, whose speed is that of the machine. */
 #include "ops/kernels/base/vector_math.h"
 
 #include "bench/common.h"
@@ -8,13 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static float *floats(int64_t n) { return bench_array((size_t)n * sizeof(float)); }
 
 typedef struct {
     ad_graph *g;
     ad_var *a, *b, *classes;
-    float *fa, *fb, *fc, *ga, *gb, *gc; /* the floor's */
-    float *steps[21];
+    float *fa, *fb, *fc, *ga, *gb, *gc; /* arrays of the floor */
+    float *steps[21];                   /* the floor of tanh-20: input and results */
 } arrays;
 
 static arrays *arrays_new(void) {
@@ -34,20 +33,21 @@ static void teardown(void *state) {
     free(s);
 }
 
-static double squares(const ad_var *x) {
+/* The sum of the squares of the gradient of x; 0 for NULL. */
+static double gradient_squares(const ad_var *x) {
     double sum = 0;
     for (int64_t i = 0; x != NULL && i < ad_numel(x); i++) sum += ad_grad_at(x, i) * ad_grad_at(x, i);
     return sum;
 }
 
-/* The loss, and the sum of its gradient's squares. */
+/* to: the loss, and the sum of the squares of its gradient. */
 static void result_of(arrays *s, ad_var *(*loss_of)(const arrays *), double to[2]) {
     ad_var *loss = loss_of(s);
     ad_backward(loss);
-    to[0] = ad_item(loss), to[1] = squares(s->a) + squares(s->b);
+    to[0] = ad_item(loss), to[1] = gradient_squares(s->a) + gradient_squares(s->b);
 }
 
-static void work_of(arrays *s, ad_var *(*loss_of)(const arrays *)) {
+static void step_of(arrays *s, ad_var *(*loss_of)(const arrays *)) {
     ad_mark m = ad_begin(s->g);
     ad_var *loss = loss_of(s);
     ad_zero_grad(loss);
@@ -62,7 +62,7 @@ enum { SIDE = 1024 };
 static void *matmul_setup(void) {
     arrays *s = arrays_new();
     float **all[] = { &s->fa, &s->fb, &s->fc, &s->ga, &s->gb };
-    for (int i = 0; i < 5; i++) *all[i] = floats(SIDE * SIDE);
+    for (int i = 0; i < 5; i++) *all[i] = bench_floats(SIDE * SIDE);
     bench_fill(s->fa, SIDE * SIDE, 1), bench_fill(s->fb, SIDE * SIDE, 2);
     s->a = ad_param(s->g, AD_F32, s->fa, AD_SHAPE(SIDE, SIDE));
     s->b = ad_param(s->g, AD_F32, s->fb, AD_SHAPE(SIDE, SIDE));
@@ -70,10 +70,10 @@ static void *matmul_setup(void) {
 }
 
 static ad_var *matmul_loss(const arrays *s) { return ad_muls(ad_sum(ad_square(ad_matmul(s->a, s->b))), 0.5); }
-static void matmul_ours(void *state) { work_of(state, matmul_loss); }
+static void matmul_ours(void *state) { step_of(state, matmul_loss); }
 static void matmul_result(void *state, double to[2]) { result_of(state, matmul_loss, to); }
 
-/* The gradient of the loss by C is C itself: three products and no more. */
+/* The gradient of the loss with respect to C is C itself, so the floor is three products. */
 static void matmul_floor(void *state) {
     arrays *s = state;
     ad__gemm_f32(false, false, SIDE, SIDE, SIDE, s->fa, s->fb, 0, s->fc);
@@ -81,14 +81,14 @@ static void matmul_floor(void *state) {
     ad__gemm_f32(true, false, SIDE, SIDE, SIDE, s->fa, s->fc, 0, s->gb);
 }
 
-/* ---- tanh-20: tanh twenty times over a million f32, then a sum ------------------------------------------------- */
+/* ---- tanh-20: tanh applied twenty times to a million f32, then a sum ------------------------------------------- */
 
 enum { MILLION = 1000000, TIMES = 20 };
 
 static void *tanh_setup(void) {
     arrays *s = arrays_new();
-    for (int i = 0; i <= TIMES; i++) s->steps[i] = floats(MILLION);
-    s->ga = floats(MILLION);
+    for (int i = 0; i <= TIMES; i++) s->steps[i] = bench_floats(MILLION);
+    s->ga = bench_floats(MILLION);
     bench_fill(s->steps[0], MILLION, 5);
     s->a = ad_param(s->g, AD_F32, s->steps[0], AD_SHAPE(MILLION));
     return s;
@@ -99,7 +99,7 @@ static ad_var *tanh_loss(const arrays *s) {
     for (int i = 0; i < TIMES; i++) y = ad_tanh(y);
     return ad_sum(y);
 }
-static void tanh_ours(void *state) { work_of(state, tanh_loss); }
+static void tanh_ours(void *state) { step_of(state, tanh_loss); }
 static void tanh_result(void *state, double to[2]) { result_of(state, tanh_loss, to); }
 
 AD__CLONES static void tanh_forward(int64_t n, const float *restrict x, float *restrict y) {
@@ -122,7 +122,7 @@ enum { ROWS = 4096, CLASSES = 1000 };
 
 static void *ce_setup(void) {
     arrays *s = arrays_new();
-    s->fa = floats(ROWS * CLASSES), s->ga = floats(ROWS * CLASSES), s->fc = floats(ROWS);
+    s->fa = bench_floats(ROWS * CLASSES), s->ga = bench_floats(ROWS * CLASSES), s->fc = bench_floats(ROWS);
     bench_fill(s->fa, ROWS * CLASSES, 9);
     for (int i = 0; i < ROWS; i++) s->fc[i] = (float)(i * 31 % CLASSES);
     s->a = ad_param(s->g, AD_F32, s->fa, AD_SHAPE(ROWS, CLASSES));
@@ -131,19 +131,19 @@ static void *ce_setup(void) {
 }
 
 static ad_var *ce_loss(const arrays *s) { return ad_cross_entropy(s->a, s->classes); }
-static void ce_ours(void *state) { work_of(state, ce_loss); }
+static void ce_ours(void *state) { step_of(state, ce_loss); }
 static void ce_result(void *state, double to[2]) { result_of(state, ce_loss, to); }
 
-/* One exp an element: the gradient is written with the value. */
+/* The loss of a row x [n] and its gradient g [n]. exp is computed once for each element. */
 AD__CLONES static float ce_row(int64_t n, const float *restrict x, float *restrict g, int64_t class, float scale) {
-    float m[16], s[16] = { 0 }, most, sum = 0;
+    float m[16], s[16] = { 0 }, largest, sum = 0;
     for (int j = 0; j < 16; j++) m[j] = x[j];
     for (int64_t i = 0; i + 16 <= n; i += 16)
         for (int j = 0; j < 16; j++) m[j] = x[i + j] > m[j] ? x[i + j] : m[j];
-    most = m[0];
-    for (int j = 1; j < 16; j++) most = m[j] > most ? m[j] : most;
-    for (int64_t i = n / 16 * 16; i < n; i++) most = x[i] > most ? x[i] : most;
-    for (int64_t i = 0; i < n; i++) g[i] = expf(x[i] - most);
+    largest = m[0];
+    for (int j = 1; j < 16; j++) largest = m[j] > largest ? m[j] : largest;
+    for (int64_t i = n / 16 * 16; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+    for (int64_t i = 0; i < n; i++) g[i] = expf(x[i] - largest);
     for (int64_t i = 0; i + 16 <= n; i += 16)
         for (int j = 0; j < 16; j++) s[j] += g[i + j];
     for (int j = 0; j < 16; j++) sum += s[j];
@@ -151,7 +151,7 @@ AD__CLONES static float ce_row(int64_t n, const float *restrict x, float *restri
     float k = scale / sum;
     for (int64_t i = 0; i < n; i++) g[i] *= k;
     g[class] -= scale;
-    return most + logf(sum) - x[class];
+    return largest + logf(sum) - x[class];
 }
 
 static void ce_floor(void *state) {
@@ -159,21 +159,15 @@ static void ce_floor(void *state) {
     float loss = 0;
     for (int64_t i = 0; i < ROWS; i++)
         loss += ce_row(CLASSES, s->fa + i * CLASSES, s->ga + i * CLASSES, (int64_t)s->fc[i], 1.0f / ROWS);
-    s->gc = s->gc ? s->gc : floats(1);
+    s->gc = s->gc ? s->gc : bench_floats(1);
     *s->gc = loss / ROWS;
 }
 
 int main(int argc, char **argv) {
     static const bench_case cases[] = {
-        { "matmul-1024", "ms", 1, 0, matmul_setup, matmul_ours, matmul_floor, teardown },
-        { "tanh-20", "ms", 1, 0, tanh_setup, tanh_ours, tanh_floor, teardown },
-        { "softmax-ce", "ms", 1, 0, ce_setup, ce_ours, ce_floor, teardown },
+        { "matmul-1024", "ms", 1, 0, matmul_setup, matmul_ours, matmul_floor, teardown, matmul_result },
+        { "tanh-20", "ms", 1, 0, tanh_setup, tanh_ours, tanh_floor, teardown, tanh_result },
+        { "softmax-ce", "ms", 1, 0, ce_setup, ce_ours, ce_floor, teardown, ce_result },
     };
-    static const bench_result results[] = {
-        { "matmul-1024", matmul_result },
-        { "tanh-20", tanh_result },
-        { "softmax-ce", ce_result },
-    };
-    return bench_main_peers(argc, argv, (int)(sizeof cases / sizeof *cases), cases,
-                            (int)(sizeof results / sizeof *results), results);
+    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
 }

@@ -1,4 +1,4 @@
-/* common.c: measuring a piece of work beside its floor, in turns, by medians. */
+/* common.c: measures alternating runs of two pieces of work and prints medians. */
 #include "bench/common.h"
 
 #include <signal.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum { ROUNDS = 11 };
-static const double sample_ns = 3e7; /* each measurement repeats its work for this long at least */
+static const double sample_ns = 3e7; /* the least duration of a measurement, which repeats the work */
 
 double bench_now(void) {
     struct timespec t;
@@ -27,15 +27,16 @@ void bench_check(const ad_graph *g) {
 void *bench_array(size_t bytes) {
     void *p = calloc(1, bytes);
     if (p != NULL) return p;
-    fprintf(stderr, "bench: no memory for %zu bytes\n", bytes);
+    fprintf(stderr, "bench: out of memory: %zu bytes\n", bytes);
     exit(1);
 }
 
-void bench_fill(float *x, size_t n, uint32_t seed) {
-    for (size_t i = 0; i < n; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        x[i] = (float)(seed >> 8) * 0x1p-23f - 1;
-    }
+float *bench_floats(int64_t n) { return bench_array((size_t)n * sizeof(float)); }
+
+float *bench_random(int64_t n, uint32_t seed) {
+    float *x = bench_floats(n);
+    bench_fill(x, (size_t)n, seed);
+    return x;
 }
 
 static double timed(void (*work)(void *), void *state, int repeats) {
@@ -44,7 +45,7 @@ static double timed(void (*work)(void *), void *state, int repeats) {
     return (bench_now() - start) / repeats;
 }
 
-/* How often work must be repeated to fill a measurement; also warms caches and memory up. */
+/* The number of repetitions in a measurement. Finding it also warms up caches and memory. */
 static int repeats_for(void (*work)(void *), void *state) {
     timed(work, state, 2);
     double once = timed(work, state, 3);
@@ -63,8 +64,8 @@ static double median(double *x) {
 
 static double unit_ns(const char *unit) { return strcmp(unit, "ns") == 0 ? 1 : strcmp(unit, "us") == 0 ? 1e3 : 1e6; }
 
-/* The ratio is the median over rounds of ours over the floor beside it: what slows the machine for a
-   while slows both. */
+/* Ours and the floor alternate, and the ratio is the median of the ratios of the rounds: other load on the machine
+   slows both times of a round. */
 static void run(const bench_case *c) {
     void *state = c->setup();
     int n_ours = repeats_for(c->ours, state), n_floor = repeats_for(c->floor, state);
@@ -74,18 +75,20 @@ static void run(const bench_case *c) {
         floor[r] = timed(c->floor, state, n_floor);
         ratio[r] = ours[r] / floor[r];
     }
-    double scale = c->items * unit_ns(c->unit), mine = median(ours), theirs = median(floor);
-    printf("bench %s ours %.4g %s floor %.4g ratio %.2f", c->name, mine / scale, c->unit, theirs / scale, median(ratio));
+    double scale = c->items * unit_ns(c->unit), ours_ns = median(ours), floor_ns = median(floor);
+    printf("bench %s ours %.4g %s floor %.4g ratio %.2f", c->name, ours_ns / scale, c->unit, floor_ns / scale,
+           median(ratio));
     if (c->samples > 0)
-        printf(" (samples/s %.0f of %.0f)", c->samples * c->items * 1e9 / mine, c->samples * c->items * 1e9 / theirs);
+        printf(" (samples/s %.0f of %.0f)", c->samples * c->items * 1e9 / ours_ns,
+               c->samples * c->items * 1e9 / floor_ns);
     printf("\n");
     fflush(stdout);
     c->teardown(state);
 }
 
-/* ---- one thread beside several ------------------------------------------------------------------------------ */
+/* ---- one thread and several ----------------------------------------------------------------------------------- */
 
-static int threads = 1; /* of the graphs that setup makes */
+static int threads = 1; /* the number of threads of a graph from bench_graph */
 
 ad_graph *bench_graph(void) {
     ad_graph *g = ad_graph_new();
@@ -99,7 +102,7 @@ static void *setup_with(const bench_case *c, int n) {
     return c->setup();
 }
 
-/* How much faster the second is, in turns; the medians of both go to times. */
+/* The median speedup of state[1] over state[0], in alternating runs. times: the median time of each. */
 static double speedup(const bench_case *c, void *const state[2], int repeats, double times[2]) {
     double took[2][ROUNDS], ratio[ROUNDS];
     for (int r = 0; r < ROUNDS; r++) {
@@ -110,7 +113,7 @@ static double speedup(const bench_case *c, void *const state[2], int repeats, do
     return median(ratio);
 }
 
-/* Another process that computes; it ends with this one. */
+/* Starts a process that computes until this one ends. */
 static pid_t start_busy(void) {
     pid_t parent = getpid(), child = fork();
     if (child != 0) return child;
@@ -119,10 +122,10 @@ static pid_t start_busy(void) {
 }
 
 static double speedup_when_busy(const bench_case *c, void *const state[2], int repeats, int n) {
-    enum { MOST = 64 };
-    pid_t busy[MOST];
+    enum { MAX_BUSY = 64 };
+    pid_t busy[MAX_BUSY];
     double times[2];
-    n = n < MOST ? n : MOST;
+    n = n < MAX_BUSY ? n : MAX_BUSY;
     for (int i = 0; i < n; i++) busy[i] = start_busy();
     double s = speedup(c, state, repeats, times);
     for (int i = 0; i < n; i++)
@@ -146,11 +149,12 @@ static void run_threads(const bench_case *c, int n) {
 }
 
 int bench_main(int argc, char **argv, int n, const bench_case *cases) {
-    int many = argc > 2 && strcmp(argv[1], "--threads") == 0 ? atoi(argv[2]) : 0;
-    const char *name = many ? argv[3] : argc > 1 ? argv[1] : NULL;
+    if (argc > 1 && strcmp(argv[1], "--serve") == 0) return bench_serve(n, cases);
+    int n_threads = argc > 2 && strcmp(argv[1], "--threads") == 0 ? atoi(argv[2]) : 0;
+    const char *name = n_threads ? argv[3] : argc > 1 ? argv[1] : NULL;
     for (int i = 0; i < n; i++)
         if (name != NULL && strcmp(name, cases[i].name) != 0) continue;
-        else if (many > 0) run_threads(&cases[i], many);
+        else if (n_threads > 0) run_threads(&cases[i], n_threads);
         else run(&cases[i]);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* common.h: measuring a piece of work beside its floor, in turns, by medians. */
+/* common.h: runs benchmark cases: the library beside a floor, or with one thread beside several. */
 #ifndef BENCH_COMMON_H
 #define BENCH_COMMON_H
 
@@ -6,43 +6,43 @@
 #include "nn/nn.h"
 #include "ops/ops.h"
 
-/* One line of the results. state is what setup returned; ours and floor do the same work once. */
+/* One case. The floor is hand-written C that does the same work, or a part of it that any program must do. state is the
+   result of setup. ours and floor do the work once. */
 typedef struct {
     const char *name;
-    const char *unit;  /* of the printed times: "ns", "us" or "ms" */
-    double items;      /* times are divided by this: nodes, steps in a call */
-    double samples;    /* not 0: training samples an item, printed as samples/s besides */
+    const char *unit; /* of printed times: "ns", "us" or "ms" */
+    double items;     /* nodes or training steps in one call; times are printed per item */
+    double samples;   /* training samples per item, printed as samples/s; 0: not printed */
     void *(*setup)(void);
     void (*ours)(void *state);
     void (*floor)(void *state);
     void (*teardown)(void *state);
+    void (*result)(void *state, double to[2]); /* from a fresh state: two numbers that all libraries must agree on;
+                                                  NULL: the case has no peers */
 } bench_case;
 
-/* Runs the cases, or the one named by the first argument, and prints
+/* Runs all cases, or the one with the name in argv, and prints for each
        bench NAME ours X UNIT floor Y ratio R
-   where R is our time over the floor's. Fails on a graph error. */
+   where R is our time divided by the time of the floor.
+
+   --threads N [NAME] measures ours with one thread and with N threads, alone and beside N busy processes, and prints
+       threads NAME one X UNIT N Y speedup S busy S
+   Graphs of such cases come from bench_graph.
+
+   --serve answers the requests of bench/peers/compare.py (see bench/peers/serve.h) for the cases with a result.
+
+   An error of a graph ends the program. */
 int bench_main(int argc, char **argv, int n, const bench_case *cases);
 
-/* For setup: a graph with the threads that are being measured. bench_main with --threads N before the name measures
-   ours with one thread beside N, first alone on the machine and then with N other processes that compute, and prints
-       threads NAME one X UNIT N Y speedup S busy S
-   The cases must make their graphs so. */
-ad_graph *bench_graph(void);
+ad_graph *bench_graph(void); /* for setup: a graph with the number of threads to measure */
 
-/* What tells that a peer does the same work as the case of this name: two numbers, from a fresh state. */
-typedef struct {
-    const char *name;
-    void (*result)(void *state, double to[2]);
-} bench_result;
+double bench_now(void);               /* nanoseconds */
+void bench_check(const ad_graph *g);  /* ends the program if the graph has an error */
+void *bench_array(size_t bytes);      /* zeroed; ends the program if it is out of memory */
+float *bench_floats(int64_t n);       /* the same for n floats */
+void bench_fill(float *x, size_t n, uint32_t seed); /* uniform in -1 .. 1 */
+float *bench_random(int64_t n, uint32_t seed);      /* n new floats with these values */
 
-/* bench_main; or with --serve as the first argument, answers bench/peers/compare.py about the cases that have a
-   result (see bench/peers/serve.h). */
-int bench_main_peers(int argc, char **argv, int n, const bench_case *cases, int m, const bench_result *results);
-
-double bench_now(void); /* nanoseconds */
-/* Ends the program with the graph's error, if there is one: a measurement of a failure is none. */
-void bench_check(const ad_graph *g);
-void *bench_array(size_t bytes); /* zeroed; ends the program where memory is short */
-void bench_fill(float *x, size_t n, uint32_t seed); /* evenly in +-1 */
+int bench_serve(int n, const bench_case *cases); /* --serve */
 
 #endif

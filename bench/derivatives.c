@@ -1,4 +1,4 @@
-/* derivatives.c: gradients as Vars, Hessian products and checkpoints, each beside the plain work it stands for. */
+/* derivatives.c: gradients as Vars, Hessian-vector products and checkpoints. The floor is ad_backward alone. */
 #include "bench/common.h"
 
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static void net_free(void *state) {
     free(n);
 }
 
-/* ---- 64 layers, in 8 checkpoints or none: forward and backward ------------------------------------------------- */
+/* ---- forward and backward through 64 layers, with 8 checkpoints or with none ----------------------------------- */
 
 static ad_var *layers(int n, ad_var *const xs[], void *user) {
     ad_var *x = xs[0];
@@ -37,12 +37,12 @@ static ad_var *layers(int n, ad_var *const xs[], void *user) {
     return (void)user, x;
 }
 
-static void train(net *n, bool forget) {
+static void train(net *n, bool checkpoints) {
     ad_mark m = ad_begin(n->g);
     ad_var *x = n->x;
     for (int i = 0; i < PARTS; i++) {
         ad_var *xs[] = { x, n->w };
-        x = forget ? ad_checkpoint(layers, NULL, 2, xs) : layers(2, xs, NULL);
+        x = checkpoints ? ad_checkpoint(layers, NULL, 2, xs) : layers(2, xs, NULL);
     }
     ad_backward(ad_mean(x));
     ad_end(n->g, m);
@@ -51,7 +51,7 @@ static void train(net *n, bool forget) {
 static void with_checkpoints(void *state) { train(state, true); }
 static void without_checkpoints(void *state) { train(state, false); }
 
-/* ---- a chain of scalars: the gradient in Vars, and a Hessian product, beside backward -------------------------- */
+/* ---- a chain of scalars: the gradient as a Var, a Hessian-vector product, and backward ------------------------- */
 
 static ad_var *chain_of(const net *n) {
     ad_var *y = n->w;
@@ -84,9 +84,9 @@ static void by_hvp(void *state) {
 
 int main(int argc, char **argv) {
     static const bench_case cases[] = {
-        { "checkpoints", "ms", 1, 0, deep, with_checkpoints, without_checkpoints, net_free },
-        { "gradient-vars", "ns", CHAIN, 0, chain, by_vars, by_backward, net_free },
-        { "hvp", "ns", CHAIN, 0, chain, by_hvp, by_backward, net_free },
+        { "checkpoints", "ms", 1, 0, deep, with_checkpoints, without_checkpoints, net_free, NULL },
+        { "gradient-vars", "ns", CHAIN, 0, chain, by_vars, by_backward, net_free, NULL },
+        { "hvp", "ns", CHAIN, 0, chain, by_hvp, by_backward, net_free, NULL },
     };
     return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
 }

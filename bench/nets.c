@@ -1,4 +1,4 @@
-/* nets.c: training steps of networks beside the same arithmetic in plain C with cblas. */
+/* nets.c: training steps of networks, and the same arithmetic in plain C with a BLAS. */
 #include "ops/kernels/base/vector_math.h"
 
 #include "bench/common.h"
@@ -19,9 +19,9 @@ static void sgemm(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float
 }
 #endif
 
-/* ---- the floor: layers of a multilayer perceptron in plain C, everything allocated beforehand ---------------- */
+/* ---- the floor: layers of a multilayer perceptron in plain C, with all memory allocated in setup -------------- */
 
-enum { MOST_LAYERS = 4 };
+enum { MAX_LAYERS = 4 };
 
 typedef struct {
     int64_t in, out;
@@ -32,18 +32,18 @@ typedef struct {
 typedef struct {
     int n;
     int64_t batch;
-    layer l[MOST_LAYERS];
+    layer l[MAX_LAYERS];
 } mlp;
 
-static float *floats(int64_t n) { return bench_array((size_t)n * sizeof(float)); }
 
 static mlp mlp_new(int64_t batch, int n, const int64_t *widths) {
     mlp m = { .n = n - 1, .batch = batch };
     for (int i = 0; i < m.n; i++) {
         int64_t in = widths[i], out = widths[i + 1];
-        m.l[i] = (layer){ in, out, floats(in * out), floats(out), floats(in * out), floats(out), floats(in * out),
-                          floats(out), floats(batch * out), floats(batch * out) };
-        bench_fill(m.l[i].w, (size_t)(in * out), 7u + (uint32_t)i);
+        m.l[i] = (layer){ .in = in, .out = out, .w = bench_random(in * out, 7u + (uint32_t)i), .b = bench_floats(out) };
+        m.l[i].gw = bench_floats(in * out), m.l[i].gb = bench_floats(out);
+        m.l[i].vw = bench_floats(in * out), m.l[i].vb = bench_floats(out);
+        m.l[i].y = bench_floats(batch * out), m.l[i].gy = bench_floats(batch * out);
         for (int64_t k = 0; k < in * out; k++) m.l[i].w[k] /= sqrtf((float)in);
     }
     return m;
@@ -62,15 +62,15 @@ static void linear(const layer *l, int64_t n, const float *x) {
     sgemm(false, true, n, l->out, l->in, x, l->w, 1, l->y);
 }
 
-/* Gives a net the floor's weights. */
-static void same_weights(const nn_module *net, const mlp *m) {
+/* Copies the weights of the floor into a net. */
+static void copy_weights(const nn_module *net, const mlp *m) {
     for (int i = 0; i < m->n; i++) {
         ad_set(nn_parameter_at(net, 2 * i).var, m->l[i].w);
         ad_set(nn_parameter_at(net, 2 * i + 1).var, m->l[i].b);
     }
 }
 
-/* gx is NULL for the first layer: data wants no gradient. */
+/* gx is NULL for the first layer, as the data needs no gradient. */
 static void linear_back(const layer *l, int64_t n, const float *x, float *gx) {
     sgemm(true, false, l->out, l->in, n, l->gy, x, 0, l->gw);
     memset(l->gb, 0, (size_t)l->out * sizeof(float));
@@ -107,7 +107,7 @@ AD__CLONES static void descend(int64_t n, float lr, const float *restrict g, flo
     for (int64_t i = 0; i < n; i++) w[i] -= lr * g[i];
 }
 
-/* y -> the gradient of the mean cross-entropy, in place: (softmax - one_hot) / n */
+/* The gradient of the mean cross-entropy of y [n,c]: g = (softmax(y) - one_hot) / n. */
 AD__CLONES static void softmax_ce(int64_t n, int64_t c, const float *y, const float *class, float *g) {
     for (int64_t i = 0; i < n; i++) {
         float m = y[i * c], s = 0;
@@ -124,7 +124,7 @@ static const float xor_x[] = { 0, 0, 0, 1, 1, 0, 1, 1 }, xor_t[] = { 0, 1, 1, 0 
 
 typedef struct {
     ad_graph *g;
-    ad_var *x, *t, *loss; /* loss: built once, for ad_eval */
+    ad_var *x, *t, *loss; /* loss: recorded once, for ad_eval */
     nn_module *net;
     nn_optim *opt;
     mlp m;
@@ -140,7 +140,7 @@ static void *xor_setup(void) {
     s->net = nn_mlp(s->g, AD_F32, 3, (int64_t[]){ 2, 8, 1 }, ad_tanh);
     s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 1e-4 });
     s->m = mlp_new(4, 3, (int64_t[]){ 2, 8, 1 });
-    same_weights(s->net, &s->m);
+    copy_weights(s->net, &s->m);
     return s;
 }
 
@@ -164,14 +164,14 @@ static double xor_step(const xor_state *s, nn_optim *opt) {
     nn_zero_grad(opt);
     ad_backward(loss);
     nn_step(opt);
-    double was = ad_item(loss);
+    double value = ad_item(loss);
     ad_end(s->g, m);
-    return was;
+    return value;
 }
 
 static void xor_rebuild(void *state) { xor_step(state, ((xor_state *)state)->opt); }
 
-/* The loss at the first step, and at the hundredth, of steps longer than the measured ones. */
+/* The losses of the first and the hundredth step, with a larger learning rate than in the measurement. */
 static void xor_result(void *state, double to[2]) {
     nn_optim *opt = nn_sgd(((xor_state *)state)->net, (nn_sgd_opts){ .lr = 0.1 });
     to[0] = xor_step(state, opt);
@@ -186,7 +186,7 @@ static void xor_eval(void *state) {
     nn_step(s->opt);
 }
 
-/* Too small for a BLAS: loops over sizes that the compiler knows. */
+/* Too small for a BLAS: loops with constant bounds. */
 static void xor_floor(void *state) {
     layer *a = &((xor_state *)state)->m.l[0], *b = &((xor_state *)state)->m.l[1];
     for (int i = 0; i < 4; i++)
@@ -230,8 +230,7 @@ static void *lecture_setup(void) {
     s->g = bench_graph();
     ad_keep_grads(s->g, false);
     s->m = mlp_new(LN, 3, (int64_t[]){ LI, LH, LO });
-    s->fx = floats(LN * LI), s->ft = floats(LN * LO);
-    bench_fill(s->fx, LN * LI, 1), bench_fill(s->ft, LN * LO, 2);
+    s->fx = bench_random(LN * LI, 1), s->ft = bench_random(LN * LO, 2);
     s->x = ad_input(s->g, AD_F32, s->fx, AD_SHAPE(LN, LI));
     s->t = ad_input(s->g, AD_F32, s->ft, AD_SHAPE(LN, LO));
     s->w1 = ad_param(s->g, AD_F32, s->m.l[0].w, AD_SHAPE(LH, LI));
@@ -257,14 +256,14 @@ static double lecture_step(lecture *s) {
     ad_backward(loss);
     descend(LI * LH, s->lr, ad_grad(s->w1), ad_data_mut(s->w1));
     descend(LH * LO, s->lr, ad_grad(s->w2), ad_data_mut(s->w2));
-    double was = ad_item(loss);
+    double value = ad_item(loss);
     ad_end(s->g, m);
-    return was;
+    return value;
 }
 
 static void lecture_ours(void *state) { lecture_step(state); }
 
-/* The loss at the first and at the twentieth step, of steps longer than the measured ones. */
+/* The losses of the first and the twentieth step, with a larger learning rate than in the measurement. */
 static void lecture_result(void *state, double to[2]) {
     ((lecture *)state)->lr = 1e-4f;
     to[0] = lecture_step(state);
@@ -286,7 +285,7 @@ static void lecture_floor(void *state) {
     descend(LH * LO, 1e-6f, b->gw, b->w);
 }
 
-/* ---- mlp-128, mlp-512-512: MNIST-shaped, relu, cross-entropy, momentum, shuffled minibatches ------------------- */
+/* ---- mlp-128, mlp-512-512: data like MNIST, relu, cross-entropy, momentum, shuffled minibatches ---------------- */
 
 enum { ROWS = 6400, PIXELS = 784, CLASSES = 10 };
 
@@ -306,16 +305,16 @@ static mnist *mnist_new(int64_t batch, int n, const int64_t *widths) {
     mnist *s = bench_array(sizeof *s);
     s->g = bench_graph();
     ad_keep_grads(s->g, false);
-    s->x = floats(ROWS * PIXELS), s->t = floats(ROWS);
-    bench_fill(s->x, ROWS * PIXELS, 3);
+    s->x = bench_random(ROWS * PIXELS, 3), s->t = bench_floats(ROWS);
     for (int i = 0; i < ROWS; i++) s->t[i] = (float)(i * 7 % CLASSES);
     s->net = nn_mlp(s->g, AD_F32, n, widths, ad_relu);
     s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 1e-3, .momentum = 0.9 });
-    s->data = (nn_dataset){ ad_input(s->g, AD_F32, s->x, AD_SHAPE(ROWS, PIXELS)), ad_input(s->g, AD_F32, s->t, AD_SHAPE(ROWS)) };
+    s->data = (nn_dataset){ ad_input(s->g, AD_F32, s->x, AD_SHAPE(ROWS, PIXELS)),
+                            ad_input(s->g, AD_F32, s->t, AD_SHAPE(ROWS)) };
     s->loader = nn_loader_new(s->g, s->data, (nn_loader_opts){ .batch = batch });
     s->m = mlp_new(batch, n, widths);
-    same_weights(s->net, &s->m);
-    s->batch_x = floats(batch * PIXELS), s->batch_t = floats(batch);
+    copy_weights(s->net, &s->m);
+    s->batch_x = bench_floats(batch * PIXELS), s->batch_t = bench_floats(batch);
     s->order = bench_array(ROWS * sizeof *s->order);
     for (int64_t i = 0; i < ROWS; i++) s->order[i] = i * 2731 % ROWS;
     return s;
@@ -333,20 +332,20 @@ static void mnist_teardown(void *state) {
     free(s);
 }
 
-/* One minibatch; at the end of an epoch the loader begins another. */
+/* One minibatch. The second call of nn_loader_next begins the next epoch. */
 static double mnist_step(const mnist *s, nn_loader *loader, nn_optim *opt) {
     ad_mark m = ad_begin(s->g);
-    double was = 0;
+    double value = 0;
     ad_var *x, *t;
     if (nn_loader_next(loader, &x, &t) || nn_loader_next(loader, &x, &t)) {
         ad_var *loss = nn_cross_entropy(nn_apply(s->net, x), t);
         nn_zero_grad(opt);
         ad_backward(loss);
         nn_step(opt);
-        was = ad_item(loss);
+        value = ad_item(loss);
     }
     ad_end(s->g, m);
-    return was;
+    return value;
 }
 
 static void mnist_ours(void *state) {
@@ -354,7 +353,8 @@ static void mnist_ours(void *state) {
     mnist_step(s, s->loader, s->opt);
 }
 
-/* The loss at the first and at the fifth step: rows in their order, steps longer than in the measurement. */
+/* The losses of the first and the fifth step, with unshuffled rows and a larger learning rate than in the measurement.
+   */
 static void mnist_result(void *state, double to[2]) {
     mnist *s = state;
     nn_loader *in_order = nn_loader_new(s->g, s->data, (nn_loader_opts){ .batch = s->m.batch, .in_order = true });
@@ -395,19 +395,11 @@ static void mnist_floor(void *state) {
 
 int main(int argc, char **argv) {
     static const bench_case cases[] = {
-        { "xor-rebuild", "us", 1, 0, xor_setup, xor_rebuild, xor_floor, xor_teardown },
-        { "xor-eval", "us", 1, 0, xor_setup_built, xor_eval, xor_floor, xor_teardown },
-        { "lecture-net", "us", 1, 0, lecture_setup, lecture_ours, lecture_floor, lecture_teardown },
-        { "mlp-128", "us", 1, 64, mlp_128_setup, mnist_ours, mnist_floor, mnist_teardown },
-        { "mlp-512-512", "us", 1, 128, mlp_512_setup, mnist_ours, mnist_floor, mnist_teardown },
+        { "xor-rebuild", "us", 1, 0, xor_setup, xor_rebuild, xor_floor, xor_teardown, xor_result },
+        { "xor-eval", "us", 1, 0, xor_setup_built, xor_eval, xor_floor, xor_teardown, xor_result },
+        { "lecture-net", "us", 1, 0, lecture_setup, lecture_ours, lecture_floor, lecture_teardown, lecture_result },
+        { "mlp-128", "us", 1, 64, mlp_128_setup, mnist_ours, mnist_floor, mnist_teardown, mnist_result },
+        { "mlp-512-512", "us", 1, 128, mlp_512_setup, mnist_ours, mnist_floor, mnist_teardown, mnist_result },
     };
-    static const bench_result results[] = {
-        { "xor-rebuild", xor_result },
-        { "xor-eval", xor_result },
-        { "lecture-net", lecture_result },
-        { "mlp-128", mnist_result },
-        { "mlp-512-512", mnist_result },
-    };
-    return bench_main_peers(argc, argv, (int)(sizeof cases / sizeof *cases), cases,
-                            (int)(sizeof results / sizeof *results), results);
+    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
 }

@@ -1,28 +1,24 @@
-/* recurrent.c: training steps of recurrent nets beside their matrix products alone. */
+/* recurrent.c: training steps of recurrent nets, and only their matrix products. */
 #include "bench/common.h"
 #include "ops/kernels/linalg/gemm.h"
 
 #include <stdlib.h>
 
-/* ---- lstm, gru: the net of demos/names: an embedding, 16 times of 128 cells, logits; batch 64, adam ------------ */
+/* ---- lstm, gru: the net of demos/names: an embedding, 16 steps of 128 cells, logits; batch 64, adam ------------ */
 
-enum { N = 64, TIME = 16, SYMBOLS = 27, IN = 32, HIDDEN = 128, ROWS = N * TIME, MOST_GATES = 4 * HIDDEN };
+enum { N = 64, TIME = 16, SYMBOLS = 27, IN = 32, HIDDEN = 128, ROWS = N * TIME, MAX_GATES = 4 * HIDDEN };
 
 typedef struct {
     ad_graph *g;
     nn_module *net;
     nn_optim *opt;
     ad_var *x, *y;
-    int64_t gates;                                  /* elements of a time's gates */
-    float *in, *a, *h, *logits, *w_ih, *w_hh, *head; /* the floor's operands, as large as the net's */
+    int64_t gates;                                  /* elements of the gates of one step, for one row */
+    float *in, *a, *h, *logits, *w_ih, *w_hh, *head; /* operands of the floor, as large as those of the net */
     float *out;
 } recurrent;
 
-static float *drawn(int64_t n) {
-    float *x = bench_array((size_t)n * sizeof *x);
-    bench_fill(x, (size_t)n, 1);
-    return x;
-}
+static float *operand(int64_t n) { return bench_random(n, 1); }
 
 static ad_var *symbols(ad_graph *g, int step) {
     ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(N, TIME));
@@ -41,9 +37,9 @@ static recurrent *setup(nn_module *cells(ad_graph *, ad_dtype, nn_rnn_opts), int
     s->opt = nn_adam(s->net, (nn_adam_opts){ .lr = 1e-5 });
     s->x = symbols(s->g, 7), s->y = symbols(s->g, 11);
     s->gates = gates * HIDDEN;
-    s->in = drawn(ROWS * IN), s->a = drawn(ROWS * MOST_GATES), s->h = drawn(ROWS * HIDDEN);
-    s->logits = drawn(ROWS * SYMBOLS), s->w_ih = drawn(MOST_GATES * IN), s->w_hh = drawn(MOST_GATES * HIDDEN);
-    s->head = drawn(SYMBOLS * HIDDEN), s->out = drawn(ROWS * MOST_GATES);
+    s->in = operand(ROWS * IN), s->a = operand(ROWS * MAX_GATES), s->h = operand(ROWS * HIDDEN);
+    s->logits = operand(ROWS * SYMBOLS), s->w_ih = operand(MAX_GATES * IN), s->w_hh = operand(MAX_GATES * HIDDEN);
+    s->head = operand(SYMBOLS * HIDDEN), s->out = operand(ROWS * MAX_GATES);
     return s;
 }
 
@@ -69,7 +65,7 @@ static void step(void *state) {
     ad_end(s->g, m);
 }
 
-/* Always of the same numbers: the sizes are what counts. No product reads what another wrote. */
+/* The products have the sizes of those in a training step, but constant operands: no product reads a result. */
 static void products(void *state) {
     const recurrent *s = state;
     int64_t k = s->gates;
@@ -86,8 +82,8 @@ static void products(void *state) {
 
 int main(int argc, char **argv) {
     static const bench_case cases[] = {
-        { "lstm", "us", 1, N, lstm_setup, step, products, teardown },
-        { "gru", "us", 1, N, gru_setup, step, products, teardown },
+        { "lstm", "us", 1, N, lstm_setup, step, products, teardown, NULL },
+        { "gru", "us", 1, N, gru_setup, step, products, teardown, NULL },
     };
     return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
 }

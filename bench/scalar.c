@@ -1,14 +1,14 @@
-/* scalar.c: graphs of scalar f64 nodes beside a hand-written tape. */
+/* scalar.c: graphs of scalar f64 nodes, and a hand-written tape. */
 #include "bench/common.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* ---- the floor: a tape of partial derivatives, as a careful C programmer writes one ------------------------- */
+/* ---- the floor: a tape of partial derivatives, written by hand ---------------------------------------------- */
 
 typedef struct {
-    double d[2];    /* of this node by its operands */
-    uint32_t in[2]; /* their places; 0 is a place for what does not exist */
+    double d[2];    /* the partial derivatives of this node with respect to its operands */
+    uint32_t in[2]; /* the indices of the operands; entry 0 stands for a missing operand */
 } entry;
 
 typedef struct {
@@ -38,7 +38,9 @@ static inline uint32_t push(tape *t, double value, double da, uint32_t a, double
 
 static inline uint32_t t_leaf(tape *t, double v) { return push(t, v, 0, 0, 0, 0); }
 static inline uint32_t t_add(tape *t, uint32_t a, uint32_t b) { return push(t, t->value[a] + t->value[b], 1, a, 1, b); }
-static inline uint32_t t_sub(tape *t, uint32_t a, uint32_t b) { return push(t, t->value[a] - t->value[b], 1, a, -1, b); }
+static inline uint32_t t_sub(tape *t, uint32_t a, uint32_t b) {
+    return push(t, t->value[a] - t->value[b], 1, a, -1, b);
+}
 static inline uint32_t t_mul(tape *t, uint32_t a, uint32_t b) {
     return push(t, t->value[a] * t->value[b], t->value[b], a, t->value[a], b);
 }
@@ -58,11 +60,11 @@ static void t_backward(tape *t) {
 /* ---- scalar-chain: x <- sin(x) y + x --------------------------------------------------------------------------- */
 
 enum { STEPS = 333333, NODES = 3 * STEPS };
-static const double chain_x = 0.5, chain_y = 1e-6; /* neither vanishes nor explodes over the chain */
+static const double chain_x = 0.5, chain_y = 1e-6; /* the values stay moderate over the whole chain */
 
 typedef struct {
     ad_graph *g;
-    ad_var *x, *y, *built; /* built: a chain that stays, for evaluating again */
+    ad_var *x, *y, *built; /* built: a chain that is recorded once, for ad_eval */
     tape t;
 } chain;
 
@@ -108,7 +110,7 @@ static void chain_both(void *state) {
     ad_end(c->g, m);
 }
 
-/* y, and the sum of its slopes. */
+/* to: y, and the sum of its derivatives with respect to x and y. */
 static void chain_result(void *state, double to[2]) {
     chain *c = state;
     ad_mark m = ad_begin(c->g);
@@ -180,7 +182,7 @@ static void rosenbrock_ours(void *state) {
     ad_end(r->g, m);
 }
 
-/* The value, and its gradient's square. */
+/* to: the value, and the squared norm of its gradient. */
 static void rosenbrock_result(void *state, double to[2]) {
     rosenbrock *r = state;
     ad_var *y = rosenbrock_of(r);
@@ -196,14 +198,14 @@ static void rosenbrock_floor(void *state) {
     for (int i = 0; i < VARIABLES; i++) t_leaf(t, r->at[i]);
     uint32_t sum = 0;
     for (uint32_t i = 1; i < VARIABLES; i++) {
-        uint32_t curve = t_sub(t, i + 1, t_mul(t, i, i)), away = t_offset(t, i, -1);
-        uint32_t term = t_add(t, t_scale(t, t_mul(t, curve, curve), 100), t_mul(t, away, away));
+        uint32_t a = t_sub(t, i + 1, t_mul(t, i, i)), b = t_offset(t, i, -1);
+        uint32_t term = t_add(t, t_scale(t, t_mul(t, a, a), 100), t_mul(t, b, b));
         sum = sum ? t_add(t, sum, term) : term;
     }
     t_backward(t);
 }
 
-/* ---- add-1x1: two one-element arrays, with gradient ------------------------------------------------------------ */
+/* ---- add-1x1: the sum of two one-element arrays, and its gradient ---------------------------------------------- */
 
 enum { ADDS = 100 };
 
@@ -232,17 +234,12 @@ static void add_floor(void *state) {
 
 int main(int argc, char **argv) {
     static const bench_case cases[] = {
-        { "scalar-chain", "ns", NODES, 0, chain_setup, chain_both, tape_both, chain_teardown },
-        { "scalar-record", "ns", NODES, 0, chain_setup, chain_record, tape_record, chain_teardown },
-        { "scalar-eval", "ns", NODES, 0, chain_setup_built, chain_eval, tape_record, chain_teardown },
-        { "rosenbrock", "us", 1, 0, rosenbrock_setup, rosenbrock_ours, rosenbrock_floor, rosenbrock_teardown },
-        { "add-1x1", "ns", ADDS, 0, chain_setup, add_ours, add_floor, chain_teardown },
+        { "scalar-chain", "ns", NODES, 0, chain_setup, chain_both, tape_both, chain_teardown, chain_result },
+        { "scalar-record", "ns", NODES, 0, chain_setup, chain_record, tape_record, chain_teardown, NULL },
+        { "scalar-eval", "ns", NODES, 0, chain_setup_built, chain_eval, tape_record, chain_teardown, NULL },
+        { "rosenbrock", "us", 1, 0, rosenbrock_setup, rosenbrock_ours, rosenbrock_floor, rosenbrock_teardown,
+          rosenbrock_result },
+        { "add-1x1", "ns", ADDS, 0, chain_setup, add_ours, add_floor, chain_teardown, add_result },
     };
-    static const bench_result results[] = {
-        { "scalar-chain", chain_result },
-        { "rosenbrock", rosenbrock_result },
-        { "add-1x1", add_result },
-    };
-    return bench_main_peers(argc, argv, (int)(sizeof cases / sizeof *cases), cases,
-                            (int)(sizeof results / sizeof *results), results);
+    return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
 }

@@ -1,12 +1,12 @@
-# bench.mk: measurements, alone and beside peers.
+# bench.mk: benchmarks of the library alone and of the same work in other libraries, its peers.
 
-adbench: $(adbench) ## the AD benchmark's programs, which take its files: build/bench/adbench/gmm FILE
-bench: $(benches) ## the measurements; CASE=name for one of them
+adbench: $(adbench) ## build the programs of the AD benchmark; run one as build/bench/adbench/gmm FILE
+bench: $(benches) ## run the benchmarks; CASE=name runs one case
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
-bench-threads: $(benches) ## what THREADS=2 give, also beside busy processes; CASE=name for one of them
+bench-threads: $(benches) ## measure the speedup by THREADS=2 threads, alone and beside busy processes; CASE=name runs one case
 	@for b in nets arrays optim; do $(BUILD)/bench/$$b --threads $(THREADS) $(CASE) || exit 1; done
 
-# Peers written in C and C++, as far as their headers are here. compare.py says which are not.
+# The peers in C and C++ whose headers are installed. compare.py reports the missing ones.
 preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)
 ifneq ($(filter bench-peers bench-report,$(MAKECMDGOALS)),)
 peers := $(if $(call preprocesses,$(CXX),torch/csrc/api/include/torch/version.h),libtorch) \
@@ -23,10 +23,10 @@ $(BUILD)/bench/peers/libtorch: private peer_flags = -isystem $(firstword $(wildc
 $(BUILD)/bench/peers/libtorch: private peer_libs = -ltorch -ltorch_cpu -lc10
 $(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
 $(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
-bench-peers: $(benches) $(peers) ## the same measurements beside PyTorch, NumPy, FANN and ADOL-C, where they are
+bench-peers: $(benches) $(peers) ## compare with the installed ones of PyTorch, NumPy, FANN and ADOL-C; CASE=name runs one case
 	@$(PYTHON) bench/peers/compare.py $(BUILD) $(CASE)
-bench-report: $(benches) $(peers) $(growth) $(shared) ## all of it: measures, and writes figures and pictures to docs/
-	@echo "Some minutes; $(BUILD)/bench.txt, peers.txt and growth.txt tell how far it is."
+bench-report: $(benches) $(peers) $(growth) $(shared) ## run all benchmarks and write the tables and figures of docs/
+	@echo "This takes some minutes. $(BUILD)/bench.txt, peers.txt and growth.txt show the progress."
 	@for b in $(benches); do env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $$b || exit 1; done > $(BUILD)/bench.txt
 	@$(PYTHON) bench/peers/compare.py $(BUILD) > $(BUILD)/peers.txt
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(growth) > $(BUILD)/growth.txt

@@ -1,11 +1,12 @@
-# flags.mk: how each folder is compiled. Objects depend on this file.
+# flags.mk: the compiler flags of each folder. Objects depend on this file.
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
             -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wnested-externs \
             $(if $(filter 1,$(WERROR)),-Werror)
 
-# The loops in ops/ have no vector epilogues: code for the few last elements would be most of the library. Kernels that
-# run over many short rows do have them. ops/ and nn/ call into loops, so their own functions are packed closely.
+# ops_flags: loops without vector epilogues, whose code for the last few elements would be most of the library's size.
+# row_flags: loops with epilogues, for kernels that process many short rows.
+# small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call.
 math_flags   := $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
 ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0 -fno-asynchronous-unwind-tables)
 kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic)
@@ -29,8 +30,8 @@ compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
 link    = $(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFLAGS) $(LDFLAGS)
 say     = $(if $(V),,@echo '$(1) $@';)
 
-# Flags follow folders. Two kernels run over many short rows, where -O3 pays; for all kernels it would cost 200 KB.
-# private: a stamp that an object depends on must not inherit the object's flags.
+# Each folder has its own flags. Two kernels process many short rows and gain from -O3; -O3 for all kernels would add
+# 200 KB. The variables are private, so that the stamps that an object depends on do not inherit them.
 obj           := $(BUILD)/obj
 library_flags := -fPIC -fvisibility=hidden $(call known,-fno-semantic-interposition)
 $(obj)/autodiff/%.o: private extra = $(library_flags)

@@ -1,8 +1,8 @@
-# generate.mk: what programs write and the tree keeps: the reference page of the ops, values of other libraries.
+# generate.mk: generates the committed files: the reference page of the ops and the reference values.
 
-docs: $(docs_of) ## docs/ops.md, the reference of all ops, from their table
+docs: $(docs_of) ## write docs/ops.md, the reference of all ops, from ops.def and the descriptors
 	@$(docs_of) ops/ops.def tests/reference/results > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
-reference-values: $(dumper) ## the values that PyTorch and mpmath give for each op; OPS="..." or FAMILY=... for some
+reference-values: $(dumper) ## compute the reference values of all ops by PyTorch and mpmath; OPS="..." or FAMILY=... selects some
 	@mkdir -p tests/reference/results
 	@$(dumper) > $(BUILD)/samples.jsonl
 	@$(PYTHON) tests/reference/reference.py $(BUILD)/samples.jsonl tests/reference/results \

@@ -1,7 +1,7 @@
-# install.mk: installation and its removal.
+# install.mk: installs and uninstalls the library.
 
 include_dir = $(PREFIX)/include/autodiff-$(major)
-install: $(archive) $(shared) mk/autodiff.pc.in ## to PREFIX (/usr/local), below DESTDIR where that is set
+install: $(archive) $(shared) mk/autodiff.pc.in ## install to PREFIX (/usr/local), below DESTDIR if that is set
 	@install -d $(DESTDIR)$(LIBDIR)/pkgconfig
 	@for h in $(public); do install -D -m 644 $$h $(DESTDIR)$(include_dir)/$$h || exit 1; done
 	@install -m 644 $(archive) $(DESTDIR)$(LIBDIR)
@@ -13,7 +13,7 @@ install: $(archive) $(shared) mk/autodiff.pc.in ## to PREFIX (/usr/local), below
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
 	@echo "autodiff $(version) is installed in $(DESTDIR)$(PREFIX)"
 
-uninstall: ## take away what install put there
+uninstall: ## remove the installed files
 	rm -rf $(DESTDIR)$(include_dir)
 	rm -f $(DESTDIR)$(LIBDIR)/libautodiff.a $(DESTDIR)$(LIBDIR)/libautodiff.so \
 	    $(DESTDIR)$(LIBDIR)/$(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so.$(version) \

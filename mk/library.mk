@@ -1,4 +1,4 @@
-# library.mk: the library itself: its objects, the archive, the shared library.
+# library.mk: builds the objects of the library, the archive and the shared library.
 
 number   = $(shell sed -n 's/^.define AD_VERSION_$(1) *//p' autodiff/autodiff.h)
 major   := $(call number,MAJOR)
@@ -10,8 +10,8 @@ library := $(call object,$(wildcard autodiff/*.c autodiff/*/*.c ops/*.c ops/*/*.
 archive := $(BUILD)/libautodiff.a
 shared  := $(BUILD)/libautodiff.so
 
-# Objects depend on the commands that make them, libraries on the list of their objects: a stamp is rewritten only
-# when its text changes.
+# Objects depend on a stamp with their commands, libraries on a stamp with the list of their objects. A stamp is
+# rewritten only when its text changes.
 stamp_flags = $(compile) $(link) $(library_flags) $(small_flags) $(kernel_flags) $(row_flags) $(shared_flags) $(found_libs)
 stamp_files = $(library)
 $(BUILD)/stamp_%: FORCE
@@ -25,7 +25,8 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags mk/flags.mk
 
 $(archive): $(library) $(BUILD)/stamp_files
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(library)
-# GCC leaves the dispatchers of its target_clones visible; the linker hides them. Calls within the library go straight.
+# GCC exports the dispatchers of target_clones, so the version script hides them. -Bsymbolic-functions binds calls
+# within the library directly.
 $(shared): $(library) $(BUILD)/stamp_files
 	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
 	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions $(shared_flags) -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)

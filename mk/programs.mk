@@ -1,4 +1,4 @@
-# programs.mk: programs that link the library: demos, tests, benchmarks, generators of pages and values.
+# programs.mk: builds the programs that link the library: demos, tests, benchmarks and generators.
 
 program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 demos   := $(call program,demos/*.c)
@@ -10,7 +10,7 @@ growth  := $(BUILD)/bench/report/growth
 dumper  := $(BUILD)/tests/reference/dump_samples
 docs_of := $(BUILD)/docs/reference
 
-# A program is its own file, the helpers of its folder and the library.
+# A program is linked from its own object, the helper objects of its folder and the library.
 $(BUILD)/tests/%: private helpers = $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
@@ -24,13 +24,14 @@ $(demos) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(docs_of): $(BUILD)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
-# What bench/startup.c starts: the same program with either library, and one that does nothing.
+# The programs that bench/startup.c starts: first.c with the shared library and with the archive; empty.c without and
+# with the BLAS.
 $(starts): $(shared) $(archive) $(call object,bench/start/first.c bench/start/empty.c)
 	@mkdir -p $(@D)
-	$(call say,LD) $(link) -o $@ $(own)
+	$(call say,LD) $(link) -o $@ $(inputs)
 start_object = $(call object,bench/start/$(1).c)
-$(BUILD)/bench/start/shared: private own = $(call start_object,first) $(shared) -Wl,-rpath,$(abspath $(BUILD))
-$(BUILD)/bench/start/archive: private own = $(call start_object,first) $(archive) $(found_libs)
-$(BUILD)/bench/start/empty: private own = $(call start_object,empty)
-$(BUILD)/bench/start/empty_blas: private own = $(call start_object,empty) -Wl,--no-as-needed $(blas_libs)
+$(BUILD)/bench/start/shared: private inputs = $(call start_object,first) $(shared) -Wl,-rpath,$(abspath $(BUILD))
+$(BUILD)/bench/start/archive: private inputs = $(call start_object,first) $(archive) $(found_libs)
+$(BUILD)/bench/start/empty: private inputs = $(call start_object,empty)
+$(BUILD)/bench/start/empty_blas: private inputs = $(call start_object,empty) -Wl,--no-as-needed $(blas_libs)
 $(BUILD)/bench/startup: $(starts)

@@ -1,15 +1,11 @@
 #!/bin/sh
-# demos.sh: every demo runs, explains itself, refuses bad arguments and repeats itself; prints TAP.
+# demos.sh: checks every demo: what it prints, its --help, how it refuses bad arguments, and that two runs print the
+# same. Prints TAP.
 set -u
 demos=${BUILD:-build}/demos
 . tests/cases
 
-skip() {
-    cases=$((cases + 1))
-    echo "ok $cases - # SKIP $1"
-}
-
-# ---- what holds for every demo -----------------------------------------------------------------------
+# ---- checks of every demo ----------------------------------------------------------------------------
 
 explains() {
     "$demos/$1" --help >"$work/out" 2>"$work/err" || return 1
@@ -17,7 +13,7 @@ explains() {
     [ ! -s "$work/err" ] && grep -q "^usage: $1 " "$work/out" && grep -q -- '--seed N .*(default 0)' "$work/out"
 }
 
-# refuses SENTENCE DEMO ARGUMENT...: status 2, one line on stderr with the sentence, nothing else.
+# refuses SENTENCE DEMO ARGUMENT...: the status is 2, stderr has one line with the sentence, stdout is empty.
 refuses() {
     sentence=$1 demo=$2
     shift 2
@@ -29,7 +25,8 @@ refuses() {
         grep -q "^$demo: .*$sentence" "$work/err"
 }
 
-# same DEMO ARGUMENT...: two runs give the same output; other SEED... gives another one.
+# same DEMO ARGUMENT...: two runs print the same. seed_matters DEMO ARGUMENT...: runs with two seeds print different
+# things.
 same() {
     demo=$1
     shift
@@ -45,20 +42,20 @@ seed_matters() {
 
 for source in demos/*.c; do
     demo=$(basename "$source" .c)
-    check "$demo explains itself" explains "$demo"
+    check "$demo prints its help" explains "$demo"
     check "$demo refuses an unknown option" refuses 'no such option' "$demo" --bogus
     check "$demo refuses short options" refuses '-x: no such option' "$demo" -xy
     check "$demo refuses a value for --help" refuses 'help=1: no such option' "$demo" --help=1
-    check "$demo refuses a stray word" refuses 'word: unexpected argument' "$demo" word
+    check "$demo refuses an extra argument" refuses 'word: unexpected argument' "$demo" word
     check "$demo refuses an option without its value" refuses 'seed: needs a value' "$demo" --seed
     check "$demo refuses a word for a number" refuses 'seed: must be an integer from 0 to ' "$demo" --seed ten
-    check "$demo refuses half a number" refuses 'seed: must be an integer' "$demo" --seed 1x
+    check "$demo refuses a number followed by a letter" refuses 'seed: must be an integer' "$demo" --seed 1x
     check "$demo refuses an empty number" refuses 'seed: must be an integer' "$demo" --seed ''
     check "$demo refuses a negative seed" refuses 'seed: must be an integer' "$demo" --seed -1
     check "$demo refuses a number out of range" refuses 'seed: must be an integer' "$demo" --seed 99999999999999999999
 done
 
-# ---- what each one shows ---------------------------------------------------------------------------------
+# ---- the output of each demo -----------------------------------------------------------------------------
 
 shows_first() { [ "$("$demos/first")" = 'f 2.57943  df/dx 5.07758  df/dy 0.5' ]; }
 
@@ -69,7 +66,7 @@ shows_gradcheck() {
         grep -q 'cube: operand 0 element .*: backward and finite differences: .* differ by' "$work/out"
 }
 
-# The op's derivatives are right, four currents solve their equation, and derivatives are those of the closed form:
+# The derivatives of the op are right, four currents solve their equation, and their derivatives have the closed form
 # di/dv = 1 / (r + VT / (i + IS)) and d2i/dv2 = VT / (i + IS)^2 (di/dv)^3.
 shows_custom_op() {
     "$demos/custom_op" --ohms "$1" >"$work/out" || return 1
@@ -81,7 +78,8 @@ shows_custom_op() {
          END { exit !(checked && rows == 4 && !bad) }' "$work/out"
 }
 
-# Error bars tell the truth: of 25 fits' 100 parameters the errors in bars have a root mean square near 1.
+# Error bars have the right size: the errors of the 100 parameters of 25 fits, each divided by its error bar, have a
+# root mean square near 1.
 shows_fit() {
     for seed in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
         "$demos/fit" --seed $seed "$@" || return 1
@@ -91,7 +89,7 @@ shows_fit() {
          END { print n, sqrt(q / n); exit !(n == 100 && q / n > 0.6 && q / n < 1.5 && !bad) }' "$work/out"
 }
 
-# The residual falls to under a thirtieth of what it is after 100 iterations, the largest error to under 0.002.
+# The residual falls below 1/30 of its value after 100 iterations, the largest error below 0.002.
 shows_pinn() {
     "$demos/pinn" --seed "$1" >"$work/out" || return 1
     cat "$work/out"
@@ -111,7 +109,7 @@ gives_up_on_xor() {
     grep -q 'after 3 steps' "$work/out"
 }
 
-# 28 lines of 60 characters with the ways of all three methods; L-BFGS and Newton-CG are there in under 100 steps.
+# The plot has 28 lines of 60 characters with the paths of all three methods. L-BFGS and Newton-CG need under 100 steps.
 shows_rosenbrock() {
     "$demos/rosenbrock" "$@" >"$work/out" || return 1
     cat "$work/out"
@@ -125,8 +123,8 @@ plots_rosenbrock() {
         grep -q 'Newton-CG' "$work/it's.svg"
 }
 
-# ends_badly SENTENCE ARGUMENT...: status 1, and the sentence as the last line on stderr.
-ends_badly() {
+# ends_with_error SENTENCE ARGUMENT...: the status is 1, and the last line of stderr begins with the sentence.
+ends_with_error() {
     sentence=$1
     shift
     "$demos/rosenbrock" "$@" >/dev/null 2>"$work/err"
@@ -143,7 +141,7 @@ misses_gnuplot() {
     [ $status = 1 ] && grep -q '^rosenbrock: --plot needs gnuplot, which is not found' "$work/err"
 }
 
-# 28 lines of 60 characters, of both regions and both classes, and an accuracy of 99 % or more.
+# The plot has 28 lines of 60 characters with both regions and both classes, and the accuracy is at least 99 %.
 shows_spiral() {
     "$demos/spiral" --seed "$1" >"$work/out" || return 1
     cat "$work/out"
@@ -151,7 +149,7 @@ shows_spiral() {
          $1 == "accuracy" && $2 >= 99 { good = 1 }  END { exit !(rows == 28 && mixed > 5 && good) }' "$work/out"
 }
 
-# The summary has the layer of the program's own, and the loss is below 0.01.
+# The summary lists the custom layer twice, and the loss is below 0.01.
 shows_custom_module() {
     "$demos/custom_module" --seed "$1" >"$work/out" || return 1
     cat "$work/out"
@@ -160,51 +158,51 @@ shows_custom_module() {
 }
 
 check 'first prints the derivatives' shows_first
-check 'gradcheck agrees, and catches the wrong op' shows_gradcheck
+check 'gradcheck agrees, and finds the wrong op' shows_gradcheck
 check 'custom_module learns with seed 0' shows_custom_module 0
 check 'custom_module learns with seed 1' shows_custom_module 1
 check 'custom_op computes currents' shows_custom_op 10
 check 'custom_op computes small currents' shows_custom_op 1000
-check 'custom_op refuses no resistor' refuses 'ohms: must be a number from 0.1 to ' custom_op --ohms 0
+check 'custom_op refuses a resistance of 0' refuses 'ohms: must be a number from 0.1 to ' custom_op --ohms 0
 check 'fit refuses too few points' refuses 'points: must be an integer from 20 to ' fit --points 4
-if "$demos/fit" 2>&1 | grep -q 'this build has no LAPACK'; then skip 'fit, as this build has no LAPACK'
+if "$demos/fit" 2>&1 | grep -q 'this build has no LAPACK'; then skip 'fit' 'this build has no LAPACK'
 else
     check 'fit finds parameters and their error bars' shows_fit
-    check 'fit of exact data' shows_fit --noise 1e-5
-    check 'fit repeats itself' same fit --seed 3
+    check 'fit of nearly exact data' shows_fit --noise 1e-5
+    check 'fit prints the same twice' same fit --seed 3
     check 'fit depends on the seed' seed_matters fit
 fi
-check 'rosenbrock goes down three ways' shows_rosenbrock
-check 'rosenbrock goes down from elsewhere' shows_rosenbrock --x 1.5 --y -0.5
-check 'rosenbrock refuses a far start' refuses 'x: must be a number from -5 to 5' rosenbrock --x 6
-check 'rosenbrock does without gnuplot' misses_gnuplot
+check 'rosenbrock finds the minimum by three methods' shows_rosenbrock
+check 'rosenbrock finds the minimum from another start' shows_rosenbrock --x 1.5 --y -0.5
+check 'rosenbrock refuses a start that is too far' refuses 'x: must be a number from -5 to 5' rosenbrock --x 6
+check 'rosenbrock reports that gnuplot is missing' misses_gnuplot
 if command -v gnuplot >/dev/null; then
     check 'rosenbrock draws through gnuplot' plots_rosenbrock
-    check 'rosenbrock names a file it cannot write' ends_badly 'gnuplot could not write' --plot "$work/no/file.svg"
-else skip 'rosenbrock through gnuplot, which is not here'
+    check 'rosenbrock reports a file that it cannot write' ends_with_error 'gnuplot could not write' --plot "$work/no/file.svg"
+else skip 'rosenbrock draws through gnuplot' 'gnuplot is not installed'
 fi
 check 'xor refuses a rate of 0' refuses 'lr: must be a number from 1e-06 to 100' xor --lr 0
 check 'xor refuses a rate that is no number' refuses 'lr: must be a number' xor --lr nan
-check 'xor gives up after --steps' gives_up_on_xor
+check 'xor stops after --steps' gives_up_on_xor
 for seed in 0 1 2; do
     check "pinn solves its equation with seed $seed" shows_pinn $seed
     check "xor learns with seed $seed" shows_xor $seed
     check "spiral learns with seed $seed" shows_spiral $seed
 done
 for demo in first gradcheck custom_module custom_op rosenbrock pinn xor spiral; do
-    check "$demo repeats itself" same "$demo" --seed 3
+    check "$demo prints the same twice" same "$demo" --seed 3
 done
 check 'pinn refuses a grid of one point' refuses 'side: must be an integer from 2 to 100' pinn --side 1
 check 'pinn depends on the seed' seed_matters pinn --rounds 1
 check 'xor depends on the seed' seed_matters xor
 check 'spiral depends on the seed' seed_matters spiral --epochs 5
 
-# ---- mnist, on images of 2 x 5 pixels of which one is white: the digit's ------------------------------------
+# ---- mnist, on images of 2 x 5 pixels in which pixel D is white for the digit D -----------------------------
 
-# octal HEX...: the bytes as escapes for printf.
+# octal HEX...: prints the bytes as escapes for printf.
 octal() { for byte in "$@"; do printf '\\%03o' "0x$byte"; done; }
 
-# digits FILE_START SAMPLES: two IDX files with the digits 0 to 9 in turn.
+# digits PREFIX SAMPLES: writes two IDX files, images and labels, with the digits 0 to 9 in turn.
 digits() {
     count=$(printf '%02x' "$2")
     images=$(octal 00 00 08 03 00 00 00 "$count" 00 00 00 02 00 00 00 05)
@@ -225,7 +223,7 @@ shows_mnist() {
         [ "$(grep -c '^epoch [123]/3  loss [0-9.]*  .*  [0-9]* samples/s  [0-9]* s left' "$work/err")" = 3 ]
 }
 
-# fails PART: status 1, nothing on stdout, one line on stderr with the part.
+# fails PART: the status is 1, stdout is empty, stderr has one line with the part.
 fails() {
     "$demos/mnist" --data "$work" >"$work/out" 2>"$work/err"
     status=$?
@@ -234,14 +232,14 @@ fails() {
     [ $status = 1 ] && [ ! -s "$work/out" ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "^mnist: .*$1" "$work/err"
 }
 
-runs_moved() {
+runs_augmented() {
     "$demos/mnist" --data "$work" --epochs 30 --batch 10 --optim adam --lr 0.02 --dropout 0.1 --augment 1 \
         --log "$work/epochs.csv" >"$work/out" || return 1
     cat "$work/out"
     [ "$(wc -l <"$work/epochs.csv")" = 31 ] && grep -q '^epoch,steps,lr,loss,validation_loss,accuracy$' "$work/epochs.csv"
 }
 
-# A run that is killed again and again ends with the file of one that was not.
+# A run that is killed and resumed many times saves the same file as an uninterrupted run.
 resumes() {
     slow="--data $work --epochs 100 --batch 2 --augment 1"
     rm -f "$work"/state* "$work"/net*
@@ -258,21 +256,21 @@ resumes() {
     [ $kills -gt 0 ] && cmp "$work/net" "$work/net2"
 }
 
-check 'mnist asks for --data' refuses '--data DIR: is required' mnist --epochs 1
-check 'mnist refuses no epochs' refuses 'epochs: must be an integer from 1 to ' mnist --data "$work" --epochs 0
+check 'mnist requires --data' refuses '--data DIR: is required' mnist --epochs 1
+check 'mnist refuses 0 epochs' refuses 'epochs: must be an integer from 1 to ' mnist --data "$work" --epochs 0
 check 'mnist refuses a rate below 0' refuses 'lr: must be a number' mnist --data "$work" --lr -1
-check 'mnist names a missing file' fails "$work/train-images-idx3-ubyte.gz: No such file"
+check 'mnist reports a missing file' fails "$work/train-images-idx3-ubyte.gz: No such file"
 digits train 250
 digits t10k 20
 check 'mnist learns' shows_mnist
-check 'mnist learns with a batch that does not divide' shows_mnist --batch 7
-check 'mnist runs with adam, dropout and moved images, and writes a log' runs_moved
+check 'mnist learns with a last batch that is smaller' shows_mnist --batch 7
+check 'mnist runs with adam, dropout and shifted images, and writes a log' runs_augmented
 check 'mnist refuses an unknown model' refuses 'model: must be mlp or lenet' mnist --data "$work" --model big
 check 'mnist refuses an unknown optimiser' refuses 'optim: must be sgd or adam' mnist --data "$work" --optim new
 if ! grep -aq 'this build has no jansson' "$demos/mnist"; then
-    check 'mnist goes on from where it was killed' resumes
+    check 'mnist resumes a run that was killed' resumes
 fi
-check 'mnist repeats itself' same mnist --data "$work" --epochs 2 --seed 3
+check 'mnist prints the same twice' same mnist --data "$work" --epochs 2 --seed 3
 check 'mnist depends on the seed' seed_matters mnist --data "$work" --epochs 2
 if command -v gzip >/dev/null && ! grep -aq 'this build has no zlib' "$demos/mnist"; then
     gzip "$work"/t10k-*
@@ -280,15 +278,15 @@ if command -v gzip >/dev/null && ! grep -aq 'this build has no zlib' "$demos/mni
 fi
 digits t10k 20
 printf x >>"$work/train-images-idx3-ubyte"
-check 'mnist names a malformed file' fails "$work/train-images-idx3-ubyte: is oversized"
+check 'mnist reports a malformed file' fails "$work/train-images-idx3-ubyte: is oversized"
 digits train 250
 digits other 10
 mv "$work/other-labels-idx1-ubyte" "$work/train-labels-idx1-ubyte"
-check 'mnist refuses labels of other images' fails '250'
+check 'mnist refuses more images than labels' fails '250'
 
-# ---- housing and digits, on tables made here ------------------------------------------------------------------
+# ---- housing and digits, on generated tables ------------------------------------------------------------------
 
-# The price rises with the income, and a third less by the sea; some counts are missing.
+# The price is proportional to the income, and a third lower near the ocean. Some counts of bedrooms are missing.
 houses() {
     awk 'BEGIN {
         srand(7)
@@ -309,7 +307,8 @@ shows_housing() {
         awk '/^test R2 / { good = $3 > 0.7 && $5 == 80 }  END { exit !good }' "$work/out"
 }
 
-# 64 pixels of which seven beside each other are dark: the digit tells where they begin.
+# pictures FILE SAMPLES: images of 64 pixels, of which seven adjacent ones are dark. The digit D has them from pixel 6 D
+# on.
 pictures() {
     awk -v n="$2" 'BEGIN {
         srand(n)
@@ -329,21 +328,22 @@ shows_digits() {
         awk '/^test accuracy / { good = $3 > 95 }  END { exit !good }' "$work/out"
 }
 
-check 'housing asks for --data' refuses '--data FILE: is required' housing --epochs 1
-check 'digits asks for --data' refuses '--data DIR: is required' digits --epochs 1
+check 'housing requires --data' refuses '--data FILE: is required' housing --epochs 1
+check 'digits requires --data' refuses '--data DIR: is required' digits --epochs 1
 if ! grep -aq 'this build has no libcsv' "$demos/housing"; then
     houses
     pictures optdigits.tra 300
     pictures optdigits.tes 60
     check 'housing learns' shows_housing
-    check 'housing repeats itself' same housing --data "$work/houses.csv" --epochs 3
+    check 'housing prints the same twice' same housing --data "$work/houses.csv" --epochs 3
     check 'digits learns' shows_digits
-    check 'digits repeats itself' same digits --data "$work" --epochs 2
+    check 'digits prints the same twice' same digits --data "$work" --epochs 2
 fi
 
-# ---- names, spelt by a rule made here --------------------------------------------------------------------------
+# ---- names, on generated names ---------------------------------------------------------------------------------
 
-# Four letters that follow each other around: the first alone is open, so the loss is log 4 over five characters, 0.277.
+# Names of four consecutive letters of the cycle abcd. Only the first letter is random, so the loss is log 4 over five
+# characters, 0.277.
 spellings() {
     awk 'BEGIN { for (i = 0; i < 400; i++) print substr("abcdabc", 1 + i % 4, 4) }' >"$work/names.txt"
 }
@@ -354,24 +354,22 @@ shows_names() {
          /^(abcd|bcda|cdab|dabc) \(known\)$/ { names++ }
          END { exit !(epochs == 12 && loss > 0.27 && loss < 0.31 && names >= 27 && NR == 42) }' "$work/out"
 }
-# Drawn at half the temperature, what was likely is more so.
-prefers_what_is_likely() {
+# Two names with the ratio 2 to 1. A temperature of 1/2 squares the ratio.
+draws_at_temperature() {
     awk 'BEGIN { for (i = 0; i < 300; i++) print i % 3 ? "a" : "b" }' >"$work/two.txt"
     "$demos/names" --data "$work/two.txt" --epochs 40 --hidden 8 --lr 0.02 --samples 500 --temperature "$1" >"$work/out" 2>/dev/null || return 1
     awk -v low="$2" -v high="$3" '/^a / { a++ }  END { print a; exit !(a > low && a < high) }' "$work/out"
 }
 
-check 'names asks for --data' refuses '--data FILE: is required' names --epochs 1
+check 'names requires --data' refuses '--data FILE: is required' names --epochs 1
 check 'names refuses an unknown cell' refuses 'cell: must be lstm or gru' names --data "$work" --cell new
 if ! grep -aq 'this build has no libcsv' "$demos/names"; then
     spellings
     check 'names learns with an lstm' shows_names
     check 'names learns with a gru of two layers' shows_names --cell gru --layers 2 --dropout 0.1
-    check 'names draws by the probabilities, 2 to 1' prefers_what_is_likely 1 290 375
-    check 'names draws 4 to 1 at half the temperature' prefers_what_is_likely 0.5 360 440
-    check 'names repeats itself' same names --data "$work/names.txt" --epochs 2
+    check 'names draws by the probabilities, 2 to 1' draws_at_temperature 1 290 375
+    check 'names draws 4 to 1 at a temperature of 1/2' draws_at_temperature 0.5 360 440
+    check 'names prints the same twice' same names --data "$work/names.txt" --epochs 2
     check 'names depends on the seed' seed_matters names --data "$work/names.txt" --epochs 2
 fi
-
-echo "1..$cases"
-[ "$failures" = 0 ]
+done_testing

@@ -1,7 +1,10 @@
 #!/bin/sh
-# layout.sh: who may include what. A public header stands at the top of its layer; all others are private. Prints TAP.
+# layout.sh: checks which headers each file includes. The headers at the top of a layer are public, all others are
+# private. Prints TAP.
+set -u
+. tests/cases
 
-# The folders whose private headers a folder's files may include besides their own.
+# private FOLDER: the other folders whose private headers the files of this folder may include.
 private() {
     case $1 in
     autodiff/base) ;;
@@ -19,7 +22,7 @@ private() {
     esac
 }
 
-# The public headers that a folder's files may include.
+# public FOLDER: the public headers that the files of this folder may include.
 public() {
     case $1 in
     autodiff/base) echo autodiff/autodiff.h autodiff/extend.h autodiff/thread.h ;;
@@ -30,7 +33,8 @@ public() {
     esac
 }
 
-strays() {
+# The includes that the rules do not allow.
+forbidden() {
     find autodiff/* ops/* nn/* -mindepth 1 -name '*.[chi]*' | sort | while read -r file; do
         own=${file%/*}
         sed -n 's/^#include "\(.*\)"/\1/p' "$file" | while read -r header; do
@@ -42,11 +46,5 @@ strays() {
     done
 }
 
-echo 1..1
-bad=$(strays)
-if [ -z "$bad" ]; then echo "ok 1 - every file includes only what its folder may see"
-else
-    echo "not ok 1 - every file includes only what its folder may see"
-    printf '%s\n' "$bad" | sed 's/^/# /'
-    exit 1
-fi
+check "every file includes only headers that its folder may include" prints_nothing forbidden
+done_testing

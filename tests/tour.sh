@@ -1,9 +1,11 @@
 #!/bin/sh
-# tour.sh: docs/tour.md names every source file with that file's own first line, and each of its links to a line leads
-# there. Prints TAP. `sh tests/tour.sh fix` writes the list and the line numbers anew.
+# tour.sh: checks docs/tour.md: its list of files quotes the first comment of each source file, and each link to a line
+# points at the definition that it names. Prints TAP. `sh tests/tour.sh fix` corrects the list and the line numbers.
+set -u
+. tests/cases
 page=docs/tour.md
 
-# "what a file is for", from its first comment: the first sentence behind "name.c: ".
+# purpose FILE: the first sentence of the first comment, without "name.c: ".
 purpose() {
     awk '{ gsub(/^\/\* |^   /, ""); text = text (NR > 1 ? " " : "") $0; if (/\*\// || /\.$/ || NR == 4) exit }
         END {
@@ -15,7 +17,7 @@ purpose() {
         }' "$1"
 }
 
-# The list of files, by folder.
+# The list of source files, by folder.
 files() {
     find autodiff ops nn -type d | sort | while read -r folder; do
         [ -n "$(find "$folder" -maxdepth 1 -type f)" ] || continue
@@ -27,7 +29,7 @@ files() {
     done
 }
 
-# The page with its list of files replaced.
+# The page with a current list of files.
 with_files() {
     sed '/<!-- files -->/q' "$page"
     files
@@ -35,7 +37,7 @@ with_files() {
     sed -n '/<!-- end of files -->/,$p' "$page"
 }
 
-# The line of a file that defines a name; or, without a definition, the first that has the name.
+# line_of FILE NAME: the number of the line that defines the name, or else of the first line with the name.
 line_of() {
     awk -v name="$2" '
         function has(s) { return match(s, "(^|[^A-Za-z0-9_])" name "([^A-Za-z0-9_]|$)") }
@@ -45,13 +47,13 @@ line_of() {
         END { if (!found && any) print any }' "$1"
 }
 
-# Each link to a line: the name it shows, the file, the line.
+# One line for each link to a line: the name that it shows, the file, the line number.
 links() { grep -o '\[`[^`]*`\](\.\./[^)#]*#L[0-9]*)' "$page" | sed 's/\[`\([^`(]*\)[^`]*`\](\.\.\/\(.*\)#L\([0-9]*\))/\1 \2 \3/'; }
 
 wrong_links() {
     links | while read -r name file line; do
         right=$([ -f "$file" ] && line_of "$file" "$name")
-        [ "$right" = "$line" ] || echo "$name: $file line $line is not where it is defined; that is line ${right:-none}"
+        [ "$right" = "$line" ] || echo "$name: the link points at $file line $line, not at its line ${right:-(none)}"
     done
 }
 
@@ -67,18 +69,16 @@ if [ "${1:-}" = fix ]; then
     fix
     exit
 fi
-echo 1..2
-status=0
-if with_files | diff - "$page"; then echo "ok 1 - docs/tour.md lists every source file as the file itself does"
-else
-    echo "not ok 1 - docs/tour.md lists every source file as the file itself does; sh tests/tour.sh fix"
-    status=1
-fi
-bad=$(wrong_links)
-if [ -z "$bad" ] && [ -n "$(links)" ]; then echo "ok 2 - each link of docs/tour.md leads to its line"
-else
-    echo "not ok 2 - each link of docs/tour.md leads to its line; sh tests/tour.sh fix"
-    printf '%s\n' "$bad" | sed 's/^/# /'
-    status=1
-fi
-exit $status
+has_current_list() { with_files | diff - "$page"; }
+has_right_links() { [ -n "$(links)" ] && prints_nothing wrong_links; }
+
+# fixable COMMAND: says how to correct the page if the command fails.
+fixable() {
+    "$1" && return
+    echo "sh tests/tour.sh fix corrects the page"
+    return 1
+}
+
+check "docs/tour.md lists every source file with its first comment" fixable has_current_list
+check "each link of docs/tour.md points at its definition" fixable has_right_links
+done_testing

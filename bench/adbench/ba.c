@@ -1,4 +1,4 @@
-/* ba.c: bundle adjustment of the AD benchmark: the sparse Jacobian of p independent observations, each by 15 numbers. */
+/* ba.c: bundle adjustment of the AD benchmark: the sparse Jacobian of p observations, each of 15 input numbers. */
 #include "bench/adbench/common.h"
 
 #include <complex.h>
@@ -8,13 +8,13 @@
 
 enum {
     CAMERA = 11, POINT = 3,
-    INPUTS = CAMERA + POINT + 1, /* of an observation: camera, point, weight */
-    TILE = 504                   /* observations worked on at once: their arrays stay in the cache, and none is a
-                                    page long, so that they do not compete for the same places there */
+    INPUTS = CAMERA + POINT + 1, /* inputs of an observation: camera, point, weight */
+    TILE = 504                   /* observations processed together: their arrays fit in the cache, and no array is a
+                                    whole page long, so that they do not map to the same cache sets */
 };
 
 typedef struct {
-    int n, m, p; /* cameras, points, observations: i is of camera i % n and point i % m */
+    int n, m, p; /* cameras, points, observations; observation i has camera i % n and point i % m */
     double *cameras, *points, *weights, *features; /* [n,11], [m,3], [p], [p,2] */
     ad_graph *g;
 } ba;
@@ -25,9 +25,9 @@ typedef struct {
 #define PLAIN_COMPLEX
 #include "bench/adbench/ba.inc"
 
-/* Two errors of each observation, then one of each weight. */
+/* Two errors for each observation, then one for each weight. */
 static int64_t n_values(const void *problem) { return 3 * (int64_t)((const ba *)problem)->p; }
-/* Rows of 15 for the errors, then one number for each weight's. */
+/* A row of 15 for each error of an observation, then one number for each weight. */
 static int64_t n_gradient(const void *problem) { return (2 * INPUTS + 1) * (int64_t)((const ba *)problem)->p; }
 
 static void plain(const void *problem, double *values) {
@@ -68,7 +68,7 @@ static void replicate(int64_t n, int64_t width, double *x) {
     for (int64_t i = width; i < n * width; i++) x[i] = x[i - width];
 }
 
-/* The files hold one camera, point, weight and feature, which stand for all. */
+/* A file has one camera, point, weight and feature, which all observations share. */
 static void *from_file(FILE *from) {
     int n = (int)adbench_number(from), m = (int)adbench_number(from), p = (int)adbench_number(from);
     ba *b = ba_new(n, m, p);
@@ -81,7 +81,7 @@ static void *from_file(FILE *from) {
     return b;
 }
 
-/* All numbers differ; in every other problem one camera does not turn. */
+/* All numbers differ. In every second problem one camera has no rotation. */
 static void *small(int number) {
     static const int sizes[][3] = { { 1, 1, 1 }, { 2, 3, 7 }, { 3, 40, TILE }, { 4, 50, 2 * TILE + 9 } };
     if (number == (int)(sizeof sizes / sizeof *sizes)) return NULL;
@@ -102,7 +102,7 @@ static void release(void *problem) {
     free(b);
 }
 
-/* ---- with array ops: one array [count] for each of the 15 numbers, over the observations of a tile ------------------ */
+/* ---- with array ops: an array [count] for each of the 15 inputs, over the observations of a tile ----------------- */
 
 static ad_var *dot(ad_var *const *a, ad_var *const *b) {
     return ad_addcmul(ad_addcmul(ad_mul(a[0], b[0]), a[1], b[1]), a[2], b[2]);
@@ -113,27 +113,28 @@ static void cross(ad_var *const *a, ad_var *const *b, ad_var **y) {
         y[i] = ad_sub(ad_mul(a[(i + 1) % 3], b[(i + 2) % 3]), ad_mul(a[(i + 2) % 3], b[(i + 1) % 3]));
 }
 
-/* Where a camera does not turn, the formula is kept at an angle of 1, and its limit taken instead. */
-static void turn(ad_var *const *r, ad_var *const *x, bool still, ad_var **y) {
-    ad_var *square = dot(r, r), *none = NULL, *w[3], *product[3];
-    if (still) {
-        none = ad_eq(square, ad_muls(square, 0));
-        square = ad_add(square, none);
+/* Rotates x by the vector r. For a camera without rotation the formula is evaluated at an angle of 1, which keeps it
+   finite, and its limit is selected instead. */
+static void rotate(ad_var *const *r, ad_var *const *x, bool some_unrotated, ad_var **y) {
+    ad_var *square = dot(r, r), *unrotated = NULL, *w[3], *product[3];
+    if (some_unrotated) {
+        unrotated = ad_eq(square, ad_muls(square, 0));
+        square = ad_add(square, unrotated);
     }
     ad_var *angle = ad_sqrt(square), *c = ad_cos(angle), *s = ad_sin(angle), *inverse = ad_reciprocal(angle);
     for (int i = 0; i < 3; i++) w[i] = ad_mul(r[i], inverse);
     ad_var *along = ad_mul(dot(w, x), ad_adds(ad_neg(c), 1));
     cross(w, x, product);
     for (int i = 0; i < 3; i++) y[i] = ad_addcmul(ad_addcmul(ad_mul(x[i], c), product[i], s), w[i], along);
-    if (!still) return;
+    if (!some_unrotated) return;
     cross(r, x, product);
-    for (int i = 0; i < 3; i++) y[i] = ad_where(none, ad_add(x[i], product[i]), y[i]);
+    for (int i = 0; i < 3; i++) y[i] = ad_where(unrotated, ad_add(x[i], product[i]), y[i]);
 }
 
-static void reproject(ad_var *const *in, ad_var *const *feature, bool still, ad_var **error) {
+static void reproject(ad_var *const *in, ad_var *const *feature, bool some_unrotated, ad_var **error) {
     ad_var *from[3], *x[3];
     for (int i = 0; i < 3; i++) from[i] = ad_sub(in[CAMERA + i], in[3 + i]);
-    turn(in, from, still, x);
+    rotate(in, from, some_unrotated, x);
     ad_var *u = ad_div(x[0], x[2]), *v = ad_div(x[1], x[2]);
     ad_var *square = ad_addcmul(ad_square(u), v, v);
     ad_var *radial = ad_adds(ad_mul(ad_addcmul(in[9], in[10], square), square), 1), *scale = ad_mul(radial, in[6]);
@@ -141,9 +142,9 @@ static void reproject(ad_var *const *in, ad_var *const *feature, bool still, ad_
     error[1] = ad_mul(in[INPUTS - 1], ad_sub(ad_addcmul(in[8], v, scale), feature[1]));
 }
 
-/* Fills the leaves' memory from observation start on; returns whether a camera does not turn. */
+/* Copies count observations from start on into the memory of the leaves. Returns whether a camera has no rotation. */
 static bool gather(const ba *b, int start, int count, double (*in)[TILE], double (*feature)[TILE]) {
-    bool still = false;
+    bool some_unrotated = false;
     int c = start % b->n, p = start % b->m;
     for (int i = 0; i < count; i++, c = c + 1 < b->n ? c + 1 : 0, p = p + 1 < b->m ? p + 1 : 0) {
         const double *camera = b->cameras + c * CAMERA, *point = b->points + p * POINT;
@@ -151,21 +152,21 @@ static bool gather(const ba *b, int start, int count, double (*in)[TILE], double
         for (int k = 0; k < POINT; k++) in[CAMERA + k][i] = point[k];
         in[INPUTS - 1][i] = b->weights[start + i];
         for (int e = 0; e < 2; e++) feature[e][i] = b->features[2 * (start + i) + e];
-        still |= camera[0] == 0 && camera[1] == 0 && camera[2] == 0;
+        some_unrotated |= camera[0] == 0 && camera[1] == 0 && camera[2] == 0;
     }
-    return still;
+    return some_unrotated;
 }
 
-/* Errors depend on their own observation alone, so that one backward pass from ones gives a row of the Jacobian for
-   each: two passes for all. */
+/* The errors of an observation depend on its own inputs only. So one backward pass from ones gives a row of the
+   Jacobian for each observation, and two passes give all rows. */
 static void tile(const ba *b, int start, int count, double *values, double *rows) {
     double in[INPUTS][TILE], feature[2][TILE];
-    bool still = gather(b, start, count, in, feature);
+    bool some_unrotated = gather(b, start, count, in, feature);
     ad_mark m = ad_begin(b->g);
     ad_var *leaves[INPUTS], *features[2], *error[2], *ones = ad_ones(b->g, AD_F64, AD_SHAPE(count));
     for (int k = 0; k < INPUTS; k++) leaves[k] = ad_require_grad(ad_input(b->g, AD_F64, in[k], AD_SHAPE(count)));
     for (int e = 0; e < 2; e++) features[e] = ad_input(b->g, AD_F64, feature[e], AD_SHAPE(count));
-    reproject(leaves, features, still, error);
+    reproject(leaves, features, some_unrotated, error);
     for (int e = 0; e < 2; e++) {
         for (int k = 0; k < INPUTS; k++) ad_zero_grad(leaves[k]);
         ad_backward_from(error[e], ones);
@@ -181,8 +182,8 @@ static void tile(const ba *b, int start, int count, double *values, double *rows
     ad_end(b->g, m);
 }
 
-/* 1 - w^2, of all weights at once. */
-static void of_weights(const ba *b, double *values, double *rows) {
+/* The errors 1 - w^2 of all weights. */
+static void weight_errors(const ba *b, double *values, double *rows) {
     ad_mark m = ad_begin(b->g);
     ad_var *w = ad_param(b->g, AD_F64, b->weights, AD_SHAPE(b->p)), *y = ad_adds(ad_neg(ad_square(w)), 1);
     ad_backward_from(y, ad_ones(b->g, AD_F64, AD_SHAPE(b->p)));
@@ -196,10 +197,11 @@ static void jacobian(void *problem, double *values, double *rows) {
     const ba *b = problem;
     ad_keep_grads(b->g, false);
     for (int i = 0; i < b->p; i += TILE) tile(b, i, b->p - i < TILE ? b->p - i : TILE, values, rows);
-    of_weights(b, values + 2 * b->p, rows + 2 * INPUTS * b->p);
+    weight_errors(b, values + 2 * b->p, rows + 2 * INPUTS * b->p);
 }
 
 int main(int argc, char **argv) {
-    static const adbench_program program = { "ba", from_file, small, n_values, n_gradient, plain, jacobian, expected, release };
+    static const adbench_program program = { "ba",  from_file, small,    n_values, n_gradient,
+                                             plain, jacobian,  expected, release };
     return adbench_main(argc, argv, &program);
 }

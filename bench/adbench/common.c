@@ -1,4 +1,4 @@
-/* common.c: what the programs of the AD benchmark share: files, timing, checks against a complex step. */
+/* common.c: shared by the programs of the AD benchmark: files, timing, checks against a complex step. */
 #include "bench/adbench/common.h"
 
 #include <math.h>
@@ -8,14 +8,14 @@
 
 static const double sample_seconds = 0.5;
 
-static void stop(const char *what, const char *which) {
-    fprintf(stderr, "adbench: %s %s\n", what, which);
+static void stop(const char *what, const char *detail) {
+    fprintf(stderr, "adbench: %s%s\n", what, detail);
     exit(1);
 }
 
 double adbench_number(FILE *from) {
     double v;
-    if (fscanf(from, "%lf", &v) != 1) stop("the file ends too early, or holds what is", "no number");
+    if (fscanf(from, "%lf", &v) != 1) stop("the file is too short, or has text that is not a number", "");
     return v;
 }
 
@@ -25,7 +25,7 @@ void adbench_numbers(FILE *from, int64_t n, double *to) {
 
 double *adbench_array(int64_t n) {
     double *p = calloc(n > 0 ? (size_t)n : 1, sizeof *p);
-    if (p == NULL) stop("no memory for the", "problem");
+    if (p == NULL) stop("out of memory", "");
     return p;
 }
 
@@ -38,7 +38,7 @@ double adbench_random(uint64_t *state) {
 }
 
 void adbench_ok(const ad_graph *g) {
-    if (!ad_ok(g)) stop("error:", ad_error(g));
+    if (!ad_ok(g)) stop("", ad_error(g));
 }
 
 static double now(void) {
@@ -47,7 +47,7 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* One run of F, or of value and gradient where there is room for one: seconds. */
+/* The seconds of one run of F or, unless gradient is NULL, of value and gradient. */
 static double once(const adbench_program *p, void *problem, double *values, double *gradient) {
     double start = now();
     if (gradient) p->gradient(problem, values, gradient);
@@ -55,7 +55,7 @@ static double once(const adbench_program *p, void *problem, double *values, doub
     return now() - start;
 }
 
-/* In turns, so that what slows the machine for a while slows both. */
+/* The two alternate, so that other load on the machine slows both. */
 static void time_both(const adbench_program *p, void *problem, double *values, double *gradient) {
     double f = INFINITY, both = INFINITY, start = now();
     int runs = 0;
@@ -72,18 +72,20 @@ static void print(int64_t n, const double *x) {
     for (int64_t i = 0; i < n; i++) printf("%.17e\n", x[i]);
 }
 
+/* The largest |a - b|, or |a| if b is NULL. */
 static double largest(int64_t n, const double *a, const double *b) {
     double d = 0;
     for (int64_t i = 0; i < n; i++) d = fmax(d, fabs(a[i] - (b ? b[i] : 0)));
     return d;
 }
 
-/* 0 where values and gradient of a small problem are those of the plain C. */
+/* 0 if values and gradient of a small problem agree with the plain C, 1 if not, -1 after the last problem. */
 static int check(const adbench_program *p, int number) {
     void *problem = p->small(number);
     if (problem == NULL) return -1;
     int64_t n = p->n_values(problem), m = p->n_gradient(problem);
-    double *values = adbench_array(n), *plain = adbench_array(n), *ours = adbench_array(m), *expected = adbench_array(m);
+    double *values = adbench_array(n), *plain = adbench_array(n);
+    double *ours = adbench_array(m), *expected = adbench_array(m);
     p->objective(problem, plain);
     p->expected(problem, expected);
     double off = 0;
@@ -92,8 +94,8 @@ static int check(const adbench_program *p, int number) {
         off = fmax(off, largest(n, values, plain) / largest(n, plain, NULL));
         off = fmax(off, largest(m, ours, expected) / largest(m, expected, NULL));
     }
-    printf("%s: problem %d: %lld values, %lld derivatives, differences to %.1e\n", p->name, number, (long long)n,
-           (long long)m, off);
+    printf("%s: problem %d: %lld values, %lld derivatives, largest relative difference %.1e\n", p->name, number,
+           (long long)n, (long long)m, off);
     free(values), free(plain), free(ours), free(expected);
     p->release(problem);
     return off < 1e-12 ? 0 : 1;
@@ -105,9 +107,9 @@ static int check_all(const adbench_program *p) {
     return wrong ? 1 : 0;
 }
 
-static void work(const adbench_program *p, const char *file, bool output, bool times) {
+static void run(const adbench_program *p, const char *file, bool output, bool times) {
     FILE *from = fopen(file, "r");
-    if (from == NULL) stop("cannot read", file);
+    if (from == NULL) stop("cannot read ", file);
     void *problem = p->read(from);
     fclose(from);
     double *values = adbench_array(p->n_values(problem)), *gradient = adbench_array(p->n_gradient(problem));
@@ -127,7 +129,7 @@ int adbench_main(int argc, char **argv, const adbench_program *p) {
         else if (strcmp(argv[i], "--no-output") == 0) output = false;
         else file = argv[i];
     }
-    if (file == NULL) return fprintf(stderr, "use: %s [--no-time] [--no-output] FILE, or --check\n", argv[0]), 2;
-    work(p, file, output, times);
+    if (file == NULL) return fprintf(stderr, "usage: %s [--no-time] [--no-output] FILE, or --check\n", argv[0]), 2;
+    run(p, file, output, times);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* common_gmm.c: the Gaussian mixture problem: its files, and its objective in plain C. */
+/* common_gmm.c: the Gaussian mixture problem: reads its files and has its objective in plain C. */
 #include "bench/adbench/common_gmm.h"
 
 #include <complex.h>

@@ -1,14 +1,15 @@
-/* common_gmm.h: the Gaussian mixture problem: its parameters and data, and its objective in plain C. */
+/* common_gmm.h: the Gaussian mixture problem: its parameters, its data and its objective in plain C. */
 #ifndef BENCH_ADBENCH_COMMON_GMM_H
 #define BENCH_ADBENCH_COMMON_GMM_H
 
 #include "bench/adbench/common.h"
 
 typedef struct {
-    int d, k, n, m;   /* dimensions, Gaussians, points; m and gamma: of the Wishart prior */
-    double gamma, constant; /* constant: what does not depend on the parameters */
-    double *parameters; /* alphas [k], means [k,d], icf [k,d(d+1)/2]: log of the diagonal, then below it by columns */
-    double *x;          /* [n,d] */
+    int d, k, n, m;         /* dimensions, Gaussians, points; m and gamma: parameters of the Wishart prior */
+    double gamma, constant; /* constant: the terms that do not depend on the parameters */
+    double *parameters;     /* alphas [k], means [k,d], icf [k,d(d+1)/2]: log of the diagonal, then the strict lower
+                               triangle by columns */
+    double *x;              /* [n,d] */
     ad_graph *g;
 } gmm;
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Where each element of Q [d,d], row by row, stands in a row of diagonal, lower triangle by columns, zero. */
+/* The index of each element of Q [d,d], row by row, in an array of diagonal, lower triangle by columns, and a zero. */
 static ad_var *places(ad_graph *g, int d) {
     int s = d * (d + 1) / 2;
     ad_var *index = ad_full(g, AD_F64, s, AD_SHAPE(d * d));
@@ -15,7 +15,7 @@ static ad_var *places(ad_graph *g, int d) {
     return index;
 }
 
-/* log sum over c of exp(alpha_c + sum log Q_c's diagonal - |Q_c (x - mean_c)|^2 / 2), summed over the points. */
+/* log sum_c exp(alpha_c + sum log diag Q_c - |Q_c (x - mean_c)|^2 / 2), summed over the points x. */
 static ad_var *likelihood(const gmm *p, ad_var *alphas, ad_var *means, ad_var *diagonal, ad_var *lower, ad_var *sums) {
     int d = p->d, k = p->k;
     ad_var *x = ad_input(p->g, AD_F64, p->x, AD_SHAPE(p->n, d)), *zero = ad_zeros(p->g, AD_F64, AD_SHAPE(k, 1));

@@ -1,9 +1,9 @@
-/* gmm_scalar.c: the Gaussian mixture problem of the AD benchmark, with scalar nodes, as one writes it from plain C. */
+/* gmm_scalar.c: the Gaussian mixture problem of the AD benchmark with scalar nodes, a direct translation of plain C. */
 #include "bench/adbench/common_gmm.h"
 
 #include <stdlib.h>
 
-/* log sum exp with the largest taken out: a constant, as the benchmark's tools have it. */
+/* log sum exp. The largest element is factored out as a constant, as in the tools of the benchmark. */
 static ad_var *logsumexp(int n, ad_var *const *x) {
     double m = ad_item(x[0]);
     for (int i = 1; i < n; i++)
@@ -15,9 +15,9 @@ static ad_var *logsumexp(int n, ad_var *const *x) {
 
 static ad_var *plus(ad_var *sum, ad_var *x) { return sum ? ad_add(sum, x) : x; }
 
-/* |Q (x - mean)|^2; qx [d] is for the work. */
-static ad_var *stretched(int d, ad_var *const *diagonal, ad_var *const *lower, ad_var *const *mean, const double *x,
-                         ad_var **away, ad_var **qx) {
+/* |Q (x - mean)|^2; away and qx [d] are scratch. */
+static ad_var *squared_norm(int d, ad_var *const *diagonal, ad_var *const *lower, ad_var *const *mean, const double *x,
+                            ad_var **away, ad_var **qx) {
     ad_var *sum = NULL;
     for (int i = 0; i < d; i++) {
         away[i] = ad_adds(ad_neg(mean[i]), x[i]);
@@ -29,7 +29,7 @@ static ad_var *stretched(int d, ad_var *const *diagonal, ad_var *const *lower, a
     return sum;
 }
 
-/* What is a Gaussian's alone: its diagonal, the sum of its logarithms, and the prior of all. */
+/* The terms that do not depend on the points: the diagonals, the sums of their logarithms, and the prior. */
 static ad_var *prior_of(const gmm *p, ad_var *const *icf, ad_var **diagonal, ad_var **sums) {
     int d = p->d, s = d * (d + 1) / 2;
     ad_var *squares = NULL, *all = NULL;
@@ -46,7 +46,7 @@ static ad_var *prior_of(const gmm *p, ad_var *const *icf, ad_var **diagonal, ad_
     return ad_sub(ad_muls(squares, 0.5 * p->gamma * p->gamma), ad_muls(all, p->m));
 }
 
-/* work [k d + 2 k + 2 d] */
+/* work [k d + 2 k + 2 d] is scratch. */
 static ad_var *objective(const gmm *p, ad_var *const *alphas, ad_var **work) {
     int d = p->d, k = p->k, s = d * (d + 1) / 2;
     ad_var *const *means = alphas + k, *const *icf = means + k * d, *likelihood = NULL;
@@ -55,8 +55,8 @@ static ad_var *objective(const gmm *p, ad_var *const *alphas, ad_var **work) {
     for (int c = 0; c < k; c++) sums[c] = ad_add(alphas[c], sums[c]);
     for (int i = 0; i < p->n; i++) {
         for (int c = 0; c < k; c++) {
-            ad_var *far = stretched(d, diagonal + c * d, icf + c * s + d, means + c * d, p->x + i * d, away, qx);
-            terms[c] = ad_add(sums[c], ad_muls(far, -0.5));
+            ad_var *square = squared_norm(d, diagonal + c * d, icf + c * s + d, means + c * d, p->x + i * d, away, qx);
+            terms[c] = ad_add(sums[c], ad_muls(square, -0.5));
         }
         likelihood = plus(likelihood, logsumexp(k, terms));
     }

@@ -1,4 +1,4 @@
-/* lstm.c: the character model of the AD benchmark: l layers of LSTM with elementwise weights. */
+/* lstm.c: the character model of the AD benchmark: l LSTM layers with elementwise weights. */
 #include "bench/adbench/common.h"
 
 #include <complex.h>
@@ -7,9 +7,9 @@
 #include <tgmath.h>
 
 typedef struct {
-    int l, c, b;        /* layers, characters, bits of a character */
+    int l, c, b;        /* layers, characters, bits per character */
     double *parameters; /* main [l,2,4,b]: weights and biases of the forget, in, out and change gates; extra [3,b] */
-    double *state;      /* [l,2,b]: hidden and cell at the start */
+    double *state;      /* [l,2,b]: initial hidden and cell states */
     double *sequence;   /* [c,b] */
     ad_graph *g;
 } lstm;
@@ -85,10 +85,10 @@ static void release(void *problem) {
     free(p);
 }
 
-/* ---- with array ops ----------------------------------------------------------------------------------------------- */
+/* ---- with array ops --------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    ad_var *w[4], *b[4];    /* of the gates, [b] each */
+    ad_var *w[4], *b[4];   /* weights and biases of the gates, [b] each */
     ad_var *hidden, *cell; /* [b] */
 } layer;
 
@@ -101,8 +101,8 @@ static void step(layer *l, ad_var *input) {
     l->hidden = ad_mul(out, ad_tanh(l->cell));
 }
 
-/* leaves: the main parameters in rows of b, then the extra ones. The characters' predictions are put together before
-   the loss is taken of all. */
+/* leaves: the main parameters in rows of b, then the extra ones. The predictions of all characters are stacked, so that
+   one expression computes the loss. */
 static ad_var *objective(const lstm *p, ad_var *const *leaves, layer *layers, ad_var **predicted) {
     int b = p->b, n = p->c - 1;
     ad_var *const *extra = leaves + 8 * p->l;
@@ -117,18 +117,18 @@ static ad_var *objective(const lstm *p, ad_var *const *leaves, layer *layers, ad
         for (int k = 0; k < p->l; k++) step(&layers[k], x), x = layers[k].hidden;
         predicted[t] = x;
     }
-    ad_var *y = ad_addcmul(extra[2], ad_stack(n, predicted, 0), extra[1]), *gold; /* [n,b] */
-    gold = ad_input(p->g, AD_F64, p->sequence + b, AD_SHAPE(n, b));
+    ad_var *y = ad_addcmul(extra[2], ad_stack(n, predicted, 0), extra[1]), *target; /* [n,b] */
+    target = ad_input(p->g, AD_F64, p->sequence + b, AD_SHAPE(n, b));
     ad_var *sums = ad_log(ad_adds(ad_sum_axis(ad_exp(y), 1, true), 2));
-    return ad_muls(ad_sum(ad_mul(gold, ad_sub(y, sums))), -1 / ((double)n * b));
+    return ad_muls(ad_sum(ad_mul(target, ad_sub(y, sums))), -1 / ((double)n * b));
 }
 
 static void gradient(void *problem, double *value, double *to) {
     const lstm *p = problem;
     int rows = 8 * p->l + 3;
-    void *room = malloc((size_t)(rows + p->c) * sizeof(ad_var *) + (size_t)p->l * sizeof(layer));
-    if (room == NULL) exit(1);
-    layer *layers = room;
+    void *memory = malloc((size_t)(rows + p->c) * sizeof(ad_var *) + (size_t)p->l * sizeof(layer));
+    if (memory == NULL) exit(1);
+    layer *layers = memory;
     ad_var **leaves = (ad_var **)(layers + p->l);
     ad_mark m = ad_begin(p->g);
     for (int i = 0; i < rows; i++) leaves[i] = ad_param(p->g, AD_F64, p->parameters + i * p->b, AD_SHAPE(p->b));
@@ -139,10 +139,11 @@ static void gradient(void *problem, double *value, double *to) {
     *value = ad_item(y);
     for (int i = 0; i < rows; i++) memcpy(to + i * p->b, ad_grad(leaves[i]), (size_t)p->b * sizeof *to);
     ad_end(p->g, m);
-    free(room);
+    free(memory);
 }
 
 int main(int argc, char **argv) {
-    static const adbench_program program = { "lstm", from_file, small, n_values, n_gradient, plain, gradient, expected, release };
+    static const adbench_program program = { "lstm", from_file, small,    n_values, n_gradient,
+                                             plain,  gradient,  expected, release };
     return adbench_main(argc, argv, &program);
 }

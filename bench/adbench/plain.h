@@ -1,6 +1,6 @@
-/* plain.h: the number type of a plain C objective: included before each of its two forms, T double for the values and
-   T double complex for the complex step (Squire and Trapp 1998): with f real, f'(x) = Im f(x + ih) / h to the last
-   digits for a tiny h. */
+/* plain.h: the number type T of an objective in plain C, included before each of its two forms. T is double for values
+   and double complex for derivatives by the complex step (Squire and Trapp 1998): for a real f and a tiny h,
+   f'(x) = Im f(x + ih) / h with all digits right. */
 #undef T
 #undef K
 #undef REAL

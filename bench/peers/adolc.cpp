@@ -1,22 +1,21 @@
-/* adolc.cpp: the scalar cases in ADOL-C: a tape of the operations is recorded, then run backwards. */
+/* adolc.cpp: the scalar cases in ADOL-C, which records a tape of the operations and runs it backwards. */
 #include <adolc/adolc.h>
 
 #include <cmath>
-#include <stdexcept>
 #include <vector>
 
 #include "bench/peers/serve.h"
 
 namespace {
 
-enum { TAG = 1, BUFFER = 1 << 22 }; /* entries: no tape goes to a file */
+enum { TAG = 1, BUFFER = 1 << 22 }; /* BUFFER: entries, enough to keep every tape in memory */
 
-/* The value of f at x; its gradient goes to dx. */
+/* Returns f(x) and writes its gradient to dx. */
 template <class F> double differentiate(const F &f, const std::vector<double> &x, std::vector<double> &dx) {
     int n = (int)x.size();
     double y, one = 1;
     std::vector<adouble> ax(x.size());
-    trace_on(TAG, 1, BUFFER, BUFFER, BUFFER, BUFFER); /* 1: values are kept for the way back */
+    trace_on(TAG, 1, BUFFER, BUFFER, BUFFER, BUFFER); /* 1: keeps the values for the reverse pass */
     for (int i = 0; i < n; i++) ax[i] <<= x[i];
     f(ax) >>= y;
     trace_off();
@@ -33,8 +32,8 @@ adouble chain(const std::vector<adouble> &x) {
 adouble rosenbrock(const std::vector<adouble> &x) {
     adouble sum = 0;
     for (size_t i = 0; i + 1 < x.size(); i++) {
-        adouble square = x[i] * x[i], curve = x[i + 1] - square, away = x[i] - 1;
-        sum += curve * curve * 100 + away * away;
+        adouble square = x[i] * x[i], a = x[i + 1] - square, b = x[i] - 1;
+        sum += a * a * 100 + b * b;
     }
     return sum;
 }
@@ -61,18 +60,6 @@ struct Rosenbrock {
     }
 };
 
-template <class Case> served_case served(const char *name, double items) {
-    return { name, "-", items, []() -> void * { return new Case; }, [](void *c) { ((Case *)c)->work(); },
-             [](void *c, double to[2]) { ((Case *)c)->result(to); }, [](void *c) { delete (Case *)c; } };
-}
-
-/* This program, asked for no more than a gradient. */
-struct StartUp {
-    void work() const {
-        if (serve_first() != 0) throw std::runtime_error("the program does not start");
-    }
-    void result(double to[2]) const { work(), to[0] = to[1] = 1; }
-};
 
 } // namespace
 
@@ -83,6 +70,6 @@ int main(int argc, char **) {
         return dx[1] != 0.5;
     }
     const served_case cases[] = { served<Chain>("scalar-chain", 999999), served<Rosenbrock>("rosenbrock", 1),
-                                  served<StartUp>("start-up", 1) };
+                                  served<serve_start>("start-up", 1) };
     return serve(sizeof cases / sizeof *cases, cases);
 }

@@ -1,11 +1,12 @@
-"""compare.py: our cases and the same work done by peers, in turns.
+"""compare.py: compares the times of our cases with those of the same work in peers, other libraries.
 
 usage: compare.py BUILD [CASE]
 
-Prints, for each case and each peer that is installed,
+Prints for each case and each installed peer
     peer CASE PEER Y UNIT ratio R
-where R is our time over the peer's: the median over rounds of the ratio of two measurements one after the other.
-Before that, each peer shows with two numbers that it does the same work; one that does not is an error.
+where R is our time divided by the time of the peer. In each round our program and the peers measure one after the
+other; R is the median of the ratios of the rounds. Before that, compares two numbers that each case computes, to check
+that a peer does the same work, and ends with an error if they differ.
 """
 import os
 import statistics
@@ -19,7 +20,7 @@ OURS = ["scalar", "nets", "arrays", "optim", "startup"]
 
 
 class Server:
-    """A program that answers: ours, or a peer's."""
+    """A program of ours or of a peer that answers requests; see serve.h."""
 
     def __init__(self, name, command, environment):
         self.name = name
@@ -33,16 +34,16 @@ class Server:
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            sys.exit(f"{self.name}: ended within {verb} {case}: {self.process.stderr.read()}")
+            sys.exit(f"{self.name}: ended during {verb} {case}: {self.process.stderr.read()}")
         return [float(x) for x in answer.split()]
 
     def fault(self):
         lines = self.process.stderr.read().strip().splitlines()
-        return lines[-1] if lines else "it has no cases"
+        return lines[-1] if lines else "it listed no cases"
 
 
 def servers(build):
-    """Ours and those of the peers that run; says which do not."""
+    """Starts our programs and the peers; reports the peers that do not run."""
     environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     for name in "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE":
         environment.pop(name, None)
@@ -52,13 +53,13 @@ def servers(build):
     for name in "numpy", "torch", "libtorch", "fann", "adolc":
         script, program = f"{here}/{name}_peer.py", f"{build}/bench/peers/{name}"
         if not os.path.exists(script) and not os.path.exists(program):
-            print(f"no {name} here: left out; `make deps-peers` installs it", flush=True)
+            print(f"{name} is skipped: not installed; `make deps-peers` installs it", flush=True)
             continue
         peer = Server(name, [sys.executable, script] if os.path.exists(script) else [program], environment)
         if peer.units:
             peers.append(peer)
         else:
-            print(f"{name} does not run: left out: {peer.fault()}", flush=True)
+            print(f"{name} is skipped: it does not run: {peer.fault()}", flush=True)
     return ours, peers
 
 
@@ -66,7 +67,7 @@ def check(case, mine, peer):
     expected, found = mine.ask("check", case), peer.ask("check", case)
     for a, b in zip(expected, found):
         if not abs(a - b) <= TOLERANCE * abs(a):
-            sys.exit(f"{case}: {peer.name} gives {b:.9g} where ours is {a:.9g}: it does not do the same work")
+            sys.exit(f"{case}: {peer.name} computes {b:.9g}, ours computes {a:.9g}: the work is not the same")
 
 
 def compare(case, mine, peers):
@@ -83,7 +84,7 @@ def compare(case, mine, peers):
 def main(build, wanted=None):
     ours, peers = servers(build)
     if wanted and not any(wanted in mine.units for mine in ours):
-        sys.exit(f"no case {wanted}; there are: " + " ".join(case for mine in ours for case in mine.units))
+        sys.exit(f"there is no case {wanted}; the cases are: " + " ".join(case for mine in ours for case in mine.units))
     for mine in ours:
         for case in mine.units:
             able = [peer for peer in peers if case in peer.units]

@@ -1,7 +1,6 @@
-/* fann.c: xor in FANN, whose backpropagation over a whole batch is a step of gradient descent. */
+/* fann.c: the xor cases in FANN. An epoch of its batch training is one step of gradient descent. */
 #include <floatfann.h>
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 
 #include "bench/peers/serve.h"
@@ -11,19 +10,11 @@ typedef struct {
     struct fann_train_data *data;
 } xor_state;
 
-/* bench_fill of bench/common.c. */
-static void fill(float *x, int n, uint32_t seed) {
-    for (int i = 0; i < n; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        x[i] = (float)(seed >> 8) * 0x1p-23f - 1;
-    }
-}
-
-/* The weights of mlp_new in bench/nets.c. FANN has a neuron's bias behind its weights, from a neuron that is 1. */
+/* The weights of mlp_new in bench/nets.c. A bias in FANN is a weight from a neuron that is always 1. */
 static void set_weights(struct fann *net) {
-    enum { BIAS_OF_INPUTS = 2, HIDDEN = 3, OUTPUT = 12 }; /* places: inputs 0, 1, bias; hidden 3 to 10, bias; output */
+    enum { BIAS_OF_INPUTS = 2, HIDDEN = 3, OUTPUT = 12 }; /* neurons: 0, 1 inputs; 2 bias; 3 to 10 hidden; 11 bias */
     float one[16], two[8];
-    fill(one, 16, 7), fill(two, 8, 8);
+    serve_fill(one, 16, 7), serve_fill(two, 8, 8);
     for (unsigned j = 0; j < 8; j++) {
         for (unsigned k = 0; k < 2; k++) fann_set_weight(net, k, HIDDEN + j, one[j * 2 + k] / sqrtf(2));
         fann_set_weight(net, BIAS_OF_INPUTS, HIDDEN + j, 0);
@@ -32,7 +23,7 @@ static void set_weights(struct fann *net) {
     fann_set_weight(net, HIDDEN + 8, OUTPUT, 0);
 }
 
-/* FANN's step is rate / rows sum(error): half of the mean square's gradient. */
+/* FANN moves by rate / rows * sum(error), which is half of the gradient of the mean squared error. */
 static void set_rate(struct fann *net, float lr) { fann_set_learning_rate(net, 2 * lr); }
 
 static void *setup(void) {

@@ -1,4 +1,4 @@
-/* libtorch.cpp: the cases of small arrays in PyTorch's C++ library, on one thread. */
+/* libtorch.cpp: the cases of small arrays in libtorch, the C++ library of PyTorch, on one thread. */
 #include <torch/torch.h>
 
 #include "bench/peers/serve.h"
@@ -9,7 +9,7 @@ const torch::TensorOptions f64 = torch::dtype(torch::kFloat64);
 
 torch::Tensor leaf(double v) { return torch::tensor(v, f64).set_requires_grad(true); }
 
-/* ---- scalar-chain; a tenth of it where time is measured: that of a node does not depend on the length ---------- */
+/* ---- scalar-chain; work runs a tenth of it, as the time per node does not depend on the length ----------------- */
 
 const int chain_steps = 333333;
 
@@ -69,14 +69,11 @@ struct Add {
 
 /* ---- xor: 2-8-1, tanh, mean squared error, SGD ----------------------------------------------------------------- */
 
-/* bench_fill of bench/common.c, and the weights of mlp_new in bench/nets.c. */
+/* The weights [out,in] of mlp_new in bench/nets.c. */
 torch::Tensor weights(int64_t out, int64_t in, uint32_t seed) {
     torch::Tensor w = torch::empty({ out, in });
-    for (int64_t i = 0; i < out * in; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        w.data_ptr<float>()[i] = ((float)(seed >> 8) * 0x1p-23f - 1) / sqrtf((float)in);
-    }
-    return w;
+    serve_fill(w.data_ptr<float>(), (size_t)(out * in), seed);
+    return w / std::sqrt((float)in);
 }
 
 struct Xor {
@@ -87,26 +84,26 @@ struct Xor {
     torch::optim::SGD opt{ net->parameters(), 1e-4 };
 
     Xor() {
-        torch::NoGradGuard values_only;
+        torch::NoGradGuard no_grad;
         one->weight.copy_(weights(8, 2, 7)), one->bias.zero_();
         two->weight.copy_(weights(1, 8, 8)), two->bias.zero_();
     }
-    torch::Tensor step(torch::optim::SGD &by) {
+    torch::Tensor step(torch::optim::SGD &optimiser) {
         torch::Tensor loss = torch::mse_loss(net->forward(x), t);
-        by.zero_grad();
+        optimiser.zero_grad();
         loss.backward();
-        by.step();
+        optimiser.step();
         return loss;
     }
     void work() { step(opt); }
     void result(double to[2]) {
-        torch::optim::SGD longer(net->parameters(), 0.1);
-        to[0] = step(longer).item<float>();
-        for (int i = 1; i < 100; i++) to[1] = step(longer).item<float>();
+        torch::optim::SGD faster(net->parameters(), 0.1);
+        to[0] = step(faster).item<float>();
+        for (int i = 1; i < 100; i++) to[1] = step(faster).item<float>();
     }
 };
 
-/* ---- start-up: this program, asked for no more than a gradient ------------------------------------------------- */
+/* ---- start-up: this program with an argument computes one gradient --------------------------------------------- */
 
 int first() {
     torch::Tensor x = leaf(0.5), y = leaf(4.2);
@@ -114,17 +111,6 @@ int first() {
     return y.grad().item<double>() != 0.5;
 }
 
-struct StartUp {
-    void work() const {
-        if (serve_first() != 0) throw std::runtime_error("the program does not start");
-    }
-    void result(double to[2]) const { work(), to[0] = to[1] = 1; }
-};
-
-template <class Case> served_case served(const char *name, double items) {
-    return { name, "-", items, []() -> void * { return new Case; }, [](void *c) { ((Case *)c)->work(); },
-             [](void *c, double to[2]) { ((Case *)c)->result(to); }, [](void *c) { delete (Case *)c; } };
-}
 
 } // namespace
 
@@ -137,7 +123,7 @@ int main(int argc, char **) {
         served<Add>("add-1x1", 1),
         served<Xor>("xor-rebuild", 1),
         served<Xor>("xor-eval", 1),
-        served<StartUp>("start-up", 1),
+        served<serve_start>("start-up", 1),
     };
     return serve(sizeof cases / sizeof *cases, cases);
 }

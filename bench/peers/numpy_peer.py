@@ -1,4 +1,6 @@
-"""numpy_peer.py: training steps as NumPy users write backpropagation by hand."""
+"""numpy_peer.py: training steps in NumPy, with backpropagation written by hand."""
+from functools import partial
+
 import numpy as np
 
 from serve import fill, layers, serve
@@ -102,14 +104,5 @@ class Mnist:
         return losses[0], losses[4]
 
 
-class Mlp128(Mnist):
-    def __init__(self):
-        super().__init__(64, 784, 128, 10)
-
-
-class Mlp512(Mnist):
-    def __init__(self):
-        super().__init__(128, 784, 512, 512, 10)
-
-
-serve({"xor-rebuild": Xor, "xor-eval": Xor, "lecture-net": LectureNet, "mlp-128": Mlp128, "mlp-512-512": Mlp512})
+serve({"xor-rebuild": Xor, "xor-eval": Xor, "lecture-net": LectureNet, "mlp-128": partial(Mnist, 64, 784, 128, 10),
+       "mlp-512-512": partial(Mnist, 128, 784, 512, 512, 10)})

@@ -1,11 +1,12 @@
-/* serve.h: a program of cases that another one asks to check and to time, in turns with its peers. For C and C++.
+/* serve.h: makes a program, in C or C++, answer the requests of compare.py, which alternates between programs.
 
-   It says what it has: "cases NAME:UNIT ...", and then answers each line of its input:
-       check NAME    the two numbers that tell whether it does the same work as others
-       time NAME     nanoseconds for one item, over 30 ms of work or more  */
+   The program first prints its cases, "cases NAME:UNIT ...", and then answers each line of its input:
+       check NAME    two numbers that must be the same in all programs
+       time NAME     nanoseconds per item, measured over at least 30 ms  */
 #ifndef BENCH_PEERS_SERVE_H
 #define BENCH_PEERS_SERVE_H
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -13,13 +14,21 @@
 #include <unistd.h>
 
 typedef struct {
-    const char *name, *unit; /* unit: as a reader wants it, "ns", "us" or "ms" */
-    double items;            /* in one call of work */
+    const char *name, *unit; /* unit: of printed times, "ns", "us" or "ms"; "-" in peers */
+    double items;            /* number of items in one call of work */
     void *(*setup)(void);
     void (*work)(void *state);
     void (*result)(void *state, double to[2]); /* on a fresh state */
     void (*teardown)(void *state);
 } served_case;
+
+/* The numbers that cases start from, uniform in -1 .. 1: a linear congruential generator. */
+static inline void serve_fill(float *x, size_t n, uint32_t seed) {
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        x[i] = (float)(seed >> 8) * 0x1p-23f - 1;
+    }
+}
 
 static inline double serve_now(void) { /* nanoseconds */
     struct timespec t;
@@ -27,7 +36,7 @@ static inline double serve_now(void) { /* nanoseconds */
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* Starts this program with --first, and waits for its end; 0 where that is a good one. */
+/* Runs this program with the argument --first and returns its exit status. */
 static inline int serve_first(void) {
     int status = 1;
     pid_t child = fork();
@@ -35,14 +44,14 @@ static inline int serve_first(void) {
     return waitpid(child, &status, 0) == child ? status : 1;
 }
 
-/* Nanoseconds a call. */
+/* Nanoseconds per call. */
 static inline double serve_timed(const served_case *c, void *state, int repeats) {
     double start = serve_now();
     for (int i = 0; i < repeats; i++) c->work(state);
     return (serve_now() - start) / repeats;
 }
 
-/* How often the work is done for a measurement; also warms caches and memory up. */
+/* The number of calls in a measurement. Finding it also warms up caches and memory. */
 static inline int serve_repeats(const served_case *c, void *state) {
     const double sample = 3e7;
     double once = serve_timed(c, state, 1);
@@ -64,7 +73,7 @@ static inline void serve_check(const served_case *c) {
     printf("%.17g %.17g\n", to[0], to[1]);
 }
 
-/* Answers until its input ends. The case timed last stays set up. */
+/* Answers requests until the input ends. The case that was timed last keeps its state. */
 static inline int serve(int n, const served_case *cases) {
     const served_case *held = NULL;
     void *state = NULL;
@@ -81,7 +90,7 @@ static inline int serve(int n, const served_case *cases) {
         if (strcmp(verb, "check") == 0) serve_check(c);
         else {
             if (held == NULL) held = c, state = c->setup(), repeats = serve_repeats(c, state);
-            else if (repeats > 1) c->work(state); /* others had the caches meanwhile */
+            else if (repeats > 1) c->work(state); /* warms up caches that other programs have used since */
             printf("%.17g\n", serve_timed(c, state, repeats) / c->items);
         }
         fflush(stdout);
@@ -89,5 +98,23 @@ static inline int serve(int n, const served_case *cases) {
     if (held != NULL) held->teardown(state);
     return 0;
 }
+
+#ifdef __cplusplus
+#include <stdexcept>
+
+/* A case of a class with work() and result(to). */
+template <class Case> served_case served(const char *name, double items) {
+    return { name, "-", items, []() -> void * { return new Case; }, [](void *c) { ((Case *)c)->work(); },
+             [](void *c, double to[2]) { ((Case *)c)->result(to); }, [](void *c) { delete (Case *)c; } };
+}
+
+/* Runs this program with --first, with which it computes one gradient. */
+struct serve_start {
+    void work() const {
+        if (serve_first() != 0) throw std::runtime_error("the program fails with --first");
+    }
+    void result(double to[2]) const { work(), to[0] = to[1] = 1; }
+};
+#endif
 
 #endif

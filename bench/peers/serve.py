@@ -1,14 +1,14 @@
-"""serve.py: what serve.h is, for peers in Python; and the numbers that the cases begin with."""
+"""serve.py: serve.h for peers in Python, and the initial numbers of the cases."""
 import sys
 import time
 
 import numpy as np
 
-SAMPLE = 0.03  # seconds that a measurement takes at least
+SAMPLE = 0.03  # the least duration of a measurement in seconds
 
 
 def fill(n, seed):
-    """The n numbers in +-1 of bench_fill in bench/common.c: a linear congruential generator, by doubling."""
+    """The n numbers of serve_fill in serve.h. Blocks of doubling length replace the recurrence."""
     x = np.empty(n, np.uint32)
     a, c, mask = 1664525, 1013904223, 0xFFFFFFFF
     x[0] = (seed * a + c) & mask
@@ -21,7 +21,7 @@ def fill(n, seed):
 
 
 def layers(*widths):
-    """Weights [out, in] and biases [out], as mlp_new in bench/nets.c makes them."""
+    """The weights [out, in] and biases [out] of mlp_new in bench/nets.c."""
     for i, (n, m) in enumerate(zip(widths, widths[1:])):
         yield fill(n * m, 7 + i).reshape(m, n) / np.sqrt(np.float32(n)), np.zeros(m, np.float32)
 
@@ -34,7 +34,8 @@ def timed(work, repeats):
 
 
 def serve(cases):
-    """cases: name -> class, with work(), the number of items in one call, and result(), the two numbers to compare."""
+    """Answers requests as serve in serve.h. cases maps a name to a class with work(), items, the number of items in one
+    call of work, and result(), the two numbers to compare."""
     print("cases", *(name + ":-" for name in cases), flush=True)
     held = state = None
     for line in sys.stdin:

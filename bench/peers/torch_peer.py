@@ -1,6 +1,7 @@
-"""torch_peer.py: the cases in PyTorch, from Python, on one thread."""
+"""torch_peer.py: the cases in PyTorch with Python, on one thread."""
 import subprocess
 import sys
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +15,15 @@ def filled(n, seed, *shape):
     return torch.from_numpy(fill(n, seed)).reshape(shape or (n,))
 
 
-def gradients(loss, *xs):
+def backward(loss, *xs):
     for x in xs:
         x.grad = None
     loss.backward()
+
+
+def gradients(loss, *xs):
+    """The loss, and the sum of the squares of its gradient."""
+    backward(loss, *xs)
     return loss.item(), sum(x.grad.double().square().sum().item() for x in xs)
 
 
@@ -27,7 +33,7 @@ def steps(step, n):
 
 
 class ScalarChain:
-    """A tenth of the chain where time is measured: that of a node does not depend on the length."""
+    """work runs a tenth of the chain, as the time per node does not depend on the length."""
     steps = 333333
     items = 3 * (steps // 10)
 
@@ -47,7 +53,7 @@ class ScalarChain:
 
 
 class Rosenbrock:
-    """As one writes it for PyTorch: over one array, not over 1000 scalar variables."""
+    """Written with one array of 1000 elements, as is usual in PyTorch, not with 1000 scalar variables."""
     items = 1
 
     def __init__(self):
@@ -158,15 +164,6 @@ class Mnist:
         return steps(lambda: self.step(*next(batches)), 5)
 
 
-class Mlp128(Mnist):
-    def __init__(self):
-        super().__init__(64, 784, 128, 10)
-
-
-class Mlp512(Mnist):
-    def __init__(self):
-        super().__init__(128, 784, 512, 512, 10)
-
 
 class Matmul:
     items = 1
@@ -175,16 +172,11 @@ class Matmul:
         self.a, self.b = (filled(1 << 20, seed, 1024, 1024).requires_grad_() for seed in (1, 2))
 
     def work(self):
-        return gradients_only((self.a @ self.b).square().sum() * 0.5, self.a, self.b)
+        return backward((self.a @ self.b).square().sum() * 0.5, self.a, self.b)
 
     def result(self):
         return gradients((self.a @ self.b).square().sum() * 0.5, self.a, self.b)
 
-
-def gradients_only(loss, *xs):
-    for x in xs:
-        x.grad = None
-    loss.backward()
 
 
 class Tanh20:
@@ -200,7 +192,7 @@ class Tanh20:
         return y.sum()
 
     def work(self):
-        gradients_only(self.loss(), self.x)
+        backward(self.loss(), self.x)
 
     def result(self):
         return gradients(self.loss(), self.x)
@@ -214,7 +206,7 @@ class SoftmaxCe:
         self.t = torch.arange(4096) * 31 % 1000
 
     def work(self):
-        gradients_only(F.cross_entropy(self.x, self.t), self.x)
+        backward(F.cross_entropy(self.x, self.t), self.x)
 
     def result(self):
         return gradients(F.cross_entropy(self.x, self.t), self.x)
@@ -233,10 +225,10 @@ class Adam:
         self.opt.step()
 
     def result(self):
-        was, self.opt = self.x.detach().clone(), torch.optim.Adam([self.x], lr=0.01)
+        start, self.opt = self.x.detach().clone(), torch.optim.Adam([self.x], lr=0.01)
         for _ in range(5):
             self.opt.step()
-        return (self.x.detach().double() - was.double()).square().sum().item(), self.x[-1].item()
+        return (self.x.detach().double() - start.double()).square().sum().item(), self.x[-1].item()
 
 
 FIRST = """
@@ -259,5 +251,6 @@ class StartUp:
 
 
 serve({"scalar-chain": ScalarChain, "rosenbrock": Rosenbrock, "add-1x1": Add, "xor-rebuild": Xor, "xor-eval": Xor,
-       "lecture-net": LectureNet, "mlp-128": Mlp128, "mlp-512-512": Mlp512, "matmul-1024": Matmul,
-       "tanh-20": Tanh20, "softmax-ce": SoftmaxCe, "adam": Adam, "start-up": StartUp})
+       "lecture-net": LectureNet, "mlp-128": partial(Mnist, 64, 784, 128, 10),
+       "mlp-512-512": partial(Mnist, 128, 784, 512, 512, 10), "matmul-1024": Matmul, "tanh-20": Tanh20,
+       "softmax-ce": SoftmaxCe, "adam": Adam, "start-up": StartUp})

@@ -1,8 +1,8 @@
-/* growth.c: how time and memory grow with the number of nodes and with the size of a minibatch, as a table.
+/* growth.c: prints how time and memory grow with the number of nodes and with the size of a minibatch.
 
    Lines of tab-separated values:
-       nodes  N  ns a node to record and differentiate  ns a node to evaluate again  bytes a node
-       batch  B  us a sample to train  bytes that the graph holds  bytes that it needs, counted by hand  */
+       nodes  N  ns per node to record and differentiate  ns per node for ad_eval  bytes per node
+       batch  B  us per sample to train  bytes that the graph holds  bytes that it needs, counted by hand  */
 #include "bench/common.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@ static const double sample_ns = 2e7;
 
 typedef void work(void *state);
 
-/* Nanoseconds: the least of the rounds, as what else the machine does only adds. */
+/* The minimum of the rounds in nanoseconds: other load on the machine only adds time. */
 static double least(work *w, void *state) {
     double best = 0;
     w(state);
@@ -89,7 +89,8 @@ static void step(void *state) {
     ad_end(s->g, m);
 }
 
-/* Parameters, their gradients and momentum; the results of affine, relu and affine, and as many gradients. */
+/* The bytes of the parameters, their gradients and momentum, and of the results of affine, relu and affine and their
+   gradients. */
 static double needed(int64_t batch) {
     double parameters = PIXELS * HIDDEN + HIDDEN + HIDDEN * CLASSES + CLASSES, row = HIDDEN + HIDDEN + CLASSES;
     return 4 * (3 * parameters + 2 * (double)batch * row);

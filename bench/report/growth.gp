@@ -1,4 +1,4 @@
-# growth.gp: draws growth.tsv as growth.svg: what a node and a sample cost, however many there are.
+# growth.gp: plots growth.tsv to growth.svg: time and memory per node and per sample against their number.
 set terminal svg size 900,700 font "sans-serif,14" background "white"
 set output "growth.svg"
 set datafile separator tab
@@ -15,13 +15,13 @@ batch = '< grep "^batch" growth.tsv'
 set format x "10^{%L}"
 set xrange [1e3:1e7]
 set xlabel "scalar nodes in the graph"
-set title "Time a node"
+set title "Time per node"
 set ylabel "ns"
 set yrange [0:40<*]
 plot nodes using 2:3 with linespoints pt 7 ps 0.7 lw 2 lc rgb "#0072b2" title "record and backward", \
      nodes using 2:4 with linespoints pt 5 ps 0.7 lw 2 lc rgb "#d55e00" title "ad\\_eval"
 
-set title "Memory a node"
+set title "Memory per node"
 set ylabel "bytes"
 set yrange [0:120]
 plot nodes using 2:5 with linespoints pt 7 ps 0.7 lw 2 lc rgb "#0072b2" notitle
@@ -31,7 +31,7 @@ set format x "%.0f"
 set xrange [1:4400]
 set xtics (1, 4, 16, 64, 256, 1024, 4096)
 set xlabel "samples in a minibatch"
-set title "Time a sample, 784-128-10"
+set title "Time per sample, 784-128-10"
 set ylabel "us"
 set logscale y
 set yrange [1:100]

@@ -1,4 +1,4 @@
-# ratios.gp: draws ratios.tsv as ratios.svg: our time over the floor's and over each peer's, on one scale.
+# ratios.gp: plots ratios.tsv to ratios.svg: our time divided by the time of the floor and of each peer.
 set terminal svg size 900,560 font "sans-serif,14" background "white"
 set output "ratios.svg"
 set datafile separator tab
@@ -6,7 +6,7 @@ set datafile missing "?"
 set logscale x
 set xrange [5e-5:20]
 set format x "%g"
-set xlabel "our time over theirs (left of 1: we take less time)"
+set xlabel "our time / their time (left of 1: we are faster)"
 stats "ratios.tsv" skip 1 using 0 nooutput
 rows = STATS_records
 set yrange [rows - 0.5 : -0.5]

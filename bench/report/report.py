@@ -1,10 +1,10 @@
-"""report.py: what `make bench-report` measured, as the table of docs/performance.md and as pictures.
+"""report.py: writes the results of `make bench-report` to the table of docs/performance.md and to figures.
 
 usage: report.py BUILD DOCS
 
-Reads BUILD/bench.txt and peers.txt, which `make bench` and `make bench-peers` print, growth.txt, of
-bench/report/growth, and the size of stripped.so. Writes the rows between the marks in DOCS/performance.md, and DOCS/figures/: growth.tsv,
-ratios.tsv and their pictures.
+Reads from BUILD: bench.txt and peers.txt, the output of `make bench` and `make bench-peers`; growth.txt, the output of
+bench/report/growth; and the size of stripped.so. Writes the rows between the two marks in DOCS/performance.md, and
+growth.tsv, ratios.tsv and their plots in DOCS/figures/.
 """
 import glob
 import os
@@ -23,7 +23,7 @@ def measured(path, pattern):
 
 
 def rows(bench, peers):
-    """(case, goal, limits, (ours, unit, floor, ratio), {peer: (time, ratio)}) of each case in cases.tsv."""
+    """Yields (case, goal, limits, (ours, unit, floor, ratio), {peer: (time, ratio)}) for each case of cases.tsv."""
     ours = {name: rest for name, *rest in measured(bench, r"bench (\S+) ours (\S+) (\S+) floor (\S+) ratio (\S+)")}
     beside = {}
     for case, peer, time, ratio in measured(peers, r"peer (\S+) (\S+) (\S+) \S+ ratio (\S+)"):
@@ -64,13 +64,13 @@ def replace_rows(page, lines):
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     if not rest or not after:
-        sys.exit(f"{page} has no lines {BEGIN} and {END}")
+        sys.exit(f"{page} lacks the lines {BEGIN} and {END}")
     with open(page, "w") as out:
         out.write(before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + after)
 
 
 def write_ratios(path, report):
-    """case, ours / floor, ours / each peer; '?' where there is none."""
+    """Writes lines of case, ours / floor and ours / each peer, with '?' for a missing peer."""
     with open(path, "w") as out:
         print("case", "floor", *PEERS, sep="\t", file=out)
         for case, _, _, (_, _, _, ratio), peers in report:

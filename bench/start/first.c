@@ -1,4 +1,4 @@
-/* first.c: the least that differentiates: a graph, an expression, its gradient. Started over and over by startup.c. */
+/* first.c: a minimal program: a graph, an expression and its gradient. bench/startup.c starts it many times. */
 #include "autodiff/autodiff.h"
 #include "ops/ops.h"
 
