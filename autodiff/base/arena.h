@@ -56,6 +56,7 @@ void ad__arena_rewind(ad__arena *a, ad__arena_place p);
 void ad__arena_free(ad__arena *a);
 /* Whether memory was handed out before place p: it survives rewinding to p. */
 bool ad__arena_before(const ad__arena *a, ad__arena_place p, const void *memory);
+bool ad__arena_holds(const ad__arena *a, const void *memory); /* whether it was handed out and is in use */
 size_t ad__arena_used(const ad__arena *a);
 
 static inline ad__arena_place ad__arena_here(const ad__arena *a) {
