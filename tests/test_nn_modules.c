@@ -372,7 +372,7 @@ static void recurrent_nets_refuse_what_does_not_fit(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- what can be done with modules ------------------------------------------------------------------------------------ */
+/* ---- operations on modules -------------------------------------------------------------------------------- */
 
 static nn_module *small_net(ad_graph *g) {
     nn_module *shared = nn_linear(g, AD_F64, 4, 4, true);
@@ -517,7 +517,8 @@ static void a_struct_without_pointers_is_copied(void **state) {
 static void copies_of_frozen_parameters_are_frozen(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    nn_module *body = nn_linear(g, AD_F64, 2, 2, true), *net = nn_sequential(g, body, body, nn_linear(g, AD_F64, 2, 1, true));
+    nn_module *body = nn_linear(g, AD_F64, 2, 2, true);
+    nn_module *net = nn_sequential(g, body, body, nn_linear(g, AD_F64, 2, 1, true));
     nn_freeze(body, true);
     nn_module *twin = nn_copy(net);
     assert_int_equal(nn_parameter_numel(twin), 9);

@@ -519,7 +519,8 @@ static double after_gradients(nn_optim *make(nn_module *m), int n, const double 
     return end;
 }
 
-RUN(sgd_zeros, nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .momentum = AD_ZERO, .dampening = AD_ZERO, .weight_decay = AD_ZERO }))
+RUN(sgd_zeros, nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .momentum = AD_ZERO, .dampening = AD_ZERO,
+                                        .weight_decay = AD_ZERO }))
 RUN(adam_beta1, nn_adam(m, (nn_adam_opts){ .lr = 0.1, .beta1 = AD_ZERO }))
 RUN(adam_beta2, nn_adam(m, (nn_adam_opts){ .lr = 0.1, .beta2 = AD_ZERO, .eps = AD_ZERO, .weight_decay = AD_ZERO }))
 RUN(adamw_zero, nn_adamw(m, (nn_adam_opts){ .lr = 0.1, .beta1 = AD_ZERO, .beta2 = AD_ZERO, .eps = AD_ZERO,

@@ -140,7 +140,8 @@ int nn_step_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
     if (opt == NULL) return AD_EVALUE;
     int rc = nn__check_optim(opt, "step_closure");
     if (rc != AD_OK) return rc;
-    if (f == NULL) return ad_fail(opt->object.graph, AD_EVALUE, "step_closure: no function is given that builds the loss");
+    if (f == NULL)
+        return ad_fail(opt->object.graph, AD_EVALUE, "step_closure: no function is given that builds the loss");
     if (loss == NULL) loss = &unwanted;
     if (opt->method->minimise != NULL) return opt->method->minimise(opt, f, data, loss);
     rc = nn__run_closure(opt, f, data, loss);
