@@ -116,9 +116,9 @@ AD_API nn_module *nn_mlp(ad_graph *g, ad_dtype t, int n, const int64_t *widths, 
 
 /* ---- recurrent layers: x [n, time, in], batch first ---------------------------------------------------------- */
 
-/* The state carried from one time step to the next: h, and c for lstm. Shape [n, hidden] for a cell, [layers, n,
-   hidden] for a sequence, [2 layers, n, hidden] for a bidirectional one, in which the two directions of a layer are
-   adjacent. NULL stands for zeros. */
+/* The state carried from one time step to the next: h, and c for lstm. Its shape is [n, hidden] for a cell,
+   [layers, n, hidden] for a sequence, and [2 layers, n, hidden] for a bidirectional one, in which the two directions of
+   a layer are adjacent. NULL stands for zeros. */
 typedef struct {
     ad_var *h, *c;
 } nn_rnn_state;
