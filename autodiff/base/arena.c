@@ -109,6 +109,13 @@ bool ad__arena_before(const ad__arena *a, ad__arena_place p, const void *memory)
     return false;
 }
 
+bool ad__arena_holds(const ad__arena *a, const void *memory) {
+    const char *m = memory;
+    for (ad__block *b = a->at ? a->first : NULL; b != a->at; b = b->next)
+        if (m >= (char *)b && m < block_end(b)) return true;
+    return a->at != NULL && m >= (char *)a->at && m < a->top;
+}
+
 size_t ad__arena_used(const ad__arena *a) {
     return a->used_before + (a->at ? (size_t)(a->top - block_start(a->at)) : 0);
 }

@@ -115,7 +115,9 @@ static ad_var *penalty(nn_module *m, const char *ending, double k, ad_var *size(
     return ad_nil(g);
 }
 
-ad_var *nn_l1_penalty(nn_module *m, const char *ending, double k) { return penalty(m, ending, k, ad_abs, "l1_penalty"); }
+ad_var *nn_l1_penalty(nn_module *m, const char *ending, double k) {
+    return penalty(m, ending, k, ad_abs, "l1_penalty");
+}
 ad_var *nn_l2_penalty(nn_module *m, const char *ending, double k) {
     return penalty(m, ending, k, ad_square, "l2_penalty");
 }

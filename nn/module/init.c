@@ -51,8 +51,8 @@ static int fans(const ad_var *w, double *in, double *out, const char *caller) {
         *out = (double)ad_numel(w) / (double)s.dim[1];
         return AD_OK;
     }
-    return ad_fail(ad_graph_of(w), AD_ESHAPE, "%s: %s has no inputs and outputs to count; a weight is [out, in]", caller,
-                   ad_shape_str(s).text);
+    return ad_fail(ad_graph_of(w), AD_ESHAPE, "%s: %s has no inputs and outputs to count; a weight is [out, in]",
+                   caller, ad_shape_str(s).text);
 }
 
 int nn_init_xavier_uniform(ad_var *w, double gain) {
