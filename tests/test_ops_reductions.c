@@ -86,6 +86,32 @@ static void no_axes_are_all_axes(void **state) {
     ad_graph_free(g);
 }
 
+/* Axis 1 of [2,3] by each call, and all elements; the values are of { 1, 2, 4, 3, 3, 6 }. */
+static void one_axis_and_all(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_tensor(g, AD_F64, (double[]){ 1, 2, 4, 3, 3, 6 }, AD_SHAPE(2, 3));
+    const int axis[] = { -1 };
+    ad_var *const pairs[][2] = {
+        { ad_variance_axis(x, 1, 1, false), ad_variance_axes(x, 1, axis, 1, false) },
+        { ad_std_axis(x, 1, 0, false), ad_std_axes(x, 1, axis, 0, false) },
+        { ad_norm_axis(x, 1, 1, false), ad_norm_axes(x, 1, axis, 1, false) },
+        { ad_logsumexp_axis(x, 1, false), ad_logsumexp_axes(x, 1, axis, false) },
+    };
+    const double want[][2] = { { 7.0 / 3, 3 }, { sqrt(14.0 / 9), sqrt(2) }, { 7, 12 },
+                               { log(exp(1) + exp(2) + exp(4)), log(2 * exp(3) + exp(6)) } };
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 2; k++) {
+            assert_close(ad_at(pairs[i][0], k), want[i][k], 1e-14);
+            assert_true(ad_at(pairs[i][1], k) == ad_at(pairs[i][0], k));
+        }
+    assert_true(ad_shape_equal(ad_shape_of(ad_norm_axis(x, 0, 2, true)), AD_SHAPE(1, 3)));
+    assert_close(ad_item(ad_variance(x, 1)), 89.0 / 30, 1e-14);
+    assert_close(ad_item(ad_std(x, 0)), sqrt(89.0 / 36), 1e-14);
+    assert_close(ad_item(ad_logsumexp(x)), log(exp(1) + exp(2) + exp(4) + 2 * exp(3) + exp(6)), 1e-14);
+    ad_graph_free(g);
+}
+
 /* ---- conventions: PyTorch 1.13's values -------------------------------------------------------------------------- */
 
 static ad_var *norm_half(ad_var *x) { return ad_norm(x, 0.5); }
@@ -350,6 +376,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_of_axes),
         cmocka_unit_test(no_axes_are_all_axes),
+        cmocka_unit_test(one_axis_and_all),
         cmocka_unit_test(conventions),
         cmocka_unit_test(of_nothing_and_of_one),
         cmocka_unit_test(places),
