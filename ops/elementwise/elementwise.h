@@ -29,7 +29,10 @@
        AD_BINARY      operands a and b, and a gradient of each, as numbers, then as Vars; NULL for a Var says zero
        AD_TERNARY     operands a, b and c. Bit i of no_grad: operand i takes no gradient. NAME_samples stands above it.
        AD_PREDICATE   operand x, and AD_COMPARISON a and b; the result is 0 or 1 and has no gradient
-   Broadcasting is no concern of the formulas. */
+   Broadcasting is no concern of the formulas. The body of the public function is AD_CALL_1(name, x),
+   AD_CALL_2(name, a, b) or AD_CALL_K(name, x, parameters...); for three operands it is ad_apply. To stop in a formula,
+   give a debugger the name of its function: break sin_slope_a_f64. Decision 15b in docs/design.md has the other ways
+   that were tried. */
 #ifndef OPS_ELEMENTWISE_ELEMENTWISE_H
 #define OPS_ELEMENTWISE_ELEMENTWISE_H
 
