@@ -1,6 +1,6 @@
 /* table.c: the table of all ops by name: those of ops.def and those registered with a graph. */
-#include "autodiff/graph/node.h"
 #include "autodiff/graph/memory.h"
+#include "autodiff/graph/node.h"
 #include "ops/ops.h"
 
 #include <string.h>

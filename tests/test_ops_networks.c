@@ -836,7 +836,8 @@ static void bad_pools_are_told(void **state) {
                  AD_ESHAPE, "beside the plane");
     if (!test_quick()) {
         ad_var *wide = ad_zeros(g, AD_F32, AD_SHAPE(4097, 4097));
-        assert_fails(g, ad_max_pool2d_index(wide, two), AD_ESHAPE, "a plane has more elements than f32 can count exactly, 16777216");
+        assert_fails(g, ad_max_pool2d_index(wide, two), AD_ESHAPE,
+                     "a plane has more elements than f32 can count exactly, 16777216");
     }
     ad_graph_free(g);
 }

@@ -1,6 +1,6 @@
 /* jacobian.c: Jacobians and Hessians as Vars, and ad_gradgradcheck, the check of second derivatives. */
-#include "autodiff/graph/node.h"
 #include "autodiff/base/spread.h"
+#include "autodiff/graph/node.h"
 #include "autodiff/pass/pass.h"
 #include "ops/ops.h"
 

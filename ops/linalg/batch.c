@@ -6,5 +6,5 @@ int ad__check_batches(const ad_call *c, const ad__batches *b) {
 }
 
 int ad__sides_fail(const ad_call *c, int most) {
-    return ad_call_fail(c, AD_ESHAPE, "a matrix has a side longer than %d", most);
+    return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", most);
 }

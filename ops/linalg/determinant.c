@@ -85,7 +85,8 @@ static void logdet_samples(ad_sampler *s) {
 
 AD_OPTYPE(logdet, .doc = "logarithm of the determinant of each square matrix", .formula = "log det x",
           .gradient = "g x^-T",
-          .special = "a negative determinant yields NaN and gradient 0, a zero one -inf and gradient NaN; needs LAPACK", .arity = 1,
+          .special = "a negative determinant yields NaN and gradient 0, a zero one -inf and gradient NaN; needs LAPACK",
+          .arity = 1,
           .shape = logdet_shape, .evaluate = { logdet_evaluate, logdet_evaluate },
           .backward = { logdet_backward, logdet_backward }, .vjp = logdet_vjp);
 ad_var *ad_logdet(ad_var *x) { return ad__apply1(&ad_op_logdet, x, NULL); }
@@ -134,7 +135,7 @@ static void det_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(det, .doc = "determinant of each square matrix", .formula = "det x", .gradient = "g det(x) x^-T",
-          .special = "if x is singular, the gradient is g times the cofactors, and ad_gradient is an error; needs LAPACK",
+          .special = "if x is singular, the gradient is g times the cofactors, and ad_gradient fails; needs LAPACK",
           .arity = 1, .shape = det_shape, .evaluate = { det_evaluate, det_evaluate },
           .backward = { det_backward, det_backward }, .vjp = det_vjp);
 ad_var *ad_det(ad_var *x) { return ad__apply1(&ad_op_det, x, NULL); }

@@ -112,7 +112,7 @@ static int diag_embed_shape(ad_call *c) {
     int64_t side = length + (a.offset < 0 ? -a.offset : a.offset);
     int64_t dims[] = { a.rows < 0 ? side : a.rows, a.columns < 0 ? side : a.columns };
     if (diagonal_length(dims[0], dims[1], a.offset) != length)
-        return ad_call_fail(c, AD_ESHAPE, "diagonal %lld of a matrix [%lld,%lld] has another length",
+        return ad_call_fail(c, AD_ESHAPE, "diagonal %lld of a matrix [%lld,%lld] is of another length",
                             (long long)a.offset, (long long)dims[0], (long long)dims[1]);
     c->shape = replace_last(c->shape, 1, 2, dims);
     return AD_OK;
