@@ -16,7 +16,7 @@ extern "C" {
 
 /* How a loss reduces the losses of its elements to the result. */
 typedef enum {
-    AD_MEAN,     /* their mean */
+    AD_MEAN,     /* the default: their mean */
     AD_SUM,      /* their sum */
     AD_NONE,     /* no reduction: the result has one element for each of them */
     AD_BATCHMEAN /* their sum divided by the size of axis 0; for kl_div only */

@@ -132,7 +132,7 @@ int ad_jacobian_blocks(ad_var *y, int n, ad_var *const xs[], ad_var *js[]) {
     for (int i = 0; i < n && js != NULL; i++) js[i] = ad_nil(y ? ad__owner(y) : NULL);
     int rc = ad__check_arguments(y, n, xs, "jacobian_blocks");
     if (rc == AD_OK && n > 0 && js == NULL)
-        rc = ad_fail(ad__owner(y), AD_EVALUE, "jacobian_blocks: js, the array for the results, is NULL");
+        rc = ad_fail(ad__owner(y), AD_EVALUE, "jacobian_blocks: js is NULL");
     if (rc == AD_OK) rc = check_blocks(y, n, xs);
     if (rc != AD_OK) return rc;
     int64_t b = y->layout->shape.dim[0];

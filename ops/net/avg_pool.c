@@ -68,7 +68,7 @@ AD_OPTYPE(avg_pool2d,
 ad_var *ad_avg_pool2d(ad_var *x, ad_pool_opts opts) {
     ad__pool_attrs a = ad__pool_attrs_of(opts);
     if (!ad__absent(x) && (opts.dilation[0] > 1 || opts.dilation[1] > 1)) {
-        ad_fail(ad__owner(x), AD_EVALUE, "avg_pool2d: dilation is not supported; it must be 0 or 1");
+        ad_fail(ad__owner(x), AD_EVALUE, "avg_pool2d: average pooling has no dilation; it must be 0 or 1");
         return ad_nil(ad__owner(x));
     }
     return ad__apply1(&ad_op_avg_pool2d, x, &a);

@@ -194,7 +194,7 @@ static int batch_norm_train_shape(ad_call *c) {
     if (!(a->momentum >= 0 && a->momentum <= 1))
         return ad_call_fail(c, AD_EVALUE, "momentum %g is not in 0..1", a->momentum);
     if (!a->running_mean != !a->running_var)
-        return ad_call_fail(c, AD_EVALUE, "one running average is NULL and the other is not");
+        return ad_call_fail(c, AD_EVALUE, "one running average is given without the other");
     if (a->running_mean == NULL) return AD_OK;
     rc = check_running(c, a->running_mean);
     return rc == AD_OK ? check_running(c, a->running_var) : rc;

@@ -162,7 +162,7 @@ int ad__conv_places(const ad_call *c, ad_shape x, ad_shape w, ad_shape *y) {
     for (int i = 0; i < 2; i++) {
         int64_t kernel = w.dim[2 + i];
         if (kernel < 1 || kernel > INT32_MAX)
-            return ad_call_fail(c, AD_ESHAPE, "the kernel has a size of %lld; it must be 1 or more", (long long)kernel);
+            return ad_call_fail(c, AD_ESHAPE, "a kernel of size %lld; it must be 1 or more", (long long)kernel);
         y->dim[2 + i] =
             ad__window_places(x.dim[2 + i], kernel, a->stride.dim[i], a->padding.dim[i], a->dilation.dim[i]);
         if (y->dim[2 + i] < 1)

@@ -107,8 +107,7 @@ ad_var *ad_rrelu(ad_var *x, double lower, double upper, bool training) {
     if (ad__absent(x)) return ad__nil_result(x, "rrelu");
     ad_call c = AD__CALL_AS("rrelu", x);
     if (!(lower <= upper)) {
-        ad_call_fail(&c, AD_EVALUE, "lower %g is above upper %g; PyTorch's defaults are 1/8 and 1/3", lower,
-                     upper);
+        ad_call_fail(&c, AD_EVALUE, "lower is %g and upper is %g; lower must be at most upper", lower, upper);
         return ad_nil(c.graph);
     }
     if (!training) return ad_leaky_relu(x, (lower + upper) / 2);

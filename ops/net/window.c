@@ -43,7 +43,7 @@ static int check_window(const ad_call *call, int64_t c, int64_t h, int64_t w) {
                                              "and none may be above 2^31");
     ad__window_of v = window_of(a, c, h, w);
     if (v.out[0] < 1 || v.out[1] < 1)
-        return ad_call_fail(call, AD_ESHAPE, "a dilated window of %lld by %lld does not fit into the image",
+        return ad_call_fail(call, AD_ESHAPE, "a window of %lld by %lld, with its dilation, does not fit into the image",
                             (long long)v.kernel[0], (long long)v.kernel[1]);
     if (ad_shape_numel(AD_SHAPE(c, v.kernel[0], v.kernel[1], v.out[0], v.out[1])) < 0)
         return ad_call_fail(call, AD_ESHAPE, "the columns would have too many elements");
