@@ -85,7 +85,7 @@ static void logdet_samples(ad_sampler *s) {
 
 AD_OPTYPE(logdet, .doc = "logarithm of the determinant of each square matrix", .formula = "log det x",
           .gradient = "g x^-T",
-          .special = "a negative determinant yields NaN and gradient 0, a zero one -inf and gradient NaN; needs LAPACK",
+          .special = "if the determinant is negative: NaN, gradient 0; if it is 0: -inf, gradient NaN; needs LAPACK",
           .arity = 1,
           .shape = logdet_shape, .evaluate = { logdet_evaluate, logdet_evaluate },
           .backward = { logdet_backward, logdet_backward }, .vjp = logdet_vjp);

@@ -268,7 +268,7 @@ static void affine_samples(ad_sampler *s) {
         for (int n = 2; n <= 3; n++) ad_sample(s, NULL, n, shapes[i], NULL, NULL);
 }
 
-AD_OPTYPE(affine, .doc = "a linear layer: x [..,in], w [out,in], optional b [out]", .formula = "x w^T + b",
+AD_OPTYPE(affine, .doc = "linear layer: x [..,in], w [out,in], optional b [out]", .formula = "x w^T + b",
           .gradient = "g w; g^T x; g summed over rows", .arity = -1, .shape = affine_shape,
           .evaluate = { affine_evaluate, affine_evaluate }, .backward = { affine_backward, affine_backward },
           .vjp = affine_vjp);

@@ -58,7 +58,7 @@ static void avg_pool2d_samples(ad_sampler *s) {
 
 AD_OPTYPE(avg_pool2d,
           .doc =
-              "the mean of each window over the last two axes. A mean counts the zeros of the padding, unless "
+              "the mean of each window over the last two axes. A mean counts the padding as zeros, unless "
               "exclude_padding is set. An adaptive pool divides the axes into a given number of windows",
           .formula = "y[..,i,j] = mean over p,q of x[.., i stride - padding + p, ..]", .gradient = "avg_unpool2d(g)",
           .arity = 1, .attr_size = sizeof(ad__pool_attrs), .attrs = avg_list, .shape = ad__pool_shape,

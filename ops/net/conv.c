@@ -66,8 +66,8 @@ static void conv2d_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(conv2d,
-          .doc = "cross-correlation of images x [n,c,h,w] with kernels w [o,c/groups,kh,kw], plus an optional bias b "
-                 "[o]. x is padded with zeros",
+          .doc = "the cross-correlation of images x [n,c,h,w] with kernels w [o,c/groups,kh,kw], plus an optional bias "
+                 "b [o]. x is padded with zeros",
           .formula = "y[n,o,i,j] = b[o] + sum over c,p,q of w[o,c,p,q] x[n,c, i stride - padding + p dilation, ..]",
           .gradient = "conv_transpose2d(g, w); conv2d_weight(x, g); g summed over n,i,j", .arity = -1,
           .attr_size = sizeof(ad__conv_attrs), .attrs = conv_list, .shape = conv2d_shape,
