@@ -1,4 +1,4 @@
-/* dump_samples.c: writes every op's every sample as a line of JSON, for reference.py. */
+/* dump_samples.c: prints each sample of each op as a line of JSON, for reference.py. */
 #include <stdlib.h>
 
 #include "ops/ops.h"
@@ -6,12 +6,12 @@
 
 static void put_attrs(const ad_sample_case *c) {
     char text[256];
-    const char *between = "";
+    const char *separator = "";
     printf("\"attrs\":{");
     for (const ad_attr *a = c->type->attrs; a != NULL && a->name != NULL; a++) {
         attr_json(a, c->attrs, text, sizeof text);
-        printf("%s\"%s\":%s", between, a->name, text);
-        between = ",";
+        printf("%s\"%s\":%s", separator, a->name, text);
+        separator = ",";
     }
     printf("}");
 }
