@@ -1,4 +1,6 @@
-/* op.h: what the author of an op needs: the descriptor, and access to an Op's parts. */
+/* op.h: for authors of ops: the descriptor of an op, and access to the parts of an Op.
+
+   Write an ad_optype, apply it with ad_apply, and check it with ad_check_op. The library need not be changed. */
 #ifndef AUTODIFF_OP_H
 #define AUTODIFF_OP_H
 
@@ -8,138 +10,156 @@
 extern "C" {
 #endif
 
-/* An attribute of an op (an axis, a slope): a field of the struct that ad_apply copies. Listed so
-   that pictures and checks can show it. */
+/* An attribute of an op, such as an axis or a slope: a field of the struct that ad_apply copies. The list of attributes
+   lets ad_dump_dot and checks print them. */
 typedef enum {
     AD_ATTR_INT,
     AD_ATTR_INT64,
     AD_ATTR_BOOL,
     AD_ATTR_DOUBLE,
-    AD_ATTR_SHAPE, /* ad_shape; also any short list of int64_t */
-    AD_ATTR_AXES   /* int n, int axis[AD_MAX_NDIM]; n < 0 means all axes */
+    AD_ATTR_SHAPE, /* ad_shape, or any other list of up to AD_MAX_NDIM int64_t */
+    AD_ATTR_AXES   /* int n, then int axis[AD_MAX_NDIM]; n < 0 means all axes */
 } ad_attr_kind;
 typedef struct {
-    const char *name; /* NULL ends the list */
+    const char *name; /* NULL at the end of the list */
     ad_attr_kind kind;
-    size_t offset;
+    size_t offset; /* of the field in the struct */
 } ad_attr;
 
-/* What a shape rule is given, and what it fills in. dtype and shape start as the first operand's. */
+/* The argument of a shape rule. The fields up to attrs are inputs. The others are outputs: dtype and shape start as
+   those of the first operand, saved and scratch as 0. */
 typedef struct {
     ad_graph *graph;
     const ad_optype *type;
-    int n; /* operands */
+    int n; /* number of operands */
     ad_var *const *in;
     const void *attrs;
-    ad_dtype dtype; /* out: of the result */
-    ad_shape shape; /* out: of the result */
-    size_t saved;   /* out: bytes that evaluate leaves for backward, see ad_saved */
-    size_t scratch; /* out: bytes of ad_scratch that evaluate or backward will use */
+    ad_dtype dtype; /* of the result */
+    ad_shape shape; /* of the result */
+    size_t saved;   /* bytes that evaluate stores for backward, see ad_saved */
+    size_t scratch; /* bytes of ad_scratch that evaluate or backward uses */
 } ad_call;
 
+/* What an op's samples function passes to ad_sample. */
 typedef struct ad_sampler ad_sampler;
 
 enum {
-    AD_OP_CONSTANT = 1, /* piecewise constant or an index: the result wants no gradient */
-    AD_OP_VIEW = 2,     /* the result is operand 0's memory: no evaluate, but a shape rule it has */
-    AD_OP_RANDOM = 4,   /* draws random numbers: checks do not compare two evaluations */
-    AD_OP_MIXED = 8,    /* takes operands of different dtypes */
-    AD_OP_IN_PLACE = 16 /* backward may find an operand's gradient in the memory of its result's: see below */
+    AD_OP_CONSTANT = 1, /* piecewise constant or an index: the result requires no gradient */
+    AD_OP_VIEW = 2,     /* the result shares operand 0's memory: the op has a shape rule and no evaluate */
+    AD_OP_RANDOM = 4,   /* draws random numbers, so ad_eval draws new ones */
+    AD_OP_MIXED = 8,    /* the operands may have different dtypes */
+    AD_OP_IN_PLACE = 16 /* backward works if an operand's gradient is in the memory of the result's: see below */
 };
 
-/* For a descriptor's no_grad: operand i never gets a gradient. AD_NO_GRAD(31) stands for all operands from there on. */
+/* For a descriptor's no_grad: operand i never gets a gradient. AD_NO_GRAD(31) means operands 31 and later. */
 #define AD_NO_GRAD(i) (1u << (i))
 
-/* The descriptor of an op: one constant, beside the code that it names.
-   evaluate overwrites the result; backward adds into the operands' gradients (ad_grad_into);
-   neither takes memory from the system: a shape rule asks for what they need. evaluate returns 0
-   or what ad_fail returned. All arrays are contiguous and belong to distinct Vars, but one Var may
-   be several operands.
-   With AD_OP_IN_PLACE, where nobody keeps gradients, the gradient of one operand of the result's size
-   and dtype may lie in the memory of the result's own: ad_grad_claim then says fresh, and backward writes
-   an element of it only when it needs that element of the result's gradient no more. */
+/* The descriptor of an op: a constant, defined beside the functions that it names.
+
+   evaluate computes the result and overwrites its elements. It returns 0 or the code that ad_fail returned. backward
+   adds to the operands' gradients, see ad_grad_into. Neither allocates: the shape rule requests the memory that they
+   need. All arrays are contiguous. Distinct Vars have distinct arrays, but one Var may be several operands.
+
+   With AD_OP_IN_PLACE and gradients that are not kept, the gradient of one operand, of the result's size and dtype, may
+   share the memory of the result's gradient. ad_grad_claim then sets *fresh. backward may write element i only when it
+   does not need element i of the result's gradient any more. */
 struct ad_optype {
     const char *name;
-    const char *doc;      /* one line, for the reference */
-    const char *formula;  /* y = ..., for the reference */
-    const char *gradient; /* dx = ..., for the reference */
-    const char *special;  /* conventions at special points; NULL when there are none */
-    int arity;            /* operands; -1 for any number */
+    const char *doc;      /* one line, for the reference page */
+    const char *formula;  /* y = ..., for the reference page */
+    const char *gradient; /* dx = ..., for the reference page */
+    const char *special;  /* conventions at special points; NULL if there are none */
+    int arity;            /* number of operands; -1 for any number from 1 on */
     unsigned flags;       /* AD_OP_... */
-    unsigned no_grad;     /* AD_NO_GRAD(i) | ..: operands that never get a gradient (class numbers, indices) */
-    size_t attr_size;     /* of the attribute struct; 0 for none */
-    const ad_attr *attrs; /* its fields; NULL for none */
-    int (*shape)(ad_call *c); /* 0 or ad_call_fail's; NULL: operands broadcast together */
-    int (*evaluate[2])(const ad_op *op);  /* by ad_dtype of the result */
-    void (*backward[2])(const ad_op *op); /* NULL only with AD_OP_CONSTANT */
-    /* dx[i] = the Var (d result / d operand i)^T g for each i that ad_vjp_wants; dx starts as NULLs, and NULL is zero */
+    unsigned no_grad;     /* AD_NO_GRAD(i) | ...: operands that never get a gradient, such as indices */
+    size_t attr_size;     /* bytes of the attribute struct; 0 if there is none */
+    const ad_attr *attrs; /* its fields; NULL if there is none */
+    /* The shape rule. Returns 0 or the code of ad_call_fail. NULL for elementwise ops, whose operands broadcast. */
+    int (*shape)(ad_call *c);
+    int (*evaluate[2])(const ad_op *op);  /* by ad_dtype of the result; NULL if the dtype is not supported */
+    void (*backward[2])(const ad_op *op); /* by ad_dtype of the result; NULL only with AD_OP_CONSTANT */
+    /* The vjp rule in Vars. g is the cotangent of the result. Sets dx[i] = (d result / d operand i)^T g, of operand i's
+       shape and dtype, for each i that ad_vjp_wants. dx starts as NULLs; NULL means zero. NULL if the op has no rule:
+       ad_gradient then fails with AD_EGRAD. */
     void (*vjp)(const ad_op *op, ad_var *g, ad_var *dx[]);
-    void (*samples)(ad_sampler *s); /* required: see below */
+    void (*samples)(ad_sampler *s); /* calls ad_sample or ad_sample_values for each case; ad_check_op needs it */
 };
 
-/* A descriptor with its name, that does not compile without NAME_samples. */
-#define AD_OPTYPE(op, ...)                                                                         \
-    AD_COLD void op##_samples(ad_sampler *);                                                       \
+/* Defines the descriptor ad_op_NAME. It does not compile unless NAME_samples is defined. */
+#define AD_OPTYPE(op, ...)                                                                                             \
+    AD_COLD void op##_samples(ad_sampler *);                                                                           \
     const ad_optype ad_op_##op = { .name = #op, .samples = op##_samples, __VA_ARGS__ }
 
-/* Applies an op: checks, records, evaluates. attrs is copied (type->attr_size bytes). in[] holds
-   at least one Var. Returns the result, or nil. */
+/* Applies an op to n operands, 1 or more: checks them, records the Op and evaluates it. attrs is copied,
+   type->attr_size bytes. Returns the result, or nil after an error. If type or in is NULL or n < 1, returns the nil of
+   no graph. */
 AD_API ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs);
 
-/* Keeps the graph's first error and returns code. The sentence names call, shapes and remedy. */
+/* Sets the graph's error, unless it has one already. Returns code in both cases, and if g is NULL. The sentence should
+   name the function, the shapes and a remedy. */
 AD_API AD_COLD int ad_fail(ad_graph *g, int code, const char *format, ...) AD_PRINTF(3, 4);
-/* From a shape rule: "opname: [2,3] x [4]: sentence". */
+/* The same in a shape rule. The op's name and the operands' shapes go in front: "op: [2,3] x [4]: sentence". */
 AD_API AD_COLD int ad_call_fail(const ad_call *c, int code, const char *format, ...) AD_PRINTF(3, 4);
-/* From evaluate, with the operands' shapes likewise. */
+/* The same in evaluate, backward and vjp. */
 AD_API AD_COLD int ad_op_fail(const ad_op *op, int code, const char *format, ...) AD_PRINTF(3, 4);
-/* An axis of -ndim .. ndim-1 as 0 .. ndim-1, or ad_call_fail's code, which is negative. */
+/* Converts an axis in -ndim..ndim-1 to 0..ndim-1. Returns AD_ESHAPE, which is negative, for any other. */
 AD_API int ad_call_axis(const ad_call *c, int axis, int ndim);
 
-/* Inside evaluate, backward and vjp. */
-AD_API const void *ad_attrs(const ad_op *op);
-AD_API void *ad_saved(const ad_op *op);   /* the bytes the shape rule asked for, 64-byte aligned; NULL for 0 */
-AD_API void *ad_scratch(const ad_op *op); /* likewise; shared by all ops: holds nothing over calls */
-AD_API void *ad_values(const ad_op *op);  /* the result's elements, for evaluate to fill */
-/* In backward: whether operand i takes a gradient, so that ad_grad_into is not NULL. */
+/* For evaluate, backward and vjp. */
+AD_API const void *ad_attrs(const ad_op *op); /* the copy of the attributes */
+/* The bytes that the shape rule requested as saved; NULL if none. They last as long as the Op. 64-byte aligned. */
+AD_API void *ad_saved(const ad_op *op);
+/* The bytes that the shape rule requested as scratch. All ops of the graph share this memory, so it keeps nothing
+   between calls. 64-byte aligned. */
+AD_API void *ad_scratch(const ad_op *op);
+AD_API void *ad_values(const ad_op *op); /* the result's elements, for evaluate to write */
+
+/* For backward: true if operand i needs a gradient, so that ad_grad_into returns its memory. */
 AD_API bool ad_wants_grad(const ad_op *op, int i);
-/* In vjp: whether dx[i] is wanted. */
+/* For vjp: true if dx[i] is needed. */
 AD_API bool ad_vjp_wants(const ad_op *op, int i);
-/* Operand i's gradient, ready to be added into (zeroed if nothing arrived yet); NULL if it takes
-   none. */
+/* Operand i's gradient, to add to. It is zeroed if nothing has been added yet. NULL if operand i needs none. */
 AD_API void *ad_grad_into(const ad_op *op, int i);
-/* The same for an op that writes each element of it once, and so needs no zeros: where fresh, nothing
-   arrived yet, and what the memory holds is to be overwritten. */
+/* Operand i's gradient for an op that writes each element exactly once, which saves zeroing it. If *fresh is set,
+   nothing has been added yet and the memory is not initialised: overwrite it. Otherwise add to it. NULL if operand i
+   needs none; *fresh is then unchanged. */
 AD_API void *ad_grad_claim(const ad_op *op, int i, bool *fresh);
-/* The next n 32-bit random words of the graph's generator. */
+/* Writes the next n 32-bit words of the graph's random generator. Each call begins with a new block of four words. */
 AD_API void ad_random_bits(ad_graph *g, int64_t n, uint32_t *to);
 
 /* ---- samples: an op's own test cases ------------------------------------------------------- */
 
 enum {
-    AD_SAMPLE_KINK = 1, /* at a kink or an edge: no comparison with finite differences */
-    AD_SAMPLE_LOOSE = 2 /* badly conditioned in f32: no comparison of f32 with f64 */
+    AD_SAMPLE_KINK = 1, /* at a kink or at the end of the domain: not compared with finite differences */
+    AD_SAMPLE_LOOSE = 2 /* ill-conditioned: f32 is not compared with f64 */
 };
-/* One case: n operands of these shapes with values spread over lo[i] .. hi[i], or NULL for -2 .. 2. */
-AD_API void ad_sample(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes,
-                      const double *lo, const double *hi);
-/* One case with given values (values[i] has the elements of operand i) and AD_SAMPLE_ flags. */
+/* Adds a case of n operands, 1 to 16. The values of operand i are distributed over lo[i]..hi[i]; lo or hi may be NULL,
+   which means -2..2. */
+AD_API void ad_sample(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *lo,
+                      const double *hi);
+/* Adds a case with given values and AD_SAMPLE_ flags. values[i] has the elements of operand i, row-major; NULL means
+   values distributed over -2..2. */
 AD_API void ad_sample_values(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes,
                              const double *const values[], unsigned flags);
 
-/* A case as ad_each_sample hands it out; what it points to lasts for the call. */
+/* A case as ad_each_sample passes it to fn. The pointers are valid during the call. */
 typedef struct {
     const ad_optype *type;
-    int index; /* 0, 1, ... in the order of the op's samples function */
+    int index; /* 0, 1, ... in the order in which the op's samples function adds the cases */
     const void *attrs;
     int n;
     const ad_shape *shapes;
-    const double *const *values; /* of operand i, row-major */
+    const double *const *values; /* values[i] has the elements of operand i, row-major */
     unsigned flags;
 } ad_sample_case;
-typedef int ad_sample_fn(const ad_sample_case *c, void *data); /* other than 0: stop, and return it */
+/* Returns 0 to continue, any other number to stop. */
+typedef int ad_sample_fn(const ad_sample_case *c, void *data);
+/* Calls fn for each sample of the op, each in a scope of its own. Returns 0, the number with which fn stopped, or the
+   code of the graph's error. */
 AD_API int ad_each_sample(ad_graph *g, const ad_optype *type, ad_sample_fn *fn, void *data);
 
-/* Writes an Op's attribute as text: "2", "true", "0.5", "[2,3]", "all". */
+/* Writes an attribute as text ("2", "true", "0.5", "[2,3]", "all") to a buffer of size bytes. attrs is the attribute
+   struct. Returns the length of the whole text, as snprintf does. */
 AD_API int ad_attr_text(const ad_attr *a, const void *attrs, char *to, size_t size);
 
 #ifdef __cplusplus

@@ -1,12 +1,13 @@
 /* layers.h: the layers: linear, convolutional, normalising, recurrent, activations, and containers; included by nn.h.
 
    Names of parameters and buffers, their layouts and initial values are those of the module of the same name in
-   torch.nn. In structs of options, a field that is 0 or false has the default that its comment gives; AD_ZERO stands for
-   zero itself. */
+   torch.nn. In structs of options, a field that is 0 or false has the default that its comment gives; AD_ZERO stands
+   for zero itself. */
 #ifndef NN_LAYERS_H
 #define NN_LAYERS_H
 
 #include "nn/module.h"
+#include "ops/ops.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -106,7 +107,8 @@ AD_API nn_module *nn_parallel_n(ad_graph *g, int axis, int n, nn_module *const m
 #define nn_parallel(g, axis, ...)                                                                  \
     nn_parallel_n(g, axis, (int)(sizeof((nn_module *[]){ __VA_ARGS__ }) / sizeof(nn_module *)),    \
                   (nn_module *[]){ __VA_ARGS__ })
-/* body(x) + shortcut(x) (He et al. 2016); a shortcut of NULL is x itself. The children are named "body" and "shortcut". */
+/* body(x) + shortcut(x) (He et al. 2016); a shortcut of NULL is x itself. The children are named "body" and
+   "shortcut". */
 AD_API nn_module *nn_residual(ad_graph *g, nn_module *body, nn_module *shortcut);
 AD_API nn_module *nn_flatten(ad_graph *g); /* [n, ..] -> [n, product of the other sizes] */
 /* Linear layers between n widths, of which the first is the inputs', with act between the layers and not after the last
@@ -115,9 +117,9 @@ AD_API nn_module *nn_mlp(ad_graph *g, ad_dtype t, int n, const int64_t *widths, 
 
 /* ---- recurrent layers: x [n, time, in], batch first ---------------------------------------------------------- */
 
-/* The state carried from one time step to the next: h, and c for lstm. Shape [n, hidden] for a cell, [layers, n, hidden]
-   for a sequence, [2 layers, n, hidden] for a bidirectional one, in which the two directions of a layer are adjacent.
-   NULL stands for zeros. */
+/* The state carried from one time step to the next: h, and c for lstm. Its shape is [n, hidden] for a cell,
+   [layers, n, hidden] for a sequence, and [2 layers, n, hidden] for a bidirectional one, in which the two directions of
+   a layer are adjacent. NULL stands for zeros. */
 typedef struct {
     ad_var *h, *c;
 } nn_rnn_state;
@@ -131,9 +133,9 @@ typedef struct {
     bool bidirectional;  /* sequences: each layer also runs from the last time step to the first */
 } nn_rnn_opts;
 
-/* One time step: x [n, in] -> h [n, hidden]. Parameters weight_ih [k hidden, in], weight_hh [k hidden, hidden], bias_ih,
-   bias_hh [k hidden] start uniform in +-1/sqrt(hidden). k is 1 for rnn, 4 for lstm (gates i f g o), 3 for gru (gates
-   r z n). */
+/* One time step: x [n, in] -> h [n, hidden]. Parameters weight_ih [k hidden, in], weight_hh [k hidden, hidden],
+   bias_ih, bias_hh [k hidden] start uniform in +-1/sqrt(hidden). k is 1 for rnn, 4 for lstm (gates i f g o), 3 for
+   gru (gates r z n). */
 AD_API nn_module *nn_rnn_cell(ad_graph *g, ad_dtype t, nn_rnn_opts o);
 AD_API nn_module *nn_lstm_cell(ad_graph *g, ad_dtype t, nn_rnn_opts o);
 AD_API nn_module *nn_gru_cell(ad_graph *g, ad_dtype t, nn_rnn_opts o);

@@ -3,6 +3,7 @@
 #define NN_LOSS_H
 
 #include "nn/module.h"
+#include "ops/ops.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -11,9 +12,9 @@ extern "C" {
 /* ---- losses ----------------------------------------------------------------------------------------
 
    Each loss has two forms. nn_NAME has PyTorch's defaults and returns the mean over all elements, or over rows where
-   targets are classes. nn_NAME_with takes the parameters of the loss and a reduction: AD_MEAN, AD_SUM, or AD_NONE for the
-   loss of each element or row. y and target have the same shape: losses do not broadcast. docs/ops.md has the formulas,
-   under the names of the ops. */
+   targets are classes. nn_NAME_with takes the parameters of the loss and a reduction: AD_MEAN, AD_SUM, or AD_NONE for
+   the loss of each element or row. y and target have the same shape: losses do not broadcast. docs/ops.md has the
+   formulas, under the names of the ops. */
 
 /* Regression. */
 AD_API ad_var *nn_mse(ad_var *y, ad_var *target);

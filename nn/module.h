@@ -3,7 +3,6 @@
 #define NN_MODULE_H
 
 #include "autodiff/autodiff.h"
-#include "ops/ops.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -21,8 +20,8 @@ typedef ad_var *nn_activation(ad_var *x);                 /* ad_tanh, ad_relu, .
 typedef ad_var *nn_forward_fn(nn_module *m, ad_var *x);
 
 AD_API ad_var *nn_apply(nn_module *m, ad_var *x);
-/* Training mode, or evaluation mode where training is false, for m and all modules below it. New modules are in training
-   mode. */
+/* Training mode, or evaluation mode where training is false, for m and all modules below it. New modules are in
+   training mode. */
 AD_API void nn_train(nn_module *m, bool training);
 AD_API bool nn_training(const nn_module *m);
 
@@ -38,22 +37,23 @@ AD_API ad_var *nn_add_buffer(nn_module *m, const char *name, ad_var *x);
 AD_API nn_module *nn_add_child(nn_module *m, const char *name, nn_module *child);
 AD_API ad_graph *nn_graph_of(const nn_module *m);
 
-/* Tells nn_copy that a field of self points to a Var or a module of m's, at any depth. field is the field's address; what
-   it points to may be set before or after the call.
+/* Tells nn_copy that a field of self points to a Var or a module of m's, at any depth. field is the field's address;
+   what it points to may be set before or after the call.
 
        s->gate = nn_add_child(m, "gate", nn_linear(g, t, width, width, true));
        nn_add_reference(m, &s->gate); */
 AD_API int nn_add_reference(nn_module *m, void *field);
 
-/* A second module like m, with parameters and buffers of its own that have m's values. Frozen parameters stay frozen. The
-   bytes of self are copied; then the fields named by nn_add_reference point to the copies of what they pointed to. A
-   field that points to a part of m and was not named is an error, AD_EVALUE. Pointers to anything else are shared. */
+/* A second module like m, with parameters and buffers of its own that have m's values. Frozen parameters stay
+   frozen. The bytes of self are copied; then the fields named by nn_add_reference point to the copies of what they
+   pointed to. A field that points to a part of m and was not named is an error, AD_EVALUE. Pointers to anything else
+   are shared. */
 AD_API nn_module *nn_copy(nn_module *m);
 
 /* ---- parameters and buffers ------------------------------------------------------------------
 
-   The parameters of m and of all modules below it, in the order in which they were added, with PyTorch's dotted names. A
-   shared one is listed once, under its first name. */
+   The parameters of m and of all modules below it, in the order in which they were added, with PyTorch's dotted names.
+   A shared one is listed once, under its first name. */
 typedef struct {
     const char *name; /* "0.weight"; the graph's memory */
     ad_var *var;
@@ -74,13 +74,14 @@ AD_API ad_var *nn_find_buffer(const nn_module *m, const char *name);
 AD_API int nn_freeze(nn_module *m, bool frozen);
 AD_API int64_t nn_trainable_numel(const nn_module *m); /* elements of the parameters that are not frozen */
 
-/* Prints each module below m with the shape of its result for x and the number of elements of its own parameters. Applies
-   m in evaluation mode and restores the modes. */
+/* Prints each module below m with the shape of its result for x and the number of elements of its own parameters.
+   Applies m in evaluation mode and restores the modes. */
 AD_API int nn_summary(nn_module *m, ad_var *x, FILE *to);
 
 /* ---- initialisers: set the elements of a leaf, drawn from the graph's random numbers; 0 or an AD_E code ----------
 
-   A weight is [out, in]; the weight of a convolution is [out, in, ...], whose window counts in both fan-in and fan-out. */
+   A weight is [out, in]; the weight of a convolution is [out, in, ...], whose window counts in both fan-in and
+   fan-out. */
 AD_API int nn_init_uniform(ad_var *x, double lo, double hi);
 AD_API int nn_init_normal(ad_var *x, double mean, double std);
 AD_API int nn_init_constant(ad_var *x, double value);

@@ -11,5 +11,6 @@
 #include "nn/optim.h"
 #include "nn/table.h"
 #include "nn/train.h"
+#include "ops/ops.h"
 
 #endif

@@ -61,9 +61,9 @@ AD_API nn_optim *nn_adamax(nn_module *m, nn_adamax_opts o);
 AD_API nn_optim *nn_nadam(nn_module *m, nn_nadam_opts o);
 AD_API nn_optim *nn_lion(nn_module *m, nn_lion_opts o);
 
-/* Moves the parameters by the gradients that have arrived. 0, or an AD_E code: after an error of the graph nothing moves.
-   The code of an optimiser that is NULL, or whose scope was closed and whose memory is used again, comes without a
-   sentence in ad_error, since the graph is not known. */
+/* Moves the parameters by the gradients that have arrived. 0, or an AD_E code: after an error of the graph nothing
+   moves. The code of an optimiser that is NULL, or whose scope was closed and whose memory is used again, comes
+   without a sentence in ad_error, since the graph is not known. */
 AD_API int nn_step(nn_optim *opt);
 AD_API void nn_zero_grad(nn_optim *opt);
 AD_API void nn_set_lr(nn_optim *opt, double lr); /* of the parameters that are in no group; may be 0 */
@@ -76,9 +76,9 @@ typedef ad_var *nn_closure_fn(void *data);
 AD_API int nn_step_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss);
 
 /* Limited-memory BFGS with a line search for the strong Wolfe conditions (Nocedal and Wright 2006), as
-   torch.optim.LBFGS with line_search_fn="strong_wolfe". f must return the same loss for the same parameters: all of the
-   data, no dropout. It takes nn_step_closure, not nn_step; it has no groups; it computes in f64 whatever the dtype of the
-   parameters. */
+   torch.optim.LBFGS with line_search_fn="strong_wolfe". f must return the same loss for the same parameters: all of
+   the data, no dropout. It takes nn_step_closure, not nn_step; it has no groups; it computes in f64 whatever the
+   dtype of the parameters. */
 typedef struct {
     double lr;             /* 1: the first step length tried */
     int max_iter;          /* 20: iterations of one step */
@@ -89,8 +89,8 @@ typedef struct {
 } nn_lbfgs_opts;
 AD_API nn_optim *nn_lbfgs(nn_module *m, nn_lbfgs_opts o);
 
-/* Makes a group: parameters with a learning rate and weight decay of their own. Returns its number, 1 for the first one,
-   or a negative code. A parameter is in the group that took it last. An optimiser has at most 7 groups.
+/* Makes a group: parameters with a learning rate and weight decay of their own. Returns its number, 1 for the first
+   one, or a negative code. A parameter is in the group that took it last. An optimiser has at most 7 groups.
 
        nn_group(opt, (nn_group_opts){ .ending = "bias" });      biases do not decay */
 typedef struct {
@@ -113,11 +113,13 @@ AD_API int nn_clip_grad_value(nn_module *m, double limit); /* each element to -l
 
 /* ---- schedules of learning rates ---------------------------------------------------------------------
 
-   The schedules of torch.optim.lr_scheduler. A schedule sets the learning rates of all groups of opt when it is made and
-   at each nn_schedule_step, relative to the rates given by options, nn_set_lr or nn_group (lr below). t counts the steps
-   from 0; a step is a minibatch or an epoch, as the caller chooses. A schedule lives in the graph as the optimiser does. */
+   The schedules of torch.optim.lr_scheduler. A schedule sets the learning rates of all groups of opt when it is made
+   and at each nn_schedule_step, relative to the rates given by options, nn_set_lr or nn_group (lr below). t counts the
+   steps from 0; a step is a minibatch or an epoch, as the caller chooses. A schedule lives in the graph as the
+   optimiser does. */
 typedef struct nn_schedule nn_schedule;
-AD_API nn_schedule *nn_step_decay_lr(nn_optim *opt, int64_t step_size, double gamma); /* lr gamma^floor(t / step_size) */
+/* lr gamma^floor(t / step_size) */
+AD_API nn_schedule *nn_step_decay_lr(nn_optim *opt, int64_t step_size, double gamma);
 /* lr gamma^k after k of the n milestones, which must be in rising order. */
 AD_API nn_schedule *nn_multistep_lr(nn_optim *opt, int n, const int64_t *milestones, double gamma);
 AD_API nn_schedule *nn_exponential_lr(nn_optim *opt, double gamma); /* lr gamma^t */

@@ -49,8 +49,8 @@ apply() {
 }
 
 in_copy() { (cd "$copy" && "$@"); }
-built() { in_copy "$MAKE" -s CC="$CC" BUILD="$build" WERROR=1 all; }
-units() { in_copy "$MAKE" -s CC="$CC" BUILD="$build" TESTS="$1" units; }
+built() { in_copy "$MAKE" -s "-j$(nproc)" CC="$CC" BUILD="$build" WERROR=1 all; }
+units() { in_copy "$MAKE" -s "-j$(nproc)" CC="$CC" BUILD="$build" TESTS="$1" units; }
 fails() { ! "$@"; }
 
 # The new ops have no reference values, as PyTorch or mpmath would have to compute them. test_reference fails for these

@@ -14,7 +14,7 @@ declared() {
 from_formulas() { sed -n '/^AD_OPTYPE/d; s/^AD_[A-Z0-9_]*(\([a-z0-9_]*\),.*/\1/p' ops/elementwise/*.c ops/loss/*.c | sort -u; }
 
 kernels() {
-    sed -n 's/^[a-z].*[ *]\(\(ad\|nn\)__[a-z0-9_]*\)(.*/\1/p' ops/kernels/*/*.h nn/kernels/*.h |
+    sed -n '/^typedef/d; s/^[a-z].*[ *]\(\(ad\|nn\)__[a-z0-9_]*\)(.*/\1/p' ops/kernels/*/*.h nn/kernels/*.h |
         sed 's/_f\(32\|64\)$//' | sort -u
 }
 

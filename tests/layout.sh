@@ -25,7 +25,7 @@ private() {
 # public FOLDER: the public headers that the files of this folder may include.
 public() {
     case $1 in
-    autodiff/base) echo autodiff/autodiff.h autodiff/extend.h ;;
+    autodiff/base) echo autodiff/autodiff.h autodiff/extend.h autodiff/thread.h ;;
     */kernels*) echo autodiff/autodiff.h ;;
     autodiff/*) echo autodiff/*.h ;;
     ops/*) echo autodiff/*.h ops/*.h ops/*.def ;;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# names.sh: checks that every public function has one definition that grep, ctags and a debugger find. Prints TAP.
+# names.sh: checks that every public function has one definition that grep, ctags and a debugger find, and that private
+# names differ from public ones. Prints TAP.
 #
 # A definition is a line of a source of autodiff/, ops/ or nn/ with a type and then NAME(. A line that ends in ; is a
 # declaration. A function that a macro defines has no such line.
@@ -29,6 +30,16 @@ wrong() {
         }'
 }
 
+# The private names that are a public one with a second underscore, perhaps with a dtype behind it.
+too_similar() {
+    { public; sed -n 's/.*[ }]\(\(ad\|nn\)_[a-z0-9][a-z0-9_]*\);.*/\1/p' autodiff/*.h ops/*.h nn/*.h; } | sort -u |
+        sed 's/$/ public/' >"$work/public"
+    find autodiff ops nn -name '*.[chi]*' -exec grep -ho '\<\(ad\|nn\)__[a-z0-9][a-z0-9_]*' {} + | sort -u |
+        awk 'NR == FNR { is_public[$1] = 1; next }
+            { name = $1; sub(/__/, "_", name); base = name; sub(/_f(32|64)$/, "", base) }
+            name in is_public || base in is_public { print $1 " is " base " with a second underscore" }' "$work/public" -
+}
+
 many_names() {
     n=$(public | sort -u | wc -l)
     echo "$n names were found"
@@ -37,4 +48,5 @@ many_names() {
 
 check "ops.def and the public headers name functions" many_names
 check "each of them has one definition" prints_nothing wrong
+check "no private name is a public one with a second underscore" prints_nothing too_similar
 done_testing

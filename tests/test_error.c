@@ -519,7 +519,7 @@ static void nothing_to_apply_to(ad_var *x) {
                              ad_sum_axis(x, 0, false),
                              ad_sum_to(x, AD_SCALAR),
                              ad_max_axis(x, -1, true),
-                             ad_logsumexp_all(x),
+                             ad_logsumexp(x),
                              ad_softmax(x, 0),
                              ad_cross_entropy(x, x),
                              ad_reshape(x, AD_SCALAR),

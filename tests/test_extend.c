@@ -1,7 +1,10 @@
 /* test_extend.c: what libraries built on the engine use: memory of scopes, buffers, errors, random numbers, threads. */
 #include "tests/common.h"
 
+#include <signal.h>
+
 #include "autodiff/extend.h"
+#include "autodiff/thread.h"
 
 /* ---- memory ---------------------------------------------------------------------------------------- */
 
@@ -164,6 +167,25 @@ static void loops_on_the_graphs_threads(void **state) {
     ad_graph_free(g);
 }
 
+static void *note_blocked_signals(void *data) {
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    *(bool *)data = sigismember(&blocked, SIGINT) == 1 && sigismember(&blocked, SIGTERM) == 1;
+    return data;
+}
+
+static void threads_block_signals(void **state) {
+    (void)state;
+    pthread_t thread;
+    sigset_t own;
+    bool blocked = false;
+    assert_int_equal(ad_thread_start(&thread, note_blocked_signals, &blocked), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(blocked);
+    pthread_sigmask(SIG_SETMASK, NULL, &own);
+    assert_int_equal(sigismember(&own, SIGTERM), 0); /* the caller's mask is as before */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_goes_with_its_scope),
@@ -173,6 +195,7 @@ int main(void) {
         cmocka_unit_test(options),
         cmocka_unit_test(random_numbers_repeat_from_a_state),
         cmocka_unit_test(loops_on_the_graphs_threads),
+        cmocka_unit_test(threads_block_signals),
     };
     return cmocka_run_group_tests_name("extend", tests, NULL, NULL);
 }

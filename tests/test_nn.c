@@ -2,7 +2,7 @@
 #include "nn/nn.h"
 #include "tests/common.h"
 
-/* By difference, where assert_close would compare with numbers near 0. */
+/* An absolute tolerance, for expected numbers of any size. */
 static void assert_near(double a, double b, double tolerated) { assert_close(a - b, 0, tolerated); }
 
 
@@ -301,7 +301,7 @@ static void apply_refuses_what_it_cannot_use(void **state) {
     ad_graph_free(other);
 }
 
-static void null_is_let_pass_everywhere(void **state) {
+static void null_is_ignored_everywhere(void **state) {
     (void)state;
     assert_null(nn_linear(NULL, AD_F32, 2, 2, true));
     assert_null(nn_relu(NULL));
@@ -391,7 +391,7 @@ static summary summarise(const ad_var *x) {
     return s;
 }
 
-/* Of n uniform numbers in +-b: within it, filling it, mean 0, standard deviation b / sqrt(3). */
+/* x has uniform numbers in +-b: extremes near both ends, mean 0, standard deviation b / sqrt(3). */
 static void assert_uniform(const ad_var *x, double b) {
     summary s = summarise(x);
     double n = (double)ad_numel(x);
@@ -557,7 +557,7 @@ static void accuracy_is_the_share_of_rows_that_are_right(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *scores = ad_tensor(g, AD_F32, (float[]){ 1, 3, 2, 5, 4, 4.5f, -3, -2, -1, 0, 0, 0 }, AD_SHAPE(4, 3));
-    ad_var *classes = ad_tensor(g, AD_F32, (float[]){ 1, 0, 1, 0 }, AD_SHAPE(4)); /* the tie is the first's */
+    ad_var *classes = ad_tensor(g, AD_F32, (float[]){ 1, 0, 1, 0 }, AD_SHAPE(4)); /* of equal scores the first wins */
     assert_true(nn_accuracy(scores, classes) == 0.75);
     assert_true(isnan(nn_accuracy(scores, scores)));
     assert_error(g, AD_ESHAPE, "accuracy: scores [4,3] and classes [4,3] must be [n,c] and [n]");
@@ -607,7 +607,7 @@ int main(void) {
         cmocka_unit_test(bad_additions_are_refused),
         cmocka_unit_test(an_inner_scope_cannot_add_to_an_older_module),
         cmocka_unit_test(apply_refuses_what_it_cannot_use),
-        cmocka_unit_test(null_is_let_pass_everywhere),
+        cmocka_unit_test(null_is_ignored_everywhere),
         cmocka_unit_test(after_an_error_nothing_is_made_and_the_first_is_kept),
         cmocka_unit_test(training_mode_reaches_all_below),
         cmocka_unit_test(modules_go_with_their_scope),

@@ -1,5 +1,5 @@
 /* test_nn_all.c: every layer and every optimiser: gradients, names, files and copies of layers; steps of optimisers
-   beside formulas of their own. tests/covered.sh looks whether a constructor is missing here. */
+   beside formulas of their own. tests/covered.sh finds constructors that are missing here. */
 #include "nn/nn.h"
 #include "tests/common.h"
 
@@ -85,7 +85,8 @@ static const layer layers[] = {
     { "avg_pool2d", make_avg_pool2d, "", { 4, { 1, 1, 4, 4 } }, false },
     { "adaptive_avg_pool1d", make_adaptive_avg_pool1d, "", { 3, { 1, 2, 5 } }, false },
     { "adaptive_avg_pool2d", make_adaptive_avg_pool2d, "", { 4, { 1, 1, 3, 3 } }, false },
-    { "batch_norm", make_batch_norm, "weight bias running_mean running_var num_batches_tracked", { 2, { 4, 3 } }, false },
+    { "batch_norm", make_batch_norm, "weight bias running_mean running_var num_batches_tracked", { 2, { 4, 3 } },
+      false },
     { "layer_norm", make_layer_norm, "weight bias", { 3, { 2, 3, 2 } }, false },
     { "dropout", make_dropout, "", { 2, { 4, 3 } }, false },
     { "function", make_function, "", { 2, { 4, 3 } }, false },
@@ -190,7 +191,7 @@ static void names_of_arrays_are_torchs(void **state) {
     }
 }
 
-/* What is saved by one module is loaded by another that was made alike and has other values. */
+/* A second module of the same kind, with other values, gets the first one's from a file. */
 static void layers_are_saved_and_loaded(void **state) {
     (void)state;
 #ifdef AD_HAVE_JANSSON
@@ -211,7 +212,7 @@ static void layers_are_saved_and_loaded(void **state) {
 #endif
 }
 
-/* A copy computes the same, also when all arrays of the original are other ones: no field of it points there. */
+/* A copy gives the same results even after the original's arrays have changed: no field of the copy points to them. */
 static void copies_of_layers_are_their_own(void **state) {
     (void)state;
     for (int i = 0; i < LAYERS; i++) {

@@ -1,4 +1,4 @@
-/* test_nn_memory.c: training when memory runs out, at every allocation there is, and without any. */
+/* test_nn_memory.c: training with every allocation failing in turn, and training without allocations. */
 #include "autodiff/graph/node.h"
 #include "autodiff/graph/memory.h"
 #include "nn/nn.h"
@@ -80,7 +80,7 @@ static ad_var *same(nn_module *m, ad_var *x) {
     return x;
 }
 
-/* Adds what parent lacks yet, and makes an optimiser and a loader. */
+/* Adds to parent the members that it does not have yet, and makes optimisers, a schedule and a loader. */
 static void build_small(ad_graph *g, nn_module *parent) {
     if (nn_find_parameter(parent, "p") == NULL) nn_add_parameter(parent, "p", ad_param(g, AD_F32, NULL, AD_SHAPE(1)));
     if (nn_find_parameter(parent, "a.0.weight") == NULL)
@@ -120,7 +120,7 @@ static bool survives_in(size_t room, bool of_nodes) {
     if (failed) assert_int_equal(ad_error_code(g), AD_ENOMEM);
     memory.fail_at = -1;
     ad_clear_error(g);
-    assert_true(nn_parameter_count(parent) < 2 || nn_parameter_count(parent) == 7); /* a child's six, or none */
+    assert_true(nn_parameter_count(parent) < 2 || nn_parameter_count(parent) == 7); /* all six of the child, or none */
     build_small(g, parent);
     assert_ok(g);
     assert_complete(parent);
@@ -164,7 +164,7 @@ static void build_layers(ad_graph *g) {
     if (ad_ok(g)) nn_init_orthogonal(nn_parameter_at(net, 0).var, 1);
 }
 
-/* As survives_in; false too where room is a block. */
+/* The same for layers; also false where room is a whole block. */
 static bool layers_survive_in(size_t room, bool of_nodes) {
     test_memory memory = { .fail_at = -1 };
     ad_graph *g = test_graph(&memory);
@@ -175,7 +175,7 @@ static bool layers_survive_in(size_t room, bool of_nodes) {
     else ad_scope_alloc(g, 1 << 18);
     ad_end(g, m);
     size_t left = (size_t)(of_nodes ? g->nodes.end - g->nodes.top : g->arrays.end - g->arrays.top);
-    if (room > left) room = left; /* a whole block does not always do */
+    if (room > left) room = left; /* even a whole block may be too small */
     if (of_nodes) ad_scope_alloc(g, left - room);
     else ad_scope_array(g, left - room);
     assert_ok(g);
@@ -227,7 +227,7 @@ static void a_minibatch_may_find_no_room(void **state) {
 
 /* ---- no allocation at all -------------------------------------------------------------------------------- */
 
-/* LeCun et al. 1998 for images of 14 x 14, with what else nets of images have. */
+/* The net of LeCun et al. 1998 for images of 14 x 14, with batch_norm and dropout added. */
 static model lenet_new(ad_graph *g) {
     nn_dataset data = { ad_randn(g, AD_F32, AD_SHAPE(20, 1, 14, 14)), ad_zeros(g, AD_F32, AD_SHAPE(20)) };
     nn_conv_opts one = { .in = 1, .out = 6, .kernel = 5, .padding = 2 }, two = { .in = 6, .out = 16, .kernel = 4 };

@@ -1,4 +1,4 @@
-/* test_nn_modules.c: the layers against torch.nn's, and what can be done with modules: modes, buffers,
+/* test_nn_modules.c: the layers against torch.nn's, and operations on modules: modes, buffers,
    freezing, copies, summaries. */
 #include "nn/nn.h"
 #include "tests/common.h"
@@ -86,14 +86,14 @@ static ad_var *of_indices(nn_module *m, ad_var *x) {
     return nn_apply(m, ad_tensor(nn_graph_of(m), AD_F64, (double[]){ 1, 4, 1, 0, 2, 4 }, AD_SHAPE(2, 3)));
 }
 
-/* Three minibatches of [4,2,3,1] in training; x itself after it. */
+/* Three minibatches [4,2,3,1] in training, then x in evaluation. */
 static ad_var *after_training(nn_module *m, ad_var *x) {
     for (int i = 0; i < 3; i++) nn_apply(m, ad_muls(input(nn_graph_of(m), AD_SHAPE(4, 2, 3, 1)), i + 1));
     nn_train(m, false);
     return nn_apply(m, x);
 }
 
-/* From a state that is not zero; all results, and the state at the end. */
+/* Starts from a state that is not zero; returns the results and the final state, joined. */
 static ad_var *from_a_state(nn_module *m, ad_var *x) {
     nn_rnn_state s = nn_rnn_state_new(m, ad_shape_of(x).dim[0]);
     wave(s.h, 0.7, 0.4, cos, 1);
@@ -243,12 +243,12 @@ static void random_modules_draw_in_training_only(void **state) {
     const double mean[] = { -1, -0.25 };
     for (int i = 0; i < 2; i++) {
         ad_var *y = nn_apply(all[i], x);
-        assert_true(ad_item(ad_std(y)) > 0.05);
+        assert_true(ad_item(ad_std(y, 1)) > 0.05);
         assert_close(ad_item(ad_mean(y)), mean[i], 0.06);
         nn_train(all[i], false);
         y = nn_apply(all[i], x);
         assert_close(ad_at(y, 17), mean[i], 1e-15);
-        assert_close(ad_item(ad_std(y)), 0, 1e-12);
+        assert_close(ad_item(ad_std(y, 1)), 0, 1e-12);
     }
     assert_null(nn_dropout(g, 1.5));
     assert_string_equal(ad_error(g), "dropout: p 1.5: it must be from 0 to 1");
@@ -294,7 +294,8 @@ static void parallel_joins_and_residual_adds(void **state) {
 
 /* ---- recurrent nets ------------------------------------------------------------------------------------------------ */
 
-/* A sequence in two pieces, the state kept between them, is the whole sequence; gradients stop between. */
+/* Two pieces of a sequence, with the state kept between them, give the results of the whole sequence. Gradients do not
+   flow from the second piece into the first. */
 static void a_sequence_can_go_on_in_another_scope(void **state) {
     (void)state;
     nn_module *(*const make[])(ad_graph *) = { make_rnn, make_lstm, make_gru };
@@ -322,7 +323,7 @@ static void a_sequence_can_go_on_in_another_scope(void **state) {
     }
 }
 
-/* All of what layer 0 hands on is dropped: the second layer sees zeros, and its results do not hang on x. */
+/* All results of layer 0 are dropped: the second layer sees zeros, so its results do not depend on x. */
 static void dropout_lies_between_layers(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -371,7 +372,7 @@ static void recurrent_nets_refuse_what_does_not_fit(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- what can be done with modules ------------------------------------------------------------------------------------ */
+/* ---- operations on modules -------------------------------------------------------------------------------- */
 
 static nn_module *small_net(ad_graph *g) {
     nn_module *shared = nn_linear(g, AD_F64, 4, 4, true);
@@ -404,7 +405,7 @@ static void a_copy_is_alike_and_apart(void **state) {
     assert_ptr_not_equal(nn_buffer_at(net, 0).var, nn_buffer_at(twin, 0).var);
     z = nn_apply(net, x);
     for (int k = 0; k < ad_numel(y); k++) assert_true(ad_at(y, k) == ad_at(z, k));
-    assert_true(ad_item(ad_max(ad_abs(nn_apply(twin, x)))) < 1e-6); /* every part of the twin has the twin's zeros */
+    assert_true(ad_item(ad_max(ad_abs(nn_apply(twin, x)))) < 1e-6); /* all parts of the twin use the twin's parameters */
     assert_null(nn_copy(NULL));
     ad_graph_free(g);
 }
@@ -452,7 +453,7 @@ static void a_copy_has_its_own_grandchildren(void **state) {
     assert_ptr_equal(nn_find_parameter(t->body, "1.weight"), t->weight);
     assert_true(t->factor == 1.5);
     for (int i = 0; i < nn_parameter_count(m); i++) nn_init_constant(nn_parameter_at(m, i).var, 0);
-    ad_var *z = nn_apply(twin, x); /* nothing of it is m's */
+    ad_var *z = nn_apply(twin, x); /* it uses no parameter of m */
     for (int k = 0; k < 6; k++) assert_true(ad_at(y, k) == ad_at(z, k));
     assert_ok(g);
     ad_graph_free(g);
@@ -486,7 +487,7 @@ static void a_copy_never_shares_a_part_silently(void **state) {
     assert_int_not_equal(nn_add_reference(NULL, &local), AD_OK);
     nn_add_reference(m, &d->second);
     ad_var *outside = ad_ones(g, AD_F64, AD_SHAPE(3, 3));
-    d->weight = outside; /* of no module: shared, as it was asked for */
+    d->weight = outside; /* not a part of m: shared */
     const deep *t = nn_self(nn_copy(m));
     assert_ptr_equal(t->weight, outside);
     assert_ok(g);
@@ -516,7 +517,8 @@ static void a_struct_without_pointers_is_copied(void **state) {
 static void copies_of_frozen_parameters_are_frozen(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    nn_module *body = nn_linear(g, AD_F64, 2, 2, true), *net = nn_sequential(g, body, body, nn_linear(g, AD_F64, 2, 1, true));
+    nn_module *body = nn_linear(g, AD_F64, 2, 2, true);
+    nn_module *net = nn_sequential(g, body, body, nn_linear(g, AD_F64, 2, 1, true));
     nn_freeze(body, true);
     nn_module *twin = nn_copy(net);
     assert_int_equal(nn_parameter_numel(twin), 9);
@@ -528,7 +530,7 @@ static void copies_of_frozen_parameters_are_frozen(void **state) {
 
 static ad_var *shifted(nn_module *m, ad_var *x) { return ad_add(x, nn_find_parameter(m, "pos")); }
 
-/* As torch.nn.Parameter: what is added as a parameter is trained, whichever way it was made. */
+/* Like torch.nn.Parameter: a leaf that is added as a parameter is trained, however it was made. */
 static void every_parameter_is_trained(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -547,8 +549,8 @@ static void every_parameter_is_trained(void **state) {
     ad_graph_free(g);
 }
 
-/* Where the memory of a closed scope was not used again, all calls say that it is closed; where it was, those that can
-   find the graph do. */
+/* As long as the memory of a closed scope is not used again, all calls report that it is closed. After that, calls that
+   know the graph do. */
 static void modules_of_closed_scopes_are_noticed(void **state) {
     (void)state;
 #ifndef SANITIZED
@@ -693,12 +695,12 @@ static void drawn_numbers_have_their_spread(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *w = ad_zeros(g, AD_F64, AD_SHAPE(200, 100));
     nn_init_lecun_normal(w);
-    assert_close(ad_item(ad_std(w)), 0.1, 0.002);
+    assert_close(ad_item(ad_std(w, 1)), 0.1, 0.002);
     nn_init_lecun_uniform(w);
-    assert_close(ad_item(ad_std(w)), 0.1, 0.002);
+    assert_close(ad_item(ad_std(w, 1)), 0.1, 0.002);
     assert_true(ad_item(ad_max(ad_abs(w))) <= sqrt(3.0 / 100));
     nn_init_default(w);
-    assert_close(ad_item(ad_std(w)), 0.1 / sqrt(3), 0.001);
+    assert_close(ad_item(ad_std(w, 1)), 0.1 / sqrt(3), 0.001);
     assert_true(ad_item(ad_max(ad_abs(w))) <= 0.1);
     nn_init_trunc_normal(w, 1, 2, 0, 5);
     assert_true(ad_item(ad_min(w)) >= 0 && ad_item(ad_max(w)) <= 5);
@@ -743,7 +745,7 @@ static void bad_sizes_are_refused(void **state) {
     ad_graph_free(g);
 }
 
-/* AD_ZERO is zero itself, where 0 stands for a default. */
+/* AD_ZERO stands for zero itself where 0 stands for a default. */
 static void an_option_can_be_zero(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();

@@ -1,4 +1,4 @@
-/* test_nn_optim.c: optimisers and schedules against torch.optim's, and what they may and may not touch. */
+/* test_nn_optim.c: optimisers and schedules against torch.optim's, their options and errors. */
 #include "nn/nn.h"
 #include "nn/optim/state.h"
 #include "tests/common.h"
@@ -96,7 +96,7 @@ static ad_var *none_forward(nn_module *m, ad_var *x) {
     return x;
 }
 
-/* The problem of the script above: a module with w and v, and its loss with v in it or not. */
+/* A module with the parameters w and v, and constants for its loss, which depends on v or not. */
 struct problem {
     ad_graph *g;
     nn_module *m;
@@ -164,7 +164,7 @@ static void optimisers_are_as_in_torch(void **state) {
     }
 }
 
-/* Few steps: near the minimum, what is divided by the size of gradients magnifies their rounding. */
+/* Only a few steps: near the minimum, division by the size of the gradients magnifies their rounding. */
 static void float_steps_are_as_double_ones(void **state) {
     (void)state;
     for (size_t r = 0; r < sizeof runs / sizeof *runs; r++) {
@@ -189,7 +189,7 @@ static ad_var *rosenbrock(void *data) {
 
 static const double rosenbrock_start[] = { -1.2, 1, -0.5, 0.8, 0.3, -1 };
 
-/* Two parameters, so that they have to be taken as one vector: x is these joined. */
+/* The same with x in two parameters, which the optimiser must treat as one vector. */
 typedef struct {
     nn_module *m;
     ad_var *head, *tail; /* [2], [4] */
@@ -301,14 +301,14 @@ static double momentum_of(nn_optim *opt) {
     return *s.number;
 }
 
-/* After ten steps of a warm-up, which leaves the momentum alone, a cycle whose rate is highest at its step 5. */
+/* Ten steps of a warm-up, which does not change the momentum; then a cycle whose rate is highest at its step 5. */
 static void a_cycle_moves_the_momentum_when_its_turn_comes(void **state) {
     (void)state;
     problem p = problem_new(AD_F64);
     nn_optim *opt = nn_adam(p.m, (nn_adam_opts){ .lr = 0.1, .beta1 = 0.6 });
     nn_schedule *up = nn_linear_lr(opt, 0.1, 1, 10);
     nn_schedule *round = nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .total_steps = 11, .pct_start = 6 / 11.0 });
-    opt->group[0].momentum = 0.6; /* the cycle, when it was made, took it to its own start */
+    opt->group[0].momentum = 0.6; /* making the cycle set the momentum of the cycle's start */
     nn_schedule *s = nn_sequential_lr(up, round, 10);
     for (int t = 0; t <= 20; t++) {
         double expected = t < 10 ? 0.6 : t == 10 || t == 20 ? 0.95 : t == 15 ? 0.85 : momentum_of(opt);
@@ -519,7 +519,8 @@ static double after_gradients(nn_optim *make(nn_module *m), int n, const double 
     return end;
 }
 
-RUN(sgd_zeros, nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .momentum = AD_ZERO, .dampening = AD_ZERO, .weight_decay = AD_ZERO }))
+RUN(sgd_zeros, nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .momentum = AD_ZERO, .dampening = AD_ZERO,
+                                        .weight_decay = AD_ZERO }))
 RUN(adam_beta1, nn_adam(m, (nn_adam_opts){ .lr = 0.1, .beta1 = AD_ZERO }))
 RUN(adam_beta2, nn_adam(m, (nn_adam_opts){ .lr = 0.1, .beta2 = AD_ZERO, .eps = AD_ZERO, .weight_decay = AD_ZERO }))
 RUN(adamw_zero, nn_adamw(m, (nn_adam_opts){ .lr = 0.1, .beta1 = AD_ZERO, .beta2 = AD_ZERO, .eps = AD_ZERO,
@@ -577,7 +578,7 @@ static void groups_and_schedules_take_zero(void **state) {
                                               .min_lr = AD_ZERO, .eps = AD_ZERO });
     nn_schedule_step(s, 1);
     assert_true(nn_lr(opt) == 0.5);
-    nn_schedule_step(s, 1); /* no better: not waited for */
+    nn_schedule_step(s, 1); /* not better, and no patience */
     assert_close(nn_lr(opt), 0.05, 1e-15);
     rosenbrock_in_two r = rosenbrock_new(p.g, AD_F64);
     nn_optim *minimiser = nn_lbfgs(r.m, (nn_lbfgs_opts){ .tolerance_grad = AD_ZERO, .tolerance_change = AD_ZERO });
@@ -587,7 +588,7 @@ static void groups_and_schedules_take_zero(void **state) {
     ad_graph_free(p.g);
 }
 
-/* Every phase of a cycle is finite, of however few steps it is. */
+/* Rates and momenta are finite however few steps a phase has. */
 static void short_cycles_are_finite(void **state) {
     (void)state;
     const struct {
@@ -702,7 +703,7 @@ static void clipping_by_norm(void **state) {
     }
 }
 
-/* Four quarters of a batch, one after the other, are the batch. */
+/* Gradients of four quarters of a minibatch add up to the gradient of the whole. */
 static void gradients_accumulate_over_minibatches(void **state) {
     (void)state;
     double moved[2];
@@ -725,7 +726,7 @@ static void gradients_accumulate_over_minibatches(void **state) {
     assert_close(moved[0], moved[1], 1e-12);
 }
 
-/* Everything that a later step depends on is listed: copied into a fresh optimiser, it goes on alike. */
+/* All state is listed: a new optimiser that gets a copy of it continues in the same way. */
 static void state_can_be_moved_to_another_optimiser(void **state) {
     (void)state;
     for (size_t r = 0; r < sizeof runs / sizeof *runs; r++) {
@@ -783,7 +784,7 @@ static void lbfgs_survives_a_bad_loss(void **state) {
     ad_graph_free(g);
 }
 
-/* log x + 1 / x has its minimum at 1 and no value below 0, where a step of 4 from 0.3 leads. */
+/* log x + 1 / x has its minimum at 1 and is not defined below 0, where the first trial steps lead. */
 static ad_var *with_an_edge(void *data) { return ad_add(ad_log(data), ad_reciprocal(data)); }
 
 static void lbfgs_turns_back_from_an_edge(void **state) {
@@ -800,7 +801,7 @@ static void lbfgs_turns_back_from_an_edge(void **state) {
     ad_graph_free(g);
 }
 
-static void null_is_let_pass(void **state) {
+static void null_is_ignored(void **state) {
     (void)state;
     assert_null(nn_sgd(NULL, (nn_sgd_opts){ .lr = 0.1 }));
     assert_int_not_equal(nn_step(NULL), AD_OK);
@@ -844,7 +845,7 @@ int main(void) {
         cmocka_unit_test(state_can_be_moved_to_another_optimiser),
         cmocka_unit_test(lbfgs_survives_a_bad_loss),
         cmocka_unit_test(lbfgs_turns_back_from_an_edge),
-        cmocka_unit_test(null_is_let_pass),
+        cmocka_unit_test(null_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

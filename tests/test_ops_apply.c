@@ -112,7 +112,7 @@ static void a_result_without_gradient_is_told(void **state) {
     ad_check_report report;
     own.no_grad = 1;
     assert_int_equal(ad_check_op(g, &own, &report), AD_ECHECK);
-    assert_contains(report.message, "sin: the result does not want a gradient");
+    assert_contains(report.message, "sin: the result does not require a gradient");
     assert_false(report.ok);
     ad_graph_free(g);
 }

@@ -58,7 +58,7 @@ static void every_set_of_axes(void **state) {
             if (mask >> a & 1) axes[n++] = a % 2 ? a - NDIM : a;
         ad_var *ys[] = { ad_sum_axes(v, n, axes, false),           ad_prod_axes(v, n, axes, true),
                          ad_max_axes(v, n, axes, false),           ad_min_axes(v, n, axes, true),
-                         ad_variance_axes(v, n, axes, 0, false),   ad_norm_axes(v, 3, n, axes, true),
+                         ad_variance_axes(v, n, axes, 0, false),   ad_norm_axes(v, n, axes, 3, true),
                          ad_logsumexp_axes(v, n, axes, false),     ad_count_nonzero_axes(v, n, axes, true),
                          ad_mean_axes(v, n, axes, false),          ad_std_axes(v, n, axes, 0, false) };
         for (int cell = 0; cell < ad_numel(ys[0]); cell++) {
@@ -86,6 +86,32 @@ static void no_axes_are_all_axes(void **state) {
     ad_graph_free(g);
 }
 
+/* Axis 1 of [2,3] by each call, and all elements; the values are of { 1, 2, 4, 3, 3, 6 }. */
+static void one_axis_and_all(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_tensor(g, AD_F64, (double[]){ 1, 2, 4, 3, 3, 6 }, AD_SHAPE(2, 3));
+    const int axis[] = { -1 };
+    ad_var *const pairs[][2] = {
+        { ad_variance_axis(x, 1, 1, false), ad_variance_axes(x, 1, axis, 1, false) },
+        { ad_std_axis(x, 1, 0, false), ad_std_axes(x, 1, axis, 0, false) },
+        { ad_norm_axis(x, 1, 1, false), ad_norm_axes(x, 1, axis, 1, false) },
+        { ad_logsumexp_axis(x, 1, false), ad_logsumexp_axes(x, 1, axis, false) },
+    };
+    const double want[][2] = { { 7.0 / 3, 3 }, { sqrt(14.0 / 9), sqrt(2) }, { 7, 12 },
+                               { log(exp(1) + exp(2) + exp(4)), log(2 * exp(3) + exp(6)) } };
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 2; k++) {
+            assert_close(ad_at(pairs[i][0], k), want[i][k], 1e-14);
+            assert_true(ad_at(pairs[i][1], k) == ad_at(pairs[i][0], k));
+        }
+    assert_true(ad_shape_equal(ad_shape_of(ad_norm_axis(x, 0, 2, true)), AD_SHAPE(1, 3)));
+    assert_close(ad_item(ad_variance(x, 1)), 89.0 / 30, 1e-14);
+    assert_close(ad_item(ad_std(x, 0)), sqrt(89.0 / 36), 1e-14);
+    assert_close(ad_item(ad_logsumexp(x)), log(exp(1) + exp(2) + exp(4) + 2 * exp(3) + exp(6)), 1e-14);
+    ad_graph_free(g);
+}
+
 /* ---- conventions: PyTorch 1.13's values -------------------------------------------------------------------------- */
 
 static ad_var *norm_half(ad_var *x) { return ad_norm(x, 0.5); }
@@ -96,7 +122,9 @@ static ad_var *norm3(ad_var *x) { return ad_norm(x, 3); }
 static ad_var *norm_most(ad_var *x) { return ad_norm(x, INFINITY); }
 static ad_var *norm_least(ad_var *x) { return ad_norm(x, -INFINITY); }
 static ad_var *norm_minus(ad_var *x) { return ad_norm(x, -1); }
-static ad_var *variance5(ad_var *x) { return ad_variance_axes(x, 0, NULL, 5, false); }
+static ad_var *variance1(ad_var *x) { return ad_variance(x, 1); }
+static ad_var *variance5(ad_var *x) { return ad_variance(x, 5); }
+static ad_var *std1(ad_var *x) { return ad_std(x, 1); }
 static ad_var *all_of(ad_var *x) { return ad_all(ad_require_grad(x)); }
 
 static void conventions(void **state) {
@@ -109,10 +137,10 @@ static void conventions(void **state) {
         { "prod, no zero", ad_prod, { 2, -3, 4 }, -24, { -12, 8, -6 } },
         { "prod, one zero", ad_prod, { 1, 0, 3 }, 0, { 0, 3, 0 } },
         { "prod, two zeros", ad_prod, { 0, 0, 2 }, 0, { 0, 0, 0 } },
-        { "variance", ad_variance, { 1, 0, 3 }, 7.0 / 3, { -1.0 / 3, -4.0 / 3, 5.0 / 3 } },
-        { "std", ad_std, { 0, 0, 2 }, 1.1547005383792517,
+        { "variance", variance1, { 1, 0, 3 }, 7.0 / 3, { -1.0 / 3, -4.0 / 3, 5.0 / 3 } },
+        { "std", std1, { 0, 0, 2 }, 1.1547005383792517,
           { -0.28867513459481281, -0.28867513459481281, 0.57735026918962573 } },
-        { "std of equals", ad_std, { 0.1, 0.1, 0.1 }, 0, { 0, 0, 0 } },
+        { "std of equals", std1, { 0.1, 0.1, 0.1 }, 0, { 0, 0, 0 } },
         { "variance, n < correction", variance5, { 2, 5, 1 }, INFINITY, { -INFINITY, INFINITY, -INFINITY } },
         { "norm 2", norm2, { 3, 0, -4 }, 5, { 0.6, 0, -0.8 } },
         { "norm 2 at 0", norm2, { 0, 0, 0 }, 0, { 0, 0, 0 } },
@@ -128,9 +156,9 @@ static void conventions(void **state) {
         { "norm 2 of large (PyTorch's overflows)", norm2, { 3e200, 0, -4e200 }, 5e200, { 0.6, 0, -0.8 } },
         { "norm 3 of small (PyTorch's underflows)", norm3, { 3e-200, 3e-200, 0 }, 3.7797631496846193e-200,
           { 0.62996052494743658, 0.62996052494743658, 0 } },
-        { "std of large", ad_std, { 1e200, 3e200, 2e200 }, 1e200, { -0.5, 0.5, 0 } },
-        { "logsumexp, one -inf", ad_logsumexp_all, { -INFINITY, 0, 0 }, 0.69314718055994531, { 0, 0.5, 0.5 } },
-        { "logsumexp of large (PyTorch's slopes are 1)", ad_logsumexp_all, { 1e200, 1e200, 0 }, 1e200,
+        { "std of large", std1, { 1e200, 3e200, 2e200 }, 1e200, { -0.5, 0.5, 0 } },
+        { "logsumexp, one -inf", ad_logsumexp, { -INFINITY, 0, 0 }, 0.69314718055994531, { 0, 0.5, 0.5 } },
+        { "logsumexp of large (PyTorch's slopes are 1)", ad_logsumexp, { 1e200, 1e200, 0 }, 1e200,
           { 0.5, 0.5, 0 } },
         { "max, tie", ad_max, { 1, 3, 3 }, 3, { 0, 0.5, 0.5 } },
     };
@@ -149,10 +177,10 @@ static void of_nothing_and_of_one(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *none = ad_param(g, AD_F64, NULL, AD_SHAPE(0)), *one = param_item(g, AD_F64, 2);
     assert_true(ad_item(ad_prod(none)) == 1 && ad_item(ad_norm(none, 2)) == 0 && ad_item(ad_count_nonzero(none)) == 0);
-    assert_true(ad_item(ad_logsumexp_all(none)) == -INFINITY);
-    assert_true(isnan(ad_item(ad_variance(none))) && isnan(ad_item(ad_std(none))) && isnan(ad_item(ad_variance(one))));
+    assert_true(ad_item(ad_logsumexp(none)) == -INFINITY);
+    assert_true(isnan(ad_item(ad_variance(none, 1))) && isnan(ad_item(ad_std(none, 1))) && isnan(ad_item(ad_variance(one, 1))));
     assert_true(ad_item(ad_any(none)) == 0 && ad_item(ad_all(none)) == 1);
-    assert_true(ad_item(ad_variance_axes(one, 0, NULL, 0, false)) == 0 && ad_item(ad_norm(one, 3)) == 2);
+    assert_true(ad_item(ad_variance(one, 0)) == 0 && ad_item(ad_norm(one, 3)) == 2);
     assert_int_equal(ad_backward(ad_add(ad_prod(none), ad_norm(one, 3))), AD_OK);
     assert_ok(g);
     ad_graph_free(g);
@@ -238,16 +266,16 @@ static void long_f32_reductions_keep_their_digits(void **state) {
     double v = (double)0.1f;
     assert_within(ad_item(ad_norm(x, 1)), 2 * v * (double)n, 1e-7, "norm 1");
     assert_within(ad_item(ad_norm(x, 2)), v * sqrt(2 * (double)n), 1e-7, "norm 2");
-    assert_within(ad_at(ad_norm_axis(x, 2, 0, false), 1), v * sqrt((double)n), 1e-7, "norm 2 of columns");
+    assert_within(ad_at(ad_norm_axis(x, 0, 2, false), 1), v * sqrt((double)n), 1e-7, "norm 2 of columns");
     assert_within(ad_at(ad_cumsum(x, 0), 2 * n - 1), v * (double)n, 1e-7, "cumsum");
-    assert_true(ad_item(ad_variance(x)) == 0);
+    assert_true(ad_item(ad_variance(x, 1)) == 0);
     ad_graph_free(g);
 }
 
 static void variance_far_from_zero(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *x = ad_param(g, AD_F64, (double[]){ 1e15, 1e15 + 1, 1e15 + 3 }, AD_SHAPE(3)), *y = ad_variance(x);
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1e15, 1e15 + 1, 1e15 + 3 }, AD_SHAPE(3)), *y = ad_variance(x, 1);
     assert_within(ad_item(y), 7.0 / 3, 1e-15, "variance");
     ad_backward(y);
     assert_grads(x, (double[]){ -4.0 / 3, -1.0 / 3, 5.0 / 3 }, "variance");
@@ -280,13 +308,13 @@ static void evaluated_again(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 4 }, AD_SHAPE(3));
-    ad_var *y = ad_add(ad_variance(x), ad_add(ad_prod(x), ad_add(ad_norm(x, 2), ad_logsumexp_all(x))));
+    ad_var *y = ad_add(ad_variance(x, 1), ad_add(ad_prod(x), ad_add(ad_norm(x, 2), ad_logsumexp(x))));
     ad_set(x, (double[]){ 3, 0, -4 });
     ad_eval(y);
     ad_backward(y);
     double at = ad_item(y), slope = ad_grad_at(x, 1);
     ad_var *z = ad_param(g, AD_F64, (double[]){ 3, 0, -4 }, AD_SHAPE(3));
-    ad_var *v = ad_add(ad_variance(z), ad_add(ad_prod(z), ad_add(ad_norm(z, 2), ad_logsumexp_all(z))));
+    ad_var *v = ad_add(ad_variance(z, 1), ad_add(ad_prod(z), ad_add(ad_norm(z, 2), ad_logsumexp(z))));
     ad_backward(v);
     assert_true(ad_item(v) == at && ad_grad_at(z, 1) == slope);
     ad_graph_free(g);
@@ -308,11 +336,11 @@ static void bad_operands_are_told(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *s = ad_zeros(g, AD_F64, AD_SCALAR);
     assert_fails(g, ad_prod_axis(a, 2, false), AD_ESHAPE, "prod: [2,3]: axis 2 is not in -2..1");
-    assert_fails(g, ad_norm_axes(a, 2, 2, (int[]){ 0, -2 }, false), AD_ESHAPE, "norm: [2,3]: axis 0 is named twice");
+    assert_fails(g, ad_norm_axes(a, 2, (int[]){ 0, -2 }, 2, false), AD_ESHAPE, "norm: [2,3]: axis 0 is named twice");
     assert_fails(g, ad_variance_axes(a, 7, (int[7]){ 0 }, 1, false), AD_ESHAPE, "variance: [2,3]: 7 axes given");
-    assert_fails(g, ad_std_axis(s, 0, false), AD_ESHAPE, "std: []: axis 0 of a scalar");
+    assert_fails(g, ad_std_axis(s, 0, 1, false), AD_ESHAPE, "std: []: axis 0 of a scalar");
     assert_fails(g, ad_norm(a, NAN), AD_EVALUE, "norm: [2,3]: p is NaN");
-    assert_fails(g, ad_logsumexp(a, 5, true), AD_ESHAPE, "logsumexp: [2,3]: axis 5");
+    assert_fails(g, ad_logsumexp_axis(a, 5, true), AD_ESHAPE, "logsumexp: [2,3]: axis 5");
     assert_fails(g, ad_cumsum(s, 0), AD_ESHAPE, "cumsum: []: axis 0 of a scalar");
     assert_fails(g, ad_cumprod(a, -3), AD_ESHAPE, "cumprod: [2,3]: axis -3");
     assert_fails(g, ad_linear_scan(a, s, 0, false, 0), AD_ESHAPE, "linear_scan: [2,3] x []: a and b must be");
@@ -348,6 +376,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_of_axes),
         cmocka_unit_test(no_axes_are_all_axes),
+        cmocka_unit_test(one_axis_and_all),
         cmocka_unit_test(conventions),
         cmocka_unit_test(of_nothing_and_of_one),
         cmocka_unit_test(places),

@@ -2,7 +2,7 @@
 #include "common.h"
 
 #include "ops/kernels/net/im2col.h"
-#include "ops/kernels/shape/strided.h"
+#include "ops/kernels/shape/copy.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
@@ -539,6 +539,94 @@ static void bad_padding_is_told(void **state) {
     ad_graph_free(g);
 }
 
+/* Every function that takes a shape, with shapes of too few and too many dimensions, of sizes that are negative or
+   too large. */
+static void shapes_are_checked(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3));
+    const int64_t huge = (int64_t)1 << 40;
+    const ad_shape bad[] = { { .ndim = 7 },       { .ndim = 100000 },        { .ndim = INT32_MAX },
+                             { .ndim = -1 },      { .ndim = INT32_MIN },       { 2, { 2, -5 } },
+                             { 3, { -7, 2, 3 } }, { 3, { huge, huge, -1 } }, { 4, { huge, huge, 2, 3 } } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_fails(g, ad_sum_to(x, bad[i]), AD_ESHAPE, "sum_to: [2,3]: to ");
+        assert_fails(g, ad_reshape(x, bad[i]), AD_ESHAPE, "reshape: [2,3]: 6 elements do not make");
+        assert_fails(g, ad_expand(x, bad[i]), AD_ESHAPE, "expand: [2,3]: ");
+        assert_fails(g, ad_permute(x, bad[i]), AD_ESHAPE, "permute: [2,3]: ");
+        if (bad[i].ndim >= 0 && bad[i].ndim <= AD_MAX_NDIM) continue;
+        assert_fails(g, ad_tile(x, bad[i]), AD_ESHAPE, "tile: [2,3]: repetitions along");
+        assert_fails(g, ad_pad(x, bad[i], bad[i], 0), AD_ESHAPE, "pad: [2,3]: padding before");
+        assert_fails(g, ad_pad_reflect(x, bad[i], bad[i]), AD_ESHAPE, "pad_reflect: [2,3]: padding before");
+    }
+    assert_fails(g, ad_sum_to(x, AD_SHAPE(4, 2, 3)), AD_ESHAPE, "sum_to: [2,3] is not what [4,2,3] broadcasts to");
+    assert_fails(g, ad_sum_to(x, bad[0]), AD_ESHAPE, "of 7 dimensions; a shape has 0 to 6 of them");
+    ad_graph_free(g);
+}
+
+/* Also those that would return their operand itself. */
+static void after_an_error_all_is_nil(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3));
+    const ad_shape none = AD_SHAPE(0, 0);
+    assert_true(ad_pad_circular(x, none, none) == x && ad_sum_to(x, AD_SHAPE(2, 3)) == x);
+    assert_true(ad_is_nil(ad_slice(x, 5, 0, 1, 1)));
+    ad_var *const made[] = {
+        ad_sum_to(x, AD_SHAPE(2, 3)),  ad_sum_to(x, AD_SCALAR),        ad_pad_reflect(x, none, none),
+        ad_pad(x, none, none, 0),      ad_pad_circular(x, none, none), ad_pad_replicate(x, none, none),
+        ad_squeeze(x),                 ad_squeeze_axis(x, 0),          ad_unsqueeze(x, 0),
+        ad_flatten(x, 0, 0),           ad_tile(x, AD_SHAPE(1)),        ad_repeat_interleave(x, 0, 1),
+        ad_expand(x, AD_SHAPE(2, 3)),  ad_reshape(x, AD_SHAPE(2, 3)),  ad_permute(x, AD_SHAPE(0, 1)),
+        ad_cast(x, AD_F64),            ad_concat(1, &x, 0),            ad_narrow(x, 0, 0, 2),
+        ad_select(x, 0, 0),            ad_roll(x, 0, 0),               ad_flip_axes(x, 0, (int[]){ 0 }),
+    };
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) assert_true(ad_is_nil(made[i]));
+    assert_fails(g, made[0], AD_ESHAPE, "slice: [2,3]: axis 5");
+    ad_graph_free(g);
+}
+
+/* Of an array without elements there need not be memory. */
+static void empty_arrays_may_be_null(void **state) {
+    (void)state;
+    for (int t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_require_grad(ad_input(g, (ad_dtype)t, NULL, AD_SHAPE(2, 0, 3)));
+        ad_var *index = ad_zeros(g, (ad_dtype)t, AD_SHAPE(2)), *each = ad_zeros(g, (ad_dtype)t, AD_SHAPE(2, 0, 3));
+        ad_var *const made[] = { ad_transpose(x),
+                                 ad_permute(x, AD_SHAPE(2, 1, 0)),
+                                 ad_expand(ad_reshape(x, AD_SHAPE(2, 1, 0, 3)), AD_SHAPE(2, 4, 0, 3)),
+                                 ad_tile(x, AD_SHAPE(2, 1)),
+                                 ad_cast(x, AD_F32),
+                                 ad_cast(x, AD_F64),
+                                 ad_slice(x, 0, 1, INT64_MIN, -1),
+                                 ad_slice_scatter(x, ad_slice(x, 0, 0, 1, 1), 0, 1, 2, 1),
+                                 ad_concat(2, (ad_var *[]){ x, x }, 2),
+                                 ad_stack(2, (ad_var *[]){ x, x }, 1),
+                                 ad_pad(x, AD_SHAPE(1, 1), AD_SHAPE(0, 1), 2),
+                                 ad_flip_axes(x, -1, NULL),
+                                 ad_roll(x, 2, 1),
+                                 ad_take_axis(x, 0, index),
+                                 ad_index_add(x, 0, index, x),
+                                 ad_gather(x, 0, each),
+                                 ad_scatter_add(x, 0, each, x),
+                                 ad_masked_fill(x, ad_zeros(g, (ad_dtype)t, AD_SHAPE(3)), 1),
+                                 ad_diagonal(x, 0),
+                                 ad_diag_embed(x, 1),
+                                 ad_tril(x, 0),
+                                 ad_sum_axis(x, 0, false),
+                                 ad_sum_axis(x, 1, false),
+                                 ad_mean(x),
+                                 ad_prod_axis(x, 2, true) };
+        for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+            if (!ad_ok(g)) fail_msg("case %d: %s", (int)i, ad_error(g));
+            assert_int_equal(ad_backward_from(made[i], ad_ones(g, ad_dtype_of(made[i]), ad_shape_of(made[i]))), AD_OK);
+            assert_int_equal(ad_eval(made[i]), AD_OK);
+        }
+        ad_graph_free(g);
+    }
+}
+
 static void bad_operands_of_indexing_are_told(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -612,38 +700,83 @@ static void bad_windows_are_told(void **state) {
 
 /* ---- kernels ----------------------------------------------------------------------------------------------------- */
 
-/* A permuted box with steps of both signs, in all sizes around the tiles; against plain indexing. */
+/* A box that x is read through: its axes permuted, with steps of both signs and of 0, and where it begins. */
+typedef struct {
+    ad_shape box, big;
+    int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM], at;
+} reading;
+
+static reading any_reading(uint64_t *seed) {
+    reading r = { .big.ndim = next_below(seed, 5) };
+    int64_t own[AD_MAX_NDIM];
+    bool flat = r.big.ndim <= 2; /* then large enough for several tiles */
+    for (int i = 0; i < r.big.ndim; i++) r.big.dim[i] = 1 + next_below(seed, flat ? 70 : 9);
+    ad__row_major(r.big, own);
+    r.box = r.big;
+    for (int i = 0, turn = next_below(seed, 4); i < r.big.ndim; i++) {
+        int axis = (i + turn) % r.big.ndim, step = 1 + next_below(seed, 4) / 3;
+        bool reversed = next_below(seed, 3) == 0, repeated = next_below(seed, 8) == 0;
+        r.box.dim[i] = (r.big.dim[axis] + step - 1) / step;
+        r.from[i] = repeated ? 0 : own[axis] * (reversed ? -step : step);
+        if (reversed) r.at += own[axis] * (r.big.dim[axis] - 1);
+    }
+    ad__row_major(r.box, r.to);
+    return r;
+}
+
+/* Where in x element k of the box is. */
+static int64_t place_in(const reading *r, int64_t k) {
+    int64_t place = r->at;
+    for (int i = r->box.ndim - 1; i >= 0; k /= r->box.dim[i--]) place += k % r->box.dim[i] * r->from[i];
+    return place;
+}
+
+/* Both dtypes and directions, in all sizes around the tiles, against plain indexing; whole numbers are summed. */
 static void strided_copies(void **state) {
     (void)state;
     uint64_t seed = 5;
-    static float x[40000], y[40000], back[40000], want[40000];
+    enum { MOST = 40000 };
+    static float x[MOST], y[MOST], back[MOST], want[MOST];
+    static double x64[MOST], y64[MOST], back64[MOST];
     for (int trial = 0; trial < 3000; trial++) {
-        ad_shape big = { .ndim = next_below(&seed, 5) }, box = big;
-        int64_t from[AD_MAX_NDIM], own[AD_MAX_NDIM], to[AD_MAX_NDIM], at = 0;
-        bool flat = big.ndim <= 2; /* then large enough for several tiles */
-        for (int i = 0; i < big.ndim; i++) big.dim[i] = 1 + next_below(&seed, flat ? 70 : 9);
-        ad__row_major(big, own);
-        for (int i = 0, turn = next_below(&seed, 4); i < big.ndim; i++) {
-            int axis = (i + turn) % big.ndim, step = 1 + next_below(&seed, 4) / 3;
-            bool reversed = next_below(&seed, 3) == 0;
-            box.dim[i] = (big.dim[axis] + step - 1) / step;
-            from[i] = own[axis] * (reversed ? -step : step);
-            if (reversed) at += own[axis] * (big.dim[axis] - 1);
+        reading r = any_reading(&seed);
+        int64_t n = ad_shape_numel(r.box), whole = ad_shape_numel(r.big);
+        for (int64_t i = 0; i < whole; i++) {
+            x64[i] = x[i] = (float)(i + 1);
+            back64[i] = back[i] = want[i] = 1;
         }
-        ad__row_major(box, to);
-        int64_t n = ad_shape_numel(box), whole = ad_shape_numel(big);
-        for (int64_t i = 0; i < whole; i++) x[i] = (float)(i + 1), back[i] = want[i] = 1;
-        ad__strided s = ad__strided_of(big.ndim, box.dim, from, to), r = ad__strided_back(&s);
-        ad__strided_copy_f32(&s, x + at, y);
+        for (int64_t k = 0; k < n; k++) y64[k] = y[k] = (float)(k % 5);
+        ad__copy_plan p = ad__copy_plan_of(r.big.ndim, r.box.dim, r.from, r.to), reverse = ad__copy_plan_back(&p);
+        ad__copy_add(&p, AD_F32, x, r.at, y, 0), ad__copy_add(&p, AD_F64, x64, r.at, y64, 0);
+        for (int64_t k = 0; k < n; k++)
+            if (y[k] != x[place_in(&r, k)] + (float)(k % 5) || y64[k] != (double)y[k])
+                fail_msg("trial %d: adding: element %d is %g and %g", trial, (int)k, y[k], y64[k]);
+        ad__copy(&p, AD_F32, x, r.at, y, 0), ad__copy(&p, AD_F64, x64, r.at, y64, 0);
         for (int64_t k = 0; k < n; k++) {
-            int64_t rest = k, place = at;
-            for (int i = box.ndim - 1; i >= 0; rest /= box.dim[i--]) place += rest % box.dim[i] * from[i];
-            if (y[k] != x[place]) fail_msg("trial %d: element %d is %g, not %g", trial, (int)k, y[k], x[place]);
-            want[place] += y[k];
+            int64_t place = place_in(&r, k);
+            if (y[k] != x[place] || y64[k] != x64[place])
+                fail_msg("trial %d: element %d is %g and %g, not %g", trial, (int)k, y[k], y64[k], x[place]);
+            y[k] = (float)(k % 3), y64[k] = y[k], want[place] += y[k];
         }
-        ad__strided_add_f32(&r, y, back + at);
+        ad__copy_add(&reverse, AD_F32, y, 0, back, r.at), ad__copy_add(&reverse, AD_F64, y64, 0, back64, r.at);
         assert_memory_equal(back, want, (size_t)whole * sizeof *want);
+        for (int64_t i = 0; i < whole; i++) assert_true(back64[i] == (double)want[i]);
     }
+}
+
+/* Of an empty box there may be no arrays; one without axes is one element. */
+static void copies_of_none_and_one(void **state) {
+    (void)state;
+    const ad__copy_plan none = ad__copy_plan_of(2, (int64_t[]){ 3, 0 }, (int64_t[]){ 0, 1 }, (int64_t[]){ 0, 1 });
+    const ad__copy_plan one = ad__copy_plan_of(2, (int64_t[]){ 1, 1 }, (int64_t[]){ 5, 1 }, (int64_t[]){ 7, 1 });
+    double x[] = { 1, 2 }, y[] = { 3, 4 };
+    for (int t = AD_F32; t <= AD_F64; t++) {
+        ad__copy(&none, (ad_dtype)t, NULL, 8, NULL, 8);
+        ad__copy_add(&none, (ad_dtype)t, NULL, 8, NULL, 8);
+    }
+    ad__copy(&one, AD_F64, x, 1, y, 0);
+    ad__copy_add(&one, AD_F64, x, 0, y, 1);
+    assert_true(y[0] == 2 && y[1] == 5);
 }
 
 /* What a convolution asks: <im2col(x), y> = <x, col2im(y)>, and the adding form adds. */
@@ -698,9 +831,13 @@ int main(void) {
         cmocka_unit_test(long_masks),
         cmocka_unit_test(bad_shapes_are_told),
         cmocka_unit_test(bad_padding_is_told),
+        cmocka_unit_test(shapes_are_checked),
+        cmocka_unit_test(after_an_error_all_is_nil),
+        cmocka_unit_test(empty_arrays_may_be_null),
         cmocka_unit_test(bad_operands_of_indexing_are_told),
         cmocka_unit_test(bad_windows_are_told),
         cmocka_unit_test(strided_copies),
+        cmocka_unit_test(copies_of_none_and_one),
         cmocka_unit_test(windows_are_converses),
     };
     return cmocka_run_group_tests_name("shape ops", tests, NULL, NULL);

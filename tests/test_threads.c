@@ -233,7 +233,7 @@ static void sums(ad_graph *g, ad_dtype t, results *r) {
 }
 static void softmaxes(ad_graph *g, ad_dtype t, results *r) {
     ad_var *x = noted(g, t, AD_SHAPE(HIGH, WIDE), r);
-    finish(r, ad_add(ad_softmax(x, 1), ad_mul(ad_log_softmax(x, 0), ad_logsumexp(x, 1, true))));
+    finish(r, ad_add(ad_softmax(x, 1), ad_mul(ad_log_softmax(x, 0), ad_logsumexp_axis(x, 1, true))));
 }
 static void losses(ad_graph *g, ad_dtype t, results *r) {
     ad_var *x = noted(g, t, AD_SHAPE(HIGH, WIDE), r), *y = ad_sigmoid(noted(g, t, AD_SHAPE(HIGH, WIDE), r));

@@ -1,9 +1,9 @@
-/* arena.c: blocks of memory released by rewinding, and a free list of buffers for gradients. */
+/* arena.c: arenas, which release memory by rewinding, and a pool of buffers in size classes. */
 #include "autodiff/base/arena.h"
 
 #include <string.h>
 
-/* ---- the allocator, counted ---------------------------------------------------------------- */
+/* ---- the allocator and its statistics ---------------------------------------------------------------- */
 
 void *ad__memory_take(ad__memory *m, size_t align, size_t size) {
     if (size > PTRDIFF_MAX - 4096) return NULL;
@@ -23,7 +23,7 @@ void ad__memory_give(ad__memory *m, void *p, size_t size) {
 
 struct ad__block {
     ad__block *next;
-    size_t size; /* of the whole, this header included */
+    size_t size; /* bytes of the block, this header included */
 };
 
 enum { BLOCK_MIN = 64 << 10, BLOCK_MAX = 8 << 20 };
@@ -33,8 +33,9 @@ static char *block_end(ad__block *b) { return (char *)b + b->size; }
 
 static size_t size_class(size_t size, int *class);
 
-/* Blocks grow with the arena, so that their number stays small and small graphs stay small. Large ones
-   have the pool's sizes: arrays that grow little by little do not each leave a block behind. */
+/* A new block is as large as all blocks so far, within limits: few blocks for large graphs, little memory for small
+   ones. A block for one large array has the size of its pool class. A later, slightly larger array often fits into it,
+   so that growing arrays do not each leave an unused block behind. */
 static ad__block *block_new(ad__arena *a, size_t need) {
     int class;
     size_t size = a->held < BLOCK_MIN ? BLOCK_MIN : a->held > BLOCK_MAX ? BLOCK_MAX : a->held;
@@ -48,7 +49,7 @@ static ad__block *block_new(ad__arena *a, size_t need) {
     return b;
 }
 
-/* Unlinks the first block behind *link that holds need bytes: blocks left by an earlier scope. */
+/* Unlinks the first block of at least need bytes from the list at *link, which are blocks of scopes now closed. */
 static ad__block *take_fitting(ad__block **link, size_t need) {
     for (; *link != NULL; link = &(*link)->next)
         if ((*link)->size >= need) {
@@ -108,13 +109,21 @@ bool ad__arena_before(const ad__arena *a, ad__arena_place p, const void *memory)
     return false;
 }
 
+bool ad__arena_holds(const ad__arena *a, const void *memory) {
+    const char *m = memory;
+    for (ad__block *b = a->at ? a->first : NULL; b != a->at; b = b->next)
+        if (m >= (char *)b && m < block_end(b)) return true;
+    return a->at != NULL && m >= (char *)a->at && m < a->top;
+}
+
 size_t ad__arena_used(const ad__arena *a) {
     return a->used_before + (a->at ? (size_t)(a->top - block_start(a->at)) : 0);
 }
 
 /* ---- pool ----------------------------------------------------------------------------------- */
 
-/* Sizes are 64 << k times 4/4, 5/4, 6/4 or 7/4, rounded up to 64: the one for size, and its number. */
+/* Class sizes are 64 << k times 4/4, 5/4, 6/4 or 7/4, rounded up to a multiple of 64. Returns the smallest that holds
+   size bytes, and its number. */
 static size_t size_class(size_t size, int *class) {
     size_t base = AD__ALIGN;
     int c = 0;

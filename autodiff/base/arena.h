@@ -1,4 +1,4 @@
-/* arena.h: blocks of memory released by rewinding, and a free list of buffers for gradients. */
+/* arena.h: arenas, which release memory by rewinding, and a pool of buffers in size classes; private to the library. */
 #ifndef AUTODIFF_BASE_ARENA_H
 #define AUTODIFF_BASE_ARENA_H
 
@@ -20,50 +20,59 @@
 #define AD__UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
-#define AD__ALIGN 64 /* of arrays: a cache line, and an AVX-512 register */
+#define AD__ALIGN 64 /* alignment of arrays in bytes: a cache line, and an AVX-512 register */
 
-/* size as a multiple of to, at least one. */
-static inline size_t ad__round_up(size_t size, size_t to) { return size ? (size + to - 1) / to * to : to; }
+/* Rounds size up to a multiple of unit; 0 becomes one unit. */
+static inline size_t ad__round_up(size_t size, size_t unit) {
+    return size ? (size + unit - 1) / unit * unit : unit;
+}
 
-/* The graph's allocator with its counts. */
+/* A graph's allocator and its statistics. */
 typedef struct {
     ad_allocator use;
-    int64_t held, allocs;
+    int64_t held, allocs; /* bytes taken and not given back; calls of alloc */
 } ad__memory;
+/* NULL if the allocator fails. */
 void *ad__memory_take(ad__memory *m, size_t align, size_t size);
+/* size is that given to ad__memory_take. A NULL p is ignored. */
 void ad__memory_give(ad__memory *m, void *p, size_t size);
 
 typedef struct ad__block ad__block;
 
-/* Memory handed out by moving a pointer up, and taken back by moving it down to an earlier place.
-   Blocks once taken from the system stay with the arena until ad__arena_free. */
+/* An arena allocates by moving top up and releases by moving it back to an earlier place. It keeps its blocks until
+   ad__arena_free. */
 typedef struct {
     ad__memory *memory;
-    ad__block *first, *at; /* at: the block that top is in; NULL when nothing is in use */
+    ad__block *first, *at; /* at: the block that contains top; NULL if nothing is in use */
     char *top, *end;
     size_t used_before; /* bytes in use in the blocks before at */
-    size_t held;
+    size_t held;        /* bytes of all blocks */
 } ad__arena;
 
+/* A position to rewind to. */
 typedef struct {
     ad__block *at;
     char *top;
     size_t used_before;
 } ad__arena_place;
 
-void *ad__arena_more(ad__arena *a, size_t size); /* the slow path */
+/* The slow path of ad__arena_alloc: continues in another block. */
+void *ad__arena_more(ad__arena *a, size_t size);
+/* Releases all memory allocated since p was taken. */
 void ad__arena_rewind(ad__arena *a, ad__arena_place p);
+/* Gives all blocks back to the allocator; the arena can be used again. */
 void ad__arena_free(ad__arena *a);
-/* Whether memory was handed out before place p: it survives rewinding to p. */
+/* True if memory was allocated from this arena before place p, and so survives rewinding to p. */
 bool ad__arena_before(const ad__arena *a, ad__arena_place p, const void *memory);
-size_t ad__arena_used(const ad__arena *a);
+bool ad__arena_holds(const ad__arena *a, const void *memory); /* true if memory was allocated from it and is in use */
+size_t ad__arena_used(const ad__arena *a);                     /* bytes in use */
 
 static inline ad__arena_place ad__arena_here(const ad__arena *a) {
     return (ad__arena_place){ a->at, a->top, a->used_before };
 }
 
-/* size bytes, more than 0, of an arena that only ever gives out multiples of its alignment; NULL when
-   memory is short. */
+/* Allocates size bytes, or returns NULL if memory is short. size is a positive multiple of the alignment that the
+   arena's user wants: the arena itself aligns only its blocks. */
 static inline void *ad__arena_alloc(ad__arena *a, size_t size) {
     char *p = a->top;
     if (__builtin_expect(size > (size_t)(a->end - p), 0)) return ad__arena_more(a, size);
@@ -72,18 +81,22 @@ static inline void *ad__arena_alloc(ad__arena *a, size_t size) {
     return p;
 }
 
-/* Free lists of 64-byte-aligned buffers, one per size class (four to a doubling): what a backward
-   pass takes and returns when interior gradients need not be kept. */
+/* Free lists of 64-byte-aligned buffers, one for each size class; there are four classes for each doubling of the size.
+   A backward pass takes interior gradients that need not be kept from here. */
 #define AD__POOL_CLASSES 168
-#define AD__POOL_MAX (SIZE_MAX / 4 >> (sizeof(size_t) > 4 ? 16 : 0)) /* 2^46 bytes, or 2^30; larger ones are refused */
+#define AD__POOL_MAX (SIZE_MAX / 4 >> (sizeof(size_t) > 4 ? 16 : 0)) /* the largest buffer: 2^46 bytes, or 2^30 */
 typedef struct {
     ad__memory *memory;
     void *free[AD__POOL_CLASSES];
 } ad__pool;
 
+/* A buffer of at least size bytes, not initialised; NULL if memory is short. */
 void *ad__pool_take(ad__pool *p, size_t size);
+/* Puts a buffer on its free list. size is that given to ad__pool_take; buffer is not NULL. */
 void ad__pool_give(ad__pool *p, void *buffer, size_t size);
-void *ad__pool_resize(ad__pool *p, void *buffer, size_t old_size, size_t new_size); /* NULL: buffer stays */
-void ad__pool_free(ad__pool *p); /* releases what is on the lists */
+/* Moves the contents to a buffer of new_size bytes. Returns NULL, and leaves buffer as it is, if memory is short. */
+void *ad__pool_resize(ad__pool *p, void *buffer, size_t old_size, size_t new_size);
+/* Gives the buffers on the free lists back to the allocator. */
+void ad__pool_free(ad__pool *p);
 
 #endif

@@ -1,15 +1,15 @@
-/* parallel.h: loops cut into slabs that a graph's threads take one by one; private to the library.
+/* parallel.h: loops cut into chunks that a team of threads shares; private to the library.
 
-   How a loop is cut depends on its size alone, never on the number of threads, and each slab writes
-   places of its own: so results are the same bits for any number of threads. A sum over all slabs keeps
-   one partial sum for each and adds these in order, afterwards.
+   Determinism: how a loop is cut depends on its size alone, never on the number of threads, and each chunk writes its
+   own elements. Results are therefore the same bits for any number of threads. A reduction over all chunks stores one
+   partial result per chunk and combines them in order afterwards.
 
-   Other processes want the processors too. A thread that has not come yet is not waited for: what it would
-   have done, those that are there do. A slab that was begun has to be; where that took longer than the whole
-   loop would have taken alone, the caller works alone for a while. Threads with nothing to do look for work
-   for some microseconds only and then sleep.
+   Scheduling: threads take chunks one at a time, so a thread that starts late is not waited for; the others do its
+   share. Only a chunk that has been started must be waited for. If that made a loop slower than the calling thread
+   would have been alone, because other processes use the processors, the caller then runs loops alone for a while. Idle
+   workers spin for some microseconds and then sleep.
 
-   After fork() the child has no threads but its own; the graph works there, alone, with the same results. */
+   fork(): the child has no worker threads. Its graphs run loops on the calling thread, with the same results. */
 #ifndef AUTODIFF_BASE_PARALLEL_H
 #define AUTODIFF_BASE_PARALLEL_H
 
@@ -17,18 +17,21 @@
 #include "autodiff/extend.h"
 
 enum {
-    AD__GRAIN = 16384, /* elements of a cheap loop that make a slab, some 5 us; a multiple of the widest vector */
-    AD__SHARED_MIN = 8 * AD__GRAIN, /* below this many, waking threads costs more than they save */
+    AD__GRAIN = 16384, /* elements per chunk of a cheap loop, about 5 us; a multiple of the widest vector */
+    AD__SHARED_MIN = 8 * AD__GRAIN, /* fewer elements are not shared: waking threads would cost more than it saves */
     AD__MAX_THREADS = 1024
 };
 
-/* size threads, the caller's included: 2 or more. NULL where memory or threads are short. */
+/* A team of size threads, 2 or more, the calling one included. NULL if memory or threads are short. */
 ad_team *ad__team_new(ad__memory *memory, int size);
-void ad__team_free(ad__memory *memory, ad_team *team); /* NULL is let pass */
+/* Ends the threads and frees the team. NULL is ignored. */
+void ad__team_free(ad__memory *memory, ad_team *team);
+/* Threads of the team, the calling one included; 1 for NULL. */
 int ad__team_size(const ad_team *team);
 
 /* ---- loops that the engine and the ops share -------------------------------------------------------------- */
 
-void ad__clear(ad_team *team, void *to, size_t bytes); /* zeros */
+/* Fills bytes with zeros. */
+void ad__clear(ad_team *team, void *to, size_t bytes);
 
 #endif

@@ -1,4 +1,4 @@
-/* shape.c: shapes and dtypes: counting, comparing, writing, broadcasting. */
+/* shape.c: shapes and dtypes: size, comparison, text, broadcasting. */
 #include "autodiff/base/shape.h"
 
 size_t ad_dtype_size(ad_dtype t) { return t == AD_F32 ? sizeof(float) : sizeof(double); }

@@ -1,7 +1,6 @@
-/* sample.c: handing out an op's own test cases. */
-#include <string.h>
-
+/* sample.c: passing an op's samples, its own test cases, to a callback. */
 #include "autodiff/check/sample.h"
+
 #include "autodiff/base/spread.h"
 
 struct ad_sampler {
@@ -12,6 +11,7 @@ struct ad_sampler {
     int index, rc;
 };
 
+/* Values for one operand, distributed over lo to hi; NULL, with the graph's error, if memory is short. */
 static double *spread_values(ad_graph *g, int operand, ad_shape shape, double lo, double hi) {
     int64_t n = ad_shape_numel(shape);
     double *v = ad_scope_array(g, (size_t)(n > 0 ? n : 0) * sizeof *v);
@@ -19,13 +19,13 @@ static double *spread_values(ad_graph *g, int operand, ad_shape shape, double lo
     return v;
 }
 
-/* Everything that the case and fn make is in a scope of the case's own. */
-static void hand_out(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *const *given,
-                     const double *lo, const double *hi, unsigned flags) {
+/* Passes one case to fn. Everything that the case and fn allocate is in a scope of its own. */
+static void pass_case(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *const *given,
+                      const double *lo, const double *hi, unsigned flags) {
     if (s->rc != AD_OK) return;
     if (n < 1 || n > AD__SAMPLE_OPERANDS) {
-        s->rc = ad_fail(s->g, AD_EVALUE, "%s: a sample has 1 to %d operands, not %d", s->type->name,
-                        AD__SAMPLE_OPERANDS, n);
+        s->rc = ad_fail(s->g, AD_EVALUE, "%s: a sample has %d operands; give 1 to %d", s->type->name, n,
+                        AD__SAMPLE_OPERANDS);
         return;
     }
     const double *values[AD__SAMPLE_OPERANDS];
@@ -39,16 +39,16 @@ static void hand_out(ad_sampler *s, const void *attrs, int n, const ad_shape *sh
 }
 
 void ad_sample(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *lo, const double *hi) {
-    hand_out(s, attrs, n, shapes, NULL, lo, hi, 0);
+    pass_case(s, attrs, n, shapes, NULL, lo, hi, 0);
 }
 
 void ad_sample_values(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *const values[],
                       unsigned flags) {
-    hand_out(s, attrs, n, shapes, values, NULL, NULL, flags);
+    pass_case(s, attrs, n, shapes, values, NULL, NULL, flags);
 }
 
 int ad_each_sample(ad_graph *g, const ad_optype *type, ad_sample_fn *fn, void *data) {
-    if (g == NULL || type == NULL || fn == NULL) return ad_fail(g, AD_EVALUE, "each_sample: a NULL argument");
+    if (g == NULL || type == NULL || fn == NULL) return ad_fail(g, AD_EVALUE, "each_sample: g, type or fn is NULL");
     ad_sampler s = { g, type, fn, data, 0, g->code };
     if (type->samples != NULL) type->samples(&s);
     return s.rc;

@@ -1,15 +1,13 @@
-/* apply.c: applying an op: checks, the record of it in the graph, the first evaluation. */
-#include <string.h>
-
+/* apply.c: applying an op: checking the operands, recording the node, evaluating it. */
 #include "autodiff/graph/record.h"
 
-/* Values and gradients up to this size lie in the node itself, right behind the Op. */
+/* Values and gradients of up to this many bytes are stored in the node itself, after the Op. */
 enum { INLINE_BYTES = 16 };
 
 static inline size_t round8(size_t n) { return (n + 7) & ~(size_t)7; }
 
-/* Arrays of their own for a result too large to lie in the node. A gradient that need not be kept
-   gets none: the pass that computes it borrows one from the pool. */
+/* Allocates arrays for a result that is too large for the node. A gradient that need not be kept gets none here: the
+   backward pass takes a buffer for it from the pool. */
 static int place_arrays(ad_graph *g, ad_var *out) {
     if (out->data == NULL && (out->data = ad_scope_array(g, ad__bytes(out))) == NULL) return AD_ENOMEM;
     if (ad__needs(out) && g->keep_grads) {
@@ -19,7 +17,8 @@ static int place_arrays(ad_graph *g, ad_var *out) {
     return AD_OK;
 }
 
-/* Adds a node to the graph and evaluates it. */
+/* Adds a node to the graph and evaluates it. Returns nil, with the graph's error, if memory is short or evaluate fails.
+   ad__new_scalar in record.h does the same for scalars, with everything inlined. */
 static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const in[], const void *attrs,
                       const ad__layout *layout, size_t saved) {
     unsigned cut = g->grad_enabled ? 0 : AD__CUT;
@@ -45,7 +44,8 @@ static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const i
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
-/* The graph that the operands share; NULL, with its error in the first operand's, if they do not. */
+/* The graph of the first operand that is not NULL; NULL if there is none. Sets the graph's error if an operand is NULL
+   or belongs to another graph. */
 static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) {
     ad_graph *g = NULL;
     for (int i = 0; i < n && g == NULL; i++) g = in[i] ? ad__owner(in[i]) : NULL;
@@ -56,7 +56,7 @@ static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) 
             return g;
         }
         if (ad__owner(in[i]) != g) {
-            ad_fail(g, AD_EGRAPH, "%s: operand %d belongs to %s; make all in one", type->name, i,
+            ad_fail(g, AD_EGRAPH, "%s: operand %d belongs to %s; make all operands in one graph", type->name, i,
                     ad__owner(in[i]) ? "another graph" : "no graph");
             return g;
         }
@@ -66,7 +66,8 @@ static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) 
 
 static int check_operands(const ad_call *c) {
     if (c->type->arity >= 0 && c->n != c->type->arity)
-        return ad_fail(c->graph, AD_EVALUE, "%s: %d operands given, %d taken", c->type->name, c->n, c->type->arity);
+        return ad_fail(c->graph, AD_EVALUE, "%s: %d operands given; the op takes %d", c->type->name, c->n,
+                       c->type->arity);
     if (c->type->attr_size > 0 && c->attrs == NULL)
         return ad_fail(c->graph, AD_EVALUE, "%s: its attributes are missing", c->type->name);
     for (int i = 0; i < c->n; i++)
@@ -81,7 +82,8 @@ static int check_operands(const ad_call *c) {
     return AD_OK;
 }
 
-/* The scratch is for the gradient of an operand that repeats: a sum in f64 for each of its elements. */
+/* The shape rule of ops that have none: the operands broadcast together. Scratch is for the gradient of an operand that
+   is repeated: a sum in f64 for each of its elements. */
 static int broadcast_all(ad_call *c) {
     for (int i = 1; i < c->n; i++)
         if (ad__broadcast(c->shape, c->in[i]->layout->shape, &c->shape))
@@ -96,7 +98,7 @@ static int broadcast_all(ad_call *c) {
 
 int ad_call_axis(const ad_call *c, int axis, int ndim) {
     if (axis >= -ndim && axis < ndim) return axis < 0 ? axis + ndim : axis;
-    if (ndim == 0) return ad_call_fail(c, AD_ESHAPE, "axis %d of a scalar, which has none", axis);
+    if (ndim == 0) return ad_call_fail(c, AD_ESHAPE, "axis %d of a scalar, which has no axes", axis);
     return ad_call_fail(c, AD_ESHAPE, "axis %d is not in %d..%d", axis, -ndim, ndim - 1);
 }
 
@@ -104,14 +106,15 @@ static int check_result(const ad_call *c) {
     const ad_optype *type = c->type;
     const char *name = ad_dtype_name(c->dtype);
     if (!ad__shape_valid(c->shape))
-        return ad_call_fail(c, AD_ESHAPE, "the result's shape is no shape or has too many elements");
+        return ad_call_fail(c, AD_ESHAPE, "the result's shape is not valid or has too many elements");
     if (!(type->flags & AD_OP_VIEW) && type->evaluate[c->dtype] == NULL)
-        return ad_call_fail(c, AD_EDTYPE, "the op has no %s form; convert the operands with ad_cast", name);
+        return ad_call_fail(c, AD_EDTYPE, "the op is not implemented for %s; convert the operands with ad_cast", name);
     if (!(type->flags & AD_OP_CONSTANT) && type->backward[c->dtype] == NULL)
-        return ad_call_fail(c, AD_EGRAD, "the op has no %s backward; one without a gradient is AD_OP_CONSTANT", name);
+        return ad_call_fail(c, AD_EGRAD, "the op has no backward for %s; set AD_OP_CONSTANT if it needs none", name);
     return AD_OK;
 }
 
+/* An operand's layout if it has the result's dtype and shape, or another one. */
 static const ad__layout *layout_for(const ad_call *c) {
     for (int i = 0; i < c->n; i++) {
         const ad__layout *l = c->in[i]->layout;
@@ -120,9 +123,11 @@ static const ad__layout *layout_for(const ad_call *c) {
     return ad__layout_make(c->graph, c->dtype, c->shape);
 }
 
-/* Whether an elementwise op was given operands of one layout: then nothing else is left to check. */
-static bool is_plain(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
-    if (type->shape != NULL || n != type->arity || in[0] == NULL || (attrs == NULL && type->attr_size > 0)) return false;
+/* True for an elementwise op on operands of one layout, which needs no other checks. This is the fast path for arrays
+   of any size; ad__fast_path in record.h also needs numel 1 and space in the block, and is inlined into the ops. */
+static bool is_one_layout(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
+    if (type->shape != NULL || n != type->arity || in[0] == NULL) return false;
+    if (attrs == NULL && type->attr_size > 0) return false;
     const ad__layout *l = in[0]->layout;
     for (int i = 1; i < n; i++)
         if (in[i] == NULL || in[i]->layout != l) return false;
@@ -132,7 +137,7 @@ static bool is_plain(const ad_optype *type, int n, ad_var *const in[], const voi
 }
 
 static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
-    if (is_plain(type, n, in, attrs)) return record(ad__owner(in[0]), type, n, in, attrs, in[0]->layout, 0);
+    if (is_one_layout(type, n, in, attrs)) return record(ad__owner(in[0]), type, n, in, attrs, in[0]->layout, 0);
     ad_graph *g = common_graph(type, n, in);
     if (g == NULL || g->code != AD_OK) return ad_nil(g);
     ad_call c = { .graph = g, .type = type, .n = n, .in = in, .attrs = attrs,

@@ -1,10 +1,10 @@
-/* error.c: the first error of a graph, kept; and the nil Var that failing calls return. */
+/* error.c: a graph's error, which is the first that occurred, and the nil Var that failing calls return. */
 #include "autodiff/graph/node.h"
 
 static const ad__layout no_graph_layout = { .dtype = AD_F64, .shape = { 1, { 0 } } };
 static const ad_var no_graph_nil = { .layout = &no_graph_layout, .flags = AD__NIL };
 
-/* nil is never written to, so handing out the constant one loses nothing but its const. */
+/* Nothing writes to nil, so casting away const is safe. */
 ad_var *ad_nil(const ad_graph *g) { return (ad_var *)(g ? &g->nil : &no_graph_nil); }
 
 bool ad_is_nil(const ad_var *x) { return ad__absent(x); }
@@ -12,7 +12,7 @@ bool ad_is_nil(const ad_var *x) { return ad__absent(x); }
 bool ad_ok(const ad_graph *g) { return g != NULL && g->code == AD_OK; }
 
 const char *ad_error(const ad_graph *g) {
-    if (g == NULL) return "no graph: ad_graph_new found no memory, or NULL was given";
+    if (g == NULL) return "no graph: ad_graph_new ran out of memory, or NULL was given";
     return g->message;
 }
 
@@ -21,7 +21,7 @@ int ad_error_code(const ad_graph *g) { return g ? g->code : AD_EGRAPH; }
 void ad_clear_error(ad_graph *g) {
     if (g == NULL) return;
     g->code = AD_OK;
-    g->plain = g->grad_enabled;
+    g->fast_path = g->grad_enabled;
     g->message[0] = '\0';
 }
 
@@ -32,9 +32,9 @@ void ad_on_error(ad_graph *g, ad_error_fn *fn, void *data) {
 }
 
 int ad_vfail(ad_graph *g, int code, const char *where, const char *format, va_list args) {
-    if (g == NULL || g->code != AD_OK) return code; /* keep the first: later ones are its consequences */
+    if (g == NULL || g->code != AD_OK) return code; /* keep the first: later errors are its consequences */
     g->code = code;
-    g->plain = false;
+    g->fast_path = false;
     int n = snprintf(g->message, sizeof g->message, "%s", where);
     if (n >= 0 && (size_t)n < sizeof g->message)
         vsnprintf(g->message + n, sizeof g->message - (size_t)n, format, args);
@@ -60,16 +60,17 @@ int ad_refuse_nil(const ad_var *x, const char *caller) {
                     : ad_error_code(g);
 }
 
-/* "op: W1 [2,3] x f32[4]: ": names and shapes of the operands, the first few of many; a dtype where it differs from the
-   first one's. */
+/* Writes "op: W1 [2,3] x f32[4]: ": the op, and the name, dtype and shape of the first few operands. The dtype is left
+   out if it is the first operand's. */
 static void describe(char *to, size_t size, const ad_optype *type, int n, ad_var *const in[]) {
     enum { SHOWN = 4 };
     size_t at = (size_t)snprintf(to, size, "%s: ", type->name);
     for (int i = 0; i < n && i < SHOWN && at < size; i++) {
         const ad__layout *l = in[i]->layout;
-        const char *name = ad_name_of(in[i]), *dtype = l->dtype != in[0]->layout->dtype ? ad_dtype_name(l->dtype) : "";
-        at += (size_t)snprintf(to + at, size - at, "%s%s%s%s%s", i ? " x " : "", name ? name : "", name ? " " : "", dtype,
-                               ad_shape_str(l->shape).text);
+        const char *name = ad_name_of(in[i]);
+        const char *dtype = l->dtype != in[0]->layout->dtype ? ad_dtype_name(l->dtype) : "";
+        at += (size_t)snprintf(to + at, size - at, "%s%s%s%s%s", i ? " x " : "", name ? name : "", name ? " " : "",
+                               dtype, ad_shape_str(l->shape).text);
     }
     if (at < size) snprintf(to + at, size - at, "%s: ", n > SHOWN ? " x ..." : "");
 }

@@ -1,4 +1,4 @@
-/* extend.c: calls of extend.h that only look into the graph. */
+/* extend.c: the short functions of extend.h: buffers, and access to fields of Vars and graphs. */
 #include "autodiff/graph/memory.h"
 
 bool ad_scope_is_older(const ad_graph *g, const void *memory) {
@@ -6,7 +6,7 @@ bool ad_scope_is_older(const ad_graph *g, const void *memory) {
 }
 
 bool ad_scope_is_open(const ad_graph *g, const void *memory) {
-    return ad__arena_before(&g->nodes, ad__arena_here(&g->nodes), memory);
+    return ad__arena_holds(&g->nodes, memory);
 }
 
 void *ad_buffer_take(ad_graph *g, size_t size) {

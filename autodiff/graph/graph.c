@@ -1,4 +1,4 @@
-/* graph.c: a graph's life and its scopes. */
+/* graph.c: making and freeing graphs, their modes, and scopes. */
 #define _DEFAULT_SOURCE /* madvise */
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +19,12 @@ const char *ad_version(void) {
 #undef TEXT_
 }
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- making and freeing, modes -------------------------------------------------------------- */
 
 enum { HUGE_PAGE = 2 << 20 };
 
-/* Large blocks in huge pages where there are such: the first touch of small ones costs more than all
-   else that is done with a scalar node. */
+/* Large blocks use huge pages where the system has them: with small pages, page faults would cost more than all other
+   work on a scalar node. */
 static void *system_alloc(void *data, size_t align, size_t size) {
     (void)data;
     bool large = size >= 2 * (size_t)HUGE_PAGE;
@@ -49,12 +49,13 @@ ad_graph *ad_graph_new_with(ad_allocator a) {
     if (g == NULL) return NULL;
     *g = (ad_graph){ .memory = { .use = a, .held = sizeof *g, .allocs = 1 },
                      .grad_enabled = true,
-                     .plain = true,
+                     .fast_path = true,
                      .keep_grads = true,
                      .clock = 1 };
     g->nodes.memory = g->arrays.memory = g->pool.memory = &g->memory;
     for (int t = AD_F32; t <= AD_F64; t++)
-        g->scalar[t] = (ad__layout){ .graph = g, .numel = 1, .bytes = ad_dtype_size((ad_dtype)t), .dtype = (ad_dtype)t };
+        g->scalar[t] =
+            (ad__layout){ .graph = g, .numel = 1, .bytes = ad_dtype_size((ad_dtype)t), .dtype = (ad_dtype)t };
     g->empty = (ad__layout){ .graph = g, .dtype = AD_F64, .shape = { 1, { 0 } } };
     g->nil = (ad_var){ .layout = &g->empty, .flags = AD__NIL };
     return g;
@@ -87,7 +88,7 @@ bool ad_enable_grad(ad_graph *g, bool on) {
     if (g == NULL) return false;
     bool was = g->grad_enabled;
     g->grad_enabled = on;
-    g->plain = on && g->code == AD_OK;
+    g->fast_path = on && g->code == AD_OK;
     return was;
 }
 
@@ -115,15 +116,8 @@ ad_mark ad_begin(ad_graph *g) {
     return s->mark;
 }
 
-void ad_end(ad_graph *g, ad_mark m) {
-    if (g == NULL || m.serial == 0) return; /* the scope was never opened */
-    ad__scope *s = m.graph == g ? g->scope : NULL;
-    while (s != NULL && s->mark.serial != m.serial) s = s->outer;
-    if (s == NULL) {
-        ad_fail(g, AD_EGRAPH, m.graph == g ? "end: this scope is closed already" : "end: this scope is another graph's");
-        return;
-    }
-    ad__scope closing = *s;
+/* closing is a copy: the record itself is in the memory that is released. Close functions run first. */
+static void close_scope(ad_graph *g, ad__scope closing) {
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
     if (g->names != NULL) ad__names_drop(g, closing.mark.depth);
     if (g->extras != NULL) ad__extras_free(g, closing.mark.depth);
@@ -137,8 +131,20 @@ void ad_end(ad_graph *g, ad_mark m) {
     ad__arena_rewind(&g->arrays, closing.arrays);
 }
 
+void ad_end(ad_graph *g, ad_mark m) {
+    if (g == NULL || m.serial == 0) return; /* ad_begin failed: there is no scope */
+    ad__scope *s = m.graph == g ? g->scope : NULL;
+    while (s != NULL && s->mark.serial != m.serial) s = s->outer;
+    if (s == NULL) {
+        ad_fail(g, AD_EGRAPH, "end: this scope is %s", m.graph == g ? "closed already" : "another graph's");
+        return;
+    }
+    close_scope(g, *s);
+}
+
 int ad__check_open(const ad_var *x, const char *caller) {
     ad_graph *g = ad__owner(x);
-    bool live = ad__arena_before(&g->nodes, ad__arena_here(&g->nodes), x) && (!x->creator || x->creator->id <= g->n_ops);
-    return live ? AD_OK : ad_fail(g, AD_EGRAPH, "%s: a Var was given whose scope is closed: ad_end took it away", caller);
+    bool in_use = ad__arena_before(&g->nodes, ad__arena_here(&g->nodes), x);
+    if (in_use && (x->creator == NULL || x->creator->id <= g->n_ops)) return AD_OK;
+    return ad_fail(g, AD_EGRAPH, "%s: a Var was given whose scope is closed; use it before ad_end", caller);
 }

@@ -1,19 +1,17 @@
-/* leaf.c: Vars that no op made, and writing into them. */
+/* leaf.c: leaves, which are the Vars that no op made: constructors and changes. */
 #include <math.h>
 #include <string.h>
 
 #include "autodiff/graph/memory.h"
 
-/* The Var itself, without memory for values; NULL and the graph's error when it cannot be made. */
+/* A leaf without memory for its elements. NULL, with the graph's error, if it cannot be made. */
 static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller) {
     if (g == NULL || g->code != AD_OK) return NULL;
     if (t != AD_F32 && t != AD_F64)
-        return ad_fail(g, AD_EDTYPE, "%s: %d is no dtype; AD_F32 and AD_F64 are", caller, (int)t), NULL;
+        return ad_fail(g, AD_EDTYPE, "%s: %d is not a dtype; use AD_F32 or AD_F64", caller, (int)t), NULL;
     if (!ad__shape_valid(s)) {
-        char text[160];
-        ad_shape_text(s, text, sizeof text);
-        ad_fail(g, AD_ESHAPE, "%s: %s (%d dimensions) is no shape: 0 to %d dimensions, sizes of 0 and more, "
-                "and fewer than 2^59 elements", caller, text, s.ndim, AD_MAX_NDIM);
+        ad_fail(g, AD_ESHAPE, "%s: %s (%d dimensions) is not a valid shape: it needs 0 to %d dimensions, sizes of 0 or "
+                "more, and fewer than 2^59 elements", caller, ad_shape_str(s).text, s.ndim, AD_MAX_NDIM);
         return NULL;
     }
     ad_var *x = ad_scope_alloc(g, sizeof *x);
@@ -24,7 +22,7 @@ static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller)
     return x;
 }
 
-/* A leaf with its own memory, not yet filled. */
+/* A leaf with its own memory, not initialised. NULL, with the graph's error, if it cannot be made. */
 static ad_var *leaf_owned(ad_graph *g, ad_dtype t, ad_shape s, const char *caller) {
     ad_var *x = leaf_new(g, t, s, caller);
     return x && (x->data = ad_scope_array(g, ad__bytes(x))) ? x : NULL;
@@ -55,7 +53,7 @@ ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s) {
     ad_var *x = leaf_new(g, t, s, "input");
     if (x == NULL) return ad_nil(g);
     if (data == NULL && x->layout->numel > 0)
-        return ad_fail(g, AD_EVALUE, "input: data is NULL; ad_zeros makes an array of its own"), ad_nil(g);
+        return ad_fail(g, AD_EVALUE, "input: data is NULL; ad_zeros makes an array that the graph owns"), ad_nil(g);
     x->data = data;
     x->flags |= AD__BORROWED;
     return x;
@@ -65,12 +63,10 @@ ad_var *ad_scalar(ad_graph *g, ad_dtype t, double value) { return ad_full(g, t, 
 ad_var *ad_zeros(ad_graph *g, ad_dtype t, ad_shape s) { return or_nil(g, leaf_copy(g, t, NULL, s, "zeros")); }
 ad_var *ad_ones(ad_graph *g, ad_dtype t, ad_shape s) { return ad_full(g, t, 1, s); }
 
-/* start + i step, for every i; step 0 fills. */
+/* Sets element i to start + i step. */
 static void fill(ad_var *x, double start, double step) {
-    if (x->layout->dtype == AD_F32)
-        for (int64_t i = 0; i < x->layout->numel; i++) ((float *)x->data)[i] = (float)(start + (double)i * step);
-    else
-        for (int64_t i = 0; i < x->layout->numel; i++) ((double *)x->data)[i] = start + (double)i * step;
+    for (int64_t i = 0; i < x->layout->numel; i++)
+        ad_write_element(x->layout->dtype, x->data, i, start + (double)i * step);
 }
 
 ad_var *ad_full(ad_graph *g, ad_dtype t, double value, ad_shape s) {
@@ -82,7 +78,7 @@ ad_var *ad_full(ad_graph *g, ad_dtype t, double value, ad_shape s) {
 ad_var *ad_arange(ad_graph *g, ad_dtype t, double start, double stop, double step) {
     double n = ceil((stop - start) / step);
     if (!(n < 0x1p59)) {
-        ad_fail(g, AD_EVALUE, "arange: from %g to %g by %g is no finite row of numbers", start, stop, step);
+        ad_fail(g, AD_EVALUE, "arange: %g to %g by %g is not a finite sequence, or is too long", start, stop, step);
         return ad_nil(g);
     }
     ad_var *x = leaf_owned(g, t, AD_SHAPE(n > 0 ? (int64_t)n : 0), "arange");
@@ -92,9 +88,7 @@ ad_var *ad_arange(ad_graph *g, ad_dtype t, double start, double stop, double ste
 
 ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n) {
     ad_var *x = leaf_copy(g, t, NULL, AD_SHAPE(n, n), "eye");
-    for (int64_t i = 0; x != NULL && i < n; i++)
-        if (t == AD_F32) ((float *)x->data)[i * n + i] = 1;
-        else ((double *)x->data)[i * n + i] = 1;
+    for (int64_t i = 0; x != NULL && i < n; i++) ad_write_element(t, x->data, i * n + i, 1);
     return or_nil(g, x);
 }
 
@@ -109,7 +103,7 @@ ad_var *ad_randn(ad_graph *g, ad_dtype t, ad_shape s) { return drawn(g, t, s, ad
 
 /* ---- changing a leaf -------------------------------------------------------------------------- */
 
-/* 0 for a leaf of a graph without error. */
+/* Returns 0 if x is a leaf and its graph has no error; otherwise the code of the graph's error. */
 static int check_leaf(ad_var *x, const char *caller) {
     if (ad__absent(x)) return ad_refuse_nil(x, caller);
     if (ad__owner(x)->code == AD_OK && x->creator != NULL)
@@ -134,7 +128,8 @@ int ad_set(ad_var *x, const void *data) {
     int rc = check_leaf(x, "set");
     if (rc != AD_OK) return rc;
     if (x->flags & AD__BORROWED)
-        return ad_fail(ad__owner(x), AD_EVALUE, "set: an input's memory is the caller's; write there, then ad_data_mut");
+        return ad_fail(ad__owner(x), AD_EVALUE,
+                       "set: an ad_input's memory is the caller's; write to it and call ad_data_mut");
     if (data == NULL) return ad_fail(ad__owner(x), AD_EVALUE, "set: data is NULL");
     ad__leaf_changed(x);
     memmove(x->data, data, ad__bytes(x));
@@ -145,15 +140,15 @@ int ad_rebind(ad_var *x, void *data) {
     int rc = check_leaf(x, "rebind");
     if (rc != AD_OK) return rc;
     if (!(x->flags & AD__BORROWED) || data == NULL)
-        return ad_fail(ad__owner(x), AD_EVALUE, "rebind: takes a Var made by ad_input, and an array");
+        return ad_fail(ad__owner(x), AD_EVALUE, "rebind: the Var must be made by ad_input, and data must not be NULL");
     ad__leaf_changed(x);
     x->data = data;
     return AD_OK;
 }
 
-/* ---- gradients of a Var's own ------------------------------------------------------------------ */
+/* ---- memory for gradients ------------------------------------------------------------------ */
 
-/* Gives x gradient memory that lasts as long as x itself, whatever scope is open now. */
+/* Gives x memory for a gradient that lasts as long as x, whatever scope is open now. */
 static int give_grad(ad_var *x) {
     if (x->grad == NULL && (x->grad = ad__lasting_alloc(ad__owner(x), x, ad__bytes(x))) == NULL) return AD_ENOMEM;
     x->flags |= AD__KEEPS;
@@ -180,6 +175,7 @@ bool ad_has_grad(const ad_var *x) { return x != NULL && (x->flags & AD__HAS_GRAD
 
 int ad_retain_grad(ad_var *x) {
     if (ad__absent(x)) return ad_refuse_nil(x, "retain_grad");
-    if (!ad__needs(x)) return ad_fail(ad__owner(x), AD_EGRAD, "retain_grad: this Var wants no gradient");
+    if (!ad_ok(ad__owner(x))) return ad__owner(x)->code;
+    if (!ad__needs(x)) return ad_fail(ad__owner(x), AD_EGRAD, "retain_grad: this Var requires no gradient");
     return give_grad(x);
 }

@@ -1,21 +1,22 @@
-/* memory.c: what a graph allocates: nodes, arrays, layouts, scratch, and what outlives the innermost scope. */
-#include <string.h>
-
+/* memory.c: a graph's allocations: nodes, arrays, layouts, scratch, and memory that outlives the innermost scope. */
 #include "autodiff/graph/memory.h"
 
-/* What address sanitizer is to notice behind an array. */
+#include <string.h>
+
+/* Poisoned bytes after each array, so that AddressSanitizer detects writes past its end. */
 #ifdef AD__ASAN
 enum { RED_ZONE = AD__ALIGN };
 #else
 enum { RED_ZONE = 0 };
 #endif
 
-/* A block holds fewer Ops than are kept free here, so that new Ops need not look at their number. */
+/* Ops are counted only when a block is full. A block holds fewer Ops than this, so ids cannot overflow in between. */
 enum { SPARE_IDS = 1 << 24 };
 
 void *ad__node_more(ad_graph *g, size_t size) {
     if (g->n_ops > UINT32_MAX - SPARE_IDS)
-        return ad_fail(g, AD_ENOMEM, "a graph holds at most %u live ops", UINT32_MAX - SPARE_IDS), NULL;
+        return ad_fail(g, AD_ENOMEM, "too many ops: a graph holds at most %u at a time; close scopes with ad_end",
+                       UINT32_MAX - SPARE_IDS), NULL;
     void *p = ad__arena_more(&g->nodes, size);
     if (p == NULL) ad_no_memory(g, "a node", size);
     return p;
@@ -31,10 +32,10 @@ void *ad_scope_zalloc(ad_graph *g, size_t size) {
 
 void *ad_scope_array(ad_graph *g, size_t bytes) {
     if (bytes > PTRDIFF_MAX / 2) return ad_no_memory(g, "an array", bytes), NULL;
-    size_t room = ad__round_up(bytes, AD__ALIGN) + RED_ZONE;
-    char *p = ad__arena_alloc(&g->arrays, room);
+    size_t padded = ad__round_up(bytes, AD__ALIGN) + RED_ZONE;
+    char *p = ad__arena_alloc(&g->arrays, padded);
     if (AD__UNLIKELY(p == NULL)) return ad_no_memory(g, "an array", bytes), NULL;
-    AD__POISON(p + bytes, room - bytes);
+    AD__POISON(p + bytes, padded - bytes);
     return p;
 }
 
@@ -91,12 +92,12 @@ int ad__scratch_reserve(ad_graph *g, size_t bytes) {
     return AD_OK;
 }
 
-int ad__scratch_share(ad_graph *g, int had) {
+int ad__scratch_share(ad_graph *g, int old_threads) {
     size_t threads = (size_t)ad__team_size(g->team), size = g->scratch_size;
     if (size == 0) return AD_OK;
     void *p = size > PTRDIFF_MAX / threads ? NULL : ad__memory_take(&g->memory, AD__ALIGN, size * threads);
-    if (p == NULL) return ad_no_memory(g, "scratch of each thread", size);
-    ad__memory_give(&g->memory, g->scratch, size * (size_t)had);
+    if (p == NULL) return ad_no_memory(g, "scratch for each thread", size);
+    ad__memory_give(&g->memory, g->scratch, size * (size_t)old_threads);
     g->scratch = p;
     return AD_OK;
 }

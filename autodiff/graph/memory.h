@@ -1,12 +1,12 @@
-/* memory.h: what a graph allocates beside the public calls of extend.h; private to the library. */
+/* memory.h: a graph's allocations besides the public calls of extend.h; private to the library. */
 #ifndef AUTODIFF_GRAPH_MEMORY_H
 #define AUTODIFF_GRAPH_MEMORY_H
 
 #include "autodiff/graph/node.h"
 
-/* ad_scope_alloc where the block at hand is full. */
+/* The slow path of ad__node_take, taken if the current block is full. */
 void *ad__node_more(ad_graph *g, size_t size);
-/* size, a multiple of 8, from the arena of nodes; NULL and the graph's error when memory is short. */
+/* Allocates size bytes, a multiple of 8, from the arena of nodes. NULL, with the graph's error, if memory is short. */
 AD__INLINE void *ad__node_take(ad_graph *g, size_t size) {
     char *p = g->nodes.top;
     if (AD__UNLIKELY(size > (size_t)(g->nodes.end - p))) return ad__node_more(g, size);
@@ -15,20 +15,21 @@ AD__INLINE void *ad__node_take(ad_graph *g, size_t size) {
     return p;
 }
 
-/* Memory that outlives inner scopes: it lasts until the scope closes that x was made in; x NULL: until the graph is
-   freed. */
+/* A 64-byte-aligned array that outlives inner scopes. It lasts as long as the scope that x was made in; if x is NULL,
+   as long as the graph. NULL, with the graph's error, if memory is short. */
 void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes);
-/* The depth of the scope that x was made in; 0 outside all scopes. */
+/* The depth of the scope that x was made in; 0 if it was made outside all scopes. */
 int ad__depth_of(const ad_graph *g, const ad_var *x);
-/* Closes and frees what ad_scope_closing and ad__lasting_alloc gave to the scopes from depth on inwards. */
+/* Closes and frees the memory that ad_scope_closing and ad__lasting_alloc gave to scopes of this depth and deeper. */
 void ad__extras_free(ad_graph *g, int depth);
 
-/* At least so many bytes of ad_scratch for each thread. */
+/* Makes ad_scratch at least so many bytes for each thread. AD_ENOMEM, with the graph's error, if memory is short. */
 int ad__scratch_reserve(ad_graph *g, size_t bytes);
-/* Gives each thread of a new team its scratch; had: the threads of the team before. */
-int ad__scratch_share(ad_graph *g, int had);
+/* Allocates scratch again for a new team in g->team; the old team had old_threads threads. Errors as above. */
+int ad__scratch_share(ad_graph *g, int old_threads);
 
-/* The layout of that dtype and shape: a recent one, or a new one. */
+/* The layout of dtype t and shape s: one made recently, or a new one. NULL, with the graph's error, if memory is
+   short. */
 const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);
 
 #endif

@@ -1,4 +1,4 @@
-/* plan.c: the Ops that a Var depends on, as a list to run through. */
+/* plan.c: the Ops that a Var depends on, as a list in topological order. */
 #include "autodiff/graph/plan.h"
 
 #include "autodiff/graph/walk.h"
@@ -7,7 +7,7 @@ static int plan_append(ad_graph *g, ad__plan *p, ad_op *op) {
     if (p->n == p->capacity) {
         size_t more = p->capacity ? 2 * p->capacity : 256;
         ad_op **ops = ad__pool_resize(&g->pool, p->ops, p->capacity * sizeof *ops, more * sizeof *ops);
-        if (ops == NULL) return ad_no_memory(g, "a plan of evaluation", more * sizeof *ops);
+        if (ops == NULL) return ad_no_memory(g, "an evaluation plan", more * sizeof *ops);
         p->ops = ops;
         p->capacity = more;
     }
@@ -24,7 +24,7 @@ static void reverse(ad_op **ops, size_t n) {
     }
 }
 
-/* The root whose Op is the newest, where a walk must begin. */
+/* The root with the newest Op; the walk must begin there. */
 static ad_var *newest_of(int n, ad_var *const roots[]) {
     ad_var *newest = roots[0];
     for (int i = 1; i < n; i++)

@@ -1,4 +1,4 @@
-/* random.c: seeded random numbers by Philox 4x32-10, in blocks of four 32-bit words. */
+/* random.c: random numbers from a seed, by Philox 4x32-10, in blocks of four 32-bit words. */
 #include <Random123/philox.h>
 #include <math.h>
 
@@ -28,7 +28,7 @@ void ad_random_bits(ad_graph *g, int64_t n, uint32_t *to) {
     }
 }
 
-/* The top 24 or 53 bits, so that every value is a multiple of 2^-24 or 2^-53 in [0, 1). */
+/* The top 24 or 53 bits as a multiple of 2^-24 or 2^-53 in [0, 1). */
 static float unit_f32(uint32_t w) { return (float)(w >> 8) * 0x1p-24f; }
 static double unit_f64(uint32_t hi, uint32_t lo) {
     return (double)(((uint64_t)hi << 32 | lo) >> 11) * 0x1p-53;
@@ -48,12 +48,12 @@ typedef struct {
     ad_random_state start;
     ad__draw_fn *draw;
     ad_dtype t;
-    int per_block;
+    int per_block; /* numbers made from one block */
     char *to;
 } draws;
 
-/* Slabs begin with a block of their own. */
-static void draw_slab(void *context, int worker, int64_t from, int64_t to) {
+/* A chunk is a whole number of blocks, so it starts with a new one. */
+static void draw_chunk(void *context, int worker, int64_t from, int64_t to) {
     const draws *d = context;
     ad_random_state r = d->start;
     (void)worker;
@@ -62,21 +62,20 @@ static void draw_slab(void *context, int worker, int64_t from, int64_t to) {
 }
 
 void ad__random_draw(ad_team *team, ad_random_state *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to) {
-    enum { SLAB = AD__GRAIN / 8, WORK = 8 };
+    enum { CHUNK = AD__GRAIN / 8, WORK = 8 };
     draws d = { *r, draw, t, draw == ad_random_uniform && t == AD_F32 ? 4 : 2, to };
-    ad_parallel(team, n, SLAB, WORK, draw_slab, &d);
+    ad_parallel(team, n, CHUNK, WORK, draw_chunk, &d);
     r->counter += (uint64_t)((n + d.per_block - 1) / d.per_block);
 }
 
-/* Box and Muller (1958): two uniforms make two independent normals. 1 - u is in (0, 1]. */
+/* Box and Muller (1958): two uniform numbers give two independent normal ones. The logarithm is finite, as 1 - u is in
+   (0, 1]. */
 void ad_random_normal(ad_random_state *r, ad_dtype t, int64_t n, void *to) {
     for (int64_t i = 0; i < n; i += 2) {
         philox4x32_ctr_t b = next_block(r);
         double radius = sqrt(-2 * log(1 - unit_f64(b.v[0], b.v[1])));
         double angle = 6.283185307179586 * unit_f64(b.v[2], b.v[3]);
         double z[2] = { radius * cos(angle), radius * sin(angle) };
-        for (int k = 0; k < 2 && i + k < n; k++)
-            if (t == AD_F32) ((float *)to)[i + k] = (float)z[k];
-            else ((double *)to)[i + k] = z[k];
+        for (int k = 0; k < 2 && i + k < n; k++) ad_write_element(t, to, i + k, z[k]);
     }
 }

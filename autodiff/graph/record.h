@@ -1,4 +1,4 @@
-/* record.h: putting a node into a graph: the inlined part of applying an op; private to the library. */
+/* record.h: adding a node to a graph: the inlined part of applying an op; private to the library. */
 #ifndef AUTODIFF_GRAPH_RECORD_H
 #define AUTODIFF_GRAPH_RECORD_H
 
@@ -6,20 +6,20 @@
 
 #include "autodiff/graph/memory.h"
 
-/* AD__NEEDS if a result made from these operands wants a gradient, else 0. refused: the op's no_grad. */
-AD__INLINE unsigned ad__result_needs(const ad_graph *g, unsigned refused, bool constant, int n, ad_var *const in[]) {
+/* AD__NEEDS if a result made from these operands requires a gradient, else 0. no_grad is the op's. */
+AD__INLINE unsigned ad__result_needs(const ad_graph *g, unsigned no_grad, bool constant, int n, ad_var *const in[]) {
     unsigned needs = 0;
     for (int i = 0; i < n; i++)
-        if (AD__LIKELY(refused == 0) || !ad__takes_no_grad(refused, i)) needs |= in[i]->flags;
+        if (AD__LIKELY(no_grad == 0) || !ad__takes_no_grad(no_grad, i)) needs |= in[i]->flags;
     return constant || !g->grad_enabled ? 0 : needs & AD__NEEDS;
 }
 
-/* The bytes of a node before its values: Var, Op, operands, attributes. */
+/* Bytes of a node without its values: Var, Op, operands, attributes. */
 AD__INLINE size_t ad__node_head(int n, size_t attr_size) {
     return sizeof(ad_var) + sizeof(ad_op) + (size_t)n * sizeof(ad_var *) + ((attr_size + 7) & ~(size_t)7);
 }
 
-/* Writes a node to memory of the arena; its values' places and its link from the graph are not yet set. */
+/* Initialises a node in memory of the arena. The caller sets data and grad and calls ad__append. */
 AD__INLINE ad_var *ad__node_write(ad_graph *g, void *to, const ad_optype *type, int n, ad_var *const in[],
                                   const void *attrs, size_t attr_size, const ad__layout *layout, unsigned flags) {
     ad_var *out = to;
@@ -37,29 +37,32 @@ AD__INLINE ad_var *ad__node_write(ad_graph *g, void *to, const ad_optype *type, 
     return out;
 }
 
+/* Makes the node the newest of the graph. */
 AD__INLINE ad_var *ad__append(ad_graph *g, ad_var *out) {
     g->last = out->creator;
     g->n_ops++;
     return out;
 }
 
-/* ---- the short way: elementwise ops of one element, most of the cost of scalar graphs ----------- */
+/* ---- the fast path: elementwise ops of one element, which are most of the cost of scalar graphs ------------------ */
 
-enum { AD__SCALAR_BYTES = sizeof(double) }; /* of a value or a gradient, whatever its dtype */
+enum { AD__SCALAR_BYTES = sizeof(double) }; /* bytes for a value or a gradient, whatever its dtype */
 
-/* Operands of one layout settle graph, dtype and shape at once, and nil's layout has no element. With a
-   plain graph and room for the node there is nothing left that could fail: the ops' own functions call
-   nobody and save no registers. */
+/* True if an op on operands that share layout l can be recorded without further checks. One layout means one graph,
+   dtype and shape, and numel 1 excludes nil. Nothing can fail if the graph's fast_path is set and the node fits into
+   the current block, so an op's function contains no calls and saves no registers. is_one_layout in apply.c is the test
+   for arrays: their memory must be allocated, which may fail. */
 AD__INLINE bool ad__fast_path(const ad__layout *l, int n, size_t attr_size) {
     const ad_graph *g = l->graph;
-    return l->numel == 1 && g->plain &&
+    return l->numel == 1 && g->fast_path &&
            ad__node_head(n, attr_size) + 2 * AD__SCALAR_BYTES <= (size_t)(g->nodes.end - g->nodes.top);
 }
 
-/* The node of a result on that way, for the caller to write its value and ad__append it. What is fixed
-   for an op is given as constants, so that its function holds just what it needs. */
+/* The node of a result on the fast path. The caller writes its value and calls ad__append. This is record() of apply.c
+   for the case that nothing can fail. n, attr_size and constant are compile-time constants in each op, so the compiler
+   removes what the op does not need. */
 AD__INLINE ad_var *ad__new_scalar(const ad_optype *type, int n, ad_var *const in[], const void *attrs, size_t attr_size,
-                               bool constant) {
+                                  bool constant) {
     ad_graph *g = ad__owner(in[0]);
     unsigned needs = 0;
     for (int i = 0; i < n && !constant; i++) needs |= in[i]->flags & AD__NEEDS;

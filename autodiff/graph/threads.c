@@ -1,11 +1,11 @@
-/* threads.c: ad_set_threads: how many threads a graph has. */
+/* threads.c: the number of threads of a graph. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include <sched.h>
 #include <unistd.h>
 
 #include "autodiff/graph/memory.h"
 
-/* Those that this process may use. */
+/* The number of processors that this process may use. */
 static int processors(void) {
 #ifdef __linux__
     cpu_set_t set;
@@ -21,12 +21,12 @@ int ad_set_threads(ad_graph *g, int n) {
     if (g == NULL) return AD_EVALUE;
     if (g->code != AD_OK) return g->code;
     if (n < 0 || n > AD__MAX_THREADS)
-        return ad_fail(g, AD_EVALUE, "set_threads: %d threads; 1 to %d can be had, 0 is one for each processor", n,
+        return ad_fail(g, AD_EVALUE, "set_threads: %d threads requested; give 1 to %d, or 0 for one per processor", n,
                        AD__MAX_THREADS);
     if (n == 0) n = processors();
     ad_team *team = n > 1 ? ad__team_new(&g->memory, n) : NULL, *old = g->team;
     if (n > 1 && team == NULL)
-        return ad_fail(g, AD_ENOMEM, "set_threads: the system does not start %d threads now; ask for fewer", n - 1);
+        return ad_fail(g, AD_ENOMEM, "set_threads: the system cannot start %d threads; request fewer", n - 1);
     g->team = team;
     int rc = ad__scratch_share(g, ad__team_size(old));
     if (rc != AD_OK) g->team = old;

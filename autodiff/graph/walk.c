@@ -1,13 +1,13 @@
 /* walk.c: visiting the Ops that a root depends on, newest first, at a cost linear in their number.
 
-   Order of making is topological order, so the walk follows the links from each Op to the one made
-   before it and picks out those that were reached. Where it has to skip too many others it jumps:
-   the Ops still to be visited are operands of Ops just visited, and a heap gives the newest. */
+   Order of creation is topological order, so the walk follows the prev links and visits the Ops that have been reached.
+   If it skips too many unreached Ops, it jumps: it puts the Ops reached from the current segment on a heap and
+   continues at the newest. Dense graphs never use the heap. */
 #include "autodiff/graph/walk.h"
 
 enum { SKIPS_ALLOWED = 64 };
 
-/* ---- a binary heap of Ops, the newest on top -------------------------------------------------- */
+/* ---- a binary heap of Ops, the newest at the top -------------------------------------------------- */
 
 static int heap_push(ad_graph *g, size_t n, ad_op *op) {
     if (n == g->heap_capacity) {
@@ -37,7 +37,7 @@ static ad_op *heap_pop(ad_graph *g, size_t n) {
 
 static bool reached(const ad_op *op) { return (ad__out(op)->flags & AD__REACHED) != 0; }
 
-/* Puts on the heap what was reached from the Ops between the segment's start and w->at. */
+/* Puts on the heap the Ops that were reached from the segment, which runs from its start to w->at. */
 static int heap_frontier(ad__walk *w) {
     for (const ad_op *op = w->segment; op != w->at; op = op->prev)
         for (int i = 0; i < op->n_in; i++) {
@@ -49,8 +49,8 @@ static int heap_frontier(ad__walk *w) {
     return AD_OK;
 }
 
-/* Moves to the newest Op that is to be visited. Short of memory it stays: walking on is right too,
-   only slower. An Op may be on the heap twice, or visited since it was put there. */
+/* Moves to the newest Op that is still to be visited. If there is no memory for the heap, it does nothing: following
+   prev is correct too, but slower. The heap may hold an Op twice, or one that has been visited since. */
 static void jump(ad__walk *w) {
     w->no_jumps = heap_frontier(w) != AD_OK;
     if (!w->no_jumps) {
@@ -62,7 +62,7 @@ static void jump(ad__walk *w) {
     w->skipped = 0;
 }
 
-/* Ids are consecutive along prev, so they tell how many Ops of the segment were visited. */
+/* Ids are consecutive along prev, so their difference gives the number of Ops visited in this segment. */
 ad_op *ad__walk_skip(ad__walk *w) {
     int64_t visited = (int64_t)w->segment->id - w->at->id - w->skipped;
     while (!reached(w->at)) {

@@ -1,27 +1,29 @@
-/* walk.h: visiting the Ops that a root depends on; private to the library. */
+/* walk.h: visiting the Ops that a root depends on, newest first; private to the library. */
 #ifndef AUTODIFF_GRAPH_WALK_H
 #define AUTODIFF_GRAPH_WALK_H
 
 #include "autodiff/graph/node.h"
 
-/* Visits the Ops that a root depends on, newest first, each once. The cost is linear in the Ops
-   visited, whatever else the graph holds. Finish every walk: call ad__walk_next until NULL.
+/* Visits each Op that a root depends on once, newest first. The cost is linear in the number of Ops visited, whatever
+   else the graph holds. Every walk must be finished, by calling ad__walk_next until it returns NULL: this clears the
+   AD__REACHED flags. One walk runs at a time.
 
        ad__walk w = ad__walk_from(root);
        for (ad_op *op; (op = ad__walk_next(&w)) != NULL;)
            for (int i = 0; i < op->n_in; i++) ad__walk_reach(&w, op->in[i]);                       */
 typedef struct {
     ad_graph *graph;
-    ad_op *at;        /* the next candidate */
-    ad_op *segment;   /* where the present run along prev began */
-    int64_t pending;  /* reached and not visited */
-    int64_t skipped;  /* in this segment */
-    size_t heaped;
-    bool no_jumps;    /* memory for the heap was refused: follow prev to the end */
+    ad_op *at;       /* the next candidate */
+    ad_op *segment;  /* the Op at which the current run along prev began */
+    int64_t pending; /* Ops reached but not visited yet */
+    int64_t skipped; /* Ops skipped in this segment */
+    size_t heaped;   /* Ops on the heap */
+    bool no_jumps;   /* there is no memory for the heap: follow prev to the end */
 } ad__walk;
 
-ad_op *ad__walk_skip(ad__walk *w); /* the next one is not w->at: look further */
-/* Has v's creator visited later; false where there is none or v was reached before. */
+/* The slow path of ad__walk_next: finds the next Op if it is not w->at. */
+ad_op *ad__walk_skip(ad__walk *w);
+/* Schedules a visit of v's creator. Returns false if v is a leaf or was reached before. */
 static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
     if (v->creator == NULL || v->flags & AD__REACHED) return false;
     v->flags |= AD__REACHED;
@@ -33,15 +35,15 @@ static inline ad__walk ad__walk_from(ad_var *root) {
     ad__walk_reach(&w, root);
     return w;
 }
-/* NULL when all are visited. Only a copy of the walk is seen from elsewhere, so that a loop can keep its own
-   in registers. */
+/* The next Op, or NULL if all have been visited. The slow path gets a copy of the walk, so that the compiler can keep
+   the caller's in registers. */
 AD__INLINE ad_op *ad__walk_next(ad__walk *w) {
     if (w->pending == 0) return NULL;
     ad_op *op = w->at;
     if (AD__UNLIKELY(!(ad__out(op)->flags & AD__REACHED))) {
-        ad__walk seen = *w;
-        op = ad__walk_skip(&seen);
-        *w = seen;
+        ad__walk copy = *w;
+        op = ad__walk_skip(&copy);
+        *w = copy;
     }
     ad__out(op)->flags &= (uint16_t)~AD__REACHED;
     w->pending--;

@@ -1,6 +1,7 @@
-/* attr.c: attributes of Ops as text. */
+/* attr.c: an op's attributes as text. */
 #include "autodiff/op.h"
 
+/* list is the attribute in memory: the number of axes, then the axes. */
 static int axes_text(const int *list, char *to, size_t size) {
     if (*list < 0) return snprintf(to, size, "all");
     ad_shape s = { .ndim = *list };

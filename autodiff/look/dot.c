@@ -1,8 +1,8 @@
-/* dot.c: the expression graph behind a Var as Graphviz text: Vars are boxes, Ops ellipses. */
+/* dot.c: the graph that a Var depends on as Graphviz text: Vars are boxes, Ops are ellipses. */
 #include "autodiff/graph/node.h"
 #include "autodiff/graph/plan.h"
 
-enum { SHOWN = 4 }; /* elements of a value or gradient */
+enum { SHOWN = 4 }; /* elements of a value or gradient that are written */
 
 static void write_numbers(FILE *to, const char *name, const ad_var *x, double (*at)(const ad_var *, int64_t)) {
     fprintf(to, "\\n%s", name);
@@ -10,7 +10,7 @@ static void write_numbers(FILE *to, const char *name, const ad_var *x, double (*
     if (x->layout->numel > SHOWN) fputs(" ...", to);
 }
 
-/* Text within a quoted label, where quotes and backslashes are escaped. */
+/* Writes text inside a quoted label: quotes and backslashes are escaped. */
 static void write_escaped(FILE *to, const char *text) {
     for (; *text; text++) fprintf(to, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
 }
@@ -26,6 +26,7 @@ static void write_var(FILE *to, const ad_var *x) {
     fputs("\"];\n", to);
 }
 
+/* An Op, and its edges from the operands and to the result. */
 static void write_op(FILE *to, const ad_op *op) {
     fprintf(to, "  o%p [shape=ellipse, label=\"%s", (const void *)op, op->type->name);
     for (const ad_attr *a = op->type->attrs; a != NULL && a->name != NULL; a++) {
@@ -39,7 +40,7 @@ static void write_op(FILE *to, const ad_op *op) {
     fprintf(to, "  o%p -> v%p [label=creator, dir=back];\n", (const void *)op, (const void *)ad__out(op));
 }
 
-/* A leaf has no place in the plan: it is written once, marked as reached until the end. */
+/* Writes a leaf the first time it is met. The plan lists Ops only, so AD__REACHED marks the leaves that are written. */
 static void write_leaf(FILE *to, ad_var *x) {
     if (x->creator != NULL || x->flags & AD__REACHED) return;
     x->flags |= AD__REACHED;

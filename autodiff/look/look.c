@@ -1,21 +1,17 @@
-/* look.c: reading a Var and the Op behind it. */
+/* look.c: reading the values, gradient and creator of a Var, and the operands of an Op. */
 #include <math.h>
 #include <string.h>
 
 #include "autodiff/graph/node.h"
 
-static double element(const void *data, ad_dtype t, int64_t i) {
-    return t == AD_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
-}
-
 double ad_at(const ad_var *x, int64_t flat) {
     if (ad__absent(x) || flat < 0 || flat >= x->layout->numel) return NAN;
-    return element(x->data, x->layout->dtype, flat);
+    return ad_read_element(x->layout->dtype, x->data, flat);
 }
 
 double ad_grad_at(const ad_var *x, int64_t flat) {
     if (ad__absent(x) || flat < 0 || flat >= x->layout->numel) return NAN;
-    return x->flags & AD__HAS_GRAD ? element(x->grad, x->layout->dtype, flat) : 0;
+    return x->flags & AD__HAS_GRAD ? ad_read_element(x->layout->dtype, x->grad, flat) : 0;
 }
 
 double ad_item(const ad_var *x) { return ad_numel(x) == 1 ? ad_at(x, 0) : NAN; }
@@ -23,17 +19,18 @@ double ad_grad_item(const ad_var *x) { return ad_numel(x) == 1 ? ad_grad_at(x, 0
 
 const void *ad_data(const ad_var *x) { return ad__absent(x) ? NULL : x->data; }
 
-static void *gradient(const ad_var *x) {
+/* x's gradient memory, zeroed first if it has no gradient. NULL if x has no such memory. */
+static void *gradient_memory(const ad_var *x) {
     if (ad__absent(x) || x->grad == NULL) return NULL;
-    if (!(x->flags & AD__HAS_GRAD)) memset(x->grad, 0, ad__bytes(x)); /* none arrived: it reads as zeros */
+    if (!(x->flags & AD__HAS_GRAD)) memset(x->grad, 0, ad__bytes(x));
     return x->grad;
 }
 
-const void *ad_grad(const ad_var *x) { return gradient(x); }
+const void *ad_grad(const ad_var *x) { return gradient_memory(x); }
 
 void *ad_grad_mut(ad_var *x) {
     if (ad__absent(x) || x->creator != NULL) return NULL;
-    void *grad = gradient(x);
+    void *grad = gradient_memory(x);
     if (grad != NULL) x->flags |= AD__HAS_GRAD;
     return grad;
 }

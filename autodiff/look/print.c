@@ -1,13 +1,14 @@
-/* print.c: a Var's values as text, as NumPy shows them. */
+/* print.c: a Var's values as text, in NumPy's format. */
 #include "autodiff/graph/node.h"
 
-enum { EDGE = 3, WHOLE = 1000 }; /* elements shown at each end of a long axis; numel shown in full */
+enum { EDGE = 3, WHOLE = 1000 }; /* elements shown at each end of a long axis; numel up to which all are shown */
 
 static void repeat(char c, int n, FILE *to) {
     for (int i = 0; i < n; i++) fputc(c, to);
 }
 
-/* How many of the innermost axes begin (or end, for last = 1) a row at element i. */
+/* The number of innermost axes of which element i is the first element (or the last, for last = 1): so many brackets
+   open or close there. */
 static int edges(ad_shape s, int64_t i, int last) {
     int n = 0;
     for (int64_t size = 1; n < s.ndim; n++) {
@@ -17,7 +18,7 @@ static int edges(ad_shape s, int64_t i, int last) {
     return n;
 }
 
-/* The first element at or behind i that is shown: the middle of each long axis is left out. */
+/* The first element from i on that is shown. The middle of each long axis is left out; *gap tells whether it was. */
 static int64_t next_shown(ad_shape s, int64_t i, bool *gap) {
     int64_t size = 1;
     for (int a = s.ndim - 1; a >= 0; size *= s.dim[a--]) {
@@ -55,9 +56,7 @@ void ad_print(const ad_var *x, FILE *to) {
         fputs("nil\n", to);
         return;
     }
-    char shape[160];
-    ad_shape_text(x->layout->shape, shape, sizeof shape);
     if (x->layout->numel == 0) fputs("[]", to);
     else print_elements(x, to);
-    fprintf(to, "  %s %s\n", ad_dtype_name(x->layout->dtype), shape);
+    fprintf(to, "  %s %s\n", ad_dtype_name(x->layout->dtype), ad_shape_str(x->layout->shape).text);
 }

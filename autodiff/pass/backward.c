@@ -1,29 +1,30 @@
-/* backward.c: the hot path of differentiation: gradients as numbers, in one walk. */
+/* backward.c: ad_backward: gradients as numbers, in one walk over the graph; this is the hot path of
+   differentiation. */
 #include <string.h>
 
 #include "autodiff/graph/node.h"
 #include "autodiff/graph/walk.h"
 #include "autodiff/pass/pass.h"
 
-static int borrow_grad(ad_graph *g, ad_var *v) {
+static int take_grad_buffer(ad_graph *g, ad_var *v) {
     v->grad = ad__pool_take(&g->pool, ad__bytes(v));
     if (v->grad == NULL) return ad_no_memory(g, "a gradient", ad__bytes(v));
     v->flags |= AD__POOLED;
     return AD_OK;
 }
 
-/* An interior gradient is fresh for each pass: what an earlier one left no longer counts. */
-static inline int make_ready(ad_graph *g, ad_var *v) {
+/* Prepares an interior Var's gradient, which starts from zero in each pass. */
+static inline int reset_grad(ad_graph *g, ad_var *v) {
     v->flags &= (uint16_t)~AD__HAS_GRAD;
-    return AD__LIKELY(v->grad != NULL) ? AD_OK : borrow_grad(g, v);
+    return AD__LIKELY(v->grad != NULL) ? AD_OK : take_grad_buffer(g, v);
 }
 
-/* Has operand v, if it is to get a gradient and is no leaf, visited later. */
+/* Schedules a visit of operand v's creator, unless v needs no gradient or is a leaf. */
 AD__INLINE int reach(ad__walk *w, ad_var *v) {
     if ((v->flags & (AD__NEEDS | AD__REACHED)) != AD__NEEDS || v->creator == NULL) return AD_OK;
     v->flags |= AD__REACHED;
     w->pending++;
-    return make_ready(w->graph, v);
+    return reset_grad(w->graph, v);
 }
 
 AD__INLINE int reach_operands(ad__walk *w, const ad_op *op) {
@@ -34,14 +35,15 @@ AD__INLINE int reach_operands(ad__walk *w, const ad_op *op) {
     return rc;
 }
 
-static void give_back(ad_graph *g, ad_var *v) {
+static void give_back_grad(ad_graph *g, ad_var *v) {
     ad__pool_give(&g->pool, v->grad, ad__bytes(v));
     v->grad = NULL;
     v->flags &= (uint16_t)~(AD__POOLED | AD__HAS_GRAD);
 }
 
-/* Whether v may take over the gradient of op's result: it is about to borrow memory of that size. */
-static bool may_inherit(const ad_op *op, int i) {
+/* True if operand i can take over the gradient buffer of op's result: it would otherwise take a buffer of the same size
+   from the pool, and op uses it once. */
+static bool can_take_grad(const ad_op *op, int i) {
     const ad_var *v = op->in[i], *out = ad__out(op);
     if (!ad__wants(op, i) || v->creator == NULL || v->grad != NULL || v->flags & AD__REACHED) return false;
     if (v->layout->dtype != out->layout->dtype || ad__bytes(v) != ad__bytes(out)) return false;
@@ -50,12 +52,13 @@ static bool may_inherit(const ad_op *op, int i) {
     return true;
 }
 
-/* The gradient of op's result, read for the last time by its backward, becomes that of an operand, which is
-   then computed in place: saves a stream of memory. NULL if no operand can take it. */
-static ad_var *inherit(const ad_op *op) {
+/* Hands the gradient buffer of op's result down to an operand, whose gradient backward then computes in place. The
+   result's gradient is not read again after that, so this saves a buffer and memory traffic. Returns the operand, or
+   NULL if there is none that can take it. */
+static ad_var *hand_down_grad(const ad_op *op) {
     if (!(op->type->flags & AD_OP_IN_PLACE)) return NULL;
     for (int i = 0; i < op->n_in; i++)
-        if (may_inherit(op, i)) {
+        if (can_take_grad(op, i)) {
             op->in[i]->grad = ad__out(op)->grad;
             op->in[i]->flags |= AD__POOLED;
             return op->in[i];
@@ -63,64 +66,65 @@ static ad_var *inherit(const ad_op *op) {
     return NULL;
 }
 
-/* After op's backward: the memory of its result's gradient goes to the pool, unless an operand has it. */
-static void release(ad_graph *g, ad_var *out, const ad_var *heir) {
-    if (heir == NULL) {
-        give_back(g, out);
+/* After an op's backward: gives its result's gradient buffer back to the pool, unless operand grad_taker has it. */
+static void release_grad(ad_graph *g, ad_var *out, const ad_var *grad_taker) {
+    if (grad_taker == NULL) {
+        give_back_grad(g, out);
         return;
     }
     out->grad = NULL;
     out->flags &= (uint16_t)~(AD__POOLED | AD__HAS_GRAD);
 }
 
-static inline void add_into(ad_var *y, const ad_var *seed) {
-    if (y->layout->dtype == AD_F32)
-        for (int64_t i = 0; i < y->layout->numel; i++) ((float *)y->grad)[i] += ((const float *)seed->data)[i];
-    else
-        for (int64_t i = 0; i < y->layout->numel; i++) ((double *)y->grad)[i] += ((const double *)seed->data)[i];
+static void add_f32(int64_t n, const float *x, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] += x[i];
 }
 
-/* A root that is an interior Var starts from the seed alone; a leaf accumulates. */
-static void plant(ad_var *y, const ad_var *seed) {
-    if (!(y->flags & AD__HAS_GRAD)) memset(y->grad, 0, ad__bytes(y));
+static void add_f64(int64_t n, const double *x, double *y) {
+    for (int64_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+/* Adds the seed, or 1 if it is NULL, to the root's gradient: an interior root's is zero before, a leaf's
+   accumulates. */
+static void seed_root(ad_var *y, const ad_var *seed) {
+    const ad__layout *l = y->layout;
+    if (!(y->flags & AD__HAS_GRAD)) memset(y->grad, 0, l->bytes);
     y->flags |= AD__HAS_GRAD;
-    if (seed != NULL) add_into(y, seed);
-    else if (y->layout->dtype == AD_F32) *(float *)y->grad += 1;
-    else *(double *)y->grad += 1;
+    if (seed != NULL) AD__BY_DTYPE(l->dtype, add, l->numel, seed->data, y->grad);
+    else ad_write_element(l->dtype, y->grad, 0, ad_read_element(l->dtype, y->grad, 0) + 1);
 }
 
-/* Short of memory the walk goes on to its end, for that is what takes the marks off. */
+/* The walk runs to its end even after an error, as this clears the AD__REACHED flags. */
 static int differentiate(ad_var *y, const ad_var *seed) {
     ad_graph *g = ad__owner(y);
-    if (y->creator == NULL) return plant(y, seed), AD_OK;
+    if (y->creator == NULL) return seed_root(y, seed), AD_OK;
     ad__walk w = ad__walk_from(y);
-    int rc = make_ready(g, y);
-    if (rc == AD_OK) plant(y, seed);
+    int rc = reset_grad(g, y);
+    if (rc == AD_OK) seed_root(y, seed);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
         ad_var *out = ad__out(op);
-        const ad_var *heir = NULL;
+        const ad_var *grad_taker = NULL;
         if (AD__LIKELY(rc == AD_OK)) {
-            if (AD__UNLIKELY(out->flags & AD__POOLED)) heir = inherit(op);
+            if (AD__UNLIKELY(out->flags & AD__POOLED)) grad_taker = hand_down_grad(op);
             rc = reach_operands(&w, op);
         }
         if (AD__LIKELY(rc == AD_OK && out->flags & AD__HAS_GRAD)) op->type->backward[out->layout->dtype](op);
-        if (AD__UNLIKELY(out->flags & AD__POOLED)) release(g, out, heir);
+        if (AD__UNLIKELY(out->flags & AD__POOLED)) release_grad(g, out, grad_taker);
     }
     return rc == AD_OK ? g->code : rc;
 }
 
 int ad__check_alike(ad_var *x, const char *x_name, const ad_var *v, const char *v_name, const char *caller) {
     ad_graph *g = ad__owner(x);
-    if (ad__absent(v)) return ad_fail(g, AD_EVALUE, "%s: the %s is nil", caller, v_name);
+    if (ad__absent(v)) return ad_fail(g, AD_EVALUE, "%s: %s is nil", caller, v_name);
     if (ad__owner(v) != g)
-        return ad_fail(g, AD_EGRAPH, "%s: %s and the %s belong to two graphs", caller, x_name, v_name);
-    bool same_dtype = v->layout->dtype == x->layout->dtype;
-    if (same_dtype && ad_shape_equal(v->layout->shape, x->layout->shape)) return AD_OK;
-    char xs[96], vs[96];
-    ad_shape_text(x->layout->shape, xs, sizeof xs);
-    ad_shape_text(v->layout->shape, vs, sizeof vs);
-    return ad_fail(g, same_dtype ? AD_ESHAPE : AD_EDTYPE, "%s: %s is %s %s, the %s %s %s; they must be alike", caller,
-                   x_name, ad_dtype_name(x->layout->dtype), xs, v_name, ad_dtype_name(v->layout->dtype), vs);
+        return ad_fail(g, AD_EGRAPH, "%s: %s and %s belong to two graphs", caller, x_name, v_name);
+    const ad__layout *a = x->layout, *b = v->layout;
+    if (a->dtype == b->dtype && ad_shape_equal(a->shape, b->shape)) return AD_OK;
+    return ad_fail(g, a->dtype == b->dtype ? AD_ESHAPE : AD_EDTYPE,
+                   "%s: %s is %s %s and %s is %s %s; shape and dtype must be the same", caller, x_name,
+                   ad_dtype_name(a->dtype), ad_shape_str(a->shape).text, v_name, ad_dtype_name(b->dtype),
+                   ad_shape_str(b->shape).text);
 }
 
 static int check_root(ad_var *y, const char *caller) {
@@ -128,7 +132,7 @@ static int check_root(ad_var *y, const char *caller) {
     ad_graph *g = ad__owner(y);
     if (g->code != AD_OK || ad__check_open(y, caller)) return g->code;
     if (!ad__needs(y))
-        return ad_fail(g, AD_EGRAD, "%s: y was made from nothing that wants a gradient; make a leaf with ad_param",
+        return ad_fail(g, AD_EGRAD, "%s: y depends on no Var that requires a gradient; make a leaf with ad_param",
                        caller);
     return ad__check_fresh(y, caller);
 }
@@ -139,11 +143,9 @@ int ad_backward(ad_var *y) {
     int rc = check_root(y, "backward");
     if (rc != AD_OK) return rc;
     if (AD__LIKELY(y->layout->numel == 1)) return differentiate(y, NULL);
-    char shape[96];
-    ad_shape_text(y->layout->shape, shape, sizeof shape);
     return ad_fail(ad__owner(y), AD_ESHAPE,
                    "backward: y is %s, not one element; reduce it (ad_sum, ad_mean) or give ad_backward_from a seed",
-                   shape);
+                   ad_shape_str(y->layout->shape).text);
 }
 
 int ad_backward_from(ad_var *y, const ad_var *seed) {
@@ -164,7 +166,7 @@ void ad_zero_grad(ad_var *y) {
         }
 }
 
-/* ---- inside backward ------------------------------------------------------------------------- */
+/* ---- for the rules of ops: see op.h ------------------------------------------------------------------------- */
 
 bool ad_wants_grad(const ad_op *op, int i) { return ad__wants(op, i); }
 

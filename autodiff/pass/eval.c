@@ -1,10 +1,10 @@
-/* eval.c: computing what a Var depends on again, in place, and noticing what was not. */
+/* eval.c: evaluating a graph again in place, and detecting stale results. */
 #include "autodiff/graph/plan.h"
 #include "autodiff/graph/walk.h"
 #include "autodiff/pass/pass.h"
 
-/* Only a result that was out of date gets a new stamp: what was made from its old value is stale, what
-   shares one that did not change is not. */
+/* Evaluates one Op. Its result gets a new stamp only if it was stale. So Ops made from a changed value become stale,
+   and Ops that share an unchanged value do not. */
 static inline int evaluate_again(const ad_op *op, uint64_t now) {
     ad_var *out = ad__out(op);
     bool stale = (op->type->flags & AD_OP_RANDOM) != 0;
@@ -22,7 +22,7 @@ int ad_eval(ad_var *y) {
     if (g->code != AD_OK || ad__check_open(y, "eval")) return g->code;
     const ad__plan *p = ad__plan_for(y);
     if (p == NULL) return AD_ENOMEM;
-    if (p->random) g->ops_at_change = g->n_ops; /* what else uses a redrawn Var is stale from now on */
+    if (p->random) g->ops_at_change = g->n_ops; /* other Ops that use a Var drawn again become stale */
     g->plan.evaluated = 0;
     g->clock++;
     for (size_t i = 0; i < p->n; i++) {
@@ -48,7 +48,7 @@ int ad__check_fresh(ad_var *y, const char *caller) {
     if (stale == NULL) return AD_OK;
     const ad_var *changed = stale->in[operand];
     const char *name = ad_name_of(changed);
-    return ad_fail(g, AD_ESTALE, "%s: operand %d %s%s%s of %s was changed after %s ran; call ad_eval first", caller, operand,
-                   name ? name : "", name ? " " : "", ad_shape_str(changed->layout->shape).text, stale->type->name,
-                   stale->type->name);
+    return ad_fail(g, AD_ESTALE, "%s: operand %d %s%s%s of %s was changed after %s ran; call ad_eval first", caller,
+                   operand, name ? name : "", name ? " " : "", ad_shape_str(changed->layout->shape).text,
+                   stale->type->name, stale->type->name);
 }

@@ -1,76 +1,77 @@
-/* gradient.c: gradients as Vars of the graph, by the ops' vjp rules; differentiable again. */
+/* gradient.c: gradients as Vars of the graph, built by the ops' vjp rules and differentiable again. */
 #include <string.h>
 
 #include "autodiff/graph/node.h"
 #include "autodiff/graph/plan.h"
 #include "autodiff/pass/pass.h"
 
-/* A table of cotangents, Var -> Var; its memory is the pool's, so that repeated passes take no more. */
+/* uthash takes its memory from the pool, so that repeated passes call no allocator. */
 #define HASH_NONFATAL_OOM 1
 #define uthash_malloc(size) ad__pool_take(&g->pool, size)
 #define uthash_free(p, size) ad__pool_give(&g->pool, p, size)
 #define uthash_nonfatal_oom(entry) ((entry)->var = NULL)
 #include <uthash.h>
 
-extern const ad_optype ad_op_add; /* the one op that the engine needs: cotangents are summed */
+extern const ad_optype ad_op_add; /* the only op that the engine uses: it sums cotangents */
 
+/* An entry of the table of cotangents. */
 typedef struct {
     ad_var *var, *cotangent;
     UT_hash_handle hh;
-} pair;
+} entry;
 
-/* What one pass works with: all of it sized before the first rule runs. A vjp rule may itself start a pass;
-   what is marked of the outer one is then put aside. */
+/* One pass. All memory is allocated before the first rule runs. A vjp rule may start a pass of its own, which saves the
+   AD__ON_PATH flags of this one. */
 typedef struct {
     ad_graph *g;
     ad__plan plan;
     int n;
     ad_var *const *xs;
-    ad_var **arrived;      /* cotangents of Ops' results, by id - first; NULL where none came */
-    uint32_t first, range; /* range 0: these ids lie too far apart, and the table has all */
-    pair *pairs, *table;   /* cotangents of the other Vars */
-    size_t n_pairs, used;
-    ad_var **dx; /* for the op with the most operands */
+    ad_var **by_id;         /* cotangents of Ops' results, at id - first; NULL if there is none yet */
+    uint32_t first, range;  /* the ids that by_id covers; range 0 if they are too sparse for an array */
+    entry *entries, *table; /* cotangents of all other Vars, as a hash table */
+    size_t n_entries, used;
+    ad_var **dx; /* results of one vjp rule, for the op with the most operands */
     size_t n_dx;
-    ad_var **aside; /* Vars on the path of an outer pass */
-    size_t n_aside, aside_size;
+    ad_var **outer_path; /* Vars that are on the path of an outer pass */
+    size_t n_outer, outer_capacity;
 } pass;
 
-/* Where v's cotangent has its place by number; NULL where it is one for the table. */
-static ad_var **numbered(const pass *p, const ad_var *v) {
+/* v's slot in by_id; NULL if its cotangent belongs in the table. */
+static ad_var **slot_by_id(const pass *p, const ad_var *v) {
     if (v->creator == NULL || v->creator->id - p->first >= p->range) return NULL;
-    return &p->arrived[v->creator->id - p->first];
+    return &p->by_id[v->creator->id - p->first];
 }
 
-/* What has arrived at v; NULL where nothing has. */
-static ad_var **find(const pass *p, ad_var *v) {
-    ad_var **place = numbered(p, v);
-    if (place != NULL) return *place ? place : NULL;
-    pair *found;
+/* The place of v's cotangent; NULL if v has none yet. */
+static ad_var **find_cotangent(const pass *p, ad_var *v) {
+    ad_var **slot = slot_by_id(p, v);
+    if (slot != NULL) return *slot ? slot : NULL;
+    entry *found;
     HASH_FIND_PTR(p->table, &v, found);
     return found ? &found->cotangent : NULL;
 }
 
-static int enter(pass *p, ad_var *v, ad_var *d) {
+static int set_cotangent(pass *p, ad_var *v, ad_var *d) {
     ad_graph *g = p->g;
-    ad_var **place = numbered(p, v);
-    if (place != NULL) return *place = d, AD_OK;
-    pair *at = &p->pairs[p->used++];
-    at->var = v;
-    at->cotangent = d;
-    HASH_ADD_PTR(p->table, var, at);
-    return at->var == NULL ? ad_no_memory(g, "a table of gradients", sizeof *at) : AD_OK;
+    ad_var **slot = slot_by_id(p, v);
+    if (slot != NULL) return *slot = d, AD_OK;
+    entry *e = &p->entries[p->used++];
+    e->var = v;
+    e->cotangent = d;
+    HASH_ADD_PTR(p->table, var, e);
+    return e->var == NULL ? ad_no_memory(g, "a gradient table", sizeof *e) : AD_OK;
 }
 
-/* Adds d to what has arrived at v. */
-static int arrive(pass *p, ad_var *v, ad_var *d) {
-    ad_var **at = find(p, v);
-    if (at == NULL) return enter(p, v, d);
+/* Adds d to v's cotangent. */
+static int add_cotangent(pass *p, ad_var *v, ad_var *d) {
+    ad_var **at = find_cotangent(p, v);
+    if (at == NULL) return set_cotangent(p, v, d);
     *at = ad__apply2(&ad_op_add, *at, d, NULL);
     return p->g->code;
 }
 
-/* ---- which Vars lie between the xs and y ------------------------------------------------------ */
+/* ---- the path: Vars that depend on an x and that y depends on ------------------------------ */
 
 bool ad_vjp_wants(const ad_op *op, int i) {
     return (op->in[i]->flags & AD__ON_PATH) && !ad__takes_no_grad(op->type->no_grad, i);
@@ -91,36 +92,36 @@ static void clear_path(const pass *p) {
     for (size_t k = 0; k < p->plan.n; k++) ad__out(p->plan.ops[k])->flags &= (uint16_t)~AD__ON_PATH;
 }
 
-static void put_aside(pass *p, ad_var *v) {
+static void save_flag(pass *p, ad_var *v) {
     if (!(v->flags & AD__ON_PATH)) return;
     v->flags &= (uint16_t)~AD__ON_PATH;
-    p->aside[p->n_aside++] = v;
+    p->outer_path[p->n_outer++] = v;
 }
 
-/* Takes the marks of an outer pass off all Vars that this one looks at. */
-static int path_aside(pass *p) {
+/* Saves and clears the AD__ON_PATH flags of an outer pass on all Vars that this pass looks at. */
+static int save_outer_path(pass *p) {
     ad_graph *g = p->g;
-    p->aside_size = (size_t)p->n + p->plan.n;
-    for (size_t k = 0; k < p->plan.n; k++) p->aside_size += (size_t)p->plan.ops[k]->n_in;
-    p->aside = ad__pool_take(&g->pool, (p->aside_size + 1) * sizeof *p->aside);
-    if (p->aside == NULL) return ad_no_memory(g, "a pass of gradients", p->aside_size * sizeof *p->aside);
-    for (int i = 0; i < p->n; i++) put_aside(p, p->xs[i]);
+    p->outer_capacity = (size_t)p->n + p->plan.n;
+    for (size_t k = 0; k < p->plan.n; k++) p->outer_capacity += (size_t)p->plan.ops[k]->n_in;
+    p->outer_path = ad__pool_take(&g->pool, (p->outer_capacity + 1) * sizeof *p->outer_path);
+    if (p->outer_path == NULL) return ad_no_memory(g, "a gradient pass", p->outer_capacity * sizeof *p->outer_path);
+    for (int i = 0; i < p->n; i++) save_flag(p, p->xs[i]);
     for (size_t k = 0; k < p->plan.n; k++) {
         const ad_op *op = p->plan.ops[k];
-        put_aside(p, ad__out(op));
-        for (int i = 0; i < op->n_in; i++) put_aside(p, op->in[i]);
+        save_flag(p, ad__out(op));
+        for (int i = 0; i < op->n_in; i++) save_flag(p, op->in[i]);
     }
     return AD_OK;
 }
 
-static void path_back(pass *p) {
-    if (p->aside == NULL) return;
-    for (size_t i = 0; i < p->n_aside; i++) p->aside[i]->flags |= AD__ON_PATH;
-    ad__pool_give(&p->g->pool, p->aside, (p->aside_size + 1) * sizeof *p->aside);
+static void restore_outer_path(pass *p) {
+    if (p->outer_path == NULL) return;
+    for (size_t i = 0; i < p->n_outer; i++) p->outer_path[i]->flags |= AD__ON_PATH;
+    ad__pool_give(&p->g->pool, p->outer_path, (p->outer_capacity + 1) * sizeof *p->outer_path);
 }
 
-/* Whether a gradient is to go on from op to its operands. */
-static bool leads_on(const ad_op *op) {
+/* True if op must pass a cotangent on to an operand. */
+static bool passes_on(const ad_op *op) {
     if (op->type->flags & AD_OP_CONSTANT || ad__out(op)->flags & AD__CUT) return false;
     for (int i = 0; i < op->n_in; i++)
         if (ad_vjp_wants(op, i)) return true;
@@ -129,8 +130,9 @@ static bool leads_on(const ad_op *op) {
 
 /* ---- the pass --------------------------------------------------------------------------------- */
 
-/* Ids mostly lie close together; a table would cost more than all else that a pass does with an Op. */
-static void number(pass *p) {
+/* Ids are usually dense, so an array indexed by id serves. Hashing would cost more than all other work of a pass on an
+   Op. */
+static void choose_id_range(pass *p) {
     if (p->plan.n == 0) return;
     uint32_t last = p->plan.ops[p->plan.n - 1]->id;
     p->first = p->plan.ops[0]->id;
@@ -140,44 +142,43 @@ static void number(pass *p) {
 static int pass_open(pass *p, int m, ad_var *const ys[], uint32_t after) {
     ad_graph *g = p->g;
     if (ad__plan_make(&p->plan, m, ys, after)) return g->code;
-    number(p);
-    p->n_pairs = (p->range ? 0 : p->plan.n) + (size_t)p->n + 1;
+    choose_id_range(p);
+    p->n_entries = (p->range ? 0 : p->plan.n) + (size_t)p->n + 1;
     for (size_t k = 0; k < p->plan.n; k++)
         if ((size_t)p->plan.ops[k]->n_in > p->n_dx) p->n_dx = (size_t)p->plan.ops[k]->n_in;
-    size_t bytes = p->n_pairs * sizeof *p->pairs, numbers = (p->range + (size_t)1) * sizeof *p->arrived;
-    p->arrived = ad__pool_take(&g->pool, numbers);
-    p->pairs = ad__pool_take(&g->pool, bytes);
+    size_t entry_bytes = p->n_entries * sizeof *p->entries, id_bytes = (p->range + (size_t)1) * sizeof *p->by_id;
+    p->by_id = ad__pool_take(&g->pool, id_bytes);
+    p->entries = ad__pool_take(&g->pool, entry_bytes);
     p->dx = ad__pool_take(&g->pool, (p->n_dx + 1) * sizeof *p->dx);
-    if (!p->arrived || !p->pairs || !p->dx) return ad_no_memory(g, "a pass of gradients", bytes + numbers);
-    memset(p->arrived, 0, numbers);
-    return g->vjp_rules > 0 ? path_aside(p) : AD_OK;
+    if (!p->by_id || !p->entries || !p->dx) return ad_no_memory(g, "a gradient pass", entry_bytes + id_bytes);
+    memset(p->by_id, 0, id_bytes);
+    return g->vjp_rules > 0 ? save_outer_path(p) : AD_OK;
 }
 
 static void pass_close(pass *p) {
     ad_graph *g = p->g;
     HASH_CLEAR(hh, p->table);
-    if (p->arrived) ad__pool_give(&g->pool, p->arrived, (p->range + (size_t)1) * sizeof *p->arrived);
-    if (p->pairs) ad__pool_give(&g->pool, p->pairs, p->n_pairs * sizeof *p->pairs);
+    if (p->by_id) ad__pool_give(&g->pool, p->by_id, (p->range + (size_t)1) * sizeof *p->by_id);
+    if (p->entries) ad__pool_give(&g->pool, p->entries, p->n_entries * sizeof *p->entries);
     if (p->dx) ad__pool_give(&g->pool, p->dx, (p->n_dx + 1) * sizeof *p->dx);
-    path_back(p);
+    restore_outer_path(p);
     ad__plan_free(g, &p->plan);
 }
 
+/* Checks that the cotangent d that op's vjp rule gave for operand i has the operand's shape and dtype. */
 static int check_rule(const ad_op *op, int i, const ad_var *d) {
     const ad_var *x = op->in[i];
     if (d == NULL || d->layout == x->layout) return AD_OK; /* NULL: the rule says zero */
     if (d->layout->dtype == x->layout->dtype && ad_shape_equal(d->layout->shape, x->layout->shape)) return AD_OK;
-    char xs[96], ds[96];
-    ad_shape_text(x->layout->shape, xs, sizeof xs);
-    ad_shape_text(d->layout->shape, ds, sizeof ds);
     return ad_fail(ad__owner(x), AD_ESHAPE, "gradient: the vjp of %s gave %s %s for operand %d, which is %s %s",
-                   op->type->name, ad_dtype_name(d->layout->dtype), ds, i, ad_dtype_name(x->layout->dtype), xs);
+                   op->type->name, ad_dtype_name(d->layout->dtype), ad_shape_str(d->layout->shape).text, i,
+                   ad_dtype_name(x->layout->dtype), ad_shape_str(x->layout->shape).text);
 }
 
 static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
     ad_graph *g = p->g;
     if (op->type->vjp == NULL)
-        return ad_fail(g, AD_EGRAD, "gradient: op %s has no vjp rule, so its gradient cannot be had as a Var",
+        return ad_fail(g, AD_EGRAD, "gradient: op %s has no vjp rule, so its gradient cannot be built as a Var",
                        op->type->name);
     memset(p->dx, 0, (size_t)op->n_in * sizeof *p->dx);
     g->vjp_rules++;
@@ -185,27 +186,29 @@ static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
     g->vjp_rules--;
     for (int i = 0; i < op->n_in && g->code == AD_OK; i++)
         if (ad_vjp_wants(op, i) && p->dx[i] != NULL && check_rule(op, i, p->dx[i]) == AD_OK)
-            arrive(p, op->in[i], p->dx[i]);
+            add_cotangent(p, op->in[i], p->dx[i]);
     return g->code;
 }
 
-static int run(pass *p, int m, ad_var *const ys[], ad_var *const cotangents[]) {
+/* Runs the vjp rules of the Ops on the path, newest first. */
+static int run_rules(pass *p, int m, ad_var *const ys[], ad_var *const cotangents[]) {
     int rc = AD_OK;
     for (int j = 0; j < m && rc == AD_OK; j++)
-        if (ys[j]->flags & AD__ON_PATH) rc = arrive(p, ys[j], cotangents[j]);
+        if (ys[j]->flags & AD__ON_PATH) rc = add_cotangent(p, ys[j], cotangents[j]);
     for (size_t k = p->plan.n; k-- > 0 && rc == AD_OK;) {
         const ad_op *op = p->plan.ops[k];
-        ad_var **at = leads_on(op) ? find(p, ad__out(op)) : NULL;
+        ad_var **at = passes_on(op) ? find_cotangent(p, ad__out(op)) : NULL;
         if (at != NULL) rc = apply_rule(p, op, *at);
     }
     return rc;
 }
 
-/* What arrived at each x; zeros where nothing did, which the strict form refuses. */
+/* Writes the cotangent of each x to dxs, and zeros for an x without one. If strict is not NULL, such an x is an error
+   that strict names. */
 static int collect(const pass *p, ad_var *dxs[], const char *strict) {
     ad_graph *g = p->g;
     for (int i = 0; i < p->n; i++) {
-        ad_var **at = g->code == AD_OK ? find(p, p->xs[i]) : NULL;
+        ad_var **at = g->code == AD_OK ? find_cotangent(p, p->xs[i]) : NULL;
         if (at == NULL && strict)
             return ad_fail(g, AD_EGRAD, "%s: y does not depend on xs[%d], or only through ad_detach or constant ops",
                            strict, i);
@@ -220,10 +223,11 @@ static int gradients(int m, ad_var *const ys[], ad_var *const cotangents[], int 
     int rc = pass_open(&p, m, ys, after);
     if (rc == AD_OK) {
         mark_path(&p);
-        rc = run(&p, m, ys, cotangents);
+        rc = run_rules(&p, m, ys, cotangents);
         clear_path(&p);
     }
     if (rc == AD_OK) rc = collect(&p, dxs, strict);
+    for (int i = 0; i < n && rc != AD_OK; i++) dxs[i] = &p.g->nil;
     pass_close(&p);
     return rc;
 }
@@ -233,13 +237,14 @@ int ad__vjp_of(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_
     return gradients(m, ys, cotangents, n, xs, dxs, after, NULL);
 }
 
-/* ---- what the callers gave ---------------------------------------------------------------------- */
+/* ---- checks of arguments ---------------------------------------------------------------------- */
 
 int ad__check_arguments(ad_var *y, int n, ad_var *const xs[], const char *caller) {
     if (ad__absent(y)) return ad_refuse_nil(y, caller);
     ad_graph *g = ad__owner(y);
     if (g->code != AD_OK) return g->code;
-    if (n < 0 || (n > 0 && xs == NULL)) return ad_fail(g, AD_EVALUE, "%s: %d Vars, but xs is NULL", caller, n);
+    if (n < 0 || (n > 0 && xs == NULL))
+        return ad_fail(g, AD_EVALUE, "%s: n is %d; give 0 or more, and xs that is not NULL", caller, n);
     for (int i = 0; i < n; i++) {
         if (ad__absent(xs[i])) return ad_fail(g, AD_EVALUE, "%s: xs[%d] is nil", caller, i);
         if (ad__owner(xs[i]) != g) return ad_fail(g, AD_EGRAPH, "%s: y and xs[%d] belong to two graphs", caller, i);
@@ -248,22 +253,21 @@ int ad__check_arguments(ad_var *y, int n, ad_var *const xs[], const char *caller
     return ad__check_open(y, caller) ? g->code : ad__check_fresh(y, caller);
 }
 
-/* Until they are known, the results are nil. */
+/* Sets all results to nil, for calls that fail before they compute any. */
 static int check_results(ad_var *y, int n, ad_var *dxs[], const char *caller) {
     for (int i = 0; i < n && dxs != NULL; i++) dxs[i] = ad_nil(y ? ad__owner(y) : NULL);
     if (n > 0 && dxs == NULL && !ad__absent(y))
-        return ad_fail(ad__owner(y), AD_EVALUE, "%s: there is no place for the results: NULL", caller);
+        return ad_fail(ad__owner(y), AD_EVALUE, "%s: the array for the results is NULL", caller);
     return AD_OK;
 }
 
 static int check_scalar(ad_var *y, const char *caller, const char *instead) {
     if (y->layout->numel == 1) return AD_OK;
-    char ys[96];
-    ad_shape_text(y->layout->shape, ys, sizeof ys);
-    return ad_fail(ad__owner(y), AD_ESHAPE, "%s: y is %s, not one element; reduce it, or use %s", caller, ys, instead);
+    return ad_fail(ad__owner(y), AD_ESHAPE, "%s: y is %s, not one element; reduce it, or use %s", caller,
+                   ad_shape_str(y->layout->shape).text, instead);
 }
 
-/* One vector for each x, of its shape and dtype. */
+/* There must be one vector for each x, of its shape and dtype. */
 static int check_vectors(ad_var *y, int n, ad_var *const xs[], ad_var *const vs[], const char *caller) {
     if (n > 0 && vs == NULL) return ad_fail(ad__owner(y), AD_EVALUE, "%s: the vectors are NULL", caller);
     for (int i = 0; i < n; i++) {
@@ -275,7 +279,7 @@ static int check_vectors(ad_var *y, int n, ad_var *const xs[], ad_var *const vs[
     return AD_OK;
 }
 
-/* ---- the functional forms ----------------------------------------------------------------------- */
+/* ---- the public functions ----------------------------------------------------------------------- */
 
 int ad_vjp(ad_var *y, ad_var *cotangent, int n, ad_var *const xs[], ad_var *dxs[]) {
     int rc = check_results(y, n, dxs, "vjp");
@@ -301,8 +305,8 @@ int ad_gradient_strict(ad_var *y, int n, ad_var *const xs[], ad_var *dxs[]) {
     return gradient_of(y, n, xs, dxs, "gradient_strict", "gradient_strict");
 }
 
-/* u = J^T c is linear in c, so its own vjp at t is J t. Only Ops made by the first pass depend on c, so the second
-   looks at no others. */
+/* u = J^T c is linear in c, so the vjp of u with cotangent t is J t. Only Ops made by the first pass depend on c, so
+   the second pass needs no others. */
 static int jvp_through(ad_var *y, int n, ad_var *const xs[], ad_var *const tangents[], ad_var *us[], ad_var **dy) {
     ad_graph *g = ad__owner(y);
     uint32_t before = g->n_ops;

@@ -1,10 +1,13 @@
-/* inner.c: a pass that an Op of another pass runs. */
+/* inner.c: passes that an op runs within another pass. */
 #include "autodiff/pass/inner.h"
 
 #include "autodiff/graph/plan.h"
 
 ad__inner ad__inner_begin(ad_graph *g) {
-    ad__inner in = { g->heap, g->heap_capacity, g->plan, ad_enable_grad(g, true), ad_keep_grads(g, false), ad_begin(g) };
+    ad__inner in = { .heap = g->heap, .heap_capacity = g->heap_capacity, .plan = g->plan };
+    in.grad_enabled = ad_enable_grad(g, true);
+    in.keep_grads = ad_keep_grads(g, false);
+    in.mark = ad_begin(g);
     g->heap = NULL;
     g->heap_capacity = 0;
     g->plan = (ad__plan){ 0 };
@@ -18,8 +21,8 @@ void ad__inner_end(ad_graph *g, const ad__inner *in) {
     g->heap = in->heap;
     g->heap_capacity = in->heap_capacity;
     g->plan = in->plan;
-    ad_enable_grad(g, in->enabled);
-    ad_keep_grads(g, in->kept);
+    ad_enable_grad(g, in->grad_enabled);
+    ad_keep_grads(g, in->keep_grads);
 }
 
 ad_var *ad__stand_in(const ad_var *x, bool wants_grad) {
@@ -34,6 +37,6 @@ ad_graph *ad__owner_of_all(int n, ad_var *const xs[], const char *caller) {
     if (g == NULL || g->code != AD_OK) return g;
     for (int i = 0; i < n; i++)
         if (xs[i] == NULL || ad__absent(xs[i]) || ad__owner(xs[i]) != g)
-            return ad_fail(g, AD_EVALUE, "%s: xs[%d] is nil, or of another graph", caller, i), g;
+            return ad_fail(g, AD_EVALUE, "%s: xs[%d] is nil or belongs to another graph", caller, i), g;
     return g;
 }

@@ -1,27 +1,29 @@
-/* inner.h: a pass that an Op of another pass runs: it leaves the outer one's state as it found it. */
+/* inner.h: passes that an op runs within another pass, whose state they leave unchanged; private to the library. */
 #ifndef AUTODIFF_PASS_INNER_H
 #define AUTODIFF_PASS_INNER_H
 
 #include "autodiff/graph/node.h"
 
+/* The outer pass's state, and the scope of the inner one. */
 typedef struct {
     ad_op **heap;
     size_t heap_capacity;
     ad__plan plan;
-    bool enabled, kept;
+    bool grad_enabled, keep_grads;
     ad_mark mark;
 } ad__inner;
 
-/* Between these two a scope is open, gradients are enabled, and passes may run. */
+/* Between these two calls a scope is open, gradients are enabled and not kept, and passes may run. */
 ad__inner ad__inner_begin(ad_graph *g);
 void ad__inner_end(ad_graph *g, const ad__inner *in);
 
-/* A leaf on x's memory: no walk goes beyond it. */
+/* A leaf that borrows x's elements. Walks end at it. */
 ad_var *ad__stand_in(const ad_var *x, bool wants_grad);
-/* Memory of the open scope for n Vars and one more, all NULL. */
+/* An array for n Vars in the open scope, filled with NULL; n may be 0. NULL, with the graph's error, if memory is
+   short. */
 ad_var **ad__inner_vars(ad_graph *g, int n);
-/* The graph of n Vars; it has an error that names the caller where one is nil or of another graph. NULL if there is
-   none. */
+/* The graph of n Vars, or NULL if n is 0 or xs[0] is NULL. Sets the graph's error, which names the caller, if one of
+   the Vars is nil or belongs to another graph. */
 ad_graph *ad__owner_of_all(int n, ad_var *const xs[], const char *caller);
 
 #endif

@@ -1,6 +1,5 @@
-/* objective.c: a Var as a function of its leaves, for optimisers in C that call back. */
+/* objective.c: a Var as a function of its leaves, as a callback for optimisers written in C. */
 #include <math.h>
-#include <string.h>
 
 #include "autodiff/graph/node.h"
 #include "autodiff/pass/pass.h"
@@ -16,7 +15,7 @@ struct ad_objective {
 static int check_variable(ad_var *x, int i) {
     ad_graph *g = ad__owner(x);
     if (x->creator != NULL || x->flags & AD__BORROWED || !ad__needs(x))
-        return ad_fail(g, AD_EVALUE, "objective: xs[%d] is no leaf made by ad_param, to be set and differentiated by", i);
+        return ad_fail(g, AD_EVALUE, "objective: xs[%d] is not a leaf made by ad_param", i);
     return AD_OK;
 }
 
@@ -24,12 +23,12 @@ static int check_objective(ad_var *y, int n, ad_var *const xs[]) {
     int rc = ad__check_arguments(y, n, xs, "objective");
     if (rc != AD_OK) return rc;
     ad_graph *g = ad__owner(y);
-    char ys[96];
-    ad_shape_text(y->layout->shape, ys, sizeof ys);
-    if (y->layout->numel != 1) return ad_fail(g, AD_ESHAPE, "objective: y is %s, not one element; reduce it", ys);
+    if (y->layout->numel != 1)
+        return ad_fail(g, AD_ESHAPE, "objective: y is %s, not one element; reduce it",
+                       ad_shape_str(y->layout->shape).text);
     for (int i = 0; i < n && rc == AD_OK; i++) rc = check_variable(xs[i], i);
-    if (rc == AD_OK && !ad__needs(y)) rc = ad_fail(g, AD_EGRAD, "objective: y depends on no Var that wants a gradient");
-    return rc;
+    if (rc != AD_OK || ad__needs(y)) return rc;
+    return ad_fail(g, AD_EGRAD, "objective: y depends on no Var that requires a gradient");
 }
 
 ad_objective *ad_objective_new(ad_var *y, int n, ad_var *const xs[]) {
@@ -52,13 +51,13 @@ static void set_leaves(const ad_objective *f, const double *x) {
         ad_var *leaf = f->xs[i];
         int64_t numel = leaf->layout->numel;
         ad__leaf_changed(leaf);
-        if (leaf->layout->dtype == AD_F64) memcpy(leaf->data, x, (size_t)numel * sizeof *x);
-        else for (int64_t k = 0; k < numel; k++) ((float *)leaf->data)[k] = (float)x[k];
+        for (int64_t k = 0; k < numel; k++) ad_write_element(leaf->layout->dtype, leaf->data, k, x[k]);
         x += numel;
     }
 }
 
-/* A leaf that y does not depend on is not reached by zeroing what y was made from. */
+/* Writes the gradients of all xs one after the other. The xs are zeroed one by one, since ad_zero_grad(y) does not
+   reach those that y does not depend on. */
 static int gradient_into(const ad_objective *f, double *grad) {
     for (int i = 0; i < f->n; i++) ad_zero_grad(f->xs[i]);
     ad_zero_grad(f->y);

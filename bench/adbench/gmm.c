@@ -24,7 +24,7 @@ static ad_var *likelihood(const gmm *p, ad_var *alphas, ad_var *means, ad_var *d
     ad_var *qx = ad_affine(x, ad_reshape(rows, AD_SHAPE(k * d, d)), ad_neg(ad_reshape(centres, AD_SHAPE(k * d))));
     ad_var *squares = ad_sum_axis(ad_square(ad_reshape(qx, AD_SHAPE(p->n, k, d))), 2, false); /* [n,k] */
     ad_var *terms = ad_add(ad_muls(squares, -0.5), ad_add(alphas, sums));
-    return ad_sub(ad_sum(ad_logsumexp(terms, 1, false)), ad_muls(ad_logsumexp(alphas, 0, false), p->n));
+    return ad_sub(ad_sum(ad_logsumexp_axis(terms, 1, false)), ad_muls(ad_logsumexp_axis(alphas, 0, false), p->n));
 }
 
 static ad_var *objective(const gmm *p, ad_var *alphas, ad_var *means, ad_var *icf) {

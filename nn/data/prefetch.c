@@ -6,10 +6,10 @@
 #include "nn/data/prefetch.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "autodiff/extend.h"
+#include "autodiff/thread.h"
 
 struct nn__prefetch {
     nn__make_fn *make;
@@ -60,16 +60,6 @@ static void *run(void *prefetch) {
     return NULL;
 }
 
-/* Starts the thread with all signals blocked: they are for the program's own threads. 0 or an errno. */
-static int begin_thread(nn__prefetch *p) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int fault = pthread_create(&p->thread, NULL, run, p);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return fault;
-}
-
 /* ---- the caller -------------------------------------------------------------------------------------- */
 
 static void finish(nn__prefetch *p) {
@@ -90,7 +80,7 @@ nn__prefetch *nn__prefetch_new(ad_graph *g, int64_t ahead, size_t size, nn__make
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->done, NULL);
-    if (begin_thread(p) == 0) return p;
+    if (ad_thread_start(&p->thread, run, p) == 0) return p;
     finish(p);
     return NULL;
 }

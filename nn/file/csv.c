@@ -126,6 +126,15 @@ static int load(nn_table *t, FILE *f, nn_csv_opts o) {
     return pass(&r, f);
 }
 
+#else
+
+static int load(nn_table *t, FILE *f, nn_csv_opts o) {
+    (void)f, (void)o;
+    return ad_fail(t->graph, AD_EABSENT, "read_csv: %s: this build has no libcsv", t->path);
+}
+
+#endif
+
 nn_table *nn_read_csv(ad_graph *g, const char *path, nn_csv_opts o) {
     if (!ad_ok(g)) return NULL;
     if (path == NULL) return ad_fail(g, AD_EVALUE, "read_csv: path is NULL"), NULL;
@@ -139,11 +148,3 @@ nn_table *nn_read_csv(ad_graph *g, const char *path, nn_csv_opts o) {
     fclose(f);
     return rc == AD_OK ? t : NULL;
 }
-
-#else
-nn_table *nn_read_csv(ad_graph *g, const char *path, nn_csv_opts o) {
-    (void)o;
-    ad_fail(g, AD_EABSENT, "read_csv: %s: this build has no libcsv", path ? nn__path_end(path) : "NULL");
-    return NULL;
-}
-#endif

@@ -3,6 +3,7 @@
 
 #include "nn/layers.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 /* ---- functions of x alone ------------------------------------------------------------------------- */
 

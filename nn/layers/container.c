@@ -1,6 +1,7 @@
 /* container.c: layers made of other layers: sequential, parallel, residual, multi-layer perceptrons; flatten. */
 #include "nn/layers.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 /* ---- sequential and parallel ------------------------------------------------------------------------- */
 
@@ -11,7 +12,7 @@ typedef struct {
 
 static ad_var *sequential_forward(nn_module *m, ad_var *x) {
     const several *s = nn_self(m);
-    for (int i = 0; i < s->n; i++) x = nn_apply(s->module[i], x);
+    for (int i = 0; i < s->n; i++) x = nn__apply_child(s->module[i], x);
     return x;
 }
 
@@ -20,7 +21,7 @@ static ad_var *parallel_forward(nn_module *m, ad_var *x) {
     ad_graph *g = nn_graph_of(m);
     ad_var **y = ad_scope_alloc(g, (size_t)s->n * sizeof *y);
     if (y == NULL) return ad_nil(g);
-    for (int i = 0; i < s->n; i++) y[i] = nn_apply(s->module[i], x);
+    for (int i = 0; i < s->n; i++) y[i] = nn__apply_child(s->module[i], x);
     return ad_concat(s->n, y, s->axis);
 }
 
@@ -77,7 +78,7 @@ typedef struct {
 
 static ad_var *residual_forward(nn_module *m, ad_var *x) {
     const residual *r = nn_self(m);
-    return ad_add(nn_apply(r->body, x), r->shortcut ? nn_apply(r->shortcut, x) : x);
+    return ad_add(nn__apply_child(r->body, x), r->shortcut ? nn__apply_child(r->shortcut, x) : x);
 }
 
 nn_module *nn_residual(ad_graph *g, nn_module *body, nn_module *shortcut) {

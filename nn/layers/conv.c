@@ -3,6 +3,7 @@
 
 #include "nn/layers.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 typedef ad_var *conv_fn(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts);
 typedef struct {
@@ -25,7 +26,9 @@ static ad_var *conv_forward(nn_module *m, ad_var *x) {
 
 /* ---- options ---------------------------------------------------------------------------------------- */
 
-static int64_t given(int64_t option, int64_t otherwise) { return (int64_t)ad_option((double)option, (double)otherwise); }
+static int64_t given(int64_t option, int64_t otherwise) {
+    return (int64_t)ad_option((double)option, (double)otherwise);
+}
 
 /* Every field with its value in place of 0 and AD_ZERO. */
 static nn_conv_opts resolved(nn_conv_opts o) {

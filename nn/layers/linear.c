@@ -3,6 +3,7 @@
 
 #include "nn/layers.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 typedef struct {
     ad_var *w, *b; /* b is NULL where there is no bias */

@@ -1,6 +1,7 @@
 /* loss.c: loss functions and penalties, made of the ops. */
 #include "nn/loss.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 /* ---- elementwise losses: the ops refuse a target of another shape ------------------------------------------ */
 
@@ -114,7 +115,9 @@ static ad_var *penalty(nn_module *m, const char *ending, double k, ad_var *size(
     return ad_nil(g);
 }
 
-ad_var *nn_l1_penalty(nn_module *m, const char *ending, double k) { return penalty(m, ending, k, ad_abs, "l1_penalty"); }
+ad_var *nn_l1_penalty(nn_module *m, const char *ending, double k) {
+    return penalty(m, ending, k, ad_abs, "l1_penalty");
+}
 ad_var *nn_l2_penalty(nn_module *m, const char *ending, double k) {
     return penalty(m, ending, k, ad_square, "l2_penalty");
 }

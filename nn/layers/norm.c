@@ -1,6 +1,7 @@
 /* norm.c: normalisation and dropout. */
 #include "nn/layers.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 /* ---- batch_norm --------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* pool.c: pooling layers. */
 #include "nn/layers.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 typedef ad_var *pool_fn(ad_var *x, ad_pool_opts opts);
 typedef struct {

@@ -3,6 +3,7 @@
 
 #include "nn/layers.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 /* The k gates lie one below the other in the weights' first axis. */
 typedef struct {
@@ -73,7 +74,8 @@ static nn_rnn_state part_of(const recurrent *r, nn_rnn_state s, int i) {
 
 static int parts(const recurrent *r) { return r->o.layers * r->directions; }
 
-/* Layer i: the results of its directions, joined along the last axis. h and c get the states after the last time step. */
+/* Layer i: the results of its directions, joined along the last axis. h and c get the states after the last time
+   step. */
 static ad_var *run_layer(const recurrent *r, int i, ad_var *x, nn_rnn_state before, ad_var **h, ad_var **c) {
     ad_var *y[2];
     for (int k = 0; k < r->directions; k++) {
@@ -165,7 +167,8 @@ nn_rnn_state nn_rnn_state_new(const nn_module *m, int64_t n) {
 static int keep(ad_var *kept, const ad_var *now) {
     ad_graph *g = kept ? ad_graph_of(kept) : ad_graph_of(now);
     if (!ad_ok(g)) return ad_error_code(g);
-    if (kept == NULL || now == NULL || !ad_shape_equal(ad_shape_of(kept), ad_shape_of(now)) || ad_dtype_of(kept) != ad_dtype_of(now))
+    if (kept == NULL || now == NULL || !ad_shape_equal(ad_shape_of(kept), ad_shape_of(now)) ||
+        ad_dtype_of(kept) != ad_dtype_of(now))
         return ad_fail(g, AD_ESHAPE, "rnn_state_keep: the two states are not of one shape and dtype");
     return ad_set(kept, ad_data(now));
 }

@@ -71,8 +71,9 @@ static int check_fields(const copies *c, const nn_module *m) {
         void *field;
         memcpy(&field, (const char *)m->self + at, sizeof field);
         if (copy_of(c, field) != NULL)
-            return ad_fail(c->graph, AD_EVALUE, "copy: byte %zu of %s's struct begins a pointer to a part of the module "
-                           "that nn_add_reference was not told of", at, m->kind);
+            return ad_fail(c->graph, AD_EVALUE,
+                           "copy: byte %zu of %s's struct begins a pointer to a part of the module that "
+                           "nn_add_reference was not told of", at, m->kind);
     }
     return AD_OK;
 }

@@ -5,6 +5,7 @@
 #include "autodiff/op.h"
 #include "nn/kernels/vector.h"
 #include "nn/module.h"
+#include "ops/ops.h"
 
 /* x = scale u + shift for random numbers u, computed by ops in a scope of its own. */
 static int fill(ad_var *x, ad_var *draw(ad_graph *, ad_dtype, ad_shape), double scale, double shift) {
@@ -50,8 +51,8 @@ static int fans(const ad_var *w, double *in, double *out, const char *caller) {
         *out = (double)ad_numel(w) / (double)s.dim[1];
         return AD_OK;
     }
-    return ad_fail(ad_graph_of(w), AD_ESHAPE, "%s: %s has no inputs and outputs to count; a weight is [out, in]", caller,
-                   ad_shape_str(s).text);
+    return ad_fail(ad_graph_of(w), AD_ESHAPE, "%s: %s has no inputs and outputs to count; a weight is [out, in]",
+                   caller, ad_shape_str(s).text);
 }
 
 int nn_init_xavier_uniform(ad_var *w, double gain) {

@@ -144,13 +144,18 @@ int nn__check_apply(const nn_module *m, const ad_var *x) {
     return AD_OK;
 }
 
-ad_var *nn_apply(nn_module *m, ad_var *x) {
-    ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
-    if (nn__check_apply(m, x)) return ad_nil(g);
+ad_var *nn__apply_child(nn_module *m, ad_var *x) {
+    ad_graph *g = m->object.graph;
+    if (!ad_ok(g)) return ad_nil(g);
     ad_var *y = m->forward(m, x);
     if (y == NULL) ad_fail(g, AD_EVALUE, "apply: the forward function of %s returned NULL", m->kind);
     if (m->watched) m->shape = ad_shape_of(y);
     return y ? y : ad_nil(g);
+}
+
+ad_var *nn_apply(nn_module *m, ad_var *x) {
+    if (nn__check_apply(m, x)) return ad_nil(x ? ad_graph_of(x) : nn_graph_of(m));
+    return nn__apply_child(m, x);
 }
 
 /* ---- modes: the recursions are as deep as modules are nested, like nn_apply's ------------------------ */

@@ -80,6 +80,8 @@ ad_var *nn__find_var(const nn_module *m, int kind, const char *name);
 
 /* The checks of nn_apply, for modules that take more than x: 0, or the code of the graph's error. */
 int nn__check_apply(const nn_module *m, const ad_var *x);
+/* nn_apply without these checks, for the forward functions of containers: a child lives as long as its parent. */
+ad_var *nn__apply_child(nn_module *m, ad_var *x);
 
 /* Puts m and all modules below it into evaluation mode until the call that ends it, which restores each module's own
    mode. Calls nest. */

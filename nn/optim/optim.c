@@ -100,15 +100,14 @@ int nn__check_optim(const nn_optim *opt, const char *caller) {
     return rc ? rc : ad_error_code(opt->object.graph);
 }
 
-static void move(nn_optim *opt, nn__slot *s) {
+static void move(nn_optim *opt, nn__slot *s, ad_team *team) {
     ad_var *x = s->parameter.var;
     void *state[NN__RULE_STATES];
     nn__numbers numbers;
     for (int k = 0; k < NN__RULE_STATES; k++) state[k] = s->state[k] ? ad_data_mut(s->state[k]) : NULL;
     s->step++;
     opt->method->numbers(opt->opts, &opt->group[s->group], s, &numbers);
-    nn__update(ad_team_of(opt->object.graph), opt->method->rule, ad_dtype_of(x), ad_numel(x), &numbers, ad_grad(x), state,
-               ad_data_mut(x));
+    nn__update(team, opt->method->rule, ad_dtype_of(x), ad_numel(x), &numbers, ad_grad(x), state, ad_data_mut(x));
 }
 
 int nn_step(nn_optim *opt) {
@@ -118,8 +117,9 @@ int nn_step(nn_optim *opt) {
     if (opt->method->rule == NULL)
         return ad_fail(opt->object.graph, AD_EVALUE, "step: %s computes the loss many times; call nn_step_closure",
                        opt->method->name);
+    ad_team *team = ad_team_of(opt->object.graph);
     for (int i = 0; i < opt->n; i++)
-        if (nn__moves(opt->slots[i].parameter.var)) move(opt, &opt->slots[i]);
+        if (nn__moves(opt->slots[i].parameter.var)) move(opt, &opt->slots[i], team);
     return AD_OK;
 }
 
@@ -140,7 +140,8 @@ int nn_step_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
     if (opt == NULL) return AD_EVALUE;
     int rc = nn__check_optim(opt, "step_closure");
     if (rc != AD_OK) return rc;
-    if (f == NULL) return ad_fail(opt->object.graph, AD_EVALUE, "step_closure: no function is given that builds the loss");
+    if (f == NULL)
+        return ad_fail(opt->object.graph, AD_EVALUE, "step_closure: no function is given that builds the loss");
     if (loss == NULL) loss = &unwanted;
     if (opt->method->minimise != NULL) return opt->method->minimise(opt, f, data, loss);
     rc = nn__run_closure(opt, f, data, loss);

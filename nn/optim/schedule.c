@@ -6,8 +6,8 @@
 
 static const double PI = 3.14159265358979323846;
 
-/* A rate is a function of t and of the group's initial rate. Only plateau's depends on the past. A schedule that does not
-   set the momentum returns the present one. */
+/* A rate is a function of t and of the group's initial rate. Only plateau's depends on the past. A schedule that
+   does not set the momentum returns the present one. */
 typedef struct {
     const char *name;
     double (*rate)(const nn_schedule *s, double t, double lr);             /* NULL: plateau */
@@ -49,7 +49,9 @@ static nn_schedule *schedule_new(nn_optim *opt, const kind *k, const void *self,
 /* ---- options: each check reports its own error ---------------------------------------------------------- */
 
 /* Whether opt can have a schedule. */
-static bool accepts(const nn_optim *opt, const char *caller) { return opt != NULL && nn__check_optim(opt, caller) == AD_OK; }
+static bool accepts(const nn_optim *opt, const char *caller) {
+    return opt != NULL && nn__check_optim(opt, caller) == AD_OK;
+}
 
 static bool is_count(const nn_optim *opt, const char *caller, const char *name, int64_t value) {
     return nn__check_number(opt->object.graph, caller, name, (double)value, 1, INFINITY) == AD_OK;

@@ -1,10 +1,6 @@
 /* attrs.c: attributes that several ops share: axes, shapes. */
 #include "ops/base/attrs.h"
 
-#include "ops/kernels/base/vector.h"
-
-#include <string.h>
-
 const ad_attr ad__axis_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) }, { 0 } };
 const ad_attr ad__axes_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_attrs, n) },
                                   { "keepdims", AD_ATTR_BOOL, offsetof(ad__axes_attrs, keepdims) },
@@ -61,6 +57,17 @@ ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims) {
     return a;
 }
 
+ad_var *ad__reduce_all(const ad_optype *type, ad_var *x) {
+    return ad__apply1(type, x, &(ad__axes_attrs){ .n = -1 });
+}
+ad_var *ad__reduce_axis(const ad_optype *type, ad_var *x, int axis, bool keepdims) {
+    return ad__apply1(type, x, &(ad__axes_attrs){ 1, { axis }, keepdims });
+}
+ad_var *ad__reduce_axes(const ad_optype *type, ad_var *x, int n, const int *axes, bool keepdims) {
+    ad__axes_attrs a = ad__reduced_axes(n, axes, keepdims);
+    return ad__apply1(type, x, &a);
+}
+
 ad__around ad__around_axis(ad_shape s, int axis) {
     ad__around r = { 1, 1, 1 };
     if (axis < 0) axis += s.ndim;
@@ -69,15 +76,22 @@ ad__around ad__around_axis(ad_shape s, int axis) {
 }
 
 void ad__load_row(ad_dtype t, int64_t n, int64_t step, const void *x, void *row) {
-    for (int64_t i = 0; i < n; i++)
-        if (t == AD_F32) ((float *)row)[i] = ((const float *)x)[i * step];
-        else ((double *)row)[i] = ((const double *)x)[i * step];
+    if (t == AD_F32)
+        for (int64_t i = 0; i < n; i++) ((float *)row)[i] = ((const float *)x)[i * step];
+    else
+        for (int64_t i = 0; i < n; i++) ((double *)row)[i] = ((const double *)x)[i * step];
 }
 
 void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y) {
-    for (int64_t i = 0; i < n; i++)
-        if (t == AD_F32) ((float *)y)[i * step] = ((const float *)row)[i];
-        else ((double *)y)[i * step] = ((const double *)row)[i];
+    if (t == AD_F32)
+        for (int64_t i = 0; i < n; i++) ((float *)y)[i * step] = ((const float *)row)[i];
+    else
+        for (int64_t i = 0; i < n; i++) ((double *)y)[i * step] = ((const double *)row)[i];
+}
+
+int ad__check_eps(const ad_call *c, double eps) {
+    if (eps >= 0 && eps - eps == 0) return AD_OK;
+    return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", eps);
 }
 
 ad_var *ad__nil_result(const ad_var *x, const char *caller) {

@@ -1,4 +1,4 @@
-/* attrs.h: attributes that several ops share, and how they read them. */
+/* attrs.h: attributes that several ops share, and how they are read and checked. */
 #ifndef OPS_BASE_ATTRS_H
 #define OPS_BASE_ATTRS_H
 
@@ -29,6 +29,11 @@ ad__axes_attrs ad__axes_of(int n, const int *axes);
 /* Of a reduction, where a list of none is all axes too, as in PyTorch. */
 ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims);
 
+/* Applies a reduction, whose attributes are ad__axes_attrs, to all elements, to one axis, to several. */
+ad_var *ad__reduce_all(const ad_optype *type, ad_var *x);
+ad_var *ad__reduce_axis(const ad_optype *type, ad_var *x, int axis, bool keepdims);
+ad_var *ad__reduce_axes(const ad_optype *type, ad_var *x, int n, const int *axes, bool keepdims);
+
 /* A reduction's functions: over all elements, one axis, several. */
 #define AD__REDUCTION(name)                                                                                            \
     ad_var *ad_##name##_axes(ad_var *x, int n, const int *axes, bool keepdims) {                                       \
@@ -55,21 +60,19 @@ ad__around ad__around_axis(ad_shape s, int axis);
 void ad__load_row(ad_dtype t, int64_t n, int64_t step, const void *x, void *row);
 void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y);
 
-/* One element of a Var of either dtype. */
-static inline double ad__get(const ad_var *x, int64_t i) {
-    return x->layout->dtype == AD_F32 ? (double)((const float *)x->data)[i] : ((const double *)x->data)[i];
-}
-static inline void ad__put(const ad_var *x, int64_t i, double v) {
-    if (x->layout->dtype == AD_F32) ((float *)x->data)[i] = (float)v;
-    else ((double *)x->data)[i] = v;
-}
+/* For shape rules: eps is a number >= 0; 0 or the error. */
+int ad__check_eps(const ad_call *c, double eps);
 
-/* For functions that are made of ops. A call to tell errors by, as if of an op with this name; x is a
-   variable, and not nil. */
+/* Element i of a Var, as a double. */
+static inline double ad__get(const ad_var *x, int64_t i) { return ad_read_element(x->layout->dtype, x->data, i); }
+static inline void ad__put(const ad_var *x, int64_t i, double v) { ad_write_element(x->layout->dtype, x->data, i, v); }
+
+/* For functions that are made of ops: with this call they report errors as an op of that name does. x is a variable
+   and not nil. */
 #define AD__CALL_AS(name_, x_)                                                                                         \
     { .graph = ad__owner(x_), .type = &(const ad_optype){ .name = name_ }, .n = 1, .in = &(x_),                        \
       .dtype = (x_)->layout->dtype, .shape = (x_)->layout->shape }
-/* What they answer to a nil x: nil, and the error that a nil without one is. */
+/* They return this for a nil x: nil, and the error of its absence if the graph has none yet. */
 ad_var *ad__nil_result(const ad_var *x, const char *caller);
 
 #endif

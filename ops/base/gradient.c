@@ -12,8 +12,15 @@ void ad__add_gradient(const ad_op *op, int i, const void *g) {
     void *to = ad_grad_claim(op, i, &fresh);
     if (to == NULL || (fresh && to == g)) return; /* g's memory became the gradient's */
     if (fresh) memcpy(to, g, ad__bytes(op->in[i]));
-    else if (op->in[i]->layout->dtype == AD_F32) ad__array_add_f32(op->in[i]->layout->numel, g, to);
-    else ad__array_add_f64(op->in[i]->layout->numel, g, to);
+    else AD__BY_DTYPE(op->in[i]->layout->dtype, ad__array_add, op->in[i]->layout->numel, g, to);
+}
+
+void ad__add_sums(const ad_op *op, int i, const double *sums) {
+    const ad__layout *l = op->in[i]->layout;
+    void *to = ad_grad_into(op, i);
+    if (to == NULL) return;
+    if (l->dtype == AD_F32) ad__to_f32_add(l->numel, sums, to);
+    else ad__array_add_f64(l->numel, sums, to);
 }
 
 void *ad__product_grad(const ad_op *op, int i, double *beta) {

@@ -8,6 +8,8 @@
 
 /* Adds g, as many elements as operand i has and of its dtype, to the gradient of operand i, if it takes one. */
 void ad__add_gradient(const ad_op *op, int i, const void *g);
+/* Adds sums, kept in f64 for each of its elements, to the gradient of operand i, if it takes one. */
+void ad__add_sums(const ad_op *op, int i, const double *sums);
 /* Operand i's gradient for a matrix product that covers all of it, and the product's beta: 0 where no gradient has
    arrived yet, else 1. NULL if the operand takes none. */
 void *ad__product_grad(const ad_op *op, int i, double *beta);

@@ -78,7 +78,7 @@ static void values_of_repeated(void *context, int worker, int64_t from, int64_t 
     (void)worker;
     p.k = ad__attrs_of(j->op);
     for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t n = ad__min(CHUNK, to - i);
+        int64_t n = ad__lesser(CHUNK, to - i);
         repeated_operands(j, i, n, buffer, p.in);
         p.y = (char *)ad__out(j->op)->data + (size_t)i * j->size;
         AD__RUN(j->loops, n, j->size, &p);
@@ -113,7 +113,7 @@ static void slopes_whole(void *context, int worker, int64_t from, int64_t to) {
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
         char *at = j->to + (size_t)i * j->size;
-        slopes(j, i, ad__min(CHUNK, to - i), j->fresh ? (const char *)j->zeros : at, at);
+        slopes(j, i, ad__lesser(CHUNK, to - i), j->fresh ? (const char *)j->zeros : at, at);
     }
 }
 
@@ -122,7 +122,7 @@ static void slopes_whole(void *context, int worker, int64_t from, int64_t to) {
 static void add_whole(job *j, int i) {
     int64_t n = ad__out(j->op)->layout->numel;
     j->to = ad_grad_claim(j->op, i, &j->fresh);
-    if (j->fresh) memset(j->zeros, 0, (size_t)ad__min(n, CHUNK) * j->size);
+    if (j->fresh) memset(j->zeros, 0, (size_t)ad__lesser(n, CHUNK) * j->size);
     share(j, slopes_whole);
 }
 
@@ -131,7 +131,7 @@ static void slopes_repeated(void *context, int worker, int64_t from, int64_t to)
     double chunk[CHUNK];
     (void)worker;
     for (int64_t i = from * j->row, end = to * j->row; i < end; i += CHUNK) {
-        int64_t n = ad__min(CHUNK, end - i);
+        int64_t n = ad__lesser(CHUNK, end - i);
         slopes(j, i, n, j->zeros, chunk);
         if (j->size == sizeof(float)) ad__broadcast_sum_f32(j->sum, i, n, (const float *)(const void *)chunk, j->sums);
         else ad__broadcast_sum_f64(j->sum, i, n, chunk, j->sums);
@@ -146,7 +146,7 @@ static void add_repeated(job *j, int i) {
     j->sum = &j->map[i], j->sums = ad__owner(x)->scratch;
     int64_t rows = n > 0 && j->sum->ndim > 0 && j->sum->stride[0] != 0 ? j->sum->dim[0] : 1;
     j->row = n / rows;
-    memset(j->zeros, 0, (size_t)ad__min(n, CHUNK) * j->size);
+    memset(j->zeros, 0, (size_t)ad__lesser(n, CHUNK) * j->size);
     memset(j->sums, 0, (size_t)numel * sizeof *j->sums);
     ad_parallel(ad__op_team(j->op), rows, 0, j->row, slopes_repeated, j);
     void *gx = ad_grad_into(j->op, i);

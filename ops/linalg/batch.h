@@ -4,10 +4,24 @@
 
 #include "autodiff/graph/node.h"
 
+/* The leading axes, those before the last two, of operands a and b, and what these broadcast to: the batches. */
+typedef struct {
+    ad_shape a, b, all;
+    int64_t count;
+    bool fit; /* false: they do not broadcast */
+} ad__batches;
+
 /* The axes before the last two. */
 static inline ad_shape ad__leading(ad_shape s) {
     s.ndim = s.ndim > 2 ? s.ndim - 2 : 0;
     return s;
+}
+
+/* Of operands of these shapes. */
+static inline void ad__batches_of(ad_shape a, ad_shape b, ad__batches *to) {
+    to->a = ad__leading(a), to->b = ad__leading(b);
+    to->fit = ad__broadcast(to->a, to->b, &to->all) == 0;
+    to->count = ad_shape_numel(to->all);
 }
 
 /* Which of an operand's matrices takes part in batch i. */
@@ -28,6 +42,15 @@ static inline int64_t ad__matrix_index(ad_shape own, ad_shape batch, int64_t i) 
 /* The matrix of that index, of so many elements each. */
 static inline char *ad__matrix(const void *data, int64_t index, int64_t elements, ad_dtype t) {
     return (char *)data + (size_t)(index * elements) * ad_dtype_size(t);
+}
+
+/* ---- for shape rules: 0 or the error -------------------------------------------------------------------- */
+
+int ad__check_batches(const ad_call *c, const ad__batches *b); /* leading axes broadcast */
+int ad__sides_fail(const ad_call *c, int most);
+/* None of these sides is longer than most. */
+static inline int ad__check_sides(const ad_call *c, int most, int64_t n, int64_t m, int64_t k) {
+    return n <= most && m <= most && k <= most ? AD_OK : ad__sides_fail(c, most);
 }
 
 #endif

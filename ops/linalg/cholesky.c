@@ -1,6 +1,7 @@
 /* cholesky.c: the Cholesky factor of symmetric positive definite matrices. */
-#include "ops/ops.h"
+#include "ops/kernels/base/vector.h"
 #include "ops/linalg/system.h"
+#include "ops/ops.h"
 
 /* x [..,n,n] -> L [..,n,n], lower. The symmetric part of x is what is factorised, so that the gradient is
    symmetric, as PyTorch's is, and also the true one of every element. */
@@ -13,18 +14,13 @@ static int cholesky_shape(ad_call *c) {
 }
 
 static int cholesky_evaluate(const ad_op *op) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
-    ad_dtype t = y->layout->dtype;
-    int64_t n = ad__matrix_side(x);
-    for (int64_t k = 0; k < ad__matrix_count(x); k++) {
-        void *at = ad__matrix(y->data, k, n * n, t);
-        const void *from = ad__matrix(x->data, k, n * n, t);
-        if (t == AD_F32) ad__lower_mean_f32(n, from, at);
-        else ad__lower_mean_f64(n, from, at);
-        int64_t minor = ad__matrix_cholesky(t, n, at);
+    ad__batch b = ad__batch_values(op, NULL);
+    while (ad__batch_next(&b)) {
+        AD__BY_DTYPE(b.t, ad__lower_mean, b.side, b.a, b.y);
+        int64_t minor = ad__matrix_cholesky(b.t, b.side, b.y);
         if (minor != 0)
             return ad_op_fail(op, AD_EVALUE, "matrix %lld is not positive definite: its leading minor of order %lld is "
-                                             "not positive", (long long)k, (long long)minor);
+                                             "not positive", (long long)b.i, (long long)minor);
     }
     return AD_OK;
 }
@@ -32,20 +28,16 @@ static int cholesky_evaluate(const ad_op *op) {
 /* s = L^-T P L^-1, P the lower half of L^T g; dx += (s + s^T) / 2. I. Murray, "Differentiation of the
    Cholesky decomposition", 2016, equation 10. */
 static void cholesky_backward(const ad_op *op) {
-    const ad_var *y = ad__out(op);
-    ad_dtype t = y->layout->dtype;
-    int64_t n = ad__matrix_side(y);
-    void *gx = ad_grad_into(op, 0), *s = ad_scratch(op);
-    for (int64_t k = 0; k < ad__matrix_count(y) && gx != NULL; k++) {
-        const void *l = ad__matrix(y->data, k, n * n, t);
-        void *to = ad__matrix(gx, k, n * n, t);
-        ad__gemm(ad__op_team(op), t, true, false, n, n, n, l, ad__matrix(y->grad, k, n * n, t), 0, s);
-        if (t == AD_F32) ad__lower_half_f32(n, s);
-        else ad__lower_half_f64(n, s);
-        ad__triangle_solve(t, (ad__triangle){ .transpose = true }, n, n, l, s);
-        ad__triangle_solve(t, (ad__triangle){ .right = true }, n, n, l, s);
-        if (t == AD_F32) ad__axpy_f32(n * n, 0.5f, s, to), ad__axpy_turned_f32(n, 0.5f, s, to);
-        else ad__axpy_f64(n * n, 0.5, s, to), ad__axpy_turned_f64(n, 0.5, s, to);
+    ad__batch b = ad__batch_gradients(op, NULL);
+    int64_t n = b.side;
+    void *s = ad_scratch(op);
+    while (ad__batch_next(&b)) {
+        ad__gemm(ad__op_team(op), b.t, true, false, n, n, n, b.y, b.g, 0, s);
+        AD__BY_DTYPE(b.t, ad__lower_half, n, s);
+        ad__triangle_solve(b.t, (ad__triangle){ .transpose = true }, n, n, b.y, s);
+        ad__triangle_solve(b.t, (ad__triangle){ .right = true }, n, n, b.y, s);
+        AD__BY_DTYPE(b.t, ad__axpy, n * n, 0.5, s, b.ga);
+        AD__BY_DTYPE(b.t, ad__axpy_transposed, n, 0.5, s, b.ga);
     }
 }
 
@@ -57,15 +49,7 @@ static void cholesky_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_muls(ad_add(s, ad_transpose(s)), 0.5);
 }
 
-static void cholesky_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1, 1), AD_SHAPE(2, 2),    AD_SHAPE(3, 2, 2),    AD_SHAPE(2, 1, 3, 3),
-                                AD_SHAPE(7, 7), AD_SHAPE(0, 3, 3), AD_SHAPE(2, 0, 0) };
-    for (int i = 0; i < AD__COUNT(shapes); i++) {
-        double x[AD__SAMPLE_MATRICES];
-        ad__sample_matrices(shapes[i].dim[shapes[i].ndim - 1], ad_shape_numel(ad__leading(shapes[i])), 5, x);
-        ad_sample_values(s, NULL, 1, &shapes[i], (const double *[]){ x }, 0);
-    }
-}
+static void cholesky_samples(ad_sampler *s) { ad__square_samples(s, 7, 5); }
 
 AD_OPTYPE(cholesky, .doc = "lower L with L L^T = (x + x^T) / 2; PyTorch looks at x's lower triangle alone",
           .formula = "L", .gradient = "(s + s^T) / 2, s = L^-T P L^-1; P is tril(L^T g), its diagonal halved",

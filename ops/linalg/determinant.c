@@ -1,9 +1,10 @@
 /* determinant.c: determinants of square matrices and their logarithms, from LU factors. Derivatives: M. B. Giles,
    "An extended collection of matrix derivative results for forward and reverse mode algorithmic differentiation",
    Oxford 2008, section 2.2.4. */
-#include "ops/ops.h"
+#include "ops/base/attrs.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/linalg/system.h"
+#include "ops/ops.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,32 +21,21 @@ static int determinant_shape(ad_call *c, size_t matrices_of_scratch) {
     return AD_OK;
 }
 
-/* log |det| and sign of matrix k. */
-static double log_and_sign(const ad_op *op, int64_t k, int *sign) {
-    const ad_var *x = op->in[0];
-    return x->layout->dtype == AD_F32
-               ? ad__lu_logdet_f32(ad__matrix_side(x), ad__factors(op, k), ad__pivots(op, k), sign)
-               : ad__lu_logdet_f64(ad__matrix_side(x), ad__factors(op, k), ad__pivots(op, k), sign);
+/* log |det| and sign. */
+static double log_and_sign(const ad__batch *b, int *sign) {
+    return AD__BY_DTYPE(b->t, ad__lu_logdet, b->side, ad__factors(b->op, b->i), ad__pivots(b->op, b->i), sign);
 }
 
-static void put(const ad_var *y, int64_t k, double value) {
-    if (y->layout->dtype == AD_F32) ((float *)y->data)[k] = (float)value;
-    else ((double *)y->data)[k] = value;
+/* dx += k x^-T */
+static void add_inverse(const ad__batch *b, double k) {
+    int64_t n = b->side;
+    void *inverse = ad_scratch(b->op), *work = ad__matrix(inverse, 1, n * n, b->t);
+    memcpy(inverse, ad__factors(b->op, b->i), b->a_bytes);
+    ad__lu_inverse(b->t, n, inverse, ad__pivots(b->op, b->i), work);
+    AD__BY_DTYPE(b->t, ad__axpy_transposed, n, k, inverse, b->ga);
 }
 
-/* gx += g x^-T for matrix k */
-static void add_inverse(const ad_op *op, int64_t k, double g, void *gx) {
-    const ad_var *x = op->in[0];
-    ad_dtype t = x->layout->dtype;
-    int64_t n = ad__matrix_side(x);
-    char *inverse = ad_scratch(op), *work = ad__matrix(inverse, 1, n * n, t);
-    memcpy(inverse, ad__factors(op, k), (size_t)(n * n) * ad_dtype_size(t));
-    ad__lu_inverse(t, n, inverse, ad__pivots(op, k), work);
-    if (t == AD_F32) ad__axpy_turned_f32(n, (float)g, (const void *)inverse, gx);
-    else ad__axpy_turned_f64(n, g, (const void *)inverse, gx);
-}
-
-/* g, of a scalar for each matrix, times matrices. */
+/* g [..], one number for each matrix, times matrices [..,n,n]. */
 static ad_var *times_each(ad_var *g, ad_var *matrices) {
     ad_shape s = g->layout->shape;
     s.dim[s.ndim++] = 1;
@@ -53,44 +43,29 @@ static ad_var *times_each(ad_var *g, ad_var *matrices) {
     return ad_mul(ad_reshape(g, s), matrices);
 }
 
-/* Determinants of either sign. */
-static void determinant_samples(ad_sampler *s, double shift) {
-    const ad_shape shapes[] = { AD_SHAPE(1, 1), AD_SHAPE(2, 2),    AD_SHAPE(3, 2, 2),    AD_SHAPE(2, 1, 3, 3),
-                                AD_SHAPE(7, 7), AD_SHAPE(0, 3, 3), AD_SHAPE(2, 0, 0) };
-    for (int i = 0; i < AD__COUNT(shapes); i++) {
-        double x[AD__SAMPLE_MATRICES];
-        ad__sample_matrices(shapes[i].dim[shapes[i].ndim - 1], ad_shape_numel(ad__leading(shapes[i])), shift, x);
-        ad_sample_values(s, NULL, 1, &shapes[i], (const double *[]){ x }, 0);
-    }
-}
-
 /* ---- logdet -------------------------------------------------------------------------------------------------- */
 
 static int logdet_shape(ad_call *c) { return determinant_shape(c, 1); }
 
 static int logdet_evaluate(const ad_op *op) {
+    ad__batch b = ad__batch_values(op, NULL);
     ad__factorise(op, false);
-    for (int64_t k = 0; k < ad__matrix_count(op->in[0]); k++) {
+    while (ad__batch_next(&b)) {
         int sign;
-        double value = log_and_sign(op, k, &sign);
-        put(ad__out(op), k, sign < 0 ? NAN : value);
+        double value = log_and_sign(&b, &sign);
+        ad__put(ad__out(op), b.i, sign < 0 ? NAN : value);
     }
     return AD_OK;
 }
 
 /* dx += g x^-T; nothing where the determinant is negative, NaN where it is 0 or a NaN */
 static void logdet_backward(const ad_op *op) {
-    const ad_var *x = op->in[0];
-    ad_dtype t = x->layout->dtype;
-    int64_t n = ad__matrix_side(x);
-    char *gx = ad_grad_into(op, 0);
-    for (int64_t k = 0; k < ad__matrix_count(x) && gx != NULL && n > 0; k++) {
+    ad__batch b = ad__batch_gradients(op, NULL);
+    while (ad__batch_next(&b)) {
         int sign;
-        log_and_sign(op, k, &sign);
-        double g = ad_grad_at(ad__out(op), k);
-        char *to = ad__matrix(gx, k, n * n, t);
-        if (sign > 0) add_inverse(op, k, g, to);
-        else if (sign == 0) AD__BY_DTYPE(t, ad__array_fill, n * n, NAN, (void *)to);
+        log_and_sign(&b, &sign);
+        if (sign > 0) add_inverse(&b, ad_grad_at(ad__out(op), b.i));
+        else if (sign == 0) AD__BY_DTYPE(b.t, ad__array_fill, b.side * b.side, NAN, b.ga);
     }
 }
 
@@ -101,10 +76,10 @@ static void logdet_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static void logdet_samples(ad_sampler *s) {
-    determinant_samples(s, 4);
-    const double negative[] = { 1, 2, 3, 1 }, turned[] = { 0, 2, 0, 0, 0, 3, 1.5, 0, 0.5 };
+    ad__square_samples(s, 7, 4);
+    const double negative[] = { 1, 2, 3, 1 }, exchanged[] = { 0, 2, 0, 0, 0, 3, 1.5, 0, 0.5 };
     ad_sample_values(s, NULL, 1, &AD_SHAPE(2, 2), (const double *[]){ negative }, AD_SAMPLE_KINK);
-    ad_sample_values(s, NULL, 1, &AD_SHAPE(3, 3), (const double *[]){ turned }, 0);
+    ad_sample_values(s, NULL, 1, &AD_SHAPE(3, 3), (const double *[]){ exchanged }, 0);
 }
 
 AD_OPTYPE(logdet, .doc = "logarithm of the determinant of each square matrix", .formula = "log det x",
@@ -118,48 +93,33 @@ ad_var *ad_logdet(ad_var *x) { return ad__apply1(&ad_op_logdet, x, NULL); }
 
 static int det_shape(ad_call *c) { return determinant_shape(c, 3); }
 
-/* The product of U's diagonal, with P's sign. */
-static double determinant(const ad_op *op, int64_t k) {
-    const ad_var *x = op->in[0];
-    int64_t n = ad__matrix_side(x);
-    const void *lu = ad__factors(op, k);
-    double product = 1;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t at = i * n + i;
-        double u = x->layout->dtype == AD_F32 ? (double)((const float *)lu)[at] : ((const double *)lu)[at];
-        product *= ad__pivots(op, k)[i] != i + 1 ? -u : u;
-    }
-    return product;
+static double determinant(const ad__batch *b) {
+    return AD__BY_DTYPE(b->t, ad__lu_det, b->side, ad__factors(b->op, b->i), ad__pivots(b->op, b->i));
 }
 
 static int det_evaluate(const ad_op *op) {
+    ad__batch b = ad__batch_values(op, NULL);
     ad__factorise(op, false);
-    for (int64_t k = 0; k < ad__matrix_count(op->in[0]); k++) put(ad__out(op), k, determinant(op, k));
+    while (ad__batch_next(&b)) ad__put(ad__out(op), b.i, determinant(&b));
     return AD_OK;
 }
 
-/* gx += g times the cofactors of a singular matrix: its inverse is not to be had. */
-static void add_cofactors(const ad_op *op, int64_t k, double g, void *gx) {
-    const ad_var *x = op->in[0];
-    ad_dtype t = x->layout->dtype;
-    int64_t n = ad__matrix_side(x);
-    char *at = ad_scratch(op);
-    memcpy(at, ad__matrix(x->data, k, n * n, t), (size_t)(n * n) * ad_dtype_size(t));
-    ad__cofactors(t, n, at, ad__matrix(at, 1, n * n, t));
-    if (t == AD_F32) ad__axpy_f32(n * n, (float)g, (const void *)at, gx);
-    else ad__axpy_f64(n * n, g, (const void *)at, gx);
+/* dx += g times the cofactors of x, which is singular and has no inverse. */
+static void add_cofactors(const ad__batch *b, double g) {
+    int64_t elements = b->side * b->side;
+    void *cofactors = ad_scratch(b->op);
+    memcpy(cofactors, b->a, b->a_bytes);
+    ad__cofactors(b->t, b->side, cofactors, ad__matrix(cofactors, 1, elements, b->t));
+    AD__BY_DTYPE(b->t, ad__axpy, elements, g, cofactors, b->ga);
 }
 
 /* dx += g det x^-T */
 static void det_backward(const ad_op *op) {
-    const ad_var *x = op->in[0];
-    int64_t n = ad__matrix_side(x);
-    char *gx = ad_grad_into(op, 0);
-    for (int64_t k = 0; k < ad__matrix_count(x) && gx != NULL && n > 0; k++) {
-        double g = ad_grad_at(ad__out(op), k), det = determinant(op, k);
-        char *to = ad__matrix(gx, k, n * n, x->layout->dtype);
-        if (det == 0) add_cofactors(op, k, g, to);
-        else add_inverse(op, k, g * det, to);
+    ad__batch b = ad__batch_gradients(op, NULL);
+    while (ad__batch_next(&b)) {
+        double g = ad_grad_at(ad__out(op), b.i), det = determinant(&b);
+        if (det == 0) add_cofactors(&b, g);
+        else add_inverse(&b, g * det);
     }
 }
 
@@ -168,8 +128,8 @@ static void det_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static void det_samples(ad_sampler *s) {
-    determinant_samples(s, 0.5);
-    determinant_samples(s, -2);
+    ad__square_samples(s, 7, 0.5); /* determinants of either sign */
+    ad__square_samples(s, 7, -2);
 }
 
 AD_OPTYPE(det, .doc = "determinant of each square matrix", .formula = "det x", .gradient = "g det(x) x^-T",

@@ -1,6 +1,6 @@
 /* diagonal.c: diagonals of matrices, and matrices with parts around the diagonal set to zero: tril, triu. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/shape/moves.h"
+#include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/gemm.h"
@@ -31,24 +31,19 @@ static ad_shape replace_last(ad_shape s, int dropped, int n, const int64_t *dims
     return s;
 }
 
-/* Where the diagonals of matrices [.., rows, columns] lie, and where when they stand alone [.., length]. */
-static ad__moves diagonal_moves(ad_shape matrices, ad_shape alone) {
+/* From the diagonals of matrices [.., rows, columns] to the diagonals alone, [.., length]. */
+static ad__copy_plan diagonal_plan(ad_shape matrices, ad_shape alone) {
     int64_t rows = matrices.dim[matrices.ndim - 2], columns = matrices.dim[matrices.ndim - 1];
     int64_t length = alone.dim[alone.ndim - 1];
     int64_t count = length ? ad_shape_numel(alone) / length : 0;
-    return ad__moves_of(AD_SHAPE(count, length), (int64_t[]){ rows * columns, columns + 1 }, (int64_t[]){ length, 1 });
+    return ad__copy_plan_of(2, (int64_t[]){ count, length }, (int64_t[]){ rows * columns, columns + 1 },
+                            (int64_t[]){ length, 1 });
 }
 
 /* The first diagonal's first element. */
 static int64_t diagonal_start(ad_shape matrices, int64_t offset) {
     int64_t columns = matrices.dim[matrices.ndim - 1];
     return offset >= 0 ? offset : -offset * columns;
-}
-
-/* y = x, or y += x, from diagonals to alone, or back. */
-static void move(ad_dtype t, const ad__moves *s, const void *x, int64_t at_x, void *y, int64_t at_y, bool add) {
-    if (t == AD_F32) (add ? ad__move_add_f32 : ad__move_f32)(s, (const float *)x + at_x, (float *)y + at_y);
-    else (add ? ad__move_add_f64 : ad__move_f64)(s, (const double *)x + at_x, (double *)y + at_y);
 }
 
 /* ---- diagonal: x [..,n,m] -> y [..,length] ---------------------------------------------------------------- */
@@ -64,18 +59,17 @@ static int diagonal_shape(ad_call *c) {
 
 static int diagonal_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    if (y->layout->numel == 0) return AD_OK;
-    ad__moves s = diagonal_moves(x->layout->shape, y->layout->shape);
-    move(y->layout->dtype, &s, x->data, diagonal_start(x->layout->shape, diagonal_of(op)->offset), y->data, 0, false);
+    ad__copy_plan p = diagonal_plan(x->layout->shape, y->layout->shape);
+    ad__copy(&p, y->layout->dtype, x->data, diagonal_start(x->layout->shape, diagonal_of(op)->offset), y->data, 0);
     return AD_OK;
 }
 
 static void diagonal_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     void *gx = ad_grad_into(op, 0);
-    if (gx == NULL || y->layout->numel == 0) return;
-    ad__moves s = diagonal_moves(x->layout->shape, y->layout->shape), back = ad__moves_back(&s);
-    move(y->layout->dtype, &back, y->grad, 0, gx, diagonal_start(x->layout->shape, diagonal_of(op)->offset), true);
+    if (gx == NULL) return;
+    ad__copy_plan p = diagonal_plan(x->layout->shape, y->layout->shape), back = ad__copy_plan_back(&p);
+    ad__copy_add(&back, y->layout->dtype, y->grad, 0, gx, diagonal_start(x->layout->shape, diagonal_of(op)->offset));
 }
 
 static ad_var *embed(ad_var *x, int64_t offset, int64_t rows, int64_t columns);
@@ -126,19 +120,17 @@ static int diag_embed_shape(ad_call *c) {
 static int diag_embed_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     memset(y->data, 0, ad__bytes(y));
-    if (x->layout->numel == 0) return AD_OK;
-    ad__moves s = diagonal_moves(y->layout->shape, x->layout->shape), back = ad__moves_back(&s);
-    int64_t start = diagonal_start(y->layout->shape, diagonal_of(op)->offset);
-    move(y->layout->dtype, &back, x->data, 0, y->data, start, false);
+    ad__copy_plan p = diagonal_plan(y->layout->shape, x->layout->shape), back = ad__copy_plan_back(&p);
+    ad__copy(&back, y->layout->dtype, x->data, 0, y->data, diagonal_start(y->layout->shape, diagonal_of(op)->offset));
     return AD_OK;
 }
 
 static void diag_embed_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     void *gx = ad_grad_into(op, 0);
-    if (gx == NULL || x->layout->numel == 0) return;
-    ad__moves s = diagonal_moves(y->layout->shape, x->layout->shape);
-    move(y->layout->dtype, &s, y->grad, diagonal_start(y->layout->shape, diagonal_of(op)->offset), gx, 0, true);
+    if (gx == NULL) return;
+    ad__copy_plan p = diagonal_plan(y->layout->shape, x->layout->shape);
+    ad__copy_add(&p, y->layout->dtype, y->grad, diagonal_start(y->layout->shape, diagonal_of(op)->offset), gx, 0);
 }
 
 static void diag_embed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -174,11 +166,9 @@ ad_var *ad_diag_embed(ad_var *x, int64_t offset) { return embed(x, offset, -1, -
 ad_var *ad_diag(ad_var *x, int64_t offset) {
     if (ad__absent(x) || x->layout->shape.ndim == 1) return ad_diag_embed(x, offset);
     if (x->layout->shape.ndim == 2) return ad_diagonal(x, offset);
-    char text[96];
-    ad_shape_text(x->layout->shape, text, sizeof text);
-    ad_fail(ad__owner(x), AD_ESHAPE, "diag: %s: takes a vector or a matrix; ad_diagonal and ad_diag_embed take batches",
-            text);
-    return ad_nil(ad__owner(x));
+    const ad_call c = AD__CALL_AS("diag", x);
+    ad_call_fail(&c, AD_ESHAPE, "takes a vector or a matrix; ad_diagonal and ad_diag_embed take batches");
+    return ad_nil(c.graph);
 }
 
 ad_var *ad_trace(ad_var *x) { return ad_sum_axis(ad_diagonal(x, 0), -1, false); }
@@ -219,18 +209,22 @@ static int triangle_evaluate(const ad_op *op) {
 
 static void triangle_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    void *gx = ad_grad_into(op, 0);
+    char *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
+    size_t size = ad_dtype_size(y->layout->dtype);
     int64_t columns = y->layout->shape.dim[y->layout->shape.ndim - 1], from, to;
     for (int64_t i = 0; i * columns < y->layout->numel; i++) {
         columns_kept(op, i, &from, &to);
-        int64_t at = i * columns + from;
-        if (y->layout->dtype == AD_F32) ad__array_add_f32(to - from, (const float *)y->grad + at, (float *)gx + at);
-        else ad__array_add_f64(to - from, (const double *)y->grad + at, (double *)gx + at);
+        size_t at = (size_t)(i * columns + from) * size;
+        const void *g = (const char *)y->grad + at;
+        void *row = gx + at;
+        AD__BY_DTYPE(y->layout->dtype, ad__array_add, to - from, g, row);
     }
 }
 
-static void triangle_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(op->type, g, ad__attrs_of(op)); }
+static void triangle_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad__apply1(op->type, g, ad__attrs_of(op));
+}
 
 static void triangle_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(3, 3),    AD_SHAPE(2, 4), AD_SHAPE(4, 2),

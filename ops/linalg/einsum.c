@@ -1,5 +1,5 @@
 /* einsum.c: Einstein sums over one or two arrays, made of permutations, sums and one matrix product. */
-#include "ops/base/attrs.h"
+#include "autodiff/graph/node.h"
 #include "ops/ops.h"
 
 #include <string.h>
@@ -201,11 +201,11 @@ static void take_diagonals(einsum *e, int i) {
 /* Letters that neither the other operand nor the result has. */
 static void sum_own(einsum *e, int i) {
     labels *l = &e->in[i];
-    ad__axes_attrs a = { .n = 0 };
+    int axes[AD_MAX_NDIM], n = 0;
     for (int k = 0; k < l->n; k++)
-        if (find(&e->out, l->at[k]) < 0 && find(&e->in[1 - i], l->at[k]) < 0) a.axis[a.n++] = k;
-    for (int k = a.n - 1; k >= 0; k--) forget(l, a.axis[k]);
-    if (a.n > 0) e->x[i] = ad__apply1(&ad_op_sum, e->x[i], &a);
+        if (find(&e->out, l->at[k]) < 0 && find(&e->in[1 - i], l->at[k]) < 0) axes[n++] = k;
+    for (int k = n - 1; k >= 0; k--) forget(l, axes[k]);
+    if (n > 0) e->x[i] = ad_sum_axes(e->x[i], n, axes, false);
 }
 
 /* ---- two operands ------------------------------------------------------------------------------------------- */
@@ -245,9 +245,10 @@ static int64_t count(const einsum *e, const labels *l) { return ad_shape_numel(s
 static ad_var *multiply(const einsum *e, const roles *r) {
     int64_t batch = count(e, &r->batch), n = count(e, &r->left), m = count(e, &r->right), k = count(e, &r->inner);
     labels as = join(&r->batch, &r->left, &r->inner), bs = join(&r->batch, &r->inner, &r->right);
-    labels turned = join(&r->batch, &r->right, &r->inner);
+    labels transposed = join(&r->batch, &r->right, &r->inner);
     ad_var *a = arrange(e->x[0], &e->in[0], &as);
-    if (r->batch.n == 0 && r->inner.n > 0 && equal(&e->in[1], &turned)) /* a b^T, without turning b over */
+    /* a b^T, without a transposed copy of b */
+    if (r->batch.n == 0 && r->inner.n > 0 && equal(&e->in[1], &transposed))
         return ad_affine(reshaped(a, AD_SHAPE(n, k)), reshaped(e->x[1], AD_SHAPE(m, k)), NULL);
     ad_var *b = arrange(e->x[1], &e->in[1], &bs);
     if (r->inner.n == 0) return ad_mul(reshaped(a, AD_SHAPE(batch, n, 1)), reshaped(b, AD_SHAPE(batch, 1, m)));

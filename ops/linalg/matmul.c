@@ -1,8 +1,8 @@
 /* matmul.c: matrix products: matmul, batched and broadcasting, and affine, a layer's x W^T + b. */
-#include "ops/linalg/batch.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/linalg/gemm.h"
+#include "ops/linalg/batch.h"
 #include "ops/ops.h"
 
 #include <string.h>
@@ -12,39 +12,37 @@
 /* A vector a is a row [1,k] and a vector b a column [k,1]; the axis of 1 is then dropped. */
 typedef struct {
     int64_t n, m, k;
-    int64_t batches;
-    ad_shape batch_a, batch_b, batch; /* the leading axes */
+    ad__batches batch;
+    int64_t count; /* of products: fewer than batches where many of them are done as one */
 } product;
 
-static int product_of(ad_shape a, ad_shape b, product *p) {
-    *p = (product){ .n = a.ndim > 1 ? a.dim[a.ndim - 2] : 1,
-                    .m = b.ndim > 1 ? b.dim[b.ndim - 1] : 1,
-                    .k = a.dim[a.ndim - 1],
-                    .batch_a = ad__leading(a),
-                    .batch_b = ad__leading(b) };
-    int rc = ad__broadcast(p->batch_a, p->batch_b, &p->batch);
-    p->batches = ad_shape_numel(p->batch);
+static void product_of(ad_shape a, ad_shape b, product *p) {
+    p->n = a.ndim > 1 ? a.dim[a.ndim - 2] : 1;
+    p->m = b.ndim > 1 ? b.dim[b.ndim - 1] : 1;
+    p->k = a.dim[a.ndim - 1];
+    ad__batches_of(a, b, &p->batch);
+    p->count = p->batch.count;
     /* many matrices times one: one product of all their rows */
-    if (rc == 0 && ad_shape_numel(p->batch_b) == 1 && a.ndim > 1 && ad_shape_numel(p->batch_a) == p->batches) {
-        p->n *= p->batches;
-        p->batches = 1;
+    if (p->batch.fit && ad_shape_numel(p->batch.b) == 1 && a.ndim > 1 && ad_shape_numel(p->batch.a) == p->count) {
+        p->n *= p->count;
+        p->count = 1;
     }
-    return rc;
 }
 
 static int64_t inner_of(ad_shape b) { return b.ndim > 1 ? b.dim[b.ndim - 2] : b.dim[0]; }
 
 static int matmul_shape(ad_call *c) {
     ad_shape a = c->in[0]->layout->shape, b = c->in[1]->layout->shape;
-    product p;
     if (a.ndim == 0 || b.ndim == 0) return ad_call_fail(c, AD_ESHAPE, "a scalar is no matrix; multiply with ad_mul");
     if (a.dim[a.ndim - 1] != inner_of(b))
         return ad_call_fail(c, AD_ESHAPE, "inner sizes %lld and %lld differ; transpose one?",
                             (long long)a.dim[a.ndim - 1], (long long)inner_of(b));
-    if (product_of(a, b, &p)) return ad_call_fail(c, AD_ESHAPE, "leading axes do not broadcast");
-    if (p.n > AD__GEMM_MAX || p.m > AD__GEMM_MAX || p.k > AD__GEMM_MAX)
-        return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__GEMM_MAX);
-    ad_shape y = p.batch;
+    product p;
+    product_of(a, b, &p);
+    int rc = ad__check_batches(c, &p.batch);
+    if (rc == AD_OK) rc = ad__check_sides(c, AD__GEMM_MAX, p.n, p.m, p.k);
+    if (rc != AD_OK) return rc;
+    ad_shape y = p.batch.all;
     if (a.ndim > 1) y.dim[y.ndim++] = a.dim[a.ndim - 2];
     if (b.ndim > 1) y.dim[y.ndim++] = p.m;
     for (int i = y.ndim; i < AD_MAX_NDIM; i++) y.dim[i] = 0;
@@ -52,7 +50,7 @@ static int matmul_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* The products of an Op: y = a b, or a gradient, as one says; ga and gb are NULL where there is none. */
+/* The products of an Op: y = a b, or a gradient, as `one` says; ga and gb are NULL where there is none. */
 typedef struct job job;
 struct job {
     product p;
@@ -73,10 +71,10 @@ static job job_of(const ad_op *op) {
 
 /* Which of an operand's matrices batch i takes. */
 static void *a_at(const job *j, const void *a, int64_t i) {
-    return ad__matrix(a, ad__matrix_index(j->p.batch_a, j->p.batch, i), j->p.n * j->p.k, j->t);
+    return ad__matrix(a, ad__matrix_index(j->p.batch.a, j->p.batch.all, i), j->p.n * j->p.k, j->t);
 }
 static void *b_at(const job *j, const void *b, int64_t i) {
-    return ad__matrix(b, ad__matrix_index(j->p.batch_b, j->p.batch, i), j->p.k * j->p.m, j->t);
+    return ad__matrix(b, ad__matrix_index(j->p.batch.b, j->p.batch.all, i), j->p.k * j->p.m, j->t);
 }
 static void *y_at(const job *j, const void *y, int64_t i) { return ad__matrix(y, i, j->p.n * j->p.m, j->t); }
 
@@ -100,41 +98,41 @@ static void multiply_back_b(const job *j, int64_t i) {
              b_at(j, j->gb, i));
 }
 
-static void batches_slab(void *context, int worker, int64_t from, int64_t to) {
+static void batches_chunk(void *context, int worker, int64_t from, int64_t to) {
     (void)worker;
     const job *j = context;
     for (int64_t i = from; i < to; i++) j->one(j, i);
 }
 
-/* Batches are shared where each writes a matrix of its own; a slab of them takes some 50 us. */
+/* Batches are shared where each writes a matrix of its own; a chunk of them takes some 50 us. */
 static void over_batches(job *j, ad_shape written) {
-    double each = (double)j->p.n * (double)j->p.m * (double)j->p.k + 1024; /* a call costs something too */
-    int64_t slab = each > 0x1p21 ? 1 : (int64_t)(0x1p21 / each), work = 1 + (int64_t)(each / 8);
-    bool own = ad_shape_numel(written) == j->p.batches;
-    if (j->p.batches > 0) ad_parallel(j->team, j->p.batches, own ? slab : j->p.batches, work, batches_slab, j);
+    double each = (double)j->p.n * (double)j->p.m * (double)j->p.k + 1024; /* the overhead of a call */
+    int64_t chunk = each > 0x1p21 ? 1 : (int64_t)(0x1p21 / each), work = 1 + (int64_t)(each / 8);
+    bool own = ad_shape_numel(written) == j->p.count;
+    if (j->p.count > 0) ad_parallel(j->team, j->p.count, own ? chunk : j->p.count, work, batches_chunk, j);
 }
 
 static int matmul_evaluate(const ad_op *op) {
     job j = job_of(op);
     j.one = multiply;
-    over_batches(&j, j.p.batch);
+    over_batches(&j, j.p.batch.all);
     return AD_OK;
 }
 
-/* A gradient ready for products: with several batches, zeroed, since each covers only a part of it. */
-static char *product_grad(const ad_op *op, int i, int64_t batches, double *beta) {
+/* A gradient ready for products: with several of them, zeroed, since each covers only a part of it. */
+static char *product_grad(const ad_op *op, int i, int64_t count, double *beta) {
     *beta = 1;
-    return batches == 1 ? ad__product_grad(op, i, beta) : ad_grad_into(op, i);
+    return count == 1 ? ad__product_grad(op, i, beta) : ad_grad_into(op, i);
 }
 
 static void matmul_backward(const ad_op *op) {
     job j = job_of(op);
     j.one = multiply_back_a;
-    j.ga = product_grad(op, 0, j.p.batches, &j.beta);
-    if (j.ga != NULL) over_batches(&j, j.p.batch_a);
+    j.ga = product_grad(op, 0, j.p.count, &j.beta);
+    if (j.ga != NULL) over_batches(&j, j.p.batch.a);
     j.one = multiply_back_b;
-    j.gb = product_grad(op, 1, j.p.batches, &j.beta);
-    if (j.gb != NULL) over_batches(&j, j.p.batch_b);
+    j.gb = product_grad(op, 1, j.p.count, &j.beta);
+    if (j.gb != NULL) over_batches(&j, j.p.batch.b);
 }
 
 static ad_shape as_matrix(ad_shape s, bool column) {
@@ -177,15 +175,12 @@ ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b,
 
 /* ---- dot and outer: products of two vectors ------------------------------------------------------------- */
 
-/* Whether these are no two vectors, which has become the graph's error. */
+/* True, with the error, where these are not two vectors. */
 static bool refuse_vectors(const char *caller, ad_var *a, ad_var *b) {
     if (ad__absent(a) || ad__absent(b)) return ad_refuse_nil(ad__absent(a) ? a : b, caller) != AD_OK;
     if (a->layout->shape.ndim == 1 && b->layout->shape.ndim == 1) return false;
-    char as[96], bs[96];
-    ad_shape_text(a->layout->shape, as, sizeof as);
-    ad_shape_text(b->layout->shape, bs, sizeof bs);
     ad_fail(ad__owner(a), AD_ESHAPE, "%s: %s x %s: takes two vectors; ad_matmul and ad_mul take other shapes", caller,
-            as, bs);
+            ad_shape_str(a->layout->shape).text, ad_shape_str(b->layout->shape).text);
     return true;
 }
 
@@ -211,10 +206,7 @@ static int affine_shape(ad_call *c) {
     if (c->n > 2 && (b.ndim != 1 || b.dim[0] != w.dim[0]))
         return ad_call_fail(c, AD_ESHAPE, "b must be [%lld], one for each output", (long long)w.dim[0]);
     c->shape.dim[x.ndim - 1] = w.dim[0];
-    int64_t most = ad_shape_numel(x);
-    if (w.dim[0] > AD__GEMM_MAX || w.dim[1] > AD__GEMM_MAX || (w.dim[1] > 0 && most / w.dim[1] > AD__GEMM_MAX))
-        return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__GEMM_MAX);
-    return AD_OK;
+    return ad__check_sides(c, AD__GEMM_MAX, w.dim[0], w.dim[1], w.dim[1] > 0 ? c->in[0]->layout->numel / w.dim[1] : 0);
 }
 
 static int64_t rows_of(const ad_var *y) {
@@ -237,8 +229,7 @@ static void bias_backward(const ad_op *op) {
     void *gb = ad__product_grad(op, 2, &beta);
     if (gb == NULL) return;
     int64_t rows = rows_of(y), out = op->in[2]->layout->numel;
-    if (y->layout->dtype == AD_F32) ad__column_sums_f32(rows, out, y->grad, beta == 0, gb);
-    else ad__column_sums_f64(rows, out, y->grad, beta == 0, gb);
+    AD__BY_DTYPE(y->layout->dtype, ad__column_sums, rows, out, y->grad, beta == 0, gb);
 }
 
 /* dx += g w, dw += g^T x, db += g summed over rows */

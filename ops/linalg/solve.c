@@ -1,8 +1,9 @@
 /* solve.c: systems of linear equations, general and triangular, and inverses. Derivatives: M. B. Giles, "An
    extended collection of matrix derivative results for forward and reverse mode algorithmic
    differentiation", Oxford 2008, sections 2.2.3 and 2.2.4. */
-#include "ops/ops.h"
+#include "ops/kernels/base/vector.h"
 #include "ops/linalg/system.h"
+#include "ops/ops.h"
 
 #include <string.h>
 
@@ -11,9 +12,8 @@
 typedef struct {
     int64_t n, m;       /* b's and x's rows and columns; a vector is a column */
     int64_t side;       /* of a */
-    int64_t batches;
     ad_shape a, b, x;   /* as matrices */
-    ad_shape batch_a, batch_b, batch;
+    ad__batches batches;
 } equations;
 
 static ad_shape with_column(ad_shape s) {
@@ -21,22 +21,20 @@ static ad_shape with_column(ad_shape s) {
     return s;
 }
 
-/* b is one vector, or a vector for each matrix of a: as torch.linalg.solve has it. */
+/* b is one vector, or a vector for each matrix of a, as in torch.linalg.solve. */
 static bool has_vectors(ad_shape a, ad_shape b) {
     a.ndim--;
     return b.ndim == 1 || ad_shape_equal(a, b);
 }
 
-static int equations_of(ad_shape a, ad_shape b, bool vectors, equations *e) {
+static void equations_of(ad_shape a, ad_shape b, bool vectors, equations *e) {
     if (vectors) b = with_column(b);
-    *e = (equations){ .a = a, .b = b, .side = a.dim[a.ndim - 1], .batch_a = ad__leading(a), .batch_b = ad__leading(b) };
-    int rc = ad__broadcast(e->batch_a, e->batch_b, &e->batch);
-    e->n = b.dim[b.ndim - 2], e->m = b.dim[b.ndim - 1];
-    e->batches = ad_shape_numel(e->batch);
-    e->x = e->batch;
+    e->n = b.dim[b.ndim - 2], e->m = b.dim[b.ndim - 1], e->side = a.dim[a.ndim - 1];
+    e->a = a, e->b = b;
+    ad__batches_of(a, b, &e->batches);
+    e->x = e->batches.all;
     e->x.dim[e->x.ndim++] = e->n;
     e->x.dim[e->x.ndim++] = e->m;
-    return rc;
 }
 
 static int equations_shape(ad_call *c, bool vectors, bool right, equations *e) {
@@ -44,20 +42,20 @@ static int equations_shape(ad_call *c, bool vectors, bool right, equations *e) {
     ad_shape b = c->in[1]->layout->shape;
     if (rc != AD_OK) return rc;
     if (b.ndim < 2 && !vectors) return ad_call_fail(c, AD_ESHAPE, "b must be [..,n,m]%s", right ? "" : " or [n]");
-    if (equations_of(c->shape, b, vectors, e)) return ad_call_fail(c, AD_ESHAPE, "leading axes do not broadcast");
+    equations_of(c->shape, b, vectors, e);
+    rc = ad__check_batches(c, &e->batches);
+    if (rc != AD_OK) return rc;
     int64_t meets = right ? e->m : e->n;
     if (meets != e->side)
         return ad_call_fail(c, AD_ESHAPE, "a is of side %lld and b has %lld %s", (long long)e->side, (long long)meets,
                             right ? "columns" : "rows");
-    if (e->n > AD__LAPACK_MAX || e->m > AD__LAPACK_MAX)
-        return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__LAPACK_MAX);
     c->shape = e->x;
     if (vectors) c->shape.ndim--;
     for (int i = c->shape.ndim; i < AD_MAX_NDIM; i++) c->shape.dim[i] = 0;
-    return AD_OK;
+    return ad__check_sides(c, AD__LAPACK_MAX, e->n, e->m, 0);
 }
 
-/* da = -(its rule), put back to a's shape: what every rule here ends with. */
+/* -da summed to a's shape: the last step of every rule here. */
 static ad_var *minus(ad_var *da, ad_shape a) { return ad_sum_to(ad_neg(da), a); }
 
 static ad_var *to_operand(ad_var *db, ad_shape as_matrices, const ad_var *b) {
@@ -66,11 +64,9 @@ static ad_var *to_operand(ad_var *db, ad_shape as_matrices, const ad_var *b) {
 
 /* ---- solve: a x = b --------------------------------------------------------------------------------------- */
 
-static equations solve_equations(const ad_op *op) {
-    equations e;
+static void solve_equations(const ad_op *op, equations *e) {
     ad_shape a = op->in[0]->layout->shape, b = op->in[1]->layout->shape;
-    equations_of(a, b, has_vectors(a, b), &e);
-    return e;
+    equations_of(a, b, has_vectors(a, b), e);
 }
 
 static int solve_shape(ad_call *c) {
@@ -83,44 +79,42 @@ static int solve_shape(ad_call *c) {
 }
 
 static int solve_evaluate(const ad_op *op) {
-    const ad_var *b = op->in[1], *x = ad__out(op);
-    ad_dtype t = x->layout->dtype;
-    equations e = solve_equations(op);
+    equations e;
+    solve_equations(op, &e);
+    ad__batch b = ad__batch_values(op, &e.batches);
     int rc = ad__factorise(op, true);
-    for (int64_t i = 0; i < e.batches && rc == AD_OK; i++) {
-        int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
-        char *to = ad__matrix(x->data, i, e.n * e.m, t);
-        memcpy(to, ad__matrix(b->data, ib, e.n * e.m, t), (size_t)(e.n * e.m) * ad_dtype_size(t));
-        ad__lu_solve(t, false, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), to);
+    while (rc == AD_OK && ad__batch_next(&b)) {
+        memcpy(b.y, b.b, b.y_bytes);
+        ad__lu_solve(b.t, false, e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), b.y);
     }
     return rc;
 }
 
 /* z = a^-T g; db += z, da -= z x^T */
 static void solve_backward(const ad_op *op) {
-    const ad_var *x = ad__out(op);
-    ad_dtype t = x->layout->dtype;
-    equations e = solve_equations(op);
-    void *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1), *z = ad_scratch(op);
-    int64_t size = e.n * e.m;
-    for (int64_t i = 0; i < e.batches && size > 0; i++) {
-        int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
-        memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
-        ad__lu_solve(t, true, e.n, e.m, ad__factors(op, ia), ad__pivots(op, ia), z);
-        if (gb != NULL) ad__array_add(t, size, z, ad__matrix(gb, ib, size, t));
-        if (ga == NULL) continue;
-        ad__negate(t, size, z);
-        ad__gemm(ad__op_team(op), t, false, true, e.n, e.n, e.m, z, ad__matrix(x->data, i, size, t), 1,
-                 ad__matrix(ga, ia, e.n * e.n, t));
+    equations e;
+    solve_equations(op, &e);
+    ad__batch b = ad__batch_gradients(op, &e.batches);
+    void *z = ad_scratch(op);
+    while (ad__batch_next(&b)) {
+        memcpy(z, b.g, b.y_bytes);
+        ad__lu_solve(b.t, true, e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), z);
+        if (b.gb != NULL) AD__BY_DTYPE(b.t, ad__array_add, b.size, z, b.gb);
+        if (b.ga == NULL) continue;
+        AD__BY_DTYPE(b.t, ad__negate, b.size, z);
+        ad__gemm(ad__op_team(op), b.t, false, true, e.n, e.n, e.m, z, b.y, 1, b.ga);
     }
 }
 
 static void solve_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    equations e = solve_equations(op);
+    equations e;
+    solve_equations(op, &e);
     ad_var *z = ad_solve(ad_transpose(op->in[0]), ad_reshape(g, e.x));
     if (ad_vjp_wants(op, 0)) dx[0] = minus(ad_matmul(z, ad_transpose(ad_reshape(ad__out(op), e.x))), e.a);
     if (ad_vjp_wants(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);
 }
+
+static const double exchanged[] = { 0, 2, 0, 0, 0, -3, 1.5, 0, 0.5 }; /* [3,3] that needs rows exchanged */
 
 /* Ranks and broadcasting; the matrices are far from singular. */
 static void solve_samples(ad_sampler *s) {
@@ -139,8 +133,8 @@ static void solve_samples(ad_sampler *s) {
         ad__sample_matrices(n, ad_shape_numel(ad__leading(shapes[i][0])), 3, a);
         ad_sample_values(s, NULL, 2, shapes[i], (const double *[]){ a, NULL }, 0);
     }
-    const double turned[] = { 0, 2, 0, 0, 0, -3, 1.5, 0, 0.5 }; /* needs rows exchanged */
-    ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(3, 3), AD_SHAPE(3, 2) }, (const double *[]){ turned, NULL }, 0);
+    ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(3, 3), AD_SHAPE(3, 2) }, (const double *[]){ exchanged, NULL },
+                     0);
 }
 
 AD_OPTYPE(solve, .doc = "x with a x = b: a [..,n,n], b [..,n,m], a vector [n], or one for each matrix [..,n]",
@@ -163,50 +157,38 @@ static int inverse_shape(ad_call *c) {
 }
 
 static int inverse_evaluate(const ad_op *op) {
-    const ad_var *y = ad__out(op);
-    ad_dtype t = y->layout->dtype;
-    int64_t n = ad__matrix_side(y);
+    ad__batch b = ad__batch_values(op, NULL);
     char *work = ad_scratch(op);
-    int *pivots = (int *)(void *)(work + ad__lu_work(t, n));
-    memcpy(y->data, op->in[0]->data, ad__bytes(y));
-    for (int64_t k = 0; k < ad__matrix_count(y); k++) {
-        char *at = ad__matrix(y->data, k, n * n, t);
-        int64_t zero = ad__lu(t, n, at, pivots);
-        if (zero != 0) return ad__singular(op, k, zero);
-        ad__lu_inverse(t, n, at, pivots, work);
+    int *pivots = (int *)(void *)(work + ad__lu_work(b.t, b.side));
+    while (ad__batch_next(&b)) {
+        memcpy(b.y, b.a, b.y_bytes);
+        int64_t zero = ad__lu(b.t, b.side, b.y, pivots);
+        if (zero != 0) return ad__singular(op, b.i, zero);
+        ad__lu_inverse(b.t, b.side, b.y, pivots, work);
     }
     return AD_OK;
 }
 
 /* dx -= y^T g y^T */
 static void inverse_backward(const ad_op *op) {
-    const ad_var *y = ad__out(op);
-    ad_dtype t = y->layout->dtype;
-    int64_t n = ad__matrix_side(y);
-    void *gx = ad_grad_into(op, 0), *left = ad_scratch(op);
-    for (int64_t k = 0; k < ad__matrix_count(y) && gx != NULL; k++) {
-        const char *at = ad__matrix(y->data, k, n * n, t);
-        ad__gemm(ad__op_team(op), t, true, false, n, n, n, at, ad__matrix(y->grad, k, n * n, t), 0, left);
-        ad__negate(t, n * n, left);
-        ad__gemm(ad__op_team(op), t, false, true, n, n, n, left, at, 1, ad__matrix(gx, k, n * n, t));
+    ad__batch b = ad__batch_gradients(op, NULL);
+    int64_t n = b.side;
+    void *left = ad_scratch(op);
+    while (ad__batch_next(&b)) {
+        ad__gemm(ad__op_team(op), b.t, true, false, n, n, n, b.y, b.g, 0, left);
+        AD__BY_DTYPE(b.t, ad__negate, n * n, left);
+        ad__gemm(ad__op_team(op), b.t, false, true, n, n, n, left, b.y, 1, b.ga);
     }
 }
 
 static void inverse_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *turned = ad_transpose(ad__out(op));
-    dx[0] = ad_neg(ad_matmul(ad_matmul(turned, g), turned));
+    ad_var *y = ad_transpose(ad__out(op));
+    dx[0] = ad_neg(ad_matmul(ad_matmul(y, g), y));
 }
 
 static void inverse_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1, 1), AD_SHAPE(2, 2),    AD_SHAPE(3, 2, 2),    AD_SHAPE(2, 1, 3, 3),
-                                AD_SHAPE(9, 9), AD_SHAPE(0, 3, 3), AD_SHAPE(2, 0, 0) };
-    for (int i = 0; i < AD__COUNT(shapes); i++) {
-        double a[AD__SAMPLE_MATRICES];
-        ad__sample_matrices(shapes[i].dim[shapes[i].ndim - 1], ad_shape_numel(ad__leading(shapes[i])), 3, a);
-        ad_sample_values(s, NULL, 1, &shapes[i], (const double *[]){ a }, 0);
-    }
-    const double turned[] = { 0, 2, 0, 0, 0, -3, 1.5, 0, 0.5 };
-    ad_sample_values(s, NULL, 1, &AD_SHAPE(3, 3), (const double *[]){ turned }, 0);
+    ad__square_samples(s, 9, 3);
+    ad_sample_values(s, NULL, 1, &AD_SHAPE(3, 3), (const double *[]){ exchanged }, 0);
 }
 
 AD_OPTYPE(inverse, .doc = "the inverse of each square matrix; solving with a matrix is quicker and more accurate",
@@ -230,11 +212,9 @@ static ad__triangle triangle_of(const ad_op *op) {
     return (ad__triangle){ .upper = o->upper, .transpose = o->transpose, .right = o->right, .unit = o->unitriangular };
 }
 
-static equations triangular_equations(const ad_op *op) {
-    equations e;
+static void triangular_equations(const ad_op *op, equations *e) {
     ad_shape b = op->in[1]->layout->shape;
-    equations_of(op->in[0]->layout->shape, b, b.ndim == 1, &e);
-    return e;
+    equations_of(op->in[0]->layout->shape, b, b.ndim == 1, e);
 }
 
 static int solve_triangular_shape(ad_call *c) {
@@ -249,29 +229,26 @@ static int check_diagonal(const ad_op *op, int64_t k) {
     const ad_var *a = op->in[0];
     int64_t n = ad__matrix_side(a);
     const void *at = ad__matrix(a->data, k, n * n, a->layout->dtype);
-    int64_t zero = a->layout->dtype == AD_F32 ? ad__zero_on_diagonal_f32(n, at) : ad__zero_on_diagonal_f64(n, at);
+    int64_t zero = AD__BY_DTYPE(a->layout->dtype, ad__zero_on_diagonal, n, at);
     if (zero == 0 || triangle_of(op).unit) return AD_OK;
     return ad_op_fail(op, AD_EVALUE, "matrix %lld is singular: element %lld of its diagonal is 0", (long long)k,
                       (long long)zero);
 }
 
 static int solve_triangular_evaluate(const ad_op *op) {
-    const ad_var *a = op->in[0], *b = op->in[1], *x = ad__out(op);
-    ad_dtype t = x->layout->dtype;
-    equations e = triangular_equations(op);
-    int64_t size = e.n * e.m, side = e.side * e.side;
+    equations e;
+    triangular_equations(op, &e);
+    ad__batch b = ad__batch_values(op, &e.batches);
     int rc = AD_OK;
-    for (int64_t k = 0; k < ad__matrix_count(a) && rc == AD_OK; k++) rc = check_diagonal(op, k);
-    for (int64_t i = 0; i < e.batches && rc == AD_OK; i++) {
-        int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
-        char *to = ad__matrix(x->data, i, size, t);
-        memcpy(to, ad__matrix(b->data, ib, size, t), (size_t)size * ad_dtype_size(t));
-        ad__triangle_solve(t, triangle_of(op), e.n, e.m, ad__matrix(a->data, ia, side, t), to);
+    for (int64_t k = 0; k < ad__matrix_count(op->in[0]) && rc == AD_OK; k++) rc = check_diagonal(op, k);
+    while (rc == AD_OK && ad__batch_next(&b)) {
+        memcpy(b.y, b.b, b.y_bytes);
+        ad__triangle_solve(b.t, triangle_of(op), e.n, e.m, b.a, b.y);
     }
     return rc;
 }
 
-/* product [side,side] = what da's triangle loses: z x^T, or x^T z on the right, and the transpose of it
+/* product [side,side] = what is subtracted from da's triangle: z x^T, or x^T z on the right, and the transpose of it
    where a was taken transposed. */
 static void triangular_product(ad_team *team, ad_dtype t, ad__triangle is, const equations *e, const void *z,
                                const void *x, void *product) {
@@ -282,29 +259,26 @@ static void triangular_product(ad_team *team, ad_dtype t, ad__triangle is, const
 
 /* z = op(a)^-T g, or g op(a)^-T; db += z */
 static void solve_triangular_backward(const ad_op *op) {
-    const ad_var *a = op->in[0], *x = ad__out(op);
-    ad_dtype t = x->layout->dtype;
-    equations e = triangular_equations(op);
+    equations e;
+    triangular_equations(op, &e);
     ad__triangle is = triangle_of(op), back = is;
     back.transpose = !is.transpose;
-    int64_t size = e.n * e.m, side = e.side * e.side;
-    char *ga = ad_grad_into(op, 0), *gb = ad_grad_into(op, 1), *z = ad_scratch(op);
-    for (int64_t i = 0; i < e.batches && size > 0; i++) {
-        int64_t ia = ad__matrix_index(e.batch_a, e.batch, i), ib = ad__matrix_index(e.batch_b, e.batch, i);
-        memcpy(z, ad__matrix(x->grad, i, size, t), (size_t)size * ad_dtype_size(t));
-        ad__triangle_solve(t, back, e.n, e.m, ad__matrix(a->data, ia, side, t), z);
-        if (gb != NULL) ad__array_add(t, size, z, ad__matrix(gb, ib, size, t));
-        if (ga == NULL) continue;
-        char *product = ad__matrix(z, 1, size, t);
-        triangular_product(ad__op_team(op), t, is, &e, z, ad__matrix(x->data, i, size, t), product);
-        void *to = ad__matrix(ga, ia, side, t);
-        if (t == AD_F32) ad__axpy_triangle_f32(is.upper, is.unit, e.side, -1, (const void *)product, to);
-        else ad__axpy_triangle_f64(is.upper, is.unit, e.side, -1, (const void *)product, to);
+    ad__batch b = ad__batch_gradients(op, &e.batches);
+    void *z = ad_scratch(op);
+    while (ad__batch_next(&b)) {
+        memcpy(z, b.g, b.y_bytes);
+        ad__triangle_solve(b.t, back, e.n, e.m, b.a, z);
+        if (b.gb != NULL) AD__BY_DTYPE(b.t, ad__array_add, b.size, z, b.gb);
+        if (b.ga == NULL) continue;
+        void *product = ad__matrix(z, 1, b.size, b.t);
+        triangular_product(ad__op_team(op), b.t, is, &e, z, b.y, product);
+        AD__BY_DTYPE(b.t, ad__axpy_triangle, is.upper, is.unit, e.side, -1, product, b.ga);
     }
 }
 
 static void solve_triangular_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    equations e = triangular_equations(op);
+    equations e;
+    triangular_equations(op, &e);
     ad_triangular_opts o = *(const ad_triangular_opts *)ad__attrs_of(op), back = o;
     back.transpose = !o.transpose;
     ad_var *z = ad_solve_triangular(op->in[0], ad_reshape(g, e.x), back);

@@ -1,5 +1,6 @@
-/* system.c: what the ops through LAPACK share. */
+/* system.c: what the ops through LAPACK share: square matrices, systems of equations, their samples. */
 #include "ops/linalg/system.h"
+
 #include "autodiff/base/spread.h"
 
 #include <string.h>
@@ -7,19 +8,57 @@
 int ad__square_shape(ad_call *c) {
     ad_shape s = c->in[0]->layout->shape;
     if (!ad__has_lapack())
-        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS, as libopenblas-serial-dev, "
+        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS, as libopenblas-pthread-dev, "
                                            "and build again");
     if (s.ndim < 2 || s.dim[s.ndim - 1] != s.dim[s.ndim - 2])
         return ad_call_fail(c, AD_ESHAPE, "takes square matrices, [..,n,n]");
-    if (s.dim[s.ndim - 1] > AD__LAPACK_MAX)
-        return ad_call_fail(c, AD_ESHAPE, "a side is longer than %d", AD__LAPACK_MAX);
-    return AD_OK;
+    return ad__check_sides(c, AD__LAPACK_MAX, s.dim[s.ndim - 1], 0, 0);
 }
 
-int64_t ad__matrix_side(const ad_var *x) { return x->layout->shape.dim[x->layout->shape.ndim - 1]; }
 int64_t ad__matrix_count(const ad_var *x) { return ad_shape_numel(ad__leading(x->layout->shape)); }
 
-/* A byte more, so that there is a place even for no factors. */
+ad__batch ad__batch_values(const ad_op *op, const ad__batches *batches) {
+    const ad_var *a = op->in[0], *y = ad__out(op);
+    ad__batch b = { .op = op, .batches = batches, .t = y->layout->dtype, .side = ad__matrix_side(a), .i = -1 };
+    b.count = batches ? batches->count : ad__matrix_count(a);
+    b.size = b.count ? y->layout->numel / b.count : 0;
+    b.a_bytes = (size_t)(b.side * b.side) * ad_dtype_size(b.t);
+    b.y_bytes = (size_t)b.size * ad_dtype_size(b.t);
+    return b;
+}
+
+ad__batch ad__batch_gradients(const ad_op *op, const ad__batches *batches) {
+    ad__batch b = ad__batch_values(op, batches);
+    for (int i = 0; i < op->n_in; i++) b.grad[i] = ad_grad_into(op, i);
+    if ((b.grad[0] == NULL && b.grad[1] == NULL) || b.side == 0 || b.size == 0) b.count = 0;
+    return b;
+}
+
+/* Part k, of so many bytes, of an array that may not be there. */
+static inline void *part(void *array, int64_t k, size_t bytes) {
+    return array ? (char *)array + (size_t)k * bytes : NULL;
+}
+
+bool ad__batch_next(ad__batch *b) {
+    const ad_op *op = b->op;
+    const ad__batches *both = b->batches;
+    const ad_var *y = ad__out(op);
+    if (++b->i >= b->count) return false;
+    b->ia = b->i;
+    if (both != NULL) {
+        int64_t k = ad__matrix_index(both->b, both->all, b->i);
+        b->ia = ad__matrix_index(both->a, both->all, b->i);
+        b->b = part(op->in[1]->data, k, b->y_bytes);
+        b->gb = part(b->grad[1], k, b->y_bytes);
+    }
+    b->a = part(op->in[0]->data, b->ia, b->a_bytes);
+    b->ga = part(b->grad[0], b->ia, b->a_bytes);
+    b->y = part(y->data, b->i, b->y_bytes);
+    b->g = part(y->grad, b->i, b->y_bytes);
+    return true;
+}
+
+/* One byte more, so that saved is not NULL for empty matrices. */
 size_t ad__factors_size(const ad_call *c) {
     const ad_var *x = c->in[0];
     return ad__bytes(x) + (size_t)(ad__matrix_count(x) * ad__matrix_side(x)) * sizeof(int) + 1;
@@ -53,5 +92,15 @@ void ad__sample_matrices(int64_t n, int64_t count, double shift, double *to) {
     for (int64_t k = 0; k < count * n * n; k++) {
         int64_t i = k / n % n, j = k % n;
         to[k] = 2 * ad__spread_number(k, 0) - 1 + (i == j ? shift : 0);
+    }
+}
+
+void ad__square_samples(ad_sampler *s, int64_t largest, double shift) {
+    const ad_shape shapes[] = { AD_SHAPE(1, 1),    AD_SHAPE(2, 2),    AD_SHAPE(3, 2, 2), AD_SHAPE(2, 1, 3, 3),
+                                AD_SHAPE(largest, largest), AD_SHAPE(0, 3, 3), AD_SHAPE(2, 0, 0) };
+    for (int i = 0; i < AD__COUNT(shapes); i++) {
+        double x[AD__SAMPLE_MATRICES];
+        ad__sample_matrices(shapes[i].dim[shapes[i].ndim - 1], ad_shape_numel(ad__leading(shapes[i])), shift, x);
+        ad_sample_values(s, NULL, 1, &shapes[i], (const double *[]){ x }, 0);
     }
 }

@@ -94,7 +94,7 @@ typedef struct {
 
 /* As many as a chunk has. */
 static void fill(const job *j, double value, double *to) {
-    int64_t n = ad__min(j->op->in[0]->layout->numel, CHUNK);
+    int64_t n = ad__lesser(j->op->in[0]->layout->numel, CHUNK);
     AD__BY_DTYPE(j->t, ad__array_fill, n, value, (void *)to);
 }
 
@@ -120,7 +120,7 @@ static double values_of(void *context, int worker, int64_t from, int64_t to) {
     double terms[CHUNK], buffer[CHUNK], sum = 0;
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t n = ad__min(CHUNK, to - i);
+        int64_t n = ad__lesser(CHUNK, to - i);
         size_t at = (size_t)i * j->size;
         void *y = j->each ? (char *)ad__out(j->op)->data + at : (void *)terms;
         const void *w = weights_at(j, i, n, buffer);
@@ -146,7 +146,7 @@ static void add_slopes(void *context, int worker, int64_t from, int64_t to) {
     double buffer[CHUNK];
     (void)worker;
     for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t n = ad__min(CHUNK, to - i);
+        int64_t n = ad__lesser(CHUNK, to - i);
         size_t at = (size_t)i * j->size;
         const void *w = weights_at(j, i, n, buffer);
         const void *g = j->each ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents;
@@ -183,7 +183,7 @@ static void samples_with(ad_sampler *s, const ad__loss *loss, double k) {
 }
 
 static void points_with(ad_sampler *s, const ad__loss *loss, double k) {
-    int n = (int)ad__min(loss->points.n, MOST_POINTS);
+    int n = (int)ad__lesser(loss->points.n, MOST_POINTS);
     double x[MOST_POINTS], t[MOST_POINTS];
     for (int i = 0; i < n; i++) x[i] = loss->points.at[i][0], t[i] = loss->points.at[i][1];
     const double *values[] = { x, t };

@@ -1,15 +1,16 @@
-/* batch_norm.c: each channel to mean 0 and variance 1, over a batch or by running averages, then weighed and
-   shifted (Ioffe and Szegedy 2015). */
+/* batch_norm.c: each channel to mean 0 and variance 1, over a batch or by running averages, then
+   multiplied by a weight and shifted by a bias (Ioffe and Szegedy 2015). */
 #include "autodiff/extend.h"
 #include "ops/base/attrs.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/net/norm.h"
+#include "ops/net/norm.h"
 #include "ops/ops.h"
-#include "ops/kernels/base/vector.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- helpers: operands are x, in evaluation the running averages, then weight and bias, if they are there ---- */
+/* ---- helpers: operands are x, in evaluation the running averages, then optional weight and bias ---------------- */
 
 /* The running averages are written by training's evaluate and no input of its result, so they are no operands
    of it: a network that is applied to two batches before backward writes them twice. */
@@ -40,26 +41,24 @@ static moments saved_of(const ad_op *op) {
     return (moments){ saved, saved + op->in[0]->layout->shape.dim[1] };
 }
 
-/* [c] numbers of an operand, or of what stands for it. */
+/* Element j of an operand [c]; instead where there is no such operand. */
 static double channel(const ad_op *op, int operand, int64_t j, double instead) {
     return operand < 0 ? instead : ad__get(op->in[operand], j);
 }
 
 static int check_channels(ad_call *c, int first) {
     const norm_attrs *a = c->attrs;
-    if (c->n != first + a->has_weight + a->has_bias)
-        return ad_call_fail(c, AD_EVALUE, "%d operands given; has_weight and has_bias say which there are", c->n);
+    int rc = ad__check_norm_operands(c, first, a->has_weight, a->has_bias);
+    if (rc != AD_OK) return rc;
     if (c->shape.ndim < 2) return ad_call_fail(c, AD_ESHAPE, "takes x [n,c,..]");
     int64_t channels = c->shape.dim[1];
     for (int i = 1; i < c->n; i++)
         if (!ad_shape_equal(c->in[i]->layout->shape, AD_SHAPE(channels)))
             return ad_call_fail(c, AD_ESHAPE, "averages, weight and bias must be [%lld], one for each channel",
                                 (long long)channels);
-    if (!(a->eps >= 0 && a->eps - a->eps == 0))
-        return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
     c->saved = 2 * (size_t)channels * sizeof(double) + 1;
     c->scratch = 4 * (size_t)channels * sizeof(double);
-    return AD_OK;
+    return ad__check_eps(c, a->eps);
 }
 
 /* ---- both modes --------------------------------------------------------------------------------------------- */
@@ -69,34 +68,24 @@ static void normalize(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     ad__channels s = channels_of(x->layout->shape);
     moments m = saved_of(op);
-    double *scale = ad__owner(y)->scratch, *shift = scale + s.c;
+    double *scale = ad_scratch(op), *shift = scale + s.c;
     for (int64_t j = 0; j < s.c; j++) {
         scale[j] = m.scale[j] * channel(op, weight_index(op), j, 1);
         shift[j] = channel(op, bias_index(op), j, 0);
     }
-    if (y->layout->dtype == AD_F32) ad__channel_scale_f32(s, m.mean, scale, shift, x->data, y->data);
-    else ad__channel_scale_f64(s, m.mean, scale, shift, x->data, y->data);
+    AD__BY_DTYPE(y->layout->dtype, ad__channel_scale, s, m.mean, scale, shift, x->data, y->data);
 }
 
 /* sum [c] = g, summed over all but channels. */
 static void sums_of(ad_dtype t, ad__channels s, const void *g, double *sum) {
     memset(sum, 0, (size_t)s.c * sizeof *sum);
-    if (t == AD_F32) ad__channel_sums_f32(s, g, sum);
-    else ad__channel_sums_f64(s, g, sum);
+    AD__BY_DTYPE(t, ad__channel_sums, s, g, sum);
 }
 
 /* sum [c] = g (x - mean), or (x - mean)^2 where g is NULL, summed likewise. */
 static void products_of(ad_dtype t, ad__channels s, const double *mean, const void *x, const void *g, double *sum) {
     memset(sum, 0, (size_t)s.c * sizeof *sum);
-    if (t == AD_F32) ad__channel_products_f32(s, mean, x, g, sum);
-    else ad__channel_products_f64(s, mean, x, g, sum);
-}
-
-static void add_to(const ad_op *op, int operand, int64_t n, const double *sum) {
-    void *to = operand < 0 ? NULL : ad_grad_into(op, operand);
-    if (to == NULL) return;
-    if (op->in[operand]->layout->dtype == AD_F32) ad__to_f32_add(n, sum, to);
-    else ad__array_add_f64(n, sum, to);
+    AD__BY_DTYPE(t, ad__channel_products, s, mean, x, g, sum);
 }
 
 /* dx += scale (g - a - b (x - mean)), sample by sample, so that a first gradient's zeros are still in the cache. */
@@ -108,11 +97,10 @@ static void x_backward(const ad_op *op, ad__channels s, const double *mean, cons
     ad__channels one = { 1, s.c, s.l };
     size_t size = (size_t)(s.c * s.l) * ad_dtype_size(x->layout->dtype);
     for (int64_t i = 0; gx != NULL && i < s.n; i++, gx += size) {
-        const char *xs = (const char *)x->data + (size_t)i * size, *g = (const char *)y->grad + (size_t)i * size;
-        if (fresh) memset(gx, 0, size);
-        if (x->layout->dtype == AD_F32)
-            ad__channel_back_f32(one, mean, scale, a, b, (const void *)xs, (const void *)g, (void *)gx);
-        else ad__channel_back_f64(one, mean, scale, a, b, (const void *)xs, (const void *)g, (void *)gx);
+        const void *xs = (const char *)x->data + (size_t)i * size, *g = (const char *)y->grad + (size_t)i * size;
+        void *to = gx;
+        if (fresh) memset(to, 0, size);
+        AD__BY_DTYPE(x->layout->dtype, ad__channel_back, one, mean, scale, a, b, xs, g, to);
     }
 }
 
@@ -123,24 +111,26 @@ static void batch_norm_backward(const ad_op *op) {
     ad_dtype t = y->layout->dtype;
     ad__channels s = channels_of(x->layout->shape);
     moments m = saved_of(op);
-    double *a = ad__owner(y)->scratch, *b = a + s.c, *scale = b + s.c, *dw = scale + s.c;
+    double *a = ad_scratch(op), *b = a + s.c, *scale = b + s.c, *dw = scale + s.c;
     double each = is_training(op) ? 1 / (double)(s.n * s.l) : 0;
     sums_of(t, s, y->grad, a);
     products_of(t, s, m.mean, x->data, y->grad, b);
-    add_to(op, bias_index(op), s.c, a);
+    int w = weight_index(op), bias = bias_index(op);
+    if (bias > 0) ad__add_sums(op, bias, a);
     for (int64_t j = 0; j < s.c; j++) {
         dw[j] = m.scale[j] * b[j];
-        scale[j] = m.scale[j] * channel(op, weight_index(op), j, 1);
+        scale[j] = m.scale[j] * channel(op, w, j, 1);
         a[j] *= each;
         b[j] *= each * m.scale[j] * m.scale[j];
     }
-    add_to(op, weight_index(op), s.c, dw);
+    if (w > 0) ad__add_sums(op, w, dw);
     x_backward(op, s, m.mean, scale, a, b);
 }
 
-static ad_var *reduced(const ad_optype *type, ad_var *x, bool keepdims) {
-    return ad__apply1(type, x, &(ad__axes_attrs){ 2, { 0, 2 }, keepdims });
-}
+/* Means and sums over all but channels, of x as [n,c,l]. */
+static const int but_channels[] = { 0, 2 };
+static ad_var *mean_of(ad_var *x) { return ad_mean_axes(x, 2, but_channels, true); }
+static ad_var *sum_of(ad_var *x) { return ad_sum_axes(x, 2, but_channels, false); }
 
 /* All of it in Vars, x as [n,c,l] and numbers of channels as [c,1]. */
 static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -149,17 +139,15 @@ static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     bool training = is_training(op);
     ad_var *x = ad_reshape(op->in[0], flat);
     g = ad_reshape(g, flat);
-    ad_var *d = ad_sub(x, training ? reduced(&ad_op_mean, x, true) : ad_reshape(op->in[1], column));
-    ad_var *variance = training ? reduced(&ad_op_mean, ad_square(d), true) : ad_reshape(op->in[2], column);
+    ad_var *d = ad_sub(x, training ? mean_of(x) : ad_reshape(op->in[1], column));
+    ad_var *variance = training ? mean_of(ad_square(d)) : ad_reshape(op->in[2], column);
     ad_var *scale = ad_pows(ad_adds(variance, attrs_of(op)->eps), -0.5), *normal = ad_mul(d, scale);
     int w = weight_index(op), b = bias_index(op);
-    if (w > 0 && ad_vjp_wants(op, w)) dx[w] = reduced(&ad_op_sum, ad_mul(g, normal), false);
-    if (b > 0 && ad_vjp_wants(op, b)) dx[b] = reduced(&ad_op_sum, g, false);
+    if (w > 0 && ad_vjp_wants(op, w)) dx[w] = sum_of(ad_mul(g, normal));
+    if (b > 0 && ad_vjp_wants(op, b)) dx[b] = sum_of(g);
     if (!ad_vjp_wants(op, 0)) return;
     ad_var *across = g;
-    if (training)
-        across = ad_sub(ad_sub(g, reduced(&ad_op_mean, g, true)),
-                        ad_mul(normal, reduced(&ad_op_mean, ad_mul(g, normal), true)));
+    if (training) across = ad_sub(ad_sub(g, mean_of(g)), ad_mul(normal, mean_of(ad_mul(g, normal))));
     if (w > 0) scale = ad_mul(scale, ad_reshape(op->in[w], column));
     dx[0] = ad_reshape(ad_mul(across, scale), op->in[0]->layout->shape);
 }
@@ -223,7 +211,7 @@ static int batch_norm_train_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0];
     ad__channels s = channels_of(x->layout->shape);
     moments m = saved_of(op);
-    double n = (double)(s.n * s.l), *unbiased = ad__owner(x)->scratch;
+    double n = (double)(s.n * s.l), *unbiased = ad_scratch(op);
     sums_of(x->layout->dtype, s, x->data, m.mean);
     for (int64_t j = 0; j < s.c; j++) m.mean[j] /= n;
     products_of(x->layout->dtype, s, m.mean, x->data, NULL, unbiased);
@@ -293,8 +281,7 @@ AD_OPTYPE(batch_norm_eval,
           .doc = "batch_norm in evaluation: each channel of x [n,c,..] by running averages [c], which take no gradient",
           .formula = "(x - running_mean) scale w + b, scale = 1 / sqrt(running_var + eps)",
           .gradient = "g scale w; g (x - running_mean) scale; g, summed over all but channels", .arity = -1,
-          .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(norm_attrs), .attrs = eval_list,
-          .shape = batch_norm_eval_shape,
+          .no_grad = 6, .attr_size = sizeof(norm_attrs), .attrs = eval_list, .shape = batch_norm_eval_shape,
           .evaluate = { batch_norm_eval_evaluate, batch_norm_eval_evaluate },
           .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
 ad_var *ad_batch_norm_eval(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,

@@ -1,14 +1,16 @@
-/* layer_norm.c: each row to mean 0 and variance 1, then weighed and shifted (Ba, Kiros and Hinton 2016). */
+/* layer_norm.c: each row to mean 0 and variance 1, then multiplied by a weight and shifted by a bias (Ba, Kiros and
+   Hinton 2016). */
 #include "ops/base/attrs.h"
-#include "ops/kernels/net/norm.h"
-#include "ops/ops.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/base/sum.h"
-#include "ops/kernels/base/vector.h"
+#include "ops/kernels/net/norm.h"
+#include "ops/net/norm.h"
+#include "ops/ops.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- helpers: operands are x, then weight, then bias, each of the two if it is there ---------------------- */
+/* ---- helpers: operands are x, then an optional weight, then an optional bias ------------------------------ */
 
 typedef struct {
     ad_shape normalized; /* the last axes of x: what a row is */
@@ -24,28 +26,26 @@ static const void *row_data(const ad_op *op, int i) { return i < 0 ? NULL : op->
 static int check_shapes(const ad_call *c) {
     const norm_attrs *a = c->attrs;
     ad_shape last = c->shape;
-    char text[96];
-    if (c->n != 1 + a->has_weight + a->has_bias)
-        return ad_call_fail(c, AD_EVALUE, "%d operands given; has_weight and has_bias say which there are", c->n);
-    ad_shape_text(a->normalized, text, sizeof text);
+    int rc = ad__check_norm_operands(c, 1, a->has_weight, a->has_bias);
+    if (rc != AD_OK) return rc;
     last.ndim = a->normalized.ndim;
     if (last.ndim < 1 || last.ndim > c->shape.ndim)
-        return ad_call_fail(c, AD_ESHAPE, "cannot normalize over the last %d axes, %s", last.ndim, text);
+        return ad_call_fail(c, AD_ESHAPE, "cannot normalize over the last %d axes, %s", last.ndim,
+                            ad_shape_str(a->normalized).text);
     for (int i = 0; i < last.ndim; i++) last.dim[i] = c->shape.dim[c->shape.ndim - last.ndim + i];
     if (!ad_shape_equal(last, a->normalized))
-        return ad_call_fail(c, AD_ESHAPE, "the last axes are not %s, the normalized shape", text);
+        return ad_call_fail(c, AD_ESHAPE, "the last axes are not %s, the normalized shape",
+                            ad_shape_str(a->normalized).text);
     for (int i = 1; i < c->n; i++)
         if (!ad_shape_equal(c->in[i]->layout->shape, last))
-            return ad_call_fail(c, AD_ESHAPE, "weight and bias must be %s", text);
-    return AD_OK;
+            return ad_call_fail(c, AD_ESHAPE, "weight and bias must be %s", ad_shape_str(a->normalized).text);
+    return ad__check_eps(c, a->eps);
 }
 
 static int layer_norm_shape(ad_call *c) {
     const norm_attrs *a = c->attrs;
     int rc = check_shapes(c);
     if (rc != AD_OK) return rc;
-    if (!(a->eps >= 0 && a->eps - a->eps == 0))
-        return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
     int64_t n = ad_shape_numel(a->normalized), rows = n ? ad_shape_numel(c->shape) / n : 0;
     c->saved = (size_t)rows * sizeof(ad__moments) + 1;
     c->scratch = (size_t)n * sizeof(double);
@@ -65,86 +65,75 @@ static rows rows_of(const ad_op *op) {
     return (rows){ t, n ? op->in[0]->layout->numel / n : 0, n, (size_t)n * ad_dtype_size(t) };
 }
 
+static void *row_at(const rows *r, const void *array, int64_t i) { return (char *)array + (size_t)i * r->row; }
+
 /* ---- layer_norm ---------------------------------------------------------------------------------------------- */
 
 static ad__moments moments_of(const rows *r, const void *x, double eps) {
-    double n = (double)r->n, mean = (r->t == AD_F32 ? ad__array_sum_f32(r->n, x) : ad__array_sum_f64(r->n, x)) / n;
-    double squares = r->t == AD_F32 ? ad__squares_about_f32(r->n, mean, x) : ad__squares_about_f64(r->n, mean, x);
+    double n = (double)r->n, mean = AD__BY_DTYPE(r->t, ad__array_sum, r->n, x) / n;
+    double squares = AD__BY_DTYPE(r->t, ad__squares_about, r->n, mean, x);
     return (ad__moments){ mean, 1 / sqrt(squares / n + eps) };
 }
 
 static int layer_norm_evaluate(const ad_op *op) {
     rows r = rows_of(op);
-    const char *x = op->in[0]->data;
-    char *y = ad__out(op)->data;
     const void *w = row_data(op, weight_index(op)), *b = row_data(op, bias_index(op));
     ad__moments *kept = ad_saved(op);
-    for (int64_t i = 0; i < r.rows; i++, x += r.row, y += r.row) {
+    for (int64_t i = 0; i < r.rows; i++) {
+        const void *x = row_at(&r, op->in[0]->data, i);
         kept[i] = moments_of(&r, x, attrs_of(op)->eps);
-        if (r.t == AD_F32) ad__normalize_f32(r.n, kept[i], (const void *)x, w, b, (void *)y);
-        else ad__normalize_f64(r.n, kept[i], (const void *)x, w, b, (void *)y);
+        AD__BY_DTYPE(r.t, ad__normalize, r.n, kept[i], x, w, b, row_at(&r, ad__out(op)->data, i));
     }
     return AD_OK;
 }
 
 /* With h = g w: gx += scale (h - mean h - (x - mean) scale^2 mean(h (x - mean))). */
-static void row_backward_f32(int64_t n, ad__moments m, const float *x, const float *h, float *gx) {
-    double a = ad__array_sum_f32(n, h) / (double)n, c = m.scale * m.scale * ad__covariance_f32(n, m.mean, x, h) / (double)n;
-    ad__normalize_back_f32(n, m, a, c, x, h, gx);
-}
-static void row_backward_f64(int64_t n, ad__moments m, const double *x, const double *h, double *gx) {
-    double a = ad__array_sum_f64(n, h) / (double)n, c = m.scale * m.scale * ad__covariance_f64(n, m.mean, x, h) / (double)n;
-    ad__normalize_back_f64(n, m, a, c, x, h, gx);
-}
-
 static void x_backward(const ad_op *op) {
     rows r = rows_of(op);
     bool fresh;
-    char *gx = ad_grad_claim(op, 0, &fresh);
+    void *gx = ad_grad_claim(op, 0, &fresh);
     if (gx == NULL) return;
-    const char *x = op->in[0]->data, *g = ad__out(op)->grad;
     const void *w = row_data(op, weight_index(op));
-    void *weighed = ad__owner(ad__out(op))->scratch;
+    void *weighed = ad_scratch(op);
     const ad__moments *kept = ad_saved(op);
-    for (int64_t i = 0; i < r.rows; i++, x += r.row, g += r.row, gx += r.row) {
-        const void *h = w ? weighed : (const void *)g;
-        if (fresh) memset(gx, 0, r.row);
-        if (r.t == AD_F32) {
-            if (w) ad__weigh_f32(r.n, (const void *)g, w, weighed);
-            row_backward_f32(r.n, kept[i], (const void *)x, h, (void *)gx);
-        } else {
-            if (w) ad__weigh_f64(r.n, (const void *)g, w, weighed);
-            row_backward_f64(r.n, kept[i], (const void *)x, h, (void *)gx);
-        }
+    for (int64_t i = 0; i < r.rows; i++) {
+        const void *g = row_at(&r, ad__out(op)->grad, i), *h = w ? weighed : g;
+        void *to = row_at(&r, gx, i);
+        if (w != NULL) AD__BY_DTYPE(r.t, ad__weigh, r.n, g, w, weighed);
+        if (fresh) memset(to, 0, r.row);
+        AD__BY_DTYPE(r.t, ad__normalize_back, r.n, kept[i], row_at(&r, op->in[0]->data, i), h, to);
     }
 }
 
-static void add_sums(const rows *r, const double *sums, void *to) {
-    if (r->t == AD_F32) ad__to_f32_add(r->n, sums, to);
-    else ad__array_add_f64(r->n, sums, to);
-}
-
-/* Sums over rows of g, or of g times what the weight multiplied. */
-static void row_sums_backward(const ad_op *op, int operand, bool normalized) {
+/* dw += g times what the weight multiplied, summed over rows. */
+static void weight_backward(const ad_op *op) {
+    int operand = weight_index(op);
+    if (operand < 0 || !ad_wants_grad(op, operand)) return;
     rows r = rows_of(op);
-    void *to = operand < 0 ? NULL : ad_grad_into(op, operand);
-    if (to == NULL) return;
-    const char *x = op->in[0]->data, *g = ad__out(op)->grad;
-    double *sums = ad__owner(ad__out(op))->scratch;
+    double *sums = ad_scratch(op);
     const ad__moments *kept = ad_saved(op);
     memset(sums, 0, (size_t)r.n * sizeof *sums);
-    for (int64_t i = 0; i < r.rows; i++, x += r.row, g += r.row)
-        if (r.t == AD_F32 && normalized) ad__normalized_times_f32(r.n, kept[i], (const void *)x, (const void *)g, sums);
-        else if (normalized) ad__normalized_times_f64(r.n, kept[i], (const void *)x, (const void *)g, sums);
-        else if (r.t == AD_F32) ad__to_f64_add(r.n, (const void *)g, sums);
-        else ad__array_add_f64(r.n, (const void *)g, sums);
-    add_sums(&r, sums, to);
+    for (int64_t i = 0; i < r.rows; i++)
+        AD__BY_DTYPE(r.t, ad__normalized_times, r.n, kept[i], row_at(&r, op->in[0]->data, i),
+                     row_at(&r, ad__out(op)->grad, i), sums);
+    ad__add_sums(op, operand, sums);
+}
+
+/* db += g summed over rows. */
+static void bias_backward(const ad_op *op) {
+    int operand = bias_index(op);
+    if (operand < 0 || !ad_wants_grad(op, operand)) return;
+    rows r = rows_of(op);
+    double *sums = ad_scratch(op);
+    memset(sums, 0, (size_t)r.n * sizeof *sums);
+    AD__BY_DTYPE(r.t, ad__channel_sums, ((ad__channels){ r.rows, r.n, 1 }), ad__out(op)->grad, sums);
+    ad__add_sums(op, operand, sums);
 }
 
 static void layer_norm_backward(const ad_op *op) {
     x_backward(op);
-    row_sums_backward(op, weight_index(op), true);
-    row_sums_backward(op, bias_index(op), false);
+    weight_backward(op);
+    bias_backward(op);
 }
 
 /* The same with x as [rows, n] and everything computed again in Vars. */

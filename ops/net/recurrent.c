@@ -1,9 +1,8 @@
-/* recurrent.c: rnn, lstm and gru: what a state becomes over all times of a sequence, in one op. */
-#include "ops/linalg/batch.h"
+/* recurrent.c: rnn, lstm and gru, each over all times of a sequence as one op. */
 #include "ops/base/gradient.h"
+#include "ops/kernels/linalg/gemm.h"
 #include "ops/kernels/net/recurrent.h"
 #include "ops/ops.h"
-#include "ops/kernels/linalg/gemm.h"
 
 /* ---- helpers: operands x [n,time,k], w [k,m], h [n,m], and lstm's c [n,m] or gru's b [k]; k: m for each gate ---- */
 
@@ -53,7 +52,7 @@ static int recurrent_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* The second half of an array of lstm's result's shape, which is about c. */
+/* The second half, which belongs to c, of an array of the shape of lstm's result. */
 static void *half(const ad_var *y, void *array) { return (char *)array + ad__bytes(y) / 2; }
 
 static ad__recurrent recurrent_of(const ad_op *op) {
@@ -78,8 +77,7 @@ static ad__recurrent recurrent_of(const ad_op *op) {
 
 static int recurrent_evaluate(const ad_op *op) {
     ad__recurrent r = recurrent_of(op);
-    if (ad__out(op)->layout->dtype == AD_F32) ad__recur_f32(&r);
-    else ad__recur_f64(&r);
+    AD__BY_DTYPE(ad__out(op)->layout->dtype, ad__recur, &r);
     return AD_OK;
 }
 
@@ -92,17 +90,16 @@ static void recurrent_backward(const ad_op *op) {
     r.gh0 = ad_grad_into(op, 2);
     if (r.kind == AD__GRU) r.gb = ad_grad_into(op, 3);
     if (r.kind == AD__LSTM) r.gc = half(y, y->grad), r.gc0 = ad_grad_into(op, 3);
-    if (y->layout->dtype == AD_F32) ad__recur_back_f32(&r);
-    else ad__recur_back_f64(&r);
+    AD__BY_DTYPE(y->layout->dtype, ad__recur_back, &r);
 }
 
-/* ---- the same in Vars, a time after the other: from this come the derivatives in Vars -------------------------- */
+/* ---- the same in Vars, one time after another: vjp rules differentiate this -------------------------------------- */
 
 typedef struct {
     ad_var *h, *c;
 } moment;
 
-/* x [n,k] of one time; the other operands as the op's. */
+/* x [n,k] is of one time; in has the op's other operands. */
 typedef moment step_fn(const recurrent_attrs *a, ad_var *x, ad_var *const in[], moment before);
 
 /* Gate i of x [n,k] -> [n,m]. */

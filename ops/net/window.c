@@ -1,35 +1,26 @@
-/* window.c: the windows of images as columns, and columns summed back into images; each is the other's converse. */
-#include "ops/base/attrs.h"
+/* window.c: the windows of images as columns, and columns summed back into images; each is the other's transpose. */
+#include "autodiff/graph/node.h"
 #include "ops/kernels/net/im2col.h"
+#include "ops/net/pair.h"
 #include "ops/ops.h"
 
 #include <string.h>
 
-/* ---- helpers: the window ------------------------------------------------------------------------------------ */
+/* ---- helpers: the window ---------------------------------------------------------------------------------------- */
 
 /* Sizes along h and w; those of the images are col2im's alone. */
 typedef struct {
     ad_shape kernel, stride, padding, dilation, size;
 } window_attrs;
 
-static const ad_attr im2col_list[] = { { "kernel", AD_ATTR_SHAPE, offsetof(window_attrs, kernel) },
-                                       { "stride", AD_ATTR_SHAPE, offsetof(window_attrs, stride) },
-                                       { "padding", AD_ATTR_SHAPE, offsetof(window_attrs, padding) },
-                                       { "dilation", AD_ATTR_SHAPE, offsetof(window_attrs, dilation) },
-                                       { 0 } };
-static const ad_attr col2im_list[] = { { "kernel", AD_ATTR_SHAPE, offsetof(window_attrs, kernel) },
-                                       { "stride", AD_ATTR_SHAPE, offsetof(window_attrs, stride) },
-                                       { "padding", AD_ATTR_SHAPE, offsetof(window_attrs, padding) },
-                                       { "dilation", AD_ATTR_SHAPE, offsetof(window_attrs, dilation) },
-                                       { "size", AD_ATTR_SHAPE, offsetof(window_attrs, size) },
-                                       { 0 } };
+#define FIELD(name) { #name, AD_ATTR_SHAPE, offsetof(window_attrs, name) }
+#define WINDOW FIELD(kernel), FIELD(stride), FIELD(padding), FIELD(dilation)
+static const ad_attr im2col_list[] = { WINDOW, { 0 } };
+static const ad_attr col2im_list[] = { WINDOW, FIELD(size), { 0 } };
 
 static window_attrs attrs_of(const ad_window *w, int64_t height, int64_t width) {
-    return (window_attrs){ AD_SHAPE(w->kernel[0], w->kernel[1]),
-                           AD_SHAPE(w->stride[0] ? w->stride[0] : 1, w->stride[1] ? w->stride[1] : 1),
-                           AD_SHAPE(w->padding[0], w->padding[1]),
-                           AD_SHAPE(w->dilation[0] ? w->dilation[0] : 1, w->dilation[1] ? w->dilation[1] : 1),
-                           AD_SHAPE(height, width) };
+    return (window_attrs){ ad__pair(w->kernel, 0), ad__pair(w->stride, 1), ad__pair(w->padding, 0),
+                           ad__pair(w->dilation, 1), AD_SHAPE(height, width) };
 }
 
 /* Over images [c,h,w]. The sizes fit together: see check_window. */
@@ -43,15 +34,12 @@ static ad__window_of window_of(const window_attrs *a, int64_t c, int64_t h, int6
     return r;
 }
 
-static bool between(int64_t v, int64_t lo) { return v >= lo && v <= INT32_MAX; }
-
 static int check_window(const ad_call *call, int64_t c, int64_t h, int64_t w) {
     const window_attrs *a = call->attrs;
-    for (int i = 0; i < 2; i++)
-        if (!between(a->kernel.dim[i], 1) || !between(a->stride.dim[i], 1) || !between(a->padding.dim[i], 0) ||
-            !between(a->dilation.dim[i], 1))
-            return ad_call_fail(call, AD_EVALUE, "kernel, stride and dilation are 1 or more, padding 0 or more, none "
-                                                 "above 2^31");
+    if (!ad__pair_within(a->kernel.dim, 1) || !ad__pair_within(a->stride.dim, 1) ||
+        !ad__pair_within(a->padding.dim, 0) || !ad__pair_within(a->dilation.dim, 1))
+        return ad_call_fail(call, AD_EVALUE, "kernel, stride and dilation are 1 or more, padding 0 or more, none "
+                                             "above 2^31");
     ad__window_of v = window_of(a, c, h, w);
     if (v.out[0] < 1 || v.out[1] < 1)
         return ad_call_fail(call, AD_ESHAPE, "a window of %lld by %lld, with its dilation, does not fit into the image",
@@ -77,25 +65,26 @@ static job job_of(const ad_op *op, const ad_var *image) {
     return j;
 }
 
+static void *image_at(const job *j, const void *images, int64_t i) {
+    return (char *)images + (size_t)(i * j->image) * ad_dtype_size(j->dtype);
+}
+static void *columns_at(const job *j, const void *columns, int64_t i) {
+    return (char *)columns + (size_t)(i * j->columns) * ad_dtype_size(j->dtype);
+}
+
 static void to_columns(const job *j, const void *images, void *columns) {
     for (int64_t i = 0; i < j->n; i++)
-        if (j->dtype == AD_F32)
-            ad__image_im2col_f32(&j->window, (const float *)images + i * j->image, (float *)columns + i * j->columns);
-        else ad__image_im2col_f64(&j->window, (const double *)images + i * j->image, (double *)columns + i * j->columns);
+        AD__BY_DTYPE(j->dtype, ad__image_im2col, &j->window, image_at(j, images, i), columns_at(j, columns, i));
 }
 
 static void add_to_columns(const job *j, const void *images, void *columns) {
     for (int64_t i = 0; i < j->n; i++)
-        if (j->dtype == AD_F32)
-            ad__image_im2col_add_f32(&j->window, (const float *)images + i * j->image, (float *)columns + i * j->columns);
-        else ad__image_im2col_add_f64(&j->window, (const double *)images + i * j->image, (double *)columns + i * j->columns);
+        AD__BY_DTYPE(j->dtype, ad__image_im2col_add, &j->window, image_at(j, images, i), columns_at(j, columns, i));
 }
 
 static void add_to_images(const job *j, const void *columns, void *images) {
     for (int64_t i = 0; i < j->n; i++)
-        if (j->dtype == AD_F32)
-            ad__image_col2im_add_f32(&j->window, (const float *)columns + i * j->columns, (float *)images + i * j->image);
-        else ad__image_col2im_add_f64(&j->window, (const double *)columns + i * j->columns, (double *)images + i * j->image);
+        AD__BY_DTYPE(j->dtype, ad__image_col2im_add, &j->window, columns_at(j, columns, i), image_at(j, images, i));
 }
 
 /* Stride, padding and dilation alone and together, along one axis and both, and a window that steps over elements. */
@@ -111,7 +100,7 @@ static const ad_window windows[] = {
     { .kernel = { 1, 1 }, .padding = { 3, 3 }, .stride = { 4, 4 } },
 };
 
-/* ---- im2col: [n,c,h,w] -> [n, c*kh*kw, oh*ow] ------------------------------------------------------------------ */
+/* ---- im2col: [n,c,h,w] -> [n, c*kh*kw, oh*ow] ------------------------------------------------------------------- */
 
 static int im2col_shape(ad_call *call) {
     ad_shape s = call->shape;
@@ -165,7 +154,7 @@ ad_var *ad_im2col(ad_var *x, ad_window window) {
     return ad__apply1(&ad_op_im2col, x, &a);
 }
 
-/* ---- col2im: [n, c*kh*kw, oh*ow] -> [n,c,h,w] -------------------------------------------------------------------- */
+/* ---- col2im: [n, c*kh*kw, oh*ow] -> [n,c,h,w] ------------------------------------------------------------------- */
 
 static int col2im_shape(ad_call *call) {
     const window_attrs *a = call->attrs;
@@ -173,7 +162,7 @@ static int col2im_shape(ad_call *call) {
     int64_t h = a->size.dim[0], w = a->size.dim[1];
     if (s.ndim != 2 && s.ndim != 3)
         return ad_call_fail(call, AD_ESHAPE, "takes columns [n, c*kh*kw, oh*ow], or without n");
-    if (!between(h, 0) || !between(w, 0))
+    if (!ad__pair_within(a->size.dim, 0))
         return ad_call_fail(call, AD_EVALUE, "images of %lld by %lld", (long long)h, (long long)w);
     int rc = check_window(call, 1, h, w);
     if (rc != AD_OK) return rc;
@@ -181,8 +170,7 @@ static int col2im_shape(ad_call *call) {
     int64_t rows = s.dim[s.ndim - 2], each = v.kernel[0] * v.kernel[1], places = v.out[0] * v.out[1];
     if (rows % each != 0 || s.dim[s.ndim - 1] != places)
         return ad_call_fail(call, AD_ESHAPE, "the window makes columns [c*%lld, %lld] of such an image",
-                            (long long)each,
-                            (long long)places);
+                            (long long)each, (long long)places);
     call->shape = AD_SHAPE(s.dim[0], rows / each, h, w);
     if (s.ndim == 2) call->shape = AD_SHAPE(rows / each, h, w);
     return AD_OK;

@@ -1,32 +1,34 @@
 /* extremum.c: max and min over all elements or some axes, and where they are. */
-#include "ops/reduce/segments.h"
+#include "ops/base/attrs.h"
 #include "ops/kernels/reduce/extremum.h"
 #include "ops/ops.h"
+#include "ops/reduce/segments.h"
 
 #include <math.h>
 
 /* ---- helpers ------------------------------------------------------------------------------------------ */
 
-/* Of an empty row there is no largest element, and no neutral one to stand for it. */
-static int extremum_shape(ad_call *c) {
-    ad_shape from = c->shape;
-    int rc = ad__axes_shape(c);
-    if (rc == AD_OK && ad_shape_numel(from) == 0 && ad_shape_numel(c->shape) > 0)
-        return ad_call_fail(c, AD_ESHAPE, "no elements to take the %s of", c->type->name);
-    return rc;
+/* An empty segment has no largest element, and no neutral one can stand for it. c->shape is the result's. */
+static int check_elements(const ad_call *c) {
+    if (c->in[0]->layout->numel > 0 || ad_shape_numel(c->shape) == 0) return AD_OK;
+    return ad_call_fail(c, AD_ESHAPE, "no elements to take the %s of", c->type->name);
 }
 
-static ad__broadcast_map result_spread(const ad_op *op) {
+static int extremum_shape(ad_call *c) {
+    int rc = ad__axes_shape(c);
+    return rc == AD_OK ? check_elements(c) : rc;
+}
+
+/* How the result lies in the operand. */
+static ad__broadcast_map result_map(const ad_op *op) {
     ad_shape s = op->in[0]->layout->shape;
     return ad__broadcast_map_of(ad__reduced_shape(s, ad__axes_mask(ad__attrs_of(op), s.ndim), true), s);
 }
 
 static int evaluate_by(const ad_op *op, bool smallest) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    ad__broadcast_map s = result_spread(op);
-    if (y->layout->dtype == AD_F32)
-        ad__extremum_f32(&s, x->layout->numel, x->data, smallest, y->layout->numel, y->data);
-    else ad__extremum_f64(&s, x->layout->numel, x->data, smallest, y->layout->numel, y->data);
+    ad__broadcast_map map = result_map(op);
+    AD__BY_DTYPE(y->layout->dtype, ad__extremum, &map, x->layout->numel, x->data, smallest, y->layout->numel, y->data);
     return AD_OK;
 }
 
@@ -35,11 +37,9 @@ static void extremum_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     void *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
-    ad__broadcast_map s = result_spread(op);
-    double *ties = ad__owner(y)->scratch;
-    if (y->layout->dtype == AD_F32)
-        ad__extremum_back_f32(&s, x->layout->numel, x->data, y->layout->numel, y->data, y->grad, ties, gx);
-    else ad__extremum_back_f64(&s, x->layout->numel, x->data, y->layout->numel, y->data, y->grad, ties, gx);
+    ad__broadcast_map map = result_map(op);
+    AD__BY_DTYPE(y->layout->dtype, ad__extremum_back, &map, x->layout->numel, x->data, y->layout->numel, y->data,
+                 y->grad, ad_scratch(op), gx);
 }
 
 static void extremum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -49,17 +49,21 @@ static void extremum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_mul(mask, ad_div(ad_reshape(g, kept), ad_sum_to(mask, kept)));
 }
 
+static void all_and_axis_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(9), AD_SHAPE(2, 3), AD_SHAPE(70) };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        ad_sample(s, &(ad__axes_attrs){ .n = -1, .keepdims = i % 2 }, 1, &shapes[i], NULL, NULL);
+    for (int axis = -3; axis < 3; axis++)
+        ad_sample(s, &(ad__axes_attrs){ 1, { axis }, axis < 0 }, 1, &AD_SHAPE(2, 3, 4), NULL, NULL);
+}
+
 /* ---- max, min ------------------------------------------------------------------------------------------- */
 
 static int max_evaluate(const ad_op *op) { return evaluate_by(op, false); }
 static int min_evaluate(const ad_op *op) { return evaluate_by(op, true); }
 
 static void max_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(9), AD_SHAPE(2, 3), AD_SHAPE(70) };
-    for (int i = 0; i < AD__COUNT(shapes); i++)
-        ad_sample(s, &(ad__axes_attrs){ .n = -1, .keepdims = i % 2 }, 1, &shapes[i], NULL, NULL);
-    for (int axis = -3; axis < 3; axis++)
-        ad_sample(s, &(ad__axes_attrs){ 1, { axis }, axis < 0 }, 1, &AD_SHAPE(2, 3, 4), NULL, NULL);
+    all_and_axis_samples(s);
     ad_sample(s, &(ad__axes_attrs){ 2, { 0, 2 }, false }, 1, &AD_SHAPE(2, 3, 4), NULL, NULL);
     ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { 1 } }, 1, &AD_SHAPE(0, 3), NULL, NULL);
     const double ties[] = { 1, 3, 3, -1, -1, 3 }, *values[] = { ties };
@@ -70,15 +74,26 @@ static void max_samples(ad_sampler *s) {
 }
 static void min_samples(ad_sampler *s) { max_samples(s); }
 
-#define EXTREMUM(name, doc_, formula_)                                                                                 \
-    AD_OPTYPE(name, .doc = doc_, .formula = formula_, .gradient = "g shared equally by the elements equal to y",       \
-              .arity = 1, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = extremum_shape,        \
-              .evaluate = { name##_evaluate, name##_evaluate }, .backward = { extremum_backward, extremum_backward },  \
-              .vjp = extremum_vjp);                                                                                    \
-    AD__REDUCTION(name)
+#define EXTREMUM                                                                                                       \
+    .gradient = "g shared equally by the elements equal to y", .arity = 1, .attr_size = sizeof(ad__axes_attrs),        \
+    .attrs = ad__axes_list, .shape = extremum_shape, .backward = { extremum_backward, extremum_backward },             \
+    .vjp = extremum_vjp
 
-EXTREMUM(max, "largest element over all or some axes; NaN if there is one", "max x")
-EXTREMUM(min, "smallest element over all or some axes; NaN if there is one", "min x")
+AD_OPTYPE(max, .doc = "largest element over all or some axes; NaN if there is one", .formula = "max x",
+          .evaluate = { max_evaluate, max_evaluate }, EXTREMUM);
+ad_var *ad_max(ad_var *x) { return ad__reduce_all(&ad_op_max, x); }
+ad_var *ad_max_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_max, x, axis, keepdims); }
+ad_var *ad_max_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    return ad__reduce_axes(&ad_op_max, x, n, axes, keepdims);
+}
+
+AD_OPTYPE(min, .doc = "smallest element over all or some axes; NaN if there is one", .formula = "min x",
+          .evaluate = { min_evaluate, min_evaluate }, EXTREMUM);
+ad_var *ad_min(ad_var *x) { return ad__reduce_all(&ad_op_min, x); }
+ad_var *ad_min_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_min, x, axis, keepdims); }
+ad_var *ad_min_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    return ad__reduce_axes(&ad_op_min, x, n, axes, keepdims);
+}
 
 /* ---- argmax, argmin: over all elements or one axis ----------------------------------------------------------- */
 
@@ -86,8 +101,8 @@ static int place_shape(ad_call *c) {
     int64_t numel = c->in[0]->layout->numel, longest = (int64_t)1 << 24;
     int rc = ad__segments_shape(c);
     int64_t segments = rc == AD_OK ? ad_shape_numel(c->shape) : 0;
-    if (segments > 0 && numel == 0) return ad_call_fail(c, AD_ESHAPE, "no elements to take the %s of", c->type->name);
-    if (segments > 0 && c->dtype == AD_F32 && numel / segments > longest)
+    if (rc == AD_OK) rc = check_elements(c);
+    if (rc == AD_OK && segments > 0 && c->dtype == AD_F32 && numel / segments > longest)
         return ad_call_fail(c, AD_ESHAPE, "f32 holds no index above %lld; convert x with ad_cast", (long long)longest);
     return rc;
 }
@@ -95,17 +110,17 @@ static int place_shape(ad_call *c) {
 static void put_place(const ad_op *op, int64_t segment, int64_t n, const void *x, bool smallest) {
     ad__put(ad__out(op), segment, (double)AD__BY_DTYPE(op->in[0]->layout->dtype, ad__arg_extremum, n, x, smallest));
 }
-static void argmax_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) { put_place(op, segment, n, x, false); }
-static void argmin_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) { put_place(op, segment, n, x, true); }
+static void argmax_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+    put_place(op, segment, n, x, false);
+}
+static void argmin_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
+    put_place(op, segment, n, x, true);
+}
 static int argmax_evaluate(const ad_op *op) { return ad__over_segments(op, argmax_segment); }
 static int argmin_evaluate(const ad_op *op) { return ad__over_segments(op, argmin_segment); }
 
 static void argmax_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(9), AD_SHAPE(2, 3), AD_SHAPE(70) };
-    for (int i = 0; i < AD__COUNT(shapes); i++)
-        ad_sample(s, &(ad__axes_attrs){ .n = -1, .keepdims = i % 2 }, 1, &shapes[i], NULL, NULL);
-    for (int axis = -3; axis < 3; axis++)
-        ad_sample(s, &(ad__axes_attrs){ 1, { axis }, axis < 0 }, 1, &AD_SHAPE(2, 3, 4), NULL, NULL);
+    all_and_axis_samples(s);
     ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { 1 } }, 1, &AD_SHAPE(0, 3), NULL, NULL);
     const double ties[] = { 1, 3, 3, -1, -1, 3 }, nans[] = { 1, NAN, 3, NAN, -INFINITY, INFINITY };
     const double *const edges[] = { ties, nans };
@@ -116,14 +131,18 @@ static void argmax_samples(ad_sampler *s) {
 }
 static void argmin_samples(ad_sampler *s) { argmax_samples(s); }
 
-#define PLACE(name, doc_)                                                                                              \
-    AD_OPTYPE(name, .doc = doc_, .formula = #name " x", .arity = 1, .flags = AD_OP_CONSTANT,                           \
-              .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = place_shape,                       \
-              .evaluate = { name##_evaluate, name##_evaluate });                                                       \
-    ad_var *ad_##name(ad_var *x) { return ad__apply1(&ad_op_##name, x, &(ad__axes_attrs){ .n = -1 }); }                \
-    ad_var *ad_##name##_axis(ad_var *x, int axis, bool keepdims) {                                                     \
-        return ad__apply1(&ad_op_##name, x, &(ad__axes_attrs){ 1, { axis }, keepdims });                               \
-    }
+#define PLACE                                                                                                          \
+    .arity = 1, .flags = AD_OP_CONSTANT, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list,                  \
+    .shape = place_shape
 
-PLACE(argmax, "index of the largest element, of the first where several tie, of the first NaN if there is one")
-PLACE(argmin, "index of the smallest element, of the first where several tie, of the first NaN if there is one")
+AD_OPTYPE(argmax,
+          .doc = "index of the largest element, of the first where several tie, of the first NaN if there is one",
+          .formula = "argmax x", .evaluate = { argmax_evaluate, argmax_evaluate }, PLACE);
+ad_var *ad_argmax(ad_var *x) { return ad__reduce_all(&ad_op_argmax, x); }
+ad_var *ad_argmax_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmax, x, axis, keepdims); }
+
+AD_OPTYPE(argmin,
+          .doc = "index of the smallest element, of the first where several tie, of the first NaN if there is one",
+          .formula = "argmin x", .evaluate = { argmin_evaluate, argmin_evaluate }, PLACE);
+ad_var *ad_argmin(ad_var *x) { return ad__reduce_all(&ad_op_argmin, x); }
+ad_var *ad_argmin_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmin, x, axis, keepdims); }

@@ -18,12 +18,12 @@ static void logsumexp_segment(const ad_op *op, int64_t segment, int64_t n, const
     ad__put(ad__out(op), segment, l.m + log(l.s));
 }
 
-static void logsumexp_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
-    (void)room;
+static void logsumexp_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer,
+                                   void *gx) {
+    (void)buffer;
     ad__lse l = ((const ad__lse *)ad_saved(op))[segment];
     double g = ad_grad_at(ad__out(op), segment);
-    if (op->in[0]->layout->dtype == AD_F32) ad__lse_back_f32(n, l, (float)g, x, gx);
-    else ad__lse_back_f64(n, l, g, x, gx);
+    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__lse_back, n, l, g, x, gx);
 }
 
 static int logsumexp_evaluate(const ad_op *op) { return ad__over_segments(op, logsumexp_segment); }
@@ -62,9 +62,10 @@ AD_OPTYPE(logsumexp, .doc = "log of the sum of exp(x) over all or some axes, fin
           .attrs = ad__axes_list, .shape = logsumexp_shape, .evaluate = { logsumexp_evaluate, logsumexp_evaluate },
           .backward = { logsumexp_backward, logsumexp_backward }, .vjp = logsumexp_vjp);
 
-ad_var *ad_logsumexp_axes(ad_var *x, int n, const int *axes, bool keepdims) {
-    ad__axes_attrs a = ad__reduced_axes(n, axes, keepdims);
-    return ad__apply1(&ad_op_logsumexp, x, &a);
+ad_var *ad_logsumexp(ad_var *x) { return ad__reduce_all(&ad_op_logsumexp, x); }
+ad_var *ad_logsumexp_axis(ad_var *x, int axis, bool keepdims) {
+    return ad__reduce_axis(&ad_op_logsumexp, x, axis, keepdims);
 }
-ad_var *ad_logsumexp(ad_var *x, int axis, bool keepdims) { return ad_logsumexp_axes(x, 1, &axis, keepdims); }
-ad_var *ad_logsumexp_all(ad_var *x) { return ad_logsumexp_axes(x, 0, NULL, false); }
+ad_var *ad_logsumexp_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    return ad__reduce_axes(&ad_op_logsumexp, x, n, axes, keepdims);
+}

@@ -8,7 +8,7 @@
 
 typedef struct {
     ad__axes_attrs axes;
-    int correction; /* what is taken off the number of elements */
+    int correction; /* subtracted from the number of elements */
 } moment_attrs;
 static const ad_attr moment_list[] = { { "axes", AD_ATTR_AXES, offsetof(moment_attrs, axes.n) },
                                        { "keepdims", AD_ATTR_BOOL, offsetof(moment_attrs, axes.keepdims) },
@@ -20,6 +20,11 @@ static int moment_shape(ad_call *c) {
     int rc = ad__segments_shape(c);
     if (rc == AD_OK) c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(ad__row_mean);
     return rc;
+}
+
+static ad_var *apply_moment(const ad_optype *type, ad_var *x, int n, const int *axes, int correction, bool keepdims) {
+    moment_attrs a = { ad__reduced_axes(n, axes, keepdims), correction };
+    return ad__apply1(type, x, &a);
 }
 
 /* What the sum of squares is divided by: with as many elements as the correction or fewer, 0. */
@@ -58,8 +63,9 @@ static void variance_segment(const ad_op *op, int64_t segment, int64_t n, const 
     ad__put(ad__out(op), segment, squares / divisor(op));
 }
 
-static void variance_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
-    (void)room;
+static void variance_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer,
+                                  void *gx) {
+    (void)buffer;
     double k = ad_grad_at(ad__out(op), segment) * 2 / divisor(op);
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, segment), k, gx);
 }
@@ -71,11 +77,20 @@ static void variance_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static void variance_samples(ad_sampler *s) { moment_samples(s); }
 
-AD_OPTYPE(variance, .doc = "variance over all or some axes, torch.var; correction 1 unless given, NaN of one element",
+AD_OPTYPE(variance,
+          .doc = "variance over all or some axes; correction 1 is PyTorch's default (NaN of one element), 0 the "
+                 "population's",
           .formula = "sum (x - mean x)^2 / (n - correction)", .gradient = "g 2 (x - mean x) / (n - correction)",
           .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list, .shape = moment_shape,
           .evaluate = { variance_evaluate, variance_evaluate }, .backward = { variance_backward, variance_backward },
           .vjp = variance_vjp);
+ad_var *ad_variance(ad_var *x, int correction) { return ad_variance_axes(x, 0, NULL, correction, false); }
+ad_var *ad_variance_axis(ad_var *x, int axis, int correction, bool keepdims) {
+    return ad_variance_axes(x, 1, &axis, correction, keepdims);
+}
+ad_var *ad_variance_axes(ad_var *x, int n, const int *axes, int correction, bool keepdims) {
+    return apply_moment(&ad_op_variance, x, n, axes, correction, keepdims);
+}
 
 /* ---- standard deviation ------------------------------------------------------------------------------- */
 
@@ -84,8 +99,8 @@ static void std_segment(const ad_op *op, int64_t segment, int64_t n, const void 
     ad__put(ad__out(op), segment, deviation / sqrt(divisor(op)));
 }
 
-static void std_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
-    (void)room;
+static void std_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer, void *gx) {
+    (void)buffer;
     double y = ad_at(ad__out(op), segment), k = y == 0 ? 0 : ad_grad_at(ad__out(op), segment) / divisor(op) / y;
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__centred_back, n, x, *mean_of(op, segment), k, gx);
 }
@@ -100,19 +115,18 @@ static void std_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static void std_samples(ad_sampler *s) { moment_samples(s); }
 
-AD_OPTYPE(std, .doc = "standard deviation over all or some axes; correction 1 unless given, NaN of one element",
+AD_OPTYPE(std,
+          .doc = "standard deviation over all or some axes; correction 1 is PyTorch's default (NaN of one element), 0 "
+                 "the population's",
           .formula = "sqrt(sum (x - mean x)^2 / (n - correction))", .gradient = "g (x - mean x) / ((n - correction) y)",
           .special = "y = 0: slope 0", .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list,
           .shape = moment_shape, .evaluate = { std_evaluate, std_evaluate }, .backward = { std_backward, std_backward },
           .vjp = std_vjp);
 
-#define MOMENT(name)                                                                                                   \
-    ad_var *ad_##name##_axes(ad_var *x, int n, const int *axes, int correction, bool keepdims) {                       \
-        moment_attrs a = { ad__reduced_axes(n, axes, keepdims), correction };                                          \
-        return ad__apply1(&ad_op_##name, x, &a);                                                                       \
-    }                                                                                                                  \
-    ad_var *ad_##name(ad_var *x) { return ad_##name##_axes(x, 0, NULL, 1, false); }                                    \
-    ad_var *ad_##name##_axis(ad_var *x, int axis, bool keepdims) { return ad_##name##_axes(x, 1, &axis, 1, keepdims); }
-
-MOMENT(variance)
-MOMENT(std)
+ad_var *ad_std(ad_var *x, int correction) { return ad_std_axes(x, 0, NULL, correction, false); }
+ad_var *ad_std_axis(ad_var *x, int axis, int correction, bool keepdims) {
+    return ad_std_axes(x, 1, &axis, correction, keepdims);
+}
+ad_var *ad_std_axes(ad_var *x, int n, const int *axes, int correction, bool keepdims) {
+    return apply_moment(&ad_op_std, x, n, axes, correction, keepdims);
+}

@@ -1,7 +1,7 @@
 /* norm.c: the p-norm over all elements or some axes. */
-#include "ops/reduce/segments.h"
 #include "ops/base/gradient.h"
 #include "ops/ops.h"
+#include "ops/reduce/segments.h"
 
 #include <math.h>
 
@@ -25,8 +25,8 @@ static void norm_segment(const ad_op *op, int64_t segment, int64_t n, const void
     ad__put(ad__out(op), segment, AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_norm, n, x, p_of(op)));
 }
 
-static void norm_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
-    (void)room;
+static void norm_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer, void *gx) {
+    (void)buffer;
     double y = ad_at(ad__out(op), segment), g = ad_grad_at(ad__out(op), segment);
     AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_norm_back, n, x, p_of(op), y, g, gx);
 }
@@ -82,9 +82,9 @@ AD_OPTYPE(norm, .doc = "p-norm over all or some axes, for any p: 1, 2, inf, -inf
           .arity = 1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = norm_shape,
           .evaluate = { norm_evaluate, norm_evaluate }, .backward = { norm_backward, norm_backward }, .vjp = norm_vjp);
 
-ad_var *ad_norm_axes(ad_var *x, double p, int n, const int *axes, bool keepdims) {
+ad_var *ad_norm(ad_var *x, double p) { return ad_norm_axes(x, 0, NULL, p, false); }
+ad_var *ad_norm_axis(ad_var *x, int axis, double p, bool keepdims) { return ad_norm_axes(x, 1, &axis, p, keepdims); }
+ad_var *ad_norm_axes(ad_var *x, int n, const int *axes, double p, bool keepdims) {
     norm_attrs a = { ad__reduced_axes(n, axes, keepdims), p };
     return ad__apply1(&ad_op_norm, x, &a);
 }
-ad_var *ad_norm(ad_var *x, double p) { return ad_norm_axes(x, p, 0, NULL, false); }
-ad_var *ad_norm_axis(ad_var *x, double p, int axis, bool keepdims) { return ad_norm_axes(x, p, 1, &axis, keepdims); }

@@ -1,10 +1,7 @@
-/* scan.c: cumsum, cumprod and linear recurrences along an axis; and prod, whose slope is made of these. */
+/* scan.c: cumsum, cumprod and linear recurrences along an axis. */
+#include "ops/base/attrs.h"
 #include "ops/kernels/reduce/scan.h"
-
-#include "ops/reduce/segments.h"
 #include "ops/ops.h"
-
-#include <math.h>
 
 /* ---- helpers: x as [outer, n, inner] around the axis; attributes start with an int axis ------------------- */
 
@@ -177,46 +174,3 @@ ad_var *ad_linear_scan(ad_var *a, ad_var *b, int axis, bool reverse, double init
     linear_attrs k = { axis, reverse, init };
     return b ? ad__apply2(&ad_op_linear_scan, a, b, &k) : ad__apply1(&ad_op_linear_scan, a, &k);
 }
-
-/* ---- prod ---------------------------------------------------------------------------------------------------- */
-
-static void prod_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
-    ad__put(ad__out(op), segment, AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_prod, n, x));
-}
-static void prod_segment_back(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx) {
-    AD__BY_DTYPE(op->in[0]->layout->dtype, ad__row_prod_back, n, x, ad_grad_at(ad__out(op), segment), room, gx);
-}
-static int prod_evaluate(const ad_op *op) { return ad__over_segments(op, prod_segment); }
-static void prod_backward(const ad_op *op) { ad__back_over_segments(op, prod_segment_back); }
-
-/* The product of all elements but one: along the first axis those before and after it, and then along
-   the next axis those of the products so far, until one product is left of each segment. */
-static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *p = op->in[0];
-    unsigned mask = ad__axes_mask(ad__attrs_of(op), p->layout->shape.ndim);
-    dx[0] = ad_expand(ad__kept(op, g), p->layout->shape);
-    for (int axis = 0; axis < op->in[0]->layout->shape.ndim; axis++) {
-        if (!(mask >> axis & 1)) continue;
-        ad_var *before = ad_linear_scan(p, NULL, axis, false, 1), *after = ad_linear_scan(p, NULL, axis, true, 1);
-        dx[0] = ad_mul(dx[0], ad_mul(before, after));
-        p = ad_prod_axis(p, axis, true);
-    }
-}
-
-static void prod_samples(ad_sampler *s) {
-    ad__axes_attrs a = { .n = -1 };
-    ad__reduction_samples(s, &a, 0.4, 1.7);
-    const double zeros[] = { 2, 0, 3, -1, 0, 0, 1.5, 2.5 }, *values[] = { zeros };
-    for (int axis = 0; axis < 2; axis++)
-        ad_sample_values(s, &(ad__axes_attrs){ 1, { axis }, false }, 1, &AD_SHAPE(4, 2), values, 0);
-    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(4), values, 0);
-    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(5), values, 0);
-    ad_sample_values(s, &(ad__axes_attrs){ 2, { 0, 2 }, true }, 1, &AD_SHAPE(2, 2, 2), values, 0);
-    ad_sample(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(0), NULL, NULL);
-}
-
-AD_OPTYPE(prod, .doc = "product over all or some axes; slopes right with zeros", .formula = "product of x",
-          .gradient = "g times the product of all other elements", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
-          .attrs = ad__axes_list, .shape = ad__segments_shape, .evaluate = { prod_evaluate, prod_evaluate },
-          .backward = { prod_backward, prod_backward }, .vjp = prod_vjp);
-AD__REDUCTION(prod)

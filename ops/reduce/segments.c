@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Room for a segment's elements, for their gradients, and for n doubles that the op may use. */
+/* Scratch holds a segment's elements, their gradients, and n doubles that the op may use. */
 int ad__segments_shape(ad_call *c) {
     int64_t numel = c->in[0]->layout->numel;
     int rc = ad__axes_shape(c);
@@ -14,7 +14,7 @@ int ad__segments_shape(ad_call *c) {
     return rc;
 }
 
-static ad__segments cells_of(const ad_op *op) {
+static ad__segments segments_of(const ad_op *op) {
     ad_shape s = op->in[0]->layout->shape;
     return ad__segments_of(s, ad__axes_mask(ad__attrs_of(op), s.ndim));
 }
@@ -26,13 +26,13 @@ static void *load(const ad__segments *c, ad_dtype t, int64_t segment, void *x, b
     bool in_place = ad__segments_are_rows(c);
     void *to = in_place ? (char *)x + (size_t)at * ad_dtype_size(t) : row;
     if (zeros) memset(to, 0, (size_t)c->n * ad_dtype_size(t));
-    else if (!in_place) ad__strided_copy(&c->row, t, x, at, row, 0);
+    else if (!in_place) ad__copy(&c->row, t, x, at, row, 0);
     return to;
 }
 
 int ad__over_segments(const ad_op *op, ad__segment_value *value) {
     const ad_var *x = op->in[0];
-    ad__segments c = cells_of(op);
+    ad__segments c = segments_of(op);
     for (int64_t i = 0; i < c.n_segments; i++)
         value(op, i, c.n, load(&c, x->layout->dtype, i, x->data, false, ad_scratch(op)));
     return AD_OK;
@@ -42,15 +42,15 @@ void ad__back_over_segments(const ad_op *op, ad__segment_slope *slope) {
     const ad_var *x = op->in[0];
     bool fresh = false;
     void *gx = ad_grad_claim(op, 0, &fresh);
-    ad__segments c = cells_of(op);
-    ad__strided back = ad__strided_back(&c.row);
+    ad__segments c = segments_of(op);
+    ad__copy_plan back = ad__copy_plan_back(&c.row);
     ad_dtype t = x->layout->dtype;
-    double *row = ad_scratch(op), *row_g = row + c.n, *room = row_g + c.n;
+    double *row = ad_scratch(op), *row_g = row + c.n, *buffer = row_g + c.n;
     if (gx == NULL || c.n == 0) return;
     for (int64_t i = 0; i < c.n_segments; i++) {
         void *to = load(&c, t, i, gx, fresh, row_g);
-        slope(op, i, c.n, load(&c, t, i, x->data, false, row), room, to);
-        if (to == row_g) ad__strided_copy(&back, t, row_g, 0, gx, ad__segment_start(&c, i));
+        slope(op, i, c.n, load(&c, t, i, x->data, false, row), buffer, to);
+        if (to == row_g) ad__copy(&back, t, row_g, 0, gx, ad__segment_start(&c, i));
     }
 }
 

@@ -7,8 +7,8 @@
 
 /* Writes result element segment from its n elements of the operand, T by the operand's dtype. */
 typedef void ad__segment_value(const ad_op *op, int64_t segment, int64_t n, const void *x);
-/* Adds to the n elements' gradients; room is for n doubles. */
-typedef void ad__segment_slope(const ad_op *op, int64_t segment, int64_t n, const void *x, double *room, void *gx);
+/* Adds to the n elements' gradients; buffer holds n doubles. */
+typedef void ad__segment_slope(const ad_op *op, int64_t segment, int64_t n, const void *x, double *buffer, void *gx);
 
 /* The shape rule of such an op; its attributes start with ad__axes_attrs. */
 int ad__segments_shape(ad_call *c);

@@ -11,7 +11,8 @@
 static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs_of(op))->axis; }
 static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
 
-/* A scalar counts as a row of one element. Room for four rows: zeros, and three of an axis that is not the last. */
+/* A scalar counts as a row of one element. Scratch holds four rows: zeros, and three of an axis that is not the last
+   one. */
 static int row_shape(ad_call *c) {
     int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, c->shape.ndim);
     if (axis < 0) return axis;
@@ -99,7 +100,8 @@ static void back_over_rows(const ad_op *op, slope_fn *f) {
 }
 
 static void axis_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(2, 35), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3) };
+    const ad_shape shapes[] = { AD_SHAPE(1),     AD_SHAPE(5),       AD_SHAPE(2, 3),
+                                AD_SHAPE(2, 35), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3) };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
             ad_sample(s, &(ad__axis_attrs){ axis, i % 2 }, 1, &shapes[i], NULL, NULL);
@@ -112,12 +114,10 @@ static void axis_samples(ad_sampler *s) {
 /* ---- softmax -------------------------------------------------------------------------------------------- */
 
 static void softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
-    if (t == AD_F32) ad__row_softmax_f32(n, x, y);
-    else ad__row_softmax_f64(n, x, y);
+    AD__BY_DTYPE(t, ad__row_softmax, n, x, y);
 }
 static void softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g, const void *base, void *gx) {
-    if (t == AD_F32) ad__row_softmax_back_f32(n, y, g, base, gx);
-    else ad__row_softmax_back_f64(n, y, g, base, gx);
+    AD__BY_DTYPE(t, ad__row_softmax_back, n, y, g, base, gx);
 }
 static int softmax_evaluate(const ad_op *op) { return evaluate_rows(op, softmax_row); }
 static void softmax_backward(const ad_op *op) { back_over_rows(op, softmax_row_back); }
@@ -137,22 +137,19 @@ ad_var *ad_softmax(ad_var *x, int axis) { return ad__apply1(&ad_op_softmax, x, &
 /* softmax(x / temperature): above 1 it evens out, towards 0 it picks the largest (Hinton et al. 2015). */
 ad_var *ad_softmax_with(ad_var *x, int axis, double temperature) {
     if (temperature > 0 && temperature - temperature == 0) return ad_softmax(ad_muls(x, 1 / temperature), axis);
-    char shape[96];
     if (ad__absent(x)) return ad_softmax(x, axis);
-    ad_shape_text(x->layout->shape, shape, sizeof shape);
-    ad_fail(ad__owner(x), AD_EVALUE, "softmax_with: %s: temperature %g is not a number > 0", shape, temperature);
+    ad_fail(ad__owner(x), AD_EVALUE, "softmax_with: %s: temperature %g is not a number > 0",
+            ad_shape_str(x->layout->shape).text, temperature);
     return ad_nil(ad__owner(x));
 }
 
 /* ---- log_softmax ---------------------------------------------------------------------------------------- */
 
 static void log_softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
-    if (t == AD_F32) ad__row_log_softmax_f32(n, x, y);
-    else ad__row_log_softmax_f64(n, x, y);
+    AD__BY_DTYPE(t, ad__row_log_softmax, n, x, y);
 }
 static void log_softmax_row_back(ad_dtype t, int64_t n, const void *y, const void *g, const void *base, void *gx) {
-    if (t == AD_F32) ad__row_log_softmax_back_f32(n, y, g, base, gx);
-    else ad__row_log_softmax_back_f64(n, y, g, base, gx);
+    AD__BY_DTYPE(t, ad__row_log_softmax_back, n, y, g, base, gx);
 }
 static int log_softmax_evaluate(const ad_op *op) { return evaluate_rows(op, log_softmax_row); }
 static void log_softmax_backward(const ad_op *op) { back_over_rows(op, log_softmax_row_back); }

@@ -1,6 +1,6 @@
 /* concat.c: many arrays put together along an axis, and one taken apart. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/shape/strided.h"
+#include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
 /* ---- helpers: the operands' places in the result ----------------------------------------------------------- */
@@ -22,9 +22,9 @@ static seam seam_of(const ad_op *op) {
 }
 
 /* Operand -> its place in the result. */
-static ad__strided piece_of(const seam *m, const ad_var *x, int64_t *length) {
+static ad__copy_plan piece_plan(const seam *m, const ad_var *x, int64_t *length) {
     *length = m->outer ? x->layout->numel / m->outer : 0;
-    return ad__strided_of(2, (int64_t[]){ m->outer, *length }, (int64_t[]){ *length, 1 }, (int64_t[]){ m->row, 1 });
+    return ad__copy_plan_of(2, (int64_t[]){ m->outer, *length }, (int64_t[]){ *length, 1 }, (int64_t[]){ m->row, 1 });
 }
 
 static int join_evaluate(const ad_op *op) {
@@ -32,8 +32,8 @@ static int join_evaluate(const ad_op *op) {
     seam m = seam_of(op);
     for (int i = 0; i < op->n_in; i++) {
         int64_t length;
-        ad__strided s = piece_of(&m, op->in[i], &length);
-        ad__strided_copy(&s, y->layout->dtype, op->in[i]->data, 0, y->data, m.at);
+        ad__copy_plan p = piece_plan(&m, op->in[i], &length);
+        ad__copy(&p, y->layout->dtype, op->in[i]->data, 0, y->data, m.at);
         m.at += length;
     }
     return AD_OK;
@@ -44,10 +44,10 @@ static void join_backward(const ad_op *op) {
     seam m = seam_of(op);
     for (int i = 0; i < op->n_in; i++) {
         int64_t length;
-        ad__strided put = piece_of(&m, op->in[i], &length), take = ad__strided_back(&put);
+        ad__copy_plan put = piece_plan(&m, op->in[i], &length), take = ad__copy_plan_back(&put);
         bool fresh;
         void *gx = ad_grad_claim(op, i, &fresh);
-        if (gx != NULL) (fresh ? ad__strided_copy : ad__strided_add)(&take, y->layout->dtype, y->grad, m.at, gx, 0);
+        if (gx != NULL) (fresh ? ad__copy : ad__copy_add)(&take, y->layout->dtype, y->grad, m.at, gx, 0);
         m.at += length;
     }
 }
@@ -68,12 +68,9 @@ static int concat_shape(ad_call *c) {
         ad_shape s = c->in[i]->layout->shape;
         bool fits = s.ndim == c->shape.ndim;
         for (int k = 0; k < s.ndim && fits; k++) fits = k == axis || s.dim[k] == c->shape.dim[k];
-        if (!fits) {
-            char text[160];
-            ad_shape_text(s, text, sizeof text);
+        if (!fits)
             return ad_call_fail(c, AD_ESHAPE, "operand %d is %s: all sizes but that of axis %d must be equal", i,
-                                text, axis);
-        }
+                                ad_shape_str(s).text, axis);
         if (__builtin_add_overflow(c->shape.dim[axis], s.dim[axis], &c->shape.dim[axis]))
             return ad_call_fail(c, AD_ESHAPE, "the result would have too many elements");
     }
@@ -115,9 +112,8 @@ static int stack_shape(ad_call *c) {
     if (axis < 0) return axis;
     for (int i = 1; i < c->n; i++) {
         if (ad_shape_equal(c->in[i]->layout->shape, s)) continue;
-        char text[160];
-        ad_shape_text(c->in[i]->layout->shape, text, sizeof text);
-        return ad_call_fail(c, AD_ESHAPE, "operand %d is %s: all shapes must be equal", i, text);
+        return ad_call_fail(c, AD_ESHAPE, "operand %d is %s: all shapes must be equal", i,
+                            ad_shape_str(c->in[i]->layout->shape).text);
     }
     for (int k = c->shape.ndim++; k > axis; k--) c->shape.dim[k] = c->shape.dim[k - 1];
     c->shape.dim[axis] = c->n;

@@ -1,61 +1,70 @@
-/* expand.c: other shapes for the same elements, by reshape; and repeated ones, by expand. */
+/* expand.c: elements repeated: expand, tile, repeat_interleave. */
 #include "ops/base/attrs.h"
+#include "ops/kernels/base/broadcast.h"
+#include "ops/kernels/base/vector.h"
+#include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
-/* ---- views --------------------------------------------------------------------------------------------- */
+#include <string.h>
 
-ad_var *ad_squeeze(ad_var *x) {
-    if (ad__absent(x)) return ad__nil_result(x, "squeeze");
-    ad_shape s = x->layout->shape;
-    unsigned ones = 0;
-    for (int i = 0; i < s.ndim; i++)
-        if (s.dim[i] == 1) ones |= 1u << i;
-    return ad_reshape(x, ad__reduced_shape(s, ones, false));
+/* ---- expand ------------------------------------------------------------------------------------------------ */
+
+static int expand_shape(ad_call *c) {
+    ad_shape to = ((const ad__shape_attrs *)c->attrs)->shape, from = c->shape, whole;
+    if (to.ndim < from.ndim || to.ndim > AD_MAX_NDIM)
+        return ad_call_fail(c, AD_ESHAPE, "expanding to %d dimensions", to.ndim);
+    int added = to.ndim - from.ndim;
+    for (int i = added; i < to.ndim; i++)
+        if (to.dim[i] == -1) to.dim[i] = from.dim[i - added];
+    if (ad__broadcast(from, to, &whole) || !ad_shape_equal(whole, to))
+        return ad_call_fail(c, AD_ESHAPE, "cannot be repeated to %s: only axes of size 1 can", ad_shape_str(to).text);
+    c->shape = to;
+    c->scratch = (size_t)c->in[0]->layout->numel * sizeof(double);
+    return AD_OK;
 }
 
-/* PyTorch's rule: an axis of another size than 1 stays; NumPy refuses it. */
-ad_var *ad_squeeze_axis(ad_var *x, int axis) {
-    if (ad__absent(x)) return ad__nil_result(x, "squeeze");
-    const ad_call c = AD__CALL_AS("squeeze", x);
-    int at = ad_call_axis(&c, axis, c.shape.ndim);
-    if (at < 0) return ad_nil(c.graph);
-    return ad_reshape(x, ad__reduced_shape(c.shape, c.shape.dim[at] == 1 ? 1u << at : 0, false));
+static int expand_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    ad_shape from = x->layout->shape, to = y->layout->shape;
+    int added = to.ndim - from.ndim;
+    int64_t step[AD_MAX_NDIM], of_x[AD_MAX_NDIM], of_y[AD_MAX_NDIM];
+    ad__row_major(from, of_x);
+    ad__row_major(to, of_y);
+    for (int i = 0; i < to.ndim; i++) step[i] = i < added || from.dim[i - added] == 1 ? 0 : of_x[i - added];
+    ad__copy_plan p = ad__copy_plan_of(to.ndim, to.dim, step, of_y);
+    ad__copy(&p, y->layout->dtype, x->data, 0, y->data, 0);
+    return AD_OK;
 }
 
-ad_var *ad_unsqueeze(ad_var *x, int axis) {
-    if (ad__absent(x)) return ad__nil_result(x, "unsqueeze");
-    ad_call c = AD__CALL_AS("unsqueeze", x);
-    if (c.shape.ndim == AD_MAX_NDIM) {
-        ad_call_fail(&c, AD_ESHAPE, "no room for a dimension more than %d", AD_MAX_NDIM);
-        return ad_nil(c.graph);
-    }
-    int at = ad_call_axis(&c, axis, c.shape.ndim + 1);
-    if (at < 0) return ad_nil(c.graph);
-    for (int i = c.shape.ndim++; i > at; i--) c.shape.dim[i] = c.shape.dim[i - 1];
-    c.shape.dim[at] = 1;
-    return ad_reshape(x, c.shape);
+static void expand_backward(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    int64_t n = x->layout->numel;
+    if (gx == NULL || n == 0) return;
+    ad__broadcast_map map = ad__broadcast_map_of(x->layout->shape, y->layout->shape);
+    double *sums = memset(ad_scratch(op), 0, (size_t)n * sizeof *sums);
+    ad__broadcast_sum(ad__op_team(op), &map, y->layout->dtype, y->layout->numel, y->grad, sums);
+    if (x->layout->dtype == AD_F32) ad__to_f32_add(n, sums, gx);
+    else ad__array_add_f64(n, sums, gx);
 }
 
-/* Axes start to end, both included, as one; of a scalar, the one element. */
-ad_var *ad_flatten(ad_var *x, int start, int end) {
-    if (ad__absent(x)) return ad__nil_result(x, "flatten");
-    const ad_call c = AD__CALL_AS("flatten", x);
-    int ndim = c.shape.ndim ? c.shape.ndim : 1;
-    int first = ad_call_axis(&c, start, ndim), last = ad_call_axis(&c, end, ndim);
-    if (first < 0 || last < 0) return ad_nil(c.graph);
-    if (first > last) {
-        ad_call_fail(&c, AD_ESHAPE, "axis %d, where to start, is behind axis %d, where to end", first, last);
-        return ad_nil(c.graph);
-    }
-    ad_shape to = { .ndim = ndim - (last - first) };
-    for (int i = 0; i < first; i++) to.dim[i] = c.shape.dim[i];
-    to.dim[first] = 1;
-    for (int i = first; i <= last && i < c.shape.ndim; i++) to.dim[first] *= c.shape.dim[i];
-    for (int i = last + 1; i < ndim; i++) to.dim[i - (last - first)] = c.shape.dim[i];
-    return ad_reshape(x, to);
+static void expand_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_sum_to(g, op->in[0]->layout->shape); }
+
+static void expand_samples(ad_sampler *s) {
+    const ad_shape from[] = { AD_SCALAR, AD_SHAPE(3), AD_SHAPE(2, 1), AD_SHAPE(1, 3), AD_SHAPE(1), AD_SHAPE(1, 1) };
+    const ad_shape to[] = { AD_SHAPE(2, 3),  AD_SHAPE(2, 3), AD_SHAPE(4, 2, 3),
+                            AD_SHAPE(2, -1), AD_SHAPE(0),    AD_SHAPE(1, 1) };
+    for (int i = 0; i < AD__COUNT(from); i++) ad_sample(s, &(ad__shape_attrs){ to[i] }, 1, &from[i], NULL, NULL);
 }
 
-/* ---- repetitions ----------------------------------------------------------------------------------------- */
+AD_OPTYPE(expand, .doc = "repeats axes of size 1, and new leading axes, to a shape; -1 keeps a size",
+          .formula = "x, repeated", .gradient = "g summed over the repetitions", .arity = 1,
+          .attr_size = sizeof(ad__shape_attrs), .attrs = ad__shape_list, .shape = expand_shape,
+          .evaluate = { expand_evaluate, expand_evaluate }, .backward = { expand_backward, expand_backward },
+          .vjp = expand_vjp);
+ad_var *ad_expand(ad_var *x, ad_shape shape) { return ad__apply1(&ad_op_expand, x, &(ad__shape_attrs){ shape }); }
+
+/* ---- tile, repeat_interleave: by expand ---------------------------------------------------------------------- */
 
 /* s with axis `axis` k times as long; false, with the error, where k is negative or the product too large. */
 static bool lengthen(const ad_call *c, ad_shape *s, int axis, int64_t k) {

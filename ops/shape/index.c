@@ -1,10 +1,11 @@
-/* index.c: elements and rows taken by number, and their converses, which add into those places. */
+/* index.c: elements and rows taken by number, their converses, which add into those places, and one_hot. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/kernels/base/vector.h"
 #include "ops/kernels/shape/index.h"
 #include "ops/ops.h"
-#include "ops/kernels/base/vector.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- helpers: a table, numbers into one of its axes, and an array with a place for each number ------------- */
@@ -33,8 +34,7 @@ static void reserve(ad_call *c, int64_t array_numel) {
 static int read_numbers(const ad_op *op) {
     const ad_var *index = op->in[1];
     int64_t n = index->layout->numel, below = indexed_of(op).n;
-    int64_t good = index->layout->dtype == AD_F32 ? ad__read_indices_f32(n, index->data, below, ad_saved(op))
-                                                  : ad__read_indices_f64(n, index->data, below, ad_saved(op));
+    int64_t good = AD__BY_DTYPE(index->layout->dtype, ad__read_indices, n, index->data, below, ad_saved(op));
     if (good == n) return AD_OK;
     return ad_op_fail(op, AD_EVALUE, "index %g at element %lld is not one of 0..%lld", ad_at(index, good),
                       (long long)good, (long long)below - 1);
@@ -42,14 +42,16 @@ static int read_numbers(const ad_op *op) {
 
 static void put(const ad_op *op, const void *array, int64_t array_numel, void *table) {
     ad__indexed x = indexed_of(op);
+    ad_dtype t = ad__out(op)->layout->dtype;
     int64_t n = op->in[0]->layout->numel;
-    if (ad__out(op)->layout->dtype == AD_F64) ad__indexed_put_add_f64(&x, array, table);
-    else if (array_numel < n) ad__indexed_put_add_f32(&x, array, table);
-    else {
-        double *sums = memset(ad_scratch(op), 0, (size_t)n * sizeof *sums);
-        ad__indexed_put_sum_f32(&x, array, sums);
-        ad__to_f32_add(n, sums, table);
+    if (n == 0) return;
+    if (t == AD_F64 || array_numel < n) {
+        AD__BY_DTYPE(t, ad__indexed_put_add, &x, array, table);
+        return;
     }
+    double *sums = memset(ad_scratch(op), 0, (size_t)n * sizeof *sums);
+    ad__indexed_put_sum_f32(&x, array, sums);
+    ad__to_f32_add(n, sums, table);
 }
 
 /* ---- table -> array: take_axis, gather ---------------------------------------------------------------------- */
@@ -59,8 +61,7 @@ static int take_evaluate(const ad_op *op) {
     int rc = read_numbers(op);
     if (rc != AD_OK) return rc;
     ad__indexed x = indexed_of(op);
-    if (y->layout->dtype == AD_F32) ad__indexed_take_f32(&x, op->in[0]->data, y->data);
-    else ad__indexed_take_f64(&x, op->in[0]->data, y->data);
+    if (y->layout->numel > 0) AD__BY_DTYPE(y->layout->dtype, ad__indexed_take, &x, op->in[0]->data, y->data);
     return AD_OK;
 }
 
@@ -83,7 +84,7 @@ static int put_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
     int rc = read_numbers(op);
     if (rc != AD_OK) return rc;
-    memcpy(y->data, op->in[0]->data, ad__bytes(y));
+    if (y->layout->numel > 0) memcpy(y->data, op->in[0]->data, ad__bytes(y));
     put(op, op->in[2]->data, op->in[2]->layout->numel, y->data);
     return AD_OK;
 }
@@ -93,9 +94,7 @@ static void put_backward(const ad_op *op) {
     ad__indexed x = indexed_of(op);
     ad__add_gradient(op, 0, y->grad);
     void *gsrc = ad_grad_into(op, 2);
-    if (gsrc == NULL) return;
-    if (y->layout->dtype == AD_F32) ad__indexed_take_add_f32(&x, y->grad, gsrc);
-    else ad__indexed_take_add_f64(&x, y->grad, gsrc);
+    if (gsrc != NULL) AD__BY_DTYPE(y->layout->dtype, ad__indexed_take_add, &x, y->grad, gsrc);
 }
 
 /* ---- take_axis: whole rows of an axis, index [..] in the axis' place ------------------------------------------- */
@@ -180,9 +179,7 @@ static int index_add_shape(ad_call *c) {
     if (rc != AD_OK) return rc;
     reserve(c, c->in[2]->layout->numel);
     if (ad_shape_equal(src, c->in[2]->layout->shape)) return AD_OK;
-    char text[160];
-    ad_shape_text(src, text, sizeof text);
-    return ad_call_fail(c, AD_ESHAPE, "what is added must be %s, a row for each index", text);
+    return ad_call_fail(c, AD_ESHAPE, "what is added must be %s, a row for each index", ad_shape_str(src).text);
 }
 
 static void index_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -344,3 +341,41 @@ ad_var *ad_scatter_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
     ad_var *part = ad_apply(&ad_op_scatter_add, 3, (ad_var *[]){ ad_slice_axes(x, n, of_x), index, src }, &attrs);
     return ad_slice_scatter_axes(x, part, n, of_x);
 }
+
+/* ---- one_hot: class numbers [..] -> [..,n] ------------------------------------------------------------------- */
+
+static const ad_attr one_hot_list[] = { { "n", AD_ATTR_INT64, 0 }, { 0 } };
+
+static int one_hot_shape(ad_call *c) {
+    int64_t n = *(const int64_t *)c->attrs;
+    if (n < 1) return ad_call_fail(c, AD_ESHAPE, "%lld classes; at least one is needed", (long long)n);
+    if (c->shape.ndim == AD_MAX_NDIM)
+        return ad_call_fail(c, AD_ESHAPE, "no room for a dimension more than %d", AD_MAX_NDIM);
+    c->shape.dim[c->shape.ndim++] = n;
+    return AD_OK;
+}
+
+static int one_hot_evaluate(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    int64_t n = *(const int64_t *)ad__attrs_of(op);
+    memset(y->data, 0, ad__bytes(y));
+    for (int64_t i = 0; i < op->in[0]->layout->numel; i++) {
+        double class = ad_at(op->in[0], i);
+        if (!(class >= 0 && class < (double)n && class == floor(class)))
+            return ad_op_fail(op, AD_EVALUE, "element %lld is %g, not one of 0..%lld", (long long)i, class,
+                              (long long)n - 1);
+        ad__put(y, i * n + (int64_t)class, 1);
+    }
+    return AD_OK;
+}
+
+static void one_hot_samples(ad_sampler *s) {
+    const double classes[] = { 2, 0, 1, 2 }, *values[] = { classes };
+    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(4), AD_SHAPE(2, 2), AD_SHAPE(0) };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample_values(s, &(int64_t){ 3 }, 1, &shapes[i], values, 0);
+}
+
+AD_OPTYPE(one_hot, .doc = "a row of n with a 1 at each class number and 0 elsewhere", .formula = "y[i, x[i]] = 1",
+          .arity = 1, .flags = AD_OP_CONSTANT, .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(int64_t), .attrs = one_hot_list,
+          .shape = one_hot_shape, .evaluate = { one_hot_evaluate, one_hot_evaluate });
+ad_var *ad_one_hot(ad_var *classes, int64_t n) { return ad__apply1(&ad_op_one_hot, classes, &n); }

@@ -2,7 +2,6 @@
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/index.h"
 #include "ops/ops.h"
-#include "ops/kernels/base/broadcast.h"
 
 #include <math.h>
 
@@ -14,21 +13,11 @@ static int masked_fill_shape(ad_call *c) {
     return ad_call_fail(c, AD_ESHAPE, "the mask must broadcast to x");
 }
 
-enum { CHUNK = 1024 };
-
 static int masked_fill_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *mask = op->in[1], *y = ad__out(op);
-    ad__broadcast_map s = ad__broadcast_map_of(mask->layout->shape, x->layout->shape);
-    double buffer[CHUNK], value = *(const double *)ad__attrs_of(op);
-    for (int64_t i = 0; i < x->layout->numel; i += CHUNK) {
-        int64_t n = ad__min(CHUNK, x->layout->numel - i);
-        if (y->layout->dtype == AD_F32)
-            ad__mask_fill_f32(n, ad__broadcast_read_f32(&s, i, n, mask->data, (float *)(void *)buffer), value,
-                              (const float *)x->data + i, (float *)y->data + i);
-        else
-            ad__mask_fill_f64(n, ad__broadcast_read_f64(&s, i, n, mask->data, buffer), value, (const double *)x->data + i,
-                              (double *)y->data + i);
-    }
+    ad__broadcast_map map = ad__broadcast_map_of(mask->layout->shape, x->layout->shape);
+    double value = *(const double *)ad__attrs_of(op);
+    AD__BY_DTYPE(y->layout->dtype, ad__mask_fill, &map, y->layout->numel, mask->data, value, x->data, y->data);
     return AD_OK;
 }
 
@@ -36,17 +25,8 @@ static void masked_fill_backward(const ad_op *op) {
     const ad_var *mask = op->in[1], *y = ad__out(op);
     void *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
-    ad__broadcast_map s = ad__broadcast_map_of(mask->layout->shape, y->layout->shape);
-    double buffer[CHUNK];
-    for (int64_t i = 0; i < y->layout->numel; i += CHUNK) {
-        int64_t n = ad__min(CHUNK, y->layout->numel - i);
-        if (y->layout->dtype == AD_F32)
-            ad__mask_add_f32(n, ad__broadcast_read_f32(&s, i, n, mask->data, (float *)(void *)buffer),
-                             (const float *)y->grad + i, (float *)gx + i);
-        else
-            ad__mask_add_f64(n, ad__broadcast_read_f64(&s, i, n, mask->data, buffer), (const double *)y->grad + i,
-                             (double *)gx + i);
-    }
+    ad__broadcast_map map = ad__broadcast_map_of(mask->layout->shape, y->layout->shape);
+    AD__BY_DTYPE(y->layout->dtype, ad__mask_add, &map, y->layout->numel, mask->data, y->grad, gx);
 }
 
 static void masked_fill_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_masked_fill(g, op->in[1], 0); }

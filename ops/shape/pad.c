@@ -1,6 +1,6 @@
 /* pad.c: more elements around an array: a constant, or its own elements mirrored, repeated or from the other end. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/shape/strided.h"
+#include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
 /* ---- a constant -------------------------------------------------------------------------------------------- */
@@ -45,7 +45,7 @@ static int pad_shape(ad_call *c) {
 }
 
 /* x -> y where they overlap, and where the first elements of that are. */
-static ad__strided overlap(const ad_op *op, int64_t *x_at, int64_t *y_at) {
+static ad__copy_plan overlap(const ad_op *op, int64_t *x_at, int64_t *y_at) {
     ad_shape x = op->in[0]->layout->shape, y = ad__out(op)->layout->shape, common = x;
     const pad_attrs *a = ad__attrs_of(op);
     int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM], before[AD_MAX_NDIM];
@@ -60,22 +60,22 @@ static ad__strided overlap(const ad_op *op, int64_t *x_at, int64_t *y_at) {
     *x_at = *y_at = 0;
     for (int i = 0; i < x.ndim && ad_shape_numel(common) > 0; i++)
         *(before[i] < 0 ? x_at : y_at) += before[i] < 0 ? -before[i] * from[i] : before[i] * to[i];
-    return ad__strided_of(x.ndim, common.dim, from, to);
+    return ad__copy_plan_of(x.ndim, common.dim, from, to);
 }
 
 static void fill(const ad_var *y, double value) {
-    if (y->layout->dtype == AD_F32)
-        for (int64_t i = 0; i < y->layout->numel; i++) ((float *)y->data)[i] = (float)value;
-    else
-        for (int64_t i = 0; i < y->layout->numel; i++) ((double *)y->data)[i] = value;
+    const float rounded = (float)value;
+    const ad__copy_plan repeated = { 1, { y->layout->numel }, { 0 }, { 1 } };
+    ad_dtype t = y->layout->dtype;
+    ad__copy(&repeated, t, t == AD_F32 ? (const void *)&rounded : &value, 0, y->data, 0);
 }
 
 static int pad_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     int64_t x_at, y_at;
-    ad__strided s = overlap(op, &x_at, &y_at);
+    ad__copy_plan s = overlap(op, &x_at, &y_at);
     fill(y, ((const pad_attrs *)ad__attrs_of(op))->value);
-    ad__strided_copy(&s, y->layout->dtype, x->data, x_at, y->data, y_at);
+    ad__copy(&s, y->layout->dtype, x->data, x_at, y->data, y_at);
     return AD_OK;
 }
 
@@ -84,8 +84,8 @@ static void pad_backward(const ad_op *op) {
     void *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
     int64_t x_at, y_at;
-    ad__strided s = overlap(op, &x_at, &y_at), back = ad__strided_back(&s);
-    ad__strided_add(&back, y->layout->dtype, y->grad, y_at, gx, x_at);
+    ad__copy_plan s = overlap(op, &x_at, &y_at), back = ad__copy_plan_back(&s);
+    ad__copy_add(&back, y->layout->dtype, y->grad, y_at, gx, x_at);
 }
 
 static void pad_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -169,17 +169,17 @@ static bool can_pad(const ad_call *c, const pad_mode *m, const ad_var *x, int ax
     long long b = before, a = after;
     if (b < 0 || a < 0 || b > most || a > most)
         return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d; 0 to %lld can be had", b, a, axis,
-                            (long long)most) == AD_OK;
+                            (long long)most), false;
     to.dim[axis] = b > INT64_MAX / 2 - n || a > INT64_MAX / 2 ? INT64_MAX : n + b + a;
     if (ad__shape_valid(to)) return true;
-    return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d makes too many elements", b, a, axis) ==
-           AD_OK;
+    ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d makes too many elements", b, a, axis);
+    return false;
 }
 
 static ad_var *pad_by(const pad_mode *m, ad_var *x, const ad_shape *before, const ad_shape *after) {
     if (ad__absent(x)) return ad__nil_result(x, m->name);
     const ad_call c = AD__CALL_AS(m->name, x);
-    if (check_lists(&c, before, after)) return ad_nil(c.graph);
+    if (!ad_ok(c.graph) || check_lists(&c, before, after)) return ad_nil(c.graph);
     ad_var *y = x;
     for (int i = 0; i < c.shape.ndim && !ad__absent(y); i++) {
         int64_t b = padding_of(before, c.shape.ndim, i), a = padding_of(after, c.shape.ndim, i);

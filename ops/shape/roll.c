@@ -1,6 +1,6 @@
-/* roll.c: the elements in other places of their axes: flip, roll; and with others around them: pad. */
+/* roll.c: the elements in other places of their axes: flip, roll. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/shape/strided.h"
+#include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
 /* ---- flip ------------------------------------------------------------------------------------------------- */
@@ -12,7 +12,7 @@ static int flip_shape(ad_call *c) {
 }
 
 /* x -> y, and where in x the first element of y is. */
-static ad__strided flip_of(const ad_op *op, int64_t *at) {
+static ad__copy_plan flip_plan(const ad_op *op, int64_t *at) {
     ad_shape s = op->in[0]->layout->shape;
     unsigned mask = ad__axes_mask(ad__attrs_of(op), s.ndim);
     int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM];
@@ -21,14 +21,14 @@ static ad__strided flip_of(const ad_op *op, int64_t *at) {
     *at = 0;
     for (int i = 0; i < s.ndim; i++)
         if (mask >> i & 1 && s.dim[i] > 0) *at += (s.dim[i] - 1) * from[i], from[i] = -from[i];
-    return ad__strided_of(s.ndim, s.dim, from, to);
+    return ad__copy_plan_of(s.ndim, s.dim, from, to);
 }
 
 static int flip_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     int64_t at;
-    ad__strided s = flip_of(op, &at);
-    if (y->layout->numel > 0) ad__strided_copy(&s, y->layout->dtype, x->data, at, y->data, 0);
+    ad__copy_plan p = flip_plan(op, &at);
+    ad__copy(&p, y->layout->dtype, x->data, at, y->data, 0);
     return AD_OK;
 }
 
@@ -36,10 +36,9 @@ static void flip_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     bool fresh;
     void *gx = ad_grad_claim(op, 0, &fresh);
-    if (gx == NULL || y->layout->numel == 0) return;
     int64_t at;
-    ad__strided s = flip_of(op, &at); /* its own converse */
-    (fresh ? ad__strided_copy : ad__strided_add)(&s, y->layout->dtype, y->grad, at, gx, 0);
+    ad__copy_plan p = flip_plan(op, &at); /* its own converse */
+    if (gx != NULL) (fresh ? ad__copy : ad__copy_add)(&p, y->layout->dtype, y->grad, at, gx, 0);
 }
 
 static void flip_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(&ad_op_flip, g, ad__attrs_of(op)); }
@@ -81,18 +80,18 @@ static int roll_shape(ad_call *c) {
     return axis < 0 ? axis : AD_OK;
 }
 
-typedef void move_fn(const ad__strided *s, ad_dtype t, const void *x, int64_t x_at, void *y, int64_t y_at);
+typedef void copy_fn(const ad__copy_plan *p, ad_dtype t, const void *x, int64_t x_at, void *y, int64_t y_at);
 
 /* Each row of n pieces in two parts: the first goes shift pieces on, the second to the beginning. */
-static void roll_by(const ad_op *op, int64_t shift, move_fn *move, const void *x, void *y) {
+static void roll_by(const ad_op *op, int64_t shift, copy_fn *copy, const void *x, void *y) {
     const ad__layout *l = op->in[0]->layout;
     ad__around a = ad__around_axis(l->shape, ((const roll_attrs *)ad__attrs_of(op))->axis);
     if (l->numel == 0) return;
     int64_t row = a.n * a.inner, ahead = ((shift % a.n + a.n) % a.n) * a.inner, stride[] = { row, 1 };
-    ad__strided first = ad__strided_of(2, (int64_t[]){ a.outer, row - ahead }, stride, stride);
-    ad__strided second = ad__strided_of(2, (int64_t[]){ a.outer, ahead }, stride, stride);
-    move(&first, l->dtype, x, 0, y, ahead);
-    move(&second, l->dtype, x, row - ahead, y, 0);
+    ad__copy_plan first = ad__copy_plan_of(2, (int64_t[]){ a.outer, row - ahead }, stride, stride);
+    ad__copy_plan second = ad__copy_plan_of(2, (int64_t[]){ a.outer, ahead }, stride, stride);
+    copy(&first, l->dtype, x, 0, y, ahead);
+    copy(&second, l->dtype, x, row - ahead, y, 0);
 }
 
 static int64_t shift_of(const ad_op *op) { return ((const roll_attrs *)ad__attrs_of(op))->shift; }
@@ -101,7 +100,7 @@ static int64_t shift_of(const ad_op *op) { return ((const roll_attrs *)ad__attrs
 static int64_t turned(int64_t shift) { return shift == INT64_MIN ? INT64_MIN : -shift; }
 
 static int roll_evaluate(const ad_op *op) {
-    roll_by(op, shift_of(op), ad__strided_copy, op->in[0]->data, ad_values(op));
+    roll_by(op, shift_of(op), ad__copy, op->in[0]->data, ad_values(op));
     return AD_OK;
 }
 
@@ -109,7 +108,7 @@ static void roll_backward(const ad_op *op) {
     bool fresh;
     void *gx = ad_grad_claim(op, 0, &fresh);
     if (gx != NULL)
-        roll_by(op, turned(shift_of(op)), fresh ? ad__strided_copy : ad__strided_add, ad__out(op)->grad, gx);
+        roll_by(op, turned(shift_of(op)), fresh ? ad__copy : ad__copy_add, ad__out(op)->grad, gx);
 }
 
 static void roll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

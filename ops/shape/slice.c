@@ -1,7 +1,7 @@
 /* slice.c: parts of an array along its axes, by Python's rules, and writing into them. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
-#include "ops/kernels/shape/strided.h"
+#include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
 #include <string.h>
@@ -24,7 +24,7 @@ static const ad_attr slice_list[] = { { "axes", AD_ATTR_AXES, offsetof(slice_att
 /* The box's shape, how its elements lie in the array, and where the first of them is. */
 typedef struct {
     ad_shape shape;
-    ad__strided read; /* array -> box, contiguous */
+    ad__copy_plan read; /* array -> box, contiguous */
     int64_t at;
 } box;
 
@@ -54,7 +54,7 @@ static box box_of(const slice_attrs *a, ad_shape s) {
     }
     if (ad_shape_numel(b.shape) == 0) b.at = 0;
     ad__row_major(b.shape, to);
-    b.read = ad__strided_of(s.ndim, b.shape.dim, from, to);
+    b.read = ad__copy_plan_of(s.ndim, b.shape.dim, from, to);
     return b;
 }
 
@@ -95,7 +95,7 @@ static int slice_shape(ad_call *c) {
 static int slice_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     box b = box_of(ad__attrs_of(op), x->layout->shape);
-    ad__strided_copy(&b.read, y->layout->dtype, x->data, b.at, y->data, 0);
+    ad__copy(&b.read, y->layout->dtype, x->data, b.at, y->data, 0);
     return AD_OK;
 }
 
@@ -104,8 +104,8 @@ static void slice_backward(const ad_op *op) {
     void *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
     box b = box_of(ad__attrs_of(op), x->layout->shape);
-    ad__strided write = ad__strided_back(&b.read);
-    ad__strided_add(&write, y->layout->dtype, y->grad, 0, gx, b.at);
+    ad__copy_plan write = ad__copy_plan_back(&b.read);
+    ad__copy_add(&write, y->layout->dtype, y->grad, 0, gx, b.at);
 }
 
 static void slice_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -194,17 +194,16 @@ static int slice_scatter_shape(ad_call *c) {
     ad_shape part = box_of(c->attrs, c->shape).shape;
     c->scratch = ad_dtype_size(c->dtype) * (size_t)c->in[0]->layout->numel;
     if (ad_shape_equal(part, c->in[1]->layout->shape)) return AD_OK;
-    char text[160];
-    ad_shape_text(part, text, sizeof text);
-    return ad_call_fail(c, AD_ESHAPE, "the slice is %s, and what is written into it must be", text);
+    return ad_call_fail(c, AD_ESHAPE, "the slice is %s, and what is written into it must be", ad_shape_str(part).text);
 }
 
 static int slice_scatter_evaluate(const ad_op *op) {
     const ad_var *src = op->in[1], *y = ad__out(op);
     box b = box_of(ad__attrs_of(op), y->layout->shape);
-    ad__strided write = ad__strided_back(&b.read);
+    ad__copy_plan write = ad__copy_plan_back(&b.read);
+    if (y->layout->numel == 0) return AD_OK;
     memcpy(y->data, op->in[0]->data, ad__bytes(y));
-    ad__strided_copy(&write, y->layout->dtype, src->data, 0, y->data, b.at);
+    ad__copy(&write, y->layout->dtype, src->data, 0, y->data, b.at);
     return AD_OK;
 }
 
@@ -213,16 +212,17 @@ static void slice_scatter_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
     box b = box_of(ad__attrs_of(op), y->layout->shape);
+    if (y->layout->numel == 0) return;
     if (ad_wants_grad(op, 0)) {
         const double zero = 0;
-        ad__strided clear = ad__strided_back(&b.read);
+        ad__copy_plan clear = ad__copy_plan_back(&b.read);
         for (int i = 0; i < clear.ndim; i++) clear.from[i] = 0;
         void *rest = memcpy(ad_scratch(op), y->grad, ad__bytes(y));
-        ad__strided_copy(&clear, t, &zero, 0, rest, b.at);
+        ad__copy(&clear, t, &zero, 0, rest, b.at);
         ad__add_gradient(op, 0, rest);
     }
     void *gsrc = ad_grad_into(op, 1);
-    if (gsrc != NULL) ad__strided_add(&b.read, t, y->grad, b.at, gsrc, 0);
+    if (gsrc != NULL) ad__copy_add(&b.read, t, y->grad, b.at, gsrc, 0);
 }
 
 static void slice_scatter_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

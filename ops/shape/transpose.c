@@ -1,7 +1,63 @@
-/* transpose.c: the axes of an array in another order. */
+/* transpose.c: the axes of an array in another order: transpose, permute. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/shape/moves.h"
+#include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
+
+/* ---- transpose: x [..,n,m] -> y [..,m,n] ---------------------------------------------------------------- */
+
+static int transpose_shape(ad_call *c) {
+    int n = c->shape.ndim;
+    if (n < 2) return ad_call_fail(c, AD_ESHAPE, "takes 2 dimensions or more, and swaps the last two");
+    int64_t last = c->shape.dim[n - 1];
+    c->shape.dim[n - 1] = c->shape.dim[n - 2];
+    c->shape.dim[n - 2] = last;
+    return AD_OK;
+}
+
+/* Three axes in the best order as they stand: a search for it takes longer than to transpose a small matrix. */
+static void transpose_plan(ad_shape from, ad__copy_plan *p) {
+    int64_t n = from.dim[from.ndim - 2], m = from.dim[from.ndim - 1];
+    p->ndim = 3;
+    p->dim[0] = 1, p->from[0] = p->to[0] = n * m;
+    for (int i = 0; i < from.ndim - 2; i++) p->dim[0] *= from.dim[i];
+    p->dim[1] = m, p->from[1] = 1, p->to[1] = n;
+    p->dim[2] = n, p->from[2] = m, p->to[2] = 1;
+    if (n == 1 || m == 1) *p = ad__copy_plan_of(3, p->dim, p->from, p->to); /* vectors keep their order */
+}
+
+static int transpose_evaluate(const ad_op *op) {
+    const ad_var *x = op->in[0], *y = ad__out(op);
+    ad__copy_plan p;
+    transpose_plan(x->layout->shape, &p);
+    ad__copy(&p, y->layout->dtype, x->data, 0, y->data, 0);
+    return AD_OK;
+}
+
+static void transpose_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    bool fresh;
+    void *gx = ad_grad_claim(op, 0, &fresh);
+    ad__copy_plan p;
+    transpose_plan(y->layout->shape, &p);
+    if (gx != NULL) (fresh ? ad__copy : ad__copy_add)(&p, y->layout->dtype, y->grad, 0, gx, 0);
+}
+
+static void transpose_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    (void)op;
+    dx[0] = ad_transpose(g);
+}
+
+static void transpose_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(2, 3), AD_SHAPE(1, 4), AD_SHAPE(3, 2, 4), AD_SHAPE(0, 3), AD_SHAPE(19, 33) };
+    for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 1, &shapes[i], NULL, NULL);
+}
+
+AD_OPTYPE(transpose, .doc = "swaps the last two axes", .formula = "x^T", .gradient = "g^T", .arity = 1,
+          .shape = transpose_shape, .evaluate = { transpose_evaluate, transpose_evaluate },
+          .backward = { transpose_backward, transpose_backward }, .vjp = transpose_vjp);
+ad_var *ad_transpose(ad_var *x) { return ad__apply1(&ad_op_transpose, x, NULL); }
+
+/* ---- permute: any order ------------------------------------------------------------------------------------- */
 
 static ad_shape axes_of(const void *attrs) { return ((const ad__shape_attrs *)attrs)->shape; }
 
@@ -34,22 +90,19 @@ static int order_at(const ad_op *op, int i) {
     return (int)(axis < 0 ? axis + op->in[0]->layout->shape.ndim : axis);
 }
 
-static ad__moves permute_moves(const ad_op *op) {
+static ad__copy_plan permute_plan(const ad_op *op) {
     ad_shape x = op->in[0]->layout->shape, y = ad__out(op)->layout->shape;
-    int64_t of_axis[AD_MAX_NDIM], in_x[AD_MAX_NDIM], in_y[AD_MAX_NDIM], step_x = 1, step_y = 1;
-    for (int i = x.ndim - 1; i >= 0; i--) {
-        of_axis[i] = step_x, in_y[i] = step_y;
-        step_x *= x.dim[i], step_y *= y.dim[i];
-    }
-    for (int i = 0; i < y.ndim; i++) in_x[i] = of_axis[order_at(op, i)];
-    return ad__moves_of(y, in_x, in_y);
+    int64_t of_axis[AD_MAX_NDIM], from[AD_MAX_NDIM], to[AD_MAX_NDIM];
+    ad__row_major(x, of_axis);
+    ad__row_major(y, to);
+    for (int i = 0; i < y.ndim; i++) from[i] = of_axis[order_at(op, i)];
+    return ad__copy_plan_of(y.ndim, y.dim, from, to);
 }
 
 static int permute_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
-    ad__moves s = permute_moves(op);
-    if (y->layout->dtype == AD_F32) ad__move_f32(&s, x->data, y->data);
-    else ad__move_f64(&s, x->data, y->data);
+    ad__copy_plan p = permute_plan(op);
+    ad__copy(&p, y->layout->dtype, x->data, 0, y->data, 0);
     return AD_OK;
 }
 
@@ -57,10 +110,8 @@ static void permute_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     bool fresh;
     void *gx = ad_grad_claim(op, 0, &fresh);
-    if (gx == NULL) return;
-    ad__moves s = permute_moves(op), back = ad__moves_back(&s);
-    if (y->layout->dtype == AD_F32) (fresh ? ad__move_f32 : ad__move_add_f32)(&back, y->grad, gx);
-    else (fresh ? ad__move_f64 : ad__move_add_f64)(&back, y->grad, gx);
+    ad__copy_plan p = permute_plan(op), back = ad__copy_plan_back(&p);
+    if (gx != NULL) (fresh ? ad__copy : ad__copy_add)(&back, y->layout->dtype, y->grad, 0, gx, 0);
 }
 
 static void permute_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

@@ -9,17 +9,18 @@ void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float
                   float *c);
 void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
                   double *c);
-/* The same; a large product is computed in slabs, cut by its sizes alone, which the team shares. */
+/* The same; the team shares the chunks of a large product, which is cut by its sizes alone. */
 void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c);
 
 /* The same without a BLAS: the reference, and one by tiles, for small sizes and for builds that have no BLAS. */
-#define AD__GEMM_LIKE(name)                                                                                            \
-    void name##_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,     \
-                    float *c);                                                                                         \
-    void name##_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,  \
-                    double *c);
-AD__GEMM_LIKE(ad__gemm_plain)
-AD__GEMM_LIKE(ad__gemm_tiles)
+void ad__gemm_plain_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
+                        float *c);
+void ad__gemm_plain_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b,
+                        double beta, double *c);
+void ad__gemm_tiles_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
+                        float *c);
+void ad__gemm_tiles_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b,
+                        double beta, double *c);
 
 #endif

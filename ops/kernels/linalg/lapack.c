@@ -2,6 +2,7 @@
 #include "ops/kernels/linalg/lapack.h"
 
 #include "ops/kernels/base/vector.h"
+
 #include "ops/kernels/linalg/square.h"
 
 #include <math.h>
@@ -16,12 +17,24 @@ size_t ad__lu_work(ad_dtype t, int64_t n) { return (size_t)n * AD__LAPACK_BLOCK 
    arguments the length of each text. The C interface, LAPACKE, would be one library more for the same calls. */
 #define LAPACK(T, p)                                                                                                   \
     void p##getrf_(const int *m, const int *n, T *a, const int *lda, int *pivots, int *info);                          \
-    void p##getri_(const int *n, T *a, const int *lda, const int *pivots, T *work, const int *room, int *info);        \
+    void p##getri_(const int *n, T *a, const int *lda, const int *pivots, T *work, const int *size, int *info);        \
     void p##potrf_(const char *half, const int *n, T *a, const int *lda, int *info, size_t);                           \
     void p##gesvd_(const char *u_wanted, const char *v_wanted, const int *m, const int *n, T *a, const int *lda, T *s, \
-                   T *u, const int *ldu, T *v, const int *ldv, T *work, const int *room, int *info, size_t, size_t);
+                   T *u, const int *ldu, T *v, const int *ldv, T *work, const int *size, int *info, size_t, size_t);
 LAPACK(float, s)
 LAPACK(double, d)
+
+/* The routines by dtype. */
+#define getrf_f32 sgetrf_
+#define getrf_f64 dgetrf_
+#define getri_f32 sgetri_
+#define getri_f64 dgetri_
+#define potrf_f32 spotrf_
+#define potrf_f64 dpotrf_
+#define gesvd_f32 sgesvd_
+#define gesvd_f64 dgesvd_
+#define trsm_f32 cblas_strsm
+#define trsm_f64 cblas_dtrsm
 
 bool ad__has_lapack(void) { return true; }
 
@@ -29,34 +42,30 @@ int64_t ad__lu(ad_dtype t, int64_t n, void *a, int *pivots) {
     int k = (int)n, info = 0;
     if (k == 0) return 0;
     ad__keep_blas_alone();
-    if (t == AD_F32) sgetrf_(&k, &k, a, &k, pivots, &info);
-    else dgetrf_(&k, &k, a, &k, pivots, &info);
+    AD__BY_DTYPE(t, getrf, &k, &k, a, &k, pivots, &info);
     return info;
 }
 
 void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work) {
-    int k = (int)n, room = k * AD__LAPACK_BLOCK, info;
+    int k = (int)n, size = k * AD__LAPACK_BLOCK, info;
     if (k == 0) return;
     ad__keep_blas_alone();
-    if (t == AD_F32) sgetri_(&k, lu, &k, pivots, work, &room, &info);
-    else dgetri_(&k, lu, &k, pivots, work, &room, &info);
+    AD__BY_DTYPE(t, getri, &k, lu, &k, pivots, work, &size, &info);
 }
 
 int64_t ad__matrix_cholesky(ad_dtype t, int64_t n, void *a) {
     int k = (int)n, info = 0;
     if (k == 0) return 0;
     ad__keep_blas_alone();
-    if (t == AD_F32) spotrf_("U", &k, a, &k, &info, 1);
-    else dpotrf_("U", &k, a, &k, &info, 1);
+    AD__BY_DTYPE(t, potrf, "U", &k, a, &k, &info, 1);
     return info;
 }
 
-/* a = w S v, by rows, where LAPACK sees a^T = v^T S w^T; 0 or LAPACK's complaint. */
+/* a = w S v, by rows, where LAPACK sees a^T = v^T S w^T; 0 or LAPACK's error. */
 static int singular_values(ad_dtype t, int64_t n, void *a, void *s, void *w, void *v, void *work) {
-    int k = (int)n, room = k * AD__LAPACK_BLOCK, info;
+    int k = (int)n, size = k * AD__LAPACK_BLOCK, info;
     ad__keep_blas_alone();
-    if (t == AD_F32) sgesvd_("A", "A", &k, &k, a, &k, s, v, &k, w, &k, work, &room, &info, 1, 1);
-    else dgesvd_("A", "A", &k, &k, a, &k, s, v, &k, w, &k, work, &room, &info, 1, 1);
+    AD__BY_DTYPE(t, gesvd, "A", "A", &k, &k, a, &k, s, v, &k, w, &k, work, &size, &info, 1, 1);
     return info;
 }
 
@@ -65,11 +74,10 @@ void ad__triangle_solve(ad_dtype t, ad__triangle is, int64_t n, int64_t m, const
     int rows = (int)n, columns = (int)m, lda = is.right ? columns : rows;
     enum CBLAS_SIDE side = is.right ? CblasRight : CblasLeft;
     enum CBLAS_UPLO half = is.upper ? CblasUpper : CblasLower;
-    enum CBLAS_TRANSPOSE turned = is.transpose ? CblasTrans : CblasNoTrans;
+    enum CBLAS_TRANSPOSE transpose = is.transpose ? CblasTrans : CblasNoTrans;
     enum CBLAS_DIAG diagonal = is.unit ? CblasUnit : CblasNonUnit;
     ad__keep_blas_alone();
-    if (t == AD_F32) cblas_strsm(CblasRowMajor, side, half, turned, diagonal, rows, columns, 1, a, lda, b, columns);
-    else cblas_dtrsm(CblasRowMajor, side, half, turned, diagonal, rows, columns, 1, a, lda, b, columns);
+    AD__BY_DTYPE(t, trsm, CblasRowMajor, side, half, transpose, diagonal, rows, columns, 1, a, lda, b, columns);
 }
 #else
 bool ad__has_lapack(void) { return false; }
@@ -121,26 +129,20 @@ static int sign_of(ad_dtype t, int64_t n, const void *q, void *copy, int *pivots
     int sign;
     memcpy(copy, q, (size_t)(n * n) * ad_dtype_size(t));
     ad__lu(t, n, copy, pivots);
-    if (t == AD_F32) ad__lu_logdet_f32(n, copy, pivots, &sign);
-    else ad__lu_logdet_f64(n, copy, pivots, &sign);
+    AD__BY_DTYPE(t, ad__lu_logdet, n, copy, pivots, &sign);
     return sign;
 }
 
 /* The cofactors of w S v are det w det v (w D v), where D's elements are products of all of S but one. */
 void ad__cofactors(ad_dtype t, int64_t n, void *a, void *work) {
     size_t matrix = (size_t)(n * n) * ad_dtype_size(t);
-    char *w = work, *v = w + matrix, *s = v + matrix, *rest = s + (size_t)n * sizeof(double);
+    void *w = work, *v = (char *)w + matrix, *s = (char *)v + matrix, *rest = (char *)s + (size_t)n * sizeof(double);
     if (singular_values(t, n, a, s, w, v, rest) != 0) {
         AD__BY_DTYPE(t, ad__array_fill, n * n, NAN, a);
         return;
     }
-    int *pivots = (int *)(void *)rest;
+    int *pivots = rest;
     int sign = sign_of(t, n, w, a, pivots) * sign_of(t, n, v, a, pivots);
-    if (t == AD_F32) {
-        ad__rows_by_others_f32(n, sign, (const void *)s, (void *)v);
-        ad__gemm_f32(false, false, n, n, n, (const void *)w, (const void *)v, 0, a);
-    } else {
-        ad__rows_by_others_f64(n, sign, (const void *)s, (void *)v);
-        ad__gemm_f64(false, false, n, n, n, (const void *)w, (const void *)v, 0, a);
-    }
+    AD__BY_DTYPE(t, ad__rows_by_others, n, sign, s, v);
+    AD__BY_DTYPE(t, ad__gemm, false, false, n, n, n, w, v, 0, a);
 }

@@ -1,14 +1,14 @@
 /* lapack.h: factors of square matrices and systems of equations, by LAPACK and CBLAS; row-major, in place.
 
    LAPACK is column-major, so it sees the transpose of what it is given: the factors below are those of
-   the transpose, and the solves take that into account instead of turning matrices over. */
+   the transpose, and the solves take that into account instead of transposing matrices. */
 #ifndef OPS_KERNELS_LINALG_LAPACK_H
 #define OPS_KERNELS_LINALG_LAPACK_H
 
 #include "ops/kernels/linalg/gemm.h"
 
 enum {
-    AD__LAPACK_BLOCK = 64,                                /* its block size is at most this */
+    AD__LAPACK_BLOCK = 64,                           /* its block size is at most this */
     AD__LAPACK_MAX = AD__GEMM_MAX / AD__LAPACK_BLOCK /* the longest side of a matrix that all its counts allow */
 };
 bool ad__has_lapack(void); /* whether this build has one; without, nothing else here is to be called */
@@ -23,7 +23,7 @@ void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *wo
 size_t ad__lu_work(ad_dtype t, int64_t n);
 
 /* a [n,n] becomes its cofactors, d det a / d a, whatever its rank; NaN where LAPACK finds no singular values.
-   work has room for two such matrices, ad__lu_work bytes and n doubles. */
+   work holds two such matrices, ad__lu_work bytes and n doubles. */
 void ad__cofactors(ad_dtype t, int64_t n, void *a, void *work);
 
 /* The lower triangle of a symmetric a [n,n] becomes L with L L^T = a; the upper is not touched. 0, or

@@ -4,8 +4,8 @@
 #include <string.h>
 
 int64_t ad__window_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
-    int64_t room = in + 2 * padding - dilation * (kernel - 1) - 1;
-    return room < 0 ? 0 : room / stride + 1;
+    int64_t last = in + 2 * padding - dilation * (kernel - 1) - 1; /* where the last window may begin */
+    return last < 0 ? 0 : last / stride + 1;
 }
 
 /* The places lo .. hi along one axis at which element k of the window lies in the image, and where in

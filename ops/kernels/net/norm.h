@@ -22,9 +22,9 @@ void ad__normalize_f64(int64_t n, ad__moments m, const double *x, const double *
 /* y = g w */
 void ad__weigh_f32(int64_t n, const float *g, const float *w, float *y);
 void ad__weigh_f64(int64_t n, const double *g, const double *w, double *y);
-/* gx += scale (g - a - c (x - mean)) */
-void ad__normalize_back_f32(int64_t n, ad__moments m, double a, double c, const float *x, const float *g, float *gx);
-void ad__normalize_back_f64(int64_t n, ad__moments m, double a, double c, const double *x, const double *g, double *gx);
+/* gx += scale (g - mean g - (x - mean) scale^2 mean(g (x - mean))) */
+void ad__normalize_back_f32(int64_t n, ad__moments m, const float *x, const float *g, float *gx);
+void ad__normalize_back_f64(int64_t n, ad__moments m, const double *x, const double *g, double *gx);
 /* sum += g (x - mean) scale, element by element: the gradient of w from one row. */
 void ad__normalized_times_f32(int64_t n, ad__moments m, const float *x, const float *g, double *sum);
 void ad__normalized_times_f64(int64_t n, ad__moments m, const double *x, const double *g, double *sum);

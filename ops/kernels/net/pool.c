@@ -6,9 +6,9 @@
 
 int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
                            bool round_up) {
-    int64_t room = in + 2 * padding - dilation * (kernel - 1) - 1;
-    if (room < 0 && !(round_up && room + stride - 1 >= 0)) return 0;
-    int64_t places = (room + (round_up ? stride - 1 : 0)) / stride + 1;
+    int64_t last = in + 2 * padding - dilation * (kernel - 1) - 1; /* where the last window may begin */
+    if (last < 0 && !(round_up && last + stride - 1 >= 0)) return 0;
+    int64_t places = (last + (round_up ? stride - 1 : 0)) / stride + 1;
     return round_up && (places - 1) * stride >= in + padding ? places - 1 : places;
 }
 
@@ -43,16 +43,16 @@ bool ad__pooling_meets(const ad__pooling *p) {
 /* Windows worked on at once: rows of them, n in each, from column `from` on; the whole rows that fit, or a part
    of one. Of each window the first element in the plane, and its corner, which may be outside: the offsets of
    its elements are counted from there. */
-enum { ROOM = 256, LANES = 16 };
+enum { GROUP = 256, LANES = 16 };
 typedef struct {
     int64_t row, rows, from, n;
-    int32_t first[ROOM];
-    uint32_t corner[ROOM];
+    int32_t first[GROUP];
+    uint32_t corner[GROUP];
 } group;
 
 static void group_fill(const ad__pooling *p, group *w) {
-    w->n = ad__min(p->out[1] - w->from, ROOM);
-    w->rows = ad__min(p->out[0] - w->row, w->n < p->out[1] || w->from > 0 ? 1 : ROOM / w->n);
+    w->n = ad__lesser(p->out[1] - w->from, GROUP);
+    w->rows = ad__lesser(p->out[0] - w->row, w->n < p->out[1] || w->from > 0 ? 1 : GROUP / w->n);
     for (int64_t r = 0, k = 0; r < w->rows; r++)
         for (int64_t j = 0; j < w->n; j++, k++) {
             int64_t y = (w->row + r) * p->stride[0] - p->padding[0], x = (w->from + j) * p->stride[1] - p->padding[1];

@@ -1,4 +1,4 @@
-/* pool.h: the largest, or the mean, of each window over a plane; and the ways back. */
+/* pool.h: the largest, or the mean, of each window over a plane, and the backward passes. */
 #ifndef OPS_KERNELS_NET_POOL_H
 #define OPS_KERNELS_NET_POOL_H
 
@@ -14,7 +14,7 @@ typedef struct {
     bool adaptive;
 } ad__pooling;
 
-/* How many places a window takes along one axis; rounded up, a last one may stand out beyond the padding, but
+/* How many places a window takes along one axis; rounded up, a last one may extend beyond the padding, but
    begins before its second half. Below 1 where the window does not fit. */
 int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
                            bool round_up);
@@ -25,13 +25,16 @@ bool ad__pooling_meets(const ad__pooling *p);
    equal; the last NaN, if there is one. y or index may be NULL. Not adaptive. */
 void ad__max_pool_f32(const ad__pooling *p, int64_t planes, const float *x, float *y, int32_t *index);
 void ad__max_pool_f64(const ad__pooling *p, int64_t planes, const double *x, double *y, int32_t *index);
-/* x[index[i]] += y[i]: the way back, over one plane. */
-void ad__scatter_plane_f32(int64_t n, const int32_t *index, const float *y, float *x);
-void ad__scatter_plane_f64(int64_t n, const int32_t *index, const double *y, double *x);
+/* x[index[i]] += y[i] in each plane, of size elements and n windows: max pooling's backward; fresh: x holds nothing
+   yet. */
+void ad__max_pool_back_f32(int64_t planes, int64_t size, int64_t n, const int32_t *index, const float *y, bool fresh,
+                           float *x);
+void ad__max_pool_back_f64(int64_t planes, int64_t size, int64_t n, const int32_t *index, const double *y, bool fresh,
+                           double *x);
 /* y += the mean of each window; and x += y / elements over each window, the transposed map. */
 void ad__avg_pool_add_f32(const ad__pooling *p, int64_t planes, const float *x, float *y);
 void ad__avg_pool_add_f64(const ad__pooling *p, int64_t planes, const double *x, double *y);
-void ad__avg_spread_add_f32(const ad__pooling *p, int64_t planes, const float *y, float *x);
-void ad__avg_spread_add_f64(const ad__pooling *p, int64_t planes, const double *y, double *x);
+void ad__avg_unpool_add_f32(const ad__pooling *p, int64_t planes, const float *y, float *x);
+void ad__avg_unpool_add_f64(const ad__pooling *p, int64_t planes, const double *y, double *x);
 
 #endif

@@ -17,10 +17,10 @@ size_t ad__recurrent_scratch(const ad__recurrent *r, ad_dtype t) {
     return (size_t)(r->time * r->n * (k + m) + r->n * (2 * m + k)) * ad_dtype_size(t);
 }
 
-/* Which time the step of that number is at. */
+/* The time of that step. */
 static int64_t time_of(const ad__recurrent *r, int64_t step) { return r->reverse ? r->time - 1 - step : step; }
 
-/* What a sample of a step is worth: exp and tanh cost several times what a cheap loop does. */
+/* The work of one sample in one step: exp and tanh cost several times as much as an element of a cheap loop. */
 static int64_t work_of(int64_t gates) { return 4 * gates; }
 
 #define KERNELS "ops/kernels/net/recurrent.inc"

@@ -19,7 +19,7 @@ typedef struct {
     void *h, *c;        /* [..,m] after each step; c of lstm alone */
     void *kept;         /* [..,4 m], of lstm and gru: what backward needs of each step */
     void *scratch;      /* ad__recurrent_scratch bytes */
-    /* for the way back: gradients of h and c, and what gradients are added to; NULL: not wanted */
+    /* for backward: gradients of h and c, and what gradients are added to; NULL: not wanted */
     const void *gh, *gc;
     void *gx, *gw, *gb, *gh0, *gc0;
     double beta_gx, beta_gw; /* 0: they are overwritten */

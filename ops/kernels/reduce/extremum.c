@@ -1,5 +1,6 @@
 /* extremum.c: the largest or smallest of the elements that a result's element stands for. */
 #include "ops/kernels/reduce/extremum.h"
+#include "autodiff/base/shape.h"
 
 #include <math.h>
 #include <string.h>

@@ -7,9 +7,9 @@
 /* s says how y [m] lies in x [n]. NaN if there is one. Every y has at least one x. */
 void ad__extremum_f32(const ad__broadcast_map *s, int64_t n, const float *x, bool smallest, int64_t m, float *y);
 void ad__extremum_f64(const ad__broadcast_map *s, int64_t n, const double *x, bool smallest, int64_t m, double *y);
-/* gx += g / ties where x equals its y; ties [m] is room to count them. */
-void ad__extremum_back_f32(const ad__broadcast_map *s, int64_t n, const float *x, int64_t m, const float *y, const float *g,
-                           double *ties, float *gx);
+/* gx += g / ties where x equals its y; ties [m] counts them. */
+void ad__extremum_back_f32(const ad__broadcast_map *s, int64_t n, const float *x, int64_t m, const float *y,
+                           const float *g, double *ties, float *gx);
 void ad__extremum_back_f64(const ad__broadcast_map *s, int64_t n, const double *x, int64_t m, const double *y,
                            const double *g, double *ties, double *gx);
 

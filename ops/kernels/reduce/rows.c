@@ -1,6 +1,7 @@
-/* rows.c: softmax and its kin over one contiguous row, safe for elements of any size. */
+/* rows.c: softmax, log-softmax and logsumexp of one contiguous row, safe for elements of any size. */
 #include "ops/kernels/base/vector_math.h"
 
+#include "autodiff/base/shape.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/reduce/rows.h"
 

@@ -5,7 +5,7 @@
 #include "ops/kernels/base/simd.h"
 
 /* Arrays are [n, inner] and the scan runs over n, from the last backwards where so named; carry [inner]
-   is room for what is carried along, in f64. */
+   holds what is carried along, in f64. */
 
 /* y[i] = x[0] + .. + x[i]; the second adds that to y. */
 void ad__axis_cumsum_f32(int64_t n, int64_t inner, bool reverse, const float *x, double *carry, float *y);
@@ -18,19 +18,19 @@ void ad__axis_cumprod_f32(int64_t n, int64_t inner, const float *x, double *carr
 void ad__axis_cumprod_f64(int64_t n, int64_t inner, const double *x, double *carry, double *y);
 /* gx[i] += y[i-1] s[i], with s[i] = g[i] + x[i+1] s[i+1] */
 void ad__axis_cumprod_back_f32(int64_t n, int64_t inner, const float *x, const float *y, const float *g, double *carry,
-                          float *gx);
-void ad__axis_cumprod_back_f64(int64_t n, int64_t inner, const double *x, const double *y, const double *g, double *carry,
-                          double *gx);
+                               float *gx);
+void ad__axis_cumprod_back_f64(int64_t n, int64_t inner, const double *x, const double *y, const double *g,
+                               double *carry, double *gx);
 
 /* y[i] = h[i-1], with h[i] = a[i] h[i-1] + b[i] and h[-1] = init; no b (NULL) is zeros. */
 void ad__axis_linear_scan_f32(int64_t n, int64_t inner, bool reverse, double init, const float *a, const float *b,
-                         double *carry, float *y);
+                              double *carry, float *y);
 void ad__axis_linear_scan_f64(int64_t n, int64_t inner, bool reverse, double init, const double *a, const double *b,
-                         double *carry, double *y);
+                              double *carry, double *y);
 /* With m[i] = g[i+1] + a[i+1] m[i+1]: ga[i] += m[i] y[i], gb[i] += m[i]; either may be NULL. */
-void ad__axis_linear_scan_back_f32(int64_t n, int64_t inner, bool reverse, const float *a, const float *y, const float *g,
-                              double *carry, float *ga, float *gb);
+void ad__axis_linear_scan_back_f32(int64_t n, int64_t inner, bool reverse, const float *a, const float *y,
+                                   const float *g, double *carry, float *ga, float *gb);
 void ad__axis_linear_scan_back_f64(int64_t n, int64_t inner, bool reverse, const double *a, const double *y,
-                              const double *g, double *carry, double *ga, double *gb);
+                                   const double *g, double *carry, double *ga, double *gb);
 
 #endif

@@ -1,10 +1,9 @@
-/* segments.c: the segments of a reduction as rows, and what a row comes to: product, variance, norm, place. */
+/* segments.c: the segments of a reduction as rows, and what is computed of a row: product, variance, norm, place. */
 #include "ops/kernels/base/vector_math.h"
 #include "ops/kernels/base/sum.h"
-
 #include "ops/kernels/reduce/segments.h"
 
-enum { BLOCK = 1024 };
+enum { CHUNK = 1024 };
 
 ad__segments ad__segments_of(ad_shape s, unsigned mask) {
     ad__segments c = { .n_segments = 1, .n = 1 };
@@ -19,7 +18,7 @@ ad__segments ad__segments_of(ad_shape s, unsigned mask) {
             c.dim[c.kept] = s.dim[i], c.stride[c.kept++] = stride[i];
             c.n_segments *= s.dim[i];
         }
-    c.row = ad__strided_of(reduced, dim, from, to);
+    c.row = ad__copy_plan_of(reduced, dim, from, to);
     return c;
 }
 

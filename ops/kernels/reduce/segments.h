@@ -2,14 +2,14 @@
 #ifndef OPS_KERNELS_REDUCE_SEGMENTS_H
 #define OPS_KERNELS_REDUCE_SEGMENTS_H
 
-#include "ops/kernels/shape/strided.h"
+#include "ops/kernels/shape/copy.h"
 
-/* How the elements of an array fall into segments, each of n; row copies one that lies scattered. */
+/* How the elements of an array fall into segments, each of n; row copies one whose elements lie apart. */
 typedef struct {
     int64_t n_segments, n;
     int kept; /* axes that are not reduced, but for those of size 1 */
     int64_t dim[AD_MAX_NDIM], stride[AD_MAX_NDIM];
-    ad__strided row;
+    ad__copy_plan row;
 } ad__segments;
 
 ad__segments ad__segments_of(ad_shape s, unsigned mask); /* bit i of mask: axis i is reduced */
@@ -20,13 +20,13 @@ static inline bool ad__segments_are_rows(const ad__segments *c) {
     return c->row.ndim == 0 || (c->row.ndim == 1 && c->row.from[0] == 1);
 }
 
-/* ---- what a row comes to; results and sums in f64 ------------------------------------------------- */
+/* ---- of a row; results and sums in f64 ------------------------------------------------------------ */
 
 double ad__row_prod_f32(int64_t n, const float *x);
 double ad__row_prod_f64(int64_t n, const double *x);
-/* gx[i] += g times the product of all elements but x[i]; room [n] is for products from the right. */
-void ad__row_prod_back_f32(int64_t n, const float *x, double g, double *room, float *gx);
-void ad__row_prod_back_f64(int64_t n, const double *x, double g, double *room, double *gx);
+/* gx[i] += g times the product of all elements but x[i]; buffer [n] is for products from the right. */
+void ad__row_prod_back_f32(int64_t n, const float *x, double g, double *buffer, float *gx);
+void ad__row_prod_back_f64(int64_t n, const double *x, double g, double *buffer, double *gx);
 
 /* The mean in two parts, as x - mean has no more digits than the mean. */
 typedef struct {

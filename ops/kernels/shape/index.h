@@ -2,6 +2,7 @@
 #ifndef OPS_KERNELS_SHAPE_INDEX_H
 #define OPS_KERNELS_SHAPE_INDEX_H
 
+#include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/simd.h"
 
 /* n numbers of x as indices; returns n, or the place of the first that is not one of 0..below-1. */
@@ -27,10 +28,12 @@ void ad__indexed_put_add_f64(const ad__indexed *x, const double *array, double *
 void ad__indexed_put_sum_f32(const ad__indexed *x, const float *array, double *table);
 void ad__indexed_put_sum_f64(const ad__indexed *x, const double *array, double *table);
 
-/* y = value where mask is not 0, x elsewhere; and y += x where it is 0. */
-void ad__mask_fill_f32(int64_t n, const float *mask, double value, const float *x, float *y);
-void ad__mask_fill_f64(int64_t n, const double *mask, double value, const double *x, double *y);
-void ad__mask_add_f32(int64_t n, const float *mask, const float *x, float *y);
-void ad__mask_add_f64(int64_t n, const double *mask, const double *x, double *y);
+/* y [n] = value where mask, which map repeats to n elements, is not 0, x elsewhere; and y += x where it is 0. */
+void ad__mask_fill_f32(const ad__broadcast_map *map, int64_t n, const float *mask, double value, const float *x,
+                       float *y);
+void ad__mask_fill_f64(const ad__broadcast_map *map, int64_t n, const double *mask, double value, const double *x,
+                       double *y);
+void ad__mask_add_f32(const ad__broadcast_map *map, int64_t n, const float *mask, const float *x, float *y);
+void ad__mask_add_f64(const ad__broadcast_map *map, int64_t n, const double *mask, const double *x, double *y);
 
 #endif

@@ -1,0 +1,5 @@
+/* dropout.c: a dropout mask from random bits. */
+#include "ops/kernels/net/dropout.h"
+
+#define KERNELS "ops/kernels/net/dropout.inc"
+#include "ops/kernels/base/each_dtype.h"

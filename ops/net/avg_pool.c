@@ -1,0 +1,150 @@
+/* avg_pool.c: the mean of each window, over planes and signals, by a kernel or adaptive, and the transpose. */
+#include "ops/net/pool.h"
+
+#include <string.h>
+
+#define AVG_FIELDS                                                                                                     \
+    AD__POOL_WINDOW, AD__POOL_FIELD(ceil_mode, AD_ATTR_BOOL), AD__POOL_FIELD(count_include_pad, AD_ATTR_BOOL),         \
+    AD__POOL_FIELD(output, AD_ATTR_SHAPE)
+static const ad_attr avg_list[] = { AVG_FIELDS, { 0 } };
+static const ad_attr unpool_list[] = { AVG_FIELDS, AD__POOL_FIELD(size, AD_ATTR_SHAPE), { 0 } };
+
+/* ---- helpers: a linear map and its transpose -------------------------------------------------------------------- */
+
+/* y += the means of the planes' windows */
+static void add_means(const ad_op *op, const ad_var *planes, ad_shape pooled, const void *x, void *y) {
+    ad__pooling p = ad__pooling_of(ad__attrs_of(op), planes->layout->shape, pooled);
+    AD__BY_DTYPE(planes->layout->dtype, ad__avg_pool_add, &p, ad__plane_count(pooled), x, y);
+}
+
+/* x += each mean, divided among its window's elements */
+static void add_shares(const ad_op *op, const ad_var *planes, ad_shape pooled, const void *y, void *x) {
+    ad__pooling p = ad__pooling_of(ad__attrs_of(op), planes->layout->shape, pooled);
+    AD__BY_DTYPE(planes->layout->dtype, ad__avg_unpool_add, &p, ad__plane_count(pooled), y, x);
+}
+
+/* ---- avg_pool2d, avg_pool1d, and adaptive ones ------------------------------------------------------------------ */
+
+static int avg_pool2d_evaluate(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    memset(y->data, 0, ad__bytes(y));
+    add_means(op, op->in[0], y->layout->shape, op->in[0]->data, y->data);
+    return AD_OK;
+}
+
+static void avg_pool2d_backward(const ad_op *op) {
+    const ad_var *y = ad__out(op);
+    void *gx = ad_grad_into(op, 0);
+    if (gx != NULL) add_shares(op, op->in[0], y->layout->shape, y->grad, gx);
+}
+
+static void avg_pool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad__pool_attrs a = *(const ad__pool_attrs *)ad__attrs_of(op);
+    ad_shape s = op->in[0]->layout->shape;
+    a.size = AD_SHAPE(s.dim[s.ndim - 2], s.dim[s.ndim - 1]);
+    dx[0] = ad__apply1(&ad_op_avg_unpool2d, g, &a);
+}
+
+static ad__pool_attrs adaptive(int64_t h, int64_t w) { return (ad__pool_attrs){ .output = AD_SHAPE(h, w) }; }
+
+static void avg_pool2d_samples(ad_sampler *s) {
+    ad__pool_samples(s);
+    const int64_t sizes[][2] = { { 1, 1 }, { 2, 3 }, { 5, 7 }, { 7, 4 } };
+    for (int i = 0; i < AD__COUNT(sizes); i++) {
+        ad__pool_attrs a = adaptive(sizes[i][0], sizes[i][1]);
+        ad_sample(s, &a, 1, &AD_SHAPE(2, 5, 7), NULL, NULL);
+    }
+}
+
+AD_OPTYPE(avg_pool2d,
+          .doc =
+              "the mean of each window over the last two axes; stride (the kernel's size where 0), padding, ceil_mode; "
+              "the padding's zeros count unless told otherwise; or, with output, adaptive: that many windows",
+          .formula = "y[..,i,j] = mean over p,q of x[.., i stride - padding + p, ..]", .gradient = "avg_unpool2d(g)",
+          .arity = 1, .attr_size = sizeof(ad__pool_attrs), .attrs = avg_list, .shape = ad__pool_shape,
+          .evaluate = { avg_pool2d_evaluate, avg_pool2d_evaluate },
+          .backward = { avg_pool2d_backward, avg_pool2d_backward }, .vjp = avg_pool2d_vjp);
+
+ad_var *ad_avg_pool2d(ad_var *x, ad_pool_opts opts) {
+    ad__pool_attrs a = ad__pool_attrs_of(opts);
+    if (!ad__absent(x) && (opts.dilation[0] > 1 || opts.dilation[1] > 1)) {
+        ad_fail(ad__owner(x), AD_EVALUE, "avg_pool2d: means have no dilation");
+        return ad_nil(ad__owner(x));
+    }
+    return ad__apply1(&ad_op_avg_pool2d, x, &a);
+}
+ad_var *ad_adaptive_avg_pool2d(ad_var *x, int64_t h, int64_t w) {
+    ad__pool_attrs a = adaptive(h, w);
+    return ad__apply1(&ad_op_avg_pool2d, x, &a);
+}
+
+ad_var *ad_avg_pool1d(ad_var *x, ad_pool_opts opts) { return ad__pool_signal(x, opts, ad_avg_pool2d, "avg_pool1d"); }
+ad_var *ad_adaptive_avg_pool1d(ad_var *x, int64_t l) {
+    if (!ad__is_signal(x, "adaptive_avg_pool1d")) return ad_nil(x ? ad__owner(x) : NULL);
+    return ad_squeeze_axis(ad_adaptive_avg_pool2d(ad_unsqueeze(x, -2), 1, l), -2);
+}
+
+/* ---- avg_unpool2d ----------------------------------------------------------------------------------------------- */
+
+static int avg_unpool2d_shape(ad_call *c) {
+    const ad__pool_attrs *a = c->attrs;
+    ad_shape pooled;
+    int rc = ad__pool_check_planes(c);
+    if (rc != AD_OK) return rc;
+    ad_shape planes = c->shape;
+    for (int i = 0; i < 2; i++) planes.dim[planes.ndim - 2 + i] = a->size.dim[i];
+    if (!ad__shape_valid(planes))
+        return ad_call_fail(c, AD_ESHAPE, "no planes of %lld x %lld", (long long)a->size.dim[0],
+                            (long long)a->size.dim[1]);
+    rc = ad__pooled_shape(c, planes, &pooled);
+    if (rc == AD_OK && !ad_shape_equal(pooled, c->shape))
+        return ad_call_fail(c, AD_ESHAPE, "is not what planes of %lld x %lld are pooled to", (long long)a->size.dim[0],
+                            (long long)a->size.dim[1]);
+    c->shape = planes;
+    return rc;
+}
+
+static int avg_unpool2d_evaluate(const ad_op *op) {
+    const ad_var *x = ad__out(op);
+    memset(x->data, 0, ad__bytes(x));
+    add_shares(op, x, op->in[0]->layout->shape, op->in[0]->data, x->data);
+    return AD_OK;
+}
+
+static void avg_unpool2d_backward(const ad_op *op) {
+    const ad_var *x = ad__out(op);
+    void *gy = ad_grad_into(op, 0);
+    if (gy != NULL) add_means(op, x, op->in[0]->layout->shape, x->grad, gy);
+}
+
+static void avg_unpool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad__apply1(&ad_op_avg_pool2d, g, ad__attrs_of(op));
+}
+
+static void avg_unpool2d_samples(ad_sampler *s) {
+    for (int i = 0; i < AD__POOL_CASES; i++) {
+        ad__pool_attrs a = ad__pool_attrs_of(ad__pool_cases[i].o);
+        ad_shape x = ad__pool_cases[i].x, y = x;
+        a.size = AD_SHAPE(x.dim[x.ndim - 2], x.dim[x.ndim - 1]);
+        for (int k = 0; k < 2; k++)
+            y.dim[y.ndim - 2 + k] =
+                ad__pooling_places(a.size.dim[k], a.kernel.dim[k], a.stride.dim[k], a.padding.dim[k], 1, a.ceil_mode);
+        ad_sample(s, &a, 1, &y, NULL, NULL);
+    }
+    ad__pool_attrs a = adaptive(2, 3);
+    a.size = AD_SHAPE(5, 7);
+    ad_sample(s, &a, 1, &AD_SHAPE(2, 2, 3), NULL, NULL);
+}
+
+AD_OPTYPE(
+    avg_unpool2d,
+    .doc = "the transpose of avg_pool2d as a linear map, to planes of a size: each element spread over its window",
+    .formula = "y[..,k,m] = sum of x[..,i,j] / elements over the windows i,j that hold k,m",
+    .gradient = "avg_pool2d(g)", .arity = 1, .attr_size = sizeof(ad__pool_attrs), .attrs = unpool_list,
+    .shape = avg_unpool2d_shape, .evaluate = { avg_unpool2d_evaluate, avg_unpool2d_evaluate },
+    .backward = { avg_unpool2d_backward, avg_unpool2d_backward }, .vjp = avg_unpool2d_vjp);
+ad_var *ad_avg_unpool2d(ad_var *x, int64_t h, int64_t w, ad_pool_opts opts) {
+    ad__pool_attrs a = ad__pool_attrs_of(opts);
+    a.size = AD_SHAPE(h, w);
+    return ad__apply1(&ad_op_avg_unpool2d, x, &a);
+}

@@ -1,0 +1,245 @@
+/* conv_geometry.c: what convolutions share: sizes, and the sums over windows as matrix products. */
+#include "ops/kernels/base/vector.h"
+#include "ops/net/conv_geometry.h"
+
+#include "ops/base/attrs.h"
+#include "ops/kernels/base/sum.h"
+#include "ops/kernels/linalg/gemm.h"
+#include "ops/kernels/linalg/square.h"
+#include "ops/net/pair.h"
+
+#include <string.h>
+
+/* ---- attributes ------------------------------------------------------------------------------------------ */
+
+ad__conv_attrs ad__conv_attrs_of(ad_conv_opts o) {
+    return (ad__conv_attrs){ ad__pair(o.stride, 1), ad__pair(o.padding, 0), ad__pair(o.dilation, 1),
+                             ad__pair(o.output_padding, 0), o.groups ? o.groups : 1, AD_SCALAR };
+}
+
+ad_conv_opts ad__conv_opts_of(const ad_op *op) {
+    const ad__conv_attrs *a = ad__attrs_of(op);
+    return (ad_conv_opts){ .stride = { a->stride.dim[0], a->stride.dim[1] },
+                           .padding = { a->padding.dim[0], a->padding.dim[1] },
+                           .dilation = { a->dilation.dim[0], a->dilation.dim[1] },
+                           .groups = a->groups };
+}
+
+static int check_attrs(const ad_call *c) {
+    const ad__conv_attrs *a = c->attrs;
+    if (!ad__pair_within(a->stride.dim, 1) || !ad__pair_within(a->dilation.dim, 1))
+        return ad_call_fail(c, AD_EVALUE, "stride and dilation must be 1 or more");
+    if (!ad__pair_within(a->padding.dim, 0)) return ad_call_fail(c, AD_EVALUE, "padding must not be negative");
+    if (!ad__pair_within(a->output_padding.dim, 0) || a->output_padding.dim[0] >= a->stride.dim[0] ||
+        a->output_padding.dim[1] >= a->stride.dim[1])
+        return ad_call_fail(c, AD_EVALUE, "output_padding must be 0 or more and below stride");
+    return a->groups >= 1 ? AD_OK : ad_call_fail(c, AD_EVALUE, "%lld groups; 1 or more", (long long)a->groups);
+}
+
+/* ---- geometry ------------------------------------------------------------------------------------------------ */
+
+static ad__conv conv_of(ad_dtype t, ad_shape x, ad_shape w, ad_shape y, const ad__conv_attrs *a) {
+    ad__conv c = { .t = t, .size = ad_dtype_size(t), .n = x.dim[0], .groups = a->groups, .o = w.dim[0] / a->groups };
+    c.w.c = w.dim[1];
+    c.direct = true;
+    for (int i = 0; i < 2; i++) {
+        c.w.in[i] = x.dim[2 + i], c.w.kernel[i] = w.dim[2 + i], c.w.out[i] = y.dim[2 + i];
+        c.w.stride[i] = a->stride.dim[i], c.w.padding[i] = a->padding.dim[i], c.w.dilation[i] = a->dilation.dim[i];
+        c.direct &= c.w.kernel[i] == 1 && c.w.stride[i] == 1 && c.w.padding[i] == 0;
+    }
+    c.k = c.w.c * c.w.kernel[0] * c.w.kernel[1];
+    c.l = c.w.out[0] * c.w.out[1];
+    return c;
+}
+
+ad__conv ad__conv_of(const ad_op *op, const ad_var *x, const ad_var *w, const ad_var *y) {
+    ad__conv c = conv_of(x->layout->dtype, x->layout->shape, w->layout->shape, y->layout->shape, ad__attrs_of(op));
+    c.op = op;
+    return c;
+}
+
+/* Group g of image i: of x, of y; and group g of the weights. */
+static void *x_at(const ad__conv *c, const void *x, int64_t i, int64_t g) {
+    return (char *)x + (size_t)((i * c->groups + g) * c->w.c * c->w.in[0] * c->w.in[1]) * c->size;
+}
+static void *y_at(const ad__conv *c, const void *y, int64_t i, int64_t g) {
+    return (char *)y + (size_t)((i * c->groups + g) * c->o * c->l) * c->size;
+}
+static void *w_at(const ad__conv *c, const void *w, int64_t g) {
+    return (char *)w + (size_t)(g * c->o * c->k) * c->size;
+}
+
+/* The windows of one group of one image, as a matrix [k, l]. */
+static const void *columns_of(const ad__conv *c, int worker, const void *x) {
+    if (c->direct) return x;
+    void *columns = ad__scratch_of(c->op, worker);
+    AD__BY_DTYPE(c->t, ad__image_im2col, &c->w, x, columns);
+    return columns;
+}
+
+/* A map of each group of each image, from and to x or y. */
+typedef struct {
+    const ad__conv *c;
+    void *x, *y;
+    const void *w;
+    bool fresh;
+} map;
+
+/* Threads share the images' groups; threads within one product would wait for the windows of the next. */
+static void over_images(const map *m, ad_loop_fn *body) {
+    double work = (double)m->c->o * (double)m->c->l * (double)m->c->k / 8;
+    int64_t most = AD__SHARED_MIN;
+    ad_parallel(ad__op_team(m->c->op), m->c->n * m->c->groups, 0, work < most ? 1 + (int64_t)work : most, body,
+                (void *)m);
+}
+
+static void images_into_y(void *context, int worker, int64_t from, int64_t to) {
+    const map *m = context;
+    const ad__conv *c = m->c;
+    for (int64_t j = from; j < to; j++) {
+        int64_t i = j / c->groups, g = j % c->groups;
+        ad__gemm(ad__op_team(c->op), c->t, false, false, c->o, c->l, c->k, w_at(c, m->w, g),
+                 columns_of(c, worker, x_at(c, m->x, i, g)), m->fresh ? 0 : 1, y_at(c, m->y, i, g));
+    }
+}
+
+void ad__conv_into_y(const ad__conv *c, const void *x, const void *w, bool fresh, void *y) {
+    over_images(&(map){ c, (void *)x, y, w, fresh }, images_into_y);
+}
+
+static void images_into_x(void *context, int worker, int64_t from, int64_t to) {
+    const map *m = context;
+    const ad__conv *c = m->c;
+    size_t image = (size_t)(c->w.c * c->w.in[0] * c->w.in[1]) * c->size;
+    for (int64_t j = from; j < to; j++) {
+        int64_t i = j / c->groups, g = j % c->groups;
+        void *x = x_at(c, m->x, i, g), *columns = c->direct ? x : ad__scratch_of(c->op, worker);
+        ad__gemm(ad__op_team(c->op), c->t, true, false, c->k, c->l, c->o, w_at(c, m->w, g), y_at(c, m->y, i, g),
+                 c->direct && !m->fresh ? 1 : 0, columns);
+        if (c->direct) continue;
+        if (m->fresh) memset(x, 0, image);
+        AD__BY_DTYPE(c->t, ad__image_col2im_add, &c->w, columns, x);
+    }
+}
+
+void ad__conv_into_x(const ad__conv *c, const void *w, const void *y, bool fresh, void *x) {
+    over_images(&(map){ c, x, (void *)y, w, fresh }, images_into_x);
+}
+
+void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh, void *w) {
+    if (c->n == 0 && fresh) memset(w, 0, (size_t)(c->groups * c->o * c->k) * c->size);
+    for (int64_t i = 0; i < c->n; i++)
+        for (int64_t g = 0; g < c->groups; g++)
+            ad__gemm(ad__op_team(c->op), c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g),
+                     columns_of(c, 0, x_at(c, x, i, g)), fresh && i == 0 ? 0 : 1, w_at(c, w, g));
+}
+
+/* ---- shapes -------------------------------------------------------------------------------------------------- */
+
+int ad__conv_check(const ad_call *c, const char *takes) {
+    if (c->n < 2 || c->n > 3 || c->shape.ndim != 4 || c->in[1]->layout->shape.ndim != 4)
+        return ad_call_fail(c, AD_ESHAPE, "takes %s", takes);
+    return check_attrs(c);
+}
+
+int ad__conv_check_bias(const ad_call *c, int64_t channels) {
+    if (c->n < 3 || ad_shape_equal(c->in[2]->layout->shape, AD_SHAPE(channels))) return AD_OK;
+    return ad_call_fail(c, AD_ESHAPE, "b must be [%lld]", (long long)channels);
+}
+
+int ad__conv_check_sizes(ad_call *call, ad_shape x, ad_shape w, ad_shape y) {
+    ad__conv c = conv_of(call->dtype, x, w, y, call->attrs);
+    if (c.k > AD__GEMM_MAX || c.l > AD__GEMM_MAX || c.o > AD__GEMM_MAX || (double)c.k * (double)c.l > 0x1p55)
+        return ad_call_fail(call, AD_ESHAPE, "the matrix of windows is too large");
+    if (!c.direct) call->scratch = (size_t)(c.k * c.l) * c.size;
+    return AD_OK;
+}
+
+int ad__conv_places(const ad_call *c, ad_shape x, ad_shape w, ad_shape *y) {
+    const ad__conv_attrs *a = c->attrs;
+    for (int i = 0; i < 2; i++) {
+        int64_t kernel = w.dim[2 + i];
+        if (kernel < 1 || kernel > INT32_MAX)
+            return ad_call_fail(c, AD_ESHAPE, "a kernel of size %lld", (long long)kernel);
+        y->dim[2 + i] =
+            ad__window_places(x.dim[2 + i], kernel, a->stride.dim[i], a->padding.dim[i], a->dilation.dim[i]);
+        if (y->dim[2 + i] < 1)
+            return ad_call_fail(c, AD_ESHAPE,
+                                "a kernel of %lld, dilated %lld times, is larger than %lld padded by %lld",
+                                (long long)kernel, (long long)a->dilation.dim[i], (long long)x.dim[2 + i],
+                                (long long)a->padding.dim[i]);
+    }
+    return AD_OK;
+}
+
+int64_t ad__conv_image_size(int64_t h, int64_t kernel, const ad__conv_attrs *a, int i) {
+    return (h - 1) * a->stride.dim[i] - 2 * a->padding.dim[i] + a->dilation.dim[i] * (kernel - 1) +
+           a->output_padding.dim[i] + 1;
+}
+
+/* ---- bias ---------------------------------------------------------------------------------------------------- */
+
+void ad__conv_fill_bias(const ad_op *op) {
+    const ad_var *y = ad__out(op), *b = op->n_in > 2 ? op->in[2] : NULL;
+    ad_shape s = y->layout->shape;
+    int64_t l = s.dim[2] * s.dim[3];
+    size_t bytes = (size_t)l * ad_dtype_size(y->layout->dtype);
+    if (b == NULL) memset(y->data, 0, ad__bytes(y));
+    for (int64_t i = 0; b != NULL && i < s.dim[0] * s.dim[1]; i++) {
+        void *to = (char *)y->data + (size_t)i * bytes;
+        AD__BY_DTYPE(y->layout->dtype, ad__array_fill, l, ad__get(b, i % s.dim[1]), to);
+    }
+}
+
+void ad__conv_bias_backward(const ad_op *op) {
+    void *gb = op->n_in > 2 ? ad_grad_into(op, 2) : NULL;
+    const ad_var *y = ad__out(op);
+    ad_shape s = y->layout->shape;
+    ad_dtype t = y->layout->dtype;
+    int64_t l = s.dim[2] * s.dim[3];
+    size_t bytes = (size_t)l * ad_dtype_size(t);
+    for (int64_t o = 0; gb != NULL && o < s.dim[1]; o++) {
+        double sum = 0;
+        for (int64_t i = o; i < s.dim[0] * s.dim[1]; i += s.dim[1]) {
+            const void *g = (const char *)y->grad + (size_t)i * bytes;
+            sum += AD__BY_DTYPE(t, ad__array_sum, l, g);
+        }
+        if (t == AD_F32) ((float *)gb)[o] = (float)((double)((float *)gb)[o] + sum);
+        else ((double *)gb)[o] += sum;
+    }
+}
+
+void ad__conv_bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    if (op->n_in > 2 && ad_vjp_wants(op, 2)) dx[2] = ad_sum_axes(g, 3, (int[]){ 0, 2, 3 }, false);
+}
+
+/* ---- signals ------------------------------------------------------------------------------------------------- */
+
+ad_var *ad__conv_signal(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts o, ad__conv_fn *f, const char *caller) {
+    if (ad__absent(x) || ad__absent(w)) return f(x, w, b, o);
+    if (x->layout->shape.ndim != 3 || w->layout->shape.ndim != 3) {
+        ad_fail(ad__owner(x), AD_ESHAPE, "%s: %s x %s: takes x [n,c,l] and w of 3 dimensions too", caller,
+                ad_shape_str(x->layout->shape).text, ad_shape_str(w->layout->shape).text);
+        return ad_nil(ad__owner(x));
+    }
+    ad_conv_opts along = { .stride = { 1, o.stride[0] },     .padding = { 0, o.padding[0] },
+                           .dilation = { 1, o.dilation[0] }, .output_padding = { 0, o.output_padding[0] },
+                           .groups = o.groups };
+    return ad_squeeze_axis(f(ad_unsqueeze(x, -2), ad_unsqueeze(w, -2), b, along), -2);
+}
+
+/* ---- samples -------------------------------------------------------------------------------------------------- */
+
+const ad__conv_case ad__conv_cases[AD__CONV_CASES] = {
+    { { 4, { 2, 2, 5, 4 } }, { 4, { 3, 2, 3, 2 } }, { .groups = 1 } },
+    { { 4, { 1, 1, 1, 1 } }, { 4, { 1, 1, 1, 1 } }, { .groups = 1 } },
+    { { 4, { 2, 3, 2, 3 } }, { 4, { 2, 3, 1, 1 } }, { .groups = 1 } },
+    { { 4, { 1, 2, 6, 5 } }, { 4, { 2, 2, 3, 3 } }, { .stride = { 2, 3 }, .padding = { 1, 2 } } },
+    { { 4, { 2, 1, 6, 7 } }, { 4, { 2, 1, 2, 3 } }, { .dilation = { 3, 2 }, .padding = { 0, 1 } } },
+    { { 4, { 1, 4, 3, 3 } }, { 4, { 6, 2, 2, 2 } }, { .groups = 2, .padding = { 1, 1 } } },
+    { { 4, { 2, 3, 4, 4 } },
+      { 4, { 3, 1, 3, 3 } },
+      { .groups = 3, .stride = { 2, 2 }, .dilation = { 1, 2 }, .padding = { 1, 2 } } },
+    { { 4, { 1, 1, 2, 1 } }, { 4, { 1, 1, 3, 5 } }, { .padding = { 1, 2 } } },
+    { { 4, { 0, 2, 3, 3 } }, { 4, { 1, 2, 2, 2 } }, { .groups = 1 } },
+};

@@ -1,0 +1,125 @@
+/* pool.c: what pools share: attributes, shapes, signals. */
+#include "ops/net/pool.h"
+
+#include "ops/net/pair.h"
+
+ad__pool_attrs ad__pool_attrs_of(ad_pool_opts o) {
+    return (ad__pool_attrs){ .kernel = ad__pair(o.kernel, 0),
+                             .stride = AD_SHAPE(o.stride[0] ? o.stride[0] : o.kernel[0],
+                                                o.stride[1] ? o.stride[1] : o.kernel[1]),
+                             .padding = ad__pair(o.padding, 0),
+                             .dilation = ad__pair(o.dilation, 1),
+                             .ceil_mode = o.ceil_mode,
+                             .count_include_pad = !o.exclude_padding };
+}
+
+int64_t ad__plane_count(ad_shape s) {
+    int64_t n = 1;
+    for (int i = 0; i < s.ndim - 2; i++) n *= s.dim[i];
+    return n;
+}
+
+static bool is_adaptive(const ad__pool_attrs *a) { return a->output.ndim > 0; }
+
+ad__pooling ad__pooling_of(const ad__pool_attrs *a, ad_shape in, ad_shape out) {
+    ad__pooling p = { .count_padding = a->count_include_pad, .adaptive = is_adaptive(a) };
+    for (int i = 0; i < 2; i++) {
+        p.in[i] = in.dim[in.ndim - 2 + i], p.out[i] = out.dim[out.ndim - 2 + i];
+        p.kernel[i] = a->kernel.dim[i], p.stride[i] = a->stride.dim[i];
+        p.padding[i] = a->padding.dim[i], p.dilation[i] = a->dilation.dim[i];
+    }
+    return p;
+}
+
+/* ---- shapes ----------------------------------------------------------------------------------------------------- */
+
+int ad__pool_check_planes(const ad_call *c) {
+    if (c->shape.ndim < 2) return ad_call_fail(c, AD_ESHAPE, "takes 2 dimensions or more, and pools over the last two");
+    return AD_OK;
+}
+
+static int check_window(const ad_call *c) {
+    const ad__pool_attrs *a = c->attrs;
+    if (!ad__pair_within(a->kernel.dim, 1) || !ad__pair_within(a->stride.dim, 1) ||
+        !ad__pair_within(a->dilation.dim, 1))
+        return ad_call_fail(c, AD_EVALUE, "kernel, stride and dilation must be 1 or more");
+    for (int i = 0; i < 2; i++) {
+        int64_t padding = a->padding.dim[i], half = a->kernel.dim[i] / 2;
+        if (padding < 0 || padding > half)
+            return ad_call_fail(c, AD_EVALUE, "padding %lld is not in 0..%lld, half of the kernel", (long long)padding,
+                                (long long)half);
+    }
+    return AD_OK;
+}
+
+/* How many windows size elements along axis i have. */
+static int64_t windows_along(const ad__pool_attrs *a, int i, int64_t size) {
+    if (is_adaptive(a)) return a->output.dim[i];
+    return ad__pooling_places(size, a->kernel.dim[i], a->stride.dim[i], a->padding.dim[i], a->dilation.dim[i],
+                              a->ceil_mode);
+}
+
+int ad__pooled_shape(const ad_call *c, ad_shape in, ad_shape *out) {
+    const ad__pool_attrs *a = c->attrs;
+    if (ad__plane_size(in) > INT32_MAX)
+        return ad_call_fail(c, AD_ESHAPE, "a plane has more than %d elements", INT32_MAX);
+    int rc = is_adaptive(a) ? AD_OK : check_window(c);
+    if (rc != AD_OK) return rc;
+    *out = in;
+    for (int i = 0; i < 2; i++) {
+        int64_t size = in.dim[in.ndim - 2 + i], windows = windows_along(a, i, size);
+        if (size < 1 || windows < 1 || windows > INT32_MAX)
+            return ad_call_fail(c, AD_ESHAPE, is_adaptive(a) ? "cannot divide %lld elements into %lld windows"
+                                                             : "a size of %lld has no room for windows of %lld",
+                                (long long)size, (long long)(is_adaptive(a) ? windows : a->kernel.dim[i]));
+        out->dim[in.ndim - 2 + i] = windows;
+    }
+    ad__pooling p = ad__pooling_of(a, in, *out);
+    if (!ad__pooling_meets(&p)) return ad_call_fail(c, AD_ESHAPE, "a dilated window lies beside the plane");
+    return AD_OK;
+}
+
+int ad__pool_shape(ad_call *c) {
+    int rc = ad__pool_check_planes(c);
+    return rc == AD_OK ? ad__pooled_shape(c, c->shape, &c->shape) : rc;
+}
+
+/* ---- signals ---------------------------------------------------------------------------------------------------- */
+
+bool ad__is_signal(ad_var *x, const char *caller) {
+    if (ad__absent(x)) return false;
+    if (x->layout->shape.ndim >= 1 && x->layout->shape.ndim < AD_MAX_NDIM) return true;
+    ad_fail(ad__owner(x), AD_ESHAPE, "%s: %s: takes 1 to %d dimensions, and pools over the last", caller,
+            ad_shape_str(x->layout->shape).text, AD_MAX_NDIM - 1);
+    return false;
+}
+
+ad_var *ad__pool_signal(ad_var *x, ad_pool_opts o, ad__pool_fn *f, const char *caller) {
+    if (!ad__is_signal(x, caller)) return ad_nil(x ? ad__owner(x) : NULL);
+    ad_pool_opts along = { .kernel = { 1, o.kernel[0] },
+                           .stride = { 1, o.stride[0] },
+                           .padding = { 0, o.padding[0] },
+                           .dilation = { 1, o.dilation[0] },
+                           .ceil_mode = o.ceil_mode,
+                           .exclude_padding = o.exclude_padding };
+    return ad_squeeze_axis(f(ad_unsqueeze(x, -2), along), -2);
+}
+
+/* ---- samples ---------------------------------------------------------------------------------------------------- */
+
+const ad__pool_case ad__pool_cases[AD__POOL_CASES] = {
+    { { 4, { 2, 3, 4, 4 } }, { .kernel = { 2, 2 } } },
+    { { 2, { 1, 1 } }, { .kernel = { 1, 1 } } },
+    { { 4, { 1, 2, 5, 7 } }, { .kernel = { 3, 2 }, .stride = { 1, 2 }, .padding = { 1, 1 } } },
+    { { 3, { 2, 6, 5 } }, { .kernel = { 3, 3 }, .stride = { 2, 2 }, .padding = { 1, 0 }, .ceil_mode = true } },
+    { { 4, { 1, 1, 7, 5 } }, { .kernel = { 2, 2 }, .stride = { 3, 3 }, .padding = { 1, 1 }, .ceil_mode = true } },
+    { { 4, { 1, 2, 7, 6 } }, { .kernel = { 3, 2 }, .padding = { 1, 1 }, .exclude_padding = true, .ceil_mode = true } },
+    { { 4, { 0, 2, 4, 4 } }, { .kernel = { 2, 2 } } },
+};
+
+void ad__pool_samples(ad_sampler *s) {
+    for (int i = 0; i < AD__POOL_CASES; i++) {
+        ad__pool_attrs a = ad__pool_attrs_of(ad__pool_cases[i].o);
+        ad_sample(s, &a, 1, &ad__pool_cases[i].x, NULL, NULL);
+    }
+}
