@@ -99,14 +99,14 @@ static void derivatives(ad_graph *g, results *f) {
 }
 
 static void pictures(ad_graph *g, results *f) {
-    FILE *nowhere = fopen("/dev/null", "w");
-    assert_non_null(nowhere);
+    FILE *dev_null = fopen("/dev/null", "w");
+    assert_non_null(dev_null);
     ad_var *x = param_item(g, AD_F64, 2), *y = x;
     for (int i = 0; i < CHAIN; i++) y = ad_adds(y, 1);
-    int rc = ad_dump_dot(y, nowhere);
+    int rc = ad_dump_dot(y, dev_null);
     assert_int_equal(rc, ad_error_code(g));
-    ad_print(y, nowhere);
-    fclose(nowhere);
+    ad_print(y, dev_null);
+    fclose(dev_null);
     note(f, ad_item(y));
 }
 

@@ -72,9 +72,9 @@ static void *run_gradient_of_a_chain(void *arg) {
     ad_var *x = param_item(g, AD_F64, 3), *c = param_item(g, AD_F64, 0.5), *y = long_sum(x, c, r->n), *d[2];
     r->ok = ad_gradient(y, 2, (ad_var *[]){ x, c }, d) == AD_OK;
     r->dx = ad_item(d[0]), r->dc = ad_item(d[1]);
-    FILE *nowhere = fopen("/dev/null", "w");
-    r->ok = r->ok && nowhere != NULL && ad_dump_dot(y, nowhere) == AD_OK;
-    if (nowhere != NULL) fclose(nowhere);
+    FILE *dev_null = fopen("/dev/null", "w");
+    r->ok = r->ok && dev_null != NULL && ad_dump_dot(y, dev_null) == AD_OK;
+    if (dev_null != NULL) fclose(dev_null);
     ad_graph_free(g);
     return NULL;
 }

@@ -366,17 +366,17 @@ static void a_picture_in_a_scope(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 2);
-    FILE *nowhere = fopen("/dev/null", "w");
-    assert_non_null(nowhere);
+    FILE *dev_null = fopen("/dev/null", "w");
+    assert_non_null(dev_null);
     for (int i = 0; i < 3; i++) {
         ad_mark m = ad_begin(g);
         ad_var *y = i % 2 ? ad_exp(ad_sin(x)) : ad_mul(x, ad_cos(x));
-        assert_int_equal(ad_dump_dot(y, nowhere), AD_OK);
+        assert_int_equal(ad_dump_dot(y, dev_null), AD_OK);
         assert_int_equal(ad_eval(y), AD_OK);
         assert_close(ad_item(y), i % 2 ? exp(sin(2)) : 2 * cos(2), 1e-14);
         ad_end(g, m);
     }
-    fclose(nowhere);
+    fclose(dev_null);
     ad_graph_free(g);
 }
 

@@ -140,12 +140,12 @@ static ad_var *two_roots_evaluated_in_turn(fixture *b) {
 /* A picture makes a plan for evaluating the root, but evaluates nothing. */
 static ad_var *drawn_after_another_was_evaluated(fixture *b) {
     ad_var *y = ad_mul(ad_square(b->x), b->c), *other = ad_exp(b->x);
-    FILE *nowhere = fopen("/dev/null", "w");
-    assert_non_null(nowhere);
+    FILE *dev_null = fopen("/dev/null", "w");
+    assert_non_null(dev_null);
     set_item(b->x, 5);
     assert_int_equal(ad_eval(other), AD_OK);
-    assert_int_equal(ad_dump_dot(y, nowhere), AD_OK);
-    fclose(nowhere);
+    assert_int_equal(ad_dump_dot(y, dev_null), AD_OK);
+    fclose(dev_null);
     return y;
 }
 

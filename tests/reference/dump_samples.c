@@ -19,7 +19,8 @@ static void put_attrs(const ad_sample_case *c) {
 static void put_operand(const ad_sample_case *c, int i) {
     char text[160];
     bool takes_gradient = !(c->type->flags & AD_OP_CONSTANT) && !(c->type->no_grad >> i & 1);
-    printf("{\"shape\":%s,\"grad\":%s,\"values\":[", ad_shape_str(c->shapes[i]).text, takes_gradient ? "true" : "false");
+    printf("{\"shape\":%s,\"grad\":%s,\"values\":[", ad_shape_str(c->shapes[i]).text,
+           takes_gradient ? "true" : "false");
     for (int64_t k = 0, n = ad_shape_numel(c->shapes[i]); k < n; k++) {
         number_json(c->values[i][k], text, sizeof text);
         printf("%s%s", k ? "," : "", text);
