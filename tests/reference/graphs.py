@@ -661,7 +661,7 @@ def lines_of(g, loss, grads):
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    lines = ["# Random graphs with loss and gradients by PyTorch; `make reference-values` writes them anew",
+    lines = ["# Random graphs with loss and gradients by PyTorch; `make reference-values` updates them",
              "# grad NODE LARGEST WEIGHED FIRST MIDDLE: graphs.py says of which elements"]
     torch.set_num_threads(1)
     ops, kinds = 0, set()

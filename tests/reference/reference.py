@@ -105,7 +105,7 @@ def result_text(name, entry, samples):
     relative, floor, why = entry.tolerance
     tool = f"PyTorch {torch.__version__}, mpmath {mpmath.__version__}"
     lines = [f"# {name}: by tests/reference/{entry.family}.py ({tool}); "
-             f"`make reference-values OPS={name}` writes it anew"]
+             f"`make reference-values OPS={name}` updates it"]
     if entry.differs:
         lines.append(f"# differs from PyTorch: {entry.differs}")
     lines.append(f"tolerance {relative:g} {floor:g} {why}".rstrip())
