@@ -1,9 +1,9 @@
-/* test_engine.c: values as written and again in place, and gradients as numbers. */
+/* test_engine.c: values at construction and after ad_eval, gradients of ad_backward, leaves. */
 #include "tests/common.h"
 
 /* ---- expressions against their closed forms ---------------------------------------------------- */
 
-/* An expression of two scalars in Vars, and in C with its two partial derivatives. */
+/* An expression of two scalars: as Vars, and as C functions for its value and both partial derivatives. */
 typedef struct {
     const char *name;
     ad_var *(*vars)(ad_var *x, ad_var *y);
@@ -58,8 +58,8 @@ static void compare_at(const expression *e, const double p[2], ad_var *f, ad_var
     assert_close_in(e->name, ad_grad_item(y), e->dy(p[0], p[1]), tol);
 }
 
-/* Built anew at the first point, evaluated again in place at the others. */
-static void follow(const expression *e, ad_dtype t) {
+/* The expression is built at the first point. ad_eval evaluates it in place at the other points. */
+static void check_expression(const expression *e, ad_dtype t) {
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, t, points[0][0]), *y = param_item(g, t, points[0][1]);
     ad_var *f = e->vars(x, y);
@@ -77,10 +77,10 @@ static void follow(const expression *e, ad_dtype t) {
     ad_graph_free(g);
 }
 
-static void expressions_and_their_gradients(void **state) {
+static void values_and_gradients_of_expressions(void **state) {
     (void)state;
     for (ad_dtype t = AD_F32; t <= AD_F64; t++)
-        for (int e = 0; e < EXPRESSIONS; e++) follow(&expressions[e], t);
+        for (int e = 0; e < EXPRESSIONS; e++) check_expression(&expressions[e], t);
 }
 
 /* ---- the graph ----------------------------------------------------------------------------------- */
@@ -106,7 +106,7 @@ static void creators_and_operands(void **state) {
     ad_graph_free(g);
 }
 
-static void values_are_there_as_soon_as_written(void **state) {
+static void values_are_computed_when_an_op_is_recorded(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_of(g, AD_F32, (double[]){ 1, -2, 3 }, AD_SHAPE(3));
@@ -118,7 +118,7 @@ static void values_are_there_as_soon_as_written(void **state) {
     ad_graph_free(g);
 }
 
-static void graphs_share_nothing(void **state) {
+static void graphs_are_independent(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new(), *h = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 2), *u = param_item(h, AD_F64, 3);
@@ -134,7 +134,7 @@ static void graphs_share_nothing(void **state) {
     ad_graph_free(h);
 }
 
-/* NumPy's rule: aligned at the last axis, sizes are equal or 1; where they are not (-1 here) it is an error. */
+/* NumPy's rule: shapes are aligned at the last axis; two sizes must be equal or one of them 1. ndim -1: an error. */
 static void shapes_broadcast(void **state) {
     (void)state;
     static const struct {
@@ -160,13 +160,13 @@ static void shapes_broadcast(void **state) {
     }
 }
 
-/* ---- evaluating again ------------------------------------------------------------------------------ */
+/* ---- repeated evaluation --------------------------------------------------------------------------- */
 
 enum { WIDE = 300 };
 
 static ad_var *small_net(ad_var *x, ad_var *w) { return ad_sum(ad_square(ad_tanh(ad_matmul(x, w)))); }
 
-static void evaluating_again_takes_no_memory(void **state) {
+static void repeated_eval_and_backward_allocate_nothing(void **state) {
     (void)state;
     test_memory m = { .fail_at = -1 };
     ad_graph *g = test_graph(&m);
@@ -179,7 +179,7 @@ static void evaluating_again_takes_no_memory(void **state) {
         ((float *)ad_data_mut(x))[step] += 0.5f;
         assert_int_equal(ad_eval(y), AD_OK);
         assert_int_equal(ad_backward(y), AD_OK);
-        if (step == 0) calls = m.calls; /* the first evaluation may make its plan */
+        if (step == 0) calls = m.calls; /* the first evaluation may allocate its plan */
     }
     assert_int_equal(m.calls, calls);
     assert_ptr_equal(ad_data(y), data);
@@ -190,7 +190,7 @@ static void evaluating_again_takes_no_memory(void **state) {
     assert_all_released(&m);
 }
 
-static void evaluation_follows_every_way_of_changing_a_leaf(void **state) {
+static void eval_after_each_way_of_changing_a_leaf(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     double first[] = { 1, 2, 3 }, second[] = { 4, 5, 6 };
@@ -212,8 +212,8 @@ static void evaluation_follows_every_way_of_changing_a_leaf(void **state) {
     ad_graph_free(g);
 }
 
-/* Views share their operand's memory, which ad_rebind moves. */
-static void views_follow_a_rebound_input(void **state) {
+/* Views share the memory of their operand. ad_rebind replaces that memory. */
+static void views_read_the_new_memory_after_rebind(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     double first[6] = { 1, 2, 3, 4, 5, 6 }, second[6] = { 10, 20, 30, 40, 50, 60 };
@@ -234,9 +234,9 @@ static void views_follow_a_rebound_input(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- gradients that accumulate, and those that are fresh --------------------------------------------- */
+/* ---- accumulation of gradients ----------------------------------------------------------------------- */
 
-static void leaves_accumulate_and_interior_gradients_are_fresh(void **state) {
+static void leaf_gradients_accumulate_and_interior_gradients_are_replaced(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *h = ad_square(x), *y = ad_muls(h, 5), *z = ad_muls(h, 7);
@@ -257,7 +257,7 @@ static void leaves_accumulate_and_interior_gradients_are_fresh(void **state) {
     ad_graph_free(g);
 }
 
-static void zero_grad_reaches_what_y_depends_on(void **state) {
+static void zero_grad_clears_all_dependencies(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *u = param_item(g, AD_F64, 4);
@@ -271,8 +271,8 @@ static void zero_grad_reaches_what_y_depends_on(void **state) {
     ad_graph_free(g);
 }
 
-/* Without kept gradients those between borrow memory for the pass; one may be retained. */
-static void gradients_that_are_not_kept(void **state) {
+/* Without ad_keep_grads, interior gradients use temporary memory. ad_retain_grad keeps the gradient of one Var. */
+static void interior_gradients_are_released_unless_retained(void **state) {
     (void)state;
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
@@ -295,7 +295,7 @@ static void gradients_that_are_not_kept(void **state) {
     }
 }
 
-static void a_gradient_reads_as_zeros_where_none_arrived(void **state) {
+static void gradient_reads_as_zeros_before_backward(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F32, NULL, AD_SHAPE(5)), *c = ad_ones(g, AD_F32, AD_SHAPE(5)), *h = ad_exp(x);
@@ -309,7 +309,7 @@ static void a_gradient_reads_as_zeros_where_none_arrived(void **state) {
     ad_graph_free(g);
 }
 
-static void a_leaf_gradient_can_be_written(void **state) {
+static void leaf_gradient_is_writable(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_of(g, AD_F64, (double[]){ 3, 4 }, AD_SHAPE(2)), *y = ad_sum(ad_square(x));
@@ -324,9 +324,9 @@ static void a_leaf_gradient_can_be_written(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- where gradients go ------------------------------------------------------------------------------- */
+/* ---- propagation of gradients ------------------------------------------------------------------------- */
 
-static void detach_cuts(void **state) {
+static void detach_stops_the_gradient(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *y = ad_mul(x, ad_detach(x));
@@ -339,7 +339,7 @@ static void detach_cuts(void **state) {
     ad_graph_free(g);
 }
 
-static void disabled_gradients(void **state) {
+static void ops_recorded_with_gradients_disabled_are_constants(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3);
@@ -359,7 +359,7 @@ static void disabled_gradients(void **state) {
     ad_graph_free(g);
 }
 
-static void a_leaf_that_is_told_to_want_a_gradient(void **state) {
+static void require_grad_applies_to_later_ops(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_full(g, AD_F32, 3, AD_SHAPE(2)), *before = ad_sum(ad_square(x));
@@ -375,7 +375,7 @@ static void a_leaf_that_is_told_to_want_a_gradient(void **state) {
     ad_graph_free(g);
 }
 
-/* dx of x*x under seed s is 2 x s, in any shape. */
+/* The gradient of x*x from seed s is 2 x s. It is checked for scalars, empty arrays and up to six axes. */
 static void backward_from_seeds_of_any_shape(void **state) {
     (void)state;
     static const ad_shape shapes[] = { { 0, { 0 } },
@@ -416,8 +416,8 @@ static void backward_of_a_leaf(void **state) {
     }
 }
 
-/* [1] and [1,1] have one element, as a scalar does. */
-static void backward_of_one_element(void **state) {
+/* ad_backward accepts any array of one element, not only scalars. */
+static void backward_of_a_one_element_array(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_of(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(1, 3));
@@ -430,7 +430,7 @@ static void backward_of_one_element(void **state) {
 
 /* ---- leaves --------------------------------------------------------------------------------------------- */
 
-static void leaves_hold_what_they_say(void **state) {
+static void values_of_leaf_constructors(void **state) {
     (void)state;
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
@@ -449,7 +449,7 @@ static void leaves_hold_what_they_say(void **state) {
     }
 }
 
-static void copies_are_copies_and_inputs_are_not(void **state) {
+static void param_and_tensor_copy_and_input_does_not(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     float mine[] = { 1, 2, 3 };
@@ -465,27 +465,27 @@ static void copies_are_copies_and_inputs_are_not(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(expressions_and_their_gradients),
+        cmocka_unit_test(values_and_gradients_of_expressions),
         cmocka_unit_test(creators_and_operands),
-        cmocka_unit_test(values_are_there_as_soon_as_written),
-        cmocka_unit_test(graphs_share_nothing),
+        cmocka_unit_test(values_are_computed_when_an_op_is_recorded),
+        cmocka_unit_test(graphs_are_independent),
         cmocka_unit_test(shapes_broadcast),
-        cmocka_unit_test(evaluating_again_takes_no_memory),
-        cmocka_unit_test(evaluation_follows_every_way_of_changing_a_leaf),
-        cmocka_unit_test(views_follow_a_rebound_input),
-        cmocka_unit_test(leaves_accumulate_and_interior_gradients_are_fresh),
-        cmocka_unit_test(zero_grad_reaches_what_y_depends_on),
-        cmocka_unit_test(gradients_that_are_not_kept),
-        cmocka_unit_test(a_gradient_reads_as_zeros_where_none_arrived),
-        cmocka_unit_test(a_leaf_gradient_can_be_written),
-        cmocka_unit_test(detach_cuts),
-        cmocka_unit_test(disabled_gradients),
-        cmocka_unit_test(a_leaf_that_is_told_to_want_a_gradient),
+        cmocka_unit_test(repeated_eval_and_backward_allocate_nothing),
+        cmocka_unit_test(eval_after_each_way_of_changing_a_leaf),
+        cmocka_unit_test(views_read_the_new_memory_after_rebind),
+        cmocka_unit_test(leaf_gradients_accumulate_and_interior_gradients_are_replaced),
+        cmocka_unit_test(zero_grad_clears_all_dependencies),
+        cmocka_unit_test(interior_gradients_are_released_unless_retained),
+        cmocka_unit_test(gradient_reads_as_zeros_before_backward),
+        cmocka_unit_test(leaf_gradient_is_writable),
+        cmocka_unit_test(detach_stops_the_gradient),
+        cmocka_unit_test(ops_recorded_with_gradients_disabled_are_constants),
+        cmocka_unit_test(require_grad_applies_to_later_ops),
         cmocka_unit_test(backward_from_seeds_of_any_shape),
         cmocka_unit_test(backward_of_a_leaf),
-        cmocka_unit_test(backward_of_one_element),
-        cmocka_unit_test(leaves_hold_what_they_say),
-        cmocka_unit_test(copies_are_copies_and_inputs_are_not),
+        cmocka_unit_test(backward_of_a_one_element_array),
+        cmocka_unit_test(values_of_leaf_constructors),
+        cmocka_unit_test(param_and_tensor_copy_and_input_does_not),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }

@@ -1,19 +1,19 @@
-/* test_error.c: what is wrong is said once, where it happens, with what to do; and nothing crashes. */
+/* test_error.c: error codes and sentences: each mistake is reported once, names its remedy and does not crash. */
 #include "tests/common.h"
 
-/* ---- one mistake a row --------------------------------------------------------------------------- */
+/* ---- mistakes: one row each ---------------------------------------------------------------------- */
 
-/* Two graphs with some Vars of the first. */
+/* Two graphs. All Vars but one belong to the first. */
 typedef struct {
     ad_graph *g, *h;
     ad_var *x, *m, *n; /* f64: [], [2,3], [4] */
     ad_var *f;         /* f32 [2,3] */
     ad_var *c, *y;     /* a constant; x squared */
-    ad_var *other;     /* of h */
-} world;
+    ad_var *other;     /* belongs to h */
+} fixture;
 
-/* Makes the mistake; true if the call answered nil, NULL or a negative code. */
-typedef bool mistake_fn(world *w);
+/* Makes the mistake. Returns true if the call returned nil, NULL or a negative code. */
+typedef bool mistake_fn(fixture *w);
 
 typedef struct {
     const char *name;
@@ -23,7 +23,7 @@ typedef struct {
 } mistake;
 
 #define MISTAKE(name, refused)                                                                                         \
-    static bool name(world *w) { return refused; }
+    static bool name(fixture *w) { return refused; }
 
 #define SHAPE_OF(n, ...) ((ad_shape){ n, { __VA_ARGS__ } })
 
@@ -33,11 +33,11 @@ MISTAKE(two_dtypes, ad_is_nil(ad_mul(w->m, w->f)))
 MISTAKE(two_graphs, ad_is_nil(ad_add(w->x, w->other)))
 MISTAKE(second_operand_null, ad_is_nil(ad_add(w->x, NULL)))
 MISTAKE(first_operand_null, ad_is_nil(ad_add(NULL, w->x)))
-MISTAKE(no_such_axis, ad_is_nil(ad_sum_axis(w->m, 2, false)))
-MISTAKE(no_axis_of_a_scalar, ad_is_nil(ad_mean_axis(w->x, 0, false)))
-MISTAKE(too_large_a_result, ad_is_nil(ad_expand(w->x, AD_SHAPE(1ll << 40, 1ll << 40))))
+MISTAKE(axis_out_of_range, ad_is_nil(ad_sum_axis(w->m, 2, false)))
+MISTAKE(axis_of_a_scalar, ad_is_nil(ad_mean_axis(w->x, 0, false)))
+MISTAKE(result_too_large, ad_is_nil(ad_expand(w->x, AD_SHAPE(1ll << 40, 1ll << 40))))
 
-MISTAKE(backward_of_many, ad_backward(ad_square(w->m)) < 0)
+MISTAKE(backward_of_an_array, ad_backward(ad_square(w->m)) < 0)
 MISTAKE(backward_of_a_constant, ad_backward(ad_square(w->c)) < 0)
 MISTAKE(backward_of_a_constant_leaf, ad_backward(w->c) < 0)
 MISTAKE(seed_of_another_shape, ad_backward_from(ad_square(w->m), w->n) < 0)
@@ -52,9 +52,9 @@ MISTAKE(shape_of_too_many_dims, ad_is_nil(ad_rand(w->g, AD_F32, ad_shape_of_dims
 MISTAKE(too_many_elements, ad_is_nil(ad_ones(w->g, AD_F64, AD_SHAPE(1ll << 31, 1ll << 31))))
 MISTAKE(overflowing_size, ad_is_nil(ad_ones(w->g, AD_F64, AD_SHAPE(INT64_MAX, INT64_MAX, 2))))
 MISTAKE(empty_but_overflowing, ad_is_nil(ad_zeros(w->g, AD_F64, AD_SHAPE(0, 1ll << 60, 1ll << 60))))
-MISTAKE(more_than_memory, ad_is_nil(ad_randn(w->g, AD_F64, AD_SHAPE(1ll << 50))))
-MISTAKE(no_such_dtype, ad_is_nil(ad_full(w->g, (ad_dtype)7, 1, AD_SCALAR)))
-MISTAKE(cast_to_no_dtype, ad_is_nil(ad_cast(w->x, (ad_dtype)-1)))
+MISTAKE(allocation_fails, ad_is_nil(ad_randn(w->g, AD_F64, AD_SHAPE(1ll << 50))))
+MISTAKE(unknown_dtype, ad_is_nil(ad_full(w->g, (ad_dtype)7, 1, AD_SCALAR)))
+MISTAKE(cast_to_unknown_dtype, ad_is_nil(ad_cast(w->x, (ad_dtype)-1)))
 MISTAKE(arange_of_step_zero, ad_is_nil(ad_arange(w->g, AD_F32, 0, 1, 0)))
 MISTAKE(arange_of_nan, ad_is_nil(ad_arange(w->g, AD_F32, 0, NAN, 1)))
 MISTAKE(arange_to_infinity, ad_is_nil(ad_arange(w->g, AD_F32, 0, INFINITY, 1)))
@@ -70,20 +70,20 @@ MISTAKE(rebind_of_a_param, ad_rebind(w->x, &(double){ 2 }) < 0)
 MISTAKE(rebind_to_null, ad_rebind(ad_input(w->g, AD_F64, &(double){ 1 }, AD_SCALAR), NULL) < 0)
 MISTAKE(require_grad_of_a_result, ad_is_nil(ad_require_grad(w->y)))
 MISTAKE(retain_grad_of_a_constant, ad_retain_grad(w->c) < 0)
-MISTAKE(picture_in_no_file, ad_dump_dot(w->y, NULL) < 0)
+MISTAKE(dump_dot_to_null, ad_dump_dot(w->y, NULL) < 0)
 
-MISTAKE(gradient_of_many, ad_gradient(ad_square(w->m), 1, &w->m, (ad_var *[1]){ 0 }) < 0)
+MISTAKE(gradient_of_an_array, ad_gradient(ad_square(w->m), 1, &w->m, (ad_var *[1]){ 0 }) < 0)
 MISTAKE(gradient_without_xs, ad_gradient(w->y, 1, NULL, (ad_var *[1]){ 0 }) < 0)
 MISTAKE(gradient_without_dxs, ad_gradient(w->y, 1, &w->x, NULL) < 0)
 MISTAKE(gradient_of_minus_one, ad_gradient(w->y, -1, &w->x, (ad_var *[1]){ 0 }) < 0)
-MISTAKE(gradient_to_null, ad_gradient(w->y, 1, (ad_var *[]){ NULL }, (ad_var *[1]){ 0 }) < 0)
+MISTAKE(gradient_by_null, ad_gradient(w->y, 1, (ad_var *[]){ NULL }, (ad_var *[1]){ 0 }) < 0)
 MISTAKE(gradient_in_another_graph, ad_gradient(w->y, 1, &w->other, (ad_var *[1]){ 0 }) < 0)
 MISTAKE(cotangent_null, ad_vjp(w->y, NULL, 1, &w->x, (ad_var *[1]){ 0 }) < 0)
 MISTAKE(cotangent_of_another_shape, ad_vjp(ad_square(w->m), w->n, 1, &w->m, (ad_var *[1]){ 0 }) < 0)
 MISTAKE(cotangent_of_another_dtype, ad_vjp(ad_square(w->m), w->f, 1, &w->m, (ad_var *[1]){ 0 }) < 0)
 MISTAKE(cotangent_of_another_graph, ad_vjp(w->y, w->other, 1, &w->x, (ad_var *[1]){ 0 }) < 0)
 
-/* ---- checks that cannot be made ------------------------------------------------------------------- */
+/* ---- wrong arguments of gradient checks ----------------------------------------------------------- */
 
 static ad_var *f_square(int n, ad_var *const xs[], void *user) {
     (void)n, (void)user;
@@ -105,7 +105,7 @@ static ad_var *f_elsewhere(int n, ad_var *const xs[], void *user) {
     return user;
 }
 
-/* Three elements where x is 2, two beside it. */
+/* The result has three elements at x = 2 and two elements elsewhere. */
 static ad_var *f_of_two_sizes(int n, ad_var *const xs[], void *user) {
     (void)n, (void)user;
     return ad_expand(xs[0], AD_SHAPE(ad_item(xs[0]) == 2 ? 3 : 2));
@@ -122,7 +122,7 @@ MISTAKE(gradcheck_returning_another_graphs, ad_gradcheck(f_elsewhere, w->other, 
 MISTAKE(gradcheck_of_two_sizes, ad_gradcheck(f_of_two_sizes, NULL, 1, &w->x, NULL, NULL) < 0)
 MISTAKE(check_of_no_op, ad_check_op(w->g, NULL, NULL) < 0)
 
-/* ---- ops that are not right in themselves --------------------------------------------------------- */
+/* ---- faulty user-defined ops ---------------------------------------------------------------------- */
 
 static int copy_value(const ad_op *op) {
     *(double *)ad_values(op) = ad_item(ad_op_operand(op, 0));
@@ -131,39 +131,39 @@ static int copy_value(const ad_op *op) {
 
 static void no_backward(const ad_op *op) { (void)op; }
 static int shape_of_minus_one(ad_call *c) { return c->shape = AD_SHAPE(-1), AD_OK; }
-static int refuse_in_shape(ad_call *c) { return ad_call_fail(c, AD_EVALUE, "never on a %s", "Monday"); }
-static int refuse_in_evaluate(const ad_op *op) { return ad_op_fail(op, AD_EVALUE, "element %d is odd", 3); }
+static int fail_in_shape(ad_call *c) { return ad_call_fail(c, AD_EVALUE, "this shape is not %s", "supported"); }
+static int fail_in_evaluate(const ad_op *op) { return ad_op_fail(op, AD_EVALUE, "element %d is odd", 3); }
 static void no_samples(ad_sampler *s) { (void)s; }
-static void sample_of_nothing(ad_sampler *s) { ad_sample(s, NULL, 0, NULL, NULL, NULL); }
+static void sample_without_operands(ad_sampler *s) { ad_sample(s, NULL, 0, NULL, NULL, NULL); }
 
 #define USER_OP(id, ...)                                                                                               \
     static const ad_optype id = { .name = #id, .arity = 1, .backward = { NULL, no_backward }, __VA_ARGS__ };
 USER_OP(op_f64_only, .evaluate = { NULL, copy_value }, .samples = no_samples)
 USER_OP(op_with_attrs, .evaluate = { NULL, copy_value }, .attr_size = 8)
 USER_OP(op_of_bad_shape, .evaluate = { NULL, copy_value }, .shape = shape_of_minus_one)
-USER_OP(op_of_mondays, .evaluate = { NULL, copy_value }, .shape = refuse_in_shape)
-USER_OP(op_of_evens, .evaluate = { NULL, refuse_in_evaluate })
-USER_OP(op_sampled_empty, .evaluate = { NULL, copy_value }, .samples = sample_of_nothing)
+USER_OP(op_failing_in_shape, .evaluate = { NULL, copy_value }, .shape = fail_in_shape)
+USER_OP(op_failing_in_evaluate, .evaluate = { NULL, fail_in_evaluate })
+USER_OP(op_sampled_empty, .evaluate = { NULL, copy_value }, .samples = sample_without_operands)
 static const ad_optype op_no_backward = { .name = "op_no_backward", .arity = 1, .evaluate = { NULL, copy_value } };
 
 MISTAKE(too_many_operands, ad_is_nil(ad_apply(&op_f64_only, 2, (ad_var *[]){ w->x, w->x }, NULL)))
 MISTAKE(attributes_missing, ad_is_nil(ad_apply(&op_with_attrs, 1, &w->x, NULL)))
 MISTAKE(no_kernel_of_a_dtype, ad_is_nil(ad_apply(&op_f64_only, 1, &w->f, NULL)))
 MISTAKE(no_backward_of_a_dtype, ad_is_nil(ad_apply(&op_no_backward, 1, &w->x, NULL)))
-MISTAKE(shape_rule_is_wrong, ad_is_nil(ad_apply(&op_of_bad_shape, 1, &w->x, NULL)))
-MISTAKE(shape_rule_refuses, ad_is_nil(ad_apply(&op_of_mondays, 1, &w->x, NULL)))
-MISTAKE(evaluate_refuses, ad_is_nil(ad_apply(&op_of_evens, 1, &w->x, NULL)))
+MISTAKE(shape_rule_returns_a_negative_size, ad_is_nil(ad_apply(&op_of_bad_shape, 1, &w->x, NULL)))
+MISTAKE(shape_rule_fails, ad_is_nil(ad_apply(&op_failing_in_shape, 1, &w->x, NULL)))
+MISTAKE(evaluate_fails, ad_is_nil(ad_apply(&op_failing_in_evaluate, 1, &w->x, NULL)))
 MISTAKE(check_of_no_samples, ad_check_op(w->g, &op_f64_only, NULL) < 0)
 MISTAKE(check_of_an_empty_sample, ad_check_op(w->g, &op_sampled_empty, NULL) < 0)
 
-static bool a_scope_closed_twice(world *w) {
+static bool a_scope_closed_twice(fixture *w) {
     ad_mark m = ad_begin(w->g);
     ad_end(w->g, m);
     ad_end(w->g, m);
     return !ad_ok(w->g);
 }
 
-static bool picture_in_a_full_file(world *w) {
+static bool dump_dot_to_a_full_device(fixture *w) {
     FILE *full = fopen("/dev/full", "w");
     if (full == NULL) return ad_fail(w->g, AD_EIO, "dump_dot: no such device here") < 0;
     setvbuf(full, NULL, _IONBF, 0);
@@ -182,10 +182,10 @@ static const mistake mistakes[] = {
     ROW(two_graphs, AD_EGRAPH, "add", "graph"),
     ROW(second_operand_null, AD_EVALUE, "add", "operand 1", "NULL"),
     ROW(first_operand_null, AD_EVALUE, "add", "operand 0", "NULL"),
-    ROW(no_such_axis, AD_ESHAPE, "sum", "[2,3]", "axis 2", "-2..1"),
-    ROW(no_axis_of_a_scalar, AD_ESHAPE, "mean", "axis 0", "scalar"),
-    ROW(too_large_a_result, AD_ESHAPE, "expand", "too many elements"),
-    ROW(backward_of_many, AD_ESHAPE, "backward", "[2,3]", "ad_sum", "ad_backward_from"),
+    ROW(axis_out_of_range, AD_ESHAPE, "sum", "[2,3]", "axis 2", "-2..1"),
+    ROW(axis_of_a_scalar, AD_ESHAPE, "mean", "axis 0", "scalar"),
+    ROW(result_too_large, AD_ESHAPE, "expand", "too many elements"),
+    ROW(backward_of_an_array, AD_ESHAPE, "backward", "[2,3]", "ad_sum", "ad_backward_from"),
     ROW(backward_of_a_constant, AD_EGRAD, "backward", "ad_param"),
     ROW(backward_of_a_constant_leaf, AD_EGRAD, "backward", "ad_param"),
     ROW(seed_of_another_shape, AD_ESHAPE, "backward_from", "[2,3]", "[4]"),
@@ -199,9 +199,9 @@ static const mistake mistakes[] = {
     ROW(too_many_elements, AD_ESHAPE, "[2147483648,2147483648]"),
     ROW(overflowing_size, AD_ESHAPE, "9223372036854775807"),
     ROW(empty_but_overflowing, AD_ESHAPE, "zeros"),
-    ROW(more_than_memory, AD_ENOMEM, "out of memory", "bytes"),
-    ROW(no_such_dtype, AD_EDTYPE, "full", "AD_F32"),
-    ROW(cast_to_no_dtype, AD_EDTYPE, "cast", "AD_F32"),
+    ROW(allocation_fails, AD_ENOMEM, "out of memory", "bytes"),
+    ROW(unknown_dtype, AD_EDTYPE, "full", "AD_F32"),
+    ROW(cast_to_unknown_dtype, AD_EDTYPE, "cast", "AD_F32"),
     ROW(arange_of_step_zero, AD_EVALUE, "arange", "by 0"),
     ROW(arange_of_nan, AD_EVALUE, "arange"),
     ROW(arange_to_infinity, AD_EVALUE, "arange"),
@@ -217,13 +217,13 @@ static const mistake mistakes[] = {
     ROW(require_grad_of_a_result, AD_EVALUE, "require_grad", "square"),
     ROW(retain_grad_of_a_constant, AD_EGRAD, "retain_grad"),
     ROW(a_scope_closed_twice, AD_EGRAPH, "end", "closed already"),
-    ROW(picture_in_no_file, AD_EVALUE, "dump_dot"),
-    ROW(picture_in_a_full_file, AD_EIO, "dump_dot"),
-    ROW(gradient_of_many, AD_ESHAPE, "gradient", "[2,3]", "ad_vjp"),
+    ROW(dump_dot_to_null, AD_EVALUE, "dump_dot"),
+    ROW(dump_dot_to_a_full_device, AD_EIO, "dump_dot"),
+    ROW(gradient_of_an_array, AD_ESHAPE, "gradient", "[2,3]", "ad_vjp"),
     ROW(gradient_without_xs, AD_EVALUE, "gradient", "NULL"),
     ROW(gradient_without_dxs, AD_EVALUE, "gradient", "NULL"),
     ROW(gradient_of_minus_one, AD_EVALUE, "gradient", "-1"),
-    ROW(gradient_to_null, AD_EVALUE, "gradient", "xs[0]"),
+    ROW(gradient_by_null, AD_EVALUE, "gradient", "xs[0]"),
     ROW(gradient_in_another_graph, AD_EGRAPH, "gradient", "xs[0]"),
     ROW(cotangent_null, AD_EVALUE, "vjp", "cotangent"),
     ROW(cotangent_of_another_shape, AD_ESHAPE, "vjp", "[2,3]", "[4]"),
@@ -245,30 +245,30 @@ static const mistake mistakes[] = {
     ROW(attributes_missing, AD_EVALUE, "op_with_attrs", "attributes"),
     ROW(no_kernel_of_a_dtype, AD_EDTYPE, "op_f64_only", "f32", "ad_cast"),
     ROW(no_backward_of_a_dtype, AD_EGRAD, "op_no_backward", "backward"),
-    ROW(shape_rule_is_wrong, AD_ESHAPE, "op_of_bad_shape"),
-    ROW(shape_rule_refuses, AD_EVALUE, "op_of_mondays: []", "never on a Monday"),
-    ROW(evaluate_refuses, AD_EVALUE, "op_of_evens: []", "element 3 is odd"),
+    ROW(shape_rule_returns_a_negative_size, AD_ESHAPE, "op_of_bad_shape"),
+    ROW(shape_rule_fails, AD_EVALUE, "op_failing_in_shape: []", "this shape is not supported"),
+    ROW(evaluate_fails, AD_EVALUE, "op_failing_in_evaluate: []", "element 3 is odd"),
 };
 enum { MISTAKES = sizeof mistakes / sizeof *mistakes };
 
-/* ---- each of them ----------------------------------------------------------------------------------- */
+/* ---- every mistake is reported ---------------------------------------------------------------------- */
 
 typedef struct {
     ad_graph *graph;
     int calls, code;
     char message[512];
-} heard;
+} error_record;
 
-static void listen(ad_graph *g, int code, const char *message, void *data) {
-    heard *h = data;
+static void record_error(ad_graph *g, int code, const char *message, void *data) {
+    error_record *h = data;
     h->graph = g;
     h->calls++;
     h->code = code;
     snprintf(h->message, sizeof h->message, "%s", message);
 }
 
-static world world_new(test_memory *m) {
-    world w = { .g = test_graph(m), .h = ad_graph_new() };
+static fixture fixture_new(test_memory *m) {
+    fixture w = { .g = test_graph(m), .h = ad_graph_new() };
     w.x = param_item(w.g, AD_F64, 2);
     w.m = ad_param(w.g, AD_F64, NULL, AD_SHAPE(2, 3));
     w.n = ad_param(w.g, AD_F64, NULL, AD_SHAPE(4));
@@ -279,15 +279,15 @@ static world world_new(test_memory *m) {
     return w;
 }
 
-static void world_free(world *w) {
+static void fixture_free(fixture *w) {
     ad_graph_free(w->g);
     ad_graph_free(w->h);
 }
 
-/* Whether code and sentence are the row's; says what is not. */
+/* Whether the error has the code and the words of the row. Differences are printed. */
 static bool error_is(const mistake *m, const ad_graph *g) {
     bool right = ad_error_code(g) == m->code && !ad_ok(g);
-    if (!right) print_error("%s: code %d is not %d: %s\n", m->name, ad_error_code(g), m->code, ad_error(g));
+    if (!right) print_error("%s: the code is %d, not %d: %s\n", m->name, ad_error_code(g), m->code, ad_error(g));
     for (int i = 0; i < 4 && m->says[i] != NULL; i++) {
         if (strstr(ad_error(g), m->says[i]) != NULL) continue;
         print_error("%s: \"%s\" is not in \"%s\"\n", m->name, m->says[i], ad_error(g));
@@ -296,8 +296,8 @@ static bool error_is(const mistake *m, const ad_graph *g) {
     return right;
 }
 
-/* What works in a graph without error. */
-static void check_usable(const world *w) {
+/* Checks that the graph works after its error was cleared. */
+static void check_usable(const fixture *w) {
     assert_ok(w->g);
     assert_string_equal(ad_error(w->g), "");
     ad_var *y = ad_mul(w->x, ad_exp(w->x));
@@ -307,27 +307,27 @@ static void check_usable(const world *w) {
     assert_close(ad_grad_item(w->x), 3 * exp(2), 1e-14);
 }
 
-static bool mistake_is_told(const mistake *m, world *w) {
-    heard h = { 0 };
-    ad_on_error(w->g, listen, &h);
+static bool mistake_is_reported(const mistake *m, fixture *w) {
+    error_record h = { 0 };
+    ad_on_error(w->g, record_error, &h);
     bool refused = m->make(w);
-    if (!refused) print_error("%s was not refused\n", m->name);
-    bool heard_once = h.calls == 1 && h.code == ad_error_code(w->g) && h.graph == w->g;
-    if (!heard_once) print_error("%s was heard %d times\n", m->name, h.calls);
+    if (!refused) print_error("%s did not fail\n", m->name);
+    bool reported_once = h.calls == 1 && h.code == ad_error_code(w->g) && h.graph == w->g;
+    if (!reported_once) print_error("%s was reported %d times\n", m->name, h.calls);
     assert_string_equal(h.message, ad_error(w->g));
-    return error_is(m, w->g) && refused && heard_once && ad_ok(w->h);
+    return error_is(m, w->g) && refused && reported_once && ad_ok(w->h);
 }
 
-static void every_mistake_is_told_once_and_can_be_cleared(void **state) {
+static void every_error_is_reported_once_and_can_be_cleared(void **state) {
     (void)state;
     int wrong = 0;
     for (int i = 0; i < MISTAKES; i++) {
         test_memory memory = { .fail_at = -1 };
-        world w = world_new(&memory);
-        if (!mistake_is_told(&mistakes[i], &w)) wrong++;
+        fixture w = fixture_new(&memory);
+        if (!mistake_is_reported(&mistakes[i], &w)) wrong++;
         ad_clear_error(w.g);
         check_usable(&w);
-        world_free(&w);
+        fixture_free(&w);
         assert_all_released(&memory);
     }
     assert_int_equal(wrong, 0);
@@ -335,10 +335,10 @@ static void every_mistake_is_told_once_and_can_be_cleared(void **state) {
 
 /* ---- the first error is kept --------------------------------------------------------------------------- */
 
-/* Each is refused while the graph has an error. */
-static mistake_fn *const refusals[] = { two_dtypes,           backward_of_many,    negative_size,
+/* These mistakes return their failure value while the graph has an earlier error. */
+static mistake_fn *const refusals[] = { two_dtypes,           backward_of_an_array,    negative_size,
                                         set_to_null,          arange_of_step_zero, retain_grad_of_a_constant,
-                                        a_scope_closed_twice, picture_in_no_file };
+                                        a_scope_closed_twice, dump_dot_to_null };
 
 MISTAKE(r_add, ad_is_nil(ad_add(w->x, w->x)))
 MISTAKE(r_sum, ad_is_nil(ad_sum_axis(w->m, 0, true)))
@@ -361,12 +361,12 @@ static mistake_fn *const later[] = {
     r_backward, r_from, r_set,   r_mut,   r_gradcheck, r_check_op, r_gradient, r_nested
 };
 
-static void the_first_error_stays(void **state) {
+static void the_first_error_is_kept(void **state) {
     (void)state;
     test_memory memory = { .fail_at = -1 };
-    world w = world_new(&memory);
-    heard h = { 0 };
-    ad_on_error(w.g, listen, &h);
+    fixture w = fixture_new(&memory);
+    error_record h = { 0 };
+    ad_on_error(w.g, record_error, &h);
     assert_true(two_dtypes(&w));
     char *first = strdup(ad_error(w.g));
     int64_t ops = ad_graph_stats(w.g).ops;
@@ -381,31 +381,31 @@ static void the_first_error_stays(void **state) {
     ad_clear_error(w.g);
     check_usable(&w);
     assert_true(two_graphs(&w));
-    assert_int_equal(h.calls, 2); /* cleared, so the next one is a first again */
+    assert_int_equal(h.calls, 2); /* the error was cleared, so the next error is reported */
     ad_on_error(w.g, NULL, NULL);
     ad_clear_error(w.g);
     assert_true(negative_size(&w));
     assert_int_equal(h.calls, 2);
     free(first);
-    world_free(&w);
+    fixture_free(&w);
 }
 
-/* One check at the end finds what went wrong inside. */
+/* nil propagates through the ops, so one check of the result finds the error. */
 static void a_nested_expression_needs_one_check(void **state) {
     (void)state;
     test_memory memory = { .fail_at = -1 };
-    world w = world_new(&memory);
+    fixture w = fixture_new(&memory);
     ad_var *y = ad_sum(ad_exp(ad_mul(ad_sin(w.x), ad_add(ad_matmul(w.m, w.n), ad_tanh(w.x)))));
     assert_true(ad_is_nil(y));
     assert_int_equal(ad_backward(y), AD_ESHAPE);
     assert_contains(ad_error(w.g), "matmul: [2,3] x [4]");
-    world_free(&w);
+    fixture_free(&w);
 }
 
-static void nil_left_from_an_error_that_was_cleared(void **state) {
+static void nil_of_a_cleared_error(void **state) {
     (void)state;
     test_memory memory = { .fail_at = -1 };
-    world w = world_new(&memory);
+    fixture w = fixture_new(&memory);
     ad_var *left = ad_zeros(w.g, AD_F64, AD_SHAPE(-1));
     ad_clear_error(w.g);
     assert_true(ad_is_nil(ad_add(w.x, left)));
@@ -414,26 +414,26 @@ static void nil_left_from_an_error_that_was_cleared(void **state) {
     ad_clear_error(w.g);
     assert_int_equal(ad_backward(left), AD_EVALUE);
     assert_contains(ad_error(w.g), "nil");
-    world_free(&w);
+    fixture_free(&w);
 }
 
-/* Two graphs in one call: the first operand's graph has the error; nil of the one is refused by the other. */
+/* The operands belong to two graphs. The graph of the first operand that has a graph gets the error. */
 static void nil_of_another_graph(void **state) {
     (void)state;
     test_memory memory = { .fail_at = -1 };
-    world w = world_new(&memory);
+    fixture w = fixture_new(&memory);
     ad_var *nil = ad_zeros(w.h, AD_F64, AD_SHAPE(-1));
     assert_true(ad_is_nil(ad_add(w.x, nil)));
     assert_int_equal(ad_error_code(w.g), AD_EGRAPH);
     ad_clear_error(w.g);
-    assert_true(ad_is_nil(ad_add(ad_exp(NULL), w.x))); /* the nil of no graph at all */
+    assert_true(ad_is_nil(ad_add(ad_exp(NULL), w.x))); /* a nil that belongs to no graph */
     assert_false(ad_ok(w.g));
     ad_clear_error(w.g);
     assert_int_equal(ad_backward_from(w.y, nil), AD_EVALUE);
-    world_free(&w);
+    fixture_free(&w);
 }
 
-/* ---- NULL and nil everywhere ---------------------------------------------------------------------------- */
+/* ---- NULL and nil arguments ----------------------------------------------------------------------------- */
 
 static void leaves_without_a_graph(void **state) {
     (void)state;
@@ -456,7 +456,7 @@ static void calls_without_a_graph(void **state) {
     assert_false(ad_ok(NULL));
     assert_true(strlen(ad_error(NULL)) > 0 && ad_error_code(NULL) < 0);
     ad_clear_error(NULL);
-    ad_on_error(NULL, listen, NULL);
+    ad_on_error(NULL, record_error, NULL);
     ad_mark m = ad_begin(NULL);
     ad_end(NULL, m);
     assert_int_equal(ad_graph_stats(NULL).bytes_held, 0);
@@ -467,10 +467,10 @@ static void calls_without_a_graph(void **state) {
     assert_true(ad_check_op(NULL, NULL, NULL) < 0);
     assert_true(ad_gradcheck(f_square, NULL, 0, NULL, NULL, NULL) < 0);
     assert_true(ad_gradcheck(f_square, NULL, 1, (ad_var *[]){ NULL }, NULL, NULL) < 0);
-    assert_true(ad_fail(NULL, AD_EVALUE, "to nobody") == AD_EVALUE);
+    assert_true(ad_fail(NULL, AD_EVALUE, "no graph") == AD_EVALUE);
 }
 
-static void nothing_to_look_at(const ad_var *x) {
+static void check_readers_of_nil(const ad_var *x) {
     assert_true(ad_is_nil(x) && !ad_requires_grad(x));
     assert_true(isnan(ad_item(x)) && isnan(ad_grad_item(x)) && isnan(ad_at(x, 0)) && isnan(ad_grad_at(x, 0)));
     assert_null(ad_data(x));
@@ -487,7 +487,7 @@ static void nothing_to_look_at(const ad_var *x) {
     fclose(nowhere);
 }
 
-static void nothing_to_work_with(ad_var *x) {
+static void check_calls_on_nil(ad_var *x) {
     ad_var *dx = NULL;
     assert_null(ad_data_mut(x));
     assert_null(ad_grad_mut(x));
@@ -501,8 +501,8 @@ static void nothing_to_work_with(ad_var *x) {
     assert_true(ad_gradcheck(f_square, NULL, 1, &x, NULL, NULL) < 0);
 }
 
-/* Every op of the library, with nothing but nil for operands; attributes of zeros. */
-static void nothing_to_apply_to(ad_var *x) {
+/* Applies every op of the library to nil operands, with attributes of zeros. */
+static void check_ops_on_nil(ad_var *x) {
     ad_var *in[8] = { x, x, x, x, x, x, x, x };
     for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++) {
         void *attrs = calloc(1, (*t)->attr_size + 1);
@@ -531,17 +531,17 @@ static void nothing_to_apply_to(ad_var *x) {
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) assert_true(ad_is_nil(made[i]));
 }
 
-static void null_and_every_nil(void **state) {
+static void every_call_accepts_null_and_nil(void **state) {
     (void)state;
     test_memory memory = { .fail_at = -1 };
-    world w = world_new(&memory);
+    fixture w = fixture_new(&memory);
     ad_var *nil = ad_zeros(w.g, AD_F64, AD_SHAPE(-1));
     for (int cleared = 0; cleared <= 1; cleared++) {
         ad_var *const nothing[] = { NULL, ad_exp(NULL), nil };
         for (int i = 0; i < 3; i++) {
-            nothing_to_look_at(nothing[i]);
-            nothing_to_work_with(nothing[i]);
-            nothing_to_apply_to(nothing[i]);
+            check_readers_of_nil(nothing[i]);
+            check_calls_on_nil(nothing[i]);
+            check_ops_on_nil(nothing[i]);
             if (cleared) ad_clear_error(w.g);
         }
         ad_clear_error(w.g);
@@ -549,11 +549,11 @@ static void null_and_every_nil(void **state) {
     assert_null(ad_graph_of(NULL));
     assert_ptr_equal(ad_graph_of(nil), w.g);
     check_usable(&w);
-    world_free(&w);
+    fixture_free(&w);
     assert_all_released(&memory);
 }
 
-static void ops_that_are_null(void **state) {
+static void null_ops_and_operand_lists(void **state) {
     (void)state;
     assert_string_equal(ad_op_name(NULL), "");
     assert_int_equal(ad_op_arity(NULL), 0);
@@ -569,7 +569,7 @@ static void ops_that_are_null(void **state) {
 
 /* ---- shapes --------------------------------------------------------------------------------------------------- */
 
-static void shapes_and_their_counts(void **state) {
+static void numel_and_text_of_shapes(void **state) {
     (void)state;
     static const struct {
         ad_shape shape;
@@ -587,14 +587,14 @@ static void shapes_and_their_counts(void **state) {
         { { 2, { INT64_MAX, 2 } }, -1, "[9223372036854775807,2]" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        char text[160], little[4];
+        char text[160], short_text[4];
         assert_int_equal(ad_shape_numel(rows[i].shape), rows[i].numel);
         int n = ad_shape_text(rows[i].shape, text, sizeof text);
         if (rows[i].text == NULL) continue;
         assert_string_equal(text, rows[i].text);
         assert_int_equal(n, strlen(text));
-        assert_int_equal(ad_shape_text(rows[i].shape, little, sizeof little), n);
-        assert_true(strlen(little) < sizeof little);
+        assert_int_equal(ad_shape_text(rows[i].shape, short_text, sizeof short_text), n);
+        assert_true(strlen(short_text) < sizeof short_text);
     }
     assert_true(ad_shape_equal(AD_SHAPE(2, 3), ad_shape_of_dims(2, (int64_t[]){ 2, 3 })));
     assert_false(ad_shape_equal(AD_SHAPE(2, 3), AD_SHAPE(2)));
@@ -604,16 +604,16 @@ static void shapes_and_their_counts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_mistake_is_told_once_and_can_be_cleared),
-        cmocka_unit_test(the_first_error_stays),
+        cmocka_unit_test(every_error_is_reported_once_and_can_be_cleared),
+        cmocka_unit_test(the_first_error_is_kept),
         cmocka_unit_test(a_nested_expression_needs_one_check),
-        cmocka_unit_test(nil_left_from_an_error_that_was_cleared),
+        cmocka_unit_test(nil_of_a_cleared_error),
         cmocka_unit_test(nil_of_another_graph),
         cmocka_unit_test(leaves_without_a_graph),
         cmocka_unit_test(calls_without_a_graph),
-        cmocka_unit_test(null_and_every_nil),
-        cmocka_unit_test(ops_that_are_null),
-        cmocka_unit_test(shapes_and_their_counts),
+        cmocka_unit_test(every_call_accepts_null_and_nil),
+        cmocka_unit_test(null_ops_and_operand_lists),
+        cmocka_unit_test(numel_and_text_of_shapes),
     };
     return cmocka_run_group_tests_name("error", tests, NULL, NULL);
 }

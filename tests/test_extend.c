@@ -1,4 +1,4 @@
-/* test_extend.c: what libraries built on the engine use: memory of scopes, buffers, errors, random numbers, threads. */
+/* test_extend.c: the interface for extensions: memory of scopes, buffers, errors, random numbers, threads. */
 #include "tests/common.h"
 
 #include <signal.h>
@@ -11,7 +11,7 @@
 static int closed;
 static void count_closing(void *memory) { closed += *(int *)memory; }
 
-static void memory_goes_with_its_scope(void **state) {
+static void memory_is_freed_with_its_scope(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     char *outer = ad_scope_zalloc(g, 100);
@@ -37,7 +37,7 @@ static void memory_goes_with_its_scope(void **state) {
     assert_int_equal(closed, 111);
 }
 
-static void buffers_are_lent_again(void **state) {
+static void returned_buffers_are_reused(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     void *first = ad_buffer_take(g, 1000);
@@ -67,7 +67,7 @@ static int fail_with(ad_graph *g, const char *format, ...) {
     return rc;
 }
 
-static void errors_of_a_library_on_top(void **state) {
+static void errors_reported_by_an_extension(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     assert_true(ad_is_nil(ad_nil(g)) && ad_graph_of(ad_nil(g)) == g);
@@ -85,9 +85,9 @@ static void errors_of_a_library_on_top(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- Vars, options ------------------------------------------------------------------------------------ */
+/* ---- Vars, option_defaults ------------------------------------------------------------------------------------ */
 
-static void gradients_of_leaves(void **state) {
+static void has_grad_and_set_requires_grad(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F32, (float[]){ 1, 2 }, AD_SHAPE(2));
@@ -112,17 +112,17 @@ static void gradients_of_leaves(void **state) {
     ad_graph_free(g);
 }
 
-static void options(void **state) {
+static void option_defaults(void **state) {
     (void)state;
     assert_true(ad_option(0, 0.9) == 0.9 && ad_option(AD_ZERO, 0.9) == 0 && ad_option(0.5, 0.9) == 0.5);
-    int64_t count = AD_ZERO; /* the same in fields of every kind */
+    int64_t count = AD_ZERO; /* AD_ZERO works in integer fields too */
     int small = AD_ZERO;
     assert_true(ad_option((double)count, 20) == 0 && ad_option(small, 20) == 0);
 }
 
 /* ---- random numbers, threads --------------------------------------------------------------------------- */
 
-static void random_numbers_repeat_from_a_state(void **state) {
+static void random_state_can_be_saved_and_restored(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_seed(g, 7);
@@ -150,7 +150,7 @@ static void fill_squares(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) y[i] = (double)i * (double)i;
 }
 
-static void loops_on_the_graphs_threads(void **state) {
+static void parallel_loops(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     double *y = malloc(MANY * sizeof *y);
@@ -183,18 +183,18 @@ static void threads_block_signals(void **state) {
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_true(blocked);
     pthread_sigmask(SIG_SETMASK, NULL, &own);
-    assert_int_equal(sigismember(&own, SIGTERM), 0); /* the caller's mask is as before */
+    assert_int_equal(sigismember(&own, SIGTERM), 0); /* the caller's mask is unchanged */
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_goes_with_its_scope),
-        cmocka_unit_test(buffers_are_lent_again),
-        cmocka_unit_test(errors_of_a_library_on_top),
-        cmocka_unit_test(gradients_of_leaves),
-        cmocka_unit_test(options),
-        cmocka_unit_test(random_numbers_repeat_from_a_state),
-        cmocka_unit_test(loops_on_the_graphs_threads),
+        cmocka_unit_test(memory_is_freed_with_its_scope),
+        cmocka_unit_test(returned_buffers_are_reused),
+        cmocka_unit_test(errors_reported_by_an_extension),
+        cmocka_unit_test(has_grad_and_set_requires_grad),
+        cmocka_unit_test(option_defaults),
+        cmocka_unit_test(random_state_can_be_saved_and_restored),
+        cmocka_unit_test(parallel_loops),
         cmocka_unit_test(threads_block_signals),
     };
     return cmocka_run_group_tests_name("extend", tests, NULL, NULL);

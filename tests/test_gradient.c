@@ -1,11 +1,11 @@
-/* test_gradient.c: gradients as Vars to any order, the checks of gradients, and ops of a user's own. */
+/* test_gradient.c: gradients as Vars to any order, user-defined ops, ad_check_op and ad_gradcheck. */
 #include "tests/common.h"
 
 /* ---- derivatives of functions of one variable ------------------------------------------------------ */
 
 enum { ORDERS = 4 };
 
-/* f in Vars, and f, f', f'', f''' in C. */
+/* f as Vars, and f, f', f'' and f''' as C functions. */
 typedef struct {
     const char *name;
     ad_var *(*vars)(ad_var *x);
@@ -40,8 +40,8 @@ static const smooth functions[] = { ROW(quartic), ROW(power), ROW(sine),       R
                                     ROW(inverse), ROW(root),  ROW(hyperbolic), ROW(composed),    ROW(self_power) };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
-/* Each order by ad_gradient of the one before; each gradient differentiates by ad_backward too. */
-static void derivatives_to_the_third(void **state) {
+/* ad_gradient gives each order from the previous one. ad_backward must give the same derivative. */
+static void derivatives_up_to_order_three(void **state) {
     (void)state;
     static const double at[] = { 0.3, 1, 1.7 };
     for (int f = 0; f < FUNCTIONS; f++)
@@ -60,8 +60,8 @@ static void derivatives_to_the_third(void **state) {
         }
 }
 
-/* Gradients are Vars like others: ad_eval follows the leaf. */
-static void gradients_are_evaluated_again(void **state) {
+/* Gradients are ordinary Vars: ad_eval updates them after a leaf has changed. */
+static void eval_updates_gradient_vars(void **state) {
     (void)state;
     for (int f = 0; f < FUNCTIONS; f++) {
         ad_graph *g = ad_graph_new();
@@ -79,7 +79,7 @@ static void gradients_are_evaluated_again(void **state) {
 
 /* ---- several variables -------------------------------------------------------------------------------- */
 
-/* f = exp(x y): its second and third mixed derivatives. */
+/* Second and third mixed derivatives of f = exp(x y). */
 static void mixed_derivatives(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -101,13 +101,13 @@ static void mixed_derivatives(void **state) {
     ad_graph_free(g);
 }
 
-/* (1 - x)^2 + 100 (y - x^2)^2, Rosenbrock 1960. */
+/* Rosenbrock (1960): (1 - x)^2 + 100 (y - x^2)^2. */
 static ad_var *rosenbrock(ad_var *x, ad_var *y) {
     ad_var *valley = ad_sub(y, ad_square(x));
     return ad_add(ad_square(ad_adds(ad_neg(x), 1)), ad_muls(ad_square(valley), 100));
 }
 
-/* Hessian times (u, v): the gradient of gradient . (u, v). */
+/* The product of the Hessian with (u, v) is the gradient of (gradient . (u, v)). */
 static void hessian_times_vector_of_rosenbrock(void **state) {
     (void)state;
     static const double rows[][4] = { { -1.2, 1, 1, 0 }, { -1.2, 1, 0, 1 }, { 1, 1, 2, -3 }, { 0.5, -0.5, -1, 0.25 } };
@@ -126,7 +126,7 @@ static void hessian_times_vector_of_rosenbrock(void **state) {
     }
 }
 
-/* The two ways to the same numbers, over an expression with products, broadcasting and reductions. */
+/* ad_gradient and ad_backward give the same numbers. The expression has products, broadcasts and reductions. */
 static void gradients_as_vars_equal_backward(void **state) {
     (void)state;
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
@@ -154,14 +154,14 @@ static void vjp_of_an_array(void **state) {
     ad_var *x = param_of(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(3)), *c = ad_arange(g, AD_F64, 5, 8, 1), *dx, *dc;
     assert_int_equal(ad_vjp(ad_mul(x, ad_square(x)), c, 1, &x, &dx), AD_OK);
     for (int i = 0; i < 3; i++) assert_true(ad_at(dx, i) == (5 + i) * 3 * (i + 1) * (i + 1));
-    assert_int_equal(ad_gradient(ad_sum(dx), 1, &c, &dc), AD_OK); /* linear in the cotangent */
+    assert_int_equal(ad_gradient(ad_sum(dx), 1, &c, &dc), AD_OK); /* the vjp is linear in the cotangent */
     for (int i = 0; i < 3; i++) assert_true(ad_at(dc, i) == 3 * (i + 1) * (i + 1));
     ad_graph_free(g);
 }
 
-/* ---- which Vars, and which not ---------------------------------------------------------------------------- */
+/* ---- which Vars receive a gradient ------------------------------------------------------------------------ */
 
-static void no_dependence_gives_zeros(void **state) {
+static void gradient_by_an_independent_var_is_zero(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 2), *u = ad_param(g, AD_F32, NULL, AD_SHAPE(2, 3)), *later, *dxs[4];
@@ -176,23 +176,23 @@ static void no_dependence_gives_zeros(void **state) {
     ad_graph_free(g);
 }
 
-static void of_interior_vars_and_of_the_root_itself(void **state) {
+static void gradients_by_interior_vars_and_by_y_itself(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *h = ad_square(x), *y = ad_mul(h, ad_adds(h, 1)), *dxs[4];
     ad_var *xs[] = { h, x, y, x };
     assert_int_equal(ad_gradient(y, 4, xs, dxs), AD_OK);
     assert_true(ad_item(dxs[0]) == 2 * 9 + 1);
-    assert_true(ad_item(dxs[1]) == (2 * 9 + 1) * 6); /* through h all the same */
+    assert_true(ad_item(dxs[1]) == (2 * 9 + 1) * 6); /* the gradient passes through h, which is itself in xs */
     assert_true(ad_item(dxs[2]) == 1);
-    assert_true(ad_item(dxs[3]) == ad_item(dxs[1])); /* asked for twice */
+    assert_true(ad_item(dxs[3]) == ad_item(dxs[1])); /* x is in xs twice */
     assert_int_equal(ad_gradient(x, 1, &x, dxs), AD_OK);
     assert_true(ad_item(dxs[0]) == 1);
     ad_graph_free(g);
 }
 
-/* A constant can be asked for: xs need not want gradients. */
-static void of_a_constant(void **state) {
+/* The Vars of xs may be constants. */
+static void gradient_by_a_constant(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *c = ad_full(g, AD_F64, 3, AD_SCALAR), *dc;
@@ -201,7 +201,7 @@ static void of_a_constant(void **state) {
     ad_graph_free(g);
 }
 
-static void accumulated_gradients_are_left_alone(void **state) {
+static void ad_gradient_leaves_accumulated_gradients(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *h = ad_square(x), *y = ad_exp(ad_muls(h, 0.1)), *dx;
@@ -213,9 +213,9 @@ static void accumulated_gradients_are_left_alone(void **state) {
     ad_graph_free(g);
 }
 
-/* d/dx (x d/dy (x + y)) = d/dx x = 1: the inner derivative is not mixed up with the outer. After Siskind and
-   Pearlmutter, "Perturbation confusion and referential transparency", 2005. */
-static void perturbations_are_not_confused(void **state) {
+/* d/dx (x d/dy (x + y)) = d/dx x = 1: the inner and the outer derivative stay distinct. The example is from Siskind
+   and Pearlmutter, "Perturbation confusion and referential transparency", 2005. */
+static void no_perturbation_confusion(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 1), *y = param_item(g, AD_F64, 1), *dy, *dx;
@@ -229,8 +229,8 @@ static void perturbations_are_not_confused(void **state) {
     ad_graph_free(g);
 }
 
-/* What was made while gradients were disabled is a constant here too. */
-static void parts_made_without_gradients_are_cut(void **state) {
+/* ad_gradient treats the result of an op recorded with gradients disabled as a constant. */
+static void no_gradient_through_ops_recorded_with_gradients_disabled(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *dx;
@@ -243,8 +243,8 @@ static void parts_made_without_gradients_are_cut(void **state) {
     ad_graph_free(g);
 }
 
-/* Cuts hold for what lies behind a Var that is asked for itself. */
-static void asking_for_a_cut_part_does_not_lead_on(void **state) {
+/* A detached Var may be in xs. The gradient still stops there and does not reach its operands. */
+static void gradient_by_a_detached_var_stops_there(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *detached = ad_detach(x), *dxs[3];
@@ -257,14 +257,14 @@ static void asking_for_a_cut_part_does_not_lead_on(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- an op of a user's own: y = k x^3, with an attribute, saved bytes and scratch ---------------------------- */
+/* ---- a user-defined op: y = k x^3, with attributes, saved bytes and scratch ---------------------------------- */
 
 typedef struct {
-    int rounds; /* an attribute that is not eight bytes wide: the next one is aligned all the same */
+    int rounds; /* four bytes wide, so k needs padding for its alignment */
     double k;
 } cubic_attrs;
 
-/* x [..] -> saved: x^2; scratch: the slopes. */
+/* x [..]. The saved bytes hold x^2, the scratch holds 3 k x^2. */
 static int cubic_shape(ad_call *c) {
     const cubic_attrs *a = c->attrs;
     if (!(a->k == a->k)) return ad_call_fail(c, AD_EVALUE, "k is not a number");
@@ -330,13 +330,13 @@ static ad_var *cubic_with(const ad_optype *type, ad_var *x, double k) {
     return ad_apply(type, 1, &x, &(cubic_attrs){ 7, k });
 }
 
-static void a_users_op(void **state) {
+static void user_defined_op(void **state) {
     (void)state;
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
         ad_var *x = param_of(g, t, (double[]){ 1, -2, 0.5 }, AD_SHAPE(3)), *y = cubic_with(&op_cubic, x, 2), *dx, *ddx;
         assert_true(ad_at(y, 0) == 2 && ad_at(y, 1) == -16 && ad_at(y, 2) == 0.25);
-        cubic_with(&op_cubic, ad_ones(g, t, AD_SHAPE(100)), 2); /* the scratch moves */
+        cubic_with(&op_cubic, ad_ones(g, t, AD_SHAPE(100)), 2); /* a larger op makes the scratch buffer grow */
         assert_int_equal(ad_backward(ad_sum(y)), AD_OK);
         assert_true(ad_grad_at(x, 0) == 6 && ad_grad_at(x, 1) == 24 && ad_grad_at(x, 2) == 1.5);
         assert_int_equal(ad_gradient(ad_sum(y), 1, &x, &dx), AD_OK);
@@ -350,32 +350,32 @@ static void a_users_op(void **state) {
     }
 }
 
-/* Rules of ad_custom that differentiate the user's op again, by each kind of pass: 3 k x^2 g in every case. */
-static void rule_by_backward(int n, ad_var *const xs[], ad_var *y, ad_var *arrived, ad_var *dxs[], void *user) {
+/* Rules of ad_custom that call a differentiation pass on the cubic op. Each rule gives 3 k x^2 g. */
+static void rule_by_backward(int n, ad_var *const xs[], ad_var *y, ad_var *cotangent, ad_var *dxs[], void *user) {
     (void)n, (void)y, (void)user;
     ad_graph *g = ad_graph_of(xs[0]);
     ad_var *p = ad_param(g, AD_F64, ad_data(xs[0]), ad_shape_of(xs[0]));
     assert_int_equal(ad_backward(ad_sum(cubic_with(&op_cubic, p, 2))), AD_OK);
-    dxs[0] = ad_mul(arrived, ad_tensor(g, AD_F64, ad_grad(p), ad_shape_of(p)));
+    dxs[0] = ad_mul(cotangent, ad_tensor(g, AD_F64, ad_grad(p), ad_shape_of(p)));
 }
 
-static void rule_by_gradient(int n, ad_var *const xs[], ad_var *y, ad_var *arrived, ad_var *dxs[], void *user) {
+static void rule_by_gradient(int n, ad_var *const xs[], ad_var *y, ad_var *cotangent, ad_var *dxs[], void *user) {
     (void)n, (void)y, (void)user;
     ad_var *slope;
     assert_int_equal(ad_gradient(ad_sum(cubic_with(&op_cubic, xs[0], 2)), 1, xs, &slope), AD_OK);
-    dxs[0] = ad_mul(arrived, slope);
+    dxs[0] = ad_mul(cotangent, slope);
 }
 
-static void rule_by_hvp(int n, ad_var *const xs[], ad_var *y, ad_var *arrived, ad_var *dxs[], void *user) {
+static void rule_by_hvp(int n, ad_var *const xs[], ad_var *y, ad_var *cotangent, ad_var *dxs[], void *user) {
     (void)n, (void)y, (void)user;
     ad_graph *g = ad_graph_of(xs[0]);
     ad_var *x = xs[0], *one = ad_ones(g, AD_F64, ad_shape_of(x)), *curved;
-    /* the second derivative 6 k x, times x / 2 */
+    /* the second derivative 6 k x, multiplied by x / 2 */
     assert_int_equal(ad_hvp(ad_sum(cubic_with(&op_cubic, x, 2)), 1, &x, &one, &curved), AD_OK);
-    dxs[0] = ad_mul(arrived, ad_mul(curved, ad_muls(x, 0.5)));
+    dxs[0] = ad_mul(cotangent, ad_mul(curved, ad_muls(x, 0.5)));
 }
 
-static void differentiating_inside_a_rule(void **state) {
+static void differentiation_inside_a_custom_rule(void **state) {
     (void)state;
     ad_custom_fn *const rules[] = { rule_by_backward, rule_by_gradient, rule_by_hvp };
     for (int i = 0; i < 3; i++) {
@@ -387,15 +387,15 @@ static void differentiating_inside_a_rule(void **state) {
         assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
         assert_true(ad_at(d, 0) == 6 && ad_at(d, 1) == 24);
         assert_int_equal(ad_vjp(ad_sum(ad_square(y)), ad_scalar(g, AD_F64, 1), 1, &x, &d), AD_OK);
-        assert_true(ad_at(d, 0) == 2 * 5 * 6 && ad_at(d, 1) == 2 * 5 * 24); /* y is 1 + 4 */
+        assert_true(ad_at(d, 0) == 2 * 5 * 6 && ad_at(d, 1) == 2 * 5 * 24); /* y = 1 + 4 */
         assert_int_equal(ad_hvp(y, 1, &x, &one, &h), AD_OK);
-        bool constant = rules[i] == rule_by_backward; /* its slope is a number, which does not depend on x */
+        bool constant = rules[i] == rule_by_backward; /* its derivative is a constant tensor */
         assert_true(ad_at(h, 0) == (constant ? 0 : 12) && ad_at(h, 1) == (constant ? 0 : -24));
         ad_graph_free(g);
     }
 }
 
-/* Any number of operands, one of which gets no gradient. */
+/* An op with any number of operands. no_grad excludes operand 1. */
 static int weigh_evaluate(const ad_op *op) {
     double sum = 0;
     for (int i = 0; i < ad_op_arity(op); i++) sum += (i + 1) * ad_item(ad_op_operand(op, i));
@@ -411,7 +411,7 @@ static void weigh_backward(const ad_op *op) {
     }
 }
 
-static void an_op_of_any_number_of_operands(void **state) {
+static void user_defined_op_with_any_number_of_operands(void **state) {
     (void)state;
     enum { MANY = 100 };
     static const ad_optype weigh = { .name = "weigh",
@@ -422,19 +422,19 @@ static void an_op_of_any_number_of_operands(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *xs[MANY];
     for (int i = 0; i < MANY; i++) xs[i] = i % 10 ? param_item(g, AD_F64, i) : ad_scalar(g, AD_F64, i);
-    xs[99] = xs[98]; /* one of them twice */
+    xs[99] = xs[98]; /* one Var is two operands */
     ad_var *y = ad_apply(&weigh, MANY, xs, NULL), *dx;
-    assert_int_equal(ad_gradient(ad_square(xs[5]), 1, &xs[5], &dx), AD_OK); /* no pass leaves a trace on the next */
+    assert_int_equal(ad_gradient(ad_square(xs[5]), 1, &xs[5], &dx), AD_OK); /* an earlier pass must not affect the next one */
     assert_int_equal(ad_backward(y), AD_OK);
     for (int i = 0; i < 98; i++) assert_true(ad_grad_item(xs[i]) == (i == 1 || i % 10 == 0 ? 0 : i + 1));
     assert_true(ad_grad_item(xs[98]) == 99 + 100);
-    assert_false(ad_requires_grad(ad_apply(&weigh, 2, xs, NULL))); /* operand 1 is the one that gets none */
+    assert_false(ad_requires_grad(ad_apply(&weigh, 2, xs, NULL))); /* operand 0 is a constant and operand 1 gets no gradient */
     assert_int_equal(ad_gradient(y, 1, &xs[5], &dx), AD_EGRAD);
     assert_contains(ad_error(g), "weigh");
     ad_graph_free(g);
 }
 
-/* y = a; b plays no part, so its gradient is left as it is, and its vjp NULL. */
+/* y = a. The result does not depend on b: backward leaves the gradient of b unchanged and vjp leaves NULL. */
 static int first_evaluate(const ad_op *op) {
     *(double *)ad_values(op) = ad_item(ad_op_operand(op, 0));
     return AD_OK;
@@ -450,7 +450,7 @@ static void first_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = g;
 }
 
-static void a_rule_that_leaves_an_operand_out(void **state) {
+static void rule_without_a_gradient_for_one_operand(void **state) {
     (void)state;
     static const ad_optype first = { .name = "first",
                                      .arity = 2,
@@ -467,8 +467,8 @@ static void a_rule_that_leaves_an_operand_out(void **state) {
     ad_graph_free(g);
 }
 
-/* An op without vjp matters only where the gradient has to go through it, whatever was asked for before. */
-static void an_op_without_vjp_beside_the_path(void **state) {
+/* A missing vjp is an error only if the gradient passes through the op. Earlier calls do not change that. */
+static void op_without_vjp_off_the_gradient_path(void **state) {
     (void)state;
     ad_optype t = op_cubic_without_vjp();
     ad_graph *g = ad_graph_new();
@@ -483,8 +483,8 @@ static void an_op_without_vjp_beside_the_path(void **state) {
     ad_graph_free(g);
 }
 
-/* Nor does it matter where all that lies below it is cut. */
-static void an_op_without_vjp_above_a_cut(void **state) {
+/* A missing vjp is no error if all operands of the op are constants or detached. */
+static void op_without_vjp_of_detached_operands(void **state) {
     (void)state;
     ad_optype t = op_cubic_without_vjp();
     ad_graph *g = ad_graph_new();
@@ -498,7 +498,7 @@ static void an_op_without_vjp_above_a_cut(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- what the checks let pass and what they find -------------------------------------------------------------- */
+/* ---- ad_check_op ---------------------------------------------------------------------------------------------- */
 
 static void wrong_backward(const ad_op *op) {
     double *dx = ad_grad_into(op, 0);
@@ -508,7 +508,7 @@ static void wrong_backward(const ad_op *op) {
         dx[i] += 3 * a->k * ad_at(x, i) * ad_at(x, i) * ad_grad_at(y, i) * (i == 2 ? 1.01 : 1);
 }
 
-/* Overwrites where it should add. */
+/* Overwrites the gradient instead of adding to it. */
 static void overwriting_backward(const ad_op *op) {
     double *dx = ad_grad_into(op, 0);
     const ad_var *x = ad_op_operand(op, 0), *y = ad_op_result(op);
@@ -560,13 +560,13 @@ static void expect_verdict(ad_optype t, verdict v) {
         assert_int_equal(r.operand, v.operand);
         assert_int_equal(r.index, v.index);
         assert_false(is_close(r.analytic, r.numeric, 1e-7));
-        assert_ok(g); /* a difference is a finding, not an error of the graph */
+        assert_ok(g); /* a failed comparison is not an error of the graph */
     }
     assert_int_equal(ad_graph_stats(g).ops, 0);
     ad_graph_free(g);
 }
 
-static void check_op_lets_a_right_op_pass(void **state) {
+static void check_op_accepts_a_correct_op(void **state) {
     (void)state;
     expect_verdict(op_cubic, (verdict){ { "" }, AD_OK, 0, 0 });
     ad_graph *g = ad_graph_new();
@@ -574,7 +574,7 @@ static void check_op_lets_a_right_op_pass(void **state) {
     assert_int_equal(ad_check_op(g, &op_cubic, &r), AD_OK);
     assert_true(r.compared > 50);
     assert_int_equal(ad_check_op(g, &op_cubic, NULL), AD_OK);
-    ad_optype narrow = changed(); /* an op may have one dtype only */
+    ad_optype narrow = changed(); /* an op may support a single dtype */
     narrow.evaluate[AD_F32] = NULL, narrow.backward[AD_F32] = NULL;
     assert_int_equal(ad_check_op(g, &narrow, &r), AD_OK);
     assert_int_equal(ad_check_op(g, &ad_op_sin, &r), AD_OK);
@@ -582,7 +582,7 @@ static void check_op_lets_a_right_op_pass(void **state) {
     ad_graph_free(g);
 }
 
-static void check_op_finds_what_is_wrong(void **state) {
+static void check_op_finds_each_error(void **state) {
     (void)state;
     ad_optype t = changed();
     t.backward[AD_F64] = wrong_backward;
@@ -604,7 +604,7 @@ static void check_op_finds_what_is_wrong(void **state) {
     expect_verdict(t, (verdict){ { "cubic", "samples" }, AD_EVALUE, 0, 0 });
 }
 
-/* Both rules wrong in the same way: only differences can tell. */
+/* Both rules have the same error. Only finite differences can find it. */
 static void doubling_backward(const ad_op *op) {
     cubic_backward_f64(op);
     cubic_backward_f64(op);
@@ -632,7 +632,7 @@ static ad_var *wrong_expression(int n, ad_var *const xs[], void *user) {
     return ad_mul(ad_exp(xs[0]), cubic_with(user, xs[1], 2));
 }
 
-static void gradcheck_lets_a_right_expression_pass(void **state) {
+static void gradcheck_accepts_a_correct_expression(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *xs[] = { ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(2, 3))),
@@ -645,12 +645,12 @@ static void gradcheck_lets_a_right_expression_pass(void **state) {
     assert_int_equal(ad_gradcheck(right_expression, &calls, 2, xs, NULL, &r), AD_OK);
     assert_true(r.ok && r.compared == 4 * 12 && calls == 1 + 2 * 12);
     assert_true(ad_at(xs[0], 4) == value && ad_grad_at(xs[0], 4) == grad && ad_graph_stats(g).ops == 2);
-    assert_int_equal(ad_backward(y), AD_OK); /* what was made before is as fresh as it was */
+    assert_int_equal(ad_backward(y), AD_OK); /* Vars built before the check are not stale */
     assert_int_equal(ad_gradcheck(right_expression, &calls, 2, xs, NULL, NULL), AD_OK);
     ad_keep_grads(g, false);
     ad_enable_grad(g, false);
     assert_int_equal(ad_gradcheck(right_expression, &calls, 2, xs, NULL, &r), AD_OK);
-    assert_true(!ad_enable_grad(g, true) && !ad_keep_grads(g, true)); /* they are left as they were */
+    assert_true(!ad_enable_grad(g, true) && !ad_keep_grads(g, true)); /* the options are unchanged */
     ad_graph_free(g);
 }
 
@@ -658,7 +658,7 @@ static void gradcheck_finds_a_wrong_gradient(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_optype t = changed();
-    t.backward[AD_F64] = wrong_backward; /* wrong by a hundredth at element 2 */
+    t.backward[AD_F64] = wrong_backward; /* wrong by 1 % at element 2 */
     double a[] = { 0.1, 0.2, 0.3, 0.4 }, b[] = { 1, 2, 3, 4 };
     ad_var *xs[] = { param_of(g, AD_F64, a, AD_SHAPE(4)), param_of(g, AD_F64, b, AD_SHAPE(4)) };
     ad_check_report r;
@@ -679,7 +679,7 @@ static void gradcheck_finds_a_wrong_gradient(void **state) {
     ad_graph_free(g);
 }
 
-/* A constant among the xs is not compared; a result that misses its gradient is found. */
+/* Constants in xs are not compared. A missing gradient is found. */
 static ad_var *cut_expression(int n, ad_var *const xs[], void *user) {
     (void)n, (void)user;
     return ad_square(ad_detach(xs[0]));
@@ -690,7 +690,7 @@ static ad_var *constant_factor(int n, ad_var *const xs[], void *user) {
     return ad_mul(xs[0], xs[1]);
 }
 
-static void gradcheck_of_constants_and_of_cuts(void **state) {
+static void gradcheck_of_constants_and_detached_vars(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *xs[] = { param_item(g, AD_F64, 3), ad_scalar(g, AD_F64, 2) };
@@ -702,13 +702,13 @@ static void gradcheck_of_constants_and_of_cuts(void **state) {
     ad_graph_free(g);
 }
 
-/* Every call of f draws the same numbers, or no difference would mean anything. */
+/* Every call of f must draw the same numbers, because finite differences compare the results of several calls. */
 static ad_var *random_factors(int n, ad_var *const xs[], void *user) {
     (void)n, (void)user;
     return ad_mul(ad_exp(xs[0]), ad_randn(ad_graph_of(xs[0]), AD_F64, AD_SHAPE(3)));
 }
 
-static void gradcheck_of_a_function_that_draws(void **state) {
+static void gradcheck_of_a_random_function(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_of(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(3));
@@ -716,14 +716,14 @@ static void gradcheck_of_a_function_that_draws(void **state) {
     ad_graph_free(g);
 }
 
-/* f may evaluate again what was built before; afterwards that is stale, for its leaf changed. */
+/* f may call ad_eval on an expression built before. It is stale afterwards, because its leaf has changed. */
 static ad_var *evaluated_again(int n, ad_var *const xs[], void *user) {
     (void)n, (void)xs;
     ad_eval(user);
     return user;
 }
 
-static void gradcheck_of_what_was_built_before(void **state) {
+static void gradcheck_of_an_expression_built_before(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *y = ad_mul(ad_square(x), ad_exp(x));
@@ -743,33 +743,33 @@ static void gradcheck_of_what_was_built_before(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(derivatives_to_the_third),
-        cmocka_unit_test(gradients_are_evaluated_again),
+        cmocka_unit_test(derivatives_up_to_order_three),
+        cmocka_unit_test(eval_updates_gradient_vars),
         cmocka_unit_test(mixed_derivatives),
         cmocka_unit_test(hessian_times_vector_of_rosenbrock),
         cmocka_unit_test(gradients_as_vars_equal_backward),
         cmocka_unit_test(vjp_of_an_array),
-        cmocka_unit_test(no_dependence_gives_zeros),
-        cmocka_unit_test(of_interior_vars_and_of_the_root_itself),
-        cmocka_unit_test(of_a_constant),
-        cmocka_unit_test(accumulated_gradients_are_left_alone),
-        cmocka_unit_test(perturbations_are_not_confused),
-        cmocka_unit_test(parts_made_without_gradients_are_cut),
-        cmocka_unit_test(asking_for_a_cut_part_does_not_lead_on),
-        cmocka_unit_test(a_users_op),
-        cmocka_unit_test(differentiating_inside_a_rule),
-        cmocka_unit_test(an_op_of_any_number_of_operands),
-        cmocka_unit_test(a_rule_that_leaves_an_operand_out),
-        cmocka_unit_test(an_op_without_vjp_beside_the_path),
-        cmocka_unit_test(an_op_without_vjp_above_a_cut),
-        cmocka_unit_test(check_op_lets_a_right_op_pass),
-        cmocka_unit_test(check_op_finds_what_is_wrong),
+        cmocka_unit_test(gradient_by_an_independent_var_is_zero),
+        cmocka_unit_test(gradients_by_interior_vars_and_by_y_itself),
+        cmocka_unit_test(gradient_by_a_constant),
+        cmocka_unit_test(ad_gradient_leaves_accumulated_gradients),
+        cmocka_unit_test(no_perturbation_confusion),
+        cmocka_unit_test(no_gradient_through_ops_recorded_with_gradients_disabled),
+        cmocka_unit_test(gradient_by_a_detached_var_stops_there),
+        cmocka_unit_test(user_defined_op),
+        cmocka_unit_test(differentiation_inside_a_custom_rule),
+        cmocka_unit_test(user_defined_op_with_any_number_of_operands),
+        cmocka_unit_test(rule_without_a_gradient_for_one_operand),
+        cmocka_unit_test(op_without_vjp_off_the_gradient_path),
+        cmocka_unit_test(op_without_vjp_of_detached_operands),
+        cmocka_unit_test(check_op_accepts_a_correct_op),
+        cmocka_unit_test(check_op_finds_each_error),
         cmocka_unit_test(check_op_compares_with_differences),
-        cmocka_unit_test(gradcheck_lets_a_right_expression_pass),
+        cmocka_unit_test(gradcheck_accepts_a_correct_expression),
         cmocka_unit_test(gradcheck_finds_a_wrong_gradient),
-        cmocka_unit_test(gradcheck_of_constants_and_of_cuts),
-        cmocka_unit_test(gradcheck_of_a_function_that_draws),
-        cmocka_unit_test(gradcheck_of_what_was_built_before),
+        cmocka_unit_test(gradcheck_of_constants_and_detached_vars),
+        cmocka_unit_test(gradcheck_of_a_random_function),
+        cmocka_unit_test(gradcheck_of_an_expression_built_before),
     };
     return cmocka_run_group_tests_name("gradient", tests, NULL, NULL);
 }

@@ -1,9 +1,9 @@
-/* test_ops_apply.c: ops as any program may call them: through ad_apply with operands and attributes that their
-   functions never give, and with sizes that overflow. */
+/* test_ops_apply.c: ops called through ad_apply, with operands and attributes that their functions never pass and with
+   sizes that overflow. */
 #include "tests/common.h"
 #include "ops/kernels/linalg/gemm.h"
 
-/* Attributes by name, over zeros. */
+/* Attributes of any op. All bytes are zero except those that set_int64 writes. */
 typedef union {
     double align;
     char bytes[1024];
@@ -19,8 +19,8 @@ static void set_int64(const ad_optype *type, attributes *to, const char *name, i
     fail_msg("%s has no attribute %s", type->name, name);
 }
 
-/* Whatever comes, an op gives a result or an error with its name; what it gives can be differentiated. */
-static void apply_anyhow(ad_graph *g, const ad_optype *type, int n, ad_shape s) {
+/* An op must return a result that can be differentiated, or an error that contains its name. */
+static void apply_and_differentiate(ad_graph *g, const ad_optype *type, int n, ad_shape s) {
     attributes zeros = { .bytes = { 0 } };
     ad_var *in[7];
     assert_true(type->attr_size <= sizeof zeros);
@@ -31,7 +31,7 @@ static void apply_anyhow(ad_graph *g, const ad_optype *type, int n, ad_shape s) 
     ad_clear_error(g);
 }
 
-static void any_operands_and_no_attributes(void **state) {
+static void operands_of_any_shape_with_zero_attributes(void **state) {
     (void)state;
     const ad_shape shapes[] = { AD_SCALAR,         AD_SHAPE(3),          AD_SHAPE(0),
                                 AD_SHAPE(2, 2),    AD_SHAPE(2, 0),       AD_SHAPE(2, 3, 2),
@@ -41,7 +41,7 @@ static void any_operands_and_no_attributes(void **state) {
         for (int n = 1; n <= 7; n++)
             for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
                 ad_mark m = ad_begin(g);
-                apply_anyhow(g, *t, n, shapes[k]);
+                apply_and_differentiate(g, *t, n, shapes[k]);
                 ad_end(g, m);
             }
     ad_graph_free(g);
@@ -60,7 +60,7 @@ static void too_many_operands(void **state) {
     ad_graph_free(g);
 }
 
-static void a_diagonal_of_another_matrix(void **state) {
+static void diag_embed_checks_the_length_of_the_diagonal(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(3));
@@ -71,8 +71,8 @@ static void a_diagonal_of_another_matrix(void **state) {
     ad_graph_free(g);
 }
 
-/* Arrays of no elements may have long sides: those of the result and of the work overflow. */
-static void sides_that_overflow(void **state) {
+/* Arrays without elements may have long sides. The sides of the result or of temporary arrays then overflow. */
+static void overflowing_sides(void **state) {
     (void)state;
     enum { MANY = 40 };
     const int64_t wide = (int64_t)INT32_MAX + 1;
@@ -89,8 +89,8 @@ static void sides_that_overflow(void **state) {
     ad_graph_free(g);
 }
 
-/* c = a b + beta c, of every beta; the ops ask for 0 and 1. */
-static void plain_product_of_every_beta(void **state) {
+/* c = a b + beta c. The ops use only beta 0 and 1. */
+static void plain_gemm_for_each_beta(void **state) {
     (void)state;
     const double a[] = { 1, 2, 3, 4 }, b[] = { 5, -6, 7, 8 }, product[] = { 19, 10, 43, 14 };
     const double betas[] = { 0, 1, -0.5 };
@@ -104,8 +104,8 @@ static void plain_product_of_every_beta(void **state) {
     }
 }
 
-/* An op that says it has a derivative and gives none is found out. */
-static void a_result_without_gradient_is_told(void **state) {
+/* ad_check_op reports an op that has samples for derivatives but whose result requires no gradient. */
+static void check_op_finds_a_result_without_gradient(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_optype own = ad_op_sin;
@@ -119,12 +119,12 @@ static void a_result_without_gradient_is_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_operands_and_no_attributes),
+        cmocka_unit_test(operands_of_any_shape_with_zero_attributes),
         cmocka_unit_test(too_many_operands),
-        cmocka_unit_test(a_diagonal_of_another_matrix),
-        cmocka_unit_test(sides_that_overflow),
-        cmocka_unit_test(plain_product_of_every_beta),
-        cmocka_unit_test(a_result_without_gradient_is_told),
+        cmocka_unit_test(diag_embed_checks_the_length_of_the_diagonal),
+        cmocka_unit_test(overflowing_sides),
+        cmocka_unit_test(plain_gemm_for_each_beta),
+        cmocka_unit_test(check_op_finds_a_result_without_gradient),
     };
     return cmocka_run_group_tests_name("ops through ad_apply", tests, NULL, NULL);
 }
