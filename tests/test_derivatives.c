@@ -210,7 +210,7 @@ static void jacobians_of_blocks(void **state) {
         for (int i = 0; i < 6; i++) assert_close(ad_at(js[0], 6 * k + i), expected[i], 1e-14);
         for (int i = 0; i < 3; i++) assert_close(ad_at(js[1], 3 * k + i), by_z[i], 1e-14);
     }
-    assert_int_equal(ad_jacobian_blocks(blockwise(x, z), 1, &z, rows), AD_OK); /* one column pass is cheaper than three row passes */
+    assert_int_equal(ad_jacobian_blocks(blockwise(x, z), 1, &z, rows), AD_OK); /* 1 column, 3 rows */
     for (int k = 0; k < 3 * B; k++) assert_close(ad_at(rows[0], k), ad_at(js[1], k), 1e-14);
     assert_int_equal(ad_jacobian_blocks(ad_sum(x), 1, &z, rows), AD_ESHAPE);
     assert_contains(ad_error(g), "without blocks");
@@ -221,7 +221,7 @@ static void jacobians_of_blocks(void **state) {
     ad_graph_free(g);
 }
 
-/* Per-sample gradients: the weights are expanded to one copy per sample. One pass gives the gradients of all samples. */
+/* Per-sample gradients: the weights are expanded to one copy per sample. One pass gives all gradients. */
 static void gradients_of_each_sample(void **state) {
     (void)state;
     enum { B = 5, IN = 3, OUT = 2 };
@@ -319,13 +319,13 @@ static void invalid_calls_of_functional_forms_are_reported(void **state) {
     ad_graph *g = ad_graph_new(), *other = ad_graph_new();
     ad_var *x = vector(g, 3, x_values), *narrow = ad_param(g, AD_F32, NULL, AD_SHAPE(3)), *out = x, *y = ad_sum(ad_exp(x));
     ad_var *foreign = vector(other, 3, x_values), *missing = NULL;
-#define FAILS(call, code, text)                                                                                      \
+#define FAILS(call, code, text)                                                                                        \
     do {                                                                                                               \
         assert_int_equal(call, code);                                                                                  \
         assert_contains(ad_error(g), text);                                                                            \
         ad_clear_error(g);                                                                                             \
     } while (0)
-#define FAILS_WITH_NIL(call, code, text)                                                                                  \
+#define FAILS_WITH_NIL(call, code, text)                                                                               \
     do {                                                                                                               \
         assert_true(ad_is_nil(call));                                                                                  \
         FAILS(ad_error_code(g), code, text);                                                                         \
@@ -464,7 +464,7 @@ static void second_derivatives_of_every_op(void **state) {
         table_check check = { .g = g };
         int rc = ad_each_sample(g, *t, second_derivatives_of_case, &check);
         if (rc != AD_OK && rc != AD_EABSENT) wrong++;
-        if (rc == AD_OK && check.checked == 0) print_error("%s: no sample is usable for second derivatives\n", (*t)->name), wrong++;
+        if (rc == AD_OK && check.checked == 0) print_error("%s: no sample for second derivatives\n", (*t)->name), wrong++;
         compared += check.compared;
         ops++;
         ad_graph_free(g);
@@ -509,7 +509,7 @@ static void value_and_gradient_of_objectives(void **state) {
         double x[] = { 0.9, 0.8 };
         ad_objective *one = ad_objective_new(y, 1, xs + 1), *two = ad_objective_new(y, 2, xs);
         for (int i = 0; i < 2; i++) assert_close(ad_value_and_gradient(x, grad, one), 1, tol * 100);
-        assert_close(ad_grad_item(xs[0]), -400 * (0.9 - 1), tol * 1000); /* xs[0] is a leaf outside xs + 1; its gradient is added once */
+        assert_close(ad_grad_item(xs[0]), -400 * (0.9 - 1), tol * 1000); /* xs[0] is not in xs + 1 */
         assert_true(by_descent(ad_value_and_gradient, two, x, 20) < 0.011 && ad_graph_stats(g).allocs == allocs);
         assert_ok(g);
         ad_graph_free(g);
@@ -690,7 +690,7 @@ static void many_checkpoints_take_linear_time(void **state) {
     assert_true(tenfold < 50 * once + 0.05);
 }
 
-/* fn differentiates with respect to the xs that the checkpoint passes. It returns 3 x^2, whose derivatives are 6 x and 6. */
+/* fn differentiates with respect to the xs that it receives. It returns 3 x^2, with derivatives 6 x and 6. */
 static ad_var *slope_of_cube(int n, ad_var *const xs[], void *user) {
     (void)user;
     ad_var *d;

@@ -1,5 +1,5 @@
-/* test_kernels.c: each fast loop beside a plain one, at every length and alignment, with special values among the
-   elements. What is allowed is counted in ulp of the result or, where terms cancel, of the largest term. */
+/* test_kernels.c: each kernel against a plain loop, at many lengths and alignments, with special values among the
+   elements. Tolerances are in ulp of the result or, where terms cancel, of the largest term. */
 #include "tests/common.h"
 
 #include "autodiff/base/shape.h"
@@ -17,7 +17,7 @@
 #include "ops/kernels/reduce/rows.h"
 #include "ops/kernels/shape/copy.h"
 
-/* ---- the instruction set: this level stands in the place of the library's own --------------------------- */
+/* ---- instruction sets: this ad__level replaces the library's function ----------------------------------- */
 
 static int level;
 int ad__level(void) { return level; }
@@ -30,9 +30,9 @@ static int best_level(void) {
 #endif
 }
 
-/* ---- numbers ----------------------------------------------------------------------------------------------- */
+/* ---- arrays, special values, comparison -------------------------------------------------------------------- */
 
-/* Every length up to two blocks and what is around the ends of chunks; fewer for valgrind. */
+/* All lengths up to two blocks and the lengths around the ends of chunks. Quick mode takes fewer. */
 enum { LONGEST = 2100 };
 static int64_t next_size(int64_t n) {
     static const int64_t more[] = { 255, 256, 257, 511, 513, 1023, 1024, 1025, 1040, 2047, 2048, 2049, LONGEST };
@@ -43,13 +43,13 @@ static int64_t next_size(int64_t n) {
 }
 #define EACH_SIZE(n) for (int64_t n = 0; n >= 0; n = next_size(n))
 
-static uint32_t state_of_random = 1;
+static uint32_t random_state = 1;
 static double uniform(double lo, double hi) {
-    state_of_random = state_of_random * 1664525u + 1013904223u;
-    return lo + (hi - lo) * (double)(state_of_random >> 8) / 16777216.0;
+    random_state = random_state * 1664525u + 1013904223u;
+    return lo + (hi - lo) * (double)(random_state >> 8) / 16777216.0;
 }
 
-/* An array of n elements whose first lies offset elements behind a boundary of 64 bytes. */
+/* An array of n elements. Its first element lies offset elements after a boundary of 64 bytes. */
 typedef struct {
     ad_dtype t;
     int64_t n;
@@ -74,8 +74,8 @@ static void fill(array *a, double lo, double hi) {
     for (int64_t i = 0; i < a->n; i++) put(a, i, uniform(lo, hi));
 }
 
-/* One element in five becomes special: every special value at every place of a vector, in the course of a test. */
-static void sprinkle(array *a) {
+/* Replaces one element in five with a special value. Over a test, each value reaches each lane of a vector. */
+static void insert_special_values(array *a) {
     double tiny = a->t == AD_F32 ? 1e-45 : 4.9e-324, least_normal = a->t == AD_F32 ? 1.18e-38 : 2.3e-308;
     double huge = a->t == AD_F32 ? 3.4e38 : 1.7e308;
     const double special[] = { NAN, INFINITY, -INFINITY, 0, -0.0, tiny, -tiny, least_normal, huge, -huge, 1, -1, 88, -104, 710, 1e-8 };
@@ -86,7 +86,7 @@ static void sprinkle(array *a) {
 static double rounded(ad_dtype t, long double x) { return t == AD_F32 ? (double)(float)x : (double)x; }
 static double epsilon(ad_dtype t) { return t == AD_F32 ? 0x1p-23 : 0x1p-52; }
 
-/* Whether y is within ulps of x, where a term was as large as scale; NaNs and infinities must be the same. */
+/* Whether y is within ulps of x. One ulp is that of max(|x|, |scale|). NaNs and infinities must be equal. */
 static bool is_near(ad_dtype t, double y, double x, double scale, double ulps) {
     if (isnan(x) || isnan(y)) return isnan(x) && isnan(y);
     if (x == y) return true;
@@ -100,11 +100,11 @@ static void assert_near(const char *what, const array *y, int64_t i, double x, d
              y->t == AD_F32 ? "f32" : "f64", level, (long long)i, (long long)y->n, get(y, i), x, ulps, scale);
 }
 
-/* ---- elementwise loops: each level beside the plain loop of level 0, and that beside the true values -------- */
+/* ---- elementwise loops: each level against level 0, level 0 against long double ----------------------------- */
 
 enum { OPERANDS = 3, NONE = -1 };
 typedef ad_var *function(ad_var *const in[]);
-typedef long double truth(long double x);
+typedef long double reference(long double x);
 
 #define ONE(name, call)                                                                                                \
     static ad_var *name##_of(ad_var *const in[]) {                                                                     \
@@ -161,15 +161,15 @@ typedef struct {
     const char *name;
     function *f;
     int arity;
-    truth *exact;
+    reference *exact;
     double lo, hi;
-    double value_ulps, slope_ulps; /* between the levels; exact values are allowed one ulp more. NONE: no slope */
+    double value_ulps, slope_ulps; /* between levels; level 0 may differ 1 ulp more from exact. NONE: no gradient */
 } elementwise;
 #define ROW(name, arity, exact, lo, hi, value_ulps, slope_ulps)                                                        \
     { #name, name##_of, arity, exact, lo, hi, value_ulps, slope_ulps }
 
-/* libmvec promises 4 ulp, libm less than 1; a formula adds a rounding or two for each of its steps, and the wide
-   loops round once where a product is added. Arithmetic that is one operation must be the same bits. */
+/* libmvec promises 4 ulp, libm less than 1. A formula adds one or two roundings for each step. Wide loops may use FMA,
+   which rounds once. A single arithmetic operation must give the same bits at all levels. */
 static const elementwise table[] = {
     ROW(neg, 1, NULL, -3, 3, 0, 0), ROW(abs, 1, fabsl, -3, 3, 0, 0), ROW(sign, 1, NULL, -3, 3, 0, 0),
     ROW(sqrt, 1, sqrtl, 0, 9, 0, 1), ROW(square, 1, square, -3, 3, 0, 1), ROW(exp, 1, expl, -20, 20, 4, 1),
@@ -215,16 +215,16 @@ typedef struct {
     array in[OPERANDS], seed;
 } trial;
 
-/* What the arrays of the last run held must not pass for results of the next. */
-static void spoil(const trial *t) {
+/* Overwrites the memory of the previous run, so that its results cannot pass for those of the next run. */
+static void overwrite_buffers(const trial *t) {
     ad_mark m = ad_begin(t->g);
     ad_full(t->g, t->in[0].t, 12345, AD_SHAPE(16 * t->in[0].n + 1024));
     ad_end(t->g, m);
 }
 
-/* Evaluates at one level and differentiates at another; y and dx receive copies. */
+/* Evaluates at level forward and differentiates at level backward. y and dx receive copies of the results. */
 static void run(trial *t, int forward, int backward, array *y, array dx[]) {
-    spoil(t);
+    overwrite_buffers(t);
     ad_mark m = ad_begin(t->g);
     ad_var *in[OPERANDS] = { NULL };
     for (int i = 0; i < t->row->arity; i++)
@@ -246,7 +246,7 @@ static void run(trial *t, int forward, int backward, array *y, array dx[]) {
     ad_end(t->g, m);
 }
 
-/* The largest of the numbers that make up element i, for what cancels. */
+/* The largest operand of element i, which is the scale of the error under cancellation. 0 for one operand. */
 static double largest(const trial *t, int64_t i) {
     double most = 0;
     for (int k = 0; k < t->row->arity && t->row->arity > 1; k++)
@@ -263,7 +263,7 @@ static void compare(trial *t, array *plain, array *plain_dx, array *wide, array 
         assert_near(row->name, plain, i, rounded(plain->t, row->exact((long double)get(&t->in[0], i))), 0, row->value_ulps + 1);
     for (int l = 1; l <= best; l++) {
         run(t, l, 0, wide, wide_dx);
-        level = l; /* for the message */
+        level = l; /* for the message of assert_near */
         for (int64_t i = 0; i < results; i++)
             assert_near(row->name, wide, i, get(plain, i), row->value_ulps > 0 ? largest(t, i) : 0, row->value_ulps);
         run(t, 0, l, wide, wide_dx);
@@ -280,7 +280,7 @@ static void try_size(ad_graph *g, const elementwise *row, ad_dtype dtype, int64_
     for (int k = 0; k < OPERANDS; k++) {
         t.in[k] = array_of(dtype, n, (n + 5 * k) % 16);
         fill(&t.in[k], row->lo, row->hi);
-        if (row->f != mean_of_squares_of && row->f != bce_of) sprinkle(&t.in[k]);
+        if (row->f != mean_of_squares_of && row->f != bce_of) insert_special_values(&t.in[k]);
         plain_dx[k] = array_of(dtype, n, 0), wide_dx[k] = array_of(dtype, n, 0);
     }
     t.seed = array_of(dtype, n + 1, (n + 3) % 16);
@@ -300,18 +300,18 @@ static void elementwise_loops_agree_at_all_levels(void **state) {
         }
 }
 
-/* ---- sums, and arrays added ---------------------------------------------------------------------------------- */
+/* ---- sums, add, axpy, scale ---------------------------------------------------------------------------------- */
 
-/* Terms are exact; sums in as many lanes as these have lose less than their depth allows. */
+/* The terms are exact. A sum in lanes loses at most one rounding per addition of its longest lane. */
 static void check_sum(const array *x) {
     long double sum = 0, sizes = 0;
     for (int64_t i = 0; i < x->n; i++) sum += (long double)get(x, i), sizes += fabsl((long double)get(x, i));
     double ours = x->t == AD_F32 ? ad__array_sum_f32(x->n, x->at) : ad__array_sum_f64(x->n, x->at);
     if (is_near(AD_F64, ours, (double)sum, (double)sizes, 2 + (double)x->n / 32)) return;
-    fail_msg("sum of %lld: %.17g is not %.17Lg", (long long)x->n, ours, sum);
+    fail_msg("sum of %lld elements: %.17g is not %.17Lg", (long long)x->n, ours, sum);
 }
 
-static void sums_are_those_of_long_double(void **state) {
+static void sums_against_long_double(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++)
         EACH_SIZE(n) {
@@ -328,17 +328,17 @@ static void sums_are_those_of_long_double(void **state) {
         }
 }
 
-/* y += x, y += k x, y = k x: one rounding, or two where no instruction does both. */
-static void arrays_are_added_element_by_element(void **state) {
+/* y += x, y += k x, y = k x. Multiply and add round once with FMA and twice without. */
+static void add_axpy_and_scale_against_long_double(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++)
         EACH_SIZE(n) {
             array x = array_of((ad_dtype)t, n, n % 16), y = array_of((ad_dtype)t, n, (n + 7) % 16);
             array old = array_of((ad_dtype)t, n, 0);
-            const double k = 0.75; /* so that k x is exact but for the smallest numbers */
+            const double k = 0.75; /* k x is nearly exact */
             for (int what = 0; what < 3; what++) {
                 fill(&x, -1, 1), fill(&y, -1, 1);
-                sprinkle(&x), sprinkle(&y);
+                insert_special_values(&x), insert_special_values(&y);
                 memcpy(old.at, y.at, (size_t)n * ad_dtype_size(old.t));
                 if (t == AD_F32 && what == 0) ad__array_add_f32(n, x.at, y.at);
                 if (t == AD_F64 && what == 0) ad__array_add_f64(n, x.at, y.at);
@@ -349,7 +349,7 @@ static void arrays_are_added_element_by_element(void **state) {
                 for (int64_t i = 0; i < n; i++) {
                     long double term = (what == 0 ? 1 : k) * (long double)get(&x, i);
                     long double sum = what == 2 ? term : (long double)get(&old, i) + term;
-                    assert_near("added", &y, i, rounded(y.t, sum), (double)term, 1);
+                    assert_near("add, axpy or scaled", &y, i, rounded(y.t, sum), (double)term, 1);
                 }
             }
             free(x.memory), free(y.memory), free(old.memory);
@@ -358,7 +358,7 @@ static void arrays_are_added_element_by_element(void **state) {
 
 /* ---- rows ------------------------------------------------------------------------------------------------------ */
 
-/* exp(x - m) as the dtype has the difference. */
+/* exp(x - m) in long double. */
 static long double term_of(const array *x, int64_t i, double m) { return expl((long double)get(x, i) - (long double)m); }
 
 static double largest_of(const array *x) {
@@ -367,7 +367,7 @@ static double largest_of(const array *x) {
     return m;
 }
 
-/* The difference is rounded before exp, which multiplies the error by its size; then 4 ulp of exp, and the sum. */
+/* The difference d = x - m is rounded before exp, which contributes |d| ulp. exp adds 4 ulp, the sum adds more. */
 static void check_softmax(const array *x, array *y) {
     double m = largest_of(x);
     long double sum = 0;
@@ -393,10 +393,10 @@ static void check_logsumexp(const array *x) {
     double ours = l.m + log(l.s), ulps = 8 + (double)x->n / 32;
     if (m == INFINITY) assert_true(ours == INFINITY || isnan((double)sum));
     else if (!is_near(x->t, ours, (double)((isfinite(m) ? (long double)m : 0) + logl(sum)), 1, ulps))
-        fail_msg("logsumexp of %lld: %.17g", (long long)x->n, ours);
+        fail_msg("logsumexp of %lld elements: %.17g", (long long)x->n, ours);
 }
 
-static void softmax_is_that_of_long_double(void **state) {
+static void softmax_and_logsumexp_against_long_double(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++)
         EACH_SIZE(n) {
@@ -417,8 +417,8 @@ static void softmax_is_that_of_long_double(void **state) {
         }
 }
 
-/* Of one row: the sum of q (m + log s - x), where a q of 0 leaves its x out; and what others lack of the class's lead. */
-static void losses_of_rows_are_those_of_long_double(void **state) {
+/* One row: cross-entropy is the sum of q (m + log s - x) over q != 0. The margin loss sums max(0, 0.5 - x_y + x_i). */
+static void row_losses_against_long_double(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++)
         EACH_SIZE(n) {
@@ -440,13 +440,13 @@ static void losses_of_rows_are_those_of_long_double(void **state) {
             double ours = AD__BY_DTYPE(t, ad__target_loss, n, l, x.at, q.at), ulps = 8 + (double)n / 32;
             if (!is_near(AD_F64, ours, (double)loss, 50, ulps) || !is_near(AD_F64, lead, (double)lack, 50, ulps) ||
                 !is_near(AD_F64, squared, (double)squares, 50, ulps))
-                fail_msg("of %lld: %.17g %.17g %.17g", (long long)n, ours, lead, squared);
+                fail_msg("losses of a row of %lld: %.17g, margin %.17g, squared margin %.17g", (long long)n, ours, lead, squared);
             free(x.memory), free(q.memory);
         }
 }
 
-/* base + y (g - sum(g y)), and base + g - exp(y) sum(g) */
-static void slopes_of_softmax_are_those_of_long_double(void **state) {
+/* softmax: base + y (g - sum(g y)). log_softmax: base + g - exp(y) sum(g). */
+static void softmax_gradients_against_long_double(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++)
         EACH_SIZE(n) {
@@ -462,21 +462,21 @@ static void slopes_of_softmax_are_those_of_long_double(void **state) {
             if (t == AD_F32) ad__row_softmax_back_f32(n, y.at, g.at, base.at, to.at);
             else ad__row_softmax_back_f64(n, y.at, g.at, base.at, to.at);
             for (int64_t i = 0; i < n; i++)
-                assert_near("softmax's slope", &to, i,
+                assert_near("gradient of softmax", &to, i,
                             (double)((long double)get(&base, i) + (long double)get(&y, i) * ((long double)get(&g, i) - dot)),
                             scale, ulps);
             if (t == AD_F32) ad__row_log_softmax_back_f32(n, y.at, g.at, base.at, to.at);
             else ad__row_log_softmax_back_f64(n, y.at, g.at, base.at, to.at);
             for (int64_t i = 0; i < n; i++)
-                assert_near("log_softmax's slope", &to, i,
+                assert_near("gradient of log_softmax", &to, i,
                             (double)((long double)get(&base, i) + (long double)get(&g, i) - expl((long double)get(&y, i)) * sum),
                             3 * scale, ulps);
             free(y.memory), free(g.memory), free(base.memory), free(to.memory);
         }
 }
 
-/* Sums in f64 of differences in f64; the scaled row rounds once more to its dtype. */
-static void normalized_rows_are_those_of_long_double(void **state) {
+/* Differences and their sums are in f64. The normalized row is rounded to its dtype. */
+static void row_normalization_against_long_double(void **state) {
     (void)state;
     const ad__moments m = { 0.3, 1.7 };
     for (int t = 0; t < 2; t++)
@@ -493,14 +493,14 @@ static void normalized_rows_are_those_of_long_double(void **state) {
             double c = t == AD_F32 ? ad__covariance_f32(n, 0.3, x.at, w.at) : ad__covariance_f64(n, 0.3, x.at, w.at);
             assert_true(is_near(AD_F64, q, (double)squares, 0, 4 + (double)n / 16));
             assert_true(is_near(AD_F64, c, (double)products, (double)sizes, 4 + (double)n / 16));
-            sprinkle(&x);
+            insert_special_values(&x);
             for (int given = 0; given < 4; given++) {
                 void *weight = given & 1 ? w.at : NULL, *shift = given & 2 ? b.at : NULL;
                 if (t == AD_F32) ad__normalize_f32(n, m, x.at, weight, shift, y.at);
                 else ad__normalize_f64(n, m, x.at, weight, shift, y.at);
                 for (int64_t i = 0; i < n; i++) {
                     long double z = ((long double)get(&x, i) - (long double)m.mean) * (long double)m.scale;
-                    if (isinf(rounded(y.t, z))) z = (long double)rounded(y.t, z); /* is rounded before w */
+                    if (isinf(rounded(y.t, z))) z = (long double)rounded(y.t, z); /* an overflow to infinity precedes the weight */
                     long double scaled = weight ? z * (long double)get(&w, i) : z;
                     if (isinf(rounded(y.t, scaled))) scaled = (long double)rounded(y.t, scaled);
                     long double r = shift ? scaled + (long double)get(&b, i) : scaled;
@@ -526,7 +526,7 @@ static const struct {
     { "gemm", ad__gemm_f32, ad__gemm_f64 },
 };
 
-/* As many roundings as terms, each of the sum of their sizes. C begins as NaN where beta is 0: it must not be read. */
+/* The tolerance is one ulp of the sum of |terms| for each term. With beta 0, C starts as NaN: it must not be read. */
 static void check_product(int which, const array *a, const array *b, bool ta, bool tb, int64_t n, int64_t m, int64_t k,
                           double beta) {
     array c = array_of(a->t, n * m, (n + m) % 16), old = array_of(a->t, n * m, 0);
@@ -547,7 +547,7 @@ static void check_product(int which, const array *a, const array *b, bool ta, bo
     free(c.memory), free(old.memory);
 }
 
-static void products_are_those_of_long_double(void **state) {
+static void gemm_against_long_double(void **state) {
     (void)state;
     static const int64_t sizes[] = { 0, 1, 2, 3, 4, 7, 8, 9, 16, 17, 33, 300 };
     const double betas[] = { 0, 1, 0.5 };
@@ -559,13 +559,13 @@ static void products_are_those_of_long_double(void **state) {
             array a = array_of((ad_dtype)t, n * k, n % 16), b = array_of((ad_dtype)t, k * m, m % 16);
             fill(&a, -1, 1), fill(&b, -1, 1);
             for (int which = 0; which < 3; which++)
-                for (int turned = 0; turned < 4; turned++)
-                    check_product(which, &a, &b, turned & 1, turned & 2, n, m, k, betas[turn++ % 3]);
+                for (int transposed = 0; transposed < 4; transposed++)
+                    check_product(which, &a, &b, transposed & 1, transposed & 2, n, m, k, betas[turn++ % 3]);
             free(a.memory), free(b.memory);
         }
 }
 
-static void transposed_matrices_have_each_element_in_its_place(void **state) {
+static void transposes_against_plain_indexing(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++)
         for (int64_t n = 0; n < 70; n += 1 + n / 8)
@@ -588,8 +588,8 @@ static void transposed_matrices_have_each_element_in_its_place(void **state) {
 
 /* ---- scans --------------------------------------------------------------------------------------------------------- */
 
-/* Carried in f64: of f32 one rounding is seen, of f64 one for each element. */
-static void running_sums_and_products_are_those_of_long_double(void **state) {
+/* The running value is in f64. f32 results have one visible rounding, f64 results one for each element. */
+static void cumsum_and_cumprod_against_long_double(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++)
         for (int64_t n = 0; n < 130; n += test_quick() ? 13 : 1)
@@ -625,7 +625,7 @@ static void running_sums_and_products_are_those_of_long_double(void **state) {
 
 /* ---- windows of images ------------------------------------------------------------------------------------------- */
 
-/* Where in the image element e of the columns comes from; -1: from the padding. */
+/* The index in the image of element e of the columns. -1: the padding. */
 static int64_t source_of(const ad__window_of *w, int64_t e) {
     int64_t places = w->out[0] * w->out[1], row = e / places, place = e % places;
     int64_t kj = row % w->kernel[1], ki = row / w->kernel[1] % w->kernel[0], c = row / (w->kernel[0] * w->kernel[1]);
@@ -654,7 +654,7 @@ static void check_window(ad_dtype t, const ad__window_of *w) {
     free(image.memory), free(columns.memory), free(sums.memory);
 }
 
-static void windows_are_taken_from_their_places(void **state) {
+static void im2col_and_col2im_against_plain_indexing(void **state) {
     (void)state;
     for (int s = 0; s < (test_quick() ? 100 : 1500); s++) {
         ad__window_of w = { .c = 1 + s % 3 };
@@ -668,7 +668,7 @@ static void windows_are_taken_from_their_places(void **state) {
     }
 }
 
-/* ---- optimisers' updates -------------------------------------------------------------------------------------------- */
+/* ---- updates of optimisers ------------------------------------------------------------------------------------------ */
 
 typedef long double real;
 typedef struct {
@@ -684,14 +684,14 @@ static const nn__adadelta_numbers adadelta = { 0.1, 0.01, 0.9, 1e-3 };
 static const nn__adamax_numbers adamax = { 0.1, 0.01, 0.9, 0.95, 1e-3 };
 static const nn__lion_numbers lion = { 0.1, 0.99, 0.9, 0.95 };
 
-/* The rules as update.h has them, one element at a time; n: the number of states in use. */
-static void sgd_plainly(element *e, real dx, int n) {
+/* The rules of update.h for one element, in long double. n is the number of states in use. */
+static void sgd_reference(element *e, real dx, int n) {
     real d = dx + (real)sgd.decay * e->x;
     if (n > 0) e->state[0] = (real)sgd.momentum * e->state[0] + (real)sgd.undamped * d;
     e->x -= (real)sgd.lr * (n > 0 ? (real)sgd.of_gradient * d + (real)sgd.of_buffer * e->state[0] : d);
 }
 static real mean(real old, double beta, real now) { return (real)beta * old + (1 - (real)beta) * now; }
-static void adam_plainly(element *e, real dx, int n) {
+static void adam_reference(element *e, real dx, int n) {
     real d = dx + (real)adam.decay * e->x, v = e->state[1] = mean(e->state[1], adam.beta2, d * d);
     e->state[0] = mean(e->state[0], adam.beta1, d);
     if (n > 2) v = e->state[2] = fmaxl(e->state[2], v);
@@ -699,20 +699,20 @@ static void adam_plainly(element *e, real dx, int n) {
            ((real)adam.lr * e->state[0] + (real)adam.lr_gradient * d) /
                (sqrtl(v) * (real)adam.correction + (real)adam.eps);
 }
-static void rmsprop_plainly(element *e, real dx, int n) {
+static void rmsprop_reference(element *e, real dx, int n) {
     real d = dx + (real)rmsprop.decay * e->x, spread = e->state[0] = mean(e->state[0], rmsprop.alpha, d * d);
     if (n > 1) e->state[1] = mean(e->state[1], rmsprop.alpha, d), spread -= e->state[1] * e->state[1];
     real u = d / (sqrtl(spread < 0 ? 0 : spread) + (real)rmsprop.eps);
     if (n > 2) u = e->state[2] = (real)rmsprop.momentum * e->state[2] + u;
     e->x -= (real)rmsprop.lr * u;
 }
-static void adagrad_plainly(element *e, real dx, int n) {
+static void adagrad_reference(element *e, real dx, int n) {
     real d = dx + (real)adagrad.decay * e->x;
     (void)n;
     e->state[0] += d * d;
     e->x -= (real)adagrad.lr * d / (sqrtl(e->state[0]) + (real)adagrad.eps);
 }
-static void adadelta_plainly(element *e, real dx, int n) {
+static void adadelta_reference(element *e, real dx, int n) {
     real d = dx + (real)adadelta.decay * e->x;
     (void)n;
     e->state[0] = mean(e->state[0], adadelta.rho, d * d);
@@ -720,14 +720,14 @@ static void adadelta_plainly(element *e, real dx, int n) {
     e->state[1] = mean(e->state[1], adadelta.rho, u * u);
     e->x -= (real)adadelta.lr * u;
 }
-static void adamax_plainly(element *e, real dx, int n) {
+static void adamax_reference(element *e, real dx, int n) {
     real d = dx + (real)adamax.decay * e->x;
     (void)n;
     e->state[0] = mean(e->state[0], adamax.beta1, d);
     e->state[1] = fmaxl((real)adamax.beta2 * e->state[1], fabsl(d) + (real)adamax.eps);
     e->x -= (real)adamax.lr * e->state[0] / e->state[1];
 }
-static void lion_plainly(element *e, real dx, int n) {
+static void lion_reference(element *e, real dx, int n) {
     real u = mean(e->state[0], lion.beta1, dx);
     (void)n;
     e->state[0] = mean(e->state[0], lion.beta2, dx);
@@ -738,23 +738,23 @@ static const struct {
     const char *name;
     const nn__rule *rule;
     const void *numbers;
-    void (*plainly)(element *e, real dx, int n);
+    void (*update_element)(element *e, real dx, int n);
     int states;
 } rules[] = {
-    { "sgd", &nn__rule_sgd, &sgd, sgd_plainly, 0 },
-    { "sgd with momentum", &nn__rule_sgd, &sgd, sgd_plainly, 1 },
-    { "adam", &nn__rule_adam, &adam, adam_plainly, 2 },
-    { "amsgrad", &nn__rule_adam, &adam, adam_plainly, 3 },
-    { "rmsprop", &nn__rule_rmsprop, &rmsprop, rmsprop_plainly, 1 },
-    { "centred rmsprop", &nn__rule_rmsprop, &rmsprop, rmsprop_plainly, 2 },
-    { "rmsprop with momentum", &nn__rule_rmsprop, &rmsprop, rmsprop_plainly, 3 },
-    { "adagrad", &nn__rule_adagrad, &adagrad, adagrad_plainly, 1 },
-    { "adadelta", &nn__rule_adadelta, &adadelta, adadelta_plainly, 2 },
-    { "adamax", &nn__rule_adamax, &adamax, adamax_plainly, 2 },
-    { "lion", &nn__rule_lion, &lion, lion_plainly, 1 },
+    { "sgd", &nn__rule_sgd, &sgd, sgd_reference, 0 },
+    { "sgd with momentum", &nn__rule_sgd, &sgd, sgd_reference, 1 },
+    { "adam", &nn__rule_adam, &adam, adam_reference, 2 },
+    { "amsgrad", &nn__rule_adam, &adam, adam_reference, 3 },
+    { "rmsprop", &nn__rule_rmsprop, &rmsprop, rmsprop_reference, 1 },
+    { "centred rmsprop", &nn__rule_rmsprop, &rmsprop, rmsprop_reference, 2 },
+    { "rmsprop with momentum", &nn__rule_rmsprop, &rmsprop, rmsprop_reference, 3 },
+    { "adagrad", &nn__rule_adagrad, &adagrad, adagrad_reference, 1 },
+    { "adadelta", &nn__rule_adadelta, &adadelta, adadelta_reference, 2 },
+    { "adamax", &nn__rule_adamax, &adamax, adamax_reference, 2 },
+    { "lion", &nn__rule_lion, &lion, lion_reference, 1 },
 };
 
-/* A dozen roundings; what they are of is at most a few times x, the gradient and the state. */
+/* A rule makes about 12 roundings of numbers that are at most a few times x, the gradient and the states. */
 static void check_rule(int r, ad_dtype t, int64_t n) {
     array dx = array_of(t, n, n % 16), x = array_of(t, n, (n + 3) % 16), s[NN__RULE_STATES];
     element *e = calloc((size_t)n + 1, sizeof *e);
@@ -763,14 +763,14 @@ static void check_rule(int r, ad_dtype t, int64_t n) {
     fill(&dx, -1, 1), fill(&x, -1, 1);
     for (int k = 0; k < NN__RULE_STATES; k++) {
         s[k] = array_of(t, n, (n + 5 * k) % 16);
-        fill(&s[k], k == 0 ? 1 : 0.25, k == 0 ? 1.5 : 0.75); /* a mean of squares above the square of the mean */
+        fill(&s[k], k == 0 ? 1 : 0.25, k == 0 ? 1.5 : 0.75); /* the mean of squares exceeds the square of the mean */
         if (k < rules[r].states) state[k] = s[k].at;
     }
     if (n > 2) put(&dx, n / 2, NAN);
     for (int64_t i = 0; i < n; i++) {
         e[i].x = (real)get(&x, i);
         for (int k = 0; k < NN__RULE_STATES; k++) e[i].state[k] = (real)get(&s[k], i);
-        rules[r].plainly(&e[i], (real)get(&dx, i), rules[r].states);
+        rules[r].update_element(&e[i], (real)get(&dx, i), rules[r].states);
     }
     rules[r].rule->run[t](n, rules[r].numbers, dx.at, state, x.at);
     for (int64_t i = 0; i < n; i++) {
@@ -785,13 +785,13 @@ static void check_rule(int r, ad_dtype t, int64_t n) {
     free(dx.memory), free(x.memory), free(e);
 }
 
-static void updates_are_those_of_their_rules(void **state) {
+static void optimiser_updates_against_long_double(void **state) {
     (void)state;
     for (int r = 0; r < (int)(sizeof rules / sizeof *rules); r++)
         for (int t = 0; t < 2; t++) EACH_SIZE(n) check_rule(r, (ad_dtype)t, n);
 }
 
-/* Sums and changes of one array, beside loops in long double. */
+/* Sums and updates of one array, against loops in long double. */
 static void check_vector(ad_dtype t, int64_t n) {
     array x = array_of(t, n, n % 16), y = array_of(AD_F64, n, (n + 3) % 16), z = array_of(AD_F64, n, (n + 5) % 16);
     fill(&x, -2, 2), fill(&y, -2, 2);
@@ -821,7 +821,7 @@ static void check_vector(ad_dtype t, int64_t n) {
     free(x.memory), free(y.memory), free(z.memory), free(w.memory);
 }
 
-static void vectors_are_summed_and_changed(void **state) {
+static void vector_kernels_against_long_double(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++) EACH_SIZE(n) check_vector((ad_dtype)t, n);
 }
@@ -830,18 +830,18 @@ int main(void) {
     level = best_level();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elementwise_loops_agree_at_all_levels),
-        cmocka_unit_test(sums_are_those_of_long_double),
-        cmocka_unit_test(arrays_are_added_element_by_element),
-        cmocka_unit_test(softmax_is_that_of_long_double),
-        cmocka_unit_test(losses_of_rows_are_those_of_long_double),
-        cmocka_unit_test(slopes_of_softmax_are_those_of_long_double),
-        cmocka_unit_test(normalized_rows_are_those_of_long_double),
-        cmocka_unit_test(products_are_those_of_long_double),
-        cmocka_unit_test(transposed_matrices_have_each_element_in_its_place),
-        cmocka_unit_test(running_sums_and_products_are_those_of_long_double),
-        cmocka_unit_test(windows_are_taken_from_their_places),
-        cmocka_unit_test(updates_are_those_of_their_rules),
-        cmocka_unit_test(vectors_are_summed_and_changed),
+        cmocka_unit_test(sums_against_long_double),
+        cmocka_unit_test(add_axpy_and_scale_against_long_double),
+        cmocka_unit_test(softmax_and_logsumexp_against_long_double),
+        cmocka_unit_test(row_losses_against_long_double),
+        cmocka_unit_test(softmax_gradients_against_long_double),
+        cmocka_unit_test(row_normalization_against_long_double),
+        cmocka_unit_test(gemm_against_long_double),
+        cmocka_unit_test(transposes_against_plain_indexing),
+        cmocka_unit_test(cumsum_and_cumprod_against_long_double),
+        cmocka_unit_test(im2col_and_col2im_against_plain_indexing),
+        cmocka_unit_test(optimiser_updates_against_long_double),
+        cmocka_unit_test(vector_kernels_against_long_double),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

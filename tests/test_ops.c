@@ -1,4 +1,4 @@
-/* test_ops.c: every op of the table by its own samples; conventions, aliasing, accuracy, bad operands. */
+/* test_ops.c: ad_check_op for every op of the table; conventions, aliasing, accuracy, bad operands. */
 #include "tests/common.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
@@ -9,7 +9,7 @@ static ad_var *scalar(ad_graph *g, double v) { return ad_param(g, AD_F64, &v, AD
 
 static int64_t all_ops, all_checks;
 
-static void op_passes_its_samples(void **state) {
+static void samples_of_op(void **state) {
     const ad_optype *type = *state;
     ad_graph *g = ad_graph_new();
     ad_check_report report;
@@ -28,7 +28,7 @@ static void op_passes_its_samples(void **state) {
     ad_graph_free(g);
 }
 
-static void every_op_is_described(void **state) {
+static void every_op_has_documentation_and_rules(void **state) {
     (void)state;
     for (const ad_optype *const *t = ad_optypes(); *t; t++) {
         assert_non_null((*t)->doc);
@@ -40,7 +40,7 @@ static void every_op_is_described(void **state) {
     }
 }
 
-static void unknown_and_own_ops_by_name(void **state) {
+static void find_and_register_ops_by_name(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     assert_null(ad_find_op(g, "no_such_op"));
@@ -53,7 +53,7 @@ static void unknown_and_own_ops_by_name(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- conventions at special points: PyTorch 1.13's values --------------------------------------------------- */
+/* ---- conventions at special points: values of PyTorch 1.13 -------------------------------------------------- */
 
 typedef struct {
     const char *name;
@@ -83,7 +83,7 @@ static void unary_conventions(void **state) {
         { "pows(x, .5)", pow_half, 0, 0, INFINITY },
         { "log1p", ad_log1p, 1e-20, 1e-20, 1 },
         { "expm1", ad_expm1, 1e-20, 1e-20, 1 },
-        /* PyTorch loses these: mpmath, 50 digits */
+        /* PyTorch loses these digits. Values: mpmath, 50 digits. */
         { "sigmoid", ad_sigmoid, 40, 1, 4.2483542552915889773e-18 },
         { "sigmoid", ad_sigmoid, -700, 9.8596765437597708567e-305, 9.8596765437597708567e-305 },
         { "softplus", ad_softplus, 25, 25.000000000013887943, 0.99999999998611205614 },
@@ -157,7 +157,7 @@ static void one_var_as_both_operands(void **state) {
         { ad_maximum, 3, 1 },  { ad_minimum, 3, 1 },
     };
     for (int i = 0; i < COUNT(cases); i++)
-        for (int n = 1; n <= 100; n += 99) { /* the path for one element, and the loops */
+        for (int n = 1; n <= 100; n += 99) { /* n = 1: the scalar path; n = 100: the loops */
             ad_graph *g = ad_graph_new();
             ad_var *x = ad_require_grad(ad_full(g, AD_F64, 3, AD_SHAPE(n)));
             ad_backward(ad_sum(cases[i].f(x, x)));
@@ -179,18 +179,18 @@ static void matmul_of_a_matrix_with_itself(void **state) {
     ad_graph_free(g);
 }
 
-static ad_var *tangled(int n, ad_var *const xs[], void *user) {
+static ad_var *aliased_expression(int n, ad_var *const xs[], void *user) {
     (void)n, (void)user;
     ad_var *x = xs[0];
     return ad_sum(ad_mul(ad_affine(x, x, ad_sum_axis(x, 0, false)), ad_matmul(x, ad_transpose(x))));
 }
 
-static void one_var_in_every_place(void **state) {
+static void one_var_as_every_operand(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3, 4 }, AD_SHAPE(2, 2));
     ad_check_report report;
-    if (ad_gradcheck(tangled, NULL, 1, &x, NULL, &report)) fail_msg("%s", report.message);
+    if (ad_gradcheck(aliased_expression, NULL, 1, &x, NULL, &report)) fail_msg("%s", report.message);
     ad_graph_free(g);
 }
 
@@ -220,8 +220,8 @@ static void softmax_family_is_finite_for_huge_inputs(void **state) {
         }
 }
 
-/* 0.1f is 0.100000001490116...; a naive f32 sum of 2e7 of them is off by half. */
-static void long_f32_sums_keep_their_digits(void **state) {
+/* 0.1f is 0.100000001490116... A naive f32 sum of 2e7 such terms has an error of about 50 %. */
+static void long_f32_sums_are_accurate(void **state) {
     (void)state;
     int64_t n = getenv("AD_TEST_QUICK") ? 200000 : 20000000;
     ad_graph *g = ad_graph_new();
@@ -231,7 +231,7 @@ static void long_f32_sums_keep_their_digits(void **state) {
     assert_relative(ad_item(ad_mean(x)), (double)0.1f, 1e-7);
     assert_relative(ad_at(ad_sum_axis(x, 0, false), 99), want / 100, 1e-7);
     ad_keep_grads(g, false);
-    ad_backward(ad_sum(ad_mul(x, k))); /* the gradient of an operand that is repeated n times */
+    ad_backward(ad_sum(ad_mul(x, k))); /* k is broadcast n times */
     assert_relative(ad_grad_item(k), want, 1e-7);
     assert_true(ad_ok(g));
     ad_graph_free(g);
@@ -252,11 +252,11 @@ static void f64_sums_are_compensated(void **state) {
     free(x);
 }
 
-/* ---- the loops against the path for one element -------------------------------------------------------------------- */
+/* ---- vector loops against the scalar path -------------------------------------------------------------------------- */
 
-/* The vectorised loops are at most 4 ulp from the truth, the scalar library 1: on all sizes and
-   alignments, tails and special values included. */
-static void loops_equal_single_elements(void **state) {
+/* Vector loops have an error of at most 4 ulp, scalar functions of 1 ulp. Sizes and alignments vary, and the data
+   includes special values. */
+static void vector_loops_against_scalar_path(void **state) {
     (void)state;
     ad_var *(*const fs[])(ad_var *) = { ad_exp,  ad_expm1, ad_log,     ad_log1p, ad_sin,      ad_cos,  ad_tanh,
                                         ad_sqrt, ad_abs,   ad_sigmoid, ad_relu,  ad_softplus, ad_sign, ad_square };
@@ -276,7 +276,7 @@ static void loops_equal_single_elements(void **state) {
 
 /* ---- bad operands ---------------------------------------------------------------------------------------------------- */
 
-static void bad_shapes_are_told(void **state) {
+static void bad_shapes_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *s = ad_zeros(g, AD_F64, AD_SCALAR);
@@ -306,7 +306,7 @@ static void bad_shapes_are_told(void **state) {
     ad_graph_free(g);
 }
 
-static void bad_classes_are_told(void **state) {
+static void bad_classes_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(2, 3));
@@ -320,7 +320,7 @@ static void bad_classes_are_told(void **state) {
     ad_graph_free(g);
 }
 
-/* A failing evaluation inside ad_eval leaves a graph that works once the leaf is right again. */
+/* After an op has failed in ad_eval, the graph works again once the leaf has a valid value. */
 static void eval_fails_and_recovers(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -352,8 +352,8 @@ static void broadcast_gradients_are_summed(void **state) {
     ad_graph_free(g);
 }
 
-/* Longer than a chunk of the broadcasting loops, in every pattern; against plain indexing. */
-static void long_broadcasts(void **state) {
+/* Arrays longer than a chunk of the broadcasting loops, in every pattern, against plain indexing. */
+static void broadcasts_longer_than_a_chunk(void **state) {
     (void)state;
     enum { N = 37, M = 61 };
     const ad_shape shapes[] = { AD_SHAPE(N, M), AD_SHAPE(M), AD_SHAPE(N, 1), AD_SHAPE(1, 1) };
@@ -375,8 +375,8 @@ static void long_broadcasts(void **state) {
     }
 }
 
-/* tests/run adds these lines up; here, against differences, of the two rules and of f32 with f64. */
-static void say_how_many(void **state) {
+/* tests/run adds up these lines. The numbers compared include finite differences, vjp with backward, and f32 with f64. */
+static void report_counts_of_checks(void **state) {
     (void)state;
     print_message("checked: %lld ops, %lld numbers\n", (long long)all_ops, (long long)all_checks);
     assert_true(all_ops > 0);
@@ -384,30 +384,30 @@ static void say_how_many(void **state) {
 
 int main(void) {
     const struct CMUnitTest fixed[] = {
-        cmocka_unit_test(every_op_is_described),
-        cmocka_unit_test(unknown_and_own_ops_by_name),
+        cmocka_unit_test(every_op_has_documentation_and_rules),
+        cmocka_unit_test(find_and_register_ops_by_name),
         cmocka_unit_test(unary_conventions),
         cmocka_unit_test(binary_conventions),
         cmocka_unit_test(ties_share_the_gradient),
         cmocka_unit_test(one_var_as_both_operands),
         cmocka_unit_test(matmul_of_a_matrix_with_itself),
-        cmocka_unit_test(one_var_in_every_place),
+        cmocka_unit_test(one_var_as_every_operand),
         cmocka_unit_test(softmax_family_is_finite_for_huge_inputs),
-        cmocka_unit_test(long_f32_sums_keep_their_digits),
+        cmocka_unit_test(long_f32_sums_are_accurate),
         cmocka_unit_test(f64_sums_are_compensated),
-        cmocka_unit_test(loops_equal_single_elements),
-        cmocka_unit_test(bad_shapes_are_told),
-        cmocka_unit_test(bad_classes_are_told),
+        cmocka_unit_test(vector_loops_against_scalar_path),
+        cmocka_unit_test(bad_shapes_are_reported),
+        cmocka_unit_test(bad_classes_are_reported),
         cmocka_unit_test(eval_fails_and_recovers),
         cmocka_unit_test(broadcast_gradients_are_summed),
-        cmocka_unit_test(long_broadcasts),
-        cmocka_unit_test(say_how_many),
+        cmocka_unit_test(broadcasts_longer_than_a_chunk),
+        cmocka_unit_test(report_counts_of_checks),
     };
     enum { MOST = 400 };
     static struct CMUnitTest tests[MOST];
     size_t n = 0;
     for (const ad_optype *const *t = ad_optypes(); *t && n < MOST - sizeof fixed / sizeof *fixed; t++)
-        tests[n++] = (struct CMUnitTest){ (*t)->name, op_passes_its_samples, NULL, NULL, (void *)(uintptr_t)*t };
+        tests[n++] = (struct CMUnitTest){ (*t)->name, samples_of_op, NULL, NULL, (void *)(uintptr_t)*t };
     memcpy(tests + n, fixed, sizeof fixed);
     n += sizeof fixed / sizeof *fixed;
     return _cmocka_run_group_tests("ops", tests, n, NULL, NULL);
