@@ -440,7 +440,8 @@ static void row_losses_against_long_double(void **state) {
             double ours = AD__BY_DTYPE(t, ad__target_loss, n, l, x.at, q.at), ulps = 8 + (double)n / 32;
             if (!is_near(AD_F64, ours, (double)loss, 50, ulps) || !is_near(AD_F64, lead, (double)lack, 50, ulps) ||
                 !is_near(AD_F64, squared, (double)squares, 50, ulps))
-                fail_msg("losses of a row of %lld: %.17g, margin %.17g, squared margin %.17g", (long long)n, ours, lead, squared);
+                fail_msg("losses of a row of %lld: %.17g, margin %.17g, squared margin %.17g", (long long)n, ours, lead,
+                         squared);
             free(x.memory), free(q.memory);
         }
 }
@@ -500,7 +501,7 @@ static void row_normalization_against_long_double(void **state) {
                 else ad__normalize_f64(n, m, x.at, weight, shift, y.at);
                 for (int64_t i = 0; i < n; i++) {
                     long double z = ((long double)get(&x, i) - (long double)m.mean) * (long double)m.scale;
-                    if (isinf(rounded(y.t, z))) z = (long double)rounded(y.t, z); /* an overflow to infinity precedes the weight */
+                    if (isinf(rounded(y.t, z))) z = (long double)rounded(y.t, z); /* it overflows before w */
                     long double scaled = weight ? z * (long double)get(&w, i) : z;
                     if (isinf(rounded(y.t, scaled))) scaled = (long double)rounded(y.t, scaled);
                     long double r = shift ? scaled + (long double)get(&b, i) : scaled;

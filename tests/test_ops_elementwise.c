@@ -3,7 +3,7 @@
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
-/* ---- special points: PyTorch 1.13's values, but where a line says otherwise ----------------------------------- */
+/* ---- special points: values of PyTorch 1.13 unless a line says otherwise -------------------------------------- */
 
 static ad_var *clamp(ad_var *x) { return ad_clamp(x, -1, 2); }
 static ad_var *clamp_crossed(ad_var *x) { return ad_clamp(x, 2, -2); }
@@ -15,7 +15,7 @@ static ad_var *rrelu_mean(ad_var *x) { return ad_rrelu(x, 0.1, 0.3, false); }
 static ad_var *trigamma(ad_var *x) { return ad_polygamma(x, 1); }
 static ad_var *tetragamma(ad_var *x) { return ad_polygamma(x, 2); }
 
-static void unary_points(void **state) {
+static void unary_ops_at_special_points(void **state) {
     (void)state;
     static const struct {
         const char *name;
@@ -76,8 +76,8 @@ static void unary_points(void **state) {
     }
 }
 
-/* What PyTorch loses to cancellation or overflow: mpmath, 60 digits. */
-static void tails_keep_their_digits(void **state) {
+/* PyTorch loses these values to cancellation or overflow. Values: mpmath, 60 digits. */
+static void tails_are_accurate(void **state) {
     (void)state;
     static const struct {
         const char *name;
@@ -106,7 +106,7 @@ static void tails_keep_their_digits(void **state) {
     }
 }
 
-static void binary_points(void **state) {
+static void binary_ops_at_special_points(void **state) {
     (void)state;
     static const struct {
         const char *name;
@@ -171,8 +171,8 @@ static void predicates_and_logic(void **state) {
 
 /* ---- three operands ------------------------------------------------------------------------------------------- */
 
-/* The branch that is not taken, infinite or NaN as it may be, reaches neither value nor gradient. */
-static void where_hides_what_it_does_not_choose(void **state) {
+/* The branch not taken may be infinite or NaN. It must not affect the value or the gradient. */
+static void where_ignores_the_branch_not_taken(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ -4, 0, 4 }, AD_SHAPE(3));
@@ -185,7 +185,7 @@ static void where_hides_what_it_does_not_choose(void **state) {
     ad_graph_free(g);
 }
 
-static void lerp_reaches_its_ends(void **state) {
+static void lerp_is_exact_at_weights_0_and_1(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *a = param_item(g, AD_F32, 1e8), *b = param_item(g, AD_F32, -3.7);
@@ -198,8 +198,8 @@ static void lerp_reaches_its_ends(void **state) {
     ad_graph_free(g);
 }
 
-/* Longer than a chunk of the loops, each operand repeated in another way; against plain indexing. */
-static void long_broadcasts_of_three(void **state) {
+/* Arrays longer than a chunk of the loops, each operand broadcast differently, against plain indexing. */
+static void ternary_broadcasts_longer_than_a_chunk(void **state) {
     (void)state;
     enum { N = 53, M = 67 };
     ad_graph *g = ad_graph_new();
@@ -224,7 +224,7 @@ static void long_broadcasts_of_three(void **state) {
 
 static void one_var_as_every_operand(void **state) {
     (void)state;
-    for (int n = 1; n <= 50; n += 49) { /* the path for one element, and the loops */
+    for (int n = 1; n <= 50; n += 49) { /* n = 1: the scalar path; n = 50: the loops */
         ad_graph *g = ad_graph_new();
         ad_var *x = ad_require_grad(ad_full(g, AD_F64, 0.4, AD_SHAPE(n)));
         const struct {
@@ -264,7 +264,7 @@ static void prelu_by_channel(void **state) {
     ad_graph_free(g);
 }
 
-static void maxout_of_neighbours(void **state) {
+static void maxout_over_adjacent_elements(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 5, 2, 2, 9, 0, 3, 4 }, AD_SHAPE(2, 4));
@@ -278,9 +278,9 @@ static void maxout_of_neighbours(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- random ------------------------------------------------------------------------------------------------------ */
+/* ---- random numbers ---------------------------------------------------------------------------------------------- */
 
-static void draws_are_of_their_distribution(void **state) {
+static void moments_of_random_numbers(void **state) {
     (void)state;
     enum { N = 20001 };
     for (int t = AD_F32; t <= AD_F64; t++) {
@@ -291,7 +291,7 @@ static void draws_are_of_their_distribution(void **state) {
             assert_true(ad_at(u, i) >= 0 && ad_at(u, i) < 1);
             mean_u += ad_at(u, i) / N, mean_z += ad_at(z, i) / N, square_z += ad_at(z, i) * ad_at(z, i) / N;
         }
-        /* within 5 standard errors */
+        /* The tolerance is 5 standard errors. */
         assert_true(fabs(mean_u - 0.5) < 5 * 0.2887 / sqrt(N));
         assert_true(fabs(mean_z) < 5 / sqrt(N));
         assert_true(fabs(square_z - 1) < 5 * sqrt(2.0 / N));
@@ -299,7 +299,7 @@ static void draws_are_of_their_distribution(void **state) {
     }
 }
 
-static void rrelu_draws_a_slope_for_each_element(void **state) {
+static void rrelu_draws_one_slope_per_element(void **state) {
     (void)state;
     enum { N = 1000 };
     ad_graph *g = ad_graph_new();
@@ -307,17 +307,17 @@ static void rrelu_draws_a_slope_for_each_element(void **state) {
     ad_var *x = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(N))), *y = ad_rrelu(x, 0.1, 0.3, true), *sum = ad_sum(y);
     double first = 0;
     for (int round = 0; round < 2; round++) {
-        assert_int_equal(ad_eval(sum), AD_OK); /* draws anew */
+        assert_int_equal(ad_eval(sum), AD_OK); /* draws new slopes */
         ad_zero_grad(sum);
         assert_int_equal(ad_backward(sum), AD_OK);
         int below = 0;
         for (int i = 0; i < N; i++) {
             double slope = ad_grad_at(x, i);
-            assert_within(ad_at(y, i), slope * ad_at(x, i), 1e-14, "what was drawn is what backward uses");
+            assert_within(ad_at(y, i), slope * ad_at(x, i), 1e-14, "backward uses the slopes of the last evaluation");
             if (ad_at(x, i) > 0) assert_true(slope == 1);
             else assert_true(slope >= 0.1 && slope < 0.3), below += slope < 0.2;
         }
-        assert_true(below > N / 8 && below < 3 * N / 8); /* about a quarter: half of the negative half */
+        assert_true(below > N / 8 && below < 3 * N / 8); /* expected: N / 4, half of the negative half */
         if (round == 0) first = ad_item(sum);
         else assert_true(ad_item(sum) != first);
     }
@@ -327,7 +327,7 @@ static void rrelu_draws_a_slope_for_each_element(void **state) {
     ad_graph_free(g);
 }
 
-static void noisy_relu_adds_noise_of_variance_sigmoid(void **state) {
+static void noisy_relu_noise_has_variance_sigmoid(void **state) {
     (void)state;
     enum { N = 20000 };
     ad_graph *g = ad_graph_new();
@@ -340,7 +340,7 @@ static void noisy_relu_adds_noise_of_variance_sigmoid(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- second derivatives: the vjp rules against differences -------------------------------------- */
+/* ---- second derivatives: vjp rules against finite differences ----------------------------------- */
 
 static void second_derivatives(void **state) {
     (void)state;
@@ -354,8 +354,8 @@ static void second_derivatives(void **state) {
     for (int i = 0; i < COUNT(names); i++) check_second_derivatives(names[i]);
 }
 
-/* By mpmath, 60 digits; order 0 is digamma, whose positive zero is at 1.4616. */
-static void gamma_family_over_its_range(void **state) {
+/* Values: mpmath, 60 digits. Order 0 is digamma, whose positive zero is at 1.4616. */
+static void gamma_functions_over_their_range(void **state) {
     (void)state;
     static const struct {
         int n;
@@ -417,7 +417,7 @@ static void gamma_family_over_its_range(void **state) {
     }
 }
 
-/* To any order: the fourth derivative of lgamma is polygamma 3. */
+/* The rules compose to any order: the fourth derivative of lgamma is polygamma of order 3. */
 static void fourth_derivative_of_lgamma(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -427,9 +427,9 @@ static void fourth_derivative_of_lgamma(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- the loops against the path for one element ------------------------------------------------- */
+/* ---- vector loops against the scalar path ------------------------------------------------------- */
 
-static void loops_equal_single_elements(void **state) {
+static void vector_loops_against_scalar_path(void **state) {
     (void)state;
     ad_var *(*const fs[])(ad_var *) = {
         ad_tan,        ad_asin,     ad_acos,     ad_atan,  ad_sinh,      ad_cosh,        ad_asinh,      ad_acosh,
@@ -454,7 +454,7 @@ static void loops_equal_single_elements(void **state) {
 
 /* ---- bad operands ------------------------------------------------------------------------------- */
 
-static void bad_operands_are_told(void **state) {
+static void bad_operands_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4));
@@ -477,14 +477,14 @@ static void bad_operands_are_told(void **state) {
     ad_graph_free(g);
 }
 
-/* nil passes through, and NULL is told of. */
-static void nil_passes_through(void **state) {
+/* Ops propagate nil and report NULL. */
+static void nil_is_propagated_and_null_is_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2)), *nil = ad_polygamma(x, -1);
     assert_true(ad_is_nil(ad_where(nil, x, x)) && ad_is_nil(ad_prelu(x, nil)) && ad_is_nil(ad_maxout(nil, 0, 1)));
     assert_true(ad_is_nil(ad_rrelu(nil, 0.1, 0.3, true)) && ad_is_nil(ad_noisy_relu(nil)));
-    assert_contains(ad_error(g), "polygamma"); /* the first error stays */
+    assert_contains(ad_error(g), "polygamma"); /* the first error is kept */
     ad_clear_error(g);
     assert_fails(g, ad_prelu(x, NULL), AD_EVALUE, "prelu: operand 1 is NULL");
     assert_fails(g, ad_where(x, NULL, x), AD_EVALUE, "where: operand 1 is NULL");
@@ -494,25 +494,25 @@ static void nil_passes_through(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unary_points),
-        cmocka_unit_test(tails_keep_their_digits),
-        cmocka_unit_test(binary_points),
+        cmocka_unit_test(unary_ops_at_special_points),
+        cmocka_unit_test(tails_are_accurate),
+        cmocka_unit_test(binary_ops_at_special_points),
         cmocka_unit_test(predicates_and_logic),
-        cmocka_unit_test(where_hides_what_it_does_not_choose),
-        cmocka_unit_test(lerp_reaches_its_ends),
-        cmocka_unit_test(long_broadcasts_of_three),
+        cmocka_unit_test(where_ignores_the_branch_not_taken),
+        cmocka_unit_test(lerp_is_exact_at_weights_0_and_1),
+        cmocka_unit_test(ternary_broadcasts_longer_than_a_chunk),
         cmocka_unit_test(one_var_as_every_operand),
         cmocka_unit_test(prelu_by_channel),
-        cmocka_unit_test(maxout_of_neighbours),
-        cmocka_unit_test(draws_are_of_their_distribution),
-        cmocka_unit_test(rrelu_draws_a_slope_for_each_element),
-        cmocka_unit_test(noisy_relu_adds_noise_of_variance_sigmoid),
+        cmocka_unit_test(maxout_over_adjacent_elements),
+        cmocka_unit_test(moments_of_random_numbers),
+        cmocka_unit_test(rrelu_draws_one_slope_per_element),
+        cmocka_unit_test(noisy_relu_noise_has_variance_sigmoid),
         cmocka_unit_test(second_derivatives),
-        cmocka_unit_test(gamma_family_over_its_range),
+        cmocka_unit_test(gamma_functions_over_their_range),
         cmocka_unit_test(fourth_derivative_of_lgamma),
-        cmocka_unit_test(loops_equal_single_elements),
-        cmocka_unit_test(bad_operands_are_told),
-        cmocka_unit_test(nil_passes_through),
+        cmocka_unit_test(vector_loops_against_scalar_path),
+        cmocka_unit_test(bad_operands_are_reported),
+        cmocka_unit_test(nil_is_propagated_and_null_is_reported),
     };
     return cmocka_run_group_tests_name("elementwise", tests, NULL, NULL);
 }

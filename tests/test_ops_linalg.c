@@ -1,4 +1,4 @@
-/* test_ops_linalg.c: products, sums over letters, permutations, diagonals, and what goes through LAPACK. */
+/* test_ops_linalg.c: products, einsum, permutations, diagonals, and the ops that use LAPACK. */
 #include "tests/common.h"
 
 #include "ops/kernels/linalg/gemm.h"
@@ -8,16 +8,16 @@
 
 /* ---- helpers ---------------------------------------------------------------------------------------- */
 
-enum { MOST = 4096 }; /* elements of an array here */
+enum { MAX_NUMEL = 4096 }; /* the largest array of these tests */
 
-/* Numbers between -1 and 1, other ones for every seed. */
+/* Random numbers between -1 and 1. */
 static void fill(double *to, int64_t n, uint64_t seed) {
     for (int64_t i = 0; i < n; i++) to[i] = next_between(&seed, -1, 1);
 }
 
 static ad_var *random_param(ad_graph *g, ad_dtype t, ad_shape s, uint64_t seed) {
-    double values[MOST];
-    assert_true(ad_shape_numel(s) <= MOST);
+    double values[MAX_NUMEL];
+    assert_true(ad_shape_numel(s) <= MAX_NUMEL);
     fill(values, ad_shape_numel(s), seed);
     return param_of(g, t, values, s);
 }
@@ -32,7 +32,7 @@ static void assert_grads(const ad_var *x, int n, const double *want, double tol)
     for (int i = 0; i < n; i++) assert_close(ad_grad_at(x, i), want[i], tol);
 }
 
-/* dy += w1, w2, .. for its elements, as the values from PyTorch below were made. */
+/* Backward from the cotangent 1, 2, 3, .. for the elements of y. The PyTorch values below use it too. */
 static void backward_weighted(ad_var *y) {
     ad_graph *g = ad_graph_of(y);
     ad_var *w = ad_arange(g, ad_dtype_of(y), 1, (double)ad_numel(y) + 1, 1);
@@ -44,9 +44,9 @@ static void backward_weighted(ad_var *y) {
 
 /* ---- products --------------------------------------------------------------------------------------- */
 
-/* The BLAS's product and the one by tiles beside the plain loops; of beta 0 what C held is of no account. */
+/* The BLAS and the tiled product against the plain loops. With beta 0, C starts as NaN: it must not be read. */
 static void compare_gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, double beta) {
-    double a[MOST], b[MOST], c[MOST], d[MOST], e[MOST];
+    double a[MAX_NUMEL], b[MAX_NUMEL], c[MAX_NUMEL], d[MAX_NUMEL], e[MAX_NUMEL];
     fill(a, n * k, 1), fill(b, k * m, 2), fill(c, n * m, 3);
     for (int64_t i = 0; i < n * m; i++) d[i] = e[i] = beta == 0 ? (double)NAN : c[i];
     ad__gemm_plain_f64(ta, tb, n, m, k, a, b, beta, c);
@@ -56,8 +56,8 @@ static void compare_gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, 
 }
 
 static void compare_gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, double beta) {
-    double a[MOST], b[MOST], c[MOST];
-    float fa[MOST], fb[MOST], fc[MOST], fd[MOST], fe[MOST];
+    double a[MAX_NUMEL], b[MAX_NUMEL], c[MAX_NUMEL];
+    float fa[MAX_NUMEL], fb[MAX_NUMEL], fc[MAX_NUMEL], fd[MAX_NUMEL], fe[MAX_NUMEL];
     fill(a, n * k, 1), fill(b, k * m, 2), fill(c, n * m, 3);
     for (int64_t i = 0; i < n * k; i++) fa[i] = (float)a[i];
     for (int64_t i = 0; i < k * m; i++) fb[i] = (float)b[i];
@@ -71,8 +71,8 @@ static void compare_gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, 
     }
 }
 
-/* Sizes around tiles, panels of one vector and of two, and their depth; vectors have a path of their own. */
-static void gemm_equals_the_plain_loops(void **state) {
+/* Sizes around those of tiles, panels and the depth of a panel. Products with vectors have their own path. */
+static void gemm_against_plain_loops(void **state) {
     (void)state;
     const int64_t sizes[][3] = { { 1, 1, 1 },   { 3, 4, 5 },    { 17, 18, 19 }, { 1, 40, 41 },  { 41, 1, 40 },
                                  { 40, 40, 1 }, { 1, 1, 1000 }, { 0, 3, 3 },    { 3, 3, 0 },    { 31, 33, 32 },
@@ -84,7 +84,7 @@ static void gemm_equals_the_plain_loops(void **state) {
         }
 }
 
-/* The place of batch i's matrix in an operand of those leading axes, by counting through them. */
+/* The index of the matrix of batch i in an operand with the leading axes own. */
 static int64_t batch_place(const ad_shape *own, const ad_shape *batch, int64_t i) {
     int64_t index[AD_MAX_NDIM], place = 0;
     for (int a = batch->ndim - 1; a >= 0; a--) index[a] = i % batch->dim[a], i /= batch->dim[a];
@@ -96,11 +96,11 @@ static int64_t batch_place(const ad_shape *own, const ad_shape *batch, int64_t i
 }
 
 typedef struct {
-    ad_shape a, b, batch_a, batch_b, batch; /* the operands', and their leading axes */
+    ad_shape a, b, batch_a, batch_b, batch; /* shapes of the operands and their leading axes */
     int64_t n, m, k;
 } product;
 
-/* Operands of these ranks with sides n, m, k; bit j of ones: leading axis j is 1 in a, of bits 4 .. 7 in b. */
+/* Operands of ranks ra and rb with sides n, m, k. Bit j of ones sets leading axis j of a to 1, bit 4 + j that of b. */
 static product product_of_ranks(int ra, int rb, int64_t n, int64_t m, int64_t k, unsigned ones) {
     const int64_t dims[] = { 2, 3, 1, 2 };
     product p = { .n = ra > 1 ? n : 1, .m = rb > 1 ? m : 1, .k = k };
@@ -120,13 +120,13 @@ static product product_of_ranks(int ra, int rb, int64_t n, int64_t m, int64_t k,
     return p;
 }
 
-/* y and, for weights w of y's elements, the gradients, by plain sums. */
+/* Compares y and the gradients from a random cotangent w with plain einsum_case. */
 static void compare_product(const product *p) {
     ad_graph *g = ad_graph_new();
     ad_var *a = random_param(g, AD_F64, p->a, 4), *b = random_param(g, AD_F64, p->b, 5), *y = ad_matmul(a, b);
     assert_ok(g);
     ad_var *w = random_param(g, AD_F64, ad_shape_of(y), 6);
-    double da[MOST] = { 0 }, db[MOST] = { 0 };
+    double da[MAX_NUMEL] = { 0 }, db[MAX_NUMEL] = { 0 };
     int64_t batches = ad_shape_numel(p->batch), at = 0;
     for (int64_t q = 0; q < batches; q++) {
         int64_t pa = batch_place(&p->batch_a, &p->batch, q) * p->n * p->k;
@@ -149,7 +149,7 @@ static void compare_product(const product *p) {
     ad_graph_free(g);
 }
 
-static void matmul_of_all_ranks(void **state) {
+static void matmul_of_all_ranks_against_plain_sums(void **state) {
     (void)state;
     const int64_t sides[][3] = { { 2, 3, 4 }, { 1, 3, 2 }, { 3, 1, 2 }, { 2, 2, 1 }, { 9, 8, 10 } };
     const unsigned ones[] = { 0, 0x0f, 0xf0, 0x21, 0x92 };
@@ -174,7 +174,7 @@ static void dot_and_outer(void **state) {
     backward_weighted(o);
     assert_grads(a, 3, (double[]){ 0, 2, 4 }, 0);
     assert_grads(c, 2, (double[]){ 22, 28 }, 0);
-    assert_int_equal(ad_backward(ad_dot(b, b)), AD_OK); /* one Var twice */
+    assert_int_equal(ad_backward(ad_dot(b, b)), AD_OK); /* one Var as both operands */
     assert_grads(b, 3, (double[]){ 8, -10, 12 }, 0);
     assert_close(ad_item(ad_dot(ad_zeros(g, AD_F32, AD_SHAPE(0)), ad_zeros(g, AD_F32, AD_SHAPE(0)))), 0, 0);
     assert_fails(g, ad_dot(a, o), AD_ESHAPE, "dot: [3] x [3,2]: takes two vectors");
@@ -185,12 +185,12 @@ static void dot_and_outer(void **state) {
 
 /* ---- einsum ----------------------------------------------------------------------------------------- */
 
-/* A spec, what it means with a letter for every axis and the result's given, and the operands. */
+/* A spec, the same spec with a letter for every axis and an explicit result, and the shapes of the operands. */
 typedef struct {
     const char *spec, *plain;
     ad_shape a, b;
-    bool one; /* operand */
-} sums;
+    bool one; /* a is the only operand */
+} einsum_case;
 
 static int64_t place_of(const char *term, size_t n, const ad_shape *s, const int64_t *index) {
     int64_t place = 0;
@@ -198,8 +198,8 @@ static int64_t place_of(const char *term, size_t n, const ad_shape *s, const int
     return place;
 }
 
-/* Every combination of the letters' values: the definition of an Einstein sum. */
-static void compare_sums(const sums *c) {
+/* Compares einsum with its definition: a sum over all values of all letters. */
+static void compare_sums(const einsum_case *c) {
     ad_graph *g = ad_graph_new();
     ad_var *a = random_param(g, AD_F64, c->a, 7), *b = random_param(g, AD_F64, c->b, 8);
     ad_var *y = ad_einsum(c->spec, a, c->one ? NULL : b);
@@ -216,7 +216,7 @@ static void compare_sums(const sums *c) {
     for (size_t i = 0; i < ny; i++) sy.dim[i] = size[(int)at_y[i]];
     assert_shape(y, sy);
     ad_var *w = random_param(g, AD_F64, sy, 9);
-    double want[MOST] = { 0 }, da[MOST] = { 0 }, db[MOST] = { 0 };
+    double want[MAX_NUMEL] = { 0 }, da[MAX_NUMEL] = { 0 }, db[MAX_NUMEL] = { 0 };
     for (int l = 0; l < 128;) {
         int64_t pa = place_of(c->plain, na, &c->a, index), pb = place_of(at_b, nb, &c->b, index);
         int64_t py = place_of(at_y, ny, &sy, index);
@@ -224,7 +224,7 @@ static void compare_sums(const sums *c) {
         want[py] += ad_at(a, pa) * vb;
         da[pa] += ad_at(w, py) * vb;
         db[pb] += ad_at(w, py) * ad_at(a, pa);
-        for (l = 0; l < 128; l++) { /* the next combination */
+        for (l = 0; l < 128; l++) { /* advance the indices */
             if (size[l] == 0) continue;
             if (++index[l] < size[l]) break;
             index[l] = 0;
@@ -237,9 +237,9 @@ static void compare_sums(const sums *c) {
     ad_graph_free(g);
 }
 
-static void einsum_is_its_definition(void **state) {
+static void einsum_against_its_definition(void **state) {
     (void)state;
-    const sums cases[] = {
+    const einsum_case cases[] = {
         { "ij,jk->ik", "ij,jk->ik", AD_SHAPE(2, 3), AD_SHAPE(3, 4), false },
         { "ij,jk", "ij,jk->ik", AD_SHAPE(2, 3), AD_SHAPE(3, 4), false },
         { "ij,kj->ik", "ij,kj->ik", AD_SHAPE(2, 3), AD_SHAPE(4, 3), false },
@@ -282,18 +282,18 @@ static void einsum_is_its_definition(void **state) {
     for (int i = 0; i < COUNT(cases); i++) compare_sums(&cases[i]);
 }
 
-static void einsum_of_nothing_is_zero(void **state) {
+static void einsum_of_empty_operands(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_param(g, AD_F32, NULL, AD_SHAPE(2, 0)), *b = ad_param(g, AD_F32, NULL, AD_SHAPE(0, 3));
     assert_values(ad_einsum("ij,jk->ik", a, b), 6, (double[6]){ 0 }, 0);
     assert_shape(ad_einsum("ij,jk->ijk", a, b), AD_SHAPE(2, 0, 3));
-    assert_shape(ad_einsum("ij,jk->ijk", a, ad_ones(g, AD_F32, AD_SHAPE(1, 3))), AD_SHAPE(2, 0, 3)); /* 1 to 0 */
+    assert_shape(ad_einsum("ij,jk->ijk", a, ad_ones(g, AD_F32, AD_SHAPE(1, 3))), AD_SHAPE(2, 0, 3)); /* broadcast from 1 to 0 */
     ad_graph_free(g);
 }
 
 /* One Var as both operands. */
-static void einsum_of_a_square(void **state) {
+static void einsum_of_one_var_twice(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     const double x[] = { 1, 2, 3, 4 };
@@ -302,12 +302,12 @@ static void einsum_of_a_square(void **state) {
     ad_backward(y);
     assert_grads(a, 4, (double[]){ 2, 4, 6, 8 }, 0);
     ad_zero_grad(a);
-    ad_backward(ad_einsum("ij,ji->", a, a)); /* tr(a a): 2 a^T */
+    ad_backward(ad_einsum("ij,ji->", a, a)); /* the gradient of tr(a a) is 2 a^T */
     assert_grads(a, 4, (double[]){ 2, 6, 4, 8 }, 0);
     ad_graph_free(g);
 }
 
-static void einsum_says_what_is_wrong(void **state) {
+static void bad_einsum_specs_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *b = ad_zeros(g, AD_F64, AD_SHAPE(3, 4));
@@ -344,11 +344,11 @@ static void einsum_says_what_is_wrong(void **state) {
     ad_clear_error(g);
     assert_fails(g, ad_einsum("ij,jk->ik", nil, b), AD_EVALUE, "einsum");
     assert_true(ad_is_nil(ad_einsum("i", NULL, NULL)));
-    assert_shape(ad_einsum("ij,jk->ik", a, b), AD_SHAPE(2, 4)); /* the graph is none the worse */
+    assert_shape(ad_einsum("ij,jk->ik", a, b), AD_SHAPE(2, 4)); /* the graph still works */
     ad_graph_free(g);
 }
 
-/* torch.einsum("bi,bij->j", x, y) with weights 1 and 2. */
+/* torch.einsum("bi,bij->j", x, y) with cotangent 1, 2. */
 static void einsum_as_in_torch(void **state) {
     (void)state;
     for (int t = AD_F32; t <= AD_F64; t++) {
@@ -367,7 +367,7 @@ static void einsum_as_in_torch(void **state) {
 
 /* ---- permute, diagonals, triangles ------------------------------------------------------------------ */
 
-static void permute_moves_every_element(void **state) {
+static void permute_against_plain_indexing(void **state) {
     (void)state;
     const struct {
         ad_shape x, axes;
@@ -400,7 +400,7 @@ static void permute_moves_every_element(void **state) {
     }
 }
 
-static void bad_axes_are_told(void **state) {
+static void bad_axes_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3));
@@ -455,13 +455,13 @@ static void triangles_as_in_numpy(void **state) {
         assert_values(ad_tril(x, cases[i].k), 6, cases[i].lower, 0);
         assert_values(ad_triu(x, cases[i].k), 6, cases[i].upper, 0);
     }
-    ad_set(x, (double[]){ 1, NAN, INFINITY, 4, 5, -INFINITY }); /* what is cut off does not shine through */
+    ad_set(x, (double[]){ 1, NAN, INFINITY, 4, 5, -INFINITY }); /* NaN and infinities outside the triangle give 0 */
     assert_values(ad_tril(x, 0), 6, (double[]){ 1, 0, 0, 4, 5, 0 }, 0);
     assert_fails(g, ad_tril(ad_zeros(g, AD_F64, AD_SHAPE(3)), 0), AD_ESHAPE, "tril: [3]: takes matrices");
     ad_graph_free(g);
 }
 
-/* ---- through LAPACK: values and gradients of PyTorch 1.13 ------------------------------------------- */
+/* ---- LAPACK: values and gradients of PyTorch 1.13 --------------------------------------------------- */
 
 static const double general[] = { 2, -1, .5, .25, 3, 1, -1.5, .75, -4 }, right_side[] = { 1, 2, -1, .5, 3, 0 };
 static const double definite[] = { 4, 1, -.5, 1, 3, .25, -.5, .25, 2 };
@@ -559,7 +559,7 @@ static void determinants_at_special_points(void **state) {
         { "logdet of huge numbers", ad_logdet, 2, { 1e200, 0, 0, 1e200 }, 921.0340371976183, { 1e-200, 0, 0, 1e-200 } },
         { "det of nothing", ad_det, 0, { 0 }, 1, { 0 } },
         { "det of 0", ad_det, 1, { 0 }, 0, { 1 } },
-        /* cofactors, where PyTorch says 0 */
+        /* the gradient is the cofactors; PyTorch returns 0 */
         { "det of rank 1", ad_det, 2, { 1, 2, 2, 4 }, 0, { 4, -2, -2, 1 } },
         { "det of rank 1 with a zero row", ad_det, 2, { 0, 1, 0, 0 }, 0, { 0, 0, -1, 0 } },
         { "det of rank 1, turned", ad_det, 2, { 2, 1, 4, 2 }, 0, { 2, -4, -1, 2 } },
@@ -586,8 +586,8 @@ static void determinants_at_special_points(void **state) {
     }
 }
 
-/* Of several matrices, each its own. */
-static void a_batch_with_special_matrices(void **state) {
+/* Each matrix of a batch has its own result. */
+static void batch_with_special_matrices(void **state) {
     (void)state;
     NEED_LAPACK();
     ad_graph *g = ad_graph_new();
@@ -600,8 +600,8 @@ static void a_batch_with_special_matrices(void **state) {
     ad_graph_free(g);
 }
 
-/* What is not looked at may be anything. */
-static void solve_triangular_looks_at_its_triangle(void **state) {
+/* The other triangle is not read and may hold any values. */
+static void solve_triangular_reads_one_triangle(void **state) {
     (void)state;
     NEED_LAPACK();
     ad_graph *g = ad_graph_new();
@@ -622,7 +622,7 @@ static void solve_triangular_looks_at_its_triangle(void **state) {
 
 /* ---- failures --------------------------------------------------------------------------------------- */
 
-static void singular_matrices_are_told(void **state) {
+static void singular_matrices_are_reported(void **state) {
     (void)state;
     NEED_LAPACK();
     ad_graph *g = ad_graph_new();
@@ -634,11 +634,11 @@ static void singular_matrices_are_told(void **state) {
     assert_fails(g, ad_cholesky(minus), AD_EVALUE, "matrix 0 is not positive definite: its leading minor of order 1");
     assert_fails(g, ad_cholesky(x), AD_EVALUE,
                  "cholesky: [2,2,2]: matrix 1 is not positive definite: its leading minor of order 2 is not positive");
-    assert_true(isnan(ad_item(ad_inverse(ad_full(g, AD_F64, NAN, AD_SHAPE(1, 1)))))); /* as PyTorch */
+    assert_true(isnan(ad_item(ad_inverse(ad_full(g, AD_F64, NAN, AD_SHAPE(1, 1)))))); /* as in PyTorch */
     ad_graph_free(g);
 }
 
-/* A matrix that becomes singular under ad_eval, and then well again. */
+/* A matrix becomes indefinite before one ad_eval and positive definite before the next. */
 static void eval_fails_and_recovers(void **state) {
     (void)state;
     NEED_LAPACK();
@@ -658,7 +658,7 @@ static void eval_fails_and_recovers(void **state) {
     ad_graph_free(g);
 }
 
-static void bad_shapes_are_told(void **state) {
+static void bad_shapes_are_reported(void **state) {
     (void)state;
     NEED_LAPACK();
     ad_graph *g = ad_graph_new();
@@ -683,8 +683,8 @@ static void bad_shapes_are_told(void **state) {
     ad_graph_free(g);
 }
 
-/* Sides that LAPACK's ints cannot count, of arrays that take no memory. */
-static void sides_too_long_are_told(void **state) {
+/* Sides that exceed the int of LAPACK. The arrays are empty, so they take no memory. */
+static void sides_too_long_for_lapack_are_reported(void **state) {
     (void)state;
     NEED_LAPACK();
     ad_graph *g = ad_graph_new();
@@ -695,8 +695,8 @@ static void sides_too_long_are_told(void **state) {
     ad_graph_free(g);
 }
 
-/* In a build without LAPACK the functions are there and say what is missing. */
-static void absent_ops_say_so(void **state) {
+/* Without LAPACK the functions exist and report that LAPACK is missing. */
+static void ops_without_lapack_are_reported(void **state) {
     (void)state;
     if (ad__has_lapack()) skip();
     ad_graph *g = ad_graph_new();
@@ -709,7 +709,7 @@ static void absent_ops_say_so(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- identities: aliasing, large matrices, ill-conditioned ones ------------------------------------- */
+/* ---- identities: aliasing, large and ill-conditioned matrices --------------------------------------- */
 
 static void one_var_as_both_operands(void **state) {
     (void)state;
@@ -719,7 +719,7 @@ static void one_var_as_both_operands(void **state) {
     backward_weighted(x);
     const double eye[] = { 1, 0, 0, 0, 1, 0, 0, 0, 1 }, none[9] = { 0 };
     assert_values(x, 9, eye, 1e-15);
-    assert_grads(a, 9, none, 1e-14); /* it is the identity whatever a is */
+    assert_grads(a, 9, none, 1e-14); /* the result is the identity for every a */
     ad_zero_grad(a);
     x = ad_solve_triangular(a, ad_tril(a, 0), (ad_triangular_opts){ 0 });
     backward_weighted(x);
@@ -728,8 +728,8 @@ static void one_var_as_both_operands(void **state) {
     ad_graph_free(g);
 }
 
-/* n a little above LAPACK's blocks. a = m m^T + n: 2 sum log diagonal(cholesky(a)) = logdet(a), and both have
-   the gradient a^-1. */
+/* n is larger than a block of LAPACK. With a = m m^T + n, 2 sum log diagonal(cholesky(a)) = logdet(a). Both have the
+   gradient a^-1. */
 static void large_matrices(void **state) {
     (void)state;
     NEED_LAPACK();
@@ -758,8 +758,8 @@ static void large_matrices(void **state) {
     }
 }
 
-/* The inverse of the Hilbert matrix has whole numbers (Choi 1983); its condition is 4.8e5. */
-static void an_ill_conditioned_inverse(void **state) {
+/* The inverse of the 5x5 Hilbert matrix has integer elements (Choi 1983). Its condition number is 4.8e5. */
+static void ill_conditioned_inverse(void **state) {
     (void)state;
     NEED_LAPACK();
     const double want[] = { 25,    -300,   1050,    -1400,  630,    -300,  4800,   -18900, 26880,
@@ -774,7 +774,7 @@ static void an_ill_conditioned_inverse(void **state) {
     ad_graph_free(g);
 }
 
-/* Huge and tiny numbers: no squares are taken. */
+/* Matrices of very large and very small elements: intermediate results must not overflow or underflow. */
 static void large_and_small_magnitudes(void **state) {
     (void)state;
     NEED_LAPACK();
@@ -791,7 +791,7 @@ static void large_and_small_magnitudes(void **state) {
     }
 }
 
-/* ---- gradients of gradients, memory ----------------------------------------------------------------- */
+/* ---- second derivatives, memory --------------------------------------------------------------------- */
 
 static ad_var *positive(ad_var *x) {
     return ad_add(ad_matmul(x, ad_transpose(x)), ad_eye(ad_graph_of(x), AD_F64, 3));
@@ -811,7 +811,7 @@ static ad_var *of_diagonals(ad_var *x, ad_var *b) {
 
 typedef ad_var *pair_fn(ad_var *, ad_var *);
 
-/* The sum of squares of the gradients of the sum of squares. */
+/* Sum of squares of the gradients of sum f^2. Its gradient needs second derivatives of f. */
 static ad_var *second_order(int n, ad_var *const xs[], void *user) {
     pair_fn *const *f = user;
     ad_var *dxs[2];
@@ -819,7 +819,7 @@ static ad_var *second_order(int n, ad_var *const xs[], void *user) {
     return ad_add(ad_sum(ad_square(dxs[0])), ad_sum(ad_square(dxs[1])));
 }
 
-static void gradients_of_gradients(void **state) {
+static void second_derivatives(void **state) {
     (void)state;
     pair_fn *const fs[] = { of_einsum,  of_diagonals, of_solve,  of_triangle,
                             of_inverse, of_cholesky,  of_logdet, of_det };
@@ -835,7 +835,7 @@ static void gradients_of_gradients(void **state) {
     }
 }
 
-static void evaluating_again_takes_no_memory(void **state) {
+static void repeated_eval_and_backward_allocate_nothing(void **state) {
     (void)state;
     NEED_LAPACK();
     test_memory memory = { .fail_at = -1 };
@@ -845,7 +845,7 @@ static void evaluating_again_takes_no_memory(void **state) {
     ad_var *y = ad_mul(ad_sum(x), ad_mul(ad_logdet(a), ad_det(a)));
     int64_t calls = 0;
     for (int i = 0; i < 10; i++) {
-        if (i == 1) calls = memory.calls; /* the first time plans */
+        if (i == 1) calls = memory.calls; /* the first evaluation allocates its plan */
         ad_data_mut(a);
         assert_int_equal(ad_eval(y), AD_OK);
         assert_int_equal(ad_backward(y), AD_OK);
@@ -855,8 +855,8 @@ static void evaluating_again_takes_no_memory(void **state) {
     assert_all_released(&memory);
 }
 
-/* Whichever allocation fails, the graph says so and lets go of everything. */
-static void every_allocation_may_fail(void **state) {
+/* One allocation after the other fails. The graph reports each failure and releases all memory. */
+static void every_failing_allocation_is_reported(void **state) {
     (void)state;
     int64_t failures = 0;
     for (int64_t fail_at = 0; failures == 0 || fail_at < failures; fail_at++) {
@@ -869,7 +869,7 @@ static void every_allocation_may_fail(void **state) {
             if (ad__has_lapack()) y = ad_add(y, ad_solve(eye, ad_diag(ad_einsum("ij->j", b, NULL), 0)));
             ad_backward(ad_sum(y));
             assert_true(ad_ok(g) == (memory.failures == 0));
-            if (ad_ok(g)) failures = fail_at; /* there is none left to fail */
+            if (ad_ok(g)) failures = fail_at; /* all allocations have been made to fail */
         }
         ad_graph_free(g);
         assert_all_released(&memory);
@@ -879,16 +879,16 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gemm_equals_the_plain_loops),
-        cmocka_unit_test(matmul_of_all_ranks),
+        cmocka_unit_test(gemm_against_plain_loops),
+        cmocka_unit_test(matmul_of_all_ranks_against_plain_sums),
         cmocka_unit_test(dot_and_outer),
-        cmocka_unit_test(einsum_is_its_definition),
-        cmocka_unit_test(einsum_of_nothing_is_zero),
-        cmocka_unit_test(einsum_of_a_square),
-        cmocka_unit_test(einsum_says_what_is_wrong),
+        cmocka_unit_test(einsum_against_its_definition),
+        cmocka_unit_test(einsum_of_empty_operands),
+        cmocka_unit_test(einsum_of_one_var_twice),
+        cmocka_unit_test(bad_einsum_specs_are_reported),
         cmocka_unit_test(einsum_as_in_torch),
-        cmocka_unit_test(permute_moves_every_element),
-        cmocka_unit_test(bad_axes_are_told),
+        cmocka_unit_test(permute_against_plain_indexing),
+        cmocka_unit_test(bad_axes_are_reported),
         cmocka_unit_test(diagonals_as_in_numpy),
         cmocka_unit_test(triangles_as_in_numpy),
         cmocka_unit_test(solve_as_in_torch),
@@ -896,20 +896,20 @@ int main(void) {
         cmocka_unit_test(inverse_and_det_as_in_torch),
         cmocka_unit_test(cholesky_and_logdet_as_in_torch),
         cmocka_unit_test(determinants_at_special_points),
-        cmocka_unit_test(a_batch_with_special_matrices),
-        cmocka_unit_test(solve_triangular_looks_at_its_triangle),
-        cmocka_unit_test(singular_matrices_are_told),
+        cmocka_unit_test(batch_with_special_matrices),
+        cmocka_unit_test(solve_triangular_reads_one_triangle),
+        cmocka_unit_test(singular_matrices_are_reported),
         cmocka_unit_test(eval_fails_and_recovers),
-        cmocka_unit_test(bad_shapes_are_told),
-        cmocka_unit_test(sides_too_long_are_told),
-        cmocka_unit_test(absent_ops_say_so),
+        cmocka_unit_test(bad_shapes_are_reported),
+        cmocka_unit_test(sides_too_long_for_lapack_are_reported),
+        cmocka_unit_test(ops_without_lapack_are_reported),
         cmocka_unit_test(one_var_as_both_operands),
         cmocka_unit_test(large_matrices),
-        cmocka_unit_test(an_ill_conditioned_inverse),
+        cmocka_unit_test(ill_conditioned_inverse),
         cmocka_unit_test(large_and_small_magnitudes),
-        cmocka_unit_test(gradients_of_gradients),
-        cmocka_unit_test(evaluating_again_takes_no_memory),
-        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(second_derivatives),
+        cmocka_unit_test(repeated_eval_and_backward_allocate_nothing),
+        cmocka_unit_test(every_failing_allocation_is_reported),
     };
     return cmocka_run_group_tests_name("linear algebra", tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@ static void assert_gradient(const ad_var *x, const double *want, double tol, con
     for (int64_t i = 0; i < ad_numel(x); i++) assert_close_in(what, ad_grad_at(x, i), want[i], tol);
 }
 
-/* ---- losses: special points, by torch.nn.functional 1.13 where a line says no other ----------------------------- */
+/* ---- losses at special points: torch.nn.functional 1.13 unless a line says otherwise ---------------------------- */
 
 static ad_var *l1(ad_var *x, ad_var *t) { return ad_l1(x, t, AD_NONE); }
 static ad_var *huber(ad_var *x, ad_var *t) { return ad_huber(x, t, 0.5, AD_NONE); }
@@ -39,7 +39,7 @@ static void losses_at_special_points(void **state) {
         { "huber", huber, 1, 3, 0.875, -0.5, 0.5 },
         { "smooth_l1", smooth, 0.5, 0, 0.25, 1, -1 },
         { "smooth_l1", smooth, 1, 3, 1.75, -1, 1 },
-        { "smooth_l1, beta 0", smooth0, 0, 0, 0, 0, 0 }, /* as l1; torch's slopes are -1 */
+        { "smooth_l1, beta 0", smooth0, 0, 0, 0, 0, 0 }, /* as l1; PyTorch's gradients are -1 */
         { "bce", bce, 0, 0, 0, 0, INFINITY },
         { "bce", bce, 1, 1, 0, 0, -INFINITY },
         { "bce", bce, 0, 1, 100, -1000000003995.8029, INFINITY },
@@ -49,7 +49,7 @@ static void losses_at_special_points(void **state) {
         { "bce_logits", bce_logits, 800, 1, 0, 0, -800 },
         { "bce_logits", bce_logits, -40, 0, 4.2483542552915889773e-18, 4.2483542552915889773e-18,
           40 },
-        { "kl_div", kl, -1, 0, 0, 0, -INFINITY }, /* torch's slope in t is NaN */
+        { "kl_div", kl, -1, 0, 0, 0, -INFINITY }, /* PyTorch's gradient in t is NaN */
         { "kl_div", kl, -2, 0.5, 0.6534264097200273, -0.5, 2.3068528194400546 },
         { "kl_div", kl, -0.5, -1, NAN, 1, NAN },
         { "kl_div, log_target", kl_log, -1, -0.3, 0.5185727544772025, -0.7408182206817179, 1.2593909751589205 },
@@ -60,7 +60,7 @@ static void losses_at_special_points(void **state) {
         { "hinge_embedding", embedding, 2, -1, 0, 0, 0 },
         { "hinge_embedding", embedding, 0.3, 0.5, 1, 0, 0 },
         { "soft_margin", soft, 1, -1, 1.3132616875182228, 0.7310585786300049, 0 },
-        { "soft_margin", soft, 800, -1, 800, 1, 0 }, /* torch overflows */
+        { "soft_margin", soft, 800, -1, 800, 1, 0 }, /* PyTorch overflows */
     };
     for (int i = 0; i < COUNT(points); i++) {
         ad_graph *g = ad_graph_new();
@@ -74,8 +74,8 @@ static void losses_at_special_points(void **state) {
     }
 }
 
-/* The tails, where a comparison with 1 would see nothing: mpmath. */
-static void losses_keep_small_numbers(void **state) {
+/* Tails with values near 4e-18, compared by relative error. Values: mpmath. */
+static void tails_of_losses_are_accurate(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, -40), *y = bce_logits(x, ad_scalar(g, AD_F64, 0));
@@ -88,8 +88,8 @@ static void losses_keep_small_numbers(void **state) {
     ad_graph_free(g);
 }
 
-/* More than a chunk of the loops: each reduction against the elements. */
-static void long_losses_are_sums_of_their_elements(void **state) {
+/* Arrays longer than a chunk of the loops: AD_SUM and AD_MEAN against the sum of the elements. */
+static void reductions_of_long_losses(void **state) {
     (void)state;
     enum { N = 3 * 1024 + 5, ROW = 7 };
     for (int t = AD_F32; t <= AD_F64; t++)
@@ -118,7 +118,7 @@ static void long_losses_are_sums_of_their_elements(void **state) {
         }
 }
 
-static void long_f32_means_keep_their_digits(void **state) {
+static void long_f32_means_are_accurate(void **state) {
     (void)state;
     int64_t n = test_quick() ? 100000 : 4000000;
     ad_graph *g = ad_graph_new();
@@ -160,7 +160,7 @@ static void cross_entropy_with_options(void **state) {
     const struct {
         bool weighted;
         double smoothing;
-        double classes[2], none[2], mean, sum, gradient; /* of the mean, at element 1 */
+        double classes[2], none[2], mean, sum, gradient; /* gradient of the mean by element 1 */
     } rows[] = {
         { false,
           0,
@@ -243,8 +243,8 @@ static void cross_entropy_takes_classes_or_probabilities(void **state) {
     ad_graph_free(g);
 }
 
-/* A score of -inf rules a class out: 0 times infinity is no part of the loss. */
-static void classes_ruled_out(void **state) {
+/* A class with score -inf and target 0 contributes 0 to the loss, not 0 * inf = NaN. */
+static void cross_entropy_with_infinite_scores(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param(g, (double[]){ 0, -INFINITY, 0 }, AD_SHAPE(1, 3));
@@ -276,12 +276,12 @@ static void cosine_similarity_broadcasts(void **state) {
            *b = param(g, (double[]){ 1, 1, 1, 3, 2, 1 }, AD_SHAPE(2, 3));
     assert_values(ad_cosine_similarity(a, b, 1, 1e-8), (double[]){ 0.9258200997725514, 10. / 14 }, 1e-15, "cosine");
     assert_close(ad_at(ad_cosine_similarity(a, a, -1, 1e-8), 0), 1, 1e-15);
-    /* shorter than eps: torch's value, and the slope of that value */
+    /* The norm is less than eps. The value is that of PyTorch, the gradient is the derivative of that value. */
     ad_var *tiny = param(g, (double[]){ .1, .2 }, AD_SHAPE(2)),
            *y = ad_cosine_similarity(tiny, ad_tensor(g, AD_F64, (double[]){ 1, 2 }, AD_SHAPE(2)), 0, 0.5);
     ad_backward(y);
     assert_close(ad_item(y), 0.4472135954999579, 1e-15);
-    assert_gradient(tiny, (double[]){ 2 / sqrt(5), 4 / sqrt(5) }, 1e-15, "slope");
+    assert_gradient(tiny, (double[]){ 2 / sqrt(5), 4 / sqrt(5) }, 1e-15, "gradient");
     assert_fails(g, ad_cosine_similarity(a, tiny, 0, 1e-8), AD_ESHAPE, "cosine_similarity: [1,3] x [2]");
     assert_fails(g, ad_cosine_similarity(a, a, 0, -1), AD_EVALUE, "cosine_similarity: [1,3] x [1,3]: eps -1");
     ad_graph_free(g);
@@ -289,13 +289,13 @@ static void cosine_similarity_broadcasts(void **state) {
 
 /* ---- dropout ----------------------------------------------------------------------------------------------------- */
 
-static double share_of_zeros(const ad_var *x) {
+static double fraction_of_zeros(const ad_var *x) {
     int64_t zeros = 0;
     for (int64_t i = 0; i < ad_numel(x); i++) zeros += ad_at(x, i) == 0;
     return (double)zeros / (double)ad_numel(x);
 }
 
-/* 100000 draws: five standard deviations are 0.008 at most. */
+/* With 100000 elements, five standard deviations are at most 0.008. */
 static void dropout_keeps_the_mean(void **state) {
     (void)state;
     const double ps[] = { 0.1, 0.5, 0.9 };
@@ -304,7 +304,7 @@ static void dropout_keeps_the_mean(void **state) {
             ad_graph *g = ad_graph_new();
             ad_var *x = ad_require_grad(ad_full(g, (ad_dtype)t, 2, AD_SHAPE(100000)));
             ad_var *y = ad_dropout(x, ps[i], true);
-            assert_close(share_of_zeros(y), ps[i], 0.008);
+            assert_close(fraction_of_zeros(y), ps[i], 0.008);
             ad_backward(ad_sum(y));
             for (int64_t k = 0; k < 100000; k++) {
                 assert_true(ad_at(y, k) == 0 || is_close(ad_at(y, k), 2 / (1 - ps[i]), 1e-6));
@@ -314,7 +314,7 @@ static void dropout_keeps_the_mean(void **state) {
         }
 }
 
-static void dropout_of_none_and_all(void **state) {
+static void dropout_with_p_0_and_1(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param(g, (double[]){ 1, 2, 3 }, AD_SHAPE(3));
@@ -332,7 +332,7 @@ static void dropout_of_none_and_all(void **state) {
     ad_graph_free(g);
 }
 
-static void dropout_is_drawn_anew(void **state) {
+static void eval_draws_a_new_dropout_mask(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(64)));
@@ -342,7 +342,7 @@ static void dropout_is_drawn_anew(void **state) {
     ad_gradient(ad_sum(ad_mul(y, x)), 1, &x, &dx);
     assert_int_equal(ad_eval(dx), AD_OK);
     assert_true(memcmp(before, ad_data(y), sizeof before) != 0);
-    for (int i = 0; i < 64; i++) assert_close(ad_at(dx, i), 2 * ad_at(y, i), 0); /* by the mask drawn now */
+    for (int i = 0; i < 64; i++) assert_close(ad_at(dx, i), 2 * ad_at(y, i), 0); /* dx uses the new mask */
     ad_seed(g, 3);
     ad_var *a = ad_dropout(x, 0.5, true);
     ad_seed(g, 3);
@@ -371,7 +371,7 @@ static ad_var *normalized(batch *n, bool training) {
     return ad_batch_norm(n->x, n->mean, n->var, n->w, n->b, (ad_batch_norm_opts){ .training = training });
 }
 
-static void batch_norm_trains_as_pytorch(void **state) {
+static void batch_norm_training_as_in_pytorch(void **state) {
     (void)state;
     batch n = batch_new();
     ad_var *y = normalized(&n, true), *k = ad_tensor(n.g, AD_F64, (double[]){ 1, 2, 3, -1, 0.5, 1 }, AD_SHAPE(3, 2));
@@ -386,7 +386,7 @@ static void batch_norm_trains_as_pytorch(void **state) {
     assert_gradient(n.b, (double[]){ 4.5, 2 }, 1e-15, "db");
     assert_values(n.mean, (double[]){ 0.55, -0.65 }, 1e-15, "running mean");
     assert_values(n.var, (double[]){ 2.2, 3.225 }, 1e-15, "running var");
-    assert_int_equal(ad_eval(y), AD_OK); /* once more */
+    assert_int_equal(ad_eval(y), AD_OK); /* a second evaluation updates the averages again */
     assert_values(n.mean, (double[]){ 0.595, -0.335 }, 1e-15, "running mean");
     assert_values(n.var, (double[]){ 2.38, 3.4275 }, 1e-15, "running var");
     const double want_eval[] = { 0.4937829347837357, 0.8306196860109671, 2.4383900201355173,
@@ -396,8 +396,8 @@ static void batch_norm_trains_as_pytorch(void **state) {
     ad_graph_free(n.g);
 }
 
-/* A layer may meet two batches before backward; what evaluation mode made of the old averages is stale. */
-static void running_averages_and_staleness(void **state) {
+/* Two training batches may precede backward. Results of evaluation mode from older averages are stale. */
+static void running_averages_make_eval_results_stale(void **state) {
     (void)state;
     batch n = batch_new();
     ad_var *before = ad_sum(normalized(&n, false)), *first = normalized(&n, true), *second = normalized(&n, true);
@@ -413,7 +413,7 @@ static void running_averages_and_staleness(void **state) {
     ad_graph_free(n.g);
 }
 
-static void batch_norm_refuses(void **state) {
+static void bad_batch_norm_is_reported(void **state) {
     (void)state;
     batch n = batch_new();
     ad_graph *g = n.g;
@@ -437,12 +437,12 @@ static void batch_norm_refuses(void **state) {
     assert_fails(g, ad_batch_norm(n.x, NULL, NULL, NULL, NULL, evaluation), AD_EVALUE,
                  "batch_norm_eval: operand 1 is NULL");
     assert_fails(g, ad_batch_norm(three, n.mean, n.var, NULL, NULL, evaluation), AD_ESHAPE, "takes x [n,c,..]");
-    assert_values(n.mean, (double[]){ 0.5, -1 }, 0, "a failed call moves nothing");
+    assert_values(n.mean, (double[]){ 0.5, -1 }, 0, "running mean after a failed call");
     ad_graph_free(g);
 }
 
-/* One Var as weight and as bias, and as both the rows and their weights. */
-static void norms_of_one_var(void **state) {
+/* One Var is x, weight and bias. */
+static void layer_norm_of_one_var_and_bad_shapes(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param(g, (double[]){ 1, 2, 4 }, AD_SHAPE(3)), *y = ad_layer_norm(x, AD_SHAPE(3), x, x, 0.1);
@@ -459,11 +459,11 @@ static void norms_of_one_var(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- convolutions and pooling over signals: torch 1.13 ----------------------------------------------------------- */
+/* ---- convolution and pooling of signals: PyTorch 1.13 ------------------------------------------------------------ */
 
 static const double signal_values[] = { 1, -2, 3, 0.5, 2, -1, 0, 1, 2, -1, 1, 3 };
 
-static void conv1d_as_pytorch(void **state) {
+static void conv1d_as_in_pytorch(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param(g, signal_values, AD_SHAPE(1, 2, 6)),
@@ -499,8 +499,8 @@ static void pooling_of_signals(void **state) {
     ad_graph_free(g);
 }
 
-/* How many windows there are: torch's formula, for sizes 5, 6 and 7. */
-static void ceil_mode_counts_windows(void **state) {
+/* The number of windows for sizes 5, 6 and 7, by the formula of PyTorch. */
+static void number_of_windows_with_ceil_mode(void **state) {
     (void)state;
     const struct {
         int64_t kernel, stride, padding, places[3];
@@ -516,7 +516,7 @@ static void ceil_mode_counts_windows(void **state) {
     ad_graph_free(g);
 }
 
-/* Rows of every length, which are copied in blocks: y[ki kj, i j] = x[i + ki - 1, j + kj - 1], 0 beside the image. */
+/* Rows of every length up to 70: y[ki kj, i j] = x[i + ki - 1, j + kj - 1], or 0 outside the image. */
 static void im2col_of_every_width(void **state) {
     (void)state;
     enum { H = 3, WIDEST = 70 };
@@ -535,7 +535,7 @@ static void im2col_of_every_width(void **state) {
     }
 }
 
-/* The place of the largest element of window (i, j) in a plane x [h,w], looking at one after the other. */
+/* The index of the largest element of window (i, j) in a plane x [h,w]. A NaN counts as the largest. */
 static int64_t largest_in_window(const ad_pool_opts *o, int64_t h, int64_t w, const float *x, int64_t i, int64_t j) {
     int64_t at = -1;
     for (int64_t p = 0; p < o->kernel[0]; p++)
@@ -548,8 +548,8 @@ static int64_t largest_in_window(const ad_pool_opts *o, int64_t h, int64_t w, co
     return at;
 }
 
-/* Windows are worked on in groups: more rows than one group holds, rows wider than a group, ties and NaNs. */
-static void max_pool_window_by_window(void **state) {
+/* The kernel processes windows in groups. The cases have more rows than a group, wider rows, ties and NaNs. */
+static void max_pool_against_plain_loops(void **state) {
     (void)state;
     const struct {
         int64_t h, w;
@@ -599,7 +599,7 @@ static void max_pool_ties_and_nan(void **state) {
     ad_graph_free(g);
 }
 
-/* Second derivatives of what is smooth, through the rules in Vars. */
+/* A smooth scalar function of the gradients of y. Its gradient tests second derivatives by the vjp rules. */
 static ad_var *gradient_of(ad_var *y, int n, ad_var *const xs[]) {
     ad_var *d[4], *sum = NULL;
     if (ad_gradient(ad_sum(ad_mul(y, ad_sin(y))), n, xs, d)) return ad_sum(y);
@@ -678,7 +678,7 @@ static ad_var *shared(int n, ad_var *const xs[], void *user) {
     return sum;
 }
 
-static void one_var_in_every_place(void **state) {
+static void one_var_as_every_operand(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param(g, (double[]){ 1, -2, 0.5, 3, 0.25, -1, 2, 0.75 }, AD_SHAPE(2, 4));
@@ -689,7 +689,7 @@ static void one_var_in_every_place(void **state) {
 
 /* ---- bad operands ------------------------------------------------------------------------------------------------ */
 
-static void bad_losses_are_told(void **state) {
+static void bad_losses_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(3)),
@@ -719,7 +719,7 @@ static void bad_losses_are_told(void **state) {
     ad_graph_free(g);
 }
 
-static void bad_classes_are_told(void **state) {
+static void bad_classes_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *ok = ad_zeros(g, AD_F64, AD_SHAPE(2)),
@@ -759,7 +759,7 @@ static void bad_classes_are_told(void **state) {
     ad_graph_free(g);
 }
 
-static void bad_convolutions_are_told(void **state) {
+static void bad_convolutions_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(1, 4, 5, 5)), *w = ad_zeros(g, AD_F32, AD_SHAPE(6, 4, 3, 3)),
@@ -804,7 +804,7 @@ static void bad_convolutions_are_told(void **state) {
     ad_graph_free(g);
 }
 
-static void bad_pools_are_told(void **state) {
+static void bad_pools_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(2, 5, 5)), *v = ad_zeros(g, AD_F32, AD_SHAPE(5)),
@@ -853,7 +853,7 @@ static ad_var *small_net(ad_var *x, ad_var *w, ad_var *scale, ad_var *classes) {
     return ad_cross_entropy_with(h, classes, (ad_ce_opts){ .label_smoothing = 0.1 });
 }
 
-static void steady_steps_take_no_memory(void **state) {
+static void repeated_steps_allocate_nothing(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_randn(g, AD_F32, AD_SHAPE(4, 2, 8, 8)),
@@ -875,9 +875,9 @@ static void steady_steps_take_no_memory(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- recurrent nets -------------------------------------------------------------------------------------------- */
+/* ---- recurrent networks ---------------------------------------------------------------------------------------- */
 
-static void recurrent_ops_refuse(void **state) {
+static void bad_recurrent_ops_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(2, 5, 12)), *h = ad_zeros(g, AD_F64, AD_SHAPE(2, 3));
@@ -892,8 +892,8 @@ static void recurrent_ops_refuse(void **state) {
     ad_graph_free(g);
 }
 
-/* Backwards through time is forwards through what was turned round. */
-static void reverse_turns_time_round(void **state) {
+/* A reversed GRU equals a GRU of the flipped sequence, flipped back. */
+static void reversed_gru_against_flipped_gru(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(3, 4, 6))), *h = ad_randn(g, AD_F64, AD_SHAPE(3, 2));
@@ -909,38 +909,38 @@ static void reverse_turns_time_round(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_at_special_points),
-        cmocka_unit_test(losses_keep_small_numbers),
-        cmocka_unit_test(long_losses_are_sums_of_their_elements),
-        cmocka_unit_test(long_f32_means_keep_their_digits),
+        cmocka_unit_test(tails_of_losses_are_accurate),
+        cmocka_unit_test(reductions_of_long_losses),
+        cmocka_unit_test(long_f32_means_are_accurate),
         cmocka_unit_test(empty_losses),
         cmocka_unit_test(batchmean_divides_by_rows),
         cmocka_unit_test(cross_entropy_with_options),
         cmocka_unit_test(cross_entropy_takes_classes_or_probabilities),
-        cmocka_unit_test(classes_ruled_out),
+        cmocka_unit_test(cross_entropy_with_infinite_scores),
         cmocka_unit_test(softmax_with_temperature),
         cmocka_unit_test(cosine_similarity_broadcasts),
         cmocka_unit_test(dropout_keeps_the_mean),
-        cmocka_unit_test(dropout_of_none_and_all),
-        cmocka_unit_test(dropout_is_drawn_anew),
-        cmocka_unit_test(batch_norm_trains_as_pytorch),
-        cmocka_unit_test(running_averages_and_staleness),
-        cmocka_unit_test(batch_norm_refuses),
-        cmocka_unit_test(recurrent_ops_refuse),
-        cmocka_unit_test(reverse_turns_time_round),
-        cmocka_unit_test(norms_of_one_var),
-        cmocka_unit_test(conv1d_as_pytorch),
+        cmocka_unit_test(dropout_with_p_0_and_1),
+        cmocka_unit_test(eval_draws_a_new_dropout_mask),
+        cmocka_unit_test(batch_norm_training_as_in_pytorch),
+        cmocka_unit_test(running_averages_make_eval_results_stale),
+        cmocka_unit_test(bad_batch_norm_is_reported),
+        cmocka_unit_test(bad_recurrent_ops_are_reported),
+        cmocka_unit_test(reversed_gru_against_flipped_gru),
+        cmocka_unit_test(layer_norm_of_one_var_and_bad_shapes),
+        cmocka_unit_test(conv1d_as_in_pytorch),
         cmocka_unit_test(pooling_of_signals),
-        cmocka_unit_test(ceil_mode_counts_windows),
+        cmocka_unit_test(number_of_windows_with_ceil_mode),
         cmocka_unit_test(im2col_of_every_width),
-        cmocka_unit_test(max_pool_window_by_window),
+        cmocka_unit_test(max_pool_against_plain_loops),
         cmocka_unit_test(max_pool_ties_and_nan),
         cmocka_unit_test(second_derivatives),
-        cmocka_unit_test(one_var_in_every_place),
-        cmocka_unit_test(bad_losses_are_told),
-        cmocka_unit_test(bad_classes_are_told),
-        cmocka_unit_test(bad_convolutions_are_told),
-        cmocka_unit_test(bad_pools_are_told),
-        cmocka_unit_test(steady_steps_take_no_memory),
+        cmocka_unit_test(one_var_as_every_operand),
+        cmocka_unit_test(bad_losses_are_reported),
+        cmocka_unit_test(bad_classes_are_reported),
+        cmocka_unit_test(bad_convolutions_are_reported),
+        cmocka_unit_test(bad_pools_are_reported),
+        cmocka_unit_test(repeated_steps_allocate_nothing),
     };
     return cmocka_run_group_tests_name("ops of networks", tests, NULL, NULL);
 }

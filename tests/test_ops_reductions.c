@@ -1,4 +1,4 @@
-/* test_ops_reductions.c: reductions and running sums: axes, conventions, accuracy, second derivatives, bad operands. */
+/* test_ops_reductions.c: reductions and running sums: axes, reductions_at_special_points, accuracy, second derivatives, bad operands. */
 #include "tests/second.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
@@ -12,8 +12,8 @@ static void assert_grads(const ad_var *x, const double *want, const char *name) 
 enum { NDIM = 4, N = 3 * 2 * 4 * 2 };
 static const ad_shape box = { NDIM, { 3, 2, 4, 2 } };
 
-/* The elements of x that result element cell is made from, in order; returns how many. */
-static int gather_cell(const double *x, unsigned mask, int cell, double *row) {
+/* Copies the elements of x that result element segment reduces to row, in order. Returns their number. */
+static int gather_segment(const double *x, unsigned mask, int segment, double *row) {
     int n = 0;
     for (int flat = 0; flat < N; flat++) {
         int rest = flat, own = 0, step = 1;
@@ -24,17 +24,17 @@ static int gather_cell(const double *x, unsigned mask, int cell, double *row) {
             own += index * step;
             step *= (int)box.dim[a];
         }
-        if (own == cell) row[n++] = x[flat];
+        if (own == segment) row[n++] = x[flat];
     }
     return n;
 }
 
 typedef struct {
     double sum, product, largest, smallest, variance, norm3, lse, nonzero;
-} facts;
+} reference;
 
-static facts facts_of(int n, const double *row) {
-    facts f = { .product = 1, .largest = row[0], .smallest = row[0] };
+static reference reference_of(int n, const double *row) {
+    reference f = { .product = 1, .largest = row[0], .smallest = row[0] };
     double power = 0, exps = 0;
     for (int i = 0; i < n; i++) {
         f.sum += row[i], f.product *= row[i], f.nonzero += row[i] != 0;
@@ -46,7 +46,7 @@ static facts facts_of(int n, const double *row) {
     return f;
 }
 
-static void every_set_of_axes(void **state) {
+static void reductions_over_every_set_of_axes(void **state) {
     (void)state;
     double x[N], row[N];
     for (int i = 0; i < N; i++) x[i] = i % 7 == 3 ? 0 : sin(3 * i);
@@ -61,13 +61,13 @@ static void every_set_of_axes(void **state) {
                          ad_variance_axes(v, n, axes, 0, false),   ad_norm_axes(v, n, axes, 3, true),
                          ad_logsumexp_axes(v, n, axes, false),     ad_count_nonzero_axes(v, n, axes, true),
                          ad_mean_axes(v, n, axes, false),          ad_std_axes(v, n, axes, 0, false) };
-        for (int cell = 0; cell < ad_numel(ys[0]); cell++) {
-            int each = gather_cell(x, mask, cell, row);
-            facts f = facts_of(each, row);
+        for (int segment = 0; segment < ad_numel(ys[0]); segment++) {
+            int each = gather_segment(x, mask, segment, row);
+            reference f = reference_of(each, row);
             double want[] = { f.sum,   f.product, f.largest, f.smallest,   f.variance,
                               f.norm3, f.lse,     f.nonzero, f.sum / each, sqrt(f.variance) };
             for (int k = 0; k < COUNT(ys); k++)
-                assert_true(fabs(ad_at(ys[k], cell) - want[k]) <= 1e-13 * fmax(1, fabs(want[k])));
+                assert_true(fabs(ad_at(ys[k], segment) - want[k]) <= 1e-13 * fmax(1, fabs(want[k])));
         }
         assert_ok(g);
         assert_int_equal(ad_shape_of(ys[0]).ndim, NDIM - n);
@@ -76,7 +76,7 @@ static void every_set_of_axes(void **state) {
     }
 }
 
-static void no_axes_are_all_axes(void **state) {
+static void no_axes_means_all_axes(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(2, 3));
@@ -86,8 +86,8 @@ static void no_axes_are_all_axes(void **state) {
     ad_graph_free(g);
 }
 
-/* Axis 1 of [2,3] by each call, and all elements; the values are of { 1, 2, 4, 3, 3, 6 }. */
-static void one_axis_and_all(void **state) {
+/* Reductions over axis 1 of [2,3] by both calls, and over all elements. */
+static void reductions_over_one_axis_and_over_all(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_tensor(g, AD_F64, (double[]){ 1, 2, 4, 3, 3, 6 }, AD_SHAPE(2, 3));
@@ -112,7 +112,7 @@ static void one_axis_and_all(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- conventions: PyTorch 1.13's values -------------------------------------------------------------------------- */
+/* ---- special points: values of PyTorch 1.13 ---------------------------------------------------------------------- */
 
 static ad_var *norm_half(ad_var *x) { return ad_norm(x, 0.5); }
 static ad_var *norm0(ad_var *x) { return ad_norm(x, 0); }
@@ -127,7 +127,7 @@ static ad_var *variance5(ad_var *x) { return ad_variance(x, 5); }
 static ad_var *std1(ad_var *x) { return ad_std(x, 1); }
 static ad_var *all_of(ad_var *x) { return ad_all(ad_require_grad(x)); }
 
-static void conventions(void **state) {
+static void reductions_at_special_points(void **state) {
     (void)state;
     const struct {
         const char *name;
@@ -140,7 +140,7 @@ static void conventions(void **state) {
         { "variance", variance1, { 1, 0, 3 }, 7.0 / 3, { -1.0 / 3, -4.0 / 3, 5.0 / 3 } },
         { "std", std1, { 0, 0, 2 }, 1.1547005383792517,
           { -0.28867513459481281, -0.28867513459481281, 0.57735026918962573 } },
-        { "std of equals", std1, { 0.1, 0.1, 0.1 }, 0, { 0, 0, 0 } },
+        { "std of equal elements", std1, { 0.1, 0.1, 0.1 }, 0, { 0, 0, 0 } },
         { "variance, n < correction", variance5, { 2, 5, 1 }, INFINITY, { -INFINITY, INFINITY, -INFINITY } },
         { "norm 2", norm2, { 3, 0, -4 }, 5, { 0.6, 0, -0.8 } },
         { "norm 2 at 0", norm2, { 0, 0, 0 }, 0, { 0, 0, 0 } },
@@ -153,12 +153,12 @@ static void conventions(void **state) {
         { "norm -inf", norm_least, { 1, 2, -1 }, 1, { 0.5, 0, -0.5 } },
         { "norm 0", norm0, { 1, 0, 3 }, 2, { 0, 0, 0 } },
         { "norm -1 with a zero", norm_minus, { 1, 0, 3 }, 0, { 0, 0, 0 } },
-        { "norm 2 of large (PyTorch's overflows)", norm2, { 3e200, 0, -4e200 }, 5e200, { 0.6, 0, -0.8 } },
-        { "norm 3 of small (PyTorch's underflows)", norm3, { 3e-200, 3e-200, 0 }, 3.7797631496846193e-200,
+        { "norm 2 of large (PyTorch overflows)", norm2, { 3e200, 0, -4e200 }, 5e200, { 0.6, 0, -0.8 } },
+        { "norm 3 of small (PyTorch underflows)", norm3, { 3e-200, 3e-200, 0 }, 3.7797631496846193e-200,
           { 0.62996052494743658, 0.62996052494743658, 0 } },
         { "std of large", std1, { 1e200, 3e200, 2e200 }, 1e200, { -0.5, 0.5, 0 } },
         { "logsumexp, one -inf", ad_logsumexp, { -INFINITY, 0, 0 }, 0.69314718055994531, { 0, 0.5, 0.5 } },
-        { "logsumexp of large (PyTorch's slopes are 1)", ad_logsumexp, { 1e200, 1e200, 0 }, 1e200,
+        { "logsumexp of large (PyTorch's gradients are 1)", ad_logsumexp, { 1e200, 1e200, 0 }, 1e200,
           { 0.5, 0.5, 0 } },
         { "max, tie", ad_max, { 1, 3, 3 }, 3, { 0, 0.5, 0.5 } },
     };
@@ -172,7 +172,7 @@ static void conventions(void **state) {
     }
 }
 
-static void of_nothing_and_of_one(void **state) {
+static void reductions_of_empty_arrays_and_scalars(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *none = ad_param(g, AD_F64, NULL, AD_SHAPE(0)), *one = param_item(g, AD_F64, 2);
@@ -186,14 +186,14 @@ static void of_nothing_and_of_one(void **state) {
     ad_graph_free(g);
 }
 
-static void places(void **state) {
+static void argmax_and_argmin(void **state) {
     (void)state;
     for (int t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
         ad_var *x = param_of(g, (ad_dtype)t, (double[]){ 1, 5, 5, -2, NAN, -2 }, AD_SHAPE(2, 3));
         ad_var *rows = ad_argmax_axis(x, 1, false), *lowest = ad_argmin_axis(x, 1, true);
         ad_var *columns = ad_argmin_axis(x, 0, false);
-        assert_true(ad_at(rows, 0) == 1 && ad_at(rows, 1) == 1); /* a tie; a NaN */
+        assert_true(ad_at(rows, 0) == 1 && ad_at(rows, 1) == 1); /* row 0 has a tie, row 1 a NaN */
         assert_true(ad_at(lowest, 0) == 0 && ad_at(lowest, 1) == 1);
         assert_true(ad_at(columns, 0) == 1 && ad_at(columns, 1) == 1 && ad_at(columns, 2) == 1);
         assert_true(ad_item(ad_argmax(x)) == 4 && ad_item(ad_argmin(x)) == 4);
@@ -204,7 +204,7 @@ static void places(void **state) {
     }
 }
 
-static void counts(void **state) {
+static void count_nonzero_any_and_all(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_tensor(g, AD_F64, (double[]){ 0, NAN, -0.0, 2, 1, 3 }, AD_SHAPE(2, 3));
@@ -229,7 +229,7 @@ static void cumprod_with_zeros(void **state) {
     ad_graph_free(g);
 }
 
-static void running_sums(void **state) {
+static void cumsum_values_and_gradients(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3, 4, 5, 6 }, AD_SHAPE(2, 3));
@@ -241,7 +241,7 @@ static void running_sums(void **state) {
     ad_graph_free(g);
 }
 
-/* h[i] = a[i] h[i-1] + b[i]: with a = 0.5 a discounted sum; forwards and from the end. */
+/* h[i] = a[i] h[i-1] + b[i], forwards and backwards. With a = 0.5 it is a discounted sum. */
 static void linear_recurrence(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -258,7 +258,7 @@ static void linear_recurrence(void **state) {
 
 /* ---- accuracy ----------------------------------------------------------------------------------- */
 
-static void long_f32_reductions_keep_their_digits(void **state) {
+static void long_f32_reductions_are_accurate(void **state) {
     (void)state;
     int64_t n = test_quick() ? 20000 : 4000000;
     ad_graph *g = ad_graph_new();
@@ -272,7 +272,7 @@ static void long_f32_reductions_keep_their_digits(void **state) {
     ad_graph_free(g);
 }
 
-static void variance_far_from_zero(void **state) {
+static void variance_with_a_large_mean(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ 1e15, 1e15 + 1, 1e15 + 3 }, AD_SHAPE(3)), *y = ad_variance(x, 1);
@@ -291,7 +291,7 @@ static void second_derivatives(void **state) {
     for (int i = 0; i < COUNT(names); i++) check_second_derivatives(names[i]);
 }
 
-/* d2 (xyz) / dx dy = z, where x and y are 0; a rule with a division knows nothing of it. */
+/* d2 (xyz) / dx dy = z at x = y = 0. A rule that divides the product by x would give NaN. */
 static void second_derivative_of_prod_at_zeros(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -302,9 +302,9 @@ static void second_derivative_of_prod_at_zeros(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- evaluated again, and one Var in two places ------------------------------------------------- */
+/* ---- ad_eval, aliasing -------------------------------------------------------------------------- */
 
-static void evaluated_again(void **state) {
+static void eval_updates_reductions(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 4 }, AD_SHAPE(3));
@@ -331,7 +331,7 @@ static void one_var_as_both_operands(void **state) {
 
 /* ---- bad operands ------------------------------------------------------------------------------- */
 
-static void bad_operands_are_told(void **state) {
+static void bad_operands_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *s = ad_zeros(g, AD_F64, AD_SCALAR);
@@ -360,8 +360,8 @@ static void bad_operands_are_told(void **state) {
     ad_graph_free(g);
 }
 
-/* An index above 2^24 that f32 would round. */
-static void indices_that_f32_cannot_hold(void **state) {
+/* f32 cannot represent every index above 2^24. */
+static void index_too_large_for_f32_is_reported(void **state) {
     (void)state;
     int64_t n = ((int64_t)1 << 24) + 1;
     float *x = calloc((size_t)n, sizeof *x);
@@ -374,24 +374,24 @@ static void indices_that_f32_cannot_hold(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_set_of_axes),
-        cmocka_unit_test(no_axes_are_all_axes),
-        cmocka_unit_test(one_axis_and_all),
-        cmocka_unit_test(conventions),
-        cmocka_unit_test(of_nothing_and_of_one),
-        cmocka_unit_test(places),
-        cmocka_unit_test(counts),
+        cmocka_unit_test(reductions_over_every_set_of_axes),
+        cmocka_unit_test(no_axes_means_all_axes),
+        cmocka_unit_test(reductions_over_one_axis_and_over_all),
+        cmocka_unit_test(reductions_at_special_points),
+        cmocka_unit_test(reductions_of_empty_arrays_and_scalars),
+        cmocka_unit_test(argmax_and_argmin),
+        cmocka_unit_test(count_nonzero_any_and_all),
         cmocka_unit_test(cumprod_with_zeros),
-        cmocka_unit_test(running_sums),
+        cmocka_unit_test(cumsum_values_and_gradients),
         cmocka_unit_test(linear_recurrence),
-        cmocka_unit_test(long_f32_reductions_keep_their_digits),
-        cmocka_unit_test(variance_far_from_zero),
+        cmocka_unit_test(long_f32_reductions_are_accurate),
+        cmocka_unit_test(variance_with_a_large_mean),
         cmocka_unit_test(second_derivatives),
         cmocka_unit_test(second_derivative_of_prod_at_zeros),
-        cmocka_unit_test(evaluated_again),
+        cmocka_unit_test(eval_updates_reductions),
         cmocka_unit_test(one_var_as_both_operands),
-        cmocka_unit_test(bad_operands_are_told),
-        cmocka_unit_test(indices_that_f32_cannot_hold),
+        cmocka_unit_test(bad_operands_are_reported),
+        cmocka_unit_test(index_too_large_for_f32_is_reported),
     };
     return cmocka_run_group_tests_name("reductions", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* test_ops_shape.c: ops that move elements: values, bounds, indices, failures, many operands. */
+/* test_ops_shape.c: shape and indexing ops: values, bounds, indices, failures, many operands; copy kernels. */
 #include "common.h"
 
 #include "ops/kernels/net/im2col.h"
@@ -16,7 +16,7 @@ static ad_var *index_of(ad_var *like, const double *values, ad_shape s) {
     return x;
 }
 
-/* ---- functions made of ops: PyTorch 1.13 on x = [[1,2,3],[4,5,6]], dx for sum(y * [1,2,...]) --------------------- */
+/* ---- PyTorch 1.13 on x = [[1,2,3],[4,5,6]]; dx is the gradient of sum(y * [1,2,...]) ----------------------------- */
 
 static ad_var *tiled(ad_var *x) { return ad_tile(x, AD_SHAPE(2, 1, 2)); }
 static ad_var *tiled_last(ad_var *x) { return ad_tile(x, AD_SHAPE(2)); }
@@ -47,7 +47,7 @@ static ad_var *scattered_part(ad_var *x) {
 static ad_var *rolled_twice(ad_var *x) { return ad_roll(ad_roll(x, 0, 1), 1, -1); }
 static ad_var *flipped_all(ad_var *x) { return ad_flip_axes(x, -1, NULL); }
 
-static void functions_give_pytorchs_numbers(void **state) {
+static void values_and_gradients_as_in_pytorch(void **state) {
     (void)state;
     const struct {
         const char *name;
@@ -112,8 +112,8 @@ static void functions_give_pytorchs_numbers(void **state) {
         }
 }
 
-/* Where index is smaller than src, the rest of src is not read: PyTorch fails to differentiate this. */
-static void scatter_add_reads_a_part_of_src(void **state) {
+/* src is larger than index; the rest of src is not read. PyTorch cannot differentiate this case. */
+static void scatter_add_with_a_larger_src(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *src = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(3, 4)));
@@ -124,14 +124,14 @@ static void scatter_add_reads_a_part_of_src(void **state) {
     ad_graph_free(g);
 }
 
-static void views_have_pytorchs_shapes(void **state) {
+static void shapes_as_in_pytorch(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(1, 2, 1, 3)));
     assert_shape(ad_squeeze(x), AD_SHAPE(2, 3));
     assert_shape(ad_squeeze_axis(x, 0), AD_SHAPE(2, 1, 3));
     assert_shape(ad_squeeze_axis(x, -2), AD_SHAPE(1, 2, 3));
-    assert_shape(ad_squeeze_axis(x, 1), AD_SHAPE(1, 2, 1, 3)); /* NumPy refuses */
+    assert_shape(ad_squeeze_axis(x, 1), AD_SHAPE(1, 2, 1, 3)); /* NumPy raises an error */
     assert_shape(ad_squeeze(ad_ones(g, AD_F32, AD_SHAPE(1, 1))), AD_SCALAR);
     assert_shape(ad_unsqueeze(x, 0), AD_SHAPE(1, 1, 2, 1, 3));
     assert_shape(ad_unsqueeze(x, -1), AD_SHAPE(1, 2, 1, 3, 1));
@@ -156,8 +156,8 @@ static void views_have_pytorchs_shapes(void **state) {
     ad_graph_free(g);
 }
 
-/* expand keeps the sign of zero and what is not a number. */
-static void copies_are_exact(void **state) {
+/* expand preserves the sign of zero, infinities and NaNs. */
+static void expand_copies_special_values(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_tensor(g, AD_F64, (double[]){ -0.0, INFINITY, NAN }, AD_SHAPE(3, 1)),
@@ -170,9 +170,9 @@ static void copies_are_exact(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- slices: Python's rule, written as it counts ----------------------------------------------------------------- */
+/* ---- slices: Python's rule --------------------------------------------------------------------------------------- */
 
-static void slices_follow_python(void **state) {
+static void slices_as_in_python(void **state) {
     (void)state;
     const int64_t bounds[] = { INT64_MIN, -7, -6, -5, -3, -1, 0, 1, 2, 4, 5, 6, INT64_MAX };
     const int64_t steps[] = { INT64_MIN, -6, -2, -1, 1, 2, 3, 5, INT64_MAX };
@@ -197,7 +197,7 @@ static void slices_follow_python(void **state) {
     ad_graph_free(g);
 }
 
-static void several_slices_at_once(void **state) {
+static void slices_of_several_axes(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = numbers(g, AD_F64, AD_SHAPE(3, 4)), *s = ad_full(g, AD_F64, -1, AD_SHAPE(2, 2));
@@ -215,9 +215,9 @@ static void several_slices_at_once(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- split and chunk: torch's counts for sizes 0..8 and arguments 1..5 ------------------------------------------- */
+/* ---- split and chunk: PyTorch's counts for sizes 0..8 and arguments 1..5 ----------------------------------------- */
 
-static void parts_are_pytorchs(void **state) {
+static void split_and_chunk_as_in_pytorch(void **state) {
     (void)state;
     const int chunks[9][5] = { { 1, 2, 3, 4, 5 }, { 1, 1, 1, 1, 1 }, { 1, 2, 2, 2, 2 }, { 1, 2, 3, 3, 3 },
                                { 1, 2, 2, 4, 4 },
@@ -242,7 +242,7 @@ static void parts_are_pytorchs(void **state) {
     ad_graph_free(g);
 }
 
-static void parts_take_gradients(void **state) {
+static void gradients_of_split(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_require_grad(ad_ones(g, AD_F32, AD_SHAPE(2, 6))), *parts[4];
@@ -255,40 +255,40 @@ static void parts_take_gradients(void **state) {
     ad_graph_free(g);
 }
 
-static void assert_refused(ad_graph *g, int rc, int code, const char *text) {
+static void assert_fails_with_code(ad_graph *g, int rc, int code, const char *text) {
     assert_int_equal(rc, code);
     assert_int_equal(ad_error_code(g), code);
     assert_contains(ad_error(g), text);
     ad_clear_error(g);
 }
 
-static void bad_parts_are_told(void **state) {
+static void bad_splits_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 6)), *parts[4], *nil = ad_select(x, 0, 9);
     const int64_t few[] = { 4, 1 }, negative[] = { 7, -1 };
     ad_clear_error(g);
-    assert_refused(g, ad_split(x, 1, 1, 4, parts), AD_EVALUE,
+    assert_fails_with_code(g, ad_split(x, 1, 1, 4, parts), AD_EVALUE,
                    "split: [2,6]: 6 parts of 1 along axis 1, but room for 4");
-    assert_refused(g, ad_split(x, 1, 0, 4, parts), AD_EVALUE, "split: [2,6]: parts of 0 elements");
-    assert_refused(g, ad_split(x, 2, 1, 4, parts), AD_ESHAPE, "axis 2 is not in -2..1");
-    assert_refused(g, ad_split(x, 1, 1, 4, NULL), AD_EVALUE, "no room");
-    assert_refused(g, ad_chunk(x, 1, 0, parts), AD_EVALUE, "chunk: [2,6]: 0 chunks");
-    assert_refused(g, ad_chunk(x, 1, -1, parts), AD_EVALUE, "chunk: [2,6]");
-    assert_refused(g, ad_chunk(x, -3, 3, parts), AD_ESHAPE, "axis -3");
-    assert_refused(g, ad_split_sizes(x, 1, 2, few, parts), AD_EVALUE,
+    assert_fails_with_code(g, ad_split(x, 1, 0, 4, parts), AD_EVALUE, "split: [2,6]: parts of 0 elements");
+    assert_fails_with_code(g, ad_split(x, 2, 1, 4, parts), AD_ESHAPE, "axis 2 is not in -2..1");
+    assert_fails_with_code(g, ad_split(x, 1, 1, 4, NULL), AD_EVALUE, "no room");
+    assert_fails_with_code(g, ad_chunk(x, 1, 0, parts), AD_EVALUE, "chunk: [2,6]: 0 chunks");
+    assert_fails_with_code(g, ad_chunk(x, 1, -1, parts), AD_EVALUE, "chunk: [2,6]");
+    assert_fails_with_code(g, ad_chunk(x, -3, 3, parts), AD_ESHAPE, "axis -3");
+    assert_fails_with_code(g, ad_split_sizes(x, 1, 2, few, parts), AD_EVALUE,
                    "split_sizes: [2,6]: the sizes must be 0 or more and add up to 6");
-    assert_refused(g, ad_split_sizes(x, 1, 2, negative, parts), AD_EVALUE, "split_sizes");
-    assert_refused(g, ad_split_sizes(x, 4, 2, few, parts), AD_ESHAPE, "axis 4");
-    assert_refused(g, ad_chunk(nil, 0, 2, parts), AD_EVALUE, "chunk: the Var is nil");
-    assert_refused(g, ad_split(nil, 0, 2, 4, parts), AD_EVALUE, "split: the Var is nil");
-    assert_refused(g, ad_split_sizes(nil, 0, 2, few, parts), AD_EVALUE, "split_sizes: the Var is nil");
+    assert_fails_with_code(g, ad_split_sizes(x, 1, 2, negative, parts), AD_EVALUE, "split_sizes");
+    assert_fails_with_code(g, ad_split_sizes(x, 4, 2, few, parts), AD_ESHAPE, "axis 4");
+    assert_fails_with_code(g, ad_chunk(nil, 0, 2, parts), AD_EVALUE, "chunk: the Var is nil");
+    assert_fails_with_code(g, ad_split(nil, 0, 2, 4, parts), AD_EVALUE, "split: the Var is nil");
+    assert_fails_with_code(g, ad_split_sizes(nil, 0, 2, few, parts), AD_EVALUE, "split_sizes: the Var is nil");
     ad_graph_free(g);
 }
 
-/* ---- many operands, one Var many times --------------------------------------------------------------------------- */
+/* ---- many operands, one Var as several operands ------------------------------------------------------------------ */
 
-static void thousands_are_joined(void **state) {
+static void concat_and_stack_of_many_operands(void **state) {
     (void)state;
     enum { N = 5000 };
     ad_graph *g = ad_graph_new();
@@ -296,7 +296,7 @@ static void thousands_are_joined(void **state) {
     for (int i = 0; i < N; i++) xs[i] = ad_require_grad(ad_full(g, AD_F32, i, AD_SHAPE(2)));
     ad_var *y = ad_concat(N, xs, 0), *z = ad_stack(N, xs, 1);
     assert_shape(y, AD_SHAPE(2 * N)); /* y[j] = j / 2 */
-    assert_shape(z, AD_SHAPE(2, N));  /* z's element j, row by row, is j % N */
+    assert_shape(z, AD_SHAPE(2, N));  /* element j of z, in row-major order, is j % N */
     ad_var *loss = ad_sum(ad_mul(ad_square(y), ad_flatten(z, 0, 1)));
     assert_int_equal(ad_backward(loss), AD_OK);
     assert_int_equal(ad_gradient(loss, N, xs, dxs), AD_OK);
@@ -318,7 +318,7 @@ static void assert_grad(ad_var *x, ad_var *y, const double *seed, const double *
     for (int64_t k = 0; k < ad_numel(x); k++) assert_close(ad_grad_at(x, k), want[k], 0);
 }
 
-static void one_var_many_times(void **state) {
+static void one_var_as_several_operands(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_of(g, AD_F64, (double[]){ 1, 0, 2 }, AD_SHAPE(3)), *xs[] = { x, x, x };
@@ -326,7 +326,7 @@ static void one_var_many_times(void **state) {
     assert_grad(x, ad_concat(3, xs, 0), w, (double[]){ 6, 60, 600 });
     assert_grad(x, ad_stack(3, xs, 1), w, (double[]){ 111, 222, 333 });
     assert_grad(x, ad_slice_scatter(x, x, 0, 2, INT64_MIN, -1), w, (double[]){ 100, 10, 1 });
-    assert_grad(x, ad_index_add(x, 0, x, x), w, (double[]){ 1 + 10, 10 + 1, 100 + 100 }); /* its own indices */
+    assert_grad(x, ad_index_add(x, 0, x, x), w, (double[]){ 1 + 10, 10 + 1, 100 + 100 }); /* x is also the index */
     assert_grad(x, ad_take_axis(x, 0, x), w, (double[]){ 10, 1, 100 });
     assert_grad(x, ad_scatter_add(x, 0, x, x), w, (double[]){ 11, 11, 200 });
     assert_grad(x, ad_masked_fill(x, x, 5), w, (double[]){ 0, 10, 0 });
@@ -334,14 +334,14 @@ static void one_var_many_times(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- second order ------------------------------------------------------------------------------------------------ */
+/* ---- second derivatives ------------------------------------------------------------------------------------------ */
 
 typedef struct {
     ad_var *(*f)(ad_var *);
 } inner;
 
-/* The derivative of a smooth function of f(x), to be differentiated again: through every vjp of the family. */
-static ad_var *slope_of(int n, ad_var *const xs[], void *user) {
+/* The gradient of a smooth function of f(x). Its gradient tests the vjp rules of the family. */
+static ad_var *gradient_of(int n, ad_var *const xs[], void *user) {
     const inner *it = user;
     ad_var *y = it->f(xs[0]), *dx = NULL;
     ad_gradient(ad_sum(ad_mul(ad_mul(y, ad_square(y)), ad_sin(y))), n, xs, &dx);
@@ -370,7 +370,7 @@ static void second_derivatives(void **state) {
         ad_graph *g = ad_graph_new();
         ad_var *x = param_of(g, AD_F64, (double[]){ .3, -.2, .5, .7, .1, -.4 }, AD_SHAPE(2, 3));
         ad_check_report report;
-        if (ad_gradcheck(slope_of, &(inner){ fs[i] }, 1, &x, NULL, &report))
+        if (ad_gradcheck(gradient_of, &(inner){ fs[i] }, 1, &x, NULL, &report))
             fail_msg("function %d: %s", i, report.message);
         ad_graph_free(g);
     }
@@ -378,7 +378,7 @@ static void second_derivatives(void **state) {
 
 /* ---- indices ----------------------------------------------------------------------------------------------------- */
 
-static void bad_indices_are_told(void **state) {
+static void bad_indices_are_reported(void **state) {
     (void)state;
     for (int t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
@@ -397,8 +397,8 @@ static void bad_indices_are_told(void **state) {
     }
 }
 
-/* Other indices in the same graph: evaluated and differentiated anew; bad ones are refused and got over. */
-static void indices_may_change(void **state) {
+/* ad_eval and ad_backward follow changed indices. A bad index is reported, and the graph works again after it. */
+static void eval_after_changed_indices(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *w = param_of(g, AD_F32, (double[]){ 1, 2, 3, 4, 5, 6 }, AD_SHAPE(3, 2));
@@ -415,8 +415,8 @@ static void indices_may_change(void **state) {
     ad_graph_free(g);
 }
 
-/* A naive f32 sum of 2e6 times 0.1f is off in the second digit. */
-static void many_additions_keep_their_digits(void **state) {
+/* A naive f32 sum of 2e6 times 0.1f is wrong in the second digit. */
+static void long_f32_scatter_sums_are_accurate(void **state) {
     (void)state;
     int64_t n = test_quick() ? 20000 : 2000000;
     ad_graph *g = ad_graph_new();
@@ -431,7 +431,7 @@ static void many_additions_keep_their_digits(void **state) {
     ad_graph_free(g);
 }
 
-static void masks_of_any_number(void **state) {
+static void mask_is_true_for_any_nonzero(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_of(g, AD_F64, (double[]){ NAN, 1, 2, INFINITY }, AD_SHAPE(4));
@@ -445,8 +445,8 @@ static void masks_of_any_number(void **state) {
     ad_graph_free(g);
 }
 
-/* Longer than a chunk of the loop over a mask that repeats. */
-static void long_masks(void **state) {
+/* An array longer than a chunk of the loop, with a broadcast mask. */
+static void broadcast_mask_longer_than_a_chunk(void **state) {
     (void)state;
     enum { N = 37, M = 61 };
     ad_graph *g = ad_graph_new();
@@ -463,7 +463,7 @@ static void long_masks(void **state) {
 
 /* ---- failures ---------------------------------------------------------------------------------------------------- */
 
-static void bad_shapes_are_told(void **state) {
+static void bad_shapes_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *s = ad_zeros(g, AD_F64, AD_SCALAR),
@@ -515,7 +515,7 @@ static void bad_shapes_are_told(void **state) {
     ad_graph_free(g);
 }
 
-static void bad_padding_is_told(void **state) {
+static void bad_padding_is_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *none = ad_zeros(g, AD_F64, AD_SHAPE(0));
@@ -539,9 +539,9 @@ static void bad_padding_is_told(void **state) {
     ad_graph_free(g);
 }
 
-/* Every function that takes a shape, with shapes of too few and too many dimensions, of sizes that are negative or
-   too large. */
-static void shapes_are_checked(void **state) {
+/* Every function that takes a shape gets shapes with too few or too many dimensions and with sizes that are negative
+   or too large. */
+static void bad_shape_arguments_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3));
@@ -564,8 +564,8 @@ static void shapes_are_checked(void **state) {
     ad_graph_free(g);
 }
 
-/* Also those that would return their operand itself. */
-static void after_an_error_all_is_nil(void **state) {
+/* After an error, ops that could return their operand must return nil too. */
+static void every_op_is_nil_after_an_error(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3));
@@ -586,8 +586,8 @@ static void after_an_error_all_is_nil(void **state) {
     ad_graph_free(g);
 }
 
-/* Of an array without elements there need not be memory. */
-static void empty_arrays_may_be_null(void **state) {
+/* An array without elements may have a NULL pointer. */
+static void empty_arrays_without_memory(void **state) {
     (void)state;
     for (int t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
@@ -627,7 +627,7 @@ static void empty_arrays_may_be_null(void **state) {
     }
 }
 
-static void bad_operands_of_indexing_are_told(void **state) {
+static void bad_operands_of_indexing_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4)),
@@ -670,7 +670,7 @@ static void bad_operands_of_indexing_are_told(void **state) {
     ad_graph_free(g);
 }
 
-static void bad_windows_are_told(void **state) {
+static void bad_windows_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(1, 1, 4, 4)), *m = ad_zeros(g, AD_F32, AD_SHAPE(4, 9));
@@ -700,16 +700,16 @@ static void bad_windows_are_told(void **state) {
 
 /* ---- kernels ----------------------------------------------------------------------------------------------------- */
 
-/* A box that x is read through: its axes permuted, with steps of both signs and of 0, and where it begins. */
+/* A strided view of x: permuted axes, steps that may be negative or 0, and the offset of its first element. */
 typedef struct {
     ad_shape box, big;
     int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM], at;
-} reading;
+} view;
 
-static reading any_reading(uint64_t *seed) {
-    reading r = { .big.ndim = next_below(seed, 5) };
+static view random_view(uint64_t *seed) {
+    view r = { .big.ndim = next_below(seed, 5) };
     int64_t own[AD_MAX_NDIM];
-    bool flat = r.big.ndim <= 2; /* then large enough for several tiles */
+    bool flat = r.big.ndim <= 2; /* large enough for several tiles */
     for (int i = 0; i < r.big.ndim; i++) r.big.dim[i] = 1 + next_below(seed, flat ? 70 : 9);
     ad__row_major(r.big, own);
     r.box = r.big;
@@ -724,22 +724,22 @@ static reading any_reading(uint64_t *seed) {
     return r;
 }
 
-/* Where in x element k of the box is. */
-static int64_t place_in(const reading *r, int64_t k) {
+/* The index in x of element k of the view. */
+static int64_t place_in(const view *r, int64_t k) {
     int64_t place = r->at;
     for (int i = r->box.ndim - 1; i >= 0; k /= r->box.dim[i--]) place += k % r->box.dim[i] * r->from[i];
     return place;
 }
 
-/* Both dtypes and directions, in all sizes around the tiles, against plain indexing; whole numbers are summed. */
-static void strided_copies(void **state) {
+/* Copies of both dtypes in both directions, with random sizes. All numbers are integers, so sums are exact. */
+static void strided_copies_against_plain_indexing(void **state) {
     (void)state;
     uint64_t seed = 5;
     enum { MOST = 40000 };
     static float x[MOST], y[MOST], back[MOST], want[MOST];
     static double x64[MOST], y64[MOST], back64[MOST];
     for (int trial = 0; trial < 3000; trial++) {
-        reading r = any_reading(&seed);
+        view r = random_view(&seed);
         int64_t n = ad_shape_numel(r.box), whole = ad_shape_numel(r.big);
         for (int64_t i = 0; i < whole; i++) {
             x64[i] = x[i] = (float)(i + 1);
@@ -750,12 +750,12 @@ static void strided_copies(void **state) {
         ad__copy_add(&p, AD_F32, x, r.at, y, 0), ad__copy_add(&p, AD_F64, x64, r.at, y64, 0);
         for (int64_t k = 0; k < n; k++)
             if (y[k] != x[place_in(&r, k)] + (float)(k % 5) || y64[k] != (double)y[k])
-                fail_msg("trial %d: adding: element %d is %g and %g", trial, (int)k, y[k], y64[k]);
+                fail_msg("trial %d, copy_add: element %d is %g (f32) and %g (f64)", trial, (int)k, y[k], y64[k]);
         ad__copy(&p, AD_F32, x, r.at, y, 0), ad__copy(&p, AD_F64, x64, r.at, y64, 0);
         for (int64_t k = 0; k < n; k++) {
             int64_t place = place_in(&r, k);
             if (y[k] != x[place] || y64[k] != x64[place])
-                fail_msg("trial %d: element %d is %g and %g, not %g", trial, (int)k, y[k], y64[k], x[place]);
+                fail_msg("trial %d: element %d is %g (f32) and %g (f64), not %g", trial, (int)k, y[k], y64[k], x[place]);
             y[k] = (float)(k % 3), y64[k] = y[k], want[place] += y[k];
         }
         ad__copy_add(&reverse, AD_F32, y, 0, back, r.at), ad__copy_add(&reverse, AD_F64, y64, 0, back64, r.at);
@@ -764,8 +764,8 @@ static void strided_copies(void **state) {
     }
 }
 
-/* Of an empty box there may be no arrays; one without axes is one element. */
-static void copies_of_none_and_one(void **state) {
+/* The arrays of an empty box may be NULL. A box of sizes 1 has one element. */
+static void copies_of_empty_and_one_element_boxes(void **state) {
     (void)state;
     const ad__copy_plan none = ad__copy_plan_of(2, (int64_t[]){ 3, 0 }, (int64_t[]){ 0, 1 }, (int64_t[]){ 0, 1 });
     const ad__copy_plan one = ad__copy_plan_of(2, (int64_t[]){ 1, 1 }, (int64_t[]){ 5, 1 }, (int64_t[]){ 7, 1 });
@@ -779,8 +779,8 @@ static void copies_of_none_and_one(void **state) {
     assert_true(y[0] == 2 && y[1] == 5);
 }
 
-/* What a convolution asks: <im2col(x), y> = <x, col2im(y)>, and the adding form adds. */
-static void windows_are_converses(void **state) {
+/* im2col and col2im are adjoint: <im2col(x), y> = <x, col2im(y)>. im2col_add adds to its result. */
+static void im2col_and_col2im_are_adjoint(void **state) {
     (void)state;
     uint64_t seed = 11;
     for (int trial = 0; trial < 300; trial++) {
@@ -803,7 +803,7 @@ static void windows_are_converses(void **state) {
         for (int64_t i = 0; i < n; i++) right += x[i] * sum[i];
         assert_close(left, right, 0);
         for (int64_t i = 0; i < m; i++) y[i] += columns[i];
-        ad__image_im2col_add_f64(&w, x, columns); /* twice what they were */
+        ad__image_im2col_add_f64(&w, x, columns); /* columns become twice as large */
         for (int64_t i = 0; i < m; i++) left -= (columns[i] / 2) * (y[i] - columns[i] / 2);
         assert_close(left, 0, 0);
         free(x), free(sum), free(columns), free(y);
@@ -812,33 +812,33 @@ static void windows_are_converses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(functions_give_pytorchs_numbers),
-        cmocka_unit_test(scatter_add_reads_a_part_of_src),
-        cmocka_unit_test(views_have_pytorchs_shapes),
-        cmocka_unit_test(copies_are_exact),
-        cmocka_unit_test(slices_follow_python),
-        cmocka_unit_test(several_slices_at_once),
-        cmocka_unit_test(parts_are_pytorchs),
-        cmocka_unit_test(parts_take_gradients),
-        cmocka_unit_test(bad_parts_are_told),
-        cmocka_unit_test(thousands_are_joined),
-        cmocka_unit_test(one_var_many_times),
+        cmocka_unit_test(values_and_gradients_as_in_pytorch),
+        cmocka_unit_test(scatter_add_with_a_larger_src),
+        cmocka_unit_test(shapes_as_in_pytorch),
+        cmocka_unit_test(expand_copies_special_values),
+        cmocka_unit_test(slices_as_in_python),
+        cmocka_unit_test(slices_of_several_axes),
+        cmocka_unit_test(split_and_chunk_as_in_pytorch),
+        cmocka_unit_test(gradients_of_split),
+        cmocka_unit_test(bad_splits_are_reported),
+        cmocka_unit_test(concat_and_stack_of_many_operands),
+        cmocka_unit_test(one_var_as_several_operands),
         cmocka_unit_test(second_derivatives),
-        cmocka_unit_test(bad_indices_are_told),
-        cmocka_unit_test(indices_may_change),
-        cmocka_unit_test(many_additions_keep_their_digits),
-        cmocka_unit_test(masks_of_any_number),
-        cmocka_unit_test(long_masks),
-        cmocka_unit_test(bad_shapes_are_told),
-        cmocka_unit_test(bad_padding_is_told),
-        cmocka_unit_test(shapes_are_checked),
-        cmocka_unit_test(after_an_error_all_is_nil),
-        cmocka_unit_test(empty_arrays_may_be_null),
-        cmocka_unit_test(bad_operands_of_indexing_are_told),
-        cmocka_unit_test(bad_windows_are_told),
-        cmocka_unit_test(strided_copies),
-        cmocka_unit_test(copies_of_none_and_one),
-        cmocka_unit_test(windows_are_converses),
+        cmocka_unit_test(bad_indices_are_reported),
+        cmocka_unit_test(eval_after_changed_indices),
+        cmocka_unit_test(long_f32_scatter_sums_are_accurate),
+        cmocka_unit_test(mask_is_true_for_any_nonzero),
+        cmocka_unit_test(broadcast_mask_longer_than_a_chunk),
+        cmocka_unit_test(bad_shapes_are_reported),
+        cmocka_unit_test(bad_padding_is_reported),
+        cmocka_unit_test(bad_shape_arguments_are_reported),
+        cmocka_unit_test(every_op_is_nil_after_an_error),
+        cmocka_unit_test(empty_arrays_without_memory),
+        cmocka_unit_test(bad_operands_of_indexing_are_reported),
+        cmocka_unit_test(bad_windows_are_reported),
+        cmocka_unit_test(strided_copies_against_plain_indexing),
+        cmocka_unit_test(copies_of_empty_and_one_element_boxes),
+        cmocka_unit_test(im2col_and_col2im_are_adjoint),
     };
     return cmocka_run_group_tests_name("shape ops", tests, NULL, NULL);
 }
