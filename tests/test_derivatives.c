@@ -375,7 +375,7 @@ static ad_var *smooth_expression(int n, ad_var *const xs[], void *user) {
     return ad_mul(ad_softmax(ad_matmul(xs[0], xs[1]), -1), ad_logsumexp_axis(ad_tanh(xs[0]), 1, true));
 }
 
-/* y = x^3. The vjp has the correct value but is not differentiable, because its slope is a C number. */
+/* y = x^3. The vjp has the correct value but is not differentiable, because 3 x^2 is computed as a C number. */
 static int cube_evaluate(const ad_op *op) {
     double x = ad_item(ad_op_operand(op, 0));
     return *(double *)ad_values(op) = x * x * x, AD_OK;
@@ -390,7 +390,7 @@ static void cube_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static const ad_optype op_cube = { .name = "cube", .arity = 1, .evaluate = { NULL, cube_evaluate },
                                    .backward = { NULL, cube_backward }, .vjp = cube_vjp };
-static ad_var *constant_slope(int n, ad_var *const xs[], void *user) {
+static ad_var *constant_gradient(int n, ad_var *const xs[], void *user) {
     (void)user;
     return ad_apply(&op_cube, n, xs, NULL);
 }
@@ -404,11 +404,11 @@ static void gradgradcheck_accepts_and_finds(void **state) {
     assert_int_equal(ad_gradgradcheck(smooth_expression, NULL, 2, xs, NULL, &r), AD_OK);
     assert_true(r.ok && r.compared == 6 + 12 + 8 && ad_graph_stats(g).ops == 0);
     ad_var *x = param_item(g, AD_F64, 1.5);
-    assert_int_equal(ad_gradcheck(constant_slope, NULL, 1, &x, NULL, &r), AD_OK);
-    assert_int_equal(ad_gradgradcheck(constant_slope, NULL, 1, &x, NULL, &r), AD_ECHECK);
+    assert_int_equal(ad_gradcheck(constant_gradient, NULL, 1, &x, NULL, &r), AD_OK);
+    assert_int_equal(ad_gradgradcheck(constant_gradient, NULL, 1, &x, NULL, &r), AD_ECHECK);
     assert_true(!r.ok && r.operand == 0 && r.analytic == 0);
     assert_string_equal(r.op, "cube");
-    assert_int_equal(ad_gradgradcheck(constant_slope, NULL, 1, &x, NULL, NULL), AD_ECHECK);
+    assert_int_equal(ad_gradgradcheck(constant_gradient, NULL, 1, &x, NULL, NULL), AD_ECHECK);
     assert_ok(g);
     assert_true(ad_gradgradcheck(NULL, NULL, 1, &x, NULL, &r) != AD_OK && r.message[0] != 0);
     ad_graph_free(g);
@@ -691,7 +691,7 @@ static void many_checkpoints_take_linear_time(void **state) {
 }
 
 /* fn differentiates with respect to the xs that it receives. It returns 3 x^2, with derivatives 6 x and 6. */
-static ad_var *slope_of_cube(int n, ad_var *const xs[], void *user) {
+static ad_var *gradient_of_cube(int n, ad_var *const xs[], void *user) {
     (void)user;
     ad_var *d;
     ad_gradient(ad_sum(ad_pows(xs[0], 3)), n, xs, &d);
@@ -707,15 +707,15 @@ static ad_var *curvature(int n, ad_var *const xs[], void *user) {
     return d;
 }
 
-static ad_var *checkpoint_within(int n, ad_var *const xs[], void *user) {
-    return ad_exp(ad_checkpoint(slope_of_cube, user, n, xs));
+static ad_var *nested_checkpoint(int n, ad_var *const xs[], void *user) {
+    return ad_exp(ad_checkpoint(gradient_of_cube, user, n, xs));
 }
 
-static void derivatives_within_checkpoints(void **state) {
+static void derivatives_inside_checkpoints(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 0.5), *z = ad_muls(x, 1), *d, *e;
-    ad_var *y = ad_checkpoint(slope_of_cube, NULL, 1, &z);
+    ad_var *y = ad_checkpoint(gradient_of_cube, NULL, 1, &z);
     assert_close(ad_item(y), 0.75, 1e-14);
     assert_int_equal(ad_backward(y), AD_OK);
     assert_close(ad_grad_item(x), 3, 1e-14);
@@ -726,7 +726,7 @@ static void derivatives_within_checkpoints(void **state) {
     ad_var *twice = ad_mul(ad_checkpoint(curvature, NULL, 1, &z), ad_exp(z)); /* 12 x^2 e^x */
     assert_int_equal(ad_gradient(twice, 1, &x, &d), AD_OK);
     assert_close(ad_item(d), (3 + 12) * exp(0.5), 1e-13);
-    y = ad_checkpoint(checkpoint_within, NULL, 1, &z); /* exp(3 x^2) */
+    y = ad_checkpoint(nested_checkpoint, NULL, 1, &z); /* exp(3 x^2) */
     double v = exp(0.75);
     ad_zero_grad(y);
     assert_int_equal(ad_backward(y), AD_OK);
@@ -878,7 +878,7 @@ int main(void) {
         cmocka_unit_test(checkpoints_repeat_their_random_numbers),
         cmocka_unit_test(recomputation_does_not_advance_the_generator),
         cmocka_unit_test(many_checkpoints_take_linear_time),
-        cmocka_unit_test(derivatives_within_checkpoints),
+        cmocka_unit_test(derivatives_inside_checkpoints),
         cmocka_unit_test(invalid_checkpoints_are_reported),
         cmocka_unit_test(custom_gradients),
         cmocka_unit_test(custom_gradient_of_an_implicit_function),

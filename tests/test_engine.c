@@ -271,7 +271,7 @@ static void zero_grad_clears_all_dependencies(void **state) {
     ad_graph_free(g);
 }
 
-/* Without ad_keep_grads, interior gradients use temporary memory. ad_retain_grad keeps the gradient of one Var. */
+/* After ad_keep_grads(g, false), interior gradients use temporary memory. ad_retain_grad keeps that of one Var. */
 static void interior_gradients_are_released_unless_retained(void **state) {
     (void)state;
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {

@@ -22,8 +22,8 @@ typedef struct {
     const char *says[4];
 } mistake;
 
-#define MISTAKE(name, refused)                                                                                         \
-    static bool name(fixture *w) { return refused; }
+#define MISTAKE(name, failed)                                                                                         \
+    static bool name(fixture *w) { return failed; }
 
 #define SHAPE_OF(n, ...) ((ad_shape){ n, { __VA_ARGS__ } })
 
@@ -310,12 +310,12 @@ static void check_usable(const fixture *w) {
 static bool mistake_is_reported(const mistake *m, fixture *w) {
     error_record h = { 0 };
     ad_on_error(w->g, record_error, &h);
-    bool refused = m->make(w);
-    if (!refused) print_error("%s did not fail\n", m->name);
+    bool failed = m->make(w);
+    if (!failed) print_error("%s did not fail\n", m->name);
     bool reported_once = h.calls == 1 && h.code == ad_error_code(w->g) && h.graph == w->g;
     if (!reported_once) print_error("%s was reported %d times\n", m->name, h.calls);
     assert_string_equal(h.message, ad_error(w->g));
-    return error_is(m, w->g) && refused && reported_once && ad_ok(w->h);
+    return error_is(m, w->g) && failed && reported_once && ad_ok(w->h);
 }
 
 static void every_error_is_reported_once_and_can_be_cleared(void **state) {
@@ -336,9 +336,10 @@ static void every_error_is_reported_once_and_can_be_cleared(void **state) {
 /* ---- the first error is kept --------------------------------------------------------------------------- */
 
 /* These mistakes return their failure value while the graph has an earlier error. */
-static mistake_fn *const refusals[] = { two_dtypes,           backward_of_an_array,    negative_size,
-                                        set_to_null,          arange_of_step_zero, retain_grad_of_a_constant,
-                                        a_scope_closed_twice, dump_dot_to_null };
+static mistake_fn *const mistakes_after_an_error[] = { two_dtypes,           backward_of_an_array,
+                                                       negative_size,        set_to_null,
+                                                       arange_of_step_zero,  retain_grad_of_a_constant,
+                                                       a_scope_closed_twice, dump_dot_to_null };
 
 MISTAKE(r_add, ad_is_nil(ad_add(w->x, w->x)))
 MISTAKE(r_sum, ad_is_nil(ad_sum_axis(w->m, 0, true)))
@@ -374,7 +375,7 @@ static void the_first_error_is_kept(void **state) {
         assert_true(later[i](&w));
         assert_string_equal(ad_error(w.g), first);
     }
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) assert_true(refusals[i](&w));
+    for (size_t i = 0; i < sizeof mistakes_after_an_error / sizeof *mistakes_after_an_error; i++) assert_true(mistakes_after_an_error[i](&w));
     assert_string_equal(ad_error(w.g), first);
     assert_true(h.calls == 1 && ad_error_code(w.g) == AD_EDTYPE && ad_graph_stats(w.g).ops == ops);
     assert_true(ad_item(w.x) == 2 && ad_grad_item(w.x) == 0);

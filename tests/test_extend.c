@@ -85,7 +85,7 @@ static void errors_reported_by_an_extension(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- Vars, option_defaults ------------------------------------------------------------------------------------ */
+/* ---- Vars, options -------------------------------------------------------------------------------------------- */
 
 static void has_grad_and_set_requires_grad(void **state) {
     (void)state;

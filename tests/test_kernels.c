@@ -163,10 +163,10 @@ typedef struct {
     int arity;
     reference *exact;
     double lo, hi;
-    double value_ulps, slope_ulps; /* between levels; level 0 may differ 1 ulp more from exact. NONE: no gradient */
+    double value_ulps, gradient_ulps; /* between levels; level 0 may differ 1 ulp more from exact. NONE: no gradient */
 } elementwise;
-#define ROW(name, arity, exact, lo, hi, value_ulps, slope_ulps)                                                        \
-    { #name, name##_of, arity, exact, lo, hi, value_ulps, slope_ulps }
+#define ROW(name, arity, exact, lo, hi, value_ulps, gradient_ulps)                                                        \
+    { #name, name##_of, arity, exact, lo, hi, value_ulps, gradient_ulps }
 
 /* libmvec promises 4 ulp, libm less than 1. A formula adds one or two roundings for each step. Wide loops may use FMA,
    which rounds once. A single arithmetic operation must give the same bits at all levels. */
@@ -234,7 +234,7 @@ static void run(trial *t, int forward, int backward, array *y, array dx[]) {
     assert_ok(t->g);
     for (int64_t i = 0; i < ad_numel(out); i++) put(y, i, ad_at(out, i));
     level = backward;
-    if (t->row->slope_ulps == NONE) {
+    if (t->row->gradient_ulps == NONE) {
         ad_end(t->g, m);
         return;
     }
@@ -270,7 +270,7 @@ static void compare(trial *t, array *plain, array *plain_dx, array *wide, array 
         for (int k = 0; k < row->arity; k++)
             for (int64_t i = 0; i < n; i++)
                 assert_near(row->name, &wide_dx[k], i, get(&plain_dx[k], i),
-                            fmax(fabs(get(&t->seed, results == n ? i : 0)), largest(t, i)), row->slope_ulps);
+                            fmax(fabs(get(&t->seed, results == n ? i : 0)), largest(t, i)), row->gradient_ulps);
     }
 }
 

@@ -375,7 +375,7 @@ static void broadcasts_longer_than_a_chunk(void **state) {
     }
 }
 
-/* tests/run adds up these lines. The numbers compared include finite differences, vjp with backward, and f32 with f64. */
+/* tests/run adds up these lines. They count the comparisons of ad_check_op. */
 static void report_counts_of_checks(void **state) {
     (void)state;
     print_message("checked: %lld ops, %lld numbers\n", (long long)all_ops, (long long)all_checks);

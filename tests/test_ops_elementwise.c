@@ -1,4 +1,4 @@
-/* test_ops_elementwise.c: elementwise ops: conventions, tails, second derivatives, random draws, bad operands. */
+/* test_ops_elementwise.c: elementwise ops: special points, tails, second derivatives, random numbers, bad operands. */
 #include "tests/second.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
@@ -115,7 +115,7 @@ static void binary_ops_at_special_points(void **state) {
     } points[] = {
         { "atan2", ad_atan2, 0, -1, 3.1415926535897932, -1, 0 },
         { "atan2", ad_atan2, 0, 0, 0, NAN, NAN },
-        { "atan2 (PyTorch's slopes underflow)", ad_atan2, 1e200, 1e200, 0.78539816339744831, 5e-201, -5e-201 },
+        { "atan2 (PyTorch's gradients underflow)", ad_atan2, 1e200, 1e200, 0.78539816339744831, 5e-201, -5e-201 },
         { "hypot", ad_hypot, 0, -1, 1, 0, -1 },
         { "hypot", ad_hypot, 3e200, 4e200, 5e200, 0.6, 0.8 },
         { "fmod", ad_fmod, 5.5, 2, 1.5, 1, -2 },
@@ -127,9 +127,9 @@ static void binary_ops_at_special_points(void **state) {
         { "xlogy", ad_xlogy, 0, 2, 0, 0.69314718055994531, 0 },
         { "xlogy", ad_xlogy, 1, 0, -INFINITY, -INFINITY, INFINITY },
         { "xlogy", ad_xlogy, 0, NAN, NAN, NAN, NAN },
-        { "heaviside (PyTorch has no slopes)", ad_heaviside, 0, 3, 3, 0, 1 },
-        { "heaviside (PyTorch has no slopes)", ad_heaviside, -2, 3, 0, 0, 0 },
-        { "heaviside (PyTorch has no slopes)", ad_heaviside, NAN, 3, 0, 0, 0 },
+        { "heaviside (PyTorch has no gradient)", ad_heaviside, 0, 3, 3, 0, 1 },
+        { "heaviside (PyTorch has no gradient)", ad_heaviside, -2, 3, 0, 0, 0 },
+        { "heaviside (PyTorch has no gradient)", ad_heaviside, NAN, 3, 0, 0, 0 },
         { "prelu", ad_prelu, 0, 0.3, 0, 0.3, 0 },
         { "prelu", ad_prelu, -2, 0.3, -0.6, 0.3, -2 },
     };

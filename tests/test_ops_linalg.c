@@ -120,7 +120,7 @@ static product product_of_ranks(int ra, int rb, int64_t n, int64_t m, int64_t k,
     return p;
 }
 
-/* Compares y and the gradients from a random cotangent w with plain einsum_case. */
+/* Compares y, and the gradients from a random cotangent w, with plain sums. */
 static void compare_product(const product *p) {
     ad_graph *g = ad_graph_new();
     ad_var *a = random_param(g, AD_F64, p->a, 4), *b = random_param(g, AD_F64, p->b, 5), *y = ad_matmul(a, b);
@@ -288,7 +288,7 @@ static void einsum_of_empty_operands(void **state) {
     ad_var *a = ad_param(g, AD_F32, NULL, AD_SHAPE(2, 0)), *b = ad_param(g, AD_F32, NULL, AD_SHAPE(0, 3));
     assert_values(ad_einsum("ij,jk->ik", a, b), 6, (double[6]){ 0 }, 0);
     assert_shape(ad_einsum("ij,jk->ijk", a, b), AD_SHAPE(2, 0, 3));
-    assert_shape(ad_einsum("ij,jk->ijk", a, ad_ones(g, AD_F32, AD_SHAPE(1, 3))), AD_SHAPE(2, 0, 3)); /* broadcast from 1 to 0 */
+    assert_shape(ad_einsum("ij,jk->ijk", a, ad_ones(g, AD_F32, AD_SHAPE(1, 3))), AD_SHAPE(2, 0, 3)); /* 1 -> 0 */
     ad_graph_free(g);
 }
 

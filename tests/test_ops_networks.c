@@ -1,4 +1,4 @@
-/* test_ops_networks.c: ops of networks: conventions, options, long arrays, masks, running averages, failures. */
+/* test_ops_networks.c: ops of networks: special points, options, long arrays, masks, running averages, failures. */
 #include "common.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))

@@ -1,4 +1,4 @@
-/* test_ops_reductions.c: reductions and running sums: axes, reductions_at_special_points, accuracy, second derivatives, bad operands. */
+/* test_ops_reductions.c: reductions, running sums: axes, special points, accuracy, second derivatives, bad operands. */
 #include "tests/second.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
@@ -12,7 +12,7 @@ static void assert_grads(const ad_var *x, const double *want, const char *name) 
 enum { NDIM = 4, N = 3 * 2 * 4 * 2 };
 static const ad_shape box = { NDIM, { 3, 2, 4, 2 } };
 
-/* Copies the elements of x that result element segment reduces to row, in order. Returns their number. */
+/* Copies the elements of one segment of x to row, in order. Returns their number. */
 static int gather_segment(const double *x, unsigned mask, int segment, double *row) {
     int n = 0;
     for (int flat = 0; flat < N; flat++) {
@@ -241,7 +241,7 @@ static void cumsum_values_and_gradients(void **state) {
     ad_graph_free(g);
 }
 
-/* h[i] = a[i] h[i-1] + b[i], forwards and backwards. With a = 0.5 it is a discounted sum. */
+/* y[i] = h[i-1] with h[i] = a[i] h[i-1] + b[i], forwards and backwards. With a = 0.5, h is a discounted sum. */
 static void linear_recurrence(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -324,7 +324,7 @@ static void one_var_as_both_operands(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, (double[]){ 2, 3 }, AD_SHAPE(2)), *y = ad_linear_scan(x, x, 0, false, 1);
-    ad_backward(ad_sum(y)); /* 1 and 2 x[0] */
+    ad_backward(ad_sum(y)); /* y = { 1, 2 x[0] } */
     assert_grads(x, (double[]){ 2, 0 }, "linear_scan");
     ad_graph_free(g);
 }
