@@ -1,4 +1,4 @@
-/* derivatives.c: gradients as Vars, Hessian-vector products and checkpoints. The floor is ad_backward alone. */
+/* derivatives.c: gradients as Vars, Hessian-vector products and checkpoints. The floor is ad_backward without them. */
 #include "bench/common.h"
 
 #include <stdlib.h>

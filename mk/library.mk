@@ -4,9 +4,9 @@ number   = $(shell sed -n 's/^.define AD_VERSION_$(1) *//p' autodiff/autodiff.h)
 major   := $(call number,MAJOR)
 version := $(major).$(call number,MINOR).$(call number,PATCH)
 soname  := libautodiff.so.$(major)
-public  := $(sort $(shell grep -l AD_API autodiff/*.h ops/*.h nn/*.h) nn/nn.h) $(wildcard ops/*.def)
+public  := $(wildcard autodiff/*.h ops/*.h ops/*.def nn/*.h)
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-library := $(call object,$(wildcard autodiff/*.c autodiff/*/*.c ops/*.c ops/*/*.c ops/kernels/*/*.c nn/*.c nn/*/*.c))
+library := $(call object,$(wildcard autodiff/*/*.c ops/*.c ops/*/*.c ops/kernels/*/*.c nn/*/*.c))
 archive := $(BUILD)/libautodiff.a
 shared  := $(BUILD)/libautodiff.so
 

@@ -1,6 +1,9 @@
-/* ops.h: every operation on Vars. Each returns a new Var, or nil where it fails; docs/ops.md has the
-   shapes, formula and gradient of each. Names and conventions are NumPy's and PyTorch's: axis -1 is
-   the last, keepdims keeps a reduced axis with size 1, operands broadcast. */
+/* ops.h: every operation on Vars. Each returns a new Var, or nil after an error. docs/ops.md has the shapes, formula
+   and gradient of each.
+
+   Names and conventions are those of NumPy and PyTorch: axis -1 is the last, keepdims keeps a reduced axis with size 1,
+   operands broadcast. In structs of options, a field that is 0, false or NULL has the default that its comment gives.
+   AD_ZERO stands for zero itself where 0 means another default. */
 #ifndef OPS_OPS_H
 #define OPS_OPS_H
 
@@ -11,60 +14,76 @@
 extern "C" {
 #endif
 
-/* How a loss puts its elements together. AD_BATCHMEAN is kl_div's: the sum over the size of axis 0. */
-typedef enum { AD_MEAN, AD_SUM, AD_NONE, AD_BATCHMEAN } ad_reduction;
+/* How a loss reduces the losses of its elements to the result. */
+typedef enum {
+    AD_MEAN,     /* the default: their mean */
+    AD_SUM,      /* their sum */
+    AD_NONE,     /* no reduction: the result has one element for each of them */
+    AD_BATCHMEAN /* their sum divided by the size of axis 0; for kl_div only */
+} ad_reduction;
 
-/* Of losses by class; all zero is PyTorch's defaults. */
+/* Options of losses by class. The defaults are PyTorch's. */
 typedef struct {
-    ad_var *weight;         /* [c], of each class; NULL: all 1. It takes no gradient */
-    double label_smoothing; /* 0 .. 1: the share of the target that all classes share equally */
-    ad_reduction reduction; /* AD_MEAN is over the weights of the targets' classes */
-    bool ignore;            /* targets of class ignore_index do not count; false: those of class -100 */
-    int64_t ignore_index;
+    ad_var *weight;         /* [c], a weight for each class; it takes no gradient. NULL: all 1 */
+    double label_smoothing; /* 0..1, the part of the target that is spread equally over all classes. 0: none */
+    ad_reduction reduction; /* 0 is AD_MEAN, which divides by the sum of the weights of the targets' classes */
+    bool ignore;            /* true: targets of class ignore_index do not count; false: those of class -100 */
+    int64_t ignore_index;   /* used if ignore is true */
 } ad_ce_opts;
 
-/* Of convolutions: along h and w, or along a signal the first alone. 0 means PyTorch's default: stride,
-   dilation and groups 1, no padding. Both of a pair are given: { 2, 2 }. */
+/* Options of convolutions. Pairs hold the values along h and along w, as { 2, 2 }. Signals use the first value only. */
 typedef struct {
-    int64_t stride[2], padding[2], dilation[2], groups;
-    int64_t output_padding[2]; /* of transposed ones: rows and columns added at the end, fewer than stride */
+    int64_t stride[2];         /* 0: 1 */
+    int64_t padding[2];        /* zeros added on both sides. 0: none */
+    int64_t dilation[2];       /* distance between the elements of a kernel. 0: 1 */
+    int64_t groups;            /* groups of channels, convolved separately. 0: 1 */
+    int64_t output_padding[2]; /* for transposed convolutions: rows and columns added at the end of the result, fewer
+                                  than stride. 0: none */
 } ad_conv_opts;
 
-/* Of pooling: along h and w, or along a signal the first alone; both of a pair are given. kernel must be
-   given; a stride of 0 is the kernel's size, a dilation of 0 is 1. */
+/* Options of pooling. Pairs hold the values along h and along w; signals use the first value only. */
 typedef struct {
-    int64_t kernel[2], stride[2], padding[2];
-    int64_t dilation[2];  /* of max pooling alone */
-    bool ceil_mode;       /* a last window may stand out over the edge */
-    bool exclude_padding; /* of means: PyTorch's count_include_pad=False */
+    int64_t kernel[2];    /* size of a window; must be given */
+    int64_t stride[2];    /* 0: the size of the kernel */
+    int64_t padding[2];   /* added on both sides, at most half of the kernel: -inf for a maximum, 0 for a mean */
+    int64_t dilation[2];  /* for max pooling: distance between the elements of a window. 0: 1 */
+    bool ceil_mode;       /* true: the last window may extend beyond the padding */
+    bool exclude_padding; /* for means. true: a mean does not count the padding; false: it counts it as zeros */
 } ad_pool_opts;
 
-/* Of batch_norm. In training, each evaluation (ad_eval's too) moves running_mean and running_var, leaves of
-   shape [c] made before, towards the batch's mean and unbiased variance by the share momentum; what was
-   computed from them in evaluation mode is stale from then on. They must outlive the op; both may be NULL. */
+/* Options of batch_norm. In training, each evaluation, by ad_eval too, updates the running averages: running_mean and
+   running_var become (1 - momentum) times themselves plus momentum times the mean and unbiased variance of the batch.
+   Results that evaluation mode computed from them are stale after that. The running averages are leaves of shape [c],
+   which must outlive the op. In training both may be NULL. */
 typedef struct {
-    bool training;        /* normalise by the batch's mean and variance, not the running ones */
-    double momentum, eps; /* 0: 0.1 and 1e-5, PyTorch's defaults */
+    bool training;   /* true: normalise by the mean and variance of the batch; false: by the running averages */
+    double momentum; /* 0..1. 0: 0.1; AD_ZERO: 0 */
+    double eps;      /* added to the variance. 0: 1e-5; AD_ZERO: 0 */
 } ad_batch_norm_opts;
 
-/* Python's start:stop:step along one axis. Bounds beyond an end are the end, so INT64_MAX and INT64_MIN
-   stand for a bound left out; a step of 0 is taken as 1. */
+/* Python's start:stop:step along one axis. A bound beyond an end of the axis means that end: INT64_MIN and INT64_MAX
+   stand for bounds that are left out. */
 typedef struct {
     int axis;
-    int64_t start, stop, step;
+    int64_t start; /* the first index; a negative one counts from the end */
+    int64_t stop;  /* the index behind the last one; 0 means 0 */
+    int64_t step;  /* may be negative. 0: 1 */
 } ad_range;
 
-/* A window that moves over images, along h and along w; of stride and dilation 0 is taken as 1. */
+/* A window that moves over images. Pairs hold the values along h and along w. */
 typedef struct {
-    int64_t kernel[2], stride[2], padding[2], dilation[2];
+    int64_t kernel[2];   /* size of the window; must be given */
+    int64_t stride[2];   /* 0: 1 */
+    int64_t padding[2];  /* zeros added on both sides. 0: none */
+    int64_t dilation[2]; /* distance between the elements of the window. 0: 1 */
 } ad_window;
 
-/* How solve_triangular takes its matrix a; all false: the lower triangle, as it is, in a x = b. */
+/* Options of solve_triangular. If all are false, it solves a x = b with the lower triangle of a. */
 typedef struct {
-    bool upper;         /* the upper triangle counts, not the lower */
-    bool transpose;     /* a^T stands in a's place */
-    bool right;         /* x a = b; PyTorch's left = False */
-    bool unitriangular; /* the diagonal counts as ones */
+    bool upper;         /* true: uses the upper triangle of a */
+    bool transpose;     /* true: uses a^T in place of a */
+    bool right;         /* true: solves x a = b; PyTorch's left=False */
+    bool unitriangular; /* true: takes the diagonal of a as ones */
 } ad_triangular_opts;
 
 #define AD_OP(name, parameters)                                                                    \
@@ -75,19 +94,20 @@ typedef struct {
 #undef AD_OP
 #undef AD_FN
 
-/* x taken apart along an axis; each part is an ad_slice. They return how many parts there are, or a negative code.
-   Parts of `each` elements, the last perhaps smaller, as torch.split; parts has room for n. */
+/* These functions split x along an axis. Each part is an ad_slice. They return the number of parts, or a negative code.
+
+   Parts of size `each`, as torch.split; the last may be smaller. n is the capacity of parts. */
 AD_API int ad_split(ad_var *x, int axis, int64_t each, int n, ad_var *parts[]);
-/* At most n parts of equal size, the last perhaps smaller, as torch.chunk; places not used become nil. */
+/* At most n parts of equal size, as torch.chunk; the last may be smaller. Unused elements of parts become nil. */
 AD_API int ad_chunk(ad_var *x, int axis, int n, ad_var *parts[]);
-/* n parts of these sizes, which add up to the axis. */
+/* n parts of these sizes. Their sum must be the size of the axis. */
 AD_API int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_var *parts[]);
 
-/* All descriptors, in the order of ops.def, ended by NULL. */
+/* All descriptors in the order of ops.def, and NULL at the end. */
 AD_API const ad_optype *const *ad_optypes(void);
-/* The descriptor of that name, a library op or one of the graph's own; NULL if there is none. */
+/* The descriptor of an op of the library, or of one registered with g. NULL if there is no op of that name. */
 AD_API const ad_optype *ad_find_op(ad_graph *g, const char *name);
-/* Gives a user's own op a name in the graph's table; it must outlive the graph. */
+/* Registers a user's own op with g, so that ad_find_op finds it. type must outlive g. Returns 0 or a negative code. */
 AD_API int ad_register_op(ad_graph *g, const ad_optype *type);
 
 #ifdef __cplusplus

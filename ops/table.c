@@ -1,11 +1,11 @@
-/* table.c: all ops by name, from ops.def, and a graph's own besides. */
-#include "autodiff/graph/node.h"
+/* table.c: the table of all ops by name: those of ops.def and those registered with a graph. */
 #include "autodiff/graph/memory.h"
+#include "autodiff/graph/node.h"
 #include "ops/ops.h"
 
 #include <string.h>
 
-/* The table's memory is the graph's and goes with it. */
+/* The graph owns the memory of its table and frees it. */
 #define HASH_NONFATAL_OOM 1
 #define uthash_malloc(size) ad__lasting_alloc(g, NULL, size)
 #define uthash_free(p, size) ((void)(p), (void)(size))
@@ -44,7 +44,7 @@ static int fill(ad_graph *g) {
     if (entries == NULL) return AD_ENOMEM;
     for (int i = 0; i < n; i++)
         if (enter(g, all[i], &entries[i])) {
-            g->registry = NULL; /* not half a table: the next call starts again */
+            g->registry = NULL; /* the table is incomplete; the next call builds it again */
             return AD_ENOMEM;
         }
     return AD_OK;
@@ -63,9 +63,10 @@ const ad_optype *ad_find_op(ad_graph *g, const char *name) {
 }
 
 int ad_register_op(ad_graph *g, const ad_optype *type) {
-    if (g == NULL || type == NULL || type->name == NULL) return ad_fail(g, AD_EVALUE, "register_op: no op, or one without a name");
+    if (g == NULL || type == NULL || type->name == NULL)
+        return ad_fail(g, AD_EVALUE, "register_op: the op or its name is NULL");
     if (fill(g)) return AD_ENOMEM;
-    if (find(g, type->name)) return ad_fail(g, AD_EVALUE, "register_op: there is an op %s already", type->name);
+    if (find(g, type->name)) return ad_fail(g, AD_EVALUE, "register_op: an op named %s exists already", type->name);
     named *entry = ad__lasting_alloc(g, NULL, sizeof *entry);
     return entry ? enter(g, type, entry) : AD_ENOMEM;
 }

@@ -1,4 +1,4 @@
-/* common.h: what the tests share: comparisons, files, leaves, and an allocator that counts and fails on demand. */
+/* common.h: shared by the tests: comparisons, files, leaves, and an allocator that counts and fails on demand. */
 #ifndef TESTS_COMMON_H
 #define TESTS_COMMON_H
 
@@ -19,7 +19,8 @@
 #include "autodiff/op.h"
 #include "ops/ops.h"
 
-/* Address sanitizer is told of closed scopes, so reading what was in one ends the program. */
+/* SANITIZED: built with AddressSanitizer. The memory of a closed scope is then poisoned: reading it ends the program.
+   */
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
 #elif defined(__has_feature)
@@ -28,7 +29,7 @@
 #endif
 #endif
 
-/* For valgrind, which is some fifty times slower: AD_TEST_QUICK=1 makes the large tests small. */
+/* AD_TEST_QUICK=1 makes large tests small, for valgrind and qemu, which are many times slower. */
 static inline bool test_quick(void) { return getenv("AD_TEST_QUICK") != NULL; }
 
 static inline double processor_seconds(void) {
@@ -39,7 +40,7 @@ static inline double processor_seconds(void) {
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
-/* Within tol, relative to b where b is large; equal infinities are close, and two NaNs. */
+/* Whether |a - b| is at most tol max(1, |b|). Equal infinities are close, and so are two NaNs. */
 static inline bool is_close(double a, double b, double tol) {
     if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
     return a == b || fabs(a - b) <= tol * fmax(1, fabs(b));
@@ -51,13 +52,13 @@ static inline void assert_close_at(double a, double b, double tol, const char *w
     _fail(file, line);
 }
 #define assert_close(a, b, tol) assert_close_at(a, b, tol, #a, __FILE__, __LINE__)
-/* As assert_close, naming the row of a table in the message. */
+/* assert_close with the name of a table row in the message. */
 #define assert_close_in(row, a, b, tol) assert_close_at(a, b, tol, row, __FILE__, __LINE__)
 
-/* Fails with the graph's own sentence when the graph has an error. */
+/* Fails with the error of the graph if it has one. */
 static inline void assert_ok_at(const ad_graph *g, const char *file, int line) {
     if (ad_ok(g)) return;
-    print_error("the graph's error: %d %s\n", ad_error_code(g), ad_error(g));
+    print_error("the graph has error %d: %s\n", ad_error_code(g), ad_error(g));
     _fail(file, line);
 }
 #define assert_ok(g) assert_ok_at(g, __FILE__, __LINE__)
@@ -69,7 +70,7 @@ static inline void assert_contains_at(const char *text, const char *part, const 
 }
 #define assert_contains(text, part) assert_contains_at(text, part, __FILE__, __LINE__)
 
-/* A call's result y is nil, and the graph's error of that code has the text; it is cleared. */
+/* The result y of a call is nil, and the graph has an error with this code and a sentence with this text. Clears it. */
 static inline void assert_fails_at(ad_graph *g, const ad_var *y, int code, const char *text, const char *file,
                                    int line) {
     _assert_true(ad_is_nil(y), "ad_is_nil(y)", file, line);
@@ -80,29 +81,26 @@ static inline void assert_fails_at(ad_graph *g, const ad_var *y, int code, const
 #define assert_fails(g, y, code, text) assert_fails_at(g, y, code, text, __FILE__, __LINE__)
 
 static inline void assert_shape_at(const ad_var *x, ad_shape want, const char *file, int line) {
-    char got[160], text[160];
     if (ad_shape_equal(ad_shape_of(x), want)) return;
-    ad_shape_text(ad_shape_of(x), got, sizeof got);
-    ad_shape_text(want, text, sizeof text);
-    print_error("the shape is %s, not %s\n", got, text);
+    print_error("the shape is %s, not %s\n", ad_shape_str(ad_shape_of(x)).text, ad_shape_str(want).text);
     _fail(file, line);
 }
 #define assert_shape(x, want) assert_shape_at(x, want, __FILE__, __LINE__)
 
-/* Within rtol relative to want, however small that is; NaNs alike. */
+/* |got - want| is at most rtol |want|, however small that is. Two NaNs agree. */
 static inline void assert_within(double got, double want, double rtol, const char *name) {
     if (isnan(want) ? isnan(got) : got == want || fabs(got - want) <= rtol * fabs(want)) return;
     fail_msg("%s: %.17g is not %.17g", name, got, want);
 }
 #define assert_relative(got, want, rtol) assert_within(got, want, rtol, #got)
 
-/* What rounding allows after a few operations. */
+/* A bound of the rounding error after a few operations. */
 static inline double tolerance(ad_dtype t) { return t == AD_F32 ? 1e-5 : 1e-12; }
 
 /* ---- files ------------------------------------------------------------------------------------- */
 
-/* A folder for a group of tests, below TMPDIR, which take their files away themselves: setup and teardown of the
-   group. */
+/* A folder below TMPDIR for a group of tests, which remove their own files. make_folder is the setup of the group,
+   remove_folder its teardown. */
 static char test_folder[96];
 
 static inline int make_folder(void **state) {
@@ -117,7 +115,7 @@ static inline int remove_folder(void **state) {
     return rmdir(test_folder);
 }
 
-/* Of a file there: the same pointer for the same name. */
+/* The path of a file in test_folder. The pointer is the same for the same name. */
 static inline const char *path_of(const char *name) {
     enum { FILES = 64 };
     static char paths[FILES][128];
@@ -128,7 +126,7 @@ static inline const char *path_of(const char *name) {
     return strcpy(paths[i], path);
 }
 
-/* Of a file of the source tree, for as long as no other is asked for. */
+/* The path of a file of the source tree, valid until the next call. */
 static inline const char *source_path(const char *name) {
     static char path[1024];
     const char *source = getenv("AD_SOURCE");
@@ -139,7 +137,7 @@ static inline const char *source_path(const char *name) {
 static inline FILE *open_source(const char *name) {
     FILE *f = fopen(source_path(name), "r");
     if (f == NULL)
-        fail_msg("%s cannot be read: run this test from the source folder, or set AD_SOURCE to it", source_path(name));
+        fail_msg("%s cannot be read: run this test in the source folder, or set AD_SOURCE to it", source_path(name));
     return f;
 }
 
@@ -166,7 +164,7 @@ static inline ad_var *param_of(ad_graph *g, ad_dtype t, const double *values, ad
 
 static inline ad_var *param_item(ad_graph *g, ad_dtype t, double value) { return param_of(g, t, &value, AD_SCALAR); }
 
-/* ---- random numbers of the tests' own (splitmix64, Steele et al. 2014) ------------------------- */
+/* ---- random numbers for the tests (splitmix64, Steele et al. 2014) ----------------------------- */
 
 static inline uint64_t next_word(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
@@ -184,16 +182,16 @@ static inline double next_between(uint64_t *state, double lo, double hi) {
 /* ---- an allocator that counts, checks and fails on demand -------------------------------------- */
 
 typedef struct {
-    int64_t live, blocks; /* handed out and not taken back */
-    int64_t calls;        /* failed ones included */
+    int64_t live, blocks; /* bytes and blocks that are not released yet */
+    int64_t calls;        /* calls of test_alloc, including failed ones */
     int64_t fail_at;      /* the call that fails, counted from 0; -1: none */
-    bool fail_on;         /* every call after it fails too */
+    bool fail_on;         /* every later call fails too */
     int64_t failures;
-    int64_t wrong; /* releases that name another size than was asked for */
+    int64_t wrong; /* releases with another size than was allocated */
 } test_memory;
 
-enum { TEST_HEAD = 64 }; /* bytes before each block, for its size */
-/* 2^36 bytes, or 2^30: larger blocks are refused as by any system. */
+enum { TEST_HEAD = 64 }; /* bytes before each block; they hold its size */
+/* The largest block: 2^36 bytes, or 2^30 with 32-bit pointers. */
 #define TEST_MOST (SIZE_MAX / 4 >> (sizeof(size_t) > 4 ? 26 : 0))
 
 static inline void *test_alloc(void *data, size_t align, size_t size) {
@@ -220,7 +218,7 @@ static inline void test_release(void *data, void *memory, size_t size) {
     free(block);
 }
 
-/* A graph on m; call after setting m's fields (a zeroed m fails at the first call). */
+/* A graph that allocates from m. Set fail_at before: with 0 the first allocation fails. */
 static inline ad_graph *test_graph(test_memory *m) {
     return ad_graph_new_with((ad_allocator){ test_alloc, test_release, m });
 }

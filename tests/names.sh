@@ -30,7 +30,7 @@ wrong() {
         }'
 }
 
-# The private names that are a public one with a second underscore, perhaps with a dtype behind it.
+# The private names that are a public name with a second underscore, with or without a dtype suffix.
 too_similar() {
     { public; sed -n 's/.*[ }]\(\(ad\|nn\)_[a-z0-9][a-z0-9_]*\);.*/\1/p' autodiff/*.h ops/*.h nn/*.h; } | sort -u |
         sed 's/$/ public/' >"$work/public"

@@ -1,4 +1,4 @@
-/* second.h: an op's second derivatives: its vjp rule, differentiated, against differences. */
+/* second.h: checks the second derivatives of an op: its differentiated vjp rule against finite differences. */
 #ifndef TESTS_SECOND_H
 #define TESTS_SECOND_H
 
@@ -9,7 +9,7 @@ typedef struct {
     const void *attrs;
 } applied;
 
-/* A weighted sum of all operands' gradients, as a function of the operands. */
+/* A weighted sum of the gradients of all operands, as a function of the operands. */
 static inline ad_var *first_derivatives(int n, ad_var *const xs[], void *user) {
     const applied *a = user;
     ad_var *y = ad_apply(a->type, n, xs, a->attrs), *dxs[4], *sum = NULL;
@@ -43,7 +43,7 @@ static inline int check_second(const ad_sample_case *c, void *data) {
     return AD_OK;
 }
 
-/* On all of the op's samples that are smooth and small. */
+/* Checks all samples of the op that are smooth and small. */
 static inline void check_second_derivatives(const char *name) {
     ad_graph *g = ad_graph_new();
     assert_int_equal(ad_each_sample(g, ad_find_op(g, name), check_second, g), AD_OK);

@@ -342,7 +342,7 @@ static void misuse_of_the_functional_forms(void **state) {
     REFUSED_VAR(ad_jacobian(y, missing), AD_EVALUE, "jacobian");
     REFUSED_VAR(ad_jacobian(y, foreign), AD_EGRAPH, "two graphs");
     REFUSED_VAR(ad_hessian(ad_exp(x), x), AD_ESHAPE, "not one element");
-    REFUSED(ad_jacobian_blocks(y, 1, &x, NULL), AD_EVALUE, "no place");
+    REFUSED(ad_jacobian_blocks(y, 1, &x, NULL), AD_EVALUE, "js is NULL");
     assert_true(ad_is_nil(ad_jvp(NULL, 1, &x, &x)));
     assert_true(ad_is_nil(ad_jacobian(NULL, x)) && ad_is_nil(ad_hessian(NULL, x)));
     ad_graph_free(g);

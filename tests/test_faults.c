@@ -1,26 +1,27 @@
-/* test_faults.c: each allocation refused in turn: an error that can be cleared, no crash, no leak. */
+/* test_faults.c: refuses each allocation in turn. The graph has an error that can be cleared; nothing crashes or leaks.
+   */
 #include "tests/common.h"
 
-/* ---- everything that takes memory, once -------------------------------------------------------------- */
+/* ---- a workload of all calls that allocate ----------------------------------------------------------- */
 
 enum { LARGE = 40000, CHAIN = 400, GAP = 200 };
 
-/* What a session found out; the same for every session that met no error. */
+/* The numbers that a workload computes. They are the same in every run without an error. */
 typedef struct {
     double numbers[24];
     int n;
-} findings;
+} results;
 
-static void note(findings *f, double number) {
+static void note(results *f, double number) {
     if (f->n < 24) f->numbers[f->n++] = number;
 }
 
-/* Many small ops, with gaps that the walk must jump over: plan and heap grow. */
-static void scalars(ad_graph *g, findings *f) {
+/* Many small ops with gaps that the walk jumps over, so that plan and heap grow. */
+static void scalars(ad_graph *g, results *f) {
     ad_var *x = param_item(g, AD_F64, 0.5), *y = x, *dx = NULL;
     for (int i = 0; i < CHAIN; i++) y = i % 3 ? ad_adds(ad_muls(y, 0.5), 1) : ad_add(y, ad_mul(x, y));
-    ad_var *old = y, *aside = x;
-    for (int i = 0; i < GAP; i++) aside = ad_sin(aside);
+    ad_var *old = y, *unused = x;
+    for (int i = 0; i < GAP; i++) unused = ad_sin(unused);
     y = ad_mul(ad_add(old, x), old);
     ad_backward(y);
     note(f, ad_item(y)), note(f, ad_grad_item(x));
@@ -30,8 +31,8 @@ static void scalars(ad_graph *g, findings *f) {
     note(f, ad_item(y)), note(f, ad_item(dx));
 }
 
-/* Arrays of several sizes; gradients kept, or borrowed for the pass but one. */
-static void arrays(ad_graph *g, bool keep, findings *f) {
+/* Arrays of several sizes. Gradients are kept, or all but one are borrowed for the pass. */
+static void arrays(ad_graph *g, bool keep, results *f) {
     ad_keep_grads(g, keep);
     ad_var *x = ad_full(g, AD_F32, 0.5, AD_SHAPE(LARGE)), *w = ad_param(g, AD_F32, NULL, AD_SHAPE(3, 4));
     ad_mark m = ad_begin(g);
@@ -52,11 +53,11 @@ static ad_var *product(int n, ad_var *const xs[], void *user) {
     return ad_mul(ad_sin(xs[0]), xs[0]);
 }
 
-static void checks(ad_graph *g, findings *f) {
+static void checks(ad_graph *g, results *f) {
     ad_var *x = param_of(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(3));
     ad_check_report r;
     int rc = ad_gradcheck(product, NULL, 1, &x, NULL, &r);
-    assert_int_equal(rc, ad_error_code(g)); /* no finding: an error of the graph, or none */
+    assert_int_equal(rc, ad_error_code(g)); /* derivatives are right, so the only error is that of the graph */
     note(f, (double)r.compared);
     rc = ad_check_op(g, &ad_op_matmul, &r);
     assert_int_equal(rc, ad_error_code(g));
@@ -68,17 +69,17 @@ static void own_rule(int n, ad_var *const xs[], ad_var *y, ad_var *d, ad_var *dx
     dxs[0] = ad_mul(d, ad_sin(y));
 }
 
-/* Passes within passes, with a heap of their own: a chain that the walk must jump through. */
-static ad_var *far_apart(int n, ad_var *const xs[], void *user) {
-    ad_var *near = xs[n - 1], *aside = near;
-    for (int i = 0; i < GAP; i++) aside = ad_sin(aside);
-    ad_var *inner = ad_mul(near, near), *d = NULL;
-    for (int i = 0; i < GAP; i++) aside = ad_sin(aside);
-    ad_gradient(ad_sum(ad_mul(inner, near)), 1, xs, &d); /* 3 x^2 */
-    return user ? ad_checkpoint(far_apart, NULL, 1, &d) : d;
+/* A pass within a pass, which needs its own heap, as the walk jumps over gaps. */
+static ad_var *with_gaps(int n, ad_var *const xs[], void *user) {
+    ad_var *x = xs[n - 1], *unused = x;
+    for (int i = 0; i < GAP; i++) unused = ad_sin(unused);
+    ad_var *square = ad_mul(x, x), *d = NULL;
+    for (int i = 0; i < GAP; i++) unused = ad_sin(unused);
+    ad_gradient(ad_sum(ad_mul(square, x)), 1, xs, &d); /* 3 x^2 */
+    return user ? ad_checkpoint(with_gaps, NULL, 1, &d) : d;
 }
 
-static void forms(ad_graph *g, findings *f) {
+static void derivatives(ad_graph *g, results *f) {
     ad_var *x = param_of(g, AD_F64, (double[]){ 1, 0.5, 2 }, AD_SHAPE(3)), *v = ad_ones(g, AD_F64, AD_SHAPE(3)), *out = NULL;
     ad_var *y = ad_sum(ad_exp(ad_custom(ad_square(x), 1, &x, own_rule, NULL)));
     ad_hvp(y, 1, &x, &v, &out), note(f, ad_at(out, 1));
@@ -92,81 +93,81 @@ static void forms(ad_graph *g, findings *f) {
     ad_check_report r;
     int rc = ad_gradgradcheck(product, NULL, 1, &x, NULL, &r);
     assert_int_equal(rc, ad_error_code(g));
-    ad_var *far = ad_sum(ad_checkpoint(far_apart, g, 1, &x));
-    ad_backward(far), ad_gradient(far, 1, &x, &out);
-    note(f, ad_item(far)), note(f, ad_at(out, 1));
+    ad_var *s = ad_sum(ad_checkpoint(with_gaps, g, 1, &x));
+    ad_backward(s), ad_gradient(s, 1, &x, &out);
+    note(f, ad_item(s)), note(f, ad_at(out, 1));
 }
 
-static void pictures(ad_graph *g, findings *f) {
-    FILE *nowhere = fopen("/dev/null", "w");
-    assert_non_null(nowhere);
+static void pictures(ad_graph *g, results *f) {
+    FILE *dev_null = fopen("/dev/null", "w");
+    assert_non_null(dev_null);
     ad_var *x = param_item(g, AD_F64, 2), *y = x;
     for (int i = 0; i < CHAIN; i++) y = ad_adds(y, 1);
-    int rc = ad_dump_dot(y, nowhere);
+    int rc = ad_dump_dot(y, dev_null);
     assert_int_equal(rc, ad_error_code(g));
-    ad_print(y, nowhere);
-    fclose(nowhere);
+    ad_print(y, dev_null);
+    fclose(dev_null);
     note(f, ad_item(y));
 }
 
-/* Both tables of ops by name, the library's and the graph's own, are made on first use. */
-static void names(ad_graph *g, findings *f) {
+/* The table of ops of the library and that of the graph are built when they are used first. */
+static void names(ad_graph *g, results *f) {
     static const ad_optype mine = { .name = "mine" };
     if (ad_find_op(g, "mine") == NULL) ad_register_op(g, &mine);
     note(f, ad_find_op(g, "matmul") == &ad_op_matmul && ad_find_op(g, "mine") == &mine);
 }
 
-static findings session(ad_graph *g) {
-    findings f = { .n = 0 };
+static results workload(ad_graph *g) {
+    results f = { .n = 0 };
     ad_mark m = ad_begin(g);
     scalars(g, &f);
     arrays(g, true, &f);
     arrays(g, false, &f);
     checks(g, &f);
-    forms(g, &f);
+    derivatives(g, &f);
     names(g, &f);
     pictures(g, &f);
     ad_end(g, m);
     return f;
 }
 
-static void same_findings(const findings *a, const findings *b) {
+static void same_results(const results *a, const results *b) {
     assert_int_equal(a->n, b->n);
     for (int i = 0; i < a->n; i++) assert_close(a->numbers[i], b->numbers[i], 0);
 }
 
-static findings undisturbed(void) {
+static results without_refusals(void) {
     test_memory m = { .fail_at = -1 };
     ad_graph *g = test_graph(&m);
-    findings f = session(g);
+    results f = workload(g);
     assert_ok(g);
     ad_graph_free(g);
     assert_all_released(&m);
     return f;
 }
 
-/* ---- a session with refusals ----------------------------------------------------------------------------- */
+/* ---- the workload with refusals -------------------------------------------------------------------------- */
 
 static void check_out_of_memory(const ad_graph *g) {
     assert_int_equal(ad_error_code(g), AD_ENOMEM);
     assert_contains(ad_error(g), "out of memory");
 }
 
-/* Refuses from or at call k; afterwards the same graph does the whole session right. False once k is
-   beyond the last call. */
-static bool disturbed(int64_t k, bool on, const findings *expected) {
+/* Refuses allocation k, and with on all later ones. Afterwards the same graph computes the whole workload right. False
+   if there are fewer than k allocations. */
+static bool with_refusals(int64_t k, bool on, const results *expected) {
     test_memory m = { .fail_at = k, .fail_on = on };
     ad_graph *g = test_graph(&m);
     if (g != NULL) {
-        findings f = session(g);
-        if (ad_ok(g)) same_findings(&f, expected); /* the refusal could be made do with */
+        results f = workload(g);
+        if (ad_ok(g)) same_results(&f, expected); /* the library did without this allocation */
         else check_out_of_memory(g);
         assert_int_equal(ad_graph_stats(g).bytes_held, m.live);
         m.fail_at = -1;
         ad_clear_error(g);
-        f = session(g);
+        f = workload(g);
         assert_ok(g);
-        same_findings(&f, expected);
+        same_results(&f, expected);
     }
     ad_graph_free(g);
     assert_all_released(&m);
@@ -174,10 +175,10 @@ static bool disturbed(int64_t k, bool on, const findings *expected) {
 }
 
 static void every_allocation_refused(bool on) {
-    findings expected = undisturbed();
+    results expected = without_refusals();
     int64_t k = 0, step = 1;
     if (test_quick()) step = 5;
-    while (disturbed(k, on, &expected)) k += step;
+    while (with_refusals(k, on, &expected)) k += step;
     print_message("%lld allocations\n", (long long)k);
     assert_true(k > 20);
 }
@@ -192,9 +193,9 @@ static void all_allocations_refused_from_one_on(void **state) {
     every_allocation_refused(true);
 }
 
-/* ---- the same Vars, before and after ------------------------------------------------------------------------ */
+/* ---- calls on a graph that exists --------------------------------------------------------------------------- */
 
-/* A graph that was built in peace; then one call on it is refused its memory, and made again. */
+/* A graph that is built without refusals. Then an allocation of one call is refused, and the call is repeated. */
 typedef struct {
     ad_graph *g;
     ad_var *x, *h, *y;
@@ -204,8 +205,8 @@ static built build(test_memory *m, bool keep) {
     built b = { .g = test_graph(m) };
     ad_keep_grads(b.g, keep);
     b.x = ad_require_grad(ad_full(b.g, AD_F64, 0.5, AD_SHAPE(LARGE)));
-    ad_var *early = ad_square(b.x), *aside = b.x, *v;
-    for (int i = 0; i < GAP; i++) aside = ad_reshape(aside, AD_SHAPE(i % 2 ? LARGE : 1, i % 2 ? 1 : LARGE));
+    ad_var *early = ad_square(b.x), *unused = b.x, *v;
+    for (int i = 0; i < GAP; i++) unused = ad_reshape(unused, AD_SHAPE(i % 2 ? LARGE : 1, i % 2 ? 1 : LARGE));
     b.h = ad_exp(ad_mul(early, b.x));
     v = ad_sum(b.h);
     for (int i = 0; i < CHAIN; i++) v = ad_adds(v, 1);
@@ -236,7 +237,7 @@ static int call_stale(built *b) {
     return ad_eval(b->y);
 }
 
-/* y = sum exp(x^3) + CHAIN, at x = 1/2. */
+/* y = sum exp(x^3) + CHAIN at x = 1/2. */
 static void check_built(built *b) {
     ad_zero_grad(b->x);
     assert_int_equal(ad_eval(b->y), AD_OK);
@@ -263,7 +264,7 @@ static bool call_refused(call_fn *call, bool keep, int64_t k, bool on) {
     return m.failures > 0;
 }
 
-static void one_call_refused_and_made_again(void **state) {
+static void one_call_refused_and_repeated(void **state) {
     (void)state;
     static call_fn *const calls[] = { call_backward, call_eval, call_retain, call_gradient, call_stale };
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
@@ -271,8 +272,8 @@ static void one_call_refused_and_made_again(void **state) {
             for (int64_t k = 0; call_refused(calls[c], way & 1, k, way & 2); k++) assert_true(k < 1000);
 }
 
-/* Blocks are larger than what is asked for; where a large one is refused, a smaller one does. */
-static void smaller_blocks_will_do(void **state) {
+/* The arena allocates larger blocks than it needs. If a large block is refused, it tries a smaller one. */
+static void smaller_blocks_suffice(void **state) {
     (void)state;
     test_memory m = { .fail_at = 1 };
     ad_graph *g = test_graph(&m);
@@ -287,15 +288,15 @@ static void smaller_blocks_will_do(void **state) {
     assert_all_released(&m);
 }
 
-/* The walk's heap is a help only: without it the pass is right all the same. */
-static void backward_makes_do_without_a_heap(void **state) {
+/* The heap of the walk only saves time. Without it the pass is right too. */
+static void backward_works_without_a_heap(void **state) {
     (void)state;
     test_memory m = { .fail_at = -1 };
     ad_graph *g = test_graph(&m);
-    ad_var *x = param_item(g, AD_F64, 2), *old[50], *aside = x, *y = x;
+    ad_var *x = param_item(g, AD_F64, 2), *old[50], *unused = x, *y = x;
     for (int i = 0; i < 50; i++) {
         old[i] = ad_muls(x, i);
-        for (int k = 0; k < GAP; k++) aside = ad_neg(aside);
+        for (int k = 0; k < GAP; k++) unused = ad_neg(unused);
     }
     for (int i = 0; i < 50; i++) y = ad_add(y, old[i * 7 % 50]);
     m.fail_at = 0;
@@ -309,8 +310,8 @@ static void backward_makes_do_without_a_heap(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_allocation_refused_once),     cmocka_unit_test(all_allocations_refused_from_one_on),
-        cmocka_unit_test(one_call_refused_and_made_again),  cmocka_unit_test(smaller_blocks_will_do),
-        cmocka_unit_test(backward_makes_do_without_a_heap),
+        cmocka_unit_test(one_call_refused_and_repeated),  cmocka_unit_test(smaller_blocks_suffice),
+        cmocka_unit_test(backward_works_without_a_heap),
     };
     return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
 }

@@ -1,19 +1,13 @@
-/* test_fresh.c: first gradients overwrite whatever their memory holds, and may take over a result's. */
-#include "common.h"
-
-#include "ops/ops.h"
-
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+/* test_fresh.c: the first gradient of a pass overwrites its memory, and may take over the memory of the result's. */
+#include "tests/common.h"
 
 enum { MOST = 16 };
 
-/* ---- an op that tells where gradients lie, and leaves numbers in the scratch ------------------------------------- */
+/* ---- an op that notes the addresses of gradients, and writes numbers to the scratch ------------------------------ */
 
 static struct {
     const void *result, *operand[2];
-} places;
+} addresses;
 
 enum { SCRATCH = 1 << 14 };
 
@@ -31,11 +25,11 @@ static int own_evaluate(const ad_op *op) {
 
 static void own_backward(const ad_op *op) {
     const double *g = ad_grad(ad_op_result(op));
-    places.result = g;
+    addresses.result = g;
     for (int i = ad_op_arity(op) - 1; i >= 0; i--) {
         bool fresh;
         double *gx = ad_grad_claim(op, i, &fresh);
-        places.operand[i] = gx;
+        addresses.operand[i] = gx;
         for (int64_t k = 0; gx != NULL && k < ad_numel(ad_op_result(op)); k++)
             gx[k] = (fresh ? 0 : gx[k]) + (i == 0 ? 2 * g[k] : 0);
     }
@@ -49,7 +43,7 @@ static const ad_optype own = { .name = "own", .doc = "2 x", .formula = "2 x", .g
 
 static ad_var *own_of(ad_var *a, ad_var *b) { return ad_apply(&own, b ? 2 : 1, (ad_var *[]){ a, b }, NULL); }
 
-/* ---- every op, every sample: the same bits, however gradients are kept ------------------------------------------- */
+/* ---- the gradients of every sample have the same bits, whether gradients are kept or not ------------------------- */
 
 typedef struct {
     ad_graph *g;
@@ -59,13 +53,11 @@ typedef struct {
 
 static ad_var *leaf(const samples *s, const ad_sample_case *c, int i) {
     ad_var *x = ad_zeros(s->g, s->t, c->shapes[i]);
-    for (int64_t k = 0; k < ad_numel(x); k++)
-        if (s->t == AD_F32) ((float *)ad_data_mut(x))[k] = (float)c->values[i][k];
-        else ((double *)ad_data_mut(x))[k] = c->values[i][k];
+    set_all(x, c->values[i]);
     return c->type->no_grad >> i & 1 ? x : ad_require_grad(x);
 }
 
-/* What arrives differs from element to element. */
+/* A weighted sum, so that the cotangent of y differs between elements. */
 static ad_var *weighed(ad_var *y) {
     ad_var *w = ad_zeros(ad_graph_of(y), ad_dtype_of(y), ad_shape_of(y));
     for (int64_t k = 0; k < ad_numel(w); k++)
@@ -74,8 +66,8 @@ static ad_var *weighed(ad_var *y) {
     return ad_sum(ad_mul(y, w));
 }
 
-/* Old numbers in the memory of a gradient that reads as zeros. */
-static void leave_numbers(ad_var *x) {
+/* Leaves numbers in the memory of a gradient that reads as zeros. */
+static void dirty_gradient(ad_var *x) {
     memset(ad_grad_mut(x), 0x77, (size_t)ad_numel(x) * ad_dtype_size(ad_dtype_of(x)));
     ad_zero_grad(x);
 }
@@ -88,7 +80,7 @@ static bool same_bits(const ad_var *a, const ad_var *b) {
     return true;
 }
 
-/* Whether the gradients of b, after a pass from the op applied to bs, which were made from b or are b, are a's. */
+/* Applies the op to bs, which are b or made from b, and runs a pass. The gradients of b must then be those of a. */
 static void compare(samples *s, const ad_sample_case *c, ad_var *const a[], ad_var *const b[], ad_var *const bs[],
                     const char *how) {
     ad_seed(s->g, 7);
@@ -97,7 +89,8 @@ static void compare(samples *s, const ad_sample_case *c, ad_var *const a[], ad_v
     assert_int_equal(ad_backward(y), AD_OK);
     for (int i = 0; i < c->n; i++) {
         if (c->type->no_grad >> i & 1) continue;
-        if (!same_bits(a[i], b[i])) fail_msg("%s, sample %d: gradient of operand %d, %s", c->type->name, c->index, i, how);
+        if (!same_bits(a[i], b[i]))
+            fail_msg("%s, sample %d: gradient of operand %d, %s", c->type->name, c->index, i, how);
         s->compared += ad_numel(a[i]);
     }
 }
@@ -108,7 +101,7 @@ static void compare_ways(samples *s, const ad_sample_case *c) {
     for (int i = 0; i < c->n; i++) {
         bool constant = c->type->no_grad >> i & 1;
         a[i] = leaf(s, c, i), b[i] = leaf(s, c, i), d[i] = leaf(s, c, i);
-        if (!constant) leave_numbers(b[i]);
+        if (!constant) dirty_gradient(b[i]);
         from_d[i] = constant ? d[i] : ad_reshape(ad_muls(d[i], 1), ad_shape_of(d[i]));
     }
     ad_keep_grads(s->g, true);
@@ -133,7 +126,7 @@ static int compare_sample(const ad_sample_case *c, void *data) {
     return rc == AD_EABSENT || rc == AD_EDTYPE ? AD_OK : rc;
 }
 
-static void every_op_overwrites_what_is_fresh(void **state) {
+static void every_op_overwrites_fresh_gradients(void **state) {
     (void)state;
     int64_t compared = 0;
     for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++) {
@@ -149,11 +142,11 @@ static void every_op_overwrites_what_is_fresh(void **state) {
     assert_true(compared > 100000);
 }
 
-/* ---- who takes over the memory of the result's gradient ------------------------------------------------------------ */
+/* ---- which operands take over the memory of the result's gradient ------------------------------------------------ */
 
 enum { N = 40 };
 
-/* The gradient of x, each element 2 k, whoever it was computed by. */
+/* Runs a pass from the sum of y. Each element of the gradient of x must then have this value. */
 static void pass(ad_graph *g, ad_var *x, ad_var *y, double each) {
     assert_int_equal(ad_backward(ad_sum(y)), AD_OK);
     for (int k = 0; k < N; k++) assert_true(ad_grad_at(x, k) == each);
@@ -164,34 +157,34 @@ static ad_graph *graph_with(bool keep, ad_var **x) {
     ad_graph *g = ad_graph_new();
     ad_keep_grads(g, keep);
     *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(N)));
-    memset(&places, 0, sizeof places);
+    memset(&addresses, 0, sizeof addresses);
     return g;
 }
 
-static void an_interior_operand_takes_over(void **state) {
+static void an_interior_operand_takes_over_the_memory(void **state) {
     (void)state;
     ad_var *x;
     ad_graph *g = graph_with(false, &x);
     pass(g, x, own_of(ad_neg(x), NULL), -2);
-    assert_ptr_equal(places.operand[0], places.result);
-    pass(g, x, own_of(ad_neg(x), ad_neg(x)), -4); /* the first of two */
-    assert_true(places.operand[0] == places.result && places.operand[1] != places.result);
+    assert_ptr_equal(addresses.operand[0], addresses.result);
+    pass(g, x, own_of(ad_neg(x), ad_neg(x)), -4); /* the first of two operands */
+    assert_true(addresses.operand[0] == addresses.result && addresses.operand[1] != addresses.result);
     ad_graph_free(g);
 }
 
-static void not_where_gradients_are_kept(void **state) {
+static void kept_gradients_are_not_taken_over(void **state) {
     (void)state;
     ad_var *x, *h;
     ad_graph *g = graph_with(true, &x);
     pass(g, x, own_of(ad_neg(x), NULL), -2);
-    assert_ptr_not_equal(places.operand[0], places.result);
+    assert_ptr_not_equal(addresses.operand[0], addresses.result);
     ad_graph_free(g);
     g = graph_with(false, &x);
     h = ad_neg(x);
     ad_retain_grad(h);
     ad_var *y = own_of(h, NULL);
     pass(g, x, y, -2);
-    assert_ptr_not_equal(places.operand[0], places.result);
+    assert_ptr_not_equal(addresses.operand[0], addresses.result);
     assert_true(ad_grad_at(h, N - 1) == 2);
     ad_retain_grad(y);
     pass(g, x, y, -4);
@@ -199,23 +192,23 @@ static void not_where_gradients_are_kept(void **state) {
     ad_graph_free(g);
 }
 
-/* A leaf; what has a gradient already; what stands there twice. */
-static void not_who_has_a_gradient_of_its_own(void **state) {
+/* A leaf; a Var that already has a gradient; a Var that is both operands. */
+static void operands_with_a_gradient_do_not_take_over(void **state) {
     (void)state;
     ad_var *x;
     ad_graph *g = graph_with(false, &x);
     pass(g, x, own_of(x, NULL), 2);
-    assert_ptr_not_equal(places.operand[0], places.result);
+    assert_ptr_not_equal(addresses.operand[0], addresses.result);
     ad_var *h = ad_neg(x), *y = own_of(h, NULL);
     pass(g, x, ad_add(y, ad_exp(ad_muls(h, 0))), 2 - 2);
-    assert_ptr_not_equal(places.operand[0], places.result);
+    assert_ptr_not_equal(addresses.operand[0], addresses.result);
     pass(g, x, own_of(h, h), -2);
-    assert_ptr_not_equal(places.operand[0], places.result);
+    assert_ptr_not_equal(addresses.operand[0], addresses.result);
     ad_graph_free(g);
 }
 
-/* Nothing is lost or given back twice: after the first pass no memory is taken. */
-static void the_pool_comes_out_even(void **state) {
+/* The pool gets each buffer back once: after the first passes nothing is allocated. */
+static void the_pool_gets_every_buffer_back(void **state) {
     (void)state;
     ad_var *x;
     ad_graph *g = graph_with(false, &x);
@@ -234,11 +227,11 @@ static void the_pool_comes_out_even(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_op_overwrites_what_is_fresh),
-        cmocka_unit_test(an_interior_operand_takes_over),
-        cmocka_unit_test(not_where_gradients_are_kept),
-        cmocka_unit_test(not_who_has_a_gradient_of_its_own),
-        cmocka_unit_test(the_pool_comes_out_even),
+        cmocka_unit_test(every_op_overwrites_fresh_gradients),
+        cmocka_unit_test(an_interior_operand_takes_over_the_memory),
+        cmocka_unit_test(kept_gradients_are_not_taken_over),
+        cmocka_unit_test(operands_with_a_gradient_do_not_take_over),
+        cmocka_unit_test(the_pool_gets_every_buffer_back),
     };
     return cmocka_run_group_tests_name("fresh", tests, NULL, NULL);
 }

@@ -1,13 +1,13 @@
-/* test_graphs.c: random graphs of up to 200 ops against the loss and gradients that PyTorch gives, kept in
-   tests/reference/graphs.txt; tests/reference/graphs.py draws them. */
+/* test_graphs.c: compares random graphs of up to 200 ops with loss and gradients by PyTorch. tests/reference/graphs.py
+   draws the graphs and writes them to tests/reference/graphs.txt. */
 #include "tests/common.h"
 
 enum { GRAPHS = 200, MOST_NODES = 260, MOST_OPERANDS = 100, MOST_ELEMENTS = 2000, LINE = 2000 };
 
-/* Relative to the loss, and to the largest element of a leaf's gradient. */
-static const double closeness = 1e-10;
+/* Relative to the loss, and to the largest element of the gradient of a leaf. */
+static const double graph_tolerance = 1e-10;
 
-/* ---- a graph as it is read ------------------------------------------------------------------------------ */
+/* ---- a graph of the file -------------------------------------------------------------------------------- */
 
 typedef struct {
     double largest, weighed, first, middle;
@@ -16,11 +16,11 @@ typedef struct {
 typedef struct {
     ad_graph *g;
     int number, nodes, ops;
-    uint64_t shift; /* of the seeds: other values of all leaves but indices */
+    uint64_t shift; /* added to the seeds of all leaves but indices, for other values */
     ad_var *var[MOST_NODES];
     bool is_leaf[MOST_NODES], is_param[MOST_NODES];
     double lo[MOST_NODES], hi[MOST_NODES];
-    bool whole[MOST_NODES]; /* an index: its values are rounded down */
+    bool is_index[MOST_NODES]; /* its values are rounded down */
     double loss;
     expected_gradient grad[MOST_NODES];
 } program;
@@ -28,10 +28,10 @@ typedef struct {
 static int64_t all_ops, all_numbers;
 
 static void leaf_values(const program *p, int i, double *to) {
-    uint64_t state = (uint64_t)p->number * 1000 + (uint64_t)i + (p->whole[i] ? 0 : p->shift);
+    uint64_t state = (uint64_t)p->number * 1000 + (uint64_t)i + (p->is_index[i] ? 0 : p->shift);
     for (int64_t k = 0, n = ad_numel(p->var[i]); k < n; k++) {
         double v = next_between(&state, p->lo[i], p->hi[i]);
-        to[k] = p->whole[i] ? floor(v) : v;
+        to[k] = p->is_index[i] ? floor(v) : v;
     }
 }
 
@@ -42,7 +42,7 @@ static void set_leaf(const program *p, int i) {
     assert_int_equal(ad_set(p->var[i], values), AD_OK);
 }
 
-/* "[2,3]": a list of whole numbers. */
+/* Reads a list of integers such as "[2,3]". */
 static ad_shape shape_from(const char *text) {
     ad_shape s = AD_SCALAR;
     for (char *at = (char *)(uintptr_t)text + 1; *at != ']' && *at != '\0' && s.ndim < AD_MAX_NDIM; at += *at == ',')
@@ -54,13 +54,13 @@ static void read_leaf(program *p, int i, const char *line) {
     char kind[16], shape[64];
     assert_int_equal(sscanf(line, "%15s %63s %lf %lf", kind, shape, &p->lo[i], &p->hi[i]), 4);
     p->is_param[i] = strcmp(kind, "param") == 0;
-    p->whole[i] = strcmp(kind, "index") == 0;
+    p->is_index[i] = strcmp(kind, "index") == 0;
     p->is_leaf[i] = true;
     p->var[i] = (p->is_param[i] ? ad_param : ad_tensor)(p->g, AD_F64, NULL, shape_from(shape));
     set_leaf(p, i);
 }
 
-/* ---- ops by name, with attributes by name ------------------------------------------------------------------ */
+/* ---- ops and attributes, found by name --------------------------------------------------------------------- */
 
 static void set_axes(int *to, const char *text) {
     ad_shape list = shape_from(text);
@@ -133,12 +133,12 @@ static void read_results(program *p, FILE *f) {
         int node = -1;
         next_line(f, line);
         int found = sscanf(line, "grad %d %lf %lf %lf %lf", &node, &e->largest, &e->weighed, &e->first, &e->middle);
-        if (found == 3) e->first = e->middle = e->weighed; /* of one element */
+        if (found == 3) e->first = e->middle = e->weighed; /* a gradient of one element */
         assert_true(node == i && (found == 3 || found == 5));
     }
 }
 
-/* Builds the file's next graph in g. */
+/* Builds the next graph of the file in g. */
 static void read_graph(program *p, ad_graph *g, FILE *f, uint64_t shift) {
     char line[LINE];
     *p = (program){ .g = g, .shift = shift };
@@ -154,15 +154,15 @@ static void read_graph(program *p, ad_graph *g, FILE *f, uint64_t shift) {
     read_results(p, f);
 }
 
-/* ---- comparing with what PyTorch gave ----------------------------------------------------------------------- */
+/* ---- comparison with PyTorch -------------------------------------------------------------------------------- */
 
-static void near(const program *p, int node, const char *what, double got, double want, double size) {
+static void compare_number(const program *p, int node, const char *what, double got, double want, double size) {
     all_numbers++;
-    if (fabs(got - want) <= closeness * size) return;
-    fail_msg("graph %d, node %d: %s is %.17g, and by PyTorch %.17g", p->number, node, what, got, want);
+    if (fabs(got - want) <= graph_tolerance * size) return;
+    fail_msg("graph %d, node %d: %s is %.17g, that of PyTorch is %.17g", p->number, node, what, got, want);
 }
 
-/* The weights of graphs.py: a wrong element anywhere changes the sum. */
+/* A sum with the weights of graphs.py, which changes with every element. */
 static double weighed(const ad_var *x, double (*at)(const ad_var *, int64_t)) {
     double sum = 0;
     for (int64_t k = 0; k < ad_numel(x); k++) sum += (1 + (double)(k % 8) / 8) * at(x, k);
@@ -173,15 +173,15 @@ static void compare_gradient(const program *p, int i, const ad_var *x, double (*
                              const char *what) {
     const expected_gradient *e = &p->grad[i];
     int64_t n = ad_numel(x);
-    near(p, i, what, at(x, 0), e->first, e->largest);
-    near(p, i, what, at(x, n / 2), e->middle, e->largest);
-    near(p, i, what, weighed(x, at), e->weighed, e->largest * (double)n);
+    compare_number(p, i, what, at(x, 0), e->first, e->largest);
+    compare_number(p, i, what, at(x, n / 2), e->middle, e->largest);
+    compare_number(p, i, what, weighed(x, at), e->weighed, e->largest * (double)n);
 }
 
 static ad_var *root(const program *p) { return p->var[p->nodes - 1]; }
 
 static void compare_backward(const program *p) {
-    near(p, p->nodes - 1, "the loss", ad_item(root(p)), p->loss, fabs(p->loss));
+    compare_number(p, p->nodes - 1, "the loss", ad_item(root(p)), p->loss, fabs(p->loss));
     ad_zero_grad(root(p));
     assert_int_equal(ad_backward(root(p)), AD_OK);
     for (int i = 0; i < p->nodes; i++)
@@ -198,9 +198,9 @@ static void compare_gradient_vars(const program *p) {
         if (p->is_param[i]) compare_gradient(p, i, dxs[k++], ad_at, "the gradient as a Var");
 }
 
-/* ---- evaluated again with other leaves, and with those of before ---------------------------------------------- */
+/* ---- evaluation with other leaves, and with the first ones again ------------------------------------------------ */
 
-/* Other numbers of the same range. */
+/* Sets all leaves to the numbers of this shift. */
 static void change_leaves(program *p, uint64_t shift) {
     p->shift = shift;
     for (int i = 0; i < p->nodes; i++)
@@ -209,10 +209,11 @@ static void change_leaves(program *p, uint64_t shift) {
 
 static void same_bits(const program *p, int i, const char *what, const void *got, const void *want) {
     size_t size = (size_t)ad_numel(p->var[i]) * sizeof(double);
-    if (memcmp(got, want, size) != 0) fail_msg("graph %d, node %d: %s is not as when written anew", p->number, i, what);
+    if (memcmp(got, want, size) == 0) return;
+    fail_msg("graph %d, node %d: %s differs from that of a new graph", p->number, i, what);
 }
 
-/* Both have the same leaves: one was evaluated again, one was written with them. */
+/* Both have the same leaves. p was evaluated again with them, fresh was built with them. */
 static void compare_programs(const program *p, const program *fresh) {
     assert_int_equal(ad_backward(root(p)), AD_OK);
     assert_int_equal(ad_backward(root(fresh)), AD_OK);
@@ -253,7 +254,7 @@ static void gradients_agree(void **state) {
     each_graph(true, compare_both_ways);
 }
 
-static void gradients_agree_with_memory_used_again(void **state) {
+static void gradients_agree_with_reused_memory(void **state) {
     (void)state;
     each_graph(false, compare_backward);
 }
@@ -280,7 +281,7 @@ static void evaluated_again(void **state) {
     fclose(again);
 }
 
-static void say_how_many(void **state) {
+static void report_counts(void **state) {
     (void)state;
     print_message("checked: %d graphs of %lld ops, %lld numbers against PyTorch\n", graphs_wanted(), (long long)all_ops,
                   (long long)all_numbers);
@@ -290,9 +291,9 @@ static void say_how_many(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_agree),
-        cmocka_unit_test(gradients_agree_with_memory_used_again),
+        cmocka_unit_test(gradients_agree_with_reused_memory),
         cmocka_unit_test(evaluated_again),
-        cmocka_unit_test(say_how_many),
+        cmocka_unit_test(report_counts),
     };
     return cmocka_run_group_tests_name("graphs", tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
-/* test_look.c: reading Vars, printing them as NumPy does, and pictures of expressions. */
+/* test_look.c: reads Vars, prints them in the layout of NumPy, and draws pictures of expressions. */
 #include "tests/common.h"
 
-/* ---- text that was written ----------------------------------------------------------------------- */
+/* ---- written text -------------------------------------------------------------------------------- */
 
 typedef void write_fn(FILE *to, const ad_var *x);
 
-/* What fn writes, as a string; the caller frees it. */
+/* The output of fn as a string, which the caller frees. */
 static char *text_of(write_fn *fn, const ad_var *x) {
     char *text = NULL;
     size_t size = 0;
@@ -27,8 +27,8 @@ static int count(const char *text, const char *part) {
 
 /* ---- printing -------------------------------------------------------------------------------------- */
 
-/* The values 0, 1, 2 ... as numpy.array2string(x, separator=', ', max_line_width=inf) with the format
-   %.6g lays them out; then dtype and shape. */
+/* The values 0, 1, 2 ... in the layout of numpy.array2string(x, separator=', ', max_line_width=inf) with the format
+   %.6g, then dtype and shape. */
 static const struct {
     ad_dtype dtype;
     ad_shape shape;
@@ -69,7 +69,7 @@ static const struct {
       "  f64 [2,300,2]\n" },
 };
 
-static void print_in_numpys_layout(void **state) {
+static void print_in_the_layout_of_numpy(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
         ad_graph *g = ad_graph_new();
@@ -81,7 +81,7 @@ static void print_in_numpys_layout(void **state) {
     }
 }
 
-/* A thousand elements are shown in full. */
+/* A thousand elements are printed in full. */
 static void print_a_thousand(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -139,7 +139,7 @@ static void names_of_dtypes_and_version(void **state) {
     assert_string_equal(ad_dtype_name(AD_F64), "f64");
 }
 
-/* The graph counts what its allocator counts. */
+/* The statistics of the graph are those of its allocator. */
 static void statistics_count_the_allocator(void **state) {
     (void)state;
     test_memory m = { .fail_at = -1 };
@@ -157,7 +157,7 @@ static void statistics_count_the_allocator(void **state) {
 
 /* ---- pictures --------------------------------------------------------------------------------------------- */
 
-/* Vars are boxes and Ops ellipses; each Var names its creator; the shared leaf x is there once. */
+/* Vars are boxes and Ops are ellipses. Each result has an edge to its creator. The shared leaf x is drawn once. */
 static void pictures_of_an_expression(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -183,8 +183,8 @@ static void pictures_of_an_expression(void **state) {
     ad_graph_free(g);
 }
 
-/* Making a picture changes nothing: the next one is the same, and backward finds all it needs. */
-static void pictures_leave_no_trace(void **state) {
+/* A picture changes nothing: the next picture is the same, and backward works. */
+static void pictures_change_nothing(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *y = ad_mul(ad_square(x), ad_exp(x));
@@ -217,7 +217,7 @@ static void pictures_of_arrays_leaves_and_attributes(void **state) {
     ad_graph_free(g);
 }
 
-/* Graphviz itself reads it, where there is one. */
+/* Graphviz accepts the picture, if it is installed. */
 static void graphviz_reads_the_picture(void **state) {
     (void)state;
     if (system("command -v dot >/dev/null 2>&1") != 0) skip();
@@ -239,7 +239,7 @@ static void names_in_errors_and_pictures(void **state) {
     ad_graph *g = ad_graph_new();
     char text[] = "W1";
     ad_var *w = ad_name(ad_param(g, AD_F64, NULL, AD_SHAPE(2, 3)), text), *x = ad_ones(g, AD_F64, AD_SHAPE(2, 3));
-    text[0] = '?'; /* the text was copied */
+    text[0] = '?'; /* the Var has a copy of the text */
     assert_string_equal(ad_name_of(w), "W1");
     assert_null(ad_name_of(x));
     ad_matmul(w, x);
@@ -256,7 +256,7 @@ static void names_in_errors_and_pictures(void **state) {
     ad_graph_free(g);
 }
 
-static void names_change_and_go(void **state) {
+static void names_change_and_end_with_their_scope(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_name(ad_scalar(g, AD_F64, 1), "x");
@@ -264,12 +264,12 @@ static void names_change_and_go(void **state) {
     assert_string_equal(ad_name_of(x), "other");
     assert_null(ad_name_of(ad_name(x, NULL)));
     ad_name(ad_scalar(g, AD_F64, 2), "kept");
-    for (int i = 0; i < 3; i++) { /* a Var of a closed scope leaves its name to nobody in its place */
+    for (int i = 0; i < 3; i++) { /* a new Var at the address of a Var of a closed scope does not get its name */
         ad_mark m = ad_begin(g);
         ad_var *y = ad_scalar(g, AD_F64, 3);
         assert_null(ad_name_of(y));
         ad_name(y, "y");
-        ad_name(x, "named in a scope"); /* and stays named */
+        ad_name(x, "named in a scope"); /* x keeps this name */
         ad_end(g, m);
     }
     assert_string_equal(ad_name_of(x), "named in a scope");
@@ -279,18 +279,18 @@ static void names_change_and_go(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(print_in_numpys_layout),
+        cmocka_unit_test(print_in_the_layout_of_numpy),
         cmocka_unit_test(print_a_thousand),
         cmocka_unit_test(print_numbers),
         cmocka_unit_test(elements_and_gradients),
         cmocka_unit_test(names_of_dtypes_and_version),
         cmocka_unit_test(statistics_count_the_allocator),
         cmocka_unit_test(pictures_of_an_expression),
-        cmocka_unit_test(pictures_leave_no_trace),
+        cmocka_unit_test(pictures_change_nothing),
         cmocka_unit_test(pictures_of_arrays_leaves_and_attributes),
         cmocka_unit_test(graphviz_reads_the_picture),
         cmocka_unit_test(names_in_errors_and_pictures),
-        cmocka_unit_test(names_change_and_go),
+        cmocka_unit_test(names_change_and_end_with_their_scope),
     };
     return cmocka_run_group_tests_name("look", tests, NULL, NULL);
 }

@@ -778,7 +778,7 @@ static void bad_convolutions_are_told(void **state) {
         { { .groups = 2 },
           AD_ESHAPE,
           "conv2d: [1,4,5,5] x [6,4,3,3]: x has 4 channels and w takes 4 in each of 2 groups" },
-        { { .dilation = { 3, 1 } }, AD_ESHAPE, "a kernel of 3, dilated 3 times, is larger than 5 padded by 0" },
+        { { .dilation = { 3, 1 } }, AD_ESHAPE, "a kernel of size 3 with dilation 3 is larger than x" },
         { { .output_padding = { 1, 0 } }, AD_EVALUE, "output_padding" },
     };
     for (int i = 0; i < COUNT(rows); i++) assert_fails(g, ad_conv2d(x, w, NULL, rows[i].o), rows[i].code, rows[i].text);
@@ -798,7 +798,7 @@ static void bad_convolutions_are_told(void **state) {
         AD_ESHAPE, "leaves nothing");
     assert_fails(g, ad_conv_transpose2d(x, ad_zeros(g, AD_F32, AD_SHAPE(4, 1, 2, 2)), v, plain), AD_ESHAPE,
                  "b must be [1]");
-    assert_fails(g, ad_conv2d_weight(x, AD_SHAPE(6, 4, 2, 2), w, plain), AD_ESHAPE, "do not make g");
+    assert_fails(g, ad_conv2d_weight(x, AD_SHAPE(6, 4, 2, 2), w, plain), AD_ESHAPE, "do not yield the shape of g");
     assert_fails(g, ad_conv2d_weight(x, AD_SHAPE(6, 3, 2, 2), w, plain), AD_ESHAPE, "do not take x");
     assert_fails(g, ad_conv1d(x, w, NULL, plain), AD_ESHAPE, "conv1d: [1,4,5,5] x [6,4,3,3]: takes x [n,c,l]");
     assert_fails(g, ad_conv_transpose1d(v, v, NULL, plain), AD_ESHAPE, "conv_transpose1d: [5] x [5]");
@@ -819,7 +819,7 @@ static void bad_pools_are_told(void **state) {
         { { .kernel = { 2, 2 }, .stride = { -1, 1 } }, AD_EVALUE, "must be 1 or more" },
         { { .kernel = { 2, 2 }, .padding = { 2, 0 } }, AD_EVALUE, "padding 2 is not in 0..1" },
         { { .kernel = { 2, 2 }, .padding = { 0, -1 } }, AD_EVALUE, "padding -1" },
-        { { .kernel = { 6, 1 } }, AD_ESHAPE, "max_pool2d: [2,5,5]: a size of 5 has no room for windows of 6" },
+        { { .kernel = { 6, 1 } }, AD_ESHAPE, "max_pool2d: [2,5,5]: a size of 5 is too small for windows of 6" },
     };
     for (int i = 0; i < COUNT(rows); i++) assert_fails(g, ad_max_pool2d(x, rows[i].o), rows[i].code, rows[i].text);
     ad_pool_opts two = { .kernel = { 2, 2 } };
@@ -830,14 +830,15 @@ static void bad_pools_are_told(void **state) {
     assert_fails(g, ad_avg_pool2d(x, (ad_pool_opts){ .kernel = { 2, 2 }, .dilation = { 2, 1 } }), AD_EVALUE,
                  "no dilation");
     assert_fails(g, ad_adaptive_avg_pool2d(x, 0, 2), AD_ESHAPE, "cannot divide 5 elements into 0 windows");
-    assert_fails(g, ad_avg_unpool2d(x, 5, 5, two), AD_ESHAPE, "not what planes of 5 x 5");
-    assert_fails(g, ad_avg_unpool2d(x, -1, 5, two), AD_ESHAPE, "no planes of -1 x 5");
+    assert_fails(g, ad_avg_unpool2d(x, 5, 5, two), AD_ESHAPE, "planes of 5 x 5 are not pooled to this shape");
+    assert_fails(g, ad_avg_unpool2d(x, -1, 5, two), AD_ESHAPE, "-1 x 5 is not a valid size");
     ad_var *one = ad_zeros(g, AD_F32, AD_SHAPE(1, 1));
     assert_fails(g, ad_max_pool2d(one, (ad_pool_opts){ .kernel = { 2, 1 }, .padding = { 1, 0 }, .dilation = { 2, 1 } }),
-                 AD_ESHAPE, "beside the plane");
+                 AD_ESHAPE, "no element in the plane");
     if (!test_quick()) {
         ad_var *wide = ad_zeros(g, AD_F32, AD_SHAPE(4097, 4097));
-        assert_fails(g, ad_max_pool2d_index(wide, two), AD_ESHAPE, "f32 has whole numbers to 16777216");
+        assert_fails(g, ad_max_pool2d_index(wide, two), AD_ESHAPE,
+                     "a plane has more elements than f32 can count exactly, 16777216");
     }
     ad_graph_free(g);
 }

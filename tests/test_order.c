@@ -1,4 +1,5 @@
-/* test_order.c: order of making is the order of work: long chains, diamonds, old operands, random graphs. */
+/* test_order.c: graphs are evaluated and differentiated in creation order: long chains, diamonds, old operands, gaps.
+   */
 #include "tests/common.h"
 
 #include <limits.h>
@@ -8,13 +9,13 @@
 
 typedef struct {
     int n;
-    double value, dx, dc; /* after writing and one backward pass */
+    double value, dx, dc; /* after recording and one backward pass */
     double again, dx2;    /* after a change of x, ad_eval and a second pass */
     ad_stats closed;
     bool ok;
 } chain;
 
-/* x + c + 1/4 + c + 1/4 ...: exact in binary. */
+/* x + c + 1/4 + c + 1/4 ..., which is exact in binary. */
 static ad_var *long_sum(ad_var *x, ad_var *c, int n) {
     ad_var *y = x;
     for (int i = 0; i < n; i++) y = i % 2 ? ad_adds(y, 0.25) : ad_add(y, c);
@@ -55,25 +56,25 @@ static void on_a_small_stack(void *(*run)(void *), void *arg) {
 static void a_chain_of_two_million_ops(void **state) {
     (void)state;
     chain r = { .n = test_quick() ? 20000 : 2000000 };
-    double begun = processor_seconds(), half = r.n / 2;
+    double start = processor_seconds(), half = r.n / 2;
     on_a_small_stack(run_chain, &r);
-    print_message("a chain of %d ops: %.2f s\n", r.n, processor_seconds() - begun);
+    print_message("a chain of %d ops: %.2f s\n", r.n, processor_seconds() - start);
     assert_true(r.ok);
     assert_true(r.value == 3 + half * 0.75 && r.dx == 1 && r.dc == half);
     assert_true(r.again == 5 + half * 0.75 && r.dx2 == 2);
     assert_int_equal(r.closed.ops, 0);
 }
 
-/* Gradients as Vars, then DOT text, of a long chain: neither recurses. */
+/* Gradients as Vars and DOT text of a long chain. Neither recurses. */
 static void *run_gradient_of_a_chain(void *arg) {
     chain *r = arg;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *c = param_item(g, AD_F64, 0.5), *y = long_sum(x, c, r->n), *d[2];
     r->ok = ad_gradient(y, 2, (ad_var *[]){ x, c }, d) == AD_OK;
     r->dx = ad_item(d[0]), r->dc = ad_item(d[1]);
-    FILE *nowhere = fopen("/dev/null", "w");
-    r->ok = r->ok && nowhere != NULL && ad_dump_dot(y, nowhere) == AD_OK;
-    if (nowhere != NULL) fclose(nowhere);
+    FILE *dev_null = fopen("/dev/null", "w");
+    r->ok = r->ok && dev_null != NULL && ad_dump_dot(y, dev_null) == AD_OK;
+    if (dev_null != NULL) fclose(dev_null);
     ad_graph_free(g);
     return NULL;
 }
@@ -87,15 +88,15 @@ static void gradients_as_vars_and_pictures_of_a_chain(void **state) {
 
 /* ---- diamonds --------------------------------------------------------------------------------------- */
 
-/* Visited path by path, a thousand diamonds would take 2^1000 steps. */
+/* A walk along all paths of a thousand diamonds would take 2^1000 steps. */
 static void a_thousand_diamonds(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 1), *y = x, *dx;
-    double begun = processor_seconds();
+    double start = processor_seconds();
     for (int i = 0; i < 1000; i++) y = ad_add(y, y);
     assert_int_equal(ad_backward(y), AD_OK);
-    double taken = processor_seconds() - begun;
+    double taken = processor_seconds() - start;
     print_message("a thousand diamonds: %.3f ms\n", 1e3 * taken);
     assert_true(ad_item(y) == ldexp(1, 1000) && ad_grad_item(x) == ldexp(1, 1000));
     set_item(x, 0.5);
@@ -107,14 +108,14 @@ static void a_thousand_diamonds(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- only what is reached costs ---------------------------------------------------------------------- */
+/* ---- only ops that are reached cost time ------------------------------------------------------------- */
 
 static int counted_evaluate(const ad_op *op) {
     *(double *)ad_values(op) = ad_item(ad_op_operand(op, 0));
     return AD_OK;
 }
 
-/* y = x; the attribute points at a count of the calls of its backward. */
+/* y = x. The attribute points at the number of calls of backward. */
 static void counted_backward(const ad_op *op) {
     int64_t *const *count = ad_attrs(op);
     double *dx = ad_grad_into(op, 0);
@@ -130,7 +131,7 @@ static const ad_optype counted = { .name = "counted",
 
 static ad_var *count_calls(ad_var *x, int64_t *calls) { return ad_apply(&counted, 1, &x, &calls); }
 
-static void what_is_not_reached_is_not_differentiated(void **state) {
+static void unreached_ops_are_not_differentiated(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     int64_t reached = 0, others = 0;
@@ -145,8 +146,8 @@ static void what_is_not_reached_is_not_differentiated(void **state) {
     ad_graph_free(g);
 }
 
-/* A part that wants no gradient is not differentiated either. */
-static void what_wants_no_gradient_is_not_differentiated(void **state) {
+/* A part that needs no gradient is not differentiated either. */
+static void ops_that_need_no_gradient_are_not_differentiated(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     int64_t wanted = 0, constant = 0;
@@ -157,13 +158,13 @@ static void what_wants_no_gradient_is_not_differentiated(void **state) {
     ad_graph_free(g);
 }
 
-/* y = x, and no gradient goes back: what x was made from is reached, but nothing arrives there. */
+/* y = x with a backward that adds nothing: ops before x are reached but get no gradient. */
 static void silent_backward(const ad_op *op) { (void)op; }
 static const ad_optype silent = {
     .name = "silent", .arity = 1, .evaluate = { NULL, counted_evaluate }, .backward = { NULL, silent_backward }
 };
 
-static void where_nothing_arrives_nothing_is_differentiated(void **state) {
+static void ops_that_get_no_gradient_are_not_differentiated(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     int64_t calls = 0;
@@ -175,8 +176,8 @@ static void where_nothing_arrives_nothing_is_differentiated(void **state) {
     ad_graph_free(g);
 }
 
-/* With gradients kept, a pass needs no memory at all: none for constants either. */
-static void a_pass_takes_no_memory(void **state) {
+/* If gradients are kept, a pass allocates nothing, not even for constants. */
+static void a_pass_allocates_nothing(void **state) {
     (void)state;
     test_memory m = { .fail_at = -1 };
     ad_graph *g = test_graph(&m);
@@ -191,7 +192,7 @@ static void a_pass_takes_no_memory(void **state) {
 
 enum { PASSES = 1000 };
 
-/* A scan of a million ops takes milliseconds; a thousand of them, many seconds. */
+/* A scan over a million ops takes milliseconds, a thousand such scans many seconds. */
 static void an_operand_a_million_ops_old(void **state) {
     (void)state;
     int unrelated = test_quick() ? 10000 : 1000000;
@@ -199,7 +200,7 @@ static void an_operand_a_million_ops_old(void **state) {
     ad_var *x = param_item(g, AD_F64, 2), *old = ad_square(x), *other = param_item(g, AD_F64, 1);
     for (int i = 0; i < unrelated; i++) other = ad_adds(other, 1);
     ad_var *y = ad_muls(old, 3);
-    double begun = processor_seconds();
+    double start = processor_seconds();
     for (int pass = 1; pass <= PASSES; pass++) {
         set_item(x, pass);
         assert_int_equal(ad_eval(y), AD_OK);
@@ -207,34 +208,34 @@ static void an_operand_a_million_ops_old(void **state) {
         assert_int_equal(ad_backward(y), AD_OK);
         assert_true(ad_item(y) == 3.0 * pass * pass && ad_grad_item(x) == 6 * pass);
     }
-    double taken = processor_seconds() - begun;
+    double taken = processor_seconds() - start;
     print_message("%d passes over a gap of %d ops: %.1f ms\n", PASSES, unrelated, 1e3 * taken);
     assert_true(taken < 1);
     ad_graph_free(g);
 }
 
-/* Many gaps: each reached op is followed by two hundred that are not. Scanned anew at each of them,
-   the gaps would take minutes. */
-static void a_comb_of_gaps(void **state) {
+/* Each reached op is followed by 200 that are not reached. Scanning all gaps again at each reached op would take
+   minutes. */
+static void many_gaps(void **state) {
     (void)state;
-    int teeth = test_quick() ? 50 : 10000;
+    int n = test_quick() ? 50 : 10000;
     ad_graph *g = ad_graph_new();
     int64_t reached = 0, others = 0;
     ad_var *x = param_item(g, AD_F64, 2), *y = x;
-    for (int i = 0; i < teeth; i++) {
-        ad_var *aside = y = count_calls(y, &reached);
-        for (int k = 0; k < 200; k++) aside = count_calls(aside, &others);
+    for (int i = 0; i < n; i++) {
+        ad_var *unused = y = count_calls(y, &reached);
+        for (int k = 0; k < 200; k++) unused = count_calls(unused, &others);
     }
-    double begun = processor_seconds();
+    double start = processor_seconds();
     assert_int_equal(ad_backward(y), AD_OK);
     assert_int_equal(ad_backward(y), AD_OK);
-    double taken = processor_seconds() - begun;
-    assert_true(reached == 2 * teeth && others == 0 && ad_grad_item(x) == 2);
+    double taken = processor_seconds() - start;
+    assert_true(reached == 2 * n && others == 0 && ad_grad_item(x) == 2);
     assert_true(taken < 1);
     ad_graph_free(g);
 }
 
-/* A root with many old operands, far apart, reached in any order. */
+/* A root with many old operands, which are far apart and reached in any order. */
 static void old_operands_in_any_order(void **state) {
     (void)state;
     enum { OLD = 400, GAP = 150 };
@@ -261,12 +262,12 @@ int main(void) {
         cmocka_unit_test(a_chain_of_two_million_ops),
         cmocka_unit_test(gradients_as_vars_and_pictures_of_a_chain),
         cmocka_unit_test(a_thousand_diamonds),
-        cmocka_unit_test(what_is_not_reached_is_not_differentiated),
-        cmocka_unit_test(what_wants_no_gradient_is_not_differentiated),
-        cmocka_unit_test(where_nothing_arrives_nothing_is_differentiated),
-        cmocka_unit_test(a_pass_takes_no_memory),
+        cmocka_unit_test(unreached_ops_are_not_differentiated),
+        cmocka_unit_test(ops_that_need_no_gradient_are_not_differentiated),
+        cmocka_unit_test(ops_that_get_no_gradient_are_not_differentiated),
+        cmocka_unit_test(a_pass_allocates_nothing),
         cmocka_unit_test(an_operand_a_million_ops_old),
-        cmocka_unit_test(a_comb_of_gaps),
+        cmocka_unit_test(many_gaps),
         cmocka_unit_test(old_operands_in_any_order),
     };
     return cmocka_run_group_tests_name("order", tests, NULL, NULL);

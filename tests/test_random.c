@@ -1,13 +1,13 @@
-/* test_random.c: the graph's random numbers: Philox's published values, seeds, distributions. */
+/* test_random.c: the random numbers of a graph: the published values of Philox, seeds, distributions. */
 #include "tests/common.h"
 
-/* ---- Philox 4x32-10 written out from Salmon et al., "Parallel random numbers", SC 2011 ---------- */
+/* ---- Philox 4x32-10 by Salmon et al., "Parallel random numbers", SC 2011 ------------------------- */
 
 typedef struct {
     uint32_t counter[4], key[2], result[4];
 } known_answer;
 
-/* From the file kat_vectors that the authors publish with Random123. */
+/* From the file kat_vectors, which is published with Random123. */
 static const known_answer published[] = {
     { { 0, 0, 0, 0 }, { 0, 0 }, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
     { { 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff },
@@ -53,7 +53,7 @@ static void a_new_graph_gives_the_published_values(void **state) {
     ad_graph_free(g);
 }
 
-/* Block i of a seed is Philox of counter i under the seed as key, low word first. */
+/* Block i of the numbers of a seed is Philox with counter i and the seed as key, low word first. */
 static void bits_are_a_function_of_seed_and_counter(void **state) {
     (void)state;
     static const uint64_t seeds[] = { 0, 1, 42, 0x123456789abcdef0u, UINT64_MAX };
@@ -91,7 +91,7 @@ static void the_same_seed_gives_the_same_numbers(void **state) {
             ad_seed(h, 7);
             ad_var *a = draws[d](g, t, AD_SHAPE(7, 11)), *b = draws[d](h, t, AD_SHAPE(7, 11));
             assert_true(same_numbers(a, b));
-            assert_false(same_numbers(a, draws[d](g, t, AD_SHAPE(7, 11)))); /* the row goes on */
+            assert_false(same_numbers(a, draws[d](g, t, AD_SHAPE(7, 11)))); /* the sequence continues */
             ad_seed(g, 8);
             assert_false(same_numbers(a, draws[d](g, t, AD_SHAPE(7, 11))));
             ad_seed(g, 7);
@@ -101,7 +101,8 @@ static void the_same_seed_gives_the_same_numbers(void **state) {
         }
 }
 
-/* A uniform number is its bits as a binary fraction: the top 24 of one word, or 53 of two. */
+/* A uniform number is a binary fraction of random bits: the top 24 bits of one word, or the top 53 bits of two words.
+   */
 static void uniform_numbers_are_the_bits(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -117,7 +118,7 @@ static void uniform_numbers_are_the_bits(void **state) {
     ad_graph_free(g);
 }
 
-/* Sample moments about the origin lie within five standard errors of the distribution's. */
+/* Sample moments about the origin are within five standard errors of the moments of the distribution. */
 static void check_moments(const ad_var *x, const double *expected, int n_moments, const double *deviation) {
     int64_t n = ad_numel(x);
     for (int k = 1; k <= n_moments; k++) {
@@ -127,7 +128,7 @@ static void check_moments(const ad_var *x, const double *expected, int n_moments
     }
 }
 
-/* Of u^k: mean 1/(k+1), variance 1/(2k+1) - 1/(k+1)^2. */
+/* u^k has the mean 1/(k+1) and the variance 1/(2k+1) - 1/(k+1)^2. */
 static void uniform_moments_and_range(void **state) {
     (void)state;
     static const double mean[] = { 1 / 2.0, 1 / 3.0, 1 / 4.0, 1 / 5.0 };
@@ -142,7 +143,7 @@ static void uniform_moments_and_range(void **state) {
     }
 }
 
-/* Of z^k: means 0, 1, 0, 3 and variances 1, 2, 15, 96. */
+/* z^k has the means 0, 1, 0, 3 and the variances 1, 2, 15, 96 for k = 1 to 4. */
 static void normal_moments(void **state) {
     (void)state;
     static const double mean[] = { 0, 1, 0, 3 };
@@ -156,7 +157,7 @@ static void normal_moments(void **state) {
     }
 }
 
-/* The share of normal numbers below each of these, against the distribution function. */
+/* The fraction of normal numbers below each threshold is that of the distribution function. */
 static void normal_distribution(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -170,7 +171,7 @@ static void normal_distribution(void **state) {
     ad_graph_free(g);
 }
 
-/* Neighbours are not correlated: Box and Muller's pairs are independent. */
+/* Neighbours are uncorrelated, such as the two numbers of a pair by Box and Muller. */
 static void neighbours_are_independent(void **state) {
     (void)state;
     for (int d = 0; d < 2; d++) {

@@ -1,19 +1,19 @@
-/* test_random_graphs.c: thousands of random graphs, with gaps, against a naive differentiation of them. */
+/* test_random_graphs.c: compares thousands of random graphs, which have gaps, with a naive differentiation. */
 #include "tests/common.h"
 
-/* ---- a graph as a table, and what it means in plain loops ------------------------------------------- */
+/* ---- a graph as a table, evaluated and differentiated by plain loops -------------------------------- */
 
 enum { PARAM, CONSTANT, ADD, SUB, MUL, MAXIMUM, NEG, SCALE, RELU, ABS, DETACH, KINDS };
 enum { MOST_NODES = 1500, MOST_LEAVES = 6, WIDTH = 3 };
 
-/* Only operations that are exact, or rounded once, so that both sides compute the same bits. */
+/* All operations are exact or rounded once, so that both sides compute the same bits. */
 typedef struct {
     int kind, a, b;
-    double k;                                       /* of SCALE */
-    bool aside;                                     /* used by none but others like it: a gap for the walk */
-    bool needs;                                     /* wants a gradient */
+    double k;                                       /* the factor of SCALE */
+    bool in_gap;                                    /* only nodes in gaps use it, so the root does not depend on it */
+    bool needs;                                     /* it needs a gradient */
     bool needed;                                    /* the root depends on it */
-    double value[WIDTH], grad[WIDTH], bound[WIDTH]; /* bound: the sum of the absolute contributions */
+    double value[WIDTH], grad[WIDTH], bound[WIDTH]; /* bound: the sum of the absolute contributions to grad */
     ad_var *var;
 } node;
 
@@ -38,7 +38,7 @@ static double value_of(const node *v, double a, double b) {
     }
 }
 
-/* d value / d a and d value / d b, with the library's conventions at ties and kinks. */
+/* d value / d a and d value / d b, with the conventions of the library at ties and kinks. */
 static double slope_a(const node *v, double a, double b) {
     switch (v->kind) {
     case MUL: return b;
@@ -68,13 +68,13 @@ static void evaluate_table(table *t) {
     }
 }
 
-static void send(node *to, int e, const node *from, double slope) {
+static void propagate(node *to, int e, const node *from, double slope) {
     to->grad[e] += from->grad[e] * slope;
     to->bound[e] += from->bound[e] * fabs(slope);
     to->needed = true;
 }
 
-/* In reverse order of making, everything. */
+/* Differentiates all nodes in reverse order of creation. */
 static void differentiate_table(table *t) {
     for (int i = 0; i < t->n; i++) {
         t->nodes[i].needed = i == t->root;
@@ -84,20 +84,20 @@ static void differentiate_table(table *t) {
         node *v = &t->nodes[i], *a = &t->nodes[v->a], *b = &t->nodes[v->b];
         for (int e = 0; e < t->width && v->needed; e++) {
             double va = a->value[e], vb = b->value[e];
-            send(a, e, v, slope_a(v, va, vb));
-            if (binary(v->kind)) send(b, e, v, slope_b(v, va, vb));
+            propagate(a, e, v, slope_a(v, va, vb));
+            if (binary(v->kind)) propagate(b, e, v, slope_b(v, va, vb));
         }
     }
 }
 
-/* ---- making random ones -------------------------------------------------------------------------------- */
+/* ---- random graphs ------------------------------------------------------------------------------------- */
 
-/* Mostly a recent node, sometimes any, now and then a leaf; from aside only those aside go on. */
-static int pick(const table *t, int n, bool aside, uint64_t *r) {
+/* An operand: a recent node, any node or a leaf. A node in a gap may be used only in a gap. */
+static int pick(const table *t, int n, bool in_gap, uint64_t *r) {
     for (;;) {
-        int way = next_below(r, 10), recent = n < 12 ? n : 12;
-        int i = way < 6 ? n - 1 - next_below(r, recent) : way < 9 ? next_below(r, n) : next_below(r, t->leaves);
-        if (aside || !t->nodes[i].aside) return i;
+        int choice = next_below(r, 10), recent = n < 12 ? n : 12;
+        int i = choice < 6 ? n - 1 - next_below(r, recent) : choice < 9 ? next_below(r, n) : next_below(r, t->leaves);
+        if (in_gap || !t->nodes[i].in_gap) return i;
     }
 }
 
@@ -116,12 +116,12 @@ static bool large(const table *t, const node *v) {
     return any;
 }
 
-static node random_node(const table *t, int n, bool aside, uint64_t *r) {
+static node random_node(const table *t, int n, bool in_gap, uint64_t *r) {
     node v = { .kind = ADD + next_below(r, KINDS - ADD),
-               .a = pick(t, n, aside, r),
-               .b = pick(t, n, aside, r),
+               .a = pick(t, n, in_gap, r),
+               .b = pick(t, n, in_gap, r),
                .k = next_between(r, -1, 1),
-               .aside = aside };
+               .in_gap = in_gap };
     if (v.kind == DETACH && next_below(r, 4) != 0) v.kind = ADD;
     if (large(t, &v)) v.kind = SCALE, v.k = 0.01;
     if (!binary(v.kind)) v.b = v.a;
@@ -130,20 +130,20 @@ static node random_node(const table *t, int n, bool aside, uint64_t *r) {
     return v;
 }
 
-/* Runs of ordinary nodes, and between them gaps of up to 250 that the root does not depend on. */
+/* Ordinary nodes, and between them gaps of up to 250 nodes that the root does not depend on. */
 static void random_table(table *t, uint64_t *r) {
     t->leaves = 1 + next_below(r, MOST_LEAVES);
     t->width = next_below(r, 2) ? WIDTH : 1;
     t->n = t->leaves + 1 + next_below(r, next_below(r, 4) ? 300 : MOST_NODES - MOST_LEAVES - 1);
     random_leaves(t, r);
-    bool aside = false;
+    bool in_gap = false;
     int run = 0;
     for (int i = t->leaves; i < t->n; i++) {
         if (run-- == 0) {
-            aside = i > t->leaves && !aside;
-            run = next_below(r, aside ? 250 : 40);
+            in_gap = i > t->leaves && !in_gap;
+            run = next_below(r, in_gap ? 250 : 40);
         }
-        t->nodes[i] = random_node(t, i, aside && i + 1 < t->n, r);
+        t->nodes[i] = random_node(t, i, in_gap && i + 1 < t->n, r);
     }
     t->root = t->n - 1;
 }
@@ -175,7 +175,7 @@ static void build_vars(table *t, ad_graph *g) {
     }
 }
 
-/* Aside of rounding in another order of summation, nothing may differ. */
+/* The only difference may be rounding from another order of summation. */
 static void same(double got, double expected, double bound, int seed, int i, const char *what) {
     if (fabs(got - expected) <= 1e-11 * bound) return;
     print_error("graph %d node %d: %s %.17g is not %.17g\n", seed, i, what, got, expected);
@@ -188,7 +188,7 @@ static void compare_values(const table *t, int seed) {
             same(ad_at(t->nodes[i].var, e), t->nodes[i].value[e], 0, seed, i, "value");
 }
 
-/* With gradients not kept, only small ones stay readable: then the leaves alone are compared. */
+/* If gradients are not kept, only those of the leaves are readable after the pass. */
 static void compare_gradients(const table *t, int seed, bool kept) {
     for (int i = 0; i < (kept ? t->n : t->leaves); i++)
         for (int e = 0; e < t->width; e++) {
@@ -221,16 +221,17 @@ static void change_leaves(table *t, uint64_t *r) {
     }
 }
 
-/* Other leaves may lead through a chain of products to any size: then nothing can be compared. */
-static bool tame(const table *t) {
+/* With other leaves, chains of products may grow to any size. Such values cannot be compared. */
+static bool is_moderate(const table *t) {
     for (int i = 0; i < t->n; i++)
         for (int e = 0; e < t->width; e++)
             if (!(fabs(t->nodes[i].value[e]) < 1e100 && t->nodes[i].bound[e] < 1e100)) return false;
     return true;
 }
 
-/* Written, differentiated both ways; then with other leaves evaluated again and differentiated. */
-static void follow(table *t, ad_graph *g, int seed) {
+/* Records a graph and differentiates it by both passes, then evaluates it with other leaves and differentiates again.
+   */
+static void check_graph(table *t, ad_graph *g, int seed) {
     uint64_t r = (uint64_t)seed;
     random_table(t, &r);
     bool kept = next_below(&r, 3) != 0;
@@ -246,7 +247,7 @@ static void follow(table *t, ad_graph *g, int seed) {
     evaluate_table(t);
     differentiate_table(t);
     assert_int_equal(ad_eval(root->var), AD_OK);
-    if (!tame(t)) return;
+    if (!is_moderate(t)) return;
     compare_values(t, seed);
     ad_zero_grad(root->var);
     if (root->needs) assert_int_equal(backward(t, g), AD_OK);
@@ -254,14 +255,14 @@ static void follow(table *t, ad_graph *g, int seed) {
     compare_gradient_vars(t, g, seed);
 }
 
-static void random_graphs_against_the_naive_way(void **state) {
+static void random_graphs_against_naive_differentiation(void **state) {
     (void)state;
     static table t;
     ad_graph *g = ad_graph_new();
     int graphs = test_quick() ? 40 : 3000;
     for (int seed = 1; seed <= graphs; seed++) {
         ad_mark m = ad_begin(g);
-        follow(&t, g, seed);
+        check_graph(&t, g, seed);
         assert_ok(g);
         ad_end(g, m);
     }
@@ -269,6 +270,6 @@ static void random_graphs_against_the_naive_way(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(random_graphs_against_the_naive_way) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(random_graphs_against_naive_differentiation) };
     return cmocka_run_group_tests_name("random graphs", tests, NULL, NULL);
 }

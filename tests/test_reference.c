@@ -1,5 +1,5 @@
-/* test_reference.c: every op's samples against values and gradients by PyTorch or mpmath, kept in
-   tests/reference/results; tests/reference/README.md says how they are made and compared. */
+/* test_reference.c: compares the samples of every op with values and gradients by PyTorch or mpmath. These are in
+   tests/reference/results; tests/reference/README.md describes how they are computed and compared. */
 #include <dirent.h>
 #include <float.h>
 
@@ -8,7 +8,7 @@
 
 enum { MOST_OPERANDS = 16, MOST_OPS = 1000 };
 
-/* No op's file may ask for a comparison looser than this. */
+/* The largest tolerance that the file of an op may have. */
 static const double loosest = 1e-9;
 
 /* ---- one number -------------------------------------------------------------------------------------- */
@@ -22,7 +22,7 @@ static bool agrees(double got, double want, bounds b) {
     return fabs(got - want) <= fmax(b.relative * fabs(want), b.floor);
 }
 
-/* A result that f32 cannot hold says nothing. */
+/* A value outside the range of f32 is not compared. */
 static bool agrees_narrow(double got, double want, double tol) {
     if (isfinite(want) && fabs(want) > (double)FLT_MAX) return true;
     return agrees(got, want, (bounds){ tol, tol });
@@ -32,7 +32,7 @@ static bool agrees_narrow(double got, double want, double tol) {
 
 typedef struct {
     const ad_optype *type;
-    char *next; /* the first line that is not read yet; NULL at the end */
+    char *next; /* the next line; NULL at the end */
     bounds f64;
     int samples;
     int64_t compared;
@@ -64,19 +64,18 @@ static char *next_line(reading *r) {
     return line;
 }
 
-/* What follows the word that the next line begins with; NULL if it begins with another. */
+/* The rest of the next line after this word; NULL if the line does not begin with it. */
 static const char *line_after(reading *r, const char *word) {
     const char *line = next_line(r);
     size_t n = strlen(word);
     return line != NULL && strncmp(line, word, n) == 0 ? line + n : NULL;
 }
 
-/* Every failure names the op and how to write its file anew. */
-static int stale(reading *r, const char *why) {
+/* Reports that the file does not fit the samples. The message names the op and the command that updates the file. */
+static int outdated(reading *r, const char *why) {
     const char *name = r->type->name;
     snprintf(r->trouble, sizeof r->trouble,
-             "%s: %s: `make reference-values OPS=%s` writes tests/reference/results/%s.txt anew", name, why, name,
-             name);
+             "%s: %s: `make reference-values OPS=%s` updates tests/reference/results/%s.txt", name, why, name, name);
     return AD_ECHECK;
 }
 
@@ -85,10 +84,10 @@ static int read_head(reading *r) {
     while (line != NULL && *line == '#') line = next_line(r);
     int end = 0;
     if (line == NULL || sscanf(line, "tolerance %lf %lf%n", &r->f64.relative, &r->f64.floor, &end) != 2)
-        return stale(r, "its reference values have no line that gives the tolerance");
+        return outdated(r, "its reference values have no tolerance line");
     bool usual = r->f64.relative == 1e-12 && r->f64.floor == 0;
-    if (!usual && strlen(line + end) < 10) return stale(r, "its tolerance is an exception without a reason");
-    if (r->f64.relative > loosest || r->f64.floor > loosest) return stale(r, "its tolerance is too loose for a check");
+    if (!usual && strlen(line + end) < 10) return outdated(r, "its tolerance is unusual, and no reason is given");
+    if (r->f64.relative > loosest || r->f64.floor > loosest) return outdated(r, "its tolerance is too loose");
     r->f64.floor = fmax(r->f64.floor, DBL_MIN);
     return AD_OK;
 }
@@ -98,7 +97,7 @@ static int read_head(reading *r) {
 typedef struct {
     reading *r;
     const ad_sample_case *c;
-    const char *value, *grad[MOST_OPERANDS]; /* the rests of their lines */
+    const char *value, *grad[MOST_OPERANDS]; /* the numbers of their lines */
     ad_var *in[MOST_OPERANDS], *y;
 } trial;
 
@@ -111,28 +110,28 @@ static int read_sample(reading *r, const ad_sample_case *c, trial *t) {
     unsigned checksum = 0;
     const char *line = line_after(r, "sample ");
     if (line == NULL || sscanf(line, "%d %x", &index, &checksum) != 2)
-        return stale(r, "it has more samples than reference values");
+        return outdated(r, "it has more samples than reference values");
     if (index != c->index || checksum != sample_checksum(c))
-        return stale(r, "a sample is not what its reference values were made for");
-    if ((t->value = line_after(r, "value ")) == NULL) return stale(r, "a line of reference values is missing");
+        return outdated(r, "a sample has changed since its reference values were computed");
+    if ((t->value = line_after(r, "value ")) == NULL) return outdated(r, "a line of reference values is missing");
     for (int i = 0; i < c->n; i++) {
         char word[24];
         snprintf(word, sizeof word, "grad %d", i);
         if (takes_gradient(c, i) && (t->grad[i] = line_after(r, word)) == NULL)
-            return stale(r, "the gradient of an operand is missing");
+            return outdated(r, "the gradient of an operand is missing");
     }
     return AD_OK;
 }
 
 static int differ(const trial *t, const char *what, ad_dtype dtype, int64_t k, double got, double want) {
     snprintf(t->r->trouble, sizeof t->r->trouble,
-             "%s, sample %d, %s, element %lld in %s: %.17g, and by the reference %.17g: off by %.3g, relative %.3g",
+             "%s, sample %d, %s, element %lld in %s: %.17g, the reference is %.17g: difference %.3g, relative %.3g",
              t->c->type->name, t->c->index, what, (long long)k, ad_dtype_name(dtype), got, want, fabs(got - want),
              fabs(got - want) / fabs(want));
     return AD_ECHECK;
 }
 
-/* The n numbers of a line beside at(x, 0 .. n-1). */
+/* Compares the numbers of a line with at(x, 0 .. n-1). */
 static int compare_line(const trial *t, const char *what, const char *line, const ad_var *x,
                         double (*at)(const ad_var *, int64_t), double narrow) {
     ad_dtype dtype = ad_dtype_of(t->in[0]);
@@ -140,20 +139,20 @@ static int compare_line(const trial *t, const char *what, const char *line, cons
     for (int64_t k = 0; k < n; k++) {
         char *end;
         double want = strtod(line, &end), got = at(x, k);
-        if (end == line) return stale(t->r, "a line of reference values is too short");
+        if (end == line) return outdated(t->r, "a line of reference values is too short");
         line = end;
         t->r->compared++;
         if (dtype == AD_F64 ? !agrees(got, want, t->r->f64) : !agrees_narrow(got, want, narrow))
             return differ(t, what, dtype, k, got, want);
     }
-    return *line == '\0' ? AD_OK : stale(t->r, "a line of reference values is too long");
+    return *line == '\0' ? AD_OK : outdated(t->r, "a line of reference values is too long");
 }
 
 static int compare_shape(const trial *t) {
     char text[160];
     int n = ad_shape_text(ad_shape_of(t->y), text, sizeof text);
     if (strncmp(t->value, text, (size_t)n) == 0 && (t->value[n] == ' ' || t->value[n] == '\0')) return AD_OK;
-    snprintf(t->r->trouble, sizeof t->r->trouble, "%s, sample %d: the result is %s, and by the reference %.*s",
+    snprintf(t->r->trouble, sizeof t->r->trouble, "%s, sample %d: the result has shape %s, the reference has %.*s",
              t->c->type->name, t->c->index, text, (int)strcspn(t->value, " "), t->value);
     return AD_ECHECK;
 }
@@ -200,7 +199,7 @@ typedef struct {
 static int compare_sample(const ad_sample_case *c, void *data) {
     context *x = data;
     trial t = { .r = x->r, .c = c };
-    if (c->n > MOST_OPERANDS) return stale(x->r, "a sample has more operands than this test takes");
+    if (c->n > MOST_OPERANDS) return outdated(x->r, "a sample has more operands than this test supports");
     int rc = read_sample(x->r, c, &t);
     if (rc == AD_OK) rc = compare_in(&t, x->g, AD_F64);
     bool narrow = c->type->evaluate[AD_F32] != NULL && !(c->flags & AD_SAMPLE_LOOSE);
@@ -215,7 +214,7 @@ static int compare_op(reading *r) {
     context x = { r, ad_graph_new() };
     int rc = read_head(r);
     if (rc == AD_OK) rc = ad_each_sample(x.g, r->type, compare_sample, &x);
-    if (rc == AD_OK && next_line(r) != NULL) rc = stale(r, "there are reference values for samples that it has not");
+    if (rc == AD_OK && next_line(r) != NULL) rc = outdated(r, "it has fewer samples than reference values");
     if (rc != AD_OK && r->trouble[0] == '\0')
         snprintf(r->trouble, sizeof r->trouble, "%s: %s", r->type->name, ad_error(x.g));
     ad_graph_free(x.g);
@@ -228,19 +227,19 @@ static void op_agrees_with_its_reference(void **state) {
     snprintf(path, sizeof path, "tests/reference/results/%s.txt", r.type->name);
     char *text = whole_file(source_path(path));
     if (text == NULL)
-        fail_msg("%s: there are no reference values: %s. Give the op an entry in tests/reference/*.py and run "
-                 "`make reference-values OPS=%s`; run this test from the source folder, or set AD_SOURCE to it",
+        fail_msg("%s: there are no reference values: %s. Add an entry for the op to tests/reference/*.py and run "
+                 "`make reference-values OPS=%s`. Run this test in the source folder, or set AD_SOURCE to it",
                  r.type->name, path, r.type->name);
     r.next = text;
     int rc = compare_op(&r);
     free(text);
-    if (rc == AD_EABSENT) skip(); /* this build lacks the op's library */
+    if (rc == AD_EABSENT) skip(); /* this build lacks a library that the op needs */
     if (rc != AD_OK) fail_msg("%s", r.trouble);
     assert_true(r.samples > 0);
     all_compared += r.compared, all_samples += r.samples, all_ops++;
 }
 
-/* ---- the test itself ------------------------------------ */
+/* ---- tests of the comparison ------------------------------------------------------------------------------------ */
 
 static void comparison_is_strict(void **state) {
     (void)state;
@@ -256,7 +255,7 @@ static void comparison_is_strict(void **state) {
     assert_false(agrees(3e-15, 0, (bounds){ 1e-12, 2e-15 }));
 }
 
-/* Whether a text in place of one_hot's file is refused, with a sentence that has this part. */
+/* Lines in place of the file of one_hot are refused with a message that contains this part. */
 static void assert_refused(const char *lines, const char *part) {
     char text[600];
     snprintf(text, sizeof text, "# a comment\n%s", lines);
@@ -266,21 +265,21 @@ static void assert_refused(const char *lines, const char *part) {
     assert_contains(r.trouble, "make reference-values OPS=one_hot");
 }
 
-static void unfit_files_are_refused(void **state) {
+static void wrong_files_are_refused(void **state) {
     (void)state;
-    assert_refused("", "no line that gives the tolerance");
+    assert_refused("", "no tolerance line");
     assert_refused("tolerance 1e-3 0 a reason of some length\n", "too loose");
-    assert_refused("tolerance 1e-11 0\n", "without a reason");
+    assert_refused("tolerance 1e-11 0\n", "no reason is given");
     assert_refused("tolerance 1e-12 0\n", "more samples");
-    assert_refused("tolerance 1e-12 0\nsample 0 00000000\nvalue [3] 0 0 1\n", "not what its reference values");
+    assert_refused("tolerance 1e-12 0\nsample 0 00000000\nvalue [3] 0 0 1\n", "a sample has changed");
 }
 
-/* A file of no op is left behind where an op was renamed. */
+/* Renaming an op must not leave its old file behind. */
 static void every_file_has_its_op(void **state) {
     (void)state;
     const char *path = source_path("tests/reference/results");
     DIR *folder = opendir(path);
-    if (folder == NULL) fail_msg("%s cannot be read: run this test from the source folder, or set AD_SOURCE", path);
+    if (folder == NULL) fail_msg("%s cannot be read: run this test in the source folder, or set AD_SOURCE", path);
     ad_graph *g = ad_graph_new();
     for (struct dirent *e; (e = readdir(folder)) != NULL;) {
         char *dot = strrchr(e->d_name, '.');
@@ -292,7 +291,7 @@ static void every_file_has_its_op(void **state) {
     closedir(folder);
 }
 
-static void say_how_many(void **state) {
+static void report_counts(void **state) {
     (void)state;
     print_message("checked: %lld ops, %lld numbers of %lld samples against PyTorch and mpmath\n", (long long)all_ops,
                   (long long)all_compared, (long long)all_samples);
@@ -308,9 +307,9 @@ int main(void) {
                                               .initial_state = (void *)(uintptr_t)*t };
     const struct CMUnitTest last[] = {
         cmocka_unit_test(comparison_is_strict),
-        cmocka_unit_test(unfit_files_are_refused),
+        cmocka_unit_test(wrong_files_are_refused),
         cmocka_unit_test(every_file_has_its_op),
-        cmocka_unit_test(say_how_many),
+        cmocka_unit_test(report_counts),
     };
     memcpy(tests + n, last, sizeof last);
     return _cmocka_run_group_tests("reference", tests, n + sizeof last / sizeof *last, NULL, NULL);

@@ -1,14 +1,7 @@
-/* test_scope.c: scopes: what they end, what outlives them, and that steady steps take no memory. */
+/* test_scope.c: scopes: what ends with them, what outlives them, and that steady steps allocate nothing. */
 #include "tests/common.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define UNDER_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_ASAN 1
-#endif
-#endif
-#ifdef UNDER_ASAN
+#ifdef SANITIZED
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -82,7 +75,7 @@ static void closing_an_outer_scope_closes_the_inner_ones(void **state) {
     ad_graph_free(g);
 }
 
-/* A mark is not taken for that of a later scope at the same depth. */
+/* A mark does not close a later scope at the same depth. */
 static void an_old_mark_closes_nothing(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -130,7 +123,7 @@ static void a_scope_closes_under_an_error_too(void **state) {
     ad_graph_free(g);
 }
 
-/* Freeing the graph closes what is open. */
+/* Freeing the graph closes open scopes. */
 static void a_graph_freed_with_open_scopes(void **state) {
     (void)state;
     test_memory m = { .fail_at = -1 };
@@ -144,7 +137,7 @@ static void a_graph_freed_with_open_scopes(void **state) {
     assert_all_released(&m);
 }
 
-/* ---- memory that must outlive the scope it was asked for in ------------------------------------------- */
+/* ---- memory that outlives the scope in which it is needed first --------------------------------------- */
 
 enum { WIDE = 500 };
 
@@ -156,7 +149,7 @@ static void a_gradient_asked_for_in_an_inner_scope(void **state) {
     assert_ptr_equal(ad_require_grad(x), x);
     assert_int_equal(ad_backward(ad_sum(ad_mul(x, c))), AD_OK);
     ad_end(g, inner);
-    ad_zeros(g, AD_F64, AD_SHAPE(4 * WIDE)); /* takes the memory that the scope gave back */
+    ad_zeros(g, AD_F64, AD_SHAPE(4 * WIDE)); /* takes the memory of the closed scope */
     ad_end(g, outer);
     ad_var *others = ad_full(g, AD_F64, 7, AD_SHAPE(4 * WIDE));
     for (int i = 0; i < WIDE; i++) assert_true(ad_grad_at(x, i) == 2);
@@ -166,7 +159,7 @@ static void a_gradient_asked_for_in_an_inner_scope(void **state) {
     ad_graph_free(g);
 }
 
-/* The Var's own scope, not the one that is open, ends the memory of a retained gradient. */
+/* The memory of a retained gradient ends with the scope of the Var, not with the scope that is open. */
 static void a_retained_gradient_of_an_outer_scope(void **state) {
     (void)state;
     test_memory memory = { .fail_at = -1 };
@@ -213,7 +206,7 @@ static void descend(ad_var *p, float rate) {
     ad_zero_grad(p);
 }
 
-/* One training step of a small network in a scope of its own; returns the loss. */
+/* One training step of a small network in its own scope. Returns the loss. */
 static double step(const net *n) {
     ad_mark m = ad_begin(n->g);
     ad_var *h = ad_tanh(ad_affine(n->x, n->w1, n->b1));
@@ -249,23 +242,23 @@ static void steady_steps(int steps, bool keep, bool retain) {
     assert_all_released(&m);
 }
 
-static void steps_take_no_memory(void **state) {
+static void steps_allocate_nothing(void **state) {
     (void)state;
     steady_steps(100000, true, false);
 }
 
-static void steps_with_borrowed_gradients_take_no_memory(void **state) {
+static void steps_with_borrowed_gradients_allocate_nothing(void **state) {
     (void)state;
     steady_steps(100000, false, false);
 }
 
-static void steps_that_retain_a_gradient_take_no_memory(void **state) {
+static void steps_that_retain_a_gradient_allocate_nothing(void **state) {
     (void)state;
     steady_steps(5000, false, true);
 }
 
-/* Gradients as Vars, and gradients of these. */
-static void steps_of_second_order_take_no_memory(void **state) {
+/* Gradients as Vars, and their gradients. */
+static void steps_of_second_order_allocate_nothing(void **state) {
     (void)state;
     test_memory m = { .fail_at = -1 };
     ad_graph *g = test_graph(&m);
@@ -292,7 +285,7 @@ static void one_step_of_size(ad_graph *g, const ad_var *w, int64_t n) {
     ad_end(g, m);
 }
 
-/* Random sizes up to 2^17 elements: half a megabyte each, five arrays at a time. */
+/* Random sizes up to 2^17 elements, half a megabyte each, with five arrays at a time. */
 static void sizes_that_vary_at_random(void **state) {
     (void)state;
     for (int keep = 0; keep <= 1; keep++) {
@@ -307,8 +300,8 @@ static void sizes_that_vary_at_random(void **state) {
     }
 }
 
-/* Sizes that grow little by little, each beyond all before: what is held is a small multiple of the
-   largest and not the sum of them all. */
+/* Each array is larger than all before. The memory that is held is a small multiple of the largest array, not the sum
+   of all arrays. */
 static void sizes_that_grow_little_by_little(void **state) {
     (void)state;
     enum { LEAST = 2 << 20, STEP = 1 << 16, STEPS = 100 };
@@ -322,9 +315,9 @@ static void sizes_that_grow_little_by_little(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- the plan of ad_eval and addresses that come again ------------------------------------------------------ */
+/* ---- the plan of ad_eval when addresses are used again ------------------------------------------------------ */
 
-/* What was planned for y would miss exp(x), on which z depends at the same place. */
+/* z has the address of y, but the plan for y does not evaluate exp(x), on which z depends. */
 static void a_plan_does_not_outlive_its_scope(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -336,9 +329,9 @@ static void a_plan_does_not_outlive_its_scope(void **state) {
     ad_end(g, m);
     m = ad_begin(g);
     ad_var *z = ad_square(ad_sin(ad_exp(x)));
-    assert_ptr_equal(z, y); /* or this shows nothing */
+    assert_ptr_equal(z, y); /* otherwise this test shows nothing */
     set_item(x, 0.5);
-    assert_int_equal(ad_backward(z), AD_ESTALE); /* it was y that was fresh */
+    assert_int_equal(ad_backward(z), AD_ESTALE); /* y was evaluated, z was not */
     ad_clear_error(g);
     assert_int_equal(ad_eval(z), AD_OK);
     double e = exp(0.5);
@@ -349,7 +342,7 @@ static void a_plan_does_not_outlive_its_scope(void **state) {
     ad_graph_free(g);
 }
 
-/* A plan of an outer root goes on being right after inner scopes came and went. */
+/* The plan of an outer root remains right after inner scopes. */
 static void a_plan_of_an_outer_root(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -373,25 +366,25 @@ static void a_picture_in_a_scope(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 2);
-    FILE *nowhere = fopen("/dev/null", "w");
-    assert_non_null(nowhere);
+    FILE *dev_null = fopen("/dev/null", "w");
+    assert_non_null(dev_null);
     for (int i = 0; i < 3; i++) {
         ad_mark m = ad_begin(g);
         ad_var *y = i % 2 ? ad_exp(ad_sin(x)) : ad_mul(x, ad_cos(x));
-        assert_int_equal(ad_dump_dot(y, nowhere), AD_OK);
+        assert_int_equal(ad_dump_dot(y, dev_null), AD_OK);
         assert_int_equal(ad_eval(y), AD_OK);
         assert_close(ad_item(y), i % 2 ? exp(sin(2)) : 2 * cos(2), 1e-14);
         ad_end(g, m);
     }
-    fclose(nowhere);
+    fclose(dev_null);
     ad_graph_free(g);
 }
 
-/* ---- what AddressSanitizer sees --------------------------------------------------------------------------------- */
+/* ---- memory that is poisoned for AddressSanitizer --------------------------------------------------------------- */
 
 static void a_closed_scope_is_poisoned(void **state) {
     (void)state;
-#ifdef UNDER_ASAN
+#ifdef SANITIZED
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F32, NULL, AD_SHAPE(WIDE));
     ad_mark m = ad_begin(g);
@@ -400,8 +393,8 @@ static void a_closed_scope_is_poisoned(void **state) {
     ad_backward(s);
     assert_false(__asan_address_is_poisoned(y));
     ad_end(g, m);
-    const void *gone[] = { y, s, op, data, grad };
-    for (int i = 0; i < 5; i++) assert_true(__asan_address_is_poisoned(gone[i]));
+    const void *freed[] = { y, s, op, data, grad };
+    for (int i = 0; i < 5; i++) assert_true(__asan_address_is_poisoned(freed[i]));
     assert_false(__asan_address_is_poisoned(x));
     assert_false(__asan_address_is_poisoned(ad_data(x)));
     assert_false(__asan_address_is_poisoned(ad_grad(x)));
@@ -411,10 +404,10 @@ static void a_closed_scope_is_poisoned(void **state) {
 #endif
 }
 
-/* A kernel that writes behind its array is caught at the first byte. */
-static void what_lies_behind_an_array_is_poisoned(void **state) {
+/* A kernel that writes past the end of its array is detected at the first byte. */
+static void memory_after_an_array_is_poisoned(void **state) {
     (void)state;
-#ifdef UNDER_ASAN
+#ifdef SANITIZED
     ad_graph *g = ad_graph_new();
     for (int n = 1; n < 40; n++) {
         const char *data = ad_data(ad_zeros(g, AD_F32, AD_SHAPE(n)));
@@ -439,17 +432,17 @@ int main(void) {
         cmocka_unit_test(a_graph_freed_with_open_scopes),
         cmocka_unit_test(a_gradient_asked_for_in_an_inner_scope),
         cmocka_unit_test(a_retained_gradient_of_an_outer_scope),
-        cmocka_unit_test(steps_take_no_memory),
-        cmocka_unit_test(steps_with_borrowed_gradients_take_no_memory),
-        cmocka_unit_test(steps_that_retain_a_gradient_take_no_memory),
-        cmocka_unit_test(steps_of_second_order_take_no_memory),
+        cmocka_unit_test(steps_allocate_nothing),
+        cmocka_unit_test(steps_with_borrowed_gradients_allocate_nothing),
+        cmocka_unit_test(steps_that_retain_a_gradient_allocate_nothing),
+        cmocka_unit_test(steps_of_second_order_allocate_nothing),
         cmocka_unit_test(sizes_that_vary_at_random),
         cmocka_unit_test(sizes_that_grow_little_by_little),
         cmocka_unit_test(a_plan_does_not_outlive_its_scope),
         cmocka_unit_test(a_plan_of_an_outer_root),
         cmocka_unit_test(a_picture_in_a_scope),
         cmocka_unit_test(a_closed_scope_is_poisoned),
-        cmocka_unit_test(what_lies_behind_an_array_is_poisoned),
+        cmocka_unit_test(memory_after_an_array_is_poisoned),
     };
     return cmocka_run_group_tests_name("scope", tests, NULL, NULL);
 }

@@ -1,78 +1,78 @@
-/* test_stale.c: a leaf changed after the ops that used it ran is noticed, and nothing else is. */
+/* test_stale.c: a pass fails if a leaf was changed after the ops that use it ran, and only then. */
 #include "tests/common.h"
 
-/* What a scenario works with: x and c want a gradient and are a constant, and are used as it likes. */
+/* The leaves of a scenario: x needs a gradient, c is a constant. */
 typedef struct {
     ad_graph *g;
     ad_var *x, *c;
-} bench;
+} fixture;
 
 typedef struct {
     const char *name;
-    ad_var *(*root)(bench *b); /* what is then differentiated */
-    int code;
-    double dx; /* of the root, at once or after ad_eval; x is 3 and c is 2, or 5 and 4 once changed */
+    ad_var *(*root)(fixture *b); /* returns the Var to differentiate */
+    int code;                    /* the result of the pass */
+    double dx; /* d root / dx after the pass, or after ad_eval and a second pass; x is 3, then 5, and c is 2, then 4 */
 } scenario;
 
-static ad_var *nothing_changed(bench *b) { return ad_mul(ad_square(b->x), b->c); }
+static ad_var *nothing_changed(fixture *b) { return ad_mul(ad_square(b->x), b->c); }
 
-static ad_var *changed_by_set(bench *b) {
+static ad_var *changed_by_set(fixture *b) {
     ad_var *y = ad_mul(ad_square(b->x), b->c);
     set_item(b->x, 5);
     return y;
 }
 
-static ad_var *changed_by_data_mut(bench *b) {
+static ad_var *changed_by_data_mut(fixture *b) {
     ad_var *y = ad_mul(ad_square(b->x), b->c);
     *(double *)ad_data_mut(b->x) = 5;
     return y;
 }
 
-static ad_var *changed_by_rebind(bench *b) {
+static ad_var *changed_by_rebind(fixture *b) {
     static double two = 2, four = 4;
     ad_var *in = ad_input(b->g, AD_F64, &two, AD_SCALAR), *y = ad_mul(b->x, in);
     ad_rebind(in, &four);
     return y;
 }
 
-static ad_var *changed_before_its_first_use(bench *b) {
+static ad_var *changed_before_its_first_use(fixture *b) {
     set_item(b->x, 5);
     return ad_mul(ad_square(b->x), b->c);
 }
 
-static ad_var *a_constant_changed(bench *b) {
+static ad_var *a_constant_changed(fixture *b) {
     ad_var *y = ad_mul(b->x, b->c);
     set_item(b->c, 4);
     return y;
 }
 
-static ad_var *an_unrelated_leaf_changed(bench *b) {
+static ad_var *an_unrelated_leaf_changed(fixture *b) {
     ad_var *y = ad_square(b->x);
     ad_exp(b->c);
     set_item(b->c, 4);
     return y;
 }
 
-/* The changed leaf reaches the root through an op that has no gradient. */
-static ad_var *through_a_comparison(bench *b) {
+/* The root depends on the changed leaf through an op without a gradient. */
+static ad_var *through_a_comparison(fixture *b) {
     ad_var *y = ad_mul(b->x, ad_gt(b->c, ad_full(b->g, AD_F64, 3, AD_SCALAR)));
     set_item(b->c, 4);
     return y;
 }
 
-static ad_var *through_a_view(bench *b) {
+static ad_var *through_a_view(fixture *b) {
     ad_var *y = ad_sum(ad_square(ad_reshape(b->x, AD_SHAPE(1))));
     set_item(b->x, 5);
     return y;
 }
 
-static ad_var *evaluated_again(bench *b) {
+static ad_var *evaluated_again(fixture *b) {
     ad_var *y = changed_by_set(b);
     assert_int_equal(ad_eval(y), AD_OK);
     return y;
 }
 
-static ad_var *evaluated_and_changed_again(bench *b) {
+static ad_var *evaluated_and_changed_again(fixture *b) {
     ad_var *y = ad_mul(ad_square(b->x), b->c);
     set_item(b->x, 4);
     assert_int_equal(ad_eval(y), AD_OK);
@@ -80,15 +80,15 @@ static ad_var *evaluated_and_changed_again(bench *b) {
     return y;
 }
 
-/* Only a part of the root was evaluated again. */
-static ad_var *evaluated_in_part(bench *b) {
+/* Only a part of the expression was evaluated again. */
+static ad_var *evaluated_in_part(fixture *b) {
     ad_var *part = ad_square(b->x), *y = ad_mul(part, b->c);
     set_item(b->x, 5);
     assert_int_equal(ad_eval(part), AD_OK);
     return y;
 }
 
-static ad_var *the_part_that_was_evaluated(bench *b) {
+static ad_var *the_part_that_was_evaluated(fixture *b) {
     ad_var *part = ad_square(b->x);
     ad_mul(part, b->c);
     set_item(b->x, 5);
@@ -96,15 +96,15 @@ static ad_var *the_part_that_was_evaluated(bench *b) {
     return part;
 }
 
-/* A new op on a result that is out of date. */
-static ad_var *made_from_a_stale_result(bench *b) {
+/* A new op on a stale result. */
+static ad_var *made_from_a_stale_result(fixture *b) {
     ad_var *part = ad_square(b->x);
     set_item(b->x, 5);
     return ad_mul(part, b->c);
 }
 
-/* The same, and then that result is brought up to date: the op made in between is not. */
-static ad_var *made_from_a_stale_result_before_its_evaluation(bench *b) {
+/* The stale result is evaluated after the new op, which remains stale. */
+static ad_var *made_from_a_stale_result_before_its_evaluation(fixture *b) {
     ad_var *part = ad_square(b->x);
     set_item(b->x, 5);
     ad_var *y = ad_square(part);
@@ -112,7 +112,7 @@ static ad_var *made_from_a_stale_result_before_its_evaluation(bench *b) {
     return y;
 }
 
-static ad_var *likewise_with_another_leaf_changed(bench *b) {
+static ad_var *made_from_a_stale_result_and_another_leaf(fixture *b) {
     ad_var *part = ad_square(b->x);
     set_item(b->x, 5);
     set_item(b->c, 4);
@@ -121,15 +121,15 @@ static ad_var *likewise_with_another_leaf_changed(bench *b) {
     return y;
 }
 
-/* Evaluating another root does not make a shared part, whose leaves did not change, newer. */
-static ad_var *a_shared_part_evaluated_for_another_root(bench *b) {
+/* Evaluating another root does not renew a shared part whose leaves did not change. */
+static ad_var *a_shared_part_evaluated_for_another_root(fixture *b) {
     ad_var *shared = ad_square(b->x), *y = ad_muls(shared, 7), *other = ad_mul(shared, b->c);
     set_item(b->c, 4);
     assert_int_equal(ad_eval(other), AD_OK);
     return y;
 }
 
-static ad_var *two_roots_evaluated_in_turn(bench *b) {
+static ad_var *two_roots_evaluated_in_turn(fixture *b) {
     ad_var *shared = ad_square(b->x), *y = ad_muls(shared, 7), *other = ad_mul(shared, b->c);
     set_item(b->x, 5);
     assert_int_equal(ad_eval(y), AD_OK);
@@ -137,20 +137,20 @@ static ad_var *two_roots_evaluated_in_turn(bench *b) {
     return y;
 }
 
-/* A picture plans the root's evaluation, and evaluates nothing. */
-static ad_var *drawn_after_another_was_evaluated(bench *b) {
+/* A picture makes a plan for evaluating the root, but evaluates nothing. */
+static ad_var *drawn_after_another_was_evaluated(fixture *b) {
     ad_var *y = ad_mul(ad_square(b->x), b->c), *other = ad_exp(b->x);
-    FILE *nowhere = fopen("/dev/null", "w");
-    assert_non_null(nowhere);
+    FILE *dev_null = fopen("/dev/null", "w");
+    assert_non_null(dev_null);
     set_item(b->x, 5);
     assert_int_equal(ad_eval(other), AD_OK);
-    assert_int_equal(ad_dump_dot(y, nowhere), AD_OK);
-    fclose(nowhere);
+    assert_int_equal(ad_dump_dot(y, dev_null), AD_OK);
+    fclose(dev_null);
     return y;
 }
 
-/* Changed in a scope, by ops of a scope, after it closed: the old op is no less stale. */
-static ad_var *changed_inside_a_scope(bench *b) {
+/* The old op is stale even though the scope in which the leaf was changed has closed. */
+static ad_var *changed_inside_a_scope(fixture *b) {
     ad_var *y = ad_mul(ad_square(b->x), b->c);
     ad_mark m = ad_begin(b->g);
     ad_exp(b->x);
@@ -159,7 +159,7 @@ static ad_var *changed_inside_a_scope(bench *b) {
     return y;
 }
 
-static ad_var *used_in_a_scope_that_closed(bench *b) {
+static ad_var *used_in_a_scope_that_closed(fixture *b) {
     ad_mark m = ad_begin(b->g);
     ad_exp(b->x);
     set_item(b->x, 5);
@@ -183,7 +183,7 @@ static const scenario scenarios[] = {
     { "the part that was evaluated", the_part_that_was_evaluated, AD_OK, 10 },
     { "made from a stale result", made_from_a_stale_result, AD_ESTALE, 20 },
     { "made from a stale result, evaluated later", made_from_a_stale_result_before_its_evaluation, AD_ESTALE, 500 },
-    { "likewise with another leaf changed", likewise_with_another_leaf_changed, AD_ESTALE, 40 },
+    { "made from a stale result, another leaf changed", made_from_a_stale_result_and_another_leaf, AD_ESTALE, 40 },
     { "a shared part evaluated for another root", a_shared_part_evaluated_for_another_root, AD_OK, 42 },
     { "two roots evaluated in turn", two_roots_evaluated_in_turn, AD_OK, 70 },
     { "drawn after another was evaluated", drawn_after_another_was_evaluated, AD_ESTALE, 20 },
@@ -197,8 +197,8 @@ static void expect_code(const scenario *s, int rc) {
     fail();
 }
 
-/* A refused pass touches no gradient; after ad_eval it is right. */
-static void refuse_then_evaluate(const scenario *s, bench *b, ad_var *y) {
+/* The refused pass has changed no gradient. A pass after ad_eval is right. */
+static void evaluate_after_refusal(const scenario *s, fixture *b, ad_var *y) {
     assert_true(ad_grad_item(b->x) == 1000 && ad_grad_item(y) == 0);
     assert_contains(ad_error(b->g), "ad_eval");
     ad_clear_error(b->g);
@@ -207,31 +207,31 @@ static void refuse_then_evaluate(const scenario *s, bench *b, ad_var *y) {
     assert_close_in(s->name, ad_grad_item(b->x), 1000 + s->dx, 1e-12);
 }
 
-static bench bench_open(void) {
+static fixture fixture_new(void) {
     ad_graph *g = ad_graph_new();
-    return (bench){ g, param_item(g, AD_F64, 3), ad_full(g, AD_F64, 2, AD_SCALAR) };
+    return (fixture){ g, param_item(g, AD_F64, 3), ad_full(g, AD_F64, 2, AD_SCALAR) };
 }
 
-static void backward_notices(void **state) {
+static void backward_detects_changed_leaves(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
         const scenario *s = &scenarios[i];
-        bench b = bench_open();
+        fixture b = fixture_new();
         *(double *)ad_grad_mut(b.x) = 1000;
         ad_var *y = s->root(&b);
         int rc = ad_backward(y);
         expect_code(s, rc);
         if (rc == AD_OK) assert_close_in(s->name, ad_grad_item(b.x), 1000 + s->dx, 1e-12);
-        else refuse_then_evaluate(s, &b, y);
+        else evaluate_after_refusal(s, &b, y);
         ad_graph_free(b.g);
     }
 }
 
-static void gradients_as_vars_notice(void **state) {
+static void gradients_as_vars_detect_changed_leaves(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
         const scenario *s = &scenarios[i];
-        bench b = bench_open();
+        fixture b = fixture_new();
         ad_var *y = s->root(&b), *dx = NULL;
         expect_code(s, ad_gradient(y, 1, &b.x, &dx));
         if (s->code != AD_OK) {
@@ -245,7 +245,7 @@ static void gradients_as_vars_notice(void **state) {
     }
 }
 
-static void the_sentence_names_op_and_operand(void **state) {
+static void the_error_names_op_and_operand(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F32, NULL, AD_SHAPE(2, 3)), *c = ad_ones(g, AD_F32, AD_SHAPE(2, 3));
@@ -278,14 +278,14 @@ static void noise_backward(const ad_op *op) {
     for (int64_t i = 0; dx != NULL && i < ad_numel(y); i++) dx[i] += ad_grad_at(y, i);
 }
 
-/* y = x + u, u uniform in [0, 1). */
+/* y = x + u with u uniform in [0, 1). */
 static const ad_optype noise = { .name = "noise",
                                  .arity = 1,
                                  .flags = AD_OP_RANDOM,
                                  .evaluate = { NULL, noise_evaluate },
                                  .backward = { NULL, noise_backward } };
 
-static void random_ops_draw_anew(void **state) {
+static void random_ops_draw_again(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *n = ad_apply(&noise, 1, &x, NULL), *y = ad_square(n), *z = ad_exp(n);
@@ -295,7 +295,7 @@ static void random_ops_draw_anew(void **state) {
     assert_close(ad_item(y), ad_item(n) * ad_item(n), 1e-15);
     assert_int_equal(ad_backward(y), AD_OK);
     assert_close(ad_grad_item(x), 2 * ad_item(n), 1e-15);
-    assert_int_equal(ad_backward(z), AD_ESTALE); /* it was made from the numbers drawn before */
+    assert_int_equal(ad_backward(z), AD_ESTALE); /* z has the numbers of the first evaluation */
     ad_clear_error(g);
     assert_int_equal(ad_eval(z), AD_OK);
     assert_close(ad_item(z), exp(ad_item(n)), 1e-14);
@@ -304,8 +304,8 @@ static void random_ops_draw_anew(void **state) {
     ad_graph_free(g);
 }
 
-/* Evaluating a root that draws leaves the parts that do not draw as they were. */
-static void drawing_leaves_the_rest_fresh(void **state) {
+/* Evaluating a root with a random op does not make other ops stale. */
+static void random_ops_do_not_make_others_stale(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param_item(g, AD_F64, 3), *shared = ad_square(x), *y = ad_muls(shared, 2);
@@ -319,11 +319,11 @@ static void drawing_leaves_the_rest_fresh(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(backward_notices),
-        cmocka_unit_test(gradients_as_vars_notice),
-        cmocka_unit_test(the_sentence_names_op_and_operand),
-        cmocka_unit_test(random_ops_draw_anew),
-        cmocka_unit_test(drawing_leaves_the_rest_fresh),
+        cmocka_unit_test(backward_detects_changed_leaves),
+        cmocka_unit_test(gradients_as_vars_detect_changed_leaves),
+        cmocka_unit_test(the_error_names_op_and_operand),
+        cmocka_unit_test(random_ops_draw_again),
+        cmocka_unit_test(random_ops_do_not_make_others_stale),
     };
     return cmocka_run_group_tests_name("stale", tests, NULL, NULL);
 }

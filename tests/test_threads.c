@@ -1,4 +1,4 @@
-/* test_threads.c: the same bits for any number of threads, and threads that come, wait, go and fork. */
+/* test_threads.c: any number of threads computes the same bits; threads start, wait, end, and survive a fork. */
 #define _DEFAULT_SOURCE /* fork */
 #include "tests/common.h"
 
@@ -13,7 +13,7 @@
 static const int teams[] = { 2, 3, 8 };
 enum { TEAMS = sizeof teams / sizeof *teams };
 
-/* ---- slabs -------------------------------------------------------------------------------------------- */
+/* ---- chunks of loops ---------------------------------------------------------------------------------- */
 
 static void *system_take(void *data, size_t align, size_t size) {
     void *p = NULL;
@@ -25,16 +25,16 @@ static ad__memory plain_memory(void) { return (ad__memory){ .use = { system_take
 
 typedef struct {
     ad_team *team;
-    int64_t n, slab;
+    int64_t n, chunk;
     int size;
-    unsigned char *times; /* how often each element was visited */
-    atomic_int wrong;     /* slabs cut otherwise than they should be */
-    bool slow;            /* slabs take long enough for all threads to come */
+    unsigned char *times; /* the number of visits of each element */
+    atomic_int wrong;     /* the number of chunks with wrong bounds or a wrong worker */
+    bool slow;            /* chunks take so long that all threads join the loop */
 } visits;
 
 static void visit(void *context, int worker, int64_t from, int64_t to) {
     visits *v = context;
-    if (from % v->slab != 0 || (to - from != v->slab && to != v->n) || worker < 0 || worker >= v->size) v->wrong++;
+    if (from % v->chunk != 0 || (to - from != v->chunk && to != v->n) || worker < 0 || worker >= v->size) v->wrong++;
     if (v->slow) usleep(100);
     for (int64_t i = from; i < to; i++) v->times[i]++;
 }
@@ -44,7 +44,7 @@ static void visit_within(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) {
         visits v = *(visits *)context;
         v.times += i * v.n;
-        ad_parallel(v.team, v.n, v.slab, AD__SHARED_MIN, visit, &v);
+        ad_parallel(v.team, v.n, v.chunk, AD__SHARED_MIN, visit, &v);
     }
 }
 
@@ -52,8 +52,8 @@ static void assert_each_once(const unsigned char *times, int64_t n) {
     for (int64_t i = 0; i < n; i++) assert_int_equal(times[i], 1);
 }
 
-/* Loops of all lengths one after the other, so that threads come late to some and early to others. */
-static void every_slab_is_done_once(void **state) {
+/* Loops of all lengths in sequence, so that threads join some loops late and wait for others. */
+static void every_chunk_is_done_once(void **state) {
     (void)state;
     enum { MOST = 5000 };
     static unsigned char times[MOST];
@@ -64,11 +64,11 @@ static void every_slab_is_done_once(void **state) {
         assert_non_null(team);
         assert_int_equal(ad__team_size(team), teams[i]);
         for (int round = test_quick() ? 300 : 5000; round > 0; round--) {
-            int n = next_below(&random, MOST), slab = 1 + next_below(&random, 400);
-            visits v = { team, n, slab, teams[i], times, 0, round % 16 == 1 };
+            int n = next_below(&random, MOST), chunk = 1 + next_below(&random, 400);
+            visits v = { team, n, chunk, teams[i], times, 0, round % 16 == 1 };
             if (round % 8) v.n = v.n % 40;
             memset(times, 0, (size_t)v.n);
-            ad_parallel(team, v.n, v.slab, AD__SHARED_MIN, visit, &v);
+            ad_parallel(team, v.n, v.chunk, AD__SHARED_MIN, visit, &v);
             assert_int_equal(v.wrong, 0);
             assert_each_once(times, v.n);
         }
@@ -92,26 +92,26 @@ static void a_loop_within_a_loop(void **state) {
 static void note_thread(void *context, int worker, int64_t from, int64_t to) {
     pthread_t *who = context;
     (void)worker;
-    usleep(2000); /* long enough for the others to come */
+    usleep(2000); /* long enough for the other threads to join */
     for (int64_t i = from; i < to; i++) who[i] = pthread_self();
 }
 
 static void several_threads_take_part(void **state) {
     (void)state;
-    enum { SLABS = 32 };
-    pthread_t who[SLABS];
+    enum { CHUNKS = 32 };
+    pthread_t who[CHUNKS];
     ad__memory memory = plain_memory();
     ad_team *team = ad__team_new(&memory, 2);
-    ad_parallel(team, SLABS, 1, AD__SHARED_MIN, note_thread, who);
+    ad_parallel(team, CHUNKS, 1, AD__SHARED_MIN, note_thread, who);
     int others = 0;
-    for (int i = 0; i < SLABS; i++) others += !pthread_equal(who[i], pthread_self());
+    for (int i = 0; i < CHUNKS; i++) others += !pthread_equal(who[i], pthread_self());
     ad__team_free(&memory, team);
-    assert_in_range(others, 1, SLABS - 1);
+    assert_in_range(others, 1, CHUNKS - 1);
 }
 
 /* ---- the same bits -------------------------------------------------------------------------------------- */
 
-/* What a computation leaves behind: the values and gradients of some Vars. */
+/* The Vars of a computation whose values and gradients are compared. */
 enum { MOST_RESULTS = 8 };
 typedef struct {
     ad_var *of[MOST_RESULTS];
@@ -123,7 +123,7 @@ static ad_var *numbers(ad_graph *g, ad_dtype t, ad_shape s) { return ad_require_
 
 static void note(results *r, ad_var *x) { r->of[r->n++] = x; }
 
-/* Gradients of a weighted sum of y, so that no two are equal. */
+/* A pass from random cotangents of y. */
 static void finish(results *r, ad_var *y) {
     ad_graph *g = ad_graph_of(y);
     note(r, y);
@@ -190,7 +190,7 @@ static void layer(ad_graph *g, ad_dtype t, results *r) {
     finish(r, ad_affine(x, w, b));
 }
 
-/* [30,6,width], some of each kind, from both ends. */
+/* An LSTM from the end and a GRU from the start, of inputs [30,6,width]. */
 static void recurrent_nets(ad_graph *g, ad_dtype t, results *r) {
     enum { N = 30, M = 100 };
     ad_var *h = numbers(g, t, AD_SHAPE(N, M)), *c = numbers(g, t, AD_SHAPE(N, M)), *b = numbers(g, t, AD_SHAPE(3 * M));
@@ -201,7 +201,7 @@ static void recurrent_nets(ad_graph *g, ad_dtype t, results *r) {
     finish(r, ad_add(ad_select(both, 0, 0), ad_mul(ad_select(both, 0, 1), gru)));
 }
 
-/* Sizes that are no multiple of a slab or a vector, so that the last ones are short. */
+/* Sizes that are not a multiple of a chunk or a vector, so that the last ones are short. */
 enum { LONG = 300007, HIGH = 1501, WIDE = 211 };
 
 static ad_var *noted(ad_graph *g, ad_dtype t, ad_shape s, results *r) {
@@ -309,7 +309,7 @@ static void results_are_the_same_bits(void **state) {
         for (int t = AD_F32; t <= AD_F64; t++) compare(computations[i].name, computations[i].f, (ad_dtype)t);
 }
 
-/* ---- coming and going ------------------------------------------------------------------------------------- */
+/* ---- starting and ending threads -------------------------------------------------------------------------- */
 
 static void the_number_of_threads(void **state) {
     (void)state;
@@ -324,7 +324,7 @@ static void the_number_of_threads(void **state) {
     }
     assert_int_equal(ad_set_threads(g, -1), AD_EVALUE);
     assert_contains(ad_error(g), "-1 threads");
-    assert_int_equal(ad_set_threads(g, 2), AD_EVALUE); /* the error is still there */
+    assert_int_equal(ad_set_threads(g, 2), AD_EVALUE); /* the graph still has the error */
     assert_int_equal(ad_threads(g), 4);
     ad_clear_error(g);
     assert_int_equal(ad_set_threads(g, AD__MAX_THREADS + 1), AD_EVALUE);
@@ -332,7 +332,7 @@ static void the_number_of_threads(void **state) {
     ad_graph_free(g);
 }
 
-static void memory_that_is_short_changes_nothing(void **state) {
+static void running_out_of_memory_changes_nothing(void **state) {
     (void)state;
     test_memory m = { .fail_at = -1 };
     ad_graph *g = test_graph(&m);
@@ -347,7 +347,7 @@ static void memory_that_is_short_changes_nothing(void **state) {
     assert_all_released(&m);
 }
 
-/* A thread of the user's with a graph of its own, which has threads too. */
+/* A thread of the user with its own graph, which has threads too. */
 static void *train(void *sum) {
     ad_graph *g = ad_graph_new();
     results r = { .n = 0 };
@@ -365,7 +365,7 @@ static void *train(void *sum) {
     return NULL;
 }
 
-static void graphs_in_threads_of_the_users(void **state) {
+static void graphs_in_user_threads(void **state) {
     (void)state;
     enum { USERS = 4 };
     pthread_t users[USERS];
@@ -377,7 +377,7 @@ static void graphs_in_threads_of_the_users(void **state) {
     for (int i = 0; i < USERS; i++) assert_true(sums[i] == sums[USERS]);
 }
 
-/* 0 if the child, with its parent's graph, computes what the parent did, and can have threads again. */
+/* 0 if the child computes the result of its parent with the graph of the parent, and can start threads again. */
 static int child(ad_graph *g, double wanted) {
     for (int n = 0; n < 2; n++) {
         results r = { .n = 0 };
@@ -390,10 +390,10 @@ static int child(ad_graph *g, double wanted) {
     return 0;
 }
 
-static void a_forked_child_goes_on(void **state) {
+static void a_forked_child_can_compute(void **state) {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip(); /* it ends a child that starts threads */
+    skip(); /* ThreadSanitizer ends a child that starts threads */
 #endif
     ad_graph *g = ad_graph_new();
     results r = { .n = 0 };
@@ -410,19 +410,19 @@ static void a_forked_child_goes_on(void **state) {
     int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    assert_int_equal(child(g, ad_at(r.of[2], 4711)), 0); /* and so does the parent, which frees the graph */
+    assert_int_equal(child(g, ad_at(r.of[2], 4711)), 0); /* the parent can compute too, and frees the graph */
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_slab_is_done_once),
+        cmocka_unit_test(every_chunk_is_done_once),
         cmocka_unit_test(a_loop_within_a_loop),
         cmocka_unit_test(several_threads_take_part),
         cmocka_unit_test(results_are_the_same_bits),
         cmocka_unit_test(the_number_of_threads),
-        cmocka_unit_test(memory_that_is_short_changes_nothing),
-        cmocka_unit_test(graphs_in_threads_of_the_users),
-        cmocka_unit_test(a_forked_child_goes_on),
+        cmocka_unit_test(running_out_of_memory_changes_nothing),
+        cmocka_unit_test(graphs_in_user_threads),
+        cmocka_unit_test(a_forked_child_can_compute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

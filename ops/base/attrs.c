@@ -1,4 +1,4 @@
-/* attrs.c: attributes that several ops share: axes, shapes. */
+/* attrs.c: attributes that several ops share: one axis, several axes, a shape. */
 #include "ops/base/attrs.h"
 
 const ad_attr ad__axis_list[] = { { "axis", AD_ATTR_INT, offsetof(ad__axis_attrs, axis) }, { 0 } };
@@ -26,7 +26,8 @@ ad_shape ad__reduced_shape(ad_shape s, unsigned mask, bool keepdims) {
 int ad__call_axes(const ad_call *c, int n, const int *axis) {
     unsigned seen = 0;
     if (n < 0) return (1 << c->shape.ndim) - 1;
-    if (n > AD_MAX_NDIM) return ad_call_fail(c, AD_ESHAPE, "%d axes given, at most %d taken", n, AD_MAX_NDIM);
+    if (n > AD_MAX_NDIM)
+        return ad_call_fail(c, AD_ESHAPE, "%d axes given, but at most %d are possible", n, AD_MAX_NDIM);
     for (int i = 0; i < n; i++) {
         int at = ad_call_axis(c, axis[i], c->shape.ndim);
         if (at < 0) return at;
@@ -91,7 +92,7 @@ void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y
 
 int ad__check_eps(const ad_call *c, double eps) {
     if (eps >= 0 && eps - eps == 0) return AD_OK;
-    return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", eps);
+    return ad_call_fail(c, AD_EVALUE, "eps %g is not a finite number >= 0", eps);
 }
 
 ad_var *ad__nil_result(const ad_var *x, const char *caller) {

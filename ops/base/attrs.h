@@ -1,10 +1,10 @@
-/* attrs.h: attributes that several ops share, and how they are read and checked. */
+/* attrs.h: attributes that several ops share, their checks, and helpers for shapes and elements. */
 #ifndef OPS_BASE_ATTRS_H
 #define OPS_BASE_ATTRS_H
 
 #include "autodiff/graph/node.h"
 
-/* One axis, as the user gave it: -1 is the last. */
+/* One axis as the caller gave it, so -1 is the last. */
 typedef struct {
     int axis;
     bool keepdims;
@@ -21,58 +21,47 @@ extern const ad_attr ad__axes_list[];
 unsigned ad__axes_mask(const ad__axes_attrs *a, int ndim);  /* bit i: axis i is reduced */
 ad_shape ad__reduced_shape(ad_shape s, unsigned mask, bool keepdims);
 int ad__axes_shape(ad_call *c); /* the shape rule of reductions over ad__axes_attrs */
-/* The mask of n axes of the call's shape, all of them for n < 0; negative, with the error, for one that is
-   out of range or named twice. */
+/* The mask of n axes of the call's shape, or of all its axes for n < 0. A negative code, after setting the error, if an
+   axis is out of range or given twice. */
 int ad__call_axes(const ad_call *c, int n, const int *axis);
-/* As a user gave them; a list that is NULL, or a negative n, is all axes. */
+/* Attributes from the arguments of a call. If n is negative or the list is NULL, they mean all axes. */
 ad__axes_attrs ad__axes_of(int n, const int *axes);
-/* Of a reduction, where a list of none is all axes too, as in PyTorch. */
+/* The same for reductions, where an empty list means all axes too, as in PyTorch. */
 ad__axes_attrs ad__reduced_axes(int n, const int *axes, bool keepdims);
 
-/* Applies a reduction, whose attributes are ad__axes_attrs, to all elements, to one axis, to several. */
+/* Applies a reduction with ad__axes_attrs to all elements, to one axis, or to several axes. */
 ad_var *ad__reduce_all(const ad_optype *type, ad_var *x);
 ad_var *ad__reduce_axis(const ad_optype *type, ad_var *x, int axis, bool keepdims);
 ad_var *ad__reduce_axes(const ad_optype *type, ad_var *x, int n, const int *axes, bool keepdims);
-
-/* A reduction's functions: over all elements, one axis, several. */
-#define AD__REDUCTION(name)                                                                                            \
-    ad_var *ad_##name##_axes(ad_var *x, int n, const int *axes, bool keepdims) {                                       \
-        ad__axes_attrs a = ad__reduced_axes(n, axes, keepdims);                                                        \
-        return ad__apply1(&ad_op_##name, x, &a);                                                                       \
-    }                                                                                                                  \
-    AD__REDUCTION_BY_AXES(name)
-#define AD__REDUCTION_BY_AXES(name)                                                                                    \
-    ad_var *ad_##name(ad_var *x) { return ad_##name##_axes(x, 0, NULL, false); }                                       \
-    ad_var *ad_##name##_axis(ad_var *x, int axis, bool keepdims) { return ad_##name##_axes(x, 1, &axis, keepdims); }
 
 typedef struct {
     ad_shape shape;
 } ad__shape_attrs;
 extern const ad_attr ad__shape_list[];
 
-/* x as [outer, n, inner] around one axis. */
+/* A shape seen as [outer, n, inner], where n is the size of one axis. */
 typedef struct {
     int64_t outer, n, inner;
 } ad__around;
 ad__around ad__around_axis(ad_shape s, int axis);
 
-/* n elements that lie step apart, to and from a contiguous row. */
+/* Copies n elements that are step elements apart to a contiguous row, and back. */
 void ad__load_row(ad_dtype t, int64_t n, int64_t step, const void *x, void *row);
 void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y);
 
-/* For shape rules: eps is a number >= 0; 0 or the error. */
+/* For shape rules: sets the error and returns its code unless eps is a finite number >= 0. */
 int ad__check_eps(const ad_call *c, double eps);
 
 /* Element i of a Var, as a double. */
 static inline double ad__get(const ad_var *x, int64_t i) { return ad_read_element(x->layout->dtype, x->data, i); }
 static inline void ad__put(const ad_var *x, int64_t i, double v) { ad_write_element(x->layout->dtype, x->data, i, v); }
 
-/* For functions that are made of ops: with this call they report errors as an op of that name does. x is a variable
-   and not nil. */
+/* For functions that call several ops: an initialiser of an ad_call, with which they report errors like an op of that
+   name. x_ is a variable that is not nil. */
 #define AD__CALL_AS(name_, x_)                                                                                         \
     { .graph = ad__owner(x_), .type = &(const ad_optype){ .name = name_ }, .n = 1, .in = &(x_),                        \
       .dtype = (x_)->layout->dtype, .shape = (x_)->layout->shape }
-/* They return this for a nil x: nil, and the error of its absence if the graph has none yet. */
+/* The result of such a function if x is NULL or nil: nil. Sets the error if the graph has none yet. */
 ad_var *ad__nil_result(const ad_var *x, const char *caller);
 
 #endif

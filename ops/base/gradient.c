@@ -1,4 +1,4 @@
-/* gradient.c: what the derivative rules of ops share. */
+/* gradient.c: functions that the derivative rules of ops share. */
 #include "ops/base/gradient.h"
 
 #include "autodiff/pass/pass.h"
@@ -10,7 +10,7 @@
 void ad__add_gradient(const ad_op *op, int i, const void *g) {
     bool fresh;
     void *to = ad_grad_claim(op, i, &fresh);
-    if (to == NULL || (fresh && to == g)) return; /* g's memory became the gradient's */
+    if (to == NULL || (fresh && to == g)) return; /* the gradient uses the memory of g */
     if (fresh) memcpy(to, g, ad__bytes(op->in[i]));
     else AD__BY_DTYPE(op->in[i]->layout->dtype, ad__array_add, op->in[i]->layout->numel, g, to);
 }
@@ -32,7 +32,7 @@ void *ad__product_grad(const ad_op *op, int i, double *beta) {
 
 ad_var *ad__constant(const ad_var *x, double value) { return ad_scalar(ad__owner(x), x->layout->dtype, value); }
 
-/* The expression begins at views of the operands, where the pass over it stops. */
+/* The expression is built on views of the operands, so that the pass ends at the views. */
 void ad__vjp_of_expression(const ad_op *op, ad_var *cotangent, ad_var *dx[], ad__expression_fn *build) {
     ad_graph *g = ad__owner(cotangent);
     ad_var **in = ad_scope_alloc(g, (size_t)op->n_in * sizeof *in);

@@ -8,25 +8,25 @@ AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope accurate in both tails", -4, 4,
          1 / (1 + exp(-x)),
          g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))))),
          ad_mul(g, ad_mul(y, ad_sigmoid(ad_neg(x)))), 0.0, 40.0, -40.0, 1e4, -1e4)
-ad_var *ad_sigmoid(ad_var *x) { return AD_CALL(sigmoid, x); }
+ad_var *ad_sigmoid(ad_var *x) { return AD_CALL_1(sigmoid, x); }
 
 AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails", -4, 4,
          (x < 0 ? x : 0) - LOG1P_EXP(x),
          g / (1 + exp(x)),
          ad_mul(g, ad_sigmoid(ad_neg(x))), 0.0, 40.0, -40.0, 1e4, -1e4)
-ad_var *ad_logsigmoid(ad_var *x) { return AD_CALL(logsigmoid, x); }
+ad_var *ad_logsigmoid(ad_var *x) { return AD_CALL_1(logsigmoid, x); }
 
 AD_UNARY(relu, "max(x, 0); slope 0 at 0", 0.1, 2,
          x < 0 ? 0 : x,
          x > 0 ? g : 0,
          ad_mul(g, ad_gt(x, ad__constant(x, 0))), 0.0, -0.0, -1.0, 2.0, INFINITY)
-ad_var *ad_relu(ad_var *x) { return AD_CALL(relu, x); }
+ad_var *ad_relu(ad_var *x) { return AD_CALL_1(relu, x); }
 
 AD_UNARY(softplus, "log(1 + exp(x)), without overflow", -4, 4,
          (x > 0 ? x : 0) + LOG1P_EXP(x),
          g / (1 + exp(-x)),
          ad_mul(g, ad_sigmoid(x)), 0.0, 25.0, 1e4, -1e4)
-ad_var *ad_softplus(ad_var *x) { return AD_CALL(softplus, x); }
+ad_var *ad_softplus(ad_var *x) { return AD_CALL_1(softplus, x); }
 
 static int softplus_with_shape(ad_call *c) {
     double beta = *(const double *)c->attrs;
@@ -65,7 +65,7 @@ AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which preserves mean 0 and v
          x <= 0 ? g * (T)1.7580993408473768600 * exp(x) : g * (T)1.0507009873554804934,
          ad_where(ad_le(x, ad__constant(x, 0)), ad_mul(g, ad_muls(exp_left(x), 1.7580993408473768600)),
                   ad_muls(g, 1.0507009873554804934)), 0.0, -1.0, 2.0, 1e4, -INFINITY)
-ad_var *ad_selu(ad_var *x) { return AD_CALL(selu, x); }
+ad_var *ad_selu(ad_var *x) { return AD_CALL_1(selu, x); }
 
 /* Phi(x), the normal distribution function, as erfc(-x / sqrt 2) / 2, which is accurate in the left tail. */
 static ad_var *normal_cdf(ad_var *x) { return ad_muls(ad_erfc(ad_muls(x, -0.70710678118654752)), 0.5); }
@@ -75,7 +75,7 @@ AD_UNARY(gelu, "x times the normal distribution function of x (Hendrycks and Gim
          x / 2 * erfc(x * (T)-0.70710678118654752),
          g * (erfc(x * (T)-0.70710678118654752) / 2 + x * (T)0.39894228040143268 * exp(x * x / -2)),
          ad_mul(g, ad_add(normal_cdf(x), ad_mul(x, normal_pdf(x)))), 0.0, 10.0, -10.0, -30.0, 1e4, -1e4)
-ad_var *ad_gelu(ad_var *x) { return AD_CALL(gelu, x); }
+ad_var *ad_gelu(ad_var *x) { return AD_CALL_1(gelu, x); }
 
 /* The slope of sigmoid, accurate in both tails. */
 #define SIGMOID_SLOPE(x) (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x)))))
@@ -84,7 +84,7 @@ AD_UNARY(silu, "x sigmoid(x), also called swish", -4, 4,
          x / (1 + exp(-x)),
          g * (1 / (1 + exp(-x)) + x * SIGMOID_SLOPE(x)),
          ad_mul(g, ad_add(ad_sigmoid(x), ad_mul(y, ad_sigmoid(ad_neg(x))))), 0.0, 40.0, -40.0, 1e4, -1e4)
-ad_var *ad_silu(ad_var *x) { return AD_CALL(silu, x); }
+ad_var *ad_silu(ad_var *x) { return AD_CALL_1(silu, x); }
 
 /* (1 + tanh u) / 2 = sigmoid(2u). These compute 2u and its derivative; 1.5957691... is 2 sqrt(2 / pi). */
 #define TWO_U(x) ((x) * ((T)1.5957691216057308 + (T)0.071354816272600710 * (x) * (x)))
@@ -101,7 +101,7 @@ AD_UNARY(gelu_tanh, "tanh approximation of gelu: x (1 + tanh u) / 2 with u = sqr
          g * (1 / (1 + exp(-TWO_U(x))) + x * TWO_U_SLOPE(x) * SIGMOID_SLOPE(TWO_U(x))),
          ad_mul(g, ad_add(ad_sigmoid(two_u(x)), ad_mul(ad_mul(y, two_u_slope(x)), ad_sigmoid(ad_neg(two_u(x)))))),
          0.0, 5.0, -5.0, 1e4, -1e4)
-ad_var *ad_gelu_tanh(ad_var *x) { return AD_CALL(gelu_tanh, x); }
+ad_var *ad_gelu_tanh(ad_var *x) { return AD_CALL_1(gelu_tanh, x); }
 
 /* With e = exp(-|x|), tanh(log(1 + exp x)) is n / d and its derivative is s / d^2; neither overflows. */
 #define MISH_E(x) exp(-fabs(x))
@@ -117,13 +117,13 @@ AD_UNARY(mish, "x tanh(softplus(x))", -4, 4,
          ad_mul(g, ad_add(ad_tanh(ad_softplus(x)),
                           ad_mul(ad_mul(x, ad_sigmoid(x)), ad_adds(ad_neg(ad_square(ad_tanh(ad_softplus(x)))), 1)))),
          0.0, 20.0, -20.0, 1e4, -1e4)
-ad_var *ad_mish(ad_var *x) { return AD_CALL(mish, x); }
+ad_var *ad_mish(ad_var *x) { return AD_CALL_1(mish, x); }
 
 AD_UNARY(softsign, "x / (1 + |x|)", -3, 3,
          x / (1 + fabs(x)),
          g / ((1 + fabs(x)) * (1 + fabs(x))),
          ad_div(g, ad_square(ad_adds(ad_abs(x), 1))), 0.0, 1e10, -1e10)
-ad_var *ad_softsign(ad_var *x) { return AD_CALL(softsign, x); }
+ad_var *ad_softsign(ad_var *x) { return AD_CALL_1(softsign, x); }
 
 static int hardtanh_shape(ad_call *c) {
     const double *k = c->attrs;
@@ -143,7 +143,7 @@ AD_UNARY(hardsigmoid, "x / 6 + 1/2, limited to 0 .. 1; slope 0 at -3 and 3", -2.
          x > -3 && x < 3 ? g / 6 : 0,
          ad_mul(g, ad_muls(ad_mul(ad_gt(x, ad__constant(x, -3)), ad_lt(x, ad__constant(x, 3))), 1.0 / 6)),
          0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
-ad_var *ad_hardsigmoid(ad_var *x) { return AD_CALL(hardsigmoid, x); }
+ad_var *ad_hardsigmoid(ad_var *x) { return AD_CALL_1(hardsigmoid, x); }
 
 /* The slopes at -3 and 3 are those of the interval between them, as in PyTorch. */
 AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9,
@@ -152,7 +152,7 @@ AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9
          ad_where(ad_le(ad_abs(x), ad__constant(x, 3)), ad_mul(g, ad_adds(ad_muls(x, 1.0 / 3), 0.5)),
                   ad_mul(g, ad_logical_not(ad_lt(x, ad__constant(x, -3))))),
          0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
-ad_var *ad_hardswish(ad_var *x) { return AD_CALL(hardswish, x); }
+ad_var *ad_hardswish(ad_var *x) { return AD_CALL_1(hardswish, x); }
 
 /* ---- prelu: x [n,c,..], w [1] or [c]; the elementwise operands are a [n,c,..] and b [c,1,..] ------------- */
 

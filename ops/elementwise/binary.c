@@ -8,7 +8,7 @@ AD_BINARY(add, "a + b", -2, 2,
           g,
           g,
           g, 0.0, INFINITY)
-ad_var *ad_add(ad_var *a, ad_var *b) { return AD_CALL(add, a, b); }
+ad_var *ad_add(ad_var *a, ad_var *b) { return AD_CALL_2(add, a, b); }
 
 AD_BINARY(sub, "a - b", -2, 2,
           a - b,
@@ -16,7 +16,7 @@ AD_BINARY(sub, "a - b", -2, 2,
           -g,
           g,
           ad_neg(g), 0.0, INFINITY)
-ad_var *ad_sub(ad_var *a, ad_var *b) { return AD_CALL(sub, a, b); }
+ad_var *ad_sub(ad_var *a, ad_var *b) { return AD_CALL_2(sub, a, b); }
 
 AD_BINARY(mul, "a b, element by element", -2, 2,
           a * b,
@@ -24,7 +24,7 @@ AD_BINARY(mul, "a b, element by element", -2, 2,
           g * a,
           ad_mul(g, b),
           ad_mul(g, a), 0.0, 3.0)
-ad_var *ad_mul(ad_var *a, ad_var *b) { return AD_CALL(mul, a, b); }
+ad_var *ad_mul(ad_var *a, ad_var *b) { return AD_CALL_2(mul, a, b); }
 
 AD_BINARY(div, "a / b", 0.4, 2,
           a / b,
@@ -32,7 +32,7 @@ AD_BINARY(div, "a / b", 0.4, 2,
           -g * y / b,
           ad_div(g, b),
           ad_neg(ad_div(ad_mul(g, y), b)), 0.0, 2.0, -3.0)
-ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL(div, a, b); }
+ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL_2(div, a, b); }
 
 /* 0^0 is 1. The slope in a is 0 where b is 0. The slope in b is 0 where a is 0 and b >= 0. The formulas test for these
    cases, since b a^(b-1) and a^b log a there multiply 0 by an infinity. The vjp replaces the base of the power, or the
@@ -44,7 +44,7 @@ AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0", 0.3, 2,
           ad_mul(g, ad_mul(b, ad_pow(a, ad_sub(b, ad_ne(b, ad__constant(b, 0)))))),
           ad_mul(g, ad_mul(y, ad_log(ad_add(a, ad_mul(ad_eq(a, ad__constant(a, 0)), ad_ge(b, ad__constant(b, 0))))))),
           0.0, 1.0, 2.0)
-ad_var *ad_pow(ad_var *a, ad_var *b) { return AD_CALL(pow, a, b); }
+ad_var *ad_pow(ad_var *a, ad_var *b) { return AD_CALL_2(pow, a, b); }
 
 /* Equal operands share the gradient equally. If either is NaN, so is the result. */
 AD_BINARY(maximum, "the larger of a and b; each gets half the gradient if they are equal", -2, 2,
@@ -53,7 +53,7 @@ AD_BINARY(maximum, "the larger of a and b; each gets half the gradient if they a
           b > a ? g : a == b ? g / 2 : 0,
           ad_mul(g, ad_add(ad_gt(a, b), ad_muls(ad_eq(a, b), 0.5))),
           ad_mul(g, ad_add(ad_gt(b, a), ad_muls(ad_eq(a, b), 0.5))), 0.0, -0.0, 1.0, INFINITY)
-ad_var *ad_maximum(ad_var *a, ad_var *b) { return AD_CALL(maximum, a, b); }
+ad_var *ad_maximum(ad_var *a, ad_var *b) { return AD_CALL_2(maximum, a, b); }
 
 AD_BINARY(minimum, "the smaller of a and b; each gets half the gradient if they are equal", -2, 2,
           a < b || a != a ? a : b,
@@ -61,7 +61,7 @@ AD_BINARY(minimum, "the smaller of a and b; each gets half the gradient if they 
           b < a ? g : a == b ? g / 2 : 0,
           ad_mul(g, ad_add(ad_lt(a, b), ad_muls(ad_eq(a, b), 0.5))),
           ad_mul(g, ad_add(ad_lt(b, a), ad_muls(ad_eq(a, b), 0.5))), 0.0, -0.0, 1.0, INFINITY)
-ad_var *ad_minimum(ad_var *a, ad_var *b) { return AD_CALL(minimum, a, b); }
+ad_var *ad_minimum(ad_var *a, ad_var *b) { return AD_CALL_2(minimum, a, b); }
 
 /* The slopes compute b / (a^2 + b^2) without overflow. */
 AD_BINARY(atan2, "angle of the point (b, a) in -pi .. pi; slopes NaN at (0, 0)", 0.3, 2,
@@ -70,7 +70,7 @@ AD_BINARY(atan2, "angle of the point (b, a) in -pi .. pi; slopes NaN at (0, 0)",
           -g * (a / hypot(a, b) / hypot(a, b)),
           ad_mul(g, ad_div(ad_div(b, ad_hypot(a, b)), ad_hypot(a, b))),
           ad_neg(ad_mul(g, ad_div(ad_div(a, ad_hypot(a, b)), ad_hypot(a, b)))), 0.0, 1.0, -1.5, 1e-30, 1e30)
-ad_var *ad_atan2(ad_var *a, ad_var *b) { return AD_CALL(atan2, a, b); }
+ad_var *ad_atan2(ad_var *a, ad_var *b) { return AD_CALL_2(atan2, a, b); }
 
 AD_BINARY(hypot, "sqrt(a^2 + b^2), without overflow; slopes NaN at (0, 0)", 0.3, 2,
           hypot(a, b),
@@ -78,7 +78,7 @@ AD_BINARY(hypot, "sqrt(a^2 + b^2), without overflow; slopes NaN at (0, 0)", 0.3,
           g * (b / y),
           ad_mul(g, ad_div(a, y)),
           ad_mul(g, ad_div(b, y)), 0.0, 1.0, -1.5, 1e-30, 1e30)
-ad_var *ad_hypot(ad_var *a, ad_var *b) { return AD_CALL(hypot, a, b); }
+ad_var *ad_hypot(ad_var *a, ad_var *b) { return AD_CALL_2(hypot, a, b); }
 
 AD_BINARY(fmod, "remainder of a / b with the sign of a", 0.4, 2,
           fmod(a, b),
@@ -86,7 +86,7 @@ AD_BINARY(fmod, "remainder of a / b with the sign of a", 0.4, 2,
           -g * trunc(a / b),
           g,
           ad_neg(ad_mul(g, ad_trunc(ad_div(a, b)))), 5.5, -5.5, 2.0, -2.0, 6.0)
-ad_var *ad_fmod(ad_var *a, ad_var *b) { return AD_CALL(fmod, a, b); }
+ad_var *ad_fmod(ad_var *a, ad_var *b) { return AD_CALL_2(fmod, a, b); }
 
 /* The slope in a is 0 where a is 0 and b <= 0. Both slopes agree with PyTorch's. */
 AD_BINARY(xlogy, "a log b; 0 where a is 0, unless b is NaN", 0.3, 2,
@@ -96,7 +96,7 @@ AD_BINARY(xlogy, "a log b; 0 where a is 0, unless b is NaN", 0.3, 2,
           ad_where(ad_logical_and(ad_eq(a, ad__constant(a, 0)), ad_le(b, ad__constant(b, 0))), ad__constant(g, 0),
                    ad_mul(g, ad_log(b))),
           ad_div(ad_mul(g, a), b), 0.0, 1.0, 2.0, NAN)
-ad_var *ad_xlogy(ad_var *a, ad_var *b) { return AD_CALL(xlogy, a, b); }
+ad_var *ad_xlogy(ad_var *a, ad_var *b) { return AD_CALL_2(xlogy, a, b); }
 
 /* PyTorch has no gradient for heaviside. */
 AD_BINARY(heaviside, "0 for a < 0, 1 for a > 0, and b where a is 0; slope 0 in a", 0.1, 2,
@@ -105,4 +105,4 @@ AD_BINARY(heaviside, "0 for a < 0, 1 for a > 0, and b where a is 0; slope 0 in a
           a == 0 ? g : 0,
           NULL,
           ad_mul(g, ad_eq(a, ad__constant(a, 0))), 0.0, -0.0, 1.0, -2.0, 0.5)
-ad_var *ad_heaviside(ad_var *x, ad_var *values) { return AD_CALL(heaviside, x, values); }
+ad_var *ad_heaviside(ad_var *x, ad_var *values) { return AD_CALL_2(heaviside, x, values); }

@@ -4,7 +4,7 @@
                 sin(x),
                 g * cos(x),
                 ad_mul(g, ad_cos(x)), 0.0, 100.0)
-       ad_var *ad_sin(ad_var *x) { return AD_CALL(sin, x); }
+       ad_var *ad_sin(ad_var *x) { return AD_CALL_1(sin, x); }
 
    This is the whole op. AD_UNARY defines the descriptor ad_op_sin; the line after it defines the public function. The
    three formulas are the value y, the gradient of x in numbers, and the same gradient in Vars. They may use
@@ -31,7 +31,10 @@
        AD_TERNARY     operands a, b and c; bit i of no_grad: operand i takes no gradient. Define NAME_samples before it.
        AD_PREDICATE   operand x; the result is 0 or 1 and has no gradient
        AD_COMPARISON  operands a and b; the result is 0 or 1 and has no gradient
-   The formulas need not handle broadcasting. */
+   The formulas need not handle broadcasting. The body of the public function is AD_CALL_1(name, x),
+   AD_CALL_2(name, a, b) or AD_CALL_K(name, x, parameters...); for three operands it is ad_apply. To stop in a formula,
+   set a breakpoint at its function, such as sin_slope_a_f64. docs/design.md, "How an elementwise op's formulas become
+   loops", describes the alternatives that were tried. */
 #ifndef OPS_ELEMENTWISE_ELEMENTWISE_H
 #define OPS_ELEMENTWISE_ELEMENTWISE_H
 
@@ -57,29 +60,36 @@ void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, d
 #define KERNELS "ops/elementwise/one_element.inc"
 #include "ops/kernels/base/each_dtype.h"
 
-/* The body of a public function. Operands of one layout and one element take the fast path, others ad_apply. All
-   arguments but the operands and the parameters k are compile-time constants. */
-AD__INLINE ad_var *ad__call_by(const ad_optype *type, ad__value_fn_f32 *f32, ad__value_fn_f64 *f64, int n,
-                               ad_var *const in[], const double *k, size_t k_size) {
-    ad_var *a = in[0], *b = in[n > 1], *c = in[n - 1];
-    if (AD__LIKELY(a != NULL && b != NULL && c != NULL && a->layout == b->layout && a->layout == c->layout &&
-                   type->shape == NULL && type->no_grad == 0 && ad__fast_path(a->layout, n, k_size))) {
-        ad_var *y = ad__new_scalar(type, n, in, k, k_size, (type->flags & AD_OP_CONSTANT) != 0);
-        if (y->layout->dtype == AD_F64) ad__value_into_f64(y->data, f64, n, in, k);
-        else ad__value_into_f32(y->data, f32, n, in, k);
-        return ad__append(ad__owner(y), y);
-    }
-    if (n == 1) return ad__apply1(type, a, k);
-    if (n == 2) return ad__apply2(type, a, b, k);
-    return ad_apply(type, n, (ad_var *[]){ a, b, c }, k);
+/* Whether an Op on operands of this common layout can be recorded on the fast path, where no check can fail. */
+AD__INLINE bool ad__is_fast(const ad_optype *type, const ad__layout *l, int n, size_t k_size) {
+    return type->shape == NULL && type->no_grad == 0 && ad__fast_path(l, n, k_size);
 }
-/* AD_CALL(name, operands...) and AD_CALL_K(name, x, parameters...) */
-#define AD_CALL(name, ...)                                                                                             \
-    ad__call_by(&ad_op_##name, name##_value_f32, name##_value_f64, AD__COUNT(((ad_var *[]){ __VA_ARGS__ })),           \
-                (ad_var *const[]){ __VA_ARGS__ }, NULL, 0)
+
+/* Records an Op on the fast path and returns its result, of one element. k: the op's parameters, or NULL. */
+AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *f32, ad__value_fn_f64 *f64, int n,
+                                 ad_var *const in[], const double *k, size_t k_size) {
+    ad_var *y = ad__new_scalar(type, n, in, k, k_size, (type->flags & AD_OP_CONSTANT) != 0);
+    if (y->layout->dtype == AD_F64) ad__value_into_f64(y->data, f64, n, in, k);
+    else ad__value_into_f32(y->data, f32, n, in, k);
+    return ad__append(ad__owner(y), y);
+}
+
+/* The body of ad_NAME for one operand, for one operand and parameters, and for two operands. The first test is in the
+   macro and not in a function, so that a breakpoint at the public function stops at its own line. */
+#define AD_CALL_1(name, x)                                                                                             \
+    (AD__LIKELY((x) != NULL && ad__is_fast(&ad_op_##name, (x)->layout, 1, 0))                                          \
+         ? ad__fast_call(&ad_op_##name, name##_value_f32, name##_value_f64, 1, (ad_var *[]){ x }, NULL, 0)             \
+         : ad__apply1(&ad_op_##name, x, NULL))
 #define AD_CALL_K(name, x, ...)                                                                                        \
-    ad__call_by(&ad_op_##name, name##_value_f32, name##_value_f64, 1, (ad_var *const[]){ x },                          \
-                (const double[]){ __VA_ARGS__ }, sizeof((double[]){ __VA_ARGS__ }))
+    (AD__LIKELY((x) != NULL && ad__is_fast(&ad_op_##name, (x)->layout, 1, sizeof((double[]){ __VA_ARGS__ })))          \
+         ? ad__fast_call(&ad_op_##name, name##_value_f32, name##_value_f64, 1, (ad_var *[]){ x },                      \
+                         (double[]){ __VA_ARGS__ }, sizeof((double[]){ __VA_ARGS__ }))                                 \
+         : ad__apply1(&ad_op_##name, x, (double[]){ __VA_ARGS__ }))
+#define AD_CALL_2(name, a, b)                                                                                          \
+    (AD__LIKELY((a) != NULL && (b) != NULL && (a)->layout == (b)->layout &&                                            \
+                ad__is_fast(&ad_op_##name, (a)->layout, 2, 0))                                                         \
+         ? ad__fast_call(&ad_op_##name, name##_value_f32, name##_value_f64, 2, (ad_var *[]){ a, b }, NULL, 0)          \
+         : ad__apply2(&ad_op_##name, a, b, NULL))
 
 /* ---- what a dtype needs ------------------------------------------------------------------------------------------ */
 

@@ -11,13 +11,13 @@ AD_UNARY(lgamma, "logarithm of |gamma(x)|; inf at 0, -1, -2, ...", 0.3, 4,
          log_gamma(x),
          g * (T)digamma_at(x),
          ad_mul(g, ad_digamma(x)), 1.0, 2.0, 0.0, -0.5, -1.5, -2.5, -1.0, 1e-3, 50.0, 1e4, INFINITY)
-ad_var *ad_lgamma(ad_var *x) { return AD_CALL(lgamma, x); }
+ad_var *ad_lgamma(ad_var *x) { return AD_CALL_1(lgamma, x); }
 
 AD_UNARY(digamma, "derivative of lgamma; -inf at 0, NaN at -1, -2, ...", 0.3, 4,
          digamma_at(x),
          g * (T)polygamma_at(1, x),
          ad_mul(g, ad_polygamma(x, 1)), 1.4616321449683622, 0.0, -0.5, -1.5, -2.5, 1e-3, 50.0, INFINITY)
-ad_var *ad_digamma(ad_var *x) { return AD_CALL(digamma, x); }
+ad_var *ad_digamma(ad_var *x) { return AD_CALL_1(digamma, x); }
 
 static int polygamma_shape(ad_call *c) {
     double n = *(const double *)c->attrs;

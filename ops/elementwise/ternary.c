@@ -28,7 +28,9 @@ AD_TERNARY(where, "b where a is not 0, else c; called as ad_where(cond, a, b); c
            NULL,
            ad_where(a, g, ad__constant(g, 0)),
            ad_where(a, ad__constant(g, 0), g))
-ad_var *ad_where(ad_var *cond, ad_var *a, ad_var *b) { return AD_CALL(where, cond, a, b); }
+ad_var *ad_where(ad_var *cond, ad_var *a, ad_var *b) {
+    return ad_apply(&ad_op_where, 3, (ad_var *[]){ cond, a, b }, NULL);
+}
 
 static void lerp_samples(ad_sampler *s) {
     static const double edges[] = { 0, 1, 0.5, -2 };
@@ -44,7 +46,9 @@ AD_TERNARY(lerp, "linear interpolation from a to b by the weight c", 0,
            ad_mul(g, ad_adds(ad_neg(c), 1)),
            ad_mul(g, c),
            ad_mul(g, ad_sub(b, a)))
-ad_var *ad_lerp(ad_var *a, ad_var *b, ad_var *weight) { return AD_CALL(lerp, a, b, weight); }
+ad_var *ad_lerp(ad_var *a, ad_var *b, ad_var *weight) {
+    return ad_apply(&ad_op_lerp, 3, (ad_var *[]){ a, b, weight }, NULL);
+}
 
 static void addcmul_samples(ad_sampler *s) {
     static const double edges[] = { 0, -0.0, 1.5, INFINITY };
@@ -60,4 +64,6 @@ AD_TERNARY(addcmul, "a + b c, element by element", 0,
            g,
            ad_mul(g, c),
            ad_mul(g, b))
-ad_var *ad_addcmul(ad_var *a, ad_var *b, ad_var *c) { return AD_CALL(addcmul, a, b, c); }
+ad_var *ad_addcmul(ad_var *a, ad_var *b, ad_var *c) {
+    return ad_apply(&ad_op_addcmul, 3, (ad_var *[]){ a, b, c }, NULL);
+}

@@ -6,79 +6,79 @@ AD_UNARY(neg, "negation, -x", -2, 2,
          -x,
          -g,
          ad_neg(g), 0.0, -0.0, INFINITY)
-ad_var *ad_neg(ad_var *x) { return AD_CALL(neg, x); }
+ad_var *ad_neg(ad_var *x) { return AD_CALL_1(neg, x); }
 
 AD_UNARY(abs, "absolute value; slope 0 at 0", 0.1, 2,
          fabs(x),
          x > 0 ? g : x < 0 ? -g : x * 0,
          ad_mul(g, ad_sign(x)), 0.0, -0.0, -2.5, NAN)
-ad_var *ad_abs(ad_var *x) { return AD_CALL(abs, x); }
+ad_var *ad_abs(ad_var *x) { return AD_CALL_1(abs, x); }
 
 AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0", 0.1, 2,
          x > 0 ? 1 : x < 0 ? -1 : x,
          0,
          NULL, 0.0, -3.0, NAN)
-ad_var *ad_sign(ad_var *x) { return AD_CALL(sign, x); }
+ad_var *ad_sign(ad_var *x) { return AD_CALL_1(sign, x); }
 
 AD_UNARY(sqrt, "square root; slope inf at 0", 0.2, 4,
          sqrt(x),
          g / (2 * y),
          ad_div(g, ad_muls(y, 2)), 0.0, INFINITY, -1.0)
-ad_var *ad_sqrt(ad_var *x) { return AD_CALL(sqrt, x); }
+ad_var *ad_sqrt(ad_var *x) { return AD_CALL_1(sqrt, x); }
 
 AD_UNARY(square, "x^2", -2, 2,
          x * x,
          g * 2 * x,
          ad_mul(g, ad_muls(x, 2)), 0.0, 1e4)
-ad_var *ad_square(ad_var *x) { return AD_CALL(square, x); }
+ad_var *ad_square(ad_var *x) { return AD_CALL_1(square, x); }
 
 AD_UNARY(exp, "e^x", -3, 3,
          exp(x),
          g * y,
          ad_mul(g, y), 0.0, -1e4, 1e4)
-ad_var *ad_exp(ad_var *x) { return AD_CALL(exp, x); }
+ad_var *ad_exp(ad_var *x) { return AD_CALL_1(exp, x); }
 
 AD_UNARY(expm1, "exp(x) - 1, accurate near 0", -3, 3,
          expm1(x),
          g * (y + 1),
          ad_mul(g, ad_adds(y, 1)), 0.0, 1e-12, -1e4)
-ad_var *ad_expm1(ad_var *x) { return AD_CALL(expm1, x); }
+ad_var *ad_expm1(ad_var *x) { return AD_CALL_1(expm1, x); }
 
 AD_UNARY(log, "natural logarithm", 0.2, 4,
          log(x),
          g / x,
          ad_div(g, x), 1.0, 0.0, INFINITY, -1.0)
-ad_var *ad_log(ad_var *x) { return AD_CALL(log, x); }
+ad_var *ad_log(ad_var *x) { return AD_CALL_1(log, x); }
 
 AD_UNARY(log1p, "log(1 + x), accurate near 0", -0.5, 3,
          log1p(x),
          g / (1 + x),
          ad_div(g, ad_adds(x, 1)), 0.0, 1e-12, -1.0)
-ad_var *ad_log1p(ad_var *x) { return AD_CALL(log1p, x); }
+ad_var *ad_log1p(ad_var *x) { return AD_CALL_1(log1p, x); }
 
 AD_UNARY(sin, "sine, x in radians", -3, 3,
          sin(x),
          g * cos(x),
          ad_mul(g, ad_cos(x)), 0.0, 100.0)
-ad_var *ad_sin(ad_var *x) { return AD_CALL(sin, x); }
+ad_var *ad_sin(ad_var *x) { return AD_CALL_1(sin, x); }
 
 AD_UNARY(cos, "cosine, x in radians", -3, 3,
          cos(x),
          -g * sin(x),
          ad_neg(ad_mul(g, ad_sin(x))), 0.0, 100.0)
-ad_var *ad_cos(ad_var *x) { return AD_CALL(cos, x); }
+ad_var *ad_cos(ad_var *x) { return AD_CALL_1(cos, x); }
 
 AD_UNARY(tanh, "hyperbolic tangent", -3, 3,
          tanh(x),
          g * (1 - y * y),
          ad_mul(g, ad_adds(ad_neg(ad_square(y)), 1)), 0.0, 1e4, -1e4)
-ad_var *ad_tanh(ad_var *x) { return AD_CALL(tanh, x); }
+ad_var *ad_tanh(ad_var *x) { return AD_CALL_1(tanh, x); }
 
 AD_UNARY(tan, "tangent, x in radians", -1, 1,
          tan(x),
          g * (1 + y * y),
          ad_mul(g, ad_adds(ad_square(y), 1)), 0.0, 1.5, 100.0)
-ad_var *ad_tan(ad_var *x) { return AD_CALL(tan, x); }
+ad_var *ad_tan(ad_var *x) { return AD_CALL_1(tan, x); }
 
 /* sqrt(1 - x^2), accurate near -1 and 1 */
 static ad_var *root_of_one_minus_square(ad_var *x) {
@@ -89,121 +89,121 @@ AD_UNARY(asin, "inverse sine, in -pi/2 .. pi/2; slope inf at -1 and 1", -0.9, 0.
          asin(x),
          g / sqrt((1 - x) * (1 + x)),
          ad_div(g, root_of_one_minus_square(x)), 0.0, 1.0, -1.0, 2.0)
-ad_var *ad_asin(ad_var *x) { return AD_CALL(asin, x); }
+ad_var *ad_asin(ad_var *x) { return AD_CALL_1(asin, x); }
 
 AD_UNARY(acos, "inverse cosine, in 0 .. pi; slope -inf at -1 and 1", -0.9, 0.9,
          acos(x),
          -g / sqrt((1 - x) * (1 + x)),
          ad_neg(ad_div(g, root_of_one_minus_square(x))), 0.0, 1.0, -1.0, 2.0)
-ad_var *ad_acos(ad_var *x) { return AD_CALL(acos, x); }
+ad_var *ad_acos(ad_var *x) { return AD_CALL_1(acos, x); }
 
 AD_UNARY(atan, "inverse tangent, in -pi/2 .. pi/2", -3, 3,
          atan(x),
          g / (1 + x * x),
          ad_div(g, ad_adds(ad_square(x), 1)), 0.0, 1e10, -INFINITY)
-ad_var *ad_atan(ad_var *x) { return AD_CALL(atan, x); }
+ad_var *ad_atan(ad_var *x) { return AD_CALL_1(atan, x); }
 
 AD_UNARY(sinh, "hyperbolic sine", -3, 3,
          sinh(x),
          g * cosh(x),
          ad_mul(g, ad_cosh(x)), 0.0, 1e-12, 1e4, -1e4)
-ad_var *ad_sinh(ad_var *x) { return AD_CALL(sinh, x); }
+ad_var *ad_sinh(ad_var *x) { return AD_CALL_1(sinh, x); }
 
 AD_UNARY(cosh, "hyperbolic cosine", -3, 3,
          cosh(x),
          g * sinh(x),
          ad_mul(g, ad_sinh(x)), 0.0, 1e4, -1e4)
-ad_var *ad_cosh(ad_var *x) { return AD_CALL(cosh, x); }
+ad_var *ad_cosh(ad_var *x) { return AD_CALL_1(cosh, x); }
 
 AD_UNARY(asinh, "inverse hyperbolic sine", -3, 3,
          asinh(x),
          g / hypot(x, 1),
          ad_div(g, ad_hypot(x, ad__constant(x, 1))), 0.0, 1e-12, 1e30, -INFINITY)
-ad_var *ad_asinh(ad_var *x) { return AD_CALL(asinh, x); }
+ad_var *ad_asinh(ad_var *x) { return AD_CALL_1(asinh, x); }
 
 AD_UNARY(acosh, "inverse hyperbolic cosine, x >= 1; slope inf at 1", 1.2, 4,
          acosh(x),
          g / (sqrt(x - 1) * sqrt(x + 1)),
          ad_div(g, ad_mul(ad_sqrt(ad_adds(x, -1)), ad_sqrt(ad_adds(x, 1)))), 1.0, 0.0, 1e30, INFINITY)
-ad_var *ad_acosh(ad_var *x) { return AD_CALL(acosh, x); }
+ad_var *ad_acosh(ad_var *x) { return AD_CALL_1(acosh, x); }
 
 AD_UNARY(atanh, "inverse hyperbolic tangent, -1 < x < 1; slope inf at -1 and 1", -0.9, 0.9,
          atanh(x),
          g / ((1 - x) * (1 + x)),
          ad_div(g, ad_mul(ad_adds(ad_neg(x), 1), ad_adds(x, 1))), 0.0, 1e-12, 1.0, -1.0)
-ad_var *ad_atanh(ad_var *x) { return AD_CALL(atanh, x); }
+ad_var *ad_atanh(ad_var *x) { return AD_CALL_1(atanh, x); }
 
 AD_UNARY(exp2, "2^x", -3, 3,
          exp2(x),
          g * y * (T)0.69314718055994531,
          ad_mul(g, ad_muls(y, 0.69314718055994531)), 0.0, 5.0, 1e4, -1e4)
-ad_var *ad_exp2(ad_var *x) { return AD_CALL(exp2, x); }
+ad_var *ad_exp2(ad_var *x) { return AD_CALL_1(exp2, x); }
 
 AD_UNARY(log2, "logarithm to base 2", 0.2, 4,
          log2(x),
          g / (x * (T)0.69314718055994531),
          ad_div(g, ad_muls(x, 0.69314718055994531)), 1.0, 8.0, 0.0, INFINITY)
-ad_var *ad_log2(ad_var *x) { return AD_CALL(log2, x); }
+ad_var *ad_log2(ad_var *x) { return AD_CALL_1(log2, x); }
 
 AD_UNARY(log10, "logarithm to base 10", 0.2, 4,
          log10(x),
          g / (x * (T)2.3025850929940457),
          ad_div(g, ad_muls(x, 2.3025850929940457)), 1.0, 1000.0, 0.0, INFINITY)
-ad_var *ad_log10(ad_var *x) { return AD_CALL(log10, x); }
+ad_var *ad_log10(ad_var *x) { return AD_CALL_1(log10, x); }
 
 AD_UNARY(reciprocal, "1 / x", 0.4, 3,
          1 / x,
          -g * y * y,
          ad_neg(ad_mul(g, ad_square(y))), -2.0, 0.0, INFINITY)
-ad_var *ad_reciprocal(ad_var *x) { return AD_CALL(reciprocal, x); }
+ad_var *ad_reciprocal(ad_var *x) { return AD_CALL_1(reciprocal, x); }
 
 AD_UNARY(rsqrt, "1 / sqrt(x); slope -inf at 0", 0.2, 4,
          1 / sqrt(x),
          g / -2 * y * y * y,
          ad_mul(g, ad_muls(ad_mul(ad_square(y), y), -0.5)), 1.0, 0.0, INFINITY, -1.0)
-ad_var *ad_rsqrt(ad_var *x) { return AD_CALL(rsqrt, x); }
+ad_var *ad_rsqrt(ad_var *x) { return AD_CALL_1(rsqrt, x); }
 
 AD_UNARY(cbrt, "cube root; slope inf at 0", 0.2, 4,
          cbrt(x),
          g / (3 * y * y),
          ad_div(g, ad_muls(ad_square(y), 3)), -8.0, 1.0, 0.0, INFINITY)
-ad_var *ad_cbrt(ad_var *x) { return AD_CALL(cbrt, x); }
+ad_var *ad_cbrt(ad_var *x) { return AD_CALL_1(cbrt, x); }
 
 AD_UNARY(erf, "error function", -2, 2,
          erf(x),
          g * (T)1.1283791670955126 * exp(-x * x),
          ad_mul(g, ad_muls(ad_exp(ad_neg(ad_square(x))), 1.1283791670955126)), 0.0, 1e-12, 5.0, -30.0, INFINITY)
-ad_var *ad_erf(ad_var *x) { return AD_CALL(erf, x); }
+ad_var *ad_erf(ad_var *x) { return AD_CALL_1(erf, x); }
 
 AD_UNARY(erfc, "1 - erf(x), accurate for large x", -2, 2,
          erfc(x),
          g * (T)-1.1283791670955126 * exp(-x * x),
          ad_mul(g, ad_muls(ad_exp(ad_neg(ad_square(x))), -1.1283791670955126)), 0.0, 5.0, 20.0, -30.0, INFINITY)
-ad_var *ad_erfc(ad_var *x) { return AD_CALL(erfc, x); }
+ad_var *ad_erfc(ad_var *x) { return AD_CALL_1(erfc, x); }
 
 AD_UNARY(floor, "largest integer <= x; slope 0", 0.1, 0.9,
          floor(x),
          0,
          NULL, 0.0, -0.0, 2.0, -2.5, 2.5, NAN, INFINITY)
-ad_var *ad_floor(ad_var *x) { return AD_CALL(floor, x); }
+ad_var *ad_floor(ad_var *x) { return AD_CALL_1(floor, x); }
 
 AD_UNARY(ceil, "smallest integer >= x; slope 0", 0.1, 0.9,
          ceil(x),
          0,
          NULL, 0.0, -0.0, 2.0, -2.5, 2.5, NAN, INFINITY)
-ad_var *ad_ceil(ad_var *x) { return AD_CALL(ceil, x); }
+ad_var *ad_ceil(ad_var *x) { return AD_CALL_1(ceil, x); }
 
 AD_UNARY(round, "nearest integer, halves to the even one; slope 0", 0.6, 1.4,
          rint(x),
          0,
          NULL, 0.0, -0.0, 0.5, 1.5, 2.5, -0.5, NAN, INFINITY)
-ad_var *ad_round(ad_var *x) { return AD_CALL(round, x); }
+ad_var *ad_round(ad_var *x) { return AD_CALL_1(round, x); }
 
 AD_UNARY(trunc, "x rounded towards 0; slope 0", 0.1, 0.9,
          trunc(x),
          0,
          NULL, 0.0, -0.0, 2.0, -2.5, 2.5, NAN, INFINITY)
-ad_var *ad_trunc(ad_var *x) { return AD_CALL(trunc, x); }
+ad_var *ad_trunc(ad_var *x) { return AD_CALL_1(trunc, x); }
 
 /* NaN stays NaN and has slope 0. If lo > hi, the result is hi. */
 AD_UNARY_K2(clamp, "x limited to lo .. hi; slope 1 at both bounds", NULL, lo, -0.75, hi, 1, -2, 2,

@@ -1,4 +1,4 @@
-/* checkpoint.c: ad_checkpoint, which keeps the result of a function only and computes the rest again for a gradient. */
+/* checkpoint.c: ad_checkpoint, which keeps only the result of a function and computes the rest again for a gradient. */
 #include "autodiff/pass/inner.h"
 #include "autodiff/pass/pass.h"
 #include "ops/base/gradient.h"
@@ -9,10 +9,10 @@
 typedef struct {
     ad_function *fn;
     void *user;
-    ad_dtype dtype; /* of fn's result */
+    ad_dtype dtype; /* of the result of fn */
     ad_shape shape;
-    void *ready;    /* its values while the Op is being made */
-    ad_random_state random; /* the generator when fn ran last */
+    void *first_values;     /* the result of the first call of fn, until the op is evaluated; then NULL */
+    ad_random_state random; /* the state of the generator before the last evaluation */
 } checkpoint_attrs;
 
 static int checkpoint_shape(ad_call *c) {
@@ -22,11 +22,11 @@ static int checkpoint_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* fn's result, or nil and the graph's error. */
+/* The result of fn; nil after an error. */
 static ad_var *call_function(ad_graph *g, const checkpoint_attrs *a, int n, ad_var *const xs[]) {
     ad_var *y = a->fn(n, xs, a->user);
     if (g->code == AD_OK && (y == NULL || ad__absent(y) || ad__owner(y) != g))
-        ad_fail(g, AD_EVALUE, "checkpoint: fn returned no Var of its xs' graph");
+        ad_fail(g, AD_EVALUE, "checkpoint: fn returned no Var in the graph of xs");
     return g->code == AD_OK ? y : ad_nil(g);
 }
 
@@ -39,15 +39,15 @@ static ad_var *call_again(const ad_op *op, int n, ad_var *const xs[]) {
     return g->code == AD_OK ? y : ad_nil(g);
 }
 
-/* Stand-ins for the operands; NULL when memory is short. */
+/* Leaves with the values of the operands; NULL if memory is short. */
 static ad_var **stand_ins(ad_graph *g, int n, ad_var *const in[]) {
     ad_var **xs = ad__inner_vars(g, n);
     for (int i = 0; i < n && xs != NULL; i++) xs[i] = ad__stand_in(in[i], ad__needs(in[i]));
     return g->code == AD_OK ? xs : NULL;
 }
 
-/* After drawing, what else uses the result is as stale as after any random op. */
-static void note_drawing(const ad_op *op, const ad_random_state *before) {
+/* If fn drew random numbers, earlier results that use this one become stale, as for any random op. */
+static void mark_if_random(const ad_op *op, const ad_random_state *before) {
     ad_graph *g = ad__owner(ad__out(op));
     if (g->random.counter == before->counter) return;
     g->ops_at_change = g->n_ops;
@@ -58,9 +58,9 @@ static int checkpoint_evaluate(const ad_op *op) {
     checkpoint_attrs *a = ad__attrs_of(op);
     ad_var *out = ad__out(op);
     ad_graph *g = ad__owner(out);
-    if (a->ready != NULL) {
-        memcpy(out->data, a->ready, ad__bytes(out));
-        a->ready = NULL;
+    if (a->first_values != NULL) {
+        memcpy(out->data, a->first_values, ad__bytes(out));
+        a->first_values = NULL;
         return AD_OK;
     }
     a->random = g->random;
@@ -69,11 +69,11 @@ static int checkpoint_evaluate(const ad_op *op) {
     ad_var *y = xs ? call_again(op, op->n_in, xs) : ad_nil(g);
     if (g->code == AD_OK) memcpy(out->data, y->data, ad__bytes(out));
     ad__inner_end(g, &in);
-    if (g->code == AD_OK) note_drawing(op, &a->random);
+    if (g->code == AD_OK) mark_if_random(op, &a->random);
     return g->code;
 }
 
-/* fn once more, on the numbers it drew before. */
+/* Calls fn again with the random numbers that it drew in the last evaluation. */
 static ad_var *call_as_before(const ad_op *op, ad_var *const xs[]) {
     const checkpoint_attrs *a = ad__attrs_of(op);
     ad_graph *g = ad__owner(ad__out(op));
@@ -97,7 +97,7 @@ static void checkpoint_backward(const ad_op *op) {
     ad__inner_end(g, &in);
 }
 
-/* In Vars, the inside is made again for good: between views of the operands, where the pass stops, and y. */
+/* Builds the Vars of fn again, and keeps them. They start at views of the operands, so that the pass ends there. */
 static void checkpoint_vjp(const ad_op *op, ad_var *g_var, ad_var *dx[]) {
     ad_graph *g = ad__owner(g_var);
     ad_var **xs = ad__inner_vars(g, op->n_in);
@@ -108,13 +108,13 @@ static void checkpoint_vjp(const ad_op *op, ad_var *g_var, ad_var *dx[]) {
 }
 
 static const ad_optype checkpoint_type = {
-    .name = "checkpoint", .doc = "a part of a graph whose inside is made again when it is needed", .arity = -1,
+    .name = "checkpoint", .doc = "a function whose inner Vars are computed again for a gradient", .arity = -1,
     .flags = AD_OP_MIXED, .attr_size = sizeof(checkpoint_attrs), .shape = checkpoint_shape,
     .evaluate = { checkpoint_evaluate, checkpoint_evaluate },
     .backward = { checkpoint_backward, checkpoint_backward }, .vjp = checkpoint_vjp
 };
 
-/* Whether v, an operand within, is a Var from outside that wants a gradient. */
+/* True if v, an operand of an op that fn made, existed before fn ran and requires a gradient. */
 static bool is_captured(ad_graph *g, const ad_var *v, ad__arena_place start, uint32_t before) {
     if (!ad__needs(v)) return false;
     return v->creator ? v->creator->id <= before : ad__arena_before(&g->nodes, start, v);
@@ -129,7 +129,7 @@ static int check_captured(ad_graph *g, ad__arena_place start, uint32_t before) {
     return AD_OK;
 }
 
-/* Runs fn for the first time, and leaves its result's values in memory of the pool. */
+/* Runs fn for the first time. Puts the values of its result into memory of the pool, which the caller gives back. */
 static int run_first(ad_graph *g, checkpoint_attrs *a, int n, ad_var *const xs[]) {
     ad__arena_place start = ad__arena_here(&g->nodes);
     uint32_t before = g->n_ops;
@@ -139,9 +139,9 @@ static int run_first(ad_graph *g, checkpoint_attrs *a, int n, ad_var *const xs[]
     if (g->code == AD_OK && check_captured(g, start, before) == AD_OK) {
         a->dtype = y->layout->dtype;
         a->shape = y->layout->shape;
-        a->ready = ad__pool_take(&g->pool, ad__bytes(y));
-        if (a->ready == NULL) ad_no_memory(g, "a checkpoint", ad__bytes(y));
-        else memcpy(a->ready, y->data, ad__bytes(y));
+        a->first_values = ad__pool_take(&g->pool, ad__bytes(y));
+        if (a->first_values == NULL) ad_no_memory(g, "a checkpoint", ad__bytes(y));
+        else memcpy(a->first_values, y->data, ad__bytes(y));
     }
     ad__inner_end(g, &in);
     return g->code;
@@ -153,8 +153,8 @@ ad_var *ad_checkpoint(ad_function *fn, void *user, int n, ad_var *const xs[]) {
     if (fn == NULL) return ad_fail(g, AD_EVALUE, "checkpoint: fn is NULL"), ad_nil(g);
     checkpoint_attrs a = { .fn = fn, .user = user, .random = g->random };
     if (run_first(g, &a, n, xs)) return ad_nil(g);
-    void *ready = a.ready;
+    void *values = a.first_values;
     ad_var *y = ad_apply(&checkpoint_type, n, xs, &a);
-    ad__pool_give(&g->pool, ready, (size_t)ad_shape_numel(a.shape) * ad_dtype_size(a.dtype));
+    ad__pool_give(&g->pool, values, (size_t)ad_shape_numel(a.shape) * ad_dtype_size(a.dtype));
     return y;
 }

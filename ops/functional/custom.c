@@ -1,4 +1,5 @@
-/* custom.c: ad_custom, a Var with a gradient rule of the caller's. Its operands are y and the xs; its result is a view of y. */
+/* custom.c: ad_custom, a Var with a gradient rule that the caller gives. Its operands are y and the xs. Its result is a
+   view of y. */
 #include "autodiff/pass/inner.h"
 #include "ops/base/gradient.h"
 #include "ops/ops.h"
@@ -17,11 +18,9 @@ static int check_custom(const ad_op *op, int i, const ad_var *d) {
     if (ad__owner(d) == ad__owner(x) && d->layout->dtype == x->layout->dtype &&
         ad_shape_equal(d->layout->shape, x->layout->shape))
         return AD_OK;
-    char xs[96], ds[96];
-    ad_shape_text(x->layout->shape, xs, sizeof xs);
-    ad_shape_text(d->layout->shape, ds, sizeof ds);
     return ad_fail(ad__owner(x), AD_ESHAPE, "custom: the rule gave %s %s for xs[%d], which is %s %s",
-                   ad_dtype_name(d->layout->dtype), ds, i, ad_dtype_name(x->layout->dtype), xs);
+                   ad_dtype_name(d->layout->dtype), ad_shape_str(d->layout->shape).text, i,
+                   ad_dtype_name(x->layout->dtype), ad_shape_str(x->layout->shape).text);
 }
 
 static void custom_backward(const ad_op *op) {
@@ -32,8 +31,8 @@ static void custom_backward(const ad_op *op) {
     ad__inner in = ad__inner_begin(g);
     ad_var **xs = ad__inner_vars(g, 2 * n);
     for (int i = 0; i < n && xs != NULL; i++) xs[i] = ad__stand_in(op->in[i + 1], false);
-    ad_var *y = ad__stand_in(out, false), *arrived = ad_input(g, out->layout->dtype, out->grad, out->layout->shape);
-    if (g->code == AD_OK) a->rule(n, xs, y, arrived, xs + n, a->user);
+    ad_var *y = ad__stand_in(out, false), *cotangent = ad_input(g, out->layout->dtype, out->grad, out->layout->shape);
+    if (g->code == AD_OK) a->rule(n, xs, y, cotangent, xs + n, a->user);
     for (int i = 0; i < n && g->code == AD_OK; i++)
         if (xs[n + i] != NULL && check_custom(op, i, xs[n + i]) == AD_OK) ad__add_gradient(op, i + 1, xs[n + i]->data);
     ad__inner_end(g, &in);
@@ -45,7 +44,8 @@ static void custom_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static const ad_optype custom_type = {
-    .name = "custom", .doc = "y with the caller's rule for its gradient", .arity = -1, .flags = AD_OP_VIEW | AD_OP_MIXED,
+    .name = "custom", .doc = "a view of y with a gradient rule that the caller gives", .arity = -1,
+    .flags = AD_OP_VIEW | AD_OP_MIXED,
     .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(custom_attrs), .shape = custom_shape,
     .backward = { custom_backward, custom_backward }, .vjp = custom_vjp
 };

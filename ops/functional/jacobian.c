@@ -1,28 +1,27 @@
-/* jacobian.c: Jacobians and Hessians as Vars, and the check of second derivatives: they need ops, which the engine does not
-   know. */
-#include "autodiff/graph/node.h"
+/* jacobian.c: Jacobians and Hessians as Vars, and ad_gradgradcheck, the check of second derivatives. */
 #include "autodiff/base/spread.h"
+#include "autodiff/graph/node.h"
 #include "autodiff/pass/pass.h"
 #include "ops/ops.h"
 
 #include <string.h>
 
-/* ---- Jacobians, of b independent blocks: y [b,r], xs[i] [b,c[i]] -> js[i] [b,r,c[i]] ------------------------- */
+/* ---- Jacobians of b independent blocks: y [b,r], xs[i] [b,c[i]] -> js[i] [b,r,c[i]] -------------------------- */
 
 typedef struct {
     ad_graph *g;
     ad_var *y;
     int n;
     ad_var *const *xs;
-    int64_t b, r;    /* blocks, and elements of y in each */
-    int64_t columns; /* elements of all xs in each block */
-    int64_t pieces;  /* what pieces has room for */
-    ad_var **parts;  /* rows or columns of one Jacobian, or of several one after the other */
+    int64_t b, r;     /* number of blocks, and of elements of y in each */
+    int64_t columns;  /* elements of all xs in each block */
+    int64_t capacity; /* of parts */
+    ad_var **parts;   /* the rows of all Jacobians, one Jacobian after the other, or the columns of one */
 } blocks;
 
 static int64_t width(const blocks *p, const ad_var *x) { return p->b ? x->layout->numel / p->b : 0; }
 
-/* Like x, with ones at element k of every block. */
+/* An array like x: 1 at element k of each block, else 0. */
 static ad_var *unit(const blocks *p, const ad_var *x, int64_t k) {
     ad_var *e = ad_zeros(p->g, x->layout->dtype, x->layout->shape);
     int64_t step = width(p, x);
@@ -32,13 +31,13 @@ static ad_var *unit(const blocks *p, const ad_var *x, int64_t k) {
     return e;
 }
 
-/* The parts [b,w] side by side along axis 1 or 2, in the shape that the caller expects. */
+/* Stacks the parts [b,w] along axis 1 or 2, and reshapes the result. */
 static ad_var *join(const blocks *p, int64_t count, ad_var **parts, int axis, ad_shape shape) {
     for (int64_t k = 0; k < count; k++) parts[k] = ad_reshape(parts[k], AD_SHAPE(p->b, width(p, parts[k])));
     return ad_reshape(ad_stack((int)count, parts, axis), shape);
 }
 
-/* y's sizes, then x's without those that number the blocks. */
+/* The sizes of y, then those of x without the first block_dims, which count blocks. */
 static ad_shape jacobian_shape(const blocks *p, const ad_var *x, int block_dims) {
     ad_shape s = p->y->layout->shape;
     for (int i = block_dims; i < x->layout->shape.ndim; i++) s.dim[s.ndim++] = x->layout->shape.dim[i];
@@ -58,7 +57,7 @@ static int by_rows(const blocks *p, int block_dims, ad_var *js[]) {
     return p->g->code;
 }
 
-/* One pass for each element of a block of the xs: see ad_jvp. */
+/* One pass for each element of a block of the xs, by the vjp of the vjp as in ad_jvp. */
 static int by_columns(const blocks *p, int block_dims, ad_var *js[]) {
     ad_graph *g = p->g;
     uint32_t before = g->n_ops;
@@ -82,31 +81,29 @@ static int jacobians(blocks *p, int block_dims, ad_var *js[]) {
         empty |= p->xs[i]->layout->numel == 0;
     }
     bool rows = p->r <= p->columns || empty;
-    p->pieces = rows ? p->r * p->n : p->columns;
-    p->parts = ad__pool_take(&p->g->pool, (size_t)(p->pieces + 1) * sizeof *p->parts);
-    if (p->parts == NULL) return ad_no_memory(p->g, "a Jacobian", (size_t)p->pieces * sizeof *p->parts);
+    p->capacity = rows ? p->r * p->n : p->columns;
+    p->parts = ad__pool_take(&p->g->pool, (size_t)(p->capacity + 1) * sizeof *p->parts);
+    if (p->parts == NULL) return ad_no_memory(p->g, "a Jacobian", (size_t)p->capacity * sizeof *p->parts);
     int rc = AD_OK;
     for (int i = 0; i < p->n && empty; i++)
         js[i] = ad_zeros(p->g, p->xs[i]->layout->dtype, jacobian_shape(p, p->xs[i], block_dims));
     if (!empty && p->n > 0) rc = rows ? by_rows(p, block_dims, js) : by_columns(p, block_dims, js);
-    ad__pool_give(&p->g->pool, p->parts, (size_t)(p->pieces + 1) * sizeof *p->parts);
+    ad__pool_give(&p->g->pool, p->parts, (size_t)(p->capacity + 1) * sizeof *p->parts);
     for (int i = 0; i < p->n && p->g->code != AD_OK; i++) js[i] = ad_nil(p->g);
     return rc ? rc : p->g->code;
 }
 
-static int check_room(const ad_var *y, const ad_var *x, int block_dims, const char *caller) {
+static int check_ndim(const ad_var *y, const ad_var *x, int block_dims, const char *caller) {
     if (y->layout->shape.ndim + x->layout->shape.ndim - block_dims <= AD_MAX_NDIM) return AD_OK;
-    char ys[96], xs[96];
-    ad_shape_text(y->layout->shape, ys, sizeof ys);
-    ad_shape_text(x->layout->shape, xs, sizeof xs);
-    return ad_fail(ad__owner(y), AD_ESHAPE, "%s: of y %s by x %s it has more than %d dimensions; reshape y or x first",
-                   caller, ys, xs, AD_MAX_NDIM);
+    return ad_fail(ad__owner(y), AD_ESHAPE,
+                   "%s: the result for y %s by x %s would have more than %d dimensions; reshape y or x first", caller,
+                   ad_shape_str(y->layout->shape).text, ad_shape_str(x->layout->shape).text, AD_MAX_NDIM);
 }
 
 static ad_var *jacobian(ad_var *y, ad_var *x, const char *caller) {
     ad_graph *g = y ? ad__owner(y) : NULL;
     ad_var *j = NULL;
-    if (ad__check_arguments(y, 1, &x, caller) || check_room(y, x, 0, caller)) return ad_nil(g);
+    if (ad__check_arguments(y, 1, &x, caller) || check_ndim(y, x, 0, caller)) return ad_nil(g);
     blocks p = { .g = g, .y = y, .n = 1, .xs = &x, .b = 1, .r = y->layout->numel };
     return jacobians(&p, 0, &j) == AD_OK ? j : ad_nil(g);
 }
@@ -120,16 +117,13 @@ ad_var *ad_hessian(ad_var *y, ad_var *x) {
 
 static int check_blocks(ad_var *y, int n, ad_var *const xs[]) {
     ad_shape s = y->layout->shape;
-    int rc = s.ndim > 0 ? AD_OK : ad_fail(ad__owner(y), AD_ESHAPE, "jacobian_blocks: y is one element, without blocks");
+    int rc = s.ndim > 0 ? AD_OK : ad_fail(ad__owner(y), AD_ESHAPE, "jacobian_blocks: y is a scalar without blocks");
     for (int i = 0; i < n && rc == AD_OK; i++) {
         ad_shape x = xs[i]->layout->shape;
-        char ys[96], text[96];
-        ad_shape_text(s, ys, sizeof ys);
-        ad_shape_text(x, text, sizeof text);
         if (x.ndim == 0 || x.dim[0] != s.dim[0])
-            return ad_fail(ad__owner(y), AD_ESHAPE, "jacobian_blocks: y %s and xs[%d] %s: the first size is the number "
-                           "of blocks of both", ys, i, text);
-        rc = check_room(y, xs[i], 1, "jacobian_blocks");
+            return ad_fail(ad__owner(y), AD_ESHAPE, "jacobian_blocks: y %s and xs[%d] %s must have the same first "
+                           "size, the number of blocks", ad_shape_str(s).text, i, ad_shape_str(x).text);
+        rc = check_ndim(y, xs[i], 1, "jacobian_blocks");
     }
     return rc;
 }
@@ -138,7 +132,7 @@ int ad_jacobian_blocks(ad_var *y, int n, ad_var *const xs[], ad_var *js[]) {
     for (int i = 0; i < n && js != NULL; i++) js[i] = ad_nil(y ? ad__owner(y) : NULL);
     int rc = ad__check_arguments(y, n, xs, "jacobian_blocks");
     if (rc == AD_OK && n > 0 && js == NULL)
-        rc = ad_fail(ad__owner(y), AD_EVALUE, "jacobian_blocks: there is no place for the results: NULL");
+        rc = ad_fail(ad__owner(y), AD_EVALUE, "jacobian_blocks: js is NULL");
     if (rc == AD_OK) rc = check_blocks(y, n, xs);
     if (rc != AD_OK) return rc;
     int64_t b = y->layout->shape.dim[0];
@@ -152,17 +146,17 @@ typedef struct {
     ad_check_fn *f;
     void *user;
     ad_var **dxs;
-    const char *op; /* that made f's result */
+    const char *op; /* the op whose result f returns */
 } second;
 
-/* Constant weights like x, unlike each other. */
+/* Constants of the shape of x, all different. */
 static ad_var *weights(const ad_var *x, int number) {
     ad_var *w = ad_zeros(ad__owner(x), x->layout->dtype, x->layout->shape);
     for (int64_t k = 0; k < w->layout->numel; k++) ((double *)w->data)[k] = 2.5 * ad__spread_number(k, number) - 1;
     return w;
 }
 
-/* The sum over i of weights . (the vjp of f at the last x, for xs[i]): one number made from all of them. */
+/* The vjps of f for each xs[i], with the last x as cotangent, as one number: the sum of their products with weights. */
 static ad_var *vjp_of_f(int n, ad_var *const xs[], void *user) {
     second *s = user;
     ad_var *y = s->f(n - 1, xs, s->user), *sum = NULL;
@@ -176,7 +170,7 @@ static ad_var *vjp_of_f(int n, ad_var *const xs[], void *user) {
     return sum ? sum : ad_sum(y);
 }
 
-/* A cotangent for f's result, which f is called once to see. */
+/* A cotangent of the shape of f's result. Calls f once to find that shape. */
 static ad_var *cotangent_for(second *s, int n, ad_var *const xs[]) {
     ad_graph *g = ad__owner(xs[0]);
     ad_random_state was = g->random;
@@ -184,7 +178,7 @@ static ad_var *cotangent_for(second *s, int n, ad_var *const xs[]) {
     g->random = was;
     if (g->code != AD_OK) return ad_nil(g);
     if (y == NULL || ad__owner(y) != g || y->layout->dtype != AD_F64)
-        return ad_fail(g, AD_EVALUE, "gradgradcheck: f returned no f64 Var of its xs' graph"), ad_nil(g);
+        return ad_fail(g, AD_EVALUE, "gradgradcheck: f returned no f64 Var in the graph of xs"), ad_nil(g);
     s->op = y->creator ? y->creator->type->name : "a leaf";
     return ad_require_grad(weights(y, 0));
 }
@@ -208,7 +202,7 @@ int ad_gradgradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[], cons
     ad_graph *g = n > 0 && xs && xs[0] ? ad__owner(xs[0]) : NULL;
     for (int i = 0; i < n && g != NULL && f != NULL; i++)
         if (xs[i] == NULL || ad__absent(xs[i]) || ad__owner(xs[i]) != g) f = NULL;
-    if (g == NULL || f == NULL || g->code != AD_OK) return ad_gradcheck(f, user, n, xs, opts, r); /* which tells why */
+    if (g == NULL || f == NULL || g->code != AD_OK) return ad_gradcheck(f, user, n, xs, opts, r); /* sets the error */
     *r = (ad_check_report){ .op = "" };
     second s = { .f = f, .user = user };
     bool enabled = ad_enable_grad(g, true);

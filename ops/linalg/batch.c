@@ -1,4 +1,4 @@
-/* batch.c: arrays as batches of matrices whose leading axes broadcast. */
+/* batch.c: checks of batches of matrices for shape rules. */
 #include "ops/linalg/batch.h"
 
 int ad__check_batches(const ad_call *c, const ad__batches *b) {

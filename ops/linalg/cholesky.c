@@ -1,10 +1,10 @@
-/* cholesky.c: the Cholesky factor of symmetric positive definite matrices. */
+/* cholesky.c: Cholesky factors of symmetric positive definite matrices. */
 #include "ops/kernels/base/vector.h"
 #include "ops/linalg/system.h"
 #include "ops/ops.h"
 
-/* x [..,n,n] -> L [..,n,n], lower. The symmetric part of x is what is factorised, so that the gradient is
-   symmetric, as PyTorch's is, and also the true one of every element. */
+/* x [..,n,n] -> lower L [..,n,n]. The op factorises the symmetric part of x. So the gradient is symmetric, as
+   PyTorch's is, and it is also the true derivative for each element of x. */
 static int cholesky_shape(ad_call *c) {
     int rc = ad__square_shape(c);
     if (rc != AD_OK) return rc;
@@ -25,8 +25,8 @@ static int cholesky_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
-/* s = L^-T P L^-1, P the lower half of L^T g; dx += (s + s^T) / 2. I. Murray, "Differentiation of the
-   Cholesky decomposition", 2016, equation 10. */
+/* s = L^-T P L^-1, where P is the lower triangle of L^T g with a halved diagonal; dx += (s + s^T) / 2. I. Murray,
+   "Differentiation of the Cholesky decomposition", 2016, equation 10. */
 static void cholesky_backward(const ad_op *op) {
     ad__batch b = ad__batch_gradients(op, NULL);
     int64_t n = b.side;
@@ -51,8 +51,8 @@ static void cholesky_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 static void cholesky_samples(ad_sampler *s) { ad__square_samples(s, 7, 5); }
 
-AD_OPTYPE(cholesky, .doc = "lower L with L L^T = (x + x^T) / 2; PyTorch looks at x's lower triangle alone",
-          .formula = "L", .gradient = "(s + s^T) / 2, s = L^-T P L^-1; P is tril(L^T g), its diagonal halved",
+AD_OPTYPE(cholesky, .doc = "lower triangular L with L L^T = (x + x^T) / 2; PyTorch reads the lower triangle of x only",
+          .formula = "L", .gradient = "(s + s^T) / 2, s = L^-T P L^-1; P is tril(L^T g) with a halved diagonal",
           .special = "a matrix that is not positive definite is an error; needs LAPACK", .arity = 1,
           .shape = cholesky_shape, .evaluate = { cholesky_evaluate, cholesky_evaluate },
           .backward = { cholesky_backward, cholesky_backward }, .vjp = cholesky_vjp);

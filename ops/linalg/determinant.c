@@ -1,6 +1,7 @@
-/* determinant.c: determinants of square matrices and their logarithms, from LU factors. Derivatives: M. B. Giles,
-   "An extended collection of matrix derivative results for forward and reverse mode algorithmic differentiation",
-   Oxford 2008, section 2.2.4. */
+/* determinant.c: determinants of square matrices and their logarithms, from LU factors.
+
+   Derivatives: M. B. Giles, "An extended collection of matrix derivative results for forward and reverse mode
+   algorithmic differentiation", Oxford 2008, section 2.2.4. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/linalg/system.h"
@@ -21,7 +22,7 @@ static int determinant_shape(ad_call *c, size_t matrices_of_scratch) {
     return AD_OK;
 }
 
-/* log |det| and sign. */
+/* log |det|, and the sign of the determinant: -1, 0 or 1. */
 static double log_and_sign(const ad__batch *b, int *sign) {
     return AD__BY_DTYPE(b->t, ad__lu_logdet, b->side, ad__factors(b->op, b->i), ad__pivots(b->op, b->i), sign);
 }
@@ -35,7 +36,7 @@ static void add_inverse(const ad__batch *b, double k) {
     AD__BY_DTYPE(b->t, ad__axpy_transposed, n, k, inverse, b->ga);
 }
 
-/* g [..], one number for each matrix, times matrices [..,n,n]. */
+/* Multiplies each of the matrices [..,n,n] by an element of g [..]. */
 static ad_var *times_each(ad_var *g, ad_var *matrices) {
     ad_shape s = g->layout->shape;
     s.dim[s.ndim++] = 1;
@@ -58,7 +59,7 @@ static int logdet_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
-/* dx += g x^-T; nothing where the determinant is negative, NaN where it is 0 or a NaN */
+/* dx += g x^-T. Adds nothing if the determinant is negative, NaN if it is 0 or NaN. */
 static void logdet_backward(const ad_op *op) {
     ad__batch b = ad__batch_gradients(op, NULL);
     while (ad__batch_next(&b)) {
@@ -69,7 +70,7 @@ static void logdet_backward(const ad_op *op) {
     }
 }
 
-/* y is NaN where the determinant is negative. */
+/* ad_eq(y, y) is 0 where y is NaN, that is, where the determinant is negative. */
 static void logdet_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *y = ad__out(op);
     dx[0] = times_each(ad_mul(g, ad_eq(y, y)), ad_transpose(ad_inverse(op->in[0])));
@@ -84,7 +85,8 @@ static void logdet_samples(ad_sampler *s) {
 
 AD_OPTYPE(logdet, .doc = "logarithm of the determinant of each square matrix", .formula = "log det x",
           .gradient = "g x^-T",
-          .special = "determinant negative: NaN, gradient 0; 0: -inf, gradient NaN; needs LAPACK", .arity = 1,
+          .special = "if the determinant is negative: NaN, gradient 0; if it is 0: -inf, gradient NaN; needs LAPACK",
+          .arity = 1,
           .shape = logdet_shape, .evaluate = { logdet_evaluate, logdet_evaluate },
           .backward = { logdet_backward, logdet_backward }, .vjp = logdet_vjp);
 ad_var *ad_logdet(ad_var *x) { return ad__apply1(&ad_op_logdet, x, NULL); }
@@ -104,7 +106,7 @@ static int det_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
-/* dx += g times the cofactors of x, which is singular and has no inverse. */
+/* dx += g times the cofactors of x, for a singular x, which has no inverse. */
 static void add_cofactors(const ad__batch *b, double g) {
     int64_t elements = b->side * b->side;
     void *cofactors = ad_scratch(b->op);
@@ -133,7 +135,7 @@ static void det_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(det, .doc = "determinant of each square matrix", .formula = "det x", .gradient = "g det(x) x^-T",
-          .special = "singular: the gradient is g times the cofactors, and gradients of it are an error; needs LAPACK",
+          .special = "if x is singular, the gradient is g times the cofactors, and ad_gradient fails; needs LAPACK",
           .arity = 1, .shape = det_shape, .evaluate = { det_evaluate, det_evaluate },
           .backward = { det_backward, det_backward }, .vjp = det_vjp);
 ad_var *ad_det(ad_var *x) { return ad__apply1(&ad_op_det, x, NULL); }

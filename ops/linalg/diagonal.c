@@ -1,23 +1,23 @@
-/* diagonal.c: diagonals of matrices, and matrices with parts around the diagonal set to zero: tril, triu. */
+/* diagonal.c: diagonals and triangles of matrices: diagonal, diag_embed, diag, trace, tril, triu. */
 #include "ops/base/attrs.h"
-#include "ops/kernels/shape/copy.h"
-#include "ops/ops.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/gemm.h"
+#include "ops/kernels/shape/copy.h"
+#include "ops/ops.h"
 
 #include <string.h>
 
 /* ---- helpers ------------------------------------------------------------------------------------------- */
 
-/* Which diagonal: 0 the main one, above it positive, below it negative. rows and columns are of the
-   matrix that diag_embed makes; -1 the smallest square. */
+/* offset 0 is the main diagonal; diagonals above it are positive, those below it negative. rows and columns are the
+   sizes of diag_embed's result; -1 means those of the smallest square matrix. */
 typedef struct {
     int64_t offset, rows, columns;
 } diagonal_attrs;
 
 static const diagonal_attrs *diagonal_of(const ad_op *op) { return ad__attrs_of(op); }
 
-/* How many elements that diagonal of a [rows, columns] matrix has: none where it misses the matrix. */
+/* The number of elements of that diagonal of a [rows, columns] matrix; 0 if it is outside the matrix. */
 static int64_t diagonal_length(int64_t rows, int64_t columns, int64_t offset) {
     if (offset >= columns || offset <= -rows) return 0;
     if (offset >= 0) columns -= offset;
@@ -25,13 +25,14 @@ static int64_t diagonal_length(int64_t rows, int64_t columns, int64_t offset) {
     return rows < columns ? rows : columns;
 }
 
+/* s with its last `dropped` sizes replaced by dims. */
 static ad_shape replace_last(ad_shape s, int dropped, int n, const int64_t *dims) {
     s.ndim -= dropped;
     for (int i = 0; i < n; i++) s.dim[s.ndim++] = dims[i];
     return s;
 }
 
-/* From the diagonals of matrices [.., rows, columns] to the diagonals alone, [.., length]. */
+/* Copies the diagonals of matrices [.., rows, columns] to an array [.., length]. */
 static ad__copy_plan diagonal_plan(ad_shape matrices, ad_shape alone) {
     int64_t rows = matrices.dim[matrices.ndim - 2], columns = matrices.dim[matrices.ndim - 1];
     int64_t length = alone.dim[alone.ndim - 1];
@@ -40,7 +41,7 @@ static ad__copy_plan diagonal_plan(ad_shape matrices, ad_shape alone) {
                             (int64_t[]){ length, 1 });
 }
 
-/* The first diagonal's first element. */
+/* The index of the first element of the diagonal in a matrix. */
 static int64_t diagonal_start(ad_shape matrices, int64_t offset) {
     int64_t columns = matrices.dim[matrices.ndim - 1];
     return offset >= 0 ? offset : -offset * columns;
@@ -89,7 +90,7 @@ static void diagonal_samples(ad_sampler *s) {
 
 static const ad_attr diagonal_list[] = { { "offset", AD_ATTR_INT64, offsetof(diagonal_attrs, offset) }, { 0 } };
 
-AD_OPTYPE(diagonal, .doc = "a diagonal of each matrix [..,n,m]; none of its elements where offset is beyond the matrix",
+AD_OPTYPE(diagonal, .doc = "one diagonal of each matrix [..,n,m]; it is empty if offset is beyond the matrix",
           .formula = "y[.., i] = x[.., i, i + offset]", .gradient = "diag_embed(g)", .arity = 1,
           .attr_size = sizeof(diagonal_attrs), .attrs = diagonal_list, .shape = diagonal_shape,
           .evaluate = { diagonal_evaluate, diagonal_evaluate }, .backward = { diagonal_backward, diagonal_backward },
@@ -150,7 +151,7 @@ static const ad_attr diag_embed_list[] = { { "offset", AD_ATTR_INT64, offsetof(d
                                            { "columns", AD_ATTR_INT64, offsetof(diagonal_attrs, columns) },
                                            { 0 } };
 
-AD_OPTYPE(diag_embed, .doc = "matrices [..,n,n] that are zero but for a diagonal, x; n is as small as can be",
+AD_OPTYPE(diag_embed, .doc = "the smallest square matrices [..,n,n] with the diagonal x, and zeros elsewhere",
           .formula = "y[.., i, i + offset] = x[.., i]", .gradient = "diagonal(g)", .arity = 1,
           .attr_size = sizeof(diagonal_attrs), .attrs = diag_embed_list, .shape = diag_embed_shape,
           .evaluate = { diag_embed_evaluate, diag_embed_evaluate },
@@ -161,7 +162,7 @@ static ad_var *embed(ad_var *x, int64_t offset, int64_t rows, int64_t columns) {
 }
 ad_var *ad_diag_embed(ad_var *x, int64_t offset) { return embed(x, offset, -1, -1); }
 
-/* ---- diag and trace: other ways to call these ------------------------------------------------------------------ */
+/* ---- diag and trace, by the ops above --------------------------------------------------------------------------- */
 
 ad_var *ad_diag(ad_var *x, int64_t offset) {
     if (ad__absent(x) || x->layout->shape.ndim == 1) return ad_diag_embed(x, offset);
@@ -182,16 +183,16 @@ static int triangle_shape(ad_call *c) {
     return AD_OK;
 }
 
-static int64_t between(int64_t lo, int64_t x, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
+static int64_t clamp(int64_t lo, int64_t x, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
 
-/* The columns from *from to *to of row i stay: of tril those up to i + k, of triu those from it on. */
+/* Row i keeps the columns *from..*to-1: those up to i + k for tril, those from i + k on for triu. */
 static void columns_kept(const ad_op *op, int64_t i, int64_t *from, int64_t *to) {
     ad_shape s = op->in[0]->layout->shape;
     int64_t rows = s.dim[s.ndim - 2], columns = s.dim[s.ndim - 1];
-    int64_t at = i % rows + between(-rows, *(const int64_t *)ad__attrs_of(op), columns);
+    int64_t at = i % rows + clamp(-rows, *(const int64_t *)ad__attrs_of(op), columns);
     bool lower = op->type == &ad_op_tril;
-    *from = lower ? 0 : between(0, at, columns);
-    *to = lower ? between(0, at + 1, columns) : columns;
+    *from = lower ? 0 : clamp(0, at, columns);
+    *to = lower ? clamp(0, at + 1, columns) : columns;
 }
 
 static int triangle_evaluate(const ad_op *op) {
@@ -235,12 +236,12 @@ static void triangle_samples(ad_sampler *s) {
 static void tril_samples(ad_sampler *s) { triangle_samples(s); }
 static void triu_samples(ad_sampler *s) { triangle_samples(s); }
 
-AD_OPTYPE(tril, .doc = "the lower triangle of each matrix [..,n,m], up to a diagonal; zero above it",
+AD_OPTYPE(tril, .doc = "the lower triangle of each matrix [..,n,m], up to diagonal k; zero above it",
           .formula = "x[.., i, j] where j <= i + k, else 0", .gradient = "tril(g)", .arity = 1,
           .attr_size = sizeof(int64_t), .attrs = triangle_list, .shape = triangle_shape,
           .evaluate = { triangle_evaluate, triangle_evaluate }, .backward = { triangle_backward, triangle_backward },
           .vjp = triangle_vjp);
-AD_OPTYPE(triu, .doc = "the upper triangle of each matrix [..,n,m], from a diagonal on; zero below it",
+AD_OPTYPE(triu, .doc = "the upper triangle of each matrix [..,n,m], from diagonal k on; zero below it",
           .formula = "x[.., i, j] where j >= i + k, else 0", .gradient = "triu(g)", .arity = 1,
           .attr_size = sizeof(int64_t), .attrs = triangle_list, .shape = triangle_shape,
           .evaluate = { triangle_evaluate, triangle_evaluate }, .backward = { triangle_backward, triangle_backward },

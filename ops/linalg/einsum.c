@@ -1,4 +1,4 @@
-/* einsum.c: Einstein sums over one or two arrays, made of permutations, sums and one matrix product. */
+/* einsum.c: Einstein sums over one or two arrays, computed with permutations, sums and one matrix product. */
 #include "autodiff/graph/node.h"
 #include "ops/ops.h"
 
@@ -8,8 +8,8 @@
 
 enum { LABELS = 128, MOST = 2 * AD_MAX_NDIM, DOTS = '.' };
 
-/* A letter each; axes under "..." have the digits that end with LAST_DOTTED, so that they line up from
-   the right and sort before the letters. */
+/* A label is a letter, or a digit for an axis under "...". The last such axis is LAST_DOTTED, the one before it a digit
+   less. So these axes are aligned from the right, and sort before the letters. */
 enum { LAST_DOTTED = '9' };
 
 typedef struct {
@@ -23,8 +23,8 @@ typedef struct {
     int n; /* operands */
     ad_var *x[2];
     labels in[2], out;
-    int dotted;            /* the most axes that an operand has under "..." */
-    int64_t size[LABELS]; /* of each label; -1 of those not in use */
+    int dotted;           /* the largest number of axes that an operand has under "..." */
+    int64_t size[LABELS]; /* of each label; -1 for labels not in use */
 } einsum;
 
 static int fail(const einsum *e, const char *format, ...) AD_PRINTF(2, 3);
@@ -51,7 +51,7 @@ static int find(const labels *l, char label) {
 
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-/* One term, up to ',' or '-' or the end, "..." as one label DOTS; spaces count for nothing. */
+/* Reads one term, up to ',', '-' or the end. "..." becomes one label, DOTS. Spaces are ignored. */
 static int read_term(const einsum *e, const char **at, labels *to) {
     for (; **at && **at != ',' && **at != '-'; ++*at) {
         bool dots = strncmp(*at, "...", 3) == 0;
@@ -65,8 +65,8 @@ static int read_term(const einsum *e, const char **at, labels *to) {
     return AD_OK;
 }
 
-/* DOTS replaced by the labels of n axes. */
-static labels spell_out(const labels *l, int n) {
+/* l with DOTS replaced by the labels of n axes. */
+static labels expand_dots(const labels *l, int n) {
     labels to = { 0 };
     for (int i = 0; i < l->n; i++)
         if (l->at[i] != DOTS) to.at[to.n++] = l->at[i];
@@ -84,11 +84,11 @@ static int read_operand(einsum *e, const char **at, int i) {
     if (dotted < 0 || (dotted > 0 && !dots))
         return fail(e, "operand %d has %d dimensions and %d letters", i, ndim, l.n - dots);
     if (dotted > e->dotted) e->dotted = dotted;
-    e->in[i] = spell_out(&l, dotted);
+    e->in[i] = expand_dots(&l, dotted);
     return AD_OK;
 }
 
-/* Without "->" the result has the axes under "..." and the letters that stand once, in order. */
+/* Without "->" the result has the axes under "...", then the letters that occur once, in alphabetical order. */
 static void imply_output(einsum *e) {
     for (int c = 0; c < LABELS; c++) {
         int count = 0;
@@ -109,7 +109,7 @@ static int read_output(einsum *e, const char *at) {
         else if (find(&l, l.at[i]) < i) rc = fail(e, "the letter %c stands twice in the result", l.at[i]);
     }
     if (rc == AD_OK && l.n + e->dotted > MOST) rc = fail(e, "a term of more than %d letters", MOST);
-    if (rc == AD_OK) e->out = spell_out(&l, e->dotted);
+    if (rc == AD_OK) e->out = expand_dots(&l, e->dotted);
     return rc;
 }
 
@@ -128,7 +128,8 @@ static int read_spec(einsum *e) {
     return AD_OK;
 }
 
-/* Axes of one label are of one size; those of size 1 broadcast, but not within an operand. */
+/* Finds the size of each label. Axes with the same label must have the same size. Axes of size 1 broadcast, but not
+   within an operand. */
 static int find_sizes(einsum *e) {
     memset(e->size, -1, sizeof e->size);
     for (int i = 0; i < e->n; i++)
@@ -145,14 +146,15 @@ static int find_sizes(einsum *e) {
     return AD_OK;
 }
 
-/* ---- one operand: its own diagonals and sums --------------------------------------------------------------- */
+/* ---- one operand: diagonals and sums of its own labels ------------------------------------------------------ */
 
-static void forget(labels *l, int i) {
+/* Removes label i. */
+static void remove_at(labels *l, int i) {
     memmove(l->at + i, l->at + i + 1, (size_t)(l->n - i - 1));
     l->n--;
 }
 
-/* x, which has the axes l, with its axes as in order. */
+/* x, whose axes have the labels l, with its axes in the given order. */
 static ad_var *arrange(ad_var *x, const labels *l, const labels *order) {
     ad_shape axes = { .ndim = l->n };
     bool same = true;
@@ -171,16 +173,16 @@ static ad_shape shape_of(const einsum *e, const labels *l) {
     return s;
 }
 
-/* An axis of size 1 that is to be repeated: the product repeats what lacks it as well. */
-static void drop_repeated(einsum *e, int i) {
+/* Removes axes of size 1 that broadcast: the product broadcasts an operand along labels that it does not have. */
+static void drop_broadcast(einsum *e, int i) {
     ad_shape s = e->x[i]->layout->shape;
     labels *l = &e->in[i];
     for (int k = l->n - 1; k >= 0; k--)
-        if (s.dim[k] != e->size[(int)l->at[k]]) forget(l, k);
+        if (s.dim[k] != e->size[(int)l->at[k]]) remove_at(l, k);
     e->x[i] = l->n == s.ndim ? e->x[i] : ad_reshape(e->x[i], shape_of(e, l));
 }
 
-/* "iji": the axes of i are brought to the end and their diagonal takes their place. */
+/* Replaces two axes with the same label, as in "iji", by their diagonal, which becomes the last axis. */
 static void take_diagonals(einsum *e, int i) {
     labels *l = &e->in[i];
     for (int second = 1; second < l->n; second++) {
@@ -193,25 +195,25 @@ static void take_diagonals(einsum *e, int i) {
         e->x[i] = ad_diagonal(ad_permute(e->x[i], axes), 0);
         l->at[l->n] = l->at[first];
         l->n++;
-        forget(l, second), forget(l, first);
+        remove_at(l, second), remove_at(l, first);
         second = 0;
     }
 }
 
-/* Letters that neither the other operand nor the result has. */
+/* Sums over labels that neither the other operand nor the result has. */
 static void sum_own(einsum *e, int i) {
     labels *l = &e->in[i];
     int axes[AD_MAX_NDIM], n = 0;
     for (int k = 0; k < l->n; k++)
         if (find(&e->out, l->at[k]) < 0 && find(&e->in[1 - i], l->at[k]) < 0) axes[n++] = k;
-    for (int k = n - 1; k >= 0; k--) forget(l, axes[k]);
+    for (int k = n - 1; k >= 0; k--) remove_at(l, axes[k]);
     if (n > 0) e->x[i] = ad_sum_axes(e->x[i], n, axes, false);
 }
 
 /* ---- two operands ------------------------------------------------------------------------------------------- */
 
-/* How labels take part: batch in both operands and the result, left and right in the result and one of
-   them, inner in both and summed. */
+/* The roles of labels: batch are in both operands and the result, left and right are in the result and in one operand,
+   inner are in both operands and summed. */
 typedef struct {
     labels batch, left, right, inner;
 } roles;
@@ -241,13 +243,13 @@ static bool equal(const labels *a, const labels *b) { return a->n == b->n && mem
 
 static int64_t count(const einsum *e, const labels *l) { return ad_shape_numel(shape_of(e, l)); }
 
-/* a [batch,left,inner] and b [batch,inner,right] -> [batch,left,right], each group as one axis. */
+/* a [batch,left,inner] and b [batch,inner,right] -> [batch,left,right], with one axis for each role. */
 static ad_var *multiply(const einsum *e, const roles *r) {
     int64_t batch = count(e, &r->batch), n = count(e, &r->left), m = count(e, &r->right), k = count(e, &r->inner);
     labels as = join(&r->batch, &r->left, &r->inner), bs = join(&r->batch, &r->inner, &r->right);
     labels transposed = join(&r->batch, &r->right, &r->inner);
     ad_var *a = arrange(e->x[0], &e->in[0], &as);
-    /* a b^T, without a transposed copy of b */
+    /* affine computes a b^T without a transposed copy of b */
     if (r->batch.n == 0 && r->inner.n > 0 && equal(&e->in[1], &transposed))
         return ad_affine(reshaped(a, AD_SHAPE(n, k)), reshaped(e->x[1], AD_SHAPE(m, k)), NULL);
     ad_var *b = arrange(e->x[1], &e->in[1], &bs);
@@ -256,8 +258,8 @@ static ad_var *multiply(const einsum *e, const roles *r) {
     return ad_matmul(reshaped(a, AD_SHAPE(batch, n, k)), reshaped(b, AD_SHAPE(batch, k, m)));
 }
 
-/* The operand whose own letters come first in the result comes first in the product. */
-static void put_in_order(einsum *e) {
+/* Exchanges the operands if the first label of the result that only one of them has belongs to the second. */
+static void order_operands(einsum *e) {
     for (int i = 0; i < e->out.n; i++) {
         bool first = find(&e->in[0], e->out.at[i]) >= 0, second = find(&e->in[1], e->out.at[i]) >= 0;
         if (first && !second) return;
@@ -271,7 +273,7 @@ static void put_in_order(einsum *e) {
 }
 
 static ad_var *contract(einsum *e) {
-    put_in_order(e);
+    order_operands(e);
     roles r = roles_of(e);
     labels l = join(&r.batch, &r.left, &r.right);
     return arrange(reshaped(multiply(e, &r), shape_of(e, &l)), &l, &e->out);
@@ -283,7 +285,7 @@ ad_var *ad_einsum(const char *spec, ad_var *a, ad_var *b) {
     else if (spec == NULL) ad_fail(e.g, AD_EVALUE, "einsum: the spec is NULL");
     else if (ad_ok(e.g) && read_spec(&e) == AD_OK) find_sizes(&e);
     if (!ad_ok(e.g)) return ad_nil(e.g);
-    for (int i = 0; i < e.n; i++) drop_repeated(&e, i);
+    for (int i = 0; i < e.n; i++) drop_broadcast(&e, i);
     for (int i = 0; i < e.n; i++) take_diagonals(&e, i), sum_own(&e, i);
     return e.n == 2 ? contract(&e) : arrange(e.x[0], &e.in[0], &e.out);
 }

@@ -1,4 +1,4 @@
-/* matmul.c: matrix products: matmul, batched and broadcasting, and affine, a layer's x W^T + b. */
+/* matmul.c: matrix products: matmul, which is batched and broadcasts, dot, outer, and affine, x W^T + b. */
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/linalg/gemm.h"
@@ -9,11 +9,11 @@
 
 /* ---- matmul: a [..,n,k], b [..,k,m] -> y [..,n,m] ------------------------------------------------------- */
 
-/* A vector a is a row [1,k] and a vector b a column [k,1]; the axis of 1 is then dropped. */
+/* A vector a counts as a row [1,k], a vector b as a column [k,1]. The result does not have their axis of size 1. */
 typedef struct {
     int64_t n, m, k;
     ad__batches batch;
-    int64_t count; /* of products: fewer than batches where many of them are done as one */
+    int64_t count; /* products: one if all batches are computed as one product, otherwise the batches */
 } product;
 
 static void product_of(ad_shape a, ad_shape b, product *p) {
@@ -22,7 +22,7 @@ static void product_of(ad_shape a, ad_shape b, product *p) {
     p->k = a.dim[a.ndim - 1];
     ad__batches_of(a, b, &p->batch);
     p->count = p->batch.count;
-    /* many matrices times one: one product of all their rows */
+    /* Many matrices times one matrix are one product of all their rows. */
     if (p->batch.fit && ad_shape_numel(p->batch.b) == 1 && a.ndim > 1 && ad_shape_numel(p->batch.a) == p->count) {
         p->n *= p->count;
         p->count = 1;
@@ -33,7 +33,8 @@ static int64_t inner_of(ad_shape b) { return b.ndim > 1 ? b.dim[b.ndim - 2] : b.
 
 static int matmul_shape(ad_call *c) {
     ad_shape a = c->in[0]->layout->shape, b = c->in[1]->layout->shape;
-    if (a.ndim == 0 || b.ndim == 0) return ad_call_fail(c, AD_ESHAPE, "a scalar is no matrix; multiply with ad_mul");
+    if (a.ndim == 0 || b.ndim == 0)
+        return ad_call_fail(c, AD_ESHAPE, "takes matrices or vectors; multiply a scalar with ad_mul");
     if (a.dim[a.ndim - 1] != inner_of(b))
         return ad_call_fail(c, AD_ESHAPE, "inner sizes %lld and %lld differ; transpose one?",
                             (long long)a.dim[a.ndim - 1], (long long)inner_of(b));
@@ -50,16 +51,16 @@ static int matmul_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* The products of an Op: y = a b, or a gradient, as `one` says; ga and gb are NULL where there is none. */
+/* The products of an op, for y = a b or for a gradient. */
 typedef struct job job;
 struct job {
     product p;
     ad_dtype t;
     ad_team *team;
     const ad_var *a, *b, *y;
-    char *ga, *gb;
+    char *ga, *gb; /* gradients of a and b, or NULL */
     double beta;
-    void (*one)(const job *j, int64_t i); /* of batch i */
+    void (*one)(const job *j, int64_t i); /* computes product i */
 };
 
 static job job_of(const ad_op *op) {
@@ -69,7 +70,7 @@ static job job_of(const ad_op *op) {
     return j;
 }
 
-/* Which of an operand's matrices batch i takes. */
+/* The matrices of batch i in arrays of the shapes of a, b and y. */
 static void *a_at(const job *j, const void *a, int64_t i) {
     return ad__matrix(a, ad__matrix_index(j->p.batch.a, j->p.batch.all, i), j->p.n * j->p.k, j->t);
 }
@@ -104,7 +105,7 @@ static void batches_chunk(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) j->one(j, i);
 }
 
-/* Batches are shared where each writes a matrix of its own; a chunk of them takes some 50 us. */
+/* Threads share the products if each of these writes a matrix of its own. A chunk of products takes about 50 us. */
 static void over_batches(job *j, ad_shape written) {
     double each = (double)j->p.n * (double)j->p.m * (double)j->p.k + 1024; /* the overhead of a call */
     int64_t chunk = each > 0x1p21 ? 1 : (int64_t)(0x1p21 / each), work = 1 + (int64_t)(each / 8);
@@ -119,7 +120,8 @@ static int matmul_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
-/* A gradient ready for products: with several of them, zeroed, since each covers only a part of it. */
+/* The gradient of operand i, and beta for products that are added to it. One product may overwrite all of a new
+   gradient. Several products write only a part each, so a new gradient is set to 0 first. */
 static char *product_grad(const ad_op *op, int i, int64_t count, double *beta) {
     *beta = 1;
     return count == 1 ? ad__product_grad(op, i, beta) : ad_grad_into(op, i);
@@ -167,7 +169,7 @@ static void matmul_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 2, shapes[i], NULL, NULL);
 }
 
-AD_OPTYPE(matmul, .doc = "matrix product of a [..,n,k] and b [..,k,m]; leading axes broadcast, vectors as in NumPy",
+AD_OPTYPE(matmul, .doc = "matrix product of a [..,n,k] and b [..,k,m]; leading axes broadcast, vectors are as in NumPy",
           .formula = "a b", .gradient = "g b^T; a^T g", .arity = 2, .shape = matmul_shape,
           .evaluate = { matmul_evaluate, matmul_evaluate }, .backward = { matmul_backward, matmul_backward },
           .vjp = matmul_vjp);
@@ -175,7 +177,7 @@ ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b,
 
 /* ---- dot and outer: products of two vectors ------------------------------------------------------------- */
 
-/* True, with the error, where these are not two vectors. */
+/* Sets the error and returns true unless a and b are two vectors. */
 static bool refuse_vectors(const char *caller, ad_var *a, ad_var *b) {
     if (ad__absent(a) || ad__absent(b)) return ad_refuse_nil(ad__absent(a) ? a : b, caller) != AD_OK;
     if (a->layout->shape.ndim == 1 && b->layout->shape.ndim == 1) return false;
@@ -194,10 +196,10 @@ ad_var *ad_outer(ad_var *a, ad_var *b) {
     return ad_matmul(ad_reshape(a, AD_SHAPE(ad_numel(a), 1)), ad_reshape(b, AD_SHAPE(1, ad_numel(b))));
 }
 
-/* ---- affine: x [..,in], w [out,in], b [out] or none -> y [..,out] ------------------------------------------ */
+/* ---- affine: x [..,in], w [out,in], optional b [out] -> y [..,out] ----------------------------------------- */
 
 static int affine_shape(ad_call *c) {
-    if (c->n < 2 || c->n > 3) return ad_call_fail(c, AD_EVALUE, "takes x, w and perhaps b");
+    if (c->n < 2 || c->n > 3) return ad_call_fail(c, AD_EVALUE, "takes x, w and an optional b");
     ad_shape x = c->shape, w = c->in[1]->layout->shape, b = c->n > 2 ? c->in[2]->layout->shape : AD_SCALAR;
     if (x.ndim == 0 || w.ndim != 2) return ad_call_fail(c, AD_ESHAPE, "takes x [..,in], w [out,in] and b [out]");
     if (x.dim[x.ndim - 1] != w.dim[1])
@@ -266,7 +268,7 @@ static void affine_samples(ad_sampler *s) {
         for (int n = 2; n <= 3; n++) ad_sample(s, NULL, n, shapes[i], NULL, NULL);
 }
 
-AD_OPTYPE(affine, .doc = "x W^T + b, a layer: x [..,in], w [out,in], b [out] or none", .formula = "x w^T + b",
+AD_OPTYPE(affine, .doc = "linear layer: x [..,in], w [out,in], optional b [out]", .formula = "x w^T + b",
           .gradient = "g w; g^T x; g summed over rows", .arity = -1, .shape = affine_shape,
           .evaluate = { affine_evaluate, affine_evaluate }, .backward = { affine_backward, affine_backward },
           .vjp = affine_vjp);

@@ -1,18 +1,19 @@
-/* solve.c: systems of linear equations, general and triangular, and inverses. Derivatives: M. B. Giles, "An
-   extended collection of matrix derivative results for forward and reverse mode algorithmic
-   differentiation", Oxford 2008, sections 2.2.3 and 2.2.4. */
+/* solve.c: systems of linear equations, general and triangular, and inverses.
+
+   Derivatives: M. B. Giles, "An extended collection of matrix derivative results for forward and reverse mode
+   algorithmic differentiation", Oxford 2008, sections 2.2.3 and 2.2.4. */
 #include "ops/kernels/base/vector.h"
 #include "ops/linalg/system.h"
 #include "ops/ops.h"
 
 #include <string.h>
 
-/* ---- helpers: a [..,n,n] and b [..,n,m], or vectors -> x ------------------------------------------------ */
+/* ---- helpers: a [..,n,n], b [..,n,m] or vectors -> x ---------------------------------------------------- */
 
 typedef struct {
-    int64_t n, m;       /* b's and x's rows and columns; a vector is a column */
-    int64_t side;       /* of a */
-    ad_shape a, b, x;   /* as matrices */
+    int64_t n, m;     /* rows and columns of b and x; a vector is a column */
+    int64_t side;     /* of a */
+    ad_shape a, b, x; /* shapes, with vectors as columns */
     ad__batches batches;
 } equations;
 
@@ -21,7 +22,7 @@ static ad_shape with_column(ad_shape s) {
     return s;
 }
 
-/* b is one vector, or a vector for each matrix of a, as in torch.linalg.solve. */
+/* True if b is one vector or has a vector for each matrix of a, as in torch.linalg.solve. */
 static bool has_vectors(ad_shape a, ad_shape b) {
     a.ndim--;
     return b.ndim == 1 || ad_shape_equal(a, b);
@@ -55,7 +56,7 @@ static int equations_shape(ad_call *c, bool vectors, bool right, equations *e) {
     return ad__check_sides(c, AD__LAPACK_MAX, e->n, e->m, 0);
 }
 
-/* -da summed to a's shape: the last step of every rule here. */
+/* -da, summed to the shape of a: the last step of the vjp rules. */
 static ad_var *minus(ad_var *da, ad_shape a) { return ad_sum_to(ad_neg(da), a); }
 
 static ad_var *to_operand(ad_var *db, ad_shape as_matrices, const ad_var *b) {
@@ -114,9 +115,9 @@ static void solve_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (ad_vjp_wants(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);
 }
 
-static const double exchanged[] = { 0, 2, 0, 0, 0, -3, 1.5, 0, 0.5 }; /* [3,3] that needs rows exchanged */
+static const double exchanged[] = { 0, 2, 0, 0, 0, -3, 1.5, 0, 0.5 }; /* [3,3]; LU must exchange its rows */
 
-/* Ranks and broadcasting; the matrices are far from singular. */
+/* Matrices, vectors, broadcasting and empty arrays. The matrices are far from singular. */
 static void solve_samples(ad_sampler *s) {
     const ad_shape shapes[][2] = {
         { AD_SHAPE(3, 3), AD_SHAPE(3, 2) },       { AD_SHAPE(3, 3), AD_SHAPE(3) },
@@ -137,7 +138,8 @@ static void solve_samples(ad_sampler *s) {
                      0);
 }
 
-AD_OPTYPE(solve, .doc = "x with a x = b: a [..,n,n], b [..,n,m], a vector [n], or one for each matrix [..,n]",
+AD_OPTYPE(solve,
+          .doc = "solves a x = b: a is [..,n,n]; b is [..,n,m], a vector [n], or a vector for each matrix [..,n]",
           .formula = "a^-1 b", .gradient = "-z x^T; z = a^-T g", .arity = 2,
           .special = "a singular matrix is an error; needs LAPACK", .shape = solve_shape,
           .evaluate = { solve_evaluate, solve_evaluate }, .backward = { solve_backward, solve_backward },
@@ -146,7 +148,7 @@ ad_var *ad_solve(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_solve, a, b, N
 
 /* ---- inverse: x [..,n,n] -> y [..,n,n] ----------------------------------------------------------------------- */
 
-/* Scratch: pivots and LAPACK's work for evaluate; a matrix for backward. */
+/* Scratch holds LAPACK's work and the pivots in evaluate, and a matrix in backward. */
 static int inverse_shape(ad_call *c) {
     int rc = ad__square_shape(c);
     if (rc != AD_OK) return rc;
@@ -191,7 +193,8 @@ static void inverse_samples(ad_sampler *s) {
     ad_sample_values(s, NULL, 1, &AD_SHAPE(3, 3), (const double *[]){ exchanged }, 0);
 }
 
-AD_OPTYPE(inverse, .doc = "the inverse of each square matrix; solving with a matrix is quicker and more accurate",
+AD_OPTYPE(inverse,
+          .doc = "the inverse of each square matrix; ad_solve is faster and more accurate than a product with it",
           .formula = "x^-1", .gradient = "-y^T g y^T", .special = "a singular matrix is an error; needs LAPACK",
           .arity = 1, .shape = inverse_shape, .evaluate = { inverse_evaluate, inverse_evaluate },
           .backward = { inverse_backward, inverse_backward }, .vjp = inverse_vjp);
@@ -248,8 +251,8 @@ static int solve_triangular_evaluate(const ad_op *op) {
     return rc;
 }
 
-/* product [side,side] = what is subtracted from da's triangle: z x^T, or x^T z on the right, and the transpose of it
-   where a was taken transposed. */
+/* product [side,side] = what backward subtracts from the triangle of da: z x^T, or x^T z if a is on the right. It is
+   transposed if op(a) is. */
 static void triangular_product(ad_team *team, ad_dtype t, ad__triangle is, const equations *e, const void *z,
                                const void *x, void *product) {
     int64_t inner = is.right ? e->n : e->m;
@@ -310,7 +313,8 @@ static void solve_triangular_samples(ad_sampler *s) {
     }
 }
 
-AD_OPTYPE(solve_triangular, .doc = "x with op(a) x = b, or x op(a) = b, where only a triangle of a [..,n,n] counts",
+AD_OPTYPE(solve_triangular,
+          .doc = "solves op(a) x = b or x op(a) = b, where op(a) is a triangle of a [..,n,n] or its transpose",
           .formula = "op(a)^-1 b", .gradient = "-triangle of z x^T; z = op(a)^-T g", .arity = 2,
           .special = "a 0 on the diagonal is an error (PyTorch divides by it); needs LAPACK",
           .attr_size = sizeof(ad_triangular_opts), .attrs = triangular_list, .shape = solve_triangular_shape,

@@ -1,4 +1,4 @@
-/* system.c: what the ops through LAPACK share: square matrices, systems of equations, their samples. */
+/* system.c: shape rules, loops over batches, LU factors and samples for the ops that use LAPACK. */
 #include "ops/linalg/system.h"
 
 #include "autodiff/base/spread.h"
@@ -34,7 +34,7 @@ ad__batch ad__batch_gradients(const ad_op *op, const ad__batches *batches) {
     return b;
 }
 
-/* Part k, of so many bytes, of an array that may not be there. */
+/* Part k of an array whose parts have so many bytes; NULL if array is NULL. */
 static inline void *part(void *array, int64_t k, size_t bytes) {
     return array ? (char *)array + (size_t)k * bytes : NULL;
 }
@@ -58,7 +58,7 @@ bool ad__batch_next(ad__batch *b) {
     return true;
 }
 
-/* One byte more, so that saved is not NULL for empty matrices. */
+/* One more byte, so that saved is not NULL for empty matrices. */
 size_t ad__factors_size(const ad_call *c) {
     const ad_var *x = c->in[0];
     return ad__bytes(x) + (size_t)(ad__matrix_count(x) * ad__matrix_side(x)) * sizeof(int) + 1;

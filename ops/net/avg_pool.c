@@ -1,4 +1,4 @@
-/* avg_pool.c: the mean of each window, over planes and signals, by a kernel or adaptive, and the transpose. */
+/* avg_pool.c: average pooling of planes and signals, by a kernel or adaptive, and its transpose. */
 #include "ops/net/pool.h"
 
 #include <string.h>
@@ -11,19 +11,19 @@ static const ad_attr unpool_list[] = { AVG_FIELDS, AD__POOL_FIELD(size, AD_ATTR_
 
 /* ---- helpers: a linear map and its transpose -------------------------------------------------------------------- */
 
-/* y += the means of the planes' windows */
+/* y += the mean of each window of the planes */
 static void add_means(const ad_op *op, const ad_var *planes, ad_shape pooled, const void *x, void *y) {
     ad__pooling p = ad__pooling_of(ad__attrs_of(op), planes->layout->shape, pooled);
     AD__BY_DTYPE(planes->layout->dtype, ad__avg_pool_add, &p, ad__plane_count(pooled), x, y);
 }
 
-/* x += each mean, divided among its window's elements */
+/* x += the elements of y, each divided equally among the elements of its window */
 static void add_shares(const ad_op *op, const ad_var *planes, ad_shape pooled, const void *y, void *x) {
     ad__pooling p = ad__pooling_of(ad__attrs_of(op), planes->layout->shape, pooled);
     AD__BY_DTYPE(planes->layout->dtype, ad__avg_unpool_add, &p, ad__plane_count(pooled), y, x);
 }
 
-/* ---- avg_pool2d, avg_pool1d, and adaptive ones ------------------------------------------------------------------ */
+/* ---- avg_pool2d, avg_pool1d and adaptive pools ------------------------------------------------------------------ */
 
 static int avg_pool2d_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
@@ -58,8 +58,8 @@ static void avg_pool2d_samples(ad_sampler *s) {
 
 AD_OPTYPE(avg_pool2d,
           .doc =
-              "the mean of each window over the last two axes; stride (the kernel's size where 0), padding, ceil_mode; "
-              "the padding's zeros count unless told otherwise; or, with output, adaptive: that many windows",
+              "the mean of each window over the last two axes. A mean counts the padding as zeros, unless "
+              "exclude_padding is set. An adaptive pool divides the axes into a given number of windows",
           .formula = "y[..,i,j] = mean over p,q of x[.., i stride - padding + p, ..]", .gradient = "avg_unpool2d(g)",
           .arity = 1, .attr_size = sizeof(ad__pool_attrs), .attrs = avg_list, .shape = ad__pool_shape,
           .evaluate = { avg_pool2d_evaluate, avg_pool2d_evaluate },
@@ -68,7 +68,7 @@ AD_OPTYPE(avg_pool2d,
 ad_var *ad_avg_pool2d(ad_var *x, ad_pool_opts opts) {
     ad__pool_attrs a = ad__pool_attrs_of(opts);
     if (!ad__absent(x) && (opts.dilation[0] > 1 || opts.dilation[1] > 1)) {
-        ad_fail(ad__owner(x), AD_EVALUE, "avg_pool2d: means have no dilation");
+        ad_fail(ad__owner(x), AD_EVALUE, "avg_pool2d: average pooling has no dilation; it must be 0 or 1");
         return ad_nil(ad__owner(x));
     }
     return ad__apply1(&ad_op_avg_pool2d, x, &a);
@@ -94,12 +94,12 @@ static int avg_unpool2d_shape(ad_call *c) {
     ad_shape planes = c->shape;
     for (int i = 0; i < 2; i++) planes.dim[planes.ndim - 2 + i] = a->size.dim[i];
     if (!ad__shape_valid(planes))
-        return ad_call_fail(c, AD_ESHAPE, "no planes of %lld x %lld", (long long)a->size.dim[0],
+        return ad_call_fail(c, AD_ESHAPE, "%lld x %lld is not a valid size of planes", (long long)a->size.dim[0],
                             (long long)a->size.dim[1]);
     rc = ad__pooled_shape(c, planes, &pooled);
     if (rc == AD_OK && !ad_shape_equal(pooled, c->shape))
-        return ad_call_fail(c, AD_ESHAPE, "is not what planes of %lld x %lld are pooled to", (long long)a->size.dim[0],
-                            (long long)a->size.dim[1]);
+        return ad_call_fail(c, AD_ESHAPE, "planes of %lld x %lld are not pooled to this shape",
+                            (long long)a->size.dim[0], (long long)a->size.dim[1]);
     c->shape = planes;
     return rc;
 }
@@ -138,8 +138,9 @@ static void avg_unpool2d_samples(ad_sampler *s) {
 
 AD_OPTYPE(
     avg_unpool2d,
-    .doc = "the transpose of avg_pool2d as a linear map, to planes of a size: each element spread over its window",
-    .formula = "y[..,k,m] = sum of x[..,i,j] / elements over the windows i,j that hold k,m",
+    .doc = "the transpose of avg_pool2d as a linear map, to planes h x w: divides each element equally among the "
+           "elements of its window",
+    .formula = "y[..,k,m] = sum of x[..,i,j] / (elements of window i,j) over the windows i,j that contain k,m",
     .gradient = "avg_pool2d(g)", .arity = 1, .attr_size = sizeof(ad__pool_attrs), .attrs = unpool_list,
     .shape = avg_unpool2d_shape, .evaluate = { avg_unpool2d_evaluate, avg_unpool2d_evaluate },
     .backward = { avg_unpool2d_backward, avg_unpool2d_backward }, .vjp = avg_unpool2d_vjp);

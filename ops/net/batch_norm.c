@@ -1,5 +1,5 @@
-/* batch_norm.c: each channel to mean 0 and variance 1, over a batch or by running averages, then
-   multiplied by a weight and shifted by a bias (Ioffe and Szegedy 2015). */
+/* batch_norm.c: batch normalisation (Ioffe and Szegedy 2015): normalises each channel with statistics of the batch or
+   with running averages, then applies a weight and a bias. */
 #include "autodiff/extend.h"
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
@@ -10,14 +10,14 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- helpers: operands are x, in evaluation the running averages, then optional weight and bias ---------------- */
+/* ---- helpers: operands are x, the running averages (in evaluation mode only), then optional weight and bias ----- */
 
-/* The running averages are written by training's evaluate and no input of its result, so they are no operands
-   of it: a network that is applied to two batches before backward writes them twice. */
+/* In training, the running averages are not operands: evaluate writes them, and the result does not depend on them. So
+   a network may be applied to two batches before backward, which writes them twice. */
 typedef struct {
     double eps, momentum;
     bool has_weight, has_bias;
-    ad_var *running_mean, *running_var; /* of training; both or none */
+    ad_var *running_mean, *running_var; /* for training; both or neither are NULL */
 } norm_attrs;
 
 static const norm_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
@@ -25,13 +25,13 @@ static bool is_training(const ad_op *op) { return op->type == &ad_op_batch_norm_
 static int weight_index(const ad_op *op) { return attrs_of(op)->has_weight ? (is_training(op) ? 1 : 3) : -1; }
 static int bias_index(const ad_op *op) { return attrs_of(op)->has_bias ? op->n_in - 1 : -1; }
 
-/* x as [n,c,l]. */
+/* The shape of x seen as [n,c,l]. */
 static ad__channels channels_of(ad_shape s) {
     ad__around a = ad__around_axis(s, 1);
     return (ad__channels){ a.outer, a.n, a.inner };
 }
 
-/* What evaluate leaves for backward: the mean and 1 / sqrt(variance + eps) of each channel. */
+/* Saved for backward: the mean of each channel, and scale = 1 / sqrt(variance + eps). */
 typedef struct {
     double *mean, *scale;
 } moments;
@@ -41,9 +41,9 @@ static moments saved_of(const ad_op *op) {
     return (moments){ saved, saved + op->in[0]->layout->shape.dim[1] };
 }
 
-/* Element j of an operand [c]; instead where there is no such operand. */
-static double channel(const ad_op *op, int operand, int64_t j, double instead) {
-    return operand < 0 ? instead : ad__get(op->in[operand], j);
+/* Element j of an operand [c], or the default if operand is negative. */
+static double channel(const ad_op *op, int operand, int64_t j, double default_value) {
+    return operand < 0 ? default_value : ad__get(op->in[operand], j);
 }
 
 static int check_channels(ad_call *c, int first) {
@@ -76,19 +76,20 @@ static void normalize(const ad_op *op) {
     AD__BY_DTYPE(y->layout->dtype, ad__channel_scale, s, m.mean, scale, shift, x->data, y->data);
 }
 
-/* sum [c] = g, summed over all but channels. */
+/* sum [c] = g summed over all axes but the channels. */
 static void sums_of(ad_dtype t, ad__channels s, const void *g, double *sum) {
     memset(sum, 0, (size_t)s.c * sizeof *sum);
     AD__BY_DTYPE(t, ad__channel_sums, s, g, sum);
 }
 
-/* sum [c] = g (x - mean), or (x - mean)^2 where g is NULL, summed likewise. */
+/* sum [c] = g (x - mean), or (x - mean)^2 if g is NULL, summed over all axes but the channels. */
 static void products_of(ad_dtype t, ad__channels s, const double *mean, const void *x, const void *g, double *sum) {
     memset(sum, 0, (size_t)s.c * sizeof *sum);
     AD__BY_DTYPE(t, ad__channel_products, s, mean, x, g, sum);
 }
 
-/* dx += scale (g - a - b (x - mean)), sample by sample, so that a first gradient's zeros are still in the cache. */
+/* dx += scale (g - a - b (x - mean)). The loop runs over samples, so that the zeros of a new gradient stay in the
+   cache. */
 static void x_backward(const ad_op *op, ad__channels s, const double *mean, const double *scale, const double *a,
                        const double *b) {
     const ad_var *x = op->in[0], *y = ad__out(op);
@@ -104,8 +105,8 @@ static void x_backward(const ad_op *op, ad__channels s, const double *mean, cons
     }
 }
 
-/* db += sum g, dw += scale sum g (x - mean); and in training the batch's mean and variance pass on what of g
-   lies along 1 and along x: dx += scale w (g - sum g / n - (x - mean) scale^2 sum g (x - mean) / n). */
+/* db += sum g, dw += scale sum g (x - mean). In training, the mean and variance of the batch depend on x, so
+   dx += scale w (g - sum g / n - (x - mean) scale^2 sum g (x - mean) / n); in evaluation mode dx += scale w g. */
 static void batch_norm_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
@@ -127,12 +128,12 @@ static void batch_norm_backward(const ad_op *op) {
     x_backward(op, s, m.mean, scale, a, b);
 }
 
-/* Means and sums over all but channels, of x as [n,c,l]. */
-static const int but_channels[] = { 0, 2 };
-static ad_var *mean_of(ad_var *x) { return ad_mean_axes(x, 2, but_channels, true); }
-static ad_var *sum_of(ad_var *x) { return ad_sum_axes(x, 2, but_channels, false); }
+/* The mean [1,c,1] and the sum [c] of x [n,c,l] over all axes but the channels. */
+static const int reduced_axes[] = { 0, 2 };
+static ad_var *mean_of(ad_var *x) { return ad_mean_axes(x, 2, reduced_axes, true); }
+static ad_var *sum_of(ad_var *x) { return ad_sum_axes(x, 2, reduced_axes, false); }
 
-/* All of it in Vars, x as [n,c,l] and numbers of channels as [c,1]. */
+/* The same formulas in Vars, with x as [n,c,l] and one number for each channel as [c,1]. */
 static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad__channels s = channels_of(op->in[0]->layout->shape);
     ad_shape flat = AD_SHAPE(s.n, s.c, s.l), column = AD_SHAPE(s.c, 1);
@@ -176,7 +177,7 @@ static const ad_shape sample_shapes[] = {
 static int check_running(const ad_call *c, const ad_var *v) {
     if (ad__absent(v) || ad__owner(v) != c->graph || v->creator != NULL || v->flags & AD__BORROWED)
         return ad_call_fail(
-            c, AD_EVALUE, "running averages must be leaves of this graph with memory of their own: ad_zeros, ad_ones");
+            c, AD_EVALUE, "running averages must be leaves of this graph, not made by ad_input; use ad_zeros");
     if (v->layout->dtype != c->dtype || !ad_shape_equal(v->layout->shape, AD_SHAPE(c->shape.dim[1])))
         return ad_call_fail(c, AD_ESHAPE, "running averages must be %s [%lld], one for each channel",
                             ad_dtype_name(c->dtype), (long long)c->shape.dim[1]);
@@ -189,20 +190,21 @@ static int batch_norm_train_shape(ad_call *c) {
     if (rc != AD_OK) return rc;
     ad__channels s = channels_of(c->shape);
     if (s.c > 0 && s.n * s.l < 2)
-        return ad_call_fail(c, AD_ESHAPE, "needs more than one element of each channel, for their variance");
+        return ad_call_fail(c, AD_ESHAPE, "needs more than one element in each channel, for the variance");
     if (!(a->momentum >= 0 && a->momentum <= 1))
         return ad_call_fail(c, AD_EVALUE, "momentum %g is not in 0..1", a->momentum);
-    if (!a->running_mean != !a->running_var) return ad_call_fail(c, AD_EVALUE, "one running average without the other");
+    if (!a->running_mean != !a->running_var)
+        return ad_call_fail(c, AD_EVALUE, "one running average is given without the other");
     if (a->running_mean == NULL) return AD_OK;
     rc = check_running(c, a->running_mean);
     return rc == AD_OK ? check_running(c, a->running_var) : rc;
 }
 
-/* Moves running averages towards those of the batch, as PyTorch does: the variance that is kept divides by
-   one less. Marked as a change of the leaf, so that what was computed from its old value counts as stale. */
-static void move_running(ad_var *running, const double *now, double momentum, int64_t n) {
+/* running = (1 - momentum) running + momentum batch. It counts as a change of the leaf, so that results computed from
+   the old value are stale. */
+static void update_running(ad_var *running, const double *batch, double momentum, int64_t n) {
     if (running == NULL) return;
-    for (int64_t j = 0; j < n; j++) ad__put(running, j, (1 - momentum) * ad__get(running, j) + momentum * now[j]);
+    for (int64_t j = 0; j < n; j++) ad__put(running, j, (1 - momentum) * ad__get(running, j) + momentum * batch[j]);
     ad__leaf_changed(running);
 }
 
@@ -217,8 +219,8 @@ static int batch_norm_train_evaluate(const ad_op *op) {
     products_of(x->layout->dtype, s, m.mean, x->data, NULL, unbiased);
     for (int64_t j = 0; j < s.c; j++) m.scale[j] = 1 / sqrt(unbiased[j] / n + a->eps);
     for (int64_t j = 0; j < s.c; j++) unbiased[j] /= n - 1;
-    move_running(a->running_mean, m.mean, a->momentum, s.c);
-    move_running(a->running_var, unbiased, a->momentum, s.c);
+    update_running(a->running_mean, m.mean, a->momentum, s.c);
+    update_running(a->running_var, unbiased, a->momentum, s.c);
     normalize(op);
     return AD_OK;
 }
@@ -236,10 +238,11 @@ static void batch_norm_train_samples(ad_sampler *s) {
 
 AD_OPTYPE(
     batch_norm_train,
-    .doc = "batch_norm in training: each channel of x [n,c,..] by its own mean and mean square over the batch; "
-           "evaluation moves the running averages, which are no operands",
+    .doc = "batch_norm in training: normalises each channel of x [n,c,..] with its mean and variance over the batch. "
+           "Each evaluation updates the running averages, which are not operands",
     .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
-    .gradient = "with z = (x - mean) scale: scale w (g - mean g - z mean(g z)); g z; g, summed over all but channels",
+    .gradient = "with z = (x - mean) scale: scale w (g - mean g - z mean(g z)); g z; g, the last two summed over all "
+                "axes but the channels",
     .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = train_list, .shape = batch_norm_train_shape,
     .evaluate = { batch_norm_train_evaluate, batch_norm_train_evaluate },
     .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
@@ -278,10 +281,11 @@ static void batch_norm_eval_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(batch_norm_eval,
-          .doc = "batch_norm in evaluation: each channel of x [n,c,..] by running averages [c], which take no gradient",
+          .doc = "batch_norm in evaluation mode: normalises each channel of x [n,c,..] with the running averages [c]",
           .formula = "(x - running_mean) scale w + b, scale = 1 / sqrt(running_var + eps)",
-          .gradient = "g scale w; g (x - running_mean) scale; g, summed over all but channels", .arity = -1,
-          .no_grad = 6, .attr_size = sizeof(norm_attrs), .attrs = eval_list, .shape = batch_norm_eval_shape,
+          .gradient = "g scale w; g (x - running_mean) scale; g, the last two summed over all axes but the channels",
+          .arity = -1, .no_grad = 6, .attr_size = sizeof(norm_attrs), .attrs = eval_list,
+          .shape = batch_norm_eval_shape,
           .evaluate = { batch_norm_eval_evaluate, batch_norm_eval_evaluate },
           .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
 ad_var *ad_batch_norm_eval(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,

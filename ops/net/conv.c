@@ -1,4 +1,4 @@
-/* conv.c: convolutions over images and signals: conv2d, conv1d, and the gradient of conv2d's weights. */
+/* conv.c: convolutions of images and signals, and the op that computes the gradient of their weights. */
 #include "ops/net/conv_geometry.h"
 
 /* ---- conv2d ----------------------------------------------------------------------------------------------------- */
@@ -41,7 +41,7 @@ static void conv2d_backward(const ad_op *op) {
     ad__conv_bias_backward(op);
 }
 
-/* With the output_padding that gives back x's size, whatever the stride left over. */
+/* The transposed convolution of y, with the output_padding that yields the shape x. */
 static ad_var *transposed_to(ad_var *y, ad_var *w, ad_shape x, ad_conv_opts o) {
     ad__conv_attrs a = ad__conv_attrs_of(o);
     ad_shape ys = y->layout->shape, ws = w->layout->shape;
@@ -66,8 +66,8 @@ static void conv2d_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(conv2d,
-          .doc = "cross-correlation of images x [n,c,h,w] with kernels w [o,c/groups,kh,kw], plus b [o] or nothing; "
-                 "stride, padding (with zeros), dilation along h and w; groups of channels",
+          .doc = "the cross-correlation of images x [n,c,h,w] with kernels w [o,c/groups,kh,kw], plus an optional bias "
+                 "b [o]. x is padded with zeros",
           .formula = "y[n,o,i,j] = b[o] + sum over c,p,q of w[o,c,p,q] x[n,c, i stride - padding + p dilation, ..]",
           .gradient = "conv_transpose2d(g, w); conv2d_weight(x, g); g summed over n,i,j", .arity = -1,
           .attr_size = sizeof(ad__conv_attrs), .attrs = conv_list, .shape = conv2d_shape,
@@ -83,7 +83,7 @@ ad_var *ad_conv2d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {
 static const ad_attr weight_list[] = { AD__CONV_FIELDS, AD__CONV_FIELD(weight, AD_ATTR_SHAPE), { 0 } };
 
 static int conv2d_weight_shape(ad_call *c) {
-    int rc = ad__conv_check(c, "x [n,c,h,w] and g [n,o,oh,ow], a gradient");
+    int rc = ad__conv_check(c, "x [n,c,h,w] and g [n,o,oh,ow]");
     if (rc != AD_OK) return rc;
     const ad__conv_attrs *a = c->attrs;
     ad_shape x = c->shape, g = c->in[1]->layout->shape, w = a->weight, y = AD_SHAPE(x.dim[0], 0, 0, 0);
@@ -95,7 +95,7 @@ static int conv2d_weight_shape(ad_call *c) {
     rc = ad__conv_places(c, x, w, &y);
     if (rc != AD_OK) return rc;
     if (!ad_shape_equal(y, g))
-        return ad_call_fail(c, AD_ESHAPE, "weights %s do not make g of x", ad_shape_str(w).text);
+        return ad_call_fail(c, AD_ESHAPE, "weights %s and x do not yield the shape of g", ad_shape_str(w).text);
     c->shape = w;
     return ad__conv_check_sizes(c, x, w, y);
 }
@@ -136,7 +136,8 @@ static void conv2d_weight_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(conv2d_weight,
-          .doc = "the gradient of conv2d's weights, of a shape [o,c/groups,kh,kw], from x [n,c,h,w] and g [n,o,oh,ow]",
+          .doc = "the gradient of conv2d's weights, of shape [o,c/groups,kh,kw], from x [n,c,h,w] and the gradient g "
+                 "[n,o,oh,ow] of its result",
           .formula = "w[o,c,p,q] = sum over n,i,j of g[n,o,i,j] x[n,c, i stride - padding + p dilation, ..]",
           .gradient = "with v the cotangent: conv_transpose2d(g, v); conv2d(x, v)", .arity = 2,
           .attr_size = sizeof(ad__conv_attrs), .attrs = weight_list, .shape = conv2d_weight_shape,

@@ -1,9 +1,9 @@
-/* conv_geometry.c: what convolutions share: sizes, and the sums over windows as matrix products. */
-#include "ops/kernels/base/vector.h"
+/* conv_geometry.c: attributes, sizes and matrix products that convolutions share. */
 #include "ops/net/conv_geometry.h"
 
 #include "ops/base/attrs.h"
 #include "ops/kernels/base/sum.h"
+#include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/kernels/linalg/square.h"
 #include "ops/net/pair.h"
@@ -33,7 +33,8 @@ static int check_attrs(const ad_call *c) {
     if (!ad__pair_within(a->output_padding.dim, 0) || a->output_padding.dim[0] >= a->stride.dim[0] ||
         a->output_padding.dim[1] >= a->stride.dim[1])
         return ad_call_fail(c, AD_EVALUE, "output_padding must be 0 or more and below stride");
-    return a->groups >= 1 ? AD_OK : ad_call_fail(c, AD_EVALUE, "%lld groups; 1 or more", (long long)a->groups);
+    if (a->groups >= 1) return AD_OK;
+    return ad_call_fail(c, AD_EVALUE, "%lld groups given; groups must be 1 or more", (long long)a->groups);
 }
 
 /* ---- geometry ------------------------------------------------------------------------------------------------ */
@@ -58,7 +59,7 @@ ad__conv ad__conv_of(const ad_op *op, const ad_var *x, const ad_var *w, const ad
     return c;
 }
 
-/* Group g of image i: of x, of y; and group g of the weights. */
+/* Pointers to group g of image i in x and in y, and to group g of the weights. */
 static void *x_at(const ad__conv *c, const void *x, int64_t i, int64_t g) {
     return (char *)x + (size_t)((i * c->groups + g) * c->w.c * c->w.in[0] * c->w.in[1]) * c->size;
 }
@@ -69,7 +70,7 @@ static void *w_at(const ad__conv *c, const void *w, int64_t g) {
     return (char *)w + (size_t)(g * c->o * c->k) * c->size;
 }
 
-/* The windows of one group of one image, as a matrix [k, l]. */
+/* The matrix [k, l] of the windows of one group of one image. */
 static const void *columns_of(const ad__conv *c, int worker, const void *x) {
     if (c->direct) return x;
     void *columns = ad__scratch_of(c->op, worker);
@@ -77,7 +78,7 @@ static const void *columns_of(const ad__conv *c, int worker, const void *x) {
     return columns;
 }
 
-/* A map of each group of each image, from and to x or y. */
+/* A map from x to y or from y to x, for each group of each image. */
 typedef struct {
     const ad__conv *c;
     void *x, *y;
@@ -85,7 +86,8 @@ typedef struct {
     bool fresh;
 } map;
 
-/* Threads share the images' groups; threads within one product would wait for the windows of the next. */
+/* Threads share the groups of all images. If they shared each product instead, they would wait while one thread makes
+   the windows of the next. */
 static void over_images(const map *m, ad_loop_fn *body) {
     double work = (double)m->c->o * (double)m->c->l * (double)m->c->k / 8;
     int64_t most = AD__SHARED_MIN;
@@ -160,12 +162,13 @@ int ad__conv_places(const ad_call *c, ad_shape x, ad_shape w, ad_shape *y) {
     for (int i = 0; i < 2; i++) {
         int64_t kernel = w.dim[2 + i];
         if (kernel < 1 || kernel > INT32_MAX)
-            return ad_call_fail(c, AD_ESHAPE, "a kernel of size %lld", (long long)kernel);
+            return ad_call_fail(c, AD_ESHAPE, "a kernel of size %lld; it must be 1 or more", (long long)kernel);
         y->dim[2 + i] =
             ad__window_places(x.dim[2 + i], kernel, a->stride.dim[i], a->padding.dim[i], a->dilation.dim[i]);
         if (y->dim[2 + i] < 1)
             return ad_call_fail(c, AD_ESHAPE,
-                                "a kernel of %lld, dilated %lld times, is larger than %lld padded by %lld",
+                                "a kernel of size %lld with dilation %lld is larger than x, of size %lld with padding "
+                                "%lld",
                                 (long long)kernel, (long long)a->dilation.dim[i], (long long)x.dim[2 + i],
                                 (long long)a->padding.dim[i]);
     }
@@ -218,7 +221,7 @@ void ad__conv_bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 ad_var *ad__conv_signal(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts o, ad__conv_fn *f, const char *caller) {
     if (ad__absent(x) || ad__absent(w)) return f(x, w, b, o);
     if (x->layout->shape.ndim != 3 || w->layout->shape.ndim != 3) {
-        ad_fail(ad__owner(x), AD_ESHAPE, "%s: %s x %s: takes x [n,c,l] and w of 3 dimensions too", caller,
+        ad_fail(ad__owner(x), AD_ESHAPE, "%s: %s x %s: takes x [n,c,l] and w of 3 dimensions", caller,
                 ad_shape_str(x->layout->shape).text, ad_shape_str(w->layout->shape).text);
         return ad_nil(ad__owner(x));
     }

@@ -1,5 +1,7 @@
-/* conv_geometry.h: what convolutions share. Over an image x, weights w and a result y there is one sum, which conv2d,
-   conv_transpose2d and conv2d_weight each take for another of the three: so each is the others' derivative. */
+/* conv_geometry.h: attributes, sizes and matrix products that convolutions share.
+
+   An image x, weights w and a result y are related by one sum that is linear in x and in w. conv2d computes y,
+   conv_transpose2d computes x, and conv2d_weight computes w. So each is a derivative of the others. */
 #ifndef OPS_NET_CONV_GEOMETRY_H
 #define OPS_NET_CONV_GEOMETRY_H
 
@@ -9,11 +11,11 @@
 
 /* ---- attributes ------------------------------------------------------------------------------------------ */
 
-/* As pairs along h and w, zeros replaced by PyTorch's defaults. */
+/* Pairs hold the values along h and along w. Zeros are replaced by the defaults. */
 typedef struct {
     ad_shape stride, padding, dilation, output_padding;
     int64_t groups;
-    ad_shape weight; /* of conv2d_weight: the shape of its result */
+    ad_shape weight; /* for conv2d_weight: the shape of its result */
 } ad__conv_attrs;
 
 #define AD__CONV_FIELD(name, kind) { #name, kind, offsetof(ad__conv_attrs, name) }
@@ -28,40 +30,41 @@ ad_conv_opts ad__conv_opts_of(const ad_op *op); /* without output_padding */
 
 typedef struct {
     ad_dtype t;
-    size_t size; /* of an element */
+    size_t size; /* bytes of an element */
     int64_t n, groups, o;
-    int64_t k, l;    /* rows and columns of the matrix of windows: c kh kw, and oh ow */
-    ad__window_of w; /* of one group's channels */
-    bool direct;     /* the image is its own matrix of windows */
-    const ad_op *op; /* the scratch of each of its threads holds that matrix */
+    int64_t k, l;    /* rows and columns of the matrix of windows: c kh kw and oh ow */
+    ad__window_of w; /* for the channels of one group */
+    bool direct;     /* the matrix of windows is the image itself */
+    const ad_op *op; /* the scratch of each of its threads holds a matrix of windows */
 } ad__conv;
 
-/* Of an Op, from the three arrays as image, weight and y. */
+/* x is the image; x, w and y are operands or the result of op. */
 ad__conv ad__conv_of(const ad_op *op, const ad_var *x, const ad_var *w, const ad_var *y);
 
-/* Each adds to the array that it is named for; fresh: that array holds nothing yet and is overwritten.
-   y += w * x; x += the same map transposed: each element of y goes to the window that it was made from;
-   w += y times the windows of x, summed over places and images. */
+/* Each function adds to the array in its name, or overwrites it if fresh is true. into_y: y += w * x. into_x, the
+   transpose: adds each element of y times w to the window of x that it is computed from. into_w: w += y times the
+   windows of x, summed over positions and images. */
 void ad__conv_into_y(const ad__conv *c, const void *x, const void *w, bool fresh, void *y);
 void ad__conv_into_x(const ad__conv *c, const void *w, const void *y, bool fresh, void *x);
 void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh, void *w);
 
 /* ---- for shape rules: 0 or the error ---------------------------------------------------------------------- */
 
-/* Two operands of 4 dimensions, and perhaps a bias; the attributes. */
+/* Checks that there are two operands of 4 dimensions and an optional third, and checks the attributes. takes describes
+   the operands in the error. */
 int ad__conv_check(const ad_call *c, const char *takes);
 int ad__conv_check_bias(const ad_call *c, int64_t channels);
-/* All three shapes are small enough; asks for scratch. */
+/* Checks that the sizes fit into the BLAS's integers, and asks for scratch. */
 int ad__conv_check_sizes(ad_call *call, ad_shape x, ad_shape w, ad_shape y);
-/* How many places a window takes along h and w, into y. */
+/* Sets the last two sizes of y to the number of positions of the window. */
 int ad__conv_places(const ad_call *c, ad_shape x, ad_shape w, ad_shape *y);
-/* The size along axis i of an image in which a window takes h places:
+/* The size along axis i of an image in which a window has h positions:
    (h - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1. */
 int64_t ad__conv_image_size(int64_t h, int64_t kernel, const ad__conv_attrs *a, int i);
 
-/* ---- bias: operand 2, b [o] beside y [n,o,oh,ow], if it is there ------------------------------------------- */
+/* ---- bias: the optional operand 2, b [o] for y [n,o,oh,ow] ------------------------------------------------- */
 
-void ad__conv_fill_bias(const ad_op *op); /* y = b at every place, 0 without a bias */
+void ad__conv_fill_bias(const ad_op *op); /* y = b for each channel; 0 without a bias */
 void ad__conv_bias_backward(const ad_op *op);
 void ad__conv_bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]);
 
@@ -72,7 +75,7 @@ ad_var *ad__conv_signal(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts o, ad__con
 
 /* ---- samples ------------------------------------------------------------------------------------------------ */
 
-/* x, w, and the options that go with them. */
+/* The shapes of x and w, and options. */
 typedef struct {
     ad_shape x, w;
     ad_conv_opts o;

@@ -1,5 +1,5 @@
-/* conv_transpose.c: transposed convolutions over images and signals. Their result is a convolution's image, and their x
-   that convolution's y. */
+/* conv_transpose.c: transposed convolutions of images and signals. Compared with conv2d, x and y are exchanged: x of
+   the geometry is the result here, and y is the operand. */
 #include "ops/net/conv_geometry.h"
 
 static const ad_attr transpose_list[] = { AD__CONV_FIELDS, AD__CONV_FIELD(output_padding, AD_ATTR_SHAPE), { 0 } };
@@ -12,7 +12,8 @@ static int conv_transpose2d_shape(ad_call *c) {
     if (x.dim[1] != w.dim[0] || x.dim[1] % a->groups != 0)
         return ad_call_fail(c, AD_ESHAPE, "x has %lld channels, w takes %lld, in %lld groups", (long long)x.dim[1],
                             (long long)w.dim[0], (long long)a->groups);
-    if (__builtin_mul_overflow(y.dim[1], a->groups, &y.dim[1])) return ad_call_fail(c, AD_ESHAPE, "too many channels");
+    if (__builtin_mul_overflow(y.dim[1], a->groups, &y.dim[1]))
+        return ad_call_fail(c, AD_ESHAPE, "the result would have too many channels");
     for (int i = 0; i < 2; i++) {
         bool fits = x.dim[2 + i] >= 1 && x.dim[2 + i] <= INT32_MAX && w.dim[2 + i] >= 1 && w.dim[2 + i] <= INT32_MAX;
         y.dim[2 + i] = fits ? ad__conv_image_size(x.dim[2 + i], w.dim[2 + i], a, i) : 0;
@@ -64,8 +65,9 @@ static void conv_transpose2d_samples(ad_sampler *s) {
 
 AD_OPTYPE(
     conv_transpose2d,
-    .doc = "the transpose of conv2d as a linear map, plus b [o] or nothing: x [n,c,h,w], w [c,o/groups,kh,kw] -> "
-           "[n,o,(h-1) stride - 2 padding + dilation (kh-1) + output_padding + 1,..]; output_padding is below stride",
+    .doc = "the transpose of conv2d as a linear map, plus an optional bias b [o]: x [n,c,h,w], w [c,o/groups,kh,kw] -> "
+           "[n,o,(h-1) stride - 2 padding + dilation (kh-1) + output_padding + 1,..]. output_padding must be less than "
+           "stride",
     .formula = "y[n,o, i stride - padding + p dilation, ..] = b[o] + sum over c,i,j,p,q of w[c,o,p,q] x[n,c,i,j]",
     .gradient = "conv2d(g, w); conv2d_weight(g, x); g summed over n,i,j", .arity = -1,
     .attr_size = sizeof(ad__conv_attrs), .attrs = transpose_list, .shape = conv_transpose2d_shape,

@@ -1,5 +1,5 @@
-/* layer_norm.c: each row to mean 0 and variance 1, then multiplied by a weight and shifted by a bias (Ba, Kiros and
-   Hinton 2016). */
+/* layer_norm.c: layer normalisation (Ba, Kiros and Hinton 2016): normalises each row to mean 0 and variance 1, then
+   applies a weight and a bias. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/sum.h"
@@ -13,7 +13,7 @@
 /* ---- helpers: operands are x, then an optional weight, then an optional bias ------------------------------ */
 
 typedef struct {
-    ad_shape normalized; /* the last axes of x: what a row is */
+    ad_shape normalized; /* the last sizes of x; their elements are one row */
     double eps;
     bool has_weight, has_bias;
 } norm_attrs;
@@ -30,11 +30,11 @@ static int check_shapes(const ad_call *c) {
     if (rc != AD_OK) return rc;
     last.ndim = a->normalized.ndim;
     if (last.ndim < 1 || last.ndim > c->shape.ndim)
-        return ad_call_fail(c, AD_ESHAPE, "cannot normalize over the last %d axes, %s", last.ndim,
+        return ad_call_fail(c, AD_ESHAPE, "cannot normalise over the last %d axes, %s", last.ndim,
                             ad_shape_str(a->normalized).text);
     for (int i = 0; i < last.ndim; i++) last.dim[i] = c->shape.dim[c->shape.ndim - last.ndim + i];
     if (!ad_shape_equal(last, a->normalized))
-        return ad_call_fail(c, AD_ESHAPE, "the last axes are not %s, the normalized shape",
+        return ad_call_fail(c, AD_ESHAPE, "the last axes are not %s, the normalised shape",
                             ad_shape_str(a->normalized).text);
     for (int i = 1; i < c->n; i++)
         if (!ad_shape_equal(c->in[i]->layout->shape, last))
@@ -52,11 +52,11 @@ static int layer_norm_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* x as [rows, n]. */
+/* The shape of x seen as [rows, n]. */
 typedef struct {
     ad_dtype t;
     int64_t rows, n;
-    size_t row; /* bytes */
+    size_t row; /* bytes of a row */
 } rows;
 
 static rows rows_of(const ad_op *op) {
@@ -105,7 +105,7 @@ static void x_backward(const ad_op *op) {
     }
 }
 
-/* dw += g times what the weight multiplied, summed over rows. */
+/* dw += g (x - mean) scale, summed over rows. */
 static void weight_backward(const ad_op *op) {
     int operand = weight_index(op);
     if (operand < 0 || !ad_wants_grad(op, operand)) return;
@@ -136,7 +136,7 @@ static void layer_norm_backward(const ad_op *op) {
     bias_backward(op);
 }
 
-/* The same with x as [rows, n] and everything computed again in Vars. */
+/* The same formulas in Vars, with x as [rows, n]. */
 static void layer_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     rows r = rows_of(op);
     ad_shape flat = AD_SHAPE(r.rows, r.n), s = attrs_of(op)->normalized;
@@ -178,10 +178,11 @@ static const ad_attr norm_list[] = { { "normalized_shape", AD_ATTR_SHAPE, offset
 
 AD_OPTYPE(
     layer_norm,
-    .doc = "over the last axes, (x - mean) / sqrt(variance + eps), times weight, plus bias (each of normalized_shape, "
-           "or none); the variance is the mean square",
+    .doc = "normalises x over its last axes, which have normalized_shape, then applies an optional weight and an "
+           "optional bias of that shape. The variance is biased: it divides by the number of elements",
     .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
-    .gradient = "with h = g w and z = (x - mean) scale: scale (h - mean h - z mean(h z)); g z; g, summed over rows",
+    .gradient = "with h = g w and z = (x - mean) scale: scale (h - mean h - z mean(h z)); g z; g, the last two "
+                "summed over rows",
     .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = layer_norm_shape,
     .evaluate = { layer_norm_evaluate, layer_norm_evaluate }, .backward = { layer_norm_backward, layer_norm_backward },
     .vjp = layer_norm_vjp);

@@ -1,4 +1,4 @@
-/* max_pool.c: the largest element of each window, over planes and signals, and where it is. */
+/* max_pool.c: max pooling of planes and signals, and the indices of the maxima. */
 #include "ops/base/attrs.h"
 #include "ops/net/pool.h"
 
@@ -55,11 +55,10 @@ static void max_pool2d_samples(ad_sampler *s) { max_samples(s); }
 
 AD_OPTYPE(max_pool2d,
           .doc =
-              "the largest element of each window over the last two axes; stride (the kernel's size where 0), padding "
-              "(with -inf), dilation, and ceil_mode: a last window may stand out over the edge",
+              "the maximum of each window over the last two axes. x is padded with -inf",
           .formula = "y[..,i,j] = max over p,q of x[.., i stride - padding + p dilation, ..]",
-          .gradient = "g at the largest element",
-          .special = "the first of equal elements takes the gradient; NaN if there is one", .arity = 1,
+          .gradient = "g at the index of the maximum",
+          .special = "the first of equal elements gets the gradient; y is NaN if the window has a NaN", .arity = 1,
           .attr_size = sizeof(ad__pool_attrs), .attrs = max_list, .shape = max_pool2d_shape,
           .evaluate = { max_pool2d_evaluate, max_pool2d_evaluate },
           .backward = { max_pool2d_backward, max_pool2d_backward }, .vjp = max_pool2d_vjp);
@@ -69,13 +68,13 @@ ad_var *ad_max_pool2d(ad_var *x, ad_pool_opts opts) {
 }
 ad_var *ad_max_pool1d(ad_var *x, ad_pool_opts opts) { return ad__pool_signal(x, opts, ad_max_pool2d, "max_pool1d"); }
 
-/* ---- max_pool2d_index: where max_pool2d's elements lie in their planes ------------------------------------------ */
+/* ---- max_pool2d_index: the indices of the maxima in their planes ------------------------------------------------ */
 
 static int max_pool2d_index_shape(ad_call *c) {
     int64_t most = c->dtype == AD_F32 ? (int64_t)1 << 24 : INT32_MAX;
     int rc = ad__pool_check_planes(c);
     if (rc == AD_OK && ad__plane_size(c->shape) > most)
-        return ad_call_fail(c, AD_ESHAPE, "%s has whole numbers to %lld, and a plane has more elements",
+        return ad_call_fail(c, AD_ESHAPE, "a plane has more elements than %s can count exactly, %lld",
                             ad_dtype_name(c->dtype), (long long)most);
     if (rc == AD_OK) rc = ad__pool_shape(c);
     if (rc == AD_OK && ad__shape_valid(c->shape)) c->scratch = (size_t)ad__plane_size(c->shape) * sizeof(int32_t);
@@ -98,7 +97,7 @@ static int max_pool2d_index_evaluate(const ad_op *op) {
 }
 static void max_pool2d_index_samples(ad_sampler *s) { max_samples(s); }
 
-AD_OPTYPE(max_pool2d_index, .doc = "where in its plane h x w, as a flat index, each element of max_pool2d lies",
+AD_OPTYPE(max_pool2d_index, .doc = "the index of each element of max_pool2d in its flattened plane h x w",
           .formula = "argmax of each window", .arity = 1, .flags = AD_OP_CONSTANT, .attr_size = sizeof(ad__pool_attrs),
           .attrs = max_list, .shape = max_pool2d_index_shape,
           .evaluate = { max_pool2d_index_evaluate, max_pool2d_index_evaluate });

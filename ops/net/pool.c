@@ -1,4 +1,4 @@
-/* pool.c: what pools share: attributes, shapes, signals. */
+/* pool.c: attributes, shape rules and samples that max_pool.c and avg_pool.c share. */
 #include "ops/net/pool.h"
 
 #include "ops/net/pair.h"
@@ -52,7 +52,7 @@ static int check_window(const ad_call *c) {
     return AD_OK;
 }
 
-/* How many windows size elements along axis i have. */
+/* The number of windows along axis i, which has size elements. */
 static int64_t windows_along(const ad__pool_attrs *a, int i, int64_t size) {
     if (is_adaptive(a)) return a->output.dim[i];
     return ad__pooling_places(size, a->kernel.dim[i], a->stride.dim[i], a->padding.dim[i], a->dilation.dim[i],
@@ -70,12 +70,12 @@ int ad__pooled_shape(const ad_call *c, ad_shape in, ad_shape *out) {
         int64_t size = in.dim[in.ndim - 2 + i], windows = windows_along(a, i, size);
         if (size < 1 || windows < 1 || windows > INT32_MAX)
             return ad_call_fail(c, AD_ESHAPE, is_adaptive(a) ? "cannot divide %lld elements into %lld windows"
-                                                             : "a size of %lld has no room for windows of %lld",
+                                                             : "a size of %lld is too small for windows of %lld",
                                 (long long)size, (long long)(is_adaptive(a) ? windows : a->kernel.dim[i]));
         out->dim[in.ndim - 2 + i] = windows;
     }
     ad__pooling p = ad__pooling_of(a, in, *out);
-    if (!ad__pooling_meets(&p)) return ad_call_fail(c, AD_ESHAPE, "a dilated window lies beside the plane");
+    if (!ad__pooling_meets(&p)) return ad_call_fail(c, AD_ESHAPE, "a dilated window has no element in the plane");
     return AD_OK;
 }
 

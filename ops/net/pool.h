@@ -1,4 +1,6 @@
-/* pool.h: what pools share: attributes, planes [h,w] of an array [..,h,w], and signals [..,l] as planes of height 1. */
+/* pool.h: attributes, shape rules and samples that max_pool.c and avg_pool.c share.
+
+   A pool works on the planes [h,w] of an array [..,h,w]. A signal [..,l] is a plane of height 1. */
 #ifndef OPS_NET_POOL_H
 #define OPS_NET_POOL_H
 
@@ -6,11 +8,11 @@
 #include "ops/kernels/net/pool.h"
 #include "ops/ops.h"
 
-/* As pairs along h and w, zeros replaced by PyTorch's defaults. */
+/* Pairs hold the values along h and along w. Zeros are replaced by the defaults. */
 typedef struct {
     ad_shape kernel, stride, padding, dilation;
-    ad_shape output; /* of an adaptive pool, which has no kernel; else of no dimensions */
-    ad_shape size;   /* of avg_unpool2d's result: planes [h,w] */
+    ad_shape output; /* for adaptive pools, which use no kernel: the sizes of the result; otherwise a scalar's shape */
+    ad_shape size;   /* for avg_unpool2d: the sizes [h,w] of the result */
     bool ceil_mode, count_include_pad;
 } ad__pool_attrs;
 
@@ -20,22 +22,22 @@ typedef struct {
 
 ad__pool_attrs ad__pool_attrs_of(ad_pool_opts o);
 
-/* The size of a plane, and how many of them an array of this shape has. */
+/* The number of elements of a plane, and the number of planes in an array of this shape. */
 static inline int64_t ad__plane_size(ad_shape s) { return s.dim[s.ndim - 2] * s.dim[s.ndim - 1]; }
 int64_t ad__plane_count(ad_shape s);
 
-/* What a kernel needs to pool an array of the one shape to the other. */
+/* The parameters for the kernels that pool an array of shape `in` to shape `out`. */
 ad__pooling ad__pooling_of(const ad__pool_attrs *a, ad_shape in, ad_shape out);
 
 /* For shape rules: 0 or the error. */
 int ad__pool_check_planes(const ad_call *c);
-int ad__pooled_shape(const ad_call *c, ad_shape in, ad_shape *out); /* in with its last two sizes pooled */
-int ad__pool_shape(ad_call *c); /* the rule of an op that pools its operand */
+int ad__pooled_shape(const ad_call *c, ad_shape in, ad_shape *out); /* *out = the shape that pooling makes of `in` */
+int ad__pool_shape(ad_call *c); /* the shape rule of an op that pools its operand */
 
-/* A pool over signals, computed by f over planes of height 1. */
+/* Pools signals x [..,l], by applying f to them as planes of height 1. */
 typedef ad_var *ad__pool_fn(ad_var *x, ad_pool_opts opts);
 ad_var *ad__pool_signal(ad_var *x, ad_pool_opts o, ad__pool_fn *f, const char *caller);
-/* Whether x can be such a signal; if not, and x is not nil, that is the graph's error. */
+/* True if x can be such a signal. Otherwise sets the error, unless x is nil. */
 bool ad__is_signal(ad_var *x, const char *caller);
 
 typedef struct {
@@ -44,6 +46,6 @@ typedef struct {
 } ad__pool_case;
 enum { AD__POOL_CASES = 7 };
 extern const ad__pool_case ad__pool_cases[AD__POOL_CASES];
-void ad__pool_samples(ad_sampler *s); /* of these cases */
+void ad__pool_samples(ad_sampler *s); /* the samples of ad__pool_cases */
 
 #endif

@@ -1,10 +1,10 @@
-/* random.c: random arrays that are drawn anew on each evaluation: dropout, numbers in the shape of an array, and
-   activations made with them. */
+/* random.c: ops that draw random numbers on each evaluation: dropout, rand_like, randn_like, and activations with
+   noise. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/net/dropout.h"
 #include "ops/ops.h"
 
-/* ---- dropout: a product with a random mask ---------------------------------------------------------------------- */
+/* ---- dropout: the product of x and a random mask ---------------------------------------------------------------- */
 
 enum { CHUNK = 1024 };
 
@@ -16,8 +16,8 @@ static int dropout_mask_shape(ad_call *c) {
     return ad_call_fail(c, AD_EVALUE, "p is %g, not a probability in 0..1", p);
 }
 
-/* An element is kept where its 32 random bits, as a number in [0,1), are at least p: at p = 1, where
-   1 / (1 - p) is infinite, none is. */
+/* An element is kept if its 32 random bits, as a number in [0,1), are at least p. If p is 1, then 1 / (1 - p) is
+   infinite, but no element is kept. */
 static int dropout_mask_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
     double p = *(const double *)ad__attrs_of(op), kept = 1 / (1 - p), least = p * 0x1p32;
@@ -39,19 +39,21 @@ static void dropout_mask_samples(ad_sampler *s) {
         for (int j = 0; j < AD__COUNT(ps); j++) ad_sample(s, &ps[j], 1, &shapes[i], NULL, NULL);
 }
 
-AD_OPTYPE(dropout_mask, .doc = "of x's shape, 0 with probability p and else 1 / (1 - p); drawn anew by ad_eval",
+AD_OPTYPE(dropout_mask,
+          .doc = "an array of the shape of x: 0 with probability p, otherwise 1 / (1 - p); drawn anew by ad_eval",
           .formula = "u < p ? 0 : 1 / (1 - p), u uniform in [0,1)", .special = "all 0 for p = 1", .arity = 1,
           .flags = AD_OP_RANDOM | AD_OP_CONSTANT, .attr_size = sizeof(double), .attrs = p_list,
           .shape = dropout_mask_shape, .evaluate = { dropout_mask_evaluate, dropout_mask_evaluate });
 ad_var *ad_dropout_mask(ad_var *x, double p) { return ad__apply1(&ad_op_dropout_mask, x, &p); }
 
-/* Srivastava et al. 2014, inverted: the mean of what comes out is x, so nothing changes after training. */
+/* Dropout (Srivastava et al. 2014), inverted: the expected value of the result is x, so that evaluation mode returns
+   x. */
 ad_var *ad_dropout(ad_var *x, double p, bool training) {
     if (training ? p == 0 : p >= 0 && p <= 1) return x ? x : ad_nil(NULL);
     return ad_mul(x, ad_dropout_mask(x, p));
 }
 
-/* ---- helpers: both dtypes draw the same bits, so that f32 results are f64 ones rounded -------------------------- */
+/* ---- helpers of rand_like and randn_like: both dtypes draw the same bits, so f32 results are rounded f64 results - */
 
 static int like_shape(ad_call *c) { return (void)c, AD_OK; }
 
@@ -71,7 +73,7 @@ static int rand_like_evaluate(const ad_op *op) {
         uint32_t words[4];
         ad_random_bits(ad__owner(y), 4, words);
         for (int k = 0; k < 2 && i + k < y->layout->numel; k++) {
-            double v = (double)(words[2 * k] >> 8) * 0x1p-24; /* what f32 can hold, below 1 */
+            double v = (double)(words[2 * k] >> 8) * 0x1p-24; /* exact in f32, and below 1 */
             ad__put(y, i + k, narrow ? v : v + (double)(words[2 * k + 1] >> 3) * 0x1p-53);
         }
     }
@@ -79,7 +81,7 @@ static int rand_like_evaluate(const ad_op *op) {
 }
 static void rand_like_samples(ad_sampler *s) { like_samples(s); }
 
-AD_OPTYPE(rand_like, .doc = "numbers uniform in [0, 1), in the shape of x; drawn anew on ad_eval",
+AD_OPTYPE(rand_like, .doc = "random numbers, uniform in [0, 1), in an array of the shape of x; drawn anew by ad_eval",
           .formula = "y ~ U(0, 1)", .evaluate = { rand_like_evaluate, rand_like_evaluate }, LIKE);
 ad_var *ad_rand_like(ad_var *x) { return ad__apply1(&ad_op_rand_like, x, NULL); }
 
@@ -94,18 +96,18 @@ static int randn_like_evaluate(const ad_op *op) {
 }
 static void randn_like_samples(ad_sampler *s) { like_samples(s); }
 
-AD_OPTYPE(randn_like, .doc = "standard normal numbers, in the shape of x; drawn anew on ad_eval",
+AD_OPTYPE(randn_like, .doc = "random numbers, standard normal, in an array of the shape of x; drawn anew by ad_eval",
           .formula = "y ~ N(0, 1)", .evaluate = { randn_like_evaluate, randn_like_evaluate }, LIKE);
 ad_var *ad_randn_like(ad_var *x) { return ad__apply1(&ad_op_randn_like, x, NULL); }
 
 /* ---- activations ------------------------------------------------------------------------------------------------ */
 
-/* Xu et al. 2015: left of 0 a slope drawn for each element, or their mean when not training. */
+/* Xu et al. 2015: the slope for x < 0 is random for each element in training, and the mean of the range otherwise. */
 ad_var *ad_rrelu(ad_var *x, double lower, double upper, bool training) {
     if (ad__absent(x)) return ad__nil_result(x, "rrelu");
     ad_call c = AD__CALL_AS("rrelu", x);
     if (!(lower <= upper)) {
-        ad_call_fail(&c, AD_EVALUE, "lower is %g and upper is %g; PyTorch's are 1/8 and 1/3", lower, upper);
+        ad_call_fail(&c, AD_EVALUE, "lower is %g and upper is %g; lower must be at most upper", lower, upper);
         return ad_nil(c.graph);
     }
     if (!training) return ad_leaky_relu(x, (lower + upper) / 2);
@@ -113,7 +115,7 @@ ad_var *ad_rrelu(ad_var *x, double lower, double upper, bool training) {
     return ad__apply2(&ad_op_prelu, x, slopes, NULL);
 }
 
-/* Nair and Hinton 2010: max(0, x + noise) with noise of variance sigmoid(x). */
+/* Nair and Hinton 2010: max(0, x + noise), where the noise is normal with variance sigmoid(x). */
 ad_var *ad_noisy_relu(ad_var *x) {
     return ad_relu(ad_add(x, ad_mul(ad_randn_like(x), ad_sqrt(ad_sigmoid(x)))));
 }

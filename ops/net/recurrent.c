@@ -1,13 +1,13 @@
-/* recurrent.c: rnn, lstm and gru, each over all times of a sequence as one op. */
+/* recurrent.c: rnn, lstm and gru, each as one op over all time steps of a sequence. */
 #include "ops/base/gradient.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/kernels/net/recurrent.h"
 #include "ops/ops.h"
 
-/* ---- helpers: operands x [n,time,k], w [k,m], h [n,m], and lstm's c [n,m] or gru's b [k]; k: m for each gate ---- */
+/* ---- helpers: operands x [n,time,k], w [k,m], h [n,m], then c [n,m] for lstm or b [k] for gru; k is gates * m --- */
 
 typedef struct {
-    bool relu; /* of rnn alone */
+    bool relu; /* for rnn only */
     bool reverse;
 } recurrent_attrs;
 
@@ -52,8 +52,8 @@ static int recurrent_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* The second half, which belongs to c, of an array of the shape of lstm's result. */
-static void *half(const ad_var *y, void *array) { return (char *)array + ad__bytes(y) / 2; }
+/* The second half of the result of lstm, or of its gradient, which holds c. */
+static void *c_half(const ad_var *y, void *array) { return (char *)array + ad__bytes(y) / 2; }
 
 static ad__recurrent recurrent_of(const ad_op *op) {
     const ad_var *y = ad__out(op);
@@ -71,7 +71,7 @@ static ad__recurrent recurrent_of(const ad_op *op) {
                         .kept = ad_saved(op),
                         .scratch = ad_scratch(op) };
     if (r.kind == AD__GRU) r.b = op->in[3]->data;
-    if (r.kind == AD__LSTM) r.c0 = op->in[3]->data, r.c = half(y, y->data);
+    if (r.kind == AD__LSTM) r.c0 = op->in[3]->data, r.c = c_half(y, y->data);
     return r;
 }
 
@@ -89,20 +89,20 @@ static void recurrent_backward(const ad_op *op) {
     r.gw = ad__product_grad(op, 1, &r.beta_gw);
     r.gh0 = ad_grad_into(op, 2);
     if (r.kind == AD__GRU) r.gb = ad_grad_into(op, 3);
-    if (r.kind == AD__LSTM) r.gc = half(y, y->grad), r.gc0 = ad_grad_into(op, 3);
+    if (r.kind == AD__LSTM) r.gc = c_half(y, y->grad), r.gc0 = ad_grad_into(op, 3);
     AD__BY_DTYPE(y->layout->dtype, ad__recur_back, &r);
 }
 
-/* ---- the same in Vars, one time after another: vjp rules differentiate this -------------------------------------- */
+/* ---- the same in Vars, step by step, for the vjp rules ----------------------------------------------------------- */
 
 typedef struct {
     ad_var *h, *c;
 } moment;
 
-/* x [n,k] is of one time; in has the op's other operands. */
+/* One step: x [n,k] is the input at one time step, in are the operands of the op. */
 typedef moment step_fn(const recurrent_attrs *a, ad_var *x, ad_var *const in[], moment before);
 
-/* Gate i of x [n,k] -> [n,m]. */
+/* x [n,k] -> gate i [n,m] */
 static ad_var *gate(ad_var *x, int i, const ad_var *h) {
     int64_t m = ad_shape_of(h).dim[1];
     return ad_narrow(x, 1, i * m, m);
@@ -188,22 +188,23 @@ static void gru_samples(ad_sampler *s) {
     .evaluate = { recurrent_evaluate, recurrent_evaluate }, .backward = { recurrent_backward, recurrent_backward }
 
 AD_OPTYPE(rnn,
-          .doc = "Elman's net: x [n,time,m] is the inputs' part of the sums, w [m,m], h [n,m] the state before -> the "
-                 "states at all times [n,time,m]",
+          .doc = "Elman's recurrent network. x [n,time,m] is the part of the sums that comes from the inputs, w is "
+                 "[m,m], h [n,m] is the state before the first step. The result is the states at all time steps "
+                 "[n,time,m]",
           .formula = "h_t = tanh(x_t + h_(t-1) w^T), or relu",
-          .gradient = "backpropagation through time; slope of relu 0 at 0", .arity = 3, .attrs = rnn_list,
+          .gradient = "backpropagation through time; the slope of relu at 0 is 0", .arity = 3, .attrs = rnn_list,
           .vjp = rnn_vjp, RECURRENT);
 AD_OPTYPE(lstm,
-          .doc = "long short-term memory (Hochreiter and Schmidhuber 1997, Gers 1999): x [n,time,4 m] is the inputs' "
-                 "part of the gates i f g o, w [4 m,m], h and c [n,m] the state before -> [2,n,time,m], h and c at all "
-                 "times",
+          .doc = "long short-term memory (Hochreiter and Schmidhuber 1997, Gers 1999). x [n,time,4 m] is the part of "
+                 "the gates i f g o that comes from the inputs, w is [4 m,m], h and c [n,m] are the state before the "
+                 "first step. The result [2,n,time,m] is h and c at all time steps",
           .formula = "with i f g o = x_t + h_(t-1) w^T: c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g), "
                      "h_t = sigmoid(o) tanh(c_t)",
           .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = lstm_vjp, RECURRENT);
 AD_OPTYPE(gru,
-          .doc = "gated recurrent unit (Cho et al. 2014, with PyTorch's reset gate): x [n,time,3 m] is the inputs' "
-                 "part of the gates r z n, w [3 m,m], h [n,m] the state before, b [3 m] -> the states at all times "
-                 "[n,time,m]",
+          .doc = "gated recurrent unit (Cho et al. 2014, with PyTorch's reset gate). x [n,time,3 m] is the part of the "
+                 "gates r z n that comes from the inputs, w is [3 m,m], h [n,m] is the state before the first step, b "
+                 "is [3 m]. The result is the states at all time steps [n,time,m]",
           .formula = "with u = h_(t-1) w^T + b, r = sigmoid(x_r + u_r), z = sigmoid(x_z + u_z), n = tanh(x_n + r u_n): "
                      "h_t = (1 - z) n + z h_(t-1)",
           .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = gru_vjp, RECURRENT);

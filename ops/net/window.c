@@ -1,4 +1,5 @@
-/* window.c: the windows of images as columns, and columns summed back into images; each is the other's transpose. */
+/* window.c: im2col, which copies windows of images to columns, and its transpose col2im, which sums columns into
+   images. */
 #include "autodiff/graph/node.h"
 #include "ops/kernels/net/im2col.h"
 #include "ops/net/pair.h"
@@ -8,7 +9,7 @@
 
 /* ---- helpers: the window ---------------------------------------------------------------------------------------- */
 
-/* Sizes along h and w; those of the images are col2im's alone. */
+/* Pairs along h and w; size, of the images, is for col2im only. */
 typedef struct {
     ad_shape kernel, stride, padding, dilation, size;
 } window_attrs;
@@ -23,7 +24,7 @@ static window_attrs attrs_of(const ad_window *w, int64_t height, int64_t width) 
                            ad__pair(w->dilation, 1), AD_SHAPE(height, width) };
 }
 
-/* Over images [c,h,w]. The sizes fit together: see check_window. */
+/* The window over images [c,h,w], for attributes that check_window has accepted. */
 static ad__window_of window_of(const window_attrs *a, int64_t c, int64_t h, int64_t w) {
     ad__window_of r = { .c = c, .in = { h, w } };
     for (int i = 0; i < 2; i++) {
@@ -38,8 +39,8 @@ static int check_window(const ad_call *call, int64_t c, int64_t h, int64_t w) {
     const window_attrs *a = call->attrs;
     if (!ad__pair_within(a->kernel.dim, 1) || !ad__pair_within(a->stride.dim, 1) ||
         !ad__pair_within(a->padding.dim, 0) || !ad__pair_within(a->dilation.dim, 1))
-        return ad_call_fail(call, AD_EVALUE, "kernel, stride and dilation are 1 or more, padding 0 or more, none "
-                                             "above 2^31");
+        return ad_call_fail(call, AD_EVALUE, "kernel, stride and dilation must be 1 or more, padding 0 or more, "
+                                             "and none may be above 2^31");
     ad__window_of v = window_of(a, c, h, w);
     if (v.out[0] < 1 || v.out[1] < 1)
         return ad_call_fail(call, AD_ESHAPE, "a window of %lld by %lld, with its dilation, does not fit into the image",
@@ -49,10 +50,10 @@ static int check_window(const ad_call *call, int64_t c, int64_t h, int64_t w) {
     return AD_OK;
 }
 
-/* How many images, and how many elements one of them and its columns have. */
 typedef struct {
     ad__window_of window;
-    int64_t n, image, columns;
+    int64_t n;              /* images */
+    int64_t image, columns; /* elements of one image, and of its columns */
     ad_dtype dtype;
 } job;
 
@@ -87,7 +88,8 @@ static void add_to_images(const job *j, const void *columns, void *images) {
         AD__BY_DTYPE(j->dtype, ad__image_col2im_add, &j->window, columns_at(j, columns, i), image_at(j, images, i));
 }
 
-/* Stride, padding and dilation alone and together, along one axis and both, and a window that steps over elements. */
+/* For samples: stride, padding and dilation alone and together, along one and both axes, and a window that skips
+   elements. */
 static const ad_window windows[] = {
     { .kernel = { 2, 2 } },
     { .kernel = { 1, 1 } },
@@ -144,7 +146,7 @@ static void im2col_samples(ad_sampler *s) {
     ad_sample(s, &a, 1, &AD_SHAPE(0, 1, 3, 3), NULL, NULL);
 }
 
-AD_OPTYPE(im2col, .doc = "windows of images [n,c,h,w] as columns [n, c*kh*kw, oh*ow]; PyTorch's unfold",
+AD_OPTYPE(im2col, .doc = "copies windows of images [n,c,h,w] to columns [n, c*kh*kw, oh*ow]; PyTorch's unfold",
           .formula = "y[n, (c, i, j), (p, q)] = x[n, c, p sh + i dh - ph, q sw + j dw - pw], 0 in the padding",
           .gradient = "col2im(g)", .arity = 1, .attr_size = sizeof(window_attrs), .attrs = im2col_list,
           .shape = im2col_shape, .evaluate = { im2col_evaluate, im2col_evaluate },
@@ -163,7 +165,7 @@ static int col2im_shape(ad_call *call) {
     if (s.ndim != 2 && s.ndim != 3)
         return ad_call_fail(call, AD_ESHAPE, "takes columns [n, c*kh*kw, oh*ow], or without n");
     if (!ad__pair_within(a->size.dim, 0))
-        return ad_call_fail(call, AD_EVALUE, "images of %lld by %lld", (long long)h, (long long)w);
+        return ad_call_fail(call, AD_EVALUE, "images of %lld by %lld are not possible", (long long)h, (long long)w);
     int rc = check_window(call, 1, h, w);
     if (rc != AD_OK) return rc;
     ad__window_of v = window_of(a, 1, h, w);
@@ -206,7 +208,7 @@ static void col2im_samples(ad_sampler *s) {
     ad_sample(s, &a, 1, &AD_SHAPE(0, 4, 4), NULL, NULL);
 }
 
-AD_OPTYPE(col2im, .doc = "columns [n, c*kh*kw, oh*ow] summed into images [n,c,h,w]; PyTorch's fold",
+AD_OPTYPE(col2im, .doc = "sums columns [n, c*kh*kw, oh*ow] into images [n,c,h,w]; PyTorch's fold",
           .formula = "y[n, c, p sh + i dh - ph, q sw + j dw - pw] += x[n, (c, i, j), (p, q)]", .gradient = "im2col(g)",
           .arity = 1, .attr_size = sizeof(window_attrs), .attrs = col2im_list, .shape = col2im_shape,
           .evaluate = { col2im_evaluate, col2im_evaluate }, .backward = { col2im_backward, col2im_backward },

@@ -1,14 +1,15 @@
-"""base.py: reference values of the first ops: elementwise, reductions, softmax, products, structure."""
+"""base.py: reference values of the basic ops: elementwise, reductions, softmax, matrix products, shapes."""
 
 import torch
 import torch.nn.functional as F
 from mpmath import mp
 
 import exact
+from elementwise import flag, of_torch, sigmoid
 
 
 def over_axes(reduce):
-    """A reduction of PyTorch over attrs' axes; None, and then a result of keepdims, too."""
+    """A reduction of PyTorch over attrs["axes"], where None stands for all axes, with keepdims."""
 
     def entry(inputs, attrs):
         x, = inputs
@@ -16,10 +17,6 @@ def over_axes(reduce):
         return reduce(x, axes, attrs["keepdims"]) if axes else x.clone()
 
     return entry
-
-
-def softplus_slope(x):
-    return 1 / (1 + mp.exp(-x))
 
 
 def with_number(f):
@@ -30,44 +27,40 @@ def sign(x):
     return torch.where(x.isnan(), x, torch.sign(x)).detach()
 
 
-def comparison(f):
-    return lambda inputs, attrs: f(*inputs).double()
-
-
 OPS = {
-    "neg": lambda inputs, attrs: torch.neg(*inputs),
+    "neg": of_torch(torch.neg),
     "abs": lambda inputs, attrs: inputs[0] * sign(*inputs),
     "sign": lambda inputs, attrs: sign(*inputs),
-    "sqrt": lambda inputs, attrs: torch.sqrt(*inputs),
-    "square": lambda inputs, attrs: torch.square(*inputs),
+    "sqrt": of_torch(torch.sqrt),
+    "square": of_torch(torch.square),
     "exp": exact.elementwise(mp.exp, mp.exp),
     "expm1": exact.elementwise(mp.expm1, mp.exp),
-    "log": lambda inputs, attrs: torch.log(*inputs),
-    "log1p": lambda inputs, attrs: torch.log1p(*inputs),
+    "log": of_torch(torch.log),
+    "log1p": of_torch(torch.log1p),
     "sin": exact.elementwise(mp.sin, mp.cos),
     "cos": exact.elementwise(mp.cos, lambda x: -mp.sin(x)),
     "tanh": exact.elementwise(mp.tanh),
     "adds": with_number(torch.add),
     "muls": with_number(torch.mul),
     "pows": with_number(torch.pow),
-    "sigmoid": exact.elementwise(lambda x: 1 / (1 + mp.exp(-x))),
-    "relu": lambda inputs, attrs: torch.relu(*inputs),
-    "softplus": exact.elementwise(lambda x: mp.log1p(mp.exp(x)), softplus_slope),
-    "add": lambda inputs, attrs: torch.add(*inputs),
-    "sub": lambda inputs, attrs: torch.sub(*inputs),
-    "mul": lambda inputs, attrs: torch.mul(*inputs),
-    "div": lambda inputs, attrs: torch.div(*inputs),
-    "pow": lambda inputs, attrs: torch.pow(*inputs),
-    "maximum": lambda inputs, attrs: torch.maximum(*inputs),
-    "minimum": lambda inputs, attrs: torch.minimum(*inputs),
-    "eq": comparison(torch.eq),
-    "ne": comparison(torch.ne),
-    "gt": comparison(torch.gt),
-    "ge": comparison(torch.ge),
-    "lt": comparison(torch.lt),
-    "le": comparison(torch.le),
-    "matmul": lambda inputs, attrs: torch.matmul(*inputs),
-    "affine": lambda inputs, attrs: F.linear(*inputs),
+    "sigmoid": exact.elementwise(sigmoid),
+    "relu": of_torch(torch.relu),
+    "softplus": exact.elementwise(lambda x: mp.log1p(mp.exp(x)), sigmoid),
+    "add": of_torch(torch.add),
+    "sub": of_torch(torch.sub),
+    "mul": of_torch(torch.mul),
+    "div": of_torch(torch.div),
+    "pow": of_torch(torch.pow),
+    "maximum": of_torch(torch.maximum),
+    "minimum": of_torch(torch.minimum),
+    "eq": flag(torch.eq),
+    "ne": flag(torch.ne),
+    "gt": flag(torch.gt),
+    "ge": flag(torch.ge),
+    "lt": flag(torch.lt),
+    "le": flag(torch.le),
+    "matmul": of_torch(torch.matmul),
+    "affine": of_torch(F.linear),
     "sum": over_axes(torch.sum),
     "mean": over_axes(torch.mean),
     "max": over_axes(torch.amax),

@@ -1,4 +1,4 @@
-/* dump_samples.c: writes every op's every sample as a line of JSON, for reference.py. */
+/* dump_samples.c: prints each sample of each op as a line of JSON, for reference.py. */
 #include <stdlib.h>
 
 #include "ops/ops.h"
@@ -6,12 +6,12 @@
 
 static void put_attrs(const ad_sample_case *c) {
     char text[256];
-    const char *between = "";
+    const char *separator = "";
     printf("\"attrs\":{");
     for (const ad_attr *a = c->type->attrs; a != NULL && a->name != NULL; a++) {
         attr_json(a, c->attrs, text, sizeof text);
-        printf("%s\"%s\":%s", between, a->name, text);
-        between = ",";
+        printf("%s\"%s\":%s", separator, a->name, text);
+        separator = ",";
     }
     printf("}");
 }
@@ -19,8 +19,8 @@ static void put_attrs(const ad_sample_case *c) {
 static void put_operand(const ad_sample_case *c, int i) {
     char text[160];
     bool takes_gradient = !(c->type->flags & AD_OP_CONSTANT) && !(c->type->no_grad >> i & 1);
-    ad_shape_text(c->shapes[i], text, sizeof text);
-    printf("{\"shape\":%s,\"grad\":%s,\"values\":[", text, takes_gradient ? "true" : "false");
+    printf("{\"shape\":%s,\"grad\":%s,\"values\":[", ad_shape_str(c->shapes[i]).text,
+           takes_gradient ? "true" : "false");
     for (int64_t k = 0, n = ad_shape_numel(c->shapes[i]); k < n; k++) {
         number_json(c->values[i][k], text, sizeof text);
         printf("%s%s", k ? "," : "", text);

@@ -15,8 +15,8 @@ def flag(f):
     return lambda inputs, attrs: f(*inputs).double()
 
 
-def stays(x):
-    """Whether x is no number to compute with: infinite or NaN."""
+def is_special(x):
+    """Whether x is infinite or NaN."""
     return not mp.isfinite(x)
 
 
@@ -34,7 +34,7 @@ def lgamma(x):
 
 
 def polygamma(x, n):
-    """At its poles and at infinity as PyTorch's digamma, trigamma and polygamma."""
+    """At poles and at infinity the values are those of PyTorch."""
     n = int(n)
     if x == 0:
         return mp.inf if n % 2 else -mp.inf
@@ -77,7 +77,7 @@ def softsign(x):
 
 
 def hardsigmoid(x):
-    """At NaN as PyTorch, whose own slope is 1/6 in f32."""
+    """Not by PyTorch, which has the slope 1/6 in f32 precision only. NaN gives NaN, as in PyTorch."""
     return x if mp.isnan(x) else max(mp.mpf(0), min(mp.mpf(1), (x + 3) / 6))
 
 
@@ -102,7 +102,6 @@ def where(inputs, attrs):
     return torch.where(inputs[0] != 0, inputs[1], inputs[2])
 
 
-
 OPS = {
     "tan": exact.elementwise(mp.tan),
     "asin": of_torch(torch.asin),
@@ -111,7 +110,7 @@ OPS = {
     "sinh": of_torch(torch.sinh),
     "cosh": of_torch(torch.cosh),
     "asinh": of_torch(torch.asinh),
-    "acosh": exact.elementwise(mp.acosh, lambda x: mp.inf if x == 1 else 0 if stays(x) else 1 / mp.sqrt(x * x - 1)),
+    "acosh": exact.elementwise(mp.acosh, lambda x: mp.inf if x == 1 else 0 if is_special(x) else 1 / mp.sqrt(x * x - 1)),
     "atanh": of_torch(torch.atanh),
     "exp2": of_torch(torch.exp2),
     "log2": of_torch(torch.log2),
@@ -120,10 +119,10 @@ OPS = {
     "rsqrt": of_torch(torch.rsqrt),
     "cbrt": exact.elementwise(
         lambda x: mp.sign(x) * mp.cbrt(abs(x)),
-        lambda x: mp.inf if x == 0 else 0 if stays(x) else 1 / (3 * mp.cbrt(abs(x)) ** 2),
+        lambda x: mp.inf if x == 0 else 0 if is_special(x) else 1 / (3 * mp.cbrt(abs(x)) ** 2),
     ),
-    "erf": exact.elementwise(mp.erf, lambda x: 0 if stays(x) else 2 / mp.sqrt(mp.pi) * mp.exp(-x * x)),
-    "erfc": exact.elementwise(mp.erfc, lambda x: 0 if stays(x) else -2 / mp.sqrt(mp.pi) * mp.exp(-x * x)),
+    "erf": exact.elementwise(mp.erf, lambda x: 0 if is_special(x) else 2 / mp.sqrt(mp.pi) * mp.exp(-x * x)),
+    "erfc": exact.elementwise(mp.erfc, lambda x: 0 if is_special(x) else -2 / mp.sqrt(mp.pi) * mp.exp(-x * x)),
     "floor": of_torch(torch.floor),
     "ceil": of_torch(torch.ceil),
     "round": of_torch(torch.round),

@@ -1,11 +1,11 @@
-"""exact.py: functions of mpmath numbers as PyTorch functions, with slopes right to the last digit of f64."""
+"""exact.py: makes PyTorch functions of functions of mpmath numbers. Their derivatives have all digits of f64."""
 
 import numpy
 import torch
 from mpmath import mp
 
-DIGITS = 60  # of values, and of slopes that have a formula
-# A quotient's step and digits: enough to find a slope of 1e-308 beside a value of 1.
+DIGITS = 60  # of values, and of derivatives with a formula
+# The step and the digits of difference quotients: enough for a derivative of 1e-308 where the value is 1.
 STEP, STEP_DIGITS = "1e-340", 720
 
 
@@ -19,7 +19,7 @@ def to_mp(tensor):
 
 
 def to_float(value):
-    """The nearest f64; NaN for what is not real."""
+    """The nearest f64; NaN for a complex number."""
     if isinstance(value, mp.mpc):
         return float("nan") if value.imag != 0 else to_float(value.real)
     return float(value)
@@ -35,9 +35,9 @@ def to_torch(array):
 
 
 def quotient(f, i, at):
-    """The slope of f in argument i at the point at: a central difference."""
+    """The derivative of f with respect to argument i at the point at: a central difference quotient."""
     if not all(mp.isfinite(v) for v in at):
-        raise ValueError(f"the slope at {[float(v) for v in at]} needs a formula: give df")
+        raise ValueError(f"the derivative at {[float(v) for v in at]} needs a formula: pass df")
     with mp.workdps(STEP_DIGITS):
         h = mp.mpf(STEP)
         up, down = list(at), list(at)
@@ -66,7 +66,7 @@ class Elementwise(torch.autograd.Function):
 
 
 def elementwise(f, *slopes):
-    """An entry of OPS: f applied element by element, attributes as keyword arguments."""
+    """An entry of OPS: applies f to each element, with the attributes as keyword arguments."""
 
     def entry(inputs, attrs):
         bound = [lambda *at, h=h: h(*at, **attrs) for h in (f, *slopes)]
@@ -93,7 +93,7 @@ class Whole(torch.autograd.Function):
 
     @staticmethod
     def gradient(ctx, i, weights):
-        """d sum(weights f) / d operand i, one element at a time."""
+        """The derivative of sum(weights * f) with respect to operand i, one element at a time."""
         grad = numpy.empty(ctx.points[i].shape, dtype=object)
         with mp.workdps(STEP_DIGITS):
             h = mp.mpf(STEP)
@@ -109,5 +109,5 @@ class Whole(torch.autograd.Function):
 
 
 def whole(f, *tensors):
-    """f of numpy arrays of mpmath numbers, smooth at the point; returns such an array."""
+    """Applies f to the tensors as numpy arrays of mpmath numbers. f returns such an array and must be smooth there."""
     return Whole.apply(f, *tensors)

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""graphs.py: random expression graphs with their loss and gradients by PyTorch in f64, for tests/test_graphs.c.
+"""graphs.py: random expression graphs with loss and gradients by PyTorch in f64, for tests/test_graphs.c.
 
 usage: graphs.py FILE
 
-Two hundred graphs of up to 200 ops, drawn with a fixed seed: nodes are used several times, shapes broadcast.
-A graph is drawn node by node with its values at hand: an op is taken where its operands lie inside its domain
-and away from its kinks; where they do not, a squashing op comes between, or another op is drawn. Graphs that
-magnify rounding are drawn anew, so that what is left to differ is a wrong derivative.
+There are 200 graphs of up to 200 ops, drawn with a fixed seed. Nodes are used several times, and shapes broadcast.
+A graph is drawn node by node, together with its values. The operands of an op must be in its domain and away from its
+kinks; otherwise a squashing op is inserted, or another op is drawn. Graphs that amplify rounding errors are drawn
+again, so that a large difference means a wrong derivative.
 """
 
 import math
@@ -24,17 +24,17 @@ GRAPHS = 200
 MOST_OPS = 200
 MOST_LEAVES = 12
 MOST_ELEMENTS = 64
-NEAR = 1e-6  # no value is nearer than this to a kink
+NEAR = 1e-6  # the least distance of a value from a kink
 LARGE = 8.0  # larger results are scaled down
 F64 = torch.float64
 INF = math.inf
 
 
-# ---- leaves: the numbers that tests/test_graphs.c draws for itself -------------------------------------
+# ---- leaves: the numbers that tests/test_graphs.c draws too ---------------------------------------------
 
 
 def words(state):
-    """splitmix64 (Steele et al. 2014), as next_word of tests/common.h."""
+    """splitmix64 (Steele et al. 2014), which is next_word of tests/common.h."""
     mask = 2**64 - 1
     while True:
         state = (state + 0x9E3779B97F4A7C15) & mask
@@ -50,7 +50,7 @@ def leaf_values(seed, shape, lo, hi):
     return torch.tensor(values, dtype=F64).reshape(shape)
 
 
-# ---- ops of one operand: function, where it may be, its kinks --------------------------------------------
+# ---- ops of one operand: function, domain, kinks ---------------------------------------------------------
 
 
 def kinks(*points):
@@ -58,6 +58,7 @@ def kinks(*points):
 
 
 def away(x):
+    """The distance of x from 0: that of its nearest element."""
     return x.abs().min().item() if x.numel() else INF
 
 
@@ -74,7 +75,7 @@ def gelu_tanh(x):
 
 
 def hardsigmoid(x):
-    """torch's own has 1/6 with the digits of f32; its slope of digamma has eight, so that is not here."""
+    """torch.nn.functional.hardsigmoid has 1/6 in f32 precision only."""
     return (x + 3).clamp(0, 6) / 6
 
 
@@ -127,7 +128,7 @@ WITH_NUMBERS = {
 # ---- ops of two or three operands that broadcast ----------------------------------------------------------
 
 ANY = (-INF, INF)
-APART = (0.2, INF)  # of divisors
+APART = (0.2, INF)  # the domain of divisors
 COMPARED = ["eq", "ne", "gt", "ge", "lt", "le"]
 
 
@@ -154,11 +155,11 @@ BINARY = {  # name: (function, domain of each operand, distance from kinks)
 }
 
 
-# ---- everything else: (torch function of operands and attributes) -------------------------------------------
+# ---- all other ops: function of operands and attributes -----------------------------------------------------
 
 
 def over(f, **more):
-    """A reduction; torch takes no None for all axes everywhere."""
+    """A reduction. None for all axes becomes a list, as not every torch function takes None."""
 
     def entry(inputs, a):
         x = inputs[0]
@@ -193,7 +194,7 @@ OTHERS = {
     "transpose": lambda i, a: i[0].transpose(-1, -2), "permute": lambda i, a: i[0].permute(a["axes"]),
     "diagonal": lambda i, a: i[0].diagonal(a["offset"], -2, -1),
     "tril": lambda i, a: i[0].tril(a["diagonal"]), "triu": lambda i, a: i[0].triu(a["diagonal"]),
-    "soft_margin": lambda i, a: NETWORKS["soft_margin"]([i[0], i[1].detach()], a),  # no slope of the target
+    "soft_margin": lambda i, a: NETWORKS["soft_margin"]([i[0], i[1].detach()], a),  # no gradient of the target
     **{name: SHAPE[name] for name in ("slice", "concat", "stack", "flip", "roll", "pad", "take_axis", "index_add",
                                       "gather", "scatter_add", "masked_fill", "im2col")},
     **{name: NETWORKS[name] for name in ("mse", "l1", "huber", "smooth_l1",
@@ -224,18 +225,18 @@ class Node:
 
 
 class Refused(Exception):
-    """This op does not go on these operands: another is drawn."""
+    """The op cannot be applied to the operands; another op is drawn."""
 
 
 class Graph:
-    """A list of nodes, their values so far, and the means to draw one more."""
+    """The nodes so far and their values, and methods that draw one more."""
 
     def __init__(self, number):
         self.number, self.random = number, random.Random(1000 + number)
         self.nodes, self.values = [], []
         self.target = MOST_OPS if number % 10 == 0 else self.random.randint(8, 125)
 
-    # -- adding
+    # -- adding nodes
 
     def leaf(self, kind, shape, lo, hi):
         self.nodes.append(Node(kind, shape=list(shape), lo=lo, hi=hi))
@@ -262,10 +263,10 @@ class Graph:
         return len(self.nodes) - 1
 
     def op(self, name, operands, **attrs):
-        """The op's result, or what a squashing op makes of a large one."""
+        """The result of the op, scaled down or squashed by another op if it is large."""
         try:
             at = self.append(name, operands, attrs)
-        except (RuntimeError, IndexError):  # shapes that do not go together
+        except (RuntimeError, IndexError):  # incompatible shapes
             raise Refused from None
         y = self.values[at]
         if y.numel() == 0 or y.numel() > MOST_ELEMENTS or not torch.isfinite(y).all():
@@ -275,7 +276,7 @@ class Graph:
         return at
 
     def inside(self, i, lo, hi):
-        """Node i, or what a squashing op makes of it, so that its values lie between lo and hi."""
+        """Node i, squashed by other ops if its values are not between lo and hi."""
         x = self.values[i]
         if x.min() >= lo and x.max() <= hi:
             return i
@@ -288,18 +289,18 @@ class Graph:
     def refuse(self):
         raise Refused
 
-    # -- choosing
+    # -- choosing nodes
 
     def ops(self):
         return sum(not n.is_leaf() for n in self.nodes)
 
-    def loose(self):
+    def unused(self):
         return [i for i, n in enumerate(self.nodes) if n.uses == 0 and n.kind != "index"]
 
     def pick(self, fits=lambda x: True):
-        """A node nobody used yet, a recent one, or any."""
+        """An unused node, a recent one, or any node."""
         way = self.random.random()
-        pool = self.loose() if way < 0.45 else list(range(len(self.nodes)))[-12 if way < 0.75 else -9999:]
+        pool = self.unused() if way < 0.45 else list(range(len(self.nodes)))[-12 if way < 0.75 else -9999:]
         pool = [i for i in pool if self.nodes[i].kind != "index" and fits(self.values[i])]
         return self.random.choice(pool) if pool else self.refuse()
 
@@ -307,7 +308,7 @@ class Graph:
         return self.random.randrange(-x.dim(), x.dim()) if x.dim() else self.refuse()
 
     def partner(self, i):
-        """A node that broadcasts with node i, or a new leaf of a part of its shape."""
+        """A node that broadcasts with node i, or a new leaf with a part of its shape."""
         x = self.values[i]
         if self.random.random() < 0.85:
             try:
@@ -334,7 +335,7 @@ def leaf_value(graph, i):
 # ---- one more op ----------------------------------------------------------------------------------------------
 
 
-CONSTANT = ["sign", "floor", "ceil", "trunc", "round", "detach", *COMPARED]  # seldom: they stop gradients
+CONSTANT = ["sign", "floor", "ceil", "trunc", "round", "detach", *COMPARED]  # drawn rarely: they stop gradients
 
 
 def draw_name(g, names):
@@ -385,7 +386,7 @@ def draw_ternary(g):
 
 
 def gap(x, axes, keepdims=False):
-    """Between the largest and the next, over axes; not to be near 0."""
+    """The difference of the largest and the second largest element over axes, which must not be near 0."""
     axes = list(range(x.dim())) if axes is None else [axis % x.dim() for axis in axes]
     rest = [n for n in range(x.dim()) if n not in axes]
     rows = x.permute(rest + axes).reshape([x.shape[n] for n in rest] + [-1])
@@ -567,8 +568,8 @@ DRAWS = [(draw_unary, 9), (draw_binary, 12), (draw_with_numbers, 3), (draw_terna
 
 
 def close(g):
-    """The loss: all that nobody uses, weighed and summed."""
-    flat = [i if g.values[i].dim() == 1 else g.op("reshape", [i], shape=[-1]) for i in g.loose()]
+    """Adds the loss: the weighted sum of all unused nodes."""
+    flat = [i if g.values[i].dim() == 1 else g.op("reshape", [i], shape=[-1]) for i in g.unused()]
     joined = g.append("concat", flat, {"axis": 0})
     weight = g.leaf("tensor", [g.values[joined].numel()], 0.25, 1.75)
     weighed = g.append("mul", [joined, weight], {})
@@ -580,7 +581,7 @@ def draw(number, attempt):
     g.random.seed(1000003 * attempt + number)
     for _ in range(g.random.randint(2, 5)):
         g.new_leaf([g.random.randint(1, 4) for _ in range(g.random.randint(0, 3))])
-    while g.ops() + len(g.loose()) + 3 < g.target - 5:
+    while g.ops() + len(g.unused()) + 3 < g.target - 5:
         kept = len(g.nodes), [n.uses for n in g.nodes]
         try:
             g.random.choices([d for d, _ in DRAWS], [k for _, k in DRAWS])[0](g)
@@ -593,7 +594,7 @@ def draw(number, attempt):
 
 
 def run(g, noise=0.0):
-    """The loss and the gradients of the parameters; noise: by how much each node's values are off."""
+    """The loss and the gradients of the parameters. noise is a relative error that is added to each node."""
     values, params = [], []
     generator = torch.Generator().manual_seed(g.number)
     for i, n in enumerate(g.nodes):
@@ -613,7 +614,7 @@ def run(g, noise=0.0):
 
 
 def steady(g, loss, grads):
-    """Whether errors of 1e-13 in each node stay below 1e-11 in every gradient, and few gradients are 0."""
+    """Whether errors of 1e-13 in each node cause errors below 1e-11 in every gradient, and few gradients are 0."""
     noisy_loss, noisy = run(g, 1e-13)
     if not math.isfinite(loss) or abs(noisy_loss - loss) > 1e-11 * max(abs(loss), 1e-3):
         return False
@@ -637,12 +638,12 @@ def text_of(value):
 def line_of(n):
     if n.is_leaf():
         return f"{n.kind} {text_of(n.shape)} {n.lo:g} {n.hi:g}"
-    attrs = [f"{key}={text_of(value)}" for key, value in n.attrs.items() if value is None or value]  # but zeros
+    attrs = [f"{key}={text_of(value)}" for key, value in n.attrs.items() if value is None or value]  # zeros are omitted
     return " ".join([n.kind] + [str(i) for i in n.operands] + attrs)
 
 
 def weighed(d):
-    """One number that a wrong element anywhere changes: the weights are 1, 1 1/8, ... 1 7/8, 1, ..."""
+    """A weighted sum that changes with every element. The weights are 1, 1 1/8, ... 1 7/8, 1, ..."""
     return sum((1 + k % 8 / 8) * v for k, v in enumerate(d.reshape(-1).tolist()))
 
 
@@ -660,7 +661,7 @@ def lines_of(g, loss, grads):
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    lines = ["# Random graphs with loss and gradients by PyTorch; `make reference-values` writes them anew",
+    lines = ["# Random graphs with loss and gradients by PyTorch; `make reference-values` updates them",
              "# grad NODE LARGEST WEIGHED FIRST MIDDLE: graphs.py says of which elements"]
     torch.set_num_threads(1)
     ops, kinds = 0, set()
@@ -671,7 +672,7 @@ def main():
             if grads and steady(g, loss, grads):
                 break
         else:
-            sys.exit(f"graphs.py: graph {number}: none of a thousand is well behaved")
+            sys.exit(f"graphs.py: graph {number}: 1000 attempts gave no graph that is stable")
         lines.extend(lines_of(g, loss, grads))
         ops += g.ops()
         kinds |= {n.kind for n in g.nodes if not n.is_leaf()}
@@ -679,7 +680,7 @@ def main():
         to.write("\n".join(lines) + "\n")
     never_drawn = {*UNARY, *WITH_NUMBERS, *BINARY, *OTHERS} - kinds
     if never_drawn:
-        sys.exit(f"graphs.py: no graph has {' '.join(sorted(never_drawn))}")
+        sys.exit(f"graphs.py: no graph contains {' '.join(sorted(never_drawn))}")
     print(f"reference-values: {GRAPHS} graphs of {ops} ops of {len(kinds)} kinds written to {sys.argv[1]}")
 
 

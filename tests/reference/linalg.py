@@ -1,24 +1,24 @@
-"""linalg.py: reference values of linear algebra: permutations, diagonals, triangles, and what goes through LAPACK."""
+"""linalg.py: reference values of linear algebra: permutations, diagonals, triangles, and the ops that use LAPACK."""
 
 import torch
 
 
 def diag_embed(inputs, attrs):
-    """PyTorch's, padded with zeros where the descriptor names more rows or columns than are needed."""
+    """torch.diag_embed, padded with zeros to the rows and columns of the attributes, if these are not negative."""
     y = torch.diag_embed(*inputs, attrs["offset"])
     more = [0 if attrs[k] < 0 else attrs[k] - y.shape[-1] for k in ("columns", "rows")]
     return torch.nn.functional.pad(y, (0, more[0], 0, more[1]))
 
 
 def diagonal(inputs, attrs):
-    """PyTorch refuses offsets beyond the matrix; NumPy, and we, give nothing then."""
+    """PyTorch refuses offsets beyond the matrix. In NumPy, and here, the result is then empty."""
     x, = inputs
     k = max(-x.shape[-2], min(x.shape[-1], attrs["offset"]))
     return torch.diagonal(x, k, -2, -1)
 
 
 def solve(inputs, attrs):
-    """One vector for many matrices as a column: PyTorch 1.13 gives its gradient the wrong shape."""
+    """A vector is passed as a column: PyTorch 1.13 gives the gradient of a vector for many matrices a wrong shape."""
     a, b = inputs
     return torch.linalg.solve(a, b[:, None])[..., 0] if b.dim() == 1 else torch.linalg.solve(a, b)
 

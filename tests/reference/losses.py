@@ -1,12 +1,13 @@
 #!/usr/bin/python3
-"""losses.py: what torch.nn.functional's losses give for fixed inputs, for tests/test_nn_loss.c.
+"""losses.py: values and gradients of the losses of torch.nn.functional for fixed inputs, for tests/test_nn_loss.c.
 
 Writes tests/reference/results_nn/losses.txt; needs python3-torch.
 
     /usr/bin/python3 tests/reference/losses.py
 
-y [4,3] has elements cos(0.3 + 1.1 k), target sin(0.7 + 0.8 k); classes are 2, 0, 1, 1. A line is a name, the
-loss, and its gradient in y. Cosines are of ten times both, since torch adds 1e-12 to the squares of lengths.
+y [4,3] has elements cos(0.3 + 1.1 k), target has sin(0.7 + 0.8 k); the classes are 2, 0, 1, 1. A line is a name, the
+loss, and its gradient with respect to y. The cosine losses take 10 y and 10 target, since torch adds 1e-12 to squared
+lengths.
 """
 import os
 import torch

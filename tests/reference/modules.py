@@ -1,13 +1,13 @@
 #!/usr/bin/python3
-"""modules.py: what torch.nn's modules make of fixed inputs, for tests/test_nn_modules.c.
+"""modules.py: results and gradients of the modules of torch.nn for fixed inputs, for tests/test_nn_modules.c.
 
 Writes tests/reference/results_nn/modules.txt; needs python3-torch.
 
     /usr/bin/python3 tests/reference/modules.py
 
-Parameter number j has elements 0.5 sin(1 + j + 1.7 k), k = 0, 1, ..; x has cos(0.3 + 1.1 k) unless it is indices.
-The loss is the sum of y's elements times sin(0.2 + 0.9 k). A case is a line `case NAME`, and lines `WORD NAME
-NUMBERS` with y, gradients of x and of parameters (by their names, in the order of j), and buffers.
+Parameter number j has elements 0.5 sin(1 + j + 1.7 k), k = 0, 1, ..; x has cos(0.3 + 1.1 k) unless it holds indices.
+The loss is the sum of the elements of y times sin(0.2 + 0.9 k). A case is a line `case NAME` and lines `WORD NAME
+NUMBERS` with y, the gradients of x and of the parameters (with their names, in the order of j), and the buffers.
 """
 import os
 import torch
@@ -54,8 +54,8 @@ def trained_norm():
     return m.eval()
 
 
-def zeros_then(steps):
-    """The state at the end, after `steps` times from one that is not zero, behind all results."""
+def with_state(steps):
+    """Applies a recurrent module from an initial state that is not zero, and appends the final state to the results."""
     def apply(m, x):
         lstm = isinstance(m, nn.LSTM)
         parts = m.num_layers * (2 if m.bidirectional else 1)
@@ -68,7 +68,7 @@ def zeros_then(steps):
 
 def both_ways(kind, **more):
     return case(kind.__name__.lower() + "_both_ways", kind(3, 4, batch_first=True, bidirectional=True, **more),
-                x_of(2, 5, 3), zeros_then(5))
+                x_of(2, 5, 3), with_state(5))
 
 
 CASES = [
@@ -98,10 +98,10 @@ CASES = [
     case("layer_norm", nn.LayerNorm((3, 2)), x_of(4, 3, 2)),
     case("prelu", nn.PReLU(3), x_of(2, 3, 2)),
     case("sequential", nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Sequential(nn.Linear(4, 2), nn.PReLU())), x_of(2, 3)),
-    case("rnn", nn.RNN(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), zeros_then(5)),
-    case("rnn_relu", nn.RNN(3, 4, nonlinearity="relu", bias=False, batch_first=True), x_of(2, 3, 3), zeros_then(3)),
-    case("lstm", nn.LSTM(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), zeros_then(5)),
-    case("gru", nn.GRU(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), zeros_then(5)),
+    case("rnn", nn.RNN(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), with_state(5)),
+    case("rnn_relu", nn.RNN(3, 4, nonlinearity="relu", bias=False, batch_first=True), x_of(2, 3, 3), with_state(3)),
+    case("lstm", nn.LSTM(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), with_state(5)),
+    case("gru", nn.GRU(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), with_state(5)),
     both_ways(nn.RNN),
     both_ways(nn.LSTM, num_layers=2),
     both_ways(nn.GRU, num_layers=2, bias=False),

@@ -1,6 +1,6 @@
 """networks.py: losses, normalisations, convolutions and pooling, by torch.nn.functional.
 
-Attributes of pairs are lists; an empty list is an attribute that the sample leaves out.
+Attributes that are pairs are lists. An empty list is an attribute that the sample omits.
 """
 
 import torch
@@ -13,28 +13,28 @@ def reduction(attrs):
     return REDUCTIONS[attrs["reduction"]]
 
 
-# ---- losses, element by element ---------------------------------------------------------------------
+# ---- elementwise losses -----------------------------------------------------------------------------
 
 
 def pairwise(function, **names):
-    """A loss of input and target; names: torch's name of each of our attributes."""
+    """A loss of input and target. names maps our attributes to the arguments of torch."""
 
     def compute(inputs, attrs):
-        given = {torchs: attrs[ours] for ours, torchs in names.items()}
-        return function(inputs[0], inputs[1], reduction=reduction(attrs), **given)
+        arguments = {theirs: attrs[ours] for ours, theirs in names.items()}
+        return function(inputs[0], inputs[1], reduction=reduction(attrs), **arguments)
 
     return compute
 
 
 def smooth_l1_loss(inputs, attrs):
-    """torch's slope of beta 0 is -1 where input and target are equal; l1_loss's is 0."""
+    """With beta 0 and equal input and target, the gradient of F.smooth_l1_loss is -1, that of F.l1_loss is 0."""
     if attrs["beta"] == 0:
         return F.l1_loss(inputs[0], inputs[1], reduction=reduction(attrs))
     return F.smooth_l1_loss(inputs[0], inputs[1], reduction=reduction(attrs), beta=attrs["beta"])
 
 
 def binary_cross_entropy_with_logits(inputs, attrs):
-    """In the tails by softplus without a threshold: torch's own loses the digits of what is small there."""
+    """In the tails by softplus without a threshold, as torch loses the digits of small losses there."""
     x, t = inputs[:2]
     weight = weight_of(inputs)
     if not is_far(x):
@@ -48,7 +48,7 @@ def is_far(x):
 
 
 class TimesLog(torch.autograd.Function):
-    """t log t with the slope of its formula at 0, -inf, where torch.xlogy's is NaN."""
+    """t log t. Its derivative at 0 is -inf, as in the formula; that of torch.xlogy is NaN."""
 
     @staticmethod
     def forward(context, t):
@@ -72,7 +72,7 @@ def kl_div(inputs, attrs):
 
 
 def hinge_loss(inputs, attrs):
-    """Not torch's: of its elementwise ops. clamp has slope 1 at its bound."""
+    """torch has no such loss, so it is composed of elementwise ops. clamp has derivative 1 at its bound."""
     x, t = inputs
     return reduced((attrs["margin"] - t * x).clamp(min=0), attrs)
 
@@ -82,14 +82,14 @@ def reduced(losses, attrs):
 
 
 def soft_margin_loss(inputs, attrs):
-    """torch's own overflows; logaddexp does not."""
+    """F.soft_margin_loss overflows for large arguments, logaddexp does not."""
     x, t = inputs
     if not is_far(t * x):
         return F.soft_margin_loss(x, t, reduction=reduction(attrs))
     return reduced(torch.logaddexp(torch.zeros((), dtype=torch.float64), -t * x), attrs)
 
 
-# ---- losses by class -----------------------------------------------------------------------------------
+# ---- losses of classes ---------------------------------------------------------------------------------
 
 
 def weight_of(inputs, i=2):
@@ -115,7 +115,7 @@ def nll_loss(inputs, attrs):
 
 
 def class_targets(inputs, attrs):
-    """What cross_entropy's targets amount to: its slope, as scores of 0 have the softmax 1 / n everywhere."""
+    """The weights of the log-probabilities in a cross-entropy with class targets: the negative gradient of nll_loss."""
     classes = inputs[0]
     shape = list(classes.shape)
     shape.insert(1 if shape else 0, attrs["n"])
@@ -129,7 +129,7 @@ def class_targets(inputs, attrs):
     axis = 1 if classes.ndim else 0
     weight = weight_of(inputs, 1)
     weight = torch.ones(n, dtype=torch.float64) if weight is None else weight
-    # the share of all classes: for each row that counts, its part of the mean times each weight
+    # Label smoothing spreads a part of each row that is not ignored over all classes, times their weights.
     row = hit.sum(axis, keepdim=True)
     own = torch.where(classes == attrs["ignore_index"], torch.zeros(()), classes).long()
     row = row / weight[own].unsqueeze(axis)
@@ -138,14 +138,14 @@ def class_targets(inputs, attrs):
 
 def multi_margin_loss(inputs, attrs):
     x, classes = inputs[:2]
-    if x.numel() == 0:  # of no rows torch leaves the result unwritten
+    if x.numel() == 0:  # for no rows torch returns uninitialised memory
         return reduced(x.sum(1), attrs)
     return F.multi_margin_loss(x, classes.long(), p=attrs["p"], margin=attrs["margin"], weight=weight_of(inputs),
                                reduction=reduction(attrs))
 
 
 def cosine_similarity(inputs, attrs):
-    """Of its formula: torch's own slope is not that of its value where a length is below eps."""
+    """Composed of other ops: where a length is below eps, the gradient of torch is not that of its value."""
     a, b = inputs
     dim, eps = attrs["axis"], attrs["eps"]
     lengths = [torch.linalg.vector_norm(v, dim=dim).clamp(min=eps) for v in inputs]
@@ -168,7 +168,7 @@ def layer_norm(inputs, attrs):
 
 def batch_norm_train(inputs, attrs):
     weight, bias = affine_operands(inputs, 1, attrs)
-    if inputs[0].shape[1] == 0:  # of no channels torch looks at the first
+    if inputs[0].shape[1] == 0:  # torch reads the first channel even if there is none
         return inputs[0] * 1
     return F.batch_norm(inputs[0], None, None, weight, bias, True, attrs["momentum"], attrs["eps"])
 
@@ -197,7 +197,7 @@ def conv_transpose2d(inputs, attrs):
 
 
 def conv2d_weight(inputs, attrs):
-    """The gradient of conv2d in its weights, differentiable itself."""
+    """The gradient of conv2d with respect to its weights, which is differentiable."""
     x, g = inputs
     w = torch.zeros(attrs["weight"], dtype=torch.float64, requires_grad=True)
     y = F.conv2d(x, w, None, **window(attrs, "stride", "padding", "dilation", "groups"))
@@ -209,7 +209,7 @@ def conv2d_weight(inputs, attrs):
 
 
 def planes(x):
-    """[..,h,w] as [1,n,h,w], and how to give a result its leading axes back."""
+    """Reshapes [..,h,w] to [1,n,h,w]. Also returns a function that restores the leading axes of a result."""
     lead = list(x.shape[:-2])
     n = 1
     for size in lead:
@@ -218,7 +218,7 @@ def planes(x):
 
 
 def no_planes(pool, x):
-    """torch refuses an array without planes: the shape of one plane's result."""
+    """torch refuses an array without planes. The shape of the result is found with one plane."""
     y = pool(torch.zeros([1, 1] + list(x.shape[-2:]), dtype=torch.float64))
     return x.sum() + torch.zeros(list(x.shape[:-2]) + list(y.shape[-2:]), dtype=torch.float64)
 
@@ -251,7 +251,7 @@ def avg_pool2d(inputs, attrs):
 
 
 def avg_unpool2d(inputs, attrs):
-    """The gradient of avg_pool2d, differentiable itself."""
+    """The gradient of avg_pool2d, which is differentiable."""
     y = inputs[0]
     size = list(y.shape[:-2]) + attrs["size"]
     if y.numel() == 0:
@@ -262,16 +262,16 @@ def avg_unpool2d(inputs, attrs):
     return dx
 
 
-# ---- recurrent nets: torch's cells, with the inputs' part of the gates through a matrix of ones and zeros ------------
+# ---- recurrent nets: the cells of torch. x is the input part of the gates, so the input weights are the identity -----
 
 
 def over_times(x, state, step, reverse):
-    """All that step, from input and state to state, makes of x [n,time,k], by time."""
+    """The list of states that step, a function of input and state, gives for x [n,time,k]."""
     times = range(x.shape[1])
-    made = [None for _ in times]
+    states = [None for _ in times]
     for t in reversed(times) if reverse else times:
-        made[t] = state = step(x[:, t], state)
-    return made
+        states[t] = state = step(x[:, t], state)
+    return states
 
 
 def identity(x):
@@ -286,8 +286,8 @@ def rnn(inputs, attrs):
 
 def lstm(inputs, attrs):
     x, w, h, c = inputs
-    made = over_times(x, (h, c), lambda xt, s: torch.lstm_cell(xt, s, identity(x), w), attrs["reverse"])
-    return torch.stack([torch.stack([s[i] for s in made], 1) for i in (0, 1)])
+    states = over_times(x, (h, c), lambda xt, s: torch.lstm_cell(xt, s, identity(x), w), attrs["reverse"])
+    return torch.stack([torch.stack([s[i] for s in states], 1) for i in (0, 1)])
 
 
 def gru(inputs, attrs):
@@ -339,7 +339,7 @@ TOLERANCE = {
 
 DIFFERS = {
     "bce_logits": "keeps the digits of losses and slopes near 0 in both tails",
-    "smooth_l1": "beta 0 is l1_loss, with slope 0 where input and target are equal, where PyTorch's is -1",
+    "smooth_l1": "beta 0 is l1, with slope 0 where input and target are equal, where PyTorch's is -1",
     "kl_div": "the slope in the target is -inf where that is 0; PyTorch's is NaN",
     "soft_margin": "finite for every finite input; PyTorch's overflows where t x is below -709",
     "cosine_similarity": "where a length is below eps, the slope is the value's; PyTorch subtracts y a / eps^2",

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""optim.py: what torch.optim makes of a fixed problem, for tests/test_nn_optim.c.
+"""optim.py: results of torch.optim on a fixed problem, for tests/test_nn_optim.c.
 
 Writes optim.txt, lbfgs.txt and schedules.txt of tests/reference/results_nn; needs python3-torch.
 
@@ -33,8 +33,8 @@ class Lion(torch.optim.Optimizer):
 
 
 class NAdam(torch.optim.Optimizer):
-    """As torch.optim.NAdam is documented. The code of torch 1.13 multiplies by mu of step t twice in the
-    product up to t + 1, and holds the product in float32; later ones do not multiply twice."""
+    """torch.optim.NAdam as documented. The code of torch 1.13 multiplies twice by mu of step t in the product up to
+    t + 1, which later versions do not, and keeps the product in float32."""
 
     def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, momentum_decay=4e-3):
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=momentum_decay))
@@ -68,7 +68,7 @@ def leaves():
 
 
 def loss_of(w, v, with_v):
-    """Curved unevenly, with sines so that gradients change sign. Larger rates than below make some runs chaotic."""
+    """The curvatures differ, and sines make gradients change sign. Larger rates than below make some runs chaotic."""
     c, t = torch.tensor([1.0, 0.3, 2.0], **F64), torch.tensor([1.0, -1.0, 0.25], **F64)
     loss = (c * (w - t) ** 2 + 0.5 * torch.sin(5 * w)).sum()
     return loss + ((v - 0.7) ** 2).mean() + 0.1 * w[0] * v[1] if with_v else loss
@@ -92,7 +92,7 @@ def run(make, clip=None, schedule=None, groups=False):
 
 
 def one_cycle(opt, lr, **how):
-    """With the momentum moving too, which is PyTorch's default."""
+    """The momentum changes too, which is the default of PyTorch."""
     return torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=STEPS + 1, **how)
 
 
@@ -144,12 +144,12 @@ RUNS = {
 
 
 def rosenbrock(x):
-    """Milder than the usual one, whose 100 magnifies rounding."""
+    """With the factor 5; the usual factor of 100 amplifies rounding errors."""
     return (5 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
 
 
 def lbfgs(steps, **options):
-    """x [6] after each step, with the loss before it."""
+    """For each step the loss before it and x [6] after it."""
     x = torch.tensor([-1.2, 1.0, -0.5, 0.8, 0.3, -1.0], requires_grad=True, **F64)
     opt, found = o.LBFGS([x], line_search_fn="strong_wolfe", **options), []
 
@@ -165,7 +165,7 @@ def lbfgs(steps, **options):
 
 
 def rates(make, n=STEPS, metric=None):
-    """The rate in force at each of n steps, from a rate of 0.5."""
+    """The learning rate of each of n steps; the initial rate is 0.5."""
     opt = o.SGD([torch.zeros(1, requires_grad=True)], lr=0.5, momentum=0.9)
     schedule, found = make(opt), []
     for i in range(n):

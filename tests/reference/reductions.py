@@ -1,4 +1,4 @@
-"""reductions.py: reference values of reductions and running sums: PyTorch, or mpmath where it loses digits."""
+"""reductions.py: reference values of reductions and scans: by PyTorch, or by mpmath where PyTorch loses digits."""
 
 import numpy
 import torch
@@ -17,7 +17,7 @@ def result_shape(x, attrs):
 
 
 def with_an_axis(reduce):
-    """reduce(x, axes, attrs) of at least one axis, which it keeps."""
+    """An entry of OPS from reduce(x, axes, attrs), which takes at least one axis and keeps the axes."""
 
     def entry(inputs, attrs):
         x, = inputs
@@ -51,11 +51,11 @@ def variance_by_mpmath(v, axes, correction):
 def moment(root, of_torch):
     def reduce(x, axes, attrs):
         correction, n = attrs["correction"], count(x, axes)
-        if n <= correction:  # 0/0, or, of no elements, an empty result
+        if n <= correction:  # 0/0, or an empty result
             return (x - x).sum(axes, keepdim=True) / 0
         if x.numel() == 0 or not is_finite(x):
             return of_torch(x, axes, correction=correction, keepdim=True)
-        if bool((x.detach() == x.flatten()[0]).all()):  # PyTorch's mean may be off by a digit
+        if bool((x.detach() == x.flatten()[0]).all()):  # the mean of PyTorch may have a rounding error
             return (x * 0).sum(axes, keepdim=True)
         return by_mpmath(lambda v, axes: root(variance_by_mpmath(v, axes, correction)), x, axes)
 
@@ -63,7 +63,7 @@ def moment(root, of_torch):
 
 
 def logsumexp(x, axes, attrs):
-    """PyTorch's slope exp(x - y) loses digits where y is large."""
+    """PyTorch computes the derivative as exp(x - y), which loses digits where y is large."""
     exp, log = numpy.frompyfunc(mp.exp, 1, 1), numpy.frompyfunc(mp.log, 1, 1)
     if x.numel() == 0:
         return torch.logsumexp(x, axes, keepdim=True)
@@ -74,7 +74,7 @@ def logsumexp(x, axes, attrs):
 
 
 def norm(x, axes, attrs):
-    """By mpmath where it is smooth: PyTorch's powers leave the range of f64."""
+    """By mpmath where the norm is smooth, as powers in PyTorch overflow and underflow."""
     p = attrs["p"]
     if count(x, axes) == 0:
         return x.sum(axes, keepdim=True)
@@ -94,7 +94,7 @@ def prod(x, axes, attrs):
     return x
 
 
-def place(f):
+def position(f):
     def reduce(x, axes, attrs):
         return f(x, keepdim=False) if attrs["axes"] is None else f(x, axes[0])
 
@@ -122,8 +122,8 @@ OPS = {
     "norm": with_an_axis(norm),
     "logsumexp": with_an_axis(logsumexp),
     "prod": with_an_axis(prod),
-    "argmax": place(torch.argmax),
-    "argmin": place(torch.argmin),
+    "argmax": position(torch.argmax),
+    "argmin": position(torch.argmin),
     "cumsum": lambda inputs, attrs: torch.cumsum(inputs[0], attrs["axis"]),
     "cumprod": lambda inputs, attrs: torch.cumprod(inputs[0], attrs["axis"]),
     "linear_scan": linear_scan,

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""reference.py: values and gradients of every op's samples, by PyTorch in f64 or mpmath.
+"""reference.py: computes values and gradients of the samples of every op, by PyTorch in f64 or by mpmath.
 
 usage: reference.py SAMPLES RESULTS [--ops NAME...] [--family NAME]
-SAMPLES is what dump_samples wrote; RESULTS the folder of the files that tests/test_reference.c reads.
-README.md beside this file says how an op gets its entry.
+SAMPLES is the output of dump_samples, RESULTS the folder of the files that tests/test_reference.c reads.
+README.md in this folder describes the entries of ops.
 """
 
 import argparse
@@ -27,7 +27,7 @@ TOLERANCE = (1e-12, 0.0, "")
 
 
 class Entry:
-    """How one op's reference values are had."""
+    """How the reference values of an op are computed."""
 
     def __init__(self, module, name):
         self.family = module.__name__
@@ -50,7 +50,7 @@ def load_entries():
 
 
 def load_samples(path):
-    """The samples by op, without those of random ops."""
+    """A dict of the samples of each op, without random ops."""
     ops = {}
     for line in path.read_text().splitlines():
         sample = json.loads(line)
@@ -63,7 +63,7 @@ def load_samples(path):
 
 
 def weights(n):
-    """As sample_weight of sample.h."""
+    """The numbers of sample_weight in sample.h."""
     words = [(k * 2654435769 + 12345) % 2**32 for k in range(n)]
     return torch.tensor([(2 * (w >> 23) - 511) / 512 for w in words], dtype=torch.float64)
 
@@ -74,7 +74,7 @@ def operand(given):
 
 
 def compute(entry, sample):
-    """The result, and the gradient of each operand that takes one."""
+    """The result, and the gradients of the operands that take one."""
     inputs = [operand(given) for given in sample["operands"]]
     y = entry.function(inputs, sample["attrs"])
     takers = [i for i, x in enumerate(inputs) if x.requires_grad]
@@ -105,7 +105,7 @@ def result_text(name, entry, samples):
     relative, floor, why = entry.tolerance
     tool = f"PyTorch {torch.__version__}, mpmath {mpmath.__version__}"
     lines = [f"# {name}: by tests/reference/{entry.family}.py ({tool}); "
-             f"`make reference-values OPS={name}` writes it anew"]
+             f"`make reference-values OPS={name}` updates it"]
     if entry.differs:
         lines.append(f"# differs from PyTorch: {entry.differs}")
     lines.append(f"tolerance {relative:g} {floor:g} {why}".rstrip())
@@ -123,11 +123,11 @@ def result_text(name, entry, samples):
 
 
 def arguments():
-    p = argparse.ArgumentParser(description="Writes the reference values that tests/test_reference.c reads.")
+    p = argparse.ArgumentParser(description="Computes the reference values that tests/test_reference.c reads.")
     p.add_argument("samples", type=pathlib.Path)
     p.add_argument("results", type=pathlib.Path)
-    p.add_argument("--ops", nargs="*", default=[], help="these ops alone")
-    p.add_argument("--family", help="the ops of this family file alone")
+    p.add_argument("--ops", nargs="*", default=[], help="only these ops")
+    p.add_argument("--family", help="only the ops of this family file")
     return p.parse_args()
 
 

@@ -1,11 +1,11 @@
-"""shape.py: reference values of the ops that move elements: slices, joins, padding, indices, windows."""
+"""shape.py: reference values of the ops that copy elements: slices, concatenation, padding, indexing, windows."""
 
 import torch
 import torch.nn.functional as F
 
 
 def sliced(x, attrs):
-    """By the indices that Python's own slices give: PyTorch has no negative steps."""
+    """By the indices of a Python slice, as PyTorch has no negative steps."""
     lists = zip(attrs["axes"], attrs["start"], attrs["stop"], attrs["step"])
     for axis, start, stop, step in lists:
         x = x.index_select(axis, torch.tensor(list(range(x.shape[axis])[start:stop:step]), dtype=torch.long))
@@ -24,7 +24,7 @@ def flip(inputs, attrs):
 
 
 def pad(inputs, attrs):
-    """First what is added, then what is taken away: PyTorch takes away no more than there is."""
+    """Adds elements before it removes some, as PyTorch cannot remove more elements than there are."""
     x, = inputs
     pairs = [n for pair in zip(reversed(attrs["before"]), reversed(attrs["after"])) for n in pair]
     x = F.pad(x, [max(n, 0) for n in pairs], value=attrs["value"])
@@ -46,7 +46,7 @@ def index_add(inputs, attrs):
 
 
 def each_image(f):
-    """PyTorch refuses a batch of no images: the shape is that of one."""
+    """PyTorch refuses an empty batch. The shape of the result is found with one image."""
 
     def entry(inputs, attrs):
         x, = inputs

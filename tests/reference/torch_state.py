@@ -1,13 +1,13 @@
 #!/usr/bin/python3
-"""torch_state.py: states of torch's networks as safetensors files, and what they predict, for tests/test_nn_file.c.
+"""torch_state.py: states of torch networks as safetensors files, and their predictions, for tests/test_nn_file.c.
 
-Writes images and words, .safetensors and .txt, of tests/reference/results_nn; needs python3-torch. The writer is
-this script's own: json and struct.
+Writes images.safetensors, images.txt, words.safetensors and words.txt to tests/reference/results_nn; needs
+python3-torch. The safetensors files are written with json and struct only.
 
     /usr/bin/python3 tests/reference/torch_state.py
 
-The networks are f32 and have been trained for some steps, so that batch norm's buffers have moved. Images [2,1,6,6]
-have elements cos(0.3 + 1.1 k); words [3,7] are indices 5 k mod 11. A .txt file is the predictions.
+The networks are f32. They are trained for some steps, so that the buffers of batch norm have changed. images [2,1,6,6]
+has elements cos(0.3 + 1.1 k), words [3,7] has the indices 5 k mod 11. The .txt files have the predictions.
 """
 import json
 import os
@@ -20,7 +20,7 @@ FORMATS = {torch.float32: ("F32", "f"), torch.int64: ("I64", "q")}
 
 
 class Words(nn.Module):
-    """With the names of a sequence of three: torch's Sequential takes no module with two results."""
+    """Names its modules like nn.Sequential, which does not take modules with two results."""
 
     def __init__(self):
         super().__init__()

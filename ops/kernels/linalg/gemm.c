@@ -1,4 +1,4 @@
-/* gemm.c: matrix products, by CBLAS where there is one and it is faster, else by tiles. */
+/* gemm.c: matrix products, by CBLAS if this build has one and it is faster, otherwise by tiles. */
 #include "ops/kernels/linalg/gemm.h"
 
 #include "autodiff/base/shape.h"
@@ -6,11 +6,11 @@
 
 #include <string.h>
 
-/* A tile is ROWS rows of one or two vectors of VECTOR bytes; DEPTH rows of a panel of B stay in the first-level
-   cache. */
+/* A tile of C has ROWS rows of one or two vectors, of VECTOR bytes each. DEPTH rows of a panel of B fit into the
+   first-level cache. */
 enum { VECTOR = 32, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
 
-/* Vectors are written out in the tiles; the other loops are too short for the compiler's. */
+/* The tiles use explicit vectors. The other loops are too short to gain from vectorisation by the compiler. */
 #ifndef __clang__
 #pragma GCC optimize("no-tree-vectorize")
 #endif
@@ -35,7 +35,7 @@ void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m,
 #else
 #include "ops/kernels/linalg/blas.h"
 
-/* Products of up to TINY multiplications are faster by tiles than by a BLAS; up to ALONE, OpenBLAS uses no threads. */
+/* Up to TINY multiplications, tiles are faster than a BLAS. Up to ALONE multiplications, OpenBLAS uses one thread. */
 enum { TINY = 64, ALONE = 4096 };
 
 static CBLAS_TRANSPOSE transpose(bool yes) { return yes ? CblasTrans : CblasNoTrans; }
@@ -43,14 +43,14 @@ static CBLAS_TRANSPOSE transpose(bool yes) { return yes ? CblasTrans : CblasNoTr
 /* A large product, computed in chunks. */
 typedef struct {
     ad_dtype t;
-    bool ta, tb, by_rows; /* chunks are rows of C; else columns */
+    bool ta, tb, by_rows; /* by_rows: chunks are rows of C, otherwise columns */
     int64_t n, m, k;
     const char *a, *b;
     double beta;
     char *c;
 } product;
 
-/* What gemm_blas.inc calls for each T. */
+/* The BLAS functions that gemm_blas.inc calls for each T. */
 #define dot_f32 cblas_sdot
 #define dot_f64 cblas_ddot
 #define gemv_f32 cblas_sgemv
@@ -62,10 +62,10 @@ typedef struct {
 
 /* ---- large products in chunks ------------------------------------------------------------------------------ */
 
-/* The BLAS copies both operands into an order of its own, and each chunk of rows has all of B copied again. Chunks
-   of so many rows keep that below 2 % of the time; so do two chunks of a product of so many multiplications. */
+/* The BLAS packs both operands, and it packs all of B again for each chunk of rows. This takes less than 2 % of the
+   time for chunks of CHUNK_ROWS rows, and for two chunks of a product of min_shared multiplications. */
 enum { CHUNK_ROWS = 512, CHUNK_ALIGN = 16 };
-static const double shared_from = 0x1p23;
+static const double min_shared = 0x1p23; /* multiplications of the smallest product that threads share */
 
 static void product_chunk(void *context, int worker, int64_t from, int64_t to) {
     (void)worker;
@@ -76,10 +76,11 @@ static void product_chunk(void *context, int worker, int64_t from, int64_t to) {
     else AD__BY_DTYPE(p->t, part, p, p->n, to - from, a, b + at * (p->tb ? line : 1), p->c + at);
 }
 
-/* Chunks are columns only where there are far more of them than rows: they lie apart in memory, which costs time. */
+/* Chunks are columns only if C has more than twice as many columns as rows: columns are not contiguous, which costs
+   time. */
 void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
-    if (n > 1 && m > 1 && (double)n * (double)m * (double)k >= shared_from) {
+    if (n > 1 && m > 1 && (double)n * (double)m * (double)k >= min_shared) {
         ad__keep_blas_alone();
         if (!ad__blas_is_reentrant()) team = NULL;
         product p = { t, ta, tb, 2 * n >= m, n, m, k, a, b, beta, c };

@@ -1,4 +1,6 @@
-/* gemm.h: matrix products C [n,m] = A B + beta C, row-major; A is [n,k] or, transposed, [k,n]; B likewise. */
+/* gemm.h: matrix products C [n,m] = A B + beta C, row-major.
+
+   A is stored as [n,k], or as [k,n] if ta is true. B is stored as [k,m], or as [m,k] if tb is true. */
 #ifndef OPS_KERNELS_LINALG_GEMM_H
 #define OPS_KERNELS_LINALG_GEMM_H
 
@@ -9,11 +11,12 @@ void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float
                   float *c);
 void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
                   double *c);
-/* The same; the team shares the chunks of a large product, which is cut by its sizes alone. */
+/* The same. The threads of the team share the chunks of a large product. The chunks depend on its sizes only. */
 void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c);
 
-/* The same without a BLAS: the reference, and one by tiles, for small sizes and for builds that have no BLAS. */
+/* The same without a BLAS. ad__gemm_plain is the reference for tests. ad__gemm_tiles is for small sizes and for builds
+   without a BLAS. */
 void ad__gemm_plain_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
                         float *c);
 void ad__gemm_plain_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b,

@@ -1,8 +1,7 @@
-/* lapack.c: factors of square matrices and systems of equations, by LAPACK and CBLAS. */
+/* lapack.c: factorises square matrices and solves systems of linear equations with LAPACK and CBLAS. */
 #include "ops/kernels/linalg/lapack.h"
 
 #include "ops/kernels/base/vector.h"
-
 #include "ops/kernels/linalg/square.h"
 
 #include <math.h>
@@ -13,8 +12,8 @@ size_t ad__lu_work(ad_dtype t, int64_t n) { return (size_t)n * AD__LAPACK_BLOCK 
 #ifdef AD_HAVE_LAPACK
 #include "ops/kernels/linalg/blas.h"
 
-/* LAPACK's own (Fortran) interface, which every LAPACK has: all by address, column-major, and after the other
-   arguments the length of each text. The C interface, LAPACKE, would be one library more for the same calls. */
+/* The Fortran interface of LAPACK: all arguments are addresses, matrices are column-major, and the lengths of texts
+   follow the other arguments. LAPACKE, the C interface, would be one more library to require. */
 #define LAPACK(T, p)                                                                                                   \
     void p##getrf_(const int *m, const int *n, T *a, const int *lda, int *pivots, int *info);                          \
     void p##getri_(const int *n, T *a, const int *lda, const int *pivots, T *work, const int *size, int *info);        \
@@ -24,7 +23,7 @@ size_t ad__lu_work(ad_dtype t, int64_t n) { return (size_t)n * AD__LAPACK_BLOCK 
 LAPACK(float, s)
 LAPACK(double, d)
 
-/* The routines by dtype. */
+/* The routines for AD__BY_DTYPE. */
 #define getrf_f32 sgetrf_
 #define getrf_f64 dgetrf_
 #define getri_f32 sgetri_
@@ -61,7 +60,8 @@ int64_t ad__matrix_cholesky(ad_dtype t, int64_t n, void *a) {
     return info;
 }
 
-/* a = w S v, by rows, where LAPACK sees a^T = v^T S w^T; 0 or LAPACK's error. */
+/* The singular value decomposition a = w S v of a row-major matrix. LAPACK sees a^T = v^T S w^T. Returns 0 or LAPACK's
+   error. */
 static int singular_values(ad_dtype t, int64_t n, void *a, void *s, void *w, void *v, void *work) {
     int k = (int)n, size = k * AD__LAPACK_BLOCK, info;
     ad__keep_blas_alone();
@@ -105,26 +105,25 @@ static void swap_rows(size_t bytes, char *a, char *b) {
     }
 }
 
-/* b = P^T b, or back, P b. LAPACK's pivots count from 1. */
-static void exchange(bool back, int64_t n, size_t row, const int *pivots, char *b) {
+/* b = P^T b, or P b if back is true. LAPACK's pivots count from 1. */
+static void exchange_rows(bool back, int64_t n, size_t row, const int *pivots, char *b) {
     for (int64_t k = 0; k < n; k++) {
         int64_t i = back ? n - 1 - k : k, j = pivots[i] - 1;
         if (i != j) swap_rows(row, b + (size_t)i * row, b + (size_t)j * row);
     }
 }
 
-/* lu has (L U)^T, seen row by row: U^T below and on the diagonal, L^T above it. a^T = P L U, and so
-   a = U^T L^T P^T. */
+/* Row-major, lu holds U^T in its lower triangle with the diagonal, and L^T above. a^T = P L U, so a = U^T L^T P^T. */
 void ad__lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *lu, const int *pivots, void *b) {
     size_t row = (size_t)m * ad_dtype_size(t);
-    if (transpose) exchange(false, n, row, pivots, b);
+    if (transpose) exchange_rows(false, n, row, pivots, b);
     if (transpose) ad__triangle_solve(t, (ad__triangle){ .upper = true, .unit = true, .transpose = true }, n, m, lu, b);
     ad__triangle_solve(t, (ad__triangle){ .transpose = transpose }, n, m, lu, b);
     if (!transpose) ad__triangle_solve(t, (ad__triangle){ .upper = true, .unit = true }, n, m, lu, b);
-    if (!transpose) exchange(true, n, row, pivots, b);
+    if (!transpose) exchange_rows(true, n, row, pivots, b);
 }
 
-/* The sign of an orthogonal matrix's determinant; copy and pivots are overwritten. */
+/* The sign of the determinant of an orthogonal matrix. copy and pivots are buffers. */
 static int sign_of(ad_dtype t, int64_t n, const void *q, void *copy, int *pivots) {
     int sign;
     memcpy(copy, q, (size_t)(n * n) * ad_dtype_size(t));
@@ -133,7 +132,7 @@ static int sign_of(ad_dtype t, int64_t n, const void *q, void *copy, int *pivots
     return sign;
 }
 
-/* The cofactors of w S v are det w det v (w D v), where D's elements are products of all of S but one. */
+/* The cofactors of w S v are det w det v (w D v), where D is diagonal and D_i is the product of all S_j with j != i. */
 void ad__cofactors(ad_dtype t, int64_t n, void *a, void *work) {
     size_t matrix = (size_t)(n * n) * ad_dtype_size(t);
     void *w = work, *v = (char *)w + matrix, *s = (char *)v + matrix, *rest = (char *)s + (size_t)n * sizeof(double);

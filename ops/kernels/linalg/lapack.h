@@ -1,42 +1,42 @@
-/* lapack.h: factors of square matrices and systems of equations, by LAPACK and CBLAS; row-major, in place.
+/* lapack.h: factorises square matrices and solves systems of linear equations with LAPACK and CBLAS.
 
-   LAPACK is column-major, so it sees the transpose of what it is given: the factors below are those of
-   the transpose, and the solves take that into account instead of transposing matrices. */
+   Matrices are row-major and overwritten by their results. LAPACK is column-major, so it sees their transposes. The
+   factors below are therefore those of a^T, and the functions that solve account for it; no matrix is transposed. */
 #ifndef OPS_KERNELS_LINALG_LAPACK_H
 #define OPS_KERNELS_LINALG_LAPACK_H
 
 #include "ops/kernels/linalg/gemm.h"
 
 enum {
-    AD__LAPACK_BLOCK = 64,                           /* its block size is at most this */
-    AD__LAPACK_MAX = AD__GEMM_MAX / AD__LAPACK_BLOCK /* the longest side of a matrix that all its counts allow */
+    AD__LAPACK_BLOCK = 64,                           /* LAPACK's block size is at most this */
+    AD__LAPACK_MAX = AD__GEMM_MAX / AD__LAPACK_BLOCK /* the longest side for which sizes of work fit into an int */
 };
-bool ad__has_lapack(void); /* whether this build has one; without, nothing else here is to be called */
+bool ad__has_lapack(void); /* false: this build has no LAPACK, and the functions below must not be called */
 
-/* a^T = P L U: a [n,n] becomes (L U)^T, and pivots [n] say what P exchanges. 0, or k where the k-th
-   element of U's diagonal (from 1) is exactly 0. */
+/* LU factors, a^T = P L U: a [n,n] becomes (L U)^T, and pivots [n] describe P. Returns 0, or k if the k-th element of
+   U's diagonal, counted from 1, is exactly 0. */
 int64_t ad__lu(ad_dtype t, int64_t n, void *a, int *pivots);
-/* b [n,m] becomes a^-1 b, or a^-T b, from ad__lu's factors of a. */
+/* b [n,m] becomes a^-1 b, or a^-T b if transpose is true. lu and pivots are from ad__lu. */
 void ad__lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *lu, const int *pivots, void *b);
-/* ad__lu's factors of a become a^-1; work has ad__lu_work bytes. */
+/* lu, from ad__lu, becomes a^-1. work has ad__lu_work bytes. */
 void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work);
 size_t ad__lu_work(ad_dtype t, int64_t n);
 
-/* a [n,n] becomes its cofactors, d det a / d a, whatever its rank; NaN where LAPACK finds no singular values.
-   work holds two such matrices, ad__lu_work bytes and n doubles. */
+/* a [n,n], of any rank, becomes its cofactors d det a / d a. All are NaN if LAPACK does not find the singular values.
+   work holds two such matrices, n doubles and ad__lu_work bytes. */
 void ad__cofactors(ad_dtype t, int64_t n, void *a, void *work);
 
-/* The lower triangle of a symmetric a [n,n] becomes L with L L^T = a; the upper is not touched. 0, or
-   the order of the first leading minor that is not positive. */
+/* The lower triangle of a symmetric a [n,n] becomes L, where L L^T = a. The upper triangle does not change. Returns 0,
+   or the order of the first leading minor that is not positive. */
 int64_t ad__matrix_cholesky(ad_dtype t, int64_t n, void *a);
 
-/* A triangular matrix: what else is in the array is not looked at. */
+/* How a triangular matrix is used. The other elements of its array are not read. */
 typedef struct {
     bool upper, transpose;
-    bool right; /* it stands to the right of the unknowns */
-    bool unit;  /* with ones on the diagonal, whatever the array has there */
+    bool right; /* it is to the right of the unknowns */
+    bool unit;  /* its diagonal counts as ones and is not read */
 } ad__triangle;
-/* b [n,m] becomes op(a)^-1 b, or b op(a)^-1. */
+/* b [n,m] becomes op(a)^-1 b, or b op(a)^-1 if right is true. */
 void ad__triangle_solve(ad_dtype t, ad__triangle a_is, int64_t n, int64_t m, const void *a, void *b);
 
 #endif

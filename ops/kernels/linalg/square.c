@@ -1,5 +1,6 @@
-/* square.c: loops over square matrices that the ops through LAPACK need beside it. */
+/* square.c: loops over square matrices for the ops that use LAPACK. */
 #include "ops/kernels/linalg/square.h"
+
 #include "ops/kernels/base/vector.h"
 
 #include <math.h>

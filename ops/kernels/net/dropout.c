@@ -1,4 +1,4 @@
-/* dropout.c: a dropout mask from random bits. */
+/* dropout.c: makes a dropout mask from random bits. */
 #include "ops/kernels/net/dropout.h"
 
 #define KERNELS "ops/kernels/net/dropout.inc"

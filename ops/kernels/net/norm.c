@@ -1,9 +1,9 @@
-/* norm.c: rows shifted and scaled to mean 0 and variance 1. */
+/* norm.c: loops of layer_norm and batch_norm, which normalise rows or channels to mean 0 and variance 1. */
 #include "ops/kernels/net/norm.h"
+
 #include "ops/kernels/base/sum.h"
 
-/* Independent sums let loops vectorise. */
-enum { LANES = 16 };
+enum { LANES = 16 }; /* independent partial sums, so that loops vectorise */
 
 #define KERNELS "ops/kernels/net/norm.inc"
 #include "ops/kernels/base/each_dtype.h"

@@ -1,10 +1,10 @@
-/* norm.h: rows shifted and scaled to mean 0 and variance 1. */
+/* norm.h: loops of layer_norm and batch_norm, which normalise rows or channels to mean 0 and variance 1. */
 #ifndef OPS_KERNELS_NET_NORM_H
 #define OPS_KERNELS_NET_NORM_H
 
 #include "ops/kernels/base/simd.h"
 
-/* What a row, or a channel, is normalised by: (x - mean) scale, scale = 1 / sqrt(variance + eps). */
+/* Statistics of a row: its normalised elements are (x - mean) scale, where scale = 1 / sqrt(variance + eps). */
 typedef struct {
     double mean, scale;
 } ad__moments;
@@ -16,7 +16,7 @@ double ad__squares_about_f64(int64_t n, double mean, const double *x);
 double ad__covariance_f32(int64_t n, double mean, const float *x, const float *g);
 double ad__covariance_f64(int64_t n, double mean, const double *x, const double *g);
 
-/* y = (x - mean) scale w + b; w and b are rows of n, NULL for 1 and 0. */
+/* y = (x - mean) scale w + b, where w and b are rows of n elements. NULL stands for w = 1 and b = 0. */
 void ad__normalize_f32(int64_t n, ad__moments m, const float *x, const float *w, const float *b, float *y);
 void ad__normalize_f64(int64_t n, ad__moments m, const double *x, const double *w, const double *b, double *y);
 /* y = g w */
@@ -25,17 +25,17 @@ void ad__weigh_f64(int64_t n, const double *g, const double *w, double *y);
 /* gx += scale (g - mean g - (x - mean) scale^2 mean(g (x - mean))) */
 void ad__normalize_back_f32(int64_t n, ad__moments m, const float *x, const float *g, float *gx);
 void ad__normalize_back_f64(int64_t n, ad__moments m, const double *x, const double *g, double *gx);
-/* sum += g (x - mean) scale, element by element: the gradient of w from one row. */
+/* sum[i] += g[i] (x[i] - mean) scale, which is the gradient of w from one row. */
 void ad__normalized_times_f32(int64_t n, ad__moments m, const float *x, const float *g, double *sum);
 void ad__normalized_times_f64(int64_t n, ad__moments m, const double *x, const double *g, double *sum);
 
-/* Channels: x [n,c,l], and [c] numbers in f64 for them. Sums are added to what sum holds. */
+/* Functions for channels: x, y, g and gx are [n,c,l]; the f64 arrays are [c]. Sums are added to sum. */
 typedef struct {
     int64_t n, c, l;
 } ad__channels;
 void ad__channel_sums_f32(ad__channels s, const float *x, double *sum);
 void ad__channel_sums_f64(ad__channels s, const double *x, double *sum);
-/* The sums of g (x - mean); of (x - mean)^2 where g is NULL. */
+/* The sums of g (x - mean), or of (x - mean)^2 if g is NULL. */
 void ad__channel_products_f32(ad__channels s, const double *mean, const float *x, const float *g, double *sum);
 void ad__channel_products_f64(ad__channels s, const double *mean, const double *x, const double *g, double *sum);
 /* y = (x - mean) scale + shift */

@@ -1,4 +1,4 @@
-/* pool.c: windows over a plane: their largest element, their mean. */
+/* pool.c: the maximum or the mean of each window over a plane, and their backward passes. */
 #include "ops/kernels/net/pool.h"
 
 #include <math.h>
@@ -6,13 +6,13 @@
 
 int64_t ad__pooling_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
                            bool round_up) {
-    int64_t last = in + 2 * padding - dilation * (kernel - 1) - 1; /* where the last window may begin */
+    int64_t last = in + 2 * padding - dilation * (kernel - 1) - 1; /* the last start of a window that fits */
     if (last < 0 && !(round_up && last + stride - 1 >= 0)) return 0;
     int64_t places = (last + (round_up ? stride - 1 : 0)) / stride + 1;
     return round_up && (places - 1) * stride >= in + padding ? places - 1 : places;
 }
 
-/* What window i covers of an axis: elements lo, lo + step, .. below hi; size: how many a mean divides by. */
+/* A window along one axis: it covers the elements lo, lo + step, .. below hi. A mean divides by size. */
 typedef struct {
     int64_t lo, hi, step, size;
 } span;
@@ -40,14 +40,12 @@ bool ad__pooling_meets(const ad__pooling *p) {
     return true;
 }
 
-/* Windows worked on at once: rows of them, n in each, from column `from` on; the whole rows that fit, or a part
-   of one. Of each window the first element in the plane, and its corner, which may be outside: the offsets of
-   its elements are counted from there. */
+/* A group of windows that one loop computes: several whole rows of windows, or a part of one row. */
 enum { GROUP = 256, LANES = 16 };
 typedef struct {
-    int64_t row, rows, from, n;
-    int32_t first[GROUP];
-    uint32_t corner[GROUP];
+    int64_t row, rows, from, n; /* rows row.. of windows, n windows in each, from column `from` on */
+    int32_t first[GROUP];       /* index of the first element of each window that is in the plane */
+    uint32_t corner[GROUP];     /* index of its element (0, 0), which may be outside; offsets count from it */
 } group;
 
 static void group_fill(const ad__pooling *p, group *w) {
@@ -67,7 +65,7 @@ static group group_first(const ad__pooling *p) {
     return w;
 }
 
-/* false after the last */
+/* Returns false after the last group. */
 static bool group_next(const ad__pooling *p, group *w) {
     w->from += w->n;
     if (w->from == p->out[1]) w->from = 0, w->row += w->rows;

@@ -1,4 +1,4 @@
-/* recurrent.h: rnn, lstm and gru over all times of a sequence, and back. */
+/* recurrent.h: rnn, lstm and gru over all time steps of a sequence, and their backward passes. */
 #ifndef OPS_KERNELS_NET_RECURRENT_H
 #define OPS_KERNELS_NET_RECURRENT_H
 
@@ -6,26 +6,26 @@
 
 typedef enum { AD__RNN_TANH, AD__RNN_RELU, AD__LSTM, AD__GRU } ad__recurrent_kind;
 
-/* Arrays of T; [n,time,..] where nothing else is said. m stands for hidden, k for the gates' elements: m, of lstm
-   4 m (i f g o), of gru 3 m (r z n). */
+/* Arguments. Shapes that begin with .. begin with [n,time]. m stands for hidden, and k for the size of all gates: m for
+   rnn, 4 m for lstm (i f g o), 3 m for gru (r z n). */
 typedef struct {
     ad_team *team;
     ad__recurrent_kind kind;
     int64_t n, time, hidden;
-    bool reverse;       /* from the last time to the first */
-    const void *x;      /* [..,k]: the inputs' part of what the gates are functions of */
-    const void *w, *b;  /* the state's part: h w^T + b; w [k,m], b [k] of gru alone, else NULL */
-    const void *h0, *c0; /* [n,m] before the first step; c0 of lstm alone */
-    void *h, *c;        /* [..,m] after each step; c of lstm alone */
-    void *kept;         /* [..,4 m], of lstm and gru: what backward needs of each step */
-    void *scratch;      /* ad__recurrent_scratch bytes */
-    /* for backward: gradients of h and c, and what gradients are added to; NULL: not wanted */
+    bool reverse;        /* true: from the last time step to the first */
+    const void *x;       /* [..,k]: the part of the gates' arguments that comes from the inputs */
+    const void *w, *b;   /* the part that comes from the state is h w^T + b; w [k,m]; b [k] for gru, else NULL */
+    const void *h0, *c0; /* [n,m], the state before the first step; c0 for lstm only */
+    void *h, *c;         /* [..,m], the state after each step; c for lstm only */
+    void *kept;          /* [..,4 m] for lstm and gru: values of each step that backward needs */
+    void *scratch;       /* ad__recurrent_scratch bytes */
+    /* For backward: the gradients of h and c, and the gradients to add to, NULL for those that are not needed. */
     const void *gh, *gc;
     void *gx, *gw, *gb, *gh0, *gc0;
-    double beta_gx, beta_gw; /* 0: they are overwritten */
+    double beta_gx, beta_gw; /* 0: gx or gw is overwritten; 1: it is added to */
 } ad__recurrent;
 
-int64_t ad__recurrent_gates(ad__recurrent_kind kind); /* 1, 4 or 3 */
+int64_t ad__recurrent_gates(ad__recurrent_kind kind); /* number of gates, k / m */
 size_t ad__recurrent_scratch(const ad__recurrent *r, ad_dtype t);
 
 void ad__recur_f32(const ad__recurrent *r);
