@@ -33,10 +33,6 @@ int ad__level(void);
     static type *const f[] = { f##_base };
 #endif
 
-/* The same with from and count put before the parameters. */
-#define AD__LOOP(type, f, T_, PARAMETERS, ...)                                                                         \
-    AD__LEVELS_OF(type, f, T_, (int64_t from, int64_t count, AD__OPEN PARAMETERS), __VA_ARGS__)
-#define AD__OPEN(...) __VA_ARGS__
 #define AD__FROM(T_, p) ((const T_ *)(p) + from)
 
 /* Runs the widest of the loops f[] that it can over n elements of so many bytes, and narrower ones for the rest. */
