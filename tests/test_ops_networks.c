@@ -747,8 +747,10 @@ static void bad_classes_are_told(void **state) {
                  "weights of 3 classes must be [3]");
     assert_fails(g, ad_cross_entropy_with(x, ok, (ad_ce_opts){ .label_smoothing = 1.5 }), AD_EVALUE,
                  "label smoothing 1.5");
-    assert_fails(g, ad_cross_entropy_with(x, ok, (ad_ce_opts){ .reduction = AD_BATCHMEAN }), AD_EVALUE, "not a reduction");
-    assert_fails(g, ad_nll(x, ok, (ad_ce_opts){ .label_smoothing = 0.1 }), AD_EVALUE, "label smoothing is not supported");
+    assert_fails(g, ad_cross_entropy_with(x, ok, (ad_ce_opts){ .reduction = AD_BATCHMEAN }), AD_EVALUE,
+                 "not a reduction");
+    assert_fails(g, ad_nll(x, ok, (ad_ce_opts){ .label_smoothing = 0.1 }), AD_EVALUE,
+                 "label smoothing is not supported");
     assert_fails(g, ad_cross_entropy_with(ad_zeros(g, AD_F64, AD_SHAPE(2, 0)), ok, plain), AD_ESHAPE, "no classes");
     assert_fails(g, ad_class_targets(ok, 0, plain), AD_ESHAPE, "0 classes");
     assert_fails(g, ad_class_targets(ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 1, 1, 1)), 2, plain), AD_ESHAPE,

@@ -60,12 +60,12 @@ void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, d
 #define KERNELS "ops/elementwise/one_element.inc"
 #include "ops/kernels/base/each_dtype.h"
 
-/* Whether an Op on operands of this common layout can be recorded on the fast path, where no check can fail. */
+/* True if an Op whose operands all have this layout can take the fast path, on which nothing can fail. */
 AD__INLINE bool ad__is_fast(const ad_optype *type, const ad__layout *l, int n, size_t k_size) {
     return type->shape == NULL && type->no_grad == 0 && ad__fast_path(l, n, k_size);
 }
 
-/* Records an Op on the fast path and returns its result, of one element. k: the op's parameters, or NULL. */
+/* Records that Op and computes its result, of one element. k: the op's parameters, or NULL. */
 AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *f32, ad__value_fn_f64 *f64, int n,
                                  ad_var *const in[], const double *k, size_t k_size) {
     ad_var *y = ad__new_scalar(type, n, in, k, k_size, (type->flags & AD_OP_CONSTANT) != 0);
@@ -74,8 +74,8 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *f32, a
     return ad__append(ad__owner(y), y);
 }
 
-/* The body of ad_NAME for one operand, for one operand and parameters, and for two operands. The first test is in the
-   macro and not in a function, so that a breakpoint at the public function stops at its own line. */
+/* The body of ad_NAME: for one operand, for one operand and parameters, for two operands. The first test is in the
+   macro and not in a function, so that the public function begins with code of its own line, where a debugger can stop. */
 #define AD_CALL_1(name, x)                                                                                             \
     (AD__LIKELY((x) != NULL && ad__is_fast(&ad_op_##name, (x)->layout, 1, 0))                                          \
          ? ad__fast_call(&ad_op_##name, name##_value_f32, name##_value_f64, 1, (ad_var *[]){ x }, NULL, 0)             \

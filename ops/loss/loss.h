@@ -75,7 +75,8 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
 #define larger(a, b) ((a) > (b) ? (a) : (b))
 
 #define AD__LOSS_VALUE(f, T_, VALUE)                                                                                   \
-    AD__LOOP(ad__loss_value, f, T_, (double k_, const void *vx, const void *vt, const void *vw, void *vy),             \
+    AD__LEVELS_OF(ad__loss_value, f, T_,                                                                               \
+        (int64_t from, int64_t count, double k_, const void *vx, const void *vt, const void *vw, void *vy),            \
         typedef T_ T __attribute__((unused));                                                                          \
         const T_ *xs = AD__FROM(T_, vx), *ts = AD__FROM(T_, vt), *ws = AD__FROM(T_, vw), k = (T_)k_;                   \
         T_ *ys = (T_ *)vy + from;                                                                                      \
@@ -88,8 +89,9 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
         })
 
 #define AD__LOSS_SLOPE(f, T_, BACKWARD)                                                                                \
-    AD__LOOP(ad__loss_slope, f, T_,                                                                                    \
-             (double k_, const void *vx, const void *vt, const void *vw, const void *vg, const void *vbase, void *vto),\
+    AD__LEVELS_OF(ad__loss_slope, f, T_,                                                                               \
+        (int64_t from, int64_t count, double k_, const void *vx, const void *vt, const void *vw, const void *vg,       \
+         const void *vbase, void *vto),                                                                                \
         typedef T_ T __attribute__((unused));                                                                          \
         const T_ *xs = AD__FROM(T_, vx), *ts = AD__FROM(T_, vt), *ws = AD__FROM(T_, vw), *gs = AD__FROM(T_, vg);       \
         const T_ *base = AD__FROM(T_, vbase), k = (T_)k_;                                                              \
@@ -101,6 +103,9 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
             (void)x, (void)t, (void)w, (void)g;                                                                        \
             to[i] = base[i] + (T_)(BACKWARD);                                                                          \
         })
+
+/* Removes the parentheses around a list of fields. */
+#define AD__OPEN(...) __VA_ARGS__
 
 #define AD_LOSS(name, VALUE, BACK_X, BACK_T, VJP_X, VJP_T, LOSS, ...)                                                  \
     AD__LOSS_VALUE(name##_value_f32, float, VALUE)                                                                     \

@@ -32,10 +32,6 @@ int ad__level(void);
     static type *const f[] = { f##_base };
 #endif
 
-/* AD__LEVELS_OF with the parameters from and count put first. */
-#define AD__LOOP(type, f, T_, PARAMETERS, ...)                                                                         \
-    AD__LEVELS_OF(type, f, T_, (int64_t from, int64_t count, AD__OPEN PARAMETERS), __VA_ARGS__)
-#define AD__OPEN(...) __VA_ARGS__
 #define AD__FROM(T_, p) ((const T_ *)(p) + from)
 
 /* Runs the loops f[] over n elements of the given size: the widest on whole vectors, narrower ones on the remainder. */
