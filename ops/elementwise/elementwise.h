@@ -75,7 +75,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *f32, a
 }
 
 /* The body of ad_NAME: for one operand, for one operand and parameters, for two operands. The first test is in the
-   macro and not in a function, so that the public function begins with code of its own line, where a debugger can stop. */
+   macro and not in a function, so that a breakpoint at the public function stops at a line of its own. */
 #define AD_CALL_1(name, x)                                                                                             \
     (AD__LIKELY((x) != NULL && ad__is_fast(&ad_op_##name, (x)->layout, 1, 0))                                          \
          ? ad__fast_call(&ad_op_##name, name##_value_f32, name##_value_f64, 1, (ad_var *[]){ x }, NULL, 0)             \
