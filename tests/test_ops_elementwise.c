@@ -462,15 +462,16 @@ static void bad_operands_are_reported(void **state) {
     assert_fails(g, ad_polygamma(a, -1), AD_EVALUE, "polygamma: [2,3]: order -1 is not one of 0..19");
     assert_fails(g, ad_polygamma(a, 0.5), AD_EVALUE, "order 0.5");
     assert_fails(g, ad_polygamma(a, NAN), AD_EVALUE, "order nan");
-    assert_fails(g, ad_softplus_with(a, 0, 20), AD_EVALUE, "softplus_with: [2,3]: beta is 0");
+    assert_fails(g, ad_softplus_with(a, 0, 20), AD_EVALUE, "softplus_with: [2,3]: beta must not be 0");
     assert_fails(g, ad_hardtanh(a, 1, -1), AD_EVALUE, "hardtanh: [2,3]: lo is 1 and hi is -1");
     assert_fails(g, ad_hardtanh(a, NAN, 1), AD_EVALUE, "lo is nan");
     assert_fails(g, ad_rrelu(a, 0.5, 0.25, true), AD_EVALUE, "rrelu: [2,3]: lower is 0.5 and upper is 0.25");
     assert_fails(g, ad_where(a, v, a), AD_ESHAPE, "where: [2,3] x [4] x [2,3]");
     assert_fails(g, ad_lerp(a, a, f), AD_EDTYPE, "two dtypes");
-    assert_fails(g, ad_prelu(a, v), AD_ESHAPE, "prelu: [2,3] x [4]: slopes are [1] or one for each of 3 channels");
+    assert_fails(g, ad_prelu(a, v), AD_ESHAPE, "prelu: [2,3] x [4]: slopes must be [1], or one for each of 3 channels");
     assert_fails(g, ad_prelu(a, a), AD_ESHAPE, "prelu: [2,3] x [2,3]");
-    assert_fails(g, ad_maxout(a, 1, 2), AD_ESHAPE, "maxout: [2,3]: 3 elements of axis 1 do not make groups of 2");
+    assert_fails(g, ad_maxout(a, 1, 2), AD_ESHAPE,
+                 "maxout: [2,3]: 3 elements of axis 1 do not divide into groups of 2");
     assert_fails(g, ad_maxout(a, 1, 0), AD_ESHAPE, "groups of 0");
     assert_fails(g, ad_maxout(a, 2, 1), AD_ESHAPE, "axis 2 is not in -2..1");
     assert_fails(g, ad_atan2(a, v), AD_ESHAPE, "atan2: [2,3] x [4]");

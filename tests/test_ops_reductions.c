@@ -339,11 +339,12 @@ static void bad_operands_are_reported(void **state) {
     assert_fails(g, ad_norm_axes(a, 2, (int[]){ 0, -2 }, 2, false), AD_ESHAPE, "norm: [2,3]: axis 0 is named twice");
     assert_fails(g, ad_variance_axes(a, 7, (int[7]){ 0 }, 1, false), AD_ESHAPE, "variance: [2,3]: 7 axes given");
     assert_fails(g, ad_std_axis(s, 0, 1, false), AD_ESHAPE, "std: []: axis 0 of a scalar");
-    assert_fails(g, ad_norm(a, NAN), AD_EVALUE, "norm: [2,3]: p is NaN");
+    assert_fails(g, ad_norm(a, NAN), AD_EVALUE, "norm: [2,3]: p must not be NaN");
     assert_fails(g, ad_logsumexp_axis(a, 5, true), AD_ESHAPE, "logsumexp: [2,3]: axis 5");
     assert_fails(g, ad_cumsum(s, 0), AD_ESHAPE, "cumsum: []: axis 0 of a scalar");
     assert_fails(g, ad_cumprod(a, -3), AD_ESHAPE, "cumprod: [2,3]: axis -3");
-    assert_fails(g, ad_linear_scan(a, s, 0, false, 0), AD_ESHAPE, "linear_scan: [2,3] x []: a and b must be");
+    assert_fails(g, ad_linear_scan(a, s, 0, false, 0), AD_ESHAPE,
+                 "linear_scan: [2,3] x []: a and b must have the same shape");
     const struct {
         int axis;
         bool reverse;

@@ -1,10 +1,10 @@
-/* activation.c: elementwise nonlinearities of networks, each as its formulas. */
+/* activation.c: elementwise activation functions of networks, each defined by its formulas. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"
 
-/* Where 1 - y would lose every digit, sigmoid(-x) keeps them. */
-AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope exact to the last digits in both tails", -4, 4,
+/* The vjp writes 1 - y as sigmoid(-x), which stays accurate where y rounds to 1. */
+AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope accurate in both tails", -4, 4,
          1 / (1 + exp(-x)),
          g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))))),
          ad_mul(g, ad_mul(y, ad_sigmoid(ad_neg(x)))), 0.0, 40.0, -40.0, 1e4, -1e4)
@@ -30,10 +30,10 @@ ad_var *ad_softplus(ad_var *x) { return AD_CALL_1(softplus, x); }
 
 static int softplus_with_shape(ad_call *c) {
     double beta = *(const double *)c->attrs;
-    return beta != 0 ? AD_OK : ad_call_fail(c, AD_EVALUE, "beta is 0; PyTorch's default is 1, with threshold 20");
+    return beta != 0 ? AD_OK : ad_call_fail(c, AD_EVALUE, "beta must not be 0; PyTorch's default is 1, threshold 20");
 }
 
-AD_UNARY_K2(softplus_with, "log(1 + exp(beta x)) / beta, and x itself where beta x > threshold",
+AD_UNARY_K2(softplus_with, "x where beta x > threshold, else log(1 + exp(beta x)) / beta",
             softplus_with_shape, beta, 2, threshold, 3, -4, 4,
             x * beta > threshold ? x : ((x * beta > 0 ? x * beta : 0) + LOG1P_EXP(x * beta)) / beta,
             x * beta > threshold ? g : g / (1 + exp(-x * beta)),
@@ -43,31 +43,31 @@ ad_var *ad_softplus_with(ad_var *x, double beta, double threshold) {
     return AD_CALL_K(softplus_with, x, beta, threshold);
 }
 
-AD_UNARY_K(leaky_relu, "x, or x slope where x is not positive; slope at 0 too", NULL, slope, 0.2, 0.1, 2,
+AD_UNARY_K(leaky_relu, "x where x > 0, else slope x; its derivative at 0 is slope", NULL, slope, 0.2, 0.1, 2,
            x > 0 ? x : x * slope,
            x > 0 ? g : g * slope,
            ad_where(ad_gt(x, ad__constant(x, 0)), g, ad_muls(g, slope)), 0.0, -0.0, -1.0, -3.0, INFINITY, -INFINITY)
 ad_var *ad_leaky_relu(ad_var *x, double slope) { return AD_CALL_K(leaky_relu, x, slope); }
 
-/* exp(x) of x <= 0 alone: where does not choose it, it must not be infinite either. */
+/* exp(min(x, 0)): ad_where uses it for x <= 0 only, and exp(x) must not overflow where ad_where drops it. */
 static ad_var *exp_left(ad_var *x) { return ad_exp(ad_clamp(x, -INFINITY, 0)); }
 
-AD_UNARY_K(elu, "x, or alpha (exp(x) - 1) where x <= 0; slope alpha at 0", NULL, alpha, 1.5, -3, 3,
+AD_UNARY_K(elu, "x where x > 0, else alpha (exp(x) - 1); slope alpha at 0", NULL, alpha, 1.5, -3, 3,
            x <= 0 ? alpha * expm1(x) : x,
            x <= 0 ? g * alpha * exp(x) : g,
            ad_where(ad_le(x, ad__constant(x, 0)), ad_mul(g, ad_muls(exp_left(x), alpha)), g),
            0.0, -1.0, 2.0, 1e4, -INFINITY)
 ad_var *ad_elu(ad_var *x, double alpha) { return AD_CALL_K(elu, x, alpha); }
 
-/* Klambauer et al. 2017, with their scale and alpha: the slope of the left part at 0 is their product. */
-AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which keeps mean 0 and variance 1", -3, 3,
+/* Scale and alpha are those of Klambauer et al. 2017; 1.758... is their product, the slope of the left part at 0. */
+AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which preserves mean 0 and variance 1", -3, 3,
          x <= 0 ? (T)1.7580993408473768600 * expm1(x) : (T)1.0507009873554804934 * x,
          x <= 0 ? g * (T)1.7580993408473768600 * exp(x) : g * (T)1.0507009873554804934,
          ad_where(ad_le(x, ad__constant(x, 0)), ad_mul(g, ad_muls(exp_left(x), 1.7580993408473768600)),
                   ad_muls(g, 1.0507009873554804934)), 0.0, -1.0, 2.0, 1e4, -INFINITY)
 ad_var *ad_selu(ad_var *x) { return AD_CALL_1(selu, x); }
 
-/* Phi(x), the normal distribution, as erfc(-x / sqrt 2) / 2 keeps the digits of the left tail. */
+/* Phi(x), the normal distribution function, as erfc(-x / sqrt 2) / 2, which is accurate in the left tail. */
 static ad_var *normal_cdf(ad_var *x) { return ad_muls(ad_erfc(ad_muls(x, -0.70710678118654752)), 0.5); }
 static ad_var *normal_pdf(ad_var *x) { return ad_muls(ad_exp(ad_muls(ad_square(x), -0.5)), 0.39894228040143268); }
 
@@ -77,7 +77,7 @@ AD_UNARY(gelu, "x times the normal distribution function of x (Hendrycks and Gim
          ad_mul(g, ad_add(normal_cdf(x), ad_mul(x, normal_pdf(x)))), 0.0, 10.0, -10.0, -30.0, 1e4, -1e4)
 ad_var *ad_gelu(ad_var *x) { return AD_CALL_1(gelu, x); }
 
-/* The slope of sigmoid as above. */
+/* The slope of sigmoid, accurate in both tails. */
 #define SIGMOID_SLOPE(x) (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x)))))
 
 AD_UNARY(silu, "x sigmoid(x), also called swish", -4, 4,
@@ -86,7 +86,7 @@ AD_UNARY(silu, "x sigmoid(x), also called swish", -4, 4,
          ad_mul(g, ad_add(ad_sigmoid(x), ad_mul(y, ad_sigmoid(ad_neg(x))))), 0.0, 40.0, -40.0, 1e4, -1e4)
 ad_var *ad_silu(ad_var *x) { return AD_CALL_1(silu, x); }
 
-/* (1 + tanh u) / 2 = sigmoid(2u); here 2u and its derivative, with 2 sqrt(2 / pi) = 1.5957691... */
+/* (1 + tanh u) / 2 = sigmoid(2u). These compute 2u and its derivative; 1.5957691... is 2 sqrt(2 / pi). */
 #define TWO_U(x) ((x) * ((T)1.5957691216057308 + (T)0.071354816272600710 * (x) * (x)))
 #define TWO_U_SLOPE(x) ((T)1.5957691216057308 + (T)0.21406444881780213 * (x) * (x))
 static ad_var *two_u(ad_var *x) {
@@ -96,14 +96,14 @@ static ad_var *two_u_slope(ad_var *x) {
     return ad_adds(ad_muls(ad_square(x), 0.21406444881780213), 1.5957691216057308);
 }
 
-AD_UNARY(gelu_tanh, "gelu by tanh: x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)", -4, 4,
+AD_UNARY(gelu_tanh, "tanh approximation of gelu: x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)", -4, 4,
          x / (1 + exp(-TWO_U(x))),
          g * (1 / (1 + exp(-TWO_U(x))) + x * TWO_U_SLOPE(x) * SIGMOID_SLOPE(TWO_U(x))),
          ad_mul(g, ad_add(ad_sigmoid(two_u(x)), ad_mul(ad_mul(y, two_u_slope(x)), ad_sigmoid(ad_neg(two_u(x)))))),
          0.0, 5.0, -5.0, 1e4, -1e4)
 ad_var *ad_gelu_tanh(ad_var *x) { return AD_CALL_1(gelu_tanh, x); }
 
-/* With e = exp(-|x|), tanh(log(1 + exp x)) is n / d and its derivative s / d^2, without overflow. */
+/* With e = exp(-|x|), tanh(log(1 + exp x)) is n / d and its derivative is s / d^2; neither overflows. */
 #define MISH_E(x) exp(-fabs(x))
 #define MISH_N(x) ((x) > 0 ? 1 + 2 * MISH_E(x) : MISH_E(x) * (2 + MISH_E(x)))
 #define MISH_D(x) ((x) > 0 ? 1 + 2 * MISH_E(x) * (1 + MISH_E(x)) : 2 + MISH_E(x) * (2 + MISH_E(x)))
@@ -127,10 +127,10 @@ ad_var *ad_softsign(ad_var *x) { return AD_CALL_1(softsign, x); }
 
 static int hardtanh_shape(ad_call *c) {
     const double *k = c->attrs;
-    return k[0] <= k[1] ? AD_OK : ad_call_fail(c, AD_EVALUE, "lo is %g and hi is %g, which is less", k[0], k[1]);
+    return k[0] <= k[1] ? AD_OK : ad_call_fail(c, AD_EVALUE, "lo is %g and hi is %g; lo must be <= hi", k[0], k[1]);
 }
 
-AD_UNARY_K2(hardtanh, "x, or the nearer of lo and hi outside them; slope 0 at both, unlike clamp", hardtanh_shape,
+AD_UNARY_K2(hardtanh, "x limited to lo .. hi; slope 0 at both bounds, unlike clamp", hardtanh_shape,
             lo, -0.75, hi, 1, -2, 2,
             x < lo ? lo : x > hi ? hi : x,
             x <= lo || x >= hi ? 0 : g,
@@ -138,14 +138,14 @@ AD_UNARY_K2(hardtanh, "x, or the nearer of lo and hi outside them; slope 0 at bo
             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
 ad_var *ad_hardtanh(ad_var *x, double lo, double hi) { return AD_CALL_K(hardtanh, x, lo, hi); }
 
-AD_UNARY(hardsigmoid, "x / 6 + 1/2 within 0 .. 1; slope 0 at -3 and 3", -2.9, 2.9,
+AD_UNARY(hardsigmoid, "x / 6 + 1/2, limited to 0 .. 1; slope 0 at -3 and 3", -2.9, 2.9,
          x <= -3 ? 0 : x >= 3 ? 1 : (x + 3) / 6,
          x > -3 && x < 3 ? g / 6 : 0,
          ad_mul(g, ad_muls(ad_mul(ad_gt(x, ad__constant(x, -3)), ad_lt(x, ad__constant(x, 3))), 1.0 / 6)),
          0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
 ad_var *ad_hardsigmoid(ad_var *x) { return AD_CALL_1(hardsigmoid, x); }
 
-/* The slopes at -3 and 3 are those from within, as in PyTorch. */
+/* The slopes at -3 and 3 are those of the interval between them, as in PyTorch. */
 AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9,
          x <= -3 ? x * 0 : x >= 3 ? x : x * ((x + 3) / 6),
          x < -3 ? 0 : x <= 3 ? g * (x / 3 + (T)0.5) : g,
@@ -154,9 +154,9 @@ AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9
          0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
 ad_var *ad_hardswish(ad_var *x) { return AD_CALL_1(hardswish, x); }
 
-/* ---- prelu: x [n,c,..], w [1] or [c]; as elementwise operands a and b of shapes [n,c,..] and [c,1,..] ---- */
+/* ---- prelu: x [n,c,..], w [1] or [c]; the elementwise operands are a [n,c,..] and b [c,1,..] ------------- */
 
-AD_BINARY(prelu, "a, or a b where a is not positive; ad_prelu(x, w) with one slope or one per channel, axis 1",
+AD_BINARY(prelu, "a where a > 0, else a b; ad_prelu(x, w) takes one slope, or one per channel of axis 1",
           -2, 2,
           a > 0 ? a : a * b,
           a > 0 ? g : g * b,
@@ -171,7 +171,8 @@ ad_var *ad_prelu(ad_var *x, ad_var *w) {
     int64_t n = w->layout->numel, channels = c.shape.ndim > 1 ? c.shape.dim[1] : 1;
     c.n = 2, c.in = (ad_var *[]){ x, w };
     if (w->layout->shape.ndim > 1 || (n != 1 && n != channels)) {
-        ad_call_fail(&c, AD_ESHAPE, "slopes are [1] or one for each of %lld channels (axis 1)", (long long)channels);
+        ad_call_fail(&c, AD_ESHAPE, "slopes must be [1], or one for each of %lld channels (axis 1)",
+                     (long long)channels);
         return ad_nil(c.graph);
     }
     if (n == 1) return ad__apply2(&ad_op_prelu, x, ad_reshape(w, AD_SCALAR), NULL);
@@ -181,7 +182,7 @@ ad_var *ad_prelu(ad_var *x, ad_var *w) {
 
 /* ---- maxout: x [..,c,..] -> [..,c/groups,..], as in PaddlePaddle ------------------------------------------ */
 
-/* Each result is the largest of groups neighbours along the axis (Goodfellow et al. 2013). */
+/* Each result is the largest of `groups` neighbouring elements along the axis (Goodfellow et al. 2013). */
 ad_var *ad_maxout(ad_var *x, int axis, int64_t groups) {
     if (ad__absent(x)) return ad__nil_result(x, "maxout");
     ad_call c = AD__CALL_AS("maxout", x);
@@ -189,8 +190,8 @@ ad_var *ad_maxout(ad_var *x, int axis, int64_t groups) {
     int at = ad_call_axis(&c, axis, s.ndim);
     if (at < 0) return ad_nil(c.graph);
     if (groups < 1 || s.dim[at] % groups != 0) {
-        ad_call_fail(&c, AD_ESHAPE, "%lld elements of axis %d do not make groups of %lld", (long long)s.dim[at], at,
-                     (long long)groups);
+        ad_call_fail(&c, AD_ESHAPE, "%lld elements of axis %d do not divide into groups of %lld",
+                     (long long)s.dim[at], at, (long long)groups);
         return ad_nil(c.graph);
     }
     s.dim[at] /= groups;

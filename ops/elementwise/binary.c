@@ -1,6 +1,6 @@
-/* binary.c: elementwise ops of two operands, each as its formulas. */
-#include "ops/elementwise/elementwise.h"
+/* binary.c: elementwise ops of two operands, each defined by its formulas. */
 #include "ops/base/gradient.h"
+#include "ops/elementwise/elementwise.h"
 
 AD_BINARY(add, "a + b", -2, 2,
           a + b,
@@ -34,9 +34,9 @@ AD_BINARY(div, "a / b", 0.4, 2,
           ad_neg(ad_div(ad_mul(g, y), b)), 0.0, 2.0, -3.0)
 ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL_2(div, a, b); }
 
-/* 0^0 is 1. The slope in a is 0 where b is 0, and the slope in b is 0 where a is 0 and b is not
-   negative: what remains of b a^(b-1) and a^b log a there is a product with 0. In Vars the same is
-   had by keeping the base of the power, or of the logarithm, at 1. */
+/* 0^0 is 1. The slope in a is 0 where b is 0. The slope in b is 0 where a is 0 and b >= 0. The formulas test for these
+   cases, since b a^(b-1) and a^b log a there multiply 0 by an infinity. The vjp replaces the base of the power, or the
+   operand of the logarithm, by 1 there. */
 AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0", 0.3, 2,
           pow(a, b),
           b == 0 ? 0 : g * b * pow(a, b - 1),
@@ -46,8 +46,8 @@ AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0", 0.3, 2,
           0.0, 1.0, 2.0)
 ad_var *ad_pow(ad_var *a, ad_var *b) { return AD_CALL_2(pow, a, b); }
 
-/* Ties share the gradient equally; a NaN on either side is the result. */
-AD_BINARY(maximum, "the larger of a and b; a tie gives each half the gradient", -2, 2,
+/* Equal operands share the gradient equally. If either is NaN, so is the result. */
+AD_BINARY(maximum, "the larger of a and b; each gets half the gradient if they are equal", -2, 2,
           a > b || a != a ? a : b,
           a > b ? g : a == b ? g / 2 : 0,
           b > a ? g : a == b ? g / 2 : 0,
@@ -55,7 +55,7 @@ AD_BINARY(maximum, "the larger of a and b; a tie gives each half the gradient", 
           ad_mul(g, ad_add(ad_gt(b, a), ad_muls(ad_eq(a, b), 0.5))), 0.0, -0.0, 1.0, INFINITY)
 ad_var *ad_maximum(ad_var *a, ad_var *b) { return AD_CALL_2(maximum, a, b); }
 
-AD_BINARY(minimum, "the smaller of a and b; a tie gives each half the gradient", -2, 2,
+AD_BINARY(minimum, "the smaller of a and b; each gets half the gradient if they are equal", -2, 2,
           a < b || a != a ? a : b,
           a < b ? g : a == b ? g / 2 : 0,
           b < a ? g : a == b ? g / 2 : 0,
@@ -63,7 +63,7 @@ AD_BINARY(minimum, "the smaller of a and b; a tie gives each half the gradient",
           ad_mul(g, ad_add(ad_lt(b, a), ad_muls(ad_eq(a, b), 0.5))), 0.0, -0.0, 1.0, INFINITY)
 ad_var *ad_minimum(ad_var *a, ad_var *b) { return AD_CALL_2(minimum, a, b); }
 
-/* Slopes through b / (a^2 + b^2) without overflow. */
+/* The slopes compute b / (a^2 + b^2) without overflow. */
 AD_BINARY(atan2, "angle of the point (b, a) in -pi .. pi; slopes NaN at (0, 0)", 0.3, 2,
           atan2(a, b),
           g * (b / hypot(a, b) / hypot(a, b)),
@@ -72,7 +72,7 @@ AD_BINARY(atan2, "angle of the point (b, a) in -pi .. pi; slopes NaN at (0, 0)",
           ad_neg(ad_mul(g, ad_div(ad_div(a, ad_hypot(a, b)), ad_hypot(a, b)))), 0.0, 1.0, -1.5, 1e-30, 1e30)
 ad_var *ad_atan2(ad_var *a, ad_var *b) { return AD_CALL_2(atan2, a, b); }
 
-AD_BINARY(hypot, "square root of a a + b b, without overflow; slopes NaN at (0, 0)", 0.3, 2,
+AD_BINARY(hypot, "sqrt(a^2 + b^2), without overflow; slopes NaN at (0, 0)", 0.3, 2,
           hypot(a, b),
           g * (a / y),
           g * (b / y),
@@ -88,7 +88,7 @@ AD_BINARY(fmod, "remainder of a / b with the sign of a", 0.4, 2,
           ad_neg(ad_mul(g, ad_trunc(ad_div(a, b)))), 5.5, -5.5, 2.0, -2.0, 6.0)
 ad_var *ad_fmod(ad_var *a, ad_var *b) { return AD_CALL_2(fmod, a, b); }
 
-/* The slope in a is 0 where a is 0 and b is not positive. Both slopes as in PyTorch. */
+/* The slope in a is 0 where a is 0 and b <= 0. Both slopes agree with PyTorch's. */
 AD_BINARY(xlogy, "a log b; 0 where a is 0, unless b is NaN", 0.3, 2,
           a == 0 && b == b ? 0 : a * log(b),
           a == 0 && b <= 0 ? 0 : g * log(b),
@@ -98,7 +98,7 @@ AD_BINARY(xlogy, "a log b; 0 where a is 0, unless b is NaN", 0.3, 2,
           ad_div(ad_mul(g, a), b), 0.0, 1.0, 2.0, NAN)
 ad_var *ad_xlogy(ad_var *a, ad_var *b) { return AD_CALL_2(xlogy, a, b); }
 
-/* PyTorch has no gradient for it. */
+/* PyTorch has no gradient for heaviside. */
 AD_BINARY(heaviside, "0 for a < 0, 1 for a > 0, and b where a is 0; slope 0 in a", 0.1, 2,
           a == 0 ? b : a > 0,
           0,

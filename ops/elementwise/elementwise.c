@@ -1,4 +1,4 @@
-/* elementwise.c: the driver of elementwise ops: their loops run over arrays, with broadcasting; and their samples. */
+/* elementwise.c: the driver that runs elementwise ops over arrays, with broadcasting; and their samples. */
 #include "ops/elementwise/elementwise.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/vector.h"
@@ -6,24 +6,23 @@
 #include <assert.h>
 #include <string.h>
 
-/* Elements worked on at once where an operand repeats, or a gradient is the first to arrive: few enough to stay in
-   the first-level cache. */
+/* Elements per chunk, used where an operand repeats or a gradient is first written. A chunk fits the L1 cache. */
 enum { CHUNK = 1024 };
 
-/* What the threads that share an Op's loops need to know. */
+/* Shared by the threads that run an Op's loops. */
 typedef struct {
     const ad_op *op;
     ad__loop *const *loops; /* by level */
-    size_t size;            /* of an element */
-    bool whole;             /* every operand has the result's elements in their order */
+    size_t size;            /* of an element, in bytes */
+    bool whole;             /* every operand has the result's elements, in the same order */
     ad__broadcast_map map[AD__OPERANDS];
-    /* for the slopes by one operand */
-    char *to;                     /* its gradient, if the operand is whole, */
-    bool fresh;                   /* and whether nothing arrived there yet */
-    const ad__broadcast_map *sum; /* if it repeats: how its gradient is summed over the repetitions, */
-    double *sums;                 /* into these, */
-    int64_t row;                  /* so many elements of the result at a time */
-    double zeros[CHUNK];          /* what the first slopes are added to; read as floats in f32 */
+    /* for the slopes by one operand: */
+    char *to;                     /* its gradient, if the operand does not repeat */
+    bool fresh;                   /* the gradient has no contribution yet */
+    const ad__broadcast_map *sum; /* if the operand repeats: how its gradient sums over the repetitions */
+    double *sums;                 /* the f64 sums of a repeated operand */
+    int64_t row;                  /* elements of the result per index of its first axis */
+    double zeros[CHUNK];          /* the base of the first slopes; read as floats in f32 */
 } job;
 
 static inline void job_begin(job *j, const ad_op *op) {
@@ -38,7 +37,7 @@ static inline void job_begin(job *j, const ad_op *op) {
     }
 }
 
-/* in[i] = elements from .. from+n of operand i as the result sees them: where they lie, or copied to the buffer. */
+/* in[i] = elements from .. from+n of operand i after broadcasting, in place if contiguous, else copied to buffer. */
 static void repeated_operands(const job *j, int64_t from, int64_t n, double buffer[][CHUNK], const void *in[]) {
     for (int i = 0; i < j->op->n_in; i++) {
         const void *x = j->op->in[i]->data;
@@ -53,7 +52,7 @@ static inline void whole_operands(const job *j, int64_t from, const void *in[]) 
     for (int i = 0; i < j->op->n_in; i++) in[i] = (const char *)j->op->in[i]->data + (size_t)from * j->size;
 }
 
-/* Threads share the elements of the result, which one chunk is too few for. */
+/* Threads share the elements of the result; one chunk is too small to share. */
 static inline void share(job *j, ad_loop_fn *loop) {
     int64_t n = ad__out(j->op)->layout->numel;
     if (n <= CHUNK) loop(j, 0, 0, n);
@@ -117,8 +116,8 @@ static void slopes_whole(void *context, int worker, int64_t from, int64_t to) {
     }
 }
 
-/* An operand that does not repeat takes its gradient where it lies. The first slopes are added to zeros beside the
-   gradient, not in it: it may lie where the result's gradient is still to be read. */
+/* For an operand that does not repeat, slopes go directly into its gradient. The first slopes are added to j->zeros
+   and not to a zeroed gradient: its memory may be that of the result's gradient, which is still to be read. */
 static void add_whole(job *j, int i) {
     int64_t n = ad__out(j->op)->layout->numel;
     j->to = ad_grad_claim(j->op, i, &j->fresh);
@@ -138,8 +137,8 @@ static void slopes_repeated(void *context, int worker, int64_t from, int64_t to)
     }
 }
 
-/* One that repeats takes the sum over its repetitions, kept in f64 until it is complete. Several threads sum where
-   the first axis is not one of those that repeat it. */
+/* For an operand that repeats, slopes are summed in f64 over the repetitions. Several threads do so if the operand does
+   not repeat along the first axis. */
 static void add_repeated(job *j, int i) {
     ad_var *x = j->op->in[i];
     int64_t n = ad__out(j->op)->layout->numel, numel = x->layout->numel;
@@ -156,7 +155,7 @@ static void add_repeated(job *j, int i) {
 
 void ad__run_slopes(const ad_op *op, ad__loop *const by_a[], ad__loop *const by_b[], ad__loop *const by_c[]) {
     ad__loop *const *const loops[AD__OPERANDS] = { by_a, by_b, by_c };
-    int in_place = -1; /* the operand whose gradient lies where the result's does: it comes last */
+    int in_place = -1; /* the operand whose gradient shares the memory of the result's; it must come last */
     job j;
     job_begin(&j, op);
     for (int i = 0; i < op->n_in; i++) {
@@ -177,7 +176,7 @@ ad_var *ad__rule_for(const ad_op *op, int i, ad_var *rule) {
 
 /* ---- samples ----------------------------------------------------------------------------------------------------- */
 
-/* Each edge value with each, of n operands: side by side, as broadcasting would add their gradients up. */
+/* All combinations of edge values for n operands, listed along one axis: broadcasting would sum their gradients. */
 static void edge_samples(ad_sampler *s, int n, const double *k, int n_edges, const double *edges) {
     enum { MOST = 512 };
     double values[AD__OPERANDS][MOST];

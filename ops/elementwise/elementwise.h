@@ -1,4 +1,4 @@
-/* elementwise.h: an elementwise op from its formulas, written once for both dtypes.
+/* elementwise.h: macros that define an elementwise op from formulas, written once for both dtypes.
 
        AD_UNARY(sin, "sine, x in radians", -3, 3,
                 sin(x),
@@ -6,33 +6,35 @@
                 ad_mul(g, ad_cos(x)), 0.0, 100.0)
        ad_var *ad_sin(ad_var *x) { return AD_CALL_1(sin, x); }
 
-   This is the whole op: AD_UNARY defines the descriptor ad_op_sin, and the line below it the public function. The
-   three formulas are y, then the gradient of x as a number, then the same as a Var. They may use
-       x, y    the operand and the result: in the first two one element, of type T; in the third Vars
-       g       the cotangent, which arrives at y; likewise
-       T       float or double; write constants of it as (T)0.5
-   The numbers before them say between which values the op's samples lie, those after them are points to sample as well.
+   This is the whole op. AD_UNARY defines the descriptor ad_op_sin; the line after it defines the public function. The
+   three formulas are the value y, the gradient of x in numbers, and the same gradient in Vars. They may use
+       x, y    the operand and the result: elements of type T in the first two formulas, Vars in the third
+       g       the cotangent of y, of the same kind
+       T       float or double; write constants in the first two formulas as (T)0.5
+   The two numbers before the formulas are the range of the op's samples. The numbers after them are further samples.
 
-   What AD_UNARY makes of it, for F = f32 and f64:
+   AD_UNARY expands to the following, for F = f32 and f64:
        sin_value_F, sin_slope_a_F      the first two formulas as functions of one element
-       sin_values_F, sin_slopes_a_F    the loops that apply these to arrays, one for each level (kernels/base/level.h);
-                                       what they do is written in kernels/elementwise/loops.inc
-       sin_evaluate_F, sin_backward_F  for the descriptor: one element is computed at once (one_element.inc), arrays
-                                       by the driver, which broadcasts and shares chunks among threads (elementwise.c)
-       sin_vjp, sin_samples            for the descriptor too: the third formula, and the op's test cases
+       sin_values_F, sin_slopes_a_F    the loops that apply these to arrays (kernels/elementwise/loops.inc), one for
+                                       each level (kernels/base/level.h)
+       sin_evaluate_F, sin_backward_F  the descriptor's functions: one element is computed directly (one_element.inc);
+                                       the driver (elementwise.c) broadcasts arrays and shares chunks among threads
+       sin_vjp, sin_samples            the descriptor's third formula and test cases
 
    The forms of an op:
        AD_UNARY       operand x
-       AD_UNARY_K     with a parameter, a C double: its name, which formulas use, and a value to sample. It is of type T
-                      in the first two formulas. check is a shape rule that refuses wrong parameters, or NULL.
-       AD_UNARY_K2    with two parameters
-       AD_BINARY      operands a and b, and a gradient of each, as numbers, then as Vars; NULL for a Var says zero
-       AD_TERNARY     operands a, b and c. Bit i of no_grad: operand i takes no gradient. NAME_samples stands above it.
-       AD_PREDICATE   operand x, and AD_COMPARISON a and b; the result is 0 or 1 and has no gradient
-   Broadcasting is no concern of the formulas. The body of the public function is AD_CALL_1(name, x),
+       AD_UNARY_K     operand x and a parameter, a C double. Its name is used in the formulas and is followed by a value
+                      for the samples. It has type T in the first two formulas. check is a shape rule that rejects wrong
+                      parameters, or NULL.
+       AD_UNARY_K2    the same with two parameters
+       AD_BINARY      operands a and b; a gradient of each in numbers, then of each in Vars, where NULL is zero
+       AD_TERNARY     operands a, b and c; bit i of no_grad: operand i takes no gradient. Define NAME_samples before it.
+       AD_PREDICATE   operand x; the result is 0 or 1 and has no gradient
+       AD_COMPARISON  operands a and b; the result is 0 or 1 and has no gradient
+   The formulas need not handle broadcasting. The body of the public function is AD_CALL_1(name, x),
    AD_CALL_2(name, a, b) or AD_CALL_K(name, x, parameters...); for three operands it is ad_apply. To stop in a formula,
-   give a debugger the name of its function: break sin_slope_a_f64. docs/design.md, "How an elementwise op's formulas
-   become loops", has the other ways that were tried. */
+   set a breakpoint at its function, such as sin_slope_a_f64. docs/design.md, "How an elementwise op's formulas become
+   loops", describes the alternatives that were tried. */
 #ifndef OPS_ELEMENTWISE_ELEMENTWISE_H
 #define OPS_ELEMENTWISE_ELEMENTWISE_H
 
@@ -44,12 +46,12 @@
 
 /* ---- arrays: elementwise.c --------------------------------------------------------------------------------------- */
 
-/* Run an Op's loops, given for each level, over its arrays; the slopes' by each operand, NULL where there is none. */
+/* Run an Op's loops, one per level, over its arrays. Slopes have loops for each operand, NULL for an absent one. */
 int ad__run_values(const ad_op *op, ad__loop *const loops[]);
 void ad__run_slopes(const ad_op *op, ad__loop *const by_a[], ad__loop *const by_b[], ad__loop *const by_c[]);
-/* What a vjp rule gives operand i, of the result's shape, summed to the operand's own; NULL stays NULL. */
+/* Sums rule, the gradient of operand i in the result's shape, to the operand's own shape. NULL stays NULL. */
 ad_var *ad__rule_for(const ad_op *op, int i, ad_var *rule);
-/* The samples of an op of n operands: shapes with values in lo .. hi, then the edges. k: its parameters, or NULL. */
+/* Samples of an op of n operands: several shapes with values in lo .. hi, then the edges. k: parameters, or NULL. */
 void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, double hi, int n_edges,
                              const double *edges);
 
@@ -58,12 +60,12 @@ void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, d
 #define KERNELS "ops/elementwise/one_element.inc"
 #include "ops/kernels/base/each_dtype.h"
 
-/* Whether an Op on operands of this one layout can be recorded on the fast path, with no check left that may fail. */
+/* True if an Op whose operands all have this layout can take the fast path, on which nothing can fail. */
 AD__INLINE bool ad__is_fast(const ad_optype *type, const ad__layout *l, int n, size_t k_size) {
     return type->shape == NULL && type->no_grad == 0 && ad__fast_path(l, n, k_size);
 }
 
-/* Its result, of one element. k: the op's parameters, or NULL. */
+/* Records that Op and computes its result, of one element. k: the op's parameters, or NULL. */
 AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *f32, ad__value_fn_f64 *f64, int n,
                                  ad_var *const in[], const double *k, size_t k_size) {
     ad_var *y = ad__new_scalar(type, n, in, k, k_size, (type->flags & AD_OP_CONSTANT) != 0);
@@ -72,8 +74,8 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *f32, a
     return ad__append(ad__owner(y), y);
 }
 
-/* The body of ad_NAME for one operand, for one and parameters, for two. The first test stands in the macro and not in
-   a function, so that the public function begins with code of its own line, where a debugger can stop. */
+/* The body of ad_NAME: for one operand, for one operand and parameters, for two operands. The first test is in the
+   macro and not in a function, so that a breakpoint at the public function stops at a line of its own. */
 #define AD_CALL_1(name, x)                                                                                             \
     (AD__LIKELY((x) != NULL && ad__is_fast(&ad_op_##name, (x)->layout, 1, 0))                                          \
          ? ad__fast_call(&ad_op_##name, name##_value_f32, name##_value_f64, 1, (ad_var *[]){ x }, NULL, 0)             \
@@ -93,9 +95,9 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *f32, a
 
 typedef float f32;
 typedef double f64;
-#define AD__UNUSED __attribute__((unused)) /* a formula need not use all that it may */
+#define AD__UNUSED __attribute__((unused)) /* a formula may leave some names unused */
 
-/* F: f32 or f64; n: the number of operands, which a formula calls a, b and c; NAMES: what else it names. */
+/* F: f32 or f64; n: the number of operands, called a, b and c in formulas; NAMES: declarations of further names. */
 #define AD__VALUE(name, F, n, NAMES, VALUE)                                                                            \
     AD__INLINED F name##_value_##F(const double *k_ AD__UNUSED, F a AD__UNUSED, F b AD__UNUSED, F c AD__UNUSED) {    \
         typedef F T;                                                                                                   \
@@ -108,7 +110,7 @@ typedef double f64;
         return ad__evaluate_by_##F(op, n, name##_value_##F, name##_values_##F);                                        \
     }
 
-/* BY: the operand, a, b or c */
+/* BY: the operand: a, b or c */
 #define AD__SLOPE(name, F, n, BY, NAMES, SLOPE)                                                                        \
     AD__INLINED F name##_slope_##BY##_##F(const double *k_ AD__UNUSED, F a AD__UNUSED, F b AD__UNUSED,               \
                                             F c AD__UNUSED, F y AD__UNUSED, F g AD__UNUSED) {                          \
@@ -119,14 +121,14 @@ typedef double f64;
     AD__LEVELS_OF(ad__loop, name##_slopes_##BY##_##F, F, (int64_t from, int64_t count, const ad__arrays *p),           \
                   ad__slope_loop_##F(name##_slope_##BY##_##F, n, from, count, p);)
 
-/* A, B, C: the operands that the op has, the last again for those that it lacks */
+/* A, B, C: the op's operands; the last one is repeated in place of absent ones */
 #define AD__BACKWARD(name, F, n, A, B, C)                                                                              \
     static void name##_backward_##F(const ad_op *op) {                                                                 \
         ad__backward_by_##F(op, n, name##_slope_##A##_##F, name##_slope_##B##_##F, name##_slope_##C##_##F,             \
                             name##_slopes_##A##_##F, name##_slopes_##B##_##F, name##_slopes_##C##_##F);                \
     }
 
-/* NAMES of a unary op: its operand, and its parameter at place i of k_. */
+/* NAMES of a unary op: its operand, and its parameter k_[i]. */
 #define AD__X const T x AD__UNUSED = a;
 #define AD__K(name, i) const T name AD__UNUSED = (T)k_[i];
 
@@ -156,7 +158,7 @@ typedef double f64;
     .doc = doc_, .formula = value_text, .arity = n, .flags = AD_OP_CONSTANT,                                           \
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }
 
-/* Formulas become text here, and not in a macro further in, where they are expanded already. */
+/* The formulas become strings here, since a nested macro would receive them expanded. */
 #define AD_UNARY(name, doc_, lo, hi, VALUE, SLOPE, RULE, ...)                                                          \
     AD__VALUE(name, f32, 1, AD__X, VALUE)                                                                              \
     AD__VALUE(name, f64, 1, AD__X, VALUE)                                                                              \
@@ -196,7 +198,7 @@ typedef double f64;
     AD_OPTYPE(name, AD__FIELDS(name, 1, doc_, #VALUE, #SLOPE), .shape = check, .attr_size = 2 * sizeof(double),        \
               .attrs = name##_attrs);
 
-/* A rule is run for the operands alone that want it. */
+/* Evaluates a rule only if its operand takes a gradient. */
 #define AD__RULE(i, RULE)                                                                                              \
     if (ad_vjp_wants(op, i)) dx[i] = ad__rule_for(op, i, RULE);
 

@@ -1,8 +1,8 @@
-/* gamma.c: the logarithm of the gamma function, digamma and its derivatives, each the slope of the one before. */
+/* gamma.c: elementwise lgamma, digamma and polygamma, each the derivative of the one before. */
 #include "ops/kernels/elementwise/gamma.h"
 #include "ops/elementwise/elementwise.h"
 
-/* In f64 for both dtypes. */
+/* All three compute in f64 for both dtypes. */
 static inline double log_gamma(double x) { return ad__number_lgamma(x); }
 static inline double digamma_at(double x) { return ad__number_digamma(x); }
 static inline double polygamma_at(double n, double x) { return ad__number_polygamma((int)n, x); }

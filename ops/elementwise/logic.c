@@ -1,4 +1,4 @@
-/* logic.c: comparisons, predicates and logic; results 0 or 1, without gradients. */
+/* logic.c: comparisons, predicates and logical ops; results are 0 or 1 and have no gradient. */
 #include "ops/elementwise/elementwise.h"
 
 AD_COMPARISON(eq, "1 where a = b, else 0", a == b)
@@ -28,7 +28,7 @@ ad_var *ad_isinf(ad_var *x) { return AD_CALL_1(isinf, x); }
 AD_PREDICATE(isnan, "1 where x is NaN, else 0", x != x)
 ad_var *ad_isnan(ad_var *x) { return AD_CALL_1(isnan, x); }
 
-/* What is not 0, NaN included, counts as true. */
+/* Every value but 0 counts as true, NaN included. */
 AD_PREDICATE(logical_not, "1 where x is 0, else 0", x == 0)
 ad_var *ad_logical_not(ad_var *x) { return AD_CALL_1(logical_not, x); }
 
@@ -38,5 +38,5 @@ ad_var *ad_logical_and(ad_var *a, ad_var *b) { return AD_CALL_2(logical_and, a, 
 AD_COMPARISON(logical_or, "1 where a or b is not 0, else 0", a != 0 || b != 0)
 ad_var *ad_logical_or(ad_var *a, ad_var *b) { return AD_CALL_2(logical_or, a, b); }
 
-AD_COMPARISON(logical_xor, "1 where one of a and b is 0 and one is not, else 0", (a != 0) != (b != 0))
+AD_COMPARISON(logical_xor, "1 where exactly one of a and b is 0, else 0", (a != 0) != (b != 0))
 ad_var *ad_logical_xor(ad_var *a, ad_var *b) { return AD_CALL_2(logical_xor, a, b); }

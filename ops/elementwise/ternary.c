@@ -1,6 +1,6 @@
-/* ternary.c: elementwise ops of three operands, each as its formulas. */
-#include "ops/elementwise/elementwise.h"
+/* ternary.c: elementwise ops of three operands, each defined by its formulas. */
 #include "ops/base/gradient.h"
+#include "ops/elementwise/elementwise.h"
 
 static void where_samples(ad_sampler *s) {
     static const double conditions[] = { 1, 0, -2, NAN, 0, 1, 0, 0, 3, 0, 1, 1 };
@@ -20,7 +20,7 @@ static void where_samples(ad_sampler *s) {
     ad_sample_values(s, NULL, 3, (ad_shape[]){ AD_SHAPE(4, 1, 1), AD_SHAPE(3, 1), AD_SHAPE(3) }, edges, AD_SAMPLE_KINK);
 }
 
-AD_TERNARY(where, "b where a is not 0, else c: ad_where(cond, a, b); cond takes no gradient", AD_NO_GRAD(0),
+AD_TERNARY(where, "b where a is not 0, else c; called as ad_where(cond, a, b); cond takes no gradient", AD_NO_GRAD(0),
            a != 0 ? b : c,
            0,
            a != 0 ? g : 0,
@@ -37,8 +37,8 @@ static void lerp_samples(ad_sampler *s) {
     ad__elementwise_samples(s, 3, NULL, -2, 2, AD__COUNT(edges), edges);
 }
 
-/* From the nearer end, so that a weight of 0 gives a and one of 1 gives b, exactly. */
-AD_TERNARY(lerp, "from a to b by the weight c", 0,
+/* The formula starts from the nearer end, so that weights 0 and 1 give exactly a and b. */
+AD_TERNARY(lerp, "linear interpolation from a to b by the weight c", 0,
            c < (T)0.5 ? a + c * (b - a) : b - (b - a) * (1 - c),
            g * (1 - c),
            g * c,
@@ -55,7 +55,7 @@ static void addcmul_samples(ad_sampler *s) {
     ad__elementwise_samples(s, 3, NULL, -2, 2, AD__COUNT(edges), edges);
 }
 
-/* One node where there would be two: of gates and of steps of a recurrence, half the work. */
+/* One node instead of two halves the overhead in gates and recurrences. */
 AD_TERNARY(addcmul, "a + b c, element by element", 0,
            a + b * c,
            g,

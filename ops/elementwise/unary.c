@@ -1,8 +1,8 @@
-/* unary.c: elementwise ops of one operand, each as its formulas. */
-#include "ops/elementwise/elementwise.h"
+/* unary.c: elementwise ops of one operand, each defined by its formulas. */
 #include "ops/base/gradient.h"
+#include "ops/elementwise/elementwise.h"
 
-AD_UNARY(neg, "negative", -2, 2,
+AD_UNARY(neg, "negation, -x", -2, 2,
          -x,
          -g,
          ad_neg(g), 0.0, -0.0, INFINITY)
@@ -14,7 +14,7 @@ AD_UNARY(abs, "absolute value; slope 0 at 0", 0.1, 2,
          ad_mul(g, ad_sign(x)), 0.0, -0.0, -2.5, NAN)
 ad_var *ad_abs(ad_var *x) { return AD_CALL_1(abs, x); }
 
-AD_UNARY(sign, "-1, 0 or 1 by the sign of x; slope 0", 0.1, 2,
+AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0", 0.1, 2,
          x > 0 ? 1 : x < 0 ? -1 : x,
          0,
          NULL, 0.0, -3.0, NAN)
@@ -26,13 +26,13 @@ AD_UNARY(sqrt, "square root; slope inf at 0", 0.2, 4,
          ad_div(g, ad_muls(y, 2)), 0.0, INFINITY, -1.0)
 ad_var *ad_sqrt(ad_var *x) { return AD_CALL_1(sqrt, x); }
 
-AD_UNARY(square, "x x", -2, 2,
+AD_UNARY(square, "x^2", -2, 2,
          x * x,
          g * 2 * x,
          ad_mul(g, ad_muls(x, 2)), 0.0, 1e4)
 ad_var *ad_square(ad_var *x) { return AD_CALL_1(square, x); }
 
-AD_UNARY(exp, "e to the x", -3, 3,
+AD_UNARY(exp, "e^x", -3, 3,
          exp(x),
          g * y,
          ad_mul(g, y), 0.0, -1e4, 1e4)
@@ -80,7 +80,7 @@ AD_UNARY(tan, "tangent, x in radians", -1, 1,
          ad_mul(g, ad_adds(ad_square(y), 1)), 0.0, 1.5, 100.0)
 ad_var *ad_tan(ad_var *x) { return AD_CALL_1(tan, x); }
 
-/* sqrt(1 - x^2) with all its digits near 1 */
+/* sqrt(1 - x^2), accurate near -1 and 1 */
 static ad_var *root_of_one_minus_square(ad_var *x) {
     return ad_sqrt(ad_mul(ad_adds(ad_neg(x), 1), ad_adds(x, 1)));
 }
@@ -133,7 +133,7 @@ AD_UNARY(atanh, "inverse hyperbolic tangent, -1 < x < 1; slope inf at -1 and 1",
          ad_div(g, ad_mul(ad_adds(ad_neg(x), 1), ad_adds(x, 1))), 0.0, 1e-12, 1.0, -1.0)
 ad_var *ad_atanh(ad_var *x) { return AD_CALL_1(atanh, x); }
 
-AD_UNARY(exp2, "2 to the x", -3, 3,
+AD_UNARY(exp2, "2^x", -3, 3,
          exp2(x),
          g * y * (T)0.69314718055994531,
          ad_mul(g, ad_muls(y, 0.69314718055994531)), 0.0, 5.0, 1e4, -1e4)
@@ -181,51 +181,51 @@ AD_UNARY(erfc, "1 - erf(x), accurate for large x", -2, 2,
          ad_mul(g, ad_muls(ad_exp(ad_neg(ad_square(x))), -1.1283791670955126)), 0.0, 5.0, 20.0, -30.0, INFINITY)
 ad_var *ad_erfc(ad_var *x) { return AD_CALL_1(erfc, x); }
 
-AD_UNARY(floor, "largest whole number <= x; slope 0", 0.1, 0.9,
+AD_UNARY(floor, "largest integer <= x; slope 0", 0.1, 0.9,
          floor(x),
          0,
          NULL, 0.0, -0.0, 2.0, -2.5, 2.5, NAN, INFINITY)
 ad_var *ad_floor(ad_var *x) { return AD_CALL_1(floor, x); }
 
-AD_UNARY(ceil, "smallest whole number >= x; slope 0", 0.1, 0.9,
+AD_UNARY(ceil, "smallest integer >= x; slope 0", 0.1, 0.9,
          ceil(x),
          0,
          NULL, 0.0, -0.0, 2.0, -2.5, 2.5, NAN, INFINITY)
 ad_var *ad_ceil(ad_var *x) { return AD_CALL_1(ceil, x); }
 
-AD_UNARY(round, "nearest whole number, the even one of two; slope 0", 0.6, 1.4,
+AD_UNARY(round, "nearest integer, halves to the even one; slope 0", 0.6, 1.4,
          rint(x),
          0,
          NULL, 0.0, -0.0, 0.5, 1.5, 2.5, -0.5, NAN, INFINITY)
 ad_var *ad_round(ad_var *x) { return AD_CALL_1(round, x); }
 
-AD_UNARY(trunc, "x without what follows the point; slope 0", 0.1, 0.9,
+AD_UNARY(trunc, "x rounded towards 0; slope 0", 0.1, 0.9,
          trunc(x),
          0,
          NULL, 0.0, -0.0, 2.0, -2.5, 2.5, NAN, INFINITY)
 ad_var *ad_trunc(ad_var *x) { return AD_CALL_1(trunc, x); }
 
-/* NaN stays NaN, with slope 0; hi wins where lo > hi. */
-AD_UNARY_K2(clamp, "x, or the nearer of lo and hi outside them; slope 1 at both", NULL, lo, -0.75, hi, 1, -2, 2,
+/* NaN stays NaN and has slope 0. If lo > hi, the result is hi. */
+AD_UNARY_K2(clamp, "x limited to lo .. hi; slope 1 at both bounds", NULL, lo, -0.75, hi, 1, -2, 2,
             (x < lo ? lo : x) > hi ? hi : x < lo ? lo : x,
             x >= lo && x <= hi ? g : 0,
             ad_mul(g, ad_mul(ad_ge(x, ad__constant(x, lo)), ad_le(x, ad__constant(x, hi)))),
             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
 ad_var *ad_clamp(ad_var *x, double lo, double hi) { return AD_CALL_K(clamp, x, lo, hi); }
 
-AD_UNARY_K(adds, "x + k, k a C double", NULL, k, 1.5, -2, 2,
+AD_UNARY_K(adds, "x + k, where k is a C double", NULL, k, 1.5, -2, 2,
            x + k,
            g,
            g, 0.0, INFINITY)
 ad_var *ad_adds(ad_var *x, double k) { return AD_CALL_K(adds, x, k); }
 
-AD_UNARY_K(muls, "x k, k a C double", NULL, k, -1.5, -2, 2,
+AD_UNARY_K(muls, "k x, where k is a C double", NULL, k, -1.5, -2, 2,
            x * k,
            g * k,
            ad_muls(g, k), 0.0, INFINITY)
 ad_var *ad_muls(ad_var *x, double k) { return AD_CALL_K(muls, x, k); }
 
-AD_UNARY_K(pows, "x to the k, k a C double; slope 0 for k = 0", NULL, k, 2.5, 0.2, 3,
+AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0", NULL, k, 2.5, 0.2, 3,
            k == 2 ? x * x : pow(x, k),
            k == 0 ? 0 : k == 2 ? g * 2 * x : g * k * pow(x, k - 1),
            k == 0 ? ad_muls(g, 0) : ad_mul(g, ad_muls(ad_pows(x, k - 1), k)), 0.0, 1.0)

@@ -41,9 +41,10 @@ static ad__copy_plan diagonal_plan(ad_shape matrices, ad_shape alone) {
                             (int64_t[]){ length, 1 });
 }
 
-/* The index of the first element of the diagonal in a matrix. */
+/* The index of the first element of the diagonal in a matrix; 0 if the diagonal lies outside of it, and so is empty. */
 static int64_t diagonal_start(ad_shape matrices, int64_t offset) {
-    int64_t columns = matrices.dim[matrices.ndim - 1];
+    int64_t rows = matrices.dim[matrices.ndim - 2], columns = matrices.dim[matrices.ndim - 1];
+    if (offset <= -rows || offset >= columns) return 0;
     return offset >= 0 ? offset : -offset * columns;
 }
 

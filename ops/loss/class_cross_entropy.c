@@ -1,5 +1,4 @@
-/* class_cross_entropy.c: cross-entropy of class scores with every option of PyTorch's; targets are class numbers or
-   probabilities. */
+/* class_cross_entropy.c: cross-entropy with all options of PyTorch's; targets are class numbers or probabilities. */
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/loss/class_rows.h"
 #include "ops/loss/class_rows.h"
@@ -7,9 +6,9 @@
 
 #include <math.h>
 
-/* ---- both: the sum over classes of target (logsumexp scores - score) ---------------------------------------- */
+/* ---- both ops: the sum over classes of target (logsumexp scores - score) ------------------------------------- */
 
-/* What evaluate leaves for backward: what the mean divides by, and each row's logsumexp. */
+/* Saved by evaluate for backward: the divisor of the mean, and each row's logsumexp. */
 typedef struct {
     double divisor;
     ad__lse row[];
@@ -17,7 +16,7 @@ typedef struct {
 
 enum { SCORES, PROBABILITIES, TARGET, GRADIENT, SLOTS }; /* rows of scratch */
 
-/* scores [n,c,..], classes [n,..] or probabilities [n,c,..], weights [c] or none -> [n,..] or a scalar */
+/* scores [n,c,..], classes [n,..] or probabilities [n,c,..], optional weights [c] -> [n,..] or a scalar */
 static int cross_entropy_shape(ad_call *c, bool by_class) {
     ad_shape s = c->shape;
     int rc = ad__class_rows_shape(c, by_class);
@@ -29,7 +28,7 @@ static int cross_entropy_shape(ad_call *c, bool by_class) {
 }
 
 typedef struct work work;
-/* Fills w's target with that of row j and *sum with its sum; false where the row does not count. */
+/* Sets w->target to the target of row j and *sum to its sum; returns false if the row is ignored. */
 typedef bool target_fn(const work *w, int64_t j, double *sum);
 
 struct work {
@@ -66,7 +65,7 @@ static void evaluate(const ad_op *op, target_fn *target_of) {
     ad__reduce_rows(op, ad__class_reduction(op), w.rows.count, row_loss, &w);
 }
 
-/* To a row of the gradient: k (softmax(scores) sum(target) - target) */
+/* Adds k (softmax(scores) sum(target) - target) to a row of the gradient. */
 static void add_row(const work *w, int64_t j, double k, double sum, void *to) {
     AD__BY_DTYPE(w->rows.t, ad__lse_back, w->rows.n, w->kept->row[j], k * sum, scores_at(w, j), to);
     AD__BY_DTYPE(w->rows.t, ad__axpy, w->rows.n, -k, w->target, to);
@@ -86,7 +85,7 @@ static void backward(const ad_op *op, target_fn *target_of) {
     }
 }
 
-/* From the targets as a Var, divided as the reduction has it. */
+/* target: the targets as a Var, already divided by the divisor of the reduction. */
 static ad_var *scores_vjp(const ad_op *op, ad_var *g, ad_var *target) {
     ad_var *x = op->in[0], *weighed = ad_mul(ad__class_cotangent(op, g), target);
     int axis = ad__class_axis(x->layout->shape);
@@ -121,7 +120,7 @@ static void cross_entropy_classes_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) 
 
 static void cross_entropy_classes_samples(ad_sampler *s) {
     ad__class_samples(s, -2, 2, 0.2);
-    /* a score of -inf is a class ruled out */
+    /* a score of -inf excludes its class */
     const double ruled_out[] = { 0, -INFINITY, 1 }, zero[] = { 0 }, *values[] = { ruled_out, zero };
     ad_sample_values(s, &(ad__class_attrs){ 0, -100, AD_SUM, 0 }, 2, (ad_shape[]){ AD_SHAPE(3), AD_SCALAR }, values,
                      AD_SAMPLE_KINK);
@@ -129,10 +128,10 @@ static void cross_entropy_classes_samples(ad_sampler *s) {
 
 AD_OPTYPE(cross_entropy_classes,
           .doc = "cross-entropy of scores [n,c,..] and class numbers [n,..], with class weights [c], label smoothing, "
-                 "a class to ignore and a reduction; the mean is over the weights of the rows that count",
+                 "a class to ignore and a reduction; the mean divides by the summed weights of the rows not ignored",
           .formula = "sum of target (logsumexp(scores) - scores), target = w ((1 - smoothing) one_hot + smoothing / c)",
           .gradient = "g (softmax(scores) sum(target) - target)",
-          .special = "NaN for the mean of no rows, with gradient 0", .arity = -1,
+          .special = "the mean of no rows is NaN, with gradient 0", .arity = -1,
           .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs), .attrs = ad__class_list,
           .shape = cross_entropy_classes_shape,
           .evaluate = { cross_entropy_classes_evaluate, cross_entropy_classes_evaluate },
@@ -220,7 +219,7 @@ AD_OPTYPE(
            "smoothing and a reduction; the mean is over rows",
     .formula = "sum of target (logsumexp(scores) - scores), target = w ((1 - smoothing) probabilities + smoothing / c)",
     .gradient = "g (softmax(scores) sum(target) - target); g (1 - smoothing) w (logsumexp(scores) - scores)",
-    .special = "a class of probability 0 does not count, even with score -inf (PyTorch: NaN)", .arity = -1,
+    .special = "a class of probability 0 adds nothing, even with score -inf (PyTorch: NaN)", .arity = -1,
     .no_grad = AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs), .attrs = ad__class_list,
     .shape = cross_entropy_probs_shape, .evaluate = { cross_entropy_probs_evaluate, cross_entropy_probs_evaluate },
     .backward = { cross_entropy_probs_backward, cross_entropy_probs_backward }, .vjp = cross_entropy_probs_vjp);
@@ -228,14 +227,14 @@ ad_var *ad_cross_entropy_probs(ad_var *logits, ad_var *probabilities, ad_ce_opts
     return ad__apply_class_loss(&ad_op_cross_entropy_probs, logits, probabilities, opts);
 }
 
-/* Targets of the scores' own shape are probabilities. */
+/* Targets with the shape of the scores are probabilities. */
 ad_var *ad_cross_entropy_with(ad_var *logits, ad_var *target, ad_ce_opts opts) {
     bool probs =
         !ad__absent(logits) && !ad__absent(target) && ad_shape_equal(logits->layout->shape, target->layout->shape);
     if (probs && opts.ignore) {
         ad_fail(ad__owner(logits), AD_EVALUE,
-                "cross_entropy_with: ignore_index %lld goes with class numbers, and the "
-                "target has the scores' shape: probabilities",
+                "cross_entropy_with: ignore_index %lld needs class numbers, but the target has the scores' shape "
+                "and so holds probabilities",
                 (long long)opts.ignore_index);
         return ad_nil(ad__owner(logits));
     }

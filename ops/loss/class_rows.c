@@ -1,4 +1,4 @@
-/* class_rows.c: what losses of class scores share: class numbers, weights of classes, rows that do not count. */
+/* class_rows.c: what losses of class scores share: options, class numbers, class weights and ignored rows. */
 #include "ops/loss/class_rows.h"
 
 #include "autodiff/base/spread.h"
@@ -28,7 +28,7 @@ int ad__check_class_attrs(const ad_call *c) {
     const ad__class_attrs *a = c->attrs;
     int rc = ad__check_reduction(c, a->reduction, AD_NONE);
     if (rc != AD_OK || (a->smoothing >= 0 && a->smoothing <= 1)) return rc;
-    return ad_call_fail(c, AD_EVALUE, "label smoothing %g is not in 0..1", a->smoothing);
+    return ad_call_fail(c, AD_EVALUE, "label smoothing %g must be in 0..1", a->smoothing);
 }
 
 int ad__check_class_weights(const ad_call *c, int i, int64_t n) {
@@ -38,7 +38,7 @@ int ad__check_class_weights(const ad_call *c, int i, int64_t n) {
 
 int ad__class_rows_shape(ad_call *c, bool by_class) {
     if (c->n < 2 || c->n > 3)
-        return ad_call_fail(c, AD_EVALUE, "%d operands given; takes scores, targets and perhaps weights", c->n);
+        return ad_call_fail(c, AD_EVALUE, "%d operands given; takes scores, targets and optionally weights", c->n);
     ad_shape s = c->shape, t = c->in[1]->layout->shape;
     int axis = ad__class_axis(s);
     if (s.ndim == 0 || s.dim[axis] == 0) return ad_call_fail(c, AD_ESHAPE, "no classes; takes scores [c] or [n,c,..]");
@@ -99,7 +99,7 @@ static void edge_samples(ad_sampler *s) {
     const double huge[] = { 1e4, -1e4, 0, -1e4, 1e4, 1e4 }, right[] = { 0, 0 }, *values[] = { huge, right };
     const ad_shape shapes[] = { AD_SHAPE(2, 3), AD_SHAPE(2) }, empty[] = { AD_SHAPE(0, 3), AD_SHAPE(0) };
     ad_sample_values(s, &(ad__class_attrs){ 0, -100, AD_MEAN, 0 }, 2, shapes, values, AD_SAMPLE_KINK);
-    ad_sample_values(s, &(ad__class_attrs){ 0, 0, AD_MEAN, 0 }, 2, shapes, values, AD_SAMPLE_KINK); /* none counts */
+    ad_sample_values(s, &(ad__class_attrs){ 0, 0, AD_MEAN, 0 }, 2, shapes, values, AD_SAMPLE_KINK); /* ignored */
     ad_sample_values(s, &(ad__class_attrs){ 0, -100, AD_MEAN, 0 }, 2, empty, values, AD_SAMPLE_KINK);
     ad_sample_values(s, &(ad__class_attrs){ 0, -100, AD_SUM, 0 }, 2, empty, values, AD_SAMPLE_KINK);
 }

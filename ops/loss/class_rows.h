@@ -1,6 +1,6 @@
-/* class_rows.h: what losses of class scores share: class numbers, weights of classes, rows that do not count.
+/* class_rows.h: what losses of class scores share: options, class numbers, class weights and ignored rows.
 
-   Scores are [c], [n,c] or [n,c,d1,..]: a row has the c scores of one class number. */
+   Scores are [c], [n,c] or [n,c,d1,..]. A row is the c scores that belong to one class number. */
 #ifndef OPS_LOSS_CLASS_ROWS_H
 #define OPS_LOSS_CLASS_ROWS_H
 
@@ -9,38 +9,39 @@
 
 typedef struct {
     double smoothing;
-    int64_t ignored; /* the class whose rows do not count */
+    int64_t ignored; /* the class number of ignored rows */
     int reduction;
-    int64_t n; /* classes; of class_targets alone, the others find it in the scores */
+    int64_t n; /* the number of classes; for class_targets only, the losses take it from the scores */
 } ad__class_attrs;
 extern const ad_attr ad__class_list[]; /* label_smoothing, ignore_index, reduction */
 
 static inline const ad__class_attrs *ad__class_attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 static inline const ad_var *ad__class_weights(const ad_op *op, int i) { return op->n_in > i ? op->in[i] : NULL; }
 ad__class_attrs ad__class_attrs_from(ad_ce_opts o);
-ad_ce_opts ad__class_opts(const ad_op *op); /* of a loss: its weights are operand 2 */
+ad_ce_opts ad__class_opts(const ad_op *op); /* of a loss, whose operand 2 is the weights */
 ad_var *ad__apply_class_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_ce_opts o);
 
 /* ---- shapes ------------------------------------------------------------------------------------------------ */
 
 static inline int ad__class_axis(ad_shape s) { return s.ndim == 1 ? 0 : 1; }
 int ad__check_class_attrs(const ad_call *c);
-int ad__check_class_weights(const ad_call *c, int i, int64_t n); /* operand i, where there is one: [n] */
-/* Of a loss of scores, targets and perhaps weights [c]: targets are class numbers, or have the scores' shape. */
+int ad__check_class_weights(const ad_call *c, int i, int64_t n); /* operand i, if present, must be [n] */
+/* The shape rule for scores, targets and optional weights [c]. by_class: targets are class numbers; otherwise they have
+   the shape of the scores. */
 int ad__class_rows_shape(ad_call *c, bool by_class);
 
 /* ---- class numbers ----------------------------------------------------------------------------------------- */
 
-/* Whether all are whole numbers 0..n-1, or *ignored; NULL: none is ignored. */
+/* Checks that all are integers 0..n-1, or *ignored; ignored may be NULL. */
 int ad__check_classes(const ad_op *op, const ad_var *classes, int64_t n, const int64_t *ignored);
-/* The class of row j; -1 where it does not count. */
+/* The class of row j; -1 if the row is ignored. */
 int64_t ad__class_at(const ad_op *op, const ad_var *classes, int64_t j);
-/* Checks the classes. *divisor = the weights of the rows that count, summed, or where there are none their number; 1
-   for reductions other than the mean. */
+/* Checks the classes. For the mean, *divisor is the sum of the weights of the rows not ignored, or their number if w is
+   NULL. For other reductions it is 1. */
 int ad__class_divisor(const ad_op *op, const ad_var *classes, const ad_var *w, int64_t n, double *divisor);
-/* Of a loss whose saved bytes begin with this divisor. */
+/* For a loss whose saved memory starts with this divisor. */
 ad__row_reduction ad__class_reduction(const ad_op *op);
-/* The cotangent of a loss, with the class axis put back if there is one for each row. */
+/* The cotangent of a loss; if there is one per row, with the class axis as size 1. */
 ad_var *ad__class_cotangent(const ad_op *op, ad_var *g);
 
 static inline void ad__add_at(ad_dtype t, void *to, int64_t i, double d) {
@@ -48,7 +49,7 @@ static inline void ad__add_at(ad_dtype t, void *to, int64_t i, double d) {
     else ((double *)to)[i] += d;
 }
 
-/* ---- samples of losses whose targets are class numbers: scores lie in lo .. hi ------------------------------- */
+/* ---- samples of losses with class numbers as targets and scores in lo .. hi ---------------------------------- */
 
 void ad__class_samples(ad_sampler *s, double lo, double hi, double smoothing);
 

@@ -1,4 +1,4 @@
-/* class_targets.c: class numbers [n,..] -> what each class of each row weighs in the loss [n,c,..]. */
+/* class_targets.c: converts class numbers [n,..] to the targets [n,c,..] of a cross-entropy. */
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/loss/class_rows.h"
 #include "ops/loss/class_rows.h"
@@ -7,9 +7,9 @@
 static int class_targets_shape(ad_call *c) {
     int64_t n = ((const ad__class_attrs *)c->attrs)->n;
     ad_shape s = c->shape;
-    if (c->n > 2) return ad_call_fail(c, AD_EVALUE, "%d operands given, at most 2 taken", c->n);
+    if (c->n > 2) return ad_call_fail(c, AD_EVALUE, "%d operands given; takes classes and optionally weights", c->n);
     if (n < 1) return ad_call_fail(c, AD_ESHAPE, "%lld classes; at least one is needed", (long long)n);
-    if (s.ndim == AD_MAX_NDIM) return ad_call_fail(c, AD_ESHAPE, "no room for a dimension more than %d", AD_MAX_NDIM);
+    if (s.ndim == AD_MAX_NDIM) return ad_call_fail(c, AD_ESHAPE, "the result has more than %d dimensions", AD_MAX_NDIM);
     int axis = s.ndim ? 1 : 0;
     for (int i = s.ndim++; i > axis; i--) s.dim[i] = s.dim[i - 1];
     s.dim[axis] = n;
@@ -57,8 +57,8 @@ static const ad_attr targets_list[] = { { "label_smoothing", AD_ATTR_DOUBLE, off
                                         { 0 } };
 
 AD_OPTYPE(class_targets,
-          .doc = "the targets of cross_entropy_classes: what each class of a row weighs in its loss, divided "
-                 "as the reduction has it; 0 for rows that do not count",
+          .doc = "the targets of cross_entropy_classes: the weight of each class in a row's loss, divided by the "
+                 "divisor of the reduction; 0 in ignored rows",
           .formula = "w ((1 - smoothing) one_hot(classes) + smoothing / n)", .arity = -1, .flags = AD_OP_CONSTANT,
           .no_grad = AD_NO_GRAD(0) | AD_NO_GRAD(1), .attr_size = sizeof(ad__class_attrs), .attrs = targets_list,
           .shape = class_targets_shape, .evaluate = { class_targets_evaluate, class_targets_evaluate });

@@ -1,4 +1,4 @@
-/* cosine_similarity.c: the cosine of the angle between rows of two arrays. */
+/* cosine_similarity.c: the cosine of the angle between the rows of two arrays. */
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/net/norm.h"
@@ -20,7 +20,7 @@ static const cosine_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); 
 
 enum { A, B, GRADIENT, SLOTS }; /* rows of scratch */
 
-/* The lengths of a row of each, which evaluate leaves for backward. */
+/* The norms of a row of a and of b, saved by evaluate for backward. */
 typedef struct {
     double a, b;
 } lengths;
@@ -29,7 +29,7 @@ static int cosine_similarity_shape(ad_call *c) {
     const cosine_attrs *a = c->attrs;
     if (!ad_shape_equal(c->shape, c->in[1]->layout->shape)) return ad_call_fail(c, AD_ESHAPE, "the shapes differ");
     if (!(a->eps >= 0 && a->eps - a->eps == 0))
-        return ad_call_fail(c, AD_EVALUE, "eps %g is not a number >= 0", a->eps);
+        return ad_call_fail(c, AD_EVALUE, "eps %g is not a finite number >= 0", a->eps);
     int axis = ad_call_axis(c, a->axis, c->shape.ndim);
     if (axis < 0) return axis;
     c->scratch = SLOTS * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
@@ -56,7 +56,7 @@ static int cosine_similarity_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
-/* Of the operand a beside b: da = g / |a| (b / |b| - y a / |a|); without the last where eps stands for |a|. */
+/* da = g / |a| (b / |b| - y a / |a|), where b is the other operand. The last term is dropped where |a| < eps. */
 static void operand_backward(const ad_op *op, int operand) {
     ad__rows r = rows_of(op);
     bool fresh;
@@ -79,7 +79,7 @@ static void cosine_similarity_backward(const ad_op *op) {
     operand_backward(op, 1);
 }
 
-/* Squared lengths are compared, and kept above eps^2, before the root: at length 0 it has no slope. */
+/* Squared norms are limited to eps^2 before the root, since sqrt has no finite slope at 0. */
 static void cosine_similarity_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape s = op->in[0]->layout->shape;
     int axis = attrs_of(op)->axis < 0 ? attrs_of(op)->axis + s.ndim : attrs_of(op)->axis;
@@ -105,15 +105,15 @@ static void cosine_similarity_samples(ad_sampler *s) {
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
             ad_sample(s, &(cosine_attrs){ axis, i % 2 ? 1e-8 : 0 }, 2, (ad_shape[]){ shapes[i], shapes[i] },
                       (double[]){ -2, 0.5 }, (double[]){ 2, 2 });
-    /* a shorter than eps, then of length 0; then both */
+    /* rows: |a| < eps; a = 0; a = b = 0 */
     const double a[] = { 0.1, 0.2, 0, 0, 0, 0 }, b[] = { 1, 2, 3, -4, 0, 0 }, *values[] = { a, b };
     ad_sample_values(s, &(cosine_attrs){ 1, 0.5 }, 2, (ad_shape[]){ AD_SHAPE(3, 2), AD_SHAPE(3, 2) }, values, 0);
 }
 
-AD_OPTYPE(cosine_similarity, .doc = "the cosine of the angle between rows of a and b along an axis; operands broadcast",
+AD_OPTYPE(cosine_similarity, .doc = "cosine of the angle between the rows of a and b along an axis; operands broadcast",
           .formula = "sum(a b) / (max(|a|, eps) max(|b|, eps))",
           .gradient = "with unit rows u and v: g / |a| (v - y u); g / |b| (u - y v)",
-          .special = "of a row shorter than eps, g v / eps (PyTorch 1.13 subtracts y a / eps^2 from it)", .arity = 2,
+          .special = "da = g v / eps where |a| < eps (PyTorch 1.13 also subtracts y a / eps^2)", .arity = 2,
           .attr_size = sizeof(cosine_attrs), .attrs = cosine_list, .shape = cosine_similarity_shape,
           .evaluate = { cosine_similarity_evaluate, cosine_similarity_evaluate },
           .backward = { cosine_similarity_backward, cosine_similarity_backward }, .vjp = cosine_similarity_vjp);

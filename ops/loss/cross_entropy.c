@@ -1,4 +1,4 @@
-/* cross_entropy.c: the loss of class scores against class numbers, softmax and log in one stable op. */
+/* cross_entropy.c: the mean cross-entropy of logits and class numbers, with log and softmax in one stable op. */
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/reduce/rows.h"
@@ -6,10 +6,10 @@
 
 #include <math.h>
 
-/* What evaluate leaves for backward, which then computes no exponential again: of each row, its m and sum;
-   behind these the exponentials, e [n,c] = exp(logits - m). */
+/* Saved by evaluate, so that backward computes no exponential again: m and the sum of each row, then the exponentials
+   e [n,c] = exp(logits - m). */
 static size_t lse_bytes(int64_t rows) { return ((size_t)rows * sizeof(ad__lse) + 63) & ~(size_t)63; }
-/* NULL where nothing is saved: the logits want no gradient. */
+/* NULL if nothing is saved because the logits take no gradient. */
 static char *exponentials_of(const ad_op *op) {
     char *saved = ad_saved(op);
     return saved ? saved + lse_bytes(op->in[0]->layout->shape.dim[0]) : NULL;
@@ -20,13 +20,13 @@ static int cross_entropy_shape(ad_call *c) {
     ad_shape classes = c->in[1]->layout->shape;
     if (c->shape.ndim != 2 || classes.ndim != 1 || classes.dim[0] != c->shape.dim[0])
         return ad_call_fail(c, AD_ESHAPE, "takes logits [n,c] and class numbers [n]");
-    if (c->shape.dim[1] == 0) return ad_call_fail(c, AD_ESHAPE, "no classes");
+    if (c->shape.dim[1] == 0) return ad_call_fail(c, AD_ESHAPE, "no classes; c must be at least 1");
     if (c->graph->grad_enabled && ad__needs(c->in[0])) c->saved = lse_bytes(c->shape.dim[0]) + ad__bytes(c->in[0]);
     c->shape = AD_SCALAR;
     return AD_OK;
 }
 
-/* The sum of rows' losses. */
+/* The sum of the losses of some rows. */
 static double rows_loss(void *context, int worker, int64_t from, int64_t to) {
     const ad_op *op = context;
     const ad_var *x = op->in[0];
@@ -48,7 +48,7 @@ static double rows_loss(void *context, int worker, int64_t from, int64_t to) {
 }
 
 static int cross_entropy_evaluate(const ad_op *op) {
-    enum { ROWS = 16 }; /* to a term of the sum */
+    enum { ROWS = 16 }; /* rows per term of the sum */
     int64_t n = op->in[0]->layout->shape.dim[0], c = op->in[0]->layout->shape.dim[1];
     int rc = ad__check_classes(op, op->in[1], c, NULL);
     if (rc != AD_OK) return rc;
@@ -108,7 +108,7 @@ static void cross_entropy_samples(ad_sampler *s) {
     ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(0, 3), AD_SHAPE(0) }, edges, AD_SAMPLE_KINK);
 }
 
-AD_OPTYPE(cross_entropy, .doc = "mean over rows of -log softmax(logits)[class]; classes are whole numbers",
+AD_OPTYPE(cross_entropy, .doc = "mean over rows of -log softmax(logits)[class]; classes are integers 0..c-1",
           .formula = "mean(logsumexp(logits) - logits[class])",
           .gradient = "g / n (softmax(logits) - one_hot(classes))", .arity = 2, .no_grad = AD_NO_GRAD(1),
           .shape = cross_entropy_shape, .evaluate = { cross_entropy_evaluate, cross_entropy_evaluate },

@@ -1,4 +1,4 @@
-/* loss.c: running a loss's loops over arrays, with the reduction; its shape rules and samples. */
+/* loss.c: the driver that runs pointwise losses over arrays with a reduction; their shape rules and samples. */
 #include "ops/loss/loss.h"
 
 #include "ops/base/attrs.h"
@@ -7,7 +7,7 @@
 #include "ops/kernels/base/vector.h"
 #include "ops/loss/reduction.h"
 
-/* Elements worked on at once: few enough to stay in the first-level cache. */
+/* Elements per chunk, which fits the L1 cache. */
 enum { CHUNK = 1024 };
 
 const ad_attr ad__loss_list[] = { AD__REDUCTION_ATTR, { 0 } };
@@ -34,7 +34,7 @@ int ad__loss_shape_weighted(ad_call *c) {
     int rc = loss_shape(c, 3, AD_NONE);
     if (rc != AD_OK || c->n < 3) return rc;
     if (ad__broadcast(c->in[2]->layout->shape, x, &whole) == 0 && ad_shape_equal(whole, x)) return AD_OK;
-    return ad_call_fail(c, AD_ESHAPE, "the weights do not broadcast to the input's shape");
+    return ad_call_fail(c, AD_ESHAPE, "the weights must broadcast to the input's shape");
 }
 
 int ad__loss_shape_batchmean(ad_call *c) {
@@ -62,7 +62,7 @@ int ad__loss_shape_not_negative(ad_call *c) {
 
 /* ---- running --------------------------------------------------------------------------------------------- */
 
-/* Of no elements the mean is 0/0, a NaN, as PyTorch has it. */
+/* The mean of no elements is 0/0, a NaN, as in PyTorch. */
 static double divisor_of(const ad_op *op) {
     const ad__layout *x = op->in[0]->layout;
     int reduction = attrs_of(op)->reduction;
@@ -74,25 +74,25 @@ ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g) {
     return divisor == 1 ? g : ad_muls(g, 1 / divisor);
 }
 
-/* What all chunks of an Op's elements have in common. The arrays of CHUNK elements have its dtype. */
+/* Shared by all chunks of an Op's elements. The arrays of CHUNK elements have the Op's dtype. */
 typedef struct {
     const ad_op *op;
     const ad__loss *loss;
     ad_dtype t;
-    size_t size; /* of an element */
+    size_t size; /* of an element, in bytes */
     double k;
     bool each;             /* no reduction */
     const ad_var *weights; /* NULL: ones */
     ad__broadcast_map map; /* of the weights */
     double ones[CHUNK];
-    /* backward, of one operand: */
+    /* for backward, for one operand: */
     ad__loss_slope *const *slope;
     char *into;
-    bool fresh; /* no gradient has arrived there yet: zeros are added to */
+    bool fresh; /* the gradient has no contribution yet, so slopes are added to zeros */
     double cotangents[CHUNK], zeros[CHUNK];
 } job;
 
-/* As many as a chunk has. */
+/* Fills one chunk, or fewer elements if the op has fewer. */
 static void fill(const job *j, double value, double *to) {
     int64_t n = ad__lesser(j->op->in[0]->layout->numel, CHUNK);
     AD__BY_DTYPE(j->t, ad__array_fill, n, value, (void *)to);
@@ -107,14 +107,14 @@ static void job_open(const ad_op *op, const ad__loss *loss, job *j) {
     else fill(j, 1, j->ones);
 }
 
-/* The weights of elements from .. from+n, in the buffer where they do not lie together. */
+/* The weights of elements from .. from+n, in place if contiguous, else copied to buffer. */
 static const void *weights_at(const job *j, int64_t from, int64_t n, double *buffer) {
     if (j->weights == NULL) return j->ones;
     if (j->t == AD_F32) return ad__broadcast_read_f32(&j->map, from, n, j->weights->data, (void *)buffer);
     return ad__broadcast_read_f64(&j->map, from, n, j->weights->data, buffer);
 }
 
-/* Elements' losses, into the result or, if they are to be reduced, their sum. */
+/* Writes the losses of elements from .. to into the result, or returns their sum if they are reduced. */
 static double values_of(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
     double terms[CHUNK], buffer[CHUNK], sum = 0;

@@ -1,12 +1,12 @@
-/* loss.h: a loss that compares input and target element by element, from its formulas, written once
-   for both dtypes; value and reduction are one loop, and so is the gradient.
+/* loss.h: macros that define a loss of input and target from its formulas for one element, for both dtypes. The value
+   and the reduction share one loop, and so do the gradient and the reduction.
 
    AD_LOSS(name, value, backward of x, backward of t, vjp of x, vjp of t, (fields of an ad__loss), fields of the
    descriptor...) defines the descriptor ad_op_NAME. In the formulas
        x, t    an element of input and target: T in value and backward, Vars in vjp
-       w       an element of the third operand, repeated to x's shape; 1 where there is none (in vjp NULL)
+       w       an element of the third operand, broadcast to x's shape; 1 if absent (in vjp NULL)
        k       the parameter, if the loss has one: T, in vjp double
-       g       the gradient that arrives at the element's loss, divided as the reduction says
+       g       the cotangent of the element's loss, divided by the divisor of the reduction
        T       float or double; write constants of it as (T)0.5
    The descriptor's fields are doc, special, attrs, shape and no_grad; the others follow from the formulas. */
 #ifndef OPS_LOSS_LOSS_H
@@ -23,43 +23,43 @@ typedef struct {
     int reduction; /* an ad_reduction */
 } ad__loss_attrs;
 
-/* For the descriptor's attrs: of a loss without a parameter, and of one whose parameter has this name. */
+/* For the descriptor's attrs: for a loss without a parameter, and for one with a parameter of this name. */
 extern const ad_attr ad__loss_list[];
 #define AD__REDUCTION_ATTR { "reduction", AD_ATTR_INT, offsetof(ad__loss_attrs, reduction) }
 #define AD__LOSS_LIST(parameter)                                                                                       \
     (const ad_attr[]) { AD__REDUCTION_ATTR, { parameter, AD_ATTR_DOUBLE, offsetof(ad__loss_attrs, k) }, { 0 } }
 
-/* For the descriptor's shape: input and target of one shape. And with a parameter > 0, or >= 0; with a third operand
-   that broadcasts to the input; with AD_BATCHMEAN as a reduction. */
+/* For the descriptor's shape. Input and target have the same shape. Variants: the parameter is > 0, or >= 0; a third
+   operand broadcasts to the input; AD_BATCHMEAN is a reduction too. */
 int ad__loss_shape(ad_call *c);
 int ad__loss_shape_positive(ad_call *c);
 int ad__loss_shape_not_negative(ad_call *c);
 int ad__loss_shape_weighted(ad_call *c);
 int ad__loss_shape_batchmean(ad_call *c);
 
-/* Loops over count contiguous elements, beginning at from: value overwrites y, slope's result is base, which may
-   be to, and the slope added. */
+/* Loops over count contiguous elements, beginning at from. value writes y; slope writes to = base + slope, where base
+   may be to. */
 typedef void ad__loss_value(int64_t from, int64_t count, double k, const void *x, const void *t, const void *w,
                             void *y);
 typedef void ad__loss_slope(int64_t from, int64_t count, double k, const void *x, const void *t, const void *w,
                             const void *g, const void *base, void *to);
 
-/* What the functions of loss.c need to know of an op. */
+/* What the functions of loss.c need to know about an op. */
 typedef struct {
     ad__loss_value *const *value[2];    /* by dtype, for each level */
     ad__loss_slope *const *slope[2][2]; /* by operand, x and t, and dtype */
-    int (*check)(const ad_op *op);      /* looks at the operands' elements before evaluation; NULL: all are valid */
+    int (*check)(const ad_op *op);      /* checks the operands' elements before evaluation; NULL: all are valid */
     /* samples */
-    double x_range[2], t_range[2]; /* where the elements lie */
+    double x_range[2], t_range[2]; /* the ranges of the elements */
     struct {
         int n;
         const double *at;
-    } parameters; /* values of k; {0}: the loss has none */
+    } parameters; /* values of k; {0} if the loss has none */
     struct {
         int n;
         const double (*at)[2];
-    } points;                            /* special ones: x and t */
-    void (*more_samples)(ad_sampler *s); /* that only this loss has; NULL: none */
+    } points;                            /* special points, each an x and a t */
+    void (*more_samples)(ad_sampler *s); /* further samples of this loss, or NULL */
 } ad__loss;
 #define AD__PARAMETERS(...) { AD__COUNT(((const double[]){ __VA_ARGS__ })), (const double[]){ __VA_ARGS__ } }
 #define AD__POINTS(...) { AD__COUNT(((const double[][2]){ __VA_ARGS__ })), (const double[][2]){ __VA_ARGS__ } }
@@ -67,15 +67,16 @@ typedef struct {
 int ad__run_loss(const ad_op *op, const ad__loss *loss);
 void ad__run_loss_back(const ad_op *op, const ad__loss *loss);
 void ad__loss_samples(ad_sampler *s, const ad__loss *loss);
-/* g divided by what the reduction divides by. */
+/* g divided by the divisor of the reduction. */
 ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g);
 ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var *w, double k, ad_reduction reduction);
 
-/* For formulas: of a NaN the second is taken. Unlike fmax it leaves loops vectorised. */
+/* For formulas. If either is NaN, the result is b. Unlike fmax, it does not prevent vectorisation. */
 #define larger(a, b) ((a) > (b) ? (a) : (b))
 
 #define AD__LOSS_VALUE(f, T_, VALUE)                                                                                   \
-    AD__LOOP(ad__loss_value, f, T_, (double k_, const void *vx, const void *vt, const void *vw, void *vy),             \
+    AD__LEVELS_OF(ad__loss_value, f, T_,                                                                               \
+        (int64_t from, int64_t count, double k_, const void *vx, const void *vt, const void *vw, void *vy),            \
         typedef T_ T __attribute__((unused));                                                                          \
         const T_ *xs = AD__FROM(T_, vx), *ts = AD__FROM(T_, vt), *ws = AD__FROM(T_, vw), k = (T_)k_;                   \
         T_ *ys = (T_ *)vy + from;                                                                                      \
@@ -88,8 +89,9 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
         })
 
 #define AD__LOSS_SLOPE(f, T_, BACKWARD)                                                                                \
-    AD__LOOP(ad__loss_slope, f, T_,                                                                                    \
-             (double k_, const void *vx, const void *vt, const void *vw, const void *vg, const void *vbase, void *vto),\
+    AD__LEVELS_OF(ad__loss_slope, f, T_,                                                                               \
+        (int64_t from, int64_t count, double k_, const void *vx, const void *vt, const void *vw, const void *vg,       \
+         const void *vbase, void *vto),                                                                                \
         typedef T_ T __attribute__((unused));                                                                          \
         const T_ *xs = AD__FROM(T_, vx), *ts = AD__FROM(T_, vt), *ws = AD__FROM(T_, vw), *gs = AD__FROM(T_, vg);       \
         const T_ *base = AD__FROM(T_, vbase), k = (T_)k_;                                                              \
@@ -101,6 +103,9 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
             (void)x, (void)t, (void)w, (void)g;                                                                        \
             to[i] = base[i] + (T_)(BACKWARD);                                                                          \
         })
+
+/* Removes the parentheses around a list of fields. */
+#define AD__OPEN(...) __VA_ARGS__
 
 #define AD_LOSS(name, VALUE, BACK_X, BACK_T, VJP_X, VJP_T, LOSS, ...)                                                  \
     AD__LOSS_VALUE(name##_value_f32, float, VALUE)                                                                     \

@@ -1,4 +1,4 @@
-/* margin.c: the multi-class hinge loss: the class's score is to lead every other by a margin. */
+/* margin.c: the multi-class hinge loss, by which a class's score should exceed the others by a margin. */
 #include "ops/base/gradient.h"
 #include "ops/kernels/loss/margin.h"
 #include "ops/loss/class_rows.h"
@@ -17,16 +17,16 @@ static const ad_attr margin_list[] = { { "p", AD_ATTR_INT, offsetof(margin_attrs
 
 static const margin_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
 
-/* x [n,c], classes [n], weights [c] or none -> [n] or a scalar */
+/* x [n,c], classes [n], optional weights [c] -> [n] or a scalar */
 static int multi_margin_shape(ad_call *c) {
     const margin_attrs *a = c->attrs;
     ad_shape x = c->shape;
     if (c->n < 2 || c->n > 3 || x.ndim != 2 || x.dim[1] == 0 ||
         !ad_shape_equal(c->in[1]->layout->shape, AD_SHAPE(x.dim[0])))
-        return ad_call_fail(c, AD_ESHAPE, "takes scores [n,c], class numbers [n] and weights [c]");
+        return ad_call_fail(c, AD_ESHAPE, "takes scores [n,c], class numbers [n] and optionally weights [c]");
     int rc = ad__check_class_weights(c, 2, x.dim[1]);
     if (rc != AD_OK) return rc;
-    if (a->p != 1 && a->p != 2) return ad_call_fail(c, AD_EVALUE, "p is %d; 1 or 2", a->p);
+    if (a->p != 1 && a->p != 2) return ad_call_fail(c, AD_EVALUE, "p is %d; it must be 1 or 2", a->p);
     c->shape = a->reduction == AD_NONE ? AD_SHAPE(x.dim[0]) : AD_SCALAR;
     return ad__check_reduction(c, a->reduction, AD_NONE);
 }
@@ -50,7 +50,7 @@ static inline work work_of(const ad_op *op) {
 
 static int64_t class_of(const ad_op *op, int64_t i) { return (int64_t)ad__get(op->in[1], i); }
 
-/* What the sum over the other classes is multiplied by: the class's weight over c. */
+/* The factor of the sum over the other classes: the class's weight divided by c. */
 static double scale_of(const work *w, int64_t class) {
     return (w->op->n_in > 2 ? ad__get(w->op->in[2], class) : 1) / (double)w->scores.n;
 }
@@ -84,7 +84,7 @@ static void multi_margin_backward(const ad_op *op) {
     }
 }
 
-/* With z = margin - x[class] + x: what each other class adds, and minus their sum at the class. */
+/* With z = margin - x[class] + x, each other class adds its slope in z, and the class subtracts their sum. */
 static void multi_margin_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *x = op->in[0];
     int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
@@ -115,11 +115,11 @@ static void multi_margin_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(multi_margin,
-          .doc = "hinge loss of scores [n,c] and class numbers [n]: each other class's lack of a margin, to the power "
-                 "p (1 or 2), divided by c, times the class's weight [c]",
+          .doc = "hinge loss of scores [n,c] and class numbers [n]: the sum over other classes of their margin "
+                 "violation to the power p (1 or 2), divided by c and multiplied by the class's weight [c]",
           .formula = "w[class] / c sum over others of max(0, margin - x[class] + x)^p",
-          .gradient = "g w[class] / c p (..)^(p-1) where positive; at the class minus their sum",
-          .special = "at the kink slope 0", .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2),
+          .gradient = "g w[class] / c p (..)^(p-1) where positive; minus their sum at the class",
+          .special = "slope 0 at the kink", .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2),
           .attr_size = sizeof(margin_attrs), .attrs = margin_list, .shape = multi_margin_shape,
           .evaluate = { multi_margin_evaluate, multi_margin_evaluate },
           .backward = { multi_margin_backward, multi_margin_backward }, .vjp = multi_margin_vjp);

@@ -1,10 +1,10 @@
-/* nll.c: the loss of log-probabilities: minus that of the row's class. */
+/* nll.c: the negative log-likelihood loss of log-probabilities and class numbers. */
 #include "ops/loss/class_rows.h"
 
-/* log_probs [n,c,..], classes [n,..], weights [c] or none -> [n,..] or a scalar */
+/* log_probs [n,c,..], classes [n,..], optional weights [c] -> [n,..] or a scalar */
 static int nll_shape(ad_call *c) {
     if (((const ad__class_attrs *)c->attrs)->smoothing != 0)
-        return ad_call_fail(c, AD_EVALUE, "takes no label smoothing; ad_cross_entropy_with does");
+        return ad_call_fail(c, AD_EVALUE, "label smoothing is not supported; use ad_cross_entropy_with");
     c->saved = sizeof(double); /* the divisor */
     return ad__class_rows_shape(c, true);
 }
@@ -19,7 +19,7 @@ static work work_of(const ad_op *op) {
     return (work){ op, ad__around_axis(s, ad__class_axis(s)) };
 }
 
-/* The element of the row's class, and what it weighs; -1 where the row does not count. */
+/* The offset of the log-probability of the row's class, -1 if the row is ignored; and its weight. */
 typedef struct {
     int64_t at;
     double weight;
@@ -63,10 +63,10 @@ static void nll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void nll_samples(ad_sampler *s) { ad__class_samples(s, -4, -0.1, 0); }
 
 AD_OPTYPE(nll,
-          .doc = "minus log-probabilities [n,c,..] at class numbers [n,..], with class weights [c], a class to "
-                 "ignore and a reduction; the mean is over the weights of the rows that count",
+          .doc = "negative log-probabilities [n,c,..] at class numbers [n,..], with class weights [c], a class to "
+                 "ignore and a reduction; the mean divides by the summed weights of the rows not ignored",
           .formula = "-w[class] log_probs[class]", .gradient = "-g w[class] at the class, 0 elsewhere",
-          .special = "NaN for the mean of no rows, with gradient 0", .arity = -1,
+          .special = "the mean of no rows is NaN, with gradient 0", .arity = -1,
           .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs),
           .attrs = ad__class_list + 1 /* no smoothing */, .shape = nll_shape,
           .evaluate = { nll_evaluate, nll_evaluate }, .backward = { nll_backward, nll_backward },

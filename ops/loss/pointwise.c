@@ -1,5 +1,5 @@
-/* pointwise.c: losses that compare input and target element by element, each as its formulas.
-   Names, arguments and special points are those of torch.nn.functional (1.13) unless a line says otherwise. */
+/* pointwise.c: losses that compare input and target element by element, each defined by its formulas.
+   Names, arguments and special points are those of torch.nn.functional (1.13) unless noted. */
 #include "ops/loss/loss.h"
 
 #include "ops/base/gradient.h"
@@ -14,7 +14,7 @@ AD_LOSS(mse,
         ad_mul(g, ad_muls(ad_sub(x, t), 2)),
         ad_mul(g, ad_muls(ad_sub(t, x), 2)),
         (.x_range = { -2, 2 }, .t_range = { -2, 2 }, .points = AD__POINTS({ 1, 1 }, { 1e4, -1e4 })),
-        .doc = "squared difference of input and target, its mean, sum or each",
+        .doc = "squared difference of input and target: the mean, the sum or each",
         .attrs = ad__loss_list, .shape = ad__loss_shape)
 ad_var *ad_mse(ad_var *x, ad_var *target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_mse, x, target, NULL, 0, reduction);
@@ -27,15 +27,15 @@ AD_LOSS(l1,
         ad_mul(g, ad_sign(ad_sub(x, t))),
         ad_mul(g, ad_sign(ad_sub(t, x))),
         (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .points = AD__POINTS({ 1, 1 }, { 2, -1 })),
-        .doc = "absolute difference of input and target, its mean, sum or each",
-        .special = "slope 0 where they are equal",
+        .doc = "absolute difference of input and target: the mean, the sum or each",
+        .special = "slope 0 where input and target are equal",
         .attrs = ad__loss_list, .shape = ad__loss_shape)
 ad_var *ad_l1(ad_var *x, ad_var *target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_l1, x, target, NULL, 0, reduction);
 }
 
-/* The difference held within -k .. k: the slope of huber. */
-static ad_var *held(ad_var *difference, double k) {
+/* The difference limited to -k .. k: the slope of huber. */
+static ad_var *clamped(ad_var *difference, double k) {
     return ad_minimum(ad_maximum(difference, ad__constant(difference, -k)), ad__constant(difference, k));
 }
 
@@ -43,28 +43,28 @@ AD_LOSS(huber,
         fabs(x - t) <= k ? (T)0.5 * (x - t) * (x - t) : k * (fabs(x - t) - (T)0.5 * k),
         g * (x - t > k ? k : x - t < -k ? -k : x - t),
         g * (x - t > k ? -k : x - t < -k ? k : t - x),
-        ad_mul(g, held(ad_sub(x, t), k)),
-        ad_neg(ad_mul(g, held(ad_sub(x, t), k))),
+        ad_mul(g, clamped(ad_sub(x, t), k)),
+        ad_neg(ad_mul(g, clamped(ad_sub(x, t), k))),
         (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .parameters = AD__PARAMETERS(0.7, 1),
          .points = AD__POINTS({ 1, 0 }, { 1, 1 }, { 0, 1 }, { 1e4, -1e4 })),
         .doc = "half the squared difference, and linear beyond delta (Huber 1964)",
-        .special = "the kink's two sides agree",
+        .special = "the slope is continuous at delta",
         .attrs = AD__LOSS_LIST("delta"), .shape = ad__loss_shape_positive)
 ad_var *ad_huber(ad_var *x, ad_var *target, double delta, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_huber, x, target, NULL, delta, reduction);
 }
 
-/* huber / beta; of beta 0 the limit, l1. */
-static ad_var *held_part(ad_var *difference, double k) {
-    return k == 0 ? ad_sign(difference) : ad_muls(held(difference, k), 1 / k);
+/* The slope of smooth_l1, that of huber divided by beta; for beta = 0 that of l1, its limit. */
+static ad_var *clamped_part(ad_var *difference, double k) {
+    return k == 0 ? ad_sign(difference) : ad_muls(clamped(difference, k), 1 / k);
 }
 
 AD_LOSS(smooth_l1,
         fabs(x - t) < k ? (T)0.5 * (x - t) * (x - t) / k : fabs(x - t) - (T)0.5 * k,
         g * (fabs(x - t) < k ? (x - t) / k : x > t ? 1 : x < t ? -1 : x - t),
         g * (fabs(x - t) < k ? (t - x) / k : x > t ? -1 : x < t ? 1 : x - t),
-        ad_mul(g, held_part(ad_sub(x, t), k)),
-        ad_neg(ad_mul(g, held_part(ad_sub(x, t), k))),
+        ad_mul(g, clamped_part(ad_sub(x, t), k)),
+        ad_neg(ad_mul(g, clamped_part(ad_sub(x, t), k))),
         (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .parameters = AD__PARAMETERS(0.7, 1, 0),
          .points = AD__POINTS({ 1, 0 }, { 1, 1 }, { 0, 1 }, { 1e4, -1e4 })),
         .doc = "half the squared difference over beta, and linear beyond beta (Girshick 2015)",
@@ -80,11 +80,11 @@ static int check_probabilities(const ad_op *op) {
     const ad_var *x = op->in[0];
     int64_t n = x->layout->numel, bad = AD__BY_DTYPE(x->layout->dtype, ad__first_outside, n, 0, 1, x->data);
     if (bad == n) return AD_OK;
-    return ad_op_fail(op, AD_EVALUE, "element %lld of the input is %g, no probability; for scores there is "
+    return ad_op_fail(op, AD_EVALUE, "element %lld of the input is %g, not a probability; for scores use "
                       "ad_bce_logits", (long long)bad, ad_at(x, bad));
 }
 
-static const float least_variance = 1e-12f; /* PyTorch's is a float, in f64 too */
+static const float least_variance = 1e-12f; /* PyTorch's constant, which is a float in f64 too */
 
 AD_LOSS(bce,
         (t - 1) * larger(log1p(-x), -100) - t * larger(log(x), -100),
@@ -113,7 +113,7 @@ static void weighed_samples(ad_sampler *s) {
         ad_sample(s, &(ad__loss_attrs){ 0, i % 3 }, 3, shapes[i], (double[]){ -4, 0, 0.5 }, (double[]){ 4, 1, 3 });
 }
 
-/* With s = sigmoid: -w t log s(x) - (1 - t) log s(-x). Each slope keeps its digits in both tails. */
+/* With s = sigmoid: -w t log s(x) - (1 - t) log s(-x). Each slope is accurate in both tails. */
 AD_LOSS(bce_logits,
         (1 - t) * (larger(x, 0) + LOG1P_EXP(x)) + w * t * (larger(-x, 0) + LOG1P_EXP(x)),
         g * ((1 - t) / (1 + exp(-x)) - w * t / (1 + exp(x))),
@@ -122,8 +122,7 @@ AD_LOSS(bce_logits,
         ad_mul(g, ad_sub(weighed(ad_softplus(ad_neg(x)), w), ad_softplus(x))),
         (.x_range = { -4, 4 }, .t_range = { 0, 1 }, .more_samples = weighed_samples,
          .points = AD__POINTS({ 0, 1 }, { 0, 0 }, { 700, 1 }, { -700, 0 }, { 40, 1 }, { -40, 0.5 })),
-        .doc = "bce of sigmoid(x), finite for every finite x; w, pos_weight, weighs the positive "
-               "class",
+        .doc = "bce of sigmoid(x), finite for every finite x; w is pos_weight, the weight of the positive class",
         .attrs = ad__loss_list, .shape = ad__loss_shape_weighted, .no_grad = AD_NO_GRAD(2))
 ad_var *ad_bce_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_bce_logits, x, target, pos_weight, 0, reduction);
@@ -136,7 +135,7 @@ static void batchmean_samples(ad_sampler *s) {
                   (double[]){ -3, 0.1 }, (double[]){ -0.1, 1 });
 }
 
-/* t log t, 0 at 0, whose slope there is -inf (PyTorch's is NaN). */
+/* The slope in t of kl_div. Where t is 0 it is -inf (PyTorch: NaN). */
 static ad_var *target_slope(ad_var *x, ad_var *t, bool log_target) {
     if (log_target) return ad_mul(ad_exp(t), ad_adds(ad_sub(t, x), 1));
     return ad_sub(ad_adds(ad_log(t), 1), x);
@@ -150,7 +149,7 @@ AD_LOSS(kl_div,
         ad_mul(g, target_slope(x, t, k != 0)),
         (.x_range = { -3, -0.1 }, .t_range = { 0.1, 1 }, .parameters = AD__PARAMETERS(0, 1),
          .points = AD__POINTS({ -1, 0 }, { -0.5, 1 }, { -0.5, -1 }), .more_samples = batchmean_samples),
-        .doc = "t (log t - x): what target t has over input x, which is log-probabilities; or exp(t) (t - x)",
+        .doc = "t (log t - x) for log-probabilities x and probabilities t; exp(t) (t - x) if t are log-probabilities",
         .special = "0 at t = 0, with slope -inf in t (PyTorch 1.13: NaN); NaN for t < 0",
         .attrs = AD__LOSS_LIST("log_target"), .shape = ad__loss_shape_batchmean)
 ad_var *ad_kl_div(ad_var *x, ad_var *target, bool log_target, ad_reduction reduction) {
@@ -159,7 +158,7 @@ ad_var *ad_kl_div(ad_var *x, ad_var *target, bool log_target, ad_reduction reduc
 
 /* ---- margins ------------------------------------------------------------------------------------------------- */
 
-/* 1 where it holds, else 0; constants. */
+/* Constants: 1 where the comparison holds, else 0. */
 static ad_var *is_not(ad_var *a, double value) { return ad_ne(a, ad__constant(a, value)); }
 static ad_var *is_at_most(ad_var *a, double value) { return ad_le(a, ad__constant(a, value)); }
 
@@ -172,7 +171,7 @@ AD_LOSS(hinge,
         (.x_range = { -2, 2 }, .t_range = { -1.1, 1.2 }, .parameters = AD__PARAMETERS(1, 0.4),
          .points = AD__POINTS({ 1, 1 }, { -1, 1 }, { 1, -1 }, { 0.5, 1 }, { 3, 1 })),
         .doc = "max(0, margin - t x), targets t of -1 or 1; PyTorch has no such function",
-        .special = "at the kink the slope of the rising side",
+        .special = "at the kink, the slope of the rising side",
         .attrs = AD__LOSS_LIST("margin"), .shape = ad__loss_shape)
 ad_var *ad_hinge(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_hinge, x, target, NULL, margin, reduction);
@@ -187,13 +186,13 @@ AD_LOSS(hinge_embedding,
         (.x_range = { -2, 2 }, .t_range = { -2, 2 }, .parameters = AD__PARAMETERS(1, 0.4),
          .points = AD__POINTS({ 0, 1 }, { 1, 1 }, { 1, -1 }, { 2, -1 }, { -2, -1 }, { 0.3, 0.5 })),
         .doc = "x where the target is 1, max(0, margin - x) where it is -1",
-        .special = "at the kink the slope of the falling side; the target takes no gradient",
+        .special = "at the kink, the slope of the falling side; the target takes no gradient",
         .attrs = AD__LOSS_LIST("margin"), .shape = ad__loss_shape, .no_grad = AD_NO_GRAD(1))
 ad_var *ad_hinge_embedding(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_hinge_embedding, x, target, NULL, margin, reduction);
 }
 
-/* softplus(-t x), where PyTorch 1.13 overflows for t x below -709. */
+/* The formula is softplus(-t x) without overflow. PyTorch 1.13 overflows for t x below -709. */
 AD_LOSS(soft_margin,
         larger(-t * x, 0) + LOG1P_EXP(t * x),
         -g * t / (1 + exp(t * x)),

@@ -1,11 +1,11 @@
-/* reduction.c: what losses do with an ad_reduction. */
+/* reduction.c: checks an ad_reduction and applies it to the losses of rows. */
 #include "ops/loss/reduction.h"
 
 #include "ops/base/attrs.h"
 
 int ad__check_reduction(const ad_call *c, int reduction, ad_reduction last) {
     if (reduction >= AD_MEAN && reduction <= (int)last) return AD_OK;
-    return ad_call_fail(c, AD_EVALUE, "%d is no reduction of this loss; AD_MEAN, AD_SUM and AD_NONE are", reduction);
+    return ad_call_fail(c, AD_EVALUE, "%d is not a reduction of this loss; use AD_MEAN, AD_SUM or AD_NONE", reduction);
 }
 
 void ad__reduce_rows(const ad_op *op, ad__row_reduction r, int64_t rows, ad__row_loss *loss, const void *context) {

@@ -1,21 +1,21 @@
-/* reduction.h: what losses do with an ad_reduction: checking it, and putting the losses of rows together. */
+/* reduction.h: checks an ad_reduction and applies it to the losses of rows. */
 #ifndef OPS_LOSS_REDUCTION_H
 #define OPS_LOSS_REDUCTION_H
 
 #include "autodiff/graph/node.h"
 #include "ops/ops.h"
 
-/* For shape rules: AD_OK if it is one of AD_MEAN .. last. */
+/* For shape rules: returns AD_OK if reduction is one of AD_MEAN .. last. */
 int ad__check_reduction(const ad_call *c, int reduction, ad_reduction last);
 
-/* The result of an op is each row's loss, or their sum over the divisor. */
+/* each: the result is the loss of each row; otherwise it is their sum divided by the divisor. */
 typedef struct {
     bool each;
     double divisor;
 } ad__row_reduction;
 typedef double ad__row_loss(const void *context, int64_t row);
 void ad__reduce_rows(const ad_op *op, ad__row_reduction r, int64_t rows, ad__row_loss *loss, const void *context);
-/* The gradient that arrives at a row's loss. */
+/* The cotangent of a row's loss. */
 double ad__row_cotangent(const ad_op *op, ad__row_reduction r, int64_t row);
 
 #endif

@@ -1,4 +1,4 @@
-/* rows.c: the rows of arrays of one shape along an axis, as contiguous memory. */
+/* rows.c: access to the rows of an array along an axis as contiguous memory. */
 #include "ops/loss/rows.h"
 
 ad__rows ad__rows_along(const ad_op *op, ad_shape s, int axis) {

@@ -1,4 +1,4 @@
-/* rows.h: the rows of arrays of one shape along an axis, as contiguous memory: in place, or copied to scratch. */
+/* rows.h: access to the rows of an array along an axis as contiguous memory, in place or copied to scratch. */
 #ifndef OPS_LOSS_ROWS_H
 #define OPS_LOSS_ROWS_H
 
@@ -8,38 +8,38 @@
 
 typedef struct {
     ad_dtype t;
-    size_t size;   /* bytes of a row */
+    size_t size;   /* of a row, in bytes */
     int64_t n;     /* elements of a row */
-    int64_t inner; /* how far they lie apart */
+    int64_t inner; /* distance between the elements of a row */
     int64_t count; /* rows */
-    char *scratch; /* as many rows as the op's shape rule asked for: its slots */
+    char *scratch; /* the slots: the rows of scratch that the op's shape rule reserved */
 } ad__rows;
 
 ad__rows ad__rows_along(const ad_op *op, ad_shape s, int axis);
 
-/* Row j of the data, copied to a row of scratch; and back. */
+/* Copy row j of the data to a row of scratch, and a row of scratch to row j. */
 void *ad__row_load(const ad__rows *r, const void *data, int64_t j, void *row);
 void ad__row_unload(const ad__rows *r, const void *row, void *data, int64_t j);
 
 static inline void *ad__row_slot(const ad__rows *r, int slot) { return r->scratch + (size_t)slot * r->size; }
-/* Row j where its elements lie together. */
+/* Row j, if the elements of a row are contiguous. */
 static inline void *ad__row_in_place(const ad__rows *r, const void *data, int64_t j) {
     return (char *)data + (size_t)j * r->size;
 }
-/* Row j of the data, in place where its elements lie together, else copied to the slot. */
+/* Row j of the data: in place if contiguous, else copied to the slot. */
 static inline void *ad__row_at(const ad__rows *r, const void *data, int64_t j, int slot) {
     if (r->inner == 1) return ad__row_in_place(r, data, j);
     return ad__row_load(r, data, j, ad__row_slot(r, slot));
 }
-/* The same of a row that becomes zeros. */
+/* The same for a row that is set to zeros. */
 static inline void *ad__row_zeros(const ad__rows *r, void *data, int64_t j, int slot) {
     return memset(r->inner == 1 ? ad__row_in_place(r, data, j) : ad__row_slot(r, slot), 0, r->size);
 }
-/* Row j of a gradient to add to; fresh: no gradient has arrived there yet. */
+/* Row j of a gradient, to add to; fresh: the gradient has no contribution yet. */
 static inline void *ad__row_gradient(const ad__rows *r, void *grad, int64_t j, int slot, bool fresh) {
     return fresh ? ad__row_zeros(r, grad, j, slot) : ad__row_at(r, grad, j, slot);
 }
-/* Puts row j back if it is in a slot. */
+/* Copies row j back to the data if it is in a slot. */
 static inline void ad__row_store(const ad__rows *r, const void *row, void *data, int64_t j) {
     if (r->inner != 1) ad__row_unload(r, row, data, j);
 }

@@ -1,4 +1,4 @@
-/* extremum.c: max and min over all elements or some axes, and where they are. */
+/* extremum.c: max and min over all elements or some axes, and argmax and argmin. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/reduce/extremum.h"
 #include "ops/ops.h"
@@ -8,7 +8,7 @@
 
 /* ---- helpers ------------------------------------------------------------------------------------------ */
 
-/* An empty segment has no largest element, and no neutral one can stand for it. c->shape is the result's. */
+/* An empty segment has no largest or smallest element, so it is an error. c->shape is the result's shape. */
 static int check_elements(const ad_call *c) {
     if (c->in[0]->layout->numel > 0 || ad_shape_numel(c->shape) == 0) return AD_OK;
     return ad_call_fail(c, AD_ESHAPE, "no elements to take the %s of", c->type->name);
@@ -19,7 +19,7 @@ static int extremum_shape(ad_call *c) {
     return rc == AD_OK ? check_elements(c) : rc;
 }
 
-/* How the result lies in the operand. */
+/* The broadcast map from the result to the operand. */
 static ad__broadcast_map result_map(const ad_op *op) {
     ad_shape s = op->in[0]->layout->shape;
     return ad__broadcast_map_of(ad__reduced_shape(s, ad__axes_mask(ad__attrs_of(op), s.ndim), true), s);
@@ -32,7 +32,7 @@ static int evaluate_by(const ad_op *op, bool smallest) {
     return AD_OK;
 }
 
-/* Elements that tie for the extremum share the gradient equally. */
+/* Elements equal to the extremum share the gradient equally. */
 static void extremum_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     void *gx = ad_grad_into(op, 0);
@@ -79,7 +79,7 @@ static void min_samples(ad_sampler *s) { max_samples(s); }
     .attrs = ad__axes_list, .shape = extremum_shape, .backward = { extremum_backward, extremum_backward },             \
     .vjp = extremum_vjp
 
-AD_OPTYPE(max, .doc = "largest element over all or some axes; NaN if there is one", .formula = "max x",
+AD_OPTYPE(max, .doc = "largest element over all or some axes; NaN if any element is NaN", .formula = "max x",
           .evaluate = { max_evaluate, max_evaluate }, EXTREMUM);
 ad_var *ad_max(ad_var *x) { return ad__reduce_all(&ad_op_max, x); }
 ad_var *ad_max_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_max, x, axis, keepdims); }
@@ -87,7 +87,7 @@ ad_var *ad_max_axes(ad_var *x, int n, const int *axes, bool keepdims) {
     return ad__reduce_axes(&ad_op_max, x, n, axes, keepdims);
 }
 
-AD_OPTYPE(min, .doc = "smallest element over all or some axes; NaN if there is one", .formula = "min x",
+AD_OPTYPE(min, .doc = "smallest element over all or some axes; NaN if any element is NaN", .formula = "min x",
           .evaluate = { min_evaluate, min_evaluate }, EXTREMUM);
 ad_var *ad_min(ad_var *x) { return ad__reduce_all(&ad_op_min, x); }
 ad_var *ad_min_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_min, x, axis, keepdims); }
@@ -103,7 +103,7 @@ static int place_shape(ad_call *c) {
     int64_t segments = rc == AD_OK ? ad_shape_numel(c->shape) : 0;
     if (rc == AD_OK) rc = check_elements(c);
     if (rc == AD_OK && segments > 0 && c->dtype == AD_F32 && numel / segments > longest)
-        return ad_call_fail(c, AD_ESHAPE, "f32 holds no index above %lld; convert x with ad_cast", (long long)longest);
+        return ad_call_fail(c, AD_ESHAPE, "f32 holds no index above %lld; cast x to AD_F64", (long long)longest);
     return rc;
 }
 
@@ -136,13 +136,13 @@ static void argmin_samples(ad_sampler *s) { argmax_samples(s); }
     .shape = place_shape
 
 AD_OPTYPE(argmax,
-          .doc = "index of the largest element, of the first where several tie, of the first NaN if there is one",
+          .doc = "index of the largest element, the first of equal ones; the first NaN if there is one",
           .formula = "argmax x", .evaluate = { argmax_evaluate, argmax_evaluate }, PLACE);
 ad_var *ad_argmax(ad_var *x) { return ad__reduce_all(&ad_op_argmax, x); }
 ad_var *ad_argmax_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmax, x, axis, keepdims); }
 
 AD_OPTYPE(argmin,
-          .doc = "index of the smallest element, of the first where several tie, of the first NaN if there is one",
+          .doc = "index of the smallest element, the first of equal ones; the first NaN if there is one",
           .formula = "argmin x", .evaluate = { argmin_evaluate, argmin_evaluate }, PLACE);
 ad_var *ad_argmin(ad_var *x) { return ad__reduce_all(&ad_op_argmin, x); }
 ad_var *ad_argmin_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmin, x, axis, keepdims); }

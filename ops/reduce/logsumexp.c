@@ -1,7 +1,7 @@
-/* logsumexp.c: log of the sum of exponentials over all elements or some axes. */
-#include "ops/reduce/segments.h"
-#include "ops/ops.h"
+/* logsumexp.c: the logarithm of the sum of exponentials over all elements or some axes. */
 #include "ops/kernels/reduce/rows.h"
+#include "ops/ops.h"
+#include "ops/reduce/segments.h"
 
 #include <math.h>
 
@@ -29,8 +29,8 @@ static void logsumexp_segment_back(const ad_op *op, int64_t segment, int64_t n, 
 static int logsumexp_evaluate(const ad_op *op) { return ad__over_segments(op, logsumexp_segment); }
 static void logsumexp_backward(const ad_op *op) { ad__back_over_segments(op, logsumexp_segment_back); }
 
-/* softmax over the axes: exp(x - y) would lose digits where y is large. The maximum is a constant, as the
-   slopes that go through it cancel. */
+/* softmax over the axes. exp(x - y) would lose precision where y is large, so the maximum is subtracted. It may be a
+   constant, since its derivative cancels. */
 static ad_var *softmax_over(ad_var *x, ad__axes_attrs a) {
     a.keepdims = true;
     if (a.n == 1) return ad_softmax(x, a.axis[0]);
@@ -57,7 +57,7 @@ static void logsumexp_samples(ad_sampler *s) {
     ad_sample_values(s, &row, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
 }
 
-AD_OPTYPE(logsumexp, .doc = "log of the sum of exp(x) over all or some axes, finite for elements of any size",
+AD_OPTYPE(logsumexp, .doc = "log of the sum of exp(x) over all or some axes, without overflow",
           .formula = "log sum exp(x)", .gradient = "g softmax(x)", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
           .attrs = ad__axes_list, .shape = logsumexp_shape, .evaluate = { logsumexp_evaluate, logsumexp_evaluate },
           .backward = { logsumexp_backward, logsumexp_backward }, .vjp = logsumexp_vjp);

@@ -1,6 +1,6 @@
 /* moments.c: variance and standard deviation over all elements or some axes. */
-#include "ops/reduce/segments.h"
 #include "ops/ops.h"
+#include "ops/reduce/segments.h"
 
 #include <math.h>
 
@@ -27,7 +27,7 @@ static ad_var *apply_moment(const ad_optype *type, ad_var *x, int n, const int *
     return ad__apply1(type, x, &a);
 }
 
-/* What the sum of squares is divided by: with as many elements as the correction or fewer, 0. */
+/* The divisor of the sum of squares: 0 if the correction is not less than the number of elements. */
 static double divisor(const ad_op *op) {
     double d = (double)ad__segment_size(op) - ((const moment_attrs *)ad__attrs_of(op))->correction;
     return d > 0 ? d : 0;
@@ -35,7 +35,7 @@ static double divisor(const ad_op *op) {
 
 static ad__row_mean *mean_of(const ad_op *op, int64_t segment) { return (ad__row_mean *)ad_saved(op) + segment; }
 
-/* x - mean as a Var; the second mean is what the first one rounded off. */
+/* x - mean as a Var. The second mean corrects the rounding error of the first. */
 static ad_var *centred(const ad_op *op) {
     ad__axes_attrs a = ((const moment_attrs *)ad__attrs_of(op))->axes;
     a.keepdims = true;
@@ -78,8 +78,8 @@ static void variance_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void variance_samples(ad_sampler *s) { moment_samples(s); }
 
 AD_OPTYPE(variance,
-          .doc = "variance over all or some axes; correction 1 is PyTorch's default (NaN of one element), 0 the "
-                 "population's",
+          .doc = "variance over all or some axes; correction 1 is PyTorch's default (NaN for one element), 0 is the "
+                 "population variance",
           .formula = "sum (x - mean x)^2 / (n - correction)", .gradient = "g 2 (x - mean x) / (n - correction)",
           .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list, .shape = moment_shape,
           .evaluate = { variance_evaluate, variance_evaluate }, .backward = { variance_backward, variance_backward },
@@ -108,7 +108,7 @@ static void std_segment_back(const ad_op *op, int64_t segment, int64_t n, const 
 static int std_evaluate(const ad_op *op) { return ad__over_segments(op, std_segment); }
 static void std_backward(const ad_op *op) { ad__back_over_segments(op, std_segment_back); }
 
-/* Where y is 0 so is x - mean, and 1 may stand for y. */
+/* Where y is 0, x - mean is 0 too, so the divisor y may be replaced by 1. */
 static void std_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *y = ad__kept(op, ad__out(op)), *safe = ad_add(y, ad_logical_not(y));
     dx[0] = ad_mul(ad_div(ad_muls(ad__kept(op, g), 1 / divisor(op)), safe), centred(op));
@@ -116,10 +116,10 @@ static void std_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void std_samples(ad_sampler *s) { moment_samples(s); }
 
 AD_OPTYPE(std,
-          .doc = "standard deviation over all or some axes; correction 1 is PyTorch's default (NaN of one element), 0 "
-                 "the population's",
+          .doc = "standard deviation over all or some axes; correction 1 is PyTorch's default (NaN for one element), 0 "
+                 "is that of the population",
           .formula = "sqrt(sum (x - mean x)^2 / (n - correction))", .gradient = "g (x - mean x) / ((n - correction) y)",
-          .special = "y = 0: slope 0", .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list,
+          .special = "slope 0 where y is 0", .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list,
           .shape = moment_shape, .evaluate = { std_evaluate, std_evaluate }, .backward = { std_backward, std_backward },
           .vjp = std_vjp);
 

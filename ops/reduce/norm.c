@@ -18,7 +18,7 @@ static double p_of(const ad_op *op) { return ((const norm_attrs *)ad__attrs_of(o
 
 static int norm_shape(ad_call *c) {
     double p = ((const norm_attrs *)c->attrs)->p;
-    return p == p ? ad__segments_shape(c) : ad_call_fail(c, AD_EVALUE, "p is NaN; 2 gives the Euclidean norm");
+    return p == p ? ad__segments_shape(c) : ad_call_fail(c, AD_EVALUE, "p must not be NaN; 2 gives the Euclidean norm");
 }
 
 static void norm_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
@@ -34,13 +34,14 @@ static void norm_segment_back(const ad_op *op, int64_t segment, int64_t n, const
 static int norm_evaluate(const ad_op *op) { return ad__over_segments(op, norm_segment); }
 static void norm_backward(const ad_op *op) { ad__back_over_segments(op, norm_segment_back); }
 
-/* The elements that are the largest or smallest share equally. */
+/* For p = inf and -inf: elements with |x| equal to y share the gradient equally. */
 static ad_var *extreme_rule(ad_var *x, ad_var *y, ad_var *g) {
     ad_var *ties = ad_eq(ad_abs(x), y);
     return ad_mul(ad_mul(ties, ad_sign(x)), ad_div(g, ad_sum_to(ties, y->layout->shape)));
 }
 
-/* sign(x) (|x| / y)^(p-1); sign is 0 where a 1 stands for |x| / y = 0, and the last factor where y is 0. */
+/* sign(x) (|x| / y)^(p-1) for other p. |x| / y is replaced by 1 where x is 0: sign(x) is 0 there. The result is 0 where
+   y is 0. */
 static ad_var *power_rule(ad_var *x, ad_var *y, ad_var *g, double p) {
     ad_var *zero = ad_logical_not(x), *ratio = ad_div(ad_abs(x), ad_add(y, ad_logical_not(y)));
     ad_var *power = ad_pows(ad_where(zero, ad__constant(x, 1), ratio), p - 1);
@@ -76,9 +77,9 @@ static void norm_samples(ad_sampler *s) {
     }
 }
 
-AD_OPTYPE(norm, .doc = "p-norm over all or some axes, for any p: 1, 2, inf, -inf, 0 (how many are not 0), ...",
+AD_OPTYPE(norm, .doc = "p-norm over all or some axes, for any p; p = 0 counts the nonzero elements",
           .formula = "(sum |x|^p)^(1/p)", .gradient = "g sign(x) (|x| / y)^(p-1)",
-          .special = "y = 0: slope 0; p = inf, -inf: shared equally by the |x| equal to y; of no elements: 0",
+          .special = "slope 0 where y is 0; for p = inf and -inf all |x| equal to y share g; 0 for no elements",
           .arity = 1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = norm_shape,
           .evaluate = { norm_evaluate, norm_evaluate }, .backward = { norm_backward, norm_backward }, .vjp = norm_vjp);
 

@@ -1,4 +1,4 @@
-/* product.c: products over all elements or some axes. */
+/* product.c: the product over all elements or some axes. */
 #include "ops/base/attrs.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
@@ -12,8 +12,8 @@ static void prod_segment_back(const ad_op *op, int64_t segment, int64_t n, const
 static int prod_evaluate(const ad_op *op) { return ad__over_segments(op, prod_segment); }
 static void prod_backward(const ad_op *op) { ad__back_over_segments(op, prod_segment_back); }
 
-/* The product of all elements but one: along the first axis those before and after it, and then along
-   the next axis those of the products so far, until one product is left of each segment. */
+/* The product of all other elements. Along the first axis it is the product of the elements before and after; along
+   each further axis it is that of the products so far, until each segment is one product. */
 static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *p = op->in[0];
     unsigned mask = ad__axes_mask(ad__attrs_of(op), p->layout->shape.ndim);
@@ -38,8 +38,9 @@ static void prod_samples(ad_sampler *s) {
     ad_sample(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(0), NULL, NULL);
 }
 
-AD_OPTYPE(prod, .doc = "product over all or some axes; slopes right with zeros", .formula = "product of x",
-          .gradient = "g times the product of all other elements", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
+AD_OPTYPE(prod, .doc = "product over all or some axes; the gradient is exact where elements are 0",
+          .formula = "product of x", .gradient = "g times the product of all other elements", .arity = 1,
+          .attr_size = sizeof(ad__axes_attrs),
           .attrs = ad__axes_list, .shape = ad__segments_shape, .evaluate = { prod_evaluate, prod_evaluate },
           .backward = { prod_backward, prod_backward }, .vjp = prod_vjp);
 ad_var *ad_prod(ad_var *x) { return ad__reduce_all(&ad_op_prod, x); }

@@ -1,4 +1,4 @@
-/* reduce.c: sum and mean over all elements or some axes, sum_to, and counts. */
+/* reduce.c: sum and mean over all elements or some axes, sum_to, count_nonzero, any and all. */
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/ops.h"
@@ -6,17 +6,17 @@
 
 #include <string.h>
 
-/* ---- helpers: a small array and a big one that it is repeated to --------------------------------------------- */
+/* ---- helpers: a small array and the large one to which it broadcasts ------------------------------------------ */
 
 enum { CHUNK = 1024 };
 
-/* How y, a reduction of x, lies in x. */
+/* The broadcast map from the result y to the operand x. */
 static ad__broadcast_map reduction_map(const ad_op *op) {
     ad_shape s = op->in[0]->layout->shape;
     return ad__broadcast_map_of(ad__reduced_shape(s, ad__axes_mask(ad__attrs_of(op), s.ndim), true), s);
 }
 
-/* big += k small, repeated; fresh: big holds nothing yet. */
+/* big += k small, with small broadcast to big; fresh: big is not initialised and is set to zeros first. */
 typedef struct {
     const ad__broadcast_map *map;
     ad_dtype t;
@@ -43,7 +43,7 @@ static void add_repeats(void *context, int worker, int64_t from, int64_t to) {
 
 /* ---- sum and mean ------------------------------------------------------------------------------------------- */
 
-/* y = sums of x over its repetitions, divided by n_each. */
+/* y = x summed over the reduced axes, divided by n_each. */
 static void reduce_divided(const ad_op *op, double n_each) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     int64_t n = y->layout->numel;
@@ -67,7 +67,7 @@ static void reduce_scaled_back(const ad_op *op, double k) {
     if (gx != NULL) ad_parallel(ad__op_team(op), x->layout->numel, 0, 1, add_repeats, &r);
 }
 
-/* Of an empty array the mean is 0/0, a NaN, as in NumPy and PyTorch. */
+/* The number of elements per sum. The mean of an empty array is 0/0, a NaN, as in NumPy and PyTorch. */
 static double each(const ad_op *op) { return (double)ad__segment_size(op); }
 
 static int sum_evaluate(const ad_op *op) { return reduce_divided(op, 1), AD_OK; }
@@ -75,7 +75,7 @@ static void sum_backward(const ad_op *op) { reduce_scaled_back(op, 1); }
 static int mean_evaluate(const ad_op *op) { return reduce_divided(op, each(op)), AD_OK; }
 static void mean_backward(const ad_op *op) { reduce_scaled_back(op, 1 / each(op)); }
 
-/* g repeated to x's shape. */
+/* g broadcast to x's shape. */
 static ad_var *repeated(const ad_op *op, ad_var *g) { return ad_expand(ad__kept(op, g), op->in[0]->layout->shape); }
 
 static void sum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = repeated(op, g); }
@@ -94,12 +94,12 @@ static void mean_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(sum, .doc = "sum over all elements or some axes, accumulated in f64", .formula = "sum x",
-          .gradient = "g, repeated", .arity = 1, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list,
+          .gradient = "g, broadcast to x", .arity = 1, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list,
           .shape = ad__axes_shape, .evaluate = { sum_evaluate, sum_evaluate },
           .backward = { sum_backward, sum_backward }, .vjp = sum_vjp);
 
-AD_OPTYPE(mean, .doc = "mean over all elements or some axes, accumulated in f64; NaN of none",
-          .formula = "sum x / n", .gradient = "g / n, repeated", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
+AD_OPTYPE(mean, .doc = "mean over all elements or some axes, accumulated in f64; NaN for no elements",
+          .formula = "sum x / n", .gradient = "g / n, broadcast to x", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
           .attrs = ad__axes_list, .shape = ad__axes_shape, .evaluate = { mean_evaluate, mean_evaluate },
           .backward = { mean_backward, mean_backward }, .vjp = mean_vjp);
 
@@ -115,9 +115,9 @@ ad_var *ad_mean_axes(ad_var *x, int n, const int *axes, bool keepdims) {
     return ad__reduce_axes(&ad_op_mean, x, n, axes, keepdims);
 }
 
-/* ---- sum_to: the converse of broadcasting -------------------------------------------------------------------- */
+/* ---- sum_to: the inverse of broadcasting ---------------------------------------------------------------------- */
 
-/* The graph's error where shape does not broadcast to x's. */
+/* Sets the graph's error if shape does not broadcast to x's. */
 static void check_broadcasts(const ad_var *x, ad_shape shape) {
     ad_shape from = x->layout->shape, whole;
     if (!ad__shape_valid(shape))
@@ -125,11 +125,11 @@ static void check_broadcasts(const ad_var *x, ad_shape shape) {
                 "sum_to: %s: to %s of %d dimensions; a shape has 0 to %d of them and no negative size",
                 ad_shape_str(from).text, ad_shape_str(shape).text, shape.ndim, AD_MAX_NDIM);
     else if (ad__broadcast(shape, from, &whole) || !ad_shape_equal(whole, from))
-        ad_fail(ad__owner(x), AD_ESHAPE, "sum_to: %s is not what %s broadcasts to", ad_shape_str(from).text,
+        ad_fail(ad__owner(x), AD_ESHAPE, "sum_to: %s: %s does not broadcast to it", ad_shape_str(from).text,
                 ad_shape_str(shape).text);
 }
 
-/* Sums over the axes that shape lacks or has with size 1. */
+/* Sums over the axes that are absent from shape or have size 1 there. */
 ad_var *ad_sum_to(ad_var *x, ad_shape shape) {
     if (ad__absent(x)) return ad__nil_result(x, "sum_to");
     ad_shape from = x->layout->shape;
@@ -146,9 +146,9 @@ ad_var *ad_sum_to(ad_var *x, ad_shape shape) {
     return shape.ndim == from.ndim ? y : ad_reshape(y, shape);
 }
 
-/* ---- counts: made of comparisons and sums -------------------------------------------------------------------- */
+/* ---- count_nonzero, any, all: by comparisons and sums ---------------------------------------------------------- */
 
-/* NaN is not 0. */
+/* NaN counts as nonzero. */
 static ad_var *is_not_zero(ad_var *x) { return ad_logical_not(ad_logical_not(x)); }
 
 ad_var *ad_count_nonzero(ad_var *x) { return ad_count_nonzero_axes(x, 0, NULL, false); }

@@ -15,7 +15,7 @@ static int scan_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* Element o, 0, 0 of an array; NULL of none. */
+/* A pointer to element [o,0,0] of an array; NULL if x is NULL. */
 static void *part(ad_dtype t, const ad__around *r, int64_t o, void *x) {
     return x ? (char *)x + (size_t)(o * r->n * r->inner) * ad_dtype_size(t) : NULL;
 }
@@ -51,20 +51,20 @@ static void cumsum_backward(const ad_op *op) {
                      part(t, &r, o, gx));
 }
 
-/* g[i] and, by the recurrence h[i] = h[i+1] + g[i], the sum of what stands behind it. */
+/* dx[i] = g[i] + h[i+1], where the scan h[i] = h[i+1] + g[i] gives the sum of all later elements. */
 static void cumsum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *ones = ad_expand(ad_scalar(ad__owner(g), g->layout->dtype, 1), g->layout->shape);
     dx[0] = ad_add(g, ad_linear_scan(ones, g, axis_of(op), true, 0));
 }
 static void cumsum_samples(ad_sampler *s) { scan_samples(s); }
 
-AD_OPTYPE(cumsum, .doc = "running sum along an axis, carried in f64", .formula = "y[i] = x[0] + .. + x[i]",
+AD_OPTYPE(cumsum, .doc = "running sum along an axis, accumulated in f64", .formula = "y[i] = x[0] + .. + x[i]",
           .gradient = "dx[i] = g[i] + g[i+1] + ..", .arity = 1, .attr_size = sizeof(int), .attrs = ad__axis_list,
           .shape = scan_shape, .evaluate = { cumsum_evaluate, cumsum_evaluate },
           .backward = { cumsum_backward, cumsum_backward }, .vjp = cumsum_vjp);
 ad_var *ad_cumsum(ad_var *x, int axis) { return ad__apply1(&ad_op_cumsum, x, &axis); }
 
-/* ---- cumprod: no slope divides, so zeros do no harm ---------------------------------------------------------- */
+/* ---- cumprod: the gradient does not divide by x, so zeros are allowed ------------------------------------------ */
 
 static int cumprod_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
@@ -95,14 +95,15 @@ static void cumprod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static void cumprod_samples(ad_sampler *s) { scan_samples(s); }
 
-AD_OPTYPE(cumprod, .doc = "running product along an axis; slopes right with zeros", .formula = "y[i] = x[0] .. x[i]",
+AD_OPTYPE(cumprod, .doc = "running product along an axis; the gradient is exact where elements are 0",
+          .formula = "y[i] = x[0] .. x[i]",
           .gradient = "dx[i] = y[i-1] (g[i] + x[i+1] g[i+1] + x[i+1] x[i+2] g[i+2] + ..)", .arity = 1,
           .attr_size = sizeof(int), .attrs = ad__axis_list, .shape = scan_shape,
           .evaluate = { cumprod_evaluate, cumprod_evaluate }, .backward = { cumprod_backward, cumprod_backward },
           .vjp = cumprod_vjp);
 ad_var *ad_cumprod(ad_var *x, int axis) { return ad__apply1(&ad_op_cumprod, x, &axis); }
 
-/* ---- linear_scan: a recurrence whose slope is one that runs the other way ------------------------------------ */
+/* ---- linear_scan: a linear recurrence; its gradient is one too, in the other direction -------------------------- */
 
 typedef struct {
     int axis;
@@ -115,9 +116,9 @@ static const ad_attr linear_list[] = { { "axis", AD_ATTR_INT, offsetof(linear_at
                                        { 0 } };
 
 static int linear_scan_shape(ad_call *c) {
-    if (c->n > 2) return ad_call_fail(c, AD_EVALUE, "%d operands given, a and perhaps b taken", c->n);
+    if (c->n > 2) return ad_call_fail(c, AD_EVALUE, "%d operands given; takes a and optionally b", c->n);
     if (c->n == 2 && !ad_shape_equal(c->shape, c->in[1]->layout->shape))
-        return ad_call_fail(c, AD_ESHAPE, "a and b must be of one shape; ad_expand repeats");
+        return ad_call_fail(c, AD_ESHAPE, "a and b must have the same shape; ad_expand can repeat one");
     return scan_shape(c);
 }
 
@@ -163,7 +164,7 @@ static void linear_scan_samples(ad_sampler *s) {
     ad_sample_values(s, &(linear_attrs){ .reverse = true }, 2, (ad_shape[]){ AD_SHAPE(6), AD_SHAPE(6) }, values, 0);
 }
 
-AD_OPTYPE(linear_scan, .doc = "linear recurrence along an axis, from its end where reverse; no b (NULL) is zeros",
+AD_OPTYPE(linear_scan, .doc = "linear recurrence along an axis, from the end if reverse; b = NULL means zeros",
           .formula = "y[i] = h[i-1], h[i] = a[i] h[i-1] + b[i], h[-1] = init",
           .gradient = "da[i] = m[i] y[i], db[i] = m[i], m[i] = g[i+1] + a[i+1] m[i+1]", .arity = -1,
           .attr_size = sizeof(linear_attrs), .attrs = linear_list, .shape = linear_scan_shape,

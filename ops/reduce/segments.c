@@ -1,11 +1,11 @@
-/* segments.c: running a reduction a segment at a time: the elements that one element of the result is made from. */
+/* segments.c: drivers for reductions that process one segment, the elements of one result element, at a time. */
 #include "ops/reduce/segments.h"
 
 #include "ops/ops.h"
 
 #include <string.h>
 
-/* Scratch holds a segment's elements, their gradients, and n doubles that the op may use. */
+/* Scratch holds a segment's elements, their gradients, and n doubles for use by the op. */
 int ad__segments_shape(ad_call *c) {
     int64_t numel = c->in[0]->layout->numel;
     int rc = ad__axes_shape(c);
@@ -19,8 +19,8 @@ static ad__segments segments_of(const ad_op *op) {
     return ad__segments_of(s, ad__axes_mask(ad__attrs_of(op), s.ndim));
 }
 
-/* The elements of a segment of the array that starts at x: in place, or copied to row (zeros: what is there
-   does not count, and reads as zeros). */
+/* The elements of segment `segment` of x: in place if contiguous, else copied to row. zeros: the elements are not read
+   but set to 0. */
 static void *load(const ad__segments *c, ad_dtype t, int64_t segment, void *x, bool zeros, void *row) {
     int64_t at = ad__segment_start(c, segment);
     bool in_place = ad__segments_are_rows(c);

@@ -11,8 +11,8 @@
 static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs_of(op))->axis; }
 static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
 
-/* A scalar counts as a row of one element. Scratch holds four rows: zeros, and three of an axis that is not the last
-   one. */
+/* A scalar is a row of one element. Scratch holds four rows: zeros, and copies of y, g and gx if the axis is not the
+   last one. */
 static int row_shape(ad_call *c) {
     int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, c->shape.ndim);
     if (axis < 0) return axis;
@@ -23,7 +23,7 @@ static int row_shape(ad_call *c) {
 typedef void value_fn(ad_dtype t, int64_t n, const void *x, void *y);
 typedef void slope_fn(ad_dtype t, int64_t n, const void *y, const void *g, const void *base, void *gx);
 
-/* One of the ops' loops over the rows that the elements around an axis are. */
+/* A loop over the rows of an op: the lines of elements along the axis. */
 typedef struct {
     const ad_op *op;
     value_fn *value;
@@ -38,7 +38,7 @@ static job job_of(const ad_op *op) {
     return (job){ .op = op, .t = ad__out(op)->layout->dtype, .r = around(op) };
 }
 
-/* Rows outer * inner, with elements inner apart. */
+/* There are outer * inner rows; their elements are inner apart. */
 static void over_rows(const ad_op *op, ad_loop_fn *body, job *j) {
     ad_parallel(ad__op_team(op), j->r.outer * j->r.inner, 0, j->r.n, body, j);
 }
@@ -47,7 +47,7 @@ static size_t row_start(const job *j, int64_t row) {
     return (size_t)(row / j->r.inner * j->r.n * j->r.inner + row % j->r.inner) * ad_dtype_size(j->t);
 }
 
-/* y = f(x) row by row; rows that are not contiguous go through scratch. */
+/* y = f(x) row by row. Rows that are not contiguous are copied to scratch. */
 static void value_rows(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
     const ad_var *x = j->op->in[0], *y = ad__out(j->op);
@@ -127,18 +127,19 @@ static void softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static void softmax_samples(ad_sampler *s) { axis_samples(s); }
 
-AD_OPTYPE(softmax, .doc = "exp(x) over its sum along an axis; finite for elements of any size",
+AD_OPTYPE(softmax, .doc = "exp(x) divided by its sum along an axis, without overflow",
           .formula = "exp(x) / sum exp(x)", .gradient = "y (g - sum(g y))", .arity = 1, .flags = AD_OP_IN_PLACE,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
           .evaluate = { softmax_evaluate, softmax_evaluate }, .backward = { softmax_backward, softmax_backward },
           .vjp = softmax_vjp);
 ad_var *ad_softmax(ad_var *x, int axis) { return ad__apply1(&ad_op_softmax, x, &(ad__axis_attrs){ axis, false }); }
 
-/* softmax(x / temperature): above 1 it evens out, towards 0 it picks the largest (Hinton et al. 2015). */
+/* softmax(x / temperature): a temperature above 1 flattens the distribution; one near 0 selects the largest element
+   (Hinton et al. 2015). */
 ad_var *ad_softmax_with(ad_var *x, int axis, double temperature) {
     if (temperature > 0 && temperature - temperature == 0) return ad_softmax(ad_muls(x, 1 / temperature), axis);
     if (ad__absent(x)) return ad_softmax(x, axis);
-    ad_fail(ad__owner(x), AD_EVALUE, "softmax_with: %s: temperature %g is not a number > 0",
+    ad_fail(ad__owner(x), AD_EVALUE, "softmax_with: %s: temperature %g is not a finite number > 0",
             ad_shape_str(x->layout->shape).text, temperature);
     return ad_nil(ad__owner(x));
 }
@@ -158,7 +159,7 @@ static void log_softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static void log_softmax_samples(ad_sampler *s) { axis_samples(s); }
 
-AD_OPTYPE(log_softmax, .doc = "logarithm of softmax along an axis, accurate where softmax rounds to 0 or 1",
+AD_OPTYPE(log_softmax, .doc = "log of softmax along an axis, accurate where softmax rounds to 0 or 1",
           .formula = "x - log sum exp(x)", .gradient = "g - exp(y) sum(g)", .arity = 1, .flags = AD_OP_IN_PLACE,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
           .evaluate = { log_softmax_evaluate, log_softmax_evaluate },

@@ -1,4 +1,4 @@
-/* cast.c: the same numbers in another dtype, or as a constant: cast, detach. */
+/* cast.c: cast, which converts to another dtype, and detach, which stops gradients. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
@@ -12,7 +12,7 @@ static const ad_attr cast_list[] = { { "dtype", AD_ATTR_INT, 0 }, { 0 } };
 
 static int cast_shape(ad_call *c) {
     int t = *(const int *)c->attrs;
-    if (t != AD_F32 && t != AD_F64) return ad_call_fail(c, AD_EDTYPE, "%d is no dtype; AD_F32 and AD_F64 are", t);
+    if (t != AD_F32 && t != AD_F64) return ad_call_fail(c, AD_EDTYPE, "%d is not a dtype; use AD_F32 or AD_F64", t);
     c->dtype = (ad_dtype)t;
     return AD_OK;
 }
@@ -44,20 +44,20 @@ static void cast_backward(const ad_op *op) {
 
 static void cast_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_cast(g, op->in[0]->layout->dtype); }
 
-/* What a cast to f32 loses hides from differences: that direction's gradient is tested beside f64's. */
+/* A cast to f32 rounds too coarsely for finite differences, so its gradient is compared with that in f64. */
 static void cast_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(0), AD_SHAPE(5), AD_SHAPE(2, 3) };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int t = AD_F32; t <= AD_F64; t++) ad_sample(s, &t, 1, &shapes[i], NULL, NULL);
 }
 
-AD_OPTYPE(cast, .doc = "the same numbers as f32 or f64", .formula = "x", .gradient = "g", .arity = 1,
+AD_OPTYPE(cast, .doc = "x converted to f32 or f64", .formula = "x", .gradient = "g", .arity = 1,
           .flags = AD_OP_MIXED, .attr_size = sizeof(int), .attrs = cast_list, .shape = cast_shape,
           .evaluate = { cast_evaluate, cast_evaluate }, .backward = { cast_backward, cast_backward },
           .vjp = cast_vjp);
 ad_var *ad_cast(ad_var *x, ad_dtype dtype) { return ad__apply1(&ad_op_cast, x, &(int){ (int)dtype }); }
 
-/* ---- detach: a view that gradients do not pass ------------------------------------------------------------- */
+/* ---- detach: a view that blocks gradients -------------------------------------------------------------------- */
 
 static int detach_shape(ad_call *c) { return (void)c, AD_OK; }
 static int detach_evaluate(const ad_op *op) { return (void)op, AD_OK; }

@@ -1,19 +1,19 @@
-/* concat.c: many arrays put together along an axis, and one taken apart. */
+/* concat.c: concat and stack, which join arrays along an axis, and split, chunk and split_sizes, which divide one. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
-/* ---- helpers: the operands' places in the result ----------------------------------------------------------- */
+/* ---- helpers: the operands' positions in the result --------------------------------------------------------- */
 
 static int axis_in(const ad_op *op) {
     int axis = ((const ad__axis_attrs *)ad__attrs_of(op))->axis;
     return axis < 0 ? axis + ad__out(op)->layout->shape.ndim : axis;
 }
 
-/* Each operand is outer pieces, and the result outer rows of such pieces. */
+/* Each operand consists of `outer` contiguous pieces. Each of the result's `outer` rows holds a piece per operand. */
 typedef struct {
     int64_t outer, row;
-    int64_t at; /* in the first row, where the present operand's piece begins */
+    int64_t at; /* offset of the current operand's piece in the first row */
 } seam;
 
 static seam seam_of(const ad_op *op) {
@@ -21,7 +21,7 @@ static seam seam_of(const ad_op *op) {
     return (seam){ a.outer, a.n * a.inner, 0 };
 }
 
-/* Operand -> its place in the result. */
+/* The copy from an operand to its position in the result. */
 static ad__copy_plan piece_plan(const seam *m, const ad_var *x, int64_t *length) {
     *length = m->outer ? x->layout->numel / m->outer : 0;
     return ad__copy_plan_of(2, (int64_t[]){ m->outer, *length }, (int64_t[]){ *length, 1 }, (int64_t[]){ m->row, 1 });
@@ -95,7 +95,7 @@ static void concat_samples(ad_sampler *s) {
     ad_sample(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(2, 0), AD_SHAPE(3, 0) }, NULL, NULL);
 }
 
-AD_OPTYPE(concat, .doc = "arrays one after the other along an axis", .formula = "[x0, x1, ...]",
+AD_OPTYPE(concat, .doc = "joins arrays along an existing axis", .formula = "[x0, x1, ...]",
           .gradient = "dxi = its part of g", .arity = -1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = concat_shape, .evaluate = { join_evaluate, join_evaluate },
           .backward = { join_backward, join_backward }, .vjp = concat_vjp);
@@ -107,7 +107,7 @@ ad_var *ad_concat(int n, ad_var *const xs[], int axis) {
 
 static int stack_shape(ad_call *c) {
     ad_shape s = c->shape;
-    if (s.ndim == AD_MAX_NDIM) return ad_call_fail(c, AD_ESHAPE, "no room for a dimension more than %d", AD_MAX_NDIM);
+    if (s.ndim == AD_MAX_NDIM) return ad_call_fail(c, AD_ESHAPE, "the result has more than %d dimensions", AD_MAX_NDIM);
     int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, s.ndim + 1);
     if (axis < 0) return axis;
     for (int i = 1; i < c->n; i++) {
@@ -131,7 +131,7 @@ static void stack_samples(ad_sampler *s) {
     join_samples(s, AD_SHAPE(0), 2);
 }
 
-AD_OPTYPE(stack, .doc = "arrays of one shape along a new axis", .formula = "y[.., i, ..] = xi",
+AD_OPTYPE(stack, .doc = "joins arrays of the same shape along a new axis", .formula = "y[.., i, ..] = xi",
           .gradient = "dxi = g[.., i, ..]", .arity = -1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = stack_shape, .evaluate = { join_evaluate, join_evaluate },
           .backward = { join_backward, join_backward }, .vjp = stack_vjp);
@@ -139,32 +139,32 @@ ad_var *ad_stack(int n, ad_var *const xs[], int axis) {
     return ad_apply(&ad_op_stack, n, xs, &(ad__axis_attrs){ axis, false });
 }
 
-/* ---- taking apart: slices ---------------------------------------------------------------------------------------- */
+/* ---- split, chunk, split_sizes: by slices ------------------------------------------------------------------------ */
 
 static int split_axis(const ad_call *c, int axis, int n, const void *parts) {
-    if (n < 0 || parts == NULL) return ad_call_fail(c, AD_EVALUE, "there is no room for the parts");
+    if (n < 0 || parts == NULL) return ad_call_fail(c, AD_EVALUE, "parts must not be NULL and n must not be negative");
     return ad_call_axis(c, axis, c->shape.ndim);
 }
 
-/* `wanted` parts of `each` elements, the last perhaps smaller; the rest of the n places are nil. */
+/* Makes `wanted` parts of `each` elements; the last may be smaller. The rest of the n parts are nil. */
 static int equal_parts(const ad_call *c, int axis, int64_t each, int64_t wanted, int n, ad_var *parts[]) {
     int64_t size = c->shape.dim[axis], at = 0;
     for (int i = 0; i < n; i++) parts[i] = ad_nil(c->graph);
     if (wanted > n)
-        return ad_call_fail(c, AD_EVALUE, "%lld parts of %lld along axis %d, but room for %d", (long long)wanted,
-                            (long long)each, axis, n);
+        return ad_call_fail(c, AD_EVALUE, "%lld parts of %lld along axis %d exceed the capacity of %d",
+                            (long long)wanted, (long long)each, axis, n);
     for (int i = 0; i < wanted; i++, at += each)
         parts[i] = ad_slice(c->in[0], axis, at, each < size - at ? at + each : size, 1);
     return ad_ok(c->graph) ? (int)wanted : ad_error_code(c->graph);
 }
 
-/* Of nothing PyTorch makes one part in split, and all that are asked for in chunk. */
+/* As in PyTorch, an axis of size 0 gives one part in split, and all n parts in chunk. */
 int ad_split(ad_var *x, int axis, int64_t each, int n, ad_var *parts[]) {
     if (ad__absent(x)) return ad_refuse_nil(x, "split");
     const ad_call c = AD__CALL_AS("split", x);
     int at = split_axis(&c, axis, n, parts);
     if (at < 0) return at;
-    if (each < 1) return ad_call_fail(&c, AD_EVALUE, "parts of %lld elements", (long long)each);
+    if (each < 1) return ad_call_fail(&c, AD_EVALUE, "parts of %lld elements; at least 1 is needed", (long long)each);
     int64_t size = c.shape.dim[at];
     return equal_parts(&c, at, each, size == 0 ? 1 : (size - 1) / each + 1, n, parts);
 }
@@ -174,7 +174,7 @@ int ad_chunk(ad_var *x, int axis, int n, ad_var *parts[]) {
     const ad_call c = AD__CALL_AS("chunk", x);
     int at = split_axis(&c, axis, n, parts);
     if (at < 0) return at;
-    if (n < 1) return ad_call_fail(&c, AD_EVALUE, "%d chunks", n);
+    if (n < 1) return ad_call_fail(&c, AD_EVALUE, "%d chunks; at least 1 is needed", n);
     int64_t size = c.shape.dim[at], each = (size + n - 1) / n;
     return equal_parts(&c, at, each, size == 0 ? n : (size - 1) / each + 1, n, parts);
 }
@@ -187,7 +187,7 @@ int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_var *par
     int64_t size = c.shape.dim[at], left = size;
     for (int i = 0; i < n && left >= 0; i++) left = sizes[i] < 0 ? -1 : left - sizes[i];
     if (left != 0)
-        return ad_call_fail(&c, AD_EVALUE, "the sizes must be 0 or more and add up to %lld, that of axis %d",
+        return ad_call_fail(&c, AD_EVALUE, "the sizes must be >= 0 and add up to %lld, the size of axis %d",
                             (long long)size, axis);
     for (int i = 0; i < n; left += sizes[i++]) parts[i] = ad_slice(x, at, left, left + sizes[i], 1);
     return ad_ok(c.graph) ? n : ad_error_code(c.graph);

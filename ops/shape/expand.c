@@ -1,4 +1,4 @@
-/* expand.c: elements repeated: expand, tile, repeat_interleave. */
+/* expand.c: expand, tile and repeat_interleave, which repeat elements. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/vector.h"
@@ -12,12 +12,12 @@
 static int expand_shape(ad_call *c) {
     ad_shape to = ((const ad__shape_attrs *)c->attrs)->shape, from = c->shape, whole;
     if (to.ndim < from.ndim || to.ndim > AD_MAX_NDIM)
-        return ad_call_fail(c, AD_ESHAPE, "expanding to %d dimensions", to.ndim);
+        return ad_call_fail(c, AD_ESHAPE, "cannot expand to %d dimensions", to.ndim);
     int added = to.ndim - from.ndim;
     for (int i = added; i < to.ndim; i++)
         if (to.dim[i] == -1) to.dim[i] = from.dim[i - added];
     if (ad__broadcast(from, to, &whole) || !ad_shape_equal(whole, to))
-        return ad_call_fail(c, AD_ESHAPE, "cannot be repeated to %s: only axes of size 1 can", ad_shape_str(to).text);
+        return ad_call_fail(c, AD_ESHAPE, "cannot expand to %s; only axes of size 1 expand", ad_shape_str(to).text);
     c->shape = to;
     c->scratch = (size_t)c->in[0]->layout->numel * sizeof(double);
     return AD_OK;
@@ -58,7 +58,7 @@ static void expand_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(expand, .doc = "repeats axes of size 1, and new leading axes, to a shape; -1 keeps a size",
-          .formula = "x, repeated", .gradient = "g summed over the repetitions", .arity = 1,
+          .formula = "x, broadcast", .gradient = "g summed over the repetitions", .arity = 1,
           .attr_size = sizeof(ad__shape_attrs), .attrs = ad__shape_list, .shape = expand_shape,
           .evaluate = { expand_evaluate, expand_evaluate }, .backward = { expand_backward, expand_backward },
           .vjp = expand_vjp);
@@ -66,25 +66,25 @@ ad_var *ad_expand(ad_var *x, ad_shape shape) { return ad__apply1(&ad_op_expand, 
 
 /* ---- tile, repeat_interleave: by expand ---------------------------------------------------------------------- */
 
-/* s with axis `axis` k times as long; false, with the error, where k is negative or the product too large. */
+/* Multiplies the size of an axis by k. Sets the error and returns false if k is negative or the result too large. */
 static bool lengthen(const ad_call *c, ad_shape *s, int axis, int64_t k) {
-    if (k < 0) return ad_call_fail(c, AD_EVALUE, "%lld repetitions along axis %d", (long long)k, axis), false;
+    if (k < 0) return ad_call_fail(c, AD_EVALUE, "axis %d cannot repeat %lld times", axis, (long long)k), false;
     if (__builtin_mul_overflow(s->dim[axis], k, &s->dim[axis]) || ad_shape_numel(*s) < 0)
         return ad_call_fail(c, AD_ESHAPE, "the result would have too many elements"), false;
     return true;
 }
 
-/* The elements in pieces of inner, each of them k times, one after the other. */
+/* x as pieces of `inner` elements, each piece repeated k times in sequence. */
 static ad_var *repeat_pieces(ad_var *x, int64_t pieces, int64_t inner, int64_t k) {
     return ad_expand(ad_reshape(x, AD_SHAPE(pieces, 1, inner)), AD_SHAPE(pieces, k, inner));
 }
 
-/* NumPy's and PyTorch's tile. From the last axis, so that the large copies are of long pieces. */
+/* tile of NumPy and PyTorch. It starts at the last axis, so that the largest copies are of long pieces. */
 ad_var *ad_tile(ad_var *x, ad_shape reps) {
     if (ad__absent(x)) return ad__nil_result(x, "tile");
     const ad_call c = AD__CALL_AS("tile", x);
     if (reps.ndim < 0 || reps.ndim > AD_MAX_NDIM) {
-        ad_call_fail(&c, AD_ESHAPE, "repetitions along %d axes", reps.ndim);
+        ad_call_fail(&c, AD_ESHAPE, "cannot repeat along %d axes", reps.ndim);
         return ad_nil(c.graph);
     }
     ad_shape s = { .ndim = reps.ndim > c.shape.ndim ? reps.ndim : c.shape.ndim };
@@ -99,7 +99,7 @@ ad_var *ad_tile(ad_var *x, ad_shape reps) {
     return ad_reshape(y, s);
 }
 
-/* PyTorch's repeat_interleave, NumPy's repeat: each element of an axis k times, side by side. */
+/* repeat_interleave of PyTorch, repeat of NumPy: each element of an axis is repeated k times in sequence. */
 ad_var *ad_repeat_interleave(ad_var *x, int axis, int64_t k) {
     if (ad__absent(x)) return ad__nil_result(x, "repeat_interleave");
     const ad_call c = AD__CALL_AS("repeat_interleave", x);

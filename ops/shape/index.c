@@ -1,4 +1,4 @@
-/* index.c: elements and rows taken by number, their converses, which add into those places, and one_hot. */
+/* index.c: take_axis and gather, which read by index, index_add and scatter_add, which add by index, and one_hot. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
@@ -8,11 +8,11 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- helpers: a table, numbers into one of its axes, and an array with a place for each number ------------- */
+/* ---- helpers: a table, indices into one of its axes, and an array with one position per index --------------- */
 
 static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs_of(op))->axis; }
 
-/* gather and scatter_add have a number for each element, the others one for a whole row of the axis. */
+/* gather and scatter_add have one index per element; the others have one per row along the axis. */
 static bool has_each(const ad_op *op) { return op->type == &ad_op_gather || op->type == &ad_op_scatter_add; }
 
 static ad__indexed indexed_of(const ad_op *op) {
@@ -23,8 +23,8 @@ static ad__indexed indexed_of(const ad_op *op) {
     return (ad__indexed){ table.outer, table.n, k, table.inner, each, ad_saved(op) };
 }
 
-/* The numbers are kept for backward. One sum in f64 for each element of the table, where as many
-   elements are added to it as it has; a larger table costs no more than the rows that are used. */
+/* The indices are saved for backward. For f32, sums are f64 if the array has at least as many elements as the table.
+   A larger table is added to in f32, so that the cost does not depend on its size. */
 static void reserve(ad_call *c, int64_t array_numel) {
     int64_t table = c->in[0]->layout->numel;
     c->saved = (size_t)c->in[1]->layout->numel * sizeof(int64_t) + 1;
@@ -71,7 +71,7 @@ static void take_backward(const ad_op *op) {
     if (gx != NULL) put(op, y->grad, y->layout->numel, gx);
 }
 
-/* The gradient as the converse of the op, from a table of zeros. */
+/* The gradient by the inverse op, applied to a table of zeros. */
 static ad_var *put_into_zeros(const ad_optype *converse, const ad_op *op, ad_var *g) {
     const ad__layout *x = op->in[0]->layout;
     ad_var *in[] = { ad_zeros(x->graph, x->dtype, x->shape), op->in[1], g };
@@ -97,9 +97,9 @@ static void put_backward(const ad_op *op) {
     if (gsrc != NULL) AD__BY_DTYPE(y->layout->dtype, ad__indexed_take_add, &x, y->grad, gsrc);
 }
 
-/* ---- take_axis: whole rows of an axis, index [..] in the axis' place ------------------------------------------- */
+/* ---- take_axis: whole rows of an axis; index [..] replaces the axis -------------------------------------------- */
 
-/* x's shape with index's in the place of the axis; ndim too large where there is no room. */
+/* to = x's shape, with the axis replaced by index's axes. */
 static int inserted_shape(const ad_call *c, ad_shape *to) {
     ad_shape x = c->in[0]->layout->shape, index = c->in[1]->layout->shape;
     int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, x.ndim);
@@ -123,7 +123,7 @@ static void take_axis_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = put_into_zeros(&ad_op_index_add, op, g);
 }
 
-/* Numbers that are twice there, out of order, one of them, none, in two dimensions; every axis. */
+/* Indices repeated, out of order, single, empty and two-dimensional; along every axis. */
 static const double numbers[] = { 2, 0, 1, 1, 2, 1, 0, 2, 2, 0, 1, 0, 0, 1, 2, 1, 2, 0, 0, 2, 1, 1, 0, 2 };
 
 static void take_axis_samples(ad_sampler *s) {
@@ -139,9 +139,9 @@ static void take_axis_samples(ad_sampler *s) {
     ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(0, 2), AD_SHAPE(0) }, values, 0);
 }
 
-AD_OPTYPE(take_axis, .doc = "the rows of an axis that index names, in index's shape; NumPy's take with an axis",
+AD_OPTYPE(take_axis, .doc = "the rows of an axis at the given indices, in index's shape; NumPy's take with an axis",
           .formula = "y[a, i.., b] = x[a, index[i..], b]", .gradient = "dx[a, index[i..], b] += g[a, i.., b]",
-          .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
+          .special = "indices are integers 0..n-1; f32 is exact up to 2^24",
           .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = take_axis_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = take_axis_vjp);
@@ -149,16 +149,16 @@ ad_var *ad_take_axis(ad_var *x, int axis, ad_var *index) {
     return ad__apply2(&ad_op_take_axis, x, index, &(ad__axis_attrs){ axis, false });
 }
 
-/* PyTorch's take: of all elements, in row-major order. */
+/* take of PyTorch: elements of the flattened array. */
 ad_var *ad_take(ad_var *x, ad_var *index) { return ad_take_axis(ad_reshape(x, AD_SHAPE(-1)), 0, index); }
 
-/* PyTorch's, which takes a scalar for a list of one. */
+/* index_select of PyTorch, which accepts a scalar as a list of one index. */
 ad_var *ad_index_select(ad_var *x, int axis, ad_var *index) {
     if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "index_select");
     const ad_call c = AD__CALL_AS("index_select", x);
     int ndim = index->layout->shape.ndim;
     if (ndim <= 1) return ad_take_axis(x, axis, ndim == 1 ? index : ad_reshape(index, AD_SHAPE(1)));
-    ad_call_fail(&c, AD_ESHAPE, "index has %d dimensions, not 1; ad_take_axis takes any", ndim);
+    ad_call_fail(&c, AD_ESHAPE, "index has %d dimensions, not 1; use ad_take_axis", ndim);
     return ad_nil(c.graph);
 }
 
@@ -167,11 +167,11 @@ ad_var *ad_embedding(ad_var *weight, ad_var *indices) {
     if (ad__absent(weight)) return ad__nil_result(weight, "embedding");
     const ad_call c = AD__CALL_AS("embedding", weight);
     if (c.shape.ndim == 2) return ad_take_axis(weight, 0, indices);
-    ad_call_fail(&c, AD_ESHAPE, "the weight is [n,d], a row for each index");
+    ad_call_fail(&c, AD_ESHAPE, "the weight must be [n,d], with one row per index");
     return ad_nil(c.graph);
 }
 
-/* ---- index_add: rows added to those that index names ------------------------------------------------------------- */
+/* ---- index_add: adds rows to the rows at the given indices ------------------------------------------------------ */
 
 static int index_add_shape(ad_call *c) {
     ad_shape src;
@@ -179,7 +179,7 @@ static int index_add_shape(ad_call *c) {
     if (rc != AD_OK) return rc;
     reserve(c, c->in[2]->layout->numel);
     if (ad_shape_equal(src, c->in[2]->layout->shape)) return AD_OK;
-    return ad_call_fail(c, AD_ESHAPE, "what is added must be %s, a row for each index", ad_shape_str(src).text);
+    return ad_call_fail(c, AD_ESHAPE, "src must be %s, one row for each index", ad_shape_str(src).text);
 }
 
 static void index_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -202,10 +202,10 @@ static void index_add_samples(ad_sampler *s) {
     ad_sample_values(s, &(ad__axis_attrs){ 1, false }, 3, last, values, 0);
 }
 
-AD_OPTYPE(index_add, .doc = "x with the rows of src added to those of the axis that index names",
+AD_OPTYPE(index_add, .doc = "x with the rows of src added to the rows of the axis at the given indices",
           .formula = "x, and y[a, index[i..], b] += src[a, i.., b]",
           .gradient = "dx = g; dsrc[a, i.., b] = g[a, index[i..], b]",
-          .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
+          .special = "indices are integers 0..n-1; f32 is exact up to 2^24",
           .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = index_add_shape, .evaluate = { put_evaluate, put_evaluate },
           .backward = { put_backward, put_backward }, .vjp = index_add_vjp);
@@ -215,7 +215,7 @@ ad_var *ad_index_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
 
 /* ---- gather: one element of an axis for each element of index ---------------------------------------------------- */
 
-/* index's sizes are x's, but along the axis. */
+/* index must have x's sizes except along the axis. */
 static int check_index(const ad_call *c) {
     ad_shape x = c->in[0]->layout->shape, index = c->in[1]->layout->shape;
     int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, x.ndim);
@@ -223,7 +223,7 @@ static int check_index(const ad_call *c) {
     bool fits = index.ndim == x.ndim;
     for (int i = 0; i < x.ndim && fits; i++) fits = i == axis || index.dim[i] == x.dim[i];
     if (fits) return AD_OK;
-    return ad_call_fail(c, AD_ESHAPE, "index needs x's dimensions, of no larger size but along axis %d", axis);
+    return ad_call_fail(c, AD_ESHAPE, "index must have x's dimensions and be no larger except along axis %d", axis);
 }
 
 static int gather_shape(ad_call *c) {
@@ -255,15 +255,15 @@ static void gather_samples(ad_sampler *s) {
                          (ad_shape[]){ gathers[i].x, gathers[i].index }, values, 0);
 }
 
-AD_OPTYPE(gather, .doc = "for each element of index, the element of x at that number along the axis",
+AD_OPTYPE(gather, .doc = "the elements of x at the given indices along an axis, one index per element",
           .formula = "y[a, i, b] = x[a, index[a, i, b], b]", .gradient = "dx[a, index[a, i, b], b] += g[a, i, b]",
-          .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
+          .special = "indices are integers 0..n-1; f32 is exact up to 2^24",
           .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = gather_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = gather_vjp);
 
-/* PyTorch lets index be smaller than x along the other axes: these ranges of x are then meant. All of
-   them where the two do not fit, for the op to refuse. */
+/* In PyTorch, index may be smaller than x along the other axes and then refers to the leading part of x. These are the
+   ranges of that part. If index does not fit, there are none and the op reports the error. */
 static int common_ranges(ad_shape x, ad_shape index, int axis, ad_range ranges[AD_MAX_NDIM]) {
     int n = 0;
     for (int i = 0; i < x.ndim && index.ndim == x.ndim; i++)
@@ -279,7 +279,7 @@ ad_var *ad_gather(ad_var *x, int axis, ad_var *index) {
     return ad__apply2(&ad_op_gather, n ? ad_slice_axes(x, n, ranges) : x, index, &(ad__axis_attrs){ axis, false });
 }
 
-/* NumPy's take_along_axis, PyTorch's take_along_dim: x and index broadcast along the other axes. */
+/* take_along_axis of NumPy, take_along_dim of PyTorch: x and index broadcast along the other axes. */
 ad_var *ad_take_along(ad_var *x, int axis, ad_var *index) {
     if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "take_along");
     const ad_call c = AD__CALL_AS("take_along", x);
@@ -289,7 +289,7 @@ ad_var *ad_take_along(ad_var *x, int axis, ad_var *index) {
     bool fits = is.ndim == xs.ndim;
     if (fits) xs.dim[at] = is.dim[at] = 1;
     if (!fits || ad__broadcast(xs, is, &whole)) {
-        ad_call_fail(&c, AD_ESHAPE, "index must have as many dimensions, and broadcast with x but along axis %d", at);
+        ad_call_fail(&c, AD_ESHAPE, "index must have as many dimensions and broadcast with x except along axis %d", at);
         return ad_nil(c.graph);
     }
     xs = is = whole;
@@ -297,14 +297,14 @@ ad_var *ad_take_along(ad_var *x, int axis, ad_var *index) {
     return ad_gather(ad_expand(x, xs), axis, ad_expand(index, is));
 }
 
-/* ---- scatter_add: elements added to those that index names ------------------------------------------------------- */
+/* ---- scatter_add: adds elements to those at the given indices ---------------------------------------------------- */
 
 static int scatter_add_shape(ad_call *c) {
     int rc = check_index(c);
     if (rc != AD_OK) return rc;
     reserve(c, c->in[2]->layout->numel);
     if (ad_shape_equal(c->in[1]->layout->shape, c->in[2]->layout->shape)) return AD_OK;
-    return ad_call_fail(c, AD_ESHAPE, "src needs an element for each of index");
+    return ad_call_fail(c, AD_ESHAPE, "src must have the shape of index");
 }
 
 static void scatter_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -319,16 +319,16 @@ static void scatter_add_samples(ad_sampler *s) {
                          (ad_shape[]){ gathers[i].x, gathers[i].index, gathers[i].index }, values, 0);
 }
 
-AD_OPTYPE(scatter_add, .doc = "x with each element of src added to that which index names along the axis",
+AD_OPTYPE(scatter_add, .doc = "x with each element of src added to the element at its index along the axis",
           .formula = "x, and y[a, index[a, i, b], b] += src[a, i, b]",
           .gradient = "dx = g; dsrc[a, i, b] = g[a, index[a, i, b], b]",
-          .special = "indices are whole numbers 0..n-1; f32 has all of them up to 2^24",
+          .special = "indices are integers 0..n-1; f32 is exact up to 2^24",
           .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = scatter_add_shape, .evaluate = { put_evaluate, put_evaluate },
           .backward = { put_backward, put_backward }, .vjp = scatter_add_vjp);
 
-/* PyTorch lets index be smaller than x along the other axes, and than src along all: the rest of x stays
-   as it is, the rest of src is not read. */
+/* In PyTorch, index may be smaller than x along the other axes, and smaller than src along all. The rest of x is left
+   unchanged and the rest of src is not read. */
 ad_var *ad_scatter_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
     ad_var *nil = ad__absent(x) ? x : ad__absent(index) ? index : src;
     if (ad__absent(nil)) return ad__nil_result(nil, "scatter_add");
@@ -350,7 +350,7 @@ static int one_hot_shape(ad_call *c) {
     int64_t n = *(const int64_t *)c->attrs;
     if (n < 1) return ad_call_fail(c, AD_ESHAPE, "%lld classes; at least one is needed", (long long)n);
     if (c->shape.ndim == AD_MAX_NDIM)
-        return ad_call_fail(c, AD_ESHAPE, "no room for a dimension more than %d", AD_MAX_NDIM);
+        return ad_call_fail(c, AD_ESHAPE, "the result has more than %d dimensions", AD_MAX_NDIM);
     c->shape.dim[c->shape.ndim++] = n;
     return AD_OK;
 }
@@ -362,7 +362,7 @@ static int one_hot_evaluate(const ad_op *op) {
     for (int64_t i = 0; i < op->in[0]->layout->numel; i++) {
         double class = ad_at(op->in[0], i);
         if (!(class >= 0 && class < (double)n && class == floor(class)))
-            return ad_op_fail(op, AD_EVALUE, "element %lld is %g, not one of 0..%lld", (long long)i, class,
+            return ad_op_fail(op, AD_EVALUE, "element %lld is %g, not an integer in 0..%lld", (long long)i, class,
                               (long long)n - 1);
         ad__put(y, i * n + (int64_t)class, 1);
     }
@@ -375,7 +375,8 @@ static void one_hot_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample_values(s, &(int64_t){ 3 }, 1, &shapes[i], values, 0);
 }
 
-AD_OPTYPE(one_hot, .doc = "a row of n with a 1 at each class number and 0 elsewhere", .formula = "y[i, x[i]] = 1",
-          .arity = 1, .flags = AD_OP_CONSTANT, .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(int64_t), .attrs = one_hot_list,
-          .shape = one_hot_shape, .evaluate = { one_hot_evaluate, one_hot_evaluate });
+AD_OPTYPE(one_hot, .doc = "for each class number a row of n, 1 at that index and 0 elsewhere",
+          .formula = "y[i, x[i]] = 1", .arity = 1, .flags = AD_OP_CONSTANT, .no_grad = AD_NO_GRAD(0),
+          .attr_size = sizeof(int64_t), .attrs = one_hot_list, .shape = one_hot_shape,
+          .evaluate = { one_hot_evaluate, one_hot_evaluate });
 ad_var *ad_one_hot(ad_var *classes, int64_t n) { return ad__apply1(&ad_op_one_hot, classes, &n); }

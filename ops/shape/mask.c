@@ -1,4 +1,4 @@
-/* mask.c: elements replaced where a mask says so. */
+/* mask.c: masked_fill, which replaces elements selected by a mask. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/index.h"
 #include "ops/ops.h"
@@ -42,8 +42,8 @@ static void masked_fill_samples(ad_sampler *s) {
     ad_sample_values(s, &(double){ -INFINITY }, 2, cases[0], values, AD_SAMPLE_KINK);
 }
 
-AD_OPTYPE(masked_fill, .doc = "x, with a value where the mask, which broadcasts to x, is not 0",
-          .formula = "mask ? value : x", .gradient = "mask ? 0 : g", .special = "a NaN in the mask is not 0",
+AD_OPTYPE(masked_fill, .doc = "x, with a constant where the mask is not 0; the mask broadcasts to x",
+          .formula = "mask ? value : x", .gradient = "mask ? 0 : g", .special = "NaN in the mask counts as nonzero",
           .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(double), .attrs = masked_fill_list,
           .shape = masked_fill_shape, .evaluate = { masked_fill_evaluate, masked_fill_evaluate },
           .backward = { masked_fill_backward, masked_fill_backward }, .vjp = masked_fill_vjp);

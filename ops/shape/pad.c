@@ -1,11 +1,11 @@
-/* pad.c: more elements around an array: a constant, or its own elements mirrored, repeated or from the other end. */
+/* pad.c: padding with a constant, or with an array's own elements: reflected, replicated or circular. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
 /* ---- a constant -------------------------------------------------------------------------------------------- */
 
-/* How many elements come before and after those of the last before.ndim axes; negative: are taken away. */
+/* The padding before and after each of the last before.ndim axes, in elements; negative padding removes elements. */
 typedef struct {
     ad_shape before, after;
     double value;
@@ -22,7 +22,7 @@ static int check_lists(const ad_call *c, const ad_shape *before, const ad_shape 
                         before->ndim, after->ndim, c->shape.ndim);
 }
 
-/* What is padded before axis i, or after it. */
+/* The padding in a list for axis i. */
 static int64_t padding_of(const ad_shape *list, int ndim, int i) {
     int own = i - (ndim - list->ndim);
     return own < 0 ? 0 : list->dim[own];
@@ -44,7 +44,7 @@ static int pad_shape(ad_call *c) {
     return rc;
 }
 
-/* x -> y where they overlap, and where the first elements of that are. */
+/* The copy of the common part of x and y, and the offset of its first element in each. */
 static ad__copy_plan overlap(const ad_op *op, int64_t *x_at, int64_t *y_at) {
     ad_shape x = op->in[0]->layout->shape, y = ad__out(op)->layout->shape, common = x;
     const pad_attrs *a = ad__attrs_of(op);
@@ -109,18 +109,18 @@ static void pad_samples(ad_sampler *s) {
     ad_sample(s, &cases[5], 1, &AD_SCALAR, NULL, NULL);
 }
 
-AD_OPTYPE(pad, .doc = "a value before and after the elements of the last axes, as many as the lists name",
-          .formula = "x, value around it", .gradient = "g at the elements of x",
-          .special = "negative padding takes elements away, as in PyTorch",
+AD_OPTYPE(pad, .doc = "a constant before and after the elements of the last axes",
+          .formula = "x, surrounded by value", .gradient = "g at the elements of x",
+          .special = "negative padding removes elements, as in PyTorch",
           .arity = 1, .attr_size = sizeof(pad_attrs), .attrs = pad_list, .shape = pad_shape,
           .evaluate = { pad_evaluate, pad_evaluate }, .backward = { pad_backward, pad_backward }, .vjp = pad_vjp);
 ad_var *ad_pad(ad_var *x, ad_shape before, ad_shape after, double value) {
     return ad__apply1(&ad_op_pad, x, &(pad_attrs){ before, after, value });
 }
 
-/* ---- an array's own elements: slices put together ------------------------------------------------------------- */
+/* ---- reflect, replicate, circular: by slices and concat -------------------------------------------------------- */
 
-/* The elements that come before those of an axis of size n, and after; at most `most` of them. */
+/* The k elements to put before and after an axis of size n, and the largest k. */
 typedef struct {
     const char *name;
     ad_var *(*before)(ad_var *x, int axis, int64_t n, int64_t k);
@@ -162,13 +162,13 @@ static ad_var *pad_axis(const pad_mode *m, ad_var *x, int axis, int64_t before, 
     return count == 1 ? x : ad_concat(count, parts, axis);
 }
 
-/* Whether x may be padded so along an axis; if not, that is the graph's error. */
+/* Whether this padding is possible along an axis; sets the graph's error if not. */
 static bool can_pad(const ad_call *c, const pad_mode *m, const ad_var *x, int axis, int64_t before, int64_t after) {
     ad_shape to = x->layout->shape;
     int64_t most = m->most(to.dim[axis]), n = to.dim[axis];
     long long b = before, a = after;
     if (b < 0 || a < 0 || b > most || a > most)
-        return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d; 0 to %lld can be had", b, a, axis,
+        return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d is not in 0..%lld", b, a, axis,
                             (long long)most), false;
     to.dim[axis] = b > INT64_MAX / 2 - n || a > INT64_MAX / 2 ? INT64_MAX : n + b + a;
     if (ad__shape_valid(to)) return true;

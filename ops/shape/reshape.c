@@ -1,18 +1,18 @@
-/* reshape.c: the same elements in another shape: reshape, squeeze, unsqueeze, flatten. */
+/* reshape.c: reshape, squeeze, unsqueeze and flatten, which give the same elements another shape. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/ops.h"
 
 /* ---- reshape: a view --------------------------------------------------------------------------------- */
 
-/* One size may be -1: what the number of elements leaves for it. */
+/* One size may be -1; it follows from the number of elements. */
 static int reshape_shape(ad_call *c) {
     ad_shape to = ((const ad__shape_attrs *)c->attrs)->shape;
     int64_t numel = c->in[0]->layout->numel;
     int open = -1;
     for (int i = 0; i < to.ndim && i < AD_MAX_NDIM; i++)
         if (to.dim[i] == -1) {
-            if (open >= 0) return ad_call_fail(c, AD_ESHAPE, "%s leaves two sizes open", ad_shape_str(to).text);
+            if (open >= 0) return ad_call_fail(c, AD_ESHAPE, "%s has two sizes of -1", ad_shape_str(to).text);
             open = i;
         }
     c->shape = to;
@@ -20,7 +20,7 @@ static int reshape_shape(ad_call *c) {
     int64_t known = ad_shape_numel(c->shape);
     if (open >= 0 && known > 0 && numel % known == 0) c->shape.dim[open] = numel / known;
     else if (open >= 0 || known != numel)
-        return ad_call_fail(c, AD_ESHAPE, "%lld elements do not make %s", (long long)numel, ad_shape_str(to).text);
+        return ad_call_fail(c, AD_ESHAPE, "%lld elements do not fit %s", (long long)numel, ad_shape_str(to).text);
     return AD_OK;
 }
 
@@ -52,7 +52,7 @@ ad_var *ad_squeeze(ad_var *x) {
     return ad_reshape(x, ad__reduced_shape(s, ones, false));
 }
 
-/* PyTorch's rule: an axis of another size than 1 stays; NumPy refuses it. */
+/* As in PyTorch, an axis of another size than 1 is kept; NumPy reports an error. */
 ad_var *ad_squeeze_axis(ad_var *x, int axis) {
     if (ad__absent(x)) return ad__nil_result(x, "squeeze");
     const ad_call c = AD__CALL_AS("squeeze", x);
@@ -65,7 +65,7 @@ ad_var *ad_unsqueeze(ad_var *x, int axis) {
     if (ad__absent(x)) return ad__nil_result(x, "unsqueeze");
     ad_call c = AD__CALL_AS("unsqueeze", x);
     if (c.shape.ndim == AD_MAX_NDIM) {
-        ad_call_fail(&c, AD_ESHAPE, "no room for a dimension more than %d", AD_MAX_NDIM);
+        ad_call_fail(&c, AD_ESHAPE, "the result has more than %d dimensions", AD_MAX_NDIM);
         return ad_nil(c.graph);
     }
     int at = ad_call_axis(&c, axis, c.shape.ndim + 1);
@@ -75,7 +75,7 @@ ad_var *ad_unsqueeze(ad_var *x, int axis) {
     return ad_reshape(x, c.shape);
 }
 
-/* Axes start to end, both included, as one; of a scalar, the one element. */
+/* Merges the axes start .. end, both included; a scalar becomes [1]. */
 ad_var *ad_flatten(ad_var *x, int start, int end) {
     if (ad__absent(x)) return ad__nil_result(x, "flatten");
     const ad_call c = AD__CALL_AS("flatten", x);
@@ -83,7 +83,7 @@ ad_var *ad_flatten(ad_var *x, int start, int end) {
     int first = ad_call_axis(&c, start, ndim), last = ad_call_axis(&c, end, ndim);
     if (first < 0 || last < 0) return ad_nil(c.graph);
     if (first > last) {
-        ad_call_fail(&c, AD_ESHAPE, "axis %d, where to start, is behind axis %d, where to end", first, last);
+        ad_call_fail(&c, AD_ESHAPE, "the start axis %d is after the end axis %d", first, last);
         return ad_nil(c.graph);
     }
     ad_shape to = { .ndim = ndim - (last - first) };

@@ -1,4 +1,4 @@
-/* roll.c: the elements in other places of their axes: flip, roll. */
+/* roll.c: flip and roll, which reverse and rotate elements along axes. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
@@ -11,7 +11,7 @@ static int flip_shape(ad_call *c) {
     return mask < 0 ? mask : AD_OK;
 }
 
-/* x -> y, and where in x the first element of y is. */
+/* The copy from x to y, and the offset in x of y's first element. */
 static ad__copy_plan flip_plan(const ad_op *op, int64_t *at) {
     ad_shape s = op->in[0]->layout->shape;
     unsigned mask = ad__axes_mask(ad__attrs_of(op), s.ndim);
@@ -37,7 +37,7 @@ static void flip_backward(const ad_op *op) {
     bool fresh;
     void *gx = ad_grad_claim(op, 0, &fresh);
     int64_t at;
-    ad__copy_plan p = flip_plan(op, &at); /* its own converse */
+    ad__copy_plan p = flip_plan(op, &at); /* its own inverse */
     if (gx != NULL) (fresh ? ad__copy : ad__copy_add)(&p, y->layout->dtype, y->grad, at, gx, 0);
 }
 
@@ -54,7 +54,7 @@ static void flip_samples(ad_sampler *s) {
 
 static const ad_attr flip_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_attrs, n) }, { 0 } };
 
-AD_OPTYPE(flip, .doc = "the order of the elements reversed along one axis or several", .formula = "x[.., n-1-i, ..]",
+AD_OPTYPE(flip, .doc = "x with the elements reversed along one axis or several", .formula = "x[.., n-1-i, ..]",
           .gradient = "flip(g)", .arity = 1, .attr_size = sizeof(ad__axes_attrs), .attrs = flip_list,
           .shape = flip_shape, .evaluate = { flip_evaluate, flip_evaluate },
           .backward = { flip_backward, flip_backward }, .vjp = flip_vjp);
@@ -82,7 +82,7 @@ static int roll_shape(ad_call *c) {
 
 typedef void copy_fn(const ad__copy_plan *p, ad_dtype t, const void *x, int64_t x_at, void *y, int64_t y_at);
 
-/* Each row of n pieces in two parts: the first goes shift pieces on, the second to the beginning. */
+/* Each row of n pieces is copied in two parts: the first moves by shift pieces, the second moves to the front. */
 static void roll_by(const ad_op *op, int64_t shift, copy_fn *copy, const void *x, void *y) {
     const ad__layout *l = op->in[0]->layout;
     ad__around a = ad__around_axis(l->shape, ((const roll_attrs *)ad__attrs_of(op))->axis);
@@ -96,8 +96,8 @@ static void roll_by(const ad_op *op, int64_t shift, copy_fn *copy, const void *x
 
 static int64_t shift_of(const ad_op *op) { return ((const roll_attrs *)ad__attrs_of(op))->shift; }
 
-/* The other way round; no shift is so large that turning it over would not fit. */
-static int64_t turned(int64_t shift) { return shift == INT64_MIN ? INT64_MIN : -shift; }
+/* The inverse shift. INT64_MIN has no negation; modulo 2^64 it is its own. */
+static int64_t negated(int64_t shift) { return shift == INT64_MIN ? INT64_MIN : -shift; }
 
 static int roll_evaluate(const ad_op *op) {
     roll_by(op, shift_of(op), ad__copy, op->in[0]->data, ad_values(op));
@@ -108,11 +108,11 @@ static void roll_backward(const ad_op *op) {
     bool fresh;
     void *gx = ad_grad_claim(op, 0, &fresh);
     if (gx != NULL)
-        roll_by(op, turned(shift_of(op)), fresh ? ad__copy : ad__copy_add, ad__out(op)->grad, gx);
+        roll_by(op, negated(shift_of(op)), fresh ? ad__copy : ad__copy_add, ad__out(op)->grad, gx);
 }
 
 static void roll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    dx[0] = ad_roll(g, ((const roll_attrs *)ad__attrs_of(op))->axis, turned(shift_of(op)));
+    dx[0] = ad_roll(g, ((const roll_attrs *)ad__attrs_of(op))->axis, negated(shift_of(op)));
 }
 
 static void roll_samples(ad_sampler *s) {
@@ -124,7 +124,7 @@ static void roll_samples(ad_sampler *s) {
     ad_sample(s, &(roll_attrs){ 1, 0 }, 1, &AD_SHAPE(1), NULL, NULL);
 }
 
-AD_OPTYPE(roll, .doc = "the elements shifted along an axis; those that leave it come back at its beginning",
+AD_OPTYPE(roll, .doc = "x with the elements shifted along an axis, wrapping around at the end",
           .formula = "y[.., (i + shift) mod n, ..] = x[.., i, ..]", .gradient = "roll(g, -shift)", .arity = 1,
           .attr_size = sizeof(roll_attrs), .attrs = roll_list, .shape = roll_shape,
           .evaluate = { roll_evaluate, roll_evaluate }, .backward = { roll_backward, roll_backward }, .vjp = roll_vjp);

@@ -1,4 +1,4 @@
-/* slice.c: parts of an array along its axes, by Python's rules, and writing into them. */
+/* slice.c: slice, by Python's rules, slice_scatter, narrow and select. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/shape/copy.h"
@@ -8,8 +8,8 @@
 
 /* ---- helpers: a box of elements in a larger array -------------------------------------------------------- */
 
-/* Of axis[i], the elements start[i], start[i] + step[i], ... before stop[i]; of the other axes, all. The
-   lists are as long as n. */
+/* For each axis[i], the elements start[i], start[i] + step[i], ... before stop[i]; all elements of the other axes. The
+   lists have length n. */
 typedef struct {
     int n, axis[AD_MAX_NDIM];
     ad_shape start, stop, step;
@@ -21,14 +21,14 @@ static const ad_attr slice_list[] = { { "axes", AD_ATTR_AXES, offsetof(slice_att
                                       { "step", AD_ATTR_SHAPE, offsetof(slice_attrs, step) },
                                       { 0 } };
 
-/* The box's shape, how its elements lie in the array, and where the first of them is. */
+/* A slice's shape, the copy that reads it, and the offset of its first element in the array. */
 typedef struct {
     ad_shape shape;
-    ad__copy_plan read; /* array -> box, contiguous */
+    ad__copy_plan read; /* array -> contiguous slice */
     int64_t at;
 } box;
 
-/* Python's: counted from the end where negative, then brought to the nearest end that there is. */
+/* Python's rule: a negative bound counts from the end, then the bound is clamped to the axis. */
 static int64_t bound(int64_t i, int64_t size, int64_t step) {
     if (i < 0) i += size;
     int64_t first = step < 0 ? -1 : 0, last = step < 0 ? size - 1 : size;
@@ -50,7 +50,7 @@ static box box_of(const slice_attrs *a, ad_shape s) {
         int64_t taken = count(start, bound(a->stop.dim[i], size, step), step);
         b.shape.dim[axis] = taken;
         b.at += start * from[axis];
-        if (taken > 1) from[axis] *= step; /* which is then less than size */
+        if (taken > 1) from[axis] *= step; /* no overflow: |step| < size here */
     }
     if (ad_shape_numel(b.shape) == 0) b.at = 0;
     ad__row_major(b.shape, to);
@@ -60,10 +60,10 @@ static box box_of(const slice_attrs *a, ad_shape s) {
 
 static int check_slices(const ad_call *c) {
     const slice_attrs *a = c->attrs;
-    if (a->n < 0) return ad_call_fail(c, AD_EVALUE, "no list of slices, or one of negative length");
+    if (a->n < 0) return ad_call_fail(c, AD_EVALUE, "the list of slices is NULL or has a negative length");
     int mask = ad__call_axes(c, a->n, a->axis);
     for (int i = 0; i < a->n && mask >= 0; i++)
-        if (a->step.dim[i] == 0) return ad_call_fail(c, AD_EVALUE, "a step of 0 along axis %d", a->axis[i]);
+        if (a->step.dim[i] == 0) return ad_call_fail(c, AD_EVALUE, "the step along axis %d must not be 0", a->axis[i]);
     return mask < 0 ? mask : AD_OK;
 }
 
@@ -73,7 +73,7 @@ static slice_attrs one_slice(int axis, int64_t start, int64_t stop, int64_t step
 
 static slice_attrs slices_of(int n, const ad_range *ranges) {
     slice_attrs a = { .n = ranges == NULL && n > 0 ? -1 : n };
-    if (n < 0 || n > AD_MAX_NDIM) return a; /* for check_slices to refuse */
+    if (n < 0 || n > AD_MAX_NDIM) return a; /* check_slices reports the error */
     a.start.ndim = a.stop.ndim = a.step.ndim = a.n < 0 ? 0 : n;
     for (int i = 0; i < a.n; i++) {
         a.axis[i] = ranges[i].axis;
@@ -113,7 +113,7 @@ static void slice_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply2(&ad_op_slice_scatter, ad_zeros(x->graph, x->dtype, x->shape), g, ad__attrs_of(op));
 }
 
-/* Bounds inside, from the end, beyond both ends; steps of both signs; nothing at all. */
+/* Bounds inside the axis, negative bounds, bounds beyond both ends, steps of both signs, empty slices. */
 static const ad_range sampled[] = {
     { 0, 1, 4, 1 }, { 0, -3, -1, 1 }, { 0, 0, 5, 2 }, { 0, 1, INT64_MAX, 3 }, { 0, INT64_MIN, INT64_MAX, 1 },
     { 0, INT64_MAX, INT64_MIN, -1 }, { 0, 3, 0, -2 }, { 0, -1, -9, -3 }, { 0, 2, 3, INT64_MAX },
@@ -141,9 +141,9 @@ static void slice_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(slice, .doc = "elements start, start + step, ... before stop along one axis or several",
-          .formula = "x[start:stop:step]", .gradient = "g at the elements taken, 0 elsewhere",
-          .special = "bounds follow Python: negative ones count from the end, those beyond it are the end. "
-                     "Negative steps are NumPy's; PyTorch has none",
+          .formula = "x[start:stop:step]", .gradient = "g in the slice, 0 elsewhere",
+          .special = "bounds follow Python: negative ones count from the end, and all are clamped to the axis. "
+                     "Negative steps are as in NumPy; PyTorch has none",
           .arity = 1, .attr_size = sizeof(slice_attrs), .attrs = slice_list, .shape = slice_shape,
           .evaluate = { slice_evaluate, slice_evaluate }, .backward = { slice_backward, slice_backward },
           .vjp = slice_vjp);
@@ -158,7 +158,7 @@ ad_var *ad_slice_axes(ad_var *x, int n, const ad_range *ranges) {
     return ad__apply1(&ad_op_slice, x, &a);
 }
 
-/* PyTorch's narrow: the length elements from start on. */
+/* narrow of PyTorch: `length` elements from start on. */
 ad_var *ad_narrow(ad_var *x, int axis, int64_t start, int64_t length) {
     if (ad__absent(x)) return ad__nil_result(x, "narrow");
     const ad_call c = AD__CALL_AS("narrow", x);
@@ -167,12 +167,12 @@ ad_var *ad_narrow(ad_var *x, int axis, int64_t start, int64_t length) {
     int64_t size = c.shape.dim[at], from = start < 0 ? start + size : start;
     if (from >= 0 && from <= size && length >= 0 && length <= size - from)
         return ad_slice(x, at, from, from + length, 1);
-    ad_call_fail(&c, AD_EVALUE, "%lld elements from %lld on are not in axis %d, of size %lld", (long long)length,
+    ad_call_fail(&c, AD_EVALUE, "%lld elements from %lld on are outside axis %d of size %lld", (long long)length,
                  (long long)start, axis, (long long)size);
     return ad_nil(c.graph);
 }
 
-/* PyTorch's select: the elements at one index of an axis, without the axis. */
+/* select of PyTorch: the elements at one index of an axis; the axis is removed. */
 ad_var *ad_select(ad_var *x, int axis, int64_t index) {
     if (ad__absent(x)) return ad__nil_result(x, "select");
     const ad_call c = AD__CALL_AS("select", x);
@@ -181,12 +181,12 @@ ad_var *ad_select(ad_var *x, int axis, int64_t index) {
     int64_t size = c.shape.dim[at], from = index < 0 ? index + size : index;
     if (from >= 0 && from < size)
         return ad_reshape(ad_slice(x, at, from, from + 1, 1), ad__reduced_shape(c.shape, 1u << at, false));
-    ad_call_fail(&c, AD_EVALUE, "index %lld is not in %lld..%lld, axis %d", (long long)index, (long long)-size,
+    ad_call_fail(&c, AD_EVALUE, "index %lld is not in %lld..%lld of axis %d", (long long)index, (long long)-size,
                  (long long)size - 1, axis);
     return ad_nil(c.graph);
 }
 
-/* ---- slice_scatter: x with src written into a slice of it ------------------------------------------------------- */
+/* ---- slice_scatter: x with a slice replaced by src ------------------------------------------------------------- */
 
 static int slice_scatter_shape(ad_call *c) {
     int rc = check_slices(c);
@@ -194,7 +194,7 @@ static int slice_scatter_shape(ad_call *c) {
     ad_shape part = box_of(c->attrs, c->shape).shape;
     c->scratch = ad_dtype_size(c->dtype) * (size_t)c->in[0]->layout->numel;
     if (ad_shape_equal(part, c->in[1]->layout->shape)) return AD_OK;
-    return ad_call_fail(c, AD_ESHAPE, "the slice is %s, and what is written into it must be", ad_shape_str(part).text);
+    return ad_call_fail(c, AD_ESHAPE, "the slice is %s, and src must have its shape", ad_shape_str(part).text);
 }
 
 static int slice_scatter_evaluate(const ad_op *op) {
@@ -207,7 +207,7 @@ static int slice_scatter_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
-/* The gradient of x is g but for the slice, where it is 0. */
+/* The gradient of x is g, with zeros in the slice. */
 static void slice_scatter_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     ad_dtype t = y->layout->dtype;
@@ -245,9 +245,10 @@ static void slice_scatter_samples(ad_sampler *s) {
     ad_sample(s, &a, 2, (ad_shape[]){ AD_SHAPE(0, 3), AD_SHAPE(0, 2) }, NULL, NULL);
 }
 
-AD_OPTYPE(slice_scatter, .doc = "x with src in the place of the slice start:stop:step along one axis or several",
-          .formula = "x, but src in [start:stop:step]", .gradient = "dx = g, 0 in the slice; dsrc = g[start:stop:step]",
-          .special = "bounds and steps are slice's", .arity = 2, .attr_size = sizeof(slice_attrs), .attrs = slice_list,
+AD_OPTYPE(slice_scatter, .doc = "x with the slice start:stop:step along one axis or several replaced by src",
+          .formula = "y = x, y[start:stop:step] = src", .gradient = "dx = g, 0 in the slice; dsrc = g[start:stop:step]",
+          .special = "bounds and steps are as in slice",
+          .arity = 2, .attr_size = sizeof(slice_attrs), .attrs = slice_list,
           .shape = slice_scatter_shape, .evaluate = { slice_scatter_evaluate, slice_scatter_evaluate },
           .backward = { slice_scatter_backward, slice_scatter_backward }, .vjp = slice_scatter_vjp);
 

@@ -1,4 +1,4 @@
-/* transpose.c: the axes of an array in another order: transpose, permute. */
+/* transpose.c: transpose and permute, which reorder the axes of an array. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
@@ -7,14 +7,14 @@
 
 static int transpose_shape(ad_call *c) {
     int n = c->shape.ndim;
-    if (n < 2) return ad_call_fail(c, AD_ESHAPE, "takes 2 dimensions or more, and swaps the last two");
+    if (n < 2) return ad_call_fail(c, AD_ESHAPE, "needs at least 2 dimensions; it swaps the last two");
     int64_t last = c->shape.dim[n - 1];
     c->shape.dim[n - 1] = c->shape.dim[n - 2];
     c->shape.dim[n - 2] = last;
     return AD_OK;
 }
 
-/* Three axes in the best order as they stand: a search for it takes longer than to transpose a small matrix. */
+/* A plan of three axes, already in the best order: ad__copy_plan_of takes longer than a small transpose. */
 static void transpose_plan(ad_shape from, ad__copy_plan *p) {
     int64_t n = from.dim[from.ndim - 2], m = from.dim[from.ndim - 1];
     p->ndim = 3;
@@ -22,7 +22,7 @@ static void transpose_plan(ad_shape from, ad__copy_plan *p) {
     for (int i = 0; i < from.ndim - 2; i++) p->dim[0] *= from.dim[i];
     p->dim[1] = m, p->from[1] = 1, p->to[1] = n;
     p->dim[2] = n, p->from[2] = m, p->to[2] = 1;
-    if (n == 1 || m == 1) *p = ad__copy_plan_of(3, p->dim, p->from, p->to); /* vectors keep their order */
+    if (n == 1 || m == 1) *p = ad__copy_plan_of(3, p->dim, p->from, p->to); /* a contiguous copy */
 }
 
 static int transpose_evaluate(const ad_op *op) {
@@ -61,7 +61,7 @@ ad_var *ad_transpose(ad_var *x) { return ad__apply1(&ad_op_transpose, x, NULL); 
 
 static ad_shape axes_of(const void *attrs) { return ((const ad__shape_attrs *)attrs)->shape; }
 
-/* axes [ndim] -> order: the axis of x that each axis of y is. */
+/* axes [ndim] -> order: axis i of y is axis order[i] of x. */
 static int check_axes(const ad_call *c, ad_shape axes, int *order) {
     unsigned seen = 0;
     int n = c->in[0]->layout->shape.ndim;
@@ -139,8 +139,8 @@ static void permute_samples(ad_sampler *s) {
 
 static const ad_attr permute_list[] = { { "axes", AD_ATTR_SHAPE, offsetof(ad__shape_attrs, shape) }, { 0 } };
 
-AD_OPTYPE(permute, .doc = "the axes in another order: axis i of the result is axis axes[i] of x",
-          .formula = "y[i[axes[0]], i[axes[1]], ..] = x[i[0], i[1], ..]", .gradient = "g, with the axes put back",
+AD_OPTYPE(permute, .doc = "reorders the axes: axis i of the result is axis axes[i] of x",
+          .formula = "y[i[axes[0]], i[axes[1]], ..] = x[i[0], i[1], ..]", .gradient = "g, with the axes in x's order",
           .arity = 1, .attr_size = sizeof(ad__shape_attrs), .attrs = permute_list, .shape = permute_shape,
           .evaluate = { permute_evaluate, permute_evaluate }, .backward = { permute_backward, permute_backward },
           .vjp = permute_vjp);

@@ -1,5 +1,6 @@
-/* broadcast.c: reading a small array as if repeated to a larger shape, and the reverse, a sum. */
+/* broadcast.c: reads a small array as if broadcast to a larger shape, and sums a large array to a smaller shape. */
 #include "ops/kernels/base/broadcast.h"
+
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
 
@@ -8,7 +9,7 @@
 ad__broadcast_map ad__broadcast_map_of(ad_shape small, ad_shape big) {
     ad__broadcast_map s = { 0 };
     int64_t step = 1;
-    /* from the last axis outwards, axes s.ndim-1 .. 0 still in reverse */
+    /* from the last axis to the first; the order of the merged axes is reversed below */
     for (int i = 1; i <= big.ndim; i++) {
         int64_t size = big.dim[big.ndim - i], own = i <= small.ndim ? small.dim[small.ndim - i] : 1;
         if (size == 1) continue;
@@ -26,10 +27,10 @@ ad__broadcast_map ad__broadcast_map_of(ad_shape small, ad_shape big) {
     return s;
 }
 
-/* A place in the big array, row by row along the last axis. */
+/* A position in the big array, which is traversed in rows along the last axis. */
 typedef struct {
     int64_t index[AD_MAX_NDIM];
-    int64_t offset; /* of the row's first element in the small array */
+    int64_t offset; /* of the row's first element, in the small array */
     int64_t column;
 } place;
 
@@ -63,13 +64,13 @@ static void next_row(const ad__broadcast_map *s, place *p) {
 typedef struct {
     const ad__broadcast_map *s;
     ad_dtype t;
-    int64_t row; /* elements of the big array below one index of its first axis, or columns */
+    int64_t row; /* elements of the big array per index of its first axis; or the number of columns */
     int64_t n;
     const char *big;
     double *small;
 } sums;
 
-/* Indices of the first axis, each with elements of its own in the small array. */
+/* Sums some indices of the first axis. Each index adds to elements of the small array that no other index adds to. */
 static void scatter_rows(void *context, int worker, int64_t from, int64_t to) {
     const sums *a = context;
     const char *big = a->big + (size_t)(from * a->row) * ad_dtype_size(a->t);
@@ -78,7 +79,7 @@ static void scatter_rows(void *context, int worker, int64_t from, int64_t to) {
     else ad__broadcast_sum_f64(a->s, from * a->row, (to - from) * a->row, (const void *)big, a->small);
 }
 
-/* Columns of a matrix, summed over its rows. */
+/* Sums some columns of a matrix over all rows. */
 static void scatter_columns(void *context, int worker, int64_t from, int64_t to) {
     const sums *a = context;
     (void)worker;
@@ -87,8 +88,9 @@ static void scatter_columns(void *context, int worker, int64_t from, int64_t to)
         else ad__array_add_f64(to - from, (const double *)(const void *)a->big + i, a->small + from);
 }
 
-void ad__broadcast_sum(ad_team *team, const ad__broadcast_map *s, ad_dtype t, int64_t n, const void *big, double *small) {
-    enum { COLUMNS = 256 }; /* at least, as they are read in strips */
+void ad__broadcast_sum(ad_team *team, const ad__broadcast_map *s, ad_dtype t, int64_t n, const void *big,
+                       double *small) {
+    enum { COLUMNS = 256 }; /* the fewest columns per thread, as rows are read in strips */
     sums a = { s, t, 1, n, big, small };
     if (n == 0) return;
     if (s->ndim == 1 && s->stride[0] == 0) {

@@ -1,6 +1,6 @@
-/* each_dtype.h: includes the file KERNELS twice: T is float and K(f) is f_f32; then double and f_f64.
+/* each_dtype.h: includes the file KERNELS for float, where K(f) is f_f32, and for double, where K(f) is f_f64.
 
-   No include guard: a file of kernels defines KERNELS and includes this as often as it needs. */
+   T is the element type. There is no include guard: a file defines KERNELS and includes this as often as needed. */
 #define AD__PASTE_(a, b) a##b
 #define AD__PASTE(a, b) AD__PASTE_(a, b)
 #define K(name) AD__PASTE(name, SUFFIX)

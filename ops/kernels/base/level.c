@@ -1,4 +1,4 @@
-/* level.c: which of the loops compiled for several processors this one runs. */
+/* level.c: detects the widest vector instructions that this processor supports. */
 #include "ops/kernels/base/level.h"
 
 int ad__level(void) {

@@ -1,20 +1,19 @@
-/* level.h: elementwise loops compiled for several processors, and running the widest that this one has. */
+/* level.h: compiles elementwise loops for several instruction sets, and runs the widest that the processor has. */
 #ifndef OPS_KERNELS_BASE_LEVEL_H
 #define OPS_KERNELS_BASE_LEVEL_H
 
 #include "ops/kernels/base/simd.h"
 
-/* 2 where this processor has AVX-512, 1 for AVX2, else 0. It stands in a file of its own, so that a test
-   can put another in its place. */
+/* 2 if this processor has AVX-512, 1 if it has AVX2, else 0. The function has a source file of its own, so that a test
+   can replace it. */
 #if defined(__GNUC__)
 __attribute__((const))
 #endif
 int ad__level(void);
 
-/* AD__LEVELS_OF(type, f, T, (parameters), body) defines f[], a loop of this type for each level; the body works on
-   count elements beginning at from, which are among the parameters. The wide loops are for whole vectors: to each the
-   compiler would add code for what is left, several times the loop itself. So they say that count is a multiple of a
-   vector, which it is; 32 and 64 are the bytes of one. */
+/* AD__LEVELS_OF(type, f, T, (parameters), body) defines f[], one loop of this type for each level. The body processes
+   `count` elements beginning at `from`; both are parameters. The wide loops get whole vectors only (32 or 64 bytes).
+   The masks state this to the compiler, which otherwise adds a remainder loop several times larger than the loop. */
 #ifdef AD__LEVELS
 #define AD__LEVELS_OF(type, f, T_, PARAMETERS, ...)                                                                    \
     static void f##_base PARAMETERS { __VA_ARGS__ }                                                                    \
@@ -33,13 +32,9 @@ int ad__level(void);
     static type *const f[] = { f##_base };
 #endif
 
-/* The same with from and count put before the parameters. */
-#define AD__LOOP(type, f, T_, PARAMETERS, ...)                                                                         \
-    AD__LEVELS_OF(type, f, T_, (int64_t from, int64_t count, AD__OPEN PARAMETERS), __VA_ARGS__)
-#define AD__OPEN(...) __VA_ARGS__
 #define AD__FROM(T_, p) ((const T_ *)(p) + from)
 
-/* Runs the widest of the loops f[] that it can over n elements of so many bytes, and narrower ones for the rest. */
+/* Runs the loops f[] over n elements of the given size: the widest on whole vectors, narrower ones on the remainder. */
 #define AD__RUN(f, n, size, ...)                                                                                       \
     for (int64_t level_ = ad__level(), from_ = 0, count_; from_ < (n); level_--, from_ += count_) {                    \
         count_ = (n) - from_;                                                                                          \

@@ -1,13 +1,12 @@
-/* simd.h: how a kernel asks the compiler for vector code: clones for several processors, hints for loops. */
+/* simd.h: attributes and pragmas that make the compiler vectorise a kernel for several instruction sets. */
 #ifndef OPS_KERNELS_BASE_SIMD_H
 #define OPS_KERNELS_BASE_SIMD_H
 
 #include "autodiff/autodiff.h"
 
-/* Loops marked AD__CLONES are compiled for AVX-512, AVX2 and the baseline; the loader picks. GCC on
-   x86-64 with glibc only: musl's loader cannot pick, clang 14's clones do not link across files, and
-   thread sanitizer crashes in the resolvers. A build for one machine (-march=native) has its
-   instructions already. */
+/* Functions marked AD__CLONES are compiled for AVX-512, AVX2 and the baseline, and the loader selects one. This needs
+   GCC on x86-64 with glibc: musl's loader cannot select, clones of clang 14 do not link across files, and
+   ThreadSanitizer crashes in the resolvers. A build for one machine (-march=native) needs no clones. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) &&                          \
     !defined(__SANITIZE_THREAD__) && !defined(__AVX2__)
 #define AD__LEVELS
@@ -16,18 +15,18 @@
 #define AD__CLONES
 #endif
 
-/* A part of a kernel that must become part of each of its clones, to be compiled for their instructions. */
+/* A function that must be inlined into each clone of a kernel, so that it is compiled for the clone's instructions. */
 #define AD__INLINED static inline __attribute__((always_inline))
 
-/* Before a loop whose arrays are apart or the very same: element i is read before it is written, and
-   nothing else is. (restrict would forbid the same.) */
-#if defined(__GNUC__) && !defined(__clang__) /* clang takes it for an order, and warns of loops with calls */
+/* Put before a loop whose arrays are either disjoint or identical: each iteration reads element i before it writes it
+   and accesses no other. Identical arrays rule out restrict. */
+#if defined(__GNUC__) && !defined(__clang__) /* clang warns if it cannot vectorise the loop */
 #define AD__IN_STEP _Pragma("GCC ivdep")
 #else
 #define AD__IN_STEP
 #endif
 
-/* Before the loop over the lanes of a sum, which are then kept in registers. */
+/* Put before the loop over the lanes of a sum, so that the lanes stay in registers. */
 #if defined(__clang__)
 #define AD__UNROLL _Pragma("unroll")
 #elif defined(__GNUC__)

@@ -1,13 +1,13 @@
-/* sum.c: sums that keep their digits. */
-#include <math.h>
-
+/* sum.c: accurate sums of arrays, of columns and of computed terms. */
 #include "ops/kernels/base/sum.h"
 
-/* Enough independent sums to keep the adders of a wide vector unit busy. */
-enum { LANES = 32, BLOCK = 4096 };
-enum { COLUMNS = 64 }; /* summed side by side */
+#include <math.h>
 
-/* The sum of blocks' sums, and the digits that adding to it dropped. */
+/* Independent partial sums, enough to fill the pipelined adders of a wide vector unit. */
+enum { LANES = 32, BLOCK = 4096 };
+enum { COLUMNS = 64 }; /* columns summed side by side */
+
+/* A compensated sum of block sums: lost collects the rounding errors. */
 typedef struct {
     double sum, lost;
 } total;
@@ -18,7 +18,7 @@ static inline void add_block(total *t, double b) {
     t->sum = sum;
 }
 
-/* Of an infinity, what was lost is no number. */
+/* If the sum is infinite, lost is NaN and is ignored. */
 static double total_of(const total *t) { return isfinite(t->sum) ? t->sum + t->lost : t->sum; }
 
 #define KERNELS "ops/kernels/base/sum.inc"
@@ -26,12 +26,12 @@ static double total_of(const total *t) { return isfinite(t->sum) ? t->sum + t->l
 
 /* ---- one sum by several threads ---------------------------------------------------------------------------- */
 
-enum { AT_ONCE = 1024 }; /* terms that wait to be added */
+enum { AT_ONCE = 1024 }; /* terms that are buffered before they are added */
 
 typedef struct {
     ad__term_fn *f;
     void *context;
-    int64_t start, n, term; /* terms from start on, elements, elements of a term */
+    int64_t start, n, term; /* the first term, the number of elements, elements per term */
     double *values;
 } terms;
 

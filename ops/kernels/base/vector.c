@@ -1,4 +1,4 @@
-/* vector.c: arrays filled, added, scaled and converted between the dtypes. */
+/* vector.c: loops that fill, add, scale and convert arrays. */
 #include "ops/kernels/base/vector.h"
 
 #define KERNELS "ops/kernels/base/vector.inc"

@@ -1,4 +1,4 @@
-/* vector.h: arrays filled, added, scaled and converted between the dtypes. */
+/* vector.h: loops that fill, add, scale and convert arrays. */
 #ifndef OPS_KERNELS_BASE_VECTOR_H
 #define OPS_KERNELS_BASE_VECTOR_H
 
@@ -7,7 +7,7 @@
 /* y[i] = value */
 void ad__array_fill_f32(int64_t n, float value, float *y);
 void ad__array_fill_f64(int64_t n, double value, double *y);
-/* y[i] += x[i]; with f64 sums into f32, and f32 into f64 sums. */
+/* y[i] += x[i]; also f64 into f32, and f32 into f64 */
 void ad__array_add_f32(int64_t n, const float *x, float *y);
 void ad__array_add_f64(int64_t n, const double *x, double *y);
 void ad__to_f32_add(int64_t n, const double *x, float *y);

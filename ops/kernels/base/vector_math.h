@@ -1,8 +1,8 @@
-/* vector_math.h: type-generic math whose loops the compiler may vectorise with glibc's libmvec.
+/* vector_math.h: declares type-generic math functions so that loops over them can be vectorised with glibc's libmvec.
 
-   Include it first in a file of kernels. libmvec has these functions in SSE, AVX2 and AVX-512 forms,
-   at most 4 ulp from the true value, special values right; math.h offers them to loops only under
-   -ffast-math, which breaks infinities elsewhere, so they are declared again here. */
+   Include it first in a source file. libmvec has SSE, AVX2 and AVX-512 versions of these functions, with errors of at
+   most 4 ulp and correct special values. math.h declares them for loops only under -ffast-math, which breaks infinities
+   elsewhere; so they are declared again here. */
 #ifndef OPS_KERNELS_BASE_VECTOR_MATH_H
 #define OPS_KERNELS_BASE_VECTOR_MATH_H
 
@@ -28,8 +28,8 @@ AD__SIMD2(pow) AD__SIMD2(atan2) AD__SIMD2(hypot)
 
 #include <tgmath.h>
 
-/* log(1 + e) for e = exp(-|x|), as accurate as log1p, which is slow for small numbers: what adding 1
-   rounds off comes back by the slope of log. */
+/* log(1 + e) for e = exp(-|x|), as accurate as log1p, which is slow for small arguments. The second term corrects the
+   rounding error of 1 + e, to first order. */
 #define LOG1P_EXP(x)                                                                                                   \
     (log(1 + exp(-fabs(x))) + (exp(-fabs(x)) - ((1 + exp(-fabs(x))) - 1)) / (1 + exp(-fabs(x))))
 

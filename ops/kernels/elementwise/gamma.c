@@ -1,4 +1,4 @@
-/* gamma.c: the logarithm of the gamma function and its derivatives, by recurrence and asymptotic series. */
+/* gamma.c: lgamma, digamma and polygamma of one number, by recurrences and asymptotic series. */
 #include "ops/kernels/elementwise/gamma.h"
 
 #include <math.h>
@@ -6,7 +6,7 @@
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
-/* In POSIX and not in C11: lgamma itself writes the global signgam, which threads would share. */
+/* POSIX, not C11. lgamma is not thread-safe: it sets the global variable signgam. */
 double lgamma_r(double x, int *sign);
 
 double ad__number_lgamma(double x) {
@@ -16,7 +16,7 @@ double ad__number_lgamma(double x) {
 
 static const double pi = 3.141592653589793238;
 
-/* Bernoulli's numbers B_2, B_4, ... */
+/* The Bernoulli numbers B_2, B_4, ... */
 static const double bernoulli[] = { 1.0 / 6,  -1.0 / 30,      1.0 / 42, -1.0 / 30,      5.0 / 66,
                                     -691.0 / 2730, 7.0 / 6, -3617.0 / 510, 43867.0 / 798 };
 
@@ -24,8 +24,8 @@ static double cot_pi(double x) { return 1 / tan(pi * (x - rint(x))); }
 
 /* ---- digamma ------------------------------------------------------------------------------------------ */
 
-/* Taylor's series about the positive zero, to keep the digits that a sum would cancel: psi_k(zero) / k!
-   by mpmath. The zero is 2 doubles. For |x - zero| < 0.2 what is left off is below 1e-18 of the sum. */
+/* The Taylor series about the positive zero, since a sum would cancel there. The coefficients psi_k(zero) / k! are from
+   mpmath; the zero is given as two doubles. For |x - zero| < 0.2 the truncation error is below 1e-18 of the sum. */
 static const double zero_high = 1.4616321449683622, zero_low = 9.549995429965697e-17;
 static const double taylor[] = {
     0.96767224544762117043,   -0.44276316898359210609,  0.25849976095565101062,   -0.1639427054424065275,
@@ -41,7 +41,7 @@ static double near_zero(double x) {
     return sum * d;
 }
 
-/* psi(x) = psi(x + 1) - 1/x up to x >= 10, and there log x - 1/2x - sum of B_2k / (2k x^2k):
+/* The recurrence psi(x) = psi(x + 1) - 1/x up to x >= 10, then log x - 1/2x - sum of B_2k / (2k x^2k):
    Abramowitz and Stegun 6.3.5, 6.3.18. */
 static double digamma_positive(double x) {
     if (fabs(x - zero_high) < 0.2) return near_zero(x);
@@ -52,7 +52,7 @@ static double digamma_positive(double x) {
     return log(x) - 0.5 / x - series - below;
 }
 
-/* Left of 0 by reflection, psi(x) = psi(1 - x) - pi cot(pi x): 6.3.7. */
+/* For x < 0 by reflection, psi(x) = psi(1 - x) - pi cot(pi x): 6.3.7. */
 double ad__number_digamma(double x) {
     if (x == 0) return copysign(INFINITY, -x);
     if (x > 0) return digamma_positive(x);
@@ -68,7 +68,7 @@ static double factorial(int n) {
     return f;
 }
 
-/* |psi_n(x)|: the sum of n! / (x+k)^(n+1) up to x >= 10 + 2n, and there
+/* |psi_n(x)|: the sum of n! / (x+k)^(n+1) up to x >= 10 + 2n, then
    (n-1)!/x^n + n!/2x^(n+1) + sum of B_2k (2k+n-1)! / ((2k)! x^(2k+n)): 6.4.6, 6.4.11. */
 static double polygamma_positive(int n, double x) {
     double below = 0, series = 0, term = 1;
@@ -80,7 +80,7 @@ static double polygamma_positive(int n, double x) {
     return factorial(n - 1) * (pow(x, -n) * (1 + n / (2 * x) + series) + n * below);
 }
 
-/* The n-th derivative of cot(pi x), over pi^n: a polynomial in c = cot(pi x), as c' = -(1 + c^2). */
+/* The n-th derivative of cot(pi x), divided by pi^n. It is a polynomial in c = cot(pi x), since c' = -pi (1 + c^2). */
 static double cot_derivative(int n, double c) {
     double p[AD__POLYGAMMA_MAX + 3] = { 0, 1 }, q[AD__POLYGAMMA_MAX + 3] = { 0 };
     for (int step = 0; step < n; step++) {
@@ -92,7 +92,7 @@ static double cot_derivative(int n, double c) {
     return sum;
 }
 
-/* Left of 0 by reflection, psi_n(x) = (-1)^n psi_n(1 - x) - pi (d/dx)^n cot(pi x): 6.4.7. */
+/* For x < 0 by reflection, psi_n(x) = (-1)^n psi_n(1 - x) - pi (d/dx)^n cot(pi x): 6.4.7. */
 double ad__number_polygamma(int n, double x) {
     bool odd = n % 2 == 1;
     if (n == 0) return ad__number_digamma(x);

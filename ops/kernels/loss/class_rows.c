@@ -1,10 +1,10 @@
-/* class_rows.c: the targets and the loss of one row of class scores. */
+/* class_rows.c: the cross-entropy targets, loss and gradient of one row of class scores. */
 #include "ops/kernels/loss/class_rows.h"
+
+#include "ops/kernels/base/sum.h"
 
 #include <math.h>
 #include <string.h>
-
-#include "ops/kernels/base/sum.h"
 
 enum { LANES = 8 };
 

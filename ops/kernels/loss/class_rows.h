@@ -1,16 +1,16 @@
-/* class_rows.h: the targets and the loss of one row of class scores. */
+/* class_rows.h: the cross-entropy targets, loss and gradient of one row of class scores. */
 #ifndef OPS_KERNELS_LOSS_CLASS_ROWS_H
 #define OPS_KERNELS_LOSS_CLASS_ROWS_H
 
 #include "ops/kernels/reduce/rows.h"
 
-/* Targets of a row of n classes: what each class weighs in its loss; w [n] are weights of classes, or NULL.
-   From class y, or from probabilities p: q = w ((1 - smoothing) p + smoothing / n). Returns q's sum. */
+/* q [n]: the weight of each class in the loss of a row. It is w ((1 - smoothing) p + smoothing / n), where p are
+   probabilities, or 1 for class y and else 0. w [n] are class weights, or NULL. Returns the sum of q. */
 double ad__class_target_f32(int64_t n, int64_t y, double smoothing, const float *w, float *q);
 double ad__class_target_f64(int64_t n, int64_t y, double smoothing, const double *w, double *q);
 double ad__mixed_target_f32(int64_t n, const float *p, double smoothing, const float *w, float *q);
 double ad__mixed_target_f64(int64_t n, const double *p, double smoothing, const double *w, double *q);
-/* The sum of q (logsumexp x - x); what has q 0 does not count, even an infinity. */
+/* The sum of q (logsumexp x - x). Classes with q = 0 are skipped, even if x is infinite. */
 double ad__target_loss_f32(int64_t n, ad__lse l, const float *x, const float *q);
 double ad__target_loss_f64(int64_t n, ad__lse l, const double *x, const double *q);
 /* gp += k w (logsumexp x - x) */

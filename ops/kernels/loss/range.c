@@ -1,4 +1,4 @@
-/* range.c: looking for elements out of a range. */
+/* range.c: finds elements outside a range. */
 #include "ops/kernels/loss/range.h"
 
 enum { BLOCK = 256 };

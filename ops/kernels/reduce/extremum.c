@@ -1,5 +1,6 @@
-/* extremum.c: the largest or smallest of the elements that a result's element stands for. */
+/* extremum.c: max and min over segments, and their gradient. */
 #include "ops/kernels/reduce/extremum.h"
+
 #include "autodiff/base/shape.h"
 
 #include <math.h>

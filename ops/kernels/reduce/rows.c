@@ -1,9 +1,10 @@
-/* rows.c: softmax, log-softmax and logsumexp of one contiguous row, safe for elements of any size. */
+/* rows.c: softmax, log-softmax and logsumexp of one contiguous row, without overflow. */
 #include "ops/kernels/base/vector_math.h"
+
+#include "ops/kernels/reduce/rows.h"
 
 #include "autodiff/base/shape.h"
 #include "ops/kernels/base/sum.h"
-#include "ops/kernels/reduce/rows.h"
 
 enum { LANES = 16, CHUNK = 256 };
 

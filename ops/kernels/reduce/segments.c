@@ -1,7 +1,9 @@
-/* segments.c: the segments of a reduction as rows, and what is computed of a row: product, variance, norm, place. */
+/* segments.c: divides an array into the segments of a reduction, and reduces one: product, variance, norm, arg. */
 #include "ops/kernels/base/vector_math.h"
-#include "ops/kernels/base/sum.h"
+
 #include "ops/kernels/reduce/segments.h"
+
+#include "ops/kernels/base/sum.h"
 
 enum { CHUNK = 1024 };
 
@@ -22,7 +24,7 @@ ad__segments ad__segments_of(ad_shape s, unsigned mask) {
     return c;
 }
 
-/* The kept axes stand in c from the last to the first. */
+/* c->dim and c->stride list the kept axes from the last to the first. */
 int64_t ad__segment_start(const ad__segments *c, int64_t segment) {
     int64_t at = 0;
     for (int a = 0; a < c->kept; a++) {
@@ -32,7 +34,7 @@ int64_t ad__segment_start(const ad__segments *c, int64_t segment) {
     return at;
 }
 
-/* Whether a sum of squares or powers has kept its digits. */
+/* Whether a sum of squares or powers is far enough from overflow and underflow to be accurate. */
 static bool in_range(double sum) { return sum > 1e-280 && sum < 1e300; }
 
 #define KERNELS "ops/kernels/reduce/segments.inc"

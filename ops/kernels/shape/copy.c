@@ -1,4 +1,4 @@
-/* copy.c: copies between arrays of different strides, plane by plane of the two innermost axes. */
+/* copy.c: copies between arrays with different strides, in planes of the two innermost axes. */
 #include "ops/kernels/shape/copy.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@ static void move_axis(ad__copy_plan *p, int from, int to) {
     p->dim[to] = dim, p->from[to] = a, p->to[to] = b;
 }
 
-/* Largest steps of the destination first, so that it is written in order. */
+/* Sorts the axes by decreasing stride of the destination, so that it is written in order. */
 static void sort_axes(ad__copy_plan *p) {
     for (int i = 1; i < p->ndim; i++) {
         int at = i;
@@ -41,8 +41,8 @@ static void merge_axes(ad__copy_plan *p) {
     p->ndim = n;
 }
 
-/* Where the source is contiguous along another axis than the destination, that axis comes last but one: planes of the
-   two are transposed, and both arrays are passed over in whole cache lines. */
+/* If the source is contiguous along another axis than the destination, that axis becomes the last but one. The planes
+   are then transposes, and both arrays are accessed in whole cache lines. */
 static void pair_axes(ad__copy_plan *p) {
     int last = p->ndim - 1;
     if (last < 2 || llabs(p->from[last]) <= 1) return;
@@ -74,7 +74,7 @@ static bool is_empty(const ad__copy_plan *p) {
     return false;
 }
 
-/* ---- planes: n rows of m, along the two last axes --------------------------------------------------------------- */
+/* ---- planes: n rows of m elements, along the last two axes ------------------------------------------------------- */
 
 typedef struct {
     int64_t n, m, from_row, from_column, to_row, to_column;
@@ -88,17 +88,17 @@ static plane plane_of(const ad__copy_plan *p) {
     return r;
 }
 
-/* Whether the destination's rows are the source's columns, both contiguous. */
+/* Whether the destination's rows are the source's columns, and both are contiguous. */
 static bool is_transposed(const plane *r) {
     return r->n > 1 && r->from_row == 1 && r->to_column == 1 && llabs(r->from_column) > 1;
 }
 
-/* Which of the planes, and where it begins in x and in y. */
+/* The index of a plane, and the offset of its first element in x and in y. */
 typedef struct {
     int64_t index[AD_MAX_NDIM], x, y;
 } place;
 
-/* false after the last plane */
+/* Advances to the next plane; returns false after the last. */
 static bool next_place(const ad__copy_plan *p, place *at) {
     for (int a = p->ndim - 3; a >= 0; a--) {
         at->x += p->from[a], at->y += p->to[a];
@@ -109,13 +109,13 @@ static bool next_place(const ad__copy_plan *p, place *at) {
     return false;
 }
 
-/* ---- blocks: squares that are transposed in registers, 4 by 4 in f32 and 2 by 2 in f64 -------------------------- */
+/* ---- blocks: squares transposed in registers, 4 by 4 in f32 and 2 by 2 in f64 ------------------------------------ */
 
 enum { VECTOR = 16, STRIP = 16, UNROLLED = 4, LANES_f32 = VECTOR / sizeof(float), LANES_f64 = VECTOR / sizeof(double) };
 typedef float vector_f32 __attribute__((vector_size(VECTOR)));
 typedef double vector_f64 __attribute__((vector_size(VECTOR)));
 
-/* The elements of a and b, numbered one after the other, that are named. GCC knows clang's form from version 12 on. */
+/* A vector of the named elements of a and b, where b's indices follow a's. GCC 12 and later also know clang's form. */
 #if defined(__clang__)
 #define PICK(index, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -136,12 +136,12 @@ static inline void transpose_vectors_f64(vector_f64 v[LANES_f64]) {
     v[0] = a, v[1] = b;
 }
 
-/* ---- rows that are contiguous in both --------------------------------------------------------------------------- */
+/* ---- rows that are contiguous in both arrays --------------------------------------------------------------------- */
 
 enum { SHORT = 32, LONG = 2048, PAGE = 4096, LINE = 64 }; /* bytes */
 
-/* Where y lies a few bytes further in its page than x, a memcpy of more than 2 KB by glibc (rep movsb) is ten times
-   slower on AMD than this loop. */
+/* If y is a few bytes further into its page than x, glibc's memcpy of more than 2 KB (rep movsb) is ten times slower
+   on AMD processors than this loop. */
 static void copy_long(size_t n, const char *x, char *y) {
     size_t ahead = ((uintptr_t)y - (uintptr_t)x) % PAGE;
     if (ahead > 0 && ahead < LINE)

@@ -1,4 +1,4 @@
-/* index.c: elements and rows by number. */
+/* index.c: reads and adds elements by index, and through a mask. */
 #include "ops/kernels/shape/index.h"
 
 #include "autodiff/base/shape.h"

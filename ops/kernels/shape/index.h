@@ -1,34 +1,34 @@
-/* index.h: elements and rows taken by number, and added back there; and those that a mask names. */
+/* index.h: reads and adds elements by index, and through a mask. */
 #ifndef OPS_KERNELS_SHAPE_INDEX_H
 #define OPS_KERNELS_SHAPE_INDEX_H
 
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/simd.h"
 
-/* n numbers of x as indices; returns n, or the place of the first that is not one of 0..below-1. */
+/* Converts n elements of x to indices. Returns n, or the position of the first that is not an integer 0..below-1. */
 int64_t ad__read_indices_f32(int64_t n, const float *x, int64_t below, int64_t *to);
 int64_t ad__read_indices_f64(int64_t n, const double *x, int64_t below, int64_t *to);
 
-/* A table [outer,n,inner] and an array [outer,k,inner]. Where each is false, at [k] names rows for all of
-   outer and inner; where it is true, at [outer,k,inner] names one for each element of the array. */
+/* Indices from an array [outer,k,inner] into a table [outer,n,inner]. each: at is [outer,k,inner], one index per
+   element; otherwise at is [k], one index per row, for all of outer and inner. */
 typedef struct {
     int64_t outer, n, k, inner;
     bool each;
     const int64_t *at;
 } ad__indexed;
 
-/* array [o,j,i] = table [o,at,i]; the second adds to array. */
+/* array [o,j,i] = table [o,at,i]; the second function adds to array. */
 void ad__indexed_take_f32(const ad__indexed *x, const float *table, float *array);
 void ad__indexed_take_f64(const ad__indexed *x, const double *table, double *array);
 void ad__indexed_take_add_f32(const ad__indexed *x, const float *table, float *array);
 void ad__indexed_take_add_f64(const ad__indexed *x, const double *table, double *array);
-/* table [o,at,i] += array [o,j,i]; the second with f64 sums. */
+/* table [o,at,i] += array [o,j,i]; the second function adds to an f64 table. */
 void ad__indexed_put_add_f32(const ad__indexed *x, const float *array, float *table);
 void ad__indexed_put_add_f64(const ad__indexed *x, const double *array, double *table);
 void ad__indexed_put_sum_f32(const ad__indexed *x, const float *array, double *table);
 void ad__indexed_put_sum_f64(const ad__indexed *x, const double *array, double *table);
 
-/* y [n] = value where mask, which map repeats to n elements, is not 0, x elsewhere; and y += x where it is 0. */
+/* y [n] = value where mask, broadcast by map to n elements, is not 0, else x. mask_add: y += x where mask is 0. */
 void ad__mask_fill_f32(const ad__broadcast_map *map, int64_t n, const float *mask, double value, const float *x,
                        float *y);
 void ad__mask_fill_f64(const ad__broadcast_map *map, int64_t n, const double *mask, double value, const double *x,
