@@ -14,7 +14,7 @@ shared  := $(BUILD)/libautodiff.so
 # rewritten only when its text changes.
 stamp_flags = $(compile) $(link) $(library_flags) $(small_flags) $(kernel_flags) $(row_flags) $(shared_flags) $(found_libs)
 stamp_files = $(library)
-$(BUILD)/stamp_%: FORCE
+$(addprefix $(BUILD)/stamp_,flags files): $(BUILD)/stamp_%: FORCE
 	@mkdir -p $(@D)
 	@echo '$(stamp_$*)' | cmp -s - $@ || echo '$(stamp_$*)' > $@
 
