@@ -220,7 +220,7 @@ static void softmax_family_is_finite_for_huge_inputs(void **state) {
         }
 }
 
-/* 0.1f is 0.100000001490116... A naive f32 sum of 2e7 such terms has an error of about 50 %. */
+/* 0.1f is 0.100000001490116... A naive f32 sum of 2e7 such terms stops growing at 2^21, 4.9 % above the sum. */
 static void long_f32_sums_are_accurate(void **state) {
     (void)state;
     int64_t n = getenv("AD_TEST_QUICK") ? 200000 : 20000000;

@@ -160,7 +160,7 @@ static void cross_entropy_with_options(void **state) {
     const struct {
         bool weighted;
         double smoothing;
-        double classes[2], none[2], mean, sum, gradient; /* gradient of the mean by element 1 */
+        double classes[2], none[2], mean, sum, gradient; /* gradient: of the mean, at element 1 */
     } rows[] = {
         { false,
           0,
