@@ -51,6 +51,15 @@ apply() {
 in_copy() { (cd "$copy" && "$@"); }
 built() { in_copy "$MAKE" -s "-j$(nproc)" CC="$CC" BUILD="$build" WERROR=1 all; }
 units() { in_copy "$MAKE" -s "-j$(nproc)" CC="$CC" BUILD="$build" TESTS="$1" units; }
+# Starts with an empty folder, as make deletes intermediate files only if it made them itself.
+second_make_compiles_nothing() {
+    object=fresh/obj/autodiff/base/shape.o
+    for run in 1 2; do
+        touch "$work/before_$run"
+        in_copy "$MAKE" -s CC="$CC" BUILD=fresh "$object" || return 1
+    done
+    [ -n "$(find "$copy/$object" -newer "$work/before_1")" ] && [ -z "$(find "$copy/$object" -newer "$work/before_2")" ]
+}
 fails() { ! "$@"; }
 
 # The new ops have no reference values, as PyTorch or mpmath would have to compute them. test_reference fails for these
@@ -65,6 +74,7 @@ check "the blocks for the library are inserted" apply '^(ops|nn)/'
 check "covered.sh fails for the missing rows" fails in_copy sh tests/covered.sh
 check "the blocks for the tests are inserted" apply '^tests/'
 check "it builds without a warning" built
+check "a second make compiles nothing" second_make_compiles_nothing
 check "the tests of the additions pass" units "test_ops test_kernels test_nn_all test_nn_loss test_data_pgm"
 check "covered.sh, layout.sh and names.sh pass" in_copy sh -c 'sh tests/covered.sh && sh tests/layout.sh && sh tests/names.sh'
 check "test_reference fails for the ops without reference values" lacks_reference_values
