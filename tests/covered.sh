@@ -26,6 +26,9 @@ covered() {
 }
 each() { for wanted in "$@"; do "$command" "$wanted"; done; }
 
+rules() { sed -n 's/^extern const nn__rule \(nn__rule_[a-z0-9_]*\);/\1/p' nn/kernels/update.h; }
+rule() { grep -q "&$1," tests/test_kernels.c || echo "$1 has no row in rules[] of tests/test_kernels.c"; }
+
 row() { grep -q "ROW($1," tests/test_kernels.c || echo "$1 has no ROW in tests/test_kernels.c"; }
 
 # A call in one of the $files.
@@ -46,6 +49,7 @@ kernel_test() {
 {
     check "every op that is made of formulas is compared at each level" covered 50 row $(from_formulas)
     check "every kernel has a test" covered 50 kernel_test $(kernels)
+    check "every update rule is compared with its formula" covered 5 rule $(rules)
     files=tests/test_nn_all.c
     check "every layer is among those of test_nn_all.c" covered 5 call $(declared 'nn_module \*' nn/layers.h)
     check "every optimiser is among those of test_nn_all.c" covered 5 call $(declared 'nn_optim \*' nn/optim.h)

@@ -6,9 +6,6 @@
 #include <assert.h>
 #include <string.h>
 
-/* Elements per chunk, used where an operand repeats or a gradient is first written. A chunk fits the L1 cache. */
-enum { CHUNK = 1024 };
-
 /* Shared by the threads that run an Op's loops. */
 typedef struct {
     const ad_op *op;
@@ -22,7 +19,7 @@ typedef struct {
     const ad__broadcast_map *sum; /* if the operand repeats: how its gradient sums over the repetitions */
     double *sums;                 /* the f64 sums of a repeated operand */
     int64_t row;                  /* elements of the result per index of its first axis */
-    double zeros[CHUNK];          /* the base of the first slopes; read as floats in f32 */
+    double zeros[AD__CHUNK];          /* the base of the first slopes; read as floats in f32 */
 } job;
 
 static inline void job_begin(job *j, const ad_op *op) {
@@ -38,7 +35,7 @@ static inline void job_begin(job *j, const ad_op *op) {
 }
 
 /* in[i] = elements from .. from+n of operand i after broadcasting, in place if contiguous, else copied to buffer. */
-static void repeated_operands(const job *j, int64_t from, int64_t n, double buffer[][CHUNK], const void *in[]) {
+static void repeated_operands(const job *j, int64_t from, int64_t n, double buffer[][AD__CHUNK], const void *in[]) {
     for (int i = 0; i < j->op->n_in; i++) {
         const void *x = j->op->in[i]->data;
         if (ad__broadcast_is_whole(&j->map[i])) in[i] = (const char *)x + (size_t)from * j->size;
@@ -55,7 +52,7 @@ static inline void whole_operands(const job *j, int64_t from, const void *in[]) 
 /* Threads share the elements of the result; one chunk is too small to share. */
 static inline void share(job *j, ad_loop_fn *loop) {
     int64_t n = ad__out(j->op)->layout->numel;
-    if (n <= CHUNK) loop(j, 0, 0, n);
+    if (n <= AD__CHUNK) loop(j, 0, 0, n);
     else ad_parallel(ad__op_team(j->op), n, 0, 1, loop, j);
 }
 
@@ -72,12 +69,12 @@ static void values_of_whole(void *context, int worker, int64_t from, int64_t to)
 
 static void values_of_repeated(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
-    double buffer[AD__OPERANDS][CHUNK];
+    double buffer[AD__OPERANDS][AD__CHUNK];
     ad__arrays p;
     (void)worker;
     p.k = ad__attrs_of(j->op);
-    for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t n = ad__lesser(CHUNK, to - i);
+    for (int64_t i = from; i < to; i += AD__CHUNK) {
+        int64_t n = ad__lesser(AD__CHUNK, to - i);
         repeated_operands(j, i, n, buffer, p.in);
         p.y = (char *)ad__out(j->op)->data + (size_t)i * j->size;
         AD__RUN(j->loops, n, j->size, &p);
@@ -98,7 +95,7 @@ int ad__run_values(const ad_op *op, ad__loop *const loops[]) {
 static void slopes(const job *j, int64_t from, int64_t n, const void *base, void *to) {
     const ad_var *out = ad__out(j->op);
     size_t at = (size_t)from * j->size;
-    double buffer[AD__OPERANDS][CHUNK];
+    double buffer[AD__OPERANDS][AD__CHUNK];
     ad__arrays p;
     if (j->whole) whole_operands(j, from, p.in);
     else repeated_operands(j, from, n, buffer, p.in);
@@ -110,9 +107,9 @@ static void slopes(const job *j, int64_t from, int64_t n, const void *base, void
 static void slopes_whole(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
     (void)worker;
-    for (int64_t i = from; i < to; i += CHUNK) {
+    for (int64_t i = from; i < to; i += AD__CHUNK) {
         char *at = j->to + (size_t)i * j->size;
-        slopes(j, i, ad__lesser(CHUNK, to - i), j->fresh ? (const char *)j->zeros : at, at);
+        slopes(j, i, ad__lesser(AD__CHUNK, to - i), j->fresh ? (const char *)j->zeros : at, at);
     }
 }
 
@@ -121,16 +118,16 @@ static void slopes_whole(void *context, int worker, int64_t from, int64_t to) {
 static void add_whole(job *j, int i) {
     int64_t n = ad__out(j->op)->layout->numel;
     j->to = ad_grad_claim(j->op, i, &j->fresh);
-    if (j->fresh) memset(j->zeros, 0, (size_t)ad__lesser(n, CHUNK) * j->size);
+    if (j->fresh) memset(j->zeros, 0, (size_t)ad__lesser(n, AD__CHUNK) * j->size);
     share(j, slopes_whole);
 }
 
 static void slopes_repeated(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
-    double chunk[CHUNK];
+    double chunk[AD__CHUNK];
     (void)worker;
-    for (int64_t i = from * j->row, end = to * j->row; i < end; i += CHUNK) {
-        int64_t n = ad__lesser(CHUNK, end - i);
+    for (int64_t i = from * j->row, end = to * j->row; i < end; i += AD__CHUNK) {
+        int64_t n = ad__lesser(AD__CHUNK, end - i);
         slopes(j, i, n, j->zeros, chunk);
         if (j->size == sizeof(float)) ad__broadcast_sum_f32(j->sum, i, n, (const float *)(const void *)chunk, j->sums);
         else ad__broadcast_sum_f64(j->sum, i, n, chunk, j->sums);
@@ -145,7 +142,7 @@ static void add_repeated(job *j, int i) {
     j->sum = &j->map[i], j->sums = ad__owner(x)->scratch;
     int64_t rows = n > 0 && j->sum->ndim > 0 && j->sum->stride[0] != 0 ? j->sum->dim[0] : 1;
     j->row = n / rows;
-    memset(j->zeros, 0, (size_t)ad__lesser(n, CHUNK) * j->size);
+    memset(j->zeros, 0, (size_t)ad__lesser(n, AD__CHUNK) * j->size);
     memset(j->sums, 0, (size_t)numel * sizeof *j->sums);
     ad_parallel(ad__op_team(j->op), rows, 0, j->row, slopes_repeated, j);
     void *gx = ad_grad_into(j->op, i);

@@ -7,9 +7,6 @@
 #include "ops/kernels/base/vector.h"
 #include "ops/loss/reduction.h"
 
-/* Elements per chunk, which fits the L1 cache. */
-enum { CHUNK = 1024 };
-
 const ad_attr ad__loss_list[] = { AD__REDUCTION_ATTR, { 0 } };
 
 static const ad__loss_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); }
@@ -74,7 +71,7 @@ ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g) {
     return divisor == 1 ? g : ad_muls(g, 1 / divisor);
 }
 
-/* Shared by all chunks of an Op's elements. The arrays of CHUNK elements have the Op's dtype. */
+/* Shared by all chunks of an Op's elements. The arrays of AD__CHUNK elements have the Op's dtype. */
 typedef struct {
     const ad_op *op;
     const ad__loss *loss;
@@ -84,17 +81,17 @@ typedef struct {
     bool each;             /* no reduction */
     const ad_var *weights; /* NULL: ones */
     ad__broadcast_map map; /* of the weights */
-    double ones[CHUNK];
+    double ones[AD__CHUNK];
     /* for backward, for one operand: */
     ad__loss_slope *const *slope;
     char *into;
     bool fresh; /* the gradient has no contribution yet, so slopes are added to zeros */
-    double cotangents[CHUNK], zeros[CHUNK];
+    double cotangents[AD__CHUNK], zeros[AD__CHUNK];
 } job;
 
 /* Fills one chunk, or fewer elements if the op has fewer. */
 static void fill(const job *j, double value, double *to) {
-    int64_t n = ad__lesser(j->op->in[0]->layout->numel, CHUNK);
+    int64_t n = ad__lesser(j->op->in[0]->layout->numel, AD__CHUNK);
     AD__BY_DTYPE(j->t, ad__array_fill, n, value, (void *)to);
 }
 
@@ -117,10 +114,10 @@ static const void *weights_at(const job *j, int64_t from, int64_t n, double *buf
 /* Writes the losses of elements from .. to into the result, or returns their sum if they are reduced. */
 static double values_of(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
-    double terms[CHUNK], buffer[CHUNK], sum = 0;
+    double terms[AD__CHUNK], buffer[AD__CHUNK], sum = 0;
     (void)worker;
-    for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t n = ad__lesser(CHUNK, to - i);
+    for (int64_t i = from; i < to; i += AD__CHUNK) {
+        int64_t n = ad__lesser(AD__CHUNK, to - i);
         size_t at = (size_t)i * j->size;
         void *y = j->each ? (char *)ad__out(j->op)->data + at : (void *)terms;
         const void *w = weights_at(j, i, n, buffer);
@@ -143,10 +140,10 @@ int ad__run_loss(const ad_op *op, const ad__loss *loss) {
 
 static void add_slopes(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
-    double buffer[CHUNK];
+    double buffer[AD__CHUNK];
     (void)worker;
-    for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t n = ad__lesser(CHUNK, to - i);
+    for (int64_t i = from; i < to; i += AD__CHUNK) {
+        int64_t n = ad__lesser(AD__CHUNK, to - i);
         size_t at = (size_t)i * j->size;
         const void *w = weights_at(j, i, n, buffer);
         const void *g = j->each ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents;

@@ -1,12 +1,11 @@
 /* random.c: ops that draw random numbers on each evaluation: dropout, rand_like, randn_like, and activations with
    noise. */
 #include "ops/base/attrs.h"
+#include "ops/kernels/base/vector.h"
 #include "ops/kernels/net/dropout.h"
 #include "ops/ops.h"
 
 /* ---- dropout: the product of x and a random mask ---------------------------------------------------------------- */
-
-enum { CHUNK = 1024 };
 
 static const ad_attr p_list[] = { { "p", AD_ATTR_DOUBLE, 0 }, { 0 } };
 
@@ -22,9 +21,9 @@ static int dropout_mask_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
     double p = *(const double *)ad__attrs_of(op), kept = 1 / (1 - p), least = p * 0x1p32;
     ad_dtype t = y->layout->dtype;
-    uint32_t bits[CHUNK];
-    for (int64_t i = 0, n = y->layout->numel; i < n; i += CHUNK) {
-        int64_t count = ad__lesser(CHUNK, n - i);
+    uint32_t bits[AD__CHUNK];
+    for (int64_t i = 0, n = y->layout->numel; i < n; i += AD__CHUNK) {
+        int64_t count = ad__lesser(AD__CHUNK, n - i);
         void *to = (char *)y->data + (size_t)i * ad_dtype_size(t);
         ad_random_bits(ad__owner(y), count, bits);
         AD__BY_DTYPE(t, ad__mask_of_bits, count, bits, least, kept, to);

@@ -8,8 +8,6 @@
 
 /* ---- helpers: a small array and the large one to which it broadcasts ------------------------------------------ */
 
-enum { CHUNK = 1024 };
-
 /* The broadcast map from the result y to the operand x. */
 static ad__broadcast_map reduction_map(const ad_op *op) {
     ad_shape s = op->in[0]->layout->shape;
@@ -28,11 +26,11 @@ typedef struct {
 
 static void add_repeats(void *context, int worker, int64_t from, int64_t to) {
     const repeats *r = context;
-    double buffer[CHUNK];
+    double buffer[AD__CHUNK];
     size_t size = ad_dtype_size(r->t);
     (void)worker;
-    for (int64_t i = from; i < to; i += CHUNK) {
-        int64_t n = ad__lesser(CHUNK, to - i);
+    for (int64_t i = from; i < to; i += AD__CHUNK) {
+        int64_t n = ad__lesser(AD__CHUNK, to - i);
         if (r->fresh) memset((char *)r->big + (size_t)i * size, 0, (size_t)n * size);
         if (r->t == AD_F32)
             ad__axpy_f32(n, (float)r->k, ad__broadcast_read_f32(r->map, i, n, r->small, (float *)(void *)buffer),

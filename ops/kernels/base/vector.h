@@ -4,6 +4,9 @@
 
 #include "ops/kernels/base/simd.h"
 
+/* Elements of a loop's buffer on the stack, few enough for the L1 cache. */
+enum { AD__CHUNK = 1024 };
+
 /* y[i] = value */
 void ad__array_fill_f32(int64_t n, float value, float *y);
 void ad__array_fill_f64(int64_t n, double value, double *y);

@@ -4,8 +4,7 @@
 #include "ops/kernels/reduce/segments.h"
 
 #include "ops/kernels/base/sum.h"
-
-enum { CHUNK = 1024 };
+#include "ops/kernels/base/vector.h"
 
 ad__segments ad__segments_of(ad_shape s, unsigned mask) {
     ad__segments c = { .n_segments = 1, .n = 1 };
