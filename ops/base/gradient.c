@@ -32,6 +32,8 @@ void *ad__product_grad(const ad_op *op, int i, double *beta) {
 
 ad_var *ad__constant(const ad_var *x, double value) { return ad_scalar(ad__owner(x), x->layout->dtype, value); }
 
+ad_var *ad__zero_where(ad_var *condition, ad_var *g) { return ad_where(condition, ad__constant(g, 0), g); }
+
 /* The expression is built on views of the operands, so that the pass ends at the views. */
 void ad__vjp_of_expression(const ad_op *op, ad_var *cotangent, ad_var *dx[], ad__expression_fn *build) {
     ad_graph *g = ad__owner(cotangent);

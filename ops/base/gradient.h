@@ -18,6 +18,8 @@ void *ad__product_grad(const ad_op *op, int i, double *beta);
 
 /* A constant scalar in the graph of x, with its dtype. */
 ad_var *ad__constant(const ad_var *x, double value);
+/* g where condition is 0, and 0 elsewhere. A product with 0 and 1 would turn an infinite g into NaN. */
+ad_var *ad__zero_where(ad_var *condition, ad_var *g);
 /* The vjp rule of an op that other ops can express. build computes the result of the op from in, which are views of its
    operands. This function differentiates that expression. */
 typedef ad_var *ad__expression_fn(const ad_op *op, ad_var *const in[]);

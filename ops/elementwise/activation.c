@@ -18,8 +18,8 @@ ad_var *ad_logsigmoid(ad_var *x) { return AD_CALL_1(logsigmoid, x); }
 
 AD_UNARY(relu, "max(x, 0); slope 0 at 0", 0.1, 2,
          x < 0 ? 0 : x,
-         x > 0 ? g : 0,
-         ad_mul(g, ad_gt(x, ad__constant(x, 0))), 0.0, -0.0, -1.0, 2.0, INFINITY)
+         x <= 0 ? 0 : g,
+         ad__zero_where(ad_le(x, ad__constant(x, 0)), g), 0.0, -0.0, -1.0, 2.0, INFINITY)
 ad_var *ad_relu(ad_var *x) { return AD_CALL_1(relu, x); }
 
 AD_UNARY(softplus, "log(1 + exp(x)), without overflow", -4, 4,
@@ -49,22 +49,23 @@ AD_UNARY_K(leaky_relu, "x where x > 0, else slope x; its derivative at 0 is slop
            ad_where(ad_gt(x, ad__constant(x, 0)), g, ad_muls(g, slope)), 0.0, -0.0, -1.0, -3.0, INFINITY, -INFINITY)
 ad_var *ad_leaky_relu(ad_var *x, double slope) { return AD_CALL_K(leaky_relu, x, slope); }
 
-/* exp(min(x, 0)): ad_where uses it for x <= 0 only, and exp(x) must not overflow where ad_where drops it. */
-static ad_var *exp_left(ad_var *x) { return ad_exp(ad_clamp(x, -INFINITY, 0)); }
+/* exp(min(x, 0)): ad_where uses it for x <= 0 only, and exp(x) must not overflow where ad_where drops it. Its slope at 0
+   is 0, so that the second slope of elu and selu at 0 is 0, as in PyTorch. */
+static ad_var *exp_left(ad_var *x) { return ad_exp(ad_neg(ad_relu(ad_neg(x)))); }
 
 AD_UNARY_K(elu, "x where x > 0, else alpha (exp(x) - 1); slope alpha at 0", NULL, alpha, 1.5, -3, 3,
-           x <= 0 ? alpha * expm1(x) : x,
-           x <= 0 ? g * alpha * exp(x) : g,
-           ad_where(ad_le(x, ad__constant(x, 0)), ad_mul(g, ad_muls(exp_left(x), alpha)), g),
+           x > 0 ? x : alpha * expm1(x),
+           x > 0 ? g : g * alpha * exp(x),
+           ad_where(ad_gt(x, ad__constant(x, 0)), g, ad_mul(ad_muls(g, alpha), exp_left(x))),
            0.0, -1.0, 2.0, 1e4, -INFINITY)
 ad_var *ad_elu(ad_var *x, double alpha) { return AD_CALL_K(elu, x, alpha); }
 
 /* Scale and alpha are those of Klambauer et al. 2017; 1.758... is their product, the slope of the left part at 0. */
 AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which preserves mean 0 and variance 1", -3, 3,
-         x <= 0 ? (T)1.7580993408473768600 * expm1(x) : (T)1.0507009873554804934 * x,
-         x <= 0 ? g * (T)1.7580993408473768600 * exp(x) : g * (T)1.0507009873554804934,
-         ad_where(ad_le(x, ad__constant(x, 0)), ad_mul(g, ad_muls(exp_left(x), 1.7580993408473768600)),
-                  ad_muls(g, 1.0507009873554804934)), 0.0, -1.0, 2.0, 1e4, -INFINITY)
+         x > 0 ? (T)1.0507009873554804934 * x : (T)1.7580993408473768600 * expm1(x),
+         x > 0 ? g * (T)1.0507009873554804934 : g * (T)1.7580993408473768600 * exp(x),
+         ad_where(ad_gt(x, ad__constant(x, 0)), ad_muls(g, 1.0507009873554804934),
+                  ad_mul(ad_muls(g, 1.7580993408473768600), exp_left(x))), 0.0, -1.0, 2.0, 1e4, -INFINITY)
 ad_var *ad_selu(ad_var *x) { return AD_CALL_1(selu, x); }
 
 /* Phi(x), the normal distribution function, as erfc(-x / sqrt 2) / 2, which is accurate in the left tail. */
@@ -89,6 +90,12 @@ ad_var *ad_silu(ad_var *x) { return AD_CALL_1(silu, x); }
 /* (1 + tanh u) / 2 = sigmoid(2u). These compute 2u and its derivative; 1.5957691... is 2 sqrt(2 / pi). */
 #define TWO_U(x) ((x) * ((T)1.5957691216057308 + (T)0.071354816272600710 * (x) * (x)))
 #define TWO_U_SLOPE(x) ((T)1.5957691216057308 + (T)0.21406444881780213 * (x) * (x))
+/* x limited to -100 .. 100, beyond which the slope is 0 or 1 to the last digit, and x^2 would overflow. */
+#define NEAR(x) ((x) > 100 ? 100 : (x) < -100 ? -100 : (x))
+static ad_var *near(ad_var *x) {
+    ad_var *far = ad_gt(ad_abs(x), ad__constant(x, 100));
+    return ad_where(far, ad_muls(ad_sign(x), 100), x);
+}
 static ad_var *two_u(ad_var *x) {
     return ad_mul(x, ad_adds(ad_muls(ad_square(x), 0.071354816272600710), 1.5957691216057308));
 }
@@ -96,10 +103,15 @@ static ad_var *two_u_slope(ad_var *x) {
     return ad_adds(ad_muls(ad_square(x), 0.21406444881780213), 1.5957691216057308);
 }
 
+static ad_var *gelu_tanh_rule(ad_var *g, ad_var *x) {
+    ad_var *s = ad_sigmoid(two_u(x)), *rest = ad_sigmoid(ad_neg(two_u(x)));
+    return ad_mul(g, ad_add(s, ad_mul(ad_mul(ad_mul(x, s), two_u_slope(x)), rest)));
+}
+
 AD_UNARY(gelu_tanh, "tanh approximation of gelu: x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)", -4, 4,
          x / (1 + exp(-TWO_U(x))),
-         g * (1 / (1 + exp(-TWO_U(x))) + x * TWO_U_SLOPE(x) * SIGMOID_SLOPE(TWO_U(x))),
-         ad_mul(g, ad_add(ad_sigmoid(two_u(x)), ad_mul(ad_mul(y, two_u_slope(x)), ad_sigmoid(ad_neg(two_u(x)))))),
+         g * (1 / (1 + exp(-TWO_U(NEAR(x)))) + NEAR(x) * TWO_U_SLOPE(NEAR(x)) * SIGMOID_SLOPE(TWO_U(NEAR(x)))),
+         gelu_tanh_rule(g, near(x)),
          0.0, 5.0, -5.0, 1e4, -1e4)
 ad_var *ad_gelu_tanh(ad_var *x) { return AD_CALL_1(gelu_tanh, x); }
 
@@ -121,8 +133,8 @@ ad_var *ad_mish(ad_var *x) { return AD_CALL_1(mish, x); }
 
 AD_UNARY(softsign, "x / (1 + |x|)", -3, 3,
          x / (1 + fabs(x)),
-         g / ((1 + fabs(x)) * (1 + fabs(x))),
-         ad_div(g, ad_square(ad_adds(ad_abs(x), 1))), 0.0, 1e10, -1e10)
+         g / (1 + fabs(x)) / (1 + fabs(x)),
+         ad_div(ad_div(g, ad_adds(ad_abs(x), 1)), ad_adds(ad_abs(x), 1)), 0.0, 1e10, -1e10)
 ad_var *ad_softsign(ad_var *x) { return AD_CALL_1(softsign, x); }
 
 static int hardtanh_shape(ad_call *c) {
@@ -134,23 +146,23 @@ AD_UNARY_K2(hardtanh, "x limited to lo .. hi; slope 0 at both bounds, unlike cla
             lo, -0.75, hi, 1, -2, 2,
             x < lo ? lo : x > hi ? hi : x,
             x <= lo || x >= hi ? 0 : g,
-            ad_mul(g, ad_logical_not(ad_logical_or(ad_le(x, ad__constant(x, lo)), ad_ge(x, ad__constant(x, hi))))),
+            ad__zero_where(ad_logical_or(ad_le(x, ad__constant(x, lo)), ad_ge(x, ad__constant(x, hi))), g),
             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
 ad_var *ad_hardtanh(ad_var *x, double lo, double hi) { return AD_CALL_K(hardtanh, x, lo, hi); }
 
 AD_UNARY(hardsigmoid, "x / 6 + 1/2, limited to 0 .. 1; slope 0 at -3 and 3", -2.9, 2.9,
          x <= -3 ? 0 : x >= 3 ? 1 : (x + 3) / 6,
          x > -3 && x < 3 ? g / 6 : 0,
-         ad_mul(g, ad_muls(ad_mul(ad_gt(x, ad__constant(x, -3)), ad_lt(x, ad__constant(x, 3))), 1.0 / 6)),
+         ad_where(ad_lt(ad_abs(x), ad__constant(x, 3)), ad_muls(g, 1.0 / 6), ad__constant(g, 0)),
          0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
 ad_var *ad_hardsigmoid(ad_var *x) { return AD_CALL_1(hardsigmoid, x); }
 
 /* The slopes at -3 and 3 are those of the interval between them, as in PyTorch. */
 AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9,
          x <= -3 ? x * 0 : x >= 3 ? x : x * ((x + 3) / 6),
-         x < -3 ? 0 : x <= 3 ? g * (x / 3 + (T)0.5) : g,
-         ad_where(ad_le(ad_abs(x), ad__constant(x, 3)), ad_mul(g, ad_adds(ad_muls(x, 1.0 / 3), 0.5)),
-                  ad_mul(g, ad_logical_not(ad_lt(x, ad__constant(x, -3))))),
+         x < -3 ? 0 : x > 3 ? g : g * (x / 3 + (T)0.5),
+         ad_where(ad_gt(x, ad__constant(x, 3)), g,
+                  ad__zero_where(ad_lt(x, ad__constant(x, -3)), ad_mul(g, ad_adds(ad_muls(x, 1.0 / 3), 0.5)))),
          0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
 ad_var *ad_hardswish(ad_var *x) { return AD_CALL_1(hardswish, x); }
 

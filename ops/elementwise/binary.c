@@ -31,45 +31,63 @@ AD_BINARY(div, "a / b", 0.4, 2,
           g / b,
           -g * y / b,
           ad_div(g, b),
-          ad_neg(ad_div(ad_mul(g, y), b)), 0.0, 2.0, -3.0)
+          ad_div(ad_mul(ad_neg(g), y), b), 0.0, 2.0, -3.0)
 ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL_2(div, a, b); }
 
 /* 0^0 is 1. The slope in a is 0 where b is 0. The slope in b is 0 where a is 0 and b >= 0. The formulas test for these
-   cases, since b a^(b-1) and a^b log a there multiply 0 by an infinity. The vjp replaces the base of the power, or the
-   operand of the logarithm, by 1 there. */
+   cases, since b a^(b-1) and a^b log a there multiply 0 by an infinity. */
+static ad_var *is_zero(ad_var *x) { return ad_eq(x, ad__constant(x, 0)); }
+
+/* g b a^(b-1). Where b is 0, this is 0 and its slope in b is g / a. There g and a^-1 are replaced if they are not finite,
+   so that the product is 0. */
+static ad_var *slope_in_base(ad_var *g, ad_var *a, ad_var *b) {
+    ad_var *none = is_zero(b), *infinite = ad_logical_not(ad_isfinite(ad_reciprocal(a)));
+    ad_var *base = ad_where(ad_logical_and(none, infinite), ad__constant(a, 1), a);
+    ad_var *cotangent = ad__zero_where(ad_logical_and(none, ad_logical_not(ad_isfinite(g))), g);
+    return ad_mul(ad_mul(cotangent, b), ad_pow(base, ad_adds(b, -1)));
+}
+
+/* g y log a, and 0 where a is 0 and b >= 0. */
+static ad_var *slope_in_exponent(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
+    ad_var *none = ad_logical_and(is_zero(a), ad_ge(b, ad__constant(b, 0)));
+    return ad__zero_where(none, ad_mul(ad_mul(g, y), ad_log(ad_where(none, ad__constant(a, 1), a))));
+}
+
 AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0", 0.3, 2,
           pow(a, b),
           b == 0 ? 0 : g * b * pow(a, b - 1),
           a == 0 && b >= 0 ? 0 : g * y * log(a),
-          ad_mul(g, ad_mul(b, ad_pow(a, ad_sub(b, ad_ne(b, ad__constant(b, 0)))))),
-          ad_mul(g, ad_mul(y, ad_log(ad_add(a, ad_mul(ad_eq(a, ad__constant(a, 0)), ad_ge(b, ad__constant(b, 0))))))),
-          0.0, 1.0, 2.0)
+          slope_in_base(g, a, b),
+          slope_in_exponent(g, a, b, y), 0.0, 1.0, 2.0)
 ad_var *ad_pow(ad_var *a, ad_var *b) { return AD_CALL_2(pow, a, b); }
 
-/* Equal operands share the gradient equally. If either is NaN, so is the result. */
+/* Equal operands share the gradient equally. If either is NaN, so is the result, and both have slope 1, as in
+   PyTorch. */
+static ad_var *half_where_equal(ad_var *g, ad_var *a, ad_var *b) { return ad_where(ad_eq(a, b), ad_muls(g, 0.5), g); }
+
 AD_BINARY(maximum, "the larger of a and b; each gets half the gradient if they are equal", -2, 2,
           a > b || a != a ? a : b,
-          a > b ? g : a == b ? g / 2 : 0,
-          b > a ? g : a == b ? g / 2 : 0,
-          ad_mul(g, ad_add(ad_gt(a, b), ad_muls(ad_eq(a, b), 0.5))),
-          ad_mul(g, ad_add(ad_gt(b, a), ad_muls(ad_eq(a, b), 0.5))), 0.0, -0.0, 1.0, INFINITY)
+          a < b ? 0 : a == b ? g / 2 : g,
+          b < a ? 0 : a == b ? g / 2 : g,
+          ad__zero_where(ad_lt(a, b), half_where_equal(g, a, b)),
+          ad__zero_where(ad_lt(b, a), half_where_equal(g, a, b)), 0.0, -0.0, 1.0, INFINITY)
 ad_var *ad_maximum(ad_var *a, ad_var *b) { return AD_CALL_2(maximum, a, b); }
 
 AD_BINARY(minimum, "the smaller of a and b; each gets half the gradient if they are equal", -2, 2,
           a < b || a != a ? a : b,
-          a < b ? g : a == b ? g / 2 : 0,
-          b < a ? g : a == b ? g / 2 : 0,
-          ad_mul(g, ad_add(ad_lt(a, b), ad_muls(ad_eq(a, b), 0.5))),
-          ad_mul(g, ad_add(ad_lt(b, a), ad_muls(ad_eq(a, b), 0.5))), 0.0, -0.0, 1.0, INFINITY)
+          a > b ? 0 : a == b ? g / 2 : g,
+          b > a ? 0 : a == b ? g / 2 : g,
+          ad__zero_where(ad_gt(a, b), half_where_equal(g, a, b)),
+          ad__zero_where(ad_gt(b, a), half_where_equal(g, a, b)), 0.0, -0.0, 1.0, INFINITY)
 ad_var *ad_minimum(ad_var *a, ad_var *b) { return AD_CALL_2(minimum, a, b); }
 
 /* The slopes compute b / (a^2 + b^2) without overflow. */
 AD_BINARY(atan2, "angle of the point (b, a) in -pi .. pi; slopes NaN at (0, 0)", 0.3, 2,
           atan2(a, b),
-          g * (b / hypot(a, b) / hypot(a, b)),
-          -g * (a / hypot(a, b) / hypot(a, b)),
-          ad_mul(g, ad_div(ad_div(b, ad_hypot(a, b)), ad_hypot(a, b))),
-          ad_neg(ad_mul(g, ad_div(ad_div(a, ad_hypot(a, b)), ad_hypot(a, b)))), 0.0, 1.0, -1.5, 1e-30, 1e30)
+          g * (b / hypot(a, b)) / hypot(a, b),
+          -g * (a / hypot(a, b)) / hypot(a, b),
+          ad_div(ad_mul(g, ad_div(b, ad_hypot(a, b))), ad_hypot(a, b)),
+          ad_div(ad_mul(ad_neg(g), ad_div(a, ad_hypot(a, b))), ad_hypot(a, b)), 0.0, 1.0, -1.5, 1e-30, 1e30)
 ad_var *ad_atan2(ad_var *a, ad_var *b) { return AD_CALL_2(atan2, a, b); }
 
 AD_BINARY(hypot, "sqrt(a^2 + b^2), without overflow; slopes NaN at (0, 0)", 0.3, 2,
@@ -80,21 +98,22 @@ AD_BINARY(hypot, "sqrt(a^2 + b^2), without overflow; slopes NaN at (0, 0)", 0.3,
           ad_mul(g, ad_div(b, y)), 0.0, 1.0, -1.5, 1e-30, 1e30)
 ad_var *ad_hypot(ad_var *a, ad_var *b) { return AD_CALL_2(hypot, a, b); }
 
+/* The slope in b is the whole quotient that belongs to the remainder. trunc(a / b) is another where the division rounds
+   up: 1 / 0.1 is 10, and the remainder 0.1 belongs to 9. */
 AD_BINARY(fmod, "remainder of a / b with the sign of a", 0.4, 2,
           fmod(a, b),
           g,
-          -g * trunc(a / b),
+          -g * rint((a - y) / b),
           g,
-          ad_neg(ad_mul(g, ad_trunc(ad_div(a, b)))), 5.5, -5.5, 2.0, -2.0, 6.0)
+          ad_neg(ad_mul(g, ad_round(ad_div(ad_sub(a, y), b)))), 5.5, -5.5, 2.0, -2.0, 6.0)
 ad_var *ad_fmod(ad_var *a, ad_var *b) { return AD_CALL_2(fmod, a, b); }
 
 /* The slope in a is 0 where a is 0 and b <= 0. Both slopes agree with PyTorch's. */
 AD_BINARY(xlogy, "a log b; 0 where a is 0, unless b is NaN", 0.3, 2,
           a == 0 && b == b ? 0 : a * log(b),
-          a == 0 && b <= 0 ? 0 : g * log(b),
+          (a == 0 && b <= 0) || (g == 0 && b == b) ? 0 : g * log(b),
           g * a / b,
-          ad_where(ad_logical_and(ad_eq(a, ad__constant(a, 0)), ad_le(b, ad__constant(b, 0))), ad__constant(g, 0),
-                   ad_mul(g, ad_log(b))),
+          ad__zero_where(ad_logical_and(is_zero(a), ad_le(b, ad__constant(b, 0))), ad_xlogy(g, b)),
           ad_div(ad_mul(g, a), b), 0.0, 1.0, 2.0, NAN)
 ad_var *ad_xlogy(ad_var *a, ad_var *b) { return AD_CALL_2(xlogy, a, b); }
 
@@ -104,5 +123,5 @@ AD_BINARY(heaviside, "0 for a < 0, 1 for a > 0, and b where a is 0; slope 0 in a
           0,
           a == 0 ? g : 0,
           NULL,
-          ad_mul(g, ad_eq(a, ad__constant(a, 0))), 0.0, -0.0, 1.0, -2.0, 0.5)
+          ad__zero_where(ad_ne(a, ad__constant(a, 0)), g), 0.0, -0.0, 1.0, -2.0, 0.5)
 ad_var *ad_heaviside(ad_var *x, ad_var *values) { return AD_CALL_2(heaviside, x, values); }

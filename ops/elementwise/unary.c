@@ -11,7 +11,8 @@ ad_var *ad_neg(ad_var *x) { return AD_CALL_1(neg, x); }
 AD_UNARY(abs, "absolute value; slope 0 at 0", 0.1, 2,
          fabs(x),
          x > 0 ? g : x < 0 ? -g : x * 0,
-         ad_mul(g, ad_sign(x)), 0.0, -0.0, -2.5, NAN)
+         ad_where(ad_gt(x, ad__constant(x, 0)), g,
+                  ad_where(ad_lt(x, ad__constant(x, 0)), ad_neg(g), ad_muls(x, 0))), 0.0, -0.0, -2.5, NAN)
 ad_var *ad_abs(ad_var *x) { return AD_CALL_1(abs, x); }
 
 AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0", 0.1, 2,
@@ -29,7 +30,7 @@ ad_var *ad_sqrt(ad_var *x) { return AD_CALL_1(sqrt, x); }
 AD_UNARY(square, "x^2", -2, 2,
          x * x,
          g * 2 * x,
-         ad_mul(g, ad_muls(x, 2)), 0.0, 1e4)
+         ad_mul(ad_muls(g, 2), x), 0.0, 1e4)
 ad_var *ad_square(ad_var *x) { return AD_CALL_1(square, x); }
 
 AD_UNARY(exp, "e^x", -3, 3,
@@ -40,8 +41,8 @@ ad_var *ad_exp(ad_var *x) { return AD_CALL_1(exp, x); }
 
 AD_UNARY(expm1, "exp(x) - 1, accurate near 0", -3, 3,
          expm1(x),
-         g * (y + 1),
-         ad_mul(g, ad_adds(y, 1)), 0.0, 1e-12, -1e4)
+         g * exp(x),
+         ad_mul(g, ad_exp(x)), 0.0, 1e-12, -30.0, -40.0, -1e4)
 ad_var *ad_expm1(ad_var *x) { return AD_CALL_1(expm1, x); }
 
 AD_UNARY(log, "natural logarithm", 0.2, 4,
@@ -80,27 +81,30 @@ AD_UNARY(tan, "tangent, x in radians", -1, 1,
          ad_mul(g, ad_adds(ad_square(y), 1)), 0.0, 1.5, 100.0)
 ad_var *ad_tan(ad_var *x) { return AD_CALL_1(tan, x); }
 
-/* sqrt(1 - x^2), accurate near -1 and 1 */
-static ad_var *root_of_one_minus_square(ad_var *x) {
-    return ad_sqrt(ad_mul(ad_adds(ad_neg(x), 1), ad_adds(x, 1)));
+/* 1 - x^2, as (1 - x) (1 + x) near -1 and 1, which is accurate there. At -1 and 1 the product rule would multiply a factor
+   of 0 by an infinite cotangent. */
+static ad_var *one_minus_square(ad_var *x) {
+    ad_var *size = ad_abs(x);
+    ad_var *near_end = ad_logical_and(ad_gt(size, ad__constant(x, 0.5)), ad_ne(size, ad__constant(x, 1)));
+    return ad_where(near_end, ad_mul(ad_adds(ad_neg(x), 1), ad_adds(x, 1)), ad_adds(ad_neg(ad_square(x)), 1));
 }
 
 AD_UNARY(asin, "inverse sine, in -pi/2 .. pi/2; slope inf at -1 and 1", -0.9, 0.9,
          asin(x),
          g / sqrt((1 - x) * (1 + x)),
-         ad_div(g, root_of_one_minus_square(x)), 0.0, 1.0, -1.0, 2.0)
+         ad_div(g, ad_sqrt(one_minus_square(x))), 0.0, 1.0, -1.0, 2.0)
 ad_var *ad_asin(ad_var *x) { return AD_CALL_1(asin, x); }
 
 AD_UNARY(acos, "inverse cosine, in 0 .. pi; slope -inf at -1 and 1", -0.9, 0.9,
          acos(x),
          -g / sqrt((1 - x) * (1 + x)),
-         ad_neg(ad_div(g, root_of_one_minus_square(x))), 0.0, 1.0, -1.0, 2.0)
+         ad_neg(ad_div(g, ad_sqrt(one_minus_square(x)))), 0.0, 1.0, -1.0, 2.0)
 ad_var *ad_acos(ad_var *x) { return AD_CALL_1(acos, x); }
 
 AD_UNARY(atan, "inverse tangent, in -pi/2 .. pi/2", -3, 3,
          atan(x),
-         g / (1 + x * x),
-         ad_div(g, ad_adds(ad_square(x), 1)), 0.0, 1e10, -INFINITY)
+         fabs(x) > (T)1e9 ? g / x / x : g / (1 + x * x),
+         ad_div(ad_div(g, ad_hypot(x, ad__constant(x, 1))), ad_hypot(x, ad__constant(x, 1))), 0.0, 1e10, -INFINITY)
 ad_var *ad_atan(ad_var *x) { return AD_CALL_1(atan, x); }
 
 AD_UNARY(sinh, "hyperbolic sine", -3, 3,
@@ -130,13 +134,13 @@ ad_var *ad_acosh(ad_var *x) { return AD_CALL_1(acosh, x); }
 AD_UNARY(atanh, "inverse hyperbolic tangent, -1 < x < 1; slope inf at -1 and 1", -0.9, 0.9,
          atanh(x),
          g / ((1 - x) * (1 + x)),
-         ad_div(g, ad_mul(ad_adds(ad_neg(x), 1), ad_adds(x, 1))), 0.0, 1e-12, 1.0, -1.0)
+         ad_div(g, one_minus_square(x)), 0.0, 1e-12, 1.0, -1.0)
 ad_var *ad_atanh(ad_var *x) { return AD_CALL_1(atanh, x); }
 
 AD_UNARY(exp2, "2^x", -3, 3,
          exp2(x),
          g * y * (T)0.69314718055994531,
-         ad_mul(g, ad_muls(y, 0.69314718055994531)), 0.0, 5.0, 1e4, -1e4)
+         ad_muls(ad_mul(g, y), 0.69314718055994531), 0.0, 5.0, 1e4, -1e4)
 ad_var *ad_exp2(ad_var *x) { return AD_CALL_1(exp2, x); }
 
 AD_UNARY(log2, "logarithm to base 2", 0.2, 4,
@@ -154,13 +158,13 @@ ad_var *ad_log10(ad_var *x) { return AD_CALL_1(log10, x); }
 AD_UNARY(reciprocal, "1 / x", 0.4, 3,
          1 / x,
          -g * y * y,
-         ad_neg(ad_mul(g, ad_square(y))), -2.0, 0.0, INFINITY)
+         ad_mul(ad_mul(ad_neg(g), y), y), -2.0, 0.0, INFINITY)
 ad_var *ad_reciprocal(ad_var *x) { return AD_CALL_1(reciprocal, x); }
 
 AD_UNARY(rsqrt, "1 / sqrt(x); slope -inf at 0", 0.2, 4,
          1 / sqrt(x),
          g / -2 * y * y * y,
-         ad_mul(g, ad_muls(ad_mul(ad_square(y), y), -0.5)), 1.0, 0.0, INFINITY, -1.0)
+         ad_mul(ad_mul(ad_mul(ad_muls(g, -0.5), y), y), y), 1.0, 0.0, INFINITY, -1.0)
 ad_var *ad_rsqrt(ad_var *x) { return AD_CALL_1(rsqrt, x); }
 
 AD_UNARY(cbrt, "cube root; slope inf at 0", 0.2, 4,
@@ -172,13 +176,13 @@ ad_var *ad_cbrt(ad_var *x) { return AD_CALL_1(cbrt, x); }
 AD_UNARY(erf, "error function", -2, 2,
          erf(x),
          g * (T)1.1283791670955126 * exp(-x * x),
-         ad_mul(g, ad_muls(ad_exp(ad_neg(ad_square(x))), 1.1283791670955126)), 0.0, 1e-12, 5.0, -30.0, INFINITY)
+         ad_mul(ad_muls(g, 1.1283791670955126), ad_exp(ad_neg(ad_square(x)))), 0.0, 1e-12, 5.0, -30.0, INFINITY)
 ad_var *ad_erf(ad_var *x) { return AD_CALL_1(erf, x); }
 
 AD_UNARY(erfc, "1 - erf(x), accurate for large x", -2, 2,
          erfc(x),
          g * (T)-1.1283791670955126 * exp(-x * x),
-         ad_mul(g, ad_muls(ad_exp(ad_neg(ad_square(x))), -1.1283791670955126)), 0.0, 5.0, 20.0, -30.0, INFINITY)
+         ad_mul(ad_muls(g, -1.1283791670955126), ad_exp(ad_neg(ad_square(x)))), 0.0, 5.0, 20.0, -30.0, INFINITY)
 ad_var *ad_erfc(ad_var *x) { return AD_CALL_1(erfc, x); }
 
 AD_UNARY(floor, "largest integer <= x; slope 0", 0.1, 0.9,
@@ -205,11 +209,11 @@ AD_UNARY(trunc, "x rounded towards 0; slope 0", 0.1, 0.9,
          NULL, 0.0, -0.0, 2.0, -2.5, 2.5, NAN, INFINITY)
 ad_var *ad_trunc(ad_var *x) { return AD_CALL_1(trunc, x); }
 
-/* NaN stays NaN and has slope 0. If lo > hi, the result is hi. */
+/* NaN stays NaN and has slope 0; so has everything if a bound is NaN. If lo > hi, the result is hi. */
 AD_UNARY_K2(clamp, "x limited to lo .. hi; slope 1 at both bounds", NULL, lo, -0.75, hi, 1, -2, 2,
-            (x < lo ? lo : x) > hi ? hi : x < lo ? lo : x,
+            lo != lo || hi != hi ? (T)NAN : (x < lo ? lo : x) > hi ? hi : x < lo ? lo : x,
             x >= lo && x <= hi ? g : 0,
-            ad_mul(g, ad_mul(ad_ge(x, ad__constant(x, lo)), ad_le(x, ad__constant(x, hi)))),
+            ad_where(ad_logical_and(ad_ge(x, ad__constant(x, lo)), ad_le(x, ad__constant(x, hi))), g, ad__constant(g, 0)),
             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
 ad_var *ad_clamp(ad_var *x, double lo, double hi) { return AD_CALL_K(clamp, x, lo, hi); }
 
@@ -228,5 +232,5 @@ ad_var *ad_muls(ad_var *x, double k) { return AD_CALL_K(muls, x, k); }
 AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0", NULL, k, 2.5, 0.2, 3,
            k == 2 ? x * x : pow(x, k),
            k == 0 ? 0 : k == 2 ? g * 2 * x : g * k * pow(x, k - 1),
-           k == 0 ? ad_muls(g, 0) : ad_mul(g, ad_muls(ad_pows(x, k - 1), k)), 0.0, 1.0)
+           k == 0 ? NULL : ad_mul(ad_muls(g, k), ad_pows(x, k - 1)), 0.0, 1.0)
 ad_var *ad_pows(ad_var *x, double k) { return AD_CALL_K(pows, x, k); }

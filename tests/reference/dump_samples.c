@@ -32,6 +32,7 @@ static int put_sample(const ad_sample_case *c, void *data) {
     (void)data;
     printf("{\"op\":\"%s\",\"sample\":%d,\"check\":\"%08x\",", c->type->name, c->index, (unsigned)sample_checksum(c));
     printf("\"random\":%s,", c->type->flags & AD_OP_RANDOM ? "true" : "false");
+    printf("\"elementwise\":%s,", c->type->shape == NULL ? "true" : "false");
     put_attrs(c);
     printf(",\"operands\":[");
     for (int i = 0; i < c->n; i++) {

@@ -1,0 +1,231 @@
+#!/usr/bin/python3
+"""special.py: values, first and second slopes of every op at special points, by PyTorch in f64.
+
+usage: special.py SAMPLES RESULTS [--ops NAME...]
+SAMPLES is the output of dump_samples, RESULTS the folder of the files that tests/test_special.c reads.
+
+The entries of ops are those of reference.py, which may compose an op of others where our convention differs from
+PyTorch's. DIRECT names PyTorch's own function where the entry is not that. Where the two differ, a number is written as
+OURS~PYTORCH, and the op's descriptor must declare the difference.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import pathlib
+import sys
+
+import torch
+import torch.nn.functional as F
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+
+import networks  # noqa: E402
+import reference  # noqa: E402
+import special_ours  # noqa: E402
+
+NAN, INF = math.nan, math.inf
+NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, NAN, INF, -INF, 1e200, -1e200, 1e-200, 5e-324, 1.7976931348623157e308]
+FEW = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, NAN, INF, -INF, 1e200, -1e200]
+VERY_FEW = [0.0, 1.0, -2.0, NAN, INF]
+MOST_ELEMENTS = 24  # of all operands of a structured op's sample
+MOST_SAMPLES = 2    # of a structured op
+
+# PyTorch's own functions, for ops whose entry in reference.py is a function of mpmath numbers.
+DIRECT = {
+    "exp": torch.exp, "expm1": torch.expm1, "sin": torch.sin, "cos": torch.cos, "tan": torch.tan, "tanh": torch.tanh,
+    "acosh": torch.acosh, "erf": torch.erf, "erfc": torch.erfc, "lgamma": torch.lgamma, "digamma": torch.digamma,
+    "sigmoid": torch.sigmoid, "logsigmoid": F.logsigmoid, "softplus": F.softplus, "gelu": F.gelu, "silu": F.silu,
+    "mish": F.mish, "softsign": F.softsign, "hardsigmoid": F.hardsigmoid, "atan2": torch.atan2, "abs": torch.abs,
+    "sign": torch.sign,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "polygamma": lambda x, n: torch.polygamma(int(n), x),
+    "softplus_with": lambda x, beta, threshold: F.softplus(x, beta, threshold),
+}
+
+
+def with_axes(f):
+    """A function of x, axes and keepdims; a scalar is reduced as an array of one element."""
+
+    def compute(inputs, attrs):
+        x, = inputs
+        axes = list(range(x.dim())) if attrs["axes"] is None else attrs["axes"]
+        return f(x, axes, attrs) if axes else f(x.reshape(1), [0], attrs | {"keepdims": False})
+
+    return compute
+
+
+def reduction(attrs):
+    return networks.REDUCTIONS[attrs["reduction"]]
+
+
+def multi_weight(inputs):
+    return inputs[2] if len(inputs) > 2 else None
+
+
+# The same, for ops with operands or attributes of another form.
+DIRECT_OPS = {
+    "variance": with_axes(lambda x, axes, a: torch.var(x, axes, correction=a["correction"], keepdim=a["keepdims"])),
+    "std": with_axes(lambda x, axes, a: torch.std(x, axes, correction=a["correction"], keepdim=a["keepdims"])),
+    "norm": with_axes(lambda x, axes, a: torch.linalg.vector_norm(x, a["p"], axes, keepdim=a["keepdims"])),
+    "logsumexp": with_axes(lambda x, axes, a: torch.logsumexp(x, axes, keepdim=a["keepdims"])),
+    "kl_div": lambda i, a: F.kl_div(*i, reduction=reduction(a), log_target=bool(a["log_target"])),
+    "bce_logits": lambda i, a: F.binary_cross_entropy_with_logits(
+        *i[:2], pos_weight=multi_weight(i), reduction=reduction(a)),
+    "smooth_l1": lambda i, a: F.smooth_l1_loss(*i, reduction=reduction(a), beta=a["beta"]),
+    "soft_margin": lambda i, a: F.soft_margin_loss(*i, reduction=reduction(a)),
+    "cosine_similarity": lambda i, a: F.cosine_similarity(*i, dim=a["axis"], eps=a["eps"]),
+    "heaviside": lambda i, a: torch.heaviside(*(x.detach() for x in i)),
+}
+
+
+def points(n):
+    """The operands of an elementwise op: all combinations of special numbers."""
+    chosen = {1: NUMBERS + [3.0, -3.0, 40.0, -40.0], 2: FEW}.get(n, VERY_FEW)
+    return [list(column) for column in zip(*itertools.product(chosen, repeat=n))]
+
+
+def leaf(values, shape, grad):
+    return torch.tensor(values, dtype=torch.float64).reshape(shape).requires_grad_(grad)
+
+
+def differentiate(y, xs, weights, create):
+    found = torch.autograd.grad(y, xs, weights, allow_unused=True, create_graph=create, retain_graph=True)
+    return [torch.zeros_like(x) if g is None else g + 0 for x, g in zip(xs, found)]  # + 0: a ZeroTensor has no elements
+
+
+def slopes(f, given, second_of):
+    """The tensors of one point by name: value, grad I, second ..., None where PyTorch has no second derivative."""
+    inputs = [leaf(*g) for g in given]
+    takers = [i for i, x in enumerate(inputs) if x.requires_grad]
+    y = f(inputs)
+    out = {"value": y.detach()}
+    if not takers:
+        return out
+    xs = [inputs[i] for i in takers]
+    if not y.requires_grad:
+        grads = [torch.zeros_like(x) for x in xs]
+    else:
+        grads = differentiate(y, xs, second_of.weights(y), True)
+    out.update({f"grad {i}": g.detach() for i, g in zip(takers, grads)})
+    try:
+        out.update(second_of.second(takers, xs, grads))
+    except RuntimeError as error:
+        if "not implemented" not in str(error):
+            raise
+    return out
+
+
+class Elementwise:
+    """Cotangents of 1, and every second derivative: second I J."""
+
+    @staticmethod
+    def weights(y):
+        return torch.ones_like(y)
+
+    @staticmethod
+    def second(takers, xs, grads):
+        out = {}
+        for i, g in zip(takers, grads):
+            rows = differentiate(g, xs, torch.ones_like(g), False) if g.requires_grad else [x * 0 for x in xs]
+            rows = [torch.where(r.isnan() & ~torch.tensor(g.requires_grad), torch.zeros_like(r), r) for r in rows]
+            out.update({f"second {i} {j}": r.detach() for j, r in zip(takers, rows)})
+        return out
+
+
+class Structured:
+    """Fixed cotangents, and the derivatives of the sum of all gradients times fixed numbers: second J."""
+
+    @staticmethod
+    def weights(y):
+        return reference.weights(y.numel()).reshape(y.shape).to(y.dtype)
+
+    @staticmethod
+    def second(takers, xs, grads):
+        live = [(g, x) for g, x in zip(grads, xs) if g.requires_grad]
+        total = sum((g * Structured.weights(g)).sum() for g, _ in live) if live else None
+        rows = differentiate(total, xs, None, False) if live else [torch.zeros_like(x) for x in xs]
+        return {f"second {j}": r.detach() for j, r in zip(takers, rows)}
+
+
+def same(a, b):
+    return (math.isnan(a) and math.isnan(b)) or a == b or abs(a - b) <= 1e-12 * abs(a)
+
+
+def lines_of(ours, theirs):
+    """The lines of one point. Differences stand as OURS~PYTORCH."""
+    for name, tensor in ours.items():
+        other = theirs.get(name) if theirs else None
+        words = []
+        for k, v in enumerate(tensor.reshape(-1).tolist()):
+            word = reference.number(v)
+            if other is not None and not same(v, other.reshape(-1)[k].item()):
+                word += "~" + reference.number(other.reshape(-1)[k].item())
+            words.append(word)
+        yield f"{name} {' '.join(words)}"
+
+
+class Op:
+    def __init__(self, name, entry, samples):
+        self.name, self.samples = name, samples
+        theirs = DIRECT.get(name)
+        self.theirs = (lambda inputs, attrs: theirs(*inputs, **attrs)) if theirs else DIRECT_OPS.get(name, entry.function)
+        self.ours = special_ours.OPS.get(name)
+
+    def point(self, sample, given, kind):
+        attrs = sample["attrs"]
+        theirs = slopes(lambda x: self.theirs(x, attrs), given, kind)
+        ours = slopes(lambda x: self.ours(x, attrs), given, kind) if self.ours else theirs
+        return lines_of(ours, theirs if self.ours else None)
+
+
+def elementwise_text(op):
+    sample = op.samples[0]
+    columns = points(len(sample["operands"]))
+    given = [(c, [len(c)], o["grad"]) for c, o in zip(columns, sample["operands"])]
+    yield f"sample {sample['sample']} {sample['check']}"
+    for i, c in enumerate(columns):
+        yield f"at {i} {' '.join(reference.number(v) for v in c)}"
+    yield from op.point(sample, given, Elementwise)
+
+
+def small(sample):
+    sizes = [len(o["values"]) for o in sample["operands"]]
+    return 0 < min(sizes) and sum(sizes) <= MOST_ELEMENTS
+
+
+def structured_text(op):
+    for sample in [s for s in op.samples if small(s)][:MOST_SAMPLES]:
+        yield f"sample {sample['sample']} {sample['check']}"
+        for j, o in enumerate(sample["operands"]):
+            for v in FEW if o["grad"] else []:
+                given = [(list(p["values"]), p["shape"], p["grad"]) for p in sample["operands"]]
+                given[j][0][0] = v
+                try:
+                    lines = list(op.point(sample, given, Structured))
+                except (RuntimeError, AssertionError, ValueError, OverflowError) as e:  # a singular matrix, or a target out of range
+                    print(op.name, str(e)[:150], file=sys.stderr)
+                    continue
+                yield f"put {j} {reference.number(v)}"
+                yield from lines
+
+
+def main():
+    p = argparse.ArgumentParser(description="Computes the special values that tests/test_special.c reads.")
+    p.add_argument("samples", type=pathlib.Path)
+    p.add_argument("results", type=pathlib.Path)
+    p.add_argument("--ops", nargs="*", default=[], help="only these ops")
+    given = p.parse_args()
+    entries, ops = reference.load_entries(), reference.load_samples(given.samples)
+    for name in given.ops or ops:
+        op = Op(name, entries[name], ops[name])
+        print(name, file=sys.stderr)
+        text = elementwise_text(op) if ops[name][0]["elementwise"] else structured_text(op)
+        header = f"# {name}: by tests/reference/special.py (PyTorch {torch.__version__})"
+        (given.results / f"{name}.txt").write_text("\n".join([header, *text]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
