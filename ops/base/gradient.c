@@ -34,6 +34,13 @@ ad_var *ad__constant(const ad_var *x, double value) { return ad_scalar(ad__owner
 
 ad_var *ad__zero_where(ad_var *condition, ad_var *g) { return ad_where(condition, ad__constant(g, 0), g); }
 
+ad_var *ad__times_sign(ad_var *g, ad_var *x) {
+    ad_var *zero = ad__constant(x, 0);
+    return ad_where(ad_gt(x, zero), g, ad_where(ad_lt(x, zero), ad_neg(g), ad_muls(x, 0)));
+}
+
+ad_var *ad__in_dtype(ad_var *x, ad_dtype t) { return x->layout->dtype == t ? x : ad_cast(x, t); }
+
 /* The expression is built on views of the operands, so that the pass ends at the views. */
 void ad__vjp_of_expression(const ad_op *op, ad_var *cotangent, ad_var *dx[], ad__expression_fn *build) {
     ad_graph *g = ad__owner(cotangent);

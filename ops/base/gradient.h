@@ -20,6 +20,10 @@ void *ad__product_grad(const ad_op *op, int i, double *beta);
 ad_var *ad__constant(const ad_var *x, double value);
 /* g where condition is 0, and 0 elsewhere. A product with 0 and 1 would turn an infinite g into NaN. */
 ad_var *ad__zero_where(ad_var *condition, ad_var *g);
+/* g sign(x), and 0 where x is 0. */
+ad_var *ad__times_sign(ad_var *g, ad_var *x);
+/* x in dtype t; x itself if it has that dtype. A rule in f64 overflows where kernels that accumulate in f64 do. */
+ad_var *ad__in_dtype(ad_var *x, ad_dtype t);
 /* The vjp rule of an op that other ops can express. build computes the result of the op from in, which are views of its
    operands. This function differentiates that expression. */
 typedef ad_var *ad__expression_fn(const ad_op *op, ad_var *const in[]);

@@ -11,8 +11,7 @@ ad_var *ad_neg(ad_var *x) { return AD_CALL_1(neg, x); }
 AD_UNARY(abs, "absolute value; slope 0 at 0", 0.1, 2,
          fabs(x),
          x > 0 ? g : x < 0 ? -g : x * 0,
-         ad_where(ad_gt(x, ad__constant(x, 0)), g,
-                  ad_where(ad_lt(x, ad__constant(x, 0)), ad_neg(g), ad_muls(x, 0))), 0.0, -0.0, -2.5, NAN)
+         ad__times_sign(g, x), 0.0, -0.0, -2.5, NAN)
 ad_var *ad_abs(ad_var *x) { return AD_CALL_1(abs, x); }
 
 AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0", 0.1, 2,

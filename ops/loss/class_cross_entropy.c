@@ -1,5 +1,5 @@
 /* class_cross_entropy.c: cross-entropy with all options of PyTorch's; targets are class numbers or probabilities. */
-#include "ops/kernels/base/vector.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/loss/class_rows.h"
 #include "ops/loss/class_rows.h"
 #include "ops/loss/rows.h"
@@ -65,10 +65,12 @@ static void evaluate(const ad_op *op, target_fn *target_of) {
     ad__reduce_rows(op, ad__class_reduction(op), w.rows.count, row_loss, &w);
 }
 
-/* Adds k (softmax(scores) sum(target) - target) to a row of the gradient. */
+/* Adds k (softmax(scores) sum(target) - target) to a row of the gradient. A target of 0 adds nothing, even if k is
+   infinite or a score is NaN. */
 static void add_row(const work *w, int64_t j, double k, double sum, void *to) {
-    AD__BY_DTYPE(w->rows.t, ad__lse_back, w->rows.n, w->kept->row[j], k * sum, scores_at(w, j), to);
-    AD__BY_DTYPE(w->rows.t, ad__axpy, w->rows.n, -k, w->target, to);
+    int64_t n = w->rows.n;
+    if (sum != 0) AD__BY_DTYPE(w->rows.t, ad__lse_back, n, w->kept->row[j], k * sum, scores_at(w, j), to);
+    AD__BY_DTYPE(w->rows.t, ad__subtract_target, n, k, w->target, to);
 }
 
 static void backward(const ad_op *op, target_fn *target_of) {
@@ -87,9 +89,11 @@ static void backward(const ad_op *op, target_fn *target_of) {
 
 /* target: the targets as a Var, already divided by the divisor of the reduction. */
 static ad_var *scores_vjp(const ad_op *op, ad_var *g, ad_var *target) {
-    ad_var *x = op->in[0], *weighed = ad_mul(ad__class_cotangent(op, g), target);
+    ad_var *x = op->in[0], *k = ad__class_cotangent(op, g);
     int axis = ad__class_axis(x->layout->shape);
-    return ad_sub(ad_mul(ad_softmax(x, axis), ad_sum_axis(weighed, axis, true)), weighed);
+    ad_var *sum = ad_sum_axis(target, axis, true);
+    ad_var *spread = ad__zero_where(ad_logical_not(sum), ad_mul(ad_softmax(x, axis), ad_mul(k, sum)));
+    return ad_sub(spread, ad__zero_where(ad_logical_not(target), ad_mul(k, target)));
 }
 
 /* ---- cross_entropy_classes --------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
 /* cross_entropy.c: the mean cross-entropy of logits and class numbers, with log and softmax in one stable op. */
+#include "ops/base/gradient.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/reduce/rows.h"
@@ -92,8 +93,8 @@ static void cross_entropy_backward(const ad_op *op) {
 
 static void cross_entropy_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape s = op->in[0]->layout->shape;
-    ad_var *difference = ad_sub(ad_softmax(op->in[0], 1), ad_one_hot(op->in[1], s.dim[1]));
-    dx[0] = ad_mul(difference, ad_muls(g, 1 / (double)s.dim[0]));
+    ad_var *k = ad_muls(g, 1 / (double)s.dim[0]), *hit = ad_one_hot(op->in[1], s.dim[1]);
+    dx[0] = ad_sub(ad_mul(ad_softmax(op->in[0], 1), k), ad_where(hit, k, ad__constant(k, 0)));
 }
 
 static void cross_entropy_samples(ad_sampler *s) {

@@ -84,18 +84,28 @@ static void multi_margin_backward(const ad_op *op) {
     }
 }
 
+/* The cotangent of each row [n,1] in f64, divided by the divisors and multiplied by the weight of the class. */
+static ad_var *row_factors(const ad_op *op, ad_var *classes, ad_var *g) {
+    ad_shape s = op->in[0]->layout->shape;
+    ad_var *k = ad_muls(ad__in_dtype(g, AD_F64), 1 / reduction_of(op).divisor);
+    if (attrs_of(op)->reduction == AD_NONE) k = ad_reshape(k, AD_SHAPE(s.dim[0], 1));
+    double share = 1 / (double)s.dim[1];
+    if (op->n_in < 3) return ad_muls(ad_expand(k, AD_SHAPE(s.dim[0], 1)), share);
+    ad_var *weights = ad_reshape(ad_take(ad__in_dtype(op->in[2], AD_F64), classes), AD_SHAPE(s.dim[0], 1));
+    return ad_mul(k, ad_muls(weights, share));
+}
+
 /* With z = margin - x[class] + x, each other class adds its slope in z, and the class subtracts their sum. */
 static void multi_margin_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *x = op->in[0];
-    int64_t n = x->layout->shape.dim[0], c = x->layout->shape.dim[1];
-    ad_var *hit = ad_one_hot(op->in[1], c), *others = ad_adds(ad_neg(hit), 1);
-    ad_var *z = ad_adds(ad_sub(x, ad_sum_axis(ad_mul(x, hit), 1, true)), attrs_of(op)->margin);
-    ad_var *slope = ad_mul(others, ad_gt(z, ad__constant(x, 0)));
-    if (attrs_of(op)->p == 2) slope = ad_mul(slope, ad_muls(z, 2));
-    if (op->n_in > 2) slope = ad_mul(slope, ad_sum_axis(ad_mul(hit, op->in[2]), 1, true));
-    if (attrs_of(op)->reduction == AD_NONE) g = ad_reshape(g, AD_SHAPE(n, 1));
-    slope = ad_mul(slope, ad_muls(g, 1 / reduction_of(op).divisor / (double)c));
-    dx[0] = ad_sub(slope, ad_mul(hit, ad_sum_axis(slope, 1, true)));
+    ad_var *x = ad__in_dtype(op->in[0], AD_F64), *classes = ad__in_dtype(op->in[1], AD_F64);
+    ad_var *at = ad_reshape(classes, AD_SHAPE(x->layout->shape.dim[0], 1));
+    ad_var *hit = ad_one_hot(classes, x->layout->shape.dim[1]);
+    ad_var *z = ad_add(ad_adds(ad_neg(ad_gather(x, 1, at)), attrs_of(op)->margin), x);
+    ad_var *k = row_factors(op, classes, g), *zero = ad__constant(x, 0);
+    ad_var *in_force = ad_logical_and(ad_logical_not(hit), ad_gt(z, zero));
+    ad_var *slope = ad_where(in_force, attrs_of(op)->p == 2 ? ad_mul(ad_muls(k, 2), z) : k, zero);
+    ad_var *sum = ad_sum_axis(slope, 1, true);
+    dx[0] = ad__in_dtype(ad_where(hit, ad_neg(sum), slope), g->layout->dtype);
 }
 
 static void multi_margin_samples(ad_sampler *s) {

@@ -1,4 +1,5 @@
 /* nll.c: the negative log-likelihood loss of log-probabilities and class numbers. */
+#include "ops/base/gradient.h"
 #include "ops/loss/class_rows.h"
 
 /* log_probs [n,c,..], classes [n,..], optional weights [c] -> [n,..] or a scalar */
@@ -51,13 +52,13 @@ static void nll_backward(const ad_op *op) {
     void *gx = ad_grad_into(op, 0);
     for (int64_t j = 0; gx != NULL && j < op->in[1]->layout->numel; j++) {
         hit h = hit_of(&w, j);
-        if (h.at >= 0) ad__add_at(op->in[0]->layout->dtype, gx, h.at, -ad__row_cotangent(op, r, j) * h.weight);
+        if (h.at >= 0 && h.weight != 0) ad__add_at(op->in[0]->layout->dtype, gx, h.at, -ad__row_cotangent(op, r, j) * h.weight);
     }
 }
 
 static void nll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *targets = ad_class_targets(op->in[1], work_of(op).scores.n, ad__class_opts(op));
-    dx[0] = ad_neg(ad_mul(ad__class_cotangent(op, g), targets));
+    dx[0] = ad__zero_where(ad_logical_not(targets), ad_mul(ad_neg(ad__class_cotangent(op, g)), targets));
 }
 
 static void nll_samples(ad_sampler *s) { ad__class_samples(s, -4, -0.1, 0); }

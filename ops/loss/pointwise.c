@@ -11,8 +11,8 @@ AD_LOSS(mse,
         (x - t) * (x - t),
         g * 2 * (x - t),
         g * 2 * (t - x),
-        ad_mul(g, ad_muls(ad_sub(x, t), 2)),
-        ad_mul(g, ad_muls(ad_sub(t, x), 2)),
+        ad_mul(ad_muls(g, 2), ad_sub(x, t)),
+        ad_mul(ad_muls(g, 2), ad_sub(t, x)),
         (.x_range = { -2, 2 }, .t_range = { -2, 2 }, .points = AD__POINTS({ 1, 1 }, { 1e4, -1e4 })),
         .doc = "squared difference of input and target: the mean, the sum or each",
         .attrs = ad__loss_list, .shape = ad__loss_shape)
@@ -24,8 +24,8 @@ AD_LOSS(l1,
         fabs(x - t),
         x > t ? g : x < t ? -g : 0 * (x - t),
         x > t ? -g : x < t ? g : 0 * (x - t),
-        ad_mul(g, ad_sign(ad_sub(x, t))),
-        ad_mul(g, ad_sign(ad_sub(t, x))),
+        ad__times_sign(g, ad_sub(x, t)),
+        ad__times_sign(g, ad_sub(t, x)),
         (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .points = AD__POINTS({ 1, 1 }, { 2, -1 })),
         .doc = "absolute difference of input and target: the mean, the sum or each",
         .special = "slope 0 where input and target are equal",
@@ -54,17 +54,20 @@ ad_var *ad_huber(ad_var *x, ad_var *target, double delta, ad_reduction reduction
     return ad__apply_loss(&ad_op_huber, x, target, NULL, delta, reduction);
 }
 
-/* The slope of smooth_l1, that of huber divided by beta; for beta = 0 that of l1, its limit. */
-static ad_var *clamped_part(ad_var *difference, double k) {
-    return k == 0 ? ad_sign(difference) : ad_muls(clamped(difference, k), 1 / k);
+/* g times the slope of smooth_l1, which is that of huber divided by beta; for beta = 0 that of l1, its limit. */
+static ad_var *smooth_rule(ad_var *g, ad_var *difference, double k) {
+    ad_var *sign = ad__times_sign(g, difference);
+    if (k == 0) return sign;
+    ad_var *near = ad_lt(ad_abs(difference), ad__constant(difference, k));
+    return ad_where(near, ad_mul(g, ad_div(difference, ad__constant(difference, k))), sign);
 }
 
 AD_LOSS(smooth_l1,
         fabs(x - t) < k ? (T)0.5 * (x - t) * (x - t) / k : fabs(x - t) - (T)0.5 * k,
-        g * (fabs(x - t) < k ? (x - t) / k : x > t ? 1 : x < t ? -1 : x - t),
-        g * (fabs(x - t) < k ? (t - x) / k : x > t ? -1 : x < t ? 1 : x - t),
-        ad_mul(g, clamped_part(ad_sub(x, t), k)),
-        ad_neg(ad_mul(g, clamped_part(ad_sub(x, t), k))),
+        fabs(x - t) < k ? g * ((x - t) / k) : x > t ? g : x < t ? -g : x - t,
+        fabs(x - t) < k ? g * ((t - x) / k) : x > t ? -g : x < t ? g : x - t,
+        smooth_rule(g, ad_sub(x, t), k),
+        smooth_rule(g, ad_sub(t, x), k),
         (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .parameters = AD__PARAMETERS(0.7, 1, 0),
          .points = AD__POINTS({ 1, 0 }, { 1, 1 }, { 0, 1 }, { 1e4, -1e4 })),
         .doc = "half the squared difference over beta, and linear beyond beta (Girshick 2015)",
@@ -142,7 +145,7 @@ static ad_var *target_slope(ad_var *x, ad_var *t, bool log_target) {
 }
 
 AD_LOSS(kl_div,
-        k != 0 ? exp(t) * (t - x) : (t == 0 ? 0 : t * log(t)) - t * x,
+        (k != 0 ? exp(t) : t) == 0 && x == x ? 0 : k != 0 ? exp(t) * (t - x) : (t == 0 ? 0 : t * log(t)) - t * x,
         -g * (k != 0 ? exp(t) : t),
         g * (k != 0 ? exp(t) * (t - x + 1) : log(t) + 1 - x),
         ad_neg(ad_mul(g, k != 0 ? ad_exp(t) : t)),
@@ -150,7 +153,7 @@ AD_LOSS(kl_div,
         (.x_range = { -3, -0.1 }, .t_range = { 0.1, 1 }, .parameters = AD__PARAMETERS(0, 1),
          .points = AD__POINTS({ -1, 0 }, { -0.5, 1 }, { -0.5, -1 }), .more_samples = batchmean_samples),
         .doc = "t (log t - x) for log-probabilities x and probabilities t; exp(t) (t - x) if t are log-probabilities",
-        .special = "0 at t = 0, with slope -inf in t (PyTorch 1.13: NaN); NaN for t < 0",
+        .special = "0 where the probability is 0, also for x = -inf; the slope in t is -inf there; NaN for t < 0",
         .attrs = AD__LOSS_LIST("log_target"), .shape = ad__loss_shape_batchmean)
 ad_var *ad_kl_div(ad_var *x, ad_var *target, bool log_target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_kl_div, x, target, NULL, log_target, reduction);
@@ -158,16 +161,23 @@ ad_var *ad_kl_div(ad_var *x, ad_var *target, bool log_target, ad_reduction reduc
 
 /* ---- margins ------------------------------------------------------------------------------------------------- */
 
-/* Constants: 1 where the comparison holds, else 0. */
-static ad_var *is_not(ad_var *a, double value) { return ad_ne(a, ad__constant(a, value)); }
-static ad_var *is_at_most(ad_var *a, double value) { return ad_le(a, ad__constant(a, value)); }
+/* Where the loss of hinge is 0: margin - t x < 0. */
+static ad_var *is_beyond(ad_var *x, ad_var *t, double margin) {
+    return ad_lt(ad_adds(ad_neg(ad_mul(t, x)), margin), ad__constant(x, 0));
+}
+
+static ad_var *hinge_embedding_rule(ad_var *g, ad_var *x, ad_var *t, double margin) {
+    ad_var *one = ad__constant(t, 1), *inside = ad_ge(ad_adds(ad_neg(x), margin), ad__constant(x, 0));
+    ad_var *rising = ad_ne(t, ad_neg(one)), *falling = ad_logical_and(ad_ne(t, one), inside);
+    return ad_sub(ad_where(rising, g, ad__constant(g, 0)), ad_where(falling, g, ad__constant(g, 0)));
+}
 
 AD_LOSS(hinge,
         k - t * x < 0 ? 0 : k - t * x,
         k - t * x < 0 ? 0 : -g * t,
         k - t * x < 0 ? 0 : -g * x,
-        ad_neg(ad_mul(ad_mul(g, t), is_at_most(ad_mul(t, x), k))),
-        ad_neg(ad_mul(ad_mul(g, x), is_at_most(ad_mul(t, x), k))),
+        ad__zero_where(is_beyond(x, t, k), ad_mul(ad_neg(g), t)),
+        ad__zero_where(is_beyond(x, t, k), ad_mul(ad_neg(g), x)),
         (.x_range = { -2, 2 }, .t_range = { -1.1, 1.2 }, .parameters = AD__PARAMETERS(1, 0.4),
          .points = AD__POINTS({ 1, 1 }, { -1, 1 }, { 1, -1 }, { 0.5, 1 }, { 3, 1 })),
         .doc = "max(0, margin - t x), targets t of -1 or 1; PyTorch has no such function",
@@ -181,7 +191,7 @@ AD_LOSS(hinge_embedding,
         (t != -1 ? x : 0) + (t != 1 && !(k - x < 0) ? k - x : 0),
         (t != -1 ? g : 0) - (t != 1 && k - x >= 0 ? g : 0),
         0,
-        ad_mul(g, ad_sub(is_not(t, -1), ad_mul(is_not(t, 1), is_at_most(x, k)))),
+        hinge_embedding_rule(g, x, t, k),
         NULL,
         (.x_range = { -2, 2 }, .t_range = { -2, 2 }, .parameters = AD__PARAMETERS(1, 0.4),
          .points = AD__POINTS({ 0, 1 }, { 1, 1 }, { 1, -1 }, { 2, -1 }, { -2, -1 }, { 0.3, 0.5 })),
@@ -196,14 +206,13 @@ ad_var *ad_hinge_embedding(ad_var *x, ad_var *target, double margin, ad_reductio
 AD_LOSS(soft_margin,
         larger(-t * x, 0) + LOG1P_EXP(t * x),
         -g * t / (1 + exp(t * x)),
-        0,
-        ad_neg(ad_mul(ad_mul(g, t), ad_sigmoid(ad_neg(ad_mul(t, x))))),
-        NULL,
+        -g * x / (1 + exp(t * x)),
+        ad_mul(ad_mul(ad_neg(g), t), ad_sigmoid(ad_neg(ad_mul(t, x)))),
+        ad_mul(ad_mul(ad_neg(g), x), ad_sigmoid(ad_neg(ad_mul(t, x)))),
         (.x_range = { -4, 4 }, .t_range = { -1, 1 },
          .points = AD__POINTS({ 0, 1 }, { 800, 1 }, { -800, 1 }, { 40, -1 })),
         .doc = "log(1 + exp(-t x)), targets of -1 or 1, finite for every finite x",
-        .special = "the target takes no gradient",
-        .attrs = ad__loss_list, .shape = ad__loss_shape, .no_grad = AD_NO_GRAD(1))
+        .attrs = ad__loss_list, .shape = ad__loss_shape)
 ad_var *ad_soft_margin(ad_var *x, ad_var *target, ad_reduction reduction) {
     return ad__apply_loss(&ad_op_soft_margin, x, target, NULL, 0, reduction);
 }

@@ -1,4 +1,5 @@
 /* extremum.c: max and min over all elements or some axes, and argmax and argmin. */
+#include "ops/base/gradient.h"
 #include "ops/base/attrs.h"
 #include "ops/kernels/reduce/extremum.h"
 #include "ops/ops.h"
@@ -32,7 +33,7 @@ static int evaluate_by(const ad_op *op, bool smallest) {
     return AD_OK;
 }
 
-/* Elements equal to the extremum share the gradient equally. */
+/* Elements equal to the extremum share the gradient equally. NaNs are equal to the extremum, which is NaN. */
 static void extremum_backward(const ad_op *op) {
     const ad_var *x = op->in[0], *y = ad__out(op);
     void *gx = ad_grad_into(op, 0);
@@ -45,8 +46,8 @@ static void extremum_backward(const ad_op *op) {
 static void extremum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape s = op->in[0]->layout->shape;
     ad_shape kept = ad__reduced_shape(s, ad__axes_mask(ad__attrs_of(op), s.ndim), true);
-    ad_var *mask = ad_eq(op->in[0], ad_reshape(ad__out(op), kept));
-    dx[0] = ad_mul(mask, ad_div(ad_reshape(g, kept), ad_sum_to(mask, kept)));
+    ad_var *x = op->in[0], *ties = ad_logical_or(ad_eq(x, ad_reshape(ad__out(op), kept)), ad_isnan(x));
+    dx[0] = ad_where(ties, ad_div(ad_reshape(g, kept), ad_sum_to(ties, kept)), ad__constant(g, 0));
 }
 
 static void all_and_axis_samples(ad_sampler *s) {
@@ -69,14 +70,15 @@ static void max_samples(ad_sampler *s) {
     const double ties[] = { 1, 3, 3, -1, -1, 3 }, *values[] = { ties };
     ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(6), values, AD_SAMPLE_KINK);
     ad_sample_values(s, &(ad__axes_attrs){ .n = 1, .axis = { 0 } }, 1, &AD_SHAPE(3, 2), values, AD_SAMPLE_KINK);
-    const double infinite[] = { -INFINITY, INFINITY, 0 }, *edges[] = { infinite };
-    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
+    const double infinite[] = { -INFINITY, INFINITY, 0 }, nans[] = { 1, NAN, 3, NAN };
+    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(3), (const double *[]){ infinite }, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(4), (const double *[]){ nans }, AD_SAMPLE_KINK);
 }
 static void min_samples(ad_sampler *s) { max_samples(s); }
 
 #define EXTREMUM                                                                                                       \
-    .gradient = "g shared equally by the elements equal to y", .arity = 1, .attr_size = sizeof(ad__axes_attrs),        \
-    .attrs = ad__axes_list, .shape = extremum_shape, .backward = { extremum_backward, extremum_backward },             \
+    .gradient = "g shared equally by the elements equal to y, or by the NaNs", .arity = 1,                            \
+    .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = extremum_shape, .backward = { extremum_backward, extremum_backward },             \
     .vjp = extremum_vjp
 
 AD_OPTYPE(max, .doc = "largest element over all or some axes; NaN if any element is NaN", .formula = "max x",

@@ -1,4 +1,5 @@
 /* logsumexp.c: the logarithm of the sum of exponentials over all elements or some axes. */
+#include "ops/base/gradient.h"
 #include "ops/kernels/reduce/rows.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
@@ -14,6 +15,7 @@ static int logsumexp_shape(ad_call *c) {
 
 static void logsumexp_segment(const ad_op *op, int64_t segment, int64_t n, const void *x) {
     ad__lse l = AD__BY_DTYPE(op->in[0]->layout->dtype, ad__lse, n, x);
+    if (l.m == INFINITY) l.s = 1; /* the sum is NaN, as inf - inf is, but the result is inf */
     ((ad__lse *)ad_saved(op))[segment] = l;
     ad__put(ad__out(op), segment, l.m + log(l.s));
 }
@@ -29,8 +31,8 @@ static void logsumexp_segment_back(const ad_op *op, int64_t segment, int64_t n, 
 static int logsumexp_evaluate(const ad_op *op) { return ad__over_segments(op, logsumexp_segment); }
 static void logsumexp_backward(const ad_op *op) { ad__back_over_segments(op, logsumexp_segment_back); }
 
-/* softmax over the axes. exp(x - y) would lose precision where y is large, so the maximum is subtracted. It may be a
-   constant, since its derivative cancels. */
+/* softmax over the axes; NaN if an x is infinite. exp(x - y) would lose precision where y is large, so the maximum is
+   subtracted. It may be a constant, since its derivative cancels. */
 static ad_var *softmax_over(ad_var *x, ad__axes_attrs a) {
     a.keepdims = true;
     if (a.n == 1) return ad_softmax(x, a.axis[0]);
@@ -39,9 +41,11 @@ static ad_var *softmax_over(ad_var *x, ad__axes_attrs a) {
 }
 
 static void logsumexp_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *x = op->in[0];
+    ad_var *x = op->in[0], *y = ad__kept(op, ad__out(op));
     if (ad__segment_size(op) == 0) return;
-    dx[0] = ad_mul(softmax_over(x, *(const ad__axes_attrs *)ad__attrs_of(op)), ad__kept(op, g));
+    ad_var *softmax = softmax_over(x, *(const ad__axes_attrs *)ad__attrs_of(op));
+    ad_var *infinite = ad_eq(y, ad__constant(y, INFINITY));
+    dx[0] = ad_mul(ad_where(infinite, ad_exp(ad_sub(x, y)), softmax), ad__kept(op, g));
 }
 
 static void logsumexp_samples(ad_sampler *s) {

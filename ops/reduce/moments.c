@@ -1,4 +1,5 @@
 /* moments.c: variance and standard deviation over all elements or some axes. */
+#include "ops/base/gradient.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
 
@@ -35,12 +36,13 @@ static double divisor(const ad_op *op) {
 
 static ad__row_mean *mean_of(const ad_op *op, int64_t segment) { return (ad__row_mean *)ad_saved(op) + segment; }
 
-/* x - mean as a Var. The second mean corrects the rounding error of the first. */
+/* x - mean as a Var in f64. A second mean corrects the rounding error of the first one, unless that is infinite. */
 static ad_var *centred(const ad_op *op) {
     ad__axes_attrs a = ((const moment_attrs *)ad__attrs_of(op))->axes;
     a.keepdims = true;
-    ad_var *x = op->in[0], *off = ad_sub(x, ad__apply1(&ad_op_mean, x, &a));
-    return ad_sub(off, ad__apply1(&ad_op_mean, off, &a));
+    ad_var *x = ad__in_dtype(op->in[0], AD_F64), *mean = ad__apply1(&ad_op_mean, x, &a), *off = ad_sub(x, mean);
+    ad_var *rest = ad__apply1(&ad_op_mean, off, &a);
+    return ad_sub(off, ad_where(ad_isfinite(mean), rest, ad__constant(off, 0)));
 }
 
 static void moment_samples(ad_sampler *s) {
@@ -73,7 +75,8 @@ static void variance_segment_back(const ad_op *op, int64_t segment, int64_t n, c
 static int variance_evaluate(const ad_op *op) { return ad__over_segments(op, variance_segment); }
 static void variance_backward(const ad_op *op) { ad__back_over_segments(op, variance_segment_back); }
 static void variance_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    dx[0] = ad_mul(ad_muls(ad__kept(op, g), 2 / divisor(op)), centred(op));
+    ad_var *k = ad_muls(ad__in_dtype(ad__kept(op, g), AD_F64), 2 / divisor(op));
+    dx[0] = ad__in_dtype(ad_mul(k, centred(op)), g->layout->dtype);
 }
 static void variance_samples(ad_sampler *s) { moment_samples(s); }
 
@@ -108,10 +111,11 @@ static void std_segment_back(const ad_op *op, int64_t segment, int64_t n, const 
 static int std_evaluate(const ad_op *op) { return ad__over_segments(op, std_segment); }
 static void std_backward(const ad_op *op) { ad__back_over_segments(op, std_segment_back); }
 
-/* Where y is 0, x - mean is 0 too, so the divisor y may be replaced by 1. */
 static void std_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *y = ad__kept(op, ad__out(op)), *safe = ad_add(y, ad_logical_not(y));
-    dx[0] = ad_mul(ad_div(ad_muls(ad__kept(op, g), 1 / divisor(op)), safe), centred(op));
+    ad_var *y = ad__in_dtype(ad__kept(op, ad__out(op)), AD_F64), *zero = ad_logical_not(y);
+    ad_var *k = ad_muls(ad__in_dtype(ad__kept(op, g), AD_F64), 1 / divisor(op));
+    k = ad__zero_where(zero, ad_div(k, ad_where(zero, ad__constant(y, 1), y)));
+    dx[0] = ad__in_dtype(ad_mul(k, centred(op)), g->layout->dtype);
 }
 static void std_samples(ad_sampler *s) { moment_samples(s); }
 

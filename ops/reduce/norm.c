@@ -34,27 +34,32 @@ static void norm_segment_back(const ad_op *op, int64_t segment, int64_t n, const
 static int norm_evaluate(const ad_op *op) { return ad__over_segments(op, norm_segment); }
 static void norm_backward(const ad_op *op) { ad__back_over_segments(op, norm_segment_back); }
 
-/* For p = inf and -inf: elements with |x| equal to y share the gradient equally. */
+/* For p = inf and -inf: elements with |x| equal to y share the gradient equally, and so do NaNs. */
 static ad_var *extreme_rule(ad_var *x, ad_var *y, ad_var *g) {
-    ad_var *ties = ad_eq(ad_abs(x), y);
-    return ad_mul(ad_mul(ties, ad_sign(x)), ad_div(g, ad_sum_to(ties, y->layout->shape)));
+    ad_var *ties = ad_logical_or(ad_eq(ad_abs(x), y), ad_isnan(x));
+    ad_var *share = ad_div(g, ad_sum_to(ties, y->layout->shape));
+    return ad_where(ties, ad__times_sign(share, x), ad__constant(g, 0));
 }
 
-/* sign(x) (|x| / y)^(p-1) for other p. |x| / y is replaced by 1 where x is 0: sign(x) is 0 there. The result is 0 where
-   y is 0. */
+/* sign(x) (|x| / y)^(p-1) for other p; 0 where x is 0. y is not 0. */
 static ad_var *power_rule(ad_var *x, ad_var *y, ad_var *g, double p) {
-    ad_var *zero = ad_logical_not(x), *ratio = ad_div(ad_abs(x), ad_add(y, ad_logical_not(y)));
-    ad_var *power = ad_pows(ad_where(zero, ad__constant(x, 1), ratio), p - 1);
-    return ad_mul(ad_mul(ad_sign(x), power), ad_mul(g, ad_logical_not(ad_logical_not(y))));
+    ad_var *ratio = ad_where(ad_logical_not(x), ad__constant(x, 1), ad_div(ad_abs(x), y));
+    return ad__times_sign(ad_mul(g, ad_pows(ratio, p - 1)), x);
+}
+
+/* For y other than 0. */
+static ad_var *norm_rule(ad_var *x, ad_var *y, ad_var *g, double p) {
+    if (p == 1) return ad__times_sign(g, x);
+    if (p == 2) return ad_mul(ad_div(x, y), g);
+    return isinf(p) ? extreme_rule(x, y, g) : power_rule(x, y, g, p);
 }
 
 static void norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *x = op->in[0], *y = ad__kept(op, ad__out(op)), *k = ad__kept(op, g);
-    double p = p_of(op);
-    if (p == 1) dx[0] = ad_mul(ad_sign(x), k);
-    else if (p == 2) dx[0] = ad_mul(ad_div(x, ad_add(y, ad_logical_not(y))), k);
-    else if (isinf(p)) dx[0] = extreme_rule(x, y, k);
-    else if (p != 0) dx[0] = power_rule(x, y, k, p);
+    ad_var *x = ad__in_dtype(op->in[0], AD_F64), *k = ad__in_dtype(ad__kept(op, g), AD_F64);
+    ad_var *y = ad__in_dtype(ad__kept(op, ad__out(op)), AD_F64);
+    ad_var *zero = ad_logical_not(y), *safe = ad_where(zero, ad__constant(y, 1), y);
+    if (p_of(op) == 0) return;
+    dx[0] = ad__in_dtype(ad__zero_where(zero, norm_rule(x, safe, k, p_of(op))), op->in[0]->layout->dtype);
 }
 
 static void norm_samples(ad_sampler *s) {

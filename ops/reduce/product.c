@@ -1,4 +1,5 @@
 /* product.c: the product over all elements or some axes. */
+#include "ops/base/gradient.h"
 #include "ops/base/attrs.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
@@ -15,15 +16,16 @@ static void prod_backward(const ad_op *op) { ad__back_over_segments(op, prod_seg
 /* The product of all other elements. Along the first axis it is the product of the elements before and after; along
    each further axis it is that of the products so far, until each segment is one product. */
 static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *p = op->in[0];
+    ad_var *p = ad__in_dtype(op->in[0], AD_F64);
     unsigned mask = ad__axes_mask(ad__attrs_of(op), p->layout->shape.ndim);
-    dx[0] = ad_expand(ad__kept(op, g), p->layout->shape);
+    dx[0] = ad_expand(ad__in_dtype(ad__kept(op, g), AD_F64), p->layout->shape);
     for (int axis = 0; axis < op->in[0]->layout->shape.ndim; axis++) {
         if (!(mask >> axis & 1)) continue;
         ad_var *before = ad_linear_scan(p, NULL, axis, false, 1), *after = ad_linear_scan(p, NULL, axis, true, 1);
         dx[0] = ad_mul(dx[0], ad_mul(before, after));
         p = ad_prod_axis(p, axis, true);
     }
+    dx[0] = ad__in_dtype(dx[0], g->layout->dtype);
 }
 
 static void prod_samples(ad_sampler *s) {

@@ -1,4 +1,5 @@
 /* scan.c: cumsum, cumprod and linear recurrences along an axis. */
+#include "ops/base/gradient.h"
 #include "ops/base/attrs.h"
 #include "ops/kernels/reduce/scan.h"
 #include "ops/ops.h"
@@ -88,10 +89,11 @@ static void cumprod_backward(const ad_op *op) {
 
 /* dx[i] = (x[0] .. x[i-1]) (g[i] + x[i+1] g[i+1] + x[i+1] x[i+2] g[i+2] + ..) */
 static void cumprod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *x = op->in[0];
+    ad_var *x = ad__in_dtype(op->in[0], AD_F64), *k = ad__in_dtype(g, AD_F64);
     int axis = axis_of(op);
-    ad_var *before = ad_linear_scan(x, NULL, axis, false, 1), *after = ad_linear_scan(x, ad_mul(x, g), axis, true, 0);
-    dx[0] = ad_mul(before, ad_add(g, after));
+    ad_var *before = ad__in_dtype(ad__in_dtype(ad_linear_scan(x, NULL, axis, false, 1), g->layout->dtype), AD_F64);
+    ad_var *after = ad_linear_scan(x, ad_mul(x, k), axis, true, 0);
+    dx[0] = ad__in_dtype(ad_mul(before, ad_add(k, after)), g->layout->dtype);
 }
 static void cumprod_samples(ad_sampler *s) { scan_samples(s); }
 
@@ -147,9 +149,10 @@ static void linear_scan_backward(const ad_op *op) {
 
 static void linear_scan_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     const linear_attrs *k = ad__attrs_of(op);
-    ad_var *m = ad_linear_scan(op->in[0], g, k->axis, !k->reverse, 0);
-    dx[0] = ad_mul(m, ad__out(op));
-    if (op->n_in == 2) dx[1] = m;
+    ad_dtype t = g->layout->dtype;
+    ad_var *m = ad_linear_scan(ad__in_dtype(op->in[0], AD_F64), ad__in_dtype(g, AD_F64), k->axis, !k->reverse, 0);
+    dx[0] = ad__in_dtype(ad_mul(m, ad__in_dtype(ad__out(op), AD_F64)), t);
+    if (op->n_in == 2) dx[1] = ad__in_dtype(m, t);
 }
 
 static void linear_scan_samples(ad_sampler *s) {
