@@ -18,12 +18,13 @@ static ad_var *operand(ad__trial *t, ad_dtype dtype, int i, ad_shape shape, cons
     return x;
 }
 
-/* Makes the cotangent: different numbers of both signs. */
+/* Makes the cotangent: different numbers of both signs. They are not a linear function of the samples' values, for which
+   the gradient of a normalisation would be 0. */
 static int make_weights(ad__trial *t) {
     ad_var *y = t->y;
     t->weights = ad_tensor(t->check->g, y->layout->dtype, NULL, y->layout->shape);
     for (int64_t k = 0; k < t->weights->layout->numel; k++)
-        ad_write_element(y->layout->dtype, t->weights->data, k, 2.5 * ad__spread_number(k, 7) - 1);
+        ad_write_element(y->layout->dtype, t->weights->data, k, 2.5 * ad__spread_number(k * k, 7) - 1);
     return t->check->g->code;
 }
 

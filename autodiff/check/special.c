@@ -5,186 +5,279 @@
 
 #include "autodiff/check/check_op.h"
 
-enum { MAX_ELEMENTS = 40, SPECIALS = 15, STRUCTURED_SPECIALS = 11, FEW_SPECIALS = 5, COTANGENTS = 7 };
+enum {
+    MOST_ELEMENTS = 40, /* of all operands of a sample; larger samples are skipped */
+    SPECIALS = 15,      /* for elementwise ops */
+    SUM_SPECIALS = 11,  /* for other ops, whose sums may overflow for the rest */
+    FEW_SPECIALS = 5,   /* for each operand of an elementwise op of three operands */
+    COTANGENTS = 7
+};
 
-/* Numbers at which rules go wrong: ends of domains, kinks, and magnitudes whose powers overflow or underflow. The first
-   FEW_SPECIALS stand for all where there are too many combinations. */
-static double special(ad_dtype t, bool elementwise, int i) {
-    const bool f32 = t == AD_F32;
-    const double big = f32 ? 1e30 : elementwise ? 1e200 : 1e100;
-    const double numbers[SPECIALS] = {
-        0, 1, NAN, INFINITY, -big,
-        -0.0, -1, -INFINITY, 1 / big, -1 / big, big,
-        0.5, 2, f32 ? 0x1p-149 : 0x1p-1074, f32 ? (double)FLT_MAX : DBL_MAX,
-    };
-    return numbers[i];
-}
-
-/* Element k of cotangent number i. */
-static double cotangent(ad_dtype t, bool elementwise, int i, int64_t k, double ordinary) {
-    const double big = t == AD_F32 ? 1e30 : elementwise ? 1e200 : 1e100;
-    const double numbers[COTANGENTS] = { ordinary, 0, 1 / big, -big, INFINITY, NAN, k == 0 ? -INFINITY : 0 };
-    return numbers[i];
-}
-
-/* The op at one point. */
+/* Values and attributes that are put in place of those of a sample. */
 typedef struct {
     ad__op_check *check;
-    const ad_sample_case *c;
+    const ad_sample_case *sample;
+    ad_dtype dtype;
     const void *attrs;
     const ad_shape *shapes;
     const double *values[AD__SAMPLE_OPERANDS];
 } point;
 
-/* Describes operands and cotangent at element k of operand i. */
-static void describe(char *to, size_t size, const ad__trial *t, int64_t k, double cotangent, const char *what) {
-    int n = snprintf(to, size, "%s in %s, cotangent %g, operands", what, ad_dtype_name(t->y->layout->dtype), cotangent);
-    for (int i = 0; i < t->n && n > 0 && (size_t)n < size; i++) {
+static bool is_elementwise(const ad_optype *type) { return type->shape == NULL; }
+
+/* A large number. Its square overflows in elementwise ops; in other ops it does so in f32 only. */
+static double large(const point *p) { return p->dtype == AD_F32 ? (double)1e30f : is_elementwise(p->check->type) ? 1e200 : 1e100; }
+
+/* Numbers at which rules go wrong: ends of domains, kinks, and magnitudes whose powers overflow or underflow. The first
+   FEW_SPECIALS stand for all where there would be too many combinations. */
+static double special(const point *p, int64_t i) {
+    const bool f32 = p->dtype == AD_F32;
+    const double big = large(p);
+    const double numbers[SPECIALS] = { 0,         1,       NAN,        INFINITY, -big, /* few */
+                                       -0.0,      -1,      -INFINITY,  1 / big,  -1 / big,
+                                       big,       0.5,     2,          f32 ? 0x1p-149 : 0x1p-1074,
+                                       f32 ? (double)FLT_MAX : DBL_MAX };
+    return numbers[i];
+}
+
+/* Element k of cotangent number i. Equal cotangents would cancel in ops that subtract a mean. */
+static double cotangent(const point *p, int i, int64_t k, double ordinary) {
+    const double big = large(p), unit = is_elementwise(p->check->type) ? 1 : ordinary;
+    const double numbers[COTANGENTS] = { ordinary, 0,   unit / big, -unit * big,
+                                         INFINITY, NAN, k == 0 ? -INFINITY : 0 };
+    return numbers[i];
+}
+
+/* ---- both rules at one point --------------------------------------------------------------------------- */
+
+/* What a report says of element k of an operand: attributes, cotangent and operands. */
+static void describe(const ad__trial *t, int64_t k, char *to, size_t size) {
+    int64_t n = t->weights->layout->numel;
+    int at = snprintf(to, size, "vjp and backward in %s at cotangent %g,", ad_dtype_name(t->y->layout->dtype),
+                      n > 0 ? ad_at(t->weights, k < n ? k : 0) : 0);
+    for (const ad_attr *a = t->check->type->attrs; a != NULL && a->name != NULL && (size_t)at < size; a++) {
+        char value[64];
+        ad_attr_text(a, t->attrs, value, sizeof value);
+        at += snprintf(to + at, size - (size_t)at, " %s %s,", a->name, value);
+    }
+    for (int i = 0; i < t->n && (size_t)at < size; i++) {
         int64_t numel = t->in[i]->layout->numel;
-        n += snprintf(to + n, size - (size_t)n, " %g", numel > 0 ? ad_at(t->in[i], k < numel ? k : 0) : 0);
+        at += snprintf(to + at, size - (size_t)at, " %g", numel > 0 ? ad_at(t->in[i], k < numel ? k : 0) : NAN);
     }
 }
 
-static int compare_rules(ad__trial *t, int c) {
+/* The bound for the difference of two gradients of operand i. Sums of an op that is not elementwise may cancel. */
+static double bound(const ad__trial *t, int i, double relative) {
+    double scale = 0;
+    for (int64_t k = 0; k < t->in[i]->layout->numel && !is_elementwise(t->check->type); k++)
+        if (isfinite(ad_grad_at(t->in[i], k))) scale = fmax(scale, fabs(ad_grad_at(t->in[i], k)));
+    for (int64_t k = 0; k < t->weights->layout->numel && !is_elementwise(t->check->type); k++)
+        if (isfinite(ad_at(t->weights, k))) scale = fmax(scale, 1e-2 * fabs(ad_at(t->weights, k)));
+    return relative * scale + (t->y->layout->dtype == AD_F64 ? DBL_MIN : (double)FLT_MIN);
+}
+
+/* Which of inf and NaN a sum is may depend on its order. */
+static bool same_infinity(const ad__trial *t, double a, double b) {
+    return !is_elementwise(t->check->type) && !isfinite(a) && !isfinite(b);
+}
+
+static int compare_operand(const ad__trial *t, int i, const ad_var *dx) {
+    double relative = t->y->layout->dtype == AD_F64 ? 1e-10 : 1e-4, floor = bound(t, i, relative);
+    ad_check_report *r = t->check->report;
+    for (int64_t k = 0; k < dx->layout->numel; k++) {
+        double by_vjp = ad_at(dx, k), by_backward = ad_grad_at(t->in[i], k);
+        if (ad__close_to(by_vjp, by_backward, floor, relative) || same_infinity(t, by_vjp, by_backward)) {
+            r->compared++;
+            continue;
+        }
+        char what[300];
+        describe(t, k, what, sizeof what);
+        return ad__compare(r, t->check->type->name, i, k, by_vjp, by_backward, 0, 0, what);
+    }
+    return AD_OK;
+}
+
+/* Both rules fail, or neither does. */
+static int compare_codes(const ad__trial *t, int by_vjp, int by_backward) {
+    char what[300];
+    describe(t, 0, what, sizeof what);
+    return ad__compare(t->check->report, t->check->type->name, -1, 0, by_vjp, by_backward, 0, 0, what);
+}
+
+static int compare_rules(const ad__trial *t) {
     ad_graph *g = t->check->g;
     ad_var *dxs[AD__SAMPLE_OPERANDS], *xs[AD__SAMPLE_OPERANDS];
     int from[AD__SAMPLE_OPERANDS], n = 0;
-    ad_dtype dtype = t->y->layout->dtype;
-    for (int i = 0; i < t->n; i++)
-        if (ad__trial_takes_gradient(t, i)) xs[n] = t->in[i], from[n++] = i;
-    ad_mark m = ad_begin(g);
-    for (int j = 0; j < n; j++) ad_zero_grad(xs[j]);
-    int back = ad_backward_from(t->y, t->weights);
-    if (back) ad_clear_error(g);
-    int rc = ad_vjp(t->y, t->weights, n, xs, dxs);
-    if (rc) ad_clear_error(g);
-    char what[200];
-    if (back != rc) {
-        describe(what, sizeof what, t, 0, ad_at(t->weights, 0), "return codes");
-        ad__compare(t->check->report, t->check->type->name, -1, 0, back, rc, 0, 0, what);
-        fprintf(stderr, "%s\n", t->check->report->message);
+    for (int i = 0; i < t->n; i++) {
+        if (!ad__trial_takes_gradient(t, i)) continue;
+        ad_zero_grad(t->in[i]);
+        xs[n] = t->in[i], from[n++] = i;
     }
-    if (back || rc) { ad_end(g, m); return 0; }
-    double rtol = dtype == AD_F64 ? 1e-10 : 1e-4, atol = dtype == AD_F64 ? DBL_MIN : (double)FLT_MIN;
-    int bad = 0;
-    for (int j = 0; j < n; j++) {
-        double scale = 0;
-        if (t->check->type->shape != NULL) {
-            for (int64_t k = 0; k < xs[j]->layout->numel; k++)
-                if (isfinite(ad_grad_at(xs[j], k))) scale = fmax(scale, fabs(ad_grad_at(xs[j], k)));
-            for (int64_t k = 0; k < t->weights->layout->numel; k++)
-                if (isfinite(ad_at(t->weights, k))) scale = fmax(scale, 1e-2 * fabs(ad_at(t->weights, k)));
-        }
-        atol = rtol * scale + (dtype == AD_F64 ? DBL_MIN : (double)FLT_MIN);
-        for (int64_t k = 0; k < xs[j]->layout->numel; k++) {
-            double b = ad_grad_at(xs[j], k), v = ad_at(dxs[j], k);
-            t->check->report->compared++;
-            if (ad__close_to(v, b, atol, rtol)) continue;
-            int64_t wk = k < t->weights->layout->numel ? k : 0;
-            describe(what, sizeof what, t, k, ad_at(t->weights, wk), "vjp and backward");
-            ad__compare(t->check->report, t->check->type->name, from[j], k, v, b, 0, 0, what);
-            if (bad++ < 400) fprintf(stderr, "%s\n", t->check->report->message);
-        }
-    }
-    (void)c;
-    ad_end(g, m);
-    return 0;
+    int backward = ad_backward_from(t->y, t->weights);
+    ad_clear_error(g);
+    int vjp = ad_vjp(t->y, t->weights, n, xs, dxs), rc = vjp == AD_ENOMEM ? vjp : AD_OK;
+    if (rc == AD_OK) ad_clear_error(g);
+    if (rc == AD_OK) rc = compare_codes(t, vjp, backward);
+    for (int j = 0; j < n && rc == AD_OK && vjp == AD_OK; j++) rc = compare_operand(t, from[j], dxs[j]);
+    return rc;
 }
 
-static int at_point(const point *p, ad_dtype dtype) {
+/* Compares with each cotangent. */
+static int compare_cotangents(const point *p, ad__trial *t) {
     ad_graph *g = p->check->g;
-    ad_mark m = ad_begin(g);
-    ad__trial t = { .check = p->check, .attrs = p->attrs, .n = p->c->n };
-    int rc = ad__trial_build(&t, dtype, p->shapes, p->values);
-    if (rc != AD_OK) { ad_clear_error(g); ad_end(g, m); return 0; }
-    if (ad__needs(t.y)) {
-        ad_dtype out = t.y->layout->dtype;
-        double *ordinary = ad_scope_array(g, (size_t)t.y->layout->numel * sizeof(double));
-        for (int64_t k = 0; k < t.y->layout->numel; k++) ordinary[k] = ad_at(t.weights, k);
-        for (int c = 0; c < COTANGENTS; c++) {
-            for (int64_t k = 0; k < t.y->layout->numel; k++)
-                ad_write_element(out, t.weights->data, k, cotangent(out, p->check->type->shape == NULL, c, k, ordinary[k]));
-            ad__leaf_changed(t.weights);
-            compare_rules(&t, c);
-        }
+    ad_var *w = t->weights;
+    double *ordinary = ad_scope_array(g, (size_t)w->layout->numel * sizeof *ordinary);
+    int rc = ordinary == NULL ? AD_ENOMEM : AD_OK;
+    for (int64_t k = 0; k < w->layout->numel && rc == AD_OK; k++) ordinary[k] = ad_at(w, k);
+    for (int c = 0; c < COTANGENTS && rc == AD_OK; c++) {
+        for (int64_t k = 0; k < w->layout->numel; k++)
+            ad_write_element(w->layout->dtype, w->data, k, cotangent(p, c, k, ordinary[k]));
+        ad__leaf_changed(w);
+        ad_mark m = ad_begin(g);
+        rc = compare_rules(t);
+        ad_end(g, m);
     }
-    ad_end(g, m);
-    return 0;
+    return rc;
 }
 
-static int elementwise_grid(const point *p, ad_dtype dtype) {
-    int n = p->c->n, base = n > 2 ? FEW_SPECIALS : p->check->type->shape == NULL ? SPECIALS : STRUCTURED_SPECIALS;
-    int64_t total = 1;
+/* An op may refuse the point. */
+static int compare_at(const point *p) {
+    ad_graph *g = p->check->g;
+    ad__trial t = { .check = p->check, .attrs = p->attrs, .n = p->sample->n };
+    ad_mark m = ad_begin(g);
+    int rc = ad__trial_build(&t, p->dtype, p->shapes, p->values);
+    if (rc == AD_OK && ad__needs(t.y)) rc = compare_cotangents(p, &t);
+    else if (rc != AD_OK && rc != AD_ENOMEM) ad_clear_error(g), rc = AD_OK;
+    ad_end(g, m);
+    return rc;
+}
+
+/* ---- f32 and f64 ------------------------------------------------------------------------------------------- */
+
+/* The gradient in f32 is that in f64, rounded: no rule overflows or underflows unless its result does. */
+static int compare_rounded(const ad__trial *narrow, const ad__trial *wide, int i) {
+    ad_check_report *r = narrow->check->report;
+    int rc = AD_OK;
+    for (int64_t k = 0; k < narrow->in[i]->layout->numel && rc == AD_OK; k++) {
+        char what[300];
+        double got = ad_grad_at(narrow->in[i], k), want = (double)(float)ad_grad_at(wide->in[i], k);
+        double y = ad_at(wide->y, k);
+        bool skip = false;
+        for (int o = 0; o < narrow->n; o++) { double v = fabs(ad_at(narrow->in[o], k)); skip |= (v > 0 && v < 1e-31) || (v > 1e31 && v < INFINITY); }
+        r->compared++;
+        if (skip || isnan(y) || (fabs(y) > (double)FLT_MAX && fabs(y) < INFINITY) || (y != 0 && fabs(y) < FLT_MIN) || ad__close_to(got, want, (double)FLT_MIN, 1e-4)) continue;
+        describe(narrow, k, what, sizeof what);
+        memcpy(what, "f32 and f64     ", 16);
+        fprintf(stderr, "%s op %d: %g %g %s\n", r->op, i, got, want, what);
+    }
+    return rc;
+}
+
+static int compare_precisions(const point *p) {
+    ad_graph *g = p->check->g;
+    ad__trial narrow = { .check = p->check, .attrs = p->attrs, .n = p->sample->n }, wide = narrow;
+    ad_mark m = ad_begin(g);
+    int rc = ad__trial_build(&narrow, AD_F32, p->shapes, p->values);
+    if (rc == AD_OK) rc = ad__trial_build(&wide, AD_F64, p->shapes, p->values);
+    for (int c = 0; c < 4 && rc == AD_OK && ad__needs(wide.y); c++) {
+        for (int i = 0; i < p->sample->n; i++) if (ad__needs(wide.in[i])) ad_zero_grad(narrow.in[i]), ad_zero_grad(wide.in[i]);
+        for (int64_t k = 0; k < wide.weights->layout->numel; k++) {
+            ad_write_element(AD_F32, narrow.weights->data, k, cotangent(p, c, k, 1));
+            ad_write_element(AD_F64, wide.weights->data, k, (double)(float)cotangent(p, c, k, 1));
+        }
+        ad__leaf_changed(narrow.weights); ad__leaf_changed(wide.weights);
+        rc = ad_backward_from(narrow.y, narrow.weights);
+        if (rc == AD_OK) rc = ad_backward_from(wide.y, wide.weights);
+        for (int i = 0; i < p->sample->n && rc == AD_OK; i++)
+            if (ad__trial_takes_gradient(&wide, i)) rc = compare_rounded(&narrow, &wide, i);
+    }
+    if (rc != AD_OK && rc != AD_ECHECK && rc != AD_ENOMEM) ad_clear_error(g), rc = AD_OK;
+    ad_end(g, m);
+    return rc;
+}
+
+/* ---- points ------------------------------------------------------------------------------------------------ */
+
+/* All combinations of special numbers as operands with one element each: for an elementwise op at once, as arrays. */
+static int compare_grid(const point *p) {
+    int n = p->sample->n, base = n > 2 ? FEW_SPECIALS : SPECIALS, rc = AD_OK;
+    int64_t total = 1, step = 1;
     for (int i = 0; i < n; i++) total *= base;
-    ad_mark m = ad_begin(p->check->g);
     point q = *p;
     ad_shape shapes[AD__SAMPLE_OPERANDS];
-    int64_t step = 1;
-    for (int i = 0; i < n; i++, step *= base) {
+    for (int i = 0; i < n && rc == AD_OK; i++, step *= base) {
         double *v = ad_scope_array(p->check->g, (size_t)total * sizeof *v);
-        for (int64_t k = 0; k < total; k++) v[k] = special(dtype, p->check->type->shape == NULL, (int)(k / step % base));
-        q.values[i] = v;
-        shapes[i] = AD_SHAPE(total);
+        for (int64_t k = 0; k < total && v != NULL; k++) v[k] = special(p, k / step % base);
+        q.values[i] = v, shapes[i] = AD_SHAPE(total);
+        if (v == NULL) rc = AD_ENOMEM;
     }
     q.shapes = shapes;
-    at_point(&q, dtype);
-    ad_end(p->check->g, m);
-    return 0;
+    if (p->dtype == AD_F32) compare_precisions(&q);
+    return rc == AD_OK ? compare_at(&q) : rc;
 }
 
-static int substituted(const point *p, ad_dtype dtype, int i) {
+/* Puts each special number in place of the first element of operand i, of its last one, and of all. Equal large numbers
+   are left out, as they may cancel. */
+static int compare_substituted(const point *p, int i) {
+    enum { FIRST, LAST, ALL, PLACES };
     int64_t n = ad_shape_numel(p->shapes[i]);
-    ad_mark m = ad_begin(p->check->g);
     double *v = ad_scope_array(p->check->g, (size_t)n * sizeof *v);
     point q = *p;
+    int rc = v == NULL ? AD_ENOMEM : AD_OK;
     q.values[i] = v;
-    for (int s = 0; s < STRUCTURED_SPECIALS; s++)
-        for (int where = 0; where < 3; where++) {
-            memcpy(v, p->values[i], (size_t)n * sizeof *v);
-            if (where < 2) v[where == 0 ? 0 : n - 1] = special(dtype, p->check->type->shape == NULL, s);
-            else for (int64_t k = 0; k < n; k++) v[k] = special(dtype, p->check->type->shape == NULL, s);
-            at_point(&q, dtype);
-        }
-    ad_end(p->check->g, m);
-    return 0;
+    for (int s = 0; s < SUM_SPECIALS * PLACES && n > 0 && rc == AD_OK; s++) {
+        double value = special(p, s / PLACES);
+        int place = s % PLACES;
+        if (place == ALL && isfinite(value) && fabs(value) > 2) continue;
+        memcpy(v, p->values[i], (size_t)n * sizeof *v);
+        if (place != ALL) v[place == FIRST ? 0 : n - 1] = value;
+        for (int64_t k = 0; k < n && place == ALL; k++) v[k] = value;
+        rc = compare_at(&q);
+    }
+    return rc;
 }
 
-static int with_attrs(point *p, ad_dtype dtype) {
-    int64_t elements = 0;
-    at_point(p, dtype);
-    for (int i = 0; i < p->c->n; i++) elements += ad_shape_numel(p->shapes[i]);
-    if (elements == 0 || elements > MAX_ELEMENTS) return 0;
-    if (p->check->type->shape == NULL || p->check->type->vjp == NULL) {
-        if (elements == p->c->n) elementwise_grid(p, dtype);
-        return 0;
+static int compare_operands(const point *p) {
+    int rc = compare_at(p);
+    if (is_elementwise(p->check->type)) return rc == AD_OK ? compare_grid(p) : rc;
+    for (int i = 0; i < p->sample->n && rc == AD_OK; i++) rc = compare_substituted(p, i);
+    return rc;
+}
+
+/* Puts special numbers in place of the attribute a. An elementwise op is compared over the grid, others at the sample. */
+static int compare_attribute(const point *p, const ad_attr *a) {
+    ad_graph *g = p->check->g;
+    size_t size = p->check->type->attr_size;
+    char *attrs = ad_scope_alloc(g, size);
+    int n = a->kind == AD_ATTR_DOUBLE ? SUM_SPECIALS : a->kind == AD_ATTR_BOOL ? 1 : 0;
+    point q = *p;
+    q.attrs = attrs;
+    int rc = attrs == NULL ? AD_ENOMEM : AD_OK;
+    for (int i = 0; i < n && rc == AD_OK; i++) {
+        memcpy(attrs, p->attrs, size);
+        if (a->kind == AD_ATTR_BOOL) *(bool *)(attrs + a->offset) ^= true;
+        else *(double *)(void *)(attrs + a->offset) = special(&(point){ .check = p->check, .dtype = AD_F32 }, i);
+        rc = is_elementwise(p->check->type) ? compare_grid(&q) : compare_at(&q);
     }
-    if (elements == p->c->n) elementwise_grid(p, dtype);
-    for (int i = 0; i < p->c->n; i++)
-        if (ad_shape_numel(p->shapes[i]) > 0) substituted(p, dtype, i);
-    return 0;
+    return rc;
+}
+
+static int compare_sample(const point *p) {
+    int rc = compare_operands(p);
+    for (const ad_attr *a = p->check->type->attrs; a != NULL && a->name != NULL && rc == AD_OK; a++)
+        rc = compare_attribute(p, a);
+    return rc;
 }
 
 int ad__check_special_points(ad__op_check *s, const ad_sample_case *c) {
-    point p = { .check = s, .c = c, .attrs = c->attrs, .shapes = c->shapes };
-    for (int i = 0; i < c->n; i++) p.values[i] = c->values[i];
-    for (int t = 0; t < 2; t++)
-        if (s->type->evaluate[t] != NULL) {
-            with_attrs(&p, (ad_dtype)t);
-            char *attrs = ad_scope_alloc(s->g, s->type->attr_size + 1);
-            for (const ad_attr *a = s->type->attrs; a != NULL && a->name != NULL; a++) {
-                if (a->kind != AD_ATTR_DOUBLE && a->kind != AD_ATTR_BOOL) continue;
-                for (int i = 0; i < SPECIALS; i++) {
-                    memcpy(attrs, c->attrs, s->type->attr_size);
-                    if (a->kind == AD_ATTR_BOOL) {
-                        if (i > 0) break;
-                        bool *b = (bool *)(attrs + a->offset);
-                        *b = !*b;
-                    } else *(double *)(attrs + a->offset) = special(AD_F32, false, i);
-                    point q = p;
-                    q.attrs = attrs;
-                    with_attrs(&q, (ad_dtype)t);
-                }
-            }
-        }
-    return 0;
+    int64_t elements = 0;
+    for (int i = 0; i < c->n; i++) elements += ad_shape_numel(c->shapes[i]);
+    if (elements > MOST_ELEMENTS || (is_elementwise(s->type) && elements != c->n)) return AD_OK;
+    int rc = AD_OK;
+    for (int t = AD_F32; t <= AD_F64 && rc == AD_OK; t++) {
+        point p = { .check = s, .sample = c, .dtype = (ad_dtype)t, .attrs = c->attrs, .shapes = c->shapes };
+        memcpy(p.values, c->values, (size_t)c->n * sizeof *c->values);
+        if (s->type->evaluate[t] != NULL || s->type->flags & AD_OP_VIEW) rc = compare_sample(&p);
+    }
+    return rc;
 }

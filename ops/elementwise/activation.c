@@ -55,17 +55,17 @@ static ad_var *exp_left(ad_var *x) { return ad_exp(ad_neg(ad_relu(ad_neg(x)))); 
 
 AD_UNARY_K(elu, "x where x > 0, else alpha (exp(x) - 1); slope alpha at 0", NULL, alpha, 1.5, -3, 3,
            x > 0 ? x : alpha * expm1(x),
-           x > 0 ? g : g * alpha * exp(x),
-           ad_where(ad_gt(x, ad__constant(x, 0)), g, ad_mul(ad_muls(g, alpha), exp_left(x))),
+           x > 0 ? g : g * (alpha * exp(x)),
+           ad_where(ad_gt(x, ad__constant(x, 0)), g, ad_mul(g, ad_muls(exp_left(x), alpha))),
            0.0, -1.0, 2.0, 1e4, -INFINITY)
 ad_var *ad_elu(ad_var *x, double alpha) { return AD_CALL_K(elu, x, alpha); }
 
 /* Scale and alpha are those of Klambauer et al. 2017; 1.758... is their product, the slope of the left part at 0. */
 AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which preserves mean 0 and variance 1", -3, 3,
          x > 0 ? (T)1.0507009873554804934 * x : (T)1.7580993408473768600 * expm1(x),
-         x > 0 ? g * (T)1.0507009873554804934 : g * (T)1.7580993408473768600 * exp(x),
+         x > 0 ? g * (T)1.0507009873554804934 : g * ((T)1.7580993408473768600 * exp(x)),
          ad_where(ad_gt(x, ad__constant(x, 0)), ad_muls(g, 1.0507009873554804934),
-                  ad_mul(ad_muls(g, 1.7580993408473768600), exp_left(x))), 0.0, -1.0, 2.0, 1e4, -INFINITY)
+                  ad_mul(g, ad_muls(exp_left(x), 1.7580993408473768600))), 0.0, -1.0, 2.0, 1e4, -INFINITY)
 ad_var *ad_selu(ad_var *x) { return AD_CALL_1(selu, x); }
 
 /* Phi(x), the normal distribution function, as erfc(-x / sqrt 2) / 2, which is accurate in the left tail. */

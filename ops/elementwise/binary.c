@@ -38,13 +38,24 @@ ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL_2(div, a, b); }
    cases, since b a^(b-1) and a^b log a there multiply 0 by an infinity. */
 static ad_var *is_zero(ad_var *x) { return ad_eq(x, ad__constant(x, 0)); }
 
-/* g b a^(b-1). Where b is 0, this is 0 and its slope in b is g / a. There g and a^-1 are replaced if they are not finite,
-   so that the product is 0. */
-static ad_var *slope_in_base(ad_var *g, ad_var *a, ad_var *b) {
-    ad_var *none = is_zero(b), *infinite = ad_logical_not(ad_isfinite(ad_reciprocal(a)));
-    ad_var *base = ad_where(ad_logical_and(none, infinite), ad__constant(a, 1), a);
-    ad_var *cotangent = ad__zero_where(ad_logical_and(none, ad_logical_not(ad_isfinite(g))), g);
-    return ad_mul(ad_mul(cotangent, b), ad_pow(base, ad_adds(b, -1)));
+ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p) {
+    return ad_where(ad_gt(ad_abs(g), ad__constant(g, 1)), ad_mul(g, ad_mul(k, p)), ad_mul(ad_mul(g, k), p));
+}
+
+/* b < 1, and a is neither 0 nor infinite nor NaN. Then b a^(b-1) is computed as b y / a, as the power may overflow. */
+#define IS_ROOT(a, b) ((b) < 1 && (a) != 0 && fabs(a) < (T)INFINITY)
+static ad_var *is_root(ad_var *a, ad_var *b) {
+    ad_var *ordinary = ad_logical_and(ad_logical_not(is_zero(a)), ad_isfinite(a));
+    return ad_logical_and(ordinary, ad_lt(b, ad__constant(b, 1)));
+}
+
+/* g b a^(b-1). Where b is 0, this is 0 and its slope in b is g / a. There an infinite g is replaced by 0, and an a that
+   has no finite reciprocal by 1. */
+static ad_var *slope_in_base(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
+    ad_var *none = is_zero(b), *one = ad__constant(a, 1), *root = is_root(a, b);
+    ad_var *k = ad__zero_where(ad_logical_and(none, ad_logical_not(ad_isfinite(g))), g);
+    ad_var *base = ad_where(ad_logical_or(none, root), one, a), *power = ad_pow(base, ad_adds(b, -1));
+    return ad_where(root, ad_div(ad_mul(ad_mul(k, b), y), ad_where(root, a, one)), ad__product(k, b, power));
 }
 
 /* g y log a, and 0 where a is 0 and b >= 0. */
@@ -55,9 +66,9 @@ static ad_var *slope_in_exponent(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
 
 AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0", 0.3, 2,
           pow(a, b),
-          b == 0 ? 0 : g * b * pow(a, b - 1),
+          b == 0 ? 0 : IS_ROOT(a, b) ? g * b * y / a : AD__PRODUCT(g, b, pow(a, b - 1)),
           a == 0 && b >= 0 ? 0 : g * y * log(a),
-          slope_in_base(g, a, b),
+          slope_in_base(g, a, b, y),
           slope_in_exponent(g, a, b, y), 0.0, 1.0, 2.0)
 ad_var *ad_pow(ad_var *a, ad_var *b) { return AD_CALL_2(pow, a, b); }
 
@@ -90,31 +101,53 @@ AD_BINARY(atan2, "angle of the point (b, a) in -pi .. pi; slopes NaN at (0, 0)",
           ad_div(ad_mul(ad_neg(g), ad_div(a, ad_hypot(a, b))), ad_hypot(a, b)), 0.0, 1.0, -1.5, 1e-30, 1e30)
 ad_var *ad_atan2(ad_var *a, ad_var *b) { return AD_CALL_2(atan2, a, b); }
 
+/* g a / y for |a| <= y. a / y may underflow, which matters if g is large. */
+#define PART(g, a, y) (fabs(g) > 1 && fabs(a) < 1 ? (g) * (a) / (y) : (g) * ((a) / (y)))
+static ad_var *part(ad_var *g, ad_var *a, ad_var *y) {
+    ad_var *product = ad_logical_and(ad_gt(ad_abs(g), ad__constant(g, 1)), ad_lt(ad_abs(a), ad__constant(a, 1)));
+    return ad_where(product, ad_div(ad_mul(g, a), y), ad_mul(g, ad_div(a, y)));
+}
+
 AD_BINARY(hypot, "sqrt(a^2 + b^2), without overflow; slopes NaN at (0, 0)", 0.3, 2,
           hypot(a, b),
-          g * (a / y),
-          g * (b / y),
-          ad_mul(g, ad_div(a, y)),
-          ad_mul(g, ad_div(b, y)), 0.0, 1.0, -1.5, 1e-30, 1e30)
+          PART(g, a, y),
+          PART(g, b, y),
+          part(g, a, y),
+          part(g, b, y), 0.0, 1.0, -1.5, 1e-30, 1e30)
 ad_var *ad_hypot(ad_var *a, ad_var *b) { return AD_CALL_2(hypot, a, b); }
 
-/* The slope in b is the whole quotient that belongs to the remainder. trunc(a / b) is another where the division rounds
-   up: 1 / 0.1 is 10, and the remainder 0.1 belongs to 9. */
+/* The slope in b is the whole quotient that belongs to the remainder, which is constant. trunc(a / b) is another where
+   the division rounds up: 1 / 0.1 is 10, and the remainder 0.1 belongs to 9. A large quotient may overflow, and is whole
+   in any case. */
+#define QUOTIENT(a, b, y) (((a) - (y)) / (b))
+static ad_var *fmod_rule(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
+    ad_var *difference = ad_detach(ad_sub(a, y)), *divisor = ad_detach(b), *q = ad_div(difference, divisor);
+    ad_var *small = ad_lt(ad_abs(q), ad__constant(q, 1e9)), *k = ad_neg(g);
+    return ad_where(small, ad_mul(k, ad_round(q)), ad_div(ad_mul(k, difference), divisor));
+}
+
 AD_BINARY(fmod, "remainder of a / b with the sign of a", 0.4, 2,
           fmod(a, b),
           g,
-          -g * rint((a - y) / b),
+          fabs(QUOTIENT(a, b, y)) < (T)1e9 ? -g * rint(QUOTIENT(a, b, y)) : -g * (a - y) / b,
           g,
-          ad_neg(ad_mul(g, ad_round(ad_div(ad_sub(a, y), b)))), 5.5, -5.5, 2.0, -2.0, 6.0)
+          fmod_rule(g, a, b, y), 5.5, -5.5, 2.0, -2.0, 6.0)
 ad_var *ad_fmod(ad_var *a, ad_var *b) { return AD_CALL_2(fmod, a, b); }
+
+/* g a / b, in the order in which no product of two large or two small numbers is formed. */
+#define RATIO(g, a, b) ((fabs(g) > 1) == (fabs(a) > 1) ? (g) / (b) * (a) : (g) * (a) / (b))
+static ad_var *ratio(ad_var *g, ad_var *a, ad_var *b) {
+    ad_var *alike = ad_eq(ad_gt(ad_abs(g), ad__constant(g, 1)), ad_gt(ad_abs(a), ad__constant(a, 1)));
+    return ad_where(alike, ad_mul(ad_div(g, b), a), ad_div(ad_mul(g, a), b));
+}
 
 /* The slope in a is 0 where a is 0 and b <= 0. Both slopes agree with PyTorch's. */
 AD_BINARY(xlogy, "a log b; 0 where a is 0, unless b is NaN", 0.3, 2,
           a == 0 && b == b ? 0 : a * log(b),
           (a == 0 && b <= 0) || (g == 0 && b == b) ? 0 : g * log(b),
-          g * a / b,
+          RATIO(g, a, b),
           ad__zero_where(ad_logical_and(is_zero(a), ad_le(b, ad__constant(b, 0))), ad_xlogy(g, b)),
-          ad_div(ad_mul(g, a), b), 0.0, 1.0, 2.0, NAN)
+          ratio(g, a, b), 0.0, 1.0, 2.0, NAN)
 ad_var *ad_xlogy(ad_var *a, ad_var *b) { return AD_CALL_2(xlogy, a, b); }
 
 /* PyTorch has no gradient for heaviside. */

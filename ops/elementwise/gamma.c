@@ -13,10 +13,16 @@ AD_UNARY(lgamma, "logarithm of |gamma(x)|; inf at 0, -1, -2, ...", 0.3, 4,
          ad_mul(g, ad_digamma(x)), 1.0, 2.0, 0.0, -0.5, -1.5, -2.5, -1.0, 1e-3, 50.0, 1e4, INFINITY)
 ad_var *ad_lgamma(ad_var *x) { return AD_CALL_1(lgamma, x); }
 
+/* The slope near 0 is 1 / x^2 to the last digit, and may overflow. */
+static ad_var *digamma_rule(ad_var *g, ad_var *x) {
+    ad_var *tiny = ad_lt(ad_abs(x), ad__constant(x, 1e-9));
+    return ad_where(tiny, ad_div(ad_div(g, x), x), ad_mul(g, ad_polygamma(x, 1)));
+}
+
 AD_UNARY(digamma, "derivative of lgamma; -inf at 0, NaN at -1, -2, ...", 0.3, 4,
          digamma_at(x),
-         g * (T)polygamma_at(1, x),
-         ad_mul(g, ad_polygamma(x, 1)), 1.4616321449683622, 0.0, -0.5, -1.5, -2.5, 1e-3, 50.0, INFINITY)
+         fabs(x) < (T)1e-9 ? g / x / x : g * (T)polygamma_at(1, x),
+         digamma_rule(g, x), 1.4616321449683622, 0.0, -0.5, -1.5, -2.5, 1e-3, 50.0, INFINITY)
 ad_var *ad_digamma(ad_var *x) { return AD_CALL_1(digamma, x); }
 
 static int polygamma_shape(ad_call *c) {

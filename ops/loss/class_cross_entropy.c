@@ -87,13 +87,15 @@ static void backward(const ad_op *op, target_fn *target_of) {
     }
 }
 
-/* target: the targets as a Var, already divided by the divisor of the reduction. */
-static ad_var *scores_vjp(const ad_op *op, ad_var *g, ad_var *target) {
-    ad_var *x = op->in[0], *k = ad__class_cotangent(op, g);
+/* k: the cotangents of the rows, divided by the divisor of the reduction. Both are f64. Products are rounded as in
+   backward. */
+static ad_var *scores_vjp(const ad_op *op, ad_var *k, ad_var *target) {
+    ad_var *x = op->in[0];
     int axis = ad__class_axis(x->layout->shape);
     ad_var *sum = ad_sum_axis(target, axis, true);
-    ad_var *spread = ad__zero_where(ad_logical_not(sum), ad_mul(ad_softmax(x, axis), ad_mul(k, sum)));
-    return ad_sub(spread, ad__zero_where(ad_logical_not(target), ad_mul(k, target)));
+    ad_var *total = ad__in_dtype(ad_mul(k, sum), x->layout->dtype), *hit = ad_mul(k, target);
+    ad_var *spread = ad__zero_where(ad__in_dtype(ad_logical_not(sum), x->layout->dtype), ad_mul(ad_softmax(x, axis), total));
+    return ad_sub(spread, ad__in_dtype(ad__zero_where(ad_logical_not(target), hit), x->layout->dtype));
 }
 
 /* ---- cross_entropy_classes --------------------------------------------------------------------------------- */
@@ -118,8 +120,7 @@ static int cross_entropy_classes_evaluate(const ad_op *op) {
 static void cross_entropy_classes_backward(const ad_op *op) { backward(op, target_of_class); }
 
 static void cross_entropy_classes_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_shape s = op->in[0]->layout->shape;
-    dx[0] = scores_vjp(op, g, ad_class_targets(op->in[1], s.dim[ad__class_axis(s)], ad__class_opts(op)));
+    dx[0] = scores_vjp(op, ad__class_cotangent(op, g), ad__class_unscaled_targets(op));
 }
 
 static void cross_entropy_classes_samples(ad_sampler *s) {
@@ -188,17 +189,35 @@ static void cross_entropy_probs_backward(const ad_op *op) {
     probs_backward(op);
 }
 
+/* g in f64, as [n,1,..] if there is a loss for each row. */
+static ad_var *rows_cotangent(const ad_op *op, ad_var *g) {
+    ad_shape s = op->in[0]->layout->shape;
+    g = ad__in_dtype(g, AD_F64);
+    if (ad__class_attrs_of(op)->reduction != AD_NONE) return g;
+    return ad_reshape(g, ad__reduced_shape(s, 1u << ad__class_axis(s), true));
+}
+
+/* The targets, computed in f64 and rounded, as evaluate does. w: the weights in f64 as [1,c,1,..], or NULL. */
+static ad_var *mixed_target(const ad_op *op, ad_var *w) {
+    ad_shape s = op->in[0]->layout->shape;
+    double smoothing = smoothing_of(op), each = smoothing / (double)s.dim[ad__class_axis(s)];
+    ad_var *target = ad_adds(ad_muls(ad__in_dtype(op->in[1], AD_F64), 1 - smoothing), each);
+    if (w) target = ad_mul(target, w);
+    return ad__in_dtype(ad__in_dtype(target, op->in[0]->layout->dtype), AD_F64);
+}
+
 static void cross_entropy_probs_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *x = op->in[0], *w = op->n_in > 2 ? op->in[2] : NULL;
     ad_shape s = x->layout->shape;
     int axis = ad__class_axis(s);
-    double smoothing = smoothing_of(op), divisor = probs_divisor(op);
-    if (w) w = ad_reshape(w, ad__reduced_shape(s, ~(1u << axis), true)); /* [1,c,1,..] */
-    ad_var *target = ad_muls(ad_adds(ad_muls(op->in[1], 1 - smoothing), smoothing / (double)s.dim[axis]), 1 / divisor);
-    if (ad_vjp_wants(op, 0)) dx[0] = scores_vjp(op, g, w ? ad_mul(target, w) : target);
+    double smoothing = smoothing_of(op);
+    if (w) w = ad_reshape(ad__in_dtype(w, AD_F64), ad__reduced_shape(s, ~(1u << axis), true)); /* [1,c,1,..] */
+    ad_var *k = ad_muls(rows_cotangent(op, g), 1 / probs_divisor(op));
+    if (ad_vjp_wants(op, 0)) dx[0] = scores_vjp(op, k, mixed_target(op, w));
     if (!ad_vjp_wants(op, 1)) return;
-    ad_var *losses = ad_mul(ad_muls(ad__class_cotangent(op, g), (smoothing - 1) / divisor), ad_log_softmax(x, axis));
-    dx[1] = w ? ad_mul(losses, w) : losses;
+    ad_var *rows = ad_muls(k, 1 - smoothing);
+    ad_var *losses = ad_neg(ad__in_dtype(ad_log_softmax(x, axis), AD_F64));
+    dx[1] = ad__in_dtype(ad_mul(w ? ad_mul(rows, w) : rows, losses), g->layout->dtype);
 }
 
 static void cross_entropy_probs_samples(ad_sampler *s) {

@@ -1,6 +1,8 @@
 /* class_rows.c: what losses of class scores share: options, class numbers, class weights and ignored rows. */
 #include "ops/loss/class_rows.h"
 
+#include "ops/base/gradient.h"
+
 #include "autodiff/base/spread.h"
 
 const ad_attr ad__class_list[] = { { "label_smoothing", AD_ATTR_DOUBLE, offsetof(ad__class_attrs, smoothing) },
@@ -89,8 +91,20 @@ ad__row_reduction ad__class_reduction(const ad_op *op) {
 
 ad_var *ad__class_cotangent(const ad_op *op, ad_var *g) {
     ad_shape s = op->in[0]->layout->shape;
-    if (ad__class_attrs_of(op)->reduction != AD_NONE) return g;
-    return ad_reshape(g, ad__reduced_shape(s, 1u << ad__class_axis(s), true));
+    int axis = ad__class_axis(s);
+    ad_ce_opts opts = ad__class_opts(op);
+    g = ad__in_dtype(g, AD_F64);
+    if (opts.reduction == AD_NONE) return ad_reshape(g, ad__reduced_shape(s, 1u << axis, true));
+    if (opts.reduction != AD_MEAN) return g;
+    opts.reduction = AD_SUM, opts.label_smoothing = 0;
+    return ad_div(g, ad_sum(ad__in_dtype(ad_class_targets(op->in[1], s.dim[axis], opts), AD_F64)));
+}
+
+ad_var *ad__class_unscaled_targets(const ad_op *op) {
+    ad_shape s = op->in[0]->layout->shape;
+    ad_ce_opts opts = ad__class_opts(op);
+    if (opts.reduction == AD_MEAN) opts.reduction = AD_SUM;
+    return ad__in_dtype(ad_class_targets(op->in[1], s.dim[ad__class_axis(s)], opts), AD_F64);
 }
 
 /* ---- samples ----------------------------------------------------------------------------------------------- */

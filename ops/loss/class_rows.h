@@ -41,8 +41,11 @@ int64_t ad__class_at(const ad_op *op, const ad_var *classes, int64_t j);
 int ad__class_divisor(const ad_op *op, const ad_var *classes, const ad_var *w, int64_t n, double *divisor);
 /* For a loss whose saved memory starts with this divisor. */
 ad__row_reduction ad__class_reduction(const ad_op *op);
-/* The cotangent of a loss; if there is one per row, with the class axis as size 1. */
+/* For vjp rules, in f64. The cotangent of a loss, divided by the divisor of the mean; if there is one per row, with the
+   class axis as size 1. */
 ad_var *ad__class_cotangent(const ad_op *op, ad_var *g);
+/* ad_class_targets of the loss, not divided by the divisor of the mean. */
+ad_var *ad__class_unscaled_targets(const ad_op *op);
 
 static inline void ad__add_at(ad_dtype t, void *to, int64_t i, double d) {
     if (t == AD_F32) ((float *)to)[i] += (float)d;

@@ -57,8 +57,9 @@ static void nll_backward(const ad_op *op) {
 }
 
 static void nll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *targets = ad_class_targets(op->in[1], work_of(op).scores.n, ad__class_opts(op));
-    dx[0] = ad__zero_where(ad_logical_not(targets), ad_mul(ad_neg(ad__class_cotangent(op, g)), targets));
+    ad_var *targets = ad__class_unscaled_targets(op);
+    ad_var *slopes = ad__zero_where(ad_logical_not(targets), ad_mul(ad_neg(ad__class_cotangent(op, g)), targets));
+    dx[0] = ad__in_dtype(slopes, g->layout->dtype);
 }
 
 static void nll_samples(ad_sampler *s) { ad__class_samples(s, -4, -0.1, 0); }

@@ -88,7 +88,7 @@ static void products_of(ad_dtype t, ad__channels s, const double *mean, const vo
     AD__BY_DTYPE(t, ad__channel_products, s, mean, x, g, sum);
 }
 
-/* dx += scale (g - a - b (x - mean)). The loop runs over samples, so that the zeros of a new gradient stay in the
+/* dx += scale (g - a - b (x - mean)), in evaluation mode dx += scale g. The loop runs over samples, so that the zeros of a new gradient stay in the
    cache. */
 static void x_backward(const ad_op *op, ad__channels s, const double *mean, const double *scale, const double *a,
                        const double *b) {
@@ -101,7 +101,8 @@ static void x_backward(const ad_op *op, ad__channels s, const double *mean, cons
         const void *xs = (const char *)x->data + (size_t)i * size, *g = (const char *)y->grad + (size_t)i * size;
         void *to = gx;
         if (fresh) memset(to, 0, size);
-        AD__BY_DTYPE(x->layout->dtype, ad__channel_back, one, mean, scale, a, b, xs, g, to);
+        if (is_training(op)) AD__BY_DTYPE(x->layout->dtype, ad__channel_back, one, mean, scale, a, b, xs, g, to);
+        else AD__BY_DTYPE(x->layout->dtype, ad__channel_scale_back, one, scale, g, to);
     }
 }
 
@@ -133,24 +134,29 @@ static const int reduced_axes[] = { 0, 2 };
 static ad_var *mean_of(ad_var *x) { return ad_mean_axes(x, 2, reduced_axes, true); }
 static ad_var *sum_of(ad_var *x) { return ad_sum_axes(x, 2, reduced_axes, false); }
 
-/* The same formulas in Vars, with x as [n,c,l] and one number for each channel as [c,1]. */
+/* The same formulas in Vars in f64, with x as [n,c,l] and one number for each channel as [c,1]. */
+static ad_var *column_of(const ad_op *op, int i) {
+    return ad_reshape(ad__in_dtype(op->in[i], AD_F64), AD_SHAPE(op->in[i]->layout->numel, 1));
+}
+
 static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad__channels s = channels_of(op->in[0]->layout->shape);
-    ad_shape flat = AD_SHAPE(s.n, s.c, s.l), column = AD_SHAPE(s.c, 1);
+    ad_shape flat = AD_SHAPE(s.n, s.c, s.l);
     bool training = is_training(op);
-    ad_var *x = ad_reshape(op->in[0], flat);
-    g = ad_reshape(g, flat);
-    ad_var *d = ad_sub(x, training ? mean_of(x) : ad_reshape(op->in[1], column));
-    ad_var *variance = training ? mean_of(ad_square(d)) : ad_reshape(op->in[2], column);
-    ad_var *scale = ad_pows(ad_adds(variance, attrs_of(op)->eps), -0.5), *normal = ad_mul(d, scale);
+    ad_dtype t = g->layout->dtype;
+    ad_var *x = ad_reshape(ad__in_dtype(op->in[0], AD_F64), flat);
+    g = ad_reshape(ad__in_dtype(g, AD_F64), flat);
+    ad_var *d = ad_sub(x, training ? mean_of(x) : column_of(op, 1));
+    ad_var *variance = training ? mean_of(ad_square(d)) : column_of(op, 2);
+    ad_var *scale = ad_rsqrt(ad_adds(variance, attrs_of(op)->eps)), *normal = ad_mul(d, scale);
     int w = weight_index(op), b = bias_index(op);
-    if (w > 0 && ad_vjp_wants(op, w)) dx[w] = sum_of(ad_mul(g, normal));
-    if (b > 0 && ad_vjp_wants(op, b)) dx[b] = sum_of(g);
+    if (w > 0 && ad_vjp_wants(op, w)) dx[w] = ad__in_dtype(sum_of(ad_mul(g, normal)), t);
+    if (b > 0 && ad_vjp_wants(op, b)) dx[b] = ad__in_dtype(sum_of(g), t);
     if (!ad_vjp_wants(op, 0)) return;
     ad_var *across = g;
     if (training) across = ad_sub(ad_sub(g, mean_of(g)), ad_mul(normal, mean_of(ad_mul(g, normal))));
-    if (w > 0) scale = ad_mul(scale, ad_reshape(op->in[w], column));
-    dx[0] = ad_reshape(ad_mul(across, scale), op->in[0]->layout->shape);
+    if (w > 0) scale = ad_mul(scale, column_of(op, w));
+    dx[0] = ad__in_dtype(ad_reshape(ad_mul(across, scale), op->in[0]->layout->shape), t);
 }
 
 static const ad_attr eval_list[] = { { "eps", AD_ATTR_DOUBLE, offsetof(norm_attrs, eps) },
@@ -284,7 +290,7 @@ AD_OPTYPE(batch_norm_eval,
           .doc = "batch_norm in evaluation mode: normalises each channel of x [n,c,..] with the running averages [c]",
           .formula = "(x - running_mean) scale w + b, scale = 1 / sqrt(running_var + eps)",
           .gradient = "g scale w; g (x - running_mean) scale; g, the last two summed over all axes but the channels",
-          .arity = -1, .no_grad = 6, .attr_size = sizeof(norm_attrs), .attrs = eval_list,
+          .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(norm_attrs), .attrs = eval_list,
           .shape = batch_norm_eval_shape,
           .evaluate = { batch_norm_eval_evaluate, batch_norm_eval_evaluate },
           .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);

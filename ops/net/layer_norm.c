@@ -136,21 +136,24 @@ static void layer_norm_backward(const ad_op *op) {
     bias_backward(op);
 }
 
-/* The same formulas in Vars, with x as [rows, n]. */
+/* The same formulas in Vars in f64, with x as [rows, n]. */
 static void layer_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     rows r = rows_of(op);
     ad_shape flat = AD_SHAPE(r.rows, r.n), s = attrs_of(op)->normalized;
-    ad_var *x = ad_reshape(op->in[0], flat), *d = ad_sub(x, ad_mean_axis(x, 1, true));
-    ad_var *scale = ad_pows(ad_adds(ad_mean_axis(ad_square(d), 1, true), attrs_of(op)->eps), -0.5);
+    ad_dtype t = g->layout->dtype;
+    ad_var *x = ad_reshape(ad__in_dtype(op->in[0], AD_F64), flat), *d = ad_sub(x, ad_mean_axis(x, 1, true));
+    ad_var *scale = ad_rsqrt(ad_adds(ad_mean_axis(ad_square(d), 1, true), attrs_of(op)->eps));
     ad_var *normal = ad_mul(d, scale);
     int w = weight_index(op), b = bias_index(op);
     g = ad_reshape(g, flat);
-    ad_var *h = w > 0 ? ad_mul(g, ad_reshape(op->in[w], AD_SHAPE(r.n))) : g;
+    ad_var *h = ad__in_dtype(w > 0 ? ad_mul(g, ad_reshape(op->in[w], AD_SHAPE(r.n))) : g, AD_F64);
+    g = ad__in_dtype(g, AD_F64);
     ad_var *along = ad_mul(normal, ad_mean_axis(ad_mul(h, normal), 1, true));
-    if (ad_vjp_wants(op, 0))
-        dx[0] = ad_reshape(ad_mul(scale, ad_sub(ad_sub(h, ad_mean_axis(h, 1, true)), along)), op->in[0]->layout->shape);
-    if (w > 0 && ad_vjp_wants(op, w)) dx[w] = ad_reshape(ad_sum_axis(ad_mul(g, normal), 0, false), s);
-    if (b > 0 && ad_vjp_wants(op, b)) dx[b] = ad_reshape(ad_sum_axis(g, 0, false), s);
+    ad_var *across = ad_mul(scale, ad_sub(ad_sub(h, ad_mean_axis(h, 1, true)), along));
+    if (ad_vjp_wants(op, 0)) dx[0] = ad_reshape(ad__in_dtype(across, t), op->in[0]->layout->shape);
+    if (w > 0 && ad_vjp_wants(op, w))
+        dx[w] = ad_reshape(ad__in_dtype(ad_sum_axis(ad_mul(g, normal), 0, false), t), s);
+    if (b > 0 && ad_vjp_wants(op, b)) dx[b] = ad_reshape(ad__in_dtype(ad_sum_axis(g, 0, false), t), s);
 }
 
 static void layer_norm_samples(ad_sampler *s) {

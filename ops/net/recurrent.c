@@ -128,7 +128,7 @@ static moment gru_step(const recurrent_attrs *a, ad_var *x, ad_var *const in[], 
     ad_var *r = ad_sigmoid(ad_add(gate(x, 0, h), gate(u, 0, h)));
     ad_var *z = ad_sigmoid(ad_add(gate(x, 1, h), gate(u, 1, h)));
     ad_var *n = ad_tanh(ad_add(gate(x, 2, h), ad_mul(r, gate(u, 2, h))));
-    return (moment){ ad_add(n, ad_mul(z, ad_sub(h, n))), NULL };
+    return (moment){ ad_lerp(n, h, z), NULL };
 }
 
 static ad_var *in_vars(const ad_op *op, ad_var *const in[], step_fn *step) {

@@ -13,19 +13,27 @@ static void prod_segment_back(const ad_op *op, int64_t segment, int64_t n, const
 static int prod_evaluate(const ad_op *op) { return ad__over_segments(op, prod_segment); }
 static void prod_backward(const ad_op *op) { ad__back_over_segments(op, prod_segment_back); }
 
-/* The product of all other elements. Along the first axis it is the product of the elements before and after; along
-   each further axis it is that of the products so far, until each segment is one product. */
+/* Orders the axes of x for prod_vjp: the kept ones, then the reduced ones. back is the opposite order. */
+static void order_axes(const ad_op *op, ad_shape *order, ad_shape *back) {
+    int ndim = op->in[0]->layout->shape.ndim;
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), ndim);
+    for (unsigned reduced = 0; reduced < 2; reduced++)
+        for (int a = 0; a < ndim; a++)
+            if ((mask >> a & 1) == reduced) back->dim[a] = order->ndim, order->dim[order->ndim++] = a;
+    back->ndim = ndim;
+}
+
+/* The product of the elements before and after in the segment. x is arranged as [segments, elements]. */
 static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *p = ad__in_dtype(op->in[0], AD_F64);
-    unsigned mask = ad__axes_mask(ad__attrs_of(op), p->layout->shape.ndim);
-    dx[0] = ad_expand(ad__in_dtype(ad__kept(op, g), AD_F64), p->layout->shape);
-    for (int axis = 0; axis < op->in[0]->layout->shape.ndim; axis++) {
-        if (!(mask >> axis & 1)) continue;
-        ad_var *before = ad_linear_scan(p, NULL, axis, false, 1), *after = ad_linear_scan(p, NULL, axis, true, 1);
-        dx[0] = ad_mul(dx[0], ad_mul(before, after));
-        p = ad_prod_axis(p, axis, true);
-    }
-    dx[0] = ad__in_dtype(dx[0], g->layout->dtype);
+    ad_shape order = { 0 }, back = { 0 };
+    order_axes(op, &order, &back);
+    ad_var *x = ad_permute(ad__in_dtype(op->in[0], AD_F64), order);
+    int64_t n = ad__segment_size(op), segments = g->layout->numel;
+    ad_var *rows = ad_reshape(x, AD_SHAPE(segments, n));
+    ad_var *before = ad_linear_scan(rows, NULL, 1, false, 1), *after = ad_linear_scan(rows, NULL, 1, true, 1);
+    ad_var *k = ad_reshape(ad__in_dtype(g, AD_F64), AD_SHAPE(segments, 1));
+    ad_var *d = ad_reshape(ad_mul(k, ad_mul(before, after)), x->layout->shape);
+    dx[0] = ad__in_dtype(ad_permute(d, back), g->layout->dtype);
 }
 
 static void prod_samples(ad_sampler *s) {

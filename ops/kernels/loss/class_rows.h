@@ -13,10 +13,10 @@ double ad__mixed_target_f64(int64_t n, const double *p, double smoothing, const 
 /* The sum of q (logsumexp x - x). Classes with q = 0 are skipped, even if x is infinite. */
 double ad__target_loss_f32(int64_t n, ad__lse l, const float *x, const float *q);
 double ad__target_loss_f64(int64_t n, ad__lse l, const double *x, const double *q);
-/* gp += k w (logsumexp x - x) */
 /* gx[j] -= k q[j], and nothing where q[j] is 0 */
 void ad__subtract_target_f32(int64_t n, double k, const float *q, float *gx);
 void ad__subtract_target_f64(int64_t n, double k, const double *q, double *gx);
+/* gp += k w (logsumexp x - x) */
 void ad__target_back_f32(int64_t n, ad__lse l, double k, const float *x, const float *w, float *gp);
 void ad__target_back_f64(int64_t n, ad__lse l, double k, const double *x, const double *w, double *gp);
 
