@@ -39,23 +39,24 @@ ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL_2(div, a, b); }
 static ad_var *is_zero(ad_var *x) { return ad_eq(x, ad__constant(x, 0)); }
 
 ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p) {
-    return ad_where(ad_gt(ad_abs(g), ad__constant(g, 1)), ad_mul(g, ad_mul(k, p)), ad_mul(ad_mul(g, k), p));
+    ad_var *last = ad_logical_or(ad_gt(ad_abs(g), ad__constant(g, 1)), ad_isinf(p));
+    return ad_where(last, ad_mul(g, ad_mul(k, p)), ad_mul(ad_mul(g, k), p));
 }
 
-/* b < 1, and a is neither 0 nor infinite nor NaN. Then b a^(b-1) is computed as b y / a, as the power may overflow. */
-#define IS_ROOT(a, b) ((b) < 1 && (a) != 0 && fabs(a) < (T)INFINITY)
-static ad_var *is_root(ad_var *a, ad_var *b) {
+/* b <= 0, and a is neither 0 nor infinite nor NaN. Then b a^(b-1) is computed as b y / a, as the power may overflow. */
+#define IS_INVERSE(a, b) ((b) <= 0 && (a) != 0 && fabs(a) < (T)INFINITY)
+static ad_var *is_inverse(ad_var *a, ad_var *b) {
     ad_var *ordinary = ad_logical_and(ad_logical_not(is_zero(a)), ad_isfinite(a));
-    return ad_logical_and(ordinary, ad_lt(b, ad__constant(b, 1)));
+    return ad_logical_and(ordinary, ad_le(b, ad__constant(b, 0)));
 }
 
 /* g b a^(b-1). Where b is 0, this is 0 and its slope in b is g / a. There an infinite g is replaced by 0, and an a that
    has no finite reciprocal by 1. */
 static ad_var *slope_in_base(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
-    ad_var *none = is_zero(b), *one = ad__constant(a, 1), *root = is_root(a, b);
+    ad_var *none = is_zero(b), *one = ad__constant(a, 1), *inverse = is_inverse(a, b);
     ad_var *k = ad__zero_where(ad_logical_and(none, ad_logical_not(ad_isfinite(g))), g);
-    ad_var *base = ad_where(ad_logical_or(none, root), one, a), *power = ad_pow(base, ad_adds(b, -1));
-    return ad_where(root, ad_div(ad_mul(ad_mul(k, b), y), ad_where(root, a, one)), ad__product(k, b, power));
+    ad_var *base = ad_where(ad_logical_or(none, inverse), one, a), *power = ad_pow(base, ad_adds(b, -1));
+    return ad_where(inverse, ad_div(ad__product(k, b, y), ad_where(inverse, a, one)), ad__product(k, b, power));
 }
 
 /* g y log a, and 0 where a is 0 and b >= 0. */
@@ -66,7 +67,7 @@ static ad_var *slope_in_exponent(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
 
 AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0", 0.3, 2,
           pow(a, b),
-          b == 0 ? 0 : IS_ROOT(a, b) ? g * b * y / a : AD__PRODUCT(g, b, pow(a, b - 1)),
+          b == 0 ? 0 : IS_INVERSE(a, b) ? AD__PRODUCT(g, b, y) / a : AD__PRODUCT(g, b, pow(a, b - 1)),
           a == 0 && b >= 0 ? 0 : g * y * log(a),
           slope_in_base(g, a, b, y),
           slope_in_exponent(g, a, b, y), 0.0, 1.0, 2.0)

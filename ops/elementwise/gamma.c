@@ -1,5 +1,6 @@
 /* gamma.c: elementwise lgamma, digamma and polygamma, each the derivative of the one before. */
 #include "ops/kernels/elementwise/gamma.h"
+#include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"
 
 /* All three compute in f64 for both dtypes. */
