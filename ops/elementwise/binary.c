@@ -38,25 +38,30 @@ ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL_2(div, a, b); }
    cases, since b a^(b-1) and a^b log a there multiply 0 by an infinity. */
 static ad_var *is_zero(ad_var *x) { return ad_eq(x, ad__constant(x, 0)); }
 
+/* The three functions below choose factors and not results: a result that is not chosen has cotangent 0, and 0 times an
+   infinite slope would be NaN. */
 ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p) {
-    ad_var *last = ad_logical_or(ad_gt(ad_abs(g), ad__constant(g, 1)), ad_isinf(p));
-    return ad_where(last, ad_mul(g, ad_mul(k, p)), ad_mul(ad_mul(g, k), p));
+    ad_var *one = ad__constant(k, 1), *opposed = ad_ne(ad_gt(ad_abs(k), one), ad_gt(ad_abs(p), one));
+    return ad_mul(ad_mul(g, ad_where(opposed, one, k)), ad_mul(ad_where(opposed, k, one), p));
 }
 
-/* b <= 0, and a is neither 0 nor infinite nor NaN. Then b a^(b-1) is computed as b y / a, as the power may overflow. */
-#define IS_INVERSE(a, b) ((b) <= 0 && (a) != 0 && fabs(a) < (T)INFINITY)
+/* b is negative, and not near 0, and a is neither 0 nor infinite nor NaN. Then g b a^(b-1) is computed as g y / a b, as
+   the power may overflow. */
+#define IS_INVERSE(a, b) ((b) < (T)-0.25 && (a) != 0 && fabs(a) < (T)INFINITY)
 static ad_var *is_inverse(ad_var *a, ad_var *b) {
     ad_var *ordinary = ad_logical_and(ad_logical_not(is_zero(a)), ad_isfinite(a));
-    return ad_logical_and(ordinary, ad_le(b, ad__constant(b, 0)));
+    return ad_logical_and(ordinary, ad_lt(b, ad__constant(b, -0.25)));
 }
 
-/* g b a^(b-1). Where b is 0, this is 0 and its slope in b is g / a. There an infinite g is replaced by 0, and an a that
-   has no finite reciprocal by 1. */
+/* g b a^(b-1). Where b is 0, this is 0 and its slope in b is g / a. There an infinite g is replaced by 0, and an a
+   without a finite reciprocal by 1. */
 static ad_var *slope_in_base(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
     ad_var *none = is_zero(b), *one = ad__constant(a, 1), *inverse = is_inverse(a, b);
     ad_var *k = ad__zero_where(ad_logical_and(none, ad_logical_not(ad_isfinite(g))), g);
-    ad_var *base = ad_where(ad_logical_or(none, inverse), one, a), *power = ad_pow(base, ad_adds(b, -1));
-    return ad_where(inverse, ad_div(ad__product(k, b, y), ad_where(inverse, a, one)), ad__product(k, b, power));
+    ad_var *infinite = ad_logical_and(none, ad_logical_not(ad_isfinite(ad_reciprocal(a))));
+    ad_var *power = ad_pow(ad_where(ad_logical_or(infinite, inverse), one, a), ad_adds(b, -1));
+    ad_var *quotient = ad_mul(ad_div(ad_mul(k, y), ad_where(inverse, a, one)), b);
+    return ad_where(inverse, quotient, ad__product(k, b, power));
 }
 
 /* g y log a, and 0 where a is 0 and b >= 0. */
@@ -67,7 +72,7 @@ static ad_var *slope_in_exponent(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
 
 AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0", 0.3, 2,
           pow(a, b),
-          b == 0 ? 0 : IS_INVERSE(a, b) ? AD__PRODUCT(g, b, y) / a : AD__PRODUCT(g, b, pow(a, b - 1)),
+          b == 0 ? 0 : IS_INVERSE(a, b) ? g * y / a * b : AD__PRODUCT(g, b, pow(a, b - 1)),
           a == 0 && b >= 0 ? 0 : g * y * log(a),
           slope_in_base(g, a, b, y),
           slope_in_exponent(g, a, b, y), 0.0, 1.0, 2.0)
@@ -105,8 +110,9 @@ ad_var *ad_atan2(ad_var *a, ad_var *b) { return AD_CALL_2(atan2, a, b); }
 /* g a / y for |a| <= y. a / y may underflow, which matters if g is large. */
 #define PART(g, a, y) (fabs(g) > 1 && fabs(a) < 1 ? (g) * (a) / (y) : (g) * ((a) / (y)))
 static ad_var *part(ad_var *g, ad_var *a, ad_var *y) {
-    ad_var *product = ad_logical_and(ad_gt(ad_abs(g), ad__constant(g, 1)), ad_lt(ad_abs(a), ad__constant(a, 1)));
-    return ad_where(product, ad_div(ad_mul(g, a), y), ad_mul(g, ad_div(a, y)));
+    ad_var *one = ad__constant(a, 1), *first = ad_logical_and(ad_gt(ad_abs(g), one), ad_lt(ad_abs(a), one));
+    ad_var *product = ad_div(ad_mul(g, ad_where(first, a, one)), ad_where(first, y, one));
+    return ad_mul(product, ad_div(ad_where(first, one, a), ad_where(first, one, y)));
 }
 
 AD_BINARY(hypot, "sqrt(a^2 + b^2), without overflow; slopes NaN at (0, 0)", 0.3, 2,
@@ -138,8 +144,8 @@ ad_var *ad_fmod(ad_var *a, ad_var *b) { return AD_CALL_2(fmod, a, b); }
 /* g a / b, in the order in which no product of two large or two small numbers is formed. */
 #define RATIO(g, a, b) ((fabs(g) > 1) == (fabs(a) > 1) ? (g) / (b) * (a) : (g) * (a) / (b))
 static ad_var *ratio(ad_var *g, ad_var *a, ad_var *b) {
-    ad_var *alike = ad_eq(ad_gt(ad_abs(g), ad__constant(g, 1)), ad_gt(ad_abs(a), ad__constant(a, 1)));
-    return ad_where(alike, ad_mul(ad_div(g, b), a), ad_div(ad_mul(g, a), b));
+    ad_var *one = ad__constant(a, 1), *alike = ad_eq(ad_gt(ad_abs(g), one), ad_gt(ad_abs(a), one));
+    return ad_mul(ad_div(ad_mul(g, ad_where(alike, one, a)), b), ad_where(alike, a, one));
 }
 
 /* The slope in a is 0 where a is 0 and b <= 0. Both slopes agree with PyTorch's. */

@@ -55,8 +55,8 @@ ad_var *ad__rule_for(const ad_op *op, int i, ad_var *rule);
 void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, double hi, int n_edges,
                              const double *edges);
 
-/* g k p, in the order in which no product of two of them overflows or underflows unless the result does. p is a power. */
-#define AD__PRODUCT(g, k, p) (fabs(g) > 1 || fabs(p) == (T)INFINITY ? (g) * ((k) * (p)) : (g) * (k) * (p))
+/* g k p, in the order in which no product of two of them overflows or underflows unless the result does. */
+#define AD__PRODUCT(g, k, p) ((fabs(k) > 1) != (fabs(p) > 1) ? (g) * ((k) * (p)) : (g) * (k) * (p))
 ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p);
 
 /* ---- one element ------------------------------------------------------------------------------------------------- */

@@ -228,19 +228,19 @@ AD_UNARY_K(muls, "k x, where k is a C double", NULL, k, -1.5, -2, 2,
            ad_muls(g, k), 0.0, INFINITY)
 ad_var *ad_muls(ad_var *x, double k) { return AD_CALL_K(muls, x, k); }
 
-/* For k < 0, k x^(k-1) is computed as k y / x, as the power may overflow; but not where x is 0, infinite or NaN. */
+/* For negative k, unless near 0, g k x^(k-1) is computed as g y / x k, as the power may overflow; but not where x is 0, infinite or NaN. */
 static ad_var *pows_rule(ad_var *g, ad_var *x, ad_var *y, double k) {
     if (k == 0) return NULL;
     ad_var *power = ad__product(g, ad__constant(x, k), ad_pows(x, k - 1));
-    if (!(k < 0)) return power;
+    if (!(k < -0.25)) return power;
     ad_var *ordinary = ad_logical_and(x, ad_isfinite(x));
-    return ad_where(ordinary, ad_div(ad__product(g, ad__constant(x, k), y), x), power);
+    return ad_where(ordinary, ad_muls(ad_div(ad_mul(g, y), x), k), power);
 }
 
 AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0", NULL, k, 2.5, 0.2, 3,
            k == 2 ? x * x : pow(x, k),
            k == 0   ? 0
            : k == 2 ? g * 2 * x
-           : k < 0 && x != 0 && fabs(x) < (T)INFINITY ? AD__PRODUCT(g, k, y) / x : AD__PRODUCT(g, k, pow(x, k - 1)),
+           : k < (T)-0.25 && x != 0 && fabs(x) < (T)INFINITY ? g * y / x * k : AD__PRODUCT(g, k, pow(x, k - 1)),
            pows_rule(g, x, y, k), 0.0, 1.0)
 ad_var *ad_pows(ad_var *x, double k) { return AD_CALL_K(pows, x, k); }

@@ -59,7 +59,8 @@ static ad_var *smooth_rule(ad_var *g, ad_var *difference, double k) {
     ad_var *sign = ad__times_sign(g, difference);
     if (k == 0) return sign;
     ad_var *near = ad_lt(ad_abs(difference), ad__constant(difference, k));
-    return ad_where(near, ad_mul(g, ad_div(difference, ad__constant(difference, k))), sign);
+    ad_var *inside = ad_where(near, difference, ad__constant(difference, 0));
+    return ad_where(near, ad_mul(g, ad_div(inside, ad__constant(inside, k))), sign);
 }
 
 AD_LOSS(smooth_l1,
