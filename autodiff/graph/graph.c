@@ -92,6 +92,8 @@ bool ad_enable_grad(ad_graph *g, bool on) {
     return was;
 }
 
+bool ad_recomputing(const ad_graph *g) { return g != NULL && g->recomputing > 0; }
+
 bool ad_keep_grads(ad_graph *g, bool on) {
     if (g == NULL) return false;
     bool was = g->keep_grads;
@@ -119,6 +121,8 @@ ad_mark ad_begin(ad_graph *g) {
 /* closing is a copy: the record itself is in the memory that is released. Close functions run first. */
 static void close_scope(ad_graph *g, ad__scope closing) {
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
+    while (g->branch != NULL && g->branch->id > closing.n_ops)
+        g->branch = ((const ad__branch *)ad__attrs_of(g->branch))->prev;
     if (g->names != NULL) ad__names_drop(g, closing.mark.depth);
     if (g->extras != NULL) ad__extras_free(g, closing.mark.depth);
     for (int i = 0; i < AD__RECENT; i++)

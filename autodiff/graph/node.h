@@ -35,7 +35,9 @@ enum {
     AD__CUT = 128,     /* made while gradients were disabled */
     AD__ON_PATH = 256, /* on a path from the xs of a vjp pass to its y */
     AD__SAVED = 512,   /* its Op has a pointer to saved bytes */
-    AD__NAMED = 1024   /* has an entry in the graph's list of names */
+    AD__NAMED = 1024,  /* has an entry in the graph's list of names */
+    AD__DRAWN = 2048,  /* a leaf with random numbers: ad_rand, ad_randn */
+    AD__REPLAYS = 4096 /* its Op has an ad__replay */
 };
 
 /* 40 bytes. The Op and small values follow it in memory: a scalar binary node takes 96 bytes with its gradient. */
@@ -79,6 +81,45 @@ static inline bool ad__takes_no_grad(unsigned no_grad, int i) { return no_grad >
 static inline bool ad__wants(const ad_op *op, int i) {
     return ad__needs(op->in[i]) && !ad__takes_no_grad(op->type->no_grad, i);
 }
+
+/* ---- computing again ------------------------------------------------------------------------- */
+
+/* The attributes of an Op that ad_branch records. */
+typedef struct {
+    ad_op *prev; /* the branch recorded before this one; NULL if there is none */
+    double at;   /* the condition's value then */
+    bool taken;  /* whether it was not 0 */
+} ad__branch;
+
+/* The answers of ad_branch while a function runs that will be called again, or is called again. */
+typedef struct ad__tape ad__tape;
+struct ad__tape {
+    ad__tape *outer; /* of a call that this call is a part of */
+    bool *answers;   /* from the pool while they are recorded */
+    size_t n, capacity;
+    size_t next; /* of the answers, the one to be given again */
+    bool replays;
+};
+
+/* Set in the graph while a function that drew random numbers is recorded again, as a part of a derivative. */
+typedef struct {
+    ad_var *source;               /* the result of the Op that called the function first */
+    const ad_random_state *start; /* where its draws began when it was last evaluated */
+} ad__repeat;
+
+/* Where an Op that was recorded then starts drawing: `at.counter` blocks after *start. If start is NULL, at is the
+   state itself. It follows the saved bytes' pointer in memory. */
+typedef struct {
+    const ad_random_state *start;
+    ad_random_state at;
+} ad__replay;
+
+static inline ad__replay *ad__replay_of(const ad_op *op) {
+    void **slot = ad__saved_slot(op);
+    return (ad__replay *)(void *)(slot + (ad__out(op)->flags & AD__SAVED ? 1 : 0));
+}
+/* True if op stands for a leaf with random numbers, in an expression that repeats them. */
+bool ad__is_draw(const ad_op *op);
 
 /* An open scope. This record is the scope's first allocation, so rewinding to nodes and arrays frees it too. */
 typedef struct ad__scope ad__scope;
@@ -146,6 +187,10 @@ struct ad_graph {
     uint64_t clock;         /* advances when a leaf changes and when ad_eval runs */
     bool grad_enabled, keep_grads;
     bool fast_path; /* gradients are enabled and there is no error: see ad__fast_path */
+    int recomputing; /* > 0: what runs has run before, so it moves no state: see ad_recomputing */
+    ad_op *branch;   /* the newest branch; NULL if there is none */
+    ad__tape *tape;
+    const ad__repeat *repeat;
     int vjp_rules;  /* vjp rules that are running; a pass begun by one saves the outer pass's AD__ON_PATH flags */
     int code;       /* of the first error; 0 if there is none */
     char message[512];
@@ -180,6 +225,8 @@ static inline bool ad__absent(const ad_var *x) { return x == NULL || x->flags & 
 
 /* AD_EGRAPH if x belongs to a closed scope. This is not detected once the scope's memory has been reused. */
 int ad__check_open(const ad_var *x, const char *caller);
+/* Returns 0 if x is a leaf and its graph has no error; otherwise the code of the graph's error. */
+int ad__check_leaf(ad_var *x, const char *caller);
 /* ad_apply for one and two operands. */
 ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs);
 ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attrs);

@@ -34,7 +34,8 @@ static ad_var *newest_of(int n, ad_var *const roots[]) {
 
 static bool is_later(const ad_var *v, uint32_t after) { return v->creator != NULL && v->creator->id > after; }
 
-int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after) {
+/* branches: the plan has the branches that were recorded before the newest root too. */
+static int make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after, bool branches) {
     ad_var *newest = newest_of(n_roots, roots);
     ad_graph *g = ad__owner(newest);
     p->root = NULL;
@@ -45,7 +46,8 @@ int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t afte
     int rc = AD_OK;
     ad__walk w = ad__walk_from(newest);
     for (int i = 0; i < n_roots; i++)
-        if (is_later(roots[i], after)) ad__walk_reach(&w, roots[i]);
+        if (is_later(roots[i], after)) ad__walk_add(&w, roots[i]);
+    if (branches) ad__walk_branches(&w);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
         if (rc == AD_OK) rc = plan_append(g, p, op);
         for (int i = 0; i < op->n_in; i++)
@@ -53,6 +55,10 @@ int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t afte
     }
     reverse(p->ops, p->n);
     return rc;
+}
+
+int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after) {
+    return make(p, n_roots, roots, after, false);
 }
 
 void ad__plan_free(ad_graph *g, ad__plan *p) {
@@ -63,7 +69,7 @@ void ad__plan_free(ad_graph *g, ad__plan *p) {
 const ad__plan *ad__plan_for(ad_var *y) {
     ad__plan *p = &ad__owner(y)->plan;
     if (p->root == y->creator && p->root != NULL) return p;
-    if (ad__plan_make(p, 1, &y, 0)) return NULL;
+    if (make(p, 1, &y, 0, true)) return NULL;
     p->root = y->creator;
     return p;
 }

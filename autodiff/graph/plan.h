@@ -4,7 +4,7 @@
 
 #include "autodiff/graph/node.h"
 
-/* The Ops that y depends on, oldest first, kept in the graph for the next call. NULL, with the graph's error, if memory
+/* The Ops that y and the branches recorded before it depend on, oldest first, kept in the graph for the next call. NULL, with the graph's error, if memory
    is short. */
 const ad__plan *ad__plan_for(ad_var *y);
 /* Writes the Ops with an id greater than after that any of the roots depends on to *p, oldest first. *p is zeroed or

@@ -49,6 +49,18 @@ static int heap_frontier(ad__walk *w) {
     return AD_OK;
 }
 
+/* Nothing in a segment may lead to the root, so it is put on the heap at once. */
+void ad__walk_add(ad__walk *w, ad_var *root) {
+    if (!ad__walk_reach(w, root)) return;
+    if (heap_push(w->graph, w->heaped, root->creator)) w->no_jumps = true;
+    else w->heaped++;
+}
+
+void ad__walk_branches(ad__walk *w) {
+    for (ad_op *b = w->graph->branch; b != NULL; b = ((const ad__branch *)ad__attrs_of(b))->prev)
+        if (w->at != NULL && b->id < w->at->id) ad__walk_add(w, ad__out(b));
+}
+
 /* Moves to the newest Op that is still to be visited. If there is no memory for the heap, it does nothing: following
    prev is correct too, but slower. The heap may hold an Op twice, or one that has been visited since. */
 static void jump(ad__walk *w) {

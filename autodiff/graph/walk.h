@@ -35,6 +35,10 @@ static inline ad__walk ad__walk_from(ad_var *root) {
     ad__walk_reach(&w, root);
     return w;
 }
+/* Schedules a visit of the creator of another root, which is older than the first one. */
+void ad__walk_add(ad__walk *w, ad_var *root);
+/* Schedules visits of the branches that were recorded before the first root. */
+void ad__walk_branches(ad__walk *w);
 /* The next Op, or NULL if all have been visited. The slow path gets a copy of the walk, so that the compiler can keep
    the caller's in registers. */
 AD__INLINE ad_op *ad__walk_next(ad__walk *w) {

@@ -217,9 +217,12 @@ static int collect(const pass *p, ad_var *dxs[], const char *strict) {
     return g->code;
 }
 
+/* What the rules record can be differentiated again, even where the program's own ops cannot: the second pass of a
+   Hessian-vector product goes through it. */
 static int gradients(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_var *const xs[], ad_var *dxs[],
                      uint32_t after, const char *strict) {
     pass p = { .g = ad__owner(ys[0]), .n = n, .xs = xs };
+    bool enabled = ad_enable_grad(p.g, true);
     int rc = pass_open(&p, m, ys, after);
     if (rc == AD_OK) {
         mark_path(&p);
@@ -229,6 +232,7 @@ static int gradients(int m, ad_var *const ys[], ad_var *const cotangents[], int 
     if (rc == AD_OK) rc = collect(&p, dxs, strict);
     for (int i = 0; i < n && rc != AD_OK; i++) dxs[i] = &p.g->nil;
     pass_close(&p);
+    ad_enable_grad(p.g, enabled);
     return rc;
 }
 

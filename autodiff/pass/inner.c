@@ -4,13 +4,14 @@
 #include "autodiff/graph/plan.h"
 
 ad__inner ad__inner_begin(ad_graph *g) {
-    ad__inner in = { .heap = g->heap, .heap_capacity = g->heap_capacity, .plan = g->plan };
+    ad__inner in = { .heap = g->heap, .heap_capacity = g->heap_capacity, .plan = g->plan, .repeat = g->repeat };
     in.grad_enabled = ad_enable_grad(g, true);
     in.keep_grads = ad_keep_grads(g, false);
     in.mark = ad_begin(g);
     g->heap = NULL;
     g->heap_capacity = 0;
     g->plan = (ad__plan){ 0 };
+    g->repeat = NULL;
     return in;
 }
 
@@ -21,6 +22,7 @@ void ad__inner_end(ad_graph *g, const ad__inner *in) {
     g->heap = in->heap;
     g->heap_capacity = in->heap_capacity;
     g->plan = in->plan;
+    g->repeat = in->repeat;
     ad_enable_grad(g, in->grad_enabled);
     ad_keep_grads(g, in->keep_grads);
 }
