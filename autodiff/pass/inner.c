@@ -4,13 +4,16 @@
 #include "autodiff/graph/plan.h"
 
 ad__inner ad__inner_begin(ad_graph *g) {
-    ad__inner in = { .heap = g->heap, .heap_capacity = g->heap_capacity, .plan = g->plan, .repeat = g->repeat };
+    ad__inner in = { .heap = g->heap, .heap_capacity = g->heap_capacity, .plan = g->plan };
+    in.branch = g->branch;
+    in.repeat = g->repeat;
     in.grad_enabled = ad_enable_grad(g, true);
     in.keep_grads = ad_keep_grads(g, false);
     in.mark = ad_begin(g);
     g->heap = NULL;
     g->heap_capacity = 0;
     g->plan = (ad__plan){ 0 };
+    g->branch = NULL;
     g->repeat = NULL;
     return in;
 }
@@ -22,6 +25,7 @@ void ad__inner_end(ad_graph *g, const ad__inner *in) {
     g->heap = in->heap;
     g->heap_capacity = in->heap_capacity;
     g->plan = in->plan;
+    g->branch = in->branch;
     g->repeat = in->repeat;
     ad_enable_grad(g, in->grad_enabled);
     ad_keep_grads(g, in->keep_grads);
