@@ -122,7 +122,7 @@ ad_mark ad_begin(ad_graph *g) {
 static void close_scope(ad_graph *g, ad__scope closing) {
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
     while (g->branch != NULL && g->branch->id > closing.n_ops)
-        g->branch = ((const ad__branch *)ad__attrs_of(g->branch))->prev;
+        g->branch = ad__branch_of(g->branch)->prev;
     if (g->names != NULL) ad__names_drop(g, closing.mark.depth);
     if (g->extras != NULL) ad__extras_free(g, closing.mark.depth);
     for (int i = 0; i < AD__RECENT; i++)

@@ -86,10 +86,13 @@ static inline bool ad__wants(const ad_op *op, int i) {
 
 /* The attributes of an Op that ad_branch records. */
 typedef struct {
-    ad_op *prev; /* the branch recorded before this one; NULL if there is none */
-    double at;   /* the condition's value then */
-    bool taken;  /* whether it was not 0 */
+    ad_op *prev;    /* the branch recorded before this one; NULL if there is none */
+    double at;      /* the condition's value then */
+    bool taken;     /* whether it was not 0 */
+    uint32_t until; /* the number of Ops when it failed first: later ones belong to a new expression; else UINT32_MAX */
 } ad__branch;
+
+static inline ad__branch *ad__branch_of(const ad_op *op) { return ad__attrs_of(op); }
 
 /* The answers of ad_branch while a function runs that will be called again, or is called again. */
 typedef struct ad__tape ad__tape;

@@ -50,6 +50,7 @@ static int make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after,
     if (branches) ad__walk_branches(&w);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
         if (rc == AD_OK) rc = plan_append(g, p, op);
+        if (AD__UNLIKELY(w.late)) ad__walk_late(&w, op);
         for (int i = 0; i < op->n_in; i++)
             if (is_later(op->in[i], after)) ad__walk_reach(&w, op->in[i]);
     }

@@ -57,8 +57,15 @@ void ad__walk_add(ad__walk *w, ad_var *root) {
 }
 
 void ad__walk_branches(ad__walk *w) {
-    for (ad_op *b = w->graph->branch; b != NULL; b = ((const ad__branch *)ad__attrs_of(b))->prev)
-        if (w->at != NULL && b->id < w->at->id) ad__walk_add(w, ad__out(b));
+    for (ad_op *b = w->graph->branch; b != NULL && w->at != NULL; b = ad__branch_of(b)->prev)
+        if (b->id >= w->at->id) continue;
+        else if (w->at->id <= ad__branch_of(b)->until) ad__walk_add(w, ad__out(b));
+        else w->late = true;
+}
+
+void ad__walk_late(ad__walk *w, const ad_op *op) {
+    for (ad_op *b = w->graph->branch; b != NULL; b = ad__branch_of(b)->prev)
+        if (b->id < op->id && op->id <= ad__branch_of(b)->until) ad__walk_add(w, ad__out(b));
 }
 
 /* Moves to the newest Op that is still to be visited. If there is no memory for the heap, it does nothing: following

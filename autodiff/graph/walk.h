@@ -19,6 +19,7 @@ typedef struct {
     int64_t skipped; /* Ops skipped in this segment */
     size_t heaped;   /* Ops on the heap */
     bool no_jumps;   /* there is no memory for the heap: follow prev to the end */
+    bool late;       /* some branches are to be visited only if an Op leads to them: see ad__walk_late */
 } ad__walk;
 
 /* The slow path of ad__walk_next: finds the next Op if it is not w->at. */
@@ -37,8 +38,11 @@ static inline ad__walk ad__walk_from(ad_var *root) {
 }
 /* Schedules a visit of the creator of another root, which is older than the first one. */
 void ad__walk_add(ad__walk *w, ad_var *root);
-/* Schedules visits of the branches that were recorded before the first root. */
+/* Schedules visits of the branches that hold for the first root: those recorded before it. A branch that has failed holds
+   for the Vars between it and the failure, and for what depends on these: while w->late is set, the visitor of each Op
+   calls ad__walk_late, which schedules these branches. */
 void ad__walk_branches(ad__walk *w);
+void ad__walk_late(ad__walk *w, const ad_op *op);
 /* The next Op, or NULL if all have been visited. The slow path gets a copy of the walk, so that the compiler can keep
    the caller's in registers. */
 AD__INLINE ad_op *ad__walk_next(ad__walk *w) {

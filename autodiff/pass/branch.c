@@ -24,10 +24,11 @@ static int fail_branch(const ad_var *cond, const char *where, bool taken) {
 }
 
 static int branch_evaluate(const ad_op *op) {
-    const ad__branch *b = ad__attrs_of(op);
+    ad__branch *b = ad__branch_of(op);
     char where[96];
     ad_write_element(ad__out(op)->layout->dtype, ad__out(op)->data, 0, b->taken);
     if ((ad_item(op->in[0]) != 0) == b->taken) return AD_OK;
+    if (b->until == UINT32_MAX) b->until = ad__owner(op->in[0])->n_ops;
     snprintf(where, sizeof where, "op %u, taken at %g,", (unsigned)op->id, b->at);
     return fail_branch(op->in[0], where, b->taken);
 }
@@ -79,7 +80,7 @@ bool ad_branch(ad_var *cond) {
     if (ad__absent(cond)) return ad_refuse_nil(cond, "branch"), false;
     ad_graph *g = ad__owner(cond);
     if (g->code != AD_OK || ad__check_open(cond, "branch")) return false;
-    ad__branch b = { .prev = g->branch, .at = ad_item(cond), .taken = ad_item(cond) != 0 };
+    ad__branch b = { .prev = g->branch, .at = ad_item(cond), .taken = ad_item(cond) != 0, .until = UINT32_MAX };
     ad_var *y = ad__apply1(&branch_type, cond, &b);
     if (ad__absent(y) || tell_tapes(cond, b.taken)) return false;
     g->branch = y->creator;

@@ -52,23 +52,62 @@ int ad_eval(ad_var *y) {
     return AD_OK;
 }
 
+/* What a search for stale Ops found. */
+typedef struct {
+    const ad_op *op;     /* a stale one; NULL if there is none */
+    int operand;         /* the operand that is newer than its result */
+    uint32_t since;      /* the oldest branch; the two fields below are of the Ops visited that are newer */
+    uint32_t first;      /* the oldest one */
+    uint64_t first_time; /* the stamp of the one written longest ago */
+} staleness;
+
+static void find_stale(ad_var *y, staleness *s) {
+    ad__walk w = ad__walk_from(y);
+    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
+        uint64_t time = ad__stamp(ad__out(op));
+        for (int i = 0; i < op->n_in; i++) {
+            if (ad__stamp(op->in[i]) > time) s->op = op, s->operand = i;
+            ad__walk_reach(&w, op->in[i]);
+        }
+        if (op->id <= s->since) continue;
+        s->first = op->id;
+        if (time < s->first_time) s->first_time = time;
+    }
+}
+
+/* The newest branch, from b on, that holds for y. */
+static ad_op *next_branch(ad_op *b, const ad_var *y, const staleness *s) {
+    while (b != NULL && (b->id >= y->creator->id || s->first > ad__branch_of(b)->until)) b = ad__branch_of(b)->prev;
+    return b;
+}
+
+/* A stale condition, unless y and the Vars that it was made of were written after the change: an expression that is
+   recorded then has asked again. */
+static void find_changed_condition(const ad_var *y, staleness *s) {
+    ad_op *b = next_branch(ad__owner(y)->branch, y, s);
+    if (b == NULL) return;
+    ad__walk w = ad__walk_from(ad__out(b));
+    while ((b = next_branch(ad__branch_of(b)->prev, y, s)) != NULL) ad__walk_add(&w, ad__out(b));
+    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;)
+        for (int i = 0; i < op->n_in; i++) {
+            uint64_t time = ad__stamp(op->in[i]);
+            if (time > ad__stamp(ad__out(op)) && time > s->first_time) s->op = op, s->operand = i;
+            ad__walk_reach(&w, op->in[i]);
+        }
+}
+
 int ad__check_fresh(ad_var *y, const char *caller) {
     ad_graph *g = ad__owner(y);
     bool evaluated = g->plan.root == y->creator && g->plan.evaluated == g->clock;
     if (g->ops_at_change == 0 || evaluated || y->creator == NULL) return AD_OK;
-    const ad_op *stale = NULL;
-    int operand = 0;
-    ad__walk w = ad__walk_from(y);
-    ad__walk_branches(&w);
-    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;)
-        for (int i = 0; i < op->n_in; i++) {
-            if (ad__stamp(op->in[i]) > ad__stamp(ad__out(op))) stale = op, operand = i;
-            ad__walk_reach(&w, op->in[i]);
-        }
-    if (stale == NULL) return AD_OK;
-    const ad_var *changed = stale->in[operand];
+    staleness s = { .since = UINT32_MAX, .first = UINT32_MAX, .first_time = UINT64_MAX };
+    for (const ad_op *b = g->branch; b != NULL; b = ad__branch_of(b)->prev) s.since = b->id;
+    find_stale(y, &s);
+    if (s.op == NULL && s.first != UINT32_MAX) find_changed_condition(y, &s);
+    if (s.op == NULL) return AD_OK;
+    const ad_var *changed = s.op->in[s.operand];
     const char *name = ad_name_of(changed);
     return ad_fail(g, AD_ESTALE, "%s: operand %d %s%s%s of %s was changed after %s ran; call ad_eval first", caller,
-                   operand, name ? name : "", name ? " " : "", ad_shape_str(changed->layout->shape).text,
-                   stale->type->name, stale->type->name);
+                   s.operand, name ? name : "", name ? " " : "", ad_shape_str(changed->layout->shape).text,
+                   s.op->type->name, s.op->type->name);
 }

@@ -185,7 +185,7 @@ static ad_var *view_of(const ad_op *op, int i) {
 /* Puts older branches behind those in the graph. */
 static void add_branches(ad_graph *g, ad_op *older) {
     ad_op **link = &g->branch;
-    while (*link != NULL) link = &((ad__branch *)ad__attrs_of(*link))->prev;
+    while (*link != NULL) link = &ad__branch_of(*link)->prev;
     *link = older;
 }
 
