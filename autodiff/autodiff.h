@@ -267,11 +267,15 @@ AD_API int ad_dump_dot(const ad_var *y, FILE *to);
    leaves and evaluate again, or build a new expression. */
 AD_API int ad_eval(ad_var *y);
 /* For conditions in C that depend on values: if (ad_branch(cond)) ... Returns true if cond, of one element, is not 0; so
-   NaN is true, as in C. Records the answer as an op without a gradient. From then on, ad_eval of a Var that is made after
-   it, and all that evaluates again (objectives, checkpoints), evaluates cond too. It fails with AD_EBRANCH if the answer
-   would be another one, before it evaluates what was made after the branch. Passes fail with AD_ESTALE if a leaf that
-   cond depends on has changed. A branch is forgotten when the scope that it was recorded in closes. Returns false after
-   an error: AD_ESHAPE if cond does not have one element, AD_EVALUE, AD_EGRAPH, AD_ENOMEM. */
+   NaN is true, as in C. Records the answer as an op without a gradient. From then on, ad_eval and all that evaluates again
+   (objectives, checkpoints) evaluates cond too, whichever Var is asked for, since the program may have chosen it. It
+   fails with AD_EBRANCH if the answer would be another one, before it evaluates what was made after the branch. Passes
+   fail with AD_ESTALE if a leaf that cond depends on has changed.
+
+   After AD_EBRANCH, clear the error and build the expression again, in the same scope or in another one: the branch
+   holds for the Vars made before it failed, and for what depends on them. It is forgotten when the scope that it was
+   recorded in closes. Returns false after an error: AD_ESHAPE if cond does not have one element, AD_EVALUE, AD_EGRAPH,
+   AD_ENOMEM. */
 AD_API bool ad_branch(ad_var *cond);
 
 /* Computes gradients by reverse mode. Adds dy/dx to the gradient of every leaf x that requires one, and sets the

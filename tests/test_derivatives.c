@@ -844,7 +844,7 @@ static void invalid_custom_rules_are_reported(void **state) {
     for (int i = 0; i < 3; i++) assert_true(ad_grad_at(x, i) == 0);
     ad_var *y = ad_sum(ad_custom(ad_exp(x), 1, &x, gives_a_sum, NULL));
     FAILS(ad_backward(y), AD_ESHAPE, "custom: the rule gave f64 [] for xs[0], which is f64 [3]");
-    FAILS(ad_gradient(y, 1, &x, &dx), AD_ESHAPE, "vjp of custom");
+    FAILS(ad_gradient(y, 1, &x, &dx), AD_ESHAPE, "custom: the rule gave f64 [] for xs[0], which is f64 [3]");
     assert_true(ad_is_nil(ad_custom(x, 1, &x, NULL, NULL)) && ad_error_code(g) == AD_EVALUE);
     ad_clear_error(g);
     assert_true(ad_is_nil(ad_custom(NULL, 1, &x, gives_a_sum, NULL)) && ad_error_code(g) == AD_EVALUE);

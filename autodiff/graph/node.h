@@ -84,15 +84,23 @@ static inline bool ad__wants(const ad_op *op, int i) {
 
 /* ---- computing again ------------------------------------------------------------------------- */
 
-/* The attributes of an Op that ad_branch records. */
+/* The attributes of an Op that ad_branch records. The branch holds for the Ops with an id greater than from and at most
+   until, before it and after it: the program may choose among Vars that were there already. The Ops after until belong
+   to an expression that was recorded again, because the branch failed or its condition had changed. */
 typedef struct {
-    ad_op *prev;    /* the branch recorded before this one; NULL if there is none */
-    double at;      /* the condition's value then */
-    bool taken;     /* whether it was not 0 */
-    uint32_t until; /* the number of Ops when it failed first: later ones belong to a new expression; else UINT32_MAX */
+    ad_op *prev; /* the branch recorded before this one; NULL if there is none */
+    double at;   /* the condition's value then */
+    bool taken;  /* whether it was not 0 */
+    uint32_t from, until;
+    uint64_t clock; /* the graph's then */
 } ad__branch;
 
+#define AD__ALWAYS UINT32_MAX /* for until */
+
 static inline ad__branch *ad__branch_of(const ad_op *op) { return ad__attrs_of(op); }
+static inline bool ad__branch_holds(const ad_op *branch, uint32_t id) {
+    return ad__branch_of(branch)->from < id && id <= ad__branch_of(branch)->until;
+}
 
 /* The answers of ad_branch while a function runs that will be called again, or is called again. */
 typedef struct ad__tape ad__tape;
@@ -192,6 +200,7 @@ struct ad_graph {
     bool fast_path; /* gradients are enabled and there is no error: see ad__fast_path */
     int recomputing; /* > 0: what runs has run before, so it moves no state: see ad_recomputing */
     ad_op *branch;   /* the newest branch; NULL if there is none */
+    uint32_t branches_ended; /* the largest until of a branch, as far as it is set */
     ad__tape *tape;
     const ad__repeat *repeat;
     int vjp_rules;  /* vjp rules that are running; a pass begun by one saves the outer pass's AD__ON_PATH flags */

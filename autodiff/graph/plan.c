@@ -34,22 +34,18 @@ static ad_var *newest_of(int n, ad_var *const roots[]) {
 
 static bool is_later(const ad_var *v, uint32_t after) { return v->creator != NULL && v->creator->id > after; }
 
-/* branches: the plan has the branches that were recorded before the newest root too. */
-static int make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after, bool branches) {
-    ad_var *newest = newest_of(n_roots, roots);
-    ad_graph *g = ad__owner(newest);
+static void clear(ad__plan *p) {
     p->root = NULL;
     p->n = 0;
     p->evaluated = 0;
     p->random = false;
-    if (!is_later(newest, after)) return AD_OK;
+}
+
+/* Lists the Ops of a walk. */
+static int list_ops(ad__plan *p, ad__walk w, uint32_t after) {
     int rc = AD_OK;
-    ad__walk w = ad__walk_from(newest);
-    for (int i = 0; i < n_roots; i++)
-        if (is_later(roots[i], after)) ad__walk_add(&w, roots[i]);
-    if (branches) ad__walk_branches(&w);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
-        if (rc == AD_OK) rc = plan_append(g, p, op);
+        if (rc == AD_OK) rc = plan_append(w.graph, p, op);
         if (AD__UNLIKELY(w.late)) ad__walk_late(&w, op);
         for (int i = 0; i < op->n_in; i++)
             if (is_later(op->in[i], after)) ad__walk_reach(&w, op->in[i]);
@@ -59,7 +55,27 @@ static int make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after,
 }
 
 int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after) {
-    return make(p, n_roots, roots, after, false);
+    ad_var *newest = newest_of(n_roots, roots);
+    clear(p);
+    if (!is_later(newest, after)) return AD_OK;
+    ad__walk w = ad__walk_from(newest);
+    for (int i = 0; i < n_roots; i++)
+        if (is_later(roots[i], after)) ad__walk_add(&w, roots[i]);
+    return list_ops(p, w, after);
+}
+
+static ad_op *next_holding(ad_op *b) {
+    while (b != NULL && ad__branch_of(b)->until != AD__ALWAYS) b = ad__branch_of(b)->prev;
+    return b;
+}
+
+int ad__plan_of_branches(ad__plan *p, ad_graph *g) {
+    ad_op *b = next_holding(g->branch);
+    clear(p);
+    if (b == NULL) return AD_OK;
+    ad__walk w = ad__walk_from(ad__out(b));
+    while ((b = next_holding(ad__branch_of(b)->prev)) != NULL) ad__walk_add(&w, ad__out(b));
+    return list_ops(p, w, 0);
 }
 
 void ad__plan_free(ad_graph *g, ad__plan *p) {
@@ -70,7 +86,8 @@ void ad__plan_free(ad_graph *g, ad__plan *p) {
 const ad__plan *ad__plan_for(ad_var *y) {
     ad__plan *p = &ad__owner(y)->plan;
     if (p->root == y->creator && p->root != NULL) return p;
-    if (make(p, 1, &y, 0, true)) return NULL;
+    clear(p);
+    if (y->creator != NULL && list_ops(p, ad__walk_with_branches(y), 0)) return NULL;
     p->root = y->creator;
     return p;
 }

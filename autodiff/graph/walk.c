@@ -56,16 +56,21 @@ void ad__walk_add(ad__walk *w, ad_var *root) {
     else w->heaped++;
 }
 
-void ad__walk_branches(ad__walk *w) {
-    for (ad_op *b = w->graph->branch; b != NULL && w->at != NULL; b = ad__branch_of(b)->prev)
-        if (b->id >= w->at->id) continue;
-        else if (w->at->id <= ad__branch_of(b)->until) ad__walk_add(w, ad__out(b));
-        else w->late = true;
+ad__walk ad__walk_with_branches(ad_var *root) {
+    ad_op *op = root->creator, *b = ad__owner(root)->branch;
+    while (b != NULL && !ad__branch_holds(b, op->id)) b = ad__branch_of(b)->prev;
+    bool after = b != NULL && b->id > op->id; /* the walk begins at the newest Op */
+    ad__walk w = ad__walk_from(after ? ad__out(b) : root);
+    ad__walk_add(&w, root);
+    for (b = w.graph->branch; b != NULL; b = ad__branch_of(b)->prev)
+        if (ad__branch_holds(b, op->id)) ad__walk_add(&w, ad__out(b));
+        else if (ad__branch_of(b)->until < op->id) w.late = true;
+    return w;
 }
 
 void ad__walk_late(ad__walk *w, const ad_op *op) {
     for (ad_op *b = w->graph->branch; b != NULL; b = ad__branch_of(b)->prev)
-        if (b->id < op->id && op->id <= ad__branch_of(b)->until) ad__walk_add(w, ad__out(b));
+        if (b->id < op->id && ad__branch_holds(b, op->id)) ad__walk_add(w, ad__out(b));
 }
 
 /* Moves to the newest Op that is still to be visited. If there is no memory for the heap, it does nothing: following

@@ -38,10 +38,9 @@ static inline ad__walk ad__walk_from(ad_var *root) {
 }
 /* Schedules a visit of the creator of another root, which is older than the first one. */
 void ad__walk_add(ad__walk *w, ad_var *root);
-/* Schedules visits of the branches that hold for the first root: those recorded before it. A branch that has failed holds
-   for the Vars between it and the failure, and for what depends on these: while w->late is set, the visitor of each Op
-   calls ad__walk_late, which schedules these branches. */
-void ad__walk_branches(ad__walk *w);
+/* A walk from root and the branches that hold for it. A branch that has failed holds for what depends on an Op between it
+   and the failure too: while w->late is set, the visitor of each Op calls ad__walk_late, which schedules these. */
+ad__walk ad__walk_with_branches(ad_var *root);
 void ad__walk_late(ad__walk *w, const ad_op *op);
 /* The next Op, or NULL if all have been visited. The slow path gets a copy of the walk, so that the compiler can keep
    the caller's in registers. */

@@ -1,7 +1,7 @@
 /* branch.c: ad_branch: an if statement of the program that depends on a value, recorded so that evaluating again can tell
    whether it would go the same way. */
 #include "autodiff/graph/node.h"
-#include "autodiff/pass/pass.h"
+#include "autodiff/graph/plan.h"
 
 /* ---- the op: its result is the answer, 1 or 0 ---------------------------------------------------- */
 
@@ -23,12 +23,19 @@ static int fail_branch(const ad_var *cond, const char *where, bool taken) {
                    word(!taken));
 }
 
+/* The branch does not hold for Ops with an id greater than until. */
+static void end_branch(const ad_op *op, uint32_t until) {
+    ad_graph *g = ad__owner(ad__out(op));
+    if (ad__branch_of(op)->until == AD__ALWAYS) ad__branch_of(op)->until = until;
+    if (until > g->branches_ended) g->branches_ended = until;
+}
+
 static int branch_evaluate(const ad_op *op) {
     ad__branch *b = ad__branch_of(op);
     char where[96];
     ad_write_element(ad__out(op)->layout->dtype, ad__out(op)->data, 0, b->taken);
     if ((ad_item(op->in[0]) != 0) == b->taken) return AD_OK;
-    if (b->until == UINT32_MAX) b->until = ad__owner(op->in[0])->n_ops;
+    end_branch(op, ad__owner(op->in[0])->n_ops);
     snprintf(where, sizeof where, "op %u, taken at %g,", (unsigned)op->id, b->at);
     return fail_branch(op->in[0], where, b->taken);
 }
@@ -76,13 +83,39 @@ static int tell_tapes(const ad_var *cond, bool taken) {
     return rc;
 }
 
+/* Marks the results of stale Ops of a plan, and of what depends on them. */
+static void mark_stale(const ad__plan *p) {
+    for (size_t k = 0; k < p->n; k++) {
+        ad_op *op = p->ops[k];
+        ad_var *out = ad__out(op);
+        for (int i = 0; i < op->n_in; i++)
+            if (ad__stamp(op->in[i]) > ad__stamp(out) || op->in[i]->flags & AD__REACHED) out->flags |= AD__REACHED;
+    }
+}
+
+/* If leaves have changed, the branches whose conditions are stale do not hold for the Ops recorded since. */
+static int end_stale_branches(ad_graph *g) {
+    if (g->branch == NULL || ad__branch_of(g->branch)->clock == g->clock) return AD_OK;
+    ad__plan p = { 0 };
+    int rc = ad__plan_of_branches(&p, g);
+    mark_stale(&p);
+    for (ad_op *b = g->branch; b != NULL && rc == AD_OK; b = ad__branch_of(b)->prev)
+        if (ad__out(b)->flags & AD__REACHED) end_branch(b, g->ops_at_change);
+    for (size_t k = 0; k < p.n; k++) ad__out(p.ops[k])->flags &= (uint16_t)~AD__REACHED;
+    ad__plan_free(g, &p);
+    return rc;
+}
+
 bool ad_branch(ad_var *cond) {
     if (ad__absent(cond)) return ad_refuse_nil(cond, "branch"), false;
     ad_graph *g = ad__owner(cond);
     if (g->code != AD_OK || ad__check_open(cond, "branch")) return false;
-    ad__branch b = { .prev = g->branch, .at = ad_item(cond), .taken = ad_item(cond) != 0, .until = UINT32_MAX };
+    if (end_stale_branches(g)) return false;
+    ad__branch b = { .prev = g->branch, .at = ad_item(cond), .taken = ad_item(cond) != 0, .from = g->branches_ended,
+                     .until = AD__ALWAYS, .clock = g->clock };
     ad_var *y = ad__apply1(&branch_type, cond, &b);
     if (ad__absent(y) || tell_tapes(cond, b.taken)) return false;
     g->branch = y->creator;
+    g->plan.root = NULL; /* the plan lacks this branch */
     return b.taken;
 }

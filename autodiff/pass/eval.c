@@ -56,10 +56,16 @@ int ad_eval(ad_var *y) {
 typedef struct {
     const ad_op *op;     /* a stale one; NULL if there is none */
     int operand;         /* the operand that is newer than its result */
-    uint32_t since;      /* the oldest branch; the two fields below are of the Ops visited that are newer */
+    uint32_t since;      /* the oldest branch; the two fields below are of y's Op and the visited Ops newer than that */
     uint32_t first;      /* the oldest one */
     uint64_t first_time; /* the stamp of the one written longest ago */
 } staleness;
+
+static staleness search_from(const ad_var *y) {
+    staleness s = { .since = UINT32_MAX, .first = y->creator->id, .first_time = ad__stamp(y) };
+    for (const ad_op *b = ad__owner(y)->branch; b != NULL; b = ad__branch_of(b)->prev) s.since = b->id;
+    return s;
+}
 
 static void find_stale(ad_var *y, staleness *s) {
     ad__walk w = ad__walk_from(y);
@@ -70,14 +76,15 @@ static void find_stale(ad_var *y, staleness *s) {
             ad__walk_reach(&w, op->in[i]);
         }
         if (op->id <= s->since) continue;
-        s->first = op->id;
-        if (time < s->first_time) s->first_time = time;
+        s->first = op->id < s->first ? op->id : s->first;
+        s->first_time = time < s->first_time ? time : s->first_time;
     }
 }
 
-/* The newest branch, from b on, that holds for y. */
+/* The newest branch, from b on, that holds for y or for an Op that y depends on. */
 static ad_op *next_branch(ad_op *b, const ad_var *y, const staleness *s) {
-    while (b != NULL && (b->id >= y->creator->id || s->first > ad__branch_of(b)->until)) b = ad__branch_of(b)->prev;
+    while (b != NULL && (y->creator->id <= ad__branch_of(b)->from || s->first > ad__branch_of(b)->until))
+        b = ad__branch_of(b)->prev;
     return b;
 }
 
@@ -100,10 +107,9 @@ int ad__check_fresh(ad_var *y, const char *caller) {
     ad_graph *g = ad__owner(y);
     bool evaluated = g->plan.root == y->creator && g->plan.evaluated == g->clock;
     if (g->ops_at_change == 0 || evaluated || y->creator == NULL) return AD_OK;
-    staleness s = { .since = UINT32_MAX, .first = UINT32_MAX, .first_time = UINT64_MAX };
-    for (const ad_op *b = g->branch; b != NULL; b = ad__branch_of(b)->prev) s.since = b->id;
+    staleness s = search_from(y);
     find_stale(y, &s);
-    if (s.op == NULL && s.first != UINT32_MAX) find_changed_condition(y, &s);
+    if (s.op == NULL) find_changed_condition(y, &s);
     if (s.op == NULL) return AD_OK;
     const ad_var *changed = s.op->in[s.operand];
     const char *name = ad_name_of(changed);

@@ -169,6 +169,12 @@ static void pass_close(pass *p) {
 static int check_rule(const ad_op *op, int i, const ad_var *d) {
     const ad_var *x = op->in[i];
     if (d == NULL || d->layout == x->layout) return AD_OK; /* NULL: the rule says zero */
+    if (ad__absent(d))
+        return ad_fail(ad__owner(x), AD_EVALUE, "gradient: the vjp of %s gave nil for operand %d; leave NULL for zero",
+                       op->type->name, i);
+    if (ad__owner(d) != ad__owner(x))
+        return ad_fail(ad__owner(x), AD_EGRAPH, "gradient: the vjp of %s gave a Var of another graph for operand %d",
+                       op->type->name, i);
     if (d->layout->dtype == x->layout->dtype && ad_shape_equal(d->layout->shape, x->layout->shape)) return AD_OK;
     return ad_fail(ad__owner(x), AD_ESHAPE, "gradient: the vjp of %s gave %s %s for operand %d, which is %s %s",
                    op->type->name, ad_dtype_name(d->layout->dtype), ad_shape_str(d->layout->shape).text, i,
