@@ -3,6 +3,7 @@
 #define AUTODIFF_BASE_ARENA_H
 
 #include "autodiff/autodiff.h"
+#include "autodiff/base/floating.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define AD__ASAN 1
