@@ -991,6 +991,46 @@ static void passes_within_a_rule(void **state) {
     ad_graph_free(g);
 }
 
+/* A rule that differentiates Vars of the program, which the pass that runs the rule walks over too. */
+typedef struct {
+    ad_var *z, *p, *early; /* z = p^3 early, early = exp(0 p) */
+    bool backward;
+} outer_vars;
+
+static void differentiates_outside(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)y;
+    outer_vars *o = user;
+    ad_var *d = NULL;
+    if (o->backward) ad_backward(o->z);
+    else if (ad_gradient(o->z, 1, &o->p, &d) == AD_OK && ad_eval(o->z) == AD_OK) /* d = 3 p^2 early */
+        dxs[0] = ad_mul(g, ad_mul(ad_muls(xs[0], 2), ad_muls(d, 1 / (3 * ad_item(o->p) * ad_item(o->p)))));
+}
+
+static void rules_that_differentiate_outer_vars(void **state) {
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        ad_graph *g = ad_graph_new();
+        ad_keep_grads(g, i & 1);
+        ad_var *p = param_item(g, AD_F64, 1.5), *x = param_item(g, AD_F64, 3), *early = ad_exp(ad_muls(p, 0)), *dx;
+        ad_var *z = ad_mul(ad_pows(p, 3), early), *twice = ad_muls(x, 2);
+        for (int k = 0; k < (i & 2 ? 500 : 0); k++) ad_exp(p);
+        outer_vars o = { z, p, early, i & 4 };
+        ad_var *a = ad_custom(ad_square(twice), 1, &twice, differentiates_outside, &o);
+        ad_var *b = ad_custom(ad_square(twice), 1, &twice, differentiates_outside, &o);
+        ad_var *y = ad_mul(ad_add(a, b), ad_add(z, early)); /* 8 x^2 (p^3 + 1), but for the constants of the rule */
+        if (o.backward) {
+            FAILS(ad_backward(y), AD_EGRAD, "backward: a backward pass is running, whose gradients this call would change");
+        } else {
+            assert_int_equal(ad_backward(y), AD_OK);
+            assert_close(ad_grad_item(x), 16 * 3 * (1.5 * 1.5 * 1.5 + 1), 1e-12);
+            assert_close(ad_grad_item(p), 8 * 9 * 3 * 1.5 * 1.5, 1e-12);
+            assert_int_equal(ad_gradient(y, 1, &x, &dx), AD_OK);
+            assert_close(ad_item(dx), ad_grad_item(x), 1e-12);
+        }
+        ad_graph_free(g);
+    }
+}
+
 /* ---- what a rule of ad_custom may give ------------------------------------------------------------------------------- */
 
 static void gives(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
@@ -1115,6 +1155,7 @@ int main(void) {
         cmocka_unit_test(invalid_custom_rules_are_reported),
         cmocka_unit_test(forms_do_not_depend_on_enable_grad),
         cmocka_unit_test(passes_within_a_rule),
+        cmocka_unit_test(rules_that_differentiate_outer_vars),
         cmocka_unit_test(wrong_results_of_rules_are_reported),
         cmocka_unit_test(wrong_results_of_vjps_are_reported),
     };

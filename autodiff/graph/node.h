@@ -37,7 +37,8 @@ enum {
     AD__SAVED = 512,   /* its Op has a pointer to saved bytes */
     AD__NAMED = 1024,  /* has an entry in the graph's list of names */
     AD__DRAWN = 2048,  /* a leaf with random numbers: ad_rand, ad_randn */
-    AD__REPLAYS = 4096 /* its Op has an ad__replay */
+    AD__REPLAYS = 4096, /* its Op has an ad__replay */
+    AD__PARKED = 8192   /* AD__REACHED of a walk that waits: see ad__rule */
 };
 
 /* 40 bytes. The Op and small values follow it in memory: a scalar binary node takes 96 bytes with its gradient. */
@@ -110,6 +111,16 @@ struct ad__tape {
     size_t n, capacity;
     size_t next; /* of the answers, the one to be given again */
     bool replays;
+};
+
+/* Set in the graph while a user's rule runs within a backward pass. The pass walks over Ops; a walk of the rule's own must
+   not meet its flags, so it parks them first. */
+typedef struct ad__rule ad__rule;
+struct ad__rule {
+    ad__rule *outer;
+    const ad_op *op; /* whose rule runs; the pass has flags on older Ops only */
+    uint32_t floor;  /* the number of Ops when it began: older ones belong to the pass, or to what is outside of it */
+    bool parked;
 };
 
 /* Set in the graph while a function that drew random numbers is recorded again, as a part of a derivative. */
@@ -202,6 +213,7 @@ struct ad_graph {
     ad_op *branch;   /* the newest branch; NULL if there is none */
     uint32_t branches_ended; /* the largest until of a branch, as far as it is set */
     ad__tape *tape;
+    ad__rule *rule;
     const ad__repeat *repeat;
     int vjp_rules;  /* vjp rules that are running; a pass begun by one saves the outer pass's AD__ON_PATH flags */
     int code;       /* of the first error; 0 if there is none */

@@ -41,18 +41,24 @@ static void clear(ad__plan *p) {
     p->random = false;
 }
 
-/* Lists the Ops of a walk. */
-static int list_ops(ad__plan *p, ad__walk w, uint32_t after) {
+/* Lists the Ops of a walk. late is a constant: whether some branches may be visited only because of others. */
+AD__INLINE int list_ops(ad__plan *p, ad__walk w, uint32_t after, bool late) {
     int rc = AD_OK;
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
         if (rc == AD_OK) rc = plan_append(w.graph, p, op);
-        if (AD__UNLIKELY(w.late)) ad__walk_late(&w, op);
+        if (late && w.late) ad__walk_late(&w, op);
         for (int i = 0; i < op->n_in; i++)
             if (is_later(op->in[i], after)) ad__walk_reach(&w, op->in[i]);
     }
     reverse(p->ops, p->n);
     return rc;
 }
+
+/* These get a copy of the walk, whose address nobody has: the compiler keeps it in registers. */
+static __attribute__((noinline)) int list_plain(ad__plan *p, ad__walk w, uint32_t after) {
+    return list_ops(p, w, after, false);
+}
+static __attribute__((noinline)) int list_with_branches(ad__plan *p, ad__walk w) { return list_ops(p, w, 0, true); }
 
 int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after) {
     ad_var *newest = newest_of(n_roots, roots);
@@ -61,7 +67,7 @@ int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t afte
     ad__walk w = ad__walk_from(newest);
     for (int i = 0; i < n_roots; i++)
         if (is_later(roots[i], after)) ad__walk_add(&w, roots[i]);
-    return list_ops(p, w, after);
+    return list_plain(p, w, after);
 }
 
 static ad_op *next_holding(ad_op *b) {
@@ -75,7 +81,7 @@ int ad__plan_of_branches(ad__plan *p, ad_graph *g) {
     if (b == NULL) return AD_OK;
     ad__walk w = ad__walk_from(ad__out(b));
     while ((b = next_holding(ad__branch_of(b)->prev)) != NULL) ad__walk_add(&w, ad__out(b));
-    return list_ops(p, w, 0);
+    return list_with_branches(p, w);
 }
 
 void ad__plan_free(ad_graph *g, ad__plan *p) {
@@ -87,7 +93,7 @@ const ad__plan *ad__plan_for(ad_var *y) {
     ad__plan *p = &ad__owner(y)->plan;
     if (p->root == y->creator && p->root != NULL) return p;
     clear(p);
-    if (y->creator != NULL && list_ops(p, ad__walk_with_branches(y), 0)) return NULL;
+    if (y->creator != NULL && list_with_branches(p, ad__walk_with_branches(y))) return NULL;
     p->root = y->creator;
     return p;
 }

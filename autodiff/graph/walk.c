@@ -49,6 +49,22 @@ static int heap_frontier(ad__walk *w) {
     return AD_OK;
 }
 
+static void move_flag(const ad__rule *r, unsigned from, unsigned to) {
+    uint32_t outside = r->outer ? r->outer->floor : 0;
+    for (const ad_op *op = r->op->prev; op != NULL && op->id > outside; op = op->prev)
+        if (ad__out(op)->flags & from) ad__out(op)->flags ^= (uint16_t)(from | to);
+}
+
+void ad__walk_park(ad_graph *g) {
+    if (g->rule->parked) return;
+    g->rule->parked = true;
+    move_flag(g->rule, AD__REACHED, AD__PARKED);
+}
+
+void ad__walk_unpark(ad__rule *rule) {
+    if (rule->parked) move_flag(rule, AD__PARKED, AD__REACHED);
+}
+
 /* Nothing in a segment may lead to the root, so it is put on the heap at once. */
 void ad__walk_add(ad__walk *w, ad_var *root) {
     if (!ad__walk_reach(w, root)) return;

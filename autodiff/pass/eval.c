@@ -17,6 +17,7 @@ static int evaluate_replayed(const ad_op *op) {
     return rc;
 }
 
+/* An Op that is a view, draws random numbers or has state. */
 static int evaluate_special(const ad_op *op) {
     ad_var *out = ad__out(op);
     if (op->type->flags & AD_OP_VIEW) return out->data = op->in[0]->data, AD_OK;
@@ -27,9 +28,9 @@ static int evaluate_special(const ad_op *op) {
    and Ops that share an unchanged value do not. */
 static inline int evaluate_again(const ad_op *op, uint64_t now) {
     ad_var *out = ad__out(op);
-    bool stale = (op->type->flags & AD_OP_RANDOM) != 0;
+    unsigned special = op->type->flags & (AD_OP_VIEW | AD_OP_RANDOM | AD_OP_STATE);
+    bool stale = AD__UNLIKELY(special) && op->type->flags & AD_OP_RANDOM;
     for (int i = 0; i < op->n_in; i++) stale |= ad__stamp(op->in[i]) > ad__stamp(out);
-    bool special = (op->type->flags & (AD_OP_VIEW | AD_OP_RANDOM | AD_OP_STATE)) != 0;
     int rc = AD__UNLIKELY(special) ? evaluate_special(op) : op->type->evaluate[out->layout->dtype](op);
     if (stale && rc == AD_OK) ad__set_stamp(out, now);
     return rc;
@@ -103,10 +104,8 @@ static void find_changed_condition(const ad_var *y, staleness *s) {
         }
 }
 
-int ad__check_fresh(ad_var *y, const char *caller) {
+static __attribute__((noinline)) int search(ad_var *y, const char *caller) {
     ad_graph *g = ad__owner(y);
-    bool evaluated = g->plan.root == y->creator && g->plan.evaluated == g->clock;
-    if (g->ops_at_change == 0 || evaluated || y->creator == NULL) return AD_OK;
     staleness s = search_from(y);
     find_stale(y, &s);
     if (s.op == NULL) find_changed_condition(y, &s);
@@ -116,4 +115,10 @@ int ad__check_fresh(ad_var *y, const char *caller) {
     return ad_fail(g, AD_ESTALE, "%s: operand %d %s%s%s of %s was changed after %s ran; call ad_eval first", caller,
                    s.operand, name ? name : "", name ? " " : "", ad_shape_str(changed->layout->shape).text,
                    s.op->type->name, s.op->type->name);
+}
+
+int ad__check_fresh(ad_var *y, const char *caller) {
+    const ad_graph *g = ad__owner(y);
+    bool evaluated = g->plan.root == y->creator && g->plan.evaluated == g->clock;
+    return g->ops_at_change == 0 || evaluated || y->creator == NULL ? AD_OK : search(y, caller);
 }

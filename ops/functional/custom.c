@@ -1,5 +1,6 @@
 /* custom.c: ad_custom, a Var with a gradient rule that the caller gives. Its operands are y and the xs. Its result is a
    view of y. */
+#include "autodiff/graph/walk.h"
 #include "autodiff/pass/inner.h"
 #include "ops/base/gradient.h"
 #include "ops/ops.h"
@@ -39,8 +40,18 @@ static int check_all(const ad_op *op, ad_var *const dxs[]) {
     return rc;
 }
 
-static void custom_backward(const ad_op *op) {
+/* Runs the rule within a backward pass. It may begin passes of its own. */
+static void run_rule(const ad_op *op, int n, ad_var *const xs[], ad_var *y, ad_var *cotangent, ad_var *dxs[]) {
     const custom_attrs *a = ad__attrs_of(op);
+    ad_graph *g = ad__owner(y);
+    ad__rule rule = { .outer = g->rule, .op = op, .floor = g->n_ops };
+    g->rule = &rule;
+    a->rule(n, xs, y, cotangent, dxs, a->user);
+    g->rule = rule.outer;
+    ad__walk_unpark(&rule);
+}
+
+static void custom_backward(const ad_op *op) {
     ad_var *out = ad__out(op);
     ad_graph *g = ad__owner(out);
     int n = op->n_in - 1;
@@ -48,7 +59,7 @@ static void custom_backward(const ad_op *op) {
     ad_var **xs = ad__inner_vars(g, 2 * n);
     for (int i = 0; i < n && xs != NULL; i++) xs[i] = ad__stand_in(op->in[i + 1], false);
     ad_var *y = ad__stand_in(out, false), *cotangent = ad_input(g, out->layout->dtype, out->grad, out->layout->shape);
-    if (g->code == AD_OK) a->rule(n, xs, y, cotangent, xs + n, a->user);
+    if (g->code == AD_OK) run_rule(op, n, xs, y, cotangent, xs + n);
     bool right = g->code == AD_OK && check_all(op, xs + n) == AD_OK;
     for (int i = 0; i < n && right; i++)
         if (xs[n + i] != NULL) ad__add_gradient(op, i + 1, xs[n + i]->data);
