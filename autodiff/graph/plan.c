@@ -41,12 +41,18 @@ static void clear(ad__plan *p) {
     p->random = false;
 }
 
+static ad__walk with_late(ad__walk w, const ad_op *op) {
+    ad__walk_late(&w, op);
+    return w;
+}
+
 /* Lists the Ops of a walk. late is a constant: whether some branches may be visited only because of others. */
-AD__INLINE int list_ops(ad__plan *p, ad__walk w, uint32_t after, bool late) {
+AD__INLINE int list_ops(ad__plan *p, const ad__walk *start, uint32_t after, bool late) {
+    ad__walk w = *start; /* nobody has its address, so the compiler keeps it in registers */
     int rc = AD_OK;
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
         if (rc == AD_OK) rc = plan_append(w.graph, p, op);
-        if (late && w.late) ad__walk_late(&w, op);
+        if (late && w.late) w = with_late(w, op);
         for (int i = 0; i < op->n_in; i++)
             if (is_later(op->in[i], after)) ad__walk_reach(&w, op->in[i]);
     }
@@ -54,11 +60,7 @@ AD__INLINE int list_ops(ad__plan *p, ad__walk w, uint32_t after, bool late) {
     return rc;
 }
 
-/* These get a copy of the walk, whose address nobody has: the compiler keeps it in registers. */
-static __attribute__((noinline)) int list_plain(ad__plan *p, ad__walk w, uint32_t after) {
-    return list_ops(p, w, after, false);
-}
-static __attribute__((noinline)) int list_with_branches(ad__plan *p, ad__walk w) { return list_ops(p, w, 0, true); }
+static int list_with_branches(ad__plan *p, ad__walk w) { return list_ops(p, &w, 0, true); }
 
 int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after) {
     ad_var *newest = newest_of(n_roots, roots);
@@ -67,7 +69,7 @@ int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t afte
     ad__walk w = ad__walk_from(newest);
     for (int i = 0; i < n_roots; i++)
         if (is_later(roots[i], after)) ad__walk_add(&w, roots[i]);
-    return list_plain(p, w, after);
+    return list_ops(p, &w, after, false);
 }
 
 static ad_op *next_holding(ad_op *b) {
