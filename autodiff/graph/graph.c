@@ -122,7 +122,7 @@ ad_mark ad_begin(ad_graph *g) {
 static void drop_branches(ad_graph *g, uint32_t n_ops) {
     for (; g->branch != NULL && g->branch->id > n_ops; g->branch = ad__branch_of(g->branch)->prev) g->plan.root = NULL;
     for (const ad_op *op = g->branch; op != NULL; op = ad__branch_of(op)->prev) {
-        ad__branch *b = ad__branch_of(op);
+        ad__branch_info *b = ad__branch_of(op);
         if (b->until != AD__ALWAYS && b->until > n_ops) b->until = n_ops;
     }
     if (g->branches_ended > n_ops) g->branches_ended = n_ops;

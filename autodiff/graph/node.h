@@ -94,11 +94,11 @@ typedef struct {
     bool taken;  /* whether it was not 0 */
     uint32_t from, until;
     uint64_t clock; /* the graph's then */
-} ad__branch;
+} ad__branch_info;
 
 #define AD__ALWAYS UINT32_MAX /* for until */
 
-static inline ad__branch *ad__branch_of(const ad_op *op) { return ad__attrs_of(op); }
+static inline ad__branch_info *ad__branch_of(const ad_op *op) { return ad__attrs_of(op); }
 static inline bool ad__branch_holds(const ad_op *branch, uint32_t id) {
     return ad__branch_of(branch)->from < id && id <= ad__branch_of(branch)->until;
 }

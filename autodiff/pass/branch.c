@@ -31,7 +31,7 @@ static void end_branch(const ad_op *op, uint32_t until) {
 }
 
 static int branch_evaluate(const ad_op *op) {
-    ad__branch *b = ad__branch_of(op);
+    ad__branch_info *b = ad__branch_of(op);
     char where[96];
     ad_write_element(ad__out(op)->layout->dtype, ad__out(op)->data, 0, b->taken);
     if ((ad_item(op->in[0]) != 0) == b->taken) return AD_OK;
@@ -40,13 +40,13 @@ static int branch_evaluate(const ad_op *op) {
     return fail_branch(op->in[0], where, b->taken);
 }
 
-static const ad_attr branch_list[] = { { "taken", AD_ATTR_BOOL, offsetof(ad__branch, taken) },
-                                       { "at", AD_ATTR_DOUBLE, offsetof(ad__branch, at) },
+static const ad_attr branch_list[] = { { "taken", AD_ATTR_BOOL, offsetof(ad__branch_info, taken) },
+                                       { "at", AD_ATTR_DOUBLE, offsetof(ad__branch_info, at) },
                                        { 0 } };
 
 static const ad_optype branch_type = {
     .name = "branch", .doc = "the way that an if statement of the program went", .arity = 1, .flags = AD_OP_CONSTANT,
-    .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(ad__branch), .attrs = branch_list, .shape = branch_shape,
+    .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(ad__branch_info), .attrs = branch_list, .shape = branch_shape,
     .evaluate = { branch_evaluate, branch_evaluate }
 };
 
@@ -111,7 +111,7 @@ bool ad_branch(ad_var *cond) {
     ad_graph *g = ad__owner(cond);
     if (g->code != AD_OK || ad__check_open(cond, "branch")) return false;
     if (end_stale_branches(g)) return false;
-    ad__branch b = { .prev = g->branch, .at = ad_item(cond), .taken = ad_item(cond) != 0, .from = g->branches_ended,
+    ad__branch_info b = { .prev = g->branch, .at = ad_item(cond), .taken = ad_item(cond) != 0, .from = g->branches_ended,
                      .until = AD__ALWAYS, .clock = g->clock };
     ad_var *y = ad__apply1(&branch_type, cond, &b);
     if (ad__absent(y) || tell_tapes(cond, b.taken)) return false;
