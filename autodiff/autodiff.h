@@ -162,9 +162,9 @@ typedef struct {
 AD_API ad_stats ad_graph_stats(const ad_graph *g); /* zeros for NULL */
 
 /* Sets whether ops applied from now on take part in differentiation; the default is true. Ops are recorded in both
-   cases, so ad_eval works on them. Passes and functional forms (ad_gradient, ad_hvp, ad_jacobian ...) differentiate what
-   was recorded, and their results are the same and can be differentiated again, whatever the setting is when they are
-   called. Returns the previous setting. */
+   cases, so ad_eval works on them. Passes and functional forms (ad_gradient, ad_hvp, ad_jacobian ...) differentiate
+   what was recorded, and their results are the same and can be differentiated again, whatever the setting is when they
+   are called. Returns the previous setting. */
 AD_API bool ad_enable_grad(ad_graph *g, bool on);
 /* Sets whether the gradients of interior Vars (results of ops) stay readable after a backward pass; the default is
    true. If false, the pass reuses their memory. Applies to ops applied from now on. Returns the previous setting. */
@@ -263,14 +263,14 @@ AD_API int ad_dump_dot(const ad_var *y, FILE *to);
 
    What is evaluated is the expression that was recorded. An if, a loop or a C number of the program that depended on
    values stays as it was then: where it might change, write the condition as ad_branch. After an error the Vars that
-   come before the failing op, in order of creation, have new values and the others old ones. Clear the error, change the
-   leaves and evaluate again, or build a new expression. */
+   come before the failing op, in order of creation, have new values and the others old ones. Clear the error, change
+   the leaves and evaluate again, or build a new expression. */
 AD_API int ad_eval(ad_var *y);
-/* For conditions in C that depend on values: if (ad_branch(cond)) ... Returns true if cond, of one element, is not 0; so
-   NaN is true, as in C. Records the answer as an op without a gradient. From then on, ad_eval and all that evaluates again
-   (objectives, checkpoints) evaluates cond too, whichever Var is asked for, since the program may have chosen it. It
-   fails with AD_EBRANCH if the answer would be another one, before it evaluates what was made after the branch. Passes
-   fail with AD_ESTALE if a leaf that cond depends on has changed.
+/* For conditions in C that depend on values: if (ad_branch(cond)) ... Returns true if cond, of one element, is not 0;
+   so NaN is true, as in C. Records the answer as an op without a gradient. From then on, ad_eval and all that evaluates
+   again (objectives, checkpoints) evaluates cond too, whichever Var is asked for, since the program may have chosen it.
+   It fails with AD_EBRANCH if the answer would be another one, before it evaluates what was made after the branch.
+   Passes fail with AD_ESTALE if a leaf that cond depends on has changed.
 
    After AD_EBRANCH, clear the error and build the expression again, in the same scope or in another one: the branch
    holds for the Vars made before it failed, and for what depends on them. It is forgotten when the scope that it was
@@ -315,10 +315,10 @@ typedef struct ad_objective ad_objective;
 AD_API ad_objective *ad_objective_new(ad_var *y, int n, ad_var *const xs[]);
 AD_API int64_t ad_objective_size(const ad_objective *f); /* number of elements of all xs; 0 for NULL */
 /* The callback. objective is an ad_objective. Copies x, which has ad_objective_size elements, to the leaves one after
-   the other, evaluates y in place, as ad_eval does, and returns it: conditions in C that depend on values need ad_branch.
-   If grad is not NULL, also writes dy/dx to it, of the same size; the ad_grad of the xs and of all that y depends on is
-   overwritten. Takes no memory from the system after the first call.
-   NaN, with the graph's error, after an error. */
+   the other, evaluates y in place, as ad_eval does, and returns it: conditions in C that depend on values need
+   ad_branch. If grad is not NULL, also writes dy/dx to it, of the same size; the ad_grad of the xs and of all that y
+   depends on is overwritten. Takes no memory from the system after the first call. NaN, with the graph's error, after
+   an error. */
 AD_API double ad_value_and_gradient(const double *x, double *grad, void *objective);
 
 /* A function of n Vars that builds an expression and returns its result. */

@@ -1,5 +1,5 @@
-/* test_checkpoint.c: ad_checkpoint of modules and of functions with state, random numbers and Vars of their own: the same
-   as without it, or refused. */
+/* test_checkpoint.c: ad_checkpoint of modules and of functions with state, random numbers and Vars of their own: the
+   same as without it, or refused. */
 #include "autodiff/extend.h"
 #include "nn/nn.h"
 #include "tests/common.h"
@@ -195,7 +195,7 @@ static void captured_leaves_and_results(void **state) {
         }
 }
 
-/* ---- what changed in between is noticed --------------------------------------------------------------------------- */
+/* ---- what changed in between is noticed -------------------------------------------------------------------------- */
 
 /* sum of k x^2, x = (1,2,3): the gradient is 2 k x. */
 static ad_var *times_k(int n, ad_var *const xs[], void *user) { return (void)n, ad_sum(ad_mul(ad_square(xs[0]), user)); }
@@ -275,7 +275,7 @@ static void numbers_of_c_that_changed(void **state) {
     }
 }
 
-/* ---- random numbers ----------------------------------------------------------------------------------------------- */
+/* ---- random numbers ---------------------------------------------------------------------------------------------- */
 
 enum { DRAWN = 10 };
 
@@ -294,7 +294,8 @@ static ad_var *seeds(int n, ad_var *const xs[], void *user) {
     return drops(n, xs, user);
 }
 
-/* y is linear or quadratic in x = 1, so d y / d x is y or 2 y for the same draws, and the second derivative 0 or 2 y. */
+/* y is linear or quadratic in x = 1, so d y / d x is y or 2 y for the same draws, and the second derivative 0 or 2 y.
+   */
 static void one_mask_for_value_and_derivatives(void **state) {
     (void)state;
     static const struct {
@@ -326,7 +327,7 @@ static void one_mask_for_value_and_derivatives(void **state) {
     }
 }
 
-/* ---- modes of the graph --------------------------------------------------------------------------------------------- */
+/* ---- modes of the graph ------------------------------------------------------------------------------------------ */
 
 static void without_recording_gradients(void **state) {
     (void)state;

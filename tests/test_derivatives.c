@@ -299,7 +299,7 @@ static void repeated_passes_allocate_nothing(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- invalid calls -------------------------------------------------------------------------------------------------- */
+/* ---- invalid calls ----------------------------------------------------------------------------------------------- */
 
 static void strict_gradients(void **state) {
     (void)state;
@@ -369,7 +369,7 @@ static void vars_of_closed_scopes(void **state) {
 #endif
 }
 
-/* ---- ad_gradgradcheck -------------------------------------------------------------------------------------------------- */
+/* ---- ad_gradgradcheck -------------------------------------------------------------------------------------------- */
 
 static ad_var *smooth_expression(int n, ad_var *const xs[], void *user) {
     (void)n, (void)user;
@@ -415,7 +415,7 @@ static void gradgradcheck_accepts_and_finds(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- every op of the table: second derivatives ------------------------------------------------------------------------------ */
+/* ---- every op of the table: second derivatives ------------------------------------------------------------------- */
 
 typedef struct {
     ad_graph *g;
@@ -474,7 +474,7 @@ static void second_derivatives_of_every_op(void **state) {
     assert_int_equal(wrong, 0);
 }
 
-/* ---- ad_value_and_gradient --------------------------------------------------------------------------------------------------- */
+/* ---- ad_value_and_gradient --------------------------------------------------------------------------------------- */
 
 /* Takes steps of gradient descent from x [2]. Returns the value before the last step. */
 static double by_descent(double f(const double *, double *, void *), void *user, double *x, int steps) {
@@ -538,7 +538,7 @@ static void invalid_objectives_are_reported(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- checkpoints ------------------------------------------------------------------------------------------------------------------ */
+/* ---- checkpoints ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     int calls, layers;
@@ -764,7 +764,7 @@ static void invalid_checkpoints_are_reported(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- ad_custom ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- ad_custom --------------------------------------------------------------------------------------------------- */
 
 /* The straight-through estimator (Bengio et al. 2013): a step function with the gradient of the identity. */
 static void straight_through(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
@@ -950,7 +950,7 @@ static void forms_do_not_depend_on_enable_grad(void **state) {
         }
 }
 
-/* ---- passes within rules ------------------------------------------------------------------------------------------ */
+/* ---- passes within rules ----------------------------------------------------------------------------------------- */
 
 /* y = 2 x. Its backward asks ad_wants_grad, as many ops do. */
 static int double_evaluate(const ad_op *op) { return *(double *)ad_values(op) = 2 * ad_item(ad_op_operand(op, 0)), AD_OK; }
@@ -1031,7 +1031,7 @@ static void rules_that_differentiate_outer_vars(void **state) {
     }
 }
 
-/* ---- what a rule of ad_custom may give ------------------------------------------------------------------------------- */
+/* ---- what a rule of ad_custom may give --------------------------------------------------------------------------- */
 
 static void gives(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
     (void)n, (void)xs, (void)y, (void)g;

@@ -1,5 +1,5 @@
-/* test_random_graphs.c: compares thousands of random graphs, which have gaps, with a naive differentiation; and graphs of
-   all the ways to record and to differentiate with one another and with finite differences. */
+/* test_random_graphs.c: compares thousands of random graphs, which have gaps, with a naive differentiation; and graphs
+   of all the ways to record and to differentiate with one another and with finite differences. */
 #include "autodiff/extend.h"
 #include "tests/common.h"
 
@@ -271,7 +271,7 @@ static void random_graphs_against_naive_differentiation(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- graphs of all the ways to record and to differentiate -------------------------------------------------------- */
+/* ---- graphs of all the ways to record and to differentiate ------------------------------------------------------- */
 
 /* A recipe is built into Vars any number of times: with other leaves for finite differences, and in other graphs. Every
    node is [4,2]. */
@@ -447,7 +447,7 @@ static bool draws(const recipe *r) {
     return false;
 }
 
-/* ---- comparisons: each returns NULL, or what is wrong ----------------------------------------------------------------- */
+/* ---- comparisons: each returns NULL, or what is wrong ------------------------------------------------------------ */
 
 static double largest(const double *x, int n) {
     double most = 1;
@@ -503,8 +503,8 @@ static bool moved(const recipe *r, const built *base, const double *v, double h,
     return same;
 }
 
-/* The slope along v by central differences of order 4 with steps h, against the gradient's product with v; and the slope of
-   the gradient against hv. */
+/* The slope along v by central differences of order 4 with steps h, against the gradient's product with v; and the
+   slope of the gradient against hv. */
 static const char *compare_slopes(const recipe *r, const built *u, const double *v, const double *gradient,
                                   const double *hv, double h) {
     enum { N = PARAMS * SIZE };
@@ -539,8 +539,8 @@ static const char *compare_no_grad(built *u, const double *v, const double *grad
     return !ok ? "gradient differs without recording" : !second ? "hvp differs without recording" : NULL;
 }
 
-/* The value after ad_eval with these leaves is that of the recipe built with them. If ad_eval gave AD_EBRANCH, that goes
-   another way. */
+/* The value after ad_eval with these leaves is that of the recipe built with them. If ad_eval gave AD_EBRANCH, that
+   goes another way. */
 static const char *compare_fresh(const recipe *r, const built *u, double at[PARAMS][SIZE], int rc) {
     built fresh;
     ad_clear_error(u->g);

@@ -113,8 +113,8 @@ struct ad__tape {
     bool replays;
 };
 
-/* Set in the graph while a user's rule runs within a backward pass. The pass walks over Ops; a walk of the rule's own must
-   not meet its flags, so it parks them first. */
+/* Set in the graph while a user's rule runs within a backward pass. The pass walks over Ops; a walk of the rule's own
+   must not meet its flags, so it parks them first. */
 typedef struct ad__rule ad__rule;
 struct ad__rule {
     ad__rule *outer;

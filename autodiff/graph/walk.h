@@ -47,8 +47,8 @@ static inline ad__walk ad__walk_from(ad_var *root) {
     if (AD__UNLIKELY(ad__owner(root)->rule != NULL)) ad__walk_park(ad__owner(root));
     return ad__walk_inside(root);
 }
-/* A walk from root and the branches that hold for it. A branch that has failed holds for what depends on an Op between it
-   and the failure too: while w->late is set, the visitor of each Op calls ad__walk_late, which schedules these. */
+/* A walk from root and the branches that hold for it. A branch that has failed holds for what depends on an Op between
+   it and the failure too: while w->late is set, the visitor of each Op calls ad__walk_late, which schedules these. */
 ad__walk ad__walk_with_branches(ad_var *root);
 void ad__walk_late(ad__walk *w, const ad_op *op);
 /* The next Op, or NULL if all have been visited. The slow path gets a copy of the walk, so that the compiler can keep

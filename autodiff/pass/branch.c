@@ -1,5 +1,5 @@
-/* branch.c: ad_branch: an if statement of the program that depends on a value, recorded so that evaluating again can tell
-   whether it would go the same way. */
+/* branch.c: ad_branch: an if statement of the program that depends on a value, recorded so that evaluating again can
+   tell whether it would go the same way. */
 #include "autodiff/graph/node.h"
 #include "autodiff/graph/plan.h"
 

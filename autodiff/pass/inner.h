@@ -15,8 +15,8 @@ typedef struct {
     ad_mark mark;
 } ad__inner;
 
-/* Between these two calls a scope is open, gradients are enabled and not kept, and passes may run, which look at no branch
-   of the outer expression. What is recorded is gone afterwards, so it repeats no draws by itself. */
+/* Between these two calls a scope is open, gradients are enabled and not kept, and passes may run, which look at no
+   branch of the outer expression. What is recorded is gone afterwards, so it repeats no draws by itself. */
 ad__inner ad__inner_begin(ad_graph *g);
 void ad__inner_end(ad_graph *g, const ad__inner *in);
 

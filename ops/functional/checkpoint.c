@@ -169,7 +169,8 @@ static int view_shape(ad_call *c) { return (void)c, AD_OK; }
 static void view_backward(const ad_op *op) { ad__add_gradient(op, 0, ad__out(op)->grad); }
 static void view_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { (void)op, dx[0] = g; }
 
-/* An operand of a checkpoint that draws. It depends on the checkpoint's result, so that ad_eval draws for that first. */
+/* An operand of a checkpoint that draws. It depends on the checkpoint's result, so that ad_eval draws for that first.
+   */
 static const ad_optype view_type = {
     .name = "checkpoint_operand", .doc = "a view of a checkpoint's operand, for the function recorded again", .arity = 2,
     .flags = AD_OP_VIEW | AD_OP_MIXED, .no_grad = AD_NO_GRAD(1), .shape = view_shape,

@@ -18,8 +18,8 @@ typedef struct {
 
 /* Call it before the function, with the Vars that the function gets. */
 ad__recording ad__recording_begin(ad_graph *g, int n, ad_var *const xs[]);
-/* Computes the print of what the function recorded, y being its result, and collects the captured Vars if asked. Returns
-   0, or AD_ENOMEM with the graph's error. The Ops must still be there. */
+/* Computes the print of what the function recorded, y being its result, and collects the captured Vars if asked.
+   Returns 0, or AD_ENOMEM with the graph's error. The Ops must still be there. */
 int ad__recording_end(ad__recording *r, ad_var *y, bool collect);
 /* Gives the list of captured Vars back. */
 void ad__recording_free(ad__recording *r);
