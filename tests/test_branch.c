@@ -25,7 +25,8 @@ static void answers_as_c_does(void **state) {
     static const struct {
         double value;
         bool taken;
-    } rows[] = { { 1, true }, { -0.5, true }, { 0, false }, { -0.0, false }, { NAN, true }, { INFINITY, true }, { 5e-324, true } };
+    } rows[] = { { 1, true },   { -0.5, true },     { 0, false },    { -0.0, false },
+                 { NAN, true }, { INFINITY, true }, { 5e-324, true } };
     ad_graph *g = ad_graph_new();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_true(ad_branch(ad_scalar(g, AD_F64, rows[i].value)) == rows[i].taken);
@@ -66,8 +67,9 @@ static void the_sentence_names_op_condition_and_way(void **state) {
     ad_var *y = ad_branch(x) ? ad_square(x) : ad_neg(x);
     set_item(x, 0);
     assert_int_equal(ad_eval(y), AD_EBRANCH);
-    assert_string_equal(ad_error(g), "branch: the branch at op 1, taken at 2, went the way of \"true\" when it was recorded, "
-                                     "but speed is 0 now, which is \"false\"; build the graph again");
+    assert_string_equal(ad_error(g),
+                        "branch: the branch at op 1, taken at 2, went the way of \"true\" when it was recorded, "
+                        "but speed is 0 now, which is \"false\"; build the graph again");
     ad_clear_error(g);
     ad_graph_free(g);
     g = ad_graph_new();
@@ -244,7 +246,7 @@ static void invalid_conditions(void **state) {
     assert_int_equal(ad_error_code(g), AD_ESHAPE);
     assert_contains(ad_error(g), "branch: [2]: a condition has one element");
     assert_false(ad_branch(ad_ones(other, AD_F64, AD_SCALAR)) && !ad_ok(other)); /* a graph of its own */
-    assert_false(ad_branch(ad_nil(g))); /* the error stays */
+    assert_false(ad_branch(ad_nil(g)));                                          /* the error stays */
     assert_int_equal(ad_error_code(g), AD_ESHAPE);
     ad_clear_error(g);
     assert_false(ad_branch(ad_nil(g)));
@@ -286,9 +288,7 @@ static void without_gradients_and_in_pictures(void **state) {
 static ad_var *branching(int n, ad_var *const xs[], void *user) { return (void)n, (void)user, piecewise(xs[0]); }
 
 /* Inside a checkpoint: in a value, its gradient, and a checkpoint within a checkpoint. */
-static ad_var *nested(int n, ad_var *const xs[], void *user) {
-    return ad_exp(ad_checkpoint(branching, user, n, xs));
-}
+static ad_var *nested(int n, ad_var *const xs[], void *user) { return ad_exp(ad_checkpoint(branching, user, n, xs)); }
 
 static void in_checkpoints(void **state) {
     (void)state;
@@ -304,7 +304,8 @@ static void in_checkpoints(void **state) {
         assert_close(ad_item(d), i ? 4 * exp(4) : 4, 1e-12);
         set_item(x, -2);
         assert_int_equal(ad_eval(y), AD_EBRANCH);
-        assert_contains(ad_error(g), "branch: the branch at number 1 in a checkpoint's function went the way of \"true\"");
+        assert_contains(ad_error(g),
+                        "branch: the branch at number 1 in a checkpoint's function went the way of \"true\"");
         ad_clear_error(g);
         assert_int_equal(ad_eval(d), AD_EBRANCH), ad_clear_error(g);
         assert_int_equal(ad_backward(y), AD_ESTALE), ad_clear_error(g);

@@ -42,13 +42,15 @@ static int counted_evaluate(const ad_op *op) {
 }
 static void counted_backward(const ad_op *op) { *(double *)ad_grad_into(op, 0) += 2 * ad_grad_item(ad_op_result(op)); }
 static void counted_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { (void)op, dx[0] = ad_muls(g, 2); }
-static const ad_optype op_counted = { .name = "counted", .arity = 1, .flags = AD_OP_STATE, .attr_size = sizeof(int *),
-                                      .evaluate = { NULL, counted_evaluate }, .backward = { NULL, counted_backward },
+static const ad_optype op_counted = { .name = "counted",
+                                      .arity = 1,
+                                      .flags = AD_OP_STATE,
+                                      .attr_size = sizeof(int *),
+                                      .evaluate = { NULL, counted_evaluate },
+                                      .backward = { NULL, counted_backward },
                                       .vjp = counted_vjp };
 
-static ad_var *counts(int n, ad_var *const xs[], void *user) {
-    return ad_square(ad_apply(&op_counted, n, xs, &user));
-}
+static ad_var *counts(int n, ad_var *const xs[], void *user) { return ad_square(ad_apply(&op_counted, n, xs, &user)); }
 static ad_var *counts_within(int n, ad_var *const xs[], void *user) {
     return ad_exp(ad_checkpoint(counts, user, n, xs));
 }
@@ -162,7 +164,9 @@ static ad_var *uses_captured(int n, ad_var *const xs[], void *user) {
     captured *c = user;
     return (void)n, ad_add(ad_mul(xs[0], c->leaf), ad_mul(ad_sin(c->made), c->constant));
 }
-static ad_var *returns_captured(int n, ad_var *const xs[], void *user) { return (void)n, (void)xs, ((captured *)user)->made; }
+static ad_var *returns_captured(int n, ad_var *const xs[], void *user) {
+    return (void)n, (void)xs, ((captured *)user)->made;
+}
 static ad_var *nests_captured(int n, ad_var *const xs[], void *user) {
     return ad_mul(ad_checkpoint(uses_captured, user, n, xs), ((captured *)user)->made);
 }
@@ -198,12 +202,15 @@ static void captured_leaves_and_results(void **state) {
 /* ---- what changed in between is noticed -------------------------------------------------------------------------- */
 
 /* sum of k x^2, x = (1,2,3): the gradient is 2 k x. */
-static ad_var *times_k(int n, ad_var *const xs[], void *user) { return (void)n, ad_sum(ad_mul(ad_square(xs[0]), user)); }
+static ad_var *times_k(int n, ad_var *const xs[], void *user) {
+    return (void)n, ad_sum(ad_mul(ad_square(xs[0]), user));
+}
 
 static void a_constant_that_changed(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(3)), *k = ad_name(ad_scalar(g, AD_F64, 1), "k"), *dx;
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(3)), *k = ad_name(ad_scalar(g, AD_F64, 1), "k"),
+           *dx;
     ad_var *y = ad_checkpoint(times_k, k, 1, &x);
     set_item(k, 10);
     assert_int_equal(ad_backward(y), AD_ESTALE);
@@ -242,7 +249,9 @@ typedef struct {
     int times;
 } numbers;
 
-static ad_var *by_attribute(int n, ad_var *const xs[], void *user) { return (void)n, ad_muls(xs[0], ((numbers *)user)->factor); }
+static ad_var *by_attribute(int n, ad_var *const xs[], void *user) {
+    return (void)n, ad_muls(xs[0], ((numbers *)user)->factor);
+}
 static ad_var *by_leaf(int n, ad_var *const xs[], void *user) {
     return (void)n, ad_mul(xs[0], ad_tensor(ad_graph_of(xs[0]), AD_F64, ((numbers *)user)->memory, AD_SHAPE(2)));
 }
@@ -262,7 +271,8 @@ static void numbers_of_c_that_changed(void **state) {
         ad_graph *g = ad_graph_new();
         const numbers before = { 2, { 2, 2 }, 2 }, after = { 3, { 2, 3 }, 4 };
         numbers user = before;
-        ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2 }, AD_SHAPE(2)), *dx, *y = ad_sum(ad_checkpoint(functions[i], &user, 1, &x));
+        ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2 }, AD_SHAPE(2)), *dx,
+               *y = ad_sum(ad_checkpoint(functions[i], &user, 1, &x));
         user = after;
         assert_int_equal(ad_backward(y), AD_ESTALE);
         assert_contains(ad_error(g), "build the graph again"), ad_clear_error(g);
@@ -279,7 +289,9 @@ static void numbers_of_c_that_changed(void **state) {
 
 enum { DRAWN = 10 };
 
-static ad_var *drops(int n, ad_var *const xs[], void *user) { return (void)n, (void)user, ad_dropout(xs[0], 0.5, true); }
+static ad_var *drops(int n, ad_var *const xs[], void *user) {
+    return (void)n, (void)user, ad_dropout(xs[0], 0.5, true);
+}
 static ad_var *scales_by_a_leaf(int n, ad_var *const xs[], void *user) {
     (void)n, (void)user;
     return ad_mul(xs[0], ad_add(ad_rand(ad_graph_of(xs[0]), AD_F64, AD_SHAPE(DRAWN)),
@@ -304,7 +316,8 @@ static void one_mask_for_value_and_derivatives(void **state) {
     } rows[] = { { drops, 1 }, { scales_by_a_leaf, 1 }, { drops_within, 2 }, { seeds, 1 } };
     for (int r = 0; r < 4; r++) {
         ad_graph *g = ad_graph_new();
-        ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(DRAWN))), *v = ad_ones(g, AD_F64, AD_SHAPE(DRAWN)), *d, *h;
+        ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(DRAWN))), *v = ad_ones(g, AD_F64, AD_SHAPE(DRAWN)), *d,
+               *h;
         ad_var *c = ad_checkpoint(rows[r].fn, NULL, 1, &x), *y = ad_sum(c);
         assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
         assert_int_equal(ad_hvp(y, 1, &x, &v, &h), AD_OK);
@@ -332,7 +345,8 @@ static void one_mask_for_value_and_derivatives(void **state) {
 static void without_recording_gradients(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(3)), *k = param_item(g, AD_F64, 2), *xs[] = { x, k }, *d[2];
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(3)), *k = param_item(g, AD_F64, 2),
+           *xs[] = { x, k }, *d[2];
     ad_var *y = ad_checkpoint(times_k, k, 1, &x);
     bool was = ad_enable_grad(g, false);
     ad_var *constant = ad_checkpoint(times_k, k, 1, &x);

@@ -35,8 +35,13 @@ static bool lacks_saved(const ad_op *op) {
     const ad_var *out = ad__out(op);
     ad_graph *g = ad__owner(out);
     if (op->type->shape == NULL || out->flags & AD__SAVED) return false;
-    ad_call c = { .graph = g, .type = op->type, .n = op->n_in, .in = op->in, .attrs = ad__attrs_of(op),
-                  .dtype = op->in[0]->layout->dtype, .shape = op->in[0]->layout->shape };
+    ad_call c = { .graph = g,
+                  .type = op->type,
+                  .n = op->n_in,
+                  .in = op->in,
+                  .attrs = ad__attrs_of(op),
+                  .dtype = op->in[0]->layout->dtype,
+                  .shape = op->in[0]->layout->shape };
     bool enabled = ad_enable_grad(g, true);
     bool lacks = op->type->shape(&c) == AD_OK && c.saved > 0;
     ad_enable_grad(g, enabled);
@@ -50,9 +55,11 @@ static int update_needs(ad_op **ops, size_t n, size_t *changed, const char *call
         bool needs = should_need(op);
         if (needs == ad__needs(ad__out(op))) continue;
         if (needs && lacks_saved(op))
-            return ad_fail(ad__owner(ad__out(op)), AD_EGRAD,
-                           "%s: %s has used this Var before it required a gradient, and saved nothing for its own; call "
-                           "%s first, or build the expression again", caller, op->type->name, caller);
+            return ad_fail(
+                ad__owner(ad__out(op)), AD_EGRAD,
+                "%s: %s has used this Var before it required a gradient, and saved nothing for its own; call "
+                "%s first, or build the expression again",
+                caller, op->type->name, caller);
         ad__out(op)->flags ^= AD__NEEDS;
         ops[(*changed)++] = op;
     }

@@ -18,9 +18,9 @@ static const char *word(bool taken) { return taken ? "true" : "false"; }
 static int fail_branch(const ad_var *cond, const char *where, bool taken) {
     const char *name = ad_name_of(cond);
     return ad_fail(ad__owner(cond), AD_EBRANCH,
-                   "branch: the branch at %s went the way of \"%s\" when it was recorded, but %s%sis %g now, which is "
-                   "\"%s\"; build the graph again", where, word(taken), name ? name : "its condition", " ", ad_item(cond),
-                   word(!taken));
+                   "branch: the branch at %s went the way of \"%s\" when it was recorded, but %s is %g now, which is "
+                   "\"%s\"; build the graph again",
+                   where, word(taken), name ? name : "its condition", ad_item(cond), word(!taken));
 }
 
 /* The branch does not hold for Ops with an id greater than until. */
@@ -44,11 +44,15 @@ static const ad_attr branch_list[] = { { "taken", AD_ATTR_BOOL, offsetof(ad__bra
                                        { "at", AD_ATTR_DOUBLE, offsetof(ad__branch_info, at) },
                                        { 0 } };
 
-static const ad_optype branch_type = {
-    .name = "branch", .doc = "the way that an if statement of the program went", .arity = 1, .flags = AD_OP_CONSTANT,
-    .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(ad__branch_info), .attrs = branch_list, .shape = branch_shape,
-    .evaluate = { branch_evaluate, branch_evaluate }
-};
+static const ad_optype branch_type = { .name = "branch",
+                                       .doc = "the way that an if statement of the program went",
+                                       .arity = 1,
+                                       .flags = AD_OP_CONSTANT,
+                                       .no_grad = AD_NO_GRAD(0),
+                                       .attr_size = sizeof(ad__branch_info),
+                                       .attrs = branch_list,
+                                       .shape = branch_shape,
+                                       .evaluate = { branch_evaluate, branch_evaluate } };
 
 /* ---- answers within a function that is called again ----------------------------------------------- */
 
@@ -67,8 +71,9 @@ static int record_answer(ad_graph *g, ad__tape *t, bool taken) {
 static int compare_answer(ad__tape *t, const ad_var *cond, bool taken) {
     char where[64];
     if (t->next >= t->n)
-        return ad_fail(ad__owner(cond), AD_EBRANCH, "branch: a checkpoint's function asks for more branches than when it "
-                                                    "was first called; build the graph again");
+        return ad_fail(ad__owner(cond), AD_EBRANCH,
+                       "branch: a checkpoint's function asks for more branches than when it "
+                       "was first called; build the graph again");
     if (t->answers[t->next++] == taken) return AD_OK;
     snprintf(where, sizeof where, "number %zu in a checkpoint's function", t->next);
     return fail_branch(cond, where, !taken);
@@ -111,8 +116,12 @@ bool ad_branch(ad_var *cond) {
     ad_graph *g = ad__owner(cond);
     if (g->code != AD_OK || ad__check_open(cond, "branch")) return false;
     if (end_stale_branches(g)) return false;
-    ad__branch_info b = { .prev = g->branch, .at = ad_item(cond), .taken = ad_item(cond) != 0, .from = g->branches_ended,
-                     .until = AD__ALWAYS, .clock = g->clock };
+    ad__branch_info b = { .prev = g->branch,
+                          .at = ad_item(cond),
+                          .taken = ad_item(cond) != 0,
+                          .from = g->branches_ended,
+                          .until = AD__ALWAYS,
+                          .clock = g->clock };
     ad_var *y = ad__apply1(&branch_type, cond, &b);
     if (ad__absent(y) || tell_tapes(cond, b.taken)) return false;
     g->branch = y->creator;

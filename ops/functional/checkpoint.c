@@ -13,7 +13,7 @@
 typedef struct {
     ad_function *fn;
     void *user;
-    int n; /* of xs */
+    int n;          /* of xs */
     ad_dtype dtype; /* of the result of fn */
     ad_shape shape;
     void *first_values;     /* the result of the first call of fn, until the op is evaluated; then NULL */
@@ -75,8 +75,9 @@ static ad_var *call_again(const ad_op *op, ad_var *const xs[]) {
     if (g->code == AD_OK && (y->layout->dtype != a->dtype || !ad_shape_equal(y->layout->shape, a->shape)))
         ad_fail(g, AD_ESHAPE, "checkpoint: fn's result has changed its shape or dtype since it was first called");
     if (g->code == AD_OK && ad__recording_end(&r, y, false) == AD_OK && (r.print != a->print || tape.next != tape.n))
-        ad_fail(g, AD_ESTALE, "checkpoint: fn no longer applies the ops, or uses the constants and Vars, that it did when "
-                              "it was first called; set modes and numbers back, or build the graph again");
+        ad_fail(g, AD_ESTALE,
+                "checkpoint: fn no longer applies the ops, or uses the constants and Vars, that it did when "
+                "it was first called; set modes and numbers back, or build the graph again");
     return g->code == AD_OK ? y : ad_nil(g);
 }
 
@@ -105,8 +106,9 @@ static ad_var *call_as_before(const ad_op *op, ad_var *const xs[]) {
     g->recomputing--;
     g->random = now;
     if (g->code == AD_OK && !same_values(y, ad__out(op)))
-        ad_fail(g, AD_ESTALE, "checkpoint: fn computes other values than when it was last evaluated, as after a change of "
-                              "something that it reads; call ad_eval first, or build the graph again");
+        ad_fail(g, AD_ESTALE,
+                "checkpoint: fn computes other values than when it was last evaluated, as after a change of "
+                "something that it reads; call ad_eval first, or build the graph again");
     return g->code == AD_OK ? y : ad_nil(g);
 }
 
@@ -171,11 +173,14 @@ static void view_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { (void)op, dx[0]
 
 /* An operand of a checkpoint that draws. It depends on the checkpoint's result, so that ad_eval draws for that first.
    */
-static const ad_optype view_type = {
-    .name = "checkpoint_operand", .doc = "a view of a checkpoint's operand, for the function recorded again", .arity = 2,
-    .flags = AD_OP_VIEW | AD_OP_MIXED, .no_grad = AD_NO_GRAD(1), .shape = view_shape,
-    .backward = { view_backward, view_backward }, .vjp = view_vjp
-};
+static const ad_optype view_type = { .name = "checkpoint_operand",
+                                     .doc = "a view of a checkpoint's operand, for the function recorded again",
+                                     .arity = 2,
+                                     .flags = AD_OP_VIEW | AD_OP_MIXED,
+                                     .no_grad = AD_NO_GRAD(1),
+                                     .shape = view_shape,
+                                     .backward = { view_backward, view_backward },
+                                     .vjp = view_vjp };
 
 static ad_var *view_of(const ad_op *op, int i) {
     const checkpoint_attrs *a = ad__attrs_of(op);
@@ -224,12 +229,15 @@ static void checkpoint_vjp(const ad_op *op, ad_var *g_var, ad_var *dx[]) {
 }
 
 /* A first call may stand within a function that is recorded again, so it is marked as an op with state. */
-static const ad_optype checkpoint_type = {
-    .name = "checkpoint", .doc = "a function whose inner Vars are computed again for a gradient", .arity = -1,
-    .flags = AD_OP_MIXED | AD_OP_STATE, .attr_size = sizeof(checkpoint_attrs), .shape = checkpoint_shape,
-    .evaluate = { checkpoint_evaluate, checkpoint_evaluate },
-    .backward = { checkpoint_backward, checkpoint_backward }, .vjp = checkpoint_vjp
-};
+static const ad_optype checkpoint_type = { .name = "checkpoint",
+                                           .doc = "a function whose inner Vars are computed again for a gradient",
+                                           .arity = -1,
+                                           .flags = AD_OP_MIXED | AD_OP_STATE,
+                                           .attr_size = sizeof(checkpoint_attrs),
+                                           .shape = checkpoint_shape,
+                                           .evaluate = { checkpoint_evaluate, checkpoint_evaluate },
+                                           .backward = { checkpoint_backward, checkpoint_backward },
+                                           .vjp = checkpoint_vjp };
 
 /* ---- the first call --------------------------------------------------------------------------------------------- */
 

@@ -22,16 +22,19 @@ static int check_custom(const ad_op *op, int i, const ad_var *d) {
     if (ad__absent(d))
         return ad_fail(g, AD_EVALUE, "custom: the rule gave nil for xs[%d]; leave NULL where the gradient is zero", i);
     if (ad__owner(d) != g)
-        return ad_fail(g, AD_EGRAPH, "custom: the rule gave a Var of another graph for xs[%d]; make it from the xs, y and g "
-                                     "that the rule gets", i);
+        return ad_fail(g, AD_EGRAPH,
+                       "custom: the rule gave a Var of another graph for xs[%d]; make it from the xs, y and g "
+                       "that the rule gets",
+                       i);
     if (ad__check_open(d, "custom: the rule")) return g->code;
     bool same_dtype = d->layout->dtype == x->layout->dtype;
     if (same_dtype && ad_shape_equal(d->layout->shape, x->layout->shape)) return AD_OK;
-    return ad_fail(g, same_dtype ? AD_ESHAPE : AD_EDTYPE,
-                   "custom: the rule gave %s %s for xs[%d], which is %s %s; a gradient has the dtype and shape of its Var: "
-                   "%s", ad_dtype_name(d->layout->dtype), ad_shape_str(d->layout->shape).text, i,
-                   ad_dtype_name(x->layout->dtype), ad_shape_str(x->layout->shape).text,
-                   same_dtype ? "see ad_sum_to and ad_expand" : "see ad_cast");
+    return ad_fail(
+        g, same_dtype ? AD_ESHAPE : AD_EDTYPE,
+        "custom: the rule gave %s %s for xs[%d], which is %s %s; a gradient has the dtype and shape of its Var: "
+        "%s",
+        ad_dtype_name(d->layout->dtype), ad_shape_str(d->layout->shape).text, i, ad_dtype_name(x->layout->dtype),
+        ad_shape_str(x->layout->shape).text, same_dtype ? "see ad_sum_to and ad_expand" : "see ad_cast");
 }
 
 static int check_all(const ad_op *op, ad_var *const dxs[]) {
@@ -72,12 +75,15 @@ static void custom_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     check_all(op, dx + 1);
 }
 
-static const ad_optype custom_type = {
-    .name = "custom", .doc = "a view of y with a gradient rule that the caller gives", .arity = -1,
-    .flags = AD_OP_VIEW | AD_OP_MIXED,
-    .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(custom_attrs), .shape = custom_shape,
-    .backward = { custom_backward, custom_backward }, .vjp = custom_vjp
-};
+static const ad_optype custom_type = { .name = "custom",
+                                       .doc = "a view of y with a gradient rule that the caller gives",
+                                       .arity = -1,
+                                       .flags = AD_OP_VIEW | AD_OP_MIXED,
+                                       .no_grad = AD_NO_GRAD(0),
+                                       .attr_size = sizeof(custom_attrs),
+                                       .shape = custom_shape,
+                                       .backward = { custom_backward, custom_backward },
+                                       .vjp = custom_vjp };
 
 ad_var *ad_custom(ad_var *y, int n, ad_var *const xs[], ad_custom_fn *rule, void *user) {
     ad_graph *g = ad__owner_of_all(n, xs, "custom");

@@ -12,7 +12,7 @@ typedef struct {
     ad__arena_place start; /* what was allocated before it is not the function's */
     uint32_t before;       /* the number of Ops then */
     uint64_t print;        /* equal for calls that record the same expression */
-    ad_var **captured;     /* Vars from outside besides the xs, each once, from the pool; NULL unless they are collected */
+    ad_var **captured; /* Vars from outside besides the xs, each once, from the pool; NULL unless they are collected */
     int n_captured, capacity;
 } ad__recording;
 
