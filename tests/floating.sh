@@ -1,6 +1,6 @@
 #!/bin/sh
-# floating.sh: checks that options which change what floating-point numbers mean are refused, in every file of the library.
-# Prints TAP.
+# floating.sh: checks that options which change what floating-point numbers mean are refused, in every file of the
+# library. Prints TAP.
 set -u
 . tests/cases
 CC=${CC:-cc}

@@ -953,20 +953,26 @@ static void forms_do_not_depend_on_enable_grad(void **state) {
 /* ---- passes within rules ----------------------------------------------------------------------------------------- */
 
 /* y = 2 x. Its backward asks ad_wants_grad, as many ops do. */
-static int double_evaluate(const ad_op *op) { return *(double *)ad_values(op) = 2 * ad_item(ad_op_operand(op, 0)), AD_OK; }
+static int double_evaluate(const ad_op *op) {
+    return *(double *)ad_values(op) = 2 * ad_item(ad_op_operand(op, 0)), AD_OK;
+}
 static void double_backward(const ad_op *op) {
     if (ad_wants_grad(op, 0)) *(double *)ad_grad_into(op, 0) += 2 * ad_grad_item(ad_op_result(op));
 }
 static void double_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (ad_vjp_wants(op, 0)) dx[0] = ad_muls(g, 2);
 }
-static const ad_optype op_double = { .name = "double", .arity = 1, .evaluate = { NULL, double_evaluate },
-                                     .backward = { NULL, double_backward }, .vjp = double_vjp };
+static const ad_optype op_double = { .name = "double",
+                                     .arity = 1,
+                                     .evaluate = { NULL, double_evaluate },
+                                     .backward = { NULL, double_backward },
+                                     .vjp = double_vjp };
 
 /* The slope of double(p) at a leaf of the rule's own, by ad_backward and by ad_gradient: 2. */
 static void differentiates_inside(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
     (void)n, (void)y;
-    ad_var *p = ad_param(ad_graph_of(g), AD_F64, (double[]){ 1 }, AD_SCALAR), *z = ad_apply(&op_double, 1, &p, NULL), *d;
+    ad_var *p = ad_param(ad_graph_of(g), AD_F64, (double[]){ 1 }, AD_SCALAR), *z = ad_apply(&op_double, 1, &p, NULL),
+           *d;
     double *seen = user;
     ad_backward(z);
     seen[0] = ad_grad_item(p);
@@ -980,7 +986,8 @@ static void passes_within_a_rule(void **state) {
     ad_graph *g = ad_graph_new();
     double seen[2] = { 0 };
     ad_var *x = param_item(g, AD_F64, 3), *dx, *v = ad_scalar(g, AD_F64, 1), *h;
-    ad_var *y = ad_apply(&op_double, 1, &(ad_var *){ ad_custom(ad_square(x), 1, &x, differentiates_inside, seen) }, NULL);
+    ad_var *y =
+        ad_apply(&op_double, 1, &(ad_var *){ ad_custom(ad_square(x), 1, &x, differentiates_inside, seen) }, NULL);
     assert_int_equal(ad_backward(y), AD_OK);
     assert_true(ad_grad_item(x) == 12 && seen[0] == 2 && seen[1] == 2);
     seen[0] = seen[1] = 0;
@@ -1019,7 +1026,8 @@ static void rules_that_differentiate_outer_vars(void **state) {
         ad_var *b = ad_custom(ad_square(twice), 1, &twice, differentiates_outside, &o);
         ad_var *y = ad_mul(ad_add(a, b), ad_add(z, early)); /* 8 x^2 (p^3 + 1), but for the constants of the rule */
         if (o.backward) {
-            FAILS(ad_backward(y), AD_EGRAD, "backward: a backward pass is running, whose gradients this call would change");
+            FAILS(ad_backward(y), AD_EGRAD,
+                  "backward: a backward pass is running, whose gradients this call would change");
         } else {
             assert_int_equal(ad_backward(y), AD_OK);
             assert_close(ad_grad_item(x), 16 * 3 * (1.5 * 1.5 * 1.5 + 1), 1e-12);
@@ -1087,8 +1095,10 @@ static void wrong_results_of_rules_are_reported(void **state) {
     ad_graph *g = ad_graph_new(), *other = ad_graph_new();
     wrong_rule rules[] = {
         { gives, vector(other, 3, x_values), AD_EGRAPH, "custom: the rule gave a Var of another graph for xs[0]" },
-        { gives, ad_ones(g, AD_F64, AD_SHAPE(2)), AD_ESHAPE, "custom: the rule gave f64 [2] for xs[0], which is f64 [3]" },
-        { gives, ad_ones(g, AD_F32, AD_SHAPE(3)), AD_EDTYPE, "custom: the rule gave f32 [3] for xs[0], which is f64 [3]" },
+        { gives, ad_ones(g, AD_F64, AD_SHAPE(2)), AD_ESHAPE,
+          "custom: the rule gave f64 [2] for xs[0], which is f64 [3]" },
+        { gives, ad_ones(g, AD_F32, AD_SHAPE(3)), AD_EDTYPE,
+          "custom: the rule gave f32 [3] for xs[0], which is f64 [3]" },
         { gives, ad_nil(g), AD_EVALUE, "custom: the rule gave nil for xs[0]; leave NULL where the gradient is zero" },
         { gives, ad_nil(NULL), AD_EVALUE, "custom: the rule gave nil for xs[0]" },
         { gives, ad_nil(other), AD_EVALUE, "custom: the rule gave nil for xs[0]" },
@@ -1104,8 +1114,11 @@ static void wrong_results_of_rules_are_reported(void **state) {
 /* The vjp of a user's op: the same mistakes. */
 static ad_var *op_gives;
 static void given_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { (void)op, (void)g, dx[0] = op_gives; }
-static const ad_optype op_given = { .name = "given", .arity = 1, .evaluate = { NULL, double_evaluate },
-                                    .backward = { NULL, double_backward }, .vjp = given_vjp };
+static const ad_optype op_given = { .name = "given",
+                                    .arity = 1,
+                                    .evaluate = { NULL, double_evaluate },
+                                    .backward = { NULL, double_backward },
+                                    .vjp = given_vjp };
 
 static void wrong_results_of_vjps_are_reported(void **state) {
     (void)state;
@@ -1116,7 +1129,8 @@ static void wrong_results_of_vjps_are_reported(void **state) {
     op_gives = ad_nil(g);
     FAILS(ad_gradient(y, 1, &x, &d), AD_EVALUE, "gradient: the vjp of given gave nil for operand 0");
     op_gives = ad_ones(g, AD_F64, AD_SHAPE(2));
-    FAILS(ad_gradient(y, 1, &x, &d), AD_ESHAPE, "gradient: the vjp of given gave f64 [2] for operand 0, which is f64 []");
+    FAILS(ad_gradient(y, 1, &x, &d), AD_ESHAPE,
+          "gradient: the vjp of given gave f64 [2] for operand 0, which is f64 []");
     ad_graph_free(g);
     ad_graph_free(other);
 }

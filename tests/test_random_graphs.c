@@ -275,17 +275,43 @@ static void random_graphs_against_naive_differentiation(void **state) {
 
 /* A recipe is built into Vars any number of times: with other leaves for finite differences, and in other graphs. Every
    node is [4,2]. */
-enum { SINE, BLEND, PRODUCT, QUOTIENT, DROPOUT, NOISE_LIKE, NOISE_LEAF, BATCH_NORM, CHECKPOINT, CUSTOM, JVP, HVP,
-       JACOBIAN, GRADIENT, SECOND, NO_GRAD, BRANCH, INGREDIENTS };
+enum {
+    SINE,
+    BLEND,
+    PRODUCT,
+    QUOTIENT,
+    DROPOUT,
+    NOISE_LIKE,
+    NOISE_LEAF,
+    BATCH_NORM,
+    CHECKPOINT,
+    CUSTOM,
+    JVP,
+    HVP,
+    JACOBIAN,
+    GRADIENT,
+    SECOND,
+    NO_GRAD,
+    BRANCH,
+    INGREDIENTS
+};
 static const char *const ingredient_names[INGREDIENTS] = {
-    "sine", "blend", "product", "quotient", "dropout", "noise_like", "noise_leaf", "batch_norm", "checkpoint", "custom",
-    "jvp", "hvp", "jacobian", "gradient", "second", "no_grad", "branch"
+    "sine",   "blend", "product", "quotient", "dropout",  "noise_like", "noise_leaf", "batch_norm", "checkpoint",
+    "custom", "jvp",   "hvp",     "jacobian", "gradient", "second",     "no_grad",    "branch"
 };
 enum { ROWS = 4, COLUMNS = 2, SIZE = ROWS * COLUMNS, PARAMS = 3, MOST_STEPS = 10, MOST_RECIPE = PARAMS + MOST_STEPS };
 
 /* What a checkpoint's function does, besides tanh of a product. */
-enum { CAPTURES = 1, DRAWS = 2, DRAWS_A_LEAF = 4, NORMALISES = 8, DIFFERENTIATES = 16, BRANCHES = 32, NESTS = 64,
-       VARIANTS = 128 };
+enum {
+    CAPTURES = 1,
+    DRAWS = 2,
+    DRAWS_A_LEAF = 4,
+    NORMALISES = 8,
+    DIFFERENTIATES = 16,
+    BRANCHES = 32,
+    NESTS = 64,
+    VARIANTS = 128
+};
 
 typedef struct {
     int kind, a, b, variant;
@@ -406,9 +432,7 @@ static ad_var *step_node(built *u, const step *s, int i, const built *base) {
     case CHECKPOINT:
         *in = (inside){ s->variant, u->node[s->variant % i], u->mean, u->var, u->went[i - PARAMS] };
         return ad_checkpoint(inner_function, in, 2, (ad_var *[]){ a, b });
-    case CUSTOM:
-        y = ad_sin(a);
-        return ad_custom(y, 1, &a, cosine_rule, NULL);
+    case CUSTOM: y = ad_sin(a); return ad_custom(y, 1, &a, cosine_rule, NULL);
     case NO_GRAD: return no_grad_node(u, s, i, base);
     case BRANCH: return branch_node(u, s, i);
     default: return form_node(s->kind, a, b);
@@ -434,7 +458,8 @@ static void random_recipe(recipe *r, uint64_t *word, int only) {
     for (int i = 0; i < r->n; i++) {
         int nodes = PARAMS + i, kind = next_below(word, only < 0 ? INGREDIENTS : DROPOUT + 2);
         if (only >= 0 && kind >= DROPOUT) kind = only;
-        r->steps[i] = (step){ kind, nodes - 1 - next_below(word, PARAMS), next_below(word, nodes), next_below(word, VARIANTS) };
+        r->steps[i] =
+            (step){ kind, nodes - 1 - next_below(word, PARAMS), next_below(word, nodes), next_below(word, VARIANTS) };
     }
 }
 
@@ -566,7 +591,8 @@ static const char *compare_after_eval(const recipe *r, built *u, ad_var *ds[PARA
     if (rc == AD_OK) {
         if (read_backward(u, by_backward) != AD_OK) return "backward after ad_eval failed";
         for (int k = 0; k < PARAMS * SIZE; k++) as_vars[k] = ad_at(ds[k / SIZE], k % SIZE);
-        if (!all_close(as_vars, by_backward, PARAMS * SIZE, 1e-10)) return "gradient differs from backward after ad_eval";
+        if (!all_close(as_vars, by_backward, PARAMS * SIZE, 1e-10))
+            return "gradient differs from backward after ad_eval";
     }
     return compare_fresh(r, &before, at, rc);
 }
@@ -602,7 +628,8 @@ static const char *check_recipe(const recipe *r, ad_graph *g, uint64_t *word) {
 static void print_recipe(const recipe *r) {
     for (int i = 0; i < r->n; i++) {
         const step *s = &r->steps[i];
-        print_error("  node %d = %s(%d, %d), variant %d\n", PARAMS + i, ingredient_names[s->kind], s->a, s->b, s->variant);
+        print_error("  node %d = %s(%d, %d), variant %d\n", PARAMS + i, ingredient_names[s->kind], s->a, s->b,
+                    s->variant);
     }
 }
 

@@ -8,7 +8,7 @@
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "autodiff needs NaN and infinity: build it without -ffast-math, -Ofast and -ffinite-math-only"
 #elif defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__)
-#error "autodiff needs sums in order: build it without -funsafe-math-optimizations, -fassociative-math, -freciprocal-math"
+#error "autodiff needs sums in order: build it without -funsafe-math-optimizations and the options that it implies"
 #endif
 
 #endif

@@ -116,11 +116,14 @@ static int draw_evaluate(const ad_op *op) {
 }
 
 /* The operand is the Var whose draws it repeats, so that it is evaluated before. */
-static const ad_optype draw_type = {
-    .name = "random", .doc = "random numbers that repeat those of the operand", .arity = 1,
-    .flags = AD_OP_CONSTANT | AD_OP_RANDOM | AD_OP_MIXED, .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(draw_attrs),
-    .shape = draw_shape, .evaluate = { draw_evaluate, draw_evaluate }
-};
+static const ad_optype draw_type = { .name = "random",
+                                     .doc = "random numbers that repeat those of the operand",
+                                     .arity = 1,
+                                     .flags = AD_OP_CONSTANT | AD_OP_RANDOM | AD_OP_MIXED,
+                                     .no_grad = AD_NO_GRAD(0),
+                                     .attr_size = sizeof(draw_attrs),
+                                     .shape = draw_shape,
+                                     .evaluate = { draw_evaluate, draw_evaluate } };
 
 bool ad__is_draw(const ad_op *op) { return op->type == &draw_type; }
 

@@ -25,18 +25,18 @@ typedef struct {
 } ad__layout;
 
 enum {
-    AD__NIL = 1,       /* the graph's nil */
-    AD__NEEDS = 2,     /* requires a gradient, or was made from a Var that does */
-    AD__HAS_GRAD = 4,  /* grad holds numbers; without this flag the gradient is zero, whatever grad holds */
-    AD__REACHED = 8,   /* the current walk will visit this Var's creator */
-    AD__BORROWED = 16, /* data is the caller's memory: ad_input */
-    AD__POOLED = 32,   /* grad is a buffer of the pool, held until this backward pass has used it */
-    AD__KEEPS = 64,    /* the memory of grad lasts as long as the Var */
-    AD__CUT = 128,     /* made while gradients were disabled */
-    AD__ON_PATH = 256, /* on a path from the xs of a vjp pass to its y */
-    AD__SAVED = 512,   /* its Op has a pointer to saved bytes */
-    AD__NAMED = 1024,  /* has an entry in the graph's list of names */
-    AD__DRAWN = 2048,  /* a leaf with random numbers: ad_rand, ad_randn */
+    AD__NIL = 1,        /* the graph's nil */
+    AD__NEEDS = 2,      /* requires a gradient, or was made from a Var that does */
+    AD__HAS_GRAD = 4,   /* grad holds numbers; without this flag the gradient is zero, whatever grad holds */
+    AD__REACHED = 8,    /* the current walk will visit this Var's creator */
+    AD__BORROWED = 16,  /* data is the caller's memory: ad_input */
+    AD__POOLED = 32,    /* grad is a buffer of the pool, held until this backward pass has used it */
+    AD__KEEPS = 64,     /* the memory of grad lasts as long as the Var */
+    AD__CUT = 128,      /* made while gradients were disabled */
+    AD__ON_PATH = 256,  /* on a path from the xs of a vjp pass to its y */
+    AD__SAVED = 512,    /* its Op has a pointer to saved bytes */
+    AD__NAMED = 1024,   /* has an entry in the graph's list of names */
+    AD__DRAWN = 2048,   /* a leaf with random numbers: ad_rand, ad_randn */
     AD__REPLAYS = 4096, /* its Op has an ad__replay */
     AD__PARKED = 8192   /* AD__REACHED of a walk that waits: see ad__rule */
 };
@@ -209,8 +209,8 @@ struct ad_graph {
     uint64_t clock;         /* advances when a leaf changes and when ad_eval runs */
     bool grad_enabled, keep_grads;
     bool fast_path; /* gradients are enabled and there is no error: see ad__fast_path */
-    int recomputing; /* > 0: what runs has run before, so it moves no state: see ad_recomputing */
-    ad_op *branch;   /* the newest branch; NULL if there is none */
+    int recomputing;         /* > 0: what runs has run before, so it moves no state: see ad_recomputing */
+    ad_op *branch;           /* the newest branch; NULL if there is none */
     uint32_t branches_ended; /* the largest until of a branch, as far as it is set */
     ad__tape *tape;
     ad__rule *rule;

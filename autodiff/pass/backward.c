@@ -143,8 +143,10 @@ static bool meets_outer_pass(ad_var *y) {
 AD_COLD static int check_rule(ad_var *y, const char *caller) {
     ad_graph *g = ad__owner(y);
     if (g->rule == NULL || y->creator == NULL || !meets_outer_pass(y)) return AD_OK;
-    return ad_fail(g, AD_EGRAD, "%s: a backward pass is running, whose gradients this call would change; in a rule, "
-                                "differentiate with ad_gradient or ad_vjp", caller);
+    return ad_fail(g, AD_EGRAD,
+                   "%s: a backward pass is running, whose gradients this call would change; in a rule, "
+                   "differentiate with ad_gradient or ad_vjp",
+                   caller);
 }
 
 static int check_root(ad_var *y, const char *caller) {
