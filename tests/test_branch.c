@@ -193,6 +193,29 @@ static void unrelated_ops_between(void **state) {
     ad_graph_free(g);
 }
 
+/* Seconds to record n branches in a chain, to evaluate them, and to ask again after a change. */
+static double seconds_for(int n) {
+    ad_graph *g = ad_graph_new();
+    double start = processor_seconds();
+    ad_var *x = param_item(g, AD_F64, 1), *y = x;
+    for (int i = 0; i < n; i++) y = ad_branch(y) ? ad_muls(y, 0.9999) : y;
+    assert_int_equal(ad_eval(y), AD_OK);
+    set_item(x, 2);
+    assert_int_equal(ad_eval(y), AD_OK);
+    set_item(x, 3);
+    assert_true(ad_branch(x));
+    double seconds = processor_seconds() - start;
+    ad_graph_free(g);
+    return seconds;
+}
+
+static void many_branches_take_linear_time(void **state) {
+    (void)state;
+    int n = test_quick() ? 200 : 5000;
+    double once = seconds_for(n), tenfold = seconds_for(10 * n);
+    assert_true(tenfold < 50 * once + 0.05); /* quadratic time would be a factor of 100 */
+}
+
 static void building_again_in_the_same_scope(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -367,6 +390,7 @@ int main(void) {
         cmocka_unit_test(a_branch_in_a_loop),
         cmocka_unit_test(a_choice_of_earlier_vars),
         cmocka_unit_test(unrelated_ops_between),
+        cmocka_unit_test(many_branches_take_linear_time),
         cmocka_unit_test(building_again_in_the_same_scope),
         cmocka_unit_test(scopes_forget_their_branches),
         cmocka_unit_test(invalid_conditions),
