@@ -272,10 +272,10 @@ AD_API int ad_eval(ad_var *y);
    It fails with AD_EBRANCH if the answer would be another one, before it evaluates what was made after the branch.
    Passes fail with AD_ESTALE if a leaf that cond depends on has changed.
 
-   After AD_EBRANCH, clear the error and build the expression again, in the same scope or in another one: the branch
-   holds for the Vars made before it failed, and for what depends on them. It is forgotten when the scope that it was
-   recorded in closes. Returns false after an error: AD_ESHAPE if cond does not have one element, AD_EVALUE, AD_EGRAPH,
-   AD_ENOMEM. */
+   After AD_EBRANCH, clear the error and build the expression again, in the same scope or in another one, with all Vars
+   that came after the branch: it holds for the Vars made before it failed, and for what depends on them. It is forgotten
+   when the scope that it was recorded in closes. Returns false after an error: AD_ESHAPE if cond does not have one
+   element, AD_EVALUE, AD_EGRAPH, AD_ENOMEM. */
 AD_API bool ad_branch(ad_var *cond);
 
 /* Computes gradients by reverse mode. Adds dy/dx to the gradient of every leaf x that requires one, and sets the

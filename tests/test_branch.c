@@ -169,6 +169,12 @@ static void a_choice_of_earlier_vars(void **state) {
     set_item(x, -2);
     assert_int_equal(ad_backward(y), AD_ESTALE), ad_clear_error(g);
     assert_refused(g, ad_eval(y));
+    y = ad_branch(ad_gt(x, zero_in(g))) ? a : b; /* chosen again: the old branch and the new one contradict */
+    assert_ptr_equal(y, b);
+    assert_refused(g, ad_eval(y));
+    set_item(x, 3);
+    assert_refused(g, ad_eval(y));
+    set_item(x, -2);
     ad_mark m = ad_begin(g);
     assert_false(ad_branch(ad_gt(x, zero_in(g))));
     assert_int_equal(ad_gradient(ad_muls(x, -3), 1, &x, &dx), AD_OK);
@@ -257,6 +263,19 @@ static void scopes_forget_their_branches(void **state) {
     assert_refused(g, ad_eval(outer));
     set_item(x, 0.5); /* the branch of the closed scope went another way at -1 */
     assert_int_equal(ad_eval(outer), AD_OK);
+    ad_graph_free(g);
+    g = ad_graph_new(); /* what failed in a closed scope does not weaken a later branch */
+    x = param_item(g, AD_F64, 1);
+    ad_var *a = ad_square(x), *b = ad_neg(x);
+    m = ad_begin(g);
+    inner = ad_branch(x) ? ad_exp(x) : x;
+    set_item(x, 0);
+    assert_refused(g, ad_eval(inner));
+    ad_end(g, m);
+    ad_var *y = ad_branch(x) ? a : b;
+    assert_int_equal(ad_eval(y), AD_OK);
+    set_item(x, 2);
+    assert_refused(g, ad_eval(y));
     ad_graph_free(g);
 }
 

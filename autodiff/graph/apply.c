@@ -18,7 +18,7 @@ static int place_arrays(ad_graph *g, ad_var *out) {
 }
 
 /* Notes where the op's draws begin, relative to those of the function that is recorded again. */
-static void note_replay(const ad_graph *g, ad_var *out) {
+AD_COLD static void note_replay(const ad_graph *g, ad_var *out) {
     const ad_random_state *start = g->repeat->start;
     out->flags |= AD__REPLAYS;
     if (start->seed == g->random.seed)

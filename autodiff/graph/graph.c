@@ -120,12 +120,14 @@ ad_mark ad_begin(ad_graph *g) {
 
 /* Forgets the branches of a scope, and what others note of its Ops, whose ids are used again. */
 static void drop_branches(ad_graph *g, uint32_t n_ops) {
+    g->branches_ended = 0;
     for (; g->branch != NULL && g->branch->id > n_ops; g->branch = ad__branch_of(g->branch)->prev) g->plan.root = NULL;
     for (const ad_op *op = g->branch; op != NULL; op = ad__branch_of(op)->prev) {
         ad__branch_info *b = ad__branch_of(op);
-        if (b->until != AD__ALWAYS && b->until > n_ops) b->until = n_ops;
+        if (b->until == AD__ALWAYS) continue;
+        if (b->until > n_ops) b->until = n_ops;
+        if (b->until > g->branches_ended) g->branches_ended = b->until;
     }
-    if (g->branches_ended > n_ops) g->branches_ended = n_ops;
 }
 
 /* closing is a copy: the record itself is in the memory that is released. Close functions run first. */

@@ -87,12 +87,14 @@ static inline bool ad__wants(const ad_op *op, int i) {
 
 /* The attributes of an Op that ad_branch records. The branch holds for the Ops with an id greater than from and at most
    until, before it and after it: the program may choose among Vars that were there already. The Ops after until belong
-   to an expression that was recorded again, because the branch failed or its condition had changed. */
+   to an expression that was recorded again, because the branch failed or its condition had changed; those up to from, to
+   an expression that this one replaces. It holds for the Ops before all branches too, which belong to none of these. */
 typedef struct {
     ad_op *prev; /* the branch recorded before this one; NULL if there is none */
     double at;   /* the condition's value then */
     bool taken;  /* whether it was not 0 */
     uint32_t from, until;
+    uint32_t first; /* the id of the oldest branch then */
     uint64_t clock; /* the graph's then */
 } ad__branch_info;
 
@@ -100,7 +102,8 @@ typedef struct {
 
 static inline ad__branch_info *ad__branch_of(const ad_op *op) { return ad__attrs_of(op); }
 static inline bool ad__branch_holds(const ad_op *branch, uint32_t id) {
-    return ad__branch_of(branch)->from < id && id <= ad__branch_of(branch)->until;
+    const ad__branch_info *b = ad__branch_of(branch);
+    return (b->from < id || id < b->first) && id <= b->until;
 }
 
 /* The answers of ad_branch while a function runs that will be called again, or is called again. */

@@ -121,6 +121,7 @@ bool ad_branch(ad_var *cond) {
                           .taken = ad_item(cond) != 0,
                           .from = g->branches_ended,
                           .until = AD__ALWAYS,
+                          .first = g->branch ? ad__branch_of(g->branch)->first : g->n_ops + 1,
                           .clock = g->clock };
     ad_var *y = ad__apply1(&branch_type, cond, &b);
     if (ad__absent(y) || tell_tapes(cond, b.taken)) return false;

@@ -84,8 +84,11 @@ static void find_stale(ad_var *y, staleness *s) {
 
 /* The newest branch, from b on, that holds for y or for an Op that y depends on. */
 static ad_op *next_branch(ad_op *b, const ad_var *y, const staleness *s) {
-    while (b != NULL && (y->creator->id <= ad__branch_of(b)->from || s->first > ad__branch_of(b)->until))
-        b = ad__branch_of(b)->prev;
+    uint32_t id = y->creator->id;
+    for (; b != NULL; b = ad__branch_of(b)->prev) {
+        const ad__branch_info *a = ad__branch_of(b);
+        if ((a->from < id || id < a->first) && s->first <= a->until) break;
+    }
     return b;
 }
 

@@ -10,6 +10,7 @@ typedef struct {
     size_t heap_capacity;
     ad__plan plan;
     ad_op *branch;
+    uint32_t branches_ended;
     const ad__repeat *repeat;
     bool grad_enabled, keep_grads;
     ad_mark mark;
