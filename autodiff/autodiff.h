@@ -273,9 +273,9 @@ AD_API int ad_eval(ad_var *y);
    Passes fail with AD_ESTALE if a leaf that cond depends on has changed.
 
    After AD_EBRANCH, clear the error and build the expression again, in the same scope or in another one, with all Vars
-   that came after the branch: it holds for the Vars made before it failed, and for what depends on them. It is forgotten
-   when the scope that it was recorded in closes. Returns false after an error: AD_ESHAPE if cond does not have one
-   element, AD_EVALUE, AD_EGRAPH, AD_ENOMEM. */
+   that came after the branch: it holds for the Vars made before it failed, and for what depends on them. It is
+   forgotten when the scope that it was recorded in closes. Returns false after an error: AD_ESHAPE if cond does not
+   have one element, AD_EVALUE, AD_EGRAPH, AD_ENOMEM. */
 AD_API bool ad_branch(ad_var *cond);
 
 /* Computes gradients by reverse mode. Adds dy/dx to the gradient of every leaf x that requires one, and sets the

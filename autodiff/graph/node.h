@@ -87,8 +87,8 @@ static inline bool ad__wants(const ad_op *op, int i) {
 
 /* The attributes of an Op that ad_branch records. The branch holds for the Ops with an id greater than from and at most
    until, before it and after it: the program may choose among Vars that were there already. The Ops after until belong
-   to an expression that was recorded again, because the branch failed or its condition had changed; those up to from, to
-   an expression that this one replaces. It holds for the Ops before all branches too, which belong to none of these. */
+   to an expression that was recorded again, because the branch failed or its condition had changed; those up to from,
+   to an expression that this one replaces. It holds for the Ops before all branches too, which belong to none. */
 typedef struct {
     ad_op *prev; /* the branch recorded before this one; NULL if there is none */
     double at;   /* the condition's value then */
