@@ -91,16 +91,17 @@ AD_API const char *ad_dtype_name(ad_dtype t); /* "f32", "f64" */
 /* Return codes of functions that return int. */
 enum {
     AD_OK = 0,
-    AD_ENOMEM = -1,  /* an allocation failed */
-    AD_ESHAPE = -2,  /* shapes, axes or sizes do not match or are not valid */
-    AD_EDTYPE = -3,  /* two dtypes in one op, or a dtype that the op does not support */
-    AD_EGRAPH = -4,  /* Vars of two graphs in one call, a closed scope, or no graph */
-    AD_EVALUE = -5,  /* an argument or an element is out of range, NULL or nil */
-    AD_ESTALE = -6,  /* a leaf was changed after an op that uses it ran */
-    AD_EGRAD = -7,   /* there is no gradient: a Var requires none, or an op has no rule for it */
-    AD_EIO = -8,     /* a file cannot be read or written, or is malformed */
-    AD_ECHECK = -9,  /* a check found two numbers that differ */
-    AD_EABSENT = -10 /* this build lacks a library that the call needs */
+    AD_ENOMEM = -1,   /* an allocation failed */
+    AD_ESHAPE = -2,   /* shapes, axes or sizes do not match or are not valid */
+    AD_EDTYPE = -3,   /* two dtypes in one op, or a dtype that the op does not support */
+    AD_EGRAPH = -4,   /* Vars of two graphs in one call, a closed scope, or no graph */
+    AD_EVALUE = -5,   /* an argument or an element is out of range, NULL or nil */
+    AD_ESTALE = -6,   /* a leaf was changed after an op that uses it ran */
+    AD_EGRAD = -7,    /* there is no gradient: a Var requires none, or an op has no rule for it */
+    AD_EIO = -8,      /* a file cannot be read or written, or is malformed */
+    AD_ECHECK = -9,   /* a check found two numbers that differ */
+    AD_EABSENT = -10, /* this build lacks a library that the call needs */
+    AD_EBRANCH = -11  /* a branch recorded by ad_branch would go the other way */
 };
 
 /* A graph keeps its first error until ad_clear_error. Meanwhile ops and constructors return nil, and functions that
@@ -161,7 +162,9 @@ typedef struct {
 AD_API ad_stats ad_graph_stats(const ad_graph *g); /* zeros for NULL */
 
 /* Sets whether ops applied from now on take part in differentiation; the default is true. Ops are recorded in both
-   cases, so ad_eval works on them. Returns the previous setting. */
+   cases, so ad_eval works on them. Passes and functional forms (ad_gradient, ad_hvp, ad_jacobian ...) differentiate
+   what was recorded, and their results are the same and can be differentiated again, whatever the setting is when they
+   are called. Returns the previous setting. */
 AD_API bool ad_enable_grad(ad_graph *g, bool on);
 /* Sets whether the gradients of interior Vars (results of ops) stay readable after a backward pass; the default is
    true. If false, the pass reuses their memory. Applies to ops applied from now on. Returns the previous setting. */
@@ -193,11 +196,12 @@ AD_API ad_var *ad_arange(ad_graph *g, ad_dtype t, double start, double stop, dou
 AD_API ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n);    /* [n,n], ones on the diagonal */
 AD_API ad_var *ad_rand(ad_graph *g, ad_dtype t, ad_shape s);  /* uniform in [0, 1) */
 AD_API ad_var *ad_randn(ad_graph *g, ad_dtype t, ad_shape s); /* standard normal */
-/* Makes a leaf require a gradient and returns it. Returns nil after AD_EVALUE if an op made x. */
+/* Makes a leaf require a gradient and returns it. This also holds for the live results of ops that have used x already.
+   Returns nil after AD_EVALUE if an op made x, and after AD_EGRAD if such an op lacks what its gradient needs. */
 AD_API ad_var *ad_require_grad(ad_var *x);
 /* True for a leaf that requires a gradient, and for a Var made from one. */
 AD_API bool ad_requires_grad(const ad_var *x);
-/* Sets whether a leaf requires a gradient. Applies to ops applied from now on. AD_EVALUE if an op made x. */
+/* Sets whether a leaf requires a gradient, for the live results of ops that have used it too. Errors as above. */
 AD_API int ad_set_requires_grad(ad_var *x, bool on);
 /* True if x has a gradient: a backward pass has added to it since it was last zeroed. */
 AD_API bool ad_has_grad(const ad_var *x);
@@ -255,8 +259,24 @@ AD_API int ad_dump_dot(const ad_var *y, FILE *to);
 
 /* Computes y and every Var that it depends on again, in place, from the current values of the leaves. Ops that draw
    random numbers draw new ones. Takes no memory from the system once y has been evaluated before. Errors are those of
-   the ops, AD_EGRAPH if the scope of y is closed, and AD_ENOMEM. */
+   the ops, AD_EGRAPH if the scope of y is closed, AD_EBRANCH and AD_ENOMEM.
+
+   What is evaluated is the expression that was recorded. An if, a loop or a C number of the program that depended on
+   values stays as it was then: where it might change, write the condition as ad_branch. After an error the Vars that
+   come before the failing op, in order of creation, have new values and the others old ones. Clear the error, change
+   the leaves and evaluate again, or build a new expression. */
 AD_API int ad_eval(ad_var *y);
+/* For conditions in C that depend on values: if (ad_branch(cond)) ... Returns true if cond, of one element, is not 0;
+   so NaN is true, as in C. Records the answer as an op without a gradient. From then on, ad_eval and all that evaluates
+   again (objectives, checkpoints) evaluates cond too, whichever Var is asked for, since the program may have chosen it.
+   It fails with AD_EBRANCH if the answer would be another one, before it evaluates what was made after the branch.
+   Passes fail with AD_ESTALE if a leaf that cond depends on has changed.
+
+   After AD_EBRANCH, clear the error and build the expression again, in the same scope or in another one, with all Vars
+   that came after the branch: it holds for the Vars made before it failed, and for what depends on them. It is
+   forgotten when the scope that it was recorded in closes. Returns false after an error: AD_ESHAPE if cond does not
+   have one element, AD_EVALUE, AD_EGRAPH, AD_ENOMEM. */
+AD_API bool ad_branch(ad_var *cond);
 
 /* Computes gradients by reverse mode. Adds dy/dx to the gradient of every leaf x that requires one, and sets the
    gradients of the Vars between x and y, y included. y has one element.
@@ -295,9 +315,10 @@ typedef struct ad_objective ad_objective;
 AD_API ad_objective *ad_objective_new(ad_var *y, int n, ad_var *const xs[]);
 AD_API int64_t ad_objective_size(const ad_objective *f); /* number of elements of all xs; 0 for NULL */
 /* The callback. objective is an ad_objective. Copies x, which has ad_objective_size elements, to the leaves one after
-   the other, evaluates y in place and returns it. If grad is not NULL, also writes dy/dx to it, of the same size; the
-   ad_grad of the xs and of all that y depends on is overwritten. Takes no memory from the system after the first call.
-   NaN, with the graph's error, after an error. */
+   the other, evaluates y in place, as ad_eval does, and returns it: conditions in C that depend on values need
+   ad_branch. If grad is not NULL, also writes dy/dx to it, of the same size; the ad_grad of the xs and of all that y
+   depends on is overwritten. Takes no memory from the system after the first call. NaN, with the graph's error, after
+   an error. */
 AD_API double ad_value_and_gradient(const double *x, double *grad, void *objective);
 
 /* A function of n Vars that builds an expression and returns its result. */

@@ -44,11 +44,12 @@ typedef struct {
 typedef struct ad_sampler ad_sampler;
 
 enum {
-    AD_OP_CONSTANT = 1, /* piecewise constant or an index: the result requires no gradient */
-    AD_OP_VIEW = 2,     /* the result shares operand 0's memory: the op has a shape rule and no evaluate */
-    AD_OP_RANDOM = 4,   /* draws random numbers, so ad_eval draws new ones */
-    AD_OP_MIXED = 8,    /* the operands may have different dtypes */
-    AD_OP_IN_PLACE = 16 /* backward works if an operand's gradient is in the memory of the result's: see below */
+    AD_OP_CONSTANT = 1,  /* piecewise constant or an index: the result requires no gradient */
+    AD_OP_VIEW = 2,      /* the result shares operand 0's memory: the op has a shape rule and no evaluate */
+    AD_OP_RANDOM = 4,    /* draws random numbers, so ad_eval draws new ones */
+    AD_OP_MIXED = 8,     /* the operands may have different dtypes */
+    AD_OP_IN_PLACE = 16, /* backward works if an operand's gradient is in the memory of the result's: see below */
+    AD_OP_STATE = 32     /* evaluate also changes something else, such as a running average: see ad_recomputing */
 };
 
 /* For a descriptor's no_grad: operand i never gets a gradient. AD_NO_GRAD(31) means operands 31 and later. */
@@ -113,6 +114,10 @@ AD_API void *ad_saved(const ad_op *op);
    between calls. 64-byte aligned. */
 AD_API void *ad_scratch(const ad_op *op);
 AD_API void *ad_values(const ad_op *op); /* the result's elements, for evaluate to write */
+
+/* True while something is computed again that was computed before, as the function of an ad_checkpoint for a gradient.
+   An op with AD_OP_STATE, and a module's forward function, must then leave its state as it is. False for NULL. */
+AD_API bool ad_recomputing(const ad_graph *g);
 
 /* For backward: true if operand i needs a gradient, so that ad_grad_into returns its memory. */
 AD_API bool ad_wants_grad(const ad_op *op, int i);

@@ -33,7 +33,7 @@ say     = $(if $(V),,@echo '$(1) $@';)
 # Each folder has its own flags. Two kernels process many short rows and gain from -O3; -O3 for all kernels would add
 # 200 KB. The variables are private, so that the stamps that an object depends on do not inherit them.
 obj           := $(BUILD)/obj
-library_flags := -fPIC -fvisibility=hidden $(call known,-fno-semantic-interposition)
+library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden $(call known,-fno-semantic-interposition)
 $(obj)/autodiff/%.o: private extra = $(library_flags)
 $(obj)/ops/%.o $(obj)/nn/%.o: private extra = $(library_flags) $(small_flags)
 $(obj)/ops/%.o: private optimise := $(optimise) $(ops_flags)

@@ -70,7 +70,7 @@ AD_API nn_parameter nn_buffer_at(const nn_module *m, int i);
 AD_API ad_var *nn_find_buffer(const nn_module *m, const char *name);
 
 /* Freezes the parameters of m and of all modules below it, or releases them where frozen is false. Frozen parameters
-   require no gradient and optimisers do not move them. Holds for ops made from then on. */
+   require no gradient and optimisers do not move them. Holds for the live results of ops too, as ad_require_grad. */
 AD_API int nn_freeze(nn_module *m, bool frozen);
 AD_API int64_t nn_trainable_numel(const nn_module *m); /* elements of the parameters that are not frozen */
 

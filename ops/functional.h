@@ -28,10 +28,20 @@ AD_API int ad_jacobian_blocks(ad_var *y, int n, ad_var *const xs[], ad_var *js[]
 /* ---- functions with their own gradient rule -------------------------------------------------------------------- */
 
 /* y = fn(xs), without the memory of the Vars between: they are freed, and computed again for a gradient. This trades
-   time for memory. fn is called again later with stand-ins for xs, and must compute the same each time; its random
-   draws are repeated. user must outlive the result. Other Vars that fn uses must be constants. */
+   time for memory. fn may use other Vars too, such as the weights of a module: gradients reach them. To checkpoint a
+   module, let fn call nn_apply(user, xs[0]).
+
+   fn is called again later, with stand-ins for xs. user must outlive the result. For a gradient of any order its random
+   numbers are repeated, and running averages and other state do not move (see ad_recomputing in op.h); ad_eval draws
+   new numbers and moves the state once. fn must apply the same ops to the same Vars and constants each time. Errors of
+   later passes and of ad_eval: AD_ESTALE if it does not, as after a change of a module's mode, or if for a gradient it
+   computes other values than y's; AD_ESHAPE if its result has another shape or dtype; AD_EBRANCH if an ad_branch in it
+   would go another way. nil after AD_EVALUE if fn returns no Var of the graph, and after errors of fn. */
 AD_API ad_var *ad_checkpoint(ad_function *fn, void *user, int n, ad_var *const xs[]);
-/* Sets dxs[i] to the gradient of xs[i], where g is the gradient of y. A dxs[i] that stays NULL counts as zero. */
+/* Sets dxs[i] to the gradient of xs[i], where g is the gradient of y. A dxs[i] that stays NULL counts as zero. What it
+   sets must be a Var of the graph, with the shape and dtype of xs[i]; otherwise the pass fails with AD_EGRAPH,
+   AD_ESHAPE, AD_EDTYPE, or AD_EVALUE for nil. It may begin passes of its own; but within ad_backward, an ad_backward
+   through Vars that existed before fails with AD_EGRAD: use ad_gradient. */
 typedef void ad_custom_fn(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user);
 /* A view of y whose gradient the caller defines: rule computes the gradients of the xs, and the Vars that y was
    computed from get none. For straight-through estimators, clipped gradients and implicit functions. */

@@ -1,4 +1,5 @@
 /* test_derivatives.c: derivatives of any order, functional forms, objectives, checkpoints, custom gradients. */
+#include "autodiff/extend.h"
 #include "tests/common.h"
 
 static ad_var *vector(ad_graph *g, int64_t n, const double *v) { return param_of(g, AD_F64, v, AD_SHAPE(n)); }
@@ -298,7 +299,7 @@ static void repeated_passes_allocate_nothing(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- invalid calls -------------------------------------------------------------------------------------------------- */
+/* ---- invalid calls ----------------------------------------------------------------------------------------------- */
 
 static void strict_gradients(void **state) {
     (void)state;
@@ -368,7 +369,7 @@ static void vars_of_closed_scopes(void **state) {
 #endif
 }
 
-/* ---- ad_gradgradcheck -------------------------------------------------------------------------------------------------- */
+/* ---- ad_gradgradcheck -------------------------------------------------------------------------------------------- */
 
 static ad_var *smooth_expression(int n, ad_var *const xs[], void *user) {
     (void)n, (void)user;
@@ -414,7 +415,7 @@ static void gradgradcheck_accepts_and_finds(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- every op of the table: second derivatives ------------------------------------------------------------------------------ */
+/* ---- every op of the table: second derivatives ------------------------------------------------------------------- */
 
 typedef struct {
     ad_graph *g;
@@ -473,7 +474,7 @@ static void second_derivatives_of_every_op(void **state) {
     assert_int_equal(wrong, 0);
 }
 
-/* ---- ad_value_and_gradient --------------------------------------------------------------------------------------------------- */
+/* ---- ad_value_and_gradient --------------------------------------------------------------------------------------- */
 
 /* Takes steps of gradient descent from x [2]. Returns the value before the last step. */
 static double by_descent(double f(const double *, double *, void *), void *user, double *x, int steps) {
@@ -537,7 +538,7 @@ static void invalid_objectives_are_reported(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- checkpoints ------------------------------------------------------------------------------------------------------------------ */
+/* ---- checkpoints ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     int calls, layers;
@@ -748,10 +749,7 @@ static ad_var *first_of(int n, ad_var *const xs[], void *user) { return (void)n,
 static void invalid_checkpoints_are_reported(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
-    ad_var *x = vector(g, 3, x_values), *w = vector(g, 3, x_values), *made = ad_exp(w), *fixed = ad_ones(g, AD_F64, AD_SHAPE(3));
-    assert_true(ad_is_nil(ad_checkpoint(captures, w, 1, &x)));
-    assert_contains(ad_error(g), "checkpoint: fn gives mul a Var that wants a gradient and is not among"), ad_clear_error(g);
-    assert_true(ad_is_nil(ad_checkpoint(captures, made, 1, &x)) && ad_error_code(g) == AD_EGRAD), ad_clear_error(g);
+    ad_var *x = vector(g, 3, x_values), *fixed = ad_ones(g, AD_F64, AD_SHAPE(3));
     ad_var *y = ad_checkpoint(captures, fixed, 1, &x), *same = ad_checkpoint(first_of, NULL, 1, &x);
     assert_int_equal(ad_backward(ad_sum(ad_add(y, same))), AD_OK);
     for (int i = 0; i < 3; i++) assert_true(ad_grad_at(x, i) == 2);
@@ -766,7 +764,7 @@ static void invalid_checkpoints_are_reported(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- ad_custom ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- ad_custom --------------------------------------------------------------------------------------------------- */
 
 /* The straight-through estimator (Bengio et al. 2013): a step function with the gradient of the identity. */
 static void straight_through(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
@@ -844,11 +842,297 @@ static void invalid_custom_rules_are_reported(void **state) {
     for (int i = 0; i < 3; i++) assert_true(ad_grad_at(x, i) == 0);
     ad_var *y = ad_sum(ad_custom(ad_exp(x), 1, &x, gives_a_sum, NULL));
     FAILS(ad_backward(y), AD_ESHAPE, "custom: the rule gave f64 [] for xs[0], which is f64 [3]");
-    FAILS(ad_gradient(y, 1, &x, &dx), AD_ESHAPE, "vjp of custom");
+    FAILS(ad_gradient(y, 1, &x, &dx), AD_ESHAPE, "custom: the rule gave f64 [] for xs[0], which is f64 [3]");
     assert_true(ad_is_nil(ad_custom(x, 1, &x, NULL, NULL)) && ad_error_code(g) == AD_EVALUE);
     ad_clear_error(g);
     assert_true(ad_is_nil(ad_custom(NULL, 1, &x, gives_a_sum, NULL)) && ad_error_code(g) == AD_EVALUE);
     ad_graph_free(g);
+}
+
+/* ---- forms under ad_enable_grad(g, false) ------------------------------------------------------------------------ */
+
+/* y = sum x^3 at x = (1,2), with v = (1,1). Each form returns one Var. */
+typedef ad_var *form(ad_var *y, ad_var *x, ad_var *v);
+
+static ad_var *by_gradient(ad_var *y, ad_var *x, ad_var *v) { return (void)v, ad_gradient(y, 1, &x, &v), v; }
+static ad_var *by_gradient_strict(ad_var *y, ad_var *x, ad_var *v) { return ad_gradient_strict(y, 1, &x, &v), v; }
+static ad_var *by_vjp(ad_var *y, ad_var *x, ad_var *v) {
+    return ad_vjp(y, ad_full(ad_graph_of(x), AD_F64, 2, AD_SCALAR), 1, &x, &v), v;
+}
+static ad_var *by_jvp(ad_var *y, ad_var *x, ad_var *v) { return ad_jvp(y, 1, &x, &v); }
+static ad_var *by_hvp(ad_var *y, ad_var *x, ad_var *v) {
+    ad_var *h;
+    return ad_hvp(y, 1, &x, &v, &h), h;
+}
+static ad_var *by_jacobian(ad_var *y, ad_var *x, ad_var *v) { return (void)v, ad_jacobian(y, x); }
+static ad_var *by_hessian(ad_var *y, ad_var *x, ad_var *v) { return (void)v, ad_hessian(y, x); }
+static ad_var *by_gradient_of_gradient(ad_var *y, ad_var *x, ad_var *v) {
+    ad_var *d;
+    return ad_gradient(y, 1, &x, &d), ad_vjp(d, v, 1, &x, &d), d;
+}
+static ad_var *by_jvp_of_gradient(ad_var *y, ad_var *x, ad_var *v) {
+    ad_var *d;
+    return ad_gradient(y, 1, &x, &d), ad_jvp(d, 1, &x, &v);
+}
+static ad_var *by_blocks(ad_var *y, ad_var *x, ad_var *v) {
+    ad_var *d, *j;
+    return ad_gradient(y, 1, &x, &d), ad_jacobian_blocks(d, 1, &x, &j), (void)v, j;
+}
+static ad_var *by_objective(ad_var *y, ad_var *x, ad_var *v) {
+    double at[2] = { 1, 2 }, grad[2];
+    ad_objective *f = ad_objective_new(y, 1, &x);
+    return (void)v, ad_value_and_gradient(at, grad, f), ad_tensor(ad_graph_of(x), AD_F64, grad, AD_SHAPE(2));
+}
+static ad_var *cubes(int n, ad_var *const xs[], void *user) { return (void)n, (void)user, ad_pows(xs[0], 3); }
+static ad_var *by_checks(ad_var *y, ad_var *x, ad_var *v) {
+    ad_check_report r = { 0 }, s = { 0 };
+    int rc = ad_gradcheck(cubes, NULL, 1, &x, NULL, &r), rc2 = ad_gradgradcheck(cubes, NULL, 1, &x, NULL, &s);
+    double numbers[] = { rc == AD_OK && rc2 == AD_OK ? (double)r.compared : -1, (double)s.compared };
+    return (void)y, (void)v, ad_tensor(ad_graph_of(x), AD_F64, numbers, AD_SHAPE(2));
+}
+
+static const struct {
+    const char *name;
+    form *form;
+    int n;
+    double expected[4], slope[2]; /* slope: of the sum of the result; 0 if the result is no expression of x */
+} forms[] = {
+    { "gradient", by_gradient, 2, { 3, 12 }, { 6, 12 } },
+    { "gradient_strict", by_gradient_strict, 2, { 3, 12 }, { 6, 12 } },
+    { "vjp", by_vjp, 2, { 6, 24 }, { 12, 24 } },
+    { "jvp", by_jvp, 1, { 15 }, { 6, 12 } },
+    { "hvp", by_hvp, 2, { 6, 12 }, { 6, 6 } },
+    { "jacobian", by_jacobian, 2, { 3, 12 }, { 6, 12 } },
+    { "hessian", by_hessian, 4, { 6, 0, 0, 12 }, { 6, 6 } },
+    { "gradient of gradient", by_gradient_of_gradient, 2, { 6, 12 }, { 6, 6 } },
+    { "jvp of gradient", by_jvp_of_gradient, 2, { 6, 12 }, { 6, 6 } },
+    { "jacobian_blocks", by_blocks, 2, { 6, 12 }, { 6, 6 } },
+    { "value_and_gradient", by_objective, 2, { 3, 12 }, { 0, 0 } },
+    { "gradcheck, gradgradcheck", by_checks, 2, { 4, 4 }, { 0, 0 } },
+};
+
+static ad_var *plain_cubes(ad_var *x) { return ad_sum(ad_pows(x, 3)); }
+static ad_var *cubes_in_a_checkpoint(ad_var *x) { return ad_sum(ad_checkpoint(cubes, NULL, 1, &x)); }
+static void cube_rule(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)y, (void)user;
+    dxs[0] = ad_mul(g, ad_muls(ad_square(xs[0]), 3));
+}
+static ad_var *cubes_by_a_rule(ad_var *x) {
+    return ad_sum(ad_custom(ad_pows(ad_detach(x), 3), 1, &x, cube_rule, NULL));
+}
+static ad_var *cubes_by_jvp(ad_var *x) { /* d (x^4 / 4) / dx along ones */
+    ad_var *ones = ad_ones(ad_graph_of(x), AD_F64, AD_SHAPE(2));
+    return ad_jvp(ad_sum(ad_muls(ad_pows(x, 4), 0.25)), 1, &x, &ones);
+}
+
+static void compare_form(size_t i, ad_var *y, ad_var *x, bool enabled) {
+    ad_graph *g = ad_graph_of(x);
+    ad_var *v = ad_ones(g, AD_F64, AD_SHAPE(2)), *d;
+    bool was = ad_enable_grad(g, enabled);
+    ad_var *result = forms[i].form(y, x, v);
+    assert_ok(g);
+    assert_true(ad_enable_grad(g, was) == enabled);
+    assert_values_at(forms[i].name, result, forms[i].n, forms[i].expected, 1e-13);
+    assert_int_equal(ad_gradient(ad_sum(result), 1, &x, &d), AD_OK);
+    assert_values_at(forms[i].name, d, 2, forms[i].slope, 1e-13);
+}
+
+static void forms_do_not_depend_on_enable_grad(void **state) {
+    (void)state;
+    ad_var *(*const ways[])(ad_var *) = { plain_cubes, cubes_in_a_checkpoint, cubes_by_a_rule, cubes_by_jvp };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        for (int w = 0; w < 4; w++) {
+            ad_graph *g = ad_graph_new();
+            ad_var *x = vector(g, 2, (double[]){ 1, 2 }), *y = ways[w](x);
+            compare_form(i, y, x, true);
+            compare_form(i, y, x, false);
+            ad_graph_free(g);
+        }
+}
+
+/* ---- passes within rules ----------------------------------------------------------------------------------------- */
+
+/* y = 2 x. Its backward asks ad_wants_grad, as many ops do. */
+static int double_evaluate(const ad_op *op) {
+    return *(double *)ad_values(op) = 2 * ad_item(ad_op_operand(op, 0)), AD_OK;
+}
+static void double_backward(const ad_op *op) {
+    if (ad_wants_grad(op, 0)) *(double *)ad_grad_into(op, 0) += 2 * ad_grad_item(ad_op_result(op));
+}
+static void double_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    if (ad_vjp_wants(op, 0)) dx[0] = ad_muls(g, 2);
+}
+static const ad_optype op_double = { .name = "double",
+                                     .arity = 1,
+                                     .evaluate = { NULL, double_evaluate },
+                                     .backward = { NULL, double_backward },
+                                     .vjp = double_vjp };
+
+/* The slope of double(p) at a leaf of the rule's own, by ad_backward and by ad_gradient: 2. */
+static void differentiates_inside(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)y;
+    ad_var *p = ad_param(ad_graph_of(g), AD_F64, (double[]){ 1 }, AD_SCALAR), *z = ad_apply(&op_double, 1, &p, NULL),
+           *d;
+    double *seen = user;
+    ad_backward(z);
+    seen[0] = ad_grad_item(p);
+    ad_gradient(z, 1, &p, &d);
+    seen[1] = ad_item(d);
+    dxs[0] = ad_mul(g, ad_muls(xs[0], ad_grad_item(p)));
+}
+
+static void passes_within_a_rule(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    double seen[2] = { 0 };
+    ad_var *x = param_item(g, AD_F64, 3), *dx, *v = ad_scalar(g, AD_F64, 1), *h;
+    ad_var *y =
+        ad_apply(&op_double, 1, &(ad_var *){ ad_custom(ad_square(x), 1, &x, differentiates_inside, seen) }, NULL);
+    assert_int_equal(ad_backward(y), AD_OK);
+    assert_true(ad_grad_item(x) == 12 && seen[0] == 2 && seen[1] == 2);
+    seen[0] = seen[1] = 0;
+    assert_int_equal(ad_gradient(y, 1, &x, &dx), AD_OK);
+    assert_true(ad_item(dx) == 12 && seen[0] == 2 && seen[1] == 2);
+    assert_int_equal(ad_hvp(y, 1, &x, &v, &h), AD_OK);
+    assert_true(ad_item(h) == 4);
+    ad_graph_free(g);
+}
+
+/* A rule that differentiates Vars of the program, which the pass that runs the rule walks over too. */
+typedef struct {
+    ad_var *z, *p, *early; /* z = p^3 early, early = exp(0 p) */
+    bool backward;
+} outer_vars;
+
+static void differentiates_outside(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)y;
+    outer_vars *o = user;
+    ad_var *d = NULL;
+    if (o->backward) ad_backward(o->z);
+    else if (ad_gradient(o->z, 1, &o->p, &d) == AD_OK && ad_eval(o->z) == AD_OK) /* d = 3 p^2 early */
+        dxs[0] = ad_mul(g, ad_mul(ad_muls(xs[0], 2), ad_muls(d, 1 / (3 * ad_item(o->p) * ad_item(o->p)))));
+}
+
+static void rules_that_differentiate_outer_vars(void **state) {
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        ad_graph *g = ad_graph_new();
+        ad_keep_grads(g, i & 1);
+        ad_var *p = param_item(g, AD_F64, 1.5), *x = param_item(g, AD_F64, 3), *early = ad_exp(ad_muls(p, 0)), *dx;
+        ad_var *z = ad_mul(ad_pows(p, 3), early), *twice = ad_muls(x, 2);
+        for (int k = 0; k < (i & 2 ? 500 : 0); k++) ad_exp(p);
+        outer_vars o = { z, p, early, i & 4 };
+        ad_var *a = ad_custom(ad_square(twice), 1, &twice, differentiates_outside, &o);
+        ad_var *b = ad_custom(ad_square(twice), 1, &twice, differentiates_outside, &o);
+        ad_var *y = ad_mul(ad_add(a, b), ad_add(z, early)); /* 8 x^2 (p^3 + 1), but for the constants of the rule */
+        if (o.backward) {
+            FAILS(ad_backward(y), AD_EGRAD,
+                  "backward: a backward pass is running, whose gradients this call would change");
+        } else {
+            assert_int_equal(ad_backward(y), AD_OK);
+            assert_close(ad_grad_item(x), 16 * 3 * (1.5 * 1.5 * 1.5 + 1), 1e-12);
+            assert_close(ad_grad_item(p), 8 * 9 * 3 * 1.5 * 1.5, 1e-12);
+            assert_int_equal(ad_gradient(y, 1, &x, &dx), AD_OK);
+            assert_close(ad_item(dx), ad_grad_item(x), 1e-12);
+        }
+        ad_graph_free(g);
+    }
+}
+
+/* ---- what a rule of ad_custom may give --------------------------------------------------------------------------- */
+
+static void gives(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)xs, (void)y, (void)g;
+    dxs[0] = user;
+}
+static void clears_an_error(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)xs, (void)y, (void)user;
+    dxs[0] = ad_add(g, ad_ones(ad_graph_of(g), AD_F64, AD_SHAPE(2)));
+    ad_clear_error(ad_graph_of(g));
+}
+static void fails(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)xs, (void)y, (void)user;
+    dxs[0] = ad_add(g, ad_ones(ad_graph_of(g), AD_F64, AD_SHAPE(2)));
+}
+
+typedef struct {
+    ad_custom_fn *rule;
+    ad_var *given;
+    int code;
+    const char *text;
+} wrong_rule;
+
+static ad_var *with_wrong_rule(int n, ad_var *const xs[], void *user) {
+    const wrong_rule *r = user;
+    return ad_sum(ad_custom(ad_exp(xs[0]), n, xs, r->rule, r->given));
+}
+
+/* Every way of differentiating reports the rule. */
+static void report_rule(ad_graph *g, wrong_rule *r) {
+    ad_var *x = vector(g, 3, x_values), *v = ad_ones(g, AD_F64, AD_SHAPE(3)), *one = ad_scalar(g, AD_F64, 1), *d;
+    for (int forget = 0; forget < 2; forget++) {
+        ad_var *y = forget ? ad_checkpoint(with_wrong_rule, r, 1, &x) : with_wrong_rule(1, &x, r);
+        FAILS(ad_backward(y), r->code, r->text);
+        for (int k = 0; k < 3; k++) assert_true(ad_grad_at(x, k) == 0);
+        FAILS(ad_gradient(y, 1, &x, &d), r->code, r->text);
+        assert_true(ad_is_nil(d));
+        FAILS(ad_gradient_strict(y, 1, &x, &d), r->code, r->text);
+        FAILS(ad_vjp(y, one, 1, &x, &d), r->code, r->text);
+        FAILS(ad_hvp(y, 1, &x, &v, &d), r->code, r->text);
+        FAILS_WITH_NIL(ad_jvp(y, 1, &x, &v), r->code, r->text);
+        FAILS_WITH_NIL(ad_jacobian(y, x), r->code, r->text);
+        FAILS_WITH_NIL(ad_hessian(y, x), r->code, r->text);
+    }
+    FAILS(ad_gradcheck(with_wrong_rule, r, 1, &x, NULL, NULL), r->code, r->text);
+    ad_var *y = with_wrong_rule(1, &x, r);
+    double grad[3];
+    assert_true(isnan(ad_value_and_gradient(x_values, grad, ad_objective_new(y, 1, &x))));
+    FAILS(ad_error_code(g), r->code, r->text);
+}
+
+static void wrong_results_of_rules_are_reported(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new(), *other = ad_graph_new();
+    wrong_rule rules[] = {
+        { gives, vector(other, 3, x_values), AD_EGRAPH, "custom: the rule gave a Var of another graph for xs[0]" },
+        { gives, ad_ones(g, AD_F64, AD_SHAPE(2)), AD_ESHAPE,
+          "custom: the rule gave f64 [2] for xs[0], which is f64 [3]" },
+        { gives, ad_ones(g, AD_F32, AD_SHAPE(3)), AD_EDTYPE,
+          "custom: the rule gave f32 [3] for xs[0], which is f64 [3]" },
+        { gives, ad_nil(g), AD_EVALUE, "custom: the rule gave nil for xs[0]; leave NULL where the gradient is zero" },
+        { gives, ad_nil(NULL), AD_EVALUE, "custom: the rule gave nil for xs[0]" },
+        { gives, ad_nil(other), AD_EVALUE, "custom: the rule gave nil for xs[0]" },
+        { clears_an_error, NULL, AD_EVALUE, "custom: the rule gave nil for xs[0]" },
+        { fails, NULL, AD_ESHAPE, "add: [3] x [2]: shapes do not broadcast" },
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) report_rule(g, &rules[i]);
+    assert_ok(other);
+    ad_graph_free(g);
+    ad_graph_free(other);
+}
+
+/* The vjp of a user's op: the same mistakes. */
+static ad_var *op_gives;
+static void given_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { (void)op, (void)g, dx[0] = op_gives; }
+static const ad_optype op_given = { .name = "given",
+                                    .arity = 1,
+                                    .evaluate = { NULL, double_evaluate },
+                                    .backward = { NULL, double_backward },
+                                    .vjp = given_vjp };
+
+static void wrong_results_of_vjps_are_reported(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new(), *other = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 1), *y = ad_apply(&op_given, 1, &x, NULL), *d;
+    op_gives = param_item(other, AD_F64, 1);
+    FAILS(ad_gradient(y, 1, &x, &d), AD_EGRAPH, "gradient: the vjp of given gave a Var of another graph for operand 0");
+    op_gives = ad_nil(g);
+    FAILS(ad_gradient(y, 1, &x, &d), AD_EVALUE, "gradient: the vjp of given gave nil for operand 0");
+    op_gives = ad_ones(g, AD_F64, AD_SHAPE(2));
+    FAILS(ad_gradient(y, 1, &x, &d), AD_ESHAPE,
+          "gradient: the vjp of given gave f64 [2] for operand 0, which is f64 []");
+    ad_graph_free(g);
+    ad_graph_free(other);
 }
 
 int main(void) {
@@ -883,6 +1167,11 @@ int main(void) {
         cmocka_unit_test(custom_gradients),
         cmocka_unit_test(custom_gradient_of_an_implicit_function),
         cmocka_unit_test(invalid_custom_rules_are_reported),
+        cmocka_unit_test(forms_do_not_depend_on_enable_grad),
+        cmocka_unit_test(passes_within_a_rule),
+        cmocka_unit_test(rules_that_differentiate_outer_vars),
+        cmocka_unit_test(wrong_results_of_rules_are_reported),
+        cmocka_unit_test(wrong_results_of_vjps_are_reported),
     };
     return cmocka_run_group_tests_name("derivatives", tests, NULL, NULL);
 }

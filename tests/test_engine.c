@@ -359,13 +359,82 @@ static void ops_recorded_with_gradients_disabled_are_constants(void **state) {
     ad_graph_free(g);
 }
 
+/* A leaf may begin to require a gradient after ops have used it: backward, ad_eval and ad_gradient agree. */
+static void require_grad_after_use(void **state) {
+    (void)state;
+    for (int keep = 0; keep < 2; keep++) {
+        ad_graph *g = ad_graph_new();
+        ad_keep_grads(g, keep);
+        ad_var *x = ad_full(g, AD_F32, 3, AD_SHAPE(2)), *w = ad_param(g, AD_F32, (float[]){ 2, 2 }, AD_SHAPE(2));
+        ad_mark m = ad_begin(g);
+        ad_var *square = ad_square(x), *y = ad_sum(ad_mul(square, w)), *alone = ad_sum(square), *dx;
+        ad_var *flag = ad_sum(ad_gt(x, w)), *cut = ad_sum(ad_exp(ad_detach(x)));
+        bool was = ad_enable_grad(g, false);
+        ad_var *constant = ad_sum(square);
+        ad_enable_grad(g, was);
+        assert_int_equal(ad_backward(alone), AD_EGRAD), ad_clear_error(g);
+        assert_ptr_equal(ad_require_grad(x), x);
+        assert_true(ad_requires_grad(y) && ad_requires_grad(alone));
+        assert_false(ad_requires_grad(flag) || ad_requires_grad(cut) || ad_requires_grad(constant));
+        for (int round = 0; round < 2; round++) {
+            ad_zero_grad(y);
+            assert_int_equal(ad_backward(y), AD_OK);
+            assert_true(ad_grad_at(x, 0) == 12 && ad_grad_at(x, 1) == 12 && ad_grad_at(w, 0) == 9);
+            if (keep) assert_true(ad_grad_at(square, 1) == 2);
+            assert_int_equal(ad_gradient(y, 1, &x, &dx), AD_OK);
+            assert_true(ad_at(dx, 0) == 12);
+            assert_int_equal(ad_backward(alone), AD_OK);
+            assert_true(ad_grad_at(x, 0) == 18);
+            assert_int_equal(ad_eval(y), AD_OK);
+        }
+        assert_int_equal(ad_set_requires_grad(x, false), AD_OK); /* and back */
+        assert_true(ad_requires_grad(y) && !ad_requires_grad(alone) && !ad_requires_grad(square));
+        ad_zero_grad(y);
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_true(ad_grad_at(x, 0) == 0 && ad_grad_at(w, 0) == 9);
+        assert_int_equal(ad_backward(alone), AD_EGRAD);
+        ad_clear_error(g);
+        ad_end(g, m);
+        ad_graph_free(g);
+    }
+}
+
+/* cross_entropy saves what its gradient needs only if its scores require one. */
+static void require_grad_after_an_op_that_saved_nothing(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(2, 3)), *classes = ad_zeros(g, AD_F64, AD_SHAPE(2)), *dx;
+    ad_var *scores = ad_muls(x, 2), *loss = ad_cross_entropy(scores, classes);
+    assert_fails(g, ad_require_grad(x), AD_EGRAD, "require_grad: cross_entropy has used this Var before it required");
+    assert_false(ad_requires_grad(x) || ad_requires_grad(scores) || ad_requires_grad(loss));
+    assert_int_equal(ad_gradient(loss, 1, &x, &dx), AD_OK);
+    assert_close(ad_at(dx, 0), 2 * (1. / 3 - 1) / 2, 1e-15);
+    bool was = ad_enable_grad(g, false);
+    assert_int_equal(ad_set_requires_grad(x, true), AD_EGRAD), ad_clear_error(g);
+    ad_enable_grad(g, was);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* Leaves that are made, and required, among as many ops. */
+static void require_grad_takes_constant_time_for_new_leaves(void **state) {
+    (void)state;
+    enum { MANY = 200000 };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 1), *y = x;
+    double start = processor_seconds();
+    for (int i = 0; i < MANY; i++) y = ad_add(y, ad_require_grad(ad_scalar(g, AD_F64, 1)));
+    assert_true(processor_seconds() - start < 2); /* quadratic time would be minutes */
+    assert_true(ad_item(y) == MANY + 1);
+    ad_graph_free(g);
+}
+
 static void require_grad_applies_to_later_ops(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_full(g, AD_F32, 3, AD_SHAPE(2)), *before = ad_sum(ad_square(x));
     assert_false(ad_requires_grad(x));
     assert_ptr_equal(ad_require_grad(x), x);
-    assert_true(ad_requires_grad(x) && !ad_requires_grad(before));
     assert_int_equal(ad_backward(ad_sum(ad_square(x))), AD_OK);
     assert_true(ad_grad_at(x, 0) == 6 && ad_grad_at(x, 1) == 6);
     assert_ptr_equal(ad_require_grad(x), x);
@@ -481,6 +550,9 @@ int main(void) {
         cmocka_unit_test(detach_stops_the_gradient),
         cmocka_unit_test(ops_recorded_with_gradients_disabled_are_constants),
         cmocka_unit_test(require_grad_applies_to_later_ops),
+        cmocka_unit_test(require_grad_after_use),
+        cmocka_unit_test(require_grad_after_an_op_that_saved_nothing),
+        cmocka_unit_test(require_grad_takes_constant_time_for_new_leaves),
         cmocka_unit_test(backward_from_seeds_of_any_shape),
         cmocka_unit_test(backward_of_a_leaf),
         cmocka_unit_test(backward_of_a_one_element_array),

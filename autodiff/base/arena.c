@@ -109,6 +109,14 @@ bool ad__arena_before(const ad__arena *a, ad__arena_place p, const void *memory)
     return false;
 }
 
+static bool is_in(ad__block *b, const char *memory) { return memory >= (char *)b && memory < block_end(b); }
+
+bool ad__arena_is_older(const ad__arena *arena, const void *a, const void *b) {
+    ad__block *at = arena->first;
+    while (at != NULL && !is_in(at, a) && !is_in(at, b)) at = at->next;
+    return at != NULL && is_in(at, a) && (!is_in(at, b) || (const char *)a < (const char *)b);
+}
+
 bool ad__arena_holds(const ad__arena *a, const void *memory) {
     const char *m = memory;
     for (ad__block *b = a->at ? a->first : NULL; b != a->at; b = b->next)

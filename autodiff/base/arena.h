@@ -3,6 +3,7 @@
 #define AUTODIFF_BASE_ARENA_H
 
 #include "autodiff/autodiff.h"
+#include "autodiff/base/floating.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define AD__ASAN 1
@@ -64,6 +65,8 @@ void ad__arena_rewind(ad__arena *a, ad__arena_place p);
 void ad__arena_free(ad__arena *a);
 /* True if memory was allocated from this arena before place p, and so survives rewinding to p. */
 bool ad__arena_before(const ad__arena *a, ad__arena_place p, const void *memory);
+/* True if a, which is in use, was allocated before b, which is too. */
+bool ad__arena_is_older(const ad__arena *arena, const void *a, const void *b);
 bool ad__arena_holds(const ad__arena *a, const void *memory); /* true if memory was allocated from it and is in use */
 size_t ad__arena_used(const ad__arena *a);                     /* bytes in use */
 

@@ -3,6 +3,7 @@
 #define AUTODIFF_BASE_SHAPE_H
 
 #include "autodiff/autodiff.h"
+#include "autodiff/base/floating.h"
 
 /* True if s has 0 to AD_MAX_NDIM dimensions, no negative size and fewer than 2^59 elements. */
 bool ad__shape_valid(ad_shape s);

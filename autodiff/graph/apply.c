@@ -17,6 +17,15 @@ static int place_arrays(ad_graph *g, ad_var *out) {
     return AD_OK;
 }
 
+/* Notes where the op's draws begin, relative to those of the function that is recorded again. */
+AD_COLD static void note_replay(const ad_graph *g, ad_var *out) {
+    const ad_random_state *start = g->repeat->start;
+    out->flags |= AD__REPLAYS;
+    if (start->seed == g->random.seed)
+        *ad__replay_of(out->creator) = (ad__replay){ start, { 0, g->random.counter - start->counter } };
+    else *ad__replay_of(out->creator) = (ad__replay){ NULL, g->random }; /* the function seeds the generator */
+}
+
 /* Adds a node to the graph and evaluates it. Returns nil, with the graph's error, if memory is short or evaluate fails.
    ad__new_scalar in record.h does the same for scalars, with everything inlined. */
 static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const in[], const void *attrs,
@@ -25,7 +34,8 @@ static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const i
     unsigned needs = ad__result_needs(g, type->no_grad, (type->flags & AD_OP_CONSTANT) != 0, n, in);
     bool view = (type->flags & AD_OP_VIEW) != 0;
     bool small = layout->bytes <= INLINE_BYTES;
-    size_t slot = saved ? sizeof(void *) : 0, bytes = round8(layout->bytes);
+    bool replays = AD__UNLIKELY(g->repeat != NULL) && type->flags & (AD_OP_RANDOM | AD_OP_STATE);
+    size_t slot = (saved ? sizeof(void *) : 0) + (replays ? sizeof(ad__replay) : 0), bytes = round8(layout->bytes);
     void *p = ad__node_take(g, ad__node_head(n, type->attr_size) + slot + (small ? needs ? 2 * bytes : bytes : 0));
     if (p == NULL) return &g->nil;
     ad_var *out = ad__node_write(g, p, type, n, in, attrs, type->attr_size, layout, needs | cut);
@@ -38,6 +48,7 @@ static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const i
         if ((*ad__saved_slot(out->creator) = ad_scope_array(g, saved)) == NULL) return &g->nil;
         out->flags |= AD__SAVED;
     }
+    if (replays) note_replay(g, out);
     if (!view && type->evaluate[layout->dtype](out->creator) != AD_OK) return &g->nil;
     return ad__append(g, out);
 }

@@ -92,6 +92,8 @@ bool ad_enable_grad(ad_graph *g, bool on) {
     return was;
 }
 
+bool ad_recomputing(const ad_graph *g) { return g != NULL && g->recomputing > 0; }
+
 bool ad_keep_grads(ad_graph *g, bool on) {
     if (g == NULL) return false;
     bool was = g->keep_grads;
@@ -116,9 +118,22 @@ ad_mark ad_begin(ad_graph *g) {
     return s->mark;
 }
 
+/* Forgets the branches of a scope, and what others note of its Ops, whose ids are used again. */
+static void drop_branches(ad_graph *g, uint32_t n_ops) {
+    g->branches_ended = 0;
+    for (; g->branch != NULL && g->branch->id > n_ops; g->branch = ad__branch_of(g->branch)->prev) g->plan.root = NULL;
+    for (const ad_op *op = g->branch; op != NULL; op = ad__branch_of(op)->prev) {
+        ad__branch_info *b = ad__branch_of(op);
+        if (b->until == AD__ALWAYS) continue;
+        if (b->until > n_ops) b->until = n_ops;
+        if (b->until > g->branches_ended) g->branches_ended = b->until;
+    }
+}
+
 /* closing is a copy: the record itself is in the memory that is released. Close functions run first. */
 static void close_scope(ad_graph *g, ad__scope closing) {
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
+    if (g->branch != NULL) drop_branches(g, closing.n_ops);
     if (g->names != NULL) ad__names_drop(g, closing.mark.depth);
     if (g->extras != NULL) ad__extras_free(g, closing.mark.depth);
     for (int i = 0; i < AD__RECENT; i++)

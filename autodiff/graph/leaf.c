@@ -92,10 +92,50 @@ ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n) {
     return or_nil(g, x);
 }
 
+/* ---- leaves with random numbers ------------------------------------------------------------------ */
+
+typedef struct {
+    ad__draw_fn *draw;
+    ad_dtype dtype;
+    ad_shape shape;
+} draw_attrs;
+
+static int draw_shape(ad_call *c) {
+    const draw_attrs *a = c->attrs;
+    c->dtype = a->dtype;
+    c->shape = a->shape;
+    return AD_OK;
+}
+
+static int draw_evaluate(const ad_op *op) {
+    const draw_attrs *a = ad__attrs_of(op);
+    const ad_var *y = ad__out(op);
+    ad_graph *g = ad__owner(y);
+    ad__random_draw(g->team, &g->random, a->draw, a->dtype, y->layout->numel, y->data);
+    return AD_OK;
+}
+
+/* The operand is the Var whose draws it repeats, so that it is evaluated before. */
+static const ad_optype draw_type = { .name = "random",
+                                     .doc = "random numbers that repeat those of the operand",
+                                     .arity = 1,
+                                     .flags = AD_OP_CONSTANT | AD_OP_RANDOM | AD_OP_MIXED,
+                                     .no_grad = AD_NO_GRAD(0),
+                                     .attr_size = sizeof(draw_attrs),
+                                     .shape = draw_shape,
+                                     .evaluate = { draw_evaluate, draw_evaluate } };
+
+bool ad__is_draw(const ad_op *op) { return op->type == &draw_type; }
+
+/* In an expression that repeats the draws of a Var which ad_eval may draw again, the leaf is an Op. */
 static ad_var *drawn(ad_graph *g, ad_dtype t, ad_shape s, ad__draw_fn *draw, const char *caller) {
+    if (g != NULL && g->repeat != NULL && g->code == AD_OK && (t == AD_F32 || t == AD_F64))
+        return ad__apply1(&draw_type, g->repeat->source, &(draw_attrs){ draw, t, s });
     ad_var *x = leaf_owned(g, t, s, caller);
-    if (x != NULL) ad__random_draw(g->team, &g->random, draw, t, x->layout->numel, x->data);
-    return or_nil(g, x);
+    if (x == NULL) return ad_nil(g);
+    ad__random_draw(g->team, &g->random, draw, t, x->layout->numel, x->data);
+    x->flags |= AD__DRAWN;
+    return x;
 }
 
 ad_var *ad_rand(ad_graph *g, ad_dtype t, ad_shape s) { return drawn(g, t, s, ad_random_uniform, "rand"); }
@@ -103,8 +143,7 @@ ad_var *ad_randn(ad_graph *g, ad_dtype t, ad_shape s) { return drawn(g, t, s, ad
 
 /* ---- changing a leaf -------------------------------------------------------------------------- */
 
-/* Returns 0 if x is a leaf and its graph has no error; otherwise the code of the graph's error. */
-static int check_leaf(ad_var *x, const char *caller) {
+int ad__check_leaf(ad_var *x, const char *caller) {
     if (ad__absent(x)) return ad_refuse_nil(x, caller);
     if (ad__owner(x)->code == AD_OK && x->creator != NULL)
         return ad_fail(ad__owner(x), AD_EVALUE, "%s: this Var was made by %s; only leaves can be changed", caller,
@@ -119,13 +158,13 @@ void ad__leaf_changed(ad_var *x) {
 }
 
 void *ad_data_mut(ad_var *x) {
-    if (check_leaf(x, "data_mut")) return NULL;
+    if (ad__check_leaf(x, "data_mut")) return NULL;
     ad__leaf_changed(x);
     return x->data;
 }
 
 int ad_set(ad_var *x, const void *data) {
-    int rc = check_leaf(x, "set");
+    int rc = ad__check_leaf(x, "set");
     if (rc != AD_OK) return rc;
     if (x->flags & AD__BORROWED)
         return ad_fail(ad__owner(x), AD_EVALUE,
@@ -137,45 +176,11 @@ int ad_set(ad_var *x, const void *data) {
 }
 
 int ad_rebind(ad_var *x, void *data) {
-    int rc = check_leaf(x, "rebind");
+    int rc = ad__check_leaf(x, "rebind");
     if (rc != AD_OK) return rc;
     if (!(x->flags & AD__BORROWED) || data == NULL)
         return ad_fail(ad__owner(x), AD_EVALUE, "rebind: the Var must be made by ad_input, and data must not be NULL");
     ad__leaf_changed(x);
     x->data = data;
     return AD_OK;
-}
-
-/* ---- memory for gradients ------------------------------------------------------------------ */
-
-/* Gives x memory for a gradient that lasts as long as x, whatever scope is open now. */
-static int give_grad(ad_var *x) {
-    if (x->grad == NULL && (x->grad = ad__lasting_alloc(ad__owner(x), x, ad__bytes(x))) == NULL) return AD_ENOMEM;
-    x->flags |= AD__KEEPS;
-    return AD_OK;
-}
-
-ad_var *ad_require_grad(ad_var *x) {
-    if (check_leaf(x, "require_grad") || give_grad(x)) return ad_nil(x ? ad__owner(x) : NULL);
-    x->flags |= AD__NEEDS;
-    return x;
-}
-
-bool ad_requires_grad(const ad_var *x) { return x != NULL && ad__needs(x); }
-
-int ad_set_requires_grad(ad_var *x, bool on) {
-    int rc = check_leaf(x, "set_requires_grad");
-    if (rc != AD_OK || (on && give_grad(x))) return rc ? rc : AD_ENOMEM;
-    if (on) x->flags |= AD__NEEDS;
-    else x->flags &= (uint16_t)~AD__NEEDS;
-    return AD_OK;
-}
-
-bool ad_has_grad(const ad_var *x) { return x != NULL && (x->flags & AD__HAS_GRAD) != 0; }
-
-int ad_retain_grad(ad_var *x) {
-    if (ad__absent(x)) return ad_refuse_nil(x, "retain_grad");
-    if (!ad_ok(ad__owner(x))) return ad__owner(x)->code;
-    if (!ad__needs(x)) return ad_fail(ad__owner(x), AD_EGRAD, "retain_grad: this Var requires no gradient");
-    return give_grad(x);
 }

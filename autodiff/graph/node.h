@@ -25,17 +25,20 @@ typedef struct {
 } ad__layout;
 
 enum {
-    AD__NIL = 1,       /* the graph's nil */
-    AD__NEEDS = 2,     /* requires a gradient, or was made from a Var that does */
-    AD__HAS_GRAD = 4,  /* grad holds numbers; without this flag the gradient is zero, whatever grad holds */
-    AD__REACHED = 8,   /* the current walk will visit this Var's creator */
-    AD__BORROWED = 16, /* data is the caller's memory: ad_input */
-    AD__POOLED = 32,   /* grad is a buffer of the pool, held until this backward pass has used it */
-    AD__KEEPS = 64,    /* the memory of grad lasts as long as the Var */
-    AD__CUT = 128,     /* made while gradients were disabled */
-    AD__ON_PATH = 256, /* on a path from the xs of a vjp pass to its y */
-    AD__SAVED = 512,   /* its Op has a pointer to saved bytes */
-    AD__NAMED = 1024   /* has an entry in the graph's list of names */
+    AD__NIL = 1,        /* the graph's nil */
+    AD__NEEDS = 2,      /* requires a gradient, or was made from a Var that does */
+    AD__HAS_GRAD = 4,   /* grad holds numbers; without this flag the gradient is zero, whatever grad holds */
+    AD__REACHED = 8,    /* the current walk will visit this Var's creator */
+    AD__BORROWED = 16,  /* data is the caller's memory: ad_input */
+    AD__POOLED = 32,    /* grad is a buffer of the pool, held until this backward pass has used it */
+    AD__KEEPS = 64,     /* the memory of grad lasts as long as the Var */
+    AD__CUT = 128,      /* made while gradients were disabled */
+    AD__ON_PATH = 256,  /* on a path from the xs of a vjp pass to its y */
+    AD__SAVED = 512,    /* its Op has a pointer to saved bytes */
+    AD__NAMED = 1024,   /* has an entry in the graph's list of names */
+    AD__DRAWN = 2048,   /* a leaf with random numbers: ad_rand, ad_randn */
+    AD__REPLAYS = 4096, /* its Op has an ad__replay */
+    AD__PARKED = 8192   /* AD__REACHED of a walk that waits: see ad__rule */
 };
 
 /* 40 bytes. The Op and small values follow it in memory: a scalar binary node takes 96 bytes with its gradient. */
@@ -79,6 +82,69 @@ static inline bool ad__takes_no_grad(unsigned no_grad, int i) { return no_grad >
 static inline bool ad__wants(const ad_op *op, int i) {
     return ad__needs(op->in[i]) && !ad__takes_no_grad(op->type->no_grad, i);
 }
+
+/* ---- computing again ------------------------------------------------------------------------- */
+
+/* The attributes of an Op that ad_branch records. The branch holds for the Ops with an id greater than from and at most
+   until, before it and after it: the program may choose among Vars that were there already. The Ops after until belong
+   to an expression that was recorded again, because the branch failed or its condition had changed; those up to from,
+   to an expression that this one replaces. It holds for the Ops before all branches too, which belong to none. */
+typedef struct {
+    ad_op *prev; /* the branch recorded before this one; NULL if there is none */
+    double at;   /* the condition's value then */
+    bool taken;  /* whether it was not 0 */
+    uint32_t from, until;
+    uint32_t first; /* the id of the oldest branch then */
+    uint64_t clock; /* the graph's then */
+} ad__branch_info;
+
+#define AD__ALWAYS UINT32_MAX /* for until */
+
+static inline ad__branch_info *ad__branch_of(const ad_op *op) { return ad__attrs_of(op); }
+static inline bool ad__branch_holds(const ad_op *branch, uint32_t id) {
+    const ad__branch_info *b = ad__branch_of(branch);
+    return (b->from < id || id < b->first) && id <= b->until;
+}
+
+/* The answers of ad_branch while a function runs that will be called again, or is called again. */
+typedef struct ad__tape ad__tape;
+struct ad__tape {
+    ad__tape *outer; /* of a call that this call is a part of */
+    bool *answers;   /* from the pool while they are recorded */
+    size_t n, capacity;
+    size_t next; /* of the answers, the one to be given again */
+    bool replays;
+};
+
+/* Set in the graph while a user's rule runs within a backward pass. The pass walks over Ops; a walk of the rule's own
+   must not meet its flags, so it parks them first. */
+typedef struct ad__rule ad__rule;
+struct ad__rule {
+    ad__rule *outer;
+    const ad_op *op; /* whose rule runs; the pass has flags on older Ops only */
+    uint32_t floor;  /* the number of Ops when it began: older ones belong to the pass, or to what is outside of it */
+    bool parked;
+};
+
+/* Set in the graph while a function that drew random numbers is recorded again, as a part of a derivative. */
+typedef struct {
+    ad_var *source;               /* the result of the Op that called the function first */
+    const ad_random_state *start; /* where its draws began when it was last evaluated */
+} ad__repeat;
+
+/* Where an Op that was recorded then starts drawing: `at.counter` blocks after *start. If start is NULL, at is the
+   state itself. It follows the saved bytes' pointer in memory. */
+typedef struct {
+    const ad_random_state *start;
+    ad_random_state at;
+} ad__replay;
+
+static inline ad__replay *ad__replay_of(const ad_op *op) {
+    void **slot = ad__saved_slot(op);
+    return (ad__replay *)(void *)(slot + (ad__out(op)->flags & AD__SAVED ? 1 : 0));
+}
+/* True if op stands for a leaf with random numbers, in an expression that repeats them. */
+bool ad__is_draw(const ad_op *op);
 
 /* An open scope. This record is the scope's first allocation, so rewinding to nodes and arrays frees it too. */
 typedef struct ad__scope ad__scope;
@@ -146,6 +212,12 @@ struct ad_graph {
     uint64_t clock;         /* advances when a leaf changes and when ad_eval runs */
     bool grad_enabled, keep_grads;
     bool fast_path; /* gradients are enabled and there is no error: see ad__fast_path */
+    int recomputing;         /* > 0: what runs has run before, so it moves no state: see ad_recomputing */
+    ad_op *branch;           /* the newest branch; NULL if there is none */
+    uint32_t branches_ended; /* the largest until of a branch, as far as it is set */
+    ad__tape *tape;
+    ad__rule *rule;
+    const ad__repeat *repeat;
     int vjp_rules;  /* vjp rules that are running; a pass begun by one saves the outer pass's AD__ON_PATH flags */
     int code;       /* of the first error; 0 if there is none */
     char message[512];
@@ -180,6 +252,8 @@ static inline bool ad__absent(const ad_var *x) { return x == NULL || x->flags & 
 
 /* AD_EGRAPH if x belongs to a closed scope. This is not detected once the scope's memory has been reused. */
 int ad__check_open(const ad_var *x, const char *caller);
+/* Returns 0 if x is a leaf and its graph has no error; otherwise the code of the graph's error. */
+int ad__check_leaf(ad_var *x, const char *caller);
 /* ad_apply for one and two operands. */
 ad_var *ad__apply1(const ad_optype *type, ad_var *a, const void *attrs);
 ad_var *ad__apply2(const ad_optype *type, ad_var *a, ad_var *b, const void *attrs);

@@ -49,6 +49,46 @@ static int heap_frontier(ad__walk *w) {
     return AD_OK;
 }
 
+static void move_flag(const ad__rule *r, unsigned from, unsigned to) {
+    uint32_t outside = r->outer ? r->outer->floor : 0;
+    for (const ad_op *op = r->op->prev; op != NULL && op->id > outside; op = op->prev)
+        if (ad__out(op)->flags & from) ad__out(op)->flags ^= (uint16_t)(from | to);
+}
+
+void ad__walk_park(ad_graph *g) {
+    if (g->rule->parked) return;
+    g->rule->parked = true;
+    move_flag(g->rule, AD__REACHED, AD__PARKED);
+}
+
+void ad__walk_unpark(ad__rule *rule) {
+    if (rule->parked) move_flag(rule, AD__PARKED, AD__REACHED);
+}
+
+/* Nothing in a segment may lead to the root, so it is put on the heap at once. */
+void ad__walk_add(ad__walk *w, ad_var *root) {
+    if (!ad__walk_reach(w, root)) return;
+    if (heap_push(w->graph, w->heaped, root->creator)) w->no_jumps = true;
+    else w->heaped++;
+}
+
+ad__walk ad__walk_with_branches(ad_var *root) {
+    ad_op *op = root->creator, *b = ad__owner(root)->branch;
+    while (b != NULL && !ad__branch_holds(b, op->id)) b = ad__branch_of(b)->prev;
+    bool after = b != NULL && b->id > op->id; /* the walk begins at the newest Op */
+    ad__walk w = ad__walk_from(after ? ad__out(b) : root);
+    ad__walk_add(&w, root);
+    for (b = w.graph->branch; b != NULL; b = ad__branch_of(b)->prev)
+        if (ad__branch_holds(b, op->id)) ad__walk_add(&w, ad__out(b));
+        else if (ad__branch_of(b)->until < op->id) w.late = true;
+    return w;
+}
+
+void ad__walk_late(ad__walk *w, const ad_op *op) {
+    for (ad_op *b = w->graph->branch; b != NULL; b = ad__branch_of(b)->prev)
+        if (b->id < op->id && ad__branch_holds(b, op->id)) ad__walk_add(w, ad__out(b));
+}
+
 /* Moves to the newest Op that is still to be visited. If there is no memory for the heap, it does nothing: following
    prev is correct too, but slower. The heap may hold an Op twice, or one that has been visited since. */
 static void jump(ad__walk *w) {

@@ -19,6 +19,7 @@ typedef struct {
     int64_t skipped; /* Ops skipped in this segment */
     size_t heaped;   /* Ops on the heap */
     bool no_jumps;   /* there is no memory for the heap: follow prev to the end */
+    bool late;       /* some branches are to be visited only if an Op leads to them: see ad__walk_late */
 } ad__walk;
 
 /* The slow path of ad__walk_next: finds the next Op if it is not w->at. */
@@ -30,11 +31,26 @@ static inline bool ad__walk_reach(ad__walk *w, ad_var *v) {
     w->pending++;
     return true;
 }
-static inline ad__walk ad__walk_from(ad_var *root) {
+/* Puts the flags of the pass that waits for g->rule aside, once; and back. */
+void ad__walk_park(ad_graph *g);
+void ad__walk_unpark(ad__rule *rule);
+
+/* A walk from root. ad__walk_inside is for the passes of the library, which meet no Op of a pass that waits. */
+static inline ad__walk ad__walk_inside(ad_var *root) {
     ad__walk w = { .graph = ad__owner(root), .at = root->creator, .segment = root->creator };
     ad__walk_reach(&w, root);
     return w;
 }
+/* Schedules a visit of the creator of another root, which is older than the first one. */
+void ad__walk_add(ad__walk *w, ad_var *root);
+static inline ad__walk ad__walk_from(ad_var *root) {
+    if (AD__UNLIKELY(ad__owner(root)->rule != NULL)) ad__walk_park(ad__owner(root));
+    return ad__walk_inside(root);
+}
+/* A walk from root and the branches that hold for it. A branch that has failed holds for what depends on an Op between
+   it and the failure too: while w->late is set, the visitor of each Op calls ad__walk_late, which schedules these. */
+ad__walk ad__walk_with_branches(ad_var *root);
+void ad__walk_late(ad__walk *w, const ad_op *op);
 /* The next Op, or NULL if all have been visited. The slow path gets a copy of the walk, so that the compiler can keep
    the caller's in registers. */
 AD__INLINE ad_op *ad__walk_next(ad__walk *w) {

@@ -98,7 +98,7 @@ static void seed_root(ad_var *y, const ad_var *seed) {
 static int differentiate(ad_var *y, const ad_var *seed) {
     ad_graph *g = ad__owner(y);
     if (y->creator == NULL) return seed_root(y, seed), AD_OK;
-    ad__walk w = ad__walk_from(y);
+    ad__walk w = ad__walk_inside(y);
     int rc = reset_grad(g, y);
     if (rc == AD_OK) seed_root(y, seed);
     for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
@@ -127,6 +127,28 @@ int ad__check_alike(ad_var *x, const char *x_name, const ad_var *v, const char *
                    ad_shape_str(b->shape).text);
 }
 
+/* True if y depends on a result whose gradient the pass that waits for g->rule still needs. */
+static bool meets_outer_pass(ad_var *y) {
+    uint32_t floor = ad__owner(y)->rule->floor;
+    bool meets = false;
+    ad__walk w = ad__walk_from(y);
+    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
+        meets |= op->id <= floor && ad__needs(ad__out(op));
+        for (int i = 0; i < op->n_in; i++) ad__walk_reach(&w, op->in[i]);
+    }
+    return meets;
+}
+
+/* AD_EGRAD if a call within a rule would overwrite gradients of the pass that runs the rule. */
+AD_COLD static int check_rule(ad_var *y, const char *caller) {
+    ad_graph *g = ad__owner(y);
+    if (g->rule == NULL || y->creator == NULL || !meets_outer_pass(y)) return AD_OK;
+    return ad_fail(g, AD_EGRAD,
+                   "%s: a backward pass is running, whose gradients this call would change; in a rule, "
+                   "differentiate with ad_gradient or ad_vjp",
+                   caller);
+}
+
 static int check_root(ad_var *y, const char *caller) {
     if (ad__absent(y)) return ad_refuse_nil(y, caller);
     ad_graph *g = ad__owner(y);
@@ -134,7 +156,8 @@ static int check_root(ad_var *y, const char *caller) {
     if (!ad__needs(y))
         return ad_fail(g, AD_EGRAD, "%s: y depends on no Var that requires a gradient; make a leaf with ad_param",
                        caller);
-    return ad__check_fresh(y, caller);
+    int rc = AD__LIKELY(g->rule == NULL) ? AD_OK : check_rule(y, caller);
+    return rc == AD_OK ? ad__check_fresh(y, caller) : rc;
 }
 
 int ad__backward_inside(ad_var *y, const ad_var *seed) { return ad__needs(y) ? differentiate(y, seed) : AD_OK; }
@@ -155,7 +178,7 @@ int ad_backward_from(ad_var *y, const ad_var *seed) {
 }
 
 void ad_zero_grad(ad_var *y) {
-    if (ad__absent(y)) return;
+    if (ad__absent(y) || (AD__UNLIKELY(ad__owner(y)->rule != NULL) && check_rule(y, "zero_grad"))) return;
     y->flags &= (uint16_t)~AD__HAS_GRAD;
     if (y->creator == NULL) return;
     ad__walk w = ad__walk_from(y);

@@ -3,15 +3,35 @@
 #include "autodiff/graph/walk.h"
 #include "autodiff/pass/pass.h"
 
+/* Evaluates an Op with the random numbers that another Op drew, and without moving state. */
+static int evaluate_replayed(const ad_op *op) {
+    ad_var *out = ad__out(op);
+    ad_graph *g = ad__owner(out);
+    const ad__replay *r = ad__replay_of(op);
+    ad_random_state now = g->random;
+    g->random = r->start ? (ad_random_state){ r->start->seed, r->start->counter + r->at.counter } : r->at;
+    g->recomputing++;
+    int rc = op->type->evaluate[out->layout->dtype](op);
+    g->recomputing--;
+    g->random = now;
+    return rc;
+}
+
+/* An Op that is a view, draws random numbers or has state. */
+static int evaluate_special(const ad_op *op) {
+    ad_var *out = ad__out(op);
+    if (op->type->flags & AD_OP_VIEW) return out->data = op->in[0]->data, AD_OK;
+    return out->flags & AD__REPLAYS ? evaluate_replayed(op) : op->type->evaluate[out->layout->dtype](op);
+}
+
 /* Evaluates one Op. Its result gets a new stamp only if it was stale. So Ops made from a changed value become stale,
    and Ops that share an unchanged value do not. */
 static inline int evaluate_again(const ad_op *op, uint64_t now) {
     ad_var *out = ad__out(op);
-    bool stale = (op->type->flags & AD_OP_RANDOM) != 0;
+    unsigned special = op->type->flags & (AD_OP_VIEW | AD_OP_RANDOM | AD_OP_STATE);
+    bool stale = AD__UNLIKELY(special) && op->type->flags & AD_OP_RANDOM;
     for (int i = 0; i < op->n_in; i++) stale |= ad__stamp(op->in[i]) > ad__stamp(out);
-    int rc = AD_OK;
-    if (op->type->flags & AD_OP_VIEW) out->data = op->in[0]->data;
-    else rc = op->type->evaluate[out->layout->dtype](op);
+    int rc = AD__UNLIKELY(special) ? evaluate_special(op) : op->type->evaluate[out->layout->dtype](op);
     if (stale && rc == AD_OK) ad__set_stamp(out, now);
     return rc;
 }
@@ -33,22 +53,75 @@ int ad_eval(ad_var *y) {
     return AD_OK;
 }
 
-int ad__check_fresh(ad_var *y, const char *caller) {
-    ad_graph *g = ad__owner(y);
-    bool evaluated = g->plan.root == y->creator && g->plan.evaluated == g->clock;
-    if (g->ops_at_change == 0 || evaluated || y->creator == NULL) return AD_OK;
-    const ad_op *stale = NULL;
-    int operand = 0;
+/* What a search for stale Ops found. */
+typedef struct {
+    const ad_op *op;     /* a stale one; NULL if there is none */
+    int operand;         /* the operand that is newer than its result */
+    uint32_t since;      /* the oldest branch; the two fields below are of y's Op and the visited Ops newer than that */
+    uint32_t first;      /* the oldest one */
+    uint64_t first_time; /* the stamp of the one written longest ago */
+} staleness;
+
+static staleness search_from(const ad_var *y) {
+    staleness s = { .since = UINT32_MAX, .first = y->creator->id, .first_time = ad__stamp(y) };
+    for (const ad_op *b = ad__owner(y)->branch; b != NULL; b = ad__branch_of(b)->prev) s.since = b->id;
+    return s;
+}
+
+static void find_stale(ad_var *y, staleness *s) {
     ad__walk w = ad__walk_from(y);
-    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;)
+    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
+        uint64_t time = ad__stamp(ad__out(op));
         for (int i = 0; i < op->n_in; i++) {
-            if (ad__stamp(op->in[i]) > ad__stamp(ad__out(op))) stale = op, operand = i;
+            if (ad__stamp(op->in[i]) > time) s->op = op, s->operand = i;
             ad__walk_reach(&w, op->in[i]);
         }
-    if (stale == NULL) return AD_OK;
-    const ad_var *changed = stale->in[operand];
+        if (op->id <= s->since) continue;
+        s->first = op->id < s->first ? op->id : s->first;
+        s->first_time = time < s->first_time ? time : s->first_time;
+    }
+}
+
+/* The newest branch, from b on, that holds for y or for an Op that y depends on. */
+static ad_op *next_branch(ad_op *b, const ad_var *y, const staleness *s) {
+    uint32_t id = y->creator->id;
+    for (; b != NULL; b = ad__branch_of(b)->prev) {
+        const ad__branch_info *a = ad__branch_of(b);
+        if ((a->from < id || id < a->first) && s->first <= a->until) break;
+    }
+    return b;
+}
+
+/* A stale condition, unless y and the Vars that it was made of were written after the change: an expression that is
+   recorded then has asked again. */
+static void find_changed_condition(const ad_var *y, staleness *s) {
+    ad_op *b = next_branch(ad__owner(y)->branch, y, s);
+    if (b == NULL) return;
+    ad__walk w = ad__walk_from(ad__out(b));
+    while ((b = next_branch(ad__branch_of(b)->prev, y, s)) != NULL) ad__walk_add(&w, ad__out(b));
+    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;)
+        for (int i = 0; i < op->n_in; i++) {
+            uint64_t time = ad__stamp(op->in[i]);
+            if (time > ad__stamp(ad__out(op)) && time > s->first_time) s->op = op, s->operand = i;
+            ad__walk_reach(&w, op->in[i]);
+        }
+}
+
+static __attribute__((noinline)) int search(ad_var *y, const char *caller) {
+    ad_graph *g = ad__owner(y);
+    staleness s = search_from(y);
+    find_stale(y, &s);
+    if (s.op == NULL) find_changed_condition(y, &s);
+    if (s.op == NULL) return AD_OK;
+    const ad_var *changed = s.op->in[s.operand];
     const char *name = ad_name_of(changed);
     return ad_fail(g, AD_ESTALE, "%s: operand %d %s%s%s of %s was changed after %s ran; call ad_eval first", caller,
-                   operand, name ? name : "", name ? " " : "", ad_shape_str(changed->layout->shape).text,
-                   stale->type->name, stale->type->name);
+                   s.operand, name ? name : "", name ? " " : "", ad_shape_str(changed->layout->shape).text,
+                   s.op->type->name, s.op->type->name);
+}
+
+int ad__check_fresh(ad_var *y, const char *caller) {
+    const ad_graph *g = ad__owner(y);
+    bool evaluated = g->plan.root == y->creator && g->plan.evaluated == g->clock;
+    return g->ops_at_change == 0 || evaluated || y->creator == NULL ? AD_OK : search(y, caller);
 }

@@ -165,14 +165,30 @@ static void pass_close(pass *p) {
     ad__plan_free(g, &p->plan);
 }
 
-/* Checks that the cotangent d that op's vjp rule gave for operand i has the operand's shape and dtype. */
-static int check_rule(const ad_op *op, int i, const ad_var *d) {
+/* True if d is a Var of x's graph, dtype and shape. */
+static bool is_like(const ad_var *x, const ad_var *d) {
+    const ad__layout *a = x->layout, *b = d->layout;
+    if (a == b) return true;
+    return a->graph == b->graph && a->dtype == b->dtype && ad_shape_equal(a->shape, b->shape) && !ad__absent(d);
+}
+
+/* Reports that the vjp rule of op gave d for operand i. */
+AD_COLD static int fail_rule(const ad_op *op, int i, const ad_var *d) {
     const ad_var *x = op->in[i];
-    if (d == NULL || d->layout == x->layout) return AD_OK; /* NULL: the rule says zero */
-    if (d->layout->dtype == x->layout->dtype && ad_shape_equal(d->layout->shape, x->layout->shape)) return AD_OK;
+    if (ad__absent(d))
+        return ad_fail(ad__owner(x), AD_EVALUE, "gradient: the vjp of %s gave nil for operand %d; leave NULL for zero",
+                       op->type->name, i);
+    if (ad__owner(d) != ad__owner(x))
+        return ad_fail(ad__owner(x), AD_EGRAPH, "gradient: the vjp of %s gave a Var of another graph for operand %d",
+                       op->type->name, i);
     return ad_fail(ad__owner(x), AD_ESHAPE, "gradient: the vjp of %s gave %s %s for operand %d, which is %s %s",
                    op->type->name, ad_dtype_name(d->layout->dtype), ad_shape_str(d->layout->shape).text, i,
                    ad_dtype_name(x->layout->dtype), ad_shape_str(x->layout->shape).text);
+}
+
+static int add_result(pass *p, const ad_op *op, int i, ad_var *d) {
+    if (d == NULL) return AD_OK; /* the rule says zero */
+    return AD__LIKELY(is_like(op->in[i], d)) ? add_cotangent(p, op->in[i], d) : fail_rule(op, i, d);
 }
 
 static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
@@ -185,8 +201,7 @@ static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
     op->type->vjp(op, cotangent, p->dx);
     g->vjp_rules--;
     for (int i = 0; i < op->n_in && g->code == AD_OK; i++)
-        if (ad_vjp_wants(op, i) && p->dx[i] != NULL && check_rule(op, i, p->dx[i]) == AD_OK)
-            add_cotangent(p, op->in[i], p->dx[i]);
+        if (ad_vjp_wants(op, i)) add_result(p, op, i, p->dx[i]);
     return g->code;
 }
 
@@ -217,9 +232,12 @@ static int collect(const pass *p, ad_var *dxs[], const char *strict) {
     return g->code;
 }
 
+/* What the rules record can be differentiated again, even where the program's own ops cannot: the second pass of a
+   Hessian-vector product goes through it. */
 static int gradients(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_var *const xs[], ad_var *dxs[],
                      uint32_t after, const char *strict) {
     pass p = { .g = ad__owner(ys[0]), .n = n, .xs = xs };
+    bool enabled = ad_enable_grad(p.g, true);
     int rc = pass_open(&p, m, ys, after);
     if (rc == AD_OK) {
         mark_path(&p);
@@ -229,6 +247,7 @@ static int gradients(int m, ad_var *const ys[], ad_var *const cotangents[], int 
     if (rc == AD_OK) rc = collect(&p, dxs, strict);
     for (int i = 0; i < n && rc != AD_OK; i++) dxs[i] = &p.g->nil;
     pass_close(&p);
+    ad_enable_grad(p.g, enabled);
     return rc;
 }
 

@@ -5,12 +5,18 @@
 
 ad__inner ad__inner_begin(ad_graph *g) {
     ad__inner in = { .heap = g->heap, .heap_capacity = g->heap_capacity, .plan = g->plan };
+    in.branch = g->branch;
+    in.branches_ended = g->branches_ended;
+    in.repeat = g->repeat;
     in.grad_enabled = ad_enable_grad(g, true);
     in.keep_grads = ad_keep_grads(g, false);
     in.mark = ad_begin(g);
     g->heap = NULL;
     g->heap_capacity = 0;
     g->plan = (ad__plan){ 0 };
+    g->branch = NULL;
+    g->branches_ended = 0;
+    g->repeat = NULL;
     return in;
 }
 
@@ -21,6 +27,9 @@ void ad__inner_end(ad_graph *g, const ad__inner *in) {
     g->heap = in->heap;
     g->heap_capacity = in->heap_capacity;
     g->plan = in->plan;
+    g->branch = in->branch;
+    g->branches_ended = in->branches_ended;
+    g->repeat = in->repeat;
     ad_enable_grad(g, in->grad_enabled);
     ad_keep_grads(g, in->keep_grads);
 }

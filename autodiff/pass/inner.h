@@ -9,11 +9,15 @@ typedef struct {
     ad_op **heap;
     size_t heap_capacity;
     ad__plan plan;
+    ad_op *branch;
+    uint32_t branches_ended;
+    const ad__repeat *repeat;
     bool grad_enabled, keep_grads;
     ad_mark mark;
 } ad__inner;
 
-/* Between these two calls a scope is open, gradients are enabled and not kept, and passes may run. */
+/* Between these two calls a scope is open, gradients are enabled and not kept, and passes may run, which look at no
+   branch of the outer expression. What is recorded is gone afterwards, so it repeats no draws by itself. */
 ad__inner ad__inner_begin(ad_graph *g);
 void ad__inner_end(ad_graph *g, const ad__inner *in);
 

@@ -16,7 +16,8 @@ int ad__vjp_of(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_
                uint32_t after);
 /* ad_backward_from without its checks, for a subgraph that an op builds and discards within a pass. */
 int ad__backward_inside(ad_var *y, const ad_var *seed);
-/* Returns 0, or AD_ESTALE if a Var that y depends on changed after an op that uses it ran. */
+/* Returns 0, or AD_ESTALE if a Var that y depends on changed after an op that uses it ran, or one
+   that a branch depends on which holds for y. */
 int ad__check_fresh(ad_var *y, const char *caller);
 
 #endif

@@ -15,7 +15,7 @@ static ad_var *batch_norm_forward(nn_module *m, ad_var *x) {
     const batch_norm *s = nn_self(m);
     ad_batch_norm_opts o = s->opts;
     o.training = nn_training(m);
-    if (o.training) nn_init_constant(s->tracked, ad_item(s->tracked) + 1);
+    if (o.training && !ad_recomputing(ad_graph_of(x))) nn_init_constant(s->tracked, ad_item(s->tracked) + 1);
     return ad_batch_norm(x, s->mean, s->var, s->w, s->b, o);
 }
 

@@ -84,10 +84,12 @@ static int jacobians(blocks *p, int block_dims, ad_var *js[]) {
     p->capacity = rows ? p->r * p->n : p->columns;
     p->parts = ad__pool_take(&p->g->pool, (size_t)(p->capacity + 1) * sizeof *p->parts);
     if (p->parts == NULL) return ad_no_memory(p->g, "a Jacobian", (size_t)p->capacity * sizeof *p->parts);
+    bool enabled = ad_enable_grad(p->g, true);
     int rc = AD_OK;
     for (int i = 0; i < p->n && empty; i++)
         js[i] = ad_zeros(p->g, p->xs[i]->layout->dtype, jacobian_shape(p, p->xs[i], block_dims));
     if (!empty && p->n > 0) rc = rows ? by_rows(p, block_dims, js) : by_columns(p, block_dims, js);
+    ad_enable_grad(p->g, enabled);
     ad__pool_give(&p->g->pool, p->parts, (size_t)(p->capacity + 1) * sizeof *p->parts);
     for (int i = 0; i < p->n && p->g->code != AD_OK; i++) js[i] = ad_nil(p->g);
     return rc ? rc : p->g->code;

@@ -209,7 +209,7 @@ static int batch_norm_train_shape(ad_call *c) {
 /* running = (1 - momentum) running + momentum batch. It counts as a change of the leaf, so that results computed from
    the old value are stale. */
 static void update_running(ad_var *running, const double *batch, double momentum, int64_t n) {
-    if (running == NULL) return;
+    if (running == NULL || ad_recomputing(ad__owner(running))) return;
     for (int64_t j = 0; j < n; j++) ad__put(running, j, (1 - momentum) * ad__get(running, j) + momentum * batch[j]);
     ad__leaf_changed(running);
 }
@@ -249,7 +249,8 @@ AD_OPTYPE(
     .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
     .gradient = "with z = (x - mean) scale: scale w (g - mean g - z mean(g z)); g z; g, the last two summed over all "
                 "axes but the channels",
-    .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = train_list, .shape = batch_norm_train_shape,
+    .arity = -1, .flags = AD_OP_STATE, .attr_size = sizeof(norm_attrs), .attrs = train_list,
+    .shape = batch_norm_train_shape,
     .evaluate = { batch_norm_train_evaluate, batch_norm_train_evaluate },
     .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
 ad_var *ad_batch_norm_train(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,

@@ -3,6 +3,7 @@
 #define OPS_KERNELS_BASE_SIMD_H
 
 #include "autodiff/autodiff.h"
+#include "autodiff/base/floating.h"
 
 /* Functions marked AD__CLONES are compiled for AVX-512, AVX2 and the baseline, and the loader selects one. This needs
    GCC on x86-64 with glibc: musl's loader cannot select, clones of clang 14 do not link across files, and
