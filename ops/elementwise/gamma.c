@@ -16,8 +16,9 @@ ad_var *ad_lgamma(ad_var *x) { return AD_CALL_1(lgamma, x); }
 
 /* The slope near 0 is 1 / x^2 to the last digit, and may overflow. */
 static ad_var *digamma_rule(ad_var *g, ad_var *x) {
-    ad_var *tiny = ad_lt(ad_abs(x), ad__constant(x, 1e-9));
-    return ad_where(tiny, ad_div(ad_div(g, x), x), ad_mul(g, ad_polygamma(x, 1)));
+    ad_var *tiny = ad_lt(ad_abs(x), ad__constant(x, 1e-9)), *one = ad__constant(x, 1);
+    ad_var *near = ad_where(tiny, x, one), *far = ad_where(tiny, one, x);
+    return ad_where(tiny, ad_div(ad_div(g, near), near), ad_mul(g, ad_polygamma(far, 1)));
 }
 
 AD_UNARY(digamma, "derivative of lgamma; -inf at 0, NaN at -1, -2, ...", 0.3, 4,

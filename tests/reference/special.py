@@ -4,27 +4,29 @@
 usage: special.py SAMPLES RESULTS [--ops NAME...]
 SAMPLES is the output of dump_samples, RESULTS the folder of the files that tests/test_special.c reads.
 
-The entries of ops are those of reference.py, which may compose an op of others where our convention differs from
-PyTorch's. DIRECT names PyTorch's own function where the entry is not that. Where the two differ, a number is written as
-OURS~PYTORCH, and the op's descriptor must declare the difference.
+The functions are PyTorch's own. Where PyTorch loses digits, EXACT computes the number by mpmath, which is written as
+EXACT~PYTORCH. Where our convention differs, special_differs.py says so, and the number is written as ?~PYTORCH. The
+descriptor of an op with such numbers must declare the difference.
 """
 
 import argparse
+import fnmatch
 import itertools
-import json
 import math
 import pathlib
 import sys
 
 import torch
 import torch.nn.functional as F
+from mpmath import mp
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 
 import networks  # noqa: E402
 import reference  # noqa: E402
-import special_ours  # noqa: E402
+import special_differs  # noqa: E402
+from elementwise import gelu_tanh, normal, sigmoid  # noqa: E402
 
 NAN, INF = math.nan, math.inf
 NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, NAN, INF, -INF, 1e200, -1e200, 1e-200, 5e-324, 1.7976931348623157e308]
@@ -44,6 +46,15 @@ DIRECT = {
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "polygamma": lambda x, n: torch.polygamma(int(n), x),
     "softplus_with": lambda x, beta, threshold: F.softplus(x, beta, threshold),
+}
+
+# Functions in which PyTorch loses digits in the tails, overflows early or has poles.
+EXACT = {
+    "expm1": mp.expm1, "log1p": mp.log1p, "asinh": mp.asinh, "acosh": mp.acosh, "erf": mp.erf, "erfc": mp.erfc,
+    "lgamma": lambda x: mp.re(mp.loggamma(x)), "digamma": lambda x: mp.psi(0, x), "sigmoid": sigmoid, "gelu_tanh": gelu_tanh,
+    "softplus": lambda x: mp.log1p(mp.exp(x)), "logsigmoid": lambda x: -mp.log1p(mp.exp(-x)),
+    "gelu": lambda x: x * normal(x), "silu": lambda x: x * sigmoid(x),
+    "mish": lambda x: x * mp.tanh(mp.log1p(mp.exp(x))), "cbrt": lambda x: mp.sign(x) * mp.cbrt(abs(x)),
 }
 
 
@@ -155,31 +166,53 @@ def same(a, b):
     return (math.isnan(a) and math.isnan(b)) or a == b or abs(a - b) <= 1e-12 * abs(a)
 
 
-def lines_of(ours, theirs):
-    """The lines of one point. Differences stand as OURS~PYTORCH."""
-    for name, tensor in ours.items():
-        other = theirs.get(name) if theirs else None
+def exact_numbers(f, x):
+    """Value, slope and second slope of a function of an mpmath number at x; None where that has none."""
+    with mp.workdps(600):
+        x = mp.mpf(x)
+        h = (abs(x) or mp.mpf(1)) * mp.mpf("1e-120")
+        try:
+            low, mid, high = f(x - h), f(x), f(x + h)
+        except (ValueError, ZeroDivisionError, OverflowError):
+            return None
+        found = [mid, (high - low) / (2 * h), (high - 2 * mid + low) / h**2]
+        real = all(isinstance(v, mp.mpf) and mp.isfinite(v) for v in (low, mid, high))
+        return dict(zip(["value", "grad 0", "second 0 0"], map(float, found))) if real else None
+
+
+def is_in(patterns, op, line, where):
+    return any(fnmatch.fnmatchcase(f"{line} at {where}", p) for p in patterns.get(op, []))
+
+
+def lines_of(op, tensors, places):
+    """The lines of one point, given PyTorch's tensors. places describes the point of each element."""
+    for line, tensor in tensors.items():
         words = []
-        for k, v in enumerate(tensor.reshape(-1).tolist()):
-            word = reference.number(v)
-            if other is not None and not same(v, other.reshape(-1)[k].item()):
-                word += "~" + reference.number(other.reshape(-1)[k].item())
+        for k, theirs in enumerate(tensor.reshape(-1).tolist()):
+            where, x = places(k)
+            exact = exact_numbers(EXACT[op], x) if op in EXACT and math.isfinite(x) else None
+            if is_in(special_differs.NOT_COMPARED, op, line, where):
+                word = "?"
+            elif is_in(special_differs.DIFFERS, op, line, where):
+                word = "?~" + reference.number(theirs)
+            elif exact and not same(exact[line], theirs):
+                word = reference.number(exact[line]) + "~" + reference.number(theirs)
+            else:
+                word = reference.number(theirs)
             words.append(word)
-        yield f"{name} {' '.join(words)}"
+        yield f"{line} {' '.join(words)}"
 
 
 class Op:
     def __init__(self, name, entry, samples):
         self.name, self.samples = name, samples
         theirs = DIRECT.get(name)
-        self.theirs = (lambda inputs, attrs: theirs(*inputs, **attrs)) if theirs else DIRECT_OPS.get(name, entry.function)
-        self.ours = special_ours.OPS.get(name)
+        direct = (lambda inputs, attrs: theirs(*inputs, **attrs)) if theirs else None
+        self.function = direct or DIRECT_OPS.get(name, entry.function)
 
-    def point(self, sample, given, kind):
+    def point(self, sample, given, kind, places):
         attrs = sample["attrs"]
-        theirs = slopes(lambda x: self.theirs(x, attrs), given, kind)
-        ours = slopes(lambda x: self.ours(x, attrs), given, kind) if self.ours else theirs
-        return lines_of(ours, theirs if self.ours else None)
+        return lines_of(self.name, slopes(lambda x: self.function(x, attrs), given, kind), places)
 
 
 def elementwise_text(op):
@@ -189,7 +222,11 @@ def elementwise_text(op):
     yield f"sample {sample['sample']} {sample['check']}"
     for i, c in enumerate(columns):
         yield f"at {i} {' '.join(reference.number(v) for v in c)}"
-    yield from op.point(sample, given, Elementwise)
+
+    def places(k):
+        return " ".join(reference.number(c[k]) for c in columns), columns[0][k]
+
+    yield from op.point(sample, given, Elementwise, places)
 
 
 def small(sample):
@@ -207,11 +244,11 @@ def structured_text(op):
                 given = [(list(p["values"]), p["shape"], p["grad"]) for p in sample["operands"]]
                 given[j][0][0] = v
                 try:
-                    lines = list(op.point(sample, given, Structured))
-                except (RuntimeError, AssertionError, ValueError, OverflowError) as e:  # a singular matrix, or a target out of range
-                    print(op.name, str(e)[:150], file=sys.stderr)
+                    where = f"{j} {reference.number(v)}"
+                    lines = list(op.point(sample, given, Structured, lambda k, where=where: (where, v)))
+                except RuntimeError:  # a singular matrix, or a target out of range
                     continue
-                yield f"put {j} {reference.number(v)}"
+                yield f"put {where}"
                 yield from lines
 
 
@@ -224,7 +261,6 @@ def main():
     entries, ops = reference.load_entries(), reference.load_samples(given.samples)
     for name in given.ops or ops:
         op = Op(name, entries[name], ops[name])
-        print(name, file=sys.stderr)
         text = elementwise_text(op) if ops[name][0]["elementwise"] else structured_text(op)
         header = f"# {name}: by tests/reference/special.py (PyTorch {torch.__version__})"
         (given.results / f"{name}.txt").write_text("\n".join([header, *text]) + "\n")
