@@ -79,8 +79,9 @@ AD_API nn_parts nn_kfold(nn_dataset d, int64_t k, int64_t fold, nn_split_opts o)
 
 /* ---- scaling ----------------------------------------------------------------------------------------- */
 
-/* x -> (x - shift) scale, with a shift and a scale [1, ...] for each column. Fit it on the training rows and use it on
-   all rows. Constant columns are shifted and not scaled. */
+/* x -> (x - shift) scale, with a shift and a scale [1, ...] for each column. Fit it on the training rows, one or more,
+   and use it on all rows. As scikit-learn's: NaNs are left out and stay NaN, infinities are an error, and constant
+   columns (to within rounding) are shifted and not scaled. */
 typedef struct {
     ad_var *shift, *scale;
 } nn_scaler;
