@@ -301,6 +301,7 @@ static void a_steady_step_takes_no_memory(void **state) {
     (void)state;
     problem p = problem_new();
     p.o.validation = (nn_dataset){ NULL, NULL };
+    p.o.metric = NULL;
     p.o.transform = shake;
     p.o.on_step = count_allocations;
     p.o.callback_data = &p;
@@ -742,7 +743,10 @@ static void a_checkpoint_of_another_training_is_refused(void **state) {
         static const char *const sentence[] = { "checkpoint: optimiser is adam in the file and rmsprop here",
                                                 "checkpoint: schedule is exponential in the file and none here",
                                                 "this training", "0.weight: is [6,2] in the file and [7,2] here" };
-        if (k == 0) q.opt = nn_rmsprop(q.net, (nn_rmsprop_opts){ 0 });
+        if (k == 0) {
+            q.opt = nn_rmsprop(q.net, (nn_rmsprop_opts){ 0 });
+            q.o.schedule = nn_exponential_lr(q.opt, 0.9);
+        }
         if (k == 1) q.o.schedule = NULL;
         if (k == 2) q.o.patience = 0;
         if (k == 3) {

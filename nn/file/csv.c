@@ -40,10 +40,18 @@ static bool is_missing(const reader *r, const char *text, size_t n) {
     return n == 0 || (missing != NULL && strlen(missing) == n && memcmp(missing, text, n) == 0);
 }
 
+/* Fields become C strings, which a NUL byte would cut short. */
+static void refuse_nul(reader *r) {
+    r->failed = true;
+    ad_fail(r->table->graph, AD_EIO, "read_csv: %s: line %lld has a NUL byte in field %d", r->table->path,
+            (long long)r->line + 1, r->column);
+}
+
 static void on_field(void *text, size_t n, void *data) {
     reader *r = data;
     nn_table *t = r->table;
     int column = r->column++;
+    if (!r->failed && n > 0 && memchr(text, '\0', n) != NULL) refuse_nul(r);
     if (!r->keep || r->failed || column >= t->columns) return;
     int64_t row = r->line - !r->opts.no_header;
     if (row < 0) t->names[column] = copy_text(r, text, n);
@@ -75,9 +83,18 @@ static int fail_parsing(const reader *r, struct csv_parser *p) {
     return ad_fail(t->graph, AD_EIO, "read_csv: %s: line %lld: quotes do not match", t->path, (long long)r->line + 1);
 }
 
+/* The byte order marks of UTF-16. That of UTF-32 begins with one of them, or has NUL bytes. */
+static bool is_utf16(const char *text, size_t n) {
+    return n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+}
+
 /* Skips the byte order mark that a UTF-8 file may begin with. */
-static size_t read_chunk(FILE *f, bool first, char *to, size_t size) {
+static size_t read_chunk(const reader *r, FILE *f, bool first, char *to, size_t size) {
     size_t n = fread(to, 1, size, f);
+    if (first && is_utf16(to, n)) {
+        ad_fail(r->table->graph, AD_EIO, "read_csv: %s: is in UTF-16; convert it to UTF-8", r->table->path);
+        return 0;
+    }
     if (!first || n < 3 || memcmp(to, "\xef\xbb\xbf", 3) != 0) return n;
     memmove(to, to + 3, n - 3);
     return n - 3;
@@ -85,8 +102,9 @@ static size_t read_chunk(FILE *f, bool first, char *to, size_t size) {
 
 static int read_all(reader *r, FILE *f, struct csv_parser *p) {
     char bytes[16 << 10];
-    for (size_t n, first = 1; (n = read_chunk(f, first, bytes, sizeof bytes)) > 0; first = 0)
+    for (size_t n, first = 1; (n = read_chunk(r, f, first, bytes, sizeof bytes)) > 0; first = 0)
         if (csv_parse(p, bytes, n, on_field, on_line, r) != n) return fail_parsing(r, p);
+    if (!ad_ok(r->table->graph)) return ad_error_code(r->table->graph);
     if (ferror(f))
         return ad_fail(r->table->graph, AD_EIO, "read_csv: %s: %s", r->table->path, strerror(errno ? errno : EIO));
     if (csv_fini(p, on_field, on_line, r) != 0) return fail_parsing(r, p);
@@ -138,6 +156,8 @@ static int load(nn_table *t, FILE *f, nn_csv_opts o) {
 nn_table *nn_read_csv(ad_graph *g, const char *path, nn_csv_opts o) {
     if (!ad_ok(g)) return NULL;
     if (path == NULL) return ad_fail(g, AD_EVALUE, "read_csv: path is NULL"), NULL;
+    if (o.delimiter == '"' || o.delimiter == '\n' || o.delimiter == '\r')
+        return ad_fail(g, AD_EVALUE, "read_csv: the delimiter cannot be a quote or the end of a line"), NULL;
     nn_table *t = ad_scope_zalloc(g, sizeof *t);
     char *shown = t ? ad_scope_alloc(g, strlen(nn__path_end(path)) + 1) : NULL;
     if (shown == NULL) return NULL;

@@ -244,6 +244,8 @@ static int minimise(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
     if (w.rc != AD_OK) return w.rc;
     if (!isfinite(at.f))
         return ad_fail(opt->object.graph, AD_EVALUE, "lbfgs: the loss is not finite where the step begins");
+    if (!isfinite(nn__array_largest(AD_F64, l->n, at.g)))
+        return ad_fail(opt->object.graph, AD_EVALUE, "lbfgs: the gradient is not finite where the step begins");
     if (nn__array_max_abs(l->n, at.g) <= l->o.tolerance_grad) return AD_OK;
     for (int i = 0; i < l->o.max_iter && iterate(&w, &at); i++) {}
     return w.rc;

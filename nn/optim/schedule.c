@@ -340,6 +340,17 @@ int nn_schedule_step(nn_schedule *s, double metric) {
     return AD_OK;
 }
 
+int nn__check_schedule(const nn_schedule *s, const char *caller) {
+    return nn__check_open(&s->object, NULL, caller, "schedule");
+}
+
+const nn_optim *nn__schedule_optim(const nn_schedule *s) { return s->opt; }
+
+int nn__schedule_direction(const nn_schedule *s) {
+    const nn_plateau_opts *o = s->self;
+    return s->kind != &plateau ? 0 : o->maximise ? 1 : -1;
+}
+
 const char *nn__schedule_kind(const nn_schedule *s) { return s->kind->name; }
 
 int nn__schedule_state_count(const nn_schedule *s) { return s->kind == &plateau ? 4 : 1; }
