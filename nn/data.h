@@ -72,6 +72,7 @@ typedef struct {
 typedef struct {
     nn_dataset train, validation, test;
 } nn_parts;
+/* Of a data set with rows, each part that is asked for gets a row, and so does train: otherwise an error. */
 AD_API nn_parts nn_split(nn_dataset d, nn_split_opts o);
 /* Fold number fold (0 .. k-1) of k as validation, the rows of all other folds as train, and nil as test. Ignores
    o.validation and o.test. */

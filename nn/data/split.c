@@ -134,6 +134,14 @@ nn_parts nn_split(nn_dataset d, nn_split_opts o) {
     int64_t validation = (int64_t)((double)n * o.validation + 0.5), test = (int64_t)((double)n * o.test + 0.5);
     if (validation + test > n) test = n - validation;
     int64_t train = n - validation - test;
+    const char *empty = n == 0                                ? NULL
+                        : train == 0                          ? "training"
+                        : validation == 0 && o.validation > 0 ? "validation"
+                        : test == 0 && o.test > 0             ? "test"
+                                                              : NULL;
+    if (empty != NULL)
+        return ad_fail(ad_graph_of(d.x), AD_EVALUE, "split: validation %g and test %g of %lld rows: no row is left for "
+                       "%s", o.validation, o.test, (long long)n, empty), none;
     return (nn_parts){ nn_take_rows(d, train, order), nn_take_rows(d, validation, order + train),
                        nn_take_rows(d, test, order + train + validation) };
 }

@@ -12,17 +12,32 @@
 
 /* ---- names and cells --------------------------------------------------------------------------------- */
 
-int64_t nn_table_rows(const nn_table *t) { return t ? t->rows : 0; }
-int nn_table_columns(const nn_table *t) { return t ? t->columns : 0; }
+/* Whether t is a table of an open scope; otherwise the graph, if it is known, has the error. */
+static bool is_open(const nn_table *t) {
+    return t != NULL && nn__check_open(&t->object, NULL, "table", "table") == AD_OK;
+}
+
+/* The graph of a table that can be used: one of an open scope, and the graph without an error. NULL otherwise. */
+static ad_graph *usable(const nn_table *t) {
+    return is_open(t) && ad_ok(t->object.graph) ? t->object.graph : NULL;
+}
+
+/* What is returned after an error. */
+static ad_var *nothing(const nn_table *t) {
+    return ad_nil(t != NULL && t->object.self == &t->object ? t->object.graph : NULL);
+}
+
+int64_t nn_table_rows(const nn_table *t) { return is_open(t) ? t->rows : 0; }
+int nn_table_columns(const nn_table *t) { return is_open(t) ? t->columns : 0; }
 
 const char *nn_table_name(const nn_table *t, int column) {
-    return t != NULL && column >= 0 && column < t->columns ? t->names[column] : NULL;
+    return is_open(t) && column >= 0 && column < t->columns ? t->names[column] : NULL;
 }
 
 static const char *cell(const nn_table *t, int64_t row, int column) { return t->cells[row * t->columns + column]; }
 
 const char *nn_table_text(const nn_table *t, int64_t row, int column) {
-    bool inside = t != NULL && row >= 0 && row < t->rows && column >= 0 && column < t->columns;
+    bool inside = is_open(t) && row >= 0 && row < t->rows && column >= 0 && column < t->columns;
     return inside ? cell(t, row, column) : NULL;
 }
 
@@ -32,16 +47,16 @@ static bool is_named(const nn_table *t, int column, const char *name) {
 
 /* The number of a column, or a negative code. A name that two columns have is an error. */
 static int find(const nn_table *t, const char *name) {
-    if (name == NULL) return ad_fail(t->graph, AD_EVALUE, "table: %s: the name of a column is NULL", t->path);
+    if (name == NULL) return ad_fail(t->object.graph, AD_EVALUE, "table: %s: the name of a column is NULL", t->path);
     int found = -1;
     for (int i = 0; i < t->columns; i++) {
         if (!is_named(t, i, name)) continue;
         if (found >= 0)
-            return ad_fail(t->graph, AD_EVALUE, "table: %s: columns %d and %d are both called %.100s; take "
+            return ad_fail(t->object.graph, AD_EVALUE, "table: %s: columns %d and %d are both called %.100s; take "
                            "nn_table_range", t->path, found, i, name);
         found = i;
     }
-    return found >= 0 ? found : ad_fail(t->graph, AD_EVALUE, "table: %s has no column %.100s", t->path, name);
+    return found >= 0 ? found : ad_fail(t->object.graph, AD_EVALUE, "table: %s has no column %.100s", t->path, name);
 }
 
 /* ---- numbers ----------------------------------------------------------------------------------------- */
@@ -68,7 +83,7 @@ static int fill_column(const target *to, int column, int64_t at) {
         const char *text = cell(t, i, column);
         double v = NAN;
         if (text != NULL && !parse(to->dtype, text, &v))
-            return ad_fail(t->graph, AD_EVALUE, "table: %s: row %lld of column %d: %.60s is not a number%s", t->path,
+            return ad_fail(t->object.graph, AD_EVALUE, "table: %s: row %lld of column %d: %.60s is not a number%s", t->path,
                            (long long)i, column, text, isinf(v) ? " of this dtype" : "");
         ad_write_element(to->dtype, to->data, i * to->width + at, v);
     }
@@ -77,7 +92,7 @@ static int fill_column(const target *to, int column, int64_t at) {
 
 /* Columns with these names or, for names NULL, columns from, from+1, ... */
 static ad_var *columns_of(const nn_table *t, ad_dtype dtype, int n, const char *const names[], int from) {
-    ad_graph *g = t->graph;
+    ad_graph *g = t->object.graph;
     ad_var *x = ad_zeros(g, dtype, AD_SHAPE(t->rows, n));
     if (!ad_ok(g)) return ad_nil(g);
     target to = { t, dtype, ad_data_mut(x), n };
@@ -91,16 +106,16 @@ static ad_var *columns_of(const nn_table *t, ad_dtype dtype, int n, const char *
 }
 
 ad_var *nn_table_range(const nn_table *t, ad_dtype dtype, int from, int to) {
-    ad_graph *g = t ? t->graph : NULL;
-    if (!ad_ok(g)) return ad_nil(g);
+    ad_graph *g = usable(t);
+    if (g == NULL) return nothing(t);
     if (from < 0 || to < from || to > t->columns)
         return ad_fail(g, AD_EVALUE, "table: %s: columns %d to %d of %d", t->path, from, to, t->columns), ad_nil(g);
     return columns_of(t, dtype, to - from, NULL, from);
 }
 
 ad_var *nn_table_numbers(const nn_table *t, ad_dtype dtype, int n, const char *const names[]) {
-    ad_graph *g = t ? t->graph : NULL;
-    if (!ad_ok(g)) return ad_nil(g);
+    ad_graph *g = usable(t);
+    if (g == NULL) return nothing(t);
     if (n < 0 || (n > 0 && names == NULL))
         return ad_fail(g, AD_EVALUE, "table: %s: %d columns: a number of 0 or more and an array of names", t->path, n),
                ad_nil(g);
@@ -113,7 +128,7 @@ static int by_text(const void *a, const void *b) { return strcmp(*(const char *c
 
 /* The *n distinct texts of a column in the order of strcmp; NULL where memory is short. */
 static const char **distinct_texts(const nn_table *t, int column, int64_t *n) {
-    const char **all = ad_scope_array(t->graph, (size_t)t->rows * sizeof *all + 1);
+    const char **all = ad_scope_array(t->object.graph, (size_t)t->rows * sizeof *all + 1);
     int64_t present = 0;
     *n = 0;
     if (all == NULL) return NULL;
@@ -129,7 +144,7 @@ const char *const *nn_table_words(const nn_table *t, const char *name, int64_t *
     int64_t unwanted;
     if (n == NULL) n = &unwanted;
     *n = 0;
-    int column = t != NULL && ad_ok(t->graph) ? find(t, name) : -1;
+    int column = usable(t) ? find(t, name) : -1;
     return column >= 0 ? distinct_texts(t, column, n) : NULL;
 }
 
@@ -144,27 +159,27 @@ static int by_word(const void *a, const void *b) { return strcmp(((const word *)
 
 static int check_words(const nn_table *t, int64_t n, const char *const words[]) {
     if (n < 0 || (n > 0 && words == NULL))
-        return ad_fail(t->graph, AD_EVALUE, "table: %s: %lld words: a number of 0 or more and an array", t->path,
+        return ad_fail(t->object.graph, AD_EVALUE, "table: %s: %lld words: a number of 0 or more and an array", t->path,
                        (long long)n);
     for (int64_t k = 0; k < n; k++)
-        if (words[k] == NULL) return ad_fail(t->graph, AD_EVALUE, "table: %s: word %lld is NULL", t->path, (long long)k);
+        if (words[k] == NULL) return ad_fail(t->object.graph, AD_EVALUE, "table: %s: word %lld is NULL", t->path, (long long)k);
     return AD_OK;
 }
 
 /* In memory of the innermost scope; NULL after an error. */
 static word *sorted_words(const nn_table *t, int64_t n, const char *const words[]) {
-    word *w = check_words(t, n, words) == AD_OK ? ad_scope_array(t->graph, (size_t)n * sizeof *w + 1) : NULL;
+    word *w = check_words(t, n, words) == AD_OK ? ad_scope_array(t->object.graph, (size_t)n * sizeof *w + 1) : NULL;
     if (w == NULL) return NULL;
     for (int64_t k = 0; k < n; k++) w[k] = (word){ words[k], k };
     qsort(w, (size_t)n, sizeof *w, by_word);
     for (int64_t k = 1; k < n; k++)
         if (by_word(&w[k - 1], &w[k]) == 0)
-            return ad_fail(t->graph, AD_EVALUE, "table: %s: two of the words are %.60s", t->path, w[k].text), NULL;
+            return ad_fail(t->object.graph, AD_EVALUE, "table: %s: two of the words are %.60s", t->path, w[k].text), NULL;
     return w;
 }
 
 static ad_var *number_column(const nn_table *t, ad_dtype dtype, int column, int64_t n, const word *w) {
-    ad_graph *g = t->graph;
+    ad_graph *g = t->object.graph;
     ad_var *y = ad_zeros(g, dtype, AD_SHAPE(t->rows));
     void *to = ad_data_mut(y);
     for (int64_t i = 0; i < t->rows && ad_ok(g); i++) {
@@ -179,16 +194,15 @@ static ad_var *number_column(const nn_table *t, ad_dtype dtype, int column, int6
 }
 
 ad_var *nn_table_classes_of(const nn_table *t, ad_dtype dtype, const char *name, int64_t n, const char *const words[]) {
-    ad_graph *g = t ? t->graph : NULL;
-    int column = ad_ok(g) ? find(t, name) : -1;
+    int column = usable(t) ? find(t, name) : -1;
     const word *w = column >= 0 ? sorted_words(t, n, words) : NULL;
-    return w ? number_column(t, dtype, column, n, w) : ad_nil(g);
+    return w ? number_column(t, dtype, column, n, w) : nothing(t);
 }
 
 ad_var *nn_table_classes(const nn_table *t, ad_dtype dtype, const char *name, int64_t *classes) {
     int64_t n;
     const char *const *words = nn_table_words(t, name, &n);
-    ad_var *y = words ? nn_table_classes_of(t, dtype, name, n, words) : ad_nil(t ? t->graph : NULL);
+    ad_var *y = words ? nn_table_classes_of(t, dtype, name, n, words) : nothing(t);
     if (classes != NULL) *classes = ad_is_nil(y) ? 0 : n;
     return y;
 }

@@ -69,12 +69,23 @@ void nn__buffer(nn_module *m, ad_var **field, const char *name, ad_var *x) {
     nn_add_reference(m, field);
 }
 
+/* An array has fewer elements than this, so sums and small multiples of sizes do not overflow. */
+static const int64_t TOO_LARGE = (int64_t)1 << 59;
+
+static void refuse_large(ad_graph *g, const char *caller, const char *name, int64_t size) {
+    if (size >= TOO_LARGE)
+        ad_fail(g, AD_ESHAPE, "%s: %s %lld: it is too large, an array has fewer than 2^59 elements", caller, name,
+                (long long)size);
+}
+
 bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size) {
     if (size < 1) ad_fail(g, AD_ESHAPE, "%s: %s %lld: it must be at least 1", caller, name, (long long)size);
+    refuse_large(g, caller, name, size);
     return ad_ok(g);
 }
 
 bool nn__is_not_negative(ad_graph *g, const char *caller, const char *name, int64_t size) {
     if (size < 0) ad_fail(g, AD_EVALUE, "%s: %s %lld: it must be 0 or more", caller, name, (long long)size);
+    refuse_large(g, caller, name, size);
     return ad_ok(g);
 }

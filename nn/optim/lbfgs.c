@@ -290,9 +290,9 @@ static void list_states(nn_optim *opt, lbfgs *l) {
 
 static nn_lbfgs_opts with_defaults(nn_lbfgs_opts o) {
     o.lr = ad_option(o.lr, 1);
-    o.max_iter = (int)ad_option(o.max_iter, 20);
+    o.max_iter = (int)ad_option_int(o.max_iter, 20);
     o.max_eval = (int)fmin(ad_option(o.max_eval, floor(1.25 * o.max_iter)), INT_MAX);
-    o.history_size = (int)ad_option(o.history_size, 100);
+    o.history_size = (int)ad_option_int(o.history_size, 100);
     o.tolerance_grad = ad_option(o.tolerance_grad, 1e-7);
     o.tolerance_change = ad_option(o.tolerance_change, 1e-9);
     return o;

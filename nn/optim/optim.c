@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "nn/kernels/vector.h"
 #include "nn/optim/state.h"
 
 /* ---- options ---------------------------------------------------------------------------------------- */
@@ -108,6 +109,19 @@ static void move(nn_optim *opt, nn__slot *s, ad_team *team) {
     s->step++;
     opt->method->numbers(opt->opts, &opt->group[s->group], s, &numbers);
     nn__update(team, opt->method->rule, ad_dtype_of(x), ad_numel(x), &numbers, ad_grad(x), state, ad_data_mut(x));
+}
+
+static bool is_finite(const ad_var *x) {
+    double sum = nn__array_sum_squares(ad_dtype_of(x), ad_numel(x), ad_data(x));
+    return isfinite(sum) || isfinite(nn__array_largest(ad_dtype_of(x), ad_numel(x), ad_data(x)));
+}
+
+const char *nn__nonfinite_parameter(const nn_optim *opt) {
+    for (int i = 0; i < opt->n; i++) {
+        nn_parameter p = opt->slots[i].parameter;
+        if (ad_requires_grad(p.var) && !is_finite(p.var)) return p.name;
+    }
+    return NULL;
 }
 
 int nn_step(nn_optim *opt) {

@@ -280,7 +280,7 @@ static const kind plateau = { "plateau", NULL, NULL };
 
 static nn_plateau_opts plateau_with_defaults(nn_plateau_opts o) {
     o.factor = ad_option(o.factor, 0.1), o.threshold = ad_option(o.threshold, 1e-4);
-    o.patience = (int64_t)ad_option((double)o.patience, 10), o.cooldown = (int64_t)ad_option((double)o.cooldown, 0);
+    o.patience = ad_option_int(o.patience, 10), o.cooldown = ad_option_int(o.cooldown, 0);
     o.min_lr = ad_option(o.min_lr, 0), o.eps = ad_option(o.eps, 1e-8);
     return o;
 }

@@ -88,6 +88,8 @@ static inline bool nn__moves(const ad_var *x) { return ad_has_grad(x) && ad_requ
 /* 0, or the code of the graph's error, which may be that the optimiser's scope is closed. opt is not NULL. */
 int nn__check_optim(const nn_optim *opt, const char *caller);
 
+/* The name of the first parameter that opt moves and that has a NaN or an infinity, or NULL. */
+const char *nn__nonfinite_parameter(const nn_optim *opt);
 /* nn_clip_grad_norm for the parameters that opt moves. False, and nothing is changed, where a gradient is not finite. */
 bool nn__clip_optim(const nn_optim *opt, double max_norm, double *norm);
 

@@ -8,7 +8,6 @@
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/data/loader.h"
-#include "nn/kernels/vector.h"
 #include "nn/module/module_private.h"
 #include "nn/optim/state.h"
 #include "nn/train.h"
@@ -92,23 +91,9 @@ static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, con
     return rc;
 }
 
-static bool is_finite(const ad_var *x) {
-    double sum = nn__array_sum_squares(ad_dtype_of(x), ad_numel(x), ad_data(x));
-    return isfinite(sum) || isfinite(nn__array_largest(ad_dtype_of(x), ad_numel(x), ad_data(x)));
-}
-
-/* The name of a parameter that has become NaN or infinite, or NULL. */
-static const char *broken_parameter(const training *t) {
-    for (int i = 0; i < t->opt->n; i++) {
-        nn_parameter p = t->opt->slots[i].parameter;
-        if (ad_requires_grad(p.var) && !is_finite(p.var)) return p.name;
-    }
-    return NULL;
-}
-
 /* A file with NaNs would take the place of the last good one. */
 static int save(training *t) {
-    const char *broken = broken_parameter(t);
+    const char *broken = nn__nonfinite_parameter(t->opt);
     if (broken != NULL && t->o->allow_nonfinite) return AD_OK;
     if (broken != NULL)
         return ad_fail(t->g, AD_EVALUE, "fit: %s is not finite after step %lld; take a smaller learning rate or "
