@@ -35,8 +35,8 @@ AD_API ad_var *nn_table_range(const nn_table *t, ad_dtype dtype, int from, int t
 /* A column of words as class numbers [rows], with NaN for missing values. Classes are numbered in the order of strcmp;
    *classes, unless NULL, becomes their number. */
 AD_API ad_var *nn_table_classes(const nn_table *t, ad_dtype dtype, const char *name, int64_t *classes);
-/* The words of a column in that order, which belong to the table; *n, unless NULL, becomes their number. NULL after an
-   error. */
+/* The words of a column in that order, in an array of the innermost scope; *n, unless NULL, becomes their number. NULL
+   after an error. */
 AD_API const char *const *nn_table_words(const nn_table *t, const char *name, int64_t *n);
 /* The same as nn_table_classes, numbered as these n words are: for files whose classes must agree. A word of the column
    that is not among them is an error.

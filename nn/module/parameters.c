@@ -3,12 +3,22 @@
 
 #include "nn/module/module_private.h"
 
-int nn_parameter_count(const nn_module *m) { return m ? m->lists[NN__PARAMETERS].count : 0; }
-int nn_buffer_count(const nn_module *m) { return m ? m->lists[NN__BUFFERS].count : 0; }
+static bool is_open(const nn_module *m, const char *caller) {
+    return m != NULL && nn__check_open(&m->object, NULL, caller, "module") == AD_OK;
+}
+
+int nn_parameter_count(const nn_module *m) {
+    return is_open(m, "parameter_count") ? m->lists[NN__PARAMETERS].count : 0;
+}
+int nn_buffer_count(const nn_module *m) { return is_open(m, "buffer_count") ? m->lists[NN__BUFFERS].count : 0; }
 nn_parameter nn_parameter_at(const nn_module *m, int i) { return nn__var_at(m, NN__PARAMETERS, i); }
 nn_parameter nn_buffer_at(const nn_module *m, int i) { return nn__var_at(m, NN__BUFFERS, i); }
-ad_var *nn_find_parameter(const nn_module *m, const char *name) { return nn__find_var(m, NN__PARAMETERS, name); }
-ad_var *nn_find_buffer(const nn_module *m, const char *name) { return nn__find_var(m, NN__BUFFERS, name); }
+ad_var *nn_find_parameter(const nn_module *m, const char *name) {
+    return is_open(m, "find_parameter") ? nn__find_var(m, NN__PARAMETERS, name) : NULL;
+}
+ad_var *nn_find_buffer(const nn_module *m, const char *name) {
+    return is_open(m, "find_buffer") ? nn__find_var(m, NN__BUFFERS, name) : NULL;
+}
 
 int nn__array_count(const nn_module *m) { return nn_parameter_count(m) + nn_buffer_count(m); }
 nn_parameter nn__array_at(const nn_module *m, int i) {

@@ -205,7 +205,11 @@ int nn_group(nn_optim *opt, nn_group_opts o) {
     return opt->n_groups++;
 }
 
-int nn_group_count(const nn_optim *opt) { return opt ? opt->n_groups : 0; }
+static bool is_open(const nn_optim *opt, const char *caller) {
+    return opt != NULL && nn__check_open(&opt->object, NULL, caller, "optimiser") == AD_OK;
+}
+
+int nn_group_count(const nn_optim *opt) { return is_open(opt, "group_count") ? opt->n_groups : 0; }
 
 void nn_set_group_lr(nn_optim *opt, int group, double lr) {
     if (opt == NULL || nn__check_open(&opt->object, NULL, "set_lr", "optimiser")) return;
@@ -217,8 +221,8 @@ void nn_set_group_lr(nn_optim *opt, int group, double lr) {
 }
 
 double nn_group_lr(const nn_optim *opt, int group) {
-    return opt != NULL && group >= 0 && group < opt->n_groups ? opt->group[group].lr : NAN;
+    return is_open(opt, "lr") && group >= 0 && group < opt->n_groups ? opt->group[group].lr : (double)NAN;
 }
 
 void nn_set_lr(nn_optim *opt, double lr) { nn_set_group_lr(opt, 0, lr); }
-double nn_lr(const nn_optim *opt) { return opt ? opt->group[0].lr : 0; }
+double nn_lr(const nn_optim *opt) { return opt ? nn_group_lr(opt, 0) : 0; }
