@@ -7,11 +7,20 @@
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 
+/* Whether both are given. A NULL is told to the other one's graph. */
+static int check_given(const ad_var *y, const ad_var *target, const char *caller) {
+    if (!ad_is_nil(y) && !ad_is_nil(target)) return AD_OK;
+    const ad_var *missing = ad_is_nil(y) ? y : target;
+    ad_graph *g = ad_graph_of(missing == y ? target : y);
+    if (missing != NULL || g == NULL) return ad_refuse_nil(missing, caller);
+    return ad_ok(g) ? ad_fail(g, AD_EVALUE, "%s: %s NULL", caller, missing == y ? "predictions are" : "the target is")
+                    : ad_error_code(g);
+}
+
 /* ---- classification ---------------------------------------------------------------------------------- */
 
 static int check_shapes(const ad_var *scores, const ad_var *classes, const char *caller) {
-    if (ad_is_nil(scores)) return ad_refuse_nil(scores, caller);
-    if (ad_is_nil(classes)) return ad_refuse_nil(classes, caller);
+    if (check_given(scores, classes, caller)) return AD_EVALUE;
     ad_graph *g = ad_graph_of(scores);
     ad_shape s = ad_shape_of(scores), c = ad_shape_of(classes);
     if (s.ndim != 2 || c.ndim != 1 || s.dim[0] != c.dim[0])
@@ -147,7 +156,7 @@ nn_class_scores nn_macro_scores(const ad_var *confusion) {
 /* The counts are temporary. Rows that predict no class are counted as missed. */
 static nn_class_scores macro_scores_of(const ad_var *scores, const ad_var *classes, const char *caller) {
     ad_graph *g = ad_graph_of(scores);
-    if (ad_is_nil(scores)) return ad_refuse_nil(scores, caller), no_scores;
+    if (check_given(scores, classes, caller)) return no_scores;
     ad_mark m = ad_begin(g);
     const ad_var *counts = count(scores, classes, 1, caller);
     nn_class_scores s = ad_ok(g) ? macro_scores(counts) : no_scores;
@@ -172,8 +181,7 @@ static ad_shape without_last(ad_shape s) {
 }
 
 static int check_pairs(const ad_var *y, const ad_var *target, const char *caller) {
-    if (ad_is_nil(y)) return ad_refuse_nil(y, caller);
-    if (ad_is_nil(target)) return ad_refuse_nil(target, caller);
+    if (check_given(y, target, caller)) return AD_EVALUE;
     ad_graph *g = ad_graph_of(y);
     ad_shape a = ad_shape_of(y), b = ad_shape_of(target);
     if (ad_numel(y) != ad_numel(target))
