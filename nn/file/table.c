@@ -69,12 +69,21 @@ typedef struct {
     int64_t width;
 } target;
 
-/* A decimal number, inf or nan. strtod alone takes hexadecimal numbers too, and makes infinities of large ones. */
-static bool parse(ad_dtype t, const char *text, double *v) {
+/* A decimal number, inf or nan; strtod alone takes hexadecimal numbers and nan(...) too. */
+static bool parse(const char *text, double *v) {
     char *end = NULL;
     *v = strtod(text, &end);
-    bool whole = end != text && *end == '\0' && strpbrk(text, "xX(") == NULL, spelt = strpbrk(text, "nN") != NULL;
-    return whole && (spelt || (t == AD_F32 ? isfinite((float)*v) : isfinite(*v)));
+    return end != text && *end == '\0' && strpbrk(text, "xX(") == NULL;
+}
+
+/* Whether a number has become infinite which is not spelt so. */
+static bool is_too_large(ad_dtype t, const char *text, double v) {
+    return isinf(t == AD_F32 ? (double)(float)v : v) && strpbrk(text, "nN") == NULL;
+}
+
+static int refuse_cell(const nn_table *t, int64_t row, int column, const char *why, const char *more) {
+    return ad_fail(t->object.graph, AD_EVALUE, "table: %s: row %lld of column %d: %.60s %s%s", t->path, (long long)row,
+                   column, cell(t, row, column), why, more);
 }
 
 static int fill_column(const target *to, int column, int64_t at) {
@@ -82,9 +91,9 @@ static int fill_column(const target *to, int column, int64_t at) {
     for (int64_t i = 0; i < t->rows; i++) {
         const char *text = cell(t, i, column);
         double v = NAN;
-        if (text != NULL && !parse(to->dtype, text, &v))
-            return ad_fail(t->object.graph, AD_EVALUE, "table: %s: row %lld of column %d: %.60s is not a number%s", t->path,
-                           (long long)i, column, text, isinf(v) ? " of this dtype" : "");
+        if (text != NULL && !parse(text, &v)) return refuse_cell(t, i, column, "is not a number", "");
+        if (text != NULL && is_too_large(to->dtype, text, v))
+            return refuse_cell(t, i, column, "is too large for ", ad_dtype_name(to->dtype));
         ad_write_element(to->dtype, to->data, i * to->width + at, v);
     }
     return AD_OK;
