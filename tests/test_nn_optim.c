@@ -1,4 +1,5 @@
 /* test_nn_optim.c: optimisers and schedules against torch.optim's, their options and errors. */
+#include "nn/kernels/vector.h"
 #include "nn/nn.h"
 #include "nn/optim/state.h"
 #include "tests/common.h"
@@ -912,6 +913,92 @@ static void clipping_by_norm(void **state) {
 }
 
 /* Gradients of four quarters of a minibatch add up to the gradient of the whole. */
+/* Compared with the norm in long double, whose range is wider. */
+static void clipping_of_any_size(void **state) {
+    (void)state;
+    static const struct {
+        ad_dtype t;
+        double dx[3], limit;
+    } cases[] = {
+        { AD_F64, { 3e200, -4e200, 0 }, 1 },       { AD_F64, { 1e308, 1e308, -1e308 }, 1 },
+        { AD_F64, { 1.7e308, 1.7e308, 1 }, 1e-10 }, { AD_F64, { 3e-200, 4e-200, 0 }, 1 },
+        { AD_F64, { 3e-200, 4e-200, 0 }, 1e-250 },  { AD_F64, { 5e-324, 0, 0 }, 1 },
+        { AD_F64, { 1e200, 1e-200, 1 }, 1e150 },    { AD_F64, { 3, 4, 0 }, 1e-200 },
+        { AD_F64, { 3, 4, 0 }, 1e300 },             { AD_F64, { 0, 0, 0 }, 1 },
+        { AD_F32, { 3e38, 3e38, -3e38 }, 1 },       { AD_F32, { 3e38, 3e38, -3e38 }, 1e-3 },
+        { AD_F32, { 1e-38, 0, 0 }, 1 },             { AD_F32, { 1e30, 2e30, 3e30 }, 1e-8 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *m = nn_module_new(g, "row", none_forward, 0);
+        ad_var *x = nn_add_parameter(m, "x", ad_zeros(g, cases[i].t, AD_SHAPE(3)));
+        ad_backward_from(ad_muls(x, 1), param_of(g, cases[i].t, cases[i].dx, AD_SHAPE(3)));
+        long double sum = 0;
+        for (int k = 0; k < 3; k++) sum += (long double)ad_grad_at(x, k) * (long double)ad_grad_at(x, k);
+        const double before[] = { ad_grad_at(x, 0), ad_grad_at(x, 1), ad_grad_at(x, 2) };
+        double got = nn_clip_grad_norm(m, cases[i].limit);
+        long double norm = sqrtl(sum), ratio = cases[i].limit / (norm + 1e-6L);
+        assert_relative(got, (double)norm, 1e-12);
+        for (int k = 0; k < 3; k++) {
+            double want = (double)(ratio < 1 ? before[k] * ratio : (long double)before[k]);
+            bool normal = fabs(want) > (cases[i].t == AD_F32 ? 1e-36 : 1e-300);
+            if (normal) assert_relative(ad_grad_at(x, k), want, cases[i].t == AD_F32 ? 1e-6 : 1e-12);
+        }
+        assert_ok(g);
+        ad_graph_free(g);
+    }
+}
+
+static void gradients_that_are_not_finite_stay(void **state) {
+    (void)state;
+    const double bad[] = { NAN, INFINITY, -INFINITY };
+    for (int i = 0; i < 6; i++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *m = nn_module_new(g, "row", none_forward, 0);
+        ad_var *x = nn_add_parameter(m, "x", ad_zeros(g, i % 2 ? AD_F32 : AD_F64, AD_SHAPE(2)));
+        const double dx[] = { 1e30, bad[i / 2] };
+        ad_backward_from(ad_muls(x, 1), param_of(g, ad_dtype_of(x), dx, AD_SHAPE(2)));
+        assert_false(isfinite(nn_clip_grad_norm(m, 1)));
+        assert_relative(ad_grad_at(x, 0), 1e30, 1e-6);
+        assert_int_equal(nn_clip_grad_value(m, 2), AD_OK);
+        assert_true(ad_grad_at(x, 0) == 2 && (i < 2 ? isnan(ad_grad_at(x, 1)) : fabs(ad_grad_at(x, 1)) == 2));
+        ad_graph_free(g);
+    }
+}
+
+/* The parts of the norm for rare sizes. */
+static void norms_of_arrays(void **state) {
+    (void)state;
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_of(g, t, (double[]){ 3, -4, 1, 0.5 }, AD_SHAPE(4));
+        assert_true(nn__array_sum_squares_times(t, 3, 0.5, ad_data(x)) == 26 / 4.0);
+        assert_true(nn__array_largest(t, 4, ad_data(x)) == 4 && nn__array_largest(t, 0, ad_data(x)) == 0);
+        set_all(x, (double[]){ 3, NAN, INFINITY, 1 });
+        assert_true(isnan(nn__array_largest(t, 4, ad_data(x))));
+        assert_true(isinf(nn__array_largest(t, 2, (const char *)ad_data(x) + 2 * ad_dtype_size(t))));
+        ad_graph_free(g);
+    }
+}
+
+static ad_var *row_of_nan_slope(void *data) {
+    ad_var *x = data;
+    return ad_sum(ad_sqrt(ad_mul(x, ad_zeros(ad_graph_of(x), AD_F64, AD_SHAPE(2)))));
+}
+
+/* The loss is 0 and its gradient is infinity times 0. */
+static void lbfgs_does_not_take_nan_for_zero(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_module_new(g, "row", none_forward, 0);
+    ad_var *x = nn_add_parameter(m, "x", ad_ones(g, AD_F64, AD_SHAPE(2)));
+    nn_optim *opt = nn_lbfgs(m, (nn_lbfgs_opts){ 0 });
+    assert_int_equal(nn_step_closure(opt, row_of_nan_slope, x, NULL), AD_EVALUE);
+    assert_string_equal(ad_error(g), "lbfgs: the gradient is not finite where the step begins");
+    assert_true(ad_at(x, 0) == 1);
+    ad_graph_free(g);
+}
+
 static void gradients_accumulate_over_minibatches(void **state) {
     (void)state;
     double moved[2];
@@ -1050,6 +1137,10 @@ int main(void) {
         cmocka_unit_test(optimisers_of_closed_scopes_are_noticed),
         cmocka_unit_test(groups_have_their_own_rates),
         cmocka_unit_test(clipping_by_norm),
+        cmocka_unit_test(clipping_of_any_size),
+        cmocka_unit_test(gradients_that_are_not_finite_stay),
+        cmocka_unit_test(norms_of_arrays),
+        cmocka_unit_test(lbfgs_does_not_take_nan_for_zero),
         cmocka_unit_test(gradients_accumulate_over_minibatches),
         cmocka_unit_test(state_can_be_moved_to_another_optimiser),
         cmocka_unit_test(lbfgs_survives_a_bad_loss),
