@@ -21,8 +21,8 @@ typedef struct {
    Random numbers come from r: each sample of each epoch has a stream of its own, so the result does not depend on when
    or on which thread the sample is made. data is transform_data of the loader's options. */
 typedef void nn_transform_fn(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *data);
-AD_API double nn_random_uniform(ad_random_state *r); /* in [0, 1) */
-AD_API double nn_random_normal(ad_random_state *r);  /* mean 0, variance 1 */
+AD_API double nn_random_uniform(ad_random_state *r); /* in [0, 1); 0 for NULL */
+AD_API double nn_random_normal(ad_random_state *r);  /* mean 0, variance 1; 0 for NULL */
 
 typedef struct {
     int64_t batch;   /* rows in a minibatch; required */
@@ -49,7 +49,7 @@ AD_API bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y);
 AD_API void nn_loader_close(nn_loader *l);
 
 /* A transform for images, rows of shape [h,w] or [channels,h,w]. Pixels from outside the image are 0. Rows of fewer
-   than two dimensions, and all rows if transform_data is NULL, are copied; for an invalid shape, nothing is written. */
+   than two dimensions, and all rows if transform_data is NULL, are copied; for an invalid shape and a NULL array, nothing is written. */
 typedef struct {
     int shift;    /* translation by up to so many pixels, along both axes */
     double angle; /* rotation about the centre by up to so many degrees, in both directions */

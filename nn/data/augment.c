@@ -7,14 +7,14 @@
 #include "nn/kernels/warp.h"
 
 double nn_random_uniform(ad_random_state *r) {
-    double u;
-    ad_random_uniform(r, AD_F64, 1, &u);
+    double u = 0;
+    if (r != NULL) ad_random_uniform(r, AD_F64, 1, &u);
     return u;
 }
 
 double nn_random_normal(ad_random_state *r) {
-    double z;
-    ad_random_normal(r, AD_F64, 1, &z);
+    double z = 0;
+    if (r != NULL) ad_random_normal(r, AD_F64, 1, &z);
     return z;
 }
 
@@ -58,7 +58,7 @@ static motion random_motion(const nn_augmentation *a, ad_random_state *r) {
 void nn_augment(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *augmentation) {
     int64_t all = ad_shape_numel(row);
     size_t size = ad_dtype_size(t);
-    if (all <= 0) return;
+    if (all <= 0 || from == NULL || to == NULL) return;
     if (row.ndim < 2 || augmentation == NULL) {
         memcpy(to, from, (size_t)all * size);
         return;

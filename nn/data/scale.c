@@ -121,8 +121,11 @@ nn_scaler nn_fit_minmax(ad_var *x) { return fit(x, minmax, "fit_minmax"); }
 
 /* x has rows of the shape that the scaler was fitted on: broadcasting would hide a mistake. */
 static bool fits(nn_scaler s, const ad_var *x, const char *caller) {
-    if (ad_is_nil(x) || ad_is_nil(s.shift) || ad_is_nil(s.scale))
-        return ad_refuse_nil(ad_is_nil(x) ? x : ad_is_nil(s.shift) ? s.shift : s.scale, caller), false;
+    if (ad_is_nil(x)) return ad_refuse_nil(x, caller), false;
+    if (ad_is_nil(s.shift) || ad_is_nil(s.scale)) {
+        if (ad_ok(ad_graph_of(x))) ad_fail(ad_graph_of(x), AD_EVALUE, "%s: the scaler is nil", caller);
+        return false;
+    }
     ad_shape rows = ad_shape_of(x), fitted = ad_shape_of(s.shift);
     if (rows.ndim > 0 && fitted.ndim > 0) fitted.dim[0] = rows.dim[0];
     if (rows.ndim > 0 && ad_shape_equal(rows, fitted)) return ad_ok(ad_graph_of(x));

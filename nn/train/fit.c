@@ -424,6 +424,11 @@ static int prepare(training *t, nn_dataset data) {
     return AD_OK;
 }
 
+/* NULL where opt is NULL, or its memory is used again. */
+static ad_graph *graph_of(const nn_optim *opt) {
+    return opt != NULL && opt->object.self == &opt->object ? opt->object.graph : NULL;
+}
+
 int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o, nn_training_state *end) {
     ad_graph *g = nn_graph_of(net);
     o = with_defaults(o);
@@ -435,7 +440,7 @@ int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_
                    .s = { .epochs = o.epochs, .loss = NAN, .validation_loss = NAN, .metric = NAN, .best = NAN } };
     for (int i = 0; i < NN_MORE_METRICS; i++) t.s.more_metrics[i] = NAN;
     if (end != NULL) *end = t.s;
-    if (g == NULL) return AD_EVALUE; /* net is NULL: its graph has the error of making it */
+    if (g == NULL) return ad_fail(graph_of(opt), AD_EVALUE, "fit: the network is NULL");
     if (check(g, net, loss, opt, &o) != AD_OK) return ad_error_code(g);
     t.s.lr = nn_lr(opt);
     struct sigaction before;
