@@ -28,8 +28,8 @@ AD_API int nn_table_columns(const nn_table *t);
 AD_API const char *nn_table_name(const nn_table *t, int column);              /* NULL where there is no header */
 AD_API const char *nn_table_text(const nn_table *t, int64_t row, int column); /* NULL for a missing value too */
 
-/* Columns as numbers [rows,n], with NaN for missing values. A number is decimal, inf or nan: any other text is an error,
-   and so are a number that is too large for dtype and a name that two columns have. */
+/* Columns as numbers [rows,n], with NaN for missing values. A number is decimal, inf or nan: any other text is an
+   error, and so are a number that is too large for dtype and a name that two columns have. */
 AD_API ad_var *nn_table_numbers(const nn_table *t, ad_dtype dtype, int n, const char *const names[]);
 AD_API ad_var *nn_table_range(const nn_table *t, ad_dtype dtype, int from, int to); /* columns from .. to-1 */
 /* A column of words as class numbers [rows], with NaN for missing values. Classes are numbered in the order of strcmp;

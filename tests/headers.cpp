@@ -24,7 +24,8 @@ int main() {
     const int64_t widths[] = { 3, 4, 1 };
     nn_module *net = nn_mlp(g, AD_F64, 3, widths, ad_tanh);
     ad_var *out = nn_apply(net, x);
-    nn_module *row = nn_sequential(g, nn_linear(g, AD_F64, 3, 4, true), nn_tanh(g)), *one = nn_sequential(g, nn_relu(g));
+    nn_module *row = nn_sequential(g, nn_linear(g, AD_F64, 3, 4, true), nn_tanh(g));
+    nn_module *one = nn_sequential(g, nn_relu(g));
     ad_var *wide = nn_apply(nn_parallel(g, 1, row, one), x);
 
     char version[32];

@@ -231,7 +231,8 @@ static void two_files_can_have_the_same_classes(void **state) {
     const double want[] = { 0, 2, NAN, 3, 0 };
     for (int i = 0; i < 5; i++) assert_close(ad_at(y, i), want[i], 0);
     assert_ok(g);
-    const char *const some[] = { "eel", "cod" }, *const twice[] = { "eel", "bass", "cod", "eel" }, *const null[] = { NULL };
+    const char *const some[] = { "eel", "cod" }, *const null[] = { NULL };
+    const char *const twice[] = { "eel", "bass", "cod", "eel" };
     assert_fails(g, nn_table_classes_of(first, AD_F32, "kind", 2, some), AD_EVALUE,
                  "row 3 of column 0: bass is not among the 2 words");
     assert_fails(g, nn_table_classes_of(first, AD_F32, "kind", 4, twice), AD_EVALUE, "two of the words are eel");

@@ -749,8 +749,8 @@ static void bad_sizes_are_refused(void **state) {
 /* No size overflows, and none is called less than 1. */
 static void sizes_near_the_largest_are_too_large(void **state) {
     (void)state;
-    const int64_t sizes[] = { INT64_MAX, INT64_MAX - 1, INT64_MAX / 2, INT64_MAX / 3, (int64_t)1 << 62, (int64_t)1 << 61,
-                              (int64_t)1 << 60 };
+    const int64_t sizes[] = { INT64_MAX,        INT64_MAX - 1,    INT64_MAX / 2,   INT64_MAX / 3,
+                              (int64_t)1 << 62, (int64_t)1 << 61, (int64_t)1 << 60 };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         ad_graph *g = ad_graph_new();
         const int64_t n = sizes[i], widths[] = { 2, n, 1 };

@@ -80,7 +80,8 @@ static int fail_memory(const nn_table *t) {
 static int fail_parsing(const reader *r, struct csv_parser *p) {
     const nn_table *t = r->table;
     if (csv_error(p) == CSV_ENOMEM || csv_error(p) == CSV_ETOOBIG) return fail_memory(t);
-    return ad_fail(t->object.graph, AD_EIO, "read_csv: %s: line %lld: quotes do not match", t->path, (long long)r->line + 1);
+    return ad_fail(t->object.graph, AD_EIO, "read_csv: %s: line %lld: quotes do not match", t->path,
+                   (long long)r->line + 1);
 }
 
 /* The byte order marks of UTF-16. That of UTF-32 begins with one of them, or has NUL bytes. */
@@ -106,7 +107,8 @@ static int read_all(reader *r, FILE *f, struct csv_parser *p) {
         if (csv_parse(p, bytes, n, on_field, on_line, r) != n) return fail_parsing(r, p);
     if (!ad_ok(r->table->object.graph)) return ad_error_code(r->table->object.graph);
     if (ferror(f))
-        return ad_fail(r->table->object.graph, AD_EIO, "read_csv: %s: %s", r->table->path, strerror(errno ? errno : EIO));
+        return ad_fail(r->table->object.graph, AD_EIO, "read_csv: %s: %s", r->table->path,
+                       strerror(errno ? errno : EIO));
     if (csv_fini(p, on_field, on_line, r) != 0) return fail_parsing(r, p);
     return ad_error_code(r->table->object.graph);
 }

@@ -171,7 +171,8 @@ static int check_words(const nn_table *t, int64_t n, const char *const words[]) 
         return ad_fail(t->object.graph, AD_EVALUE, "table: %s: %lld words: a number of 0 or more and an array", t->path,
                        (long long)n);
     for (int64_t k = 0; k < n; k++)
-        if (words[k] == NULL) return ad_fail(t->object.graph, AD_EVALUE, "table: %s: word %lld is NULL", t->path, (long long)k);
+        if (words[k] == NULL)
+            return ad_fail(t->object.graph, AD_EVALUE, "table: %s: word %lld is NULL", t->path, (long long)k);
     return AD_OK;
 }
 
@@ -183,7 +184,8 @@ static word *sorted_words(const nn_table *t, int64_t n, const char *const words[
     qsort(w, (size_t)n, sizeof *w, by_word);
     for (int64_t k = 1; k < n; k++)
         if (by_word(&w[k - 1], &w[k]) == 0)
-            return ad_fail(t->object.graph, AD_EVALUE, "table: %s: two of the words are %.60s", t->path, w[k].text), NULL;
+            return ad_fail(t->object.graph, AD_EVALUE, "table: %s: two of the words are %.60s", t->path, w[k].text),
+                   NULL;
     return w;
 }
 

@@ -17,7 +17,8 @@ static ad_var *pool_forward(nn_module *m, ad_var *x) {
 static nn_module *pool_new(ad_graph *g, const char *kind, pool_fn *f, ad_pool_opts o) {
     if (!nn__is_size(g, kind, "kernel", o.kernel[0])) return NULL;
     for (int i = 0; i < 2; i++)
-        if (!nn__is_not_negative(g, kind, "kernel", o.kernel[i]) || !nn__is_not_negative(g, kind, "stride", o.stride[i]) ||
+        if (!nn__is_not_negative(g, kind, "kernel", o.kernel[i]) ||
+            !nn__is_not_negative(g, kind, "stride", o.stride[i]) ||
             !nn__is_not_negative(g, kind, "padding", o.padding[i]) ||
             !nn__is_not_negative(g, kind, "dilation", o.dilation[i]))
             return NULL;

@@ -191,8 +191,8 @@ static void zero_gradients(training *t) {
 /* Whether the step can be taken. */
 static bool is_usable(training *t, const char *what, double value) {
     if (isfinite(value) || t->o->allow_nonfinite || !ad_ok(t->g)) return ad_ok(t->g);
-    ad_fail(t->g, AD_EVALUE, "fit: the %s of step %lld is %g, and the step is not taken; take a smaller learning rate or "
-            "clip_norm, look for NaN in the data, or set allow_nonfinite", what, (long long)t->s.steps + 1, value);
+    ad_fail(t->g, AD_EVALUE, "fit: the %s of step %lld is %g, and the step is not taken; take a smaller learning rate "
+            "or clip_norm, look for NaN in the data, or set allow_nonfinite", what, (long long)t->s.steps + 1, value);
     return false;
 }
 

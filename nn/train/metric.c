@@ -281,8 +281,8 @@ static int find_labels(const ad_var *x, labels *l) {
     for (int64_t i = 0; i < ad_numel(x); i++) {
         double label = ad_at(x, i);
         if ((label != l->negative && label != l->positive) || label != floor(label))
-            return ad_fail(ad_graph_of(x), AD_EVALUE, "auc: element %lld of the labels is %g, and others are %g and %g; "
-                           "labels are two whole numbers, such as 0 and 1", (long long)i, label, l->negative,
+            return ad_fail(ad_graph_of(x), AD_EVALUE, "auc: element %lld of the labels is %g, and others are %g and "
+                           "%g; labels are two whole numbers, such as 0 and 1", (long long)i, label, l->negative,
                            l->positive);
     }
     return AD_OK;

@@ -36,8 +36,8 @@ def check_classes(scores, classes):
 
 
 def top_k(scores, classes, k):
-    """top_k_accuracy_score refuses NaN, so rows with one are left out and counted as wrong, and infinities. Of equal scores it takes
-    the last as the highest; here it is the first, so the columns are turned round."""
+    """top_k_accuracy_score refuses NaN, so rows with one are left out and counted as wrong, and infinities. Of equal
+    scores it takes the last as the highest; here it is the first, so the columns are turned round."""
     good = ~np.isnan(scores).any(axis=1)
     if not good.any():
         return 0.0 if len(scores) else NAN

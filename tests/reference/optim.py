@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """optim.py: results of torch.optim on a fixed problem, for tests/test_nn_optim.c.
 
-Writes optim.txt, given.txt, lbfgs.txt, schedules.txt and schedule_edges.txt of tests/reference/results_nn; needs python3-torch.
+Writes optim.txt, given.txt, lbfgs.txt, schedules.txt and schedule_edges.txt of tests/reference/results_nn; needs
+python3-torch.
 
     /usr/bin/python3 tests/reference/optim.py
 """
@@ -145,7 +146,7 @@ RUNS = {
 }
 
 def given(i):
-    """Gradients of step i: usual ones, none, small, large; a NaN at step 5; infinity at step 7; a huge one at step 3."""
+    """Gradients of step i: usual, none, small, large; a NaN at step 5; infinity at step 7; a huge one at step 3."""
     usual = math.sin(1.7 * i + 0.3)
     return [usual, 0.0, 1e-9 * usual, 1e9 * usual, math.nan if i == 5 else usual, math.inf if i == 7 else usual,
             1e150 if i == 3 else usual]
@@ -271,7 +272,8 @@ EDGES = {
     "one_cycle_of_one": (lambda p: s.OneCycleLR(p, 0.5, total_steps=1, cycle_momentum=False), dict(n=1)),
     "one_cycle_of_two": (lambda p: s.OneCycleLR(p, 0.5, total_steps=2, cycle_momentum=False), dict(n=2)),
     "one_cycle_of_three": (lambda p: s.OneCycleLR(p, 0.5, total_steps=3, cycle_momentum=False), dict(n=3)),
-    "one_cycle_low": (lambda p: s.OneCycleLR(p, 0.5, total_steps=50, pct_start=0.001, cycle_momentum=False), dict(n=50)),
+    "one_cycle_low": (lambda p: s.OneCycleLR(p, 0.5, total_steps=50, pct_start=0.001, cycle_momentum=False),
+                      dict(n=50)),
     "one_cycle_high": (lambda p: s.OneCycleLR(p, 0.5, total_steps=50, pct_start=0.999, anneal_strategy="linear",
                                               cycle_momentum=False), dict(n=50)),
     "one_cycle_flat": (lambda p: s.OneCycleLR(p, 0.5, total_steps=50, div_factor=1, final_div_factor=1,
