@@ -224,6 +224,10 @@ static void large_numbers_are_no_reason_to_overflow(void **state) {
     /* Rounding of the mean would leave a deviation, and a scale of 1e8. */
     ad_var *same = ad_full(g, AD_F64, 1e8 + 0.1, AD_SHAPE(3, 1));
     assert_true(ad_item(nn_fit_standard(same).scale) == 1 && ad_at(nn_scale(nn_fit_standard(same), same), 0) == 0);
+    ad_var *near = ad_tensor(g, AD_F64, (double[]){ 1e9, 1e9 * (1 + 0x1p-52) }, AD_SHAPE(2, 1));
+    ad_var *apart = ad_tensor(g, AD_F64, (double[]){ 0, 1e-20 }, AD_SHAPE(2, 1));
+    assert_true(ad_item(nn_fit_minmax(near).scale) == 1 && ad_item(nn_fit_standard(near).scale) == 1);
+    assert_close(ad_at(nn_scale(nn_fit_minmax(apart), apart), 1), 1, 1e-15);
     /* 1 / 1e-40 is not an f32 number: such a column counts as constant. */
     ad_var *tiny = ad_tensor(g, AD_F32, (float[]){ 0, 1e-40f }, AD_SHAPE(2, 1));
     assert_true(ad_item(nn_fit_minmax(tiny).scale) == 1 && ad_item(nn_fit_standard(tiny).scale) == 1);

@@ -83,7 +83,8 @@ static line standard(ad_dtype t, const column *c) {
 
 static line minmax(ad_dtype t, const column *c) {
     if (c->n == 0) return (line){ NAN, NAN };
-    return (line){ c->low, scale_by(t, c->high - c->low, !(c->high > c->low)) };
+    double size = fmax(fabs(c->low), fabs(c->high)), width = c->high - c->low;
+    return (line){ c->low, scale_by(t, width, width <= 10 * DBL_EPSILON * size) };
 }
 
 static void set_lines(nn_scaler to, int64_t columns, const column *c, line (*of)(ad_dtype t, const column *c),

@@ -190,6 +190,7 @@ def scaling_cases():
     yield "minus_infinite", [[1], [-INF], [3]]
     yield "constant", [[0.1, 1], [0.1, 2], [0.1, 3]]
     yield "constant_zero", [[0], [0]]
+    yield "almost_constant", [[1.0], [1.0 + 2.0 ** -52], [1.0]]
     yield "one_row", [[5, -6]]
     yield "empty", np.zeros((0, 2))
     yield "far_from_zero", [[1e8 + 1], [1e8 + 2], [1e8 + 4]]
