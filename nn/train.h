@@ -62,7 +62,7 @@ typedef struct {
     nn_schedule *schedule; /* stepped after each epoch with the value that decides about best */
     bool schedule_by_step; /* stepped after each step of the optimiser instead, with the minibatch's loss */
 
-    nn_dataset validation;   /* x NULL: none; its predictions must fit in memory. One row is tried at the start */
+    nn_dataset validation;   /* x NULL: none; its predictions must fit in memory. A first part is tried at the start */
     nn_metric_fn *metric;    /* of the validation data */
     const char *metric_name; /* "metric" */
     nn_metric more_metrics[NN_MORE_METRICS]; /* reported too */

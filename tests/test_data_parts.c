@@ -218,6 +218,10 @@ static void bad_synthetic_data_is_refused(void **state) {
                  "moons_data: 4 points with noise -1: neither may be negative");
     assert_fails(g, nn_xor_data(g, AD_F32, -1, 0).y, AD_EVALUE, "xor_data: -1 points with noise 0");
     assert_fails(g, nn_circles_data(g, AD_F32, 4, NAN, 0.5).x, AD_EVALUE, "circles_data: 4 points with noise nan");
+    assert_fails(g, nn_moons_data(g, AD_F32, 4, INFINITY).x, AD_EVALUE, "moons_data: noise inf: it must be finite");
+    assert_fails(g, nn_circles_data(g, AD_F32, 4, 0, NAN).x, AD_EVALUE, "circles_data: factor nan: it must be finite");
+    assert_fails(g, nn_curve_data(g, AD_F32, 4, 0, INFINITY, sin, 0).x, AD_EVALUE, "curve_data: hi inf: it must");
+    assert_fails(g, nn_curve_data(g, AD_F32, 4, NAN, 1, sin, 0).x, AD_EVALUE, "curve_data: lo nan: it must");
     assert_fails(g, nn_spiral_data(g, AD_F32, 4, 0, 1).x, AD_EVALUE, "spiral_data: 0 classes: at least 1");
     assert_fails(g, nn_blobs_data(g, AD_F32, 4, 2, 0, 1).x, AD_EVALUE, "blobs_data: 2 classes in 0 dimensions");
     assert_fails(g, nn_curve_data(g, AD_F32, 4, 0, 1, NULL, 0).y, AD_EVALUE, "curve_data: the function f is NULL");

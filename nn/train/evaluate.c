@@ -28,6 +28,11 @@ static ad_var *rows_of(const ad_var *x, int64_t from, int64_t n) {
     return ad_input(ad_graph_of(x), ad_dtype_of(x), (char *)ad_data(x) + (size_t)from * row, s);
 }
 
+nn_dataset nn__first_rows(nn_dataset d, int64_t n) {
+    int64_t all = ad_shape_of(d.x).dim[0];
+    return n < all ? (nn_dataset){ rows_of(d.x, 0, n), rows_of(d.y, 0, n) } : d;
+}
+
 /* The first batch shows the shape of a row, and memory for all rows is taken. Later batches must have rows alike. */
 static int reserve(prediction *p, const ad_var *y, int64_t rows) {
     ad_shape s = ad_shape_of(y);

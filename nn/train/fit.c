@@ -141,14 +141,17 @@ static void restore_best(training *t) {
         copy(nn__array_at(t->net, i).var, t->best[i]);
 }
 
+/* Without gradients, more rows fit in memory. */
+static int64_t validation_batch(const nn_fit_opts *o) { return o->batch < 256 ? 256 : o->batch; }
+
 static void validate(training *t) {
     if (!validates(t)) return;
-    int64_t batch = t->o->batch < 256 ? 256 : t->o->batch; /* without gradients, more rows fit in memory */
     nn_metric_fn *metrics[1 + NN_MORE_METRICS] = { t->o->metric };
     double values[1 + NN_MORE_METRICS];
     for (int i = 0; i < NN_MORE_METRICS; i++) metrics[1 + i] = t->o->more_metrics[i].of;
     t->s.validation_loss =
-        nn__metrics_of(t->net, t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation, batch, values);
+        nn__metrics_of(t->net, t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation,
+                      validation_batch(t->o), values);
     t->s.metric = values[0];
     memcpy(t->s.more_metrics, values + 1, sizeof t->s.more_metrics);
 }
@@ -368,19 +371,18 @@ static int blame_validation(ad_graph *g) {
     return ad_fail(g, code, "fit: validation data: %s", reason);
 }
 
-static nn_dataset first_row(nn_dataset d) { return nn_take_rows(d, 1, (int64_t[]){ 0 }); }
-
-/* Uses one row, so that data that does not fit is an error before the first epoch. */
+/* Uses the first batch, so that data that does not fit is an error before the first epoch. */
 static int try_validation(const training *t) {
     nn_dataset d = t->o->validation;
     if (!validates(t)) return ad_is_nil(d.y) ? AD_OK : ad_fail(t->g, AD_EVALUE, "fit: validation data: y without x");
     ad_random_state r = ad_random_get(t->g);
     ad_mark m = ad_begin(t->g);
-    training one = { .g = t->g, .net = t->net, .loss = t->loss };
+    training part = { .g = t->g, .net = t->net, .loss = t->loss };
     nn_fit_opts o = *t->o;
-    one.o = &o;
-    o.validation = first_row(d);
-    if (ad_ok(t->g)) validate(&one);
+    part.o = &o;
+    nn_take_rows(d, 0, NULL); /* checks the rows */
+    if (ad_ok(t->g) && ad_shape_of(d.x).dim[0] == 0) ad_fail(t->g, AD_EVALUE, "there are no rows");
+    if (ad_ok(t->g)) o.validation = nn__first_rows(d, validation_batch(&o)), validate(&part);
     ad_end(t->g, m);
     ad_random_set(t->g, r);
     return ad_ok(t->g) ? AD_OK : blame_validation(t->g);
