@@ -104,6 +104,25 @@ static void the_seed_decides_and_the_graph_draws_on(void **state) {
     ad_graph_free(g);
 }
 
+static void every_part_gets_a_row(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_dataset d = data_new(g, AD_F64);
+    const double fractions[][2] = { { 0.4, 0.4 }, { 0.99, 0 }, { 0, 0.99 }, { 0.1, 0 }, { 0, 0.2 } };
+    const char *const parts[] = { "training", "training", "training", "validation", "test" };
+    for (int i = 0; i < 5; i++) {
+        nn_dataset two = nn_take_rows(d, 2, (int64_t[]){ 3, 4 });
+        assert_fails(g, nn_split(two, (nn_split_opts){ .validation = fractions[i][0], .test = fractions[i][1] }).train.x,
+                     AD_EVALUE, "of 2 rows: no row is left for ");
+        nn_split(two, (nn_split_opts){ .validation = fractions[i][0], .test = fractions[i][1] });
+        assert_contains(ad_error(g), parts[i]);
+        ad_clear_error(g);
+    }
+    assert_int_equal(ad_numel(nn_split(nn_take_rows(d, 0, NULL), (nn_split_opts){ .test = 0.5 }).test.y), 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 static void bad_parts_are_refused(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -121,18 +140,6 @@ static void bad_parts_are_refused(void **state) {
     REFUSED(nn_split(d, (nn_split_opts){ .validation = -0.1 }),
             "split: validation -0.1 and test 0: fractions, together less than 1");
     assert_int_equal(ad_numel(nn_split(d, (nn_split_opts){ .validation = AD_ZERO, .test = 0.5 }).validation.y), 0);
-    assert_ok(g);
-    const double fractions[][2] = { { 0.4, 0.4 }, { 0.99, 0 }, { 0, 0.99 }, { 0.1, 0 }, { 0, 0.2 } };
-    const char *const parts[] = { "training", "training", "training", "validation", "test" };
-    for (int i = 0; i < 5; i++) {
-        nn_dataset two = nn_take_rows(d, 2, (int64_t[]){ 3, 4 });
-        assert_fails(g, nn_split(two, (nn_split_opts){ .validation = fractions[i][0], .test = fractions[i][1] }).train.x,
-                     AD_EVALUE, "of 2 rows: no row is left for ");
-        nn_split(two, (nn_split_opts){ .validation = fractions[i][0], .test = fractions[i][1] });
-        assert_contains(ad_error(g), parts[i]);
-        ad_clear_error(g);
-    }
-    assert_int_equal(ad_numel(nn_split(nn_take_rows(d, 0, NULL), (nn_split_opts){ .test = 0.5 }).test.y), 0);
     assert_ok(g);
     REFUSED(nn_split(wide, (nn_split_opts){ .stratify = true }), "split: y [103,2]: stratify needs class numbers [n]");
     REFUSED(nn_kfold(d, 1, 0, (nn_split_opts){ 0 }), "kfold: fold 0 of 1: 2 to 103 folds, numbered from 0");
@@ -305,6 +312,7 @@ int main(void) {
         cmocka_unit_test(a_split_has_every_row_once),
         cmocka_unit_test(folds_are_each_validation_once),
         cmocka_unit_test(the_seed_decides_and_the_graph_draws_on),
+        cmocka_unit_test(every_part_gets_a_row),
         cmocka_unit_test(bad_parts_are_refused),
         cmocka_unit_test(scaling_is_fitted_on_one_part_and_used_on_all),
         cmocka_unit_test(synthetic_points_lie_where_they_should),
