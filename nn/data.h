@@ -49,8 +49,8 @@ AD_API bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y);
 AD_API void nn_loader_close(nn_loader *l);
 
 /* A transform for images, rows of shape [h,w] or [channels,h,w]. Pixels from outside the image are 0. Rows of fewer
-   than two dimensions, and all rows if transform_data is NULL, are copied; for an invalid shape and a NULL array, nothing
-   is written. */
+   than two dimensions, and all rows if transform_data is NULL, are copied; for an invalid shape and a NULL array,
+   nothing is written. */
 typedef struct {
     int shift;    /* translation by up to so many pixels, along both axes */
     double angle; /* rotation about the centre by up to so many degrees, in both directions */

@@ -84,10 +84,11 @@ typedef struct {
 } nn_fit_opts;
 
 /* Trains net, which must be in training mode, on minibatches of data, and sets *end, unless NULL, to the final state.
-   Returns 0 or the code of the graph's error. Options that would be ignored are an error. Resumed with the same data and options, a training ends with exactly the numbers of one that was not
-   interrupted: a checkpoint has parameters and buffers, the state of optimiser and schedule, the position in the epoch
-   and the state of the random numbers. An optimiser that evaluates the loss itself (nn_lbfgs) gets each minibatch as a
-   function, and clip_norm has no effect on it. */
+   Returns 0 or the code of the graph's error. Options that would be ignored are an error. Resumed with the same data
+   and options, a training ends with exactly the numbers of one that was not interrupted: a checkpoint has parameters
+   and buffers, the state of optimiser and schedule, the position in the epoch and the state of the random numbers. An
+   optimiser that evaluates the loss itself (nn_lbfgs) gets each minibatch as a function, and clip_norm has no effect on
+   it. */
 AD_API int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o,
                   nn_training_state *end);
 

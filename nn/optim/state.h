@@ -90,7 +90,7 @@ int nn__check_optim(const nn_optim *opt, const char *caller);
 
 /* The name of the first parameter that opt moves and that has a NaN or an infinity, or NULL. */
 const char *nn__nonfinite_parameter(const nn_optim *opt);
-/* nn_clip_grad_norm for the parameters that opt moves. False where a gradient is not finite; nothing is then changed. */
+/* nn_clip_grad_norm for the parameters that opt moves. False where a gradient is not finite, which stays. */
 bool nn__clip_optim(const nn_optim *opt, double max_norm, double *norm);
 
 enum { NN__OWN_STATES = 12 };
