@@ -21,8 +21,8 @@ typedef struct {
    Random numbers come from r: each sample of each epoch has a stream of its own, so the result does not depend on when
    or on which thread the sample is made. data is transform_data of the loader's options. */
 typedef void nn_transform_fn(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *data);
-AD_API double nn_random_uniform(ad_random_state *r); /* in [0, 1) */
-AD_API double nn_random_normal(ad_random_state *r);  /* mean 0, variance 1 */
+AD_API double nn_random_uniform(ad_random_state *r); /* in [0, 1); 0 for NULL */
+AD_API double nn_random_normal(ad_random_state *r);  /* mean 0, variance 1; 0 for NULL */
 
 typedef struct {
     int64_t batch;   /* rows in a minibatch; required */
@@ -49,7 +49,8 @@ AD_API bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y);
 AD_API void nn_loader_close(nn_loader *l);
 
 /* A transform for images, rows of shape [h,w] or [channels,h,w]. Pixels from outside the image are 0. Rows of fewer
-   than two dimensions, and all rows if transform_data is NULL, are copied; for an invalid shape, nothing is written. */
+   than two dimensions, and all rows if transform_data is NULL, are copied; for an invalid shape and a NULL array,
+   nothing is written. */
 typedef struct {
     int shift;    /* translation by up to so many pixels, along both axes */
     double angle; /* rotation about the centre by up to so many degrees, in both directions */
@@ -72,6 +73,7 @@ typedef struct {
 typedef struct {
     nn_dataset train, validation, test;
 } nn_parts;
+/* Of a data set with rows, each part that is asked for gets a row, and so does train: otherwise an error. */
 AD_API nn_parts nn_split(nn_dataset d, nn_split_opts o);
 /* Fold number fold (0 .. k-1) of k as validation, the rows of all other folds as train, and nil as test. Ignores
    o.validation and o.test. */
@@ -79,8 +81,9 @@ AD_API nn_parts nn_kfold(nn_dataset d, int64_t k, int64_t fold, nn_split_opts o)
 
 /* ---- scaling ----------------------------------------------------------------------------------------- */
 
-/* x -> (x - shift) scale, with a shift and a scale [1, ...] for each column. Fit it on the training rows and use it on
-   all rows. Constant columns are shifted and not scaled. */
+/* x -> (x - shift) scale, with a shift and a scale [1, ...] for each column. Fit it on the training rows, one or more,
+   and use it on all rows. As scikit-learn's: NaNs are left out and stay NaN, infinities are an error, and constant
+   columns (to within rounding) are shifted and not scaled. */
 typedef struct {
     ad_var *shift, *scale;
 } nn_scaler;

@@ -9,6 +9,10 @@
 #include "nn/module.h"
 #include "ops/ops.h"
 
+#if defined __cplusplus && __cplusplus >= 201103L
+#include <initializer_list>
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -99,14 +103,28 @@ AD_API nn_module *nn_maxout(ad_graph *g, ad_dtype t, int64_t in, int64_t out, in
 
 /* One module after another. Parameters are named after the modules' places: "0.weight", "0.bias", ... */
 AD_API nn_module *nn_sequential_n(ad_graph *g, int n, nn_module *const mods[]);
+/* All modules applied to the same x, their results joined along an axis; names as for nn_sequential. */
+AD_API nn_module *nn_parallel_n(ad_graph *g, int axis, int n, nn_module *const mods[]);
+/* The same with the modules one by one: nn_sequential(g, a, b, c) and nn_parallel(g, axis, a, b, c). */
+#if defined __cplusplus && __cplusplus >= 201103L
+extern "C++" {
+static inline nn_module *nn_sequential_of(ad_graph *g, std::initializer_list<nn_module *> mods) {
+    return nn_sequential_n(g, (int)mods.size(), mods.begin());
+}
+static inline nn_module *nn_parallel_of(ad_graph *g, int axis, std::initializer_list<nn_module *> mods) {
+    return nn_parallel_n(g, axis, (int)mods.size(), mods.begin());
+}
+}
+#define nn_sequential(g, ...) nn_sequential_of(g, { __VA_ARGS__ })
+#define nn_parallel(g, axis, ...) nn_parallel_of(g, axis, { __VA_ARGS__ })
+#elif !defined __cplusplus
 #define nn_sequential(g, ...)                                                                      \
     nn_sequential_n(g, (int)(sizeof((nn_module *[]){ __VA_ARGS__ }) / sizeof(nn_module *)),        \
                     (nn_module *[]){ __VA_ARGS__ })
-/* All modules applied to the same x, their results joined along an axis; names as for nn_sequential. */
-AD_API nn_module *nn_parallel_n(ad_graph *g, int axis, int n, nn_module *const mods[]);
 #define nn_parallel(g, axis, ...)                                                                  \
     nn_parallel_n(g, axis, (int)(sizeof((nn_module *[]){ __VA_ARGS__ }) / sizeof(nn_module *)),    \
                   (nn_module *[]){ __VA_ARGS__ })
+#endif
 /* body(x) + shortcut(x) (He et al. 2016); a shortcut of NULL is x itself. The children are named "body" and
    "shortcut". */
 AD_API nn_module *nn_residual(ad_graph *g, nn_module *body, nn_module *shortcut);

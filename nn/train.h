@@ -55,11 +55,14 @@ typedef struct {
     void *transform_data;
     int64_t prefetch;
 
-    double clip_norm;      /* clip gradients to this norm; 0: do not */
+    double clip_norm;      /* clip the gradients of the optimiser's parameters to this norm; 0: do not */
+    bool allow_nonfinite;  /* go on after a loss that is NaN or infinite. By default the training stops with AD_EVALUE
+                              before that step. In both cases a step whose norm clip_norm finds not finite is not taken,
+                              and a checkpoint never gets parameters that are not finite */
     nn_schedule *schedule; /* stepped after each epoch with the value that decides about best */
     bool schedule_by_step; /* stepped after each step of the optimiser instead, with the minibatch's loss */
 
-    nn_dataset validation;   /* x NULL: none; its predictions must fit in memory */
+    nn_dataset validation;   /* x NULL: none; its predictions must fit in memory. A first part is tried at the start */
     nn_metric_fn *metric;    /* of the validation data */
     const char *metric_name; /* "metric" */
     nn_metric more_metrics[NN_MORE_METRICS]; /* reported too */
@@ -80,11 +83,12 @@ typedef struct {
     void *callback_data;
 } nn_fit_opts;
 
-/* Trains net on minibatches of data, and sets *end, unless NULL, to the final state. Returns 0 or the code of the
-   graph's error. Resumed with the same data and options, a training ends with exactly the numbers of one that was not
-   interrupted: a checkpoint has parameters and buffers, the state of optimiser and schedule, the position in the epoch
-   and the state of the random numbers. An optimiser that evaluates the loss itself (nn_lbfgs) gets each minibatch as a
-   function, and clip_norm has no effect on it. */
+/* Trains net, which must be in training mode, on minibatches of data, and sets *end, unless NULL, to the final state.
+   Returns 0 or the code of the graph's error. Options that would be ignored are an error. Resumed with the same data
+   and options, a training ends with exactly the numbers of one that was not interrupted: a checkpoint has parameters
+   and buffers, the state of optimiser and schedule, the position in the epoch and the state of the random numbers. An
+   optimiser that evaluates the loss itself (nn_lbfgs) gets each minibatch as a function, and clip_norm has no effect on
+   it. */
 AD_API int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o,
                   nn_training_state *end);
 

@@ -230,6 +230,35 @@ static void null_and_errors_end_the_epoch(void **state) {
     ad_graph_free(g);
 }
 
+static void loaders_of_closed_scopes_are_noticed(void **state) {
+    (void)state;
+#ifndef SANITIZED
+    ad_graph *g = ad_graph_new();
+    nn_dataset d = { ad_ones(g, AD_F64, AD_SHAPE(4, 2)), ad_ones(g, AD_F64, AD_SHAPE(4)) };
+    ad_var *x, *y;
+    for (int64_t prefetch = 0; prefetch < 2; prefetch++) {
+        ad_mark m = ad_begin(g);
+        nn_loader *l = nn_loader_new(g, d, (nn_loader_opts){ .batch = 2, .prefetch = prefetch });
+        assert_true(nn_loader_next(l, &x, &y));
+        ad_end(g, m);
+        assert_false(nn_loader_next(l, &x, &y));
+        assert_true(ad_is_nil(x) && ad_is_nil(y));
+        assert_string_equal(ad_error(g), "loader_next: the loader was made in a scope that is closed");
+        assert_int_equal(ad_error_code(g), AD_EGRAPH);
+        ad_clear_error(g);
+        assert_int_equal(nn_loader_batches(l), 0);
+        assert_string_equal(ad_error(g), "loader_batches: the loader was made in a scope that is closed");
+        ad_clear_error(g);
+        nn_loader_close(l);
+        for (int i = 0; i < 100; i++) ad_adds(d.y, 1); /* uses the memory again */
+        assert_false(nn_loader_next(l, &x, &y));
+        nn_loader_close(l);
+        assert_ok(g);
+    }
+    ad_graph_free(g);
+#endif
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_order_and_without_a_copy),
@@ -241,6 +270,7 @@ int main(void) {
         cmocka_unit_test(rows_may_have_many_axes_and_no_elements),
         cmocka_unit_test(bad_data_is_refused),
         cmocka_unit_test(null_and_errors_end_the_epoch),
+        cmocka_unit_test(loaders_of_closed_scopes_are_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

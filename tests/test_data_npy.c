@@ -398,6 +398,7 @@ static void what_cannot_be_written_leaves_the_old_file(void **state) {
     assert_not_written(g, path, 1, (const char *[]){ NULL }, x, long_name);
     assert_not_written(g, path, 1, (const char *[]){ name }, x, long_name);
     assert_not_written(g, path, 2, names, (ad_var *[]){ x[0], NULL }, "save_npz: b is nil");
+    assert_not_written(g, path, 2, names, (ad_var *[]){ NULL, x[0] }, "save_npz: weights is nil");
     assert_not_written(g, NULL, 1, names, x, "save_npz: path is NULL");
     assert_not_written(g, "/no/such/a.npz", 1, names, x, "save_npz: /no/such/a.npz: No such file or directory");
     struct rlimit before, small = { 20000, 0 };

@@ -104,6 +104,24 @@ static void the_seed_decides_and_the_graph_draws_on(void **state) {
     ad_graph_free(g);
 }
 
+static void every_part_gets_a_row(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_dataset d = data_new(g, AD_F64);
+    const double fractions[][2] = { { 0.4, 0.4 }, { 0.99, 0 }, { 0, 0.99 }, { 0.1, 0 }, { 0, 0.2 } };
+    const char *const parts[] = { "training", "training", "training", "validation", "test" };
+    for (int i = 0; i < 5; i++) {
+        nn_dataset two = nn_take_rows(d, 2, (int64_t[]){ 3, 4 });
+        const nn_split_opts o = { .validation = fractions[i][0], .test = fractions[i][1] };
+        char want[60];
+        snprintf(want, sizeof want, "of 2 rows: no row is left for %s", parts[i]);
+        assert_fails(g, nn_split(two, o).train.x, AD_EVALUE, want);
+    }
+    assert_int_equal(ad_numel(nn_split(nn_take_rows(d, 0, NULL), (nn_split_opts){ .test = 0.5 }).test.y), 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 static void bad_parts_are_refused(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -206,6 +224,10 @@ static void bad_synthetic_data_is_refused(void **state) {
                  "moons_data: 4 points with noise -1: neither may be negative");
     assert_fails(g, nn_xor_data(g, AD_F32, -1, 0).y, AD_EVALUE, "xor_data: -1 points with noise 0");
     assert_fails(g, nn_circles_data(g, AD_F32, 4, NAN, 0.5).x, AD_EVALUE, "circles_data: 4 points with noise nan");
+    assert_fails(g, nn_moons_data(g, AD_F32, 4, INFINITY).x, AD_EVALUE, "moons_data: noise inf: it must be finite");
+    assert_fails(g, nn_circles_data(g, AD_F32, 4, 0, NAN).x, AD_EVALUE, "circles_data: factor nan: it must be finite");
+    assert_fails(g, nn_curve_data(g, AD_F32, 4, 0, INFINITY, sin, 0).x, AD_EVALUE, "curve_data: hi inf: it must");
+    assert_fails(g, nn_curve_data(g, AD_F32, 4, NAN, 1, sin, 0).x, AD_EVALUE, "curve_data: lo nan: it must");
     assert_fails(g, nn_spiral_data(g, AD_F32, 4, 0, 1).x, AD_EVALUE, "spiral_data: 0 classes: at least 1");
     assert_fails(g, nn_blobs_data(g, AD_F32, 4, 2, 0, 1).x, AD_EVALUE, "blobs_data: 2 classes in 0 dimensions");
     assert_fails(g, nn_curve_data(g, AD_F32, 4, 0, 1, NULL, 0).y, AD_EVALUE, "curve_data: the function f is NULL");
@@ -289,6 +311,7 @@ int main(void) {
         cmocka_unit_test(a_split_has_every_row_once),
         cmocka_unit_test(folds_are_each_validation_once),
         cmocka_unit_test(the_seed_decides_and_the_graph_draws_on),
+        cmocka_unit_test(every_part_gets_a_row),
         cmocka_unit_test(bad_parts_are_refused),
         cmocka_unit_test(scaling_is_fitted_on_one_part_and_used_on_all),
         cmocka_unit_test(synthetic_points_lie_where_they_should),

@@ -301,6 +301,7 @@ static void a_steady_step_takes_no_memory(void **state) {
     (void)state;
     problem p = problem_new();
     p.o.validation = (nn_dataset){ NULL, NULL };
+    p.o.metric = NULL;
     p.o.transform = shake;
     p.o.on_step = count_allocations;
     p.o.callback_data = &p;
@@ -341,6 +342,345 @@ static void bad_calls_are_refused(void **state) {
     assert_int_equal(nn_fit(p.net, NULL, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     assert_int_equal(nn_fit(NULL, nn_mse, p.opt, p.data.train, p.o, NULL), AD_EVALUE);
     ad_graph_free(p.g);
+}
+
+/* ---- numbers that are not finite ------------------------------------------------------------------------ */
+
+/* y = w x with w 0.5, for 64 rows. */
+typedef struct {
+    ad_graph *g;
+    nn_module *net;
+    ad_var *w;
+    nn_dataset data;
+} line;
+
+static line line_new(double target) {
+    line l = { .g = ad_graph_new() };
+    l.net = nn_linear(l.g, AD_F64, 1, 1, false);
+    l.w = nn_find_parameter(l.net, "weight");
+    nn_init_constant(l.w, 0.5);
+    l.data = (nn_dataset){ ad_ones(l.g, AD_F64, AD_SHAPE(64, 1)), ad_full(l.g, AD_F64, target, AD_SHAPE(64, 1)) };
+    return l;
+}
+
+static void spoil_row(ad_var *x, int64_t row, double value) { ((double *)ad_data_mut(x))[row] = value; }
+
+static void a_loss_that_is_not_finite_stops_it(void **state) {
+    (void)state;
+    const double bad[] = { NAN, INFINITY, -INFINITY };
+    for (int i = 0; i < 12; i++) {
+        line l = line_new(1);
+        spoil_row(i / 3 % 2 ? l.data.x : l.data.y, 40, bad[i % 3]);
+        nn_training_state end;
+        nn_fit_opts o = { .epochs = 3, .batch = 16, .in_order = true, .clip_norm = i < 6 ? 1 : 0 };
+        nn_optim *opt = nn_sgd(l.net, (nn_sgd_opts){ .lr = 0.1 });
+        assert_int_equal(nn_fit(l.net, nn_mse, opt, l.data, o, &end), AD_EVALUE);
+        assert_contains(ad_error(l.g), "fit: the loss of step 3 is ");
+        assert_contains(ad_error(l.g), "and the step is not taken");
+        assert_int_equal(end.steps, 2);
+        double after_two = 0.5 + 0.1 + 0.08; /* by 0.1 2 (1 - w) */
+        if (i >= 6) assert_close(ad_item(l.w), after_two, 1e-12);
+        else assert_true(isfinite(ad_item(l.w)) && ad_item(l.w) > 0.5);
+        ad_clear_error(l.g);
+        /* A step with a norm that is not finite is left out; others are taken. */
+        o.allow_nonfinite = true;
+        o.clip_norm = 10;
+        assert_int_equal(nn_fit(l.net, nn_mse, opt, l.data, o, &end), AD_OK);
+        assert_true(isfinite(ad_item(l.w)) && end.steps == 12 && !isfinite(end.loss));
+        ad_graph_free(l.g);
+    }
+}
+
+static void a_diverging_run_stops_with_finite_weights(void **state) {
+    (void)state;
+    line l = line_new(1);
+    nn_optim *opt = nn_sgd(l.net, (nn_sgd_opts){ .lr = 1e40 });
+    nn_training_state end;
+    assert_int_equal(nn_fit(l.net, nn_mse, opt, l.data, (nn_fit_opts){ .epochs = 60 }, &end), AD_EVALUE);
+    assert_contains(ad_error(l.g), "take a smaller learning rate or clip_norm");
+    assert_true(isfinite(ad_item(l.w)) && end.epoch < 60);
+    ad_clear_error(l.g);
+    nn_fit_opts o = { .epochs = 60, .allow_nonfinite = true };
+    assert_int_equal(nn_fit(l.net, nn_mse, opt, l.data, o, &end), AD_OK);
+    assert_true(isnan(ad_item(l.w)) && end.epoch == 60);
+    ad_graph_free(l.g);
+}
+
+/* The loss is finite and its slope is infinity times 0. */
+static ad_var *nan_slope(ad_var *y, ad_var *target) {
+    return ad_add(nn_mse(y, target), ad_sum(ad_sqrt(ad_mul(y, ad_zeros(ad_graph_of(y), AD_F64, ad_shape_of(y))))));
+}
+
+static void weights_that_are_not_finite_are_no_checkpoint(void **state) {
+    (void)state;
+    for (int allow = 0; allow < 2; allow++) {
+        line l = line_new(1);
+        nn_optim *opt = nn_sgd(l.net, (nn_sgd_opts){ .lr = 0.1 });
+        nn_fit_opts o = { .epochs = 1, .batch = 64, .allow_nonfinite = allow };
+#ifdef AD_HAVE_JANSSON
+        o.checkpoint = path_of("checkpoint");
+#endif
+        assert_int_equal(nn_fit(l.net, nan_slope, opt, l.data, o, NULL), allow ? AD_OK : AD_EVALUE);
+        if (!allow) assert_contains(ad_error(l.g), "fit: weight is not finite after step 1; take a smaller");
+        assert_true(isnan(ad_item(l.w)));
+        ad_clear_error(l.g);
+#ifdef AD_HAVE_JANSSON
+        o.resume = true; /* from the checkpoint of the start */
+        assert_int_equal(nn_fit(l.net, nn_mse, opt, l.data, o, NULL), AD_OK);
+        assert_close(ad_item(l.w), 0.6, 1e-12);
+        unlink(o.checkpoint);
+#endif
+        o.clip_norm = 1;
+        o.checkpoint = NULL;
+        o.resume = false;
+        nn_init_constant(l.w, 0.5);
+        assert_int_equal(nn_fit(l.net, nan_slope, opt, l.data, o, NULL), allow ? AD_OK : AD_EVALUE);
+        if (!allow) assert_contains(ad_error(l.g), "fit: the norm of the gradient of step 1 is ");
+        assert_true(ad_item(l.w) == 0.5); /* the step is left out */
+        ad_graph_free(l.g);
+    }
+}
+
+static void huge_gradients_are_clipped(void **state) {
+    (void)state;
+    const double targets[] = { 1e120, 1e150 };
+    for (int i = 0; i < 2; i++) {
+        line l = line_new(targets[i]);
+        nn_init_constant(l.data.x, 1e80); /* the gradient is about -1e200 or -1e230 */
+        nn_optim *opt = nn_sgd(l.net, (nn_sgd_opts){ .lr = 1 });
+        nn_fit_opts o = { .epochs = 1, .batch = 64, .clip_norm = 1 };
+        assert_int_equal(nn_fit(l.net, nn_mse, opt, l.data, o, NULL), AD_OK);
+        assert_close(ad_item(l.w), 1.5, 1e-12);
+        ad_graph_free(l.g);
+    }
+}
+
+/* ---- an optimiser of a part ------------------------------------------------------------------------------ */
+
+static ad_var *sum_of(ad_var *y, ad_var *target) { return (void)target, ad_sum(y); }
+
+typedef struct {
+    ad_var *head, *body;
+    double before, longest, shortest, most;
+} watch;
+
+/* The lengths of the steps of a head's weight, and the size of the body's gradient. */
+static int watch_step(const nn_training_state *s, void *data) {
+    watch *w = data;
+    double length = fabs(ad_at(w->head, 0) - w->before);
+    if (s->steps == 1) w->longest = w->shortest = length;
+    w->longest = fmax(w->longest, length), w->shortest = fmin(w->shortest, length);
+    w->before = ad_at(w->head, 0);
+    w->most = fmax(w->most, fabs(ad_grad_at(w->body, 0)));
+    return 0;
+}
+
+/* The gradient of the head is the same in all steps, and so is the step. */
+static void an_optimiser_of_the_head_counts_the_head_alone(void **state) {
+    (void)state;
+    for (int clip = 0; clip < 2; clip++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *body = nn_linear(g, AD_F64, 1, 1, false), *head = nn_linear(g, AD_F64, 1, 1, false);
+        nn_module *net = nn_sequential(g, body, head);
+        watch w = { nn_find_parameter(head, "weight"), nn_find_parameter(body, "weight"), 0, 0, 0, 0 };
+        nn_init_constant(w.head, 0), nn_init_constant(w.body, 3);
+        nn_dataset d = { ad_ones(g, AD_F64, AD_SHAPE(4, 1)), ad_ones(g, AD_F64, AD_SHAPE(4, 1)) };
+        nn_optim *opt = nn_sgd(head, (nn_sgd_opts){ .lr = 0.01 });
+        nn_fit_opts o = { .epochs = 100, .batch = 4, .clip_norm = clip ? 2 : 0, .on_step = watch_step };
+        o.callback_data = &w;
+        assert_int_equal(nn_fit(net, sum_of, opt, d, o, NULL), AD_OK);
+        assert_close(w.longest, clip ? 0.01 * 2 : 0.01 * 12, 1e-7);
+        assert_close(w.shortest, w.longest, 1e-12);
+        assert_close(w.most, 4 * fabs(ad_item(w.head)), 0.1); /* of one step, and not of all */
+        assert_true(ad_item(w.body) == 3);
+        nn_optim *foreign = nn_sgd(nn_linear(g, AD_F64, 1, 1, false), (nn_sgd_opts){ .lr = 1 });
+        assert_int_equal(nn_fit(net, sum_of, foreign, d, o, NULL), AD_EVALUE);
+        assert_string_equal(ad_error(g), "fit: the optimiser has no parameter of the network");
+        ad_graph_free(g);
+    }
+}
+
+/* ---- modes ------------------------------------------------------------------------------------------------ */
+
+static void modes_are_put_aside_and_back(void **state) {
+    (void)state;
+    for (int trains = 0; trains < 2; trains++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *bn = nn_batch_norm(g, AD_F64, 2, (nn_batch_norm_opts){ 0 }), *dropout = nn_dropout(g, 0.5);
+        nn_module *inner = nn_sequential(g, nn_linear(g, AD_F64, 2, 2, true), bn);
+        nn_module *last = nn_linear(g, AD_F64, 2, 1, true);
+        nn_module *net = nn_sequential(g, inner, dropout, last);
+        nn_dataset d = { ad_randn(g, AD_F64, AD_SHAPE(8, 2)), ad_randn(g, AD_F64, AD_SHAPE(8, 1)) };
+        nn_train(net, trains);
+        nn_train(bn, !trains);
+        nn_train(dropout, !trains);
+        ad_var *mean = nn_find_buffer(bn, "running_mean");
+        double before = ad_at(mean, 0);
+        ad_var *first = nn_predict(net, d.x, 3), *again = nn_predict(net, d.x, 8);
+        for (int i = 0; i < 8; i++) assert_close(ad_at(first, i), ad_at(again, i), 1e-14);
+        nn_evaluation e = nn_evaluate(net, nn_mse, nn_r2, d, 3);
+        assert_close(nn_evaluate(net, nn_mse, NULL, d, 8).loss, e.loss, 1e-14);
+        assert_true(ad_at(mean, 0) == before);
+        nn_optim *opt = nn_sgd(net, (nn_sgd_opts){ .lr = 0.01 });
+        nn_fit_opts o = { .epochs = 2, .validation = d, .metric = nn_r2 };
+        if (trains) assert_int_equal(nn_fit(net, nn_mse, opt, d, o, NULL), AD_OK);
+        if (trains) assert_true(ad_at(mean, 0) == before); /* bn is in evaluation mode */
+        assert_true(nn_training(net) == trains && nn_training(inner) == trains && nn_training(last) == trains);
+        assert_true(nn_training(bn) != trains && nn_training(dropout) != trains);
+        assert_fails(g, nn_predict(net, ad_ones(g, AD_F64, AD_SHAPE(2, 5)), 2), AD_ESHAPE, "[2,5]");
+        assert_true(nn_training(net) == trains && nn_training(bn) != trains);
+        if (!trains) {
+            assert_int_equal(nn_fit(net, nn_mse, opt, d, o, NULL), AD_EVALUE);
+            assert_string_equal(ad_error(g), "fit: the network is in evaluation mode; call nn_train(net, true)");
+        }
+        ad_graph_free(g);
+    }
+}
+
+/* ---- what would be ignored, or noticed late --------------------------------------------------------------- */
+
+static int count_steps(const nn_training_state *s, void *data) { return (void)s, ++*(int *)data, 0; }
+
+static void validation_data_is_tried_at_the_start(void **state) {
+    (void)state;
+    problem p = problem_new(), twin = problem_new();
+    ad_var *x = p.data.validation.x, *y = p.data.validation.y, *scalar = ad_scalar(p.g, AD_F32, 1);
+    const nn_dataset bad[] = {
+        { ad_ones(p.g, AD_F32, AD_SHAPE(5, 3)), ad_zeros(p.g, AD_F32, AD_SHAPE(5)) }, /* three columns */
+        { x, ad_zeros(p.g, AD_F32, AD_SHAPE(5)) },                                    /* other rows */
+        { ad_cast(x, AD_F64), y },
+        { x, ad_reshape(y, AD_SHAPE(27, 1)) },
+        { x, NULL },
+        { NULL, y },
+        { scalar, scalar },
+        { ad_ones(p.g, AD_F32, AD_SHAPE(0, 2)), ad_zeros(p.g, AD_F32, AD_SHAPE(0)) }, /* no rows */
+        { x, ad_cast(y, AD_F64) },
+    };
+    int steps = 0;
+    p.o.on_step = count_steps;
+    p.o.callback_data = &steps;
+    p.o.log = path_of("log");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        p.o.validation = bad[i];
+        if (ad_is_nil(bad[i].x)) p.o.metric = NULL;
+        assert_true(fit(&p, NULL) < 0);
+        assert_contains(ad_error(p.g), "fit: validation data: ");
+        ad_clear_error(p.g);
+        p.o.metric = nn_accuracy;
+        assert_int_equal(steps, 0);
+        assert_int_equal(access(p.o.log, F_OK), -1);
+    }
+    assert_same_net(&p, &twin);
+    p.o.validation = p.data.validation;
+    p.o.metric = nn_auc; /* takes one column of scores */
+    assert_true(fit(&p, NULL) < 0);
+    assert_contains(ad_error(p.g), "fit: validation data: auc: ");
+    ad_graph_free(twin.g);
+    ad_graph_free(p.g);
+}
+
+static void options_that_do_nothing_are_refused(void **state) {
+    (void)state;
+    problem p = problem_new();
+    nn_optim *other = nn_sgd(p.net, (nn_sgd_opts){ .lr = 0.1 });
+    nn_dataset v = p.data.validation;
+    nn_schedule *down = nn_plateau_lr(p.opt, (nn_plateau_opts){ 0 });
+    nn_schedule *up = nn_plateau_lr(p.opt, (nn_plateau_opts){ .maximise = true });
+    const char *need = "fit: restore_best, min_delta and metrics need validation data";
+    const struct {
+        nn_fit_opts o;
+        const char *sentence;
+    } bad[] = {
+        { { .epochs = 1, .restore_best = true }, need },
+        { { .epochs = 1, .min_delta = 0.1 }, need },
+        { { .epochs = 1, .metric = nn_accuracy }, need },
+        { { .epochs = 1, .more_metrics = { { "", NULL }, { "F1", nn_f1 } } }, need },
+        { { .epochs = 1, .schedule_by_step = true }, "fit: schedule_by_step needs a schedule" },
+        { { .epochs = 1, .schedule = nn_exponential_lr(other, 1) }, "fit: the schedule is that of another optimiser" },
+        { { .epochs = 1, .validation = v, .metric = nn_accuracy, .by_metric = true, .schedule = down },
+          "fit: plateau_lr gets the metric, of which larger values are better: set its maximise" },
+        { { .epochs = 1, .schedule = up },
+          "fit: plateau_lr gets the loss, of which smaller values are better: do not set its maximise" },
+        { { .epochs = 1, .validation = v, .metric = nn_accuracy, .by_metric = true, .schedule = up,
+            .schedule_by_step = true },
+          "fit: plateau_lr gets the loss, of which smaller values are better: do not set its maximise" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(nn_fit(p.net, nn_cross_entropy, p.opt, p.data.train, bad[i].o, NULL), AD_EVALUE);
+        assert_string_equal(ad_error(p.g), bad[i].sentence);
+        ad_clear_error(p.g);
+    }
+    nn_fit_opts o = { .epochs = 1, .validation = v, .metric = nn_accuracy, .by_metric = true, .schedule = up };
+    assert_int_equal(nn_fit(p.net, nn_cross_entropy, p.opt, p.data.train, o, NULL), AD_OK);
+    ad_graph_free(p.g);
+}
+
+/* The metric rises in each epoch, from -1 on. */
+static double rising(const ad_var *y, const ad_var *target) {
+    static double last = -1;
+    return (void)target, last += 0.01 * (ad_numel(y) > 2);
+}
+
+static void a_plateau_waits_while_the_metric_improves(void **state) {
+    (void)state;
+    problem p = problem_new();
+    p.o = (nn_fit_opts){ .epochs = 30, .validation = p.data.validation, .metric = rising, .by_metric = true };
+    p.o.schedule = nn_plateau_lr(p.opt, (nn_plateau_opts){ .patience = 2, .maximise = true });
+    nn_training_state end;
+    assert_int_equal(fit(&p, &end), AD_OK);
+    assert_true(end.lr == 0.02 && end.best_epoch == 30);
+    ad_graph_free(p.g);
+}
+
+static ad_var *no_loss(ad_var *y, ad_var *target) { return (void)y, (void)target, NULL; }
+
+static void calls_without_sense_are_refused(void **state) {
+    (void)state;
+    problem p = problem_new(), q = problem_new();
+    assert_int_equal(nn_fit(p.net, no_loss, p.opt, p.data.train, (nn_fit_opts){ .epochs = 1 }, NULL), AD_EVALUE);
+    assert_string_equal(ad_error(p.g), "fit: the loss function returned NULL");
+    ad_clear_error(p.g);
+    assert_int_equal(nn_fit(p.net, nn_mse, q.opt, p.data.train, (nn_fit_opts){ .epochs = 1 }, NULL), AD_EGRAPH);
+    assert_string_equal(ad_error(p.g), "fit: network and optimiser belong to two graphs");
+    ad_clear_error(p.g);
+    assert_fails(p.g, nn_predict(p.net, q.data.train.x, 8), AD_EGRAPH, "predict: the network and x belong to two");
+    assert_true(isnan(nn_evaluate(NULL, nn_mse, NULL, p.data.train, 8).loss));
+    assert_string_equal(ad_error(p.g), "predict: the network is NULL or x is nil");
+    ad_clear_error(p.g);
+#ifndef SANITIZED
+    ad_mark m = ad_begin(p.g);
+    nn_module *net = nn_linear(p.g, AD_F32, 2, 2, true);
+    nn_optim *opt = nn_sgd(p.net, (nn_sgd_opts){ .lr = 1 });
+    nn_schedule *s = nn_exponential_lr(p.opt, 1);
+    ad_end(p.g, m);
+    assert_int_equal(nn_fit(net, nn_mse, p.opt, p.data.train, (nn_fit_opts){ .epochs = 1 }, NULL), AD_EGRAPH);
+    assert_string_equal(ad_error(p.g), "fit: the network was made in a scope that is closed");
+    ad_clear_error(p.g);
+    assert_int_equal(nn_fit(p.net, nn_mse, opt, p.data.train, (nn_fit_opts){ .epochs = 1 }, NULL), AD_EGRAPH);
+    assert_string_equal(ad_error(p.g), "fit: the optimiser was made in a scope that is closed");
+    ad_clear_error(p.g);
+    nn_fit_opts o = { .epochs = 1, .schedule = s };
+    assert_int_equal(nn_fit(p.net, nn_mse, p.opt, p.data.train, o, NULL), AD_EGRAPH);
+    assert_string_equal(ad_error(p.g), "fit: the schedule was made in a scope that is closed");
+    ad_clear_error(p.g);
+    assert_fails(p.g, nn_predict(net, p.data.train.x, 8), AD_EGRAPH, "predict: the network was made in a scope");
+#endif
+    ad_graph_free(p.g);
+    ad_graph_free(q.g);
+}
+
+/* Products of rows with one another: the last batch has shorter rows. */
+static ad_var *with_each_other(ad_var *x) { return ad_matmul(x, ad_transpose(x)); }
+
+static void rows_must_be_alike_in_all_batches(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *net = nn_function(g, with_each_other);
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(10, 3));
+    assert_fails(g, nn_predict(net, x, 4), AD_ESHAPE, "predict: the network returns f64 [2,2] for 2 rows, and other");
+    assert_shape(nn_predict(net, x, 5), AD_SHAPE(10, 5));
+    assert_ok(g);
+    ad_graph_free(g);
 }
 
 static void options_have_defaults_and_a_zero(void **state) {
@@ -742,7 +1082,10 @@ static void a_checkpoint_of_another_training_is_refused(void **state) {
         static const char *const sentence[] = { "checkpoint: optimiser is adam in the file and rmsprop here",
                                                 "checkpoint: schedule is exponential in the file and none here",
                                                 "this training", "0.weight: is [6,2] in the file and [7,2] here" };
-        if (k == 0) q.opt = nn_rmsprop(q.net, (nn_rmsprop_opts){ 0 });
+        if (k == 0) {
+            q.opt = nn_rmsprop(q.net, (nn_rmsprop_opts){ 0 });
+            q.o.schedule = nn_exponential_lr(q.opt, 0.9);
+        }
         if (k == 1) q.o.schedule = NULL;
         if (k == 2) q.o.patience = 0;
         if (k == 3) {
@@ -774,6 +1117,17 @@ int main(void) {
         cmocka_unit_test(gradients_are_clipped),
         cmocka_unit_test(a_steady_step_takes_no_memory),
         cmocka_unit_test(bad_calls_are_refused),
+        cmocka_unit_test(a_loss_that_is_not_finite_stops_it),
+        cmocka_unit_test(a_diverging_run_stops_with_finite_weights),
+        cmocka_unit_test(weights_that_are_not_finite_are_no_checkpoint),
+        cmocka_unit_test(huge_gradients_are_clipped),
+        cmocka_unit_test(an_optimiser_of_the_head_counts_the_head_alone),
+        cmocka_unit_test(modes_are_put_aside_and_back),
+        cmocka_unit_test(validation_data_is_tried_at_the_start),
+        cmocka_unit_test(options_that_do_nothing_are_refused),
+        cmocka_unit_test(a_plateau_waits_while_the_metric_improves),
+        cmocka_unit_test(calls_without_sense_are_refused),
+        cmocka_unit_test(rows_must_be_alike_in_all_batches),
         cmocka_unit_test(options_have_defaults_and_a_zero),
         cmocka_unit_test(predictions_are_the_same_in_any_batch),
         cmocka_unit_test(images_are_moved_whole),

@@ -746,6 +746,67 @@ static void bad_sizes_are_refused(void **state) {
 }
 
 /* AD_ZERO stands for zero itself where 0 stands for a default. */
+/* ---- sizes near the largest number: none overflows, and none is called less than 1 -------------------------- */
+
+#define TOO_LARGE(call)                                                                                                \
+    do {                                                                                                               \
+        assert_null(call);                                                                                             \
+        assert_contains(ad_error(g), "fewer than 2^59 elements");                                                      \
+        assert_int_equal(ad_error_code(g), AD_ESHAPE);                                                                 \
+        ad_clear_error(g);                                                                                             \
+    } while (0)
+#define CONV(...) (nn_conv_opts){ .in = 2, .out = 2, .kernel = 3, __VA_ARGS__ }
+
+static void refuse_matrices_and_convolutions(ad_graph *g, int64_t n) {
+    TOO_LARGE(nn_linear(g, AD_F32, n, 1, true));
+    TOO_LARGE(nn_linear(g, AD_F32, 1, n, true));
+    TOO_LARGE(nn_bilinear(g, AD_F32, n, n, n, true));
+    TOO_LARGE(nn_embedding(g, AD_F32, n, 2));
+    TOO_LARGE(nn_conv1d(g, AD_F32, (nn_conv_opts){ .in = n, .out = 1, .kernel = 1 }));
+    TOO_LARGE(nn_conv1d(g, AD_F32, (nn_conv_opts){ .in = 1, .out = n, .kernel = 1 }));
+    TOO_LARGE(nn_conv2d(g, AD_F32, (nn_conv_opts){ .in = 1, .out = 1, .kernel = n }));
+    TOO_LARGE(nn_conv2d(g, AD_F32, CONV(.stride = n)));
+    TOO_LARGE(nn_conv2d(g, AD_F32, CONV(.padding_w = n)));
+    TOO_LARGE(nn_conv1d(g, AD_F32, CONV(.dilation = n)));
+    TOO_LARGE(nn_conv1d(g, AD_F32, CONV(.groups = n)));
+    TOO_LARGE(nn_conv_transpose2d(g, AD_F32, CONV(.output_padding = n)));
+}
+
+static void refuse_other_layers(ad_graph *g, int64_t n) {
+    const int64_t widths[] = { 2, n, 1 };
+    TOO_LARGE(nn_max_pool1d(g, (ad_pool_opts){ .kernel = { n } }));
+    TOO_LARGE(nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 }, .stride = { 2, n } }));
+    TOO_LARGE(nn_avg_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 }, .padding = { n, 0 } }));
+    TOO_LARGE(nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 }, .dilation = { n, 1 } }));
+    TOO_LARGE(nn_adaptive_avg_pool1d(g, n));
+    TOO_LARGE(nn_batch_norm(g, AD_F32, n, (nn_batch_norm_opts){ 0 }));
+    TOO_LARGE(nn_layer_norm(g, AD_F32, AD_SHAPE(n)));
+    TOO_LARGE(nn_prelu(g, AD_F32, n));
+    TOO_LARGE(nn_maxout(g, AD_F32, 1, (int64_t)1 << 40, (int64_t)1 << 40));
+    TOO_LARGE(nn_maxout(g, AD_F32, 1, 1, n));
+    TOO_LARGE(nn_lstm(g, AD_F32, (nn_rnn_opts){ .in = 1, .hidden = n }));
+    TOO_LARGE(nn_gru_cell(g, AD_F32, (nn_rnn_opts){ .in = n, .hidden = 1 }));
+    TOO_LARGE(nn_rnn(g, AD_F32, (nn_rnn_opts){ .in = 1, .hidden = n, .bidirectional = true }));
+    TOO_LARGE(nn_mlp(g, AD_F32, 3, widths, ad_tanh));
+}
+
+static void sizes_near_the_largest_are_too_large(void **state) {
+    (void)state;
+    const int64_t sizes[] = { INT64_MAX,        INT64_MAX - 1,    INT64_MAX / 2,   INT64_MAX / 3,
+                              (int64_t)1 << 62, (int64_t)1 << 61, (int64_t)1 << 60 };
+    ad_graph *g = ad_graph_new();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        refuse_matrices_and_convolutions(g, sizes[i]);
+        refuse_other_layers(g, sizes[i]);
+        assert_null(nn_module_new(g, "mine", shifted, SIZE_MAX - i));
+        assert_int_equal(ad_error_code(g), AD_ENOMEM);
+        ad_clear_error(g);
+    }
+    assert_null(nn_lstm(g, AD_F32, (nn_rnn_opts){ .in = 1, .hidden = 1, .layers = INT32_MAX }));
+    assert_string_equal(ad_error(g), "lstm: 2147483647 layers: at most 65536");
+    ad_graph_free(g);
+}
+
 static void an_option_can_be_zero(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -788,6 +849,7 @@ int main(void) {
         cmocka_unit_test(orthogonal_vectors),
         cmocka_unit_test(drawn_numbers_have_their_spread),
         cmocka_unit_test(bad_sizes_are_refused),
+        cmocka_unit_test(sizes_near_the_largest_are_too_large),
         cmocka_unit_test(an_option_can_be_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* test_nn_optim.c: optimisers and schedules against torch.optim's, their options and errors. */
+#include "nn/kernels/vector.h"
 #include "nn/nn.h"
 #include "nn/optim/state.h"
 #include "tests/common.h"
@@ -235,6 +236,115 @@ static void lbfgs_is_as_in_torch(void **state) {
     }
 }
 
+/* ---- given gradients ------------------------------------------------------------------------------------------ */
+
+/* Usual gradients, none, small, large, a NaN, an infinity, a huge one; each option of an optimiser at 0. */
+RUN(given_sgd, nn_sgd(m, (nn_sgd_opts){ .lr = 0.1 }))
+RUN(given_sgd_decay, nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .weight_decay = 0.1 }))
+RUN(given_sgd_momentum, nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9 }))
+RUN(given_sgd_dampening, nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9, .dampening = 1 }))
+RUN(given_adam, nn_adam(m, (nn_adam_opts){ 0 }))
+RUN(given_adam_beta1, nn_adam(m, (nn_adam_opts){ .beta1 = AD_ZERO }))
+RUN(given_adam_beta2, nn_adam(m, (nn_adam_opts){ .beta2 = AD_ZERO }))
+RUN(given_adam_betas, nn_adam(m, (nn_adam_opts){ .beta1 = AD_ZERO, .beta2 = AD_ZERO }))
+RUN(given_adam_eps, nn_adam(m, (nn_adam_opts){ .eps = AD_ZERO }))
+RUN(given_adam_amsgrad, nn_adam(m, (nn_adam_opts){ .amsgrad = true, .beta1 = AD_ZERO, .beta2 = AD_ZERO,
+                     .eps = AD_ZERO }))
+RUN(given_adamw_decay, nn_adamw(m, (nn_adam_opts){ .weight_decay = AD_ZERO }))
+RUN(given_adamw_zeros, nn_adamw(m, (nn_adam_opts){ .beta1 = AD_ZERO, .beta2 = AD_ZERO, .eps = AD_ZERO,
+                     .weight_decay = AD_ZERO }))
+RUN(given_rmsprop, nn_rmsprop(m, (nn_rmsprop_opts){ 0 }))
+RUN(given_rmsprop_alpha, nn_rmsprop(m, (nn_rmsprop_opts){ .alpha = AD_ZERO }))
+RUN(given_rmsprop_eps, nn_rmsprop(m, (nn_rmsprop_opts){ .eps = AD_ZERO, .momentum = 0.5 }))
+RUN(given_rmsprop_centered, nn_rmsprop(m, (nn_rmsprop_opts){ .centered = true, .eps = 1e-3 }))
+RUN(given_adagrad, nn_adagrad(m, (nn_adagrad_opts){ 0 }))
+RUN(given_adagrad_eps, nn_adagrad(m, (nn_adagrad_opts){ .eps = AD_ZERO }))
+RUN(given_adadelta, nn_adadelta(m, (nn_adadelta_opts){ 0 }))
+RUN(given_adadelta_rho, nn_adadelta(m, (nn_adadelta_opts){ .rho = AD_ZERO }))
+RUN(given_adadelta_eps, nn_adadelta(m, (nn_adadelta_opts){ .eps = AD_ZERO }))
+RUN(given_adamax, nn_adamax(m, (nn_adamax_opts){ 0 }))
+RUN(given_adamax_betas, nn_adamax(m, (nn_adamax_opts){ .beta1 = AD_ZERO, .beta2 = AD_ZERO }))
+RUN(given_adamax_eps, nn_adamax(m, (nn_adamax_opts){ .eps = AD_ZERO }))
+RUN(given_nadam, nn_nadam(m, (nn_nadam_opts){ 0 }))
+RUN(given_nadam_zeros, nn_nadam(m, (nn_nadam_opts){ .beta1 = AD_ZERO, .beta2 = AD_ZERO, .momentum_decay = AD_ZERO }))
+RUN(given_nadam_eps, nn_nadam(m, (nn_nadam_opts){ .eps = AD_ZERO }))
+RUN(given_lion, nn_lion(m, (nn_lion_opts){ 0 }))
+RUN(given_lion_zeros, nn_lion(m, (nn_lion_opts){ .beta1 = AD_ZERO, .beta2 = AD_ZERO }))
+
+static const struct {
+    const char *name;
+    nn_optim *(*make)(nn_module *m);
+} given_runs[] = {
+    { "sgd", make_given_sgd },
+    { "sgd_decay", make_given_sgd_decay },
+    { "sgd_momentum", make_given_sgd_momentum },
+    { "sgd_dampening", make_given_sgd_dampening },
+    { "adam", make_given_adam },
+    { "adam_beta1", make_given_adam_beta1 },
+    { "adam_beta2", make_given_adam_beta2 },
+    { "adam_betas", make_given_adam_betas },
+    { "adam_eps", make_given_adam_eps },
+    { "adam_amsgrad", make_given_adam_amsgrad },
+    { "adamw_decay", make_given_adamw_decay },
+    { "adamw_zeros", make_given_adamw_zeros },
+    { "rmsprop", make_given_rmsprop },
+    { "rmsprop_alpha", make_given_rmsprop_alpha },
+    { "rmsprop_eps", make_given_rmsprop_eps },
+    { "rmsprop_centered", make_given_rmsprop_centered },
+    { "adagrad", make_given_adagrad },
+    { "adagrad_eps", make_given_adagrad_eps },
+    { "adadelta", make_given_adadelta },
+    { "adadelta_rho", make_given_adadelta_rho },
+    { "adadelta_eps", make_given_adadelta_eps },
+    { "adamax", make_given_adamax },
+    { "adamax_betas", make_given_adamax_betas },
+    { "adamax_eps", make_given_adamax_eps },
+    { "nadam", make_given_nadam },
+    { "nadam_zeros", make_given_nadam_zeros },
+    { "nadam_eps", make_given_nadam_eps },
+    { "lion", make_given_lion },
+    { "lion_zeros", make_given_lion_zeros },
+};
+
+enum { GIVEN = 7 };
+
+/* given() of tests/reference/optim.py. */
+static void given_gradients(int i, double to[GIVEN]) {
+    double usual = sin(1.7 * i + 0.3);
+    const double all[GIVEN] = { usual,
+                                0,
+                                1e-9 * usual,
+                                1e9 * usual,
+                                i == 5 ? (double)NAN : usual,
+                                i == 7 ? (double)INFINITY : usual,
+                                i == 3 ? 1e150 : usual };
+    memcpy(to, all, sizeof all);
+}
+
+static void extreme_gradients_are_as_in_torch(void **state) {
+    (void)state;
+    for (size_t r = 0; r < sizeof given_runs / sizeof *given_runs; r++) {
+        double expected[MOST], dx[GIVEN];
+        assert_int_equal(expected_of("given", given_runs[r].name, expected), GIVEN);
+        ad_graph *g = ad_graph_new();
+        nn_module *m = nn_module_new(g, "row", none_forward, 0);
+        ad_var *x = nn_add_parameter(m, "x", ad_param(g, AD_F64, (double[]){ 0.5, -1.5, 2, 1, -0.5, 0.25, 3 },
+                                                      AD_SHAPE(GIVEN)));
+        nn_optim *opt = given_runs[r].make(m);
+        for (int i = 0; i < 20; i++) {
+            given_gradients(i, dx);
+            nn_zero_grad(opt);
+            ad_mark mark = ad_begin(g);
+            ad_backward_from(ad_muls(x, 1), ad_tensor(g, AD_F64, dx, AD_SHAPE(GIVEN)));
+            ad_end(g, mark);
+            assert_int_equal(nn_step(opt), AD_OK);
+        }
+        assert_ok(g);
+        for (int k = 0; k < GIVEN; k++) assert_close_in(given_runs[r].name, ad_at(x, k), expected[k], 1e-10);
+        ad_graph_free(g);
+    }
+}
+
 /* ---- schedules -------------------------------------------------------------------------------------------- */
 
 #define SCHEDULE(name, call)                                                                                           \
@@ -258,11 +368,12 @@ SCHEDULE(plateau_max, nn_plateau_lr(opt, (nn_plateau_opts){ .patience = 2, .thre
 static double falling_then_flat(int i) { return fmax(10 - i, 4) + (i % 3 == 2 ? 0.5 : 0); }
 static double rising_then_flat(int i) { return fmin(i / 10.0, 3); }
 
-static const struct {
+typedef struct {
     const char *name;
     nn_schedule *(*make)(nn_optim *opt);
     double (*metric)(int i);
-} schedules[] = {
+} schedule_case;
+static const schedule_case schedules[] = {
     { "step", schedule_step, NULL },
     { "multistep", schedule_multistep, NULL },
     { "exponential", schedule_exponential, NULL },
@@ -277,21 +388,119 @@ static const struct {
     { "plateau_max", schedule_plateau_max, rising_then_flat },
 };
 
+/* ---- the ends of the options of schedules ------------------------------------------------------------------- */
+
+static double constant_metric(int i) { return (void)i, 1; }
+static double zero_metric(int i) { return (void)i, 0; }
+static double nan_metric(int i) { return (void)i, (double)NAN; }
+static double infinite_metric(int i) { return (void)i, (double)INFINITY; }
+static double slow_gains(int i) { return 5 - 1e-9 * i; }
+static double some_nan(int i) { return i % 3 == 1 ? (double)NAN : 9.0 - i; }
+static double negative_then_better(int i) { return -1.0 - (i < 10) * i; }
+static double negative_rising(int i) { return -20.0 + (i < 12 ? i : 12); }
+
+#define CYCLE(name, ...)                                                                                               \
+    SCHEDULE(name, nn_one_cycle_lr(opt, (nn_one_cycle_opts){ .keep_momentum = true, __VA_ARGS__ }))
+#define PLATEAU(name, ...) SCHEDULE(name, nn_plateau_lr(opt, (nn_plateau_opts){ __VA_ARGS__ }))
+
+SCHEDULE(step_of_one, nn_step_decay_lr(opt, 1, 0.9))
+SCHEDULE(step_gamma_zero, nn_step_decay_lr(opt, 3, 0))
+SCHEDULE(step_gamma_above_one, nn_step_decay_lr(opt, 7, 1.5))
+SCHEDULE(multistep_at_zero, nn_multistep_lr(opt, 2, (int64_t[]){ 0, 3 }, 0.5))
+SCHEDULE(multistep_one, nn_multistep_lr(opt, 1, (int64_t[]){ 1 }, 0))
+SCHEDULE(exponential_one, nn_exponential_lr(opt, 1))
+SCHEDULE(exponential_zero, nn_exponential_lr(opt, 0))
+SCHEDULE(linear_one_step, nn_linear_lr(opt, 0.5, 1, 1))
+SCHEDULE(linear_down_to_zero, nn_linear_lr(opt, 1, 0, 20))
+SCHEDULE(linear_flat, nn_linear_lr(opt, 1, 1, 4))
+SCHEDULE(cosine_of_one, nn_cosine_lr(opt, 1, 0.1))
+SCHEDULE(cosine_beyond, nn_cosine_lr(opt, 7, 0))
+SCHEDULE(cosine_up, nn_cosine_lr(opt, 20, 0.9))
+SCHEDULE(restarts_of_one, nn_cosine_restarts_lr(opt, 1, 1, 0.1))
+SCHEDULE(restarts_doubling, nn_cosine_restarts_lr(opt, 1, 2, 0))
+SCHEDULE(restarts_equal, nn_cosine_restarts_lr(opt, 7, 1, 0.2))
+CYCLE(one_cycle_of_one, .total_steps = 1)
+CYCLE(one_cycle_of_two, .total_steps = 2)
+CYCLE(one_cycle_of_three, .total_steps = 3)
+CYCLE(one_cycle_low, .total_steps = 50, .pct_start = 0.001)
+CYCLE(one_cycle_high, .total_steps = 50, .pct_start = 0.999, .linear = true)
+CYCLE(one_cycle_flat, .total_steps = 50, .div_factor = 1, .final_div_factor = 1)
+CYCLE(one_cycle_phases, .total_steps = 50, .three_phase = true, .pct_start = 0.45, .div_factor = 3)
+SCHEDULE(two_in_a_row, nn_sequential_lr(nn_linear_lr(opt, 0.5, 1, 1), nn_exponential_lr(opt, 0.9), 1))
+PLATEAU(plateau_defaults, 0)
+PLATEAU(plateau_no_patience, .patience = AD_ZERO, .factor = 0.9)
+PLATEAU(plateau_no_threshold, .patience = 1, .threshold = AD_ZERO)
+PLATEAU(plateau_small_gains, .patience = 1)
+PLATEAU(plateau_eps, .patience = AD_ZERO, .factor = 0.5, .eps = 0.1)
+PLATEAU(plateau_min_above, .patience = AD_ZERO, .min_lr = 0.7)
+PLATEAU(plateau_cooldown, .patience = AD_ZERO, .factor = 0.9, .cooldown = 4)
+PLATEAU(plateau_nan, .patience = 2, .factor = 0.5)
+PLATEAU(plateau_some_nan, .patience = 1, .factor = 0.5)
+PLATEAU(plateau_negative_absolute, .patience = 2, .factor = 0.5, .absolute = true)
+PLATEAU(plateau_max_absolute_negative, .patience = 2, .factor = 0.5, .absolute = true, .maximise = true)
+
+#define EDGE(name, metric)                                                                                             \
+    { #name, schedule_##name, metric }
+static const schedule_case edges[] = {
+    EDGE(step_of_one, NULL),
+    EDGE(step_gamma_zero, NULL),
+    EDGE(step_gamma_above_one, NULL),
+    EDGE(multistep_at_zero, NULL),
+    EDGE(multistep_one, NULL),
+    EDGE(exponential_one, NULL),
+    EDGE(exponential_zero, NULL),
+    EDGE(linear_one_step, NULL),
+    EDGE(linear_down_to_zero, NULL),
+    EDGE(linear_flat, NULL),
+    EDGE(cosine_of_one, NULL),
+    EDGE(cosine_beyond, NULL),
+    EDGE(cosine_up, NULL),
+    EDGE(restarts_of_one, NULL),
+    EDGE(restarts_doubling, NULL),
+    EDGE(restarts_equal, NULL),
+    EDGE(one_cycle_of_one, NULL),
+    EDGE(one_cycle_of_two, NULL),
+    EDGE(one_cycle_of_three, NULL),
+    EDGE(one_cycle_low, NULL),
+    EDGE(one_cycle_high, NULL),
+    EDGE(one_cycle_flat, NULL),
+    EDGE(one_cycle_phases, NULL),
+    EDGE(two_in_a_row, NULL),
+    EDGE(plateau_defaults, constant_metric),
+    EDGE(plateau_no_patience, constant_metric),
+    EDGE(plateau_no_threshold, slow_gains),
+    EDGE(plateau_small_gains, slow_gains),
+    EDGE(plateau_eps, constant_metric),
+    EDGE(plateau_min_above, constant_metric),
+    EDGE(plateau_cooldown, constant_metric),
+    EDGE(plateau_nan, nan_metric),
+    EDGE(plateau_some_nan, some_nan),
+    { "plateau_infinite", schedule_plateau_nan, infinite_metric },
+    EDGE(plateau_negative_absolute, negative_then_better),
+    EDGE(plateau_max_absolute_negative, negative_rising),
+    { "plateau_zero", schedule_plateau_some_nan, zero_metric },
+};
+
+/* The rates of the first steps, as many as the file has. */
+static void assert_rates(const char *file, const schedule_case *c) {
+    double expected[MOST];
+    int n = expected_of(file, c->name, expected);
+    problem p = problem_new(AD_F64);
+    nn_optim *opt = nn_sgd(p.m, (nn_sgd_opts){ .lr = 0.5 });
+    nn_schedule *s = c->make(opt);
+    assert_ok(p.g);
+    for (int i = 0; i < n; i++) {
+        assert_close_in(c->name, nn_lr(opt), expected[i], 1e-12);
+        assert_int_equal(nn_schedule_step(s, c->metric ? c->metric(i) : 0), AD_OK);
+    }
+    assert_ok(p.g);
+    ad_graph_free(p.g);
+}
+
 static void schedules_are_as_in_torch(void **state) {
     (void)state;
-    for (size_t k = 0; k < sizeof schedules / sizeof *schedules; k++) {
-        double expected[MOST];
-        assert_int_equal(expected_of("schedules", schedules[k].name, expected), STEPS);
-        problem p = problem_new(AD_F64);
-        nn_optim *opt = nn_sgd(p.m, (nn_sgd_opts){ .lr = 0.5 });
-        nn_schedule *s = schedules[k].make(opt);
-        for (int i = 0; i < STEPS; i++) {
-            assert_close_in(schedules[k].name, nn_lr(opt), expected[i], 1e-12);
-            assert_int_equal(nn_schedule_step(s, schedules[k].metric ? schedules[k].metric(i) : 0), AD_OK);
-        }
-        assert_ok(p.g);
-        ad_graph_free(p.g);
-    }
+    for (size_t k = 0; k < sizeof schedules / sizeof *schedules; k++) assert_rates("schedules", &schedules[k]);
+    for (size_t k = 0; k < sizeof edges / sizeof *edges; k++) assert_rates("schedule_edges", &edges[k]);
 }
 
 /* The last of an optimiser's states is its last group's momentum. */
@@ -704,6 +913,92 @@ static void clipping_by_norm(void **state) {
 }
 
 /* Gradients of four quarters of a minibatch add up to the gradient of the whole. */
+/* Compared with the norm in long double, whose range is wider. */
+static void clipping_of_any_size(void **state) {
+    (void)state;
+    static const struct {
+        ad_dtype t;
+        double dx[3], limit;
+    } cases[] = {
+        { AD_F64, { 3e200, -4e200, 0 }, 1 },       { AD_F64, { 1e308, 1e308, -1e308 }, 1 },
+        { AD_F64, { 1.7e308, 1.7e308, 1 }, 1e-10 }, { AD_F64, { 3e-200, 4e-200, 0 }, 1 },
+        { AD_F64, { 3e-200, 4e-200, 0 }, 1e-250 },  { AD_F64, { 5e-324, 0, 0 }, 1 },
+        { AD_F64, { 1e200, 1e-200, 1 }, 1e150 },    { AD_F64, { 3, 4, 0 }, 1e-200 },
+        { AD_F64, { 3, 4, 0 }, 1e300 },             { AD_F64, { 0, 0, 0 }, 1 },
+        { AD_F32, { 3e38, 3e38, -3e38 }, 1 },       { AD_F32, { 3e38, 3e38, -3e38 }, 1e-3 },
+        { AD_F32, { 1e-38, 0, 0 }, 1 },             { AD_F32, { 1e30, 2e30, 3e30 }, 1e-8 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *m = nn_module_new(g, "row", none_forward, 0);
+        ad_var *x = nn_add_parameter(m, "x", ad_zeros(g, cases[i].t, AD_SHAPE(3)));
+        ad_backward_from(ad_muls(x, 1), param_of(g, cases[i].t, cases[i].dx, AD_SHAPE(3)));
+        long double sum = 0;
+        for (int k = 0; k < 3; k++) sum += (long double)ad_grad_at(x, k) * (long double)ad_grad_at(x, k);
+        const double before[] = { ad_grad_at(x, 0), ad_grad_at(x, 1), ad_grad_at(x, 2) };
+        double got = nn_clip_grad_norm(m, cases[i].limit);
+        long double norm = sqrtl(sum), ratio = cases[i].limit / (norm + 1e-6L);
+        assert_relative(got, (double)norm, 1e-12);
+        for (int k = 0; k < 3; k++) {
+            double want = (double)(ratio < 1 ? before[k] * ratio : (long double)before[k]);
+            bool normal = fabs(want) > (cases[i].t == AD_F32 ? 1e-36 : 1e-300);
+            if (normal) assert_relative(ad_grad_at(x, k), want, cases[i].t == AD_F32 ? 1e-6 : 1e-12);
+        }
+        assert_ok(g);
+        ad_graph_free(g);
+    }
+}
+
+static void gradients_that_are_not_finite_stay(void **state) {
+    (void)state;
+    const double bad[] = { NAN, INFINITY, -INFINITY };
+    for (int i = 0; i < 6; i++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *m = nn_module_new(g, "row", none_forward, 0);
+        ad_var *x = nn_add_parameter(m, "x", ad_zeros(g, i % 2 ? AD_F32 : AD_F64, AD_SHAPE(2)));
+        const double dx[] = { 1e30, bad[i / 2] };
+        ad_backward_from(ad_muls(x, 1), param_of(g, ad_dtype_of(x), dx, AD_SHAPE(2)));
+        assert_false(isfinite(nn_clip_grad_norm(m, 1)));
+        assert_relative(ad_grad_at(x, 0), 1e30, 1e-6);
+        assert_int_equal(nn_clip_grad_value(m, 2), AD_OK);
+        assert_true(ad_grad_at(x, 0) == 2 && (i < 2 ? isnan(ad_grad_at(x, 1)) : fabs(ad_grad_at(x, 1)) == 2));
+        ad_graph_free(g);
+    }
+}
+
+/* The parts of the norm for rare sizes. */
+static void norms_of_arrays(void **state) {
+    (void)state;
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_of(g, t, (double[]){ 3, -4, 1, 0.5 }, AD_SHAPE(4));
+        assert_true(nn__array_sum_squares_times(t, 3, 0.5, ad_data(x)) == 26 / 4.0);
+        assert_true(nn__array_largest(t, 4, ad_data(x)) == 4 && nn__array_largest(t, 0, ad_data(x)) == 0);
+        set_all(x, (double[]){ 3, NAN, INFINITY, 1 });
+        assert_true(isnan(nn__array_largest(t, 4, ad_data(x))));
+        assert_true(isinf(nn__array_largest(t, 2, (const char *)ad_data(x) + 2 * ad_dtype_size(t))));
+        ad_graph_free(g);
+    }
+}
+
+static ad_var *row_of_nan_slope(void *data) {
+    ad_var *x = data;
+    return ad_sum(ad_sqrt(ad_mul(x, ad_zeros(ad_graph_of(x), AD_F64, AD_SHAPE(2)))));
+}
+
+/* The loss is 0 and its gradient is infinity times 0. */
+static void lbfgs_does_not_take_nan_for_zero(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_module_new(g, "row", none_forward, 0);
+    ad_var *x = nn_add_parameter(m, "x", ad_ones(g, AD_F64, AD_SHAPE(2)));
+    nn_optim *opt = nn_lbfgs(m, (nn_lbfgs_opts){ 0 });
+    assert_int_equal(nn_step_closure(opt, row_of_nan_slope, x, NULL), AD_EVALUE);
+    assert_string_equal(ad_error(g), "lbfgs: the gradient is not finite where the step begins");
+    assert_true(ad_at(x, 0) == 1);
+    ad_graph_free(g);
+}
+
 static void gradients_accumulate_over_minibatches(void **state) {
     (void)state;
     double moved[2];
@@ -824,6 +1119,7 @@ int main(void) {
         cmocka_unit_test(optimisers_are_as_in_torch),
         cmocka_unit_test(float_steps_are_as_double_ones),
         cmocka_unit_test(lbfgs_is_as_in_torch),
+        cmocka_unit_test(extreme_gradients_are_as_in_torch),
         cmocka_unit_test(schedules_are_as_in_torch),
         cmocka_unit_test(a_cycle_moves_the_momentum_when_its_turn_comes),
         cmocka_unit_test(every_element_is_updated),
@@ -841,6 +1137,10 @@ int main(void) {
         cmocka_unit_test(optimisers_of_closed_scopes_are_noticed),
         cmocka_unit_test(groups_have_their_own_rates),
         cmocka_unit_test(clipping_by_norm),
+        cmocka_unit_test(clipping_of_any_size),
+        cmocka_unit_test(gradients_that_are_not_finite_stay),
+        cmocka_unit_test(norms_of_arrays),
+        cmocka_unit_test(lbfgs_does_not_take_nan_for_zero),
         cmocka_unit_test(gradients_accumulate_over_minibatches),
         cmocka_unit_test(state_can_be_moved_to_another_optimiser),
         cmocka_unit_test(lbfgs_survives_a_bad_loss),

@@ -7,14 +7,14 @@
 #include "nn/kernels/warp.h"
 
 double nn_random_uniform(ad_random_state *r) {
-    double u;
-    ad_random_uniform(r, AD_F64, 1, &u);
+    double u = 0;
+    if (r != NULL) ad_random_uniform(r, AD_F64, 1, &u);
     return u;
 }
 
 double nn_random_normal(ad_random_state *r) {
-    double z;
-    ad_random_normal(r, AD_F64, 1, &z);
+    double z = 0;
+    if (r != NULL) ad_random_normal(r, AD_F64, 1, &z);
     return z;
 }
 
@@ -41,13 +41,13 @@ static void add_noise(ad_dtype t, int64_t n, void *x, double noise, ad_random_st
 }
 
 /* An integer from -most to most. */
-static double integer_within(ad_random_state *r, int most) {
-    return floor(nn_random_uniform(r) * (2.0 * most + 1)) - most;
+static double integer_within(ad_random_state *r, double most) {
+    return floor(nn_random_uniform(r) * (2 * most + 1)) - most;
 }
 
 static motion random_motion(const nn_augmentation *a, ad_random_state *r) {
     double angle = ad_option(a->angle, 0) * (2 * nn_random_uniform(r) - 1) * 0.017453292519943295; /* in radians */
-    int shift = (int)ad_option_int(a->shift, 0);
+    double shift = fmin(fabs((double)ad_option_int(a->shift, 0)), 1 << 30); /* more would not fit the pixels' int32_t */
     motion m = { .cosine = cos(angle), .sine = sin(angle), .noise = ad_option(a->noise, 0) };
     m.down = integer_within(r, shift);
     m.right = integer_within(r, shift);
@@ -58,7 +58,7 @@ static motion random_motion(const nn_augmentation *a, ad_random_state *r) {
 void nn_augment(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *augmentation) {
     int64_t all = ad_shape_numel(row);
     size_t size = ad_dtype_size(t);
-    if (all <= 0) return;
+    if (all <= 0 || from == NULL || to == NULL) return;
     if (row.ndim < 2 || augmentation == NULL) {
         memcpy(to, from, (size_t)all * size);
         return;

@@ -16,6 +16,7 @@ typedef struct {
 
 static int check(ad_graph *g, int64_t n, double noise, const char *caller) {
     if (!ad_ok(g)) return ad_error_code(g);
+    if (isinf(noise)) return ad_fail(g, AD_EVALUE, "%s: noise %g: it must be finite", caller, noise);
     if (n >= 0 && noise >= 0) return AD_OK;
     return ad_fail(g, AD_EVALUE, "%s: %lld points with noise %g: neither may be negative", caller, (long long)n, noise);
 }
@@ -31,6 +32,12 @@ static bool begin(ad_graph *g, ad_dtype t, int64_t n, int64_t width, double nois
     for (int64_t i = 0; i < n * width; i++) ad_write_element(t, p->x, i, noise * ad_read_element(t, p->x, i));
     *d = (nn_dataset){ x, y };
     return true;
+}
+
+/* Whether a number of the caller's is finite; otherwise an error. */
+static bool is_finite(ad_graph *g, const char *caller, const char *name, double value) {
+    if (ad_ok(g) && !isfinite(value)) ad_fail(g, AD_EVALUE, "%s: %s %g: it must be finite", caller, name, value);
+    return ad_ok(g);
 }
 
 static void add(const points *p, int64_t i, double value) {
@@ -84,8 +91,9 @@ nn_dataset nn_moons_data(ad_graph *g, ad_dtype t, int64_t n, double noise) {
 }
 
 nn_dataset nn_circles_data(ad_graph *g, ad_dtype t, int64_t n, double noise, double factor) {
-    nn_dataset d;
+    nn_dataset d = { ad_nil(g), ad_nil(g) };
     points p;
+    if (!is_finite(g, "circles_data", "factor", factor)) return d;
     if (!begin(g, t, n, 2, noise, "circles_data", &d, &p)) return d;
     for (int64_t i = 0; i < n; i++) {
         int64_t class = i % 2;
@@ -116,6 +124,7 @@ nn_dataset nn_curve_data(ad_graph *g, ad_dtype t, int64_t n, double lo, double h
     nn_dataset d = { ad_nil(g), ad_nil(g) };
     points p;
     if (ad_ok(g) && f == NULL) return ad_fail(g, AD_EVALUE, "curve_data: the function f is NULL"), d;
+    if (!is_finite(g, "curve_data", "lo", lo) || !is_finite(g, "curve_data", "hi", hi)) return d;
     if (!begin(g, t, n, 1, noise, "curve_data", &d, &p)) return d;
     for (int64_t i = 0; i < n; i++) {
         double x = n > 1 ? lo + (hi - lo) * (double)i / (double)(n - 1) : lo;

@@ -20,6 +20,7 @@ typedef struct {
 } source;
 
 struct nn_loader {
+    const nn_loader *self; /* its own address, which memory of a closed scope loses when it is used again */
     ad_graph *graph;
     nn_loader_opts opts;
     source x, y;
@@ -45,7 +46,16 @@ static int64_t batches_from(const nn_loader *l, int64_t at) {
     return left / l->opts.batch + (!l->opts.drop_last && left % l->opts.batch > 0);
 }
 
-int64_t nn_loader_batches(const nn_loader *l) { return l ? batches_from(l, 0) : 0; }
+/* Whether l is a loader of an open scope; otherwise the error is the graph's, if that is known. */
+static bool is_open(const nn_loader *l, const char *caller) {
+    if (l == NULL) return false;
+    bool known = l->self == l;
+    if (known && ad_scope_is_open(l->graph, l)) return true;
+    ad_fail(known ? l->graph : NULL, AD_EGRAPH, "%s: the loader was made in a scope that is closed", caller);
+    return false;
+}
+
+int64_t nn_loader_batches(const nn_loader *l) { return is_open(l, "loader_batches") ? batches_from(l, 0) : 0; }
 
 /* ---- gathering and transforming rows, on either thread ----------------------------------------------- */
 
@@ -113,7 +123,7 @@ nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o) {
     if (!ad_ok(g) || check(g, data, o) != AD_OK) return NULL;
     nn_loader *l = ad_scope_alloc(g, sizeof *l);
     if (l == NULL) return NULL;
-    *l = (nn_loader){ .graph = g, .opts = o, .n = rows_of(data.x) };
+    *l = (nn_loader){ .self = l, .graph = g, .opts = o, .n = rows_of(data.x) };
     l->x = source_of(data.x, !o.in_order, o.transform != NULL);
     l->y = source_of(data.y, !o.in_order, false);
     if (!o.in_order && (l->order = ad_scope_array(g, (size_t)l->n * sizeof *l->order)) == NULL) return NULL;
@@ -122,7 +132,7 @@ nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o) {
 }
 
 void nn_loader_close(nn_loader *l) {
-    if (l != NULL) nn__prefetch_close(l->ahead);
+    if (l != NULL && l->self == l && ad_scope_is_open(l->graph, l)) nn__prefetch_close(l->ahead);
 }
 
 /* ---- epochs ------------------------------------------------------------------------------------------ */
@@ -156,10 +166,10 @@ static int64_t rows_left(const nn_loader *l) {
 }
 
 bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y) {
-    ad_graph *g = l ? l->graph : NULL;
+    ad_graph *g = l != NULL && l->self == l ? l->graph : NULL;
     if (x != NULL) *x = ad_nil(g);
     if (y != NULL) *y = ad_nil(g);
-    if (!ad_ok(g)) return false;
+    if (!is_open(l, "loader_next") || !ad_ok(g)) return false;
     if (x == NULL || y == NULL) return ad_fail(g, AD_EVALUE, "loader_next: x or y is NULL"), false;
     int64_t n = rows_left(l);
     if (n == 0) {

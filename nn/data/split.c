@@ -21,9 +21,18 @@ static ad_var *take_rows(const ad_var *x, int64_t n, const int64_t *rows) {
     return y;
 }
 
+/* A NULL is told to the graph of the other one. */
+static int refuse_nil(nn_dataset d, const char *caller) {
+    const ad_var *missing = ad_is_nil(d.x) ? d.x : d.y;
+    ad_graph *g = ad_graph_of(missing == d.x ? d.y : d.x);
+    if (missing != NULL || g == NULL) return ad_refuse_nil(missing, caller);
+    return ad_ok(g) ? ad_fail(g, AD_EVALUE, "%s: %s of the data set is NULL", caller, missing == d.x ? "x" : "y")
+                    : ad_error_code(g);
+}
+
 /* The number of rows, or a negative code. */
 static int64_t check(nn_dataset d, const char *caller) {
-    if (ad_is_nil(d.x) || ad_is_nil(d.y)) return ad_refuse_nil(ad_is_nil(d.x) ? d.x : d.y, caller);
+    if (ad_is_nil(d.x) || ad_is_nil(d.y)) return refuse_nil(d, caller);
     ad_graph *g = ad_graph_of(d.x);
     ad_shape x = ad_shape_of(d.x), y = ad_shape_of(d.y);
     if (!ad_ok(g)) return ad_error_code(g);
@@ -48,7 +57,7 @@ static bool has_rows(ad_graph *g, int64_t have, int64_t n, const int64_t *rows) 
 }
 
 static nn_dataset nil_dataset(nn_dataset d) {
-    ad_var *nil = ad_nil(d.x ? ad_graph_of(d.x) : NULL);
+    ad_var *nil = ad_nil(ad_graph_of(d.x ? d.x : d.y));
     return (nn_dataset){ nil, nil };
 }
 
@@ -134,6 +143,14 @@ nn_parts nn_split(nn_dataset d, nn_split_opts o) {
     int64_t validation = (int64_t)((double)n * o.validation + 0.5), test = (int64_t)((double)n * o.test + 0.5);
     if (validation + test > n) test = n - validation;
     int64_t train = n - validation - test;
+    const char *empty = n == 0                                ? NULL
+                        : train == 0                          ? "training"
+                        : validation == 0 && o.validation > 0 ? "validation"
+                        : test == 0 && o.test > 0             ? "test"
+                                                              : NULL;
+    if (empty != NULL)
+        return ad_fail(ad_graph_of(d.x), AD_EVALUE, "split: validation %g and test %g of %lld rows: no row is left for "
+                       "%s", o.validation, o.test, (long long)n, empty), none;
     return (nn_parts){ nn_take_rows(d, train, order), nn_take_rows(d, validation, order + train),
                        nn_take_rows(d, test, order + train + validation) };
 }

@@ -28,7 +28,7 @@ typedef struct {
 /* ---- what libcsv calls ------------------------------------------------------------------------------- */
 
 static const char *copy_text(reader *r, const char *text, size_t n) {
-    char *to = ad_scope_alloc(r->table->graph, n + 1);
+    char *to = ad_scope_alloc(r->table->object.graph, n + 1);
     if (to == NULL) return r->failed = true, NULL;
     if (n > 0) memcpy(to, text, n); /* text may be NULL for an empty field */
     to[n] = '\0';
@@ -40,10 +40,18 @@ static bool is_missing(const reader *r, const char *text, size_t n) {
     return n == 0 || (missing != NULL && strlen(missing) == n && memcmp(missing, text, n) == 0);
 }
 
+/* Fields become C strings, which a NUL byte would cut short. */
+static void refuse_nul(reader *r) {
+    r->failed = true;
+    ad_fail(r->table->object.graph, AD_EIO, "read_csv: %s: line %lld has a NUL byte in field %d", r->table->path,
+            (long long)r->line + 1, r->column);
+}
+
 static void on_field(void *text, size_t n, void *data) {
     reader *r = data;
     nn_table *t = r->table;
     int column = r->column++;
+    if (!r->failed && n > 0 && memchr(text, '\0', n) != NULL) refuse_nul(r);
     if (!r->keep || r->failed || column >= t->columns) return;
     int64_t row = r->line - !r->opts.no_header;
     if (row < 0) t->names[column] = copy_text(r, text, n);
@@ -59,25 +67,35 @@ static void on_line(int end, void *data) {
     if (r->line++ == 0 && !r->keep) t->columns = columns;
     if (columns == t->columns || r->failed) return;
     r->failed = true;
-    ad_fail(t->graph, AD_EIO, "read_csv: %s: line %lld has %d fields, and the first line has %d", t->path,
+    ad_fail(t->object.graph, AD_EIO, "read_csv: %s: line %lld has %d fields, and the first line has %d", t->path,
             (long long)r->line, columns, t->columns);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------- */
 
 static int fail_memory(const nn_table *t) {
-    return ad_fail(t->graph, AD_ENOMEM, "read_csv: %s: out of memory for a field", t->path);
+    return ad_fail(t->object.graph, AD_ENOMEM, "read_csv: %s: out of memory for a field", t->path);
 }
 
 static int fail_parsing(const reader *r, struct csv_parser *p) {
     const nn_table *t = r->table;
     if (csv_error(p) == CSV_ENOMEM || csv_error(p) == CSV_ETOOBIG) return fail_memory(t);
-    return ad_fail(t->graph, AD_EIO, "read_csv: %s: line %lld: quotes do not match", t->path, (long long)r->line + 1);
+    return ad_fail(t->object.graph, AD_EIO, "read_csv: %s: line %lld: quotes do not match", t->path,
+                   (long long)r->line + 1);
+}
+
+/* The byte order marks of UTF-16. That of UTF-32 begins with one of them, or has NUL bytes. */
+static bool is_utf16(const char *text, size_t n) {
+    return n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
 }
 
 /* Skips the byte order mark that a UTF-8 file may begin with. */
-static size_t read_chunk(FILE *f, bool first, char *to, size_t size) {
+static size_t read_chunk(const reader *r, FILE *f, bool first, char *to, size_t size) {
     size_t n = fread(to, 1, size, f);
+    if (first && is_utf16(to, n)) {
+        ad_fail(r->table->object.graph, AD_EIO, "read_csv: %s: is in UTF-16; convert it to UTF-8", r->table->path);
+        return 0;
+    }
     if (!first || n < 3 || memcmp(to, "\xef\xbb\xbf", 3) != 0) return n;
     memmove(to, to + 3, n - 3);
     return n - 3;
@@ -85,12 +103,14 @@ static size_t read_chunk(FILE *f, bool first, char *to, size_t size) {
 
 static int read_all(reader *r, FILE *f, struct csv_parser *p) {
     char bytes[16 << 10];
-    for (size_t n, first = 1; (n = read_chunk(f, first, bytes, sizeof bytes)) > 0; first = 0)
+    for (size_t n, first = 1; (n = read_chunk(r, f, first, bytes, sizeof bytes)) > 0; first = 0)
         if (csv_parse(p, bytes, n, on_field, on_line, r) != n) return fail_parsing(r, p);
+    if (!ad_ok(r->table->object.graph)) return ad_error_code(r->table->object.graph);
     if (ferror(f))
-        return ad_fail(r->table->graph, AD_EIO, "read_csv: %s: %s", r->table->path, strerror(errno ? errno : EIO));
+        return ad_fail(r->table->object.graph, AD_EIO, "read_csv: %s: %s", r->table->path,
+                       strerror(errno ? errno : EIO));
     if (csv_fini(p, on_field, on_line, r) != 0) return fail_parsing(r, p);
-    return ad_error_code(r->table->graph);
+    return ad_error_code(r->table->object.graph);
 }
 
 static int pass(reader *r, FILE *f) {
@@ -104,7 +124,7 @@ static int pass(reader *r, FILE *f) {
 }
 
 static int reserve(nn_table *t, int64_t rows) {
-    ad_graph *g = t->graph;
+    ad_graph *g = t->object.graph;
     if (rows < 0) return ad_fail(g, AD_EIO, "read_csv: %s: has no header", t->path);
     t->rows = rows;
     t->names = ad_scope_zalloc(g, (size_t)t->columns * sizeof *t->names + 1);
@@ -121,7 +141,7 @@ static int load(nn_table *t, FILE *f, nn_csv_opts o) {
     if (rc == AD_OK) rc = reserve(t, r.line - !o.no_header);
     if (rc != AD_OK) return rc;
     if (fseek(f, 0, SEEK_SET) != 0)
-        return ad_fail(t->graph, AD_EIO, "read_csv: %s: cannot be read twice; copy it to a file", t->path);
+        return ad_fail(t->object.graph, AD_EIO, "read_csv: %s: cannot be read twice; copy it to a file", t->path);
     r.keep = true;
     return pass(&r, f);
 }
@@ -130,7 +150,7 @@ static int load(nn_table *t, FILE *f, nn_csv_opts o) {
 
 static int load(nn_table *t, FILE *f, nn_csv_opts o) {
     (void)f, (void)o;
-    return ad_fail(t->graph, AD_EABSENT, "read_csv: %s: this build has no libcsv", t->path);
+    return ad_fail(t->object.graph, AD_EABSENT, "read_csv: %s: this build has no libcsv", t->path);
 }
 
 #endif
@@ -138,10 +158,12 @@ static int load(nn_table *t, FILE *f, nn_csv_opts o) {
 nn_table *nn_read_csv(ad_graph *g, const char *path, nn_csv_opts o) {
     if (!ad_ok(g)) return NULL;
     if (path == NULL) return ad_fail(g, AD_EVALUE, "read_csv: path is NULL"), NULL;
+    if (o.delimiter == '"' || o.delimiter == '\n' || o.delimiter == '\r')
+        return ad_fail(g, AD_EVALUE, "read_csv: the delimiter cannot be a quote or the end of a line"), NULL;
     nn_table *t = ad_scope_zalloc(g, sizeof *t);
     char *shown = t ? ad_scope_alloc(g, strlen(nn__path_end(path)) + 1) : NULL;
     if (shown == NULL) return NULL;
-    *t = (nn_table){ .graph = g, .path = strcpy(shown, nn__path_end(path)) };
+    *t = (nn_table){ .object = { g, &t->object }, .path = strcpy(shown, nn__path_end(path)) };
     FILE *f = fopen(path, "rb");
     if (f == NULL) return ad_fail(g, AD_EIO, "read_csv: %s: %s", t->path, strerror(errno)), NULL;
     int rc = load(t, f, o);

@@ -88,9 +88,9 @@ static int save(ad_graph *g, const char *path, int n, const char *const names[],
 #endif
 
 int nn_save_npz(const char *path, int n, const char *const names[], ad_var *const vars[]) {
-    if (n < 1 || vars == NULL) return AD_EVALUE; /* no graph to have an error */
-    if (ad_is_nil(vars[0])) return ad_refuse_nil(vars[0], "save_npz");
-    ad_graph *g = ad_graph_of(vars[0]);
+    ad_graph *g = NULL;
+    for (int i = 0; i < n && vars != NULL && g == NULL; i++) g = ad_graph_of(vars[i]);
+    if (g == NULL) return n > 0 && vars != NULL ? AD_EGRAPH : AD_EVALUE; /* no graph to have an error */
     int rc = check(g, path, n, names, vars);
     return rc == AD_OK ? save(g, path, n, names, vars) : rc;
 }

@@ -2,10 +2,11 @@
 #ifndef NN_FILE_TABLE_PRIVATE_H
 #define NN_FILE_TABLE_PRIVATE_H
 
+#include "nn/module/module_private.h"
 #include "nn/table.h"
 
 struct nn_table {
-    ad_graph *graph;
+    nn__object object;
     const char *path; /* as shown in messages */
     int64_t rows;
     int columns;

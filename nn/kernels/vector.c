@@ -14,6 +14,10 @@ enum { LANES = 32 }; /* independent partial sums, to keep the adders of a wide v
 #include "ops/kernels/base/each_dtype.h"
 
 double nn__array_sum_squares(ad_dtype t, int64_t n, const void *x) { return AD__BY_DTYPE(t, sum_squares, n, x); }
+double nn__array_sum_squares_times(ad_dtype t, int64_t n, double k, const void *x) {
+    return AD__BY_DTYPE(t, sum_squares_times, n, k, x);
+}
+double nn__array_largest(ad_dtype t, int64_t n, const void *x) { return AD__BY_DTYPE(t, largest, n, x); }
 void nn__array_scale(ad_dtype t, int64_t n, double k, void *x) { AD__BY_DTYPE(t, scale, n, k, x); }
 void nn__array_limit(ad_dtype t, int64_t n, double limit, void *x) { AD__BY_DTYPE(t, limit, n, limit, x); }
 

@@ -6,6 +6,8 @@
 
 /* x is an array of n elements of dtype t. */
 double nn__array_sum_squares(ad_dtype t, int64_t n, const void *x); /* accumulated in f64 */
+double nn__array_sum_squares_times(ad_dtype t, int64_t n, double k, const void *x); /* of k x */
+double nn__array_largest(ad_dtype t, int64_t n, const void *x); /* of |x|, 0 where n is 0; NaN if an element is NaN */
 void nn__array_scale(ad_dtype t, int64_t n, double k, void *x);
 void nn__array_limit(ad_dtype t, int64_t n, double limit, void *x); /* to -limit .. limit; a NaN stays */
 void nn__array_to_f64(ad_dtype t, int64_t n, const void *x, double *to);

@@ -124,7 +124,8 @@ static ad_var *maxout_forward(nn_module *m, ad_var *x) {
 
 nn_module *nn_maxout(ad_graph *g, ad_dtype t, int64_t in, int64_t out, int64_t pieces) {
     if (!nn__is_size(g, "maxout", "in", in) || !nn__is_size(g, "maxout", "out", out) ||
-        !nn__is_size(g, "maxout", "pieces", pieces))
+        !nn__is_size(g, "maxout", "pieces", pieces) ||
+        !nn__is_size(g, "maxout", "out pieces", out > INT64_MAX / pieces ? INT64_MAX : out * pieces))
         return NULL;
     nn_module *m = nn_module_new(g, "maxout", maxout_forward, sizeof(learnt));
     if (m == NULL) return NULL;

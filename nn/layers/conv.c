@@ -26,9 +26,7 @@ static ad_var *conv_forward(nn_module *m, ad_var *x) {
 
 /* ---- options ---------------------------------------------------------------------------------------- */
 
-static int64_t given(int64_t option, int64_t otherwise) {
-    return (int64_t)ad_option((double)option, (double)otherwise);
-}
+static int64_t given(int64_t option, int64_t otherwise) { return ad_option_int(option, otherwise); }
 
 /* Every field with its value in place of 0 and AD_ZERO. */
 static nn_conv_opts resolved(nn_conv_opts o) {

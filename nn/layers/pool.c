@@ -16,6 +16,12 @@ static ad_var *pool_forward(nn_module *m, ad_var *x) {
 
 static nn_module *pool_new(ad_graph *g, const char *kind, pool_fn *f, ad_pool_opts o) {
     if (!nn__is_size(g, kind, "kernel", o.kernel[0])) return NULL;
+    for (int i = 0; i < 2; i++)
+        if (!nn__is_not_negative(g, kind, "kernel", o.kernel[i]) ||
+            !nn__is_not_negative(g, kind, "stride", o.stride[i]) ||
+            !nn__is_not_negative(g, kind, "padding", o.padding[i]) ||
+            !nn__is_not_negative(g, kind, "dilation", o.dilation[i]))
+            return NULL;
     nn_module *m = nn_module_new(g, kind, pool_forward, sizeof(pool));
     if (m != NULL) *(pool *)nn_self(m) = (pool){ f, o };
     return m;

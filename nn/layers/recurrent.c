@@ -203,10 +203,14 @@ static void add_part(nn_module *m, recurrent *r, int i) {
     add_weights(m, r, &w->b_hh, "bias_hh", i, AD_SHAPE(rows));
 }
 
+enum { MOST_LAYERS = 1 << 16 };
+
 static bool check_opts(ad_graph *g, const char *name, const nn_rnn_opts *o) {
     if (!nn__is_size(g, name, "in", o->in) || !nn__is_size(g, name, "hidden", o->hidden) ||
         !nn__is_size(g, name, "layers", o->layers))
         return false;
+    if (o->layers > MOST_LAYERS)
+        return ad_fail(g, AD_EVALUE, "%s: %d layers: at most %d", name, o->layers, MOST_LAYERS), false;
     if (o->dropout >= 0 && o->dropout <= 1) return true;
     ad_fail(g, AD_EVALUE, "%s: dropout %g: it must be from 0 to 1", name, o->dropout);
     return false;
@@ -214,7 +218,7 @@ static bool check_opts(ad_graph *g, const char *name, const nn_rnn_opts *o) {
 
 static nn_module *recurrent_new(ad_graph *g, ad_dtype t, nn_rnn_opts o, const recurrence *kind, bool sequence) {
     const char *name = sequence ? kind->name : kind->cell;
-    o.layers = sequence ? (int)ad_option(o.layers, 1) : 1;
+    o.layers = sequence ? (int)ad_option_int(o.layers, 1) : 1;
     o.dropout = ad_option(o.dropout, 0);
     if (!check_opts(g, name, &o)) return NULL;
     recurrent head = { .kind = kind, .o = o, .dtype = t, .sequence = sequence };

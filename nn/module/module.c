@@ -13,6 +13,7 @@ nn_module *nn_module_new(ad_graph *g, const char *kind, nn_forward_fn *forward, 
     if (!ad_ok(g)) return NULL;
     if (kind == NULL || forward == NULL)
         return ad_fail(g, AD_EVALUE, "module_new: a module needs a kind and a forward function"), NULL;
+    if (size > PTRDIFF_MAX / 2) return ad_no_memory(g, "a module's struct", size), NULL;
     size_t length = strlen(kind) + 1;
     nn_module *m = ad_scope_zalloc(g, sizeof *m);
     char *copy = m ? ad_scope_alloc(g, length) : NULL;

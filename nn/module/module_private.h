@@ -101,8 +101,8 @@ void nn__buffer(nn_module *m, ad_var **field, const char *name, ad_var *x);
 int nn__array_count(const nn_module *m);
 nn_parameter nn__array_at(const nn_module *m, int i);
 
-/* Whether a size is valid; otherwise the error "caller: name size: it must be at least 1" (or "0 or more"). False after
-   any error of the graph. */
+/* Whether a size is valid, and below 2^59; otherwise the error "caller: name size: it must be at least 1" (or "0 or
+   more", or "it is too large"). False after any error of the graph. */
 bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size);
 bool nn__is_not_negative(ad_graph *g, const char *caller, const char *name, int64_t size);
 

@@ -3,12 +3,22 @@
 
 #include "nn/module/module_private.h"
 
-int nn_parameter_count(const nn_module *m) { return m ? m->lists[NN__PARAMETERS].count : 0; }
-int nn_buffer_count(const nn_module *m) { return m ? m->lists[NN__BUFFERS].count : 0; }
+static bool is_open(const nn_module *m, const char *caller) {
+    return m != NULL && nn__check_open(&m->object, NULL, caller, "module") == AD_OK;
+}
+
+int nn_parameter_count(const nn_module *m) {
+    return is_open(m, "parameter_count") ? m->lists[NN__PARAMETERS].count : 0;
+}
+int nn_buffer_count(const nn_module *m) { return is_open(m, "buffer_count") ? m->lists[NN__BUFFERS].count : 0; }
 nn_parameter nn_parameter_at(const nn_module *m, int i) { return nn__var_at(m, NN__PARAMETERS, i); }
 nn_parameter nn_buffer_at(const nn_module *m, int i) { return nn__var_at(m, NN__BUFFERS, i); }
-ad_var *nn_find_parameter(const nn_module *m, const char *name) { return nn__find_var(m, NN__PARAMETERS, name); }
-ad_var *nn_find_buffer(const nn_module *m, const char *name) { return nn__find_var(m, NN__BUFFERS, name); }
+ad_var *nn_find_parameter(const nn_module *m, const char *name) {
+    return is_open(m, "find_parameter") ? nn__find_var(m, NN__PARAMETERS, name) : NULL;
+}
+ad_var *nn_find_buffer(const nn_module *m, const char *name) {
+    return is_open(m, "find_buffer") ? nn__find_var(m, NN__BUFFERS, name) : NULL;
+}
 
 int nn__array_count(const nn_module *m) { return nn_parameter_count(m) + nn_buffer_count(m); }
 nn_parameter nn__array_at(const nn_module *m, int i) {
@@ -69,12 +79,23 @@ void nn__buffer(nn_module *m, ad_var **field, const char *name, ad_var *x) {
     nn_add_reference(m, field);
 }
 
+/* An array has fewer elements than this, so sums and small multiples of sizes do not overflow. */
+static const int64_t TOO_LARGE = (int64_t)1 << 59;
+
+static void refuse_large(ad_graph *g, const char *caller, const char *name, int64_t size) {
+    if (size >= TOO_LARGE)
+        ad_fail(g, AD_ESHAPE, "%s: %s %lld: it is too large, an array has fewer than 2^59 elements", caller, name,
+                (long long)size);
+}
+
 bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size) {
     if (size < 1) ad_fail(g, AD_ESHAPE, "%s: %s %lld: it must be at least 1", caller, name, (long long)size);
+    refuse_large(g, caller, name, size);
     return ad_ok(g);
 }
 
 bool nn__is_not_negative(ad_graph *g, const char *caller, const char *name, int64_t size) {
     if (size < 0) ad_fail(g, AD_EVALUE, "%s: %s %lld: it must be 0 or more", caller, name, (long long)size);
+    refuse_large(g, caller, name, size);
     return ad_ok(g);
 }

@@ -244,6 +244,8 @@ static int minimise(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
     if (w.rc != AD_OK) return w.rc;
     if (!isfinite(at.f))
         return ad_fail(opt->object.graph, AD_EVALUE, "lbfgs: the loss is not finite where the step begins");
+    if (!isfinite(nn__array_largest(AD_F64, l->n, at.g)))
+        return ad_fail(opt->object.graph, AD_EVALUE, "lbfgs: the gradient is not finite where the step begins");
     if (nn__array_max_abs(l->n, at.g) <= l->o.tolerance_grad) return AD_OK;
     for (int i = 0; i < l->o.max_iter && iterate(&w, &at); i++) {}
     return w.rc;
@@ -288,9 +290,9 @@ static void list_states(nn_optim *opt, lbfgs *l) {
 
 static nn_lbfgs_opts with_defaults(nn_lbfgs_opts o) {
     o.lr = ad_option(o.lr, 1);
-    o.max_iter = (int)ad_option(o.max_iter, 20);
+    o.max_iter = (int)ad_option_int(o.max_iter, 20);
     o.max_eval = (int)fmin(ad_option(o.max_eval, floor(1.25 * o.max_iter)), INT_MAX);
-    o.history_size = (int)ad_option(o.history_size, 100);
+    o.history_size = (int)ad_option_int(o.history_size, 100);
     o.tolerance_grad = ad_option(o.tolerance_grad, 1e-7);
     o.tolerance_change = ad_option(o.tolerance_change, 1e-9);
     return o;

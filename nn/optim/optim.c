@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "nn/kernels/vector.h"
 #include "nn/optim/state.h"
 
 /* ---- options ---------------------------------------------------------------------------------------- */
@@ -110,6 +111,19 @@ static void move(nn_optim *opt, nn__slot *s, ad_team *team) {
     nn__update(team, opt->method->rule, ad_dtype_of(x), ad_numel(x), &numbers, ad_grad(x), state, ad_data_mut(x));
 }
 
+static bool is_finite(const ad_var *x) {
+    double sum = nn__array_sum_squares(ad_dtype_of(x), ad_numel(x), ad_data(x));
+    return isfinite(sum) || isfinite(nn__array_largest(ad_dtype_of(x), ad_numel(x), ad_data(x)));
+}
+
+const char *nn__nonfinite_parameter(const nn_optim *opt) {
+    for (int i = 0; i < opt->n; i++) {
+        nn_parameter p = opt->slots[i].parameter;
+        if (ad_requires_grad(p.var) && !is_finite(p.var)) return p.name;
+    }
+    return NULL;
+}
+
 int nn_step(nn_optim *opt) {
     if (opt == NULL) return AD_EVALUE;
     int rc = nn__check_optim(opt, "step");
@@ -191,7 +205,11 @@ int nn_group(nn_optim *opt, nn_group_opts o) {
     return opt->n_groups++;
 }
 
-int nn_group_count(const nn_optim *opt) { return opt ? opt->n_groups : 0; }
+static bool is_open(const nn_optim *opt, const char *caller) {
+    return opt != NULL && nn__check_open(&opt->object, NULL, caller, "optimiser") == AD_OK;
+}
+
+int nn_group_count(const nn_optim *opt) { return is_open(opt, "group_count") ? opt->n_groups : 0; }
 
 void nn_set_group_lr(nn_optim *opt, int group, double lr) {
     if (opt == NULL || nn__check_open(&opt->object, NULL, "set_lr", "optimiser")) return;
@@ -203,8 +221,8 @@ void nn_set_group_lr(nn_optim *opt, int group, double lr) {
 }
 
 double nn_group_lr(const nn_optim *opt, int group) {
-    return opt != NULL && group >= 0 && group < opt->n_groups ? opt->group[group].lr : NAN;
+    return is_open(opt, "lr") && group >= 0 && group < opt->n_groups ? opt->group[group].lr : (double)NAN;
 }
 
 void nn_set_lr(nn_optim *opt, double lr) { nn_set_group_lr(opt, 0, lr); }
-double nn_lr(const nn_optim *opt) { return opt ? opt->group[0].lr : 0; }
+double nn_lr(const nn_optim *opt) { return opt ? nn_group_lr(opt, 0) : 0; }

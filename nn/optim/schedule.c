@@ -280,7 +280,7 @@ static const kind plateau = { "plateau", NULL, NULL };
 
 static nn_plateau_opts plateau_with_defaults(nn_plateau_opts o) {
     o.factor = ad_option(o.factor, 0.1), o.threshold = ad_option(o.threshold, 1e-4);
-    o.patience = (int64_t)ad_option((double)o.patience, 10), o.cooldown = (int64_t)ad_option((double)o.cooldown, 0);
+    o.patience = ad_option_int(o.patience, 10), o.cooldown = ad_option_int(o.cooldown, 0);
     o.min_lr = ad_option(o.min_lr, 0), o.eps = ad_option(o.eps, 1e-8);
     return o;
 }
@@ -338,6 +338,17 @@ int nn_schedule_step(nn_schedule *s, double metric) {
     if (s->kind == &plateau) observe(s, metric);
     else set_rates(s);
     return AD_OK;
+}
+
+int nn__check_schedule(const nn_schedule *s, const char *caller) {
+    return nn__check_open(&s->object, NULL, caller, "schedule");
+}
+
+const nn_optim *nn__schedule_optim(const nn_schedule *s) { return s->opt; }
+
+int nn__schedule_direction(const nn_schedule *s) {
+    const nn_plateau_opts *o = s->self;
+    return s->kind != &plateau ? 0 : o->maximise ? 1 : -1;
 }
 
 const char *nn__schedule_kind(const nn_schedule *s) { return s->kind->name; }

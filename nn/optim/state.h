@@ -22,6 +22,11 @@ nn__state nn__optim_state_at(nn_optim *opt, int i);
 const char *nn__schedule_kind(const nn_schedule *s); /* "cosine" */
 int nn__schedule_state_count(const nn_schedule *s);
 nn__state nn__schedule_state_at(nn_schedule *s, int i);
+const nn_optim *nn__schedule_optim(const nn_schedule *s);
+/* Of the metric given to nn_schedule_step: 1, larger is better; -1, smaller is better; 0: it is ignored. */
+int nn__schedule_direction(const nn_schedule *s);
+/* 0, or AD_EGRAPH with an error where the schedule's scope is closed. */
+int nn__check_schedule(const nn_schedule *s, const char *caller);
 
 /* ---- the parts of an optimiser -------------------------------------------------------------------- */
 
@@ -82,6 +87,11 @@ static inline bool nn__moves(const ad_var *x) { return ad_has_grad(x) && ad_requ
 
 /* 0, or the code of the graph's error, which may be that the optimiser's scope is closed. opt is not NULL. */
 int nn__check_optim(const nn_optim *opt, const char *caller);
+
+/* The name of the first parameter that opt moves and that has a NaN or an infinity, or NULL. */
+const char *nn__nonfinite_parameter(const nn_optim *opt);
+/* nn_clip_grad_norm for the parameters that opt moves. False where a gradient is not finite, which stays. */
+bool nn__clip_optim(const nn_optim *opt, double max_norm, double *norm);
 
 enum { NN__OWN_STATES = 12 };
 /* Lists a state of a minimiser; name is a constant. At most NN__OWN_STATES of them. */

@@ -6,6 +6,7 @@
 
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
+#include "nn/module/module_private.h"
 
 typedef struct {
     ad_graph *graph;
@@ -14,6 +15,7 @@ typedef struct {
     int64_t n, batch;
     size_t row;     /* bytes of a row of the result */
     ad_shape shape; /* of the result */
+    ad_dtype dtype;
     char *values;   /* the result: a lent buffer, because each batch has a scope of its own */
     size_t bytes;   /* of values */
 } prediction;
@@ -26,39 +28,49 @@ static ad_var *rows_of(const ad_var *x, int64_t from, int64_t n) {
     return ad_input(ad_graph_of(x), ad_dtype_of(x), (char *)ad_data(x) + (size_t)from * row, s);
 }
 
-/* Takes memory for all rows, once the first batch has shown the shape of a row. */
+nn_dataset nn__first_rows(nn_dataset d, int64_t n) {
+    int64_t all = ad_shape_of(d.x).dim[0];
+    return n < all ? (nn_dataset){ rows_of(d.x, 0, n), rows_of(d.y, 0, n) } : d;
+}
+
+/* The first batch shows the shape of a row, and memory for all rows is taken. Later batches must have rows alike. */
 static int reserve(prediction *p, const ad_var *y, int64_t rows) {
-    if (p->values != NULL) return AD_OK;
-    p->shape = ad_shape_of(y);
-    if (p->shape.ndim < 1 || p->shape.dim[0] != rows)
+    ad_shape s = ad_shape_of(y);
+    if (s.ndim < 1 || s.dim[0] != rows)
         return ad_fail(p->graph, AD_ESHAPE, "predict: the network returns %s for %lld rows, not a row for each",
-                       ad_shape_str(p->shape).text, (long long)rows);
+                       ad_shape_str(s).text, (long long)rows);
+    s.dim[0] = p->n;
+    if (p->values != NULL) {
+        if (ad_shape_equal(s, p->shape) && ad_dtype_of(y) == p->dtype) return AD_OK;
+        return ad_fail(p->graph, AD_ESHAPE, "predict: the network returns %s %s for %lld rows, and other rows for a "
+                       "whole batch", ad_dtype_name(ad_dtype_of(y)), ad_shape_str(ad_shape_of(y)).text,
+                       (long long)rows);
+    }
+    p->shape = s;
+    p->dtype = ad_dtype_of(y);
     p->row = rows > 0 ? ad_bytes_of(y) / (size_t)rows : 0;
-    p->shape.dim[0] = p->n;
     p->bytes = p->row * (size_t)p->n + 1;
     p->values = ad_buffer_take(p->graph, p->bytes);
     return p->values ? AD_OK : AD_ENOMEM;
 }
 
-/* Fills values and returns their dtype. */
-static ad_dtype predict_all(prediction *p) {
-    ad_dtype t = AD_F32;
+static void predict_all(prediction *p) {
     int64_t from = 0;
     do {
         int64_t n = p->n - from < p->batch ? p->n - from : p->batch;
         ad_mark m = ad_begin(p->graph);
         ad_var *y = nn_apply(p->net, rows_of(p->x, from, n));
-        t = ad_dtype_of(y);
         if (ad_ok(p->graph) && reserve(p, y, n) == AD_OK && n > 0)
             memcpy(p->values + (size_t)from * p->row, ad_data(y), (size_t)n * p->row);
         ad_end(p->graph, m);
         from += n;
     } while (from < p->n && ad_ok(p->graph));
-    return t;
 }
 
 static int check(ad_graph *g, nn_module *net, const ad_var *x, int64_t batch) {
     if (net == NULL || ad_is_nil(x)) return ad_fail(g, AD_EVALUE, "predict: the network is NULL or x is nil");
+    if (nn__check_open(&net->object, g, "predict", "network")) return AD_EGRAPH;
+    if (ad_graph_of(x) != g) return ad_fail(g, AD_EGRAPH, "predict: the network and x belong to two graphs");
     if (ad_shape_of(x).ndim < 1) return ad_fail(g, AD_ESHAPE, "predict: x is a scalar; it needs one row per sample");
     if (batch < 1) return ad_fail(g, AD_EVALUE, "predict: batch %lld: it must be at least 1", (long long)batch);
     return AD_OK;
@@ -67,13 +79,13 @@ static int check(ad_graph *g, nn_module *net, const ad_var *x, int64_t batch) {
 ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
     ad_graph *g = net ? nn_graph_of(net) : x ? ad_graph_of(x) : NULL;
     if (!ad_ok(g) || check(g, net, x, batch)) return ad_nil(g);
-    bool was_enabled = ad_enable_grad(g, false), was_training = nn_training(net);
-    if (was_training) nn_train(net, false);
+    bool was_enabled = ad_enable_grad(g, false);
+    nn__begin_evaluation(net);
     prediction p = { .graph = g, .net = net, .x = x, .n = ad_shape_of(x).dim[0], .batch = batch };
-    ad_dtype t = predict_all(&p);
-    if (was_training) nn_train(net, true);
+    predict_all(&p);
+    nn__end_evaluation(net);
     ad_enable_grad(g, was_enabled);
-    ad_var *y = ad_ok(g) ? ad_tensor(g, t, p.values, p.shape) : ad_nil(g);
+    ad_var *y = ad_ok(g) ? ad_tensor(g, p.dtype, p.values, p.shape) : ad_nil(g);
     ad_buffer_give(g, p.values, p.bytes);
     return y;
 }
@@ -82,7 +94,7 @@ double nn__metrics_of(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *con
                       int64_t batch, double values[]) {
     double mean = NAN;
     for (int i = 0; i < n; i++) values[i] = NAN;
-    ad_graph *g = nn_graph_of(net);
+    ad_graph *g = net ? nn_graph_of(net) : ad_graph_of(d.x);
     if (!ad_ok(g)) return mean;
     ad_mark m = ad_begin(g);
     bool was = ad_enable_grad(g, false);

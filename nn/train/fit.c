@@ -24,6 +24,8 @@ typedef struct {
     nn_loader *loader;
     nn_training_state s;
     nn__loader_place place; /* for checkpoints */
+    ad_var **others;        /* parameters of net that opt does not have */
+    int n_others;
     ad_var **best;          /* copies of net's parameters and buffers at the best epoch; NULL: not kept */
     double sum;             /* of the epoch's losses so far, each times the rows of its minibatch */
     int64_t rows;           /* of the epoch so far */
@@ -89,7 +91,13 @@ static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, con
     return rc;
 }
 
+/* A file with NaNs would take the place of the last good one. */
 static int save(training *t) {
+    const char *broken = nn__nonfinite_parameter(t->opt);
+    if (broken != NULL && t->o->allow_nonfinite) return AD_OK;
+    if (broken != NULL)
+        return ad_fail(t->g, AD_EVALUE, "fit: %s is not finite after step %lld; take a smaller learning rate or "
+                       "clip_norm, or set allow_nonfinite", broken, (long long)t->s.steps);
     if (t->o->checkpoint == NULL) return AD_OK;
     t->place = nn__loader_where(t->loader);
     return with_checkpoint(t, nn__save_checkpoint);
@@ -133,14 +141,17 @@ static void restore_best(training *t) {
         copy(nn__array_at(t->net, i).var, t->best[i]);
 }
 
+/* Without gradients, more rows fit in memory. */
+static int64_t validation_batch(const nn_fit_opts *o) { return o->batch < 256 ? 256 : o->batch; }
+
 static void validate(training *t) {
     if (!validates(t)) return;
-    int64_t batch = t->o->batch < 256 ? 256 : t->o->batch; /* without gradients, more rows fit in memory */
     nn_metric_fn *metrics[1 + NN_MORE_METRICS] = { t->o->metric };
     double values[1 + NN_MORE_METRICS];
     for (int i = 0; i < NN_MORE_METRICS; i++) metrics[1 + i] = t->o->more_metrics[i].of;
     t->s.validation_loss =
-        nn__metrics_of(t->net, t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation, batch, values);
+        nn__metrics_of(t->net, t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation,
+                      validation_batch(t->o), values);
     t->s.metric = values[0];
     memcpy(t->s.more_metrics, values + 1, sizeof t->s.more_metrics);
 }
@@ -168,22 +179,47 @@ typedef struct {
 /* An nn_closure_fn. */
 static ad_var *loss_of(void *data) {
     const minibatch *b = data;
-    return b->t->loss(nn_apply(b->t->net, b->x), b->y);
+    ad_graph *g = b->t->g;
+    ad_var *loss = b->t->loss(nn_apply(b->t->net, b->x), b->y);
+    if (loss == NULL) ad_fail(g, AD_EVALUE, "fit: the loss function returned NULL");
+    return loss ? loss : ad_nil(g);
+}
+
+/* The gradients of the parameters that opt does not have are of this step alone, too. */
+static void zero_gradients(training *t) {
+    nn_zero_grad(t->opt);
+    for (int i = 0; i < t->n_others; i++) ad_zero_grad(t->others[i]);
+}
+
+/* Whether the step can be taken. */
+static bool is_usable(training *t, const char *what, double value) {
+    if (isfinite(value) || t->o->allow_nonfinite || !ad_ok(t->g)) return ad_ok(t->g);
+    ad_fail(t->g, AD_EVALUE, "fit: the %s of step %lld is %g, and the step is not taken; take a smaller learning rate "
+            "or clip_norm, look for NaN in the data, or set allow_nonfinite", what, (long long)t->s.steps + 1, value);
+    return false;
+}
+
+/* Clips; false where the gradient is not finite, and the step is not taken. */
+static bool clip(training *t) {
+    double norm;
+    if (t->o->clip_norm == 0 || nn__clip_optim(t->opt, t->o->clip_norm, &norm)) return true;
+    is_usable(t, "norm of the gradient", norm);
+    return false;
 }
 
 /* One step of the optimiser; returns the loss before it. */
 static double descend(training *t, minibatch *b) {
     double value = NAN;
     if (t->opt->method->minimise != NULL) {
+        zero_gradients(t);
         nn_step_closure(t->opt, loss_of, b, &value);
         return value;
     }
     ad_var *loss = loss_of(b);
-    nn_zero_grad(t->opt);
+    zero_gradients(t);
     ad_backward(loss);
-    if (t->o->clip_norm > 0) nn_clip_grad_norm(t->net, t->o->clip_norm);
     value = ad_item(loss);
-    nn_step(t->opt);
+    if (is_usable(t, "loss", value) && clip(t)) nn_step(t->opt);
     return value;
 }
 
@@ -270,26 +306,111 @@ static nn_fit_opts with_defaults(nn_fit_opts o) {
     return o;
 }
 
-
-static int check(ad_graph *g, nn_loss_fn *loss, const nn_optim *opt, const nn_fit_opts *o) {
-    if (!ad_ok(g)) return ad_error_code(g);
-    if (loss == NULL || opt == NULL) return ad_fail(g, AD_EVALUE, "fit: the loss or the optimiser is NULL");
+static int check_numbers(ad_graph *g, const nn_fit_opts *o) {
     if (o->epochs < 1) return ad_fail(g, AD_EVALUE, "fit: epochs %lld: at least 1", (long long)o->epochs);
     if (o->batch < 1) return ad_fail(g, AD_EVALUE, "fit: batch %lld: at least 1", (long long)o->batch);
-    if (o->checkpoint == NULL && (o->resume || o->checkpoint_steps > 0))
-        return ad_fail(g, AD_EVALUE, "fit: resume and checkpoint_steps need the name of a checkpoint");
     if (o->patience < 0 || o->checkpoint_steps < 0 || !(o->clip_norm >= 0) || !(o->min_delta >= 0))
         return ad_fail(g, AD_EVALUE, "fit: patience, checkpoint_steps, clip_norm and min_delta are 0 or more");
-    if ((o->patience > 0 || o->by_metric) && ad_is_nil(o->validation.x))
-        return ad_fail(g, AD_EVALUE, "fit: patience and by_metric need validation data");
-    if (o->by_metric && o->metric == NULL) return ad_fail(g, AD_EVALUE, "fit: by_metric needs a metric");
     return AD_OK;
+}
+
+static bool has_metric(const nn_fit_opts *o) {
+    bool has = o->metric != NULL;
+    for (int i = 0; i < NN_MORE_METRICS; i++) has = has || o->more_metrics[i].of != NULL;
+    return has;
+}
+
+/* Options that need another one, without which they would do nothing. */
+static int check_pairs(ad_graph *g, const nn_fit_opts *o) {
+    bool validates = !ad_is_nil(o->validation.x);
+    if (o->checkpoint == NULL && (o->resume || o->checkpoint_steps > 0))
+        return ad_fail(g, AD_EVALUE, "fit: resume and checkpoint_steps need the name of a checkpoint");
+    if ((o->patience > 0 || o->by_metric) && !validates)
+        return ad_fail(g, AD_EVALUE, "fit: patience and by_metric need validation data");
+    if ((o->restore_best || o->min_delta > 0 || has_metric(o)) && !validates)
+        return ad_fail(g, AD_EVALUE, "fit: restore_best, min_delta and metrics need validation data");
+    if (o->by_metric && o->metric == NULL) return ad_fail(g, AD_EVALUE, "fit: by_metric needs a metric");
+    if (o->schedule_by_step && o->schedule == NULL)
+        return ad_fail(g, AD_EVALUE, "fit: schedule_by_step needs a schedule");
+    return AD_OK;
+}
+
+/* A plateau must look for the direction in which its values are better. */
+static int check_schedule(ad_graph *g, const nn_optim *opt, const nn_fit_opts *o) {
+    if (o->schedule == NULL) return AD_OK;
+    if (nn__check_schedule(o->schedule, "fit") != AD_OK) return ad_error_code(g);
+    if (nn__schedule_optim(o->schedule) != opt)
+        return ad_fail(g, AD_EVALUE, "fit: the schedule is that of another optimiser");
+    int wanted = nn__schedule_direction(o->schedule), given = o->by_metric && !o->schedule_by_step ? 1 : -1;
+    if (wanted == 0 || wanted == given) return AD_OK;
+    return ad_fail(g, AD_EVALUE, given > 0 ? "fit: plateau_lr gets the metric, of which larger values are better: set "
+                                             "its maximise"
+                                           : "fit: plateau_lr gets the loss, of which smaller values are better: do "
+                                             "not set its maximise");
+}
+
+static int check(ad_graph *g, const nn_module *net, nn_loss_fn *loss, const nn_optim *opt, const nn_fit_opts *o) {
+    if (!ad_ok(g)) return ad_error_code(g);
+    if (loss == NULL || opt == NULL) return ad_fail(g, AD_EVALUE, "fit: the loss or the optimiser is NULL");
+    if (nn__check_open(&net->object, NULL, "fit", "network") || nn__check_open(&opt->object, g, "fit", "optimiser"))
+        return AD_EGRAPH;
+    if (opt->object.graph != g) return ad_fail(g, AD_EGRAPH, "fit: network and optimiser belong to two graphs");
+    if (check_numbers(g, o) || check_pairs(g, o) || check_schedule(g, opt, o)) return ad_error_code(g);
+    if (nn_training(net)) return AD_OK;
+    return ad_fail(g, AD_EVALUE, "fit: the network is in evaluation mode; call nn_train(net, true)");
+}
+
+/* ---- validation data ------------------------------------------------------------------------------------ */
+
+/* Fails with the graph's error as the reason. */
+static int blame_validation(ad_graph *g) {
+    char reason[400];
+    int code = ad_error_code(g);
+    snprintf(reason, sizeof reason, "%s", ad_error(g));
+    ad_clear_error(g);
+    return ad_fail(g, code, "fit: validation data: %s", reason);
+}
+
+/* Uses the first batch, so that data that does not fit is an error before the first epoch. */
+static int try_validation(const training *t) {
+    nn_dataset d = t->o->validation;
+    if (!validates(t)) return ad_is_nil(d.y) ? AD_OK : ad_fail(t->g, AD_EVALUE, "fit: validation data: y without x");
+    ad_random_state r = ad_random_get(t->g);
+    ad_mark m = ad_begin(t->g);
+    training part = { .g = t->g, .net = t->net, .loss = t->loss };
+    nn_fit_opts o = *t->o;
+    part.o = &o;
+    nn_take_rows(d, 0, NULL); /* checks the rows */
+    if (ad_ok(t->g) && ad_shape_of(d.x).dim[0] == 0) ad_fail(t->g, AD_EVALUE, "there are no rows");
+    if (ad_ok(t->g)) o.validation = nn__first_rows(d, validation_batch(&o)), validate(&part);
+    ad_end(t->g, m);
+    ad_random_set(t->g, r);
+    return ad_ok(t->g) ? AD_OK : blame_validation(t->g);
 }
 
 /* ---- the call ---------------------------------------------------------------------------------------- */
 
+static bool moves(const nn_optim *opt, const ad_var *x) {
+    for (int i = 0; i < opt->n; i++)
+        if (opt->slots[i].parameter.var == x) return true;
+    return false;
+}
+
+static int list_others(training *t) {
+    int n = nn_parameter_count(t->net);
+    t->others = ad_scope_alloc(t->g, (size_t)n * sizeof *t->others + 1);
+    if (t->others == NULL) return AD_ENOMEM;
+    for (int i = 0; i < n; i++) {
+        ad_var *x = nn_parameter_at(t->net, i).var;
+        if (!moves(t->opt, x)) t->others[t->n_others++] = x;
+    }
+    if (n == 0 || t->n_others < n) return AD_OK;
+    return ad_fail(t->g, AD_EVALUE, "fit: the optimiser has no parameter of the network");
+}
+
 static int prepare(training *t, nn_dataset data) {
     const nn_fit_opts *o = t->o;
+    if (list_others(t) != AD_OK || try_validation(t) != AD_OK) return ad_error_code(t->g);
     t->loader = nn_loader_new(t->g, data,
                               (nn_loader_opts){ .batch = o->batch,
                                                 .in_order = o->in_order,
@@ -305,6 +426,11 @@ static int prepare(training *t, nn_dataset data) {
     return AD_OK;
 }
 
+/* NULL where opt is NULL, or its memory is used again. */
+static ad_graph *graph_of(const nn_optim *opt) {
+    return opt != NULL && opt->object.self == &opt->object ? opt->object.graph : NULL;
+}
+
 int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o, nn_training_state *end) {
     ad_graph *g = nn_graph_of(net);
     o = with_defaults(o);
@@ -316,8 +442,8 @@ int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_
                    .s = { .epochs = o.epochs, .loss = NAN, .validation_loss = NAN, .metric = NAN, .best = NAN } };
     for (int i = 0; i < NN_MORE_METRICS; i++) t.s.more_metrics[i] = NAN;
     if (end != NULL) *end = t.s;
-    if (g == NULL) return AD_EVALUE; /* net is NULL: its graph has the error of making it */
-    if (check(g, loss, opt, &o) != AD_OK) return ad_error_code(g);
+    if (g == NULL) return ad_fail(graph_of(opt), AD_EVALUE, "fit: the network is NULL");
+    if (check(g, net, loss, opt, &o) != AD_OK) return ad_error_code(g);
     t.s.lr = nn_lr(opt);
     struct sigaction before;
     if (o.catch_interrupt) catch_interrupt(&before);

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """optim.py: results of torch.optim on a fixed problem, for tests/test_nn_optim.c.
 
-Writes optim.txt, lbfgs.txt and schedules.txt of tests/reference/results_nn; needs python3-torch.
+Writes optim.txt, given.txt, lbfgs.txt, schedules.txt and schedule_edges.txt of tests/reference/results_nn; needs
+python3-torch.
 
     /usr/bin/python3 tests/reference/optim.py
 """
+import math
 import os
 import torch
 
@@ -27,7 +29,8 @@ class Lion(torch.optim.Optimizer):
                     continue
                 m = self.state[p].setdefault("exp_avg", torch.zeros_like(p))
                 b1, b2 = group["betas"]
-                update = (b1 * m + (1 - b1) * p.grad).sign()
+                mean = b1 * m + (1 - b1) * p.grad
+                update = torch.where(mean.isnan(), mean, mean.sign())  # torch's sign of NaN is 0
                 p.sub_(group["lr"] * (update + group["weight_decay"] * p))
                 m.mul_(b2).add_((1 - b2) * p.grad)
 
@@ -142,6 +145,54 @@ RUNS = {
     "lion": (lambda p: Lion(p, lr=0.01, betas=(0.8, 0.9), weight_decay=0.1), {}),
 }
 
+def given(i):
+    """Gradients of step i: usual, none, small, large; a NaN at step 5; infinity at step 7; a huge one at step 3."""
+    usual = math.sin(1.7 * i + 0.3)
+    return [usual, 0.0, 1e-9 * usual, 1e9 * usual, math.nan if i == 5 else usual, math.inf if i == 7 else usual,
+            1e150 if i == 3 else usual]
+
+
+def after_given(make, steps=20):
+    x = torch.tensor([0.5, -1.5, 2.0, 1.0, -0.5, 0.25, 3.0], requires_grad=True, **F64)
+    opt = make([x])
+    for i in range(steps):
+        x.grad = torch.tensor(given(i), **F64)
+        opt.step()
+    return x.tolist()
+
+
+GIVEN = {
+    "sgd": lambda p: o.SGD(p, lr=0.1),
+    "sgd_decay": lambda p: o.SGD(p, lr=0.1, weight_decay=0.1),
+    "sgd_momentum": lambda p: o.SGD(p, lr=0.1, momentum=0.9),
+    "sgd_dampening": lambda p: o.SGD(p, lr=0.1, momentum=0.9, dampening=1.0),
+    "adam": lambda p: o.Adam(p),
+    "adam_beta1": lambda p: o.Adam(p, betas=(0, 0.999)),
+    "adam_beta2": lambda p: o.Adam(p, betas=(0.9, 0)),
+    "adam_betas": lambda p: o.Adam(p, betas=(0, 0)),
+    "adam_eps": lambda p: o.Adam(p, eps=0),
+    "adam_amsgrad": lambda p: o.Adam(p, amsgrad=True, betas=(0, 0), eps=0),
+    "adamw_decay": lambda p: o.AdamW(p, weight_decay=0),
+    "adamw_zeros": lambda p: o.AdamW(p, betas=(0, 0), eps=0, weight_decay=0),
+    "rmsprop": lambda p: o.RMSprop(p),
+    "rmsprop_alpha": lambda p: o.RMSprop(p, alpha=0),
+    "rmsprop_eps": lambda p: o.RMSprop(p, eps=0, momentum=0.5),
+    "rmsprop_centered": lambda p: o.RMSprop(p, centered=True, eps=1e-3),
+    "adagrad": lambda p: o.Adagrad(p),
+    "adagrad_eps": lambda p: o.Adagrad(p, eps=0),
+    "adadelta": lambda p: o.Adadelta(p),
+    "adadelta_rho": lambda p: o.Adadelta(p, rho=0),
+    "adadelta_eps": lambda p: o.Adadelta(p, eps=0),
+    "adamax": lambda p: o.Adamax(p),
+    "adamax_betas": lambda p: o.Adamax(p, betas=(0, 0)),
+    "adamax_eps": lambda p: o.Adamax(p, eps=0),
+    "nadam": lambda p: NAdam(p),
+    "nadam_zeros": lambda p: NAdam(p, betas=(0, 0), momentum_decay=0),
+    "nadam_eps": lambda p: NAdam(p, eps=0),
+    "lion": lambda p: Lion(p),
+    "lion_zeros": lambda p: Lion(p, betas=(0, 0)),
+}
+
 
 def rosenbrock(x):
     """With the factor 5; the usual factor of 100 amplifies rounding errors."""
@@ -199,6 +250,58 @@ SCHEDULES = {
                     dict(metric=lambda i: min(i / 10, 3.0))),
 }
 
+# The ends of the options, over 50 steps or as many as a cycle has. A negative metric with a relative threshold is left
+# out: torch counts one that stays as better each time.
+EDGES = {
+    "step_of_one": (lambda p: s.StepLR(p, 1, 0.9), {}),
+    "step_gamma_zero": (lambda p: s.StepLR(p, 3, 0.0), {}),
+    "step_gamma_above_one": (lambda p: s.StepLR(p, 7, 1.5), {}),
+    "multistep_at_zero": (lambda p: s.MultiStepLR(p, [0, 3], 0.5), {}),
+    "multistep_one": (lambda p: s.MultiStepLR(p, [1], 0.0), {}),
+    "exponential_one": (lambda p: s.ExponentialLR(p, 1.0), {}),
+    "exponential_zero": (lambda p: s.ExponentialLR(p, 0.0), {}),
+    "linear_one_step": (lambda p: s.LinearLR(p, 0.5, 1.0, 1), {}),
+    "linear_down_to_zero": (lambda p: s.LinearLR(p, 1.0, 0.0, 20), {}),
+    "linear_flat": (lambda p: s.LinearLR(p, 1.0, 1.0, 4), {}),
+    "cosine_of_one": (lambda p: s.CosineAnnealingLR(p, 1, 0.1), {}),
+    "cosine_beyond": (lambda p: s.CosineAnnealingLR(p, 7, 0.0), {}),
+    "cosine_up": (lambda p: s.CosineAnnealingLR(p, 20, 0.9), {}),
+    "restarts_of_one": (lambda p: s.CosineAnnealingWarmRestarts(p, 1, 1, 0.1), {}),
+    "restarts_doubling": (lambda p: s.CosineAnnealingWarmRestarts(p, 1, 2, 0.0), {}),
+    "restarts_equal": (lambda p: s.CosineAnnealingWarmRestarts(p, 7, 1, 0.2), {}),
+    "one_cycle_of_one": (lambda p: s.OneCycleLR(p, 0.5, total_steps=1, cycle_momentum=False), dict(n=1)),
+    "one_cycle_of_two": (lambda p: s.OneCycleLR(p, 0.5, total_steps=2, cycle_momentum=False), dict(n=2)),
+    "one_cycle_of_three": (lambda p: s.OneCycleLR(p, 0.5, total_steps=3, cycle_momentum=False), dict(n=3)),
+    "one_cycle_low": (lambda p: s.OneCycleLR(p, 0.5, total_steps=50, pct_start=0.001, cycle_momentum=False),
+                      dict(n=50)),
+    "one_cycle_high": (lambda p: s.OneCycleLR(p, 0.5, total_steps=50, pct_start=0.999, anneal_strategy="linear",
+                                              cycle_momentum=False), dict(n=50)),
+    "one_cycle_flat": (lambda p: s.OneCycleLR(p, 0.5, total_steps=50, div_factor=1, final_div_factor=1,
+                                              cycle_momentum=False), dict(n=50)),
+    "one_cycle_phases": (lambda p: s.OneCycleLR(p, 0.5, total_steps=50, three_phase=True, pct_start=0.45,
+                                                div_factor=3, cycle_momentum=False), dict(n=50)),
+    "two_in_a_row": (lambda p: s.SequentialLR(p, [s.LinearLR(p, 0.5, 1.0, 1), s.ExponentialLR(p, 0.9)], [1]), {}),
+    "plateau_defaults": (lambda p: s.ReduceLROnPlateau(p), dict(metric=lambda i: 3.0)),
+    "plateau_no_patience": (lambda p: s.ReduceLROnPlateau(p, patience=0, factor=0.9), dict(metric=lambda i: 3.0)),
+    "plateau_no_threshold": (lambda p: s.ReduceLROnPlateau(p, patience=1, threshold=0.0),
+                             dict(metric=lambda i: 5 - 1e-9 * i)),
+    "plateau_small_gains": (lambda p: s.ReduceLROnPlateau(p, patience=1), dict(metric=lambda i: 5 - 1e-9 * i)),
+    "plateau_eps": (lambda p: s.ReduceLROnPlateau(p, patience=0, factor=0.5, eps=0.1), dict(metric=lambda i: 1.0)),
+    "plateau_min_above": (lambda p: s.ReduceLROnPlateau(p, patience=0, min_lr=0.7), dict(metric=lambda i: 1.0)),
+    "plateau_cooldown": (lambda p: s.ReduceLROnPlateau(p, patience=0, factor=0.9, cooldown=4),
+                         dict(metric=lambda i: 1.0)),
+    "plateau_nan": (lambda p: s.ReduceLROnPlateau(p, patience=2, factor=0.5), dict(metric=lambda i: math.nan)),
+    "plateau_some_nan": (lambda p: s.ReduceLROnPlateau(p, patience=1, factor=0.5),
+                         dict(metric=lambda i: math.nan if i % 3 == 1 else 9.0 - i)),
+    "plateau_infinite": (lambda p: s.ReduceLROnPlateau(p, patience=2, factor=0.5), dict(metric=lambda i: math.inf)),
+    "plateau_negative_absolute": (lambda p: s.ReduceLROnPlateau(p, patience=2, factor=0.5, threshold_mode="abs"),
+                                  dict(metric=lambda i: -1.0 - (i < 10) * i)),
+    "plateau_max_absolute_negative": (lambda p: s.ReduceLROnPlateau(p, mode="max", patience=2, factor=0.5,
+                                                                    threshold_mode="abs"),
+                                      dict(metric=lambda i: -20.0 + min(i, 12))),
+    "plateau_zero": (lambda p: s.ReduceLROnPlateau(p, patience=1, factor=0.5), dict(metric=lambda i: 0.0)),
+}
+
 
 def write(name, lines):
     with open(os.path.join(HERE, name), "w") as f:
@@ -209,7 +312,9 @@ def write(name, lines):
 if __name__ == "__main__":
     os.makedirs(HERE, exist_ok=True)
     write("optim.txt", [(name, run(make, **how)) for name, (make, how) in RUNS.items()])
+    write("given.txt", [(name, after_given(make)) for name, make in GIVEN.items()])
     write("lbfgs.txt", [("defaults", lbfgs(4)), ("short", lbfgs(10, max_iter=3, history_size=2)),
                         ("slow", lbfgs(10, lr=0.1, max_iter=4, max_eval=6)), ("one", lbfgs(15, max_iter=1)),
                         ("far", lbfgs(8, lr=30, max_iter=2))])
     write("schedules.txt", [(name, rates(make, **how)) for name, (make, how) in SCHEDULES.items()])
+    write("schedule_edges.txt", [(name, rates(make, **dict(dict(n=50), **how))) for name, (make, how) in EDGES.items()])
