@@ -70,6 +70,7 @@ struct ad_optype {
     const char *formula;  /* y = ..., for the reference page */
     const char *gradient; /* dx = ..., for the reference page */
     const char *special;  /* conventions at special points; NULL if there are none */
+    const char *differs;  /* where numbers differ from PyTorch's on purpose; NULL if nowhere */
     int arity;            /* number of operands; -1 for any number from 1 on */
     unsigned flags;       /* AD_OP_... */
     unsigned no_grad;     /* AD_NO_GRAD(i) | ...: operands that never get a gradient, such as indices */

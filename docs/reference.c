@@ -1,6 +1,6 @@
 /* reference.c: prints docs/ops.md, the reference of all ops, from ops.def and the ops' descriptors.
 
-   usage: reference ops/ops.def tests/reference/results
+   usage: reference ops/ops.def
 
    ops.def holds three kinds of entries, each at the start of a line:
      - A heading of a family is a comment, which may span lines: "Title: sources. Note." Sources are paths; one
@@ -452,20 +452,11 @@ static void put_flags(const ad_optype *t, const char *parameters) {
     if (t->shape == NULL && t->arity > 1) printf("- Operands broadcast.\n");
 }
 
-/* Shows the lines "# differs from PyTorch: ..." at the head of the op's file of reference values. */
-static void put_difference(const char *results, const char *name) {
-    static const char mark[] = "# differs from PyTorch: ";
-    char line[ROW];
-    snprintf(line, sizeof line, "%s/%s.txt", results, name);
-    FILE *f = fopen(line, "rb");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL && *line == '#') {
-        if (strncmp(line, mark, sizeof mark - 1) != 0) continue;
-        line[strcspn(line, "\n")] = '\0';
-        printf("- Differs from PyTorch: ");
-        put_text(line + sizeof mark - 1);
-        printf("\n");
-    }
-    if (f != NULL) fclose(f);
+static void put_difference(const ad_optype *t) {
+    if (t->differs == NULL) return;
+    printf("- Differs from PyTorch: ");
+    put_text(t->differs);
+    printf("\n");
 }
 
 static void put_special(const ad_optype *t) {
@@ -482,7 +473,7 @@ static void put_value(const ad_optype *t) {
     printf("\n");
 }
 
-static int put_op(ad_graph *g, const entry *e, const entry *end, const char *results) {
+static int put_op(ad_graph *g, const entry *e, const entry *end) {
     const ad_optype *t = ad_find_op(g, e->text);
     if (t == NULL) return ad_fail(g, AD_EVALUE, "the table has no op %s", e->text);
     printf("\n### %s\n\n", t->name);
@@ -494,7 +485,7 @@ static int put_op(ad_graph *g, const entry *e, const entry *end, const char *res
     put_attributes(t);
     put_flags(t, e->details);
     put_special(t);
-    put_difference(results, t->name);
+    put_difference(t);
     return put_special_points(g, t, e->details);
 }
 
@@ -547,40 +538,40 @@ static void put_family(const entry *e) {
 }
 
 /* The sections of all entries; an error unless they are all ops of the library's table. */
-static int put_sections(ad_graph *g, const entry *entries, int n, const char *results) {
+static int put_sections(ad_graph *g, const entry *entries, int n) {
     int rc = AD_OK, n_ops = 0;
     for (int i = 0; i < n && rc == AD_OK; i++) {
         if (entries[i].kind == FAMILY) put_family(&entries[i]);
-        if (entries[i].kind == OP) rc = put_op(g, &entries[i], entries + n, results), n_ops++;
+        if (entries[i].kind == OP) rc = put_op(g, &entries[i], entries + n), n_ops++;
     }
     for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++) n_ops--;
     if (rc != AD_OK || n_ops == 0) return rc;
     return ad_fail(g, AD_EVALUE, "ops.def and the table of ops differ by %d ops", abs(n_ops));
 }
 
-static int put_page(ad_graph *g, char *text, const char *results) {
+static int put_page(ad_graph *g, char *text) {
     entry *entries = malloc(MAX_ENTRIES * sizeof *entries);
     if (entries == NULL) return AD_ENOMEM;
     int rc = read_entries(g, text, entries), n = rc;
     if (rc >= 0) {
         put_head();
         put_contents(entries, n);
-        rc = put_sections(g, entries, n, results);
+        rc = put_sections(g, entries, n);
     }
     free(entries);
     return rc;
 }
 
-static int put_file(ad_graph *g, const char *path, const char *results) {
+static int put_file(ad_graph *g, const char *path) {
     char *text = whole_file(path);
-    int rc = text ? put_page(g, text, results) : ad_fail(g, AD_EIO, "%s cannot be read", path);
+    int rc = text ? put_page(g, text) : ad_fail(g, AD_EIO, "%s cannot be read", path);
     free(text);
     return rc;
 }
 
 int main(int argc, char **argv) {
     if (argc != 3) {
-        fputs("usage: reference ops/ops.def tests/reference/results > docs/ops.md\n", stderr);
+        fputs("usage: reference ops/ops.def > docs/ops.md\n", stderr);
         return EXIT_FAILURE;
     }
     ad_graph *g = ad_graph_new();

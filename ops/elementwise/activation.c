@@ -4,13 +4,17 @@
 #include "ops/elementwise/elementwise.h"
 
 /* The vjp writes 1 - y as sigmoid(-x), which stays accurate where y rounds to 1. */
-AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope accurate in both tails", -4, 4,
+AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope accurate in both tails"
+         AD_DIFFERS("the slopes keep their digits in both tails; PyTorch's are 0 where y rounds to 1"),
+         -4, 4,
          1 / (1 + exp(-x)),
          g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))))),
          ad_mul(g, ad_mul(y, ad_sigmoid(ad_neg(x)))), 0.0, 40.0, -40.0, 1e4, -1e4)
 ad_var *ad_sigmoid(ad_var *x) { return AD_CALL_1(sigmoid, x); }
 
-AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails", -4, 4,
+AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails"
+         AD_DIFFERS("the second slope keeps its digits in both tails"),
+         -4, 4,
          (x < 0 ? x : 0) - LOG1P_EXP(x),
          g / (1 + exp(x)),
          ad_mul(g, ad_sigmoid(ad_neg(x))), 0.0, 40.0, -40.0, 1e4, -1e4)
@@ -22,7 +26,9 @@ AD_UNARY(relu, "max(x, 0); slope 0 at 0", 0.1, 2,
          ad__zero_where(ad_le(x, ad__constant(x, 0)), g), 0.0, -0.0, -1.0, 2.0, INFINITY)
 ad_var *ad_relu(ad_var *x) { return AD_CALL_1(relu, x); }
 
-AD_UNARY(softplus, "log(1 + exp(x)), without overflow", -4, 4,
+AD_UNARY(softplus, "log(1 + exp(x)), without overflow"
+         AD_DIFFERS("exact for all x; PyTorch's is x above 20. softplus_with(x, 1, 20) is PyTorch's"),
+         -4, 4,
          (x > 0 ? x : 0) + LOG1P_EXP(x),
          g / (1 + exp(-x)),
          ad_mul(g, ad_sigmoid(x)), 0.0, 25.0, 1e4, -1e4)
@@ -72,7 +78,9 @@ ad_var *ad_selu(ad_var *x) { return AD_CALL_1(selu, x); }
 static ad_var *normal_cdf(ad_var *x) { return ad_muls(ad_erfc(ad_muls(x, -0.70710678118654752)), 0.5); }
 static ad_var *normal_pdf(ad_var *x) { return ad_muls(ad_exp(ad_muls(ad_square(x), -0.5)), 0.39894228040143268); }
 
-AD_UNARY(gelu, "x times the normal distribution function of x (Hendrycks and Gimpel 2016)", -4, 4,
+AD_UNARY(gelu, "x times the normal distribution function of x (Hendrycks and Gimpel 2016)"
+         AD_DIFFERS("the second slope of huge x is 0; PyTorch's is NaN"),
+         -4, 4,
          x / 2 * erfc(x * (T)-0.70710678118654752),
          g * (erfc(x * (T)-0.70710678118654752) / 2 + x * (T)0.39894228040143268 * exp(x * x / -2)),
          ad_mul(g, ad_add(normal_cdf(x), ad_mul(x, normal_pdf(x)))), 0.0, 10.0, -10.0, -30.0, 1e4, -1e4)
@@ -81,7 +89,9 @@ ad_var *ad_gelu(ad_var *x) { return AD_CALL_1(gelu, x); }
 /* The slope of sigmoid, accurate in both tails. */
 #define SIGMOID_SLOPE(x) (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x)))))
 
-AD_UNARY(silu, "x sigmoid(x), also called swish", -4, 4,
+AD_UNARY(silu, "x sigmoid(x), also called swish"
+         AD_DIFFERS("the second slope keeps its digits in both tails"),
+         -4, 4,
          x / (1 + exp(-x)),
          g * (1 / (1 + exp(-x)) + x * SIGMOID_SLOPE(x)),
          ad_mul(g, ad_add(ad_sigmoid(x), ad_mul(y, ad_sigmoid(ad_neg(x))))), 0.0, 40.0, -40.0, 1e4, -1e4)
@@ -108,7 +118,9 @@ static ad_var *gelu_tanh_rule(ad_var *g, ad_var *x) {
     return ad_mul(g, ad_add(s, ad_mul(ad_mul(ad_mul(x, s), two_u_slope(x)), rest)));
 }
 
-AD_UNARY(gelu_tanh, "tanh approximation of gelu: x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)", -4, 4,
+AD_UNARY(gelu_tanh, "tanh approximation of gelu: x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)"
+         AD_DIFFERS("the slopes of huge x are 0 or 1; PyTorch's are NaN"),
+         -4, 4,
          x / (1 + exp(-TWO_U(x))),
          g * (1 / (1 + exp(-TWO_U(NEAR(x)))) + NEAR(x) * TWO_U_SLOPE(NEAR(x)) * SIGMOID_SLOPE(TWO_U(NEAR(x)))),
          gelu_tanh_rule(g, near(x)),
@@ -123,7 +135,9 @@ ad_var *ad_gelu_tanh(ad_var *x) { return AD_CALL_1(gelu_tanh, x); }
 #define TANH_SOFTPLUS(x) (MISH_N(x) / MISH_D(x))
 #define TANH_SOFTPLUS_SLOPE(x) (MISH_S(x) / (MISH_D(x) * MISH_D(x)))
 
-AD_UNARY(mish, "x tanh(softplus(x))", -4, 4,
+AD_UNARY(mish, "x tanh(softplus(x))"
+         AD_DIFFERS("the second slope keeps its digits in both tails"),
+         -4, 4,
          x * TANH_SOFTPLUS(x),
          g * (TANH_SOFTPLUS(x) + x * TANH_SOFTPLUS_SLOPE(x)),
          ad_mul(g, ad_add(ad_tanh(ad_softplus(x)),
@@ -131,7 +145,9 @@ AD_UNARY(mish, "x tanh(softplus(x))", -4, 4,
          0.0, 20.0, -20.0, 1e4, -1e4)
 ad_var *ad_mish(ad_var *x) { return AD_CALL_1(mish, x); }
 
-AD_UNARY(softsign, "x / (1 + |x|)", -3, 3,
+AD_UNARY(softsign, "x / (1 + |x|)"
+         AD_DIFFERS("the slopes at inf and -inf are 0; PyTorch's are NaN"),
+         -3, 3,
          x / (1 + fabs(x)),
          g / (1 + fabs(x)) / (1 + fabs(x)),
          ad_div(ad_div(g, ad_adds(ad_abs(x), 1)), ad_adds(ad_abs(x), 1)), 0.0, 1e10, -1e10)
@@ -150,7 +166,9 @@ AD_UNARY_K2(hardtanh, "x limited to lo .. hi; slope 0 at both bounds, unlike cla
             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
 ad_var *ad_hardtanh(ad_var *x, double lo, double hi) { return AD_CALL_K(hardtanh, x, lo, hi); }
 
-AD_UNARY(hardsigmoid, "x / 6 + 1/2, limited to 0 .. 1; slope 0 at -3 and 3", -2.9, 2.9,
+AD_UNARY(hardsigmoid, "x / 6 + 1/2, limited to 0 .. 1; slope 0 at -3 and 3"
+         AD_DIFFERS("the slope is 1/6 to the last digit; PyTorch's is 1/6 rounded to f32"),
+         -2.9, 2.9,
          x <= -3 ? 0 : x >= 3 ? 1 : (x + 3) / 6,
          x > -3 && x < 3 ? g / 6 : 0,
          ad_where(ad_lt(ad_abs(x), ad__constant(x, 3)), ad_muls(g, 1.0 / 6), ad__constant(g, 0)),
@@ -158,7 +176,10 @@ AD_UNARY(hardsigmoid, "x / 6 + 1/2, limited to 0 .. 1; slope 0 at -3 and 3", -2.
 ad_var *ad_hardsigmoid(ad_var *x) { return AD_CALL_1(hardsigmoid, x); }
 
 /* The slopes at -3 and 3 are those of the interval between them, as in PyTorch. */
-AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3", -2.9, 2.9,
+AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3"
+         AD_DIFFERS("the slopes at -3 and 3 are those of the interval between them, for every size; PyTorch's "
+                    "depend on the size of the array"),
+         -2.9, 2.9,
          x <= -3 ? x * 0 : x >= 3 ? x : x * ((x + 3) / 6),
          x < -3 ? 0 : x > 3 ? g : g * (x / 3 + (T)0.5),
          ad_where(ad_gt(x, ad__constant(x, 3)), g,

@@ -70,7 +70,10 @@ static ad_var *slope_in_exponent(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
     return ad__zero_where(none, ad_mul(ad_mul(g, y), ad_log(ad_where(none, ad__constant(a, 1), a))));
 }
 
-AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0", 0.3, 2,
+AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0"
+          AD_DIFFERS("the mixed second slope at b = 0 is 1 / a; PyTorch's is 0. The slope in a at a = -1 has the "
+                     "sign of an even power for huge b"),
+          0.3, 2,
           pow(a, b),
           b == 0 ? 0 : IS_INVERSE(a, b) ? g * y / a * b : AD__PRODUCT(g, b, pow(a, b - 1)),
           a == 0 && b >= 0 ? 0 : g * y * log(a),
@@ -99,7 +102,9 @@ AD_BINARY(minimum, "the smaller of a and b; each gets half the gradient if they 
 ad_var *ad_minimum(ad_var *a, ad_var *b) { return AD_CALL_2(minimum, a, b); }
 
 /* The slopes compute b / (a^2 + b^2) without overflow. */
-AD_BINARY(atan2, "angle of the point (b, a) in -pi .. pi; slopes NaN at (0, 0)", 0.3, 2,
+AD_BINARY(atan2, "angle of the point (b, a) in -pi .. pi; slopes NaN at (0, 0)"
+          AD_DIFFERS("huge operands do not overflow"),
+          0.3, 2,
           atan2(a, b),
           g * (b / hypot(a, b)) / hypot(a, b),
           -g * (a / hypot(a, b)) / hypot(a, b),
@@ -133,7 +138,10 @@ static ad_var *fmod_rule(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
     return ad_where(small, ad_mul(k, ad_round(q)), ad_div(ad_mul(k, difference), divisor));
 }
 
-AD_BINARY(fmod, "remainder of a / b with the sign of a", 0.4, 2,
+AD_BINARY(fmod, "remainder of a / b with the sign of a"
+          AD_DIFFERS("the slope in b is the quotient that belongs to the remainder, where PyTorch's is trunc of the "
+                     "rounded quotient; it is NaN where the remainder is"),
+          0.4, 2,
           fmod(a, b),
           g,
           fabs(QUOTIENT(a, b, y)) < (T)1e9 ? -g * rint(QUOTIENT(a, b, y)) : -g * (a - y) / b,
@@ -158,7 +166,9 @@ AD_BINARY(xlogy, "a log b; 0 where a is 0, unless b is NaN", 0.3, 2,
 ad_var *ad_xlogy(ad_var *a, ad_var *b) { return AD_CALL_2(xlogy, a, b); }
 
 /* PyTorch has no gradient for heaviside. */
-AD_BINARY(heaviside, "0 for a < 0, 1 for a > 0, and b where a is 0; slope 0 in a", 0.1, 2,
+AD_BINARY(heaviside, "0 for a < 0, 1 for a > 0, and b where a is 0; slope 0 in a"
+          AD_DIFFERS("b takes a gradient where a is 0; PyTorch has none"),
+          0.1, 2,
           a == 0 ? b : a > 0,
           0,
           a == 0 ? g : 0,

@@ -136,6 +136,9 @@ typedef double f64;
 #define AD__X const T x AD__UNUSED = a;
 #define AD__K(name, i) const T name AD__UNUSED = (T)k_[i];
 
+/* After an op's doc: where its numbers differ from PyTorch's on purpose. */
+#define AD_DIFFERS(text) , .differs = text
+
 /* ---- what an op needs -------------------------------------------------------------------------------------------- */
 
 #define AD__SAMPLES(name, n, k, lo, hi, ...)                                                                           \
@@ -154,12 +157,12 @@ typedef double f64;
     }
 
 /* The descriptor's fields, with and without a gradient. */
-#define AD__FIELDS(name, n, doc_, value_text, slope_text)                                                              \
-    .doc = doc_, .formula = value_text, .gradient = slope_text, .arity = n, .flags = AD_OP_IN_PLACE,                   \
+#define AD__FIELDS(name, n, value_text, slope_text)                                                              \
+    .formula = value_text, .gradient = slope_text, .arity = n, .flags = AD_OP_IN_PLACE,                   \
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 },\
     .vjp = name##_vjp
-#define AD__CONSTANT_FIELDS(name, n, doc_, value_text)                                                                 \
-    .doc = doc_, .formula = value_text, .arity = n, .flags = AD_OP_CONSTANT,                                           \
+#define AD__CONSTANT_FIELDS(name, n, value_text)                                                                 \
+    .formula = value_text, .arity = n, .flags = AD_OP_CONSTANT,                                           \
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }
 
 /* The formulas become strings here, since a nested macro would receive them expanded. */
@@ -172,7 +175,7 @@ typedef double f64;
     AD__BACKWARD(name, f64, 1, a, a, a)                                                                                \
     AD__UNARY_RULE(name, , RULE)                                                                                       \
     AD__SAMPLES(name, 1, NULL, lo, hi, __VA_ARGS__)                                                                    \
-    AD_OPTYPE(name, AD__FIELDS(name, 1, doc_, #VALUE, #SLOPE));
+    AD_OPTYPE(name, .doc = doc_, AD__FIELDS(name, 1, #VALUE, #SLOPE));
 
 #define AD_UNARY_K(name, doc_, check, k1, sample1, lo, hi, VALUE, SLOPE, RULE, ...)                                    \
     AD__VALUE(name, f32, 1, AD__X AD__K(k1, 0), VALUE)                                                                 \
@@ -184,8 +187,8 @@ typedef double f64;
     AD__UNARY_RULE(name, AD__K(k1, 0), RULE)                                                                           \
     AD__SAMPLES(name, 1, (const double[]){ sample1 }, lo, hi, __VA_ARGS__)                                             \
     static const ad_attr name##_attrs[] = { { #k1, AD_ATTR_DOUBLE, 0 }, { 0 } };                                       \
-    AD_OPTYPE(name, AD__FIELDS(name, 1, doc_, #VALUE, #SLOPE), .shape = check, .attr_size = sizeof(double),            \
-              .attrs = name##_attrs);
+    AD_OPTYPE(name, .doc = doc_, AD__FIELDS(name, 1, #VALUE, #SLOPE), .shape = check, .attrs = name##_attrs,           \
+              .attr_size = sizeof(double));
 
 #define AD_UNARY_K2(name, doc_, check, k1, sample1, k2, sample2, lo, hi, VALUE, SLOPE, RULE, ...)                      \
     AD__VALUE(name, f32, 1, AD__X AD__K(k1, 0) AD__K(k2, 1), VALUE)                                                    \
@@ -199,8 +202,8 @@ typedef double f64;
     static const ad_attr name##_attrs[] = {                                                                            \
         { #k1, AD_ATTR_DOUBLE, 0 }, { #k2, AD_ATTR_DOUBLE, sizeof(double) }, { 0 }                                     \
     };                                                                                                                 \
-    AD_OPTYPE(name, AD__FIELDS(name, 1, doc_, #VALUE, #SLOPE), .shape = check, .attr_size = 2 * sizeof(double),        \
-              .attrs = name##_attrs);
+    AD_OPTYPE(name, .doc = doc_, AD__FIELDS(name, 1, #VALUE, #SLOPE), .shape = check, .attrs = name##_attrs,           \
+              .attr_size = 2 * sizeof(double));
 
 /* Evaluates a rule only if its operand takes a gradient. */
 #define AD__RULE(i, RULE)                                                                                              \
@@ -221,7 +224,7 @@ typedef double f64;
         AD__RULE(1, RULE_B)                                                                                            \
     }                                                                                                                  \
     AD__SAMPLES(name, 2, NULL, lo, hi, __VA_ARGS__)                                                                    \
-    AD_OPTYPE(name, AD__FIELDS(name, 2, doc_, #VALUE, #SLOPE_A "; " #SLOPE_B));
+    AD_OPTYPE(name, .doc = doc_, AD__FIELDS(name, 2, #VALUE, #SLOPE_A "; " #SLOPE_B));
 
 #define AD_TERNARY(name, doc_, no_grad_, VALUE, SLOPE_A, SLOPE_B, SLOPE_C, RULE_A, RULE_B, RULE_C)                     \
     AD__VALUE(name, f32, 3, , VALUE)                                                                                   \
@@ -241,18 +244,19 @@ typedef double f64;
         AD__RULE(1, RULE_B)                                                                                            \
         AD__RULE(2, RULE_C)                                                                                            \
     }                                                                                                                  \
-    AD_OPTYPE(name, AD__FIELDS(name, 3, doc_, #VALUE, #SLOPE_A "; " #SLOPE_B "; " #SLOPE_C), .no_grad = no_grad_);
+    AD_OPTYPE(name, .doc = doc_, AD__FIELDS(name, 3, #VALUE, #SLOPE_A "; " #SLOPE_B "; " #SLOPE_C),                    \
+              .no_grad = no_grad_);
 
 #define AD_PREDICATE(name, doc_, VALUE)                                                                                \
     AD__VALUE(name, f32, 1, AD__X, VALUE)                                                                              \
     AD__VALUE(name, f64, 1, AD__X, VALUE)                                                                              \
     AD__SAMPLES(name, 1, NULL, -2, 2, 0, -0.0, 1, -3, NAN, INFINITY, -INFINITY)                                        \
-    AD_OPTYPE(name, AD__CONSTANT_FIELDS(name, 1, doc_, #VALUE));
+    AD_OPTYPE(name, .doc = doc_, AD__CONSTANT_FIELDS(name, 1, #VALUE));
 
 #define AD_COMPARISON(name, doc_, VALUE)                                                                               \
     AD__VALUE(name, f32, 2, , VALUE)                                                                                   \
     AD__VALUE(name, f64, 2, , VALUE)                                                                                   \
     AD__SAMPLES(name, 2, NULL, -2, 2, 0, 1, NAN, INFINITY)                                                             \
-    AD_OPTYPE(name, AD__CONSTANT_FIELDS(name, 2, doc_, #VALUE));
+    AD_OPTYPE(name, .doc = doc_, AD__CONSTANT_FIELDS(name, 2, #VALUE));
 
 #endif

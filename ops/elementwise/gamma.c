@@ -8,7 +8,9 @@ static inline double log_gamma(double x) { return ad__number_lgamma(x); }
 static inline double digamma_at(double x) { return ad__number_digamma(x); }
 static inline double polygamma_at(double n, double x) { return ad__number_polygamma((int)n, x); }
 
-AD_UNARY(lgamma, "logarithm of |gamma(x)|; inf at 0, -1, -2, ...", 0.3, 4,
+AD_UNARY(lgamma, "logarithm of |gamma(x)|; inf at 0, -1, -2, ..."
+         AD_DIFFERS("the second slope at the poles is inf; PyTorch's is a large number"),
+         0.3, 4,
          log_gamma(x),
          g * (T)digamma_at(x),
          ad_mul(g, ad_digamma(x)), 1.0, 2.0, 0.0, -0.5, -1.5, -2.5, -1.0, 1e-3, 50.0, 1e4, INFINITY)
@@ -21,7 +23,10 @@ static ad_var *digamma_rule(ad_var *g, ad_var *x) {
     return ad_where(tiny, ad_div(ad_div(g, near), near), ad_mul(g, ad_polygamma(far, 1)));
 }
 
-AD_UNARY(digamma, "derivative of lgamma; -inf at 0, NaN at -1, -2, ...", 0.3, 4,
+AD_UNARY(digamma, "derivative of lgamma; -inf at 0, NaN at -1, -2, ..."
+         AD_DIFFERS("the slope at the poles is inf and the second slope NaN, as they differ on both sides; PyTorch "
+                    "has large numbers and -inf"),
+         0.3, 4,
          digamma_at(x),
          fabs(x) < (T)1e-9 ? g / x / x : g * (T)polygamma_at(1, x),
          digamma_rule(g, x), 1.4616321449683622, 0.0, -0.5, -1.5, -2.5, 1e-3, 50.0, INFINITY)
@@ -33,7 +38,10 @@ static int polygamma_shape(ad_call *c) {
     return ad_call_fail(c, AD_EVALUE, "order %g is not one of 0..%d", n, AD__POLYGAMMA_MAX - 1);
 }
 
-AD_UNARY_K(polygamma, "n-th derivative of digamma, n = 0..19", polygamma_shape, n, 1, 0.5, 4,
+AD_UNARY_K(polygamma, "n-th derivative of digamma, n = 0..19"
+           AD_DIFFERS("at the poles inf or NaN, where PyTorch has large numbers; the slope at inf is 0, where "
+                      "PyTorch's is NaN"),
+           polygamma_shape, n, 1, 0.5, 4,
            polygamma_at(n, x),
            g * (T)polygamma_at(n + 1, x),
            ad_mul(g, ad_polygamma(x, n + 1)), 0.0, -0.5, -1.5, -2.5, 0.05, 50.0, INFINITY)

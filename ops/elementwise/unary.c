@@ -8,13 +8,17 @@ AD_UNARY(neg, "negation, -x", -2, 2,
          ad_neg(g), 0.0, -0.0, INFINITY)
 ad_var *ad_neg(ad_var *x) { return AD_CALL_1(neg, x); }
 
-AD_UNARY(abs, "absolute value; slope 0 at 0", 0.1, 2,
+AD_UNARY(abs, "absolute value; slope 0 at 0"
+         AD_DIFFERS("the slope at NaN is NaN, as sign(NaN) is; PyTorch's is 0"),
+         0.1, 2,
          fabs(x),
          x > 0 ? g : x < 0 ? -g : x * 0,
          ad__times_sign(g, x), 0.0, -0.0, -2.5, NAN)
 ad_var *ad_abs(ad_var *x) { return AD_CALL_1(abs, x); }
 
-AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0", 0.1, 2,
+AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0"
+         AD_DIFFERS("sign(NaN) is NaN, as NumPy has it; PyTorch's 0 would hide it"),
+         0.1, 2,
          x > 0 ? 1 : x < 0 ? -1 : x,
          0,
          NULL, 0.0, -3.0, NAN)
@@ -38,7 +42,9 @@ AD_UNARY(exp, "e^x", -3, 3,
          ad_mul(g, y), 0.0, -1e4, 1e4)
 ad_var *ad_exp(ad_var *x) { return AD_CALL_1(exp, x); }
 
-AD_UNARY(expm1, "exp(x) - 1, accurate near 0", -3, 3,
+AD_UNARY(expm1, "exp(x) - 1, accurate near 0"
+         AD_DIFFERS("the slope keeps its digits far below 0; PyTorch's is the result + 1"),
+         -3, 3,
          expm1(x),
          g * exp(x),
          ad_mul(g, ad_exp(x)), 0.0, 1e-12, -30.0, -40.0, -1e4)
@@ -50,7 +56,9 @@ AD_UNARY(log, "natural logarithm", 0.2, 4,
          ad_div(g, x), 1.0, 0.0, INFINITY, -1.0)
 ad_var *ad_log(ad_var *x) { return AD_CALL_1(log, x); }
 
-AD_UNARY(log1p, "log(1 + x), accurate near 0", -0.5, 3,
+AD_UNARY(log1p, "log(1 + x), accurate near 0"
+         AD_DIFFERS("finite at the largest number, where PyTorch's overflows"),
+         -0.5, 3,
          log1p(x),
          g / (1 + x),
          ad_div(g, ad_adds(x, 1)), 0.0, 1e-12, -1.0)
@@ -118,19 +126,26 @@ AD_UNARY(cosh, "hyperbolic cosine", -3, 3,
          ad_mul(g, ad_sinh(x)), 0.0, 1e4, -1e4)
 ad_var *ad_cosh(ad_var *x) { return AD_CALL_1(cosh, x); }
 
-AD_UNARY(asinh, "inverse hyperbolic sine", -3, 3,
+AD_UNARY(asinh, "inverse hyperbolic sine"
+         AD_DIFFERS("the slopes of huge x are not 0 or NaN, as x^2 does not overflow"),
+         -3, 3,
          asinh(x),
          g / hypot(x, 1),
          ad_div(g, ad_hypot(x, ad__constant(x, 1))), 0.0, 1e-12, 1e30, -INFINITY)
 ad_var *ad_asinh(ad_var *x) { return AD_CALL_1(asinh, x); }
 
-AD_UNARY(acosh, "inverse hyperbolic cosine, x >= 1; slope inf at 1", 1.2, 4,
+AD_UNARY(acosh, "inverse hyperbolic cosine, x >= 1; slope inf at 1"
+         AD_DIFFERS("the slope below the domain is NaN; PyTorch's is a number for x <= -1. The second slope at 1 is "
+                    "NaN; PyTorch's is -inf"),
+         1.2, 4,
          acosh(x),
          g / (sqrt(x - 1) * sqrt(x + 1)),
          ad_div(g, ad_mul(ad_sqrt(ad_adds(x, -1)), ad_sqrt(ad_adds(x, 1)))), 1.0, 0.0, 1e30, INFINITY)
 ad_var *ad_acosh(ad_var *x) { return AD_CALL_1(acosh, x); }
 
-AD_UNARY(atanh, "inverse hyperbolic tangent, -1 < x < 1; slope inf at -1 and 1", -0.9, 0.9,
+AD_UNARY(atanh, "inverse hyperbolic tangent, -1 < x < 1; slope inf at -1 and 1"
+         AD_DIFFERS("the second slope of huge x is 0; PyTorch's is NaN"),
+         -0.9, 0.9,
          atanh(x),
          g / ((1 - x) * (1 + x)),
          ad_div(g, one_minus_square(x)), 0.0, 1e-12, 1.0, -1.0)
@@ -166,19 +181,25 @@ AD_UNARY(rsqrt, "1 / sqrt(x); slope -inf at 0", 0.2, 4,
          ad_mul(ad_mul(ad_mul(ad_muls(g, -0.5), y), y), y), 1.0, 0.0, INFINITY, -1.0)
 ad_var *ad_rsqrt(ad_var *x) { return AD_CALL_1(rsqrt, x); }
 
-AD_UNARY(cbrt, "cube root; slope inf at 0", 0.2, 4,
+AD_UNARY(cbrt, "cube root; slope inf at 0"
+         AD_DIFFERS("PyTorch has no such function. The second slope at 0 is NaN"),
+         0.2, 4,
          cbrt(x),
          g / (3 * y * y),
          ad_div(g, ad_muls(ad_square(y), 3)), -8.0, 1.0, 0.0, INFINITY)
 ad_var *ad_cbrt(ad_var *x) { return AD_CALL_1(cbrt, x); }
 
-AD_UNARY(erf, "error function", -2, 2,
+AD_UNARY(erf, "error function"
+         AD_DIFFERS("the second slope of huge x is 0; PyTorch's is NaN"),
+         -2, 2,
          erf(x),
          g * (T)1.1283791670955126 * exp(-x * x),
          ad_mul(ad_muls(g, 1.1283791670955126), ad_exp(ad_neg(ad_square(x)))), 0.0, 1e-12, 5.0, -30.0, INFINITY)
 ad_var *ad_erf(ad_var *x) { return AD_CALL_1(erf, x); }
 
-AD_UNARY(erfc, "1 - erf(x), accurate for large x", -2, 2,
+AD_UNARY(erfc, "1 - erf(x), accurate for large x"
+         AD_DIFFERS("the second slope of huge x is 0; PyTorch's is NaN"),
+         -2, 2,
          erfc(x),
          g * (T)-1.1283791670955126 * exp(-x * x),
          ad_mul(ad_muls(g, -1.1283791670955126), ad_exp(ad_neg(ad_square(x)))), 0.0, 5.0, 20.0, -30.0, INFINITY)
@@ -237,7 +258,9 @@ static ad_var *pows_rule(ad_var *g, ad_var *x, ad_var *y, double k) {
     return ad_where(ordinary, ad_muls(ad_div(ad_mul(g, y), x), k), power);
 }
 
-AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0", NULL, k, 2.5, 0.2, 3,
+AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0"
+           AD_DIFFERS("the second slope at -inf is inf; PyTorch's is NaN"),
+           NULL, k, 2.5, 0.2, 3,
            k == 2 ? x * x : pow(x, k),
            k == 0   ? 0
            : k == 2 ? g * 2 * x

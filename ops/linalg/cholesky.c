@@ -51,7 +51,9 @@ static void cholesky_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 static void cholesky_samples(ad_sampler *s) { ad__square_samples(s, 7, 5); }
 
-AD_OPTYPE(cholesky, .doc = "lower triangular L with L L^T = (x + x^T) / 2; PyTorch reads the lower triangle of x only",
+AD_OPTYPE(cholesky,
+          .differs = "the symmetric part is factorised; PyTorch looks at the lower triangle alone",
+          .doc = "lower triangular L with L L^T = (x + x^T) / 2; PyTorch reads the lower triangle of x only",
           .formula = "L", .gradient = "(s + s^T) / 2, s = L^-T P L^-1; P is tril(L^T g) with a halved diagonal",
           .special = "a matrix that is not positive definite is an error; needs LAPACK", .arity = 1,
           .shape = cholesky_shape, .evaluate = { cholesky_evaluate, cholesky_evaluate },

@@ -83,7 +83,9 @@ static void logdet_samples(ad_sampler *s) {
     ad_sample_values(s, NULL, 1, &AD_SHAPE(3, 3), (const double *[]){ exchanged }, 0);
 }
 
-AD_OPTYPE(logdet, .doc = "logarithm of the determinant of each square matrix", .formula = "log det x",
+AD_OPTYPE(logdet,
+          .differs = "the gradient at a singular matrix is NaN; PyTorch's is infinities and NaN",
+          .doc = "logarithm of the determinant of each square matrix", .formula = "log det x",
           .gradient = "g x^-T",
           .special = "if the determinant is negative: NaN, gradient 0; if it is 0: -inf, gradient NaN; needs LAPACK",
           .arity = 1,
@@ -134,7 +136,9 @@ static void det_samples(ad_sampler *s) {
     ad__square_samples(s, 7, -2);
 }
 
-AD_OPTYPE(det, .doc = "determinant of each square matrix", .formula = "det x", .gradient = "g det(x) x^-T",
+AD_OPTYPE(det,
+          .differs = "the gradient at a singular matrix is right; PyTorch's is 0 there",
+          .doc = "determinant of each square matrix", .formula = "det x", .gradient = "g det(x) x^-T",
           .special = "if x is singular, the gradient is g times the cofactors, and ad_gradient fails; needs LAPACK",
           .arity = 1, .shape = det_shape, .evaluate = { det_evaluate, det_evaluate },
           .backward = { det_backward, det_backward }, .vjp = det_vjp);

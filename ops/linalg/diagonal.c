@@ -91,7 +91,9 @@ static void diagonal_samples(ad_sampler *s) {
 
 static const ad_attr diagonal_list[] = { { "offset", AD_ATTR_INT64, offsetof(diagonal_attrs, offset) }, { 0 } };
 
-AD_OPTYPE(diagonal, .doc = "one diagonal of each matrix [..,n,m]; it is empty if offset is beyond the matrix",
+AD_OPTYPE(diagonal,
+          .differs = "an offset beyond the matrix gives no elements, as NumPy has it; PyTorch refuses it",
+          .doc = "one diagonal of each matrix [..,n,m]; it is empty if offset is beyond the matrix",
           .formula = "y[.., i] = x[.., i, i + offset]", .gradient = "diag_embed(g)", .arity = 1,
           .attr_size = sizeof(diagonal_attrs), .attrs = diagonal_list, .shape = diagonal_shape,
           .evaluate = { diagonal_evaluate, diagonal_evaluate }, .backward = { diagonal_backward, diagonal_backward },

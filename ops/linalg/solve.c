@@ -314,6 +314,7 @@ static void solve_triangular_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(solve_triangular,
+          .differs = "a 0 on the diagonal is an error; PyTorch divides by it",
           .doc = "solves op(a) x = b or x op(a) = b, where op(a) is a triangle of a [..,n,n] or its transpose",
           .formula = "op(a)^-1 b", .gradient = "-triangle of z x^T; z = op(a)^-T g", .arity = 2,
           .special = "a 0 on the diagonal is an error (PyTorch divides by it); needs LAPACK",

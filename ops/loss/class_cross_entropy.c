@@ -87,15 +87,21 @@ static void backward(const ad_op *op, target_fn *target_of) {
     }
 }
 
+/* v, and 0 where it is not finite and factor is 0. The product of both is then 0, with its slope in factor. */
+static ad_var *finite_where_zero(ad_var *factor, ad_var *v) {
+    return ad__zero_where(ad_logical_and(ad_logical_not(factor), ad_logical_not(ad_isfinite(v))), v);
+}
+
 /* k: the cotangents of the rows, divided by the divisor of the reduction. Both are f64. Products are rounded as in
    backward. */
 static ad_var *scores_vjp(const ad_op *op, ad_var *k, ad_var *target) {
     ad_var *x = op->in[0];
     int axis = ad__class_axis(x->layout->shape);
     ad_var *sum = ad_sum_axis(target, axis, true);
-    ad_var *total = ad__in_dtype(ad_mul(k, sum), x->layout->dtype), *hit = ad_mul(k, target);
-    ad_var *spread = ad__zero_where(ad__in_dtype(ad_logical_not(sum), x->layout->dtype), ad_mul(ad_softmax(x, axis), total));
-    return ad_sub(spread, ad__in_dtype(ad__zero_where(ad_logical_not(target), hit), x->layout->dtype));
+    ad_dtype t = x->layout->dtype;
+    ad_var *softmax = finite_where_zero(ad__in_dtype(sum, t), ad_softmax(x, axis));
+    ad_var *spread = ad_mul(softmax, ad__in_dtype(ad_mul(finite_where_zero(sum, k), sum), t));
+    return ad_sub(spread, ad__in_dtype(ad_mul(finite_where_zero(target, k), target), t));
 }
 
 /* ---- cross_entropy_classes --------------------------------------------------------------------------------- */
@@ -238,7 +244,8 @@ static void cross_entropy_probs_samples(ad_sampler *s) {
 
 AD_OPTYPE(
     cross_entropy_probs,
-    .doc = "cross-entropy of scores [n,c,..] and probabilities of the same shape, with class weights [c], label "
+    .differs = "the slopes in probabilities of an infinite score are -inf; PyTorch's are NaN",
+          .doc = "cross-entropy of scores [n,c,..] and probabilities of the same shape, with class weights [c], label "
            "smoothing and a reduction; the mean is over rows",
     .formula = "sum of target (logsumexp(scores) - scores), target = w ((1 - smoothing) probabilities + smoothing / c)",
     .gradient = "g (softmax(scores) sum(target) - target); g (1 - smoothing) w (logsumexp(scores) - scores)",

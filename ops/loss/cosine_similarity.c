@@ -110,7 +110,9 @@ static void cosine_similarity_samples(ad_sampler *s) {
     ad_sample_values(s, &(cosine_attrs){ 1, 0.5 }, 2, (ad_shape[]){ AD_SHAPE(3, 2), AD_SHAPE(3, 2) }, values, 0);
 }
 
-AD_OPTYPE(cosine_similarity, .doc = "cosine of the angle between the rows of a and b along an axis; operands broadcast",
+AD_OPTYPE(cosine_similarity,
+          .differs = "where a length is below eps, the slope is the value's; PyTorch subtracts y a / eps^2",
+          .doc = "cosine of the angle between the rows of a and b along an axis; operands broadcast",
           .formula = "sum(a b) / (max(|a|, eps) max(|b|, eps))",
           .gradient = "with unit rows u and v: g / |a| (v - y u); g / |b| (u - y v)",
           .special = "da = g v / eps where |a| < eps (PyTorch 1.13 also subtracts y a / eps^2)", .arity = 2,

@@ -27,6 +27,7 @@ AD_LOSS(l1,
         ad__times_sign(g, ad_sub(x, t)),
         ad__times_sign(g, ad_sub(t, x)),
         (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .points = AD__POINTS({ 1, 1 }, { 2, -1 })),
+        .differs = "the slopes at NaN are NaN; PyTorch's are 0",
         .doc = "absolute difference of input and target: the mean, the sum or each",
         .special = "slope 0 where input and target are equal",
         .attrs = ad__loss_list, .shape = ad__loss_shape)
@@ -71,6 +72,7 @@ AD_LOSS(smooth_l1,
         smooth_rule(g, ad_sub(t, x), k),
         (.x_range = { -2, 2 }, .t_range = { -2.3, 2.2 }, .parameters = AD__PARAMETERS(0.7, 1, 0),
          .points = AD__POINTS({ 1, 0 }, { 1, 1 }, { 0, 1 }, { 1e4, -1e4 })),
+        .differs = "beta 0 is l1, with slope 0 where input and target are equal, where PyTorch's is -1",
         .doc = "half the squared difference over beta, and linear beyond beta (Girshick 2015)",
         .special = "beta 0 is l1, with slope 0 where input and target are equal (PyTorch 1.13: -1)",
         .attrs = AD__LOSS_LIST("beta"), .shape = ad__loss_shape_not_negative)
@@ -99,6 +101,7 @@ AD_LOSS(bce,
         ad_mul(g, ad_sub(ad_log1p(ad_neg(x)), ad_log(x))),
         (.check = check_probabilities, .x_range = { 0.1, 0.9 }, .t_range = { 0, 1 },
          .points = AD__POINTS({ 0, 0 }, { 1, 1 }, { 0, 1 }, { 1, 0 }, { 0.5, 0 }, { 0, 0.5 })),
+        .differs = "the second slope divides by 1e-12 rounded to f32, as the first does; PyTorch's by 1e-12",
         .doc = "-t log x - (1 - t) log(1 - x), x in 0..1",
         .special = "each log is at least -100; the slope in x divides by at least 1e-12",
         .attrs = ad__loss_list, .shape = ad__loss_shape)
@@ -126,6 +129,7 @@ AD_LOSS(bce_logits,
         ad_mul(g, ad_sub(weighed(ad_softplus(ad_neg(x)), w), ad_softplus(x))),
         (.x_range = { -4, 4 }, .t_range = { 0, 1 }, .more_samples = weighed_samples,
          .points = AD__POINTS({ 0, 1 }, { 0, 0 }, { 700, 1 }, { -700, 0 }, { 40, 1 }, { -40, 0.5 })),
+        .differs = "keeps the digits of losses and slopes near 0 in both tails; an infinite target gives NaN",
         .doc = "bce of sigmoid(x), finite for every finite x; w is pos_weight, the weight of the positive class",
         .attrs = ad__loss_list, .shape = ad__loss_shape_weighted, .no_grad = AD_NO_GRAD(2))
 ad_var *ad_bce_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reduction reduction) {
@@ -153,6 +157,8 @@ AD_LOSS(kl_div,
         ad_mul(g, target_slope(x, t, k != 0)),
         (.x_range = { -3, -0.1 }, .t_range = { 0.1, 1 }, .parameters = AD__PARAMETERS(0, 1),
          .points = AD__POINTS({ -1, 0 }, { -0.5, 1 }, { -0.5, -1 }), .more_samples = batchmean_samples),
+        .differs = "0 where the probability is 0, also for x = -inf; the slope in the target is -inf there. PyTorch "
+                   "has NaN for both",
         .doc = "t (log t - x) for log-probabilities x and probabilities t; exp(t) (t - x) if t are log-probabilities",
         .special = "0 where the probability is 0, also for x = -inf; the slope in t is -inf there; NaN for t < 0",
         .attrs = AD__LOSS_LIST("log_target"), .shape = ad__loss_shape_batchmean)
@@ -212,6 +218,8 @@ AD_LOSS(soft_margin,
         ad_mul(ad_mul(ad_neg(g), x), ad_sigmoid(ad_neg(ad_mul(t, x)))),
         (.x_range = { -4, 4 }, .t_range = { -1, 1 },
          .points = AD__POINTS({ 0, 1 }, { 800, 1 }, { -800, 1 }, { 40, -1 })),
+        .differs = "finite for every finite input, where PyTorch's overflows where t x is below -709; the target "
+                   "takes a gradient",
         .doc = "log(1 + exp(-t x)), targets of -1 or 1, finite for every finite x",
         .attrs = ad__loss_list, .shape = ad__loss_shape)
 ad_var *ad_soft_margin(ad_var *x, ad_var *target, ad_reduction reduction) {

@@ -244,7 +244,8 @@ static void batch_norm_train_samples(ad_sampler *s) {
 
 AD_OPTYPE(
     batch_norm_train,
-    .doc = "batch_norm in training: normalises each channel of x [n,c,..] with its mean and variance over the batch. "
+    .differs = "an infinite weight gives infinities; PyTorch has NaN",
+          .doc = "batch_norm in training: normalises each channel of x [n,c,..] with its mean and variance over the batch. "
            "Each evaluation updates the running averages, which are not operands",
     .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
     .gradient = "with z = (x - mean) scale: scale w (g - mean g - z mean(g z)); g z; g, the last two summed over all "
@@ -288,6 +289,7 @@ static void batch_norm_eval_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(batch_norm_eval,
+          .differs = "an infinite weight gives infinities; PyTorch has NaN",
           .doc = "batch_norm in evaluation mode: normalises each channel of x [n,c,..] with the running averages [c]",
           .formula = "(x - running_mean) scale w + b, scale = 1 / sqrt(running_var + eps)",
           .gradient = "g scale w; g (x - running_mean) scale; g, the last two summed over all axes but the channels",

@@ -66,7 +66,8 @@ static void conv_transpose2d_samples(ad_sampler *s) {
 AD_OPTYPE(
     conv_transpose2d,
     .doc = "the transpose of conv2d as a linear map, plus an optional bias b [o]: x [n,c,h,w], w [c,o/groups,kh,kw] -> "
-           "[n,o,(h-1) stride - 2 padding + dilation (kh-1) + output_padding + 1,..]. output_padding must be less than "
+           "[n,o,(h-1) stride - 2 padding + dilation (kh-1) + output_padding + 1,..]. output_padding must be less "
+           "than "
            "stride",
     .formula = "y[n,o, i stride - padding + p dilation, ..] = b[o] + sum over c,i,j,p,q of w[c,o,p,q] x[n,c,i,j]",
     .gradient = "conv2d(g, w); conv2d_weight(g, x); g summed over n,i,j", .arity = -1,

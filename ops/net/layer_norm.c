@@ -181,7 +181,8 @@ static const ad_attr norm_list[] = { { "normalized_shape", AD_ATTR_SHAPE, offset
 
 AD_OPTYPE(
     layer_norm,
-    .doc = "normalises x over its last axes, which have normalized_shape, then applies an optional weight and an "
+    .differs = "elements whose squares overflow are normalised to 0; PyTorch has NaN",
+          .doc = "normalises x over its last axes, which have normalized_shape, then applies an optional weight and an "
            "optional bias of that shape. The variance is biased: it divides by the number of elements",
     .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
     .gradient = "with h = g w and z = (x - mean) scale: scale (h - mean h - z mean(h z)); g z; g, the last two "

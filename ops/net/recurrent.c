@@ -203,7 +203,8 @@ AD_OPTYPE(lstm,
           .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = lstm_vjp, RECURRENT);
 AD_OPTYPE(gru,
           .doc = "gated recurrent unit (Cho et al. 2014, with PyTorch's reset gate). x [n,time,3 m] is the part of the "
-                 "gates r z n that comes from the inputs, w is [3 m,m], h [n,m] is the state before the first step, b "
+                 "gates r z n that comes from the inputs, w is [3 m,m], h [n,m] is the state before the first step, "
+                 "b "
                  "is [3 m]. The result is the states at all time steps [n,time,m]",
           .formula = "with u = h_(t-1) w^T + b, r = sigmoid(x_r + u_r), z = sigmoid(x_z + u_z), n = tanh(x_n + r u_n): "
                      "h_t = (1 - z) n + z h_(t-1)",

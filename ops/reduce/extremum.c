@@ -81,7 +81,9 @@ static void min_samples(ad_sampler *s) { max_samples(s); }
     .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = extremum_shape, .backward = { extremum_backward, extremum_backward },             \
     .vjp = extremum_vjp
 
-AD_OPTYPE(max, .doc = "largest element over all or some axes; NaN if any element is NaN", .formula = "max x",
+AD_OPTYPE(max,
+          .differs = "NaNs share the gradient; PyTorch's amax gives every element NaN",
+          .doc = "largest element over all or some axes; NaN if any element is NaN", .formula = "max x",
           .evaluate = { max_evaluate, max_evaluate }, EXTREMUM);
 ad_var *ad_max(ad_var *x) { return ad__reduce_all(&ad_op_max, x); }
 ad_var *ad_max_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_max, x, axis, keepdims); }
@@ -89,7 +91,9 @@ ad_var *ad_max_axes(ad_var *x, int n, const int *axes, bool keepdims) {
     return ad__reduce_axes(&ad_op_max, x, n, axes, keepdims);
 }
 
-AD_OPTYPE(min, .doc = "smallest element over all or some axes; NaN if any element is NaN", .formula = "min x",
+AD_OPTYPE(min,
+          .differs = "NaNs share the gradient; PyTorch's amin gives every element NaN",
+          .doc = "smallest element over all or some axes; NaN if any element is NaN", .formula = "min x",
           .evaluate = { min_evaluate, min_evaluate }, EXTREMUM);
 ad_var *ad_min(ad_var *x) { return ad__reduce_all(&ad_op_min, x); }
 ad_var *ad_min_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_min, x, axis, keepdims); }

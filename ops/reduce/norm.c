@@ -82,7 +82,10 @@ static void norm_samples(ad_sampler *s) {
     }
 }
 
-AD_OPTYPE(norm, .doc = "p-norm over all or some axes, for any p; p = 0 counts the nonzero elements",
+AD_OPTYPE(norm,
+          .differs = "huge and tiny elements neither overflow nor underflow; the second slope where y is 0 is 0, "
+                     "PyTorch's is NaN",
+          .doc = "p-norm over all or some axes, for any p; p = 0 counts the nonzero elements",
           .formula = "(sum |x|^p)^(1/p)", .gradient = "g sign(x) (|x| / y)^(p-1)",
           .special = "slope 0 where y is 0; for p = inf and -inf all |x| equal to y share g; 0 for no elements",
           .arity = 1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = norm_shape,

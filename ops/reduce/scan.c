@@ -97,7 +97,9 @@ static void cumprod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static void cumprod_samples(ad_sampler *s) { scan_samples(s); }
 
-AD_OPTYPE(cumprod, .doc = "running product along an axis; the gradient is exact where elements are 0",
+AD_OPTYPE(cumprod,
+          .differs = "the slope of an infinite or NaN element does not divide by it; PyTorch's is NaN",
+          .doc = "running product along an axis; the gradient is exact where elements are 0",
           .formula = "y[i] = x[0] .. x[i]",
           .gradient = "dx[i] = y[i-1] (g[i] + x[i+1] g[i+1] + x[i+1] x[i+2] g[i+2] + ..)", .arity = 1,
           .attr_size = sizeof(int), .attrs = ad__axis_list, .shape = scan_shape,

@@ -168,7 +168,7 @@ def same(a, b):
 
 def exact_numbers(f, x):
     """Value, slope and second slope of a function of an mpmath number at x; None where that has none."""
-    with mp.workdps(600):
+    with mp.workdps(1500):
         x = mp.mpf(x)
         h = (abs(x) or mp.mpf(1)) * mp.mpf("1e-120")
         try:
