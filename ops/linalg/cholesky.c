@@ -49,7 +49,7 @@ static void cholesky_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_muls(ad_add(s, ad_transpose(s)), 0.5);
 }
 
-static void cholesky_samples(ad_sampler *s) { ad__square_samples(s, 7, 5); }
+static void cholesky_samples(ad_sampler *s) { ad__square_samples(s, NULL, 7, 5); }
 
 AD_OPTYPE(cholesky, .doc = "lower triangular L with L L^T = (x + x^T) / 2; PyTorch reads the lower triangle of x only",
           .formula = "L", .gradient = "(s + s^T) / 2, s = L^-T P L^-1; P is tril(L^T g) with a halved diagonal",

@@ -95,12 +95,12 @@ void ad__sample_matrices(int64_t n, int64_t count, double shift, double *to) {
     }
 }
 
-void ad__square_samples(ad_sampler *s, int64_t largest, double shift) {
+void ad__square_samples(ad_sampler *s, const void *attrs, int64_t largest, double shift) {
     const ad_shape shapes[] = { AD_SHAPE(1, 1),    AD_SHAPE(2, 2),    AD_SHAPE(3, 2, 2), AD_SHAPE(2, 1, 3, 3),
                                 AD_SHAPE(largest, largest), AD_SHAPE(0, 3, 3), AD_SHAPE(2, 0, 0) };
     for (int i = 0; i < AD__COUNT(shapes); i++) {
         double x[AD__SAMPLE_MATRICES];
         ad__sample_matrices(shapes[i].dim[shapes[i].ndim - 1], ad_shape_numel(ad__leading(shapes[i])), shift, x);
-        ad_sample_values(s, NULL, 1, &shapes[i], (const double *[]){ x }, 0);
+        ad_sample_values(s, attrs, 1, &shapes[i], (const double *[]){ x }, 0);
     }
 }
