@@ -27,12 +27,13 @@ ad_conv_opts ad__conv_opts_of(const ad_op *op) {
 
 static int check_attrs(const ad_call *c) {
     const ad__conv_attrs *a = c->attrs;
-    if (!ad__pair_within(a->stride.dim, 1) || !ad__pair_within(a->dilation.dim, 1))
-        return ad_call_fail(c, AD_EVALUE, "stride and dilation must be 1 or more");
-    if (!ad__pair_within(a->padding.dim, 0)) return ad_call_fail(c, AD_EVALUE, "padding must not be negative");
-    if (!ad__pair_within(a->output_padding.dim, 0) || a->output_padding.dim[0] >= a->stride.dim[0] ||
-        a->output_padding.dim[1] >= a->stride.dim[1])
-        return ad_call_fail(c, AD_EVALUE, "output_padding must be 0 or more and below stride");
+    int rc = ad__check_pair(c, "stride", a->stride.dim, 1);
+    if (rc == AD_OK) rc = ad__check_pair(c, "dilation", a->dilation.dim, 1);
+    if (rc == AD_OK) rc = ad__check_pair(c, "padding", a->padding.dim, 0);
+    if (rc == AD_OK) rc = ad__check_pair(c, "output_padding", a->output_padding.dim, 0);
+    if (rc != AD_OK) return rc;
+    if (a->output_padding.dim[0] >= a->stride.dim[0] || a->output_padding.dim[1] >= a->stride.dim[1])
+        return ad_call_fail(c, AD_EVALUE, "output_padding must be below stride");
     if (a->groups >= 1) return AD_OK;
     return ad_call_fail(c, AD_EVALUE, "%lld groups given; groups must be 1 or more", (long long)a->groups);
 }
@@ -162,7 +163,7 @@ int ad__conv_places(const ad_call *c, ad_shape x, ad_shape w, ad_shape *y) {
     for (int i = 0; i < 2; i++) {
         int64_t kernel = w.dim[2 + i];
         if (kernel < 1 || kernel > INT32_MAX)
-            return ad_call_fail(c, AD_ESHAPE, "a kernel of size %lld; it must be 1 or more", (long long)kernel);
+            return ad_call_fail(c, AD_ESHAPE, "a kernel of size %lld is not in 1..%d", (long long)kernel, INT32_MAX);
         y->dim[2 + i] =
             ad__window_places(x.dim[2 + i], kernel, a->stride.dim[i], a->padding.dim[i], a->dilation.dim[i]);
         if (y->dim[2 + i] < 1)

@@ -1,0 +1,477 @@
+/* test_bounds.c: every op function with random shapes, sizes and axes, most of them impossible: each call returns a result
+   or nil and an error, at once, and keeps to the memory that it was given. */
+#include "tests/common.h"
+
+#include "autodiff/extend.h"
+
+#include <limits.h>
+
+#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
+
+/* ---- a call ----------------------------------------------------------------------------------------- */
+
+/* What the arguments of a call are taken from. */
+typedef struct {
+    ad_var *xs[4];
+    const char *spec;
+    int n, axis, axes[128];
+    ad_range ranges[128];
+    int64_t k, m, l;
+    ad_shape s, s2;
+    ad_dtype t;
+    ad_reduction reduction;
+    bool on;
+    double d, e;
+} arguments;
+
+static ad_pool_opts pool_of(const arguments *c) {
+    return (ad_pool_opts){ { c->k, c->m }, { c->l, c->k }, { c->s.dim[0], c->s.dim[1] }, { c->s2.dim[0], 1 }, c->on, c->on };
+}
+static ad_window window_of(const arguments *c) {
+    return (ad_window){ { c->k, c->m }, { c->l, 1 }, { c->s.dim[0], c->s.dim[1] }, { c->s2.dim[0], 1 } };
+}
+static ad_conv_opts conv_of(const arguments *c) {
+    return (ad_conv_opts){ { c->k, c->m }, { c->l, 0 }, { c->s.dim[0], c->s.dim[1] }, c->s2.dim[0], { c->s2.dim[1], 0 } };
+}
+static ad_ce_opts ce_of(const arguments *c) {
+    return (ad_ce_opts){ c->on ? c->xs[1] : NULL, c->d, c->reduction, c->on, c->k };
+}
+static ad_batch_norm_opts norm_of(const arguments *c) { return (ad_batch_norm_opts){ c->on, c->d, c->e }; }
+
+/* Every function of ops.def. */
+typedef ad_var *call_fn(const arguments *c);
+#define X c->xs[0]
+#define Y c->xs[1]
+#define Z c->xs[2]
+#define CALL(name, ...) \
+    static ad_var *call_##name(const arguments *c) { return ad_##name(__VA_ARGS__); }
+CALL(neg, X)
+CALL(abs, X)
+CALL(sign, X)
+CALL(sqrt, X)
+CALL(square, X)
+CALL(exp, X)
+CALL(expm1, X)
+CALL(log, X)
+CALL(log1p, X)
+CALL(sin, X)
+CALL(cos, X)
+CALL(tanh, X)
+CALL(tan, X)
+CALL(asin, X)
+CALL(acos, X)
+CALL(atan, X)
+CALL(sinh, X)
+CALL(cosh, X)
+CALL(asinh, X)
+CALL(acosh, X)
+CALL(atanh, X)
+CALL(exp2, X)
+CALL(log2, X)
+CALL(log10, X)
+CALL(reciprocal, X)
+CALL(rsqrt, X)
+CALL(cbrt, X)
+CALL(erf, X)
+CALL(erfc, X)
+CALL(floor, X)
+CALL(ceil, X)
+CALL(round, X)
+CALL(trunc, X)
+CALL(lgamma, X)
+CALL(digamma, X)
+CALL(polygamma, X, c->d)
+CALL(clamp, X, c->d, c->e)
+CALL(adds, X, c->d)
+CALL(muls, X, c->d)
+CALL(pows, X, c->d)
+CALL(sigmoid, X)
+CALL(relu, X)
+CALL(softplus, X)
+CALL(softplus_with, X, c->d, c->e)
+CALL(leaky_relu, X, c->d)
+CALL(elu, X, c->d)
+CALL(selu, X)
+CALL(gelu, X)
+CALL(gelu_tanh, X)
+CALL(silu, X)
+CALL(mish, X)
+CALL(softsign, X)
+CALL(hardtanh, X, c->d, c->e)
+CALL(hardsigmoid, X)
+CALL(hardswish, X)
+CALL(logsigmoid, X)
+CALL(prelu, X, Y)
+CALL(rrelu, X, c->d, c->e, c->on)
+CALL(rand_like, X)
+CALL(randn_like, X)
+CALL(noisy_relu, X)
+CALL(add, X, Y)
+CALL(sub, X, Y)
+CALL(mul, X, Y)
+CALL(div, X, Y)
+CALL(pow, X, Y)
+CALL(maximum, X, Y)
+CALL(minimum, X, Y)
+CALL(atan2, X, Y)
+CALL(hypot, X, Y)
+CALL(fmod, X, Y)
+CALL(xlogy, X, Y)
+CALL(heaviside, X, Y)
+CALL(where, X, Y, Z)
+CALL(lerp, X, Y, Z)
+CALL(addcmul, X, Y, Z)
+CALL(eq, X, Y)
+CALL(ne, X, Y)
+CALL(gt, X, Y)
+CALL(ge, X, Y)
+CALL(lt, X, Y)
+CALL(le, X, Y)
+CALL(isfinite, X)
+CALL(isinf, X)
+CALL(isnan, X)
+CALL(logical_not, X)
+CALL(logical_and, X, Y)
+CALL(logical_or, X, Y)
+CALL(logical_xor, X, Y)
+CALL(matmul, X, Y)
+CALL(dot, X, Y)
+CALL(outer, X, Y)
+CALL(einsum, c->spec, X, Y)
+CALL(affine, X, Y, Z)
+CALL(permute, X, c->s)
+CALL(diagonal, X, c->k)
+CALL(trace, X)
+CALL(diag_embed, X, c->k)
+CALL(diag, X, c->k)
+CALL(tril, X, c->k)
+CALL(triu, X, c->k)
+CALL(solve, X, Y)
+CALL(solve_triangular, X, Y, (ad_triangular_opts){ .right = c->on })
+CALL(inverse, X)
+CALL(cholesky, X)
+CALL(logdet, X)
+CALL(det, X)
+CALL(cofactor, X)
+CALL(sum, X)
+CALL(sum_axis, X, c->axis, c->on)
+CALL(sum_axes, X, c->n, c->axes, c->on)
+CALL(sum_to, X, c->s)
+CALL(count_nonzero, X)
+CALL(count_nonzero_axis, X, c->axis, c->on)
+CALL(count_nonzero_axes, X, c->n, c->axes, c->on)
+CALL(any, X)
+CALL(any_axis, X, c->axis, c->on)
+CALL(any_axes, X, c->n, c->axes, c->on)
+CALL(all, X)
+CALL(all_axis, X, c->axis, c->on)
+CALL(all_axes, X, c->n, c->axes, c->on)
+CALL(mean, X)
+CALL(mean_axis, X, c->axis, c->on)
+CALL(mean_axes, X, c->n, c->axes, c->on)
+CALL(max, X)
+CALL(max_axis, X, c->axis, c->on)
+CALL(max_axes, X, c->n, c->axes, c->on)
+CALL(maxout, X, c->axis, c->k)
+CALL(min, X)
+CALL(min_axis, X, c->axis, c->on)
+CALL(min_axes, X, c->n, c->axes, c->on)
+CALL(argmax, X)
+CALL(argmax_axis, X, c->axis, c->on)
+CALL(argmin, X)
+CALL(argmin_axis, X, c->axis, c->on)
+CALL(variance, X, (int)c->k)
+CALL(variance_axis, X, c->axis, (int)c->k, c->on)
+CALL(variance_axes, X, c->n, c->axes, (int)c->k, c->on)
+CALL(std, X, (int)c->k)
+CALL(std_axis, X, c->axis, (int)c->k, c->on)
+CALL(std_axes, X, c->n, c->axes, (int)c->k, c->on)
+CALL(norm, X, c->d)
+CALL(norm_axis, X, c->axis, c->d, c->on)
+CALL(norm_axes, X, c->n, c->axes, c->d, c->on)
+CALL(logsumexp, X)
+CALL(logsumexp_axis, X, c->axis, c->on)
+CALL(logsumexp_axes, X, c->n, c->axes, c->on)
+CALL(prod, X)
+CALL(prod_axis, X, c->axis, c->on)
+CALL(prod_axes, X, c->n, c->axes, c->on)
+CALL(cumsum, X, c->axis)
+CALL(cumprod, X, c->axis)
+CALL(linear_scan, X, Y, c->axis, c->on, c->d)
+CALL(softmax, X, c->axis)
+CALL(softmax_with, X, c->axis, c->d)
+CALL(log_softmax, X, c->axis)
+CALL(cross_entropy, X, Y)
+CALL(cross_entropy_classes, X, Y, ce_of(c))
+CALL(cross_entropy_probs, X, Y, ce_of(c))
+CALL(cross_entropy_with, X, Y, ce_of(c))
+CALL(nll, X, Y, ce_of(c))
+CALL(multi_margin, X, Y, (int)c->k, c->d, Z, c->reduction)
+CALL(class_targets, X, c->k, ce_of(c))
+CALL(mse, X, Y, c->reduction)
+CALL(l1, X, Y, c->reduction)
+CALL(huber, X, Y, c->d, c->reduction)
+CALL(smooth_l1, X, Y, c->d, c->reduction)
+CALL(bce, X, Y, c->reduction)
+CALL(bce_logits, X, Y, Z, c->reduction)
+CALL(kl_div, X, Y, c->on, c->reduction)
+CALL(hinge, X, Y, c->d, c->reduction)
+CALL(hinge_embedding, X, Y, c->d, c->reduction)
+CALL(soft_margin, X, Y, c->reduction)
+CALL(cosine_similarity, X, Y, c->axis, c->d)
+CALL(dropout_mask, X, c->d)
+CALL(dropout, X, c->d, c->on)
+CALL(rnn, X, Y, Z, c->on, c->on)
+CALL(lstm, X, Y, Z, Z, c->on)
+CALL(gru, X, Y, Z, Z, c->on)
+CALL(conv2d, X, Y, Z, conv_of(c))
+CALL(conv1d, X, Y, Z, conv_of(c))
+CALL(conv_transpose2d, X, Y, Z, conv_of(c))
+CALL(conv_transpose1d, X, Y, Z, conv_of(c))
+CALL(conv2d_weight, X, c->s, Y, conv_of(c))
+CALL(max_pool2d, X, pool_of(c))
+CALL(max_pool1d, X, pool_of(c))
+CALL(max_pool2d_index, X, pool_of(c))
+CALL(avg_pool2d, X, pool_of(c))
+CALL(avg_pool1d, X, pool_of(c))
+CALL(adaptive_avg_pool2d, X, c->k, c->m)
+CALL(adaptive_avg_pool1d, X, c->k)
+CALL(avg_unpool2d, X, c->k, c->m, pool_of(c))
+CALL(layer_norm, X, c->s, Y, Z, c->d)
+CALL(batch_norm_train, X, Y, Z, Z, Z, norm_of(c))
+CALL(batch_norm_eval, X, Y, Z, Z, Z, norm_of(c))
+CALL(batch_norm, X, Y, Z, Z, Z, norm_of(c))
+CALL(reshape, X, c->s)
+CALL(squeeze, X)
+CALL(squeeze_axis, X, c->axis)
+CALL(unsqueeze, X, c->axis)
+CALL(flatten, X, c->axis, c->axes[0])
+CALL(transpose, X)
+CALL(expand, X, c->s)
+CALL(tile, X, c->s)
+CALL(repeat_interleave, X, c->axis, c->k)
+CALL(cast, X, c->t)
+CALL(detach, X)
+CALL(one_hot, X, c->k)
+CALL(slice, X, c->axis, c->k, c->m, c->l)
+CALL(slice_axes, X, c->n, c->ranges)
+CALL(narrow, X, c->axis, c->k, c->m)
+CALL(select, X, c->axis, c->k)
+CALL(slice_scatter, X, Y, c->axis, c->k, c->m, c->l)
+CALL(slice_scatter_axes, X, Y, c->n, c->ranges)
+CALL(concat, c->n, c->xs, c->axis)
+CALL(stack, c->n, c->xs, c->axis)
+CALL(flip, X, c->axis)
+CALL(flip_axes, X, c->n, c->axes)
+CALL(roll, X, c->axis, c->k)
+CALL(pad, X, c->s, c->s2, c->d)
+CALL(pad_reflect, X, c->s, c->s2)
+CALL(pad_replicate, X, c->s, c->s2)
+CALL(pad_circular, X, c->s, c->s2)
+CALL(take_axis, X, c->axis, Y)
+CALL(take, X, Y)
+CALL(index_select, X, c->axis, Y)
+CALL(embedding, X, Y)
+CALL(index_add, X, c->axis, Y, Z)
+CALL(gather, X, c->axis, Y)
+CALL(take_along, X, c->axis, Y)
+CALL(scatter_add, X, c->axis, Y, Z)
+CALL(masked_fill, X, Y, c->d)
+CALL(im2col, X, window_of(c))
+CALL(col2im, X, c->k, c->m, window_of(c))
+
+#undef CALL
+
+static const struct {
+    const char *name;
+    call_fn *f;
+} calls[] = {
+#define AD_OP(name, parameters) { #name, call_##name },
+#define AD_FN AD_OP
+#include "ops/ops.def"
+#undef AD_OP
+#undef AD_FN
+};
+
+/* ---- random arguments ------------------------------------------------------------------------------- */
+
+static int64_t pick(uint64_t *seed, int n, const int64_t *from) {
+    return from[(int)(next_between(seed, 0, 1) * n) % n];
+}
+#define PICK(seed, ...) \
+    pick(seed, COUNT(((int64_t[]){ __VA_ARGS__ })), (int64_t[]){ __VA_ARGS__ })
+
+static int64_t random_size(uint64_t *seed) {
+    if (PICK(seed, 0, 1, 2) > 0) return PICK(seed, 0, 1, 2, 3, 4);
+    return PICK(seed, INT64_MIN, INT64_MIN + 1, -1000000007, -2, -1, 1000000007, INT32_MAX, (int64_t)1 << 31,
+                (int64_t)1 << 40, (int64_t)1 << 61, INT64_MAX - 1, INT64_MAX);
+}
+
+/* Most have a possible number of dimensions. */
+static ad_shape random_list(uint64_t *seed) {
+    ad_shape s;
+    s.ndim = (int)PICK(seed, 0, 1, 2, 3, 4, 5, 6, 1, 2, 2, 3, 4, -1, 7, 100000, INT_MIN, INT_MAX);
+    for (int i = 0; i < AD_MAX_NDIM; i++) s.dim[i] = random_size(seed);
+    return s;
+}
+
+static const ad_shape shapes[] = {
+    { 0, { 0 } },       { 1, { 0 } },       { 1, { 1 } },          { 1, { 3 } },
+    { 2, { 2, 2 } },    { 2, { 2, 0 } },    { 2, { 1, 3 } },       { 3, { 2, 3, 4 } },
+    { 3, { 4, 4, 4 } }, { 4, { 1, 1, 3, 3 } }, { 4, { 2, 2, 4, 4 } }, { 6, { 1, 1, 1, 1, 1, 2 } },
+};
+
+static ad_var *random_operand(ad_graph *g, ad_dtype t, uint64_t *seed) {
+    ad_shape s = shapes[PICK(seed, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)];
+    ad_var *x = ad_param(g, t, NULL, s);
+    void *data = ad_data_mut(x);
+    for (int64_t i = 0; i < ad_numel(x); i++) ad_write_element(t, data, i, (double)PICK(seed, 0, 1, 2, 1));
+    return x;
+}
+
+static arguments random_arguments(ad_graph *g, uint64_t *seed) {
+    static const char *const specs[] = { "ij->ji", "ij,jk->ik", "i->", "...i->...", "ii", "", ",", "->", "iiiiiii->i" };
+    arguments c = { .spec = specs[PICK(seed, 0, 1, 2, 3, 4, 5, 6, 7, 8)] };
+    ad_dtype t = (ad_dtype)PICK(seed, AD_F32, AD_F64);
+    bool same = PICK(seed, 0, 1);
+    for (int i = 0; i < COUNT(c.xs); i++) c.xs[i] = i && same ? c.xs[0] : random_operand(g, t, seed);
+    c.n = (int)PICK(seed, -1, 0, 1, 2, 3, 4);
+    c.axis = (int)PICK(seed, INT_MIN, -7, -3, -2, -1, 0, 1, 2, 3, 6, INT_MAX);
+    for (int i = 0; i < COUNT(c.axes); i++) {
+        c.axes[i] = (int)PICK(seed, INT_MIN, -2, -1, 0, 1, 2, INT_MAX);
+        c.ranges[i] = (ad_range){ c.axes[i], random_size(seed), random_size(seed), random_size(seed) };
+    }
+    c.k = random_size(seed), c.m = random_size(seed), c.l = random_size(seed);
+    c.s = random_list(seed), c.s2 = random_list(seed);
+    c.t = (ad_dtype)PICK(seed, AD_F32, AD_F64, -1, 2);
+    c.reduction = (ad_reduction)PICK(seed, AD_MEAN, AD_SUM, AD_NONE, AD_BATCHMEAN, -1, 4);
+    c.on = PICK(seed, 0, 1);
+    c.d = next_between(seed, -2, 2), c.e = next_between(seed, 0, 1);
+    if (PICK(seed, 0, 0, 1)) c.d = (double[]){ NAN, INFINITY, -INFINITY, 0, 1e300, -1e300 }[PICK(seed, 0, 1, 2, 3, 4, 5)];
+    return c;
+}
+
+/* ---- what every call keeps to ----------------------------------------------------------------------- */
+
+/* An allocator that refuses large blocks, so that no call fills gigabytes. */
+enum { LARGEST = 1 << 25 };
+static void *take(void *data, size_t align, size_t size) {
+    (void)data;
+    return size > LARGEST ? NULL : aligned_alloc(align, (size + align - 1) / align * align);
+}
+static void put_back(void *data, void *memory, size_t size) {
+    (void)data, (void)size;
+    free(memory);
+}
+static ad_graph *bounded_graph(void) { return ad_graph_new_with((ad_allocator){ take, put_back, NULL }); }
+
+/* A result without an error, or nil with one. */
+static void check_result(const ad_graph *g, const ad_var *y, const char *name) {
+    assert_non_null(y);
+    if (ad_is_nil(y) && ad_graph_of(y) == NULL) return; /* concat and stack of no operands know no graph */
+    if (ad_ok(g) == ad_is_nil(y)) fail_msg("%s: %s, error %s", name, ad_is_nil(y) ? "nil" : "a result", ad_error(g));
+    if (ad_ok(g) && ad_shape_numel(ad_shape_of(y)) != ad_numel(y)) fail_msg("%s: a wrong shape", name);
+    if (!ad_ok(g) && strlen(ad_error(g)) < 10) fail_msg("%s: error %d has no sentence", name, ad_error_code(g));
+}
+
+/* Differentiates y by both rules. Every step keeps to the memory that it was given, and takes little time. */
+static void check_call(ad_graph *g, ad_var *y, ad_var *x, const char *name, double start) {
+    ad_var *d = NULL;
+    check_result(g, y, name);
+    if (ad_ok(g) && ad_requires_grad(y)) ad_backward(ad_sum(y));
+    if (ad_ok(g) && ad_requires_grad(y)) ad_gradient(ad_sum(y), 1, &x, &d);
+    if (processor_seconds() - start > 1) fail_msg("%s takes %.1f s", name, processor_seconds() - start);
+}
+
+static void random_calls(void **state) {
+    (void)state;
+    ad_graph *g = bounded_graph();
+    const int rounds = test_quick() ? 20 : 300;
+    uint64_t seed = 1;
+    for (int i = 0; i < COUNT(calls); i++)
+        for (int k = 0; k < rounds; k++) {
+            ad_mark m = ad_begin(g);
+            arguments c = random_arguments(g, &seed);
+            double start = processor_seconds();
+            check_call(g, calls[i].f(&c), c.xs[0], calls[i].name, start);
+            ad_clear_error(g);
+            ad_end(g, m);
+        }
+    ad_graph_free(g);
+}
+
+/* ---- samples of the ops with one number changed ----------------------------------------------------- */
+
+typedef struct {
+    ad_graph *g;
+    uint64_t seed;
+} changes;
+
+/* Changes one number of an attribute. */
+static void change_attribute(const ad_attr *a, char *attrs, uint64_t *seed) {
+    void *at = attrs + a->offset;
+    int which = (int)PICK(seed, 0, 1, 2, 3, 4, 5, 6);
+    ad_shape *s = at;
+    int *axes = at;
+    switch (a->kind) {
+    case AD_ATTR_INT: *(int *)at = (int)PICK(seed, INT_MIN, -7, -1, 0, 1, 2, 7, INT_MAX); break;
+    case AD_ATTR_INT64: *(int64_t *)at = random_size(seed); break;
+    case AD_ATTR_BOOL: *(bool *)at = !*(bool *)at; break;
+    case AD_ATTR_DOUBLE: *(double *)at = (double[]){ NAN, INFINITY, -INFINITY, -1, 0, 1e300, 5e-324 }[which]; break;
+    case AD_ATTR_SHAPE:
+        if (which == 6) s->ndim = random_list(seed).ndim;
+        else s->dim[which % (s->ndim > 0 && s->ndim < AD_MAX_NDIM ? s->ndim : AD_MAX_NDIM)] = random_size(seed);
+        break;
+    case AD_ATTR_AXES: axes[which] = (int)PICK(seed, INT_MIN, -7, -1, 0, 1, 2, 7, 100000, INT_MAX); break;
+    }
+}
+
+static ad_var *sample_operand(ad_graph *g, const ad_sample_case *c, int i, bool change, uint64_t *seed) {
+    ad_shape s = c->shapes[i];
+    if (change && s.ndim > 0) s.dim[PICK(seed, 0, 1, 2, 3, 4, 5) % s.ndim] = PICK(seed, 0, 1, 2, 5);
+    ad_var *x = ad_param(g, AD_F64, NULL, s);
+    double *to = ad_data_mut(x);
+    int64_t n = ad_shape_numel(c->shapes[i]);
+    for (int64_t k = 0; k < ad_numel(x) && n > 0; k++) to[k] = c->values[i][k % n];
+    return x;
+}
+
+static int changed_sample(const ad_sample_case *c, void *data) {
+    changes *to = data;
+    const int rounds = test_quick() ? 2 : 20;
+    int fields = 0;
+    while (c->type->attrs != NULL && c->type->attrs[fields].name != NULL) fields++;
+    for (int k = 0; k < rounds; k++) {
+        char attrs[1024] = { 0 };
+        ad_var *in[16];
+        ad_mark m = ad_begin(to->g);
+        assert_true(c->type->attr_size <= sizeof attrs);
+        if (c->type->attr_size) memcpy(attrs, c->attrs, c->type->attr_size);
+        int which = (int)PICK(&to->seed, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9), operand = (int)PICK(&to->seed, 0, 1, 2, 9, 9, 9);
+        if (fields > 0) change_attribute(&c->type->attrs[which % fields], attrs, &to->seed);
+        for (int i = 0; i < c->n; i++) in[i] = sample_operand(to->g, c, i, i == operand, &to->seed);
+        double start = processor_seconds();
+        check_call(to->g, ad_apply(c->type, c->n, in, attrs), in[0], c->type->name, start);
+        ad_clear_error(to->g);
+        ad_end(to->g, m);
+    }
+    return 0;
+}
+
+static void changed_samples(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    changes to = { bounded_graph(), 1 };
+    for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++)
+        assert_int_equal(ad_each_sample(g, *t, changed_sample, &to), AD_OK);
+    ad_graph_free(to.g);
+    ad_graph_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_calls),
+        cmocka_unit_test(changed_samples),
+    };
+    return cmocka_run_group_tests_name("bounds", tests, NULL, NULL);
+}
