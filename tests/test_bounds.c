@@ -1,5 +1,4 @@
-/* test_bounds.c: every op function with random shapes, sizes and axes, most of them impossible: each call returns a result
-   or nil and an error, at once, and keeps to the memory that it was given. */
+/* test_bounds.c: ops with impossible shapes, sizes and axes. Each call returns a result, or nil and an error, at once. */
 #include "tests/common.h"
 
 #include "autodiff/extend.h"
@@ -25,13 +24,15 @@ typedef struct {
 } arguments;
 
 static ad_pool_opts pool_of(const arguments *c) {
-    return (ad_pool_opts){ { c->k, c->m }, { c->l, c->k }, { c->s.dim[0], c->s.dim[1] }, { c->s2.dim[0], 1 }, c->on, c->on };
+    const int64_t *s = c->s.dim;
+    return (ad_pool_opts){ { c->k, c->m }, { c->l, c->k }, { s[0], s[1] }, { c->s2.dim[0], 1 }, c->on, c->on };
 }
 static ad_window window_of(const arguments *c) {
     return (ad_window){ { c->k, c->m }, { c->l, 1 }, { c->s.dim[0], c->s.dim[1] }, { c->s2.dim[0], 1 } };
 }
 static ad_conv_opts conv_of(const arguments *c) {
-    return (ad_conv_opts){ { c->k, c->m }, { c->l, 0 }, { c->s.dim[0], c->s.dim[1] }, c->s2.dim[0], { c->s2.dim[1], 0 } };
+    const int64_t *s = c->s.dim, *s2 = c->s2.dim;
+    return (ad_conv_opts){ { c->k, c->m }, { c->l, 0 }, { s[0], s[1] }, s2[0], { s2[1], 0 } };
 }
 static ad_ce_opts ce_of(const arguments *c) {
     return (ad_ce_opts){ c->on ? c->xs[1] : NULL, c->d, c->reduction, c->on, c->k };
@@ -347,7 +348,8 @@ static arguments random_arguments(ad_graph *g, uint64_t *seed) {
     c.reduction = (ad_reduction)PICK(seed, AD_MEAN, AD_SUM, AD_NONE, AD_BATCHMEAN, -1, 4);
     c.on = PICK(seed, 0, 1);
     c.d = next_between(seed, -2, 2), c.e = next_between(seed, 0, 1);
-    if (PICK(seed, 0, 0, 1)) c.d = (double[]){ NAN, INFINITY, -INFINITY, 0, 1e300, -1e300 }[PICK(seed, 0, 1, 2, 3, 4, 5)];
+    const double odd[] = { NAN, INFINITY, -INFINITY, 0, 1e300, -1e300 };
+    if (PICK(seed, 0, 0, 1)) c.d = odd[PICK(seed, 0, 1, 2, 3, 4, 5)];
     return c;
 }
 
@@ -447,7 +449,8 @@ static int changed_sample(const ad_sample_case *c, void *data) {
         ad_mark m = ad_begin(to->g);
         assert_true(c->type->attr_size <= sizeof attrs);
         if (c->type->attr_size) memcpy(attrs, c->attrs, c->type->attr_size);
-        int which = (int)PICK(&to->seed, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9), operand = (int)PICK(&to->seed, 0, 1, 2, 9, 9, 9);
+        int which = (int)PICK(&to->seed, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
+        int operand = (int)PICK(&to->seed, 0, 1, 2, 9, 9, 9); /* 9: none */
         if (fields > 0) change_attribute(&c->type->attrs[which % fields], attrs, &to->seed);
         for (int i = 0; i < c->n; i++) in[i] = sample_operand(to->g, c, i, i == operand, &to->seed);
         double start = processor_seconds();
@@ -468,10 +471,47 @@ static void changed_samples(void **state) {
     ad_graph_free(g);
 }
 
+/* ---- numbers that are far larger than the data ------------------------------------------------------ */
+
+/* A kernel of which little more than the plane counts. The last has windows that begin 5e8 elements apart. */
+static void huge_kernels(void **state) {
+    (void)state;
+    ad_graph *g = bounded_graph();
+    const double values[] = { 1, 2, 3, 4, 9, 6, 7, 8, 5 };
+    ad_var *x = ad_param(g, AD_F64, values, AD_SHAPE(1, 1, 3, 3));
+    const ad_pool_opts wide = { .kernel = { 3, 1000000007 }, .ceil_mode = true };
+    const ad_pool_opts apart = { .kernel = { 1, 1000000007 }, .stride = { 1, 500000000 }, .padding = { 0, 500000000 } };
+    ad_var *y = ad_max_pool2d(x, wide), *z = ad_max_pool2d(x, apart);
+    assert_ok(g);
+    assert_int_equal(ad_numel(y), 1);
+    assert_close(ad_item(y), 9, 0);
+    assert_close(ad_item(ad_max_pool2d_index(x, wide)), 4, 0);
+    assert_shape(z, AD_SHAPE(1, 1, 3, 1));
+    const double most[] = { 3, 9, 8 };
+    for (int i = 0; i < 3; i++) assert_close(ad_at(z, i), most[i], 0);
+    ad_backward(y);
+    for (int i = 0; i < 9; i++) assert_close(ad_grad_at(x, i), i == 4, 0);
+    ad_graph_free(g);
+}
+
+static void counts_that_are_refused(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 4));
+    assert_fails(g, ad_adaptive_avg_pool1d(x, 1000000000), AD_ESHAPE,
+                 "cannot divide 4 elements into 1000000000 windows; at most 1024 for each element");
+    assert_shape(ad_adaptive_avg_pool1d(x, 4096), AD_SHAPE(1, 1, 4096));
+    assert_fails(g, ad_avg_pool1d(x, (ad_pool_opts){ .kernel = { INT64_MAX } }), AD_EVALUE,
+                 "kernel 9223372036854775807 is not in 1..2147483647");
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_calls),
         cmocka_unit_test(changed_samples),
+        cmocka_unit_test(huge_kernels),
+        cmocka_unit_test(counts_that_are_refused),
     };
     return cmocka_run_group_tests_name("bounds", tests, NULL, NULL);
 }

@@ -831,8 +831,8 @@ static void bad_convolutions_are_reported(void **state) {
         int code;
         const char *text;
     } rows[] = {
-        { { .stride = { -1, 1 } }, AD_EVALUE, "stride and dilation" },
-        { { .dilation = { 1, -2 } }, AD_EVALUE, "stride and dilation" },
+        { { .stride = { -1, 1 } }, AD_EVALUE, "stride -1 is not in 1..2147483647" },
+        { { .dilation = { 1, INT64_MAX } }, AD_EVALUE, "dilation 9223372036854775807 is not in 1..2147483647" },
         { { .padding = { -1, 0 } }, AD_EVALUE, "padding -1 is not in 0..2147483647" },
         { { .padding = { INT64_MAX, 0 } }, AD_EVALUE, "padding" },
         { { .groups = -1 }, AD_EVALUE, "-1 groups" },

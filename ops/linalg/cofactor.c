@@ -103,8 +103,8 @@ static int cofactor_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
-/* The form is symmetric in the directions. So the gradient in a direction is the form with g in its place, and that in x
-   is the form with g as one more direction. */
+/* The form is symmetric in the directions. So the gradient in a direction is the form with g in its place, and that in
+   x is the form with g as one more direction. */
 static void cofactor_backward(const ad_op *op) {
     const void *directions[AD__COFACTOR_ORDER];
     const ad_var *x = op->in[0];
@@ -157,12 +157,12 @@ static void cofactor_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(cofactor,
-          .doc = "the cofactors of each square matrix, which are the derivatives of det in its elements: the transpose of "
-                 "the adjugate. Applied to further operands of its shape, the op is the gradient in x of the derivative "
-                 "of det x along them",
+          .doc = "the cofactors of each square matrix, which are the derivatives of det in its elements: the "
+                 "transpose of the adjugate. Applied to further operands of its shape, the op is the gradient in x of "
+                 "the derivative of det x along them",
           .formula = "y[i,j] = (-1)^(i+j) det(x without row i and column j)",
           .gradient = "the op with g as a further operand",
-          .special = "x may be singular; a matrix with an infinity or a NaN has cofactors NaN; needs LAPACK", .arity = -1,
-          .shape = cofactor_shape, .evaluate = { cofactor_evaluate, cofactor_evaluate },
+          .special = "x may be singular; a matrix with an infinity or a NaN has cofactors NaN; needs LAPACK",
+          .arity = -1, .shape = cofactor_shape, .evaluate = { cofactor_evaluate, cofactor_evaluate },
           .backward = { cofactor_backward, cofactor_backward }, .vjp = cofactor_vjp);
 ad_var *ad_cofactor(ad_var *x) { return ad__apply1(&ad_op_cofactor, x, NULL); }

@@ -63,9 +63,10 @@ static ad_var *to_operand(ad_var *db, ad_shape as_matrices, const ad_var *b) {
     return ad_reshape(ad_sum_to(db, as_matrices), b->layout->shape);
 }
 
-/* ---- solve: a x = b, or a^T x = b ----------------------------------------------------------------------------------- */
+/* ---- solve: a x = b, or a^T x = b ------------------------------------------------------------------------- */
 
-/* transpose is for the gradient, which needs the factors of a itself: those of a^T may be singular when these are not. */
+/* transpose is for the gradient, which needs the factors of a itself. Those of a^T may have a pivot of 0 where these have
+   none. */
 typedef struct {
     bool transpose;
 } solve_attrs;
@@ -153,8 +154,8 @@ static void solve_samples(ad_sampler *s) {
 AD_OPTYPE(solve,
           .doc = "solves a x = b: a is [..,n,n]; b is [..,n,m], a vector [n], or a vector for each matrix [..,n]",
           .formula = "a^-1 b", .gradient = "-z x^T; z = a^-T g", .arity = 2,
-          .special = "a singular matrix is an error; needs LAPACK", .attr_size = sizeof(solve_attrs), .attrs = solve_list,
-          .shape = solve_shape,
+          .special = "a singular matrix is an error; needs LAPACK", .attr_size = sizeof(solve_attrs),
+          .attrs = solve_list, .shape = solve_shape,
           .evaluate = { solve_evaluate, solve_evaluate }, .backward = { solve_backward, solve_backward },
           .vjp = solve_vjp);
 ad_var *ad_solve(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_solve, a, b, &(solve_attrs){ false }); }

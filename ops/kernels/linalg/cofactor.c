@@ -3,8 +3,8 @@
    Let a = w S v be the singular value decomposition. det(a + e) = det w det v det(S + w^T e v^T), so the directions are
    turned into the basis of S, and the result is turned back. In that basis the derivative along d directions is a sum
    over d different rows r and all orders q of them: the sign of q, times element [r_i, r_q(i)] of direction i for each
-   i, times all singular values of other rows. No term is divided by a singular value that may be 0, and no terms cancel,
-   as they do in formulas with the inverse. */
+   i, times all singular values of other rows. No term is divided by a singular value that may be 0. No terms cancel, as
+   they do in formulas with the inverse. */
 #include "ops/kernels/linalg/cofactor.h"
 
 #include "ops/kernels/linalg/lapack.h"

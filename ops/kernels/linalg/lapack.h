@@ -22,8 +22,8 @@ void ad__lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *
 void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work);
 size_t ad__lu_work(ad_dtype t, int64_t n);
 
-/* The singular value decomposition a = w S v of a [n,n], n > 0, whose elements are finite. S is the diagonal matrix of s
-   [n]; w and v are orthogonal. a is lost. work has ad__lu_work bytes for f64. Returns 0, or LAPACK's error. */
+/* The singular value decomposition a = w S v of a [n,n], n > 0, whose elements are finite. S is the diagonal matrix of
+   s [n]; w and v are orthogonal. a is lost. work has ad__lu_work bytes for f64. Returns 0, or LAPACK's error. */
 int ad__singular_values(int64_t n, double *a, double *s, double *w, double *v, double *work);
 
 /* The lower triangle of a symmetric a [n,n] becomes L, where L L^T = a. The upper triangle does not change. Returns 0,
