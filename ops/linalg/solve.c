@@ -65,8 +65,8 @@ static ad_var *to_operand(ad_var *db, ad_shape as_matrices, const ad_var *b) {
 
 /* ---- solve: a x = b, or a^T x = b ------------------------------------------------------------------------- */
 
-/* transpose is for the gradient, which needs the factors of a itself. Those of a^T may have a pivot of 0 where these have
-   none. */
+/* transpose is for the gradient, which needs the factors of a itself. Those of a^T may have a pivot of 0 where these
+   have none. */
 typedef struct {
     bool transpose;
 } solve_attrs;

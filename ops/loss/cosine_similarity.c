@@ -123,8 +123,8 @@ static void cosine_similarity_samples(ad_sampler *s) {
 AD_OPTYPE(cosine_similarity, .doc = "cosine of the angle between the rows of a and b along an axis; operands broadcast",
           .formula = "sum(a b) / (max(|a|, eps) max(|b|, eps))",
           .gradient = "with unit rows u and v: g / |a| (v - y u); g / |b| (u - y v)",
-          .special = "da = g v / eps where |a| < eps (PyTorch 1.13 also subtracts y a / eps^2); y is within -1..1", .arity = 2,
-          .attr_size = sizeof(cosine_attrs), .attrs = cosine_list, .shape = cosine_similarity_shape,
+          .special = "da = g v / eps where |a| < eps (PyTorch 1.13 also subtracts y a / eps^2); y is within -1..1",
+          .arity = 2, .attr_size = sizeof(cosine_attrs), .attrs = cosine_list, .shape = cosine_similarity_shape,
           .evaluate = { cosine_similarity_evaluate, cosine_similarity_evaluate },
           .backward = { cosine_similarity_backward, cosine_similarity_backward }, .vjp = cosine_similarity_vjp);
 

@@ -4,8 +4,8 @@
 
 #include "ops/kernels/base/simd.h"
 
-/* The sum of a b / (length_a length_b), which is within -1..1. Lengths are at least the norms of a and b; unit: they are
-   the norms, so that rows which are multiples of each other have a cosine of 1 or -1 to the last digit. */
+/* The sum of a b / (length_a length_b), which is within -1..1. Lengths are at least the norms of a and b; unit: they
+   are the norms, so that rows which are multiples of each other have a cosine of 1 or -1 to the last digit. */
 double ad__cosine_f32(int64_t n, bool unit, double length_a, const float *a, double length_b, const float *b);
 double ad__cosine_f64(int64_t n, bool unit, double length_a, const double *a, double length_b, const double *b);
 /* to += k (b / length_b - cosine a / length_a) */

@@ -75,8 +75,8 @@ static bool group_next(const ad__pooling *p, group *w) {
     return true;
 }
 
-/* The first element from element k of the kernel on that is in the plane for one of n windows, or the kernel's size. Only
-   a kernel that is much larger than the plane is searched: the work is bounded by the plane. */
+/* The first element from element k of the kernel on that is in the plane for one of n windows, or the kernel's size.
+   Only a kernel that is much larger than the plane is searched: the work is bounded by the plane. */
 static int64_t next_inside(const ad__pooling *p, int axis, int64_t window, int64_t n, int64_t k) {
     if (p->kernel[axis] <= 2 * p->in[axis]) return k;
     int64_t next = p->kernel[axis], step = p->dilation[axis];
