@@ -691,7 +691,7 @@ static void bad_windows_are_reported(void **state) {
                                               .padding = { INT32_MAX, INT32_MAX } }),
                  AD_ESHAPE, "too many elements");
     assert_fails(g, ad_col2im(x, 4, 4, two), AD_ESHAPE, "col2im: [1,1,4,4]: takes columns");
-    assert_fails(g, ad_col2im(m, 4, -4, two), AD_EVALUE, "images of 4 by -4");
+    assert_fails(g, ad_col2im(m, 4, -4, two), AD_EVALUE, "an image's size -4 is not in 0..2147483647");
     assert_fails(g, ad_col2im(m, 4, 5, two), AD_ESHAPE,
                  "col2im: [4,9]: the window makes columns [c*4, 12] of such an image");
     assert_fails(g, ad_col2im(m, 1, 1, two), AD_ESHAPE, "does not fit");
