@@ -2,6 +2,7 @@
 #include "tests/common.h"
 
 #include "autodiff/extend.h"
+#include "nn/nn.h"
 
 #include <limits.h>
 
@@ -402,6 +403,51 @@ static void random_calls(void **state) {
     ad_graph_free(g);
 }
 
+/* ---- nil ------------------------------------------------------------------------------------------------ */
+
+/* Arguments with which many functions return their operand as it is, such as padding by 0. */
+static arguments of_no_effect(ad_var *x) {
+    arguments c = { .xs = { x, x, x, x }, .spec = "ij->ij", .s = { 2, { 2, 2 } }, .s2 = { 2, { 2, 2 } }, .t = AD_F64 };
+    return c;
+}
+
+/* Every function after an error of its graph. */
+static void nil_after_an_error(void **state) {
+    (void)state;
+    ad_graph *g = bounded_graph();
+    uint64_t seed = 7;
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(2, 2));
+    for (int i = 0; i < COUNT(calls); i++)
+        for (int k = 0; k < 30; k++) {
+            ad_mark m = ad_begin(g);
+            arguments c = k < 4 ? of_no_effect(x) : random_arguments(g, &seed);
+            if (k % 2 && k < 4) c.s = c.s2 = (ad_shape){ 2, { 0, 0 } };
+            if (k / 2 && k < 4) c.s = c.s2 = (ad_shape){ 2, { 1, 1 } }, c.k = 1, c.n = 1;
+            ad_fail(g, AD_EVALUE, "an error");
+            if (!ad_is_nil(calls[i].f(&c))) fail_msg("%s returns a result after an error", calls[i].name);
+            assert_string_equal(ad_error(g), "an error");
+            ad_clear_error(g);
+            ad_end(g, m);
+        }
+    ad_graph_free(g);
+}
+
+/* Every function with operands that are NULL, or nil of a graph without an error. */
+static void nil_of_nil(void **state) {
+    (void)state;
+    ad_graph *g = bounded_graph();
+    for (int i = 0; i < COUNT(calls); i++) {
+        arguments null = of_no_effect(NULL), nil = of_no_effect(ad_nil(g));
+        nil.n = null.n = 1;
+        if (!ad_is_nil(calls[i].f(&null))) fail_msg("%s(NULL) is a result", calls[i].name);
+        assert_ok(g);
+        check_result(g, calls[i].f(&nil), calls[i].name);
+        if (ad_ok(g)) fail_msg("%s of nil leaves no error", calls[i].name);
+        ad_clear_error(g);
+    }
+    ad_graph_free(g);
+}
+
 /* ---- samples of the ops with one number changed ----------------------------------------------------- */
 
 typedef struct {
@@ -471,6 +517,129 @@ static void changed_samples(void **state) {
     ad_graph_free(g);
 }
 
+/* ---- leaves, and functions of nn that take a shape ------------------------------------------------------- */
+
+static double element;
+static ad_var *made_param(ad_graph *g, ad_dtype t, ad_shape s) { return ad_param(g, t, NULL, s); }
+static ad_var *made_tensor(ad_graph *g, ad_dtype t, ad_shape s) { return ad_tensor(g, t, NULL, s); }
+static ad_var *made_input(ad_graph *g, ad_dtype t, ad_shape s) { return ad_input(g, t, &element, s); }
+static ad_var *made_full(ad_graph *g, ad_dtype t, ad_shape s) { return ad_full(g, t, 1, s); }
+static ad_var *made_eye(ad_graph *g, ad_dtype t, ad_shape s) { return ad_eye(g, t, s.dim[0]); }
+static ad_var *made_arange(ad_graph *g, ad_dtype t, ad_shape s) {
+    return ad_arange(g, t, (double)s.dim[0], (double)s.dim[1], (double)s.dim[2]);
+}
+static ad_var *normalised(ad_graph *g, ad_dtype t, ad_shape s) {
+    nn_module *m = nn_layer_norm(g, t, s);
+    return m ? nn_apply(m, ad_zeros(g, t, s)) : ad_nil(g);
+}
+
+static void shapes_of_leaves(void **state) {
+    (void)state;
+    const struct {
+        const char *name;
+        ad_var *(*f)(ad_graph *g, ad_dtype t, ad_shape s);
+    } makers[] = { { "param", made_param },   { "tensor", made_tensor }, { "input", made_input },
+                   { "zeros", ad_zeros },     { "ones", ad_ones },       { "full", made_full },
+                   { "rand", ad_rand },       { "randn", ad_randn },     { "eye", made_eye },
+                   { "arange", made_arange }, { "layer_norm", normalised } };
+    ad_graph *g = bounded_graph();
+    uint64_t seed = 3;
+    for (int i = 0; i < COUNT(makers); i++)
+        for (int k = 0; k < 300; k++) {
+            ad_mark m = ad_begin(g);
+            ad_shape s = random_list(&seed);
+            ad_dtype t = (ad_dtype)PICK(&seed, AD_F32, AD_F64, AD_F32, AD_F64, -1, 2);
+            double start = processor_seconds();
+            check_result(g, makers[i].f(g, t, s), makers[i].name);
+            if (processor_seconds() - start > 1) fail_msg("%s takes too long", makers[i].name);
+            ad_clear_error(g);
+            ad_end(g, m);
+        }
+    ad_graph_free(g);
+}
+
+/* nn_augment has no graph to leave an error in: it changes nothing. */
+static void impossible_rows_and_modules(void **state) {
+    (void)state;
+    ad_graph *g = bounded_graph();
+    const int ndims[] = { -1, 7, 100000, INT_MIN, INT_MAX };
+    double from[4] = { 1, 2, 3, 4 }, to[4] = { 0 };
+    for (int i = 0; i < COUNT(ndims); i++) {
+        ad_shape s = { ndims[i], { 2, 2, 1, 1, 1, 1 } };
+        nn_augment(AD_F64, s, from, to, &(ad_random_state){ 0 }, &(nn_augmentation){ .flip = true });
+        nn_augment(AD_F64, s, from, to, &(ad_random_state){ 0 }, NULL);
+        assert_close(to[0], 0, 0);
+        assert_int_equal(ad_shape_numel(s), -1);
+        assert_false(ad_shape_equal(s, s));
+        ad_shape_str(s);
+    }
+    assert_null(nn_module_new(g, "huge", NULL, SIZE_MAX));
+    assert_false(ad_ok(g));
+    ad_graph_free(g);
+}
+
+/* ---- NULL ----------------------------------------------------------------------------------------------- */
+
+static void null_arrays_and_texts(void **state) {
+    (void)state;
+    char text[8] = "";
+    const ad_attr attr = { "n", AD_ATTR_INT, 0 };
+    assert_int_equal(ad_shape_of_dims(2, NULL).ndim, -1);
+    assert_int_equal(ad_shape_of_dims(0, NULL).ndim, 0);
+    assert_int_equal(ad_shape_text(AD_SHAPE(2, 3), NULL, 9), 5);
+    assert_int_equal(ad_attr_text(&attr, &(int){ 42 }, NULL, 9), 2);
+    assert_int_equal(ad_attr_text(NULL, &(int){ 42 }, text, sizeof text), 1);
+    assert_int_equal(ad_attr_text(&attr, NULL, text, sizeof text), 1);
+    assert_string_equal(text, "?");
+    uint32_t bits = 0;
+    ad_random_bits(NULL, 1, &bits);
+    ad_random_uniform(NULL, AD_F32, 1, &bits), ad_random_normal(NULL, AD_F32, 1, &bits);
+    ad_random_state r = { 0 };
+    ad_random_uniform(&r, AD_F32, 1, NULL), ad_random_normal(&r, AD_F32, 1, NULL);
+    assert_int_equal(bits, 0);
+    ad_sample(NULL, NULL, 1, NULL, NULL, NULL), ad_sample_values(NULL, NULL, 1, NULL, NULL, 0);
+    assert_null(ad_scope_alloc(NULL, 1));
+    assert_null(ad_scope_zalloc(NULL, 1));
+    assert_null(ad_scope_array(NULL, 1));
+    assert_null(ad_scope_closing(NULL, 1, NULL));
+    assert_null(ad_buffer_take(NULL, 1));
+    ad_buffer_give(NULL, text, 1);
+    assert_false(ad_scope_is_open(NULL, text) || ad_scope_is_older(NULL, text));
+}
+
+static void null_ops(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    bool fresh;
+    assert_null(ad_attrs(NULL));
+    assert_true(ad_saved(NULL) == NULL && ad_scratch(NULL) == NULL && ad_values(NULL) == NULL);
+    const ad_op *const ops[] = { NULL, ad_creator(ad_neg(ad_param(g, AD_F64, NULL, AD_SHAPE(2)))) };
+    for (int i = 0; i < 2; i++)
+        for (int k = -1; k < 2; k++) {
+            if (i && k == 0) continue; /* the operand that the op has */
+            assert_false(ad_wants_grad(ops[i], k) || ad_vjp_wants(ops[i], k));
+            assert_true(ad_grad_into(ops[i], k) == NULL && ad_grad_claim(ops[i], k, &fresh) == NULL);
+        }
+    ad_graph_free(g);
+}
+
+static void null_lists(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, NULL, AD_SHAPE(2, 2)), *parts[4];
+    assert_int_equal(ad_split_sizes(x, 0, 2, NULL, parts), AD_EVALUE);
+    assert_fails(g, ad_nil(g), AD_EVALUE, "split_sizes: [2,2]: sizes must not be NULL");
+    assert_int_equal(ad_split_sizes(x, 0, 2, (int64_t[]){ 1, 1 }, NULL), AD_EVALUE);
+    assert_fails(g, ad_nil(g), AD_EVALUE, "split_sizes: [2,2]: parts must not be NULL");
+    assert_fails(g, ad_einsum(NULL, x, x), AD_EVALUE, "einsum: the spec is NULL");
+    assert_fails(g, ad_slice_axes(x, 1, NULL), AD_EVALUE, "NULL");
+    ad_var *empty = ad_param(g, AD_F64, NULL, AD_SHAPE(0)), *input = ad_input(g, AD_F64, NULL, AD_SHAPE(0));
+    assert_int_equal(ad_set(empty, NULL), AD_OK);
+    assert_int_equal(ad_rebind(input, NULL), AD_OK);
+    assert_int_equal(ad_set(x, NULL), AD_EVALUE);
+    ad_graph_free(g);
+}
+
 /* ---- numbers that are far larger than the data ------------------------------------------------------ */
 
 /* A kernel of which little more than the plane counts. The last has windows that begin 5e8 elements apart. */
@@ -510,7 +679,14 @@ static void counts_that_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_calls),
+        cmocka_unit_test(nil_after_an_error),
+        cmocka_unit_test(nil_of_nil),
         cmocka_unit_test(changed_samples),
+        cmocka_unit_test(shapes_of_leaves),
+        cmocka_unit_test(impossible_rows_and_modules),
+        cmocka_unit_test(null_arrays_and_texts),
+        cmocka_unit_test(null_ops),
+        cmocka_unit_test(null_lists),
         cmocka_unit_test(huge_kernels),
         cmocka_unit_test(counts_that_are_refused),
     };

@@ -100,7 +100,7 @@ int ad__pool_shape(ad_call *c) {
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
 
 bool ad__is_signal(ad_var *x, const char *caller) {
-    if (ad__absent(x)) return false;
+    if (ad__absent(x)) return ad_refuse_nil(x, caller), false;
     if (x->layout->shape.ndim >= 1 && x->layout->shape.ndim < AD_MAX_NDIM) return true;
     ad_fail(ad__owner(x), AD_ESHAPE, "%s: %s: takes 1 to %d dimensions, and pools over the last", caller,
             ad_shape_str(x->layout->shape).text, AD_MAX_NDIM - 1);
