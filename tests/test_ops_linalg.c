@@ -829,7 +829,7 @@ static void bad_shapes_are_reported(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_eye(g, AD_F64, 3), *v = ad_zeros(g, AD_F64, AD_SHAPE(2));
     ad_var *r = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *two = ad_zeros(g, AD_F64, AD_SHAPE(2, 3, 3));
-    ad_var *(*const square[])(ad_var *) = { ad_inverse, ad_cholesky, ad_logdet, ad_det };
+    ad_var *(*const square[])(ad_var *) = { ad_inverse, ad_cholesky, ad_logdet, ad_det, ad_cofactor };
     for (int i = 0; i < COUNT(square); i++) {
         assert_fails(g, square[i](r), AD_ESHAPE, ": [2,3]: takes square matrices");
         assert_fails(g, square[i](v), AD_ESHAPE, ": [2]: takes square matrices");
@@ -866,10 +866,10 @@ static void ops_without_lapack_are_reported(void **state) {
     if (ad__has_lapack()) skip();
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_eye(g, AD_F64, 2);
-    ad_var *(*const square[])(ad_var *) = { ad_inverse, ad_cholesky, ad_logdet, ad_det };
+    ad_var *(*const square[])(ad_var *) = { ad_inverse, ad_cholesky, ad_logdet, ad_det, ad_cofactor };
     for (int i = 0; i < COUNT(square); i++)
         assert_fails(g, square[i](a), AD_EABSENT, ": [2,2]: this build has no LAPACK");
-    assert_fails(g, ad_solve(a, a), AD_EABSENT, "solve: [2,2] x [2,2]: this build has no LAPACK; install");
+    assert_fails(g, ad_solve(a, a), AD_EABSENT, "solve: [2,2] x [2,2]: this build has no LAPACK; install an OpenBLAS with threads");
     assert_fails(g, ad_solve_triangular(a, a, (ad_triangular_opts){ 0 }), AD_EABSENT, "this build has no LAPACK");
     ad_graph_free(g);
 }

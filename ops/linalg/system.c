@@ -8,8 +8,8 @@
 int ad__square_shape(ad_call *c) {
     ad_shape s = c->in[0]->layout->shape;
     if (!ad__has_lapack())
-        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS, as libopenblas-pthread-dev, "
-                                           "and build again");
+        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS with threads, as "
+                                           "libopenblas-pthread-dev, and build again");
     if (s.ndim < 2 || s.dim[s.ndim - 1] != s.dim[s.ndim - 2])
         return ad_call_fail(c, AD_ESHAPE, "takes square matrices, [..,n,n]");
     return ad__check_sides(c, AD__LAPACK_MAX, s.dim[s.ndim - 1], 0, 0);
