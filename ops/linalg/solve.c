@@ -173,7 +173,7 @@ static int inverse_shape(ad_call *c) {
     if (rc != AD_OK) return rc;
     size_t n = (size_t)c->shape.dim[c->shape.ndim - 1], matrix = n * n * ad_dtype_size(c->dtype);
     size_t work = ad__lu_work(c->dtype, (int64_t)n) + n * sizeof(int);
-    c->scratch = work > matrix ? work : matrix;
+    c->scratch = (work > matrix ? work : matrix) + 1; /* not NULL for empty matrices */
     return AD_OK;
 }
 

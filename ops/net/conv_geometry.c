@@ -151,9 +151,11 @@ int ad__conv_check_bias(const ad_call *c, int64_t channels) {
 }
 
 int ad__conv_check_sizes(ad_call *call, ad_shape x, ad_shape w, ad_shape y) {
-    ad__conv c = conv_of(call->dtype, x, w, y, call->attrs);
-    if (c.k > AD__GEMM_MAX || c.l > AD__GEMM_MAX || c.o > AD__GEMM_MAX || (double)c.k * (double)c.l > 0x1p55)
+    /* in double: these products may overflow, as sizes are large where an array has no elements */
+    double k = (double)w.dim[1] * (double)w.dim[2] * (double)w.dim[3], l = (double)y.dim[2] * (double)y.dim[3];
+    if (k > AD__GEMM_MAX || l > AD__GEMM_MAX || w.dim[0] > AD__GEMM_MAX || k * l > 0x1p55)
         return ad_call_fail(call, AD_ESHAPE, "the matrix of windows is too large");
+    ad__conv c = conv_of(call->dtype, x, w, y, call->attrs);
     if (!c.direct) call->scratch = (size_t)(c.k * c.l) * c.size;
     return AD_OK;
 }
