@@ -676,6 +676,28 @@ static void counts_that_are_refused(void **state) {
     ad_graph_free(g);
 }
 
+/* The time of an op on an array without elements does not depend on its other sizes. */
+static void many_empty_rows(void **state) {
+    (void)state;
+    const int64_t many = 1000000007;
+    ad_graph *g = bounded_graph();
+    ad_var *rows = ad_param(g, AD_F64, NULL, AD_SHAPE(many, 3, 0));
+    ad_var *columns = ad_param(g, AD_F64, NULL, AD_SHAPE(many, 0, 3));
+    ad_var *square = ad_param(g, AD_F64, NULL, AD_SHAPE(many, 0, 0));
+    ad_var *images = ad_param(g, AD_F64, NULL, AD_SHAPE(many, 0, 3, 3));
+    ad_var *none = ad_param(g, AD_F64, NULL, AD_SHAPE(0, 0, 1, 1));
+    double start = processor_seconds();
+    ad_var *ys[] = { ad_softmax(rows, -1), ad_softmax(columns, 1), ad_log_softmax(rows, -1), ad_cumsum(rows, 2),
+                     ad_cumprod(columns, 1), ad_linear_scan(rows, rows, 2, false, 0), ad_matmul(square, columns),
+                     ad_conv2d(images, none, NULL, (ad_conv_opts){ 0 }),
+                     ad_im2col(images, (ad_window){ .kernel = { 1, 1 } }), ad_tril(square, 0),
+                     ad_permute(rows, AD_SHAPE(2, 0, 1)) };
+    for (int i = 0; i < COUNT(ys); i++) ad_backward_from(ys[i], ad_zeros(g, AD_F64, ad_shape_of(ys[i])));
+    assert_ok(g);
+    assert_true(processor_seconds() - start < 1);
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_calls),
@@ -688,6 +710,7 @@ int main(void) {
         cmocka_unit_test(null_ops),
         cmocka_unit_test(null_lists),
         cmocka_unit_test(huge_kernels),
+        cmocka_unit_test(many_empty_rows),
         cmocka_unit_test(counts_that_are_refused),
     };
     return cmocka_run_group_tests_name("bounds", tests, NULL, NULL);

@@ -95,7 +95,7 @@ static int cofactor_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
     const int64_t n = ad__matrix_side(y), size = n * n;
     directions_of(op, 0, directions);
-    if (op->n_in == 1) return cofactors_alone(op), AD_OK;
+    if (op->n_in == 1 || size == 0) return cofactors_alone(op), AD_OK;
     for (int64_t i = 0; i < ad__matrix_count(y); i++) {
         const double *form = form_of(op, i, n, op->n_in - 1, directions);
         for (int64_t j = 0; j < size; j++) ad__put(y, i * size + j, form[j]);
@@ -113,7 +113,7 @@ static void cofactor_backward(const ad_op *op) {
         char *into = ad_grad_into(op, k);
         directions_of(op, k, directions);
         directions[op->n_in - 1] = ad__out(op)->grad;
-        for (int64_t i = 0; into != NULL && i < ad__matrix_count(x); i++)
+        for (int64_t i = 0; into != NULL && size > 0 && i < ad__matrix_count(x); i++)
             add_to(x->layout->dtype, size, 1, form_of(op, i, n, op->n_in - (k > 0), directions),
                    ad__matrix(into, i, size, x->layout->dtype));
     }

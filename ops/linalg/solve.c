@@ -277,7 +277,8 @@ static int solve_triangular_evaluate(const ad_op *op) {
     triangular_equations(op, &e);
     ad__batch b = ad__batch_values(op, &e.batches);
     int rc = AD_OK;
-    for (int64_t k = 0; k < ad__matrix_count(op->in[0]) && rc == AD_OK; k++) rc = check_diagonal(op, k);
+    const int64_t count = op->in[0]->layout->numel ? ad__matrix_count(op->in[0]) : 0;
+    for (int64_t k = 0; k < count && rc == AD_OK; k++) rc = check_diagonal(op, k);
     while (rc == AD_OK && ad__batch_next(&b)) {
         memcpy(b.y, b.b, b.y_bytes);
         ad__triangle_solve(b.t, triangle_of(op), e.n, e.m, b.a, b.y);

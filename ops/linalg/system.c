@@ -22,6 +22,7 @@ ad__batch ad__batch_values(const ad_op *op, const ad__batches *batches) {
     ad__batch b = { .op = op, .batches = batches, .t = y->layout->dtype, .side = ad__matrix_side(a), .i = -1 };
     b.count = batches ? batches->count : ad__matrix_count(a);
     b.size = b.count ? y->layout->numel / b.count : 0;
+    if (b.size == 0) b.count = 0; /* there may be very many empty matrices */
     b.a_bytes = (size_t)(b.side * b.side) * ad_dtype_size(b.t);
     b.y_bytes = (size_t)b.size * ad_dtype_size(b.t);
     return b;
@@ -80,8 +81,9 @@ int ad__singular(const ad_op *op, int64_t k, int64_t pivot) {
 
 int ad__factorise(const ad_op *op, bool required) {
     const ad_var *x = op->in[0];
+    const int64_t count = x->layout->numel ? ad__matrix_count(x) : 0;
     memcpy(ad_saved(op), x->data, ad__bytes(x));
-    for (int64_t k = 0; k < ad__matrix_count(x); k++) {
+    for (int64_t k = 0; k < count; k++) {
         int64_t zero = ad__lu(x->layout->dtype, ad__matrix_side(x), ad__factors(op, k), ad__pivots(op, k));
         if (zero != 0 && required) return ad__singular(op, k, zero);
     }

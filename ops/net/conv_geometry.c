@@ -92,6 +92,7 @@ typedef struct {
 static void over_images(const map *m, ad_loop_fn *body) {
     double work = (double)m->c->o * (double)m->c->l * (double)m->c->k / 8;
     int64_t most = AD__SHARED_MIN;
+    if (m->c->o * m->c->l == 0 && m->c->w.c == 0) return; /* there may be very many empty images */
     ad_parallel(ad__op_team(m->c->op), m->c->n * m->c->groups, 0, work < most ? 1 + (int64_t)work : most, body,
                 (void *)m);
 }
@@ -130,6 +131,7 @@ void ad__conv_into_x(const ad__conv *c, const void *w, const void *y, bool fresh
 }
 
 void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh, void *w) {
+    if (c->o * c->k == 0) return; /* there may be very many empty images */
     if (c->n == 0 && fresh) memset(w, 0, (size_t)(c->groups * c->o * c->k) * c->size);
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)

@@ -64,6 +64,7 @@ static job job_of(const ad_op *op, const ad_var *image) {
     job j = { .window = window_of(ad__attrs_of(op), c, h, w), .n = s.ndim == 4 ? s.dim[0] : 1, .image = c * h * w,
               .dtype = image->layout->dtype };
     j.columns = c * j.window.kernel[0] * j.window.kernel[1] * j.window.out[0] * j.window.out[1];
+    if (j.columns == 0) j.n = 0; /* there may be very many empty images */
     return j;
 }
 
