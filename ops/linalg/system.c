@@ -81,7 +81,8 @@ int ad__singular(const ad_op *op, int64_t k, int64_t pivot) {
 
 int ad__factorise(const ad_op *op, bool required) {
     const ad_var *x = op->in[0];
-    const int64_t count = x->layout->numel ? ad__matrix_count(x) : 0;
+    const int64_t count = ad__matrix_count(x);
+    if (x->layout->numel == 0) return AD_OK; /* there may be very many empty matrices, and x->data may be NULL */
     memcpy(ad_saved(op), x->data, ad__bytes(x));
     for (int64_t k = 0; k < count; k++) {
         int64_t zero = ad__lu(x->layout->dtype, ad__matrix_side(x), ad__factors(op, k), ad__pivots(op, k));
