@@ -67,13 +67,13 @@ typedef struct {
 /* AD_SHAPE(2, 3) and AD_SCALAR are compound literals. C++ and bindings use the functions below instead. */
 #define AD_SHAPE(...) ((ad_shape){ (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ } })
 #define AD_SCALAR ((ad_shape){ 0, { 0 } })
-/* If ndim is not in 0..AD_MAX_NDIM, the result has ndim -1, which no constructor accepts. */
+/* If ndim is not in 0..AD_MAX_NDIM or dim is NULL, the result has ndim -1, which no constructor accepts. */
 AD_API ad_shape ad_shape_of_dims(int ndim, const int64_t *dim);
 AD_API ad_shape ad_shape_scalar(void);
 /* The number of elements, or -1 if s is not valid: wrong ndim, a negative size, or 2^59 elements or more. */
 AD_API int64_t ad_shape_numel(ad_shape s);
 AD_API bool ad_shape_equal(ad_shape a, ad_shape b);
-/* Writes "[2,3]" to a buffer of size bytes and returns the length of the whole text, as snprintf does. */
+/* Writes "[2,3]" to a buffer of size bytes, unless it is NULL, and returns the length of the whole text, as snprintf does. */
 AD_API int ad_shape_text(ad_shape s, char *to, size_t size);
 /* The same text by value: ad_shape_str(s).text is valid until the end of the full expression, such as a printf call. */
 typedef struct {
@@ -183,8 +183,8 @@ AD_API ad_var *ad_tensor(ad_graph *g, ad_dtype t, const void *data, ad_shape s);
    except that ad_gradcheck changes elements for a while. After changing the array, call ad_data_mut(x), so that results
    computed before count as stale. nil after AD_EVALUE if data is NULL and s has elements. */
 AD_API ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s);
-/* Makes an ad_input borrow another array of the same shape and dtype. AD_EVALUE if x was not made by ad_input or data
-   is NULL. */
+/* Makes an ad_input borrow another array of the same shape and dtype. AD_EVALUE if x was not made by ad_input, or if data
+   is NULL and x has elements. */
 AD_API int ad_rebind(ad_var *x, void *data);
 AD_API ad_var *ad_scalar(ad_graph *g, ad_dtype t, double value);
 AD_API ad_var *ad_zeros(ad_graph *g, ad_dtype t, ad_shape s);
@@ -234,7 +234,8 @@ AD_API void *ad_data_mut(ad_var *x);
 /* A leaf's gradient for writing, between backward and an optimiser's step (clipping, all-reduce). NULL, without an
    error, if an op made x or x has no gradient memory. */
 AD_API void *ad_grad_mut(ad_var *x);
-/* Copies numel elements of x's dtype into a leaf. AD_EVALUE if data is NULL, or x is an op's result or an ad_input. */
+/* Copies numel elements of x's dtype into a leaf. AD_EVALUE if data is NULL and x has elements, or if x is an op's result
+   or an ad_input. */
 AD_API int ad_set(ad_var *x, const void *data);
 AD_API ad_shape ad_shape_of(const ad_var *x);    /* [0] for nil and NULL */
 AD_API ad_dtype ad_dtype_of(const ad_var *x);    /* AD_F64 for nil and NULL */

@@ -26,6 +26,8 @@ static inline int64_t ad_option_int(int64_t given, int64_t default_value) {
 
 /* ---- memory of the innermost open scope: freed when the scope closes, or with the graph ------------------- */
 
+/* Each result is NULL, with the graph's error, if memory is short. If g is NULL, it is NULL or false. */
+
 enum { AD_ALIGNMENT = 64 }; /* bytes; of arrays and buffers */
 
 AD_API void *ad_scope_alloc(ad_graph *g, size_t size);  /* 8-byte aligned, not initialised */

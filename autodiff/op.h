@@ -107,7 +107,7 @@ AD_API AD_COLD int ad_op_fail(const ad_op *op, int code, const char *format, ...
 /* Converts an axis in -ndim..ndim-1 to 0..ndim-1. Returns AD_ESHAPE, which is negative, for any other. */
 AD_API int ad_call_axis(const ad_call *c, int axis, int ndim);
 
-/* For evaluate, backward and vjp. */
+/* For evaluate, backward and vjp. Here and below, a NULL op or an operand that it has not gives NULL or false. */
 AD_API const void *ad_attrs(const ad_op *op); /* the copy of the attributes */
 /* The bytes that the shape rule requested as saved; NULL if none. They last as long as the Op. 64-byte aligned. */
 AD_API void *ad_saved(const ad_op *op);
@@ -165,7 +165,7 @@ typedef int ad_sample_fn(const ad_sample_case *c, void *data);
 AD_API int ad_each_sample(ad_graph *g, const ad_optype *type, ad_sample_fn *fn, void *data);
 
 /* Writes an attribute as text ("2", "true", "0.5", "[2,3]", "all") to a buffer of size bytes. attrs is the attribute
-   struct. Returns the length of the whole text, as snprintf does. */
+   struct; if it or a is NULL, the text is "?". Returns the length of the whole text, as snprintf does. */
 AD_API int ad_attr_text(const ad_attr *a, const void *attrs, char *to, size_t size);
 
 #ifdef __cplusplus

@@ -8,8 +8,8 @@
      - AD_OP(name, (parameters)) is an op.
      - AD_FN(name, (parameters)) is a function that calls the op above it. A comment after it is shown beside its
        prototype.
-   The comment at the head of ops.def is not shown. Where an op differs from PyTorch is read from the file of its
-   reference values. The exit status is 2 where this build lacks a library that an op needs. */
+   The comment at the head of ops.def is not shown. The exit status is 2 where this build lacks
+   a library that an op needs. */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -570,12 +570,12 @@ static int put_file(ad_graph *g, const char *path) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) {
+    if (argc != 2) {
         fputs("usage: reference ops/ops.def > docs/ops.md\n", stderr);
         return EXIT_FAILURE;
     }
     ad_graph *g = ad_graph_new();
-    int rc = g ? put_file(g, argv[1], argv[2]) : AD_ENOMEM;
+    int rc = g ? put_file(g, argv[1]) : AD_ENOMEM;
     if (rc != AD_OK) fprintf(stderr, "reference: %s\n", g && !ad_ok(g) ? ad_error(g) : "out of memory");
     ad_graph_free(g);
     if (rc == AD_EABSENT) return 2;

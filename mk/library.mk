@@ -29,5 +29,5 @@ $(archive): $(library) $(BUILD)/stamp_files
 # within the library directly.
 $(shared): $(library) $(BUILD)/stamp_files
 	@echo '{ global: ad_[a-z0-9]*; nn_[a-z0-9]*; local: *; };' > $(BUILD)/symbols.map
-	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) -Wl,--no-undefined -Wl,-Bsymbolic-functions $(shared_flags) -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
+	$(call say,LD) $(link) -shared -Wl,-soname,$(soname) $(if $(SANITIZE),,-Wl,--no-undefined) -Wl,-Bsymbolic-functions $(shared_flags) -Wl,--version-script=$(BUILD)/symbols.map -o $@.$(version) $(library) $(found_libs)
 	@ln -sf $(@F).$(version) $(BUILD)/$(soname) && ln -sf $(soname) $@

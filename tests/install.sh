@@ -92,6 +92,21 @@ below_destdir() {
         [ "$(cd "$prefix" && find . | sort)" = "$(cd "$folder/dest/opt/autodiff" && find . | sort)" ]
 }
 
+# Everybody can read all files, whatever the umask is.
+readable_by_all() {
+    (umask 077 && "$MAKE" -s install DESTDIR="$folder/masked" PREFIX=/opt/autodiff LIBDIR=/opt/autodiff/lib LDCONFIG=:) &&
+        [ -z "$(find "$folder/masked/opt" ! -type l ! -perm -444)" ]
+}
+
+# A folder that was moved after the installation, as pkg-config --define-prefix finds it.
+moved() {
+    rm -rf "$folder/moved"
+    cp -R "$prefix" "$folder/moved"
+    flags=$(PKG_CONFIG_PATH=$folder/moved/lib/pkgconfig $PKG_CONFIG --define-prefix --cflags --libs autodiff) &&
+        case "$flags " in *"-I$folder/moved/include/"*"-L$folder/moved/lib "*) ! echo "$flags" | grep "$prefix/" ;;
+        *) echo "$flags" && false ;; esac
+}
+
 nothing_left() {
     "$MAKE" -s uninstall DESTDIR="$folder/dest" PREFIX=/opt/autodiff LIBDIR=/opt/autodiff/lib &&
         [ -z "$(find "$folder/dest" ! -type d)" ] && [ -z "$(find "$folder/dest" -name '*autodiff-*')" ]
@@ -107,5 +122,7 @@ check "the first program with the archive, by pkg-config --static" archive_only_
 check "only ad_ and nn_ symbols are visible" public_symbols_only
 check "the soname has the major version" soname
 check "installation below DESTDIR" below_destdir
+check "all can read the files, whatever the umask is" readable_by_all
+check "an installation can be moved" moved
 check "uninstall leaves nothing" nothing_left
 done_testing

@@ -600,6 +600,152 @@ static void batch_with_special_matrices(void **state) {
     ad_graph_free(g);
 }
 
+/* ---- derivatives of determinants of any rank -------------------------------------------------------- */
+
+enum { SIDE = 6 };
+
+/* The determinant without these rows and columns, by Laplace's expansion along the first row that is left. */
+static long double minor_of(int n, const double *a, unsigned rows, unsigned columns) {
+    int i = 0;
+    while (i < n && (rows >> i & 1)) i++;
+    if (i == n) return 1;
+    long double sum = 0, sign = 1;
+    for (int j = 0; j < n; j++) {
+        if (columns >> j & 1) continue;
+        sum += sign * (long double)a[i * n + j] * minor_of(n, a, rows | 1u << i, columns | 1u << j);
+        sign = -sign;
+    }
+    return sum;
+}
+
+static long double cofactor_at(int n, const double *a, int i, int j) {
+    return ((i + j) % 2 ? -1 : 1) * minor_of(n, a, 1u << i, 1u << j);
+}
+
+/* d2 det a / da[i,j] da[k,l] */
+static double second_at(int n, const double *a, int i, int j, int k, int l) {
+    if (i == k || j == l) return 0;
+    int sign = (i + j + k + l) % 2 ? -1 : 1;
+    if ((i < k) != (j < l)) sign = -sign;
+    return (double)(sign * minor_of(n, a, 1u << i | 1u << k, 1u << j | 1u << l));
+}
+
+/* A matrix [n,n] of that rank: the sum of outer products of vectors, whose elements are multiples of 1/step. */
+static void of_rank(int n, int rank, double step, uint64_t seed, double *to) {
+    double u[SIDE * SIDE], v[SIDE * SIDE];
+    fill(u, n * rank, seed), fill(v, n * rank, seed + 1);
+    for (int i = 0; i < n * n; i++) to[i] = 0;
+    for (int i = 0; i < n * n; i++)
+        for (int k = 0; k < rank; k++) to[i] += round(step * u[k * n + i / n]) / step * v[k * n + i % n];
+}
+
+static void compare_derivatives(ad_graph *g, int n, const double *a, double tol) {
+    ad_mark m = ad_begin(g);
+    ad_var *x = ad_param(g, AD_F64, a, AD_SHAPE(n, n)), *y = ad_det(x), *dx, *h = ad_hessian(y, x);
+    assert_int_equal(ad_backward(y), AD_OK);
+    assert_int_equal(ad_gradient(y, 1, &x, &dx), AD_OK);
+    for (int p = 0; p < n * n; p++) {
+        double want = (double)cofactor_at(n, a, p / n, p % n);
+        assert_close(ad_grad_at(x, p), want, tol);
+        assert_close(ad_at(dx, p), want, tol);
+        for (int q = 0; q < n * n; q++)
+            assert_close(ad_at(h, p * n * n + q), second_at(n, a, p / n, p % n, q / n, q % n), tol);
+    }
+    ad_zero_grad(dx); /* backward through the gradient */
+    assert_int_equal(ad_backward(ad_sum(ad_square(dx))), AD_OK);
+    for (int p = 0; p < n * n; p++) {
+        double want = 0;
+        for (int q = 0; q < n * n; q++) want += 2 * ad_at(dx, q) * ad_at(h, q * n * n + p);
+        assert_close(ad_grad_at(x, p), want, tol);
+    }
+    ad_end(g, m);
+}
+
+/* Steps of 2 make matrices whose factors have pivots of exactly 0, others leave a rounding error. */
+static void det_of_every_rank_against_minors(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    ad_graph *g = ad_graph_new();
+    const double u[] = { .1, .7, .6, -.3, -1.3, .2 };
+    double a[SIDE * SIDE];
+    for (int i = 0; i < 9; i++) a[i] = u[i / 3 * 2] * u[i % 3 * 2] + u[i / 3 * 2 + 1] * u[i % 3 * 2 + 1];
+    compare_derivatives(g, 3, a, 2e-15);
+    ad_var *x = ad_param(g, AD_F64, a, AD_SHAPE(3, 3)), *h = ad_hessian(ad_det(x), x);
+    assert_close(ad_at(h, 4), 1.73, 1e-14);
+    assert_close(ad_at(h, 5), 0.84, 1e-14);
+    for (int n = 1; n <= SIDE; n++)
+        for (int rank = 0; rank <= n; rank++)
+            for (int step = 2; step <= 32; step += 15) {
+                of_rank(n, rank, step, (uint64_t)(100 * n + 10 * rank + step), a);
+                compare_derivatives(g, n, a, 1e-13);
+            }
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* The third derivatives of a determinant of side 3 are signs of permutations, whatever the matrix is; those of side 2 are
+   0, and so are the fourth ones. In f32 too, and in a batch. */
+static void det_to_higher_orders(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    for (int t = 0; t < 2; t++) {
+        ad_graph *g = ad_graph_new();
+        const double values[18] = { 1, 2, 3, 2, 4, 6, 0, 1, 0 };
+        ad_var *x = param_of(g, t ? AD_F64 : AD_F32, values, AD_SHAPE(2, 3, 3)), *y = ad_sum(ad_det(x)), *d;
+        assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
+        ad_var *corners = ad_select(ad_reshape(d, AD_SHAPE(2, 9)), 1, 0); /* cofactors [0,0] */
+        assert_int_equal(ad_gradient(ad_sum(corners), 1, &x, &d), AD_OK);
+        ad_var *middle = ad_select(ad_reshape(d, AD_SHAPE(18)), 0, 13); /* by [1,1] of the second matrix */
+        assert_int_equal(ad_gradient(middle, 1, &x, &d), AD_OK);
+        for (int i = 0; i < 18; i++) assert_close(ad_at(d, i), i == 17, 1e-6);
+        assert_int_equal(ad_gradient(ad_sum(ad_square(d)), 1, &x, &d), AD_OK);
+        for (int i = 0; i < 18; i++) assert_close(ad_at(d, i), 0, 0);
+        ad_graph_free(g);
+    }
+}
+
+/* The range of a double does not limit what the determinant is made from. */
+static void det_of_badly_scaled_matrices(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    ad_graph *g = ad_graph_new();
+    const double d[] = { 1e200, 1e-200, 1e200, 1e-200 };
+    ad_var *x = ad_param(g, AD_F64, d, AD_SHAPE(4)), *y = ad_det(ad_diag(x, 0)), *dx;
+    assert_close(ad_item(y), 1, 1e-15);
+    ad_backward(y);
+    ad_gradient(y, 1, &x, &dx);
+    assert_grads(x, 4, (double[]){ 1e-200, 1e200, 1e-200, 1e200 }, 1e186);
+    for (int i = 0; i < 4; i++) {
+        assert_close(ad_grad_at(x, i) * d[i], 1, 1e-14);
+        assert_close(ad_at(dx, i) * d[i], 1, 1e-14);
+    }
+    ad_var *single = param_of(g, AD_F32, (double[]){ 1e20, 0, 0, 1e20 }, AD_SHAPE(2, 2));
+    ad_backward(ad_det(single));
+    assert_close(ad_grad_at(single, 3) / 1e20, 1, 1e-6);
+    ad_var *infinite = ad_param(g, AD_F64, (double[]){ INFINITY, 1, 1, 1 }, AD_SHAPE(2, 2));
+    ad_backward(ad_det(infinite)), ad_gradient(ad_det(infinite), 1, &infinite, &dx);
+    for (int i = 0; i < 4; i++) assert_close(ad_grad_at(infinite, i), ad_at(dx, i), 0);
+    ad_graph_free(g);
+}
+
+/* A matrix without a logarithm does not spoil the others of its batch, in either rule. */
+static void logdet_of_a_batch(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    ad_graph *g = ad_graph_new();
+    const double values[] = { 2, 0, 0, 1, 1, 2, 2, 4, 0, 1, 1, 0 };
+    ad_var *x = ad_param(g, AD_F64, values, AD_SHAPE(3, 2, 2)), *y = ad_logdet(x), *dx;
+    assert_values(y, 3, (double[]){ 0.6931471805599453, -INFINITY, NAN }, 1e-15);
+    backward_weighted(y);
+    assert_grads(x, 12, (double[]){ 0.5, 0, 0, 1, NAN, NAN, NAN, NAN, 0, 0, 0, 0 }, 1e-15);
+    assert_int_equal(ad_vjp(y, ad_arange(g, AD_F64, 1, 4, 1), 1, &x, &dx), AD_OK);
+    for (int i = 0; i < 12; i++) assert_close(ad_at(dx, i), ad_grad_at(x, i), 1e-15);
+    assert_int_equal(ad_gradient(ad_select(ad_reshape(dx, AD_SHAPE(12)), 0, 0), 1, &x, &dx), AD_OK);
+    assert_close(ad_at(dx, 0), -0.25, 1e-15); /* -1 / 2^2 */
+    for (int i = 8; i < 12; i++) assert_close(ad_at(dx, i), 0, 0);
+    ad_graph_free(g);
+}
+
 /* The other triangle is not read and may hold any values. */
 static void solve_triangular_reads_one_triangle(void **state) {
     (void)state;
@@ -638,6 +784,25 @@ static void singular_matrices_are_reported(void **state) {
     ad_graph_free(g);
 }
 
+/* The factors of a have small pivots, while those of its transpose have a pivot of 0. The gradient needs those of a. */
+static void solve_of_a_nearly_singular_matrix(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    ad_graph *g = ad_graph_new();
+    const double nearly[] = { 0.5, 0.6, 0.8, -0.2, 0.2, -0.2, 0.94, 1.26, 1.54 };
+    ad_var *a = ad_param(g, AD_F64, nearly, AD_SHAPE(3, 3)), *b = ad_ones(g, AD_F64, AD_SHAPE(3));
+    for (int k = 0; k < 2; k++, a = ad_transpose(a)) {
+        ad_var *y = ad_sum(ad_solve(a, b)), *d;
+        bool singular = !ad_ok(g);
+        ad_clear_error(g);
+        if (singular) continue;
+        ad_backward(y);
+        assert_int_equal(ad_gradient(y, 1, &a, &d), AD_OK);
+        for (int i = 0; i < 9; i++) assert_close(ad_at(d, i) / ad_grad_at(a, i), 1, 1e-15);
+    }
+    ad_graph_free(g);
+}
+
 /* A matrix becomes indefinite before one ad_eval and positive definite before the next. */
 static void eval_fails_and_recovers(void **state) {
     (void)state;
@@ -664,7 +829,7 @@ static void bad_shapes_are_reported(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_eye(g, AD_F64, 3), *v = ad_zeros(g, AD_F64, AD_SHAPE(2));
     ad_var *r = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *two = ad_zeros(g, AD_F64, AD_SHAPE(2, 3, 3));
-    ad_var *(*const square[])(ad_var *) = { ad_inverse, ad_cholesky, ad_logdet, ad_det };
+    ad_var *(*const square[])(ad_var *) = { ad_inverse, ad_cholesky, ad_logdet, ad_det, ad_cofactor };
     for (int i = 0; i < COUNT(square); i++) {
         assert_fails(g, square[i](r), AD_ESHAPE, ": [2,3]: takes square matrices");
         assert_fails(g, square[i](v), AD_ESHAPE, ": [2]: takes square matrices");
@@ -701,10 +866,10 @@ static void ops_without_lapack_are_reported(void **state) {
     if (ad__has_lapack()) skip();
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_eye(g, AD_F64, 2);
-    ad_var *(*const square[])(ad_var *) = { ad_inverse, ad_cholesky, ad_logdet, ad_det };
+    ad_var *(*const square[])(ad_var *) = { ad_inverse, ad_cholesky, ad_logdet, ad_det, ad_cofactor };
     for (int i = 0; i < COUNT(square); i++)
         assert_fails(g, square[i](a), AD_EABSENT, ": [2,2]: this build has no LAPACK");
-    assert_fails(g, ad_solve(a, a), AD_EABSENT, "solve: [2,2] x [2,2]: this build has no LAPACK; install");
+    assert_fails(g, ad_solve(a, a), AD_EABSENT, "solve: [2,2] x [2,2]: this build has no LAPACK; install an OpenBLAS with threads");
     assert_fails(g, ad_solve_triangular(a, a, (ad_triangular_opts){ 0 }), AD_EABSENT, "this build has no LAPACK");
     ad_graph_free(g);
 }
@@ -897,8 +1062,13 @@ int main(void) {
         cmocka_unit_test(cholesky_and_logdet_as_in_torch),
         cmocka_unit_test(determinants_at_special_points),
         cmocka_unit_test(batch_with_special_matrices),
+        cmocka_unit_test(det_of_every_rank_against_minors),
+        cmocka_unit_test(det_to_higher_orders),
+        cmocka_unit_test(det_of_badly_scaled_matrices),
+        cmocka_unit_test(logdet_of_a_batch),
         cmocka_unit_test(solve_triangular_reads_one_triangle),
         cmocka_unit_test(singular_matrices_are_reported),
+        cmocka_unit_test(solve_of_a_nearly_singular_matrix),
         cmocka_unit_test(eval_fails_and_recovers),
         cmocka_unit_test(bad_shapes_are_reported),
         cmocka_unit_test(sides_too_long_for_lapack_are_reported),

@@ -287,6 +287,65 @@ static void cosine_similarity_broadcasts(void **state) {
     ad_graph_free(g);
 }
 
+static double size_of(double x) { return x == 0 || isnan(x) ? 1 : fabs(x); }
+
+/* Values and gradients by both rules, which are equal. */
+static void compare_cosine(ad_graph *g, ad_dtype t, int64_t n, const double *a, const double *b, double eps, double y,
+                           const double *da, double tol) {
+    ad_mark m = ad_begin(g);
+    ad_var *xs[] = { param_of(g, t, a, AD_SHAPE(n)), param_of(g, t, b, AD_SHAPE(n)) }, *dxs[2];
+    ad_var *c = ad_cosine_similarity(xs[0], xs[1], 0, eps);
+    assert_close(ad_item(c), y, tol);
+    assert_int_equal(ad_backward(c), AD_OK);
+    assert_int_equal(ad_gradient(c, 2, xs, dxs), AD_OK);
+    for (int64_t i = 0; i < n; i++) {
+        assert_close(ad_grad_at(xs[0], i) / size_of(da[i]), da[i] / size_of(da[i]), tol);
+        for (int k = 0; k < 2; k++) {
+            double d = ad_grad_at(xs[k], i);
+            assert_close(ad_at(dxs[k], i) / size_of(d), d / size_of(d), tol);
+        }
+    }
+    ad_end(g, m);
+}
+
+/* Vectors whose squares are beyond the range of the dtype; zeros, infinities and NaN as in PyTorch. */
+static void cosine_similarity_of_any_length(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    const double scales[] = { 1, 1e200, 1e-200, 1e300, 1e-300 };
+    for (int i = 0; i < COUNT(scales); i++)
+        for (int j = 0; j < COUNT(scales); j++) {
+            double s = scales[i], t = scales[j], a[] = { s, 2 * s }, b[] = { 2 * t, t };
+            compare_cosine(g, AD_F64, 2, a, b, 0, 0.8, (double[]){ 0.24 / s, -0.12 / s }, 1e-14);
+        }
+    const double tiny[] = { 1e-25, 2e-25 }, one[] = { 1e-25 }, zero[2] = { 0 }, unit[] = { 1, 2 };
+    compare_cosine(g, AD_F32, 2, tiny, tiny, 1e-30, 1, zero, 0);
+    compare_cosine(g, AD_F32, 1, one, one, 1e-30, 1, zero, 0);
+    compare_cosine(g, AD_F32, 2, tiny, (double[]){ 2e-25, 1e-25 }, 1e-30, 0.8, (double[]){ 0.24e25, -0.12e25 }, 1e-5);
+    compare_cosine(g, AD_F64, 2, zero, zero, 1e-8, 0, zero, 0);
+    compare_cosine(g, AD_F64, 2, zero, unit, 0.5, 0, (double[]){ 2 / sqrt(5), 4 / sqrt(5) }, 1e-15);
+    compare_cosine(g, AD_F64, 2, zero, unit, 0, NAN, (double[]){ NAN, NAN }, 0);
+    compare_cosine(g, AD_F64, 2, (double[]){ INFINITY, 1 }, unit, 1e-8, NAN, (double[]){ NAN, NAN }, 0);
+    compare_cosine(g, AD_F64, 2, (double[]){ NAN, 1 }, unit, 1e-8, NAN, (double[]){ NAN, NAN }, 0);
+    ad_graph_free(g);
+}
+
+static void cosine_similarity_is_within_its_range(void **state) {
+    (void)state;
+    enum { PAIRS = 4000, LENGTH = 7 };
+    const double factors[] = { 1, -1, 3, 0.1, -1e-9 };
+    for (int t = 0; t < 2; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *a = ad_randn(g, (ad_dtype)t, AD_SHAPE(PAIRS, LENGTH));
+        for (int i = 0; i < COUNT(factors); i++) {
+            ad_var *y = ad_cosine_similarity(a, ad_muls(a, factors[i]), 1, 0);
+            for (int64_t k = 0; k < PAIRS; k++) assert_close(ad_at(y, k), factors[i] < 0 ? -1 : 1, t ? 0 : 1.3e-7);
+            assert_true(ad_item(ad_max(ad_abs(y))) <= 1);
+        }
+        ad_graph_free(g);
+    }
+}
+
 /* ---- dropout ----------------------------------------------------------------------------------------------------- */
 
 static double fraction_of_zeros(const ad_var *x) {
@@ -772,9 +831,9 @@ static void bad_convolutions_are_reported(void **state) {
         int code;
         const char *text;
     } rows[] = {
-        { { .stride = { -1, 1 } }, AD_EVALUE, "stride and dilation" },
-        { { .dilation = { 1, -2 } }, AD_EVALUE, "stride and dilation" },
-        { { .padding = { -1, 0 } }, AD_EVALUE, "padding must not be negative" },
+        { { .stride = { -1, 1 } }, AD_EVALUE, "stride -1 is not in 1..2147483647" },
+        { { .dilation = { 1, INT64_MAX } }, AD_EVALUE, "dilation 9223372036854775807 is not in 1..2147483647" },
+        { { .padding = { -1, 0 } }, AD_EVALUE, "padding -1 is not in 0..2147483647" },
         { { .padding = { INT64_MAX, 0 } }, AD_EVALUE, "padding" },
         { { .groups = -1 }, AD_EVALUE, "-1 groups" },
         { { .groups = 2 },
@@ -817,8 +876,8 @@ static void bad_pools_are_reported(void **state) {
         int code;
         const char *text;
     } rows[] = {
-        { { .kernel = { 2 } }, AD_EVALUE, "kernel, stride and dilation must be 1 or more" },
-        { { .kernel = { 2, 2 }, .stride = { -1, 1 } }, AD_EVALUE, "must be 1 or more" },
+        { { .kernel = { 2 } }, AD_EVALUE, "kernel 0 is not in 1..2147483647" },
+        { { .kernel = { 2, 2 }, .stride = { -1, 1 } }, AD_EVALUE, "stride -1 is not in 1..2147483647" },
         { { .kernel = { 2, 2 }, .padding = { 2, 0 } }, AD_EVALUE, "padding 2 is not in 0..1" },
         { { .kernel = { 2, 2 }, .padding = { 0, -1 } }, AD_EVALUE, "padding -1" },
         { { .kernel = { 6, 1 } }, AD_ESHAPE, "max_pool2d: [2,5,5]: a size of 5 is too small for windows of 6" },
@@ -922,6 +981,8 @@ int main(void) {
         cmocka_unit_test(cross_entropy_with_infinite_scores),
         cmocka_unit_test(softmax_with_temperature),
         cmocka_unit_test(cosine_similarity_broadcasts),
+        cmocka_unit_test(cosine_similarity_of_any_length),
+        cmocka_unit_test(cosine_similarity_is_within_its_range),
         cmocka_unit_test(dropout_keeps_the_mean),
         cmocka_unit_test(dropout_with_p_0_and_1),
         cmocka_unit_test(eval_draws_a_new_dropout_mask),

@@ -7,7 +7,7 @@ const char *ad_dtype_name(ad_dtype t) { return t == AD_F32 ? "f32" : t == AD_F64
 ad_shape ad_shape_scalar(void) { return AD_SCALAR; }
 
 ad_shape ad_shape_of_dims(int ndim, const int64_t *dim) {
-    if (ndim < 0 || ndim > AD_MAX_NDIM) return (ad_shape){ .ndim = -1 };
+    if (ndim < 0 || ndim > AD_MAX_NDIM || (dim == NULL && ndim > 0)) return (ad_shape){ .ndim = -1 };
     ad_shape s = { .ndim = ndim };
     for (int i = 0; i < ndim; i++) s.dim[i] = dim[i];
     return s;
@@ -44,7 +44,9 @@ ad_shape_string ad_shape_str(ad_shape s) {
     return to;
 }
 
-int ad_shape_text(ad_shape s, char *to, size_t size) { return snprintf(to, size, "%s", ad_shape_str(s).text); }
+int ad_shape_text(ad_shape s, char *to, size_t size) {
+    return snprintf(to, to ? size : 0, "%s", ad_shape_str(s).text);
+}
 
 int ad__broadcast(ad_shape a, ad_shape b, ad_shape *out) {
     *out = a.ndim >= b.ndim ? a : b;

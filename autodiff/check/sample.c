@@ -22,7 +22,7 @@ static double *spread_values(ad_graph *g, int operand, ad_shape shape, double lo
 /* Passes one case to fn. Everything that the case and fn allocate is in a scope of its own. */
 static void pass_case(ad_sampler *s, const void *attrs, int n, const ad_shape *shapes, const double *const *given,
                       const double *lo, const double *hi, unsigned flags) {
-    if (s->rc != AD_OK) return;
+    if (s == NULL || s->rc != AD_OK) return;
     if (n < 1 || n > AD__SAMPLE_OPERANDS) {
         s->rc = ad_fail(s->g, AD_EVALUE, "%s: a sample has %d operands; give 1 to %d", s->type->name, n,
                         AD__SAMPLE_OPERANDS);

@@ -2,21 +2,22 @@
 #include "autodiff/graph/memory.h"
 
 bool ad_scope_is_older(const ad_graph *g, const void *memory) {
-    return g->scope != NULL && ad__arena_before(&g->nodes, g->scope->nodes, memory);
+    return g != NULL && g->scope != NULL && ad__arena_before(&g->nodes, g->scope->nodes, memory);
 }
 
 bool ad_scope_is_open(const ad_graph *g, const void *memory) {
-    return ad__arena_holds(&g->nodes, memory);
+    return g != NULL && ad__arena_holds(&g->nodes, memory);
 }
 
 void *ad_buffer_take(ad_graph *g, size_t size) {
+    if (g == NULL) return NULL;
     void *buffer = ad__pool_take(&g->pool, size);
     if (buffer == NULL) ad_no_memory(g, "a buffer", size);
     return buffer;
 }
 
 void ad_buffer_give(ad_graph *g, void *buffer, size_t size) {
-    if (buffer != NULL) ad__pool_give(&g->pool, buffer, size);
+    if (g != NULL && buffer != NULL) ad__pool_give(&g->pool, buffer, size);
 }
 
 size_t ad_bytes_of(const ad_var *x) { return x ? ad__bytes(x) : 0; }

@@ -33,6 +33,7 @@ static ad_var *or_nil(const ad_graph *g, ad_var *x) { return x ? x : ad_nil(g); 
 static ad_var *leaf_copy(ad_graph *g, ad_dtype t, const void *data, ad_shape s, const char *caller) {
     ad_var *x = leaf_owned(g, t, s, caller);
     if (x == NULL) return NULL;
+    if (ad__bytes(x) == 0) return x;
     if (data != NULL) memcpy(x->data, data, ad__bytes(x));
     else memset(x->data, 0, ad__bytes(x));
     return x;
@@ -169,16 +170,16 @@ int ad_set(ad_var *x, const void *data) {
     if (x->flags & AD__BORROWED)
         return ad_fail(ad__owner(x), AD_EVALUE,
                        "set: an ad_input's memory is the caller's; write to it and call ad_data_mut");
-    if (data == NULL) return ad_fail(ad__owner(x), AD_EVALUE, "set: data is NULL");
+    if (data == NULL && x->layout->numel > 0) return ad_fail(ad__owner(x), AD_EVALUE, "set: data is NULL");
     ad__leaf_changed(x);
-    memmove(x->data, data, ad__bytes(x));
+    if (data != NULL) memmove(x->data, data, ad__bytes(x));
     return AD_OK;
 }
 
 int ad_rebind(ad_var *x, void *data) {
     int rc = ad__check_leaf(x, "rebind");
     if (rc != AD_OK) return rc;
-    if (!(x->flags & AD__BORROWED) || data == NULL)
+    if (!(x->flags & AD__BORROWED) || (data == NULL && x->layout->numel > 0))
         return ad_fail(ad__owner(x), AD_EVALUE, "rebind: the Var must be made by ad_input, and data must not be NULL");
     ad__leaf_changed(x);
     x->data = data;

@@ -22,7 +22,7 @@ void *ad__node_more(ad_graph *g, size_t size) {
     return p;
 }
 
-void *ad_scope_alloc(ad_graph *g, size_t size) { return ad__node_take(g, ad__round_up(size, 8)); }
+void *ad_scope_alloc(ad_graph *g, size_t size) { return g ? ad__node_take(g, ad__round_up(size, 8)) : NULL; }
 
 void *ad_scope_zalloc(ad_graph *g, size_t size) {
     void *p = ad_scope_alloc(g, size);
@@ -31,6 +31,7 @@ void *ad_scope_zalloc(ad_graph *g, size_t size) {
 }
 
 void *ad_scope_array(ad_graph *g, size_t bytes) {
+    if (g == NULL) return NULL;
     if (bytes > PTRDIFF_MAX / 2) return ad_no_memory(g, "an array", bytes), NULL;
     size_t padded = ad__round_up(bytes, AD__ALIGN) + RED_ZONE;
     char *p = ad__arena_alloc(&g->arrays, padded);
@@ -63,7 +64,7 @@ void *ad__lasting_alloc(ad_graph *g, const ad_var *x, size_t bytes) {
 }
 
 void *ad_scope_closing(ad_graph *g, size_t bytes, ad_close_fn *close) {
-    return add_extra(g, bytes, depth_now(g), close);
+    return g ? add_extra(g, bytes, depth_now(g), close) : NULL;
 }
 
 void ad__extras_free(ad_graph *g, int depth) {

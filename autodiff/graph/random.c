@@ -22,6 +22,7 @@ void ad_random_set(ad_graph *g, ad_random_state state) {
 }
 
 void ad_random_bits(ad_graph *g, int64_t n, uint32_t *to) {
+    if (g == NULL || to == NULL) return;
     for (int64_t i = 0; i < n; i += 4) {
         philox4x32_ctr_t b = next_block(&g->random);
         for (int k = 0; k < 4 && i + k < n; k++) to[i + k] = b.v[k];
@@ -35,6 +36,7 @@ static double unit_f64(uint32_t hi, uint32_t lo) {
 }
 
 void ad_random_uniform(ad_random_state *r, ad_dtype t, int64_t n, void *to) {
+    if (r == NULL || to == NULL) return;
     int per_block = t == AD_F32 ? 4 : 2;
     for (int64_t i = 0; i < n; i += per_block) {
         philox4x32_ctr_t b = next_block(r);
@@ -71,6 +73,7 @@ void ad__random_draw(ad_team *team, ad_random_state *r, ad__draw_fn *draw, ad_dt
 /* Box and Muller (1958): two uniform numbers give two independent normal ones. The logarithm is finite, as 1 - u is in
    (0, 1]. */
 void ad_random_normal(ad_random_state *r, ad_dtype t, int64_t n, void *to) {
+    if (r == NULL || to == NULL) return;
     for (int64_t i = 0; i < n; i += 2) {
         philox4x32_ctr_t b = next_block(r);
         double radius = sqrt(-2 * log(1 - unit_f64(b.v[0], b.v[1])));

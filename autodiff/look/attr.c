@@ -10,6 +10,8 @@ static int axes_text(const int *list, char *to, size_t size) {
 }
 
 int ad_attr_text(const ad_attr *a, const void *attrs, char *to, size_t size) {
+    if (to == NULL) size = 0;
+    if (a == NULL || attrs == NULL) return snprintf(to, size, "?");
     const void *at = (const char *)attrs + a->offset;
     switch (a->kind) {
     case AD_ATTR_INT: return snprintf(to, size, "%d", *(const int *)at);

@@ -191,10 +191,10 @@ void ad_zero_grad(ad_var *y) {
 
 /* ---- for the rules of ops: see op.h ------------------------------------------------------------------------- */
 
-bool ad_wants_grad(const ad_op *op, int i) { return ad__wants(op, i); }
+bool ad_wants_grad(const ad_op *op, int i) { return op != NULL && i >= 0 && i < op->n_in && ad__wants(op, i); }
 
 void *ad_grad_into(const ad_op *op, int i) {
-    if (!ad__wants(op, i)) return NULL;
+    if (!ad_wants_grad(op, i)) return NULL;
     ad_var *v = op->in[i];
     if (!(v->flags & AD__HAS_GRAD)) {
         ad__clear(ad__owner(v)->team, v->grad, ad__bytes(v));
@@ -204,14 +204,14 @@ void *ad_grad_into(const ad_op *op, int i) {
 }
 
 void *ad_grad_claim(const ad_op *op, int i, bool *fresh) {
-    if (!ad__wants(op, i)) return NULL;
+    if (!ad_wants_grad(op, i) || fresh == NULL) return NULL;
     ad_var *v = op->in[i];
     *fresh = !(v->flags & AD__HAS_GRAD);
     v->flags |= AD__HAS_GRAD;
     return v->grad;
 }
 
-const void *ad_attrs(const ad_op *op) { return ad__attrs_of(op); }
-void *ad_saved(const ad_op *op) { return ad__out(op)->flags & AD__SAVED ? *ad__saved_slot(op) : NULL; }
-void *ad_scratch(const ad_op *op) { return ad__owner(ad__out(op))->scratch; }
-void *ad_values(const ad_op *op) { return ad__out(op)->data; }
+const void *ad_attrs(const ad_op *op) { return op ? ad__attrs_of(op) : NULL; }
+void *ad_saved(const ad_op *op) { return op && ad__out(op)->flags & AD__SAVED ? *ad__saved_slot(op) : NULL; }
+void *ad_scratch(const ad_op *op) { return op ? ad__owner(ad__out(op))->scratch : NULL; }
+void *ad_values(const ad_op *op) { return op ? ad__out(op)->data : NULL; }

@@ -74,6 +74,7 @@ static int add_cotangent(pass *p, ad_var *v, ad_var *d) {
 /* ---- the path: Vars that depend on an x and that y depends on ------------------------------ */
 
 bool ad_vjp_wants(const ad_op *op, int i) {
+    if (op == NULL || i < 0 || i >= op->n_in) return false;
     return (op->in[i]->flags & AD__ON_PATH) && !ad__takes_no_grad(op->type->no_grad, i);
 }
 

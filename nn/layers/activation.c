@@ -131,8 +131,9 @@ nn_module *nn_maxout(ad_graph *g, ad_dtype t, int64_t in, int64_t out, int64_t p
     if (m == NULL) return NULL;
     learnt *l = nn_self(m);
     double bound = 1 / sqrt((double)in);
-    nn__uniform_parameter(m, &l->w, "weight", t, AD_SHAPE(out * pieces, in), bound);
-    nn__uniform_parameter(m, &l->b, "bias", t, AD_SHAPE(out * pieces), bound);
+    int64_t all = pieces > INT64_MAX / out ? INT64_MAX : out * pieces; /* INT64_MAX is refused as a size */
+    nn__uniform_parameter(m, &l->w, "weight", t, AD_SHAPE(all, in), bound);
+    nn__uniform_parameter(m, &l->b, "bias", t, AD_SHAPE(all), bound);
     l->pieces = pieces;
     return ad_ok(g) ? m : NULL;
 }

@@ -26,15 +26,13 @@ static ad_var *conv_forward(nn_module *m, ad_var *x) {
 
 /* ---- options ---------------------------------------------------------------------------------------- */
 
-static int64_t given(int64_t option, int64_t otherwise) { return ad_option_int(option, otherwise); }
-
 /* Every field with its value in place of 0 and AD_ZERO. */
 static nn_conv_opts resolved(nn_conv_opts o) {
-    o.stride = given(o.stride, 1), o.padding = given(o.padding, 0), o.dilation = given(o.dilation, 1);
-    o.groups = given(o.groups, 1), o.output_padding = given(o.output_padding, 0);
-    o.kernel_w = given(o.kernel_w, o.kernel), o.stride_w = given(o.stride_w, o.stride);
-    o.padding_w = given(o.padding_w, o.padding), o.dilation_w = given(o.dilation_w, o.dilation);
-    o.output_padding_w = given(o.output_padding_w, o.output_padding);
+    o.stride = ad_option_int(o.stride, 1), o.padding = ad_option_int(o.padding, 0), o.dilation = ad_option_int(o.dilation, 1);
+    o.groups = ad_option_int(o.groups, 1), o.output_padding = ad_option_int(o.output_padding, 0);
+    o.kernel_w = ad_option_int(o.kernel_w, o.kernel), o.stride_w = ad_option_int(o.stride_w, o.stride);
+    o.padding_w = ad_option_int(o.padding_w, o.padding), o.dilation_w = ad_option_int(o.dilation_w, o.dilation);
+    o.output_padding_w = ad_option_int(o.output_padding_w, o.output_padding);
     return o;
 }
 

@@ -49,7 +49,7 @@ static void cholesky_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_muls(ad_add(s, ad_transpose(s)), 0.5);
 }
 
-static void cholesky_samples(ad_sampler *s) { ad__square_samples(s, 7, 5); }
+static void cholesky_samples(ad_sampler *s) { ad__square_samples(s, NULL, 7, 5); }
 
 AD_OPTYPE(cholesky,
           .differs = "the symmetric part is factorised; PyTorch looks at the lower triangle alone",

@@ -4,6 +4,7 @@
    algorithmic differentiation", Oxford 2008, section 2.2.4. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/base/vector.h"
+#include "ops/linalg/cofactor.h"
 #include "ops/linalg/system.h"
 #include "ops/ops.h"
 
@@ -12,13 +13,13 @@
 
 /* ---- helpers: x [..,n,n] -> y [..] ---------------------------------------------------------------------- */
 
-static int determinant_shape(ad_call *c, size_t matrices_of_scratch) {
+static int determinant_shape(ad_call *c) {
     int rc = ad__square_shape(c);
     if (rc != AD_OK) return rc;
-    size_t n = (size_t)c->shape.dim[c->shape.ndim - 1], size = ad_dtype_size(c->dtype);
+    int64_t n = c->shape.dim[c->shape.ndim - 1];
     c->saved = ad__factors_size(c);
     c->shape = ad__leading(c->shape);
-    c->scratch = matrices_of_scratch * n * n * size + n * sizeof(double) + ad__lu_work(c->dtype, (int64_t)n);
+    c->scratch = ad__cofactors_work(n);
     return AD_OK;
 }
 
@@ -46,8 +47,6 @@ static ad_var *times_each(ad_var *g, ad_var *matrices) {
 
 /* ---- logdet -------------------------------------------------------------------------------------------------- */
 
-static int logdet_shape(ad_call *c) { return determinant_shape(c, 1); }
-
 static int logdet_evaluate(const ad_op *op) {
     ad__batch b = ad__batch_values(op, NULL);
     ad__factorise(op, false);
@@ -70,14 +69,12 @@ static void logdet_backward(const ad_op *op) {
     }
 }
 
-/* ad_eq(y, y) is 0 where y is NaN, that is, where the determinant is negative. */
 static void logdet_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_var *y = ad__out(op);
-    dx[0] = times_each(ad_mul(g, ad_eq(y, y)), ad_transpose(ad_inverse(op->in[0])));
+    dx[0] = times_each(g, ad_transpose(ad__inverse_for_logdet(op->in[0])));
 }
 
 static void logdet_samples(ad_sampler *s) {
-    ad__square_samples(s, 7, 4);
+    ad__square_samples(s, NULL, 7, 4);
     const double negative[] = { 1, 2, 3, 1 }, exchanged[] = { 0, 2, 0, 0, 0, 3, 1.5, 0, 0.5 };
     ad_sample_values(s, NULL, 1, &AD_SHAPE(2, 2), (const double *[]){ negative }, AD_SAMPLE_KINK);
     ad_sample_values(s, NULL, 1, &AD_SHAPE(3, 3), (const double *[]){ exchanged }, 0);
@@ -89,57 +86,42 @@ AD_OPTYPE(logdet,
           .gradient = "g x^-T",
           .special = "if the determinant is negative: NaN, gradient 0; if it is 0: -inf, gradient NaN; needs LAPACK",
           .arity = 1,
-          .shape = logdet_shape, .evaluate = { logdet_evaluate, logdet_evaluate },
+          .shape = determinant_shape, .evaluate = { logdet_evaluate, logdet_evaluate },
           .backward = { logdet_backward, logdet_backward }, .vjp = logdet_vjp);
 ad_var *ad_logdet(ad_var *x) { return ad__apply1(&ad_op_logdet, x, NULL); }
 
 /* ---- det ------------------------------------------------------------------------------------------------------- */
 
-static int det_shape(ad_call *c) { return determinant_shape(c, 3); }
-
-static double determinant(const ad__batch *b) {
-    return AD__BY_DTYPE(b->t, ad__lu_det, b->side, ad__factors(b->op, b->i), ad__pivots(b->op, b->i));
-}
-
 static int det_evaluate(const ad_op *op) {
     ad__batch b = ad__batch_values(op, NULL);
     ad__factorise(op, false);
-    while (ad__batch_next(&b)) ad__put(ad__out(op), b.i, determinant(&b));
+    while (ad__batch_next(&b)) {
+        ad__wide det = AD__BY_DTYPE(b.t, ad__lu_det, b.side, ad__factors(op, b.i), ad__pivots(op, b.i));
+        ad__put(ad__out(op), b.i, ad__wide_value(det));
+    }
     return AD_OK;
 }
 
-/* dx += g times the cofactors of x, for a singular x, which has no inverse. */
-static void add_cofactors(const ad__batch *b, double g) {
-    int64_t elements = b->side * b->side;
-    void *cofactors = ad_scratch(b->op);
-    memcpy(cofactors, b->a, b->a_bytes);
-    ad__cofactors(b->t, b->side, cofactors, ad__matrix(cofactors, 1, elements, b->t));
-    AD__BY_DTYPE(b->t, ad__axpy, elements, g, cofactors, b->ga);
-}
-
-/* dx += g det x^-T */
+/* dx += g times the cofactors of x */
 static void det_backward(const ad_op *op) {
     ad__batch b = ad__batch_gradients(op, NULL);
-    while (ad__batch_next(&b)) {
-        double g = ad_grad_at(ad__out(op), b.i), det = determinant(&b);
-        if (det == 0) add_cofactors(&b, g);
-        else add_inverse(&b, g * det);
-    }
+    while (ad__batch_next(&b))
+        ad__add_cofactors(b.t, b.side, ad_grad_at(ad__out(op), b.i), b.a, ad__factors(op, b.i), ad__pivots(op, b.i),
+                          ad_scratch(op), b.ga);
 }
 
-static void det_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    dx[0] = times_each(ad_mul(g, ad__out(op)), ad_transpose(ad_inverse(op->in[0])));
-}
+static void det_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = times_each(g, ad_cofactor(op->in[0])); }
 
 static void det_samples(ad_sampler *s) {
-    ad__square_samples(s, 7, 0.5); /* determinants of either sign */
-    ad__square_samples(s, 7, -2);
+    ad__square_samples(s, NULL, 7, 0.5); /* determinants of either sign */
+    ad__square_samples(s, NULL, 7, -2);
+    ad__singular_samples(s, 1);
 }
 
-AD_OPTYPE(det,
-          .differs = "the gradient at a singular matrix is right; PyTorch's is 0 there",
-          .doc = "determinant of each square matrix", .formula = "det x", .gradient = "g det(x) x^-T",
-          .special = "if x is singular, the gradient is g times the cofactors, and ad_gradient fails; needs LAPACK",
-          .arity = 1, .shape = det_shape, .evaluate = { det_evaluate, det_evaluate },
+AD_OPTYPE(det, .differs = "the gradient at a singular matrix is right; PyTorch's is 0 there",
+          .doc = "determinant of each square matrix", .formula = "det x",
+          .gradient = "g cofactor(x), which is g det(x) x^-T if x is not singular",
+          .special = "a singular x has derivatives of every order; needs LAPACK",
+          .arity = 1, .shape = determinant_shape, .evaluate = { det_evaluate, det_evaluate },
           .backward = { det_backward, det_backward }, .vjp = det_vjp);
 ad_var *ad_det(ad_var *x) { return ad__apply1(&ad_op_det, x, NULL); }

@@ -107,6 +107,7 @@ static void batches_chunk(void *context, int worker, int64_t from, int64_t to) {
 
 /* Threads share the products if each of these writes a matrix of its own. A chunk of products takes about 50 us. */
 static void over_batches(job *j, ad_shape written) {
+    if (j->p.count > 1 && j->y->layout->numel == 0) return; /* there may be very many empty matrices */
     double each = (double)j->p.n * (double)j->p.m * (double)j->p.k + 1024; /* the overhead of a call */
     int64_t chunk = each > 0x1p21 ? 1 : (int64_t)(0x1p21 / each), work = 1 + (int64_t)(each / 8);
     bool own = ad_shape_numel(written) == j->p.count;

@@ -63,7 +63,16 @@ static ad_var *to_operand(ad_var *db, ad_shape as_matrices, const ad_var *b) {
     return ad_reshape(ad_sum_to(db, as_matrices), b->layout->shape);
 }
 
-/* ---- solve: a x = b --------------------------------------------------------------------------------------- */
+/* ---- solve: a x = b, or a^T x = b ------------------------------------------------------------------------- */
+
+/* transpose is for the gradient, which needs the factors of a itself. Those of a^T may have a pivot of 0 where these
+   have none. */
+typedef struct {
+    bool transpose;
+} solve_attrs;
+static const ad_attr solve_list[] = { { "transpose", AD_ATTR_BOOL, offsetof(solve_attrs, transpose) }, { 0 } };
+
+static bool is_transposed(const ad_op *op) { return ((const solve_attrs *)ad__attrs_of(op))->transpose; }
 
 static void solve_equations(const ad_op *op, equations *e) {
     ad_shape a = op->in[0]->layout->shape, b = op->in[1]->layout->shape;
@@ -86,32 +95,35 @@ static int solve_evaluate(const ad_op *op) {
     int rc = ad__factorise(op, true);
     while (rc == AD_OK && ad__batch_next(&b)) {
         memcpy(b.y, b.b, b.y_bytes);
-        ad__lu_solve(b.t, false, e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), b.y);
+        ad__lu_solve(b.t, is_transposed(op), e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), b.y);
     }
     return rc;
 }
 
-/* z = a^-T g; db += z, da -= z x^T */
+/* z = a^-T g; db += z, da -= z x^T. If a is transposed: z = a^-1 g, da -= x z^T. */
 static void solve_backward(const ad_op *op) {
+    const bool transpose = is_transposed(op);
     equations e;
     solve_equations(op, &e);
     ad__batch b = ad__batch_gradients(op, &e.batches);
     void *z = ad_scratch(op);
     while (ad__batch_next(&b)) {
         memcpy(z, b.g, b.y_bytes);
-        ad__lu_solve(b.t, true, e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), z);
+        ad__lu_solve(b.t, !transpose, e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), z);
         if (b.gb != NULL) AD__BY_DTYPE(b.t, ad__array_add, b.size, z, b.gb);
         if (b.ga == NULL) continue;
         AD__BY_DTYPE(b.t, ad__negate, b.size, z);
-        ad__gemm(ad__op_team(op), b.t, false, true, e.n, e.n, e.m, z, b.y, 1, b.ga);
+        ad__gemm(ad__op_team(op), b.t, false, true, e.n, e.n, e.m, transpose ? b.y : z, transpose ? z : b.y, 1, b.ga);
     }
 }
 
 static void solve_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     equations e;
     solve_equations(op, &e);
-    ad_var *z = ad_solve(ad_transpose(op->in[0]), ad_reshape(g, e.x));
-    if (ad_vjp_wants(op, 0)) dx[0] = minus(ad_matmul(z, ad_transpose(ad_reshape(ad__out(op), e.x))), e.a);
+    const solve_attrs back = { !is_transposed(op) };
+    ad_var *x = ad_reshape(ad__out(op), e.x), *z = ad__apply2(&ad_op_solve, op->in[0], ad_reshape(g, e.x), &back);
+    ad_var *left = back.transpose ? z : x, *right = back.transpose ? x : z;
+    if (ad_vjp_wants(op, 0)) dx[0] = minus(ad_matmul(left, ad_transpose(right)), e.a);
     if (ad_vjp_wants(op, 1)) dx[1] = to_operand(z, e.b, op->in[1]);
 }
 
@@ -132,21 +144,28 @@ static void solve_samples(ad_sampler *s) {
         double a[AD__SAMPLE_MATRICES];
         int64_t n = shapes[i][0].dim[shapes[i][0].ndim - 1];
         ad__sample_matrices(n, ad_shape_numel(ad__leading(shapes[i][0])), 3, a);
-        ad_sample_values(s, NULL, 2, shapes[i], (const double *[]){ a, NULL }, 0);
+        for (int t = 0; t < 2; t++)
+            ad_sample_values(s, &(solve_attrs){ t }, 2, shapes[i], (const double *[]){ a, NULL }, 0);
     }
-    ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(3, 3), AD_SHAPE(3, 2) }, (const double *[]){ exchanged, NULL },
-                     0);
+    const ad_shape pair[] = { AD_SHAPE(3, 3), AD_SHAPE(3, 2) };
+    ad_sample_values(s, &(solve_attrs){ false }, 2, pair, (const double *[]){ exchanged, NULL }, 0);
 }
 
 AD_OPTYPE(solve,
           .doc = "solves a x = b: a is [..,n,n]; b is [..,n,m], a vector [n], or a vector for each matrix [..,n]",
           .formula = "a^-1 b", .gradient = "-z x^T; z = a^-T g", .arity = 2,
-          .special = "a singular matrix is an error; needs LAPACK", .shape = solve_shape,
+          .special = "a singular matrix is an error; needs LAPACK", .attr_size = sizeof(solve_attrs),
+          .attrs = solve_list, .shape = solve_shape,
           .evaluate = { solve_evaluate, solve_evaluate }, .backward = { solve_backward, solve_backward },
           .vjp = solve_vjp);
-ad_var *ad_solve(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_solve, a, b, NULL); }
+ad_var *ad_solve(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_solve, a, b, &(solve_attrs){ false }); }
 
 /* ---- inverse: x [..,n,n] -> y [..,n,n] ----------------------------------------------------------------------- */
+
+typedef struct {
+    bool for_logdet; /* see ad__inverse_for_logdet */
+} inverse_attrs;
+static const ad_attr inverse_list[] = { { "for_logdet", AD_ATTR_BOOL, offsetof(inverse_attrs, for_logdet) }, { 0 } };
 
 /* Scratch holds LAPACK's work and the pivots in evaluate, and a matrix in backward. */
 static int inverse_shape(ad_call *c) {
@@ -154,17 +173,27 @@ static int inverse_shape(ad_call *c) {
     if (rc != AD_OK) return rc;
     size_t n = (size_t)c->shape.dim[c->shape.ndim - 1], matrix = n * n * ad_dtype_size(c->dtype);
     size_t work = ad__lu_work(c->dtype, (int64_t)n) + n * sizeof(int);
-    c->scratch = work > matrix ? work : matrix;
+    c->scratch = (work > matrix ? work : matrix) + 1; /* not NULL for empty matrices */
     return AD_OK;
 }
 
+/* What the inverse of a matrix with these factors is for logdet, unless it is the inverse: 0 or NaN. */
+static bool replaced_for_logdet(const ad__batch *b, const int *pivots) {
+    int sign;
+    AD__BY_DTYPE(b->t, ad__lu_logdet, b->side, b->y, pivots, &sign);
+    if (sign <= 0) AD__BY_DTYPE(b->t, ad__array_fill, b->size, sign < 0 ? 0 : NAN, b->y);
+    return sign <= 0;
+}
+
 static int inverse_evaluate(const ad_op *op) {
+    const bool for_logdet = ((const inverse_attrs *)ad__attrs_of(op))->for_logdet;
     ad__batch b = ad__batch_values(op, NULL);
     char *work = ad_scratch(op);
     int *pivots = (int *)(void *)(work + ad__lu_work(b.t, b.side));
     while (ad__batch_next(&b)) {
         memcpy(b.y, b.a, b.y_bytes);
         int64_t zero = ad__lu(b.t, b.side, b.y, pivots);
+        if (for_logdet && replaced_for_logdet(&b, pivots)) continue;
         if (zero != 0) return ad__singular(op, b.i, zero);
         ad__lu_inverse(b.t, b.side, b.y, pivots, work);
     }
@@ -189,16 +218,21 @@ static void inverse_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static void inverse_samples(ad_sampler *s) {
-    ad__square_samples(s, 9, 3);
-    ad_sample_values(s, NULL, 1, &AD_SHAPE(3, 3), (const double *[]){ exchanged }, 0);
+    ad__square_samples(s, &(inverse_attrs){ false }, 9, 3);
+    ad_sample_values(s, &(inverse_attrs){ false }, 1, &AD_SHAPE(3, 3), (const double *[]){ exchanged }, 0);
+    const double negative_and_singular[] = { 1, 2, 3, 1, 1, 2, 2, 4 };
+    ad_sample_values(s, &(inverse_attrs){ true }, 1, &AD_SHAPE(2, 2, 2), (const double *[]){ negative_and_singular },
+                     AD_SAMPLE_KINK);
 }
 
 AD_OPTYPE(inverse,
           .doc = "the inverse of each square matrix; ad_solve is faster and more accurate than a product with it",
           .formula = "x^-1", .gradient = "-y^T g y^T", .special = "a singular matrix is an error; needs LAPACK",
-          .arity = 1, .shape = inverse_shape, .evaluate = { inverse_evaluate, inverse_evaluate },
+          .arity = 1, .attr_size = sizeof(inverse_attrs), .attrs = inverse_list, .shape = inverse_shape,
+          .evaluate = { inverse_evaluate, inverse_evaluate },
           .backward = { inverse_backward, inverse_backward }, .vjp = inverse_vjp);
-ad_var *ad_inverse(ad_var *x) { return ad__apply1(&ad_op_inverse, x, NULL); }
+ad_var *ad_inverse(ad_var *x) { return ad__apply1(&ad_op_inverse, x, &(inverse_attrs){ false }); }
+ad_var *ad__inverse_for_logdet(ad_var *x) { return ad__apply1(&ad_op_inverse, x, &(inverse_attrs){ true }); }
 
 /* ---- solve_triangular: op(a) x = b, or x op(a) = b ------------------------------------------------------------ */
 
@@ -243,7 +277,8 @@ static int solve_triangular_evaluate(const ad_op *op) {
     triangular_equations(op, &e);
     ad__batch b = ad__batch_values(op, &e.batches);
     int rc = AD_OK;
-    for (int64_t k = 0; k < ad__matrix_count(op->in[0]) && rc == AD_OK; k++) rc = check_diagonal(op, k);
+    const int64_t count = op->in[0]->layout->numel ? ad__matrix_count(op->in[0]) : 0;
+    for (int64_t k = 0; k < count && rc == AD_OK; k++) rc = check_diagonal(op, k);
     while (rc == AD_OK && ad__batch_next(&b)) {
         memcpy(b.y, b.b, b.y_bytes);
         ad__triangle_solve(b.t, triangle_of(op), e.n, e.m, b.a, b.y);

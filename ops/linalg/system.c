@@ -8,8 +8,8 @@
 int ad__square_shape(ad_call *c) {
     ad_shape s = c->in[0]->layout->shape;
     if (!ad__has_lapack())
-        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS, as libopenblas-pthread-dev, "
-                                           "and build again");
+        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS with threads, as "
+                                           "libopenblas-pthread-dev, and build again");
     if (s.ndim < 2 || s.dim[s.ndim - 1] != s.dim[s.ndim - 2])
         return ad_call_fail(c, AD_ESHAPE, "takes square matrices, [..,n,n]");
     return ad__check_sides(c, AD__LAPACK_MAX, s.dim[s.ndim - 1], 0, 0);
@@ -22,6 +22,7 @@ ad__batch ad__batch_values(const ad_op *op, const ad__batches *batches) {
     ad__batch b = { .op = op, .batches = batches, .t = y->layout->dtype, .side = ad__matrix_side(a), .i = -1 };
     b.count = batches ? batches->count : ad__matrix_count(a);
     b.size = b.count ? y->layout->numel / b.count : 0;
+    if (b.size == 0) b.count = 0; /* there may be very many empty matrices */
     b.a_bytes = (size_t)(b.side * b.side) * ad_dtype_size(b.t);
     b.y_bytes = (size_t)b.size * ad_dtype_size(b.t);
     return b;
@@ -80,8 +81,10 @@ int ad__singular(const ad_op *op, int64_t k, int64_t pivot) {
 
 int ad__factorise(const ad_op *op, bool required) {
     const ad_var *x = op->in[0];
+    const int64_t count = ad__matrix_count(x);
+    if (x->layout->numel == 0) return AD_OK; /* there may be very many empty matrices, and x->data may be NULL */
     memcpy(ad_saved(op), x->data, ad__bytes(x));
-    for (int64_t k = 0; k < ad__matrix_count(x); k++) {
+    for (int64_t k = 0; k < count; k++) {
         int64_t zero = ad__lu(x->layout->dtype, ad__matrix_side(x), ad__factors(op, k), ad__pivots(op, k));
         if (zero != 0 && required) return ad__singular(op, k, zero);
     }
@@ -95,12 +98,12 @@ void ad__sample_matrices(int64_t n, int64_t count, double shift, double *to) {
     }
 }
 
-void ad__square_samples(ad_sampler *s, int64_t largest, double shift) {
+void ad__square_samples(ad_sampler *s, const void *attrs, int64_t largest, double shift) {
     const ad_shape shapes[] = { AD_SHAPE(1, 1),    AD_SHAPE(2, 2),    AD_SHAPE(3, 2, 2), AD_SHAPE(2, 1, 3, 3),
                                 AD_SHAPE(largest, largest), AD_SHAPE(0, 3, 3), AD_SHAPE(2, 0, 0) };
     for (int i = 0; i < AD__COUNT(shapes); i++) {
         double x[AD__SAMPLE_MATRICES];
         ad__sample_matrices(shapes[i].dim[shapes[i].ndim - 1], ad_shape_numel(ad__leading(shapes[i])), shift, x);
-        ad_sample_values(s, NULL, 1, &shapes[i], (const double *[]){ x }, 0);
+        ad_sample_values(s, attrs, 1, &shapes[i], (const double *[]){ x }, 0);
     }
 }

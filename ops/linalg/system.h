@@ -42,10 +42,13 @@ int *ad__pivots(const ad_op *op, int64_t k);
 int ad__factorise(const ad_op *op, bool required);
 int ad__singular(const ad_op *op, int64_t k, int64_t pivot); /* sets that error */
 
+/* The inverse as the derivatives of logdet need it: 0 where the determinant is negative, NaN for a singular matrix. */
+ad_var *ad__inverse_for_logdet(ad_var *x);
+
 /* Makes sample matrices [.., n,n] that are far from singular: small numbers, with shift added to the diagonal. */
 void ad__sample_matrices(int64_t n, int64_t count, double shift, double *to);
 enum { AD__SAMPLE_MATRICES = 512 }; /* the largest number of their elements */
 /* Samples for an op of one operand: small matrices, one of the largest side, batches, and empty matrices. */
-void ad__square_samples(ad_sampler *s, int64_t largest, double shift);
+void ad__square_samples(ad_sampler *s, const void *attrs, int64_t largest, double shift);
 
 #endif

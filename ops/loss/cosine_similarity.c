@@ -1,7 +1,7 @@
 /* cosine_similarity.c: the cosine of the angle between the rows of two arrays. */
 #include "ops/base/gradient.h"
-#include "ops/kernels/base/vector.h"
-#include "ops/kernels/net/norm.h"
+#include "ops/kernels/loss/cosine.h"
+#include "ops/kernels/reduce/segments.h"
 #include "ops/loss/rows.h"
 #include "ops/ops.h"
 
@@ -20,10 +20,10 @@ static const cosine_attrs *attrs_of(const ad_op *op) { return ad__attrs_of(op); 
 
 enum { A, B, GRADIENT, SLOTS }; /* rows of scratch */
 
-/* The norms of a row of a and of b, saved by evaluate for backward. */
+/* For each pair of rows, the norms of both and the cosine, saved by evaluate for backward. */
 typedef struct {
-    double a, b;
-} lengths;
+    double norm[2], cosine;
+} pair;
 
 static int cosine_similarity_shape(ad_call *c) {
     const cosine_attrs *a = c->attrs;
@@ -34,24 +34,26 @@ static int cosine_similarity_shape(ad_call *c) {
     if (axis < 0) return axis;
     c->scratch = SLOTS * (size_t)c->shape.dim[axis] * ad_dtype_size(c->dtype);
     c->shape = ad__reduced_shape(c->shape, 1u << axis, false);
-    c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(lengths) + 1;
+    c->saved = (size_t)ad_shape_numel(c->shape) * sizeof(pair) + 1;
     return AD_OK;
 }
 
-static ad__rows rows_of(const ad_op *op) { return ad__rows_along(op, op->in[0]->layout->shape, attrs_of(op)->axis); }
+/* PyTorch's max(norm, eps), which keeps a NaN. */
+static double at_least(double eps, double norm) { return norm < eps ? eps : norm; }
 
-static double dot(const ad__rows *r, const void *a, const void *b) {
-    return AD__BY_DTYPE(r->t, ad__covariance, r->n, 0, a, b);
-}
+static ad__rows rows_of(const ad_op *op) { return ad__rows_along(op, op->in[0]->layout->shape, attrs_of(op)->axis); }
 
 static int cosine_similarity_evaluate(const ad_op *op) {
     ad__rows r = rows_of(op);
     double eps = attrs_of(op)->eps;
-    lengths *kept = ad_saved(op);
+    pair *kept = ad_saved(op);
     for (int64_t j = 0; j < r.count; j++) {
         const void *a = ad__row_at(&r, op->in[0]->data, j, A), *b = ad__row_at(&r, op->in[1]->data, j, B);
-        kept[j] = (lengths){ sqrt(dot(&r, a, a)), sqrt(dot(&r, b, b)) };
-        ad__put(ad__out(op), j, dot(&r, a, b) / fmax(kept[j].a, eps) / fmax(kept[j].b, eps));
+        double na = AD__BY_DTYPE(r.t, ad__row_norm, r.n, a, 2), nb = AD__BY_DTYPE(r.t, ad__row_norm, r.n, b, 2);
+        bool unit = na >= eps && nb >= eps;
+        kept[j] = (pair){ { na, nb },
+                          AD__BY_DTYPE(r.t, ad__cosine, r.n, unit, at_least(eps, na), a, at_least(eps, nb), b) };
+        ad__put(ad__out(op), j, kept[j].cosine);
     }
     return AD_OK;
 }
@@ -62,14 +64,13 @@ static void operand_backward(const ad_op *op, int operand) {
     bool fresh;
     void *into = ad_grad_claim(op, operand, &fresh);
     double eps = attrs_of(op)->eps;
-    const lengths *kept = ad_saved(op);
+    const pair *kept = ad_saved(op);
     for (int64_t j = 0; into != NULL && j < r.count; j++) {
-        double own = operand ? kept[j].b : kept[j].a, other = operand ? kept[j].a : kept[j].b;
+        double own = at_least(eps, kept[j].norm[operand]), other = at_least(eps, kept[j].norm[!operand]);
         const void *a = ad__row_at(&r, op->in[operand]->data, j, A), *b = ad__row_at(&r, op->in[!operand]->data, j, B);
-        double g = ad_grad_at(ad__out(op), j), cosine = dot(&r, a, b) / fmax(own, eps) / fmax(other, eps);
         void *to = ad__row_gradient(&r, into, j, GRADIENT, fresh);
-        AD__BY_DTYPE(r.t, ad__axpy, r.n, g / fmax(own, eps) / fmax(other, eps), b, to);
-        if (own > eps) AD__BY_DTYPE(r.t, ad__axpy, r.n, -g * cosine / own / own, a, to);
+        AD__BY_DTYPE(r.t, ad__cosine_back, r.n, ad_grad_at(ad__out(op), j) / own,
+                     kept[j].norm[operand] < eps ? 0 : kept[j].cosine, own, a, other, b, to);
         ad__row_store(&r, to, into, j);
     }
 }
@@ -79,22 +80,23 @@ static void cosine_similarity_backward(const ad_op *op) {
     operand_backward(op, 1);
 }
 
-/* Squared norms are limited to eps^2 before the root, since sqrt has no finite slope at 0. */
+/* The same in Vars. No square of an element is formed, which could overflow or underflow. */
 static void cosine_similarity_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape s = op->in[0]->layout->shape;
     int axis = attrs_of(op)->axis < 0 ? attrs_of(op)->axis + s.ndim : attrs_of(op)->axis;
-    ad_var *square[2], *length[2], *unit[2];
-    ad_var *least = ad__constant(g, attrs_of(op)->eps * attrs_of(op)->eps);
+    ad_shape kept = ad__reduced_shape(s, 1u << axis, true);
+    ad_var *limited[2], *length[2], *unit[2], *eps = ad__constant(g, attrs_of(op)->eps);
     for (int i = 0; i < 2; i++) {
-        square[i] = ad_sum_axis(ad_square(op->in[i]), axis, true);
-        length[i] = ad_sqrt(ad_maximum(square[i], least));
+        ad_var *norm = ad_norm_axis(op->in[i], axis, 2, true);
+        limited[i] = ad_lt(norm, eps);
+        length[i] = ad_where(limited[i], eps, norm);
         unit[i] = ad_div(op->in[i], length[i]);
     }
-    ad_var *cosine = ad_sum_axis(ad_mul(unit[0], unit[1]), axis, true);
-    g = ad_reshape(g, ad__reduced_shape(s, 1u << axis, true));
+    ad_var *cosine = ad_reshape(ad__out(op), kept);
     for (int i = 0; i < 2; i++) {
-        ad_var *along = ad_mul(ad_mul(ad_gt(square[i], least), cosine), unit[i]);
-        if (ad_vjp_wants(op, i)) dx[i] = ad_mul(ad_div(g, length[i]), ad_sub(unit[!i], along));
+        if (!ad_vjp_wants(op, i)) continue;
+        ad_var *along = ad_where(limited[i], ad__constant(g, 0), ad_mul(cosine, unit[i]));
+        dx[i] = ad_mul(ad_div(ad_reshape(g, kept), length[i]), ad_sub(unit[!i], along));
     }
 }
 
@@ -107,7 +109,15 @@ static void cosine_similarity_samples(ad_sampler *s) {
                       (double[]){ -2, 0.5 }, (double[]){ 2, 2 });
     /* rows: |a| < eps; a = 0; a = b = 0 */
     const double a[] = { 0.1, 0.2, 0, 0, 0, 0 }, b[] = { 1, 2, 3, -4, 0, 0 }, *values[] = { a, b };
-    ad_sample_values(s, &(cosine_attrs){ 1, 0.5 }, 2, (ad_shape[]){ AD_SHAPE(3, 2), AD_SHAPE(3, 2) }, values, 0);
+    const ad_shape three[] = { AD_SHAPE(3, 2), AD_SHAPE(3, 2) };
+    ad_sample_values(s, &(cosine_attrs){ 1, 0.5 }, 2, three, values, 0);
+    /* rows whose squares overflow or underflow; parallel and opposite rows */
+    const double huge[] = { 1e200, 2e200, 1e-200, 2e-200, 1e200, 1e-200 };
+    const double turned[] = { 2e200, 1e200, 2e-200, 1e-200, 1e-200, -1e200 };
+    ad_sample_values(s, &(cosine_attrs){ 1, 0 }, 2, three, (const double *[]){ huge, turned },
+                     AD_SAMPLE_KINK | AD_SAMPLE_LOOSE);
+    const double ahead[] = { 1, 2, 3, -4, 0, 0.3 }, along[] = { 3, 6, -0.3, 0.4, 0, 0.7 };
+    ad_sample_values(s, &(cosine_attrs){ 1, 1e-8 }, 2, three, (const double *[]){ ahead, along }, 0);
 }
 
 AD_OPTYPE(cosine_similarity,
@@ -115,8 +125,8 @@ AD_OPTYPE(cosine_similarity,
           .doc = "cosine of the angle between the rows of a and b along an axis; operands broadcast",
           .formula = "sum(a b) / (max(|a|, eps) max(|b|, eps))",
           .gradient = "with unit rows u and v: g / |a| (v - y u); g / |b| (u - y v)",
-          .special = "da = g v / eps where |a| < eps (PyTorch 1.13 also subtracts y a / eps^2)", .arity = 2,
-          .attr_size = sizeof(cosine_attrs), .attrs = cosine_list, .shape = cosine_similarity_shape,
+          .special = "da = g v / eps where |a| < eps (PyTorch 1.13 also subtracts y a / eps^2); y is within -1..1",
+          .arity = 2, .attr_size = sizeof(cosine_attrs), .attrs = cosine_list, .shape = cosine_similarity_shape,
           .evaluate = { cosine_similarity_evaluate, cosine_similarity_evaluate },
           .backward = { cosine_similarity_backward, cosine_similarity_backward }, .vjp = cosine_similarity_vjp);
 

@@ -57,7 +57,7 @@ static int check_channels(ad_call *c, int first) {
             return ad_call_fail(c, AD_ESHAPE, "averages, weight and bias must be [%lld], one for each channel",
                                 (long long)channels);
     c->saved = 2 * (size_t)channels * sizeof(double) + 1;
-    c->scratch = 4 * (size_t)channels * sizeof(double);
+    c->scratch = 4 * (size_t)channels * sizeof(double) + 1; /* not NULL for no channels */
     return ad__check_eps(c, a->eps);
 }
 
@@ -78,12 +78,14 @@ static void normalize(const ad_op *op) {
 
 /* sum [c] = g summed over all axes but the channels. */
 static void sums_of(ad_dtype t, ad__channels s, const void *g, double *sum) {
+    if (s.c == 0) return; /* sum may be NULL then */
     memset(sum, 0, (size_t)s.c * sizeof *sum);
     AD__BY_DTYPE(t, ad__channel_sums, s, g, sum);
 }
 
 /* sum [c] = g (x - mean), or (x - mean)^2 if g is NULL, summed over all axes but the channels. */
 static void products_of(ad_dtype t, ad__channels s, const double *mean, const void *x, const void *g, double *sum) {
+    if (s.c == 0) return;
     memset(sum, 0, (size_t)s.c * sizeof *sum);
     AD__BY_DTYPE(t, ad__channel_products, s, mean, x, g, sum);
 }

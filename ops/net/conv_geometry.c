@@ -27,12 +27,13 @@ ad_conv_opts ad__conv_opts_of(const ad_op *op) {
 
 static int check_attrs(const ad_call *c) {
     const ad__conv_attrs *a = c->attrs;
-    if (!ad__pair_within(a->stride.dim, 1) || !ad__pair_within(a->dilation.dim, 1))
-        return ad_call_fail(c, AD_EVALUE, "stride and dilation must be 1 or more");
-    if (!ad__pair_within(a->padding.dim, 0)) return ad_call_fail(c, AD_EVALUE, "padding must not be negative");
-    if (!ad__pair_within(a->output_padding.dim, 0) || a->output_padding.dim[0] >= a->stride.dim[0] ||
-        a->output_padding.dim[1] >= a->stride.dim[1])
-        return ad_call_fail(c, AD_EVALUE, "output_padding must be 0 or more and below stride");
+    int rc = ad__check_pair(c, "stride", a->stride.dim, 1);
+    if (rc == AD_OK) rc = ad__check_pair(c, "dilation", a->dilation.dim, 1);
+    if (rc == AD_OK) rc = ad__check_pair(c, "padding", a->padding.dim, 0);
+    if (rc == AD_OK) rc = ad__check_pair(c, "output_padding", a->output_padding.dim, 0);
+    if (rc != AD_OK) return rc;
+    if (a->output_padding.dim[0] >= a->stride.dim[0] || a->output_padding.dim[1] >= a->stride.dim[1])
+        return ad_call_fail(c, AD_EVALUE, "output_padding must be below stride");
     if (a->groups >= 1) return AD_OK;
     return ad_call_fail(c, AD_EVALUE, "%lld groups given; groups must be 1 or more", (long long)a->groups);
 }
@@ -91,6 +92,7 @@ typedef struct {
 static void over_images(const map *m, ad_loop_fn *body) {
     double work = (double)m->c->o * (double)m->c->l * (double)m->c->k / 8;
     int64_t most = AD__SHARED_MIN;
+    if (m->c->o * m->c->l == 0 && m->c->w.c == 0) return; /* there may be very many empty images */
     ad_parallel(ad__op_team(m->c->op), m->c->n * m->c->groups, 0, work < most ? 1 + (int64_t)work : most, body,
                 (void *)m);
 }
@@ -129,6 +131,7 @@ void ad__conv_into_x(const ad__conv *c, const void *w, const void *y, bool fresh
 }
 
 void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh, void *w) {
+    if (c->o * c->k == 0) return; /* there may be very many empty images */
     if (c->n == 0 && fresh) memset(w, 0, (size_t)(c->groups * c->o * c->k) * c->size);
     for (int64_t i = 0; i < c->n; i++)
         for (int64_t g = 0; g < c->groups; g++)
@@ -150,9 +153,11 @@ int ad__conv_check_bias(const ad_call *c, int64_t channels) {
 }
 
 int ad__conv_check_sizes(ad_call *call, ad_shape x, ad_shape w, ad_shape y) {
-    ad__conv c = conv_of(call->dtype, x, w, y, call->attrs);
-    if (c.k > AD__GEMM_MAX || c.l > AD__GEMM_MAX || c.o > AD__GEMM_MAX || (double)c.k * (double)c.l > 0x1p55)
+    /* in double: these products may overflow, as sizes are large where an array has no elements */
+    double k = (double)w.dim[1] * (double)w.dim[2] * (double)w.dim[3], l = (double)y.dim[2] * (double)y.dim[3];
+    if (k > AD__GEMM_MAX || l > AD__GEMM_MAX || w.dim[0] > AD__GEMM_MAX || k * l > 0x1p55)
         return ad_call_fail(call, AD_ESHAPE, "the matrix of windows is too large");
+    ad__conv c = conv_of(call->dtype, x, w, y, call->attrs);
     if (!c.direct) call->scratch = (size_t)(c.k * c.l) * c.size;
     return AD_OK;
 }
@@ -162,7 +167,7 @@ int ad__conv_places(const ad_call *c, ad_shape x, ad_shape w, ad_shape *y) {
     for (int i = 0; i < 2; i++) {
         int64_t kernel = w.dim[2 + i];
         if (kernel < 1 || kernel > INT32_MAX)
-            return ad_call_fail(c, AD_ESHAPE, "a kernel of size %lld; it must be 1 or more", (long long)kernel);
+            return ad_call_fail(c, AD_ESHAPE, "a kernel of size %lld is not in 1..%d", (long long)kernel, INT32_MAX);
         y->dim[2 + i] =
             ad__window_places(x.dim[2 + i], kernel, a->stride.dim[i], a->padding.dim[i], a->dilation.dim[i]);
         if (y->dim[2 + i] < 1)

@@ -40,9 +40,10 @@ int ad__pool_check_planes(const ad_call *c) {
 
 static int check_window(const ad_call *c) {
     const ad__pool_attrs *a = c->attrs;
-    if (!ad__pair_within(a->kernel.dim, 1) || !ad__pair_within(a->stride.dim, 1) ||
-        !ad__pair_within(a->dilation.dim, 1))
-        return ad_call_fail(c, AD_EVALUE, "kernel, stride and dilation must be 1 or more");
+    int rc = ad__check_pair(c, "kernel", a->kernel.dim, 1);
+    if (rc == AD_OK) rc = ad__check_pair(c, "stride", a->stride.dim, 1);
+    if (rc == AD_OK) rc = ad__check_pair(c, "dilation", a->dilation.dim, 1);
+    if (rc != AD_OK) return rc;
     for (int i = 0; i < 2; i++) {
         int64_t padding = a->padding.dim[i], half = a->kernel.dim[i] / 2;
         if (padding < 0 || padding > half)
@@ -59,6 +60,20 @@ static int64_t windows_along(const ad__pool_attrs *a, int i, int64_t size) {
                               a->ceil_mode);
 }
 
+/* Checks the number of windows along an axis of that size. An adaptive pool repeats elements if there are more windows,
+   and MOST is far more than that is of use for. */
+static int check_windows(const ad_call *c, int i, int64_t size, int64_t windows) {
+    enum { MOST = 1024 };
+    const ad__pool_attrs *a = c->attrs;
+    if (is_adaptive(a) && (size < 1 || windows < 1 || windows / MOST > size))
+        return ad_call_fail(c, AD_ESHAPE, "cannot divide %lld elements into %lld windows; at most %d for each element",
+                            (long long)size, (long long)windows, MOST);
+    if (size < 1 || windows < 1 || windows > INT32_MAX)
+        return ad_call_fail(c, AD_ESHAPE, "a size of %lld is too small for windows of %lld", (long long)size,
+                            (long long)a->kernel.dim[i]);
+    return AD_OK;
+}
+
 int ad__pooled_shape(const ad_call *c, ad_shape in, ad_shape *out) {
     const ad__pool_attrs *a = c->attrs;
     if (ad__plane_size(in) > INT32_MAX)
@@ -68,10 +83,8 @@ int ad__pooled_shape(const ad_call *c, ad_shape in, ad_shape *out) {
     *out = in;
     for (int i = 0; i < 2; i++) {
         int64_t size = in.dim[in.ndim - 2 + i], windows = windows_along(a, i, size);
-        if (size < 1 || windows < 1 || windows > INT32_MAX)
-            return ad_call_fail(c, AD_ESHAPE, is_adaptive(a) ? "cannot divide %lld elements into %lld windows"
-                                                             : "a size of %lld is too small for windows of %lld",
-                                (long long)size, (long long)(is_adaptive(a) ? windows : a->kernel.dim[i]));
+        rc = check_windows(c, i, size, windows);
+        if (rc != AD_OK) return rc;
         out->dim[in.ndim - 2 + i] = windows;
     }
     ad__pooling p = ad__pooling_of(a, in, *out);
@@ -87,7 +100,7 @@ int ad__pool_shape(ad_call *c) {
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
 
 bool ad__is_signal(ad_var *x, const char *caller) {
-    if (ad__absent(x)) return false;
+    if (ad__absent(x)) return ad_refuse_nil(x, caller), false;
     if (x->layout->shape.ndim >= 1 && x->layout->shape.ndim < AD_MAX_NDIM) return true;
     ad_fail(ad__owner(x), AD_ESHAPE, "%s: %s: takes 1 to %d dimensions, and pools over the last", caller,
             ad_shape_str(x->layout->shape).text, AD_MAX_NDIM - 1);

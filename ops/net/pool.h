@@ -37,7 +37,7 @@ int ad__pool_shape(ad_call *c); /* the shape rule of an op that pools its operan
 /* Pools signals x [..,l], by applying f to them as planes of height 1. */
 typedef ad_var *ad__pool_fn(ad_var *x, ad_pool_opts opts);
 ad_var *ad__pool_signal(ad_var *x, ad_pool_opts o, ad__pool_fn *f, const char *caller);
-/* True if x can be such a signal. Otherwise sets the error, unless x is nil. */
+/* True if x can be such a signal. Otherwise sets the error. */
 bool ad__is_signal(ad_var *x, const char *caller);
 
 typedef struct {

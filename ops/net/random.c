@@ -48,7 +48,8 @@ ad_var *ad_dropout_mask(ad_var *x, double p) { return ad__apply1(&ad_op_dropout_
 /* Dropout (Srivastava et al. 2014), inverted: the expected value of the result is x, so that evaluation mode returns
    x. */
 ad_var *ad_dropout(ad_var *x, double p, bool training) {
-    if (training ? p == 0 : p >= 0 && p <= 1) return x ? x : ad_nil(NULL);
+    if (ad__absent(x) || !ad_ok(ad__owner(x))) return ad__nil_result(x, "dropout");
+    if (training ? p == 0 : p >= 0 && p <= 1) return x;
     return ad_mul(x, ad_dropout_mask(x, p));
 }
 

@@ -37,10 +37,11 @@ static ad__window_of window_of(const window_attrs *a, int64_t c, int64_t h, int6
 
 static int check_window(const ad_call *call, int64_t c, int64_t h, int64_t w) {
     const window_attrs *a = call->attrs;
-    if (!ad__pair_within(a->kernel.dim, 1) || !ad__pair_within(a->stride.dim, 1) ||
-        !ad__pair_within(a->padding.dim, 0) || !ad__pair_within(a->dilation.dim, 1))
-        return ad_call_fail(call, AD_EVALUE, "kernel, stride and dilation must be 1 or more, padding 0 or more, "
-                                             "and none may be above 2^31");
+    int rc = ad__check_pair(call, "kernel", a->kernel.dim, 1);
+    if (rc == AD_OK) rc = ad__check_pair(call, "stride", a->stride.dim, 1);
+    if (rc == AD_OK) rc = ad__check_pair(call, "padding", a->padding.dim, 0);
+    if (rc == AD_OK) rc = ad__check_pair(call, "dilation", a->dilation.dim, 1);
+    if (rc != AD_OK) return rc;
     ad__window_of v = window_of(a, c, h, w);
     if (v.out[0] < 1 || v.out[1] < 1)
         return ad_call_fail(call, AD_ESHAPE, "a window of %lld by %lld, with its dilation, does not fit into the image",
@@ -63,6 +64,7 @@ static job job_of(const ad_op *op, const ad_var *image) {
     job j = { .window = window_of(ad__attrs_of(op), c, h, w), .n = s.ndim == 4 ? s.dim[0] : 1, .image = c * h * w,
               .dtype = image->layout->dtype };
     j.columns = c * j.window.kernel[0] * j.window.kernel[1] * j.window.out[0] * j.window.out[1];
+    if (j.columns == 0) j.n = 0; /* there may be very many empty images */
     return j;
 }
 
@@ -164,9 +166,8 @@ static int col2im_shape(ad_call *call) {
     int64_t h = a->size.dim[0], w = a->size.dim[1];
     if (s.ndim != 2 && s.ndim != 3)
         return ad_call_fail(call, AD_ESHAPE, "takes columns [n, c*kh*kw, oh*ow], or without n");
-    if (!ad__pair_within(a->size.dim, 0))
-        return ad_call_fail(call, AD_EVALUE, "images of %lld by %lld are not possible", (long long)h, (long long)w);
-    int rc = check_window(call, 1, h, w);
+    int rc = ad__check_pair(call, "an image's size", a->size.dim, 0);
+    if (rc == AD_OK) rc = check_window(call, 1, h, w);
     if (rc != AD_OK) return rc;
     ad__window_of v = window_of(a, 1, h, w);
     int64_t rows = s.dim[s.ndim - 2], each = v.kernel[0] * v.kernel[1], places = v.out[0] * v.out[1];

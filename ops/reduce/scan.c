@@ -7,7 +7,11 @@
 /* ---- helpers: x as [outer, n, inner] around the axis; attributes start with an int axis ------------------- */
 
 static int axis_of(const ad_op *op) { return *(const int *)ad__attrs_of(op); }
-static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
+static ad__around around(const ad_op *op) {
+    ad__around r = ad__around_axis(op->in[0]->layout->shape, axis_of(op));
+    if (op->in[0]->layout->numel == 0) r.outer = 0; /* there may be very many empty rows */
+    return r;
+}
 
 static int scan_shape(ad_call *c) {
     int axis = ad_call_axis(c, *(const int *)c->attrs, c->shape.ndim);

@@ -9,7 +9,11 @@
 /* ---- helpers: rows along an axis ---------------------------------------------------------------------- */
 
 static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs_of(op))->axis; }
-static ad__around around(const ad_op *op) { return ad__around_axis(op->in[0]->layout->shape, axis_of(op)); }
+static ad__around around(const ad_op *op) {
+    ad__around r = ad__around_axis(op->in[0]->layout->shape, axis_of(op));
+    if (op->in[0]->layout->numel == 0) r.outer = 0; /* there may be very many empty rows */
+    return r;
+}
 
 /* A scalar is a row of one element. Scratch holds four rows: zeros, and copies of y, g and gx if the axis is not the
    last one. */

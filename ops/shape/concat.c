@@ -184,6 +184,7 @@ int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_var *par
     const ad_call c = AD__CALL_AS("split_sizes", x);
     int at = split_axis(&c, axis, n, parts);
     if (at < 0) return at;
+    if (sizes == NULL && n > 0) return ad_call_fail(&c, AD_EVALUE, "sizes must not be NULL");
     int64_t size = c.shape.dim[at], left = size;
     for (int i = 0; i < n && left >= 0; i++) left = sizes[i] < 0 ? -1 : left - sizes[i];
     if (left != 0)

@@ -1,5 +1,7 @@
 """linalg.py: reference values of linear algebra: permutations, diagonals, triangles, and the ops that use LAPACK."""
 
+import itertools
+
 import torch
 
 
@@ -20,6 +22,10 @@ def diagonal(inputs, attrs):
 def solve(inputs, attrs):
     """A vector is passed as a column: PyTorch 1.13 gives the gradient of a vector for many matrices a wrong shape."""
     a, b = inputs
+    if attrs["transpose"]:
+        vectors = b.dim() == 1 or b.shape == a.shape[:-1]
+        a = a.transpose(-1, -2)
+        return torch.linalg.solve(a, b[..., None])[..., 0] if vectors else torch.linalg.solve(a, b)
     return torch.linalg.solve(a, b[:, None])[..., 0] if b.dim() == 1 else torch.linalg.solve(a, b)
 
 
@@ -38,6 +44,53 @@ def cholesky(inputs, attrs):
     return torch.linalg.cholesky((x + x.transpose(-1, -2)) / 2)
 
 
+def sum_over_permutations(x):
+    """det x by its definition, a polynomial, so that autograd differentiates it to any order at any rank."""
+    n = x.shape[-1]
+    total = torch.zeros(x.shape[:-2], dtype=x.dtype) + 0 * x.sum((-1, -2))
+    for p in itertools.permutations(range(n)):
+        sign = (-1) ** sum(p[i] > p[j] for i in range(n) for j in range(i + 1, n))
+        term = torch.full(x.shape[:-2], float(sign), dtype=x.dtype)
+        for i in range(n):
+            term = term * x[..., i, p[i]]
+        total = total + term
+    return total
+
+
+def det(inputs, attrs):
+    """PyTorch 1.13 gives the gradient 0 at singular matrices."""
+    x, = inputs
+    return sum_over_permutations(x) if x.shape[-1] <= 4 else torch.linalg.det(x)
+
+
+def grad_of(y, x):
+    slope = torch.autograd.grad(y.sum(), x, create_graph=True, allow_unused=True)[0] if y.requires_grad else None
+    return torch.zeros_like(x) if slope is None else slope
+
+
+def cofactor(inputs, attrs):
+    """The gradient in x of the derivative of det x along the further operands."""
+    x, *directions = inputs
+    if x.numel() == 0:
+        return 0 * sum(inputs)
+    x = x if x.requires_grad else x.clone().requires_grad_()
+    slope = grad_of(sum_over_permutations(x), x)
+    for g in directions:
+        slope = grad_of(slope * g, x)
+    return slope + 0 * sum(inputs)
+
+
+def inverse(inputs, attrs):
+    """For logdet: 0 for a negative determinant, and NaN, with the gradient NaN, for a singular matrix."""
+    if not attrs["for_logdet"]:
+        return torch.linalg.inv(*inputs)
+    x, = inputs
+    d = torch.linalg.det(x.detach())[..., None, None]
+    good = torch.where(d > 0, x, torch.eye(x.shape[-1], dtype=x.dtype))
+    y = torch.where(d > 0, torch.linalg.inv(good), 0 * x)
+    return y * torch.where(d == 0, torch.full_like(d, float("nan")), torch.ones_like(d))
+
+
 OPS = {
     "permute": lambda inputs, attrs: inputs[0].permute(attrs["axes"]),
     "diagonal": diagonal,
@@ -46,19 +99,21 @@ OPS = {
     "triu": lambda inputs, attrs: torch.triu(inputs[0], attrs["diagonal"]),
     "solve": solve,
     "solve_triangular": solve_triangular,
-    "inverse": lambda inputs, attrs: torch.linalg.inv(*inputs),
+    "inverse": inverse,
     "cholesky": cholesky,
     "logdet": lambda inputs, attrs: torch.logdet(*inputs),
-    "det": lambda inputs, attrs: torch.linalg.det(*inputs),
+    "det": det,
+    "cofactor": cofactor,
 }
 
 ROUNDING = (1e-12, 1e-14, "sums of numbers of either sign, in another order than PyTorch's")
-TOLERANCE = {name: ROUNDING for name in ("solve", "solve_triangular", "inverse", "cholesky", "logdet", "det")}
+TOLERANCE = {name: ROUNDING for name in ("solve", "solve_triangular", "inverse", "cholesky", "logdet", "det",
+                                       "cofactor")}
 
 DIFFERS = {
     "diagonal": "an offset beyond the matrix gives no elements, as NumPy has it; PyTorch refuses it",
     "solve_triangular": "a 0 on the diagonal is an error; PyTorch divides by it",
     "cholesky": "the symmetric part is factorised; PyTorch looks at the lower triangle alone",
-    "det": "the gradient at a singular matrix is right; PyTorch's is 0 there",
+    "det": "derivatives of all orders are right at a singular matrix; PyTorch's gradient is 0 there",
     "logdet": "the gradient at a singular matrix is NaN; PyTorch's is infinities and NaN",
 }

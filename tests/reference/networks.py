@@ -144,12 +144,21 @@ def multi_margin_loss(inputs, attrs):
                                reduction=reduction(attrs))
 
 
+def scaled_norm(v, dim):
+    """The norm of v, whose squares may overflow: it is taken of v divided by its largest element."""
+    if v.numel() == 0:
+        return torch.linalg.vector_norm(v, dim=dim, keepdim=True)
+    most = v.detach().abs().amax(dim, keepdim=True)
+    most = torch.where(most == 0, torch.ones_like(most), most)
+    return torch.linalg.vector_norm(v / most, dim=dim, keepdim=True) * most
+
+
 def cosine_similarity(inputs, attrs):
     """Composed of other ops: where a length is below eps, the gradient of torch is not that of its value."""
     a, b = inputs
     dim, eps = attrs["axis"], attrs["eps"]
-    lengths = [torch.linalg.vector_norm(v, dim=dim).clamp(min=eps) for v in inputs]
-    return (a * b).sum(dim) / (lengths[0] * lengths[1])
+    lengths = [scaled_norm(v, dim).clamp(min=eps) for v in inputs]
+    return (a / lengths[0] * (b / lengths[1])).sum(dim, keepdim=True).squeeze(dim)
 
 
 # ---- normalisations ------------------------------------------------------------------------------------

@@ -1,10 +1,8 @@
 /* lapack.c: factorises square matrices and solves systems of linear equations with LAPACK and CBLAS. */
 #include "ops/kernels/linalg/lapack.h"
 
-#include "ops/kernels/base/vector.h"
-#include "ops/kernels/linalg/square.h"
+#include "autodiff/base/shape.h"
 
-#include <math.h>
 #include <string.h>
 
 size_t ad__lu_work(ad_dtype t, int64_t n) { return (size_t)n * AD__LAPACK_BLOCK * ad_dtype_size(t); }
@@ -30,8 +28,6 @@ LAPACK(double, d)
 #define getri_f64 dgetri_
 #define potrf_f32 spotrf_
 #define potrf_f64 dpotrf_
-#define gesvd_f32 sgesvd_
-#define gesvd_f64 dgesvd_
 #define trsm_f32 cblas_strsm
 #define trsm_f64 cblas_dtrsm
 
@@ -60,12 +56,11 @@ int64_t ad__matrix_cholesky(ad_dtype t, int64_t n, void *a) {
     return info;
 }
 
-/* The singular value decomposition a = w S v of a row-major matrix. LAPACK sees a^T = v^T S w^T. Returns 0 or LAPACK's
-   error. */
-static int singular_values(ad_dtype t, int64_t n, void *a, void *s, void *w, void *v, void *work) {
+/* LAPACK sees a^T = v^T S w^T. */
+int ad__singular_values(int64_t n, double *a, double *s, double *w, double *v, double *work) {
     int k = (int)n, size = k * AD__LAPACK_BLOCK, info;
     ad__keep_blas_alone();
-    AD__BY_DTYPE(t, gesvd, "A", "A", &k, &k, a, &k, s, v, &k, w, &k, work, &size, &info, 1, 1);
+    dgesvd_("A", "A", &k, &k, a, &k, s, v, &k, w, &k, work, &size, &info, 1, 1);
     return info;
 }
 
@@ -85,8 +80,8 @@ int64_t ad__lu(ad_dtype t, int64_t n, void *a, int *pivots) { return (void)t, (v
 void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work) {
     (void)t, (void)n, (void)lu, (void)pivots, (void)work;
 }
-static int singular_values(ad_dtype t, int64_t n, void *a, void *s, void *w, void *v, void *work) {
-    return (void)t, (void)a, (void)s, (void)w, (void)v, (void)work, (int)n;
+int ad__singular_values(int64_t n, double *a, double *s, double *w, double *v, double *work) {
+    return (void)a, (void)s, (void)w, (void)v, (void)work, (int)n;
 }
 int64_t ad__matrix_cholesky(ad_dtype t, int64_t n, void *a) { return (void)t, (void)a, n; }
 void ad__triangle_solve(ad_dtype t, ad__triangle is, int64_t n, int64_t m, const void *a, void *b) {
@@ -121,27 +116,4 @@ void ad__lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *
     ad__triangle_solve(t, (ad__triangle){ .transpose = transpose }, n, m, lu, b);
     if (!transpose) ad__triangle_solve(t, (ad__triangle){ .upper = true, .unit = true }, n, m, lu, b);
     if (!transpose) exchange_rows(true, n, row, pivots, b);
-}
-
-/* The sign of the determinant of an orthogonal matrix. copy and pivots are buffers. */
-static int sign_of(ad_dtype t, int64_t n, const void *q, void *copy, int *pivots) {
-    int sign;
-    memcpy(copy, q, (size_t)(n * n) * ad_dtype_size(t));
-    ad__lu(t, n, copy, pivots);
-    AD__BY_DTYPE(t, ad__lu_logdet, n, copy, pivots, &sign);
-    return sign;
-}
-
-/* The cofactors of w S v are det w det v (w D v), where D is diagonal and D_i is the product of all S_j with j != i. */
-void ad__cofactors(ad_dtype t, int64_t n, void *a, void *work) {
-    size_t matrix = (size_t)(n * n) * ad_dtype_size(t);
-    void *w = work, *v = (char *)w + matrix, *s = (char *)v + matrix, *rest = (char *)s + (size_t)n * sizeof(double);
-    if (singular_values(t, n, a, s, w, v, rest) != 0) {
-        AD__BY_DTYPE(t, ad__array_fill, n * n, NAN, a);
-        return;
-    }
-    int *pivots = rest;
-    int sign = sign_of(t, n, w, a, pivots) * sign_of(t, n, v, a, pivots);
-    AD__BY_DTYPE(t, ad__rows_by_others, n, sign, s, v);
-    AD__BY_DTYPE(t, ad__gemm, false, false, n, n, n, w, v, 0, a);
 }

@@ -22,9 +22,9 @@ void ad__lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *
 void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work);
 size_t ad__lu_work(ad_dtype t, int64_t n);
 
-/* a [n,n], of any rank, becomes its cofactors d det a / d a. All are NaN if LAPACK does not find the singular values.
-   work holds two such matrices, n doubles and ad__lu_work bytes. */
-void ad__cofactors(ad_dtype t, int64_t n, void *a, void *work);
+/* The singular value decomposition a = w S v of a [n,n], n > 0, whose elements are finite. S is the diagonal matrix of
+   s [n]; w and v are orthogonal. a is lost. work has ad__lu_work bytes for f64. Returns 0, or LAPACK's error. */
+int ad__singular_values(int64_t n, double *a, double *s, double *w, double *v, double *work);
 
 /* The lower triangle of a symmetric a [n,n] becomes L, where L L^T = a. The upper triangle does not change. Returns 0,
    or the order of the first leading minor that is not positive. */

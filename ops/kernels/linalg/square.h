@@ -4,6 +4,31 @@
 
 #include "autodiff/base/shape.h"
 
+#include <math.h>
+
+/* The number m 2^e, beyond the range of a double too. |m| is in [0.5, 1), or m is 0, infinite or NaN. */
+typedef struct {
+    double m;
+    int64_t e;
+} ad__wide;
+static inline ad__wide ad__wide_of(double x) {
+    int e = 0;
+    double m = frexp(x, &e);
+    return (ad__wide){ m, isfinite(x) ? e : 0 };
+}
+static inline ad__wide ad__wide_times(ad__wide a, double x) {
+    ad__wide b = ad__wide_of(x), y = ad__wide_of(a.m * b.m);
+    return (ad__wide){ y.m, y.e + a.e + b.e };
+}
+static inline ad__wide ad__wide_over(ad__wide a, double x) {
+    ad__wide b = ad__wide_of(x), y = ad__wide_of(a.m / b.m);
+    return (ad__wide){ y.m, y.e + a.e - b.e };
+}
+static inline double ad__wide_value(ad__wide a) {
+    enum { MOST = 4000 }; /* more than any exponent of a double */
+    return ldexp(a.m, a.e > MOST ? MOST : a.e < -MOST ? -MOST : (int)a.e);
+}
+
 /* y = the lower triangle of (a + a^T) / 2, with zeros above the diagonal. */
 void ad__lower_mean_f32(int64_t n, const float *a, float *y);
 void ad__lower_mean_f64(int64_t n, const double *a, double *y);
@@ -22,13 +47,13 @@ void ad__negate_f64(int64_t n, double *x);
 double ad__lu_logdet_f32(int64_t n, const float *lu, const int *pivots, int *sign);
 double ad__lu_logdet_f64(int64_t n, const double *lu, const int *pivots, int *sign);
 /* The determinant from the factors of ad__lu. */
-double ad__lu_det_f32(int64_t n, const float *lu, const int *pivots);
-double ad__lu_det_f64(int64_t n, const double *lu, const int *pivots);
+ad__wide ad__lu_det_f32(int64_t n, const float *lu, const int *pivots);
+ad__wide ad__lu_det_f64(int64_t n, const double *lu, const int *pivots);
+/* y += k x^T */
+void ad__add_wide_f32(int64_t n, ad__wide k, const float *x, float *y);
+void ad__add_wide_f64(int64_t n, ad__wide k, const double *x, double *y);
 /* The index of the first 0 on the diagonal, counted from 1; 0 if there is none. */
 int64_t ad__zero_on_diagonal_f32(int64_t n, const float *a);
 int64_t ad__zero_on_diagonal_f64(int64_t n, const double *a);
-/* Multiplies row i of v [n,n] by sign and by the product of all s[j] with j != i. */
-void ad__rows_by_others_f32(int64_t n, int sign, const float *s, float *v);
-void ad__rows_by_others_f64(int64_t n, int sign, const double *s, double *v);
 
 #endif

@@ -32,6 +32,7 @@ static span span_of(const ad__pooling *p, int axis, int64_t i) {
 }
 
 bool ad__pooling_meets(const ad__pooling *p) {
+    if (p->adaptive || (p->dilation[0] == 1 && p->dilation[1] == 1)) return true;
     for (int axis = 0; axis < 2; axis++)
         for (int64_t i = 0; i < p->out[axis]; i++) {
             span s = span_of(p, axis, i);
@@ -72,6 +73,19 @@ static bool group_next(const ad__pooling *p, group *w) {
     if (w->row == p->out[0]) return false;
     group_fill(p, w);
     return true;
+}
+
+/* The first element from element k of the kernel on that is in the plane for one of n windows, or the kernel's size.
+   Only a kernel that is much larger than the plane is searched: the work is bounded by the plane. */
+static int64_t next_inside(const ad__pooling *p, int axis, int64_t window, int64_t n, int64_t k) {
+    if (p->kernel[axis] <= 2 * p->in[axis]) return k;
+    int64_t next = p->kernel[axis], step = p->dilation[axis];
+    for (int64_t i = window; i < window + n; i++) {
+        int64_t start = i * p->stride[axis] - p->padding[axis], first = start < 0 ? (step - 1 - start) / step : 0;
+        if (first < k) first = k;
+        if (first < next && start + first * step < p->in[axis]) next = first;
+    }
+    return next;
 }
 
 #define KERNELS "ops/kernels/net/pool.inc"

@@ -1,0 +1,145 @@
+/* cofactor.c: the cofactors of a matrix of any rank, and their derivatives.
+
+   Let a = w S v be the singular value decomposition. det(a + e) = det w det v det(S + w^T e v^T), so the directions are
+   turned into the basis of S, and the result is turned back. In that basis the derivative along d directions is a sum
+   over d different rows r and all orders q of them: the sign of q, times element [r_i, r_q(i)] of direction i for each
+   i, times all singular values of other rows. No term is divided by a singular value that may be 0. No terms cancel, as
+   they do in formulas with the inverse. */
+#include "ops/kernels/linalg/cofactor.h"
+
+#include "ops/kernels/linalg/lapack.h"
+#include "ops/kernels/linalg/square.h"
+
+#include <string.h>
+
+/* ---- the sum in the basis of S ---------------------------------------------------------------------------- */
+
+typedef struct {
+    int64_t n;
+    int k;           /* directions that are given; the sum's last one is each element of out in turn */
+    const double *g; /* [k,n,n] */
+    const double *s; /* [n] */
+    ad__wide all;  /* the product of all s that are not 0 */
+    int zeros;       /* the number of the others */
+    double *out;     /* [n,n] */
+} minors;
+
+/* The product of all s but those of the rows r. */
+static double product_of_others(const minors *m, const int64_t *r) {
+    int zeros = 0;
+    ad__wide p = m->all;
+    for (int i = 0; i <= m->k; i++) {
+        double s = m->s[r[i]];
+        if (s == 0) zeros++;
+        else p = ad__wide_over(p, s);
+    }
+    return zeros == m->zeros ? ad__wide_value(p) : 0;
+}
+
+/* Order number k of d things, whose digits in the factorial number system are the places among those left. Returns its
+   sign. */
+static int order_of(int d, int64_t k, int *to) {
+    int left[AD__COFACTOR_ORDER], sign = 1;
+    for (int i = 0; i < d; i++) left[i] = i;
+    for (int i = 0; i < d; i++) {
+        int at = (int)(k % (d - i));
+        k /= d - i;
+        to[i] = left[at];
+        memmove(left + at, left + at + 1, (size_t)(d - i - 1 - at) * sizeof *left);
+        if (at % 2) sign = -sign;
+    }
+    return sign;
+}
+
+static int64_t factorial(int n) {
+    int64_t product = 1;
+    for (int i = 2; i <= n; i++) product *= i;
+    return product;
+}
+
+/* Adds the terms of the rows r, one for each order of them. */
+static void add_rows(const minors *m, const int64_t *r) {
+    const int64_t n = m->n, orders = factorial(m->k + 1);
+    double others = product_of_others(m, r);
+    for (int64_t j = 0; j < orders && others != 0; j++) {
+        int q[AD__COFACTOR_ORDER];
+        double term = order_of(m->k + 1, j, q) * others;
+        for (int i = 0; i < m->k; i++) term *= m->g[(i * n + r[i]) * n + r[q[i]]];
+        m->out[r[m->k] * n + r[q[m->k]]] += term;
+    }
+}
+
+static bool all_differ(int d, const int64_t *r) {
+    for (int i = 1; i < d; i++)
+        for (int j = 0; j < i; j++)
+            if (r[i] == r[j]) return false;
+    return true;
+}
+
+/* Counts r up. Returns false after the last. */
+static bool next_rows(int d, int64_t n, int64_t *r) {
+    for (int i = 0; i < d; i++) {
+        if (++r[i] < n) return true;
+        r[i] = 0;
+    }
+    return false;
+}
+
+static void add_minors(minors *m) {
+    int64_t r[AD__COFACTOR_ORDER] = { 0 };
+    m->all = (ad__wide){ 1, 0 };
+    for (int64_t i = 0; i < m->n; i++) {
+        if (m->s[i] == 0) m->zeros++;
+        else m->all = ad__wide_times(m->all, m->s[i]);
+    }
+    do {
+        if (all_differ(m->k + 1, r)) add_rows(m, r);
+    } while (next_rows(m->k + 1, m->n, r));
+}
+
+/* ---- turning ------------------------------------------------------------------------------------------------ */
+
+size_t ad__cofactor_work(int64_t n) {
+    return (size_t)(4 * n * n + 2 * n) * sizeof(double) + ad__lu_work(AD_F64, n);
+}
+
+/* The sign of the determinant of an orthogonal matrix. copy and pivots are buffers. */
+static int sign_of(int64_t n, const double *q, double *copy, int *pivots) {
+    memcpy(copy, q, (size_t)(n * n) * sizeof *q);
+    ad__lu(AD_F64, n, copy, pivots);
+    return ad__lu_det_f64(n, copy, pivots).m < 0 ? -1 : 1;
+}
+
+static void fill(int64_t n, double value, double *to) {
+    for (int64_t i = 0; i < n; i++) to[i] = value;
+}
+
+static bool all_finite(int64_t n, const double *x) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) return false;
+    return true;
+}
+
+void ad__cofactor_form(int64_t n, int k, double *a, double *g, void *work) {
+    const int64_t size = n * n;
+    double *w = work, *v = w + size, *half = v + size, *out = half + size, *s = out + size, *rest = s + n;
+    if (k >= n) { /* det a has degree n */
+        fill(size, 0, a);
+        return;
+    }
+    if (!all_finite(size, a) || ad__singular_values(n, a, s, w, v, rest) != 0) {
+        fill(size, (double)NAN, a);
+        return;
+    }
+    int *pivots = (int *)(void *)rest;
+    int sign = sign_of(n, w, half, pivots) * sign_of(n, v, half, pivots);
+    for (int i = 0; i < k; i++) { /* w^T g v^T */
+        ad__gemm_f64(true, false, n, n, n, w, g + i * size, 0, half);
+        ad__gemm_f64(false, true, n, n, n, half, v, 0, g + i * size);
+    }
+    fill(size, 0, out);
+    add_minors(&(minors){ .n = n, .k = k, .g = g, .s = s, .out = out });
+    ad__gemm_f64(false, false, n, n, n, w, out, 0, half);
+    ad__gemm_f64(false, false, n, n, n, half, v, 0, a);
+    for (int64_t i = 0; i < size; i++) a[i] *= sign;
+}
