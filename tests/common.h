@@ -43,7 +43,8 @@ static inline double processor_seconds(void) {
 /* Whether |a - b| is at most tol max(1, |b|). Equal infinities are close, and so are two NaNs. */
 static inline bool is_close(double a, double b, double tol) {
     if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
-    return a == b || fabs(a - b) <= tol * fmax(1, fabs(b));
+    if (isinf(a) || isinf(b)) return a == b;
+    return fabs(a - b) <= tol * fmax(1, fabs(b));
 }
 
 static inline void assert_close_at(double a, double b, double tol, const char *what, const char *file, int line) {

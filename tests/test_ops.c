@@ -70,7 +70,7 @@ static void unary_conventions(void **state) {
     const point points[] = {
         { "relu", ad_relu, 0, 0, 0 },
         { "relu", ad_relu, -3, 0, 0 },
-        { "relu", ad_relu, NAN, NAN, 0 },
+        { "relu", ad_relu, NAN, NAN, 1 },
         { "abs", ad_abs, 0, 0, 0 },
         { "abs", ad_abs, -2, 2, -1 },
         { "sqrt", ad_sqrt, 0, 0, INFINITY },
@@ -111,7 +111,7 @@ static void binary_conventions(void **state) {
         { "maximum", ad_maximum, 3, 3, 3, 0.5, 0.5 },
         { "minimum", ad_minimum, -1, -1, -1, 0.5, 0.5 },
         { "maximum", ad_maximum, 1, 2, 2, 0, 1 },
-        { "maximum", ad_maximum, 0, NAN, NAN, 0, 0 },
+        { "maximum", ad_maximum, 0, NAN, NAN, 1, 1 },
         { "pow", ad_pow, 0, 0, 1, 0, 0 },
         { "pow", ad_pow, 0, 2, 0, 0, 0 },
         { "pow", ad_pow, 0, 1, 0, 1, 0 },

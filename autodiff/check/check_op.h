@@ -20,6 +20,7 @@ typedef struct {
     const void *attrs;
     int n;
     unsigned flags;
+    bool all_params; /* operands that get no gradient are parameters too, and their derivatives must be 0 */
     ad_var *in[AD__SAMPLE_OPERANDS], *y, *weights;
     double *grad[AD__SAMPLE_OPERANDS]; /* the operands' gradients by backward */
 } ad__trial;
@@ -32,5 +33,8 @@ bool ad__trial_takes_gradient(const ad__trial *t, int i);
 /* Compares backward with vjp where operands and cotangents are special numbers: zeros, denormal, tiny, huge, infinite,
    NaN. Also compares f32 with f64. */
 int ad__check_special_points(ad__op_check *s, const ad_sample_case *c);
+/* Compares second derivatives, by gradients of gradients, with differences of first ones, and the Hessian with its
+   transpose. For a trial in f64 at a smooth point. */
+int ad__check_second(ad__trial *t);
 
 #endif

@@ -95,6 +95,12 @@ int ad__check_eps(const ad_call *c, double eps) {
     return ad_call_fail(c, AD_EVALUE, "eps %g is not a finite number >= 0", eps);
 }
 
+int ad__check_no_gradient(const ad_call *c, int i, const char *name) {
+    if (i >= c->n || !c->graph->grad_enabled || !ad__needs(c->in[i])) return AD_OK;
+    return ad_call_fail(c, AD_EGRAD, "the %s require a gradient, which this op does not compute; pass ad_detach of them",
+                        name);
+}
+
 ad_var *ad__nil_result(const ad_var *x, const char *caller) {
     ad_refuse_nil(x, caller);
     return ad_nil(x ? ad__owner(x) : NULL);

@@ -16,7 +16,7 @@ ad__class_attrs ad__class_attrs_from(ad_ce_opts o) {
 
 ad_ce_opts ad__class_opts(const ad_op *op) {
     const ad__class_attrs *a = ad__class_attrs_of(op);
-    return (ad_ce_opts){ op->n_in > 2 ? op->in[2] : NULL, a->smoothing, (ad_reduction)a->reduction, true, a->ignored };
+    return (ad_ce_opts){ op->n_in > 2 ? ad_detach(op->in[2]) : NULL, a->smoothing, (ad_reduction)a->reduction, true, a->ignored };
 }
 
 ad_var *ad__apply_class_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_ce_opts o) {
@@ -34,7 +34,8 @@ int ad__check_class_attrs(const ad_call *c) {
 }
 
 int ad__check_class_weights(const ad_call *c, int i, int64_t n) {
-    if (c->n <= i || ad_shape_equal(c->in[i]->layout->shape, AD_SHAPE(n))) return AD_OK;
+    if (c->n <= i || ad_shape_equal(c->in[i]->layout->shape, AD_SHAPE(n)))
+        return ad__check_no_gradient(c, i, "class weights");
     return ad_call_fail(c, AD_ESHAPE, "the weights of %lld classes must be [%lld]", (long long)n, (long long)n);
 }
 

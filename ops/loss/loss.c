@@ -30,7 +30,8 @@ int ad__loss_shape_weighted(ad_call *c) {
     ad_shape x = c->shape, whole;
     int rc = loss_shape(c, 3, AD_NONE);
     if (rc != AD_OK || c->n < 3) return rc;
-    if (ad__broadcast(c->in[2]->layout->shape, x, &whole) == 0 && ad_shape_equal(whole, x)) return AD_OK;
+    if (ad__broadcast(c->in[2]->layout->shape, x, &whole) == 0 && ad_shape_equal(whole, x))
+        return ad__check_no_gradient(c, 2, "weights of the positive class");
     return ad_call_fail(c, AD_ESHAPE, "the weights must broadcast to the input's shape");
 }
 

@@ -266,7 +266,11 @@ ad_var *ad_batch_norm_train(ad_var *x, ad_var *running_mean, ad_var *running_var
 
 /* ---- batch_norm_eval ------------------------------------------------------------------------------------------- */
 
-static int batch_norm_eval_shape(ad_call *c) { return check_channels(c, 3); }
+static int batch_norm_eval_shape(ad_call *c) {
+    int rc = check_channels(c, 3);
+    for (int i = 1; i < 3 && rc == AD_OK; i++) rc = ad__check_no_gradient(c, i, "running averages");
+    return rc;
+}
 
 static int batch_norm_eval_evaluate(const ad_op *op) {
     moments m = saved_of(op);
