@@ -3,8 +3,10 @@
 docs: $(docs_of) ## write docs/ops.md, the reference of all ops, from ops.def and the descriptors
 	@$(docs_of) ops/ops.def > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
 reference-values: $(dumper) ## compute the reference values of all ops by PyTorch and mpmath; OPS="..." or FAMILY=... selects some
-	@mkdir -p tests/reference/results
+	@mkdir -p tests/reference/results tests/reference/special
 	@$(dumper) > $(BUILD)/samples.jsonl
 	@$(PYTHON) tests/reference/reference.py $(BUILD)/samples.jsonl tests/reference/results \
 	    $(if $(OPS),--ops $(OPS)) $(if $(FAMILY),--family $(FAMILY))
+	@$(if $(FAMILY),,$(PYTHON) tests/reference/special.py $(BUILD)/samples.jsonl tests/reference/special \
+	    $(if $(OPS),--ops $(OPS)))
 	@$(if $(OPS)$(FAMILY),,$(PYTHON) tests/reference/graphs.py tests/reference/graphs.txt)

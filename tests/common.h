@@ -230,4 +230,19 @@ static inline void assert_all_released(const test_memory *m) {
     assert_int_equal(m->wrong, 0);
 }
 
+/* The text of a file, to be freed; NULL if it cannot be read. */
+static inline char *whole_file(const char *path) {
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) return NULL;
+    char *text = NULL;
+    if (fseek(f, 0, SEEK_END) == 0) {
+        long size = ftell(f);
+        rewind(f);
+        text = size >= 0 ? calloc((size_t)size + 1, 1) : NULL;
+        if (text != NULL && fread(text, 1, (size_t)size, f) != (size_t)size) text[0] = '\0';
+    }
+    fclose(f);
+    return text;
+}
+
 #endif

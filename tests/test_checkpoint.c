@@ -385,8 +385,57 @@ static void lack_of_memory(void **state) {
     }
 }
 
+/* ---- every op ------------------------------------------------------------------------------------------------- */
+
+static ad_var *apply_sample(int n, ad_var *const xs[], void *user) {
+    const ad_sample_case *c = user;
+    return ad_apply(c->type, n, xs, c->attrs);
+}
+
+/* The gradients of a sample by backward, within a checkpoint or without, after the same draws. */
+static int sample_gradients(ad_graph *g, const ad_sample_case *c, bool within, ad_var *const xs[], double *const to[]) {
+    ad_seed(g, 5);
+    ad_var *y = within ? ad_checkpoint(apply_sample, (void *)(uintptr_t)c, c->n, xs) : apply_sample(c->n, xs, (void *)(uintptr_t)c);
+    if (!ad_ok(g) || !ad_requires_grad(y)) return ad_error_code(g);
+    ad_var *w = ad_tensor(g, ad_dtype_of(y), NULL, ad_shape_of(y));
+    for (int64_t k = 0; k < ad_numel(w); k++) ad_write_element(ad_dtype_of(w), ad_data_mut(w), k, 1.0 / (double)(k + 2));
+    int rc = ad_backward_from(y, w);
+    for (int i = 0; i < c->n; i++)
+        for (int64_t k = 0; k < ad_numel(xs[i]); k++) to[i][k] = ad_grad_at(xs[i], k);
+    for (int i = 0; i < c->n; i++) ad_zero_grad(xs[i]);
+    return rc;
+}
+
+static int sample_within_a_checkpoint(const ad_sample_case *c, void *data) {
+    ad_graph *g = data;
+    ad_var *xs[16];
+    double *plain[16], *within[16];
+    for (int i = 0; i < c->n; i++) {
+        bool param = !(c->type->flags & AD_OP_CONSTANT) && !(c->type->no_grad >> i & 1);
+        xs[i] = (param ? ad_param : ad_tensor)(g, AD_F64, c->values[i], c->shapes[i]);
+        plain[i] = ad_scope_array(g, (size_t)ad_numel(xs[i]) * sizeof(double));
+        within[i] = ad_scope_array(g, (size_t)ad_numel(xs[i]) * sizeof(double));
+    }
+    int rc = sample_gradients(g, c, false, xs, plain);
+    if (rc == AD_EABSENT) return ad_clear_error(g), AD_OK; /* this build lacks a library that the op needs */
+    if (rc == AD_OK) rc = sample_gradients(g, c, true, xs, within);
+    for (int i = 0; i < c->n && rc == AD_OK; i++)
+        for (int64_t k = 0; k < ad_numel(xs[i]) && ad_requires_grad(xs[i]); k++)
+            assert_close_in(c->type->name, within[i][k], plain[i][k], 1e-12);
+    return rc;
+}
+
+static void every_op_within_a_checkpoint(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++)
+        if (ad_each_sample(g, *t, sample_within_a_checkpoint, g)) fail_msg("%s: %s", (*t)->name, ad_error(g));
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_op_within_a_checkpoint),
         cmocka_unit_test(running_averages_move_once),
         cmocka_unit_test(ops_with_state),
         cmocka_unit_test(gradients_reach_the_weights_of_a_module),

@@ -41,20 +41,6 @@ typedef struct {
 
 static int64_t all_compared, all_samples, all_ops;
 
-static char *whole_file(const char *path) {
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) return NULL;
-    char *text = NULL;
-    if (fseek(f, 0, SEEK_END) == 0) {
-        long size = ftell(f);
-        rewind(f);
-        text = size >= 0 ? calloc((size_t)size + 1, 1) : NULL;
-        if (text != NULL && fread(text, 1, (size_t)size, f) != (size_t)size) text[0] = '\0';
-    }
-    fclose(f);
-    return text;
-}
-
 static char *next_line(reading *r) {
     char *line = r->next;
     if (line == NULL || *line == '\0') return NULL;

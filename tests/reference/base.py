@@ -75,8 +75,3 @@ OPS = {
     "detach": lambda inputs, attrs: inputs[0].detach(),
     "one_hot": lambda inputs, attrs: F.one_hot(inputs[0].long(), attrs["n"]).double(),
 }
-
-DIFFERS = {
-    "abs": "the slope at NaN is NaN, as sign(NaN) is",
-    "sign": "sign(NaN) is NaN, as NumPy has it; PyTorch's 0 would hide it",
-}

@@ -165,8 +165,3 @@ OPS = {
     "logical_or": flag(torch.logical_or),
     "logical_xor": flag(torch.logical_xor),
 }
-
-DIFFERS = {
-    "hardsigmoid": "the slope is 1/6 to the last digit; PyTorch's is 1/6 rounded to f32",
-    "heaviside": "b takes a gradient where a is 0; PyTorch has none",
-}

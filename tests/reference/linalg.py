@@ -109,11 +109,3 @@ OPS = {
 ROUNDING = (1e-12, 1e-14, "sums of numbers of either sign, in another order than PyTorch's")
 TOLERANCE = {name: ROUNDING for name in ("solve", "solve_triangular", "inverse", "cholesky", "logdet", "det",
                                        "cofactor")}
-
-DIFFERS = {
-    "diagonal": "an offset beyond the matrix gives no elements, as NumPy has it; PyTorch refuses it",
-    "solve_triangular": "a 0 on the diagonal is an error; PyTorch divides by it",
-    "cholesky": "the symmetric part is factorised; PyTorch looks at the lower triangle alone",
-    "det": "derivatives of all orders are right at a singular matrix; PyTorch's gradient is 0 there",
-    "logdet": "the gradient at a singular matrix is NaN; PyTorch's is infinities and NaN",
-}

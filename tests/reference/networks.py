@@ -345,11 +345,3 @@ TOLERANCE = {
     "layer_norm": (1e-12, 1e-14, "differences from a mean, which cancel"),
     "batch_norm_train": (1e-12, 1e-14, "differences from a mean, which cancel"),
 }
-
-DIFFERS = {
-    "bce_logits": "keeps the digits of losses and slopes near 0 in both tails",
-    "smooth_l1": "beta 0 is l1, with slope 0 where input and target are equal, where PyTorch's is -1",
-    "kl_div": "the slope in the target is -inf where that is 0; PyTorch's is NaN",
-    "soft_margin": "finite for every finite input; PyTorch's overflows where t x is below -709",
-    "cosine_similarity": "where a length is below eps, the slope is the value's; PyTorch subtracts y a / eps^2",
-}

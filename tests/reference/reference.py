@@ -33,7 +33,6 @@ class Entry:
         self.family = module.__name__
         self.function = module.OPS[name]
         self.tolerance = getattr(module, "TOLERANCE", {}).get(name, TOLERANCE)
-        self.differs = getattr(module, "DIFFERS", {}).get(name)
 
 
 def load_entries():
@@ -106,8 +105,6 @@ def result_text(name, entry, samples):
     tool = f"PyTorch {torch.__version__}, mpmath {mpmath.__version__}"
     lines = [f"# {name}: by tests/reference/{entry.family}.py ({tool}); "
              f"`make reference-values OPS={name}` updates it"]
-    if entry.differs:
-        lines.append(f"# differs from PyTorch: {entry.differs}")
     lines.append(f"tolerance {relative:g} {floor:g} {why}".rstrip())
     for sample in samples:
         try:
