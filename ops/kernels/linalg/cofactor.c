@@ -4,12 +4,16 @@
    turned into the basis of S, and the result is turned back. In that basis the derivative along d directions is a sum
    over d different rows r and all orders q of them: the sign of q, times element [r_i, r_q(i)] of direction i for each
    i, times all singular values of other rows. No term is divided by a singular value that may be 0. No terms cancel, as
-   they do in formulas with the inverse. */
+   they do in formulas with the inverse.
+
+   The errors of a decomposition are as large as the largest element's digits. So rows and columns are divided by powers
+   of 2 first, as are the directions, and the result is multiplied by those powers that it lacks. */
 #include "ops/kernels/linalg/cofactor.h"
 
 #include "ops/kernels/linalg/lapack.h"
 #include "ops/kernels/linalg/square.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* ---- the sum in the basis of S ---------------------------------------------------------------------------- */
@@ -97,10 +101,73 @@ static void add_minors(minors *m) {
     } while (next_rows(m->k + 1, m->n, r));
 }
 
+/* ---- scaling ------------------------------------------------------------------------------------------------ */
+
+/* Row i and column j of a matrix are divided by 2^(row[i] + column[j]), which leaves no element above 1. */
+typedef struct {
+    int *row, *column; /* [n] */
+} scales;
+
+/* The e of x = m 2^e; the least one for 0, and 0 for infinity and NaN. */
+static int exponent_of(double x) {
+    int e = 0;
+    if (x == 0) return INT_MIN / 4;
+    if (isfinite(x)) frexp(x, &e);
+    return e;
+}
+
+static int largest_exponent(int64_t n, const double *x) {
+    int most = exponent_of(0);
+    for (int64_t i = 0; i < n; i++) most = exponent_of(x[i]) > most ? exponent_of(x[i]) : most;
+    return most == exponent_of(0) ? 0 : most;
+}
+
+static void find_scales(int64_t n, const double *a, scales to) {
+    for (int64_t i = 0; i < n; i++) to.row[i] = largest_exponent(n, a + i * n);
+    for (int64_t j = 0; j < n; j++) {
+        int most = INT_MIN / 2;
+        for (int64_t i = 0; i < n; i++) {
+            int e = exponent_of(a[i * n + j]) - to.row[i];
+            if (a[i * n + j] != 0 && e > most) most = e;
+        }
+        to.column[j] = most == INT_MIN / 2 ? 0 : most;
+    }
+}
+
+/* x[i,j] = x[i,j] 2^(e - row[i] - column[j]) */
+static void scale(int64_t n, scales by, int64_t e, double *x) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++)
+            x[i * n + j] = ad__wide_value((ad__wide){ x[i * n + j], e - by.row[i] - by.column[j] });
+}
+
+/* The largest exponent of the matrix that scale makes of g. */
+static int64_t scaled_exponent(int64_t n, scales by, const double *g) {
+    int64_t most = INT_MIN;
+    for (int64_t i = 0; i < n * n; i++) {
+        int64_t e = (int64_t)exponent_of(g[i]) - by.row[i / n] - by.column[i % n];
+        if (g[i] != 0 && e > most) most = e;
+    }
+    return most == INT_MIN ? 0 : most;
+}
+
+/* Scales a and the directions; the elements of the latter do not exceed 1 either. Returns e for scaling the result. */
+static int64_t scale_all(int64_t n, int k, scales by, double *a, double *g) {
+    int64_t e = 0;
+    for (int64_t i = 0; i < n; i++) e += by.row[i] + by.column[i];
+    scale(n, by, 0, a);
+    for (int i = 0; i < k; i++) {
+        int64_t most = scaled_exponent(n, by, g + i * n * n);
+        scale(n, by, -most, g + i * n * n);
+        e += most;
+    }
+    return e;
+}
+
 /* ---- turning ------------------------------------------------------------------------------------------------ */
 
 size_t ad__cofactor_work(int64_t n) {
-    return (size_t)(4 * n * n + 2 * n) * sizeof(double) + ad__lu_work(AD_F64, n);
+    return (size_t)(4 * n * n + 3 * n) * sizeof(double) + ad__lu_work(AD_F64, n);
 }
 
 /* The sign of the determinant of an orthogonal matrix. copy and pivots are buffers. */
@@ -122,12 +189,16 @@ static bool all_finite(int64_t n, const double *x) {
 
 void ad__cofactor_form(int64_t n, int k, double *a, double *g, void *work) {
     const int64_t size = n * n;
-    double *w = work, *v = w + size, *half = v + size, *out = half + size, *s = out + size, *rest = s + n;
+    double *w = work, *v = w + size, *half = v + size, *out = half + size, *s = out + size, *rest = s + 2 * n;
+    const scales by = { (int *)(void *)(s + n), (int *)(void *)(s + n) + n };
     if (k >= n) { /* det a has degree n */
         fill(size, 0, a);
         return;
     }
-    if (!all_finite(size, a) || ad__singular_values(n, a, s, w, v, rest) != 0) {
+    bool finite = all_finite(size, a);
+    if (finite) find_scales(n, a, by);
+    const int64_t e = finite ? scale_all(n, k, by, a, g) : 0;
+    if (!finite || ad__singular_values(n, a, s, w, v, rest) != 0) {
         fill(size, (double)NAN, a);
         return;
     }
@@ -142,4 +213,5 @@ void ad__cofactor_form(int64_t n, int k, double *a, double *g, void *work) {
     ad__gemm_f64(false, false, n, n, n, w, out, 0, half);
     ad__gemm_f64(false, false, n, n, n, half, v, 0, a);
     for (int64_t i = 0; i < size; i++) a[i] *= sign;
+    scale(n, by, e, a);
 }
