@@ -6,8 +6,9 @@
    i, times all singular values of other rows. No term is divided by a singular value that may be 0. No terms cancel, as
    they do in formulas with the inverse.
 
-   The errors of a decomposition are as large as the largest element's digits. So rows and columns are divided by powers
-   of 2 first, as are the directions, and the result is multiplied by those powers that it lacks. */
+   A decomposition has errors in the last digits of the largest element. So rows and columns are divided by powers of 2
+   first, if there are no directions, and the cofactors are multiplied by those powers that they lack. Directions would
+   have to be divided by the same powers, which may leave nothing of small ones. */
 #include "ops/kernels/linalg/cofactor.h"
 
 #include "ops/kernels/linalg/lapack.h"
@@ -141,27 +142,10 @@ static void scale(int64_t n, scales by, int64_t e, double *x) {
             x[i * n + j] = ad__wide_value((ad__wide){ x[i * n + j], e - by.row[i] - by.column[j] });
 }
 
-/* The largest exponent of the matrix that scale makes of g. */
-static int64_t scaled_exponent(int64_t n, scales by, const double *g) {
-    int64_t most = INT_MIN;
-    for (int64_t i = 0; i < n * n; i++) {
-        int64_t e = (int64_t)exponent_of(g[i]) - by.row[i / n] - by.column[i % n];
-        if (g[i] != 0 && e > most) most = e;
-    }
-    return most == INT_MIN ? 0 : most;
-}
-
-/* Scales a and the directions; the elements of the latter do not exceed 1 either. Returns e for scaling the result. */
-static int64_t scale_all(int64_t n, int k, scales by, double *a, double *g) {
-    int64_t e = 0;
-    for (int64_t i = 0; i < n; i++) e += by.row[i] + by.column[i];
-    scale(n, by, 0, a);
-    for (int i = 0; i < k; i++) {
-        int64_t most = scaled_exponent(n, by, g + i * n * n);
-        scale(n, by, -most, g + i * n * n);
-        e += most;
-    }
-    return e;
+static int64_t sum_of_scales(int64_t n, scales of) {
+    int64_t sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += of.row[i] + of.column[i];
+    return sum;
 }
 
 /* ---- turning ------------------------------------------------------------------------------------------------ */
@@ -196,8 +180,10 @@ void ad__cofactor_form(int64_t n, int k, double *a, double *g, void *work) {
         return;
     }
     bool finite = all_finite(size, a);
-    if (finite) find_scales(n, a, by);
-    const int64_t e = finite ? scale_all(n, k, by, a, g) : 0;
+    if (finite && k == 0) {
+        find_scales(n, a, by);
+        scale(n, by, 0, a);
+    }
     if (!finite || ad__singular_values(n, a, s, w, v, rest) != 0) {
         fill(size, (double)NAN, a);
         return;
@@ -213,5 +199,5 @@ void ad__cofactor_form(int64_t n, int k, double *a, double *g, void *work) {
     ad__gemm_f64(false, false, n, n, n, w, out, 0, half);
     ad__gemm_f64(false, false, n, n, n, half, v, 0, a);
     for (int64_t i = 0; i < size; i++) a[i] *= sign;
-    scale(n, by, e, a);
+    if (k == 0) scale(n, by, sum_of_scales(n, by), a);
 }
