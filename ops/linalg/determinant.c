@@ -124,7 +124,8 @@ static void det_samples(ad_sampler *s) {
 
 AD_OPTYPE(det,
           .differs = "the gradient at a singular matrix is right, PyTorch's is 0 there; that of a single element is 1 "
-                     "for NaN and infinity too, PyTorch's is NaN; beside infinities it is NaN, PyTorch's has infinities",
+                     "for NaN and infinity too, PyTorch's is NaN; if one of more elements is infinite, it is NaN, "
+                     "PyTorch's has infinities",
           .doc = "determinant of each square matrix", .formula = "det x",
           .gradient = "g cofactor(x), which is g det(x) x^-T if x is not singular",
           .special = "a singular x has derivatives of every order; needs LAPACK",
