@@ -126,8 +126,8 @@ static void cosine_similarity_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(cosine_similarity,
-          .differs = "where a length is below eps, the slope is the value's; PyTorch subtracts y a / eps^2; the squares "
-                     "of huge elements do not overflow",
+          .differs = "where a length is below eps, the slope is the value's; PyTorch subtracts y a / eps^2; the "
+                     "squares of huge elements do not overflow",
           .doc = "cosine of the angle between the rows of a and b along an axis; operands broadcast",
           .formula = "sum(a b) / (max(|a|, eps) max(|b|, eps))",
           .gradient = "with unit rows u and v: g / |a| (v - y u); g / |b| (u - y v)",

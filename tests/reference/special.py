@@ -6,8 +6,8 @@ SAMPLES is the output of dump_samples, RESULTS the folder of the files that test
 
 The functions are PyTorch's own. Where PyTorch loses digits, EXACT computes the number by mpmath, or EXACT_OPS by other
 functions; it is written as EXACT~PYTORCH. Where our convention differs, special_differs.py says so, and the number is
-written as ?~PYTORCH. The descriptor of an op with such numbers must declare the difference. Points that our op refuses are
-left out.
+written as ?~PYTORCH. The descriptor of an op with such numbers must declare the difference. Points that our op
+refuses are left out.
 """
 
 import argparse
