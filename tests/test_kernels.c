@@ -173,7 +173,7 @@ typedef struct {
 static const elementwise table[] = {
     ROW(neg, 1, NULL, -3, 3, 0, 0), ROW(abs, 1, fabsl, -3, 3, 0, 0), ROW(sign, 1, NULL, -3, 3, 0, 0),
     ROW(sqrt, 1, sqrtl, 0, 9, 0, 1), ROW(square, 1, square, -3, 3, 0, 1), ROW(exp, 1, expl, -20, 20, 4, 1),
-    ROW(expm1, 1, expm1l, -3, 3, 4, 2), ROW(log, 1, logl, 0, 9, 4, 1), ROW(log1p, 1, log1pl, -0.9, 9, 4, 1),
+    ROW(expm1, 1, expm1l, -3, 3, 4, 4), ROW(log, 1, logl, 0, 9, 4, 1), ROW(log1p, 1, log1pl, -0.9, 9, 4, 1),
     ROW(sin, 1, sinl, -30, 30, 4, 4), ROW(cos, 1, cosl, -30, 30, 4, 4), ROW(tanh, 1, tanhl, -6, 6, 4, 2),
     ROW(tan, 1, tanl, -1.5, 1.5, 4, 2), ROW(asin, 1, asinl, -1, 1, 4, 4), ROW(acos, 1, acosl, -1, 1, 4, 4),
     ROW(atan, 1, atanl, -9, 9, 4, 2), ROW(sinh, 1, sinhl, -9, 9, 4, 4), ROW(cosh, 1, coshl, -9, 9, 4, 4),
@@ -391,7 +391,7 @@ static void check_logsumexp(const array *x) {
     for (int64_t i = 0; i < x->n; i++) sum += term_of(x, i, isfinite(m) ? m : 0);
     ad__lse l = x->t == AD_F32 ? ad__lse_f32(x->n, x->at) : ad__lse_f64(x->n, x->at);
     double ours = l.m + log(l.s), ulps = 8 + (double)x->n / 32;
-    if (m == INFINITY) assert_true(ours == INFINITY || isnan((double)sum));
+    if (m == INFINITY) assert_true(l.m == INFINITY && isnan(l.s));
     else if (!is_near(x->t, ours, (double)((isfinite(m) ? (long double)m : 0) + logl(sum)), 1, ulps))
         fail_msg("logsumexp of %lld elements: %.17g", (long long)x->n, ours);
 }

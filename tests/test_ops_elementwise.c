@@ -121,7 +121,9 @@ static void binary_ops_at_special_points(void **state) {
         { "fmod", ad_fmod, 5.5, 2, 1.5, 1, -2 },
         { "fmod", ad_fmod, -5.5, 2, -1.5, 1, 2 },
         { "fmod", ad_fmod, 6, 2, 0, 1, -3 },
-        { "fmod", ad_fmod, 1, 0, NAN, 1, -INFINITY },
+        { "fmod", ad_fmod, 1, 0, NAN, 1, NAN },
+        { "fmod", ad_fmod, 1, 0.1, 0.09999999999999995, 1, -9 }, /* the remainder belongs to 9; PyTorch has -10 */
+        { "fmod", ad_fmod, 1, 0.2, 0.19999999999999996, 1, -4 },
         { "xlogy", ad_xlogy, 0, 0, 0, 0, NAN },
         { "xlogy", ad_xlogy, 0, -1, 0, 0, -0.0 },
         { "xlogy", ad_xlogy, 0, 2, 0, 0.69314718055994531, 0 },

@@ -82,7 +82,7 @@ static int weighted_sum_at(ad__trial *t, int i, int64_t k, double v, double *sum
 }
 
 static int check_differences(ad__trial *t) {
-    ad_check_opts o = ad__check_opts(NULL);
+    ad_check_opts o = ad__check_defaults(NULL);
     for (int i = 0; i < t->n; i++)
         for (int64_t k = 0; ad__trial_takes_gradient(t, i) && k < t->in[i]->layout->numel; k++) {
             double at = ad_at(t->in[i], k), h = o.eps * fmax(1, fabs(at)), up, down, back;

@@ -3,7 +3,7 @@
 
 #include "autodiff/check/compare.h"
 
-ad_check_opts ad__check_opts(const ad_check_opts *opts) {
+ad_check_opts ad__check_defaults(const ad_check_opts *opts) {
     ad_check_opts o = opts ? *opts : (ad_check_opts){ 0 };
     return (ad_check_opts){ ad_option(o.eps, 1e-6), ad_option(o.atol, 1e-5), ad_option(o.rtol, 1e-3) };
 }

@@ -5,7 +5,7 @@
 #include "autodiff/graph/node.h"
 
 /* opts with the defaults in place of zeros. NULL is all defaults. */
-ad_check_opts ad__check_opts(const ad_check_opts *opts);
+ad_check_opts ad__check_defaults(const ad_check_opts *opts);
 /* True also for equal infinities and for two NaNs. */
 bool ad__close_to(double a, double b, double atol, double rtol);
 /* Compares two numbers and counts the comparison. AD_ECHECK, with the report filled in, if they differ. operand < 0

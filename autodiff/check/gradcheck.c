@@ -150,7 +150,7 @@ int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[], const ad
     ad_graph *g = n > 0 && xs && xs[0] ? ad__owner(xs[0]) : NULL;
     if (g != NULL && f == NULL) ad_fail(g, AD_EVALUE, "gradcheck: f is NULL");
     if (g == NULL || g->code != AD_OK || check_xs(g, n, xs)) return ad__check_failed(r, g, g ? g->code : AD_EVALUE);
-    jacobian_check c = { .g = g, .f = f, .user = user, .n = n, .xs = xs, .opts = ad__check_opts(opts), .report = r,
+    jacobian_check c = { .g = g, .f = f, .user = user, .n = n, .xs = xs, .opts = ad__check_defaults(opts), .report = r,
                          .random = g->random };
     bool keep_grads = ad_keep_grads(g, true), enabled = ad_enable_grad(g, true);
     ad_mark m = ad_begin(g);

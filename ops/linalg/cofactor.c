@@ -162,7 +162,8 @@ AD_OPTYPE(cofactor,
                  "the derivative of det x along them",
           .formula = "y[i,j] = (-1)^(i+j) det(x without row i and column j)",
           .gradient = "the op with g as a further operand",
-          .special = "x may be singular; a matrix with an infinity or a NaN has cofactors NaN; needs LAPACK",
+          .special = "x may be singular; a matrix with an infinity or a NaN has cofactors NaN, but the cofactor of a "
+                     "single element is 1 whatever it is; needs LAPACK",
           .arity = -1, .shape = cofactor_shape, .evaluate = { cofactor_evaluate, cofactor_evaluate },
           .backward = { cofactor_backward, cofactor_backward }, .vjp = cofactor_vjp);
 ad_var *ad_cofactor(ad_var *x) { return ad__apply1(&ad_op_cofactor, x, NULL); }

@@ -3,6 +3,7 @@
    Derivatives: M. B. Giles, "An extended collection of matrix derivative results for forward and reverse mode
    algorithmic differentiation", Oxford 2008, section 2.2.4. */
 #include "ops/base/attrs.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/linalg/cofactor.h"
 #include "ops/linalg/system.h"
@@ -69,8 +70,11 @@ static void logdet_backward(const ad_op *op) {
     }
 }
 
+/* Where y is NaN, the inverse is 0 or NaN, and is the gradient for any g. A product would turn 0 into NaN if g is
+   infinite. */
 static void logdet_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    dx[0] = times_each(g, ad_transpose(ad__inverse_for_logdet(op->in[0])));
+    ad_var *y = ad__out(op), *factor = ad_where(ad_ne(y, y), ad__constant(g, 1), g);
+    dx[0] = times_each(factor, ad_transpose(ad__inverse_for_logdet(op->in[0])));
 }
 
 static void logdet_samples(ad_sampler *s) {
@@ -118,7 +122,10 @@ static void det_samples(ad_sampler *s) {
     ad__singular_samples(s, 1);
 }
 
-AD_OPTYPE(det, .differs = "the gradient at a singular matrix is right; PyTorch's is 0 there",
+AD_OPTYPE(det,
+          .differs = "the gradient at a singular matrix is right, PyTorch's is 0 there; that of a single element is 1 "
+                     "for NaN and infinity too, PyTorch's is NaN; if one of more elements is infinite, it is NaN, "
+                     "PyTorch's has infinities",
           .doc = "determinant of each square matrix", .formula = "det x",
           .gradient = "g cofactor(x), which is g det(x) x^-T if x is not singular",
           .special = "a singular x has derivatives of every order; needs LAPACK",

@@ -80,23 +80,28 @@ static void cosine_similarity_backward(const ad_op *op) {
     operand_backward(op, 1);
 }
 
-/* The same in Vars. No square of an element is formed, which could overflow or underflow. */
+/* The same in Vars, in f64 as in the kernel. No square of an element is formed, which could overflow or underflow. */
 static void cosine_similarity_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    const cosine_attrs *attrs = attrs_of(op);
+    const ad_dtype t = g->layout->dtype;
     ad_shape s = op->in[0]->layout->shape;
-    int axis = attrs_of(op)->axis < 0 ? attrs_of(op)->axis + s.ndim : attrs_of(op)->axis;
+    int axis = attrs->axis < 0 ? attrs->axis + s.ndim : attrs->axis;
     ad_shape kept = ad__reduced_shape(s, 1u << axis, true);
-    ad_var *limited[2], *length[2], *unit[2], *eps = ad__constant(g, attrs_of(op)->eps);
+    ad_var *limited[2], *length[2], *unit[2], *x[2], *wide = ad_reshape(ad__in_dtype(g, AD_F64), kept);
+    ad_var *eps = ad__constant(wide, attrs->eps);
     for (int i = 0; i < 2; i++) {
-        ad_var *norm = ad_norm_axis(op->in[i], axis, 2, true);
+        x[i] = ad__in_dtype(op->in[i], AD_F64);
+        ad_var *norm = ad_norm_axis(x[i], axis, 2, true);
         limited[i] = ad_lt(norm, eps);
         length[i] = ad_where(limited[i], eps, norm);
-        unit[i] = ad_div(op->in[i], length[i]);
+        unit[i] = ad_div(x[i], length[i]);
     }
-    ad_var *cosine = ad_reshape(ad__out(op), kept);
+    ad_var *y = t == AD_F64 ? ad__out(op) : ad_cosine_similarity(x[0], x[1], axis, attrs->eps);
+    y = ad_reshape(y, kept);
     for (int i = 0; i < 2; i++) {
         if (!ad_vjp_wants(op, i)) continue;
-        ad_var *along = ad_where(limited[i], ad__constant(g, 0), ad_mul(cosine, unit[i]));
-        dx[i] = ad_mul(ad_div(ad_reshape(g, kept), length[i]), ad_sub(unit[!i], along));
+        ad_var *along = ad__zero_where(limited[i], ad_mul(y, unit[i]));
+        dx[i] = ad__in_dtype(ad_mul(ad_div(wide, length[i]), ad_sub(unit[!i], along)), t);
     }
 }
 
@@ -121,7 +126,8 @@ static void cosine_similarity_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(cosine_similarity,
-          .differs = "where a length is below eps, the slope is the value's; PyTorch subtracts y a / eps^2",
+          .differs = "where a length is below eps, the slope is the value's; PyTorch subtracts y a / eps^2; the "
+                     "squares of huge elements do not overflow",
           .doc = "cosine of the angle between the rows of a and b along an axis; operands broadcast",
           .formula = "sum(a b) / (max(|a|, eps) max(|b|, eps))",
           .gradient = "with unit rows u and v: g / |a| (v - y u); g / |b| (u - y v)",

@@ -85,6 +85,12 @@ def hardsigmoid_slope(x):
     return mp.mpf(1) / 6 if abs(x) < 3 else 0
 
 
+def hardswish(inputs, attrs):
+    """NaN has slope NaN, as in PyTorch's loops over vectors; in its loop over single elements it has slope 1."""
+    x, = inputs
+    return torch.where(x.isnan(), x * x, F.hardswish(x))
+
+
 def prelu(inputs, attrs):
     a, b = inputs
     return torch.where(a > 0, a, a * b)
@@ -143,7 +149,7 @@ OPS = {
     "softsign": exact.elementwise(softsign, lambda x: 1 / (1 + abs(x)) ** 2),
     "hardtanh": lambda inputs, attrs: F.hardtanh(inputs[0], attrs["lo"], attrs["hi"]),
     "hardsigmoid": exact.elementwise(hardsigmoid, hardsigmoid_slope),
-    "hardswish": of_torch(F.hardswish),
+    "hardswish": hardswish,
     "prelu": prelu,
     "atan2": exact.elementwise(
         lambda a, b: mp.atan2(a, b),

@@ -47,7 +47,9 @@ def cholesky(inputs, attrs):
 def sum_over_permutations(x):
     """det x by its definition, a polynomial, so that autograd differentiates it to any order at any rank."""
     n = x.shape[-1]
-    total = torch.zeros(x.shape[:-2], dtype=x.dtype) + 0 * x.sum((-1, -2))
+    total = torch.zeros(x.shape[:-2], dtype=x.dtype)
+    if n == 0:
+        total = total + x.sum((-1, -2))  # autograd wants an operand
     for p in itertools.permutations(range(n)):
         sign = (-1) ** sum(p[i] > p[j] for i in range(n) for j in range(i + 1, n))
         term = torch.full(x.shape[:-2], float(sign), dtype=x.dtype)
@@ -77,7 +79,7 @@ def cofactor(inputs, attrs):
     slope = grad_of(sum_over_permutations(x), x)
     for g in directions:
         slope = grad_of(slope * g, x)
-    return slope + 0 * sum(inputs)
+    return slope + 0 * sum(i.nan_to_num(0, 0, 0) for i in inputs)
 
 
 def inverse(inputs, attrs):

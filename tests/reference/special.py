@@ -4,9 +4,10 @@
 usage: special.py SAMPLES RESULTS [--ops NAME...]
 SAMPLES is the output of dump_samples, RESULTS the folder of the files that tests/test_special.c reads.
 
-The functions are PyTorch's own. Where PyTorch loses digits, EXACT computes the number by mpmath, which is written as
-EXACT~PYTORCH. Where our convention differs, special_differs.py says so, and the number is written as ?~PYTORCH. The
-descriptor of an op with such numbers must declare the difference.
+The functions are PyTorch's own. Where PyTorch loses digits, EXACT computes the number by mpmath, or EXACT_OPS by other
+functions; it is written as EXACT~PYTORCH. Where our convention differs, special_differs.py says so, and the number is
+written as ?~PYTORCH. The descriptor of an op with such numbers must declare the difference. Points that our op
+refuses are left out.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from mpmath import mp
 HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 
+import linalg  # noqa: E402
 import networks  # noqa: E402
 import reference  # noqa: E402
 import special_differs  # noqa: E402
@@ -90,6 +92,21 @@ DIRECT_OPS = {
     "soft_margin": lambda i, a: networks.reduced(torch.logaddexp(torch.zeros((), dtype=torch.float64), -i[0] * i[1]), a),
     "cosine_similarity": lambda i, a: F.cosine_similarity(*i, dim=a["axis"], eps=a["eps"]),
     "heaviside": lambda i, a: torch.heaviside(*(x.detach() for x in i)),
+    "det": lambda i, a: torch.linalg.det(*i),
+    "cofactor": lambda i, a: linalg.cofactor(i, a) if is_plain(i[0]) else linalg.grad_of(torch.linalg.det(*i), *i),
+}
+
+
+def is_plain(x):
+    """True for matrices whose determinant is a sum of finite products, or is the single element."""
+    return x.shape[-1] == 1 or bool(x.isfinite().all())
+
+
+# Structured ops that PyTorch does not compute at all points: its gradient of det is 0 at a singular matrix, and its
+# squares of huge elements overflow.
+EXACT_OPS = {
+    "det": lambda i, a: linalg.det(i, a) if is_plain(i[0]) else torch.linalg.det(*i),
+    "cosine_similarity": networks.cosine_similarity,
 }
 
 
@@ -162,8 +179,8 @@ class Structured:
         return {f"second {j}": r.detach() for j, r in zip(takers, rows)}
 
 
-def same(a, b):
-    return (math.isnan(a) and math.isnan(b)) or a == b or abs(a - b) <= 1e-12 * abs(a)
+def same(a, b, floor=0):
+    return (math.isnan(a) and math.isnan(b)) or a == b or abs(a - b) <= max(1e-12 * abs(a), floor)
 
 
 def exact_numbers(f, x):
@@ -184,18 +201,21 @@ def is_in(patterns, op, line, where):
     return any(fnmatch.fnmatchcase(f"{line} at {where}", p) for p in patterns.get(op, []))
 
 
-def lines_of(op, tensors, places):
-    """The lines of one point, given PyTorch's tensors. places describes the point of each element."""
+def lines_of(op, tensors, places, exact_tensors):
+    """The lines of one point, given PyTorch's tensors, and exact ones if there are any. places describes the point of
+    each element."""
     for line, tensor in tensors.items():
         words = []
         for k, theirs in enumerate(tensor.reshape(-1).tolist()):
             where, x = places(k)
             exact = exact_numbers(EXACT[op], x) if op in EXACT and math.isfinite(x) else None
+            if exact_tensors:
+                exact = {line: exact_tensors[line].reshape(-1)[k].item()}
             if is_in(special_differs.NOT_COMPARED, op, line, where):
                 word = "?"
             elif is_in(special_differs.DIFFERS, op, line, where):
                 word = "?~" + reference.number(theirs)
-            elif exact and not same(exact[line], theirs):
+            elif exact and not same(exact[line], theirs, 1e-14 if exact_tensors else 0):
                 word = reference.number(exact[line]) + "~" + reference.number(theirs)
             else:
                 word = reference.number(theirs)
@@ -211,8 +231,9 @@ class Op:
         self.function = direct or DIRECT_OPS.get(name, entry.function)
 
     def point(self, sample, given, kind, places):
-        attrs = sample["attrs"]
-        return lines_of(self.name, slopes(lambda x: self.function(x, attrs), given, kind), places)
+        attrs, exact = sample["attrs"], EXACT_OPS.get(self.name)
+        exact_tensors = slopes(lambda x: exact(x, attrs), given, kind) if exact else None
+        return lines_of(self.name, slopes(lambda x: self.function(x, attrs), given, kind), places, exact_tensors)
 
 
 def elementwise_text(op):
@@ -241,10 +262,12 @@ def structured_text(op):
             for v in FEW if o["grad"] else []:
                 if op.name in FINITE_ONLY and not math.isfinite(v):
                     continue
+                where = f"{j} {reference.number(v)}"
+                if is_in(special_differs.REFUSED, op.name, "put", where):
+                    continue
                 given = [(list(p["values"]), p["shape"], p["grad"]) for p in sample["operands"]]
                 given[j][0][0] = v
                 try:
-                    where = f"{j} {reference.number(v)}"
                     lines = list(op.point(sample, given, Structured, lambda k, where=where: (where, v)))
                 except RuntimeError:  # a singular matrix, or a target out of range
                     continue

@@ -4,12 +4,17 @@
    turned into the basis of S, and the result is turned back. In that basis the derivative along d directions is a sum
    over d different rows r and all orders q of them: the sign of q, times element [r_i, r_q(i)] of direction i for each
    i, times all singular values of other rows. No term is divided by a singular value that may be 0. No terms cancel, as
-   they do in formulas with the inverse. */
+   they do in formulas with the inverse.
+
+   A decomposition has errors in the last digits of the largest element. So rows and columns are divided by powers of 2
+   first, if there are no directions, and the cofactors are multiplied by those powers that they lack. Directions would
+   have to be divided by the same powers, which may leave nothing of small ones. */
 #include "ops/kernels/linalg/cofactor.h"
 
 #include "ops/kernels/linalg/lapack.h"
 #include "ops/kernels/linalg/square.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* ---- the sum in the basis of S ---------------------------------------------------------------------------- */
@@ -97,10 +102,56 @@ static void add_minors(minors *m) {
     } while (next_rows(m->k + 1, m->n, r));
 }
 
+/* ---- scaling ------------------------------------------------------------------------------------------------ */
+
+/* Row i and column j of a matrix are divided by 2^(row[i] + column[j]), which leaves no element above 1. */
+typedef struct {
+    int *row, *column; /* [n] */
+} scales;
+
+/* The e of x = m 2^e; the least one for 0, and 0 for infinity and NaN. */
+static int exponent_of(double x) {
+    int e = 0;
+    if (x == 0) return INT_MIN / 4;
+    if (isfinite(x)) frexp(x, &e);
+    return e;
+}
+
+static int largest_exponent(int64_t n, const double *x) {
+    int most = exponent_of(0);
+    for (int64_t i = 0; i < n; i++) most = exponent_of(x[i]) > most ? exponent_of(x[i]) : most;
+    return most == exponent_of(0) ? 0 : most;
+}
+
+static void find_scales(int64_t n, const double *a, scales to) {
+    for (int64_t i = 0; i < n; i++) to.row[i] = largest_exponent(n, a + i * n);
+    for (int64_t j = 0; j < n; j++) {
+        int most = INT_MIN / 2;
+        for (int64_t i = 0; i < n; i++) {
+            int e = exponent_of(a[i * n + j]) - to.row[i];
+            if (a[i * n + j] != 0 && e > most) most = e;
+        }
+        to.column[j] = most == INT_MIN / 2 ? 0 : most;
+    }
+}
+
+/* x[i,j] = x[i,j] 2^(e - row[i] - column[j]) */
+static void scale(int64_t n, scales by, int64_t e, double *x) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++)
+            x[i * n + j] = ad__wide_value((ad__wide){ x[i * n + j], e - by.row[i] - by.column[j] });
+}
+
+static int64_t sum_of_scales(int64_t n, scales of) {
+    int64_t sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += of.row[i] + of.column[i];
+    return sum;
+}
+
 /* ---- turning ------------------------------------------------------------------------------------------------ */
 
 size_t ad__cofactor_work(int64_t n) {
-    return (size_t)(4 * n * n + 2 * n) * sizeof(double) + ad__lu_work(AD_F64, n);
+    return (size_t)(4 * n * n + 3 * n) * sizeof(double) + ad__lu_work(AD_F64, n);
 }
 
 /* The sign of the determinant of an orthogonal matrix. copy and pivots are buffers. */
@@ -122,12 +173,18 @@ static bool all_finite(int64_t n, const double *x) {
 
 void ad__cofactor_form(int64_t n, int k, double *a, double *g, void *work) {
     const int64_t size = n * n;
-    double *w = work, *v = w + size, *half = v + size, *out = half + size, *s = out + size, *rest = s + n;
+    double *w = work, *v = w + size, *half = v + size, *out = half + size, *s = out + size, *rest = s + 2 * n;
+    const scales by = { (int *)(void *)(s + n), (int *)(void *)(s + n) + n };
     if (k >= n) { /* det a has degree n */
         fill(size, 0, a);
         return;
     }
-    if (!all_finite(size, a) || ad__singular_values(n, a, s, w, v, rest) != 0) {
+    bool finite = all_finite(size, a);
+    if (finite && k == 0) {
+        find_scales(n, a, by);
+        scale(n, by, 0, a);
+    }
+    if (!finite || ad__singular_values(n, a, s, w, v, rest) != 0) {
         fill(size, (double)NAN, a);
         return;
     }
@@ -142,4 +199,5 @@ void ad__cofactor_form(int64_t n, int k, double *a, double *g, void *work) {
     ad__gemm_f64(false, false, n, n, n, w, out, 0, half);
     ad__gemm_f64(false, false, n, n, n, half, v, 0, a);
     for (int64_t i = 0; i < size; i++) a[i] *= sign;
+    if (k == 0) scale(n, by, sum_of_scales(n, by), a);
 }

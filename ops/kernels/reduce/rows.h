@@ -4,7 +4,7 @@
 
 #include "ops/kernels/base/simd.h"
 
-/* m is the largest element and s is the sum of exp(x - m), so logsumexp is m + log s. */
+/* m is the largest element and s is the sum of exp(x - m), so logsumexp is m + log s. If m is inf, s is NaN. */
 typedef struct {
     double m, s;
 } ad__lse;
