@@ -353,8 +353,11 @@ typedef struct {
    the values of the xs for a while; values and gradients are restored. */
 AD_API int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[], const ad_check_opts *opts,
                         ad_check_report *out);
-/* Checks an op on its own samples: backward against differences, vjp against backward, f32 against f64. Return codes
-   are those of ad_gradcheck; AD_EVALUE if the op has no samples. out may be NULL. */
+/* Checks an op on its own samples: backward against differences, vjp against backward, f32 against f64, second
+   derivatives against differences of first ones, gradients evaluated again after a change and recorded without
+   gradients. Compares both rules also at 0, infinities, NaN and numbers of 1e-30 to 1e30, with cotangents that are 0, tiny,
+   huge, infinite and NaN: equal numbers, or for ops that are not elementwise both not finite. An op may refuse operands
+   with an error. Return codes are those of ad_gradcheck; AD_EVALUE if the op has no samples. out may be NULL. */
 AD_API int ad_check_op(ad_graph *g, const ad_optype *t, ad_check_report *out);
 
 #ifdef __cplusplus

@@ -503,11 +503,9 @@ static void put_head(void) {
            "In the formulas y is the result and g is the gradient that arrives at it. An operand that is used twice,\n"
            "or repeated by broadcasting, gets the sum of its gradients.\n\n"
            "The tables show what this library computes in f64 at special points: kinks, ends of a domain, zeros,\n"
-           "infinities and NaN. The tests compare all ops but random ones with values by PyTorch and mpmath. Most points\n"
-           "have PyTorch's values and slopes, and an op's section says where they differ on purpose. Besides, max and\n"
-           "min share the gradient among equal elements, as torch.amax does; sigmoid and softplus keep the digits of\n"
-           "both tails, which PyTorch rounds away; and slopes at NaN, at infinities and outside a domain, and second\n"
-           "slopes at the ends of a domain, may differ from PyTorch's.\n",
+           "infinities and NaN. The tests compare all ops but random ones with values by PyTorch and mpmath, and at\n"
+           "0, infinities, NaN, huge and tiny numbers with values, slopes and second slopes by PyTorch. They are equal but\n"
+           "where an op's section says \"Differs from PyTorch\".\n",
            AD_MAX_NDIM);
 }
 

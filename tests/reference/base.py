@@ -19,6 +19,19 @@ def over_axes(reduce):
     return entry
 
 
+def extremum(reduce):
+    """NaNs share the gradient, as in torch.max without an axis. torch.amax has the slope NaN for all elements."""
+
+    def entry(inputs, attrs):
+        x, = inputs
+        if not bool(x.isnan().any()):
+            return over_axes(reduce)(inputs, attrs)
+        assert attrs["axes"] is None
+        return torch.where(x.isnan(), x, torch.zeros_like(x)).sum() / x.isnan().sum()
+
+    return entry
+
+
 def with_number(f):
     return lambda inputs, attrs: f(inputs[0], attrs["k"])
 
@@ -63,8 +76,8 @@ OPS = {
     "affine": of_torch(F.linear),
     "sum": over_axes(torch.sum),
     "mean": over_axes(torch.mean),
-    "max": over_axes(torch.amax),
-    "min": over_axes(torch.amin),
+    "max": extremum(torch.amax),
+    "min": extremum(torch.amin),
     "softmax": lambda inputs, attrs: torch.softmax(inputs[0], attrs["axis"]),
     "log_softmax": lambda inputs, attrs: torch.log_softmax(inputs[0], attrs["axis"]),
     "cross_entropy": lambda inputs, attrs: F.cross_entropy(inputs[0], inputs[1].long()),

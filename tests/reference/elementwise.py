@@ -88,7 +88,8 @@ def hardsigmoid_slope(x):
 def hardswish(inputs, attrs):
     """NaN has slope NaN, as in PyTorch's loops over vectors; in its loop over single elements it has slope 1."""
     x, = inputs
-    return torch.where(x.isnan(), x * x, F.hardswish(x))
+    nans = torch.where(x.isnan(), x, torch.zeros_like(x))
+    return torch.where(x.isnan(), nans * nans, F.hardswish(x))
 
 
 def prelu(inputs, attrs):
