@@ -75,7 +75,7 @@ AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0"
                      "sign of an even power for huge b"),
           0.3, 2,
           pow(a, b),
-          b == 0 ? 0 : IS_INVERSE(a, b) ? g * y / a * b : AD__PRODUCT(g, b, pow(a, b - 1)),
+          b == 0 ? 0 : IS_INVERSE(a, b) ? g * y / a * b : PRODUCT(g, b, pow(a, b - 1)),
           a == 0 && b >= 0 ? 0 : g * y * log(a),
           slope_in_base(g, a, b, y),
           slope_in_exponent(g, a, b, y), 0.0, 1.0, 2.0)

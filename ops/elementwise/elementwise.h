@@ -56,7 +56,7 @@ void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, d
                              const double *edges);
 
 /* g k p, in the order in which no product of two of them overflows or underflows unless the result does. */
-#define AD__PRODUCT(g, k, p) ((fabs(k) > 1) != (fabs(p) > 1) ? (g) * ((k) * (p)) : (g) * (k) * (p))
+#define PRODUCT(g, k, p) ((fabs(k) > 1) != (fabs(p) > 1) ? (g) * ((k) * (p)) : (g) * (k) * (p))
 ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p);
 
 /* ---- one element ------------------------------------------------------------------------------------------------- */

@@ -264,6 +264,6 @@ AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0"
            k == 2 ? x * x : pow(x, k),
            k == 0   ? 0
            : k == 2 ? g * 2 * x
-           : k < (T)-0.25 && x != 0 && fabs(x) < (T)INFINITY ? g * y / x * k : AD__PRODUCT(g, k, pow(x, k - 1)),
+           : k < (T)-0.25 && x != 0 && fabs(x) < (T)INFINITY ? g * y / x * k : PRODUCT(g, k, pow(x, k - 1)),
            pows_rule(g, x, y, k), 0.0, 1.0)
 ad_var *ad_pows(ad_var *x, double k) { return AD_CALL_K(pows, x, k); }
