@@ -10,7 +10,7 @@ static ad_var *apply_module(int n, ad_var *const xs[], void *user) { return (voi
 
 static double mean_of(const nn_module *m, const char *name) { return ad_item(nn_find_buffer(m, name)); }
 
-/* ---- state moves once ------------------------------------------------------------------------------------------ */
+/* ---- state moves once ------------------------------------------------------------------------------------------- */
 
 /* A batch with the mean 3.75: the running mean becomes 0.375 after one batch, 0.7125 after two. */
 static void running_averages_move_once(void **state) {
@@ -74,7 +74,7 @@ static void ops_with_state(void **state) {
     }
 }
 
-/* ---- modules, captured Vars -------------------------------------------------------------------------------------- */
+/* ---- modules, captured Vars ------------------------------------------------------------------------------------- */
 
 static nn_module *network(ad_graph *g) {
     return nn_sequential(g, nn_linear(g, AD_F64, 2, 4, true), nn_batch_norm(g, AD_F64, 4, (nn_batch_norm_opts){ 0 }),
@@ -199,7 +199,7 @@ static void captured_leaves_and_results(void **state) {
         }
 }
 
-/* ---- what changed in between is noticed -------------------------------------------------------------------------- */
+/* ---- what changed in between is noticed ------------------------------------------------------------------------- */
 
 /* sum of k x^2, x = (1,2,3): the gradient is 2 k x. */
 static ad_var *times_k(int n, ad_var *const xs[], void *user) {
@@ -285,7 +285,7 @@ static void numbers_of_c_that_changed(void **state) {
     }
 }
 
-/* ---- random numbers ---------------------------------------------------------------------------------------------- */
+/* ---- random numbers --------------------------------------------------------------------------------------------- */
 
 enum { DRAWN = 10 };
 
@@ -340,7 +340,7 @@ static void one_mask_for_value_and_derivatives(void **state) {
     }
 }
 
-/* ---- modes of the graph ------------------------------------------------------------------------------------------ */
+/* ---- modes of the graph ----------------------------------------------------------------------------------------- */
 
 static void without_recording_gradients(void **state) {
     (void)state;
@@ -385,7 +385,7 @@ static void lack_of_memory(void **state) {
     }
 }
 
-/* ---- every op ------------------------------------------------------------------------------------------------- */
+/* ---- every op --------------------------------------------------------------------------------------------------- */
 
 static ad_var *apply_sample(int n, ad_var *const xs[], void *user) {
     const ad_sample_case *c = user;
@@ -395,10 +395,12 @@ static ad_var *apply_sample(int n, ad_var *const xs[], void *user) {
 /* The gradients of a sample by backward, within a checkpoint or without, after the same draws. */
 static int sample_gradients(ad_graph *g, const ad_sample_case *c, bool within, ad_var *const xs[], double *const to[]) {
     ad_seed(g, 5);
-    ad_var *y = within ? ad_checkpoint(apply_sample, (void *)(uintptr_t)c, c->n, xs) : apply_sample(c->n, xs, (void *)(uintptr_t)c);
+    void *user = (void *)(uintptr_t)c;
+    ad_var *y = within ? ad_checkpoint(apply_sample, user, c->n, xs) : apply_sample(c->n, xs, user);
     if (!ad_ok(g) || !ad_requires_grad(y)) return ad_error_code(g);
     ad_var *w = ad_tensor(g, ad_dtype_of(y), NULL, ad_shape_of(y));
-    for (int64_t k = 0; k < ad_numel(w); k++) ad_write_element(ad_dtype_of(w), ad_data_mut(w), k, 1.0 / (double)(k + 2));
+    for (int64_t k = 0; k < ad_numel(w); k++)
+        ad_write_element(ad_dtype_of(w), ad_data_mut(w), k, 1.0 / (double)(k + 2));
     int rc = ad_backward_from(y, w);
     for (int i = 0; i < c->n; i++)
         for (int64_t k = 0; k < ad_numel(xs[i]); k++) to[i][k] = ad_grad_at(xs[i], k);

@@ -55,13 +55,14 @@ static int differ(reading *r, const char *what, int64_t k, double got, double wa
     char at[160] = "";
     for (int i = 0, n = 0; i < r->sample->n && n < 130; i++)
         n += snprintf(at + n, sizeof at - (size_t)n, " %g", ad_at(r->in[i], k < ad_numel(r->in[i]) ? k : 0));
-    snprintf(r->trouble, sizeof r->trouble, "%s, sample %d, %s, element %lld, operands%s: %.17g, the reference is %.17g",
-             r->type->name, r->sample->index, what, (long long)k, at, got, want);
+    snprintf(r->trouble, sizeof r->trouble,
+             "%s, sample %d, %s, element %lld, operands%s: %.17g, the reference is %.17g", r->type->name,
+             r->sample->index, what, (long long)k, at, got, want);
     return AD_ECHECK;
 }
 
-/* Reads a number of a line and compares ours with it. A number is PyTorch's; or OURS~PYTORCH, where OURS is by mpmath, or
-   ? where special_differs.py names the difference; or ? alone, which is not compared. Counts the differences. */
+/* Reads a number of a line and compares ours with it. A number is PyTorch's; or OURS~PYTORCH, where OURS is by mpmath,
+   or ? where special_differs.py names the difference; or ? alone, which is not compared. Counts the differences. */
 static int compare_number(reading *r, const char *what, char **at, int64_t k, double got) {
     bool second = *what == 's', open = **at == '?';
     char *end = *at + 1;
@@ -120,8 +121,8 @@ static ad_var *sum_of_gradients(const reading *r, int i) {
     return total;
 }
 
-/* "second I J", of an elementwise op: the derivative of gradient I with respect to operand J. "second J" of others: that
-   of the sum of all gradients times fixed weights. */
+/* "second I J", of an elementwise op: the derivative of gradient I with respect to operand J. "second J" of others:
+   that of the sum of all gradients times fixed weights. */
 static int compare_second(reading *r, char *line) {
     int i = -1, j = -1, end = 0;
     char what[40];
@@ -210,7 +211,8 @@ static int compare_op(reading *r) {
     if (rc == AD_OK && r->next != NULL && *r->next != '\0') rc = outdated(r, "it has points of samples that are gone");
     if (rc == AD_OK && r->declared > 0 && r->type->differs == NULL)
         snprintf(r->trouble, sizeof r->trouble, "%s: %lld numbers differ from PyTorch's, and .differs does not say so",
-                 r->type->name, (long long)r->declared), rc = AD_ECHECK;
+                 r->type->name, (long long)r->declared),
+            rc = AD_ECHECK;
     return rc;
 }
 
@@ -260,7 +262,8 @@ int main(void) {
     size_t n = 0;
     for (const ad_optype *const *t = ad_optypes(); *t && n < MOST_OPS - 2; t++)
         if (!((*t)->flags & AD_OP_RANDOM))
-            tests[n++] = (struct CMUnitTest){ .name = (*t)->name, .test_func = op_agrees_at_special_points,
+            tests[n++] = (struct CMUnitTest){ .name = (*t)->name,
+                                              .test_func = op_agrees_at_special_points,
                                               .initial_state = (void *)(uintptr_t)*t };
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(comparison_is_strict);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(report_counts);

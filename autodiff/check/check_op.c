@@ -18,8 +18,8 @@ static ad_var *operand(ad__trial *t, ad_dtype dtype, int i, ad_shape shape, cons
     return x;
 }
 
-/* Makes the cotangent: different numbers of both signs. They are not a linear function of the samples' values, for which
-   the gradient of a normalisation would be 0. */
+/* Makes the cotangent: different numbers of both signs. They are not a linear function of the samples' values, for
+   which the gradient of a normalisation would be 0. */
 static int make_weights(ad__trial *t) {
     ad_var *y = t->y;
     t->weights = ad_tensor(t->check->g, y->layout->dtype, NULL, y->layout->shape);
@@ -100,8 +100,8 @@ static int check_differences(ad__trial *t) {
 static int check_f32(const ad__trial *wide, const ad__trial *narrow) {
     int rc = AD_OK;
     for (int64_t k = 0; k < wide->y->layout->numel && rc == AD_OK; k++)
-        rc = compare_at(wide, -1, k, ad_at(narrow->y, k), ad_at(wide->y, k), 2e-5, 2e-5,
-                        "the result in f32 and in f64");
+        rc =
+            compare_at(wide, -1, k, ad_at(narrow->y, k), ad_at(wide->y, k), 2e-5, 2e-5, "the result in f32 and in f64");
     for (int i = 0; i < wide->n && wide->grad[i] != NULL; i++)
         for (int64_t k = 0; k < wide->in[i]->layout->numel && rc == AD_OK; k++)
             rc = compare_at(wide, i, k, narrow->grad[i][k], wide->grad[i][k], 1e-4, 1e-4,

@@ -126,8 +126,8 @@ static int check_columns(jacobian_check *c, const char *op) {
             if (rc == AD_OK) rc = evaluate_at(c, x, k, lo, c->down);
             for (int64_t r = 0; r < c->rows && rc == AD_OK; r++)
                 rc = ad__compare(c->report, op, i, k, c->jacobian[r * c->columns + column],
-                             (c->up[r] - c->down[r]) / (hi - lo), c->opts.atol, c->opts.rtol,
-                             "backward and finite differences");
+                                 (c->up[r] - c->down[r]) / (hi - lo), c->opts.atol, c->opts.rtol,
+                                 "backward and finite differences");
             if (rc != AD_OK) return rc;
         }
     }
@@ -150,7 +150,13 @@ int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[], const ad
     ad_graph *g = n > 0 && xs && xs[0] ? ad__owner(xs[0]) : NULL;
     if (g != NULL && f == NULL) ad_fail(g, AD_EVALUE, "gradcheck: f is NULL");
     if (g == NULL || g->code != AD_OK || check_xs(g, n, xs)) return ad__check_failed(r, g, g ? g->code : AD_EVALUE);
-    jacobian_check c = { .g = g, .f = f, .user = user, .n = n, .xs = xs, .opts = ad__check_defaults(opts), .report = r,
+    jacobian_check c = { .g = g,
+                         .f = f,
+                         .user = user,
+                         .n = n,
+                         .xs = xs,
+                         .opts = ad__check_defaults(opts),
+                         .report = r,
                          .random = g->random };
     bool keep_grads = ad_keep_grads(g, true), enabled = ad_enable_grad(g, true);
     ad_mark m = ad_begin(g);

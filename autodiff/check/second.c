@@ -8,8 +8,8 @@
 /* The gradient of the op's weighted result as Vars, and two directions in the space of its operands. */
 typedef struct {
     ad__trial *t;
-    int n;                                  /* operands that take a gradient */
-    bool fixed[AD__SAMPLE_OPERANDS];        /* operands with derivative 0, such as indices: direction 0 is 0 there */
+    int n;                           /* operands that take a gradient */
+    bool fixed[AD__SAMPLE_OPERANDS]; /* operands with derivative 0, such as indices: direction 0 is 0 there */
     ad_var *xs[AD__SAMPLE_OPERANDS], *dxs[AD__SAMPLE_OPERANDS];
     ad_var *direction[2][AD__SAMPLE_OPERANDS];
     double *product[2][AD__SAMPLE_OPERANDS]; /* the Hessian times each direction */
@@ -104,8 +104,8 @@ static int compare_without_recording(const hessian *h) {
     ad_enable_grad(t->check->g, enabled);
     for (int i = 0; i < h->n && rc == AD_OK; i++)
         for (int64_t k = 0; k < h->xs[i]->layout->numel && rc == AD_OK; k++)
-            rc = ad__compare(t->check->report, t->check->type->name, i, k, ad_at(again[i], k), ad_at(h->dxs[i], k), 0, 0,
-                             "vjp under ad_enable_grad(g, false) and vjp");
+            rc = ad__compare(t->check->report, t->check->type->name, i, k, ad_at(again[i], k), ad_at(h->dxs[i], k), 0,
+                             0, "vjp under ad_enable_grad(g, false) and vjp");
     return rc;
 }
 

@@ -26,16 +26,29 @@ typedef struct {
 static bool is_elementwise(const ad_optype *type) { return type->shape == NULL; }
 
 /* A large number. Its square overflows in elementwise ops; in other ops it does so in f32 only. */
-static double large(const point *p) { return p->dtype == AD_F32 ? (double)1e30f : is_elementwise(p->check->type) ? 1e200 : 1e100; }
+static double large(const point *p) {
+    return p->dtype == AD_F32 ? (double)1e30f : is_elementwise(p->check->type) ? 1e200 : 1e100;
+}
 
 /* Numbers at which rules go wrong: ends of domains, kinks, and magnitudes whose powers overflow or underflow. The first
    FEW_SPECIALS stand for all where there would be too many combinations. */
 static double special(const point *p, int64_t i) {
     const bool f32 = p->dtype == AD_F32;
     const double big = large(p);
-    const double numbers[SPECIALS] = { 0,         1,       NAN,        INFINITY, -big, /* few */
-                                       -0.0,      -1,      -INFINITY,  1 / big,  -1 / big,
-                                       big,       0.5,     2,          f32 ? 0x1p-149 : 0x1p-1074,
+    const double numbers[SPECIALS] = { 0,
+                                       1,
+                                       NAN,
+                                       INFINITY,
+                                       -big, /* few */
+                                       -0.0,
+                                       -1,
+                                       -INFINITY,
+                                       1 / big,
+                                       -1 / big,
+                                       big,
+                                       0.5,
+                                       2,
+                                       f32 ? 0x1p-149 : 0x1p-1074,
                                        f32 ? (double)FLT_MAX : DBL_MAX };
     return numbers[i];
 }
@@ -43,8 +56,7 @@ static double special(const point *p, int64_t i) {
 /* Element k of cotangent number i. Equal cotangents would cancel in ops that subtract a mean. */
 static double cotangent(const point *p, int i, int64_t k, double ordinary) {
     const double big = large(p), unit = is_elementwise(p->check->type) ? 1 : ordinary;
-    const double numbers[COTANGENTS] = { ordinary, 0,   unit / big, -unit * big,
-                                         INFINITY, NAN, k == 0 ? -INFINITY : 0 };
+    const double numbers[COTANGENTS] = { ordinary, 0, unit / big, -unit * big, INFINITY, NAN, k == 0 ? -INFINITY : 0 };
     return numbers[i];
 }
 
@@ -258,7 +270,8 @@ static int compare_operands(const point *p) {
     return rc;
 }
 
-/* Puts special numbers in place of the attribute a. An elementwise op is compared over the grid, others at the sample. */
+/* Puts special numbers in place of the attribute a. An elementwise op is compared over the grid, others at the
+   sample. */
 static int compare_attribute(const point *p, const ad_attr *a) {
     ad_graph *g = p->check->g;
     size_t size = p->check->type->attr_size;

@@ -28,7 +28,8 @@ static ad_var *conv_forward(nn_module *m, ad_var *x) {
 
 /* Every field with its value in place of 0 and AD_ZERO. */
 static nn_conv_opts resolved(nn_conv_opts o) {
-    o.stride = ad_option_int(o.stride, 1), o.padding = ad_option_int(o.padding, 0), o.dilation = ad_option_int(o.dilation, 1);
+    o.stride = ad_option_int(o.stride, 1), o.padding = ad_option_int(o.padding, 0),
+    o.dilation = ad_option_int(o.dilation, 1);
     o.groups = ad_option_int(o.groups, 1), o.output_padding = ad_option_int(o.output_padding, 0);
     o.kernel_w = ad_option_int(o.kernel_w, o.kernel), o.stride_w = ad_option_int(o.stride_w, o.stride);
     o.padding_w = ad_option_int(o.padding_w, o.padding), o.dilation_w = ad_option_int(o.dilation_w, o.dilation);
@@ -40,11 +41,19 @@ static bool check_conv(ad_graph *g, const char *kind, const nn_conv_opts *o) {
     const struct {
         const char *name;
         int64_t value;
-    } sizes[] = { { "in", o->in },         { "out", o->out },           { "kernel", o->kernel },
-                  { "groups", o->groups }, { "stride", o->stride },     { "dilation", o->dilation },
-                  { "kernel_w", o->kernel_w }, { "stride_w", o->stride_w }, { "dilation_w", o->dilation_w } },
-      paddings[] = { { "padding", o->padding }, { "padding_w", o->padding_w },
-                     { "output_padding", o->output_padding }, { "output_padding_w", o->output_padding_w } };
+    } sizes[] = { { "in", o->in },
+                  { "out", o->out },
+                  { "kernel", o->kernel },
+                  { "groups", o->groups },
+                  { "stride", o->stride },
+                  { "dilation", o->dilation },
+                  { "kernel_w", o->kernel_w },
+                  { "stride_w", o->stride_w },
+                  { "dilation_w", o->dilation_w } },
+      paddings[] = { { "padding", o->padding },
+                     { "padding_w", o->padding_w },
+                     { "output_padding", o->output_padding },
+                     { "output_padding_w", o->output_padding_w } };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (!nn__is_size(g, kind, sizes[i].name, sizes[i].value)) return false;
     for (size_t i = 0; i < sizeof paddings / sizeof *paddings; i++)

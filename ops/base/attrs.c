@@ -97,8 +97,8 @@ int ad__check_eps(const ad_call *c, double eps) {
 
 int ad__check_no_gradient(const ad_call *c, int i, const char *name) {
     if (i >= c->n || !c->graph->grad_enabled || !ad__needs(c->in[i])) return AD_OK;
-    return ad_call_fail(c, AD_EGRAD, "the %s require a gradient, which this op does not compute; pass ad_detach of them",
-                        name);
+    return ad_call_fail(c, AD_EGRAD,
+                        "the %s require a gradient, which this op does not compute; pass ad_detach of them", name);
 }
 
 ad_var *ad__nil_result(const ad_var *x, const char *caller) {

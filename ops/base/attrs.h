@@ -51,8 +51,8 @@ void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y
 
 /* For shape rules: sets the error and returns its code unless eps is a finite number >= 0. */
 int ad__check_eps(const ad_call *c, double eps);
-/* The same if gradients are recorded and operand i, which the sentence calls by this name, requires one, while the op has
-   no derivative with respect to it. */
+/* The same if gradients are recorded and operand i, which the sentence calls by this name, requires one, while the
+   op has no derivative with respect to it. */
 int ad__check_no_gradient(const ad_call *c, int i, const char *name);
 
 /* Element i of a Var, as a double. */

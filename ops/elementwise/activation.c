@@ -55,8 +55,8 @@ AD_UNARY_K(leaky_relu, "x where x > 0, else slope x; its derivative at 0 is slop
            ad_where(ad_gt(x, ad__constant(x, 0)), g, ad_muls(g, slope)), 0.0, -0.0, -1.0, -3.0, INFINITY, -INFINITY)
 ad_var *ad_leaky_relu(ad_var *x, double slope) { return AD_CALL_K(leaky_relu, x, slope); }
 
-/* exp(min(x, 0)): ad_where uses it for x <= 0 only, and exp(x) must not overflow where ad_where drops it. Its slope at 0
-   is 0, so that the second slope of elu and selu at 0 is 0, as in PyTorch. */
+/* exp(min(x, 0)): ad_where uses it for x <= 0 only, and exp(x) must not overflow where ad_where drops it. Its slope
+   at 0 is 0, so that the second slope of elu and selu at 0 is 0, as in PyTorch. */
 static ad_var *exp_left(ad_var *x) { return ad_exp(ad_neg(ad_relu(ad_neg(x)))); }
 
 AD_UNARY_K(elu, "x where x > 0, else alpha (exp(x) - 1); slope alpha at 0", NULL, alpha, 1.5, -3, 3,

@@ -128,9 +128,9 @@ AD_BINARY(hypot, "sqrt(a^2 + b^2), without overflow; slopes NaN at (0, 0)", 0.3,
           part(g, b, y), 0.0, 1.0, -1.5, 1e-30, 1e30)
 ad_var *ad_hypot(ad_var *a, ad_var *b) { return AD_CALL_2(hypot, a, b); }
 
-/* The slope in b is the whole quotient that belongs to the remainder, which is constant. trunc(a / b) is another where
-   the division rounds up: 1 / 0.1 is 10, and the remainder 0.1 belongs to 9. A large quotient may overflow, and is whole
-   in any case. */
+/* The slope in b is the whole quotient that belongs to the remainder, which is constant. trunc(a / b) is another
+   where the division rounds up: 1 / 0.1 is 10, and the remainder 0.1 belongs to 9. A large quotient may overflow,
+   and is whole in any case. */
 #define QUOTIENT(a, b, y) (((a) - (y)) / (b))
 static ad_var *fmod_rule(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
     ad_var *difference = ad_detach(ad_sub(a, y)), *divisor = ad_detach(b), *q = ad_div(difference, divisor);

@@ -88,8 +88,8 @@ AD_UNARY(tan, "tangent, x in radians", -1, 1,
          ad_mul(g, ad_adds(ad_square(y), 1)), 0.0, 1.5, 100.0)
 ad_var *ad_tan(ad_var *x) { return AD_CALL_1(tan, x); }
 
-/* 1 - x^2, as (1 - x) (1 + x) near -1 and 1, which is accurate there. At -1 and 1 the product rule would multiply a factor
-   of 0 by an infinite cotangent. */
+/* 1 - x^2, as (1 - x) (1 + x) near -1 and 1, which is accurate there. At -1 and 1 the product rule would multiply a
+   factor of 0 by an infinite cotangent. */
 static ad_var *one_minus_square(ad_var *x) {
     ad_var *size = ad_abs(x);
     ad_var *near_end = ad_logical_and(ad_gt(size, ad__constant(x, 0.5)), ad_ne(size, ad__constant(x, 1)));
@@ -233,7 +233,8 @@ ad_var *ad_trunc(ad_var *x) { return AD_CALL_1(trunc, x); }
 AD_UNARY_K2(clamp, "x limited to lo .. hi; slope 1 at both bounds", NULL, lo, -0.75, hi, 1, -2, 2,
             lo != lo || hi != hi ? (T)NAN : (x < lo ? lo : x) > hi ? hi : x < lo ? lo : x,
             x >= lo && x <= hi ? g : 0,
-            ad_where(ad_logical_and(ad_ge(x, ad__constant(x, lo)), ad_le(x, ad__constant(x, hi))), g, ad__constant(g, 0)),
+            ad_where(ad_logical_and(ad_ge(x, ad__constant(x, lo)), ad_le(x, ad__constant(x, hi))), g,
+                     ad__constant(g, 0)),
             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
 ad_var *ad_clamp(ad_var *x, double lo, double hi) { return AD_CALL_K(clamp, x, lo, hi); }
 
@@ -249,7 +250,8 @@ AD_UNARY_K(muls, "k x, where k is a C double", NULL, k, -1.5, -2, 2,
            ad_muls(g, k), 0.0, INFINITY)
 ad_var *ad_muls(ad_var *x, double k) { return AD_CALL_K(muls, x, k); }
 
-/* For negative k, unless near 0, g k x^(k-1) is computed as g y / x k, as the power may overflow; but not where x is 0, infinite or NaN. */
+/* For negative k, unless near 0, g k x^(k-1) is computed as g y / x k, as the power may overflow; but not where x is
+   0, infinite or NaN. */
 static ad_var *pows_rule(ad_var *g, ad_var *x, ad_var *y, double k) {
     if (k == 0) return NULL;
     ad_var *power = ad__product(g, ad__constant(x, k), ad_pows(x, k - 1));

@@ -243,9 +243,8 @@ static void cross_entropy_probs_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(
-    cross_entropy_probs,
-    .differs = "the slopes in probabilities of an infinite score are -inf; PyTorch's are NaN",
-          .doc = "cross-entropy of scores [n,c,..] and probabilities of the same shape, with class weights [c], label "
+    cross_entropy_probs, .differs = "the slopes in probabilities of an infinite score are -inf; PyTorch's are NaN",
+    .doc = "cross-entropy of scores [n,c,..] and probabilities of the same shape, with class weights [c], label "
            "smoothing and a reduction; the mean is over rows",
     .formula = "sum of target (logsumexp(scores) - scores), target = w ((1 - smoothing) probabilities + smoothing / c)",
     .gradient = "g (softmax(scores) sum(target) - target); g (1 - smoothing) w (logsumexp(scores) - scores)",

@@ -16,7 +16,8 @@ ad__class_attrs ad__class_attrs_from(ad_ce_opts o) {
 
 ad_ce_opts ad__class_opts(const ad_op *op) {
     const ad__class_attrs *a = ad__class_attrs_of(op);
-    return (ad_ce_opts){ op->n_in > 2 ? ad_detach(op->in[2]) : NULL, a->smoothing, (ad_reduction)a->reduction, true, a->ignored };
+    return (ad_ce_opts){ op->n_in > 2 ? ad_detach(op->in[2]) : NULL, a->smoothing, (ad_reduction)a->reduction, true,
+                         a->ignored };
 }
 
 ad_var *ad__apply_class_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_ce_opts o) {
@@ -62,7 +63,7 @@ int ad__check_classes(const ad_op *op, const ad_var *classes, int64_t n, const i
     const char *place = classes->layout->shape.ndim > 1 ? "element" : "row";
     for (int64_t j = 0; j < classes->layout->numel; j++) {
         double class = ad__get(classes, j);
-        if (class >= 0 && class < (double)n && class == (double)(int64_t)class) continue;
+        if (class >= 0 && class < (double)n && class == (double)(int64_t) class) continue;
         if (ignored != NULL && class == (double)*ignored) continue;
         return ad_op_fail(op, AD_EVALUE, "class %g of %s %lld is not one of 0..%lld", class, place, (long long)j,
                           (long long)n - 1);
@@ -72,7 +73,7 @@ int ad__check_classes(const ad_op *op, const ad_var *classes, int64_t n, const i
 
 int64_t ad__class_at(const ad_op *op, const ad_var *classes, int64_t j) {
     double class = ad__get(classes, j);
-    return class == (double)ad__class_attrs_of(op)->ignored ? -1 : (int64_t)class;
+    return class == (double)ad__class_attrs_of(op)->ignored ? -1 : (int64_t) class;
 }
 
 int ad__class_divisor(const ad_op *op, const ad_var *classes, const ad_var *w, int64_t n, double *divisor) {
@@ -122,8 +123,10 @@ static void edge_samples(ad_sampler *s) {
 void ad__class_samples(ad_sampler *s, double lo, double hi, double smoothing) {
     const double classes[] = { 2, 0, 1, 1, 2, 0 }, missing[] = { 2, -100, 1, -100, 0, 0 };
     const ad_shape shapes[][3] = {
-        { AD_SHAPE(4, 3), AD_SHAPE(4), AD_SHAPE(3) },          { AD_SHAPE(3), AD_SCALAR, AD_SHAPE(3) },
-        { AD_SHAPE(2, 3, 3), AD_SHAPE(2, 3), AD_SHAPE(3) },    { AD_SHAPE(1, 35), AD_SHAPE(1), AD_SHAPE(35) },
+        { AD_SHAPE(4, 3), AD_SHAPE(4), AD_SHAPE(3) },
+        { AD_SHAPE(3), AD_SCALAR, AD_SHAPE(3) },
+        { AD_SHAPE(2, 3, 3), AD_SHAPE(2, 3), AD_SHAPE(3) },
+        { AD_SHAPE(1, 35), AD_SHAPE(1), AD_SHAPE(35) },
         { AD_SHAPE(1, 3, 2, 2), AD_SHAPE(1, 2, 2), AD_SHAPE(3) },
     };
     for (int i = 0; i < 2 * AD__COUNT(shapes); i++) {

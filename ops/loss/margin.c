@@ -124,8 +124,7 @@ static void multi_margin_samples(ad_sampler *s) {
                      AD_SAMPLE_KINK);
 }
 
-AD_OPTYPE(multi_margin,
-          .differs = "a NaN score gives NaN; PyTorch leaves it out",
+AD_OPTYPE(multi_margin, .differs = "a NaN score gives NaN; PyTorch leaves it out",
           .doc = "hinge loss of scores [n,c] and class numbers [n]: the sum over other classes of their margin "
                  "violation to the power p (1 or 2), divided by c and multiplied by the class's weight [c]",
           .formula = "w[class] / c sum over others of max(0, margin - x[class] + x)^p",

@@ -52,7 +52,8 @@ static void nll_backward(const ad_op *op) {
     void *gx = ad_grad_into(op, 0);
     for (int64_t j = 0; gx != NULL && j < op->in[1]->layout->numel; j++) {
         hit h = hit_of(&w, j);
-        if (h.at >= 0 && h.weight != 0) ad__add_at(op->in[0]->layout->dtype, gx, h.at, -ad__row_cotangent(op, r, j) * h.weight);
+        if (h.at >= 0 && h.weight != 0)
+            ad__add_at(op->in[0]->layout->dtype, gx, h.at, -ad__row_cotangent(op, r, j) * h.weight);
     }
 }
 
@@ -71,8 +72,7 @@ AD_OPTYPE(nll,
           .special = "the mean of no rows is NaN, with gradient 0", .arity = -1,
           .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs),
           .attrs = ad__class_list + 1 /* no smoothing */, .shape = nll_shape,
-          .evaluate = { nll_evaluate, nll_evaluate }, .backward = { nll_backward, nll_backward },
-          .vjp = nll_vjp);
+          .evaluate = { nll_evaluate, nll_evaluate }, .backward = { nll_backward, nll_backward }, .vjp = nll_vjp);
 ad_var *ad_nll(ad_var *log_probs, ad_var *classes, ad_ce_opts opts) {
     return ad__apply_class_loss(&ad_op_nll, log_probs, classes, opts);
 }

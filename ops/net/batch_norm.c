@@ -90,8 +90,8 @@ static void products_of(ad_dtype t, ad__channels s, const double *mean, const vo
     AD__BY_DTYPE(t, ad__channel_products, s, mean, x, g, sum);
 }
 
-/* dx += scale (g - a - b (x - mean)), in evaluation mode dx += scale g. The loop runs over samples, so that the zeros of a new gradient stay in the
-   cache. */
+/* dx += scale (g - a - b (x - mean)), in evaluation mode dx += scale g. The loop runs over samples, so that the
+   zeros of a new gradient stay in the cache. */
 static void x_backward(const ad_op *op, ad__channels s, const double *mean, const double *scale, const double *a,
                        const double *b) {
     const ad_var *x = op->in[0], *y = ad__out(op);
@@ -172,8 +172,10 @@ static const ad_attr train_list[] = { { "eps", AD_ATTR_DOUBLE, offsetof(norm_att
                                       { 0 } };
 
 static norm_attrs attrs_from(ad_batch_norm_opts o, const ad_var *weight, const ad_var *bias) {
-    return (norm_attrs){ .eps = ad_option(o.eps, 1e-5), .momentum = ad_option(o.momentum, 0.1),
-                         .has_weight = weight != NULL, .has_bias = bias != NULL };
+    return (norm_attrs){ .eps = ad_option(o.eps, 1e-5),
+                         .momentum = ad_option(o.momentum, 0.1),
+                         .has_weight = weight != NULL,
+                         .has_bias = bias != NULL };
 }
 
 static const ad_shape sample_shapes[] = {
@@ -184,8 +186,8 @@ static const ad_shape sample_shapes[] = {
 
 static int check_running(const ad_call *c, const ad_var *v) {
     if (ad__absent(v) || ad__owner(v) != c->graph || v->creator != NULL || v->flags & AD__BORROWED)
-        return ad_call_fail(
-            c, AD_EVALUE, "running averages must be leaves of this graph, not made by ad_input; use ad_zeros");
+        return ad_call_fail(c, AD_EVALUE,
+                            "running averages must be leaves of this graph, not made by ad_input; use ad_zeros");
     if (v->layout->dtype != c->dtype || !ad_shape_equal(v->layout->shape, AD_SHAPE(c->shape.dim[1])))
         return ad_call_fail(c, AD_ESHAPE, "running averages must be %s [%lld], one for each channel",
                             ad_dtype_name(c->dtype), (long long)c->shape.dim[1]);
@@ -245,16 +247,14 @@ static void batch_norm_train_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(
-    batch_norm_train,
-    .differs = "an infinite weight gives infinities; PyTorch has NaN",
-          .doc = "batch_norm in training: normalises each channel of x [n,c,..] with its mean and variance over the batch. "
+    batch_norm_train, .differs = "an infinite weight gives infinities; PyTorch has NaN",
+    .doc = "batch_norm in training: normalises each channel of x [n,c,..] with its mean and variance over the batch. "
            "Each evaluation updates the running averages, which are not operands",
     .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
     .gradient = "with z = (x - mean) scale: scale w (g - mean g - z mean(g z)); g z; g, the last two summed over all "
                 "axes but the channels",
     .arity = -1, .flags = AD_OP_STATE, .attr_size = sizeof(norm_attrs), .attrs = train_list,
-    .shape = batch_norm_train_shape,
-    .evaluate = { batch_norm_train_evaluate, batch_norm_train_evaluate },
+    .shape = batch_norm_train_shape, .evaluate = { batch_norm_train_evaluate, batch_norm_train_evaluate },
     .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
 ad_var *ad_batch_norm_train(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,
                             ad_batch_norm_opts opts) {
@@ -294,14 +294,12 @@ static void batch_norm_eval_samples(ad_sampler *s) {
     ad_sample(s, &a, 3, (ad_shape[]){ AD_SHAPE(0, 2), AD_SHAPE(2), AD_SHAPE(2) }, lo, hi);
 }
 
-AD_OPTYPE(batch_norm_eval,
-          .differs = "an infinite weight gives infinities; PyTorch has NaN",
+AD_OPTYPE(batch_norm_eval, .differs = "an infinite weight gives infinities; PyTorch has NaN",
           .doc = "batch_norm in evaluation mode: normalises each channel of x [n,c,..] with the running averages [c]",
           .formula = "(x - running_mean) scale w + b, scale = 1 / sqrt(running_var + eps)",
           .gradient = "g scale w; g (x - running_mean) scale; g, the last two summed over all axes but the channels",
           .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(norm_attrs), .attrs = eval_list,
-          .shape = batch_norm_eval_shape,
-          .evaluate = { batch_norm_eval_evaluate, batch_norm_eval_evaluate },
+          .shape = batch_norm_eval_shape, .evaluate = { batch_norm_eval_evaluate, batch_norm_eval_evaluate },
           .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
 ad_var *ad_batch_norm_eval(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,
                            ad_batch_norm_opts opts) {

@@ -151,8 +151,7 @@ static void layer_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *along = ad_mul(normal, ad_mean_axis(ad_mul(h, normal), 1, true));
     ad_var *across = ad_mul(scale, ad_sub(ad_sub(h, ad_mean_axis(h, 1, true)), along));
     if (ad_vjp_wants(op, 0)) dx[0] = ad_reshape(ad__in_dtype(across, t), op->in[0]->layout->shape);
-    if (w > 0 && ad_vjp_wants(op, w))
-        dx[w] = ad_reshape(ad__in_dtype(ad_sum_axis(ad_mul(g, normal), 0, false), t), s);
+    if (w > 0 && ad_vjp_wants(op, w)) dx[w] = ad_reshape(ad__in_dtype(ad_sum_axis(ad_mul(g, normal), 0, false), t), s);
     if (b > 0 && ad_vjp_wants(op, b)) dx[b] = ad_reshape(ad__in_dtype(ad_sum_axis(g, 0, false), t), s);
 }
 
@@ -179,17 +178,15 @@ static const ad_attr norm_list[] = { { "normalized_shape", AD_ATTR_SHAPE, offset
                                      { "has_bias", AD_ATTR_BOOL, offsetof(norm_attrs, has_bias) },
                                      { 0 } };
 
-AD_OPTYPE(
-    layer_norm,
-    .differs = "elements whose squares overflow are normalised to 0; PyTorch has NaN",
+AD_OPTYPE(layer_norm, .differs = "elements whose squares overflow are normalised to 0; PyTorch has NaN",
           .doc = "normalises x over its last axes, which have normalized_shape, then applies an optional weight and an "
-           "optional bias of that shape. The variance is biased: it divides by the number of elements",
-    .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
-    .gradient = "with h = g w and z = (x - mean) scale: scale (h - mean h - z mean(h z)); g z; g, the last two "
-                "summed over rows",
-    .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = layer_norm_shape,
-    .evaluate = { layer_norm_evaluate, layer_norm_evaluate }, .backward = { layer_norm_backward, layer_norm_backward },
-    .vjp = layer_norm_vjp);
+                 "optional bias of that shape. The variance is biased: it divides by the number of elements",
+          .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",
+          .gradient = "with h = g w and z = (x - mean) scale: scale (h - mean h - z mean(h z)); g z; g, the last two "
+                      "summed over rows",
+          .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = layer_norm_shape,
+          .evaluate = { layer_norm_evaluate, layer_norm_evaluate },
+          .backward = { layer_norm_backward, layer_norm_backward }, .vjp = layer_norm_vjp);
 ad_var *ad_layer_norm(ad_var *x, ad_shape normalized_shape, ad_var *weight, ad_var *bias, double eps) {
     norm_attrs a = { normalized_shape, eps, weight != NULL, bias != NULL };
     return ad_apply(&ad_op_layer_norm, 1 + a.has_weight + a.has_bias, (ad_var *[]){ x, weight ? weight : bias, bias },

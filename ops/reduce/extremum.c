@@ -77,12 +77,11 @@ static void max_samples(ad_sampler *s) {
 static void min_samples(ad_sampler *s) { max_samples(s); }
 
 #define EXTREMUM                                                                                                       \
-    .gradient = "g shared equally by the elements equal to y, or by the NaNs", .arity = 1,                            \
-    .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = extremum_shape, .backward = { extremum_backward, extremum_backward },             \
-    .vjp = extremum_vjp
+    .gradient = "g shared equally by the elements equal to y, or by the NaNs", .arity = 1,                             \
+    .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = extremum_shape,                              \
+    .backward = { extremum_backward, extremum_backward }, .vjp = extremum_vjp
 
-AD_OPTYPE(max,
-          .differs = "NaNs share the gradient; PyTorch's amax gives every element NaN",
+AD_OPTYPE(max, .differs = "NaNs share the gradient; PyTorch's amax gives every element NaN",
           .doc = "largest element over all or some axes; NaN if any element is NaN", .formula = "max x",
           .evaluate = { max_evaluate, max_evaluate }, EXTREMUM);
 ad_var *ad_max(ad_var *x) { return ad__reduce_all(&ad_op_max, x); }
@@ -91,8 +90,7 @@ ad_var *ad_max_axes(ad_var *x, int n, const int *axes, bool keepdims) {
     return ad__reduce_axes(&ad_op_max, x, n, axes, keepdims);
 }
 
-AD_OPTYPE(min,
-          .differs = "NaNs share the gradient; PyTorch's amin gives every element NaN",
+AD_OPTYPE(min, .differs = "NaNs share the gradient; PyTorch's amin gives every element NaN",
           .doc = "smallest element over all or some axes; NaN if any element is NaN", .formula = "min x",
           .evaluate = { min_evaluate, min_evaluate }, EXTREMUM);
 ad_var *ad_min(ad_var *x) { return ad__reduce_all(&ad_op_min, x); }
@@ -141,14 +139,12 @@ static void argmin_samples(ad_sampler *s) { argmax_samples(s); }
     .arity = 1, .flags = AD_OP_CONSTANT, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list,                  \
     .shape = place_shape
 
-AD_OPTYPE(argmax,
-          .doc = "index of the largest element, the first of equal ones; the first NaN if there is one",
+AD_OPTYPE(argmax, .doc = "index of the largest element, the first of equal ones; the first NaN if there is one",
           .formula = "argmax x", .evaluate = { argmax_evaluate, argmax_evaluate }, PLACE);
 ad_var *ad_argmax(ad_var *x) { return ad__reduce_all(&ad_op_argmax, x); }
 ad_var *ad_argmax_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmax, x, axis, keepdims); }
 
-AD_OPTYPE(argmin,
-          .doc = "index of the smallest element, the first of equal ones; the first NaN if there is one",
+AD_OPTYPE(argmin, .doc = "index of the smallest element, the first of equal ones; the first NaN if there is one",
           .formula = "argmin x", .evaluate = { argmin_evaluate, argmin_evaluate }, PLACE);
 ad_var *ad_argmin(ad_var *x) { return ad__reduce_all(&ad_op_argmin, x); }
 ad_var *ad_argmin_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmin, x, axis, keepdims); }

@@ -48,11 +48,9 @@ static void prod_samples(ad_sampler *s) {
     ad_sample(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(0), NULL, NULL);
 }
 
-AD_OPTYPE(prod,
-          .differs = "the slope of an infinite or NaN element is the product of the others; PyTorch's is NaN",
-          .doc = "product over all or some axes; the gradient is exact where elements are 0",
-          .formula = "product of x", .gradient = "g times the product of all other elements", .arity = 1,
-          .attr_size = sizeof(ad__axes_attrs),
+AD_OPTYPE(prod, .differs = "the slope of an infinite or NaN element is the product of the others; PyTorch's is NaN",
+          .doc = "product over all or some axes; the gradient is exact where elements are 0", .formula = "product of x",
+          .gradient = "g times the product of all other elements", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
           .attrs = ad__axes_list, .shape = ad__segments_shape, .evaluate = { prod_evaluate, prod_evaluate },
           .backward = { prod_backward, prod_backward }, .vjp = prod_vjp);
 ad_var *ad_prod(ad_var *x) { return ad__reduce_all(&ad_op_prod, x); }
