@@ -150,7 +150,9 @@ static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     g = ad_reshape(ad__in_dtype(g, AD_F64), flat);
     ad_var *d = ad_sub(x, training ? mean_of(x) : column_of(op, 1));
     ad_var *variance = training ? mean_of(ad_square(d)) : column_of(op, 2);
-    ad_var *scale = ad_rsqrt(ad_adds(variance, attrs_of(op)->eps)), *normal = ad_mul(d, scale);
+    double eps = attrs_of(op)->eps;
+    ad_var *scale = training ? ad__norm_scale_rule(variance, eps) : ad_rsqrt(ad_adds(variance, eps));
+    ad_var *normal = ad_mul(d, scale);
     int w = weight_index(op), b = bias_index(op);
     if (w > 0 && ad_vjp_wants(op, w)) dx[w] = ad__in_dtype(sum_of(ad_mul(g, normal)), t);
     if (b > 0 && ad_vjp_wants(op, b)) dx[b] = ad__in_dtype(sum_of(g), t);
@@ -227,7 +229,7 @@ static int batch_norm_train_evaluate(const ad_op *op) {
     sums_of(x->layout->dtype, s, x->data, m.mean);
     for (int64_t j = 0; j < s.c; j++) m.mean[j] /= n;
     products_of(x->layout->dtype, s, m.mean, x->data, NULL, unbiased);
-    for (int64_t j = 0; j < s.c; j++) m.scale[j] = 1 / sqrt(unbiased[j] / n + a->eps);
+    for (int64_t j = 0; j < s.c; j++) m.scale[j] = ad__norm_scale(unbiased[j] / n, a->eps);
     for (int64_t j = 0; j < s.c; j++) unbiased[j] /= n - 1;
     update_running(a->running_mean, m.mean, a->momentum, s.c);
     update_running(a->running_var, unbiased, a->momentum, s.c);
@@ -247,7 +249,8 @@ static void batch_norm_train_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(
-    batch_norm_train, .differs = "an infinite weight gives infinities; PyTorch has NaN",
+    batch_norm_train, .differs = "an infinite weight gives infinities; PyTorch has NaN. Elements whose squares overflow give NaN; "
+               "PyTorch has 0",
     .doc = "batch_norm in training: normalises each channel of x [n,c,..] with its mean and variance over the batch. "
            "Each evaluation updates the running averages, which are not operands",
     .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",

@@ -72,7 +72,7 @@ static void *row_at(const rows *r, const void *array, int64_t i) { return (char 
 static ad__moments moments_of(const rows *r, const void *x, double eps) {
     double n = (double)r->n, mean = AD__BY_DTYPE(r->t, ad__array_sum, r->n, x) / n;
     double squares = AD__BY_DTYPE(r->t, ad__squares_about, r->n, mean, x);
-    return (ad__moments){ mean, 1 / sqrt(squares / n + eps) };
+    return (ad__moments){ mean, ad__norm_scale(squares / n, eps) };
 }
 
 static int layer_norm_evaluate(const ad_op *op) {
@@ -142,7 +142,7 @@ static void layer_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape flat = AD_SHAPE(r.rows, r.n), s = attrs_of(op)->normalized;
     ad_dtype t = g->layout->dtype;
     ad_var *x = ad_reshape(ad__in_dtype(op->in[0], AD_F64), flat), *d = ad_sub(x, ad_mean_axis(x, 1, true));
-    ad_var *scale = ad_rsqrt(ad_adds(ad_mean_axis(ad_square(d), 1, true), attrs_of(op)->eps));
+    ad_var *scale = ad__norm_scale_rule(ad_mean_axis(ad_square(d), 1, true), attrs_of(op)->eps);
     ad_var *normal = ad_mul(d, scale);
     int w = weight_index(op), b = bias_index(op);
     g = ad_reshape(g, flat);
@@ -178,7 +178,7 @@ static const ad_attr norm_list[] = { { "normalized_shape", AD_ATTR_SHAPE, offset
                                      { "has_bias", AD_ATTR_BOOL, offsetof(norm_attrs, has_bias) },
                                      { 0 } };
 
-AD_OPTYPE(layer_norm, .differs = "elements whose squares overflow are normalised to 0; PyTorch has NaN",
+AD_OPTYPE(layer_norm,
           .doc = "normalises x over its last axes, which have normalized_shape, then applies an optional weight and an "
                  "optional bias of that shape. The variance is biased: it divides by the number of elements",
           .formula = "(x - mean) scale w + b, scale = 1 / sqrt(variance + eps)",

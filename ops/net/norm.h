@@ -1,13 +1,25 @@
-/* norm.h: a check of operands that layer_norm and batch_norm share. */
+/* norm.h: what layer_norm and batch_norm share: a check of operands, and the factor that normalises. */
 #ifndef OPS_NET_NORM_H
 #define OPS_NET_NORM_H
 
 #include "autodiff/graph/node.h"
+#include "ops/base/gradient.h"
+#include "ops/ops.h"
+
+#include <math.h>
 
 /* For shape rules: checks that `first` operands are followed by the weight and the bias that the attributes ask for. */
 static inline int ad__check_norm_operands(const ad_call *c, int first, bool has_weight, bool has_bias) {
     if (c->n == first + has_weight + has_bias) return AD_OK;
     return ad_call_fail(c, AD_EVALUE, "%d operands given, which does not match has_weight and has_bias", c->n);
+}
+
+/* 1 / sqrt(variance + eps), as a number and as a Var. NaN if the variance has overflowed, as 0 would hide that. */
+static inline double ad__norm_scale(double variance, double eps) {
+    return isinf(variance) ? NAN : 1 / sqrt(variance + eps);
+}
+static inline ad_var *ad__norm_scale_rule(ad_var *variance, double eps) {
+    return ad_rsqrt(ad_adds(ad_where(ad_isinf(variance), ad__constant(variance, NAN), variance), eps));
 }
 
 #endif
