@@ -249,7 +249,8 @@ static void batch_norm_train_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(
-    batch_norm_train, .differs = "an infinite weight gives infinities; PyTorch has NaN. Elements whose squares overflow give NaN; "
+    batch_norm_train,
+    .differs = "an infinite weight gives infinities; PyTorch has NaN. Elements whose squares overflow give NaN; "
                "PyTorch has 0",
     .doc = "batch_norm in training: normalises each channel of x [n,c,..] with its mean and variance over the batch. "
            "Each evaluation updates the running averages, which are not operands",
