@@ -134,8 +134,8 @@ ad_var *ad_hypot(ad_var *a, ad_var *b) { return AD_CALL_2(hypot, a, b); }
 #define QUOTIENT(a, b, y) (((a) - (y)) / (b))
 static ad_var *fmod_rule(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
     ad_var *difference = ad_detach(ad_sub(a, y)), *divisor = ad_detach(b), *q = ad_div(difference, divisor);
-    ad_var *small = ad_lt(ad_abs(q), ad__constant(q, 1e9)), *k = ad_neg(g);
-    return ad_where(small, ad_mul(k, ad_round(q)), ad_div(ad_mul(k, difference), divisor));
+    ad_var *small = ad_lt(ad_abs(q), ad__constant(q, 1e9)), *k = ad_neg(g), *none = is_zero(ad_round(q));
+    return ad__zero_where(none, ad_where(small, ad_mul(k, ad_round(q)), ad_div(ad_mul(k, difference), divisor)));
 }
 
 AD_BINARY(fmod, "remainder of a / b with the sign of a"
@@ -144,7 +144,8 @@ AD_BINARY(fmod, "remainder of a / b with the sign of a"
           0.4, 2,
           fmod(a, b),
           g,
-          fabs(QUOTIENT(a, b, y)) < (T)1e9 ? -g * rint(QUOTIENT(a, b, y)) : -g * (a - y) / b,
+          rint(QUOTIENT(a, b, y)) == 0          ? 0
+          : fabs(QUOTIENT(a, b, y)) < (T)1e9 ? -g * rint(QUOTIENT(a, b, y)) : -g * (a - y) / b,
           g,
           fmod_rule(g, a, b, y), 5.5, -5.5, 2.0, -2.0, 6.0)
 ad_var *ad_fmod(ad_var *a, ad_var *b) { return AD_CALL_2(fmod, a, b); }
