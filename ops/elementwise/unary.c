@@ -229,14 +229,15 @@ AD_UNARY(trunc, "x rounded towards 0; slope 0", 0.1, 0.9,
          NULL, 0.0, -0.0, 2.0, -2.5, 2.5, NAN, INFINITY)
 ad_var *ad_trunc(ad_var *x) { return AD_CALL_1(trunc, x); }
 
-/* NaN stays NaN and has slope 0; so has everything if a bound is NaN. If lo > hi, the result is hi. */
+/* NaN stays NaN and has slope 0. If lo > hi, the result is hi. If hi is NaN, so is the result; ad_clamp makes it NaN if lo
+   is. */
 AD_UNARY_K2(clamp, "x limited to lo .. hi; slope 1 at both bounds", NULL, lo, -0.75, hi, 1, -2, 2,
-            lo != lo || hi != hi ? (T)NAN : (x < lo ? lo : x) > hi ? hi : x < lo ? lo : x,
+            (x < lo ? lo : x) > hi ? hi : x < lo ? lo : x <= hi ? x : x + hi,
             x >= lo && x <= hi ? g : 0,
             ad_where(ad_logical_and(ad_ge(x, ad__constant(x, lo)), ad_le(x, ad__constant(x, hi))), g,
                      ad__constant(g, 0)),
             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
-ad_var *ad_clamp(ad_var *x, double lo, double hi) { return AD_CALL_K(clamp, x, lo, hi); }
+ad_var *ad_clamp(ad_var *x, double lo, double hi) { return AD_CALL_K(clamp, x, lo, lo == lo ? hi : lo); }
 
 AD_UNARY_K(adds, "x + k, where k is a C double", NULL, k, 1.5, -2, 2,
            x + k,
