@@ -73,7 +73,8 @@ AD_API ad_shape ad_shape_scalar(void);
 /* The number of elements, or -1 if s is not valid: wrong ndim, a negative size, or 2^59 elements or more. */
 AD_API int64_t ad_shape_numel(ad_shape s);
 AD_API bool ad_shape_equal(ad_shape a, ad_shape b);
-/* Writes "[2,3]" to a buffer of size bytes, unless it is NULL, and returns the length of the whole text, as snprintf does. */
+/* Writes "[2,3]" to a buffer of size bytes, unless it is NULL, and returns the length of the whole text, as
+   snprintf does. */
 AD_API int ad_shape_text(ad_shape s, char *to, size_t size);
 /* The same text by value: ad_shape_str(s).text is valid until the end of the full expression, such as a printf call. */
 typedef struct {
@@ -183,8 +184,8 @@ AD_API ad_var *ad_tensor(ad_graph *g, ad_dtype t, const void *data, ad_shape s);
    except that ad_gradcheck changes elements for a while. After changing the array, call ad_data_mut(x), so that results
    computed before count as stale. nil after AD_EVALUE if data is NULL and s has elements. */
 AD_API ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s);
-/* Makes an ad_input borrow another array of the same shape and dtype. AD_EVALUE if x was not made by ad_input, or if data
-   is NULL and x has elements. */
+/* Makes an ad_input borrow another array of the same shape and dtype. AD_EVALUE if x was not made by ad_input, or
+   if data is NULL and x has elements. */
 AD_API int ad_rebind(ad_var *x, void *data);
 AD_API ad_var *ad_scalar(ad_graph *g, ad_dtype t, double value);
 AD_API ad_var *ad_zeros(ad_graph *g, ad_dtype t, ad_shape s);
@@ -234,8 +235,8 @@ AD_API void *ad_data_mut(ad_var *x);
 /* A leaf's gradient for writing, between backward and an optimiser's step (clipping, all-reduce). NULL, without an
    error, if an op made x or x has no gradient memory. */
 AD_API void *ad_grad_mut(ad_var *x);
-/* Copies numel elements of x's dtype into a leaf. AD_EVALUE if data is NULL and x has elements, or if x is an op's result
-   or an ad_input. */
+/* Copies numel elements of x's dtype into a leaf. AD_EVALUE if data is NULL and x has elements, or if x is an op's
+   result or an ad_input. */
 AD_API int ad_set(ad_var *x, const void *data);
 AD_API ad_shape ad_shape_of(const ad_var *x);    /* [0] for nil and NULL */
 AD_API ad_dtype ad_dtype_of(const ad_var *x);    /* AD_F64 for nil and NULL */
@@ -347,17 +348,19 @@ typedef struct {
     char message[400]; /* the same as a sentence, or the graph's error */
 } ad_check_report;
 
-/* Compares backward with central differences, for every element of f's result with respect to every element of every x
-   that requires a gradient. The xs are f64 leaves of one graph. opts and out may be NULL. Returns 0, AD_ECHECK if two
-   numbers differ (which is not an error of the graph), or the code of the graph's error if f failed. The check changes
-   the values of the xs for a while; values and gradients are restored. */
+/* Compares backward with central differences, for every element of f's result with respect to every element of
+   every x that requires a gradient. The xs are f64 leaves of one graph. opts and out may be NULL. Returns 0,
+   AD_ECHECK if two numbers differ (which is not an error of the graph), or the code of the graph's error if f
+   failed. The check changes the values of the xs for a while; values and gradients are restored. Running averages
+   and other state do not move. */
 AD_API int ad_gradcheck(ad_check_fn *f, void *user, int n, ad_var *const xs[], const ad_check_opts *opts,
                         ad_check_report *out);
 /* Checks an op on its own samples: backward against differences, vjp against backward, f32 against f64, second
    derivatives against differences of first ones, gradients evaluated again after a change and recorded without
-   gradients. Compares both rules also at 0, infinities, NaN and numbers of 1e-30 to 1e30, with cotangents that are 0, tiny,
-   huge, infinite and NaN: equal numbers, or for ops that are not elementwise both not finite. An op may refuse operands
-   with an error. Return codes are those of ad_gradcheck; AD_EVALUE if the op has no samples. out may be NULL. */
+   gradients. Compares both rules also at 0, infinities, NaN and numbers of 1e-30 to 1e30, with cotangents that are
+   0, tiny, huge, infinite and NaN: equal numbers, or for ops that are not elementwise both not finite. An op may
+   refuse operands with an error. Return codes are those of ad_gradcheck; AD_EVALUE if the op has no samples. out
+   may be NULL. */
 AD_API int ad_check_op(ad_graph *g, const ad_optype *t, ad_check_report *out);
 
 #ifdef __cplusplus

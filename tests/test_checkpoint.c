@@ -33,6 +33,16 @@ static void running_averages_move_once(void **state) {
     ad_graph_free(g);
 }
 
+static void checks_move_no_state(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, x_values, AD_SHAPE(6, 1));
+    nn_module *m = nn_batch_norm(g, AD_F64, 1, (nn_batch_norm_opts){ 0 });
+    assert_int_equal(ad_gradcheck(apply_module, m, 1, &x, NULL, NULL), AD_OK);
+    assert_true(mean_of(m, "running_mean") == 0 && mean_of(m, "num_batches_tracked") == 0);
+    ad_graph_free(g);
+}
+
 /* An op of a user's that counts its evaluations, unless they repeat an earlier one. */
 static int counted_evaluate(const ad_op *op) {
     ad_graph *g = ad_graph_of(ad_op_result(op));
@@ -438,6 +448,7 @@ static void every_op_within_a_checkpoint(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_op_within_a_checkpoint),
+        cmocka_unit_test(checks_move_no_state),
         cmocka_unit_test(running_averages_move_once),
         cmocka_unit_test(ops_with_state),
         cmocka_unit_test(gradients_reach_the_weights_of_a_module),

@@ -163,7 +163,9 @@ int ad_check_op(ad_graph *g, const ad_optype *type, ad_check_report *out) {
     if (g == NULL || g->code != AD_OK) return ad__check_failed(r, g, g ? g->code : AD_EVALUE);
     ad__op_check s = { .g = g, .type = type, .report = r, .random = g->random };
     bool keep_grads = ad_keep_grads(g, true), enabled = ad_enable_grad(g, true);
+    g->recomputing++; /* a check moves no state */
     int rc = ad_each_sample(g, type, check_case, &s);
+    g->recomputing--;
     ad_keep_grads(g, keep_grads);
     ad_enable_grad(g, enabled);
     if (rc == AD_OK && s.cases == 0)
