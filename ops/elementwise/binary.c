@@ -2,6 +2,36 @@
 #include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"
 
+/* ---- products of three numbers, ordered so that no factor overflows or underflows unless the result does ---------- */
+
+/* The functions choose factors and not results: a result that is not chosen has cotangent 0, and 0 times an infinite
+   slope would be NaN. */
+
+/* g k p; PRODUCT does it in numbers. */
+ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p) {
+    ad_var *one = ad__constant(k, 1), *opposed = ad_ne(ad_gt(ad_abs(k), one), ad_gt(ad_abs(p), one));
+    return ad_mul(ad_mul(g, ad_where(opposed, one, k)), ad_mul(ad_where(opposed, k, one), p));
+}
+
+/* g a / y for |a| <= y. a / y may underflow, which matters if g is large. */
+#define PART(g, a, y) (fabs(g) > 1 && fabs(a) < 1 ? (g) * (a) / (y) : (g) * ((a) / (y)))
+static ad_var *part(ad_var *g, ad_var *a, ad_var *y) {
+    ad_var *one = ad__constant(a, 1), *first = ad_logical_and(ad_gt(ad_abs(g), one), ad_lt(ad_abs(a), one));
+    ad_var *product = ad_div(ad_mul(g, ad_where(first, a, one)), ad_where(first, y, one));
+    return ad_mul(product, ad_div(ad_where(first, one, a), ad_where(first, one, y)));
+}
+
+/* g a / b, in the order in which no product of two large or two small numbers is formed. */
+#define RATIO(g, a, b) ((fabs(g) > 1) == (fabs(a) > 1) ? (g) / (b) * (a) : (g) * (a) / (b))
+static ad_var *ratio(ad_var *g, ad_var *a, ad_var *b) {
+    ad_var *one = ad__constant(a, 1), *alike = ad_eq(ad_gt(ad_abs(g), one), ad_gt(ad_abs(a), one));
+    return ad_mul(ad_div(ad_mul(g, ad_where(alike, one, a)), b), ad_where(alike, a, one));
+}
+
+/* ---- arithmetic --------------------------------------------------------------------------------------------------- */
+
+static ad_var *is_zero(ad_var *x) { return ad_eq(x, ad__constant(x, 0)); }
+
 AD_BINARY(add, "a + b", -2, 2,
           a + b,
           g,
@@ -36,14 +66,6 @@ ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL_2(div, a, b); }
 
 /* 0^0 is 1. The slope in a is 0 where b is 0. The slope in b is 0 where a is 0 and b >= 0. The formulas test for these
    cases, since b a^(b-1) and a^b log a there multiply 0 by an infinity. */
-static ad_var *is_zero(ad_var *x) { return ad_eq(x, ad__constant(x, 0)); }
-
-/* The three functions below choose factors and not results: a result that is not chosen has cotangent 0, and 0 times an
-   infinite slope would be NaN. */
-ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p) {
-    ad_var *one = ad__constant(k, 1), *opposed = ad_ne(ad_gt(ad_abs(k), one), ad_gt(ad_abs(p), one));
-    return ad_mul(ad_mul(g, ad_where(opposed, one, k)), ad_mul(ad_where(opposed, k, one), p));
-}
 
 /* b is negative, and not near 0, and a is neither 0 nor infinite nor NaN. Then g b a^(b-1) is computed as g y / a b, as
    the power may overflow. */
@@ -112,14 +134,6 @@ AD_BINARY(atan2, "angle of the point (b, a) in -pi .. pi; slopes NaN at (0, 0)"
           ad_div(ad_mul(ad_neg(g), ad_div(a, ad_hypot(a, b))), ad_hypot(a, b)), 0.0, 1.0, -1.5, 1e-30, 1e30)
 ad_var *ad_atan2(ad_var *a, ad_var *b) { return AD_CALL_2(atan2, a, b); }
 
-/* g a / y for |a| <= y. a / y may underflow, which matters if g is large. */
-#define PART(g, a, y) (fabs(g) > 1 && fabs(a) < 1 ? (g) * (a) / (y) : (g) * ((a) / (y)))
-static ad_var *part(ad_var *g, ad_var *a, ad_var *y) {
-    ad_var *one = ad__constant(a, 1), *first = ad_logical_and(ad_gt(ad_abs(g), one), ad_lt(ad_abs(a), one));
-    ad_var *product = ad_div(ad_mul(g, ad_where(first, a, one)), ad_where(first, y, one));
-    return ad_mul(product, ad_div(ad_where(first, one, a), ad_where(first, one, y)));
-}
-
 AD_BINARY(hypot, "sqrt(a^2 + b^2), without overflow; slopes NaN at (0, 0)", 0.3, 2,
           hypot(a, b),
           PART(g, a, y),
@@ -149,13 +163,6 @@ AD_BINARY(fmod, "remainder of a / b with the sign of a"
           g,
           fmod_rule(g, a, b, y), 5.5, -5.5, 2.0, -2.0, 6.0)
 ad_var *ad_fmod(ad_var *a, ad_var *b) { return AD_CALL_2(fmod, a, b); }
-
-/* g a / b, in the order in which no product of two large or two small numbers is formed. */
-#define RATIO(g, a, b) ((fabs(g) > 1) == (fabs(a) > 1) ? (g) / (b) * (a) : (g) * (a) / (b))
-static ad_var *ratio(ad_var *g, ad_var *a, ad_var *b) {
-    ad_var *one = ad__constant(a, 1), *alike = ad_eq(ad_gt(ad_abs(g), one), ad_gt(ad_abs(a), one));
-    return ad_mul(ad_div(ad_mul(g, ad_where(alike, one, a)), b), ad_where(alike, a, one));
-}
 
 /* The slope in a is 0 where a is 0 and b <= 0. Both slopes agree with PyTorch's. */
 AD_BINARY(xlogy, "a log b; 0 where a is 0, unless b is NaN", 0.3, 2,
