@@ -2,7 +2,7 @@
 #include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"
 
-/* ---- products of three numbers, ordered so that no factor overflows or underflows unless the result does ---------- */
+/* ---- products of three numbers, in an order in which only the result may overflow --------------------------------- */
 
 /* The functions choose factors and not results: a result that is not chosen has cotangent 0, and 0 times an infinite
    slope would be NaN. */
@@ -28,7 +28,7 @@ static ad_var *ratio(ad_var *g, ad_var *a, ad_var *b) {
     return ad_mul(ad_div(ad_mul(g, ad_where(alike, one, a)), b), ad_where(alike, a, one));
 }
 
-/* ---- arithmetic --------------------------------------------------------------------------------------------------- */
+/* ---- arithmetic -------------------------------------------------------------------------------------------------- */
 
 static ad_var *is_zero(ad_var *x) { return ad_eq(x, ad__constant(x, 0)); }
 
