@@ -2,7 +2,7 @@
 #include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"
 
-/* ---- products of three numbers, in an order in which only the result may overflow --------------------------------- */
+/* ---- products of three numbers, in an order in which only the result may overflow ---------------------------- */
 
 /* The functions choose factors and not results: a result that is not chosen has cotangent 0, and 0 times an infinite
    slope would be NaN. */
