@@ -93,7 +93,7 @@ static bool same_infinity(const ad__trial *t, double a, double b) {
     return !is_elementwise(t->check->type) && !isfinite(a) && !isfinite(b);
 }
 
-static int compare_operand(const ad__trial *t, int i, const ad_var *dx) {
+static int compare_operand(const ad__trial *t, int i, const ad_var *dx, const char *rules) {
     double relative = t->y->layout->dtype == AD_F64 ? 1e-10 : 1e-4, floor = bound(t, i, relative);
     ad_check_report *r = t->check->report;
     for (int64_t k = 0; k < dx->layout->numel; k++) {
@@ -103,7 +103,7 @@ static int compare_operand(const ad__trial *t, int i, const ad_var *dx) {
             continue;
         }
         char what[300];
-        describe(t, k, "vjp and backward", what, sizeof what);
+        describe(t, k, rules, what, sizeof what);
         return ad__compare(r, t->check->type->name, i, k, by_vjp, by_backward, 0, 0, what);
     }
     return AD_OK;
@@ -130,7 +130,8 @@ static int compare_rules(const ad__trial *t) {
     int vjp = ad_vjp(t->y, t->weights, n, xs, dxs), rc = vjp == AD_ENOMEM ? vjp : AD_OK;
     if (rc == AD_OK) ad_clear_error(g);
     if (rc == AD_OK) rc = compare_codes(t, vjp, backward);
-    for (int j = 0; j < n && rc == AD_OK && vjp == AD_OK; j++) rc = compare_operand(t, from[j], dxs[j]);
+    for (int j = 0; j < n && rc == AD_OK && vjp == AD_OK; j++)
+        rc = compare_operand(t, from[j], dxs[j], "vjp and backward");
     return rc;
 }
 
@@ -152,26 +153,62 @@ static int compare_cotangents(const point *p, ad__trial *t) {
     return rc;
 }
 
+/* Not near the ends of the range of f32. */
+static bool is_ordinary(double v) {
+    double size = fabs(v);
+    return size == 0 || (size > 1e-31 && size < 1e31) || size == INFINITY;
+}
+
+/* Compares slopes by forward mode with those by backward where these are finite, at ordinary operands. */
+static int compare_slopes(const ad__trial *t, int i, ad_var *slope) {
+    for (int64_t k = 0; k < slope->layout->numel; k++) {
+        double by_backward = ad_grad_at(t->in[i], k);
+        bool ordinary = isfinite(by_backward);
+        for (int o = 0; o < t->n; o++) {
+            double v = ad_at(t->in[o], k < t->in[o]->layout->numel ? k : 0);
+            ordinary = ordinary && (is_ordinary(v) || isnan(v));
+        }
+        if (!ordinary) ad_write_element(slope->layout->dtype, slope->data, k, by_backward);
+    }
+    return compare_operand(t, i, slope, "jvp and backward");
+}
+
+/* Forward mode differentiates the vjp of an elementwise op with respect to the cotangent, which must give the slope. A
+   branch of the rule that was not chosen may turn 0 times an infinity into NaN. */
+static int compare_forward(const ad__trial *t) {
+    ad_graph *g = t->check->g;
+    ad_var *y = t->y, *w = ad_param(g, y->layout->dtype, NULL, y->layout->shape), *dx, *slope;
+    for (int64_t k = 0; k < w->layout->numel; k++) ad_write_element(w->layout->dtype, w->data, k, 1);
+    for (int i = 0; i < t->n; i++)
+        if (ad__trial_takes_gradient(t, i)) ad_zero_grad(t->in[i]);
+    int rc = ad_backward_from(y, w);
+    for (int i = 0; i < t->n && rc == AD_OK; i++) {
+        ad_var *x = t->in[i];
+        if (!ad__trial_takes_gradient(t, i) || !ad_shape_equal(x->layout->shape, y->layout->shape)) continue;
+        rc = ad_vjp(y, w, 1, &x, &dx);
+        if (rc == AD_OK && ad__needs(dx)) rc = ad_vjp(dx, w, 1, &w, &slope);
+        if (rc == AD_OK && ad__needs(dx)) rc = compare_slopes(t, i, slope);
+    }
+    return rc;
+}
+
 /* An op may refuse the point. */
 static int compare_at(const point *p) {
     ad_graph *g = p->check->g;
     ad__trial t = { .check = p->check, .attrs = p->attrs, .n = p->sample->n };
     ad_mark m = ad_begin(g);
     int rc = ad__trial_build(&t, p->dtype, p->shapes, p->values);
-    if (rc == AD_OK && ad__needs(t.y)) rc = compare_cotangents(p, &t);
-    else if (rc != AD_OK && rc != AD_ENOMEM) ad_clear_error(g), rc = AD_OK;
+    if (rc == AD_OK && ad__needs(t.y)) {
+        rc = compare_cotangents(p, &t);
+        if (rc == AD_OK && is_elementwise(p->check->type)) rc = compare_forward(&t);
+    } else if (rc != AD_OK && rc != AD_ENOMEM) ad_clear_error(g), rc = AD_OK;
     ad_end(g, m);
     return rc;
 }
 
 /* ---- f32 and f64 ------------------------------------------------------------------------------------------- */
 
-/* Numbers near the ends of the range of f32, and values outside it, are not compared. */
-static bool is_ordinary(double v) {
-    double size = fabs(v);
-    return size == 0 || (size > 1e-31 && size < 1e31) || size == INFINITY;
-}
-
+/* Values outside the range of f32 are not compared. */
 static bool is_comparable(const ad__trial *wide, int64_t k) {
     for (int i = 0; i < wide->n; i++)
         if (!is_ordinary(ad_at(wide->in[i], k)) && !isnan(ad_at(wide->in[i], k))) return false;

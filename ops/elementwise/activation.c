@@ -52,7 +52,8 @@ ad_var *ad_softplus_with(ad_var *x, double beta, double threshold) {
 AD_UNARY_K(leaky_relu, "x where x > 0, else slope x; its derivative at 0 is slope", NULL, slope, 0.2, 0.1, 2,
            x > 0 ? x : x * slope,
            x > 0 ? g : g * slope,
-           ad_where(ad_gt(x, ad__constant(x, 0)), g, ad_muls(g, slope)), 0.0, -0.0, -1.0, -3.0, INFINITY, -INFINITY)
+           ad_mul(g, ad_where(ad_gt(x, ad__constant(x, 0)), ad__constant(x, 1), ad__constant(x, slope))),
+           0.0, -0.0, -1.0, -3.0, INFINITY, -INFINITY)
 ad_var *ad_leaky_relu(ad_var *x, double slope) { return AD_CALL_K(leaky_relu, x, slope); }
 
 /* exp(min(x, 0)): ad_where uses it for x <= 0 only, and exp(x) must not overflow where ad_where drops it. Its slope
@@ -62,7 +63,7 @@ static ad_var *exp_left(ad_var *x) { return ad_exp(ad_neg(ad_relu(ad_neg(x)))); 
 AD_UNARY_K(elu, "x where x > 0, else alpha (exp(x) - 1); slope alpha at 0", NULL, alpha, 1.5, -3, 3,
            x > 0 ? x : alpha * expm1(x),
            x > 0 ? g : g * (alpha * exp(x)),
-           ad_where(ad_gt(x, ad__constant(x, 0)), g, ad_mul(g, ad_muls(exp_left(x), alpha))),
+           ad_mul(g, ad_where(ad_gt(x, ad__constant(x, 0)), ad__constant(x, 1), ad_muls(exp_left(x), alpha))),
            0.0, -1.0, 2.0, 1e4, -INFINITY)
 ad_var *ad_elu(ad_var *x, double alpha) { return AD_CALL_K(elu, x, alpha); }
 
@@ -175,6 +176,13 @@ AD_UNARY(hardsigmoid, "x / 6 + 1/2, limited to 0 .. 1; slope 0 at -3 and 3"
          0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
 ad_var *ad_hardsigmoid(ad_var *x) { return AD_CALL_1(hardsigmoid, x); }
 
+static ad_var *hardswish_rule(ad_var *g, ad_var *x) {
+    ad_var *left = ad_lt(x, ad__constant(x, -3)), *right = ad_gt(x, ad__constant(x, 3)), *zero = ad__constant(x, 0);
+    ad_var *inner = ad_where(ad_logical_or(left, right), zero, x);
+    ad_var *slope = ad_where(right, ad__constant(x, 1), ad_adds(ad_muls(inner, 1.0 / 3), 0.5));
+    return ad__zero_where(left, ad_mul(g, slope));
+}
+
 /* The slopes at -3 and 3 are those of the interval between them, as in PyTorch. */
 AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3"
          AD_DIFFERS("the slopes at -3 and 3 are those of the interval between them, for every size; PyTorch's "
@@ -182,20 +190,22 @@ AD_UNARY(hardswish, "x hardsigmoid(x); slope -0.5 at -3 and 1.5 at 3"
          -2.9, 2.9,
          x <= -3 ? x * 0 : x >= 3 ? x : x * ((x + 3) / 6),
          x < -3 ? 0 : x > 3 ? g : g * (x / 3 + (T)0.5),
-         ad_where(ad_gt(x, ad__constant(x, 3)), g,
-                  ad__zero_where(ad_lt(x, ad__constant(x, -3)), ad_mul(g, ad_adds(ad_muls(x, 1.0 / 3), 0.5)))),
+         hardswish_rule(g, x),
          0.0, -3.0, 3.0, -5.0, 5.0, NAN, INFINITY)
 ad_var *ad_hardswish(ad_var *x) { return AD_CALL_1(hardswish, x); }
 
 /* ---- prelu: x [n,c,..], w [1] or [c]; the elementwise operands are a [n,c,..] and b [c,1,..] ------------- */
+
+/* a where a <= 0, else 0 */
+static ad_var *left_part(ad_var *a) { return ad__zero_where(ad_gt(a, ad__constant(a, 0)), a); }
 
 AD_BINARY(prelu, "a where a > 0, else a b; ad_prelu(x, w) takes one slope, or one per channel of axis 1",
           -2, 2,
           a > 0 ? a : a * b,
           a > 0 ? g : g * b,
           a > 0 ? 0 : g * a,
-          ad_where(ad_gt(a, ad__constant(a, 0)), g, ad_mul(g, b)),
-          ad_where(ad_gt(a, ad__constant(a, 0)), ad__constant(g, 0), ad_mul(g, a)), 0.0, -0.0, 1.0, -0.5)
+          ad_mul(g, ad_where(ad_gt(a, ad__constant(a, 0)), ad__constant(b, 1), b)),
+          ad__zero_where(ad_gt(a, ad__constant(a, 0)), ad_mul(g, left_part(a))), 0.0, -0.0, 1.0, -0.5)
 
 ad_var *ad_prelu(ad_var *x, ad_var *w) {
     if (ad__absent(x) || ad__absent(w)) return ad__apply2(&ad_op_prelu, x, w, NULL);

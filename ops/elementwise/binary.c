@@ -82,7 +82,7 @@ static ad_var *slope_in_base(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
     ad_var *k = ad__zero_where(ad_logical_and(none, ad_logical_not(ad_isfinite(g))), g);
     ad_var *infinite = ad_logical_and(none, ad_logical_not(ad_isfinite(ad_reciprocal(a))));
     ad_var *power = ad_pow(ad_where(ad_logical_or(infinite, inverse), one, a), ad_adds(b, -1));
-    ad_var *quotient = ad_mul(ad_div(ad_mul(k, y), ad_where(inverse, a, one)), b);
+    ad_var *quotient = ad_mul(ad_div(ad_mul(k, ad_where(inverse, y, one)), ad_where(inverse, a, one)), b);
     return ad_where(inverse, quotient, ad__product(k, b, power));
 }
 

@@ -255,10 +255,11 @@ ad_var *ad_muls(ad_var *x, double k) { return AD_CALL_K(muls, x, k); }
    0, infinite or NaN. */
 static ad_var *pows_rule(ad_var *g, ad_var *x, ad_var *y, double k) {
     if (k == 0) return NULL;
-    ad_var *power = ad__product(g, ad__constant(x, k), ad_pows(x, k - 1));
-    if (!(k < -0.25)) return power;
-    ad_var *ordinary = ad_logical_and(x, ad_isfinite(x));
-    return ad_where(ordinary, ad_muls(ad_div(ad_mul(g, y), x), k), power);
+    if (!(k < -0.25)) return ad__product(g, ad__constant(x, k), ad_pows(x, k - 1));
+    ad_var *one = ad__constant(x, 1), *ordinary = ad_logical_and(x, ad_isfinite(x));
+    ad_var *power = ad__product(g, ad__constant(x, k), ad_pows(ad_where(ordinary, one, x), k - 1));
+    ad_var *quotient = ad_div(ad_mul(g, ad_where(ordinary, y, one)), ad_where(ordinary, x, one));
+    return ad_where(ordinary, ad_muls(quotient, k), power);
 }
 
 AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0"

@@ -103,7 +103,8 @@ static void multi_margin_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *z = ad_add(ad_adds(ad_neg(ad_gather(x, 1, at)), attrs_of(op)->margin), x);
     ad_var *k = row_factors(op, classes, g), *zero = ad__constant(x, 0);
     ad_var *in_force = ad_logical_and(ad_logical_not(hit), ad_gt(z, zero));
-    ad_var *slope = ad_where(in_force, attrs_of(op)->p == 2 ? ad_mul(ad_muls(k, 2), z) : k, zero);
+    ad_var *excess = ad_where(in_force, z, zero);
+    ad_var *slope = ad_where(in_force, attrs_of(op)->p == 2 ? ad_mul(ad_muls(k, 2), excess) : k, zero);
     ad_var *sum = ad_sum_axis(slope, 1, true);
     dx[0] = ad__in_dtype(ad_where(hit, ad_neg(sum), slope), g->layout->dtype);
 }

@@ -173,6 +173,12 @@ static ad_var *is_beyond(ad_var *x, ad_var *t, double margin) {
     return ad_lt(ad_adds(ad_neg(ad_mul(t, x)), margin), ad__constant(x, 0));
 }
 
+/* -g times other, and 0 beyond the margin. Both factors are replaced there, as 0 times infinity is NaN. */
+static ad_var *hinge_rule(ad_var *g, ad_var *x, ad_var *t, double margin, ad_var *other) {
+    ad_var *beyond = is_beyond(x, t, margin);
+    return ad_mul(ad__zero_where(beyond, ad_neg(g)), ad__zero_where(beyond, other));
+}
+
 static ad_var *hinge_embedding_rule(ad_var *g, ad_var *x, ad_var *t, double margin) {
     ad_var *one = ad__constant(t, 1), *inside = ad_ge(ad_adds(ad_neg(x), margin), ad__constant(x, 0));
     ad_var *rising = ad_ne(t, ad_neg(one)), *falling = ad_logical_and(ad_ne(t, one), inside);
@@ -183,8 +189,8 @@ AD_LOSS(hinge,
         k - t * x < 0 ? 0 : k - t * x,
         k - t * x < 0 ? 0 : -g * t,
         k - t * x < 0 ? 0 : -g * x,
-        ad__zero_where(is_beyond(x, t, k), ad_mul(ad_neg(g), t)),
-        ad__zero_where(is_beyond(x, t, k), ad_mul(ad_neg(g), x)),
+        hinge_rule(g, x, t, k, t),
+        hinge_rule(g, x, t, k, x),
         (.x_range = { -2, 2 }, .t_range = { -1.1, 1.2 }, .parameters = AD__PARAMETERS(1, 0.4),
          .points = AD__POINTS({ 1, 1 }, { -1, 1 }, { 1, -1 }, { 0.5, 1 }, { 3, 1 })),
         .doc = "max(0, margin - t x), targets t of -1 or 1; PyTorch has no such function",
