@@ -7,6 +7,9 @@
 
 static ad_var *clamp(ad_var *x) { return ad_clamp(x, -1, 2); }
 static ad_var *clamp_crossed(ad_var *x) { return ad_clamp(x, 2, -2); }
+static ad_var *clamp_above_0(ad_var *x) { return ad_clamp(x, 0, 1); }
+static ad_var *clamp_below_0(ad_var *x) { return ad_clamp(x, -1, 0); }
+static ad_var *clamp_below_minus_0(ad_var *x) { return ad_clamp(x, -1, -0.0); }
 static ad_var *hardtanh(ad_var *x) { return ad_hardtanh(x, -1, 2); }
 static ad_var *elu(ad_var *x) { return ad_elu(x, 1.5); }
 static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.1); }
@@ -72,6 +75,29 @@ static void unary_ops_at_special_points(void **state) {
         assert_int_equal(ad_backward(y), AD_OK);
         assert_within(ad_item(y), points[i].y, 1e-15, points[i].name);
         assert_within(ad_grad_item(x), points[i].dx, 1e-14, points[i].name);
+        ad_graph_free(g);
+    }
+}
+
+/* A zero at a bound is not replaced by a bound of the other sign; sign(-0) is 0. */
+static void signs_of_zeros(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        ad_var *(*f)(ad_var *);
+        double x, y;
+    } points[] = {
+        { "clamp to 0 .. 1", clamp_above_0, -0.0, -0.0 },
+        { "clamp to 0 .. 1", clamp_above_0, 0, 0 },
+        { "clamp to -1 .. 0", clamp_below_0, -0.0, -0.0 },
+        { "clamp to -1 .. -0", clamp_below_minus_0, 0, 0 },
+        { "sign", ad_sign, -0.0, 0 },
+    };
+    for (int i = 0; i < 2 * COUNT(points); i++) {
+        ad_graph *g = ad_graph_new();
+        double y = ad_item(points[i / 2].f(param_item(g, i % 2 ? AD_F32 : AD_F64, points[i / 2].x)));
+        if (y != 0 || signbit(y) != signbit(points[i / 2].y))
+            fail_msg("%s: %g is not %g", points[i / 2].name, y, points[i / 2].y);
         ad_graph_free(g);
     }
 }
@@ -498,6 +524,7 @@ static void nil_is_propagated_and_null_is_reported(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unary_ops_at_special_points),
+        cmocka_unit_test(signs_of_zeros),
         cmocka_unit_test(tails_are_accurate),
         cmocka_unit_test(binary_ops_at_special_points),
         cmocka_unit_test(predicates_and_logic),

@@ -19,9 +19,9 @@ ad_var *ad_abs(ad_var *x) { return AD_CALL_1(abs, x); }
 AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0"
          AD_DIFFERS("sign(NaN) is NaN, as NumPy has it; PyTorch's 0 would hide it"),
          0.1, 2,
-         x > 0 ? 1 : x < 0 ? -1 : x,
+         x > 0 ? 1 : x < 0 ? -1 : x == 0 ? 0 : x,
          0,
-         NULL, 0.0, -3.0, NAN)
+         NULL, 0.0, -0.0, -3.0, NAN)
 ad_var *ad_sign(ad_var *x) { return AD_CALL_1(sign, x); }
 
 AD_UNARY(sqrt, "square root; slope inf at 0", 0.2, 4,
