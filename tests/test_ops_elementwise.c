@@ -79,6 +79,25 @@ static void unary_ops_at_special_points(void **state) {
     }
 }
 
+static ad_var *quarter_power(ad_var *x) { return ad_pow(x, ad_scalar(ad_graph_of(x), AD_F64, -0.25)); }
+static ad_var *quarter_pows(ad_var *x) { return ad_pows(x, -0.25); }
+
+/* From an exponent of -0.25 downwards, x^(k-1) = 1e375 does not overflow before the cotangent makes the slope finite; in
+   either rule. */
+static void slopes_of_powers_keep_their_range(void **state) {
+    (void)state;
+    ad_var *(*const powers[])(ad_var *) = { quarter_power, quarter_pows };
+    for (int i = 0; i < COUNT(powers); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_item(g, AD_F64, 1e-300), *y = powers[i](x), *w = ad_scalar(g, AD_F64, 1e-200), *dx;
+        assert_int_equal(ad_vjp(y, w, 1, &x, &dx), AD_OK);
+        assert_int_equal(ad_backward_from(y, w), AD_OK);
+        assert_within(ad_item(dx), -2.5e174, 1e-13, "by vjp");
+        assert_within(ad_grad_item(x), -2.5e174, 1e-13, "by backward");
+        ad_graph_free(g);
+    }
+}
+
 /* A zero at a bound is not replaced by a bound of the other sign; sign(-0) is 0. */
 static void signs_of_zeros(void **state) {
     (void)state;
@@ -524,6 +543,7 @@ static void nil_is_propagated_and_null_is_reported(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unary_ops_at_special_points),
+        cmocka_unit_test(slopes_of_powers_keep_their_range),
         cmocka_unit_test(signs_of_zeros),
         cmocka_unit_test(tails_are_accurate),
         cmocka_unit_test(binary_ops_at_special_points),

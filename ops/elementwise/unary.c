@@ -253,7 +253,7 @@ ad_var *ad_muls(ad_var *x, double k) { return AD_CALL_K(muls, x, k); }
 static ad_var *pows_rule(ad_var *g, ad_var *x, ad_var *y, double k) {
     if (k == 0) return NULL;
     ad_var *power = ad__product(g, ad__constant(x, k), ad_pows(x, k - 1));
-    if (!(k < -0.25)) return power;
+    if (!(k <= -0.25)) return power;
     ad_var *ordinary = ad_logical_and(x, ad_isfinite(x));
     return ad_where(ordinary, ad_muls(ad_div(ad_mul(g, y), x), k), power);
 }
@@ -264,6 +264,6 @@ AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0"
            k == 2 ? x * x : pow(x, k),
            k == 0   ? 0
            : k == 2 ? g * 2 * x
-           : k < (T)-0.25 && x != 0 && fabs(x) < (T)INFINITY ? g * y / x * k : PRODUCT(g, k, pow(x, k - 1)),
+           : k <= (T)-0.25 && x != 0 && fabs(x) < (T)INFINITY ? g * y / x * k : PRODUCT(g, k, pow(x, k - 1)),
            pows_rule(g, x, y, k), 0.0, 1.0)
 ad_var *ad_pows(ad_var *x, double k) { return AD_CALL_K(pows, x, k); }
