@@ -7,6 +7,9 @@
 
 static ad_var *clamp(ad_var *x) { return ad_clamp(x, -1, 2); }
 static ad_var *clamp_crossed(ad_var *x) { return ad_clamp(x, 2, -2); }
+static ad_var *clamp_above_0(ad_var *x) { return ad_clamp(x, 0, 1); }
+static ad_var *clamp_below_0(ad_var *x) { return ad_clamp(x, -1, 0); }
+static ad_var *clamp_below_minus_0(ad_var *x) { return ad_clamp(x, -1, -0.0); }
 static ad_var *hardtanh(ad_var *x) { return ad_hardtanh(x, -1, 2); }
 static ad_var *elu(ad_var *x) { return ad_elu(x, 1.5); }
 static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.1); }
@@ -72,6 +75,48 @@ static void unary_ops_at_special_points(void **state) {
         assert_int_equal(ad_backward(y), AD_OK);
         assert_within(ad_item(y), points[i].y, 1e-15, points[i].name);
         assert_within(ad_grad_item(x), points[i].dx, 1e-14, points[i].name);
+        ad_graph_free(g);
+    }
+}
+
+static ad_var *quarter_power(ad_var *x) { return ad_pow(x, ad_scalar(ad_graph_of(x), AD_F64, -0.25)); }
+static ad_var *quarter_pows(ad_var *x) { return ad_pows(x, -0.25); }
+
+/* From an exponent of -0.25 downwards, x^(k-1) = 1e375 does not overflow before the cotangent makes the slope finite; in
+   either rule. */
+static void slopes_of_powers_keep_their_range(void **state) {
+    (void)state;
+    ad_var *(*const powers[])(ad_var *) = { quarter_power, quarter_pows };
+    for (int i = 0; i < COUNT(powers); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_item(g, AD_F64, 1e-300), *y = powers[i](x), *w = ad_scalar(g, AD_F64, 1e-200), *dx;
+        assert_int_equal(ad_vjp(y, w, 1, &x, &dx), AD_OK);
+        assert_int_equal(ad_backward_from(y, w), AD_OK);
+        assert_within(ad_item(dx), -2.5e174, 1e-13, "by vjp");
+        assert_within(ad_grad_item(x), -2.5e174, 1e-13, "by backward");
+        ad_graph_free(g);
+    }
+}
+
+/* A zero at a bound is not replaced by a bound of the other sign; sign(-0) is 0. */
+static void signs_of_zeros(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        ad_var *(*f)(ad_var *);
+        double x, y;
+    } points[] = {
+        { "clamp to 0 .. 1", clamp_above_0, -0.0, -0.0 },
+        { "clamp to 0 .. 1", clamp_above_0, 0, 0 },
+        { "clamp to -1 .. 0", clamp_below_0, -0.0, -0.0 },
+        { "clamp to -1 .. -0", clamp_below_minus_0, 0, 0 },
+        { "sign", ad_sign, -0.0, 0 },
+    };
+    for (int i = 0; i < 2 * COUNT(points); i++) {
+        ad_graph *g = ad_graph_new();
+        double y = ad_item(points[i / 2].f(param_item(g, i % 2 ? AD_F32 : AD_F64, points[i / 2].x)));
+        if (y != 0 || signbit(y) != signbit(points[i / 2].y))
+            fail_msg("%s: %g is not %g", points[i / 2].name, y, points[i / 2].y);
         ad_graph_free(g);
     }
 }
@@ -498,6 +543,8 @@ static void nil_is_propagated_and_null_is_reported(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unary_ops_at_special_points),
+        cmocka_unit_test(slopes_of_powers_keep_their_range),
+        cmocka_unit_test(signs_of_zeros),
         cmocka_unit_test(tails_are_accurate),
         cmocka_unit_test(binary_ops_at_special_points),
         cmocka_unit_test(predicates_and_logic),

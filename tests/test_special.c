@@ -45,6 +45,11 @@ static int outdated(reading *r, const char *why) {
 
 /* ---- one number ------------------------------------------------------------------------------------------- */
 
+/* Values of an elementwise op have the sign of the reference if they are 0: 1 / y makes an infinity of that sign. */
+static bool zeros_agree(const reading *r, const char *what, double got, double want) {
+    return got != 0 || want != 0 || !r->elementwise || *what != 'v' || signbit(got) == signbit(want);
+}
+
 /* Second slopes are sums of terms near 1. */
 static bool agrees(double got, double want, bool second) {
     if (isnan(want) || isinf(want)) return isnan(want) ? isnan(got) : got == want;
@@ -68,10 +73,14 @@ static int compare_number(reading *r, const char *what, char **at, int64_t k, do
     char *end = *at + 1;
     double want = open ? got : strtod(*at, &end);
     if (end == *at) return outdated(r, "a line is too short");
-    if (*end == '~') r->declared += !agrees(want, strtod(end + 1, &end), second);
+    if (*end == '~') {
+        double theirs = strtod(end + 1, &end);
+        r->declared += !agrees(want, theirs, second) || !zeros_agree(r, what, want, theirs);
+    }
     *at = end + strspn(end, " ");
     r->compared++;
-    return open || agrees(got, want, second) ? AD_OK : differ(r, what, k, got, want);
+    bool same = agrees(got, want, second) && zeros_agree(r, what, got, want);
+    return open || same ? AD_OK : differ(r, what, k, got, want);
 }
 
 static int compare_line(reading *r, const char *what, char *numbers, const ad_var *x) {
@@ -240,7 +249,9 @@ static void comparison_is_strict(void **state) {
     assert_true(agrees(1 + 5e-10, 1, false) && agrees(NAN, NAN, false) && agrees(INFINITY, INFINITY, true));
     assert_false(agrees(1 + 2e-9, 1, false) || agrees(NAN, 0, false) || agrees(0, NAN, true));
     assert_false(agrees(-INFINITY, INFINITY, false) || agrees(1e-200, 0, false) || agrees(1e308, INFINITY, true));
-    reading r = { .type = &ad_op_abs };
+    reading r = { .type = &ad_op_abs, .elementwise = true };
+    assert_true(zeros_agree(&r, "value", -0.0, -0.0) && zeros_agree(&r, "grad 0", -0.0, 0));
+    assert_false(zeros_agree(&r, "value", -0.0, 0) || zeros_agree(&r, "value", 0, -0.0));
     char line[] = "2~1 ?~3 ? 5", *at = line;
     assert_int_equal(compare_number(&r, "value", &at, 0, 2), AD_OK);
     assert_int_equal(compare_number(&r, "value", &at, 0, 3), AD_OK);

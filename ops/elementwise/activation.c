@@ -60,7 +60,9 @@ ad_var *ad_leaky_relu(ad_var *x, double slope) { return AD_CALL_K(leaky_relu, x,
    at 0 is 0, so that the second slope of elu and selu at 0 is 0, as in PyTorch. */
 static ad_var *exp_left(ad_var *x) { return ad_exp(ad_neg(ad_relu(ad_neg(x)))); }
 
-AD_UNARY_K(elu, "x where x > 0, else alpha (exp(x) - 1); slope alpha at 0", NULL, alpha, 1.5, -3, 3,
+AD_UNARY_K(elu, "x where x > 0, else alpha (exp(x) - 1); slope alpha at 0"
+           AD_DIFFERS("keeps the sign of -0; PyTorch's result there is 0"),
+           NULL, alpha, 1.5, -3, 3,
            x > 0 ? x : alpha * expm1(x),
            x > 0 ? g : g * (alpha * exp(x)),
            ad_mul(g, ad_where(ad_gt(x, ad__constant(x, 0)), ad__constant(x, 1), ad_muls(exp_left(x), alpha))),
@@ -68,7 +70,9 @@ AD_UNARY_K(elu, "x where x > 0, else alpha (exp(x) - 1); slope alpha at 0", NULL
 ad_var *ad_elu(ad_var *x, double alpha) { return AD_CALL_K(elu, x, alpha); }
 
 /* Scale and alpha are those of Klambauer et al. 2017; 1.758... is their product, the slope of the left part at 0. */
-AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which preserves mean 0 and variance 1", -3, 3,
+AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which preserves mean 0 and variance 1"
+         AD_DIFFERS("keeps the sign of -0; PyTorch's result there is 0"),
+         -3, 3,
          x > 0 ? (T)1.0507009873554804934 * x : (T)1.7580993408473768600 * expm1(x),
          x > 0 ? g * (T)1.0507009873554804934 : g * ((T)1.7580993408473768600 * exp(x)),
          ad_where(ad_gt(x, ad__constant(x, 0)), ad_muls(g, 1.0507009873554804934),

@@ -69,10 +69,10 @@ ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL_2(div, a, b); }
 
 /* b is negative, and not near 0, and a is neither 0 nor infinite nor NaN. Then g b a^(b-1) is computed as g y / a b, as
    the power may overflow. */
-#define IS_INVERSE(a, b) ((b) < (T)-0.25 && (a) != 0 && fabs(a) < (T)INFINITY)
+#define IS_INVERSE(a, b) ((b) <= (T)-0.25 && (a) != 0 && fabs(a) < (T)INFINITY)
 static ad_var *is_inverse(ad_var *a, ad_var *b) {
     ad_var *ordinary = ad_logical_and(ad_logical_not(is_zero(a)), ad_isfinite(a));
-    return ad_logical_and(ordinary, ad_lt(b, ad__constant(b, -0.25)));
+    return ad_logical_and(ordinary, ad_le(b, ad__constant(b, -0.25)));
 }
 
 /* g b a^(b-1). Where b is 0, this is 0 and its slope in b is g / a. There an infinite g is replaced by 0, and an a

@@ -19,9 +19,9 @@ ad_var *ad_abs(ad_var *x) { return AD_CALL_1(abs, x); }
 AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0"
          AD_DIFFERS("sign(NaN) is NaN, as NumPy has it; PyTorch's 0 would hide it"),
          0.1, 2,
-         x > 0 ? 1 : x < 0 ? -1 : x,
+         x > 0 ? 1 : x < 0 ? -1 : x == 0 ? 0 : x,
          0,
-         NULL, 0.0, -3.0, NAN)
+         NULL, 0.0, -0.0, -3.0, NAN)
 ad_var *ad_sign(ad_var *x) { return AD_CALL_1(sign, x); }
 
 AD_UNARY(sqrt, "square root; slope inf at 0", 0.2, 4,
@@ -255,7 +255,7 @@ ad_var *ad_muls(ad_var *x, double k) { return AD_CALL_K(muls, x, k); }
    0, infinite or NaN. */
 static ad_var *pows_rule(ad_var *g, ad_var *x, ad_var *y, double k) {
     if (k == 0) return NULL;
-    if (!(k < -0.25)) return ad__product(g, ad__constant(x, k), ad_pows(x, k - 1));
+    if (!(k <= -0.25)) return ad__product(g, ad__constant(x, k), ad_pows(x, k - 1));
     ad_var *one = ad__constant(x, 1), *ordinary = ad_logical_and(x, ad_isfinite(x));
     ad_var *power = ad__product(g, ad__constant(x, k), ad_pows(ad_where(ordinary, one, x), k - 1));
     ad_var *quotient = ad_div(ad_mul(g, ad_where(ordinary, y, one)), ad_where(ordinary, x, one));
@@ -268,6 +268,6 @@ AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0"
            k == 2 ? x * x : pow(x, k),
            k == 0   ? 0
            : k == 2 ? g * 2 * x
-           : k < (T)-0.25 && x != 0 && fabs(x) < (T)INFINITY ? g * y / x * k : PRODUCT(g, k, pow(x, k - 1)),
+           : k <= (T)-0.25 && x != 0 && fabs(x) < (T)INFINITY ? g * y / x * k : PRODUCT(g, k, pow(x, k - 1)),
            pows_rule(g, x, y, k), 0.0, 1.0)
 ad_var *ad_pows(ad_var *x, double k) { return AD_CALL_K(pows, x, k); }

@@ -18,6 +18,8 @@ DIFFERS = {
     "lgamma": ["second 0 0 at -*"],
     "digamma": ["* at -*", "second 0 0 at 0", "second 0 0 at inf"],
     "polygamma": ["* at 0 -*", "* at 0 inf", "grad 0 at 0 0"],
+    "elu": ["value at -0"],
+    "selu": ["value at -0"],
     "gelu": ["second 0 0 at *"],
     "gelu_tanh": ["* at inf", "* at -inf", "second 0 0 at 1.79*"],
     "mish": ["second 0 0 at 1.79*"],
