@@ -103,6 +103,11 @@ AD_API int ad_chunk(ad_var *x, int axis, int n, ad_var *parts[]);
 /* n parts of these sizes. Their sum must be the size of the axis. */
 AD_API int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_var *parts[]);
 
+/* The k largest elements of an axis, the largest first, or the k smallest, as torch.topk with sorted. parts[0] becomes
+   the elements, parts[1] their indices along the axis, which require no gradient. Of equal elements, the first are
+   taken; NaN is larger than infinity. Returns 0, or a negative code, and then parts are nil. */
+AD_API int ad_topk(ad_var *x, int axis, int64_t k, bool smallest, ad_var *parts[2]);
+
 /* All descriptors in the order of ops.def, and NULL at the end. */
 AD_API const ad_optype *const *ad_optypes(void);
 /* The descriptor of an op of the library, or of one registered with g. NULL if there is no op of that name. */

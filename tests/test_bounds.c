@@ -279,6 +279,8 @@ CALL(gather, X, c->axis, Y)
 CALL(take_along, X, c->axis, Y)
 CALL(scatter_add, X, c->axis, Y, Z)
 CALL(masked_fill, X, Y, c->d)
+CALL(argsort, X, c->axis, c->on)
+CALL(sort, X, c->axis, c->on)
 CALL(im2col, X, window_of(c))
 CALL(col2im, X, c->k, c->m, window_of(c))
 

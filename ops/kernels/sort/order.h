@@ -1,0 +1,17 @@
+/* order.h: the stable order of a row's elements, by radix sort, and places in sorted rows.
+
+   0 and -0 are equal. NaNs are equal to each other and larger than infinity. */
+#ifndef OPS_KERNELS_SORT_ORDER_H
+#define OPS_KERNELS_SORT_ORDER_H
+
+#include "ops/kernels/base/simd.h"
+
+/* order[i step] = the index of the element that is in place i when x [n] is sorted. The elements of x and of order are
+   step apart. Equal elements keep their order, also if descending. work is memory of ad__order_bytes(n), 8-byte
+   aligned. n is at most 2^24 for f32, as order has x's dtype. */
+size_t ad__order_bytes_f32(int64_t n);
+size_t ad__order_bytes_f64(int64_t n);
+void ad__row_order_f32(int64_t n, int64_t step, bool descending, const float *x, void *work, float *order);
+void ad__row_order_f64(int64_t n, int64_t step, bool descending, const double *x, void *work, double *order);
+
+#endif

@@ -1,0 +1,217 @@
+/* test_ops_sort.c: argsort, sort and topk: qsort, PyTorch's values, ties, NaN, derivatives, threads, errors. */
+#include "common.h"
+
+#include "autodiff/extend.h"
+#include "ops/kernels/sort/order.h"
+
+#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
+
+/* ---- the kernel against qsort -------------------------------------------------------------------------------- */
+
+typedef struct {
+    double value;
+    int64_t index;
+    bool descending;
+} element;
+
+static int by_value(double a, double b) {
+    if (isnan(a) || isnan(b)) return isnan(a) - isnan(b);
+    return (a > b) - (a < b);
+}
+static int compare(const void *a_, const void *b_) {
+    const element *a = a_, *b = b_;
+    int by = by_value(a->value, b->value);
+    if (by != 0) return a->descending ? -by : by;
+    return (a->index > b->index) - (a->index < b->index);
+}
+
+/* Few distinct numbers, so that there are ties, or numbers of all magnitudes. */
+static double some_number(uint64_t *seed, bool ties) {
+    const double few[] = { NAN, -NAN, INFINITY, -INFINITY, 0, -0.0, 1, -1, 2, -2, 1e-30, -1e-30, 1e30, -1e30 };
+    if (ties) return few[(int)next_between(seed, 0, COUNT(few)) % COUNT(few)];
+    return next_between(seed, -1, 1) * pow(10, next_between(seed, -30, 30));
+}
+
+static void check_order(ad_dtype t, int64_t n, int64_t step, bool descending, bool ties, uint64_t *seed) {
+    size_t size = ad_dtype_size(t), bytes = t == AD_F32 ? ad__order_bytes_f32(n) : ad__order_bytes_f64(n);
+    void *x = calloc((size_t)(n * step) + 1, size), *order = calloc((size_t)(n * step) + 1, size);
+    void *work = malloc(bytes + 1);
+    element *want = malloc(((size_t)n + 1) * sizeof *want);
+    assert_true(x && order && work && want);
+    for (int64_t i = 0; i < n; i++) {
+        ad_write_element(t, x, i * step, some_number(seed, ties));
+        want[i] = (element){ ad_read_element(t, x, i * step), i, descending };
+    }
+    qsort(want, (size_t)n, sizeof *want, compare);
+    if (t == AD_F32) ad__row_order_f32(n, step, descending, x, work, order);
+    else ad__row_order_f64(n, step, descending, x, work, order);
+    for (int64_t i = 0; i < n; i++)
+        if (ad_read_element(t, order, i * step) != (double)want[i].index)
+            fail_msg("%lld elements, %s: place %lld is %g, not %lld", (long long)n, t ? "f64" : "f32", (long long)i,
+                     ad_read_element(t, order, i * step), (long long)want[i].index);
+    free(x), free(order), free(work), free(want);
+}
+
+static void rows_of_every_length_are_ordered(void **state) {
+    (void)state;
+    const int64_t lengths[] = { 0, 1, 2, 3, 63, 64, 65, 255, 256, 1000, 4095, 4096, 4097, 70000 };
+    uint64_t seed = 3;
+    for (int i = 0; i < COUNT(lengths); i++)
+        for (int k = 0; k < 16; k++)
+            check_order(k & 1 ? AD_F64 : AD_F32, lengths[i], k & 2 ? 3 : 1, k & 4, k & 8, &seed);
+}
+
+/* ---- values and gradients by PyTorch 1.13 ---------------------------------------------------------------------- */
+
+/* x = [[3,1,2],[1,nan,1]]; dx is the gradient of sum(y * [[1,2,3],[4,5,6]]) */
+static void sorted_as_in_pytorch(void **state) {
+    (void)state;
+    const struct {
+        int axis;
+        bool descending;
+        double y[6], dx[6];
+    } cases[] = {
+        { 1, false, { 1, 2, 3, 1, 1, NAN }, { 3, 1, 2, 4, 6, 5 } },
+        { -1, true, { 3, 2, 1, NAN, 1, 1 }, { 1, 3, 2, 5, 4, 6 } },
+        { 0, false, { 1, 1, 1, 3, NAN, 2 }, { 4, 2, 6, 1, 5, 3 } },
+        { -2, true, { 3, NAN, 2, 1, 1, 1 }, { 1, 5, 3, 4, 2, 6 } },
+    };
+    for (int i = 0; i < COUNT(cases); i++)
+        for (int t = AD_F32; t <= AD_F64; t++) {
+            ad_graph *g = ad_graph_new();
+            ad_var *x = ad_tensor(g, (ad_dtype)t, NULL, AD_SHAPE(2, 3)), *w = ad_arange(g, (ad_dtype)t, 1, 7, 1);
+            set_all(x, (double[]){ 3, 1, 2, 1, NAN, 1 });
+            ad_require_grad(x);
+            ad_var *y = ad_sort(x, cases[i].axis, cases[i].descending), *dx = NULL;
+            ad_var *loss = ad_sum(ad_mul(y, ad_reshape(w, AD_SHAPE(2, 3))));
+            ad_gradient(loss, 1, &x, &dx);
+            ad_backward(loss);
+            assert_ok(g);
+            for (int k = 0; k < 6; k++) {
+                assert_close(ad_at(y, k), cases[i].y[k], 0);
+                assert_close(ad_grad_at(x, k), cases[i].dx[k], 0);
+                assert_close(ad_at(dx, k), cases[i].dx[k], 0);
+            }
+            ad_graph_free(g);
+        }
+}
+
+/* Each half of the sorted elements has a cotangent of its own, and a second derivative. */
+static ad_var *of_sorted(int n, ad_var *const x[], void *data) {
+    (void)n, (void)data;
+    ad_var *y = ad_sort(x[0], 0, true);
+    return ad_sum(ad_mul(ad_exp(y), ad_cumsum(y, 1)));
+}
+
+static void second_derivatives_of_sorted(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 0.3, -1, 2, 0.9, -0.4, 1.5 }, AD_SHAPE(3, 2));
+    assert_int_equal(ad_gradgradcheck(of_sorted, NULL, 1, &x, NULL, NULL), AD_OK);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* PyTorch 1.13: topk(x, 2, dim=1) and its smallest, where x has no ties among those taken. */
+static void the_largest_and_smallest(void **state) {
+    (void)state;
+    const double x_values[] = { 3, 1, 2, -1, NAN, -INFINITY, 5, 4 };
+    const struct {
+        bool smallest;
+        double y[4], index[4], dx[8];
+    } cases[] = {
+        { false, { 3, 2, NAN, 5 }, { 0, 2, 0, 2 }, { 1, 0, 2, 0, 3, 0, 4, 0 } },
+        { true, { -1, 1, -INFINITY, 4 }, { 3, 1, 1, 3 }, { 0, 2, 0, 1, 0, 3, 0, 4 } },
+    };
+    for (int i = 0; i < COUNT(cases); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_param(g, AD_F64, x_values, AD_SHAPE(2, 4)), *parts[2];
+        assert_int_equal(ad_topk(x, -1, 2, cases[i].smallest, parts), AD_OK);
+        assert_shape(parts[1], AD_SHAPE(2, 2));
+        assert_true(!ad_requires_grad(parts[1]));
+        ad_backward(ad_sum(ad_mul(parts[0], ad_reshape(ad_arange(g, AD_F64, 1, 5, 1), AD_SHAPE(2, 2)))));
+        assert_ok(g);
+        for (int k = 0; k < 4; k++) {
+            assert_close(ad_at(parts[0], k), cases[i].y[k], 0);
+            assert_close(ad_at(parts[1], k), cases[i].index[k], 0);
+        }
+        for (int k = 0; k < 8; k++) assert_close(ad_grad_at(x, k), cases[i].dx[k], 0);
+        ad_graph_free(g);
+    }
+}
+
+/* ---- evaluating again, threads, errors -------------------------------------------------------------------------- */
+
+static void another_order_after_ad_eval(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 2, 1 }, AD_SHAPE(2)), *y = ad_select(ad_sort(x, 0, false), 0, 0);
+    assert_close(ad_item(y), 1, 0);
+    set_all(x, (double[]){ -3, 1 });
+    ad_eval(y);
+    ad_backward(y);
+    assert_ok(g);
+    assert_close(ad_item(y), -3, 0);
+    assert_close(ad_grad_at(x, 0), 1, 0);
+    assert_close(ad_grad_at(x, 1), 0, 0);
+    ad_graph_free(g);
+}
+
+static void threads_give_the_same_order(void **state) {
+    (void)state;
+    double *order[2];
+    const int64_t shape[] = { 7, 300, 20 }, n = shape[0] * shape[1] * shape[2];
+    for (int k = 0; k < 2; k++) {
+        ad_graph *g = ad_graph_new();
+        if (k) ad_set_threads(g, 3);
+        ad_var *x = ad_sin(ad_arange(g, AD_F64, 0, (double)n, 1));
+        ad_var *y = ad_argsort(ad_reshape(x, AD_SHAPE(shape[0], shape[1], shape[2])), 1, k < 0);
+        assert_ok(g);
+        order[k] = malloc((size_t)n * sizeof(double));
+        assert_non_null(order[k]);
+        memcpy(order[k], ad_data(y), (size_t)n * sizeof(double));
+        ad_graph_free(g);
+    }
+    assert_memory_equal(order[0], order[1], (size_t)n * sizeof(double));
+    free(order[0]), free(order[1]);
+}
+
+static void failures_are_sentences(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_ones(g, AD_F32, AD_SHAPE(2, 3)), *s = ad_scalar(g, AD_F32, 1), *parts[2];
+    assert_fails(g, ad_argsort(x, 2, false), AD_ESHAPE, "argsort: [2,3]: axis 2");
+    assert_fails(g, ad_sort(s, 0, false), AD_ESHAPE, "sort: []: axis 0 of a scalar");
+    assert_int_equal(ad_topk(x, 1, 4, false, parts), AD_EVALUE);
+    assert_fails(g, parts[0], AD_EVALUE, "topk: [2,3]: k is 4, not one of 0..3, the size of axis 1");
+    assert_int_equal(ad_topk(x, 1, -1, false, parts), AD_EVALUE);
+    assert_fails(g, parts[1], AD_EVALUE, "k is -1");
+    assert_int_equal(ad_topk(x, 1, 1, false, NULL), AD_EVALUE);
+    assert_contains(ad_error(g), "parts must not be NULL");
+    ad_clear_error(g);
+    assert_true(ad_topk(NULL, 0, 1, false, parts) < 0 && ad_is_nil(parts[0]) && ad_is_nil(ad_sort(NULL, 0, false)));
+    ad_graph_free(g);
+}
+
+/* f32 cannot represent every index above 2^24. */
+static void index_too_large_for_f32_is_reported(void **state) {
+    (void)state;
+    int64_t n = ((int64_t)1 << 24) + 1;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(n)), *parts[2];
+    assert_ok(g);
+    assert_fails(g, ad_argsort(x, 0, false), AD_ESHAPE, "argsort: [16777217]: f32 holds no index above 16777216");
+    assert_fails(g, ad_sort(x, 0, false), AD_ESHAPE, "sort: [16777217]: f32 holds no index above 16777216");
+    assert_int_equal(ad_topk(x, 0, 1, false, parts), AD_ESHAPE);
+    ad_graph_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_of_every_length_are_ordered), cmocka_unit_test(sorted_as_in_pytorch),
+        cmocka_unit_test(second_derivatives_of_sorted),     cmocka_unit_test(the_largest_and_smallest),
+        cmocka_unit_test(another_order_after_ad_eval),      cmocka_unit_test(threads_give_the_same_order),
+        cmocka_unit_test(failures_are_sentences),           cmocka_unit_test(index_too_large_for_f32_is_reported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
