@@ -22,6 +22,16 @@ typedef enum {
     AD_BATCHMEAN /* their sum divided by the size of axis 0; for kl_div only */
 } ad_reduction;
 
+/* What a quantile is that lies between two elements in order. One that lies at an element is that element, also if it is
+   infinite, where PyTorch has NaN. */
+typedef enum {
+    AD_LINEAR,   /* the default: between them in proportion */
+    AD_LOWER,    /* the smaller element */
+    AD_HIGHER,   /* the larger element */
+    AD_MIDPOINT, /* their mean */
+    AD_NEAREST   /* the nearer element; in the middle, the one in an even place, counted from 0 */
+} ad_interpolation;
+
 /* Options of losses by class. The defaults are PyTorch's. */
 typedef struct {
     ad_var *weight;         /* [c], a weight for each class; it takes no gradient. NULL: all 1 */

@@ -1,4 +1,4 @@
-/* test_ops_sort.c: argsort, sort and topk: qsort, PyTorch's values, ties, NaN, derivatives, threads, errors. */
+/* test_ops_sort.c: sorting, selecting: qsort, PyTorch's values, ties, NaN, derivatives, threads, errors. */
 #include "common.h"
 
 #include "autodiff/extend.h"
@@ -140,6 +140,203 @@ static void the_largest_and_smallest(void **state) {
     }
 }
 
+/* What selects one element of each row of x = [[3,1,2,7],[5,5,-1,4],[2,nan,0,nan]]; dx is the gradient of
+   sum(y * [1,2,..]), by PyTorch 1.13. */
+typedef struct {
+    const char *name;
+    enum { KTHVALUE, MEDIAN, QUANTILE } what;
+    int axis;
+    int64_t k;
+    double q;
+    ad_interpolation how;
+    bool keepdims;
+    ad_shape shape;
+    double y[4], dx[12];
+} selection;
+
+static const selection selections[] = {
+    { "kthvalue", KTHVALUE, 1, 2, 0, AD_LINEAR, false, { 1, { 3 } }, { 2, 4, 2 }, { 0, 0, 1, 0, 0, 0, 0, 2, 3 } },
+    { "kthvalue kept",
+      KTHVALUE,
+      -2,
+      3,
+      0,
+      AD_LINEAR,
+      true,
+      { 2, { 1, 4 } },
+      { 5, NAN, 2, NAN },
+      { 0, 0, 3, 0, 1, 0, 0, 0, 0, 2, 0, 4 } },
+    { "median",
+      MEDIAN,
+      1,
+      0,
+      0,
+      AD_LINEAR,
+      false,
+      { 1, { 3 } },
+      { 2, 4, NAN },
+      { 0, 0, 1, 0, 0, 0, 0, 2, 0, 3, 0, 0 } },
+    { "median kept",
+      MEDIAN,
+      0,
+      0,
+      0,
+      AD_LINEAR,
+      true,
+      { 2, { 1, 4 } },
+      { 3, NAN, 0, NAN },
+      { 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 4 } },
+    { "lowest",
+      QUANTILE,
+      1,
+      0,
+      0,
+      AD_LINEAR,
+      false,
+      { 1, { 3 } },
+      { 1, -1, NAN },
+      { 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3 } },
+    { "highest",
+      QUANTILE,
+      1,
+      0,
+      1,
+      AD_LINEAR,
+      false,
+      { 1, { 3 } },
+      { 7, 5, NAN },
+      { 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 3 } },
+    { "linear 0.3",
+      QUANTILE,
+      -1,
+      0,
+      0.3,
+      AD_LINEAR,
+      false,
+      { 1, { 3 } },
+      { 1.9, 3.5, NAN },
+      { 0, 0.1, 0.9, 0, 0, 0, 0.2, 1.8, 0, 0, 0, 3 } },
+    { "linear 0.5",
+      QUANTILE,
+      1,
+      0,
+      0.5,
+      AD_LINEAR,
+      true,
+      { 2, { 3, 1 } },
+      { 2.5, 4.5, NAN },
+      { 0.5, 0, 0.5, 0, 1, 0, 0, 1, 0, 0, 0, 3 } },
+    { "linear 0.25",
+      QUANTILE,
+      0,
+      0,
+      0.25,
+      AD_LINEAR,
+      true,
+      { 2, { 1, 4 } },
+      { 2.5, NAN, -0.5, NAN },
+      { 0.5, 0, 0, 0, 0, 0, 1.5, 0, 0.5, 2, 1.5, 4 } },
+    { "lower",
+      QUANTILE,
+      1,
+      0,
+      0.3,
+      AD_LOWER,
+      false,
+      { 1, { 3 } },
+      { 1, -1, NAN },
+      { 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3 } },
+    { "higher",
+      QUANTILE,
+      1,
+      0,
+      0.5,
+      AD_HIGHER,
+      false,
+      { 1, { 3 } },
+      { 3, 5, NAN },
+      { 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 3 } },
+    { "midpoint",
+      QUANTILE,
+      1,
+      0,
+      0.3,
+      AD_MIDPOINT,
+      false,
+      { 1, { 3 } },
+      { 1.5, 1.5, NAN },
+      { 0, 0.5, 0.5, 0, 0, 0, 1, 1, 0, 0, 0, 3 } },
+    { "nearest, a half",
+      QUANTILE,
+      1,
+      0,
+      0.5,
+      AD_NEAREST,
+      false,
+      { 1, { 3 } },
+      { 3, 5, NAN },
+      { 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 3 } },
+    { "nearest",
+      QUANTILE,
+      1,
+      0,
+      0.3,
+      AD_NEAREST,
+      false,
+      { 1, { 3 } },
+      { 2, 4, NAN },
+      { 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 3 } },
+};
+
+static ad_var *selected(const selection *s, ad_var *x) {
+    if (s->what == KTHVALUE) return ad_kthvalue(x, s->axis, s->k, s->keepdims);
+    if (s->what == MEDIAN) return ad_median_axis(x, s->axis, s->keepdims);
+    return ad_quantile_axis(x, s->axis, s->q, s->how, s->keepdims);
+}
+
+static void check_selection(const selection *s, ad_dtype t) {
+    const double tol = t == AD_F32 ? 1e-6 : 1e-14;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_of(g, t, (double[]){ 3, 1, 2, 7, 5, 5, -1, 4, 2, NAN, 0, NAN }, AD_SHAPE(3, 4));
+    ad_var *y = selected(s, x), *w = ad_arange(g, t, 1, 1 + (double)ad_numel(y), 1), *dx = NULL;
+    assert_ok(g);
+    assert_shape(y, s->shape);
+    ad_var *loss = ad_sum(ad_mul(y, ad_reshape(w, s->shape)));
+    ad_gradient(loss, 1, &x, &dx);
+    ad_backward(loss);
+    assert_ok(g);
+    for (int k = 0; k < ad_numel(y); k++) assert_close_in(s->name, ad_at(y, k), s->y[k], tol);
+    for (int k = 0; k < 12; k++) {
+        assert_close_in(s->name, ad_grad_at(x, k), s->dx[k], tol);
+        assert_close_in(s->name, ad_at(dx, k), s->dx[k], tol);
+    }
+    ad_graph_free(g);
+}
+
+static void selected_as_in_pytorch(void **state) {
+    (void)state;
+    for (int i = 0; i < COUNT(selections); i++)
+        for (int t = AD_F32; t <= AD_F64; t++) check_selection(&selections[i], (ad_dtype)t);
+}
+
+/* PyTorch 1.13. It has NaN for the quantiles 0 and 1 of the infinite elements, which we select without arithmetic. */
+static void over_all_elements_and_infinities(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 3, 1, 2, 7, 5, 5, -1, 4 }, AD_SHAPE(2, 4)), *y = ad_median(x);
+    assert_close(ad_item(y), 3, 0);
+    assert_close(ad_item(ad_quantile(x, 0.4, AD_LINEAR)), 2.8, 1e-15);
+    assert_close(ad_item(ad_median(ad_sqrt(x))), NAN, 0);
+    assert_close(ad_item(ad_median(ad_scalar(g, AD_F64, 5))), 5, 0);
+    ad_backward(y);
+    for (int k = 0; k < 8; k++) assert_close(ad_grad_at(x, k), k == 0, 0);
+    ad_var *z = ad_tensor(g, AD_F64, (double[]){ -INFINITY, 1, INFINITY, 2 }, AD_SHAPE(4));
+    const double q[] = { 0, 0.3, 0.5, 0.9, 1 }, want[] = { -INFINITY, -INFINITY, 1.5, NAN, INFINITY };
+    for (int k = 0; k < 5; k++) assert_close(ad_item(ad_quantile(z, q[k], AD_LINEAR)), want[k], 1e-15);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 /* ---- evaluating again, threads, errors -------------------------------------------------------------------------- */
 
 static void another_order_after_ad_eval(void **state) {
@@ -189,6 +386,15 @@ static void failures_are_sentences(void **state) {
     assert_int_equal(ad_topk(x, 1, 1, false, NULL), AD_EVALUE);
     assert_contains(ad_error(g), "parts must not be NULL");
     ad_clear_error(g);
+    ad_var *none = ad_zeros(g, AD_F32, AD_SHAPE(2, 0));
+    assert_fails(g, ad_kthvalue(x, 1, 0, false), AD_EVALUE, "kthvalue: [2,3]: k is 0, not one of 1..3");
+    assert_fails(g, ad_kthvalue(x, 0, 3, true), AD_EVALUE, "k is 3, not one of 1..2, the size of axis 0");
+    assert_fails(g, ad_median_axis(none, 1, true), AD_ESHAPE, "median: [2,0]: no elements to take the median of");
+    assert_fails(g, ad_median(none), AD_ESHAPE, "no elements to take the median of");
+    assert_fails(g, ad_quantile(x, 1.5, AD_LINEAR), AD_EVALUE, "q is 1.5, not a number of 0..1");
+    assert_fails(g, ad_quantile_axis(x, 1, NAN, AD_LINEAR, false), AD_EVALUE, "quantile: [2,3]: q is nan");
+    assert_fails(g, ad_quantile_axis(x, 3, 0, AD_LINEAR, false), AD_ESHAPE, "quantile: [2,3]: axis 3");
+    assert_fails(g, ad_quantile(x, 1, (ad_interpolation)5), AD_EVALUE, "interpolation 5 is none of ad_interpolation");
     assert_true(ad_topk(NULL, 0, 1, false, parts) < 0 && ad_is_nil(parts[0]) && ad_is_nil(ad_sort(NULL, 0, false)));
     ad_graph_free(g);
 }
@@ -210,6 +416,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_every_length_are_ordered), cmocka_unit_test(sorted_as_in_pytorch),
         cmocka_unit_test(second_derivatives_of_sorted),     cmocka_unit_test(the_largest_and_smallest),
+        cmocka_unit_test(selected_as_in_pytorch),           cmocka_unit_test(over_all_elements_and_infinities),
         cmocka_unit_test(another_order_after_ad_eval),      cmocka_unit_test(threads_give_the_same_order),
         cmocka_unit_test(failures_are_sentences),           cmocka_unit_test(index_too_large_for_f32_is_reported),
     };
