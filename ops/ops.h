@@ -22,8 +22,8 @@ typedef enum {
     AD_BATCHMEAN /* their sum divided by the size of axis 0; for kl_div only */
 } ad_reduction;
 
-/* What a quantile is that lies between two elements in order. One that lies at an element is that element, also if it is
-   infinite, where PyTorch has NaN. */
+/* What a quantile is that lies between two elements in order. One that lies at an element is that element, also if it
+   is infinite, where PyTorch has NaN. */
 typedef enum {
     AD_LINEAR,   /* the default: between them in proportion */
     AD_LOWER,    /* the smaller element */

@@ -337,6 +337,31 @@ static void over_all_elements_and_infinities(void **state) {
     ad_graph_free(g);
 }
 
+/* ---- searchsorted against counting ----------------------------------------------------------------------------- */
+
+static void places_in_sorted_rows(void **state) {
+    (void)state;
+    enum { ROWS = 3, N = 37, M = 11 };
+    uint64_t seed = 11;
+    for (int k = 0; k < 4; k++) {
+        ad_dtype t = k & 1 ? AD_F64 : AD_F32;
+        ad_graph *g = ad_graph_new();
+        double x[ROWS * N], v[ROWS * M];
+        for (int i = 0; i < ROWS * N; i++) x[i] = floor(next_between(&seed, -9, 9));
+        for (int i = 0; i < ROWS * M; i++) v[i] = floor(next_between(&seed, -10, 10));
+        ad_var *sorted = ad_sort(param_of(g, t, x, AD_SHAPE(ROWS, N)), -1, false);
+        ad_var *y = ad_searchsorted(sorted, param_of(g, t, v, AD_SHAPE(ROWS, M)), k & 2);
+        assert_ok(g);
+        assert_true(!ad_requires_grad(y));
+        for (int i = 0; i < ROWS * M; i++) {
+            int count = 0;
+            for (int j = 0; j < N; j++) count += k & 2 ? x[i / M * N + j] <= v[i] : x[i / M * N + j] < v[i];
+            assert_close(ad_at(y, i), count, 0);
+        }
+        ad_graph_free(g);
+    }
+}
+
 /* ---- evaluating again, threads, errors -------------------------------------------------------------------------- */
 
 static void another_order_after_ad_eval(void **state) {
@@ -395,6 +420,9 @@ static void failures_are_sentences(void **state) {
     assert_fails(g, ad_quantile_axis(x, 1, NAN, AD_LINEAR, false), AD_EVALUE, "quantile: [2,3]: q is nan");
     assert_fails(g, ad_quantile_axis(x, 3, 0, AD_LINEAR, false), AD_ESHAPE, "quantile: [2,3]: axis 3");
     assert_fails(g, ad_quantile(x, 1, (ad_interpolation)5), AD_EVALUE, "interpolation 5 is none of ad_interpolation");
+    assert_fails(g, ad_searchsorted(s, x, false), AD_ESHAPE, "searchsorted: [] x [2,3]: axis -1 of a scalar");
+    assert_fails(g, ad_searchsorted(x, ad_transpose(x), false), AD_ESHAPE, "sorted must be [n], or have values' sizes");
+    assert_fails(g, ad_searchsorted(x, s, false), AD_ESHAPE, "except along the last axis");
     assert_true(ad_topk(NULL, 0, 1, false, parts) < 0 && ad_is_nil(parts[0]) && ad_is_nil(ad_sort(NULL, 0, false)));
     ad_graph_free(g);
 }
@@ -414,11 +442,17 @@ static void index_too_large_for_f32_is_reported(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_of_every_length_are_ordered), cmocka_unit_test(sorted_as_in_pytorch),
-        cmocka_unit_test(second_derivatives_of_sorted),     cmocka_unit_test(the_largest_and_smallest),
-        cmocka_unit_test(selected_as_in_pytorch),           cmocka_unit_test(over_all_elements_and_infinities),
-        cmocka_unit_test(another_order_after_ad_eval),      cmocka_unit_test(threads_give_the_same_order),
-        cmocka_unit_test(failures_are_sentences),           cmocka_unit_test(index_too_large_for_f32_is_reported),
+        cmocka_unit_test(rows_of_every_length_are_ordered),
+        cmocka_unit_test(sorted_as_in_pytorch),
+        cmocka_unit_test(second_derivatives_of_sorted),
+        cmocka_unit_test(the_largest_and_smallest),
+        cmocka_unit_test(selected_as_in_pytorch),
+        cmocka_unit_test(over_all_elements_and_infinities),
+        cmocka_unit_test(places_in_sorted_rows),
+        cmocka_unit_test(another_order_after_ad_eval),
+        cmocka_unit_test(threads_give_the_same_order),
+        cmocka_unit_test(failures_are_sentences),
+        cmocka_unit_test(index_too_large_for_f32_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

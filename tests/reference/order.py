@@ -8,6 +8,11 @@ def argsort(inputs, attrs):
     return torch.sort(x, dim=attrs["axis"], descending=bool(attrs["descending"]), stable=True)[1].double()
 
 
+def searchsorted(inputs, attrs):
+    return torch.searchsorted(*inputs, right=bool(attrs["right"])).double()
+
+
 OPS = {
     "argsort": argsort,
+    "searchsorted": searchsorted,
 }

@@ -14,4 +14,11 @@ size_t ad__order_bytes_f64(int64_t n);
 void ad__row_order_f32(int64_t n, int64_t step, bool descending, const float *x, void *work, float *order);
 void ad__row_order_f64(int64_t n, int64_t step, bool descending, const double *x, void *work, double *order);
 
+/* places[i], for from <= i < to, is the number of elements < values[i], or <= values[i] if right, of row i / m of the
+   rows sorted [.., n]. It is n for NaN. */
+void ad__sorted_places_f32(int64_t n, bool right, const float *sorted, int64_t m, int64_t from, int64_t to,
+                           const float *values, float *places);
+void ad__sorted_places_f64(int64_t n, bool right, const double *sorted, int64_t m, int64_t from, int64_t to,
+                           const double *values, double *places);
+
 #endif
