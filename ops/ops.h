@@ -118,6 +118,12 @@ AD_API int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_v
    taken; NaN is larger than infinity. Returns 0, or a negative code, and then parts are nil. */
 AD_API int ad_topk(ad_var *x, int axis, int64_t k, bool smallest, ad_var *parts[2]);
 
+/* The distinct elements of x in ascending order, as np.unique; each NaN counts as distinct. parts[0] becomes the
+   elements, parts[1] how often each occurs, both [n]; they require no gradient. Their shape does not change: if x has
+   another number of distinct elements later, ad_eval fails with AD_EVALUE. Returns 0, or a negative code, and then
+   parts are nil. */
+AD_API int ad_unique(ad_var *x, ad_var *parts[2]);
+
 /* All descriptors in the order of ops.def, and NULL at the end. */
 AD_API const ad_optype *const *ad_optypes(void);
 /* The descriptor of an op of the library, or of one registered with g. NULL if there is no op of that name. */

@@ -287,6 +287,7 @@ CALL(median_axis, X, c->axis, c->on)
 CALL(quantile, X, c->e, (ad_interpolation)c->n)
 CALL(quantile_axis, X, c->axis, c->e, (ad_interpolation)c->n, c->on)
 CALL(searchsorted, X, Y, c->on)
+CALL(run_starts, X, c->k)
 CALL(im2col, X, window_of(c))
 CALL(col2im, X, c->k, c->m, window_of(c))
 

@@ -362,6 +362,52 @@ static void places_in_sorted_rows(void **state) {
     }
 }
 
+/* ---- unique, by NumPy 1.24 with equal_nan=False, as PyTorch 1.13 counts no NaN ------------------------------- */
+
+static void distinct_elements_and_counts(void **state) {
+    (void)state;
+    const double values[] = { 3, NAN, 1, 3, -0.0, 0, NAN, 3 }, distinct[] = { 0, 1, 3, NAN, NAN };
+    const int counts[] = { 2, 1, 3, 1, 1 };
+    for (int t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param_of(g, (ad_dtype)t, values, AD_SHAPE(2, 4)), *parts[2];
+        assert_int_equal(ad_unique(x, parts), AD_OK);
+        assert_shape(parts[0], AD_SHAPE(5));
+        assert_shape(parts[1], AD_SHAPE(5));
+        assert_true(!ad_requires_grad(parts[0]) && !ad_requires_grad(parts[1]));
+        for (int k = 0; k < 5; k++) {
+            assert_close(ad_at(parts[0], k), distinct[k], 0);
+            assert_close(ad_at(parts[1], k), counts[k], 0);
+        }
+        assert_int_equal(ad_unique(ad_zeros(g, (ad_dtype)t, AD_SHAPE(0, 3)), parts), AD_OK);
+        assert_shape(parts[0], AD_SHAPE(0));
+        assert_shape(parts[1], AD_SHAPE(0));
+        assert_ok(g);
+        ad_graph_free(g);
+    }
+}
+
+static void another_number_of_distinct_elements_is_an_error(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 2, 1, 2 }, AD_SHAPE(3)), *parts[2];
+    assert_int_equal(ad_unique(x, parts), AD_OK);
+    set_all(x, (double[]){ 5, 5, 7 });
+    assert_int_equal(ad_eval(parts[1]), AD_OK);
+    assert_close(ad_at(parts[1], 0), 2, 0);
+    set_all(x, (double[]){ 5, 6, 7 });
+    assert_int_equal(ad_eval(parts[0]), AD_EVALUE);
+    assert_contains(ad_error(g), "run_starts: [3]: there are 3 runs of equal elements, not 2");
+    ad_clear_error(g);
+    assert_int_equal(ad_unique(x, NULL), AD_EVALUE);
+    assert_contains(ad_error(g), "unique: [3]: parts must not be NULL");
+    ad_clear_error(g);
+    assert_fails(g, ad_run_starts(x, 4), AD_EVALUE, "4 runs of 3 elements");
+    assert_fails(g, ad_run_starts(ad_ones(g, AD_F64, AD_SHAPE(2, 2)), 1), AD_ESHAPE, "x must have one axis");
+    assert_true(ad_unique(NULL, parts) < 0 && ad_is_nil(parts[0]) && ad_is_nil(parts[1]));
+    ad_graph_free(g);
+}
+
 /* ---- evaluating again, threads, errors -------------------------------------------------------------------------- */
 
 static void another_order_after_ad_eval(void **state) {
@@ -449,6 +495,8 @@ int main(void) {
         cmocka_unit_test(selected_as_in_pytorch),
         cmocka_unit_test(over_all_elements_and_infinities),
         cmocka_unit_test(places_in_sorted_rows),
+        cmocka_unit_test(distinct_elements_and_counts),
+        cmocka_unit_test(another_number_of_distinct_elements_is_an_error),
         cmocka_unit_test(another_order_after_ad_eval),
         cmocka_unit_test(threads_give_the_same_order),
         cmocka_unit_test(failures_are_sentences),

@@ -107,6 +107,11 @@ ad_var *ad_sort(ad_var *x, int axis, bool descending) {
     return at < 0 ? ad_nil(c.graph) : ad_gather(x, at, ad_argsort(x, at, descending));
 }
 
+int ad__parts_code(ad_graph *g, ad_var *parts[2]) {
+    for (int i = 0; i < 2 && !ad_ok(g); i++) parts[i] = ad_nil(g);
+    return ad_ok(g) ? AD_OK : ad_error_code(g);
+}
+
 int ad_topk(ad_var *x, int axis, int64_t k, bool smallest, ad_var *parts[2]) {
     for (int i = 0; i < 2 && parts != NULL; i++) parts[i] = ad_nil(ad_graph_of(x));
     if (ad__absent(x)) return ad_refuse_nil(x, "topk");
@@ -120,5 +125,5 @@ int ad_topk(ad_var *x, int axis, int64_t k, bool smallest, ad_var *parts[2]) {
                             (long long)n, axis);
     parts[1] = ad_narrow(ad_argsort(x, at, !smallest), at, 0, k);
     parts[0] = ad_gather(x, at, parts[1]);
-    return ad_ok(c.graph) ? AD_OK : ad_error_code(c.graph);
+    return ad__parts_code(c.graph, parts);
 }
