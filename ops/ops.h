@@ -22,6 +22,16 @@ typedef enum {
     AD_BATCHMEAN /* their sum divided by the size of axis 0; for kl_div only */
 } ad_reduction;
 
+/* What a quantile is that lies between two elements in order. One that lies at an element is that element, also if it
+   is infinite, where PyTorch has NaN. */
+typedef enum {
+    AD_LINEAR,   /* the default: between them in proportion */
+    AD_LOWER,    /* the smaller element */
+    AD_HIGHER,   /* the larger element */
+    AD_MIDPOINT, /* their mean */
+    AD_NEAREST   /* the nearer element; in the middle, the one in an even place, counted from 0 */
+} ad_interpolation;
+
 /* Options of losses by class. The defaults are PyTorch's. */
 typedef struct {
     ad_var *weight;         /* [c], a weight for each class; it takes no gradient. NULL: all 1 */
@@ -102,6 +112,17 @@ AD_API int ad_split(ad_var *x, int axis, int64_t each, int n, ad_var *parts[]);
 AD_API int ad_chunk(ad_var *x, int axis, int n, ad_var *parts[]);
 /* n parts of these sizes. Their sum must be the size of the axis. */
 AD_API int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_var *parts[]);
+
+/* The k largest elements of an axis, the largest first, or the k smallest, as torch.topk with sorted. parts[0] becomes
+   the elements, parts[1] their indices along the axis, which require no gradient. Of equal elements, the first are
+   taken; NaN is larger than infinity. Returns 0, or a negative code, and then parts are nil. */
+AD_API int ad_topk(ad_var *x, int axis, int64_t k, bool smallest, ad_var *parts[2]);
+
+/* The distinct elements of x in ascending order, as np.unique; each NaN counts as distinct. parts[0] becomes the
+   elements, parts[1] how often each occurs, both [n]; they require no gradient. Their shape does not change: if x has
+   another number of distinct elements later, ad_eval fails with AD_EVALUE. Returns 0, or a negative code, and then
+   parts are nil. */
+AD_API int ad_unique(ad_var *x, ad_var *parts[2]);
 
 /* All descriptors in the order of ops.def, and NULL at the end. */
 AD_API const ad_optype *const *ad_optypes(void);
