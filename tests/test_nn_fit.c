@@ -1033,7 +1033,8 @@ static void kill_does_no_harm(void **state) {
         snprintf(log, sizeof log, "%s", text_of(whole.o.log));
         assert_string_equal(text_of(end.o.log), log);
         ad_graph_free(end.g);
-        static const char *const left[] = { "checkpoint", "checkpoint.tmp", "end", "end.tmp", "log" };
+        assert_int_equal(files_in_folder(), 4); /* with the whole run's log: nothing of killed runs is left */
+        static const char *const left[] = { "checkpoint", "end", "log" };
         for (size_t i = 0; i < sizeof left / sizeof *left; i++) unlink(path_of(left[i]));
         most = 2 * most / 3;
     }
