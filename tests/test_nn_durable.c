@@ -327,7 +327,8 @@ static void pipes_devices_and_folders_are_refused(void **state) {
     (void)state;
     assert_int_equal(mkfifo(path_of("pipe"), 0600), 0);
     assert_int_equal(symlink("pipe", path_of("link")), 0);
-    const char *const paths[] = { path_of("pipe"), path_of("link"), "/dev/null", "/dev/zero", "/dev/full", test_folder };
+    const char *const paths[] = { path_of("pipe"), path_of("link"), "/dev/null",
+                                  "/dev/zero",     "/dev/full",     test_folder };
     alarm(60); /* a pipe blocks */
     for (int i = 0; i < 6; i++) {
         const char *sentence = i < 5 ? device : "is a folder, not a plain file";

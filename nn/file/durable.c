@@ -70,8 +70,8 @@ static bool follow(char path[NN__PATH]) {
     return true;
 }
 
-/* to = the file that path means, behind symbolic links; *about says what it is, with st_mode 0 where it is new. NULL, or
-   the text of a fault. */
+/* to = the file that path means, behind symbolic links; *about says what it is, with st_mode 0 where it is new. NULL,
+   or the text of a fault. */
 static const char *resolve(const char *path, char to[NN__PATH], struct stat *about) {
     enum { MOST_LINKS = 40 };
     if (*path == '\0') return strerror(ENOENT);
