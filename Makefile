@@ -25,6 +25,7 @@ MAKEFLAGS  += --no-print-directory
 
 include mk/packages.mk
 ifndef deferred
+include mk/paths.mk
 ifneq ($(filter-out help clean deps deps-ci deps-peers uninstall,$(or $(MAKECMDGOALS),all)),)
 include mk/found.mk
 endif
@@ -39,7 +40,7 @@ demo: $(demos) ## run the demos first, custom_op, rosenbrock, pinn, xor and spir
 	@echo "With a FILE of names, one per line: $(BUILD)/demos/names --data FILE"
 
 clean: ## remove the build folder
-	rm -rf $(BUILD)
+	rm -rf $(call quote,$(BUILD))
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,24 +1,30 @@
 # install.mk: installs and uninstalls the library.
 
 include_dir = $(PREFIX)/include/autodiff-$(major)
+# The place of an installed file or folder, quoted.
+in_headers = $(call quote,$(DESTDIR)$(include_dir)/$(1))
+in_lib     = $(call quote,$(DESTDIR)$(LIBDIR)/$(1))
 # A path that begins with PREFIX, in terms of the variable prefix of pkg-config, so that --define-prefix can move it.
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+# What sed puts in the place of @NAME@.
+fill = -e $(call quote,s|@$(1)@|$(subst |,\|,$(subst &,\&,$(subst \,\\,$(2))))|)
 install: $(archive) $(shared) mk/autodiff.pc.in ## install to PREFIX (/usr/local), below DESTDIR if that is set
-	@install -d $(DESTDIR)$(LIBDIR)/pkgconfig
-	@for h in $(public); do install -D -m 644 $$h $(DESTDIR)$(include_dir)/$$h || exit 1; done
-	@install -m 644 $(archive) $(DESTDIR)$(LIBDIR)
-	@install -m 755 $(shared).$(version) $(DESTDIR)$(LIBDIR)
-	@ln -sf libautodiff.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
-	@ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so
-	@sed -e '/^#/d; s|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(call below_prefix,$(include_dir))|' \
-	    -e 's|@LIBDIR@|$(call below_prefix,$(LIBDIR))|; s|@VERSION@|$(version)|; s|@LIBS@|$(found_libs)|' \
-	    mk/autodiff.pc.in > $(BUILD)/autodiff.pc
-	@install -m 644 $(BUILD)/autodiff.pc $(DESTDIR)$(LIBDIR)/pkgconfig
-	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
-	@echo "autodiff $(version) is installed in $(DESTDIR)$(PREFIX)"
+	@install -d $(call in_lib,pkgconfig)
+	@for h in $(public); do install -D -m 644 "$$h" $(call in_headers,)"$$h" || exit 1; done
+	@install -m 644 $(archive) $(call in_lib,)
+	@install -m 755 $(shared).$(version) $(call in_lib,)
+	@ln -sf libautodiff.so.$(version) $(call in_lib,$(soname))
+	@ln -sf $(soname) $(call in_lib,libautodiff.so)
+	@sed -e '/^#/d' $(call fill,PREFIX,$(PREFIX)) $(call fill,INCLUDEDIR,$(call below_prefix,$(include_dir))) \
+	    $(call fill,LIBDIR,$(call below_prefix,$(LIBDIR))) $(call fill,VERSION,$(version)) \
+	    $(call fill,LIBS,$(found_libs)) mk/autodiff.pc.in > $(BUILD)/autodiff.pc
+	@install -m 644 $(BUILD)/autodiff.pc $(call in_lib,pkgconfig)
+	@if [ -z $(call quote,$(DESTDIR)) ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
+	@printf 'autodiff %s is installed in %s\n' $(version) $(call quote,$(DESTDIR)$(PREFIX))
 
+# Files by their names, and the folders of the headers where nothing else is in them.
+installed_folders := $(sort $(patsubst %/,%,$(dir $(public))))
 uninstall: ## remove the installed files
-	rm -rf $(DESTDIR)$(include_dir)
-	rm -f $(DESTDIR)$(LIBDIR)/libautodiff.a $(DESTDIR)$(LIBDIR)/libautodiff.so \
-	    $(DESTDIR)$(LIBDIR)/$(soname) $(DESTDIR)$(LIBDIR)/libautodiff.so.$(version) \
-	    $(DESTDIR)$(LIBDIR)/pkgconfig/autodiff.pc
+	rm -f $(foreach h,$(public),$(call in_headers,$h)) \
+	    $(foreach f,libautodiff.a libautodiff.so $(soname) libautodiff.so.$(version) pkgconfig/autodiff.pc,$(call in_lib,$f))
+	@for d in $(foreach f,$(installed_folders) .,$(call in_headers,$f)); do rmdir "$${d%/.}" 2>/dev/null || true; done

@@ -16,7 +16,7 @@ stamp_flags = $(compile) $(link) $(library_flags) $(small_flags) $(kernel_flags)
 stamp_files = $(library)
 $(addprefix $(BUILD)/stamp_,flags files): $(BUILD)/stamp_%: FORCE
 	@mkdir -p $(@D)
-	@echo '$(stamp_$*)' | cmp -s - $@ || echo '$(stamp_$*)' > $@
+	@printf '%s\n' $(call quote,$(stamp_$*)) | cmp -s - $@ || printf '%s\n' $(call quote,$(stamp_$*)) > $@
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags mk/flags.mk
 	@mkdir -p $(@D)

@@ -2,8 +2,10 @@
 
    Calls that return a code return 0 or an AD_E... code, those that return a Var a constant Var or nil; in both cases
    the graph has the error. AD_EIO: the file cannot be read or written, or is malformed. AD_EABSENT: this build lacks
-   the library that the call needs. Files are written as PATH.tmp, forced to disk and renamed: after a crash there is
-   either the old file or the new one, complete. */
+   the library that the call needs. Files are written under a temporary name beside PATH, forced to disk and renamed: after
+   a crash there is either the old file or the new one, complete, and so there is when several threads or programs save
+   to one path. A new file has the access rights of the one that it replaces. Symbolic links are followed. Folders,
+   devices and pipes are refused. */
 #ifndef NN_FILE_H
 #define NN_FILE_H
 

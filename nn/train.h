@@ -73,7 +73,8 @@ typedef struct {
     bool restore_best; /* end with the parameters of the best epoch; implied by patience */
 
     FILE *progress;           /* a progress bar if it is a terminal, otherwise a line per epoch; NULL: none */
-    const char *log;          /* a CSV file with a row per epoch; NULL: none */
+    const char *log;          /* a CSV file with a row per epoch; NULL: none. Where a resumed training finds it empty or
+                                 gone, it begins again; another file there is an error before the first step */
     const char *checkpoint;   /* a file to resume from, written at the start and after each epoch; NULL: none */
     int64_t checkpoint_steps; /* written after so many steps as well; 0: not within epochs */
     bool resume;              /* continue from checkpoint if that file exists */

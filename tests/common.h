@@ -2,6 +2,7 @@
 #ifndef TESTS_COMMON_H
 #define TESTS_COMMON_H
 
+#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -125,6 +126,16 @@ static inline const char *path_of(const char *name) {
     snprintf(path, sizeof path, "%s/%s", test_folder, name);
     while (paths[i][0] != '\0' && strcmp(paths[i], path) != 0) assert_true(++i < FILES);
     return strcpy(paths[i], path);
+}
+
+/* The number of files in test_folder. */
+static inline int files_in_folder(void) {
+    DIR *all = opendir(test_folder);
+    assert_non_null(all);
+    int n = -2; /* . and .. */
+    while (readdir(all) != NULL) n++;
+    closedir(all);
+    return n;
 }
 
 /* The path of a file of the source tree, valid until the next call. */

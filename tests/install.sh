@@ -112,6 +112,76 @@ nothing_left() {
         [ -z "$(find "$folder/dest" ! -type d)" ] && [ -z "$(find "$folder/dest" -name '*autodiff-*')" ]
 }
 
+# Below any DESTDIR, and only there: blanks, and what the shell, sed or make would read.
+odd_destdirs() {
+    for odd in "My Libs & it's;x" '$(id)`id`"$HOME"' '#star*a|b\c'; do
+        dest=$folder/odd/$odd/d
+        mkdir -p "$folder/odd/My" "$dest"
+        echo mine >"$folder/odd/My/mine"
+        given=$(printf '%s' "$dest" | sed 's/[$]/$$/g') # for make
+        "$MAKE" -s install DESTDIR="$given" PREFIX=/opt/autodiff LIBDIR=/opt/autodiff/lib LDCONFIG=: || return 1
+        [ "$(cd "$prefix" && find . | sort)" = "$(cd "$dest/opt/autodiff" && find . | sort)" ] || return 1
+        "$MAKE" -s uninstall DESTDIR="$given" PREFIX=/opt/autodiff LIBDIR=/opt/autodiff/lib || return 1
+        [ -z "$(find "$dest" ! -type d)" ] && [ -e "$folder/odd/My/mine" ] || return 1
+    done
+}
+
+# refused_as TEXT MAKE_ARGUMENT...: make fails with this text, and touches nothing below $work/kept.
+refused_as() {
+    text=$1
+    shift
+    before=$(find "$work/kept" | sort)
+    if "$MAKE" "$@" LDCONFIG=: >"$work/refused" 2>&1; then cat "$work/refused" && return 1; fi
+    cat "$work/refused"
+    grep -q "$text" "$work/refused" && [ "$before" = "$(find "$work/kept" | sort)" ]
+}
+
+# A prefix or a build folder that pkg-config or make would split.
+odd_paths_refused() {
+    rm -rf "$work/kept"
+    mkdir -p "$work/kept/My/include" "$work/kept/My Libs/include/autodiff-0" "$work/kept/build"
+    echo mine >"$work/kept/My/include/mine"
+    echo mine >"$work/kept/My Libs/include/autodiff-0/mine"
+    for odd in 'My Libs' 'a&b' 'a;b' "it's" '$$(id)' '`id`' 'a"b' 'star*' 'a#b' 'a:b' 'a|b' '~' 'a%b' 'a=b'; do
+        for goal in install uninstall; do
+            refused_as 'PREFIX is' $goal PREFIX="$work/kept/$odd" || return 1
+            refused_as 'LIBDIR is' $goal PREFIX=/opt/autodiff LIBDIR="$work/kept/$odd" || return 1
+        done
+        refused_as 'BUILD is' clean BUILD="$work/kept/$odd" || return 1
+        refused_as 'BUILD is' all BUILD="$work/kept/$odd" || return 1
+        ! BUILD="$work/kept/$odd" "$MAKE" clean || return 1
+    done
+    refused_as 'BUILD is' clean BUILD=-f && refused_as 'PREFIX is' uninstall PREFIX=-f
+}
+
+# Uninstalling keeps what it did not install.
+others_kept() {
+    rm -rf "$folder/shared_prefix"
+    "$MAKE" -s install PREFIX="$folder/shared_prefix" LIBDIR="$folder/shared_prefix/lib" DESTDIR= LDCONFIG=: || return 1
+    own=$folder/shared_prefix/include/autodiff-0/nn
+    touch "$own/mine.h" "$folder/shared_prefix/lib/libother.a" "$folder/shared_prefix/lib/pkgconfig/other.pc"
+    "$MAKE" -s uninstall PREFIX="$folder/shared_prefix" LIBDIR="$folder/shared_prefix/lib" DESTDIR= &&
+        [ "$(cd "$folder/shared_prefix" && find . -type f | sort | tr '\n' ' ')" = \
+            "./include/autodiff-0/nn/mine.h ./lib/libother.a ./lib/pkgconfig/other.pc " ]
+}
+
+# Cleaning removes a folder that a build made, and no other.
+clean_removes_builds_only() {
+    rm -rf "$work/kept"
+    mkdir -p "$work/kept/project/docs" "$work/kept/empty"
+    echo mine >"$work/kept/project/docs/mine"
+    echo mine >"$work/kept/file"
+    for b in "$work/kept/project" nn tests . .. / "$(pwd)" "$(pwd)/.." docs/; do
+        for goal in clean all; do refused_as 'BUILD is' $goal BUILD="$b" || return 1; done
+        ! BUILD=$b "$MAKE" clean || return 1
+    done
+    refused_as 'BUILD is' clean BUILD="$work/kept/file" && refused_as 'BUILD is' clean BUILD= || return 1
+    [ -e nn/nn.h ] && [ -e tests/install.sh ] || return 1
+    "$MAKE" -s BUILD="$work/kept/new" "$work/kept/new/stamp_flags" && [ -e "$work/kept/new/stamp_flags" ] &&
+        "$MAKE" -s clean BUILD="$work/kept/new" && [ ! -e "$work/kept/new" ] &&
+        "$MAKE" -s clean BUILD="$work/kept/absent"
+}
+
 check "public headers are installed, private ones are not" public_headers_only
 check "each header alone in C11" alone "$CC" -std=c11 -x c
 check "each header alone in C++17" alone "$CXX" -std=c++17 -x c++
@@ -125,4 +195,8 @@ check "installation below DESTDIR" below_destdir
 check "all can read the files, whatever the umask is" readable_by_all
 check "an installation can be moved" moved
 check "uninstall leaves nothing" nothing_left
+check "any DESTDIR" odd_destdirs
+check "paths that cannot be quoted are refused before anything is touched" odd_paths_refused
+check "uninstall keeps the files of others" others_kept
+check "clean removes build folders only" clean_removes_builds_only
 done_testing

@@ -228,7 +228,7 @@ static void what_is_no_file_is_refused(void **state) {
     (void)state;
     assert_refused(path_of("missing"), AD_EIO, "load_idx: ", "No such file or directory");
     assert_int_equal(mkdir(path_of("dir"), 0700), 0);
-    assert_refused(path_of("dir"), AD_EIO, "load_idx: ", "Is a directory");
+    assert_refused(path_of("dir"), AD_EIO, "load_idx: ", "is a folder, not a plain file");
     assert_int_equal(rmdir(path_of("dir")), 0);
     if (geteuid() == 0) return; /* root may read everything */
     bytes b = small_file();
@@ -246,7 +246,7 @@ static void a_pipe_is_refused(void **state) {
     assert_int_equal(write(ends[1], b.byte, b.n), (int)b.n);
     close(ends[1]);
     snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
-    assert_refused(path, AD_EIO, "load_idx: ", "cannot be read twice");
+    assert_refused(path, AD_EIO, "load_idx: ", "is a device, pipe or socket, not a plain file");
     close(ends[0]);
 }
 

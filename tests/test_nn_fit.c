@@ -2,6 +2,7 @@
 #define _XOPEN_SOURCE 700 /* for pseudo-terminals */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "autodiff/extend.h"
@@ -166,6 +167,29 @@ static void it_tells_several_metrics(void **state) {
     unlink(p.o.log);
     ad_graph_free(p.g);
 }
+
+#ifdef AD_HAVE_CSV
+/* Names that a reader would split, cut or trim are quoted. */
+static void names_with_commas_and_quotes_are_read_back(void **state) {
+    (void)state;
+    static const char *const name[] = { "top 1, top 5", "the \"best\"", " blank ", "two\nlines", "\",\"" };
+    problem p = problem_new();
+    p.o.epochs = 2;
+    p.o.log = path_of("log");
+    p.o.metric_name = name[0];
+    for (int i = 0; i < NN_MORE_METRICS; i++) p.o.more_metrics[i] = (nn_metric){ name[1 + i], nn_accuracy };
+    assert_int_equal(fit(&p, NULL), AD_OK);
+    nn_table *t = nn_read_csv(p.g, p.o.log, (nn_csv_opts){ 0 });
+    assert_ok(p.g);
+    assert_int_equal(nn_table_rows(t), 2);
+    assert_int_equal(nn_table_columns(t), 5 + 5);
+    for (int i = 0; i < 5; i++) assert_string_equal(nn_table_name(t, 5 + i), name[i]);
+    assert_int_equal(ad_numel(nn_table_numbers(t, AD_F64, 5, name)), 10);
+    assert_ok(p.g);
+    unlink(p.o.log);
+    ad_graph_free(p.g);
+}
+#endif
 
 static int stop_at(const nn_training_state *s, void *data) { return s->steps == *(int *)data; }
 
@@ -1033,7 +1057,8 @@ static void kill_does_no_harm(void **state) {
         snprintf(log, sizeof log, "%s", text_of(whole.o.log));
         assert_string_equal(text_of(end.o.log), log);
         ad_graph_free(end.g);
-        static const char *const left[] = { "checkpoint", "checkpoint.tmp", "end", "end.tmp", "log" };
+        assert_int_equal(files_in_folder(), 4); /* with the whole run's log: nothing of killed runs is left */
+        static const char *const left[] = { "checkpoint", "end", "log" };
         for (size_t i = 0; i < sizeof left / sizeof *left; i++) unlink(path_of(left[i]));
         most = 2 * most / 3;
     }
@@ -1103,6 +1128,217 @@ static void a_checkpoint_of_another_training_is_refused(void **state) {
     unlink(path_of("checkpoint"));
 }
 
+/* ---- files of a resumed training that changed in between -------------------------------------------------- */
+
+static void write_text(const char *path, const char *text, size_t n) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Trains for this many epochs. */
+static void train_for(int64_t epochs, const char *log) {
+    problem p = checkpointed(log);
+    p.o.epochs = epochs;
+    assert_int_equal(fit(&p, NULL), AD_OK);
+    ad_graph_free(p.g);
+}
+
+/* The head and the rows from the third on of the log of 5 epochs. */
+static void third_row_on(char *to, size_t size) {
+    train_for(5, path_of("whole"));
+    const char *all = text_of(path_of("whole")), *row = all;
+    int head = (int)(strchr(all, '\n') + 1 - all);
+    for (int i = 0; i < 3; i++) row = strchr(row, '\n') + 1;
+    snprintf(to, size, "%.*s%s", head, all, row);
+    unlink(path_of("whole"));
+    unlink(path_of("checkpoint"));
+}
+
+static void a_log_that_is_empty_or_gone_begins_again(void **state) {
+    (void)state;
+    char want[8192];
+    third_row_on(want, sizeof want);
+    for (int gone = 0; gone < 2; gone++) {
+        train_for(2, path_of("log"));
+        if (gone) unlink(path_of("log"));
+        else assert_int_equal(truncate(path_of("log"), 0), 0);
+        problem p = checkpointed(path_of("log"));
+        p.o.progress = tmpfile();
+        assert_int_equal(fit(&p, NULL), AD_OK);
+        assert_string_equal(text_of(p.o.log), want);
+        char first[300] = "";
+        rewind(p.o.progress);
+        assert_non_null(fgets(first, sizeof first, p.o.progress));
+        assert_contains(first, "log: its rows are gone, it begins again");
+        fclose(p.o.progress);
+        unlink(p.o.log);
+        unlink(p.o.checkpoint);
+        ad_graph_free(p.g);
+    }
+}
+
+static int take_away(const nn_training_state *s, void *data) {
+    if (s->epoch == 2) unlink(data);
+    return 0;
+}
+
+static void a_log_that_is_taken_away_during_training_begins_again(void **state) {
+    (void)state;
+    char want[8192];
+    third_row_on(want, sizeof want);
+    problem p = checkpointed(path_of("log"));
+    p.o.on_epoch = take_away;
+    p.o.callback_data = (void *)p.o.log;
+    assert_int_equal(fit(&p, NULL), AD_OK);
+    assert_string_equal(text_of(p.o.log), want);
+    unlink(p.o.log);
+    unlink(p.o.checkpoint);
+    ad_graph_free(p.g);
+}
+
+/* Resuming fails before the first step, and changes neither net, random numbers nor log. */
+static void assert_no_resuming(const char *log, const char *sentence) {
+    problem p = checkpointed(log), twin = checkpointed(NULL);
+    char before[8192] = "";
+    if (log != NULL && access(log, R_OK) == 0) snprintf(before, sizeof before, "%s", text_of(log));
+    assert_int_equal(fit(&p, NULL), AD_EIO);
+    assert_contains(ad_error(p.g), sentence);
+    assert_same_net(&p, &twin);
+    assert_true(ad_random_get(p.g).counter == ad_random_get(twin.g).counter);
+    assert_true(nn_lr(p.opt) == nn_lr(twin.opt));
+    if (*before != '\0') assert_string_equal(text_of(log), before);
+    ad_graph_free(p.g);
+    ad_graph_free(twin.g);
+}
+
+static void another_file_is_no_log(void **state) {
+    (void)state;
+    static const char foreign[] = "is not the log of this training, or was cut: move it away to begin a new one";
+    train_for(2, path_of("log"));
+    char good[8192], bad[8192];
+    size_t n = (size_t)snprintf(good, sizeof good, "%s", text_of(path_of("log")));
+    for (size_t cut = 1; cut < n; cut += 7) {
+        write_text(path_of("log"), good, cut);
+        assert_no_resuming(path_of("log"), foreign);
+    }
+    memcpy(bad, good, n);
+    bad[n - 1] = ' '; /* the last byte of a row */
+    write_text(path_of("log"), bad, n);
+    assert_no_resuming(path_of("log"), foreign);
+    memcpy(bad, good, n);
+    bad[0] = 'E';
+    write_text(path_of("log"), bad, n);
+    assert_no_resuming(path_of("log"), foreign);
+    write_text(path_of("log"), good, n);
+    train_for(3, path_of("log"));
+    assert_true(strncmp(text_of(path_of("log")), good, n) == 0);
+    unlink(path_of("log"));
+    unlink(path_of("checkpoint"));
+}
+
+static void pipes_and_folders_are_neither_log_nor_checkpoint(void **state) {
+    (void)state;
+    alarm(60); /* a pipe blocks */
+    assert_int_equal(mkfifo(path_of("pipe"), 0600), 0);
+    const char *const paths[] = { path_of("pipe"), test_folder, "/dev/null", "/dev/full" };
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 3; k++) {
+            problem p = checkpointed(k == 0 ? paths[i] : NULL), twin = checkpointed(NULL);
+            if (k > 0) p.o.checkpoint = paths[i];
+            p.o.resume = k < 2;
+            assert_int_equal(fit(&p, NULL), AD_EIO);
+            assert_contains(ad_error(p.g), i == 1 ? "is a folder" : "is a device, pipe or socket");
+            assert_same_net(&p, &twin);
+            ad_graph_free(p.g);
+            ad_graph_free(twin.g);
+        }
+    alarm(0);
+    unlink(path_of("pipe"));
+    assert_int_equal(files_in_folder(), 0);
+}
+
+/* Where the bytes have this text; NULL where they do not. */
+static const char *place_of(const char *text, const char *bytes, size_t n) {
+    size_t m = strlen(text);
+    for (size_t i = 0; i + m <= n; i++)
+        if (memcmp(bytes + i, text, m) == 0) return bytes + i;
+    return NULL;
+}
+
+/* Writes the checkpoint with another text for one number. */
+static void alter_checkpoint(const char *good, size_t n, const char *name, const char *value) {
+    char key[80], *to = malloc(n + 200);
+    assert_non_null(to);
+    size_t header = 0;
+    for (int i = 7; i >= 0; i--) header = header << 8 | (unsigned char)good[i];
+    snprintf(key, sizeof key, "\"%s\":\"", name);
+    const char *from = place_of(key, good, n);
+    assert_non_null(from);
+    from += strlen(key);
+    const char *end = strchr(from, '"');
+    size_t at = (size_t)(from - good), rest = n - (size_t)(end - good), added = strlen(value);
+    memcpy(to, good, at);
+    memcpy(to + at, value, added);
+    memcpy(to + at + added, end, rest);
+    header += added - (size_t)(end - from);
+    for (int i = 0; i < 8; i++) to[i] = (char)(header >> 8 * i);
+    write_text(path_of("checkpoint"), to, at + added + rest);
+    free(to);
+}
+
+static void impossible_numbers_in_a_checkpoint_are_refused(void **state) {
+    (void)state;
+    static const char *const bad[][3] = {
+        { "epoch", "-9223372036854775808", "epoch is out of its range" },
+        { "epoch", "-1", "epoch is out of its range" },
+        { "epoch", "9223372036854775807", "epoch is out of its range" },
+        { "epoch", "1000000", "contradict each other" },
+        { "epoch", "99999999999999999999", "epoch is not a number" },
+        { "epoch", "2.5", "epoch is not a number" },
+        { "epoch", "", "epoch is not a number" },
+        { "epoch_open", "2", "epoch_open is out of its range" },
+        { "epoch_open", "-1", "epoch_open is out of its range" },
+        { "steps", "-5", "steps is out of its range" },
+        { "steps", "9223372036854775807", "steps is out of its range" },
+        { "steps", "0", "contradict each other" },
+        { "rows", "-1", "rows is out of its range" },
+        { "rows", "64", "rows is out of its range" }, /* of 63 */
+        { "at", "-1", "at is out of its range" },
+        { "at", "64", "at is out of its range" },
+        { "best_epoch", "-1", "best_epoch is out of its range" },
+        { "best_epoch", "3", "contradict each other" },
+        { "log_bytes", "-1", "log_bytes is out of its range" },
+        { "log_bytes", "123456789012", "is not the log of this training, or was cut" },
+        { "log_bytes", "12", "is not the log of this training, or was cut" },
+        { "sum", "much", "sum is not a number" },
+        { "optimiser.0.weight.step", "-1", "0.weight.step is out of its range" },
+        { "optimiser.0.weight.step", "nan", "0.weight.step is out of its range" },
+        { "optimiser.0.weight.step", "0.5", "0.weight.step is out of its range" },
+        { "optimiser.group0.lr", "nan", "group0.lr is out of its range" },
+        { "optimiser.group0.initial_lr", "inf", "group0.initial_lr is out of its range" },
+        { "optimiser.group0.momentum", "nan", "group0.momentum is out of its range" },
+        { "schedule.last_epoch", "-1", "last_epoch is out of its range" },
+        { "schedule.last_epoch", "1e300", "last_epoch is out of its range" },
+    };
+    enum { SIZE = 1 << 16 };
+    static char good[SIZE];
+    train_for(2, path_of("log"));
+    FILE *f = fopen(path_of("checkpoint"), "rb");
+    assert_non_null(f);
+    size_t n = fread(good, 1, SIZE, f);
+    fclose(f);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        alter_checkpoint(good, n, bad[i][0], bad[i][1]);
+        assert_no_resuming(path_of("log"), bad[i][2]);
+    }
+    write_text(path_of("checkpoint"), good, n);
+    train_for(3, path_of("log"));
+    unlink(path_of("log"));
+    unlink(path_of("checkpoint"));
+}
+
 #endif
 
 int main(void) {
@@ -1119,6 +1355,9 @@ int main(void) {
         cmocka_unit_test(bad_calls_are_refused),
         cmocka_unit_test(a_loss_that_is_not_finite_stops_it),
         cmocka_unit_test(a_diverging_run_stops_with_finite_weights),
+#ifdef AD_HAVE_CSV
+        cmocka_unit_test(names_with_commas_and_quotes_are_read_back),
+#endif
         cmocka_unit_test(weights_that_are_not_finite_are_no_checkpoint),
         cmocka_unit_test(huge_gradients_are_clipped),
         cmocka_unit_test(an_optimiser_of_the_head_counts_the_head_alone),
@@ -1141,6 +1380,11 @@ int main(void) {
         cmocka_unit_test(kill_does_no_harm),
         cmocka_unit_test(an_interrupt_ends_it_with_a_checkpoint),
         cmocka_unit_test(a_checkpoint_of_another_training_is_refused),
+        cmocka_unit_test(a_log_that_is_empty_or_gone_begins_again),
+        cmocka_unit_test(a_log_that_is_taken_away_during_training_begins_again),
+        cmocka_unit_test(another_file_is_no_log),
+        cmocka_unit_test(pipes_and_folders_are_neither_log_nor_checkpoint),
+        cmocka_unit_test(impossible_numbers_in_a_checkpoint_are_refused),
 #endif
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

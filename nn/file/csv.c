@@ -11,6 +11,7 @@
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/file/path.h"
+#include "nn/file/plain.h"
 #include "nn/file/table_private.h"
 
 #ifdef AD_HAVE_CSV
@@ -164,8 +165,9 @@ nn_table *nn_read_csv(ad_graph *g, const char *path, nn_csv_opts o) {
     char *shown = t ? ad_scope_alloc(g, strlen(nn__path_end(path)) + 1) : NULL;
     if (shown == NULL) return NULL;
     *t = (nn_table){ .object = { g, &t->object }, .path = strcpy(shown, nn__path_end(path)) };
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) return ad_fail(g, AD_EIO, "read_csv: %s: %s", t->path, strerror(errno)), NULL;
+    const char *fault;
+    FILE *f = nn__plain_open(path, &fault);
+    if (f == NULL) return ad_fail(g, AD_EIO, "read_csv: %s: %s", t->path, fault), NULL;
     int rc = load(t, f, o);
     fclose(f);
     return rc == AD_OK ? t : NULL;

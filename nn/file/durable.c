@@ -1,48 +1,191 @@
-/* durable.c: writes a file under a temporary name, forces it to disk and renames it. */
+/* durable.c: writes a file under a temporary name of its own, forces it to disk and renames it.
+
+   A writer holds a lock on its temporary file (flock), which ends with the process. So a temporary file that can be
+   locked was left by a writer that was killed, in this process, another one or another container. A name is removed or
+   renamed only by the one who holds the lock of the file that it names. */
 #define _POSIX_C_SOURCE 200809L
 #include "nn/file/durable.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
-FILE *nn__durable_open(const char *path, char *temporary, size_t size) {
-    int n = snprintf(temporary, size, "%s.tmp", path);
-    if (n < 0 || (size_t)n >= size) {
-        errno = ENAMETOOLONG;
-        return NULL;
-    }
-    FILE *f = fopen(temporary, "wb");
-    if (f != NULL) errno = 0; /* a write that fails sets it: see nn__durable_close */
-    return f;
+#include "nn/file/plain.h"
+
+/* ---- names ------------------------------------------------------------------------------------------- */
+
+static const char MARK[] = ".autodiff-"; /* NAME.autodiff-PROCESS-NUMBER.tmp */
+
+/* The bytes of a path before the name in its folder. */
+static size_t folder_size(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
-void nn__durable_drop(FILE *f, const char *temporary) {
-    fclose(f);
-    unlink(temporary);
+/* The folder of a path, for opendir and open. */
+static void folder_of(const char *path, char to[NN__PATH]) {
+    size_t n = folder_size(path);
+    memcpy(to, n > 0 ? path : ".", n > 0 ? n : 1);
+    to[n > 0 ? n : 1] = '\0';
+}
+
+/* The bytes of a name that its temporary names begin with: file systems restrict the length of a name. */
+static size_t stem_size(const char *name) {
+    enum { MOST = 200 };
+    size_t n = strlen(name);
+    if (n <= MOST) return n;
+    for (n = MOST; n > 1 && ((unsigned char)name[n] & 0xc0) == 0x80; n--) {} /* whole characters of UTF-8 */
+    return n;
+}
+
+static const char *after_digits(const char *text) {
+    const char *end = text;
+    while (isdigit((unsigned char)*end)) end++;
+    return end > text ? end : "";
+}
+
+static bool is_temporary_of(const char *name, const char *entry) {
+    size_t n = stem_size(name), mark = sizeof MARK - 1;
+    if (strncmp(entry, name, n) != 0 || strncmp(entry + n, MARK, mark) != 0) return false;
+    const char *at = after_digits(entry + n + mark);
+    return *at == '-' && strcmp(after_digits(at + 1), ".tmp") == 0;
+}
+
+/* ---- what is replaced -------------------------------------------------------------------------------- */
+
+/* Replaces the path of a symbolic link by what it holds; false, with errno, after a fault. */
+static bool follow(char path[NN__PATH]) {
+    char held[NN__PATH];
+    ssize_t n = readlink(path, held, sizeof held);
+    if (n < 0) return false;
+    size_t from = held[0] == '/' ? 0 : folder_size(path);
+    if (from + (size_t)n >= NN__PATH) return errno = ENAMETOOLONG, false;
+    memcpy(path + from, held, (size_t)n);
+    path[from + (size_t)n] = '\0';
+    return true;
+}
+
+/* to = the file that path means, behind symbolic links; *about says what it is, with st_mode 0 where it is new. NULL,
+   or the text of a fault. */
+static const char *resolve(const char *path, char to[NN__PATH], struct stat *about) {
+    enum { MOST_LINKS = 40 };
+    if (*path == '\0') return strerror(ENOENT);
+    if (strlen(path) >= NN__PATH) return strerror(ENAMETOOLONG);
+    strcpy(to, path);
+    for (int i = 0; i < MOST_LINKS; i++) {
+        about->st_mode = 0;
+        if (lstat(to, about) != 0) return errno == ENOENT ? NULL : strerror(errno);
+        if (!S_ISLNK(about->st_mode)) return nn__plain_fault(about->st_mode);
+        if (!follow(to)) return strerror(errno);
+    }
+    return strerror(ELOOP);
+}
+
+/* ---- temporary files --------------------------------------------------------------------------------- */
+
+/* Removes the file unless its writer lives, who holds the lock. */
+static void remove_dead(int folder, const char *name) {
+    struct stat held, named;
+    int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) return;
+    bool ours = fstat(fd, &held) == 0 && S_ISREG(held.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+                fstatat(folder, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_dev == held.st_dev &&
+                named.st_ino == held.st_ino;
+    if (ours) unlinkat(folder, name, 0);
+    close(fd);
+}
+
+static void remove_dead_writers_files(const char *path) {
+    char folder[NN__PATH];
+    folder_of(path, folder);
+    DIR *all = opendir(folder);
+    if (all == NULL) return;
+    for (const struct dirent *e; (e = readdir(all)) != NULL;)
+        if (is_temporary_of(path + folder_size(path), e->d_name)) remove_dead(dirfd(all), e->d_name);
+    closedir(all);
+}
+
+/* Takes the lock; false where another writer took the file for a dead one's and removed it before. File systems without
+   locks have no removal either. */
+static bool hold(int fd) {
+    struct stat about;
+    while (flock(fd, LOCK_EX) != 0 && errno == EINTR) {}
+    return fstat(fd, &about) != 0 || about.st_nlink > 0;
+}
+
+/* A descriptor of a new file, -1 with errno after a fault. */
+static int create(nn__durable *d, mode_t mode) {
+    enum { TRIES = 10000 };
+    size_t before = folder_size(d->path);
+    int stem = (int)(before + stem_size(d->path + before));
+    for (int i = 0; i < TRIES; i++) {
+        int n = snprintf(d->temporary, NN__PATH, "%.*s%s%ld-%d.tmp", stem, d->path, MARK, (long)getpid(), i);
+        if (n < 0 || n >= NN__PATH) return errno = ENAMETOOLONG, -1;
+        int fd = open(d->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+        if (fd < 0 && errno != EEXIST) return -1;
+        if (fd >= 0 && hold(fd)) return fd;
+        if (fd >= 0) close(fd);
+    }
+    return errno = EEXIST, -1;
+}
+
+/* Gives the file the owner, as far as this user may, and the access rights of the one that it replaces. */
+static bool take_rights(int fd, const struct stat *replaced) {
+    struct stat own;
+    if (replaced->st_mode == 0) return true;
+    if (fstat(fd, &own) != 0) return false;
+    bool same = own.st_uid == replaced->st_uid && own.st_gid == replaced->st_gid;
+    if (!same && fchown(fd, replaced->st_uid, replaced->st_gid) != 0) errno = 0;
+    return fchmod(fd, replaced->st_mode & 0777) == 0;
+}
+
+/* ---- the calls --------------------------------------------------------------------------------------- */
+
+const char *nn__durable_open(nn__durable *d, const char *path) {
+    struct stat replaced;
+    d->to = NULL;
+    const char *fault = resolve(path, d->path, &replaced);
+    if (fault != NULL) return fault;
+    remove_dead_writers_files(d->path);
+    int fd = create(d, replaced.st_mode ? 0600 : 0666);
+    if (fd < 0) return strerror(errno);
+    d->to = take_rights(fd, &replaced) ? fdopen(fd, "wb") : NULL;
+    if (d->to != NULL) return errno = 0, NULL; /* a write that fails sets it: see nn__durable_close */
+    fault = strerror(errno);
+    unlink(d->temporary);
+    close(fd);
+    return fault;
+}
+
+void nn__durable_drop(nn__durable *d) {
+    unlink(d->temporary);
+    fclose(d->to);
 }
 
 /* A rename is on disk once the folder is. Some file systems cannot sync a folder: that is no error. */
-static void sync_folder(char *path) {
-    char *slash = strrchr(path, '/');
-    if (slash != NULL) slash[slash == path] = '\0';
-    int fd = open(slash != NULL ? path : ".", O_RDONLY);
+static void sync_folder(const char *path) {
+    char folder[NN__PATH];
+    folder_of(path, folder);
+    int fd = open(folder, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return;
     fsync(fd);
     close(fd);
 }
 
-int nn__durable_close(FILE *f, const char *temporary, const char *path) {
-    char folder[4096];
-    int fault = ferror(f) || fflush(f) != 0 || fsync(fileno(f)) != 0 ? (errno ? errno : EIO) : 0;
-    if (fclose(f) != 0 && fault == 0) fault = errno;
-    if (fault == 0 && rename(temporary, path) != 0) fault = errno;
+/* The lock is held until the name is gone. */
+const char *nn__durable_close(nn__durable *d) {
+    int fault = ferror(d->to) || fflush(d->to) != 0 || fsync(fileno(d->to)) != 0 ? (errno ? errno : EIO) : 0;
+    if (fault == 0 && rename(d->temporary, d->path) != 0) fault = errno;
     if (fault != 0) {
-        unlink(temporary);
-        return fault;
+        nn__durable_drop(d);
+        return strerror(fault);
     }
-    snprintf(folder, sizeof folder, "%s", path);
-    sync_folder(folder);
-    return 0;
+    sync_folder(d->path);
+    fclose(d->to);
+    return NULL;
 }

@@ -3,8 +3,10 @@
    Two zero bytes, an element type, the number of dimensions, each dimension as a big-endian 32-bit integer, then the
    elements, big-endian and row-major. The file is read twice: once to check that it is complete, since no memory is
    allocated because a header says so, and once for its elements. */
+#define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef AD_HAVE_ZLIB
 #include <zlib.h>
@@ -15,11 +17,12 @@
 #include "nn/file.h"
 #include "nn/file/bytes.h"
 #include "nn/file/path.h"
+#include "nn/file/plain.h"
 
 /* ---- the bytes of a file, gunzipped if need be ------------------------------------------------------- */
 
 #ifdef AD_HAVE_ZLIB
-static void *source_open(const char *path) { return gzopen(path, "rb"); }
+static void *source_open(int fd) { return gzdopen(fd, "rb"); }
 static void source_close(void *source) { gzclose((gzFile)source); }
 static int source_rewind(void *source) { return gzrewind((gzFile)source); }
 /* An nn__read_fn. */
@@ -36,7 +39,7 @@ static const char *source_fault(void *source) {
     return fault == Z_BUF_ERROR ? "its gzip data is truncated" : "its gzip data is damaged";
 }
 #else
-static void *source_open(const char *path) { return fopen(path, "rb"); }
+static void *source_open(int fd) { return fdopen(fd, "rb"); }
 static void source_close(void *source) { fclose(source); }
 static int source_rewind(void *source) { return fseek(source, 0, SEEK_SET); }
 static int source_read(void *source, int n, void *to) {
@@ -154,10 +157,15 @@ static ad_var *load(idx *f, ad_dtype t, double scale) {
 ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale) {
     if (!ad_ok(g)) return ad_nil(g);
     if (path == NULL) return ad_fail(g, AD_EVALUE, "load_idx: path is NULL"), ad_nil(g);
-    errno = 0;
-    idx f = { .graph = g, .path = nn__path_end(path), .source = source_open(path) };
-    if (f.source == NULL)
-        return ad_fail(g, AD_EIO, "load_idx: %s: %s", f.path, strerror(errno ? errno : ENOMEM)), ad_nil(g);
+    const char *fault;
+    idx f = { .graph = g, .path = nn__path_end(path) };
+    int fd = nn__plain_fd(path, &fault);
+    if (fd < 0) return ad_fail(g, AD_EIO, "load_idx: %s: %s", f.path, fault), ad_nil(g);
+    f.source = source_open(fd);
+    if (f.source == NULL) {
+        close(fd);
+        return ad_fail(g, AD_ENOMEM, "load_idx: %s: out of memory to read it", f.path), ad_nil(g);
+    }
     ad_var *x = load(&f, t, scale);
     source_close(f.source);
     return x ? x : ad_nil(g);

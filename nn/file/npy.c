@@ -18,6 +18,7 @@
 #include "nn/file/bytes.h"
 #include "nn/file/durable.h"
 #include "nn/file/path.h"
+#include "nn/file/plain.h"
 
 typedef struct {
     ad_graph *graph;
@@ -126,7 +127,6 @@ static int read_file(void *file, int n, void *to) { return (int)fread(to, 1, (si
 static ad_var *load_file(npy *f, ad_dtype t, FILE *file) {
     struct stat about;
     if (fstat(fileno(file), &about) != 0) return fail(f, strerror(errno)), ad_nil(f->graph);
-    if (!S_ISREG(about.st_mode)) return fail(f, "is not a regular file"), ad_nil(f->graph);
     f->read = read_file;
     f->source = file;
     f->cut = "cannot be read completely";
@@ -138,8 +138,9 @@ ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path) {
     if (!ad_ok(g)) return ad_nil(g);
     if (path == NULL) return ad_fail(g, AD_EVALUE, "load_npy: path is NULL"), ad_nil(g);
     npy f = { .graph = g, .caller = "load_npy", .path = nn__path_end(path), .member = "" };
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) return fail(&f, strerror(errno)), ad_nil(g);
+    const char *fault;
+    FILE *file = nn__plain_open(path, &fault);
+    if (file == NULL) return fail(&f, fault), ad_nil(g);
     ad_var *x = load_file(&f, t, file);
     fclose(file);
     return x;
@@ -148,6 +149,22 @@ ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path) {
 /* ---- members of .npz archives ------------------------------------------------------------------------ */
 
 #ifdef AD_HAVE_ZIP
+/* What minizip opens: nn__plain_open's stream. */
+static voidpf ZCALLBACK open_stream(voidpf stream, const void *name, int mode) {
+    (void)name, (void)mode;
+    return stream;
+}
+static int ZCALLBACK keep_stream(voidpf opaque, voidpf stream) { return (void)opaque, (void)stream, 0; }
+
+static unzFile open_archive(FILE *f) {
+    zlib_filefunc64_def calls;
+    fill_fopen64_filefunc(&calls);
+    calls.zopen64_file = open_stream;
+    calls.zclose_file = keep_stream;
+    calls.opaque = f;
+    return unzOpen2_64("", &calls);
+}
+
 /* An nn__read_fn of an unzFile. */
 static int read_member(void *archive, int n, void *to) {
     int at = 0;
@@ -184,11 +201,15 @@ static ad_var *find_member(npy *f, ad_dtype t, unzFile archive, const char *name
 }
 
 static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
+    const char *fault;
+    FILE *file = nn__plain_open(path, &fault);
+    if (file == NULL) return fail(f, fault), ad_nil(f->graph);
     errno = 0;
-    unzFile archive = unzOpen64(path);
-    if (archive == NULL) return fail(f, errno ? strerror(errno) : "is not an archive"), ad_nil(f->graph);
-    ad_var *x = find_member(f, t, archive, name);
-    unzClose(archive);
+    unzFile archive = open_archive(file);
+    ad_var *x = archive ? find_member(f, t, archive, name) : ad_nil(f->graph);
+    if (archive == NULL) fail(f, errno ? strerror(errno) : "is not an archive");
+    else unzClose(archive);
+    fclose(file);
     return x;
 }
 #else
@@ -239,11 +260,13 @@ int nn_save_npy(const ad_var *x, const char *path) {
     if (ad_is_nil(x)) return ad_refuse_nil(x, "save_npy");
     ad_graph *g = ad_graph_of(x);
     if (path == NULL) return ad_fail(g, AD_EVALUE, "save_npy: path is NULL");
-    char header[NN__NPY_HEADER], temporary[4096];
-    FILE *f = nn__durable_open(path, temporary, sizeof temporary);
-    if (f == NULL) return ad_fail(g, AD_EIO, "save_npy: %s: %s", nn__path_end(path), strerror(errno));
-    fwrite(header, 1, (size_t)nn__npy_header(x, header), f);
-    fwrite(ad_data(x), 1, ad_bytes_of(x), f);
-    int fault = nn__durable_close(f, temporary, path);
-    return fault ? ad_fail(g, AD_EIO, "save_npy: %s: %s", nn__path_end(path), strerror(fault)) : AD_OK;
+    char header[NN__NPY_HEADER];
+    nn__durable d;
+    const char *fault = nn__durable_open(&d, path);
+    if (fault == NULL) {
+        fwrite(header, 1, (size_t)nn__npy_header(x, header), d.to);
+        fwrite(ad_data(x), 1, ad_bytes_of(x), d.to);
+        fault = nn__durable_close(&d);
+    }
+    return fault ? ad_fail(g, AD_EIO, "save_npy: %s: %s", nn__path_end(path), fault) : AD_OK;
 }

@@ -59,10 +59,26 @@ static int add(zipFile z, const char *name, const ad_var *x) {
     return zipCloseFileInZip(z) == ZIP_OK ? rc : -1;
 }
 
+/* What minizip opens: the stream of nn__durable, which forces it to disk at the end. */
+static voidpf ZCALLBACK open_stream(voidpf stream, const void *name, int mode) {
+    (void)name, (void)mode;
+    return stream;
+}
+static int ZCALLBACK keep_stream(voidpf opaque, voidpf stream) { return (void)opaque, (void)stream, 0; }
+
+static zipFile open_archive(FILE *to) {
+    zlib_filefunc64_def calls;
+    fill_fopen64_filefunc(&calls);
+    calls.zopen64_file = open_stream;
+    calls.zclose_file = keep_stream;
+    calls.opaque = to;
+    return zipOpen2_64("", APPEND_STATUS_CREATE, NULL, &calls);
+}
+
 /* 0, or the errno of a fault. */
-static int write_archive(const char *path, int n, const char *const names[], ad_var *const vars[]) {
+static int write_archive(FILE *to, int n, const char *const names[], ad_var *const vars[]) {
     errno = 0;
-    zipFile z = zipOpen64(path, APPEND_STATUS_CREATE);
+    zipFile z = open_archive(to);
     if (z == NULL) return errno ? errno : EIO;
     int fault = 0;
     for (int i = 0; i < n && fault == 0; i++)
@@ -71,14 +87,13 @@ static int write_archive(const char *path, int n, const char *const names[], ad_
     return fault;
 }
 
-/* minizip opens the temporary file by its name, while f keeps it open to force it to disk at the end. */
 static int save(ad_graph *g, const char *path, int n, const char *const names[], ad_var *const vars[]) {
-    char temporary[4096];
-    FILE *f = nn__durable_open(path, temporary, sizeof temporary);
-    int fault = f ? write_archive(temporary, n, names, vars) : errno;
-    if (f != NULL && fault == 0) fault = nn__durable_close(f, temporary, path);
-    else if (f != NULL) nn__durable_drop(f, temporary);
-    return fault ? ad_fail(g, AD_EIO, "save_npz: %s: %s", nn__path_end(path), strerror(fault)) : AD_OK;
+    nn__durable d;
+    const char *fault = nn__durable_open(&d, path);
+    int error = fault ? 0 : write_archive(d.to, n, names, vars);
+    if (error != 0) nn__durable_drop(&d), fault = strerror(error);
+    else if (fault == NULL) fault = nn__durable_close(&d);
+    return fault ? ad_fail(g, AD_EIO, "save_npz: %s: %s", nn__path_end(path), fault) : AD_OK;
 }
 #else
 static int save(ad_graph *g, const char *path, int n, const char *const names[], ad_var *const vars[]) {

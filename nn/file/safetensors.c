@@ -15,6 +15,7 @@
 #include "nn/file/bytes.h"
 #include "nn/file/durable.h"
 #include "nn/file/path.h"
+#include "nn/file/plain.h"
 
 #ifdef AD_HAVE_JANSSON
 #include <jansson.h>
@@ -134,20 +135,25 @@ static void write_array(FILE *f, const ad_var *x) {
     fwrite(bytes, 1, (size_t)n, f);
 }
 
-static int write_file(const place *p, const char *path, const char *header, size_t size, int n,
-                      const nn_parameter *arrays) {
-    char temporary[4096];
+static void write_all(FILE *f, const char *header, size_t size, int n, const nn_parameter *arrays) {
     unsigned char length[LENGTH];
-    FILE *f = nn__durable_open(path, temporary, sizeof temporary);
-    if (f == NULL) return ad_fail(p->graph, AD_EIO, "%s: %s: %s", p->caller, p->path, strerror(errno));
     put_little_endian(size, LENGTH, length);
     fwrite(length, 1, LENGTH, f);
     fwrite(header, 1, size, f);
     for (int k = 0; k < DTYPES; k++)
         for (int i = 0; i < n; i++)
             if (ad_dtype_of(arrays[i].var) == order[k]) write_array(f, arrays[i].var);
-    int fault = nn__durable_close(f, temporary, path);
-    return fault ? ad_fail(p->graph, AD_EIO, "%s: %s: %s", p->caller, p->path, strerror(fault)) : AD_OK;
+}
+
+static int write_file(const place *p, const char *path, const char *header, size_t size, int n,
+                      const nn_parameter *arrays) {
+    nn__durable d;
+    const char *fault = nn__durable_open(&d, path);
+    if (fault == NULL) {
+        write_all(d.to, header, size, n, arrays);
+        fault = nn__durable_close(&d);
+    }
+    return fault ? ad_fail(p->graph, AD_EIO, "%s: %s: %s", p->caller, p->path, fault) : AD_OK;
 }
 
 int nn__write_tensors(ad_graph *g, const char *caller, const char *path, int n, const nn_parameter *arrays, int n_notes,
@@ -201,7 +207,6 @@ static int fail(const nn__tensor_file *f, int code, const char *format, ...) {
 static int read_bytes(nn__tensor_file *f, FILE *from) {
     struct stat about;
     if (fstat(fileno(from), &about) != 0) return fail(f, AD_EIO, "%s", strerror(errno));
-    if (!S_ISREG(about.st_mode)) return fail(f, AD_EIO, "is not a regular file");
     f->size = about.st_size;
     if (f->size < LENGTH)
         return fail(f, AD_EIO, "is truncated: %lld bytes, fewer than the 8 it begins with", (long long)f->size);
@@ -213,8 +218,9 @@ static int read_bytes(nn__tensor_file *f, FILE *from) {
 }
 
 static int read_file(nn__tensor_file *f, const char *path) {
-    FILE *from = fopen(path, "rb");
-    if (from == NULL) return fail(f, AD_EIO, "%s", strerror(errno));
+    const char *fault;
+    FILE *from = nn__plain_open(path, &fault);
+    if (from == NULL) return fail(f, AD_EIO, "%s", fault);
     int rc = read_bytes(f, from);
     fclose(from);
     return rc;

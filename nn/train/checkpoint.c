@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ typedef struct {
     nn__note note;
     nn__field field;
     const char *constant; /* text that must be the same in the file; NULL for a number */
+    bool count, finite;   /* of a real: 0, 1, 2 ..; neither infinite nor NaN */
 } number;
 
 typedef struct {
@@ -50,12 +52,29 @@ static void add_number(contents *c, const char *part, const char *name, nn__fiel
     else if (f.real) snprintf(text, SIZE, "%a", *f.real);
     else if (f.whole) snprintf(text, SIZE, "%" PRId64, *f.whole);
     else if (f.bits) snprintf(text, SIZE, "%" PRIu64, *f.bits);
-    c->numbers[c->n_numbers++] = (number){ { joined(c, part, name), text }, f, constant };
+    c->numbers[c->n_numbers++] = (number){ { joined(c, part, name), text }, f, constant, false, false };
+}
+
+/* Whether the last word of a state's name is one of the words, which end with NULL. */
+static bool is_called(const char *name, const char *const *words) {
+    const char *dot = strrchr(name, '.'), *last = dot ? dot + 1 : name;
+    for (; *words != NULL; words++)
+        if (strcmp(last, *words) == 0) return true;
+    return false;
 }
 
 static void add_state(contents *c, const char *part, nn__state s) {
-    if (s.var != NULL) add_array(c, part, s.name, s.var);
-    else add_number(c, part, s.name, (nn__field){ .real = s.number }, NULL);
+    static const char *const counts[] = { "step", "pushed", "n_iter", "last_epoch", "num_bad_epochs",
+                                          "cooldown_counter", NULL };
+    static const char *const rates[] = { "lr", "initial_lr", "momentum", "mu_product", NULL };
+    if (s.var != NULL) {
+        add_array(c, part, s.name, s.var);
+        return;
+    }
+    add_number(c, part, s.name, (nn__field){ .real = s.number }, NULL);
+    number *added = &c->numbers[c->n_numbers - 1];
+    added->count = is_called(s.name, counts);
+    added->finite = is_called(s.name, rates);
 }
 
 /* In memory of the innermost scope. */
@@ -103,9 +122,16 @@ static bool parse(nn__field f, const char *text) {
     return end != text && *end == '\0' && (errno == 0 || f.real);
 }
 
+/* Whether a training can have written these values. */
+static bool is_possible(const number *n, double real, int64_t whole) {
+    if (n->field.whole != NULL) return whole >= 0 && whole <= n->field.most;
+    if (n->count) return real >= 0 && real <= 0x1p53 && real == floor(real);
+    return !n->finite || isfinite(real);
+}
+
 static int check_number(ad_graph *g, const number *n, const char *text) {
-    double real;
-    int64_t whole;
+    double real = 0;
+    int64_t whole = 0;
     uint64_t bits;
     nn__field probe = { .real = n->field.real ? &real : NULL,
                         .whole = n->field.whole ? &whole : NULL,
@@ -116,6 +142,8 @@ static int check_number(ad_graph *g, const number *n, const char *text) {
                        n->constant);
     if (n->constant == NULL && !parse(probe, text))
         return ad_fail(g, AD_EIO, "checkpoint: %s is not a number: %.60s", n->note.name, text);
+    if (n->constant == NULL && !is_possible(n, real, whole))
+        return ad_fail(g, AD_EIO, "checkpoint: %s is out of its range: %.60s", n->note.name, text);
     return AD_OK;
 }
 
@@ -131,6 +159,11 @@ static int check(const contents *all, const nn__tensor_file *f) {
     return rc;
 }
 
+static void set_numbers(const contents *all, const nn__tensor_file *f, int from, int to) {
+    for (const number *n = &all->numbers[from]; n < &all->numbers[to]; n++)
+        if (n->constant == NULL) parse(n->field, nn__note_text(f, n->note.name));
+}
+
 int nn__load_checkpoint(const nn__checkpoint *c, const char *path) {
     ad_graph *g = nn_graph_of(c->net);
     nn__tensor_file *f = NULL;
@@ -139,8 +172,10 @@ int nn__load_checkpoint(const nn__checkpoint *c, const char *path) {
     contents all = list(c);
     int rc = all.failed ? AD_ENOMEM : nn__open_tensors(g, "checkpoint", path, &f);
     if (rc == AD_OK) rc = check(&all, f);
-    for (int i = 0; rc == AD_OK && i < all.n_numbers; i++)
-        if (all.numbers[i].constant == NULL) parse(all.numbers[i].field, nn__note_text(f, all.numbers[i].note.name));
+    int states = all.n_numbers - c->n_fields; /* the fields are the last of the numbers */
+    if (rc == AD_OK) set_numbers(&all, f, states, all.n_numbers);
+    if (rc == AD_OK && c->accept != NULL) rc = c->accept(c->data);
+    if (rc == AD_OK) set_numbers(&all, f, 0, states);
     for (int i = 0; rc == AD_OK && i < all.n_arrays; i++) nn__read_tensor(f, all.arrays[i].name, all.arrays[i].var);
     ad_end(g, m);
     nn__leave_plain_numbers(l);

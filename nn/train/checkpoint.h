@@ -10,6 +10,7 @@ typedef struct {
     int64_t *whole;
     uint64_t *bits;
     double *real;
+    int64_t most; /* of whole, which is 0 or more */
 } nn__field;
 
 typedef struct {
@@ -20,8 +21,12 @@ typedef struct {
     ad_var **best;         /* [n_best], in the order of net's */
     int n_fields;
     const nn__field *fields;
+    int (*accept)(void *data); /* nn__load_checkpoint calls it after the fields are set and before anything else is
+                                  changed; a negative code of an error ends it */
+    void *data;
 } nn__checkpoint;
 int nn__save_checkpoint(const nn__checkpoint *c, const char *path);
-int nn__load_checkpoint(const nn__checkpoint *c, const char *path); /* changes nothing after an error */
+/* After an error only fields may have changed. */
+int nn__load_checkpoint(const nn__checkpoint *c, const char *path);
 
 #endif

@@ -29,7 +29,9 @@ typedef struct {
     ad_var **best;          /* copies of net's parameters and buffers at the best epoch; NULL: not kept */
     double sum;             /* of the epoch's losses so far, each times the rows of its minibatch */
     int64_t rows;           /* of the epoch so far */
+    int64_t all_rows;       /* of the data set */
     int64_t log_bytes;      /* the size of the log */
+    bool log_renewed;       /* resumed without the rows of the log */
     int64_t epoch_open;     /* 1 during an epoch, 0 between two */
     bool stop;
     nn__report report;
@@ -53,14 +55,19 @@ static void catch_interrupt(struct sigaction *before) {
 
 /* ---- checkpoints ------------------------------------------------------------------------------------- */
 
+/* No training has more steps, nor a log more bytes: numbers of a damaged file that would overflow are refused. */
+static const int64_t MOST = (int64_t)1 << 40;
+
+typedef int checkpoint_fn(const nn__checkpoint *c, const char *path);
+
 /* Saves or loads the state of t. */
-static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, const char *path)) {
+static int with_checkpoint(training *t, checkpoint_fn *call, int (*accept)(void *t)) {
     ad_random_state r = ad_random_get(t->g);
     const nn__field fields[] = {
-        { .name = "epoch", .whole = &t->s.epoch },
-        { .name = "epoch_open", .whole = &t->epoch_open },
-        { .name = "steps", .whole = &t->s.steps },
-        { .name = "rows", .whole = &t->rows },
+        { .name = "epoch", .whole = &t->s.epoch, .most = MOST },
+        { .name = "epoch_open", .whole = &t->epoch_open, .most = 1 },
+        { .name = "steps", .whole = &t->s.steps, .most = MOST },
+        { .name = "rows", .whole = &t->rows, .most = t->all_rows },
         { .name = "sum", .real = &t->sum },
         { .name = "loss", .real = &t->s.loss },
         { .name = "validation_loss", .real = &t->s.validation_loss },
@@ -71,13 +78,13 @@ static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, con
         { .name = "metric5", .real = &t->s.more_metrics[3] },
         { .name = "lr", .real = &t->s.lr },
         { .name = "best", .real = &t->s.best },
-        { .name = "best_epoch", .whole = &t->s.best_epoch },
-        { .name = "log_bytes", .whole = &t->log_bytes },
+        { .name = "best_epoch", .whole = &t->s.best_epoch, .most = MOST },
+        { .name = "log_bytes", .whole = &t->log_bytes, .most = MOST },
         { .name = "random_seed", .bits = &r.seed },
         { .name = "random_counter", .bits = &r.counter },
         { .name = "epoch_seed", .bits = &t->place.before.seed },
         { .name = "epoch_counter", .bits = &t->place.before.counter },
-        { .name = "at", .whole = &t->place.at },
+        { .name = "at", .whole = &t->place.at, .most = t->all_rows },
     };
     nn__checkpoint c = { .net = t->net,
                          .opt = t->opt,
@@ -85,9 +92,11 @@ static int with_checkpoint(training *t, int (*call)(const nn__checkpoint *c, con
                          .n_best = t->best ? nn__array_count(t->net) : 0,
                          .best = t->best,
                          .n_fields = sizeof fields / sizeof *fields,
-                         .fields = fields };
+                         .fields = fields,
+                         .accept = accept,
+                         .data = t };
     int rc = call(&c, t->o->checkpoint);
-    ad_random_set(t->g, r);
+    if (rc == AD_OK) ad_random_set(t->g, r);
     return rc;
 }
 
@@ -100,23 +109,36 @@ static int save(training *t) {
                        "clip_norm, or set allow_nonfinite", broken, (long long)t->s.steps);
     if (t->o->checkpoint == NULL) return AD_OK;
     t->place = nn__loader_where(t->loader);
-    return with_checkpoint(t, nn__save_checkpoint);
+    return with_checkpoint(t, nn__save_checkpoint, NULL);
 }
 
 static bool can_resume(const training *t) { return t->o->resume && access(t->o->checkpoint, F_OK) == 0; }
 
+/* Whether the numbers of a checkpoint belong together, and its log is there: the last checks before the training is
+   changed. */
+static int accept(void *data) {
+    training *t = data;
+    const nn_training_state *s = &t->s;
+    if (s->epoch > s->steps + t->epoch_open || s->best_epoch > s->epoch || s->epoch < t->epoch_open)
+        return ad_fail(t->g, AD_EIO, "checkpoint: epoch %lld, best_epoch %lld and steps %lld contradict each other",
+                       (long long)s->epoch, (long long)s->best_epoch, (long long)s->steps);
+    return t->o->log != NULL ? nn__log_begin(t->g, t->o, &t->log_bytes, &t->log_renewed) : AD_OK;
+}
+
 static int resume(training *t) {
-    int rc = with_checkpoint(t, nn__load_checkpoint);
-    return rc == AD_OK ? nn__loader_go(t->loader, t->place) : rc;
+    training read = *t;
+    int rc = with_checkpoint(&read, nn__load_checkpoint, accept);
+    if (rc == AD_OK) rc = nn__loader_go(t->loader, read.place);
+    if (rc == AD_OK) *t = read;
+    return rc;
 }
 
 /* Resumes, or writes the first log and checkpoint: files that cannot be written are an error before the first epoch. */
 static int begin_files(training *t) {
-    bool resumes = can_resume(t);
-    if (resumes && resume(t) != AD_OK) return ad_error_code(t->g);
-    if (t->o->log != NULL && t->log_bytes == 0 && nn__log_head(t->g, t->o, &t->log_bytes) != AD_OK)
-        return ad_error_code(t->g);
-    return resumes ? AD_OK : save(t);
+    if (can_resume(t)) return resume(t);
+    bool renewed;
+    if (t->o->log != NULL && nn__log_begin(t->g, t->o, &t->log_bytes, &renewed) != AD_OK) return ad_error_code(t->g);
+    return save(t);
 }
 
 /* ---- the best epoch ---------------------------------------------------------------------------------- */
@@ -421,8 +443,11 @@ static int prepare(training *t, nn_dataset data) {
     if (t->loader != NULL && nn_loader_batches(t->loader) == 0)
         return ad_fail(t->g, AD_EVALUE, "fit: %lld samples make no minibatch of %lld; take a smaller batch",
                        (long long)ad_shape_of(data.x).dim[0], (long long)o->batch);
-    if (t->loader == NULL || keep_best(t) != AD_OK || begin_files(t) != AD_OK) return ad_error_code(t->g);
+    if (t->loader == NULL) return ad_error_code(t->g);
+    t->all_rows = ad_shape_of(data.x).dim[0];
+    if (keep_best(t) != AD_OK || begin_files(t) != AD_OK) return ad_error_code(t->g);
     t->report = nn__report_new(o, nn_loader_batches(t->loader), t->s.steps);
+    if (t->log_renewed) nn__report_renewed(&t->report);
     return AD_OK;
 }
 

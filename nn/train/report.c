@@ -3,14 +3,18 @@
 #include "nn/train/report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/file/numbers.h"
 #include "nn/file/path.h"
+#include "nn/file/plain.h"
 
 static double now(void) {
     struct timespec t;
@@ -78,6 +82,12 @@ void nn__report_epoch(nn__report *r, const nn_training_state *s) {
     r->bar = false;
 }
 
+void nn__report_renewed(nn__report *r) {
+    if (r->to == NULL) return;
+    fprintf(r->to, "log %s: its rows are gone, it begins again\n", nn__path_end(r->o->log));
+    fflush(r->to);
+}
+
 void nn__report_end(nn__report *r) {
     if (!r->bar) return;
     fprintf(r->to, "\n");
@@ -100,27 +110,104 @@ static int fail(ad_graph *g, const char *path) {
 
 static bool is_logged(const nn_fit_opts *o, int i) { return i == 0 || o->more_metrics[i - 1].of != NULL; }
 
-/* Sets *bytes to the size of the file. */
-static int close_log(ad_graph *g, const nn_fit_opts *o, FILE *f, int64_t *bytes) {
-    bool good = fflush(f) == 0 && (*bytes = ftell(f)) > 0;
-    if (fclose(f) != 0) good = false;
-    return good ? AD_OK : fail(g, o->log);
+static bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+/* A comma and a field, quoted as RFC 4180 has it where readers would split or trim it. */
+static char *put_field(char *to, const char *text) {
+    size_t n = strlen(text);
+    bool quoted = strpbrk(text, ",\"\r\n") != NULL || (n > 0 && (is_blank(text[0]) || is_blank(text[n - 1])));
+    *to++ = ',';
+    if (quoted) *to++ = '"';
+    for (; *text != '\0'; text++) {
+        if (*text == '"') *to++ = '"';
+        *to++ = *text;
+    }
+    if (quoted) *to++ = '"';
+    return to;
 }
 
-int nn__log_head(ad_graph *g, const nn_fit_opts *o, int64_t *bytes) {
-    FILE *f = fopen(o->log, "wb");
-    if (f == NULL) return fail(g, o->log);
-    errno = 0;
-    fprintf(f, "epoch,steps,lr,loss,validation_loss");
+/* The first line, in memory of the innermost scope; NULL after an error. */
+static char *head_of(ad_graph *g, const nn_fit_opts *o) {
+    static const char always[] = "epoch,steps,lr,loss,validation_loss";
+    size_t size = sizeof always + 1;
+    for (int i = 0; i < METRICS; i++) size += 2 * strlen(name_of(o, i)) + 3;
+    char *text = ad_scope_alloc(g, size), *to = text;
+    if (text == NULL) return NULL;
+    memcpy(text, always, sizeof always - 1);
+    to += sizeof always - 1;
     for (int i = 0; i < METRICS; i++)
-        if (is_logged(o, i)) fprintf(f, ",%s", name_of(o, i));
-    fprintf(f, "\n");
+        if (is_logged(o, i)) to = put_field(to, name_of(o, i));
+    memcpy(to, "\n", 2);
+    return text;
+}
+
+/* Whether the file begins with this line, and its first `bytes` bytes are whole lines. */
+static bool has_rows(FILE *f, const char *head, int64_t bytes) {
+    bool same = true;
+    rewind(f);
+    for (; *head != '\0' && same; head++) same = getc(f) == (unsigned char)*head;
+    return same && fseeko(f, (off_t)bytes - 1, SEEK_SET) == 0 && getc(f) == '\n';
+}
+
+/* Cuts the file to its rows, or begins it again. */
+static int make_ready(ad_graph *g, const nn_fit_opts *o, FILE *f, int64_t *bytes) {
+    struct stat about;
+    const char *head = head_of(g, o);
+    if (head == NULL) return ad_error_code(g);
+    if (fstat(fileno(f), &about) != 0) return fail(g, o->log);
+    if (*bytes > 0 && about.st_size == 0) *bytes = 0;
+    if (about.st_size < *bytes || (*bytes > 0 && !has_rows(f, head, *bytes)))
+        return ad_fail(g, AD_EIO, "fit: log %s: is not the log of this training, or was cut: move it away to begin a "
+                       "new one", nn__path_end(o->log));
+    if (ftruncate(fileno(f), (off_t)*bytes) != 0 || fseeko(f, (off_t)*bytes, SEEK_SET) != 0) return fail(g, o->log);
+    errno = 0;
+    if (*bytes == 0) fputs(head, f);
+    return AD_OK;
+}
+
+/* What is no plain file is refused before it is opened: a pipe would block. */
+static FILE *open_log(ad_graph *g, const char *path) {
+    struct stat about;
+    const char *fault = stat(path, &about) == 0 ? nn__plain_fault(about.st_mode) : NULL;
+    if (fault != NULL) return ad_fail(g, AD_EIO, "fit: log %s: %s", nn__path_end(path), fault), NULL;
+    int fd = open(path, O_RDWR | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "r+b");
+    if (f == NULL) fail(g, path);
+    if (f == NULL && fd >= 0) close(fd);
+    return f;
+}
+
+/* Sets *bytes to the size of the file. On disk before a checkpoint counts its rows. */
+static int close_log(ad_graph *g, const nn_fit_opts *o, FILE *f, int64_t *bytes) {
+    bool good = fflush(f) == 0 && (o->checkpoint == NULL || fsync(fileno(f)) == 0) && (*bytes = ftello(f)) > 0;
+    if (!good) fail(g, o->log);
+    if (fclose(f) != 0 && good) fail(g, o->log);
+    return ad_error_code(g);
+}
+
+/* The log at the end of its rows; NULL after an error. */
+static FILE *continue_log(ad_graph *g, const nn_fit_opts *o, int64_t *bytes) {
+    FILE *f = open_log(g, o->log);
+    if (f == NULL) return NULL;
+    ad_mark m = ad_begin(g);
+    int rc = make_ready(g, o, f, bytes);
+    ad_end(g, m);
+    if (rc == AD_OK) return f;
+    fclose(f);
+    return NULL;
+}
+
+int nn__log_begin(ad_graph *g, const nn_fit_opts *o, int64_t *bytes, bool *renewed) {
+    int64_t before = *bytes;
+    FILE *f = continue_log(g, o, bytes);
+    if (f == NULL) return ad_error_code(g);
+    *renewed = before > 0 && *bytes == 0;
     return close_log(g, o, f, bytes);
 }
 
 int nn__log_epoch(ad_graph *g, const nn_fit_opts *o, const nn_training_state *s, int64_t *bytes) {
-    FILE *f = truncate(o->log, (off_t)*bytes) == 0 ? fopen(o->log, "ab") : NULL;
-    if (f == NULL) return fail(g, o->log);
+    FILE *f = continue_log(g, o, bytes);
+    if (f == NULL) return ad_error_code(g);
     errno = 0;
     fprintf(f, "%lld,%lld", (long long)s->epoch, (long long)s->steps);
     write_number(f, ",", s->lr);

@@ -18,10 +18,13 @@ void nn__report_step(nn__report *r, const nn_training_state *s);
 void nn__report_epoch(nn__report *r, const nn_training_state *s);
 void nn__report_end(nn__report *r); /* ends the line of a progress bar */
 
-/* The log: nn__log_head creates it with the names of the columns, nn__log_epoch appends a row. *bytes is the size of
-   the file so far: nn__log_epoch first cuts off what is beyond it, rows that a killed training wrote after its last
-   checkpoint. Return 0 or the code of the graph's error. */
-int nn__log_head(ad_graph *g, const nn_fit_opts *o, int64_t *bytes);
+void nn__report_renewed(nn__report *r); /* says that the log of a resumed training begins again */
+
+/* The log: nn__log_begin makes it ready, nn__log_epoch does so and appends a row. *bytes is the size that the training
+   has written so far. What is beyond it is cut off, rows that a killed training wrote after its last checkpoint. A log
+   that is empty or gone begins again with the names of its columns, and *renewed tells that it had rows before. Another
+   file, or one that was cut, is an error. Return 0 or the code of the graph's error. */
+int nn__log_begin(ad_graph *g, const nn_fit_opts *o, int64_t *bytes, bool *renewed);
 int nn__log_epoch(ad_graph *g, const nn_fit_opts *o, const nn_training_state *s, int64_t *bytes);
 
 #endif
