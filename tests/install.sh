@@ -149,7 +149,7 @@ odd_paths_refused() {
         done
         refused_as 'BUILD is' clean BUILD="$work/kept/$odd" || return 1
         refused_as 'BUILD is' all BUILD="$work/kept/$odd" || return 1
-        ! BUILD="$work/kept/$odd" "$MAKE" clean || return 1
+        ! MAKEFLAGS= BUILD="$work/kept/$odd" "$MAKE" clean || return 1
     done
     refused_as 'BUILD is' clean BUILD=-f && refused_as 'PREFIX is' uninstall PREFIX=-f
 }
@@ -165,17 +165,18 @@ others_kept() {
             "./include/autodiff-0/nn/mine.h ./lib/libother.a ./lib/pkgconfig/other.pc " ]
 }
 
-# Cleaning removes a folder that a build made, and no other.
+# Cleaning removes a folder that a build made, and no other. Folders of value are tried with -n, so that a fault removes
+# nothing. MAKEFLAGS is emptied where BUILD comes from the environment: it may hold a BUILD of the make that runs the tests.
 clean_removes_builds_only() {
     rm -rf "$work/kept"
     mkdir -p "$work/kept/project/docs" "$work/kept/empty"
     echo mine >"$work/kept/project/docs/mine"
     echo mine >"$work/kept/file"
     for b in "$work/kept/project" nn tests . .. / "$(pwd)" "$(pwd)/.." docs/; do
-        for goal in clean all; do refused_as 'BUILD is' $goal BUILD="$b" || return 1; done
-        ! BUILD=$b "$MAKE" clean || return 1
+        for goal in clean all; do refused_as 'BUILD is' -n $goal BUILD="$b" || return 1; done
+        ! MAKEFLAGS= BUILD=$b "$MAKE" -n clean || return 1
     done
-    refused_as 'BUILD is' clean BUILD="$work/kept/file" && refused_as 'BUILD is' clean BUILD= || return 1
+    refused_as 'BUILD is' clean BUILD="$work/kept/project" && refused_as 'BUILD is' clean BUILD="$work/kept/file" && refused_as 'BUILD is' clean BUILD= || return 1
     [ -e nn/nn.h ] && [ -e tests/install.sh ] || return 1
     "$MAKE" -s BUILD="$work/kept/new" "$work/kept/new/stamp_flags" && [ -e "$work/kept/new/stamp_flags" ] &&
         "$MAKE" -s clean BUILD="$work/kept/new" && [ ! -e "$work/kept/new" ] &&
