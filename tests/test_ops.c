@@ -375,6 +375,25 @@ static void broadcasts_longer_than_a_chunk(void **state) {
     }
 }
 
+static void count_errors(ad_graph *g, int code, const char *message, void *data) {
+    (void)g, (void)code, (void)message;
+    ++*(int *)data;
+}
+
+/* bce refuses inputs outside 0..1, and bce_logits a pos_weight that requires a gradient. The checks try both. */
+static void refusals_within_a_check_are_no_errors(void **state) {
+    (void)state;
+    int errors = 0;
+    ad_graph *g = ad_graph_new();
+    ad_on_error(g, count_errors, &errors);
+    assert_int_equal(ad_check_op(g, &ad_op_bce, NULL), AD_OK);
+    assert_int_equal(ad_check_op(g, &ad_op_bce_logits, NULL), AD_OK);
+    assert_int_equal(errors, 0);
+    ad_fail(g, AD_EVALUE, "an error");
+    assert_int_equal(errors, 1);
+    ad_graph_free(g);
+}
+
 /* tests/run adds up these lines. They count the comparisons of ad_check_op. */
 static void report_counts_of_checks(void **state) {
     (void)state;
@@ -401,6 +420,7 @@ int main(void) {
         cmocka_unit_test(eval_fails_and_recovers),
         cmocka_unit_test(broadcast_gradients_are_summed),
         cmocka_unit_test(broadcasts_longer_than_a_chunk),
+        cmocka_unit_test(refusals_within_a_check_are_no_errors),
         cmocka_unit_test(report_counts_of_checks),
     };
     enum { MOST = 400 };
