@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 typedef struct {
     ad_graph *g;
     ad_var *a, *b, *classes;
@@ -116,6 +115,49 @@ static void tanh_floor(void *state) {
     for (int i = TIMES; i > 0; i--) tanh_back(MILLION, s->steps[i], s->ga);
 }
 
+/* ---- argsort-1e6: the order of a million f32; the floor is qsort of values with their indices --------------------- */
+
+enum { SORTED = 1000000 };
+typedef struct {
+    float value;
+    int index;
+} sort_key;
+
+static void *sort_setup(void) {
+    arrays *s = arrays_new();
+    s->fa = bench_floats(SORTED), s->gb = bench_floats(2 * SORTED);
+    bench_fill(s->fa, SORTED, 13);
+    s->a = ad_tensor(s->g, AD_F32, s->fa, AD_SHAPE(SORTED));
+    return s;
+}
+
+static void sort_ours(void *state) {
+    arrays *s = state;
+    ad_mark m = ad_begin(s->g);
+    ad_argsort(s->a, 0, false);
+    ad_end(s->g, m);
+}
+
+static int by_value(const void *a, const void *b) {
+    const sort_key *x = a, *y = b;
+    return x->value != y->value ? (x->value > y->value) - (x->value < y->value)
+                                : (x->index > y->index) - (x->index < y->index);
+}
+
+static void sort_floor(void *state) {
+    arrays *s = state;
+    sort_key *keys = (sort_key *)(void *)s->gb;
+    for (int i = 0; i < SORTED; i++) keys[i] = (sort_key){ s->fa[i], i };
+    qsort(keys, SORTED, sizeof *keys, by_value);
+}
+
+/* The indices of the smallest and the largest element. */
+static void sort_result(void *state, double to[2]) {
+    const arrays *s = state;
+    ad_var *order = ad_argsort(s->a, 0, false);
+    to[0] = ad_at(order, 0), to[1] = ad_at(order, SORTED - 1);
+}
+
 /* ---- softmax-ce: mean cross-entropy of 4096 rows of 1000 classes, and its gradient ----------------------------- */
 
 enum { ROWS = 4096, CLASSES = 1000 };
@@ -168,6 +210,7 @@ int main(int argc, char **argv) {
         { "matmul-1024", "ms", 1, 0, matmul_setup, matmul_ours, matmul_floor, teardown, matmul_result },
         { "tanh-20", "ms", 1, 0, tanh_setup, tanh_ours, tanh_floor, teardown, tanh_result },
         { "softmax-ce", "ms", 1, 0, ce_setup, ce_ours, ce_floor, teardown, ce_result },
+        { "argsort-1e6", "ms", 1, 0, sort_setup, sort_ours, sort_floor, teardown, sort_result },
     };
     return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
 }
