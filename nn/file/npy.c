@@ -10,6 +10,8 @@
 
 #ifdef AD_HAVE_ZIP
 #include <unzip.h>
+
+#include "nn/file/archive.h"
 #endif
 
 #include "autodiff/extend.h"
@@ -149,19 +151,8 @@ ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path) {
 /* ---- members of .npz archives ------------------------------------------------------------------------ */
 
 #ifdef AD_HAVE_ZIP
-/* What minizip opens: nn__plain_open's stream. */
-static voidpf ZCALLBACK open_stream(voidpf stream, const void *name, int mode) {
-    (void)name, (void)mode;
-    return stream;
-}
-static int ZCALLBACK keep_stream(voidpf opaque, voidpf stream) { return (void)opaque, (void)stream, 0; }
-
 static unzFile open_archive(FILE *f) {
-    zlib_filefunc64_def calls;
-    fill_fopen64_filefunc(&calls);
-    calls.zopen64_file = open_stream;
-    calls.zclose_file = keep_stream;
-    calls.opaque = f;
+    zlib_filefunc64_def calls = nn__archive_calls(f);
     return unzOpen2_64("", &calls);
 }
 

@@ -6,6 +6,8 @@
 #ifdef AD_HAVE_ZIP
 #include <zip.h>
 #include <zlib.h>
+
+#include "nn/file/archive.h"
 #endif
 
 #include "autodiff/extend.h"
@@ -59,19 +61,9 @@ static int add(zipFile z, const char *name, const ad_var *x) {
     return zipCloseFileInZip(z) == ZIP_OK ? rc : -1;
 }
 
-/* What minizip opens: the stream of nn__durable, which forces it to disk at the end. */
-static voidpf ZCALLBACK open_stream(voidpf stream, const void *name, int mode) {
-    (void)name, (void)mode;
-    return stream;
-}
-static int ZCALLBACK keep_stream(voidpf opaque, voidpf stream) { return (void)opaque, (void)stream, 0; }
-
+/* to: the stream of nn__durable, which forces it to disk at the end. */
 static zipFile open_archive(FILE *to) {
-    zlib_filefunc64_def calls;
-    fill_fopen64_filefunc(&calls);
-    calls.zopen64_file = open_stream;
-    calls.zclose_file = keep_stream;
-    calls.opaque = to;
+    zlib_filefunc64_def calls = nn__archive_calls(to);
     return zipOpen2_64("", APPEND_STATUS_CREATE, NULL, &calls);
 }
 
