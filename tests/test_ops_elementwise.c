@@ -1,4 +1,6 @@
 /* test_ops_elementwise.c: elementwise ops: special points, tails, second derivatives, random numbers, bad operands. */
+#include <float.h>
+
 #include "tests/second.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
@@ -13,6 +15,8 @@ static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.1); }
 static ad_var *softplus2(ad_var *x) { return ad_softplus_with(x, 2, 20); }
 static ad_var *rrelu_mean(ad_var *x) { return ad_rrelu(x, 0.1, 0.3, false); }
 static ad_var *trigamma(ad_var *x) { return ad_polygamma(x, 1); }
+static ad_var *logit(ad_var *x) { return ad_logit(x, -1); }
+static ad_var *largest(ad_var *x) { return ad_nan_to_num(x, 0, NAN, NAN); }
 static ad_var *tetragamma(ad_var *x) { return ad_polygamma(x, 2); }
 
 static void unary_ops_at_special_points(void **state) {
@@ -94,6 +98,15 @@ static void tails_are_accurate(void **state) {
         { "acosh", ad_acosh, 1e200, 461.21016577936908208, 1e-200 },
         { "asinh", ad_asinh, 1e200, 461.21016577936908208, 1e-200 },
         { "sinh", ad_sinh, 1e-12, 1e-12, 1 },
+        { "sinc", ad_sinc, 1e-3, 0.99999835506674489401, -0.0032898648867278963187 },
+        { "sinc of a whole number", ad_sinc, 3, 0, -0.33333333333333333 },
+        { "erfinv near 1", ad_erfinv, 0.9999999999999998, 5.8050186831934533002, 382389054906526.09439 },
+        { "logit near 1/2", logit, 0.5000001, 3.9999999978946299421e-7, 4.00000000000016 },
+        { "logit without eps at 0", logit, 0, -INFINITY, INFINITY },
+        { "logit without eps beyond 1", logit, 1.5, NAN, NAN },
+        { "tanhshrink", ad_tanhshrink, 1e-4, 3.3333333200000005332e-13, 9.9999999333333346695e-9 },
+        { "nan_to_num", largest, INFINITY, DBL_MAX, 0 },
+        { "nan_to_num", largest, -INFINITY, -DBL_MAX, 0 },
         { "cbrt", ad_cbrt, -27, -3, 0.037037037037037037037 },
     };
     for (int i = 0; i < COUNT(points); i++) {
@@ -124,6 +137,22 @@ static void binary_ops_at_special_points(void **state) {
         { "fmod", ad_fmod, 1, 0, NAN, 1, NAN },
         { "fmod", ad_fmod, 1, 0.1, 0.09999999999999995, 1, -9 }, /* the remainder belongs to 9; PyTorch has -10 */
         { "fmod", ad_fmod, 1, 0.2, 0.19999999999999996, 1, -4 },
+        { "floor_divide", ad_floor_divide, -5.5, 2, -3, 0, 0 },
+        { "floor_divide", ad_floor_divide, 1, 0.1, 9, 0, 0 }, /* 0.1 is more than a tenth */
+        { "floor_divide", ad_floor_divide, -1, INFINITY, -1, 0, 0 },
+        { "remainder", ad_remainder, -5.5, 2, 0.5, 1, 3 },
+        { "remainder", ad_remainder, 5.5, -2, -0.5, 1, 3 },
+        { "remainder", ad_remainder, -6, 2, -0.0, 1, 3 },
+        { "remainder", ad_remainder, -5.5, INFINITY, INFINITY, 1, 1 },
+        { "logaddexp", ad_logaddexp, 0, -40, 4.2483542552915889e-18, 1, 4.2483542552915889e-18 },
+        { "logaddexp", ad_logaddexp, -INFINITY, -INFINITY, -INFINITY, NAN, NAN },
+        { "logaddexp2", ad_logaddexp2, 1000, 1000, 1001, 0.5, 0.5 },
+        { "fmax", ad_fmax, NAN, 1, 1, 0, 1 },
+        { "fmax", ad_fmax, 2, 2, 2, 1, 0 },
+        { "fmin", ad_fmin, 1, NAN, 1, 1, 0 },
+        { "fmin", ad_fmin, NAN, NAN, NAN, 1, 0 },
+        { "copysign", ad_copysign, 3, -0.0, -3, -1, 0 },
+        { "copysign", ad_copysign, 0, -1, -0.0, 0, 0 },
         { "xlogy", ad_xlogy, 0, 0, 0, 0, NAN },
         { "xlogy", ad_xlogy, 0, -1, 0, 0, -0.0 },
         { "xlogy", ad_xlogy, 0, 2, 0, 0.69314718055994531, 0 },
@@ -352,6 +381,8 @@ static void second_derivatives(void **state) {
         "floor", "clamp",  "digamma",   "polygamma",  "logsigmoid", "softplus_with", "leaky_relu", "elu",   "selu",
         "gelu", "mish",    "gelu_tanh", "silu",       "softsign",   "hardtanh",      "hardsigmoid",
         "hardswish", "prelu", "atan2", "hypot",  "fmod",      "xlogy",      "heaviside",  "where",         "lerp", "addcmul",
+        "remainder", "logaddexp", "logaddexp2", "fmax", "fmin", "copysign", "frac", "deg2rad", "rad2deg", "sinc",
+        "erfinv", "logit", "nan_to_num", "celu", "relu6", "threshold", "hardshrink", "softshrink", "tanhshrink",
     };
     for (int i = 0; i < COUNT(names); i++) check_second_derivatives(names[i]);
 }
@@ -461,6 +492,10 @@ static void bad_operands_are_reported(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4));
     ad_var *f = ad_zeros(g, AD_F32, AD_SCALAR);
+    assert_fails(g, ad_logit(a, 0.6), AD_EVALUE, "logit: [2,3]: eps is 0.6; it must be at most 0.5");
+    assert_fails(g, ad_logit(a, NAN), AD_EVALUE, "logit: [2,3]: eps is nan; it must be at most 0.5");
+    assert_fails(g, ad_celu(a, 0), AD_EVALUE, "celu: [2,3]: alpha must not be 0; PyTorch's default is 1");
+    assert_fails(g, ad_softshrink(a, -1), AD_EVALUE, "softshrink: [2,3]: lambda is -1; it must be >= 0");
     assert_fails(g, ad_polygamma(a, -1), AD_EVALUE, "polygamma: [2,3]: order -1 is not one of 0..19");
     assert_fails(g, ad_polygamma(a, 0.5), AD_EVALUE, "order 0.5");
     assert_fails(g, ad_polygamma(a, NAN), AD_EVALUE, "order nan");
