@@ -144,6 +144,7 @@ ONE(celu, ad_celu(a, 1.5))
 ONE(threshold, ad_threshold(a, 0.1, 20))
 ONE(hardshrink, ad_hardshrink(a, 0.5))
 ONE(softshrink, ad_softshrink(a, 0.5))
+ONE(isclose, ad_isclose(a, b, 0.1, 0.2, true))
 ONE(hardtanh, ad_hardtanh(a, -1, 2))
 ONE(prelu, ad_reshape(ad_prelu(ad_reshape(a, AD_SHAPE(1, ad_numel(a))), b), ad_shape_of(a)))
 ONE(polygamma, ad_polygamma(a, 2))
@@ -216,7 +217,8 @@ static const elementwise table[] = {
     ROW(eq, 2, NULL, -3, 3, 0, NONE), ROW(ne, 2, NULL, -3, 3, 0, NONE),
     ROW(gt, 2, NULL, -3, 3, 0, NONE), ROW(ge, 2, NULL, -3, 3, 0, NONE), ROW(lt, 2, NULL, -3, 3, 0, NONE),
     ROW(le, 2, NULL, -3, 3, 0, NONE), ROW(logical_and, 2, NULL, -3, 3, 0, NONE), ROW(logical_or, 2, NULL, -3, 3, 0, NONE),
-    ROW(logical_xor, 2, NULL, -3, 3, 0, NONE), ROW(where, 3, NULL, -3, 3, 0, 1), ROW(lerp, 3, NULL, -3, 3, 3, 3),
+    ROW(logical_xor, 2, NULL, -3, 3, 0, NONE), ROW(isclose, 2, NULL, -3, 3, 0, NONE),
+    ROW(where, 3, NULL, -3, 3, 0, 1), ROW(lerp, 3, NULL, -3, 3, 3, 3),
     ROW(addcmul, 3, NULL, -3, 3, 2, 2),
     ROW(mse, 2, NULL, -3, 3, 2, 2), ROW(l1, 2, NULL, -3, 3, 0, 1),
     ROW(bce, 2, NULL, 0, 1, 8, 8), ROW(soft_margin, 2, NULL, -3, 3, 6, 8),

@@ -295,6 +295,47 @@ static void prelu_by_channel(void **state) {
     ad_graph_free(g);
 }
 
+/* Values and gradients: PyTorch 1.13, torch.nn.functional.glu. */
+static void glu_of_two_halves(void **state) {
+    (void)state;
+    static const double by_row[] = { 0.5621765008857981, -0.5378828427399902, 0.44039853898894116, 0.14227761953270035 };
+    static const double by_column[] = { 0.6224593312018546, -1.9051482536448667, 0.22019926949447058,
+                                        -0.04742587317756678 };
+    static const double dx[] = { 0.6224593312018546, 1.9051482536448667,  0.2350037122015945,  -0.180706638923648,
+                                 2.642391233933647,  0.18970349271026712, 0.07874518905262996, -0.18070663892364855 };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, -2, 0.5, 3, 0.25, -1, 2, -3 }, AD_SHAPE(2, 4));
+    ad_var *rows = ad_glu(x, 0), *columns = ad_glu(x, -1);
+    assert_true(ad_shape_equal(ad_shape_of(rows), AD_SHAPE(1, 4)));
+    assert_true(ad_shape_equal(ad_shape_of(columns), AD_SHAPE(2, 2)));
+    ad_backward_from(columns, ad_tensor(g, AD_F64, (double[]){ 1, 2, 3, 4 }, AD_SHAPE(2, 2)));
+    for (int i = 0; i < 4; i++) assert_within(ad_at(rows, i), by_row[i], 1e-14, "glu, axis 0");
+    for (int i = 0; i < 4; i++) assert_within(ad_at(columns, i), by_column[i], 1e-14, "glu, axis 1");
+    for (int i = 0; i < 8; i++) assert_within(ad_grad_at(x, i), dx[i], 1e-14, "gradient of glu");
+    assert_int_equal(ad_numel(ad_glu(ad_zeros(g, AD_F64, AD_SHAPE(3, 0)), 1)), 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* torch.isclose: the tolerance is relative to b, and infinities are close only if they are equal. */
+static void isclose_is_relative_to_b(void **state) {
+    (void)state;
+    const double a[] = { 1, 1.1, 1, NAN, NAN, INFINITY, INFINITY, -INFINITY, 1, 0 };
+    const double b[] = { 1.1, 1, 1.2, NAN, 1, INFINITY, -INFINITY, 1e300, INFINITY, 1e-9 };
+    const int plain[] = { 1, 0, 0, 0, 0, 1, 0, 0, 0, 0 }, exact[] = { 0, 0, 0, 0, 0, 1, 0, 0, 0, 0 };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, a, AD_SHAPE(10)), *y = ad_tensor(g, AD_F64, b, AD_SHAPE(10));
+    ad_var *relative = ad_isclose(x, y, 0.095, 0, false), *equal_nan = ad_isclose(x, y, 0.095, 0, true);
+    ad_var *equal = ad_isclose(x, y, 0, 0, false), *absolute = ad_isclose(x, y, 0, 1e-8, false);
+    for (int i = 0; i < 10; i++) {
+        assert_true(ad_at(relative, i) == plain[i] && ad_at(equal, i) == exact[i]);
+        assert_true(ad_at(equal_nan, i) == (i == 3 ? 1 : plain[i]) && ad_at(absolute, i) == (i == 9 ? 1 : exact[i]));
+    }
+    assert_false(ad_requires_grad(relative));
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 static void maxout_over_adjacent_elements(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -492,6 +533,10 @@ static void bad_operands_are_reported(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4));
     ad_var *f = ad_zeros(g, AD_F32, AD_SCALAR);
+    assert_fails(g, ad_isclose(a, a, -1, 0, false), AD_EVALUE, "isclose: [2,3]: rtol is -1 and atol is 0; both must be");
+    assert_fails(g, ad_isclose(a, a, 0, NAN, false), AD_EVALUE, "isclose: [2,3]: rtol is 0 and atol is nan; both must be");
+    assert_fails(g, ad_glu(a, 1), AD_ESHAPE, "glu: [2,3]: axis 1 has 3 elements, which do not divide into two halves");
+    assert_fails(g, ad_glu(a, 2), AD_ESHAPE, "glu: [2,3]: axis 2 is not in -2..1");
     assert_fails(g, ad_logit(a, 0.6), AD_EVALUE, "logit: [2,3]: eps is 0.6; it must be at most 0.5");
     assert_fails(g, ad_logit(a, NAN), AD_EVALUE, "logit: [2,3]: eps is nan; it must be at most 0.5");
     assert_fails(g, ad_celu(a, 0), AD_EVALUE, "celu: [2,3]: alpha must not be 0; PyTorch's default is 1");
@@ -527,6 +572,7 @@ static void nil_is_propagated_and_null_is_reported(void **state) {
     assert_fails(g, ad_prelu(x, NULL), AD_EVALUE, "prelu: operand 1 is NULL");
     assert_fails(g, ad_where(x, NULL, x), AD_EVALUE, "where: operand 1 is NULL");
     assert_true(ad_is_nil(ad_rrelu(NULL, 1, 0, true)) && ad_is_nil(ad_maxout(NULL, 0, 1)));
+    assert_true(ad_is_nil(ad_glu(NULL, 0)) && ad_is_nil(ad_isclose(NULL, NULL, -1, 0, false)));
     ad_graph_free(g);
 }
 
@@ -541,6 +587,8 @@ int main(void) {
         cmocka_unit_test(ternary_broadcasts_longer_than_a_chunk),
         cmocka_unit_test(one_var_as_every_operand),
         cmocka_unit_test(prelu_by_channel),
+        cmocka_unit_test(glu_of_two_halves),
+        cmocka_unit_test(isclose_is_relative_to_b),
         cmocka_unit_test(maxout_over_adjacent_elements),
         cmocka_unit_test(moments_of_random_numbers),
         cmocka_unit_test(rrelu_draws_one_slope_per_element),

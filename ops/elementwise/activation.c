@@ -299,3 +299,17 @@ ad_var *ad_maxout(ad_var *x, int axis, int64_t groups) {
     for (int i = 0; i < s.ndim; i++) cut.dim[i <= at ? 0 : 2] *= s.dim[i];
     return ad_reshape(ad_max_axis(ad_reshape(x, cut), 1, false), s);
 }
+
+/* ---- glu: x [..,2n,..] -> y [..,n,..] (Dauphin et al. 2017) ---------------------------------------------- */
+
+ad_var *ad_glu(ad_var *x, int axis) {
+    if (ad__absent(x)) return ad__nil_result(x, "glu");
+    ad_call c = AD__CALL_AS("glu", x);
+    int at = ad_call_axis(&c, axis, c.shape.ndim);
+    if (at < 0) return ad_nil(c.graph);
+    int64_t half = c.shape.dim[at] / 2;
+    if (c.shape.dim[at] % 2 == 0) return ad_mul(ad_narrow(x, at, 0, half), ad_sigmoid(ad_narrow(x, at, half, half)));
+    ad_call_fail(&c, AD_ESHAPE, "axis %d has %lld elements, which do not divide into two halves", at,
+                 (long long)c.shape.dim[at]);
+    return ad_nil(c.graph);
+}

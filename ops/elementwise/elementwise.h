@@ -32,6 +32,7 @@
        AD_TERNARY     operands a, b and c; bit i of no_grad: operand i takes no gradient. Define NAME_samples before it.
        AD_PREDICATE   operand x; the result is 0 or 1 and has no gradient
        AD_COMPARISON  operands a and b; the result is 0 or 1 and has no gradient
+       AD_COMPARISON_K3  the same with three parameters
    The formulas need not handle broadcasting. The body of the public function is AD_CALL_1(name, x),
    AD_CALL_2(name, a, b) or AD_CALL_K(name, x, parameters...); for three operands it is ad_apply. To stop in a formula,
    set a breakpoint at its function, such as sin_slope_a_f64. docs/design.md, "How an elementwise op's formulas become
@@ -212,6 +213,12 @@ typedef double f64;
     AD_OPTYPE(name, .doc = doc_, AD__FIELDS(name, 1, #VALUE, #SLOPE), .shape = check, .attrs = name##_attrs,           \
               .attr_size = 2 * sizeof(double));
 
+#define AD__ATTRS_K3(name, k1, k2, k3)                                                                                 \
+    static const ad_attr name##_attrs[] = { { #k1, AD_ATTR_DOUBLE, 0 },                                                \
+                                            { #k2, AD_ATTR_DOUBLE, sizeof(double) },                                   \
+                                            { #k3, AD_ATTR_DOUBLE, 2 * sizeof(double) },                               \
+                                            { 0 } };
+
 #define AD_UNARY_K3(name, doc_, check, k1, sample1, k2, sample2, k3, sample3, lo, hi, VALUE, SLOPE, RULE, ...)         \
     AD__VALUE(name, f32, 1, AD__X AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                       \
     AD__VALUE(name, f64, 1, AD__X AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                       \
@@ -221,10 +228,7 @@ typedef double f64;
     AD__BACKWARD(name, f64, 1, a, a, a)                                                                                \
     AD__UNARY_RULE(name, AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), RULE)                                                 \
     AD__SAMPLES(name, 1, ((const double[]){ sample1, sample2, sample3 }), lo, hi, __VA_ARGS__)                         \
-    static const ad_attr name##_attrs[] = { { #k1, AD_ATTR_DOUBLE, 0 },                                                \
-                                            { #k2, AD_ATTR_DOUBLE, sizeof(double) },                                   \
-                                            { #k3, AD_ATTR_DOUBLE, 2 * sizeof(double) },                               \
-                                            { 0 } };                                                                   \
+    AD__ATTRS_K3(name, k1, k2, k3)                                                                                     \
     AD_OPTYPE(name, .doc = doc_, AD__FIELDS(name, 1, #VALUE, #SLOPE), .shape = check, .attrs = name##_attrs,           \
               .attr_size = 3 * sizeof(double));
 
@@ -281,5 +285,13 @@ typedef double f64;
     AD__VALUE(name, f64, 2, , VALUE)                                                                                   \
     AD__SAMPLES(name, 2, NULL, -2, 2, 0, 1, NAN, INFINITY)                                                             \
     AD_OPTYPE(name, .doc = doc_, AD__CONSTANT_FIELDS(name, 2, #VALUE));
+
+#define AD_COMPARISON_K3(name, doc_, k1, sample1, k2, sample2, k3, sample3, VALUE)                                     \
+    AD__VALUE(name, f32, 2, AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                             \
+    AD__VALUE(name, f64, 2, AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                             \
+    AD__SAMPLES(name, 2, ((const double[]){ sample1, sample2, sample3 }), -2, 2, 0, 1, NAN, INFINITY)                  \
+    AD__ATTRS_K3(name, k1, k2, k3)                                                                                     \
+    AD_OPTYPE(name, .doc = doc_, AD__CONSTANT_FIELDS(name, 2, #VALUE), .attrs = name##_attrs,                          \
+              .attr_size = 3 * sizeof(double));
 
 #endif

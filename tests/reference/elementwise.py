@@ -236,4 +236,6 @@ OPS = {
     "logical_and": flag(torch.logical_and),
     "logical_or": flag(torch.logical_or),
     "logical_xor": flag(torch.logical_xor),
+    "isclose": lambda inputs, attrs: torch.isclose(
+        *torch.broadcast_tensors(*inputs), attrs["rtol"], attrs["atol"], bool(attrs["equal_nan"])).double(),
 }
