@@ -228,7 +228,8 @@ static void activations_are_their_ops(void **state) {
         { nn_log_softmax(g, -1), log_softmax }, { nn_rrelu(g, 0.1, 0.4), middle_slope },
         { nn_softplus_with(g, 2, 1.5), softplus }, { nn_function(g, ad_sin), ad_sin },
         { nn_celu(g, 1.5), celu },           { nn_relu6(g), ad_relu6 },         { nn_threshold(g, 0.1, 20), threshold },
-        { nn_hardshrink(g, 0.2), hardshrink }, { nn_softshrink(g, 0.3), softshrink }, { nn_tanhshrink(g), ad_tanhshrink },
+        { nn_hardshrink(g, 0.2), hardshrink }, { nn_softshrink(g, 0.3), softshrink },
+        { nn_tanhshrink(g), ad_tanhshrink },
     };
     ad_var *x = input(g, AD_SHAPE(5, 7));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

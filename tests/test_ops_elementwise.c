@@ -298,7 +298,8 @@ static void prelu_by_channel(void **state) {
 /* Values and gradients: PyTorch 1.13, torch.nn.functional.glu. */
 static void glu_of_two_halves(void **state) {
     (void)state;
-    static const double by_row[] = { 0.5621765008857981, -0.5378828427399902, 0.44039853898894116, 0.14227761953270035 };
+    static const double by_row[] = { 0.5621765008857981, -0.5378828427399902, 0.44039853898894116,
+                                     0.14227761953270035 };
     static const double by_column[] = { 0.6224593312018546, -1.9051482536448667, 0.22019926949447058,
                                         -0.04742587317756678 };
     static const double dx[] = { 0.6224593312018546, 1.9051482536448667,  0.2350037122015945,  -0.180706638923648,
@@ -533,8 +534,8 @@ static void bad_operands_are_reported(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4));
     ad_var *f = ad_zeros(g, AD_F32, AD_SCALAR);
-    assert_fails(g, ad_isclose(a, a, -1, 0, false), AD_EVALUE, "isclose: [2,3]: rtol is -1 and atol is 0; both must be");
-    assert_fails(g, ad_isclose(a, a, 0, NAN, false), AD_EVALUE, "isclose: [2,3]: rtol is 0 and atol is nan; both must be");
+    assert_fails(g, ad_isclose(a, a, -1, 0, false), AD_EVALUE, "isclose: [2,3]: rtol is -1 and atol is 0; both must");
+    assert_fails(g, ad_isclose(a, a, 0, NAN, false), AD_EVALUE, "isclose: [2,3]: rtol is 0 and atol is nan; both must");
     assert_fails(g, ad_glu(a, 1), AD_ESHAPE, "glu: [2,3]: axis 1 has 3 elements, which do not divide into two halves");
     assert_fails(g, ad_glu(a, 2), AD_ESHAPE, "glu: [2,3]: axis 2 is not in -2..1");
     assert_fails(g, ad_logit(a, 0.6), AD_EVALUE, "logit: [2,3]: eps is 0.6; it must be at most 0.5");

@@ -261,7 +261,7 @@ ad_var *ad_rad2deg(ad_var *x) { return AD_CALL_1(rad2deg, x); }
     (fabs(x) < (T)0.25 ? (x) * (T)-3.2898681336964529 * SERIES_OF_REST((x) * (x) * (T)-9.8696044010893586)             \
                        : (COS_PI(x) - (y)) / (x))
 
-/* SERIES_OF_REST */
+/* SERIES_OF_REST in Vars. */
 static ad_var *series_of_rest(ad_var *u) {
     static const double divisors[] = { 304, 238, 180, 130, 88, 54, 28, 10 };
     ad_var *sum = ad__constant(u, 1);
