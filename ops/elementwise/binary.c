@@ -256,5 +256,5 @@ AD_BINARY(copysign, "|a| with the sign of b, that of -0 too; slope 0 in a where 
           a > 0 ? g * copysign((T)1, b) : a < 0 ? -g * copysign((T)1, b) : a * 0,
           0,
           ad__times_sign(ad_mul(g, ad_copysign(ad__constant(a, 1), b)), a),
-          NULL, 0.0, 1.5, -2.0)
+          NULL, 0.0, -0.0, 1.5, -2.0)
 ad_var *ad_copysign(ad_var *a, ad_var *b) { return AD_CALL_2(copysign, a, b); }
