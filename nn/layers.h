@@ -88,8 +88,15 @@ AD_API nn_module *nn_softplus_with(ad_graph *g, double beta, double threshold);
 AD_API nn_module *nn_noisy_relu(ad_graph *g);
 AD_API nn_module *nn_leaky_relu(ad_graph *g, double slope);
 AD_API nn_module *nn_elu(ad_graph *g, double alpha);
+AD_API nn_module *nn_celu(ad_graph *g, double alpha); /* PyTorch's default is 1 */
+AD_API nn_module *nn_relu6(ad_graph *g);
+AD_API nn_module *nn_threshold(ad_graph *g, double threshold, double value);
+AD_API nn_module *nn_hardshrink(ad_graph *g, double lambda); /* PyTorch's default is 0.5 */
+AD_API nn_module *nn_softshrink(ad_graph *g, double lambda); /* >= 0; PyTorch's default is 0.5 */
+AD_API nn_module *nn_tanhshrink(ad_graph *g);
 AD_API nn_module *nn_hardtanh(ad_graph *g, double lo, double hi);
 AD_API nn_module *nn_rrelu(ad_graph *g, double lower, double upper); /* in training, slopes are random */
+AD_API nn_module *nn_glu(ad_graph *g, int axis); /* halves the axis */
 AD_API nn_module *nn_softmax(ad_graph *g, int axis);
 AD_API nn_module *nn_log_softmax(ad_graph *g, int axis);
 /* relu with a learnt slope below 0, for all channels (n 1) or for each of the n channels of axis 1: weight [n], which

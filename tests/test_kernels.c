@@ -117,9 +117,11 @@ typedef long double reference(long double x);
     X(acos) X(atan) X(sinh) X(cosh) X(asinh) X(acosh) X(atanh) X(exp2) X(log2) X(log10) X(reciprocal) X(rsqrt)         \
     X(cbrt) X(erf) X(erfc) X(floor) X(ceil) X(round) X(trunc) X(sigmoid) X(relu) X(softplus) X(selu) X(gelu)           \
     X(gelu_tanh) X(silu) X(mish) X(softsign) X(hardsigmoid) X(hardswish) X(logsigmoid) X(isfinite) X(isinf) X(isnan)   \
-    X(logical_not) X(lgamma) X(digamma)
+    X(logical_not) X(lgamma) X(digamma) X(frac) X(deg2rad) X(rad2deg) X(sinc) X(erfinv)            \
+    X(relu6) X(tanhshrink)
 #define ARITY_2(X)                                                                                                     \
-    X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(atan2) X(hypot) X(fmod) X(xlogy) X(heaviside) \
+    X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(atan2) X(hypot) X(fmod) X(xlogy) X(heaviside)           \
+    X(floor_divide) X(remainder) X(logaddexp) X(logaddexp2) X(fmax) X(fmin) X(copysign)                                \
     X(eq) X(ne) X(gt) X(ge) X(lt) X(le) X(logical_and) X(logical_or) X(logical_xor)
 #define LOSSES(X)                                                                                                      \
     X(mse) X(l1) X(bce) X(soft_margin)
@@ -133,9 +135,16 @@ ONE(clamp, ad_clamp(a, -0.5, 0.75))
 ONE(adds, ad_adds(a, 0.3))
 ONE(muls, ad_muls(a, 0.3))
 ONE(pows, ad_pows(a, 2.5))
+ONE(logit, ad_logit(a, 0.01))
+ONE(nan_to_num, ad_nan_to_num(a, 0.5, NAN, -7))
 ONE(softplus_with, ad_softplus_with(a, 2, 10))
 ONE(leaky_relu, ad_leaky_relu(a, 0.1))
 ONE(elu, ad_elu(a, 1.5))
+ONE(celu, ad_celu(a, 1.5))
+ONE(threshold, ad_threshold(a, 0.1, 20))
+ONE(hardshrink, ad_hardshrink(a, 0.5))
+ONE(softshrink, ad_softshrink(a, 0.5))
+ONE(isclose, ad_isclose(a, b, 0.1, 0.2, true))
 ONE(hardtanh, ad_hardtanh(a, -1, 2))
 ONE(prelu, ad_reshape(ad_prelu(ad_reshape(a, AD_SHAPE(1, ad_numel(a))), b), ad_shape_of(a)))
 ONE(polygamma, ad_polygamma(a, 2))
@@ -192,15 +201,24 @@ static const elementwise table[] = {
     ROW(softplus_with, 1, NULL, -9, 9, 6, 6), ROW(leaky_relu, 1, NULL, -3, 3, 0, 1), ROW(elu, 1, NULL, -9, 9, 5, 6),
     ROW(hardtanh, 1, NULL, -3, 3, 0, 0), ROW(lgamma, 1, lgammal, 0.1, 9, 4, 4), ROW(digamma, 1, NULL, 0.1, 9, 0, 1),
     ROW(polygamma, 1, NULL, 0.1, 9, 0, 1),
+    ROW(frac, 1, NULL, -9, 9, 0, 0), ROW(deg2rad, 1, NULL, -180, 180, 0, 1), ROW(rad2deg, 1, NULL, -9, 9, 0, 1),
+    ROW(sinc, 1, NULL, -9, 9, 5, 8), ROW(erfinv, 1, NULL, -1, 1, 0, 4), ROW(logit, 1, NULL, -0.2, 1.2, 5, 4),
+    ROW(nan_to_num, 1, NULL, -3, 3, 0, 0), ROW(celu, 1, NULL, -9, 9, 6, 6), ROW(relu6, 1, NULL, -3, 9, 0, 0),
+    ROW(threshold, 1, NULL, -3, 3, 0, 0), ROW(hardshrink, 1, NULL, -3, 3, 0, 0),
+    ROW(softshrink, 1, NULL, -3, 3, 0, 0), ROW(tanhshrink, 1, NULL, -3, 3, 24, 8),
     ROW(add, 2, NULL, -3, 3, 0, 0), ROW(sub, 2, NULL, -3, 3, 0, 0), ROW(mul, 2, NULL, -3, 3, 0, 1),
     ROW(div, 2, NULL, -3, 3, 0, 2), ROW(pow, 2, NULL, 0, 4, 4, 6), ROW(maximum, 2, NULL, -3, 3, 0, 1),
     ROW(minimum, 2, NULL, -3, 3, 0, 1), ROW(atan2, 2, NULL, -3, 3, 4, 4), ROW(hypot, 2, NULL, -3, 3, 4, 5),
     ROW(fmod, 2, NULL, -9, 9, 0, 1), ROW(xlogy, 2, NULL, 0, 4, 5, 5), ROW(heaviside, 2, NULL, -3, 3, 0, 0),
+    ROW(floor_divide, 2, NULL, -9, 9, 0, 0), ROW(remainder, 2, NULL, -9, 9, 0, 1),
+    ROW(logaddexp, 2, NULL, -9, 9, 6, 6), ROW(logaddexp2, 2, NULL, -9, 9, 6, 6), ROW(fmax, 2, NULL, -3, 3, 0, 0),
+    ROW(fmin, 2, NULL, -3, 3, 0, 0), ROW(copysign, 2, NULL, -3, 3, 0, 0),
     ROW(prelu, 2, NULL, -3, 3, 0, 1), ROW(bce_logits, 2, NULL, -9, 9, 12, 12),
     ROW(eq, 2, NULL, -3, 3, 0, NONE), ROW(ne, 2, NULL, -3, 3, 0, NONE),
     ROW(gt, 2, NULL, -3, 3, 0, NONE), ROW(ge, 2, NULL, -3, 3, 0, NONE), ROW(lt, 2, NULL, -3, 3, 0, NONE),
     ROW(le, 2, NULL, -3, 3, 0, NONE), ROW(logical_and, 2, NULL, -3, 3, 0, NONE), ROW(logical_or, 2, NULL, -3, 3, 0, NONE),
-    ROW(logical_xor, 2, NULL, -3, 3, 0, NONE), ROW(where, 3, NULL, -3, 3, 0, 1), ROW(lerp, 3, NULL, -3, 3, 3, 3),
+    ROW(logical_xor, 2, NULL, -3, 3, 0, NONE), ROW(isclose, 2, NULL, -3, 3, 0, NONE),
+    ROW(where, 3, NULL, -3, 3, 0, 1), ROW(lerp, 3, NULL, -3, 3, 3, 3),
     ROW(addcmul, 3, NULL, -3, 3, 2, 2),
     ROW(mse, 2, NULL, -3, 3, 2, 2), ROW(l1, 2, NULL, -3, 3, 0, 1),
     ROW(bce, 2, NULL, 0, 1, 8, 8), ROW(soft_margin, 2, NULL, -3, 3, 6, 8),

@@ -52,6 +52,13 @@ LAYER(softplus_with, nn_softplus_with(g, 2, 1.5))
 LAYER(noisy_relu, nn_noisy_relu(g))
 LAYER(leaky_relu, nn_leaky_relu(g, 0.2))
 LAYER(elu, nn_elu(g, 1.5))
+LAYER(celu, nn_celu(g, 1.5))
+LAYER(relu6, nn_relu6(g))
+LAYER(threshold, nn_threshold(g, 0.1, 20))
+LAYER(hardshrink, nn_hardshrink(g, 0.2))
+LAYER(softshrink, nn_softshrink(g, 0.2))
+LAYER(tanhshrink, nn_tanhshrink(g))
+LAYER(glu, nn_glu(g, 0))
 LAYER(hardtanh, nn_hardtanh(g, -0.4, 0.3))
 LAYER(rrelu, nn_rrelu(g, 0.1, 0.4))
 LAYER(softmax, nn_softmax(g, -1))
@@ -108,6 +115,13 @@ static const layer layers[] = {
     { "noisy_relu", make_noisy_relu, "", { 2, { 4, 3 } }, false },
     { "leaky_relu", make_leaky_relu, "", { 2, { 4, 3 } }, false },
     { "elu", make_elu, "", { 2, { 4, 3 } }, false },
+    { "celu", make_celu, "", { 2, { 4, 3 } }, false },
+    { "relu6", make_relu6, "", { 2, { 4, 3 } }, false },
+    { "threshold", make_threshold, "", { 2, { 4, 3 } }, false },
+    { "hardshrink", make_hardshrink, "", { 2, { 4, 3 } }, false },
+    { "softshrink", make_softshrink, "", { 2, { 4, 3 } }, false },
+    { "tanhshrink", make_tanhshrink, "", { 2, { 4, 3 } }, false },
+    { "glu", make_glu, "", { 2, { 4, 3 } }, false },
     { "hardtanh", make_hardtanh, "", { 2, { 4, 3 } }, false },
     { "rrelu", make_rrelu, "", { 2, { 4, 3 } }, false },
     { "softmax", make_softmax, "", { 2, { 4, 3 } }, false },

@@ -201,6 +201,10 @@ static void layers_are_as_in_torch(void **state) {
 
 static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.2); }
 static ad_var *elu(ad_var *x) { return ad_elu(x, 1.5); }
+static ad_var *celu(ad_var *x) { return ad_celu(x, 1.5); }
+static ad_var *threshold(ad_var *x) { return ad_threshold(x, 0.1, 20); }
+static ad_var *hardshrink(ad_var *x) { return ad_hardshrink(x, 0.2); }
+static ad_var *softshrink(ad_var *x) { return ad_softshrink(x, 0.3); }
 static ad_var *hard(ad_var *x) { return ad_hardtanh(x, -0.5, 0.25); }
 static ad_var *softplus(ad_var *x) { return ad_softplus_with(x, 2, 1.5); }
 static ad_var *middle_slope(ad_var *x) { return ad_leaky_relu(x, 0.25); }
@@ -223,6 +227,9 @@ static void activations_are_their_ops(void **state) {
         { nn_elu(g, 1.5), elu },             { nn_hardtanh(g, -0.5, 0.25), hard }, { nn_softmax(g, 0), softmax },
         { nn_log_softmax(g, -1), log_softmax }, { nn_rrelu(g, 0.1, 0.4), middle_slope },
         { nn_softplus_with(g, 2, 1.5), softplus }, { nn_function(g, ad_sin), ad_sin },
+        { nn_celu(g, 1.5), celu },           { nn_relu6(g), ad_relu6 },         { nn_threshold(g, 0.1, 20), threshold },
+        { nn_hardshrink(g, 0.2), hardshrink }, { nn_softshrink(g, 0.3), softshrink },
+        { nn_tanhshrink(g), ad_tanhshrink },
     };
     ad_var *x = input(g, AD_SHAPE(5, 7));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

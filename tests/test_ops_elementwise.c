@@ -1,4 +1,6 @@
 /* test_ops_elementwise.c: elementwise ops: special points, tails, second derivatives, random numbers, bad operands. */
+#include <float.h>
+
 #include "tests/second.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
@@ -16,6 +18,8 @@ static ad_var *leaky(ad_var *x) { return ad_leaky_relu(x, 0.1); }
 static ad_var *softplus2(ad_var *x) { return ad_softplus_with(x, 2, 20); }
 static ad_var *rrelu_mean(ad_var *x) { return ad_rrelu(x, 0.1, 0.3, false); }
 static ad_var *trigamma(ad_var *x) { return ad_polygamma(x, 1); }
+static ad_var *logit(ad_var *x) { return ad_logit(x, -1); }
+static ad_var *largest(ad_var *x) { return ad_nan_to_num(x, 0, NAN, NAN); }
 static ad_var *tetragamma(ad_var *x) { return ad_polygamma(x, 2); }
 
 static void unary_ops_at_special_points(void **state) {
@@ -139,6 +143,15 @@ static void tails_are_accurate(void **state) {
         { "acosh", ad_acosh, 1e200, 461.21016577936908208, 1e-200 },
         { "asinh", ad_asinh, 1e200, 461.21016577936908208, 1e-200 },
         { "sinh", ad_sinh, 1e-12, 1e-12, 1 },
+        { "sinc", ad_sinc, 1e-3, 0.99999835506674489401, -0.0032898648867278963187 },
+        { "sinc of a whole number", ad_sinc, 3, 0, -0.33333333333333333 },
+        { "erfinv near 1", ad_erfinv, 0.9999999999999998, 5.8050186831934533002, 382389054906526.09439 },
+        { "logit near 1/2", logit, 0.5000001, 3.9999999978946299421e-7, 4.00000000000016 },
+        { "logit without eps at 0", logit, 0, -INFINITY, INFINITY },
+        { "logit without eps beyond 1", logit, 1.5, NAN, NAN },
+        { "tanhshrink", ad_tanhshrink, 1e-4, 3.3333333200000005332e-13, 9.9999999333333346695e-9 },
+        { "nan_to_num", largest, INFINITY, DBL_MAX, 0 },
+        { "nan_to_num", largest, -INFINITY, -DBL_MAX, 0 },
         { "cbrt", ad_cbrt, -27, -3, 0.037037037037037037037 },
     };
     for (int i = 0; i < COUNT(points); i++) {
@@ -169,6 +182,22 @@ static void binary_ops_at_special_points(void **state) {
         { "fmod", ad_fmod, 1, 0, NAN, 1, NAN },
         { "fmod", ad_fmod, 1, 0.1, 0.09999999999999995, 1, -9 }, /* the remainder belongs to 9; PyTorch has -10 */
         { "fmod", ad_fmod, 1, 0.2, 0.19999999999999996, 1, -4 },
+        { "floor_divide", ad_floor_divide, -5.5, 2, -3, 0, 0 },
+        { "floor_divide", ad_floor_divide, 1, 0.1, 9, 0, 0 }, /* 0.1 is more than a tenth */
+        { "floor_divide", ad_floor_divide, -1, INFINITY, -1, 0, 0 },
+        { "remainder", ad_remainder, -5.5, 2, 0.5, 1, 3 },
+        { "remainder", ad_remainder, 5.5, -2, -0.5, 1, 3 },
+        { "remainder", ad_remainder, -6, 2, -0.0, 1, 3 },
+        { "remainder", ad_remainder, -5.5, INFINITY, INFINITY, 1, 1 },
+        { "logaddexp", ad_logaddexp, 0, -40, 4.2483542552915889e-18, 1, 4.2483542552915889e-18 },
+        { "logaddexp", ad_logaddexp, -INFINITY, -INFINITY, -INFINITY, NAN, NAN },
+        { "logaddexp2", ad_logaddexp2, 1000, 1000, 1001, 0.5, 0.5 },
+        { "fmax", ad_fmax, NAN, 1, 1, 0, 1 },
+        { "fmax", ad_fmax, 2, 2, 2, 1, 0 },
+        { "fmin", ad_fmin, 1, NAN, 1, 1, 0 },
+        { "fmin", ad_fmin, NAN, NAN, NAN, 1, 0 },
+        { "copysign", ad_copysign, 3, -0.0, -3, -1, 0 },
+        { "copysign", ad_copysign, 0, -1, -0.0, 0, 0 },
         { "xlogy", ad_xlogy, 0, 0, 0, 0, NAN },
         { "xlogy", ad_xlogy, 0, -1, 0, 0, -0.0 },
         { "xlogy", ad_xlogy, 0, 2, 0, 0.69314718055994531, 0 },
@@ -311,6 +340,48 @@ static void prelu_by_channel(void **state) {
     ad_graph_free(g);
 }
 
+/* Values and gradients: PyTorch 1.13, torch.nn.functional.glu. */
+static void glu_of_two_halves(void **state) {
+    (void)state;
+    static const double by_row[] = { 0.5621765008857981, -0.5378828427399902, 0.44039853898894116,
+                                     0.14227761953270035 };
+    static const double by_column[] = { 0.6224593312018546, -1.9051482536448667, 0.22019926949447058,
+                                        -0.04742587317756678 };
+    static const double dx[] = { 0.6224593312018546, 1.9051482536448667,  0.2350037122015945,  -0.180706638923648,
+                                 2.642391233933647,  0.18970349271026712, 0.07874518905262996, -0.18070663892364855 };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, -2, 0.5, 3, 0.25, -1, 2, -3 }, AD_SHAPE(2, 4));
+    ad_var *rows = ad_glu(x, 0), *columns = ad_glu(x, -1);
+    assert_true(ad_shape_equal(ad_shape_of(rows), AD_SHAPE(1, 4)));
+    assert_true(ad_shape_equal(ad_shape_of(columns), AD_SHAPE(2, 2)));
+    ad_backward_from(columns, ad_tensor(g, AD_F64, (double[]){ 1, 2, 3, 4 }, AD_SHAPE(2, 2)));
+    for (int i = 0; i < 4; i++) assert_within(ad_at(rows, i), by_row[i], 1e-14, "glu, axis 0");
+    for (int i = 0; i < 4; i++) assert_within(ad_at(columns, i), by_column[i], 1e-14, "glu, axis 1");
+    for (int i = 0; i < 8; i++) assert_within(ad_grad_at(x, i), dx[i], 1e-14, "gradient of glu");
+    assert_int_equal(ad_numel(ad_glu(ad_zeros(g, AD_F64, AD_SHAPE(3, 0)), 1)), 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* torch.isclose: the tolerance is relative to b, and infinities are close only if they are equal. */
+static void isclose_is_relative_to_b(void **state) {
+    (void)state;
+    const double a[] = { 1, 1.1, 1, NAN, NAN, INFINITY, INFINITY, -INFINITY, 1, 0 };
+    const double b[] = { 1.1, 1, 1.2, NAN, 1, INFINITY, -INFINITY, 1e300, INFINITY, 1e-9 };
+    const int plain[] = { 1, 0, 0, 0, 0, 1, 0, 0, 0, 0 }, exact[] = { 0, 0, 0, 0, 0, 1, 0, 0, 0, 0 };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, a, AD_SHAPE(10)), *y = ad_tensor(g, AD_F64, b, AD_SHAPE(10));
+    ad_var *relative = ad_isclose(x, y, 0.095, 0, false), *equal_nan = ad_isclose(x, y, 0.095, 0, true);
+    ad_var *equal = ad_isclose(x, y, 0, 0, false), *absolute = ad_isclose(x, y, 0, 1e-8, false);
+    for (int i = 0; i < 10; i++) {
+        assert_true(ad_at(relative, i) == plain[i] && ad_at(equal, i) == exact[i]);
+        assert_true(ad_at(equal_nan, i) == (i == 3 ? 1 : plain[i]) && ad_at(absolute, i) == (i == 9 ? 1 : exact[i]));
+    }
+    assert_false(ad_requires_grad(relative));
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 static void maxout_over_adjacent_elements(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -397,6 +468,8 @@ static void second_derivatives(void **state) {
         "floor", "clamp",  "digamma",   "polygamma",  "logsigmoid", "softplus_with", "leaky_relu", "elu",   "selu",
         "gelu", "mish",    "gelu_tanh", "silu",       "softsign",   "hardtanh",      "hardsigmoid",
         "hardswish", "prelu", "atan2", "hypot",  "fmod",      "xlogy",      "heaviside",  "where",         "lerp", "addcmul",
+        "remainder", "logaddexp", "logaddexp2", "fmax", "fmin", "copysign", "frac", "deg2rad", "rad2deg", "sinc",
+        "erfinv", "logit", "nan_to_num", "celu", "relu6", "threshold", "hardshrink", "softshrink", "tanhshrink",
     };
     for (int i = 0; i < COUNT(names); i++) check_second_derivatives(names[i]);
 }
@@ -506,6 +579,14 @@ static void bad_operands_are_reported(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *a = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_zeros(g, AD_F64, AD_SHAPE(4));
     ad_var *f = ad_zeros(g, AD_F32, AD_SCALAR);
+    assert_fails(g, ad_isclose(a, a, -1, 0, false), AD_EVALUE, "isclose: [2,3]: rtol is -1 and atol is 0; both must");
+    assert_fails(g, ad_isclose(a, a, 0, NAN, false), AD_EVALUE, "isclose: [2,3]: rtol is 0 and atol is nan; both must");
+    assert_fails(g, ad_glu(a, 1), AD_ESHAPE, "glu: [2,3]: axis 1 has 3 elements, which do not divide into two halves");
+    assert_fails(g, ad_glu(a, 2), AD_ESHAPE, "glu: [2,3]: axis 2 is not in -2..1");
+    assert_fails(g, ad_logit(a, 0.6), AD_EVALUE, "logit: [2,3]: eps is 0.6; it must be at most 0.5");
+    assert_fails(g, ad_logit(a, NAN), AD_EVALUE, "logit: [2,3]: eps is nan; it must be at most 0.5");
+    assert_fails(g, ad_celu(a, 0), AD_EVALUE, "celu: [2,3]: alpha must not be 0; PyTorch's default is 1");
+    assert_fails(g, ad_softshrink(a, -1), AD_EVALUE, "softshrink: [2,3]: lambda is -1; it must be >= 0");
     assert_fails(g, ad_polygamma(a, -1), AD_EVALUE, "polygamma: [2,3]: order -1 is not one of 0..19");
     assert_fails(g, ad_polygamma(a, 0.5), AD_EVALUE, "order 0.5");
     assert_fails(g, ad_polygamma(a, NAN), AD_EVALUE, "order nan");
@@ -537,6 +618,7 @@ static void nil_is_propagated_and_null_is_reported(void **state) {
     assert_fails(g, ad_prelu(x, NULL), AD_EVALUE, "prelu: operand 1 is NULL");
     assert_fails(g, ad_where(x, NULL, x), AD_EVALUE, "where: operand 1 is NULL");
     assert_true(ad_is_nil(ad_rrelu(NULL, 1, 0, true)) && ad_is_nil(ad_maxout(NULL, 0, 1)));
+    assert_true(ad_is_nil(ad_glu(NULL, 0)) && ad_is_nil(ad_isclose(NULL, NULL, -1, 0, false)));
     ad_graph_free(g);
 }
 
@@ -553,6 +635,8 @@ int main(void) {
         cmocka_unit_test(ternary_broadcasts_longer_than_a_chunk),
         cmocka_unit_test(one_var_as_every_operand),
         cmocka_unit_test(prelu_by_channel),
+        cmocka_unit_test(glu_of_two_halves),
+        cmocka_unit_test(isclose_is_relative_to_b),
         cmocka_unit_test(maxout_over_adjacent_elements),
         cmocka_unit_test(moments_of_random_numbers),
         cmocka_unit_test(rrelu_draws_one_slope_per_element),

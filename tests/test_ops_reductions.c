@@ -373,6 +373,31 @@ static void index_too_large_for_f32_is_reported(void **state) {
     free(x);
 }
 
+/* Values and gradients: PyTorch 1.13; but nanmean of NaN alone has gradient 0 and not NaN. */
+static void sums_and_means_without_nan(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, NAN, 0.5, NAN, NAN, NAN }, AD_SHAPE(2, 3));
+    ad_var *sums = ad_nansum_axis(x, -1, false), *means = ad_nanmean_axis(x, 0, true);
+    assert_true(ad_shape_equal(ad_shape_of(means), AD_SHAPE(1, 3)));
+    assert_true(ad_at(sums, 0) == 1.5 && ad_at(sums, 1) == 0);
+    assert_true(ad_at(means, 0) == 1 && isnan(ad_at(means, 1)) && ad_at(means, 2) == 0.5);
+    assert_true(ad_item(ad_nansum(x)) == 1.5 && ad_item(ad_nanmean_axes(x, 2, (int[]){ 0, 1 }, false)) == 0.75);
+    ad_backward(ad_nansum(x));
+    assert_grads(x, (double[]){ 1, 0, 1, 0, 0, 0 }, "nansum");
+    ad_zero_grad(x);
+    ad_backward(ad_nanmean(x));
+    assert_grads(x, (double[]){ 0.5, 0, 0.5, 0, 0, 0 }, "nanmean");
+    ad_zero_grad(x);
+    ad_backward(ad_sum(ad_nanmean_axis(x, 1, false)));
+    assert_grads(x, (double[]){ 0.5, 0, 0.5, 0, 0, 0 }, "nanmean by rows");
+    assert_true(ad_item(ad_nansum(ad_zeros(g, AD_F32, AD_SHAPE(0)))) == 0);
+    assert_true(isnan(ad_item(ad_nanmean(ad_zeros(g, AD_F32, AD_SHAPE(0))))));
+    assert_true(ad_is_nil(ad_nansum(NULL)) && ad_is_nil(ad_nanmean_axis(NULL, 0, false)));
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reductions_over_every_set_of_axes),
@@ -382,6 +407,7 @@ int main(void) {
         cmocka_unit_test(reductions_of_empty_arrays_and_scalars),
         cmocka_unit_test(argmax_and_argmin),
         cmocka_unit_test(count_nonzero_any_and_all),
+        cmocka_unit_test(sums_and_means_without_nan),
         cmocka_unit_test(cumprod_with_zeros),
         cmocka_unit_test(cumsum_values_and_gradients),
         cmocka_unit_test(linear_recurrence),

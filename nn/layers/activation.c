@@ -43,6 +43,8 @@ nn_module *nn_hardsigmoid(ad_graph *g) { return activation(g, "hardsigmoid", ad_
 nn_module *nn_hardswish(ad_graph *g) { return activation(g, "hardswish", ad_hardswish); }
 nn_module *nn_logsigmoid(ad_graph *g) { return activation(g, "logsigmoid", ad_logsigmoid); }
 nn_module *nn_softplus(ad_graph *g) { return activation(g, "softplus", ad_softplus); }
+nn_module *nn_relu6(ad_graph *g) { return activation(g, "relu6", ad_relu6); }
+nn_module *nn_tanhshrink(ad_graph *g) { return activation(g, "tanhshrink", ad_tanhshrink); }
 nn_module *nn_noisy_relu(ad_graph *g) { return activation(g, "noisy_relu", ad_noisy_relu); }
 
 /* ---- with constants ---------------------------------------------------------------------------------- */
@@ -53,6 +55,13 @@ typedef struct {
 
 static ad_var *leaky_relu_forward(nn_module *m, ad_var *x) { return ad_leaky_relu(x, ((constants *)nn_self(m))->a); }
 static ad_var *elu_forward(nn_module *m, ad_var *x) { return ad_elu(x, ((constants *)nn_self(m))->a); }
+static ad_var *celu_forward(nn_module *m, ad_var *x) { return ad_celu(x, ((constants *)nn_self(m))->a); }
+static ad_var *hardshrink_forward(nn_module *m, ad_var *x) { return ad_hardshrink(x, ((constants *)nn_self(m))->a); }
+static ad_var *softshrink_forward(nn_module *m, ad_var *x) { return ad_softshrink(x, ((constants *)nn_self(m))->a); }
+static ad_var *threshold_forward(nn_module *m, ad_var *x) {
+    const constants *k = nn_self(m);
+    return ad_threshold(x, k->a, k->b);
+}
 static ad_var *hardtanh_forward(nn_module *m, ad_var *x) {
     const constants *k = nn_self(m);
     return ad_hardtanh(x, k->a, k->b);
@@ -75,6 +84,16 @@ nn_module *nn_leaky_relu(ad_graph *g, double slope) {
     return with_constants(g, "leaky_relu", leaky_relu_forward, slope, 0);
 }
 nn_module *nn_elu(ad_graph *g, double alpha) { return with_constants(g, "elu", elu_forward, alpha, 0); }
+nn_module *nn_celu(ad_graph *g, double alpha) { return with_constants(g, "celu", celu_forward, alpha, 0); }
+nn_module *nn_hardshrink(ad_graph *g, double lambda) {
+    return with_constants(g, "hardshrink", hardshrink_forward, lambda, 0);
+}
+nn_module *nn_softshrink(ad_graph *g, double lambda) {
+    return with_constants(g, "softshrink", softshrink_forward, lambda, 0);
+}
+nn_module *nn_threshold(ad_graph *g, double threshold, double value) {
+    return with_constants(g, "threshold", threshold_forward, threshold, value);
+}
 nn_module *nn_hardtanh(ad_graph *g, double lo, double hi) {
     return with_constants(g, "hardtanh", hardtanh_forward, lo, hi);
 }
@@ -89,6 +108,7 @@ nn_module *nn_rrelu(ad_graph *g, double lower, double upper) {
 
 static ad_var *softmax_forward(nn_module *m, ad_var *x) { return ad_softmax(x, *(const int *)nn_self(m)); }
 static ad_var *log_softmax_forward(nn_module *m, ad_var *x) { return ad_log_softmax(x, *(const int *)nn_self(m)); }
+static ad_var *glu_forward(nn_module *m, ad_var *x) { return ad_glu(x, *(const int *)nn_self(m)); }
 
 static nn_module *with_axis(ad_graph *g, const char *kind, nn_forward_fn *forward, int axis) {
     nn_module *m = nn_module_new(g, kind, forward, sizeof axis);
@@ -96,6 +116,7 @@ static nn_module *with_axis(ad_graph *g, const char *kind, nn_forward_fn *forwar
     return m;
 }
 
+nn_module *nn_glu(ad_graph *g, int axis) { return with_axis(g, "glu", glu_forward, axis); }
 nn_module *nn_softmax(ad_graph *g, int axis) { return with_axis(g, "softmax", softmax_forward, axis); }
 nn_module *nn_log_softmax(ad_graph *g, int axis) { return with_axis(g, "log_softmax", log_softmax_forward, axis); }
 

@@ -69,6 +69,25 @@ AD_UNARY_K(elu, "x where x > 0, else alpha (exp(x) - 1); slope alpha at 0"
            0.0, -1.0, 2.0, 1e4, -INFINITY)
 ad_var *ad_elu(ad_var *x, double alpha) { return AD_CALL_K(elu, x, alpha); }
 
+static int celu_shape(ad_call *c) {
+    double alpha = *(const double *)c->attrs;
+    return alpha != 0 ? AD_OK : ad_call_fail(c, AD_EVALUE, "alpha must not be 0; PyTorch's default is 1");
+}
+
+/* exp(x / alpha) for x < 0, else 1 with slope 0, as in exp_left. */
+static ad_var *exp_of_quotient(ad_var *x, double alpha) {
+    ad_var *zero = ad__constant(x, 0);
+    return ad_exp(ad_muls(ad_where(ad_lt(x, zero), x, zero), 1 / alpha));
+}
+
+AD_UNARY_K(celu, "x where x > 0, else alpha (exp(x / alpha) - 1); slope 1 at 0 (Barron 2017)", celu_shape,
+           alpha, 1.5, -3, 3,
+           x <= 0 ? alpha * expm1(x / alpha) : x,
+           x <= 0 ? g * exp(x / alpha) : g,
+           ad_where(ad_le(x, ad__constant(x, 0)), ad_mul(g, exp_of_quotient(x, alpha)), g),
+           0.0, -1.0, 2.0, 1e4, -INFINITY)
+ad_var *ad_celu(ad_var *x, double alpha) { return AD_CALL_K(celu, x, alpha); }
+
 /* Scale and alpha are those of Klambauer et al. 2017; 1.758... is their product, the slope of the left part at 0. */
 AD_UNARY(selu, "1.0507 elu(x) with alpha = 1.67326, which preserves mean 0 and variance 1"
          AD_DIFFERS("keeps the sign of -0; PyTorch's result there is 0"),
@@ -171,6 +190,56 @@ AD_UNARY_K2(hardtanh, "x limited to lo .. hi; slope 0 at both bounds, unlike cla
             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
 ad_var *ad_hardtanh(ad_var *x, double lo, double hi) { return AD_CALL_K(hardtanh, x, lo, hi); }
 
+AD_UNARY(relu6, "x limited to 0 .. 6; slope 0 at both"
+         AD_DIFFERS("the slope at NaN is 1, for every size; PyTorch's depends on the size of the array"),
+         0.1, 5,
+         x < 0 ? 0 : x > 6 ? 6 : x,
+         x <= 0 || x >= 6 ? 0 : g,
+         ad__zero_where(ad_logical_or(ad_le(x, ad__constant(x, 0)), ad_ge(x, ad__constant(x, 6))), g),
+         0.0, 6.0, -1.0, 7.0, NAN, INFINITY, -INFINITY)
+ad_var *ad_relu6(ad_var *x) { return AD_CALL_1(relu6, x); }
+
+AD_UNARY_K2(threshold, "x where x > threshold, else value; slope 0 at the threshold", NULL,
+            threshold, 0.4, value, -2, -2, 2,
+            x <= threshold ? value : x,
+            x <= threshold ? 0 : g,
+            ad__zero_where(ad_le(x, ad__constant(x, threshold)), g), 0.4, 0.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
+ad_var *ad_threshold(ad_var *x, double threshold, double value) { return AD_CALL_K(threshold, x, threshold, value); }
+
+/* lambda is a limit of either sign: a negative one leaves all x as they are. */
+static ad_var *is_shrunk(ad_var *x, double lambda) { return ad_le(ad_abs(x), ad__constant(x, lambda)); }
+
+AD_UNARY_K(hardshrink, "x where |x| > lambda, else 0; slope 0 at -lambda and lambda"
+           AD_DIFFERS("the slope at NaN is 1, for every size; PyTorch's depends on the size of the array"),
+           NULL, lambda, 0.5, -2, 2,
+           fabs(x) <= lambda ? 0 : x,
+           fabs(x) <= lambda ? 0 : g,
+           ad__zero_where(is_shrunk(x, lambda), g), 0.5, -0.5, 0.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
+ad_var *ad_hardshrink(ad_var *x, double lambda) { return AD_CALL_K(hardshrink, x, lambda); }
+
+static int softshrink_shape(ad_call *c) {
+    double lambda = *(const double *)c->attrs;
+    return lambda >= 0 ? AD_OK : ad_call_fail(c, AD_EVALUE, "lambda is %g; it must be >= 0", lambda);
+}
+
+AD_UNARY_K(softshrink, "x drawn towards 0 by lambda; 0 with slope 0 where |x| <= lambda"
+           AD_DIFFERS("NaN stays NaN; PyTorch's is 0"),
+           softshrink_shape, lambda, 0.5, -2, 2,
+           x > lambda ? x - lambda : x < -lambda ? x + lambda : x * 0,
+           fabs(x) <= lambda ? 0 : g,
+           ad__zero_where(is_shrunk(x, lambda), g), 0.5, -0.5, 0.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
+ad_var *ad_softshrink(ad_var *x, double lambda) { return AD_CALL_K(softshrink, x, lambda); }
+
+/* Near 0, x - tanh x is (x cosh x - sinh x) / cosh x with the numerator as a series. + 0 makes -0 a 0, as in
+   PyTorch. */
+AD_UNARY(tanhshrink, "x - tanh(x), accurate near 0"
+         AD_DIFFERS("value and slopes keep their digits near 0"),
+         -3, 3,
+         fabs(x) < 1 ? x * (x * x * SERIES_OF_REST(x * x) / (3 * cosh(x))) + 0 : x - tanh(x),
+         g * tanh(x) * tanh(x),
+         ad_mul(ad_mul(g, ad_tanh(x)), ad_tanh(x)), 0.0, 1e-5, 0.1, 0.75, -20.0, 1e4, -1e4, NAN)
+ad_var *ad_tanhshrink(ad_var *x) { return AD_CALL_1(tanhshrink, x); }
+
 AD_UNARY(hardsigmoid, "x / 6 + 1/2, limited to 0 .. 1; slope 0 at -3 and 3"
          AD_DIFFERS("the slope is 1/6 to the last digit; PyTorch's is 1/6 rounded to f32"),
          -2.9, 2.9,
@@ -244,4 +313,18 @@ ad_var *ad_maxout(ad_var *x, int axis, int64_t groups) {
     s.dim[at] /= groups;
     for (int i = 0; i < s.ndim; i++) cut.dim[i <= at ? 0 : 2] *= s.dim[i];
     return ad_reshape(ad_max_axis(ad_reshape(x, cut), 1, false), s);
+}
+
+/* ---- glu: x [..,2n,..] -> y [..,n,..] (Dauphin et al. 2017) ---------------------------------------------- */
+
+ad_var *ad_glu(ad_var *x, int axis) {
+    if (ad__absent(x)) return ad__nil_result(x, "glu");
+    ad_call c = AD__CALL_AS("glu", x);
+    int at = ad_call_axis(&c, axis, c.shape.ndim);
+    if (at < 0) return ad_nil(c.graph);
+    int64_t half = c.shape.dim[at] / 2;
+    if (c.shape.dim[at] % 2 == 0) return ad_mul(ad_narrow(x, at, 0, half), ad_sigmoid(ad_narrow(x, at, half, half)));
+    ad_call_fail(&c, AD_ESHAPE, "axis %d has %lld elements, which do not divide into two halves", at,
+                 (long long)c.shape.dim[at]);
+    return ad_nil(c.graph);
 }

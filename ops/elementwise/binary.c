@@ -183,3 +183,86 @@ AD_BINARY(heaviside, "0 for a < 0, 1 for a > 0, and b where a is 0; slope 0 in a
           NULL,
           ad__zero_where(ad_ne(a, ad__constant(a, 0)), g), 0.0, -0.0, 1.0, -2.0, 0.5)
 ad_var *ad_heaviside(ad_var *x, ad_var *values) { return AD_CALL_2(heaviside, x, values); }
+
+/* Where the remainder of fmod and the divisor differ in sign, the floor of the quotient is 1 less than its trunc. */
+#define IS_LOWER(a, b) (fmod(a, b) != 0 && ((b) < 0) != (fmod(a, b) < 0))
+/* The floor of a / b, by the remainder and not by the rounded quotient. What is rounded is whole but for an error. */
+#define FLOOR_OF_QUOTIENT(a, b) rint(((a)-fmod(a, b)) / (b) - (IS_LOWER(a, b) ? 1 : 0))
+#define FLOOR_DIVIDED(a, b) ((b) == 0 ? (a) / (b) : copysign(FLOOR_OF_QUOTIENT(a, b), (a) / (b)))
+
+AD_BINARY(floor_divide, "largest integer <= a / b; slopes 0", 0.4, 2,
+          FLOOR_DIVIDED(a, b),
+          0,
+          0,
+          NULL,
+          NULL, 0.0, 5.5, -5.5, 2.0, -2.0, 6.0, 0.1, 1.0)
+ad_var *ad_floor_divide(ad_var *a, ad_var *b) { return AD_CALL_2(floor_divide, a, b); }
+
+/* The slope in b is -floor(a / b). A large quotient, which is (a - y) / b, may overflow where its product with g does
+   not. */
+#define IS_LARGE(a, b) ((b) != 0 && fabs((a) / (b)) >= (T)1e9)
+static ad_var *remainder_rule(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
+    ad_var *nonzero = ad_logical_not(is_zero(b)), *one = ad__constant(a, 1), *k = ad_neg(g);
+    ad_var *large = ad_logical_and(nonzero, ad_ge(ad_abs(ad_detach(ad_div(a, b))), ad__constant(a, 1e9)));
+    ad_var *difference = ad_where(large, ad_detach(ad_sub(a, y)), one), *divisor = ad_where(large, ad_detach(b), one);
+    return ad_where(large, ratio(k, difference, divisor), ad_mul(k, ad_where(large, one, ad_floor_divide(a, b))));
+}
+
+AD_BINARY(remainder, "remainder of a / b with the sign of b: a - b floor(a / b)", 0.4, 2,
+          IS_LOWER(a, b) ? fmod(a, b) + b : fmod(a, b),
+          g,
+          IS_LARGE(a, b) ? RATIO(-g, a - y, b) : -g * FLOOR_DIVIDED(a, b),
+          g,
+          remainder_rule(g, a, b, y), 0.0, 5.5, -5.5, 2.0, -2.0, 6.0)
+ad_var *ad_remainder(ad_var *a, ad_var *b) { return AD_CALL_2(remainder, a, b); }
+
+AD_BINARY(logaddexp, "log(exp(a) + exp(b)), without overflow; slopes NaN where a = b is infinite"
+          AD_DIFFERS("the second slopes are 0 where a and b are far apart; PyTorch's may be NaN"),
+          -3, 3,
+          a == b ? a + (T)0.69314718055994531 : (a > b ? a : b) + LOG1P_EXP(a - b),
+          g / (1 + exp(b - a)),
+          g / (1 + exp(a - b)),
+          ad_mul(g, ad_sigmoid(ad_sub(a, b))),
+          ad_mul(g, ad_sigmoid(ad_sub(b, a))), 0.0, 1.0, -40.0, 40.0, INFINITY, -INFINITY, NAN)
+ad_var *ad_logaddexp(ad_var *a, ad_var *b) { return AD_CALL_2(logaddexp, a, b); }
+
+/* 2^-|a - b| as exp, for LOG1P_EXP; the logarithm of 2 to base e is 0.693..., 1.442... is its reciprocal. */
+AD_BINARY(logaddexp2, "log2(2^a + 2^b), without overflow; slopes NaN where a = b is infinite"
+          AD_DIFFERS("the second slopes are 0 where a and b are far apart; PyTorch's may be NaN"),
+          -3, 3,
+          a == b ? a + 1 : (a > b ? a : b) + (T)1.4426950408889634 * LOG1P_EXP((a - b) * (T)0.69314718055994531),
+          g / (1 + exp2(b - a)),
+          g / (1 + exp2(a - b)),
+          ad_mul(g, ad_sigmoid(ad_muls(ad_sub(a, b), 0.69314718055994531))),
+          ad_mul(g, ad_sigmoid(ad_muls(ad_sub(b, a), 0.69314718055994531))),
+          0.0, 1.0, -40.0, 40.0, INFINITY, -INFINITY, NAN)
+ad_var *ad_logaddexp2(ad_var *a, ad_var *b) { return AD_CALL_2(logaddexp2, a, b); }
+
+/* Unlike maximum, a gets the whole gradient where a = b, and where both are NaN. */
+static ad_var *is_a_first(ad_var *order, ad_var *b) { return ad_logical_or(order, ad_isnan(b)); }
+
+AD_BINARY(fmax, "the larger of a and b, or the one that is not NaN; a gets the gradient if they are equal", -2, 2,
+          a >= b || b != b ? a : b,
+          a >= b || b != b ? g : 0,
+          a >= b || b != b ? 0 : g,
+          ad__zero_where(ad_logical_not(is_a_first(ad_ge(a, b), b)), g),
+          ad__zero_where(is_a_first(ad_ge(a, b), b), g), 0.0, -0.0, 1.0, INFINITY, NAN)
+ad_var *ad_fmax(ad_var *a, ad_var *b) { return AD_CALL_2(fmax, a, b); }
+
+AD_BINARY(fmin, "the smaller of a and b, or the one that is not NaN; a gets the gradient if they are equal", -2, 2,
+          a <= b || b != b ? a : b,
+          a <= b || b != b ? g : 0,
+          a <= b || b != b ? 0 : g,
+          ad__zero_where(ad_logical_not(is_a_first(ad_le(a, b), b)), g),
+          ad__zero_where(is_a_first(ad_le(a, b), b), g), 0.0, -0.0, 1.0, INFINITY, NAN)
+ad_var *ad_fmin(ad_var *a, ad_var *b) { return AD_CALL_2(fmin, a, b); }
+
+AD_BINARY(copysign, "|a| with the sign of b, that of -0 too; slope 0 in a where a is 0"
+          AD_DIFFERS("the slope at infinite a is 1 or -1, and the second slope at 0 is 0; PyTorch's are NaN"),
+          0.1, 2,
+          copysign(a, b),
+          a > 0 ? g * copysign((T)1, b) : a < 0 ? -g * copysign((T)1, b) : a * 0,
+          0,
+          ad__times_sign(ad_mul(g, ad_copysign(ad__constant(a, 1), b)), a),
+          NULL, 0.0, -0.0, 1.5, -2.0)
+ad_var *ad_copysign(ad_var *a, ad_var *b) { return AD_CALL_2(copysign, a, b); }

@@ -27,10 +27,12 @@
                       for the samples. It has type T in the first two formulas. check is a shape rule that rejects wrong
                       parameters, or NULL.
        AD_UNARY_K2    the same with two parameters
+       AD_UNARY_K3    the same with three
        AD_BINARY      operands a and b; a gradient of each in numbers, then of each in Vars, where NULL is zero
        AD_TERNARY     operands a, b and c; bit i of no_grad: operand i takes no gradient. Define NAME_samples before it.
        AD_PREDICATE   operand x; the result is 0 or 1 and has no gradient
        AD_COMPARISON  operands a and b; the result is 0 or 1 and has no gradient
+       AD_COMPARISON_K3  the same with three parameters
    The formulas need not handle broadcasting. The body of the public function is AD_CALL_1(name, x),
    AD_CALL_2(name, a, b) or AD_CALL_K(name, x, parameters...); for three operands it is ad_apply. To stop in a formula,
    set a breakpoint at its function, such as sin_slope_a_f64. docs/design.md, "How an elementwise op's formulas become
@@ -58,6 +60,12 @@ void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, d
 /* g k p, in the order in which no product of two of them overflows or underflows unless the result does. */
 #define PRODUCT(g, k, p) ((fabs(k) > 1) != (fabs(p) > 1) ? (g) * ((k) * (p)) : (g) * (k) * (p))
 ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p);
+
+/* 3 (cosh s - sinh(s) / s) / s^2 as a series in u = s^2, for |u| <= 1, where the terms cancel. A negative u stands for
+   cos and sin. */
+#define SERIES_OF_REST(u)                                                                                              \
+    (1 + (u) / 10 * (1 + (u) / 28 * (1 + (u) / 54 * (1 + (u) / 88 * (1 + (u) / 130 * (1 + (u) / 180 *                  \
+    (1 + (u) / 238 * (1 + (u) / 304))))))))
 
 /* ---- one element ------------------------------------------------------------------------------------------------- */
 
@@ -205,6 +213,25 @@ typedef double f64;
     AD_OPTYPE(name, .doc = doc_, AD__FIELDS(name, 1, #VALUE, #SLOPE), .shape = check, .attrs = name##_attrs,           \
               .attr_size = 2 * sizeof(double));
 
+#define AD__ATTRS_K3(name, k1, k2, k3)                                                                                 \
+    static const ad_attr name##_attrs[] = { { #k1, AD_ATTR_DOUBLE, 0 },                                                \
+                                            { #k2, AD_ATTR_DOUBLE, sizeof(double) },                                   \
+                                            { #k3, AD_ATTR_DOUBLE, 2 * sizeof(double) },                               \
+                                            { 0 } };
+
+#define AD_UNARY_K3(name, doc_, check, k1, sample1, k2, sample2, k3, sample3, lo, hi, VALUE, SLOPE, RULE, ...)         \
+    AD__VALUE(name, f32, 1, AD__X AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                       \
+    AD__VALUE(name, f64, 1, AD__X AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                       \
+    AD__SLOPE(name, f32, 1, a, AD__X AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), SLOPE)                                    \
+    AD__SLOPE(name, f64, 1, a, AD__X AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), SLOPE)                                    \
+    AD__BACKWARD(name, f32, 1, a, a, a)                                                                                \
+    AD__BACKWARD(name, f64, 1, a, a, a)                                                                                \
+    AD__UNARY_RULE(name, AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), RULE)                                                 \
+    AD__SAMPLES(name, 1, ((const double[]){ sample1, sample2, sample3 }), lo, hi, __VA_ARGS__)                         \
+    AD__ATTRS_K3(name, k1, k2, k3)                                                                                     \
+    AD_OPTYPE(name, .doc = doc_, AD__FIELDS(name, 1, #VALUE, #SLOPE), .shape = check, .attrs = name##_attrs,           \
+              .attr_size = 3 * sizeof(double));
+
 /* Evaluates a rule only if its operand takes a gradient. */
 #define AD__RULE(i, RULE)                                                                                              \
     if (ad_vjp_wants(op, i)) dx[i] = ad__rule_for(op, i, RULE);
@@ -258,5 +285,13 @@ typedef double f64;
     AD__VALUE(name, f64, 2, , VALUE)                                                                                   \
     AD__SAMPLES(name, 2, NULL, -2, 2, 0, 1, NAN, INFINITY)                                                             \
     AD_OPTYPE(name, .doc = doc_, AD__CONSTANT_FIELDS(name, 2, #VALUE));
+
+#define AD_COMPARISON_K3(name, doc_, k1, sample1, k2, sample2, k3, sample3, VALUE)                                     \
+    AD__VALUE(name, f32, 2, AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                             \
+    AD__VALUE(name, f64, 2, AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                             \
+    AD__SAMPLES(name, 2, ((const double[]){ sample1, sample2, sample3 }), -2, 2, 0, 1, NAN, INFINITY)                  \
+    AD__ATTRS_K3(name, k1, k2, k3)                                                                                     \
+    AD_OPTYPE(name, .doc = doc_, AD__CONSTANT_FIELDS(name, 2, #VALUE), .attrs = name##_attrs,                          \
+              .attr_size = 3 * sizeof(double));
 
 #endif

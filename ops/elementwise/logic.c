@@ -1,4 +1,5 @@
 /* logic.c: comparisons, predicates and logical ops; results are 0 or 1 and have no gradient. */
+#include "ops/base/attrs.h"
 #include "ops/elementwise/elementwise.h"
 
 AD_COMPARISON(eq, "1 where a = b, else 0", a == b)
@@ -40,3 +41,16 @@ ad_var *ad_logical_or(ad_var *a, ad_var *b) { return AD_CALL_2(logical_or, a, b)
 
 AD_COMPARISON(logical_xor, "1 where exactly one of a and b is 0, else 0", (a != 0) != (b != 0))
 ad_var *ad_logical_xor(ad_var *a, ad_var *b) { return AD_CALL_2(logical_xor, a, b); }
+
+/* Equal infinities are close, and no other infinities. */
+AD_COMPARISON_K3(isclose, "1 where |a - b| <= atol + |rtol b|, else 0; two NaNs are close if equal_nan is true",
+                 rtol, 0.1, atol, 0.05, equal_nan, 1,
+                 a == b || (equal_nan != 0 && a != a && b != b) ||
+                     (fabs(a - b) < (T)INFINITY && fabs(a - b) <= atol + fabs(rtol * b)))
+ad_var *ad_isclose(ad_var *a, ad_var *b, double rtol, double atol, bool equal_nan) {
+    if (ad__absent(a) || (rtol >= 0 && atol >= 0))
+        return ad__apply2(&ad_op_isclose, a, b, (double[]){ rtol, atol, equal_nan });
+    ad_call c = AD__CALL_AS("isclose", a);
+    ad_call_fail(&c, AD_EVALUE, "rtol is %g and atol is %g; both must be >= 0", rtol, atol);
+    return ad_nil(c.graph);
+}

@@ -1,6 +1,9 @@
 /* unary.c: elementwise ops of one operand, each defined by its formulas. */
+#include <float.h>
+
 #include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/kernels/elementwise/erfinv.h"
 
 AD_UNARY(neg, "negation, -x", -2, 2,
          -x,
@@ -229,8 +232,74 @@ AD_UNARY(trunc, "x rounded towards 0; slope 0", 0.1, 0.9,
          NULL, 0.0, -0.0, 2.0, -2.5, 2.5, NAN, INFINITY)
 ad_var *ad_trunc(ad_var *x) { return AD_CALL_1(trunc, x); }
 
-/* NaN stays NaN and has slope 0. If lo > hi, the result is hi. If hi is NaN, so is the result; ad_clamp makes it NaN if lo
-   is. */
+AD_UNARY(frac, "fractional part, x - trunc(x), with the sign of x", 0.1, 0.9,
+         x - trunc(x),
+         g,
+         g, 0.0, -0.0, 2.0, -2.5, 2.5, NAN, INFINITY)
+ad_var *ad_frac(ad_var *x) { return AD_CALL_1(frac, x); }
+
+AD_UNARY(deg2rad, "degrees to radians", -180, 180,
+         x * (T)0.017453292519943295,
+         g * (T)0.017453292519943295,
+         ad_muls(g, 0.017453292519943295), 0.0, INFINITY)
+ad_var *ad_deg2rad(ad_var *x) { return AD_CALL_1(deg2rad, x); }
+
+AD_UNARY(rad2deg, "radians to degrees", -3, 3,
+         x * (T)57.295779513082321,
+         g * (T)57.295779513082321,
+         ad_muls(g, 57.295779513082321), 0.0, INFINITY)
+ad_var *ad_rad2deg(ad_var *x) { return AD_CALL_1(rad2deg, x); }
+
+/* sin(pi x) and cos(pi x), exact for whole x: pi times the distance to the nearest integer, and the sign of its
+   parity. */
+#define PARITY(x) (rint(rint(x) / 2) * 2 == rint(x) ? (T)1 : (T)-1)
+#define PI_REST(x) ((T)3.1415926535897932 * ((x) - rint(x)))
+#define SIN_PI(x) (PARITY(x) * sin(PI_REST(x)))
+#define COS_PI(x) (PARITY(x) * cos(PI_REST(x)))
+/* (cos(pi x) - sinc(x)) / x. Near 0 the terms cancel; 3.28... is pi^2 / 3 and 9.86... is pi^2. */
+#define SINC_SLOPE(x, y)                                                                                               \
+    (fabs(x) < (T)0.25 ? (x) * (T)-3.2898681336964529 * SERIES_OF_REST((x) * (x) * (T)-9.8696044010893586)             \
+                       : (COS_PI(x) - (y)) / (x))
+
+/* SERIES_OF_REST in Vars. */
+static ad_var *series_of_rest(ad_var *u) {
+    static const double divisors[] = { 304, 238, 180, 130, 88, 54, 28, 10 };
+    ad_var *sum = ad__constant(u, 1);
+    for (int i = 0; i < AD__COUNT(divisors); i++) sum = ad_adds(ad_mul(ad_muls(u, 1 / divisors[i]), sum), 1);
+    return sum;
+}
+static ad_var *cos_pi(ad_var *x) {
+    ad_var *whole = ad_round(x), *half = ad_muls(whole, 0.5), *even = ad_eq(ad_round(half), half);
+    return ad_mul(ad_adds(ad_muls(even, 2), -1), ad_cos(ad_muls(ad_sub(x, whole), 3.1415926535897932)));
+}
+static ad_var *sinc_rule(ad_var *g, ad_var *x, ad_var *y) {
+    ad_var *is_near = ad_lt(ad_abs(x), ad__constant(x, 0.25)), *one = ad__constant(x, 1);
+    ad_var *near = ad_where(is_near, x, ad__constant(x, 0)), *far = ad_where(is_near, one, x);
+    ad_var *series = series_of_rest(ad_muls(ad_square(near), -9.8696044010893586));
+    series = ad_mul(ad_muls(near, -3.2898681336964529), series);
+    return ad_mul(g, ad_where(is_near, series, ad_div(ad_sub(cos_pi(far), ad_where(is_near, one, y)), far)));
+}
+
+AD_UNARY(sinc, "sin(pi x) / (pi x), and 1 at 0"
+         AD_DIFFERS("exact 0 at whole x; the slopes keep their digits near 0 and for large x"),
+         -3, 3,
+         x == 0 ? 1 : (SIN_PI(fabs(x)) + 0) / ((T)3.1415926535897932 * fabs(x)),
+         g * SINC_SLOPE(x, y),
+         sinc_rule(g, x, y), 0.0, 1e-9, 0.1, 0.25, 1.0, -2.0, 2.5, 1e4)
+ad_var *ad_sinc(ad_var *x) { return AD_CALL_1(sinc, x); }
+
+/* The slope is sqrt(pi) / 2 times exp(y^2). */
+AD_UNARY(erfinv, "inverse of erf, -1 < x < 1; slope inf at -1 and 1"
+         AD_DIFFERS("the slope keeps its digits"),
+         -0.9, 0.9,
+         ad__number_erfinv(x),
+         g * (T)0.88622692545275801 * exp(y * y),
+         ad_mul(ad_muls(g, 0.88622692545275801), ad_exp(ad_square(y))),
+         0.0, 1e-9, 0.7, -0.71, 0.999, 1.0, -1.0, 2.0)
+ad_var *ad_erfinv(ad_var *x) { return AD_CALL_1(erfinv, x); }
+
+/* NaN stays NaN and has slope 0. If lo > hi, the result is hi. If hi is NaN, so is the result; ad_clamp makes it NaN if
+   lo is. */
 AD_UNARY_K2(clamp, "x limited to lo .. hi; slope 1 at both bounds", NULL, lo, -0.75, hi, 1, -2, 2,
             (x < lo ? lo : x) > hi ? hi : x < lo ? lo : x <= hi ? x : x + hi,
             x >= lo && x <= hi ? g : 0,
@@ -271,3 +340,46 @@ AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0"
            : k <= (T)-0.25 && x != 0 && fabs(x) < (T)INFINITY ? g * y / x * k : PRODUCT(g, k, pow(x, k - 1)),
            pows_rule(g, x, y, k), 0.0, 1.0)
 ad_var *ad_pows(ad_var *x, double k) { return AD_CALL_K(pows, x, k); }
+
+/* log(x / (1 - x)). Near 1/2 the quotient is near 1, and log would lose its digits. */
+#define LOGIT(x) ((x) > (T)0.25 && (x) < (T)0.75 ? log1p((2 * (x) - 1) / (1 - (x))) : log((x) / (1 - (x))))
+
+/* The parts that are not chosen have an x of 1/2, so that no infinite slope meets their cotangent of 0. */
+static ad_var *logit_rule(ad_var *g, ad_var *x, double eps) {
+    const double lo = eps < 0 ? 0 : eps;
+    ad_var *below = ad_lt(x, ad__constant(x, lo)), *above = ad_gt(x, ad__constant(x, 1 - lo));
+    ad_var *outside = ad_logical_or(below, above), *inner = ad_where(outside, ad__constant(x, 0.5), x);
+    ad_var *slope = ad_div(g, ad_mul(inner, ad_adds(ad_neg(inner), 1)));
+    return ad_where(outside, ad__constant(x, eps < 0 ? NAN : 0), slope);
+}
+static int logit_shape(ad_call *c) {
+    double eps = *(const double *)c->attrs;
+    if (eps <= 0.5) return AD_OK;
+    return ad_call_fail(c, AD_EVALUE, "eps is %g; it must be at most 0.5, or negative for none", eps);
+}
+
+AD_UNARY_K(logit, "log(x / (1 - x)), with x limited to eps .. 1 - eps unless eps is negative"
+           AD_DIFFERS("the slope at NaN is NaN, where PyTorch's is 0 if there is an eps; the second slope of "
+                      "limited x is 0, where PyTorch's is NaN at 0 and 1"),
+           logit_shape, eps, 0.1, 0.2, 0.8,
+           eps >= 0 && x < eps       ? LOGIT(eps)
+           : eps >= 0 && x > 1 - eps ? LOGIT(1 - eps)
+                                     : LOGIT(x),
+           eps < 0 ? (x < 0 || x > 1 ? (T)NAN : g / (x * (1 - x))) : x < eps || x > 1 - eps ? 0 : g / (x * (1 - x)),
+           logit_rule(g, x, (double)eps), 0.5, 0.0, 1.0, 0.05, 0.25, 0.4999999, -1.0, INFINITY)
+ad_var *ad_logit(ad_var *x, double eps) { return AD_CALL_K(logit, x, eps); }
+
+#define LARGEST (sizeof(T) == sizeof(float) ? (T)FLT_MAX : (T)DBL_MAX)
+#define OR_LARGEST(limit, sign) (limit != limit ? sign * LARGEST : limit)
+
+AD_UNARY_K3(nan_to_num, "x, with NaN, inf and -inf replaced; slope 0 there. If posinf or neginf is NAN, the largest or "
+            "lowest number stands for it", NULL, nan, 0.5, posinf, 7, neginf, -9, -2, 2,
+            x != x                ? nan
+            : x == (T)INFINITY    ? OR_LARGEST(posinf, 1)
+            : x == -(T)INFINITY   ? OR_LARGEST(neginf, -1)
+                                  : x,
+            isfinite(x) ? g : 0,
+            ad__zero_where(ad_logical_not(ad_isfinite(x)), g), 0.0, NAN, INFINITY, -INFINITY)
+ad_var *ad_nan_to_num(ad_var *x, double nan, double posinf, double neginf) {
+    return AD_CALL_K(nan_to_num, x, nan, posinf, neginf);
+}

@@ -1,4 +1,4 @@
-/* reduce.c: sum and mean over all elements or some axes, sum_to, count_nonzero, any and all. */
+/* reduce.c: sum and mean over all elements or some axes, sum_to, count_nonzero, any, all, nansum and nanmean. */
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/ops.h"
@@ -167,4 +167,21 @@ ad_var *ad_all(ad_var *x) { return ad_all_axes(x, 0, NULL, false); }
 ad_var *ad_all_axis(ad_var *x, int axis, bool keepdims) { return ad_all_axes(x, 1, &axis, keepdims); }
 ad_var *ad_all_axes(ad_var *x, int n, const int *axes, bool keepdims) {
     return ad_logical_not(ad_sum_axes(ad_logical_not(x), n, axes, keepdims));
+}
+
+/* ---- nansum, nanmean: by sums of what is not NaN ---------------------------------------------------------------- */
+
+static ad_var *without_nan(ad_var *x) { return ad_masked_fill(x, ad_isnan(x), 0); }
+
+ad_var *ad_nansum(ad_var *x) { return ad_nansum_axes(x, 0, NULL, false); }
+ad_var *ad_nansum_axis(ad_var *x, int axis, bool keepdims) { return ad_nansum_axes(x, 1, &axis, keepdims); }
+ad_var *ad_nansum_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    return ad_sum_axes(without_nan(x), n, axes, keepdims);
+}
+
+ad_var *ad_nanmean(ad_var *x) { return ad_nanmean_axes(x, 0, NULL, false); }
+ad_var *ad_nanmean_axis(ad_var *x, int axis, bool keepdims) { return ad_nanmean_axes(x, 1, &axis, keepdims); }
+ad_var *ad_nanmean_axes(ad_var *x, int n, const int *axes, bool keepdims) {
+    ad_var *count = ad_sum_axes(ad_logical_not(ad_isnan(x)), n, axes, keepdims);
+    return ad_div(ad_nansum_axes(x, n, axes, keepdims), count);
 }

@@ -92,6 +92,11 @@ def hardswish(inputs, attrs):
     return torch.where(x.isnan(), nans * nans, F.hardswish(x))
 
 
+def keeping_nan(x, y):
+    """y, and x where it is NaN. PyTorch's softshrink of NaN is 0, and the slopes of some functions depend on the size."""
+    return torch.where(x.isnan(), x, y)
+
+
 def prelu(inputs, attrs):
     a, b = inputs
     return torch.where(a > 0, a, a * b)
@@ -105,8 +110,44 @@ def heaviside(inputs, attrs):
     return torch.where(a == 0, b, (a > 0).double())
 
 
+def logaddexp(a, b):
+    return a + mp.ln(2) if a == b else max(a, b) + mp.log1p(mp.exp(-abs(a - b)))
+
+
 def where(inputs, attrs):
     return torch.where(inputs[0] != 0, inputs[1], inputs[2])
+
+
+# ---- functions with digits that PyTorch loses ---------------------------------------------------------------
+
+
+def sinc(x):
+    return mp.mpf(1) if x == 0 else mp.sinpi(x) / (mp.pi * x)
+
+
+def sinc_slope(x):
+    return mp.mpf(0) if x == 0 else (mp.cospi(x) - sinc(x)) / x
+
+
+def erfinv(x):
+    return x if mp.isnan(x) else mp.nan if abs(x) > 1 else mp.sign(x) * mp.inf if abs(x) == 1 else mp.erfinv(x)
+
+
+def erfinv_slope(x):
+    return mp.inf if abs(x) == 1 else mp.sqrt(mp.pi) / 2 * mp.exp(erfinv(x) ** 2)
+
+
+def logit(x, eps):
+    z = min(max(x, mp.mpf(eps)), 1 - mp.mpf(eps))
+    return mp.log(z / (1 - z))
+
+
+def logit_slope(x, eps):
+    return 1 / (x * (1 - x)) if eps <= x <= 1 - mp.mpf(eps) else 0
+
+
+def nan_to_num(inputs, attrs):
+    return torch.nan_to_num(*inputs, **attrs)
 
 
 OPS = {
@@ -140,8 +181,21 @@ OPS = {
     "polygamma": exact.elementwise(polygamma, lambda x, n: polygamma(x, n + 1)),
     "logsigmoid": exact.elementwise(lambda x: -mp.log1p(mp.exp(-x)), lambda x: sigmoid(-x)),
     "softplus_with": exact.elementwise(softplus_beta, softplus_beta_slope),
+    "frac": of_torch(torch.frac),
+    "deg2rad": of_torch(torch.deg2rad),
+    "rad2deg": of_torch(torch.rad2deg),
+    "sinc": exact.elementwise(sinc, sinc_slope),
+    "erfinv": exact.elementwise(erfinv, erfinv_slope),
+    "logit": exact.elementwise(logit, logit_slope),
+    "nan_to_num": nan_to_num,
     "leaky_relu": lambda inputs, attrs: F.leaky_relu(inputs[0], attrs["slope"]),
     "elu": elu_entry,
+    "celu": lambda inputs, attrs: F.celu(inputs[0], attrs["alpha"]),
+    "relu6": lambda inputs, attrs: keeping_nan(inputs[0], F.relu6(inputs[0])),
+    "threshold": lambda inputs, attrs: F.threshold(inputs[0], attrs["threshold"], attrs["value"]),
+    "hardshrink": lambda inputs, attrs: keeping_nan(inputs[0], F.hardshrink(inputs[0], attrs["lambda"])),
+    "softshrink": lambda inputs, attrs: keeping_nan(inputs[0], F.softshrink(inputs[0], attrs["lambda"])),
+    "tanhshrink": exact.elementwise(lambda x: x - mp.tanh(x), lambda x: mp.tanh(x) ** 2),
     "selu": of_torch(F.selu),
     "gelu": exact.elementwise(lambda x: x * normal(x)),
     "gelu_tanh": exact.elementwise(gelu_tanh),
@@ -161,6 +215,17 @@ OPS = {
     "fmod": of_torch(torch.fmod),
     "xlogy": of_torch(torch.xlogy),
     "heaviside": heaviside,
+    "floor_divide": lambda inputs, attrs: torch.div(*inputs, rounding_mode="floor"),
+    "remainder": of_torch(torch.remainder),
+    "logaddexp": exact.elementwise(logaddexp, lambda a, b: sigmoid(a - b), lambda a, b: sigmoid(b - a)),
+    "logaddexp2": exact.elementwise(
+        lambda a, b: logaddexp(a * mp.ln(2), b * mp.ln(2)) / mp.ln(2),
+        lambda a, b: sigmoid((a - b) * mp.ln(2)),
+        lambda a, b: sigmoid((b - a) * mp.ln(2)),
+    ),
+    "fmax": of_torch(torch.fmax),
+    "fmin": of_torch(torch.fmin),
+    "copysign": of_torch(torch.copysign),
     "where": where,
     "lerp": of_torch(torch.lerp),
     "addcmul": of_torch(torch.addcmul),
@@ -171,4 +236,6 @@ OPS = {
     "logical_and": flag(torch.logical_and),
     "logical_or": flag(torch.logical_or),
     "logical_xor": flag(torch.logical_xor),
+    "isclose": lambda inputs, attrs: torch.isclose(
+        *torch.broadcast_tensors(*inputs), attrs["rtol"], attrs["atol"], bool(attrs["equal_nan"])).double(),
 }

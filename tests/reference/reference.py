@@ -52,7 +52,7 @@ def load_samples(path):
     """A dict of the samples of each op, without random ops."""
     ops = {}
     for line in path.read_text().splitlines():
-        sample = json.loads(line)
+        sample = json.loads(line, parse_int=lambda s: -0.0 if s == "-0" else int(s))  # int("-0") is 0
         if not sample["random"]:
             ops.setdefault(sample["op"], []).append(sample)
     return ops

@@ -28,7 +28,7 @@ import linalg  # noqa: E402
 import networks  # noqa: E402
 import reference  # noqa: E402
 import special_differs  # noqa: E402
-from elementwise import gelu_tanh, normal, sigmoid  # noqa: E402
+from elementwise import gelu_tanh, normal, sigmoid, sinc  # noqa: E402
 
 NAN, INF = math.nan, math.inf
 NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, NAN, INF, -INF, 1e200, -1e200, 1e-200, 5e-324, 1.7976931348623157e308]
@@ -44,8 +44,11 @@ DIRECT = {
     "acosh": torch.acosh, "erf": torch.erf, "erfc": torch.erfc, "lgamma": torch.lgamma, "digamma": torch.digamma,
     "sigmoid": torch.sigmoid, "logsigmoid": F.logsigmoid, "softplus": F.softplus, "gelu": F.gelu, "silu": F.silu,
     "mish": F.mish, "softsign": F.softsign, "hardsigmoid": F.hardsigmoid, "atan2": torch.atan2, "abs": torch.abs,
-    "sign": torch.sign,
+    "sign": torch.sign, "tanhshrink": F.tanhshrink, "sinc": torch.sinc, "erfinv": torch.erfinv, "logit": lambda x, eps: torch.logit(x, eps),
+    "logaddexp": torch.logaddexp, "logaddexp2": torch.logaddexp2,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "relu6": F.relu6, "hardshrink": lambda x, **a: F.hardshrink(x, a["lambda"]),
+    "softshrink": lambda x, **a: F.softshrink(x, a["lambda"]),
     "polygamma": lambda x, n: torch.polygamma(int(n), x),
     "softplus_with": lambda x, beta, threshold: F.softplus(x, beta, threshold),
 }
@@ -53,6 +56,7 @@ DIRECT = {
 # Functions in which PyTorch loses digits in the tails, overflows early or has poles.
 EXACT = {
     "expm1": mp.expm1, "log1p": mp.log1p, "asinh": mp.asinh, "acosh": mp.acosh, "erf": mp.erf, "erfc": mp.erfc,
+    "sinc": sinc, "erfinv": mp.erfinv,
     "lgamma": lambda x: mp.re(mp.loggamma(x)), "digamma": lambda x: mp.psi(0, x), "sigmoid": sigmoid, "gelu_tanh": gelu_tanh,
     "softplus": lambda x: mp.log1p(mp.exp(x)), "logsigmoid": lambda x: -mp.log1p(mp.exp(-x)),
     "gelu": lambda x: x * normal(x), "silu": lambda x: x * sigmoid(x),
