@@ -1,4 +1,5 @@
 /* apply.c: applying an op: checking the operands, recording the node, evaluating it. */
+#include "autodiff/graph/flat.h"
 #include "autodiff/graph/record.h"
 
 /* Values and gradients of up to this many bytes are stored in the node itself, after the Op. */
@@ -40,7 +41,7 @@ static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const i
     if (p == NULL) return &g->nil;
     ad_var *out = ad__node_write(g, p, type, n, in, attrs, type->attr_size, layout, needs | cut);
     char *inside = (char *)ad__saved_slot(out->creator) + slot;
-    out->data = view ? in[0]->data : small ? inside : NULL;
+    out->data = view ? ad__lasting_data(in[0]) : small ? inside : NULL;
     out->grad = small && needs ? inside + bytes : NULL;
     if (out->grad != NULL) out->flags |= AD__KEEPS;
     if (!small && place_arrays(g, out)) return &g->nil;

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "autodiff/graph/flat.h"
 #include "autodiff/graph/memory.h"
 #include "autodiff/graph/name.h"
 #include "autodiff/graph/plan.h"
@@ -132,6 +133,7 @@ static void drop_branches(ad_graph *g, uint32_t n_ops) {
 
 /* closing is a copy: the record itself is in the memory that is released. Close functions run first. */
 static void close_scope(ad_graph *g, ad__scope closing) {
+    if (AD__UNLIKELY(g->flat != NULL) && g->flat->root->id > closing.n_ops) ad__flat_drop(g);
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
     if (g->branch != NULL) drop_branches(g, closing.n_ops);
     if (g->names != NULL) ad__names_drop(g, closing.mark.depth);

@@ -38,7 +38,8 @@ enum {
     AD__NAMED = 1024,   /* has an entry in the graph's list of names */
     AD__DRAWN = 2048,   /* a leaf with random numbers: ad_rand, ad_randn */
     AD__REPLAYS = 4096, /* its Op has an ad__replay */
-    AD__PARKED = 8192   /* AD__REACHED of a walk that waits: see ad__rule */
+    AD__PARKED = 8192,  /* AD__REACHED of a walk that waits: see ad__rule */
+    AD__SHOWN = 16384   /* somebody keeps the address of its elements or gradient, so they must not move: see flat.h */
 };
 
 /* 40 bytes. The Op and small values follow it in memory: a scalar binary node takes 96 bytes with its gradient. */
@@ -188,7 +189,11 @@ typedef struct {
     size_t n, capacity;
     bool random;        /* some Ops draw random numbers */
     uint64_t evaluated; /* the clock when all Ops were last evaluated; 0 if unknown */
+    uint32_t runs;      /* evaluations since the plan was made or its flat program was dropped */
+    uint32_t patience;  /* how many of them make a flat program worth its while; 0 if none was made yet */
 } ad__plan;
+
+typedef struct ad__flat ad__flat; /* the flat program of a plan: see flat.h */
 
 /* A layout made recently, with the depth of its scope. Most Vars made from a new shape can share one of these. */
 enum { AD__RECENT = 4 };
@@ -228,6 +233,8 @@ struct ad_graph {
     size_t scratch_size; /* bytes for each thread */
     ad_team *team;       /* threads for large loops; NULL if the calling thread works alone */
     ad__plan plan;       /* of the root last evaluated */
+    ad__flat *flat;      /* of this plan, or of that of a pass that waits; NULL if there is none */
+    bool no_flat;        /* make none: see ad__flat_enable */
     ad_op **heap;        /* of walks, see walk.c */
     size_t heap_capacity;
     void *registry;       /* the table of ops by name, see ops/table.c */

@@ -1,6 +1,7 @@
 /* plan.c: the Ops that a Var depends on, as a list in topological order. */
 #include "autodiff/graph/plan.h"
 
+#include "autodiff/graph/flat.h"
 #include "autodiff/graph/walk.h"
 
 static int plan_append(ad_graph *g, ad__plan *p, ad_op *op) {
@@ -34,11 +35,13 @@ static ad_var *newest_of(int n, ad_var *const roots[]) {
 
 static bool is_later(const ad_var *v, uint32_t after) { return v->creator != NULL && v->creator->id > after; }
 
-static void clear(ad__plan *p) {
+static void clear(ad_graph *g, ad__plan *p) {
+    if (AD__UNLIKELY(g->flat != NULL)) ad__flat_leave(g, p);
     p->root = NULL;
     p->n = 0;
     p->evaluated = 0;
     p->random = false;
+    p->runs = p->patience = 0;
 }
 
 static ad__walk with_late(ad__walk w, const ad_op *op) {
@@ -64,7 +67,7 @@ static int list_with_branches(ad__plan *p, ad__walk w) { return list_ops(p, &w, 
 
 int ad__plan_make(ad__plan *p, int n_roots, ad_var *const roots[], uint32_t after) {
     ad_var *newest = newest_of(n_roots, roots);
-    clear(p);
+    clear(ad__owner(newest), p);
     if (!is_later(newest, after)) return AD_OK;
     ad__walk w = ad__walk_from(newest);
     for (int i = 0; i < n_roots; i++)
@@ -79,7 +82,7 @@ static ad_op *next_holding(ad_op *b) {
 
 int ad__plan_of_branches(ad__plan *p, ad_graph *g) {
     ad_op *b = next_holding(g->branch);
-    clear(p);
+    clear(g, p);
     if (b == NULL) return AD_OK;
     ad__walk w = ad__walk_from(ad__out(b));
     while ((b = next_holding(ad__branch_of(b)->prev)) != NULL) ad__walk_add(&w, ad__out(b));
@@ -87,14 +90,16 @@ int ad__plan_of_branches(ad__plan *p, ad_graph *g) {
 }
 
 void ad__plan_free(ad_graph *g, ad__plan *p) {
+    if (g->flat != NULL) ad__flat_leave(g, p);
     if (p->ops != NULL) ad__pool_give(&g->pool, p->ops, p->capacity * sizeof *p->ops);
     *p = (ad__plan){ 0 };
 }
 
 const ad__plan *ad__plan_for(ad_var *y) {
-    ad__plan *p = &ad__owner(y)->plan;
+    ad_graph *g = ad__owner(y);
+    ad__plan *p = &g->plan;
     if (p->root == y->creator && p->root != NULL) return p;
-    clear(p);
+    clear(g, p);
     if (y->creator != NULL && list_with_branches(p, ad__walk_with_branches(y))) return NULL;
     p->root = y->creator;
     return p;

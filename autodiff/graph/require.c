@@ -1,4 +1,5 @@
 /* require.c: whether a Var requires a gradient, and memory for gradients. */
+#include "autodiff/graph/flat.h"
 #include "autodiff/graph/memory.h"
 
 /* Gives x memory for a gradient that lasts as long as x, whatever scope is open now. */
@@ -71,6 +72,7 @@ static int update_needs(ad_op **ops, size_t n, size_t *changed, const char *call
 static int tell_ops(const ad_var *x, const char *caller) {
     ad_graph *g = ad__owner(x);
     size_t n, changed = 0;
+    ad__flat_drop(g);
     ad_op **ops = newer_ops(x, &n);
     if (ops == NULL) return g->code;
     int rc = update_needs(ops, n, &changed, caller);
@@ -99,7 +101,11 @@ bool ad_requires_grad(const ad_var *x) { return x != NULL && ad__needs(x); }
 
 int ad_set_requires_grad(ad_var *x, bool on) { return set_needs(x, on, "set_requires_grad"); }
 
-bool ad_has_grad(const ad_var *x) { return x != NULL && (x->flags & AD__HAS_GRAD) != 0; }
+bool ad_has_grad(const ad_var *x) {
+    if (ad__absent(x)) return false;
+    ad__flat_show_grads(ad__owner(x));
+    return (x->flags & AD__HAS_GRAD) != 0;
+}
 
 int ad_retain_grad(ad_var *x) {
     if (ad__absent(x)) return ad_refuse_nil(x, "retain_grad");

@@ -22,7 +22,7 @@ static void write_var(FILE *to, const ad_var *x) {
     fprintf(to, "%s%s %s", kind, ad_dtype_name(x->layout->dtype),
             x->layout->shape.ndim ? ad_shape_str(x->layout->shape).text : "");
     write_numbers(to, "value", x, ad_at);
-    if (x->flags & AD__HAS_GRAD) write_numbers(to, "grad", x, ad_grad_at);
+    if (ad_has_grad(x)) write_numbers(to, "grad", x, ad_grad_at);
     fputs("\"];\n", to);
 }
 

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/graph/node.h"
+#include "autodiff/graph/flat.h"
 
 double ad_at(const ad_var *x, int64_t flat) {
     if (ad__absent(x) || flat < 0 || flat >= x->layout->numel) return NAN;
@@ -11,19 +11,21 @@ double ad_at(const ad_var *x, int64_t flat) {
 
 double ad_grad_at(const ad_var *x, int64_t flat) {
     if (ad__absent(x) || flat < 0 || flat >= x->layout->numel) return NAN;
+    ad__flat_show_grads(ad__owner(x));
     return x->flags & AD__HAS_GRAD ? ad_read_element(x->layout->dtype, x->grad, flat) : 0;
 }
 
 double ad_item(const ad_var *x) { return ad_numel(x) == 1 ? ad_at(x, 0) : NAN; }
 double ad_grad_item(const ad_var *x) { return ad_numel(x) == 1 ? ad_grad_at(x, 0) : NAN; }
 
-const void *ad_data(const ad_var *x) { return ad__absent(x) ? NULL : x->data; }
+const void *ad_data(const ad_var *x) { return ad__absent(x) ? NULL : ad__lasting_data(x); }
 
 /* x's gradient memory, zeroed first if it has no gradient. NULL if x has no such memory. */
 static void *gradient_memory(const ad_var *x) {
     if (ad__absent(x) || x->grad == NULL) return NULL;
+    ad__flat_show_grads(ad__owner(x));
     if (!(x->flags & AD__HAS_GRAD)) memset(x->grad, 0, ad__bytes(x));
-    return x->grad;
+    return ad__lasting_grad(x);
 }
 
 const void *ad_grad(const ad_var *x) { return gradient_memory(x); }

@@ -2,8 +2,8 @@
    differentiation. */
 #include <string.h>
 
-#include "autodiff/graph/node.h"
 #include "autodiff/graph/walk.h"
+#include "autodiff/pass/flat.h"
 #include "autodiff/pass/pass.h"
 
 static int take_grad_buffer(ad_graph *g, ad_var *v) {
@@ -94,6 +94,24 @@ static void seed_root(ad_var *y, const ad_var *seed) {
     else ad_write_element(l->dtype, y->grad, 0, ad_read_element(l->dtype, y->grad, 0) + 1);
 }
 
+/* What the pass does at one Op. rc is an error of the pass so far. */
+AD__INLINE int differentiate_op(ad__walk *w, const ad_op *op, int rc) {
+    ad_var *out = ad__out(op);
+    const ad_var *grad_taker = NULL;
+    if (AD__LIKELY(rc == AD_OK)) {
+        if (AD__UNLIKELY(out->flags & AD__POOLED)) grad_taker = hand_down_grad(op);
+        rc = reach_operands(w, op);
+    }
+    if (AD__LIKELY(rc == AD_OK && out->flags & AD__HAS_GRAD)) op->type->backward[out->layout->dtype](op);
+    if (AD__UNLIKELY(out->flags & AD__POOLED)) release_grad(w->graph, out, grad_taker);
+    return rc;
+}
+
+int ad__differentiate_op(ad_graph *g, const ad_op *op, int rc) {
+    ad__walk w = { .graph = g };
+    return differentiate_op(&w, op, rc);
+}
+
 /* The walk runs to its end even after an error, as this clears the AD__REACHED flags. */
 static int differentiate(ad_var *y, const ad_var *seed) {
     ad_graph *g = ad__owner(y);
@@ -101,17 +119,27 @@ static int differentiate(ad_var *y, const ad_var *seed) {
     ad__walk w = ad__walk_inside(y);
     int rc = reset_grad(g, y);
     if (rc == AD_OK) seed_root(y, seed);
-    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) {
-        ad_var *out = ad__out(op);
-        const ad_var *grad_taker = NULL;
-        if (AD__LIKELY(rc == AD_OK)) {
-            if (AD__UNLIKELY(out->flags & AD__POOLED)) grad_taker = hand_down_grad(op);
-            rc = reach_operands(&w, op);
-        }
-        if (AD__LIKELY(rc == AD_OK && out->flags & AD__HAS_GRAD)) op->type->backward[out->layout->dtype](op);
-        if (AD__UNLIKELY(out->flags & AD__POOLED)) release_grad(g, out, grad_taker);
-    }
+    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) rc = differentiate_op(&w, op, rc);
     return rc == AD_OK ? g->code : rc;
+}
+
+/* The pass where the graph has a flat program. */
+static int differentiate_beside(ad_graph *g, ad_var *y, const ad_var *seed) {
+    if (!ad__flat_differentiates(g, y)) {
+        ad__flat_show_grads(g);
+        g->flat->marked = false;
+        return differentiate(y, seed);
+    }
+    int rc = reset_grad(g, y);
+    if (rc != AD_OK) return rc;
+    seed_root(y, seed);
+    rc = ad__flat_differentiate(g->flat);
+    return rc == AD_OK ? g->code : rc;
+}
+
+static inline int begin(ad_var *y, const ad_var *seed) {
+    ad_graph *g = ad__owner(y);
+    return AD__LIKELY(g->flat == NULL) ? differentiate(y, seed) : differentiate_beside(g, y, seed);
 }
 
 int ad__check_alike(ad_var *x, const char *x_name, const ad_var *v, const char *v_name, const char *caller) {
@@ -165,7 +193,7 @@ int ad__backward_inside(ad_var *y, const ad_var *seed) { return ad__needs(y) ? d
 int ad_backward(ad_var *y) {
     int rc = check_root(y, "backward");
     if (rc != AD_OK) return rc;
-    if (AD__LIKELY(y->layout->numel == 1)) return differentiate(y, NULL);
+    if (AD__LIKELY(y->layout->numel == 1)) return begin(y, NULL);
     return ad_fail(ad__owner(y), AD_ESHAPE,
                    "backward: y is %s, not one element; reduce it (ad_sum, ad_mean) or give ad_backward_from a seed",
                    ad_shape_str(y->layout->shape).text);
@@ -174,11 +202,20 @@ int ad_backward(ad_var *y) {
 int ad_backward_from(ad_var *y, const ad_var *seed) {
     int rc = check_root(y, "backward_from");
     if (rc == AD_OK) rc = ad__check_alike(y, "y", seed, "seed", "backward_from");
-    return rc == AD_OK ? differentiate(y, seed) : rc;
+    return rc == AD_OK ? begin(y, seed) : rc;
+}
+
+/* Where the graph has a flat program. False if the walk is to do it. */
+static bool zero_beside(ad__flat *p, const ad_var *y) {
+    if (y->creator == NULL) return false;
+    if (y->creator == p->root && ad__flat_zero(p)) return true;
+    p->marked = false;
+    return false;
 }
 
 void ad_zero_grad(ad_var *y) {
     if (ad__absent(y) || (AD__UNLIKELY(ad__owner(y)->rule != NULL) && check_rule(y, "zero_grad"))) return;
+    if (AD__UNLIKELY(ad__owner(y)->flat != NULL) && zero_beside(ad__owner(y)->flat, y)) return;
     y->flags &= (uint16_t)~AD__HAS_GRAD;
     if (y->creator == NULL) return;
     ad__walk w = ad__walk_from(y);

@@ -1,6 +1,6 @@
 /* branch.c: ad_branch: an if statement of the program that depends on a value, recorded so that evaluating again can
    tell whether it would go the same way. */
-#include "autodiff/graph/node.h"
+#include "autodiff/graph/flat.h"
 #include "autodiff/graph/plan.h"
 
 /* ---- the op: its result is the answer, 1 or 0 ---------------------------------------------------- */
@@ -102,6 +102,7 @@ static void mark_stale(const ad__plan *p) {
 static int end_stale_branches(ad_graph *g) {
     if (g->branch == NULL || ad__branch_of(g->branch)->clock == g->clock) return AD_OK;
     ad__plan p = { 0 };
+    ad__flat_settle(g);
     int rc = ad__plan_of_branches(&p, g);
     mark_stale(&p);
     for (ad_op *b = g->branch; b != NULL && rc == AD_OK; b = ad__branch_of(b)->prev)

@@ -1,6 +1,7 @@
 /* eval.c: evaluating a graph again in place, and detecting stale results. */
 #include "autodiff/graph/plan.h"
 #include "autodiff/graph/walk.h"
+#include "autodiff/pass/flat.h"
 #include "autodiff/pass/pass.h"
 
 /* Evaluates an Op with the random numbers that another Op drew, and without moving state. */
@@ -24,6 +25,11 @@ static int evaluate_special(const ad_op *op) {
     return out->flags & AD__REPLAYS ? evaluate_replayed(op) : op->type->evaluate[out->layout->dtype](op);
 }
 
+int ad__evaluate_op(const ad_op *op) {
+    unsigned special = op->type->flags & (AD_OP_VIEW | AD_OP_RANDOM | AD_OP_STATE);
+    return special ? evaluate_special(op) : op->type->evaluate[ad__out(op)->layout->dtype](op);
+}
+
 /* Evaluates one Op. Its result gets a new stamp only if it was stale. So Ops made from a changed value become stale,
    and Ops that share an unchanged value do not. */
 static inline int evaluate_again(const ad_op *op, uint64_t now) {
@@ -36,6 +42,15 @@ static inline int evaluate_again(const ad_op *op, uint64_t now) {
     return rc;
 }
 
+static int interpret(ad_graph *g, const ad__plan *p) {
+    ad__flat_settle(g);
+    for (size_t i = 0; i < p->n; i++) {
+        int rc = evaluate_again(p->ops[i], g->clock);
+        if (AD__UNLIKELY(rc != AD_OK)) return rc;
+    }
+    return AD_OK;
+}
+
 int ad_eval(ad_var *y) {
     if (ad__absent(y)) return ad_refuse_nil(y, "eval");
     ad_graph *g = ad__owner(y);
@@ -45,10 +60,8 @@ int ad_eval(ad_var *y) {
     if (p->random) g->ops_at_change = g->n_ops; /* other Ops that use a Var drawn again become stale */
     g->plan.evaluated = 0;
     g->clock++;
-    for (size_t i = 0; i < p->n; i++) {
-        int rc = evaluate_again(p->ops[i], g->clock);
-        if (AD__UNLIKELY(rc != AD_OK)) return rc;
-    }
+    int rc = ad__flat_ready(g) ? ad__flat_evaluate(g->flat) : interpret(g, p);
+    if (AD__UNLIKELY(rc != AD_OK)) return rc;
     g->plan.evaluated = g->clock;
     return AD_OK;
 }
@@ -109,6 +122,7 @@ static void find_changed_condition(const ad_var *y, staleness *s) {
 
 static __attribute__((noinline)) int search(ad_var *y, const char *caller) {
     ad_graph *g = ad__owner(y);
+    ad__flat_settle(g);
     staleness s = search_from(y);
     find_stale(y, &s);
     if (s.op == NULL) find_changed_condition(y, &s);

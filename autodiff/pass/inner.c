@@ -1,6 +1,7 @@
 /* inner.c: passes that an op runs within another pass. */
 #include "autodiff/pass/inner.h"
 
+#include "autodiff/graph/flat.h"
 #include "autodiff/graph/plan.h"
 
 ad__inner ad__inner_begin(ad_graph *g) {
@@ -35,7 +36,7 @@ void ad__inner_end(ad_graph *g, const ad__inner *in) {
 }
 
 ad_var *ad__stand_in(const ad_var *x, bool wants_grad) {
-    ad_var *leaf = ad_input(ad__owner(x), x->layout->dtype, x->data, x->layout->shape);
+    ad_var *leaf = ad_input(ad__owner(x), x->layout->dtype, ad__lasting_data(x), x->layout->shape);
     return wants_grad ? ad_require_grad(leaf) : leaf;
 }
 

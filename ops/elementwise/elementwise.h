@@ -17,6 +17,7 @@
        sin_value_F, sin_slope_a_F      the first two formulas as functions of one element
        sin_values_F, sin_slopes_a_F    the loops that apply these to arrays (kernels/elementwise/loops.inc), one for
                                        each level (kernels/base/level.h)
+       sin_value_step_F, sin_slope_step_F  the instructions of flat programs (autodiff/graph/flat.h)
        sin_evaluate_F, sin_backward_F  the descriptor's functions: one element is computed directly (one_element.inc);
                                        the driver (elementwise.c) broadcasts arrays and shares chunks among threads
        sin_vjp, sin_samples            the descriptor's third formula and test cases
@@ -42,6 +43,7 @@
 
 #include "ops/kernels/base/vector_math.h"
 
+#include "autodiff/graph/flat.h"
 #include "autodiff/graph/record.h"
 #include "ops/kernels/elementwise/loops.h"
 #include "ops/ops.h"
@@ -120,6 +122,9 @@ typedef double f64;
                   ad__value_loop_##F(name##_value_##F, n, from, count, p);)                                            \
     static int name##_evaluate_##F(const ad_op *op) {                                                                  \
         return ad__evaluate_by_##F(op, n, name##_value_##F, name##_values_##F);                                        \
+    }                                                                                                                  \
+    static const ad__instr *name##_value_step_##F(const ad__instr *at, ad__flat *flat) {                               \
+        return ad__value_step_##F(at, flat, n, name##_value_##F);                                                      \
     }
 
 /* BY: the operand: a, b or c */
@@ -138,6 +143,9 @@ typedef double f64;
     static void name##_backward_##F(const ad_op *op) {                                                                 \
         ad__backward_by_##F(op, n, name##_slope_##A##_##F, name##_slope_##B##_##F, name##_slope_##C##_##F,             \
                             name##_slopes_##A##_##F, name##_slopes_##B##_##F, name##_slopes_##C##_##F);                \
+    }                                                                                                                  \
+    static const ad__instr *name##_slope_step_##F(const ad__instr *at, ad__flat *flat) {                               \
+        return ad__slope_step_##F(at, flat, n, name##_slope_##A##_##F, name##_slope_##B##_##F, name##_slope_##C##_##F);\
     }
 
 /* NAMES of a unary op: its operand, and its parameter k_[i]. */
@@ -168,10 +176,13 @@ typedef double f64;
 #define AD__FIELDS(name, n, value_text, slope_text)                                                              \
     .formula = value_text, .gradient = slope_text, .arity = n, .flags = AD_OP_IN_PLACE,                   \
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 },\
-    .vjp = name##_vjp
+    .vjp = name##_vjp,                                                                                                 \
+    .flat = &(const struct ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 },                           \
+                                           { name##_slope_step_f32, name##_slope_step_f64 } }
 #define AD__CONSTANT_FIELDS(name, n, value_text)                                                                 \
     .formula = value_text, .arity = n, .flags = AD_OP_CONSTANT,                                           \
-    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }
+    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                                                          \
+    .flat = &(const struct ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 }, { 0 } }
 
 /* The formulas become strings here, since a nested macro would receive them expanded. */
 #define AD_UNARY(name, doc_, lo, hi, VALUE, SLOPE, RULE, ...)                                                          \

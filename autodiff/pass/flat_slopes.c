@@ -1,0 +1,214 @@
+/* flat_slopes.c: the backward pass of a flat program: slopes as packed instructions. */
+#include "autodiff/pass/flat.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- Ops that are differentiated by their descriptors ------------------------------------------------------ */
+
+static void store_grad(ad_var *x, const ad__slot *slot) {
+    memcpy(x->grad, &slot->grad, ad__bytes(x));
+    x->flags |= AD__HAS_GRAD;
+}
+
+static void load_grad(const ad_var *x, ad__slot *slot) {
+    if (x->flags & AD__HAS_GRAD) memcpy(&slot->grad, x->grad, ad__bytes(x));
+}
+
+/* Flags and gradients are as if no Op had been an instruction. */
+static void before_op(ad__flat *p, const ad__flat_share *s) {
+    if (s->leaf && s->had) store_grad(s->var, &p->slots[s->leaf - 1]);
+    if (s->leaf) return;
+    s->var->flags |= AD__REACHED | AD__HAS_GRAD;
+    if (!s->had) s->var->flags &= (uint16_t)~AD__HAS_GRAD;
+}
+
+/* Returns false if the Op has added nothing to the gradient of a result, which is rare: the instructions after it were
+   made for the other case. */
+static bool after_op(ad__flat *p, const ad__flat_share *s) {
+    if (s->leaf) return load_grad(s->var, &p->slots[s->leaf - 1]), true;
+    s->var->flags &= (uint16_t)~AD__REACHED;
+    return (s->var->flags & AD__HAS_GRAD) != 0;
+}
+
+static const ad__instr *differentiate_op(const ad__instr *at, ad__flat *p) {
+    const ad__flat_share *s = p->shares + at->first;
+    bool all = true;
+    ad__out(at->op)->flags &= (uint16_t)~AD__REACHED;
+    for (uint32_t i = 0; i < at->n; i++) before_op(p, &s[i]);
+    p->code = ad__differentiate_op(p->graph, at->op, AD_OK);
+    for (uint32_t i = 0; i < at->n; i++) all &= after_op(p, &s[i]);
+    if (p->code == AD_OK && all) return at + 1;
+    p->at = at->op;
+    return NULL;
+}
+
+/* ---- making the code ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    ad__flat *p;
+    ad__instr *at;
+    uint32_t n_shares;
+} maker;
+
+/* Leaf i has slot i. */
+static size_t number_of(const ad__flat *p, const ad_var *leaf) {
+    return (size_t)((const ad__slot *)leaf->data - p->slots);
+}
+
+/* Notes that an Op adds to x's gradient, which has a slot. Returns whether an earlier one has done so. A result that was
+   met is marked with AD__REACHED until its Op is met. */
+static bool note_slope(ad__flat *p, ad_var *x) {
+    bool had = x->creator ? (x->flags & AD__REACHED) != 0 : p->leaves[number_of(p, x)].wanted;
+    if (x->creator) x->flags |= AD__REACHED;
+    else p->leaves[number_of(p, x)].wanted = true;
+    return had;
+}
+
+/* A leaf's slot starts with the gradient that it has, or with -0, which changes nothing if it is added to. */
+static ad__instr slopes_of(maker *m, const ad_op *op, const ad__instr *value) {
+    ad__instr i = *value;
+    i.run = op->type->flat->slopes[ad__out(op)->layout->dtype];
+    for (int k = 0; k < op->n_in; k++)
+        if (ad__wants(op, k)) i.how[k] = note_slope(m->p, op->in[k]) || !op->in[k]->creator ? AD__NEXT_SLOPE
+                                                                                            : AD__FIRST_SLOPE;
+    return i;
+}
+
+static ad__instr other(maker *m, const ad_op *op) {
+    ad__instr i = { .run = differentiate_op, .op = op, .first = m->n_shares };
+    for (int k = 0; k < op->n_in; k++) {
+        ad_var *x = op->in[k];
+        if (!ad__wants(op, k)) continue;
+        if (x->layout->numel == 1 && ad__flat_holds(m->p, x)) {
+            uint32_t leaf = x->creator ? 0 : (uint32_t)number_of(m->p, x) + 1;
+            bool had = note_slope(m->p, x);
+            m->p->shares[m->n_shares++] = (ad__flat_share){ x, leaf, had };
+        } else if (x->creator != NULL) {
+            x->flags |= AD__REACHED;
+        }
+    }
+    i.n = m->n_shares - i.first;
+    return i;
+}
+
+static void add_op(maker *m, const ad_op *op, const ad__instr *value) {
+    ad__flat *p = m->p;
+    ad_var *out = ad__out(op);
+    bool runs = ad__flat_runs(p, op);
+    if (!(out->flags & AD__REACHED)) return;
+    out->flags &= (uint16_t)~AD__REACHED;
+    if (ad__flat_holds(p, out)) p->reached[p->n_reached++] = out;
+    m->at = ad__flat_add(p->slopes, m->at, runs ? slopes_of(m, op, value) : other(m, op));
+}
+
+/* Takes memory for the code, the shares and the list of results. */
+static bool take(ad__flat *p) {
+    size_t shares = 0, code = ad__flat_code_size(p->n_ops);
+    for (size_t k = 0; k < p->n_ops; k++)
+        if (!ad__flat_runs(p, p->ops[k])) shares += (size_t)p->ops[k]->n_in;
+    p->slopes_size = code + shares * sizeof *p->shares + p->n_ops * sizeof *p->reached;
+    p->slopes = shares > UINT32_MAX ? NULL : ad__pool_take(&p->graph->pool, p->slopes_size);
+    if (p->slopes == NULL) return false;
+    p->shares = (ad__flat_share *)(void *)((char *)p->slopes + code);
+    p->reached = (ad_var **)(void *)(p->shares + shares);
+    return true;
+}
+
+/* The instruction of the value is in front of each Op's place; in between some only return. */
+static void make(ad__flat *p) {
+    ad__flat_bind(p);
+    if (take(p)) {
+        maker m = { .p = p, .at = p->slopes };
+        ad__out(p->root)->flags |= AD__REACHED;
+        for (size_t k = p->n_ops; k-- > 0;) add_op(&m, p->ops[k], &p->values[k + k / (AD__INSTRS_PER_STOP - 1)]);
+        ad__flat_end(m.at);
+    }
+    ad__flat_unbind(p);
+}
+
+bool ad__flat_differentiates(ad_graph *g, const ad_var *y) {
+    ad__flat *p = g->flat;
+    if (p->doomed || p->running || p->ops != g->plan.ops || p->root != y->creator || y->creator == NULL) return false;
+    if (g->plan.root != p->root || g->plan.evaluated != g->clock || g->rule != NULL) return false;
+    if (p->slopes == NULL && !p->no_slopes) make(p);
+    p->no_slopes = p->slopes == NULL;
+    return !p->no_slopes;
+}
+
+/* ---- running it -------------------------------------------------------------------------------------------------- */
+
+/* Sets the flags that the pass leaves. They stay, as a program's passes always leave the same ones. */
+static void mark(ad__flat *p) {
+    size_t n = 0;
+    for (size_t k = 0; k < p->n_reached; k++) p->reached[k]->flags |= AD__HAS_GRAD;
+    for (size_t k = 0; k < p->n_ops; k++) n += (ad__out(p->ops[k])->flags & AD__HAS_GRAD) != 0;
+    p->marked = true;
+    p->alone = n == p->n_reached && p->graph->branch == NULL;
+}
+
+static void load_leaves(ad__flat *p) {
+    for (size_t i = 0; i < p->n_leaves; i++) {
+        const ad__flat_leaf *l = &p->leaves[i];
+        if (!l->wanted) continue;
+        if (l->var->flags & AD__HAS_GRAD) load_grad(l->var, &p->slots[i]);
+        else ad_write_element(l->var->layout->dtype, &p->slots[i].grad, 0, -0.0);
+    }
+}
+
+static void store_leaves(const ad__flat *p) {
+    for (size_t i = 0; i < p->n_leaves; i++)
+        if (p->leaves[i].wanted) store_grad(p->leaves[i].var, &p->slots[i]);
+}
+
+/* Marks the operands of an Op that was differentiated, as the interpreter has them at that time. */
+static void replay(const ad__flat *p, const ad_op *op) {
+    unsigned flags = ad__flat_runs(p, op) ? AD__REACHED | AD__HAS_GRAD : AD__REACHED;
+    for (int i = 0; i < op->n_in; i++)
+        if (ad__wants(op, i) && op->in[i]->creator) op->in[i]->flags |= (uint16_t)flags;
+}
+
+/* Goes on without instructions after the Op at p->at, whose function has added nothing to an operand's gradient, or
+   because of an error. */
+static int go_on(ad__flat *p) {
+    int rc = p->code;
+    ad__flat_bind(p);
+    ad__out(p->root)->flags |= AD__REACHED;
+    for (size_t k = p->n_ops; k-- > 0 && p->ops[k]->id >= p->at->id;) {
+        if (!(ad__out(p->ops[k])->flags & AD__REACHED)) continue;
+        ad__out(p->ops[k])->flags &= (uint16_t)~AD__REACHED;
+        replay(p, p->ops[k]);
+    }
+    ad__flat_unbind(p);
+    for (size_t k = 0; k < p->n_ops; k++) {
+        const ad_op *op = p->ops[p->n_ops - 1 - k];
+        if (op->id >= p->at->id || !(ad__out(op)->flags & AD__REACHED)) continue;
+        ad__out(op)->flags &= (uint16_t)~AD__REACHED;
+        rc = ad__differentiate_op(p->graph, op, rc);
+    }
+    return rc;
+}
+
+/* Leaves without a contribution so far, which still hold -0, are left alone. */
+static int finish(ad__flat *p) {
+    p->marked = false;
+    for (size_t i = 0; i < p->n_leaves; i++) {
+        const ad__flat_leaf *l = &p->leaves[i];
+        if (!l->wanted) continue;
+        double grad = ad_read_element(l->var->layout->dtype, &p->slots[i].grad, 0);
+        if (l->var->flags & AD__HAS_GRAD || grad != 0 || !signbit(grad)) store_grad(l->var, &p->slots[i]);
+    }
+    return go_on(p);
+}
+
+int ad__flat_differentiate(ad__flat *p) {
+    p->zeroed = false;
+    if (!p->marked) mark(p);
+    load_leaves(p);
+    p->at = NULL;
+    int rc = ad__flat_run(p, p->slopes);
+    if (p->at != NULL) rc = finish(p);
+    else store_leaves(p);
+    if (p->doomed) ad__flat_drop(p->graph);
+    return rc;
+}
