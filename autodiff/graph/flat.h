@@ -49,7 +49,7 @@ typedef struct {
     void *data;     /* its elements; while code is made, var->data points to the slot */
     uint64_t stamp; /* its stamp, while it has another one: see ad__flat_settle_stamps */
     bool changed;   /* it was changed before the evaluation at flat->pending */
-    bool wanted;    /* some instructions add to its gradient */
+    bool wanted;    /* instructions add to its gradient */
     uint8_t bytes;  /* of its element; 0 if it has not one element */
 } ad__flat_leaf;
 

@@ -64,7 +64,7 @@ static const ad__instr *evaluate_op(const ad__instr *at, ad__flat *p) {
 void ad__flat_bind(ad__flat *p) {
     for (size_t i = 0; i < p->n_leaves; i++) {
         p->leaves[i].data = p->leaves[i].var->data;
-        p->leaves[i].var->data = &p->slots[i];
+        if (p->leaves[i].bytes) p->leaves[i].var->data = &p->slots[i];
     }
 }
 
@@ -81,7 +81,7 @@ static bool may_run(const ad_op *op) { return op->type->flat != NULL && ad__out(
 bool ad__flat_runs(const ad__flat *p, const ad_op *op) {
     if (!may_run(op) || !ad__flat_holds(p, ad__out(op))) return false;
     for (int i = 0; i < op->n_in; i++)
-        if (op->in[i]->layout->numel != 1 || !ad__flat_holds(p, op->in[i])) return false;
+        if (!ad__flat_holds(p, op->in[i])) return false;
     return true;
 }
 
@@ -122,9 +122,11 @@ static needs count(const ad__plan *plan) {
 
 static void add_leaf(ad__flat *p, ad_var *x) {
     const ad__layout *l = x->layout;
-    p->leaves[p->n_leaves] = (ad__flat_leaf){ .var = x, .data = x->data, .bytes = l->numel == 1 ? (uint8_t)l->bytes : 0 };
-    x->data = &p->slots[p->n_leaves++];
+    uint8_t bytes = l->numel == 1 ? (uint8_t)l->bytes : 0;
+    p->leaves[p->n_leaves] = (ad__flat_leaf){ .var = x, .data = x->data, .bytes = bytes };
+    if (bytes) x->data = &p->slots[p->n_leaves];
     x->flags &= (uint16_t)~AD__REACHED;
+    p->n_leaves++;
 }
 
 static void add_op(maker *m, ad_op *op) {

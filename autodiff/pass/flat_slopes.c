@@ -1,7 +1,6 @@
 /* flat_slopes.c: the backward pass of a flat program: slopes as packed instructions. */
 #include "autodiff/pass/flat.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- Ops that are differentiated by their descriptors ------------------------------------------------------ */
@@ -56,39 +55,38 @@ static size_t number_of(const ad__flat *p, const ad_var *leaf) {
     return (size_t)((const ad__slot *)leaf->data - p->slots);
 }
 
-/* Notes that an Op adds to x's gradient, which has a slot. Returns whether an earlier one has done so. A result that was
-   met is marked with AD__REACHED until its Op is met. */
-static bool note_slope(ad__flat *p, ad_var *x) {
-    bool had = x->creator ? (x->flags & AD__REACHED) != 0 : p->leaves[number_of(p, x)].wanted;
-    if (x->creator) x->flags |= AD__REACHED;
-    else p->leaves[number_of(p, x)].wanted = true;
-    return had;
+/* True if an Op met before adds to the gradient of x, which has a slot; for a leaf, if an instruction does. A result is
+   marked with AD__REACHED until its Op is met. */
+static bool has_slope(const ad__flat *p, const ad_var *x) {
+    return x->creator ? (x->flags & AD__REACHED) != 0 : p->leaves[number_of(p, x)].wanted;
 }
 
 /* A leaf's slot starts with the gradient that it has, or with -0, which changes nothing if it is added to. */
 static ad__instr slopes_of(maker *m, const ad_op *op, const ad__instr *value) {
     ad__instr i = *value;
     i.run = op->type->flat->slopes[ad__out(op)->layout->dtype];
-    for (int k = 0; k < op->n_in; k++)
-        if (ad__wants(op, k)) i.how[k] = note_slope(m->p, op->in[k]) || !op->in[k]->creator ? AD__NEXT_SLOPE
-                                                                                            : AD__FIRST_SLOPE;
+    for (int k = 0; k < op->n_in; k++) {
+        if (!ad__wants(op, k)) continue;
+        ad_var *x = op->in[k];
+        i.how[k] = x->creator == NULL || has_slope(m->p, x) ? AD__NEXT_SLOPE : AD__FIRST_SLOPE;
+        if (x->creator != NULL) x->flags |= AD__REACHED;
+        else m->p->leaves[number_of(m->p, x)].wanted = true;
+    }
     return i;
 }
 
 static ad__instr other(maker *m, const ad_op *op) {
+    ad__flat *p = m->p;
     ad__instr i = { .run = differentiate_op, .op = op, .first = m->n_shares };
     for (int k = 0; k < op->n_in; k++) {
         ad_var *x = op->in[k];
-        if (!ad__wants(op, k)) continue;
-        if (x->layout->numel == 1 && ad__flat_holds(m->p, x)) {
-            uint32_t leaf = x->creator ? 0 : (uint32_t)number_of(m->p, x) + 1;
-            bool had = note_slope(m->p, x);
-            m->p->shares[m->n_shares++] = (ad__flat_share){ x, leaf, had };
-        } else if (x->creator != NULL) {
-            x->flags |= AD__REACHED;
-        }
+        if (!ad__wants(op, k) || !ad__flat_holds(p, x)) continue;
+        uint32_t leaf = x->creator ? 0 : (uint32_t)number_of(p, x) + 1;
+        p->shares[m->n_shares++] = (ad__flat_share){ x, leaf, has_slope(p, x) };
     }
     i.n = m->n_shares - i.first;
+    for (int k = 0; k < op->n_in; k++)
+        if (ad__wants(op, k) && op->in[k]->creator != NULL) op->in[k]->flags |= AD__REACHED;
     return i;
 }
 
@@ -161,44 +159,37 @@ static void store_leaves(const ad__flat *p) {
         if (p->leaves[i].wanted) store_grad(p->leaves[i].var, &p->slots[i]);
 }
 
-/* Marks the operands of an Op that was differentiated, as the interpreter has them at that time. */
+/* Gives the operands of an Op that was differentiated the flags that they would have without instructions. */
 static void replay(const ad__flat *p, const ad_op *op) {
-    unsigned flags = ad__flat_runs(p, op) ? AD__REACHED | AD__HAS_GRAD : AD__REACHED;
-    for (int i = 0; i < op->n_in; i++)
-        if (ad__wants(op, i) && op->in[i]->creator) op->in[i]->flags |= (uint16_t)flags;
+    bool runs = ad__flat_runs(p, op);
+    for (int i = 0; i < op->n_in; i++) {
+        ad_var *x = op->in[i];
+        if (!ad__wants(op, i)) continue;
+        if (x->creator != NULL) x->flags |= runs ? AD__REACHED | AD__HAS_GRAD : AD__REACHED;
+        else if (runs) store_grad(x, &p->slots[number_of(p, x)]);
+    }
+}
+
+static bool take_mark(const ad_op *op) {
+    bool reached = (ad__out(op)->flags & AD__REACHED) != 0;
+    ad__out(op)->flags &= (uint16_t)~AD__REACHED;
+    return reached;
 }
 
 /* Goes on without instructions after the Op at p->at, whose function has added nothing to an operand's gradient, or
    because of an error. */
 static int go_on(ad__flat *p) {
     int rc = p->code;
-    ad__flat_bind(p);
+    size_t k = p->n_ops;
     ad__out(p->root)->flags |= AD__REACHED;
-    for (size_t k = p->n_ops; k-- > 0 && p->ops[k]->id >= p->at->id;) {
-        if (!(ad__out(p->ops[k])->flags & AD__REACHED)) continue;
-        ad__out(p->ops[k])->flags &= (uint16_t)~AD__REACHED;
-        replay(p, p->ops[k]);
-    }
-    ad__flat_unbind(p);
-    for (size_t k = 0; k < p->n_ops; k++) {
-        const ad_op *op = p->ops[p->n_ops - 1 - k];
-        if (op->id >= p->at->id || !(ad__out(op)->flags & AD__REACHED)) continue;
-        ad__out(op)->flags &= (uint16_t)~AD__REACHED;
-        rc = ad__differentiate_op(p->graph, op, rc);
-    }
-    return rc;
-}
-
-/* Leaves without a contribution so far, which still hold -0, are left alone. */
-static int finish(ad__flat *p) {
     p->marked = false;
-    for (size_t i = 0; i < p->n_leaves; i++) {
-        const ad__flat_leaf *l = &p->leaves[i];
-        if (!l->wanted) continue;
-        double grad = ad_read_element(l->var->layout->dtype, &p->slots[i].grad, 0);
-        if (l->var->flags & AD__HAS_GRAD || grad != 0 || !signbit(grad)) store_grad(l->var, &p->slots[i]);
-    }
-    return go_on(p);
+    ad__flat_bind(p);
+    for (; k > 0 && p->ops[k - 1]->id >= p->at->id; k--)
+        if (take_mark(p->ops[k - 1])) replay(p, p->ops[k - 1]);
+    ad__flat_unbind(p);
+    for (; k > 0; k--)
+        if (take_mark(p->ops[k - 1])) rc = ad__differentiate_op(p->graph, p->ops[k - 1], rc);
+    return rc;
 }
 
 int ad__flat_differentiate(ad__flat *p) {
@@ -207,7 +198,7 @@ int ad__flat_differentiate(ad__flat *p) {
     load_leaves(p);
     p->at = NULL;
     int rc = ad__flat_run(p, p->slopes);
-    if (p->at != NULL) rc = finish(p);
+    if (p->at != NULL) rc = go_on(p);
     else store_leaves(p);
     if (p->doomed) ad__flat_drop(p->graph);
     return rc;

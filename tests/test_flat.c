@@ -1,0 +1,392 @@
+/* test_flat.c: flat programs (autodiff/graph/flat.h): random graphs, evaluated and differentiated in two graphs, one of
+   which makes no programs, have the same bits, flags, stamps and errors whatever is done to them. */
+#include "autodiff/graph/flat.h"
+#include "ops/functional.h"
+#include "tests/common.h"
+
+enum { MOST_TYPES = 256, MOST_VARS = 12000, MOST_LEAVES = 8, INPUTS = 2, WIDTH = 3 };
+
+/* ---- two graphs in which the same is done -------------------------------------------------------- */
+
+typedef struct {
+    ad_graph *g;
+    ad_var *vars[MOST_VARS], *root;
+    double memory[2 * INPUTS]; /* of the inputs; the second half is for rebinding */
+} world;
+
+static struct {
+    world w[2]; /* w[1] makes no programs */
+    int n;      /* of Vars, the same in both */
+    int leaves;
+    ad_dtype dtype;
+    uint64_t random;
+    uint64_t seed;
+} it;
+
+static int below(int n) { return next_below(&it.random, n); }
+static bool one_in(int n) { return below(n) == 0; }
+
+/* ---- ops ------------------------------------------------------------------------------------------- */
+
+static const ad_optype *elementwise[MOST_TYPES];
+static double parameters[MOST_TYPES][3]; /* those of the op's first sample */
+static int types;
+
+static int note_parameters(const ad_sample_case *c, void *data) {
+    if (c->attrs != NULL) memcpy(data, c->attrs, c->type->attr_size);
+    return 1;
+}
+
+static int find_types(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++) {
+        if ((*t)->flat == NULL) continue;
+        ad_each_sample(g, *t, note_parameters, parameters[types]);
+        elementwise[types++] = *t;
+    }
+    ad_graph_free(g);
+    return types > 90 ? 0 : -1;
+}
+
+/* y = x; the gradient is g where x > 0, and nothing at all elsewhere. */
+static int gate_evaluate(const ad_op *op) {
+    memcpy(ad_values(op), ad_data(ad_op_operand(op, 0)), ad_bytes_of(ad_op_result(op)));
+    return ad_item(ad_op_operand(op, 0)) == 7 ? ad_op_fail(op, AD_EVALUE, "7 is refused") : AD_OK;
+}
+
+static void gate_backward(const ad_op *op) {
+    if (!(ad_item(ad_op_operand(op, 0)) > 0) || !ad_wants_grad(op, 0)) return;
+    const ad_var *y = ad_op_result(op);
+    void *dx = ad_grad_into(op, 0);
+    ad_write_element(ad_dtype_of(y), dx, 0, ad_read_element(ad_dtype_of(y), dx, 0) + ad_grad_item(y));
+}
+
+static const ad_optype gate = { .name = "gate", .arity = 1, .evaluate = { gate_evaluate, gate_evaluate },
+                                .backward = { gate_backward, gate_backward } };
+
+/* y = x + u with a random u. */
+static int noise_evaluate(const ad_op *op) {
+    const ad_var *x = ad_op_operand(op, 0);
+    uint32_t bits[4];
+    ad_random_bits(ad_graph_of(x), 4, bits);
+    ad_write_element(ad_dtype_of(x), ad_values(op), 0, ad_item(x) + bits[0] * 0x1p-32);
+    return AD_OK;
+}
+
+static void noise_backward(const ad_op *op) {
+    const ad_var *y = ad_op_result(op);
+    void *dx = ad_grad_into(op, 0);
+    if (dx == NULL) return;
+    ad_write_element(ad_dtype_of(y), dx, 0, ad_read_element(ad_dtype_of(y), dx, 0) + ad_grad_item(y));
+}
+
+static const ad_optype noise = { .name = "noise", .arity = 1, .flags = AD_OP_RANDOM,
+                                 .evaluate = { noise_evaluate, noise_evaluate },
+                                 .backward = { noise_backward, noise_backward } };
+
+static ad_var *inside(int n, ad_var *const xs[], void *user) {
+    (void)user, (void)n;
+    return ad_mul(ad_tanh(xs[0]), xs[1]);
+}
+
+static void rule(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)user;
+    ad_var *t;
+    ad_gradient(ad_mul(xs[0], y), 1, xs, &t);
+    dxs[0] = ad_mul(g, t);
+}
+
+/* ---- building ------------------------------------------------------------------------------------------ */
+
+/* What is added to both graphs: an op, its operands, and a number. */
+typedef struct {
+    int kind, type, in[3];
+    double k;
+} recipe;
+
+enum { ELEMENTWISE, VIEW, DETACH, STACK, ARRAY, GATE, NOISE, CHECKPOINT, CUSTOM, BRANCH, WITHOUT_GRAD, KINDS };
+
+static ad_var *add_to(const world *w, const recipe *r) {
+    ad_var *x[3] = { w->vars[r->in[0]], w->vars[r->in[1]], w->vars[r->in[2]] };
+    const ad_optype *t = elementwise[r->type];
+    switch (r->kind) {
+    case VIEW: return ad_reshape(x[0], r->k > 0 ? AD_SCALAR : AD_SHAPE(1, 1));
+    case DETACH: return ad_detach(x[0]);
+    case STACK: return ad_select(ad_stack(3, (ad_var *[]){ x[0], x[1], ad_reshape(x[0], ad_shape_of(x[1])) }, 0), 0, 1);
+    case ARRAY: return ad_sum(ad_square(ad_mul(w->vars[0], x[0]))); /* Var 0 is [3] */
+    case GATE: return ad_apply(&gate, 1, x, NULL);
+    case NOISE: return ad_apply(&noise, 1, x, NULL);
+    case CHECKPOINT: return ad_checkpoint(inside, NULL, 2, x);
+    case CUSTOM: return ad_custom(ad_sin(x[0]), 1, x, rule, NULL);
+    case BRANCH: return ad_branch(ad_gt(x[0], x[1])) ? ad_sub(x[0], x[1]) : ad_sub(x[1], x[0]);
+    default: return ad_apply(t, t->arity, x, t->attr_size ? parameters[r->type] : NULL);
+    }
+}
+
+static ad_var *with_mode(const world *w, const recipe *r) {
+    bool was = ad_enable_grad(w->g, r->kind != WITHOUT_GRAD);
+    ad_var *y = add_to(w, r);
+    ad_enable_grad(w->g, was);
+    return y;
+}
+
+/* An operand of one element, of moderate size if there is one. */
+static int operand(bool recent) {
+    int i = 0;
+    for (int tries = 0; tries < 8; tries++) {
+        int from = recent && it.n > 10 ? it.n - 10 : 1;
+        i = from + below(it.n - from);
+        double v = fabs(ad_item(it.w[0].vars[i]));
+        if (v < 50 && v > 1e-3) break;
+    }
+    return i;
+}
+
+static int kind_of(bool mixed) {
+    static const int often[] = { VIEW, DETACH, STACK, ARRAY, GATE, CUSTOM, WITHOUT_GRAD, ELEMENTWISE };
+    if (!mixed || !one_in(6)) return one_in(50) ? WITHOUT_GRAD : ELEMENTWISE;
+    return one_in(8) ? below(KINDS) : often[below((int)(sizeof often / sizeof *often))];
+}
+
+static void add_node(bool mixed) {
+    recipe r = { .kind = kind_of(mixed), .type = below(types), .k = next_between(&it.random, -1, 1) };
+    for (int i = 0; i < 3; i++) r.in[i] = operand(one_in(2));
+    if (r.kind == BRANCH && it.n > 40) r.kind = ELEMENTWISE; /* else nearly every evaluation would fail */
+    for (int i = 0; i < 2; i++) it.w[i].vars[it.n] = with_mode(&it.w[i], &r);
+    it.n += !ad_is_nil(it.w[0].vars[it.n]);
+    for (int i = 0; i < 2; i++) ad_clear_error(it.w[i].g);
+}
+
+static void add_leaves(void) {
+    double v[MOST_LEAVES + WIDTH];
+    for (int i = 0; i < MOST_LEAVES + WIDTH; i++) v[i] = next_between(&it.random, -2, 2);
+    float narrow[WIDTH] = { (float)v[0], (float)v[1], (float)v[2] };
+    int constants = below(3);
+    for (int i = 0; i < 2; i++) {
+        world *w = &it.w[i];
+        ad_var **x = w->vars;
+        for (int k = 0; k < 2 * INPUTS; k++)
+            ad_write_element(it.dtype, &w->memory[k], 0, v[k]);
+        *x++ = ad_param(w->g, it.dtype, it.dtype == AD_F64 ? (void *)v : (void *)narrow, AD_SHAPE(WIDTH));
+        for (int k = 0; k < INPUTS; k++) *x++ = ad_input(w->g, it.dtype, &w->memory[k], AD_SCALAR);
+        ad_require_grad(x[-1]);
+        for (int k = INPUTS; k < it.leaves; k++)
+            *x++ = k < INPUTS + constants ? ad_scalar(w->g, it.dtype, v[k]) : param_item(w->g, it.dtype, v[k]);
+    }
+    it.n = it.leaves + 1;
+}
+
+/* The root depends on most nodes if they are chained by sums. */
+static void build(int nodes, bool mixed) {
+    it.leaves = INPUTS + 2 + below(MOST_LEAVES - INPUTS - 1);
+    add_leaves();
+    while (it.n < nodes) add_node(mixed);
+    for (int i = 0; i < 2; i++) {
+        ad_var *y = it.w[i].vars[it.n - 1];
+        for (int k = it.n - 2; k > it.n / 2; k -= 3) {
+            ad_var *x = it.w[i].vars[k];
+            if (fabs(ad_item(x)) < 1e3) y = ad_add(y, ad_reshape(ad_muls(x, 0.01), ad_shape_of(y)));
+        }
+        it.w[i].root = it.w[i].vars[it.n] = y;
+    }
+    it.n++;
+}
+
+/* ---- comparing --------------------------------------------------------------------------------------------- */
+
+static bool same_bits(double a, double b) { return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof a) == 0; }
+
+static void same(double a, double b, int i, const char *what) {
+    if (same_bits(a, b)) return;
+    print_error("seed %llu, Var %d (%s): %s is %.17g with programs and %.17g without\n", (unsigned long long)it.seed, i,
+                it.w[0].vars[i]->creator ? it.w[0].vars[i]->creator->type->name : "leaf", what, a, b);
+    fail();
+}
+
+static void compare_stamps(void) {
+    for (int i = 0; i < 2; i++) ad__flat_settle(it.w[i].g);
+    for (int i = 0; i < it.n; i++)
+        same((double)ad__stamp(it.w[0].vars[i]), (double)ad__stamp(it.w[1].vars[i]), i, "the stamp");
+}
+
+static void compare(void) {
+    bool grads = !one_in(4); /* reading them changes what programs put off */
+    for (int i = 0; i < it.n; i++) {
+        const ad_var *a = it.w[0].vars[i], *b = it.w[1].vars[i];
+        for (int64_t k = 0; k < ad_numel(a); k++) {
+            same(ad_at(a, k), ad_at(b, k), i, "the value");
+            if (grads) same(ad_grad_at(a, k), ad_grad_at(b, k), i, "the gradient");
+        }
+        if (grads) same(ad_has_grad(a), ad_has_grad(b), i, "whether it has a gradient");
+    }
+    if (one_in(4)) compare_stamps();
+    assert_true(it.w[0].g->clock == it.w[1].g->clock);
+}
+
+static void same_code(int a, int b) {
+    assert_int_equal(a, b);
+    assert_string_equal(ad_error(it.w[0].g), ad_error(it.w[1].g));
+    for (int i = 0; i < 2; i++) ad_clear_error(it.w[i].g);
+}
+
+/* ---- what is done -------------------------------------------------------------------------------------------- */
+
+#define IN_BOTH(call)                                                                                                  \
+    do {                                                                                                               \
+        int rc[2];                                                                                                     \
+        for (int i = 0; i < 2; i++) {                                                                                  \
+            world *w = &it.w[i];                                                                                       \
+            rc[i] = (call);                                                                                            \
+        }                                                                                                              \
+        same_code(rc[0], rc[1]);                                                                                       \
+    } while (0)
+
+static void set_leaf(void) {
+    int x = INPUTS + 1 + below(it.leaves - INPUTS);
+    double v = one_in(50) ? 7 : next_between(&it.random, -2, 2);
+    IN_BOTH(set_item(w->vars[x], v));
+}
+
+static void write_input(void) {
+    int x = below(INPUTS);
+    double v = next_between(&it.random, -2, 2);
+    IN_BOTH((ad_write_element(it.dtype, (void *)ad_data(w->vars[1 + x]), 0, v), ad_data_mut(w->vars[1 + x]) == NULL));
+}
+
+static void rebind_input(void) {
+    int x = below(INPUTS), to = below(2 * INPUTS);
+    IN_BOTH(ad_rebind(w->vars[1 + x], &w->memory[to]));
+}
+
+static int eval_and_backward(ad_var *y, int passes) {
+    int rc = ad_eval(y);
+    for (int i = 0; i < passes && rc == AD_OK && ad_requires_grad(y); i++) rc = ad_backward(y);
+    return rc;
+}
+
+static void evaluate_root(void) {
+    int times = 1 + below(3), passes = below(3);
+    bool zero = one_in(3);
+    for (int k = 0; k < times; k++) {
+        if (k > 0 && one_in(2)) set_leaf();
+        IN_BOTH(eval_and_backward(w->root, passes));
+        if (zero) IN_BOTH((ad_zero_grad(w->root), AD_OK));
+    }
+}
+
+static void evaluate_another(void) {
+    int x = below(it.n), times = 1 + below(3);
+    for (int k = 0; k < times && ad_numel(it.w[0].vars[x]) == 1; k++) IN_BOTH(eval_and_backward(w->vars[x], k));
+}
+
+static void backward_only(void) {
+    int x = one_in(2) ? it.n - 1 : below(it.n);
+    if (ad_numel(it.w[0].vars[x]) == 1) IN_BOTH(ad_backward(w->vars[x]));
+}
+
+static void backward_from_seed(void) {
+    double v = next_between(&it.random, -2, 2);
+    IN_BOTH(ad_backward_from(w->root, ad_full(w->g, it.dtype, v, ad_shape_of(w->root))));
+}
+
+static void zero_gradients(void) {
+    int x = one_in(2) ? it.n - 1 : below(it.n);
+    IN_BOTH((ad_zero_grad(w->vars[x]), AD_OK));
+}
+
+/* Pointers that the caller keeps show the numbers after later passes too. */
+static void look_by_pointer(void) {
+    int x = below(it.n);
+    const void *data[2], *grad[2];
+    for (int i = 0; i < 2; i++) data[i] = ad_data(it.w[i].vars[x]), grad[i] = ad_grad(it.w[i].vars[x]);
+    for (int k = below(3); k >= 0; k--) evaluate_root();
+    same(ad_read_element(it.dtype, data[0], 0), ad_read_element(it.dtype, data[1], 0), x, "the value by pointer");
+    bool has = grad[0] != NULL && ad_has_grad(it.w[0].vars[x]);
+    if (has) same(ad_read_element(it.dtype, grad[0], 0), ad_read_element(it.dtype, grad[1], 0), x, "the gradient");
+}
+
+/* New ops on old results, in a scope that closes. */
+static double record_more(world *w, int a, int b, bool evaluate) {
+    ad_mark m = ad_begin(w->g);
+    ad_var *y = ad_mul(ad_sin(w->vars[a]), ad_cos(ad_reshape(w->vars[b], ad_shape_of(w->vars[a]))));
+    for (int k = 0; k < 6; k++) y = ad_add(y, w->vars[a]);
+    for (int k = 0; k < 3 && evaluate; k++) eval_and_backward(y, 1);
+    if (!evaluate && ad_requires_grad(y)) ad_backward(y);
+    double v = ad_item(y);
+    ad_end(w->g, m);
+    return v;
+}
+
+static void record_in_scope(void) {
+    int a = operand(false), b = operand(false);
+    bool evaluate = one_in(2);
+    double v[2];
+    for (int i = 0; i < 2; i++) v[i] = record_more(&it.w[i], a, b, evaluate);
+    same(v[0], v[1], a, "what was made from it");
+    IN_BOTH(AD_OK + (w == NULL));
+}
+
+static void change_requirement(void) {
+    int x = INPUTS + 1 + below(it.leaves - INPUTS);
+    bool on = !ad_requires_grad(it.w[0].vars[x]);
+    IN_BOTH(ad_set_requires_grad(w->vars[x], on));
+}
+
+static void extend(void) {
+    if (it.n + 1 < MOST_VARS) add_node(true);
+}
+
+static void act(void) {
+    static void (*const acts[])(void) = {
+        set_leaf, set_leaf, set_leaf, write_input, rebind_input, evaluate_root, evaluate_root, evaluate_root,
+        evaluate_root, evaluate_another, backward_only, backward_only, backward_from_seed, zero_gradients,
+        record_in_scope, look_by_pointer, change_requirement, extend,
+    };
+    acts[below((int)(sizeof acts / sizeof *acts))]();
+}
+
+static void one_graph(uint64_t seed, int nodes, bool mixed, int acts) {
+    it.seed = it.random = seed;
+    it.dtype = one_in(3) ? AD_F32 : AD_F64;
+    bool keep = !one_in(4);
+    for (int i = 0; i < 2; i++) {
+        it.w[i].g = ad_graph_new();
+        ad_keep_grads(it.w[i].g, keep);
+        ad__flat_enable(it.w[i].g, i == 0);
+    }
+    build(nodes, mixed);
+    for (int k = 0; k < acts; k++) {
+        act();
+        compare();
+    }
+    assert_null(it.w[1].g->flat);
+    for (int i = 0; i < 2; i++) ad_graph_free(it.w[i].g);
+}
+
+static void scalar_graphs(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= (test_quick() ? 10 : 400); seed++) one_graph(seed, 12 + (int)(seed % 90), false, 30);
+}
+
+static void mixed_graphs(void **state) {
+    (void)state;
+    for (uint64_t seed = 1000; seed <= (test_quick() ? 1010 : 1800); seed++)
+        one_graph(seed, 12 + (int)(seed % 60), true, 30);
+}
+
+/* Code of more than one stretch between instructions that return. */
+static void large_graphs(void **state) {
+    (void)state;
+    for (uint64_t seed = 3000; seed <= (test_quick() ? 3001 : 3008); seed++)
+        one_graph(seed, seed % 2 ? 10000 : 1500, seed % 4 > 1, 12);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scalar_graphs),
+        cmocka_unit_test(mixed_graphs),
+        cmocka_unit_test(large_graphs),
+    };
+    return cmocka_run_group_tests_name("flat", tests, find_types, NULL);
+}
