@@ -1,8 +1,6 @@
 /* flat.c: what a flat program owes to the nodes of its plan, and its end. */
 #include "autodiff/graph/flat.h"
 
-#include <string.h>
-
 /* ---- the memory of one-element results ------------------------------------------------------------ */
 
 /* Where the value of a small result lies in its node, with its gradient behind it: see record() in apply.c. */
@@ -66,12 +64,12 @@ void ad__flat_stamp(const ad__flat *p, size_t n, uint64_t now) {
 void ad__flat_settle_stamps(ad__flat *p) {
     uint64_t now = p->pending;
     for (size_t i = 0; i < p->n_leaves; i++) {
-        ad__flat_leaf *l = &p->leaves[i];
-        l->stamp = ad__stamp(l->var);
-        if (l->stamp > now) ad__set_stamp(l->var, l->changed ? now : 0);
+        const ad__flat_leaf *l = &p->leaves[i];
+        p->aside[i].stamp = ad__stamp(l->var);
+        if (p->aside[i].stamp > now) ad__set_stamp(l->var, l->changed ? now : 0);
     }
     ad__flat_stamp(p, p->n_ops, now);
-    for (size_t i = 0; i < p->n_leaves; i++) ad__set_stamp(p->leaves[i].var, p->leaves[i].stamp);
+    for (size_t i = 0; i < p->n_leaves; i++) ad__set_stamp(p->leaves[i].var, p->aside[i].stamp);
     p->pending = 0;
 }
 

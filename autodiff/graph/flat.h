@@ -7,6 +7,8 @@
 #ifndef AUTODIFF_GRAPH_FLAT_H
 #define AUTODIFF_GRAPH_FLAT_H
 
+#include <string.h>
+
 #include "autodiff/graph/node.h"
 
 /* An instruction does its work on the slots and calls the next one, as its last act, which compilers turn into a jump.
@@ -46,12 +48,16 @@ typedef struct {
 /* A leaf of the plan. Its value is copied to its slot before each run; its gradient before and after. */
 typedef struct {
     ad_var *var;
-    void *data;     /* its elements; while code is made, var->data points to the slot */
-    uint64_t stamp; /* its stamp, while it has another one: see ad__flat_settle_stamps */
-    bool changed;   /* it was changed before the evaluation at flat->pending */
-    bool wanted;    /* instructions add to its gradient */
-    uint8_t bytes;  /* of its element; 0 if it has not one element */
+    bool changed;  /* it was changed before the evaluation at flat->pending */
+    bool wanted;   /* instructions add to its gradient */
+    uint8_t bytes; /* of its element; 0 if it has not one element */
 } ad__flat_leaf;
+
+/* What a leaf has while something else stands in its place. */
+typedef union {
+    void *data;     /* while code is made, data points to the slot */
+    uint64_t stamp; /* see ad__flat_settle_stamps */
+} ad__flat_aside;
 
 /* An operand of an Op that is run by its descriptor, whose gradient other instructions add to. */
 typedef struct {
@@ -67,6 +73,7 @@ struct ad__flat {
     size_t n_ops, own_ops; /* own_ops: the capacity of ops if the plan has left them to the program, else 0 */
     size_t n_leaves;
     ad__flat_leaf *leaves; /* leaf i has slots[i] */
+    ad__flat_aside *aside; /* by leaf */
     ad__instr *values;
     size_t size; /* bytes of the program with slots, leaves and values */
 
@@ -88,6 +95,11 @@ struct ad__flat {
     const ad_op *at;      /* and where */
     _Alignas(16) ad__slot slots[];
 };
+
+static inline void ad__flat_copy(size_t bytes, const void *from, void *to) {
+    if (bytes == sizeof(double)) memcpy(to, from, sizeof(double));
+    else memcpy(to, from, sizeof(float));
+}
 
 static inline bool ad__flat_holds(const ad__flat *p, const ad_var *x) {
     return (const char *)x->data >= (const char *)p->slots && (const char *)x->data < (const char *)p + p->size;

@@ -1,8 +1,6 @@
 /* flat.c: makes the flat program of a plan and evaluates with it: values as packed instructions. */
 #include "autodiff/pass/flat.h"
 
-#include <string.h>
-
 /* ---- instructions ------------------------------------------------------------------------------------ */
 
 static const ad__instr *stop(const ad__instr *at, ad__flat *p) {
@@ -63,13 +61,13 @@ static const ad__instr *evaluate_op(const ad__instr *at, ad__flat *p) {
 
 void ad__flat_bind(ad__flat *p) {
     for (size_t i = 0; i < p->n_leaves; i++) {
-        p->leaves[i].data = p->leaves[i].var->data;
+        p->aside[i].data = p->leaves[i].var->data;
         if (p->leaves[i].bytes) p->leaves[i].var->data = &p->slots[i];
     }
 }
 
 void ad__flat_unbind(ad__flat *p) {
-    for (size_t i = 0; i < p->n_leaves; i++) p->leaves[i].var->data = p->leaves[i].data;
+    for (size_t i = 0; i < p->n_leaves; i++) p->leaves[i].var->data = p->aside[i].data;
 }
 
 /* ---- making a program ------------------------------------------------------------------------------------- */
@@ -123,7 +121,8 @@ static needs count(const ad__plan *plan) {
 static void add_leaf(ad__flat *p, ad_var *x) {
     const ad__layout *l = x->layout;
     uint8_t bytes = l->numel == 1 ? (uint8_t)l->bytes : 0;
-    p->leaves[p->n_leaves] = (ad__flat_leaf){ .var = x, .data = x->data, .bytes = bytes };
+    p->leaves[p->n_leaves] = (ad__flat_leaf){ .var = x, .bytes = bytes };
+    p->aside[p->n_leaves].data = x->data;
     if (bytes) x->data = &p->slots[p->n_leaves];
     x->flags &= (uint16_t)~AD__REACHED;
     p->n_leaves++;
@@ -150,13 +149,14 @@ static void add_op(maker *m, ad_op *op) {
 static ad__flat *take(ad_graph *g, const ad__plan *plan, const needs *n) {
     size_t slots = sizeof(ad__flat) + (n->leaves + n->slots) * sizeof(ad__slot);
     size_t held = slots + n->parameters * sizeof(double), code = ad__flat_code_size(plan->n);
-    size_t size = held + code + n->leaves * sizeof(ad__flat_leaf);
+    size_t size = held + code + n->leaves * (sizeof(ad__flat_leaf) + sizeof(ad__flat_aside));
     ad__flat *p = size > UINT32_MAX ? NULL : ad__pool_take(&g->pool, size);
     if (p == NULL) return NULL;
     *p = (ad__flat){ .graph = g, .root = plan->root, .ops = plan->ops, .n_ops = plan->n, .size = size };
     p->random = plan->random;
     p->values = (ad__instr *)(void *)((char *)p + held);
     p->leaves = (ad__flat_leaf *)(void *)((char *)p + held + code);
+    p->aside = (ad__flat_aside *)(void *)(p->leaves + n->leaves);
     return p;
 }
 
@@ -205,8 +205,7 @@ static bool read_leaves(ad__flat *p, bool *differ) {
         bool changed = has_changed(p, l);
         any |= changed;
         *differ |= changed != l->changed;
-        if (l->bytes == sizeof(double)) memcpy(&p->slots[i], l->var->data, sizeof(double));
-        else if (l->bytes != 0) memcpy(&p->slots[i], l->var->data, sizeof(float));
+        if (l->bytes != 0) ad__flat_copy(l->bytes, l->var->data, &p->slots[i].value);
     }
     return any;
 }

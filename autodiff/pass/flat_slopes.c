@@ -1,17 +1,15 @@
 /* flat_slopes.c: the backward pass of a flat program: slopes as packed instructions. */
 #include "autodiff/pass/flat.h"
 
-#include <string.h>
-
 /* ---- Ops that are differentiated by their descriptors ------------------------------------------------------ */
 
 static void store_grad(ad_var *x, const ad__slot *slot) {
-    memcpy(x->grad, &slot->grad, ad__bytes(x));
+    ad__flat_copy(ad__bytes(x), &slot->grad, x->grad);
     x->flags |= AD__HAS_GRAD;
 }
 
 static void load_grad(const ad_var *x, ad__slot *slot) {
-    if (x->flags & AD__HAS_GRAD) memcpy(&slot->grad, x->grad, ad__bytes(x));
+    if (x->flags & AD__HAS_GRAD) ad__flat_copy(ad__bytes(x), x->grad, &slot->grad);
 }
 
 /* Flags and gradients are as if no Op had been an instruction. */

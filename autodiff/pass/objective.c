@@ -59,11 +59,15 @@ static void set_leaves(const ad_objective *f, const double *x) {
 /* Writes the gradients of all xs one after the other. The xs are zeroed one by one, since ad_zero_grad(y) does not
    reach those that y does not depend on. */
 static int gradient_into(const ad_objective *f, double *grad) {
-    for (int i = 0; i < f->n; i++) ad_zero_grad(f->xs[i]);
+    for (int i = 0; i < f->n; i++) f->xs[i]->flags &= (uint16_t)~AD__HAS_GRAD;
     ad_zero_grad(f->y);
     int rc = ad_backward(f->y);
-    for (int i = 0; i < f->n && rc == AD_OK; i++)
-        for (int64_t k = 0; k < f->xs[i]->layout->numel; k++) *grad++ = ad_grad_at(f->xs[i], k);
+    for (int i = 0; i < f->n && rc == AD_OK; i++) {
+        const ad_var *x = f->xs[i];
+        bool has = (x->flags & AD__HAS_GRAD) != 0;
+        int64_t numel = x->layout->numel;
+        for (int64_t k = 0; k < numel; k++) *grad++ = has ? ad_read_element(x->layout->dtype, x->grad, k) : 0;
+    }
     return rc;
 }
 
