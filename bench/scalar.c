@@ -1,4 +1,5 @@
 /* scalar.c: graphs of scalar f64 nodes, and a hand-written tape. */
+#include "autodiff/graph/flat.h"
 #include "bench/common.h"
 
 #include <math.h>
@@ -143,7 +144,8 @@ typedef struct {
     ad_graph *g;
     ad_var *x[VARIABLES];
     tape t;
-    double at[VARIABLES];
+    double at[VARIABLES], grad[VARIABLES], value;
+    ad_objective *f; /* of a graph that is recorded once */
 } rosenbrock;
 
 static void *rosenbrock_setup(void) {
@@ -205,6 +207,35 @@ static void rosenbrock_floor(void *state) {
     t_backward(t);
 }
 
+/* ---- rosenbrock-flat and rosenbrock-interpreted: the same, recorded once, beside loops written by hand ------------ */
+
+static void *recorded_setup(bool flat) {
+    rosenbrock *r = rosenbrock_setup();
+    ad__flat_enable(r->g, flat);
+    r->f = ad_objective_new(rosenbrock_of(r), VARIABLES, r->x);
+    return r;
+}
+static void *flat_setup(void) { return recorded_setup(true); }
+static void *interpreted_setup(void) { return recorded_setup(false); }
+
+static void rosenbrock_again(void *state) {
+    rosenbrock *r = state;
+    r->value = ad_value_and_gradient(r->at, r->grad, r->f);
+}
+
+static void rosenbrock_loops(void *state) {
+    rosenbrock *r = state;
+    const double *x = r->at;
+    r->value = 0;
+    r->grad[0] = 0;
+    for (int i = 0; i + 1 < VARIABLES; i++) {
+        double a = x[i + 1] - x[i] * x[i], b = x[i] - 1;
+        r->value += 100 * a * a + b * b;
+        r->grad[i] += -400 * a * x[i] + 2 * b;
+        r->grad[i + 1] = 200 * a;
+    }
+}
+
 /* ---- add-1x1: the sum of two one-element arrays, and its gradient ---------------------------------------------- */
 
 enum { ADDS = 100 };
@@ -239,6 +270,9 @@ int main(int argc, char **argv) {
         { "scalar-eval", "ns", NODES, 0, chain_setup_built, chain_eval, tape_record, chain_teardown, NULL },
         { "rosenbrock", "us", 1, 0, rosenbrock_setup, rosenbrock_ours, rosenbrock_floor, rosenbrock_teardown,
           rosenbrock_result },
+        { "rosenbrock-flat", "us", 1, 0, flat_setup, rosenbrock_again, rosenbrock_loops, rosenbrock_teardown, NULL },
+        { "rosenbrock-interpreted", "us", 1, 0, interpreted_setup, rosenbrock_again, rosenbrock_loops,
+          rosenbrock_teardown, NULL },
         { "add-1x1", "ns", ADDS, 0, chain_setup, add_ours, add_floor, chain_teardown, add_result },
     };
     return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
