@@ -207,7 +207,7 @@ static void rosenbrock_floor(void *state) {
     t_backward(t);
 }
 
-/* ---- rosenbrock-flat and rosenbrock-interpreted: the same, recorded once, beside loops written by hand ------------ */
+/* ---- rosenbrock-flat and rosenbrock-interpreted: the same, recorded once, beside loops written by hand ----------- */
 
 static void *recorded_setup(bool flat) {
     rosenbrock *r = rosenbrock_setup();

@@ -366,7 +366,8 @@ static void one_graph(uint64_t seed, int nodes, bool mixed, int acts) {
 
 static void scalar_graphs(void **state) {
     (void)state;
-    for (uint64_t seed = 1; seed <= (test_quick() ? 10 : 400); seed++) one_graph(seed, 12 + (int)(seed % 90), false, 30);
+    for (uint64_t seed = 1; seed <= (test_quick() ? 10 : 400); seed++)
+        one_graph(seed, 12 + (int)(seed % 90), false, 30);
 }
 
 static void mixed_graphs(void **state) {

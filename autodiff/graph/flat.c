@@ -28,8 +28,8 @@ void ad__flat_move(ad_var *x, void *to) {
     if (x->grad != NULL) x->grad = (char *)to + offsetof(ad__slot, grad);
 }
 
-/* Notes that x may not move, and brings it back to its node. Where a pass runs, this must wait: then its node has a copy
-   until the pass ends. */
+/* Notes that x may not move, and brings it back to its node. Returns false where a pass runs: this must wait then, and
+   the node has a copy until the pass ends. */
 static bool stay(const ad_var *x) {
     if (ad__absent(x) || x->creator == NULL || x->layout->numel != 1) return true;
     ad_graph *g = ad__owner(x);

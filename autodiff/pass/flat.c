@@ -196,8 +196,8 @@ bool ad__flat_ready(ad_graph *g) {
 
 static inline bool has_changed(const ad__flat *p, const ad__flat_leaf *l) { return ad__stamp(l->var) > p->evaluated; }
 
-/* Copies the leaves' values to their slots. Returns whether some have changed; *differ: not those that had changed before
-   the results got the stamp that is pending. */
+/* Copies the leaves' values to their slots. Returns whether some have changed; *differ: not those that had changed
+   before the results got the stamp that is pending. */
 static bool read_leaves(ad__flat *p, bool *differ) {
     bool any = false;
     for (size_t i = 0; i < p->n_leaves; i++) {
