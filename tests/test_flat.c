@@ -86,8 +86,9 @@ static const ad_optype noise = { .name = "noise", .arity = 1, .flags = AD_OP_RAN
                                  .backward = { noise_backward, noise_backward } };
 
 static ad_var *inside(int n, ad_var *const xs[], void *user) {
-    (void)user, (void)n;
-    return ad_mul(ad_tanh(xs[0]), xs[1]);
+    (void)n;
+    ad_var *x = user ? ad_apply(&noise, 1, xs, NULL) : xs[0];
+    return ad_mul(ad_tanh(x), xs[1]);
 }
 
 static void rule(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
@@ -117,7 +118,7 @@ static ad_var *add_to(const world *w, const recipe *r) {
     case ARRAY: return ad_sum(ad_square(ad_mul(w->vars[0], x[0]))); /* Var 0 is [3] */
     case GATE: return ad_apply(&gate, 1, x, NULL);
     case NOISE: return ad_apply(&noise, 1, x, NULL);
-    case CHECKPOINT: return ad_checkpoint(inside, NULL, 2, x);
+    case CHECKPOINT: return ad_checkpoint(inside, r->k > 0 ? w->g : NULL, 2, x); /* a random one, or a plain one */
     case CUSTOM: return ad_custom(ad_sin(x[0]), 1, x, rule, NULL);
     case BRANCH: return ad_branch(ad_gt(x[0], x[1])) ? ad_sub(x[0], x[1]) : ad_sub(x[1], x[0]);
     default: return ad_apply(t, t->arity, x, t->attr_size ? parameters[r->type] : NULL);
