@@ -384,11 +384,93 @@ static void large_graphs(void **state) {
         one_graph(seed, seed % 2 ? 10000 : 1500, seed % 4 > 1, 12);
 }
 
+/* ---- single cases ------------------------------------------------------------------------------------------- */
+
+/* sin(x) y + x, a hundred times */
+static ad_var *chain(ad_var *x, ad_var *y) {
+    for (int i = 0; i < 100; i++) x = ad_add(ad_mul(ad_sin(x), y), x);
+    return x;
+}
+
+static void programs_are_made_at_the_second_evaluation(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 0.5), *y = chain(x, ad_scalar(g, AD_F64, 0.01));
+    assert_int_equal(ad_eval(y), AD_OK);
+    assert_null(g->flat);
+    assert_int_equal(ad_eval(y), AD_OK);
+    assert_non_null(g->flat);
+    assert_null(g->flat->slopes);
+    assert_int_equal(ad_backward(y), AD_OK);
+    assert_non_null(g->flat->slopes);
+    assert_int_equal(ad_eval(ad_muls(y, 2)), AD_OK);
+    assert_null(g->flat);
+    ad_graph_free(g);
+}
+
+/* Without memory for a program, the plan is interpreted. */
+static void short_memory_is_no_error(void **state) {
+    (void)state;
+    double grads[2];
+    for (int i = 0; i < 2; i++) {
+        test_memory m = { .fail_at = -1 };
+        ad_graph *g = test_graph(&m);
+        ad_var *x = param_item(g, AD_F64, 0.5), *y = chain(x, ad_scalar(g, AD_F64, 0.01));
+        assert_int_equal(ad_eval(y), AD_OK);
+        if (i == 1) m.fail_at = m.calls, m.fail_on = true;
+        for (int k = 0; k < 9; k++) assert_int_equal(ad_eval(y), AD_OK);
+        assert_true((g->flat == NULL) == (i == 1));
+        assert_int_equal(ad_backward(y), AD_OK);
+        grads[i] = ad_grad_item(x);
+        ad_graph_free(g);
+        assert_all_released(&m);
+    }
+    assert_true(grads[0] == grads[1]);
+}
+
+/* A rule that runs within a pass of a program evaluates another root and takes the address of a result. */
+typedef struct {
+    ad_var *other, *result;
+    const double *at;
+} meddler;
+
+static void meddling_rule(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)n, (void)xs, (void)y;
+    meddler *m = user;
+    ad_eval(m->other);
+    m->at = ad_data(m->result);
+    dxs[0] = ad_muls(g, 2);
+}
+
+static void rules_may_end_the_program(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    meddler m = { 0 };
+    ad_var *x = param_item(g, AD_F64, 0.5), *first = chain(x, ad_scalar(g, AD_F64, 0.01));
+    m.result = first->creator->in[0];
+    m.other = chain(param_item(g, AD_F64, 0.25), ad_scalar(g, AD_F64, 0.01));
+    ad_var *y = chain(ad_custom(ad_sin(first), 1, &first, meddling_rule, &m), ad_scalar(g, AD_F64, 0.01));
+    double wanted = 0;
+    for (int k = 0; k < 8; k++) {
+        set_item(x, k == 7 ? 0.7 : 0.5);
+        assert_int_equal(ad_eval(y), AD_OK);
+        ad_zero_grad(y);
+        assert_int_equal(ad_backward(y), AD_OK);
+        if (k == 0) wanted = ad_grad_item(x);
+        assert_true((ad_grad_item(x) == wanted) == (k < 7));
+        assert_true(m.at != NULL && *m.at == ad_item(m.result));
+    }
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scalar_graphs),
         cmocka_unit_test(mixed_graphs),
         cmocka_unit_test(large_graphs),
+        cmocka_unit_test(programs_are_made_at_the_second_evaluation),
+        cmocka_unit_test(short_memory_is_no_error),
+        cmocka_unit_test(rules_may_end_the_program),
     };
     return cmocka_run_group_tests_name("flat", tests, find_types, NULL);
 }
