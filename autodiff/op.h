@@ -85,7 +85,7 @@ struct ad_optype {
        ad_gradient then fails with AD_EGRAD. */
     void (*vjp)(const ad_op *op, ad_var *g, ad_var *dx[]);
     void (*samples)(ad_sampler *s); /* calls ad_sample or ad_sample_values for each case; ad_check_op needs it */
-    const struct ad__flat_code *flat; /* for the library's own elementwise ops; NULL in all others */
+    const void *flat; /* for the library's own elementwise ops; NULL in all others */
 };
 
 /* Defines the descriptor ad_op_NAME. It does not compile unless NAME_samples is defined. */

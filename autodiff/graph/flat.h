@@ -36,9 +36,10 @@ struct ad__instr {
 };
 
 /* What an elementwise op's descriptor gives to programs: instructions by dtype. slopes are NULL without a gradient. */
-struct ad__flat_code {
+typedef struct {
     ad__instr_fn *value[2], *slopes[2];
-};
+} ad__flat_code;
+static inline const ad__flat_code *ad__flat_code_of(const ad_op *op) { return op->type->flat; }
 
 /* A value and its gradient, each in the first bytes of a double. */
 typedef struct {

@@ -138,7 +138,7 @@ static void add_op(maker *m, ad_op *op) {
         instr = ad__flat_instr(p, op, (uint32_t)((char *)m->parameters - (char *)p));
         memcpy(m->parameters, ad__attrs_of(op), op->type->attr_size);
         m->parameters += op->type->attr_size / sizeof(double);
-        instr.run = op->type->flat->value[ad__out(op)->layout->dtype];
+        instr.run = ad__flat_code_of(op)->value[ad__out(op)->layout->dtype];
     } else {
         instr.run = evaluate_op;
     }

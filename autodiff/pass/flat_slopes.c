@@ -62,7 +62,7 @@ static bool has_slope(const ad__flat *p, const ad_var *x) {
 /* A leaf's slot starts with the gradient that it has, or with -0, which changes nothing if it is added to. */
 static ad__instr slopes_of(maker *m, const ad_op *op, const ad__instr *value) {
     ad__instr i = *value;
-    i.run = op->type->flat->slopes[ad__out(op)->layout->dtype];
+    i.run = ad__flat_code_of(op)->slopes[ad__out(op)->layout->dtype];
     for (int k = 0; k < op->n_in; k++) {
         if (!ad__wants(op, k)) continue;
         ad_var *x = op->in[k];

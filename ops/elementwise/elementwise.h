@@ -179,12 +179,12 @@ typedef double f64;
     .formula = value_text, .gradient = slope_text, .arity = n, .flags = AD_OP_IN_PLACE,                   \
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 },\
     .vjp = name##_vjp,                                                                                                 \
-    .flat = &(const struct ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 },                           \
-                                           { name##_slope_step_f32, name##_slope_step_f64 } }
+    .flat = &(const ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 },                                  \
+                                    { name##_slope_step_f32, name##_slope_step_f64 } }
 #define AD__CONSTANT_FIELDS(name, n, value_text)                                                                 \
     .formula = value_text, .arity = n, .flags = AD_OP_CONSTANT,                                           \
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                                                          \
-    .flat = &(const struct ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 }, { 0 } }
+    .flat = &(const ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 }, { 0 } }
 
 /* The formulas become strings here, since a nested macro would receive them expanded. */
 #define AD_UNARY(name, doc_, lo, hi, VALUE, SLOPE, RULE, ...)                                                          \
