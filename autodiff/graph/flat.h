@@ -84,7 +84,7 @@ struct ad__flat {
     size_t n_reached, slopes_size;
     bool no_slopes; /* could not be made */
 
-    uint64_t evaluated; /* the clock when it last ran to its end; 0 if stamps must be compared: see note_changes */
+    uint64_t evaluated; /* the clock when it last ran to its end; 0 if stamps must be compared: see note_stamps */
     uint64_t pending;   /* the stamp that results which depend on changed leaves are still to get; 0 if none */
     bool random;        /* some Ops draw random numbers */
     bool stamped;       /* an Op gave itself a stamp */
