@@ -48,9 +48,7 @@ endif
 # optional PACKAGE,MACRO,SENTENCE: uses an installed package and defines the macro; otherwise prints the sentence.
 optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)))$(eval found_libs += \
            $(call libs,$(1))),$(info No $(1) found: $(3)))
-$(call optional,zlib,AD_HAVE_ZLIB,gzipped files cannot be read.)
-$(call optional,jansson,AD_HAVE_JANSSON,safetensors files cannot be read or written.)
-$(call optional,minizip,AD_HAVE_ZIP,.npz archives can be neither read nor written.)
+$(call optional,zlib,AD_HAVE_ZLIB,gzipped files and compressed .npz archives cannot be read.)
 
 # libcsv has no pkg-config file, so it is detected by linking a program with it.
 links_csv := $(shell t=$$(mktemp) && echo 'int main(void) { struct csv_parser p; return csv_init(&p, 0); }' | \

@@ -1,11 +1,11 @@
 /* file.h: files of parameters (safetensors) and of arrays (IDX, NumPy); included by nn.h.
 
    Calls that return a code return 0 or an AD_E... code, those that return a Var a constant Var or nil; in both cases
-   the graph has the error. AD_EIO: the file cannot be read or written, or is malformed. AD_EABSENT: this build lacks
-   the library that the call needs. Files are written under a temporary name beside PATH, forced to disk and renamed: after
-   a crash there is either the old file or the new one, complete, and so there is when several threads or programs save
-   to one path. A new file has the access rights of the one that it replaces. Symbolic links are followed. Folders,
-   devices and pipes are refused. */
+   the graph has the error. AD_EIO: the file cannot be read or written, or is malformed or damaged. AD_EABSENT: this
+   build lacks the library that the call needs. AD_ENOMEM: memory is short. Files are written under a temporary name
+   beside PATH, forced to disk and renamed: after a crash there is either the old file or the new one, complete, and so
+   there is when several threads or programs save to one path. A new file has the access rights of the one that it
+   replaces. Symbolic links are followed. Folders, devices and pipes are refused. */
 #ifndef NN_FILE_H
 #define NN_FILE_H
 
@@ -15,10 +15,12 @@
 extern "C" {
 #endif
 
-/* ---- parameters: safetensors (https://github.com/huggingface/safetensors), through jansson ----------- */
+/* ---- parameters: safetensors (https://github.com/huggingface/safetensors) ---------------------------- */
 
 /* The format holds named arrays, little-endian and row-major; Python and Rust have libraries for it. Writes the
-   parameters and buffers of m. */
+   parameters and buffers of m. The file begins with a checksum of all its bytes, autodiff.crc32 in __metadata__, which
+   other readers pass over: CRC-32, as of zip archives, with 0 for its own eight digits. nn_load refuses a file whose
+   bytes have another one. Files of other writers have no checksum and are read without one. */
 AD_API int nn_save(const nn_module *m, const char *path);
 /* Reads every parameter and buffer of m, or none of them after an error: AD_ESHAPE or AD_EDTYPE for a file that does
    not fit. Names and shapes must be those of m. Values of type F16, BF16, F32 and F64 are converted to the parameter's
@@ -31,8 +33,8 @@ AD_API int nn_load(nn_module *m, const char *path);
    multiplied by scale. */
 AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale);
 
-/* NumPy arrays of numbers or booleans in C order: a file of numpy.save, and one array of an archive of numpy.savez by
-   its name, through minizip. */
+/* NumPy arrays of numbers or booleans in C order: a file of numpy.save, and one array, by its name, of an archive of
+   numpy.savez or, with zlib, numpy.savez_compressed. Archives have a checksum for each array, .npy files have none. */
 AD_API ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path);
 AD_API ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name);
 /* Files for numpy.load. */

@@ -153,6 +153,16 @@ static inline FILE *open_source(const char *name) {
     return f;
 }
 
+/* CRC-32, the checksum of zip archives and of our safetensors files, bit by bit. */
+static inline uint32_t crc32_of(const unsigned char *p, size_t n) {
+    uint32_t c = ~0u;
+    for (size_t i = 0; i < n; i++) {
+        c ^= p[i];
+        for (int bit = 0; bit < 8; bit++) c = c >> 1 ^ (c & 1 ? 0xedb88320u : 0);
+    }
+    return ~c;
+}
+
 /* ---- leaves ------------------------------------------------------------------------------------ */
 
 static inline int set_all(ad_var *x, const double *values) {

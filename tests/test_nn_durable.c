@@ -22,12 +22,9 @@ typedef struct {
 static int save_npy(ad_var *x, const char *path) { return nn_save_npy(x, path); }
 static ad_var *load_npy(ad_graph *g, const char *path) { return nn_load_npy(g, AD_F64, path); }
 
-#ifdef AD_HAVE_ZIP
 static int save_npz(ad_var *x, const char *path) { return nn_save_npz(path, 1, (const char *[]){ "x" }, &x); }
 static ad_var *load_npz(ad_graph *g, const char *path) { return nn_load_npz(g, AD_F64, path, "x"); }
-#endif
 
-#ifdef AD_HAVE_JANSSON
 static nn_module *holder(ad_graph *g, ad_var *x) {
     nn_module *m = nn_module_new(g, "holder", (nn_forward_fn *)nn_apply, 0);
     nn_add_parameter(m, "x", x);
@@ -39,16 +36,11 @@ static ad_var *load_net(ad_graph *g, const char *path) {
     nn_load(holder(g, x), path);
     return x;
 }
-#endif
 
 static const format formats[] = {
     { "npy", save_npy, load_npy },
-#ifdef AD_HAVE_ZIP
     { "npz", save_npz, load_npz },
-#endif
-#ifdef AD_HAVE_JANSSON
     { "safetensors", save_net, load_net },
-#endif
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 

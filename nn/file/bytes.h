@@ -11,6 +11,11 @@ static inline uint64_t nn__uint_of(const unsigned char *p, int size, bool big_en
     return v;
 }
 
+/* v as `size` bytes, the lowest first. */
+static inline void nn__put_little_endian(uint64_t v, int size, unsigned char *p) {
+    for (int i = 0; i < size; i++, v >>= 8) p[i] = (unsigned char)v;
+}
+
 typedef struct {
     char kind; /* 'u' unsigned, 'i' signed integer, 'f' IEEE 754, 'b' bfloat16 */
     unsigned char size; /* bytes: 1, 2, 4 or 8; of 'f' 2, 4 or 8, of 'b' 2 */

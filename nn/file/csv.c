@@ -10,6 +10,7 @@
 
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
+#include "nn/file/fault.h"
 #include "nn/file/path.h"
 #include "nn/file/plain.h"
 #include "nn/file/table_private.h"
@@ -78,6 +79,10 @@ static int fail_memory(const nn_table *t) {
     return ad_fail(t->object.graph, AD_ENOMEM, "read_csv: %s: out of memory for a field", t->path);
 }
 
+static int fail_file(const nn_table *t, const char *fault) {
+    return ad_fail(t->object.graph, nn__fault_code(fault), "read_csv: %s: %s", t->path, fault);
+}
+
 static int fail_parsing(const reader *r, struct csv_parser *p) {
     const nn_table *t = r->table;
     if (csv_error(p) == CSV_ENOMEM || csv_error(p) == CSV_ETOOBIG) return fail_memory(t);
@@ -107,9 +112,7 @@ static int read_all(reader *r, FILE *f, struct csv_parser *p) {
     for (size_t n, first = 1; (n = read_chunk(r, f, first, bytes, sizeof bytes)) > 0; first = 0)
         if (csv_parse(p, bytes, n, on_field, on_line, r) != n) return fail_parsing(r, p);
     if (!ad_ok(r->table->object.graph)) return ad_error_code(r->table->object.graph);
-    if (ferror(f))
-        return ad_fail(r->table->object.graph, AD_EIO, "read_csv: %s: %s", r->table->path,
-                       strerror(errno ? errno : EIO));
+    if (ferror(f)) return fail_file(r->table, nn__fault_of(errno));
     if (csv_fini(p, on_field, on_line, r) != 0) return fail_parsing(r, p);
     return ad_error_code(r->table->object.graph);
 }
@@ -167,7 +170,7 @@ nn_table *nn_read_csv(ad_graph *g, const char *path, nn_csv_opts o) {
     *t = (nn_table){ .object = { g, &t->object }, .path = strcpy(shown, nn__path_end(path)) };
     const char *fault;
     FILE *f = nn__plain_open(path, &fault);
-    if (f == NULL) return ad_fail(g, AD_EIO, "read_csv: %s: %s", t->path, fault), NULL;
+    if (f == NULL) return ad_fail(g, nn__fault_code(fault), "read_csv: %s: %s", t->path, fault), NULL;
     int rc = load(t, f, o);
     fclose(f);
     return rc == AD_OK ? t : NULL;

@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "nn/file/fault.h"
 #include "nn/file/plain.h"
 
 /* ---- names ------------------------------------------------------------------------------------------- */
@@ -74,16 +75,16 @@ static bool follow(char path[NN__PATH]) {
    or the text of a fault. */
 static const char *resolve(const char *path, char to[NN__PATH], struct stat *about) {
     enum { MOST_LINKS = 40 };
-    if (*path == '\0') return strerror(ENOENT);
-    if (strlen(path) >= NN__PATH) return strerror(ENAMETOOLONG);
+    if (*path == '\0') return nn__fault_of(ENOENT);
+    if (strlen(path) >= NN__PATH) return nn__fault_of(ENAMETOOLONG);
     strcpy(to, path);
     for (int i = 0; i < MOST_LINKS; i++) {
         about->st_mode = 0;
-        if (lstat(to, about) != 0) return errno == ENOENT ? NULL : strerror(errno);
+        if (lstat(to, about) != 0) return errno == ENOENT ? NULL : nn__fault_of(errno);
         if (!S_ISLNK(about->st_mode)) return nn__plain_fault(about->st_mode);
-        if (!follow(to)) return strerror(errno);
+        if (!follow(to)) return nn__fault_of(errno);
     }
-    return strerror(ELOOP);
+    return nn__fault_of(ELOOP);
 }
 
 /* ---- temporary files --------------------------------------------------------------------------------- */
@@ -153,10 +154,10 @@ const char *nn__durable_open(nn__durable *d, const char *path) {
     if (fault != NULL) return fault;
     remove_dead_writers_files(d->path);
     int fd = create(d, replaced.st_mode ? 0600 : 0666);
-    if (fd < 0) return strerror(errno);
+    if (fd < 0) return nn__fault_of(errno);
     d->to = take_rights(fd, &replaced) ? fdopen(fd, "wb") : NULL;
     if (d->to != NULL) return errno = 0, NULL; /* a write that fails sets it: see nn__durable_close */
-    fault = strerror(errno);
+    fault = nn__fault_of(errno);
     unlink(d->temporary);
     close(fd);
     return fault;
@@ -183,7 +184,7 @@ const char *nn__durable_close(nn__durable *d) {
     if (fault == 0 && rename(d->temporary, d->path) != 0) fault = errno;
     if (fault != 0) {
         nn__durable_drop(d);
-        return strerror(fault);
+        return nn__fault_of(fault);
     }
     sync_folder(d->path);
     fclose(d->to);

@@ -16,6 +16,7 @@
 #include "autodiff/op.h"
 #include "nn/file.h"
 #include "nn/file/bytes.h"
+#include "nn/file/fault.h"
 #include "nn/file/path.h"
 #include "nn/file/plain.h"
 
@@ -34,8 +35,8 @@ static int source_read(void *source, int n, void *to) {
 static const char *source_fault(void *source) {
     int fault = Z_OK;
     gzerror((gzFile)source, &fault);
-    if (fault == Z_ERRNO) return strerror(errno);
-    if (fault == Z_MEM_ERROR) return strerror(ENOMEM);
+    if (fault == Z_ERRNO) return nn__fault_of(errno);
+    if (fault == Z_MEM_ERROR) return nn__no_memory;
     return fault == Z_BUF_ERROR ? "its gzip data is truncated" : "its gzip data is damaged";
 }
 #else
@@ -48,7 +49,7 @@ static int source_read(void *source, int n, void *to) {
 }
 static const char *source_fault(void *source) {
     (void)source;
-    return strerror(errno);
+    return nn__fault_of(errno);
 }
 #endif
 
@@ -80,7 +81,8 @@ typedef struct {
 } idx;
 
 static int fail_reading(const idx *f) {
-    return ad_fail(f->graph, AD_EIO, "load_idx: %s: %s", f->path, source_fault(f->source));
+    const char *fault = source_fault(f->source);
+    return ad_fail(f->graph, nn__fault_code(fault), "load_idx: %s: %s", f->path, fault);
 }
 
 /* Reads n bytes of the header. */
@@ -160,7 +162,7 @@ ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale) {
     const char *fault;
     idx f = { .graph = g, .path = nn__path_end(path) };
     int fd = nn__plain_fd(path, &fault);
-    if (fd < 0) return ad_fail(g, AD_EIO, "load_idx: %s: %s", f.path, fault), ad_nil(g);
+    if (fd < 0) return ad_fail(g, nn__fault_code(fault), "load_idx: %s: %s", f.path, fault), ad_nil(g);
     f.source = source_open(fd);
     if (f.source == NULL) {
         close(fd);

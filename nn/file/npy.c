@@ -1,4 +1,4 @@
-/* npy.c: NumPy's arrays: .npy files, and reading them from .npz archives, through minizip:
+/* npy.c: NumPy's arrays: .npy files, and reading them from .npz archives:
    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 #define _POSIX_C_SOURCE 200809L
 #include "nn/file/npy.h"
@@ -8,34 +8,30 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#ifdef AD_HAVE_ZIP
-#include <unzip.h>
-
-#include "nn/file/archive.h"
-#endif
-
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/file.h"
 #include "nn/file/bytes.h"
 #include "nn/file/durable.h"
+#include "nn/file/fault.h"
 #include "nn/file/path.h"
 #include "nn/file/plain.h"
+#include "nn/file/zip.h"
 
 typedef struct {
     ad_graph *graph;
     const char *caller, *path, *member; /* for messages; member: "" for an .npy file, otherwise "/name" */
     nn__read_fn *read;
     void *source;
-    const char *cut; /* the message where read finds too few bytes */
-    int64_t size;    /* bytes of the file or member */
-    int64_t begin;   /* the first byte of the elements */
+    const char *(*cut)(void *source); /* why read found too few bytes */
+    int64_t size;                     /* bytes of the file or member */
+    int64_t begin;                    /* the first byte of the elements */
     nn__format format;
     ad_shape shape;
 } npy;
 
 static int fail(const npy *f, const char *fault) {
-    return ad_fail(f->graph, AD_EIO, "%s: %s%s: %s", f->caller, f->path, f->member, fault);
+    return ad_fail(f->graph, nn__fault_code(fault), "%s: %s%s: %s", f->caller, f->path, f->member, fault);
 }
 
 /* ---- the header: a Python dictionary ----------------------------------------------------------------- */
@@ -86,7 +82,7 @@ static int parse_header(npy *f, const char *header) {
 }
 
 static int read_bytes(const npy *f, int n, void *to) {
-    return f->read(f->source, n, to) == n ? AD_OK : fail(f, f->cut);
+    return f->read(f->source, n, to) == n ? AD_OK : fail(f, f->cut(f->source));
 }
 
 /* Magic string, version, the length of the dictionary in 2 bytes or, from version 2 on, in 4, and the dictionary. */
@@ -95,15 +91,16 @@ static int read_header(npy *f) {
     unsigned char start[FIXED + 4];
     char text[LONGEST + 1];
     if (f->size < FIXED + 4) return fail(f, "is not an .npy file");
-    if (read_bytes(f, FIXED, start) != AD_OK) return AD_EIO;
+    int rc = read_bytes(f, FIXED, start);
+    if (rc != AD_OK) return rc;
     if (memcmp(start, "\x93NUMPY", MAGIC) != 0) return fail(f, "is not an .npy file");
     int wide = start[MAGIC] >= 2 ? 4 : 2;
-    if (read_bytes(f, wide, start + FIXED) != AD_OK) return AD_EIO;
+    if ((rc = read_bytes(f, wide, start + FIXED)) != AD_OK) return rc;
     int64_t length = (int64_t)nn__uint_of(start + FIXED, wide, false);
     f->begin = FIXED + wide + length;
     if (f->begin > f->size || length == 0) return fail(f, "ends within its header");
     if (length > LONGEST) return fail(f, "has a header of more than 16384 bytes");
-    if (read_bytes(f, (int)length, text) != AD_OK) return AD_EIO;
+    if ((rc = read_bytes(f, (int)length, text)) != AD_OK) return rc;
     text[length] = '\0';
     return parse_header(f, text);
 }
@@ -117,7 +114,7 @@ static int check_size(const npy *f) {
 static ad_var *read_array(npy *f, ad_dtype t) {
     if (read_header(f) != AD_OK || check_size(f) != AD_OK) return ad_nil(f->graph);
     ad_var *x = ad_zeros(f->graph, t, f->shape);
-    if (ad_ok(f->graph) && !nn__read_numbers(f->read, f->source, f->format, 1, x)) fail(f, f->cut);
+    if (ad_ok(f->graph) && !nn__read_numbers(f->read, f->source, f->format, 1, x)) fail(f, f->cut(f->source));
     return ad_ok(f->graph) ? x : ad_nil(f->graph);
 }
 
@@ -126,13 +123,18 @@ static ad_var *read_array(npy *f, ad_dtype t) {
 /* An nn__read_fn of a FILE. */
 static int read_file(void *file, int n, void *to) { return (int)fread(to, 1, (size_t)n, file); }
 
+static const char *file_cut(void *file) {
+    return ferror((FILE *)file) ? nn__fault_of(errno) : "cannot be read completely";
+}
+
 static ad_var *load_file(npy *f, ad_dtype t, FILE *file) {
     struct stat about;
-    if (fstat(fileno(file), &about) != 0) return fail(f, strerror(errno)), ad_nil(f->graph);
+    if (fstat(fileno(file), &about) != 0) return fail(f, nn__fault_of(errno)), ad_nil(f->graph);
     f->read = read_file;
     f->source = file;
-    f->cut = "cannot be read completely";
+    f->cut = file_cut;
     f->size = about.st_size;
+    errno = 0;
     return read_array(f, t);
 }
 
@@ -150,66 +152,29 @@ ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path) {
 
 /* ---- members of .npz archives ------------------------------------------------------------------------ */
 
-#ifdef AD_HAVE_ZIP
-static unzFile open_archive(FILE *f) {
-    zlib_filefunc64_def calls = nn__archive_calls(f);
-    return unzOpen2_64("", &calls);
-}
-
-/* An nn__read_fn of an unzFile. */
-static int read_member(void *archive, int n, void *to) {
-    int at = 0;
-    for (int got = 1; at < n && got > 0; at += got)
-        if ((got = unzReadCurrentFile((unzFile)archive, (char *)to + at, (unsigned)(n - at))) < 0) return got;
-    return at;
-}
-
-/* The archive's open member, which must end with the array. */
-static ad_var *read_open_member(npy *f, ad_dtype t, unzFile archive, int64_t size) {
-    f->read = read_member;
-    f->source = archive;
-    f->cut = "is damaged";
-    f->size = size;
-    ad_var *x = read_array(f, t);
-    if (ad_ok(f->graph) && read_member(archive, 1, &(char){ 0 }) != 0) fail(f, f->cut);
-    return x;
-}
-
-static ad_var *find_member(npy *f, ad_dtype t, unzFile archive, const char *name) {
-    enum { CASE_SENSITIVE = 1 };
-    unz_file_info64 about;
-    ad_var *nil = ad_nil(f->graph);
-    if (unzLocateFile(archive, name, CASE_SENSITIVE) != UNZ_OK) return fail(f, "is not in the archive"), nil;
-    if (unzGetCurrentFileInfo64(archive, &about, NULL, 0, NULL, 0, NULL, 0) != UNZ_OK)
-        return fail(f, "is damaged"), nil;
-    if (about.uncompressed_size > (uint64_t)1 << 40) return fail(f, "is too large"), nil;
-    if (unzOpenCurrentFile(archive) != UNZ_OK)
-        return fail(f, "is damaged, or compressed with another method than deflate"), nil;
-    ad_var *x = read_open_member(f, t, archive, (int64_t)about.uncompressed_size);
-    int fault = unzCloseCurrentFile(archive); /* compares the checksum */
-    if (ad_ok(f->graph) && fault != UNZ_OK) fail(f, "is damaged");
-    return ad_ok(f->graph) ? x : nil;
+static const char *member_cut(void *member) {
+    const nn__member *m = member;
+    return m->fault ? m->fault : "is damaged";
 }
 
 static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
     const char *fault;
+    nn__member m;
+    ad_var *x = NULL;
     FILE *file = nn__plain_open(path, &fault);
-    if (file == NULL) return fail(f, fault), ad_nil(f->graph);
-    errno = 0;
-    unzFile archive = open_archive(file);
-    ad_var *x = archive ? find_member(f, t, archive, name) : ad_nil(f->graph);
-    if (archive == NULL) fail(f, errno ? strerror(errno) : "is not an archive");
-    else unzClose(archive);
-    fclose(file);
-    return x;
+    if (file != NULL) fault = nn__member_open(&m, file, name);
+    if (fault == NULL) {
+        f->read = nn__member_read;
+        f->cut = member_cut;
+        f->source = &m;
+        f->size = m.size;
+        x = read_array(f, t);
+        fault = nn__member_close(&m);
+    }
+    if (file != NULL) fclose(file);
+    if (fault != NULL) fail(f, fault); /* unless read_array has failed before */
+    return ad_ok(f->graph) ? x : ad_nil(f->graph);
 }
-#else
-static ad_var *load_member(npy *f, ad_dtype t, const char *path, const char *name) {
-    (void)t, (void)path, (void)name;
-    ad_fail(f->graph, AD_EABSENT, "load_npz: %s%s: this build has no minizip", f->path, f->member);
-    return ad_nil(f->graph);
-}
-#endif
 
 ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name) {
     char member[256], file[260];
@@ -259,5 +224,5 @@ int nn_save_npy(const ad_var *x, const char *path) {
         fwrite(ad_data(x), 1, ad_bytes_of(x), d.to);
         fault = nn__durable_close(&d);
     }
-    return fault ? ad_fail(g, AD_EIO, "save_npy: %s: %s", nn__path_end(path), fault) : AD_OK;
+    return fault ? ad_fail(g, nn__fault_code(fault), "save_npy: %s: %s", nn__path_end(path), fault) : AD_OK;
 }

@@ -1,4 +1,4 @@
-/* safetensors.c: safetensors files: https://github.com/huggingface/safetensors#format
+/* safetensors.c: reads safetensors files: https://github.com/huggingface/safetensors#format
 
    A length in 8 bytes, that many bytes of JSON, then the elements of the arrays, all little-endian. The JSON has the
    dtype, shape and byte range of each array; the ranges neither overlap nor leave gaps. */
@@ -13,15 +13,14 @@
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/file/bytes.h"
-#include "nn/file/durable.h"
+#include "nn/file/checksum.h"
+#include "nn/file/fault.h"
+#include "nn/file/json.h"
 #include "nn/file/path.h"
 #include "nn/file/plain.h"
 
-#ifdef AD_HAVE_JANSSON
-#include <jansson.h>
-
-enum { CHUNK = 16 << 10, LENGTH = 8, MOST_HEADER = 100000000 /* the limit of the reference implementation */ };
-static const char NOTES[] = "__metadata__";
+enum { LENGTH = NN__LENGTH, MOST_HEADER = 100000000 /* the limit of the reference implementation */ };
+static const char NOTES[] = NN__NOTES;
 
 /* ---- element types ----------------------------------------------------------------------------------- */
 
@@ -44,139 +43,15 @@ static const element_type *type_named(const char *name) {
     return NULL;
 }
 
-static const char *name_of(ad_dtype t) { return t == AD_F32 ? "F32" : "F64"; }
+/* ---- reading ------------------------------------------------------------------------------------------ */
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
-
-/* What messages begin with: "save: net.safetensors". */
 typedef struct {
     ad_graph *graph;
     const char *caller, *path; /* path: its end */
 } place;
 
-static int fail_memory(const place *p) {
-    return ad_fail(p->graph, AD_ENOMEM, "%s: %s: out of memory for the file's header", p->caller, p->path);
-}
-
-static int check_name(const place *p, const char *name, const json_t *header) {
-    if (strcmp(name, NOTES) == 0)
-        return ad_fail(p->graph, AD_EVALUE, "%s: %s: an array cannot be called %s", p->caller, p->path, NOTES);
-    if (json_object_get(header, name) != NULL)
-        return ad_fail(p->graph, AD_EVALUE, "%s: %s: two arrays are called %s", p->caller, p->path, name);
-    json_t *text = json_string(name);
-    bool valid = text != NULL;
-    json_decref(text);
-    return valid ? AD_OK : ad_fail(p->graph, AD_EVALUE, "%s: %s: a name is not UTF-8", p->caller, p->path);
-}
-
-static int add_entry(const place *p, json_t *header, nn_parameter a, int64_t *at) {
-    int rc = check_name(p, a.name, header);
-    if (rc != AD_OK) return rc;
-    int64_t end = *at + (int64_t)ad_bytes_of(a.var);
-    json_t *shape = json_array();
-    ad_shape s = ad_shape_of(a.var);
-    for (int i = 0; i < s.ndim; i++)
-        if (json_array_append_new(shape, json_integer(s.dim[i])) != 0) rc = AD_ENOMEM;
-    json_t *entry = json_pack("{s:s, s:o, s:[I,I]}", "dtype", name_of(ad_dtype_of(a.var)), "shape", shape,
-                              "data_offsets", (json_int_t)*at, (json_int_t)end);
-    if (json_object_set_new(header, a.name, entry) != 0) rc = AD_ENOMEM;
-    *at = end;
-    return rc == AD_OK ? AD_OK : fail_memory(p);
-}
-
-static int add_notes(const place *p, json_t *header, int n, const nn__note *notes) {
-    if (n == 0) return AD_OK;
-    json_t *all = json_object();
-    int rc = json_object_set_new(header, NOTES, all);
-    for (int i = 0; i < n && rc == 0; i++) rc = json_object_set_new(all, notes[i].name, json_string(notes[i].text));
-    return rc == 0 ? AD_OK : fail_memory(p);
-}
-
-/* The order of the arrays in the file: f64 first, which aligns each array to the size of its elements. */
-static const ad_dtype order[] = { AD_F64, AD_F32 };
-enum { DTYPES = sizeof order / sizeof *order };
-
-static int add_entries(const place *p, json_t *header, int n, const nn_parameter *arrays) {
-    int64_t at = 0;
-    int rc = AD_OK;
-    for (int k = 0; k < DTYPES; k++)
-        for (int i = 0; i < n && rc == AD_OK; i++)
-            if (ad_dtype_of(arrays[i].var) == order[k]) rc = add_entry(p, header, arrays[i], &at);
-    return rc;
-}
-
-/* The JSON, padded with spaces so that the arrays begin at a multiple of 8 bytes; NULL where memory is short. */
-static char *header_text(const json_t *header, size_t *size) {
-    char *text = json_dumps(header, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    size_t length = text ? strlen(text) : 0;
-    char *padded = text ? realloc(text, length + LENGTH) : NULL;
-    if (padded == NULL) return free(text), NULL;
-    *size = (length + LENGTH - 1) / LENGTH * LENGTH;
-    memset(padded + length, ' ', *size - length);
-    return padded;
-}
-
-static void put_little_endian(uint64_t v, int n, unsigned char *p) {
-    for (int i = 0; i < n; i++, v >>= 8) p[i] = (unsigned char)v;
-}
-
-static void write_array(FILE *f, const ad_var *x) {
-    unsigned char bytes[CHUNK];
-    int size = (int)ad_dtype_size(ad_dtype_of(x)), n = 0;
-    const char *from = ad_data(x);
-    for (int64_t i = 0; i < ad_numel(x); i++, n += size, from += size) {
-        if (n == CHUNK) fwrite(bytes, 1, CHUNK, f), n = 0;
-        uint32_t narrow;
-        uint64_t wide;
-        if (size == 4) memcpy(&narrow, from, 4), wide = narrow;
-        else memcpy(&wide, from, 8);
-        put_little_endian(wide, size, bytes + n);
-    }
-    fwrite(bytes, 1, (size_t)n, f);
-}
-
-static void write_all(FILE *f, const char *header, size_t size, int n, const nn_parameter *arrays) {
-    unsigned char length[LENGTH];
-    put_little_endian(size, LENGTH, length);
-    fwrite(length, 1, LENGTH, f);
-    fwrite(header, 1, size, f);
-    for (int k = 0; k < DTYPES; k++)
-        for (int i = 0; i < n; i++)
-            if (ad_dtype_of(arrays[i].var) == order[k]) write_array(f, arrays[i].var);
-}
-
-static int write_file(const place *p, const char *path, const char *header, size_t size, int n,
-                      const nn_parameter *arrays) {
-    nn__durable d;
-    const char *fault = nn__durable_open(&d, path);
-    if (fault == NULL) {
-        write_all(d.to, header, size, n, arrays);
-        fault = nn__durable_close(&d);
-    }
-    return fault ? ad_fail(p->graph, AD_EIO, "%s: %s: %s", p->caller, p->path, fault) : AD_OK;
-}
-
-int nn__write_tensors(ad_graph *g, const char *caller, const char *path, int n, const nn_parameter *arrays, int n_notes,
-                      const nn__note *notes) {
-    if (!ad_ok(g)) return g ? ad_error_code(g) : AD_EVALUE;
-    if (path == NULL) return ad_fail(g, AD_EVALUE, "%s: path is NULL", caller);
-    place p = { g, caller, nn__path_end(path) };
-    json_t *header = json_object();
-    if (header == NULL) return fail_memory(&p);
-    size_t size = 0;
-    int rc = add_notes(&p, header, n_notes, notes);
-    if (rc == AD_OK) rc = add_entries(&p, header, n, arrays);
-    char *text = rc == AD_OK ? header_text(header, &size) : NULL;
-    json_decref(header);
-    if (rc == AD_OK) rc = text ? write_file(&p, path, text, size, n, arrays) : fail_memory(&p);
-    free(text);
-    return rc;
-}
-
-/* ---- reading ------------------------------------------------------------------------------------------ */
-
 typedef struct {
-    const char *name; /* in json's memory */
+    const char *name; /* in the file's bytes */
     const element_type *type;
     ad_shape shape;
     int64_t begin, end; /* bytes, from the end of the header */
@@ -187,10 +62,10 @@ struct nn__tensor_file {
     char path_end[256];
     int64_t size; /* of the file */
     unsigned char *bytes;
-    int64_t header; /* bytes of JSON */
-    json_t *json;
-    entry *entries; /* in the order of begin */
-    int n;
+    int64_t header;  /* bytes of JSON */
+    entry *entries;  /* by name */
+    nn__note *notes; /* by name */
+    int n, n_notes;
 };
 
 static int fail(const nn__tensor_file *f, int code, const char *format, ...) AD_PRINTF(3, 4);
@@ -204,29 +79,34 @@ static int fail(const nn__tensor_file *f, int code, const char *format, ...) {
     return code;
 }
 
+static int fail_file(const nn__tensor_file *f, const char *fault) {
+    return fail(f, nn__fault_code(fault), "%s", fault);
+}
+
 static int read_bytes(nn__tensor_file *f, FILE *from) {
     struct stat about;
-    if (fstat(fileno(from), &about) != 0) return fail(f, AD_EIO, "%s", strerror(errno));
+    if (fstat(fileno(from), &about) != 0) return fail_file(f, nn__fault_of(errno));
     f->size = about.st_size;
     if (f->size < LENGTH)
         return fail(f, AD_EIO, "is truncated: %lld bytes, fewer than the 8 it begins with", (long long)f->size);
     f->bytes = ad_scope_closing(f->place.graph, (size_t)f->size, NULL);
     if (f->bytes == NULL) return AD_ENOMEM;
+    errno = 0;
     if (fread(f->bytes, 1, (size_t)f->size, from) != (size_t)f->size)
-        return fail(f, AD_EIO, "%s", ferror(from) ? strerror(errno) : "changed while it was read");
+        return fail_file(f, ferror(from) ? nn__fault_of(errno) : "changed while it was read");
     return AD_OK;
 }
 
 static int read_file(nn__tensor_file *f, const char *path) {
     const char *fault;
     FILE *from = nn__plain_open(path, &fault);
-    if (from == NULL) return fail(f, AD_EIO, "%s", fault);
+    if (from == NULL) return fail_file(f, fault);
     int rc = read_bytes(f, from);
     fclose(from);
     return rc;
 }
 
-static int parse_header(nn__tensor_file *f) {
+static int find_header(nn__tensor_file *f) {
     uint64_t length = nn__uint_of(f->bytes, LENGTH, false);
     if (length > MOST_HEADER)
         return fail(f, AD_EIO, "is not a safetensors file: it begins with a header of %llu bytes, more than %d",
@@ -235,34 +115,66 @@ static int parse_header(nn__tensor_file *f) {
         return fail(f, AD_EIO, "is truncated: a header of %lld bytes, %lld found", (long long)length,
                     (long long)(f->size - LENGTH));
     f->header = (int64_t)length;
-    json_error_t fault;
-    f->json = json_loadb((const char *)f->bytes + LENGTH, (size_t)length, JSON_REJECT_DUPLICATES, &fault);
-    if (f->json == NULL && json_error_code(&fault) == json_error_out_of_memory) return fail_memory(&f->place);
-    if (f->json == NULL) return fail(f, AD_EIO, "its header is not JSON: %s", fault.text);
-    return json_is_object(f->json) ? AD_OK : fail(f, AD_EIO, "its header is not a JSON object");
+    return AD_OK;
 }
 
-static int parse_shape(const nn__tensor_file *f, entry *e, const json_t *shape) {
-    if (!json_is_array(shape)) return fail(f, AD_EIO, "%s: its shape is not a list", e->name);
-    if (json_array_size(shape) > AD_MAX_NDIM)
-        return fail(f, AD_EIO, "%s: has %zu axes; at most %d can be read", e->name, json_array_size(shape),
-                    AD_MAX_NDIM);
-    e->shape.ndim = (int)json_array_size(shape);
-    for (int i = 0; i < e->shape.ndim; i++) {
-        const json_t *size = json_array_get(shape, (size_t)i);
-        e->shape.dim[i] = json_is_integer(size) ? json_integer_value(size) : -1;
-        if (e->shape.dim[i] < 0) return fail(f, AD_EIO, "%s: axis %d of its shape is not a size", e->name, i);
+/* Files of other writers have no checksum, or have it elsewhere, where it means nothing. */
+static int check_checksum(const nn__tensor_file *f) {
+    enum { BEFORE = sizeof NN__BEFORE_CHECKSUM - 1, HEAD = LENGTH + BEFORE };
+    char text[NN__DIGITS + 1];
+    const unsigned char *rest = f->bytes + HEAD + NN__DIGITS;
+    if (f->header < BEFORE + NN__DIGITS + 1 || memcmp(f->bytes + LENGTH, NN__BEFORE_CHECKSUM, BEFORE) != 0)
+        return AD_OK;
+    uint32_t crc = nn__crc32(nn__crc32(0, f->bytes, HEAD), "00000000", NN__DIGITS);
+    crc = nn__crc32(crc, rest, (size_t)(f->bytes + f->size - rest));
+    snprintf(text, sizeof text, "%08lx", (unsigned long)crc);
+    if (memcmp(text, rest - NN__DIGITS, NN__DIGITS) == 0) return AD_OK;
+    return fail(f, AD_EIO,
+                "is damaged: the checksum of its bytes is %s and not %.8s; or another program changed it and "
+                "kept " NN__CHECKSUM " in its " NN__NOTES,
+                text, (const char *)rest - NN__DIGITS);
+}
+
+static int fail_json(const nn__tensor_file *f, const char *fault) {
+    return fail(f, AD_EIO, "its header is not JSON: %s", fault);
+}
+
+static int check_json(const nn__tensor_file *f) {
+    const char *text = (const char *)f->bytes + LENGTH, *fault = nn__json_fault(text, (size_t)f->header);
+    if (fault != NULL) return fail_json(f, fault);
+    return text[strspn(text, " \t\r\n")] == '{' ? AD_OK : fail(f, AD_EIO, "its header is not a JSON object");
+}
+
+/* ---- the header, which is JSON without faults ------------------------------------------------------- */
+
+static int parse_shape(const nn__tensor_file *f, entry *e, char *at) {
+    if (at == NULL || nn__json_kind(&at) != '[') return fail(f, AD_EIO, "%s: its shape is not a list", e->name);
+    int n = nn__json_count(at);
+    if (n > AD_MAX_NDIM) return fail(f, AD_EIO, "%s: has %d axes; at most %d can be read", e->name, n, AD_MAX_NDIM);
+    for (bool more = nn__json_enter(&at); more; more = nn__json_more(&at)) {
+        int64_t size = -1;
+        if (!nn__json_integer(&at, &size) || size < 0)
+            return fail(f, AD_EIO, "%s: axis %d of its shape is not a size", e->name, e->shape.ndim);
+        e->shape.dim[e->shape.ndim++] = size;
     }
     return AD_OK;
 }
 
-static int parse_place(const nn__tensor_file *f, entry *e, const json_t *offsets) {
-    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+static int fail_offsets(const nn__tensor_file *f, const entry *e) {
+    return fail(f, AD_EIO, "%s: its data_offsets are not two integers", e->name);
+}
+
+static int parse_offsets(const nn__tensor_file *f, entry *e, char *at) {
+    if (at == NULL || nn__json_kind(&at) != '[' || nn__json_count(at) != 2) return fail_offsets(f, e);
+    nn__json_enter(&at);
+    if (!nn__json_integer(&at, &e->begin)) return fail_offsets(f, e);
+    nn__json_more(&at);
+    if (!nn__json_integer(&at, &e->end)) return fail_offsets(f, e);
+    return AD_OK;
+}
+
+static int check_place(const nn__tensor_file *f, const entry *e) {
     int64_t all = f->size - LENGTH - f->header, numel = ad_shape_numel(e->shape);
-    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
-        return fail(f, AD_EIO, "%s: its data_offsets are not two integers", e->name);
-    e->begin = json_integer_value(begin);
-    e->end = json_integer_value(end);
     if (e->begin < 0 || e->begin > e->end || e->end > all)
         return fail(f, AD_EIO, "%s: bytes %lld to %lld are out of range: the file has %lld", e->name,
                     (long long)e->begin, (long long)e->end, (long long)all);
@@ -272,37 +184,75 @@ static int parse_place(const nn__tensor_file *f, entry *e, const json_t *offsets
                 ad_shape_str(e->shape).text, e->type->name, (long long)(e->end - e->begin));
 }
 
-static int parse_entry(const nn__tensor_file *f, const char *name, const json_t *value, entry *e) {
-    *e = (entry){ .name = name };
-    const char *type = json_string_value(json_object_get(value, "dtype"));
-    if (type == NULL) return fail(f, AD_EIO, "%s: has no dtype", name);
-    e->type = type_named(type);
-    if (e->type == NULL) return fail(f, AD_EIO, "%s: its dtype %.40s is unknown", name, type);
-    int rc = parse_shape(f, e, json_object_get(value, "shape"));
-    return rc == AD_OK ? parse_place(f, e, json_object_get(value, "data_offsets")) : rc;
-}
+/* Where the values of an entry begin; NULL where it has none. */
+typedef struct {
+    char *dtype, *shape, *offsets;
+} fields;
 
-static int check_notes(const nn__tensor_file *f, json_t *notes) {
-    if (!json_is_object(notes)) return fail(f, AD_EIO, "its %s is not a JSON object", NOTES);
-    const char *key;
-    json_t *value;
-    json_object_foreach(notes, key, value) {
-        if (!json_is_string(value)) return fail(f, AD_EIO, "%s in its %s is not a string", key, NOTES);
+/* Moves the cursor past the value. */
+static int find_fields(const nn__tensor_file *f, char **at, fields *to) {
+    if (nn__json_kind(at) != '{') return nn__json_skip(at), AD_OK;
+    for (bool more = nn__json_enter(at); more; more = nn__json_more(at)) {
+        const char *key = nn__json_key(at);
+        char **field = strcmp(key, "dtype") == 0          ? &to->dtype
+                       : strcmp(key, "shape") == 0        ? &to->shape
+                       : strcmp(key, "data_offsets") == 0 ? &to->offsets
+                                                          : NULL;
+        if (field != NULL && *field != NULL) return fail_json(f, "duplicate object key");
+        if (field != NULL) *field = *at;
+        nn__json_skip(at);
     }
     return AD_OK;
 }
 
-static int parse_entries(nn__tensor_file *f) {
-    size_t bytes = (json_object_size(f->json) + 1) * sizeof *f->entries;
-    const char *key;
-    json_t *value;
-    f->entries = ad_scope_array(f->place.graph, bytes);
+static int parse_entry(const nn__tensor_file *f, const char *name, char **at, entry *e) {
+    *e = (entry){ .name = name };
+    fields of = { 0 };
+    int rc = find_fields(f, at, &of);
+    if (rc != AD_OK) return rc;
+    if (of.dtype == NULL || nn__json_kind(&of.dtype) != '"') return fail(f, AD_EIO, "%s: has no dtype", name);
+    const char *type = nn__json_string(&of.dtype);
+    e->type = type_named(type);
+    if (e->type == NULL) return fail(f, AD_EIO, "%s: its dtype %.40s is unknown", name, type);
+    rc = parse_shape(f, e, of.shape);
+    if (rc == AD_OK) rc = parse_offsets(f, e, of.offsets);
+    return rc == AD_OK ? check_place(f, e) : rc;
+}
+
+static int by_note(const void *a, const void *b) {
+    return strcmp(((const nn__note *)a)->name, ((const nn__note *)b)->name);
+}
+
+static int parse_notes(nn__tensor_file *f, char **at) {
+    char kind = nn__json_kind(at);
+    if (kind == 'n') return nn__json_skip(at), AD_OK; /* null: some writers mean none */
+    if (kind != '{') return fail(f, AD_EIO, "its %s is not a JSON object", NOTES);
+    f->notes = ad_scope_array(f->place.graph, ((size_t)nn__json_count(*at) + 1) * sizeof *f->notes);
+    if (f->notes == NULL) return AD_ENOMEM;
+    for (bool more = nn__json_enter(at); more; more = nn__json_more(at)) {
+        const char *key = nn__json_key(at);
+        if (nn__json_kind(at) != '"') return fail(f, AD_EIO, "%s in its %s is not a string", key, NOTES);
+        f->notes[f->n_notes++] = (nn__note){ key, nn__json_string(at) };
+    }
+    qsort(f->notes, (size_t)f->n_notes, sizeof *f->notes, by_note);
+    for (int i = 1; i < f->n_notes; i++)
+        if (strcmp(f->notes[i - 1].name, f->notes[i].name) == 0) return fail_json(f, "duplicate object key");
+    return AD_OK;
+}
+
+static int parse_header(nn__tensor_file *f) {
+    char *at = (char *)f->bytes + LENGTH;
+    bool notes = false;
+    f->entries = ad_scope_array(f->place.graph, ((size_t)nn__json_count(at) + 1) * sizeof *f->entries);
     if (f->entries == NULL) return AD_ENOMEM;
-    json_object_foreach(f->json, key, value) {
-        bool notes = strcmp(key, NOTES) == 0;
-        int rc = notes ? check_notes(f, value) : parse_entry(f, key, value, &f->entries[f->n]);
+    for (bool more = nn__json_enter(&at); more; more = nn__json_more(&at)) {
+        const char *key = nn__json_key(&at);
+        bool of_notes = strcmp(key, NOTES) == 0;
+        if (of_notes && notes) return fail_json(f, "duplicate object key");
+        int rc = of_notes ? parse_notes(f, &at) : parse_entry(f, key, &at, &f->entries[f->n]);
         if (rc != AD_OK) return rc;
-        f->n += !notes;
+        notes |= of_notes;
+        f->n += !of_notes;
     }
     return AD_OK;
 }
@@ -326,26 +276,39 @@ static int check_places(nn__tensor_file *f) {
     return fail(f, AD_EIO, "has %lld bytes after its last array", (long long)(all - at));
 }
 
-static void close_file(void *memory) { json_decref(((nn__tensor_file *)memory)->json); }
+static int by_name(const void *a, const void *b) { return strcmp(((const entry *)a)->name, ((const entry *)b)->name); }
+
+static int check_names(nn__tensor_file *f) {
+    qsort(f->entries, (size_t)f->n, sizeof *f->entries, by_name);
+    for (int i = 1; i < f->n; i++)
+        if (strcmp(f->entries[i - 1].name, f->entries[i].name) == 0) return fail_json(f, "duplicate object key");
+    return AD_OK;
+}
 
 int nn__open_tensors(ad_graph *g, const char *caller, const char *path, nn__tensor_file **opened) {
     *opened = NULL;
     if (!ad_ok(g)) return g ? ad_error_code(g) : AD_EVALUE;
     if (path == NULL) return ad_fail(g, AD_EVALUE, "%s: path is NULL", caller);
-    nn__tensor_file *f = *opened = ad_scope_closing(g, sizeof *f, close_file);
+    nn__tensor_file *f = *opened = ad_scope_alloc(g, sizeof *f);
     if (f == NULL) return AD_ENOMEM;
     *f = (nn__tensor_file){ .place = { g, caller, f->path_end } };
     snprintf(f->path_end, sizeof f->path_end, "%s", nn__path_end(path));
     int rc = read_file(f, path);
+    if (rc == AD_OK) rc = find_header(f);
+    if (rc == AD_OK) rc = check_checksum(f);
+    if (rc == AD_OK) rc = check_json(f);
     if (rc == AD_OK) rc = parse_header(f);
-    if (rc == AD_OK) rc = parse_entries(f);
-    return rc == AD_OK ? check_places(f) : rc;
+    if (rc == AD_OK) rc = check_names(f);
+    if (rc == AD_OK) rc = check_places(f);
+    if (rc == AD_OK) qsort(f->entries, (size_t)f->n, sizeof *f->entries, by_name); /* for find */
+    return rc;
 }
 
+/* ---- the arrays --------------------------------------------------------------------------------------- */
+
 static const entry *find(const nn__tensor_file *f, const char *name) {
-    for (int i = 0; i < f->n; i++)
-        if (strcmp(f->entries[i].name, name) == 0) return &f->entries[i];
-    return NULL;
+    entry wanted = { .name = name };
+    return bsearch(&wanted, f->entries, (size_t)f->n, sizeof *f->entries, by_name);
 }
 
 int nn__check_tensor(const nn__tensor_file *f, const char *name, const ad_var *x) {
@@ -368,33 +331,8 @@ void nn__read_tensor(const nn__tensor_file *f, const char *name, ad_var *x) {
 int nn__tensor_count(const nn__tensor_file *f) { return f->n; }
 const char *nn__tensor_name(const nn__tensor_file *f, int i) { return f->entries[i].name; }
 const char *nn__note_text(const nn__tensor_file *f, const char *name) {
-    return json_string_value(json_object_get(json_object_get(f->json, NOTES), name));
+    nn__note wanted = { name, NULL };
+    const nn__note *found =
+        f->n_notes > 0 ? bsearch(&wanted, f->notes, (size_t)f->n_notes, sizeof *f->notes, by_note) : NULL;
+    return found ? found->text : NULL;
 }
-
-#else
-
-static int absent(ad_graph *g, const char *caller, const char *path) {
-    return ad_fail(g, AD_EABSENT, "%s: %s: this build has no jansson, which safetensors files need", caller,
-                   path ? nn__path_end(path) : "NULL");
-}
-
-int nn__write_tensors(ad_graph *g, const char *caller, const char *path, int n, const nn_parameter *arrays, int n_notes,
-                      const nn__note *notes) {
-    (void)n, (void)arrays, (void)n_notes, (void)notes;
-    return absent(g, caller, path);
-}
-int nn__open_tensors(ad_graph *g, const char *caller, const char *path, nn__tensor_file **f) {
-    *f = NULL;
-    return absent(g, caller, path);
-}
-/* Not called: no file was opened. */
-int nn__check_tensor(const nn__tensor_file *f, const char *name, const ad_var *x) {
-    (void)f, (void)name, (void)x;
-    return AD_EABSENT;
-}
-void nn__read_tensor(const nn__tensor_file *f, const char *name, ad_var *x) { (void)f, (void)name, (void)x; }
-int nn__tensor_count(const nn__tensor_file *f) { return (void)f, 0; }
-const char *nn__tensor_name(const nn__tensor_file *f, int i) { return (void)f, (void)i, NULL; }
-const char *nn__note_text(const nn__tensor_file *f, const char *name) { return (void)f, (void)name, NULL; }
-
-#endif

@@ -8,11 +8,20 @@ typedef struct {
     const char *name, *text;
 } nn__note;
 
-/* Writes arrays and notes (the file's __metadata__) completely or not at all. Messages name caller. */
+/* The object of the header that has notes, which are texts. Our files begin with it, so that the checksum of the file
+   has a place of its own: {"__metadata__":{"autodiff.crc32":"89abcdef". It is that of all bytes of the file with 0 for
+   its eight digits. */
+#define NN__NOTES "__metadata__"
+#define NN__CHECKSUM "autodiff.crc32"
+#define NN__BEFORE_CHECKSUM "{\"" NN__NOTES "\":{\"" NN__CHECKSUM "\":\""
+enum { NN__LENGTH = 8, NN__DIGITS = 8 }; /* bytes of the header's length, and of the checksum */
+
+/* Writes arrays, notes and a checksum completely or not at all. Messages name caller. */
 int nn__write_tensors(ad_graph *g, const char *caller, const char *path, int n, const nn_parameter *arrays,
                       int n_notes, const nn__note *notes);
 
-/* A file in memory that is completely checked. It belongs to the graph's innermost scope, which closes it. */
+/* A file in memory that is completely checked, with its checksum if it has one. It belongs to the graph's innermost
+   scope. */
 typedef struct nn__tensor_file nn__tensor_file;
 int nn__open_tensors(ad_graph *g, const char *caller, const char *path, nn__tensor_file **f);
 /* Whether the file has an array for x: 0, or an error that names the fault. */

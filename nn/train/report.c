@@ -12,6 +12,7 @@
 
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
+#include "nn/file/fault.h"
 #include "nn/file/numbers.h"
 #include "nn/file/path.h"
 #include "nn/file/plain.h"
@@ -105,7 +106,8 @@ static void write_number(FILE *f, const char *before, double v) {
 }
 
 static int fail(ad_graph *g, const char *path) {
-    return ad_fail(g, AD_EIO, "fit: log %s: %s", nn__path_end(path), strerror(errno ? errno : EIO));
+    const char *fault = nn__fault_of(errno);
+    return ad_fail(g, nn__fault_code(fault), "fit: log %s: %s", nn__path_end(path), fault);
 }
 
 static bool is_logged(const nn_fit_opts *o, int i) { return i == 0 || o->more_metrics[i - 1].of != NULL; }
