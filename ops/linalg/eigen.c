@@ -64,7 +64,7 @@ static void eigh_packed_backward(const ad_op *op) {
 static void eigh_packed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     int64_t n = ad__matrix_side(op->in[0]);
     ad_var *y = ad__out(op), *w = ad__packed_part(y, 0, AD__VECTOR, n), *v = ad__packed_part(y, n, n, n), *vt = ad_transpose(v);
-    ad_var *m = ad_matmul(vt, ad__packed_part(g, n, n, n)), *turn = ad_muls(ad_sub(m, ad_transpose(m)), 0.5);
+    ad_var *m = ad_matmul(vt, ad__packed_part(g, n, n, n)), *turn = ad_muls(ad__antisymmetric(m), 0.5);
     ad_var *gap = ad_sub(ad_unsqueeze(w, -2), ad_unsqueeze(w, -1)), *zero = ad__constant(g, 0);
     ad_var *safe = ad_where(ad_logical_and(ad_eq(turn, zero), ad_eq(gap, zero)), ad__constant(g, 1), gap);
     ad_var *mid = ad_add(ad_div(turn, safe), ad_diag_embed(ad__packed_part(g, 0, AD__VECTOR, n), 0));

@@ -2,6 +2,7 @@
 #include "ops/linalg/packed.h"
 
 #include "ops/base/attrs.h"
+#include "ops/base/gradient.h"
 #include "ops/kernels/linalg/decompose.h"
 #include "ops/ops.h"
 
@@ -25,6 +26,12 @@ ad_var *ad__packed_part(ad_var *packed, int64_t from, int64_t rows, int64_t colu
     s.dim[s.ndim - 1] = rows;
     s.dim[s.ndim++] = columns;
     return ad_reshape(part, s);
+}
+
+ad_var *ad__antisymmetric(ad_var *m) {
+    if (ad__absent(m)) return m;
+    ad_var *off = ad__zero_where(ad_eye(ad__owner(m), m->layout->dtype, ad__matrix_side(m)), m);
+    return ad_sub(off, ad_transpose(off));
 }
 
 int ad__decomposition_shape(ad_call *c, ad__sides *sides) {

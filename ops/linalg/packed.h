@@ -17,6 +17,9 @@ ad_shape ad__packed_shape(ad_shape s, int64_t size);
 enum { AD__VECTOR = -1 };
 ad_var *ad__packed_part(ad_var *packed, int64_t from, int64_t rows, int64_t columns);
 
+/* m - m^T of square matrices; 0 on the diagonal, whatever m has there. */
+ad_var *ad__antisymmetric(ad_var *m);
+
 /* For shape rules: the sides must not be longer than a decomposition may have. */
 int ad__decomposition_shape(ad_call *c, ad__sides *sides);
 /* Sets the errors of a decomposition of matrix i. */

@@ -48,6 +48,8 @@ int ad__singular(const ad_op *op, int64_t k, int64_t pivot); /* sets that error 
 
 /* The inverse as the derivatives of logdet need it: 0 where the determinant is negative, NaN for a singular matrix. */
 ad_var *ad__inverse_for_logdet(ad_var *x);
+/* The inverse; NaN for a singular matrix. */
+ad_var *ad__inverse_or_nan(ad_var *x);
 
 /* Makes sample matrices [.., n,n] that are far from singular: small numbers, with shift added to the diagonal. */
 void ad__sample_matrices(int64_t n, int64_t count, double shift, double *to);
