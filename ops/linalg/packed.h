@@ -26,6 +26,11 @@ int ad__decomposition_shape(ad_call *c, ad__sides *sides);
 int ad__not_finite(const ad_op *op, int64_t i);
 int ad__not_converged(const ad_op *op, int64_t i);
 
+/* The smallest ratio of singular values of x to the largest that does not count as 0: the rcond of a call, or its
+   default. */
+double ad__rcond(double given, const ad_var *x);
+int ad__check_rcond(const ad_call *c, double rcond); /* for shape rules */
+
 /* For functions with several results, which are in parts: sets them to nil and returns the code of an error that makes
    the call impossible; 0 if there is none. */
 int ad__parts_begin(ad_var *x, const char *caller, int n, ad_var *parts[]);

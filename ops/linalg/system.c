@@ -39,6 +39,8 @@ ad__batch ad__batch_values(const ad_op *op, const ad__batches *batches) {
     if (b.size == 0) b.count = 0; /* there may be very many empty matrices */
     b.a_bytes = (size_t)(b.rows * b.side) * ad_dtype_size(b.t);
     b.y_bytes = (size_t)b.size * ad_dtype_size(b.t);
+    int64_t operands = batches ? ad_shape_numel(batches->b) : 0;
+    b.b_bytes = operands ? ad__bytes(op->in[1]) / (size_t)operands : 0;
     return b;
 }
 
@@ -63,8 +65,8 @@ bool ad__batch_next(ad__batch *b) {
     if (both != NULL) {
         int64_t k = ad__matrix_index(both->b, both->all, b->i);
         b->ia = ad__matrix_index(both->a, both->all, b->i);
-        b->b = part(op->in[1]->data, k, b->y_bytes);
-        b->gb = part(b->grad[1], k, b->y_bytes);
+        b->b = part(op->in[1]->data, k, b->b_bytes);
+        b->gb = part(b->grad[1], k, b->b_bytes);
     }
     b->a = part(op->in[0]->data, b->ia, b->a_bytes);
     b->ga = part(b->grad[0], b->ia, b->a_bytes);

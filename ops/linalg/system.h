@@ -24,8 +24,8 @@ typedef struct {
     const ad__batches *batches; /* of two operands; NULL: each matrix of operand 0 is a batch */
     ad_dtype t;
     int64_t rows, side;      /* of a; side is its number of columns */
-    int64_t size;            /* the number of elements of y, and of b */
-    size_t a_bytes, y_bytes; /* the bytes of a; of y, and of b */
+    int64_t size;            /* the number of elements of y */
+    size_t a_bytes, b_bytes, y_bytes;
     int64_t count, i;        /* the number of batches; the current one */
     int64_t ia;              /* the index of a in operand 0 */
     void *a, *b;             /* in operand 0, [rows,side]; in operand 1, if there is one */

@@ -145,6 +145,25 @@ def slogdet_packed(inputs, attrs):
     return torch.stack([sign.detach(), log], -1)
 
 
+def rcond(x, attrs):
+    """AD_ZERO means 0, and 0 the default."""
+    given = attrs["rcond"]
+    return max(x.shape[-2:]) * torch.finfo(x.dtype).eps if given == 0 else 0.0 if given == -2**31 else given
+
+
+def pinv(inputs, attrs):
+    x, = inputs
+    if x.numel() == 0:
+        return nothing(x, x.shape[-1], x.shape[-2])
+    return torch.linalg.pinv(x, rtol=rcond(x, attrs))
+
+
+def lstsq(inputs, attrs):
+    """As a product with the pseudoinverse: torch.linalg.lstsq differentiates without the rank."""
+    a, b = inputs
+    return pinv([a], attrs) @ b if a.numel() else nothing(a, a.shape[-1], b.shape[-1]) + b.sum() * 0
+
+
 OPS = {
     "permute": lambda inputs, attrs: inputs[0].permute(attrs["axes"]),
     "diagonal": diagonal,
@@ -164,6 +183,8 @@ OPS = {
     "svdvals": lambda inputs, attrs: torch.linalg.svdvals(*inputs),
     "qr_packed": qr_packed,
     "slogdet_packed": slogdet_packed,
+    "pinv": pinv,
+    "lstsq": lstsq,
 }
 
 ROUNDING = (1e-12, 1e-14, "sums of numbers of either sign, in another order than PyTorch's")
@@ -171,4 +192,4 @@ TOLERANCE = {name: ROUNDING for name in ("solve", "solve_triangular", "inverse",
                                        "cofactor")}
 TOLERANCE |= {name: (1e-11, 1e-12, "as the condition number multiplies rounding errors") for name in (
     "eigh_packed", "eigvalsh", "svd_packed", "svdvals", "qr_packed",
-    "slogdet_packed")}
+    "slogdet_packed", "pinv", "lstsq")}

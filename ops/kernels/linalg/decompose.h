@@ -39,6 +39,13 @@ void ad__sign_columns_f64(int64_t n, int64_t k, int64_t m, double *v, double *vh
 void ad__scale_columns_f32(int64_t n, int64_t k, const float *s, const float *x, float *y);
 void ad__scale_columns_f64(int64_t n, int64_t k, const double *s, const double *x, double *y);
 
+/* x [k,m] = diag(s) x */
+void ad__scale_rows_f32(int64_t k, int64_t m, const float *s, float *x);
+void ad__scale_rows_f64(int64_t k, int64_t m, const double *s, double *x);
+/* s [k] becomes 1 / s where that is larger than cut times s[0], and 0 elsewhere. */
+void ad__invert_singular_f32(int64_t k, double cut, float *s);
+void ad__invert_singular_f64(int64_t k, double cut, double *s);
+
 /* The middle factor of eigh's gradient: mid becomes (mid[i,j] - mid[j,i]) / 2 / (w[j] - w[i]), with gw on the
    diagonal. 0 / 0 counts as 0. */
 void ad__eigh_middle_f32(int64_t n, const float *w, const float *gw, float *mid);
