@@ -183,6 +183,7 @@ OPS = {
     "svdvals": lambda inputs, attrs: torch.linalg.svdvals(*inputs),
     "qr_packed": qr_packed,
     "slogdet_packed": slogdet_packed,
+    "matrix_exp": lambda inputs, attrs: torch.matrix_exp(*inputs),
     "pinv": pinv,
     "lstsq": lstsq,
 }
@@ -192,4 +193,4 @@ TOLERANCE = {name: ROUNDING for name in ("solve", "solve_triangular", "inverse",
                                        "cofactor")}
 TOLERANCE |= {name: (1e-11, 1e-12, "as the condition number multiplies rounding errors") for name in (
     "eigh_packed", "eigvalsh", "svd_packed", "svdvals", "qr_packed",
-    "slogdet_packed", "pinv", "lstsq")}
+    "slogdet_packed", "pinv", "lstsq", "matrix_exp")}

@@ -68,6 +68,8 @@ NOT_COMPARED = {
     # rounding errors of the huge element are all that is left of the others
     "svd_packed": ["* at *1e+200"],
     "svdvals": ["* at *1e+200"],
+    # powers of a huge element: infinities, NaN and zeros in any order
+    "matrix_exp": ["* at *1e+200", "* at *inf", "* at 0 nan"],
     # LAPACK spreads them over all columns of b
     "lstsq": ["* at 1 *inf", "* at 1 nan"],
     "cofactor": ["value at 0 *inf", "second 0 at 0 *inf", "second 0 at 0 nan"],
