@@ -1115,6 +1115,12 @@ static void decompositions_as_in_torch(void **state) {
     ad_var *a = ad_param(g, AD_F64, (double[]){ 1, 0, 1, 1, 1, 2 }, AD_SHAPE(3, 2));
     ad_var *x = ad_lstsq(a, ad_param(g, AD_F64, (double[]){ 1, 2, 2 }, AD_SHAPE(3)), 0); /* a line through 3 points */
     assert_values(x, 2, (double[]){ 7. / 6, 0.5 }, 1e-14);
+    assert_values(ad_matrix_power(s, 5), 4, (double[]){ 32, 0, 0, 243 }, 0);
+    assert_values(ad_matrix_power(s, 0), 4, (double[]){ 1, 0, 0, 1 }, 0);
+    assert_values(ad_matrix_power(s, -2), 4, (double[]){ 0.25, 0, 0, 1. / 9 }, 1e-15);
+    assert_values(ad_matrix_rank(a, 0), 1, (double[]){ 2 }, 0);
+    assert_values(ad_matrix_rank(s, 0.7), 1, (double[]){ 1 }, 0);
+    assert_values(ad_matrix_rank(ad_zeros(g, AD_F64, AD_SHAPE(2, 2, 0)), 0), 2, (double[]){ 0, 0 }, 0);
     assert_values(ad_pinv(s, 0), 4, (double[]){ 0.5, 0, 0, 1. / 3 }, 1e-15);
     assert_ok(g);
     ad_graph_free(g);
@@ -1146,6 +1152,7 @@ static void bad_decompositions_are_reported(void **state) {
     assert_fails(g, ad_eigvalsh(nan), AD_EVALUE, "matrix 0 has elements that are infinite or NaN");
     assert_fails(g, ad_pinv(wide, -1), AD_EVALUE, "rcond -1 is not a finite number >= 0");
     assert_fails(g, ad_lstsq(wide, ad_zeros(g, AD_F64, AD_SHAPE(3, 1)), 0), AD_ESHAPE, "b must have 2 rows");
+    assert_fails(g, ad_matrix_power(wide, 2), AD_ESHAPE, "matrix_power: [2,3]: takes square matrices");
     assert_fails(g, ad_matrix_exp(wide), AD_ESHAPE, "takes square matrices");
     assert_int_equal(ad_eigh(wide, p), AD_ESHAPE);
     assert_fails(g, p[0], AD_ESHAPE, "takes square matrices");

@@ -26,7 +26,7 @@ static int symmetric_shape(ad_call *c, int matrices) {
 static int decompose(const ad__batch *b, bool vectors, void *copy, void *w, void *work) {
     AD__BY_DTYPE(b->t, ad__symmetric_mean, b->side, b->a, copy);
     if (!AD__BY_DTYPE(b->t, ad__all_finite, b->side * b->side, copy)) return ad__not_finite(b->op, b->i);
-    return ad__eigh(b->t, vectors, b->side, copy, w, work) == 0 ? AD_OK : ad__not_converged(b->op, b->i);
+    return ad__symmetric_eigen(b->t, vectors, b->side, copy, w, work) == 0 ? AD_OK : ad__not_converged(b->op, b->i);
 }
 
 /* ---- eigh_packed: x [..,n,n] -> y [.., n + n n], the values and then the vectors ------------------------------- */

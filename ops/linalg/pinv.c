@@ -53,7 +53,7 @@ static int factorise(const ad_op *op, int64_t i, const factors *f, void *scratch
     const int64_t size = f->d.n * f->d.m;
     memcpy(scratch, ad__matrix(op->in[0]->data, i, size, f->t), (size_t)size * ad_dtype_size(f->t));
     if (!AD__BY_DTYPE(f->t, ad__all_finite, size, scratch)) return ad__not_finite(op, i);
-    if (ad__svd(f->t, f->d.n, f->d.m, scratch, f->s, f->u, f->vh, ad__matrix(scratch, 1, size, f->t)) != 0)
+    if (ad__svd_factors(f->t, f->d.n, f->d.m, scratch, f->s, f->u, f->vh, ad__matrix(scratch, 1, size, f->t)) != 0)
         return ad__not_converged(op, i);
     const double cut = ad__rcond(((const pinv_attrs *)ad__attrs_of(op))->rcond, op->in[0]);
     AD__BY_DTYPE(f->t, ad__invert_singular, f->d.k, cut, f->s);

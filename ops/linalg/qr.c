@@ -31,7 +31,7 @@ static int qr_packed_evaluate(const ad_op *op) {
     void *copy = ad_scratch(op), *work = ad__matrix(copy, 1, d.n * d.m, b.t);
     while (ad__batch_next(&b)) {
         memcpy(copy, b.a, b.a_bytes);
-        ad__qr(b.t, d.n, d.m, copy, b.y, ad__matrix(b.y, 1, d.n * d.k, b.t), work);
+        ad__qr_factors(b.t, d.n, d.m, copy, b.y, ad__matrix(b.y, 1, d.n * d.k, b.t), work);
     }
     return AD_OK;
 }

@@ -17,7 +17,7 @@
 static int decompose(const ad__batch *b, void *copy, void *s, void *u, void *vh, void *work) {
     memcpy(copy, b->a, b->a_bytes);
     if (!AD__BY_DTYPE(b->t, ad__all_finite, b->rows * b->side, copy)) return ad__not_finite(b->op, b->i);
-    return ad__svd(b->t, b->rows, b->side, copy, s, u, vh, work) == 0 ? AD_OK : ad__not_converged(b->op, b->i);
+    return ad__svd_factors(b->t, b->rows, b->side, copy, s, u, vh, work) == 0 ? AD_OK : ad__not_converged(b->op, b->i);
 }
 
 static void fill_spread(int64_t n, double scale, double *to) {

@@ -68,7 +68,7 @@ LAPACK(double, d)
 #define orglq_f64 dorglq_
 
 /* LAPACK's columns are rows here. */
-int ad__eigh(ad_dtype t, bool vectors, int64_t n, void *a, void *w, void *work) {
+int ad__symmetric_eigen(ad_dtype t, bool vectors, int64_t n, void *a, void *w, void *work) {
     int k = (int)n, size = (int)eigh_size(n), ints = (int)eigh_ints(n), info = 0;
     ad__keep_blas_alone();
     AD__BY_DTYPE(t, syevd, vectors ? "V" : "N", "U", &k, a, &k, w, work, &size, after(t, work, size), &ints, &info, 1, 1);
@@ -79,7 +79,7 @@ int ad__eigh(ad_dtype t, bool vectors, int64_t n, void *a, void *w, void *work) 
 }
 
 /* LAPACK sees a^T [m,n] = vh^T S u^T. The arrays of its factors are those of vh and u. */
-int ad__svd(ad_dtype t, int64_t n, int64_t m, void *a, void *s, void *u, void *vh, void *work) {
+int ad__svd_factors(ad_dtype t, int64_t n, int64_t m, void *a, void *s, void *u, void *vh, void *work) {
     int rows = (int)m, columns = (int)n, k = (int)ad__lesser(n, m), size = (int)svd_size(n, m), info = 0;
     ad__keep_blas_alone();
     AD__BY_DTYPE(t, gesdd, u ? "S" : "N", &rows, &columns, a, &rows, s, vh, &rows, u, &k, work, &size,
@@ -99,7 +99,7 @@ static void take_triangle(int64_t k, int64_t m, size_t element, const char *a, c
 
 /* LAPACK sees a^T = r^T q^T: r^T is a lower triangle in the first columns, which are rows here, and q^T comes to stand
    in the first k of its rows. */
-void ad__qr(ad_dtype t, int64_t n, int64_t m, void *a, void *q, void *r, void *work) {
+void ad__qr_factors(ad_dtype t, int64_t n, int64_t m, void *a, void *q, void *r, void *work) {
     int rows = (int)m, columns = (int)n, k = (int)ad__lesser(n, m), size = (int)qr_size(n, m), info = 0;
     void *tau = after(t, work, size);
     size_t element = ad_dtype_size(t);
@@ -111,13 +111,13 @@ void ad__qr(ad_dtype t, int64_t n, int64_t m, void *a, void *q, void *r, void *w
         memcpy((char *)q + (size_t)(i * k) * element, (char *)a + (size_t)(i * m) * element, (size_t)k * element);
 }
 #else
-int ad__eigh(ad_dtype t, bool vectors, int64_t n, void *a, void *w, void *work) {
+int ad__symmetric_eigen(ad_dtype t, bool vectors, int64_t n, void *a, void *w, void *work) {
     return (void)t, (void)vectors, (void)a, (void)w, (void)after(t, work, 0), (int)n;
 }
-int ad__svd(ad_dtype t, int64_t n, int64_t m, void *a, void *s, void *u, void *vh, void *work) {
+int ad__svd_factors(ad_dtype t, int64_t n, int64_t m, void *a, void *s, void *u, void *vh, void *work) {
     return (void)t, (void)m, (void)a, (void)s, (void)u, (void)vh, (void)work, (int)n;
 }
-void ad__qr(ad_dtype t, int64_t n, int64_t m, void *a, void *q, void *r, void *work) {
+void ad__qr_factors(ad_dtype t, int64_t n, int64_t m, void *a, void *q, void *r, void *work) {
     (void)t, (void)n, (void)m, (void)a, (void)q, (void)r, (void)work;
 }
 #endif

@@ -12,16 +12,16 @@ enum { AD__DECOMPOSE_MAX = 16384 }; /* the longest k for which sizes of work fit
 
 /* The eigenvalues w [n] of a symmetric a [n,n] in ascending order. a becomes the eigenvectors, its columns, or is lost
    if vectors is false. In each column the first of the elements of the largest size, to within 1 %, is positive. */
-int ad__eigh(ad_dtype t, bool vectors, int64_t n, void *a, void *w, void *work);
+int ad__symmetric_eigen(ad_dtype t, bool vectors, int64_t n, void *a, void *w, void *work);
 size_t ad__eigh_work(ad_dtype t, int64_t n); /* bytes of work */
 
 /* The singular values s [k] of a [n,m] in descending order, and u [n,k] and vh [k,m] with a = u diag(s) vh, unless u is
-   NULL. a is lost. The signs of u's columns are those of ad__eigh. */
-int ad__svd(ad_dtype t, int64_t n, int64_t m, void *a, void *s, void *u, void *vh, void *work);
+   NULL. a is lost. The signs of u's columns are those of ad__symmetric_eigen. */
+int ad__svd_factors(ad_dtype t, int64_t n, int64_t m, void *a, void *s, void *u, void *vh, void *work);
 size_t ad__svd_work(ad_dtype t, int64_t n, int64_t m);
 
 /* a [n,m] = q [n,k] r [k,m]: q has orthonormal columns, r is an upper triangle. a is lost. */
-void ad__qr(ad_dtype t, int64_t n, int64_t m, void *a, void *q, void *r, void *work);
+void ad__qr_factors(ad_dtype t, int64_t n, int64_t m, void *a, void *q, void *r, void *work);
 size_t ad__qr_work(ad_dtype t, int64_t n, int64_t m);
 
 bool ad__all_finite_f32(int64_t n, const float *x);
