@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- helpers: x [..,n,n] -> y [..] ---------------------------------------------------------------------- */
+/* ---- helpers: x [..,n,n] -> y [..] ---------- */
 
 static int determinant_shape(ad_call *c) {
     int rc = ad__square_shape(c);
@@ -46,7 +46,7 @@ static ad_var *times_each(ad_var *g, ad_var *matrices) {
     return ad_mul(ad_reshape(g, s), matrices);
 }
 
-/* ---- logdet -------------------------------------------------------------------------------------------------- */
+/* ---- logdet ---------- */
 
 static int logdet_evaluate(const ad_op *op) {
     ad__batch b = ad__batch_values(op, NULL);
@@ -94,7 +94,7 @@ AD_OPTYPE(logdet,
           .backward = { logdet_backward, logdet_backward }, .vjp = logdet_vjp);
 ad_var *ad_logdet(ad_var *x) { return ad__apply1(&ad_op_logdet, x, NULL); }
 
-/* ---- slogdet_packed: x [..,n,n] -> [..,2], sign and log |det| ------------------------------------------------------ */
+/* ---- slogdet_packed: x [..,n,n] -> [..,2], sign and log |det| ---------- */
 
 static int slogdet_packed_shape(ad_call *c) {
     int rc = determinant_shape(c);
@@ -137,9 +137,11 @@ static void slogdet_packed_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(slogdet_packed,
-          .differs = "the gradient at a singular matrix is NaN; PyTorch's is infinities and NaN; the sign for a NaN is NaN, "
+          .differs = "the gradient at a singular matrix is NaN; PyTorch's is infinities and NaN; the sign for a NaN "
+                     "is NaN, "
                      "PyTorch's is 0",
-          .doc = "sign and logarithm of the absolute determinant of each square matrix, [..,2]; ad_slogdet has them as two "
+          .doc = "sign and logarithm of the absolute determinant of each square matrix, [..,2]; ad_slogdet has them "
+                 "as two "
                  "Vars",
           .formula = "sign(det x), log |det x|", .gradient = "g[1] x^-T",
           .special = "if the determinant is 0: 0 and -inf, gradient NaN; needs LAPACK", .arity = 1,
@@ -156,7 +158,7 @@ int ad_slogdet(ad_var *x, ad_var *parts[2]) {
     return ad__parts_end(x, 2, parts);
 }
 
-/* ---- det ------------------------------------------------------------------------------------------------------- */
+/* ---- det ---------- */
 
 static int det_evaluate(const ad_op *op) {
     ad__batch b = ad__batch_values(op, NULL);

@@ -29,7 +29,7 @@ static int decompose(const ad__batch *b, bool vectors, void *copy, void *w, void
     return ad__symmetric_eigen(b->t, vectors, b->side, copy, w, work) == 0 ? AD_OK : ad__not_converged(b->op, b->i);
 }
 
-/* ---- eigh_packed: x [..,n,n] -> y [.., n + n n], the values and then the vectors ------------------------------- */
+/* ---- eigh_packed: x [..,n,n] -> y [.., n + n n], the values and then the vectors ---------- */
 
 static int eigh_packed_shape(ad_call *c) {
     int rc = symmetric_shape(c, 2);
@@ -42,7 +42,8 @@ static int eigh_packed_shape(ad_call *c) {
 static int eigh_packed_evaluate(const ad_op *op) {
     ad__batch b = ad__batch_values(op, NULL);
     int rc = AD_OK;
-    while (rc == AD_OK && ad__batch_next(&b)) rc = decompose(&b, true, ad__matrix(b.y, 1, b.side, b.t), b.y, ad_scratch(op));
+    while (rc == AD_OK && ad__batch_next(&b))
+        rc = decompose(&b, true, ad__matrix(b.y, 1, b.side, b.t), b.y, ad_scratch(op));
     return rc;
 }
 
@@ -63,7 +64,8 @@ static void eigh_packed_backward(const ad_op *op) {
 /* Where a gap and what is divided by it are 0, the gap is replaced by 1. */
 static void eigh_packed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     int64_t n = ad__matrix_side(op->in[0]);
-    ad_var *y = ad__out(op), *w = ad__packed_part(y, 0, AD__VECTOR, n), *v = ad__packed_part(y, n, n, n), *vt = ad_transpose(v);
+    ad_var *y = ad__out(op), *w = ad__packed_part(y, 0, AD__VECTOR, n), *v = ad__packed_part(y, n, n, n),
+           *vt = ad_transpose(v);
     ad_var *m = ad_matmul(vt, ad__packed_part(g, n, n, n)), *turn = ad_muls(ad__antisymmetric(m), 0.5);
     ad_var *gap = ad_sub(ad_unsqueeze(w, -2), ad_unsqueeze(w, -1)), *zero = ad__constant(g, 0);
     ad_var *safe = ad_where(ad_logical_and(ad_eq(turn, zero), ad_eq(gap, zero)), ad__constant(g, 1), gap);
@@ -80,14 +82,17 @@ static void symmetric_samples(ad_sampler *s) {
 static void eigh_packed_samples(ad_sampler *s) { symmetric_samples(s); }
 
 AD_OPTYPE(eigh_packed,
-          .differs = "the symmetric part is decomposed, PyTorch looks at the lower triangle alone; the signs of vectors are "
+          .differs = "the symmetric part is decomposed, PyTorch looks at the lower triangle alone; the signs of "
+                     "vectors are "
                      "fixed; equal eigenvalues and no cotangent of the vectors give PyTorch's gradient NaN, here that "
                      "of the values; an infinite element is an error",
-          .doc = "eigenvalues w, ascending, and eigenvectors v of (x + x^T) / 2 in one array: w, then the matrix v, whose "
+          .doc = "eigenvalues w, ascending, and eigenvectors v of (x + x^T) / 2 in one array: w, then the matrix v, "
+                 "whose "
                  "columns are the vectors; ad_eigh has them as two Vars",
           .formula = "(x + x^T) / 2 = v diag(w) v^T",
           .gradient = "v (diag(gw) + anti(v^T gv)[i,j] / (w[j] - w[i])) v^T; anti(m) = (m - m^T) / 2",
-          .special = "the first of the largest elements of each vector, to within 1 %, is positive; of equal eigenvalues "
+          .special = "the first of the largest elements of each vector, to within 1 %, is positive; of equal "
+                     "eigenvalues "
                      "the vectors have no gradient: it is infinite or NaN, unless anti is exactly 0; infinite and NaN "
                      "elements are an error; needs LAPACK",
           .arity = 1, .shape = eigh_packed_shape, .evaluate = { eigh_packed_evaluate, eigh_packed_evaluate },
@@ -144,7 +149,8 @@ static void eigvalsh_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void eigvalsh_samples(ad_sampler *s) { symmetric_samples(s); }
 
 AD_OPTYPE(eigvalsh,
-          .differs = "the symmetric part is decomposed, PyTorch looks at the lower triangle alone; equal eigenvalues have a "
+          .differs = "the symmetric part is decomposed, PyTorch looks at the lower triangle alone; equal eigenvalues "
+                     "have a "
                      "gradient; an infinite element is an error",
           .doc = "eigenvalues of (x + x^T) / 2 in ascending order", .formula = "w",
           .gradient = "v diag(g) v^T, v the eigenvectors", .arity = 1,

@@ -73,7 +73,8 @@ static void matrix_exp_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *sum = ad_detach(ad_sum_axes(ad_abs(g), 2, (int[]){ -2, -1 }, true)), *zero = ad__constant(g, 0);
     ad_var *size = ad_where(ad_eq(sum, zero), ad__constant(g, 1), sum), *xt = ad_transpose(op->in[0]);
     ad_var *zeros = ad_zeros(ad__owner(g), g->layout->dtype, g->layout->shape);
-    ad_var *top = ad_concat(2, (ad_var *[]){ xt, ad_div(g, size) }, -1), *low = ad_concat(2, (ad_var *[]){ zeros, xt }, -1);
+    ad_var *top = ad_concat(2, (ad_var *[]){ xt, ad_div(g, size) }, -1),
+           *low = ad_concat(2, (ad_var *[]){ zeros, xt }, -1);
     ad_var *y = ad_matrix_exp(ad_concat(2, (ad_var *[]){ top, low }, -2));
     dx[0] = ad_mul(ad_narrow(ad_narrow(y, -2, 0, n), -1, n, n), size);
 }

@@ -13,7 +13,7 @@
 #include <float.h>
 #include <string.h>
 
-/* ---- helpers: the singular value decomposition, and the part of a matrix that it inverts ------------------------- */
+/* ---- helpers: the singular value decomposition, and the part of a matrix that it inverts ---------- */
 
 /* Singular values of at most rcond times the largest one count as 0. */
 typedef struct {
@@ -99,7 +99,8 @@ static void add_gradient(ad_team *team, ad_dtype t, const ad__sides *d, const vo
                          void *work, void *dx) {
     const products p = { team, t, d->n + d->m - d->k, d->k, d->n < d->m };
     const int64_t k = p.k, n = p.tall;
-    void *c = work, *e = ad__matrix(c, 1, k * k, t), *mid = ad__matrix(e, 1, k * k, t), *b = ad__matrix(mid, 1, k * k, t);
+    void *c = work, *e = ad__matrix(c, 1, k * k, t), *mid = ad__matrix(e, 1, k * k, t),
+         *b = ad__matrix(mid, 1, k * k, t);
     product(&p, false, true, k, k, n, y, g, 0, c);
     product(&p, false, false, k, k, n, y, x, 0, e);
     product(&p, false, false, k, k, k, c, e, 0, mid);
@@ -128,7 +129,7 @@ static ad_var *gradient(ad_var *x, ad_var *y, ad_var *g) {
     return ad_sub(dx, times(turned, x, times(turned, y, b)));
 }
 
-/* ---- pinv: x [..,n,m] -> y [..,m,n] --------------------------------------------------------------------------- */
+/* ---- pinv: x [..,n,m] -> y [..,m,n] ---------- */
 
 static int pinv_shape(ad_call *c) {
     ad__sides d;
@@ -165,8 +166,10 @@ static void pinv_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = gradien
 static const double rank_1[] = { 1, 2, 2, 4, 3, 6 }, singular_values_8_and_1[] = { 4.5, 3.5, 3.5, 4.5 };
 
 static void pinv_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1, 1), AD_SHAPE(3, 3),       AD_SHAPE(4, 2), AD_SHAPE(2, 4), AD_SHAPE(2, 3, 2),
-                                AD_SHAPE(6, 5), AD_SHAPE(2, 1, 1, 3), AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(0, 2, 2) };
+    const ad_shape shapes[] = {
+        AD_SHAPE(1, 1), AD_SHAPE(3, 3),       AD_SHAPE(4, 2), AD_SHAPE(2, 4), AD_SHAPE(2, 3, 2),
+        AD_SHAPE(6, 5), AD_SHAPE(2, 1, 1, 3), AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(0, 2, 2)
+    };
     double x[AD__SAMPLE_MATRICES];
     for (int64_t i = 0; i < AD__SAMPLE_MATRICES; i++) x[i] = 3 * (2 * ad__spread_number(i * i + i, 7) - 1);
     for (int i = 0; i < AD__COUNT(shapes); i++)
@@ -177,17 +180,19 @@ static void pinv_samples(ad_sampler *s) {
     ad_sample_values(s, &(pinv_attrs){ AD_ZERO }, 1, &AD_SHAPE(2, 2), (const double *[]){ singular_values_8_and_1 }, 0);
 }
 
-AD_OPTYPE(pinv, .doc = "pseudoinverse [..,m,n] of each matrix [..,n,m]; singular values of at most rcond times the largest "
-                       "count as 0; rcond 0 means max(n,m) times the dtype's epsilon, AD_ZERO means 0",
+AD_OPTYPE(pinv,
+          .doc = "pseudoinverse [..,m,n] of each matrix [..,n,m]; singular values of at most rcond times the largest "
+                 "count as 0; rcond 0 means max(n,m) times the dtype's epsilon, AD_ZERO means 0",
           .formula = "v diag(1/s) u^T, x = u diag(s) v^T",
           .gradient = "-y^T g y^T + (1 - x y) g^T y y^T + y^T y g^T (1 - y x)", .arity = 1,
-          .special = "the gradient is that for a rank that does not change; infinite and NaN elements are an error; needs "
+          .special = "the gradient is that for a rank that does not change; infinite and NaN elements are an error; "
+                     "needs "
                      "LAPACK",
           .attr_size = sizeof(pinv_attrs), .attrs = pinv_list, .shape = pinv_shape,
           .evaluate = { pinv_evaluate, pinv_evaluate }, .backward = { pinv_backward, pinv_backward }, .vjp = pinv_vjp);
 ad_var *ad_pinv(ad_var *x, double rcond) { return ad__apply1(&ad_op_pinv, x, &(pinv_attrs){ rcond }); }
 
-/* ---- lstsq: a [..,n,m], b [..,n,r] -> x [..,m,r] ------------------------------------------------------------------- */
+/* ---- lstsq: a [..,n,m], b [..,n,r] -> x [..,m,r] ---------- */
 
 /* The factors of each a are saved. */
 static int lstsq_shape(ad_call *c) {
@@ -291,10 +296,12 @@ static void lstsq_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(lstsq,
-          .doc = "the x [..,m,r] of least norm that minimises |a x - b|, for a [..,n,m] and b [..,n,r], a vector [n] or a "
+          .doc = "the x [..,m,r] of least norm that minimises |a x - b|, for a [..,n,m] and b [..,n,r], a vector [n] "
+                 "or a "
                  "vector for each matrix [..,n]; rcond as in pinv",
           .formula = "pinv(a) b", .gradient = "da: pinv's gradient from g b^T; db: pinv(a)^T g", .arity = 2,
-          .special = "the gradient is that for a rank that does not change; infinite and NaN elements of a are an error; "
+          .special = "the gradient is that for a rank that does not change; infinite and NaN elements of a are an "
+                     "error; "
                      "needs LAPACK",
           .attr_size = sizeof(pinv_attrs), .attrs = pinv_list, .shape = lstsq_shape,
           .evaluate = { lstsq_evaluate, lstsq_evaluate }, .backward = { lstsq_backward, lstsq_backward },

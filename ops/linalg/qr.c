@@ -42,8 +42,9 @@ static int check_rank(const ad_op *op, int64_t matrix) {
     const int64_t at = matrix * d.k * (d.n + d.m) + d.n * d.k;
     for (int64_t i = 0; i < d.k; i++)
         if (ad__get(ad__out(op), at + i * d.m + i) == 0)
-            return ad_op_fail(op, AD_EVALUE, "matrix %lld has no gradient: element %lld of r's diagonal is 0, as the first "
-                                             "%lld columns are linearly dependent",
+            return ad_op_fail(op, AD_EVALUE,
+                              "matrix %lld has no gradient: element %lld of r's diagonal is 0, as the first "
+                              "%lld columns are linearly dependent",
                               (long long)matrix, (long long)i, (long long)i + 1);
     return AD_OK;
 }
@@ -55,7 +56,8 @@ static void take_columns(ad_dtype t, int64_t rows, int64_t columns, int64_t from
 }
 static void add_columns(ad_dtype t, int64_t rows, int64_t columns, int64_t from, const void *x, int64_t to, void *y) {
     for (int64_t i = 0; i < rows; i++)
-        AD__BY_DTYPE(t, ad__array_add, columns, (const void *)ad__matrix(x, i, from, t), (void *)ad__matrix(y, i, to, t));
+        AD__BY_DTYPE(t, ad__array_add, columns, (const void *)ad__matrix(x, i, from, t),
+                     (void *)ad__matrix(y, i, to, t));
 }
 
 /* A batch of backward. For a wide x = [x1 x2] and r = [r1 r2], r2 and x2 have rest columns. */
@@ -131,8 +133,10 @@ static void qr_packed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static void qr_packed_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1, 1), AD_SHAPE(3, 3),       AD_SHAPE(4, 2), AD_SHAPE(2, 4), AD_SHAPE(2, 3, 2),
-                                AD_SHAPE(6, 5), AD_SHAPE(2, 1, 1, 3), AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(0, 2, 2) };
+    const ad_shape shapes[] = {
+        AD_SHAPE(1, 1), AD_SHAPE(3, 3),       AD_SHAPE(4, 2), AD_SHAPE(2, 4), AD_SHAPE(2, 3, 2),
+        AD_SHAPE(6, 5), AD_SHAPE(2, 1, 1, 3), AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(0, 2, 2)
+    };
     double x[AD__SAMPLE_MATRICES];
     for (int64_t i = 0; i < AD__SAMPLE_MATRICES; i++) x[i] = 3 * (2 * ad__spread_number(i * i + i, 5) - 1);
     for (int i = 0; i < AD__COUNT(shapes); i++)
@@ -141,12 +145,15 @@ static void qr_packed_samples(ad_sampler *s) {
 
 AD_OPTYPE(qr_packed,
           .differs = "a 0 on r's diagonal has no gradient, which is an error; PyTorch's is infinite or NaN",
-          .doc = "reduced QR decomposition of each matrix [..,n,m] in one array, k = min(n, m): q [n,k] with orthonormal "
+          .doc = "reduced QR decomposition of each matrix [..,n,m] in one array, k = min(n, m): q [n,k] with "
+                 "orthonormal "
                  "columns, r [k,m], an upper triangle; ad_qr has them as two Vars",
           .formula = "x = q r",
-          .gradient = "(w + q mid) r1^-T; w = gq + x2 gr2^T, mid is tril(r1 gr1^T - w^T q) and its mirror image, r1 and "
+          .gradient = "(w + q mid) r1^-T; w = gq + x2 gr2^T, mid is tril(r1 gr1^T - w^T q) and its mirror image, r1 "
+                      "and "
                       "gr1 the first k columns; q gr2 for the columns x2 after them",
-          .special = "r's diagonal has the signs that LAPACK's reflections give; its first k columns must be independent "
+          .special = "r's diagonal has the signs that LAPACK's reflections give; its first k columns must be "
+                     "independent "
                      "for a gradient; needs LAPACK",
           .arity = 1, .shape = qr_packed_shape, .evaluate = { qr_packed_evaluate, qr_packed_evaluate },
           .backward = { qr_packed_backward, qr_packed_backward }, .vjp = qr_packed_vjp);

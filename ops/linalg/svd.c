@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-/* ---- helpers ------------------------------------------------------------------------------------------------- */
+/* ---- helpers ---------- */
 
 /* x [n,m] as a copy, which LAPACK destroys. */
 static int decompose(const ad__batch *b, void *copy, void *s, void *u, void *vh, void *work) {
@@ -26,15 +26,17 @@ static void fill_spread(int64_t n, double scale, double *to) {
 
 /* Square, tall and wide matrices, of full rank and with different singular values. */
 static void rectangular_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1, 1), AD_SHAPE(3, 3),       AD_SHAPE(4, 2), AD_SHAPE(2, 4), AD_SHAPE(2, 3, 2),
-                                AD_SHAPE(6, 5), AD_SHAPE(2, 1, 1, 3), AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(0, 2, 2) };
+    const ad_shape shapes[] = {
+        AD_SHAPE(1, 1), AD_SHAPE(3, 3),       AD_SHAPE(4, 2), AD_SHAPE(2, 4), AD_SHAPE(2, 3, 2),
+        AD_SHAPE(6, 5), AD_SHAPE(2, 1, 1, 3), AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(0, 2, 2)
+    };
     double x[AD__SAMPLE_MATRICES];
     fill_spread(AD__SAMPLE_MATRICES, 3, x);
     for (int i = 0; i < AD__COUNT(shapes); i++)
         ad_sample_values(s, NULL, 1, &shapes[i], (const double *[]){ x }, 0);
 }
 
-/* ---- svd_packed: x [..,n,m] -> [.., n k + k + k m]: u [n,k], s [k], vh [k,m] ------------------------------------ */
+/* ---- svd_packed: x [..,n,m] -> [.., n k + k + k m]: u [n,k], s [k], vh [k,m] ---------- */
 
 static int svd_packed_shape(ad_call *c) {
     ad__sides d;
@@ -156,15 +158,19 @@ static void svd_packed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void svd_packed_samples(ad_sampler *s) { rectangular_samples(s); }
 
 AD_OPTYPE(svd_packed,
-          .differs = "the signs of singular vectors are fixed; equal singular values and no cotangent of the vectors give "
+          .differs = "the signs of singular vectors are fixed; equal singular values and no cotangent of the vectors "
+                     "give "
                      "PyTorch's gradient NaN, here that of the values",
-          .doc = "thin singular value decomposition of each matrix [..,n,m] in one array, k = min(n, m): u [n,k], s [k] in "
+          .doc = "thin singular value decomposition of each matrix [..,n,m] in one array, k = min(n, m): u [n,k], s "
+                 "[k] in "
                  "descending order, vh [k,m]; ad_svd has them as three Vars",
           .formula = "x = u diag(s) vh",
           .gradient = "u (diag(gs) + (a s[j] + s[i] b) / (s[j]^2 - s[i]^2)) vh, a = anti(u^T gu), b = anti(vh gvh^T), "
                       "anti(m) = m - m^T; + (gu - u u^T gu) vh / s + u (gvh - gvh vh^T vh) / s",
-          .special = "the first of the largest elements of each column of u, to within 1 %, is positive; the vectors of "
-                     "equal singular values, and those of 0 unless x is square, have no gradient: it is infinite or NaN, "
+          .special = "the first of the largest elements of each column of u, to within 1 %, is positive; the vectors "
+                     "of "
+                     "equal singular values, and those of 0 unless x is square, have no gradient: it is infinite or "
+                     "NaN, "
                      "unless their cotangent does not turn them; infinite and NaN elements are an error; needs LAPACK",
           .arity = 1, .shape = svd_packed_shape, .evaluate = { svd_packed_evaluate, svd_packed_evaluate },
           .backward = { svd_packed_backward, svd_packed_backward }, .vjp = svd_packed_vjp);
@@ -181,7 +187,7 @@ int ad_svd(ad_var *x, ad_var *parts[3]) {
     return ad__parts_end(x, 3, parts);
 }
 
-/* ---- svdvals: x [..,n,m] -> s [..,k]. Only the gradient computes vectors. ----------------------------------------- */
+/* ---- svdvals: x [..,n,m] -> s [..,k]. Only the gradient computes vectors. ---------- */
 
 static int svdvals_shape(ad_call *c) {
     ad__sides d;
@@ -227,7 +233,8 @@ AD_OPTYPE(svdvals,
           .differs = "equal singular values have a gradient",
           .doc = "singular values of each matrix [..,n,m] in descending order: [..,k], k = min(n, m)", .formula = "s",
           .gradient = "u diag(g) vh, u and vh the singular vectors", .arity = 1,
-          .special = "of equal singular values one gets the gradient of one pair of vectors that belongs to it, also of "
+          .special = "of equal singular values one gets the gradient of one pair of vectors that belongs to it, also "
+                     "of "
                      "those that are 0; infinite and NaN elements are an error; needs LAPACK",
           .shape = svdvals_shape, .evaluate = { svdvals_evaluate, svdvals_evaluate },
           .backward = { svdvals_backward, svdvals_backward }, .vjp = svdvals_vjp);

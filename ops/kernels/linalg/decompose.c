@@ -11,7 +11,7 @@ enum { TILE = 16, BLOCK = AD__LAPACK_BLOCK };
 #define KERNELS "ops/kernels/linalg/decompose.inc"
 #include "ops/kernels/base/each_dtype.h"
 
-/* ---- sizes of work, in elements ------------------------------------------------------------------------------- */
+/* ---- sizes of work, in elements ---------- */
 
 static int64_t eigh_size(int64_t n) { return 1 + (8 + BLOCK) * n + 2 * n * n; }
 static int64_t eigh_ints(int64_t n) { return 3 + 5 * n; }
@@ -38,9 +38,11 @@ size_t ad__qr_work(ad_dtype t, int64_t n, int64_t m) {
 }
 
 /* The bytes of work behind so many elements. */
-static void *after(ad_dtype t, void *work, int64_t elements) { return (char *)work + (size_t)elements * ad_dtype_size(t); }
+static void *after(ad_dtype t, void *work, int64_t elements) {
+    return (char *)work + (size_t)elements * ad_dtype_size(t);
+}
 
-/* ---- LAPACK --------------------------------------------------------------------------------------------------- */
+/* ---- LAPACK ---------- */
 
 #ifdef AD_HAVE_LAPACK
 #include "ops/kernels/linalg/blas.h"
@@ -71,7 +73,8 @@ LAPACK(double, d)
 int ad__symmetric_eigen(ad_dtype t, bool vectors, int64_t n, void *a, void *w, void *work) {
     int k = (int)n, size = (int)eigh_size(n), ints = (int)eigh_ints(n), info = 0;
     ad__keep_blas_alone();
-    AD__BY_DTYPE(t, syevd, vectors ? "V" : "N", "U", &k, a, &k, w, work, &size, after(t, work, size), &ints, &info, 1, 1);
+    AD__BY_DTYPE(t, syevd, vectors ? "V" : "N", "U", &k, a, &k, w, work, &size, after(t, work, size), &ints, &info, 1,
+                 1);
     if (!vectors || info != 0) return info;
     AD__BY_DTYPE(t, ad__turn_square, n, a);
     AD__BY_DTYPE(t, ad__sign_columns, n, n, 0, a, NULL);
