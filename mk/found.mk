@@ -40,7 +40,7 @@ else ifeq ($(and $(lapack_libs),$(call links_lapack,$(found_libs) $(lapack_libs)
 found_flags += -DAD_HAVE_LAPACK
 found_libs  += $(lapack_libs)
 else
-$(info No LAPACK found: solve, solve_triangular, inverse, cholesky, det, cofactor and logdet are not available.)
+$(info No LAPACK found: solve, solve_triangular, inverse, cholesky, det, cofactor, logdet and decompositions are not available.)
 $(info An OpenBLAS with threads has it, as libopenblas-pthread-dev.)
 endif
 endif

@@ -124,6 +124,24 @@ AD_API int ad_topk(ad_var *x, int axis, int64_t k, bool smallest, ad_var *parts[
    parts are nil. */
 AD_API int ad_unique(ad_var *x, ad_var *parts[2]);
 
+/* Decompositions of matrices [..,n,m], where k is the smaller side. Each computes one packed op, whose parts become Vars.
+   They return 0, or a negative code, and then parts are nil. docs/ops.md has conventions and gradients at the packed
+   ops.
+
+   Eigenvalues [..,n], ascending, and eigenvectors [..,n,n], which are columns, of the symmetric part (x + x^T) / 2 of
+   square matrices. The gradient is symmetric. Of equal eigenvalues the vectors have no gradient: it is infinite or
+   NaN. ad_eigvalsh computes the values alone. */
+AD_API int ad_eigh(ad_var *x, ad_var *parts[2]);
+/* The thin singular value decomposition x = U diag(S) Vh: U [..,n,k], S [..,k], descending, and Vh [..,k,m]. The vectors
+   of equal singular values have no gradient: it is infinite or NaN. ad_svdvals computes the values alone. */
+AD_API int ad_svd(ad_var *x, ad_var *parts[3]);
+/* The reduced QR decomposition x = Q R: Q [..,n,k] has orthonormal columns, R [..,k,m] is an upper triangle. The gradient
+   needs linearly independent first k columns of x; otherwise the backward pass fails with AD_EVALUE. */
+AD_API int ad_qr(ad_var *x, ad_var *parts[2]);
+/* The sign, -1, 0 or 1, and the logarithm of the absolute value of the determinant of square matrices, both [..]. The
+   sign requires no gradient. */
+AD_API int ad_slogdet(ad_var *x, ad_var *parts[2]);
+
 /* All descriptors in the order of ops.def, and NULL at the end. */
 AD_API const ad_optype *const *ad_optypes(void);
 /* The descriptor of an op of the library, or of one registered with g. NULL if there is no op of that name. */

@@ -1,4 +1,5 @@
 /* test_ops_linalg.c: products, einsum, permutations, diagonals, and the ops that use LAPACK. */
+#include "autodiff/extend.h"
 #include "tests/common.h"
 
 #include "ops/kernels/linalg/gemm.h"
@@ -1070,8 +1071,108 @@ static void every_failing_allocation_is_reported(void **state) {
     assert_true(failures > 5);
 }
 
+/* ---- decompositions ----------------------------------------------------------------------------------- */
+
+/* The factors multiply to the matrix: eigh, svd and qr of batches, in both dtypes. */
+static void decompositions_multiply_to_the_matrix(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    const ad_shape shapes[] = { AD_SHAPE(2, 3, 3), AD_SHAPE(2, 5, 3), AD_SHAPE(3, 5), AD_SHAPE(40, 40) };
+    for (int t = AD_F32; t <= AD_F64; t++)
+        for (int i = 0; i < COUNT(shapes); i++) {
+            ad_graph *g = ad_graph_new();
+            ad_var *x = random_param(g, t, shapes[i], 20), *p[3], *back;
+            assert_int_equal(ad_svd(x, p), AD_OK);
+            back = ad_matmul(ad_mul(p[0], ad_unsqueeze(p[1], -2)), p[2]);
+            for (int64_t k = 0; k < ad_numel(x); k++) assert_close(ad_at(back, k), ad_at(x, k), tolerance(t));
+            assert_int_equal(ad_qr(x, p), AD_OK);
+            back = ad_matmul(p[0], p[1]);
+            for (int64_t k = 0; k < ad_numel(x); k++) assert_close(ad_at(back, k), ad_at(x, k), tolerance(t));
+            if (i != 1 && i != 2) {
+                ad_var *both = ad_add(x, ad_transpose(x));
+                assert_int_equal(ad_eigh(both, p), AD_OK);
+                back = ad_matmul(ad_mul(p[1], ad_unsqueeze(p[0], -2)), ad_transpose(p[1]));
+                for (int64_t k = 0; k < ad_numel(x); k++)
+                    assert_close(ad_at(back, k), ad_at(both, k), 10 * tolerance(t));
+            }
+            assert_ok(g);
+            ad_graph_free(g);
+        }
+}
+
+/* torch.linalg of the matrices above */
+static void decompositions_as_in_torch(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    ad_graph *g = ad_graph_new();
+    ad_var *s = ad_param(g, AD_F64, (double[]){ 2, 0, 0, 3 }, AD_SHAPE(2, 2)), *p[3];
+    assert_int_equal(ad_slogdet(ad_neg(s), p), AD_OK);
+    assert_values(p[0], 1, (double[]){ 1 }, 0);
+    assert_values(p[1], 1, (double[]){ 1.791759469228055 }, 1e-15);
+    assert_values(ad_svdvals(s), 2, (double[]){ 3, 2 }, 1e-15);
+    assert_values(ad_eigvalsh(s), 2, (double[]){ 2, 3 }, 1e-15);
+    assert_values(ad_matrix_exp(ad_zeros(g, AD_F64, AD_SHAPE(2, 2))), 4, (double[]){ 1, 0, 0, 1 }, 0);
+    ad_var *a = ad_param(g, AD_F64, (double[]){ 1, 0, 1, 1, 1, 2 }, AD_SHAPE(3, 2));
+    ad_var *x = ad_lstsq(a, ad_param(g, AD_F64, (double[]){ 1, 2, 2 }, AD_SHAPE(3)), 0); /* a line through 3 points */
+    assert_values(x, 2, (double[]){ 7. / 6, 0.5 }, 1e-14);
+    assert_values(ad_matrix_power(s, 5), 4, (double[]){ 32, 0, 0, 243 }, 0);
+    assert_values(ad_matrix_power(s, 0), 4, (double[]){ 1, 0, 0, 1 }, 0);
+    assert_values(ad_matrix_power(s, -2), 4, (double[]){ 0.25, 0, 0, 1. / 9 }, 1e-15);
+    assert_values(ad_matrix_rank(a, 0), 1, (double[]){ 2 }, 0);
+    assert_values(ad_matrix_rank(s, 0.7), 1, (double[]){ 1 }, 0);
+    assert_values(ad_matrix_rank(ad_zeros(g, AD_F64, AD_SHAPE(2, 2, 0)), 0), 2, (double[]){ 0, 0 }, 0);
+    assert_values(ad_pinv(s, 0), 4, (double[]){ 0.5, 0, 0, 1. / 3 }, 1e-15);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* The eigenvalues of the identity have a gradient, its vectors have none. */
+static void gradients_of_equal_eigenvalues(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_require_grad(ad_eye(g, AD_F64, 2)), *p[2];
+    assert_int_equal(ad_eigh(x, p), AD_OK);
+    assert_int_equal(ad_backward(ad_sum(p[0])), AD_OK);
+    assert_grads(x, 4, (double[]){ 1, 0, 0, 1 }, 1e-15);
+    backward_weighted(p[1]);
+    assert_false(isfinite(ad_grad_at(x, 1)));
+    ad_graph_free(g);
+}
+
+static void bad_decompositions_are_reported(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    ad_graph *g = ad_graph_new();
+    ad_var *v = ad_zeros(g, AD_F64, AD_SHAPE(3)), *wide = ad_zeros(g, AD_F64, AD_SHAPE(2, 3)), *p[3];
+    ad_var *nan = ad_full(g, AD_F64, NAN, AD_SHAPE(2, 2));
+    assert_fails(g, ad_eigvalsh(wide), AD_ESHAPE, "takes square matrices");
+    assert_fails(g, ad_svdvals(v), AD_ESHAPE, "takes matrices, [..,n,m]");
+    assert_fails(g, ad_svdvals(nan), AD_EVALUE, "matrix 0 has elements that are infinite or NaN");
+    assert_fails(g, ad_eigvalsh(nan), AD_EVALUE, "matrix 0 has elements that are infinite or NaN");
+    assert_fails(g, ad_pinv(wide, -1), AD_EVALUE, "rcond -1 is not a finite number >= 0");
+    assert_fails(g, ad_lstsq(wide, ad_zeros(g, AD_F64, AD_SHAPE(3, 1)), 0), AD_ESHAPE, "b must have 2 rows");
+    assert_fails(g, ad_matrix_power(wide, 2), AD_ESHAPE, "matrix_power: [2,3]: takes square matrices");
+    assert_fails(g, ad_matrix_exp(wide), AD_ESHAPE, "takes square matrices");
+    assert_int_equal(ad_eigh(wide, p), AD_ESHAPE);
+    assert_fails(g, p[0], AD_ESHAPE, "takes square matrices");
+    assert_int_equal(ad_svd(nan, p), AD_EVALUE);
+    assert_fails(g, p[2], AD_EVALUE, "infinite or NaN");
+    assert_int_equal(ad_qr(wide, NULL), AD_EVALUE);
+    assert_fails(g, ad_nil(g), AD_EVALUE, "qr: parts must not be NULL");
+    ad_var *zeros = ad_param(g, AD_F64, NULL, AD_SHAPE(2, 2));
+    assert_int_equal(ad_qr(zeros, p), AD_OK);
+    assert_int_equal(ad_backward(ad_sum(p[0])), AD_EVALUE);
+    assert_contains(ad_error(g), "matrix 0 has no gradient: element 0 of r's diagonal is 0");
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decompositions_multiply_to_the_matrix),
+        cmocka_unit_test(decompositions_as_in_torch),
+        cmocka_unit_test(gradients_of_equal_eigenvalues),
+        cmocka_unit_test(bad_decompositions_are_reported),
         cmocka_unit_test(gemm_against_plain_loops),
         cmocka_unit_test(matmul_of_all_ranks_against_plain_sums),
         cmocka_unit_test(dot_and_outer),

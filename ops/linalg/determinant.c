@@ -6,13 +6,13 @@
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/linalg/cofactor.h"
-#include "ops/linalg/system.h"
+#include "ops/linalg/packed.h"
 #include "ops/ops.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- helpers: x [..,n,n] -> y [..] ---------------------------------------------------------------------- */
+/* ---- helpers: x [..,n,n] -> y [..] ---------- */
 
 static int determinant_shape(ad_call *c) {
     int rc = ad__square_shape(c);
@@ -46,7 +46,7 @@ static ad_var *times_each(ad_var *g, ad_var *matrices) {
     return ad_mul(ad_reshape(g, s), matrices);
 }
 
-/* ---- logdet -------------------------------------------------------------------------------------------------- */
+/* ---- logdet ---------- */
 
 static int logdet_evaluate(const ad_op *op) {
     ad__batch b = ad__batch_values(op, NULL);
@@ -94,7 +94,71 @@ AD_OPTYPE(logdet,
           .backward = { logdet_backward, logdet_backward }, .vjp = logdet_vjp);
 ad_var *ad_logdet(ad_var *x) { return ad__apply1(&ad_op_logdet, x, NULL); }
 
-/* ---- det ------------------------------------------------------------------------------------------------------- */
+/* ---- slogdet_packed: x [..,n,n] -> [..,2], sign and log |det| ---------- */
+
+static int slogdet_packed_shape(ad_call *c) {
+    int rc = determinant_shape(c);
+    if (rc == AD_OK) c->shape.dim[c->shape.ndim++] = 2;
+    return rc;
+}
+
+/* A NaN among the elements gives NaN twice; PyTorch has the sign 0 then. */
+static int slogdet_packed_evaluate(const ad_op *op) {
+    ad__batch b = ad__batch_values(op, NULL);
+    ad__factorise(op, false);
+    while (ad__batch_next(&b)) {
+        int sign;
+        double value = log_and_sign(&b, &sign);
+        ad__put(ad__out(op), 2 * b.i, isnan(value) ? NAN : sign);
+        ad__put(ad__out(op), 2 * b.i + 1, value);
+    }
+    return AD_OK;
+}
+
+/* dx += g x^-T for the logarithm; NaN if the determinant is 0 or NaN. */
+static void slogdet_packed_backward(const ad_op *op) {
+    ad__batch b = ad__batch_gradients(op, NULL);
+    while (ad__batch_next(&b)) {
+        int sign;
+        log_and_sign(&b, &sign);
+        if (sign != 0) add_inverse(&b, ad_grad_at(ad__out(op), 2 * b.i + 1));
+        else AD__BY_DTYPE(b.t, ad__array_fill, b.side * b.side, NAN, b.ga);
+    }
+}
+
+static void slogdet_packed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = times_each(ad_select(g, -1, 1), ad_transpose(ad__inverse_or_nan(op->in[0])));
+}
+
+static void slogdet_packed_samples(ad_sampler *s) {
+    ad__square_samples(s, NULL, 7, 0.5);
+    const double exchanged[] = { 0, 2, 0, 0, 0, -3, 1.5, 0, 0.5 };
+    ad_sample_values(s, NULL, 1, &AD_SHAPE(3, 3), (const double *[]){ exchanged }, 0);
+}
+
+AD_OPTYPE(slogdet_packed,
+          .differs = "the gradient at a singular matrix is NaN; PyTorch's is infinities and NaN; the sign for a NaN "
+                     "is NaN, "
+                     "PyTorch's is 0",
+          .doc = "sign and logarithm of the absolute determinant of each square matrix, [..,2]; ad_slogdet has them "
+                 "as two "
+                 "Vars",
+          .formula = "sign(det x), log |det x|", .gradient = "g[1] x^-T",
+          .special = "if the determinant is 0: 0 and -inf, gradient NaN; needs LAPACK", .arity = 1,
+          .shape = slogdet_packed_shape, .evaluate = { slogdet_packed_evaluate, slogdet_packed_evaluate },
+          .backward = { slogdet_packed_backward, slogdet_packed_backward }, .vjp = slogdet_packed_vjp);
+ad_var *ad_slogdet_packed(ad_var *x) { return ad__apply1(&ad_op_slogdet_packed, x, NULL); }
+
+int ad_slogdet(ad_var *x, ad_var *parts[2]) {
+    int rc = ad__parts_begin(x, "slogdet", 2, parts);
+    if (rc != AD_OK) return rc;
+    ad_var *y = ad_slogdet_packed(x);
+    for (int i = 0; i < 2 && ad_ok(ad__owner(x)); i++) parts[i] = ad_select(y, -1, i);
+    if (ad_ok(ad__owner(x))) parts[0] = ad_detach(parts[0]);
+    return ad__parts_end(x, 2, parts);
+}
+
+/* ---- det ---------- */
 
 static int det_evaluate(const ad_op *op) {
     ad__batch b = ad__batch_values(op, NULL);

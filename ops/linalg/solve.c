@@ -163,9 +163,14 @@ ad_var *ad_solve(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_solve, a, b, &
 /* ---- inverse: x [..,n,n] -> y [..,n,n] ----------------------------------------------------------------------- */
 
 typedef struct {
-    bool for_logdet; /* see ad__inverse_for_logdet */
+    bool for_logdet;      /* see ad__inverse_for_logdet */
+    bool nan_if_singular; /* see ad__inverse_or_nan */
 } inverse_attrs;
-static const ad_attr inverse_list[] = { { "for_logdet", AD_ATTR_BOOL, offsetof(inverse_attrs, for_logdet) }, { 0 } };
+static const ad_attr inverse_list[] = {
+    { "for_logdet", AD_ATTR_BOOL, offsetof(inverse_attrs, for_logdet) },
+    { "nan_if_singular", AD_ATTR_BOOL, offsetof(inverse_attrs, nan_if_singular) },
+    { 0 },
+};
 
 /* Scratch holds LAPACK's work and the pivots in evaluate, and a matrix in backward. */
 static int inverse_shape(ad_call *c) {
@@ -177,23 +182,24 @@ static int inverse_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* What the inverse of a matrix with these factors is for logdet, unless it is the inverse: 0 or NaN. */
-static bool replaced_for_logdet(const ad__batch *b, const int *pivots) {
+/* What the inverse of a matrix with these factors is for logdet and slogdet, unless it is the inverse: 0 or NaN. */
+static bool is_replaced(const ad__batch *b, const inverse_attrs *a, const int *pivots) {
     int sign;
+    if (!a->for_logdet && !a->nan_if_singular) return false;
     AD__BY_DTYPE(b->t, ad__lu_logdet, b->side, b->y, pivots, &sign);
-    if (sign <= 0) AD__BY_DTYPE(b->t, ad__array_fill, b->size, sign < 0 ? 0 : NAN, b->y);
-    return sign <= 0;
+    if (sign > 0 || (sign < 0 && !a->for_logdet)) return false;
+    AD__BY_DTYPE(b->t, ad__array_fill, b->size, sign < 0 ? 0 : NAN, b->y);
+    return true;
 }
 
 static int inverse_evaluate(const ad_op *op) {
-    const bool for_logdet = ((const inverse_attrs *)ad__attrs_of(op))->for_logdet;
     ad__batch b = ad__batch_values(op, NULL);
     char *work = ad_scratch(op);
     int *pivots = (int *)(void *)(work + ad__lu_work(b.t, b.side));
     while (ad__batch_next(&b)) {
         memcpy(b.y, b.a, b.y_bytes);
         int64_t zero = ad__lu(b.t, b.side, b.y, pivots);
-        if (for_logdet && replaced_for_logdet(&b, pivots)) continue;
+        if (is_replaced(&b, ad__attrs_of(op), pivots)) continue;
         if (zero != 0) return ad__singular(op, b.i, zero);
         ad__lu_inverse(b.t, b.side, b.y, pivots, work);
     }
@@ -218,11 +224,12 @@ static void inverse_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static void inverse_samples(ad_sampler *s) {
-    ad__square_samples(s, &(inverse_attrs){ false }, 9, 3);
-    ad_sample_values(s, &(inverse_attrs){ false }, 1, &AD_SHAPE(3, 3), (const double *[]){ exchanged }, 0);
+    ad__square_samples(s, &(inverse_attrs){ false, false }, 9, 3);
+    ad_sample_values(s, &(inverse_attrs){ false, false }, 1, &AD_SHAPE(3, 3), (const double *[]){ exchanged }, 0);
     const double negative_and_singular[] = { 1, 2, 3, 1, 1, 2, 2, 4 };
-    ad_sample_values(s, &(inverse_attrs){ true }, 1, &AD_SHAPE(2, 2, 2), (const double *[]){ negative_and_singular },
-                     AD_SAMPLE_KINK);
+    for (int k = 0; k < 2; k++)
+        ad_sample_values(s, &(inverse_attrs){ k == 0, k == 1 }, 1, &AD_SHAPE(2, 2, 2),
+                         (const double *[]){ negative_and_singular }, AD_SAMPLE_KINK);
 }
 
 AD_OPTYPE(inverse,
@@ -231,8 +238,9 @@ AD_OPTYPE(inverse,
           .arity = 1, .attr_size = sizeof(inverse_attrs), .attrs = inverse_list, .shape = inverse_shape,
           .evaluate = { inverse_evaluate, inverse_evaluate },
           .backward = { inverse_backward, inverse_backward }, .vjp = inverse_vjp);
-ad_var *ad_inverse(ad_var *x) { return ad__apply1(&ad_op_inverse, x, &(inverse_attrs){ false }); }
-ad_var *ad__inverse_for_logdet(ad_var *x) { return ad__apply1(&ad_op_inverse, x, &(inverse_attrs){ true }); }
+ad_var *ad_inverse(ad_var *x) { return ad__apply1(&ad_op_inverse, x, &(inverse_attrs){ false, false }); }
+ad_var *ad__inverse_for_logdet(ad_var *x) { return ad__apply1(&ad_op_inverse, x, &(inverse_attrs){ true, false }); }
+ad_var *ad__inverse_or_nan(ad_var *x) { return ad__apply1(&ad_op_inverse, x, &(inverse_attrs){ false, true }); }
 
 /* ---- solve_triangular: op(a) x = b, or x op(a) = b ------------------------------------------------------------ */
 

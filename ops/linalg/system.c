@@ -5,11 +5,24 @@
 
 #include <string.h>
 
+static int check_lapack(const ad_call *c) {
+    if (ad__has_lapack()) return AD_OK;
+    return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS with threads, as "
+                                       "libopenblas-pthread-dev, and build again");
+}
+
+int ad__matrix_shape(ad_call *c) {
+    ad_shape s = c->in[0]->layout->shape;
+    int rc = check_lapack(c);
+    if (rc != AD_OK) return rc;
+    if (s.ndim < 2) return ad_call_fail(c, AD_ESHAPE, "takes matrices, [..,n,m]");
+    return ad__check_sides(c, AD__LAPACK_MAX, s.dim[s.ndim - 1], s.dim[s.ndim - 2], 0);
+}
+
 int ad__square_shape(ad_call *c) {
     ad_shape s = c->in[0]->layout->shape;
-    if (!ad__has_lapack())
-        return ad_call_fail(c, AD_EABSENT, "this build has no LAPACK; install an OpenBLAS with threads, as "
-                                           "libopenblas-pthread-dev, and build again");
+    int rc = check_lapack(c);
+    if (rc != AD_OK) return rc;
     if (s.ndim < 2 || s.dim[s.ndim - 1] != s.dim[s.ndim - 2])
         return ad_call_fail(c, AD_ESHAPE, "takes square matrices, [..,n,n]");
     return ad__check_sides(c, AD__LAPACK_MAX, s.dim[s.ndim - 1], 0, 0);
@@ -19,12 +32,15 @@ int64_t ad__matrix_count(const ad_var *x) { return ad_shape_numel(ad__leading(x-
 
 ad__batch ad__batch_values(const ad_op *op, const ad__batches *batches) {
     const ad_var *a = op->in[0], *y = ad__out(op);
-    ad__batch b = { .op = op, .batches = batches, .t = y->layout->dtype, .side = ad__matrix_side(a), .i = -1 };
+    ad__batch b = { .op = op, .batches = batches, .t = y->layout->dtype, .i = -1 };
+    b.rows = ad__matrix_rows(a), b.side = ad__matrix_side(a);
     b.count = batches ? batches->count : ad__matrix_count(a);
     b.size = b.count ? y->layout->numel / b.count : 0;
     if (b.size == 0) b.count = 0; /* there may be very many empty matrices */
-    b.a_bytes = (size_t)(b.side * b.side) * ad_dtype_size(b.t);
+    b.a_bytes = (size_t)(b.rows * b.side) * ad_dtype_size(b.t);
     b.y_bytes = (size_t)b.size * ad_dtype_size(b.t);
+    int64_t operands = batches ? ad_shape_numel(batches->b) : 0;
+    b.b_bytes = operands ? ad__bytes(op->in[1]) / (size_t)operands : 0;
     return b;
 }
 
@@ -49,8 +65,8 @@ bool ad__batch_next(ad__batch *b) {
     if (both != NULL) {
         int64_t k = ad__matrix_index(both->b, both->all, b->i);
         b->ia = ad__matrix_index(both->a, both->all, b->i);
-        b->b = part(op->in[1]->data, k, b->y_bytes);
-        b->gb = part(b->grad[1], k, b->y_bytes);
+        b->b = part(op->in[1]->data, k, b->b_bytes);
+        b->gb = part(b->grad[1], k, b->b_bytes);
     }
     b->a = part(op->in[0]->data, b->ia, b->a_bytes);
     b->ga = part(b->grad[0], b->ia, b->a_bytes);

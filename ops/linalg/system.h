@@ -8,7 +8,10 @@
 
 /* For shape rules: checks that this build has LAPACK, and that operand 0 holds square matrices of a possible size. */
 int ad__square_shape(ad_call *c);
-/* The side and the number of the square matrices of a Var [..,n,n]. */
+/* The same for matrices of any sides. */
+int ad__matrix_shape(ad_call *c);
+/* The number of rows, of columns and of the matrices of a Var [..,n,m]. */
+static inline int64_t ad__matrix_rows(const ad_var *x) { return x->layout->shape.dim[x->layout->shape.ndim - 2]; }
 static inline int64_t ad__matrix_side(const ad_var *x) { return x->layout->shape.dim[x->layout->shape.ndim - 1]; }
 int64_t ad__matrix_count(const ad_var *x);
 
@@ -20,11 +23,12 @@ typedef struct {
     const ad_op *op;
     const ad__batches *batches; /* of two operands; NULL: each matrix of operand 0 is a batch */
     ad_dtype t;
-    int64_t side, size;      /* the side of a; the number of elements of y, and of b */
-    size_t a_bytes, y_bytes; /* the bytes of a; of y, and of b */
+    int64_t rows, side;      /* of a; side is its number of columns */
+    int64_t size;            /* the number of elements of y */
+    size_t a_bytes, b_bytes, y_bytes;
     int64_t count, i;        /* the number of batches; the current one */
     int64_t ia;              /* the index of a in operand 0 */
-    void *a, *b;             /* in operand 0, [side,side]; in operand 1, if there is one */
+    void *a, *b;             /* in operand 0, [rows,side]; in operand 1, if there is one */
     void *y, *g;             /* in the result; in its gradient, for backward */
     void *ga, *gb;           /* in the gradients of the operands, for backward; NULL for an operand that needs none */
     char *grad[2];           /* the gradients of the whole operands */
@@ -44,6 +48,8 @@ int ad__singular(const ad_op *op, int64_t k, int64_t pivot); /* sets that error 
 
 /* The inverse as the derivatives of logdet need it: 0 where the determinant is negative, NaN for a singular matrix. */
 ad_var *ad__inverse_for_logdet(ad_var *x);
+/* The inverse; NaN for a singular matrix. */
+ad_var *ad__inverse_or_nan(ad_var *x);
 
 /* Makes sample matrices [.., n,n] that are far from singular: small numbers, with shift added to the diagonal. */
 void ad__sample_matrices(int64_t n, int64_t count, double shift, double *to);

@@ -83,14 +83,85 @@ def cofactor(inputs, attrs):
 
 
 def inverse(inputs, attrs):
-    """For logdet: 0 for a negative determinant, and NaN, with the gradient NaN, for a singular matrix."""
-    if not attrs["for_logdet"]:
+    """NaN, with the gradient NaN, for a singular matrix, and for logdet 0 for a negative determinant."""
+    if not attrs["for_logdet"] and not attrs["nan_if_singular"]:
         return torch.linalg.inv(*inputs)
     x, = inputs
     d = torch.linalg.det(x.detach())[..., None, None]
+    d = d if attrs["for_logdet"] else d.abs()
     good = torch.where(d > 0, x, torch.eye(x.shape[-1], dtype=x.dtype))
     y = torch.where(d > 0, torch.linalg.inv(good), 0 * x)
     return y * torch.where(d == 0, torch.full_like(d, float("nan")), torch.ones_like(d))
+
+
+def symmetric(x):
+    return (x + x.transpose(-1, -2)) / 2
+
+
+def signs(v):
+    """-1 for columns whose first element of the largest size, to within 1 %, is negative."""
+    size = v.detach().abs()
+    first = (size >= 0.99 * size.amax(-2, keepdim=True)).to(torch.int8).argmax(-2, keepdim=True)
+    return torch.where(v.detach().gather(-2, first) < 0, -1.0, 1.0).double()
+
+
+def packed(lead, *parts):
+    return torch.cat([p.reshape(*lead, -1) if p.numel() else p.new_zeros(*lead, 0) for p in parts], -1)
+
+
+def nothing(x, *sizes):
+    """Zeros that depend on x, which has no elements: autograd wants an operand."""
+    return x.sum() + torch.zeros(*x.shape[:-2], *sizes, dtype=x.dtype)
+
+
+def eigh_packed(inputs, attrs):
+    x, = inputs
+    if x.numel() == 0:
+        return nothing(x, x.shape[-1] + x.shape[-1]**2)
+    w, v = torch.linalg.eigh(symmetric(x))
+    return packed(x.shape[:-2], w, v * signs(v))
+
+
+def svd_packed(inputs, attrs):
+    x, = inputs
+    n, m = x.shape[-2:]
+    if x.numel() == 0:
+        return nothing(x, min(n, m) * (n + 1 + m))
+    u, s, vh = torch.linalg.svd(x, full_matrices=False)
+    sign = signs(u)
+    return packed(x.shape[:-2], u * sign, s, vh * sign.transpose(-1, -2))
+
+
+def qr_packed(inputs, attrs):
+    x, = inputs
+    n, m = x.shape[-2:]
+    if x.numel() == 0:
+        return nothing(x, min(n, m) * (n + m))
+    return packed(x.shape[:-2], *torch.linalg.qr(x))
+
+
+def slogdet_packed(inputs, attrs):
+    sign, log = torch.linalg.slogdet(*inputs)
+    return torch.stack([sign.detach(), log], -1)
+
+
+def rcond(x, attrs):
+    """AD_ZERO means 0, and 0 the default."""
+    given = attrs["rcond"]
+    return max(x.shape[-2:]) * torch.finfo(x.dtype).eps if given == 0 else 0.0 if given == -2**31 else given
+
+
+def pinv(inputs, attrs):
+    x, = inputs
+    if x.numel() == 0:
+        return nothing(x, x.shape[-1], x.shape[-2])
+    return torch.linalg.pinv(x, rtol=rcond(x, attrs))
+
+
+def lstsq(inputs, attrs):
+    """As a product with the pseudoinverse: torch.linalg.lstsq differentiates without the rank."""
+    a, b = inputs
+    return pinv([a], attrs) @ b if a.numel() else nothing(a, a.shape[-1], b.shape[-1]) + b.sum() * 0
 
 
 OPS = {
@@ -106,8 +177,20 @@ OPS = {
     "logdet": lambda inputs, attrs: torch.logdet(*inputs),
     "det": det,
     "cofactor": cofactor,
+    "eigh_packed": eigh_packed,
+    "eigvalsh": lambda inputs, attrs: torch.linalg.eigvalsh(symmetric(*inputs)),
+    "svd_packed": svd_packed,
+    "svdvals": lambda inputs, attrs: torch.linalg.svdvals(*inputs),
+    "qr_packed": qr_packed,
+    "slogdet_packed": slogdet_packed,
+    "matrix_exp": lambda inputs, attrs: torch.matrix_exp(*inputs),
+    "pinv": pinv,
+    "lstsq": lstsq,
 }
 
 ROUNDING = (1e-12, 1e-14, "sums of numbers of either sign, in another order than PyTorch's")
 TOLERANCE = {name: ROUNDING for name in ("solve", "solve_triangular", "inverse", "cholesky", "logdet", "det",
                                        "cofactor")}
+TOLERANCE |= {name: (1e-11, 1e-12, "as the condition number multiplies rounding errors") for name in (
+    "eigh_packed", "eigvalsh", "svd_packed", "svdvals", "qr_packed",
+    "slogdet_packed", "pinv", "lstsq", "matrix_exp")}
