@@ -62,7 +62,7 @@ typedef struct {
 } ad_emit_array;
 
 AD_API ad_emit_array ad_emit_operand(ad_emit *e, const ad_op *op, int i);
-/* The array that is the op's result. */
+/* The array that is the op's result. In row-major order, it may have another shape with as many elements. */
 AD_API void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y);
 /* The array in row-major order, copied if its strides are others. */
 AD_API ad_emit_array ad_emit_contiguous(ad_emit *e, ad_emit_array x);

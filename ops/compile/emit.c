@@ -140,10 +140,8 @@ ad_emit_array ad__value_of(ad_emit *e, const ad_var *x) {
 
 ad_emit_array ad_emit_operand(ad_emit *e, const ad_op *op, int i) { return ad__value_of(e, op->in[i]); }
 
-void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y) {
-    y.shape = ad__out(op)->layout->shape;
-    *slot(e, ad__out(op)) = value_of_array(e, &y);
-}
+/* An array in row-major order may get another shape. */
+void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y) { *slot(e, ad__out(op)) = value_of_array(e, &y); }
 
 /* ---- loops --------------------------------------------------------------------------------------------------------- */
 
@@ -154,21 +152,30 @@ static ad_shape result_shape(const ad_emit_loop *l) {
     return s;
 }
 
-static int slope_form(ad_emit *e, const ad_emit_loop *l, const void *key, int i) {
+static int slope_form(ad_emit *e, const ad_emit_loop *l, int i) {
     const char *text = l->slope[i];
     if (text == NULL || strcmp(text, "0") == 0) return AD__ZERO_SLOPE;
     if (strcmp(text, "g") == 0) return AD__UNIT_SLOPE;
-    return ad__form_of_text(e, key, 1 + i, l->dtype, text, (int)strlen(text));
+    return ad__form_of_text(e, text, 1 + i, l->dtype, text, (int)strlen(text));
 }
 
-/* The formulas of a loop. They are known by the text of the value. */
+static bool same_slopes(const ad__form *f, const ad_emit_loop *l) {
+    for (int i = 0; i < AD__COUNT(f->slope_text); i++)
+        if (f->slope_text[i] != l->slope[i]) return false;
+    return true;
+}
+
+/* The formulas of a loop. They are known by the texts. */
 static int loop_form(ad_emit *e, const ad_emit_loop *l) {
-    int known = ad__form_find(e, l->value, 0, l->dtype);
+    enum { LOOP = -1 }; /* part: the first of its text; the others follow */
+    int part = LOOP, known;
+    while ((known = ad__form_find(e, l->value, part, l->dtype)) >= 0 && !same_slopes(&e->forms.at[known], l)) part--;
     if (known >= 0) return known;
-    int form = ad__form_make(e, l->value, 0, l->dtype, l->value, (int)strlen(l->value), l->names);
-    for (int i = 0; i < AD__COUNT(l->slope) && i < l->n && e->code == AD_OK; i++) {
-        int slope = slope_form(e, l, l->value, i);
+    int form = ad__form_make(e, l->value, part, l->dtype, l->value, (int)strlen(l->value), l->names);
+    for (int i = 0; i < AD__COUNT(l->slope) && e->code == AD_OK; i++) {
+        int slope = i < l->n ? slope_form(e, l, i) : AD__ZERO_SLOPE;
         e->forms.at[form].slope[i] = slope;
+        e->forms.at[form].slope_text[i] = l->slope[i];
     }
     return form;
 }
@@ -260,7 +267,17 @@ static int elementwise_form(ad_emit *e, const ad_op *op, ad_dtype t) {
     return form;
 }
 
+/* Formulas that call functions of this library have no form in C. */
+static bool has_form(const ad_optype *type) {
+    static const char *const functions[] = { "ad__number_", "_gamma(", "gamma_at(" };
+    for (int i = 0; i < AD__COUNT(functions); i++)
+        if (strstr(type->formula, functions[i]) || (type->gradient && strstr(type->gradient, functions[i])))
+            return false;
+    return true;
+}
+
 int ad_emit_elementwise(ad_emit *e, const ad_op *op) {
+    if (!has_form(op->type)) return AD_EABSENT;
     const ad_var *out = ad__out(op);
     const double *k = ad__attrs_of(op);
     ad_dtype t = out->layout->dtype;
@@ -373,17 +390,24 @@ int ad__copy_form(ad_emit *e, ad_dtype t) {
     return copy;
 }
 
-void ad__emit_output(ad_emit *e, ad_emit_array x) {
-    int64_t n = ad_shape_numel(x.shape);
-    int b = ad__buffer_new(e, AD__OUTPUT, x.dtype, n, e->n_outputs++), copy = ad__copy_form(e, x.dtype);
-    if (e->code != AD_OK || n == 0) return;
-    ad__place to = ad__place_of(b, 0);
-    if (n == 1) {
-        ad__insn_add(e, AD__STORE, copy, 1, &x.place, to);
-        return;
-    }
-    ad_emit_array y = contiguous(x.dtype, x.shape, to);
+static void copy_out(ad_emit *e, ad_emit_array x, int copy, int buffer) {
+    ad_emit_array y = contiguous(x.dtype, x.shape, ad__place_of(buffer, 0));
     ad__nest *nest = ad__nest_add(e, AD__SET, copy, x.shape.ndim, x.shape.dim);
     if (nest == NULL) return;
     nest->out = map_of(&y, x.shape), nest->in[0] = map_of(&x, x.shape), nest->n = 1;
+}
+
+/* Consecutive ys of one element and one dtype share an output. */
+void ad__emit_outputs(ad_emit *e, int m, ad_var *const ys[]) {
+    for (int i = 0, k; i < m && e->code == AD_OK; i = k) {
+        const ad__layout *l = ys[i]->layout;
+        for (k = i + 1; l->numel == 1 && k < m && ys[k]->layout->numel == 1 && ys[k]->layout->dtype == l->dtype;) k++;
+        int copy = ad__copy_form(e, l->dtype);
+        int b = ad__buffer_new(e, AD__OUTPUT, l->dtype, l->numel == 1 ? k - i : l->numel, e->n_outputs++);
+        for (int j = i; l->numel == 1 && j < k && e->code == AD_OK; j++) {
+            const ad_emit_array y = ad__value_of(e, ys[j]);
+            ad__insn_add(e, AD__STORE, copy, 1, &y.place, ad__place_of(b, j - i));
+        }
+        if (l->numel > 1 && e->code == AD_OK) copy_out(e, ad__value_of(e, ys[i]), copy, b);
+    }
 }

@@ -70,6 +70,7 @@ typedef struct {
         int length;
     } name[AD__NAMES];
     int slope[3]; /* formulas of the slope by operands 0, 1 and 2; below */
+    const char *slope_text[3]; /* of a loop's formula: forms with one text may have other slopes */
     int calls;    /* of functions like exp, in the text */
 } ad__form;
 enum { AD__ZERO_SLOPE = -1, AD__UNIT_SLOPE = -2 }; /* in place of a formula: 0, and g itself */
@@ -163,8 +164,8 @@ ad__nest *ad__nest_add(ad_emit *e, ad__nest_kind kind, int form, int ndim, const
 int ad__lower(ad_emit *e, int m, ad_var *const ys[], int n, ad_var *const xs[]);
 /* The value of a Var that was lowered. */
 ad_emit_array ad__value_of(ad_emit *e, const ad_var *x);
-/* Writes x to output `index`. */
-void ad__emit_output(ad_emit *e, ad_emit_array x);
+/* Writes the ys, which were lowered, to outputs. */
+void ad__emit_outputs(ad_emit *e, int m, ad_var *const ys[]);
 ad__place ad__number(ad_emit *e, double k); /* a constant */
 int ad__copy_form(ad_emit *e, ad_dtype t);  /* y = x */
 

@@ -20,13 +20,24 @@ static const ad__ref *body_refs(const ad__writer *w, const ad__segment *g) {
 
 /* ---- pointers ------------------------------------------------------------------------------------------------------ */
 
-static void point_to(ad__writer *w, const ad__ref *f, int64_t n, bool written) {
+/* The buffer that a function takes a pointer to, and the offset in it. Functions without a loop may use many buffers of
+   the work memory, and tables may lead to several of them: then the pointer is to the work memory. */
+static int buffer_and_offset(const ad__writer *w, const ad__segment *g, const ad__ref *f, int64_t *offset) {
     int b = ad__buffer_of(f->first);
-    int64_t from = ad__offset_of(f->first), to = f->kind == AD__AFFINE ? from + (n - 1) * f->stride : from;
-    if (f->kind == AD__TABLE) from = to = 0;
+    const ad__buffer *x = &w->e->buffers.at[b];
+    bool absolute = f->kind == AD__TABLE && f->absolute;
+    *offset = f->kind == AD__TABLE ? 0 : ad__offset_of(f->first);
+    if (x->kind != AD__WORK || (g->n > 1 && !absolute)) return b;
+    if (!absolute) *offset += x->index / (x->dtype == AD_F32 ? 4 : 8);
+    return -1 - (int)x->dtype;
+}
+
+static void point_to(ad__writer *w, const ad__segment *g, const ad__ref *f, bool written) {
+    int64_t from, to;
+    int b = buffer_and_offset(w, g, f, &from);
+    to = f->kind == AD__AFFINE ? from + (g->n - 1) * f->stride : from;
     if (f->kind == AD__TABLE && f->absolute) w->aliased = true;
-    ad__pointer_to(w, f->kind == AD__TABLE && f->absolute ? -1 - (int)w->e->buffers.at[b].dtype : b,
-                   from < to ? from : to, from < to ? to : from, written);
+    ad__pointer_to(w, b, from < to ? from : to, written);
 }
 
 /* A constant in all repetitions is written as a number. */
@@ -54,11 +65,11 @@ static void point_to_all(ad__writer *w, const ad__segment *g) {
         for (int o = 0; o < in->n + (in->kind != AD__DEFINE); o++) {
             ad__ref f = operand_ref(w, g, in, refs, o);
             if (f.kind == AD__CARRIED) f = (ad__ref){ .kind = AD__AFFINE, .first = f.first };
-            if (f.kind != AD__LOCAL && !is_number(&f)) point_to(w, &f, g->n, o == in->n);
+            if (f.kind != AD__LOCAL && !is_number(&f)) point_to(w, g, &f, o == in->n);
         }
         if (h->at >= 0) {
             ad__ref f = { .kind = AD__AFFINE, .first = h->at, .stride = !h->last_only };
-            point_to(w, &f, g->n, true);
+            point_to(w, g, &f, true);
         }
         if (refs) refs += in->n + 1;
     }
@@ -67,11 +78,10 @@ static void point_to_all(ad__writer *w, const ad__segment *g) {
 /* ---- operands ------------------------------------------------------------------------------------------------------- */
 
 /* pointer[index], where the index in repetition r follows from the reference. */
-static void write_element(ad__writer *w, const ad__ref *f, int64_t table, const char *r) {
-    int b = ad__buffer_of(f->first);
-    if (f->kind == AD__TABLE && f->absolute) b = -1 - (int)w->e->buffers.at[b].dtype;
-    int p = ad__pointer_to(w, b, ad__offset_of(f->first), ad__offset_of(f->first), false);
-    int64_t at = ad__offset_of(f->first) - w->pointer[p].least;
+static void write_element(ad__writer *w, const ad__segment *g, const ad__ref *f, int64_t table, const char *r) {
+    int64_t at;
+    int b = buffer_and_offset(w, g, f, &at), p = ad__pointer_to(w, b, at, false);
+    at -= w->pointer[p].least;
     if (f->kind == AD__TABLE) ad__text_put(&w->body, "p%d[t[%lld + %s]]", p, (long long)(f->table - table), r);
     else if (f->stride == 0) ad__text_put(&w->body, "p%d[%lld]", p, (long long)at);
     else if (f->stride == 1) ad__text_put(&w->body, "p%d[%lld + %s]", p, (long long)at, r);
@@ -109,7 +119,7 @@ static void write_operand(ad__text *t, void *context, int i) {
     if (dtype_at(w, c->g, &f) != dtype) ad__text_put(&w->body, "(%s)", ad__c_type(dtype));
     if (f.kind == AD__LOCAL) ad__text_put(&w->body, "v%d", f.q);
     else if (f.kind == AD__CARRIED) ad__text_put(&w->body, "c%lld_%d", (long long)c->i, i);
-    else write_element(w, &f, first_table(w, c->g), "r");
+    else write_element(w, c->g, &f, first_table(w, c->g), "r");
 }
 
 /* ---- statements ------------------------------------------------------------------------------------------------------ */
@@ -128,7 +138,7 @@ static void write_statement(ad__writer *w, const ad__segment *g, int64_t i, cons
     if (in->kind == AD__DEFINE) ad__text_put(&w->body, "const %s v%lld = (%s)(", type, (long long)i, type);
     else {
         ad__ref out = operand_ref(w, g, in, refs, in->n);
-        write_element(w, &out, first_table(w, g), r);
+        write_element(w, g, &out, first_table(w, g), r);
         ad__text_put(&w->body, in->kind == AD__STORE ? " = (%s)(" : " += (%s)(", type);
     }
     write_value(w, g, i, refs);
@@ -139,7 +149,7 @@ static void write_statement(ad__writer *w, const ad__segment *g, int64_t i, cons
         return;
     }
     ad__ref f = { .kind = AD__AFFINE, .first = h->at, .stride = g->n > 1 };
-    write_element(w, &f, -1, r);
+    write_element(w, g, &f, -1, r);
     ad__text_put(&w->body, " = v%lld;\n", (long long)i);
 }
 
@@ -160,7 +170,7 @@ static void begin_carried(ad__writer *w, const ad__segment *g, const ad__ref *f,
     ad_dtype t = dtype_at(w, g, f);
     ad__text_put(&w->body, "%s c%lld_%d = ", ad__c_type(t), (long long)i, o);
     if (is_number(&first)) ad__text_number(&w->body, t, w->e->numbers.at[ad__offset_of(first.first)]);
-    else write_element(w, &first, -1, "0");
+    else write_element(w, g, &first, -1, "0");
     ad__text_put(&w->body, ";\n");
 }
 
@@ -179,7 +189,7 @@ static void write_last(ad__writer *w, const ad__segment *g, bool before) {
             ad__text_put(&w->body, "%s l%lld = 0;\n", type, (long long)i);
             continue;
         }
-        write_element(w, &f, -1, "0");
+        write_element(w, g, &f, -1, "0");
         ad__text_put(&w->body, " = l%lld;\n", (long long)i);
     }
 }

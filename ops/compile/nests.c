@@ -41,13 +41,12 @@ static void merge_axes(ad__nest *n) {
 /* ---- elements ------------------------------------------------------------------------------------------------------- */
 
 static void point_to(ad__writer *w, const ad__nest *n, const ad__map *m, bool written) {
-    int64_t from = ad__offset_of(m->at), to = from;
+    int64_t from = ad__offset_of(m->at);
     for (int d = 0; d < n->ndim; d++) {
         int64_t reach = m->stride[d] * (n->dim[d] - 1);
         if (reach < 0) from += reach;
-        else to += reach;
     }
-    ad__pointer_to(w, ad__buffer_of(m->at), from, to, written);
+    ad__pointer_to(w, ad__buffer_of(m->at), from, written);
 }
 
 static void write_index(ad__text *t, const ad__nest *n, const ad__map *m, int64_t offset) {
@@ -60,7 +59,7 @@ static void write_index(ad__text *t, const ad__nest *n, const ad__map *m, int64_
 
 static void write_element(ad__writer *w, const ad__nest *n, const ad__map *m) {
     int64_t at = ad__offset_of(m->at);
-    int p = ad__pointer_to(w, ad__buffer_of(m->at), at, at, false);
+    int p = ad__pointer_to(w, ad__buffer_of(m->at), at, false);
     ad__text_put(&w->body, "p%d[", p);
     write_index(&w->body, n, m, at - w->pointer[p].least);
     ad__text_put(&w->body, "]");
@@ -213,9 +212,9 @@ static void write_loops(writing *c) {
 static void write_call(ad__writer *w, const ad__nest *n) {
     ad__text_put(&w->calls, "{\nvoid *at[] = { ");
     for (int i = 0; i < n->n; i++) {
-        ad__text_put(&w->calls, "(void *)");
+        ad__text_put(&w->calls, "(void *)(");
         ad__address_write(&w->calls, w->e, ad__home_of(w->s, w->e->places.at[n->in[0].at + i]));
-        ad__text_put(&w->calls, ", ");
+        ad__text_put(&w->calls, "), ");
     }
     ad__address_write(&w->calls, w->e, n->out.at);
     ad__text_put(&w->calls, " };\nif ((code = host->call(host, %lld, at)) != 0) return code;\n}\n",

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "autodiff/graph/memory.h"
 #include "autodiff/pass/pass.h"
 #include "ops/compile/native.h"
 #include "ops/compile/source.h"
@@ -81,7 +82,8 @@ static int check(int m, ad_var *const ys[], int n, ad_var *const xs[], const cha
 
 /* ---- what the compiled function takes ---------------------------------------------------------------------------- */
 
-/* The xs, or their gradients from pointer `first` on, in the groups of make_arguments in emit.c. */
+/* The groups of n Vars, for the caller's pointers from `first` on: those of make_arguments and ad__emit_outputs in
+   emit.c. */
 static int make_groups(int n, ad_var *const xs[], int first, group *to) {
     int groups = 0;
     for (int i = 0; i < n; groups++) {
@@ -130,11 +132,8 @@ static int keep_layout(ad_program *p, const ad_emit *e, const ad__schedule *s, b
     for (int64_t k = 0; k < e->nests.n; k++) p->calls[k] = e->nests.at[k].op;
     p->n_leaves = (int)e->leaves.n;
     p->n_in = make_groups(p->n, p->xs, 0, p->in);
-    if (gradient) {
-        p->out[0] = (group){ .n = 1, .size = p->ys[0]->layout->bytes };
-        p->n_out = 1 + make_groups(p->n, p->xs, 1, p->out + 1);
-    } else
-        for (int i = 0; i < p->m; i++) p->out[p->n_out++] = (group){ i, 1, p->ys[i]->layout->bytes, 0 };
+    p->n_out = make_groups(p->m, p->ys, 0, p->out);
+    if (gradient) p->n_out += make_groups(p->n, p->xs, 1, p->out + 1);
     lay_out(p, (size_t)s->work);
     p->own = ad__lasting_alloc(p->g, (const ad_var *)(const void *)p, p->work + 64);
     return p->own ? AD_OK : AD_ENOMEM;
@@ -168,7 +167,7 @@ static int compile(ad_program *p, bool gradient, ad_compile_opts o) {
     int rc = ad__lower(&e, p->m, p->ys, p->n, p->xs);
     if (rc != AD_OK) return rc;
     if (e.refused) return refuse(p, "there is no form in C of the op ", e.refused);
-    for (int i = 0; i < p->m && e.code == AD_OK; i++) ad__emit_output(&e, ad__value_of(&e, p->ys[i]));
+    ad__emit_outputs(&e, p->m, p->ys);
     if (e.code == AD_OK && gradient) rc = ad__reverse(&e, ad__value_of(&e, p->ys[0]));
     if (rc != AD_OK || e.code != AD_OK) return rc != AD_OK ? rc : e.code;
     rc = ad__schedule_make(&e, &s);

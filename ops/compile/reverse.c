@@ -154,10 +154,13 @@ static bool is_whole(const ad_emit *e, const ad__nest *n, const ad__map *m) {
     bool used[AD__DIMS] = { false };
     int64_t size = 1;
     if (ad__offset_of(m->at) != 0) return false;
-    for (int found = 1; found;) {
-        found = 0;
-        for (int d = 0; d < n->ndim; d++)
-            if (!used[d] && n->dim[d] > 1 && m->stride[d] == size) used[d] = found = 1, size *= n->dim[d];
+    for (bool found = true; found;) {
+        found = false;
+        for (int d = 0; d < n->ndim; d++) {
+            if (used[d] || n->dim[d] < 2 || m->stride[d] != size) continue;
+            used[d] = found = true;
+            size *= n->dim[d];
+        }
     }
     for (int d = 0; d < n->ndim; d++)
         if (!used[d] && n->dim[d] > 1 && m->stride[d] != 0) return false;

@@ -380,8 +380,21 @@ static ad__place place_in(const ad_emit *e, const ad__schedule *s, int64_t insn,
     return ad__home_of(s, o < in->n ? e->places.at[in->in + o] : in->out);
 }
 
+/* Parameters that are equal in all repetitions are one number. */
+static bool is_one_number(const ad_emit *e, const ad__schedule *s, const ad__segment *g, int64_t insn, int o) {
+    if (ad__buffer_of(place_in(e, s, insn, o, g->period, 0)) != 1) return false;
+    const double *first = &e->numbers.at[ad__offset_of(place_in(e, s, insn, o, g->period, 0))];
+    for (int64_t k = 1; k < g->n; k++) {
+        const double *x = &e->numbers.at[ad__offset_of(place_in(e, s, insn, o, g->period, k))];
+        if (memcmp(x, first, sizeof *x) != 0) return false;
+    }
+    return true;
+}
+
 static bool is_affine(const ad_emit *e, const ad__schedule *s, const ad__segment *g, int64_t insn, int o, ad__ref *f) {
     f->first = place_in(e, s, insn, o, g->period, 0);
+    f->stride = 0;
+    if (is_one_number(e, s, g, insn, o)) return true;
     f->stride = place_in(e, s, insn, o, g->period, 1) - f->first;
     for (int64_t k = 1; k < g->n; k++)
         if (place_in(e, s, insn, o, g->period, k) != f->first + k * f->stride) return false;

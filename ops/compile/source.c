@@ -29,8 +29,7 @@ void ad__function_begin(ad__writer *w) {
     ad__text_add(&w->body, "", 0);
 }
 
-int ad__pointer_to(ad__writer *w, int buffer, int64_t from, int64_t to, bool written) {
-    (void)to;
+int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written) {
     for (int i = 0; i < w->n_pointers; i++) {
         ad__pointer *p = &w->pointer[i];
         if (p->buffer != buffer) continue;
@@ -97,7 +96,7 @@ static void write_arguments(ad__writer *w, int64_t n, int64_t table) {
         const ad__pointer *p = &w->pointer[i];
         ad__text_put(t, "%s", comma);
         if (w->aliased && !p->written) ad__text_put(t, "(%s *)(", ad__c_type(p->dtype));
-        if (p->buffer < 0) ad__text_put(t, "(%s *)work", ad__c_type(p->dtype));
+        if (p->buffer < 0) ad__text_put(t, "(%s *)work + %lld", ad__c_type(p->dtype), (long long)p->least);
         else ad__address_write(t, w->e, ad__place_of(p->buffer, p->least));
         if (w->aliased && !p->written) ad__text_put(t, ")");
     }
@@ -126,14 +125,14 @@ static const char vector_names[] =
     "#if __GLIBC_PREREQ(2, 35)\n#define VECTOR 1\n#endif\n#endif\n"
     "#ifdef VECTOR\n"
     "#define SIMD __attribute__((simd(\"notinbranch\"), const))\n"
-    "#define ONE(f) SIMD double v_##f(double) __asm__(#f); SIMD float v_##f##f(float) __asm__(#f \"f\");\n"
-    "#define TWO(f) SIMD double v_##f(double, double) __asm__(#f); "
-    "SIMD float v_##f##f(float, float) __asm__(#f \"f\");\n"
+    "#define ONE(name) SIMD double v_##name(double) __asm__(#name); SIMD float v_##name##f(float) __asm__(#name \"f\");\n"
+    "#define TWO(name) SIMD double v_##name(double, double) __asm__(#name); "
+    "SIMD float v_##name##f(float, float) __asm__(#name \"f\");\n"
     "#else\n"
-    "#define ONE(f) static inline double v_##f(double x) { return f(x); } "
-    "static inline float v_##f##f(float x) { return f##f(x); }\n"
-    "#define TWO(f) static inline double v_##f(double x, double y) { return f(x, y); } "
-    "static inline float v_##f##f(float x, float y) { return f##f(x, y); }\n"
+    "#define ONE(name) static inline double v_##name(double x) { return name(x); } "
+    "static inline float v_##name##f(float x) { return name##f(x); }\n"
+    "#define TWO(name) static inline double v_##name(double x, double y) { return name(x, y); } "
+    "static inline float v_##name##f(float x, float y) { return name##f(x, y); }\n"
     "#endif\n"
     "ONE(exp) ONE(exp2) ONE(expm1) ONE(log) ONE(log2) ONE(log10) ONE(log1p) ONE(sin) ONE(cos) ONE(tan) ONE(asin)\n"
     "ONE(acos) ONE(atan) ONE(sinh) ONE(cosh) ONE(tanh) ONE(asinh) ONE(acosh) ONE(atanh) ONE(erf) ONE(erfc) ONE(cbrt)\n"

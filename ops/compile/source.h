@@ -10,7 +10,7 @@
 enum { AD__POINTERS = 128 };
 /* A pointer that a function takes: to the lowest place of a buffer that it reads or writes. */
 typedef struct {
-    int buffer;         /* or -1: the work memory, in elements of `dtype` */
+    int buffer;         /* or -1 - dtype: the work memory, in elements of that dtype */
     ad_dtype dtype;
     int64_t least;      /* offset */
     bool written;
@@ -35,8 +35,8 @@ typedef struct {
 
 /* Forgets the pointers and the body of the function before. */
 void ad__function_begin(ad__writer *w);
-/* The number of the pointer to a buffer, of which the places from .. to are used. */
-int ad__pointer_to(ad__writer *w, int buffer, int64_t from, int64_t to, bool written);
+/* The number of the pointer to a buffer, or to the work memory (see ad__pointer), from offset `from` on. */
+int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written);
 /* Adds the function, unless there is one with its text, and a call. n: the argument n, or -1 if the function has none;
    tables: whether it reads index tables, which begin at table. */
 void ad__function_end(ad__writer *w, int64_t n, int64_t table);
