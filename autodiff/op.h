@@ -42,6 +42,8 @@ typedef struct {
 
 /* What an op's samples function passes to ad_sample. */
 typedef struct ad_sampler ad_sampler;
+/* What an op's emit function adds to: see ops/compile.h. */
+typedef struct ad_emit ad_emit;
 
 enum {
     AD_OP_CONSTANT = 1,  /* piecewise constant or an index: the result requires no gradient */
@@ -84,6 +86,9 @@ struct ad_optype {
        shape and dtype, for each i that ad_vjp_wants. dx starts as NULLs; NULL means zero. NULL if the op has no rule:
        ad_gradient then fails with AD_EGRAD. */
     void (*vjp)(const ad_op *op, ad_var *g, ad_var *dx[]);
+    /* The op as C code: see "for authors of ops" in ops/compile.h. Returns 0, or AD_EABSENT if this Op has no form. NULL:
+       compiled programs call evaluate. */
+    int (*emit)(ad_emit *e, const ad_op *op);
     void (*samples)(ad_sampler *s); /* calls ad_sample or ad_sample_values for each case; ad_check_op needs it */
     const void *flat; /* for the library's own elementwise ops; NULL in all others */
 };

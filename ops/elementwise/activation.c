@@ -110,9 +110,6 @@ AD_UNARY(gelu, "x times the normal distribution function of x (Hendrycks and Gim
          ad_mul(g, ad_add(normal_cdf(x), ad_mul(x, normal_pdf(x)))), 0.0, 10.0, -10.0, -30.0, 1e4, -1e4)
 ad_var *ad_gelu(ad_var *x) { return AD_CALL_1(gelu, x); }
 
-/* The slope of sigmoid, accurate in both tails. */
-#define SIGMOID_SLOPE(x) (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x)))))
-
 AD_UNARY(silu, "x sigmoid(x), also called swish"
          AD_DIFFERS("the second slope keeps its digits in both tails"),
          -4, 4,
@@ -121,11 +118,6 @@ AD_UNARY(silu, "x sigmoid(x), also called swish"
          ad_mul(g, ad_add(ad_sigmoid(x), ad_mul(y, ad_sigmoid(ad_neg(x))))), 0.0, 40.0, -40.0, 1e4, -1e4)
 ad_var *ad_silu(ad_var *x) { return AD_CALL_1(silu, x); }
 
-/* (1 + tanh u) / 2 = sigmoid(2u). These compute 2u and its derivative; 1.5957691... is 2 sqrt(2 / pi). */
-#define TWO_U(x) ((x) * ((T)1.5957691216057308 + (T)0.071354816272600710 * (x) * (x)))
-#define TWO_U_SLOPE(x) ((T)1.5957691216057308 + (T)0.21406444881780213 * (x) * (x))
-/* x limited to -100 .. 100, beyond which the slope is 0 or 1 to the last digit, and x^2 would overflow. */
-#define NEAR(x) ((x) > 100 ? 100 : (x) < -100 ? -100 : (x))
 static ad_var *near(ad_var *x) {
     ad_var *far = ad_gt(ad_abs(x), ad__constant(x, 100));
     return ad_where(far, ad_muls(ad_sign(x), 100), x);
@@ -150,14 +142,6 @@ AD_UNARY(gelu_tanh, "tanh approximation of gelu: x (1 + tanh u) / 2 with u = sqr
          gelu_tanh_rule(g, near(x)),
          0.0, 5.0, -5.0, 1e4, -1e4)
 ad_var *ad_gelu_tanh(ad_var *x) { return AD_CALL_1(gelu_tanh, x); }
-
-/* With e = exp(-|x|), tanh(log(1 + exp x)) is n / d and its derivative is s / d^2; neither overflows. */
-#define MISH_E(x) exp(-fabs(x))
-#define MISH_N(x) ((x) > 0 ? 1 + 2 * MISH_E(x) : MISH_E(x) * (2 + MISH_E(x)))
-#define MISH_D(x) ((x) > 0 ? 1 + 2 * MISH_E(x) * (1 + MISH_E(x)) : 2 + MISH_E(x) * (2 + MISH_E(x)))
-#define MISH_S(x) (4 * MISH_E(x) * (1 + MISH_E(x)) * ((x) > 0 ? MISH_E(x) : 1))
-#define TANH_SOFTPLUS(x) (MISH_N(x) / MISH_D(x))
-#define TANH_SOFTPLUS_SLOPE(x) (MISH_S(x) / (MISH_D(x) * MISH_D(x)))
 
 AD_UNARY(mish, "x tanh(softplus(x))"
          AD_DIFFERS("the second slope keeps its digits in both tails"),

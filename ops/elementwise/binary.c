@@ -13,16 +13,12 @@ ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p) {
     return ad_mul(ad_mul(g, ad_where(opposed, one, k)), ad_mul(ad_where(opposed, k, one), p));
 }
 
-/* g a / y for |a| <= y. a / y may underflow, which matters if g is large. */
-#define PART(g, a, y) (fabs(g) > 1 && fabs(a) < 1 ? (g) * (a) / (y) : (g) * ((a) / (y)))
 static ad_var *part(ad_var *g, ad_var *a, ad_var *y) {
     ad_var *one = ad__constant(a, 1), *first = ad_logical_and(ad_gt(ad_abs(g), one), ad_lt(ad_abs(a), one));
     ad_var *product = ad_div(ad_mul(g, ad_where(first, a, one)), ad_where(first, y, one));
     return ad_mul(product, ad_div(ad_where(first, one, a), ad_where(first, one, y)));
 }
 
-/* g a / b, in the order in which no product of two large or two small numbers is formed. */
-#define RATIO(g, a, b) ((fabs(g) > 1) == (fabs(a) > 1) ? (g) / (b) * (a) : (g) * (a) / (b))
 static ad_var *ratio(ad_var *g, ad_var *a, ad_var *b) {
     ad_var *one = ad__constant(a, 1), *alike = ad_eq(ad_gt(ad_abs(g), one), ad_gt(ad_abs(a), one));
     return ad_mul(ad_div(ad_mul(g, ad_where(alike, one, a)), b), ad_where(alike, a, one));
@@ -67,9 +63,6 @@ ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL_2(div, a, b); }
 /* 0^0 is 1. The slope in a is 0 where b is 0. The slope in b is 0 where a is 0 and b >= 0. The formulas test for these
    cases, since b a^(b-1) and a^b log a there multiply 0 by an infinity. */
 
-/* b is negative, and not near 0, and a is neither 0 nor infinite nor NaN. Then g b a^(b-1) is computed as g y / a b, as
-   the power may overflow. */
-#define IS_INVERSE(a, b) ((b) <= (T)-0.25 && (a) != 0 && fabs(a) < (T)INFINITY)
 static ad_var *is_inverse(ad_var *a, ad_var *b) {
     ad_var *ordinary = ad_logical_and(ad_logical_not(is_zero(a)), ad_isfinite(a));
     return ad_logical_and(ordinary, ad_le(b, ad__constant(b, -0.25)));
@@ -145,7 +138,6 @@ ad_var *ad_hypot(ad_var *a, ad_var *b) { return AD_CALL_2(hypot, a, b); }
 /* The slope in b is the whole quotient that belongs to the remainder, which is constant. trunc(a / b) is another
    where the division rounds up: 1 / 0.1 is 10, and the remainder 0.1 belongs to 9. A large quotient may overflow,
    and is whole in any case. */
-#define QUOTIENT(a, b, y) (((a) - (y)) / (b))
 static ad_var *fmod_rule(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
     ad_var *difference = ad_detach(ad_sub(a, y)), *divisor = ad_detach(b), *q = ad_div(difference, divisor);
     ad_var *small = ad_lt(ad_abs(q), ad__constant(q, 1e9)), *k = ad_neg(g), *none = is_zero(ad_round(q));
@@ -184,12 +176,6 @@ AD_BINARY(heaviside, "0 for a < 0, 1 for a > 0, and b where a is 0; slope 0 in a
           ad__zero_where(ad_ne(a, ad__constant(a, 0)), g), 0.0, -0.0, 1.0, -2.0, 0.5)
 ad_var *ad_heaviside(ad_var *x, ad_var *values) { return AD_CALL_2(heaviside, x, values); }
 
-/* Where the remainder of fmod and the divisor differ in sign, the floor of the quotient is 1 less than its trunc. */
-#define IS_LOWER(a, b) (fmod(a, b) != 0 && ((b) < 0) != (fmod(a, b) < 0))
-/* The floor of a / b, by the remainder and not by the rounded quotient. What is rounded is whole but for an error. */
-#define FLOOR_OF_QUOTIENT(a, b) rint(((a)-fmod(a, b)) / (b) - (IS_LOWER(a, b) ? 1 : 0))
-#define FLOOR_DIVIDED(a, b) ((b) == 0 ? (a) / (b) : copysign(FLOOR_OF_QUOTIENT(a, b), (a) / (b)))
-
 AD_BINARY(floor_divide, "largest integer <= a / b; slopes 0", 0.4, 2,
           FLOOR_DIVIDED(a, b),
           0,
@@ -200,7 +186,6 @@ ad_var *ad_floor_divide(ad_var *a, ad_var *b) { return AD_CALL_2(floor_divide, a
 
 /* The slope in b is -floor(a / b). A large quotient, which is (a - y) / b, may overflow where its product with g does
    not. */
-#define IS_LARGE(a, b) ((b) != 0 && fabs((a) / (b)) >= (T)1e9)
 static ad_var *remainder_rule(ad_var *g, ad_var *a, ad_var *b, ad_var *y) {
     ad_var *nonzero = ad_logical_not(is_zero(b)), *one = ad__constant(a, 1), *k = ad_neg(g);
     ad_var *large = ad_logical_and(nonzero, ad_ge(ad_abs(ad_detach(ad_div(a, b))), ad__constant(a, 1e9)));

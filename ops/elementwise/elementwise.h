@@ -45,6 +45,7 @@
 
 #include "autodiff/graph/flat.h"
 #include "autodiff/graph/record.h"
+#include "ops/compile.h"
 #include "ops/kernels/elementwise/loops.h"
 #include "ops/ops.h"
 
@@ -59,15 +60,7 @@ ad_var *ad__rule_for(const ad_op *op, int i, ad_var *rule);
 void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, double hi, int n_edges,
                              const double *edges);
 
-/* g k p, in the order in which no product of two of them overflows or underflows unless the result does. */
-#define PRODUCT(g, k, p) ((fabs(k) > 1) != (fabs(p) > 1) ? (g) * ((k) * (p)) : (g) * (k) * (p))
 ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p);
-
-/* 3 (cosh s - sinh(s) / s) / s^2 as a series in u = s^2, for |u| <= 1, where the terms cancel. A negative u stands for
-   cos and sin. */
-#define SERIES_OF_REST(u)                                                                                              \
-    (1 + (u) / 10 * (1 + (u) / 28 * (1 + (u) / 54 * (1 + (u) / 88 * (1 + (u) / 130 * (1 + (u) / 180 *                  \
-    (1 + (u) / 238 * (1 + (u) / 304))))))))
 
 /* ---- one element ------------------------------------------------------------------------------------------------- */
 
@@ -178,12 +171,12 @@ typedef double f64;
 #define AD__FIELDS(name, n, value_text, slope_text)                                                              \
     .formula = value_text, .gradient = slope_text, .arity = n, .flags = AD_OP_IN_PLACE,                   \
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 },\
-    .vjp = name##_vjp,                                                                                                 \
+    .vjp = name##_vjp, .emit = ad_emit_elementwise,                                                                    \
     .flat = &(const ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 },                                  \
                                     { name##_slope_step_f32, name##_slope_step_f64 } }
-#define AD__CONSTANT_FIELDS(name, n, value_text)                                                                 \
-    .formula = value_text, .arity = n, .flags = AD_OP_CONSTANT,                                           \
-    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 },                                                          \
+#define AD__CONSTANT_FIELDS(name, n, value_text)                                                                       \
+    .formula = value_text, .arity = n, .flags = AD_OP_CONSTANT,                                                        \
+    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .emit = ad_emit_elementwise,                             \
     .flat = &(const ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 }, { 0 } }
 
 /* The formulas become strings here, since a nested macro would receive them expanded. */

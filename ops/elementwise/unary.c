@@ -250,17 +250,6 @@ AD_UNARY(rad2deg, "radians to degrees", -3, 3,
          ad_muls(g, 57.295779513082321), 0.0, INFINITY)
 ad_var *ad_rad2deg(ad_var *x) { return AD_CALL_1(rad2deg, x); }
 
-/* sin(pi x) and cos(pi x), exact for whole x: pi times the distance to the nearest integer, and the sign of its
-   parity. */
-#define PARITY(x) (rint(rint(x) / 2) * 2 == rint(x) ? (T)1 : (T)-1)
-#define PI_REST(x) ((T)3.1415926535897932 * ((x) - rint(x)))
-#define SIN_PI(x) (PARITY(x) * sin(PI_REST(x)))
-#define COS_PI(x) (PARITY(x) * cos(PI_REST(x)))
-/* (cos(pi x) - sinc(x)) / x. Near 0 the terms cancel; 3.28... is pi^2 / 3 and 9.86... is pi^2. */
-#define SINC_SLOPE(x, y)                                                                                               \
-    (fabs(x) < (T)0.25 ? (x) * (T)-3.2898681336964529 * SERIES_OF_REST((x) * (x) * (T)-9.8696044010893586)             \
-                       : (COS_PI(x) - (y)) / (x))
-
 /* SERIES_OF_REST in Vars. */
 static ad_var *series_of_rest(ad_var *u) {
     static const double divisors[] = { 304, 238, 180, 130, 88, 54, 28, 10 };
@@ -341,9 +330,6 @@ AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0"
            pows_rule(g, x, y, k), 0.0, 1.0)
 ad_var *ad_pows(ad_var *x, double k) { return AD_CALL_K(pows, x, k); }
 
-/* log(x / (1 - x)). Near 1/2 the quotient is near 1, and log would lose its digits. */
-#define LOGIT(x) ((x) > (T)0.25 && (x) < (T)0.75 ? log1p((2 * (x) - 1) / (1 - (x))) : log((x) / (1 - (x))))
-
 /* The parts that are not chosen have an x of 1/2, so that no infinite slope meets their cotangent of 0. */
 static ad_var *logit_rule(ad_var *g, ad_var *x, double eps) {
     const double lo = eps < 0 ? 0 : eps;
@@ -368,9 +354,6 @@ AD_UNARY_K(logit, "log(x / (1 - x)), with x limited to eps .. 1 - eps unless eps
            eps < 0 ? (x < 0 || x > 1 ? (T)NAN : g / (x * (1 - x))) : x < eps || x > 1 - eps ? 0 : g / (x * (1 - x)),
            logit_rule(g, x, (double)eps), 0.5, 0.0, 1.0, 0.05, 0.25, 0.4999999, -1.0, INFINITY)
 ad_var *ad_logit(ad_var *x, double eps) { return AD_CALL_K(logit, x, eps); }
-
-#define LARGEST (sizeof(T) == sizeof(float) ? (T)FLT_MAX : (T)DBL_MAX)
-#define OR_LARGEST(limit, sign) (limit != limit ? sign * LARGEST : limit)
 
 AD_UNARY_K3(nan_to_num, "x, with NaN, inf and -inf replaced; slope 0 there. If posinf or neginf is NAN, the largest or "
             "lowest number stands for it", NULL, nan, 0.5, posinf, 7, neginf, -9, -2, 2,

@@ -71,9 +71,6 @@ void ad__loss_samples(ad_sampler *s, const ad__loss *loss);
 ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g);
 ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var *w, double k, ad_reduction reduction);
 
-/* For formulas. If either is NaN, the result is b. Unlike fmax, it does not prevent vectorisation. */
-#define larger(a, b) ((a) > (b) ? (a) : (b))
-
 #define AD__LOSS_VALUE(f, T_, VALUE)                                                                                   \
     AD__LEVELS_OF(ad__loss_value, f, T_,                                                                               \
         (int64_t from, int64_t count, double k_, const void *vx, const void *vt, const void *vw, void *vy),            \

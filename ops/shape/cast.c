@@ -2,6 +2,7 @@
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
+#include "ops/compile.h"
 #include "ops/ops.h"
 
 #include <string.h>
@@ -61,9 +62,16 @@ ad_var *ad_cast(ad_var *x, ad_dtype dtype) { return ad__apply1(&ad_op_cast, x, &
 
 static int detach_shape(ad_call *c) { return (void)c, AD_OK; }
 static int detach_evaluate(const ad_op *op) { return (void)op, AD_OK; }
+static int detach_emit(ad_emit *e, const ad_op *op) {
+    const ad_emit_array x = ad_emit_operand(e, op, 0);
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "x",
+                                                          .value = "x", .n = 1, .in = { x } }));
+    return AD_OK;
+}
+
 static void detach_samples(ad_sampler *s) { ad_sample(s, NULL, 1, &AD_SHAPE(2, 3), NULL, NULL); }
 
 AD_OPTYPE(detach, .doc = "x as a constant: gradients stop here", .formula = "x", .arity = 1,
           .flags = AD_OP_VIEW | AD_OP_CONSTANT, .shape = detach_shape,
-          .evaluate = { detach_evaluate, detach_evaluate });
+          .evaluate = { detach_evaluate, detach_evaluate }, .emit = detach_emit);
 ad_var *ad_detach(ad_var *x) { return ad__apply1(&ad_op_detach, x, NULL); }

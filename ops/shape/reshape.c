@@ -1,6 +1,7 @@
 /* reshape.c: reshape, squeeze, unsqueeze and flatten, which give the same elements another shape. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/compile.h"
 #include "ops/ops.h"
 
 /* ---- reshape: a view --------------------------------------------------------------------------------- */
@@ -28,6 +29,11 @@ static int reshape_evaluate(const ad_op *op) { return (void)op, AD_OK; }
 static void reshape_backward(const ad_op *op) { ad__add_gradient(op, 0, ad__out(op)->grad); }
 static void reshape_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_reshape(g, op->in[0]->layout->shape); }
 
+static int reshape_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_result(e, op, ad_emit_contiguous(e, ad_emit_operand(e, op, 0)));
+    return AD_OK;
+}
+
 static void reshape_samples(ad_sampler *s) {
     const ad_shape from[] = { AD_SHAPE(2, 3), AD_SHAPE(6),    AD_SCALAR,
                               AD_SHAPE(1, 1), AD_SHAPE(0, 3), AD_SHAPE(2, 3, 4) };
@@ -38,7 +44,8 @@ static void reshape_samples(ad_sampler *s) {
 AD_OPTYPE(reshape, .doc = "the same elements in another shape; one size may be -1", .formula = "x", .gradient = "g",
           .arity = 1, .flags = AD_OP_VIEW | AD_OP_IN_PLACE, .attr_size = sizeof(ad__shape_attrs),
           .attrs = ad__shape_list, .shape = reshape_shape, .evaluate = { reshape_evaluate, reshape_evaluate },
-          .backward = { reshape_backward, reshape_backward }, .vjp = reshape_vjp);
+          .backward = { reshape_backward, reshape_backward }, .vjp = reshape_vjp,
+          .emit = reshape_emit);
 ad_var *ad_reshape(ad_var *x, ad_shape shape) { return ad__apply1(&ad_op_reshape, x, &(ad__shape_attrs){ shape }); }
 
 /* ---- other shapes by reshape ------------------------------------------------------------------------- */

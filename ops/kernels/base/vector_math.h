@@ -28,9 +28,6 @@ AD__SIMD2(pow) AD__SIMD2(atan2) AD__SIMD2(hypot)
 
 #include <tgmath.h>
 
-/* log(1 + e) for e = exp(-|x|), as accurate as log1p, which is slow for small arguments. The second term corrects the
-   rounding error of 1 + e, to first order. */
-#define LOG1P_EXP(x)                                                                                                   \
-    (log(1 + exp(-fabs(x))) + (exp(-fabs(x)) - ((1 + exp(-fabs(x))) - 1)) / (1 + exp(-fabs(x))))
+#include "ops/kernels/base/formula.h"
 
 #endif

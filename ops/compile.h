@@ -1,0 +1,103 @@
+/* compile.h: a recorded graph as native code: compiled by the system's C compiler and run in this process, or written as
+   a C file.
+
+   What was recorded becomes a program: a function of the leaves xs that computes Vars or a gradient. Programs compute
+   what ad_eval and ad_backward compute. Sizes are those of the Vars when the program was made. Other leaves are read
+   at each run, so ad_set and ad_rebind work as usual. */
+#ifndef OPS_COMPILE_H
+#define OPS_COMPILE_H
+
+#include "autodiff/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- programs in this process -------------------------------------------------------------------------------------- */
+
+typedef struct ad_program ad_program;
+
+typedef struct {
+    const char *cc;    /* the compiler, found by PATH. NULL: the environment's CC if it is set, else cc */
+    const char *flags; /* further flags, separated by blanks. NULL: none */
+    const char *cache; /* a folder for compiled programs. NULL: autodiff below XDG_CACHE_HOME or HOME/.cache */
+    bool no_cache;     /* compile each time, and leave no file */
+    bool no_cc;        /* evaluate the graph instead of compiling it */
+} ad_compile_opts;
+
+/* A program that computes ys[0] to ys[m-1] from the leaves xs[0] to xs[n-1]. It lives in the innermost open scope, as a
+   Var does. NULL, with the graph's error, after AD_EVALUE (nil, NULL, m < 1, n < 0, xs[i] is not a leaf or is given
+   twice), AD_EGRAPH and AD_ENOMEM.
+
+   Without a compiler, or if it fails, the program evaluates the graph; ad_program_how says so. Ops that have no form in
+   C are called back, and so are ops that draw random numbers or have state. */
+AD_API ad_program *ad_compile(int m, ad_var *const ys[], int n, ad_var *const xs[], ad_compile_opts o);
+/* A program that computes y, of one element, and then its gradients by xs[0] to xs[n-1]. Errors as above, and AD_ESHAPE,
+   and AD_EGRAD if an op between has no derivative. */
+AD_API ad_program *ad_compile_gradient(ad_var *y, int n, ad_var *const xs[], ad_compile_opts o);
+/* Runs a program. in[i] has the elements of xs[i], or is NULL: then those of the leaf itself are used. out[j] receives
+   the elements of ys[j]; for a gradient, out[0] receives y and out[1 + i] the gradient by xs[i]. An out[j] that is NULL
+   is not written. Elements have the dtype of their Var. Changes no Var. Returns 0 or the code of the graph's error.
+
+   work is memory of ad_program_work bytes, 64-byte aligned, or NULL for the program's own. Threads may run one compiled
+   program at the same time, each with its own work, unless ops are called back or a leaf is changed meanwhile.
+
+   Consecutive xs of one element are fastest if they lie one after the other in memory, as do their gradients. */
+AD_API int ad_run(ad_program *p, const void *const in[], void *const out[], void *work);
+AD_API size_t ad_program_work(const ad_program *p); /* bytes; 0 for NULL */
+/* How a program runs: "compiled", or "evaluated: " and the reason. "" for NULL. */
+AD_API const char *ad_program_how(const ad_program *p);
+/* The C source of a compiled program; "" if there is none. It lasts as long as the program. */
+AD_API const char *ad_program_source(const ad_program *p);
+
+/* ---- for authors of ops: an op's form in C ----------------------------------------------------------------------- */
+
+/* An array in a program. Element (i, j, ..) is at place + i stride[0] + j stride[1] + ..; a view of it has another
+   place, shape and strides. */
+typedef struct {
+    ad_dtype dtype;
+    ad_shape shape;
+    int64_t place;
+    int64_t stride[AD_MAX_NDIM];
+} ad_emit_array;
+
+AD_API ad_emit_array ad_emit_operand(ad_emit *e, const ad_op *op, int i);
+/* The array that is the op's result. In row-major order, it may have another shape with as many elements. */
+AD_API void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y);
+/* The array in row-major order, copied if its strides are others. */
+AD_API ad_emit_array ad_emit_contiguous(ad_emit *e, ad_emit_array x);
+
+typedef enum {
+    AD_EMIT_SET, /* y = value */
+    AD_EMIT_SUM, /* y = sum of the values over the reduced axes */
+    AD_EMIT_ADD, /* y += value; needs `into` */
+    AD_EMIT_MAX, /* y = the largest of the values over the reduced axes; NaN if there is one */
+    AD_EMIT_MIN
+} ad_emit_kind;
+
+/* A loop over all indices of a shape. */
+typedef struct {
+    ad_emit_kind kind;
+    ad_dtype dtype;       /* of the result, T in formulas */
+    ad_shape shape;       /* of the loop */
+    unsigned reduced;     /* bit i: axis i of shape is reduced, and the result has size 1 there */
+    const char *names;    /* of the operands, then of the parameters: "x t k" */
+    const char *value;    /* a formula in these names, T and the functions of math.h */
+    const char *slope[3]; /* the gradient of an operand, also in y and its cotangent g. NULL: the operand has none */
+    int n;                /* operands, which broadcast to shape */
+    ad_emit_array in[4];
+    int n_parameters;
+    double parameter[4];
+    const ad_emit_array *into; /* where the result goes; NULL: to a new array */
+} ad_emit_loop;
+/* Adds a loop and returns its result. The strings must last as long as the compilation. */
+AD_API ad_emit_array ad_emit_run(ad_emit *e, const ad_emit_loop *l);
+
+/* emit for an op whose descriptor has formulas of one element, as those of AD_UNARY and its kin: operands x, or a, b
+   and c; parameters by the names of the attributes, which are doubles. */
+AD_API int ad_emit_elementwise(ad_emit *e, const ad_op *op);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

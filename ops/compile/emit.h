@@ -1,0 +1,178 @@
+/* emit.h: a recorded graph as instructions on numbers and loops over arrays, from which C is written; private to this
+   folder.
+
+   emit.c lowers Ops to it, reverse.c appends the gradient, roll.c finds loops among the instructions, and source.c
+   writes the C. */
+#ifndef OPS_COMPILE_EMIT_H
+#define OPS_COMPILE_EMIT_H
+
+#include "autodiff/graph/node.h"
+#include "ops/compile.h"
+
+/* ---- growing arrays in the memory of the scope that the compilation runs in -------------------------------------- */
+
+#define AD__VEC(T)                                                                                                     \
+    struct {                                                                                                           \
+        T *at;                                                                                                         \
+        int64_t n, capacity;                                                                                           \
+    }
+/* Makes room for `more` further elements of the vector that v points to. False, with the graph's error, if memory is
+   short. */
+bool ad__vec_reserve(ad_graph *g, void *v, int64_t more, size_t size);
+#define AD__RESERVE(g, v, more)                                                                                        \
+    ((v)->n + (more) <= (v)->capacity || ad__vec_reserve(g, v, more, sizeof *(v)->at))
+#define AD__PUSH(g, v, ...) (AD__RESERVE(g, v, 1) && ((v)->at[(v)->n++] = (__VA_ARGS__), true))
+
+/* ---- places: an element of a buffer, or the result of an instruction --------------------------------------------- */
+
+/* The buffer's number in the upper bits, the offset in elements below. In buffer 0, the offset is an instruction's
+   number, whose result is meant. */
+typedef int64_t ad__place;
+enum { AD__OFFSET_BITS = 38 };
+static inline ad__place ad__place_of(int64_t buffer, int64_t offset) { return buffer << AD__OFFSET_BITS | offset; }
+static inline int ad__buffer_of(ad__place p) { return (int)(p >> AD__OFFSET_BITS); }
+static inline int64_t ad__offset_of(ad__place p) { return p & (((int64_t)1 << AD__OFFSET_BITS) - 1); }
+#define AD__NOWHERE ((ad__place)-1)
+
+typedef enum {
+    AD__RESULTS,  /* buffer 0: results of instructions */
+    AD__ARGUMENT, /* one of the xs, or consecutive xs of one element each */
+    AD__OUTPUT,   /* of the caller's: a value, a gradient, or gradients of consecutive xs of one element */
+    AD__LEAF,     /* the elements of another leaf */
+    AD__SCALARS,  /* the elements of other leaves of one element each, copied at each run */
+    AD__NUMBERS,  /* parameters of ops: k of muls */
+    AD__WORK      /* in the work memory */
+} ad__buffer_kind;
+
+typedef struct {
+    ad__buffer_kind kind;
+    ad_dtype dtype;
+    int64_t size;      /* elements */
+    int64_t index;     /* of the argument, output or leaf; for AD__WORK, the offset in bytes, once it is known */
+    int grad;          /* the buffer of its gradient; 0 if there is none yet */
+    bool needs;        /* it depends on the xs that gradients are asked for */
+    bool cells;        /* its elements are numbers on their own: their gradients are results of instructions */
+} ad__buffer;
+
+/* ---- formulas ---------------------------------------------------------------------------------------------------- */
+
+enum { AD__NAMES = 8 };
+/* A formula of one number from others. In an instruction the numbers stand in the order of the names. */
+typedef struct {
+    const char *text;
+    int length;
+    ad_dtype dtype;
+    const void *key; /* what it was interned by, with the dtype and `part` */
+    int part;
+    int n;
+    struct {
+        const char *at;
+        int length;
+    } name[AD__NAMES];
+    int slope[3]; /* formulas of the slope by operands 0, 1 and 2; below */
+    const char *slope_text[3]; /* of a loop's formula: forms with one text may have other slopes */
+    int calls;    /* of functions like exp, in the text */
+} ad__form;
+enum { AD__ZERO_SLOPE = -1, AD__UNIT_SLOPE = -2 }; /* in place of a formula: 0, and g itself */
+
+/* ---- instructions: on numbers ------------------------------------------------------------------------------------ */
+
+typedef enum {
+    AD__DEFINE, /* the result is a number that others read */
+    AD__STORE,  /* written to `out` */
+    AD__ADD     /* added to `out` */
+} ad__insn_kind;
+
+typedef struct {
+    int32_t form;
+    uint8_t kind, n;
+    int64_t in; /* of the first operand's place in `places` */
+    ad__place out;
+} ad__insn;
+
+/* ---- nests: loops over arrays ------------------------------------------------------------------------------------ */
+
+enum { AD__DIMS = 8, AD__OPERANDS_MOST = 6 };
+/* Where a nest reads or writes at each index: at + sum of index[d] * stride[d]. */
+typedef struct {
+    ad__place at;
+    int64_t stride[AD__DIMS];
+} ad__map;
+
+typedef enum {
+    AD__SET,     /* out = formula */
+    AD__SUM,     /* out = sum of the formula over the indices at which out is the same element */
+    AD__ADD_TO,  /* out += formula */
+    AD__LARGEST, /* out = the largest, or NaN if there is one */
+    AD__SMALLEST,
+    AD__CALL     /* an Op's evaluate */
+} ad__nest_kind;
+
+typedef struct {
+    ad__nest_kind kind;
+    int form, n; /* operands */
+    int ndim;
+    int64_t dim[AD__DIMS];
+    ad__map out, in[AD__OPERANDS_MOST];
+    int64_t at; /* it runs after so many instructions */
+    const ad_op *op;
+    bool overwrites; /* AD__SET of elements that were set before */
+    bool keep;       /* AD__CALL of a branch: its answer is needed, whoever reads it */
+} ad__nest;
+
+/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+
+struct ad_emit {
+    ad_graph *g;
+    int code; /* of the graph's error; then nothing more is emitted */
+    AD__VEC(ad__form) forms;
+    AD__VEC(ad__buffer) buffers;
+    AD__VEC(ad__insn) insns;
+    AD__VEC(ad__place) places; /* operands of instructions */
+    AD__VEC(double) numbers;
+    AD__VEC(ad__nest) nests;
+    AD__VEC(ad_emit_array) arrays; /* values of Vars that are more than a place */
+    AD__VEC(ad_op *) ops;
+    AD__VEC(const ad_var *) leaves;    /* arrays, by index of AD__LEAF */
+    AD__VEC(const ad_var *) scalars;   /* leaves of one element, in the order of their places */
+    /* by the id of an Op, less first_id: the value of its result: a place, or ~index in arrays; AD__NOWHERE if none */
+    int64_t *values;
+    uint32_t first_id, n_ids;
+    struct ad__leaf_value *leaf_values; /* a hash table */
+    int leaf_scalars[2];                /* by dtype: the buffer of leaves of one element; 0 if none yet */
+    int n_outputs;
+    const char *refused; /* the name of an op that has no form; NULL if all have */
+    bool calls;          /* ops without a form are called back */
+};
+
+/* ---- form.c ---- */
+
+/* The number of a formula; `names` are those of the operands, separated by blanks. key and part tell formulas apart.
+   Negative codes AD__ZERO_SLOPE and AD__UNIT_SLOPE stand for slopes 0 and g. */
+int ad__form_make(ad_emit *e, const void *key, int part, ad_dtype t, const char *text, int length, const char *names);
+/* The same with the names that the text uses, in the order in which they occur. */
+int ad__form_of_text(ad_emit *e, const void *key, int part, ad_dtype t, const char *text, int length);
+int ad__form_find(const ad_emit *e, const void *key, int part, ad_dtype t); /* -1 if there is none yet */
+
+/* ---- emit.c ---- */
+
+int ad__buffer_new(ad_emit *e, ad__buffer_kind kind, ad_dtype t, int64_t size, int64_t index);
+ad__place ad__insn_add(ad_emit *e, ad__insn_kind kind, int form, int n, const ad__place in[], ad__place out);
+/* A nest of the given kind over dims. NULL if memory is short. */
+ad__nest *ad__nest_add(ad_emit *e, ad__nest_kind kind, int form, int ndim, const int64_t *dim);
+/* Lowers the Ops that the ys depend on, and the branches that hold for them. xs are arguments. */
+int ad__lower(ad_emit *e, int m, ad_var *const ys[], int n, ad_var *const xs[]);
+/* The value of a Var that was lowered. */
+ad_emit_array ad__value_of(ad_emit *e, const ad_var *x);
+/* Writes the ys, which were lowered, to outputs. */
+void ad__emit_outputs(ad_emit *e, int m, ad_var *const ys[]);
+ad__place ad__number(ad_emit *e, double k); /* a constant */
+int ad__copy_form(ad_emit *e, ad_dtype t);  /* y = x */
+
+/* ---- reverse.c ---- */
+
+/* Appends the gradient of y, of one element, with respect to the xs, as one output for each argument. Returns
+   AD_EABSENT if an Op between has no form. */
+int ad__reverse(ad_emit *e, ad_emit_array y);
+
+#endif

@@ -1,0 +1,463 @@
+/* roll.c: leaves out what no output needs, and finds loops among the instructions. */
+#include "ops/compile/roll.h"
+
+#include <string.h>
+
+enum {
+    CANDIDATES = 8,       /* periods that are tried at a place */
+    LONGEST = 4096,       /* period */
+    FEWEST = 3,           /* repetitions */
+    LEAST = 12,           /* instructions in a loop, of all repetitions */
+    STRAIGHT = 256,       /* instructions in a function without a loop */
+    KEYS = 4              /* instructions in a row that must be alike where a repetition begins */
+};
+
+/* ---- what outputs need, in order --------------------------------------------------------------------------------- */
+
+typedef struct {
+    bool *insns, *buffers;
+} live;
+
+static void mark(live *l, ad__place at) {
+    int b = ad__buffer_of(at);
+    if (b == 0) l->insns[ad__offset_of(at)] = true;
+    else l->buffers[b] = true;
+}
+
+static bool is_live(const ad_emit *e, const live *l, ad__place out) {
+    int b = ad__buffer_of(out);
+    return e->buffers.at[b].kind == AD__OUTPUT || l->buffers[b];
+}
+
+static void mark_insn(const ad_emit *e, live *l, int64_t i) {
+    const ad__insn *in = &e->insns.at[i];
+    if (in->kind != AD__DEFINE) l->insns[i] = is_live(e, l, in->out);
+    if (!l->insns[i]) return;
+    for (int k = 0; k < in->n; k++) mark(l, e->places.at[in->in + k]);
+}
+
+static void mark_nest(const ad_emit *e, live *l, ad__nest *n) {
+    if (!n->keep && !is_live(e, l, n->out.at)) {
+        n->kind = AD__SET, n->n = 0, n->ndim = 1, n->dim[0] = 0; /* nothing */
+        return;
+    }
+    for (int k = 0; k < n->n; k++) mark(l, n->kind == AD__CALL ? e->places.at[n->in[0].at + k] : n->in[k].at);
+}
+
+static int mark_live(ad_emit *e, live *l) {
+    l->insns = ad_scope_closing(e->g, (size_t)e->insns.n + 1, NULL);
+    l->buffers = ad_scope_closing(e->g, (size_t)e->buffers.n, NULL);
+    if (l->insns == NULL || l->buffers == NULL) return AD_ENOMEM;
+    memset(l->insns, 0, (size_t)e->insns.n + 1);
+    memset(l->buffers, 0, (size_t)e->buffers.n);
+    int64_t i = e->insns.n;
+    for (int64_t k = e->nests.n; k >= 0; k--) {
+        for (int64_t from = k > 0 ? e->nests.at[k - 1].at : 0; i > from;) mark_insn(e, l, --i);
+        if (k > 0) mark_nest(e, l, &e->nests.at[k - 1]);
+    }
+    return AD_OK;
+}
+
+/* A store of a result to an output comes right after the instruction, so that both fall into one loop. */
+typedef struct {
+    ad_emit *e;
+    ad__schedule *s;
+    int64_t *first, *next; /* by instruction: the first store of its result; by store: another one */
+} storing;
+
+static bool is_early(const ad_emit *e, const ad__insn *in) {
+    return in->kind == AD__STORE && ad__buffer_of(e->places.at[in->in]) == 0 &&
+           e->buffers.at[ad__buffer_of(in->out)].kind == AD__OUTPUT;
+}
+
+static int collect_stores(storing *c, const live *l) {
+    ad_emit *e = c->e;
+    size_t bytes = ((size_t)e->insns.n + 1) * sizeof(int64_t);
+    c->first = ad_scope_closing(e->g, bytes, NULL), c->next = ad_scope_closing(e->g, bytes, NULL);
+    if (c->first == NULL || c->next == NULL) return AD_ENOMEM;
+    memset(c->first, 0xff, bytes);
+    for (int64_t i = e->insns.n; i-- > 0;) {
+        if (!l->insns[i] || !is_early(e, &e->insns.at[i])) continue;
+        int64_t of = ad__offset_of(e->places.at[e->insns.at[i].in]);
+        c->next[i] = c->first[of], c->first[of] = i;
+    }
+    return AD_OK;
+}
+
+static bool append(storing *c, int64_t i) {
+    c->s->position[i] = c->s->order.n;
+    return AD__PUSH(c->e->g, &c->s->order, i);
+}
+
+static bool append_insns(storing *c, const live *l, int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; i++) {
+        if (!l->insns[i] || is_early(c->e, &c->e->insns.at[i])) continue;
+        if (!append(c, i)) return false;
+        for (int64_t k = c->first[i]; k >= 0; k = c->next[k])
+            if (!append(c, k)) return false;
+    }
+    return true;
+}
+
+/* ---- loops --------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    ad_emit *e;
+    ad__schedule *s;
+    uint64_t *key; /* by place in order */
+    int64_t *next; /* by place in order: the next place that begins with the same keys, or -1 */
+    AD__VEC(ad__ref) refs, best;
+} rolling;
+
+static const ad__insn *insn_at(const rolling *r, int64_t at) { return &r->e->insns.at[r->s->order.at[at]]; }
+
+static uint64_t mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9e3779b97f4a7c15u + (h >> 29); }
+
+/* Instructions with one key differ in offsets only. */
+static uint64_t key_of(const ad_emit *e, const ad__insn *in) {
+    uint64_t h = mix(mix((uint64_t)in->form + 1, in->kind), in->n);
+    for (int k = 0; k < in->n; k++) h = mix(h, (uint64_t)ad__buffer_of(e->places.at[in->in + k]));
+    return mix(h, in->kind == AD__DEFINE ? 0 : (uint64_t)ad__buffer_of(in->out));
+}
+
+/* The last place that each hash was met at, from the end on, gives the next place with equal keys. */
+static int find_next(rolling *r, int64_t from, int64_t to) {
+    int64_t slots = 64;
+    while (slots < 2 * (to - from)) slots *= 2;
+    int64_t *last = ad_buffer_take(r->e->g, (size_t)slots * sizeof *last);
+    if (last == NULL) return AD_ENOMEM;
+    memset(last, 0xff, (size_t)slots * sizeof *last);
+    for (int64_t i = to; i-- > from;) {
+        uint64_t h = 0;
+        for (int k = 0; k < KEYS; k++) h = mix(h, i + k < to ? r->key[i + k] : 0);
+        int64_t *slot = &last[h >> 20 & (uint64_t)(slots - 1)];
+        r->next[i] = *slot;
+        *slot = i;
+    }
+    ad_buffer_give(r->e->g, last, (size_t)slots * sizeof *last);
+    return AD_OK;
+}
+
+/* A number that stands for a place: the place in order of the instruction, or the offset in its buffer. */
+static int64_t number_of(const rolling *r, ad__place at) {
+    return ad__buffer_of(at) ? ad__offset_of(at) : r->s->position[ad__offset_of(at)];
+}
+
+/* What the operand is in the second repetition says how it goes on. d0, d1: its numbers in the first two. */
+static bool begin_ref(ad__ref *f, bool is_result, int64_t d0, int64_t d1, int64_t start, int64_t period) {
+    *f = (ad__ref){ .kind = AD__AFFINE, .first = d0, .stride = d1 - d0 };
+    if (!is_result || d1 < start) return !is_result || d0 < start;
+    if (d1 >= start + period) {
+        f->kind = AD__LOCAL, f->q = (int32_t)(d1 - start - period);
+        return d0 == start + f->q;
+    }
+    f->kind = AD__CARRIED, f->q = (int32_t)(d1 - start);
+    return d0 < start;
+}
+
+/* Whether number d in repetition k fits; an operand that does not may get a table. */
+static bool goes_on(ad__ref *f, bool is_result, int64_t d, int64_t k, int64_t start, int64_t period, bool tables) {
+    switch (f->kind) {
+    case AD__LOCAL: return d == start + k * period + f->q;
+    case AD__CARRIED: return d == start + (k - 1) * period + f->q;
+    case AD__AFFINE:
+        if (is_result && d >= start) return false;
+        if (d == f->first + k * f->stride) return true;
+        if (tables) f->kind = AD__TABLE;
+        return tables;
+    default: return !is_result || d < start;
+    }
+}
+
+/* Whether repetition k of the body fits to those before. */
+static bool repeats(rolling *r, int64_t start, int64_t period, int64_t k, bool tables) {
+    ad__ref *f = r->refs.at;
+    for (int64_t i = start; i < start + period; i++) {
+        const ad__insn *a = insn_at(r, i), *b = insn_at(r, i + k * period);
+        for (int o = 0; o <= a->n; o++, f++) {
+            if (o == a->n && a->kind == AD__DEFINE) continue;
+            ad__place at = o < a->n ? r->e->places.at[a->in + o] : a->out;
+            int64_t d = number_of(r, o < b->n ? r->e->places.at[b->in + o] : b->out);
+            bool is_result = ad__buffer_of(at) == 0;
+            if (k == 1 ? !begin_ref(f, is_result, number_of(r, at), d, start, period)
+                       : !goes_on(f, is_result, d, k, start, period, tables))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool same_keys(const rolling *r, int64_t a, int64_t b, int64_t n) {
+    return memcmp(r->key + a, r->key + b, (size_t)n * sizeof *r->key) == 0;
+}
+
+static int64_t count_refs(const rolling *r, int64_t start, int64_t period) {
+    int64_t n = 0;
+    for (int64_t i = start; i < start + period; i++) n += insn_at(r, i)->n + 1;
+    return n;
+}
+
+/* The number of repetitions of a period from start on; r->refs says how their operands go on. */
+static int64_t repetitions(rolling *r, int64_t start, int64_t period, int64_t to, bool tables) {
+    if (start + 2 * period > to || !same_keys(r, start, start + period, period)) return 1;
+    int64_t n = count_refs(r, start, period), k = 1;
+    r->refs.n = 0;
+    if (!AD__RESERVE(r->e->g, &r->refs, n)) return 1;
+    r->refs.n = n;
+    while (start + (k + 1) * period <= to && same_keys(r, start, start + k * period, period) &&
+           repeats(r, start, period, k, tables))
+        k++;
+    return k;
+}
+
+/* Tries a period; keeps it if it covers more than *best, many times more if it needs tables. */
+static void try_period(rolling *r, int64_t start, int64_t period, int64_t to, ad__segment *best) {
+    for (int tables = 0; tables < 2; tables++) {
+        int64_t n = repetitions(r, start, period, to, tables);
+        int64_t covers = n * period, least = best->n * best->period;
+        if (n < FEWEST || covers < LEAST || covers <= (tables ? 4 * least : least)) continue;
+        *best = (ad__segment){ .nest = -1, .start = start, .period = period, .n = n };
+        n = r->refs.n, r->best.n = 0;
+        if (!AD__RESERVE(r->e->g, &r->best, n)) return;
+        memcpy(r->best.at, r->refs.at, (size_t)n * sizeof *r->refs.at), r->best.n = n;
+    }
+}
+
+static ad__segment loop_at(rolling *r, int64_t start, int64_t to) {
+    ad__segment best = { .nest = -1, .start = start, .period = 0, .n = 0 };
+    int64_t at = r->next[start];
+    for (int i = 0; i < CANDIDATES && at >= 0 && at - start <= LONGEST; i++, at = r->next[at])
+        try_period(r, start, at - start, to, &best);
+    return best;
+}
+
+static bool keep_loop(rolling *r, ad__segment best) {
+    ad__schedule *s = r->s;
+    best.refs = s->refs.n;
+    if (!AD__RESERVE(r->e->g, &s->refs, r->best.n) || !AD__PUSH(r->e->g, &s->segments, best)) return false;
+    memcpy(s->refs.at + s->refs.n, r->best.at, (size_t)r->best.n * sizeof *r->best.at);
+    s->refs.n += r->best.n;
+    s->rolled += best.n * best.period;
+    return true;
+}
+
+static bool keep_straight(rolling *r, int64_t from, int64_t to) {
+    for (; from < to; from += STRAIGHT) {
+        int64_t n = to - from < STRAIGHT ? to - from : STRAIGHT;
+        if (!AD__PUSH(r->e->g, &r->s->segments, (ad__segment){ .nest = -1, .start = from, .period = n, .n = 1 }))
+            return false;
+        r->s->straight += n;
+    }
+    return true;
+}
+
+/* Cuts the instructions from .. to of the order into loops and runs between them. */
+static int roll(rolling *r, int64_t from, int64_t to) {
+    if (from == to) return AD_OK;
+    for (int64_t i = from; i < to; i++) r->key[i] = key_of(r->e, insn_at(r, i));
+    if (find_next(r, from, to)) return AD_ENOMEM;
+    int64_t straight = from;
+    for (int64_t i = from; i < to;) {
+        ad__segment best = loop_at(r, i, to);
+        if (best.n == 0) {
+            i++;
+            continue;
+        }
+        if (!keep_straight(r, straight, i) || !keep_loop(r, best)) return AD_ENOMEM;
+        straight = i = best.start + best.n * best.period;
+    }
+    return keep_straight(r, straight, to) ? AD_OK : AD_ENOMEM;
+}
+
+/* ---- homes: memory for results that are read outside of their own repetition -------------------------------------- */
+
+static ad__segment *segment_at(const ad__schedule *s, int64_t position) {
+    return &s->segments.at[s->segment_of[position]];
+}
+
+ad__place ad__home_of(const ad__schedule *s, ad__place at) {
+    if (ad__buffer_of(at) != 0) return at;
+    int64_t position = s->position[ad__offset_of(at)];
+    const ad__segment *g = segment_at(s, position);
+    const ad__home *h = &s->homes.at[g->homes + (position - g->start) % g->period];
+    return h->at + (h->last_only || h->at < 0 ? 0 : (position - g->start) / g->period);
+}
+
+/* Someone outside reads the result. */
+static void need_home(ad__schedule *s, ad__place at) {
+    if (ad__buffer_of(at) != 0) return;
+    int64_t position = s->position[ad__offset_of(at)];
+    const ad__segment *g = segment_at(s, position);
+    ad__home *h = &s->homes.at[g->homes + (position - g->start) % g->period];
+    bool last = g->n > 1 && (position - g->start) / g->period == g->n - 1;
+    h->last_only = h->at == AD__NOWHERE ? last : h->last_only && last;
+    h->at = 0; /* in need */
+}
+
+static void need_homes_of_loop(const ad_emit *e, ad__schedule *s, const ad__segment *g) {
+    for (int64_t k = 0; k < g->n; k++) {
+        const ad__ref *f = &s->refs.at[g->refs];
+        for (int64_t i = g->start + k * g->period; i < g->start + (k + 1) * g->period; i++) {
+            const ad__insn *in = &e->insns.at[s->order.at[i]];
+            for (int o = 0; o < in->n; o++) {
+                bool inside = f[o].kind == AD__LOCAL || (f[o].kind == AD__CARRIED && k > 0);
+                if (!inside) need_home(s, e->places.at[in->in + o]);
+            }
+            f += in->n + 1;
+        }
+    }
+}
+
+static void need_homes(const ad_emit *e, ad__schedule *s, const ad__segment *g) {
+    if (g->nest >= 0) {
+        const ad__nest *n = &e->nests.at[g->nest];
+        for (int k = 0; k < n->n; k++) need_home(s, n->kind == AD__CALL ? e->places.at[n->in[0].at + k] : n->in[k].at);
+        return;
+    }
+    if (g->n > 1) {
+        need_homes_of_loop(e, s, g);
+        return;
+    }
+    for (int64_t i = g->start; i < g->start + g->period; i++) {
+        const ad__insn *in = &e->insns.at[s->order.at[i]];
+        for (int o = 0; o < in->n; o++) {
+            ad__place at = e->places.at[in->in + o];
+            if (ad__buffer_of(at) == 0 && s->position[ad__offset_of(at)] < g->start) need_home(s, at);
+        }
+    }
+}
+
+/* A buffer for each result of a loop, and one for all results of another run, of each dtype. */
+static void make_homes(ad_emit *e, ad__schedule *s, const ad__segment *g) {
+    int shared[2] = { 0, 0 };
+    for (int64_t i = 0; i < g->period; i++) {
+        ad__home *h = &s->homes.at[g->homes + i];
+        ad_dtype t = e->forms.at[e->insns.at[s->order.at[g->start + i]].form].dtype;
+        if (h->at == AD__NOWHERE) continue;
+        if (g->n > 1) h->at = ad__place_of(ad__buffer_new(e, AD__WORK, t, h->last_only ? 1 : g->n, 0), 0);
+        else {
+            if (shared[t] == 0) shared[t] = ad__buffer_new(e, AD__WORK, t, 0, 0);
+            h->at = ad__place_of(shared[t], e->buffers.at[shared[t]].size++);
+        }
+    }
+}
+
+static int find_homes(ad_emit *e, ad__schedule *s) {
+    s->segment_of = ad_scope_closing(e->g, ((size_t)s->order.n + 1) * sizeof *s->segment_of, NULL);
+    if (s->segment_of == NULL) return AD_ENOMEM;
+    for (int64_t k = 0; k < s->segments.n; k++) {
+        ad__segment *g = &s->segments.at[k];
+        g->homes = s->homes.n;
+        if (g->nest >= 0) continue;
+        for (int64_t i = 0; i < g->n * g->period; i++) s->segment_of[g->start + i] = (int32_t)k;
+        for (int64_t i = 0; i < g->period; i++)
+            if (!AD__PUSH(e->g, &s->homes, (ad__home){ .at = AD__NOWHERE })) return AD_ENOMEM;
+    }
+    for (int64_t k = 0; k < s->segments.n; k++) need_homes(e, s, &s->segments.at[k]);
+    for (int64_t k = 0; k < s->segments.n && e->code == AD_OK; k++)
+        if (s->segments.at[k].nest < 0) make_homes(e, s, &s->segments.at[k]);
+    return e->code;
+}
+
+/* ---- work memory ------------------------------------------------------------------------------------------------- */
+
+static void place_work(ad_emit *e, ad__schedule *s) {
+    for (int64_t b = 0; b < e->buffers.n; b++) {
+        ad__buffer *x = &e->buffers.at[b];
+        if (x->kind != AD__WORK) continue;
+        int64_t size = x->dtype == AD_F32 ? 4 : 8, align = x->size > 1 ? 64 : 8;
+        s->work = (s->work + align - 1) / align * align;
+        x->index = s->work;
+        s->work += x->size * size;
+    }
+}
+
+/* ---- references of loops to memory --------------------------------------------------------------------------------- */
+
+/* The place of an operand in repetition k. */
+static ad__place place_in(const ad_emit *e, const ad__schedule *s, int64_t insn, int o, int64_t skip, int64_t k) {
+    const ad__insn *in = &e->insns.at[s->order.at[insn + k * skip]];
+    return ad__home_of(s, o < in->n ? e->places.at[in->in + o] : in->out);
+}
+
+/* Parameters that are equal in all repetitions are one number. */
+static bool is_one_number(const ad_emit *e, const ad__schedule *s, const ad__segment *g, int64_t insn, int o) {
+    if (ad__buffer_of(place_in(e, s, insn, o, g->period, 0)) != 1) return false;
+    const double *first = &e->numbers.at[ad__offset_of(place_in(e, s, insn, o, g->period, 0))];
+    for (int64_t k = 1; k < g->n; k++) {
+        const double *x = &e->numbers.at[ad__offset_of(place_in(e, s, insn, o, g->period, k))];
+        if (memcmp(x, first, sizeof *x) != 0) return false;
+    }
+    return true;
+}
+
+static bool is_affine(const ad_emit *e, const ad__schedule *s, const ad__segment *g, int64_t insn, int o, ad__ref *f) {
+    f->first = place_in(e, s, insn, o, g->period, 0);
+    f->stride = 0;
+    if (is_one_number(e, s, g, insn, o)) return true;
+    f->stride = place_in(e, s, insn, o, g->period, 1) - f->first;
+    for (int64_t k = 1; k < g->n; k++)
+        if (place_in(e, s, insn, o, g->period, k) != f->first + k * f->stride) return false;
+    return ad__buffer_of(f->first) == ad__buffer_of(f->first + f->stride * (g->n - 1));
+}
+
+/* The lowest place in the buffer, or in the work memory if the places are in several buffers. */
+static bool make_table(ad_emit *e, ad__schedule *s, const ad__segment *g, int64_t insn, int o, ad__ref *f) {
+    int b = ad__buffer_of(place_in(e, s, insn, o, g->period, 0));
+    for (int64_t k = 1; k < g->n; k++) f->absolute |= ad__buffer_of(place_in(e, s, insn, o, g->period, k)) != b;
+    f->kind = AD__TABLE, f->table = s->tables.n, f->first = ad__place_of(b, 0);
+    int64_t size = e->buffers.at[b].dtype == AD_F32 ? 4 : 8;
+    for (int64_t k = 0; k < g->n; k++) {
+        ad__place at = place_in(e, s, insn, o, g->period, k);
+        int64_t offset = ad__offset_of(at);
+        if (f->absolute) offset += e->buffers.at[ad__buffer_of(at)].index / size;
+        if (!AD__PUSH(e->g, &s->tables, (int32_t)offset)) return false;
+    }
+    return true;
+}
+
+static bool resolve_loop(ad_emit *e, ad__schedule *s, const ad__segment *g) {
+    ad__ref *f = &s->refs.at[g->refs];
+    for (int64_t i = g->start; i < g->start + g->period; i++) {
+        const ad__insn *in = &e->insns.at[s->order.at[i]];
+        for (int o = 0; o <= in->n; o++, f++) {
+            if (f->kind == AD__LOCAL || (o == in->n && in->kind == AD__DEFINE)) continue;
+            if (f->kind == AD__CARRIED) f->first = place_in(e, s, i, o, g->period, 0);
+            else {
+                f->kind = AD__AFFINE;
+                if (!is_affine(e, s, g, i, o, f) && !make_table(e, s, g, i, o, f)) return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------------ */
+
+static int order_and_roll(ad_emit *e, ad__schedule *s, const live *l) {
+    storing c = { .e = e, .s = s };
+    rolling r = { .e = e, .s = s };
+    size_t n = (size_t)e->insns.n + 1;
+    r.key = ad_scope_closing(e->g, n * sizeof *r.key, NULL), r.next = ad_scope_closing(e->g, n * sizeof *r.next, NULL);
+    s->position = ad_scope_closing(e->g, n * sizeof *s->position, NULL);
+    if (r.key == NULL || r.next == NULL || s->position == NULL || collect_stores(&c, l)) return AD_ENOMEM;
+    memset(s->position, 0xff, n * sizeof *s->position);
+    int64_t i = 0;
+    for (int64_t k = 0; k <= e->nests.n; k++) {
+        int64_t to = k < e->nests.n ? e->nests.at[k].at : e->insns.n, from = s->order.n;
+        if (!append_insns(&c, l, i, to) || roll(&r, from, s->order.n)) return AD_ENOMEM;
+        i = to;
+        if (k < e->nests.n && !AD__PUSH(e->g, &s->segments, (ad__segment){ .nest = k })) return AD_ENOMEM;
+    }
+    return AD_OK;
+}
+
+int ad__schedule_make(ad_emit *e, ad__schedule *s) {
+    live l;
+    if (mark_live(e, &l) || order_and_roll(e, s, &l) || find_homes(e, s)) return e->code = AD_ENOMEM;
+    place_work(e, s);
+    for (int64_t k = 0; k < s->segments.n; k++)
+        if (s->segments.at[k].nest < 0 && s->segments.at[k].n > 1 && !resolve_loop(e, s, &s->segments.at[k]))
+            return e->code = AD_ENOMEM;
+    return AD_OK;
+}

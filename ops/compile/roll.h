@@ -1,0 +1,55 @@
+/* roll.h: the order in which a program runs, with loops found among its instructions; private to this folder. */
+#ifndef OPS_COMPILE_ROLL_H
+#define OPS_COMPILE_ROLL_H
+
+#include "ops/compile/emit.h"
+
+/* How an operand of an instruction in a loop follows from the number r of the repetition. */
+typedef enum {
+    AD__LOCAL,   /* the result of instruction q of the body, in this repetition */
+    AD__CARRIED, /* the same in the repetition before; in the first one, the number at `first` */
+    AD__AFFINE,  /* at first + r stride */
+    AD__TABLE    /* at the place that a table has for r */
+} ad__ref_kind;
+
+typedef struct {
+    ad__ref_kind kind;
+    int32_t q;
+    ad__place first; /* a place in memory; for an instruction's result, its home */
+    int64_t stride;
+    int64_t table; /* AD__TABLE: where its offsets begin in `tables`; the table is relative to first's buffer */
+    bool absolute; /* AD__TABLE: offsets are from the beginning of the work memory, in elements */
+} ad__ref;
+
+/* A run of instructions, or one nest. */
+typedef struct {
+    int64_t nest;        /* the number of a nest, or -1 */
+    int64_t start;       /* of the first instruction in `order` */
+    int64_t period, n;   /* instructions of the body; repetitions. n is 1 for a run that is not a loop */
+    int64_t refs;        /* of the body's operands and out places, in `refs`; only for loops */
+    int64_t homes;       /* of the body's results, in `homes` */
+} ad__segment;
+
+/* Where a result is kept for others than its own body. */
+typedef struct {
+    ad__place at;  /* in the first repetition, the next ones follow; AD__NOWHERE: nobody else reads it */
+    bool last_only; /* only that of the last repetition is kept */
+} ad__home;
+
+typedef struct {
+    AD__VEC(int64_t) order;     /* instructions, in the order in which they run */
+    AD__VEC(ad__segment) segments;
+    AD__VEC(ad__ref) refs;      /* for each instruction of a loop's body: its operands, then its out place */
+    AD__VEC(ad__home) homes;    /* for each instruction of a segment's body */
+    AD__VEC(int32_t) tables;
+    int64_t *position;          /* by instruction: its place in `order`; -1 if it is not needed */
+    int32_t *segment_of;        /* by place in order */
+    int64_t work;               /* bytes of work memory */
+    int64_t straight, rolled;   /* instructions outside and in loops */
+} ad__schedule;
+
+int ad__schedule_make(ad_emit *e, ad__schedule *s);
+/* A place in memory: that of an instruction's result is its home. */
+ad__place ad__home_of(const ad__schedule *s, ad__place at);
+
+#endif

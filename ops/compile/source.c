@@ -1,0 +1,185 @@
+/* source.c: puts a program together as C source.
+
+   Each segment of the schedule becomes a call of a function. Functions with one text are one function. The program is
+
+       int NAME(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work, host *host)
+
+   where in has the arguments, leaf the arrays of the other leaves and then their numbers of f32 and of f64, and out the
+   outputs. */
+#include "ops/compile/source.h"
+
+#include <string.h>
+
+#define HASH_NONFATAL_OOM 1
+#define uthash_malloc(size) ad_scope_array(w->e->g, size)
+#define uthash_free(p, size) ((void)(p), (void)(size))
+#define uthash_nonfatal_oom(entry) ((entry)->number = -1)
+#include <uthash.h>
+
+struct ad__kernel {
+    char *text;
+    int number;
+    UT_hash_handle hh;
+};
+
+/* ---- pointers ------------------------------------------------------------------------------------------------------- */
+
+void ad__function_begin(ad__writer *w) {
+    w->body.n = 0, w->n_pointers = 0, w->aliased = false;
+    ad__text_add(&w->body, "", 0);
+}
+
+int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written) {
+    for (int i = 0; i < w->n_pointers; i++) {
+        ad__pointer *p = &w->pointer[i];
+        if (p->buffer != buffer) continue;
+        p->least = from < p->least ? from : p->least;
+        p->written |= written;
+        return i;
+    }
+    if (w->n_pointers == AD__POINTERS) return w->e->code = ad_fail(w->e->g, AD_EVALUE, "compile: too many arrays"), 0;
+    ad_dtype t = buffer < 0 ? (ad_dtype)(-1 - buffer) : w->e->buffers.at[buffer].dtype;
+    w->pointer[w->n_pointers] = (ad__pointer){ .buffer = buffer, .dtype = t, .least = from, .written = written };
+    return w->n_pointers++;
+}
+
+void ad__address_write(ad__text *t, const ad_emit *e, ad__place at) {
+    const ad__buffer *b = &e->buffers.at[ad__buffer_of(at)];
+    long long offset = (long long)ad__offset_of(at);
+    const char *type = ad__c_type(b->dtype);
+    switch (b->kind) {
+    case AD__ARGUMENT: ad__text_put(t, "(const %s *)in[%lld] + %lld", type, (long long)b->index, offset); break;
+    case AD__OUTPUT: ad__text_put(t, "(%s *)out[%lld] + %lld", type, (long long)b->index, offset); break;
+    case AD__LEAF: ad__text_put(t, "(const %s *)leaf[%lld] + %lld", type, (long long)b->index, offset); break;
+    case AD__SCALARS:
+        ad__text_put(t, "(const %s *)leaf[%lld] + %lld", type, (long long)(e->leaves.n + b->index), offset);
+        break;
+    case AD__NUMBERS: ad__text_put(t, "numbers + %lld", offset); break;
+    default: ad__text_put(t, "(%s *)(work + %lld) + %lld", type, (long long)b->index, offset);
+    }
+}
+
+/* ---- functions ------------------------------------------------------------------------------------------------------- */
+
+static void write_parameters(ad__writer *w, ad__text *t, bool n, bool table) {
+    const char *comma = "";
+    ad__text_put(t, "(");
+    if (n) ad__text_put(t, "long n"), comma = ", ";
+    for (int i = 0; i < w->n_pointers; i++, comma = ", ") {
+        const ad__pointer *p = &w->pointer[i];
+        ad__text_put(t, "%s%s%s *%sp%d", comma, p->written || w->aliased ? "" : "const ", ad__c_type(p->dtype),
+                     w->aliased ? "" : "restrict ", i);
+    }
+    if (table) ad__text_put(t, "%sconst int *restrict t", comma);
+    ad__text_put(t, ") {\n");
+}
+
+/* The number of the function with this text, which is added if it is new. */
+static int function_number(ad__writer *w, ad__text *text) {
+    ad__kernel *k;
+    HASH_FIND_STR(w->table, text->at, k);
+    if (k) return k->number;
+    k = ad_scope_alloc(w->e->g, sizeof *k);
+    if (k == NULL) return -1;
+    k->text = text->at, k->number = w->n_kernels++;
+    HASH_ADD_KEYPTR(hh, w->table, k->text, (unsigned)text->n, k);
+    ad__text_put(&w->kernels, "\nstatic void k%d", k->number);
+    ad__text_add(&w->kernels, text->at, text->n);
+    return k->number;
+}
+
+static void write_arguments(ad__writer *w, int64_t n, int64_t table) {
+    ad__text *t = &w->calls;
+    const char *comma = "";
+    if (n >= 0) ad__text_put(t, "%lld", (long long)n), comma = ", ";
+    for (int i = 0; i < w->n_pointers; i++, comma = ", ") {
+        const ad__pointer *p = &w->pointer[i];
+        ad__text_put(t, "%s", comma);
+        if (w->aliased && !p->written) ad__text_put(t, "(%s *)(", ad__c_type(p->dtype));
+        if (p->buffer < 0) ad__text_put(t, "(%s *)work + %lld", ad__c_type(p->dtype), (long long)p->least);
+        else ad__address_write(t, w->e, ad__place_of(p->buffer, p->least));
+        if (w->aliased && !p->written) ad__text_put(t, ")");
+    }
+    if (table >= 0) ad__text_put(t, "%stables + %lld", comma, (long long)table);
+}
+
+void ad__function_end(ad__writer *w, int64_t n, int64_t table) {
+    ad__text text = { .g = w->e->g };
+    write_parameters(w, &text, n >= 0, table >= 0);
+    ad__text_add(&text, w->body.at, w->body.n);
+    ad__text_put(&text, "}\n");
+    if (!ad_ok(w->e->g)) {
+        w->e->code = ad_error_code(w->e->g);
+        return;
+    }
+    ad__text_put(&w->calls, "k%d(", function_number(w, &text));
+    write_arguments(w, n, table);
+    ad__text_put(&w->calls, ");\n");
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------------ */
+
+/* libmvec's functions by other names, so that instructions keep the scalar ones and their bits. */
+static const char vector_names[] =
+    "#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__)\n"
+    "#if __GLIBC_PREREQ(2, 35)\n#define VECTOR 1\n#endif\n#endif\n"
+    "#ifdef VECTOR\n"
+    "#define SIMD __attribute__((simd(\"notinbranch\"), const))\n"
+    "#define ONE(name) SIMD double v_##name(double) __asm__(#name); SIMD float v_##name##f(float) __asm__(#name \"f\");\n"
+    "#define TWO(name) SIMD double v_##name(double, double) __asm__(#name); "
+    "SIMD float v_##name##f(float, float) __asm__(#name \"f\");\n"
+    "#else\n"
+    "#define ONE(name) static inline double v_##name(double x) { return name(x); } "
+    "static inline float v_##name##f(float x) { return name##f(x); }\n"
+    "#define TWO(name) static inline double v_##name(double x, double y) { return name(x, y); } "
+    "static inline float v_##name##f(float x, float y) { return name##f(x, y); }\n"
+    "#endif\n"
+    "ONE(exp) ONE(exp2) ONE(expm1) ONE(log) ONE(log2) ONE(log10) ONE(log1p) ONE(sin) ONE(cos) ONE(tan) ONE(asin)\n"
+    "ONE(acos) ONE(atan) ONE(sinh) ONE(cosh) ONE(tanh) ONE(asinh) ONE(acosh) ONE(atanh) ONE(erf) ONE(erfc) ONE(cbrt)\n"
+    "TWO(pow) TWO(atan2) TWO(hypot)\n"
+    "static inline double v_fmod(double x, double y) { return fmod(x, y); }\n"
+    "static inline float v_fmodf(float x, float y) { return fmodf(x, y); }\n";
+
+static void write_numbers(const ad_emit *e, ad__text *t) {
+    ad__text_put(t, "static const double numbers[] = {");
+    for (int64_t i = 0; i < e->numbers.n; i++) {
+        ad__text_put(t, i == 0 ? "\n" : i % 8 ? ", " : ",\n");
+        ad__text_number(t, AD_F64, e->numbers.at[i]);
+    }
+    ad__text_put(t, "\n};\n");
+}
+
+static void write_tables(const ad__schedule *s, ad__text *t) {
+    ad__text_put(t, "static const int tables[] = {");
+    for (int64_t i = 0; i < s->tables.n; i++)
+        ad__text_put(t, i == 0 ? "\n%d" : i % 16 ? ", %d" : ",\n%d", s->tables.at[i]);
+    ad__text_put(t, "\n};\n");
+}
+
+static void write_head(ad__writer *w, ad__text *t) {
+    ad__text_put(t, "#include <float.h>\n#include <math.h>\n"
+                    "typedef struct host host;\nstruct host { int (*call)(host *h, long op, void **at); };\n");
+    ad__text_add(t, vector_names, (int64_t)strlen(vector_names));
+    for (int dtype = 0; dtype < 2; dtype++)
+        for (int vector = 0; vector < 2; vector++) ad__macros_write(t, w->macros[dtype][vector], dtype, vector);
+    if (w->e->numbers.n) write_numbers(w->e, t);
+    if (w->s->tables.n) write_tables(w->s, t);
+}
+
+int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to) {
+    ad__writer *w = ad_scope_zalloc(e->g, sizeof *w);
+    if (w == NULL) return AD_ENOMEM;
+    w->e = e, w->s = s, w->kernels.g = w->calls.g = w->body.g = e->g;
+    for (int64_t k = 0; k < s->segments.n && e->code == AD_OK; k++) {
+        const ad__segment *g = &s->segments.at[k];
+        if (g->nest < 0) ad__write_run(w, g);
+        else ad__write_nest(w, &e->nests.at[g->nest]);
+    }
+    write_head(w, to);
+    ad__text_add(to, w->kernels.at, w->kernels.n);
+    ad__text_put(to, "\nint %s(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work, "
+                     "host *host) {\nint code = 0;\n(void)in, (void)leaf, (void)out, (void)work, (void)host;\n", name);
+    ad__text_add(to, w->calls.at, w->calls.n);
+    ad__text_put(to, "return code;\n}\n");
+    return e->code != AD_OK ? e->code : ad_error_code(e->g);
+}

@@ -1,0 +1,54 @@
+/* source.h: a scheduled program as C source; private to this folder. */
+#ifndef OPS_COMPILE_SOURCE_H
+#define OPS_COMPILE_SOURCE_H
+
+#include "ops/compile/roll.h"
+#include "ops/compile/text.h"
+
+/* ---- functions: a text that several parts of the program may share ------------------------------------------------ */
+
+enum { AD__POINTERS = 128 };
+/* A pointer that a function takes: to the lowest place of a buffer that it reads or writes. */
+typedef struct {
+    int buffer;         /* or -1 - dtype: the work memory, in elements of that dtype */
+    ad_dtype dtype;
+    int64_t least;      /* offset */
+    bool written;
+} ad__pointer;
+
+typedef struct ad__kernel ad__kernel; /* a function in the source, in a hash table by its text */
+
+typedef struct {
+    ad_emit *e;
+    ad__schedule *s;
+    ad__text kernels; /* the functions */
+    ad__text calls;   /* the body of the program: calls of them */
+    ad__kernel *table;
+    int n_kernels;
+    uint64_t macros[2][2]; /* by dtype, and for loops over arrays */
+    /* of the function that is being written: */
+    ad__text body;
+    ad__pointer pointer[AD__POINTERS];
+    int n_pointers;
+    bool aliased; /* pointers may lead to the same elements */
+} ad__writer;
+
+/* Forgets the pointers and the body of the function before. */
+void ad__function_begin(ad__writer *w);
+/* The number of the pointer to a buffer, or to the work memory (see ad__pointer), from offset `from` on. */
+int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written);
+/* Adds the function, unless there is one with its text, and a call. n: the argument n, or -1 if the function has none;
+   tables: whether it reads index tables, which begin at table. */
+void ad__function_end(ad__writer *w, int64_t n, int64_t table);
+
+/* The C expression of the address of a place. */
+void ad__address_write(ad__text *t, const ad_emit *e, ad__place at);
+
+/* instructions.c, nests.c: the function and the call of a segment. */
+void ad__write_run(ad__writer *w, const ad__segment *g);
+void ad__write_nest(ad__writer *w, const ad__nest *n);
+
+/* The source of a program: a function "name" of in, leaf, out, work and host, see source.c. */
+int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to);
+
+#endif

@@ -1,0 +1,465 @@
+/* test_compile.c: compiled programs beside ad_eval and ad_backward: all elementwise ops, loops, arrays, failures. */
+#include <sys/stat.h>
+
+#include "autodiff/extend.h"
+#include "ops/compile.h"
+#include "tests/common.h"
+
+static const ad_compile_opts fresh = { .no_cache = true };
+
+/* ---- every elementwise op, one element at a time, to the bit ------------------------------------------------------ */
+
+enum { POINTS = 6000, PER_SAMPLE = 4 };
+
+typedef struct {
+    ad_graph *g;
+    ad_dtype t;
+    ad_var *x[3 * POINTS], *y[POINTS]; /* leaves; results */
+    ad_var *total;                     /* the sum of the results, with weights */
+    int n, m;
+} points;
+
+/* Not those without a formula in the functions of math.h: they are called back, and slopes are those of their Vars. */
+static bool is_elementwise(const ad_optype *type) {
+    static const char *const called[] = { "erfinv", "lgamma", "digamma", "polygamma" };
+    for (size_t i = 0; i < sizeof called / sizeof *called; i++)
+        if (strcmp(type->name, called[i]) == 0) return false;
+    return type->emit == ad_emit_elementwise;
+}
+
+/* Applies the op to single elements of a sample whose operands have one shape. */
+static int add_points(const ad_sample_case *c, void *data) {
+    points *p = data;
+    int64_t numel = ad_shape_numel(c->shapes[0]);
+    for (int i = 1; i < c->n; i++)
+        if (!ad_shape_equal(c->shapes[i], c->shapes[0])) return 0;
+    for (int64_t e = 0; e < numel && e < PER_SAMPLE; e++) {
+        ad_var **in = p->x + p->n;
+        int64_t at = (e * 7919) % numel;
+        for (int i = 0; i < c->n; i++) {
+            double value = c->values[i][at];
+            float single = (float)value;
+            in[i] = ad_param(p->g, p->t, p->t == AD_F32 ? (void *)&single : (void *)&value, AD_SCALAR);
+        }
+        p->n += c->n;
+        ad_var *y = ad_apply(c->type, c->n, in, c->attrs);
+        p->y[p->m++] = y;
+        if (ad_requires_grad(y)) {
+            ad_var *part = ad_mul(y, ad_scalar(p->g, p->t, 0.5 + p->m % 7));
+            p->total = p->total ? ad_add(p->total, part) : part;
+        }
+        assert_true(p->m < POINTS);
+    }
+    return 0;
+}
+
+static points *points_of(ad_dtype t) {
+    points *p = calloc(1, sizeof *p);
+    ad_graph *samples = ad_graph_new();
+    assert_non_null(p);
+    p->g = ad_graph_new(), p->t = t;
+    for (const ad_optype *const *type = ad_optypes(); *type; type++)
+        if (is_elementwise(*type)) assert_int_equal(ad_each_sample(samples, *type, add_points, p), AD_OK);
+    ad_graph_free(samples);
+    assert_string_equal(ad_error(p->g), "");
+    return p;
+}
+
+static size_t size_of(ad_dtype t) { return t == AD_F32 ? sizeof(float) : sizeof(double); }
+
+/* Equal bits, or both NaN: which NaN a sum of two gives is not fixed. */
+static void assert_same(const ad_var *of, ad_dtype t, const void *a, const void *b) {
+    double x = t == AD_F32 ? *(const float *)a : *(const double *)a, y = t == AD_F32 ? *(const float *)b
+                                                                                    : *(const double *)b;
+    if (memcmp(a, b, size_of(t)) == 0 || (isnan(x) && isnan(y))) return;
+    fail_msg("%s: compiled %.17g, evaluated %.17g", ad_creator(of) ? ad_op_name(ad_creator(of)) : "a leaf", x, y);
+}
+
+static void compare_values(points *p) {
+    static double memory[POINTS];
+    void *out[POINTS];
+    ad_program *program = ad_compile(p->m, p->y, p->n, p->x, fresh);
+    assert_string_equal(ad_error(p->g), "");
+    assert_string_equal(ad_program_how(program), "compiled");
+    for (int i = 0; i < p->m; i++) out[i] = (char *)memory + (size_t)i * size_of(p->t);
+    assert_int_equal(ad_run(program, NULL, out, NULL), AD_OK);
+    for (int i = 0; i < p->m; i++) assert_same(p->y[i], p->t, out[i], ad_data(p->y[i]));
+}
+
+/* The op that uses a leaf, for messages. */
+static const char *user_of(const points *p, int leaf) {
+    for (int i = 0; i < p->m; i++) {
+        const ad_op *op = ad_creator(p->y[i]);
+        for (int k = 0; k < ad_op_arity(op); k++)
+            if (ad_op_operand(op, k) == p->x[leaf]) return ad_op_name(op);
+    }
+    return "?";
+}
+
+static void compare_slopes(points *p) {
+    static double memory[3 * POINTS];
+    double y;
+    void *out[3 * POINTS + 1] = { &y };
+    ad_program *program = ad_compile_gradient(p->total, p->n, p->x, fresh);
+    assert_string_equal(ad_error(p->g), "");
+    assert_string_equal(ad_program_how(program), "compiled");
+    for (int i = 0; i < p->n; i++) out[1 + i] = (char *)memory + (size_t)i * size_of(p->t);
+    assert_int_equal(ad_run(program, NULL, out, NULL), AD_OK);
+    assert_int_equal(ad_backward(p->total), AD_OK);
+    for (int i = 0; i < p->n; i++) {
+        double a = p->t == AD_F32 ? *(float *)out[1 + i] : *(double *)out[1 + i], b = ad_grad_item(p->x[i]);
+        if (a == b || (isnan(a) && isnan(b))) continue;
+        fail_msg("%s at %.9g: compiled slope %.17g, backward %.17g", user_of(p, i), ad_item(p->x[i]), a, b);
+    }
+}
+
+static void values_and_slopes_of_all_elementwise_ops(void **state) {
+    (void)state;
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        points *p = points_of(t);
+        assert_true(p->m > 300);
+        compare_values(p);
+        compare_slopes(p);
+        print_message("compiled: %d values and %d slopes in %s\n", p->m, p->n, t == AD_F32 ? "f32" : "f64");
+        ad_graph_free(p->g);
+        free(p);
+    }
+}
+
+/* ---- graphs of numbers with repetitions, at random --------------------------------------------------------------- */
+
+enum { LEAVES = 12, STEPS = 200, BODY = 12 };
+
+static uint32_t draw(uint64_t *seed, uint32_t n) {
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*seed >> 33) % n;
+}
+
+/* One op of a random kind. */
+static ad_var *random_op(uint32_t kind, ad_var *a, ad_var *b, double k) {
+    switch (kind) {
+    case 0: return ad_add(a, b);
+    case 1: return ad_mul(a, b);
+    case 2: return ad_sub(a, b);
+    case 3: return ad_sin(a);
+    case 4: return ad_tanh(a);
+    case 5: return ad_muls(a, k);
+    case 6: return ad_adds(ad_square(ad_tanh(a)), k);
+    case 7: return ad_div(a, ad_adds(ad_square(b), 1));
+    case 8: return ad_where(ad_gt(a, b), a, b);
+    default: return ad_sigmoid(a);
+    }
+}
+
+/* A body of random ops is repeated. Its operands are leaves, which go on by a stride or are drawn; results of the body;
+   and results of the repetition before. */
+typedef struct {
+    uint32_t kind[BODY], from[BODY][2], at[BODY][2];
+    double k[BODY];
+} body;
+
+static body draw_body(uint64_t *seed, int n) {
+    body b;
+    for (int i = 0; i < n; i++) {
+        b.kind[i] = draw(seed, 10), b.k[i] = draw(seed, 3) ? 0.5 : 0.25 * draw(seed, 5);
+        for (int o = 0; o < 2; o++) b.from[i][o] = draw(seed, 5), b.at[i][o] = draw(seed, LEAVES);
+    }
+    return b;
+}
+
+static ad_var *operand(const body *b, int i, int o, int r, ad_var *const x[], ad_var *const now[],
+                       ad_var *const before[], int n, uint64_t *seed) {
+    uint32_t at = b->at[i][o];
+    switch (b->from[i][o]) {
+    case 0: return x[at];
+    case 1: return x[(at + (uint32_t)r) % LEAVES];
+    case 2: return i > 0 ? now[at % (uint32_t)i] : x[at];
+    case 3: return before[at % (uint32_t)n];
+    default: return draw(seed, 8) ? x[at] : x[draw(seed, LEAVES)];
+    }
+}
+
+static ad_var *random_graph(uint64_t *seed, ad_var *const x[]) {
+    int n = 2 + (int)draw(seed, BODY - 2), steps = 1 + (int)draw(seed, STEPS);
+    ad_var *now[BODY], *before[BODY], *total = x[0];
+    for (int i = 0; i < n; i++) before[i] = x[i % LEAVES];
+    for (int part = 0; part < 2; part++) {
+        body b = draw_body(seed, n);
+        for (int r = 0; r < steps; r++) {
+            for (int i = 0; i < n; i++)
+                now[i] = random_op(b.kind[i], operand(&b, i, 0, r, x, now, before, n, seed),
+                                   operand(&b, i, 1, r, x, now, before, n, seed), b.k[i]);
+            for (int i = 0; i < n; i++) before[i] = now[i];
+            total = ad_add(ad_muls(total, 0.75), now[n - 1]);
+        }
+    }
+    return total;
+}
+
+static void random_graphs_give_the_same_bits(void **state) {
+    (void)state;
+    uint64_t seed = 2026;
+    for (int round = 0; round < (test_quick() ? 4 : 24); round++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x[LEAVES];
+        double memory[LEAVES], y;
+        void *out[LEAVES + 1] = { &y };
+        for (int i = 0; i < LEAVES; i++) {
+            double value = 0.1 * draw(&seed, 30) - 1.5;
+            x[i] = ad_param(g, AD_F64, &value, AD_SCALAR);
+            out[1 + i] = &memory[i];
+        }
+        ad_var *total = random_graph(&seed, x);
+        ad_program *p = ad_compile_gradient(total, LEAVES, x, fresh);
+        assert_string_equal(ad_program_how(p), "compiled");
+        assert_int_equal(ad_run(p, NULL, out, NULL), AD_OK);
+        assert_int_equal(ad_backward(total), AD_OK);
+        assert_same(total, AD_F64, &y, ad_data(total));
+        for (int i = 0; i < LEAVES; i++)
+            if (memory[i] != ad_grad_item(x[i]) && !isnan(memory[i]))
+                fail_msg("round %d, leaf %d: %.17g, %.17g", round, i, memory[i], ad_grad_item(x[i]));
+        ad_graph_free(g);
+    }
+}
+
+/* The code is short however many terms there are. */
+static void equal_terms_become_a_loop(void **state) {
+    (void)state;
+    size_t length[2];
+    for (int k = 0; k < 2; k++) {
+        ad_graph *g = ad_graph_new();
+        int n = k == 0 ? 300 : 3000;
+        ad_var **x = calloc((size_t)n, sizeof *x), *sum = NULL;
+        for (int i = 0; i < n; i++) x[i] = ad_param(g, AD_F64, &(double){ 1 + 0.01 * i }, AD_SCALAR);
+        for (int i = 0; i + 1 < n; i++) {
+            ad_var *curve = ad_square(ad_sub(x[i + 1], ad_square(x[i])));
+            ad_var *term = ad_add(ad_muls(curve, 100), ad_square(ad_adds(x[i], -1)));
+            sum = sum ? ad_add(sum, term) : term;
+        }
+        ad_program *p = ad_compile_gradient(sum, n, x, fresh);
+        assert_string_equal(ad_program_how(p), "compiled");
+        const char *code = strstr(ad_program_source(p), "static void k0");
+        assert_non_null(code);
+        length[k] = strlen(code);
+        free(x);
+        ad_graph_free(g);
+    }
+    assert_true(length[1] < length[0] + 200);
+}
+
+/* ---- arrays -------------------------------------------------------------------------------------------------------- */
+
+static ad_var *array(ad_graph *g, ad_dtype t, ad_shape s, double from) {
+    ad_var *x = ad_param(g, t, NULL, s);
+    for (int64_t i = 0; i < ad_numel(x); i++) {
+        double value = from + 0.37 * (double)((i * 5) % 11) - 1;
+        if (t == AD_F32) ((float *)ad_data_mut(x))[i] = (float)value;
+        else ((double *)ad_data_mut(x))[i] = value;
+    }
+    return x;
+}
+
+static ad_var *elementwise_only(ad_var *const x[]) {
+    ad_var *a = ad_tanh(ad_add(ad_mul(x[0], x[1]), x[2])); /* [4,5] [5] [4,1] */
+    return ad_reshape(ad_add(ad_exp(ad_muls(a, 0.5)), ad_detach(x[0])), AD_SHAPE(20));
+}
+
+static ad_var *with_calls(ad_var *const x[]) {
+    ad_var *h = ad_softmax(ad_matmul(ad_sin(x[0]), ad_reshape(x[1], AD_SHAPE(5, 1))), 0);
+    return ad_add(ad_reshape(h, AD_SHAPE(4)), ad_sum_axis(ad_mul(x[0], x[2]), 1, false));
+}
+
+typedef ad_var *array_fn(ad_var *const x[]);
+
+static void compare_arrays(ad_dtype t, array_fn *f) {
+    ad_graph *g = ad_graph_new();
+    ad_var *x[] = { array(g, t, AD_SHAPE(4, 5), 0.1), array(g, t, AD_SHAPE(5), -0.2), array(g, t, AD_SHAPE(4, 1), 0.3) };
+    ad_var *y = ad_mean(ad_square(f(x)));
+    double memory[4][20], tol = t == AD_F32 ? 1e-6 : 1e-14;
+    void *out[] = { memory[3], memory[0], memory[1], memory[2] };
+    ad_program *p = ad_compile_gradient(y, 3, x, fresh);
+    assert_string_equal(ad_error(g), "");
+    assert_string_equal(ad_program_how(p), "compiled");
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(ad_run(p, NULL, out, NULL), AD_OK);
+        assert_int_equal(ad_eval(y), AD_OK);
+        ad_zero_grad(y);
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_close(ad_read_element(t, memory[3], 0), ad_item(y), tol);
+        for (int i = 0; i < 3; i++)
+            for (int64_t k = 0; k < ad_numel(x[i]); k++)
+                assert_close(ad_read_element(t, memory[i], k), ad_grad_at(x[i], k), tol);
+        ad_write_element(t, ad_data_mut(x[1]), 2, 0.75); /* a changed leaf is seen */
+    }
+    ad_graph_free(g);
+}
+
+static void arrays_are_compiled_or_called_back(void **state) {
+    (void)state;
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        compare_arrays(t, elementwise_only);
+        compare_arrays(t, with_calls);
+    }
+}
+
+/* ---- arguments, other leaves, branches ------------------------------------------------------------------------------ */
+
+typedef struct {
+    ad_graph *g;
+    ad_var *x, *c, *y; /* y = x^2 c */
+    double bound;      /* c is an ad_input of it */
+} square;
+
+static square square_new(void) {
+    static double cell;
+    square s = { .g = ad_graph_new() };
+    cell = 2;
+    s.x = ad_param(s.g, AD_F64, &(double){ 3 }, AD_SCALAR);
+    s.c = ad_input(s.g, AD_F64, &cell, AD_SCALAR);
+    s.y = ad_mul(ad_square(s.x), s.c);
+    return s;
+}
+
+static void arguments_replace_leaves(void **state) {
+    (void)state;
+    for (int evaluated = 0; evaluated < 2; evaluated++) {
+        square s = square_new();
+        double y, dx, five = 5, ten = 10;
+        ad_program *p = ad_compile_gradient(s.y, 1, &s.x, (ad_compile_opts){ .no_cache = true, .no_cc = evaluated });
+        assert_string_equal(ad_program_how(p), evaluated ? "evaluated: no_cc was given" : "compiled");
+        assert_int_equal(ad_run(p, NULL, (void *[]){ &y, &dx }, NULL), AD_OK);
+        assert_close(y, 18, 0), assert_close(dx, 12, 0);
+        assert_int_equal(ad_run(p, (const void *[]){ &five }, (void *[]){ &y, &dx }, NULL), AD_OK);
+        assert_close(y, 50, 0), assert_close(dx, 20, 0), assert_close(ad_item(s.x), 3, 0);
+        assert_int_equal(ad_rebind(s.c, &ten), AD_OK);
+        assert_int_equal(ad_run(p, NULL, (void *[]){ &y, NULL }, NULL), AD_OK);
+        assert_close(y, 90, 0), assert_close(dx, 20, 0);
+        ad_graph_free(s.g);
+    }
+}
+
+static void work_may_be_the_callers(void **state) {
+    (void)state;
+    square s = square_new();
+    double y, dx;
+    ad_program *p = ad_compile_gradient(s.y, 1, &s.x, fresh);
+    void *work = aligned_alloc(64, (ad_program_work(p) + 63) / 64 * 64);
+    assert_true(ad_program_work(p) > 0);
+    assert_int_equal(ad_run(p, NULL, (void *[]){ &y, &dx }, work), AD_OK);
+    assert_close(y, 18, 0), assert_close(dx, 12, 0);
+    free(work);
+    ad_graph_free(s.g);
+}
+
+static void a_branch_that_changes_is_an_error(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, &(double){ 3 }, AD_SCALAR), *y = ad_square(x);
+    if (ad_branch(ad_gt(x, ad_scalar(g, AD_F64, 0)))) y = ad_muls(y, 2);
+    ad_program *p = ad_compile_gradient(y, 1, &x, fresh);
+    double value, dx, less = -1, more = 1;
+    assert_string_equal(ad_program_how(p), "compiled");
+    assert_int_equal(ad_run(p, (const void *[]){ &more }, (void *[]){ &value, &dx }, NULL), AD_OK);
+    assert_close(value, 2, 0), assert_close(dx, 4, 0);
+    assert_int_equal(ad_run(p, (const void *[]){ &less }, (void *[]){ &value, &dx }, NULL), AD_EBRANCH);
+    assert_non_null(strstr(ad_error(g), "went the way of \"true\""));
+    ad_graph_free(g);
+}
+
+/* ---- what can go wrong ---------------------------------------------------------------------------------------------- */
+
+static void wrong_arguments_are_errors(void **state) {
+    (void)state;
+    square s = square_new();
+    ad_var *twice[] = { s.x, s.x }, *result = s.y, *wide = ad_param(s.g, AD_F64, NULL, AD_SHAPE(3));
+    assert_null(ad_compile_gradient(s.y, 2, twice, fresh));
+    assert_non_null(strstr(ad_error(s.g), "xs[1] is given twice")), ad_clear_error(s.g);
+    assert_null(ad_compile_gradient(s.y, 1, &result, fresh));
+    assert_non_null(strstr(ad_error(s.g), "is the result of mul")), ad_clear_error(s.g);
+    assert_null(ad_compile_gradient(wide, 1, &s.x, fresh));
+    assert_non_null(strstr(ad_error(s.g), "not one element")), ad_clear_error(s.g);
+    assert_null(ad_compile(0, &s.y, 1, &s.x, fresh));
+    assert_int_equal(ad_error_code(s.g), AD_EVALUE), ad_clear_error(s.g);
+    assert_null(ad_compile(1, NULL, 1, &s.x, fresh)), ad_clear_error(s.g);
+    assert_null(ad_compile_gradient(NULL, 0, NULL, fresh));
+    assert_int_equal(ad_run(NULL, NULL, NULL, NULL), AD_EVALUE);
+    assert_string_equal(ad_program_how(NULL), ""), assert_string_equal(ad_program_source(NULL), "");
+    ad_program *p = ad_compile(1, &s.y, 1, &s.x, fresh);
+    assert_int_equal(ad_run(p, NULL, NULL, NULL), AD_EVALUE);
+    ad_graph_free(s.g);
+}
+
+static void without_a_compiler_the_graph_is_evaluated(void **state) {
+    (void)state;
+    const struct {
+        ad_compile_opts o;
+        const char *how;
+    } cases[] = {
+        { { .no_cache = true, .cc = "/nowhere/cc" }, "evaluated: no compiler /nowhere/cc" },
+        { { .no_cache = true, .cc = "no-such-compiler" }, "evaluated: no compiler no-such-compiler was found" },
+        { { .no_cache = true, .cc = "false" }, "failed" },
+        { { .no_cache = true, .flags = "--no-such-flag" }, "no-such-flag" },
+        { { .no_cache = true, .cc = "true" }, "evaluated: " },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        square s = square_new();
+        double y = 0, dx = 0;
+        ad_program *p = ad_compile_gradient(s.y, 1, &s.x, cases[i].o);
+        if (strstr(ad_program_how(p), cases[i].how) == NULL) fail_msg("%s", ad_program_how(p));
+        assert_int_equal(ad_run(p, NULL, (void *[]){ &y, &dx }, NULL), AD_OK);
+        assert_close(y, 18, 0), assert_close(dx, 12, 0);
+        ad_graph_free(s.g);
+    }
+}
+
+static int files_in(const char *folder) {
+    DIR *d = opendir(folder);
+    int n = 0;
+    assert_non_null(d);
+    while (readdir(d)) n++;
+    closedir(d);
+    return n - 2;
+}
+
+static const char *how_in(const char *cache) {
+    static char how[400];
+    square s = square_new();
+    double y = 0;
+    ad_program *p = ad_compile(1, &s.y, 1, &s.x, (ad_compile_opts){ .cache = cache });
+    assert_non_null(p);
+    assert_int_equal(ad_run(p, NULL, (void *[]){ &y }, NULL), AD_OK);
+    assert_close(y, 18, 0);
+    snprintf(how, sizeof how, "%s", ad_program_how(p));
+    ad_graph_free(s.g);
+    return how;
+}
+
+/* A program is kept once; a folder that others can write to is not used. */
+static void programs_are_cached(void **state) {
+    (void)state;
+    char folder[] = "/tmp/autodiff-XXXXXX", command[64];
+    assert_non_null(mkdtemp(folder));
+    for (int i = 0; i < 2; i++) assert_string_equal(how_in(folder), "compiled");
+    assert_int_equal(files_in(folder), 1);
+    chmod(folder, 0777);
+    assert_string_equal(how_in(folder), "compiled");
+    assert_int_equal(files_in(folder), 1);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_and_slopes_of_all_elementwise_ops),
+        cmocka_unit_test(random_graphs_give_the_same_bits),
+        cmocka_unit_test(equal_terms_become_a_loop),
+        cmocka_unit_test(arrays_are_compiled_or_called_back),
+        cmocka_unit_test(arguments_replace_leaves),
+        cmocka_unit_test(work_may_be_the_callers),
+        cmocka_unit_test(a_branch_that_changes_is_an_error),
+        cmocka_unit_test(wrong_arguments_are_errors),
+        cmocka_unit_test(without_a_compiler_the_graph_is_evaluated),
+        cmocka_unit_test(programs_are_cached),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
