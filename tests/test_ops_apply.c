@@ -19,7 +19,8 @@ static void set_int64(const ad_optype *type, attributes *to, const char *name, i
     fail_msg("%s has no attribute %s", type->name, name);
 }
 
-/* An op must return a result that can be differentiated, or an error that contains its name. */
+/* An op must return a result that can be differentiated, or an error that contains its name; so must its backward, as
+   that of qr for a singular matrix. */
 static void apply_and_differentiate(ad_graph *g, const ad_optype *type, int n, ad_shape s) {
     attributes zeros = { .bytes = { 0 } };
     ad_var *in[7];
@@ -27,7 +28,8 @@ static void apply_and_differentiate(ad_graph *g, const ad_optype *type, int n, a
     for (int i = 0; i < n; i++) in[i] = ad_param(g, AD_F64, NULL, s);
     ad_var *y = ad_apply(type, n, in, &zeros);
     if (ad_is_nil(y)) assert_contains(ad_error(g), type->name);
-    else if (ad_requires_grad(y)) assert_int_equal(ad_backward_from(y, ad_ones(g, ad_dtype_of(y), ad_shape_of(y))), AD_OK);
+    else if (ad_requires_grad(y) && ad_backward_from(y, ad_ones(g, ad_dtype_of(y), ad_shape_of(y))) != AD_OK)
+        assert_contains(ad_error(g), type->name);
     ad_clear_error(g);
 }
 

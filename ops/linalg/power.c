@@ -17,6 +17,7 @@ ad_var *ad_matrix_power(ad_var *x, int64_t n) {
     if (ad__absent(x)) return ad__nil_result(x, "matrix_power");
     const ad_call c = AD__CALL_AS("matrix_power", x);
     ad_shape s = c.shape;
+    if (!ad_ok(c.graph)) return ad_nil(c.graph);
     if (s.ndim < 2 || s.dim[s.ndim - 1] != s.dim[s.ndim - 2]) {
         ad_call_fail(&c, AD_ESHAPE, "takes square matrices, [..,n,n]");
         return ad_nil(c.graph);
