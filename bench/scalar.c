@@ -1,6 +1,7 @@
 /* scalar.c: graphs of scalar f64 nodes, and a hand-written tape. */
 #include "autodiff/graph/flat.h"
 #include "bench/common.h"
+#include "ops/compile.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -236,6 +237,31 @@ static void rosenbrock_loops(void *state) {
     }
 }
 
+/* ---- rosenbrock-compiled: the same by ad_compile_gradient -------------------------------------------------------- */
+
+typedef struct {
+    rosenbrock r; /* comes first: the functions above take it too */
+    ad_program *program;
+    const void *in[VARIABLES];
+    void *out[1 + VARIABLES];
+} compiled;
+
+static void *compiled_setup(void) {
+    compiled *c = bench_array(sizeof *c);
+    rosenbrock *r = rosenbrock_setup();
+    c->r = *r;
+    free(r);
+    c->program = ad_compile_gradient(rosenbrock_of(&c->r), VARIABLES, c->r.x, (ad_compile_opts){ .no_cache = true });
+    c->out[0] = &c->r.value;
+    for (int i = 0; i < VARIABLES; i++) c->in[i] = &c->r.at[i], c->out[1 + i] = &c->r.grad[i];
+    return c;
+}
+
+static void rosenbrock_run(void *state) {
+    compiled *c = state;
+    ad_run(c->program, c->in, c->out, NULL);
+}
+
 /* ---- add-1x1: the sum of two one-element arrays, and its gradient ---------------------------------------------- */
 
 enum { ADDS = 100 };
@@ -273,6 +299,8 @@ int main(int argc, char **argv) {
         { "rosenbrock-flat", "us", 1, 0, flat_setup, rosenbrock_again, rosenbrock_loops, rosenbrock_teardown, NULL },
         { "rosenbrock-interpreted", "us", 1, 0, interpreted_setup, rosenbrock_again, rosenbrock_loops,
           rosenbrock_teardown, NULL },
+        { "rosenbrock-compiled", "us", 1, 0, compiled_setup, rosenbrock_run, rosenbrock_loops, rosenbrock_teardown,
+          NULL },
         { "add-1x1", "ns", ADDS, 0, chain_setup, add_ours, add_floor, chain_teardown, add_result },
     };
     return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);

@@ -7,6 +7,11 @@
 
 static const ad_compile_opts fresh = { .no_cache = true };
 
+/* Under an emulator the system's compiler makes code for another processor. */
+static void need_compiler(void) {
+    if (getenv("TEST_UNDER")) skip();
+}
+
 /* ---- every elementwise op, one element at a time, to the bit ------------------------------------------------------ */
 
 enum { POINTS = 6000, PER_SAMPLE = 4 };
@@ -115,6 +120,7 @@ static void compare_slopes(points *p) {
 
 static void values_and_slopes_of_all_elementwise_ops(void **state) {
     (void)state;
+    need_compiler();
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
         points *p = points_of(t);
         assert_true(p->m > 300);
@@ -198,6 +204,7 @@ static ad_var *random_graph(uint64_t *seed, ad_var *const x[]) {
 
 static void random_graphs_give_the_same_bits(void **state) {
     (void)state;
+    need_compiler();
     uint64_t seed = 2026;
     for (int round = 0; round < (test_quick() ? 4 : 24); round++) {
         ad_graph *g = ad_graph_new();
@@ -225,6 +232,7 @@ static void random_graphs_give_the_same_bits(void **state) {
 /* The code is short however many terms there are. */
 static void equal_terms_become_a_loop(void **state) {
     (void)state;
+    need_compiler();
     size_t length[2];
     for (int k = 0; k < 2; k++) {
         ad_graph *g = ad_graph_new();
@@ -296,6 +304,7 @@ static void compare_arrays(ad_dtype t, array_fn *f) {
 
 static void arrays_are_compiled_or_called_back(void **state) {
     (void)state;
+    need_compiler();
     for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
         compare_arrays(t, elementwise_only);
         compare_arrays(t, with_calls);
@@ -322,6 +331,7 @@ static square square_new(void) {
 
 static void arguments_replace_leaves(void **state) {
     (void)state;
+    need_compiler();
     for (int evaluated = 0; evaluated < 2; evaluated++) {
         square s = square_new();
         double y, dx, five = 5, ten = 10;
@@ -353,6 +363,7 @@ static void work_may_be_the_callers(void **state) {
 
 static void a_branch_that_changes_is_an_error(void **state) {
     (void)state;
+    need_compiler();
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F64, &(double){ 3 }, AD_SCALAR), *y = ad_square(x);
     if (ad_branch(ad_gt(x, ad_scalar(g, AD_F64, 0)))) y = ad_muls(y, 2);
@@ -437,6 +448,7 @@ static const char *how_in(const char *cache) {
 /* A program is kept once; a folder that others can write to is not used. */
 static void programs_are_cached(void **state) {
     (void)state;
+    need_compiler();
     char folder[] = "/tmp/autodiff-XXXXXX", command[64];
     assert_non_null(mkdtemp(folder));
     for (int i = 0; i < 2; i++) assert_string_equal(how_in(folder), "compiled");
