@@ -311,6 +311,89 @@ static void arrays_are_compiled_or_called_back(void **state) {
     }
 }
 
+/* Every sample of an op with an emit of its own, as one sum with weights. */
+typedef struct {
+    ad_graph *g;
+    ad_dtype t;
+    ad_var *x[512], *total;
+    int n;
+} sampled;
+
+static int add_sample(const ad_sample_case *c, void *data) {
+    sampled *p = data;
+    ad_var **in = p->x + p->n;
+    if (c->flags & AD_SAMPLE_KINK) return 0;
+    assert_true(p->n + c->n < 512);
+    for (int i = 0; i < c->n; i++) {
+        in[i] = ad_param(p->g, p->t, NULL, c->shapes[i]);
+        for (int64_t k = 0; k < ad_numel(in[i]); k++) ad_write_element(p->t, ad_data_mut(in[i]), k, c->values[i][k]);
+    }
+    p->n += c->n;
+    ad_var *y = ad_apply(c->type, c->n, in, c->attrs), *w = ad_zeros(p->g, ad_dtype_of(y), ad_shape_of(y));
+    for (int64_t k = 0; k < ad_numel(w); k++)
+        ad_write_element(ad_dtype_of(w), ad_data_mut(w), k, 0.25 * (double)(1 + (k * 7) % 5));
+    if (!ad_requires_grad(y) || ad_numel(y) == 0) return 0;
+    ad_var *part = ad_cast(ad_sum(ad_mul(ad_square(y), w)), p->t);
+    p->total = p->total ? ad_add(p->total, part) : part;
+    return 0;
+}
+
+static void compare_sampled(const sampled *p, const char *name) {
+    static double memory[512][4096];
+    double total, tol = p->t == AD_F32 ? 2e-5 : 1e-13;
+    void *out[513] = { &total };
+    for (int i = 0; i < p->n; i++) out[1 + i] = memory[i];
+    ad_program *program = ad_compile_gradient(p->total, p->n, p->x, fresh);
+    assert_string_equal(ad_error(p->g), "");
+    assert_string_equal(ad_program_how(program), "compiled");
+    assert_int_equal(ad_run(program, NULL, out, NULL), AD_OK);
+    assert_int_equal(ad_backward(p->total), AD_OK);
+    assert_close_in(name, ad_read_element(p->t, &total, 0), ad_item(p->total), tol);
+    for (int i = 0; i < p->n; i++)
+        for (int64_t k = 0; k < ad_numel(p->x[i]); k++)
+            assert_close_in(name, ad_read_element(p->t, memory[i], k), ad_grad_at(p->x[i], k), tol);
+}
+
+static void samples_of_ops_on_arrays(void **state) {
+    (void)state;
+    need_compiler();
+    static const char *const some[] = { "mul", "div", "where", "lerp", "tanh", "pows", "mish", "softplus_with" };
+    ad_graph *samples = ad_graph_new();
+    for (const ad_optype *const *type = ad_optypes(); *type; type++) {
+        bool chosen = (*type)->emit && (*type)->emit != ad_emit_elementwise;
+        for (size_t i = 0; i < sizeof some / sizeof *some; i++) chosen |= strcmp((*type)->name, some[i]) == 0;
+        for (ad_dtype t = AD_F32; chosen && t <= AD_F64; t++) {
+            sampled p = { .g = ad_graph_new(), .t = t };
+            assert_int_equal(ad_each_sample(samples, *type, add_sample, &p), AD_OK);
+            assert_string_equal(ad_error(p.g), "");
+            if (p.total) compare_sampled(&p, (*type)->name);
+            ad_graph_free(p.g);
+        }
+    }
+    ad_graph_free(samples);
+}
+
+/* Slices of one array, read as numbers, in a loop. */
+static void elements_of_an_array(void **state) {
+    (void)state;
+    need_compiler();
+    ad_graph *g = ad_graph_new();
+    ad_var *x = array(g, AD_F64, AD_SHAPE(50), 0.2), *sum = NULL;
+    for (int i = 0; i + 1 < 50; i++) {
+        ad_var *d = ad_sub(ad_select(x, 0, i + 1), ad_square(ad_select(x, 0, i)));
+        sum = sum ? ad_add(sum, ad_square(d)) : ad_square(d);
+    }
+    double y, dx[50];
+    ad_program *p = ad_compile_gradient(sum, 1, &x, fresh);
+    assert_string_equal(ad_program_how(p), "compiled");
+    assert_non_null(strstr(ad_program_source(p), "for (long r = 0"));
+    assert_int_equal(ad_run(p, NULL, (void *[]){ &y, dx }, NULL), AD_OK);
+    assert_int_equal(ad_backward(sum), AD_OK);
+    assert_close(y, ad_item(sum), 0);
+    for (int i = 0; i < 50; i++) assert_close(dx[i], ad_grad_at(x, i), 0);
+    ad_graph_free(g);
+}
+
 /* ---- arguments, other leaves, branches ------------------------------------------------------------------------------ */
 
 typedef struct {
@@ -466,6 +549,8 @@ int main(void) {
         cmocka_unit_test(random_graphs_give_the_same_bits),
         cmocka_unit_test(equal_terms_become_a_loop),
         cmocka_unit_test(arrays_are_compiled_or_called_back),
+        cmocka_unit_test(samples_of_ops_on_arrays),
+        cmocka_unit_test(elements_of_an_array),
         cmocka_unit_test(arguments_replace_leaves),
         cmocka_unit_test(work_may_be_the_callers),
         cmocka_unit_test(a_branch_that_changes_is_an_error),

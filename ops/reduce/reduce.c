@@ -1,6 +1,7 @@
 /* reduce.c: sum and mean over all elements or some axes, sum_to, count_nonzero, any, all, nansum and nanmean. */
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/vector.h"
+#include "ops/compile.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
 
@@ -81,6 +82,30 @@ static void mean_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = repeated(op, ad_muls(g, 1 / each(op)));
 }
 
+/* The sum over the axes of the attributes. */
+static ad_emit_array emit_sum(ad_emit *e, const ad_op *op) {
+    const ad_emit_array x = ad_emit_operand(e, op, 0);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    return ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape, .reduced = mask,
+                                           .names = "x", .value = "x", .slope = { "g" }, .n = 1, .in = { x } });
+}
+
+static int sum_emit(ad_emit *e, const ad_op *op) {
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_result(e, op, emit_sum(e, op));
+    return AD_OK;
+}
+
+static int mean_emit(ad_emit *e, const ad_op *op) {
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    const ad_emit_array s = emit_sum(e, op);
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = s.dtype, .shape = s.shape, .names = "x n k",
+                                                          .value = "x / n", .slope = { "g * k" }, .n = 1,
+                                                          .in = { s }, .n_parameters = 2,
+                                                          .parameter = { each(op), 1 / each(op) } }));
+    return AD_OK;
+}
+
 static void sum_samples(ad_sampler *s) {
     ad__reduction_samples(s, &(ad__axes_attrs){ 0 }, -2, 2);
     ad_sample(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(0), NULL, NULL);
@@ -94,12 +119,14 @@ static void mean_samples(ad_sampler *s) {
 AD_OPTYPE(sum, .doc = "sum over all elements or some axes, accumulated in f64", .formula = "sum x",
           .gradient = "g, broadcast to x", .arity = 1, .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list,
           .shape = ad__axes_shape, .evaluate = { sum_evaluate, sum_evaluate },
-          .backward = { sum_backward, sum_backward }, .vjp = sum_vjp);
+          .backward = { sum_backward, sum_backward }, .vjp = sum_vjp,
+          .emit = sum_emit);
 
 AD_OPTYPE(mean, .doc = "mean over all elements or some axes, accumulated in f64; NaN for no elements",
           .formula = "sum x / n", .gradient = "g / n, broadcast to x", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
           .attrs = ad__axes_list, .shape = ad__axes_shape, .evaluate = { mean_evaluate, mean_evaluate },
-          .backward = { mean_backward, mean_backward }, .vjp = mean_vjp);
+          .backward = { mean_backward, mean_backward }, .vjp = mean_vjp,
+          .emit = mean_emit);
 
 ad_var *ad_sum(ad_var *x) { return ad__reduce_all(&ad_op_sum, x); }
 ad_var *ad_sum_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_sum, x, axis, keepdims); }

@@ -3,6 +3,7 @@
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/shape/copy.h"
+#include "ops/compile.h"
 #include "ops/ops.h"
 
 #include <string.h>
@@ -50,6 +51,15 @@ static void expand_backward(const ad_op *op) {
 
 static void expand_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_sum_to(g, op->in[0]->layout->shape); }
 
+static int expand_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), y = x;
+    y.shape = ad__out(op)->layout->shape;
+    if (ad_shape_numel(y.shape) == 0) return AD_EABSENT;
+    for (int d = y.shape.ndim, i = x.shape.ndim; d-- > 0;) y.stride[d] = --i >= 0 && x.shape.dim[i] != 1 ? x.stride[i] : 0;
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void expand_samples(ad_sampler *s) {
     const ad_shape from[] = { AD_SCALAR, AD_SHAPE(3), AD_SHAPE(2, 1), AD_SHAPE(1, 3), AD_SHAPE(1), AD_SHAPE(1, 1) };
     const ad_shape to[] = { AD_SHAPE(2, 3),  AD_SHAPE(2, 3), AD_SHAPE(4, 2, 3),
@@ -61,7 +71,7 @@ AD_OPTYPE(expand, .doc = "repeats axes of size 1, and new leading axes, to a sha
           .formula = "x, broadcast", .gradient = "g summed over the repetitions", .arity = 1,
           .attr_size = sizeof(ad__shape_attrs), .attrs = ad__shape_list, .shape = expand_shape,
           .evaluate = { expand_evaluate, expand_evaluate }, .backward = { expand_backward, expand_backward },
-          .vjp = expand_vjp);
+          .vjp = expand_vjp, .emit = expand_emit);
 ad_var *ad_expand(ad_var *x, ad_shape shape) { return ad__apply1(&ad_op_expand, x, &(ad__shape_attrs){ shape }); }
 
 /* ---- tile, repeat_interleave: by expand ---------------------------------------------------------------------- */

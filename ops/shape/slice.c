@@ -2,6 +2,7 @@
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/shape/copy.h"
+#include "ops/compile.h"
 #include "ops/ops.h"
 
 #include <string.h>
@@ -140,13 +141,28 @@ static void slice_samples(ad_sampler *s) {
     ad_sample(s, &a, 1, &AD_SHAPE(0, 3), NULL, NULL);
 }
 
+static int slice_emit(ad_emit *e, const ad_op *op) {
+    const slice_attrs *a = ad__attrs_of(op);
+    ad_emit_array y = ad_emit_operand(e, op, 0);
+    if (ad__out(op)->layout->numel == 0) return AD_EABSENT;
+    for (int i = 0; i < a->n; i++) {
+        int axis = a->axis[i] < 0 ? a->axis[i] + y.shape.ndim : a->axis[i];
+        int64_t size = y.shape.dim[axis], step = a->step.dim[i], start = bound(a->start.dim[i], size, step);
+        y.shape.dim[axis] = count(start, bound(a->stop.dim[i], size, step), step);
+        y.place += start * y.stride[axis];
+        if (y.shape.dim[axis] > 1) y.stride[axis] *= step;
+    }
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 AD_OPTYPE(slice, .doc = "elements start, start + step, ... before stop along one axis or several",
           .formula = "x[start:stop:step]", .gradient = "g in the slice, 0 elsewhere",
           .special = "bounds follow Python: negative ones count from the end, and all are clamped to the axis. "
                      "Negative steps are as in NumPy; PyTorch has none",
           .arity = 1, .attr_size = sizeof(slice_attrs), .attrs = slice_list, .shape = slice_shape,
           .evaluate = { slice_evaluate, slice_evaluate }, .backward = { slice_backward, slice_backward },
-          .vjp = slice_vjp);
+          .vjp = slice_vjp, .emit = slice_emit);
 
 ad_var *ad_slice(ad_var *x, int axis, int64_t start, int64_t stop, int64_t step) {
     slice_attrs a = one_slice(axis, start, stop, step);

@@ -1,6 +1,7 @@
 /* transpose.c: transpose and permute, which reorder the axes of an array. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/copy.h"
+#include "ops/compile.h"
 #include "ops/ops.h"
 
 /* ---- transpose: x [..,n,m] -> y [..,m,n] ---------------------------------------------------------------- */
@@ -47,6 +48,16 @@ static void transpose_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_transpose(g);
 }
 
+static int transpose_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), y = x;
+    for (int i = 1, n = x.shape.ndim; i <= 2; i++) {
+        y.shape.dim[n - i] = x.shape.dim[n - 3 + i];
+        y.stride[n - i] = x.stride[n - 3 + i];
+    }
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void transpose_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(2, 3), AD_SHAPE(1, 4), AD_SHAPE(3, 2, 4), AD_SHAPE(0, 3), AD_SHAPE(19, 33) };
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 1, &shapes[i], NULL, NULL);
@@ -54,7 +65,8 @@ static void transpose_samples(ad_sampler *s) {
 
 AD_OPTYPE(transpose, .doc = "swaps the last two axes", .formula = "x^T", .gradient = "g^T", .arity = 1,
           .shape = transpose_shape, .evaluate = { transpose_evaluate, transpose_evaluate },
-          .backward = { transpose_backward, transpose_backward }, .vjp = transpose_vjp);
+          .backward = { transpose_backward, transpose_backward }, .vjp = transpose_vjp,
+          .emit = transpose_emit);
 ad_var *ad_transpose(ad_var *x) { return ad__apply1(&ad_op_transpose, x, NULL); }
 
 /* ---- permute: any order ------------------------------------------------------------------------------------- */
@@ -120,6 +132,16 @@ static void permute_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_permute(g, back);
 }
 
+static int permute_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), y = x;
+    for (int i = 0; i < x.shape.ndim; i++) {
+        y.shape.dim[i] = x.shape.dim[order_at(op, i)];
+        y.stride[i] = x.stride[order_at(op, i)];
+    }
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void permute_samples(ad_sampler *s) {
     const struct {
         ad_shape x, axes;
@@ -143,5 +165,5 @@ AD_OPTYPE(permute, .doc = "reorders the axes: axis i of the result is axis axes[
           .formula = "y[i[axes[0]], i[axes[1]], ..] = x[i[0], i[1], ..]", .gradient = "g, with the axes in x's order",
           .arity = 1, .attr_size = sizeof(ad__shape_attrs), .attrs = permute_list, .shape = permute_shape,
           .evaluate = { permute_evaluate, permute_evaluate }, .backward = { permute_backward, permute_backward },
-          .vjp = permute_vjp);
+          .vjp = permute_vjp, .emit = permute_emit);
 ad_var *ad_permute(ad_var *x, ad_shape axes) { return ad__apply1(&ad_op_permute, x, &(ad__shape_attrs){ axes }); }
