@@ -346,7 +346,10 @@ static void compare_sampled(const sampled *p, const char *name) {
     ad_program *program = ad_compile_gradient(p->total, p->n, p->x, fresh);
     assert_string_equal(ad_error(p->g), "");
     assert_string_equal(ad_program_how(program), "compiled");
-    assert_int_equal(ad_run(program, NULL, out, NULL), AD_OK);
+    for (int run = 0; run < 2; run++) { /* nothing is left over from before */
+        memset(memory, 0xff, sizeof memory);
+        assert_int_equal(ad_run(program, NULL, out, NULL), AD_OK);
+    }
     assert_int_equal(ad_backward(p->total), AD_OK);
     assert_close_in(name, ad_read_element(p->t, &total, 0), ad_item(p->total), tol);
     for (int i = 0; i < p->n; i++)
@@ -387,7 +390,8 @@ static void elements_of_an_array(void **state) {
     ad_program *p = ad_compile_gradient(sum, 1, &x, fresh);
     assert_string_equal(ad_program_how(p), "compiled");
     assert_non_null(strstr(ad_program_source(p), "for (long r = 0"));
-    assert_int_equal(ad_run(p, NULL, (void *[]){ &y, dx }, NULL), AD_OK);
+    memset(dx, 0xff, sizeof dx);
+    for (int run = 0; run < 2; run++) assert_int_equal(ad_run(p, NULL, (void *[]){ &y, dx }, NULL), AD_OK);
     assert_int_equal(ad_backward(sum), AD_OK);
     assert_close(y, ad_item(sum), 0);
     for (int i = 0; i < 50; i++) assert_close(dx[i], ad_grad_at(x, i), 0);
