@@ -323,6 +323,8 @@ static int add_sample(const ad_sample_case *c, void *data) {
     sampled *p = data;
     ad_var **in = p->x + p->n;
     if (c->flags & AD_SAMPLE_KINK) return 0;
+    for (int i = 0; i < c->n; i++)
+        if (ad_shape_numel(c->shapes[i]) == 0) return 0; /* called back */
     assert_true(p->n + c->n < 512);
     for (int i = 0; i < c->n; i++) {
         in[i] = ad_param(p->g, p->t, NULL, c->shapes[i]);
@@ -346,6 +348,7 @@ static void compare_sampled(const sampled *p, const char *name) {
     ad_program *program = ad_compile_gradient(p->total, p->n, p->x, fresh);
     assert_string_equal(ad_error(p->g), "");
     assert_string_equal(ad_program_how(program), "compiled");
+    assert_null(strstr(ad_program_source(program), "host->call(")); /* the slopes are those of the formulas */
     for (int run = 0; run < 2; run++) { /* nothing is left over from before */
         memset(memory, 0xff, sizeof memory);
         assert_int_equal(ad_run(program, NULL, out, NULL), AD_OK);

@@ -52,10 +52,18 @@ static void cast_samples(ad_sampler *s) {
         for (int t = AD_F32; t <= AD_F64; t++) ad_sample(s, &t, 1, &shapes[i], NULL, NULL);
 }
 
+static int cast_emit(ad_emit *e, const ad_op *op) {
+    const ad_emit_array x = ad_emit_operand(e, op, 0);
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = ad__out(op)->layout->dtype, .shape = x.shape,
+                                                          .names = "x", .value = "x", .slope = { "g" }, .n = 1,
+                                                          .in = { x } }));
+    return AD_OK;
+}
+
 AD_OPTYPE(cast, .doc = "x converted to f32 or f64", .formula = "x", .gradient = "g", .arity = 1,
           .flags = AD_OP_MIXED, .attr_size = sizeof(int), .attrs = cast_list, .shape = cast_shape,
           .evaluate = { cast_evaluate, cast_evaluate }, .backward = { cast_backward, cast_backward },
-          .vjp = cast_vjp);
+          .vjp = cast_vjp, .emit = cast_emit);
 ad_var *ad_cast(ad_var *x, ad_dtype dtype) { return ad__apply1(&ad_op_cast, x, &(int){ (int)dtype }); }
 
 /* ---- detach: a view that blocks gradients -------------------------------------------------------------------- */
