@@ -242,8 +242,6 @@ static void rosenbrock_loops(void *state) {
 typedef struct {
     rosenbrock r; /* comes first: the functions above take it too */
     ad_program *program;
-    const void *in[VARIABLES];
-    void *out[1 + VARIABLES];
 } compiled;
 
 static void *compiled_setup(void) {
@@ -252,14 +250,12 @@ static void *compiled_setup(void) {
     c->r = *r;
     free(r);
     c->program = ad_compile_gradient(rosenbrock_of(&c->r), VARIABLES, c->r.x, (ad_compile_opts){ .no_cache = true });
-    c->out[0] = &c->r.value;
-    for (int i = 0; i < VARIABLES; i++) c->in[i] = &c->r.at[i], c->out[1 + i] = &c->r.grad[i];
     return c;
 }
 
 static void rosenbrock_run(void *state) {
     compiled *c = state;
-    ad_run(c->program, c->in, c->out, NULL);
+    c->r.value = ad_run_flat(c->r.at, c->r.grad, c->program);
 }
 
 /* ---- add-1x1: the sum of two one-element arrays, and its gradient ---------------------------------------------- */

@@ -1,5 +1,4 @@
-/* compile.h: a recorded graph as native code: compiled by the system's C compiler and run in this process, or written as
-   a C file.
+/* compile.h: a recorded graph as native code, compiled by the system's C compiler and run in this process.
 
    What was recorded becomes a program: a function of the leaves xs that computes Vars or a gradient. Programs compute
    what ad_eval and ad_backward compute. Sizes are those of the Vars when the program was made. Other leaves are read
@@ -13,7 +12,7 @@
 extern "C" {
 #endif
 
-/* ---- programs in this process -------------------------------------------------------------------------------------- */
+/* ---- programs in this process ------------------------------------------------------------------------------------ */
 
 typedef struct ad_program ad_program;
 
@@ -27,13 +26,13 @@ typedef struct {
 
 /* A program that computes ys[0] to ys[m-1] from the leaves xs[0] to xs[n-1]. It lives in the innermost open scope, as a
    Var does. NULL, with the graph's error, after AD_EVALUE (nil, NULL, m < 1, n < 0, xs[i] is not a leaf or is given
-   twice), AD_EGRAPH and AD_ENOMEM.
+   twice), AD_EGRAPH, AD_ENOMEM, and AD_ESTALE as in ad_backward.
 
    Without a compiler, or if it fails, the program evaluates the graph; ad_program_how says so. Ops that have no form in
    C are called back, and so are ops that draw random numbers or have state. */
 AD_API ad_program *ad_compile(int m, ad_var *const ys[], int n, ad_var *const xs[], ad_compile_opts o);
-/* A program that computes y, of one element, and then its gradients by xs[0] to xs[n-1]. Errors as above, and AD_ESHAPE,
-   and AD_EGRAD if an op between has no derivative. */
+/* A program that computes y, of one element, and then its gradients by xs[0] to xs[n-1]. Errors as above, and
+   AD_ESHAPE, and AD_EGRAD if an op between has no derivative. */
 AD_API ad_program *ad_compile_gradient(ad_var *y, int n, ad_var *const xs[], ad_compile_opts o);
 /* Runs a program. in[i] has the elements of xs[i], or is NULL: then those of the leaf itself are used. out[j] receives
    the elements of ys[j]; for a gradient, out[0] receives y and out[1 + i] the gradient by xs[i]. An out[j] that is NULL
@@ -45,6 +44,11 @@ AD_API ad_program *ad_compile_gradient(ad_var *y, int n, ad_var *const xs[], ad_
    Consecutive xs of one element are fastest if they lie one after the other in memory, as do their gradients. */
 AD_API int ad_run(ad_program *p, const void *const in[], void *const out[], void *work);
 AD_API size_t ad_program_work(const ad_program *p); /* bytes; 0 for NULL */
+/* A program of ad_compile_gradient as the callback that optimisers written in C call, in place of an ad_objective with
+   ad_value_and_gradient: ad_value_and_gradient(x, grad, objective) becomes ad_run_flat(x, grad, program). x has the
+   elements of all xs, one after the other. Returns y, and writes dy/dx to grad if it is not NULL. NaN after an error;
+   AD_EVALUE if the program computes no gradient. Programs of f64 leaves are fastest. */
+AD_API double ad_run_flat(const double *x, double *grad, void *program);
 /* How a program runs: "compiled", or "evaluated: " and the reason. "" for NULL. */
 AD_API const char *ad_program_how(const ad_program *p);
 /* The C source of a compiled program; "" if there is none. It lasts as long as the program. */

@@ -438,6 +438,32 @@ static void arguments_replace_leaves(void **state) {
     }
 }
 
+/* The callback of optimisers, with two dtypes, arrays and single numbers, compiled and evaluated. */
+static void a_program_is_an_objective(void **state) {
+    (void)state;
+    for (int mixed = 0; mixed < 2; mixed++)
+        for (int evaluated = 0; evaluated < 2; evaluated++) {
+            ad_graph *g = ad_graph_new();
+            ad_var *x[] = { ad_param(g, AD_F64, NULL, AD_SCALAR), ad_param(g, AD_F64, NULL, AD_SCALAR),
+                            ad_param(g, mixed ? AD_F32 : AD_F64, NULL, AD_SHAPE(3)) };
+            ad_var *sum = ad_cast(ad_sum(ad_mul(x[2], x[2])), AD_F64);
+            ad_var *y = ad_add(ad_mul(sum, x[0]), ad_square(x[1]));
+            ad_program *p = ad_compile_gradient(y, 3, x, (ad_compile_opts){ .no_cache = true, .no_cc = evaluated });
+            const double at[] = { 3, -2, 1, 2, 3 }, slopes[] = { 14, -4, 6, 12, 18 };
+            double grad[5] = { 0 };
+            assert_close(ad_run_flat(at, grad, p), 46, 0);
+            for (int i = 0; i < 5; i++) assert_close(grad[i], slopes[i], 0);
+            assert_close(ad_run_flat(at, NULL, p), 46, 0);
+            assert_true(isnan(ad_run_flat(NULL, grad, p)));
+            assert_int_equal(ad_error_code(g), AD_EVALUE), ad_clear_error(g);
+            assert_int_equal(ad_eval(y), AD_OK);
+            assert_true(isnan(ad_run_flat(at, grad, ad_compile(1, &y, 3, x, (ad_compile_opts){ .no_cc = true }))));
+            assert_int_equal(ad_error_code(g), AD_EVALUE);
+            ad_graph_free(g);
+        }
+    assert_true(isnan(ad_run_flat(NULL, NULL, NULL)));
+}
+
 static void work_may_be_the_callers(void **state) {
     (void)state;
     square s = square_new();
@@ -559,6 +585,7 @@ int main(void) {
         cmocka_unit_test(samples_of_ops_on_arrays),
         cmocka_unit_test(elements_of_an_array),
         cmocka_unit_test(arguments_replace_leaves),
+        cmocka_unit_test(a_program_is_an_objective),
         cmocka_unit_test(work_may_be_the_callers),
         cmocka_unit_test(a_branch_that_changes_is_an_error),
         cmocka_unit_test(wrong_arguments_are_errors),

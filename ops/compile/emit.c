@@ -33,7 +33,7 @@ bool ad__vec_reserve(ad_graph *g, void *v, int64_t more, size_t size) {
     return true;
 }
 
-/* ---- buffers, instructions, nests ------------------------------------------------------------------------------- */
+/* ---- buffers, instructions, nests -------------------------------------------------------------------------------- */
 
 int ad__buffer_new(ad_emit *e, ad__buffer_kind kind, ad_dtype t, int64_t size, int64_t index) {
     ad__buffer b = { .kind = kind, .dtype = t, .size = size, .index = index };
@@ -60,7 +60,7 @@ ad__place ad__number(ad_emit *e, double k) {
     return ad__place_of(1, e->numbers.n - 1);
 }
 
-/* ---- arrays -------------------------------------------------------------------------------------------------------- */
+/* ---- arrays ------------------------------------------------------------------------------------------------------ */
 
 static ad_emit_array contiguous(ad_dtype t, ad_shape s, ad__place at) {
     ad_emit_array a = { .dtype = t, .shape = s, .place = at };
@@ -85,7 +85,7 @@ static ad__map map_of(const ad_emit_array *x, ad_shape s) {
     return m;
 }
 
-/* ---- values of Vars ------------------------------------------------------------------------------------------------ */
+/* ---- values of Vars ---------------------------------------------------------------------------------------------- */
 
 static ad_emit_array array_of(const ad_emit *e, const ad_var *x, int64_t value) {
     const ad__layout *l = x->layout;
@@ -143,7 +143,7 @@ ad_emit_array ad_emit_operand(ad_emit *e, const ad_op *op, int i) { return ad__v
 /* An array in row-major order may get another shape. */
 void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y) { *slot(e, ad__out(op)) = value_of_array(e, &y); }
 
-/* ---- loops --------------------------------------------------------------------------------------------------------- */
+/* ---- loops ------------------------------------------------------------------------------------------------------- */
 
 static ad_shape result_shape(const ad_emit_loop *l) {
     ad_shape s = l->shape;
@@ -230,7 +230,7 @@ ad_emit_array ad_emit_contiguous(ad_emit *e, ad_emit_array x) {
                                            .slope = { "g" }, .n = 1, .in = { x } });
 }
 
-/* ---- elementwise ops ------------------------------------------------------------------------------------------------ */
+/* ---- elementwise ops --------------------------------------------------------------------------------------------- */
 
 /* The slopes in a descriptor's text "a; b; c". */
 static void read_slopes(ad_emit *e, const ad_op *op, int form, ad_dtype t) {
@@ -304,7 +304,7 @@ int ad_emit_elementwise(ad_emit *e, const ad_op *op) {
     return e->code;
 }
 
-/* ---- the Ops of a graph ------------------------------------------------------------------------------------------- */
+/* ---- the Ops of a graph ------------------------------------------------------------------------------------------ */
 
 /* An Op without a form: its evaluate is called. Its operands must be arrays in row-major order. */
 static void emit_call(ad_emit *e, const ad_op *op) {

@@ -120,7 +120,7 @@ typedef struct {
     bool keep;       /* AD__CALL of a branch: its answer is needed, whoever reads it */
 } ad__nest;
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 struct ad_emit {
     ad_graph *g;
@@ -145,7 +145,7 @@ struct ad_emit {
     bool calls;          /* ops without a form are called back */
 };
 
-/* ---- form.c ---- */
+/* ---- form.c ------------------------------------------------------------------------------------------------------ */
 
 /* The number of a formula; `names` are those of the operands, separated by blanks. key and part tell formulas apart.
    Negative codes AD__ZERO_SLOPE and AD__UNIT_SLOPE stand for slopes 0 and g. */
@@ -154,7 +154,7 @@ int ad__form_make(ad_emit *e, const void *key, int part, ad_dtype t, const char 
 int ad__form_of_text(ad_emit *e, const void *key, int part, ad_dtype t, const char *text, int length);
 int ad__form_find(const ad_emit *e, const void *key, int part, ad_dtype t); /* -1 if there is none yet */
 
-/* ---- emit.c ---- */
+/* ---- emit.c ------------------------------------------------------------------------------------------------------ */
 
 int ad__buffer_new(ad_emit *e, ad__buffer_kind kind, ad_dtype t, int64_t size, int64_t index);
 ad__place ad__insn_add(ad_emit *e, ad__insn_kind kind, int form, int n, const ad__place in[], ad__place out);
@@ -169,7 +169,7 @@ void ad__emit_outputs(ad_emit *e, int m, ad_var *const ys[]);
 ad__place ad__number(ad_emit *e, double k); /* a constant */
 int ad__copy_form(ad_emit *e, ad_dtype t);  /* y = x */
 
-/* ---- reverse.c ---- */
+/* ---- reverse.c --------------------------------------------------------------------------------------------------- */
 
 /* Appends the gradient of y, of one element, with respect to the xs, as one output for each argument. Returns
    AD_EABSENT if an Op between has no form. */

@@ -18,7 +18,7 @@ static const ad__ref *body_refs(const ad__writer *w, const ad__segment *g) {
     return g->n > 1 ? &w->s->refs.at[g->refs] : NULL;
 }
 
-/* ---- pointers ------------------------------------------------------------------------------------------------------ */
+/* ---- pointers ---------------------------------------------------------------------------------------------------- */
 
 /* The buffer that a function takes a pointer to, and the offset in it. Functions without a loop may use many buffers of
    the work memory, and tables may lead to several of them: then the pointer is to the work memory. */
@@ -41,7 +41,9 @@ static void point_to(ad__writer *w, const ad__segment *g, const ad__ref *f, bool
 }
 
 /* A constant in all repetitions is written as a number. */
-static bool is_number(const ad__ref *f) { return ad__buffer_of(f->first) == 1 && f->kind == AD__AFFINE && f->stride == 0; }
+static bool is_number(const ad__ref *f) {
+    return ad__buffer_of(f->first) == 1 && f->kind == AD__AFFINE && f->stride == 0;
+}
 
 static ad__ref ref_of(const ad__writer *w, const ad__segment *g, ad__place at) {
     ad__ref f = { .kind = AD__AFFINE };
@@ -75,7 +77,7 @@ static void point_to_all(ad__writer *w, const ad__segment *g) {
     }
 }
 
-/* ---- operands ------------------------------------------------------------------------------------------------------- */
+/* ---- operands ---------------------------------------------------------------------------------------------------- */
 
 /* pointer[index], where the index in repetition r follows from the reference. */
 static void write_element(ad__writer *w, const ad__segment *g, const ad__ref *f, int64_t table, const char *r) {
@@ -122,7 +124,7 @@ static void write_operand(ad__text *t, void *context, int i) {
     else write_element(w, c->g, &f, first_table(w, c->g), "r");
 }
 
-/* ---- statements ------------------------------------------------------------------------------------------------------ */
+/* ---- statements -------------------------------------------------------------------------------------------------- */
 
 static void write_value(ad__writer *w, const ad__segment *g, int64_t i, const ad__ref *refs) {
     const ad__insn *in = body_insn(w, g, i);

@@ -1,7 +1,7 @@
 /* native.c: runs the system's C compiler and loads what it made.
 
-   A compiled program is kept in a folder of the user's, under a name that stands for the source, the compiler, its flags
-   and the processor. Only files that the user owns, in a folder that nobody else can write to, are loaded. */
+   A compiled program is kept in a folder of the user's, under a name that stands for the source, the compiler, its
+   flags and the processor. Only files that the user owns, in a folder that nobody else can write to, are loaded. */
 #define _XOPEN_SOURCE 700
 
 #include "ops/compile/native.h"
@@ -148,7 +148,7 @@ static bool run_compiler(build *b) {
     return done;
 }
 
-/* ---- the name of a program ---------------------------------------------------------------------------------------- */
+/* ---- the name of a program --------------------------------------------------------------------------------------- */
 
 /* FNV-1a, twice, for 128 bits. */
 typedef struct {
@@ -197,7 +197,7 @@ static void name_program(build *b) {
     snprintf(b->so, sizeof b->so, "%s/%016llx%016llx.so", b->folder, (unsigned long long)h.a, (unsigned long long)h.b);
 }
 
-/* ---- the cache ---------------------------------------------------------------------------------------------------- */
+/* ---- the cache --------------------------------------------------------------------------------------------------- */
 
 /* Whether a path is ours alone to write to. */
 static bool is_ours(const char *path, bool folder) {
@@ -234,7 +234,7 @@ static void clean_up(build *b) {
     rmdir(b->folder);
 }
 
-/* ---- loading ------------------------------------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------------------------------------- */
 
 static ad__native *load(build *b, void **handle) {
     *handle = dlopen(b->so, RTLD_NOW | RTLD_LOCAL);

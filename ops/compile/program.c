@@ -1,4 +1,5 @@
 /* program.c: ad_compile, ad_compile_gradient and ad_run. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +32,10 @@ struct ad_program {
     const ad_op **calls; /* by the number of a nest */
     size_t scalars_at[2], arrays_at, work; /* offsets in the work memory, and its size */
     void *own;
+    /* for ad_run_flat: */
+    bool is_gradient, is_f64; /* all xs and y are f64 */
+    const void **flat_in;
+    void **flat_out;
 };
 
 /* Zeroed memory that lasts as long as the program. */
@@ -47,7 +52,7 @@ static void *keep_copy(ad_program *p, const void *from, int64_t n, size_t size) 
     return at;
 }
 
-/* ---- checks -------------------------------------------------------------------------------------------------------- */
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
 
 static int check_xs(int n, ad_var *const xs[], const char *caller) {
     for (int i = 0; i < n; i++) {
@@ -139,7 +144,7 @@ static int keep_layout(ad_program *p, const ad_emit *e, const ad__schedule *s, b
     return p->own ? AD_OK : AD_ENOMEM;
 }
 
-/* ---- compiling ---------------------------------------------------------------------------------------------------- */
+/* ---- compiling --------------------------------------------------------------------------------------------------- */
 
 enum { MOST_STRAIGHT = 20000 }; /* instructions outside of loops: a compiler takes seconds for more */
 
@@ -236,6 +241,18 @@ static int add_gradient_vars(ad_program *p) {
     return rc;
 }
 
+static int keep_vectors(ad_program *p) {
+    p->is_gradient = true, p->is_f64 = p->ys[0]->layout->dtype == AD_F64;
+    p->flat_in = keep(p, p->n, sizeof(void *)), p->flat_out = keep(p, 1 + p->n, sizeof(void *));
+    if (!p->flat_in || !p->flat_out) return AD_ENOMEM;
+    for (int i = 0; i < p->n; i++) {
+        p->is_f64 = p->is_f64 && p->xs[i]->layout->dtype == AD_F64;
+        p->flat_in[i] = keep(p, 1, ad__bytes(p->xs[i])), p->flat_out[1 + i] = keep(p, 1, ad__bytes(p->xs[i]));
+        if (!p->flat_in[i] || !p->flat_out[1 + i]) return AD_ENOMEM;
+    }
+    return AD_OK;
+}
+
 ad_program *ad_compile_gradient(ad_var *y, int n, ad_var *const xs[], ad_compile_opts o) {
     if (check(1, &y, n, xs, "compile_gradient")) return NULL;
     ad_graph *g = ad__owner(y);
@@ -245,7 +262,7 @@ ad_program *ad_compile_gradient(ad_var *y, int n, ad_var *const xs[], ad_compile
         return NULL;
     }
     ad_program *p = program_new(1, &y, n, xs);
-    if (p == NULL) return NULL;
+    if (p == NULL || keep_vectors(p)) return NULL;
     int rc = compile_in_scope(p, true, o);
     if (rc == AD_OK && p->run) return p;
     if (rc != AD_OK && rc != AD_EABSENT) return NULL;
@@ -253,7 +270,7 @@ ad_program *ad_compile_gradient(ad_var *y, int n, ad_var *const xs[], ad_compile
     return rc == AD_EABSENT && compile_in_scope(p, false, o) ? NULL : p;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static bool in_a_row(void *const at[], const group *g) {
     const char *first = at[g->first];
@@ -281,18 +298,28 @@ static void copy_scalars(const ad_program *p, char *work) {
     for (int i = 0; i < p->n_scalars[AD_F64]; i++) f64[i] = *(const double *)p->scalars[AD_F64][i]->data;
 }
 
-static int run_compiled(ad_program *p, const void *const in[], void *const out[], char *work) {
-    const void **args = (void *)work, **leaves = args + p->n_in;
-    void **outs = (void *)(leaves + p->n_leaves + 2);
-    for (int i = 0; i < p->n_in; i++) args[i] = argument(p, &p->in[i], in, work);
+/* The pointers that the compiled function takes, at the beginning of the work memory. */
+static const void **args_in(char *work) { return (void *)work; }
+static void **outs_in(const ad_program *p, char *work) { return (void **)(void *)work + p->n_in + p->n_leaves + 2; }
+
+/* Runs the function with the arguments and outputs that are set. */
+static int call_native(ad_program *p, char *work) {
+    const void **args = args_in(work), **leaves = args + p->n_in;
     for (int i = 0; i < p->n_leaves; i++) leaves[i] = p->leaves[i]->data;
     for (int t = 0; t < 2; t++) leaves[p->n_leaves + t] = work + p->scalars_at[t];
     copy_scalars(p, work);
+    return p->run(args, leaves, outs_in(p, work), (unsigned char *)work + p->arrays_at, &p->host);
+}
+
+static int run_compiled(ad_program *p, const void *const in[], void *const out[], char *work) {
+    const void **args = args_in(work);
+    void **outs = outs_in(p, work);
+    for (int i = 0; i < p->n_in; i++) args[i] = argument(p, &p->in[i], in, work);
     for (int i = 0; i < p->n_out; i++) {
         const group *g = &p->out[i];
         outs[i] = in_a_row(out, g) ? out[g->first] : work + g->buffer;
     }
-    int rc = p->run(args, leaves, outs, (unsigned char *)work + p->arrays_at, &p->host);
+    int rc = call_native(p, work);
     for (int i = 0; i < p->n_out && rc == AD_OK; i++) {
         const group *g = &p->out[i];
         for (int k = 0; outs[i] == work + g->buffer && k < g->n; k++)
@@ -336,6 +363,47 @@ int ad_run(ad_program *p, const void *const in[], void *const out[], void *work)
     if (p->g->code != AD_OK) return p->g->code;
     if (out == NULL) return ad_fail(p->g, AD_EVALUE, "run: out is NULL");
     return p->run ? run_compiled(p, in, out, work ? work : p->own) : run_evaluated(p, in, out);
+}
+
+/* ---- as a callback of optimisers --------------------------------------------------------------------------------- */
+
+/* Runs on the caller's vectors as they are. The outputs are y, and the gradients in the order of the xs. */
+static double run_on_vectors(ad_program *p, const double *x, double *grad) {
+    const void **args = args_in(p->own);
+    void **outs = outs_in(p, p->own);
+    double y = NAN;
+    for (int i = 0; i < p->n_in; i++) {
+        args[i] = x, outs[1 + i] = grad ? (void *)grad : (char *)p->own + p->out[1 + i].buffer;
+        int64_t n = (int64_t)(p->in[i].size / sizeof *x) * p->in[i].n;
+        x += n;
+        if (grad) grad += n;
+    }
+    outs[0] = &y;
+    return call_native(p, p->own) == AD_OK ? y : NAN;
+}
+
+static double run_on_copies(ad_program *p, const double *x, double *grad) {
+    double y = NAN;
+    for (int i = 0; i < p->n; i++) {
+        const ad__layout *l = p->xs[i]->layout;
+        for (int64_t k = 0; k < l->numel; k++) ad_write_element(l->dtype, (void *)p->flat_in[i], k, *x++);
+    }
+    p->flat_out[0] = &y;
+    if (ad_run(p, p->flat_in, p->flat_out, NULL) != AD_OK) return NAN;
+    for (int i = 0; grad && i < p->n; i++) {
+        const ad__layout *l = p->xs[i]->layout;
+        for (int64_t k = 0; k < l->numel; k++) *grad++ = ad_read_element(l->dtype, p->flat_out[1 + i], k);
+    }
+    return ad_read_element(p->ys[0]->layout->dtype, &y, 0);
+}
+
+double ad_run_flat(const double *x, double *grad, void *program) {
+    ad_program *p = program;
+    if (p == NULL || p->g->code != AD_OK) return NAN;
+    if (!p->is_gradient) return ad_fail(p->g, AD_EVALUE, "run_flat: the program is not of ad_compile_gradient"), NAN;
+    if (x == NULL && p->n > 0) return ad_fail(p->g, AD_EVALUE, "run_flat: x is NULL"), NAN;
+    bool in_groups = p->run && p->is_f64 && p->n_out == 1 + p->n_in;
+    return in_groups ? run_on_vectors(p, x, grad) : run_on_copies(p, x, grad);
 }
 
 size_t ad_program_work(const ad_program *p) { return p ? p->work : 0; }

@@ -100,7 +100,7 @@ static void add_number(pass *p, ad__place at, ad__place d) {
     else add_to_element(p, at, d);
 }
 
-/* ---- instructions ------------------------------------------------------------------------------------------------- */
+/* ---- instructions ------------------------------------------------------------------------------------------------ */
 
 static ad_dtype dtype_of(const ad_emit *e, ad__place at) {
     int b = ad__buffer_of(at);
@@ -147,7 +147,7 @@ static void reverse_insn(pass *p, int64_t i) {
     }
 }
 
-/* ---- nests -------------------------------------------------------------------------------------------------------- */
+/* ---- nests ------------------------------------------------------------------------------------------------------- */
 
 /* Whether the elements that a map meets are all of a buffer's, each once for each index along the axes of stride 0. */
 static bool is_whole(const ad_emit *e, const ad__nest *n, const ad__map *m) {
@@ -230,7 +230,7 @@ static void reverse_nest(pass *p, int64_t at) {
     if (n.overwrites) clear_overwritten(e, &n, grad);
 }
 
-/* ---- the pass ----------------------------------------------------------------------------------------------------- */
+/* ---- the pass ---------------------------------------------------------------------------------------------------- */
 
 static int begin(pass *p) {
     ad_emit *e = p->e;

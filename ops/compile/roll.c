@@ -99,7 +99,7 @@ static bool append_insns(storing *c, const live *l, int64_t from, int64_t to) {
     return true;
 }
 
-/* ---- loops --------------------------------------------------------------------------------------------------------- */
+/* ---- loops ------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     ad_emit *e;
@@ -269,7 +269,7 @@ static int roll(rolling *r, int64_t from, int64_t to) {
     return keep_straight(r, straight, to) ? AD_OK : AD_ENOMEM;
 }
 
-/* ---- homes: memory for results that are read outside of their own repetition -------------------------------------- */
+/* ---- homes: memory for results that are read outside of their own repetition ------------------------------------- */
 
 static ad__segment *segment_at(const ad__schedule *s, int64_t position) {
     return &s->segments.at[s->segment_of[position]];
@@ -372,7 +372,7 @@ static void place_work(ad_emit *e, ad__schedule *s) {
     }
 }
 
-/* ---- references of loops to memory --------------------------------------------------------------------------------- */
+/* ---- references of loops to memory ------------------------------------------------------------------------------- */
 
 /* The place of an operand in repetition k. */
 static ad__place place_in(const ad_emit *e, const ad__schedule *s, int64_t insn, int o, int64_t skip, int64_t k) {
@@ -432,7 +432,7 @@ static bool resolve_loop(ad_emit *e, ad__schedule *s, const ad__segment *g) {
     return true;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------ */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static int order_and_roll(ad_emit *e, ad__schedule *s, const live *l) {
     storing c = { .e = e, .s = s };

@@ -22,7 +22,7 @@ struct ad__kernel {
     UT_hash_handle hh;
 };
 
-/* ---- pointers ------------------------------------------------------------------------------------------------------- */
+/* ---- pointers ---------------------------------------------------------------------------------------------------- */
 
 void ad__function_begin(ad__writer *w) {
     w->body.n = 0, w->n_pointers = 0, w->aliased = false;
@@ -59,7 +59,7 @@ void ad__address_write(ad__text *t, const ad_emit *e, ad__place at) {
     }
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------------------- */
+/* ---- functions --------------------------------------------------------------------------------------------------- */
 
 static void write_parameters(ad__writer *w, ad__text *t, bool n, bool table) {
     const char *comma = "";
@@ -117,7 +117,7 @@ void ad__function_end(ad__writer *w, int64_t n, int64_t table) {
     ad__text_put(&w->calls, ");\n");
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------ */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 /* libmvec's functions by other names, so that instructions keep the scalar ones and their bits. */
 static const char vector_names[] =
@@ -125,7 +125,8 @@ static const char vector_names[] =
     "#if __GLIBC_PREREQ(2, 35)\n#define VECTOR 1\n#endif\n#endif\n"
     "#ifdef VECTOR\n"
     "#define SIMD __attribute__((simd(\"notinbranch\"), const))\n"
-    "#define ONE(name) SIMD double v_##name(double) __asm__(#name); SIMD float v_##name##f(float) __asm__(#name \"f\");\n"
+    "#define ONE(name) SIMD double v_##name(double) __asm__(#name); "
+    "SIMD float v_##name##f(float) __asm__(#name \"f\");\n"
     "#define TWO(name) SIMD double v_##name(double, double) __asm__(#name); "
     "SIMD float v_##name##f(float, float) __asm__(#name \"f\");\n"
     "#else\n"

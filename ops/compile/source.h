@@ -5,7 +5,7 @@
 #include "ops/compile/roll.h"
 #include "ops/compile/text.h"
 
-/* ---- functions: a text that several parts of the program may share ------------------------------------------------ */
+/* ---- functions: a text that several parts of the program may share ----------------------------------------------- */
 
 enum { AD__POINTERS = 128 };
 /* A pointer that a function takes: to the lowest place of a buffer that it reads or writes. */
