@@ -441,7 +441,8 @@ static bool try_at(const work *w, long at, bool on, uint64_t expected) {
     return memory.failures > 0;
 }
 
-/* The allocations of a run without failures, which also fills the caches of the C library. */
+/* The allocations of a run without failures, which also fills the caches of the C library. 0 if this build lacks a
+   library that the run needs. */
 static long count_calls(const work *w, uint64_t *expected) {
     for (int i = 0; i < 3; i++) {
         make_file(w);
@@ -449,8 +450,10 @@ static long count_calls(const work *w, uint64_t *expected) {
         if (i == 2) arm(-1, false);
         *expected = run(g, w);
         disarm();
-        if (!ad_ok(g)) fail_msg("%s: %s", w->name, ad_error(g));
+        bool absent = ad_error_code(g) == AD_EABSENT;
+        if (!ad_ok(g) && !absent) fail_msg("%s: %s", w->name, ad_error(g));
         ad_graph_free(g);
+        if (absent) return 0;
     }
     return memory.calls + 4; /* those of the graph */
 }
@@ -462,7 +465,7 @@ static void try_each(const work *w, long most) {
     uint64_t expected = 0;
     long calls = count_calls(w, &expected), step = getenv("AD_TEST_ALL") ? 1 : 1 + calls / most;
     if (test_quick()) step *= 7;
-    for (int on = 0; on < 2; on++)
+    for (int on = 0; on < 2 && calls > 0; on++)
         for (long at = 0; try_at(w, at, on, expected); at += step) points++;
     unlink(path_of("a"));
 }
@@ -484,7 +487,7 @@ static void try_works(int n, const work *works) {
         print_message("%s: %ld allocations failed\n", works[i].name, points - before);
     }
     print_message("%ld allocations failed\n", points);
-    assert_true(points > 20 * n);
+    assert_true(points > (test_quick() ? 2 : 20) * n);
 }
 
 #define TRY(works) try_works(sizeof works / sizeof *works, works)
