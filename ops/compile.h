@@ -17,7 +17,7 @@ extern "C" {
 typedef struct ad_program ad_program;
 
 typedef struct {
-    const char *cc;    /* the compiler, found by PATH. NULL: the environment's CC if it is set, else cc */
+    const char *cc;    /* the compiler, found by PATH, and flags. NULL: the environment's CC if it is set, else cc */
     const char *flags; /* further flags, separated by blanks. NULL: none */
     const char *cache; /* a folder for compiled programs. NULL: autodiff below XDG_CACHE_HOME or HOME/.cache */
     bool no_cache;     /* compile each time, and leave no file */

@@ -528,6 +528,8 @@ static void without_a_compiler_the_graph_is_evaluated(void **state) {
         { { .no_cache = true, .cc = "false" }, "failed" },
         { { .no_cache = true, .flags = "--no-such-flag" }, "no-such-flag" },
         { { .no_cache = true, .cc = "true" }, "evaluated: " },
+        { { .no_cache = true, .cc = "cc --no-such-flag" }, "no-such-flag" },
+        { { .no_cache = true, .cc = "cc -O1" }, "compiled" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         square s = square_new();

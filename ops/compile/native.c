@@ -31,6 +31,8 @@ enum { PATH_SIZE = 4096, MOST_ARGUMENTS = 64, FLAGS_SIZE = 1024 };
 typedef struct {
     ad_compile_opts o;
     const char *source;
+    char words[FLAGS_SIZE];                           /* the compiler's command; cut into words at its blanks */
+    const char *more;                                 /* its words after the first */
     char cc[PATH_SIZE];                               /* the compiler's file */
     char folder[PATH_SIZE], so[PATH_SIZE + 64];       /* of the cache; the program as it is loaded */
     char attempt[PATH_SIZE + 32];                     /* a folder in it */
@@ -56,7 +58,11 @@ static bool fail(build *b, const char *format, const char *a, const char *c) {
 static bool find_compiler(build *b) {
     const char *name = b->o.cc ? b->o.cc : getenv("CC"), *path = getenv("PATH");
     if (name == NULL || *name == '\0') name = "cc";
-    if (strlen(name) >= 1024) return fail(b, "the compiler's name is too long%s%s", "", "");
+    if (strlen(name) >= sizeof b->words) return fail(b, "the compiler's name is too long%s%s", "", "");
+    strcpy(b->words, name);
+    name = b->words, b->more = "";
+    char *blank = strchr(b->words, ' ');
+    if (blank) *blank = '\0', b->more = blank + 1;
     if (strchr(name, '/')) {
         snprintf(b->cc, sizeof b->cc, "%s", name);
         return access(b->cc, X_OK) == 0 || fail(b, "no compiler %s%s", name, "");
@@ -129,10 +135,10 @@ static bool is_gcc(const build *b) {
 }
 
 static bool run_compiler(build *b) {
-    char *argv[MOST_ARGUMENTS], given[FLAGS_SIZE], messages[300] = "";
+    char *argv[MOST_ARGUMENTS], given[2 * FLAGS_SIZE], messages[300] = "";
     int n = 0;
-    snprintf(given, sizeof given, "%s", b->o.flags ? b->o.flags : "");
-    if (b->o.flags && strlen(b->o.flags) >= sizeof given) return fail(b, "the flags are too long%s%s", "", "");
+    if (b->o.flags && strlen(b->o.flags) >= FLAGS_SIZE) return fail(b, "the flags are too long%s%s", "", "");
+    snprintf(given, sizeof given, "%s %s", b->more, b->o.flags ? b->o.flags : "");
     argv[n++] = b->cc;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) argv[n++] = (char *)flags[i];
     for (size_t i = 0; is_gcc(b) && i < sizeof gcc_flags / sizeof *gcc_flags; i++) argv[n++] = (char *)gcc_flags[i];
@@ -191,6 +197,7 @@ static void name_program(build *b) {
     }
     add_text(&h, b->source);
     add_text(&h, b->cc);
+    add_text(&h, b->more);
     add_text(&h, b->o.flags ? b->o.flags : "");
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) add_text(&h, flags[i]);
     add_processor(&h);
