@@ -142,7 +142,8 @@ static bool run_compiler(build *b) {
     argv[n++] = b->cc;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) argv[n++] = (char *)flags[i];
     for (size_t i = 0; is_gcc(b) && i < sizeof gcc_flags / sizeof *gcc_flags; i++) argv[n++] = (char *)gcc_flags[i];
-    for (char *p = strtok(given, " "); p && n < MOST_ARGUMENTS - 5; p = strtok(NULL, " ")) argv[n++] = p;
+    char *rest, *p = strtok_r(given, " ", &rest);
+    for (; p && n < MOST_ARGUMENTS - 5; p = strtok_r(NULL, " ", &rest)) argv[n++] = p;
     argv[n++] = (char *)"-o";
     argv[n++] = b->made;
     argv[n++] = b->c;
