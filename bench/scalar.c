@@ -1,4 +1,5 @@
 /* scalar.c: graphs of scalar f64 nodes, and a hand-written tape. */
+#include "autodiff/extend.h"
 #include "autodiff/graph/flat.h"
 #include "bench/common.h"
 #include "ops/compile.h"
@@ -135,6 +136,42 @@ static void tape_record(void *state) {
 static void tape_both(void *state) {
     tape_record(state);
     t_backward(&((chain *)state)->t);
+}
+
+/* ---- scalar-chain-compiled: the same by ad_compile_gradient, beside loops written by hand -------------------------- */
+
+typedef struct {
+    chain c; /* comes first: chain_teardown takes it too */
+    ad_program *program;
+    double *value, at[2], grad[2], y; /* value: x at each step, for the loops */
+} compiled_chain;
+
+static void *compiled_chain_setup(void) {
+    compiled_chain *k = bench_array(sizeof *k);
+    chain *c = chain_setup();
+    k->c = *c;
+    free(c);
+    ad_var *xs[] = { k->c.x, k->c.y };
+    k->program = ad_compile_gradient(chain_of(&k->c), 2, xs, (ad_compile_opts){ .no_cache = true });
+    k->at[0] = chain_x, k->at[1] = chain_y;
+    k->value = ad_scope_array(k->c.g, STEPS * sizeof(double));
+    return k;
+}
+
+static void compiled_chain_run(void *state) {
+    compiled_chain *k = state;
+    k->y = ad_run_flat(k->at, k->grad, k->program);
+}
+
+static void chain_loops(void *state) {
+    compiled_chain *k = state;
+    double x = k->at[0], y = k->at[1], gx = 1, gy = 0;
+    for (int i = 0; i < STEPS; i++) k->value[i] = x, x = sin(x) * y + x;
+    for (int i = STEPS; i-- > 0;) {
+        gy += gx * sin(k->value[i]);
+        gx += gx * y * cos(k->value[i]);
+    }
+    k->y = x, k->grad[0] = gx, k->grad[1] = gy;
 }
 
 /* ---- rosenbrock: sum 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2 over 1000 scalar variables ------------------------- */
@@ -290,6 +327,8 @@ int main(int argc, char **argv) {
         { "scalar-chain", "ns", NODES, 0, chain_setup, chain_both, tape_both, chain_teardown, chain_result },
         { "scalar-record", "ns", NODES, 0, chain_setup, chain_record, tape_record, chain_teardown, NULL },
         { "scalar-eval", "ns", NODES, 0, chain_setup_built, chain_eval, tape_record, chain_teardown, NULL },
+        { "scalar-chain-compiled", "ns", NODES, 0, compiled_chain_setup, compiled_chain_run, chain_loops, chain_teardown,
+          NULL },
         { "rosenbrock", "us", 1, 0, rosenbrock_setup, rosenbrock_ours, rosenbrock_floor, rosenbrock_teardown,
           rosenbrock_result },
         { "rosenbrock-flat", "us", 1, 0, flat_setup, rosenbrock_again, rosenbrock_loops, rosenbrock_teardown, NULL },
