@@ -142,7 +142,8 @@ static int fail_json(const nn__tensor_file *f, const char *fault) {
 static int check_json(const nn__tensor_file *f) {
     const char *text = (const char *)f->bytes + LENGTH, *fault = nn__json_fault(text, (size_t)f->header);
     if (fault != NULL) return fail_json(f, fault);
-    return text[strspn(text, " \t\r\n")] == '{' ? AD_OK : fail(f, AD_EIO, "its header is not a JSON object");
+    while (*text == ' ' || *text == '\t' || *text == '\r' || *text == '\n') text++; /* a value follows */
+    return *text == '{' ? AD_OK : fail(f, AD_EIO, "its header is not a JSON object");
 }
 
 /* ---- the header, which is JSON without faults ------------------------------------------------------- */
