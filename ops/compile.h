@@ -36,7 +36,8 @@ AD_API ad_program *ad_compile(int m, ad_var *const ys[], int n, ad_var *const xs
 AD_API ad_program *ad_compile_gradient(ad_var *y, int n, ad_var *const xs[], ad_compile_opts o);
 /* Runs a program. in[i] has the elements of xs[i], or is NULL: then those of the leaf itself are used. out[j] receives
    the elements of ys[j]; for a gradient, out[0] receives y and out[1 + i] the gradient by xs[i]. An out[j] that is NULL
-   is not written. Elements have the dtype of their Var. Changes no Var. Returns 0 or the code of the graph's error.
+   is not written. Elements have the dtype of their Var. Returns 0 or the code of the graph's error. A compiled program
+   changes no Var. An evaluated one restores the xs, and what depends on them is stale until ad_eval.
 
    work is memory of ad_program_work bytes, 64-byte aligned, or NULL for the program's own. Threads may run one compiled
    program at the same time, each with its own work, unless ops are called back or a leaf is changed meanwhile.

@@ -267,17 +267,8 @@ static int elementwise_form(ad_emit *e, const ad_op *op, ad_dtype t) {
     return form;
 }
 
-/* Formulas that call functions of this library have no form in C. */
-static bool has_form(const ad_optype *type) {
-    static const char *const functions[] = { "ad__number_", "_gamma(", "gamma_at(" };
-    for (int i = 0; i < AD__COUNT(functions); i++)
-        if (strstr(type->formula, functions[i]) || (type->gradient && strstr(type->gradient, functions[i])))
-            return false;
-    return true;
-}
-
 int ad_emit_elementwise(ad_emit *e, const ad_op *op) {
-    if (!has_form(op->type)) return AD_EABSENT;
+    if (!ad__text_is_c(op->type->formula) || !ad__text_is_c(op->type->gradient)) return AD_EABSENT;
     const ad_var *out = ad__out(op);
     const double *k = ad__attrs_of(op);
     ad_dtype t = out->layout->dtype;

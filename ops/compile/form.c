@@ -49,6 +49,34 @@ static bool is_reserved(const word *w) {
     return w->is_call;
 }
 
+static int macro_index(const word *w) {
+    for (int i = 0; i < ad__n_macros; i++)
+        if (is_word(w, ad__macro_list[i].name)) return i;
+    return -1;
+}
+
+static bool is_function(const word *w) {
+    static const char *const functions[] = {
+        "exp",  "exp2", "expm1", "log",   "log2",  "log10", "log1p", "sin",   "cos",      "tan",      "asin",
+        "acos", "atan", "sinh",  "cosh",  "tanh",  "asinh", "acosh", "atanh", "erf",      "erfc",     "cbrt",
+        "pow",  "fmod", "atan2", "hypot", "floor", "ceil",  "trunc", "rint",  "copysign", "isfinite", "sqrt",
+        "fabs", "sizeof",
+    };
+    for (int i = 0; i < AD__COUNT(functions); i++)
+        if (is_word(w, functions[i])) return true;
+    return macro_index(w) >= 0;
+}
+
+bool ad__text_is_c(const char *text) {
+    const char *end = text ? text + strlen(text) : NULL;
+    for (const char *p = text; p < end;) {
+        word w = word_at(p, end);
+        p += w.length;
+        if (w.is_call && !is_function(&w)) return false;
+    }
+    return true;
+}
+
 /* ---- making ------------------------------------------------------------------------------------------------------ */
 
 static int name_index(const ad__form *f, const word *w) {
@@ -154,12 +182,6 @@ void ad__text_number(ad__text *t, ad_dtype dtype, double x) {
             if (*p == ',') *p = '.';
         ad__text_put(t, value < 0 || signbit(value) ? "(%s)" : "%s", s);
     }
-}
-
-static int macro_index(const word *w) {
-    for (int i = 0; i < ad__n_macros; i++)
-        if (is_word(w, ad__macro_list[i].name)) return i;
-    return -1;
 }
 
 /* True if an argument of the call at p is a whole number: then tgmath.h calls the function of doubles. */

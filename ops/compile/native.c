@@ -112,6 +112,7 @@ static bool spawn(build *b, char *argv[], char *messages, size_t size) {
     posix_spawn_file_actions_t actions;
     pid_t pid;
     if (pipe(ends) != 0) return fail(b, "no pipe for the compiler: %s%s", strerror(errno), "");
+    for (int i = 0; i < 2; i++) fcntl(ends[i], F_SETFD, FD_CLOEXEC); /* no other child keeps them open */
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, ends[1], 1);

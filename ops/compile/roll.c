@@ -401,7 +401,8 @@ static bool is_affine(const ad_emit *e, const ad__schedule *s, const ad__segment
     return ad__buffer_of(f->first) == ad__buffer_of(f->first + f->stride * (g->n - 1));
 }
 
-/* The lowest place in the buffer, or in the work memory if the places are in several buffers. */
+/* Writes the offsets of all repetitions to a table: in the buffer, or in the work memory if the places are in several
+   buffers. */
 static bool make_table(ad_emit *e, ad__schedule *s, const ad__segment *g, int64_t insn, int o, ad__ref *f) {
     int b = ad__buffer_of(place_in(e, s, insn, o, g->period, 0));
     for (int64_t k = 1; k < g->n; k++) f->absolute |= ad__buffer_of(place_in(e, s, insn, o, g->period, k)) != b;
