@@ -57,7 +57,7 @@ ad__nest *ad__nest_add(ad_emit *e, ad__nest_kind kind, int form, int ndim, const
 
 ad__place ad__number(ad_emit *e, double k) {
     if (!AD__PUSH(e->g, &e->numbers, k)) e->code = AD_ENOMEM;
-    return ad__place_of(1, e->numbers.n - 1);
+    return ad__place_of(AD__NUMBER_BUFFER, e->numbers.n - 1);
 }
 
 /* ---- arrays ------------------------------------------------------------------------------------------------------ */
@@ -76,6 +76,17 @@ static bool is_contiguous(const ad_emit_array *a) {
         stride *= a->shape.dim[d];
     }
     return true;
+}
+
+ad_emit_array ad_emit_index(ad_emit *e, ad_dtype t, ad_shape s, int axis) {
+    ad_emit_array a = { .dtype = t, .shape = s, .place = ad__place_of(AD__INDEX_BUFFER, 0) };
+    (void)e;
+    a.stride[axis] = 1;
+    return a;
+}
+
+ad_emit_array ad_emit_new(ad_emit *e, ad_dtype t, ad_shape s) {
+    return contiguous(t, s, ad__place_of(ad__buffer_new(e, AD__WORK, t, ad_shape_numel(s), 0), 0));
 }
 
 /* Where a nest over shape s reads x, which broadcasts to s. */
@@ -187,11 +198,15 @@ static bool all_single(const ad_emit_loop *l) {
     return true;
 }
 
+static ad__place number_of_element(ad_emit *e, ad__place at) {
+    return ad__buffer_of(at) == AD__INDEX_BUFFER ? ad__number(e, (double)ad__offset_of(at)) : at;
+}
+
 /* y for one index: an instruction. */
 static ad_emit_array run_once(ad_emit *e, const ad_emit_loop *l, int form) {
     ad__place in[AD__NAMES];
     int n = 0;
-    for (int i = 0; i < l->n; i++) in[n++] = l->in[i].place;
+    for (int i = 0; i < l->n; i++) in[n++] = number_of_element(e, l->in[i].place);
     for (int i = 0; i < l->n_parameters; i++) in[n++] = ad__number(e, l->parameter[i]);
     return contiguous(l->dtype, result_shape(l), ad__insn_add(e, AD__DEFINE, form, n, in, AD__NOWHERE));
 }
@@ -211,11 +226,12 @@ ad_emit_array ad_emit_run(ad_emit *e, const ad_emit_loop *l) {
     int form = loop_form(e, l);
     if (all_single(l)) return run_once(e, l, form);
     ad_shape s = result_shape(l);
-    if (l->into) y = *l->into;
-    else y = contiguous(l->dtype, s, ad__place_of(ad__buffer_new(e, AD__WORK, l->dtype, ad_shape_numel(s), 0), 0));
+    y = l->into ? *l->into : ad_emit_new(e, l->dtype, s);
     ad__nest *nest = ad__nest_add(e, nest_kind(l->kind), form, l->shape.ndim, l->shape.dim);
     if (nest == NULL) return y;
-    nest->out = map_of(&y, l->shape), nest->overwrites = l->into && l->kind == AD_EMIT_SET;
+    ad__buffer *b = &e->buffers.at[ad__buffer_of(y.place)];
+    nest->out = map_of(&y, l->shape), nest->overwrites = b->is_set && l->kind == AD_EMIT_SET;
+    b->is_set |= l->into == NULL || ad_shape_numel(s) == b->size;
     for (int i = 0; i < l->n; i++) nest->in[nest->n++] = map_of(&l->in[i], l->shape);
     for (int i = 0; i < l->n_parameters; i++) {
         ad__place k = ad__number(e, l->parameter[i]);
@@ -365,6 +381,7 @@ static int list_ops(ad_emit *e, int m, ad_var *const ys[]) {
 int ad__lower(ad_emit *e, int m, ad_var *const ys[], int n, ad_var *const xs[]) {
     ad__buffer_new(e, AD__RESULTS, AD_F64, 0, 0);
     ad__buffer_new(e, AD__NUMBERS, AD_F64, 0, 0);
+    ad__buffer_new(e, AD__INDEX, AD_F64, 0, 0);
     make_arguments(e, n, xs);
     if (e->code != AD_OK || list_ops(e, m, ys) != AD_OK || e->ops.n == 0) return e->code;
     e->first_id = e->ops.at[0]->id;

@@ -33,6 +33,7 @@ static inline ad__place ad__place_of(int64_t buffer, int64_t offset) { return bu
 static inline int ad__buffer_of(ad__place p) { return (int)(p >> AD__OFFSET_BITS); }
 static inline int64_t ad__offset_of(ad__place p) { return p & (((int64_t)1 << AD__OFFSET_BITS) - 1); }
 #define AD__NOWHERE ((ad__place)-1)
+enum { AD__NUMBER_BUFFER = 1, AD__INDEX_BUFFER }; /* the buffers of AD__NUMBERS and AD__INDEX */
 
 typedef enum {
     AD__RESULTS,  /* buffer 0: results of instructions */
@@ -41,6 +42,7 @@ typedef enum {
     AD__LEAF,     /* the elements of another leaf */
     AD__SCALARS,  /* the elements of other leaves of one element each, copied at each run */
     AD__NUMBERS,  /* parameters of ops: k of muls */
+    AD__INDEX,    /* no memory: the element at an offset is the offset */
     AD__WORK      /* in the work memory */
 } ad__buffer_kind;
 
@@ -52,6 +54,7 @@ typedef struct {
     int grad;          /* the buffer of its gradient; 0 if there is none yet */
     bool needs;        /* it depends on the xs that gradients are asked for */
     bool cells;        /* its elements are numbers on their own: their gradients are results of instructions */
+    bool is_set;       /* all of its elements were set: AD__SET overwrites */
 } ad__buffer;
 
 /* ---- formulas ---------------------------------------------------------------------------------------------------- */

@@ -42,7 +42,7 @@ static void point_to(ad__writer *w, const ad__segment *g, const ad__ref *f, bool
 
 /* A constant in all repetitions is written as a number. */
 static bool is_number(const ad__ref *f) {
-    return ad__buffer_of(f->first) == 1 && f->kind == AD__AFFINE && f->stride == 0;
+    return ad__buffer_of(f->first) == AD__NUMBER_BUFFER && f->kind == AD__AFFINE && f->stride == 0;
 }
 
 static ad__ref ref_of(const ad__writer *w, const ad__segment *g, ad__place at) {

@@ -40,6 +40,10 @@ static void merge_axes(ad__nest *n) {
 
 /* ---- elements ---------------------------------------------------------------------------------------------------- */
 
+static bool is_memory(const ad__map *m) {
+    return ad__buffer_of(m->at) != AD__NUMBER_BUFFER && ad__buffer_of(m->at) != AD__INDEX_BUFFER;
+}
+
 static void point_to(ad__writer *w, const ad__nest *n, const ad__map *m, bool written) {
     int64_t from = ad__offset_of(m->at);
     for (int d = 0; d < n->ndim; d++) {
@@ -71,8 +75,14 @@ static void write_operand(ad__text *t, void *context, int i) {
     const ad__map *m = &c->n.in[i];
     int b = ad__buffer_of(m->at);
     (void)t; /* the body itself */
-    if (b == 1) {
+    if (b == AD__NUMBER_BUFFER) {
         ad__text_number(&w->body, c->form->dtype, w->e->numbers.at[ad__offset_of(m->at)]);
+        return;
+    }
+    if (b == AD__INDEX_BUFFER) {
+        ad__text_put(&w->body, "(%s)(", ad__c_type(c->form->dtype));
+        write_index(&w->body, &c->n, m, ad__offset_of(m->at));
+        ad__text_put(&w->body, ")");
         return;
     }
     if (w->e->buffers.at[b].dtype != c->form->dtype) ad__text_put(&w->body, "(%s)", ad__c_type(c->form->dtype));
@@ -120,7 +130,7 @@ static int inner_axis(const ad__nest *n) {
     if (axis < 0) return -1;
     for (int d = 0; d < n->ndim; d++) {
         bool fast = false;
-        for (int i = 0; i < n->n; i++) fast |= n->in[i].stride[d] == 1;
+        for (int i = 0; i < n->n; i++) fast |= is_memory(&n->in[i]) && n->in[i].stride[d] == 1;
         if (fast && !is_reduced(n, d) && n->out.stride[d] == 1) return -1;
     }
     return axis;
@@ -234,7 +244,7 @@ void ad__write_nest(ad__writer *w, const ad__nest *nest) {
     ad__function_begin(w);
     point_to(w, &c.n, &c.n.out, true);
     for (int i = 0; i < c.n.n; i++)
-        if (ad__buffer_of(c.n.in[i].at) != 1) point_to(w, &c.n, &c.n.in[i], false);
+        if (is_memory(&c.n.in[i])) point_to(w, &c.n, &c.n.in[i], false);
     write_loops(&c);
     ad__function_end(w, -1, -1);
 }

@@ -382,7 +382,7 @@ static ad__place place_in(const ad_emit *e, const ad__schedule *s, int64_t insn,
 
 /* Parameters that are equal in all repetitions are one number. */
 static bool is_one_number(const ad_emit *e, const ad__schedule *s, const ad__segment *g, int64_t insn, int o) {
-    if (ad__buffer_of(place_in(e, s, insn, o, g->period, 0)) != 1) return false;
+    if (ad__buffer_of(place_in(e, s, insn, o, g->period, 0)) != AD__NUMBER_BUFFER) return false;
     const double *first = &e->numbers.at[ad__offset_of(place_in(e, s, insn, o, g->period, 0))];
     for (int64_t k = 1; k < g->n; k++) {
         const double *x = &e->numbers.at[ad__offset_of(place_in(e, s, insn, o, g->period, k))];
