@@ -317,7 +317,7 @@ int ad_emit_elementwise(ad_emit *e, const ad_op *op) {
 static void emit_call(ad_emit *e, const ad_op *op) {
     const ad_var *out = ad__out(op);
     ad__place places[64];
-    if (op->n_in + 1 > AD__COUNT(places) || op->type->flags & AD_OP_VIEW) {
+    if (e->portable || op->n_in + 1 > AD__COUNT(places) || op->type->flags & AD_OP_VIEW) {
         e->refused = op->type->name;
         return;
     }
@@ -341,18 +341,26 @@ static int lower_op(ad_emit *e, const ad_op *op) {
     return e->code;
 }
 
-/* Consecutive xs of one element and one dtype share an argument. */
+/* The end of the group that begins with Var i: consecutive Vars of one element and one dtype, of one array. */
+static int group_end(int n, ad_var *const xs[], const int *array, int i) {
+    const ad__layout *l = xs[i]->layout;
+    int to = i + 1;
+    while (to < n && l->numel == 1 && xs[to]->layout->numel == 1 && xs[to]->layout->dtype == l->dtype &&
+           (array == NULL || array[to] == array[i]))
+        to++;
+    return to;
+}
+
+/* An argument for each group of the xs. */
 static void make_arguments(ad_emit *e, int n, ad_var *const xs[]) {
-    for (int i = 0, group = 0; i < n && e->code == AD_OK; group++) {
+    for (int i = 0, to; i < n && e->code == AD_OK; i = to) {
         const ad__layout *l = xs[i]->layout;
-        int to = i + 1;
-        if (l->numel == 1)
-            while (to < n && xs[to]->layout->numel == 1 && xs[to]->layout->dtype == l->dtype) to++;
+        to = group_end(n, xs, e->x_array, i);
         int64_t size = l->numel == 1 ? to - i : l->numel;
-        int b = ad__buffer_new(e, AD__ARGUMENT, l->dtype, size, group);
+        int b = ad__buffer_new(e, AD__ARGUMENT, l->dtype, size, e->first_x.n);
         e->buffers.at[b].cells = l->numel == 1;
         for (int k = i; k < to; k++) set_leaf(e, xs[k], ad__place_of(b, k - i));
-        i = to;
+        if (!AD__PUSH(e->g, &e->first_x, i)) e->code = AD_ENOMEM;
     }
 }
 
@@ -398,24 +406,50 @@ int ad__copy_form(ad_emit *e, ad_dtype t) {
     return copy;
 }
 
-static void copy_out(ad_emit *e, ad_emit_array x, int copy, int buffer) {
-    ad_emit_array y = contiguous(x.dtype, x.shape, ad__place_of(buffer, 0));
-    ad__nest *nest = ad__nest_add(e, AD__SET, copy, x.shape.ndim, x.shape.dim);
+static void copy_array(ad_emit *e, ad_emit_array x, ad__place to) {
+    ad_emit_array y = contiguous(x.dtype, x.shape, to);
+    ad__nest *nest = ad__nest_add(e, AD__SET, ad__copy_form(e, x.dtype), x.shape.ndim, x.shape.dim);
     if (nest == NULL) return;
     nest->out = map_of(&y, x.shape), nest->in[0] = map_of(&x, x.shape), nest->n = 1;
 }
 
-/* Consecutive ys of one element and one dtype share an output. */
+static void write_out(ad_emit *e, ad_emit_array y, ad__place to) {
+    if (ad_shape_numel(y.shape) == 1) ad__insn_add(e, AD__STORE, ad__copy_form(e, y.dtype), 1, &y.place, to);
+    else copy_array(e, y, to);
+}
+
+/* An output for each group of the ys. */
 void ad__emit_outputs(ad_emit *e, int m, ad_var *const ys[]) {
-    for (int i = 0, k; i < m && e->code == AD_OK; i = k) {
+    for (int i = 0, to; i < m && e->code == AD_OK; i = to) {
         const ad__layout *l = ys[i]->layout;
-        for (k = i + 1; l->numel == 1 && k < m && ys[k]->layout->numel == 1 && ys[k]->layout->dtype == l->dtype;) k++;
-        int copy = ad__copy_form(e, l->dtype);
-        int b = ad__buffer_new(e, AD__OUTPUT, l->dtype, l->numel == 1 ? k - i : l->numel, e->n_outputs++);
-        for (int j = i; l->numel == 1 && j < k && e->code == AD_OK; j++) {
-            const ad_emit_array y = ad__value_of(e, ys[j]);
-            ad__insn_add(e, AD__STORE, copy, 1, &y.place, ad__place_of(b, j - i));
-        }
-        if (l->numel > 1 && e->code == AD_OK) copy_out(e, ad__value_of(e, ys[i]), copy, b);
+        to = group_end(m, ys, e->y_array, i);
+        if (!AD__PUSH(e->g, &e->first_y, i)) e->code = AD_ENOMEM;
+        int index = e->n_outputs++;
+        if (e->into && e->into[i] != AD__NOWHERE) continue;
+        int b = ad__buffer_new(e, AD__OUTPUT, l->dtype, l->numel == 1 ? to - i : l->numel, index);
+        for (int j = i; j < to && e->code == AD_OK; j++) write_out(e, ad__value_of(e, ys[j]), ad__place_of(b, j - i));
     }
+}
+
+/* A copy of an array, or of a number, which may be an argument's, in the work memory. */
+static ad_emit_array kept(ad_emit *e, ad_emit_array x) {
+    int copy = ad__copy_form(e, x.dtype);
+    if (ad_shape_numel(x.shape) == 1) {
+        x.place = ad__insn_add(e, AD__DEFINE, copy, 1, &x.place, AD__NOWHERE);
+        return x;
+    }
+    if (e->code != AD_OK || e->buffers.at[ad__buffer_of(x.place)].kind != AD__ARGUMENT) return x;
+    ad_emit_array y = ad_emit_new(e, x.dtype, x.shape);
+    copy_array(e, x, y.place);
+    return y;
+}
+
+/* The other ys replace arguments, after all else was read. */
+void ad__emit_replaced(ad_emit *e, int m, ad_var *const ys[]) {
+    ad_emit_array *y = ad_scope_array(e->g, (size_t)m * sizeof *y);
+    if (y == NULL) e->code = AD_ENOMEM;
+    for (int i = 0; i < m && e->code == AD_OK; i++)
+        if (e->into && e->into[i] != AD__NOWHERE) y[i] = kept(e, ad__value_of(e, ys[i]));
+    for (int i = 0; i < m && e->code == AD_OK; i++)
+        if (e->into && e->into[i] != AD__NOWHERE) write_out(e, y[i], e->into[i]);
 }

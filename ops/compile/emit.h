@@ -143,9 +143,13 @@ struct ad_emit {
     uint32_t first_id, n_ids;
     struct ad__leaf_value *leaf_values; /* a hash table */
     int leaf_scalars[2];                /* by dtype: the buffer of leaves of one element; 0 if none yet */
+    AD__VEC(int) first_x, first_y; /* of each argument and each output of values: the first of its xs or ys */
+    const int *x_array, *y_array;  /* by x and y: those of one number may share an argument or output; NULL: all may */
+    const ad__place *into;         /* by y: where it is written; AD__NOWHERE, and NULL for all: to an output */
     int n_outputs;
     const char *refused; /* the name of an op that has no form; NULL if all have */
     bool calls;          /* ops without a form are called back */
+    bool portable;       /* they are refused */
 };
 
 /* ---- form.c ------------------------------------------------------------------------------------------------------ */
@@ -169,8 +173,10 @@ ad__nest *ad__nest_add(ad_emit *e, ad__nest_kind kind, int form, int ndim, const
 int ad__lower(ad_emit *e, int m, ad_var *const ys[], int n, ad_var *const xs[]);
 /* The value of a Var that was lowered. */
 ad_emit_array ad__value_of(ad_emit *e, const ad_var *x);
-/* Writes the ys, which were lowered, to outputs. */
+/* Writes the ys, which were lowered, to outputs; those that replace arguments are written by the second function, after
+   all that reads arguments. */
 void ad__emit_outputs(ad_emit *e, int m, ad_var *const ys[]);
+void ad__emit_replaced(ad_emit *e, int m, ad_var *const ys[]);
 ad__place ad__number(ad_emit *e, double k); /* a constant */
 int ad__copy_form(ad_emit *e, ad_dtype t);  /* y = x */
 

@@ -92,7 +92,8 @@ static void write_operand(ad__text *t, void *context, int i) {
 static void write_value(writing *c) {
     ad__writer *w = c->w;
     ad__text_put(&w->body, "(%s)(", ad__c_type(c->form->dtype));
-    ad__form_write(&w->body, c->form, true, &w->macros[c->form->dtype][1], write_operand, c);
+    bool vector = !w->portable;
+    ad__form_write(&w->body, c->form, vector, &w->macros[c->form->dtype][vector], write_operand, c);
     ad__text_put(&w->body, ")");
 }
 
@@ -171,7 +172,7 @@ static void write_lanes(writing *c, int axis) {
 static void write_sum_inside(writing *c, int axis) {
     ad__text *t = &c->w->body;
     int loops = open_loops(c, false), inner = 0;
-    ad__text_put(t, "double total = 0;\n");
+    ad__text_put(t, "%s total = 0;\n", c->w->portable ? ad__c_type(c->form->dtype) : "double");
     for (int d = 0; d < c->n.ndim; d++) {
         if (!is_reduced(&c->n, d) || d == axis) continue;
         ad__text_put(t, "for (long i%d = 0; i%d < %lld; i%d++) {\n", d, d, (long long)c->n.dim[d], d);
@@ -223,10 +224,10 @@ static void write_call(ad__writer *w, const ad__nest *n) {
     ad__text_put(&w->calls, "{\nvoid *at[] = { ");
     for (int i = 0; i < n->n; i++) {
         ad__text_put(&w->calls, "(void *)(");
-        ad__address_write(&w->calls, w->e, ad__home_of(w->s, w->e->places.at[n->in[0].at + i]));
+        w->address(w, &w->calls, ad__home_of(w->s, w->e->places.at[n->in[0].at + i]));
         ad__text_put(&w->calls, "), ");
     }
-    ad__address_write(&w->calls, w->e, n->out.at);
+    w->address(w, &w->calls, n->out.at);
     ad__text_put(&w->calls, " };\nif ((code = host->call(host, %lld, at)) != 0) return code;\n}\n",
                  (long long)(n - w->e->nests.at));
 }

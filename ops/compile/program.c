@@ -87,17 +87,11 @@ static int check(int m, ad_var *const ys[], int n, ad_var *const xs[], const cha
 
 /* ---- what the compiled function takes ---------------------------------------------------------------------------- */
 
-/* The groups of n Vars, for the caller's pointers from `first` on: those of make_arguments and ad__emit_outputs in
-   emit.c. */
-static int make_groups(int n, ad_var *const xs[], int first, group *to) {
-    int groups = 0;
-    for (int i = 0; i < n; groups++) {
-        const ad__layout *l = xs[i]->layout;
-        int k = i + 1;
-        if (l->numel == 1)
-            while (k < n && xs[k]->layout->numel == 1 && xs[k]->layout->dtype == l->dtype) k++;
-        to[groups] = (group){ .first = first + i, .n = k - i, .size = l->bytes };
-        i = k;
+/* The groups that begin with the Vars that `starts` names. */
+static int make_groups(int groups, const int *starts, int n, ad_var *const xs[], int first, group *to) {
+    for (int i = 0; i < groups; i++) {
+        int end = i + 1 < groups ? starts[i + 1] : n;
+        to[i] = (group){ .first = first + starts[i], .n = end - starts[i], .size = ad__bytes(xs[starts[i]]) };
     }
     return groups;
 }
@@ -136,9 +130,9 @@ static int keep_layout(ad_program *p, const ad_emit *e, const ad__schedule *s, b
     if (!p->in || !p->out || !p->leaves || !p->calls || keep_scalars(p, e)) return AD_ENOMEM;
     for (int64_t k = 0; k < e->nests.n; k++) p->calls[k] = e->nests.at[k].op;
     p->n_leaves = (int)e->leaves.n;
-    p->n_in = make_groups(p->n, p->xs, 0, p->in);
-    p->n_out = make_groups(p->m, p->ys, 0, p->out);
-    if (gradient) p->n_out += make_groups(p->n, p->xs, 1, p->out + 1);
+    p->n_in = make_groups((int)e->first_x.n, e->first_x.at, p->n, p->xs, 0, p->in);
+    p->n_out = make_groups((int)e->first_y.n, e->first_y.at, p->m, p->ys, 0, p->out);
+    if (gradient) p->n_out += make_groups((int)e->first_x.n, e->first_x.at, p->n, p->xs, 1, p->out + 1);
     lay_out(p, (size_t)s->work);
     p->own = ad__lasting_alloc(p->g, (const ad_var *)(const void *)p, p->work + 64);
     return p->own ? AD_OK : AD_ENOMEM;

@@ -26,7 +26,7 @@ static void mark(live *l, ad__place at) {
 
 static bool is_live(const ad_emit *e, const live *l, ad__place out) {
     int b = ad__buffer_of(out);
-    return e->buffers.at[b].kind == AD__OUTPUT || l->buffers[b];
+    return e->buffers.at[b].kind == AD__OUTPUT || e->buffers.at[b].kind == AD__ARGUMENT || l->buffers[b];
 }
 
 static void mark_insn(const ad_emit *e, live *l, int64_t i) {
@@ -365,7 +365,7 @@ static void place_work(ad_emit *e, ad__schedule *s) {
     for (int64_t b = 0; b < e->buffers.n; b++) {
         ad__buffer *x = &e->buffers.at[b];
         if (x->kind != AD__WORK) continue;
-        int64_t size = x->dtype == AD_F32 ? 4 : 8, align = x->size > 1 ? 64 : 8;
+        int64_t size = x->dtype == AD_F32 ? 4 : 8, align = x->size > 1 && !e->portable ? 64 : 8;
         s->work = (s->work + align - 1) / align * align;
         x->index = s->work;
         s->work += x->size * size;

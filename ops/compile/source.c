@@ -43,7 +43,8 @@ int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written) {
     return w->n_pointers++;
 }
 
-void ad__address_write(ad__text *t, const ad_emit *e, ad__place at) {
+static void write_address(const ad__writer *w, ad__text *t, ad__place at) {
+    const ad_emit *e = w->e;
     const ad__buffer *b = &e->buffers.at[ad__buffer_of(at)];
     long long offset = (long long)ad__offset_of(at);
     const char *type = ad__c_type(b->dtype);
@@ -54,7 +55,7 @@ void ad__address_write(ad__text *t, const ad_emit *e, ad__place at) {
     case AD__SCALARS:
         ad__text_put(t, "(const %s *)leaf[%lld] + %lld", type, (long long)(e->leaves.n + b->index), offset);
         break;
-    case AD__NUMBERS: ad__text_put(t, "numbers + %lld", offset); break;
+    case AD__NUMBERS: ad__text_put(t, "numbers0 + %lld", offset); break;
     default: ad__text_put(t, "(%s *)(work + %lld) + %lld", type, (long long)b->index, offset);
     }
 }
@@ -95,12 +96,13 @@ static void write_arguments(ad__writer *w, int64_t n, int64_t table) {
     for (int i = 0; i < w->n_pointers; i++, comma = ", ") {
         const ad__pointer *p = &w->pointer[i];
         ad__text_put(t, "%s", comma);
+        w->numbers_used |= p->buffer == AD__NUMBER_BUFFER;
         if (w->aliased && !p->written) ad__text_put(t, "(%s *)(", ad__c_type(p->dtype));
         if (p->buffer < 0) ad__text_put(t, "(%s *)work + %lld", ad__c_type(p->dtype), (long long)p->least);
-        else ad__address_write(t, w->e, ad__place_of(p->buffer, p->least));
+        else w->address(w, t, ad__place_of(p->buffer, p->least));
         if (w->aliased && !p->written) ad__text_put(t, ")");
     }
-    if (table >= 0) ad__text_put(t, "%stables + %lld", comma, (long long)table);
+    if (table >= 0) ad__text_put(t, "%stables%d + %lld", comma, w->part, (long long)table);
 }
 
 void ad__function_end(ad__writer *w, int64_t n, int64_t table) {
@@ -141,46 +143,64 @@ static const char vector_names[] =
     "static inline double v_fmod(double x, double y) { return fmod(x, y); }\n"
     "static inline float v_fmodf(float x, float y) { return fmodf(x, y); }\n";
 
-static void write_numbers(const ad_emit *e, ad__text *t) {
-    ad__text_put(t, "static const double numbers[] = {");
+static void write_numbers(const ad__writer *w, ad__text *t) {
+    const ad_emit *e = w->e;
+    ad_dtype dtype = e->buffers.at[AD__NUMBER_BUFFER].dtype;
+    ad__text_put(t, "static const %s numbers%d[] = {", ad__c_type(dtype), w->part);
     for (int64_t i = 0; i < e->numbers.n; i++) {
         ad__text_put(t, i == 0 ? "\n" : i % 8 ? ", " : ",\n");
-        ad__text_number(t, AD_F64, e->numbers.at[i]);
+        ad__text_number(t, dtype, e->numbers.at[i]);
     }
     ad__text_put(t, "\n};\n");
 }
 
-static void write_tables(const ad__schedule *s, ad__text *t) {
-    ad__text_put(t, "static const int tables[] = {");
-    for (int64_t i = 0; i < s->tables.n; i++)
-        ad__text_put(t, i == 0 ? "\n%d" : i % 16 ? ", %d" : ",\n%d", s->tables.at[i]);
+static void write_tables(const ad__writer *w, ad__text *t) {
+    ad__text_put(t, "static const int tables%d[] = {", w->part);
+    for (int64_t i = 0; i < w->s->tables.n; i++)
+        ad__text_put(t, i == 0 ? "\n%d" : i % 16 ? ", %d" : ",\n%d", w->s->tables.at[i]);
     ad__text_put(t, "\n};\n");
 }
 
-static void write_head(ad__writer *w, ad__text *t) {
-    ad__text_put(t, "#include <float.h>\n#include <math.h>\n"
-                    "typedef struct host host;\nstruct host { int (*call)(host *h, long op, void **at); };\n");
-    ad__text_add(t, vector_names, (int64_t)strlen(vector_names));
-    for (int dtype = 0; dtype < 2; dtype++)
-        for (int vector = 0; vector < 2; vector++) ad__macros_write(t, w->macros[dtype][vector], dtype, vector);
-    if (w->e->numbers.n) write_numbers(w->e, t);
-    if (w->s->tables.n) write_tables(w->s, t);
+void ad__write_constants(const ad__writer *w, ad__text *t) {
+    if (w->numbers_used) write_numbers(w, t);
+    if (w->s->tables.n) write_tables(w, t);
 }
 
-int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to) {
-    ad__writer *w = ad_scope_zalloc(e->g, sizeof *w);
-    if (w == NULL) return AD_ENOMEM;
-    w->e = e, w->s = s, w->kernels.g = w->calls.g = w->body.g = e->g;
+void ad__write_macros(const ad__writer *w, ad__text *t) {
+    for (int dtype = 0; dtype < 2; dtype++)
+        for (int vector = 0; vector < 2; vector++) ad__macros_write(t, w->macros[dtype][vector], dtype, vector);
+}
+
+ad__writer *ad__writer_new(ad_graph *g, ad__address_fn *address, const void *context) {
+    ad__writer *w = ad_scope_zalloc(g, sizeof *w);
+    if (w == NULL) return NULL;
+    w->address = address, w->context = context;
+    w->kernels.g = w->calls.g = w->body.g = g;
+    return w;
+}
+
+int ad__write_program(ad__writer *w, ad_emit *e, ad__schedule *s) {
+    w->e = e, w->s = s, w->numbers_used = false;
     for (int64_t k = 0; k < s->segments.n && e->code == AD_OK; k++) {
         const ad__segment *g = &s->segments.at[k];
         if (g->nest < 0) ad__write_run(w, g);
         else ad__write_nest(w, &e->nests.at[g->nest]);
     }
-    write_head(w, to);
+    return e->code != AD_OK ? e->code : ad_error_code(e->g);
+}
+
+int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to) {
+    ad__writer *w = ad__writer_new(e->g, write_address, NULL);
+    if (w == NULL || ad__write_program(w, e, s)) return w ? e->code : AD_ENOMEM;
+    ad__text_put(to, "#include <float.h>\n#include <math.h>\n"
+                     "typedef struct host host;\nstruct host { int (*call)(host *h, long op, void **at); };\n");
+    ad__text_add(to, vector_names, (int64_t)strlen(vector_names));
+    ad__write_macros(w, to);
+    ad__write_constants(w, to);
     ad__text_add(to, w->kernels.at, w->kernels.n);
     ad__text_put(to, "\nint %s(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work, "
                      "host *host) {\nint code = 0;\n(void)in, (void)leaf, (void)out, (void)work, (void)host;\n", name);
     ad__text_add(to, w->calls.at, w->calls.n);
     ad__text_put(to, "return code;\n}\n");
-    return e->code != AD_OK ? e->code : ad_error_code(e->g);
+    return ad_error_code(e->g);
 }

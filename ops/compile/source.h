@@ -17,10 +17,19 @@ typedef struct {
 } ad__pointer;
 
 typedef struct ad__kernel ad__kernel; /* a function in the source, in a hash table by its text */
+typedef struct ad__writer ad__writer;
 
-typedef struct {
+/* Writes the C expression of the address of a place. */
+typedef void ad__address_fn(const ad__writer *w, ad__text *t, ad__place at);
+
+struct ad__writer {
     ad_emit *e;
     ad__schedule *s;
+    ad__address_fn *address;
+    const void *context; /* for it */
+    bool portable;    /* C99 that stands alone: no functions of the compiler's, sums in the dtype of their numbers */
+    int part;         /* of the constant arrays in the source: numbers0, tables0 */
+    bool numbers_used; /* numbers that are read as an array */
     ad__text kernels; /* the functions */
     ad__text calls;   /* the body of the program: calls of them */
     ad__kernel *table;
@@ -31,7 +40,7 @@ typedef struct {
     ad__pointer pointer[AD__POINTERS];
     int n_pointers;
     bool aliased; /* pointers may lead to the same elements */
-} ad__writer;
+};
 
 /* Forgets the pointers and the body of the function before. */
 void ad__function_begin(ad__writer *w);
@@ -41,13 +50,17 @@ int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written);
    tables: whether it reads index tables, which begin at table. */
 void ad__function_end(ad__writer *w, int64_t n, int64_t table);
 
-/* The C expression of the address of a place. */
-void ad__address_write(ad__text *t, const ad_emit *e, ad__place at);
-
 /* instructions.c, nests.c: the function and the call of a segment. */
 void ad__write_run(ad__writer *w, const ad__segment *g);
 void ad__write_nest(ad__writer *w, const ad__nest *n);
 
+/* A writer in the memory of the open scope. NULL if memory is short. */
+ad__writer *ad__writer_new(ad_graph *g, ad__address_fn *address, const void *context);
+/* Writes the functions of a program and the calls of them, which make up the program. */
+int ad__write_program(ad__writer *w, ad_emit *e, ad__schedule *s);
+/* The arrays of constants that the program uses, and the macros that all programs of w use, as functions. */
+void ad__write_constants(const ad__writer *w, ad__text *t);
+void ad__write_macros(const ad__writer *w, ad__text *t);
 /* The source of a program: a function "name" of in, leaf, out, work and host, see source.c. */
 int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to);
 
