@@ -55,6 +55,63 @@ AD_API const char *ad_program_how(const ad_program *p);
 /* The C source of a compiled program; "" if there is none. It lasts as long as the program. */
 AD_API const char *ad_program_source(const ad_program *p);
 
+/* ---- programs as C files ----------------------------------------------------------------------------------------- */
+
+/* Files in C99 that need math.h and nothing else: no malloc, no stdio, no variables but constants. They compile for
+   machines that this library does not run on. The numbers that a function needs in between are the caller's: each
+   function takes an array `work`, whose length is a macro.
+
+   Vars other than the xs are constants: the present elements of leaves, such as weights, stand in the file. Ops that
+   have no form in C are refused by their name, and so are random ops and ad_branch. */
+typedef enum { AD_EXPORT_AS_IS, AD_EXPORT_FLOAT, AD_EXPORT_DOUBLE } ad_export_number;
+/* A constant array that the header declares, NAME_name: the elements of the Vars, one after the other. */
+typedef struct {
+    const char *name;
+    int n;
+    ad_var *const *vars;
+} ad_export_array;
+typedef struct {
+    ad_export_number number; /* what the file computes in. As is: in the dtype of the Vars, which is one for all */
+    bool gradient;           /* of ad_export_c: the file has a second function, NAME_gradient */
+    bool separate;           /* constant arrays go to a file of their own, PATH with _weights before .c */
+    bool no_test;            /* leaves out the main below */
+    int n_arrays;
+    const ad_export_array *arrays;
+} ad_export_opts;
+
+/* Writes PATH, which ends in .c, and a header beside it, which ends in .h. The file has the function
+
+       void NAME(const double *x0, const double *x1, .., double *y, double *work);
+
+   with float for f32. x0, x1, .. are the xs, by the names of ad_name where these are names in C. Consecutive xs of one
+   element without a name are one array. With .gradient, y has one element, and NAME_gradient writes y and then dx0,
+   dx1, .. of its gradient. work has NAME_WORK or NAME_GRADIENT_WORK elements; the names of macros are in upper case.
+   Arrays are in row-major order, and the header says their shapes.
+
+   With the macro NAME_TEST defined, the file has a main that computes the functions for the present elements of the xs
+   and returns 1 if a result differs from this library's. With NAME_CBLAS, products of matrices call cblas.h.
+
+   Returns 0 or the code of the graph's error: AD_EABSENT for an op that has no form, AD_EDTYPE for Vars of both dtypes,
+   AD_EIO, and those of ad_compile_gradient. Files are written under temporary names and then renamed. */
+AD_API int ad_export_c(const char *path, const char *name, ad_var *y, int n, ad_var *const xs[], ad_export_opts o);
+
+/* A function of a file of several. */
+typedef struct {
+    const char *name; /* NAME_name in the file. NULL: NAME */
+    int m;
+    ad_var *const *ys;
+    const char *const *y_names; /* NULL: y, or y0, y1, .. */
+    int n;
+    ad_var *const *xs;
+    const char *const *x_names; /* NULL: as in ad_export_c */
+    bool gradient;              /* m is 1, and the gradients by the xs follow */
+} ad_export_function;
+/* Writes k functions to one file. Consecutive xs, or ys, that are given one name lie one after the other in one array.
+   A name that both xs and ys have is an array that the function updates: its ys have the shapes of its xs, and replace
+   them at the end. */
+AD_API int ad_export_functions(const char *path, const char *name, int k, const ad_export_function *f,
+                               ad_export_opts o);
+
 /* ---- for authors of ops: an op's form in C ----------------------------------------------------------------------- */
 
 /* An array in a program. Element (i, j, ..) is at place + i stride[0] + j stride[1] + ..; a view of it has another

@@ -72,6 +72,7 @@ typedef struct {
         const char *at;
         int length;
     } name[AD__NAMES];
+    unsigned used; /* bit i: the text has name i */
     int slope[3]; /* formulas of the slope by operands 0, 1 and 2; below */
     const char *slope_text[3]; /* of a loop's formula: forms with one text may have other slopes */
     int calls;    /* of functions like exp, in the text */
@@ -179,6 +180,12 @@ void ad__emit_outputs(ad_emit *e, int m, ad_var *const ys[]);
 void ad__emit_replaced(ad_emit *e, int m, ad_var *const ys[]);
 ad__place ad__number(ad_emit *e, double k); /* a constant */
 int ad__copy_form(ad_emit *e, ad_dtype t);  /* y = x */
+
+/* ---- check.c ----------------------------------------------------------------------------------------------------- */
+
+/* Whether a program of the ys by the leaves xs can be made; an error of `caller` if not. */
+int ad__check_program(int m, ad_var *const ys[], int n, ad_var *const xs[], const char *caller);
+int ad__check_single(const ad_var *y, const char *caller); /* that y has one element */
 
 /* ---- reverse.c --------------------------------------------------------------------------------------------------- */
 

@@ -108,6 +108,8 @@ static void read_text(ad__form *f, bool take_names) {
         if (!w.is_name) continue;
         f->calls += is_slow(&w);
         if (take_names && !is_reserved(&w)) add_name(f, &w);
+        int name = w.is_call ? -1 : name_index(f, &w);
+        if (name >= 0) f->used |= 1u << name;
     }
 }
 

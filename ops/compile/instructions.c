@@ -65,6 +65,7 @@ static void point_to_all(ad__writer *w, const ad__segment *g) {
         const ad__insn *in = body_insn(w, g, i);
         const ad__home *h = &w->s->homes.at[g->homes + i];
         for (int o = 0; o < in->n + (in->kind != AD__DEFINE); o++) {
+            if (o < in->n && !(w->e->forms.at[in->form].used >> o & 1)) continue;
             ad__ref f = operand_ref(w, g, in, refs, o);
             if (f.kind == AD__CARRIED) f = (ad__ref){ .kind = AD__AFFINE, .first = f.first };
             if (f.kind != AD__LOCAL && !is_number(&f)) point_to(w, g, &f, o == in->n);

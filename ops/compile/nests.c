@@ -245,7 +245,7 @@ void ad__write_nest(ad__writer *w, const ad__nest *nest) {
     ad__function_begin(w);
     point_to(w, &c.n, &c.n.out, true);
     for (int i = 0; i < c.n.n; i++)
-        if (is_memory(&c.n.in[i])) point_to(w, &c.n, &c.n.in[i], false);
+        if (c.form->used >> i & 1 && is_memory(&c.n.in[i])) point_to(w, &c.n, &c.n.in[i], false);
     write_loops(&c);
     ad__function_end(w, -1, -1);
 }

@@ -52,39 +52,6 @@ static void *keep_copy(ad_program *p, const void *from, int64_t n, size_t size) 
     return at;
 }
 
-/* ---- checks ------------------------------------------------------------------------------------------------------ */
-
-static int check_xs(int n, ad_var *const xs[], const char *caller) {
-    for (int i = 0; i < n; i++) {
-        if (xs[i]->creator)
-            return ad_fail(ad__owner(xs[i]), AD_EVALUE, "%s: xs[%d] is the result of %s; give leaves", caller, i,
-                           xs[i]->creator->type->name);
-    }
-    return AD_OK;
-}
-
-/* No leaf may be given twice. The flag of walks serves as a mark; none runs now. */
-static int check_distinct(int n, ad_var *const xs[], const char *caller) {
-    int twice = -1;
-    for (int i = 0; i < n; i++) {
-        if (xs[i]->flags & AD__REACHED) twice = i;
-        xs[i]->flags |= AD__REACHED;
-    }
-    for (int i = 0; i < n; i++) xs[i]->flags &= (uint16_t)~AD__REACHED;
-    return twice < 0 ? AD_OK : ad_fail(ad__owner(xs[0]), AD_EVALUE, "%s: xs[%d] is given twice", caller, twice);
-}
-
-static int check(int m, ad_var *const ys[], int n, ad_var *const xs[], const char *caller) {
-    int rc = AD_OK;
-    for (int i = 0; i < m && rc == AD_OK; i++) {
-        rc = ad__check_arguments(ys[i], n, xs, caller);
-        if (rc == AD_OK && ad__owner(ys[i]) != ad__owner(ys[0]))
-            rc = ad_fail(ad__owner(ys[0]), AD_EGRAPH, "%s: ys[0] and ys[%d] belong to two graphs", caller, i);
-    }
-    if (rc == AD_OK) rc = check_xs(n, xs, caller);
-    return rc == AD_OK ? check_distinct(n, xs, caller) : rc;
-}
-
 /* ---- what the compiled function takes ---------------------------------------------------------------------------- */
 
 /* The groups that begin with the Vars that `starts` names. */
@@ -216,12 +183,7 @@ static ad_program *program_new(int m, ad_var *const ys[], int n, ad_var *const x
 }
 
 ad_program *ad_compile(int m, ad_var *const ys[], int n, ad_var *const xs[], ad_compile_opts o) {
-    if (m < 1 || ys == NULL || ad__absent(ys[0])) {
-        if (m >= 1 && ys) ad_refuse_nil(ys[0], "compile");
-        else if (n > 0 && xs && xs[0]) ad_fail(ad_graph_of(xs[0]), AD_EVALUE, "compile: there is no y");
-        return NULL;
-    }
-    if (check(m, ys, n, xs, "compile")) return NULL;
+    if (ad__check_program(m, ys, n, xs, "compile")) return NULL;
     ad_program *p = program_new(m, ys, n, xs);
     return p == NULL || compile_in_scope(p, false, o) ? NULL : p;
 }
@@ -248,13 +210,8 @@ static int keep_vectors(ad_program *p) {
 }
 
 ad_program *ad_compile_gradient(ad_var *y, int n, ad_var *const xs[], ad_compile_opts o) {
-    if (check(1, &y, n, xs, "compile_gradient")) return NULL;
-    ad_graph *g = ad__owner(y);
-    if (y->layout->numel != 1) {
-        ad_fail(g, AD_ESHAPE, "compile_gradient: y is %s, not one element; reduce it",
-                ad_shape_str(y->layout->shape).text);
-        return NULL;
-    }
+    if (ad__check_program(1, &y, n, xs, "compile_gradient")) return NULL;
+    if (ad__check_single(y, "compile_gradient")) return NULL;
     ad_program *p = program_new(1, &y, n, xs);
     if (p == NULL || keep_vectors(p)) return NULL;
     int rc = compile_in_scope(p, true, o);

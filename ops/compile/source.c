@@ -84,7 +84,7 @@ static int function_number(ad__writer *w, ad__text *text) {
     if (k == NULL) return -1;
     k->text = text->at, k->number = w->n_kernels++;
     HASH_ADD_KEYPTR(hh, w->table, k->text, (unsigned)text->n, k);
-    ad__text_put(&w->kernels, "\nstatic void k%d", k->number);
+    ad__text_put(&w->kernels, "\nstatic void %sk%d", w->prefix, k->number);
     ad__text_add(&w->kernels, text->at, text->n);
     return k->number;
 }
@@ -102,7 +102,7 @@ static void write_arguments(ad__writer *w, int64_t n, int64_t table) {
         else w->address(w, t, ad__place_of(p->buffer, p->least));
         if (w->aliased && !p->written) ad__text_put(t, ")");
     }
-    if (table >= 0) ad__text_put(t, "%stables%d + %lld", comma, w->part, (long long)table);
+    if (table >= 0) ad__text_put(t, "%s%stables%d + %lld", comma, w->prefix, w->part, (long long)table);
 }
 
 void ad__function_end(ad__writer *w, int64_t n, int64_t table) {
@@ -114,7 +114,7 @@ void ad__function_end(ad__writer *w, int64_t n, int64_t table) {
         w->e->code = ad_error_code(w->e->g);
         return;
     }
-    ad__text_put(&w->calls, "k%d(", function_number(w, &text));
+    ad__text_put(&w->calls, "%sk%d(", w->prefix, function_number(w, &text));
     write_arguments(w, n, table);
     ad__text_put(&w->calls, ");\n");
 }
@@ -146,7 +146,7 @@ static const char vector_names[] =
 static void write_numbers(const ad__writer *w, ad__text *t) {
     const ad_emit *e = w->e;
     ad_dtype dtype = e->buffers.at[AD__NUMBER_BUFFER].dtype;
-    ad__text_put(t, "static const %s numbers%d[] = {", ad__c_type(dtype), w->part);
+    ad__text_put(t, "static const %s %snumbers%d[] = {", ad__c_type(dtype), w->prefix, w->part);
     for (int64_t i = 0; i < e->numbers.n; i++) {
         ad__text_put(t, i == 0 ? "\n" : i % 8 ? ", " : ",\n");
         ad__text_number(t, dtype, e->numbers.at[i]);
@@ -155,7 +155,7 @@ static void write_numbers(const ad__writer *w, ad__text *t) {
 }
 
 static void write_tables(const ad__writer *w, ad__text *t) {
-    ad__text_put(t, "static const int tables%d[] = {", w->part);
+    ad__text_put(t, "static const int %stables%d[] = {", w->prefix, w->part);
     for (int64_t i = 0; i < w->s->tables.n; i++)
         ad__text_put(t, i == 0 ? "\n%d" : i % 16 ? ", %d" : ",\n%d", w->s->tables.at[i]);
     ad__text_put(t, "\n};\n");
@@ -171,10 +171,10 @@ void ad__write_macros(const ad__writer *w, ad__text *t) {
         for (int vector = 0; vector < 2; vector++) ad__macros_write(t, w->macros[dtype][vector], dtype, vector);
 }
 
-ad__writer *ad__writer_new(ad_graph *g, ad__address_fn *address, const void *context) {
+ad__writer *ad__writer_new(ad_graph *g, const char *prefix, ad__address_fn *address, const void *context) {
     ad__writer *w = ad_scope_zalloc(g, sizeof *w);
     if (w == NULL) return NULL;
-    w->address = address, w->context = context;
+    w->prefix = prefix, w->address = address, w->context = context;
     w->kernels.g = w->calls.g = w->body.g = g;
     return w;
 }
@@ -190,7 +190,7 @@ int ad__write_program(ad__writer *w, ad_emit *e, ad__schedule *s) {
 }
 
 int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to) {
-    ad__writer *w = ad__writer_new(e->g, write_address, NULL);
+    ad__writer *w = ad__writer_new(e->g, "", write_address, NULL);
     if (w == NULL || ad__write_program(w, e, s)) return w ? e->code : AD_ENOMEM;
     ad__text_put(to, "#include <float.h>\n#include <math.h>\n"
                      "typedef struct host host;\nstruct host { int (*call)(host *h, long op, void **at); };\n");

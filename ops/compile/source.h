@@ -27,6 +27,7 @@ struct ad__writer {
     ad__schedule *s;
     ad__address_fn *address;
     const void *context; /* for it */
+    const char *prefix; /* of the names of functions and constants */
     bool portable;    /* C99 that stands alone: no functions of the compiler's, sums in the dtype of their numbers */
     int part;         /* of the constant arrays in the source: numbers0, tables0 */
     bool numbers_used; /* numbers that are read as an array */
@@ -55,7 +56,7 @@ void ad__write_run(ad__writer *w, const ad__segment *g);
 void ad__write_nest(ad__writer *w, const ad__nest *n);
 
 /* A writer in the memory of the open scope. NULL if memory is short. */
-ad__writer *ad__writer_new(ad_graph *g, ad__address_fn *address, const void *context);
+ad__writer *ad__writer_new(ad_graph *g, const char *prefix, ad__address_fn *address, const void *context);
 /* Writes the functions of a program and the calls of them, which make up the program. */
 int ad__write_program(ad__writer *w, ad_emit *e, ad__schedule *s);
 /* The arrays of constants that the program uses, and the macros that all programs of w use, as functions. */
