@@ -1,4 +1,5 @@
 /* form.c: formulas of ops: finding the names in them, and writing them as C. */
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -162,12 +163,13 @@ void ad__text_add(ad__text *t, const char *s, int64_t n) {
 }
 
 void ad__text_put(ad__text *t, const char *format, ...) {
-    char line[512];
+    char line[1024];
     va_list args;
     va_start(args, format);
     int n = vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    ad__text_add(t, line, n < (int)sizeof line ? n : (int)sizeof line - 1);
+    assert(n < (int)sizeof line);
+    ad__text_add(t, line, n);
 }
 
 /* Hexadecimal digits do not depend on a locale's decimal point, except for the point itself. */

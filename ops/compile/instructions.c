@@ -87,8 +87,12 @@ static void write_element(ad__writer *w, const ad__segment *g, const ad__ref *f,
     at -= w->pointer[p].least;
     if (f->kind == AD__TABLE) ad__text_put(&w->body, "p%d[t[%lld + %s]]", p, (long long)(f->table - table), r);
     else if (f->stride == 0) ad__text_put(&w->body, "p%d[%lld]", p, (long long)at);
-    else if (f->stride == 1) ad__text_put(&w->body, "p%d[%lld + %s]", p, (long long)at, r);
-    else ad__text_put(&w->body, "p%d[%lld + %lld * %s]", p, (long long)at, (long long)f->stride, r);
+    else {
+        ad__text_put(&w->body, "p%d[", p);
+        if (at) ad__text_put(&w->body, "%lld + ", (long long)at);
+        if (f->stride != 1) ad__text_put(&w->body, "%lld * ", (long long)f->stride);
+        ad__text_put(&w->body, "%s]", r);
+    }
 }
 
 static ad_dtype dtype_at(const ad__writer *w, const ad__segment *g, const ad__ref *f) {

@@ -54,11 +54,15 @@ static void point_to(ad__writer *w, const ad__nest *n, const ad__map *m, bool wr
 }
 
 static void write_index(ad__text *t, const ad__nest *n, const ad__map *m, int64_t offset) {
-    ad__text_put(t, "%lld", (long long)offset);
+    const char *plus = "";
+    if (offset) ad__text_put(t, "%lld", (long long)offset), plus = " + ";
     for (int d = 0; d < n->ndim; d++) {
-        if (m->stride[d] == 1) ad__text_put(t, " + i%d", d);
-        else if (m->stride[d] != 0) ad__text_put(t, " + %lld * i%d", (long long)m->stride[d], d);
+        if (m->stride[d] == 0) continue;
+        if (m->stride[d] == 1) ad__text_put(t, "%si%d", plus, d);
+        else ad__text_put(t, "%s%lld * i%d", plus, (long long)m->stride[d], d);
+        plus = " + ";
     }
+    if (*plus == '\0') ad__text_put(t, "0");
 }
 
 static void write_element(ad__writer *w, const ad__nest *n, const ad__map *m) {

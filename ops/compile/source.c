@@ -98,7 +98,8 @@ static void write_arguments(ad__writer *w, int64_t n, int64_t table) {
         ad__text_put(t, "%s", comma);
         w->numbers_used |= p->buffer == AD__NUMBER_BUFFER;
         if (w->aliased && !p->written) ad__text_put(t, "(%s *)(", ad__c_type(p->dtype));
-        if (p->buffer < 0) ad__text_put(t, "(%s *)work + %lld", ad__c_type(p->dtype), (long long)p->least);
+        if (p->buffer < 0 && w->portable) ad__text_put(t, "work + %lld", (long long)p->least);
+        else if (p->buffer < 0) ad__text_put(t, "(%s *)work + %lld", ad__c_type(p->dtype), (long long)p->least);
         else w->address(w, t, ad__place_of(p->buffer, p->least));
         if (w->aliased && !p->written) ad__text_put(t, ")");
     }
