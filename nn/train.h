@@ -5,6 +5,7 @@
 #include "nn/data.h"
 #include "nn/metric.h"
 #include "nn/optim.h"
+#include "ops/compile.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -92,6 +93,34 @@ typedef struct {
    it. */
 AD_API int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o,
                   nn_training_state *end);
+
+/* ---- networks as C files: see ad_export_c in ops/compile.h for what such files are ---- */
+
+typedef struct {
+    ad_export_number number; /* f32 or f64; as the network computes */
+    bool separate, no_test;  /* weights in a file of their own; no main for tests */
+    nn_optim *optim;         /* with loss and target: the file can train */
+    nn_loss_fn *loss;
+    ad_var *target;          /* of the loss for the predictions of x */
+} nn_export_opts;
+
+/* Writes PATH, which ends in .c, and its header. They have
+
+       void NAME(const float *x, float *y, float *work);                               y = net(x), in evaluation mode
+
+   for inputs of x's shape; the weights stand in the file as constants. With an optimiser, they have
+
+       extern const float NAME_weights[];                                              as they are now
+       void NAME(const float *weights, const float *x, float *y, float *work);
+       void NAME_step(float *weights, float *state, const float *x, const float *target, const float *lr, float *loss,
+                      float *work);
+
+   NAME_step is a step of training, in training mode; the header says the lengths of the arrays. state is the
+   optimiser's and begins with zeros; it is left out if the optimiser has none. The optimiser is sgd (without
+   dampening), adam or adamw; groups keep the ratios of their rates. Frozen parameters are constants.
+
+   Returns 0 or the code of the graph's error: those of ad_export_functions, and AD_EABSENT for another optimiser. */
+AD_API int nn_export_c(const char *path, const char *name, nn_module *net, ad_var *x, nn_export_opts o);
 
 #ifdef __cplusplus
 }

@@ -85,8 +85,9 @@ typedef struct {
 
    with float for f32. x0, x1, .. are the xs, by the names of ad_name where these are names in C. Consecutive xs of one
    element without a name are one array. With .gradient, y has one element, and NAME_gradient writes y and then dx0,
-   dx1, .. of its gradient. work has NAME_WORK or NAME_GRADIENT_WORK elements; the names of macros are in upper case.
-   Arrays are in row-major order, and the header says their shapes.
+   dx1, .. of its gradient. work has NAME_WORK or NAME_GRADIENT_WORK elements, and arrays of more than one element have
+   such macros too: NAME_X0. Names of macros are in upper case. Arrays are in row-major order, and the header says their
+   shapes.
 
    With the macro NAME_TEST defined, the file has a main that computes the functions for the present elements of the xs
    and returns 1 if a result differs from this library's. With NAME_CBLAS, products of matrices call cblas.h.
@@ -103,7 +104,8 @@ typedef struct {
     const char *const *y_names; /* NULL: y, or y0, y1, .. */
     int n;
     ad_var *const *xs;
-    const char *const *x_names; /* NULL: as in ad_export_c */
+    const char *const *x_names;  /* NULL: as in ad_export_c */
+    const char *const *x_labels; /* words for the header's comment, such as "0.weight". NULL: the names of ad_name */
     bool gradient;              /* m is 1, and the gradients by the xs follow */
 } ad_export_function;
 /* Writes k functions to one file. Consecutive xs, or ys, that are given one name lie one after the other in one array.

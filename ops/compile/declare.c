@@ -53,12 +53,21 @@ static void write_shape(const ad__file *x, const ad__exported *f, const ad__argu
     } else {
         ad__text_put(t, "[%lld]:", (long long)a->size);
         for (int i = 0; i < a->n; i++) {
-            const char *name = ad_name_of(var_in(f, a, i));
+            const char *name = a->in && f->given->x_labels ? f->given->x_labels[a->first + i]
+                                                           : ad_name_of(var_in(f, a, i));
             ad__text_put(t, "%s %s%s%s", i ? "," : "", name ? name : "", name ? " " : "",
                          ad_shape_str(ad_shape_of(var_in(f, a, i))).text);
         }
     }
     ad__text_put(t, a->in && a->out ? ", updated" : a->out ? ", a result" : "");
+}
+
+static void write_size(const ad__exported *f, const char *what, int64_t size, const char *comment, ad__text *t) {
+    ad__text_put(t, "#define ");
+    write_upper(t, f->name);
+    ad__text_put(t, "_");
+    write_upper(t, what);
+    ad__text_put(t, " %lld%s\n", (long long)size, comment);
 }
 
 static void write_declaration(const ad__file *x, const ad__exported *f, ad__text *t) {
@@ -67,10 +76,9 @@ static void write_declaration(const ad__file *x, const ad__exported *f, ad__text
         write_shape(x, f, &f->arguments[i], t);
         ad__text_put(t, i + 1 < f->n_arguments ? ";\n" : " */\n");
     }
-    ad__text_put(t, "#define ");
-    write_upper(t, f->name);
-    ad__text_put(t, "_WORK %lld /* elements of work, which needs no values before the call */\n",
-                 (long long)ad__work_of(x, f));
+    for (int i = 0; i < f->n_arguments; i++)
+        if (f->arguments[i].size > 1) write_size(f, f->arguments[i].name, f->arguments[i].size, "", t);
+    write_size(f, "work", ad__work_of(x, f), " /* elements, which need no values before the call */", t);
     ad__write_signature(x, f, t);
     ad__text_put(t, ";\n");
 }
