@@ -29,11 +29,14 @@ bool ad__vec_reserve(ad_graph *g, void *v, int64_t more, size_t size);
    number, whose result is meant. */
 typedef int64_t ad__place;
 enum { AD__OFFSET_BITS = 38 };
+enum { AD__NUMBER_BUFFER = 1, AD__INDEX_BUFFER }; /* the buffers of AD__NUMBERS and AD__INDEX */
 static inline ad__place ad__place_of(int64_t buffer, int64_t offset) { return buffer << AD__OFFSET_BITS | offset; }
 static inline int ad__buffer_of(ad__place p) { return (int)(p >> AD__OFFSET_BITS); }
+static inline bool ad__is_memory(ad__place p) {
+    return ad__buffer_of(p) != AD__NUMBER_BUFFER && ad__buffer_of(p) != AD__INDEX_BUFFER;
+}
 static inline int64_t ad__offset_of(ad__place p) { return p & (((int64_t)1 << AD__OFFSET_BITS) - 1); }
 #define AD__NOWHERE ((ad__place)-1)
-enum { AD__NUMBER_BUFFER = 1, AD__INDEX_BUFFER }; /* the buffers of AD__NUMBERS and AD__INDEX */
 
 typedef enum {
     AD__RESULTS,  /* buffer 0: results of instructions */
@@ -109,7 +112,8 @@ typedef enum {
     AD__ADD_TO,  /* out += formula */
     AD__LARGEST, /* out = the largest, or NaN if there is one */
     AD__SMALLEST,
-    AD__CALL     /* an Op's evaluate */
+    AD__CALL,    /* an Op's evaluate */
+    AD__NOTHING
 } ad__nest_kind;
 
 typedef struct {
@@ -123,6 +127,10 @@ typedef struct {
     bool overwrites; /* AD__SET of elements that were set before */
     bool keep;       /* AD__CALL of a branch: its answer is needed, whoever reads it */
 } ad__nest;
+
+/* The map of operand i; that of the result for i = n. */
+static inline ad__map *ad__map_at(ad__nest *n, int i) { return i < n->n ? &n->in[i] : &n->out; }
+static inline bool ad__reduces(const ad__nest *n, int d) { return n->dim[d] > 1 && n->out.stride[d] == 0; }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 

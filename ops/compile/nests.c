@@ -1,56 +1,108 @@
-/* nests.c: writes loops over arrays as C. */
+/* nests.c: writes nests, loops over arrays, as C. The nests of a step share one loop. */
+#include <stdio.h>
+#include <string.h>
+
 #include "ops/compile/source.h"
 
-/* A nest as it is written: axes of size 1 are left out, and axes that can be traversed as one are merged. */
+/* Sums are kept in LANES numbers at once, so that a compiler can use vectors. Each lane sums at most BLOCK / LANES
+   numbers before it is added to the total, a double, so rounding errors stay small. A loop that computes several slow
+   functions is cut into loops with one of them each, over tiles that stay in the cache. */
+enum { LANES = 16, BLOCK = 4096, TILE = 512 };
+
+/* The nests of a step as they are written. */
 typedef struct {
     ad__writer *w;
-    ad__nest n;
-    const ad__form *form;
+    int n, ndim;
+    ad__nest nest[AD__MEMBERS];
+    const ad__form *form[AD__MEMBERS];
+    int loop[AD__MEMBERS]; /* the inner loop that it is in */
+    int loops;
+    int from[AD__MEMBERS]; /* of a reduction over the last axes: the first of these; -1 for others */
+    bool later[AD__MEMBERS], crosses[AD__MEMBERS]; /* other members read the value; in another inner loop */
+    int64_t tile; /* indices of the last axis at once; 0: all */
+    int at;       /* the member that is being written */
 } writing;
 
-static ad__map *map_at(ad__nest *n, int i) { return i < n->n ? &n->in[i] : &n->out; }
+static const char *type_of(const writing *c, int k) { return ad__c_type(c->form[k]->dtype); }
+static ad__text *body(writing *c) { return &c->w->body; }
 
-static void drop_axis(ad__nest *n, int d) {
-    for (int k = d; k + 1 < n->ndim; k++) {
-        n->dim[k] = n->dim[k + 1];
-        for (int i = 0; i <= n->n; i++) map_at(n, i)->stride[k] = map_at(n, i)->stride[k + 1];
-    }
-    n->ndim--;
+/* ---- what the members read from each other ----------------------------------------------------------------------- */
+
+/* The last member before k that computed what k reads at m; -1 if it is read from memory. */
+static int source_of(const writing *c, int k, const ad__map *m) {
+    for (int j = k; j-- > 0;)
+        if (c->from[j] < 0 && ad__is_elementwise(&c->nest[j]) && ad__same_place(&c->nest[j], &c->nest[j].out, m)) return j;
+    return -1;
 }
 
-/* Whether each map goes from the end of axis d + 1 to the next index of axis d as from one index of d + 1 to the
-   next. */
-static bool is_one_axis(ad__nest *n, int d) {
-    for (int i = 0; i <= n->n; i++) {
-        const ad__map *m = map_at(n, i);
-        if (m->stride[d] != m->stride[d + 1] * n->dim[d + 1]) return false;
-    }
-    return true;
-}
+static bool is_local(const writing *c, int k) { return c->w->s->local[ad__buffer_of(c->nest[k].out.at)]; }
 
-static void merge_axes(ad__nest *n) {
-    for (int d = n->ndim; d-- > 0;)
-        if (n->dim[d] == 1) drop_axis(n, d);
-    for (int d = n->ndim - 1; d-- > 0;)
-        if (is_one_axis(n, d)) {
-            n->dim[d + 1] *= n->dim[d];
-            drop_axis(n, d);
+static void find_readers(writing *c) {
+    for (int k = 0; k < c->n; k++) {
+        const ad__nest *n = &c->nest[k];
+        for (int i = 0; i <= n->n; i++) {
+            if (i == n->n ? n->kind != AD__ADD_TO : !(c->form[k]->used >> i & 1)) continue;
+            int j = source_of(c, k, i == n->n ? &n->out : &n->in[i]);
+            if (j < 0) continue;
+            c->later[j] = true, c->crosses[j] |= c->loop[j] != c->loop[k];
         }
+    }
 }
 
-/* ---- elements ---------------------------------------------------------------------------------------------------- */
-
-static bool is_memory(const ad__map *m) {
-    return ad__buffer_of(m->at) != AD__NUMBER_BUFFER && ad__buffer_of(m->at) != AD__INDEX_BUFFER;
+static void find_reductions(writing *c) {
+    for (int k = 0; k < c->n; k++) {
+        int d = c->ndim;
+        while (d > 0 && ad__reduces(&c->nest[k], d - 1)) d--;
+        c->from[k] = d < c->ndim ? d : -1;
+    }
 }
 
-static void point_to(ad__writer *w, const ad__nest *n, const ad__map *m, bool written) {
+/* A loop has at most one member with slow functions, except where nothing is gained: without vectors. */
+static void cut_loops(writing *c) {
+    int slow = 0;
+    c->loops = 1;
+    for (int k = 0; k < c->n; k++) {
+        bool is_slow = c->form[k]->calls > 0 && !c->w->portable && c->nest[0].dim[c->ndim - 1] > 1;
+        if (is_slow && slow++ > 0) c->loops++, slow = 1;
+        c->loop[k] = c->loops - 1;
+    }
+}
+
+static bool has_lanes(const writing *c, int loop) {
+    for (int k = 0; k < c->n; k++)
+        if (c->loop[k] == loop && c->from[k] >= 0 && c->nest[k].dim[c->ndim - 1] >= 2 * LANES) return true;
+    return false;
+}
+
+static void choose_tile(writing *c) {
+    int64_t n = c->nest[0].dim[c->ndim - 1];
+    for (int i = 0; i < c->loops; i++)
+        if (has_lanes(c, i)) c->tile = BLOCK;
+    if (c->loops > 1) c->tile = TILE;
+    if (c->tile >= n) c->tile = c->loops > 1 || c->tile ? n : 0;
+}
+
+/* ---- pointers and elements --------------------------------------------------------------------------------------- */
+
+static void point_to(writing *c, int k, const ad__map *m, bool written) {
+    const ad__nest *n = &c->nest[k];
     int64_t from = ad__offset_of(m->at);
     for (int d = 0; d < n->ndim; d++) {
         int64_t reach = m->stride[d] * (n->dim[d] - 1);
         if (reach < 0) from += reach;
     }
-    ad__pointer_to(w, ad__buffer_of(m->at), from, written);
+    ad__pointer_to(c->w, ad__buffer_of(m->at), from, written);
+}
+
+static void point_to_all(writing *c) {
+    for (int k = 0; k < c->n; k++) {
+        const ad__nest *n = &c->nest[k];
+        if (!is_local(c, k)) point_to(c, k, &n->out, true);
+        for (int i = 0; i < n->n; i++) {
+            bool local = c->w->s->local[ad__buffer_of(n->in[i].at)];
+            if (c->form[k]->used >> i & 1 && ad__is_memory(n->in[i].at) && !local) point_to(c, k, &n->in[i], false);
+        }
+    }
 }
 
 static void write_index(ad__text *t, const ad__nest *n, const ad__map *m, int64_t offset) {
@@ -65,170 +117,253 @@ static void write_index(ad__text *t, const ad__nest *n, const ad__map *m, int64_
     if (*plus == '\0') ad__text_put(t, "0");
 }
 
-static void write_element(ad__writer *w, const ad__nest *n, const ad__map *m) {
+static void write_element(writing *c, int k, const ad__map *m) {
     int64_t at = ad__offset_of(m->at);
-    int p = ad__pointer_to(w, ad__buffer_of(m->at), at, false);
-    ad__text_put(&w->body, "p%d[", p);
-    write_index(&w->body, n, m, at - w->pointer[p].least);
-    ad__text_put(&w->body, "]");
+    int p = ad__pointer_to(c->w, ad__buffer_of(m->at), at, false);
+    ad__text_put(body(c), "p%d[", p);
+    write_index(body(c), &c->nest[k], m, at - c->w->pointer[p].least);
+    ad__text_put(body(c), "]");
+}
+
+static void write_tile_element(writing *c, int j) { ad__text_put(body(c), "t%d[i%d - b]", j, c->ndim - 1); }
+
+/* The value that member k reads at m: a variable, an element of a tile or one of memory. */
+static void write_read(writing *c, int k, const ad__map *m) {
+    int j = source_of(c, k, m);
+    if (j >= 0 && c->loop[j] == c->loop[k]) ad__text_put(body(c), "m%d", j);
+    else if (j >= 0 && is_local(c, j)) write_tile_element(c, j);
+    else write_element(c, k, m);
 }
 
 static void write_operand(ad__text *t, void *context, int i) {
     writing *c = context;
-    ad__writer *w = c->w;
-    const ad__map *m = &c->n.in[i];
+    const ad__map *m = &c->nest[c->at].in[i];
+    const ad__form *form = c->form[c->at];
     int b = ad__buffer_of(m->at);
-    (void)t; /* the body itself */
     if (b == AD__NUMBER_BUFFER) {
-        ad__text_number(&w->body, c->form->dtype, w->e->numbers.at[ad__offset_of(m->at)]);
-        return;
+        ad__text_number(t, form->dtype, c->w->e->numbers.at[ad__offset_of(m->at)]);
+    } else if (b == AD__INDEX_BUFFER) {
+        ad__text_put(t, "(%s)(", ad__c_type(form->dtype));
+        write_index(t, &c->nest[c->at], m, ad__offset_of(m->at));
+        ad__text_put(t, ")");
+    } else {
+        if (c->w->e->buffers.at[b].dtype != form->dtype) ad__text_put(t, "(%s)", ad__c_type(form->dtype));
+        write_read(c, c->at, m);
     }
-    if (b == AD__INDEX_BUFFER) {
-        ad__text_put(&w->body, "(%s)(", ad__c_type(c->form->dtype));
-        write_index(&w->body, &c->n, m, ad__offset_of(m->at));
-        ad__text_put(&w->body, ")");
-        return;
-    }
-    if (w->e->buffers.at[b].dtype != c->form->dtype) ad__text_put(&w->body, "(%s)", ad__c_type(c->form->dtype));
-    write_element(w, &c->n, m);
 }
 
-static void write_value(writing *c) {
+static void write_value(writing *c, int k) {
     ad__writer *w = c->w;
-    ad__text_put(&w->body, "(%s)(", ad__c_type(c->form->dtype));
     bool vector = !w->portable;
-    ad__form_write(&w->body, c->form, vector, &w->macros[c->form->dtype][vector], write_operand, c);
-    ad__text_put(&w->body, ")");
+    c->at = k;
+    ad__text_put(body(c), "(%s)(", type_of(c, k));
+    ad__form_write(body(c), c->form[k], vector, &w->macros[c->form[k]->dtype][vector], write_operand, c);
+    ad__text_put(body(c), ")");
+}
+
+/* ---- members ----------------------------------------------------------------------------------------------------- */
+
+static bool is_extremum(const ad__nest *n) { return n->kind == AD__LARGEST || n->kind == AD__SMALLEST; }
+
+/* The larger of best and v, or NaN if one is: "best = v > best || v != v ? v : best". */
+static void write_better(writing *c, int k, const char *best, const char *v) {
+    ad__text_put(body(c), "%s = %s %s %s || %s != %s ? %s : %s;\n", best, v, c->nest[k].kind == AD__LARGEST ? ">" : "<",
+                 best, v, v, v, best);
+}
+
+/* A reduction over the last axes: to the number of its lane, or to the total. */
+static void write_reduction(writing *c, int k) {
+    bool lanes = has_lanes(c, c->loop[k]);
+    const char *form = lanes ? "s%d[l]" : "total%d";
+    if (!is_extremum(&c->nest[k])) {
+        ad__text_put(body(c), form, k);
+        ad__text_put(body(c), " += ");
+        write_value(c, k);
+        ad__text_put(body(c), ";\n");
+        return;
+    }
+    char best[32], v[16];
+    snprintf(best, sizeof best, form, k), snprintf(v, sizeof v, "v%d", k);
+    ad__text_put(body(c), "const %s %s = ", type_of(c, k), v);
+    write_value(c, k);
+    ad__text_put(body(c), ";\n");
+    write_better(c, k, best, v);
+}
+
+/* A reduction over the first axes, which goes to memory row by row. */
+static void write_row(writing *c, int k) {
+    if (!is_extremum(&c->nest[k])) {
+        write_element(c, k, &c->nest[k].out);
+        ad__text_put(body(c), " += ");
+        write_value(c, k);
+        ad__text_put(body(c), ";\n");
+        return;
+    }
+    ad__text_put(body(c), "const %s v%d = ", type_of(c, k), k);
+    write_value(c, k);
+    ad__text_put(body(c), ";\n");
+    write_element(c, k, &c->nest[k].out);
+    ad__text_put(body(c), " = v%d %s ", k, c->nest[k].kind == AD__LARGEST ? ">" : "<");
+    write_element(c, k, &c->nest[k].out);
+    ad__text_put(body(c), " || v%d != v%d ? v%d : ", k, k, k);
+    write_element(c, k, &c->nest[k].out);
+    ad__text_put(body(c), ";\n");
+}
+
+/* One value for each element: to memory, and to a variable if other members read it. */
+static void write_elementwise(writing *c, int k) {
+    const ad__nest *n = &c->nest[k];
+    bool adds = n->kind == AD__ADD_TO;
+    if (c->later[k]) ad__text_put(body(c), "const %s m%d = ", type_of(c, k), k);
+    else write_element(c, k, &n->out), ad__text_put(body(c), " = ");
+    if (adds) {
+        ad__text_put(body(c), "(%s)(", type_of(c, k));
+        write_read(c, k, &n->out);
+        ad__text_put(body(c), " + ");
+    }
+    write_value(c, k);
+    ad__text_put(body(c), adds ? ");\n" : ";\n");
+    if (!c->later[k]) return;
+    if (!is_local(c, k)) write_element(c, k, &n->out);
+    else if (c->crosses[k]) write_tile_element(c, k);
+    else return;
+    ad__text_put(body(c), " = m%d;\n", k);
+}
+
+static bool is_row(const writing *c, int k) { return c->from[k] < 0 && !ad__is_elementwise(&c->nest[k]); }
+
+static void write_members(writing *c, int loop) {
+    for (int k = 0; k < c->n; k++) {
+        if (c->loop[k] != loop) continue;
+        if (c->from[k] >= 0) write_reduction(c, k);
+        else if (is_row(c, k)) write_row(c, k);
+        else write_elementwise(c, k);
+    }
+}
+
+/* ---- reductions -------------------------------------------------------------------------------------------------- */
+
+static const char *worst_of(const ad__nest *n) { return n->kind == AD__LARGEST ? "-INFINITY" : "INFINITY"; }
+
+/* Sums go on in double, except where a small processor would compute that without hardware. */
+static const char *total_type(const writing *c, int k) {
+    return c->w->portable || is_extremum(&c->nest[k]) ? type_of(c, k) : "double";
+}
+
+static void begin_totals(writing *c, int d) {
+    for (int k = 0; k < c->n; k++) {
+        if (c->from[k] != d) continue;
+        const char *start = is_extremum(&c->nest[k]) ? worst_of(&c->nest[k]) : "0";
+        ad__text_put(body(c), "%s total%d = (%s)%s;\n", total_type(c, k), k, total_type(c, k), start);
+    }
+}
+
+static void end_totals(writing *c, int d) {
+    for (int k = 0; k < c->n; k++) {
+        if (c->from[k] != d) continue;
+        write_element(c, k, &c->nest[k].out);
+        ad__text_put(body(c), " %s (%s)total%d;\n", c->nest[k].kind == AD__ADD_TO ? "+=" : "=", type_of(c, k), k);
+    }
+}
+
+static void begin_lanes(writing *c, int loop) {
+    for (int k = 0; k < c->n; k++) {
+        if (c->loop[k] != loop || c->from[k] < 0) continue;
+        const char *t = type_of(c, k);
+        ad__text_put(body(c), "%s s%d[%d];\nfor (int l = 0; l < %d; l++) s%d[l] = (%s)%s;\n", t, k, LANES, LANES, k, t,
+                     is_extremum(&c->nest[k]) ? worst_of(&c->nest[k]) : "0");
+    }
+}
+
+static void end_lanes(writing *c, int loop) {
+    for (int k = 0; k < c->n; k++) {
+        if (c->loop[k] != loop || c->from[k] < 0) continue;
+        char total[32], lane[32];
+        snprintf(total, sizeof total, "total%d", k), snprintf(lane, sizeof lane, "s%d[l]", k);
+        ad__text_put(body(c), "for (int l = 0; l < %d; l++) ", LANES);
+        if (is_extremum(&c->nest[k])) write_better(c, k, total, lane);
+        else ad__text_put(body(c), "%s += %s;\n", total, lane);
+    }
+}
+
+/* Rows begin with 0, or with the worst number. */
+static void begin_rows(writing *c, int k) {
+    const ad__nest *n = &c->nest[k];
+    int loops = 0;
+    if (!is_row(c, k) || n->kind == AD__ADD_TO) return;
+    for (int d = 0; d < n->ndim; d++) {
+        if (n->out.stride[d] == 0) continue;
+        ad__text_put(body(c), "for (long i%d = 0; i%d < %lld; i%d++) ", d, d, (long long)n->dim[d], d);
+        loops++;
+    }
+    write_element(c, k, &n->out);
+    ad__text_put(body(c), " = (%s)%s;\n", type_of(c, k), is_extremum(n) ? worst_of(n) : "0");
 }
 
 /* ---- loops ------------------------------------------------------------------------------------------------------- */
 
-static bool is_reduced(const ad__nest *n, int d) { return n->out.stride[d] == 0; }
+/* The inner loop over the indices from b to e of the last axis. */
+static void write_plain_loop(writing *c, int loop) {
+    int d = c->ndim - 1;
+    if (c->tile) ad__text_put(body(c), "for (long i%d = b; i%d < e; i%d++) {\n", d, d, d);
+    else ad__text_put(body(c), "for (long i%d = 0; i%d < %lld; i%d++) {\n", d, d, (long long)c->nest[0].dim[d], d);
+    write_members(c, loop);
+    ad__text_put(body(c), "}\n");
+}
 
-/* Opens the loops over the axes that are, or are not, reduced; returns their number. */
-static int open_loops(writing *c, bool reduced) {
-    int loops = 0;
-    for (int d = 0; d < c->n.ndim; d++) {
-        if (is_reduced(&c->n, d) != reduced) continue;
-        ad__text_put(&c->w->body, "for (long i%d = 0; i%d < %lld; i%d++) {\n", d, d, (long long)c->n.dim[d], d);
-        loops++;
+static void write_lanes_loop(writing *c, int loop) {
+    int d = c->ndim - 1;
+    ad__text_put(body(c), "{\n");
+    begin_lanes(c, loop);
+    ad__text_put(body(c), "long r = b;\nfor (; r + %d <= e; r += %d)\nfor (int l = 0; l < %d; l++) {\n"
+                 "const long i%d = r + l;\n", LANES, LANES, LANES, d);
+    write_members(c, loop);
+    ad__text_put(body(c), "}\nfor (int l = 0; r < e; l++, r++) {\nconst long i%d = r;\n", d);
+    write_members(c, loop);
+    ad__text_put(body(c), "}\n");
+    end_lanes(c, loop);
+    ad__text_put(body(c), "}\n");
+}
+
+static void write_inner(writing *c) {
+    long long n = (long long)c->nest[0].dim[c->ndim - 1], tile = (long long)c->tile;
+    for (int k = 0; k < c->n; k++)
+        if (c->crosses[k] && is_local(c, k)) ad__text_put(body(c), "%s t%d[%lld];\n", type_of(c, k), k, tile);
+    if (tile == n) ad__text_put(body(c), "const long b = 0, e = %lld;\n", n);
+    else if (tile)
+        ad__text_put(body(c), "for (long b = 0; b < %lld; b += %lld) {\nconst long e = %lld - b < %lld ? %lld : b + %lld;\n",
+                     n, tile, n, tile, n, tile);
+    for (int i = 0; i < c->loops; i++) {
+        if (has_lanes(c, i)) write_lanes_loop(c, i);
+        else write_plain_loop(c, i);
     }
-    return loops;
-}
-
-static void close_loops(writing *c, int loops) {
-    while (loops-- > 0) ad__text_put(&c->w->body, "}\n");
-}
-
-static void write_assignment(writing *c, const char *assign) {
-    write_element(c->w, &c->n, &c->n.out);
-    ad__text_put(&c->w->body, " %s ", assign);
-    write_value(c);
-    ad__text_put(&c->w->body, ";\n");
-}
-
-/* The reduced axis along which the first operand that has it is contiguous; -1 if there is none. */
-static int inner_axis(const ad__nest *n) {
-    int axis = -1;
-    for (int d = 0; d < n->ndim; d++)
-        if (is_reduced(n, d)) axis = d;
-    if (axis < 0) return -1;
-    for (int d = 0; d < n->ndim; d++) {
-        bool fast = false;
-        for (int i = 0; i < n->n; i++) fast |= is_memory(&n->in[i]) && n->in[i].stride[d] == 1;
-        if (fast && !is_reduced(n, d) && n->out.stride[d] == 1) return -1;
-    }
-    return axis;
-}
-
-/* Sums row by row: the loops over the reduced axes are outside. */
-static void write_sum_by_rows(writing *c) {
-    if (c->n.kind == AD__SUM) {
-        int loops = open_loops(c, false);
-        write_element(c->w, &c->n, &c->n.out);
-        ad__text_put(&c->w->body, " = 0;\n");
-        close_loops(c, loops);
-    }
-    int loops = open_loops(c, true);
-    loops += open_loops(c, false);
-    write_assignment(c, "+=");
-    close_loops(c, loops);
-}
-
-/* Sums in LANES numbers at once along the last reduced axis, which is the loop over i<axis>. Each lane sums at most
-   BLOCK numbers before it is added to the total, a double, so rounding errors stay small. */
-enum { LANES = 16, BLOCK = 4096 };
-
-static void write_lanes(writing *c, int axis) {
-    ad__text *t = &c->w->body;
-    long long n = (long long)c->n.dim[axis];
-    const char *type = ad__c_type(c->form->dtype);
-    ad__text_put(t, "for (long b = 0; b < %lld; b += %d) {\n%s s[%d] = { 0 };\n", n, BLOCK, type, LANES);
-    ad__text_put(t, "const long end = %lld - b < %d ? %lld : b + %d;\nlong m = b;\n", n, BLOCK, n, BLOCK);
-    ad__text_put(t, "for (; m + %d <= end; m += %d)\nfor (int l = 0; l < %d; l++) {\nconst long i%d = m + l;\ns[l] += ",
-                 LANES, LANES, LANES, axis);
-    write_value(c);
-    ad__text_put(t, ";\n}\nfor (; m < end; m++) {\nconst long i%d = m;\ns[0] += ", axis);
-    write_value(c);
-    ad__text_put(t, ";\n}\nfor (int l = 0; l < %d; l++) total += s[l];\n}\n", LANES);
-}
-
-static void write_sum_inside(writing *c, int axis) {
-    ad__text *t = &c->w->body;
-    int loops = open_loops(c, false), inner = 0;
-    ad__text_put(t, "%s total = 0;\n", c->w->portable ? ad__c_type(c->form->dtype) : "double");
-    for (int d = 0; d < c->n.ndim; d++) {
-        if (!is_reduced(&c->n, d) || d == axis) continue;
-        ad__text_put(t, "for (long i%d = 0; i%d < %lld; i%d++) {\n", d, d, (long long)c->n.dim[d], d);
-        inner++;
-    }
-    if (c->n.dim[axis] >= 2 * LANES) write_lanes(c, axis);
-    else {
-        ad__text_put(t, "for (long i%d = 0; i%d < %lld; i%d++) total += ", axis, axis, (long long)c->n.dim[axis], axis);
-        write_value(c);
-        ad__text_put(t, ";\n");
-    }
-    close_loops(c, inner);
-    write_element(c->w, &c->n, &c->n.out);
-    ad__text_put(t, " %s (%s)total;\n", c->n.kind == AD__SUM ? "=" : "+=", ad__c_type(c->form->dtype));
-    close_loops(c, loops);
-}
-
-static void write_extremum(writing *c) {
-    ad__text *t = &c->w->body;
-    const char *type = ad__c_type(c->form->dtype), *sign = c->n.kind == AD__LARGEST ? ">" : "<";
-    int loops = open_loops(c, false);
-    ad__text_put(t, "%s best = (%s)%sINFINITY;\n", type, type, c->n.kind == AD__LARGEST ? "-" : "");
-    int inner = open_loops(c, true);
-    ad__text_put(t, "const %s v = ", type);
-    write_value(c);
-    ad__text_put(t, ";\nbest = v %s best || v != v ? v : best;\n", sign);
-    close_loops(c, inner);
-    write_element(c->w, &c->n, &c->n.out);
-    ad__text_put(t, " = best;\n");
-    close_loops(c, loops);
+    if (tile && tile != n) ad__text_put(body(c), "}\n");
 }
 
 static void write_loops(writing *c) {
-    bool reduces = false;
-    for (int d = 0; d < c->n.ndim; d++) reduces |= is_reduced(&c->n, d);
-    int axis = reduces ? inner_axis(&c->n) : -1;
-    if (c->n.kind == AD__LARGEST || c->n.kind == AD__SMALLEST) write_extremum(c);
-    else if (axis >= 0) write_sum_inside(c, axis);
-    else if (reduces) write_sum_by_rows(c);
-    else {
-        int loops = open_loops(c, false);
-        write_assignment(c, c->n.kind == AD__ADD_TO ? "+=" : "=");
-        close_loops(c, loops);
+    int inner = c->ndim - 1;
+    for (int k = 0; k < c->n; k++) begin_rows(c, k);
+    for (int d = 0; d < inner; d++) {
+        begin_totals(c, d);
+        ad__text_put(body(c), "for (long i%d = 0; i%d < %lld; i%d++) {\n", d, d, (long long)c->nest[0].dim[d], d);
+    }
+    begin_totals(c, inner);
+    write_inner(c);
+    end_totals(c, inner);
+    for (int d = inner; d-- > 0;) {
+        ad__text_put(body(c), "}\n");
+        end_totals(c, d);
     }
 }
+
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
 
 /* A call of an Op's evaluate, through the host. */
 static void write_call(ad__writer *w, const ad__nest *n) {
     ad__text_put(&w->calls, "{\nvoid *at[] = { ");
     for (int i = 0; i < n->n; i++) {
         ad__text_put(&w->calls, "(void *)(");
-        w->address(w, &w->calls, ad__home_of(w->s, w->e->places.at[n->in[0].at + i]));
+        w->address(w, &w->calls, w->e->places.at[n->in[0].at + i]);
         ad__text_put(&w->calls, "), ");
     }
     w->address(w, &w->calls, n->out.at);
@@ -236,20 +371,38 @@ static void write_call(ad__writer *w, const ad__nest *n) {
                  (long long)(n - w->e->nests.at));
 }
 
-void ad__write_nest(ad__writer *w, const ad__nest *nest) {
-    if (nest->kind == AD__CALL) {
-        write_call(w, nest);
+static void begin(writing *c, const ad__step *step) {
+    for (c->n = 0; c->n < step->n; c->n++) {
+        c->nest[c->n] = c->w->e->nests.at[c->w->s->members.at[step->first + c->n]];
+        c->form[c->n] = &c->w->e->forms.at[c->nest[c->n].form];
+    }
+    ad__merge_axes(c->n, c->nest);
+    for (int k = 0; k < c->n; k++)
+        if (c->nest[k].ndim == 0) c->nest[k].ndim = 1, c->nest[k].dim[0] = 1;
+    c->ndim = c->nest[0].ndim;
+    find_reductions(c);
+    cut_loops(c);
+    choose_tile(c);
+    find_readers(c);
+}
+
+void ad__write_nests(ad__writer *w, const ad__step *step) {
+    const ad__nest *first = &w->e->nests.at[w->s->members.at[step->first]];
+    if (first->kind == AD__CALL) {
+        write_call(w, first);
         return;
     }
-    writing c = { .w = w, .n = *nest, .form = &w->e->forms.at[nest->form] };
-    for (int d = 0; d < c.n.ndim; d++)
-        if (c.n.dim[d] == 0) return;
-    for (int i = 0; i < c.n.n; i++) c.n.in[i].at = ad__home_of(w->s, c.n.in[i].at);
-    merge_axes(&c.n);
+    writing *c = ad_buffer_take(w->e->g, sizeof *c);
+    if (c == NULL) {
+        w->e->code = AD_ENOMEM;
+        return;
+    }
+    memset(c, 0, sizeof *c);
+    c->w = w;
+    begin(c, step);
     ad__function_begin(w);
-    point_to(w, &c.n, &c.n.out, true);
-    for (int i = 0; i < c.n.n; i++)
-        if (c.form->used >> i & 1 && is_memory(&c.n.in[i])) point_to(w, &c.n, &c.n.in[i], false);
-    write_loops(&c);
+    point_to_all(c);
+    write_loops(c);
+    ad_buffer_give(w->e->g, c, sizeof *c);
     ad__function_end(w, -1, -1);
 }

@@ -38,7 +38,7 @@ static void mark_insn(const ad_emit *e, live *l, int64_t i) {
 
 static void mark_nest(const ad_emit *e, live *l, ad__nest *n) {
     if (!n->keep && !is_live(e, l, n->out.at)) {
-        n->kind = AD__SET, n->n = 0, n->ndim = 1, n->dim[0] = 0; /* nothing */
+        n->kind = AD__NOTHING, n->n = 0;
         return;
     }
     for (int k = 0; k < n->n; k++) mark(l, n->kind == AD__CALL ? e->places.at[n->in[0].at + k] : n->in[k].at);
@@ -359,16 +359,14 @@ static int find_homes(ad_emit *e, ad__schedule *s) {
     return e->code;
 }
 
-/* ---- work memory ------------------------------------------------------------------------------------------------- */
-
-static void place_work(ad_emit *e, ad__schedule *s) {
-    for (int64_t b = 0; b < e->buffers.n; b++) {
-        ad__buffer *x = &e->buffers.at[b];
-        if (x->kind != AD__WORK) continue;
-        int64_t size = x->dtype == AD_F32 ? 4 : 8, align = x->size > 1 && !e->portable ? 64 : 8;
-        s->work = (s->work + align - 1) / align * align;
-        x->index = s->work;
-        s->work += x->size * size;
+/* Nests read numbers where these have their homes. */
+static void find_operands(ad_emit *e, const ad__schedule *s) {
+    for (int64_t k = 0; k < e->nests.n; k++) {
+        ad__nest *n = &e->nests.at[k];
+        for (int i = 0; i < n->n; i++) {
+            ad__place *at = n->kind == AD__CALL ? &e->places.at[n->in[0].at + i] : &n->in[i].at;
+            *at = ad__home_of(s, *at);
+        }
     }
 }
 
@@ -456,7 +454,8 @@ static int order_and_roll(ad_emit *e, ad__schedule *s, const live *l) {
 int ad__schedule_make(ad_emit *e, ad__schedule *s) {
     live l;
     if (mark_live(e, &l) || order_and_roll(e, s, &l) || find_homes(e, s)) return e->code = AD_ENOMEM;
-    place_work(e, s);
+    find_operands(e, s);
+    if (ad__fuse(e, s) || ad__place_work(e, s)) return e->code = AD_ENOMEM;
     for (int64_t k = 0; k < s->segments.n; k++)
         if (s->segments.at[k].nest < 0 && s->segments.at[k].n > 1 && !resolve_loop(e, s, &s->segments.at[k]))
             return e->code = AD_ENOMEM;

@@ -1,4 +1,6 @@
-/* roll.h: the order in which a program runs, with loops found among its instructions; private to this folder. */
+/* roll.h: the order in which a program runs, with loops found among its instructions; private to this folder.
+
+   roll.c finds the loops, fuse.c joins nests that run over the same indices, and memory.c gives out the work memory. */
 #ifndef OPS_COMPILE_ROLL_H
 #define OPS_COMPILE_ROLL_H
 
@@ -36,12 +38,23 @@ typedef struct {
     bool last_only; /* only that of the last repetition is kept */
 } ad__home;
 
+/* What becomes one function of the source: a segment of instructions, or nests that are one loop. */
+typedef struct {
+    int64_t segment;  /* or -1 */
+    int64_t first, n; /* of the nests, in `members` */
+} ad__step;
+
+enum { AD__MEMBERS = 24 }; /* of one step, at most */
+
 typedef struct {
     AD__VEC(int64_t) order;     /* instructions, in the order in which they run */
     AD__VEC(ad__segment) segments;
     AD__VEC(ad__ref) refs;      /* for each instruction of a loop's body: its operands, then its out place */
     AD__VEC(ad__home) homes;    /* for each instruction of a segment's body */
     AD__VEC(int32_t) tables;
+    AD__VEC(ad__step) steps;
+    AD__VEC(int64_t) members;   /* numbers of nests */
+    bool *local;                /* by buffer: only one step reads and writes it, element by element: no memory */
     int64_t *position;          /* by instruction: its place in `order`; -1 if it is not needed */
     int32_t *segment_of;        /* by place in order */
     int64_t work;               /* bytes of work memory */
@@ -49,6 +62,18 @@ typedef struct {
 } ad__schedule;
 
 int ad__schedule_make(ad_emit *e, ad__schedule *s);
+
+/* fuse.c: makes the steps. */
+int ad__fuse(ad_emit *e, ad__schedule *s);
+/* Whether the nest sets, or adds to, each element at most once. */
+bool ad__is_elementwise(const ad__nest *n);
+bool ad__same_place(const ad__nest *n, const ad__map *a, const ad__map *b); /* at each index of the nest */
+/* Merges axes that can be traversed as one, of k nests over the same indices. */
+void ad__merge_axes(int k, ad__nest *n);
+
+/* memory.c: gives each buffer that is not local its place in the work memory. */
+int ad__place_work(ad_emit *e, ad__schedule *s);
+
 /* A place in memory: that of an instruction's result is its home. */
 ad__place ad__home_of(const ad__schedule *s, ad__place at);
 

@@ -182,10 +182,10 @@ ad__writer *ad__writer_new(ad_graph *g, const char *prefix, ad__address_fn *addr
 
 int ad__write_program(ad__writer *w, ad_emit *e, ad__schedule *s) {
     w->e = e, w->s = s, w->numbers_used = false;
-    for (int64_t k = 0; k < s->segments.n && e->code == AD_OK; k++) {
-        const ad__segment *g = &s->segments.at[k];
-        if (g->nest < 0) ad__write_run(w, g);
-        else ad__write_nest(w, &e->nests.at[g->nest]);
+    for (int64_t k = 0; k < s->steps.n && e->code == AD_OK; k++) {
+        const ad__step *step = &s->steps.at[k];
+        if (step->segment >= 0) ad__write_run(w, &s->segments.at[step->segment]);
+        else ad__write_nests(w, step);
     }
     return e->code != AD_OK ? e->code : ad_error_code(e->g);
 }

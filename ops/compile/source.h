@@ -51,9 +51,9 @@ int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written);
    tables: whether it reads index tables, which begin at table. */
 void ad__function_end(ad__writer *w, int64_t n, int64_t table);
 
-/* instructions.c, nests.c: the function and the call of a segment. */
+/* instructions.c, nests.c: the function and the call of a step. */
 void ad__write_run(ad__writer *w, const ad__segment *g);
-void ad__write_nest(ad__writer *w, const ad__nest *n);
+void ad__write_nests(ad__writer *w, const ad__step *step);
 
 /* A writer in the memory of the open scope. NULL if memory is short. */
 ad__writer *ad__writer_new(ad_graph *g, const char *prefix, ad__address_fn *address, const void *context);

@@ -1,0 +1,282 @@
+/* fuse.c: joins nests that run over the same indices, so that one loop does their work. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/compile/roll.h"
+
+/* ---- axes -------------------------------------------------------------------------------------------------------- */
+
+static void drop_axis(ad__nest *n, int d) {
+    for (int k = d; k + 1 < n->ndim; k++) {
+        n->dim[k] = n->dim[k + 1];
+        for (int i = 0; i <= n->n; i++) ad__map_at(n, i)->stride[k] = ad__map_at(n, i)->stride[k + 1];
+    }
+    n->ndim--;
+}
+
+static void swap_axes(ad__nest *n, int a, int b) {
+    int64_t dim = n->dim[a];
+    n->dim[a] = n->dim[b], n->dim[b] = dim;
+    for (int i = 0; i <= n->n; i++) {
+        int64_t *s = ad__map_at(n, i)->stride, t = s[a];
+        s[a] = s[b], s[b] = t;
+    }
+}
+
+/* Whether each map goes from the end of axis d + 1 to the next index of axis d as from one index of d + 1 to the
+   next. */
+static bool is_one_axis(ad__nest *n, int d) {
+    for (int i = 0; i <= n->n; i++) {
+        const ad__map *m = ad__map_at(n, i);
+        if (m->stride[d] != m->stride[d + 1] * n->dim[d + 1]) return false;
+    }
+    return true;
+}
+
+void ad__merge_axes(int k, ad__nest *n) {
+    for (int d = n[0].ndim - 1; d-- > 0;) {
+        bool one = true;
+        for (int i = 0; i < k && one; i++) one = is_one_axis(&n[i], d);
+        for (int i = 0; i < k && one; i++) n[i].dim[d + 1] *= n[i].dim[d], drop_axis(&n[i], d);
+    }
+}
+
+/* Gives a nest over one axis the axes of another one over as many indices. */
+static void split(ad__nest *n, const ad__nest *like) {
+    for (int i = 0; i <= n->n; i++) {
+        ad__map *m = ad__map_at(n, i);
+        int64_t stride = m->stride[0];
+        for (int d = like->ndim; d-- > 0;) m->stride[d] = stride, stride *= like->dim[d];
+    }
+    n->ndim = like->ndim;
+    memcpy(n->dim, like->dim, sizeof n->dim);
+}
+
+/* Whether the last axis should be one that is kept, along which a sum is added row by row. */
+static bool adds_rows(const ad__nest *n) {
+    for (int d = 0; d < n->ndim; d++)
+        for (int i = 0; i < n->n && n->out.stride[d] == 1; i++)
+            if (ad__is_memory(n->in[i].at) && n->in[i].stride[d] == 1) return true;
+    return false;
+}
+
+/* The reduced axes come last. For a sum of rows they come before the last axis that is kept. */
+static void order_axes(ad__nest *n) {
+    bool reduces = false, rows = adds_rows(n);
+    for (int d = 0; d < n->ndim; d++) reduces |= ad__reduces(n, d);
+    if (!reduces) return;
+    for (int pass = 1; pass < n->ndim; pass++)
+        for (int d = 0; d + 1 < n->ndim; d++)
+            if (ad__reduces(n, d) && !ad__reduces(n, d + 1)) swap_axes(n, d, d + 1);
+    for (int d = n->ndim - 1; rows && d > 0 && ad__reduces(n, d); d--) {
+        int kept = d;
+        while (kept > 0 && ad__reduces(n, kept)) kept--;
+        for (int k = kept; k < d; k++) swap_axes(n, k, k + 1);
+        break;
+    }
+}
+
+static bool is_empty(const ad__nest *n) {
+    for (int d = 0; d < n->ndim; d++)
+        if (n->dim[d] == 0) return true;
+    return false;
+}
+
+/* A form that nests over the same elements share: no axes of size 1, and as few as possible. */
+static void normalise(ad__nest *n) {
+    if (n->kind >= AD__CALL) return;
+    if (is_empty(n)) {
+        n->kind = AD__NOTHING;
+        return;
+    }
+    for (int d = n->ndim; d-- > 0;)
+        if (n->dim[d] == 1) drop_axis(n, d);
+    ad__merge_axes(1, n);
+    order_axes(n);
+}
+
+/* ---- maps -------------------------------------------------------------------------------------------------------- */
+
+static int by_size(const void *a, const void *b) {
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+bool ad__is_elementwise(const ad__nest *n) {
+    int64_t axis[AD__DIMS][2], reach = 0;
+    int k = 0;
+    for (int d = 0; d < n->ndim; d++)
+        if (n->dim[d] > 1) axis[k][0] = llabs(n->out.stride[d]), axis[k++][1] = n->dim[d];
+    qsort(axis, (size_t)k, sizeof *axis, by_size);
+    for (int i = 0; i < k; i++) {
+        if (axis[i][0] <= reach) return false;
+        reach += axis[i][0] * (axis[i][1] - 1);
+    }
+    return true;
+}
+
+bool ad__same_place(const ad__nest *n, const ad__map *a, const ad__map *b) {
+    if (a->at != b->at) return false;
+    for (int d = 0; d < n->ndim; d++)
+        if (n->dim[d] > 1 && a->stride[d] != b->stride[d]) return false;
+    return true;
+}
+
+static void range_of(const ad__nest *n, const ad__map *m, int64_t *from, int64_t *to) {
+    *from = *to = ad__offset_of(m->at);
+    for (int d = 0; d < n->ndim; d++) {
+        int64_t reach = m->stride[d] * (n->dim[d] - 1);
+        *(reach < 0 ? from : to) += reach;
+    }
+}
+
+static bool overlap(const ad__nest *a, const ad__map *ma, const ad__nest *b, const ad__map *mb) {
+    int64_t from_a, to_a, from_b, to_b;
+    if (ad__buffer_of(ma->at) != ad__buffer_of(mb->at)) return false;
+    range_of(a, ma, &from_a, &to_a), range_of(b, mb, &from_b, &to_b);
+    return from_a <= to_b && from_b <= to_a;
+}
+
+/* ---- which nests can share a loop -------------------------------------------------------------------------------- */
+
+typedef enum { APART, TOGETHER, IN_ORDER } relation; /* unrelated; related, element by element; related otherwise */
+
+static relation of_maps(const ad__nest *a, const ad__map *ma, const ad__nest *b, const ad__map *mb, bool same_axes) {
+    if (!overlap(a, ma, b, mb)) return APART;
+    return same_axes && ad__same_place(a, ma, mb) ? TOGETHER : IN_ORDER;
+}
+
+static relation worst(relation a, relation b) { return a > b ? a : b; }
+
+/* How b, which comes later, depends on a. */
+static relation relate(const ad__nest *a, const ad__nest *b, bool same_axes) {
+    relation write = of_maps(a, &a->out, b, &b->out, same_axes);
+    for (int i = 0; i < b->n; i++) write = worst(write, of_maps(a, &a->out, b, &b->in[i], same_axes));
+    if (write == TOGETHER && !ad__is_elementwise(a)) write = IN_ORDER;
+    relation read = of_maps(a, &a->out, b, &b->out, same_axes);
+    for (int i = 0; i < a->n; i++) read = worst(read, of_maps(a, &a->in[i], b, &b->out, same_axes));
+    if (read == TOGETHER && !ad__is_elementwise(b)) read = IN_ORDER;
+    return worst(write, read);
+}
+
+static int64_t indices(const ad__nest *n) {
+    int64_t k = 1;
+    for (int d = 0; d < n->ndim; d++) k *= n->dim[d];
+    return k;
+}
+
+static bool same_axes(const ad__nest *a, const ad__nest *b) {
+    return a->ndim == b->ndim && memcmp(a->dim, b->dim, (size_t)a->ndim * sizeof *a->dim) == 0;
+}
+
+/* Reduced axes are the last ones, or do not include the last one: then a loop in the order of the axes can reduce. */
+static bool reduces_in_order(const ad__nest *n) {
+    if (n->ndim == 0 || !ad__reduces(n, n->ndim - 1)) return true;
+    int d = n->ndim;
+    while (d > 0 && ad__reduces(n, d - 1)) d--;
+    while (d > 0 && !ad__reduces(n, d - 1)) d--;
+    return d == 0;
+}
+
+/* A product of arrays that is summed is left alone: it may be one of matrices. */
+static bool is_product(const ad_emit *e, const ad__nest *n) {
+    return !ad__is_elementwise(n) && n->n >= 2 && e->forms.at[n->form].calls == 0 && ad__is_memory(n->in[0].at) &&
+           ad__is_memory(n->in[1].at) && !ad__same_place(n, &n->in[0], &n->in[1]);
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------------ */
+
+enum { OPEN = 6 }; /* groups that a nest may still join */
+
+typedef struct {
+    int64_t nest[AD__MEMBERS];
+    int n;
+    bool closed;
+} group;
+
+typedef struct {
+    ad_emit *e;
+    ad__schedule *s;
+    group open[OPEN]; /* in the order in which they run */
+    int n;
+} fusing;
+
+static ad__nest *member(const fusing *f, const group *g, int i) { return &f->e->nests.at[g->nest[i]]; }
+
+/* Gives the group and the nest the same axes, if they have as many indices. */
+static bool share_axes(const fusing *f, const group *g, ad__nest *n) {
+    ad__nest *first = member(f, g, 0);
+    if (same_axes(first, n)) return true;
+    if (indices(first) != indices(n)) return false;
+    if (n->ndim == 1 && first->ndim > 1) split(n, first);
+    else if (first->ndim == 1 && n->ndim > 1) {
+        for (int i = g->n - 1; i >= 0; i--) split(member(f, g, i), n);
+    }
+    return same_axes(first, n);
+}
+
+static bool joins(const fusing *f, const group *g, const ad__nest *n, bool axes) {
+    if (!axes || g->closed || g->n == AD__MEMBERS || !reduces_in_order(n)) return false;
+    for (int i = 0; i < g->n; i++)
+        if (relate(member(f, g, i), n, true) == IN_ORDER || !reduces_in_order(member(f, g, i))) return false;
+    return true;
+}
+
+static bool depends(const fusing *f, const group *g, const ad__nest *n) {
+    for (int i = 0; i < g->n; i++)
+        if (relate(member(f, g, i), n, false) != APART) return true;
+    return false;
+}
+
+static bool end_group(fusing *f) {
+    group *g = &f->open[0];
+    ad__step step = { .segment = -1, .first = f->s->members.n, .n = g->n };
+    for (int i = 0; i < g->n; i++)
+        if (!AD__PUSH(f->e->g, &f->s->members, g->nest[i])) return false;
+    memmove(f->open, f->open + 1, (size_t)--f->n * sizeof *f->open);
+    return AD__PUSH(f->e->g, &f->s->steps, step);
+}
+
+static bool end_groups(fusing *f) {
+    while (f->n > 0)
+        if (!end_group(f)) return false;
+    return true;
+}
+
+/* The nest joins the newest group that it can, of those that it need not wait for. */
+static bool add_nest(fusing *f, int64_t k) {
+    ad__nest *n = &f->e->nests.at[k];
+    bool alone = is_product(f->e, n);
+    for (int i = f->n; i-- > 0 && !alone;) {
+        group *g = &f->open[i];
+        if (joins(f, g, n, !g->closed && share_axes(f, g, n))) {
+            g->nest[g->n++] = k;
+            return true;
+        }
+        if (depends(f, g, n)) break;
+    }
+    if (f->n == OPEN && !end_group(f)) return false;
+    f->open[f->n++] = (group){ .nest = { k }, .n = 1, .closed = alone };
+    return true;
+}
+
+static bool add_segment(fusing *f, int64_t k) {
+    const ad__segment *g = &f->s->segments.at[k];
+    ad__nest_kind kind = g->nest < 0 ? AD__NOTHING : f->e->nests.at[g->nest].kind;
+    if (g->nest >= 0 && kind == AD__NOTHING) return true;
+    if (g->nest >= 0 && kind != AD__CALL) return add_nest(f, g->nest);
+    if (!end_groups(f)) return false;
+    if (g->nest < 0) return AD__PUSH(f->e->g, &f->s->steps, (ad__step){ .segment = k });
+    f->open[f->n++] = (group){ .nest = { g->nest }, .n = 1, .closed = true };
+    return end_groups(f);
+}
+
+int ad__fuse(ad_emit *e, ad__schedule *s) {
+    fusing *f = ad_scope_zalloc(e->g, sizeof *f);
+    if (f == NULL) return AD_ENOMEM;
+    f->e = e, f->s = s;
+    for (int64_t k = 0; k < e->nests.n; k++) normalise(&e->nests.at[k]);
+    for (int64_t k = 0; k < s->segments.n; k++)
+        if (!add_segment(f, k)) return AD_ENOMEM;
+    return end_groups(f) ? AD_OK : AD_ENOMEM;
+}

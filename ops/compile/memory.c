@@ -1,0 +1,197 @@
+/* memory.c: gives out the work memory of a program: buffers whose lives do not overlap share it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/compile/roll.h"
+
+/* ---- lives ------------------------------------------------------------------------------------------------------- */
+
+/* The steps that read or write a buffer. */
+typedef struct {
+    int64_t first, last; /* first is -1 if there is none */
+    bool whole;          /* each access is a nest's that sets or reads one element at each index, set before read */
+} life;
+
+typedef struct {
+    ad_emit *e;
+    ad__schedule *s;
+    life *lives;
+    int64_t step;
+} living;
+
+static life *touch(living *l, ad__place at) {
+    life *x = &l->lives[ad__buffer_of(at)];
+    if (x->first < 0) x->first = l->step, x->whole = true;
+    x->last = l->step;
+    return x;
+}
+
+static void touch_otherwise(living *l, ad__place at) { touch(l, at)->whole = false; }
+
+static void touch_run(living *l, const ad__segment *g) {
+    for (int64_t i = g->start; i < g->start + g->n * g->period; i++) {
+        const ad__insn *in = &l->e->insns.at[l->s->order.at[i]];
+        const ad__home *h = &l->s->homes.at[g->homes + (i - g->start) % g->period];
+        for (int o = 0; o < in->n; o++) {
+            ad__place at = l->e->places.at[in->in + o];
+            bool is_result = ad__buffer_of(at) == 0;
+            if (is_result) at = ad__home_of(l->s, at);
+            if (at != AD__NOWHERE) touch_otherwise(l, at);
+        }
+        if (in->kind != AD__DEFINE) touch_otherwise(l, in->out);
+        if (h->at != AD__NOWHERE) touch_otherwise(l, h->at);
+    }
+}
+
+static void touch_call(living *l, const ad__nest *n) {
+    for (int i = 0; i < n->n; i++) touch_otherwise(l, l->e->places.at[n->in[0].at + i]);
+    touch_otherwise(l, n->out.at);
+}
+
+/* A buffer that is read before the step sets it, or that a reduction writes, keeps its memory. */
+static void touch_nest(living *l, const ad__nest *n) {
+    for (int i = 0; i < n->n; i++)
+        if (l->lives[ad__buffer_of(n->in[i].at)].first != l->step) touch_otherwise(l, n->in[i].at);
+        else touch(l, n->in[i].at);
+    bool fresh = l->lives[ad__buffer_of(n->out.at)].first != l->step;
+    life *out = touch(l, n->out.at);
+    if (!ad__is_elementwise(n) || n->kind >= AD__LARGEST || (fresh && n->kind != AD__SET)) out->whole = false;
+}
+
+static int find_lives(living *l) {
+    l->lives = ad_scope_closing(l->e->g, (size_t)l->e->buffers.n * sizeof *l->lives, NULL);
+    if (l->lives == NULL) return AD_ENOMEM;
+    for (int64_t b = 0; b < l->e->buffers.n; b++) l->lives[b] = (life){ .first = -1 };
+    for (l->step = 0; l->step < l->s->steps.n; l->step++) {
+        const ad__step *step = &l->s->steps.at[l->step];
+        if (step->segment >= 0) touch_run(l, &l->s->segments.at[step->segment]);
+        for (int64_t k = 0; step->segment < 0 && k < step->n; k++) {
+            const ad__nest *n = &l->e->nests.at[l->s->members.at[step->first + k]];
+            if (n->kind == AD__CALL) touch_call(l, n);
+            else touch_nest(l, n);
+        }
+    }
+    return AD_OK;
+}
+
+/* ---- places ------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    int64_t from, to; /* bytes */
+} gap;
+
+typedef struct {
+    living *l;
+    int64_t *by_first, *by_last; /* buffers, in the order of their lives' ends */
+    int64_t n;
+    AD__VEC(gap) gaps; /* free memory below `end`, in order of place */
+    int64_t end;
+} placing;
+
+static int64_t bytes_of(const placing *p, int64_t b) {
+    const ad__buffer *x = &p->l->e->buffers.at[b];
+    int64_t align = x->size > 1 && !p->l->e->portable ? 64 : x->dtype == AD_F32 && p->l->e->portable ? 4 : 8;
+    int64_t bytes = x->size * (x->dtype == AD_F32 ? 4 : 8);
+    return (bytes + align - 1) / align * align;
+}
+
+/* The smallest gap that the buffer fits into, from an aligned place on. */
+static int64_t take(placing *p, int64_t bytes, int64_t align) {
+    int64_t best = -1;
+    for (int64_t i = 0; i < p->gaps.n; i++) {
+        gap g = p->gaps.at[i];
+        int64_t from = (g.from + align - 1) / align * align;
+        if (g.to - from < bytes) continue;
+        if (best < 0 || g.to - g.from < p->gaps.at[best].to - p->gaps.at[best].from) best = i;
+    }
+    if (best < 0) {
+        int64_t from = (p->end + align - 1) / align * align;
+        if (from > p->end && !AD__PUSH(p->l->e->g, &p->gaps, (gap){ p->end, from })) return -1;
+        p->end = from + bytes;
+        return from;
+    }
+    gap *g = &p->gaps.at[best];
+    int64_t from = (g->from + align - 1) / align * align, rest = g->to - (from + bytes);
+    if (from == g->from) g->from += bytes;
+    else {
+        g->to = from;
+        if (rest > 0 && !AD__PUSH(p->l->e->g, &p->gaps, (gap){ from + bytes, from + bytes + rest })) return -1;
+    }
+    if (p->gaps.at[best].from == p->gaps.at[best].to) p->gaps.at[best] = p->gaps.at[--p->gaps.n];
+    return from;
+}
+
+static bool give(placing *p, int64_t from, int64_t to) {
+    for (int64_t i = 0; i < p->gaps.n;) {
+        gap g = p->gaps.at[i];
+        if (g.to != from && g.from != to) {
+            i++;
+            continue;
+        }
+        from = g.from < from ? g.from : from, to = g.to > to ? g.to : to;
+        p->gaps.at[i] = p->gaps.at[--p->gaps.n];
+        i = 0;
+    }
+    return from == to || AD__PUSH(p->l->e->g, &p->gaps, (gap){ from, to });
+}
+
+/* Sorts the buffers in memory by the beginning or the end of their lives: they are counted by step. */
+static int64_t *sorted(const placing *p, bool by_last) {
+    const living *l = p->l;
+    int64_t *start = ad_scope_closing(l->e->g, ((size_t)l->s->steps.n + 2) * sizeof *start, NULL);
+    int64_t *order = ad_scope_closing(l->e->g, ((size_t)l->e->buffers.n + 1) * sizeof *order, NULL);
+    if (start == NULL || order == NULL) return NULL;
+    memset(start, 0, ((size_t)l->s->steps.n + 2) * sizeof *start);
+    for (int pass = 0; pass < 2; pass++) {
+        for (int64_t b = 0; b < l->e->buffers.n; b++) {
+            const life *x = &l->lives[b];
+            if (l->e->buffers.at[b].kind != AD__WORK || x->first < 0 || l->s->local[b]) continue;
+            int64_t at = by_last ? x->last : x->first;
+            if (pass == 0) start[at + 1]++;
+            else order[start[at]++] = b;
+        }
+        for (int64_t i = 0; pass == 0 && i < l->s->steps.n; i++) start[i + 1] += start[i];
+    }
+    return order;
+}
+
+static bool place(placing *p, int64_t b) {
+    ad__buffer *x = &p->l->e->buffers.at[b];
+    int64_t align = x->size > 1 && !p->l->e->portable ? 64 : 8;
+    if (p->l->e->portable && x->dtype == AD_F32) align = 4;
+    x->index = take(p, bytes_of(p, b), align);
+    return x->index >= 0;
+}
+
+static int place_all(placing *p) {
+    int64_t given = 0;
+    p->by_first = sorted(p, false), p->by_last = sorted(p, true);
+    if (p->by_first == NULL || p->by_last == NULL) return AD_ENOMEM;
+    for (int64_t i = 0; i < p->n; i++) {
+        int64_t b = p->by_first[i];
+        for (; p->l->lives[p->by_last[given]].last < p->l->lives[b].first; given++) {
+            int64_t old = p->by_last[given], from = p->l->e->buffers.at[old].index;
+            if (!give(p, from, from + bytes_of(p, old))) return AD_ENOMEM;
+        }
+        if (!place(p, b)) return AD_ENOMEM;
+    }
+    p->l->s->work = p->end;
+    return AD_OK;
+}
+
+static bool is_local(const living *l, int64_t b) {
+    const life *x = &l->lives[b];
+    return l->e->buffers.at[b].kind == AD__WORK && x->first >= 0 && x->whole && x->first == x->last;
+}
+
+int ad__place_work(ad_emit *e, ad__schedule *s) {
+    living l = { .e = e, .s = s };
+    placing p = { .l = &l };
+    s->local = ad_scope_closing(e->g, (size_t)e->buffers.n * sizeof *s->local, NULL);
+    if (s->local == NULL || find_lives(&l)) return AD_ENOMEM;
+    for (int64_t b = 0; b < e->buffers.n; b++) {
+        s->local[b] = is_local(&l, b);
+        p.n += e->buffers.at[b].kind == AD__WORK && l.lives[b].first >= 0 && !s->local[b];
+    }
+    return place_all(&p);
+}
