@@ -188,10 +188,12 @@ static bool is_product(const ad_emit *e, const ad__nest *n) {
 
 enum { OPEN = 6 }; /* groups that a nest may still join */
 
+/* Nests of one loop; or, with segment >= 0, instructions. */
 typedef struct {
     int64_t nest[AD__MEMBERS];
     int n;
     bool closed;
+    int64_t segment;
 } group;
 
 typedef struct {
@@ -222,7 +224,29 @@ static bool joins(const fusing *f, const group *g, const ad__nest *n, bool axes)
     return true;
 }
 
+/* Whether a nest reads or writes a buffer, or writes it if `writes`. */
+static bool uses(const ad__nest *n, ad__place at, bool writes) {
+    if (at == AD__NOWHERE || !ad__is_memory(at)) return false;
+    int b = ad__buffer_of(at);
+    for (int i = 0; i < n->n && !writes; i++)
+        if (ad__buffer_of(n->in[i].at) == b) return true;
+    return ad__buffer_of(n->out.at) == b;
+}
+
+static bool depends_on_run(const fusing *f, int64_t segment, const ad__nest *n) {
+    const ad__segment *g = &f->s->segments.at[segment];
+    for (int64_t i = g->start; i < g->start + g->n * g->period; i++) {
+        const ad__insn *in = &f->e->insns.at[f->s->order.at[i]];
+        const ad__home *h = &f->s->homes.at[g->homes + (i - g->start) % g->period];
+        for (int o = 0; o < in->n; o++)
+            if (uses(n, ad__home_of(f->s, f->e->places.at[in->in + o]), true)) return true;
+        if (uses(n, h->at, false) || (in->kind != AD__DEFINE && uses(n, in->out, false))) return true;
+    }
+    return false;
+}
+
 static bool depends(const fusing *f, const group *g, const ad__nest *n) {
+    if (g->segment >= 0) return depends_on_run(f, g->segment, n);
     for (int i = 0; i < g->n; i++)
         if (relate(member(f, g, i), n, false) != APART) return true;
     return false;
@@ -230,7 +254,7 @@ static bool depends(const fusing *f, const group *g, const ad__nest *n) {
 
 static bool end_group(fusing *f) {
     group *g = &f->open[0];
-    ad__step step = { .segment = -1, .first = f->s->members.n, .n = g->n };
+    ad__step step = { .segment = g->segment, .first = f->s->members.n, .n = g->n };
     for (int i = 0; i < g->n; i++)
         if (!AD__PUSH(f->e->g, &f->s->members, g->nest[i])) return false;
     memmove(f->open, f->open + 1, (size_t)--f->n * sizeof *f->open);
@@ -249,26 +273,42 @@ static bool add_nest(fusing *f, int64_t k) {
     bool alone = is_product(f->e, n);
     for (int i = f->n; i-- > 0 && !alone;) {
         group *g = &f->open[i];
-        if (joins(f, g, n, !g->closed && share_axes(f, g, n))) {
+        if (g->segment < 0 && joins(f, g, n, !g->closed && share_axes(f, g, n))) {
             g->nest[g->n++] = k;
             return true;
         }
         if (depends(f, g, n)) break;
     }
     if (f->n == OPEN && !end_group(f)) return false;
-    f->open[f->n++] = (group){ .nest = { k }, .n = 1, .closed = alone };
+    f->open[f->n++] = (group){ .nest = { k }, .n = 1, .closed = alone, .segment = -1 };
     return true;
 }
 
-static bool add_segment(fusing *f, int64_t k) {
+enum { SHORT = 64 }; /* instructions that nests may be moved before */
+
+static bool add_run(fusing *f, int64_t k) {
     const ad__segment *g = &f->s->segments.at[k];
-    ad__nest_kind kind = g->nest < 0 ? AD__NOTHING : f->e->nests.at[g->nest].kind;
-    if (g->nest >= 0 && kind == AD__NOTHING) return true;
-    if (g->nest >= 0 && kind != AD__CALL) return add_nest(f, g->nest);
+    if (g->n * g->period > SHORT && !end_groups(f)) return false;
+    if (f->n == OPEN && !end_group(f)) return false;
+    f->open[f->n++] = (group){ .closed = true, .segment = k };
+    return g->n * g->period <= SHORT || end_groups(f);
+}
+
+/* A call of an Op stays where it is. */
+static bool add_call(fusing *f, int64_t k) {
     if (!end_groups(f)) return false;
-    if (g->nest < 0) return AD__PUSH(f->e->g, &f->s->steps, (ad__step){ .segment = k });
-    f->open[f->n++] = (group){ .nest = { g->nest }, .n = 1, .closed = true };
+    f->open[f->n++] = (group){ .nest = { k }, .n = 1, .closed = true, .segment = -1 };
     return end_groups(f);
+}
+
+static bool add_segment(fusing *f, int64_t k) {
+    int64_t nest = f->s->segments.at[k].nest;
+    if (nest < 0) return add_run(f, k);
+    switch (f->e->nests.at[nest].kind) {
+    case AD__NOTHING: return true;
+    case AD__CALL: return add_call(f, nest);
+    default: return add_nest(f, nest);
+    }
 }
 
 int ad__fuse(ad_emit *e, ad__schedule *s) {

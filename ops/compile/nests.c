@@ -7,7 +7,7 @@
 /* Sums are kept in LANES numbers at once, so that a compiler can use vectors. Each lane sums at most BLOCK / LANES
    numbers before it is added to the total, a double, so rounding errors stay small. A loop that computes several slow
    functions is cut into loops with one of them each, over tiles that stay in the cache. */
-enum { LANES = 16, BLOCK = 4096, TILE = 512 };
+enum { LANES = 16, BLOCK = 4096, LEAST_TILE = 256, CACHE = 32768 };
 
 /* The nests of a step as they are written. */
 typedef struct {
@@ -74,12 +74,21 @@ static bool has_lanes(const writing *c, int loop) {
     return false;
 }
 
+/* The tiles of all values that cross from loop to loop fit into the cache. */
+static int64_t tile_of_loops(const writing *c) {
+    int64_t bytes = 0;
+    for (int k = 0; k < c->n; k++)
+        if (c->crosses[k]) bytes += c->form[k]->dtype == AD_F32 ? 4 : 8;
+    int64_t tile = CACHE / (bytes + 4) / LANES * LANES;
+    return tile > BLOCK ? BLOCK : tile < LEAST_TILE ? LEAST_TILE : tile;
+}
+
 static void choose_tile(writing *c) {
     int64_t n = c->nest[0].dim[c->ndim - 1];
     for (int i = 0; i < c->loops; i++)
         if (has_lanes(c, i)) c->tile = BLOCK;
-    if (c->loops > 1) c->tile = TILE;
-    if (c->tile >= n) c->tile = c->loops > 1 || c->tile ? n : 0;
+    if (c->loops > 1) c->tile = tile_of_loops(c);
+    if (c->tile > n) c->tile = n;
 }
 
 /* ---- pointers and elements --------------------------------------------------------------------------------------- */
@@ -382,8 +391,8 @@ static void begin(writing *c, const ad__step *step) {
     c->ndim = c->nest[0].ndim;
     find_reductions(c);
     cut_loops(c);
-    choose_tile(c);
     find_readers(c);
+    choose_tile(c);
 }
 
 void ad__write_nests(ad__writer *w, const ad__step *step) {

@@ -173,13 +173,20 @@ static bool repeats(const ad__nest *n, const ad__map *m) {
     return false;
 }
 
+/* Where the gradient of a nest's result is; AD__NOWHERE if there is none. */
+static ad__place gradient_of(const pass *p, const ad__nest *n) {
+    const ad__buffer *x = &p->e->buffers.at[ad__buffer_of(n->out.at)];
+    if (x->cells) return p->cells.at[x->grad];
+    return x->grad ? ad__place_of(x->grad, ad__offset_of(n->out.at)) : AD__NOWHERE;
+}
+
 /* Appends the nest that adds the slope by operand k to `to`, in the way that `kind` says. */
 static void slope_nest(pass *p, int64_t at, int k, ad__nest_kind kind, ad__map to) {
     ad_emit *e = p->e;
     ad__nest n = e->nests.at[at];
     int slope = e->forms.at[n.form].slope[k], unit = slope == AD__UNIT_SLOPE;
     ad__map g = n.out;
-    g.at = ad__place_of(e->buffers.at[ad__buffer_of(n.out.at)].grad, ad__offset_of(n.out.at));
+    g.at = gradient_of(p, &n);
     int form = unit ? ad__copy_form(e, dtype_of(e, to.at)) : slope;
     ad__nest *s = ad__nest_add(e, kind, form, n.ndim, n.dim);
     if (s == NULL) return;
@@ -212,10 +219,16 @@ static void reverse_operand(pass *p, int64_t at, int k) {
 }
 
 /* The gradient of what was overwritten is 0. */
-static void clear_overwritten(ad_emit *e, const ad__nest *n, int grad) {
-    int zero = ad__form_make(e, "0", 0, e->buffers.at[grad].dtype, "0", 1, "");
+static void clear_overwritten(pass *p, const ad__nest *n) {
+    ad_emit *e = p->e;
+    const ad__buffer *x = &e->buffers.at[ad__buffer_of(n->out.at)];
+    if (x->cells) {
+        p->cells.at[x->grad] = AD__NOWHERE;
+        return;
+    }
+    int zero = ad__form_make(e, "0", 0, x->dtype, "0", 1, "");
     ad__map out = n->out;
-    out.at = ad__place_of(grad, ad__offset_of(out.at));
+    out.at = gradient_of(p, n);
     ad__nest *z = ad__nest_add(e, AD__SET, zero, n->ndim, n->dim);
     if (z) z->out = out;
 }
@@ -223,11 +236,10 @@ static void clear_overwritten(ad_emit *e, const ad__nest *n, int grad) {
 static void reverse_nest(pass *p, int64_t at) {
     ad_emit *e = p->e;
     ad__nest n = e->nests.at[at];
-    int grad = n.kind == AD__CALL ? 0 : e->buffers.at[ad__buffer_of(n.out.at)].grad;
-    if (grad == 0) return;
+    if (n.kind == AD__CALL || gradient_of(p, &n) == AD__NOWHERE) return;
     for (int k = 0; k < n.n && k < 3 && e->code == AD_OK; k++)
         if (e->forms.at[n.form].slope[k] != AD__ZERO_SLOPE && needs_place(p, n.in[k].at)) reverse_operand(p, at, k);
-    if (n.overwrites) clear_overwritten(e, &n, grad);
+    if (n.overwrites) clear_overwritten(p, &n);
 }
 
 /* ---- the pass ---------------------------------------------------------------------------------------------------- */
@@ -241,6 +253,7 @@ static int begin(pass *p) {
     for (size_t i = 0; i < n; i++) p->grad[i] = AD__NOWHERE;
     for (int64_t b = 0; b < e->buffers.n; b++) {
         ad__buffer *x = &e->buffers.at[b];
+        x->cells |= x->kind == AD__WORK && x->size == 1;
         if (!x->cells) continue;
         if (!AD__RESERVE(e->g, &p->cells, x->size)) return e->code = AD_ENOMEM;
         x->grad = (int)p->cells.n;
