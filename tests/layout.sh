@@ -14,7 +14,7 @@ private() {
     ops/kernels/*) echo autodiff/base ops/kernels/base ops/kernels/reduce ops/kernels/shape ops/kernels/linalg ;;
     ops/base) echo autodiff/base autodiff/graph autodiff/pass ops/kernels/base ;;
     ops/functional) echo autodiff/base autodiff/graph autodiff/pass ops/base ;;
-    ops/compile) echo autodiff/base autodiff/graph autodiff/pass ops/kernels/base ;;
+    ops/compile) echo autodiff/base autodiff/graph autodiff/pass ops/kernels ;;
     ops/*) echo autodiff/base autodiff/graph ops/base ops/kernels ;;
     nn/module | nn/data) echo nn/kernels ;;
     nn/layers | nn/file) echo nn/module ;;

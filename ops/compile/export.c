@@ -377,6 +377,7 @@ static void write_source(const ad__file *x, const ad__writer *w, ad__text *t) {
     ad__text_put(t, "/* %s: made by autodiff %s from a recorded graph; see %.*sh. */\n", base, ad_version(),
                  (int)strlen(base) - 1, base);
     ad__text_put(t, "#include <float.h>\n#include <math.h>\n\n#include \"%.*sh\"\n\n", (int)strlen(base) - 1, base);
+    ad__text_put(t, "#ifdef %s\n#include <cblas.h>\n#endif\n\n", x->cblas);
     ad__text_add(t, x->constants.at, x->constants.n);
     ad__write_macros(w, t);
     add_indented(t, &w->kernels, 0);
@@ -416,7 +417,7 @@ static int make_file(ad__file *x, const ad_export_function *given) {
     x->f = ad_scope_zalloc(x->g, (size_t)x->k * sizeof *x->f);
     ad__writer *w = ad__writer_new(x->g, x->prefix, write_address, NULL);
     if (x->f == NULL || w == NULL) return AD_ENOMEM;
-    w->portable = true;
+    w->portable = true, w->cblas = x->cblas;
     int rc = AD_OK;
     for (int i = 0; i < x->k && rc == AD_OK; i++) {
         rc = begin_function(x, &x->f[i], &given[i], i);
@@ -458,6 +459,9 @@ static int export_functions(const char *path, const char *name, int k, const ad_
     for (int i = 0; i < k && rc == AD_OK; i++) rc = check_function(&x, &f[i]);
     if (rc != AD_OK) return rc;
     snprintf(x.prefix, sizeof x.prefix, "%s_", name);
+    snprintf(x.cblas, sizeof x.cblas, "%s_CBLAS", name);
+    for (char *p = x.cblas; *p; p++)
+        if (*p >= 'a' && *p <= 'z') *p = (char)(*p - 'a' + 'A');
     ad_mark m = ad_begin(x.g);
     rc = make_file(&x, f);
     ad_end(x.g, m);

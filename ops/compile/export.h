@@ -45,7 +45,7 @@ typedef struct {
     ad_graph *g;
     const char *caller;
     const char *path, *name;
-    char prefix[AD__NAME_SIZE]; /* NAME_ */
+    char prefix[AD__NAME_SIZE], cblas[AD__NAME_SIZE + 8]; /* "name_", "NAME_CBLAS" */
     ad_export_opts o;
     ad__exported *f;
     int k;

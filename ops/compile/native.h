@@ -9,6 +9,8 @@
 typedef struct ad__host ad__host;
 struct ad__host {
     int (*call)(ad__host *h, long op, void **at);
+    /* By dtype: C [n,m] = A B, or C + A B, row-major; see ops/kernels/linalg/gemm.h. */
+    void (*gemm[2])(int ta, int tb, long n, long m, long k, const void *a, const void *b, int adds, void *c);
 };
 typedef int ad__native(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work,
                        ad__host *host);

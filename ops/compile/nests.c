@@ -401,6 +401,9 @@ void ad__write_nests(ad__writer *w, const ad__step *step) {
         write_call(w, first);
         return;
     }
+    bool product = step->n == 1 && ad__write_product(w, first);
+    if (product && !w->portable) return;
+    if (product) ad__text_put(&w->calls, "#else\n");
     writing *c = ad_buffer_take(w->e->g, sizeof *c);
     if (c == NULL) {
         w->e->code = AD_ENOMEM;
@@ -414,4 +417,5 @@ void ad__write_nests(ad__writer *w, const ad__step *step) {
     write_loops(c);
     ad_buffer_give(w->e->g, c, sizeof *c);
     ad__function_end(w, -1, -1);
+    if (product) ad__text_put(&w->calls, "#endif\n");
 }

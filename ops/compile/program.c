@@ -7,6 +7,7 @@
 #include "autodiff/pass/pass.h"
 #include "ops/compile/native.h"
 #include "ops/compile/source.h"
+#include "ops/kernels/linalg/gemm.h"
 
 /* An argument or output of the compiled function: one array, or consecutive numbers. */
 typedef struct {
@@ -68,7 +69,8 @@ static size_t up(size_t n) { return (n + 63) & ~(size_t)63; }
 /* Lays out the work memory: pointers, copies of groups, numbers of leaves, then the arrays of the source. */
 static void lay_out(ad_program *p, size_t arrays) {
     size_t at = up((size_t)(p->n_in + p->n_out + p->n_leaves + 2) * sizeof(void *));
-    for (int i = 0; i < p->n_in; i++) p->in[i].buffer = at, at = up(at + p->in[i].size * (size_t)p->in[i].n);
+    for (int i = 0; i < p->n_in; i++)
+        if (p->in[i].n > 1) p->in[i].buffer = at, at = up(at + p->in[i].size * (size_t)p->in[i].n);
     for (int i = 0; i < p->n_out; i++) p->out[i].buffer = at, at = up(at + p->out[i].size * (size_t)p->out[i].n);
     for (int t = 0; t < 2; t++) p->scalars_at[t] = at, at = up(at + (size_t)p->n_scalars[t] * sizeof(double));
     p->arrays_at = at;
@@ -165,13 +167,21 @@ static int call_op(ad__host *host, long k, void **at) {
     return rc;
 }
 
+static void gemm_f32(int ta, int tb, long n, long m, long k, const void *a, const void *b, int adds, void *c) {
+    ad__gemm_f32(ta, tb, n, m, k, a, b, (float)adds, c);
+}
+
+static void gemm_f64(int ta, int tb, long n, long m, long k, const void *a, const void *b, int adds, void *c) {
+    ad__gemm_f64(ta, tb, n, m, k, a, b, adds, c);
+}
+
 static void close_program(void *memory) { ad__native_close(*(void **)memory); }
 
 static ad_program *program_new(int m, ad_var *const ys[], int n, ad_var *const xs[]) {
     ad_graph *g = ad__owner(ys[0]);
     ad_program *p = ad_scope_zalloc(g, sizeof *p);
     if (p == NULL) return NULL;
-    *p = (ad_program){ .host = { call_op }, .g = g, .n = n, .m = m };
+    *p = (ad_program){ .host = { call_op, { gemm_f32, gemm_f64 } }, .g = g, .n = n, .m = m };
     p->handle = ad_scope_closing(g, sizeof(void *), close_program);
     if (p->handle) *(void **)p->handle = NULL;
     p->xs = keep_copy(p, xs, n, sizeof *xs), p->ys = keep(p, m + n, sizeof *ys), p->saved = keep(p, n, sizeof(void *));

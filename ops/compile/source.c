@@ -194,7 +194,9 @@ int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to
     ad__writer *w = ad__writer_new(e->g, "", write_address, NULL);
     if (w == NULL || ad__write_program(w, e, s)) return w ? e->code : AD_ENOMEM;
     ad__text_put(to, "#include <float.h>\n#include <math.h>\n"
-                     "typedef struct host host;\nstruct host { int (*call)(host *h, long op, void **at); };\n");
+                     "typedef struct host host;\nstruct host {\nint (*call)(host *h, long op, void **at);\n"
+                     "void (*gemm[2])(int ta, int tb, long n, long m, long k, const void *a, const void *b, int adds, "
+                     "void *c);\n};\n");
     ad__text_add(to, vector_names, (int64_t)strlen(vector_names));
     ad__write_macros(w, to);
     ad__write_constants(w, to);

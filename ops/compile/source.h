@@ -28,6 +28,7 @@ struct ad__writer {
     ad__address_fn *address;
     const void *context; /* for it */
     const char *prefix; /* of the names of functions and constants */
+    const char *cblas; /* the macro that a portable source calls a BLAS under */
     bool portable;    /* C99 that stands alone: no functions of the compiler's, sums in the dtype of their numbers */
     int part;         /* of the constant arrays in the source: numbers0, tables0 */
     bool numbers_used; /* numbers that are read as an array */
@@ -54,6 +55,10 @@ void ad__function_end(ad__writer *w, int64_t n, int64_t table);
 /* instructions.c, nests.c: the function and the call of a step. */
 void ad__write_run(ad__writer *w, const ad__segment *g);
 void ad__write_nests(ad__writer *w, const ad__step *step);
+
+/* product.c: writes a call of a BLAS if the nest is a product of matrices; false if it is not. For a portable source it
+   stands after #ifdef, and the caller adds the rest. */
+bool ad__write_product(ad__writer *w, const ad__nest *n);
 
 /* A writer in the memory of the open scope. NULL if memory is short. */
 ad__writer *ad__writer_new(ad_graph *g, const char *prefix, ad__address_fn *address, const void *context);
