@@ -75,6 +75,7 @@ typedef struct {
     bool gradient;           /* of ad_export_c: the file has a second function, NAME_gradient */
     bool separate;           /* constant arrays go to a file of their own, PATH with _weights before .c */
     bool no_test;            /* leaves out the main below */
+    const char *caller;      /* the function that errors name. NULL: the one that was called */
     int n_arrays;
     const ad_export_array *arrays;
 } ad_export_opts;

@@ -190,7 +190,7 @@ static ad_var *predict(exported *e) {
 }
 
 static ad_export_opts file_opts(const exported *e) {
-    return (ad_export_opts){ .number = e->o->number, .separate = e->o->separate, .no_test = e->o->no_test };
+    return (ad_export_opts){ .caller = "export_c", .number = e->o->number, .separate = e->o->separate, .no_test = e->o->no_test };
 }
 
 static int write_prediction(exported *e, const char *path, const char *name) {

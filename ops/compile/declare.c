@@ -167,7 +167,8 @@ void ad__write_test(const ad__file *x, ad__text *t) {
             if (a->out) write_test_array(x, &x->f[i], a, true, t);
         }
     ad__text_put(t, "static %s test_work[%lld];\n\n", type, (long long)work);
-    ad__text_put(t, differ, type, type, ad__work_dtype(x) == AD_F32 ? "1e-4" : "1e-9");
+    bool is_f32 = ad__work_dtype(x) == AD_F32 || ad_dtype_of(x->f[0].results[0]) == AD_F32;
+    ad__text_put(t, differ, type, type, is_f32 ? "1e-4" : "1e-9");
     ad__text_put(t, "\nint main(void) {\n    int failed = 0;\n");
     for (int i = 0; i < x->k; i++) write_check(&x->f[i], t);
     ad__text_put(t, "    return failed;\n}\n#endif\n");

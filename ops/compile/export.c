@@ -449,11 +449,13 @@ static int check_arrays(const ad__file *x) {
 
 static int export_functions(const char *path, const char *name, int k, const ad_export_function *f, ad_export_opts o,
                             const char *caller) {
-    if (k < 1 || f == NULL || f[0].m < 1 || f[0].ys == NULL || ad__absent(f[0].ys[0]))
-        return k >= 1 && f && f[0].m >= 1 && f[0].ys ? ad_refuse_nil(f[0].ys[0], caller) : AD_EVALUE;
+    if (o.caller) caller = o.caller;
+    if (k < 1 || f == NULL) return AD_EVALUE;
+    int rc = ad__check_program(f[0].m, f[0].ys, f[0].n, f[0].xs, caller);
+    if (rc != AD_OK) return rc;
     ad__file x = { .g = ad__owner(f[0].ys[0]), .caller = caller, .path = path, .name = name, .o = o, .k = k };
     x.constants.g = x.weights.g = x.g;
-    int rc = check_path(&x);
+    rc = check_path(&x);
     if (rc == AD_OK) rc = check_name(x.g, caller, name);
     if (rc == AD_OK) rc = check_arrays(&x);
     for (int i = 0; i < k && rc == AD_OK; i++) rc = check_function(&x, &f[i]);

@@ -8,10 +8,16 @@
 #include "ops/compile/export.h"
 
 #if defined(__unix__) || defined(__APPLE__)
+#include <sys/stat.h>
 #include <unistd.h>
 static long process_number(void) { return (long)getpid(); }
+static bool is_folder(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
 #else
 static long process_number(void) { return 0; }
+static bool is_folder(const char *path) { return path == NULL; }
 #endif
 
 enum { PATH_SIZE = 4096 + 32 };
@@ -44,6 +50,8 @@ static void remove_temporaries(int n, char *const paths[]) {
 
 int ad__write_files(ad_graph *g, const char *caller, int n, char *const paths[], const ad__text texts[]) {
     char temporary[PATH_SIZE];
+    for (int i = 0; i < n; i++)
+        if (is_folder(paths[i])) return fail(g, caller, paths[i], EISDIR);
     for (int i = 0; i < n; i++) {
         int fault = temporary_name(temporary, paths[i]) ? write_file(temporary, &texts[i]) : ENAMETOOLONG;
         if (fault == 0) continue;

@@ -69,6 +69,7 @@ static void cut_loops(writing *c) {
 }
 
 static bool has_lanes(const writing *c, int loop) {
+    if (c->w->portable) return false;
     for (int k = 0; k < c->n; k++)
         if (c->loop[k] == loop && c->from[k] >= 0 && c->nest[k].dim[c->ndim - 1] >= 2 * LANES) return true;
     return false;

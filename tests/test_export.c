@@ -1,0 +1,443 @@
+/* test_export.c: recorded graphs as C files: each file's own test under several compilers, what it may contain, training
+   without the library, and failures. */
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "autodiff/extend.h"
+#include "nn/nn.h"
+#include "ops/compile.h"
+#include "tests/common.h"
+
+/* ---- compiling what was written ------------------------------------------------------------------------------------ */
+
+/* Under an emulator the system's compiler makes code for another processor. */
+static void need_compiler(void) {
+    if (getenv("TEST_UNDER")) skip();
+}
+
+/* The exit status of a command of the shell. */
+static int run(const char *format, ...) {
+    char command[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    int status = system(command);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static bool has(const char *program) { return run("command -v %s >/dev/null 2>&1", program) == 0; }
+
+static const char *const compilers[] = { "gcc", "clang", "tcc" };
+static const char strict[] = "-std=c99 -pedantic -Wall -Wextra -Werror";
+
+/* Compiles files of test_folder under each compiler there is and runs the program. Returns its greatest status. */
+static int greatest_status(const char *files, const char *flags) {
+    int greatest = -1;
+    for (size_t i = 0; i < sizeof compilers / sizeof *compilers; i++) {
+        if (!has(compilers[i])) continue;
+        int made = run("cd %s && %s %s -O1 %s %s -o program -lm", test_folder, compilers[i], strict, flags, files);
+        if (made != 0) fail_msg("%s does not take %s %s", compilers[i], flags, files);
+        int status = run("cd %s && ./program", test_folder);
+        greatest = status > greatest ? status : greatest;
+        run("rm -f %s/program", test_folder);
+    }
+    assert_true(greatest >= 0);
+    return greatest;
+}
+
+static char *read_file(const char *name) {
+    FILE *f = fopen(path_of(name), "rb");
+    assert_non_null(f);
+    fseek(f, 0, SEEK_END);
+    size_t n = (size_t)ftell(f);
+    char *text = calloc(n + 1, 1);
+    rewind(f);
+    assert_int_equal(fread(text, 1, n, f), n);
+    fclose(f);
+    return text;
+}
+
+static void write_text(const char *name, const char *text) {
+    FILE *f = fopen(path_of(name), "wb");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void remove_all(void) { run("rm -rf %s/*", test_folder); }
+
+static void assert_file_contains(const char *name, const char *part) {
+    char *text = read_file(name);
+    assert_contains(text, part);
+    free(text);
+}
+
+static void assert_file_lacks(const char *name, const char *part) {
+    char *text = read_file(name);
+    if (strstr(text, part)) fail_msg("%s contains %s", name, part);
+    free(text);
+}
+
+/* ---- graphs --------------------------------------------------------------------------------------------------------- */
+
+static ad_var *filled(ad_graph *g, ad_dtype t, ad_shape s, double first) {
+    ad_var *x = ad_require_grad(ad_zeros(g, AD_F64, s));
+    double *v = ad_data_mut(x);
+    for (int64_t i = 0; i < ad_numel(x); i++) v[i] = sin(first + 1.7 * (double)i);
+    return t == AD_F64 ? x : ad_tensor(g, t, ad_data(ad_cast(x, t)), s);
+}
+
+/* Rosenbrock's function of n numbers. */
+static ad_var *rosenbrock(ad_graph *g, int n, ad_var *xs[]) {
+    ad_var *sum = NULL;
+    for (int i = 0; i < n; i++) xs[i] = ad_param(g, AD_F64, &(double){ 0.3 + 0.01 * i }, AD_SCALAR);
+    for (int i = 0; i + 1 < n; i++) {
+        ad_var *a = ad_sub(xs[i + 1], ad_square(xs[i])), *b = ad_adds(ad_neg(xs[i]), 1);
+        ad_var *term = ad_add(ad_muls(ad_square(a), 100), ad_square(b));
+        sum = sum ? ad_add(sum, term) : term;
+    }
+    return sum;
+}
+
+/* Arrays with broadcasting, slices, a reduction in rows and one in columns, and a leaf that is a constant. */
+static ad_var *arrays(ad_graph *g, ad_dtype t, ad_var *xs[2]) {
+    xs[0] = ad_name(filled(g, t, AD_SHAPE(6, 40), 0.1), "input"), xs[1] = ad_name(filled(g, t, AD_SHAPE(40), 0.5), "gain");
+    ad_var *c = filled(g, t, AD_SHAPE(6, 1), 0.9);
+    ad_var *a = ad_tanh(ad_add(ad_mul(xs[0], xs[1]), c)), *rows = ad_sum_axis(a, 1, false);
+    ad_var *columns = ad_sum_axis(ad_exp(ad_muls(a, 0.3)), 0, false);
+    ad_var *part = ad_slice(columns, 0, 3, 37, 2);
+    return ad_add(ad_mean(ad_square(rows)), ad_sum(ad_mul(part, part)));
+}
+
+/* ---- files that pass their own test ---------------------------------------------------------------------------------- */
+
+static void numbers_become_loops(void **state) {
+    (void)state;
+    need_compiler();
+    ad_graph *g = ad_graph_new();
+    ad_var *xs[200], *y = rosenbrock(g, 200, xs);
+    assert_int_equal(ad_export_c(path_of("rosen.c"), "rosen", y, 200, xs, (ad_export_opts){ .gradient = true }), AD_OK);
+    assert_ok(g);
+    assert_int_equal(greatest_status("rosen.c", "-DROSEN_TEST"), 0);
+    assert_file_contains("rosen.h", "void rosen_gradient(const double *x, double *y, double *dx, double *work);");
+    assert_file_contains("rosen.h", "#define ROSEN_X 200\n");
+    char *text = read_file("rosen.c");
+    assert_true(strlen(text) < 40000); /* most of it the test's numbers */
+    free(text), remove_all();
+    ad_graph_free(g);
+}
+
+static void arrays_of_both_dtypes(void **state) {
+    (void)state;
+    need_compiler();
+    static const struct {
+        ad_dtype t;
+        ad_export_number number;
+        const char *type;
+    } cases[] = { { AD_F32, AD_EXPORT_AS_IS, "float" }, { AD_F64, AD_EXPORT_AS_IS, "double" },
+                  { AD_F64, AD_EXPORT_FLOAT, "float" }, { AD_F32, AD_EXPORT_DOUBLE, "double" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *xs[2], *y = arrays(g, cases[i].t, xs);
+        char line[128];
+        ad_export_opts o = { .gradient = true, .number = cases[i].number, .separate = i % 2 };
+        assert_int_equal(ad_export_c(path_of("a.c"), "a", y, 2, xs, o), AD_OK);
+        snprintf(line, sizeof line, "void a(const %s *input, const %s *gain, %s *y, %s *work);", cases[i].type,
+                 cases[i].type, cases[i].type, cases[i].type);
+        assert_file_contains("a.h", line);
+        assert_int_equal(greatest_status(o.separate ? "a.c a_weights.c" : "a.c", "-DA_TEST"), 0);
+        remove_all();
+        ad_graph_free(g);
+    }
+}
+
+/* The file's test fails when a constant of the file is another one. */
+static void the_test_in_a_file_can_fail(void **state) {
+    (void)state;
+    need_compiler();
+    ad_graph *g = ad_graph_new();
+    ad_var *x = filled(g, AD_F64, AD_SHAPE(7), 0.2);
+    ad_var *y = ad_sum(ad_mul(ad_square(x), ad_tensor(g, AD_F64, (double[]){ 1, 2, 3, 4, 5, 6, 7 }, AD_SHAPE(7))));
+    assert_int_equal(ad_export_c(path_of("f.c"), "f", y, 1, &x, (ad_export_opts){ .gradient = true }), AD_OK);
+    assert_int_equal(greatest_status("f.c", "-DF_TEST"), 0);
+    char *text = read_file("f.c"), *seven = strstr(text, "7.0");
+    assert_non_null(seven);
+    *seven = '9';
+    write_text("f.c", text);
+    assert_int_equal(greatest_status("f.c", "-DF_TEST"), 1);
+    free(text), remove_all();
+    ad_graph_free(g);
+}
+
+/* No calls but of math.h, and no variables: only functions and constants are in the object. */
+static void files_stand_alone(void **state) {
+    (void)state;
+    need_compiler();
+    if (!has("nm")) skip();
+    ad_graph *g = ad_graph_new();
+    ad_var *xs[2], *y = arrays(g, AD_F32, xs);
+    assert_int_equal(ad_export_c(path_of("a.c"), "a", y, 2, xs, (ad_export_opts){ .gradient = true }), AD_OK);
+    static const char *const words[] = { "malloc", "stdio", "printf", "stdlib" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) assert_file_lacks("a.c", words[i]);
+    assert_int_equal(run("cd %s && cc %s -O2 -c a.c -o a.o && nm a.o > symbols", test_folder, strict), 0);
+    assert_int_equal(run("cd %s && grep -q ' T a$' symbols && grep -q ' T a_gradient$' symbols", test_folder), 0);
+    assert_int_equal(run("cd %s && grep -q ' [BbDdC] ' symbols", test_folder), 1);
+    assert_int_equal(run("cd %s && grep ' U ' symbols | grep -qv 'expf\\|tanhf\\|fabs\\|mem\\|GLOBAL'", test_folder), 1);
+    remove_all();
+    ad_graph_free(g);
+}
+
+static void a_blas_is_optional(void **state) {
+    (void)state;
+    need_compiler();
+    ad_graph *g = ad_graph_new();
+    ad_var *xs[2] = { filled(g, AD_F64, AD_SHAPE(24, 30), 0.3), filled(g, AD_F64, AD_SHAPE(20, 30), 0.7) };
+    ad_var *y = ad_sum(ad_square(ad_affine(xs[0], xs[1], NULL)));
+    int rc = ad_export_c(path_of("p.c"), "p", y, 2, xs, (ad_export_opts){ .gradient = true });
+    assert_ok(g), assert_int_equal(rc, AD_OK);
+    assert_int_equal(greatest_status("p.c", "-DP_TEST"), 0);
+    assert_file_contains("p.c", "cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, 24, 20, 30, 1, ");
+    if (run("pkg-config --exists openblas") == 0) {
+        assert_int_equal(run("cd %s && cc %s -O1 -DP_TEST -DP_CBLAS $(pkg-config --cflags openblas) p.c -o program "
+                             "$(pkg-config --libs openblas) -lm && ./program", test_folder, strict), 0);
+    }
+    remove_all();
+    ad_graph_free(g);
+}
+
+/* ---- several functions, arrays that are updated ----------------------------------------------------------------------- */
+
+/* u' = u + h v, v' = v - h u, in place, and a swap of two arrays: all is read before anything is replaced. */
+static void arrays_are_updated(void **state) {
+    (void)state;
+    need_compiler();
+    ad_graph *g = ad_graph_new();
+    ad_var *u = filled(g, AD_F64, AD_SHAPE(5), 0.1), *v = filled(g, AD_F64, AD_SHAPE(5), 0.6);
+    ad_var *a = ad_param(g, AD_F64, &(double){ 3 }, AD_SCALAR), *b = ad_param(g, AD_F64, &(double){ 4 }, AD_SCALAR);
+    ad_var *step[] = { ad_add(u, ad_muls(v, 0.1)), ad_sub(v, ad_muls(u, 0.1)) }, *swapped[] = { b, a, ad_mul(a, b) };
+    ad_var *state_in[] = { u, v }, *pair[] = { a, b }, *exchanged[] = { v, u };
+    const char *const state_names[] = { "state", "state" }, *const pair_names[] = { "pair", "pair", "product" };
+    const ad_export_function f[] = {
+        { .name = "step", .m = 2, .ys = step, .y_names = state_names, .n = 2, .xs = state_in, .x_names = state_names },
+        { .name = "swap", .m = 3, .ys = swapped, .y_names = pair_names, .n = 2, .xs = pair, .x_names = pair_names },
+        { .name = "exchange", .m = 2, .ys = exchanged, .y_names = state_names, .n = 2, .xs = state_in,
+          .x_names = state_names },
+    };
+    const ad_export_array start = { "start", 2, state_in };
+    ad_export_opts o = { .n_arrays = 1, .arrays = &start };
+    assert_int_equal(ad_export_functions(path_of("s.c"), "s", 3, f, o), AD_OK);
+    assert_file_contains("s.h", "void s_step(double *state, double *work);");
+    assert_file_contains("s.h", "void s_swap(double *pair, double *product, double *work);");
+    assert_file_contains("s.h", "extern const double s_start[10];");
+    assert_file_contains("s.h", "state [10]: [5], [5], updated");
+    assert_int_equal(greatest_status("s.c", "-DS_TEST"), 0);
+    remove_all();
+    ad_graph_free(g);
+}
+
+/* ---- networks ---------------------------------------------------------------------------------------------------------- */
+
+static nn_module *network(ad_graph *g, ad_dtype t) {
+    ad_seed(g, 3);
+    return nn_sequential(g, nn_linear(g, t, 6, 9, true), nn_tanh(g), nn_linear(g, t, 9, 4, true));
+}
+
+static void a_network_predicts_without_the_library(void **state) {
+    (void)state;
+    need_compiler();
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *net = network(g, t);
+        ad_var *x = filled(g, t, AD_SHAPE(3, 6), 0.2);
+        assert_int_equal(nn_export_c(path_of("net.c"), "net", net, x, (nn_export_opts){ .separate = true }), AD_OK);
+        assert_ok(g), assert_true(nn_training(net));
+        assert_int_equal(greatest_status("net.c net_weights.c", "-DNET_TEST"), 0);
+        remove_all();
+        ad_graph_free(g);
+    }
+}
+
+/* Five steps by the file, printed, beside five of the optimiser. */
+static void train_both(nn_module *net, nn_optim *opt, nn_loss_fn *loss, ad_var *x, ad_var *target, double tol) {
+    ad_graph *g = nn_graph_of(net);
+    nn_export_opts o = { .optim = opt, .loss = loss, .target = target };
+    int rc = nn_export_c(path_of("net.c"), "net", net, x, o);
+    assert_ok(g), assert_int_equal(rc, AD_OK);
+    bool has_state = run("grep -q NET_STEP_STATE %s", path_of("net.h")) == 0;
+    FILE *f = fopen(path_of("main.c"), "w");
+    fprintf(f, "#include <stdio.h>\n#include \"net.h\"\nint main(void) {\n    double w[NET_WEIGHTS], work[NET_STEP_WORK];\n"
+               "    double loss, lr = %.17g;\n", nn_lr(opt));
+    if (has_state) fprintf(f, "    double state[NET_STEP_STATE] = { 0 };\n");
+    fprintf(f, "    double x[] = {");
+    for (int64_t i = 0; i < ad_numel(x); i++) fprintf(f, " %.17g,", ad_at(x, i));
+    fprintf(f, " }, t[] = {");
+    for (int64_t i = 0; i < ad_numel(target); i++) fprintf(f, " %.17g,", ad_at(target, i));
+    fprintf(f, " };\n    for (int i = 0; i < NET_WEIGHTS; i++) w[i] = net_weights[i];\n"
+               "    for (int i = 0; i < 5; i++) net_step(w, %sx, t, &lr, &loss, work), printf(\"%%.17g\\n\", loss);\n"
+               "    for (int i = 0; i < NET_WEIGHTS; i++) printf(\"%%.17g\\n\", w[i]);\n    return 0;\n}\n",
+            has_state ? "state, " : "");
+    fclose(f);
+    assert_int_equal(greatest_status("net.c", "-DNET_TEST"), 0);
+    assert_int_equal(run("cd %s && cc %s net.c main.c -lm -o program && ./program > out", test_folder, strict), 0);
+    f = fopen(path_of("out"), "r");
+    double got;
+    for (int i = 0; i < 5; i++) {
+        ad_mark m = ad_begin(g);
+        nn_zero_grad(opt);
+        ad_var *l = loss(nn_apply(net, x), target);
+        assert_int_equal(ad_backward(l), AD_OK);
+        assert_int_equal(fscanf(f, "%lf", &got), 1);
+        assert_close(got, ad_item(l), tol);
+        assert_int_equal(nn_step(opt), AD_OK);
+        ad_end(g, m);
+    }
+    for (int i = 0; i < nn_parameter_count(net); i++) {
+        ad_var *p = nn_parameter_at(net, i).var;
+        for (int64_t k = 0; k < ad_numel(p); k++) {
+            assert_int_equal(fscanf(f, "%lf", &got), 1);
+            assert_close(got, ad_at(p, k), tol);
+        }
+    }
+    fclose(f);
+    remove_all();
+}
+
+static void a_network_is_trained_without_the_library(void **state) {
+    (void)state;
+    need_compiler();
+    for (int i = 0; i < 5; i++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *net = network(g, AD_F64);
+        ad_var *x = filled(g, AD_F64, AD_SHAPE(3, 6), 0.2), *target = filled(g, AD_F64, AD_SHAPE(3, 4), 0.4);
+        nn_optim *opt = i == 0   ? nn_sgd(net, (nn_sgd_opts){ .lr = 0.1 })
+                        : i == 1 ? nn_sgd(net, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9, .weight_decay = 0.01 })
+                        : i == 2 ? nn_sgd(net, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9, .nesterov = true })
+                        : i == 3 ? nn_adam(net, (nn_adam_opts){ .lr = 0.01, .weight_decay = 0.1 })
+                                 : nn_adamw(net, (nn_adam_opts){ .lr = 0.01 });
+        if (i == 4) assert_int_equal(nn_group(opt, (nn_group_opts){ .ending = "bias", .lr = 0.005 }), 1);
+        train_both(net, opt, nn_mse, x, target, 1e-11);
+        ad_graph_free(g);
+    }
+}
+
+static void training_that_has_no_form_is_refused(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *net = network(g, AD_F32);
+    ad_var *x = filled(g, AD_F32, AD_SHAPE(3, 6), 0.2), *target = filled(g, AD_F32, AD_SHAPE(3, 4), 0.4);
+    const struct {
+        nn_export_opts o;
+        int code;
+        const char *text;
+    } cases[] = {
+        { { .optim = nn_lion(net, (nn_lion_opts){ 0 }), .loss = nn_mse, .target = target }, AD_EABSENT, "lion" },
+        { { .optim = nn_adam(net, (nn_adam_opts){ .amsgrad = true }), .loss = nn_mse, .target = target }, AD_EABSENT,
+          "amsgrad" },
+        { { .optim = nn_sgd(net, (nn_sgd_opts){ .lr = 1, .momentum = 0.5, .dampening = 0.1 }), .loss = nn_mse,
+            .target = target },
+          AD_EABSENT, "dampening" },
+        { { .loss = nn_mse, .target = target }, AD_EVALUE, "needs an optimiser" },
+        { { .optim = nn_sgd(net, (nn_sgd_opts){ .lr = 1 }), .loss = nn_mse, .target = x }, AD_ESHAPE, "mse" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(nn_export_c(path_of("net.c"), "net", net, x, cases[i].o), cases[i].code);
+        assert_contains(ad_error(g), cases[i].text), ad_clear_error(g);
+        assert_int_equal(access(path_of("net.c"), F_OK), -1);
+    }
+    assert_int_equal(nn_export_c(path_of("net.c"), "net", NULL, x, (nn_export_opts){ 0 }), AD_EVALUE);
+    ad_clear_error(g);
+    nn_module *random = nn_sequential(g, nn_linear(g, AD_F32, 6, 4, true), nn_dropout(g, 0.5));
+    nn_export_opts o = { .optim = nn_sgd(random, (nn_sgd_opts){ .lr = 1 }), .loss = nn_mse, .target = target };
+    assert_int_equal(nn_export_c(path_of("net.c"), "net", random, x, o), AD_EABSENT);
+    assert_contains(ad_error(g), "export_c: the op dropout, which net_step needs, has no form in C");
+    ad_graph_free(g);
+}
+
+/* ---- wrong calls, files that cannot be written -------------------------------------------------------------------------- */
+
+static void wrong_arguments_are_errors(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_name(filled(g, AD_F64, AD_SHAPE(3), 0.1), "x"), *y = ad_sum(ad_square(x)), *two[] = { x, x };
+    ad_var *single = ad_cast(y, AD_F32), *b = filled(g, AD_F64, AD_SHAPE(3), 0.1);
+    const char *c = path_of("f.c");
+    const ad_export_opts plain = { 0 }, gradient = { .gradient = true };
+    const char *const names[] = { "1x", "a b", "int", "work", "", NULL, "_x", "a-b", "class" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_int_equal(ad_export_c(c, names[i], y, 1, &x, plain), AD_EVALUE);
+        assert_contains(ad_error(g), "export_c: the name"), ad_clear_error(g);
+    }
+    assert_int_equal(ad_export_c("f.h", "f", y, 1, &x, plain), AD_EVALUE), ad_clear_error(g);
+    assert_int_equal(ad_export_c(NULL, "f", y, 1, &x, plain), AD_EVALUE), ad_clear_error(g);
+    assert_int_equal(ad_export_c(c, "f", NULL, 1, &x, plain), AD_EVALUE);
+    assert_int_equal(ad_export_c(c, "f", ad_nil(g), 1, &x, plain), AD_EVALUE), ad_clear_error(g);
+    assert_int_equal(ad_export_c(c, "f", y, 2, two, plain), AD_EVALUE);
+    assert_contains(ad_error(g), "xs[1] is given twice"), ad_clear_error(g);
+    assert_int_equal(ad_export_c(c, "f", ad_square(x), 1, &x, gradient), AD_ESHAPE), ad_clear_error(g);
+    assert_int_equal(ad_export_c(c, "f", single, 1, &x, plain), AD_EDTYPE);
+    assert_contains(ad_error(g), "has Vars of f32 and of f64; choose one by .number"), ad_clear_error(g);
+    const char *const same[] = { "a", "b", "a" };
+    ad_var *three[] = { x, b, filled(g, AD_F64, AD_SHAPE(3), 0.1) };
+    const ad_export_function f = { .m = 1, .ys = &y, .n = 3, .xs = three, .x_names = same };
+    assert_int_equal(ad_export_functions(c, "f", 1, &f, plain), AD_EVALUE);
+    assert_contains(ad_error(g), "two arrays are named a"), ad_clear_error(g);
+    const char *const x_name[] = { "x" };
+    const ad_export_function wide = { .m = 1, .ys = &y, .y_names = x_name, .n = 1, .xs = &x, .x_names = x_name };
+    assert_int_equal(ad_export_functions(c, "f", 1, &wide, plain), AD_EVALUE);
+    assert_contains(ad_error(g), "a result that replaces xs has their shapes"), ad_clear_error(g);
+    assert_int_equal(access(c, F_OK), -1);
+    ad_graph_free(g);
+}
+
+static void ops_without_a_form_are_refused_by_name(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = filled(g, AD_F64, AD_SHAPE(3, 3), 0.1), *n = ad_sum(x);
+    ad_var *cases[] = { ad_sum(ad_inverse(ad_add(x, ad_eye(g, AD_F64, 3)))), ad_sum(ad_rand_like(x)), NULL };
+    const char *const names[] = { "inverse", "rand_like", "branch" };
+    for (int i = 0; i < 3; i++) {
+        if (i == 2) ad_branch(ad_gt(n, ad_scalar(g, AD_F64, 0))), cases[i] = ad_square(n);
+        ad_clear_error(g); /* of a build without LAPACK */
+        if (i == 0 && ad_is_nil(cases[0])) continue;
+        assert_int_equal(ad_export_c(path_of("f.c"), "f", cases[i], 1, &x, (ad_export_opts){ 0 }), AD_EABSENT);
+        assert_contains(ad_error(g), names[i]), ad_clear_error(g);
+    }
+    ad_graph_free(g);
+}
+
+/* The old files stay, and no temporary one is left. */
+static void a_file_that_cannot_be_written_is_an_error(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = filled(g, AD_F64, AD_SHAPE(3), 0.1), *y = ad_sum(ad_square(x));
+    char path[256];
+    snprintf(path, sizeof path, "%s/none/f.c", test_folder);
+    assert_int_equal(ad_export_c(path, "f", y, 1, &x, (ad_export_opts){ 0 }), AD_EIO);
+    assert_contains(ad_error(g), "No such file"), ad_clear_error(g);
+    mkdir(path_of("f.h"), 0700); /* the header's name is taken by a folder */
+    write_text("f.c", "old");
+    assert_int_equal(ad_export_c(path_of("f.c"), "f", y, 1, &x, (ad_export_opts){ 0 }), AD_EIO), ad_clear_error(g);
+    assert_file_contains("f.c", "old");
+    assert_int_equal(run("ls %s | grep -q tmp", test_folder), 1);
+    remove_all();
+    ad_graph_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_become_loops),
+        cmocka_unit_test(arrays_of_both_dtypes),
+        cmocka_unit_test(the_test_in_a_file_can_fail),
+        cmocka_unit_test(files_stand_alone),
+        cmocka_unit_test(a_blas_is_optional),
+        cmocka_unit_test(arrays_are_updated),
+        cmocka_unit_test(a_network_predicts_without_the_library),
+        cmocka_unit_test(a_network_is_trained_without_the_library),
+        cmocka_unit_test(training_that_has_no_form_is_refused),
+        cmocka_unit_test(wrong_arguments_are_errors),
+        cmocka_unit_test(ops_without_a_form_are_refused_by_name),
+        cmocka_unit_test(a_file_that_cannot_be_written_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
