@@ -321,16 +321,17 @@ typedef struct {
 
 static int add_sample(const ad_sample_case *c, void *data) {
     sampled *p = data;
-    ad_var **in = p->x + p->n;
+    ad_var *in[16];
     if (c->flags & AD_SAMPLE_KINK) return 0;
     for (int i = 0; i < c->n; i++)
         if (ad_shape_numel(c->shapes[i]) == 0) return 0; /* called back */
-    assert_true(p->n + c->n < 512);
+    assert_true(p->n + c->n < 512 && c->n <= 16);
     for (int i = 0; i < c->n; i++) {
-        in[i] = ad_param(p->g, p->t, NULL, c->shapes[i]);
+        bool constant = c->type->no_grad >> i & 1;
+        in[i] = ad_tensor(p->g, p->t, NULL, c->shapes[i]);
+        if (!constant) p->x[p->n++] = ad_require_grad(in[i]);
         for (int64_t k = 0; k < ad_numel(in[i]); k++) ad_write_element(p->t, ad_data_mut(in[i]), k, c->values[i][k]);
     }
-    p->n += c->n;
     ad_var *y = ad_apply(c->type, c->n, in, c->attrs), *w = ad_zeros(p->g, ad_dtype_of(y), ad_shape_of(y));
     for (int64_t k = 0; k < ad_numel(w); k++)
         ad_write_element(ad_dtype_of(w), ad_data_mut(w), k, 0.25 * (double)(1 + (k * 7) % 5));
@@ -348,7 +349,8 @@ static void compare_sampled(const sampled *p, const char *name) {
     ad_program *program = ad_compile_gradient(p->total, p->n, p->x, fresh);
     assert_string_equal(ad_error(p->g), "");
     assert_string_equal(ad_program_how(program), "compiled");
-    assert_null(strstr(ad_program_source(program), "host->call(")); /* the slopes are those of the formulas */
+    /* The slopes are those of the formulas. bce is called back, as it checks its operands. */
+    if (strstr(ad_program_source(program), "host->call(") && strcmp(name, "bce") != 0) fail_msg("%s is called", name);
     for (int run = 0; run < 2; run++) { /* nothing is left over from before */
         memset(memory, 0xff, sizeof memory);
         assert_int_equal(ad_run(program, NULL, out, NULL), AD_OK);

@@ -350,7 +350,7 @@ static void training_that_has_no_form_is_refused(void **state) {
     nn_module *random = nn_sequential(g, nn_linear(g, AD_F32, 6, 4, true), nn_dropout(g, 0.5));
     nn_export_opts o = { .optim = nn_sgd(random, (nn_sgd_opts){ .lr = 1 }), .loss = nn_mse, .target = target };
     assert_int_equal(nn_export_c(path_of("net.c"), "net", random, x, o), AD_EABSENT);
-    assert_contains(ad_error(g), "export_c: the op dropout, which net_step needs, has no form in C");
+    assert_contains(ad_error(g), "export_c: the op dropout_mask, which net_step needs, has no form in C");
     ad_graph_free(g);
 }
 

@@ -78,6 +78,19 @@ static bool is_contiguous(const ad_emit_array *a) {
     return true;
 }
 
+ad_emit_array ad_emit_unsqueeze(ad_emit_array x, int axis) {
+    for (int d = x.shape.ndim++; d > axis; d--) x.shape.dim[d] = x.shape.dim[d - 1], x.stride[d] = x.stride[d - 1];
+    x.shape.dim[axis] = 1, x.stride[axis] = 0;
+    return x;
+}
+
+ad_emit_array ad_emit_transpose(ad_emit_array x, int i, int j) {
+    int64_t dim = x.shape.dim[i], stride = x.stride[i];
+    x.shape.dim[i] = x.shape.dim[j], x.stride[i] = x.stride[j];
+    x.shape.dim[j] = dim, x.stride[j] = stride;
+    return x;
+}
+
 ad_emit_array ad_emit_index(ad_emit *e, ad_dtype t, ad_shape s, int axis) {
     ad_emit_array a = { .dtype = t, .shape = s, .place = ad__place_of(AD__INDEX_BUFFER, 0) };
     (void)e;
@@ -170,7 +183,8 @@ static int slope_form(ad_emit *e, const ad_emit_loop *l, int i) {
     return ad__form_of_text(e, text, 1 + i, l->dtype, text, (int)strlen(text));
 }
 
-static bool same_slopes(const ad__form *f, const ad_emit_loop *l) {
+static bool is_form_of(const ad__form *f, const ad_emit_loop *l) {
+    if (strcmp(f->names, l->names) != 0) return false;
     for (int i = 0; i < AD__COUNT(f->slope_text); i++)
         if (f->slope_text[i] != l->slope[i]) return false;
     return true;
@@ -180,9 +194,10 @@ static bool same_slopes(const ad__form *f, const ad_emit_loop *l) {
 static int loop_form(ad_emit *e, const ad_emit_loop *l) {
     enum { LOOP = -1 }; /* part: the first of its text; the others follow */
     int part = LOOP, known;
-    while ((known = ad__form_find(e, l->value, part, l->dtype)) >= 0 && !same_slopes(&e->forms.at[known], l)) part--;
+    while ((known = ad__form_find(e, l->value, part, l->dtype)) >= 0 && !is_form_of(&e->forms.at[known], l)) part--;
     if (known >= 0) return known;
     int form = ad__form_make(e, l->value, part, l->dtype, l->value, (int)strlen(l->value), l->names);
+    if (e->code == AD_OK) e->forms.at[form].names = l->names;
     for (int i = 0; i < AD__COUNT(l->slope) && e->code == AD_OK; i++) {
         int slope = i < l->n ? slope_form(e, l, i) : AD__ZERO_SLOPE;
         e->forms.at[form].slope[i] = slope;
@@ -240,10 +255,18 @@ ad_emit_array ad_emit_run(ad_emit *e, const ad_emit_loop *l) {
     return y;
 }
 
+bool ad_emit_is_file(const ad_emit *e) { return e->portable; }
+
+void ad_emit_copy(ad_emit *e, ad_emit_array x, const ad_emit_array *into) {
+    ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "x", .value = "x", .slope = { "g" },
+                                    .n = 1, .in = { x }, .into = into });
+}
+
 ad_emit_array ad_emit_contiguous(ad_emit *e, ad_emit_array x) {
     if (is_contiguous(&x)) return x;
-    return ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "x", .value = "x",
-                                           .slope = { "g" }, .n = 1, .in = { x } });
+    ad_emit_array y = ad_emit_new(e, x.dtype, x.shape);
+    ad_emit_copy(e, x, &y);
+    return y;
 }
 
 /* ---- elementwise ops --------------------------------------------------------------------------------------------- */
@@ -284,7 +307,7 @@ static int elementwise_form(ad_emit *e, const ad_op *op, ad_dtype t) {
 }
 
 int ad_emit_elementwise(ad_emit *e, const ad_op *op) {
-    if (!ad__text_is_c(op->type->formula) || !ad__text_is_c(op->type->gradient)) return AD_EABSENT;
+    if (!ad_emit_is_c(op->type->formula) || !ad_emit_is_c(op->type->gradient)) return AD_EABSENT;
     const ad_var *out = ad__out(op);
     const double *k = ad__attrs_of(op);
     ad_dtype t = out->layout->dtype;

@@ -20,14 +20,14 @@ static const ad__ref *body_refs(const ad__writer *w, const ad__segment *g) {
 
 /* ---- pointers ---------------------------------------------------------------------------------------------------- */
 
-/* The buffer that a function takes a pointer to, and the offset in it. Functions without a loop may use many buffers of
-   the work memory, and tables may lead to several of them: then the pointer is to the work memory. */
+/* The buffer that a function takes a pointer to, and the offset in it. Functions may use many buffers of the work memory,
+   and tables may lead to several of them: then the pointer is to the work memory. */
 static int buffer_and_offset(const ad__writer *w, const ad__segment *g, const ad__ref *f, int64_t *offset) {
     int b = ad__buffer_of(f->first);
     const ad__buffer *x = &w->e->buffers.at[b];
-    bool absolute = f->kind == AD__TABLE && f->absolute;
+    bool absolute = f->kind == AD__TABLE && f->absolute, through_work = absolute || w->absolute || g->n == 1;
     *offset = f->kind == AD__TABLE ? 0 : ad__offset_of(f->first);
-    if (x->kind != AD__WORK || (g->n > 1 && !absolute)) return b;
+    if (x->kind != AD__WORK || !through_work) return b;
     if (!absolute) *offset += x->index / (x->dtype == AD_F32 ? 4 : 8);
     return -1 - (int)x->dtype;
 }
@@ -85,7 +85,8 @@ static void write_element(ad__writer *w, const ad__segment *g, const ad__ref *f,
     int64_t at;
     int b = buffer_and_offset(w, g, f, &at), p = ad__pointer_to(w, b, at, false);
     at -= w->pointer[p].least;
-    if (f->kind == AD__TABLE) ad__text_put(&w->body, "p%d[t[%lld + %s]]", p, (long long)(f->table - table), r);
+    if (f->kind == AD__TABLE)
+        ad__text_put(&w->body, "p%d[%lld + t[%lld + %s]]", p, (long long)at, (long long)(f->table - table), r);
     else if (f->stride == 0) ad__text_put(&w->body, "p%d[%lld]", p, (long long)at);
     else {
         ad__text_put(&w->body, "p%d[", p);
@@ -206,6 +207,11 @@ void ad__write_run(ad__writer *w, const ad__segment *g) {
     bool loop = g->n > 1;
     ad__function_begin(w);
     point_to_all(w, g);
+    if (w->overflow) {
+        ad__function_begin(w);
+        w->absolute = true;
+        point_to_all(w, g);
+    }
     if (loop) {
         each_carried(w, g, begin_carried);
         write_last(w, g, true);

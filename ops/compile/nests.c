@@ -402,9 +402,12 @@ void ad__write_nests(ad__writer *w, const ad__step *step) {
         write_call(w, first);
         return;
     }
-    bool product = step->n == 1 && ad__write_product(w, first);
-    if (product && !w->portable) return;
-    if (product) ad__text_put(&w->calls, "#else\n");
+    bool product = step->n == 1 && ad__is_product(w->e, first);
+    if (product && !w->portable) {
+        ad__write_product(w, first);
+        return;
+    }
+    if (product) ad__text_put(&w->calls, "#ifndef %s\n", w->cblas);
     writing *c = ad_buffer_take(w->e->g, sizeof *c);
     if (c == NULL) {
         w->e->code = AD_ENOMEM;
@@ -417,6 +420,9 @@ void ad__write_nests(ad__writer *w, const ad__step *step) {
     point_to_all(c);
     write_loops(c);
     ad_buffer_give(w->e->g, c, sizeof *c);
-    ad__function_end(w, -1, -1);
-    if (product) ad__text_put(&w->calls, "#endif\n");
+    int number = ad__function_end(w, -1, -1);
+    if (!product) return;
+    ad__text_put(&w->calls, "#else\n(void)%sk%d;\n", w->prefix, number);
+    ad__write_product(w, first);
+    ad__text_put(&w->calls, "#endif\n");
 }

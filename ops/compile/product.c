@@ -104,14 +104,17 @@ static void write_blas(ad__writer *w, const ad__nest *n, const product *p, ad_dt
     ad__text_put(c, ");\n");
 }
 
-bool ad__write_product(ad__writer *w, const ad__nest *n) {
+bool ad__is_product(const ad_emit *e, const ad__nest *n) {
     product p;
-    if (!find_product(w->e, n, &p)) return false;
-    if (w->portable) ad__text_put(&w->calls, "#ifdef %s\n", w->cblas);
+    return find_product(e, n, &p);
+}
+
+void ad__write_product(ad__writer *w, const ad__nest *n) {
+    product p;
+    find_product(w->e, n, &p);
     for (int d = 0; d < n->ndim; d++) {
         if (d == p.row || d == p.column || d == p.inner) continue;
         ad__text_put(&w->calls, "for (long i%d = 0; i%d < %lld; i%d++)\n", d, d, (long long)n->dim[d], d);
     }
     write_blas(w, n, &p, w->e->forms.at[n->form].dtype);
-    return true;
 }

@@ -31,6 +31,8 @@ struct ad_program {
     group *in, *out;
     const ad_var **leaves, **scalars[2];
     const ad_op **calls; /* by the number of a nest */
+    const double *numbers;
+    const int32_t *tables;
     size_t scalars_at[2], arrays_at, work; /* offsets in the work memory, and its size */
     void *own;
     /* for ad_run_flat: */
@@ -64,11 +66,13 @@ static int make_groups(int groups, const int *starts, int n, ad_var *const xs[],
     return groups;
 }
 
+enum { CONSTANTS = 4 }; /* after the leaves: their numbers by dtype, the parameters of ops, and tables */
+
 static size_t up(size_t n) { return (n + 63) & ~(size_t)63; }
 
 /* Lays out the work memory: pointers, copies of groups, numbers of leaves, then the arrays of the source. */
 static void lay_out(ad_program *p, size_t arrays) {
-    size_t at = up((size_t)(p->n_in + p->n_out + p->n_leaves + 2) * sizeof(void *));
+    size_t at = up((size_t)(p->n_in + p->n_out + p->n_leaves + CONSTANTS) * sizeof(void *));
     for (int i = 0; i < p->n_in; i++)
         if (p->in[i].n > 1) p->in[i].buffer = at, at = up(at + p->in[i].size * (size_t)p->in[i].n);
     for (int i = 0; i < p->n_out; i++) p->out[i].buffer = at, at = up(at + p->out[i].size * (size_t)p->out[i].n);
@@ -96,7 +100,9 @@ static int keep_layout(ad_program *p, const ad_emit *e, const ad__schedule *s, b
     p->in = keep(p, p->n, sizeof *p->in), p->out = keep(p, p->n + p->m, sizeof *p->out);
     p->leaves = keep_copy(p, e->leaves.at, e->leaves.n, sizeof *p->leaves);
     p->calls = keep(p, e->nests.n, sizeof *p->calls);
-    if (!p->in || !p->out || !p->leaves || !p->calls || keep_scalars(p, e)) return AD_ENOMEM;
+    p->numbers = keep_copy(p, e->numbers.at, e->numbers.n, sizeof *p->numbers);
+    p->tables = keep_copy(p, s->tables.at, s->tables.n, sizeof *p->tables);
+    if (!p->numbers || !p->tables || !p->in || !p->out || !p->leaves || !p->calls || keep_scalars(p, e)) return AD_ENOMEM;
     for (int64_t k = 0; k < e->nests.n; k++) p->calls[k] = e->nests.at[k].op;
     p->n_leaves = (int)e->leaves.n;
     p->n_in = make_groups((int)e->first_x.n, e->first_x.at, p->n, p->xs, 0, p->in);
@@ -261,13 +267,14 @@ static void copy_scalars(const ad_program *p, char *work) {
 
 /* The pointers that the compiled function takes, at the beginning of the work memory. */
 static const void **args_in(char *work) { return (void *)work; }
-static void **outs_in(const ad_program *p, char *work) { return (void **)(void *)work + p->n_in + p->n_leaves + 2; }
+static void **outs_in(const ad_program *p, char *work) { return (void **)(void *)work + p->n_in + p->n_leaves + CONSTANTS; }
 
 /* Runs the function with the arguments and outputs that are set. */
 static int call_native(ad_program *p, char *work) {
     const void **args = args_in(work), **leaves = args + p->n_in;
     for (int i = 0; i < p->n_leaves; i++) leaves[i] = p->leaves[i]->data;
     for (int t = 0; t < 2; t++) leaves[p->n_leaves + t] = work + p->scalars_at[t];
+    leaves[p->n_leaves + 2] = p->numbers, leaves[p->n_leaves + 3] = p->tables;
     copy_scalars(p, work);
     return p->run(args, leaves, outs_in(p, work), (unsigned char *)work + p->arrays_at, &p->host);
 }

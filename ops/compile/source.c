@@ -4,8 +4,9 @@
 
        int NAME(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work, host *host)
 
-   where in has the arguments, leaf the arrays of the other leaves and then their numbers of f32 and of f64, and out the
-   outputs. */
+   where in has the arguments, leaf the arrays of the other leaves and then their numbers of f32 and of f64, the
+   parameters of ops that are read as an array and the index tables, and out the outputs. Parameters and tables are not
+   constants of the source: compilers take long to look up what they read from them. */
 #include "ops/compile/source.h"
 
 #include <string.h>
@@ -25,7 +26,7 @@ struct ad__kernel {
 /* ---- pointers ---------------------------------------------------------------------------------------------------- */
 
 void ad__function_begin(ad__writer *w) {
-    w->body.n = 0, w->n_pointers = 0, w->aliased = false;
+    w->body.n = 0, w->n_pointers = 0, w->aliased = w->overflow = w->absolute = false;
     ad__text_add(&w->body, "", 0);
 }
 
@@ -37,7 +38,7 @@ int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written) {
         p->written |= written;
         return i;
     }
-    if (w->n_pointers == AD__POINTERS) return w->e->code = ad_fail(w->e->g, AD_EVALUE, "compile: too many arrays"), 0;
+    if (w->n_pointers == AD__POINTERS) return w->overflow = true, 0;
     ad_dtype t = buffer < 0 ? (ad_dtype)(-1 - buffer) : w->e->buffers.at[buffer].dtype;
     w->pointer[w->n_pointers] = (ad__pointer){ .buffer = buffer, .dtype = t, .least = from, .written = written };
     return w->n_pointers++;
@@ -55,7 +56,7 @@ static void write_address(const ad__writer *w, ad__text *t, ad__place at) {
     case AD__SCALARS:
         ad__text_put(t, "(const %s *)leaf[%lld] + %lld", type, (long long)(e->leaves.n + b->index), offset);
         break;
-    case AD__NUMBERS: ad__text_put(t, "numbers0 + %lld", offset); break;
+    case AD__NUMBERS: ad__text_put(t, "(const double *)leaf[%lld] + %lld", (long long)e->leaves.n + 2, offset); break;
     default: ad__text_put(t, "(%s *)(work + %lld) + %lld", type, (long long)b->index, offset);
     }
 }
@@ -103,21 +104,26 @@ static void write_arguments(ad__writer *w, int64_t n, int64_t table) {
         else w->address(w, t, ad__place_of(p->buffer, p->least));
         if (w->aliased && !p->written) ad__text_put(t, ")");
     }
-    if (table >= 0) ad__text_put(t, "%s%stables%d + %lld", comma, w->prefix, w->part, (long long)table);
+    if (table < 0) return;
+    if (w->portable) ad__text_put(t, "%s%stables%d + %lld", comma, w->prefix, w->part, (long long)table);
+    else ad__text_put(t, "%s(const int *)leaf[%lld] + %lld", comma, (long long)w->e->leaves.n + 3, (long long)table);
 }
 
-void ad__function_end(ad__writer *w, int64_t n, int64_t table) {
+int ad__function_end(ad__writer *w, int64_t n, int64_t table) {
     ad__text text = { .g = w->e->g };
+    if (w->overflow) ad_fail(w->e->g, AD_EVALUE, "compile: a function reads more than %d arrays", AD__POINTERS);
     write_parameters(w, &text, n >= 0, table >= 0);
     ad__text_add(&text, w->body.at, w->body.n);
     ad__text_put(&text, "}\n");
     if (!ad_ok(w->e->g)) {
         w->e->code = ad_error_code(w->e->g);
-        return;
+        return -1;
     }
-    ad__text_put(&w->calls, "%sk%d(", w->prefix, function_number(w, &text));
+    int number = function_number(w, &text);
+    ad__text_put(&w->calls, "%sk%d(", w->prefix, number);
     write_arguments(w, n, table);
     ad__text_put(&w->calls, ");\n");
+    return number;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -199,7 +205,6 @@ int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to
                      "void *c);\n};\n");
     ad__text_add(to, vector_names, (int64_t)strlen(vector_names));
     ad__write_macros(w, to);
-    ad__write_constants(w, to);
     ad__text_add(to, w->kernels.at, w->kernels.n);
     ad__text_put(to, "\nint %s(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work, "
                      "host *host) {\nint code = 0;\n(void)in, (void)leaf, (void)out, (void)work, (void)host;\n", name);

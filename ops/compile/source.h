@@ -41,6 +41,8 @@ struct ad__writer {
     ad__text body;
     ad__pointer pointer[AD__POINTERS];
     int n_pointers;
+    bool overflow; /* there were too many pointers */
+    bool absolute; /* buffers of the work memory are reached by pointers to its beginning */
     bool aliased; /* pointers may lead to the same elements */
 };
 
@@ -48,23 +50,23 @@ struct ad__writer {
 void ad__function_begin(ad__writer *w);
 /* The number of the pointer to a buffer, or to the work memory (see ad__pointer), from offset `from` on. */
 int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written);
-/* Adds the function, unless there is one with its text, and a call. n: the argument n, or -1 if the function has none;
+/* Adds the function, unless there is one with its text, and a call; returns the function's number. n: the argument n, or -1 if the function has none;
    tables: whether it reads index tables, which begin at table. */
-void ad__function_end(ad__writer *w, int64_t n, int64_t table);
+int ad__function_end(ad__writer *w, int64_t n, int64_t table);
 
 /* instructions.c, nests.c: the function and the call of a step. */
 void ad__write_run(ad__writer *w, const ad__segment *g);
 void ad__write_nests(ad__writer *w, const ad__step *step);
 
-/* product.c: writes a call of a BLAS if the nest is a product of matrices; false if it is not. For a portable source it
-   stands after #ifdef, and the caller adds the rest. */
-bool ad__write_product(ad__writer *w, const ad__nest *n);
+/* product.c: whether the nest is a product of matrices that a BLAS should compute, and the call of the BLAS. */
+bool ad__is_product(const ad_emit *e, const ad__nest *n);
+void ad__write_product(ad__writer *w, const ad__nest *n);
 
 /* A writer in the memory of the open scope. NULL if memory is short. */
 ad__writer *ad__writer_new(ad_graph *g, const char *prefix, ad__address_fn *address, const void *context);
 /* Writes the functions of a program and the calls of them, which make up the program. */
 int ad__write_program(ad__writer *w, ad_emit *e, ad__schedule *s);
-/* The arrays of constants that the program uses, and the macros that all programs of w use, as functions. */
+/* The arrays of constants that a portable program uses, and the macros that all programs of w use, as functions. */
 void ad__write_constants(const ad__writer *w, ad__text *t);
 void ad__write_macros(const ad__writer *w, ad__text *t);
 /* The source of a program: a function "name" of in, leaf, out, work and host, see source.c. */

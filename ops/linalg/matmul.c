@@ -1,5 +1,6 @@
 /* matmul.c: matrix products: matmul, which is batched and broadcasts, dot, outer, and affine, x W^T + b. */
 #include "ops/base/gradient.h"
+#include "ops/compile.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/linalg/batch.h"
@@ -170,10 +171,33 @@ static void matmul_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 2, shapes[i], NULL, NULL);
 }
 
+/* y = sum_k a b over [..,n,m,k]; `into` is NULL, or what the products are added to. */
+static ad_emit_array emit_products(ad_emit *e, ad_emit_array a, ad_emit_array b, ad_shape shape,
+                                   const ad_emit_array *into) {
+    return ad_emit_run(e, &(ad_emit_loop){ .kind = into ? AD_EMIT_ADD : AD_EMIT_SUM, .dtype = a.dtype, .shape = shape,
+                                           .reduced = 1u << (shape.ndim - 1), .names = "a b", .value = "a * b",
+                                           .slope = { "g * b", "g * a" }, .n = 2, .in = { a, b }, .into = into });
+}
+
+static int matmul_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array a = ad_emit_operand(e, op, 0), b = ad_emit_operand(e, op, 1);
+    product p;
+    product_of(a.shape, b.shape, &p);
+    ad_shape s = p.batch.all;
+    if (s.ndim + 3 > AD_MAX_NDIM || p.k == 0 || ad__out(op)->layout->numel == 0) return AD_EABSENT;
+    s.dim[s.ndim++] = a.shape.ndim > 1 ? a.shape.dim[a.shape.ndim - 2] : 1;
+    s.dim[s.ndim++] = p.m, s.dim[s.ndim++] = p.k;
+    if (a.shape.ndim == 1) a = ad_emit_unsqueeze(a, 0);
+    b = b.shape.ndim == 1 ? ad_emit_unsqueeze(b, 0) : ad_emit_transpose(b, b.shape.ndim - 2, b.shape.ndim - 1);
+    a = ad_emit_unsqueeze(a, a.shape.ndim - 1), b = ad_emit_unsqueeze(b, b.shape.ndim - 2);
+    ad_emit_result(e, op, emit_products(e, a, b, s, NULL));
+    return AD_OK;
+}
+
 AD_OPTYPE(matmul, .doc = "matrix product of a [..,n,k] and b [..,k,m]; leading axes broadcast, vectors are as in NumPy",
           .formula = "a b", .gradient = "g b^T; a^T g", .arity = 2, .shape = matmul_shape,
           .evaluate = { matmul_evaluate, matmul_evaluate }, .backward = { matmul_backward, matmul_backward },
-          .vjp = matmul_vjp);
+          .vjp = matmul_vjp, .emit = matmul_emit);
 ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b, NULL); }
 
 /* ---- dot and outer: products of two vectors ------------------------------------------------------------- */
@@ -269,10 +293,30 @@ static void affine_samples(ad_sampler *s) {
         for (int n = 2; n <= 3; n++) ad_sample(s, NULL, n, shapes[i], NULL, NULL);
 }
 
+static int affine_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), w = ad_emit_operand(e, op, 1), y;
+    int last = x.shape.ndim - 1;
+    if (x.shape.ndim == AD_MAX_NDIM || x.shape.dim[last] == 0 || ad__out(op)->layout->numel == 0) return AD_EABSENT;
+    ad_shape s = x.shape;
+    s.dim[last] = w.shape.dim[0], s.dim[s.ndim++] = w.shape.dim[1];
+    x = ad_emit_unsqueeze(x, last);
+    if (op->n_in > 2) {
+        ad_shape rows = s;
+        rows.dim[last + 1] = 1;
+        y = ad_emit_new(e, x.dtype, rows);
+        ad_emit_array b = ad_emit_unsqueeze(ad_emit_operand(e, op, 2), 1);
+        for (int d = 0; d < last; d++) b = ad_emit_unsqueeze(b, 0);
+        for (int d = 0; d < last; d++) b.shape.dim[d] = rows.dim[d];
+        ad_emit_copy(e, b, &y);
+    }
+    ad_emit_result(e, op, emit_products(e, x, w, s, op->n_in > 2 ? &y : NULL));
+    return AD_OK;
+}
+
 AD_OPTYPE(affine, .doc = "linear layer: x [..,in], w [out,in], optional b [out]", .formula = "x w^T + b",
           .gradient = "g w; g^T x; g summed over rows", .arity = -1, .shape = affine_shape,
           .evaluate = { affine_evaluate, affine_evaluate }, .backward = { affine_backward, affine_backward },
-          .vjp = affine_vjp);
+          .vjp = affine_vjp, .emit = affine_emit);
 ad_var *ad_affine(ad_var *x, ad_var *w, ad_var *b) {
     return ad_apply(&ad_op_affine, b ? 3 : 2, (ad_var *[]){ x, w, b }, NULL);
 }

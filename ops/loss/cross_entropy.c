@@ -1,5 +1,6 @@
 /* cross_entropy.c: the mean cross-entropy of logits and class numbers, with log and softmax in one stable op. */
 #include "ops/base/gradient.h"
+#include "ops/compile.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/reduce/rows.h"
@@ -109,11 +110,47 @@ static void cross_entropy_samples(ad_sampler *s) {
     ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(0, 3), AD_SHAPE(0) }, edges, AD_SAMPLE_KINK);
 }
 
+/* The logits of the rows' classes; NaN where a class number is none of 0 .. c-1. */
+static ad_emit_array emit_hits(ad_emit *e, ad_emit_array x, ad_emit_array classes) {
+    ad_emit_array column = ad_emit_index(e, x.dtype, AD_SHAPE(1, x.shape.dim[1]), 1);
+    classes = ad_emit_unsqueeze(classes, 1);
+    ad_emit_array found = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
+                                                          .reduced = 2, .names = "j t", .value = "j == t ? 1 : 0",
+                                                          .n = 2, .in = { column, classes } });
+    ad_emit_array hit = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
+                                                        .reduced = 2, .names = "x j t", .value = "j == t ? x : 0",
+                                                        .slope = { "j == t ? g : 0" }, .n = 3,
+                                                        .in = { x, column, classes } });
+    return ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = hit.shape, .names = "x n", .value = "x / n",
+                                           .slope = { "g" }, .n = 2, .in = { hit, found } });
+}
+
+static int cross_entropy_emit(ad_emit *e, const ad_op *op) {
+    const ad_emit_array x = ad_emit_operand(e, op, 0);
+    double rows = (double)x.shape.dim[0];
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array hits = emit_hits(e, x, ad_emit_operand(e, op, 1));
+    ad_emit_array m = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_MAX, .dtype = x.dtype, .shape = x.shape,
+                                                      .reduced = 2, .names = "x", .value = "x", .n = 1, .in = { x } });
+    ad_emit_array sum = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
+                                                        .reduced = 2, .names = "x m", .value = "exp(x - m)",
+                                                        .slope = { "g * exp(x - m)" }, .n = 2, .in = { x, m } });
+    ad_emit_array total = ad_emit_run(
+        e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = hits.shape, .reduced = 3, .names = "s h m",
+                            .value = "log(s) + (m - h)", .slope = { "g / s", "-g" }, .n = 3, .in = { sum, hits, m } });
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = total.shape, .names = "x n k",
+                                                          .value = "x / n", .slope = { "g * k" }, .n = 1,
+                                                          .in = { total }, .n_parameters = 2,
+                                                          .parameter = { rows, 1 / rows } }));
+    return AD_OK;
+}
+
 AD_OPTYPE(cross_entropy, .doc = "mean over rows of -log softmax(logits)[class]; classes are integers 0..c-1",
           .formula = "mean(logsumexp(logits) - logits[class])",
           .gradient = "g / n (softmax(logits) - one_hot(classes))", .arity = 2, .no_grad = AD_NO_GRAD(1),
           .shape = cross_entropy_shape, .evaluate = { cross_entropy_evaluate, cross_entropy_evaluate },
-          .backward = { cross_entropy_backward, cross_entropy_backward }, .vjp = cross_entropy_vjp);
+          .backward = { cross_entropy_backward, cross_entropy_backward }, .vjp = cross_entropy_vjp,
+          .emit = cross_entropy_emit);
 
 ad_var *ad_cross_entropy(ad_var *logits, ad_var *classes) {
     return ad__apply2(&ad_op_cross_entropy, logits, classes, NULL);

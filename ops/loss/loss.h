@@ -46,6 +46,7 @@ typedef void ad__loss_slope(int64_t from, int64_t count, double k, const void *x
 
 /* What the functions of loss.c need to know about an op. */
 typedef struct {
+    const char *text[3];                /* the formulas: of the value, and of the slopes by x and t */
     ad__loss_value *const *value[2];    /* by dtype, for each level */
     ad__loss_slope *const *slope[2][2]; /* by operand, x and t, and dtype */
     int (*check)(const ad_op *op);      /* checks the operands' elements before evaluation; NULL: all are valid */
@@ -66,6 +67,7 @@ typedef struct {
 
 int ad__run_loss(const ad_op *op, const ad__loss *loss);
 void ad__run_loss_back(const ad_op *op, const ad__loss *loss);
+int ad__loss_emit(ad_emit *e, const ad_op *op, const ad__loss *loss);
 void ad__loss_samples(ad_sampler *s, const ad__loss *loss);
 /* g divided by the divisor of the reduction. */
 ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g);
@@ -112,12 +114,14 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
     AD__LOSS_SLOPE(name##_slope_t_f32, float, BACK_T)                                                                  \
     AD__LOSS_SLOPE(name##_slope_t_f64, double, BACK_T)                                                                 \
     static const ad__loss name##_loss = {                                                                              \
+        .text = { #VALUE, #BACK_X, #BACK_T },                                                                          \
         .value = { name##_value_f32, name##_value_f64 },                                                               \
         .slope = { { name##_slope_x_f32, name##_slope_x_f64 }, { name##_slope_t_f32, name##_slope_t_f64 } },           \
         AD__OPEN LOSS                                                                                                  \
     };                                                                                                                 \
     static int name##_evaluate(const ad_op *op) { return ad__run_loss(op, &name##_loss); }                             \
     static void name##_backward(const ad_op *op) { ad__run_loss_back(op, &name##_loss); }                              \
+    static int name##_emit(ad_emit *e, const ad_op *op) { return ad__loss_emit(e, op, &name##_loss); }                 \
     static void name##_samples(ad_sampler *s) { ad__loss_samples(s, &name##_loss); }                                   \
     static void name##_vjp(const ad_op *op, ad_var *cotangent, ad_var *dx[]) {                                         \
         ad_var *x = op->in[0], *t = op->in[1], *g = ad__loss_cotangent(op, cotangent);                                 \
@@ -129,6 +133,7 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
     }                                                                                                                  \
     AD_OPTYPE(name, .formula = #VALUE, .gradient = #BACK_X "; " #BACK_T, .arity = -1,                                  \
               .attr_size = sizeof(ad__loss_attrs), .evaluate = { name##_evaluate, name##_evaluate },                   \
-              .backward = { name##_backward, name##_backward }, .vjp = name##_vjp, __VA_ARGS__);
+              .backward = { name##_backward, name##_backward }, .vjp = name##_vjp, .emit = name##_emit,                \
+              __VA_ARGS__);
 
 #endif

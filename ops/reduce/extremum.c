@@ -1,6 +1,7 @@
 /* extremum.c: max and min over all elements or some axes, and argmax and argmin. */
 #include "ops/base/gradient.h"
 #include "ops/base/attrs.h"
+#include "ops/compile.h"
 #include "ops/kernels/reduce/extremum.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
@@ -76,6 +77,32 @@ static void max_samples(ad_sampler *s) {
 }
 static void min_samples(ad_sampler *s) { max_samples(s); }
 
+/* The share of each element is a constant: 1 / n for the n elements that are the extremum, or NaN, and 0 for the others.
+   The sum of the products with the elements has their slopes; its value is replaced by the extremum. */
+static int emit_extremum(ad_emit *e, const ad_op *op, ad_emit_kind kind) {
+    const ad_emit_array x = ad_emit_operand(e, op, 0);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array best = ad_emit_run(e, &(ad_emit_loop){ .kind = kind, .dtype = x.dtype, .shape = x.shape,
+                                                         .reduced = mask, .names = "x", .value = "x", .n = 1,
+                                                         .in = { x } });
+    ad_emit_array ties = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
+                                                         .reduced = mask, .names = "x m",
+                                                         .value = "x == m || x != x ? 1 : 0", .n = 2,
+                                                         .in = { x, best } });
+    ad_emit_array chosen = ad_emit_run(
+        e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape, .reduced = mask, .names = "x m n",
+                            .value = "0", .slope = { "x == m || x != x ? g / n : 0" }, .n = 3,
+                            .in = { x, best, ties } });
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = best.shape, .names = "m x",
+                                                          .value = "m", .slope = { NULL, "g" }, .n = 2,
+                                                          .in = { best, chosen } }));
+    return AD_OK;
+}
+
+static int max_emit(ad_emit *e, const ad_op *op) { return emit_extremum(e, op, AD_EMIT_MAX); }
+static int min_emit(ad_emit *e, const ad_op *op) { return emit_extremum(e, op, AD_EMIT_MIN); }
+
 #define EXTREMUM                                                                                                       \
     .gradient = "g shared equally by the elements equal to y, or by the NaNs", .arity = 1,                             \
     .attr_size = sizeof(ad__axes_attrs), .attrs = ad__axes_list, .shape = extremum_shape,                              \
@@ -83,7 +110,7 @@ static void min_samples(ad_sampler *s) { max_samples(s); }
 
 AD_OPTYPE(max, .differs = "NaNs share the gradient; PyTorch's amax gives every element NaN",
           .doc = "largest element over all or some axes; NaN if any element is NaN", .formula = "max x",
-          .evaluate = { max_evaluate, max_evaluate }, EXTREMUM);
+          .evaluate = { max_evaluate, max_evaluate }, .emit = max_emit, EXTREMUM);
 ad_var *ad_max(ad_var *x) { return ad__reduce_all(&ad_op_max, x); }
 ad_var *ad_max_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_max, x, axis, keepdims); }
 ad_var *ad_max_axes(ad_var *x, int n, const int *axes, bool keepdims) {
@@ -92,7 +119,7 @@ ad_var *ad_max_axes(ad_var *x, int n, const int *axes, bool keepdims) {
 
 AD_OPTYPE(min, .differs = "NaNs share the gradient; PyTorch's amin gives every element NaN",
           .doc = "smallest element over all or some axes; NaN if any element is NaN", .formula = "min x",
-          .evaluate = { min_evaluate, min_evaluate }, EXTREMUM);
+          .evaluate = { min_evaluate, min_evaluate }, .emit = min_emit, EXTREMUM);
 ad_var *ad_min(ad_var *x) { return ad__reduce_all(&ad_op_min, x); }
 ad_var *ad_min_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_min, x, axis, keepdims); }
 ad_var *ad_min_axes(ad_var *x, int n, const int *axes, bool keepdims) {

@@ -1,5 +1,6 @@
 /* logsumexp.c: the logarithm of the sum of exponentials over all elements or some axes. */
 #include "ops/base/gradient.h"
+#include "ops/compile.h"
 #include "ops/kernels/reduce/rows.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
@@ -61,10 +62,33 @@ static void logsumexp_samples(ad_sampler *s) {
     ad_sample_values(s, &row, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
 }
 
+/* The maximum, or 0 if it is not finite. Its slope is left out, as it cancels. */
+static ad_emit_array emit_shift(ad_emit *e, ad_emit_array x, unsigned mask) {
+    ad_emit_array m = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_MAX, .dtype = x.dtype, .shape = x.shape,
+                                                      .reduced = mask, .names = "x", .value = "x", .n = 1,
+                                                      .in = { x } });
+    return ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = m.shape, .names = "x",
+                                           .value = "isfinite(x) ? x : 0", .n = 1, .in = { m } });
+}
+
+static int logsumexp_emit(ad_emit *e, const ad_op *op) {
+    const ad_emit_array x = ad_emit_operand(e, op, 0);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array m = emit_shift(e, x, mask);
+    ad_emit_array sum = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
+                                                        .reduced = mask, .names = "x m", .value = "exp(x - m)",
+                                                        .slope = { "g * exp(x - m)" }, .n = 2, .in = { x, m } });
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = sum.shape, .names = "x m",
+                                                          .value = "log(x) + m", .slope = { "g / x" }, .n = 2,
+                                                          .in = { sum, m } }));
+    return AD_OK;
+}
+
 AD_OPTYPE(logsumexp, .doc = "log of the sum of exp(x) over all or some axes, without overflow",
           .formula = "log sum exp(x)", .gradient = "g softmax(x)", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
           .attrs = ad__axes_list, .shape = logsumexp_shape, .evaluate = { logsumexp_evaluate, logsumexp_evaluate },
-          .backward = { logsumexp_backward, logsumexp_backward }, .vjp = logsumexp_vjp);
+          .backward = { logsumexp_backward, logsumexp_backward }, .vjp = logsumexp_vjp, .emit = logsumexp_emit);
 
 ad_var *ad_logsumexp(ad_var *x) { return ad__reduce_all(&ad_op_logsumexp, x); }
 ad_var *ad_logsumexp_axis(ad_var *x, int axis, bool keepdims) {

@@ -1,5 +1,6 @@
 /* softmax.c: softmax and log_softmax along an axis. */
 #include "ops/base/attrs.h"
+#include "ops/compile.h"
 #include "ops/kernels/reduce/rows.h"
 #include "ops/ops.h"
 
@@ -115,6 +116,29 @@ static void axis_samples(ad_sampler *s) {
     ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
 }
 
+/* ---- the form in C: exp(x - m) and its sum along the axis --------------------------------------------- */
+
+typedef struct {
+    ad_emit_array x, m, e, sum;
+    unsigned axis;
+} exponentials;
+
+/* m is the maximum. Its slope is left out, as it cancels. */
+static exponentials emit_exponentials(ad_emit *e, const ad_op *op) {
+    exponentials r = { .x = ad_emit_operand(e, op, 0) };
+    int axis = axis_of(op);
+    ad_shape s = r.x.shape;
+    if (s.ndim == 0) s = AD_SHAPE(1), axis = 0;
+    r.axis = 1u << (axis < 0 ? axis + s.ndim : axis);
+    r.m = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_MAX, .dtype = r.x.dtype, .shape = s, .reduced = r.axis,
+                                          .names = "x", .value = "x", .n = 1, .in = { r.x } });
+    r.e = ad_emit_run(e, &(ad_emit_loop){ .dtype = r.x.dtype, .shape = s, .names = "x m", .value = "exp(x - m)",
+                                          .slope = { "g * y" }, .n = 2, .in = { r.x, r.m } });
+    r.sum = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = r.x.dtype, .shape = s, .reduced = r.axis,
+                                            .names = "x", .value = "x", .slope = { "g" }, .n = 1, .in = { r.e } });
+    return r;
+}
+
 /* ---- softmax -------------------------------------------------------------------------------------------- */
 
 static void softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
@@ -131,11 +155,20 @@ static void softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static void softmax_samples(ad_sampler *s) { axis_samples(s); }
 
+static int softmax_emit(ad_emit *e, const ad_op *op) {
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    exponentials r = emit_exponentials(e, op);
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = r.x.dtype, .shape = r.e.shape, .names = "a b",
+                                                          .value = "a / b", .slope = { "g / b", "-g * y / b" },
+                                                          .n = 2, .in = { r.e, r.sum } }));
+    return AD_OK;
+}
+
 AD_OPTYPE(softmax, .doc = "exp(x) divided by its sum along an axis, without overflow",
           .formula = "exp(x) / sum exp(x)", .gradient = "y (g - sum(g y))", .arity = 1, .flags = AD_OP_IN_PLACE,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
           .evaluate = { softmax_evaluate, softmax_evaluate }, .backward = { softmax_backward, softmax_backward },
-          .vjp = softmax_vjp);
+          .vjp = softmax_vjp, .emit = softmax_emit);
 ad_var *ad_softmax(ad_var *x, int axis) { return ad__apply1(&ad_op_softmax, x, &(ad__axis_attrs){ axis, false }); }
 
 /* softmax(x / temperature): a temperature above 1 flattens the distribution; one near 0 selects the largest element
@@ -163,11 +196,23 @@ static void log_softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 static void log_softmax_samples(ad_sampler *s) { axis_samples(s); }
 
+static int log_softmax_emit(ad_emit *e, const ad_op *op) {
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    exponentials r = emit_exponentials(e, op);
+    ad_emit_array log = ad_emit_run(e, &(ad_emit_loop){ .dtype = r.x.dtype, .shape = r.sum.shape, .names = "x",
+                                                        .value = "log(x)", .slope = { "g / x" }, .n = 1,
+                                                        .in = { r.sum } });
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = r.x.dtype, .shape = r.e.shape, .names = "x b m",
+                                                          .value = "x - m - b", .slope = { "g", "-g" }, .n = 3,
+                                                          .in = { r.x, log, r.m } }));
+    return AD_OK;
+}
+
 AD_OPTYPE(log_softmax, .doc = "log of softmax along an axis, accurate where softmax rounds to 0 or 1",
           .formula = "x - log sum exp(x)", .gradient = "g - exp(y) sum(g)", .arity = 1, .flags = AD_OP_IN_PLACE,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
           .evaluate = { log_softmax_evaluate, log_softmax_evaluate },
-          .backward = { log_softmax_backward, log_softmax_backward }, .vjp = log_softmax_vjp);
+          .backward = { log_softmax_backward, log_softmax_backward }, .vjp = log_softmax_vjp, .emit = log_softmax_emit);
 ad_var *ad_log_softmax(ad_var *x, int axis) {
     return ad__apply1(&ad_op_log_softmax, x, &(ad__axis_attrs){ axis, false });
 }

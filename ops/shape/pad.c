@@ -1,5 +1,6 @@
 /* pad.c: padding with a constant, or with an array's own elements: reflected, replicated or circular. */
 #include "ops/base/attrs.h"
+#include "ops/compile.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
@@ -109,11 +110,31 @@ static void pad_samples(ad_sampler *s) {
     ad_sample(s, &cases[5], 1, &AD_SCALAR, NULL, NULL);
 }
 
+static int pad_emit(ad_emit *e, const ad_op *op) {
+    const pad_attrs *a = ad__attrs_of(op);
+    ad_emit_array x = ad_emit_operand(e, op, 0), y = ad_emit_new(e, x.dtype, ad__out(op)->layout->shape), part = y;
+    if (ad__out(op)->layout->numel == 0) return AD_EABSENT;
+    ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = y.shape, .names = "k", .value = "k", .into = &y,
+                                    .n_parameters = 1, .parameter = { a->value } });
+    for (int i = 0; i < x.shape.ndim; i++) {
+        int64_t before = padding_of(&a->before, x.shape.ndim, i), after = padding_of(&a->after, x.shape.ndim, i);
+        int64_t cut = before < 0 ? -before : 0;
+        x.shape.dim[i] -= cut + (after < 0 ? -after : 0);
+        if (x.shape.dim[i] < 0) x.shape.dim[i] = 0;
+        x.place += cut * x.stride[i], part.place += (before > 0 ? before : 0) * part.stride[i];
+        part.shape.dim[i] = x.shape.dim[i];
+    }
+    if (ad_shape_numel(x.shape) > 0) ad_emit_copy(e, x, &part);
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 AD_OPTYPE(pad, .doc = "a constant before and after the elements of the last axes",
           .formula = "x, surrounded by value", .gradient = "g at the elements of x",
           .special = "negative padding removes elements, as in PyTorch",
           .arity = 1, .attr_size = sizeof(pad_attrs), .attrs = pad_list, .shape = pad_shape,
-          .evaluate = { pad_evaluate, pad_evaluate }, .backward = { pad_backward, pad_backward }, .vjp = pad_vjp);
+          .evaluate = { pad_evaluate, pad_evaluate }, .backward = { pad_backward, pad_backward }, .vjp = pad_vjp,
+          .emit = pad_emit);
 ad_var *ad_pad(ad_var *x, ad_shape before, ad_shape after, double value) {
     return ad__apply1(&ad_op_pad, x, &(pad_attrs){ before, after, value });
 }
