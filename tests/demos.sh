@@ -104,6 +104,16 @@ shows_xor() {
     awk '$1 == "loss" && $2 < 0.001 { low = 1 }  NF == 4 && $1 ~ /^[01]$/ { table = table $3 }
          END { exit !(low && table == "0110") }' "$work/out"
 }
+swings_up() {
+    "$demos/control" --time 5 >"$work/out" || return 1
+    cat "$work/out"
+    awk '/^largest angle in the last second: / { up = $7 < 0.1 }  END { exit !(up && NR == 17) }' "$work/out"
+}
+learns_digits() {
+    "$demos/tiny" --epochs 5 >"$work/out" || return 1
+    cat "$work/out"
+    awk '/^1810 parameters, test accuracy / { good = $5 > 90 }  END { exit !good }' "$work/out"
+}
 gives_up_on_xor() {
     "$demos/xor" --steps 3 >"$work/out" && return 1
     grep -q 'after 3 steps' "$work/out"
@@ -184,6 +194,8 @@ fi
 check 'xor refuses a rate of 0' refuses 'lr: must be a number from 1e-06 to 100' xor --lr 0
 check 'xor refuses a rate that is no number' refuses 'lr: must be a number' xor --lr nan
 check 'xor stops after --steps' gives_up_on_xor
+check 'control swings up the pendulum' swings_up
+check 'tiny learns the digits that it draws' learns_digits
 for seed in 0 1 2; do
     check "pinn solves its equation with seed $seed" shows_pinn $seed
     check "xor learns with seed $seed" shows_xor $seed

@@ -246,7 +246,7 @@ static void equal_terms_become_a_loop(void **state) {
         }
         ad_program *p = ad_compile_gradient(sum, n, x, fresh);
         assert_string_equal(ad_program_how(p), "compiled");
-        const char *code = strstr(ad_program_source(p), "static void k0");
+        const char *code = strstr(ad_program_source(p), "static KERNEL void k0");
         assert_non_null(code);
         length[k] = strlen(code);
         free(x);

@@ -85,7 +85,7 @@ static int function_number(ad__writer *w, ad__text *text) {
     if (k == NULL) return -1;
     k->text = text->at, k->number = w->n_kernels++;
     HASH_ADD_KEYPTR(hh, w->table, k->text, (unsigned)text->n, k);
-    ad__text_put(&w->kernels, "\nstatic void %sk%d", w->prefix, k->number);
+    ad__text_put(&w->kernels, "\nstatic %svoid %sk%d", w->portable ? "" : "KERNEL ", w->prefix, k->number);
     ad__text_add(&w->kernels, text->at, text->n);
     return k->number;
 }
@@ -120,11 +120,14 @@ int ad__function_end(ad__writer *w, int64_t n, int64_t table) {
         return -1;
     }
     int number = function_number(w, &text);
+    w->n_calls++;
     ad__text_put(&w->calls, "%sk%d(", w->prefix, number);
     write_arguments(w, n, table);
     ad__text_put(&w->calls, ");\n");
     return number;
 }
+
+enum { FEW_CALLS = 64 };
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
@@ -204,6 +207,9 @@ int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to
                      "void (*gemm[2])(int ta, int tb, long n, long m, long k, const void *a, const void *b, int adds, "
                      "void *c);\n};\n");
     ad__text_add(to, vector_names, (int64_t)strlen(vector_names));
+    bool many = w->n_calls > FEW_CALLS; /* a compiler would take long to inline them */
+    ad__text_put(to, many ? "#ifdef __GNUC__\n#define KERNEL __attribute__((noinline))\n#else\n#define KERNEL\n#endif\n"
+                          : "#define KERNEL\n");
     ad__write_macros(w, to);
     ad__text_add(to, w->kernels.at, w->kernels.n);
     ad__text_put(to, "\nint %s(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work, "

@@ -35,7 +35,7 @@ struct ad__writer {
     ad__text kernels; /* the functions */
     ad__text calls;   /* the body of the program: calls of them */
     ad__kernel *table;
-    int n_kernels;
+    int n_kernels, n_calls;
     uint64_t macros[2][2]; /* by dtype, and for loops over arrays */
     /* of the function that is being written: */
     ad__text body;

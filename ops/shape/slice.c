@@ -264,11 +264,27 @@ static void slice_scatter_samples(ad_sampler *s) {
     ad_sample(s, &a, 2, (ad_shape[]){ AD_SHAPE(0, 3), AD_SHAPE(0, 2) }, NULL, NULL);
 }
 
+/* Copies the part of x from index `from` to index `to` along an axis. */
+static void emit_part(ad_emit *e, ad_emit_array x, ad_emit_array y, int axis, int64_t from, int64_t to) {
+    if (from >= to) return;
+    x.place += from * x.stride[axis], y.place += from * y.stride[axis];
+    x.shape.dim[axis] = y.shape.dim[axis] = to - from;
+    ad_emit_copy(e, x, &y);
+}
+
+/* Without gaps in the slice, what lies before and behind it is copied, so that each element is set once. */
 static int slice_scatter_emit(ad_emit *e, const ad_op *op) {
+    const slice_attrs *a = ad__attrs_of(op);
     const ad_emit_array x = ad_emit_operand(e, op, 0), src = ad_emit_operand(e, op, 1);
     if (op->in[0]->layout->numel == 0 || op->in[1]->layout->numel == 0) return AD_EABSENT;
-    ad_emit_array y = ad_emit_new(e, x.dtype, x.shape), part = emit_slice(ad__attrs_of(op), y);
-    ad_emit_copy(e, x, &y), ad_emit_copy(e, src, &part);
+    ad_emit_array y = ad_emit_new(e, x.dtype, x.shape), part = emit_slice(a, y);
+    if (a->n == 1 && a->step.dim[0] == 1) {
+        int axis = a->axis[0] < 0 ? a->axis[0] + x.shape.ndim : a->axis[0];
+        int64_t start = bound(a->start.dim[0], x.shape.dim[axis], 1);
+        emit_part(e, x, y, axis, 0, start);
+        emit_part(e, x, y, axis, start + part.shape.dim[axis], x.shape.dim[axis]);
+    } else ad_emit_copy(e, x, &y);
+    ad_emit_copy(e, src, &part);
     ad_emit_result(e, op, y);
     return AD_OK;
 }
