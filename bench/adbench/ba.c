@@ -1,5 +1,6 @@
 /* ba.c: bundle adjustment of the AD benchmark: the sparse Jacobian of p observations, each of 15 input numbers. */
 #include "bench/adbench/common.h"
+#include "ops/compile.h"
 
 #include <complex.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ typedef struct {
     int n, m, p; /* cameras, points, observations; observation i has camera i % n and point i % m */
     double *cameras, *points, *weights, *features; /* [n,11], [m,3], [p], [p,2] */
     ad_graph *g;
+    ad_program *program; /* NULL before the first call of `compiled` */
 } ba;
 
 /* ---- plain C ------------------------------------------------------------------------------------------------- */
@@ -60,7 +62,7 @@ static void expected(const void *problem, double *to) {
 static ba *ba_new(int n, int m, int p) {
     ba *b = (ba *)(void *)adbench_array((sizeof *b + 7) / 8);
     *b = (ba){ n, m, p, adbench_array((int64_t)n * CAMERA), adbench_array((int64_t)m * POINT), adbench_array(p),
-               adbench_array(2 * (int64_t)p), ad_graph_new() };
+               adbench_array(2 * (int64_t)p), ad_graph_new(), NULL };
     return b;
 }
 
@@ -193,6 +195,42 @@ static void weight_errors(const ba *b, double *values, double *rows) {
     ad_end(b->g, m);
 }
 
+/* The errors of a tile, and the slopes of each by its inputs, of which an array has one number for each observation. */
+static void compile_tile(ba *b) {
+    ad_var *ys[2 * (1 + INPUTS)], *leaves[INPUTS + 2];
+    for (int k = 0; k < INPUTS + 2; k++) leaves[k] = ad_param(b->g, AD_F64, NULL, AD_SHAPE(TILE));
+    reproject(leaves, leaves + INPUTS, true, ys);
+    for (int e = 0; e < 2; e++) ad_gradient(ad_sum(ys[e]), INPUTS, leaves, ys + 2 + e * INPUTS);
+    b->program = ad_compile(2 * (1 + INPUTS), ys, INPUTS + 2, leaves, (ad_compile_opts){ .no_cache = true });
+    adbench_ok(b->g);
+}
+
+static void run_tile(const ba *b, int start, int count, double *values, double *rows) {
+    static double in[INPUTS + 2][TILE], out[2 * (1 + INPUTS)][TILE];
+    const void *from[INPUTS + 2];
+    void *to[2 * (1 + INPUTS)];
+    gather(b, start, count, in, in + INPUTS);
+    for (int k = 0; k < INPUTS + 2; k++) from[k] = in[k];
+    for (int k = 0; k < 2 * (1 + INPUTS); k++) to[k] = out[k];
+    ad_run(b->program, from, to, NULL);
+    for (int e = 0; e < 2; e++)
+        for (int i = 0; i < count; i++) {
+            double *row = rows + (2 * (int64_t)(start + i) + e) * INPUTS;
+            for (int k = 0; k < INPUTS; k++) row[k] = out[2 + e * INPUTS + k][i];
+            values[2 * (start + i) + e] = out[e][i];
+        }
+}
+
+static void compiled(void *problem, double *values, double *rows) {
+    ba *b = problem;
+    if (b->program == NULL) compile_tile(b);
+    for (int i = 0; i < b->p; i += TILE) run_tile(b, i, b->p - i < TILE ? b->p - i : TILE, values, rows);
+    for (int i = 0; i < b->p; i++) {
+        values[2 * b->p + i] = 1 - b->weights[i] * b->weights[i];
+        rows[2 * INPUTS * b->p + i] = -2 * b->weights[i];
+    }
+}
+
 static void jacobian(void *problem, double *values, double *rows) {
     const ba *b = problem;
     ad_keep_grads(b->g, false);
@@ -202,6 +240,6 @@ static void jacobian(void *problem, double *values, double *rows) {
 
 int main(int argc, char **argv) {
     static const adbench_program program = { "ba",  from_file, small,    n_values, n_gradient,
-                                             plain, jacobian,  expected, release };
+                                             plain, jacobian,  expected, release, compiled };
     return adbench_main(argc, argv, &program);
 }

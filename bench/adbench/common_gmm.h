@@ -3,6 +3,7 @@
 #define BENCH_ADBENCH_COMMON_GMM_H
 
 #include "bench/adbench/common.h"
+#include "ops/compile.h"
 
 typedef struct {
     int d, k, n, m;         /* dimensions, Gaussians, points; m and gamma: parameters of the Wishart prior */
@@ -11,6 +12,7 @@ typedef struct {
                                triangle by columns */
     double *x;              /* [n,d] */
     ad_graph *g;
+    ad_program *program; /* NULL before the first call of `compiled` */
 } gmm;
 
 void *gmm_read(FILE *from);
@@ -21,7 +23,8 @@ void gmm_objective(const void *problem, double *value);
 void gmm_expected(const void *problem, double *gradient);
 void gmm_release(void *problem);
 
-#define GMM_PROGRAM(name_, gradient_)                                                                                  \
-    { name_, gmm_read, gmm_small, gmm_n_values, gmm_n_gradient, gmm_objective, gradient_, gmm_expected, gmm_release }
+#define GMM_PROGRAM(name_, gradient_, compiled_)                                                                             \
+    { name_, gmm_read, gmm_small, gmm_n_values, gmm_n_gradient, gmm_objective, gradient_, gmm_expected, gmm_release,\
+      compiled_ }
 
 #endif

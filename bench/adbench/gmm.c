@@ -57,7 +57,20 @@ static void gradient(void *problem, double *value, double *to) {
     ad_end(p->g, m);
 }
 
+static void compiled(void *problem, double *value, double *to) {
+    gmm *p = problem;
+    int k = p->k, d = p->d;
+    double *at = p->parameters;
+    if (p->program == NULL) {
+        ad_var *xs[] = { ad_param(p->g, AD_F64, at, AD_SHAPE(k)), ad_param(p->g, AD_F64, at + k, AD_SHAPE(k, d)),
+                         ad_param(p->g, AD_F64, at + k + k * d, AD_SHAPE(k, d * (d + 1) / 2)) };
+        p->program = ad_compile_gradient(objective(p, xs[0], xs[1], xs[2]), 3, xs, (ad_compile_opts){ .no_cache = true });
+        adbench_ok(p->g);
+    }
+    *value = ad_run_flat(at, to, p->program);
+}
+
 int main(int argc, char **argv) {
-    static const adbench_program program = GMM_PROGRAM("gmm", gradient);
+    static const adbench_program program = GMM_PROGRAM("gmm", gradient, compiled);
     return adbench_main(argc, argv, &program);
 }

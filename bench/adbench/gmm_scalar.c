@@ -67,7 +67,7 @@ static ad_var *objective(const gmm *p, ad_var *const *alphas, ad_var **work) {
 static void gradient(void *problem, double *value, double *to) {
     const gmm *p = problem;
     int64_t n = gmm_n_gradient(p);
-    ad_var **x = malloc((size_t)(n + p->k * p->d + 2 * p->k + 2 * p->d) * sizeof(ad_var *));
+    ad_var **x = calloc((size_t)(n + p->k * p->d + 2 * p->k + 2 * p->d), sizeof(ad_var *));
     if (x == NULL) exit(1);
     ad_mark m = ad_begin(p->g);
     for (int64_t i = 0; i < n; i++) x[i] = ad_param(p->g, AD_F64, &p->parameters[i], AD_SCALAR);
@@ -80,7 +80,21 @@ static void gradient(void *problem, double *value, double *to) {
     free(x);
 }
 
+static void compiled(void *problem, double *value, double *to) {
+    gmm *p = problem;
+    int64_t n = gmm_n_gradient(p);
+    if (p->program == NULL) {
+        ad_var **x = calloc((size_t)(n + p->k * p->d + 2 * p->k + 2 * p->d), sizeof(ad_var *));
+        if (x == NULL) exit(1);
+        for (int64_t i = 0; i < n; i++) x[i] = ad_param(p->g, AD_F64, &p->parameters[i], AD_SCALAR);
+        p->program = ad_compile_gradient(objective(p, x, x + n), (int)n, x, (ad_compile_opts){ .no_cache = true });
+        adbench_ok(p->g);
+        free(x);
+    }
+    *value = ad_run_flat(p->parameters, to, p->program);
+}
+
 int main(int argc, char **argv) {
-    static const adbench_program program = GMM_PROGRAM("gmm-scalar", gradient);
+    static const adbench_program program = GMM_PROGRAM("gmm-scalar", gradient, compiled);
     return adbench_main(argc, argv, &program);
 }

@@ -1,5 +1,6 @@
 /* lstm.c: the character model of the AD benchmark: l LSTM layers with elementwise weights. */
 #include "bench/adbench/common.h"
+#include "ops/compile.h"
 
 #include <complex.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@ typedef struct {
     double *state;      /* [l,2,b]: initial hidden and cell states */
     double *sequence;   /* [c,b] */
     ad_graph *g;
+    ad_program *program; /* NULL before the first call of `compiled` */
 } lstm;
 
 /* ---- plain C ------------------------------------------------------------------------------------------------- */
@@ -142,8 +144,24 @@ static void gradient(void *problem, double *value, double *to) {
     free(memory);
 }
 
+static void compiled(void *problem, double *value, double *to) {
+    lstm *p = problem;
+    int rows = 8 * p->l + 3;
+    if (p->program == NULL) {
+        layer *layers = malloc((size_t)(rows + p->c) * sizeof(ad_var *) + (size_t)p->l * sizeof(layer));
+        if (layers == NULL) exit(1);
+        ad_var **leaves = (ad_var **)(layers + p->l);
+        for (int i = 0; i < rows; i++) leaves[i] = ad_param(p->g, AD_F64, p->parameters + i * p->b, AD_SHAPE(p->b));
+        ad_var *y = objective(p, leaves, layers, leaves + rows);
+        p->program = ad_compile_gradient(y, rows, leaves, (ad_compile_opts){ .no_cache = true });
+        adbench_ok(p->g);
+        free(layers);
+    }
+    *value = ad_run_flat(p->parameters, to, p->program);
+}
+
 int main(int argc, char **argv) {
     static const adbench_program program = { "lstm", from_file, small,    n_values, n_gradient,
-                                             plain,  gradient,  expected, release };
+                                             plain,  gradient,  expected, release, compiled };
     return adbench_main(argc, argv, &program);
 }

@@ -212,6 +212,8 @@ int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to
                           : "#define KERNEL\n");
     ad__write_macros(w, to);
     ad__text_add(to, w->kernels.at, w->kernels.n);
+    /* The calls are not worth a compiler's time. */
+    if (many) ad__text_put(to, "\n#if defined(__GNUC__) && !defined(__clang__)\n__attribute__((optimize(0)))\n#endif");
     ad__text_put(to, "\nint %s(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work, "
                      "host *host) {\nint code = 0;\n(void)in, (void)leaf, (void)out, (void)work, (void)host;\n", name);
     ad__text_add(to, w->calls.at, w->calls.n);
