@@ -184,6 +184,74 @@ static bool is_product(const ad_emit *e, const ad__nest *n) {
            ad__is_memory(n->in[1].at) && !ad__same_place(n, &n->in[0], &n->in[1]);
 }
 
+/* ---- repetitions -------------------------------------------------------------------------------------------------- */
+
+enum {
+    MANY = 200,     /* nests, from which on groups do not reach over a repetition: then repetitions have the same code */
+    CANDIDATES = 8, /* periods that are tried at a nest */
+    SHORTEST = 4, LONGEST = 512, /* period */
+    FEWEST = 3      /* repetitions */
+};
+
+static uint64_t mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9e3779b97f4a7c15u + (h >> 29); }
+
+/* Nests with one key differ in the places that they read and write only. */
+static uint64_t key_of(const ad_emit *e, const ad__nest *n) {
+    uint64_t h = mix(mix((uint64_t)n->kind + 1, (uint64_t)n->form), (uint64_t)n->ndim);
+    for (int d = 0; d < n->ndim; d++) h = mix(h, (uint64_t)n->dim[d]);
+    for (int i = 0; i < n->n && n->kind != AD__CALL; i++)
+        h = mix(h, (uint64_t)e->buffers.at[ad__buffer_of(n->in[i].at)].kind);
+    return mix(h, (uint64_t)e->buffers.at[ad__buffer_of(n->out.at)].kind);
+}
+
+typedef struct {
+    int64_t n, *nest; /* those that do something */
+    uint64_t *key;
+    int64_t *next;    /* the next one with the same key; -1 */
+} sequence;
+
+static int make_sequence(const ad_emit *e, sequence *q) {
+    size_t bytes = (size_t)e->nests.n * sizeof(int64_t);
+    int64_t slots = 64;
+    while (slots < 2 * e->nests.n) slots *= 2;
+    int64_t *last = ad_scope_closing(e->g, (size_t)slots * sizeof *last, NULL);
+    q->nest = ad_scope_closing(e->g, bytes, NULL), q->next = ad_scope_closing(e->g, bytes, NULL);
+    q->key = ad_scope_closing(e->g, bytes, NULL);
+    if (last == NULL || q->nest == NULL || q->next == NULL || q->key == NULL) return AD_ENOMEM;
+    memset(last, 0xff, (size_t)slots * sizeof *last);
+    for (int64_t k = 0; k < e->nests.n; k++)
+        if (e->nests.at[k].kind != AD__NOTHING) q->key[q->n] = key_of(e, &e->nests.at[k]), q->nest[q->n++] = k;
+    for (int64_t i = q->n; i-- > 0;) {
+        int64_t *slot = &last[(q->key[i] ^ q->key[i] >> 29) & (uint64_t)(slots - 1)];
+        q->next[i] = *slot;
+        *slot = i;
+    }
+    return AD_OK;
+}
+
+/* The nests from `start` on that repeat with a period. */
+static int64_t covered(const sequence *q, int64_t start, int64_t period) {
+    int64_t i = start + period;
+    while (i < q->n && q->key[i] == q->key[i - period]) i++;
+    return (i - start) / period * period;
+}
+
+/* Marks the nests at which a repetition begins, or the last one has ended. */
+static int mark_repetitions(const ad_emit *e, bool *begins) {
+    sequence q = { 0 };
+    if (make_sequence(e, &q)) return AD_ENOMEM;
+    for (int64_t i = 0; q.n > MANY && i < q.n;) {
+        int64_t best = 0, most = 0, at = q.next[i];
+        for (int c = 0; c < CANDIDATES && at >= 0 && at - i <= LONGEST; c++, at = q.next[at]) {
+            int64_t covers = covered(&q, i, at - i);
+            if (covers >= FEWEST * (at - i) && covers > most) best = at - i, most = covers;
+        }
+        for (int64_t k = i; best >= SHORTEST && k <= i + most && k < q.n; k += best) begins[q.nest[k]] = true;
+        i += best ? most : 1;
+    }
+    return AD_OK;
+}
+
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
 enum { OPEN = 6 }; /* groups that a nest may still join */
@@ -201,6 +269,7 @@ typedef struct {
     ad__schedule *s;
     group open[OPEN]; /* in the order in which they run */
     int n;
+    bool *begins;     /* by nest: a repetition begins */
 } fusing;
 
 static ad__nest *member(const fusing *f, const group *g, int i) { return &f->e->nests.at[g->nest[i]]; }
@@ -271,6 +340,7 @@ static bool end_groups(fusing *f) {
 static bool add_nest(fusing *f, int64_t k) {
     ad__nest *n = &f->e->nests.at[k];
     bool alone = is_product(f->e, n);
+    if (f->begins[k] && !end_groups(f)) return false;
     for (int i = f->n; i-- > 0 && !alone;) {
         group *g = &f->open[i];
         if (g->segment < 0 && joins(f, g, n, !g->closed && share_axes(f, g, n))) {
@@ -316,6 +386,10 @@ int ad__fuse(ad_emit *e, ad__schedule *s) {
     if (f == NULL) return AD_ENOMEM;
     f->e = e, f->s = s;
     for (int64_t k = 0; k < e->nests.n; k++) normalise(&e->nests.at[k]);
+    f->begins = ad_scope_closing(e->g, (size_t)e->nests.n + 1, NULL);
+    if (f->begins == NULL) return AD_ENOMEM;
+    memset(f->begins, 0, (size_t)e->nests.n + 1);
+    if (mark_repetitions(e, f->begins)) return AD_ENOMEM;
     for (int64_t k = 0; k < s->segments.n; k++)
         if (!add_segment(f, k)) return AD_ENOMEM;
     return end_groups(f) ? AD_OK : AD_ENOMEM;

@@ -5,7 +5,7 @@
 
 enum {
     CANDIDATES = 8,       /* periods that are tried at a place */
-    LONGEST = 4096,       /* period */
+    LONGEST = 512,        /* period */
     FEWEST = 3,           /* repetitions */
     LEAST = 12,           /* instructions in a loop, of all repetitions */
     STRAIGHT = 256,       /* instructions in a function without a loop */

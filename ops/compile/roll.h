@@ -44,7 +44,7 @@ typedef struct {
     int64_t first, n; /* of the nests, in `members` */
 } ad__step;
 
-enum { AD__MEMBERS = 40 }; /* of one step, at most */
+enum { AD__MEMBERS = 64 }; /* of one step, at most */
 
 typedef struct {
     AD__VEC(int64_t) order;     /* instructions, in the order in which they run */

@@ -34,6 +34,7 @@ struct ad__writer {
     bool numbers_used; /* numbers that are read as an array */
     ad__text kernels; /* the functions */
     ad__text calls;   /* the body of the program: calls of them */
+    AD__VEC(int64_t) starts; /* of each call, in the text */
     ad__kernel *table;
     int n_kernels, n_calls;
     uint64_t macros[2][2]; /* by dtype, and for loops over arrays */
@@ -61,6 +62,9 @@ void ad__write_nests(ad__writer *w, const ad__step *step);
 /* product.c: whether the nest is a product of matrices that a BLAS should compute, and the call of the BLAS. */
 bool ad__is_product(const ad_emit *e, const ad__nest *n);
 void ad__write_product(ad__writer *w, const ad__nest *n);
+
+/* calls.c: makes loops of calls that repeat. */
+int ad__roll_calls(ad__writer *w);
 
 /* A writer in the memory of the open scope. NULL if memory is short. */
 ad__writer *ad__writer_new(ad_graph *g, const char *prefix, ad__address_fn *address, const void *context);
