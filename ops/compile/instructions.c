@@ -22,10 +22,10 @@ static const ad__ref *body_refs(const ad__writer *w, const ad__segment *g) {
 
 /* The buffer that a function takes a pointer to, and the offset in it. Functions may use many buffers of the work memory,
    and tables may lead to several of them: then the pointer is to the work memory. */
-static int buffer_and_offset(const ad__writer *w, const ad__segment *g, const ad__ref *f, int64_t *offset) {
+static int buffer_and_offset(const ad__writer *w, const ad__ref *f, int64_t *offset) {
     int b = ad__buffer_of(f->first);
     const ad__buffer *x = &w->e->buffers.at[b];
-    bool absolute = f->kind == AD__TABLE && f->absolute, through_work = absolute || w->absolute || g->n == 1;
+    bool absolute = f->kind == AD__TABLE && f->absolute, through_work = absolute || w->absolute;
     *offset = f->kind == AD__TABLE ? 0 : ad__offset_of(f->first);
     if (x->kind != AD__WORK || !through_work) return b;
     if (!absolute) *offset += x->index / (x->dtype == AD_F32 ? 4 : 8);
@@ -34,15 +34,16 @@ static int buffer_and_offset(const ad__writer *w, const ad__segment *g, const ad
 
 static void point_to(ad__writer *w, const ad__segment *g, const ad__ref *f, bool written) {
     int64_t from, to;
-    int b = buffer_and_offset(w, g, f, &from);
+    int b = buffer_and_offset(w, f, &from);
     to = f->kind == AD__AFFINE ? from + (g->n - 1) * f->stride : from;
     if (f->kind == AD__TABLE && f->absolute) w->aliased = true;
     ad__pointer_to(w, b, from < to ? from : to, written);
 }
 
-/* A constant in all repetitions is written as a number. */
-static bool is_number(const ad__ref *f) {
-    return ad__buffer_of(f->first) == AD__NUMBER_BUFFER && f->kind == AD__AFFINE && f->stride == 0;
+/* A number of the code that is the same in all repetitions is written as such. */
+static bool is_number(const ad__writer *w, const ad__ref *f) {
+    return ad__buffer_of(f->first) == AD__NUMBER_BUFFER && f->kind == AD__AFFINE && f->stride == 0 &&
+           w->s->literal[ad__offset_of(f->first)];
 }
 
 static ad__ref ref_of(const ad__writer *w, const ad__segment *g, ad__place at) {
@@ -68,7 +69,7 @@ static void point_to_all(ad__writer *w, const ad__segment *g) {
             if (o < in->n && !(w->e->forms.at[in->form].used >> o & 1)) continue;
             ad__ref f = operand_ref(w, g, in, refs, o);
             if (f.kind == AD__CARRIED) f = (ad__ref){ .kind = AD__AFFINE, .first = f.first };
-            if (f.kind != AD__LOCAL && !is_number(&f)) point_to(w, g, &f, o == in->n);
+            if (f.kind != AD__LOCAL && !is_number(w, &f)) point_to(w, g, &f, o == in->n);
         }
         if (h->at >= 0) {
             ad__ref f = { .kind = AD__AFFINE, .first = h->at, .stride = !h->last_only };
@@ -81,9 +82,9 @@ static void point_to_all(ad__writer *w, const ad__segment *g) {
 /* ---- operands ---------------------------------------------------------------------------------------------------- */
 
 /* pointer[index], where the index in repetition r follows from the reference. */
-static void write_element(ad__writer *w, const ad__segment *g, const ad__ref *f, int64_t table, const char *r) {
+static void write_element(ad__writer *w, const ad__ref *f, int64_t table, const char *r) {
     int64_t at;
-    int b = buffer_and_offset(w, g, f, &at), p = ad__pointer_to(w, b, at, false);
+    int b = buffer_and_offset(w, f, &at), p = ad__pointer_to(w, b, at, false);
     at -= w->pointer[p].least;
     if (f->kind == AD__TABLE)
         ad__text_put(&w->body, "p%d[%lld + t[%lld + %s]]", p, (long long)at, (long long)(f->table - table), r);
@@ -120,14 +121,14 @@ static void write_operand(ad__text *t, void *context, int i) {
     ad__ref f = operand_ref(w, c->g, c->in, c->ref, i);
     ad_dtype dtype = w->e->forms.at[c->in->form].dtype;
     (void)t; /* the body itself */
-    if (f.kind != AD__LOCAL && is_number(&f)) {
+    if (f.kind != AD__LOCAL && is_number(w, &f)) {
         ad__text_number(&w->body, dtype, w->e->numbers.at[ad__offset_of(f.first)]);
         return;
     }
     if (dtype_at(w, c->g, &f) != dtype) ad__text_put(&w->body, "(%s)", ad__c_type(dtype));
     if (f.kind == AD__LOCAL) ad__text_put(&w->body, "v%d", f.q);
     else if (f.kind == AD__CARRIED) ad__text_put(&w->body, "c%lld_%d", (long long)c->i, i);
-    else write_element(w, c->g, &f, first_table(w, c->g), "r");
+    else write_element(w, &f, first_table(w, c->g), "r");
 }
 
 /* ---- statements -------------------------------------------------------------------------------------------------- */
@@ -146,7 +147,7 @@ static void write_statement(ad__writer *w, const ad__segment *g, int64_t i, cons
     if (in->kind == AD__DEFINE) ad__text_put(&w->body, "const %s v%lld = (%s)(", type, (long long)i, type);
     else {
         ad__ref out = operand_ref(w, g, in, refs, in->n);
-        write_element(w, g, &out, first_table(w, g), r);
+        write_element(w, &out, first_table(w, g), r);
         ad__text_put(&w->body, in->kind == AD__STORE ? " = (%s)(" : " += (%s)(", type);
     }
     write_value(w, g, i, refs);
@@ -157,7 +158,7 @@ static void write_statement(ad__writer *w, const ad__segment *g, int64_t i, cons
         return;
     }
     ad__ref f = { .kind = AD__AFFINE, .first = h->at, .stride = g->n > 1 };
-    write_element(w, g, &f, -1, r);
+    write_element(w, &f, -1, r);
     ad__text_put(&w->body, " = v%lld;\n", (long long)i);
 }
 
@@ -177,8 +178,8 @@ static void begin_carried(ad__writer *w, const ad__segment *g, const ad__ref *f,
     ad__ref first = { .kind = AD__AFFINE, .first = f->first };
     ad_dtype t = dtype_at(w, g, f);
     ad__text_put(&w->body, "%s c%lld_%d = ", ad__c_type(t), (long long)i, o);
-    if (is_number(&first)) ad__text_number(&w->body, t, w->e->numbers.at[ad__offset_of(first.first)]);
-    else write_element(w, g, &first, -1, "0");
+    if (is_number(w, &first)) ad__text_number(&w->body, t, w->e->numbers.at[ad__offset_of(first.first)]);
+    else write_element(w, &first, -1, "0");
     ad__text_put(&w->body, ";\n");
 }
 
@@ -197,7 +198,7 @@ static void write_last(ad__writer *w, const ad__segment *g, bool before) {
             ad__text_put(&w->body, "%s l%lld = 0;\n", type, (long long)i);
             continue;
         }
-        write_element(w, g, &f, -1, "0");
+        write_element(w, &f, -1, "0");
         ad__text_put(&w->body, " = l%lld;\n", (long long)i);
     }
 }

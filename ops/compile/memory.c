@@ -80,17 +80,24 @@ typedef struct {
     int64_t from, to; /* bytes */
 } gap;
 
+/* Free places of one size, the newest last. */
+typedef struct {
+    int64_t bytes;
+    AD__VEC(int64_t) places;
+} bin;
+
 typedef struct {
     living *l;
     int64_t *by_first, *by_last; /* buffers, in the order of their lives' ends */
     int64_t n;
-    AD__VEC(gap) gaps; /* free memory below `end`, in order of place */
+    AD__VEC(gap) gaps; /* free memory below `end`; of a program for a file */
+    AD__VEC(bin) bins; /* of another one */
     int64_t end;
 } placing;
 
 static int64_t bytes_of(const placing *p, int64_t b) {
     const ad__buffer *x = &p->l->e->buffers.at[b];
-    int64_t align = x->size > 1 && !p->l->e->portable ? 64 : x->dtype == AD_F32 && p->l->e->portable ? 4 : 8;
+    int64_t align = !p->l->e->portable ? 64 : x->dtype == AD_F32 ? 4 : 8;
     int64_t bytes = x->size * (x->dtype == AD_F32 ? 4 : 8);
     return (bytes + align - 1) / align * align;
 }
@@ -135,6 +142,12 @@ static bool give(placing *p, int64_t from, int64_t to) {
     return from == to || AD__PUSH(p->l->e->g, &p->gaps, (gap){ from, to });
 }
 
+/* Whether a buffer gets memory by its life. */
+static bool is_placed(const living *l, int64_t b) {
+    const ad__buffer *x = &l->e->buffers.at[b];
+    return x->kind == AD__WORK && l->lives[b].first >= 0 && !l->s->local[b] && (x->size > 1 || l->e->portable);
+}
+
 /* Sorts the buffers in memory by the beginning or the end of their lives: they are counted by step. */
 static int64_t *sorted(const placing *p, bool by_last) {
     const living *l = p->l;
@@ -145,7 +158,7 @@ static int64_t *sorted(const placing *p, bool by_last) {
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t b = 0; b < l->e->buffers.n; b++) {
             const life *x = &l->lives[b];
-            if (l->e->buffers.at[b].kind != AD__WORK || x->first < 0 || l->s->local[b]) continue;
+            if (!is_placed(l, b)) continue;
             int64_t at = by_last ? x->last : x->first;
             if (pass == 0) start[at + 1]++;
             else order[start[at]++] = b;
@@ -155,12 +168,37 @@ static int64_t *sorted(const placing *p, bool by_last) {
     return order;
 }
 
+/* A program in this process takes the newest free place of the same size. That needs more memory, but repetitions then
+   use places at equal distances, and their calls become a loop. */
+static bin *bin_of(placing *p, int64_t bytes) {
+    for (int64_t i = 0; i < p->bins.n; i++)
+        if (p->bins.at[i].bytes == bytes) return &p->bins.at[i];
+    return AD__PUSH(p->l->e->g, &p->bins, (bin){ .bytes = bytes }) ? &p->bins.at[p->bins.n - 1] : NULL;
+}
+
+static int64_t take_same(placing *p, int64_t bytes) {
+    bin *b = bin_of(p, bytes);
+    if (b == NULL) return -1;
+    if (b->places.n > 0) return b->places.at[--b->places.n];
+    p->end += bytes;
+    return p->end - bytes;
+}
+
+static bool give_same(placing *p, int64_t from, int64_t bytes) {
+    bin *b = bin_of(p, bytes);
+    return b != NULL && AD__PUSH(p->l->e->g, &b->places, from);
+}
+
 static bool place(placing *p, int64_t b) {
     ad__buffer *x = &p->l->e->buffers.at[b];
-    int64_t align = x->size > 1 && !p->l->e->portable ? 64 : 8;
-    if (p->l->e->portable && x->dtype == AD_F32) align = 4;
-    x->index = take(p, bytes_of(p, b), align);
+    int64_t bytes = bytes_of(p, b);
+    x->index = p->l->e->portable ? take(p, bytes, x->dtype == AD_F32 ? 4 : 8) : take_same(p, bytes);
     return x->index >= 0;
+}
+
+static bool free_place(placing *p, int64_t b) {
+    int64_t from = p->l->e->buffers.at[b].index, bytes = bytes_of(p, b);
+    return p->l->e->portable ? give(p, from, from + bytes) : give_same(p, from, bytes);
 }
 
 static int place_all(placing *p) {
@@ -169,14 +207,23 @@ static int place_all(placing *p) {
     if (p->by_first == NULL || p->by_last == NULL) return AD_ENOMEM;
     for (int64_t i = 0; i < p->n; i++) {
         int64_t b = p->by_first[i];
-        for (; p->l->lives[p->by_last[given]].last < p->l->lives[b].first; given++) {
-            int64_t old = p->by_last[given], from = p->l->e->buffers.at[old].index;
-            if (!give(p, from, from + bytes_of(p, old))) return AD_ENOMEM;
-        }
+        for (; p->l->lives[p->by_last[given]].last < p->l->lives[b].first; given++)
+            if (!free_place(p, p->by_last[given])) return AD_ENOMEM;
         if (!place(p, b)) return AD_ENOMEM;
     }
     p->l->s->work = p->end;
     return AD_OK;
+}
+
+/* Numbers on their own come after the arrays and share nothing, in the order of the steps. So those of repetitions lie
+   at equal distances, and the calls of repetitions become a loop. */
+static void place_numbers(const living *l) {
+    l->s->work = (l->s->work + 7) / 8 * 8;
+    for (int64_t b = 0; b < l->e->buffers.n; b++) {
+        ad__buffer *x = &l->e->buffers.at[b];
+        if (x->kind != AD__WORK || l->lives[b].first < 0 || l->s->local[b] || x->size != 1 || l->e->portable) continue;
+        x->index = l->s->work, l->s->work += 8;
+    }
 }
 
 static bool is_local(const living *l, int64_t b) {
@@ -191,7 +238,9 @@ int ad__place_work(ad_emit *e, ad__schedule *s) {
     if (s->local == NULL || find_lives(&l)) return AD_ENOMEM;
     for (int64_t b = 0; b < e->buffers.n; b++) {
         s->local[b] = is_local(&l, b);
-        p.n += e->buffers.at[b].kind == AD__WORK && l.lives[b].first >= 0 && !s->local[b];
+        p.n += is_placed(&l, b);
     }
-    return place_all(&p);
+    if (place_all(&p)) return AD_ENOMEM;
+    place_numbers(&l);
+    return AD_OK;
 }

@@ -1,6 +1,7 @@
 /* roll.c: leaves out what no output needs, and finds loops among the instructions. */
 #include "ops/compile/roll.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -327,17 +328,29 @@ static void need_homes(const ad_emit *e, ad__schedule *s, const ad__segment *g) 
     }
 }
 
-/* A buffer for each result of a loop, and one for all results of another run, of each dtype. */
+enum { FEW_HOMES = 16 }; /* buffers of its own for a loop */
+
+static int count_homes(const ad__schedule *s, const ad__segment *g) {
+    int n = 0;
+    for (int64_t i = 0; i < g->period; i++) n += s->homes.at[g->homes + i].at != AD__NOWHERE;
+    return n;
+}
+
+/* A buffer for each result of a loop; one for all results, of each dtype, of another run or of a loop that has many, as
+   a function takes a limited number of pointers. */
 static void make_homes(ad_emit *e, ad__schedule *s, const ad__segment *g) {
     int shared[2] = { 0, 0 };
+    bool own = g->n > 1 && count_homes(s, g) <= FEW_HOMES;
     for (int64_t i = 0; i < g->period; i++) {
         ad__home *h = &s->homes.at[g->homes + i];
         ad_dtype t = e->forms.at[e->insns.at[s->order.at[g->start + i]].form].dtype;
+        int64_t size = h->last_only ? 1 : g->n;
         if (h->at == AD__NOWHERE) continue;
-        if (g->n > 1) h->at = ad__place_of(ad__buffer_new(e, AD__WORK, t, h->last_only ? 1 : g->n, 0), 0);
+        if (own) h->at = ad__place_of(ad__buffer_new(e, AD__WORK, t, size, 0), 0);
         else {
             if (shared[t] == 0) shared[t] = ad__buffer_new(e, AD__WORK, t, 0, 0);
-            h->at = ad__place_of(shared[t], e->buffers.at[shared[t]].size++);
+            h->at = ad__place_of(shared[t], e->buffers.at[shared[t]].size);
+            e->buffers.at[shared[t]].size += size;
         }
     }
 }
@@ -431,6 +444,37 @@ static bool resolve_loop(ad_emit *e, ad__schedule *s, const ad__segment *g) {
     return true;
 }
 
+/* ---- numbers ----------------------------------------------------------------------------------------------------- */
+
+enum { FEW_NUMBERS = 64 };
+
+typedef struct {
+    double value;
+    int64_t number;
+} numbered;
+
+static int by_value(const void *a, const void *b) {
+    const numbered *x = a, *y = b;
+    return memcmp(&x->value, &y->value, sizeof x->value);
+}
+
+/* A number that occurs often is part of the code. The others are data, such as measurements: were they in the source,
+   no two parts of it would be alike. */
+static int find_literals(ad_emit *e, ad__schedule *s) {
+    int64_t n = e->numbers.n, distinct = 0;
+    numbered *order = ad_scope_closing(e->g, ((size_t)n + 1) * sizeof *order, NULL);
+    s->literal = ad_scope_closing(e->g, (size_t)n + 1, NULL);
+    if (order == NULL || s->literal == NULL) return AD_ENOMEM;
+    for (int64_t i = 0; i < n; i++) order[i] = (numbered){ e->numbers.at[i], i };
+    qsort(order, (size_t)n, sizeof *order, by_value);
+    for (int64_t i = 0, end; i < n; i = end, distinct++) {
+        for (end = i + 1; end < n && by_value(&order[end], &order[i]) == 0;) end++;
+        for (int64_t k = i; k < end; k++) s->literal[order[k].number] = (end - i) * FEW_NUMBERS >= n;
+    }
+    if (distinct <= FEW_NUMBERS) memset(s->literal, true, (size_t)n);
+    return AD_OK;
+}
+
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static int order_and_roll(ad_emit *e, ad__schedule *s, const live *l) {
@@ -453,7 +497,7 @@ static int order_and_roll(ad_emit *e, ad__schedule *s, const live *l) {
 
 int ad__schedule_make(ad_emit *e, ad__schedule *s) {
     live l;
-    if (mark_live(e, &l) || order_and_roll(e, s, &l) || find_homes(e, s)) return e->code = AD_ENOMEM;
+    if (find_literals(e, s) || mark_live(e, &l) || order_and_roll(e, s, &l) || find_homes(e, s)) return e->code = AD_ENOMEM;
     find_operands(e, s);
     if (ad__fuse(e, s) || ad__place_work(e, s)) return e->code = AD_ENOMEM;
     for (int64_t k = 0; k < s->segments.n; k++)

@@ -54,6 +54,7 @@ typedef struct {
     AD__VEC(int32_t) tables;
     AD__VEC(ad__step) steps;
     AD__VEC(int64_t) members;   /* numbers of nests */
+    bool *literal;              /* by number: it is written into the source; others are read from memory */
     bool *local;                /* by buffer: only one step reads and writes it, element by element: no memory */
     int64_t *position;          /* by instruction: its place in `order`; -1 if it is not needed */
     int32_t *segment_of;        /* by place in order */
