@@ -171,6 +171,7 @@ static int slope_form(ad_emit *e, const ad_emit_loop *l, int i) {
 }
 
 static bool same_slopes(const ad__form *f, const ad_emit_loop *l) {
+    if (f->names != l->names) return false;
     for (int i = 0; i < AD__COUNT(f->slope_text); i++)
         if (f->slope_text[i] != l->slope[i]) return false;
     return true;
@@ -183,6 +184,7 @@ static int loop_form(ad_emit *e, const ad_emit_loop *l) {
     while ((known = ad__form_find(e, l->value, part, l->dtype)) >= 0 && !same_slopes(&e->forms.at[known], l)) part--;
     if (known >= 0) return known;
     int form = ad__form_make(e, l->value, part, l->dtype, l->value, (int)strlen(l->value), l->names);
+    if (e->code == AD_OK) e->forms.at[form].names = l->names;
     for (int i = 0; i < AD__COUNT(l->slope) && e->code == AD_OK; i++) {
         int slope = i < l->n ? slope_form(e, l, i) : AD__ZERO_SLOPE;
         e->forms.at[form].slope[i] = slope;

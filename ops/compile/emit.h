@@ -66,6 +66,7 @@ typedef struct {
     int length;
     ad_dtype dtype;
     const void *key; /* what it was interned by, with the dtype and `part` */
+    const char *names; /* of a loop's formula */
     int part;
     int n;
     struct {

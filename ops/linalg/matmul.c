@@ -1,5 +1,6 @@
 /* matmul.c: matrix products: matmul, which is batched and broadcasts, dot, outer, and affine, x W^T + b. */
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/linalg/batch.h"
@@ -156,6 +157,24 @@ static void matmul_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
         dx[1] = ad_reshape(ad_sum_to(ad_matmul(ad_transpose(am), gm), sb), b->layout->shape);
 }
 
+/* The loop [batch.., i, j, k] over a [batch.., i, 1, k] and b [batch.., 1, j, k]. */
+static int matmul_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array a = ad_emit_operand(e, op, 0), b = ad_emit_operand(e, op, 1);
+    product p;
+    product_of(a.shape, b.shape, &p);
+    ad_shape s = p.batch.all;
+    if (a.shape.ndim == 1) a = ad__emit_unsqueeze(a, 0);
+    if (b.shape.ndim == 1) b = ad__emit_unsqueeze(b, 1);
+    if (s.ndim + 3 > AD_MAX_NDIM || op->in[0]->layout->numel == 0 || op->in[1]->layout->numel == 0) return AD_EABSENT;
+    s.dim[s.ndim++] = a.shape.dim[a.shape.ndim - 2];
+    s.dim[s.ndim++] = b.shape.dim[b.shape.ndim - 1];
+    s.dim[s.ndim++] = a.shape.dim[a.shape.ndim - 1];
+    a = ad__emit_unsqueeze(a, a.shape.ndim - 1);
+    b = ad__emit_unsqueeze(ad__emit_swap(b, b.shape.ndim - 2, b.shape.ndim - 1), b.shape.ndim - 2);
+    ad_emit_result(e, op, ad__emit_reduce2(e, a.dtype, s, 1u << (s.ndim - 1), a, b, "a * b", "g * b", "g * a"));
+    return AD_OK;
+}
+
 static void matmul_samples(ad_sampler *s) {
     const ad_shape shapes[][2] = {
         { AD_SHAPE(2, 3), AD_SHAPE(3, 4) },       { AD_SHAPE(1, 1), AD_SHAPE(1, 1) },
@@ -173,7 +192,7 @@ static void matmul_samples(ad_sampler *s) {
 AD_OPTYPE(matmul, .doc = "matrix product of a [..,n,k] and b [..,k,m]; leading axes broadcast, vectors are as in NumPy",
           .formula = "a b", .gradient = "g b^T; a^T g", .arity = 2, .shape = matmul_shape,
           .evaluate = { matmul_evaluate, matmul_evaluate }, .backward = { matmul_backward, matmul_backward },
-          .vjp = matmul_vjp);
+          .vjp = matmul_vjp, .emit = matmul_emit);
 ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b, NULL); }
 
 /* ---- dot and outer: products of two vectors ------------------------------------------------------------- */
@@ -259,6 +278,25 @@ static void affine_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (op->n_in > 2 && ad_vjp_wants(op, 2)) dx[2] = ad_sum_axis(gm, 0, false);
 }
 
+/* The loop [rows, out, in] over x [rows, 1, in] and w [out, in]. With a bias, the products are added to it. */
+static int affine_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), w = ad_emit_operand(e, op, 1);
+    int64_t rows = rows_of(ad__out(op)), out = w.shape.dim[0], in = w.shape.dim[1];
+    if (rows * out * in == 0) return AD_EABSENT;
+    if (x.shape.ndim != 2) x = ad__emit_reshape(e, x, AD_SHAPE(rows, in));
+    ad_emit_loop l = { .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = AD_SHAPE(rows, out, in), .reduced = 1u << 2,
+                       .names = "a b", .value = "a * b", .slope = { "g * b", "g * a" }, .n = 2,
+                       .in = { ad__emit_unsqueeze(x, 1), w } };
+    ad_emit_array y = { .dtype = x.dtype };
+    if (op->n_in > 2) {
+        y = ad_emit_new(e, x.dtype, AD_SHAPE(rows, out, 1));
+        ad__emit_copy(e, ad__emit_unsqueeze(ad_emit_operand(e, op, 2), 1), y);
+        l.kind = AD_EMIT_ADD, l.into = &y;
+    }
+    ad_emit_result(e, op, ad_emit_run(e, &l));
+    return AD_OK;
+}
+
 static void affine_samples(ad_sampler *s) {
     const ad_shape shapes[][3] = {
         { AD_SHAPE(2, 3), AD_SHAPE(4, 3), AD_SHAPE(4) },    { AD_SHAPE(3), AD_SHAPE(2, 3), AD_SHAPE(2) },
@@ -272,7 +310,7 @@ static void affine_samples(ad_sampler *s) {
 AD_OPTYPE(affine, .doc = "linear layer: x [..,in], w [out,in], optional b [out]", .formula = "x w^T + b",
           .gradient = "g w; g^T x; g summed over rows", .arity = -1, .shape = affine_shape,
           .evaluate = { affine_evaluate, affine_evaluate }, .backward = { affine_backward, affine_backward },
-          .vjp = affine_vjp);
+          .vjp = affine_vjp, .emit = affine_emit);
 ad_var *ad_affine(ad_var *x, ad_var *w, ad_var *b) {
     return ad_apply(&ad_op_affine, b ? 3 : 2, (ad_var *[]){ x, w, b }, NULL);
 }

@@ -2,6 +2,7 @@
 #include "ops/loss/loss.h"
 
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
@@ -166,6 +167,25 @@ void ad__run_loss_back(const ad_op *op, const ad__loss *loss) {
         if (fresh) fill(&j, 0, j.zeros);
         ad_parallel(ad__op_team(op), op->in[0]->layout->numel, 0, 1, add_slopes, &j);
     }
+}
+
+int ad__emit_loss(ad_emit *e, const ad_op *op, const char *value, const char *slope_x, const char *slope_t) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    const double divisor = divisor_of(op), k = attrs_of(op)->k;
+    const bool each = attrs_of(op)->reduction == AD_NONE, weighted = op->n_in > 2;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_loop l = { .kind = each ? AD_EMIT_SET : AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
+                       .reduced = each ? 0 : (1u << x.shape.ndim) - 1, .names = "x t w k", .value = value,
+                       .slope = { slope_x, slope_t }, .n = 2 + weighted, .in = { x, ad_emit_operand(e, op, 1) },
+                       .n_parameters = 2 - weighted, .parameter = { weighted ? k : 1, k } };
+    if (weighted) l.in[2] = ad_emit_operand(e, op, 2);
+    ad_emit_array y = ad_emit_run(e, &l);
+    if (divisor != 1)
+        y = ad_emit_run(e, &(ad_emit_loop){ .dtype = y.dtype, .shape = y.shape, .names = "x n", .value = "x / n",
+                                            .slope = { "g / n" }, .n = 1, .in = { y }, .n_parameters = 1,
+                                            .parameter = { divisor } });
+    ad_emit_result(e, op, y);
+    return AD_OK;
 }
 
 /* ---- samples and application ------------------------------------------------------------------------------ */

@@ -15,6 +15,7 @@
 #include "ops/kernels/base/vector_math.h"
 
 #include "autodiff/graph/node.h"
+#include "ops/compile.h"
 #include "ops/kernels/base/level.h"
 #include "ops/ops.h"
 
@@ -67,6 +68,8 @@ typedef struct {
 int ad__run_loss(const ad_op *op, const ad__loss *loss);
 void ad__run_loss_back(const ad_op *op, const ad__loss *loss);
 void ad__loss_samples(ad_sampler *s, const ad__loss *loss);
+/* The loops of a loss with these formulas. If elements are checked, the loss of an input outside 0..1 is NaN. */
+int ad__emit_loss(ad_emit *e, const ad_op *op, const char *value, const char *slope_x, const char *slope_t);
 /* g divided by the divisor of the reduction. */
 ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g);
 ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var *w, double k, ad_reduction reduction);
@@ -119,6 +122,10 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
     static int name##_evaluate(const ad_op *op) { return ad__run_loss(op, &name##_loss); }                             \
     static void name##_backward(const ad_op *op) { ad__run_loss_back(op, &name##_loss); }                              \
     static void name##_samples(ad_sampler *s) { ad__loss_samples(s, &name##_loss); }                                   \
+    static int name##_emit(ad_emit *e, const ad_op *op) {                                                              \
+        const char *checked = "x >= 0 && x <= 1 ? (" #VALUE ") : NAN";                                                 \
+        return ad__emit_loss(e, op, name##_loss.check ? checked : #VALUE, #BACK_X, #BACK_T);                           \
+    }                                                                                                                  \
     static void name##_vjp(const ad_op *op, ad_var *cotangent, ad_var *dx[]) {                                         \
         ad_var *x = op->in[0], *t = op->in[1], *g = ad__loss_cotangent(op, cotangent);                                 \
         ad_var *w = op->n_in > 2 ? op->in[2] : NULL;                                                                   \
@@ -129,6 +136,7 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
     }                                                                                                                  \
     AD_OPTYPE(name, .formula = #VALUE, .gradient = #BACK_X "; " #BACK_T, .arity = -1,                                  \
               .attr_size = sizeof(ad__loss_attrs), .evaluate = { name##_evaluate, name##_evaluate },                   \
-              .backward = { name##_backward, name##_backward }, .vjp = name##_vjp, __VA_ARGS__);
+              .backward = { name##_backward, name##_backward }, .vjp = name##_vjp, .emit = name##_emit,                \
+              __VA_ARGS__);
 
 #endif

@@ -1,5 +1,6 @@
 /* logsumexp.c: the logarithm of the sum of exponentials over all elements or some axes. */
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/reduce/rows.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
@@ -48,6 +49,20 @@ static void logsumexp_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_mul(ad_where(infinite, ad_exp(ad_sub(x, y)), softmax), ad__kept(op, g));
 }
 
+/* m is the largest element, and 0 if all are -inf. */
+static int logsumexp_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array m = ad__emit_reduce(e, AD_EMIT_MAX, x.dtype, x, mask, "x == x ? x : -INFINITY", NULL);
+    m = ad__emit_map(e, x.dtype, m, "x == -INFINITY ? 0 : x", NULL);
+    ad_emit_array powers = ad__emit_map2(e, x.dtype, x.shape, x, m, "exp(a - b)", "g * y", NULL);
+    ad_emit_array s = ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, powers, mask, "x", "g");
+    ad_emit_result(e, op, ad__emit_map2(e, x.dtype, s.shape, m, s, "a == INFINITY ? a : a + log(b)", NULL,
+                                        "a == INFINITY ? g : g / b"));
+    return AD_OK;
+}
+
 static void logsumexp_samples(ad_sampler *s) {
     ad__axes_attrs a = { .n = -1 }, row = { 1, { -1 }, true };
     ad__reduction_samples(s, &a, -2, 2);
@@ -64,7 +79,7 @@ static void logsumexp_samples(ad_sampler *s) {
 AD_OPTYPE(logsumexp, .doc = "log of the sum of exp(x) over all or some axes, without overflow",
           .formula = "log sum exp(x)", .gradient = "g softmax(x)", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
           .attrs = ad__axes_list, .shape = logsumexp_shape, .evaluate = { logsumexp_evaluate, logsumexp_evaluate },
-          .backward = { logsumexp_backward, logsumexp_backward }, .vjp = logsumexp_vjp);
+          .backward = { logsumexp_backward, logsumexp_backward }, .vjp = logsumexp_vjp, .emit = logsumexp_emit);
 
 ad_var *ad_logsumexp(ad_var *x) { return ad__reduce_all(&ad_op_logsumexp, x); }
 ad_var *ad_logsumexp_axis(ad_var *x, int axis, bool keepdims) {

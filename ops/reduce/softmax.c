@@ -1,5 +1,6 @@
 /* softmax.c: softmax and log_softmax along an axis. */
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/reduce/rows.h"
 #include "ops/ops.h"
 
@@ -115,6 +116,24 @@ static void axis_samples(ad_sampler *s) {
     ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
 }
 
+/* The exponentials less the largest element, and their sums along the axis. */
+typedef struct {
+    ad_emit_array x, largest, powers, sum;
+} exponentials;
+
+/* Of a row of -inf, the largest element is -inf, or 0 if so wanted. False if there are no elements. */
+static bool emit_exponentials(ad_emit *e, const ad_op *op, bool zero_if_none, exponentials *p) {
+    ad_emit_array x = p->x = ad_emit_operand(e, op, 0);
+    if (op->in[0]->layout->numel == 0) return false;
+    int axis = axis_of(op) < 0 ? axis_of(op) + x.shape.ndim : axis_of(op);
+    unsigned mask = x.shape.ndim ? 1u << axis : 0;
+    p->largest = ad__emit_reduce(e, AD_EMIT_MAX, x.dtype, x, mask, "x == x ? x : -INFINITY", NULL);
+    if (zero_if_none) p->largest = ad__emit_map(e, x.dtype, p->largest, "x == -INFINITY ? 0 : x", NULL);
+    p->powers = ad__emit_map2(e, x.dtype, x.shape, x, p->largest, "exp(a - b)", "g * y", NULL);
+    p->sum = ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, p->powers, mask, "x", "g");
+    return true;
+}
+
 /* ---- softmax -------------------------------------------------------------------------------------------- */
 
 static void softmax_row(ad_dtype t, int64_t n, const void *x, void *y) {
@@ -129,13 +148,20 @@ static void softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *y = ad__out(op);
     dx[0] = ad_mul(y, ad_sub(g, ad_sum_axis(ad_mul(g, y), axis_of(op), true)));
 }
+static int softmax_emit(ad_emit *e, const ad_op *op) {
+    exponentials p;
+    if (!emit_exponentials(e, op, false, &p)) return AD_EABSENT;
+    ad_emit_result(e, op, ad__emit_map2(e, p.x.dtype, p.x.shape, p.powers, p.sum, "a / b", "g / b", "-(g * y / b)"));
+    return AD_OK;
+}
+
 static void softmax_samples(ad_sampler *s) { axis_samples(s); }
 
 AD_OPTYPE(softmax, .doc = "exp(x) divided by its sum along an axis, without overflow",
           .formula = "exp(x) / sum exp(x)", .gradient = "y (g - sum(g y))", .arity = 1, .flags = AD_OP_IN_PLACE,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
           .evaluate = { softmax_evaluate, softmax_evaluate }, .backward = { softmax_backward, softmax_backward },
-          .vjp = softmax_vjp);
+          .vjp = softmax_vjp, .emit = softmax_emit);
 ad_var *ad_softmax(ad_var *x, int axis) { return ad__apply1(&ad_op_softmax, x, &(ad__axis_attrs){ axis, false }); }
 
 /* softmax(x / temperature): a temperature above 1 flattens the distribution; one near 0 selects the largest element
@@ -161,13 +187,23 @@ static void log_softmax_backward(const ad_op *op) { back_over_rows(op, log_softm
 static void log_softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_sub(g, ad_mul(ad_exp(ad__out(op)), ad_sum_axis(g, axis_of(op), true)));
 }
+static int log_softmax_emit(ad_emit *e, const ad_op *op) {
+    exponentials p;
+    if (!emit_exponentials(e, op, true, &p)) return AD_EABSENT;
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = p.x.dtype, .shape = p.x.shape, .names = "x s m",
+                                                          .value = "x - m - log(s)", .slope = { "g", "-g / s" },
+                                                          .n = 3, .in = { p.x, p.sum, p.largest } }));
+    return AD_OK;
+}
+
 static void log_softmax_samples(ad_sampler *s) { axis_samples(s); }
 
 AD_OPTYPE(log_softmax, .doc = "log of softmax along an axis, accurate where softmax rounds to 0 or 1",
           .formula = "x - log sum exp(x)", .gradient = "g - exp(y) sum(g)", .arity = 1, .flags = AD_OP_IN_PLACE,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
           .evaluate = { log_softmax_evaluate, log_softmax_evaluate },
-          .backward = { log_softmax_backward, log_softmax_backward }, .vjp = log_softmax_vjp);
+          .backward = { log_softmax_backward, log_softmax_backward }, .vjp = log_softmax_vjp,
+          .emit = log_softmax_emit);
 ad_var *ad_log_softmax(ad_var *x, int axis) {
     return ad__apply1(&ad_op_log_softmax, x, &(ad__axis_attrs){ axis, false });
 }

@@ -1,5 +1,6 @@
 /* pad.c: padding with a constant, or with an array's own elements: reflected, replicated or circular. */
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
@@ -95,6 +96,24 @@ static void pad_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(&ad_op_pad, g, &back);
 }
 
+static int pad_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), from = x, to;
+    const pad_attrs *a = ad__attrs_of(op);
+    if (op->in[0]->layout->numel == 0 || ad__out(op)->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array y = to = ad_emit_new(e, x.dtype, ad__out(op)->layout->shape);
+    int64_t common = 1;
+    for (int i = 0; i < x.shape.ndim; i++) {
+        int64_t b = padding_of(&a->before, x.shape.ndim, i), size = x.shape.dim[i];
+        int64_t first = b < 0 ? -b : 0, last = ad__lesser(size, y.shape.dim[i] - b), n = last > first ? last - first : 0;
+        from = ad__emit_part(from, i, first, n, 1), to = ad__emit_part(to, i, first + b, n, 1);
+        common *= n;
+    }
+    ad__emit_fill(e, y, a->value);
+    if (common > 0) ad__emit_copy(e, from, to);
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void pad_samples(ad_sampler *s) {
     const ad_shape x = AD_SHAPE(2, 3);
     const pad_attrs cases[] = {
@@ -113,7 +132,8 @@ AD_OPTYPE(pad, .doc = "a constant before and after the elements of the last axes
           .formula = "x, surrounded by value", .gradient = "g at the elements of x",
           .special = "negative padding removes elements, as in PyTorch",
           .arity = 1, .attr_size = sizeof(pad_attrs), .attrs = pad_list, .shape = pad_shape,
-          .evaluate = { pad_evaluate, pad_evaluate }, .backward = { pad_backward, pad_backward }, .vjp = pad_vjp);
+          .evaluate = { pad_evaluate, pad_evaluate }, .backward = { pad_backward, pad_backward }, .vjp = pad_vjp,
+          .emit = pad_emit);
 ad_var *ad_pad(ad_var *x, ad_shape before, ad_shape after, double value) {
     return ad__apply1(&ad_op_pad, x, &(pad_attrs){ before, after, value });
 }

@@ -1,6 +1,7 @@
 /* slice.c: slice, by Python's rules, slice_scatter, narrow and select. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/compile.h"
 #include "ops/ops.h"
@@ -141,18 +142,19 @@ static void slice_samples(ad_sampler *s) {
     ad_sample(s, &a, 1, &AD_SHAPE(0, 3), NULL, NULL);
 }
 
-static int slice_emit(ad_emit *e, const ad_op *op) {
-    const slice_attrs *a = ad__attrs_of(op);
-    ad_emit_array y = ad_emit_operand(e, op, 0);
-    if (ad__out(op)->layout->numel == 0) return AD_EABSENT;
+/* The slice as a view of x. */
+static ad_emit_array slice_of(const slice_attrs *a, ad_emit_array x) {
     for (int i = 0; i < a->n; i++) {
-        int axis = a->axis[i] < 0 ? a->axis[i] + y.shape.ndim : a->axis[i];
-        int64_t size = y.shape.dim[axis], step = a->step.dim[i], start = bound(a->start.dim[i], size, step);
-        y.shape.dim[axis] = count(start, bound(a->stop.dim[i], size, step), step);
-        y.place += start * y.stride[axis];
-        if (y.shape.dim[axis] > 1) y.stride[axis] *= step;
+        int axis = a->axis[i] < 0 ? a->axis[i] + x.shape.ndim : a->axis[i];
+        int64_t size = x.shape.dim[axis], step = a->step.dim[i], start = bound(a->start.dim[i], size, step);
+        x = ad__emit_part(x, axis, start, count(start, bound(a->stop.dim[i], size, step), step), step);
     }
-    ad_emit_result(e, op, y);
+    return x;
+}
+
+static int slice_emit(ad_emit *e, const ad_op *op) {
+    if (ad__out(op)->layout->numel == 0) return AD_EABSENT;
+    ad_emit_result(e, op, slice_of(ad__attrs_of(op), ad_emit_operand(e, op, 0)));
     return AD_OK;
 }
 
@@ -261,12 +263,24 @@ static void slice_scatter_samples(ad_sampler *s) {
     ad_sample(s, &a, 2, (ad_shape[]){ AD_SHAPE(0, 3), AD_SHAPE(0, 2) }, NULL, NULL);
 }
 
+static int slice_scatter_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array y = ad_emit_new(e, x.dtype, x.shape);
+    ad__emit_copy(e, x, y);
+    if (op->in[1]->layout->numel > 0)
+        ad__emit_copy(e, ad_emit_operand(e, op, 1), slice_of(ad__attrs_of(op), y));
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 AD_OPTYPE(slice_scatter, .doc = "x with the slice start:stop:step along one axis or several replaced by src",
           .formula = "y = x, y[start:stop:step] = src", .gradient = "dx = g, 0 in the slice; dsrc = g[start:stop:step]",
           .special = "bounds and steps are as in slice",
           .arity = 2, .attr_size = sizeof(slice_attrs), .attrs = slice_list,
           .shape = slice_scatter_shape, .evaluate = { slice_scatter_evaluate, slice_scatter_evaluate },
-          .backward = { slice_scatter_backward, slice_scatter_backward }, .vjp = slice_scatter_vjp);
+          .backward = { slice_scatter_backward, slice_scatter_backward }, .vjp = slice_scatter_vjp,
+          .emit = slice_scatter_emit);
 
 ad_var *ad_slice_scatter(ad_var *x, ad_var *src, int axis, int64_t start, int64_t stop, int64_t step) {
     slice_attrs a = one_slice(axis, start, stop, step);
