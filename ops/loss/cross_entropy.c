@@ -97,6 +97,28 @@ static void cross_entropy_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_sub(ad_mul(ad_softmax(op->in[0], 1), k), ad_where(hit, k, ad__constant(k, 0)));
 }
 
+/* Classes that evaluate refuses give NaN. */
+static int cross_entropy_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), t = ad_emit_operand(e, op, 1), m, s, hit;
+    const unsigned row = 1u << 1;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    t = ad__emit_classes(e, t, x.shape, NULL);
+    m = ad__emit_reduce(e, AD_EMIT_MAX, x.dtype, x, row, "x == x ? x : -INFINITY", NULL);
+    m = ad__emit_map(e, x.dtype, m, "x == -INFINITY ? 0 : x", NULL);
+    s = ad__emit_map2(e, x.dtype, x.shape, x, m, "exp(a - b)", "g * y", NULL);
+    s = ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, s, row, "x", "g");
+    hit = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape, .reduced = row,
+                                          .names = "x m t j", .value = "t != t ? NAN : j == t ? m - x : 0",
+                                          .slope = { "j == t ? -g : 0" }, .n = 4,
+                                          .in = { x, m, t, ad_emit_index(e, x.dtype, x.shape, 1) } });
+    hit = ad__emit_reduce2(e, x.dtype, s.shape, 1u << 0, hit, s, "a + log(b)", "g", "g / b");
+    const double n = (double)x.shape.dim[0];
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = hit.shape, .names = "x n",
+                                                          .value = "x / n", .slope = { "g / n" }, .n = 1,
+                                                          .in = { hit }, .n_parameters = 1, .parameter = { n } }));
+    return AD_OK;
+}
+
 static void cross_entropy_samples(ad_sampler *s) {
     const double logits[] = { 0.3, -1.2, 2, 0.1, 0.7, -0.4, 1.5, 1.5, 1.4, -2, 0, 0.25 };
     const double classes[] = { 2, 0, 1, 1 }, *values[] = { logits, classes };
@@ -113,7 +135,8 @@ AD_OPTYPE(cross_entropy, .doc = "mean over rows of -log softmax(logits)[class]; 
           .formula = "mean(logsumexp(logits) - logits[class])",
           .gradient = "g / n (softmax(logits) - one_hot(classes))", .arity = 2, .no_grad = AD_NO_GRAD(1),
           .shape = cross_entropy_shape, .evaluate = { cross_entropy_evaluate, cross_entropy_evaluate },
-          .backward = { cross_entropy_backward, cross_entropy_backward }, .vjp = cross_entropy_vjp);
+          .backward = { cross_entropy_backward, cross_entropy_backward }, .vjp = cross_entropy_vjp,
+          .emit = cross_entropy_emit);
 
 ad_var *ad_cross_entropy(ad_var *logits, ad_var *classes) {
     return ad__apply2(&ad_op_cross_entropy, logits, classes, NULL);
