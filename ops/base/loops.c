@@ -36,6 +36,18 @@ ad_emit_array ad__emit_reshape(ad_emit *e, ad_emit_array x, ad_shape s) {
     return x;
 }
 
+ad_emit_array ad__emit_windows(ad_emit_array x, const int64_t *places, const int64_t *kernel, const int64_t *stride,
+                               const int64_t *dilation) {
+    int n = x.shape.ndim - 2;
+    x.shape.ndim += 2;
+    for (int i = 0; i < 2; i++) {
+        int64_t each = x.stride[n + i];
+        x.shape.dim[n + i] = places[i], x.stride[n + i] = each * stride[i];
+        x.shape.dim[n + 2 + i] = kernel[i], x.stride[n + 2 + i] = each * dilation[i];
+    }
+    return x;
+}
+
 /* ---- loops ------------------------------------------------------------------------------------------------------- */
 
 ad_emit_array ad__emit_reduce(ad_emit *e, ad_emit_kind kind, ad_dtype t, ad_emit_array x, unsigned mask,

@@ -15,6 +15,10 @@ ad_emit_array ad__emit_along(ad_emit_array x, int at, int ndim);
 /* The array x, which is in row-major order, in another shape. */
 ad_emit_array ad__emit_reshape(ad_emit *e, ad_emit_array x, ad_shape s);
 
+/* The windows of the last two axes of an array [..,h,w] as a view [..,i,j,p,q]: element (p,q) of window (i,j). */
+ad_emit_array ad__emit_windows(ad_emit_array x, const int64_t *places, const int64_t *kernel, const int64_t *stride,
+                               const int64_t *dilation);
+
 /* Loops over x: the formula is in x. For a reduction, bit i of the mask says that axis i is reduced. */
 ad_emit_array ad__emit_map(ad_emit *e, ad_dtype t, ad_emit_array x, const char *value, const char *slope);
 ad_emit_array ad__emit_reduce(ad_emit *e, ad_emit_kind kind, ad_dtype t, ad_emit_array x, unsigned mask,

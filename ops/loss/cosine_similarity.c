@@ -114,7 +114,7 @@ static int cosine_similarity_emit(ad_emit *e, const ad_op *op) {
     unsigned mask = first.shape.ndim ? 1u << axis : 0;
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
     for (int i = 0; i < 2; i++) {
-        ad_emit_array x = ad_emit_operand(e, op, i);
+        ad_emit_array x = ad__emit_map(e, AD_F64, ad_emit_operand(e, op, i), "x", "g");
         length = ad__emit_reduce(e, AD_EMIT_SUM, AD_F64, x, mask, "x * x", "2 * g * x");
         length = ad_emit_run(e, &(ad_emit_loop){ .dtype = AD_F64, .shape = length.shape, .names = "x e",
                                                  .value = "sqrt(x) < e ? e : sqrt(x)",
