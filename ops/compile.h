@@ -2,7 +2,8 @@
 
    What was recorded becomes a program: a function of the leaves xs that computes Vars or a gradient. Programs compute
    what ad_eval and ad_backward compute. Sizes are those of the Vars when the program was made. Other leaves are read
-   at each run, so ad_set and ad_rebind work as usual. */
+   at each run, so ad_set and ad_rebind work as usual. A class number or probability that evaluation refuses gives NaN in
+   a compiled program. */
 #ifndef OPS_COMPILE_H
 #define OPS_COMPILE_H
 

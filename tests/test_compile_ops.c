@@ -4,7 +4,7 @@
 #include "ops/compile.h"
 #include "tests/common.h"
 
-enum { OPS_WITH_A_FORM = 60, MOST = 8192, OPS_AT_ONCE = 12 };
+enum { OPS_WITH_A_FORM = 167, MOST = 8192, OPS_AT_ONCE = 12 };
 
 /* Ops whose formula no function of math.h gives: they are called back. */
 static bool is_called_back(const ad_optype *type) {
@@ -84,9 +84,9 @@ static int add_sample(const ad_sample_case *c, void *data) {
     return 0;
 }
 
-/* The error is measured by the largest number of the array, or by 1e-3 where all of them cancel. */
+/* The error is measured by the largest number of the array, or by 0.01 where all of them cancel. */
 static void compare_array(const group *p, int i, const void *got) {
-    double scale = 1e-3, tol = p->t == AD_F32 ? 2e-5 : 1e-12;
+    double scale = 0.01, tol = p->t == AD_F32 ? 2e-5 : 1e-12;
     ad_dtype t = ad_dtype_of(p->x[i]);
     for (int64_t k = 0; k < ad_numel(p->x[i]); k++) {
         double want = fabs(ad_grad_at(p->x[i], k));
@@ -109,7 +109,7 @@ static void compare(group *p) {
     memset(memory, 0xff, bytes);
     for (int i = 0; i < p->n; at += (size_t)ad_numel(p->x[i++]) * sizeof(double)) out[1 + i] = at;
     ad_program *program = ad_compile_gradient(p->total, p->n, p->x, (ad_compile_opts){ .no_cache = true,
-                                                                                      .flags = "-O1" });
+                                                                                      .flags = "-O0" });
     if (strcmp(ad_program_how(program), "compiled") != 0) fail_msg("%s: %s", p->name[0], ad_program_how(program));
     if (strstr(ad_program_source(program), "host->call(")) fail_msg("from %s on: an op was called back", p->name[0]);
     for (int run = 0; run < 2; run++) /* nothing is left over from before */
