@@ -2,7 +2,8 @@
 
    What was recorded becomes a program: a function of the leaves xs that computes Vars or a gradient. Programs compute
    what ad_eval and ad_backward compute. Sizes are those of the Vars when the program was made. Other leaves are read
-   at each run, so ad_set and ad_rebind work as usual. */
+   at each run, so ad_set and ad_rebind work as usual. A class number or probability that evaluation refuses gives NaN in
+   a compiled program. */
 #ifndef OPS_COMPILE_H
 #define OPS_COMPILE_H
 
@@ -131,9 +132,6 @@ AD_API ad_emit_array ad_emit_operand(ad_emit *e, const ad_op *op, int i);
 AD_API void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y);
 /* The array in row-major order, copied if its strides are others. */
 AD_API ad_emit_array ad_emit_contiguous(ad_emit *e, ad_emit_array x);
-/* Views: with an axis of size 1 before the given one, and with two axes exchanged. */
-AD_API ad_emit_array ad_emit_unsqueeze(ad_emit_array x, int axis);
-AD_API ad_emit_array ad_emit_transpose(ad_emit_array x, int i, int j);
 /* The array of shape s whose elements are their own indices along the axis: 0, 1, 2, .. It takes no memory. */
 AD_API ad_emit_array ad_emit_index(ad_emit *e, ad_dtype t, ad_shape s, int axis);
 /* An array for loops to write into, which together set each element once. */
@@ -164,14 +162,6 @@ typedef struct {
 } ad_emit_loop;
 /* Adds a loop and returns its result. The strings must last as long as the compilation. */
 AD_API ad_emit_array ad_emit_run(ad_emit *e, const ad_emit_loop *l);
-
-/* Copies x into an array of its shape. */
-AD_API void ad_emit_copy(ad_emit *e, ad_emit_array x, const ad_emit_array *into);
-
-/* Whether a formula calls only functions that programs have. */
-AD_API bool ad_emit_is_c(const char *formula);
-/* Whether the program is for a file, where no op can be called back. */
-AD_API bool ad_emit_is_file(const ad_emit *e);
 
 /* emit for an op whose descriptor has formulas of one element, as those of AD_UNARY and its kin: operands x, or a, b
    and c; parameters by the names of the attributes, which are doubles. */

@@ -78,19 +78,6 @@ static bool is_contiguous(const ad_emit_array *a) {
     return true;
 }
 
-ad_emit_array ad_emit_unsqueeze(ad_emit_array x, int axis) {
-    for (int d = x.shape.ndim++; d > axis; d--) x.shape.dim[d] = x.shape.dim[d - 1], x.stride[d] = x.stride[d - 1];
-    x.shape.dim[axis] = 1, x.stride[axis] = 0;
-    return x;
-}
-
-ad_emit_array ad_emit_transpose(ad_emit_array x, int i, int j) {
-    int64_t dim = x.shape.dim[i], stride = x.stride[i];
-    x.shape.dim[i] = x.shape.dim[j], x.stride[i] = x.stride[j];
-    x.shape.dim[j] = dim, x.stride[j] = stride;
-    return x;
-}
-
 ad_emit_array ad_emit_index(ad_emit *e, ad_dtype t, ad_shape s, int axis) {
     ad_emit_array a = { .dtype = t, .shape = s, .place = ad__place_of(AD__INDEX_BUFFER, 0) };
     (void)e;
@@ -255,18 +242,11 @@ ad_emit_array ad_emit_run(ad_emit *e, const ad_emit_loop *l) {
     return y;
 }
 
-bool ad_emit_is_file(const ad_emit *e) { return e->portable; }
-
-void ad_emit_copy(ad_emit *e, ad_emit_array x, const ad_emit_array *into) {
-    ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "x", .value = "x", .slope = { "g" },
-                                    .n = 1, .in = { x }, .into = into });
-}
-
 ad_emit_array ad_emit_contiguous(ad_emit *e, ad_emit_array x) {
     if (is_contiguous(&x)) return x;
     ad_emit_array y = ad_emit_new(e, x.dtype, x.shape);
-    ad_emit_copy(e, x, &y);
-    return y;
+    return ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "x", .value = "x",
+                                           .slope = { "g" }, .n = 1, .in = { x }, .into = &y });
 }
 
 /* ---- elementwise ops --------------------------------------------------------------------------------------------- */
@@ -307,7 +287,7 @@ static int elementwise_form(ad_emit *e, const ad_op *op, ad_dtype t) {
 }
 
 int ad_emit_elementwise(ad_emit *e, const ad_op *op) {
-    if (!ad_emit_is_c(op->type->formula) || !ad_emit_is_c(op->type->gradient)) return AD_EABSENT;
+    if (!ad__text_is_c(op->type->formula) || !ad__text_is_c(op->type->gradient)) return AD_EABSENT;
     const ad_var *out = ad__out(op);
     const double *k = ad__attrs_of(op);
     ad_dtype t = out->layout->dtype;

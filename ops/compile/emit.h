@@ -69,6 +69,7 @@ typedef struct {
     int length;
     ad_dtype dtype;
     const void *key; /* what it was interned by, with the dtype and `part` */
+    const char *names; /* of a loop's formula */
     int part;
     int n;
     struct {
@@ -77,7 +78,7 @@ typedef struct {
     } name[AD__NAMES];
     unsigned used; /* bit i: the text has name i */
     int slope[3]; /* formulas of the slope by operands 0, 1 and 2; below */
-    const char *names, *slope_text[3]; /* of a loop's formula: forms with one text may have others */
+    const char *slope_text[3]; /* of a loop's formula: forms with one text may have other slopes */
     int calls;    /* of functions like exp, in the text */
 } ad__form;
 enum { AD__ZERO_SLOPE = -1, AD__UNIT_SLOPE = -2 }; /* in place of a formula: 0, and g itself */
@@ -168,6 +169,8 @@ struct ad_emit {
 int ad__form_make(ad_emit *e, const void *key, int part, ad_dtype t, const char *text, int length, const char *names);
 /* The same with the names that the text uses, in the order in which they occur. */
 int ad__form_of_text(ad_emit *e, const void *key, int part, ad_dtype t, const char *text, int length);
+/* Whether a formula calls only functions of math.h and macros of formula.h. NULL has no formula, and no fault. */
+bool ad__text_is_c(const char *text);
 int ad__form_find(const ad_emit *e, const void *key, int part, ad_dtype t); /* -1 if there is none yet */
 
 /* ---- emit.c ------------------------------------------------------------------------------------------------------ */

@@ -68,7 +68,7 @@ static bool is_function(const word *w) {
     return macro_index(w) >= 0;
 }
 
-bool ad_emit_is_c(const char *text) {
+bool ad__text_is_c(const char *text) {
     const char *end = text ? text + strlen(text) : NULL;
     for (const char *p = text; p < end;) {
         word w = word_at(p, end);

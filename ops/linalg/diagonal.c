@@ -1,5 +1,6 @@
 /* diagonal.c: diagonals and triangles of matrices: diagonal, diag_embed, diag, trace, tril, triu. */
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/kernels/shape/copy.h"
@@ -48,6 +49,16 @@ static int64_t diagonal_start(ad_shape matrices, int64_t offset) {
     return offset >= 0 ? offset : -offset * columns;
 }
 
+/* The diagonal of the matrices as a view. */
+static ad_emit_array diagonal_view(ad_emit_array x, int64_t offset) {
+    int n = --x.shape.ndim;
+    int64_t length = diagonal_length(x.shape.dim[n - 1], x.shape.dim[n], offset);
+    x.place += offset < 0 ? -offset * x.stride[n - 1] : offset * x.stride[n];
+    x.stride[n - 1] += x.stride[n];
+    x.shape.dim[n - 1] = length;
+    return x;
+}
+
 /* ---- diagonal: x [..,n,m] -> y [..,length] ---------------------------------------------------------------- */
 
 static int diagonal_shape(ad_call *c) {
@@ -81,6 +92,12 @@ static void diagonal_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = embed(g, diagonal_of(op)->offset, s.dim[s.ndim - 2], s.dim[s.ndim - 1]);
 }
 
+static int diagonal_emit(ad_emit *e, const ad_op *op) {
+    if (ad__out(op)->layout->numel == 0) return AD_EABSENT;
+    ad_emit_result(e, op, diagonal_view(ad_emit_operand(e, op, 0), diagonal_of(op)->offset));
+    return AD_OK;
+}
+
 static void diagonal_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(3, 3), AD_SHAPE(2, 4), AD_SHAPE(4, 2), AD_SHAPE(2, 3, 4), AD_SHAPE(1, 1),
                                 AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(2, 1, 3, 2) };
@@ -97,7 +114,7 @@ AD_OPTYPE(diagonal,
           .formula = "y[.., i] = x[.., i, i + offset]", .gradient = "diag_embed(g)", .arity = 1,
           .attr_size = sizeof(diagonal_attrs), .attrs = diagonal_list, .shape = diagonal_shape,
           .evaluate = { diagonal_evaluate, diagonal_evaluate }, .backward = { diagonal_backward, diagonal_backward },
-          .vjp = diagonal_vjp);
+          .vjp = diagonal_vjp, .emit = diagonal_emit);
 ad_var *ad_diagonal(ad_var *x, int64_t offset) {
     return ad__apply1(&ad_op_diagonal, x, &(diagonal_attrs){ offset, -1, -1 });
 }
@@ -141,6 +158,16 @@ static void diag_embed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_diagonal(g, diagonal_of(op)->offset);
 }
 
+static int diag_embed_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array y = ad_emit_new(e, x.dtype, ad__out(op)->layout->shape);
+    ad__emit_fill(e, y, 0);
+    ad__emit_copy(e, x, diagonal_view(y, diagonal_of(op)->offset));
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void diag_embed_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(3), AD_SHAPE(1), AD_SHAPE(0), AD_SHAPE(2, 3), AD_SHAPE(2, 1, 2) };
     for (int i = 0; i < AD__COUNT(shapes); i++)
@@ -158,7 +185,7 @@ AD_OPTYPE(diag_embed, .doc = "the smallest square matrices [..,n,n] with the dia
           .formula = "y[.., i, i + offset] = x[.., i]", .gradient = "diagonal(g)", .arity = 1,
           .attr_size = sizeof(diagonal_attrs), .attrs = diag_embed_list, .shape = diag_embed_shape,
           .evaluate = { diag_embed_evaluate, diag_embed_evaluate },
-          .backward = { diag_embed_backward, diag_embed_backward }, .vjp = diag_embed_vjp);
+          .backward = { diag_embed_backward, diag_embed_backward }, .vjp = diag_embed_vjp, .emit = diag_embed_emit);
 
 static ad_var *embed(ad_var *x, int64_t offset, int64_t rows, int64_t columns) {
     return ad__apply1(&ad_op_diag_embed, x, &(diagonal_attrs){ offset, rows, columns });
@@ -230,6 +257,22 @@ static void triangle_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(op->type, g, ad__attrs_of(op));
 }
 
+static int triangle_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    int n = x.shape.ndim;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    double k = (double)clamp(-x.shape.dim[n - 2], *(const int64_t *)ad__attrs_of(op), x.shape.dim[n - 1]);
+    bool lower = op->type == &ad_op_tril;
+    ad_emit_array i = ad_emit_index(e, x.dtype, x.shape, n - 2), j = ad_emit_index(e, x.dtype, x.shape, n - 1);
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "x i j k",
+                                                          .value = lower ? "j <= i + k ? x : 0" : "j >= i + k ? x : 0",
+                                                          .slope = { lower ? "j <= i + k ? g : 0"
+                                                                           : "j >= i + k ? g : 0" },
+                                                          .n = 3, .in = { x, i, j }, .n_parameters = 1,
+                                                          .parameter = { k } }));
+    return AD_OK;
+}
+
 static void triangle_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(3, 3),    AD_SHAPE(2, 4), AD_SHAPE(4, 2),
                                 AD_SHAPE(2, 2, 3), AD_SHAPE(1, 1), AD_SHAPE(0, 2) };
@@ -243,11 +286,11 @@ AD_OPTYPE(tril, .doc = "the lower triangle of each matrix [..,n,m], up to diagon
           .formula = "x[.., i, j] where j <= i + k, else 0", .gradient = "tril(g)", .arity = 1,
           .attr_size = sizeof(int64_t), .attrs = triangle_list, .shape = triangle_shape,
           .evaluate = { triangle_evaluate, triangle_evaluate }, .backward = { triangle_backward, triangle_backward },
-          .vjp = triangle_vjp);
+          .vjp = triangle_vjp, .emit = triangle_emit);
 AD_OPTYPE(triu, .doc = "the upper triangle of each matrix [..,n,m], from diagonal k on; zero below it",
           .formula = "x[.., i, j] where j >= i + k, else 0", .gradient = "triu(g)", .arity = 1,
           .attr_size = sizeof(int64_t), .attrs = triangle_list, .shape = triangle_shape,
           .evaluate = { triangle_evaluate, triangle_evaluate }, .backward = { triangle_backward, triangle_backward },
-          .vjp = triangle_vjp);
+          .vjp = triangle_vjp, .emit = triangle_emit);
 ad_var *ad_tril(ad_var *x, int64_t k) { return ad__apply1(&ad_op_tril, x, &k); }
 ad_var *ad_triu(ad_var *x, int64_t k) { return ad__apply1(&ad_op_triu, x, &k); }

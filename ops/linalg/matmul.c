@@ -1,6 +1,6 @@
 /* matmul.c: matrix products: matmul, which is batched and broadcasts, dot, outer, and affine, x W^T + b. */
 #include "ops/base/gradient.h"
-#include "ops/compile.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/linalg/batch.h"
@@ -157,6 +157,24 @@ static void matmul_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
         dx[1] = ad_reshape(ad_sum_to(ad_matmul(ad_transpose(am), gm), sb), b->layout->shape);
 }
 
+/* The loop [batch.., i, j, k] over a [batch.., i, 1, k] and b [batch.., 1, j, k]. */
+static int matmul_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array a = ad_emit_operand(e, op, 0), b = ad_emit_operand(e, op, 1);
+    product p;
+    product_of(a.shape, b.shape, &p);
+    ad_shape s = p.batch.all;
+    if (a.shape.ndim == 1) a = ad__emit_unsqueeze(a, 0);
+    if (b.shape.ndim == 1) b = ad__emit_unsqueeze(b, 1);
+    if (s.ndim + 3 > AD_MAX_NDIM || op->in[0]->layout->numel == 0 || op->in[1]->layout->numel == 0) return AD_EABSENT;
+    s.dim[s.ndim++] = a.shape.dim[a.shape.ndim - 2];
+    s.dim[s.ndim++] = b.shape.dim[b.shape.ndim - 1];
+    s.dim[s.ndim++] = a.shape.dim[a.shape.ndim - 1];
+    a = ad__emit_unsqueeze(a, a.shape.ndim - 1);
+    b = ad__emit_unsqueeze(ad__emit_swap(b, b.shape.ndim - 2, b.shape.ndim - 1), b.shape.ndim - 2);
+    ad_emit_result(e, op, ad__emit_reduce2(e, a.dtype, s, 1u << (s.ndim - 1), a, b, "a * b", "g * b", "g * a"));
+    return AD_OK;
+}
+
 static void matmul_samples(ad_sampler *s) {
     const ad_shape shapes[][2] = {
         { AD_SHAPE(2, 3), AD_SHAPE(3, 4) },       { AD_SHAPE(1, 1), AD_SHAPE(1, 1) },
@@ -169,29 +187,6 @@ static void matmul_samples(ad_sampler *s) {
         { AD_SHAPE(1, 2, 2), AD_SHAPE(1, 3, 2, 2) },
     };
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 2, shapes[i], NULL, NULL);
-}
-
-/* y = sum_k a b over [..,n,m,k]; `into` is NULL, or what the products are added to. */
-static ad_emit_array emit_products(ad_emit *e, ad_emit_array a, ad_emit_array b, ad_shape shape,
-                                   const ad_emit_array *into) {
-    return ad_emit_run(e, &(ad_emit_loop){ .kind = into ? AD_EMIT_ADD : AD_EMIT_SUM, .dtype = a.dtype, .shape = shape,
-                                           .reduced = 1u << (shape.ndim - 1), .names = "a b", .value = "a * b",
-                                           .slope = { "g * b", "g * a" }, .n = 2, .in = { a, b }, .into = into });
-}
-
-static int matmul_emit(ad_emit *e, const ad_op *op) {
-    ad_emit_array a = ad_emit_operand(e, op, 0), b = ad_emit_operand(e, op, 1);
-    product p;
-    product_of(a.shape, b.shape, &p);
-    ad_shape s = p.batch.all;
-    if (s.ndim + 3 > AD_MAX_NDIM || p.k == 0 || ad__out(op)->layout->numel == 0) return AD_EABSENT;
-    s.dim[s.ndim++] = a.shape.ndim > 1 ? a.shape.dim[a.shape.ndim - 2] : 1;
-    s.dim[s.ndim++] = p.m, s.dim[s.ndim++] = p.k;
-    if (a.shape.ndim == 1) a = ad_emit_unsqueeze(a, 0);
-    b = b.shape.ndim == 1 ? ad_emit_unsqueeze(b, 0) : ad_emit_transpose(b, b.shape.ndim - 2, b.shape.ndim - 1);
-    a = ad_emit_unsqueeze(a, a.shape.ndim - 1), b = ad_emit_unsqueeze(b, b.shape.ndim - 2);
-    ad_emit_result(e, op, emit_products(e, a, b, s, NULL));
-    return AD_OK;
 }
 
 AD_OPTYPE(matmul, .doc = "matrix product of a [..,n,k] and b [..,k,m]; leading axes broadcast, vectors are as in NumPy",
@@ -283,6 +278,25 @@ static void affine_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (op->n_in > 2 && ad_vjp_wants(op, 2)) dx[2] = ad_sum_axis(gm, 0, false);
 }
 
+/* The loop [rows, out, in] over x [rows, 1, in] and w [out, in]. With a bias, the products are added to it. */
+static int affine_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), w = ad_emit_operand(e, op, 1);
+    int64_t rows = rows_of(ad__out(op)), out = w.shape.dim[0], in = w.shape.dim[1];
+    if (rows * out * in == 0) return AD_EABSENT;
+    if (x.shape.ndim != 2) x = ad__emit_reshape(e, x, AD_SHAPE(rows, in));
+    ad_emit_loop l = { .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = AD_SHAPE(rows, out, in), .reduced = 1u << 2,
+                       .names = "a b", .value = "a * b", .slope = { "g * b", "g * a" }, .n = 2,
+                       .in = { ad__emit_unsqueeze(x, 1), w } };
+    ad_emit_array y = { .dtype = x.dtype };
+    if (op->n_in > 2) {
+        y = ad_emit_new(e, x.dtype, AD_SHAPE(rows, out, 1));
+        ad__emit_copy(e, ad__emit_unsqueeze(ad_emit_operand(e, op, 2), 1), y);
+        l.kind = AD_EMIT_ADD, l.into = &y;
+    }
+    ad_emit_result(e, op, ad_emit_run(e, &l));
+    return AD_OK;
+}
+
 static void affine_samples(ad_sampler *s) {
     const ad_shape shapes[][3] = {
         { AD_SHAPE(2, 3), AD_SHAPE(4, 3), AD_SHAPE(4) },    { AD_SHAPE(3), AD_SHAPE(2, 3), AD_SHAPE(2) },
@@ -291,26 +305,6 @@ static void affine_samples(ad_sampler *s) {
     };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int n = 2; n <= 3; n++) ad_sample(s, NULL, n, shapes[i], NULL, NULL);
-}
-
-static int affine_emit(ad_emit *e, const ad_op *op) {
-    ad_emit_array x = ad_emit_operand(e, op, 0), w = ad_emit_operand(e, op, 1), y;
-    int last = x.shape.ndim - 1;
-    if (x.shape.ndim == AD_MAX_NDIM || x.shape.dim[last] == 0 || ad__out(op)->layout->numel == 0) return AD_EABSENT;
-    ad_shape s = x.shape;
-    s.dim[last] = w.shape.dim[0], s.dim[s.ndim++] = w.shape.dim[1];
-    x = ad_emit_unsqueeze(x, last);
-    if (op->n_in > 2) {
-        ad_shape rows = s;
-        rows.dim[last + 1] = 1;
-        y = ad_emit_new(e, x.dtype, rows);
-        ad_emit_array b = ad_emit_unsqueeze(ad_emit_operand(e, op, 2), 1);
-        for (int d = 0; d < last; d++) b = ad_emit_unsqueeze(b, 0);
-        for (int d = 0; d < last; d++) b.shape.dim[d] = rows.dim[d];
-        ad_emit_copy(e, b, &y);
-    }
-    ad_emit_result(e, op, emit_products(e, x, w, s, op->n_in > 2 ? &y : NULL));
-    return AD_OK;
 }
 
 AD_OPTYPE(affine, .doc = "linear layer: x [..,in], w [out,in], optional b [out]", .formula = "x w^T + b",

@@ -104,6 +104,21 @@ static ad_var *scores_vjp(const ad_op *op, ad_var *k, ad_var *target) {
     return ad_sub(spread, ad__in_dtype(ad_mul(finite_where_zero(target, k), target), t));
 }
 
+/* The loss of each row from its scores x and targets q. A target of 0 adds nothing, even if a score is NaN. */
+static ad_emit_array emit_rows(ad_emit *e, ad_emit_array x, ad_emit_array q) {
+    const unsigned row = 1u << ad__class_axis(x.shape);
+    ad_emit_array m = ad__emit_reduce(e, AD_EMIT_MAX, x.dtype, x, row, "x == x ? x : -INFINITY", NULL);
+    m = ad__emit_map(e, x.dtype, m, "x == -INFINITY ? 0 : x", NULL);
+    ad_emit_array s = ad__emit_map2(e, x.dtype, x.shape, x, m, "exp(a - b)", "g == 0 ? 0 : g * y", NULL);
+    s = ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, s, row, "x", "g");
+    s = ad__emit_map(e, x.dtype, s, "log(x)", "g == 0 ? 0 : g / x");
+    return ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape, .reduced = row,
+                                           .names = "x l q m", .value = "q != 0 ? q * (m - x + l) : 0",
+                                           .slope = { "q != 0 ? -(g * q) : 0", "q != 0 ? g * q : 0",
+                                                      "g * (m - x + l)" },
+                                           .n = 4, .in = { x, s, q, m } });
+}
+
 /* ---- cross_entropy_classes --------------------------------------------------------------------------------- */
 
 static int cross_entropy_classes_shape(ad_call *c) { return cross_entropy_shape(c, true); }
@@ -129,6 +144,18 @@ static void cross_entropy_classes_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) 
     dx[0] = scores_vjp(op, ad__class_cotangent(op, g), ad__class_unscaled_targets(op));
 }
 
+static int cross_entropy_classes_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), t = ad_emit_operand(e, op, 1);
+    const int reduction = ad__class_attrs_of(op)->reduction;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    t = ad__emit_classes(e, t, x.shape, &ad__class_attrs_of(op)->ignored);
+    ad_emit_array w = ad__emit_class_weights(e, op, 2, x.dtype, x.shape), divisor = w;
+    if (reduction == AD_MEAN) divisor = ad__emit_divisor(e, t, w, x.shape);
+    ad_emit_array rows = emit_rows(e, x, ad__emit_targets(e, op, t, w, x.shape));
+    ad_emit_result(e, op, ad__emit_reduced(e, rows, reduction, divisor));
+    return AD_OK;
+}
+
 static void cross_entropy_classes_samples(ad_sampler *s) {
     ad__class_samples(s, -2, 2, 0.2);
     /* a score of -inf excludes its class */
@@ -147,7 +174,7 @@ AD_OPTYPE(cross_entropy_classes,
           .shape = cross_entropy_classes_shape,
           .evaluate = { cross_entropy_classes_evaluate, cross_entropy_classes_evaluate },
           .backward = { cross_entropy_classes_backward, cross_entropy_classes_backward },
-          .vjp = cross_entropy_classes_vjp);
+          .vjp = cross_entropy_classes_vjp, .emit = cross_entropy_classes_emit);
 ad_var *ad_cross_entropy_classes(ad_var *logits, ad_var *classes, ad_ce_opts opts) {
     return ad__apply_class_loss(&ad_op_cross_entropy_classes, logits, classes, opts);
 }
@@ -226,6 +253,20 @@ static void cross_entropy_probs_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[1] = ad__in_dtype(ad_mul(w ? ad_mul(rows, w) : rows, losses), g->layout->dtype);
 }
 
+static int cross_entropy_probs_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), p = ad_emit_operand(e, op, 1), divisor;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    double smoothing = smoothing_of(op), each = smoothing / (double)x.shape.dim[ad__class_axis(x.shape)];
+    ad_emit_array w = ad__emit_class_weights(e, op, 2, x.dtype, x.shape);
+    p = ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "p w a k",
+                                        .value = "(k * p + a) * w", .slope = { "g * k * w" }, .n = 2, .in = { p, w },
+                                        .n_parameters = 2, .parameter = { each, 1 - smoothing } });
+    divisor = ad_emit_new(e, AD_F64, AD_SCALAR);
+    ad__emit_fill(e, divisor, probs_divisor(op));
+    ad_emit_result(e, op, ad__emit_reduced(e, emit_rows(e, x, p), ad__class_attrs_of(op)->reduction, divisor));
+    return AD_OK;
+}
+
 static void cross_entropy_probs_samples(ad_sampler *s) {
     const ad_shape shapes[][3] = { { AD_SHAPE(4, 3), AD_SHAPE(4, 3), AD_SHAPE(3) },
                                    { AD_SHAPE(3), AD_SHAPE(3), AD_SHAPE(3) },
@@ -251,7 +292,8 @@ AD_OPTYPE(
     .special = "a class of probability 0 adds nothing, even with score -inf (PyTorch: NaN)", .arity = -1,
     .no_grad = AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs), .attrs = ad__class_list,
     .shape = cross_entropy_probs_shape, .evaluate = { cross_entropy_probs_evaluate, cross_entropy_probs_evaluate },
-    .backward = { cross_entropy_probs_backward, cross_entropy_probs_backward }, .vjp = cross_entropy_probs_vjp);
+    .backward = { cross_entropy_probs_backward, cross_entropy_probs_backward }, .vjp = cross_entropy_probs_vjp,
+    .emit = cross_entropy_probs_emit);
 ad_var *ad_cross_entropy_probs(ad_var *logits, ad_var *probabilities, ad_ce_opts opts) {
     return ad__apply_class_loss(&ad_op_cross_entropy_probs, logits, probabilities, opts);
 }

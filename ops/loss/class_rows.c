@@ -109,6 +109,49 @@ ad_var *ad__class_unscaled_targets(const ad_op *op) {
     return ad__in_dtype(ad_class_targets(op->in[1], s.dim[ad__class_axis(s)], opts), AD_F64);
 }
 
+/* ---- forms in C -------------------------------------------------------------------------------------------- */
+
+ad_emit_array ad__emit_classes(ad_emit *e, ad_emit_array classes, ad_shape s, const int64_t *ignored) {
+    ad_emit_array x = ad__emit_unsqueeze(classes, ad__class_axis(s));
+    return ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "x n i",
+                                           .value = "x == i ? -1 : x >= 0 && x < n && x == floor(x) ? x : NAN", .n = 1,
+                                           .in = { x }, .n_parameters = 2,
+                                           .parameter = { (double)s.dim[ad__class_axis(s)],
+                                                          ignored ? (double)*ignored : NAN } });
+}
+
+ad_emit_array ad__emit_class_weights(ad_emit *e, const ad_op *op, int i, ad_dtype t, ad_shape s) {
+    if (op->n_in > i) return ad__emit_along(ad_emit_operand(e, op, i), ad__class_axis(s), s.ndim);
+    ad_emit_array one = ad_emit_new(e, t, AD_SCALAR);
+    ad__emit_fill(e, one, 1);
+    return one;
+}
+
+ad_emit_array ad__emit_targets(ad_emit *e, const ad_op *op, ad_emit_array classes, ad_emit_array w, ad_shape s) {
+    int axis = ad__class_axis(s);
+    double smoothing = ad__class_attrs_of(op)->smoothing;
+    return ad_emit_run(e, &(ad_emit_loop){ .dtype = classes.dtype, .shape = s, .names = "t w j a k",
+                                           .value = "t != t ? NAN : t < 0 ? 0 : a * w + (j == t ? k * w : 0)", .n = 3,
+                                           .in = { classes, w, ad_emit_index(e, classes.dtype, s, axis) },
+                                           .n_parameters = 2,
+                                           .parameter = { smoothing / (double)s.dim[axis], 1 - smoothing } });
+}
+
+ad_emit_array ad__emit_divisor(ad_emit *e, ad_emit_array classes, ad_emit_array w, ad_shape s) {
+    ad_emit_array j = ad_emit_index(e, classes.dtype, s, ad__class_axis(s));
+    return ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = AD_F64, .shape = s,
+                                           .reduced = (1u << s.ndim) - 1, .names = "t w j",
+                                           .value = "t != t ? NAN : j == t ? w : 0", .n = 3, .in = { classes, w, j } });
+}
+
+ad_emit_array ad__emit_reduced(ad_emit *e, ad_emit_array rows, int reduction, ad_emit_array divisor) {
+    if (reduction == AD_NONE) return rows;
+    unsigned mask = (1u << rows.shape.ndim) - 1;
+    ad_emit_array sum = ad__emit_reduce(e, AD_EMIT_SUM, rows.dtype, rows, mask, "x", "g");
+    if (reduction == AD_SUM) return sum;
+    return ad__emit_map2(e, rows.dtype, sum.shape, sum, divisor, "a / b", "g / b", NULL);
+}
+
 /* ---- samples ----------------------------------------------------------------------------------------------- */
 
 static void edge_samples(ad_sampler *s) {

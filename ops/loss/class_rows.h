@@ -5,6 +5,7 @@
 #define OPS_LOSS_CLASS_ROWS_H
 
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/loss/reduction.h"
 
 typedef struct {
@@ -51,6 +52,20 @@ static inline void ad__add_at(ad_dtype t, void *to, int64_t i, double d) {
     if (t == AD_F32) ((float *)to)[i] += (float)d;
     else ((double *)to)[i] += d;
 }
+
+/* ---- forms in C -------------------------------------------------------------------------------------------- */
+
+/* Class numbers [n,..] as [n,1,..], which broadcasts to shape s of the scores: -1 for ignored rows, NaN for what
+   evaluate refuses. ignored may be NULL. */
+ad_emit_array ad__emit_classes(ad_emit *e, ad_emit_array classes, ad_shape s, const int64_t *ignored);
+/* The weights [c], operand i, as [1,c,1,..]; ones if there are none. */
+ad_emit_array ad__emit_class_weights(ad_emit *e, const ad_op *op, int i, ad_dtype t, ad_shape s);
+/* The targets before they are divided: weights of classes times the smoothed one_hot of the classes. */
+ad_emit_array ad__emit_targets(ad_emit *e, const ad_op *op, ad_emit_array classes, ad_emit_array w, ad_shape s);
+/* The sum of the weights of all rows that are not ignored. */
+ad_emit_array ad__emit_divisor(ad_emit *e, ad_emit_array classes, ad_emit_array w, ad_shape s);
+/* The losses of rows, reduced; divisor: of the mean. */
+ad_emit_array ad__emit_reduced(ad_emit *e, ad_emit_array rows, int reduction, ad_emit_array divisor);
 
 /* ---- samples of losses with class numbers as targets and scores in lo .. hi ---------------------------------- */
 

@@ -38,6 +38,18 @@ static int class_targets_evaluate(const ad_op *op) {
     return rc;
 }
 
+static int class_targets_emit(ad_emit *e, const ad_op *op) {
+    const ad_shape s = ad__out(op)->layout->shape;
+    ad_emit_array t = ad_emit_operand(e, op, 0);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    t = ad__emit_classes(e, t, s, &ad__class_attrs_of(op)->ignored);
+    ad_emit_array w = ad__emit_class_weights(e, op, 1, t.dtype, s), y = ad__emit_targets(e, op, t, w, s);
+    if (ad__class_attrs_of(op)->reduction == AD_MEAN)
+        y = ad__emit_map2(e, t.dtype, s, y, ad__emit_divisor(e, t, w, s), "a == 0 ? 0 : a / b", NULL, NULL);
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void class_targets_samples(ad_sampler *s) {
     const double classes[] = { 2, 0, -1, 1 }, w[] = { 0.5, 2, 1.5 }, *values[] = { classes, w };
     const ad_shape shapes[][2] = { { AD_SHAPE(4), AD_SHAPE(3) },
@@ -61,7 +73,8 @@ AD_OPTYPE(class_targets,
                  "divisor of the reduction; 0 in ignored rows",
           .formula = "w ((1 - smoothing) one_hot(classes) + smoothing / n)", .arity = -1, .flags = AD_OP_CONSTANT,
           .no_grad = AD_NO_GRAD(0) | AD_NO_GRAD(1), .attr_size = sizeof(ad__class_attrs), .attrs = targets_list,
-          .shape = class_targets_shape, .evaluate = { class_targets_evaluate, class_targets_evaluate });
+          .shape = class_targets_shape, .evaluate = { class_targets_evaluate, class_targets_evaluate },
+          .emit = class_targets_emit);
 ad_var *ad_class_targets(ad_var *classes, int64_t n, ad_ce_opts opts) {
     ad__class_attrs a = ad__class_attrs_from(opts);
     a.n = n;

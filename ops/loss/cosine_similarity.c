@@ -1,5 +1,6 @@
 /* cosine_similarity.c: the cosine of the angle between the rows of two arrays. */
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/loss/cosine.h"
 #include "ops/kernels/reduce/segments.h"
 #include "ops/loss/rows.h"
@@ -105,6 +106,28 @@ static void cosine_similarity_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     }
 }
 
+/* The sum of products of unit rows in f64. Rows are divided by lengths of at least eps, whose slope is 0 below eps. */
+static int cosine_similarity_emit(ad_emit *e, const ad_op *op) {
+    const ad_emit_array first = ad_emit_operand(e, op, 0);
+    ad_emit_array unit[2], length, y;
+    int axis = attrs_of(op)->axis < 0 ? attrs_of(op)->axis + first.shape.ndim : attrs_of(op)->axis;
+    unsigned mask = first.shape.ndim ? 1u << axis : 0;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    for (int i = 0; i < 2; i++) {
+        ad_emit_array x = ad__emit_map(e, AD_F64, ad_emit_operand(e, op, i), "x", "g");
+        length = ad__emit_reduce(e, AD_EMIT_SUM, AD_F64, x, mask, "x * x", "2 * g * x");
+        length = ad_emit_run(e, &(ad_emit_loop){ .dtype = AD_F64, .shape = length.shape, .names = "x e",
+                                                 .value = "sqrt(x) < e ? e : sqrt(x)",
+                                                 .slope = { "sqrt(x) < e ? 0 : g / (2 * y)" }, .n = 1,
+                                                 .in = { length }, .n_parameters = 1,
+                                                 .parameter = { attrs_of(op)->eps } });
+        unit[i] = ad__emit_map2(e, AD_F64, x.shape, x, length, "a / b", "g / b", "-(g * y / b)");
+    }
+    y = ad__emit_reduce2(e, AD_F64, first.shape, mask, unit[0], unit[1], "a * b", "g * b", "g * a");
+    ad_emit_result(e, op, ad__emit_map(e, first.dtype, y, "x > 1 ? 1 : x < -1 ? -1 : x", "g"));
+    return AD_OK;
+}
+
 static void cosine_similarity_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(4),     AD_SHAPE(3, 2), AD_SHAPE(2, 3, 2),
                                 AD_SHAPE(2, 35), AD_SHAPE(0, 3), AD_SHAPE(1) };
@@ -134,7 +157,8 @@ AD_OPTYPE(cosine_similarity,
           .special = "da = g v / eps where |a| < eps (PyTorch 1.13 also subtracts y a / eps^2); y is within -1..1",
           .arity = 2, .attr_size = sizeof(cosine_attrs), .attrs = cosine_list, .shape = cosine_similarity_shape,
           .evaluate = { cosine_similarity_evaluate, cosine_similarity_evaluate },
-          .backward = { cosine_similarity_backward, cosine_similarity_backward }, .vjp = cosine_similarity_vjp);
+          .backward = { cosine_similarity_backward, cosine_similarity_backward }, .vjp = cosine_similarity_vjp,
+          .emit = cosine_similarity_emit);
 
 ad_var *ad_cosine_similarity(ad_var *a, ad_var *b, int axis, double eps) {
     cosine_attrs attrs = { axis, eps };

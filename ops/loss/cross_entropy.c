@@ -1,6 +1,5 @@
 /* cross_entropy.c: the mean cross-entropy of logits and class numbers, with log and softmax in one stable op. */
 #include "ops/base/gradient.h"
-#include "ops/compile.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/reduce/rows.h"
@@ -98,6 +97,28 @@ static void cross_entropy_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_sub(ad_mul(ad_softmax(op->in[0], 1), k), ad_where(hit, k, ad__constant(k, 0)));
 }
 
+/* Classes that evaluate refuses give NaN. */
+static int cross_entropy_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), t = ad_emit_operand(e, op, 1), m, s, hit;
+    const unsigned row = 1u << 1;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    t = ad__emit_classes(e, t, x.shape, NULL);
+    m = ad__emit_reduce(e, AD_EMIT_MAX, x.dtype, x, row, "x == x ? x : -INFINITY", NULL);
+    m = ad__emit_map(e, x.dtype, m, "x == -INFINITY ? 0 : x", NULL);
+    s = ad__emit_map2(e, x.dtype, x.shape, x, m, "exp(a - b)", "g * y", NULL);
+    s = ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, s, row, "x", "g");
+    hit = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape, .reduced = row,
+                                          .names = "x m t j", .value = "t != t ? NAN : j == t ? m - x : 0",
+                                          .slope = { "j == t ? -g : 0" }, .n = 4,
+                                          .in = { x, m, t, ad_emit_index(e, x.dtype, x.shape, 1) } });
+    hit = ad__emit_reduce2(e, x.dtype, s.shape, 1u << 0, hit, s, "a + log(b)", "g", "g / b");
+    const double n = (double)x.shape.dim[0];
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = hit.shape, .names = "x n",
+                                                          .value = "x / n", .slope = { "g / n" }, .n = 1,
+                                                          .in = { hit }, .n_parameters = 1, .parameter = { n } }));
+    return AD_OK;
+}
+
 static void cross_entropy_samples(ad_sampler *s) {
     const double logits[] = { 0.3, -1.2, 2, 0.1, 0.7, -0.4, 1.5, 1.5, 1.4, -2, 0, 0.25 };
     const double classes[] = { 2, 0, 1, 1 }, *values[] = { logits, classes };
@@ -108,41 +129,6 @@ static void cross_entropy_samples(ad_sampler *s) {
     const double huge[] = { 1e4, -1e4, 0, -1e4, 1e4, 1e4 }, right[] = { 0, 0 }, *edges[] = { huge, right };
     ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(2, 3), AD_SHAPE(2) }, edges, AD_SAMPLE_KINK);
     ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(0, 3), AD_SHAPE(0) }, edges, AD_SAMPLE_KINK);
-}
-
-/* The logits of the rows' classes; NaN where a class number is none of 0 .. c-1. */
-static ad_emit_array emit_hits(ad_emit *e, ad_emit_array x, ad_emit_array classes) {
-    ad_emit_array column = ad_emit_index(e, x.dtype, AD_SHAPE(1, x.shape.dim[1]), 1);
-    classes = ad_emit_unsqueeze(classes, 1);
-    ad_emit_array found = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
-                                                          .reduced = 2, .names = "j t", .value = "j == t ? 1 : 0",
-                                                          .n = 2, .in = { column, classes } });
-    ad_emit_array hit = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
-                                                        .reduced = 2, .names = "x j t", .value = "j == t ? x : 0",
-                                                        .slope = { "j == t ? g : 0" }, .n = 3,
-                                                        .in = { x, column, classes } });
-    return ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = hit.shape, .names = "x n", .value = "x / n",
-                                           .slope = { "g" }, .n = 2, .in = { hit, found } });
-}
-
-static int cross_entropy_emit(ad_emit *e, const ad_op *op) {
-    const ad_emit_array x = ad_emit_operand(e, op, 0);
-    double rows = (double)x.shape.dim[0];
-    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
-    ad_emit_array hits = emit_hits(e, x, ad_emit_operand(e, op, 1));
-    ad_emit_array m = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_MAX, .dtype = x.dtype, .shape = x.shape,
-                                                      .reduced = 2, .names = "x", .value = "x", .n = 1, .in = { x } });
-    ad_emit_array sum = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
-                                                        .reduced = 2, .names = "x m", .value = "exp(x - m)",
-                                                        .slope = { "g * exp(x - m)" }, .n = 2, .in = { x, m } });
-    ad_emit_array total = ad_emit_run(
-        e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = hits.shape, .reduced = 3, .names = "s h m",
-                            .value = "log(s) + (m - h)", .slope = { "g / s", "-g" }, .n = 3, .in = { sum, hits, m } });
-    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = total.shape, .names = "x n k",
-                                                          .value = "x / n", .slope = { "g * k" }, .n = 1,
-                                                          .in = { total }, .n_parameters = 2,
-                                                          .parameter = { rows, 1 / rows } }));
-    return AD_OK;
 }
 
 AD_OPTYPE(cross_entropy, .doc = "mean over rows of -log softmax(logits)[class]; classes are integers 0..c-1",

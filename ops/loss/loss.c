@@ -2,7 +2,7 @@
 #include "ops/loss/loss.h"
 
 #include "ops/base/attrs.h"
-#include "ops/compile.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
@@ -169,27 +169,21 @@ void ad__run_loss_back(const ad_op *op, const ad__loss *loss) {
     }
 }
 
-/* ---- the form in C ------------------------------------------------------------------------------------------ */
-
-/* The operands' elements are not checked in a program, so a loss that checks them is called back. */
-int ad__loss_emit(ad_emit *e, const ad_op *op, const ad__loss *loss) {
-    const ad__loss_attrs *a = attrs_of(op);
-    const ad_emit_array x = ad_emit_operand(e, op, 0);
-    for (int i = 0; i < AD__COUNT(loss->text); i++)
-        if (!ad_emit_is_c(loss->text[i])) return AD_EABSENT;
-    if (op->in[0]->layout->numel == 0 || (loss->check && !ad_emit_is_file(e))) return AD_EABSENT;
-    ad_emit_loop l = { .kind = a->reduction == AD_NONE ? AD_EMIT_SET : AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
-                       .names = op->n_in > 2 ? "x t w k" : "x t k w", .value = loss->text[0],
-                       .slope = { loss->text[1], loss->text[2] }, .n = op->n_in, .n_parameters = op->n_in > 2 ? 1 : 2,
-                       .in = { x, ad_emit_operand(e, op, 1) }, .parameter = { a->k, 1 } };
-    if (a->reduction != AD_NONE) l.reduced = (1u << x.shape.ndim) - 1;
-    if (op->n_in > 2) l.in[2] = ad_emit_operand(e, op, 2);
+int ad__emit_loss(ad_emit *e, const ad_op *op, const char *value, const char *slope_x, const char *slope_t) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    const double divisor = divisor_of(op), k = attrs_of(op)->k;
+    const bool each = attrs_of(op)->reduction == AD_NONE, weighted = op->n_in > 2;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_loop l = { .kind = each ? AD_EMIT_SET : AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
+                       .reduced = each ? 0 : (1u << x.shape.ndim) - 1, .names = "x t w k", .value = value,
+                       .slope = { slope_x, slope_t }, .n = 2 + weighted, .in = { x, ad_emit_operand(e, op, 1) },
+                       .n_parameters = 2 - weighted, .parameter = { weighted ? k : 1, k } };
+    if (weighted) l.in[2] = ad_emit_operand(e, op, 2);
     ad_emit_array y = ad_emit_run(e, &l);
-    double n = divisor_of(op);
-    if (n != 1)
-        y = ad_emit_run(e, &(ad_emit_loop){ .dtype = y.dtype, .shape = y.shape, .names = "x n k", .value = "x / n",
-                                            .slope = { "g * k" }, .n = 1, .in = { y }, .n_parameters = 2,
-                                            .parameter = { n, 1 / n } });
+    if (divisor != 1)
+        y = ad_emit_run(e, &(ad_emit_loop){ .dtype = y.dtype, .shape = y.shape, .names = "x n", .value = "x / n",
+                                            .slope = { "g / n" }, .n = 1, .in = { y }, .n_parameters = 1,
+                                            .parameter = { divisor } });
     ad_emit_result(e, op, y);
     return AD_OK;
 }

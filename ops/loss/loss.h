@@ -15,6 +15,7 @@
 #include "ops/kernels/base/vector_math.h"
 
 #include "autodiff/graph/node.h"
+#include "ops/compile.h"
 #include "ops/kernels/base/level.h"
 #include "ops/ops.h"
 
@@ -46,7 +47,6 @@ typedef void ad__loss_slope(int64_t from, int64_t count, double k, const void *x
 
 /* What the functions of loss.c need to know about an op. */
 typedef struct {
-    const char *text[3];                /* the formulas: of the value, and of the slopes by x and t */
     ad__loss_value *const *value[2];    /* by dtype, for each level */
     ad__loss_slope *const *slope[2][2]; /* by operand, x and t, and dtype */
     int (*check)(const ad_op *op);      /* checks the operands' elements before evaluation; NULL: all are valid */
@@ -67,8 +67,9 @@ typedef struct {
 
 int ad__run_loss(const ad_op *op, const ad__loss *loss);
 void ad__run_loss_back(const ad_op *op, const ad__loss *loss);
-int ad__loss_emit(ad_emit *e, const ad_op *op, const ad__loss *loss);
 void ad__loss_samples(ad_sampler *s, const ad__loss *loss);
+/* The loops of a loss with these formulas. If elements are checked, the loss of an input outside 0..1 is NaN. */
+int ad__emit_loss(ad_emit *e, const ad_op *op, const char *value, const char *slope_x, const char *slope_t);
 /* g divided by the divisor of the reduction. */
 ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g);
 ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var *w, double k, ad_reduction reduction);
@@ -114,15 +115,17 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
     AD__LOSS_SLOPE(name##_slope_t_f32, float, BACK_T)                                                                  \
     AD__LOSS_SLOPE(name##_slope_t_f64, double, BACK_T)                                                                 \
     static const ad__loss name##_loss = {                                                                              \
-        .text = { #VALUE, #BACK_X, #BACK_T },                                                                          \
         .value = { name##_value_f32, name##_value_f64 },                                                               \
         .slope = { { name##_slope_x_f32, name##_slope_x_f64 }, { name##_slope_t_f32, name##_slope_t_f64 } },           \
         AD__OPEN LOSS                                                                                                  \
     };                                                                                                                 \
     static int name##_evaluate(const ad_op *op) { return ad__run_loss(op, &name##_loss); }                             \
     static void name##_backward(const ad_op *op) { ad__run_loss_back(op, &name##_loss); }                              \
-    static int name##_emit(ad_emit *e, const ad_op *op) { return ad__loss_emit(e, op, &name##_loss); }                 \
     static void name##_samples(ad_sampler *s) { ad__loss_samples(s, &name##_loss); }                                   \
+    static int name##_emit(ad_emit *e, const ad_op *op) {                                                              \
+        const char *checked = "x >= 0 && x <= 1 ? (" #VALUE ") : NAN";                                                 \
+        return ad__emit_loss(e, op, name##_loss.check ? checked : #VALUE, #BACK_X, #BACK_T);                           \
+    }                                                                                                                  \
     static void name##_vjp(const ad_op *op, ad_var *cotangent, ad_var *dx[]) {                                         \
         ad_var *x = op->in[0], *t = op->in[1], *g = ad__loss_cotangent(op, cotangent);                                 \
         ad_var *w = op->n_in > 2 ? op->in[2] : NULL;                                                                   \

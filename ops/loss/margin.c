@@ -109,6 +109,42 @@ static void multi_margin_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__in_dtype(ad_where(hit, ad_neg(sum), slope), g->layout->dtype);
 }
 
+/* The violations of each row in f64, from the scores x [n,c] and the class's score a [n,1]. */
+static ad_emit_array emit_violations(ad_emit *e, ad_emit_array x, ad_emit_array t, const margin_attrs *a) {
+    ad_emit_array j = ad_emit_index(e, AD_F64, x.shape, 1), own;
+    ad_emit_loop l = { .kind = AD_EMIT_SUM, .dtype = AD_F64, .shape = x.shape, .reduced = 1u << 1, .names = "x t j",
+                       .value = "t != t ? NAN : j == t ? x : 0", .slope = { "j == t ? g : 0" }, .n = 3,
+                       .in = { x, t, j } };
+    own = ad_emit_run(e, &l);
+    l.names = "x a t j m", l.n = 4, l.in[1] = own, l.in[2] = t, l.in[3] = j;
+    l.n_parameters = 1, l.parameter[0] = a->margin;
+    l.value = "j == t || m - a + x <= 0 ? 0 : m - a + x";
+    l.slope[0] = "j != t && m - a + x > 0 ? g : 0", l.slope[1] = "j != t && m - a + x > 0 ? -g : 0";
+    if (a->p == 2) {
+        l.value = "j == t || m - a + x <= 0 ? 0 : (m - a + x) * (m - a + x)";
+        l.slope[0] = "j != t && m - a + x > 0 ? 2 * g * (m - a + x) : 0";
+        l.slope[1] = "j != t && m - a + x > 0 ? -2 * g * (m - a + x) : 0";
+    }
+    return ad_emit_run(e, &l);
+}
+
+static int multi_margin_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), t = ad_emit_operand(e, op, 1), k, divisor, y;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    t = ad__emit_classes(e, t, x.shape, NULL);
+    k = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = AD_F64, .shape = x.shape, .reduced = 1u << 1,
+                                        .names = "t w j n", .value = "j == t ? w / n : 0", .n = 3,
+                                        .in = { t, ad__emit_class_weights(e, op, 2, x.dtype, x.shape),
+                                                ad_emit_index(e, AD_F64, x.shape, 1) },
+                                        .n_parameters = 1, .parameter = { (double)x.shape.dim[1] } });
+    y = emit_violations(e, x, t, attrs_of(op));
+    y = ad__emit_map2(e, AD_F64, y.shape, y, k, "a * b", "g * b", NULL);
+    divisor = ad_emit_new(e, AD_F64, AD_SCALAR);
+    ad__emit_fill(e, divisor, reduction_of(op).divisor);
+    ad_emit_result(e, op, ad__emit_map(e, x.dtype, ad__emit_reduced(e, y, attrs_of(op)->reduction, divisor), "x", "g"));
+    return AD_OK;
+}
+
 static void multi_margin_samples(ad_sampler *s) {
     const double x[] = { 0.3, -1.2, 2, 0.1, 0.7, -0.4, 1.5, 1.55, 1.4, -2, 0, 0.25 }, classes[] = { 2, 0, 1, 1 };
     const double w[] = { 0.5, 2, 1.5, 1, 1, 0.7, 1, 1, 1, 1, 1, 1 }, *values[] = { x, classes, w };
@@ -133,7 +169,8 @@ AD_OPTYPE(multi_margin, .differs = "a NaN score gives NaN; PyTorch leaves it out
           .special = "slope 0 at the kink", .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2),
           .attr_size = sizeof(margin_attrs), .attrs = margin_list, .shape = multi_margin_shape,
           .evaluate = { multi_margin_evaluate, multi_margin_evaluate },
-          .backward = { multi_margin_backward, multi_margin_backward }, .vjp = multi_margin_vjp);
+          .backward = { multi_margin_backward, multi_margin_backward }, .vjp = multi_margin_vjp,
+          .emit = multi_margin_emit);
 ad_var *ad_multi_margin(ad_var *x, ad_var *classes, int p, double margin, ad_var *weight, ad_reduction reduction) {
     return ad_apply(&ad_op_multi_margin, weight ? 3 : 2, (ad_var *[]){ x, classes, weight },
                     &(margin_attrs){ p, margin, (int)reduction });

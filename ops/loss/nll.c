@@ -63,6 +63,21 @@ static void nll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__in_dtype(slopes, g->layout->dtype);
 }
 
+static int nll_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), t = ad_emit_operand(e, op, 1);
+    const ad_shape s = x.shape;
+    const int axis = ad__class_axis(s), reduction = ad__class_attrs_of(op)->reduction;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    t = ad__emit_classes(e, t, s, &ad__class_attrs_of(op)->ignored);
+    ad_emit_array w = ad__emit_class_weights(e, op, 2, x.dtype, s), divisor = w;
+    if (reduction == AD_MEAN) divisor = ad__emit_divisor(e, t, w, s);
+    ad_emit_loop l = { .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = s, .reduced = 1u << axis, .names = "x t w j",
+                       .value = "t != t ? NAN : j == t ? -w * x : 0", .slope = { "j == t && w != 0 ? -g * w : 0" },
+                       .n = 4, .in = { x, t, w, ad_emit_index(e, x.dtype, s, axis) } };
+    ad_emit_result(e, op, ad__emit_reduced(e, ad_emit_run(e, &l), reduction, divisor));
+    return AD_OK;
+}
+
 static void nll_samples(ad_sampler *s) { ad__class_samples(s, -4, -0.1, 0); }
 
 AD_OPTYPE(nll,
@@ -72,7 +87,8 @@ AD_OPTYPE(nll,
           .special = "the mean of no rows is NaN, with gradient 0", .arity = -1,
           .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs),
           .attrs = ad__class_list + 1 /* no smoothing */, .shape = nll_shape,
-          .evaluate = { nll_evaluate, nll_evaluate }, .backward = { nll_backward, nll_backward }, .vjp = nll_vjp);
+          .evaluate = { nll_evaluate, nll_evaluate }, .backward = { nll_backward, nll_backward }, .vjp = nll_vjp,
+          .emit = nll_emit);
 ad_var *ad_nll(ad_var *log_probs, ad_var *classes, ad_ce_opts opts) {
     return ad__apply_class_loss(&ad_op_nll, log_probs, classes, opts);
 }

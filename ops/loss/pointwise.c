@@ -90,11 +90,11 @@ static int check_probabilities(const ad_op *op) {
                       "ad_bce_logits", (long long)bad, ad_at(x, bad));
 }
 
-static const float least_variance = 1e-12f; /* PyTorch's constant, which is a float in f64 too */
+static const double least_variance = 1e-12f; /* PyTorch's constant, which is a float in f64 too */
 
 AD_LOSS(bce,
         (t - 1) * larger(log1p(-x), -100) - t * larger(log(x), -100),
-        g * (x - t) / larger((1 - x) * x, least_variance),
+        g * (x - t) / larger((1 - x) * x, (T)1e-12f),
         g * (log1p(-x) - log(x)),
         ad_div(ad_mul(g, ad_sub(x, t)),
                ad_maximum(ad_mul(ad_adds(ad_neg(x), 1), x), ad__constant(x, least_variance))),

@@ -23,6 +23,16 @@ static void add_shares(const ad_op *op, const ad_var *planes, ad_shape pooled, c
     AD__BY_DTYPE(planes->layout->dtype, ad__avg_unpool_add, &p, ad__plane_count(pooled), y, x);
 }
 
+/* The number of elements of each window: those of the padding count if the op says so. */
+static ad_emit_array emit_counts(ad_emit *e, const ad__pooling *p) {
+    ad_emit_array counted, plane = ad__emit_plane(e, AD_F64, p, 0, 0, &counted);
+    if (p->count_padding) counted = plane;
+    for (int i = 0; i < 2 && p->count_padding; i++)
+        counted = ad__emit_part(counted, i, 0, p->in[i] + 2 * p->padding[i], 1);
+    ad__emit_fill(e, counted, 1);
+    return ad__emit_reduce(e, AD_EMIT_SUM, AD_F64, ad__emit_pool_windows(p, plane), 3u << 2, "x", NULL);
+}
+
 /* ---- avg_pool2d, avg_pool1d and adaptive pools ------------------------------------------------------------------ */
 
 static int avg_pool2d_evaluate(const ad_op *op) {
@@ -47,6 +57,19 @@ static void avg_pool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 static ad__pool_attrs adaptive(int64_t h, int64_t w) { return (ad__pool_attrs){ .output = AD_SHAPE(h, w) }; }
 
+static int avg_pool2d_emit(ad_emit *e, const ad_op *op) {
+    const ad_shape s = op->in[0]->layout->shape;
+    ad__pooling p = ad__pooling_of(ad__attrs_of(op), s, ad__out(op)->layout->shape);
+    ad_emit_array x = ad_emit_operand(e, op, 0), inside, plane;
+    if (op->in[0]->layout->numel == 0 || !ad__pool_is_even(&p)) return AD_EABSENT;
+    const ad_shape flat = AD_SHAPE(ad__plane_count(s), p.in[0], p.in[1]);
+    plane = ad__emit_plane(e, x.dtype, &p, flat.dim[0], 0, &inside);
+    ad__emit_copy(e, ad__emit_reshape(e, x, flat), inside);
+    x = ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, ad__emit_pool_windows(&p, plane), 3u << 3, "x", "g");
+    ad_emit_result(e, op, ad__emit_map2(e, x.dtype, x.shape, x, emit_counts(e, &p), "a / b", "g / b", NULL));
+    return AD_OK;
+}
+
 static void avg_pool2d_samples(ad_sampler *s) {
     ad__pool_samples(s);
     const int64_t sizes[][2] = { { 1, 1 }, { 2, 3 }, { 5, 7 }, { 7, 4 } };
@@ -63,7 +86,7 @@ AD_OPTYPE(avg_pool2d,
           .formula = "y[..,i,j] = mean over p,q of x[.., i stride - padding + p, ..]", .gradient = "avg_unpool2d(g)",
           .arity = 1, .attr_size = sizeof(ad__pool_attrs), .attrs = avg_list, .shape = ad__pool_shape,
           .evaluate = { avg_pool2d_evaluate, avg_pool2d_evaluate },
-          .backward = { avg_pool2d_backward, avg_pool2d_backward }, .vjp = avg_pool2d_vjp);
+          .backward = { avg_pool2d_backward, avg_pool2d_backward }, .vjp = avg_pool2d_vjp, .emit = avg_pool2d_emit);
 
 ad_var *ad_avg_pool2d(ad_var *x, ad_pool_opts opts) {
     ad__pool_attrs a = ad__pool_attrs_of(opts);
@@ -121,6 +144,20 @@ static void avg_unpool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(&ad_op_avg_pool2d, g, ad__attrs_of(op));
 }
 
+static int avg_unpool2d_emit(ad_emit *e, const ad_op *op) {
+    const ad_shape s = op->in[0]->layout->shape;
+    ad__pooling p = ad__pooling_of(ad__attrs_of(op), ad__out(op)->layout->shape, s);
+    ad_emit_array y = ad_emit_operand(e, op, 0), inside, to;
+    if (op->in[0]->layout->numel == 0 || !ad__pool_is_even(&p)) return AD_EABSENT;
+    y = ad__emit_reshape(e, y, AD_SHAPE(ad__plane_count(s), p.out[0], p.out[1], 1, 1));
+    y = ad__emit_map2(e, y.dtype, y.shape, y, emit_counts(e, &p), "a / b", "g / b", NULL);
+    to = ad__emit_pool_windows(&p, ad__emit_plane(e, y.dtype, &p, y.shape.dim[0], 0, &inside));
+    ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_ADD, .dtype = y.dtype, .shape = to.shape, .names = "x",
+                                    .value = "x", .slope = { "g" }, .n = 1, .in = { y }, .into = &to });
+    ad_emit_result(e, op, ad_emit_contiguous(e, inside));
+    return AD_OK;
+}
+
 static void avg_unpool2d_samples(ad_sampler *s) {
     for (int i = 0; i < AD__POOL_CASES; i++) {
         ad__pool_attrs a = ad__pool_attrs_of(ad__pool_cases[i].o);
@@ -143,7 +180,7 @@ AD_OPTYPE(
     .formula = "y[..,k,m] = sum of x[..,i,j] / (elements of window i,j) over the windows i,j that contain k,m",
     .gradient = "avg_pool2d(g)", .arity = 1, .attr_size = sizeof(ad__pool_attrs), .attrs = unpool_list,
     .shape = avg_unpool2d_shape, .evaluate = { avg_unpool2d_evaluate, avg_unpool2d_evaluate },
-    .backward = { avg_unpool2d_backward, avg_unpool2d_backward }, .vjp = avg_unpool2d_vjp);
+    .backward = { avg_unpool2d_backward, avg_unpool2d_backward }, .vjp = avg_unpool2d_vjp, .emit = avg_unpool2d_emit);
 ad_var *ad_avg_unpool2d(ad_var *x, int64_t h, int64_t w, ad_pool_opts opts) {
     ad__pool_attrs a = ad__pool_attrs_of(opts);
     a.size = AD_SHAPE(h, w);

@@ -2,6 +2,7 @@
    with running averages, then applies a weight and a bias. */
 #include "autodiff/extend.h"
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/net/norm.h"
 #include "ops/net/norm.h"
@@ -286,6 +287,31 @@ static int batch_norm_eval_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
+/* An operand [c] along axis 1 of x; without one, an array of one number. */
+static ad_emit_array emit_channels(ad_emit *e, const ad_op *op, int operand, double none) {
+    if (operand >= 0) return ad__emit_along(ad_emit_operand(e, op, operand), 1, op->in[0]->layout->shape.ndim);
+    ad_emit_array k = ad_emit_new(e, AD_F64, AD_SCALAR);
+    ad__emit_fill(e, k, none);
+    return k;
+}
+
+static int batch_norm_eval_emit(ad_emit *e, const ad_op *op) {
+    const ad_emit_array x = ad_emit_operand(e, op, 0);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array variance = emit_channels(e, op, 2, 0), scale, y = ad_emit_new(e, x.dtype, x.shape);
+    scale = ad_emit_run(e, &(ad_emit_loop){ .dtype = AD_F64, .shape = variance.shape, .names = "v w e",
+                                            .value = "1 / sqrt(v + e) * w", .slope = { NULL, "g / sqrt(v + e)" },
+                                            .n = 2, .in = { variance, emit_channels(e, op, weight_index(op), 1) },
+                                            .n_parameters = 1, .parameter = { attrs_of(op)->eps } });
+    ad_emit_run(e, &(ad_emit_loop){ .dtype = AD_F64, .shape = x.shape, .names = "x s b m", .value = "(x - m) * s + b",
+                                    .slope = { "g * s", "g * (x - m)", "g" }, .n = 4,
+                                    .in = { x, scale, emit_channels(e, op, bias_index(op), 0),
+                                            emit_channels(e, op, 1, 0) },
+                                    .into = &y });
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void batch_norm_eval_samples(ad_sampler *s) {
     const double lo[] = { -2, -1, 0.2, 0.5, -1 }, hi[] = { 2, 1, 2, 2, 1 };
     for (int i = 0; i < AD__COUNT(sample_shapes); i++)
@@ -304,7 +330,8 @@ AD_OPTYPE(batch_norm_eval, .differs = "an infinite weight gives infinities; PyTo
           .gradient = "g scale w; g (x - running_mean) scale; g, the last two summed over all axes but the channels",
           .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(norm_attrs), .attrs = eval_list,
           .shape = batch_norm_eval_shape, .evaluate = { batch_norm_eval_evaluate, batch_norm_eval_evaluate },
-          .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
+          .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp,
+          .emit = batch_norm_eval_emit);
 ad_var *ad_batch_norm_eval(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,
                            ad_batch_norm_opts opts) {
     norm_attrs a = attrs_from(opts, weight, bias);

@@ -57,6 +57,19 @@ static void conv2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad__conv_bias_vjp(op, g, dx);
 }
 
+static int conv2d_emit(ad_emit *e, const ad_op *op) {
+    if (!ad__conv_has_form(op)) return AD_EABSENT;
+    const ad__conv_attrs *a = ad__attrs_of(op);
+    ad_emit_array x = ad_emit_operand(e, op, 0), w = ad_emit_operand(e, op, 1), inside;
+    ad_emit_array padded = ad__emit_padded(e, x.dtype, x.shape, a, &inside);
+    ad_emit_array y = ad_emit_new(e, x.dtype, ad__out(op)->layout->shape);
+    ad__emit_copy(e, x, inside);
+    ad__emit_bias(e, op, y);
+    ad__emit_conv(e, a, AD__CONV_Y, padded, w, y);
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void conv2d_samples(ad_sampler *s) {
     for (int i = 0; i < AD__CONV_CASES; i++) {
         ad__conv_attrs a = ad__conv_attrs_of(ad__conv_cases[i].o);
@@ -72,7 +85,7 @@ AD_OPTYPE(conv2d,
           .gradient = "conv_transpose2d(g, w); conv2d_weight(x, g); g summed over n,i,j", .arity = -1,
           .attr_size = sizeof(ad__conv_attrs), .attrs = conv_list, .shape = conv2d_shape,
           .evaluate = { conv2d_evaluate, conv2d_evaluate }, .backward = { conv2d_backward, conv2d_backward },
-          .vjp = conv2d_vjp);
+          .vjp = conv2d_vjp, .emit = conv2d_emit);
 ad_var *ad_conv2d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {
     ad__conv_attrs a = ad__conv_attrs_of(opts);
     return ad_apply(&ad_op_conv2d, b ? 3 : 2, (ad_var *[]){ x, w, b }, &a);
@@ -123,6 +136,18 @@ static void conv2d_weight_vjp(const ad_op *op, ad_var *v, ad_var *dx[]) {
     if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d(x, v, NULL, ad__conv_opts_of(op));
 }
 
+static int conv2d_weight_emit(ad_emit *e, const ad_op *op) {
+    if (!ad__conv_has_form(op)) return AD_EABSENT;
+    const ad__conv_attrs *a = ad__attrs_of(op);
+    ad_emit_array x = ad_emit_operand(e, op, 0), g = ad_emit_operand(e, op, 1), inside;
+    ad_emit_array padded = ad__emit_padded(e, x.dtype, x.shape, a, &inside), w = ad_emit_new(e, x.dtype, a->weight);
+    ad__emit_copy(e, x, inside);
+    ad__emit_fill(e, w, 0);
+    ad__emit_conv(e, a, AD__CONV_W, padded, w, g);
+    ad_emit_result(e, op, w);
+    return AD_OK;
+}
+
 static void conv2d_weight_samples(ad_sampler *s) {
     for (int i = 0; i < AD__CONV_CASES; i++) {
         ad__conv_attrs a = ad__conv_attrs_of(ad__conv_cases[i].o);
@@ -142,7 +167,8 @@ AD_OPTYPE(conv2d_weight,
           .gradient = "with v the cotangent: conv_transpose2d(g, v); conv2d(x, v)", .arity = 2,
           .attr_size = sizeof(ad__conv_attrs), .attrs = weight_list, .shape = conv2d_weight_shape,
           .evaluate = { conv2d_weight_evaluate, conv2d_weight_evaluate },
-          .backward = { conv2d_weight_backward, conv2d_weight_backward }, .vjp = conv2d_weight_vjp);
+          .backward = { conv2d_weight_backward, conv2d_weight_backward }, .vjp = conv2d_weight_vjp,
+          .emit = conv2d_weight_emit);
 ad_var *ad_conv2d_weight(ad_var *x, ad_shape weight, ad_var *g, ad_conv_opts opts) {
     ad__conv_attrs a = ad__conv_attrs_of(opts);
     a.weight = weight;

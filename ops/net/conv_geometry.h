@@ -6,6 +6,7 @@
 #define OPS_NET_CONV_GEOMETRY_H
 
 #include "autodiff/graph/node.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/net/im2col.h"
 #include "ops/ops.h"
 
@@ -47,6 +48,18 @@ ad__conv ad__conv_of(const ad_op *op, const ad_var *x, const ad_var *w, const ad
 void ad__conv_into_y(const ad__conv *c, const void *x, const void *w, bool fresh, void *y);
 void ad__conv_into_x(const ad__conv *c, const void *w, const void *y, bool fresh, void *x);
 void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh, void *w);
+
+/* Adds to y, x or w, as `which` says, in one loop for each image and group. x includes its padding. */
+typedef enum { AD__CONV_Y, AD__CONV_X, AD__CONV_W } ad__conv_which;
+enum { AD__CONV_LOOPS = 64 }; /* with more loops, a convolution is called back */
+void ad__emit_conv(ad_emit *e, const ad__conv_attrs *a, ad__conv_which which, ad_emit_array x, ad_emit_array w,
+                   ad_emit_array y);
+/* False if an op over that many images is called back. */
+bool ad__conv_has_form(const ad_op *op);
+/* The bias [o] over y [n,o,h,w]; zeros if there is none. */
+void ad__emit_bias(ad_emit *e, const ad_op *op, ad_emit_array y);
+/* An array for images of shape s with their padding, filled with zeros, and its part without the padding. */
+ad_emit_array ad__emit_padded(ad_emit *e, ad_dtype t, ad_shape s, const ad__conv_attrs *a, ad_emit_array *inside);
 
 /* ---- for shape rules: 0 or the error ---------------------------------------------------------------------- */
 

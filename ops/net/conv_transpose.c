@@ -51,6 +51,21 @@ static void conv_transpose2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad__conv_bias_vjp(op, g, dx);
 }
 
+/* The products are added to the padded result, and the bias to its inside. */
+static int conv_transpose2d_emit(ad_emit *e, const ad_op *op) {
+    if (!ad__conv_has_form(op)) return AD_EABSENT;
+    const ad__conv_attrs *a = ad__attrs_of(op);
+    const ad_shape s = ad__out(op)->layout->shape;
+    ad_emit_array x = ad_emit_operand(e, op, 0), w = ad_emit_operand(e, op, 1), inside, y;
+    ad_emit_array padded = ad__emit_padded(e, x.dtype, s, a, &inside);
+    ad__emit_conv(e, a, AD__CONV_X, padded, w, x);
+    y = inside;
+    if (op->n_in > 2)
+        y = ad__emit_map2(e, x.dtype, s, inside, ad__emit_along(ad_emit_operand(e, op, 2), 1, 4), "a + b", "g", "g");
+    ad_emit_result(e, op, ad_emit_contiguous(e, y));
+    return AD_OK;
+}
+
 static void conv_transpose2d_samples(ad_sampler *s) {
     for (int i = 0; i < AD__CONV_CASES; i++) {
         ad__conv_attrs a = ad__conv_attrs_of(ad__conv_cases[i].o);
@@ -73,7 +88,8 @@ AD_OPTYPE(
     .gradient = "conv2d(g, w); conv2d_weight(g, x); g summed over n,i,j", .arity = -1,
     .attr_size = sizeof(ad__conv_attrs), .attrs = transpose_list, .shape = conv_transpose2d_shape,
     .evaluate = { conv_transpose2d_evaluate, conv_transpose2d_evaluate },
-    .backward = { conv_transpose2d_backward, conv_transpose2d_backward }, .vjp = conv_transpose2d_vjp);
+    .backward = { conv_transpose2d_backward, conv_transpose2d_backward }, .vjp = conv_transpose2d_vjp,
+    .emit = conv_transpose2d_emit);
 ad_var *ad_conv_transpose2d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {
     ad__conv_attrs a = ad__conv_attrs_of(opts);
     return ad_apply(&ad_op_conv_transpose2d, b ? 3 : 2, (ad_var *[]){ x, w, b }, &a);

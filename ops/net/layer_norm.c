@@ -1,6 +1,7 @@
 /* layer_norm.c: layer normalisation (Ba, Kiros and Hinton 2016): normalises each row to mean 0 and variance 1, then
    applies a weight and a bias. */
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/net/norm.h"
@@ -155,6 +156,42 @@ static void layer_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (b > 0 && ad_vjp_wants(op, b)) dx[b] = ad_reshape(ad__in_dtype(ad_sum_axis(g, 0, false), t), s);
 }
 
+/* (x - mean) scale in f64, for x as [rows,n]. */
+static ad_emit_array emit_normal(ad_emit *e, ad_emit_array x, double eps) {
+    const unsigned row = 1u << 1;
+    const double n = (double)x.shape.dim[1];
+    ad_emit_array mean = ad__emit_reduce(e, AD_EMIT_SUM, AD_F64, x, row, "x", "g"), d, scale;
+    ad_emit_loop l = { .dtype = AD_F64, .shape = mean.shape, .names = "x n", .value = "x / n", .slope = { "g / n" },
+                       .n = 1, .in = { mean }, .n_parameters = 1, .parameter = { n } };
+    mean = ad_emit_run(e, &l);
+    d = ad__emit_map2(e, AD_F64, x.shape, x, mean, "a - b", "g", "-g");
+    l.in[0] = ad__emit_reduce(e, AD_EMIT_SUM, AD_F64, d, row, "x * x", "2 * g * x");
+    l.names = "x n e", l.n_parameters = 2, l.parameter[1] = eps;
+    l.value = "fabs(x / n) == INFINITY ? NAN : 1 / sqrt(x / n + e)", l.slope[0] = "g * -(y * y * y) / (2 * n)";
+    scale = ad_emit_run(e, &l);
+    return ad__emit_map2(e, AD_F64, x.shape, d, scale, "a * b", "g * b", "g * a");
+}
+
+static int layer_norm_emit(ad_emit *e, const ad_op *op) {
+    rows r = rows_of(op);
+    ad_emit_array x = ad_emit_operand(e, op, 0), z, y;
+    const int w = weight_index(op), b = bias_index(op);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    z = emit_normal(e, ad__emit_reshape(e, x, AD_SHAPE(r.rows, r.n)), attrs_of(op)->eps);
+    y = ad_emit_new(e, r.t, z.shape);
+    ad_emit_loop l = { .dtype = AD_F64, .shape = z.shape, .names = "z w b", .value = "z * w + b",
+                       .slope = { "g * w", "g * z", "g" }, .n = 3, .into = &y };
+    l.in[0] = z;
+    if (w > 0) l.in[1] = ad__emit_reshape(e, ad_emit_operand(e, op, w), AD_SHAPE(r.n));
+    if (b > 0) l.in[2] = ad__emit_reshape(e, ad_emit_operand(e, op, b), AD_SHAPE(r.n));
+    if (w < 0 && b < 0) l.names = "z", l.value = "z", l.slope[0] = "g", l.n = 1;
+    else if (b < 0) l.names = "z w", l.value = "z * w", l.n = 2, l.slope[2] = NULL;
+    else if (w < 0) l.names = "z b", l.value = "z + b", l.n = 2, l.in[1] = l.in[2], l.slope[0] = l.slope[1] = "g";
+    ad_emit_run(e, &l);
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void layer_norm_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(5),     AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4),
                                 AD_SHAPE(2, 19), AD_SHAPE(0, 3), AD_SHAPE(1, 1) };
@@ -186,7 +223,7 @@ AD_OPTYPE(layer_norm,
                       "summed over rows",
           .arity = -1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = layer_norm_shape,
           .evaluate = { layer_norm_evaluate, layer_norm_evaluate },
-          .backward = { layer_norm_backward, layer_norm_backward }, .vjp = layer_norm_vjp);
+          .backward = { layer_norm_backward, layer_norm_backward }, .vjp = layer_norm_vjp, .emit = layer_norm_emit);
 ad_var *ad_layer_norm(ad_var *x, ad_shape normalized_shape, ad_var *weight, ad_var *bias, double eps) {
     norm_attrs a = { normalized_shape, eps, weight != NULL, bias != NULL };
     return ad_apply(&ad_op_layer_norm, 1 + a.has_weight + a.has_bias, (ad_var *[]){ x, weight ? weight : bias, bias },

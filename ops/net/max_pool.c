@@ -41,6 +41,50 @@ static void max_pool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_reshape(ad_scatter_add(zeros, 1, index, ad_reshape(g, flat)), s);
 }
 
+/* The largest element of each window has the index `at` in its plane: the first of equal ones, but the last NaN. */
+typedef struct {
+    ad_emit_array x, index, at;
+} maxima;
+
+static maxima emit_maxima(ad_emit *e, const ad_op *op) {
+    const ad_shape s = op->in[0]->layout->shape;
+    ad__pooling p = ad__pooling_of(ad__attrs_of(op), s, ad__out(op)->layout->shape);
+    ad_emit_array x = ad_emit_operand(e, op, 0), inside, at;
+    const ad_shape flat = AD_SHAPE(ad__plane_count(s), p.in[0], p.in[1]);
+    const unsigned window = 3u << 3;
+    maxima m = { .x = ad__emit_plane(e, x.dtype, &p, flat.dim[0], -INFINITY, &inside) };
+    ad__emit_copy(e, ad__emit_reshape(e, x, flat), inside);
+    m.index = ad__emit_plane(e, AD_F64, &p, 0, INFINITY, &inside);
+    at = ad_emit_index(e, AD_F64, inside.shape, 1);
+    at.stride[0] = p.in[1];
+    ad__emit_copy(e, at, inside);
+    m.x = ad__emit_pool_windows(&p, m.x), m.index = ad__emit_pool_windows(&p, m.index);
+    at = ad__emit_reduce(e, AD_EMIT_MAX, x.dtype, m.x, window, "x", NULL);
+    at = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_MIN, .dtype = AD_F64, .shape = m.x.shape, .reduced = window,
+                                         .names = "x m i",
+                                         .value = "i == INFINITY ? i : x != x ? -1 - i : x == m ? i : INFINITY",
+                                         .n = 3, .in = { m.x, at, m.index } });
+    m.at = ad__emit_map(e, AD_F64, at, "x < 0 ? -1 - x : x", NULL);
+    return m;
+}
+
+static int max_pool2d_emit(ad_emit *e, const ad_op *op) {
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    maxima m = emit_maxima(e, op);
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_MAX, .dtype = m.x.dtype, .shape = m.x.shape,
+                                                          .reduced = 3u << 3, .names = "x i a", .value = "x",
+                                                          .slope = { "i == a ? g : 0" }, .n = 3,
+                                                          .in = { m.x, m.index, m.at } }));
+    return AD_OK;
+}
+
+static int max_pool2d_index_emit(ad_emit *e, const ad_op *op) {
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    maxima m = emit_maxima(e, op);
+    ad_emit_result(e, op, ad__emit_map(e, m.x.dtype, m.at, "x", NULL));
+    return AD_OK;
+}
+
 static void max_samples(ad_sampler *s) {
     ad_pool_opts o = { .kernel = { 3, 2 }, .stride = { 1, 2 }, .padding = { 1, 0 }, .dilation = { 2, 3 } };
     ad__pool_attrs dilated = ad__pool_attrs_of(o);
@@ -61,7 +105,7 @@ AD_OPTYPE(max_pool2d,
           .special = "the first of equal elements gets the gradient; y is NaN if the window has a NaN", .arity = 1,
           .attr_size = sizeof(ad__pool_attrs), .attrs = max_list, .shape = max_pool2d_shape,
           .evaluate = { max_pool2d_evaluate, max_pool2d_evaluate },
-          .backward = { max_pool2d_backward, max_pool2d_backward }, .vjp = max_pool2d_vjp);
+          .backward = { max_pool2d_backward, max_pool2d_backward }, .vjp = max_pool2d_vjp, .emit = max_pool2d_emit);
 ad_var *ad_max_pool2d(ad_var *x, ad_pool_opts opts) {
     ad__pool_attrs a = ad__pool_attrs_of(opts);
     return ad__apply1(&ad_op_max_pool2d, x, &a);
@@ -100,7 +144,7 @@ static void max_pool2d_index_samples(ad_sampler *s) { max_samples(s); }
 AD_OPTYPE(max_pool2d_index, .doc = "the index of each element of max_pool2d in its flattened plane h x w",
           .formula = "argmax of each window", .arity = 1, .flags = AD_OP_CONSTANT, .attr_size = sizeof(ad__pool_attrs),
           .attrs = max_list, .shape = max_pool2d_index_shape,
-          .evaluate = { max_pool2d_index_evaluate, max_pool2d_index_evaluate });
+          .evaluate = { max_pool2d_index_evaluate, max_pool2d_index_evaluate }, .emit = max_pool2d_index_emit);
 ad_var *ad_max_pool2d_index(ad_var *x, ad_pool_opts opts) {
     ad__pool_attrs a = ad__pool_attrs_of(opts);
     return ad__apply1(&ad_op_max_pool2d_index, x, &a);

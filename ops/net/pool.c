@@ -97,6 +97,36 @@ int ad__pool_shape(ad_call *c) {
     return rc == AD_OK ? ad__pooled_shape(c, c->shape, &c->shape) : rc;
 }
 
+/* ---- forms in C --------------------------------------------------------------------------------------------------- */
+
+bool ad__pool_is_even(ad__pooling *p) {
+    for (int i = 0; i < 2 && p->adaptive; i++) {
+        if (p->in[i] % p->out[i] != 0) return false;
+        p->kernel[i] = p->stride[i] = p->in[i] / p->out[i], p->padding[i] = 0, p->dilation[i] = 1;
+    }
+    return true;
+}
+
+ad_emit_array ad__emit_plane(ad_emit *e, ad_dtype t, const ad__pooling *p, int64_t n, double k, ad_emit_array *inside) {
+    ad_shape s = AD_SHAPE(n, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        int64_t reach = (p->out[i] - 1) * p->stride[i] + (p->kernel[i] - 1) * p->dilation[i] + 1;
+        int64_t padded = p->in[i] + 2 * p->padding[i];
+        s.dim[1 + i] = reach > padded ? reach : padded;
+    }
+    if (n == 0) s = AD_SHAPE(s.dim[1], s.dim[2]);
+    ad_emit_array plane = ad_emit_new(e, t, s);
+    ad__emit_fill(e, plane, k);
+    *inside = plane;
+    for (int i = 0; i < 2; i++) *inside = ad__emit_part(*inside, s.ndim - 2 + i, p->padding[i], p->in[i], 1);
+    return plane;
+}
+
+ad_emit_array ad__emit_pool_windows(const ad__pooling *p, ad_emit_array plane) {
+    return ad__emit_windows(plane, (int64_t[]){ p->out[0], p->out[1] }, (int64_t[]){ p->kernel[0], p->kernel[1] },
+                            (int64_t[]){ p->stride[0], p->stride[1] }, (int64_t[]){ p->dilation[0], p->dilation[1] });
+}
+
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
 
 bool ad__is_signal(ad_var *x, const char *caller) {

@@ -5,6 +5,7 @@
 #define OPS_NET_POOL_H
 
 #include "autodiff/graph/node.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/net/pool.h"
 #include "ops/ops.h"
 
@@ -39,6 +40,16 @@ typedef ad_var *ad__pool_fn(ad_var *x, ad_pool_opts opts);
 ad_var *ad__pool_signal(ad_var *x, ad_pool_opts o, ad__pool_fn *f, const char *caller);
 /* True if x can be such a signal. Otherwise sets the error. */
 bool ad__is_signal(ad_var *x, const char *caller);
+
+/* ---- forms in C ---- */
+
+/* False if the windows are not all of one size, as those of an adaptive pool may be. Otherwise kernel, stride and
+   dilation of p hold. */
+bool ad__pool_is_even(ad__pooling *p);
+/* An array [n,h,w], or [h,w] for n = 0, large enough for all windows, filled with k, and its part that is the plane. */
+ad_emit_array ad__emit_plane(ad_emit *e, ad_dtype t, const ad__pooling *p, int64_t n, double k, ad_emit_array *inside);
+/* The windows of such an array: [..,i,j,p,q]. */
+ad_emit_array ad__emit_pool_windows(const ad__pooling *p, ad_emit_array plane);
 
 typedef struct {
     ad_shape x;

@@ -1,6 +1,7 @@
 /* window.c: im2col, which copies windows of images to columns, and its transpose col2im, which sums columns into
    images. */
 #include "autodiff/graph/node.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/net/im2col.h"
 #include "ops/net/pair.h"
 #include "ops/ops.h"
@@ -90,6 +91,24 @@ static void add_to_images(const job *j, const void *columns, void *images) {
         AD__BY_DTYPE(j->dtype, ad__image_col2im_add, &j->window, columns_at(j, columns, i), image_at(j, images, i));
 }
 
+/* An array for images [n,c,h,w] with their padding, filled with zeros, and its part without the padding. */
+static ad_emit_array emit_padded(ad_emit *e, const job *j, ad_emit_array *inside) {
+    const ad__window_of *w = &j->window;
+    ad_shape s = AD_SHAPE(j->n, w->c, w->in[0] + 2 * w->padding[0], w->in[1] + 2 * w->padding[1]);
+    ad_emit_array padded = ad_emit_new(e, j->dtype, s);
+    ad__emit_fill(e, padded, 0);
+    *inside = padded;
+    for (int i = 0; i < 2; i++) *inside = ad__emit_part(*inside, 2 + i, w->padding[i], w->in[i], 1);
+    return padded;
+}
+
+/* Its windows as [n,c,p,q,i,j], the order of the columns. */
+static ad_emit_array emit_columns(const job *j, ad_emit_array padded) {
+    const ad__window_of *w = &j->window;
+    ad_emit_array v = ad__emit_windows(padded, w->out, w->kernel, w->stride, w->dilation);
+    return ad__emit_swap(ad__emit_swap(v, 2, 4), 3, 5);
+}
+
 /* For samples: stride, padding and dilation alone and together, along one and both axes, and a window that skips
    elements. */
 static const ad_window windows[] = {
@@ -138,6 +157,15 @@ static void im2col_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(&ad_op_col2im, g, &a);
 }
 
+static int im2col_emit(ad_emit *e, const ad_op *op) {
+    job j = job_of(op, op->in[0]);
+    if (j.n == 0 || op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array inside, padded = emit_padded(e, &j, &inside), x = ad_emit_operand(e, op, 0);
+    ad__emit_copy(e, x, inside);
+    ad_emit_result(e, op, ad_emit_contiguous(e, emit_columns(&j, padded)));
+    return AD_OK;
+}
+
 static void im2col_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(windows); i++) {
         window_attrs a = attrs_of(&windows[i], 0, 0);
@@ -152,7 +180,7 @@ AD_OPTYPE(im2col, .doc = "copies windows of images [n,c,h,w] to columns [n, c*kh
           .formula = "y[n, (c, i, j), (p, q)] = x[n, c, p sh + i dh - ph, q sw + j dw - pw], 0 in the padding",
           .gradient = "col2im(g)", .arity = 1, .attr_size = sizeof(window_attrs), .attrs = im2col_list,
           .shape = im2col_shape, .evaluate = { im2col_evaluate, im2col_evaluate },
-          .backward = { im2col_backward, im2col_backward }, .vjp = im2col_vjp);
+          .backward = { im2col_backward, im2col_backward }, .vjp = im2col_vjp, .emit = im2col_emit);
 ad_var *ad_im2col(ad_var *x, ad_window window) {
     window_attrs a = attrs_of(&window, 0, 0);
     return ad__apply1(&ad_op_im2col, x, &a);
@@ -197,6 +225,17 @@ static void col2im_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(&ad_op_im2col, g, ad__attrs_of(op));
 }
 
+static int col2im_emit(ad_emit *e, const ad_op *op) {
+    job j = job_of(op, ad__out(op));
+    if (j.n == 0 || op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array inside, padded = emit_padded(e, &j, &inside), to = emit_columns(&j, padded);
+    ad_emit_array x = ad__emit_reshape(e, ad_emit_operand(e, op, 0), to.shape);
+    ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_ADD, .dtype = j.dtype, .shape = to.shape, .names = "x",
+                                    .value = "x", .slope = { "g" }, .n = 1, .in = { x }, .into = &to });
+    ad_emit_result(e, op, ad_emit_contiguous(e, inside));
+    return AD_OK;
+}
+
 static void col2im_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(windows); i++) {
         window_attrs a = attrs_of(&windows[i], 4, 5);
@@ -213,7 +252,7 @@ AD_OPTYPE(col2im, .doc = "sums columns [n, c*kh*kw, oh*ow] into images [n,c,h,w]
           .formula = "y[n, c, p sh + i dh - ph, q sw + j dw - pw] += x[n, (c, i, j), (p, q)]", .gradient = "im2col(g)",
           .arity = 1, .attr_size = sizeof(window_attrs), .attrs = col2im_list, .shape = col2im_shape,
           .evaluate = { col2im_evaluate, col2im_evaluate }, .backward = { col2im_backward, col2im_backward },
-          .vjp = col2im_vjp);
+          .vjp = col2im_vjp, .emit = col2im_emit);
 ad_var *ad_col2im(ad_var *x, int64_t height, int64_t width, ad_window window) {
     window_attrs a = attrs_of(&window, height, width);
     return ad__apply1(&ad_op_col2im, x, &a);

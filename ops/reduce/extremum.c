@@ -1,7 +1,7 @@
 /* extremum.c: max and min over all elements or some axes, and argmax and argmin. */
 #include "ops/base/gradient.h"
 #include "ops/base/attrs.h"
-#include "ops/compile.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/reduce/extremum.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
@@ -51,6 +51,20 @@ static void extremum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_where(ties, ad_div(ad_reshape(g, kept), ad_sum_to(ties, kept)), ad__constant(g, 0));
 }
 
+/* A second pass for y, whose slope shares g among the elements that the first pass found and counted. */
+static int extremum_emit(ad_emit *e, const ad_op *op, ad_emit_kind kind) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array m = ad__emit_reduce(e, kind, x.dtype, x, mask, "x", NULL);
+    ad_emit_array n = ad__emit_reduce2(e, x.dtype, x.shape, mask, x, m, "a == b || a != a ? 1 : 0", NULL, NULL);
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .kind = kind, .dtype = x.dtype, .shape = x.shape,
+                                                          .reduced = mask, .names = "x n", .value = "x",
+                                                          .slope = { "x == y || x != x ? g / n : 0" }, .n = 2,
+                                                          .in = { x, n } }));
+    return AD_OK;
+}
+
 static void all_and_axis_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(9), AD_SHAPE(2, 3), AD_SHAPE(70) };
     for (int i = 0; i < AD__COUNT(shapes); i++)
@@ -77,31 +91,8 @@ static void max_samples(ad_sampler *s) {
 }
 static void min_samples(ad_sampler *s) { max_samples(s); }
 
-/* The share of each element is a constant: 1 / n for the n elements that are the extremum, or NaN, and 0 for the others.
-   The sum of the products with the elements has their slopes; its value is replaced by the extremum. */
-static int emit_extremum(ad_emit *e, const ad_op *op, ad_emit_kind kind) {
-    const ad_emit_array x = ad_emit_operand(e, op, 0);
-    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
-    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
-    ad_emit_array best = ad_emit_run(e, &(ad_emit_loop){ .kind = kind, .dtype = x.dtype, .shape = x.shape,
-                                                         .reduced = mask, .names = "x", .value = "x", .n = 1,
-                                                         .in = { x } });
-    ad_emit_array ties = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
-                                                         .reduced = mask, .names = "x m",
-                                                         .value = "x == m || x != x ? 1 : 0", .n = 2,
-                                                         .in = { x, best } });
-    ad_emit_array chosen = ad_emit_run(
-        e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape, .reduced = mask, .names = "x m n",
-                            .value = "0", .slope = { "x == m || x != x ? g / n : 0" }, .n = 3,
-                            .in = { x, best, ties } });
-    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = best.shape, .names = "m x",
-                                                          .value = "m", .slope = { NULL, "g" }, .n = 2,
-                                                          .in = { best, chosen } }));
-    return AD_OK;
-}
-
-static int max_emit(ad_emit *e, const ad_op *op) { return emit_extremum(e, op, AD_EMIT_MAX); }
-static int min_emit(ad_emit *e, const ad_op *op) { return emit_extremum(e, op, AD_EMIT_MIN); }
+static int max_emit(ad_emit *e, const ad_op *op) { return extremum_emit(e, op, AD_EMIT_MAX); }
+static int min_emit(ad_emit *e, const ad_op *op) { return extremum_emit(e, op, AD_EMIT_MIN); }
 
 #define EXTREMUM                                                                                                       \
     .gradient = "g shared equally by the elements equal to y, or by the NaNs", .arity = 1,                             \
@@ -150,6 +141,26 @@ static void argmin_segment(const ad_op *op, int64_t segment, int64_t n, const vo
 static int argmax_evaluate(const ad_op *op) { return ad__over_segments(op, argmax_segment); }
 static int argmin_evaluate(const ad_op *op) { return ad__over_segments(op, argmin_segment); }
 
+/* The least index of those where x is the extremum, or NaN. The indices count the reduced axes only. */
+static int place_emit(ad_emit *e, const ad_op *op, ad_emit_kind kind) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array m = ad__emit_reduce(e, kind, x.dtype, x, mask, "x", NULL);
+    ad_emit_array at = ad_emit_index(e, x.dtype, x.shape, 0);
+    at.stride[0] = 0;
+    int64_t stride = 1;
+    for (int d = x.shape.ndim; d-- > 0;)
+        if (mask >> d & 1) at.stride[d] = stride, stride *= x.shape.dim[d];
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_MIN, .dtype = x.dtype, .shape = x.shape,
+                                                          .reduced = mask, .names = "x m i",
+                                                          .value = "x == m || x != x ? i : INFINITY", .n = 3,
+                                                          .in = { x, m, at } }));
+    return AD_OK;
+}
+static int argmax_emit(ad_emit *e, const ad_op *op) { return place_emit(e, op, AD_EMIT_MAX); }
+static int argmin_emit(ad_emit *e, const ad_op *op) { return place_emit(e, op, AD_EMIT_MIN); }
+
 static void argmax_samples(ad_sampler *s) {
     all_and_axis_samples(s);
     ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { 1 } }, 1, &AD_SHAPE(0, 3), NULL, NULL);
@@ -167,11 +178,11 @@ static void argmin_samples(ad_sampler *s) { argmax_samples(s); }
     .shape = place_shape
 
 AD_OPTYPE(argmax, .doc = "index of the largest element, the first of equal ones; the first NaN if there is one",
-          .formula = "argmax x", .evaluate = { argmax_evaluate, argmax_evaluate }, PLACE);
+          .formula = "argmax x", .evaluate = { argmax_evaluate, argmax_evaluate }, .emit = argmax_emit, PLACE);
 ad_var *ad_argmax(ad_var *x) { return ad__reduce_all(&ad_op_argmax, x); }
 ad_var *ad_argmax_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmax, x, axis, keepdims); }
 
 AD_OPTYPE(argmin, .doc = "index of the smallest element, the first of equal ones; the first NaN if there is one",
-          .formula = "argmin x", .evaluate = { argmin_evaluate, argmin_evaluate }, PLACE);
+          .formula = "argmin x", .evaluate = { argmin_evaluate, argmin_evaluate }, .emit = argmin_emit, PLACE);
 ad_var *ad_argmin(ad_var *x) { return ad__reduce_all(&ad_op_argmin, x); }
 ad_var *ad_argmin_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_argmin, x, axis, keepdims); }

@@ -1,6 +1,6 @@
 /* logsumexp.c: the logarithm of the sum of exponentials over all elements or some axes. */
 #include "ops/base/gradient.h"
-#include "ops/compile.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/reduce/rows.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
@@ -49,6 +49,20 @@ static void logsumexp_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_mul(ad_where(infinite, ad_exp(ad_sub(x, y)), softmax), ad__kept(op, g));
 }
 
+/* m is the largest element, and 0 if all are -inf. */
+static int logsumexp_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array m = ad__emit_reduce(e, AD_EMIT_MAX, x.dtype, x, mask, "x == x ? x : -INFINITY", NULL);
+    m = ad__emit_map(e, x.dtype, m, "x == -INFINITY ? 0 : x", NULL);
+    ad_emit_array powers = ad__emit_map2(e, x.dtype, x.shape, x, m, "exp(a - b)", "g * y", NULL);
+    ad_emit_array s = ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, powers, mask, "x", "g");
+    ad_emit_result(e, op, ad__emit_map2(e, x.dtype, s.shape, m, s, "a == INFINITY ? a : a + log(b)", NULL,
+                                        "a == INFINITY ? g : g / b"));
+    return AD_OK;
+}
+
 static void logsumexp_samples(ad_sampler *s) {
     ad__axes_attrs a = { .n = -1 }, row = { 1, { -1 }, true };
     ad__reduction_samples(s, &a, -2, 2);
@@ -60,29 +74,6 @@ static void logsumexp_samples(ad_sampler *s) {
     const double infinite[] = { -INFINITY, 0, 1 }, *edges[] = { infinite };
     ad_sample_values(s, &a, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
     ad_sample_values(s, &row, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
-}
-
-/* The maximum, or 0 if it is not finite. Its slope is left out, as it cancels. */
-static ad_emit_array emit_shift(ad_emit *e, ad_emit_array x, unsigned mask) {
-    ad_emit_array m = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_MAX, .dtype = x.dtype, .shape = x.shape,
-                                                      .reduced = mask, .names = "x", .value = "x", .n = 1,
-                                                      .in = { x } });
-    return ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = m.shape, .names = "x",
-                                           .value = "isfinite(x) ? x : 0", .n = 1, .in = { m } });
-}
-
-static int logsumexp_emit(ad_emit *e, const ad_op *op) {
-    const ad_emit_array x = ad_emit_operand(e, op, 0);
-    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
-    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
-    ad_emit_array m = emit_shift(e, x, mask);
-    ad_emit_array sum = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = x.dtype, .shape = x.shape,
-                                                        .reduced = mask, .names = "x m", .value = "exp(x - m)",
-                                                        .slope = { "g * exp(x - m)" }, .n = 2, .in = { x, m } });
-    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = sum.shape, .names = "x m",
-                                                          .value = "log(x) + m", .slope = { "g / x" }, .n = 2,
-                                                          .in = { sum, m } }));
-    return AD_OK;
 }
 
 AD_OPTYPE(logsumexp, .doc = "log of the sum of exp(x) over all or some axes, without overflow",

@@ -1,5 +1,6 @@
 /* moments.c: variance and standard deviation over all elements or some axes. */
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
 
@@ -45,6 +46,33 @@ static ad_var *centred(const ad_op *op) {
     return ad_sub(off, ad_where(ad_isfinite(mean), rest, ad__constant(off, 0)));
 }
 
+/* The sum of (x - mean)^2 in f64, with half its slope; the mean's own slope is 0. Squares that overflow are infinite. */
+static ad_emit_array emit_squares(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    const double n = (double)ad__segment_size(op);
+    ad_emit_array sum = ad__emit_reduce(e, AD_EMIT_SUM, AD_F64, x, mask, "x", NULL), mean = sum, rest;
+    ad_emit_loop l = { .dtype = AD_F64, .shape = sum.shape, .names = "x n", .value = "x / n", .n = 1, .in = { sum },
+                       .n_parameters = 1, .parameter = { n } };
+    mean = ad_emit_run(e, &l);
+    rest = ad__emit_reduce2(e, AD_F64, x.shape, mask, x, mean, "isfinite(b) ? a - b : 0", NULL, NULL);
+    l.in[0] = mask ? rest : ad__emit_scale(e, rest, 1), rest = ad_emit_run(e, &l);
+    return ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = AD_F64, .shape = x.shape, .reduced = mask,
+                                           .names = "x h l", .value = "(x - h - l) * (x - h - l)",
+                                           .slope = { "g * (x - h - l)" }, .n = 3, .in = { x, mean, rest } });
+}
+
+/* y, in the dtype of the op, from the sum of squares. */
+static int emit_moment(ad_emit *e, const ad_op *op, const char *value, const char *slope) {
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array s = emit_squares(e, op), y = ad_emit_new(e, ad__out(op)->layout->dtype, s.shape);
+    ad_emit_run(e, &(ad_emit_loop){ .dtype = AD_F64, .shape = s.shape, .names = "x d", .value = value,
+                                    .slope = { slope }, .n = 1, .in = { s }, .n_parameters = 1,
+                                    .parameter = { divisor(op) }, .into = &y });
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void moment_samples(ad_sampler *s) {
     for (int correction = 0; correction < 2; correction++) {
         moment_attrs a = { .correction = correction };
@@ -78,6 +106,7 @@ static void variance_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *k = ad_muls(ad__in_dtype(ad__kept(op, g), AD_F64), 2 / divisor(op));
     dx[0] = ad__in_dtype(ad_mul(k, centred(op)), g->layout->dtype);
 }
+static int variance_emit(ad_emit *e, const ad_op *op) { return emit_moment(e, op, "x / d", "g * 2 / d"); }
 static void variance_samples(ad_sampler *s) { moment_samples(s); }
 
 AD_OPTYPE(variance,
@@ -86,7 +115,7 @@ AD_OPTYPE(variance,
           .formula = "sum (x - mean x)^2 / (n - correction)", .gradient = "g 2 (x - mean x) / (n - correction)",
           .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list, .shape = moment_shape,
           .evaluate = { variance_evaluate, variance_evaluate }, .backward = { variance_backward, variance_backward },
-          .vjp = variance_vjp);
+          .vjp = variance_vjp, .emit = variance_emit);
 ad_var *ad_variance(ad_var *x, int correction) { return ad_variance_axes(x, 0, NULL, correction, false); }
 ad_var *ad_variance_axis(ad_var *x, int axis, int correction, bool keepdims) {
     return ad_variance_axes(x, 1, &axis, correction, keepdims);
@@ -117,6 +146,9 @@ static void std_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     k = ad__zero_where(zero, ad_div(k, ad_where(zero, ad__constant(y, 1), y)));
     dx[0] = ad__in_dtype(ad_mul(k, centred(op)), g->layout->dtype);
 }
+static int std_emit(ad_emit *e, const ad_op *op) {
+    return emit_moment(e, op, "sqrt(x) / sqrt(d)", "sqrt(x) / sqrt(d) == 0 ? 0 : g / d / (sqrt(x) / sqrt(d))");
+}
 static void std_samples(ad_sampler *s) { moment_samples(s); }
 
 AD_OPTYPE(std,
@@ -125,7 +157,7 @@ AD_OPTYPE(std,
           .formula = "sqrt(sum (x - mean x)^2 / (n - correction))", .gradient = "g (x - mean x) / ((n - correction) y)",
           .special = "slope 0 where y is 0", .arity = 1, .attr_size = sizeof(moment_attrs), .attrs = moment_list,
           .shape = moment_shape, .evaluate = { std_evaluate, std_evaluate }, .backward = { std_backward, std_backward },
-          .vjp = std_vjp);
+          .vjp = std_vjp, .emit = std_emit);
 
 ad_var *ad_std(ad_var *x, int correction) { return ad_std_axes(x, 0, NULL, correction, false); }
 ad_var *ad_std_axis(ad_var *x, int axis, int correction, bool keepdims) {

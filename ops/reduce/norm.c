@@ -1,5 +1,6 @@
 /* norm.c: the p-norm over all elements or some axes. */
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
 
@@ -62,6 +63,48 @@ static void norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__in_dtype(ad__zero_where(zero, norm_rule(x, safe, k, p_of(op))), op->in[0]->layout->dtype);
 }
 
+/* For p = inf and -inf. A second pass has the slope: elements with |x| equal to y share g, and so do NaNs. */
+static ad_emit_array emit_extreme(ad_emit *e, ad_emit_array x, unsigned mask, double p) {
+    ad_emit_kind kind = p > 0 ? AD_EMIT_MAX : AD_EMIT_MIN;
+    ad_emit_array m = ad__emit_reduce(e, kind, x.dtype, x, mask, "fabs(x)", NULL);
+    ad_emit_array n = ad__emit_reduce2(e, x.dtype, x.shape, mask, x, m, "fabs(a) == b || a != a ? 1 : 0", NULL, NULL);
+    return ad_emit_run(e, &(ad_emit_loop){ .kind = kind, .dtype = x.dtype, .shape = x.shape, .reduced = mask,
+                                           .names = "x n", .value = "fabs(x)",
+                                           .slope = { "fabs(x) != y && x == x ? 0 : x > 0 ? g / n : x < 0 ? -g / n : "
+                                                      "x" },
+                                           .n = 2, .in = { x, n } });
+}
+
+/* For p = 2 and other p. Powers that overflow are infinite. */
+static int emit_powers(ad_emit *e, const ad_op *op, unsigned mask, double p) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    ad_emit_loop l = { .kind = AD_EMIT_SUM, .dtype = AD_F64, .shape = x.shape, .reduced = mask, .names = "x p",
+                       .value = "pow(fabs(x), p)", .n = 1, .in = { x }, .n_parameters = 1, .parameter = { p },
+                       .slope = { "x == 0 ? 0 : (x < 0 ? -g : g) * pow(fabs(x), p - 1)" } };
+    if (p == 2) l.value = "x * x", l.slope[0] = "g * x";
+    ad_emit_array s = ad_emit_run(e, &l), y = ad_emit_new(e, x.dtype, s.shape);
+    l = (ad_emit_loop){ .dtype = AD_F64, .shape = s.shape, .names = "x p", .value = "pow(x, 1 / p)", .n = 1,
+                        .in = { s }, .n_parameters = 1, .parameter = { p }, .into = &y,
+                        .slope = { "pow(x, 1 / p) == 0 ? 0 : g * pow(pow(x, 1 / p), 1 - p)" } };
+    if (p == 2) l.value = "sqrt(x)", l.slope[0] = "x == 0 ? 0 : g / sqrt(x)";
+    ad_emit_run(e, &l);
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
+static int norm_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    double p = p_of(op);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    if (p != 0 && p != 1 && !isinf(p)) return emit_powers(e, op, mask, p);
+    ad_emit_result(e, op, isinf(p) ? emit_extreme(e, x, mask, p)
+                          : p == 0 ? ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, x, mask, "x != 0 ? 1 : 0", NULL)
+                                   : ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, x, mask, "fabs(x)",
+                                                     "x > 0 ? g : x < 0 ? -g : x"));
+    return AD_OK;
+}
+
 static void norm_samples(ad_sampler *s) {
     const double ps[] = { 2, 1, 3, 1.5, 0.5, -1, INFINITY, -INFINITY, 0 };
     const double zeros[] = { 0, 0, 0 }, one_zero[] = { -3, 0, 4 }, ties[] = { -3, 3, 3 };
@@ -89,7 +132,8 @@ AD_OPTYPE(norm,
           .formula = "(sum |x|^p)^(1/p)", .gradient = "g sign(x) (|x| / y)^(p-1)",
           .special = "slope 0 where y is 0; for p = inf and -inf all |x| equal to y share g; 0 for no elements",
           .arity = 1, .attr_size = sizeof(norm_attrs), .attrs = norm_list, .shape = norm_shape,
-          .evaluate = { norm_evaluate, norm_evaluate }, .backward = { norm_backward, norm_backward }, .vjp = norm_vjp);
+          .evaluate = { norm_evaluate, norm_evaluate }, .backward = { norm_backward, norm_backward }, .vjp = norm_vjp,
+          .emit = norm_emit);
 
 ad_var *ad_norm(ad_var *x, double p) { return ad_norm_axes(x, 0, NULL, p, false); }
 ad_var *ad_norm_axis(ad_var *x, int axis, double p, bool keepdims) { return ad_norm_axes(x, 1, &axis, p, keepdims); }

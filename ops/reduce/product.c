@@ -1,6 +1,7 @@
 /* product.c: the product over all elements or some axes. */
 #include "ops/base/gradient.h"
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
 
@@ -36,6 +37,25 @@ static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__in_dtype(ad_permute(d, back), g->layout->dtype);
 }
 
+/* The running product in f64: one loop over the segments for each element of a segment. */
+static int prod_emit(ad_emit *e, const ad_op *op) {
+    enum { MOST = 100 };
+    ad_emit_array x = ad_emit_operand(e, op, 0), product = { .dtype = AD_F64 };
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    int64_t n = ad__segment_size(op);
+    if (op->in[0]->layout->numel == 0 || n > MOST) return AD_EABSENT;
+    for (int64_t i = 0; i < n; i++) {
+        ad_emit_array part = x;
+        int64_t rest = i;
+        for (int d = x.shape.ndim; d-- > 0;)
+            if (mask >> d & 1) part = ad__emit_part(part, d, rest % x.shape.dim[d], 1, 1), rest /= x.shape.dim[d];
+        product = i == 0 ? ad__emit_map(e, AD_F64, part, "x", "g")
+                         : ad__emit_map2(e, AD_F64, part.shape, product, part, "a * b", "g * b", "g * a");
+    }
+    ad_emit_result(e, op, ad__emit_map(e, x.dtype, product, "x", "g"));
+    return AD_OK;
+}
+
 static void prod_samples(ad_sampler *s) {
     ad__axes_attrs a = { .n = -1 };
     ad__reduction_samples(s, &a, 0.4, 1.7);
@@ -52,7 +72,7 @@ AD_OPTYPE(prod, .differs = "the slope of an infinite or NaN element is the produ
           .doc = "product over all or some axes; the gradient is exact where elements are 0", .formula = "product of x",
           .gradient = "g times the product of all other elements", .arity = 1, .attr_size = sizeof(ad__axes_attrs),
           .attrs = ad__axes_list, .shape = ad__segments_shape, .evaluate = { prod_evaluate, prod_evaluate },
-          .backward = { prod_backward, prod_backward }, .vjp = prod_vjp);
+          .backward = { prod_backward, prod_backward }, .vjp = prod_vjp, .emit = prod_emit);
 ad_var *ad_prod(ad_var *x) { return ad__reduce_all(&ad_op_prod, x); }
 ad_var *ad_prod_axis(ad_var *x, int axis, bool keepdims) { return ad__reduce_axis(&ad_op_prod, x, axis, keepdims); }
 ad_var *ad_prod_axes(ad_var *x, int n, const int *axes, bool keepdims) {

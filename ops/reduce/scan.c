@@ -1,5 +1,6 @@
 /* scan.c: cumsum, cumprod and linear recurrences along an axis. */
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/base/attrs.h"
 #include "ops/kernels/reduce/scan.h"
 #include "ops/ops.h"
@@ -23,6 +24,32 @@ static int scan_shape(ad_call *c) {
 /* A pointer to element [o,0,0] of an array; NULL if x is NULL. */
 static void *part(ad_dtype t, const ad__around *r, int64_t o, void *x) {
     return x ? (char *)x + (size_t)(o * r->n * r->inner) * ad_dtype_size(t) : NULL;
+}
+
+/* Longer scans are called back: each element along the axis is a loop of its own. */
+enum { LOOPS_MOST = 64 };
+
+/* The axis; -1 if the scan is called back. A scalar becomes a row of one element. */
+static int emit_axis(const ad_op *op, ad_emit_array *x) {
+    int axis = axis_of(op) < 0 ? axis_of(op) + x->shape.ndim : axis_of(op);
+    if (x->shape.ndim == 0) *x = ad__emit_unsqueeze(*x, axis = 0);
+    return op->in[0]->layout->numel == 0 || x->shape.dim[axis] > LOOPS_MOST ? -1 : axis;
+}
+
+/* y[i] = formula in a = y[i-1] and b = x[i], in f64. */
+static int emit_running(ad_emit *e, const ad_op *op, const char *value, const char *slope_a, const char *slope_b) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    int axis = emit_axis(op, &x);
+    if (axis < 0) return AD_EABSENT;
+    ad_emit_array y = ad_emit_new(e, x.dtype, x.shape), last = { .dtype = AD_F64 };
+    for (int64_t i = 0; i < x.shape.dim[axis]; i++) {
+        ad_emit_array part = ad__emit_part(x, axis, i, 1, 1);
+        last = i == 0 ? ad__emit_map(e, AD_F64, part, "x", "g")
+                      : ad__emit_map2(e, AD_F64, part.shape, last, part, value, slope_a, slope_b);
+        ad__emit_copy(e, last, ad__emit_part(y, axis, i, 1, 1));
+    }
+    ad_emit_result(e, op, y);
+    return AD_OK;
 }
 
 static void scan_samples(ad_sampler *s) {
@@ -61,12 +88,13 @@ static void cumsum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *ones = ad_expand(ad_scalar(ad__owner(g), g->layout->dtype, 1), g->layout->shape);
     dx[0] = ad_add(g, ad_linear_scan(ones, g, axis_of(op), true, 0));
 }
+static int cumsum_emit(ad_emit *e, const ad_op *op) { return emit_running(e, op, "a + b", "g", "g"); }
 static void cumsum_samples(ad_sampler *s) { scan_samples(s); }
 
 AD_OPTYPE(cumsum, .doc = "running sum along an axis, accumulated in f64", .formula = "y[i] = x[0] + .. + x[i]",
           .gradient = "dx[i] = g[i] + g[i+1] + ..", .arity = 1, .attr_size = sizeof(int), .attrs = ad__axis_list,
           .shape = scan_shape, .evaluate = { cumsum_evaluate, cumsum_evaluate },
-          .backward = { cumsum_backward, cumsum_backward }, .vjp = cumsum_vjp);
+          .backward = { cumsum_backward, cumsum_backward }, .vjp = cumsum_vjp, .emit = cumsum_emit);
 ad_var *ad_cumsum(ad_var *x, int axis) { return ad__apply1(&ad_op_cumsum, x, &axis); }
 
 /* ---- cumprod: the gradient does not divide by x, so zeros are allowed ------------------------------------------ */
@@ -99,6 +127,7 @@ static void cumprod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *after = ad_linear_scan(x, ad_mul(x, k), axis, true, 0);
     dx[0] = ad__in_dtype(ad_mul(before, ad_add(k, after)), g->layout->dtype);
 }
+static int cumprod_emit(ad_emit *e, const ad_op *op) { return emit_running(e, op, "a * b", "g * b", "g * a"); }
 static void cumprod_samples(ad_sampler *s) { scan_samples(s); }
 
 AD_OPTYPE(cumprod,
@@ -108,7 +137,7 @@ AD_OPTYPE(cumprod,
           .gradient = "dx[i] = y[i-1] (g[i] + x[i+1] g[i+1] + x[i+1] x[i+2] g[i+2] + ..)", .arity = 1,
           .attr_size = sizeof(int), .attrs = ad__axis_list, .shape = scan_shape,
           .evaluate = { cumprod_evaluate, cumprod_evaluate }, .backward = { cumprod_backward, cumprod_backward },
-          .vjp = cumprod_vjp);
+          .vjp = cumprod_vjp, .emit = cumprod_emit);
 ad_var *ad_cumprod(ad_var *x, int axis) { return ad__apply1(&ad_op_cumprod, x, &axis); }
 
 /* ---- linear_scan: a linear recurrence; its gradient is one too, in the other direction -------------------------- */
@@ -161,6 +190,33 @@ static void linear_scan_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (op->n_in == 2) dx[1] = ad__in_dtype(m, t);
 }
 
+/* h = a h + b, or a h. */
+static ad_emit_array emit_step(ad_emit *e, ad_emit_array a, ad_emit_array h, const ad_emit_array *b) {
+    if (b == NULL) return ad__emit_map2(e, AD_F64, a.shape, a, h, "a * b", "g * b", "g * a");
+    return ad_emit_run(e, &(ad_emit_loop){ .dtype = AD_F64, .shape = a.shape, .names = "a h b", .value = "a * h + b",
+                                           .slope = { "g * h", "g * a", "g" }, .n = 3, .in = { a, h, *b } });
+}
+
+static int linear_scan_emit(ad_emit *e, const ad_op *op) {
+    const linear_attrs *k = ad__attrs_of(op);
+    ad_emit_array a = ad_emit_operand(e, op, 0), b = ad_emit_operand(e, op, op->n_in - 1), b_part;
+    int axis = emit_axis(op, &b);
+    axis = emit_axis(op, &a);
+    if (axis < 0) return AD_EABSENT;
+    ad_shape one = a.shape;
+    one.dim[axis] = 1;
+    ad_emit_array y = ad_emit_new(e, a.dtype, a.shape), h = ad_emit_new(e, AD_F64, one);
+    ad__emit_fill(e, h, k->init);
+    for (int64_t i = 0, n = a.shape.dim[axis]; i < n; i++) {
+        int64_t at = k->reverse ? n - 1 - i : i;
+        ad__emit_copy(e, h, ad__emit_part(y, axis, at, 1, 1));
+        b_part = ad__emit_part(b, axis, at, 1, 1);
+        if (i + 1 < n) h = emit_step(e, ad__emit_part(a, axis, at, 1, 1), h, op->n_in > 1 ? &b_part : NULL);
+    }
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void linear_scan_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(1), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3) };
     for (int i = 0; i < AD__COUNT(shapes); i++)
@@ -178,7 +234,8 @@ AD_OPTYPE(linear_scan, .doc = "linear recurrence along an axis, from the end if 
           .gradient = "da[i] = m[i] y[i], db[i] = m[i], m[i] = g[i+1] + a[i+1] m[i+1]", .arity = -1,
           .attr_size = sizeof(linear_attrs), .attrs = linear_list, .shape = linear_scan_shape,
           .evaluate = { linear_scan_evaluate, linear_scan_evaluate },
-          .backward = { linear_scan_backward, linear_scan_backward }, .vjp = linear_scan_vjp);
+          .backward = { linear_scan_backward, linear_scan_backward }, .vjp = linear_scan_vjp,
+          .emit = linear_scan_emit);
 
 ad_var *ad_linear_scan(ad_var *a, ad_var *b, int axis, bool reverse, double init) {
     linear_attrs k = { axis, reverse, init };

@@ -1,6 +1,6 @@
 /* softmax.c: softmax and log_softmax along an axis. */
 #include "ops/base/attrs.h"
-#include "ops/compile.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/reduce/rows.h"
 #include "ops/ops.h"
 
@@ -116,27 +116,22 @@ static void axis_samples(ad_sampler *s) {
     ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 1, &AD_SHAPE(3), edges, AD_SAMPLE_KINK);
 }
 
-/* ---- the form in C: exp(x - m) and its sum along the axis --------------------------------------------- */
-
+/* The exponentials less the largest element, and their sums along the axis. */
 typedef struct {
-    ad_emit_array x, m, e, sum;
-    unsigned axis;
+    ad_emit_array x, largest, powers, sum;
 } exponentials;
 
-/* m is the maximum. Its slope is left out, as it cancels. */
-static exponentials emit_exponentials(ad_emit *e, const ad_op *op) {
-    exponentials r = { .x = ad_emit_operand(e, op, 0) };
-    int axis = axis_of(op);
-    ad_shape s = r.x.shape;
-    if (s.ndim == 0) s = AD_SHAPE(1), axis = 0;
-    r.axis = 1u << (axis < 0 ? axis + s.ndim : axis);
-    r.m = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_MAX, .dtype = r.x.dtype, .shape = s, .reduced = r.axis,
-                                          .names = "x", .value = "x", .n = 1, .in = { r.x } });
-    r.e = ad_emit_run(e, &(ad_emit_loop){ .dtype = r.x.dtype, .shape = s, .names = "x m", .value = "exp(x - m)",
-                                          .slope = { "g * y" }, .n = 2, .in = { r.x, r.m } });
-    r.sum = ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_SUM, .dtype = r.x.dtype, .shape = s, .reduced = r.axis,
-                                            .names = "x", .value = "x", .slope = { "g" }, .n = 1, .in = { r.e } });
-    return r;
+/* Of a row of -inf, the largest element is -inf, or 0 if so wanted. False if there are no elements. */
+static bool emit_exponentials(ad_emit *e, const ad_op *op, bool zero_if_none, exponentials *p) {
+    ad_emit_array x = p->x = ad_emit_operand(e, op, 0);
+    if (op->in[0]->layout->numel == 0) return false;
+    int axis = axis_of(op) < 0 ? axis_of(op) + x.shape.ndim : axis_of(op);
+    unsigned mask = x.shape.ndim ? 1u << axis : 0;
+    p->largest = ad__emit_reduce(e, AD_EMIT_MAX, x.dtype, x, mask, "x == x ? x : -INFINITY", NULL);
+    if (zero_if_none) p->largest = ad__emit_map(e, x.dtype, p->largest, "x == -INFINITY ? 0 : x", NULL);
+    p->powers = ad__emit_map2(e, x.dtype, x.shape, x, p->largest, "exp(a - b)", "g * y", NULL);
+    p->sum = ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, p->powers, mask, "x", "g");
+    return true;
 }
 
 /* ---- softmax -------------------------------------------------------------------------------------------- */
@@ -153,16 +148,14 @@ static void softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *y = ad__out(op);
     dx[0] = ad_mul(y, ad_sub(g, ad_sum_axis(ad_mul(g, y), axis_of(op), true)));
 }
-static void softmax_samples(ad_sampler *s) { axis_samples(s); }
-
 static int softmax_emit(ad_emit *e, const ad_op *op) {
-    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
-    exponentials r = emit_exponentials(e, op);
-    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = r.x.dtype, .shape = r.e.shape, .names = "a b",
-                                                          .value = "a / b", .slope = { "g / b", "-g * y / b" },
-                                                          .n = 2, .in = { r.e, r.sum } }));
+    exponentials p;
+    if (!emit_exponentials(e, op, false, &p)) return AD_EABSENT;
+    ad_emit_result(e, op, ad__emit_map2(e, p.x.dtype, p.x.shape, p.powers, p.sum, "a / b", "g / b", "-(g * y / b)"));
     return AD_OK;
 }
+
+static void softmax_samples(ad_sampler *s) { axis_samples(s); }
 
 AD_OPTYPE(softmax, .doc = "exp(x) divided by its sum along an axis, without overflow",
           .formula = "exp(x) / sum exp(x)", .gradient = "y (g - sum(g y))", .arity = 1, .flags = AD_OP_IN_PLACE,
@@ -194,25 +187,23 @@ static void log_softmax_backward(const ad_op *op) { back_over_rows(op, log_softm
 static void log_softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_sub(g, ad_mul(ad_exp(ad__out(op)), ad_sum_axis(g, axis_of(op), true)));
 }
-static void log_softmax_samples(ad_sampler *s) { axis_samples(s); }
-
 static int log_softmax_emit(ad_emit *e, const ad_op *op) {
-    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
-    exponentials r = emit_exponentials(e, op);
-    ad_emit_array log = ad_emit_run(e, &(ad_emit_loop){ .dtype = r.x.dtype, .shape = r.sum.shape, .names = "x",
-                                                        .value = "log(x)", .slope = { "g / x" }, .n = 1,
-                                                        .in = { r.sum } });
-    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = r.x.dtype, .shape = r.e.shape, .names = "x b m",
-                                                          .value = "x - m - b", .slope = { "g", "-g" }, .n = 3,
-                                                          .in = { r.x, log, r.m } }));
+    exponentials p;
+    if (!emit_exponentials(e, op, true, &p)) return AD_EABSENT;
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = p.x.dtype, .shape = p.x.shape, .names = "x s m",
+                                                          .value = "x - m - log(s)", .slope = { "g", "-g / s" },
+                                                          .n = 3, .in = { p.x, p.sum, p.largest } }));
     return AD_OK;
 }
+
+static void log_softmax_samples(ad_sampler *s) { axis_samples(s); }
 
 AD_OPTYPE(log_softmax, .doc = "log of softmax along an axis, accurate where softmax rounds to 0 or 1",
           .formula = "x - log sum exp(x)", .gradient = "g - exp(y) sum(g)", .arity = 1, .flags = AD_OP_IN_PLACE,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = row_shape,
           .evaluate = { log_softmax_evaluate, log_softmax_evaluate },
-          .backward = { log_softmax_backward, log_softmax_backward }, .vjp = log_softmax_vjp, .emit = log_softmax_emit);
+          .backward = { log_softmax_backward, log_softmax_backward }, .vjp = log_softmax_vjp,
+          .emit = log_softmax_emit);
 ad_var *ad_log_softmax(ad_var *x, int axis) {
     return ad__apply1(&ad_op_log_softmax, x, &(ad__axis_attrs){ axis, false });
 }

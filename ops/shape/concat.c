@@ -1,6 +1,6 @@
 /* concat.c: concat and stack, which join arrays along an axis, and split, chunk and split_sizes, which divide one. */
 #include "ops/base/attrs.h"
-#include "ops/compile.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
@@ -53,18 +53,19 @@ static void join_backward(const ad_op *op) {
     }
 }
 
-/* Copies each operand to its part of the result; a new axis has size 1 there. */
-static int join_emit(ad_emit *e, const ad_op *op, bool new_axis) {
-    const ad_var *out = ad__out(op);
+/* Each operand is copied to its part of the result. That of stack has an axis of size 1 there. */
+static int join_emit(ad_emit *e, const ad_op *op) {
+    const ad__layout *l = ad__out(op)->layout;
     int axis = axis_in(op);
-    if (out->layout->numel == 0) return AD_EABSENT;
-    ad_emit_array y = ad_emit_new(e, out->layout->dtype, out->layout->shape), part = y;
+    int64_t at = 0;
+    if (l->numel == 0) return AD_EABSENT;
+    ad_emit_array y = ad_emit_new(e, l->dtype, l->shape);
     for (int i = 0; i < op->n_in; i++) {
         ad_emit_array x = ad_emit_operand(e, op, i);
-        if (new_axis) x = ad_emit_unsqueeze(x, axis);
-        part.shape.dim[axis] = x.shape.dim[axis];
-        if (op->in[i]->layout->numel > 0) ad_emit_copy(e, x, &part);
-        part.place += x.shape.dim[axis] * y.stride[axis];
+        if (op->type == &ad_op_stack) x = ad__emit_unsqueeze(x, axis);
+        int64_t n = x.shape.dim[axis];
+        if (n > 0) ad__emit_copy(e, x, ad__emit_part(y, axis, at, n, 1));
+        at += n;
     }
     ad_emit_result(e, op, y);
     return AD_OK;
@@ -113,14 +114,10 @@ static void concat_samples(ad_sampler *s) {
     ad_sample(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(2, 0), AD_SHAPE(3, 0) }, NULL, NULL);
 }
 
-static int concat_emit(ad_emit *e, const ad_op *op) { return join_emit(e, op, false); }
-static int stack_emit(ad_emit *e, const ad_op *op) { return join_emit(e, op, true); }
-
 AD_OPTYPE(concat, .doc = "joins arrays along an existing axis", .formula = "[x0, x1, ...]",
           .gradient = "dxi = its part of g", .arity = -1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = concat_shape, .evaluate = { join_evaluate, join_evaluate },
-          .backward = { join_backward, join_backward }, .vjp = concat_vjp,
-          .emit = concat_emit);
+          .backward = { join_backward, join_backward }, .vjp = concat_vjp, .emit = join_emit);
 ad_var *ad_concat(int n, ad_var *const xs[], int axis) {
     return ad_apply(&ad_op_concat, n, xs, &(ad__axis_attrs){ axis, false });
 }
@@ -156,8 +153,7 @@ static void stack_samples(ad_sampler *s) {
 AD_OPTYPE(stack, .doc = "joins arrays of the same shape along a new axis", .formula = "y[.., i, ..] = xi",
           .gradient = "dxi = g[.., i, ..]", .arity = -1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = stack_shape, .evaluate = { join_evaluate, join_evaluate },
-          .backward = { join_backward, join_backward }, .vjp = stack_vjp,
-          .emit = stack_emit);
+          .backward = { join_backward, join_backward }, .vjp = stack_vjp, .emit = join_emit);
 ad_var *ad_stack(int n, ad_var *const xs[], int axis) {
     return ad_apply(&ad_op_stack, n, xs, &(ad__axis_attrs){ axis, false });
 }

@@ -1,5 +1,6 @@
 /* index.c: take_axis and gather, which read by index, index_add and scatter_add, which add by index, and one_hot. */
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/shape/index.h"
@@ -369,6 +370,21 @@ static int one_hot_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
+/* What evaluate refuses gives NaN. */
+static int one_hot_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    ad_shape s = ad__out(op)->layout->shape;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array j = ad_emit_index(e, x.dtype, s, s.ndim - 1);
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = s, .names = "x j n",
+                                                          .value = "j == x ? 1 : x >= 0 && x < n && x == floor(x) "
+                                                                   "? 0 : NAN",
+                                                          .n = 2, .in = { ad__emit_unsqueeze(x, s.ndim - 1), j },
+                                                          .n_parameters = 1,
+                                                          .parameter = { (double)s.dim[s.ndim - 1] } }));
+    return AD_OK;
+}
+
 static void one_hot_samples(ad_sampler *s) {
     const double classes[] = { 2, 0, 1, 2 }, *values[] = { classes };
     const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(4), AD_SHAPE(2, 2), AD_SHAPE(0) };
@@ -378,5 +394,5 @@ static void one_hot_samples(ad_sampler *s) {
 AD_OPTYPE(one_hot, .doc = "for each class number a row of n, 1 at that index and 0 elsewhere",
           .formula = "y[i, x[i]] = 1", .arity = 1, .flags = AD_OP_CONSTANT, .no_grad = AD_NO_GRAD(0),
           .attr_size = sizeof(int64_t), .attrs = one_hot_list, .shape = one_hot_shape,
-          .evaluate = { one_hot_evaluate, one_hot_evaluate });
+          .evaluate = { one_hot_evaluate, one_hot_evaluate }, .emit = one_hot_emit);
 ad_var *ad_one_hot(ad_var *classes, int64_t n) { return ad__apply1(&ad_op_one_hot, classes, &n); }

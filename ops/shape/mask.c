@@ -1,5 +1,6 @@
 /* mask.c: masked_fill, which replaces elements selected by a mask. */
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/shape/index.h"
 #include "ops/ops.h"
 
@@ -31,6 +32,17 @@ static void masked_fill_backward(const ad_op *op) {
 
 static void masked_fill_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_masked_fill(g, op->in[1], 0); }
 
+static int masked_fill_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), mask = ad_emit_operand(e, op, 1);
+    double value = *(const double *)ad__attrs_of(op);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "x m k",
+                                                          .value = "m != 0 ? k : x", .slope = { "m != 0 ? 0 : g" },
+                                                          .n = 2, .in = { x, mask }, .n_parameters = 1,
+                                                          .parameter = { value } }));
+    return AD_OK;
+}
+
 static void masked_fill_samples(ad_sampler *s) {
     const double mask[] = { 0, 1, 1, 0, 0, -2, 0, 1, 0, 0, 1, 0 }, *values[] = { NULL, mask };
     const ad_shape cases[][2] = {
@@ -46,7 +58,8 @@ AD_OPTYPE(masked_fill, .doc = "x, with a constant where the mask is not 0; the m
           .formula = "mask ? value : x", .gradient = "mask ? 0 : g", .special = "NaN in the mask counts as nonzero",
           .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(double), .attrs = masked_fill_list,
           .shape = masked_fill_shape, .evaluate = { masked_fill_evaluate, masked_fill_evaluate },
-          .backward = { masked_fill_backward, masked_fill_backward }, .vjp = masked_fill_vjp);
+          .backward = { masked_fill_backward, masked_fill_backward }, .vjp = masked_fill_vjp,
+          .emit = masked_fill_emit);
 ad_var *ad_masked_fill(ad_var *x, ad_var *mask, double value) {
     return ad__apply2(&ad_op_masked_fill, x, mask, &value);
 }

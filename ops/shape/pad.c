@@ -1,6 +1,6 @@
 /* pad.c: padding with a constant, or with an array's own elements: reflected, replicated or circular. */
 #include "ops/base/attrs.h"
-#include "ops/compile.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
@@ -96,6 +96,24 @@ static void pad_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(&ad_op_pad, g, &back);
 }
 
+static int pad_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), from = x, to;
+    const pad_attrs *a = ad__attrs_of(op);
+    if (op->in[0]->layout->numel == 0 || ad__out(op)->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array y = to = ad_emit_new(e, x.dtype, ad__out(op)->layout->shape);
+    int64_t common = 1;
+    for (int i = 0; i < x.shape.ndim; i++) {
+        int64_t b = padding_of(&a->before, x.shape.ndim, i), size = x.shape.dim[i];
+        int64_t first = b < 0 ? -b : 0, last = ad__lesser(size, y.shape.dim[i] - b), n = last > first ? last - first : 0;
+        from = ad__emit_part(from, i, first, n, 1), to = ad__emit_part(to, i, first + b, n, 1);
+        common *= n;
+    }
+    ad__emit_fill(e, y, a->value);
+    if (common > 0) ad__emit_copy(e, from, to);
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void pad_samples(ad_sampler *s) {
     const ad_shape x = AD_SHAPE(2, 3);
     const pad_attrs cases[] = {
@@ -108,25 +126,6 @@ static void pad_samples(ad_sampler *s) {
     ad_sample(s, &cases[0], 1, &AD_SHAPE(0, 3), NULL, NULL);
     ad_sample(s, &cases[0], 1, &AD_SHAPE(2, 1, 3), NULL, NULL);
     ad_sample(s, &cases[5], 1, &AD_SCALAR, NULL, NULL);
-}
-
-static int pad_emit(ad_emit *e, const ad_op *op) {
-    const pad_attrs *a = ad__attrs_of(op);
-    ad_emit_array x = ad_emit_operand(e, op, 0), y = ad_emit_new(e, x.dtype, ad__out(op)->layout->shape), part = y;
-    if (ad__out(op)->layout->numel == 0) return AD_EABSENT;
-    ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = y.shape, .names = "k", .value = "k", .into = &y,
-                                    .n_parameters = 1, .parameter = { a->value } });
-    for (int i = 0; i < x.shape.ndim; i++) {
-        int64_t before = padding_of(&a->before, x.shape.ndim, i), after = padding_of(&a->after, x.shape.ndim, i);
-        int64_t cut = before < 0 ? -before : 0;
-        x.shape.dim[i] -= cut + (after < 0 ? -after : 0);
-        if (x.shape.dim[i] < 0) x.shape.dim[i] = 0;
-        x.place += cut * x.stride[i], part.place += (before > 0 ? before : 0) * part.stride[i];
-        part.shape.dim[i] = x.shape.dim[i];
-    }
-    if (ad_shape_numel(x.shape) > 0) ad_emit_copy(e, x, &part);
-    ad_emit_result(e, op, y);
-    return AD_OK;
 }
 
 AD_OPTYPE(pad, .doc = "a constant before and after the elements of the last axes",

@@ -1,5 +1,6 @@
 /* roll.c: flip and roll, which reverse and rotate elements along axes. */
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
@@ -43,6 +44,16 @@ static void flip_backward(const ad_op *op) {
 
 static void flip_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(&ad_op_flip, g, ad__attrs_of(op)); }
 
+static int flip_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    for (int i = 0; i < x.shape.ndim; i++)
+        if (mask >> i & 1) x = ad__emit_part(x, i, x.shape.dim[i] - 1, x.shape.dim[i], -1);
+    ad_emit_result(e, op, x);
+    return AD_OK;
+}
+
 static void flip_samples(ad_sampler *s) {
     ad_shape cube = AD_SHAPE(3, 2, 4);
     for (int axis = -3; axis < 3; axis++) ad_sample(s, &(ad__axes_attrs){ 1, { axis }, false }, 1, &cube, NULL, NULL);
@@ -57,7 +68,7 @@ static const ad_attr flip_list[] = { { "axes", AD_ATTR_AXES, offsetof(ad__axes_a
 AD_OPTYPE(flip, .doc = "x with the elements reversed along one axis or several", .formula = "x[.., n-1-i, ..]",
           .gradient = "flip(g)", .arity = 1, .attr_size = sizeof(ad__axes_attrs), .attrs = flip_list,
           .shape = flip_shape, .evaluate = { flip_evaluate, flip_evaluate },
-          .backward = { flip_backward, flip_backward }, .vjp = flip_vjp);
+          .backward = { flip_backward, flip_backward }, .vjp = flip_vjp, .emit = flip_emit);
 ad_var *ad_flip(ad_var *x, int axis) { return ad__apply1(&ad_op_flip, x, &(ad__axes_attrs){ 1, { axis }, false }); }
 ad_var *ad_flip_axes(ad_var *x, int n, const int *axes) {
     ad__axes_attrs a = ad__axes_of(n, axes);
@@ -115,6 +126,20 @@ static void roll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_roll(g, ((const roll_attrs *)ad__attrs_of(op))->axis, negated(shift_of(op)));
 }
 
+static int roll_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array x = ad_emit_operand(e, op, 0), y;
+    int axis = ((const roll_attrs *)ad__attrs_of(op))->axis;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    if (axis < 0) axis += x.shape.ndim;
+    if (x.shape.ndim == 0) x = ad__emit_unsqueeze(x, axis = 0);
+    int64_t n = x.shape.dim[axis], ahead = (shift_of(op) % n + n) % n;
+    y = ad_emit_new(e, x.dtype, x.shape);
+    ad__emit_copy(e, ad__emit_part(x, axis, 0, n - ahead, 1), ad__emit_part(y, axis, ahead, n - ahead, 1));
+    if (ahead > 0) ad__emit_copy(e, ad__emit_part(x, axis, n - ahead, ahead, 1), ad__emit_part(y, axis, 0, ahead, 1));
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void roll_samples(ad_sampler *s) {
     const int64_t shifts[] = { 0, 1, -1, 4, 5, 12, -13 };
     for (int i = 0; i < AD__COUNT(shifts); i++)
@@ -127,5 +152,6 @@ static void roll_samples(ad_sampler *s) {
 AD_OPTYPE(roll, .doc = "x with the elements shifted along an axis, wrapping around at the end",
           .formula = "y[.., (i + shift) mod n, ..] = x[.., i, ..]", .gradient = "roll(g, -shift)", .arity = 1,
           .attr_size = sizeof(roll_attrs), .attrs = roll_list, .shape = roll_shape,
-          .evaluate = { roll_evaluate, roll_evaluate }, .backward = { roll_backward, roll_backward }, .vjp = roll_vjp);
+          .evaluate = { roll_evaluate, roll_evaluate }, .backward = { roll_backward, roll_backward }, .vjp = roll_vjp,
+          .emit = roll_emit);
 ad_var *ad_roll(ad_var *x, int axis, int64_t shift) { return ad__apply1(&ad_op_roll, x, &(roll_attrs){ shift, axis }); }

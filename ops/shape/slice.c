@@ -1,6 +1,7 @@
 /* slice.c: slice, by Python's rules, slice_scatter, narrow and select. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/compile.h"
 #include "ops/ops.h"
@@ -141,21 +142,19 @@ static void slice_samples(ad_sampler *s) {
     ad_sample(s, &a, 1, &AD_SHAPE(0, 3), NULL, NULL);
 }
 
-/* The slice of an array. */
-static ad_emit_array emit_slice(const slice_attrs *a, ad_emit_array y) {
+/* The slice as a view of x. */
+static ad_emit_array slice_of(const slice_attrs *a, ad_emit_array x) {
     for (int i = 0; i < a->n; i++) {
-        int axis = a->axis[i] < 0 ? a->axis[i] + y.shape.ndim : a->axis[i];
-        int64_t size = y.shape.dim[axis], step = a->step.dim[i], start = bound(a->start.dim[i], size, step);
-        y.shape.dim[axis] = count(start, bound(a->stop.dim[i], size, step), step);
-        y.place += start * y.stride[axis];
-        if (y.shape.dim[axis] > 1) y.stride[axis] *= step;
+        int axis = a->axis[i] < 0 ? a->axis[i] + x.shape.ndim : a->axis[i];
+        int64_t size = x.shape.dim[axis], step = a->step.dim[i], start = bound(a->start.dim[i], size, step);
+        x = ad__emit_part(x, axis, start, count(start, bound(a->stop.dim[i], size, step), step), step);
     }
-    return y;
+    return x;
 }
 
 static int slice_emit(ad_emit *e, const ad_op *op) {
     if (ad__out(op)->layout->numel == 0) return AD_EABSENT;
-    ad_emit_result(e, op, emit_slice(ad__attrs_of(op), ad_emit_operand(e, op, 0)));
+    ad_emit_result(e, op, slice_of(ad__attrs_of(op), ad_emit_operand(e, op, 0)));
     return AD_OK;
 }
 
@@ -266,25 +265,22 @@ static void slice_scatter_samples(ad_sampler *s) {
 
 /* Copies the part of x from index `from` to index `to` along an axis. */
 static void emit_part(ad_emit *e, ad_emit_array x, ad_emit_array y, int axis, int64_t from, int64_t to) {
-    if (from >= to) return;
-    x.place += from * x.stride[axis], y.place += from * y.stride[axis];
-    x.shape.dim[axis] = y.shape.dim[axis] = to - from;
-    ad_emit_copy(e, x, &y);
+    if (from < to) ad__emit_copy(e, ad__emit_part(x, axis, from, to - from, 1), ad__emit_part(y, axis, from, to - from, 1));
 }
 
 /* Without gaps in the slice, what lies before and behind it is copied, so that each element is set once. */
 static int slice_scatter_emit(ad_emit *e, const ad_op *op) {
     const slice_attrs *a = ad__attrs_of(op);
-    const ad_emit_array x = ad_emit_operand(e, op, 0), src = ad_emit_operand(e, op, 1);
-    if (op->in[0]->layout->numel == 0 || op->in[1]->layout->numel == 0) return AD_EABSENT;
-    ad_emit_array y = ad_emit_new(e, x.dtype, x.shape), part = emit_slice(a, y);
-    if (a->n == 1 && a->step.dim[0] == 1) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array y = ad_emit_new(e, x.dtype, x.shape), part = slice_of(a, y);
+    if (a->n == 1 && a->step.dim[0] == 1 && op->in[1]->layout->numel > 0) {
         int axis = a->axis[0] < 0 ? a->axis[0] + x.shape.ndim : a->axis[0];
         int64_t start = bound(a->start.dim[0], x.shape.dim[axis], 1);
         emit_part(e, x, y, axis, 0, start);
         emit_part(e, x, y, axis, start + part.shape.dim[axis], x.shape.dim[axis]);
-    } else ad_emit_copy(e, x, &y);
-    ad_emit_copy(e, src, &part);
+    } else ad__emit_copy(e, x, y);
+    if (op->in[1]->layout->numel > 0) ad__emit_copy(e, ad_emit_operand(e, op, 1), part);
     ad_emit_result(e, op, y);
     return AD_OK;
 }
