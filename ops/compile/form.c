@@ -172,11 +172,12 @@ void ad__text_put(ad__text *t, const char *format, ...) {
     ad__text_add(t, line, n);
 }
 
-/* Hexadecimal digits do not depend on a locale's decimal point, except for the point itself. */
+/* Hexadecimal digits do not depend on a locale's decimal point, except for the point itself. INFINITY and NAN are no
+   constants for every compiler. */
 void ad__text_number(ad__text *t, ad_dtype dtype, double x) {
     char s[64];
-    if (isnan(x)) ad__text_put(t, "(%s)NAN", ad__c_type(dtype));
-    else if (isinf(x)) ad__text_put(t, "(%s)%sINFINITY", ad__c_type(dtype), x < 0 ? "-" : "");
+    if (isnan(x)) ad__text_put(t, "(%s)(0.0 / 0.0)", ad__c_type(dtype));
+    else if (isinf(x)) ad__text_put(t, "(%s)(%s1.0 / 0.0)", ad__c_type(dtype), x < 0 ? "-" : "");
     else {
         double value = dtype == AD_F32 ? (double)(float)x : x;
         if (fabs(value) < 1e9 && value == rint(value) && !(value == 0 && signbit(value)))

@@ -13,7 +13,7 @@ typedef struct {
 /* Appends. Short of memory, the text stays as it is and the graph has the error. */
 void ad__text_add(ad__text *t, const char *s, int64_t n);
 void ad__text_put(ad__text *t, const char *format, ...) AD_PRINTF(2, 3);
-/* The number x as a C constant with all its bits: "0x1.8p+1", "(double)INFINITY". */
+/* The number x as a C constant with all its bits: "0x1.8p+1", "(double)(1.0 / 0.0)". */
 void ad__text_number(ad__text *t, ad_dtype dtype, double x);
 
 /* Writes the expression for name i of a formula. */
