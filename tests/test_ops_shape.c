@@ -383,15 +383,15 @@ static void bad_indices_are_reported(void **state) {
     for (int t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
         ad_var *x = ad_zeros(g, (ad_dtype)t, AD_SHAPE(3, 2)), *src = ad_zeros(g, (ad_dtype)t, AD_SHAPE(2, 2));
-        const double bad[] = { 3, -1, 0.5, NAN, INFINITY, -INFINITY, 1e30 };
+        const double bad[] = { 3, -4, 0.5, NAN, INFINITY, -INFINITY, 1e30 };
         for (int i = 0; i < COUNT(bad); i++) {
             const double each[] = { 0, 1, 2, bad[i] };
             ad_var *index = index_of(x, each + 2, AD_SHAPE(2)), *all = index_of(x, each, AD_SHAPE(2, 2));
             assert_fails(g, ad_take_axis(x, 0, index), AD_EVALUE, "take_axis: [3,2] x [2]: index ");
-            assert_fails(g, ad_embedding(x, index), AD_EVALUE, "at element 1 is not one of 0..2");
+            assert_fails(g, ad_embedding(x, index), AD_EVALUE, "at element 1 is not one of -3..2");
             assert_fails(g, ad_index_add(x, 0, index, src), AD_EVALUE, "index_add: [3,2] x [2] x [2,2]: index ");
-            assert_fails(g, ad_gather(x, 0, all), AD_EVALUE, "at element 3 is not one of 0..2");
-            assert_fails(g, ad_scatter_add(x, 0, all, src), AD_EVALUE, "at element 3 is not one of 0..2");
+            assert_fails(g, ad_gather(x, 0, all), AD_EVALUE, "at element 3 is not one of -3..2");
+            assert_fails(g, ad_scatter_add(x, 0, all, src), AD_EVALUE, "at element 3 is not one of -3..2");
         }
         ad_graph_free(g);
     }
@@ -637,7 +637,7 @@ static void bad_operands_of_indexing_are_reported(void **state) {
     ad_clear_error(g);
     assert_fails(g, ad_take_axis(x, 2, v), AD_ESHAPE, "take_axis: [2,3] x [4]: axis 2");
     assert_fails(g, ad_take_axis(deep, 0, four), AD_ESHAPE, "7 dimensions, more than 6");
-    assert_fails(g, ad_take(x, ad_full(g, AD_F64, 6, AD_SCALAR)), AD_EVALUE, "not one of 0..5");
+    assert_fails(g, ad_take(x, ad_full(g, AD_F64, 6, AD_SCALAR)), AD_EVALUE, "not one of -6..5");
     assert_fails(g, ad_index_select(x, 0, x), AD_ESHAPE, "index_select: [2,3]: index has 2 dimensions, not 1");
     assert_fails(g, ad_embedding(v, v), AD_ESHAPE, "embedding: [4]: the weight must be [n,d]");
     assert_fails(g, ad_index_add(x, 1, v, x), AD_ESHAPE, "index_add: [2,3] x [4] x [2,3]: src must be [2,4]");

@@ -59,6 +59,11 @@ int ad__check_no_gradient(const ad_call *c, int i, const char *name);
 static inline double ad__get(const ad_var *x, int64_t i) { return ad_read_element(x->layout->dtype, x->data, i); }
 static inline void ad__put(const ad_var *x, int64_t i, double v) { ad_write_element(x->layout->dtype, x->data, i, v); }
 
+/* The bound of class numbers of n classes that x holds exactly: f32 rounds integers from 2^24 on. */
+static inline double ad__exact_below(const ad_var *x, int64_t n) {
+    return x->layout->dtype == AD_F32 && n > (int64_t)1 << 24 ? 0x1p24 : (double)n;
+}
+
 /* For functions that call several ops: an initialiser of an ad_call, with which they report errors like an op of that
    name. x_ is a variable that is not nil. */
 #define AD__CALL_AS(name_, x_)                                                                                         \

@@ -34,7 +34,7 @@ def pad(inputs, attrs):
 def take_axis(inputs, attrs):
     x, index = inputs
     axis = attrs["axis"] % x.dim()
-    rows = x.index_select(axis, index.long().reshape(-1))
+    rows = x.index_select(axis, wrapped(index, x.shape[axis]).reshape(-1))
     return rows.reshape(x.shape[:axis] + index.shape + x.shape[axis + 1:])
 
 
@@ -42,7 +42,43 @@ def index_add(inputs, attrs):
     x, index, src = inputs
     axis = attrs["axis"] % x.dim()
     rows = src.reshape(x.shape[:axis] + (index.numel(),) + x.shape[axis + 1:])
-    return x.index_add(axis, index.long().reshape(-1), rows)
+    return x.index_add(axis, wrapped(index, x.shape[axis]).reshape(-1), rows)
+
+
+def wrapped(index, n):
+    """The indices as PyTorch takes them: 0..n-1."""
+    return torch.where(index < 0, index + n, index).long()
+
+
+def replaced(x, places, src):
+    """x with its elements at places replaced by those of src; of several for one place the last one stays."""
+    flat, places = x.reshape(-1), places.reshape(-1).tolist()
+    last = {p: k for k, p in enumerate(places)}
+    kept = torch.tensor([last[p] == k for k, p in enumerate(places)], dtype=torch.bool)
+    where = torch.tensor(places, dtype=torch.long)[kept]
+    return flat.index_put((where,), src.reshape(-1)[kept]).reshape(x.shape)
+
+
+def index_copy(inputs, attrs):
+    x, index, src = inputs
+    return replaced(x, take_axis([torch.arange(x.numel()).reshape(x.shape), index], attrs), src)
+
+
+def scatter(inputs, attrs):
+    x, index, src = inputs
+    axis = attrs["axis"]
+    places = torch.gather(torch.arange(x.numel()).reshape(x.shape), axis, wrapped(index, x.shape[axis]))
+    return replaced(x, places, src)
+
+
+def by_element(f):
+    """A function of PyTorch with one index for each element."""
+
+    def entry(inputs, attrs):
+        x, index, *src = inputs
+        return f(x, attrs["axis"], wrapped(index, x.shape[attrs["axis"]]), *src)
+
+    return entry
 
 
 def each_image(f):
@@ -69,8 +105,10 @@ OPS = {
     "pad": pad,
     "take_axis": take_axis,
     "index_add": index_add,
-    "gather": lambda inputs, attrs: torch.gather(inputs[0], attrs["axis"], inputs[1].long()),
-    "scatter_add": lambda inputs, attrs: inputs[0].scatter_add(attrs["axis"], inputs[1].long(), inputs[2]),
+    "gather": by_element(lambda x, axis, index: torch.gather(x, axis, index)),
+    "scatter_add": by_element(lambda x, axis, index, src: x.scatter_add(axis, index, src)),
+    "index_copy": index_copy,
+    "scatter": scatter,
     "masked_fill": lambda inputs, attrs: inputs[0].masked_fill(inputs[1] != 0, attrs["value"]),
     "im2col": each_image(lambda x, attrs, window: F.unfold(x, *window)),
     "col2im": each_image(lambda x, attrs, window: F.fold(x, attrs["size"], *window)),
