@@ -22,6 +22,9 @@ typedef enum {
     AD_BATCHMEAN /* their sum divided by the size of axis 0; for kl_div only */
 } ad_reduction;
 
+/* What ad_scatter_reduce makes of the elements that share an index. */
+typedef enum { AD_SCATTER_SUM, AD_SCATTER_MEAN, AD_SCATTER_PROD, AD_SCATTER_AMAX, AD_SCATTER_AMIN } ad_scatter_kind;
+
 /* What a quantile is that lies between two elements in order. One that lies at an element is that element, also if it
    is infinite, where PyTorch has NaN. */
 typedef enum {

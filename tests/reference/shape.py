@@ -81,6 +81,22 @@ def by_element(f):
     return entry
 
 
+def scatter_reduce(inputs, attrs):
+    """A product or an extremum along a new axis; NaNs share the gradient of an extremum."""
+    x, index, src = inputs
+    axis, how = attrs["axis"] % x.dim(), attrs["how"]
+    neutral = {2: 1, 3: -torch.inf, 4: torch.inf}[how]
+    places = torch.arange(x.shape[axis]).reshape([-1] + [1] * (x.dim() - axis))
+    here = wrapped(index, x.shape[axis]).unsqueeze(axis) == places
+    both = torch.cat([x.unsqueeze(axis + 1), torch.where(here, src.unsqueeze(axis), torch.full((), neutral).double())], axis + 1)
+    if how == 2:
+        return torch.prod(both, axis + 1)
+    nans = both.isnan().sum(axis + 1)
+    plain = torch.where(both.isnan(), torch.full((), neutral).double(), both)
+    best = (torch.amax if how == 3 else torch.amin)(plain, axis + 1)
+    return torch.where(nans > 0, torch.where(both.isnan(), both, 0 * plain.detach().nan_to_num()).sum(axis + 1) / nans, best)
+
+
 def each_image(f):
     """PyTorch refuses an empty batch. The shape of the result is found with one image."""
 
@@ -109,6 +125,7 @@ OPS = {
     "scatter_add": by_element(lambda x, axis, index, src: x.scatter_add(axis, index, src)),
     "index_copy": index_copy,
     "scatter": scatter,
+    "scatter_reduce": scatter_reduce,
     "masked_fill": lambda inputs, attrs: inputs[0].masked_fill(inputs[1] != 0, attrs["value"]),
     "im2col": each_image(lambda x, attrs, window: F.unfold(x, *window)),
     "col2im": each_image(lambda x, attrs, window: F.fold(x, attrs["size"], *window)),

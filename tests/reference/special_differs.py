@@ -44,6 +44,8 @@ DIFFERS = {
     "min": ["grad 0 at 0 nan"],
     "norm": ["* at 0 *1e+200", "second 0 at 0 *0"],
     "prod": ["* at 0 nan", "* at 0 inf", "* at 0 -inf"],
+    "scatter_reduce": ["grad * at * nan", "grad * at * *inf", "second * at * nan", "second * at * *inf",
+                       "second * at * *1e+200"],
     "cumprod": ["* at 0 nan", "* at 0 inf", "* at 0 -inf"],
     "det": ["grad 0 at 0 *inf"],
     "slogdet_packed": ["value at 0 nan"],
