@@ -23,8 +23,40 @@ typedef ad_var *call_fn(ad_graph *g, ad_var *const x[]);
 
 CALL(index_fill, ad_index_fill(X, 0, Y, 2.5))
 CALL(index_fill_last, ad_index_fill(X, -1, Y, -1))
-CALL(put, ad_put(X, Y, Z, false))
-CALL(put_accumulate, ad_put(X, Y, Z, true))
+CALL(put, ad_put_flat(X, Y, Z, false))
+CALL(put_accumulate, ad_put_flat(X, Y, Z, true))
+CALL(scatter_sum, ad_scatter_reduce(X, 1, Y, Z, AD_SCATTER_SUM, true))
+CALL(scatter_sum_alone, ad_scatter_reduce(X, 1, Y, Z, AD_SCATTER_SUM, false))
+CALL(scatter_mean, ad_scatter_reduce(X, 1, Y, Z, AD_SCATTER_MEAN, true))
+CALL(index_mean, ad_index_reduce(X, 0, Y, Z, AD_SCATTER_MEAN, true))
+CALL(scatter_mean_alone, ad_scatter_reduce(X, 1, Y, Z, AD_SCATTER_MEAN, false))
+CALL(index_mean_alone, ad_index_reduce(X, 0, Y, Z, AD_SCATTER_MEAN, false))
+CALL(scatter_prod, ad_scatter_reduce(X, 1, Y, Z, AD_SCATTER_PROD, true))
+CALL(index_prod, ad_index_reduce(X, 0, Y, Z, AD_SCATTER_PROD, true))
+CALL(scatter_prod_alone, ad_scatter_reduce(X, 1, Y, Z, AD_SCATTER_PROD, false))
+CALL(index_prod_alone, ad_index_reduce(X, 0, Y, Z, AD_SCATTER_PROD, false))
+CALL(scatter_amax, ad_scatter_reduce(X, 1, Y, Z, AD_SCATTER_AMAX, true))
+CALL(index_amax, ad_index_reduce(X, 0, Y, Z, AD_SCATTER_AMAX, true))
+CALL(scatter_amax_alone, ad_scatter_reduce(X, 1, Y, Z, AD_SCATTER_AMAX, false))
+CALL(index_amax_alone, ad_index_reduce(X, 0, Y, Z, AD_SCATTER_AMAX, false))
+CALL(scatter_amin, ad_scatter_reduce(X, 1, Y, Z, AD_SCATTER_AMIN, true))
+CALL(index_amin, ad_index_reduce(X, 0, Y, Z, AD_SCATTER_AMIN, true))
+CALL(scatter_amin_alone, ad_scatter_reduce(X, 1, Y, Z, AD_SCATTER_AMIN, false))
+CALL(index_amin_alone, ad_index_reduce(X, 0, Y, Z, AD_SCATTER_AMIN, false))
+CALL(scatter_part, ad_scatter(X, 0, Y, Z))
+CALL(embedding_with, ad_embedding_with(X, Y, -1))
+CALL(masked_fill_wide, ad_masked_fill(X, Y, -2))
+CALL(nonzero, ad_nonzero(X))
+CALL(masked_select, ad_masked_select(X, Y))
+CALL(masked_select_wide, ad_masked_select(X, Y))
+CALL(masked_scatter, ad_masked_scatter(X, Y, Z))
+CALL(index_two, ad_index(X, 2, x + 1))
+CALL(index_apart, ad_index(X, 3, (ad_var *[]){ Y, NULL, Z }))
+CALL(index_inner, ad_index(X, 3, (ad_var *[]){ NULL, Y, Z }))
+CALL(index_one, ad_index(X, 2, (ad_var *[]){ NULL, Y }))
+CALL(index_put, ad_index_put(X, 2, x + 1, x[3], false))
+CALL(index_put_accumulate, ad_index_put(X, 2, x + 1, x[3], true))
+CALL(index_put_apart, ad_index_put(X, 3, (ad_var *[]){ Y, NULL, Z }, x[3], false))
 
 static const struct {
     const char *name;
@@ -32,6 +64,13 @@ static const struct {
 } calls[] = {
 #define ROW(name) { #name, call_##name }
     ROW(index_fill), ROW(index_fill_last), ROW(put), ROW(put_accumulate),
+    ROW(scatter_sum), ROW(scatter_sum_alone), ROW(scatter_mean), ROW(index_mean), ROW(scatter_mean_alone),
+    ROW(index_mean_alone), ROW(scatter_prod), ROW(index_prod), ROW(scatter_prod_alone), ROW(index_prod_alone),
+    ROW(scatter_amax), ROW(index_amax), ROW(scatter_amax_alone), ROW(index_amax_alone), ROW(scatter_amin),
+    ROW(index_amin), ROW(scatter_amin_alone), ROW(index_amin_alone), ROW(scatter_part), ROW(embedding_with),
+    ROW(masked_fill_wide), ROW(nonzero), ROW(masked_select), ROW(masked_select_wide), ROW(masked_scatter),
+    ROW(index_two), ROW(index_apart), ROW(index_inner), ROW(index_one), ROW(index_put), ROW(index_put_accumulate),
+    ROW(index_put_apart),
 };
 
 static int find_call(const char *name) {

@@ -189,6 +189,23 @@ ad_var *ad_embedding(ad_var *weight, ad_var *indices) {
     return ad_nil(c.graph);
 }
 
+/* Rows at the padding index are read from a constant. */
+ad_var *ad_embedding_with(ad_var *weight, ad_var *indices, int64_t padding_idx) {
+    ad_var *y = ad_embedding(weight, indices);
+    if (ad__absent(y)) return y;
+    const ad_call c = AD__CALL_AS("embedding", weight);
+    int64_t n = c.shape.dim[0], at = padding_idx < 0 ? padding_idx + n : padding_idx;
+    if (at < 0 || at >= n) {
+        ad_call_fail(&c, AD_EVALUE, "padding_idx %lld is not one of %lld..%lld", (long long)padding_idx, (long long)-n,
+                     (long long)n - 1);
+        return ad_nil(c.graph);
+    }
+    ad_var *i = ad_unsqueeze(ad_detach(indices), -1);
+    ad_var *pad = ad_logical_or(ad_eq(i, ad__constant(indices, (double)at)),
+                                ad_eq(i, ad__constant(indices, (double)(at - n))));
+    return ad_where(ad_cast(pad, c.dtype), ad_detach(y), y);
+}
+
 /* ---- index_add: adds rows to the rows at the given indices ------------------------------------------------------ */
 
 static int index_add_shape(ad_call *c) {

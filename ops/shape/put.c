@@ -1,4 +1,4 @@
-/* put.c: index_copy and scatter, which replace elements by index, and index_fill, put, masked_scatter, by these. */
+/* put.c: index_copy and scatter, which replace elements by index, and index_fill, put_flat, by these. */
 #include "ops/shape/index.h"
 
 #include "ops/base/gradient.h"
@@ -141,10 +141,10 @@ ad_var *ad_index_fill(ad_var *x, int axis, ad_var *index, double value) {
     return ad_masked_fill(x, ad_reshape(mask, along), value);
 }
 
-ad_var *ad_put(ad_var *x, ad_var *index, ad_var *src, bool accumulate) {
+ad_var *ad_put_flat(ad_var *x, ad_var *index, ad_var *src, bool accumulate) {
     ad_var *nil = first_absent(3, (ad_var *[]){ x, index, src });
-    if (ad__absent(nil)) return ad__nil_result(nil, "put");
-    const ad_call c = AD__CALL_AS("put", x);
+    if (ad__absent(nil)) return ad__nil_result(nil, "put_flat");
+    const ad_call c = AD__CALL_AS("put_flat", x);
     if (!ad_shape_equal(index->layout->shape, src->layout->shape)) {
         ad_call_fail(&c, AD_ESHAPE, "src must have the shape of index");
         return ad_nil(c.graph);

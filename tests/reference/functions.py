@@ -104,6 +104,90 @@ def _(x, index, src):
     return x.put(index.long(), src, accumulate=True)
 
 
+REDUCTIONS = ["sum", "mean", "prod", "amax", "amin"]
+for how in REDUCTIONS:
+    for self in (True, False):
+        name = f"scatter_{how}" + ("" if self else "_alone")
+        case(name, (2, 3), [[2, 0, 0, 2], [1, 1, 1, 1]], (2, 4))(
+            lambda x, index, src, how=how, self=self: x.scatter_reduce(1, index.long(), src, how, include_self=self))
+        if how != "sum":
+            case(name.replace("scatter", "index"), (3, 2), [0, 2, 0], (3, 2))(
+                lambda x, index, src, how=how, self=self:
+                x.scatter_reduce(0, index.long().reshape(-1, 1).expand(3, 2), src, how, include_self=self))
+
+
+@case("scatter_part", (3, 4), [[0, 2, 1]], (2, 4))
+def _(x, index, src):
+    return x.scatter(0, index.long(), src[:1, :3])
+
+
+@case("embedding_with", (4, 2), [[1, 3], [-1, 0]])
+def _(weight, index):
+    return F.embedding(index.long() % 4, weight, padding_idx=3)
+
+
+@case("masked_fill_wide", (3,), [[0, 1, 0], [1, 0, 0]])
+def _(x, mask):
+    return x.expand(2, 3).masked_fill(mask != 0, -2)
+
+
+@case("nonzero", [[0, 1, 2], [3, 0, 0]])
+def _(x):
+    return torch.nonzero(x)
+
+
+@case("masked_select", (2, 3), [[0, 1, 2], [3, 0, 0]])
+def _(x, mask):
+    return torch.masked_select(x, mask != 0)
+
+
+@case("masked_select_wide", (3,), [[1], [0], [1]])
+def _(x, mask):
+    return torch.masked_select(x, mask != 0)
+
+
+@case("masked_scatter", (2, 3), [0, 1, 2], (5,))
+def _(x, mask, src):
+    return x.masked_scatter(mask.expand(2, 3) != 0, src)
+
+
+@case("index_two", (3, 4), [[0, 2], [-1, 1]], [3, -2])
+def _(x, i, j):
+    return x[i.long(), j.long()]
+
+
+@case("index_apart", (3, 4, 2), [2, 0], [[1], [0], [1]])
+def _(x, i, j):
+    return x[i.long(), :, j.long()]
+
+
+@case("index_inner", (2, 3, 4, 2), [[2, 0]], [[1], [-1]])
+def _(x, i, j):
+    return x[:, i.long(), j.long()]
+
+
+@case("index_one", (2, 3), [2, -1, 0])
+def _(x, i):
+    return x[:, i.long()]
+
+
+@case("index_put", (3, 4), [2, 0], [3, -2], (2,))
+def _(x, i, j, values):
+    return x.index_put((i.long(), j.long()), values)
+
+
+@case("index_put_accumulate", (3, 4), [2, 2], [1, 1], (1,))
+def _(x, i, j, values):
+    return x.index_put((i.long(), j.long()), values, accumulate=True)
+
+
+@case("index_put_apart", (3, 2, 4), [2, 0, 2], [3, -2, 1], (3, 2))
+def _(x, i, j, values):
+    y = x.clone()
+    y[i.long(), :, j.long()] = values
+    return y
+
+
 def main():
     texts = [text for given in CASES for text in lines(*given)]
     head = f"# by tests/reference/functions.py (PyTorch {torch.__version__}); `make reference-values` updates it"

@@ -97,6 +97,11 @@ def scatter_reduce(inputs, attrs):
     return torch.where(nans > 0, torch.where(both.isnan(), both, 0 * plain.detach().nan_to_num()).sum(axis + 1) / nans, best)
 
 
+def ravel_multi_index(inputs, attrs):
+    places = torch.arange(torch.Size(attrs["sizes"]).numel()).reshape(attrs["sizes"])
+    return places[tuple(wrapped(i, n) for i, n in zip(inputs, attrs["sizes"]))].double()
+
+
 def each_image(f):
     """PyTorch refuses an empty batch. The shape of the result is found with one image."""
 
@@ -125,6 +130,8 @@ OPS = {
     "scatter_add": by_element(lambda x, axis, index, src: x.scatter_add(axis, index, src)),
     "index_copy": index_copy,
     "scatter": scatter,
+    "ravel_multi_index": ravel_multi_index,
+    "nonzero_n": lambda inputs, attrs: torch.nonzero(inputs[0]).double(),
     "scatter_reduce": scatter_reduce,
     "masked_fill": lambda inputs, attrs: inputs[0].masked_fill(inputs[1] != 0, attrs["value"]),
     "im2col": each_image(lambda x, attrs, window: F.unfold(x, *window)),
