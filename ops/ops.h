@@ -121,6 +121,11 @@ AD_API int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_v
    taken; NaN is larger than infinity. Returns 0, or a negative code, and then parts are nil. */
 AD_API int ad_topk(ad_var *x, int axis, int64_t k, bool smallest, ad_var *parts[2]);
 
+/* The running maximum, or minimum, along an axis. parts[0] becomes the elements, parts[1] their indices along the axis, the
+   last of equal ones; a NaN stays. Return 0, or a negative code, and then parts are nil. */
+AD_API int ad_cummax(ad_var *x, int axis, ad_var *parts[2]);
+AD_API int ad_cummin(ad_var *x, int axis, ad_var *parts[2]);
+
 /* The distinct elements of x in ascending order, as np.unique; each NaN counts as distinct. parts[0] becomes the
    elements, parts[1] how often each occurs, both [n]; they require no gradient. Their shape does not change: if x has
    another number of distinct elements later, ad_eval fails with AD_EVALUE. Returns 0, or a negative code, and then
