@@ -116,6 +116,24 @@ AD_API int ad_chunk(ad_var *x, int axis, int n, ad_var *parts[]);
 /* n parts of these sizes. Their sum must be the size of the axis. */
 AD_API int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_var *parts[]);
 
+/* One part for each element of the axis, without the axis, as torch.unbind. n is the capacity of parts. */
+AD_API int ad_unbind(ad_var *x, int axis, int n, ad_var *parts[]);
+/* n parts, of which the first are larger by one if n does not divide the axis, as torch.tensor_split. */
+AD_API int ad_tensor_split(ad_var *x, int axis, int n, ad_var *parts[]);
+
+/* n vectors as coordinates of a grid with an axis for each: parts[i] is vector i, repeated along the others. With xy the
+   first two axes are exchanged, as in NumPy's default. Returns 0, or a negative code, and then parts are nil. */
+AD_API int ad_meshgrid(int n, ad_var *const xs[], bool xy, ad_var *parts[]);
+/* The coordinates [2,count] of the triangle of an [n,m] matrix on and below, or above, diagonal k, row by row. */
+AD_API ad_var *ad_tril_indices(ad_graph *g, ad_dtype t, int64_t n, int64_t m, int64_t k);
+AD_API ad_var *ad_triu_indices(ad_graph *g, ad_dtype t, int64_t n, int64_t m, int64_t k);
+
+/* Two reductions over n axes (0: all): minimum and maximum; variance, or standard deviation, and mean. They return 0, or a
+   negative code, and then parts are nil. */
+AD_API int ad_aminmax(ad_var *x, int n, const int *axes, bool keepdims, ad_var *parts[2]);
+AD_API int ad_var_mean(ad_var *x, int n, const int *axes, int correction, bool keepdims, ad_var *parts[2]);
+AD_API int ad_std_mean(ad_var *x, int n, const int *axes, int correction, bool keepdims, ad_var *parts[2]);
+
 /* The k largest elements of an axis, the largest first, or the k smallest, as torch.topk with sorted. parts[0] becomes
    the elements, parts[1] their indices along the axis, which require no gradient. Of equal elements, the first are
    taken; NaN is larger than infinity. Returns 0, or a negative code, and then parts are nil. */

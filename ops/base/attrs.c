@@ -105,3 +105,25 @@ ad_var *ad__nil_result(const ad_var *x, const char *caller) {
     ad_refuse_nil(x, caller);
     return ad_nil(x ? ad__owner(x) : NULL);
 }
+
+ad_var *ad__absent_result(const char *caller, int n, ad_var *const xs[]) {
+    ad_graph *g = NULL;
+    for (int i = 0; i < n && g == NULL; i++) g = ad_graph_of(xs[i]);
+    for (int i = 0; i < n; i++) {
+        if (!ad__absent(xs[i])) continue;
+        if (xs[i] != NULL) ad_refuse_nil(xs[i], caller);
+        else ad_fail(g, AD_EVALUE, "%s: operand %d is NULL", caller, i);
+        return ad_nil(g);
+    }
+    return NULL;
+}
+
+ad_var *ad__refused_call(const ad_call *c, int code, const char *format, ...) {
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    ad_call_fail(c, code, "%s", text);
+    return ad_nil(c->graph);
+}
