@@ -10,6 +10,7 @@ import math
 import pathlib
 import random
 import sys
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 sys.dont_write_bytecode = True
 import reference  # noqa: E402
 
+warnings.simplefilter("ignore")
 CASES = []
 
 
@@ -186,6 +188,597 @@ def _(x, i, j, values):
     y = x.clone()
     y[i.long(), :, j.long()] = values
     return y
+
+
+def special_polynomial(x, f, n):
+    """PyTorch 1.13 does not differentiate these: the polynomial through its values at n + 1 points."""
+    points = torch.linspace(-1, 1, n + 1, dtype=torch.float64)
+    coefficients = torch.linalg.solve(torch.linalg.vander(points), f(points, n))
+    return sum(c * x**k for k, c in enumerate(coefficients))
+
+
+# ---- joins, views, products, differences, distances ----------------------------------------------------
+
+
+@case("atleast_1d", ())
+def _(x):
+    return torch.atleast_1d(x)
+
+
+@case("atleast_2d", (3,))
+def _(x):
+    return torch.atleast_2d(x)
+
+
+@case("atleast_3d", (3,))
+def _(x):
+    return torch.atleast_3d(x)
+
+
+@case("atleast_3d_matrix", (2, 3))
+def _(x):
+    return torch.atleast_3d(x)
+
+
+@case("hstack", (2, 3), (2, 1))
+def _(x, y):
+    return torch.hstack([x, y])
+
+
+@case("hstack_vectors", (3,), ())
+def _(x, y):
+    return torch.hstack([x, y])
+
+
+@case("vstack", (2, 3), (3,))
+def _(x, y):
+    return torch.vstack([x, y])
+
+
+@case("dstack", (2, 3), (2, 3, 2))
+def _(x, y):
+    return torch.dstack([x, y])
+
+
+@case("column_stack", (3,), (3, 2))
+def _(x, y):
+    return torch.column_stack([x, y])
+
+
+@case("block_diag", (2, 3), (), (2,))
+def _(x, y, z):
+    return torch.block_diag(x, y, z)
+
+
+@case("cartesian_prod", (2,), (3,))
+def _(x, y):
+    return torch.cartesian_prod(x, y)
+
+
+@case("meshgrid", (2,), (3,))
+def _(x, y):
+    return torch.stack(torch.meshgrid(x, y, indexing="ij"))
+
+
+@case("meshgrid_xy", (2,), (3,), (2,))
+def _(x, y, z):
+    return torch.stack(torch.meshgrid(x, y, z, indexing="xy"))
+
+
+@case("movedim", (2, 3, 4))
+def _(x):
+    return torch.movedim(x, 0, -1)
+
+
+@case("movedim_back", (2, 3, 4, 1))
+def _(x):
+    return torch.movedim(x, 2, 0)
+
+
+@case("swapaxes", (2, 3, 4))
+def _(x):
+    return torch.swapaxes(x, 0, -1)
+
+
+@case("rot90", (2, 3))
+def _(x):
+    return torch.rot90(x, 1, (0, 1))
+
+
+@case("rot90_back", (2, 3, 2))
+def _(x):
+    return torch.rot90(x, -1, (2, 0))
+
+
+@case("rot90_half", (2, 3))
+def _(x):
+    return torch.rot90(x, 6, (0, 1))
+
+
+@case("unflatten", (2, 6))
+def _(x):
+    return x.unflatten(1, (3, -1))
+
+
+@case("unfold", (2, 7, 2))
+def _(x):
+    return x.unfold(1, 3, 2)
+
+
+@case("unfold_last", (5,))
+def _(x):
+    return x.unfold(-1, 2, 1)
+
+
+@case("as_strided", (3, 4))
+def _(x):
+    return torch.as_strided(x, (2, 3), (3, 1), 2)
+
+
+@case("select_scatter", (2, 3, 2), (2, 2))
+def _(x, y):
+    return torch.select_scatter(x, y, 1, 2)
+
+
+@case("diagonal_scatter", (2, 3, 4), (2, 2))
+def _(x, y):
+    return torch.diagonal_scatter(x, y, -1, 1, 2)
+
+
+@case("diagonal_scatter_upper", (3, 4), (3,))
+def _(x, y):
+    return torch.diagonal_scatter(x, y, 1)
+
+
+@case("diagflat", (2, 2))
+def _(x):
+    return torch.diagflat(x, 1)
+
+
+@case("unbind", (2, 3))
+def _(x):
+    return torch.stack(torch.unbind(x, 1)[::-1])
+
+
+@case("tensor_split", (7, 2))
+def _(x):
+    return torch.cat(torch.tensor_split(x, 3, 0)[::-1])
+
+
+@case("inner", (2, 3), (4, 3))
+def _(x, y):
+    return torch.inner(x, y)
+
+
+@case("inner_scalar", (2, 3), ())
+def _(x, y):
+    return torch.inner(x, y)
+
+
+@case("vecdot", (2, 3), (3,))
+def _(x, y):
+    return torch.linalg.vecdot(x, y.expand(2, 3))
+
+
+@case("tensordot", (2, 3, 4), (3, 4, 2))
+def _(x, y):
+    return torch.tensordot(x, y, 2)
+
+
+@case("tensordot_none", (2,), (3,))
+def _(x, y):
+    return torch.tensordot(x, y, 0)
+
+
+@case("tensordot_axes", (2, 3, 4), (4, 2, 2))
+def _(x, y):
+    return torch.tensordot(x, y, dims=([2, 0], [0, 2]))
+
+
+@case("kron", (2, 3), (2, 2))
+def _(x, y):
+    return torch.kron(x, y)
+
+
+@case("kron_mixed", (2,), (2, 1, 3))
+def _(x, y):
+    return torch.kron(x, y)
+
+
+@case("cross", (2, 3), (2, 3))
+def _(x, y):
+    return torch.linalg.cross(x, y)
+
+
+@case("cross_wide", (3, 1), (2, 3, 4))
+def _(x, y):
+    return torch.linalg.cross(x.expand(2, 3, 4), y, dim=1)
+
+
+@case("multi_dot", (2, 3), (3, 4), (4, 1), (1, 3))
+def _(x, y, z, w):
+    return torch.linalg.multi_dot([x, y, z, w])
+
+
+@case("multi_dot_vectors", (3,), (3, 4), (4,))
+def _(x, y, z):
+    return torch.linalg.multi_dot([x, y, z])
+
+
+@case("addmm", (3,), (2, 4), (4, 3))
+def _(x, y, z):
+    return torch.addmm(x, y, z, beta=0.5, alpha=2)
+
+
+@case("addmv", (2,), (2, 4), (4,))
+def _(x, y, z):
+    return torch.addmv(x, y, z, alpha=-1)
+
+
+@case("baddbmm", (2, 2, 3), (2, 2, 4), (2, 4, 3))
+def _(x, y, z):
+    return torch.baddbmm(x, y, z, beta=0, alpha=2)
+
+
+@case("addbmm", (2, 3), (2, 2, 4), (2, 4, 3))
+def _(x, y, z):
+    return torch.addbmm(x, y, z, beta=3, alpha=2)
+
+
+@case("addr", (2, 3), (2,), (3,))
+def _(x, y, z):
+    return torch.addr(x, y, z, beta=3, alpha=2)
+
+
+@case("vander", (2, 3))
+def _(x):
+    return torch.linalg.vander(x, N=4)
+
+
+@case("vander_one", (3,))
+def _(x):
+    return torch.ones(3, 1) + x.unsqueeze(-1)
+
+
+@case("cov", (2, 4))
+def _(x):
+    return torch.cov(x, correction=0)
+
+
+@case("cov_vector", (4,))
+def _(x):
+    return torch.cov(x)
+
+
+@case("corrcoef", (2, 4))
+def _(x):
+    return torch.corrcoef(x)
+
+
+@case("dist", (2, 3), (3,))
+def _(x, y):
+    return torch.dist(x, y, 3)
+
+
+@case("pairwise_distance", (2, 3), (2, 3))
+def _(x, y):
+    return F.pairwise_distance(x, y, keepdim=True)
+
+
+@case("cdist", (2, 3, 2), (4, 2))
+def _(x, y):
+    return torch.linalg.vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), dim=-1)
+
+
+@case("cdist_value", [[1, 2], [3, 5]], [[1, 2], [0, 1]])
+def _(x, y):
+    return torch.cdist(x, y, 1)
+
+
+@case("pdist", (4, 2))
+def _(x):
+    i, j = torch.triu_indices(4, 4, 1)
+    return torch.linalg.vector_norm(x[i] - x[j], 1.5, dim=-1)
+
+
+@case("pdist_value", [[1, 2], [3, 5], [0, 1]])
+def _(x):
+    return F.pdist(x)
+
+
+@case("normalize", (2, 3))
+def _(x):
+    return F.normalize(x)
+
+
+@case("normalize_small", (2, 3))
+def _(x):
+    return F.normalize(x, 3, 0, 10)
+
+
+@case("renorm", (3, 2, 2))
+def _(x):
+    return torch.renorm(x, 2, 0, 2)
+
+
+@case("diff", (2, 5))
+def _(x):
+    return torch.diff(x, 2)
+
+
+@case("diff_all", (3, 2))
+def _(x):
+    return torch.diff(x, 3, dim=0)
+
+
+@case("trapezoid", (2, 4))
+def _(x):
+    return torch.trapezoid(x, dx=0.5)
+
+
+@case("trapezoid_places", (3, 2), (3,))
+def _(x, y):
+    return torch.trapezoid(x, y, dim=0)
+
+
+@case("trapezoid_all", (2, 3), (2, 3))
+def _(x, y):
+    return torch.trapezoid(x, y, dim=1)
+
+
+@case("cumulative_trapezoid", (2, 4))
+def _(x):
+    return torch.cumulative_trapezoid(x, dx=2)
+
+
+@case("histc", [0.5, 2, 1, -1, 2.5, 3, 0, 3.5])
+def _(x):
+    return torch.histc(x, 3, 0, 3)
+
+
+@case("histc_all", [0.5, 2, 1, -1, 2.5])
+def _(x):
+    return torch.histc(x, 4)
+
+
+@case("histc_one", [2, 2])
+def _(x):
+    return torch.histc(x, 2)
+
+
+@case("bincount", [3, 0, 3, 1])
+def _(x):
+    return torch.bincount(x.long(), minlength=5)
+
+
+@case("bincount_weights", [3, 0, 3, 1], (4,))
+def _(x, y):
+    return torch.zeros(4).double().index_add(0, x.long(), y)
+
+
+@case("aminmax", (2, 3))
+def _(x):
+    return torch.stack([torch.amin(x, 1), torch.amax(x, 1)])
+
+
+@case("var_mean", (2, 3))
+def _(x):
+    return torch.stack(torch.var_mean(x, 1))
+
+
+@case("std_mean", (2, 3))
+def _(x):
+    return torch.stack(torch.std_mean(x, 1))
+
+
+@case("cummax", (2, 4))
+def _(x):
+    return torch.cummax(x, 1)[0]
+
+
+@case("cummin", (2, 4))
+def _(x):
+    return torch.cummin(x, 1)[0]
+
+
+@case("addcdiv", (2, 3), (3,), Between(1, 2, 2, 1))
+def _(x, y, z):
+    return torch.addcdiv(x, y, z, value=0.5)
+
+
+@case("rsub", (2,), (2,))
+def _(x, y):
+    return torch.rsub(x, y)
+
+
+@case("ldexp", (3,), (3,))
+def _(x, y):
+    return torch.ldexp(x, y)
+
+
+@case("signbit", [0, -0.0, -1, 2, math.inf, -math.inf])
+def _(x):
+    return torch.signbit(x)
+
+
+@case("isposinf", [0, math.nan, math.inf, -math.inf])
+def _(x):
+    return torch.isposinf(x)
+
+
+@case("isneginf", [0, math.nan, math.inf, -math.inf])
+def _(x):
+    return torch.isneginf(x)
+
+
+@case("full_like", (2, 2))
+def _(x):
+    return torch.full_like(x, 3)
+
+
+@case("zeros_like", (2, 2))
+def _(x):
+    return torch.zeros_like(x)
+
+
+@case("ones_like", (2, 2))
+def _(x):
+    return torch.ones_like(x)
+
+
+@case("xlog1py", (2, 3), Between(-0.5, 2, 3))
+def _(x, y):
+    return torch.special.xlog1py(x, y)
+
+
+@case("xlog1py_zeros", [0, 0, 1, 0, math.nan], [-1, math.nan, -1, math.inf, 1])
+def _(x, y):
+    return torch.special.xlog1py(x, y)
+
+
+@case("entr", Between(0.1, 2, 4))
+def _(x):
+    return torch.special.entr(x)
+
+
+@case("entr_edges", [0, -1, -0.0, math.inf, math.nan, 1])
+def _(x):
+    return torch.special.entr(x)
+
+
+@case("ndtr", (5,))
+def _(x):
+    return torch.special.ndtr(x)
+
+
+@case("ndtr_tail", [-9, 9])
+def _(x):
+    return 0.5 * torch.erfc(-x / math.sqrt(2)) * 1e18
+
+
+@case("mvlgamma", Between(2, 4, 3))
+def _(x):
+    return torch.mvlgamma(x, 3)
+
+
+@case("chebyshev_polynomial_t", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.chebyshev_polynomial_t, 4)
+
+
+@case("chebyshev_polynomial_t_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.chebyshev_polynomial_t(x, 0)
+
+
+@case("chebyshev_polynomial_u", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.chebyshev_polynomial_u, 4)
+
+
+@case("chebyshev_polynomial_u_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.chebyshev_polynomial_u(x, 0)
+
+
+@case("chebyshev_polynomial_v", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.chebyshev_polynomial_v, 4)
+
+
+@case("chebyshev_polynomial_v_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.chebyshev_polynomial_v(x, 0)
+
+
+@case("chebyshev_polynomial_w", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.chebyshev_polynomial_w, 4)
+
+
+@case("chebyshev_polynomial_w_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.chebyshev_polynomial_w(x, 0)
+
+
+@case("shifted_chebyshev_polynomial_t", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.shifted_chebyshev_polynomial_t, 4)
+
+
+@case("shifted_chebyshev_polynomial_t_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.shifted_chebyshev_polynomial_t(x, 0)
+
+
+@case("shifted_chebyshev_polynomial_u", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.shifted_chebyshev_polynomial_u, 4)
+
+
+@case("shifted_chebyshev_polynomial_u_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.shifted_chebyshev_polynomial_u(x, 0)
+
+
+@case("shifted_chebyshev_polynomial_v", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.shifted_chebyshev_polynomial_v, 4)
+
+
+@case("shifted_chebyshev_polynomial_v_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.shifted_chebyshev_polynomial_v(x, 0)
+
+
+@case("shifted_chebyshev_polynomial_w", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.shifted_chebyshev_polynomial_w, 4)
+
+
+@case("shifted_chebyshev_polynomial_w_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.shifted_chebyshev_polynomial_w(x, 0)
+
+
+@case("hermite_polynomial_h", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.hermite_polynomial_h, 4)
+
+
+@case("hermite_polynomial_h_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.hermite_polynomial_h(x, 0)
+
+
+@case("hermite_polynomial_he", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.hermite_polynomial_he, 4)
+
+
+@case("hermite_polynomial_he_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.hermite_polynomial_he(x, 0)
+
+
+@case("laguerre_polynomial_l", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.laguerre_polynomial_l, 4)
+
+
+@case("laguerre_polynomial_l_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.laguerre_polynomial_l(x, 0)
+
+
+@case("legendre_polynomial_p", Between(-1, 1, 4))
+def _(x):
+    return special_polynomial(x, torch.special.legendre_polynomial_p, 4)
+
+
+@case("legendre_polynomial_p_0", [0.25, -2, 1])
+def _(x):
+    return torch.special.legendre_polynomial_p(x, 0)
 
 
 def main():

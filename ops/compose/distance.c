@@ -32,7 +32,7 @@ ad_var *ad_pdist(ad_var *x, double p) {
     return ad_norm_axis(ad_sub(first, second), -1, p, false);
 }
 
-ad_var *ad_normalize(ad_var *x, int axis, double p, double eps) {
+ad_var *ad_normalize_axis(ad_var *x, int axis, double p, double eps) {
     ad_var *norm = ad_norm_axis(x, axis, p, true);
     return ad_div(x, ad_clamp(norm, eps, INFINITY));
 }

@@ -1,4 +1,4 @@
-/* compose.c: elementwise functions that are made of other ops: addcdiv, ldexp, entr, ndtr, mvlgamma, polynomials. */
+/* elementwise.c: elementwise functions that are made of ops: addcdiv, ldexp, entr, ndtr, mvlgamma, polynomials. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/ops.h"
