@@ -44,6 +44,13 @@ typedef struct {
     int64_t ignore_index;   /* used if ignore is true */
 } ad_ce_opts;
 
+/* Options of ctc. */
+typedef struct {
+    int64_t blank;          /* the class of the blank. 0: the first */
+    bool zero_infinity;     /* true: a sequence that has no path counts 0; false: its loss is infinite */
+    ad_reduction reduction; /* 0 is AD_MEAN, of the losses divided by the number of labels */
+} ad_ctc_opts;
+
 /* Options of convolutions. Pairs hold the values along h and along w, as { 2, 2 }. Signals use the first value only. */
 typedef struct {
     int64_t stride[2];         /* 0: 1 */
