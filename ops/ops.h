@@ -51,6 +51,30 @@ typedef struct {
     ad_reduction reduction; /* 0 is AD_MEAN, of the losses divided by the number of labels */
 } ad_ctc_opts;
 
+/* Options of triplet_margin. */
+typedef struct {
+    double margin; /* by which the negative should be farther away. 0: 1; AD_ZERO: 0 */
+    double p;      /* of the norm of differences. 0: 2; AD_ZERO: 0 */
+    double eps;    /* added to differences. 0: 1e-6; AD_ZERO: 0 */
+    bool swap;     /* true: the negative's distance is the smaller one of those to anchor and positive */
+    ad_reduction reduction;
+} ad_triplet_opts;
+
+/* Options of poisson_nll. */
+typedef struct {
+    bool plain_input; /* true: x are rates; false: their logarithms. PyTorch's log_input=False */
+    bool full;        /* true: adds Stirling's approximation of log(target!) where the target is above 1 */
+    double eps;       /* added to rates. 0: 1e-8; AD_ZERO: 0 */
+    ad_reduction reduction;
+} ad_poisson_opts;
+
+/* Options of gaussian_nll. */
+typedef struct {
+    bool full;  /* true: adds the constant log(2 pi) / 2 */
+    double eps; /* the smallest variance. 0: 1e-6; AD_ZERO: 0 */
+    ad_reduction reduction;
+} ad_gaussian_opts;
+
 /* Options of convolutions. Pairs hold the values along h and along w, as { 2, 2 }. Signals use the first value only. */
 typedef struct {
     int64_t stride[2];         /* 0: 1 */

@@ -206,6 +206,22 @@ CALL(laguerre_polynomial_l, ad_laguerre_polynomial_l(X, 4))
 CALL(laguerre_polynomial_l_0, ad_laguerre_polynomial_l(X, 0))
 CALL(legendre_polynomial_p, ad_legendre_polynomial_p(X, 4))
 CALL(legendre_polynomial_p_0, ad_legendre_polynomial_p(X, 0))
+CALL(bce_weighted, ad_bce_weighted(X, Y, Z, AD_MEAN))
+CALL(bce_logits_weighted, ad_bce_logits_weighted(X, Y, Z, x[3], AD_NONE))
+CALL(multilabel_soft_margin, ad_multilabel_soft_margin(X, Y, Z, AD_NONE))
+CALL(margin_ranking, ad_margin_ranking(X, Y, Z, 0.5, AD_SUM))
+CALL(triplet_margin, ad_triplet_margin(X, Y, Z, (ad_triplet_opts){ .reduction = AD_NONE }))
+CALL(triplet_margin_swap, ad_triplet_margin(X, Y, Z, (ad_triplet_opts){ .margin = 2, .p = 1, .swap = true }))
+CALL(poisson_nll, ad_poisson_nll(X, Y, (ad_poisson_opts){ .full = true }))
+CALL(poisson_nll_rates, ad_poisson_nll(X, Y, (ad_poisson_opts){ .plain_input = true, .reduction = AD_NONE }))
+CALL(gaussian_nll, ad_gaussian_nll(X, Y, Z, (ad_gaussian_opts){ .full = true }))
+CALL(gaussian_nll_small, ad_gaussian_nll(X, Y, Z, (ad_gaussian_opts){ .eps = 0.1, .reduction = AD_NONE }))
+CALL(hinge_embedding_wide, ad_hinge_embedding(X, Y, 0.5, AD_NONE))
+CALL(multi_margin_alone, ad_multi_margin(X, ad_reshape(Y, AD_SCALAR), 1, 1, NULL, AD_MEAN))
+CALL(multi_margin_alone_each, ad_multi_margin(X, ad_reshape(Y, AD_SCALAR), 2, 0.5, NULL, AD_NONE))
+CALL(ctc, ad_ctc(ad_log_softmax(X, -1), Y, Z, x[3], (ad_ctc_opts){ 0 }))
+CALL(ctc_infinite, ad_ctc(ad_log_softmax(X, -1), Y, Z, x[3], (ad_ctc_opts){ 0, true, AD_NONE }))
+CALL(ctc_alone, ad_ctc(ad_log_softmax(X, -1), Y, Z, x[3], (ad_ctc_opts){ 2, false, AD_NONE }))
 
 static const struct {
     const char *name;
@@ -243,6 +259,10 @@ static const struct {
     ROW(shifted_chebyshev_polynomial_w_0), ROW(hermite_polynomial_h), ROW(hermite_polynomial_h_0),
     ROW(hermite_polynomial_he), ROW(hermite_polynomial_he_0), ROW(laguerre_polynomial_l),
     ROW(laguerre_polynomial_l_0), ROW(legendre_polynomial_p), ROW(legendre_polynomial_p_0),
+    ROW(bce_weighted), ROW(bce_logits_weighted), ROW(multilabel_soft_margin), ROW(margin_ranking),
+    ROW(triplet_margin), ROW(triplet_margin_swap), ROW(poisson_nll), ROW(poisson_nll_rates), ROW(gaussian_nll),
+    ROW(gaussian_nll_small), ROW(hinge_embedding_wide), ROW(multi_margin_alone), ROW(multi_margin_alone_each),
+    ROW(ctc), ROW(ctc_infinite), ROW(ctc_alone),
 };
 
 static int find_call(const char *name) {

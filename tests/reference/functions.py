@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 sys.dont_write_bytecode = True
+import networks  # noqa: E402
 import reference  # noqa: E402
 
 warnings.simplefilter("ignore")
@@ -61,7 +62,7 @@ def gradients(y, takers):
     if not y.requires_grad:
         return [torch.zeros_like(x) for x in takers]
     grads = torch.autograd.grad(y, takers, allow_unused=True, create_graph=True)
-    return [torch.zeros_like(x) if g is None else g for x, g in zip(takers, grads)]
+    return [torch.zeros_like(x) + (0 if g is None else g) for x, g in zip(takers, grads)]
 
 
 def line(word, tensor):
@@ -779,6 +780,106 @@ def _(x):
 @case("legendre_polynomial_p_0", [0.25, -2, 1])
 def _(x):
     return torch.special.legendre_polynomial_p(x, 0)
+
+
+def ctc_sum(log_probs, labels, times, lengths, blank, reduction):
+    """By the recurrence in networks.py, as PyTorch's gradient has no derivative; PyTorch's values are compared."""
+    attrs = {"blank": blank, "zero_infinity": True, "reduction": networks.REDUCTIONS.index(reduction)}
+    y = networks.ctc([log_probs, labels, times, lengths], attrs)
+    theirs = F.ctc_loss(log_probs, labels.long(), times.long(), lengths.long(), blank, reduction, True)
+    assert torch.allclose(y, theirs)
+    return y
+
+
+def multi_margin(x, label, p, margin):
+    """PyTorch's gradient has no derivative; its values are compared."""
+    others = torch.cat([x[:label], x[label + 1:]])
+    y = ((margin - x[label] + others).clamp(min=0) ** p).sum() / len(x)
+    assert torch.allclose(y, F.multi_margin_loss(x, torch.tensor(label), p=p, margin=margin))
+    return y
+
+
+# ---- losses --------------------------------------------------------------------------------------------
+
+
+@case("bce_weighted", Between(0.1, 0.9, 2, 3), Between(0.1, 0.9, 2, 3), Between(0.5, 2, 3))
+def _(x, y, z):
+    return (F.binary_cross_entropy(x, y, reduction="none") * z).mean()
+
+
+@case("bce_logits_weighted", (2, 3), Between(0, 1, 2, 3), Between(0.5, 2, 2, 1), [2, 1, 0.5])
+def _(x, y, z, w):
+    return F.binary_cross_entropy_with_logits(x, y, pos_weight=w, reduction="none") * z
+
+
+@case("multilabel_soft_margin", (2, 3), Between(0, 1, 2, 3), Between(0.5, 2, 3))
+def _(x, y, z):
+    return F.multilabel_soft_margin_loss(x, y, z, reduction="none")
+
+
+@case("margin_ranking", (2, 3), (2, 3), [[1, -1, 1], [-1, -1, 1]])
+def _(x, y, z):
+    return F.margin_ranking_loss(x, y, z, 0.5, reduction="sum")
+
+
+@case("triplet_margin", (4, 3), (4, 3), (4, 3))
+def _(x, y, z):
+    return F.triplet_margin_loss(x, y, z, reduction="none")
+
+
+@case("triplet_margin_swap", (4, 3), (4, 3), (4, 3))
+def _(x, y, z):
+    return F.triplet_margin_loss(x, y, z, 2, 1, swap=True)
+
+
+@case("poisson_nll", (2, 3), Between(0, 3, 2, 3))
+def _(x, y):
+    return F.poisson_nll_loss(x, y, full=True)
+
+
+@case("poisson_nll_rates", Between(0.1, 2, 3), Between(0, 3, 3))
+def _(x, y):
+    return F.poisson_nll_loss(x, y, False, reduction="none")
+
+
+@case("gaussian_nll", (2, 3), (2, 3), Between(0.2, 2, 2, 1))
+def _(x, y, z):
+    return F.gaussian_nll_loss(x, y, z, True)
+
+
+@case("gaussian_nll_small", (3,), (3,), Given([0.01, 0.5, 0]))
+def _(x, y, z):
+    return F.gaussian_nll_loss(x, y, z, eps=0.1, reduction="none")
+
+
+@case("hinge_embedding_wide", (2, 3), [1, -1, -1])
+def _(x, y):
+    return F.hinge_embedding_loss(x, y, 0.5, reduction="none")
+
+
+@case("multi_margin_alone", (3,), [1])
+def _(x, y):
+    return multi_margin(x, 1, 1, 1)
+
+
+@case("multi_margin_alone_each", (3,), [1])
+def _(x, y):
+    return multi_margin(x, 1, 2, 0.5)
+
+
+@case("ctc", (5, 2, 3), [[1, 2], [2, 2]], [5, 4], [2, 2])
+def _(x, y, z, w):
+    return ctc_sum(F.log_softmax(x, -1), y, z, w, 0, "mean")
+
+
+@case("ctc_infinite", (3, 2, 3), [[1, 1], [2, 2]], [3, 2], [2, 2])
+def _(x, y, z, w):
+    return ctc_sum(F.log_softmax(x, -1), y, z, w, 0, "none")
+
+
+@case("ctc_alone", (4, 3), [0, 1], [4], [2])
+def _(x, y, z, w):
+    return ctc_sum(F.log_softmax(x, -1).unsqueeze(1), y.unsqueeze(0), z, w, 2, "none").reshape(())
 
 
 def main():
