@@ -22,6 +22,19 @@ typedef enum {
     AD_BATCHMEAN /* their sum divided by the size of axis 0; for kl_div only */
 } ad_reduction;
 
+/* Norms of matrices: of all elements; the sum, the largest or the smallest of the singular values; the largest or smallest
+   sum of absolute values of a column (1) or row (inf). */
+typedef enum {
+    AD_NORM_FRO,
+    AD_NORM_NUC,
+    AD_NORM_2,
+    AD_NORM_MINUS_2,
+    AD_NORM_1,
+    AD_NORM_MINUS_1,
+    AD_NORM_INF,
+    AD_NORM_MINUS_INF
+} ad_matrix_norm_kind;
+
 /* What ad_scatter_reduce makes of the elements that share an index. */
 typedef enum { AD_SCATTER_SUM, AD_SCATTER_MEAN, AD_SCATTER_PROD, AD_SCATTER_AMAX, AD_SCATTER_AMIN } ad_scatter_kind;
 

@@ -162,6 +162,13 @@ CALL(matmul, X, Y)
 CALL(dot, X, Y)
 CALL(outer, X, Y)
 CALL(einsum, c->spec, X, Y)
+CALL(einsum_n, c->spec, c->n, c->xs)
+CALL(cholesky_solve, X, Y, c->on)
+CALL(cholesky_inverse, X, c->on)
+CALL(tensorinv, X, c->n)
+CALL(tensorsolve, X, Y)
+CALL(matrix_norm, X, (ad_matrix_norm_kind)c->n, c->on)
+CALL(cond, X, (ad_matrix_norm_kind)c->n)
 CALL(affine, X, Y, Z)
 CALL(permute, X, c->s)
 CALL(diagonal, X, c->k)
@@ -471,8 +478,9 @@ static ad_var *random_operand(ad_graph *g, ad_dtype t, uint64_t *seed) {
 }
 
 static arguments random_arguments(ad_graph *g, uint64_t *seed) {
-    static const char *const specs[] = { "ij->ji", "ij,jk->ik", "i->", "...i->...", "ii", "", ",", "->", "iiiiiii->i" };
-    arguments c = { .spec = specs[PICK(seed, 0, 1, 2, 3, 4, 5, 6, 7, 8)] };
+    static const char *const specs[] = { "ij->ji", "ij,jk->ik", "i->",        "...i->...", "ii",          "",
+                                         ",",      "->",        "iiiiiii->i", "ij,jk,kl",  "a,ab,b,...", "ij,ij,ij->i" };
+    arguments c = { .spec = specs[PICK(seed, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)] };
     ad_dtype t = (ad_dtype)PICK(seed, AD_F32, AD_F64);
     bool same = PICK(seed, 0, 1);
     for (int i = 0; i < COUNT(c.xs); i++) c.xs[i] = i && same ? c.xs[0] : random_operand(g, t, seed);

@@ -222,6 +222,34 @@ CALL(multi_margin_alone_each, ad_multi_margin(X, ad_reshape(Y, AD_SCALAR), 2, 0.
 CALL(ctc, ad_ctc(ad_log_softmax(X, -1), Y, Z, x[3], (ad_ctc_opts){ 0 }))
 CALL(ctc_infinite, ad_ctc(ad_log_softmax(X, -1), Y, Z, x[3], (ad_ctc_opts){ 0, true, AD_NONE }))
 CALL(ctc_alone, ad_ctc(ad_log_softmax(X, -1), Y, Z, x[3], (ad_ctc_opts){ 2, false, AD_NONE }))
+CALL(einsum_three, ad_einsum_n("ij,jk,kl->il", 3, x))
+CALL(einsum_four, ad_einsum_n("ab,bc,dca,d->bd", 4, x))
+CALL(einsum_implied, ad_einsum_n("zb,b,az", 3, x))
+CALL(einsum_dots, ad_einsum_n("...i,ij,...j->...", 3, x))
+CALL(einsum_repeated, ad_einsum_n("ii,i,aia->", 3, x))
+CALL(einsum_shared, ad_einsum_n("ij,ij,ij->i", 3, x))
+CALL(einsum_one, ad_einsum_n("ij->ji", 1, x))
+CALL(einsum_many, ad_einsum_n("ab,bc,cd,d,ab,bc->a", 6, (ad_var *[]){ X, Y, Z, x[3], X, Y }))
+CALL(matrix_norm_fro, ad_matrix_norm(X, AD_NORM_FRO, false))
+CALL(matrix_norm_nuc, ad_matrix_norm(X, AD_NORM_NUC, true))
+CALL(matrix_norm_2, ad_matrix_norm(X, AD_NORM_2, false))
+CALL(matrix_norm_minus_2, ad_matrix_norm(X, AD_NORM_MINUS_2, true))
+CALL(matrix_norm_1, ad_matrix_norm(X, AD_NORM_1, false))
+CALL(matrix_norm_minus_1, ad_matrix_norm(X, AD_NORM_MINUS_1, true))
+CALL(matrix_norm_inf, ad_matrix_norm(X, AD_NORM_INF, false))
+CALL(matrix_norm_minus_inf, ad_matrix_norm(X, AD_NORM_MINUS_INF, false))
+CALL(cond_2, ad_cond(X, AD_NORM_2))
+CALL(cond_minus_2, ad_cond(X, AD_NORM_MINUS_2))
+CALL(cond_1, ad_cond(X, AD_NORM_1))
+CALL(cond_fro, ad_cond(X, AD_NORM_FRO))
+CALL(cond_nuc, ad_cond(X, AD_NORM_NUC))
+CALL(cholesky_solve, ad_cholesky_solve(X, ad_tril(Y, 0), false))
+CALL(cholesky_solve_upper, ad_cholesky_solve(X, ad_triu(Y, 0), true))
+CALL(cholesky_inverse, ad_cholesky_inverse(ad_tril(X, 0), false))
+CALL(cholesky_inverse_upper, ad_cholesky_inverse(ad_triu(X, 0), true))
+CALL(tensorinv, ad_tensorinv(X, 2))
+CALL(tensorinv_one, ad_tensorinv(X, 1))
+CALL(tensorsolve, ad_tensorsolve(X, Y))
 
 static const struct {
     const char *name;
@@ -263,6 +291,12 @@ static const struct {
     ROW(triplet_margin), ROW(triplet_margin_swap), ROW(poisson_nll), ROW(poisson_nll_rates), ROW(gaussian_nll),
     ROW(gaussian_nll_small), ROW(hinge_embedding_wide), ROW(multi_margin_alone), ROW(multi_margin_alone_each),
     ROW(ctc), ROW(ctc_infinite), ROW(ctc_alone),
+    ROW(einsum_three), ROW(einsum_four), ROW(einsum_implied), ROW(einsum_dots), ROW(einsum_repeated),
+    ROW(einsum_shared), ROW(einsum_one), ROW(einsum_many), ROW(matrix_norm_fro), ROW(matrix_norm_nuc),
+    ROW(matrix_norm_2), ROW(matrix_norm_minus_2), ROW(matrix_norm_1), ROW(matrix_norm_minus_1),
+    ROW(matrix_norm_inf), ROW(matrix_norm_minus_inf), ROW(cond_2), ROW(cond_minus_2), ROW(cond_1), ROW(cond_fro),
+    ROW(cond_nuc), ROW(cholesky_solve), ROW(cholesky_solve_upper), ROW(cholesky_inverse),
+    ROW(cholesky_inverse_upper), ROW(tensorinv), ROW(tensorinv_one), ROW(tensorsolve),
 };
 
 static int find_call(const char *name) {
@@ -360,6 +394,11 @@ static void compare_backward(const char *name, ad_var *y, int n, ad_var *const x
                          ad_grad_at(xs[i], k), ad_at(dxs[i], k));
 }
 
+static const char *next_case(const char *at) {
+    while (*at != '\0' && behind(at, "function") == NULL) at = next_line(at);
+    return at;
+}
+
 /* The gradient of y, zeros where y is a constant. */
 static void differentiate(const char *name, ad_var *y, int n, ad_var *const xs[], ad_var *dxs[]) {
     if (ad_requires_grad(y) && ad_gradient(y, n, xs, dxs) != AD_OK) fail_msg("%s: %s", name, ad_error(ad_graph_of(y)));
@@ -377,6 +416,10 @@ static const char *check_case(ad_graph *g, ad_dtype t, int call, const char *at)
         if (param) takers[k++] = x[n];
     }
     ad_var *y = calls[call].f(g, x);
+    if (ad_error_code(g) == AD_EABSENT) { /* without LAPACK */
+        ad_clear_error(g);
+        return next_case(at);
+    }
     if (!ad_ok(g)) fail_msg("%s: %s", name, ad_error(g));
     at = compare_all(name, "value", 1, &y, at);
     if (k == 0) return at;

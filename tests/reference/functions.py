@@ -882,6 +882,149 @@ def _(x, y, z, w):
     return ctc_sum(F.log_softmax(x, -1).unsqueeze(1), y.unsqueeze(0), z, w, 2, "none").reshape(())
 
 
+# ---- linear algebra ------------------------------------------------------------------------------------
+
+
+@case("einsum_three", (2, 3), (3, 4), (4, 2))
+def _(x, y, z):
+    return torch.einsum("ij,jk,kl->il", x, y, z)
+
+
+@case("einsum_four", (2, 3), (3, 2), (2, 2, 2), (2,))
+def _(x, y, z, w):
+    return torch.einsum("ab,bc,dca,d->bd", x, y, z, w)
+
+
+@case("einsum_implied", (2, 3), (3,), (2, 1))
+def _(x, y, z):
+    return torch.einsum("zb,b,az", x, y, z)
+
+
+@case("einsum_dots", (2, 1, 3), (3, 2), (4, 2))
+def _(x, y, z):
+    return torch.einsum("...i,ij,...j->...", x, y, z)
+
+
+@case("einsum_repeated", (3, 3), (3,), (2, 3, 2))
+def _(x, y, z):
+    return torch.einsum("ii,i,aia->", x, y, z)
+
+
+@case("einsum_shared", (2, 3), (2, 3), (2, 3))
+def _(x, y, z):
+    return torch.einsum("ij,ij,ij->i", x, y, z)
+
+
+@case("einsum_one", (2, 3))
+def _(x):
+    return torch.einsum("ij->ji", x)
+
+
+@case("einsum_many", (2, 2), (2, 3), (3, 2), (2,))
+def _(x, y, z, w):
+    return torch.einsum("ab,bc,cd,d,ab,bc->a", x, y, z, w, x, y)
+
+
+@case("matrix_norm_fro", (2, 3, 2))
+def _(x):
+    return torch.linalg.matrix_norm(x)
+
+
+@case("matrix_norm_nuc", (2, 3, 2))
+def _(x):
+    return torch.linalg.matrix_norm(x, "nuc", keepdim=True)
+
+
+@case("matrix_norm_2", (2, 3, 2))
+def _(x):
+    return torch.linalg.matrix_norm(x, 2)
+
+
+@case("matrix_norm_minus_2", (2, 3))
+def _(x):
+    return torch.linalg.matrix_norm(x, -2, keepdim=True)
+
+
+@case("matrix_norm_1", (2, 3, 2))
+def _(x):
+    return torch.linalg.matrix_norm(x, 1)
+
+
+@case("matrix_norm_minus_1", (2, 3))
+def _(x):
+    return torch.linalg.matrix_norm(x, -1, keepdim=True)
+
+
+@case("matrix_norm_inf", (2, 3, 2))
+def _(x):
+    return torch.linalg.matrix_norm(x, math.inf)
+
+
+@case("matrix_norm_minus_inf", (2, 3))
+def _(x):
+    return torch.linalg.matrix_norm(x, -math.inf)
+
+
+@case("cond_2", (2, 3, 3))
+def _(x):
+    return torch.linalg.cond(x)
+
+
+@case("cond_minus_2", (3, 3))
+def _(x):
+    return torch.linalg.cond(x, -2)
+
+
+@case("cond_1", (3, 3))
+def _(x):
+    return torch.linalg.matrix_norm(x, 1) * torch.linalg.matrix_norm(torch.linalg.inv(x), 1)
+
+
+@case("cond_fro", (2, 3, 3))
+def _(x):
+    return torch.linalg.matrix_norm(x, "fro") * torch.linalg.matrix_norm(torch.linalg.inv(x), "fro")
+
+
+@case("cond_nuc", (3, 3))
+def _(x):
+    return torch.linalg.matrix_norm(x, "nuc") * torch.linalg.matrix_norm(torch.linalg.inv(x), "nuc")
+
+
+@case("cholesky_solve", (3, 2), Between(1, 2, 3, 3))
+def _(x, y):
+    return torch.cholesky_solve(x, y.tril())
+
+
+@case("cholesky_solve_upper", (3, 2), Between(1, 2, 3, 3))
+def _(x, y):
+    return torch.cholesky_solve(x, y.triu(), upper=True)
+
+
+@case("cholesky_inverse", Between(1, 2, 3, 3))
+def _(x):
+    return torch.linalg.inv(x.tril() @ x.tril().T)
+
+
+@case("cholesky_inverse_upper", Between(1, 2, 2, 2))
+def _(x):
+    return torch.linalg.inv(x.triu().T @ x.triu())
+
+
+@case("tensorinv", (2, 3, 6))
+def _(x):
+    return torch.linalg.tensorinv(x)
+
+
+@case("tensorinv_one", (4, 2, 2))
+def _(x):
+    return torch.linalg.tensorinv(x, 1)
+
+
+@case("tensorsolve", (2, 3, 6), (2, 3))
+def _(x, y):
+    return torch.linalg.tensorsolve(x, y)
+
+
 def main():
     texts = [text for given in CASES for text in lines(*given)]
     head = f"# by tests/reference/functions.py (PyTorch {torch.__version__}); `make reference-values` updates it"
