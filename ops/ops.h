@@ -194,6 +194,9 @@ AD_API int ad_cummin(ad_var *x, int axis, ad_var *parts[2]);
    parts are nil. */
 AD_API int ad_unique(ad_var *x, ad_var *parts[2]);
 
+/* The same of neighbours that are equal, in x's order. */
+AD_API int ad_unique_consecutive(ad_var *x, ad_var *parts[2]);
+
 /* Decompositions of matrices [..,n,m], where k is the smaller side. Each computes one packed op, whose parts become Vars.
    They return 0, or a negative code, and then parts are nil. docs/ops.md has conventions and gradients at the packed
    ops.

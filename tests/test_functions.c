@@ -54,6 +54,12 @@ static ad_var *running(ad_var *x, int f(ad_var *, int, ad_var *[2])) {
     return parts[0];
 }
 
+static ad_var *both_runs(ad_var *x) {
+    ad_var *parts[2];
+    assert_int_equal(ad_unique_consecutive(x, parts), AD_OK);
+    return ad_stack(2, parts, 0);
+}
+
 CALL(index_fill, ad_index_fill(X, 0, Y, 2.5))
 CALL(index_fill_last, ad_index_fill(X, -1, Y, -1))
 CALL(put, ad_put_flat(X, Y, Z, false))
@@ -250,6 +256,42 @@ CALL(cholesky_inverse_upper, ad_cholesky_inverse(ad_triu(X, 0), true))
 CALL(tensorinv, ad_tensorinv(X, 2))
 CALL(tensorinv_one, ad_tensorinv(X, 1))
 CALL(tensorsolve, ad_tensorsolve(X, Y))
+CALL(masked_sum, ad_masked_sum(X, Y, 1, (int[]){ 1 }, true))
+CALL(masked_sum_all, ad_masked_sum(X, Y, 0, NULL, false))
+CALL(masked_prod, ad_masked_prod(X, Y, 1, (int[]){ 0 }, false))
+CALL(masked_amax, ad_masked_amax(X, Y, 1, (int[]){ 1 }, false))
+CALL(masked_amin, ad_masked_amin(X, Y, 1, (int[]){ 1 }, false))
+CALL(masked_mean, ad_masked_mean(X, Y, 1, (int[]){ 1 }, false))
+CALL(masked_logsumexp, ad_masked_logsumexp(X, Y, 1, (int[]){ 1 }, false))
+CALL(masked_norm, ad_masked_norm(X, Y, 3, 1, (int[]){ 1 }, false))
+CALL(masked_norm_least, ad_masked_norm(X, Y, -INFINITY, 1, (int[]){ 1 }, false))
+CALL(masked_var, ad_masked_var(X, Y, 1, (int[]){ 1 }, 1, false))
+CALL(masked_std, ad_masked_std(X, Y, 1, (int[]){ 1 }, 0, true))
+CALL(masked_argmax, ad_masked_argmax(X, Y, 1, false))
+CALL(masked_argmin, ad_masked_argmin(X, Y, 1, false))
+CALL(masked_median, ad_masked_median(X, Y, 1, false))
+CALL(masked_softmax, ad_masked_softmax(X, Y, 1))
+CALL(masked_log_softmax, ad_mul(Y, ad_nan_to_num(ad_masked_log_softmax(X, Y, 1), 0, 0, 0)))
+CALL(masked_softmin, ad_masked_softmin(X, Y, 1))
+CALL(masked_cumsum, ad_masked_cumsum(X, Y, 1))
+CALL(masked_cumprod, ad_masked_cumprod(X, Y, 1))
+CALL(masked_normalize, ad_masked_normalize(X, Y, 1, 2, 1e-12))
+CALL(softmin, ad_softmin(X, 0))
+CALL(nanmedian, ad_nanmedian(X))
+CALL(nanmedian_axis, ad_nanmedian_axis(X, 1, true))
+CALL(nanmedian_none, ad_nanmedian_axis(X, 1, false))
+CALL(nanquantile, ad_nanquantile(X, 0.3))
+CALL(nanquantile_axis, ad_nanquantile_axis(X, 0, 0.25, false))
+CALL(nanquantile_none, ad_nanquantile_axis(X, 1, 0.75, false))
+CALL(unique_consecutive, both_runs(X))
+CALL(isin, ad_isin(X, Y))
+CALL(allclose, ad_stack(2, (ad_var *[]){ ad_allclose(X, Y, 1e-5, 1e-8, false), ad_allclose(X, Y, 0, 0, false) }, 0))
+CALL(dropout_channels, ad_dropout_channels(X, 0.5, false))
+CALL(embedding_bag, ad_embedding_bag(X, Y, AD_SCATTER_MEAN))
+CALL(embedding_bag_value, ad_embedding_bag(X, Y, AD_SCATTER_SUM))
+CALL(embedding_bag_max, ad_embedding_bag(X, Y, AD_SCATTER_AMAX))
+CALL(multilabel_margin_value, ad_multilabel_margin(X, Y, AD_NONE))
+CALL(multilabel_margin, ad_multilabel_margin(X, Y, AD_MEAN))
 
 static const struct {
     const char *name;
@@ -297,6 +339,14 @@ static const struct {
     ROW(matrix_norm_inf), ROW(matrix_norm_minus_inf), ROW(cond_2), ROW(cond_minus_2), ROW(cond_1), ROW(cond_fro),
     ROW(cond_nuc), ROW(cholesky_solve), ROW(cholesky_solve_upper), ROW(cholesky_inverse),
     ROW(cholesky_inverse_upper), ROW(tensorinv), ROW(tensorinv_one), ROW(tensorsolve),
+    ROW(masked_sum), ROW(masked_sum_all), ROW(masked_prod), ROW(masked_amax), ROW(masked_amin), ROW(masked_mean),
+    ROW(masked_logsumexp), ROW(masked_norm), ROW(masked_norm_least), ROW(masked_var), ROW(masked_std),
+    ROW(masked_argmax), ROW(masked_argmin), ROW(masked_median), ROW(masked_softmax), ROW(masked_log_softmax),
+    ROW(masked_softmin), ROW(masked_cumsum), ROW(masked_cumprod), ROW(masked_normalize), ROW(softmin),
+    ROW(nanmedian), ROW(nanmedian_axis), ROW(nanmedian_none), ROW(nanquantile), ROW(nanquantile_axis),
+    ROW(nanquantile_none), ROW(unique_consecutive), ROW(isin), ROW(allclose), ROW(dropout_channels),
+    ROW(embedding_bag), ROW(embedding_bag_value), ROW(embedding_bag_max), ROW(multilabel_margin_value),
+    ROW(multilabel_margin),
 };
 
 static int find_call(const char *name) {

@@ -124,3 +124,29 @@ ad_var *ad_laguerre_polynomial_l(ad_var *x, int64_t n) {
 ad_var *ad_legendre_polynomial_p(ad_var *x, int64_t n) {
     return polynomial("legendre_polynomial_p", x, n, 1, 0, legendre);
 }
+
+/* ---- rows --------------------------------------------------------------------------------------------------------------- */
+
+ad_var *ad_softmin(ad_var *x, int axis) { return ad_softmax(ad_neg(x), axis); }
+
+/* Whole channels [n,c,..] are dropped. */
+ad_var *ad_dropout_channels(ad_var *x, double p, bool training) {
+    if (ad__absent(x)) return ad__nil_result(x, "dropout_channels");
+    const ad_call c = AD__CALL_AS("dropout_channels", x);
+    if (c.shape.ndim < 2) return ad__refused_call(&c, AD_ESHAPE, "takes arrays [n,c,..]");
+    ad_shape s = c.shape;
+    for (int i = 2; i < s.ndim; i++) s.dim[i] = 1;
+    return ad_mul(x, ad_dropout(ad_ones(c.graph, c.dtype, s), p, training));
+}
+
+/* weight [n,d], indices [m,k] -> [m,d]: the sum, mean or maximum of each row's k embeddings */
+ad_var *ad_embedding_bag(ad_var *weight, ad_var *indices, ad_scatter_kind how) {
+    ad_var *rows = ad_embedding(weight, indices);
+    if (ad__absent(rows)) return rows;
+    const ad_call c = AD__CALL_AS("embedding_bag", indices);
+    if (c.shape.ndim != 2) return ad__refused_call(&c, AD_ESHAPE, "takes indices [m,k]");
+    if (how == AD_SCATTER_SUM) return ad_sum_axis(rows, 1, false);
+    if (how == AD_SCATTER_MEAN) return ad_mean_axis(rows, 1, false);
+    if (how == AD_SCATTER_AMAX) return ad_max_axis(rows, 1, false);
+    return ad__refused_call(&c, AD_EVALUE, "takes AD_SCATTER_SUM, AD_SCATTER_MEAN or AD_SCATTER_AMAX");
+}

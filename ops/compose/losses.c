@@ -103,3 +103,20 @@ ad_var *ad_gaussian_nll(ad_var *x, ad_var *target, ad_var *var, ad_gaussian_opts
     loss = ad_muls(loss, 0.5);
     return reduced("gaussian_nll", o.full ? ad_adds(loss, half_log_two_pi) : loss, o.reduction);
 }
+
+/* ---- several classes, as numbers ------------------------------------------------------------------------------------ */
+
+/* x [n,c] or [c]; target of its shape: class numbers, which end at the first -1. */
+ad_var *ad_multilabel_margin(ad_var *x, ad_var *target, ad_reduction reduction) {
+    if (!of_one_shape("multilabel_margin", 2, (ad_var *[]){ x, target })) return ad_nil(ad_graph_of(x ? x : target));
+    const ad_call c = AD__CALL_AS("multilabel_margin", x);
+    if (c.shape.ndim < 1 || c.shape.ndim > 2) return ad__refused_call(&c, AD_ESHAPE, "takes scores [n,c] or [c]");
+    ad_var *t = ad_detach(target), *zero = ad__constant(x, 0);
+    ad_var *given = ad_eq(ad_cumsum(ad_lt(t, zero), -1), zero), *class = ad_where(given, t, zero);
+    ad_var *is_target = ad_gt(ad_scatter_add(ad_zeros_like(x), -1, class, given), zero);
+    ad_var *scores = ad_unsqueeze(ad_gather(x, -1, class), -1); /* [..,targets,1] against [..,1,others] */
+    ad_var *excess = ad_relu(ad_adds(ad_sub(ad_unsqueeze(x, -2), scores), 1));
+    ad_var *counts = ad_mul(ad_unsqueeze(given, -1), ad_unsqueeze(ad_logical_not(is_target), -2));
+    ad_var *sum = ad_sum_axes(ad_where(counts, excess, zero), 2, (int[]){ -2, -1 }, false);
+    return reduced("multilabel_margin", ad_muls(sum, 1 / (double)c.shape.dim[c.shape.ndim - 1]), reduction);
+}

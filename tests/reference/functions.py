@@ -13,6 +13,7 @@ import sys
 import warnings
 
 import torch
+import torch.masked
 import torch.nn.functional as F
 
 sys.dont_write_bytecode = True
@@ -1023,6 +1024,189 @@ def _(x):
 @case("tensorsolve", (2, 3, 6), (2, 3))
 def _(x, y):
     return torch.linalg.tensorsolve(x, y)
+
+
+# ---- masks, order --------------------------------------------------------------------------------------
+
+
+@case("masked_sum", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.sum(x, 1, keepdim=True, mask=y != 0)
+
+
+@case("masked_sum_all", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.sum(x, None, mask=y != 0)
+
+
+@case("masked_prod", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.where(y != 0, x, 1.0).prod(0)
+
+
+@case("masked_amax", (2, 3), [[1, 0, 1], [0, 0, 0]])
+def _(x, y):
+    return torch.masked.amax(x, 1, mask=y != 0)
+
+
+@case("masked_amin", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.amin(x, 1, mask=y != 0)
+
+
+@case("masked_mean", (2, 3), [1, 0, 1])
+def _(x, y):
+    return torch.masked.mean(x, 1, mask=(y != 0).expand(2, 3))
+
+
+@case("masked_logsumexp", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.logsumexp(x, 1, mask=y != 0)
+
+
+@case("masked_norm", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.norm(x, 3, 1, mask=y != 0)
+
+
+@case("masked_norm_least", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.norm(x, -math.inf, 1, mask=y != 0)
+
+
+@case("masked_var", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.var(x, 1, True, mask=y != 0)
+
+
+@case("masked_std", (2, 4), [[1, 0, 1, 1], [1, 1, 0, 1]])
+def _(x, y):
+    return torch.masked.std(x, 1, False, keepdim=True, mask=y != 0)
+
+
+@case("masked_argmax", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.argmax(x, 1, mask=y != 0)
+
+
+@case("masked_argmin", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.argmin(x, 1, mask=y != 0)
+
+
+@case("masked_median", (2, 4), [[1, 0, 1, 1], [1, 1, 0, 0]])
+def _(x, y):
+    return torch.masked.median(x, 1, mask=y != 0)
+
+
+@case("masked_softmax", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.softmax(x, 1, mask=y != 0)
+
+
+@case("masked_log_softmax", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.where(y != 0, torch.masked.log_softmax(x, 1, mask=y != 0), 0.0)
+
+
+@case("masked_softmin", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.softmin(x, 1, mask=y != 0)
+
+
+@case("masked_cumsum", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.cumsum(x, 1, mask=y != 0)
+
+
+@case("masked_cumprod", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return torch.masked.cumprod(x, 1, mask=y != 0)
+
+
+@case("masked_normalize", (2, 3), [[1, 0, 1], [1, 1, 0]])
+def _(x, y):
+    return F.normalize(torch.where(y != 0, x, 0.0), 2, 1)
+
+
+@case("softmin", (2, 3))
+def _(x):
+    return F.softmin(x, 0)
+
+
+@case("nanmedian", Given([[3, math.nan, 1], [2, 5, math.nan]]))
+def _(x):
+    return torch.nanmedian(x)
+
+
+@case("nanmedian_axis", Given([[3, math.nan, 1, 7], [2, 5, 4, 0]]))
+def _(x):
+    return torch.nanmedian(x, 1, keepdim=True)[0]
+
+
+@case("nanmedian_none", [[math.nan, math.nan], [1, math.nan]])
+def _(x):
+    return torch.nanmedian(x, 1)[0]
+
+
+@case("nanquantile", Given([[3, math.nan, 1], [2, 5, math.nan]]))
+def _(x):
+    return torch.nanquantile(x, 0.3)
+
+
+@case("nanquantile_axis", Given([[3, math.nan, 1, 7], [2, 5, 4, 0]]))
+def _(x):
+    return torch.nanquantile(x, 0.25, 0)
+
+
+@case("nanquantile_none", [[math.nan, math.nan], [1, math.nan]])
+def _(x):
+    return torch.nanquantile(x, 0.75, 1)
+
+
+@case("unique_consecutive", [2, 2, 1, 1, 1, 2, 0])
+def _(x):
+    return torch.stack(torch.unique_consecutive(x, return_counts=True))
+
+
+@case("isin", [[0, 1, 2], [3, 4, -1]], [3, 1, 9])
+def _(x, y):
+    return torch.isin(x, y)
+
+
+@case("allclose", [1, 2], [1, 2.00001])
+def _(x, y):
+    return torch.tensor([torch.allclose(x, y), torch.allclose(x, y, 0, 0)])
+
+
+@case("dropout_channels", (2, 3))
+def _(x):
+    return F.dropout2d(x, 0.5, False)
+
+
+@case("embedding_bag", (4, 2), [[1, 3], [3, 0], [2, 2]])
+def _(x, y):
+    return F.embedding(y.long(), x).mean(1)
+
+
+@case("embedding_bag_value", [[1, 2], [3, 0], [2, 2]], [[1, 2], [0, 0]])
+def _(x, y):
+    return F.embedding_bag(y.long(), x, mode="sum")
+
+
+@case("embedding_bag_max", [[1, 2], [3, 0], [2, 2]], [[1, 2], [0, 0]])
+def _(x, y):
+    return F.embedding_bag(y.long(), x, mode="max")
+
+
+@case("multilabel_margin_value", [[1, 0.5, -1, 2], [0, 1, 2, -0.5]], [[3, 0, -1, 1], [1, -1, 2, 0]])
+def _(x, y):
+    return F.multilabel_margin_loss(x, y.long(), reduction="none")
+
+
+@case("multilabel_margin", (4,), [3, 0, -1, 1])
+def _(x, y):
+    return sum((1 - x[i] + x[j]).clamp(min=0) for i in (3, 0) for j in (1, 2)) / 4
 
 
 def main():
