@@ -101,6 +101,11 @@ int ad__check_no_gradient(const ad_call *c, int i, const char *name) {
                         "the %s require a gradient, which this op does not compute; pass ad_detach of them", name);
 }
 
+ad_call ad__call_as(const ad_optype *type, ad_var *const *x) {
+    return (ad_call){ .graph = ad__owner(*x), .type = type, .n = 1, .in = x, .dtype = (*x)->layout->dtype,
+                      .shape = (*x)->layout->shape };
+}
+
 ad_var *ad__nil_result(const ad_var *x, const char *caller) {
     ad_refuse_nil(x, caller);
     return ad_nil(x ? ad__owner(x) : NULL);

@@ -66,9 +66,8 @@ static inline double ad__exact_below(const ad_var *x, int64_t n) {
 
 /* For functions that call several ops: an initialiser of an ad_call, with which they report errors like an op of that
    name. x_ is a variable that is not nil. */
-#define AD__CALL_AS(name_, x_)                                                                                         \
-    { .graph = ad__owner(x_), .type = &(const ad_optype){ .name = name_ }, .n = 1, .in = &(x_),                        \
-      .dtype = (x_)->layout->dtype, .shape = (x_)->layout->shape }
+#define AD__CALL_AS(name_, x_) ad__call_as(&(const ad_optype){ .name = name_ }, &(x_))
+ad_call ad__call_as(const ad_optype *type, ad_var *const *x);
 /* The result of such a function if x is NULL or nil: nil. Sets the error if the graph has none yet. */
 ad_var *ad__nil_result(const ad_var *x, const char *caller);
 /* The same for n Vars: NULL if all of them are there. */
