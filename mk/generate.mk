@@ -11,3 +11,4 @@ reference-values: $(dumper) ## compute the reference values of all ops by PyTorc
 	    $(if $(OPS),--ops $(OPS)))
 	@$(if $(OPS)$(FAMILY),,$(PYTHON) tests/reference/graphs.py tests/reference/graphs.txt)
 	@$(if $(OPS)$(FAMILY),,$(PYTHON) tests/reference/functions.py tests/reference/functions.txt)
+	@$(if $(OPS)$(FAMILY),,$(PYTHON) tests/reference/names.py docs/names.md)
