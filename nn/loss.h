@@ -34,7 +34,8 @@ AD_API ad_var *nn_bce_logits(ad_var *logits, ad_var *target);
 AD_API ad_var *nn_bce_logits_with(ad_var *logits, ad_var *target, ad_var *pos_weight, ad_reduction r);
 /* The same with a weight for each element, which broadcasts to y. */
 AD_API ad_var *nn_bce_weighted(ad_var *y, ad_var *target, ad_var *weight, ad_reduction r);
-AD_API ad_var *nn_bce_logits_weighted(ad_var *logits, ad_var *target, ad_var *weight, ad_var *pos_weight, ad_reduction r);
+AD_API ad_var *nn_bce_logits_weighted(ad_var *logits, ad_var *target, ad_var *weight, ad_var *pos_weight,
+                                      ad_reduction r);
 /* Many classes that do not exclude each other: logits and targets [.., c], weights [c] or NULL. */
 AD_API ad_var *nn_multilabel_soft_margin(ad_var *logits, ad_var *target);
 AD_API ad_var *nn_multilabel_soft_margin_with(ad_var *logits, ad_var *target, ad_var *weight, ad_reduction r);
@@ -64,8 +65,8 @@ AD_API ad_var *nn_poisson_nll_with(ad_var *y, ad_var *target, ad_poisson_opts o)
 AD_API ad_var *nn_gaussian_nll(ad_var *y, ad_var *target, ad_var *var);
 AD_API ad_var *nn_gaussian_nll_with(ad_var *y, ad_var *target, ad_var *var, ad_gaussian_opts o);
 
-/* Sequences of labels whose places in time are unknown: logs of probabilities [times, n, classes], labels [n, most], and
-   the numbers of times and labels of each sequence, [n] both. */
+/* Sequences of labels whose places in time are unknown: logs of probabilities [times, n, classes], labels [n, most],
+   and the numbers of times and labels of each sequence, [n] both. */
 AD_API ad_var *nn_ctc(ad_var *log_probs, ad_var *labels, ad_var *times, ad_var *lengths); /* blank 0 */
 AD_API ad_var *nn_ctc_with(ad_var *log_probs, ad_var *labels, ad_var *times, ad_var *lengths, ad_ctc_opts o);
 

@@ -22,8 +22,8 @@ typedef enum {
     AD_BATCHMEAN /* their sum divided by the size of axis 0; for kl_div only */
 } ad_reduction;
 
-/* Norms of matrices: of all elements; the sum, the largest or the smallest of the singular values; the largest or smallest
-   sum of absolute values of a column (1) or row (inf). */
+/* Norms of matrices: of all elements; the sum, the largest or the smallest of the singular values; the largest or
+   smallest sum of absolute values of a column (1) or row (inf). */
 typedef enum {
     AD_NORM_FRO,
     AD_NORM_NUC,
@@ -165,15 +165,15 @@ AD_API int ad_unbind(ad_var *x, int axis, int n, ad_var *parts[]);
 /* n parts, of which the first are larger by one if n does not divide the axis, as torch.tensor_split. */
 AD_API int ad_tensor_split(ad_var *x, int axis, int n, ad_var *parts[]);
 
-/* n vectors as coordinates of a grid with an axis for each: parts[i] is vector i, repeated along the others. With xy the
-   first two axes are exchanged, as in NumPy's default. Returns 0, or a negative code, and then parts are nil. */
+/* n vectors as coordinates of a grid with an axis for each: parts[i] is vector i, repeated along the others. With xy
+   the first two axes are exchanged, as in NumPy's default. Returns 0, or a negative code, and then parts are nil. */
 AD_API int ad_meshgrid(int n, ad_var *const xs[], bool xy, ad_var *parts[]);
 /* The coordinates [2,count] of the triangle of an [n,m] matrix on and below, or above, diagonal k, row by row. */
 AD_API ad_var *ad_tril_indices(ad_graph *g, ad_dtype t, int64_t n, int64_t m, int64_t k);
 AD_API ad_var *ad_triu_indices(ad_graph *g, ad_dtype t, int64_t n, int64_t m, int64_t k);
 
-/* Two reductions over n axes (0: all): minimum and maximum; variance, or standard deviation, and mean. They return 0, or a
-   negative code, and then parts are nil. */
+/* Two reductions over n axes (0: all): minimum and maximum; variance, or standard deviation, and mean. They return 0,
+   or a negative code, and then parts are nil. */
 AD_API int ad_aminmax(ad_var *x, int n, const int *axes, bool keepdims, ad_var *parts[2]);
 AD_API int ad_var_mean(ad_var *x, int n, const int *axes, int correction, bool keepdims, ad_var *parts[2]);
 AD_API int ad_std_mean(ad_var *x, int n, const int *axes, int correction, bool keepdims, ad_var *parts[2]);
@@ -183,8 +183,8 @@ AD_API int ad_std_mean(ad_var *x, int n, const int *axes, int correction, bool k
    taken; NaN is larger than infinity. Returns 0, or a negative code, and then parts are nil. */
 AD_API int ad_topk(ad_var *x, int axis, int64_t k, bool smallest, ad_var *parts[2]);
 
-/* The running maximum, or minimum, along an axis. parts[0] becomes the elements, parts[1] their indices along the axis, the
-   last of equal ones; a NaN stays. Return 0, or a negative code, and then parts are nil. */
+/* The running maximum, or minimum, along an axis. parts[0] becomes the elements, parts[1] their indices along the axis,
+   the last of equal ones; a NaN stays. Return 0, or a negative code, and then parts are nil. */
 AD_API int ad_cummax(ad_var *x, int axis, ad_var *parts[2]);
 AD_API int ad_cummin(ad_var *x, int axis, ad_var *parts[2]);
 

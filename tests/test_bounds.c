@@ -506,8 +506,9 @@ static ad_var *random_operand(ad_graph *g, ad_dtype t, uint64_t *seed) {
 }
 
 static arguments random_arguments(ad_graph *g, uint64_t *seed) {
-    static const char *const specs[] = { "ij->ji", "ij,jk->ik", "i->",        "...i->...", "ii",          "",
-                                         ",",      "->",        "iiiiiii->i", "ij,jk,kl",  "a,ab,b,...", "ij,ij,ij->i" };
+    static const char *const specs[] = { "ij->ji", "ij,jk->ik", "i->",        "...i->...", "ii", "",
+                                         ",",      "->",        "iiiiiii->i", "ij,jk,kl",  "a,ab,b,...",
+                                         "ij,ij,ij->i" };
     arguments c = { .spec = specs[PICK(seed, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)] };
     ad_dtype t = (ad_dtype)PICK(seed, AD_F32, AD_F64);
     bool same = PICK(seed, 0, 1);

@@ -1,5 +1,5 @@
-/* test_functions.c: the functions that are made of ops, compared with PyTorch: values, first and second derivatives. The
-   operands and PyTorch's numbers are in tests/reference/functions.txt, which functions.py beside it writes. */
+/* test_functions.c: the functions that are made of ops, compared with PyTorch: values, first and second derivatives.
+   The operands and PyTorch's numbers are in tests/reference/functions.txt, which functions.py beside it writes. */
 #include "tests/common.h"
 #include "tests/reference/sample.h"
 
@@ -292,61 +292,261 @@ CALL(embedding_bag_value, ad_embedding_bag(X, Y, AD_SCATTER_SUM))
 CALL(embedding_bag_max, ad_embedding_bag(X, Y, AD_SCATTER_AMAX))
 CALL(multilabel_margin_value, ad_multilabel_margin(X, Y, AD_NONE))
 CALL(multilabel_margin, ad_multilabel_margin(X, Y, AD_MEAN))
+CALL(linspace, ad_linspace(g, ad_dtype_of(X), -1, 2, 7))
+CALL(linspace_one, ad_linspace(g, ad_dtype_of(X), 3, 5, 1))
+CALL(logspace, ad_logspace(g, ad_dtype_of(X), -1, 2, 4, 10))
+CALL(logspace_base_2, ad_logspace(g, ad_dtype_of(X), 0, 5, 6, 2))
+CALL(eye_with, ad_eye_with(g, ad_dtype_of(X), 2, 4))
+CALL(eye_with_tall, ad_eye_with(g, ad_dtype_of(X), 3, 2))
+CALL(tril_indices, ad_tril_indices(g, ad_dtype_of(X), 3, 4, 1))
+CALL(triu_indices, ad_triu_indices(g, ad_dtype_of(X), 3, 4, -1))
 
 static const struct {
     const char *name;
     call_fn *f;
 } calls[] = {
-#define ROW(name) { #name, call_##name }
-    ROW(index_fill), ROW(index_fill_last), ROW(put), ROW(put_accumulate),
-    ROW(scatter_sum), ROW(scatter_sum_alone), ROW(scatter_mean), ROW(index_mean), ROW(scatter_mean_alone),
-    ROW(index_mean_alone), ROW(scatter_prod), ROW(index_prod), ROW(scatter_prod_alone), ROW(index_prod_alone),
-    ROW(scatter_amax), ROW(index_amax), ROW(scatter_amax_alone), ROW(index_amax_alone), ROW(scatter_amin),
-    ROW(index_amin), ROW(scatter_amin_alone), ROW(index_amin_alone), ROW(scatter_part), ROW(embedding_with),
-    ROW(masked_fill_wide), ROW(nonzero), ROW(masked_select), ROW(masked_select_wide), ROW(masked_scatter),
-    ROW(index_two), ROW(index_apart), ROW(index_inner), ROW(index_one), ROW(index_put), ROW(index_put_accumulate),
+#define ROW(name)                                                                                                      \
+    { #name, call_##name }
+    ROW(index_fill),
+    ROW(index_fill_last),
+    ROW(put),
+    ROW(put_accumulate),
+    ROW(scatter_sum),
+    ROW(scatter_sum_alone),
+    ROW(scatter_mean),
+    ROW(index_mean),
+    ROW(scatter_mean_alone),
+    ROW(index_mean_alone),
+    ROW(scatter_prod),
+    ROW(index_prod),
+    ROW(scatter_prod_alone),
+    ROW(index_prod_alone),
+    ROW(scatter_amax),
+    ROW(index_amax),
+    ROW(scatter_amax_alone),
+    ROW(index_amax_alone),
+    ROW(scatter_amin),
+    ROW(index_amin),
+    ROW(scatter_amin_alone),
+    ROW(index_amin_alone),
+    ROW(scatter_part),
+    ROW(embedding_with),
+    ROW(masked_fill_wide),
+    ROW(nonzero),
+    ROW(masked_select),
+    ROW(masked_select_wide),
+    ROW(masked_scatter),
+    ROW(index_two),
+    ROW(index_apart),
+    ROW(index_inner),
+    ROW(index_one),
+    ROW(index_put),
+    ROW(index_put_accumulate),
     ROW(index_put_apart),
-    ROW(atleast_1d), ROW(atleast_2d), ROW(atleast_3d), ROW(atleast_3d_matrix), ROW(hstack), ROW(hstack_vectors),
-    ROW(vstack), ROW(dstack), ROW(column_stack), ROW(block_diag), ROW(cartesian_prod), ROW(meshgrid),
-    ROW(meshgrid_xy), ROW(movedim), ROW(movedim_back), ROW(swapaxes), ROW(rot90), ROW(rot90_back), ROW(rot90_half),
-    ROW(unflatten), ROW(unfold), ROW(unfold_last), ROW(as_strided), ROW(select_scatter), ROW(diagonal_scatter),
-    ROW(diagonal_scatter_upper), ROW(diagflat), ROW(unbind), ROW(tensor_split), ROW(inner), ROW(inner_scalar),
-    ROW(vecdot), ROW(tensordot), ROW(tensordot_none), ROW(tensordot_axes), ROW(kron), ROW(kron_mixed), ROW(cross),
-    ROW(cross_wide), ROW(multi_dot), ROW(multi_dot_vectors), ROW(addmm), ROW(addmv), ROW(baddbmm), ROW(addbmm),
-    ROW(addr), ROW(vander), ROW(vander_one), ROW(cov), ROW(cov_vector), ROW(corrcoef), ROW(dist),
-    ROW(pairwise_distance), ROW(cdist), ROW(cdist_value), ROW(pdist), ROW(pdist_value), ROW(normalize),
-    ROW(normalize_small), ROW(renorm), ROW(diff), ROW(diff_all), ROW(trapezoid), ROW(trapezoid_places),
-    ROW(trapezoid_all), ROW(cumulative_trapezoid), ROW(histc), ROW(histc_all), ROW(histc_one), ROW(bincount),
-    ROW(bincount_weights), ROW(aminmax), ROW(var_mean), ROW(std_mean), ROW(cummax), ROW(cummin), ROW(addcdiv),
-    ROW(rsub), ROW(ldexp), ROW(signbit), ROW(isposinf), ROW(isneginf), ROW(full_like), ROW(zeros_like),
-    ROW(ones_like), ROW(xlog1py), ROW(xlog1py_zeros), ROW(entr), ROW(entr_edges), ROW(ndtr), ROW(ndtr_tail),
-    ROW(mvlgamma), ROW(chebyshev_polynomial_t), ROW(chebyshev_polynomial_t_0), ROW(chebyshev_polynomial_u),
-    ROW(chebyshev_polynomial_u_0), ROW(chebyshev_polynomial_v), ROW(chebyshev_polynomial_v_0),
-    ROW(chebyshev_polynomial_w), ROW(chebyshev_polynomial_w_0), ROW(shifted_chebyshev_polynomial_t),
-    ROW(shifted_chebyshev_polynomial_t_0), ROW(shifted_chebyshev_polynomial_u),
-    ROW(shifted_chebyshev_polynomial_u_0), ROW(shifted_chebyshev_polynomial_v),
-    ROW(shifted_chebyshev_polynomial_v_0), ROW(shifted_chebyshev_polynomial_w),
-    ROW(shifted_chebyshev_polynomial_w_0), ROW(hermite_polynomial_h), ROW(hermite_polynomial_h_0),
-    ROW(hermite_polynomial_he), ROW(hermite_polynomial_he_0), ROW(laguerre_polynomial_l),
-    ROW(laguerre_polynomial_l_0), ROW(legendre_polynomial_p), ROW(legendre_polynomial_p_0),
-    ROW(bce_weighted), ROW(bce_logits_weighted), ROW(multilabel_soft_margin), ROW(margin_ranking),
-    ROW(triplet_margin), ROW(triplet_margin_swap), ROW(poisson_nll), ROW(poisson_nll_rates), ROW(gaussian_nll),
-    ROW(gaussian_nll_small), ROW(hinge_embedding_wide), ROW(multi_margin_alone), ROW(multi_margin_alone_each),
-    ROW(ctc), ROW(ctc_infinite), ROW(ctc_alone),
-    ROW(einsum_three), ROW(einsum_four), ROW(einsum_implied), ROW(einsum_dots), ROW(einsum_repeated),
-    ROW(einsum_shared), ROW(einsum_one), ROW(einsum_many), ROW(matrix_norm_fro), ROW(matrix_norm_nuc),
-    ROW(matrix_norm_2), ROW(matrix_norm_minus_2), ROW(matrix_norm_1), ROW(matrix_norm_minus_1),
-    ROW(matrix_norm_inf), ROW(matrix_norm_minus_inf), ROW(cond_2), ROW(cond_minus_2), ROW(cond_1), ROW(cond_fro),
-    ROW(cond_nuc), ROW(cholesky_solve), ROW(cholesky_solve_upper), ROW(cholesky_inverse),
-    ROW(cholesky_inverse_upper), ROW(tensorinv), ROW(tensorinv_one), ROW(tensorsolve),
-    ROW(masked_sum), ROW(masked_sum_all), ROW(masked_prod), ROW(masked_amax), ROW(masked_amin), ROW(masked_mean),
-    ROW(masked_logsumexp), ROW(masked_norm), ROW(masked_norm_least), ROW(masked_var), ROW(masked_std),
-    ROW(masked_argmax), ROW(masked_argmin), ROW(masked_median), ROW(masked_softmax), ROW(masked_log_softmax),
-    ROW(masked_softmin), ROW(masked_cumsum), ROW(masked_cumprod), ROW(masked_normalize), ROW(softmin),
-    ROW(nanmedian), ROW(nanmedian_axis), ROW(nanmedian_none), ROW(nanquantile), ROW(nanquantile_axis),
-    ROW(nanquantile_none), ROW(unique_consecutive), ROW(isin), ROW(allclose), ROW(dropout_channels),
-    ROW(embedding_bag), ROW(embedding_bag_value), ROW(embedding_bag_max), ROW(multilabel_margin_value),
+    ROW(atleast_1d),
+    ROW(atleast_2d),
+    ROW(atleast_3d),
+    ROW(atleast_3d_matrix),
+    ROW(hstack),
+    ROW(hstack_vectors),
+    ROW(vstack),
+    ROW(dstack),
+    ROW(column_stack),
+    ROW(block_diag),
+    ROW(cartesian_prod),
+    ROW(meshgrid),
+    ROW(meshgrid_xy),
+    ROW(movedim),
+    ROW(movedim_back),
+    ROW(swapaxes),
+    ROW(rot90),
+    ROW(rot90_back),
+    ROW(rot90_half),
+    ROW(unflatten),
+    ROW(unfold),
+    ROW(unfold_last),
+    ROW(as_strided),
+    ROW(select_scatter),
+    ROW(diagonal_scatter),
+    ROW(diagonal_scatter_upper),
+    ROW(diagflat),
+    ROW(unbind),
+    ROW(tensor_split),
+    ROW(inner),
+    ROW(inner_scalar),
+    ROW(vecdot),
+    ROW(tensordot),
+    ROW(tensordot_none),
+    ROW(tensordot_axes),
+    ROW(kron),
+    ROW(kron_mixed),
+    ROW(cross),
+    ROW(cross_wide),
+    ROW(multi_dot),
+    ROW(multi_dot_vectors),
+    ROW(addmm),
+    ROW(addmv),
+    ROW(baddbmm),
+    ROW(addbmm),
+    ROW(addr),
+    ROW(vander),
+    ROW(vander_one),
+    ROW(cov),
+    ROW(cov_vector),
+    ROW(corrcoef),
+    ROW(dist),
+    ROW(pairwise_distance),
+    ROW(cdist),
+    ROW(cdist_value),
+    ROW(pdist),
+    ROW(pdist_value),
+    ROW(normalize),
+    ROW(normalize_small),
+    ROW(renorm),
+    ROW(diff),
+    ROW(diff_all),
+    ROW(trapezoid),
+    ROW(trapezoid_places),
+    ROW(trapezoid_all),
+    ROW(cumulative_trapezoid),
+    ROW(histc),
+    ROW(histc_all),
+    ROW(histc_one),
+    ROW(bincount),
+    ROW(bincount_weights),
+    ROW(aminmax),
+    ROW(var_mean),
+    ROW(std_mean),
+    ROW(cummax),
+    ROW(cummin),
+    ROW(addcdiv),
+    ROW(rsub),
+    ROW(ldexp),
+    ROW(signbit),
+    ROW(isposinf),
+    ROW(isneginf),
+    ROW(full_like),
+    ROW(zeros_like),
+    ROW(ones_like),
+    ROW(xlog1py),
+    ROW(xlog1py_zeros),
+    ROW(entr),
+    ROW(entr_edges),
+    ROW(ndtr),
+    ROW(ndtr_tail),
+    ROW(mvlgamma),
+    ROW(chebyshev_polynomial_t),
+    ROW(chebyshev_polynomial_t_0),
+    ROW(chebyshev_polynomial_u),
+    ROW(chebyshev_polynomial_u_0),
+    ROW(chebyshev_polynomial_v),
+    ROW(chebyshev_polynomial_v_0),
+    ROW(chebyshev_polynomial_w),
+    ROW(chebyshev_polynomial_w_0),
+    ROW(shifted_chebyshev_polynomial_t),
+    ROW(shifted_chebyshev_polynomial_t_0),
+    ROW(shifted_chebyshev_polynomial_u),
+    ROW(shifted_chebyshev_polynomial_u_0),
+    ROW(shifted_chebyshev_polynomial_v),
+    ROW(shifted_chebyshev_polynomial_v_0),
+    ROW(shifted_chebyshev_polynomial_w),
+    ROW(shifted_chebyshev_polynomial_w_0),
+    ROW(hermite_polynomial_h),
+    ROW(hermite_polynomial_h_0),
+    ROW(hermite_polynomial_he),
+    ROW(hermite_polynomial_he_0),
+    ROW(laguerre_polynomial_l),
+    ROW(laguerre_polynomial_l_0),
+    ROW(legendre_polynomial_p),
+    ROW(legendre_polynomial_p_0),
+    ROW(bce_weighted),
+    ROW(bce_logits_weighted),
+    ROW(multilabel_soft_margin),
+    ROW(margin_ranking),
+    ROW(triplet_margin),
+    ROW(triplet_margin_swap),
+    ROW(poisson_nll),
+    ROW(poisson_nll_rates),
+    ROW(gaussian_nll),
+    ROW(gaussian_nll_small),
+    ROW(hinge_embedding_wide),
+    ROW(multi_margin_alone),
+    ROW(multi_margin_alone_each),
+    ROW(ctc),
+    ROW(ctc_infinite),
+    ROW(ctc_alone),
+    ROW(einsum_three),
+    ROW(einsum_four),
+    ROW(einsum_implied),
+    ROW(einsum_dots),
+    ROW(einsum_repeated),
+    ROW(einsum_shared),
+    ROW(einsum_one),
+    ROW(einsum_many),
+    ROW(matrix_norm_fro),
+    ROW(matrix_norm_nuc),
+    ROW(matrix_norm_2),
+    ROW(matrix_norm_minus_2),
+    ROW(matrix_norm_1),
+    ROW(matrix_norm_minus_1),
+    ROW(matrix_norm_inf),
+    ROW(matrix_norm_minus_inf),
+    ROW(cond_2),
+    ROW(cond_minus_2),
+    ROW(cond_1),
+    ROW(cond_fro),
+    ROW(cond_nuc),
+    ROW(cholesky_solve),
+    ROW(cholesky_solve_upper),
+    ROW(cholesky_inverse),
+    ROW(cholesky_inverse_upper),
+    ROW(tensorinv),
+    ROW(tensorinv_one),
+    ROW(tensorsolve),
+    ROW(masked_sum),
+    ROW(masked_sum_all),
+    ROW(masked_prod),
+    ROW(masked_amax),
+    ROW(masked_amin),
+    ROW(masked_mean),
+    ROW(masked_logsumexp),
+    ROW(masked_norm),
+    ROW(masked_norm_least),
+    ROW(masked_var),
+    ROW(masked_std),
+    ROW(masked_argmax),
+    ROW(masked_argmin),
+    ROW(masked_median),
+    ROW(masked_softmax),
+    ROW(masked_log_softmax),
+    ROW(masked_softmin),
+    ROW(masked_cumsum),
+    ROW(masked_cumprod),
+    ROW(masked_normalize),
+    ROW(softmin),
+    ROW(nanmedian),
+    ROW(nanmedian_axis),
+    ROW(nanmedian_none),
+    ROW(nanquantile),
+    ROW(nanquantile_axis),
+    ROW(nanquantile_none),
+    ROW(unique_consecutive),
+    ROW(isin),
+    ROW(allclose),
+    ROW(dropout_channels),
+    ROW(embedding_bag),
+    ROW(embedding_bag_value),
+    ROW(embedding_bag_max),
+    ROW(multilabel_margin_value),
     ROW(multilabel_margin),
+    ROW(linspace),
+    ROW(linspace_one),
+    ROW(logspace),
+    ROW(logspace_base_2),
+    ROW(eye_with),
+    ROW(eye_with_tall),
+    ROW(tril_indices),
+    ROW(triu_indices),
 };
 
 static int find_call(const char *name) {
@@ -404,8 +604,8 @@ static void compare(const char *name, const char *what, ad_var *got, const char 
         assert_true(end > at);
         at = end;
         if (is_close(ad_at(got, i), want, tol)) continue;
-        fail_msg("%s, %s, element %lld of %s: %.17g is not %.17g", name, what, (long long)i, ad_dtype_name(ad_dtype_of(got)),
-                 ad_at(got, i), want);
+        fail_msg("%s, %s, element %lld of %s: %.17g is not %.17g", name, what, (long long)i,
+                 ad_dtype_name(ad_dtype_of(got)), ad_at(got, i), want);
     }
 }
 
@@ -511,7 +711,81 @@ static void in_f32(void **state) {
     every_function(AD_F32);
 }
 
+/* ---- what does not fit --------------------------------------------------------------------------------------- */
+
+/* The sentences name the function that was called. */
+static void refusals(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(2, 3)), *v = ad_ones(g, AD_F64, AD_SHAPE(4));
+    ad_var *cube = ad_ones(g, AD_F64, AD_SHAPE(2, 2, 2)), *cubes[] = { cube, cube }, *minus = ad_neg(x);
+    const int both[] = { 0, 0 };
+#define REFUSED(call, code, says) assert_fails(g, call, code, says)
+    REFUSED(ad_block_diag(2, cubes), AD_ESHAPE, "block_diag: [2,2,2]: takes matrices, vectors and scalars");
+    REFUSED(ad_cartesian_prod(2, cubes), AD_ESHAPE, "meshgrid: [2,2,2]: takes vectors and scalars");
+    REFUSED(ad_movedim(x, 2, 0), AD_ESHAPE, "movedim: [2,3]: axis 2");
+    REFUSED(ad_swapaxes(x, 0, -3), AD_ESHAPE, "swapaxes: [2,3]: axis -3");
+    REFUSED(ad_rot90(x, 1, 0, -2), AD_ESHAPE, "rot90: [2,3]: axis 0 is named twice");
+    REFUSED(ad_unflatten(x, 1, AD_SHAPE(2, 2)), AD_ESHAPE, "unflatten: [2,3]: axis 1 has 3 elements");
+    REFUSED(ad_unflatten(x, 1, AD_SHAPE(2, -1)), AD_ESHAPE, "which sizes [2,-1] do not have");
+    REFUSED(ad_unfold(x, 1, 4, 1), AD_EVALUE, "unfold: [2,3]: windows of 4 elements, 1 apart, of an axis with 3");
+    REFUSED(ad_as_strided(x, AD_SHAPE(3), AD_SHAPE(2), 2), AD_EVALUE, "as_strided: [2,3]: shape [3], strides [2]");
+    REFUSED(ad_select_scatter(x, v, 0, 0), AD_ESHAPE, "select_scatter: [2,3]: src must be [3]");
+    REFUSED(ad_select_scatter(x, v, 0, 2), AD_EVALUE, "index 2 is not one of -2..1");
+    REFUSED(ad_diagonal_scatter(x, v, 0), AD_ESHAPE, "diagonal_scatter: [2,3]: src must be [2]");
+    REFUSED(ad_diff(x, -1, 0), AD_EVALUE, "diff: [2,3]: -1 differences");
+    REFUSED(ad_trapezoid(x, v, 1, 1), AD_ESHAPE, "trapezoid: [2,3]: the places must be [3]");
+    REFUSED(ad_histc(x, 0, 0, 1), AD_EVALUE, "histc: [2,3]: 0 bins from 0 to 1");
+    REFUSED(ad_bincount(ad_neg(v), NULL, 3), AD_EVALUE, "bincount: [4]: element 0 is negative");
+    REFUSED(ad_tensordot_axes(x, x, 2, both, both), AD_ESHAPE, "tensordot: [2,3]: axis 0 is named twice");
+    REFUSED(ad_tensordot(x, x, 1), AD_ESHAPE, "tensordot: [2,3]: axis -1 of it and axis 0 of [2,3] have other sizes");
+    REFUSED(ad_tensordot(x, x, 7), AD_ESHAPE, "tensordot: [2,3]: 7 axes");
+    REFUSED(ad_kron(ad_unsqueeze(cube, 0), v), AD_ESHAPE, "kron: [1,2,2,2]: takes at most 3 dimensions");
+    REFUSED(ad_cross(x, v, -1), AD_ESHAPE, "cross: [2,3]: axis -1 must have 3 elements in both operands");
+    REFUSED(ad_multi_dot(2, cubes), AD_ESHAPE, "multi_dot: [2,2,2]: operand 0 is [2,2,2]");
+    REFUSED(ad_cov(cube, 1), AD_ESHAPE, "cov: [2,2,2]: takes [variables, observations]");
+    REFUSED(ad_cdist(x, v, 2), AD_ESHAPE, "cdist: [2,3]: and [4]: takes [..,n,d] and [..,m,d]");
+    REFUSED(ad_pdist(v, 2), AD_ESHAPE, "pdist: [4]: takes rows [n,d]");
+    REFUSED(ad_mvlgamma(x, 0), AD_EVALUE, "mvlgamma: [2,3]: p is 0");
+    REFUSED(ad_hermite_polynomial_h(x, -1), AD_EVALUE, "hermite_polynomial_h: [2,3]: degree -1");
+    REFUSED(ad_matrix_norm(v, AD_NORM_1, false), AD_ESHAPE, "matrix_norm: [4]: takes matrices");
+    REFUSED(ad_matrix_norm(x, (ad_matrix_norm_kind)8, false), AD_EVALUE, "8 is no norm");
+    REFUSED(ad_tensorinv(x, 1), AD_ESHAPE, "tensorinv: [2,3]: the first 1 axes must have as many elements");
+    REFUSED(ad_tensorsolve(x, v), AD_ESHAPE, "tensorsolve: [2,3]: and b [4]");
+    REFUSED(ad_nanquantile(x, 1.5), AD_EVALUE, "nanquantile: [6]: q is 1.5");
+    REFUSED(ad_dropout_channels(v, 0.5, true), AD_ESHAPE, "dropout_channels: [4]: takes arrays [n,c,..]");
+    REFUSED(ad_bce_weighted(x, x, v, AD_MEAN), AD_ESHAPE, "bce_weighted: [2,3]: weights [4] do not broadcast");
+    REFUSED(ad_margin_ranking(x, x, v, 0, AD_MEAN), AD_ESHAPE, "margin_ranking: [2,3] x [2,3] x [4]: the operands");
+    REFUSED(ad_margin_ranking(x, x, x, 0, AD_BATCHMEAN), AD_EVALUE, "margin_ranking: [2,3]: 3 is not a reduction");
+    REFUSED(ad_poisson_nll(x, v, (ad_poisson_opts){ 0 }), AD_ESHAPE, "poisson_nll: [2,3] x [4]: the operands");
+    REFUSED(ad_gaussian_nll(x, x, minus, (ad_gaussian_opts){ 0 }), AD_EVALUE, "variance -1 at element 0 is negative");
+    REFUSED(ad_gaussian_nll(x, x, v, (ad_gaussian_opts){ 0 }), AD_ESHAPE, "gaussian_nll: [2,3]: variances [4]");
+    REFUSED(ad_ctc(x, v, v, v, (ad_ctc_opts){ 0 }), AD_ESHAPE, "ctc: [2,1,3] x [1,4] x [4] x [4]: takes log prob");
+    ad_var *parts[2];
+    assert_int_equal(ad_tensor_split(x, 0, 0, parts), AD_EVALUE);
+    assert_fails(g, ad_nil(g), AD_EVALUE, "tensor_split: [2,3]: 0 parts");
+    assert_int_equal(ad_unbind(x, 1, 2, parts), AD_EVALUE);
+    assert_fails(g, parts[0], AD_EVALUE, "unbind: [2,3]: axis 1 has 3 elements; there is space for 2 parts");
+    assert_int_equal(ad_cummax(x, 3, parts), AD_ESHAPE);
+    assert_fails(g, parts[1], AD_ESHAPE, "cummax: [2,3]: axis 3");
+    ad_graph_free(g);
+}
+
+/* What is wrong in the numbers of ctc. */
+static void refusals_of_ctc(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_log_softmax(ad_ones(g, AD_F32, AD_SHAPE(3, 2, 3)), -1), *labels = ad_ones(g, AD_F32, AD_SHAPE(2, 2));
+    ad_var *two = ad_full(g, AD_F32, 2, AD_SHAPE(2)), *four = ad_full(g, AD_F32, 4, AD_SHAPE(2));
+    REFUSED(ad_ctc(x, labels, four, two, (ad_ctc_opts){ 0 }), AD_EVALUE, "times of sequence 0 is 4, not one of 0..3");
+    REFUSED(ad_ctc(x, labels, two, four, (ad_ctc_opts){ 0 }), AD_EVALUE, "labels of sequence 0 is 4, not one of 0..2");
+    REFUSED(ad_ctc(x, ad_muls(labels, 3), two, two, (ad_ctc_opts){ 0 }), AD_EVALUE, "label 0 of sequence 0 is 3");
+    REFUSED(ad_ctc(x, labels, two, two, (ad_ctc_opts){ .blank = 3 }), AD_EVALUE, "blank is 3, not one of 0..2");
+    ad_graph_free(g);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(in_f64), cmocka_unit_test(in_f32) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(in_f64), cmocka_unit_test(in_f32),
+                                       cmocka_unit_test(refusals), cmocka_unit_test(refusals_of_ctc) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,7 +53,7 @@ ad_var *ad_cumulative_trapezoid(ad_var *y, ad_var *x, double dx, int axis) {
     return ad__absent(parts) ? parts : ad_cumsum(parts, at);
 }
 
-/* ---- histograms: no gradient ------------------------------------------------------------------------------------ */
+/* ---- histograms: no gradient ---------------------------------------------------------------------------------- */
 
 /* lo == hi stands for the smallest and largest element. */
 ad_var *ad_histc(ad_var *x, int64_t bins, double lo, double hi) {
@@ -61,7 +61,8 @@ ad_var *ad_histc(ad_var *x, int64_t bins, double lo, double hi) {
     const ad_call c = AD__CALL_AS("histc", x);
     if (bins < 1 || !(lo <= hi) || !(hi - lo < INFINITY))
         return ad__refused_call(&c, AD_EVALUE, "%lld bins from %g to %g", (long long)bins, lo, hi);
-    ad_var *flat = ad_cast(ad_reshape(ad_detach(x), AD_SHAPE(-1)), AD_F64), *none = ad_zeros(c.graph, AD_F64, AD_SHAPE(bins));
+    ad_var *flat = ad_cast(ad_reshape(ad_detach(x), AD_SHAPE(-1)), AD_F64),
+           *none = ad_zeros(c.graph, AD_F64, AD_SHAPE(bins));
     if (ad__absent(flat) || c.in[0]->layout->numel == 0) return ad_cast(none, c.dtype);
     ad_var *zero = ad__constant(flat, 0), *from = ad_scalar(c.graph, AD_F64, lo), *to = ad_scalar(c.graph, AD_F64, hi);
     if (lo == hi) {
@@ -86,7 +87,7 @@ ad_var *ad_bincount(ad_var *x, ad_var *weights, int64_t n) {
     return ad_index_add(ad_zeros(c.graph, ad_dtype_of(ones), AD_SHAPE(n)), 0, x, ones);
 }
 
-/* ---- two results -------------------------------------------------------------------------------------------------- */
+/* ---- two results ---------------------------------------------------------------------------------------------- */
 
 static int both(ad_var *x, ad_var *first, ad_var *second, ad_var *parts[2]) {
     ad_graph *g = ad_graph_of(x);

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-/* ---- arithmetic -------------------------------------------------------------------------------------------------- */
+/* ---- arithmetic ----------------------------------------------------------------------------------------------- */
 
 ad_var *ad_addcdiv(ad_var *x, ad_var *a, ad_var *b, double k) { return ad_add(x, ad_muls(ad_div(a, b), k)); }
 ad_var *ad_rsub(ad_var *a, ad_var *b) { return ad_sub(b, a); }
@@ -31,7 +31,7 @@ ad_var *ad_full_like(ad_var *x, double value) {
     return ad_full(ad__owner(x), x->layout->dtype, value, x->layout->shape);
 }
 
-/* ---- special functions -------------------------------------------------------------------------------------------- */
+/* ---- special functions ---------------------------------------------------------------------------------------- */
 
 /* -inf below 0, as in PyTorch. */
 ad_var *ad_entr(ad_var *x) {
@@ -61,7 +61,7 @@ ad_var *ad_mvlgamma(ad_var *x, int64_t p) {
     return y;
 }
 
-/* ---- orthogonal polynomials: p[0] = 1, p[1] = a x + b, p[k+1] = (u x + v) p[k] - w p[k-1] -------------------------- */
+/* ---- orthogonal polynomials: p[0] = 1, p[1] = a x + b, p[k+1] = (u x + v) p[k] - w p[k-1] --------------------- */
 
 typedef struct {
     double u, v, w;
@@ -125,7 +125,7 @@ ad_var *ad_legendre_polynomial_p(ad_var *x, int64_t n) {
     return polynomial("legendre_polynomial_p", x, n, 1, 0, legendre);
 }
 
-/* ---- rows --------------------------------------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------------------------- */
 
 ad_var *ad_softmin(ad_var *x, int axis) { return ad_softmax(ad_neg(x), axis); }
 

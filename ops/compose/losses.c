@@ -10,7 +10,8 @@ static ad_var *reduced(const char *caller, ad_var *losses, ad_reduction r) {
     if (r == AD_MEAN) return ad_mean(losses);
     if (r == AD_NONE || ad__absent(losses)) return losses;
     const ad_call c = AD__CALL_AS(caller, losses);
-    return ad__refused_call(&c, AD_EVALUE, "%d is not a reduction of this loss; use AD_MEAN, AD_SUM or AD_NONE", (int)r);
+    return ad__refused_call(&c, AD_EVALUE, "%d is not a reduction of this loss; use AD_MEAN, AD_SUM or AD_NONE",
+                            (int)r);
 }
 
 /* False, with the graph's error, unless all of n Vars have the shape of the first. */
@@ -23,7 +24,7 @@ static bool of_one_shape(const char *caller, int n, ad_var *const xs[]) {
     return true;
 }
 
-/* ---- weights of elements: they broadcast to the input, and have gradients ------------------------------------------ */
+/* ---- weights of elements: they broadcast to the input, and have gradients ------------------------------------- */
 
 static ad_var *weighted(const char *caller, ad_var *losses, ad_var *weight, ad_reduction r) {
     ad_shape whole;
@@ -45,12 +46,12 @@ ad_var *ad_bce_logits_weighted(ad_var *x, ad_var *target, ad_var *weight, ad_var
 
 /* x and target [..,c], weight [c] or NULL -> [..] or a scalar: the mean over classes of two-class losses */
 ad_var *ad_multilabel_soft_margin(ad_var *x, ad_var *target, ad_var *weight, ad_reduction reduction) {
-    ad_var *losses = weight ? ad_bce_logits_weighted(x, target, weight, NULL, AD_NONE)
-                            : ad_bce_logits(x, target, NULL, AD_NONE);
+    ad_var *losses =
+        weight ? ad_bce_logits_weighted(x, target, weight, NULL, AD_NONE) : ad_bce_logits(x, target, NULL, AD_NONE);
     return reduced("multilabel_soft_margin", ad_mean_axis(losses, -1, false), reduction);
 }
 
-/* ---- margins ------------------------------------------------------------------------------------------------------- */
+/* ---- margins -------------------------------------------------------------------------------------------------- */
 
 ad_var *ad_margin_ranking(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction reduction) {
     if (!of_one_shape("margin_ranking", 3, (ad_var *[]){ a, b, target }))
@@ -67,7 +68,7 @@ ad_var *ad_triplet_margin(ad_var *anchor, ad_var *positive, ad_var *negative, ad
     return reduced("triplet_margin", ad_relu(ad_adds(ad_sub(near, far), margin)), o.reduction);
 }
 
-/* ---- minus the log of a likelihood ----------------------------------------------------------------------------------- */
+/* ---- minus the log of a likelihood ---------------------------------------------------------------------------- */
 
 /* Stirling's approximation of log(t!), for t > 1. */
 static ad_var *log_factorial(ad_var *t) {
@@ -80,7 +81,8 @@ static ad_var *log_factorial(ad_var *t) {
 ad_var *ad_poisson_nll(ad_var *x, ad_var *target, ad_poisson_opts o) {
     if (!of_one_shape("poisson_nll", 2, (ad_var *[]){ x, target })) return ad_nil(ad_graph_of(x ? x : target));
     double eps = ad_option(o.eps, 1e-8);
-    ad_var *loss = o.plain_input ? ad_sub(x, ad_mul(target, ad_log(ad_adds(x, eps)))) : ad_sub(ad_exp(x), ad_mul(target, x));
+    ad_var *loss =
+        o.plain_input ? ad_sub(x, ad_mul(target, ad_log(ad_adds(x, eps)))) : ad_sub(ad_exp(x), ad_mul(target, x));
     if (o.full) loss = ad_add(loss, log_factorial(target));
     return reduced("poisson_nll", loss, o.reduction);
 }
@@ -97,14 +99,15 @@ ad_var *ad_gaussian_nll(ad_var *x, ad_var *target, ad_var *var, ad_gaussian_opts
                                 ad_shape_str(var->layout->shape).text);
     for (int64_t i = 0; i < var->layout->numel; i++)
         if (ad_at(var, i) < 0)
-            return ad__refused_call(&c, AD_EVALUE, "variance %g at element %lld is negative", ad_at(var, i), (long long)i);
+            return ad__refused_call(&c, AD_EVALUE, "variance %g at element %lld is negative", ad_at(var, i),
+                                    (long long)i);
     ad_var *shift = ad_detach(ad_sub(ad_maximum(var, ad__constant(var, ad_option(o.eps, 1e-6))), var));
     ad_var *v = ad_add(var, shift), *loss = ad_add(ad_log(v), ad_div(ad_square(ad_sub(x, target)), v));
     loss = ad_muls(loss, 0.5);
     return reduced("gaussian_nll", o.full ? ad_adds(loss, half_log_two_pi) : loss, o.reduction);
 }
 
-/* ---- several classes, as numbers ------------------------------------------------------------------------------------ */
+/* ---- several classes, as numbers ------------------------------------------------------------------------------ */
 
 /* x [n,c] or [c]; target of its shape: class numbers, which end at the first -1. */
 ad_var *ad_multilabel_margin(ad_var *x, ad_var *target, ad_reduction reduction) {

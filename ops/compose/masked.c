@@ -11,7 +11,7 @@ static ad_var *filled(const char *caller, ad_var *x, ad_var *mask, double neutra
     return nil ? nil : ad_where(mask, x, ad__constant(x, neutral));
 }
 
-/* ---- reductions over n axes, of all if n is 0 ------------------------------------------------------------------- */
+/* ---- reductions over n axes, of all if n is 0 ----------------------------------------------------------------- */
 
 ad_var *ad_masked_sum(ad_var *x, ad_var *mask, int n, const int *axes, bool keepdims) {
     return ad_sum_axes(filled("masked_sum", x, mask, 0), n, axes, keepdims);
@@ -41,7 +41,9 @@ static ad_var *sum_and_count(const char *caller, ad_var *x, ad_var *mask, int n,
 }
 
 /* y, of which the axes were kept, without them unless they are to be kept. */
-static ad_var *dropped(ad_var *y, int n, const int *axes, bool keepdims) { return keepdims ? y : ad_sum_axes(y, n, axes, false); }
+static ad_var *dropped(ad_var *y, int n, const int *axes, bool keepdims) {
+    return keepdims ? y : ad_sum_axes(y, n, axes, false);
+}
 
 ad_var *ad_masked_mean(ad_var *x, ad_var *mask, int n, const int *axes, bool keepdims) {
     ad_var *count, *sum = sum_and_count("masked_mean", x, mask, n, axes, &count);
@@ -59,7 +61,7 @@ ad_var *ad_masked_std(ad_var *x, ad_var *mask, int n, const int *axes, int corre
     return ad_sqrt(ad_masked_var(x, mask, n, axes, correction, keepdims));
 }
 
-/* ---- along one axis ------------------------------------------------------------------------------------------------ */
+/* ---- along one axis ------------------------------------------------------------------------------------------- */
 
 ad_var *ad_masked_argmax(ad_var *x, ad_var *mask, int axis, bool keepdims) {
     return ad_argmax_axis(filled("masked_argmax", x, mask, -INFINITY), axis, keepdims);

@@ -46,7 +46,7 @@ ad_var *ad_cond(ad_var *x, ad_matrix_norm_kind kind) {
     return kind == AD_NORM_2 ? ad_div(most, least) : ad_div(least, most);
 }
 
-/* ---- Cholesky factors -------------------------------------------------------------------------------------------- */
+/* ---- Cholesky factors ----------------------------------------------------------------------------------------- */
 
 /* x of a x = b, where a = l l^T, or u^T u for an upper factor */
 ad_var *ad_cholesky_solve(ad_var *b, ad_var *factor, bool upper) {
@@ -61,7 +61,7 @@ ad_var *ad_cholesky_inverse(ad_var *factor, bool upper) {
     return ad_cholesky_solve(s.ndim > 2 ? ad_expand(eye, s) : eye, factor, upper);
 }
 
-/* ---- tensors as matrices ------------------------------------------------------------------------------------------- */
+/* ---- tensors as matrices -------------------------------------------------------------------------------------- */
 
 /* The number of elements of axes from .. to. */
 static int64_t product(ad_shape s, int from, int to) {

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-/* ---- NaNs are sorted behind all others --------------------------------------------------------------------------- */
+/* ---- NaNs are sorted behind all others ------------------------------------------------------------------------ */
 
 typedef struct {
     ad_var *sorted, *last; /* last: the place of the last element that is not NaN; -1 if all are */
@@ -22,7 +22,9 @@ static bool sort_numbers(const ad_call *c, int axis, numbers *to) {
     return true;
 }
 
-static ad_var *without_axis(const numbers *r, ad_var *y, bool keepdims) { return keepdims ? y : ad_squeeze_axis(y, r->axis); }
+static ad_var *without_axis(const numbers *r, ad_var *y, bool keepdims) {
+    return keepdims ? y : ad_squeeze_axis(y, r->axis);
+}
 
 ad_var *ad_nanmedian_axis(ad_var *x, int axis, bool keepdims) {
     if (ad__absent(x)) return ad__nil_result(x, "nanmedian");
@@ -43,11 +45,9 @@ ad_var *ad_nanquantile_axis(ad_var *x, int axis, double q, bool keepdims) {
     ad_var *lower = ad_gather(r.sorted, r.axis, low), *upper = ad_gather(r.sorted, r.axis, ad_ceil(at));
     return without_axis(&r, ad_where(part, ad_lerp(lower, upper, part), lower), keepdims);
 }
-ad_var *ad_nanquantile(ad_var *x, double q) {
-    return ad_nanquantile_axis(ad_reshape(x, AD_SHAPE(-1)), 0, q, false);
-}
+ad_var *ad_nanquantile(ad_var *x, double q) { return ad_nanquantile_axis(ad_reshape(x, AD_SHAPE(-1)), 0, q, false); }
 
-/* ---- equal elements ------------------------------------------------------------------------------------------------ */
+/* ---- equal elements ------------------------------------------------------------------------------------------- */
 
 int ad_unique_consecutive(ad_var *x, ad_var *parts[2]) {
     for (int i = 0; i < 2 && parts != NULL; i++) parts[i] = ad_nil(ad_graph_of(x));

@@ -97,7 +97,7 @@ ad_var *ad_cross(ad_var *a, ad_var *b, int axis) {
     return ad_sub(ad_mul(ad_roll(a, at, -1), ad_roll(b, at, -2)), ad_mul(ad_roll(a, at, -2), ad_roll(b, at, -1)));
 }
 
-/* ---- sums of a product and an array ------------------------------------------------------------------------------ */
+/* ---- sums of a product and an array --------------------------------------------------------------------------- */
 
 /* k x, where a k of 0 leaves out x, as in PyTorch. */
 static ad_var *scaled(ad_var *x, double k) { return k == 1 ? x : ad_muls(x, k); }
@@ -115,7 +115,7 @@ ad_var *ad_addr(ad_var *m, ad_var *a, ad_var *b, double beta, double alpha) {
     return beta == 0 ? product : ad_add(scaled(m, beta), product);
 }
 
-/* ---- chains --------------------------------------------------------------------------------------------------------- */
+/* ---- chains --------------------------------------------------------------------------------------------------- */
 
 enum { MOST_MATRICES = 64 };
 
@@ -172,8 +172,10 @@ ad_var *ad_multi_dot(int n, ad_var *const xs[]) {
         ad_shape own = xs[i]->layout->shape;
         bool vector = own.ndim == 1 && (i == 0 || i == n - 1);
         if (own.ndim != 2 && !vector)
-            return ad__refused_call(&call, AD_ESHAPE, "operand %d is %s; takes matrices, of which the first and the last "
-                                    "may be vectors", i, ad_shape_str(own).text);
+            return ad__refused_call(&call, AD_ESHAPE,
+                                    "operand %d is %s; takes matrices, of which the first and the last "
+                                    "may be vectors",
+                                    i, ad_shape_str(own).text);
         in[i] = !vector ? xs[i] : ad_reshape(xs[i], i == 0 ? AD_SHAPE(1, -1) : AD_SHAPE(-1, 1));
         size[i] = (double)ad_shape_of(in[i]).dim[0], size[i + 1] = (double)ad_shape_of(in[i]).dim[1];
     }
@@ -183,7 +185,7 @@ ad_var *ad_multi_dot(int n, ad_var *const xs[]) {
     return ad_reshape(multiply_chain(n, in, &c), s);
 }
 
-/* ---- powers and moments ------------------------------------------------------------------------------------------------ */
+/* ---- powers and moments --------------------------------------------------------------------------------------- */
 
 /* x [..,m] -> [..,m,n]: the powers 0 .. n-1 of each element */
 ad_var *ad_vander(ad_var *x, int64_t n) {

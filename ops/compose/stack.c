@@ -32,7 +32,9 @@ static ad_var *as_column(ad_var *x) {
 /* ---- joining ------------------------------------------------------------------------------------------------- */
 
 /* A list of the open scope for n Vars; NULL, with the graph's error, if there is none, or no graph. */
-static ad_var **list_of(ad_graph *g, int n) { return n > 0 && g ? ad_scope_alloc(g, (size_t)n * sizeof(ad_var *)) : NULL; }
+static ad_var **list_of(ad_graph *g, int n) {
+    return n > 0 && g ? ad_scope_alloc(g, (size_t)n * sizeof(ad_var *)) : NULL;
+}
 
 static ad_graph *graph_of(int n, ad_var *const xs[]) {
     ad_graph *g = NULL;

@@ -1,5 +1,5 @@
-/* views.c: functions that arrange elements anew: movedim, swapaxes, rot90, unflatten, unfold, as_strided, and those that
-   write to a part: select_scatter, diagonal_scatter. */
+/* views.c: functions that arrange elements anew: movedim, swapaxes, rot90, unflatten, unfold, as_strided, and those
+   that write to a part: select_scatter, diagonal_scatter. */
 #include "ops/base/attrs.h"
 #include "ops/ops.h"
 
@@ -60,8 +60,8 @@ ad_var *ad_unflatten(ad_var *x, int axis, ad_shape sizes) {
         else if (sizes.dim[i] != -1) product = 0;
     }
     if (open ? product == 0 || n % product != 0 : product != n)
-        return ad__refused_call(&c, AD_ESHAPE, "axis %d has %lld elements, which sizes %s do not have", at, (long long)n,
-                                ad_shape_str(sizes).text);
+        return ad__refused_call(&c, AD_ESHAPE, "axis %d has %lld elements, which sizes %s do not have", at,
+                                (long long)n, ad_shape_str(sizes).text);
     for (int i = 0; i < s.ndim; i++)
         s.dim[i] = i < at ? c.shape.dim[i] : i < at + sizes.ndim ? sizes.dim[i - at] : c.shape.dim[i - sizes.ndim + 1];
     return ad_reshape(x, s);
@@ -82,8 +82,8 @@ ad_var *ad_unfold(ad_var *x, int axis, int64_t size, int64_t step) {
     if (at < 0) return ad_nil(c.graph);
     int64_t n = c.shape.dim[at];
     if (size < 0 || size > n || step < 1)
-        return ad__refused_call(&c, AD_EVALUE, "windows of %lld elements, %lld apart, of an axis with %lld", (long long)size,
-                                (long long)step, (long long)n);
+        return ad__refused_call(&c, AD_EVALUE, "windows of %lld elements, %lld apart, of an axis with %lld",
+                                (long long)size, (long long)step, (long long)n);
     ad_var *first = ad_reshape(indices(c.graph, (n - size) / step + 1, 0, step), AD_SHAPE(-1, 1));
     ad_var *index = ad_add(first, indices(c.graph, size, 0, 1));
     return ad_movedim(ad_take_axis(x, at, index), at + 1, -1);
@@ -146,7 +146,7 @@ ad_var *ad_diagonal_scatter(ad_var *x, ad_var *src, int64_t offset) {
 
 ad_var *ad_diagflat(ad_var *x, int64_t offset) { return ad_diag_embed(ad_reshape(x, AD_SHAPE(-1)), offset); }
 
-/* ---- lists of parts ---------------------------------------------------------------------------------------------- */
+/* ---- lists of parts ------------------------------------------------------------------------------------------- */
 
 int ad_unbind(ad_var *x, int axis, int n, ad_var *parts[]) {
     for (int i = 0; i < n && parts != NULL; i++) parts[i] = ad_nil(ad_graph_of(x));
@@ -178,7 +178,7 @@ int ad_tensor_split(ad_var *x, int axis, int n, ad_var *parts[]) {
     return ad_ok(c.graph) ? n : ad_error_code(c.graph);
 }
 
-/* ---- triangles --------------------------------------------------------------------------------------------------- */
+/* ---- triangles ------------------------------------------------------------------------------------------------ */
 
 static ad_var *triangle_indices(ad_graph *g, ad_dtype t, int64_t n, int64_t m, int64_t k, bool lower) {
     ad_var *ones = ad_ones(g, t, AD_SHAPE(n, m));

@@ -294,7 +294,9 @@ typedef struct {
     const int64_t *size;
 } terms;
 
-static int bit_of(char label) { return label >= 'a' ? label - 'a' : label >= 'A' ? 26 + label - 'A' : 52 + LAST_DOTTED - label; }
+static int bit_of(char label) {
+    return label >= 'a' ? label - 'a' : label >= 'A' ? 26 + label - 'A' : 52 + LAST_DOTTED - label;
+}
 
 static uint64_t set_of(const labels *l) {
     uint64_t set = 0;
@@ -409,7 +411,10 @@ ad_var *ad_einsum_n(const char *spec, int n, ad_var *const xs[]) {
     einsum e = { .spec = spec, .n = n };
     if (n < 1 || xs == NULL) return ad_nil(NULL);
     for (int i = 0; i < n && e.g == NULL; i++) e.g = ad_graph_of(xs[i]);
-    if (n > MOST_OPERANDS) return ad_fail(e.g, AD_EVALUE, "einsum: %d operands; takes 1 to %d", n, MOST_OPERANDS), ad_nil(e.g);
+    if (n > MOST_OPERANDS) {
+        ad_fail(e.g, AD_EVALUE, "einsum: %d operands; takes 1 to %d", n, MOST_OPERANDS);
+        return ad_nil(e.g);
+    }
     for (int i = 0; i < n; i++) e.x[i] = xs[i];
     return sum_of(&e);
 }

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* A path has a state for each time. State 2 i + 1 of a sequence is its label i, and state 2 i is the blank before it. */
+/* A path has a state for each time. State 2 i + 1 of a sequence is its label i, state 2 i is the blank before it. */
 
 typedef struct {
     int64_t blank;
@@ -41,7 +41,8 @@ static int ctc_shape(ad_call *c) {
     ad_shape each = AD_SHAPE(x.dim[1]);
     if (x.ndim != 3 || labels.ndim != 2 || labels.dim[0] != x.dim[1] ||
         !ad_shape_equal(c->in[TIMES]->layout->shape, each) || !ad_shape_equal(c->in[LENGTHS]->layout->shape, each))
-        return ad_call_fail(c, AD_ESHAPE, "takes log probabilities [times,n,classes], labels [n,most labels], and [n] "
+        return ad_call_fail(c, AD_ESHAPE,
+                            "takes log probabilities [times,n,classes], labels [n,most labels], and [n] "
                             "numbers of times and of labels");
     if (a->blank < 0 || a->blank >= x.dim[2])
         return ad_call_fail(c, AD_EVALUE, "blank is %lld, not one of 0..%lld", (long long)a->blank,
@@ -53,7 +54,7 @@ static int ctc_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* ---- the labels of sequence i ------------------------------------------------------------------------------------ */
+/* ---- the labels of sequence i --------------------------------------------------------------------------------- */
 
 typedef struct {
     const ad_op *op;
@@ -84,7 +85,7 @@ static double *alpha_of(const sequence *q, int64_t t) {
     return (double *)ad_saved(q->op) + q->s.n + (q->i * q->s.times + t) * q->s.states;
 }
 
-/* ---- value --------------------------------------------------------------------------------------------------------- */
+/* ---- value ---------------------------------------------------------------------------------------------------- */
 
 static double log_of_sum(double a, double b) {
     if (a != a || b != b) return NAN;
@@ -120,8 +121,8 @@ static int check_numbers(const ad_op *op, int operand, int64_t most, const char 
     for (int64_t k = 0; k < x->layout->numel; k++) {
         double v = ad__get(x, k);
         if (v >= 0 && v <= (double)most && v == (double)(int64_t)v) continue;
-        return ad_op_fail(op, AD_EVALUE, "the number of %s of sequence %lld is %g, not one of 0..%lld", what, (long long)k,
-                          v, (long long)most);
+        return ad_op_fail(op, AD_EVALUE, "the number of %s of sequence %lld is %g, not one of 0..%lld", what,
+                          (long long)k, v, (long long)most);
     }
     return AD_OK;
 }
@@ -160,7 +161,7 @@ static int ctc_evaluate(const ad_op *op) {
     return rc;
 }
 
-/* ---- backward: the recurrence of the value, from the end -------------------------------------------------------- */
+/* ---- backward: the recurrence of the value, from the end ------------------------------------------------------ */
 
 static double part_of(double p, double q) { return p == -INFINITY ? 0 : exp(p - q); }
 
@@ -202,7 +203,7 @@ static void ctc_backward(const ad_op *op) {
     }
 }
 
-/* ---- the rule in Vars: the same recurrence for all sequences at once ---------------------------------------------- */
+/* ---- the rule in Vars: the same recurrence for all sequences at once ------------------------------------------ */
 
 /* Stands for the log of 0, as the slopes of infinities are NaN. */
 static const double none = -1e305;
@@ -211,7 +212,9 @@ typedef struct {
     ad_var *classes, *skips, *times, *lengths; /* [n,states], [n,states], [n,1], [n,1] */
 } tables;
 
-static ad_var *positions(const ad_op *op, int64_t n) { return ad_arange(ad__owner(op->in[0]), AD_F64, 0, (double)n, 1); }
+static ad_var *positions(const ad_op *op, int64_t n) {
+    return ad_arange(ad__owner(op->in[0]), AD_F64, 0, (double)n, 1);
+}
 
 /* The class of each state, and where a state can be reached over a blank. Labels behind the last count as blanks. */
 static tables tables_of(const ad_op *op) {
@@ -237,7 +240,9 @@ static ad_var *moved(ad_var *alpha, int64_t k) {
 }
 
 /* log_probs of the states at time t, [n,states] */
-static ad_var *state_probs(ad_var *x, const tables *k, int64_t t) { return ad_gather(ad_select(x, 0, t), 1, k->classes); }
+static ad_var *state_probs(ad_var *x, const tables *k, int64_t t) {
+    return ad_gather(ad_select(x, 0, t), 1, k->classes);
+}
 
 static ad_var *last_alpha(const ad_op *op, ad_var *x, const tables *k) {
     sizes s = sizes_of(op->in);
@@ -261,8 +266,7 @@ static ad_var *ctc_expression(const ad_op *op, ad_var *const in[]) {
     ad_var *blank = ad_gather(alpha, 1, end), *label = ad_gather(alpha, 1, ad_clamp(ad_adds(end, -1), 0, INFINITY));
     label = ad_where(k.lengths, label, ad__constant(x, none));
     ad_var *loss = ad_neg(ad_logsumexp_axis(ad_concat(2, (ad_var *[]){ blank, label }, 1), 1, true));
-    ad_var *lost = ad_logical_or(ad_ge(loss, ad__constant(x, -none / 10)),
-                                 ad_eq(k.times, zero));
+    ad_var *lost = ad_logical_or(ad_ge(loss, ad__constant(x, -none / 10)), ad_eq(k.times, zero));
     loss = ad__zero_where(lost, loss);
     if (attrs_of(op)->reduction == AD_MEAN) {
         double n = (double)op->in[TIMES]->layout->numel;
@@ -286,12 +290,14 @@ static void ctc_samples(ad_sampler *s) {
     for (int zero = 0; zero < 2; zero++) /* sequences that are too short, and an empty one */
         ad_sample_values(s, &(ctc_attrs){ 1, zero, AD_NONE }, 4, shapes, edges, zero ? 0 : AD_SAMPLE_KINK);
     const ad_shape one[] = { AD_SHAPE(2, 1, 2), AD_SHAPE(1, 0), AD_SHAPE(1), AD_SHAPE(1) };
-    ad_sample_values(s, &(ctc_attrs){ 0, false, AD_SUM }, 4, one, (const double *[]){ NULL, NULL, few + 1, some + 2 }, 0);
+    ad_sample_values(s, &(ctc_attrs){ 0, false, AD_SUM }, 4, one, (const double *[]){ NULL, NULL, few + 1, some + 2 },
+                     0);
 }
 
-AD_OPTYPE(ctc, .doc = "connectionist temporal classification: minus the log of the probability of sequences of labels "
-                      "[n,most labels], of log probabilities [times,n,classes] and each sequence's numbers of times and "
-                      "labels, both [n]",
+AD_OPTYPE(ctc,
+          .doc = "connectionist temporal classification: minus the log of the probability of sequences of labels "
+                 "[n,most labels], of log probabilities [times,n,classes] and each sequence's numbers of times and "
+                 "labels, both [n]",
           .formula = "-log(sum over paths of the product of their probabilities); the mean is of losses divided by the "
                      "number of labels",
           .gradient = "minus the probability that a path has the class at the time",

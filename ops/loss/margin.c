@@ -126,8 +126,8 @@ static void multi_margin_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(multi_margin, .differs = "a NaN score gives NaN; PyTorch leaves it out",
-          .doc = "hinge loss of scores [n,c] and class numbers [n], or [c] and a scalar: the sum over other classes of their margin "
-                 "violation to the power p (1 or 2), divided by c and multiplied by the class's weight [c]",
+          .doc = "hinge loss of scores [n,c] and class numbers [n], or [c] and a scalar: the sum over other classes of "
+                 "their margin violation to the power p (1 or 2), divided by c and times the class's weight [c]",
           .formula = "w[class] / c sum over others of max(0, margin - x[class] + x)^p",
           .gradient = "g w[class] / c p (..)^(p-1) where positive; minus their sum at the class",
           .special = "slope 0 at the kink", .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2),

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-/* ---- helpers: x as [outer, n, inner] around the axis ------------------------------------------------------------ */
+/* ---- helpers: x as [outer, n, inner] around the axis ---------------------------------------------------------- */
 
 static ad__around around(const ad_op *op) {
     ad__around r = ad__around_axis(op->in[0]->layout->shape, ((const ad__axis_attrs *)ad__attrs_of(op))->axis);
@@ -28,7 +28,7 @@ static void running_samples(ad_sampler *s, const void *attrs[2]) {
         for (int k = 0; k < 2; k++) ad_sample(s, attrs[shapes[i].ndim > 1 && k], 1, &shapes[i], NULL, NULL);
 }
 
-/* ---- logcumsumexp: y[i] = log(exp(y[i-1]) + exp(x[i])) ---------------------------------------------------------- */
+/* ---- logcumsumexp: y[i] = log(exp(y[i-1]) + exp(x[i])) -------------------------------------------------------- */
 
 static double log_of_sum(double a, double b) {
     if (a != a || b != b) return NAN;
@@ -100,15 +100,15 @@ static void logcumsumexp_samples(ad_sampler *s) {
 AD_OPTYPE(logcumsumexp, .doc = "the running log of the sum of exponentials along an axis, without overflow",
           .formula = "y[i] = log(exp(x[0]) + .. + exp(x[i]))",
           .gradient = "dx[i] = sum of g[j] exp(x[i] - y[j]) over j >= i", .special = "an x of -inf has the slope 0",
-          .differs = "PyTorch's slopes are NaN where a running sum is 0, and lose digits where it is huge",
-          .arity = 1, .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = running_shape,
+          .differs = "PyTorch's slopes are NaN where a running sum is 0, and lose digits where it is huge", .arity = 1,
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = running_shape,
           .evaluate = { logcumsumexp_evaluate, logcumsumexp_evaluate },
           .backward = { logcumsumexp_backward, logcumsumexp_backward }, .vjp = logcumsumexp_vjp);
 ad_var *ad_logcumsumexp(ad_var *x, int axis) {
     return ad__apply1(&ad_op_logcumsumexp, x, &(ad__axis_attrs){ axis, false });
 }
 
-/* ---- running_place: where the running maximum or minimum is ------------------------------------------------------ */
+/* ---- running_place: where the running maximum or minimum is --------------------------------------------------- */
 
 typedef struct {
     ad__axis_attrs axis;
@@ -150,10 +150,11 @@ static void running_place_samples(ad_sampler *s) {
     for (int k = 0; k < 2; k++) ad_sample_values(s, &both[k], 1, &AD_SHAPE(4, 3), values, 0);
 }
 
-AD_OPTYPE(running_place, .doc = "the index of the largest or smallest element so far along an axis, the last of equal ones",
+AD_OPTYPE(running_place,
+          .doc = "the index of the largest or smallest element so far along an axis, the last of equal ones",
           .formula = "y[i] = argmax x[0] .. x[i]", .special = "after a NaN it is the last NaN", .arity = 1,
-          .flags = AD_OP_CONSTANT, .attr_size = sizeof(place_attrs), .attrs = place_list,
-          .shape = running_place_shape, .evaluate = { running_place_evaluate, running_place_evaluate });
+          .flags = AD_OP_CONSTANT, .attr_size = sizeof(place_attrs), .attrs = place_list, .shape = running_place_shape,
+          .evaluate = { running_place_evaluate, running_place_evaluate });
 ad_var *ad_running_place(ad_var *x, int axis, bool smallest) {
     return ad__apply1(&ad_op_running_place, x, &(place_attrs){ { axis, false }, smallest });
 }

@@ -43,8 +43,10 @@ static int bad_index(const ad_op *op, int64_t at, int64_t n) {
     const double i = ad_at(index, at), exact = 0x1p24;
     if (n == 0) return ad_op_fail(op, AD_EVALUE, "index %g at element %lld, but the axis is empty", i, (long long)at);
     if (index->layout->dtype == AD_F32 && fabs(i) >= exact && fabs(i) <= (double)n)
-        return ad_op_fail(op, AD_EVALUE, "index %.0f at element %lld: f32 does not hold every integer from 2^24 on; give "
-                                         "the indices as AD_F64", i, (long long)at);
+        return ad_op_fail(op, AD_EVALUE,
+                          "index %.0f at element %lld: f32 does not hold every integer from 2^24 on; give the indices "
+                          "as AD_F64",
+                          i, (long long)at);
     return ad_op_fail(op, AD_EVALUE, "index %g at element %lld is not one of %lld..%lld", i, (long long)at,
                       (long long)-n, (long long)n - 1);
 }
@@ -160,7 +162,8 @@ static void take_axis_samples(ad_sampler *s) {
 
 AD_OPTYPE(take_axis, .doc = "the rows of an axis at the given indices, in index's shape; NumPy's take with an axis",
           .formula = "y[a, i.., b] = x[a, index[i..], b]", .gradient = "dx[a, index[i..], b] += g[a, i.., b]",
-          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 2, .no_grad = AD_NO_GRAD(1),
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = take_axis_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = take_axis_vjp);
 ad_var *ad_take_axis(ad_var *x, int axis, ad_var *index) {
@@ -206,7 +209,7 @@ ad_var *ad_embedding_with(ad_var *weight, ad_var *indices, int64_t padding_idx) 
     return ad_where(ad_cast(pad, c.dtype), ad_detach(y), y);
 }
 
-/* ---- index_add: adds rows to the rows at the given indices ------------------------------------------------------ */
+/* ---- index_add: adds rows to the rows at the given indices ---------------------------------------------------- */
 
 static int index_add_shape(ad_call *c) {
     ad_shape src;
@@ -241,14 +244,15 @@ static void index_add_samples(ad_sampler *s) {
 AD_OPTYPE(index_add, .doc = "x with the rows of src added to the rows of the axis at the given indices",
           .formula = "x, and y[a, index[i..], b] += src[a, i.., b]",
           .gradient = "dx = g; dsrc[a, i.., b] = g[a, index[i..], b]",
-          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1),
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = index_add_shape, .evaluate = { put_evaluate, put_evaluate },
           .backward = { put_backward, put_backward }, .vjp = index_add_vjp);
 ad_var *ad_index_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
     return ad_apply(&ad_op_index_add, 3, (ad_var *[]){ x, index, src }, &(ad__axis_attrs){ axis, false });
 }
 
-/* ---- gather: one element of an axis for each element of index ---------------------------------------------------- */
+/* ---- gather: one element of an axis for each element of index ------------------------------------------------- */
 
 int ad__index_per_element(ad_call *c) {
     ad_shape x = c->in[0]->layout->shape, index = c->in[1]->layout->shape;
@@ -291,7 +295,8 @@ static void gather_samples(ad_sampler *s) {
 
 AD_OPTYPE(gather, .doc = "the elements of x at the given indices along an axis, one index per element",
           .formula = "y[a, i, b] = x[a, index[a, i, b], b]", .gradient = "dx[a, index[a, i, b], b] += g[a, i, b]",
-          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 2, .no_grad = AD_NO_GRAD(1),
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = gather_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = gather_vjp);
 
@@ -330,7 +335,7 @@ ad_var *ad_take_along(ad_var *x, int axis, ad_var *index) {
     return ad_gather(ad_expand(x, xs), axis, ad_expand(index, is));
 }
 
-/* ---- scatter_add: adds elements to those at the given indices ---------------------------------------------------- */
+/* ---- scatter_add: adds elements to those at the given indices ------------------------------------------------- */
 
 static int scatter_add_shape(ad_call *c) {
     int rc = ad__index_per_element(c);
@@ -346,7 +351,8 @@ static void scatter_add_samples(ad_sampler *s) {
     const double *values[] = { NULL, ad__index_numbers, NULL };
     const ad__index_case *k = ad__index_cases;
     for (; k < ad__index_cases + AD__INDEX_CASES; k++)
-        ad_sample_values(s, &(ad__axis_attrs){ k->axis, false }, 3, (ad_shape[]){ k->x, k->index, k->index }, values, 0);
+        ad_sample_values(s, &(ad__axis_attrs){ k->axis, false }, 3, (ad_shape[]){ k->x, k->index, k->index }, values,
+                         0);
     ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 3, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(6), AD_SHAPE(6) },
                      (const double *[]){ NULL, from_end, NULL }, 0);
 }
@@ -354,7 +360,8 @@ static void scatter_add_samples(ad_sampler *s) {
 AD_OPTYPE(scatter_add, .doc = "x with each element of src added to the element at its index along the axis",
           .formula = "x, and y[a, index[a, i, b], b] += src[a, i, b]",
           .gradient = "dx = g; dsrc[a, i, b] = g[a, index[a, i, b], b]",
-          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1),
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = scatter_add_shape, .evaluate = { put_evaluate, put_evaluate },
           .backward = { put_backward, put_backward }, .vjp = scatter_add_vjp);
 

@@ -1,5 +1,5 @@
-/* places.c: the places of the elements that are not 0, and indices into several axes at once, with what reads and writes
-   by them: masked_select, masked_scatter, index, index_put. */
+/* places.c: the places of the elements that are not 0, and indices into several axes at once, with what reads and
+   writes by them: masked_select, masked_scatter, index, index_put. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/index.h"
 #include "ops/ops.h"
@@ -48,10 +48,9 @@ static void nonzero_n_samples(ad_sampler *s) {
     const struct {
         int64_t n;
         ad_shape shape;
-    } cases[] = { { 6, AD_SHAPE(12) }, { 3, AD_SHAPE(2, 3) }, { 6, AD_SHAPE(2, 1, 6) }, { 0, AD_SHAPE(0, 3) },
-                  { 0, AD_SHAPE(1) },  { 0, AD_SCALAR } };
-    for (int i = 0; i < AD__COUNT(cases); i++)
-        ad_sample_values(s, &cases[i].n, 1, &cases[i].shape, values, 0);
+    } cases[] = { { 6, AD_SHAPE(12) },   { 3, AD_SHAPE(2, 3) }, { 6, AD_SHAPE(2, 1, 6) },
+                  { 0, AD_SHAPE(0, 3) }, { 0, AD_SHAPE(1) },    { 0, AD_SCALAR } };
+    for (int i = 0; i < AD__COUNT(cases); i++) ad_sample_values(s, &cases[i].n, 1, &cases[i].shape, values, 0);
 }
 
 AD_OPTYPE(nonzero_n, .doc = "the coordinates [n,ndim] of the n elements that are not 0, in row-major order", .arity = 1,
@@ -77,8 +76,9 @@ static ad_var *flat_places(ad_var *mask) {
 static bool expand_both(const char *caller, ad_var **x, ad_var **mask) {
     ad_shape whole;
     if (ad__absent(*x) || ad__absent(*mask)) return ad__nil_result(ad__absent(*x) ? *x : *mask, caller), false;
-    const ad_call c = { .graph = ad__owner(*x), .type = &(const ad_optype){ .name = caller }, .n = 2,
-                        .in = (ad_var *[]){ *x, *mask } };
+    const ad_call c = {
+        .graph = ad__owner(*x), .type = &(const ad_optype){ .name = caller }, .n = 2, .in = (ad_var *[]){ *x, *mask }
+    };
     if (ad__broadcast((*x)->layout->shape, (*mask)->layout->shape, &whole))
         return ad_call_fail(&c, AD_ESHAPE, "x and mask do not broadcast"), false;
     if (!ad_shape_equal((*x)->layout->shape, whole)) *x = ad_expand(*x, whole);
@@ -147,9 +147,10 @@ static int ravel_multi_index_evaluate(const ad_op *op) {
             int64_t n = ad__lesser(RAVEL_CHUNK, y->layout->numel - from), good = ravel_chunk(op, i, &map, from, n);
             int64_t size = ((const ravel_attrs *)ad__attrs_of(op))->sizes.dim[i];
             if (good < n)
-                return ad_op_fail(op, AD_EVALUE, "at element %lld, the index of axis %d is not one of %lld..%lld, or is "
-                                  "2^24 or more in f32", (long long)(from + good), i, (long long)-size,
-                                  (long long)size - 1);
+                return ad_op_fail(op, AD_EVALUE,
+                                  "at element %lld, the index of axis %d is not one of %lld..%lld, or is "
+                                  "2^24 or more in f32",
+                                  (long long)(from + good), i, (long long)-size, (long long)size - 1);
         }
     }
     return AD_OK;
@@ -166,8 +167,9 @@ static void ravel_multi_index_samples(ad_sampler *s) {
     ad_sample_values(s, &AD_SHAPE(2), 1, (ad_shape[]){ AD_SHAPE(2, 3) }, values, 0);
 }
 
-AD_OPTYPE(ravel_multi_index, .doc = "coordinates, one array for each axis of an array with these sizes, as indices into the "
-                                    "flattened array; the arrays broadcast; the result is f64",
+AD_OPTYPE(ravel_multi_index,
+          .doc = "coordinates, one array for each axis of an array with these sizes, as indices into the "
+                 "flattened array; the arrays broadcast; the result is f64",
           .formula = "y = (x0 sizes[1] + x1) sizes[2] + ..", .special = "-1 is the last of an axis", .arity = -1,
           .flags = AD_OP_CONSTANT | AD_OP_MIXED, .attr_size = sizeof(ravel_attrs), .attrs = ravel_list,
           .shape = ravel_multi_index_shape, .evaluate = { ravel_multi_index_evaluate, ravel_multi_index_evaluate });
@@ -175,7 +177,7 @@ ad_var *ad_ravel_multi_index(int n, ad_var *const index[], ad_shape sizes) {
     return ad_apply(&ad_op_ravel_multi_index, n, index, &(ravel_attrs){ sizes });
 }
 
-/* ---- index and index_put: several arrays of indices -------------------------------------------------------------- */
+/* ---- index and index_put: several arrays of indices ----------------------------------------------------------- */
 
 /* x with the indexed axes as one axis, `axis`, and their places along it. In `order`, the axes of x are permuted first:
    if axes that are not indexed stand between the indexed ones, these go to the front, as in PyTorch. */
@@ -265,8 +267,7 @@ ad_var *ad_index_put(ad_var *x, int n, ad_var *const index[], ad_var *values, bo
         return ad_nil(c.graph);
     }
     if (!ad_shape_equal(values->layout->shape, s)) values = ad_expand(values, s);
-    ad_var *y = accumulate ? ad_index_add(i.x, i.axis, i.places, values)
-                           : ad_index_copy(i.x, i.axis, i.places, values);
+    ad_var *y = accumulate ? ad_index_add(i.x, i.axis, i.places, values) : ad_index_copy(i.x, i.axis, i.places, values);
     y = ad_reshape(y, i.arranged);
     return i.permuted ? ad_permute(y, i.back) : y;
 }

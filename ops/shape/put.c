@@ -89,12 +89,13 @@ static void index_copy_samples(ad_sampler *s) {
 
 AD_OPTYPE(index_copy, .doc = "x with the rows of an axis at the given indices replaced by the rows of src",
           .formula = "x, but y[a, index[i..], b] = src[a, i.., b]",
-          .gradient = "dx = g, 0 at the indices; dsrc[a, i.., b] = g[a, index[i..], b]", .shape = index_copy_shape, PUT);
+          .gradient = "dx = g, 0 at the indices; dsrc[a, i.., b] = g[a, index[i..], b]", .shape = index_copy_shape,
+          PUT);
 ad_var *ad_index_copy(ad_var *x, int axis, ad_var *index, ad_var *src) {
     return ad_apply(&ad_op_index_copy, 3, (ad_var *[]){ x, index, src }, &(ad__axis_attrs){ axis, false });
 }
 
-/* ---- scatter: replaces elements ---------------------------------------------------------------------------------- */
+/* ---- scatter: replaces elements ------------------------------------------------------------------------------- */
 
 static int scatter_shape(ad_call *c) {
     int rc = ad__index_per_element(c);
@@ -107,7 +108,8 @@ static void scatter_samples(ad_sampler *s) {
     const double *values[] = { NULL, once, NULL }, *more[] = { NULL, ad__index_numbers, NULL };
     const ad_shape square = AD_SHAPE(2, 3), tall = AD_SHAPE(3, 4);
     ad_sample_values(s, &(ad__axis_attrs){ -1, false }, 3, (ad_shape[]){ square, square, square }, values, 0);
-    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 3, (ad_shape[]){ tall, AD_SHAPE(1, 4), AD_SHAPE(1, 4) }, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 3, (ad_shape[]){ tall, AD_SHAPE(1, 4), AD_SHAPE(1, 4) }, values,
+                     0);
     const ad__index_case *k = ad__index_cases;
     for (; k < ad__index_cases + AD__INDEX_CASES; k++)
         ad_sample_values(s, &(ad__axis_attrs){ k->axis, false }, 3, (ad_shape[]){ k->x, k->index, k->index }, more, 0);
@@ -120,7 +122,7 @@ ad_var *ad_scatter(ad_var *x, int axis, ad_var *index, ad_var *src) {
     return ad__index_write(&ad_op_scatter, x, index, src, &(ad__axis_attrs){ axis, false });
 }
 
-/* ---- functions ----------------------------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------------------------ */
 
 /* The first of n Vars that is NULL or nil; the first of all if none is. */
 static ad_var *first_absent(int n, ad_var *const xs[]) {

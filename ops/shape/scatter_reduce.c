@@ -1,4 +1,4 @@
-/* scatter_reduce.c: products and extrema of the elements that share an index, and scatter_reduce, which has them all. */
+/* scatter_reduce.c: products and extrema of the elements that share an index, and functions that have sums too. */
 #include "ops/shape/index.h"
 
 #include "ops/base/gradient.h"
@@ -16,7 +16,9 @@ static const ad_attr scatter_list[] = { { "axis", AD_ATTR_INT, 0 },
                                         { "how", AD_ATTR_INT, offsetof(scatter_attrs, how) },
                                         { 0 } };
 
-static ad_scatter_kind how_of(const ad_op *op) { return (ad_scatter_kind)((const scatter_attrs *)ad__attrs_of(op))->how; }
+static ad_scatter_kind how_of(const ad_op *op) {
+    return (ad_scatter_kind)((const scatter_attrs *)ad__attrs_of(op))->how;
+}
 
 /* ---- prod, amax and amin: x's element and those of src at its index ------------------------------------------- */
 
@@ -148,24 +150,25 @@ static void scatter_reduce_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(3, 2), AD_SHAPE(6, 2), AD_SHAPE(6, 2) };
     for (const ad__index_case *k = ad__index_cases; k < ad__index_cases + AD__INDEX_CASES; k++)
         for (int how = AD_SCATTER_PROD; how <= AD_SCATTER_AMIN; how++)
-            ad_sample_values(s, &(scatter_attrs){ { k->axis, false }, how }, 3, (ad_shape[]){ k->x, k->index, k->index },
-                             random, 0);
+            ad_sample_values(s, &(scatter_attrs){ { k->axis, false }, how }, 3,
+                             (ad_shape[]){ k->x, k->index, k->index }, random, 0);
     ad_sample_values(s, &(scatter_attrs){ { 0, false }, AD_SCATTER_PROD }, 3, shapes, edges, 0);
     for (int how = AD_SCATTER_AMAX; how <= AD_SCATTER_AMIN; how++)
         ad_sample_values(s, &(scatter_attrs){ { 0, false }, how }, 3, shapes, equal, AD_SAMPLE_KINK);
 }
 
-AD_OPTYPE(scatter_reduce,
-          .doc = "the product, largest or smallest of an element of x and those elements of src that have its index along "
-                 "the axis; ad_scatter_reduce has sums, means and reductions without x's element too",
-          .formula = "y[i] = x[i] times, or max or min with, all src[j] with index[j] = i",
-          .gradient = "prod: g times the product of all others; amax, amin: g to the elements that equal y, in equal parts",
-          .special = AD__INDEX_SPECIAL "; a NaN counts as the largest and as the smallest, and NaNs share the gradient; "
-                     "the vjp rule of a product takes memory for x and src times the length of the axis",
-          .differs = "of NaNs and of products with 0 the gradient is exact; PyTorch's is NaN or 0", .flags = AD_OP_MIXED,
-          .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(scatter_attrs), .attrs = scatter_list,
-          .shape = scatter_reduce_shape, .evaluate = { scatter_reduce_evaluate, scatter_reduce_evaluate },
-          .backward = { scatter_reduce_backward, scatter_reduce_backward }, .vjp = scatter_reduce_vjp);
+AD_OPTYPE(
+    scatter_reduce,
+    .doc = "the product, largest or smallest of an element of x and those elements of src that have its index along "
+           "the axis; ad_scatter_reduce has sums, means and reductions without x's element too",
+    .formula = "y[i] = x[i] times, or max or min with, all src[j] with index[j] = i",
+    .gradient = "prod: g times the product of all others; amax, amin: g to the elements that equal y, in equal parts",
+    .special = AD__INDEX_SPECIAL "; a NaN counts as the largest and as the smallest, and NaNs share the gradient; "
+                                 "the vjp rule of a product takes memory for x and src times the length of the axis",
+    .differs = "of NaNs and of products with 0 the gradient is exact; PyTorch's is NaN or 0", .flags = AD_OP_MIXED,
+    .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(scatter_attrs), .attrs = scatter_list,
+    .shape = scatter_reduce_shape, .evaluate = { scatter_reduce_evaluate, scatter_reduce_evaluate },
+    .backward = { scatter_reduce_backward, scatter_reduce_backward }, .vjp = scatter_reduce_vjp);
 
 /* ---- functions ------------------------------------------------------------------------------------------------- */
 

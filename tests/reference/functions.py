@@ -1209,6 +1209,49 @@ def _(x, y):
     return sum((1 - x[i] + x[j]).clamp(min=0) for i in (3, 0) for j in (1, 2)) / 4
 
 
+# ---- leaves --------------------------------------------------------------------------------------------
+
+
+@case("linspace", [0])
+def _(x):
+    return torch.linspace(-1, 2, 7, dtype=torch.float64)
+
+
+@case("linspace_one", [0])
+def _(x):
+    return torch.linspace(3, 5, 1, dtype=torch.float64)
+
+
+@case("logspace", [0])
+def _(x):
+    return torch.logspace(-1, 2, 4, dtype=torch.float64)
+
+
+@case("logspace_base_2", [0])
+def _(x):
+    return torch.logspace(0, 5, 6, 2, dtype=torch.float64)
+
+
+@case("eye_with", [0])
+def _(x):
+    return torch.eye(2, 4)
+
+
+@case("eye_with_tall", [0])
+def _(x):
+    return torch.eye(3, 2)
+
+
+@case("tril_indices", [0])
+def _(x):
+    return torch.tril_indices(3, 4, 1)
+
+
+@case("triu_indices", [0])
+def _(x):
+    return torch.triu_indices(3, 4, -1)
+
+
 def main():
     texts = [text for given in CASES for text in lines(*given)]
     head = f"# by tests/reference/functions.py (PyTorch {torch.__version__}); `make reference-values` updates it"

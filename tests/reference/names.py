@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""names.py: writes docs/names.md, which says for each op of PyTorch's own tests what it is called here, or why it is not.
+"""names.py: writes docs/names.md, which says for each op of PyTorch's own tests what it is called here, or why not.
 
 usage: names.py docs/names.md. A function whose name is PyTorch's needs no line below: it is found in the headers.
 """
@@ -14,7 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Functions with other names here. The text may name several.
 OURS = {
-    "__getitem__": "ad_index, ad_slice, ad_select", "__radd__": "ad_add", "__rdiv__": "ad_div", "__rmatmul__": "ad_matmul",
+    "__getitem__": "ad_index, ad_slice, ad_select", "__radd__": "ad_add", "__rdiv__": "ad_div",
+    "__rmatmul__": "ad_matmul",
     "__rmod__": "ad_remainder", "__rmul__": "ad_mul", "__rpow__": "ad_pow", "__rsub__": "ad_rsub",
     "addmv": "ad_addmm", "amax": "ad_max_axes", "amin": "ad_min_axes", "argwhere": "ad_nonzero", "baddbmm": "ad_addmm",
     "bmm": "ad_matmul", "broadcast_to": "ad_expand", "bucketize": "ad_searchsorted", "cat": "ad_concat",
@@ -29,7 +30,8 @@ OURS = {
     "new_empty": "ad_zeros", "new_full": "ad_full", "new_ones": "ad_ones", "new_zeros": "ad_zeros",
     "nn.functional.bilinear": "nn_apply_bilinear", "nn.functional.binary_cross_entropy": "ad_bce, ad_bce_weighted",
     "nn.functional.binary_cross_entropy_with_logits": "ad_bce_logits, ad_bce_logits_weighted",
-    "nn.functional.cosine_embedding_loss": "nn_cosine_embedding", "nn.functional.cross_entropy": "ad_cross_entropy_with",
+    "nn.functional.cosine_embedding_loss": "nn_cosine_embedding",
+    "nn.functional.cross_entropy": "ad_cross_entropy_with",
     "nn.functional.dropout2d": "ad_dropout_channels", "nn.functional.dropout3d": "ad_dropout_channels",
     "nn.functional.embedding": "ad_embedding, ad_embedding_with", "nn.functional.linear": "ad_affine",
     "nn.functional.normalize": "ad_normalize_axis", "nn.functional.one_hot": "ad_one_hot",
@@ -48,7 +50,8 @@ OURS = {
 
 # Why there is none: patterns of names.
 WHY = [
-    (r"fft\..*|stft|istft|view_as_\w*|complex|conj\w*|resolve_\w*|real|imag|angle|polar|isreal|chalf|linalg\.eig(vals)?",
+    (r"fft\..*|stft|istft|view_as_\w*|complex|conj\w*|resolve_\w*|real|imag|angle|polar|isreal|chalf"
+     r"|linalg\.eig(vals)?",
      "complex numbers"),
     (r"bitwise_\w*|__r(and|or|xor)__|gcd|lcm|bool|byte|char|int|long|short|randint_like", "integers"),
     (r"half|bfloat16", "f16"),

@@ -331,7 +331,8 @@ def ctc(inputs, attrs):
         losses.append(infinite if loss is None else loss)
     losses = torch.stack(losses)
     if x.isfinite().all() and labels.shape[1] > 0:
-        theirs = F.ctc_loss(x, labels.long(), times.long(), lengths.long(), attrs["blank"], "none", bool(attrs["zero_infinity"]))
+        theirs = F.ctc_loss(x, labels.long(), times.long(), lengths.long(), attrs["blank"], "none",
+                            bool(attrs["zero_infinity"]))
         assert torch.allclose(losses, theirs)
     mean = attrs["reduction"] == 0
     return reduced(losses / lengths.clamp_min(1) if mean else losses, attrs)

@@ -121,7 +121,8 @@ def logcumsumexp(inputs, attrs):
     if x.numel() == 0:
         return x.clone()
     low = x.detach() == -torch.inf
-    y = exact.whole(lambda v: log(numpy.cumsum(exp(v), axis=attrs["axis"])), torch.where(low, torch.full((), -1e6).double(), x))
+    finite = torch.where(low, torch.full((), -1e6).double(), x)
+    y = exact.whole(lambda v: log(numpy.cumsum(exp(v), axis=attrs["axis"])), finite)
     return torch.where(y < -1e5, torch.full((), -torch.inf).double(), y)
 
 

@@ -88,13 +88,15 @@ def scatter_reduce(inputs, attrs):
     neutral = {2: 1, 3: -torch.inf, 4: torch.inf}[how]
     places = torch.arange(x.shape[axis]).reshape([-1] + [1] * (x.dim() - axis))
     here = wrapped(index, x.shape[axis]).unsqueeze(axis) == places
-    both = torch.cat([x.unsqueeze(axis + 1), torch.where(here, src.unsqueeze(axis), torch.full((), neutral).double())], axis + 1)
+    theirs = torch.where(here, src.unsqueeze(axis), torch.full((), neutral).double())
+    both = torch.cat([x.unsqueeze(axis + 1), theirs], axis + 1)
     if how == 2:
         return torch.prod(both, axis + 1)
     nans = both.isnan().sum(axis + 1)
     plain = torch.where(both.isnan(), torch.full((), neutral).double(), both)
     best = (torch.amax if how == 3 else torch.amin)(plain, axis + 1)
-    return torch.where(nans > 0, torch.where(both.isnan(), both, 0 * plain.detach().nan_to_num()).sum(axis + 1) / nans, best)
+    of_nans = torch.where(both.isnan(), both, 0 * plain.detach().nan_to_num()).sum(axis + 1) / nans
+    return torch.where(nans > 0, of_nans, best)
 
 
 def ravel_multi_index(inputs, attrs):
