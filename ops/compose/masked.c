@@ -55,7 +55,7 @@ ad_var *ad_masked_var(ad_var *x, ad_var *mask, int n, const int *axes, int corre
     if (ad__absent(sum)) return sum;
     ad_var *apart = ad_where(mask, ad_sub(x, ad_div(sum, count)), ad__constant(x, 0));
     ad_var *squares = ad_sum_axes(ad_square(apart), n, axes, true);
-    return dropped(ad_div(squares, ad_clamp(ad_adds(count, -correction), 0, INFINITY)), n, axes, keepdims);
+    return dropped(ad_div(squares, ad_clamp(ad_adds(count, -(double)correction), 0, INFINITY)), n, axes, keepdims);
 }
 ad_var *ad_masked_std(ad_var *x, ad_var *mask, int n, const int *axes, int correction, bool keepdims) {
     return ad_sqrt(ad_masked_var(x, mask, n, axes, correction, keepdims));
