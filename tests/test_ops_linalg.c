@@ -375,6 +375,9 @@ static void einsum_takes_a_cheap_order(void **state) {
     assert_true(largest_part(ad_einsum_n("ij,jk,kl,lm->jm", 4, chain)) <= 600);
     assert_true(largest_part(ad_einsum_n("ij,jk,kl,lm,m->i", 5, chain)) <= 600);
     assert_true(largest_part(ad_einsum_n("ij,jk,kl,lm,m,k->i", 6, chain)) <= 600);
+    assert_true(largest_part(ad_multi_dot(3, (ad_var *[]){ tall, wide, v })) <= 600);
+    assert_true(largest_part(ad_multi_dot(4, (ad_var *[]){ wide, tall, wide, v })) <= 600);
+    assert_true(largest_part(ad_multi_dot(5, (ad_var *[]){ v, tall, wide, tall, wide })) <= 600);
     ad_var *y = ad_einsum_n("kl,i,ij,jk->l", 4, (ad_var *[]){ tall, v, tall, wide });
     assert_true(largest_part(y) <= 600);
     assert_close(ad_at(y, 1), 300.0 * 2 * 300, 0);
