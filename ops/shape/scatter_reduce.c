@@ -165,7 +165,8 @@ AD_OPTYPE(
     .gradient = "prod: g times the product of all others; amax, amin: g to the elements that equal y, in equal parts",
     .special = AD__INDEX_SPECIAL "; a NaN counts as the largest and as the smallest, and NaNs share the gradient; "
                                  "the vjp rule of a product takes memory for x and src times the length of the axis",
-    .differs = "of NaNs and of products with 0 the gradient is exact; PyTorch's is NaN or 0", .flags = AD_OP_MIXED,
+    .differs = "the slope of an infinite or NaN factor is the product of the others, and NaNs share the gradient "
+                     "of an extremum; PyTorch's slopes are NaN", .flags = AD_OP_MIXED,
     .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(scatter_attrs), .attrs = scatter_list,
     .shape = scatter_reduce_shape, .evaluate = { scatter_reduce_evaluate, scatter_reduce_evaluate },
     .backward = { scatter_reduce_backward, scatter_reduce_backward }, .vjp = scatter_reduce_vjp);
