@@ -722,7 +722,7 @@ static void refusals(void **state) {
     const int both[] = { 0, 0 };
 #define REFUSED(call, code, says) assert_fails(g, call, code, says)
     REFUSED(ad_block_diag(2, cubes), AD_ESHAPE, "block_diag: [2,2,2]: takes matrices, vectors and scalars");
-    REFUSED(ad_cartesian_prod(2, cubes), AD_ESHAPE, "meshgrid: [2,2,2]: takes vectors and scalars");
+    REFUSED(ad_cartesian_prod(2, cubes), AD_ESHAPE, "cartesian_prod: [2,2,2]: takes vectors and scalars");
     REFUSED(ad_movedim(x, 2, 0), AD_ESHAPE, "movedim: [2,3]: axis 2");
     REFUSED(ad_swapaxes(x, 0, -3), AD_ESHAPE, "swapaxes: [2,3]: axis -3");
     REFUSED(ad_rot90(x, 1, 0, -2), AD_ESHAPE, "rot90: [2,3]: axis 0 is named twice");
@@ -741,7 +741,8 @@ static void refusals(void **state) {
     REFUSED(ad_tensordot(x, x, 1), AD_ESHAPE, "tensordot: [2,3]: axis -1 of it and axis 0 of [2,3] have other sizes");
     REFUSED(ad_tensordot(x, x, 7), AD_ESHAPE, "tensordot: [2,3]: 7 axes");
     REFUSED(ad_kron(ad_unsqueeze(cube, 0), v), AD_ESHAPE, "kron: [1,2,2,2]: takes at most 3 dimensions");
-    REFUSED(ad_cross(x, v, -1), AD_ESHAPE, "cross: [2,3]: axis -1 must have 3 elements in both operands");
+    REFUSED(ad_cross(x, ad_unsqueeze(x, 0), 1), AD_ESHAPE,
+            "cross: [2,3]: axis 1 must have 3 elements in both operands");
     REFUSED(ad_multi_dot(2, cubes), AD_ESHAPE, "multi_dot: [2,2,2]: operand 0 is [2,2,2]");
     REFUSED(ad_cov(cube, 1), AD_ESHAPE, "cov: [2,2,2]: takes [variables, observations]");
     REFUSED(ad_cdist(x, v, 2), AD_ESHAPE, "cdist: [2,3]: and [4]: takes [..,n,d] and [..,m,d]");
@@ -761,6 +762,15 @@ static void refusals(void **state) {
     REFUSED(ad_gaussian_nll(x, x, minus, (ad_gaussian_opts){ 0 }), AD_EVALUE, "variance -1 at element 0 is negative");
     REFUSED(ad_gaussian_nll(x, x, v, (ad_gaussian_opts){ 0 }), AD_ESHAPE, "gaussian_nll: [2,3]: variances [4]");
     REFUSED(ad_ctc(x, v, v, v, (ad_ctc_opts){ 0 }), AD_ESHAPE, "ctc: [2,1,3] x [1,4] x [4] x [4]: takes log prob");
+    ad_var *narrow = ad_ones(g, AD_F32, AD_SHAPE(2, 3));
+    REFUSED(ad_kron(x, narrow), AD_EDTYPE, "kron: operands of two dtypes, f64 and f32; convert one with ad_cast");
+    REFUSED(ad_hstack(2, (ad_var *[]){ x, narrow }), AD_EDTYPE, "hstack: operands of two dtypes");
+    REFUSED(ad_dist(x, v, 2), AD_ESHAPE, "dist: [2,3] x [4]: shapes do not broadcast");
+    REFUSED(ad_pairwise_distance(x, v, 2, 0, true), AD_ESHAPE, "pairwise_distance: [2,3] x [4]: shapes do not");
+    REFUSED(ad_triplet_margin(x, x, v, (ad_triplet_opts){ 0 }), AD_ESHAPE, "triplet_margin: [2,3] x [2,3] x [4]: ");
+    REFUSED(ad_vecdot(x, v, 0), AD_ESHAPE, "vecdot: [2,3] x [4]: shapes do not broadcast");
+    REFUSED(ad_addcdiv(x, v, x, 1), AD_ESHAPE, "addcdiv: [2,3] x [4] x [2,3]: shapes do not broadcast");
+    REFUSED(ad_masked_softmax(x, v, 0), AD_ESHAPE, "masked_softmax: [2,3] x [4]: shapes do not broadcast");
     ad_var *parts[2];
     assert_int_equal(ad_tensor_split(x, 0, 0, parts), AD_EVALUE);
     assert_fails(g, ad_nil(g), AD_EVALUE, "tensor_split: [2,3]: 0 parts");
@@ -785,7 +795,7 @@ static void refusals_of_ctc(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(in_f64), cmocka_unit_test(in_f32),
-                                       cmocka_unit_test(refusals), cmocka_unit_test(refusals_of_ctc) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(in_f64), cmocka_unit_test(in_f32), cmocka_unit_test(refusals),
+                                        cmocka_unit_test(refusals_of_ctc) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

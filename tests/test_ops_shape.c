@@ -735,7 +735,7 @@ static void bad_operands_of_indexing_are_reported(void **state) {
     assert_fails(g, ad_index_put(x, 1, &s, v, false), AD_ESHAPE, "values [4] do not broadcast to the indexed part [3]");
     assert_fails(g, ad_masked_select(x, v), AD_ESHAPE, "masked_select: [2,3] x [4]: x and mask do not broadcast");
     assert_fails(g, ad_masked_scatter(x, ad_ones(g, AD_F64, AD_SHAPE(2, 3)), v), AD_ESHAPE, "6 elements that are not");
-    assert_fails(g, ad_embedding_with(x, v, 2), AD_EVALUE, "embedding: [2,3]: padding_idx 2 is not one of -2..1");
+    assert_fails(g, ad_embedding_with(x, v, 2), AD_EVALUE, "embedding_with: [2,3]: padding_idx 2 is not one of -2..1");
     ad_var *(*const fs[])(ad_var *) = { ad_squeeze, tiled, interleaved, reflected, selected, narrowed };
     for (int i = 0; i < COUNT(fs); i++) assert_fails(g, fs[i](nil), AD_EVALUE, ": the Var is nil");
     assert_fails(g, ad_gather(x, 0, nil), AD_EVALUE, "gather: the Var is nil");

@@ -5,15 +5,19 @@
 
 #include <math.h>
 
-ad_var *ad_dist(ad_var *a, ad_var *b, double p) { return ad_norm(ad_sub(a, b), p); }
+ad_var *ad_dist(ad_var *a, ad_var *b, double p) {
+    ad_var *nil = ad__unfit_broadcast("dist", 2, (ad_var *[]){ a, b });
+    return nil ? nil : ad_norm(ad_sub(a, b), p);
+}
 
 ad_var *ad_pairwise_distance(ad_var *a, ad_var *b, double p, double eps, bool keepdims) {
-    return ad_norm_axis(ad_adds(ad_sub(a, b), eps), -1, p, keepdims);
+    ad_var *nil = ad__unfit_broadcast("pairwise_distance", 2, (ad_var *[]){ a, b });
+    return nil ? nil : ad_norm_axis(ad_adds(ad_sub(a, b), eps), -1, p, keepdims);
 }
 
 /* a [..,n,d], b [..,m,d] -> [..,n,m] */
 ad_var *ad_cdist(ad_var *a, ad_var *b, double p) {
-    ad_var *nil = ad__absent_result("cdist", 2, (ad_var *[]){ a, b });
+    ad_var *nil = ad__unfit_result("cdist", 2, (ad_var *[]){ a, b });
     if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("cdist", a);
     ad_shape as = c.shape, bs = b->layout->shape;

@@ -7,9 +7,15 @@
 
 /* ---- arithmetic ----------------------------------------------------------------------------------------------- */
 
-ad_var *ad_addcdiv(ad_var *x, ad_var *a, ad_var *b, double k) { return ad_add(x, ad_muls(ad_div(a, b), k)); }
+ad_var *ad_addcdiv(ad_var *x, ad_var *a, ad_var *b, double k) {
+    ad_var *nil = ad__unfit_broadcast("addcdiv", 3, (ad_var *[]){ x, a, b });
+    return nil ? nil : ad_add(x, ad_muls(ad_div(a, b), k));
+}
 ad_var *ad_rsub(ad_var *a, ad_var *b) { return ad_sub(b, a); }
-ad_var *ad_ldexp(ad_var *x, ad_var *exponent) { return ad_mul(x, ad_exp2(exponent)); }
+ad_var *ad_ldexp(ad_var *x, ad_var *exponent) {
+    ad_var *nil = ad__unfit_broadcast("ldexp", 2, (ad_var *[]){ x, exponent });
+    return nil ? nil : ad_mul(x, ad_exp2(exponent));
+}
 
 ad_var *ad_signbit(ad_var *x) {
     if (ad__absent(x)) return ad__nil_result(x, "signbit");
@@ -45,7 +51,7 @@ ad_var *ad_ndtr(ad_var *x) { return ad_muls(ad_erfc(ad_muls(x, -0.70710678118654
 
 /* a log(1 + b), and 0 where a is 0 and b not NaN */
 ad_var *ad_xlog1py(ad_var *a, ad_var *b) {
-    ad_var *nil = ad__absent_result("xlog1py", 2, (ad_var *[]){ a, b });
+    ad_var *nil = ad__unfit_broadcast("xlog1py", 2, (ad_var *[]){ a, b });
     if (nil != NULL) return nil;
     ad_var *none = ad_logical_and(ad_eq(a, ad__constant(a, 0)), ad_logical_not(ad_isnan(b)));
     return ad__zero_where(none, ad_mul(a, ad_log1p(ad__zero_where(none, b))));

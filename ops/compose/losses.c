@@ -16,7 +16,7 @@ static ad_var *reduced(const char *caller, ad_var *losses, ad_reduction r) {
 
 /* False, with the graph's error, unless all of n Vars have the shape of the first. */
 static bool of_one_shape(const char *caller, int n, ad_var *const xs[]) {
-    if (ad__absent_result(caller, n, xs) != NULL) return false;
+    if (ad__unfit_result(caller, n, xs) != NULL) return false;
     const ad_call c = { .graph = ad__owner(xs[0]), .type = &(const ad_optype){ .name = caller }, .n = n, .in = xs };
     for (int i = 1; i < n; i++)
         if (!ad_shape_equal(xs[i]->layout->shape, xs[0]->layout->shape))
@@ -28,7 +28,7 @@ static bool of_one_shape(const char *caller, int n, ad_var *const xs[]) {
 
 static ad_var *weighted(const char *caller, ad_var *losses, ad_var *weight, ad_reduction r) {
     ad_shape whole;
-    ad_var *nil = ad__absent_result(caller, 2, (ad_var *[]){ losses, weight });
+    ad_var *nil = ad__unfit_result(caller, 2, (ad_var *[]){ losses, weight });
     if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS(caller, losses);
     if (ad__broadcast(c.shape, weight->layout->shape, &whole) || !ad_shape_equal(whole, c.shape))
@@ -61,6 +61,8 @@ ad_var *ad_margin_ranking(ad_var *a, ad_var *b, ad_var *target, double margin, a
 
 /* Rows [..,d]. With swap, the nearer one of anchor and positive is compared with the negative. */
 ad_var *ad_triplet_margin(ad_var *anchor, ad_var *positive, ad_var *negative, ad_triplet_opts o) {
+    ad_var *nil = ad__unfit_broadcast("triplet_margin", 3, (ad_var *[]){ anchor, positive, negative });
+    if (nil != NULL) return nil;
     double p = ad_option(o.p, 2), eps = ad_option(o.eps, 1e-6), margin = ad_option(o.margin, 1);
     ad_var *near = ad_pairwise_distance(anchor, positive, p, eps, false);
     ad_var *far = ad_pairwise_distance(anchor, negative, p, eps, false);

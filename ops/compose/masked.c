@@ -7,7 +7,7 @@
 
 /* x, with the element that a reduction ignores where the mask is 0. */
 static ad_var *filled(const char *caller, ad_var *x, ad_var *mask, double neutral) {
-    ad_var *nil = ad__absent_result(caller, 2, (ad_var *[]){ x, mask });
+    ad_var *nil = ad__unfit_broadcast(caller, 2, (ad_var *[]){ x, mask });
     return nil ? nil : ad_where(mask, x, ad__constant(x, neutral));
 }
 

@@ -81,7 +81,7 @@ ad_var *ad_tensorinv(ad_var *x, int n) {
 }
 
 ad_var *ad_tensorsolve(ad_var *a, ad_var *b) {
-    ad_var *nil = ad__absent_result("tensorsolve", 2, (ad_var *[]){ a, b });
+    ad_var *nil = ad__unfit_result("tensorsolve", 2, (ad_var *[]){ a, b });
     if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("tensorsolve", a);
     ad_shape s = c.shape, rest = { 0 };

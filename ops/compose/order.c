@@ -66,7 +66,7 @@ int ad_unique_consecutive(ad_var *x, ad_var *parts[2]) {
 
 /* 1 where an element of x is among the values, by a search in their order. */
 ad_var *ad_isin(ad_var *x, ad_var *values) {
-    ad_var *nil = ad__absent_result("isin", 2, (ad_var *[]){ x, values });
+    ad_var *nil = ad__unfit_result("isin", 2, (ad_var *[]){ x, values });
     if (nil != NULL) return nil;
     if (values->layout->numel == 0) return ad_zeros_like(x);
     ad_var *sorted = ad_sort(ad_reshape(ad_detach(values), AD_SHAPE(-1)), 0, false);

@@ -28,7 +28,7 @@ static bool group_axes(const ad_call *c, int n, const int *axes, bool named_firs
 }
 
 ad_var *ad_tensordot_axes(ad_var *a, ad_var *b, int n, const int *axes_a, const int *axes_b) {
-    ad_var *nil = ad__absent_result("tensordot", 2, (ad_var *[]){ a, b });
+    ad_var *nil = ad__unfit_result("tensordot", 2, (ad_var *[]){ a, b });
     if (nil != NULL) return nil;
     const ad_call ca = AD__CALL_AS("tensordot", a), cb = AD__CALL_AS("tensordot", b);
     grouping ga, gb;
@@ -60,12 +60,15 @@ ad_var *ad_inner(ad_var *a, ad_var *b) {
     return ad_tensordot_axes(a, b, 1, &(int){ -1 }, &(int){ -1 });
 }
 
-ad_var *ad_vecdot(ad_var *a, ad_var *b, int axis) { return ad_sum_axis(ad_mul(a, b), axis, false); }
+ad_var *ad_vecdot(ad_var *a, ad_var *b, int axis) {
+    ad_var *nil = ad__unfit_broadcast("vecdot", 2, (ad_var *[]){ a, b });
+    return nil ? nil : ad_sum_axis(ad_mul(a, b), axis, false);
+}
 
 /* ---- products without sums ------------------------------------------------------------------------------------- */
 
 ad_var *ad_kron(ad_var *a, ad_var *b) {
-    ad_var *nil = ad__absent_result("kron", 2, (ad_var *[]){ a, b });
+    ad_var *nil = ad__unfit_result("kron", 2, (ad_var *[]){ a, b });
     if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("kron", a);
     ad_shape as = c.shape, bs = b->layout->shape;
@@ -83,7 +86,7 @@ ad_var *ad_kron(ad_var *a, ad_var *b) {
 
 /* c[i] = a[i+1] b[i+2] - a[i+2] b[i+1], where indices wrap at 3 */
 ad_var *ad_cross(ad_var *a, ad_var *b, int axis) {
-    ad_var *nil = ad__absent_result("cross", 2, (ad_var *[]){ a, b });
+    ad_var *nil = ad__unfit_broadcast("cross", 2, (ad_var *[]){ a, b });
     if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("cross", a);
     int ndim = b->layout->shape.ndim > c.shape.ndim ? b->layout->shape.ndim : c.shape.ndim;
@@ -162,7 +165,7 @@ ad_var *ad_multi_dot(int n, ad_var *const xs[]) {
     double size[MOST_MATRICES + 1];
     chain c;
     if (n < 1 || xs == NULL) return ad_nil(NULL);
-    ad_var *nil = ad__absent_result("multi_dot", n < MOST_MATRICES ? n : MOST_MATRICES, xs);
+    ad_var *nil = ad__unfit_result("multi_dot", n < MOST_MATRICES ? n : MOST_MATRICES, xs);
     if (nil != NULL) return nil;
     const ad_call call = AD__CALL_AS("multi_dot", xs[0]);
     if (n < 2 || n > MOST_MATRICES)

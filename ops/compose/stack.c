@@ -45,7 +45,7 @@ static ad_graph *graph_of(int n, ad_var *const xs[]) {
 /* The Vars, each prepared by a function, joined along an axis. */
 static ad_var *join(const char *caller, int n, ad_var *const xs[], ad_var *prepare(ad_var *), int axis) {
     ad_graph *g = graph_of(n, xs);
-    ad_var **all = list_of(g, n), *nil = all ? ad__absent_result(caller, n, xs) : ad_nil(g);
+    ad_var **all = list_of(g, n), *nil = all ? ad__unfit_result(caller, n, xs) : ad_nil(g);
     if (nil != NULL) return nil;
     for (int i = 0; i < n; i++) all[i] = prepare(xs[i]);
     return ad_concat(n, all, axis);
@@ -61,7 +61,7 @@ ad_var *ad_column_stack(int n, ad_var *const xs[]) { return join("column_stack",
 
 ad_var *ad_block_diag(int n, ad_var *const xs[]) {
     ad_graph *g = graph_of(n, xs);
-    ad_var **rows = list_of(g, n), *nil = rows ? ad__absent_result("block_diag", n, xs) : ad_nil(g);
+    ad_var **rows = list_of(g, n), *nil = rows ? ad__unfit_result("block_diag", n, xs) : ad_nil(g);
     int64_t width = 0, at = 0;
     if (nil != NULL) return nil;
     for (int i = 0; i < n; i++) {
@@ -80,15 +80,15 @@ ad_var *ad_block_diag(int n, ad_var *const xs[]) {
 
 /* ---- grids --------------------------------------------------------------------------------------------------- */
 
-int ad_meshgrid(int n, ad_var *const xs[], bool xy, ad_var *parts[]) {
+static int grid(const char *caller, int n, ad_var *const xs[], bool xy, ad_var *parts[]) {
     ad_graph *g = graph_of(n, xs);
     ad_shape whole = { .ndim = n };
     for (int i = 0; i < n && parts != NULL; i++) parts[i] = ad_nil(g);
     if (n < 1 || n > AD_MAX_NDIM || xs == NULL || parts == NULL)
-        return ad_fail(g, AD_EVALUE, "meshgrid: %d vectors; takes 1 to %d, and as many parts", n, AD_MAX_NDIM);
-    if (ad__absent_result("meshgrid", n, xs) != NULL) return g ? ad_error_code(g) : AD_EGRAPH;
+        return ad_fail(g, AD_EVALUE, "%s: %d vectors; takes 1 to %d, and as many parts", caller, n, AD_MAX_NDIM);
+    if (ad__unfit_result(caller, n, xs) != NULL) return g ? ad_error_code(g) : AD_EGRAPH;
     for (int i = 0; i < n; i++) {
-        const ad_call c = AD__CALL_AS("meshgrid", xs[i]);
+        const ad_call c = AD__CALL_AS(caller, xs[i]);
         if (c.shape.ndim > 1) return ad_call_fail(&c, AD_ESHAPE, "takes vectors and scalars");
         whole.dim[xy && n > 1 && i < 2 ? 1 - i : i] = ad_numel(xs[i]);
     }
@@ -101,13 +101,15 @@ int ad_meshgrid(int n, ad_var *const xs[], bool xy, ad_var *parts[]) {
     return ad_error_code(g);
 }
 
+int ad_meshgrid(int n, ad_var *const xs[], bool xy, ad_var *parts[]) { return grid("meshgrid", n, xs, xy, parts); }
+
 /* vectors [n1], [n2], .. -> [n1 n2 .., how many]: every choice of one element of each; one vector stays as it is */
 ad_var *ad_cartesian_prod(int n, ad_var *const xs[]) {
     ad_var *parts[AD_MAX_NDIM];
     ad_graph *g = graph_of(n, xs);
     if (n < 1 || xs == NULL || g == NULL) return ad_nil(g);
     if (n > AD_MAX_NDIM) return ad_fail(g, AD_EVALUE, "cartesian_prod: more than %d vectors", AD_MAX_NDIM), ad_nil(g);
-    if (ad_meshgrid(n, xs, false, parts) != AD_OK) return ad_nil(g);
+    if (grid("cartesian_prod", n, xs, false, parts) != AD_OK) return ad_nil(g);
     for (int i = 0; i < n; i++) parts[i] = ad_reshape(parts[i], AD_SHAPE(-1));
     return n == 1 ? parts[0] : ad_stack(n, parts, 1);
 }

@@ -113,7 +113,7 @@ ad_var *ad_as_strided(ad_var *x, ad_shape shape, ad_shape stride, int64_t offset
 /* ---- writing to a part ----------------------------------------------------------------------------------------- */
 
 ad_var *ad_select_scatter(ad_var *x, ad_var *src, int axis, int64_t index) {
-    ad_var *nil = ad__absent_result("select_scatter", 2, (ad_var *[]){ x, src });
+    ad_var *nil = ad__unfit_result("select_scatter", 2, (ad_var *[]){ x, src });
     if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("select_scatter", x);
     int at = ad_call_axis(&c, axis, c.shape.ndim);
@@ -130,7 +130,7 @@ ad_var *ad_select_scatter(ad_var *x, ad_var *src, int axis, int64_t index) {
 
 /* x [..,n,m] with its diagonal replaced by src [..,k] */
 ad_var *ad_diagonal_scatter(ad_var *x, ad_var *src, int64_t offset) {
-    ad_var *nil = ad__absent_result("diagonal_scatter", 2, (ad_var *[]){ x, src });
+    ad_var *nil = ad__unfit_result("diagonal_scatter", 2, (ad_var *[]){ x, src });
     if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("diagonal_scatter", x);
     ad_var *old = ad_diagonal(x, offset);

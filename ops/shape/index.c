@@ -196,7 +196,7 @@ ad_var *ad_embedding(ad_var *weight, ad_var *indices) {
 ad_var *ad_embedding_with(ad_var *weight, ad_var *indices, int64_t padding_idx) {
     ad_var *y = ad_embedding(weight, indices);
     if (ad__absent(y)) return y;
-    const ad_call c = AD__CALL_AS("embedding", weight);
+    const ad_call c = AD__CALL_AS("embedding_with", weight);
     int64_t n = c.shape.dim[0], at = padding_idx < 0 ? padding_idx + n : padding_idx;
     if (at < 0 || at >= n) {
         ad_call_fail(&c, AD_EVALUE, "padding_idx %lld is not one of %lld..%lld", (long long)padding_idx, (long long)-n,
