@@ -194,7 +194,11 @@ AD_API ad_var *ad_full(ad_graph *g, ad_dtype t, double value, ad_shape s);
 /* start, start + step, ..., as far as below stop (above stop if step is negative), as numpy.arange. AD_EVALUE if the
    sequence is not finite or too long. */
 AD_API ad_var *ad_arange(ad_graph *g, ad_dtype t, double start, double stop, double step);
+/* n numbers from start to stop, both included, and base to the power of each. */
+AD_API ad_var *ad_linspace(ad_graph *g, ad_dtype t, double start, double stop, int64_t n);
+AD_API ad_var *ad_logspace(ad_graph *g, ad_dtype t, double start, double stop, int64_t n, double base);
 AD_API ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n);    /* [n,n], ones on the diagonal */
+AD_API ad_var *ad_eye_with(ad_graph *g, ad_dtype t, int64_t n, int64_t m); /* [n,m] */
 AD_API ad_var *ad_rand(ad_graph *g, ad_dtype t, ad_shape s);  /* uniform in [0, 1) */
 AD_API ad_var *ad_randn(ad_graph *g, ad_dtype t, ad_shape s); /* standard normal */
 /* Makes a leaf require a gradient and returns it. This also holds for the live results of ops that have used x already.

@@ -10,3 +10,5 @@ reference-values: $(dumper) ## compute the reference values of all ops by PyTorc
 	@$(if $(FAMILY),,$(PYTHON) tests/reference/special.py $(BUILD)/samples.jsonl tests/reference/special \
 	    $(if $(OPS),--ops $(OPS)))
 	@$(if $(OPS)$(FAMILY),,$(PYTHON) tests/reference/graphs.py tests/reference/graphs.txt)
+	@$(if $(OPS)$(FAMILY),,$(PYTHON) tests/reference/functions.py tests/reference/functions.txt)
+	@$(if $(OPS)$(FAMILY),,$(PYTHON) tests/reference/names.py docs/names.md)

@@ -26,6 +26,8 @@ AD_API nn_module *nn_bilinear(ad_graph *g, ad_dtype t, int64_t in_a, int64_t in_
 AD_API ad_var *nn_apply_bilinear(nn_module *m, ad_var *a, ad_var *b); /* nn_apply(m, x) takes x for both */
 /* indices [..] -> [.., d]: rows of weight [n, d], which starts standard normal. */
 AD_API nn_module *nn_embedding(ad_graph *g, ad_dtype t, int64_t n, int64_t d);
+/* The same; the row at padding_idx, from the end if negative, starts as zeros and gets no gradient. */
+AD_API nn_module *nn_embedding_with(ad_graph *g, ad_dtype t, int64_t n, int64_t d, int64_t padding_idx);
 
 /* ---- convolutions and pooling: x [n, c, l] or [n, c, h, w] ------------------------------------------ */
 

@@ -32,6 +32,13 @@ AD_API ad_var *nn_bce(ad_var *y, ad_var *target);
 AD_API ad_var *nn_bce_with(ad_var *y, ad_var *target, ad_reduction r);
 AD_API ad_var *nn_bce_logits(ad_var *logits, ad_var *target);
 AD_API ad_var *nn_bce_logits_with(ad_var *logits, ad_var *target, ad_var *pos_weight, ad_reduction r);
+/* The same with a weight for each element, which broadcasts to y. */
+AD_API ad_var *nn_bce_weighted(ad_var *y, ad_var *target, ad_var *weight, ad_reduction r);
+AD_API ad_var *nn_bce_logits_weighted(ad_var *logits, ad_var *target, ad_var *weight, ad_var *pos_weight,
+                                      ad_reduction r);
+/* Many classes that do not exclude each other: logits and targets [.., c], weights [c] or NULL. */
+AD_API ad_var *nn_multilabel_soft_margin(ad_var *logits, ad_var *target);
+AD_API ad_var *nn_multilabel_soft_margin_with(ad_var *logits, ad_var *target, ad_var *weight, ad_reduction r);
 /* Two classes, targets -1 and 1. */
 AD_API ad_var *nn_hinge(ad_var *y, ad_var *target); /* margin 1 */
 AD_API ad_var *nn_hinge_with(ad_var *y, ad_var *target, double margin, ad_reduction r);
@@ -44,6 +51,24 @@ AD_API ad_var *nn_soft_margin_with(ad_var *y, ad_var *target, ad_reduction r);
    is -1. */
 AD_API ad_var *nn_cosine_embedding(ad_var *a, ad_var *b, ad_var *target); /* margin 0 */
 AD_API ad_var *nn_cosine_embedding_with(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction r);
+
+/* Rows of anchor, positive and negative [.., d]; the positive should be nearer to the anchor by a margin. */
+AD_API ad_var *nn_triplet_margin(ad_var *anchor, ad_var *positive, ad_var *negative);
+AD_API ad_var *nn_triplet_margin_with(ad_var *anchor, ad_var *positive, ad_var *negative, ad_triplet_opts o);
+/* a should be larger than b by a margin where the target is 1, and smaller where it is -1. */
+AD_API ad_var *nn_margin_ranking(ad_var *a, ad_var *b, ad_var *target); /* margin 0 */
+AD_API ad_var *nn_margin_ranking_with(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction r);
+
+/* Minus the log of a likelihood: of counts, where y holds logs of rates; of numbers with mean y and variance var. */
+AD_API ad_var *nn_poisson_nll(ad_var *y, ad_var *target);
+AD_API ad_var *nn_poisson_nll_with(ad_var *y, ad_var *target, ad_poisson_opts o);
+AD_API ad_var *nn_gaussian_nll(ad_var *y, ad_var *target, ad_var *var);
+AD_API ad_var *nn_gaussian_nll_with(ad_var *y, ad_var *target, ad_var *var, ad_gaussian_opts o);
+
+/* Sequences of labels whose places in time are unknown: logs of probabilities [times, n, classes], labels [n, most],
+   and the numbers of times and labels of each sequence, [n] both. */
+AD_API ad_var *nn_ctc(ad_var *log_probs, ad_var *labels, ad_var *times, ad_var *lengths); /* blank 0 */
+AD_API ad_var *nn_ctc_with(ad_var *log_probs, ad_var *labels, ad_var *times, ad_var *lengths, ad_ctc_opts o);
 
 /* Many classes: logits [n, c] and class numbers [n]. The _with forms also take [n, c, ..] and [n, ..], or probabilities
    of the logits' shape as targets. nll takes logarithms of probabilities in place of logits. nll, nll_with and

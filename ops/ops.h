@@ -22,6 +22,22 @@ typedef enum {
     AD_BATCHMEAN /* their sum divided by the size of axis 0; for kl_div only */
 } ad_reduction;
 
+/* Norms of matrices: of all elements; the sum, the largest or the smallest of the singular values; the largest or
+   smallest sum of absolute values of a column (1) or row (inf). */
+typedef enum {
+    AD_NORM_FRO,
+    AD_NORM_NUC,
+    AD_NORM_2,
+    AD_NORM_MINUS_2,
+    AD_NORM_1,
+    AD_NORM_MINUS_1,
+    AD_NORM_INF,
+    AD_NORM_MINUS_INF
+} ad_matrix_norm_kind;
+
+/* What ad_scatter_reduce makes of the elements that share an index. */
+typedef enum { AD_SCATTER_SUM, AD_SCATTER_MEAN, AD_SCATTER_PROD, AD_SCATTER_AMAX, AD_SCATTER_AMIN } ad_scatter_kind;
+
 /* What a quantile is that lies between two elements in order. One that lies at an element is that element, also if it
    is infinite, where PyTorch has NaN. */
 typedef enum {
@@ -40,6 +56,37 @@ typedef struct {
     bool ignore;            /* true: targets of class ignore_index do not count; false: those of class -100 */
     int64_t ignore_index;   /* used if ignore is true */
 } ad_ce_opts;
+
+/* Options of ctc. */
+typedef struct {
+    int64_t blank;          /* the class of the blank. 0: the first */
+    bool zero_infinity;     /* true: a sequence that has no path counts 0; false: its loss is infinite */
+    ad_reduction reduction; /* 0 is AD_MEAN, of the losses divided by the number of labels */
+} ad_ctc_opts;
+
+/* Options of triplet_margin. */
+typedef struct {
+    double margin; /* by which the negative should be farther away. 0: 1; AD_ZERO: 0 */
+    double p;      /* of the norm of differences. 0: 2; AD_ZERO: 0 */
+    double eps;    /* added to differences. 0: 1e-6; AD_ZERO: 0 */
+    bool swap;     /* true: the negative's distance is the smaller one of those to anchor and positive */
+    ad_reduction reduction;
+} ad_triplet_opts;
+
+/* Options of poisson_nll. */
+typedef struct {
+    bool plain_input; /* true: x are rates; false: their logarithms. PyTorch's log_input=False */
+    bool full;        /* true: adds Stirling's approximation of log(target!) where the target is above 1 */
+    double eps;       /* added to rates. 0: 1e-8; AD_ZERO: 0 */
+    ad_reduction reduction;
+} ad_poisson_opts;
+
+/* Options of gaussian_nll. */
+typedef struct {
+    bool full;  /* true: adds the constant log(2 pi) / 2 */
+    double eps; /* the smallest variance. 0: 1e-6; AD_ZERO: 0 */
+    ad_reduction reduction;
+} ad_gaussian_opts;
 
 /* Options of convolutions. Pairs hold the values along h and along w, as { 2, 2 }. Signals use the first value only. */
 typedef struct {
@@ -113,16 +160,42 @@ AD_API int ad_chunk(ad_var *x, int axis, int n, ad_var *parts[]);
 /* n parts of these sizes. Their sum must be the size of the axis. */
 AD_API int ad_split_sizes(ad_var *x, int axis, int n, const int64_t *sizes, ad_var *parts[]);
 
+/* One part for each element of the axis, without the axis, as torch.unbind. n is the capacity of parts. */
+AD_API int ad_unbind(ad_var *x, int axis, int n, ad_var *parts[]);
+/* n parts, of which the first are larger by one if n does not divide the axis, as torch.tensor_split. */
+AD_API int ad_tensor_split(ad_var *x, int axis, int n, ad_var *parts[]);
+
+/* n vectors as coordinates of a grid with an axis for each: parts[i] is vector i, repeated along the others. With xy
+   the first two axes are exchanged, as in NumPy's default. Returns 0, or a negative code, and then parts are nil. */
+AD_API int ad_meshgrid(int n, ad_var *const xs[], bool xy, ad_var *parts[]);
+/* The coordinates [2,count] of the triangle of an [n,m] matrix on and below, or above, diagonal k, row by row. */
+AD_API ad_var *ad_tril_indices(ad_graph *g, ad_dtype t, int64_t n, int64_t m, int64_t k);
+AD_API ad_var *ad_triu_indices(ad_graph *g, ad_dtype t, int64_t n, int64_t m, int64_t k);
+
+/* Two reductions over n axes (0: all): minimum and maximum; variance, or standard deviation, and mean. They return 0,
+   or a negative code, and then parts are nil. */
+AD_API int ad_aminmax(ad_var *x, int n, const int *axes, bool keepdims, ad_var *parts[2]);
+AD_API int ad_var_mean(ad_var *x, int n, const int *axes, int correction, bool keepdims, ad_var *parts[2]);
+AD_API int ad_std_mean(ad_var *x, int n, const int *axes, int correction, bool keepdims, ad_var *parts[2]);
+
 /* The k largest elements of an axis, the largest first, or the k smallest, as torch.topk with sorted. parts[0] becomes
    the elements, parts[1] their indices along the axis, which require no gradient. Of equal elements, the first are
    taken; NaN is larger than infinity. Returns 0, or a negative code, and then parts are nil. */
 AD_API int ad_topk(ad_var *x, int axis, int64_t k, bool smallest, ad_var *parts[2]);
+
+/* The running maximum, or minimum, along an axis. parts[0] becomes the elements, parts[1] their indices along the axis,
+   the last of equal ones; a NaN stays. Return 0, or a negative code, and then parts are nil. */
+AD_API int ad_cummax(ad_var *x, int axis, ad_var *parts[2]);
+AD_API int ad_cummin(ad_var *x, int axis, ad_var *parts[2]);
 
 /* The distinct elements of x in ascending order, as np.unique; each NaN counts as distinct. parts[0] becomes the
    elements, parts[1] how often each occurs, both [n]; they require no gradient. Their shape does not change: if x has
    another number of distinct elements later, ad_eval fails with AD_EVALUE. Returns 0, or a negative code, and then
    parts are nil. */
 AD_API int ad_unique(ad_var *x, ad_var *parts[2]);
+
+/* The same of neighbours that are equal, in x's order. */
+AD_API int ad_unique_consecutive(ad_var *x, ad_var *parts[2]);
 
 /* Decompositions of matrices [..,n,m], where k is the smaller side. Each computes one packed op, whose parts become Vars.
    They return 0, or a negative code, and then parts are nil. docs/ops.md has conventions and gradients at the packed

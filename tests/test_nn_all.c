@@ -20,6 +20,7 @@ static ad_var *twice(ad_var *x) { return ad_muls(x, 2); }
 LAYER(linear, nn_linear(g, AD_F64, 3, 2, true))
 LAYER(bilinear, nn_bilinear(g, AD_F64, 3, 3, 2, true))
 LAYER(embedding, nn_embedding(g, AD_F64, 4, 3))
+LAYER(embedding_with, nn_embedding_with(g, AD_F64, 5, 3, -1))
 LAYER(conv1d, nn_conv1d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 3, .stride = 2, .padding = 1 }))
 LAYER(conv2d, nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 2, .kernel = 2, .groups = 2, .no_bias = true }))
 LAYER(conv_transpose1d, nn_conv_transpose1d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 1, .kernel = 3, .stride = 2 }))
@@ -82,6 +83,7 @@ static const layer layers[] = {
     { "linear", make_linear, "weight bias", { 2, { 2, 3 } }, false },
     { "bilinear", make_bilinear, "weight bias", { 2, { 2, 3 } }, false },
     { "embedding", make_embedding, "weight", { 2, { 2, 3 } }, true },
+    { "embedding_with", make_embedding_with, "weight", { 2, { 2, 3 } }, true },
     { "conv1d", make_conv1d, "weight bias", { 3, { 2, 2, 5 } }, false },
     { "conv2d", make_conv2d, "weight", { 4, { 1, 2, 3, 4 } }, false },
     { "conv_transpose1d", make_conv_transpose1d, "weight bias", { 3, { 1, 2, 3 } }, false },

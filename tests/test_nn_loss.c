@@ -37,6 +37,32 @@ LOSS(bce, nn_bce(ad_sigmoid(o->y), o->share))
 LOSS(bce_sum, nn_bce_with(ad_sigmoid(o->y), o->share, AD_SUM))
 LOSS(bce_logits, nn_bce_logits(o->y, o->share))
 LOSS(bce_logits_with, nn_bce_logits_with(o->y, o->share, o->weight, AD_SUM))
+LOSS(bce_weighted, nn_bce_weighted(ad_sigmoid(o->y), o->share, o->weight, AD_MEAN))
+LOSS(bce_logits_weighted, nn_bce_logits_weighted(o->y, o->share, o->weight, o->weight, AD_SUM))
+LOSS(multilabel_soft_margin, nn_multilabel_soft_margin(o->y, o->share))
+LOSS(multilabel_soft_margin_with, nn_multilabel_soft_margin_with(o->y, o->share, o->weight, AD_SUM))
+LOSS(triplet_margin, nn_triplet_margin(o->y, o->target, o->share))
+LOSS(triplet_margin_with,
+     nn_triplet_margin_with(o->y, o->target, o->share, (ad_triplet_opts){ 0.5, 3, 1e-3, true, AD_SUM }))
+LOSS(margin_ranking, nn_margin_ranking(o->y, o->target, o->sign))
+LOSS(margin_ranking_with, nn_margin_ranking_with(o->y, o->target, o->sign, 0.5, AD_SUM))
+LOSS(poisson_nll, nn_poisson_nll(o->y, o->share))
+LOSS(poisson_nll_with,
+     nn_poisson_nll_with(ad_exp(o->y), ad_muls(o->share, 3), (ad_poisson_opts){ true, true, 0.1, AD_SUM }))
+LOSS(gaussian_nll, nn_gaussian_nll(o->y, o->target, o->share))
+LOSS(gaussian_nll_with,
+     nn_gaussian_nll_with(o->target, o->share, ad_square(o->y), (ad_gaussian_opts){ true, 0.1, AD_SUM }))
+
+/* Labels of n sequences, and the numbers of their times and labels. */
+static ad_var *constant(const operands *o, int64_t n, int64_t m, const double *values) {
+    ad_var *x = ad_tensor(ad_graph_of(o->y), AD_F64, values, AD_SHAPE(n, m));
+    return m > 1 ? x : ad_reshape(x, AD_SHAPE(n));
+}
+LOSS(ctc, nn_ctc(ad_unsqueeze(ad_log_softmax(o->y, -1), 1), constant(o, 1, 2, (double[]){ 1, 2 }),
+                 constant(o, 1, 1, (double[]){ 4 }), constant(o, 1, 1, (double[]){ 2 })))
+LOSS(ctc_with, nn_ctc_with(ad_tile(ad_unsqueeze(ad_log_softmax(o->y, -1), 1), AD_SHAPE(1, 3, 1)),
+                           constant(o, 3, 2, (double[]){ 0, 0, 2, 0, 0, 0 }), constant(o, 3, 1, (double[]){ 4, 3, 2 }),
+                           constant(o, 3, 1, (double[]){ 2, 1, 2 }), (ad_ctc_opts){ 1, true, AD_SUM }))
 LOSS(hinge, nn_hinge(o->y, o->sign))
 LOSS(hinge_with, nn_hinge_with(o->y, o->sign, 0.3, AD_SUM))
 LOSS(hinge_embedding, nn_hinge_embedding(o->y, o->sign))
@@ -63,7 +89,10 @@ static const struct {
     ad_var *(*loss)(const operands *o);
 } losses[] = {
     ROW(mse), ROW(mse_sum), ROW(l1), ROW(l1_sum), ROW(huber), ROW(huber_with), ROW(smooth_l1), ROW(smooth_l1_with),
-    ROW(bce), ROW(bce_sum), ROW(bce_logits), ROW(bce_logits_with), ROW(hinge), ROW(hinge_with), ROW(hinge_embedding),
+    ROW(bce), ROW(bce_sum), ROW(bce_logits), ROW(bce_logits_with), ROW(bce_weighted), ROW(bce_logits_weighted),
+    ROW(multilabel_soft_margin), ROW(multilabel_soft_margin_with), ROW(triplet_margin), ROW(triplet_margin_with),
+    ROW(margin_ranking), ROW(margin_ranking_with), ROW(poisson_nll), ROW(poisson_nll_with), ROW(gaussian_nll),
+    ROW(gaussian_nll_with), ROW(ctc), ROW(ctc_with), ROW(hinge), ROW(hinge_with), ROW(hinge_embedding),
     ROW(hinge_embedding_with), ROW(soft_margin), ROW(soft_margin_sum), ROW(cosine_embedding),
     ROW(cosine_embedding_with), ROW(cross_entropy), ROW(cross_entropy_with),
     ROW(cross_entropy_sum), ROW(nll), ROW(nll_with), ROW(multi_margin), ROW(multi_margin_with), ROW(kl_div),

@@ -833,8 +833,28 @@ static void an_option_can_be_zero(void **state) {
     ad_graph_free(g);
 }
 
+/* The padding row starts as zeros and stays what it is; the values are read as from any other row. */
+static void padding_of_an_embedding(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_embedding_with(g, AD_F32, 3, 2, -2), *copy = nn_copy(m);
+    for (int i = 0; i < 2; i++) {
+        nn_module *e = i ? copy : m;
+        ad_var *w = nn_parameter_at(e, 0).var, *x = ad_tensor(g, AD_F32, (float[]){ 1, 2, -2 }, AD_SHAPE(3));
+        assert_close(ad_at(w, 2), 0, 0);
+        assert_close(ad_at(w, 3), 0, 0);
+        ad_backward(ad_sum(nn_apply(e, x)));
+        const double want[] = { 0, 0, 0, 0, 1, 1 };
+        for (int k = 0; k < 6; k++) assert_close(ad_grad_at(w, k), want[k], 0);
+    }
+    assert_null(nn_embedding_with(g, AD_F32, 3, 2, 3));
+    assert_contains(ad_error(g), "embedding: padding_idx 3 is not one of -3..2");
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(padding_of_an_embedding),
         cmocka_unit_test(layers_are_as_in_torch),
         cmocka_unit_test(activations_are_their_ops),
         cmocka_unit_test(random_modules_draw_in_training_only),

@@ -349,6 +349,48 @@ static void bad_einsum_specs_are_reported(void **state) {
     ad_graph_free(g);
 }
 
+/* The largest number of elements of what y was made from. Every Op has one or two operands. */
+static int64_t largest_part(const ad_var *y) {
+    const ad_var *waiting[64] = { y };
+    int64_t most = 0;
+    for (int n = 1; n > 0;) {
+        const ad_var *x = waiting[--n];
+        const ad_op *op = ad_creator(x);
+        most = ad_numel(x) > most ? ad_numel(x) : most;
+        for (int i = 0; op != NULL && i < ad_op_arity(op); i++) {
+            assert_true(n < 64);
+            waiting[n++] = ad_op_operand(op, i);
+        }
+    }
+    return most;
+}
+
+/* The order of products keeps intermediate arrays small, wherever the operands stand. */
+static void einsum_takes_a_cheap_order(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *tall = ad_ones(g, AD_F32, AD_SHAPE(300, 2)), *wide = ad_ones(g, AD_F32, AD_SHAPE(2, 300));
+    ad_var *v = ad_ones(g, AD_F32, AD_SHAPE(300)), *chain[] = { tall, wide, tall, wide, v, v };
+    assert_true(largest_part(ad_einsum_n("ij,jk,kl->il", 3, chain)) <= 600);
+    assert_true(largest_part(ad_einsum_n("ij,jk,kl,lm->jm", 4, chain)) <= 600);
+    assert_true(largest_part(ad_einsum_n("ij,jk,kl,lm,m->i", 5, chain)) <= 600);
+    assert_true(largest_part(ad_einsum_n("ij,jk,kl,lm,m,k->i", 6, chain)) <= 600);
+    assert_true(largest_part(ad_multi_dot(3, (ad_var *[]){ tall, wide, v })) <= 600);
+    assert_true(largest_part(ad_multi_dot(4, (ad_var *[]){ wide, tall, wide, v })) <= 600);
+    assert_true(largest_part(ad_multi_dot(5, (ad_var *[]){ v, tall, wide, tall, wide })) <= 600);
+    ad_var *y = ad_einsum_n("kl,i,ij,jk->l", 4, (ad_var *[]){ tall, v, tall, wide });
+    assert_true(largest_part(y) <= 600);
+    assert_close(ad_at(y, 1), 300.0 * 2 * 300, 0);
+    ad_var *many[17] = { tall };
+    for (int i = 1; i < 17; i++) many[i] = tall;
+    ad_var *five = ad_ones(g, AD_F32, AD_SHAPE(1, 1, 1, 1, 1));
+    ad_var *all[] = { five, five, five };
+    assert_fails(g, ad_einsum_n("ij", 17, many), AD_EVALUE, "einsum: 17 operands; takes 1 to 16");
+    assert_fails(g, ad_einsum_n("ij,jk", 3, chain), AD_ESHAPE, "[300,2] x [2,300] x ..: the spec has fewer than the 3");
+    assert_close(ad_item(ad_einsum_n("abcde,fghij,klmno->abfgkl", 3, all)), 1, 0);
+    ad_graph_free(g);
+}
+
 /* torch.einsum("bi,bij->j", x, y) with cotangent 1, 2. */
 static void einsum_as_in_torch(void **state) {
     (void)state;
@@ -1180,6 +1222,7 @@ int main(void) {
         cmocka_unit_test(einsum_of_empty_operands),
         cmocka_unit_test(einsum_of_one_var_twice),
         cmocka_unit_test(bad_einsum_specs_are_reported),
+        cmocka_unit_test(einsum_takes_a_cheap_order),
         cmocka_unit_test(einsum_as_in_torch),
         cmocka_unit_test(permute_against_plain_indexing),
         cmocka_unit_test(bad_axes_are_reported),

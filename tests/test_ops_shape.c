@@ -383,18 +383,83 @@ static void bad_indices_are_reported(void **state) {
     for (int t = AD_F32; t <= AD_F64; t++) {
         ad_graph *g = ad_graph_new();
         ad_var *x = ad_zeros(g, (ad_dtype)t, AD_SHAPE(3, 2)), *src = ad_zeros(g, (ad_dtype)t, AD_SHAPE(2, 2));
-        const double bad[] = { 3, -1, 0.5, NAN, INFINITY, -INFINITY, 1e30 };
+        const double bad[] = { 3, -4, 0.5, NAN, INFINITY, -INFINITY, 1e30 };
         for (int i = 0; i < COUNT(bad); i++) {
             const double each[] = { 0, 1, 2, bad[i] };
             ad_var *index = index_of(x, each + 2, AD_SHAPE(2)), *all = index_of(x, each, AD_SHAPE(2, 2));
             assert_fails(g, ad_take_axis(x, 0, index), AD_EVALUE, "take_axis: [3,2] x [2]: index ");
-            assert_fails(g, ad_embedding(x, index), AD_EVALUE, "at element 1 is not one of 0..2");
+            assert_fails(g, ad_embedding(x, index), AD_EVALUE, "at element 1 is not one of -3..2");
             assert_fails(g, ad_index_add(x, 0, index, src), AD_EVALUE, "index_add: [3,2] x [2] x [2,2]: index ");
-            assert_fails(g, ad_gather(x, 0, all), AD_EVALUE, "at element 3 is not one of 0..2");
-            assert_fails(g, ad_scatter_add(x, 0, all, src), AD_EVALUE, "at element 3 is not one of 0..2");
+            assert_fails(g, ad_gather(x, 0, all), AD_EVALUE, "at element 3 is not one of -3..2");
+            assert_fails(g, ad_scatter_add(x, 0, all, src), AD_EVALUE, "at element 3 is not one of -3..2");
         }
         ad_graph_free(g);
     }
+}
+
+/* Indices in f64 for an array in f32, which holds no integer above 2^24 for certain. */
+static void indices_above_2_24(void **state) {
+    (void)state;
+    if (test_quick()) skip();
+    const int64_t n = ((int64_t)1 << 24) + 4;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(n));
+    ((float *)ad_data_mut(x))[n - 3] = 7;
+    double at = (double)(n - 3);
+    ad_var *wide = ad_tensor(g, AD_F64, &at, AD_SHAPE(1)), *narrow = ad_cast(wide, AD_F32);
+    ad_var *one = ad_ones(g, AD_F32, AD_SHAPE(1));
+    assert_true(ad_at(narrow, 0) != at);
+    assert_close(ad_item(ad_take(x, wide)), 7, 0);
+    assert_close(ad_item(ad_gather(x, 0, wide)), 7, 0);
+    assert_close(ad_at(ad_index_add(x, 0, wide, one), n - 3), 8, 0);
+    assert_close(ad_at(ad_scatter(x, 0, wide, one), n - 3), 1, 0);
+    assert_close(ad_item(ad_masked_select(x, x)), 7, 0);
+    assert_close(ad_item(ad_index(x, 1, &wide)), 7, 0);
+    const char *says = "f32 does not hold every integer from 2^24 on; give the indices as AD_F64";
+    assert_fails(g, ad_take(x, narrow), AD_EVALUE, "index 16777216 at element 0: ");
+    assert_fails(g, ad_gather(x, 0, narrow), AD_EVALUE, says);
+    assert_fails(g, ad_scatter_add(x, 0, ad_neg(narrow), one), AD_EVALUE, says);
+    assert_fails(g, ad_index_copy(x, 0, narrow, one), AD_EVALUE, says);
+    assert_fails(g, ad_nonzero(x), AD_ESHAPE, "f32 holds no index above 2^24");
+    assert_fails(g, ad_index_add(x, 0, wide, ad_cast(one, AD_F64)), AD_EDTYPE, "x is f32 and src is f64");
+    ad_graph_free(g);
+}
+
+/* An element of src that a later one replaces has no part in the result, and the slope 0. */
+static void the_last_of_several_stays(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3 }, AD_SHAPE(3));
+    ad_var *src = ad_param(g, AD_F64, (double[]){ 4, 5, 6, 7 }, AD_SHAPE(4));
+    ad_var *at = index_of(x, (double[]){ 2, 0, -1, 0 }, AD_SHAPE(4)), *d[2];
+    ad_var *ys[] = { ad_index_copy(x, 0, at, src), ad_scatter(x, 0, at, src), ad_put_flat(x, at, src, false),
+                     ad_index_put(x, 1, &at, src, false) };
+    for (int i = 0; i < COUNT(ys); i++) {
+        const double want[] = { 7, 2, 6 }, slopes[] = { 0, 0, 30, 10 };
+        for (int k = 0; k < 3; k++) assert_close(ad_at(ys[i], k), want[k], 0);
+        ad_var *w = ad_mul(ys[i], ad_tensor(g, AD_F64, (double[]){ 10, 20, 30 }, AD_SHAPE(3)));
+        assert_int_equal(ad_gradient(ad_sum(w), 2, (ad_var *[]){ x, src }, d), AD_OK);
+        for (int k = 0; k < 3; k++) assert_close(ad_at(d[0], k), k == 1 ? 20 : 0, 0);
+        for (int k = 0; k < 4; k++) assert_close(ad_at(d[1], k), slopes[k], 0);
+    }
+    ad_graph_free(g);
+}
+
+/* The number of places is fixed when the graph is built. */
+static void changed_masks_are_reported(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F32, (float[]){ 1, 2, 3 }, AD_SHAPE(3)), *mask = ad_tensor(g, AD_F32, NULL, AD_SHAPE(3));
+    set_all(mask, (double[]){ 1, 0, 1 });
+    ad_var *y = ad_masked_select(x, mask), *s = ad_sum(y);
+    assert_shape(y, AD_SHAPE(2));
+    set_all(mask, (double[]){ 0, 5, 1 });
+    assert_int_equal(ad_eval(s), AD_OK);
+    assert_close(ad_item(s), 5, 0);
+    set_all(mask, (double[]){ 0, 0, 1 });
+    assert_int_equal(ad_eval(s), AD_EVALUE);
+    assert_contains(ad_error(g), "1 elements are not 0, where 2 were; build the graph again");
+    ad_graph_free(g);
 }
 
 /* ad_eval and ad_backward follow changed indices. A bad index is reported, and the graph works again after it. */
@@ -637,7 +702,7 @@ static void bad_operands_of_indexing_are_reported(void **state) {
     ad_clear_error(g);
     assert_fails(g, ad_take_axis(x, 2, v), AD_ESHAPE, "take_axis: [2,3] x [4]: axis 2");
     assert_fails(g, ad_take_axis(deep, 0, four), AD_ESHAPE, "7 dimensions, more than 6");
-    assert_fails(g, ad_take(x, ad_full(g, AD_F64, 6, AD_SCALAR)), AD_EVALUE, "not one of 0..5");
+    assert_fails(g, ad_take(x, ad_full(g, AD_F64, 6, AD_SCALAR)), AD_EVALUE, "not one of -6..5");
     assert_fails(g, ad_index_select(x, 0, x), AD_ESHAPE, "index_select: [2,3]: index has 2 dimensions, not 1");
     assert_fails(g, ad_embedding(v, v), AD_ESHAPE, "embedding: [4]: the weight must be [n,d]");
     assert_fails(g, ad_index_add(x, 1, v, x), AD_ESHAPE, "index_add: [2,3] x [4] x [2,3]: src must be [2,4]");
@@ -654,8 +719,23 @@ static void bad_operands_of_indexing_are_reported(void **state) {
     assert_fails(g, ad_take_along(x, 0, ad_zeros(g, AD_F64, AD_SHAPE(1, 2))), AD_ESHAPE,
                  "broadcast with x except along axis 0");
     assert_fails(g, ad_take_along(x, 2, x), AD_ESHAPE, "take_along: [2,3]: axis 2");
-    assert_fails(g, ad_masked_fill(x, v, 0), AD_ESHAPE, "masked_fill: [2,3] x [4]: the mask must broadcast to x");
-    assert_fails(g, ad_masked_fill(v, ad_zeros(g, AD_F64, AD_SHAPE(2, 4)), 0), AD_ESHAPE, "must broadcast to x");
+    assert_fails(g, ad_masked_fill(x, v, 0), AD_ESHAPE, "masked_fill: [2,3] x [4]: x and the mask must broadcast");
+    assert_shape(ad_masked_fill(v, ad_zeros(g, AD_F64, AD_SHAPE(2, 4)), 0), AD_SHAPE(2, 4));
+    assert_fails(g, ad_index_copy(x, 1, v, x), AD_ESHAPE, "index_copy: [2,3] x [4] x [2,3]: src must be [2,4]");
+    assert_fails(g, ad_scatter(x, 0, x, v), AD_ESHAPE, "scatter: [2,3] x [2,3] x [4]: src must have the shape");
+    assert_fails(g, ad_scatter_reduce(x, 0, x, x, (ad_scatter_kind)5, true), AD_EVALUE, "5 is no reduction");
+    assert_fails(g, ad_index_reduce(x, 0, v, x, AD_SCATTER_PROD, true), AD_ESHAPE, "index_reduce: [2,3]: src must be");
+    assert_fails(g, ad_index_fill(x, 2, v, 0), AD_ESHAPE, "index_fill: [2,3]: axis 2");
+    assert_fails(g, ad_put_flat(x, v, x, true), AD_ESHAPE, "put_flat: [2,3]: src must have the shape of index");
+    assert_fails(g, ad_index(x, 3, (ad_var *[]){ v, v, v }), AD_EVALUE, "index: [2,3]: 3 arrays of indices for 2 axes");
+    assert_fails(g, ad_index(x, 2, (ad_var *[]){ NULL, NULL }), AD_EVALUE, "no array of indices is given");
+    assert_fails(g, ad_index(x, 2, (ad_var *[]){ v, ad_zeros(g, AD_F64, AD_SHAPE(3)) }), AD_ESHAPE, "do not broadcast");
+    assert_fails(g, ad_index(x, 2, (ad_var *[]){ ad_ones(g, AD_F64, AD_SHAPE(2)), ad_full(g, AD_F64, 3, AD_SHAPE(2)) }),
+                 AD_EVALUE, "the index of axis 1 is not one of -3..2");
+    assert_fails(g, ad_index_put(x, 1, &s, v, false), AD_ESHAPE, "values [4] do not broadcast to the indexed part [3]");
+    assert_fails(g, ad_masked_select(x, v), AD_ESHAPE, "masked_select: [2,3] x [4]: x and mask do not broadcast");
+    assert_fails(g, ad_masked_scatter(x, ad_ones(g, AD_F64, AD_SHAPE(2, 3)), v), AD_ESHAPE, "6 elements that are not");
+    assert_fails(g, ad_embedding_with(x, v, 2), AD_EVALUE, "embedding_with: [2,3]: padding_idx 2 is not one of -2..1");
     ad_var *(*const fs[])(ad_var *) = { ad_squeeze, tiled, interleaved, reflected, selected, narrowed };
     for (int i = 0; i < COUNT(fs); i++) assert_fails(g, fs[i](nil), AD_EVALUE, ": the Var is nil");
     assert_fails(g, ad_gather(x, 0, nil), AD_EVALUE, "gather: the Var is nil");
@@ -826,6 +906,9 @@ int main(void) {
         cmocka_unit_test(one_var_as_several_operands),
         cmocka_unit_test(second_derivatives),
         cmocka_unit_test(bad_indices_are_reported),
+        cmocka_unit_test(indices_above_2_24),
+        cmocka_unit_test(the_last_of_several_stays),
+        cmocka_unit_test(changed_masks_are_reported),
         cmocka_unit_test(eval_after_changed_indices),
         cmocka_unit_test(long_f32_scatter_sums_are_accurate),
         cmocka_unit_test(mask_is_true_for_any_nonzero),

@@ -87,9 +87,29 @@ ad_var *ad_arange(ad_graph *g, ad_dtype t, double start, double stop, double ste
     return or_nil(g, x);
 }
 
-ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n) {
-    ad_var *x = leaf_copy(g, t, NULL, AD_SHAPE(n, n), "eye");
-    for (int64_t i = 0; x != NULL && i < n; i++) ad_write_element(t, x->data, i * n + i, 1);
+/* Both ends are exact: the second half is counted from the end. */
+static double spaced(double start, double stop, int64_t n, int64_t i) {
+    double step = n > 1 ? (stop - start) / (double)(n - 1) : 0;
+    return i < (n + 1) / 2 ? start + (double)i * step : stop - (double)(n - 1 - i) * step;
+}
+
+ad_var *ad_linspace(ad_graph *g, ad_dtype t, double start, double stop, int64_t n) {
+    ad_var *x = leaf_owned(g, t, AD_SHAPE(n), "linspace");
+    for (int64_t i = 0; x != NULL && i < n; i++) ad_write_element(t, x->data, i, spaced(start, stop, n, i));
+    return or_nil(g, x);
+}
+
+ad_var *ad_logspace(ad_graph *g, ad_dtype t, double start, double stop, int64_t n, double base) {
+    ad_var *x = leaf_owned(g, t, AD_SHAPE(n), "logspace");
+    for (int64_t i = 0; x != NULL && i < n; i++) ad_write_element(t, x->data, i, pow(base, spaced(start, stop, n, i)));
+    return or_nil(g, x);
+}
+
+ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n) { return ad_eye_with(g, t, n, n); }
+
+ad_var *ad_eye_with(ad_graph *g, ad_dtype t, int64_t n, int64_t m) {
+    ad_var *x = leaf_copy(g, t, NULL, AD_SHAPE(n, m), "eye");
+    for (int64_t i = 0; x != NULL && i < n && i < m; i++) ad_write_element(t, x->data, i * m + i, 1);
     return or_nil(g, x);
 }
 

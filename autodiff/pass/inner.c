@@ -4,8 +4,8 @@
 #include "autodiff/graph/flat.h"
 #include "autodiff/graph/plan.h"
 
-ad__inner ad__inner_begin(ad_graph *g) {
-    ad__inner in = { .heap = g->heap, .heap_capacity = g->heap_capacity, .plan = g->plan };
+ad__inner_pass ad__inner_begin(ad_graph *g) {
+    ad__inner_pass in = { .heap = g->heap, .heap_capacity = g->heap_capacity, .plan = g->plan };
     in.branch = g->branch;
     in.branches_ended = g->branches_ended;
     in.repeat = g->repeat;
@@ -21,7 +21,7 @@ ad__inner ad__inner_begin(ad_graph *g) {
     return in;
 }
 
-void ad__inner_end(ad_graph *g, const ad__inner *in) {
+void ad__inner_end(ad_graph *g, const ad__inner_pass *in) {
     ad_end(g, in->mark);
     if (g->heap != NULL) ad__pool_give(&g->pool, g->heap, g->heap_capacity * sizeof *g->heap);
     ad__plan_free(g, &g->plan);

@@ -14,12 +14,12 @@ typedef struct {
     const ad__repeat *repeat;
     bool grad_enabled, keep_grads;
     ad_mark mark;
-} ad__inner;
+} ad__inner_pass;
 
 /* Between these two calls a scope is open, gradients are enabled and not kept, and passes may run, which look at no
    branch of the outer expression. What is recorded is gone afterwards, so it repeats no draws by itself. */
-ad__inner ad__inner_begin(ad_graph *g);
-void ad__inner_end(ad_graph *g, const ad__inner *in);
+ad__inner_pass ad__inner_begin(ad_graph *g);
+void ad__inner_end(ad_graph *g, const ad__inner_pass *in);
 
 /* A leaf that borrows x's elements. Walks end at it. */
 ad_var *ad__stand_in(const ad_var *x, bool wants_grad);

@@ -61,14 +61,37 @@ nn_module *nn_bilinear(ad_graph *g, ad_dtype t, int64_t in_a, int64_t in_b, int6
 
 /* ---- embedding: w [n,d] ------------------------------------------------------------------------------ */
 
-static ad_var *embedding_forward(nn_module *m, ad_var *x) { return ad_embedding(((const linear *)nn_self(m))->w, x); }
+typedef struct {
+    ad_var *w;
+    bool padded;
+    int64_t padding_idx; /* if padded */
+} embedding;
+
+static ad_var *embedding_forward(nn_module *m, ad_var *x) {
+    const embedding *e = nn_self(m);
+    return e->padded ? ad_embedding_with(e->w, x, e->padding_idx) : ad_embedding(e->w, x);
+}
 
 nn_module *nn_embedding(ad_graph *g, ad_dtype t, int64_t n, int64_t d) {
     if (!nn__is_size(g, "embedding", "n", n) || !nn__is_size(g, "embedding", "d", d)) return NULL;
-    nn_module *m = nn_module_new(g, "embedding", embedding_forward, sizeof(linear));
+    nn_module *m = nn_module_new(g, "embedding", embedding_forward, sizeof(embedding));
     if (m == NULL) return NULL;
-    linear *l = nn_self(m);
-    nn__constant_parameter(m, &l->w, "weight", t, AD_SHAPE(n, d), 0);
-    nn_init_normal(l->w, 0, 1);
+    embedding *e = nn_self(m);
+    nn__constant_parameter(m, &e->w, "weight", t, AD_SHAPE(n, d), 0);
+    nn_init_normal(e->w, 0, 1);
+    return ad_ok(g) ? m : NULL;
+}
+
+nn_module *nn_embedding_with(ad_graph *g, ad_dtype t, int64_t n, int64_t d, int64_t padding_idx) {
+    nn_module *m = nn_embedding(g, t, n, d);
+    if (m == NULL) return NULL;
+    embedding *e = nn_self(m);
+    if (padding_idx < -n || padding_idx >= n)
+        return ad_fail(g, AD_EVALUE, "embedding: padding_idx %lld is not one of %lld..%lld", (long long)padding_idx,
+                       (long long)-n, (long long)n - 1), NULL;
+    e->padded = true, e->padding_idx = padding_idx;
+    int64_t row = padding_idx < 0 ? padding_idx + n : padding_idx;
+    void *weights = ad_data_mut(e->w);
+    for (int64_t i = 0; weights != NULL && i < d; i++) ad_write_element(t, weights, row * d + i, 0);
     return ad_ok(g) ? m : NULL;
 }

@@ -47,6 +47,53 @@ ad_var *nn_kl_div_with(ad_var *y, ad_var *target, bool log_target, ad_reduction 
 }
 ad_var *nn_kl_div(ad_var *y, ad_var *target) { return nn_kl_div_with(y, target, false, AD_MEAN); }
 
+ad_var *nn_bce_weighted(ad_var *y, ad_var *target, ad_var *weight, ad_reduction r) {
+    return ad_bce_weighted(y, target, weight, r);
+}
+ad_var *nn_bce_logits_weighted(ad_var *y, ad_var *target, ad_var *weight, ad_var *pos_weight, ad_reduction r) {
+    return ad_bce_logits_weighted(y, target, weight, pos_weight, r);
+}
+
+ad_var *nn_multilabel_soft_margin_with(ad_var *y, ad_var *target, ad_var *weight, ad_reduction r) {
+    return ad_multilabel_soft_margin(y, target, weight, r);
+}
+ad_var *nn_multilabel_soft_margin(ad_var *y, ad_var *target) {
+    return nn_multilabel_soft_margin_with(y, target, NULL, AD_MEAN);
+}
+
+ad_var *nn_poisson_nll_with(ad_var *y, ad_var *target, ad_poisson_opts o) { return ad_poisson_nll(y, target, o); }
+ad_var *nn_poisson_nll(ad_var *y, ad_var *target) { return nn_poisson_nll_with(y, target, (ad_poisson_opts){ 0 }); }
+
+ad_var *nn_gaussian_nll_with(ad_var *y, ad_var *target, ad_var *var, ad_gaussian_opts o) {
+    return ad_gaussian_nll(y, target, var, o);
+}
+ad_var *nn_gaussian_nll(ad_var *y, ad_var *target, ad_var *var) {
+    return nn_gaussian_nll_with(y, target, var, (ad_gaussian_opts){ 0 });
+}
+
+/* ---- two and three rows, sequences ------------------------------------------------------------------------- */
+
+ad_var *nn_margin_ranking_with(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction r) {
+    return ad_margin_ranking(a, b, target, margin, r);
+}
+ad_var *nn_margin_ranking(ad_var *a, ad_var *b, ad_var *target) {
+    return nn_margin_ranking_with(a, b, target, 0, AD_MEAN);
+}
+
+ad_var *nn_triplet_margin_with(ad_var *anchor, ad_var *positive, ad_var *negative, ad_triplet_opts o) {
+    return ad_triplet_margin(anchor, positive, negative, o);
+}
+ad_var *nn_triplet_margin(ad_var *anchor, ad_var *positive, ad_var *negative) {
+    return nn_triplet_margin_with(anchor, positive, negative, (ad_triplet_opts){ 0 });
+}
+
+ad_var *nn_ctc_with(ad_var *log_probs, ad_var *labels, ad_var *times, ad_var *lengths, ad_ctc_opts o) {
+    return ad_ctc(log_probs, labels, times, lengths, o);
+}
+ad_var *nn_ctc(ad_var *log_probs, ad_var *labels, ad_var *times, ad_var *lengths) {
+    return nn_ctc_with(log_probs, labels, times, lengths, (ad_ctc_opts){ 0 });
+}
+
 /* ---- the angle between rows: a, b [n,d], target [n] -------------------------------------------------------- */
 
 /* Without this check, [n,1] would broadcast with [n], and every row would be compared with every other. */

@@ -101,7 +101,52 @@ int ad__check_no_gradient(const ad_call *c, int i, const char *name) {
                         "the %s require a gradient, which this op does not compute; pass ad_detach of them", name);
 }
 
+ad_call ad__call_as(const ad_optype *type, ad_var *const *x) {
+    return (ad_call){ .graph = ad__owner(*x), .type = type, .n = 1, .in = x, .dtype = (*x)->layout->dtype,
+                      .shape = (*x)->layout->shape };
+}
+
 ad_var *ad__nil_result(const ad_var *x, const char *caller) {
     ad_refuse_nil(x, caller);
     return ad_nil(x ? ad__owner(x) : NULL);
+}
+
+ad_var *ad__unfit_result(const char *caller, int n, ad_var *const xs[]) {
+    ad_graph *g = NULL;
+    for (int i = 0; i < n && g == NULL; i++) g = ad_graph_of(xs[i]);
+    for (int i = 0; i < n; i++) {
+        if (!ad__absent(xs[i])) continue;
+        if (xs[i] != NULL) ad_refuse_nil(xs[i], caller);
+        else ad_fail(g, AD_EVALUE, "%s: operand %d is NULL", caller, i);
+        return ad_nil(g);
+    }
+    for (int i = 1; i < n; i++) {
+        if (xs[i]->layout->dtype == xs[0]->layout->dtype) continue;
+        ad_fail(g, AD_EDTYPE, "%s: operands of two dtypes, %s and %s; convert one with ad_cast", caller,
+                ad_dtype_name(xs[0]->layout->dtype), ad_dtype_name(xs[i]->layout->dtype));
+        return ad_nil(g);
+    }
+    return NULL;
+}
+
+ad_var *ad__unfit_broadcast(const char *caller, int n, ad_var *const xs[]) {
+    ad_var *nil = ad__unfit_result(caller, n, xs);
+    if (nil != NULL) return nil;
+    const ad_call c = { .graph = ad__owner(xs[0]), .type = &(const ad_optype){ .name = caller }, .n = n, .in = xs };
+    ad_shape whole = xs[0]->layout->shape;
+    for (int i = 1; i < n; i++)
+        if (ad__broadcast(whole, xs[i]->layout->shape, &whole))
+            return ad__refused_call(&c, AD_ESHAPE, "shapes do not broadcast: sizes must be equal or 1, counted from "
+                                                   "the last");
+    return NULL;
+}
+
+ad_var *ad__refused_call(const ad_call *c, int code, const char *format, ...) {
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    ad_call_fail(c, code, "%s", text);
+    return ad_nil(c->graph);
 }

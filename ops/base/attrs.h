@@ -59,12 +59,24 @@ int ad__check_no_gradient(const ad_call *c, int i, const char *name);
 static inline double ad__get(const ad_var *x, int64_t i) { return ad_read_element(x->layout->dtype, x->data, i); }
 static inline void ad__put(const ad_var *x, int64_t i, double v) { ad_write_element(x->layout->dtype, x->data, i, v); }
 
+/* The bound of class numbers of n classes that x holds exactly: f32 rounds integers from 2^24 on. */
+static inline double ad__exact_below(const ad_var *x, int64_t n) {
+    return x->layout->dtype == AD_F32 && n > (int64_t)1 << 24 ? 0x1p24 : (double)n;
+}
+
 /* For functions that call several ops: an initialiser of an ad_call, with which they report errors like an op of that
    name. x_ is a variable that is not nil. */
-#define AD__CALL_AS(name_, x_)                                                                                         \
-    { .graph = ad__owner(x_), .type = &(const ad_optype){ .name = name_ }, .n = 1, .in = &(x_),                        \
-      .dtype = (x_)->layout->dtype, .shape = (x_)->layout->shape }
+#define AD__CALL_AS(name_, x_) ad__call_as(&(const ad_optype){ .name = name_ }, &(x_))
+ad_call ad__call_as(const ad_optype *type, ad_var *const *x);
 /* The result of such a function if x is NULL or nil: nil. Sets the error if the graph has none yet. */
 ad_var *ad__nil_result(const ad_var *x, const char *caller);
+/* The same for n Vars: NULL if all are there and have one dtype; the second function also wants shapes
+   that broadcast. */
+ad_var *ad__unfit_result(const char *caller, int n, ad_var *const xs[]);
+ad_var *ad__unfit_broadcast(const char *caller, int n, ad_var *const xs[]);
+/* x as the result of a function that has nothing to do; nil after an error. */
+static inline ad_var *ad__unchanged(ad_var *x) { return ad_ok(ad__owner(x)) ? x : ad_nil(ad__owner(x)); }
+/* nil, after setting the error as ad_call_fail does. */
+ad_var *ad__refused_call(const ad_call *c, int code, const char *format, ...) AD_PRINTF(3, 4);
 
 #endif

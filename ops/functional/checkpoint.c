@@ -139,7 +139,7 @@ static int checkpoint_evaluate(const ad_op *op) {
         return AD_OK;
     }
     a->random = g->random;
-    ad__inner in = ad__inner_begin(g);
+    ad__inner_pass in = ad__inner_begin(g);
     ad_op **creators = hide_creators(op, a->n);
     ad_var **xs = stand_ins(g, a->n, op->in);
     ad_var *y = xs && creators ? call_again(op, xs) : ad_nil(g);
@@ -155,7 +155,7 @@ static void checkpoint_backward(const ad_op *op) {
     ad_var *out = ad__out(op);
     ad_graph *g = ad__owner(out);
     int n = ((const checkpoint_attrs *)ad__attrs_of(op))->n;
-    ad__inner in = ad__inner_begin(g);
+    ad__inner_pass in = ad__inner_begin(g);
     ad_op **creators = hide_creators(op, n);
     ad_var **xs = stand_ins(g, n, op->in);
     ad_var *y = xs && creators ? call_as_before(op, xs) : ad_nil(g);
@@ -259,7 +259,7 @@ static int keep_result(ad__recording *r, checkpoint_attrs *a, ad_var *y) {
 /* Runs fn for the first time, in a scope of its own. */
 static int run_first(ad__recording *r, checkpoint_attrs *a, int n, ad_var *const xs[]) {
     ad_graph *g = ad__owner(xs[0]);
-    ad__inner in = ad__inner_begin(g);
+    ad__inner_pass in = ad__inner_begin(g);
     ad_var **own = stand_ins(g, n, xs);
     *r = ad__recording_begin(g, n, own);
     ad_var *y = own ? call_function(g, a, n, own, &a->tape) : ad_nil(g);

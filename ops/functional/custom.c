@@ -58,7 +58,7 @@ static void custom_backward(const ad_op *op) {
     ad_var *out = ad__out(op);
     ad_graph *g = ad__owner(out);
     int n = op->n_in - 1;
-    ad__inner in = ad__inner_begin(g);
+    ad__inner_pass in = ad__inner_begin(g);
     ad_var **xs = ad__inner_vars(g, 2 * n);
     for (int i = 0; i < n && xs != NULL; i++) xs[i] = ad__stand_in(op->in[i + 1], false);
     ad_var *y = ad__stand_in(out, false), *cotangent = ad_input(g, out->layout->dtype, out->grad, out->layout->shape);

@@ -1,12 +1,13 @@
-/* einsum.c: Einstein sums over one or two arrays, computed with permutations, sums and one matrix product. */
+/* einsum.c: Einstein sums, computed with permutations, sums and a matrix product for each two operands. */
 #include "autodiff/graph/node.h"
 #include "ops/ops.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- the spec: a label for each axis ------------------------------------------------------------------- */
 
-enum { LABELS = 128, MOST = 2 * AD_MAX_NDIM, DOTS = '.' };
+enum { LABELS = 128, MOST = 2 * AD_MAX_NDIM, MOST_OPERANDS = 16, DOTS = '.' };
 
 /* A label is a letter, or a digit for an axis under "...". The last such axis is LAST_DOTTED, the one before it a digit
    less. So these axes are aligned from the right, and sort before the letters. */
@@ -21,8 +22,8 @@ typedef struct {
     ad_graph *g;
     const char *spec;
     int n; /* operands */
-    ad_var *x[2];
-    labels in[2], out;
+    ad_var *x[MOST_OPERANDS];
+    labels in[MOST_OPERANDS], out;
     int dotted;           /* the largest number of axes that an operand has under "..." */
     int64_t size[LABELS]; /* of each label; -1 for labels not in use */
 } einsum;
@@ -31,11 +32,11 @@ static int fail(const einsum *e, const char *format, ...) AD_PRINTF(2, 3);
 static int fail(const einsum *e, const char *format, ...) {
     char where[400];
     size_t at = (size_t)snprintf(where, sizeof where, "einsum(\"%.80s\"): ", e->spec);
-    for (int i = 0; i < e->n; i++) {
+    for (int i = 0; i < e->n && i < 2; i++) {
         if (i) at += (size_t)snprintf(where + at, sizeof where - at, " x ");
         at += (size_t)ad_shape_text(e->x[i]->layout->shape, where + at, sizeof where - at);
     }
-    snprintf(where + at, sizeof where - at, ": ");
+    snprintf(where + at, sizeof where - at, e->n > 2 ? " x ..: " : ": ");
     va_list args;
     va_start(args, format);
     ad_vfail(e->g, AD_ESHAPE, where, format, args);
@@ -98,14 +99,19 @@ static void imply_output(einsum *e) {
     }
 }
 
+static bool in_an_operand(const einsum *e, char label) {
+    for (int i = 0; i < e->n; i++)
+        if (find(&e->in[i], label) >= 0) return true;
+    return false;
+}
+
 static int read_output(einsum *e, const char *at) {
     labels l = { 0 };
     int rc = read_term(e, &at, &l);
     if (rc == AD_OK && *at) return fail(e, "'%c' after the result's letters", *at);
     for (int i = 0; i < l.n && rc == AD_OK; i++) {
         if (l.at[i] == DOTS) continue;
-        if (find(&e->in[0], l.at[i]) < 0 && find(&e->in[1], l.at[i]) < 0)
-            rc = fail(e, "the result's letter %c is in no operand", l.at[i]);
+        if (!in_an_operand(e, l.at[i])) rc = fail(e, "the result's letter %c is in no operand", l.at[i]);
         else if (find(&l, l.at[i]) < i) rc = fail(e, "the letter %c stands twice in the result", l.at[i]);
     }
     if (rc == AD_OK && l.n + e->dotted > MOST) rc = fail(e, "a term of more than %d letters", MOST);
@@ -116,7 +122,7 @@ static int read_output(einsum *e, const char *at) {
 static int read_spec(einsum *e) {
     const char *at = e->spec;
     int n = 0, rc = read_operand(e, &at, n++);
-    if (rc == AD_OK && *at == ',' && e->n == 2) at++, rc = read_operand(e, &at, n++);
+    while (rc == AD_OK && *at == ',' && n < e->n) at++, rc = read_operand(e, &at, n++);
     if (rc != AD_OK) return rc;
     if (n != e->n || *at == ',')
         return fail(e, "the spec has %s than the %d operands given", n < e->n ? "fewer" : "more", e->n);
@@ -279,13 +285,136 @@ static ad_var *contract(einsum *e) {
     return arrange(reshaped(multiply(e, &r), shape_of(e, &l)), &l, &e->out);
 }
 
+/* ---- more operands: the order of the products ---------------------------------------------------------------- */
+
+/* The labels of each operand and of the result as sets: bit 0..25 a..z, 26..51 A..Z, 52.. the axes under "...". */
+typedef struct {
+    int n;
+    uint64_t in[MOST_OPERANDS], out;
+    const int64_t *size;
+} terms;
+
+static int bit_of(char label) {
+    return label >= 'a' ? label - 'a' : label >= 'A' ? 26 + label - 'A' : 52 + LAST_DOTTED - label;
+}
+
+static uint64_t set_of(const labels *l) {
+    uint64_t set = 0;
+    for (int i = 0; i < l->n; i++) set |= (uint64_t)1 << bit_of(l->at[i]);
+    return set;
+}
+
+/* The product of the sizes of the labels. */
+static double volume(const terms *t, uint64_t set) {
+    double n = 1;
+    for (int c = 0; c < LABELS; c++)
+        if ((is_letter((char)c) || (c > LAST_DOTTED - AD_MAX_NDIM && c <= LAST_DOTTED)) && set >> bit_of((char)c) & 1)
+            n *= (double)t->size[c];
+    return n;
+}
+
+/* The labels of the product of operands i and j: those that the result or another operand has. */
+static uint64_t kept_labels(const terms *t, int i, int j) {
+    uint64_t wanted = t->out;
+    for (int k = 0; k < t->n; k++) wanted |= k == i || k == j ? 0 : t->in[k];
+    return (t->in[i] | t->in[j]) & wanted;
+}
+
+static int count_labels(uint64_t set) {
+    int n = 0;
+    for (; set != 0; set &= set - 1) n++;
+    return n;
+}
+
+/* The terms after operands i < j are replaced by their product, which takes the place of i. */
+static terms merged(const terms *t, int i, int j) {
+    terms m = *t;
+    m.in[i] = kept_labels(t, i, j);
+    for (int k = j; k < t->n - 1; k++) m.in[k] = t->in[k + 1];
+    m.n--;
+    return m;
+}
+
+/* The pair i < j to multiply first, and the multiplications of all products in the best order that begins with it. Four
+   or fewer operands are tried in every order (so the recursion is three deep). Of more, the pair is taken whose product
+   is smallest compared with its operands. No product may have more than AD_MAX_NDIM axes: *i is then -1. */
+static double best_pair(const terms *t, int *i, int *j) {
+    double best = INFINITY;
+    *i = *j = -1;
+    for (int a = 0; a < t->n; a++)
+        for (int b = a + 1; b < t->n; b++) {
+            uint64_t kept = kept_labels(t, a, b);
+            if (count_labels(kept) > AD_MAX_NDIM) continue;
+            double cost = volume(t, kept) - volume(t, t->in[a]) - volume(t, t->in[b]);
+            if (t->n <= 4) cost = volume(t, t->in[a] | t->in[b]);
+            if (t->n <= 4 && t->n > 2) {
+                terms rest = merged(t, a, b);
+                int next[2];
+                cost += best_pair(&rest, &next[0], &next[1]);
+            }
+            if (!(cost < best)) continue;
+            best = cost, *i = a, *j = b;
+        }
+    return best;
+}
+
+/* The labels of a and then b that are in the set, each once. */
+static labels ordered(const labels *a, const labels *b, uint64_t set) {
+    labels to = { 0 };
+    for (int k = 0; k < a->n + b->n; k++) {
+        char c = k < a->n ? a->at[k] : b->at[k - a->n];
+        if (set >> bit_of(c) & 1 && find(&to, c) < 0) to.at[to.n++] = c;
+    }
+    return to;
+}
+
+static ad_var *multiply_pair(einsum *e) {
+    for (int i = 0; i < e->n; i++) take_diagonals(e, i), sum_own(e, i);
+    return e->n == 2 ? contract(e) : arrange(e->x[0], &e->in[0], &e->out);
+}
+
+/* Replaces two operands by their product until two are left. */
+static int multiply_many(einsum *e) {
+    while (e->n > 2) {
+        terms t = { .n = e->n, .out = set_of(&e->out), .size = e->size };
+        int i, j;
+        for (int k = 0; k < e->n; k++) t.in[k] = set_of(&e->in[k]);
+        best_pair(&t, &i, &j);
+        if (i < 0) return fail(e, "each order of products has one with more than %d dimensions", AD_MAX_NDIM);
+        einsum pair = *e;
+        pair.n = 2, pair.x[0] = e->x[i], pair.x[1] = e->x[j], pair.in[0] = e->in[i], pair.in[1] = e->in[j];
+        pair.out = ordered(&e->in[i], &e->in[j], kept_labels(&t, i, j));
+        e->x[i] = multiply_pair(&pair), e->in[i] = pair.out;
+        for (int k = j; k < e->n - 1; k++) e->x[k] = e->x[k + 1], e->in[k] = e->in[k + 1];
+        e->n--;
+        if (!ad_ok(e->g)) return ad_error_code(e->g);
+    }
+    return AD_OK;
+}
+
+static ad_var *sum_of(einsum *e) {
+    for (int i = 0; i < e->n; i++)
+        if (ad__absent(e->x[i])) return ad_refuse_nil(e->x[i], "einsum"), ad_nil(e->g);
+    if (e->spec == NULL) ad_fail(e->g, AD_EVALUE, "einsum: the spec is NULL");
+    else if (ad_ok(e->g) && read_spec(e) == AD_OK) find_sizes(e);
+    if (!ad_ok(e->g)) return ad_nil(e->g);
+    for (int i = 0; i < e->n; i++) drop_broadcast(e, i);
+    return multiply_many(e) == AD_OK ? multiply_pair(e) : ad_nil(e->g);
+}
+
 ad_var *ad_einsum(const char *spec, ad_var *a, ad_var *b) {
-    einsum e = { .g = a ? ad__owner(a) : NULL, .spec = spec, .n = b ? 2 : 1, .x = { a, b } };
-    if (ad__absent(a) || (b != NULL && ad__absent(b))) ad_refuse_nil(ad__absent(a) ? a : b, "einsum");
-    else if (spec == NULL) ad_fail(e.g, AD_EVALUE, "einsum: the spec is NULL");
-    else if (ad_ok(e.g) && read_spec(&e) == AD_OK) find_sizes(&e);
-    if (!ad_ok(e.g)) return ad_nil(e.g);
-    for (int i = 0; i < e.n; i++) drop_broadcast(&e, i);
-    for (int i = 0; i < e.n; i++) take_diagonals(&e, i), sum_own(&e, i);
-    return e.n == 2 ? contract(&e) : arrange(e.x[0], &e.in[0], &e.out);
+    einsum e = { .g = ad_graph_of(a), .spec = spec, .n = b ? 2 : 1, .x = { a, b } };
+    return sum_of(&e);
+}
+
+ad_var *ad_einsum_n(const char *spec, int n, ad_var *const xs[]) {
+    einsum e = { .spec = spec, .n = n };
+    if (n < 1 || xs == NULL) return ad_nil(NULL);
+    for (int i = 0; i < n && e.g == NULL; i++) e.g = ad_graph_of(xs[i]);
+    if (n > MOST_OPERANDS) {
+        ad_fail(e.g, AD_EVALUE, "einsum: %d operands; takes 1 to %d", n, MOST_OPERANDS);
+        return ad_nil(e.g);
+    }
+    for (int i = 0; i < n; i++) e.x[i] = xs[i];
+    return sum_of(&e);
 }

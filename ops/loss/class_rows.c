@@ -63,7 +63,7 @@ int ad__check_classes(const ad_op *op, const ad_var *classes, int64_t n, const i
     const char *place = classes->layout->shape.ndim > 1 ? "element" : "row";
     for (int64_t j = 0; j < classes->layout->numel; j++) {
         double class = ad__get(classes, j);
-        if (class >= 0 && class < (double)n && class == (double)(int64_t) class) continue;
+        if (class >= 0 && class < ad__exact_below(classes, n) && class == (double)(int64_t) class) continue;
         if (ignored != NULL && class == (double)*ignored) continue;
         return ad_op_fail(op, AD_EVALUE, "class %g of %s %lld is not one of 0..%lld", class, place, (long long)j,
                           (long long)n - 1);

@@ -162,8 +162,8 @@ static void multi_margin_samples(ad_sampler *s) {
 }
 
 AD_OPTYPE(multi_margin, .differs = "a NaN score gives NaN; PyTorch leaves it out",
-          .doc = "hinge loss of scores [n,c] and class numbers [n]: the sum over other classes of their margin "
-                 "violation to the power p (1 or 2), divided by c and multiplied by the class's weight [c]",
+          .doc = "hinge loss of scores [n,c] and class numbers [n], or [c] and a scalar: the sum over other classes of "
+                 "their margin violation to the power p (1 or 2), divided by c and times the class's weight [c]",
           .formula = "w[class] / c sum over others of max(0, margin - x[class] + x)^p",
           .gradient = "g w[class] / c p (..)^(p-1) where positive; minus their sum at the class",
           .special = "slope 0 at the kink", .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2),
@@ -171,7 +171,12 @@ AD_OPTYPE(multi_margin, .differs = "a NaN score gives NaN; PyTorch leaves it out
           .evaluate = { multi_margin_evaluate, multi_margin_evaluate },
           .backward = { multi_margin_backward, multi_margin_backward }, .vjp = multi_margin_vjp,
           .emit = multi_margin_emit);
+/* Without a batch: scores [c], a scalar class. */
 ad_var *ad_multi_margin(ad_var *x, ad_var *classes, int p, double margin, ad_var *weight, ad_reduction reduction) {
-    return ad_apply(&ad_op_multi_margin, weight ? 3 : 2, (ad_var *[]){ x, classes, weight },
-                    &(margin_attrs){ p, margin, (int)reduction });
+    const margin_attrs a = { p, margin, (int)reduction };
+    bool alone = ad_shape_of(x).ndim == 1 && !ad__absent(x) && !ad__absent(classes) && ad_shape_of(classes).ndim == 0;
+    if (!alone) return ad_apply(&ad_op_multi_margin, weight ? 3 : 2, (ad_var *[]){ x, classes, weight }, &a);
+    ad_var *in[] = { ad_unsqueeze(x, 0), ad_unsqueeze(classes, 0), weight };
+    ad_var *y = ad_apply(&ad_op_multi_margin, weight ? 3 : 2, in, &a);
+    return reduction == AD_NONE ? ad_reshape(y, AD_SCALAR) : y;
 }

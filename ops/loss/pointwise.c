@@ -208,10 +208,14 @@ AD_LOSS(hinge_embedding,
         NULL,
         (.x_range = { -2, 2 }, .t_range = { -2, 2 }, .parameters = AD__PARAMETERS(1, 0.4),
          .points = AD__POINTS({ 0, 1 }, { 1, 1 }, { 1, -1 }, { 2, -1 }, { -2, -1 }, { 0.3, 0.5 })),
-        .doc = "x where the target is 1, max(0, margin - x) where it is -1",
+        .doc = "x where the target is 1, max(0, margin - x) where it is -1; a target of fewer dimensions broadcasts",
         .special = "at the kink, the slope of the falling side; the target takes no gradient",
         .attrs = AD__LOSS_LIST("margin"), .shape = ad__loss_shape, .no_grad = AD_NO_GRAD(1))
 ad_var *ad_hinge_embedding(ad_var *x, ad_var *target, double margin, ad_reduction reduction) {
+    ad_shape whole;
+    if (!ad__absent(x) && !ad__absent(target) && x->layout->shape.ndim > target->layout->shape.ndim &&
+        !ad__broadcast(x->layout->shape, target->layout->shape, &whole) && ad_shape_equal(whole, x->layout->shape))
+        target = ad_expand(target, whole);
     return ad__apply_loss(&ad_op_hinge_embedding, x, target, NULL, margin, reduction);
 }
 

@@ -1,9 +1,10 @@
 /* index.c: take_axis and gather, which read by index, index_add and scatter_add, which add by index, and one_hot. */
+#include "ops/shape/index.h"
+
 #include "ops/base/attrs.h"
 #include "ops/base/loops.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/base/vector.h"
-#include "ops/kernels/shape/index.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -11,35 +12,54 @@
 
 /* ---- helpers: a table, indices into one of its axes, and an array with one position per index --------------- */
 
-static int axis_of(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs_of(op))->axis; }
+int ad__index_axis(const ad_op *op) { return ((const ad__axis_attrs *)ad__attrs_of(op))->axis; }
 
 /* gather and scatter_add have one index per element; the others have one per row along the axis. */
 static bool has_each(const ad_op *op) { return op->type == &ad_op_gather || op->type == &ad_op_scatter_add; }
 
-static ad__indexed indexed_of(const ad_op *op) {
+ad__indexed ad__indexed_of(const ad_op *op, bool each) {
     const ad__layout *index = op->in[1]->layout;
-    ad__around table = ad__around_axis(op->in[0]->layout->shape, axis_of(op));
-    bool each = has_each(op);
-    int64_t k = each ? ad__around_axis(index->shape, axis_of(op)).n : index->numel;
+    ad__around table = ad__around_axis(op->in[0]->layout->shape, ad__index_axis(op));
+    int64_t k = each ? ad__around_axis(index->shape, ad__index_axis(op)).n : index->numel;
     return (ad__indexed){ table.outer, table.n, k, table.inner, each, ad_saved(op) };
+}
+static ad__indexed indexed_of(const ad_op *op) { return ad__indexed_of(op, has_each(op)); }
+
+int ad__index_reserve(ad_call *c) {
+    c->saved = (size_t)c->in[1]->layout->numel * sizeof(int64_t) + 1;
+    if (c->n < 3 || c->in[2]->layout->dtype == c->dtype) return AD_OK;
+    return ad_call_fail(c, AD_EDTYPE, "x is %s and src is %s; convert one with ad_cast", ad_dtype_name(c->dtype),
+                        ad_dtype_name(c->in[2]->layout->dtype));
 }
 
 /* The indices are saved for backward. For f32, sums are f64 if the array has at least as many elements as the table.
    A larger table is added to in f32, so that the cost does not depend on its size. */
-static void reserve(ad_call *c, int64_t array_numel) {
+static int reserve(ad_call *c, int64_t array_numel) {
     int64_t table = c->in[0]->layout->numel;
-    c->saved = (size_t)c->in[1]->layout->numel * sizeof(int64_t) + 1;
     if (c->dtype == AD_F32 && array_numel >= table) c->scratch = (size_t)table * sizeof(double);
+    return ad__index_reserve(c);
 }
 
-static int read_numbers(const ad_op *op) {
+static int bad_index(const ad_op *op, int64_t at, int64_t n) {
     const ad_var *index = op->in[1];
-    int64_t n = index->layout->numel, below = indexed_of(op).n;
-    int64_t good = AD__BY_DTYPE(index->layout->dtype, ad__read_indices, n, index->data, below, ad_saved(op));
-    if (good == n) return AD_OK;
-    return ad_op_fail(op, AD_EVALUE, "index %g at element %lld is not one of 0..%lld", ad_at(index, good),
-                      (long long)good, (long long)below - 1);
+    const double i = ad_at(index, at), exact = 0x1p24;
+    if (n == 0) return ad_op_fail(op, AD_EVALUE, "index %g at element %lld, but the axis is empty", i, (long long)at);
+    if (index->layout->dtype == AD_F32 && fabs(i) >= exact && fabs(i) <= (double)n)
+        return ad_op_fail(op, AD_EVALUE,
+                          "index %.0f at element %lld: f32 does not hold every integer from 2^24 on; give the indices "
+                          "as AD_F64",
+                          i, (long long)at);
+    return ad_op_fail(op, AD_EVALUE, "index %g at element %lld is not one of %lld..%lld", i, (long long)at,
+                      (long long)-n, (long long)n - 1);
 }
+
+int ad__index_read(const ad_op *op, bool each) {
+    const ad_var *index = op->in[1];
+    int64_t n = index->layout->numel, below = ad__indexed_of(op, each).n;
+    int64_t good = AD__BY_DTYPE(index->layout->dtype, ad__read_indices, n, index->data, below, ad_saved(op));
+    return good == n ? AD_OK : bad_index(op, good, below);
+}
+static int read_numbers(const ad_op *op) { return ad__index_read(op, has_each(op)); }
 
 static void put(const ad_op *op, const void *array, int64_t array_numel, void *table) {
     ad__indexed x = indexed_of(op);
@@ -100,8 +120,7 @@ static void put_backward(const ad_op *op) {
 
 /* ---- take_axis: whole rows of an axis; index [..] replaces the axis -------------------------------------------- */
 
-/* to = x's shape, with the axis replaced by index's axes. */
-static int inserted_shape(const ad_call *c, ad_shape *to) {
+int ad__index_inserted(const ad_call *c, ad_shape *to) {
     ad_shape x = c->in[0]->layout->shape, index = c->in[1]->layout->shape;
     int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, x.ndim);
     if (axis < 0) return axis;
@@ -115,9 +134,8 @@ static int inserted_shape(const ad_call *c, ad_shape *to) {
 }
 
 static int take_axis_shape(ad_call *c) {
-    int rc = inserted_shape(c, &c->shape);
-    if (rc == AD_OK) reserve(c, ad_shape_numel(c->shape));
-    return rc;
+    int rc = ad__index_inserted(c, &c->shape);
+    return rc == AD_OK ? reserve(c, ad_shape_numel(c->shape)) : rc;
 }
 
 static void take_axis_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -125,11 +143,13 @@ static void take_axis_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 /* Indices repeated, out of order, single, empty and two-dimensional; along every axis. */
-static const double numbers[] = { 2, 0, 1, 1, 2, 1, 0, 2, 2, 0, 1, 0, 0, 1, 2, 1, 2, 0, 0, 2, 1, 1, 0, 2 };
+const double ad__index_numbers[] = { 2, 0, 1, 1, 2, 1, 0, 2, 2, 0, 1, 0, 0, 1, 2, 1, 2, 0, 0, 2, 1, 1, 0, 2 };
+/* Counted from the end. */
+static const double from_end[] = { -1, 0, -3, -2, -3, 1 };
 
 static void take_axis_samples(ad_sampler *s) {
     const ad_shape index[] = { AD_SHAPE(4), AD_SHAPE(1), AD_SCALAR, AD_SHAPE(0), AD_SHAPE(2, 3), AD_SHAPE(9) };
-    const double *values[] = { NULL, numbers };
+    const double *values[] = { NULL, ad__index_numbers };
     const ad_shape tables[] = { AD_SHAPE(3, 5, 4), AD_SHAPE(3, 3, 2), AD_SHAPE(4, 2, 3) };
     for (int axis = -3; axis < 3; axis++)
         for (int i = 0; i < AD__COUNT(index); i++)
@@ -138,12 +158,14 @@ static void take_axis_samples(ad_sampler *s) {
     ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(24) }, values, 0);
     ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(3, 0), AD_SHAPE(2) }, values, 0);
     ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(0, 2), AD_SHAPE(0) }, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ 1, false }, 2, (ad_shape[]){ AD_SHAPE(2, 3), AD_SHAPE(6) },
+                     (const double *[]){ NULL, from_end }, 0);
 }
 
 AD_OPTYPE(take_axis, .doc = "the rows of an axis at the given indices, in index's shape; NumPy's take with an axis",
           .formula = "y[a, i.., b] = x[a, index[i..], b]", .gradient = "dx[a, index[i..], b] += g[a, i.., b]",
-          .special = "indices are integers 0..n-1; f32 is exact up to 2^24",
-          .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 2, .no_grad = AD_NO_GRAD(1),
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = take_axis_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = take_axis_vjp);
 ad_var *ad_take_axis(ad_var *x, int axis, ad_var *index) {
@@ -172,24 +194,40 @@ ad_var *ad_embedding(ad_var *weight, ad_var *indices) {
     return ad_nil(c.graph);
 }
 
-/* ---- index_add: adds rows to the rows at the given indices ------------------------------------------------------ */
+/* Rows at the padding index are read from a constant. */
+ad_var *ad_embedding_with(ad_var *weight, ad_var *indices, int64_t padding_idx) {
+    ad_var *y = ad_embedding(weight, indices);
+    if (ad__absent(y)) return y;
+    const ad_call c = AD__CALL_AS("embedding_with", weight);
+    int64_t n = c.shape.dim[0], at = padding_idx < 0 ? padding_idx + n : padding_idx;
+    if (at < 0 || at >= n) {
+        ad_call_fail(&c, AD_EVALUE, "padding_idx %lld is not one of %lld..%lld", (long long)padding_idx, (long long)-n,
+                     (long long)n - 1);
+        return ad_nil(c.graph);
+    }
+    ad_var *i = ad_unsqueeze(ad_detach(indices), -1);
+    ad_var *pad = ad_logical_or(ad_eq(i, ad__constant(indices, (double)at)),
+                                ad_eq(i, ad__constant(indices, (double)(at - n))));
+    return ad_where(ad_cast(pad, c.dtype), ad_detach(y), y);
+}
+
+/* ---- index_add: adds rows to the rows at the given indices ---------------------------------------------------- */
 
 static int index_add_shape(ad_call *c) {
     ad_shape src;
-    int rc = inserted_shape(c, &src);
-    if (rc != AD_OK) return rc;
-    reserve(c, c->in[2]->layout->numel);
-    if (ad_shape_equal(src, c->in[2]->layout->shape)) return AD_OK;
+    int rc = ad__index_inserted(c, &src);
+    if (rc == AD_OK) rc = reserve(c, c->in[2]->layout->numel);
+    if (rc != AD_OK || ad_shape_equal(src, c->in[2]->layout->shape)) return rc;
     return ad_call_fail(c, AD_ESHAPE, "src must be %s, one row for each index", ad_shape_str(src).text);
 }
 
 static void index_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = g;
-    if (ad_vjp_wants(op, 2)) dx[2] = ad_take_axis(g, axis_of(op), op->in[1]);
+    if (ad_vjp_wants(op, 2)) dx[2] = ad_take_axis(g, ad__index_axis(op), op->in[1]);
 }
 
 static void index_add_samples(ad_sampler *s) {
-    const double *values[] = { NULL, numbers, NULL };
+    const double *values[] = { NULL, ad__index_numbers, NULL };
     const ad_shape cases[][3] = {
         { AD_SHAPE(3, 2), AD_SHAPE(5), AD_SHAPE(5, 2) },   { AD_SHAPE(3, 4), AD_SHAPE(2), AD_SHAPE(2, 4) },
         { AD_SHAPE(3), AD_SCALAR, AD_SCALAR },             { AD_SHAPE(3), AD_SHAPE(24), AD_SHAPE(24) },
@@ -201,48 +239,47 @@ static void index_add_samples(ad_sampler *s) {
     ad_sample_values(s, &(ad__axis_attrs){ -2, false }, 3, inner, values, 0);
     const ad_shape last[] = { AD_SHAPE(2, 3), AD_SHAPE(4), AD_SHAPE(2, 4) };
     ad_sample_values(s, &(ad__axis_attrs){ 1, false }, 3, last, values, 0);
+    const ad_shape negative[] = { AD_SHAPE(2, 3), AD_SHAPE(6), AD_SHAPE(2, 6) };
+    ad_sample_values(s, &(ad__axis_attrs){ 1, false }, 3, negative, (const double *[]){ NULL, from_end, NULL }, 0);
 }
 
 AD_OPTYPE(index_add, .doc = "x with the rows of src added to the rows of the axis at the given indices",
           .formula = "x, and y[a, index[i..], b] += src[a, i.., b]",
           .gradient = "dx = g; dsrc[a, i.., b] = g[a, index[i..], b]",
-          .special = "indices are integers 0..n-1; f32 is exact up to 2^24",
-          .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1),
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = index_add_shape, .evaluate = { put_evaluate, put_evaluate },
           .backward = { put_backward, put_backward }, .vjp = index_add_vjp);
 ad_var *ad_index_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
     return ad_apply(&ad_op_index_add, 3, (ad_var *[]){ x, index, src }, &(ad__axis_attrs){ axis, false });
 }
 
-/* ---- gather: one element of an axis for each element of index ---------------------------------------------------- */
+/* ---- gather: one element of an axis for each element of index ------------------------------------------------- */
 
-/* index must have x's sizes except along the axis. */
-static int check_index(const ad_call *c) {
+int ad__index_per_element(ad_call *c) {
     ad_shape x = c->in[0]->layout->shape, index = c->in[1]->layout->shape;
     int axis = ad_call_axis(c, ((const ad__axis_attrs *)c->attrs)->axis, x.ndim);
     if (axis < 0) return axis;
     bool fits = index.ndim == x.ndim;
     for (int i = 0; i < x.ndim && fits; i++) fits = i == axis || index.dim[i] == x.dim[i];
-    if (fits) return AD_OK;
-    return ad_call_fail(c, AD_ESHAPE, "index must have x's dimensions and be no larger except along axis %d", axis);
+    if (!fits)
+        return ad_call_fail(c, AD_ESHAPE, "index must have x's dimensions and be no larger except along axis %d", axis);
+    if (c->n < 3 || ad_shape_equal(index, c->in[2]->layout->shape)) return AD_OK;
+    return ad_call_fail(c, AD_ESHAPE, "src must have the shape of index");
 }
 
 static int gather_shape(ad_call *c) {
-    int rc = check_index(c);
+    int rc = ad__index_per_element(c);
     if (rc != AD_OK) return rc;
     c->shape = c->in[1]->layout->shape;
-    reserve(c, c->in[1]->layout->numel);
-    return AD_OK;
+    return reserve(c, c->in[1]->layout->numel);
 }
 
 static void gather_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = put_into_zeros(&ad_op_scatter_add, op, g);
 }
 
-static const struct {
-    int axis;
-    ad_shape x, index;
-} gathers[] = {
+const ad__index_case ad__index_cases[] = {
     { 0, { 1, { 3 } }, { 1, { 6 } } },             { -1, { 2, { 2, 3 } }, { 2, { 2, 4 } } },
     { 0, { 2, { 3, 4 } }, { 2, { 2, 4 } } },       { 1, { 3, { 2, 3, 2 } }, { 3, { 2, 6, 2 } } },
     { 1, { 2, { 2, 3 } }, { 2, { 2, 0 } } },       { 0, { 2, { 3, 0 } }, { 2, { 2, 0 } } },
@@ -250,16 +287,18 @@ static const struct {
 };
 
 static void gather_samples(ad_sampler *s) {
-    const double *values[] = { NULL, numbers };
-    for (int i = 0; i < AD__COUNT(gathers); i++)
-        ad_sample_values(s, &(ad__axis_attrs){ gathers[i].axis, false }, 2,
-                         (ad_shape[]){ gathers[i].x, gathers[i].index }, values, 0);
+    const double *values[] = { NULL, ad__index_numbers };
+    const ad__index_case *k = ad__index_cases;
+    for (; k < ad__index_cases + AD__INDEX_CASES; k++)
+        ad_sample_values(s, &(ad__axis_attrs){ k->axis, false }, 2, (ad_shape[]){ k->x, k->index }, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(6) },
+                     (const double *[]){ NULL, from_end }, 0);
 }
 
 AD_OPTYPE(gather, .doc = "the elements of x at the given indices along an axis, one index per element",
           .formula = "y[a, i, b] = x[a, index[a, i, b], b]", .gradient = "dx[a, index[a, i, b], b] += g[a, i, b]",
-          .special = "indices are integers 0..n-1; f32 is exact up to 2^24",
-          .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 2, .no_grad = AD_NO_GRAD(1),
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = gather_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = gather_vjp);
 
@@ -298,49 +337,50 @@ ad_var *ad_take_along(ad_var *x, int axis, ad_var *index) {
     return ad_gather(ad_expand(x, xs), axis, ad_expand(index, is));
 }
 
-/* ---- scatter_add: adds elements to those at the given indices ---------------------------------------------------- */
+/* ---- scatter_add: adds elements to those at the given indices ------------------------------------------------- */
 
 static int scatter_add_shape(ad_call *c) {
-    int rc = check_index(c);
-    if (rc != AD_OK) return rc;
-    reserve(c, c->in[2]->layout->numel);
-    if (ad_shape_equal(c->in[1]->layout->shape, c->in[2]->layout->shape)) return AD_OK;
-    return ad_call_fail(c, AD_ESHAPE, "src must have the shape of index");
+    int rc = ad__index_per_element(c);
+    return rc == AD_OK ? reserve(c, c->in[2]->layout->numel) : rc;
 }
 
 static void scatter_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = g;
-    if (ad_vjp_wants(op, 2)) dx[2] = ad_gather(g, axis_of(op), op->in[1]);
+    if (ad_vjp_wants(op, 2)) dx[2] = ad_gather(g, ad__index_axis(op), op->in[1]);
 }
 
 static void scatter_add_samples(ad_sampler *s) {
-    const double *values[] = { NULL, numbers, NULL };
-    for (int i = 0; i < AD__COUNT(gathers); i++)
-        ad_sample_values(s, &(ad__axis_attrs){ gathers[i].axis, false }, 3,
-                         (ad_shape[]){ gathers[i].x, gathers[i].index, gathers[i].index }, values, 0);
+    const double *values[] = { NULL, ad__index_numbers, NULL };
+    const ad__index_case *k = ad__index_cases;
+    for (; k < ad__index_cases + AD__INDEX_CASES; k++)
+        ad_sample_values(s, &(ad__axis_attrs){ k->axis, false }, 3, (ad_shape[]){ k->x, k->index, k->index }, values,
+                         0);
+    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 3, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(6), AD_SHAPE(6) },
+                     (const double *[]){ NULL, from_end, NULL }, 0);
 }
 
 AD_OPTYPE(scatter_add, .doc = "x with each element of src added to the element at its index along the axis",
           .formula = "x, and y[a, index[a, i, b], b] += src[a, i, b]",
           .gradient = "dx = g; dsrc[a, i, b] = g[a, index[a, i, b], b]",
-          .special = "indices are integers 0..n-1; f32 is exact up to 2^24",
-          .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
+          .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1),
+          .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = scatter_add_shape, .evaluate = { put_evaluate, put_evaluate },
           .backward = { put_backward, put_backward }, .vjp = scatter_add_vjp);
 
-/* In PyTorch, index may be smaller than x along the other axes, and smaller than src along all. The rest of x is left
-   unchanged and the rest of src is not read. */
-ad_var *ad_scatter_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
+ad_var *ad__index_write(const ad_optype *type, ad_var *x, ad_var *index, ad_var *src, const void *attrs) {
     ad_var *nil = ad__absent(x) ? x : ad__absent(index) ? index : src;
-    if (ad__absent(nil)) return ad__nil_result(nil, "scatter_add");
+    if (ad__absent(nil)) return ad__nil_result(nil, type->name);
     ad_range of_x[AD_MAX_NDIM], of_src[AD_MAX_NDIM];
-    const ad__axis_attrs attrs = { axis, false };
-    int n = common_ranges(x->layout->shape, index->layout->shape, axis, of_x);
+    int n = common_ranges(x->layout->shape, index->layout->shape, ((const ad__axis_attrs *)attrs)->axis, of_x);
     int n_src = common_ranges(src->layout->shape, index->layout->shape, AD_MAX_NDIM, of_src);
     if (n_src > 0) src = ad_slice_axes(src, n_src, of_src);
-    if (n == 0) return ad_apply(&ad_op_scatter_add, 3, (ad_var *[]){ x, index, src }, &attrs);
-    ad_var *part = ad_apply(&ad_op_scatter_add, 3, (ad_var *[]){ ad_slice_axes(x, n, of_x), index, src }, &attrs);
+    if (n == 0) return ad_apply(type, 3, (ad_var *[]){ x, index, src }, attrs);
+    ad_var *part = ad_apply(type, 3, (ad_var *[]){ ad_slice_axes(x, n, of_x), index, src }, attrs);
     return ad_slice_scatter_axes(x, part, n, of_x);
+}
+
+ad_var *ad_scatter_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
+    return ad__index_write(&ad_op_scatter_add, x, index, src, &(ad__axis_attrs){ axis, false });
 }
 
 /* ---- one_hot: class numbers [..] -> [..,n] ------------------------------------------------------------------- */
@@ -362,7 +402,7 @@ static int one_hot_evaluate(const ad_op *op) {
     memset(y->data, 0, ad__bytes(y));
     for (int64_t i = 0; i < op->in[0]->layout->numel; i++) {
         double class = ad_at(op->in[0], i);
-        if (!(class >= 0 && class < (double)n && class == floor(class)))
+        if (!(class >= 0 && class < ad__exact_below(op->in[0], n) && class == floor(class)))
             return ad_op_fail(op, AD_EVALUE, "element %lld is %g, not an integer in 0..%lld", (long long)i, class,
                               (long long)n - 1);
         ad__put(y, i * n + (int64_t)class, 1);

@@ -11,7 +11,7 @@ static const ad_attr masked_fill_list[] = { { "value", AD_ATTR_DOUBLE, 0 }, { 0 
 static int masked_fill_shape(ad_call *c) {
     ad_shape whole;
     if (!ad__broadcast(c->shape, c->in[1]->layout->shape, &whole) && ad_shape_equal(whole, c->shape)) return AD_OK;
-    return ad_call_fail(c, AD_ESHAPE, "the mask must broadcast to x");
+    return ad_call_fail(c, AD_ESHAPE, "x and the mask must broadcast");
 }
 
 static int masked_fill_evaluate(const ad_op *op) {
@@ -54,12 +54,16 @@ static void masked_fill_samples(ad_sampler *s) {
     ad_sample_values(s, &(double){ -INFINITY }, 2, cases[0], values, AD_SAMPLE_KINK);
 }
 
-AD_OPTYPE(masked_fill, .doc = "x, with a constant where the mask is not 0; the mask broadcasts to x",
+AD_OPTYPE(masked_fill, .doc = "x, with a constant where the mask is not 0; x and mask broadcast",
           .formula = "mask ? value : x", .gradient = "mask ? 0 : g", .special = "NaN in the mask counts as nonzero",
           .arity = 2, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(double), .attrs = masked_fill_list,
           .shape = masked_fill_shape, .evaluate = { masked_fill_evaluate, masked_fill_evaluate },
           .backward = { masked_fill_backward, masked_fill_backward }, .vjp = masked_fill_vjp,
           .emit = masked_fill_emit);
 ad_var *ad_masked_fill(ad_var *x, ad_var *mask, double value) {
+    ad_shape whole;
+    if (!ad__absent(x) && !ad__absent(mask) && !ad__broadcast(x->layout->shape, mask->layout->shape, &whole) &&
+        !ad_shape_equal(x->layout->shape, whole))
+        x = ad_expand(x, whole);
     return ad__apply2(&ad_op_masked_fill, x, mask, &value);
 }

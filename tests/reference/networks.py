@@ -3,6 +3,8 @@
 Attributes that are pairs are lists. An empty list is an attribute that the sample omits.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -303,7 +305,41 @@ def gru(inputs, attrs):
     return torch.stack(over_times(x, h, step, attrs["reverse"]), 1)
 
 
+def ctc_path(log_probs, labels, blank):
+    """Minus the log of the probability of labels [s], of log_probs [t,c], by a recurrence over times; None: no path."""
+    states = [blank] + [c for label in labels for c in (label, blank)]
+    if not len(log_probs):
+        return None if len(states) > 1 else log_probs.sum()
+    alpha = [log_probs[0, c] if k < 2 else None for k, c in enumerate(states)]
+    for row in log_probs[1:]:
+        ways = [[alpha[k - d] for d in range(3) if k >= d and (d < 2 or (k % 2 and states[k] != states[k - 2]))]
+                for k in range(len(states))]
+        ways = [[w for w in all_ways if w is not None] for all_ways in ways]
+        alpha = [row[c] + torch.logsumexp(torch.stack(w), 0) if w else None for c, w in zip(states, ways)]
+    last = [a for a in alpha[-2:] if a is not None]
+    return -torch.logsumexp(torch.stack(last), 0) if last else None
+
+
+def ctc(inputs, attrs):
+    """With the gradient of log_probs as they are; PyTorch's own values are compared with these."""
+    x, labels, times, lengths = inputs
+    losses = []
+    for i in range(x.shape[1]):
+        t, n = int(times[i]), int(lengths[i])
+        loss = ctc_path(x[:t, i], labels[i, :n].long().tolist(), attrs["blank"])
+        infinite = torch.tensor(0.0 if attrs["zero_infinity"] else math.inf).double() + 0 * x[0, i].detach().sum()
+        losses.append(infinite if loss is None else loss)
+    losses = torch.stack(losses)
+    if x.isfinite().all() and labels.shape[1] > 0:
+        theirs = F.ctc_loss(x, labels.long(), times.long(), lengths.long(), attrs["blank"], "none",
+                            bool(attrs["zero_infinity"]))
+        assert torch.allclose(losses, theirs)
+    mean = attrs["reduction"] == 0
+    return reduced(losses / lengths.clamp_min(1) if mean else losses, attrs)
+
+
 OPS = {
+    "ctc": ctc,
     "mse": pairwise(F.mse_loss),
     "l1": pairwise(F.l1_loss),
     "huber": pairwise(F.huber_loss, delta="delta"),

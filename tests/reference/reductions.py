@@ -114,6 +114,22 @@ def linear_scan(inputs, attrs):
     return torch.stack(out, axis)
 
 
+def logcumsumexp(inputs, attrs):
+    """By mpmath, as the gradient of PyTorch is NaN where an element is -inf."""
+    x, = inputs
+    exp, log = numpy.frompyfunc(mp.exp, 1, 1), numpy.frompyfunc(mp.log, 1, 1)
+    if x.numel() == 0:
+        return x.clone()
+    low = x.detach() == -torch.inf
+    finite = torch.where(low, torch.full((), -1e6).double(), x)
+    y = exact.whole(lambda v: log(numpy.cumsum(exp(v), axis=attrs["axis"])), finite)
+    return torch.where(y < -1e5, torch.full((), -torch.inf).double(), y)
+
+
+def running_place(inputs, attrs):
+    return (torch.cummin if attrs["smallest"] else torch.cummax)(inputs[0], attrs["axis"])[1].double()
+
+
 root = numpy.frompyfunc(mp.sqrt, 1, 1)
 
 OPS = {
@@ -126,5 +142,7 @@ OPS = {
     "argmin": position(torch.argmin),
     "cumsum": lambda inputs, attrs: torch.cumsum(inputs[0], attrs["axis"]),
     "cumprod": lambda inputs, attrs: torch.cumprod(inputs[0], attrs["axis"]),
+    "logcumsumexp": logcumsumexp,
+    "running_place": running_place,
     "linear_scan": linear_scan,
 }

@@ -96,6 +96,7 @@ DIRECT_OPS = {
     "soft_margin": lambda i, a: networks.reduced(torch.logaddexp(torch.zeros((), dtype=torch.float64), -i[0] * i[1]), a),
     "cosine_similarity": lambda i, a: F.cosine_similarity(*i, dim=a["axis"], eps=a["eps"]),
     "heaviside": lambda i, a: torch.heaviside(*(x.detach() for x in i)),
+    "logcumsumexp": lambda i, a: torch.logcumsumexp(i[0], a["axis"]),
     "lstsq": lambda i, a: torch.linalg.lstsq(*i, driver="gelsd").solution,
     "det": lambda i, a: torch.linalg.det(*i),
     "cofactor": lambda i, a: linalg.cofactor(i, a) if is_plain(i[0]) else linalg.grad_of(torch.linalg.det(*i), *i),

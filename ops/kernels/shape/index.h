@@ -5,7 +5,8 @@
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/simd.h"
 
-/* Converts n elements of x to indices. Returns n, or the position of the first that is not an integer 0..below-1. */
+/* Converts n elements of x to indices 0..below-1; a negative element counts from the end. Returns n, or the position of
+   the first that is not an integer -below..below-1, or of 2^24 or more in f32, which may be rounded. */
 int64_t ad__read_indices_f32(int64_t n, const float *x, int64_t below, int64_t *to);
 int64_t ad__read_indices_f64(int64_t n, const double *x, int64_t below, int64_t *to);
 
@@ -27,6 +28,13 @@ void ad__indexed_put_add_f32(const ad__indexed *x, const float *array, float *ta
 void ad__indexed_put_add_f64(const ad__indexed *x, const double *array, double *table);
 void ad__indexed_put_sum_f32(const ad__indexed *x, const float *array, double *table);
 void ad__indexed_put_sum_f64(const ad__indexed *x, const double *array, double *table);
+
+/* table [o,at,i] = array [o,j,i], where of several for one place the last one stays. */
+void ad__indexed_put_f32(const ad__indexed *x, const float *array, float *table);
+void ad__indexed_put_f64(const ad__indexed *x, const double *array, double *table);
+/* array [o,j,i] += table [o,at,i] for those that stay; sets what was read to 0. array NULL: only that. */
+void ad__indexed_take_clear_f32(const ad__indexed *x, float *table, float *array);
+void ad__indexed_take_clear_f64(const ad__indexed *x, double *table, double *array);
 
 /* y [n] = value where mask, broadcast by map to n elements, is not 0, else x. mask_add: y += x where mask is 0. */
 void ad__mask_fill_f32(const ad__broadcast_map *map, int64_t n, const float *mask, double value, const float *x,
