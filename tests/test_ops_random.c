@@ -506,7 +506,8 @@ static void eval_draws_anew(void **state) {
 static ad_var *noisy(int n, ad_var *const xs[], void *user) {
     (void)n, (void)user;
     ad_var *p = ad_sigmoid(xs[0]), *pick = ad_multinomial(p, 4, false);
-    return ad_sum(ad_mul(ad_take(ad_mul(ad_gamma(ad_exp(xs[0]), p), ad_bernoulli(p)), pick), ad_normal(pick, ad_take(p, pick))));
+    ad_var *kept = ad_mul(ad_gamma(ad_exp(xs[0]), p), ad_bernoulli(p));
+    return ad_sum(ad_mul(ad_take(kept, pick), ad_normal(pick, ad_take(p, pick))));
 }
 
 /* A checkpoint repeats the draws: its gradient is that without one. */
@@ -549,7 +550,8 @@ static void bad_parameters(void **state) {
     ad_graph *g = ad_graph_new();
     const double bad[] = { -0.5, NAN, INFINITY };
     for (int i = 0; i < COUNT(bad); i++) {
-        ad_var *x = ad_tensor(g, AD_F64, (double[]){ 0.5, bad[i] }, AD_SHAPE(2)), *one = ad_ones(g, AD_F64, AD_SHAPE(2));
+        ad_var *x = ad_tensor(g, AD_F64, (double[]){ 0.5, bad[i] }, AD_SHAPE(2));
+        ad_var *one = ad_ones(g, AD_F64, AD_SHAPE(2));
         assert_fails(g, ad_bernoulli(x), AD_EVALUE, "bernoulli: [2]: element 1 is");
         assert_fails(g, ad_poisson(x), AD_EVALUE, "not a rate in 0..2^40");
         assert_fails(g, ad_gamma(x, one), AD_EVALUE, "standard_loggamma: [2]: element 1 is");
