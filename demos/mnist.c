@@ -97,7 +97,8 @@ int main(int argc, char **argv) {
     demo_parse(
         argc, argv,
         "Trains a network on the handwritten digits of MNIST, or on Fashion-MNIST, whose files have the same names,\n"
-        "and prints its accuracy on the test set after each epoch. DIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and\n"
+        "and prints its accuracy on the test set after each epoch. DIR holds train-images-idx3-ubyte,\n"
+        "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and\n"
         "t10k-labels-idx1-ubyte, plain or gzipped (.gz). Ctrl-C stops it after the current step.",
         (demo_option[]){
             { "data", "the folder DIR of the four files; required", DEMO_TEXT, &o.data, 0, 0 },

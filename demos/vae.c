@@ -138,7 +138,7 @@ int main(int argc, char **argv) {
                "Trains a variational autoencoder, prints its lower bound of the mean log-likelihood of an image after\n"
                "each epoch, and draws images, their reconstructions, and new images. The images are digits of 8 x 8\n"
                "pixels that the program makes, or the training images of MNIST or Fashion-MNIST.",
-               (demo_option[]){ { "data", "a folder with train-images-idx3-ubyte, plain or gzipped", DEMO_TEXT, &data, 0, 0 },
+               (demo_option[]){ { "data", "a folder with train-images-idx3-ubyte or .gz", DEMO_TEXT, &data, 0, 0 },
                                 { "images", "number of images", DEMO_WHOLE, &n, SHOWN, 1e7 },
                                 { "epochs", "passes over the images", DEMO_WHOLE, &epochs, 1, 1e6 },
                                 { "hidden", "width of the hidden layers", DEMO_WHOLE, &hidden, 1, 1e5 },
