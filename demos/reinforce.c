@@ -72,8 +72,7 @@ static double attempt(ad_graph *g, nn_module *policy, cart carts[], record *r) {
     start(g, r->carts, carts);
     r->rows = 0;
     for (int64_t t = 0; t < MOST_STEPS && step_all(g, policy, carts, t, r) > 0; t++) {}
-    for (int64_t k = 0; k < r->rows; k++)
-        r->to_come[k] = (float)carts[(int)r->cart_number[k]].steps - r->time[k];
+    for (int64_t k = 0; k < r->rows; k++) r->to_come[k] = (float)carts[(int)r->cart_number[k]].steps - r->time[k];
     return (double)r->rows / (double)r->carts;
 }
 

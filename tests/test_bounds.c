@@ -26,14 +26,18 @@ typedef struct {
 
 static ad_pool_opts pool_of(const arguments *c) {
     const int64_t *s = c->s.dim;
-    return (ad_pool_opts){ { c->k, c->m }, { c->l, c->k }, { s[0], s[1] }, { c->s2.dim[0], 1 }, c->on, c->on };
+    return (ad_pool_opts){ { c->k, c->m, c->l }, { c->l, c->k }, { s[0], s[1], s[2] }, { c->s2.dim[0], 1 }, c->on,
+                           c->on };
 }
 static ad_window window_of(const arguments *c) {
     return (ad_window){ { c->k, c->m }, { c->l, 1 }, { c->s.dim[0], c->s.dim[1] }, { c->s2.dim[0], 1 } };
 }
 static ad_conv_opts conv_of(const arguments *c) {
     const int64_t *s = c->s.dim, *s2 = c->s2.dim;
-    return (ad_conv_opts){ { c->k, c->m }, { c->l, 0 }, { s[0], s[1] }, s2[0], { s2[1], 0 } };
+    return (ad_conv_opts){ { c->k, c->m, c->l }, { c->l, 0 }, { s[0], s[1], s[2] }, s2[0], { s2[1], 0, s2[2] } };
+}
+static ad_grid_opts grid_of(const arguments *c) {
+    return (ad_grid_opts){ c->on, (ad_grid_padding)c->n, c->d > 0 };
 }
 static ad_ce_opts ce_of(const arguments *c) {
     return (ad_ce_opts){ c->on ? c->xs[1] : NULL, c->d, c->reduction, c->on, c->k };
@@ -311,6 +315,26 @@ CALL(conv2d_weight, X, c->s, Y, conv_of(c))
 CALL(max_pool2d, X, pool_of(c))
 CALL(max_pool1d, X, pool_of(c))
 CALL(max_pool2d_index, X, pool_of(c))
+CALL(conv3d, X, Y, Z, conv_of(c))
+CALL(conv_transpose3d, X, Y, Z, conv_of(c))
+CALL(max_pool3d, X, pool_of(c))
+CALL(avg_pool3d, X, pool_of(c))
+CALL(adaptive_avg_pool3d, X, c->k, c->m, c->l)
+CALL(adaptive_max_pool1d, X, c->k)
+CALL(adaptive_max_pool2d, X, c->k, c->m)
+CALL(adaptive_max_pool3d, X, c->k, c->m, c->l)
+CALL(max_unpool2d, X, Y, c->k, c->m)
+CALL(lp_pool1d, X, c->d, pool_of(c))
+CALL(lp_pool2d, X, c->d, pool_of(c))
+CALL(interpolate, X, c->s, (ad_resample)c->axis, c->on)
+CALL(grid_sample, X, Y, grid_of(c))
+CALL(affine_grid, X, c->s, c->on)
+CALL(pixel_shuffle, X, c->k)
+CALL(pixel_unshuffle, X, c->k)
+CALL(channel_shuffle, X, c->k)
+CALL(local_response_norm, X, c->k, c->d, c->e, c->d)
+CALL(unfold, X, window_of(c))
+CALL(fold, X, c->k, c->m, window_of(c))
 CALL(avg_pool2d, X, pool_of(c))
 CALL(avg_pool1d, X, pool_of(c))
 CALL(adaptive_avg_pool2d, X, c->k, c->m)

@@ -83,8 +83,10 @@ static int multinomial_evaluate(const ad_op *op) {
         int64_t possible = add_up(op, row, k, work);
         if (possible < 0) return (int)possible;
         if (!a->replacement && possible < a->n)
-            return ad_op_fail(op, AD_EVALUE, "row %lld has %lld weights above 0; %lld numbers without replacement need "
-                              "as many", (long long)row, (long long)possible, (long long)a->n);
+            return ad_op_fail(op, AD_EVALUE,
+                              "row %lld has %lld weights above 0; %lld numbers without replacement need "
+                              "as many",
+                              (long long)row, (long long)possible, (long long)a->n);
         g->random.counter++;
         if (!a->replacement) draw_apart(op, row, k, &s, work);
         for (int64_t i = 0; a->replacement && i < a->n; i++)
@@ -117,9 +119,7 @@ ad_var *ad_multinomial(ad_var *p, int64_t n, bool replacement) {
 /* Of Gumbel noise and logits the largest is class c with probability softmax(logits)[c]. */
 static ad_var *with_gumbel_noise(ad_var *logits) { return ad_sub(logits, ad_log(ad_exponential_like(logits))); }
 
-ad_var *ad_categorical(ad_var *logits) {
-    return ad_argmax_axis(with_gumbel_noise(ad_detach(logits)), -1, false);
-}
+ad_var *ad_categorical(ad_var *logits) { return ad_argmax_axis(with_gumbel_noise(ad_detach(logits)), -1, false); }
 
 /* Jang, Gu and Poole 2017. With hard, a constant is added to the soft sample that makes its value one-hot. */
 ad_var *ad_gumbel_softmax(ad_var *logits, double tau, bool hard) {

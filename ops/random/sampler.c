@@ -9,9 +9,7 @@
 /* ---- numbers for one element ------------------------------------------------------------------------------------- */
 
 /* The middle of one of 2^52 equal parts of (0, 1). */
-static double inner(uint32_t hi, uint32_t lo) {
-    return ((double)(((uint64_t)hi << 32 | lo) >> 12) + 0.5) * 0x1p-52;
-}
+static double inner(uint32_t hi, uint32_t lo) { return ((double)(((uint64_t)hi << 32 | lo) >> 12) + 0.5) * 0x1p-52; }
 
 double ad__stream_uniform(ad__stream *s) {
     if (s->left > 0) return s->left = 0, s->kept;
