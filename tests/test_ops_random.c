@@ -463,6 +463,20 @@ static void the_same_bits_for_any_number_of_threads(void **state) {
     }
 }
 
+/* What is drawn next has no number of what was drawn before. */
+static void draws_do_not_overlap(void **state) {
+    (void)state;
+    enum { N = 100 };
+    ad_graph *g = ad_graph_new();
+    ad_var *p = ad_full(g, AD_F64, 0.5, AD_SHAPE(N));
+    ad_var *(*const all[])(ad_var *) = { ad_exponential_like, ad_standard_loggamma, ad_dirichlet };
+    for (int i = 0; i < COUNT(all); i++) {
+        ad_var *a = all[i](p), *b = all[i](p);
+        for (int k = 0; k < N * N; k++) assert_true(ad_at(a, k / N) != ad_at(b, k % N));
+    }
+    ad_graph_free(g);
+}
+
 /* f32 numbers are the f64 numbers, rounded, where the parameter is the same. */
 static void both_dtypes_draw_the_same(void **state) {
     (void)state;
@@ -589,6 +603,7 @@ int main(void) {
         cmocka_unit_test(second_derivative_of_a_sample),
         cmocka_unit_test(gradients_end_at_order_four),
         cmocka_unit_test(the_same_bits_for_any_number_of_threads),
+        cmocka_unit_test(draws_do_not_overlap),
         cmocka_unit_test(both_dtypes_draw_the_same),
         cmocka_unit_test(eval_draws_anew),
         cmocka_unit_test(checkpoints_repeat_draws),
