@@ -151,28 +151,40 @@ static ad_var *pixel_of(ad_var *grid, int which, int64_t size, ad_grid_opts o) {
 
 /* ---- grid_sample: pixels ----------------------------------------------------------------------------------------- */
 
+/* The pixels of all images as rows, and a row of zeros behind them for what is outside. */
 typedef struct {
-    ad_var *pixels; /* [n, c, h*w] */
-    int64_t h, w;
-} plane;
+    ad_var *rows;   /* [n*h*w + 1, c] */
+    ad_var *before; /* [n,1,1]: the number of rows before those of each image */
+    int64_t n, c, h, w;
+} pixels;
+
+static pixels pixels_of(ad_var *x) {
+    ad_shape s = x->layout->shape;
+    pixels p = { .n = s.dim[0], .c = s.dim[1], .h = s.dim[2], .w = s.dim[3] };
+    ad_var *rows = ad_reshape(ad_permute(x, AD_SHAPE(0, 2, 3, 1)), AD_SHAPE(p.n * p.h * p.w, p.c));
+    p.rows = ad_pad(rows, AD_SHAPE(0, 0), AD_SHAPE(1, 0), 0);
+    p.before = ad_zeros(ad__owner(x), x->layout->dtype, AD_SHAPE(p.n, 1, 1));
+    for (int64_t i = 0; i < p.before->layout->numel; i++) ad__put(p.before, i, (double)(i * p.h * p.w));
+    return p;
+}
 
 static ad_var *within(ad_var *at, int64_t size) {
     return ad_logical_and(ad_ge(at, ad__constant(at, 0)), ad_le(at, ad__constant(at, (double)(size - 1))));
 }
 
-/* The pixels at whole coordinates [n,oh,ow], times weight if it is not NULL, as [n,c,oh*ow]; 0 outside of the image.
-   What is outside is left out before and after the product, so that it adds no NaN. */
-static ad_var *pixels_at(const plane *p, ad_var *row, ad_var *column, ad_var *weight) {
-    ad_shape s = row->layout->shape, flat = AD_SHAPE(s.dim[0], 1, s.dim[1] * s.dim[2]);
-    ad_var *inside = ad_logical_and(within(row, p->h), within(column, p->w)), *zero = ad__constant(row, 0);
-    ad_var *index = ad_where(inside, ad_add(ad_muls(row, (double)p->w), column), zero);
-    ad_var *found = ad_take_along(p->pixels, -1, ad_reshape(ad_detach(index), flat));
-    inside = ad_reshape(inside, flat);
-    if (weight != NULL) found = ad_mul(found, ad_where(inside, ad_reshape(weight, flat), zero));
-    return ad_where(inside, found, zero);
+/* The pixels at whole coordinates [n,oh,ow], times weight if it is not NULL, as [n*oh*ow, c]. */
+static ad_var *pixels_at(const pixels *p, ad_var *row, ad_var *column, ad_var *weight) {
+    int64_t points = row->layout->numel;
+    ad_var *inside = ad_logical_and(within(row, p->h), within(column, p->w));
+    ad_var *place = ad_add(ad_add(ad_muls(row, (double)p->w), column), p->before);
+    ad_var *outside = ad__constant(row, (double)(p->n * p->h * p->w)), *zero = ad__constant(row, 0);
+    ad_var *index = ad_reshape(ad_detach(ad_where(inside, place, outside)), AD_SHAPE(points));
+    ad_var *found = ad_take_axis(p->rows, 0, index);
+    if (weight == NULL) return found;
+    return ad_mul(found, ad_reshape(ad_where(inside, weight, zero), AD_SHAPE(points, 1)));
 }
 
-static ad_var *sample_linear(const plane *p, ad_var *row, ad_var *column) {
+static ad_var *sample_linear(const pixels *p, ad_var *row, ad_var *column) {
     ad_var *top = ad_detach(ad_floor(row)), *left = ad_detach(ad_floor(column));
     ad_var *down = ad_sub(row, top), *right = ad_sub(column, left), *sum = NULL;
     for (int k = 0; k < 4; k++) {
@@ -190,8 +202,7 @@ static int check_grid(const ad_call *c, const ad_var *grid, ad_grid_opts o) {
         return ad_call_fail(c, AD_EDTYPE, "the grid must be of the graph and dtype of x");
     if (x.ndim != 4 || s.ndim != 4 || s.dim[3] != 2 || s.dim[0] != x.dim[0])
         return ad_call_fail(c, AD_ESHAPE, "takes x [n,c,h,w] and a grid [n,oh,ow,2], not %s", ad_shape_str(s).text);
-    if (x.dim[2] < 1 || x.dim[3] < 1 || !is_exact(c->in[0], x.dim[2] * x.dim[3]))
-        return ad_call_fail(c, AD_ESHAPE, "an image must have a pixel, and in f32 at most 2^24");
+    if (x.dim[2] < 1 || x.dim[3] < 1) return ad_call_fail(c, AD_ESHAPE, "an image must have a pixel");
     if ((int)o.padding >= AD_GRID_ZEROS && o.padding <= AD_GRID_REFLECTION) return AD_OK;
     return ad_call_fail(c, AD_EVALUE, "padding %d is not one of AD_GRID_..", (int)o.padding);
 }
@@ -201,11 +212,15 @@ ad_var *ad_grid_sample(ad_var *x, ad_var *grid, ad_grid_opts opts) {
     const ad_call c = AD__CALL_AS("grid_sample", x);
     if (check_grid(&c, grid, opts) != AD_OK) return ad_nil(c.graph);
     ad_shape s = c.shape, to = grid->layout->shape;
-    plane p = { ad_reshape(x, AD_SHAPE(s.dim[0], s.dim[1], s.dim[2] * s.dim[3])), s.dim[2], s.dim[3] };
+    if (!is_exact(x, s.dim[0] * s.dim[2] * s.dim[3])) { /* too many pixels to count them in f32 */
+        ad_var *y = ad_grid_sample(ad_cast(x, AD_F64), ad_cast(grid, AD_F64), opts);
+        return ad_cast(y, AD_F32);
+    }
+    pixels p = pixels_of(x);
     ad_var *column = pixel_of(grid, 0, p.w, opts), *row = pixel_of(grid, 1, p.h, opts);
-    if (ad__absent(row) || ad__absent(column)) return ad_nil(c.graph);
+    if (ad__absent(row) || ad__absent(column) || ad__absent(p.rows)) return ad_nil(c.graph);
     ad_var *y = opts.nearest ? pixels_at(&p, ad_round(row), ad_round(column), NULL) : sample_linear(&p, row, column);
-    return ad_reshape(y, AD_SHAPE(s.dim[0], s.dim[1], to.dim[1], to.dim[2]));
+    return ad_permute(ad_reshape(y, AD_SHAPE(s.dim[0], to.dim[1], to.dim[2], s.dim[1])), AD_SHAPE(0, 3, 1, 2));
 }
 
 /* ---- affine_grid ------------------------------------------------------------------------------------------------- */

@@ -25,16 +25,36 @@ static int standard_loggamma_evaluate(const ad_op *op) {
     return rc == AD_OK ? ad__draw_each(op, draw_loggamma) : rc;
 }
 
+/* Derivatives of order n in a and m in l of the slope, for each element: written to y, or times the gradient g of y
+   added to to. */
+typedef struct {
+    const ad_var *a, *l, *y;
+    int n, m;
+    void *to; /* NULL: y is written */
+} slopes;
+
+static void slopes_chunk(void *context, int worker, int64_t from, int64_t until) {
+    const slopes *s = context;
+    ad_dtype t = s->y->layout->dtype;
+    (void)worker;
+    for (int64_t k = from; k < until; k++) {
+        double slope = ad__number_loggamma_slope(ad__get(s->a, k), ad__get(s->l, k), s->n, s->m);
+        if (t == AD_F32) slope = (double)(float)slope;
+        if (s->to == NULL) ad__put(s->y, k, slope);
+        else ad_write_element(t, s->to, k, ad_read_element(t, s->to, k) + ad_grad_at(s->y, k) * slope);
+    }
+}
+
+static void run_slopes(const ad_op *op, slopes *s) {
+    enum { WORK = 1024 }; /* in additions: about 1 us */
+    s->a = op->in[0], s->y = ad__out(op);
+    ad_parallel(ad__op_team(op), s->y->layout->numel, 0, WORK, slopes_chunk, s);
+}
+
 /* Adds g times the derivative of order n in a and m in l of the slope to the gradient of operand i. */
 static void add_slope(const ad_op *op, int i, const ad_var *l, int n, int m) {
-    const ad_var *a = op->in[0], *y = ad__out(op);
-    ad_dtype t = y->layout->dtype;
-    void *to = ad_grad_into(op, i);
-    for (int64_t k = 0; to != NULL && k < y->layout->numel; k++) {
-        double slope = ad__number_loggamma_slope(ad__get(a, k), ad__get(l, k), n, m), rounded = slope;
-        if (t == AD_F32) rounded = (double)(float)slope;
-        ad_write_element(t, to, k, ad_read_element(t, to, k) + ad_grad_at(y, k) * rounded);
-    }
+    slopes s = { .l = l, .n = n, .m = m, .to = ad_grad_into(op, i) };
+    if (s.to != NULL) run_slopes(op, &s);
 }
 
 static void standard_loggamma_backward(const ad_op *op) { add_slope(op, 0, ad__out(op), 0, 0); }
@@ -82,9 +102,8 @@ static int standard_loggamma_grad_shape(ad_call *c) {
 
 static int standard_loggamma_grad_evaluate(const ad_op *op) {
     const orders *o = ad__attrs_of(op);
-    ad_var *y = ad__out(op);
-    for (int64_t k = 0; k < y->layout->numel; k++)
-        ad__put(y, k, ad__number_loggamma_slope(ad__get(op->in[0], k), ad__get(op->in[1], k), o->n, o->m));
+    slopes s = { .l = op->in[1], .n = o->n, .m = o->m };
+    run_slopes(op, &s);
     return AD_OK;
 }
 

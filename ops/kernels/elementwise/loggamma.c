@@ -106,7 +106,7 @@ static double exp_slope(double u, int m) {
 
 /* The derivative of order n in a and m in l of exp(-h(w)) (w + s c). */
 static double integrand(const integral *p, double w, int n, int m) {
-    double u = p->x * expm1(p->s * w), sum = 0, power = 1;
+    double u = m > 0 ? p->x * expm1(p->s * w) : 0, sum = 0, power = 1;
     for (int k = n;; k--, power *= p->s * w) {
         sum += binomial[n][k] * power * (k == 0 ? w + p->q[0] : p->q[k]);
         if (k == 0) break;
