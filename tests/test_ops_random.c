@@ -25,7 +25,7 @@ typedef ad_var *call_fn(ad_var *const p[]);
     X(gamma_kl, P4) X(beta_log_prob, P3) X(beta_entropy, P2) X(beta_kl, P4) X(categorical_entropy, P1)                 \
     X(categorical_kl, P2) X(dirichlet_log_prob, P2) X(dirichlet_entropy, P1) X(dirichlet_kl, P2) X(exponential, P1)    \
     X(normal, P2) X(uniform, P2) X(gamma, P2) X(beta, P2) X(standard_loggamma, P1) X(bernoulli, P1) X(poisson, P1)     \
-    X(exponential_like, P1)
+    X(exponential_like, P1) X(uniform_kl, P4) X(poisson_kl, P2)
 EACH(CALL)
 #define ROW(name, ...) { #name, call_##name },
 static const struct {

@@ -50,6 +50,13 @@ ad_var *ad_exponential_kl(ad_var *rate_p, ad_var *rate_q) {
     return ad_sub(ad_adds(ratio, -1), ad_log(ratio));
 }
 
+/* Infinite unless the first interval lies in the second. */
+ad_var *ad_uniform_kl(ad_var *lo_p, ad_var *hi_p, ad_var *lo_q, ad_var *hi_q) {
+    ad_var *inside = ad_logical_and(ad_ge(lo_p, lo_q), ad_le(hi_p, hi_q));
+    ad_var *ratio = ad_div(ad_sub(hi_q, lo_q), ad_sub(hi_p, lo_p));
+    return ad_where(inside, ad_log(ratio), constant_like(ratio, INFINITY));
+}
+
 /* ---- Bernoulli, Poisson, categorical ----------------------------------------------------------------------------- */
 
 ad_var *ad_bernoulli_log_prob(ad_var *x, ad_var *logits) {
@@ -66,6 +73,10 @@ ad_var *ad_bernoulli_kl(ad_var *logits_p, ad_var *logits_q) {
 
 ad_var *ad_poisson_log_prob(ad_var *x, ad_var *rate) {
     return ad_sub(ad_sub(ad_xlogy(x, rate), rate), ad_lgamma(ad_adds(x, 1)));
+}
+
+ad_var *ad_poisson_kl(ad_var *rate_p, ad_var *rate_q) {
+    return ad_sub(ad_mul(rate_p, ad_sub(ad_log(rate_p), ad_log(rate_q))), ad_sub(rate_p, rate_q));
 }
 
 ad_var *ad_categorical_log_prob(ad_var *classes, ad_var *logits) {
