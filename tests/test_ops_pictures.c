@@ -375,6 +375,30 @@ static void what_is_refused(void **state) {
     ad_graph_free(g);
 }
 
+/* Arrays without elements may have huge sizes: a result or an error at once, and no overflow. */
+static void empty_arrays_of_huge_sizes(void **state) {
+    (void)state;
+    const int64_t huge = (int64_t)1 << 55, large = (int64_t)1 << 27;
+    const ad_shape shapes[] = { AD_SHAPE(0, huge, 1, 1), AD_SHAPE(huge, 0, 3, 1), AD_SHAPE(2, huge, 0, 4),
+                                AD_SHAPE(2, 4, huge, 0), AD_SHAPE(0, 4, large, large), AD_SHAPE(huge, 2, 0, 1, 2) };
+    for (int i = 0; i < COUNT(shapes); i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_zeros(g, AD_F64, shapes[i]), *theta = ad_zeros(g, AD_F64, AD_SHAPE(0, 2, 3));
+        assert_ok(g);
+        ad_var *all[] = { x, x, x };
+        for (int k = 0; k < COUNT(cases); k++) {
+            if (strstr(cases[k].name, "conv") != NULL || strncmp(cases[k].name, "pad", 3) == 0) continue;
+            ad_var *y = cases[k].call(all);
+            if (ad_is_nil(y) == ad_ok(g)) fail_msg("%s: a result with an error, or nil without one", cases[k].name);
+            ad_clear_error(g);
+        }
+        ad_affine_grid(theta, AD_SHAPE(0, huge, huge, huge), false);
+        ad_max_unpool2d(x, x, huge, huge);
+        ad_clear_error(g);
+        ad_graph_free(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_and_gradients_are_those_of_torch),
@@ -386,6 +410,7 @@ int main(void) {
         cmocka_unit_test(lp_pool_of_zeros_has_slope_0),
         cmocka_unit_test(points_of_a_grid_that_are_nowhere),
         cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(empty_arrays_of_huge_sizes),
     };
     return cmocka_run_group_tests_name("pictures", tests, NULL, NULL);
 }

@@ -25,8 +25,8 @@ static int64_t image_count(ad_shape s) {
 ad_var *ad_pixel_shuffle(ad_var *x, int64_t r) {
     if (ad__absent(x)) return ad__nil_result(x, "pixel_shuffle");
     ad_shape s = x->layout->shape;
-    int64_t *d = s.dim + (s.ndim >= 3 ? s.ndim - 3 : 0), n = image_count(s);
-    if (s.ndim < 3 || r < 1 || r > 1 << 15 || d[0] % (r * r) != 0)
+    int64_t *d = s.dim + (s.ndim >= 3 ? s.ndim - 3 : 0), n = ad__is_moderate(s) ? image_count(s) : -1;
+    if (n < 0 || s.ndim < 3 || r < 1 || r > 1 << 15 || d[0] % (r * r) != 0)
         return refuse(x, "pixel_shuffle", "takes [..,c,h,w] with c a multiple of r^2, and r of 1 or more");
     ad_var *y = ad_reshape(x, AD_SHAPE(n, d[0] / (r * r), r, r, d[1], d[2]));
     y = ad_permute(y, AD_SHAPE(0, 1, 4, 2, 5, 3));
@@ -37,8 +37,8 @@ ad_var *ad_pixel_shuffle(ad_var *x, int64_t r) {
 ad_var *ad_pixel_unshuffle(ad_var *x, int64_t r) {
     if (ad__absent(x)) return ad__nil_result(x, "pixel_unshuffle");
     ad_shape s = x->layout->shape;
-    int64_t *d = s.dim + (s.ndim >= 3 ? s.ndim - 3 : 0), n = image_count(s);
-    if (s.ndim < 3 || r < 1 || r > 1 << 15 || d[1] % r != 0 || d[2] % r != 0)
+    int64_t *d = s.dim + (s.ndim >= 3 ? s.ndim - 3 : 0), n = ad__is_moderate(s) ? image_count(s) : -1;
+    if (n < 0 || s.ndim < 3 || r < 1 || r > 1 << 15 || d[1] % r != 0 || d[2] % r != 0)
         return refuse(x, "pixel_unshuffle", "takes [..,c,h,w] with h and w multiples of r, and r of 1 or more");
     ad_var *y = ad_reshape(x, AD_SHAPE(n, d[0], d[1] / r, r, d[2] / r, r));
     y = ad_permute(y, AD_SHAPE(0, 1, 3, 5, 2, 4));
@@ -49,7 +49,7 @@ ad_var *ad_pixel_unshuffle(ad_var *x, int64_t r) {
 ad_var *ad_channel_shuffle(ad_var *x, int64_t groups) {
     if (ad__absent(x)) return ad__nil_result(x, "channel_shuffle");
     ad_shape s = x->layout->shape;
-    if (s.ndim < 2 || groups < 1 || s.dim[1] % groups != 0)
+    if (s.ndim < 2 || !ad__is_moderate(s) || groups < 1 || s.dim[1] % groups != 0)
         return refuse(x, "channel_shuffle", "takes [n,c,..] with c a multiple of groups, and groups of 1 or more");
     int64_t rest = ad__around_axis(s, 1).inner;
     ad_var *y = ad_reshape(x, AD_SHAPE(s.dim[0], groups, s.dim[1] / groups, rest));
@@ -64,7 +64,7 @@ ad_var *ad_max_unpool2d(ad_var *x, ad_var *index, int64_t h, int64_t w) {
     ad_shape s = x->layout->shape, planes = s;
     bool fits = s.ndim >= 2 && h >= 1 && w >= 1 && ad_shape_equal(s, index->layout->shape);
     if (fits) planes.dim[s.ndim - 2] = h, planes.dim[s.ndim - 1] = w;
-    if (!fits || !ad__shape_valid(planes))
+    if (!fits || !ad__is_moderate(planes) || !ad__is_moderate(s))
         return refuse(x, "max_unpool2d", "takes x and index [..,h,w] of one shape, and sizes of 1 or more");
     ad_shape flat = AD_SHAPE(ad__plane_count(s), ad__plane_size(s)), to = AD_SHAPE(flat.dim[0], h * w);
     ad_var *zeros = ad_zeros(ad__owner(x), x->layout->dtype, to), *at = ad_reshape(index, flat);
@@ -111,7 +111,7 @@ ad_var *ad_lp_pool2d(ad_var *x, double p, ad_pool_opts opts) {
 ad_var *ad_local_response_norm(ad_var *x, int64_t size, double alpha, double beta, double k) {
     if (ad__absent(x)) return ad__nil_result(x, "local_response_norm");
     ad_shape s = x->layout->shape;
-    if (s.ndim < 3 || size < 1 || size > 1 << 20)
+    if (s.ndim < 3 || !ad__is_moderate(s) || size < 1 || size > 1 << 20)
         return refuse(x, "local_response_norm", "takes [n,c,..] of 3 dimensions or more, and 1 to 2^20 channels");
     ad_shape flat = AD_SHAPE(s.dim[0], s.dim[1], ad__around_axis(s, 1).inner);
     ad_var *squares = ad_pad(ad_reshape(ad_square(x), flat), AD_SHAPE(size / 2, 0), AD_SHAPE((size - 1) / 2, 0), 0);

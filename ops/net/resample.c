@@ -202,7 +202,8 @@ static int check_grid(const ad_call *c, const ad_var *grid, ad_grid_opts o) {
         return ad_call_fail(c, AD_EDTYPE, "the grid must be of the graph and dtype of x");
     if (x.ndim != 4 || s.ndim != 4 || s.dim[3] != 2 || s.dim[0] != x.dim[0])
         return ad_call_fail(c, AD_ESHAPE, "takes x [n,c,h,w] and a grid [n,oh,ow,2], not %s", ad_shape_str(s).text);
-    if (x.dim[2] < 1 || x.dim[3] < 1) return ad_call_fail(c, AD_ESHAPE, "an image must have a pixel");
+    if (x.dim[2] < 1 || x.dim[3] < 1 || !ad__is_moderate(x))
+        return ad_call_fail(c, AD_ESHAPE, "an image must have a pixel");
     if ((int)o.padding >= AD_GRID_ZEROS && o.padding <= AD_GRID_REFLECTION) return AD_OK;
     return ad_call_fail(c, AD_EVALUE, "padding %d is not one of AD_GRID_..", (int)o.padding);
 }
@@ -250,9 +251,9 @@ ad_var *ad_affine_grid(ad_var *theta, ad_shape size, bool align_corners) {
     if (ad__absent(theta)) return ad__nil_result(theta, "affine_grid");
     const ad_call c = AD__CALL_AS("affine_grid", theta);
     ad_shape s = c.shape;
-    int axes = size.ndim - 2;
-    bool fits = (axes == 2 || axes == 3) && s.ndim == 3 && s.dim[1] == axes && s.dim[2] == axes + 1;
-    fits = fits && ad__shape_valid(size) && size.dim[0] == s.dim[0];
+    int axes = size.ndim == 4 || size.ndim == 5 ? size.ndim - 2 : 0;
+    bool fits = axes > 0 && s.ndim == 3 && s.dim[1] == axes && s.dim[2] == axes + 1;
+    fits = fits && ad__shape_valid(size) && ad__is_moderate(size) && size.dim[0] == s.dim[0];
     for (int i = 0; i < axes && fits; i++) fits = size.dim[2 + i] >= 1;
     if (!fits) {
         ad_call_fail(&c, AD_ESHAPE, "takes theta [n,2,3] for a size [n,c,h,w], or [n,3,4] for [n,c,d,h,w]");

@@ -89,7 +89,8 @@ ad_var *ad_conv_transpose3d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) 
 /* Applies f with the options along h and w, and then with those along d, over [.., d, h*w]. */
 static ad_var *pool_volume(ad_var *x, ad_pool_opts o, ad__pool_fn *f, const char *caller) {
     if (ad__absent(x)) return f(x, o);
-    if (x->layout->shape.ndim < 3) return refused(x, caller, "3 dimensions or more, and pools over the last three");
+    if (x->layout->shape.ndim < 3 || !ad__is_moderate(x->layout->shape))
+        return refused(x, caller, "3 dimensions or more, and pools over the last three");
     ad_pool_opts image = { .kernel = { o.kernel[1], o.kernel[2] },
                            .stride = { o.stride[1], o.stride[2] },
                            .padding = { o.padding[1], o.padding[2] },
@@ -121,7 +122,8 @@ ad_var *ad_avg_pool3d(ad_var *x, ad_pool_opts opts) { return pool_volume(x, opts
 ad_var *ad_adaptive_avg_pool3d(ad_var *x, int64_t d, int64_t h, int64_t w) {
     ad_var *y = ad_adaptive_avg_pool2d(x, h, w);
     if (ad__absent(y)) return y;
-    if (y->layout->shape.ndim < 3) return refused(x, "adaptive_avg_pool3d", "3 dimensions or more");
+    if (y->layout->shape.ndim < 3 || !ad__is_moderate(y->layout->shape))
+        return refused(x, "adaptive_avg_pool3d", "3 dimensions or more");
     ad_shape s = y->layout->shape, flat = { .ndim = s.ndim - 1 };
     for (int i = 0; i < s.ndim; i++) flat.dim[i] = s.dim[i];
     flat.dim[s.ndim - 2] *= s.dim[s.ndim - 1];
@@ -163,7 +165,8 @@ static ad_var *adaptive_max(ad_var *x, int axis, int64_t n, const char *caller) 
 static ad_var *adaptive_maxima(ad_var *x, int axes, const int64_t *sizes, const char *caller) {
     if (ad__absent(x) || !ad_ok(ad__owner(x))) return ad__nil_result(x, caller);
     int ndim = x->layout->shape.ndim;
-    if (ndim < axes) return refused(x, caller, "one dimension for each size at least");
+    if (ndim < axes || !ad__is_moderate(x->layout->shape))
+        return refused(x, caller, "one dimension for each size at least");
     for (int i = axes - 1; i >= 0; i--) x = adaptive_max(x, ndim - axes + i, sizes[i], caller);
     return x;
 }
