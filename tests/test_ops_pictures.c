@@ -47,6 +47,8 @@ CASE(adaptive_max_pool3d, ad_adaptive_max_pool3d(x[0], 3, 2, 1))
 CASE(max_unpool2d,
      ad_max_unpool2d(ad_max_pool2d(x[0], POOL(.kernel = { 2, 2 })),
                      ad_max_pool2d_index(x[0], POOL(.kernel = { 2, 2 })), 4, 6))
+CASE(max_unpool1d, ad_max_unpool1d(ad_max_pool1d(x[0], POOL(.kernel = { 2 })),
+                                   ad_max_pool1d_index(x[0], POOL(.kernel = { 2 })), 7))
 CASE(lp_pool1d, ad_lp_pool1d(x[0], 2, POOL(.kernel = { 3 }, .stride = { 2 })))
 CASE(lp_pool2d, ad_lp_pool2d(ad_adds(ad_abs(x[0]), 1), 3, POOL(.kernel = { 2, 3 }, .stride = { 2, 2 })))
 CASE(local_response_norm, ad_local_response_norm(x[0], 3, 0.4, 0.75, 1.5))
@@ -96,7 +98,7 @@ static const struct {
     ROW(conv_transpose1d_extended), ROW(conv2d_cropped), ROW(conv_transpose2d_widened), ROW(max_pool3d),
     ROW(max_pool3d_all), ROW(avg_pool3d), ROW(avg_pool3d_padded), ROW(avg_pool3d_counted), ROW(adaptive_avg_pool3d),
     ROW(adaptive_max_pool1d), ROW(adaptive_max_pool2d), ROW(adaptive_max_pool2d_more), ROW(adaptive_max_pool3d),
-    ROW(max_unpool2d), ROW(lp_pool1d), ROW(lp_pool2d), ROW(local_response_norm), ROW(local_response_norm_even),
+    ROW(max_unpool1d), ROW(max_unpool2d), ROW(lp_pool1d), ROW(lp_pool2d), ROW(local_response_norm), ROW(local_response_norm_even),
     ROW(pixel_shuffle), ROW(pixel_unshuffle), ROW(channel_shuffle), ROW(unfold), ROW(fold), ROW(nearest_1d),
     ROW(nearest_2d), ROW(nearest_3d), ROW(nearest_exact), ROW(linear_1d), ROW(bilinear), ROW(bilinear_aligned),
     ROW(trilinear), ROW(bicubic), ROW(bicubic_aligned), ROW(area), ROW(affine_grid), ROW(affine_grid_aligned),
@@ -300,7 +302,11 @@ static void shared_maxima_unpool_to_themselves(void **state) {
     ad_var *x = param_of(g, AD_F64, (double[]){ 1, 7, 2 }, AD_SHAPE(1, 3));
     ad_var *y = ad_max_unpool2d(ad_max_pool2d(x, o), ad_max_pool2d_index(x, o), 1, 3);
     const double want[] = { 0, 7, 0 };
-    for (int k = 0; k < 3; k++) assert_close(ad_at(y, k), want[k], 1e-15);
+    ad_backward(ad_sum(y)); /* y = 7 there, so the slope is 1 */
+    for (int k = 0; k < 3; k++) {
+        assert_close(ad_at(y, k), want[k], 1e-15);
+        assert_close(ad_grad_at(x, k), k == 1, 1e-15);
+    }
     ad_graph_free(g);
 }
 

@@ -572,6 +572,11 @@ static void bad_parameters(void **state) {
         assert_fails(g, ad_dirichlet(x), AD_EVALUE, "not a finite concentration above 0");
         assert_fails(g, ad_multinomial(x, 1, true), AD_EVALUE, "not a finite weight of 0 or more");
     }
+    ad_var *minus = ad_full(g, AD_F64, -1, AD_SHAPE(2)), *none = ad_zeros(g, AD_F64, AD_SHAPE(2));
+    assert_fails(g, ad_normal(minus, minus), AD_EVALUE, "normal: [2]: element 0 of std is -1; it must be 0 or more");
+    assert_close(ad_at(ad_normal(minus, none), 1), -1, 0);
+    assert_fails(g, ad_exponential(none), AD_EVALUE, "exponential: [2]: element 0 of rate is 0");
+    assert_fails(g, ad_gamma(ad_ones(g, AD_F64, AD_SHAPE(2)), none), AD_EVALUE, "gamma: [2]: element 0 of rate is 0");
     assert_fails(g, ad_bernoulli(ad_full(g, AD_F64, 1.5, AD_SCALAR)), AD_EVALUE, "not a probability in 0..1");
     assert_fails(g, ad_standard_loggamma(ad_zeros(g, AD_F32, AD_SHAPE(1))), AD_EVALUE, "element 0 is 0");
     ad_var *w = ad_tensor(g, AD_F64, (double[]){ 1, 0, 2, 0, 0, 0 }, AD_SHAPE(2, 3));

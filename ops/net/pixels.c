@@ -58,7 +58,8 @@ ad_var *ad_channel_shuffle(ad_var *x, int64_t groups) {
 
 /* ---- max_unpool2d ------------------------------------------------------------------------------------------------ */
 
-/* Elements of x with one index are equal if they come from max_pool2d. Their mean is that element, too. */
+/* Elements of x with one index are equal if they come from max_pool2d. Their mean is that element, too, and has the
+   right slope, where PyTorch's is that times their number. */
 ad_var *ad_max_unpool2d(ad_var *x, ad_var *index, int64_t h, int64_t w) {
     if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "max_unpool2d");
     ad_shape s = x->layout->shape, planes = s;
@@ -71,6 +72,16 @@ ad_var *ad_max_unpool2d(ad_var *x, ad_var *index, int64_t h, int64_t w) {
     ad_var *ones = ad_ones(ad__owner(x), x->layout->dtype, flat);
     ad_var *count = ad_gather(ad_scatter_add(zeros, 1, at, ones), 1, at);
     return ad_reshape(ad_scatter_add(zeros, 1, at, ad_div(ad_reshape(x, flat), count)), planes);
+}
+
+ad_var *ad_max_pool1d_index(ad_var *x, ad_pool_opts opts) {
+    return ad__pool_signal(x, opts, ad_max_pool2d_index, "max_pool1d_index");
+}
+
+ad_var *ad_max_unpool1d(ad_var *x, ad_var *index, int64_t l) {
+    if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "max_unpool1d");
+    if (!ad__is_signal(x, "max_unpool1d") || !ad__is_signal(index, "max_unpool1d")) return ad_nil(ad__owner(x));
+    return ad_squeeze_axis(ad_max_unpool2d(ad_unsqueeze(x, -2), ad_unsqueeze(index, -2), 1, l), -2);
 }
 
 /* ---- lp_pool ----------------------------------------------------------------------------------------------------- */

@@ -26,7 +26,10 @@ AD_OPTYPE(exponential_like,
           .evaluate = { exponential_like_evaluate, exponential_like_evaluate }, SAMPLER);
 ad_var *ad_exponential_like(ad_var *x) { return ad__apply1(&ad_op_exponential_like, x, NULL); }
 
-ad_var *ad_exponential(ad_var *rate) { return ad_div(ad_exponential_like(rate), rate); }
+ad_var *ad_exponential(ad_var *rate) {
+    if (!ad__is_above(rate, 0, true, "exponential", "rate")) return ad_nil(rate ? ad__owner(rate) : NULL);
+    return ad_div(ad_exponential_like(rate), rate);
+}
 
 /* ---- Bernoulli --------------------------------------------------------------------------------------------------- */
 
@@ -80,6 +83,7 @@ ad_var *ad_poisson(ad_var *rate) { return ad__apply1(&ad_op_poisson, rate, NULL)
 /* ---- normal and uniform: the noise has the shape that both parameters broadcast to ------------------------------- */
 
 ad_var *ad_normal(ad_var *mean, ad_var *std) {
+    if (!ad__is_above(std, 0, false, "normal", "std")) return ad_nil(std ? ad__owner(std) : NULL);
     return ad_add(mean, ad_mul(std, ad_randn_like(ad__broadcast_pair(mean, std))));
 }
 

@@ -67,6 +67,19 @@ int ad__check_elements(const ad_op *op, double least, double most, const char *w
     return AD_OK;
 }
 
+bool ad__is_above(ad_var *x, double least, bool strict, const char *caller, const char *name) {
+    if (ad__absent(x)) return ad_refuse_nil(x, caller), false;
+    for (int64_t i = 0; i < x->layout->numel; i++) {
+        double v = ad__get(x, i);
+        if (strict ? v > least : v >= least) continue;
+        ad_call c = AD__CALL_AS(caller, x);
+        ad_call_fail(&c, AD_EVALUE, "element %lld of %s is %g; it must be %g or more%s", (long long)i, name, v, least,
+                     strict ? ", and not equal" : "");
+        return false;
+    }
+    return true;
+}
+
 int ad__same_shape(ad_call *c) { return (void)c, AD_OK; }
 
 ad_var *ad__broadcast_pair(ad_var *a, ad_var *b) {

@@ -25,6 +25,10 @@ int ad__draw_each(const ad_op *op, ad__draw_one *draw);
    element must be. */
 int ad__check_elements(const ad_op *op, double least, double most, const char *wants);
 
+/* For functions that are made of other ops: true if all elements of x are above least, or equal to it unless strict.
+   Otherwise sets the error. What ad_eval computes later is not checked. */
+bool ad__is_above(ad_var *x, double least, bool strict, const char *caller, const char *name);
+
 /* The shape rule of an op whose result has the shape of its operand. */
 int ad__same_shape(ad_call *c);
 

@@ -65,6 +65,8 @@ CASES = {
     "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (3, 4)), [IMAGE]),
     "adaptive_max_pool2d_more": (lambda x: F.adaptive_max_pool2d(x, (7, 2)), [IMAGE]),
     "adaptive_max_pool3d": (lambda x: F.adaptive_max_pool3d(x, (3, 2, 1)), [VOLUME]),
+    "max_unpool1d": (lambda x: F.max_unpool1d(*F.max_pool1d(x, 2, return_indices=True), 2, output_size=(7,)),
+                     [SIGNAL]),
     "max_unpool2d": (lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2, output_size=(4, 6)),
                      [(2, 2, 4, 6)]),
     "lp_pool1d": (lambda x: F.lp_pool1d(x, 2, 3, 2), [SIGNAL]),
