@@ -67,7 +67,8 @@ AD_API nn_module *nn_lp_pool2d(ad_graph *g, double p, ad_pool_opts o);
 /* ---- images --------------------------------------------------------------------------------------------- */
 
 /* ad_interpolate of all axes of x [n, c, ..] behind the first two, to a size, or by a factor: a size of in becomes
-   floor(in scale), and where that is rounded, pixels are placed as for this size (recompute_scale_factor of PyTorch). */
+   floor(in scale), and where that is rounded, pixels are placed as for this size (recompute_scale_factor of
+   PyTorch). */
 typedef struct {
     ad_shape size; /* without dimensions: by scale */
     double scale;  /* above 0 */
