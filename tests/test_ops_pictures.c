@@ -266,6 +266,29 @@ static void volumes_of_one_slice(void **state) {
     ad_graph_free(g);
 }
 
+static void empty_batches(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *v = ad_param(g, AD_F32, NULL, AD_SHAPE(0, 2, 3, 4, 5));
+    ad_var *x = ad_param(g, AD_F32, NULL, AD_SHAPE(0, 3, 4, 5));
+    ad_var *w = waves(g, AD_F32, AD_SHAPE(2, 2, 2, 2, 2), 0, 1, true);
+    ad_var *grid = ad_zeros(g, AD_F32, AD_SHAPE(0, 6, 7, 2));
+    ad_var *all[] = { ad_conv3d(v, w, NULL, CONV(.groups = 1)), ad_conv_transpose3d(v, w, NULL, CONV(.groups = 1)),
+                      ad_max_pool3d(v, POOL(.kernel = { 2, 2, 2 })), ad_adaptive_max_pool3d(v, 2, 2, 2),
+                      ad_grid_sample(x, grid, (ad_grid_opts){ 0 }),
+                      ad_interpolate(x, AD_SHAPE(8, 9), AD_RESAMPLE_CUBIC, true), ad_pixel_shuffle(v, 1) };
+    const ad_shape want[] = { AD_SHAPE(0, 2, 2, 3, 4), AD_SHAPE(0, 2, 4, 5, 6), AD_SHAPE(0, 2, 1, 2, 2),
+                              AD_SHAPE(0, 2, 2, 2, 2), AD_SHAPE(0, 3, 6, 7), AD_SHAPE(0, 3, 8, 9),
+                              AD_SHAPE(0, 2, 3, 4, 5) };
+    assert_ok(g);
+    for (int i = 0; i < COUNT(all); i++) {
+        assert_shape(all[i], want[i]);
+        assert_int_equal(ad_backward(ad_sum(all[i])), AD_OK);
+    }
+    for (int64_t k = 0; k < ad_numel(w); k++) assert_true(ad_grad_at(w, k) == 0);
+    ad_graph_free(g);
+}
+
 /* Padding above half of the kernel: every window has an element of x. */
 static void wide_padding_of_pools(void **state) {
     (void)state;
@@ -411,6 +434,7 @@ int main(void) {
         cmocka_unit_test(values_and_gradients_are_those_of_torch),
         cmocka_unit_test(second_derivatives),
         cmocka_unit_test(volumes_of_one_slice),
+        cmocka_unit_test(empty_batches),
         cmocka_unit_test(wide_padding_of_pools),
         cmocka_unit_test(ties_in_adaptive_pools),
         cmocka_unit_test(shared_maxima_unpool_to_themselves),

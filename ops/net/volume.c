@@ -33,14 +33,18 @@ static ad_var *flat_weight(ad_var *w) {
     return ad_reshape(w, AD_SHAPE(s.dim[0], s.dim[1] * s.dim[2], s.dim[3], s.dim[4]));
 }
 
+/* The batch may be empty. */
 static bool are_volumes(const ad_var *x, const ad_var *w) {
-    return x->layout->shape.ndim == 5 && w->layout->shape.ndim == 5 && x->layout->numel > 0 && w->layout->numel > 0;
+    ad_shape s = x->layout->shape, k = w->layout->shape;
+    bool fits = s.ndim == 5 && k.ndim == 5 && ad__is_moderate(s) && w->layout->numel > 0;
+    for (int i = 1; i < 5 && fits; i++) fits = s.dim[i] >= 1;
+    return fits;
 }
 
 /* The elements of each window along d become channels: [n,c,d,h,w] -> [n*od, c*kd, h, w]. */
 ad_var *ad_conv3d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {
     if (ad__absent(x) || ad__absent(w)) return ad_conv2d(x, w, b, opts);
-    const char *takes = "volumes [n,c,d,h,w], weights [o,c/groups,kd,kh,kw], not empty";
+    const char *takes = "volumes [n,c,d,h,w], weights [o,c/groups,kd,kh,kw], with sizes of 1 or more";
     if (!are_volumes(x, w)) return refused(x, "conv3d", takes);
     x = ad__conv_crop(x, 3, opts.padding, "conv3d");
     if (ad__absent(x)) return x;
@@ -76,7 +80,8 @@ static ad_var *transpose_unpadded(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts 
 
 ad_var *ad_conv_transpose3d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {
     if (ad__absent(x) || ad__absent(w)) return ad_conv_transpose2d(x, w, b, opts);
-    const char *takes = "volumes [n,c,d,h,w], weights [c,o/groups,kd,kh,kw], not empty, and strides of 0 to 2^31";
+    const char *takes =
+        "volumes [n,c,d,h,w], weights [c,o/groups,kd,kh,kw], with sizes of 1 or more, and strides below 2^31";
     bool fits = are_volumes(x, w);
     for (int i = 0; i < 3; i++)
         fits &= (uint64_t)opts.stride[i] <= INT32_MAX && (uint64_t)opts.dilation[i] <= INT32_MAX;
