@@ -33,8 +33,8 @@ include mk/flags.mk mk/library.mk mk/programs.mk mk/tests.mk mk/bench.mk mk/gene
 
 all: $(archive) $(shared) $(demos) ## build the library, build/libautodiff.a and .so, and the demos
 
-shown := first custom_op rosenbrock pinn xor spiral
-demo: $(demos) ## run the demos first, custom_op, rosenbrock, pinn, xor and spiral
+shown := first custom_op rosenbrock pinn xor spiral vae reinforce
+demo: $(demos) ## run the demos first, custom_op, rosenbrock, pinn, xor, spiral, vae and reinforce
 	@for d in $(shown); do echo; echo "== build/demos/$$d"; $(BUILD)/demos/$$d || exit 1; done
 	@echo; echo "With the MNIST files in DIR: $(BUILD)/demos/mnist --data DIR"
 	@echo "With a FILE of names, one per line: $(BUILD)/demos/names --data FILE"

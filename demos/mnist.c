@@ -96,8 +96,9 @@ int main(int argc, char **argv) {
     options o = { .model = "mlp", .optim = "sgd", .epochs = 10, .batch = 64, .hidden = 128, .threads = 1 };
     demo_parse(
         argc, argv,
-        "Trains a network on the handwritten digits of MNIST, and prints its accuracy on the test set after each\n"
-        "epoch. DIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and\n"
+        "Trains a network on the handwritten digits of MNIST, or on Fashion-MNIST, whose files have the same names,\n"
+        "and prints its accuracy on the test set after each epoch. DIR holds train-images-idx3-ubyte,\n"
+        "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and\n"
         "t10k-labels-idx1-ubyte, plain or gzipped (.gz). Ctrl-C stops it after the current step.",
         (demo_option[]){
             { "data", "the folder DIR of the four files; required", DEMO_TEXT, &o.data, 0, 0 },

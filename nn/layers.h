@@ -29,10 +29,10 @@ AD_API nn_module *nn_embedding(ad_graph *g, ad_dtype t, int64_t n, int64_t d);
 /* The same; the row at padding_idx, from the end if negative, starts as zeros and gets no gradient. */
 AD_API nn_module *nn_embedding_with(ad_graph *g, ad_dtype t, int64_t n, int64_t d, int64_t padding_idx);
 
-/* ---- convolutions and pooling: x [n, c, l] or [n, c, h, w] ------------------------------------------ */
+/* ---- convolutions and pooling: x [n, c, l], [n, c, h, w] or [n, c, d, h, w] ------------------------- */
 
 /* weight [out, in / groups, kernel..], for transposed convolutions [in, out / groups, kernel..]; bias [out]. Fields
-   without _w hold for both axes of an image; those with _w replace them along the width. */
+   without _w and _d hold for all axes; those with _w replace them along the width, those with _d along the depth. */
 typedef struct {
     int64_t in, out, kernel;                      /* must be given */
     int64_t stride, padding, dilation, groups;    /* 1, 0, 1, 1 */
@@ -41,18 +41,50 @@ typedef struct {
     int64_t output_padding, output_padding_w;     /* 0, as along the height: rows and columns that a transposed
                                                      convolution adds at the end */
     bool no_bias;
+    int64_t kernel_d, stride_d, dilation_d;       /* as along the height */
+    int64_t padding_d, output_padding_d;          /* as along the height; AD_ZERO for none */
 } nn_conv_opts;
 AD_API nn_module *nn_conv1d(ad_graph *g, ad_dtype t, nn_conv_opts o);
 AD_API nn_module *nn_conv2d(ad_graph *g, ad_dtype t, nn_conv_opts o);
 AD_API nn_module *nn_conv_transpose1d(ad_graph *g, ad_dtype t, nn_conv_opts o); /* transposed convolutions */
 AD_API nn_module *nn_conv_transpose2d(ad_graph *g, ad_dtype t, nn_conv_opts o);
+AD_API nn_module *nn_conv3d(ad_graph *g, ad_dtype t, nn_conv_opts o);
+AD_API nn_module *nn_conv_transpose3d(ad_graph *g, ad_dtype t, nn_conv_opts o);
 /* The options of ad_max_pool2d and the like: a stride of 0 is the size of the kernel. */
 AD_API nn_module *nn_max_pool1d(ad_graph *g, ad_pool_opts o);
 AD_API nn_module *nn_max_pool2d(ad_graph *g, ad_pool_opts o);
 AD_API nn_module *nn_avg_pool1d(ad_graph *g, ad_pool_opts o);
 AD_API nn_module *nn_avg_pool2d(ad_graph *g, ad_pool_opts o);
+AD_API nn_module *nn_max_pool3d(ad_graph *g, ad_pool_opts o);
+AD_API nn_module *nn_avg_pool3d(ad_graph *g, ad_pool_opts o);
 AD_API nn_module *nn_adaptive_avg_pool1d(ad_graph *g, int64_t l);
 AD_API nn_module *nn_adaptive_avg_pool2d(ad_graph *g, int64_t h, int64_t w);
+AD_API nn_module *nn_adaptive_avg_pool3d(ad_graph *g, int64_t d, int64_t h, int64_t w);
+AD_API nn_module *nn_adaptive_max_pool1d(ad_graph *g, int64_t l);
+AD_API nn_module *nn_adaptive_max_pool2d(ad_graph *g, int64_t h, int64_t w);
+AD_API nn_module *nn_adaptive_max_pool3d(ad_graph *g, int64_t d, int64_t h, int64_t w);
+AD_API nn_module *nn_lp_pool1d(ad_graph *g, double p, ad_pool_opts o);
+AD_API nn_module *nn_lp_pool2d(ad_graph *g, double p, ad_pool_opts o);
+
+/* ---- images --------------------------------------------------------------------------------------------- */
+
+/* ad_interpolate of all axes of x [n, c, ..] behind the first two, to a size, or by a factor: a size of in becomes
+   floor(in scale), and where that is rounded, pixels are placed as for this size (recompute_scale_factor of
+   PyTorch). */
+typedef struct {
+    ad_shape size; /* without dimensions: by scale */
+    double scale;  /* above 0 */
+    ad_resample mode;
+    bool align_corners;
+} nn_upsample_opts;
+AD_API nn_module *nn_upsample(ad_graph *g, nn_upsample_opts o);
+AD_API nn_module *nn_pixel_shuffle(ad_graph *g, int64_t r);   /* [.., c r^2, h, w] -> [.., c, h r, w r] */
+AD_API nn_module *nn_pixel_unshuffle(ad_graph *g, int64_t r); /* the reverse */
+AD_API nn_module *nn_channel_shuffle(ad_graph *g, int64_t groups);
+AD_API nn_module *nn_unfold(ad_graph *g, ad_window window); /* ad_im2col */
+AD_API nn_module *nn_fold(ad_graph *g, int64_t height, int64_t width, ad_window window); /* ad_col2im */
+/* x / (k + alpha mean)^beta, with the mean of the squares of `size` channels; PyTorch's defaults are 1e-4, 0.75, 1. */
+AD_API nn_module *nn_local_response_norm(ad_graph *g, int64_t size, double alpha, double beta, double k);
 
 /* ---- normalisation and dropout ---------------------------------------------------------------------------- */
 

@@ -88,22 +88,24 @@ typedef struct {
     ad_reduction reduction;
 } ad_gaussian_opts;
 
-/* Options of convolutions. Pairs hold the values along h and along w, as { 2, 2 }. Signals use the first value only. */
+/* Options of convolutions. Lists hold the values along the axes: { d, h, w } of volumes, { h, w } of images, { l } of
+   signals. */
 typedef struct {
-    int64_t stride[2];         /* 0: 1 */
-    int64_t padding[2];        /* zeros added on both sides. 0: none */
-    int64_t dilation[2];       /* distance between the elements of a kernel. 0: 1 */
+    int64_t stride[3];         /* 0: 1 */
+    int64_t padding[3];        /* zeros added on both sides; negative: elements removed. 0: none */
+    int64_t dilation[3];       /* distance between the elements of a kernel. 0: 1 */
     int64_t groups;            /* groups of channels, convolved separately. 0: 1 */
-    int64_t output_padding[2]; /* for transposed convolutions: rows and columns added at the end of the result, fewer
-                                  than stride. 0: none */
+    int64_t output_padding[3]; /* for transposed convolutions: elements added at the end of the result, fewer than
+                                  stride or dilation. 0: none */
 } ad_conv_opts;
 
-/* Options of pooling. Pairs hold the values along h and along w; signals use the first value only. */
+/* Options of pooling. Lists hold the values along the axes: { d, h, w } of volumes, { h, w } of images, { l } of
+   signals. */
 typedef struct {
-    int64_t kernel[2];    /* size of a window; must be given */
-    int64_t stride[2];    /* 0: the size of the kernel */
-    int64_t padding[2];   /* added on both sides, at most half of the kernel: -inf for a maximum, 0 for a mean */
-    int64_t dilation[2];  /* for max pooling: distance between the elements of a window. 0: 1 */
+    int64_t kernel[3];    /* size of a window; must be given */
+    int64_t stride[3];    /* 0: the size of the kernel */
+    int64_t padding[3];   /* added on both sides, less than the dilated kernel: -inf for a maximum, 0 for a mean */
+    int64_t dilation[3];  /* for max pooling: distance between the elements of a window. 0: 1 */
     bool ceil_mode;       /* true: the last window may extend beyond the padding */
     bool exclude_padding; /* for means. true: a mean does not count the padding; false: it counts it as zeros */
 } ad_pool_opts;
@@ -142,6 +144,28 @@ typedef struct {
     bool right;         /* true: solves x a = b; PyTorch's left=False */
     bool unitriangular; /* true: takes the diagonal of a as ones */
 } ad_triangular_opts;
+
+/* How interpolate computes an image of another size. Names of PyTorch's modes: nearest, linear, bilinear and trilinear,
+   bicubic, area, nearest-exact. */
+typedef enum {
+    AD_RESAMPLE_NEAREST,
+    AD_RESAMPLE_LINEAR,
+    AD_RESAMPLE_CUBIC, /* Keys 1981, with a = -0.75 */
+    AD_RESAMPLE_AREA,  /* adaptive average pooling */
+    AD_RESAMPLE_NEAREST_EXACT
+} ad_resample;
+
+/* What grid_sample takes for pixels outside of the image. */
+typedef enum {
+    AD_GRID_ZEROS,     /* the default: 0 */
+    AD_GRID_BORDER,    /* those of the border */
+    AD_GRID_REFLECTION /* those of the image, reflected */
+} ad_grid_padding;
+typedef struct {
+    bool nearest; /* true: the nearest pixel; false: linear between four pixels */
+    ad_grid_padding padding;
+    bool align_corners; /* true: -1 and 1 are the centres of the first and last pixel; false: their outer edges */
+} ad_grid_opts;
 
 #define AD_OP(name, parameters)                                                                    \
     AD_API ad_var *ad_##name parameters;                                                           \

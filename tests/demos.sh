@@ -167,6 +167,24 @@ shows_custom_module() {
         awk '$1 == "loss" && $2 < 0.01 { low = 1 }  END { exit !low }' "$work/out"
 }
 
+# The bound on the likelihood rises to at least -22 nats, and three rows of eight images are drawn.
+shows_vae() {
+    "$demos/vae" --seed "$1" >"$work/out" || return 1
+    cat "$work/out"
+    awk '/^epoch [0-9]*  bound -[0-9.]*  reconstruction -[0-9.]*  divergence [0-9.]*$/ {
+             rows++; if (rows == 1) first = $4; last = $4; if ($4 - $6 + $8 > 0.02 || $4 - $6 + $8 < -0.02) bad = 1 }
+         length($0) == 136 && gsub(/[|]/, "|") == 8 { lines++; if (/[#%@]/) inked++ }
+         END { exit !(rows == 25 && last > -22 && first < -28 && lines == 24 && inked > 15 && !bad) }' "$work/out"
+}
+
+# The carts stand for fewer than 80 steps at first, and for more than 150 of 200 in the end.
+shows_reinforce() {
+    "$demos/reinforce" --seed "$1" >"$work/out" || return 1
+    cat "$work/out"
+    awk '/^update [0-9]*0  mean return [0-9.]*$/ { rows++; if (rows == 1) first = $5; last = $5 }
+         END { exit !(rows == 10 && first < 80 && last > 150 && last <= 200) }' "$work/out"
+}
+
 check 'first prints the derivatives' shows_first
 check 'gradcheck agrees, and finds the wrong op' shows_gradcheck
 check 'custom_module learns with seed 0' shows_custom_module 0
@@ -200,13 +218,19 @@ for seed in 0 1 2; do
     check "pinn solves its equation with seed $seed" shows_pinn $seed
     check "xor learns with seed $seed" shows_xor $seed
     check "spiral learns with seed $seed" shows_spiral $seed
+    check "vae learns with seed $seed" shows_vae $seed
+    check "reinforce learns with seed $seed" shows_reinforce $seed
 done
-for demo in first gradcheck custom_module custom_op rosenbrock pinn xor spiral; do
+for demo in first gradcheck custom_module custom_op rosenbrock pinn xor spiral vae reinforce; do
     check "$demo prints the same twice" same "$demo" --seed 3
 done
 check 'pinn refuses a grid of one point' refuses 'side: must be an integer from 2 to 100' pinn --side 1
 check 'pinn depends on the seed' seed_matters pinn --rounds 1
 check 'xor depends on the seed' seed_matters xor
+check 'vae depends on the seed' seed_matters vae --epochs 1
+check 'reinforce depends on the seed' seed_matters reinforce --updates 10
+check 'vae refuses too few images' refuses 'images: must be an integer from 8 to' vae --images 7
+check 'reinforce refuses a rate of 0' refuses 'lr: must be a number from' reinforce --lr 0
 check 'spiral depends on the seed' seed_matters spiral --epochs 5
 
 # ---- mnist, on images of 2 x 5 pixels in which pixel D is white for the digit D -----------------------------
@@ -233,6 +257,18 @@ shows_mnist() {
     [ "$(grep -c '^epoch [123]  loss [0-9.]*  test accuracy [0-9.]* %$' "$work/out")" = 3 ] &&
         grep -q '^epoch 3 .*test accuracy 100.00 %' "$work/out" &&
         [ "$(grep -c '^epoch [123]/3  loss [0-9.]*  .*  [0-9]* samples/s  [0-9]* s left' "$work/err")" = 3 ]
+}
+
+# Images of 2 x 5 pixels, eight side by side.
+reads_images() {
+    "$demos/vae" --data "$work" --epochs 3 >"$work/out" || return 1
+    cat "$work/out"
+    [ "$(grep -c '^epoch [123]  bound -' "$work/out")" = 3 ] && [ "$(grep -c '|$' "$work/out")" = 6 ]
+}
+misses_images() {
+    "$demos/vae" --data "$work/none" >"$work/out" 2>"$work/err" && return 1
+    cat "$work/out" "$work/err"
+    [ ! -s "$work/out" ] && grep -q '^vae: .*none/train-images-idx3-ubyte.gz: No such file' "$work/err"
 }
 
 # fails PART: the status is 1, stdout is empty, stderr has one line with the part.
@@ -275,6 +311,8 @@ check 'mnist reports a missing file' fails "$work/train-images-idx3-ubyte.gz: No
 digits train 250
 digits t10k 20
 check 'mnist learns' shows_mnist
+check 'vae reads images in the format of MNIST' reads_images
+check 'vae reports a missing file' misses_images
 check 'mnist learns with a last batch that is smaller' shows_mnist --batch 7
 check 'mnist runs with adam, dropout and shifted images, and writes a log' runs_augmented
 check 'mnist refuses an unknown model' refuses 'model: must be mlp or lenet' mnist --data "$work" --model big

@@ -26,14 +26,18 @@ typedef struct {
 
 static ad_pool_opts pool_of(const arguments *c) {
     const int64_t *s = c->s.dim;
-    return (ad_pool_opts){ { c->k, c->m }, { c->l, c->k }, { s[0], s[1] }, { c->s2.dim[0], 1 }, c->on, c->on };
+    return (ad_pool_opts){ { c->k, c->m, c->l }, { c->l, c->k }, { s[0], s[1], s[2] }, { c->s2.dim[0], 1 }, c->on,
+                           c->on };
 }
 static ad_window window_of(const arguments *c) {
     return (ad_window){ { c->k, c->m }, { c->l, 1 }, { c->s.dim[0], c->s.dim[1] }, { c->s2.dim[0], 1 } };
 }
 static ad_conv_opts conv_of(const arguments *c) {
     const int64_t *s = c->s.dim, *s2 = c->s2.dim;
-    return (ad_conv_opts){ { c->k, c->m }, { c->l, 0 }, { s[0], s[1] }, s2[0], { s2[1], 0 } };
+    return (ad_conv_opts){ { c->k, c->m, c->l }, { c->l, 0 }, { s[0], s[1], s[2] }, s2[0], { s2[1], 0, s2[2] } };
+}
+static ad_grid_opts grid_of(const arguments *c) {
+    return (ad_grid_opts){ c->on, (ad_grid_padding)c->n, c->d > 0 };
 }
 static ad_ce_opts ce_of(const arguments *c) {
     return (ad_ce_opts){ c->on ? c->xs[1] : NULL, c->d, c->reduction, c->on, c->k };
@@ -279,6 +283,46 @@ CALL(ctc, X, Y, Z, Z, (ad_ctc_opts){ c->k, c->on, c->reduction })
 CALL(cosine_similarity, X, Y, c->axis, c->d)
 CALL(dropout_mask, X, c->d)
 CALL(dropout, X, c->d, c->on)
+CALL(exponential_like, X)
+CALL(exponential, X)
+CALL(exponential_log_prob, X, Y)
+CALL(exponential_entropy, X)
+CALL(exponential_kl, X, Y)
+CALL(bernoulli, X)
+CALL(bernoulli_log_prob, X, Y)
+CALL(bernoulli_entropy, X)
+CALL(bernoulli_kl, X, Y)
+CALL(poisson, X)
+CALL(poisson_log_prob, X, Y)
+CALL(poisson_kl, X, Y)
+CALL(normal, X, Y)
+CALL(normal_log_prob, X, Y, Z)
+CALL(normal_entropy, X)
+CALL(normal_kl, X, Y, Z, c->xs[3])
+CALL(uniform, X, Y)
+CALL(uniform_log_prob, X, Y, Z)
+CALL(uniform_entropy, X, Y)
+CALL(uniform_kl, X, Y, Z, c->xs[3])
+CALL(multinomial, X, c->k, c->on)
+CALL(categorical, X)
+CALL(gumbel_softmax, X, c->d, c->on)
+CALL(categorical_log_prob, X, Y)
+CALL(categorical_entropy, X)
+CALL(categorical_kl, X, Y)
+CALL(standard_loggamma, X)
+CALL(standard_loggamma_grad, X, Y, c->axis, c->n)
+CALL(gamma, X, Y)
+CALL(gamma_log_prob, X, Y, Z)
+CALL(gamma_entropy, X, Y)
+CALL(gamma_kl, X, Y, Z, c->xs[3])
+CALL(beta, X, Y)
+CALL(beta_log_prob, X, Y, Z)
+CALL(beta_entropy, X, Y)
+CALL(beta_kl, X, Y, Z, c->xs[3])
+CALL(dirichlet, X)
+CALL(dirichlet_log_prob, X, Y)
+CALL(dirichlet_entropy, X)
+CALL(dirichlet_kl, X, Y)
 CALL(rnn, X, Y, Z, c->on, c->on)
 CALL(lstm, X, Y, Z, Z, c->on)
 CALL(gru, X, Y, Z, Z, c->on)
@@ -290,6 +334,28 @@ CALL(conv2d_weight, X, c->s, Y, conv_of(c))
 CALL(max_pool2d, X, pool_of(c))
 CALL(max_pool1d, X, pool_of(c))
 CALL(max_pool2d_index, X, pool_of(c))
+CALL(conv3d, X, Y, Z, conv_of(c))
+CALL(conv_transpose3d, X, Y, Z, conv_of(c))
+CALL(max_pool3d, X, pool_of(c))
+CALL(avg_pool3d, X, pool_of(c))
+CALL(adaptive_avg_pool3d, X, c->k, c->m, c->l)
+CALL(adaptive_max_pool1d, X, c->k)
+CALL(adaptive_max_pool2d, X, c->k, c->m)
+CALL(adaptive_max_pool3d, X, c->k, c->m, c->l)
+CALL(max_pool1d_index, X, pool_of(c))
+CALL(max_unpool1d, X, Y, c->k)
+CALL(max_unpool2d, X, Y, c->k, c->m)
+CALL(lp_pool1d, X, c->d, pool_of(c))
+CALL(lp_pool2d, X, c->d, pool_of(c))
+CALL(interpolate, X, c->s, (ad_resample)c->axis, c->on)
+CALL(grid_sample, X, Y, grid_of(c))
+CALL(affine_grid, X, c->s, c->on)
+CALL(pixel_shuffle, X, c->k)
+CALL(pixel_unshuffle, X, c->k)
+CALL(channel_shuffle, X, c->k)
+CALL(local_response_norm, X, c->k, c->d, c->e, c->d)
+CALL(unfold, X, window_of(c))
+CALL(fold, X, c->k, c->m, window_of(c))
 CALL(avg_pool2d, X, pool_of(c))
 CALL(avg_pool1d, X, pool_of(c))
 CALL(adaptive_avg_pool2d, X, c->k, c->m)

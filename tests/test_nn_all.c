@@ -31,6 +31,23 @@ LAYER(avg_pool1d, nn_avg_pool1d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
 LAYER(avg_pool2d, nn_avg_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
 LAYER(adaptive_avg_pool1d, nn_adaptive_avg_pool1d(g, 2))
 LAYER(adaptive_avg_pool2d, nn_adaptive_avg_pool2d(g, 2, 1))
+LAYER(conv3d, nn_conv3d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 2, .kernel = 2, .kernel_d = 3, .padding_d = 1 }))
+LAYER(conv_transpose3d, nn_conv_transpose3d(g, AD_F64, (nn_conv_opts){ .in = 1, .out = 2, .kernel = 2, .stride_d = 2 }))
+LAYER(max_pool3d, nn_max_pool3d(g, (ad_pool_opts){ .kernel = { 2, 2, 2 } }))
+LAYER(avg_pool3d, nn_avg_pool3d(g, (ad_pool_opts){ .kernel = { 1, 2, 2 } }))
+LAYER(adaptive_avg_pool3d, nn_adaptive_avg_pool3d(g, 2, 2, 1))
+LAYER(adaptive_max_pool1d, nn_adaptive_max_pool1d(g, 2))
+LAYER(adaptive_max_pool2d, nn_adaptive_max_pool2d(g, 2, 1))
+LAYER(adaptive_max_pool3d, nn_adaptive_max_pool3d(g, 1, 2, 1))
+LAYER(lp_pool1d, nn_lp_pool1d(g, 2, (ad_pool_opts){ .kernel = { 2 } }))
+LAYER(lp_pool2d, nn_lp_pool2d(g, 2, (ad_pool_opts){ .kernel = { 2, 2 } }))
+LAYER(upsample, nn_upsample(g, (nn_upsample_opts){ .scale = 2, .mode = AD_RESAMPLE_LINEAR }))
+LAYER(pixel_shuffle, nn_pixel_shuffle(g, 2))
+LAYER(pixel_unshuffle, nn_pixel_unshuffle(g, 2))
+LAYER(channel_shuffle, nn_channel_shuffle(g, 2))
+LAYER(unfold, nn_unfold(g, (ad_window){ .kernel = { 2, 2 } }))
+LAYER(fold, nn_fold(g, 2, 3, (ad_window){ .kernel = { 2, 2 } }))
+LAYER(local_response_norm, nn_local_response_norm(g, 3, 0.3, 0.75, 1))
 LAYER(batch_norm, nn_batch_norm(g, AD_F64, 3, (nn_batch_norm_opts){ 0 }))
 LAYER(layer_norm, nn_layer_norm(g, AD_F64, AD_SHAPE(3, 2)))
 LAYER(dropout, nn_dropout(g, 0.4))
@@ -94,6 +111,23 @@ static const layer layers[] = {
     { "avg_pool2d", make_avg_pool2d, "", { 4, { 1, 1, 4, 4 } }, false },
     { "adaptive_avg_pool1d", make_adaptive_avg_pool1d, "", { 3, { 1, 2, 5 } }, false },
     { "adaptive_avg_pool2d", make_adaptive_avg_pool2d, "", { 4, { 1, 1, 3, 3 } }, false },
+    { "conv3d", make_conv3d, "weight bias", { 5, { 1, 2, 2, 2, 3 } }, false },
+    { "conv_transpose3d", make_conv_transpose3d, "weight bias", { 5, { 1, 1, 2, 2, 1 } }, false },
+    { "max_pool3d", make_max_pool3d, "", { 5, { 1, 1, 2, 4, 2 } }, false },
+    { "avg_pool3d", make_avg_pool3d, "", { 5, { 1, 1, 2, 4, 2 } }, false },
+    { "adaptive_avg_pool3d", make_adaptive_avg_pool3d, "", { 5, { 1, 1, 3, 3, 2 } }, false },
+    { "adaptive_max_pool1d", make_adaptive_max_pool1d, "", { 3, { 1, 2, 5 } }, false },
+    { "adaptive_max_pool2d", make_adaptive_max_pool2d, "", { 4, { 1, 1, 3, 3 } }, false },
+    { "adaptive_max_pool3d", make_adaptive_max_pool3d, "", { 5, { 1, 1, 2, 3, 3 } }, false },
+    { "lp_pool1d", make_lp_pool1d, "", { 3, { 1, 2, 4 } }, false },
+    { "lp_pool2d", make_lp_pool2d, "", { 4, { 1, 1, 4, 4 } }, false },
+    { "upsample", make_upsample, "", { 4, { 1, 1, 3, 2 } }, false },
+    { "pixel_shuffle", make_pixel_shuffle, "", { 4, { 1, 4, 2, 3 } }, false },
+    { "pixel_unshuffle", make_pixel_unshuffle, "", { 4, { 1, 1, 4, 2 } }, false },
+    { "channel_shuffle", make_channel_shuffle, "", { 3, { 2, 4, 2 } }, false },
+    { "unfold", make_unfold, "", { 4, { 1, 2, 3, 3 } }, false },
+    { "fold", make_fold, "", { 3, { 1, 8, 2 } }, false },
+    { "local_response_norm", make_local_response_norm, "", { 3, { 1, 4, 3 } }, false },
     { "batch_norm", make_batch_norm, "weight bias running_mean running_var num_batches_tracked", { 2, { 4, 3 } },
       false },
     { "layer_norm", make_layer_norm, "weight bias", { 3, { 2, 3, 2 } }, false },

@@ -57,6 +57,19 @@ LAYER(conv_transpose2d_oblong,
                                                      .output_padding_w = 1, .dilation_w = 2, .no_bias = true }))
 LAYER(max_pool1d, nn_max_pool1d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
 LAYER(max_pool2d, nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } }))
+LAYER(conv3d, nn_conv3d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 4, .kernel_d = 2, .kernel = 3, .kernel_w = 1,
+                                                   .stride_d = 1, .stride = 2, .stride_w = 1, .padding_d = 1,
+                                                   .padding_w = 2, .groups = 2 }))
+LAYER(conv_transpose3d, nn_conv_transpose3d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel_d = 3, .kernel = 2,
+                                                                       .kernel_w = 1, .stride = 2,
+                                                                       .output_padding_d = 1, .output_padding_w = 1 }))
+LAYER(max_pool3d, nn_max_pool3d(g, (ad_pool_opts){ .kernel = { 1, 2, 3 }, .stride = { 1, 2, 1 } }))
+LAYER(adaptive_max_pool2d, nn_adaptive_max_pool2d(g, 2, 3))
+LAYER(upsample, nn_upsample(g, (nn_upsample_opts){ .scale = 2, .mode = AD_RESAMPLE_LINEAR }))
+LAYER(upsample_cubic, nn_upsample(g, (nn_upsample_opts){ .size = AD_SHAPE(5, 3), .mode = AD_RESAMPLE_CUBIC,
+                                                         .align_corners = true }))
+LAYER(pixel_shuffle, nn_pixel_shuffle(g, 2))
+LAYER(local_response_norm, nn_local_response_norm(g, 3, 0.5, 0.75, 2))
 LAYER(avg_pool1d, nn_avg_pool1d(g, (ad_pool_opts){ .kernel = { 3, 3 }, .stride = { 1, 1 } }))
 LAYER(avg_pool2d, nn_avg_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 }, .padding = { 1, 1 } }))
 LAYER(adaptive_avg_pool1d, nn_adaptive_avg_pool1d(g, 3))
@@ -110,6 +123,14 @@ static const layer layers[] = {
     { "embedding", make_embedding, { 1, { 1 } }, of_indices },
     { "conv1d", make_conv1d, { 3, { 2, 2, 7 } }, NULL },
     { "conv2d", make_conv2d, { 4, { 2, 2, 5, 4 } }, NULL },
+    { "conv3d", make_conv3d, { 5, { 1, 2, 3, 4, 2 } }, NULL },
+    { "conv_transpose3d", make_conv_transpose3d, { 5, { 1, 2, 2, 3, 2 } }, NULL },
+    { "max_pool3d", make_max_pool3d, { 5, { 1, 2, 2, 4, 3 } }, NULL },
+    { "adaptive_max_pool2d", make_adaptive_max_pool2d, { 4, { 1, 2, 5, 4 } }, NULL },
+    { "upsample", make_upsample, { 4, { 1, 2, 3, 4 } }, NULL },
+    { "upsample_cubic", make_upsample_cubic, { 4, { 1, 2, 3, 4 } }, NULL },
+    { "pixel_shuffle", make_pixel_shuffle, { 4, { 1, 4, 2, 3 } }, NULL },
+    { "local_response_norm", make_local_response_norm, { 4, { 2, 4, 3, 2 } }, NULL },
     { "conv2d_groups", make_conv2d_groups, { 4, { 1, 4, 5, 5 } }, NULL },
     { "conv2d_oblong", make_conv2d_oblong, { 4, { 2, 2, 5, 6 } }, NULL },
     { "conv_transpose1d", make_conv_transpose1d, { 3, { 2, 2, 5 } }, NULL },

@@ -834,7 +834,8 @@ static void bad_convolutions_are_reported(void **state) {
     } rows[] = {
         { { .stride = { -1, 1 } }, AD_EVALUE, "stride -1 is not in 1..2147483647" },
         { { .dilation = { 1, INT64_MAX } }, AD_EVALUE, "dilation 9223372036854775807 is not in 1..2147483647" },
-        { { .padding = { -1, 0 } }, AD_EVALUE, "padding -1 is not in 0..2147483647" },
+        { { .padding = { -3, 0 } }, AD_ESHAPE, "conv2d: [1,4,5,5]: padding of -3 leaves nothing of x" },
+        { { .padding = { 0, INT64_MIN } }, AD_ESHAPE, "leaves nothing of x" },
         { { .padding = { INT64_MAX, 0 } }, AD_EVALUE, "padding" },
         { { .groups = -1 }, AD_EVALUE, "-1 groups" },
         { { .groups = 2 },

@@ -594,7 +594,9 @@ static void bad_padding_is_reported(void **state) {
     assert_fails(g, ad_pad_reflect(x, AD_SHAPE(2, 0), AD_SHAPE(0, 0)), AD_ESHAPE,
                  "pad_reflect: [2,3]: padding of 2 and 0 along axis 0 is not in 0..1");
     assert_fails(g, ad_pad_circular(x, AD_SHAPE(0), AD_SHAPE(4)), AD_ESHAPE, "is not in 0..3");
-    assert_fails(g, ad_pad_replicate(x, AD_SHAPE(-1), AD_SHAPE(0)), AD_ESHAPE, "padding of -1 and 0");
+    assert_fails(g, ad_pad_replicate(x, AD_SHAPE(-1), AD_SHAPE(-3)), AD_ESHAPE,
+                 "pad_replicate: [2,3]: padding of -1 and -3 leaves no size for axis 1");
+    assert_fails(g, ad_pad_circular(x, AD_SHAPE(INT64_MIN), AD_SHAPE(0)), AD_ESHAPE, "leaves no size for axis 1");
     assert_fails(g, ad_pad_replicate(none, AD_SHAPE(1), AD_SHAPE(0)), AD_ESHAPE, "is not in 0..0");
     assert_fails(g, ad_pad_replicate(x, AD_SHAPE(1), AD_SCALAR), AD_ESHAPE,
                  "pad_replicate: [2,3]: padding before 1 axes and after 0");

@@ -4,11 +4,21 @@
 
 #include "autodiff/graph/node.h"
 
-static philox4x32_ctr_t next_block(ad_random_state *r) {
-    philox4x32_ctr_t counter = { { (uint32_t)r->counter, (uint32_t)(r->counter >> 32), 0, 0 } };
+static inline philox4x32_ctr_t block_of(const ad_random_state *r, uint32_t lane) {
+    philox4x32_ctr_t counter = { { (uint32_t)r->counter, (uint32_t)(r->counter >> 32), lane, 0 } };
     philox4x32_key_t key = { { (uint32_t)r->seed, (uint32_t)(r->seed >> 32) } };
-    r->counter++;
     return philox4x32(counter, key);
+}
+
+static philox4x32_ctr_t next_block(ad_random_state *r) {
+    philox4x32_ctr_t block = block_of(r, 0);
+    r->counter++;
+    return block;
+}
+
+void ad__random_lane(const ad_random_state *r, uint32_t lane, uint32_t words[4]) {
+    philox4x32_ctr_t block = block_of(r, lane);
+    for (int k = 0; k < 4; k++) words[k] = block.v[k];
 }
 
 void ad_seed(ad_graph *g, uint64_t seed) {

@@ -15,7 +15,7 @@ typedef struct {
 typedef struct {
     const char *name;
     conv_fn *f;
-    int axes; /* of the window: 1 or 2 */
+    int axes; /* of the window: 1 to 3 */
     bool transposed;
 } conv_kind;
 
@@ -34,6 +34,9 @@ static nn_conv_opts resolved(nn_conv_opts o) {
     o.kernel_w = ad_option_int(o.kernel_w, o.kernel), o.stride_w = ad_option_int(o.stride_w, o.stride);
     o.padding_w = ad_option_int(o.padding_w, o.padding), o.dilation_w = ad_option_int(o.dilation_w, o.dilation);
     o.output_padding_w = ad_option_int(o.output_padding_w, o.output_padding);
+    o.kernel_d = ad_option_int(o.kernel_d, o.kernel), o.stride_d = ad_option_int(o.stride_d, o.stride);
+    o.padding_d = ad_option_int(o.padding_d, o.padding), o.dilation_d = ad_option_int(o.dilation_d, o.dilation);
+    o.output_padding_d = ad_option_int(o.output_padding_d, o.output_padding);
     return o;
 }
 
@@ -49,11 +52,16 @@ static bool check_conv(ad_graph *g, const char *kind, const nn_conv_opts *o) {
                   { "dilation", o->dilation },
                   { "kernel_w", o->kernel_w },
                   { "stride_w", o->stride_w },
-                  { "dilation_w", o->dilation_w } },
+                  { "dilation_w", o->dilation_w },
+                  { "kernel_d", o->kernel_d },
+                  { "stride_d", o->stride_d },
+                  { "dilation_d", o->dilation_d } },
       paddings[] = { { "padding", o->padding },
                      { "padding_w", o->padding_w },
                      { "output_padding", o->output_padding },
-                     { "output_padding_w", o->output_padding_w } };
+                     { "output_padding_w", o->output_padding_w },
+                     { "padding_d", o->padding_d },
+                     { "output_padding_d", o->output_padding_d } };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (!nn__is_size(g, kind, sizes[i].name, sizes[i].value)) return false;
     for (size_t i = 0; i < sizeof paddings / sizeof *paddings; i++)
@@ -64,7 +72,13 @@ static bool check_conv(ad_graph *g, const char *kind, const nn_conv_opts *o) {
     return false;
 }
 
-static ad_conv_opts conv_opts(const nn_conv_opts *o) {
+static ad_conv_opts conv_opts(const nn_conv_opts *o, int axes) {
+    if (axes == 3)
+        return (ad_conv_opts){ .stride = { o->stride_d, o->stride, o->stride_w },
+                               .padding = { o->padding_d, o->padding, o->padding_w },
+                               .dilation = { o->dilation_d, o->dilation, o->dilation_w },
+                               .output_padding = { o->output_padding_d, o->output_padding, o->output_padding_w },
+                               .groups = o->groups };
     return (ad_conv_opts){ .stride = { o->stride, o->stride_w },
                            .padding = { o->padding, o->padding_w },
                            .dilation = { o->dilation, o->dilation_w },
@@ -76,8 +90,12 @@ static ad_conv_opts conv_opts(const nn_conv_opts *o) {
 
 static ad_shape weight_shape(const nn_conv_opts *o, const conv_kind *kind) {
     int64_t rows = kind->transposed ? o->in : o->out, columns = kind->transposed ? o->out : o->in;
-    return (ad_shape){ .ndim = 2 + kind->axes,
-                       .dim = { rows, columns / o->groups, o->kernel, kind->axes == 2 ? o->kernel_w : 0 } };
+    ad_shape s = { .ndim = 2 + kind->axes, .dim = { rows, columns / o->groups } };
+    int64_t *kernel = s.dim + 2;
+    if (kind->axes == 3) *kernel++ = o->kernel_d;
+    *kernel++ = o->kernel;
+    if (kind->axes > 1) *kernel = o->kernel_w;
+    return s;
 }
 
 static nn_module *conv_new(ad_graph *g, ad_dtype t, nn_conv_opts o, const conv_kind *kind) {
@@ -89,7 +107,7 @@ static nn_module *conv_new(ad_graph *g, ad_dtype t, nn_conv_opts o, const conv_k
     ad_shape s = weight_shape(&o, kind);
     double bound = 1 / sqrt((double)(ad_shape_numel(s) / s.dim[0]));
     c->f = kind->f;
-    c->opts = conv_opts(&o);
+    c->opts = conv_opts(&o, kind->axes);
     nn__uniform_parameter(m, &c->w, "weight", t, s, bound);
     if (!o.no_bias) nn__uniform_parameter(m, &c->b, "bias", t, AD_SHAPE(o.out), bound);
     return ad_ok(g) ? m : NULL;
@@ -106,4 +124,10 @@ nn_module *nn_conv_transpose1d(ad_graph *g, ad_dtype t, nn_conv_opts o) {
 }
 nn_module *nn_conv_transpose2d(ad_graph *g, ad_dtype t, nn_conv_opts o) {
     return conv_new(g, t, o, &(conv_kind){ "conv_transpose2d", ad_conv_transpose2d, 2, true });
+}
+nn_module *nn_conv3d(ad_graph *g, ad_dtype t, nn_conv_opts o) {
+    return conv_new(g, t, o, &(conv_kind){ "conv3d", ad_conv3d, 3, false });
+}
+nn_module *nn_conv_transpose3d(ad_graph *g, ad_dtype t, nn_conv_opts o) {
+    return conv_new(g, t, o, &(conv_kind){ "conv_transpose3d", ad_conv_transpose3d, 3, true });
 }

@@ -16,7 +16,7 @@ static ad_var *pool_forward(nn_module *m, ad_var *x) {
 
 static nn_module *pool_new(ad_graph *g, const char *kind, pool_fn *f, ad_pool_opts o) {
     if (!nn__is_size(g, kind, "kernel", o.kernel[0])) return NULL;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (!nn__is_not_negative(g, kind, "kernel", o.kernel[i]) ||
             !nn__is_not_negative(g, kind, "stride", o.stride[i]) ||
             !nn__is_not_negative(g, kind, "padding", o.padding[i]) ||
@@ -32,31 +32,76 @@ nn_module *nn_max_pool2d(ad_graph *g, ad_pool_opts o) { return pool_new(g, "max_
 nn_module *nn_avg_pool1d(ad_graph *g, ad_pool_opts o) { return pool_new(g, "avg_pool1d", ad_avg_pool1d, o); }
 nn_module *nn_avg_pool2d(ad_graph *g, ad_pool_opts o) { return pool_new(g, "avg_pool2d", ad_avg_pool2d, o); }
 
+nn_module *nn_max_pool3d(ad_graph *g, ad_pool_opts o) { return pool_new(g, "max_pool3d", ad_max_pool3d, o); }
+nn_module *nn_avg_pool3d(ad_graph *g, ad_pool_opts o) { return pool_new(g, "avg_pool3d", ad_avg_pool3d, o); }
+
+/* ---- power averages ------------------------------------------------------------------------------------- */
+
+typedef struct {
+    ad_var *(*f)(ad_var *x, double p, ad_pool_opts opts);
+    double p;
+    ad_pool_opts opts;
+} lp_pool;
+
+static ad_var *lp_forward(nn_module *m, ad_var *x) {
+    const lp_pool *p = nn_self(m);
+    return p->f(x, p->p, p->opts);
+}
+
+static nn_module *lp_new(ad_graph *g, const char *kind, lp_pool p) {
+    if (!nn__is_size(g, kind, "kernel", p.opts.kernel[0])) return NULL;
+    nn_module *m = nn_module_new(g, kind, lp_forward, sizeof p);
+    if (m != NULL) *(lp_pool *)nn_self(m) = p;
+    return m;
+}
+
+nn_module *nn_lp_pool1d(ad_graph *g, double p, ad_pool_opts o) {
+    return lp_new(g, "lp_pool1d", (lp_pool){ ad_lp_pool1d, p, o });
+}
+nn_module *nn_lp_pool2d(ad_graph *g, double p, ad_pool_opts o) {
+    return lp_new(g, "lp_pool2d", (lp_pool){ ad_lp_pool2d, p, o });
+}
+
 /* ---- to a given size of the result --------------------------------------------------------------------- */
 
 typedef struct {
-    int64_t h, w; /* one axis: h alone */
-} size;
+    int axes;
+    bool max;
+    int64_t n[3]; /* of the last axes */
+} adaptive;
 
-static ad_var *adaptive1d_forward(nn_module *m, ad_var *x) {
-    return ad_adaptive_avg_pool1d(x, ((const size *)nn_self(m))->h);
+static ad_var *adaptive_forward(nn_module *m, ad_var *x) {
+    const adaptive *a = nn_self(m);
+    const int64_t *n = a->n;
+    if (a->axes == 1) return a->max ? ad_adaptive_max_pool1d(x, n[0]) : ad_adaptive_avg_pool1d(x, n[0]);
+    if (a->axes == 2) return a->max ? ad_adaptive_max_pool2d(x, n[0], n[1]) : ad_adaptive_avg_pool2d(x, n[0], n[1]);
+    return a->max ? ad_adaptive_max_pool3d(x, n[0], n[1], n[2]) : ad_adaptive_avg_pool3d(x, n[0], n[1], n[2]);
+}
+
+static nn_module *adaptive_new(ad_graph *g, const char *kind, adaptive a) {
+    static const char *const names[3][3] = { { "l" }, { "h", "w" }, { "d", "h", "w" } };
+    for (int i = 0; i < a.axes; i++)
+        if (!nn__is_size(g, kind, names[a.axes - 1][i], a.n[i])) return NULL;
+    nn_module *m = nn_module_new(g, kind, adaptive_forward, sizeof a);
+    if (m != NULL) *(adaptive *)nn_self(m) = a;
+    return m;
 }
 
 nn_module *nn_adaptive_avg_pool1d(ad_graph *g, int64_t l) {
-    if (!nn__is_size(g, "adaptive_avg_pool1d", "l", l)) return NULL;
-    nn_module *m = nn_module_new(g, "adaptive_avg_pool1d", adaptive1d_forward, sizeof(size));
-    if (m != NULL) *(size *)nn_self(m) = (size){ .h = l };
-    return m;
+    return adaptive_new(g, "adaptive_avg_pool1d", (adaptive){ 1, false, { l } });
 }
-
-static ad_var *adaptive2d_forward(nn_module *m, ad_var *x) {
-    const size *s = nn_self(m);
-    return ad_adaptive_avg_pool2d(x, s->h, s->w);
-}
-
 nn_module *nn_adaptive_avg_pool2d(ad_graph *g, int64_t h, int64_t w) {
-    if (!nn__is_size(g, "adaptive_avg_pool2d", "h", h) || !nn__is_size(g, "adaptive_avg_pool2d", "w", w)) return NULL;
-    nn_module *m = nn_module_new(g, "adaptive_avg_pool2d", adaptive2d_forward, sizeof(size));
-    if (m != NULL) *(size *)nn_self(m) = (size){ h, w };
-    return m;
+    return adaptive_new(g, "adaptive_avg_pool2d", (adaptive){ 2, false, { h, w } });
+}
+nn_module *nn_adaptive_avg_pool3d(ad_graph *g, int64_t d, int64_t h, int64_t w) {
+    return adaptive_new(g, "adaptive_avg_pool3d", (adaptive){ 3, false, { d, h, w } });
+}
+nn_module *nn_adaptive_max_pool1d(ad_graph *g, int64_t l) {
+    return adaptive_new(g, "adaptive_max_pool1d", (adaptive){ 1, true, { l } });
+}
+nn_module *nn_adaptive_max_pool2d(ad_graph *g, int64_t h, int64_t w) {
+    return adaptive_new(g, "adaptive_max_pool2d", (adaptive){ 2, true, { h, w } });
+}
+nn_module *nn_adaptive_max_pool3d(ad_graph *g, int64_t d, int64_t h, int64_t w) {
+    return adaptive_new(g, "adaptive_max_pool3d", (adaptive){ 3, true, { d, h, w } });
 }

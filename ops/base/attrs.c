@@ -69,6 +69,16 @@ ad_var *ad__reduce_axes(const ad_optype *type, ad_var *x, int n, const int *axes
     return ad__apply1(type, x, &a);
 }
 
+bool ad__is_moderate(ad_shape s) {
+    const int64_t most = (int64_t)1 << 45;
+    int64_t product = 1;
+    for (int i = 0; i < s.ndim; i++) {
+        if (s.dim[i] > most / product) return false;
+        if (s.dim[i] > 0) product *= s.dim[i];
+    }
+    return true;
+}
+
 ad__around ad__around_axis(ad_shape s, int axis) {
     ad__around r = { 1, 1, 1 };
     if (axis < 0) axis += s.ndim;

@@ -45,6 +45,10 @@ typedef struct {
 } ad__around;
 ad__around ad__around_axis(ad_shape s, int axis);
 
+/* Whether the product of the sizes, with 1 in place of 0, is at most 2^45, so that sizes can be multiplied. An array
+   without elements may have huge sizes. */
+bool ad__is_moderate(ad_shape s);
+
 /* Copies n elements that are step elements apart to a contiguous row, and back. */
 void ad__load_row(ad_dtype t, int64_t n, int64_t step, const void *x, void *row);
 void ad__store_row(ad_dtype t, int64_t n, int64_t step, const void *row, void *y);

@@ -87,6 +87,7 @@ AD_OPTYPE(conv2d,
           .evaluate = { conv2d_evaluate, conv2d_evaluate }, .backward = { conv2d_backward, conv2d_backward },
           .vjp = conv2d_vjp, .emit = conv2d_emit);
 ad_var *ad_conv2d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {
+    if (opts.padding[0] < 0 || opts.padding[1] < 0) x = ad__conv_crop(x, 2, opts.padding, "conv2d");
     ad__conv_attrs a = ad__conv_attrs_of(opts);
     return ad_apply(&ad_op_conv2d, b ? 3 : 2, (ad_var *[]){ x, w, b }, &a);
 }

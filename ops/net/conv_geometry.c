@@ -221,6 +221,58 @@ void ad__conv_bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (op->n_in > 2 && ad_vjp_wants(op, 2)) dx[2] = ad_sum_axes(g, 3, (int[]){ 0, 2, 3 }, false);
 }
 
+/* ---- forms that the ops do not take ---------------------------------------------------------------------------- */
+
+ad_var *ad__conv_crop(ad_var *x, int axes, int64_t *padding, const char *caller) {
+    if (ad__absent(x)) return x;
+    ad_shape cut = { .ndim = axes };
+    for (int i = 0; i < axes; i++) {
+        int64_t size = x->layout->shape.ndim > axes ? x->layout->shape.dim[x->layout->shape.ndim - axes + i] : 0;
+        cut.dim[i] = padding[i] < 0 ? padding[i] : 0;
+        if (padding[i] >= 0) continue;
+        if (cut.dim[i] < -size / 2) {
+            ad_fail(ad__owner(x), AD_ESHAPE, "%s: %s: padding of %lld leaves nothing of x", caller,
+                    ad_shape_str(x->layout->shape).text, (long long)padding[i]);
+            return ad_nil(ad__owner(x));
+        }
+        padding[i] = 0;
+    }
+    return ad_pad(x, cut, cut, 0);
+}
+
+/* Fails unless each output_padding is in 0 .. the larger of stride and dilation - 1, and padding is no huge number. */
+static bool can_extend(const ad_var *x, int axes, const ad_conv_opts *o, const char *caller) {
+    for (int i = 0; i < axes; i++) {
+        int64_t stride = o->stride[i] ? o->stride[i] : 1, dilation = o->dilation[i] ? o->dilation[i] : 1;
+        int64_t below = stride > dilation ? stride : dilation, most = INT32_MAX;
+        bool small = o->padding[i] >= -most && o->padding[i] <= most;
+        if (o->output_padding[i] >= 0 && o->output_padding[i] < below && small) continue;
+        return ad_fail(ad__owner(x), AD_EVALUE,
+                       "%s: padding %lld and output_padding %lld: output_padding must be 0 or more, and below stride "
+                       "or dilation", caller, (long long)o->padding[i], (long long)o->output_padding[i]), false;
+    }
+    return true;
+}
+
+ad_var *ad__conv_transpose_whole(ad_var *x, ad_var *w, ad_var *b, int axes, ad_conv_opts o, ad__conv_fn *f,
+                                 const char *caller) {
+    if (ad__absent(x)) return f(x, w, b, (ad_conv_opts){ 0 });
+    if (!can_extend(x, axes, &o, caller)) return ad_nil(ad__owner(x));
+    ad_shape before = { .ndim = axes }, after = before;
+    for (int i = 0; i < axes; i++) {
+        before.dim[i] = -o.padding[i], after.dim[i] = o.output_padding[i] - o.padding[i];
+        o.padding[i] = o.output_padding[i] = 0;
+    }
+    ad_var *y = ad_pad(f(x, w, NULL, o), before, after, 0);
+    if (b == NULL || ad__absent(y)) return y;
+    ad_shape along = { .ndim = axes + 1, .dim = { ad__absent(b) ? 0 : b->layout->numel, 1, 1, 1 } };
+    if (!ad__absent(b) && along.dim[0] != y->layout->shape.dim[1]) {
+        ad_fail(ad__owner(x), AD_ESHAPE, "%s: b must be [%lld]", caller, (long long)y->layout->shape.dim[1]);
+        return ad_nil(ad__owner(x));
+    }
+    return ad_add(y, ad_reshape(b, along));
+}
+
 /* ---- signals ------------------------------------------------------------------------------------------------- */
 
 ad_var *ad__conv_signal(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts o, ad__conv_fn *f, const char *caller) {

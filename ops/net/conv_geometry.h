@@ -81,9 +81,18 @@ void ad__conv_fill_bias(const ad_op *op); /* y = b for each channel; 0 without a
 void ad__conv_bias_backward(const ad_op *op);
 void ad__conv_bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]);
 
-/* ---- signals [n,c,l]: images of height 1 ------------------------------------------------------------------- */
+/* ---- forms that the ops do not take, by other ops ------------------------------------------------------------ */
 
 typedef ad_var *ad__conv_fn(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts);
+/* x without the elements that negative padding along its last `axes` axes removes; sets such padding to 0. */
+ad_var *ad__conv_crop(ad_var *x, int axes, int64_t *padding, const char *caller);
+/* A transposed convolution by f without padding and bias, then cropped or extended: for negative padding, and for
+   output_padding of stride or more. */
+ad_var *ad__conv_transpose_whole(ad_var *x, ad_var *w, ad_var *b, int axes, ad_conv_opts o, ad__conv_fn *f,
+                                 const char *caller);
+
+/* ---- signals [n,c,l]: images of height 1 ------------------------------------------------------------------- */
+
 ad_var *ad__conv_signal(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts o, ad__conv_fn *f, const char *caller);
 
 /* ---- samples ------------------------------------------------------------------------------------------------ */

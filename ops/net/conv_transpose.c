@@ -83,7 +83,7 @@ AD_OPTYPE(
     .doc = "the transpose of conv2d as a linear map, plus an optional bias b [o]: x [n,c,h,w], w [c,o/groups,kh,kw] -> "
            "[n,o,(h-1) stride - 2 padding + dilation (kh-1) + output_padding + 1,..]. output_padding must be less "
            "than "
-           "stride",
+           "stride or dilation",
     .formula = "y[n,o, i stride - padding + p dilation, ..] = b[o] + sum over c,i,j,p,q of w[c,o,p,q] x[n,c,i,j]",
     .gradient = "conv2d(g, w); conv2d_weight(g, x); g summed over n,i,j", .arity = -1,
     .attr_size = sizeof(ad__conv_attrs), .attrs = transpose_list, .shape = conv_transpose2d_shape,
@@ -92,6 +92,10 @@ AD_OPTYPE(
     .emit = conv_transpose2d_emit);
 ad_var *ad_conv_transpose2d(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts opts) {
     ad__conv_attrs a = ad__conv_attrs_of(opts);
+    bool plain = true;
+    for (int i = 0; i < 2; i++)
+        plain &= opts.padding[i] >= 0 && (opts.output_padding[i] == 0 || opts.output_padding[i] < a.stride.dim[i]);
+    if (!plain) return ad__conv_transpose_whole(x, w, b, 2, opts, ad_conv_transpose2d, "conv_transpose2d");
     return ad_apply(&ad_op_conv_transpose2d, b ? 3 : 2, (ad_var *[]){ x, w, b }, &a);
 }
 

@@ -45,10 +45,10 @@ static int check_window(const ad_call *c) {
     if (rc == AD_OK) rc = ad__check_pair(c, "dilation", a->dilation.dim, 1);
     if (rc != AD_OK) return rc;
     for (int i = 0; i < 2; i++) {
-        int64_t padding = a->padding.dim[i], half = a->kernel.dim[i] / 2;
-        if (padding < 0 || padding > half)
-            return ad_call_fail(c, AD_EVALUE, "padding %lld is not in 0..%lld, half of the kernel", (long long)padding,
-                                (long long)half);
+        int64_t padding = a->padding.dim[i], most = a->dilation.dim[i] * (a->kernel.dim[i] - 1);
+        if (padding < 0 || padding > most)
+            return ad_call_fail(c, AD_EVALUE, "padding %lld is not in 0..%lld, less than the dilated kernel",
+                                (long long)padding, (long long)most);
     }
     return AD_OK;
 }

@@ -257,3 +257,8 @@ ad_var *ad_col2im(ad_var *x, int64_t height, int64_t width, ad_window window) {
     window_attrs a = attrs_of(&window, height, width);
     return ad__apply1(&ad_op_col2im, x, &a);
 }
+
+ad_var *ad_unfold(ad_var *x, ad_window window) { return ad_im2col(x, window); }
+ad_var *ad_fold(ad_var *x, int64_t height, int64_t width, ad_window window) {
+    return ad_col2im(x, height, width, window);
+}

@@ -1,9 +1,8 @@
 /* index.c: take_axis and gather, which read by index, index_add and scatter_add, which add by index, and one_hot. */
 #include "ops/shape/index.h"
 
-#include "ops/base/attrs.h"
-#include "ops/base/loops.h"
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/ops.h"
 

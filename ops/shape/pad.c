@@ -146,6 +146,7 @@ typedef struct {
     ad_var *(*before)(ad_var *x, int axis, int64_t n, int64_t k);
     ad_var *(*after)(ad_var *x, int axis, int64_t n, int64_t k);
     int64_t (*most)(int64_t n);
+    bool crops_first; /* negative padding removes elements before the others are repeated; otherwise afterwards */
 } pad_mode;
 
 static ad_var *mirrored_before(ad_var *x, int axis, int64_t n, int64_t k) {
@@ -187,7 +188,7 @@ static bool can_pad(const ad_call *c, const pad_mode *m, const ad_var *x, int ax
     ad_shape to = x->layout->shape;
     int64_t most = m->most(to.dim[axis]), n = to.dim[axis];
     long long b = before, a = after;
-    if (b < 0 || a < 0 || b > most || a > most)
+    if (b > most || a > most)
         return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d is not in 0..%lld", b, a, axis,
                             (long long)most), false;
     to.dim[axis] = b > INT64_MAX / 2 - n || a > INT64_MAX / 2 ? INT64_MAX : n + b + a;
@@ -196,24 +197,47 @@ static bool can_pad(const ad_call *c, const pad_mode *m, const ad_var *x, int ax
     return false;
 }
 
+/* Sets *cut_before and *cut_after to the negative padding. False, with the graph's error, if it removes more elements
+   than there are. */
+static bool can_crop(const ad_call *c, const ad_shape *before, const ad_shape *after, ad_shape *cut_before,
+                     ad_shape *cut_after) {
+    *cut_before = *cut_after = (ad_shape){ .ndim = before->ndim };
+    for (int i = 0; i < before->ndim; i++) {
+        int axis = c->shape.ndim - before->ndim + i;
+        int64_t n = c->shape.dim[axis], b = before->dim[i] < 0 ? before->dim[i] : 0, a = after->dim[i];
+        a = a < 0 ? a : 0;
+        if (b < -n || a < -n || n + b + a < 0)
+            return ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld leaves no size for axis %d", (long long)b,
+                                (long long)a, axis), false;
+        cut_before->dim[i] = b, cut_after->dim[i] = a;
+    }
+    return true;
+}
+
 static ad_var *pad_by(const pad_mode *m, ad_var *x, const ad_shape *before, const ad_shape *after) {
     if (ad__absent(x)) return ad__nil_result(x, m->name);
     const ad_call c = AD__CALL_AS(m->name, x);
     if (!ad_ok(c.graph) || check_lists(&c, before, after)) return ad_nil(c.graph);
-    ad_var *y = x;
+    ad_shape cut_before, cut_after;
+    if (!can_crop(&c, before, after, &cut_before, &cut_after)) return ad_nil(c.graph);
+    const ad_shape none = { .ndim = before->ndim };
+    bool crops = !ad_shape_equal(cut_before, none) || !ad_shape_equal(cut_after, none);
+    ad_var *y = crops && m->crops_first ? ad_pad(x, cut_before, cut_after, 0) : x;
     for (int i = 0; i < c.shape.ndim && !ad__absent(y); i++) {
         int64_t b = padding_of(before, c.shape.ndim, i), a = padding_of(after, c.shape.ndim, i);
+        if (b < 0) b = 0;
+        if (a < 0) a = 0;
         y = can_pad(&c, m, y, i, b, a) ? pad_axis(m, y, i, b, a) : ad_nil(c.graph);
     }
-    return y;
+    return crops && !m->crops_first ? ad_pad(y, cut_before, cut_after, 0) : y;
 }
 
 ad_var *ad_pad_reflect(ad_var *x, ad_shape before, ad_shape after) {
-    return pad_by(&(pad_mode){ "pad_reflect", mirrored_before, mirrored_after, all_but_one }, x, &before, &after);
+    return pad_by(&(pad_mode){ "pad_reflect", mirrored_before, mirrored_after, all_but_one, false }, x, &before, &after);
 }
 ad_var *ad_pad_replicate(ad_var *x, ad_shape before, ad_shape after) {
-    return pad_by(&(pad_mode){ "pad_replicate", first_repeated, last_repeated, any_number }, x, &before, &after);
+    return pad_by(&(pad_mode){ "pad_replicate", first_repeated, last_repeated, any_number, false }, x, &before, &after);
 }
 ad_var *ad_pad_circular(ad_var *x, ad_shape before, ad_shape after) {
-    return pad_by(&(pad_mode){ "pad_circular", from_the_end, from_the_start, all }, x, &before, &after);
+    return pad_by(&(pad_mode){ "pad_circular", from_the_end, from_the_start, all, true }, x, &before, &after);
 }
