@@ -303,6 +303,13 @@ def gru(inputs, attrs):
     return torch.stack(over_times(x, h, step, attrs["reverse"]), 1)
 
 
+def rms_norm(inputs, attrs):
+    """PyTorch 1.13 has no function for it."""
+    x = inputs[0]
+    y = x * (x.square().mean(-1, keepdim=True) + attrs["eps"]).rsqrt()
+    return y * inputs[1] if len(inputs) > 1 else y
+
+
 OPS = {
     "mse": pairwise(F.mse_loss),
     "l1": pairwise(F.l1_loss),
@@ -320,6 +327,7 @@ OPS = {
     "class_targets": class_targets,
     "multi_margin": multi_margin_loss,
     "cosine_similarity": cosine_similarity,
+    "rms_norm": rms_norm,
     "layer_norm": layer_norm,
     "batch_norm_train": batch_norm_train,
     "batch_norm_eval": batch_norm_eval,
@@ -340,6 +348,7 @@ TOLERANCE = {
     "lstm": (1e-12, 1e-15, "1 - y and 1 - y^2 of gates near 1 are differences, which cancel"),
     "gru": (1e-12, 1e-15, "1 - y and 1 - y^2 of gates near 1 are differences, which cancel"),
     "cosine_similarity": (1e-12, 1e-15, "of a row of one element the slope is 0 but for rounding"),
+    "rms_norm": (1e-12, 1e-15, "of a row of one element the slope is 0 but for eps and rounding"),
     "layer_norm": (1e-12, 1e-14, "differences from a mean, which cancel"),
     "batch_norm_train": (1e-12, 1e-14, "differences from a mean, which cancel"),
 }
