@@ -21,6 +21,9 @@ extern "C" {
 
 /* x [.., in] -> x W^T + b [.., out]; weight [out, in], bias [out]; both start uniform in +-1/sqrt(in). */
 AD_API nn_module *nn_linear(ad_graph *g, ad_dtype t, int64_t in, int64_t out, bool bias);
+/* The same with a parameter of another module as its weight [out, in], such as that of an nn_embedding. A module that has
+   both lists, saves and trains it once. */
+AD_API nn_module *nn_linear_shared(ad_graph *g, ad_var *weight, bool bias);
 /* a [n, in_a], b [n, in_b] -> y [n, out], y_k = a^T W_k b + bias_k; weight [out, in_a, in_b]. */
 AD_API nn_module *nn_bilinear(ad_graph *g, ad_dtype t, int64_t in_a, int64_t in_b, int64_t out, bool bias);
 AD_API ad_var *nn_apply_bilinear(nn_module *m, ad_var *a, ad_var *b); /* nn_apply(m, x) takes x for both */

@@ -18,6 +18,7 @@ static ad_var *twice(ad_var *x) { return ad_muls(x, 2); }
 #define LAYER(name, call)                                                                                              \
     static nn_module *make_##name(ad_graph *g) { return call; }
 LAYER(linear, nn_linear(g, AD_F64, 3, 2, true))
+LAYER(linear_shared, nn_linear_shared(g, ad_randn(g, AD_F64, AD_SHAPE(2, 3)), true))
 LAYER(bilinear, nn_bilinear(g, AD_F64, 3, 3, 2, true))
 LAYER(embedding, nn_embedding(g, AD_F64, 4, 3))
 LAYER(conv1d, nn_conv1d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 3, .kernel = 3, .stride = 2, .padding = 1 }))
@@ -107,6 +108,7 @@ LAYER(gru, nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 2, .hidden = 2 }))
 #define CELL "weight_ih weight_hh bias_ih bias_hh"
 static const layer layers[] = {
     { "linear", make_linear, "weight bias", { 2, { 2, 3 } }, false },
+    { "linear_shared", make_linear_shared, "weight bias", { 2, { 2, 3 } }, false },
     { "bilinear", make_bilinear, "weight bias", { 2, { 2, 3 } }, false },
     { "embedding", make_embedding, "weight", { 2, { 2, 3 } }, true },
     { "conv1d", make_conv1d, "weight bias", { 3, { 2, 2, 5 } }, false },
