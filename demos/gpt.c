@@ -248,7 +248,7 @@ int main(int argc, char **argv) {
                   .batch = 12,
                   .steps = 2000,
                   .length = 500,
-                  .lr = 1e-3,
+                  .lr = 2e-3,
                   .temperature = 0.8 };
     parse(argc, argv, &o);
     text t = { 0 };
