@@ -203,7 +203,7 @@ static int attention_shape(ad_call *c) {
     c->shape = matrices(batches, a.tq, a.dv);
     c->scratch = ad__attention_work(&a, c->dtype);
     int64_t numel = ad_shape_numel(c->shape);
-    c->saved = numel > 0 ? (size_t)(numel / a.dv / a.tq) * ad__attention_kept(&a, c->dtype) : 0;
+    c->saved = numel > 0 ? 1 + (size_t)(numel / a.dv / a.tq) * ad__attention_kept(&a, c->dtype) : 0; /* not NULL */
     return rc;
 }
 

@@ -23,13 +23,19 @@ static int check_channels(const ad_call *c, int64_t groups, ad_var *const w[2]) 
     return AD_OK;
 }
 
+/* x [n,c,..], which has elements, as rows of a group each. */
+static ad_var *rows_normalised(ad_var *x, int64_t groups, double eps) {
+    ad_shape s = x->layout->shape;
+    int64_t rows = s.dim[0] * groups, each = x->layout->numel / rows;
+    ad_var *flat = ad_reshape(x, AD_SHAPE(rows, each));
+    return ad_reshape(ad_layer_norm(flat, AD_SHAPE(each), NULL, NULL, eps), s);
+}
+
 static ad_var *normalise(const char *name, ad_var *x, int64_t groups, ad_var *weight, ad_var *bias, double eps) {
     ad_call c = AD__CALL_AS(name, x);
     if (check_channels(&c, groups, (ad_var *[]){ weight, bias })) return ad_nil(c.graph);
-    int64_t rows = c.shape.dim[0] * groups, each = c.shape.dim[1] / groups;
-    for (int i = 2; i < c.shape.ndim; i++) each *= c.shape.dim[i];
-    ad_var *flat = ad_reshape(x, AD_SHAPE(rows, each));
-    ad_var *y = ad_reshape(ad_layer_norm(flat, AD_SHAPE(each), NULL, NULL, eps), c.shape);
+    if (ad__check_eps(&c, eps)) return ad_nil(c.graph);
+    ad_var *y = x->layout->numel > 0 ? rows_normalised(x, groups, eps) : x;
     if (weight != NULL && bias != NULL) return ad_addcmul(by_channel(bias, x), y, by_channel(weight, x));
     if (weight != NULL) return ad_mul(y, by_channel(weight, x));
     return bias != NULL ? ad_add(y, by_channel(bias, x)) : y;
