@@ -21,8 +21,8 @@ extern "C" {
 
 /* x [.., in] -> x W^T + b [.., out]; weight [out, in], bias [out]; both start uniform in +-1/sqrt(in). */
 AD_API nn_module *nn_linear(ad_graph *g, ad_dtype t, int64_t in, int64_t out, bool bias);
-/* The same with a parameter of another module as its weight [out, in], such as that of an nn_embedding. A module that has
-   both lists, saves and trains it once. */
+/* The same with a parameter of another module as its weight [out, in], such as that of an nn_embedding. A module that
+   has both lists, saves and trains it once. */
 AD_API nn_module *nn_linear_shared(ad_graph *g, ad_var *weight, bool bias);
 /* a [n, in_a], b [n, in_b] -> y [n, out], y_k = a^T W_k b + bias_k; weight [out, in_a, in_b]. */
 AD_API nn_module *nn_bilinear(ad_graph *g, ad_dtype t, int64_t in_a, int64_t in_b, int64_t out, bool bias);
@@ -203,8 +203,8 @@ typedef struct {
 
 /* Which keys a query does not see. All zeros: it sees all keys. */
 typedef struct {
-    ad_var *mask;    /* NULL, or [tq, tk], or [n heads, tq, tk] as in PyTorch, or what broadcasts to [n, heads, tq, tk]. It
-                        is added to the scores: -inf hides */
+    ad_var *mask;    /* NULL, or [tq, tk], or [n heads, tq, tk] as in PyTorch, or what broadcasts to
+                        [n, heads, tq, tk]. It is added to the scores: -inf hides */
     ad_var *padding; /* NULL, or [n, tk]: keys whose number is not 0 are hidden, as by PyTorch's key_padding_mask */
     bool boolean_mask; /* mask hides where it is not 0, as PyTorch's bool masks do here; it is not added */
     bool causal;       /* query i sees the keys up to i only */
@@ -244,16 +244,17 @@ AD_API ad_var *nn_apply_decoder(nn_module *m, ad_var *x, ad_var *memory, nn_atte
                                 nn_attention_masks memory_masks);
 
 /* x [.., time, d] plus a row for each time step; time is at most length. Learned: weight [length, d], which starts
-   standard normal as nn_embedding's. Sinusoidal: a buffer pe [length, d] whose columns are sines and cosines in turn. */
+   standard normal as nn_embedding's. Sinusoidal: a buffer pe [length, d], columns of sines and cosines in turn. */
 AD_API nn_module *nn_learned_positions(ad_graph *g, ad_dtype t, int64_t length, int64_t d);
 AD_API nn_module *nn_sinusoidal_positions(ad_graph *g, ad_dtype t, int64_t length, int64_t d);
 AD_API nn_module *nn_rotary(ad_graph *g, double base); /* ad_rotary, for queries or keys; base 0 is 10000 */
 
-/* Generating step by step. After nn_cache_begin, nn_apply(m, x) takes only the time steps of x [n, time, ..] that follow
-   those of the calls before. Self-attentions below m keep the keys and values of up to `capacity` steps and look at them
-   in causal order, and positions go on. Results are those that one call with all steps gives. There are no masks, no
-   dropout and no gradients meanwhile: call ad_enable_grad(g, false) before. It ends with nn_cache_end, or with the scope
-   that was open at nn_cache_begin. Calling both again begins a new sequence. */
+/* Generating step by step. After nn_cache_begin, nn_apply(m, x) takes only the time steps of x [n, time, ..] that
+   follow those of the calls before. Self-attentions below m keep the keys and values of up to `capacity` steps and look
+   at them in causal order, and positions go on. Results are those that one call with all steps gives. There are no
+   masks and no gradients meanwhile: call nn_train(m, false) and ad_enable_grad(g, false) before. It ends with
+   nn_cache_end, or with the scope that was open at nn_cache_begin. Calling both again begins a new sequence. A module
+   must not be copied meanwhile. */
 AD_API int nn_cache_begin(nn_module *m, int64_t n, int64_t capacity);
 AD_API int nn_cache_end(nn_module *m);
 

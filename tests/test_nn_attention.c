@@ -14,7 +14,7 @@ static ad_var *wave(ad_graph *g, ad_dtype t, ad_shape s) {
     return x;
 }
 
-/* ---- states of torch.nn.TransformerEncoder: see tests/reference/torch_state.py ------------------------------------ */
+/* ---- states of torch.nn.TransformerEncoder: see tests/reference/torch_state.py ----------------------------------- */
 
 static const char *reference(const char *name) {
     static char path[256];
@@ -74,7 +74,7 @@ static void torchs_encoders_predict_the_same(void **state) {
     }
 }
 
-/* ---- step by step --------------------------------------------------------------------------------------------------- */
+/* ---- step by step ------------------------------------------------------------------------------------------------ */
 
 enum { SEQUENCES = 2, STEPS = 9, WIDTH = 8 };
 
@@ -192,7 +192,7 @@ static void decoders_generate_too(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- one weight in two places ---------------------------------------------------------------------------------------- */
+/* ---- one weight in two places ------------------------------------------------------------------------------------ */
 
 /* Names symbols, and gives logits by the same weight. */
 static nn_module *tied(ad_graph *g) {
@@ -271,7 +271,7 @@ static void a_shared_weight_is_trained_once(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- positions ---------------------------------------------------------------------------------------------------------- */
+/* ---- positions --------------------------------------------------------------------------------------------------- */
 
 static void positions_are_added(void **state) {
     (void)state;
@@ -307,7 +307,7 @@ static void rotary_turns_by_position(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- norms ---------------------------------------------------------------------------------------------------------------- */
+/* ---- norms ------------------------------------------------------------------------------------------------------- */
 
 static void norms_by_hand(void **state) {
     (void)state;
@@ -327,7 +327,7 @@ static void norms_by_hand(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- masks and failures ------------------------------------------------------------------------------------------------ */
+/* ---- masks and failures ------------------------------------------------------------------------------------------ */
 
 /* All keys of the second sequence are padding: PyTorch 1.13 has NaN there. */
 static void a_sequence_of_padding(void **state) {

@@ -34,7 +34,8 @@ nn_module *nn_linear_shared(ad_graph *g, ad_var *weight, bool bias) {
     ad_shape s = ad_shape_of(weight);
     if (!ad_ok(g)) return NULL;
     if (ad_is_nil(weight) || s.ndim != 2)
-        return ad_fail(g, AD_ESHAPE, "linear_shared: the weight is %s; it must be [out, in]", ad_shape_str(s).text), NULL;
+        return ad_fail(g, AD_ESHAPE, "linear_shared: the weight is %s; it must be [out, in]", ad_shape_str(s).text),
+               NULL;
     nn_module *m = nn_module_new(g, "linear", linear_forward, sizeof(linear));
     if (m == NULL) return NULL;
     linear *l = nn_self(m);

@@ -15,7 +15,7 @@ typedef struct {
     ad_var *memory;
 } context;
 
-/* ---- a layer: each part is added to x, which is normalised before the part or after the sum ----------------------- */
+/* ---- a layer: each part is added to x, which is normalised before the part or after the sum ---------------------- */
 
 static ad_var *self_part(const layer *l, ad_var *x, const context *c) {
     return nn_apply_attention(l->self_attn, x, x, x, c->masks);
