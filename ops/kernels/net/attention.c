@@ -16,6 +16,10 @@ typedef struct {
     int64_t row, rows, key, keys;
 } tile;
 
+/* The rows of the largest block, and the elements of its largest tile. */
+static inline int64_t most_rows(const ad__attention_sizes *a) { return ad__lesser(ROWS, a->tq); }
+static inline int64_t tile_size(const ad__attention_sizes *a) { return most_rows(a) * ad__lesser(KEYS, a->tk); }
+
 /* The keys that the queries of a block have to look at, from the first on. */
 static int64_t keys_seen(const ad__attention_sizes *a, int64_t row, int64_t rows) {
     int64_t end = a->offset + row + rows;
@@ -34,11 +38,11 @@ static inline int64_t keys_before(const ad__attention_sizes *a, const tile *t, i
 #include "ops/kernels/base/each_dtype.h"
 
 /* Scores, their gradients, weights after dropout; queries times the scale, gradients of queries, one number a row. */
-size_t ad__attention_kept(const ad__attention_sizes *a, ad_dtype t) {
-    return (size_t)a->tq * (ad__attention_is_whole(a) ? (size_t)a->tk : 2) * ad_dtype_size(t);
+size_t ad__attention_work(const ad__attention_sizes *a, ad_dtype t) {
+    size_t tiles = 3 * (size_t)tile_size(a), rows = (size_t)most_rows(a) * (2 * (size_t)a->d + 1);
+    return (tiles + rows) * ad_dtype_size(t);
 }
 
-size_t ad__attention_work(const ad__attention_sizes *a, ad_dtype t) {
-    size_t tiles = 3 * ROWS * KEYS, rows = ROWS * (2 * (size_t)a->d + 1);
-    return (tiles + rows) * ad_dtype_size(t);
+size_t ad__attention_kept(const ad__attention_sizes *a, ad_dtype t) {
+    return (size_t)a->tq * (ad__attention_is_whole(a) ? (size_t)a->tk : 2) * ad_dtype_size(t);
 }
