@@ -21,6 +21,9 @@ extern "C" {
 
 /* x [.., in] -> x W^T + b [.., out]; weight [out, in], bias [out]; both start uniform in +-1/sqrt(in). */
 AD_API nn_module *nn_linear(ad_graph *g, ad_dtype t, int64_t in, int64_t out, bool bias);
+/* The same with a parameter of another module as its weight [out, in], such as that of an nn_embedding. A module that
+   has both lists, saves and trains it once. */
+AD_API nn_module *nn_linear_shared(ad_graph *g, ad_var *weight, bool bias);
 /* a [n, in_a], b [n, in_b] -> y [n, out], y_k = a^T W_k b + bias_k; weight [out, in_a, in_b]. */
 AD_API nn_module *nn_bilinear(ad_graph *g, ad_dtype t, int64_t in_a, int64_t in_b, int64_t out, bool bias);
 AD_API ad_var *nn_apply_bilinear(nn_module *m, ad_var *a, ad_var *b); /* nn_apply(m, x) takes x for both */
@@ -98,6 +101,15 @@ typedef struct {
 AD_API nn_module *nn_batch_norm(ad_graph *g, ad_dtype t, int64_t features, nn_batch_norm_opts o);
 /* Normalises over the last axes of x, which have this shape (Ba et al. 2016); weight and bias have it too. */
 AD_API nn_module *nn_layer_norm(ad_graph *g, ad_dtype t, ad_shape normalized_shape);
+/* x [.., features], divided by the root of the mean of its squares (Zhang and Sennrich 2019), eps 1e-5; weight
+   [features]. */
+AD_API nn_module *nn_rms_norm(ad_graph *g, ad_dtype t, int64_t features);
+/* x [n, channels, ..], where each of `groups` parts of the channels is normalised (Wu and He 2018); weight, bias
+   [channels]. */
+AD_API nn_module *nn_group_norm(ad_graph *g, ad_dtype t, int64_t groups, int64_t channels);
+/* x [n, channels, ..], where each channel of each x is normalised, in evaluation too. affine: with weight and bias
+   [channels], which PyTorch leaves out by default. */
+AD_API nn_module *nn_instance_norm(ad_graph *g, ad_dtype t, int64_t channels, bool affine);
 /* In training, sets elements to 0 with probability p and multiplies the others by 1 / (1 - p). */
 AD_API nn_module *nn_dropout(ad_graph *g, double p);
 
@@ -212,6 +224,73 @@ AD_API ad_var *nn_apply_rnn(nn_module *m, ad_var *x, nn_rnn_state *state);
    piece of the sequence starts from `kept`. */
 AD_API nn_rnn_state nn_rnn_state_new(const nn_module *m, int64_t n);
 AD_API int nn_rnn_state_keep(nn_rnn_state kept, nn_rnn_state now);
+
+/* ---- attention and transformers: x [n, time, width], batch first --------------------------------------------- */
+
+typedef struct {
+    int64_t embed, heads; /* must be given; embed is a multiple of heads */
+    double dropout;       /* 0; of the weights, in training */
+    bool no_bias;
+    bool causal; /* a time step sees itself and those before it only, whatever masks are given */
+    bool rotary; /* turns queries and keys by their positions: ad_rotary with base 10000 */
+} nn_attention_opts;
+
+/* Which keys a query does not see. All zeros: it sees all keys. */
+typedef struct {
+    ad_var *mask;    /* NULL, or [tq, tk], or [n heads, tq, tk] as in PyTorch, or what broadcasts to
+                        [n, heads, tq, tk]. It is added to the scores: -inf hides */
+    ad_var *padding; /* NULL, or [n, tk]: keys whose number is not 0 are hidden, as by PyTorch's key_padding_mask */
+    bool boolean_mask; /* mask hides where it is not 0, as PyTorch's bool masks do here; it is not added */
+    bool causal;       /* query i sees the keys up to i only */
+} nn_attention_masks;
+
+/* Multi-head attention (Vaswani et al. 2017). Parameters in_proj_weight [3 embed, embed] and in_proj_bias [3 embed] of
+   queries, keys and values, and out_proj.weight, out_proj.bias. nn_apply is self-attention without masks. A query that
+   sees no key has zeros in place of a mean, where PyTorch 1.13 has NaN. */
+AD_API nn_module *nn_multihead_attention(ad_graph *g, ad_dtype t, nn_attention_opts o);
+/* query [n, tq, embed], key and value [n, tk, embed] -> [n, tq, embed] */
+AD_API ad_var *nn_apply_attention(nn_module *m, ad_var *query, ad_var *key, ad_var *value, nn_attention_masks masks);
+
+typedef struct {
+    int64_t width, heads; /* must be given; width is a multiple of heads */
+    int64_t feedforward;  /* 2048; the width of the layer between linear1 and linear2 */
+    int layers;           /* of a stack; must be given there */
+    double dropout;       /* 0.1; AD_ZERO for none */
+    bool gelu;            /* in place of relu */
+    bool norm_first;      /* normalises what goes into each part, and not each sum */
+    bool causal, rotary;  /* of self_attn, as in nn_attention_opts */
+    bool final_norm;      /* of a stack: a layer_norm "norm" at its end */
+} nn_transformer_opts;
+
+/* Self-attention and two linear layers, each added to its input. Parameters self_attn.*, linear1.*, linear2.*, norm1.*,
+   norm2.*. */
+AD_API nn_module *nn_transformer_encoder_layer(ad_graph *g, ad_dtype t, nn_transformer_opts o);
+/* A stack of them: layers.0.self_attn.in_proj_weight, .. Each has initial values of its own, where PyTorch copies those
+   of one layer. */
+AD_API nn_module *nn_transformer_encoder(ad_graph *g, ad_dtype t, nn_transformer_opts o);
+/* Applies either with masks. nn_apply is the same without. */
+AD_API ad_var *nn_apply_encoder(nn_module *m, ad_var *x, nn_attention_masks masks);
+/* The same with attention to memory [n, tk, width] between, which is an encoder's result: multihead_attn.*, norm3.*.
+   PyTorch's nn.TransformerDecoder with a causal mask of x is .causal. nn_apply takes x as its own memory. */
+AD_API nn_module *nn_transformer_decoder_layer(ad_graph *g, ad_dtype t, nn_transformer_opts o);
+AD_API nn_module *nn_transformer_decoder(ad_graph *g, ad_dtype t, nn_transformer_opts o);
+AD_API ad_var *nn_apply_decoder(nn_module *m, ad_var *x, ad_var *memory, nn_attention_masks masks,
+                                nn_attention_masks memory_masks);
+
+/* x [.., time, d] plus a row for each time step; time is at most length. Learned: weight [length, d], which starts
+   standard normal as nn_embedding's. Sinusoidal: a buffer pe [length, d], columns of sines and cosines in turn. */
+AD_API nn_module *nn_learned_positions(ad_graph *g, ad_dtype t, int64_t length, int64_t d);
+AD_API nn_module *nn_sinusoidal_positions(ad_graph *g, ad_dtype t, int64_t length, int64_t d);
+AD_API nn_module *nn_rotary(ad_graph *g, double base); /* ad_rotary, for queries or keys; base 0 is 10000 */
+
+/* Generating step by step. After nn_cache_begin, nn_apply(m, x) takes only the time steps of x [n, time, ..] that
+   follow those of the calls before. Self-attentions below m keep the keys and values of up to `capacity` steps and look
+   at them in causal order, and positions go on. Results are those that one call with all steps gives. There are no
+   masks and no gradients meanwhile: call nn_train(m, false) and ad_enable_grad(g, false) before. It ends with
+   nn_cache_end, or with the scope that was open at nn_cache_begin. Calling both again begins a new sequence. A module
+   must not be copied meanwhile. */
+AD_API int nn_cache_begin(nn_module *m, int64_t n, int64_t capacity);
+AD_API int nn_cache_end(nn_module *m);
 
 #ifdef __cplusplus
 }

@@ -53,7 +53,8 @@ AD_API nn_module *nn_copy(nn_module *m);
 /* ---- parameters and buffers ------------------------------------------------------------------
 
    The parameters of m and of all modules below it, in the order in which they were added, with PyTorch's dotted names.
-   A shared one is listed once, under its first name. */
+   A shared one is listed and saved once, under its first name; nn_find_parameter and nn_load know its other names
+   too. */
 typedef struct {
     const char *name; /* "0.weight"; the graph's memory */
     ad_var *var;

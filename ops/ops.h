@@ -120,6 +120,17 @@ typedef struct {
     double eps;      /* added to the variance. 0: 1e-5; AD_ZERO: 0 */
 } ad_batch_norm_opts;
 
+/* Options of attention. */
+typedef struct {
+    bool causal;       /* true: query i sees the keys 0 .. offset + i only, counted from 0 */
+    int64_t offset;    /* the number of keys before those of the queries themselves, such as those of a cache. 0: none */
+    bool boolean_mask; /* false: the mask is added to the scores; true: a query sees a key where the mask is not 0, as
+                          with a bool mask in PyTorch. Such a mask takes no gradient */
+    double scale;      /* of the products of queries and keys. 0: 1/sqrt(d); AD_ZERO: 0 */
+    double dropout;    /* 0..1, the probability with which a weight is set to 0, whereas the others are multiplied by
+                          1 / (1 - dropout). 0: none. Each evaluation draws anew */
+} ad_attention_opts;
+
 /* Python's start:stop:step along one axis. A bound beyond an end of the axis means that end: INT64_MIN and INT64_MAX
    stand for bounds that are left out. */
 typedef struct {

@@ -420,4 +420,37 @@ if ! grep -aq 'this build has no libcsv' "$demos/names"; then
     check 'names prints the same twice' same names --data "$work/names.txt" --epochs 2
     check 'names depends on the seed' seed_matters names --data "$work/names.txt" --epochs 2
 fi
+# ---- gpt, on its own text: sentences of four words, each one of four, which makes 0.312 nats per character ---------
+
+small='--layers 1 --heads 2 --width 32 --block 32 --lr 0.01 --steps 600'
+# shellcheck disable=SC2086 # a list of options
+shows_gpt() {
+    "$demos/gpt" $small --length 2000 --top-k 8 >"$work/out" 2>"$work/err" || return 1
+    cat "$work/out"
+    awk '/^validation loss [0-9.]* nats per character$/ { loss = $3; next }
+         /^(the|a|one|no) (cat|dog|fox|hen) (sees|hears|likes|knows) (me|him|her|you)\.$/ { right++; next }
+         loss { wrong++ }
+         END { exit !(loss > 0.31 && loss < 0.40 && right > 90 && wrong < 10) }' "$work/out"
+}
+
+# A run that ends after 150 of 600 steps and is resumed gives the same text and the same file as one without an end.
+# shellcheck disable=SC2086
+resumes_gpt() {
+    "$demos/gpt" $small --dropout 0.1 --save "$work/whole" >"$work/one" &&
+        "$demos/gpt" $small --dropout 0.1 --save "$work/parts" --stop 150 --length 0 >"$work/two" &&
+        ! cmp -s "$work/whole" "$work/parts" &&
+        "$demos/gpt" $small --dropout 0.1 --resume "$work/parts" >"$work/two" || return 1
+    cat "$work/two"
+    cmp "$work/whole" "$work/parts" && sed -n '/^validation/,$p' "$work/one" >"$work/out" &&
+        sed -n '/^validation/,$p' "$work/two" | cmp - "$work/out" && [ -s "$work/out" ]
+}
+
+check 'gpt refuses a width that heads do not divide' refuses 'width: must be a multiple of heads' gpt --heads 3
+check 'gpt refuses a file that is not there' refuses 'No such file' gpt --data "$work/nothing"
+printf 'too short' >"$work/short"
+check 'gpt refuses a text shorter than blocks' refuses 'must be longer than a block' gpt --data "$work/short"
+check 'gpt learns' shows_gpt
+check 'gpt resumes to the bit' resumes_gpt
+check 'gpt prints the same twice' same gpt --layers 1 --width 16 --steps 20
+check 'gpt depends on the seed' seed_matters gpt --layers 1 --width 16 --steps 20
 done_testing

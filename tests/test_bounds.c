@@ -42,6 +42,9 @@ static ad_grid_opts grid_of(const arguments *c) {
 static ad_ce_opts ce_of(const arguments *c) {
     return (ad_ce_opts){ c->on ? c->xs[1] : NULL, c->d, c->reduction, c->on, c->k };
 }
+static ad_attention_opts attention_of(const arguments *c) {
+    return (ad_attention_opts){ c->on, c->k, c->n % 2 == 0, c->e, c->axis < 0 ? c->d : 0 };
+}
 static ad_batch_norm_opts norm_of(const arguments *c) { return (ad_batch_norm_opts){ c->on, c->d, c->e }; }
 
 /* Every function of ops.def. */
@@ -360,8 +363,16 @@ CALL(avg_pool2d, X, pool_of(c))
 CALL(avg_pool1d, X, pool_of(c))
 CALL(adaptive_avg_pool2d, X, c->k, c->m)
 CALL(adaptive_avg_pool1d, X, c->k)
+CALL(attention, X, Y, Z, c->on ? c->xs[3] : NULL, attention_of(c))
+CALL(attention_dropout, X, Y, Z, c->xs[3], c->on ? Y : NULL, attention_of(c))
+CALL(random_key, X)
+CALL(keyed_dropout_mask, X, c->s, c->d)
+CALL(rotary, X, c->k, c->d)
 CALL(avg_unpool2d, X, c->k, c->m, pool_of(c))
 CALL(layer_norm, X, c->s, Y, Z, c->d)
+CALL(rms_norm, X, c->on ? Y : NULL, c->d)
+CALL(group_norm, X, c->k, c->on ? Y : NULL, Z, c->d)
+CALL(instance_norm, X, Y, c->on ? Z : NULL, c->d)
 CALL(batch_norm_train, X, Y, Z, Z, Z, norm_of(c))
 CALL(batch_norm_eval, X, Y, Z, Z, Z, norm_of(c))
 CALL(batch_norm, X, Y, Z, Z, Z, norm_of(c))
@@ -434,7 +445,7 @@ CALL(column_stack, c->n, c->xs)
 CALL(block_diag, c->n, c->xs)
 CALL(cartesian_prod, c->n, c->xs)
 CALL(select_scatter, X, Y, c->axis, c->k)
-CALL(unfold, X, c->axis, c->k, c->m)
+CALL(unfold_axis, X, c->axis, c->k, c->m)
 CALL(as_strided, X, c->s, c->s2, c->k)
 CALL(diff, X, c->k, c->axis)
 CALL(trapezoid, X, c->on ? Y : NULL, c->d, c->axis)

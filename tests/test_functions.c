@@ -116,8 +116,8 @@ CALL(rot90, ad_rot90(X, 1, 0, 1))
 CALL(rot90_back, ad_rot90(X, -1, 2, 0))
 CALL(rot90_half, ad_rot90(X, 6, 0, 1))
 CALL(unflatten, ad_unflatten(X, 1, AD_SHAPE(3, -1)))
-CALL(unfold, ad_unfold(X, 1, 3, 2))
-CALL(unfold_last, ad_unfold(X, -1, 2, 1))
+CALL(unfold, ad_unfold_axis(X, 1, 3, 2))
+CALL(unfold_last, ad_unfold_axis(X, -1, 2, 1))
 CALL(as_strided, ad_as_strided(X, AD_SHAPE(2, 3), AD_SHAPE(3, 1), 2))
 CALL(select_scatter, ad_select_scatter(X, Y, 1, -1))
 CALL(diagonal_scatter, ad_diagonal_scatter(X, Y, -1))
@@ -728,7 +728,7 @@ static void refusals(void **state) {
     REFUSED(ad_rot90(x, 1, 0, -2), AD_ESHAPE, "rot90: [2,3]: axis 0 is named twice");
     REFUSED(ad_unflatten(x, 1, AD_SHAPE(2, 2)), AD_ESHAPE, "unflatten: [2,3]: axis 1 has 3 elements");
     REFUSED(ad_unflatten(x, 1, AD_SHAPE(2, -1)), AD_ESHAPE, "which sizes [2,-1] do not have");
-    REFUSED(ad_unfold(x, 1, 4, 1), AD_EVALUE, "unfold: [2,3]: windows of 4 elements, 1 apart, of an axis with 3");
+    REFUSED(ad_unfold_axis(x, 1, 4, 1), AD_EVALUE, "unfold_axis: [2,3]: windows of 4 elements, 1 apart, of an axis with 3");
     REFUSED(ad_as_strided(x, AD_SHAPE(3), AD_SHAPE(2), 2), AD_EVALUE, "as_strided: [2,3]: shape [3], strides [2]");
     REFUSED(ad_select_scatter(x, v, 0, 0), AD_ESHAPE, "select_scatter: [2,3]: src must be [3]");
     REFUSED(ad_select_scatter(x, v, 0, 2), AD_EVALUE, "index 2 is not one of -2..1");

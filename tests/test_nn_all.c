@@ -18,6 +18,7 @@ static ad_var *twice(ad_var *x) { return ad_muls(x, 2); }
 #define LAYER(name, call)                                                                                              \
     static nn_module *make_##name(ad_graph *g) { return call; }
 LAYER(linear, nn_linear(g, AD_F64, 3, 2, true))
+LAYER(linear_shared, nn_linear_shared(g, ad_randn(g, AD_F64, AD_SHAPE(2, 3)), true))
 LAYER(bilinear, nn_bilinear(g, AD_F64, 3, 3, 2, true))
 LAYER(embedding, nn_embedding(g, AD_F64, 4, 3))
 LAYER(embedding_with, nn_embedding_with(g, AD_F64, 5, 3, -1))
@@ -50,6 +51,23 @@ LAYER(fold, nn_fold(g, 2, 3, (ad_window){ .kernel = { 2, 2 } }))
 LAYER(local_response_norm, nn_local_response_norm(g, 3, 0.3, 0.75, 1))
 LAYER(batch_norm, nn_batch_norm(g, AD_F64, 3, (nn_batch_norm_opts){ 0 }))
 LAYER(layer_norm, nn_layer_norm(g, AD_F64, AD_SHAPE(3, 2)))
+LAYER(rms_norm, nn_rms_norm(g, AD_F64, 3))
+LAYER(group_norm, nn_group_norm(g, AD_F64, 2, 4))
+LAYER(instance_norm, nn_instance_norm(g, AD_F64, 2, true))
+LAYER(multihead_attention, nn_multihead_attention(g, AD_F64, (nn_attention_opts){ .embed = 4, .heads = 2,
+                                                                                  .dropout = 0.2, .rotary = true }))
+#define BLOCK .width = 2, .heads = 1, .feedforward = 2
+LAYER(transformer_encoder_layer, nn_transformer_encoder_layer(g, AD_F64, (nn_transformer_opts){ BLOCK, .gelu = true }))
+LAYER(transformer_encoder,
+      nn_transformer_encoder(g, AD_F64, (nn_transformer_opts){ BLOCK, .gelu = true, .layers = 1, .causal = true,
+                                                               .final_norm = true, .norm_first = true }))
+LAYER(transformer_decoder_layer,
+      nn_transformer_decoder_layer(g, AD_F64, (nn_transformer_opts){ BLOCK, .gelu = true, .norm_first = true }))
+LAYER(transformer_decoder,
+      nn_transformer_decoder(g, AD_F64, (nn_transformer_opts){ BLOCK, .gelu = true, .layers = 1, .norm_first = true }))
+LAYER(learned_positions, nn_learned_positions(g, AD_F64, 4, 3))
+LAYER(sinusoidal_positions, nn_sinusoidal_positions(g, AD_F64, 4, 3))
+LAYER(rotary, nn_rotary(g, 0))
 LAYER(dropout, nn_dropout(g, 0.4))
 LAYER(function, nn_function(g, twice))
 LAYER(identity, nn_identity(g))
@@ -95,9 +113,20 @@ LAYER(rnn, nn_rnn(g, AD_F64, (nn_rnn_opts){ .in = 2, .hidden = 2, .layers = 2, .
 LAYER(lstm, nn_lstm(g, AD_F64, (nn_rnn_opts){ .in = 2, .hidden = 1, .bidirectional = true }))
 LAYER(gru, nn_gru(g, AD_F64, (nn_rnn_opts){ .in = 2, .hidden = 2 }))
 
+#define SELF(prefix)                                                                                                   \
+    prefix "self_attn.in_proj_weight " prefix "self_attn.in_proj_bias " prefix "self_attn.out_proj.weight " prefix     \
+           "self_attn.out_proj.bias "
+#define MEMORY(prefix)                                                                                                 \
+    prefix "multihead_attn.in_proj_weight " prefix "multihead_attn.in_proj_bias " prefix                               \
+           "multihead_attn.out_proj.weight " prefix "multihead_attn.out_proj.bias "
+#define LINEARS(prefix)                                                                                                \
+    prefix "linear1.weight " prefix "linear1.bias " prefix "linear2.weight " prefix "linear2.bias "
+#define NORMS(prefix) prefix "norm1.weight " prefix "norm1.bias " prefix "norm2.weight " prefix "norm2.bias"
+#define NORM3(prefix) NORMS(prefix) " " prefix "norm3.weight " prefix "norm3.bias"
 #define CELL "weight_ih weight_hh bias_ih bias_hh"
 static const layer layers[] = {
     { "linear", make_linear, "weight bias", { 2, { 2, 3 } }, false },
+    { "linear_shared", make_linear_shared, "weight bias", { 2, { 2, 3 } }, false },
     { "bilinear", make_bilinear, "weight bias", { 2, { 2, 3 } }, false },
     { "embedding", make_embedding, "weight", { 2, { 2, 3 } }, true },
     { "embedding_with", make_embedding_with, "weight", { 2, { 2, 3 } }, true },
@@ -131,6 +160,22 @@ static const layer layers[] = {
     { "batch_norm", make_batch_norm, "weight bias running_mean running_var num_batches_tracked", { 2, { 4, 3 } },
       false },
     { "layer_norm", make_layer_norm, "weight bias", { 3, { 2, 3, 2 } }, false },
+    { "rms_norm", make_rms_norm, "weight", { 2, { 4, 3 } }, false },
+    { "group_norm", make_group_norm, "weight bias", { 3, { 2, 4, 3 } }, false },
+    { "instance_norm", make_instance_norm, "weight bias", { 3, { 2, 2, 3 } }, false },
+    { "multihead_attention", make_multihead_attention, "in_proj_weight in_proj_bias out_proj.weight out_proj.bias",
+      { 3, { 2, 3, 4 } }, false },
+    { "transformer_encoder_layer", make_transformer_encoder_layer, SELF("") LINEARS("") NORMS(""), { 3, { 2, 3, 2 } },
+      false },
+    { "transformer_encoder", make_transformer_encoder,
+      SELF("layers.0.") LINEARS("layers.0.") NORMS("layers.0.") " norm.weight norm.bias", { 3, { 2, 3, 2 } }, false },
+    { "transformer_decoder_layer", make_transformer_decoder_layer, SELF("") MEMORY("") LINEARS("") NORM3(""),
+      { 3, { 2, 3, 2 } }, false },
+    { "transformer_decoder", make_transformer_decoder,
+      SELF("layers.0.") MEMORY("layers.0.") LINEARS("layers.0.") NORM3("layers.0."), { 3, { 2, 3, 2 } }, false },
+    { "learned_positions", make_learned_positions, "weight", { 3, { 2, 4, 3 } }, false },
+    { "sinusoidal_positions", make_sinusoidal_positions, "pe", { 3, { 2, 3, 3 } }, false },
+    { "rotary", make_rotary, "", { 3, { 2, 3, 4 } }, false },
     { "dropout", make_dropout, "", { 2, { 4, 3 } }, false },
     { "function", make_function, "", { 2, { 4, 3 } }, false },
     { "identity", make_identity, "", { 2, { 4, 3 } }, false },
@@ -178,7 +223,7 @@ static const layer layers[] = {
       "bias_hh_l0_reverse", { 3, { 2, 3, 2 } }, false },
     { "gru", make_gru, "weight_ih_l0 weight_hh_l0 bias_ih_l0 bias_hh_l0", { 3, { 2, 3, 2 } }, false },
 };
-enum { LAYERS = sizeof layers / sizeof *layers, MOST_ARRAYS = 16 };
+enum { LAYERS = sizeof layers / sizeof *layers, MOST_ARRAYS = 24 };
 
 /* Numbers in -1 .. 1 that are neither near one another nor near 0, or row numbers. */
 static ad_var *input_of(ad_graph *g, const layer *l) {
@@ -230,7 +275,7 @@ static void names_of_arrays_are_torchs(void **state) {
     for (int i = 0; i < LAYERS; i++) {
         ad_graph *g = ad_graph_new();
         nn_module *m = layers[i].make(g);
-        char names[256] = "";
+        char names[1024] = "";
         for (int k = 0; k < array_count(m); k++) {
             strcat(names, k > 0 ? " " : "");
             strcat(names, array_at(m, k).name);

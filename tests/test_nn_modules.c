@@ -77,6 +77,21 @@ LAYER(adaptive_avg_pool2d, nn_adaptive_avg_pool2d(g, 2, 1))
 LAYER(batch_norm, nn_batch_norm(g, AD_F64, 3, (nn_batch_norm_opts){ 0 }))
 LAYER(batch_norm_eval, nn_batch_norm(g, AD_F64, 2, (nn_batch_norm_opts){ 0 }))
 LAYER(layer_norm, nn_layer_norm(g, AD_F64, AD_SHAPE(3, 2)))
+LAYER(group_norm, nn_group_norm(g, AD_F64, 2, 4))
+LAYER(group_norm_image, nn_group_norm(g, AD_F64, 3, 6))
+LAYER(instance_norm, nn_instance_norm(g, AD_F64, 3, false))
+LAYER(instance_norm_affine, nn_instance_norm(g, AD_F64, 2, true))
+LAYER(attention, nn_multihead_attention(g, AD_F64, (nn_attention_opts){ .embed = 4, .heads = 2 }))
+LAYER(attention_no_bias,
+      nn_multihead_attention(g, AD_F64, (nn_attention_opts){ .embed = 6, .heads = 3, .no_bias = true }))
+#define BLOCK .width = 4, .heads = 2, .feedforward = 6, .dropout = AD_ZERO
+LAYER(encoder_layer, nn_transformer_encoder_layer(g, AD_F64, (nn_transformer_opts){ BLOCK }))
+LAYER(encoder_layer_first,
+      nn_transformer_encoder_layer(g, AD_F64, (nn_transformer_opts){ BLOCK, .norm_first = true, .gelu = true }))
+LAYER(encoder, nn_transformer_encoder(g, AD_F64, (nn_transformer_opts){ BLOCK, .layers = 2, .final_norm = true }))
+LAYER(decoder_layer, nn_transformer_decoder_layer(g, AD_F64, (nn_transformer_opts){ BLOCK, .causal = true }))
+LAYER(decoder, nn_transformer_decoder(g, AD_F64, (nn_transformer_opts){ BLOCK, .layers = 2, .causal = true,
+                                                                        .norm_first = true, .gelu = true }))
 LAYER(prelu, nn_prelu(g, AD_F64, 3))
 LAYER(sequential, nn_sequential(g, nn_linear(g, AD_F64, 3, 4, true), nn_tanh(g),
                                 nn_sequential(g, nn_linear(g, AD_F64, 4, 2, true), nn_prelu(g, AD_F64, 1))))
@@ -116,6 +131,43 @@ static ad_var *from_a_state(nn_module *m, ad_var *x) {
     return ad_concat(s.c ? 3 : 2, all, 0);
 }
 
+/* 1 for the last i keys of sequence i. */
+static ad_var *padding_of(ad_graph *g, int64_t n, int64_t time) {
+    ad_var *x = ad_zeros(g, AD_F64, AD_SHAPE(n, time));
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = time - i; j < time; j++) ((double *)ad_data_mut(x))[i * time + j] = 1;
+    return x;
+}
+
+static nn_attention_masks both_masks(ad_graph *g, const ad_var *x) {
+    int64_t n = ad_shape_of(x).dim[0], time = ad_shape_of(x).dim[1];
+    ad_var *hidden = ad_triu(ad_ones(g, AD_F64, AD_SHAPE(time, time)), 1);
+    return (nn_attention_masks){ .mask = hidden, .boolean_mask = true, .padding = padding_of(g, n, time) };
+}
+
+static ad_var *masked_attention(nn_module *m, ad_var *x) {
+    return nn_apply_attention(m, x, x, x, both_masks(nn_graph_of(m), x));
+}
+
+static ad_var *masked_encoder(nn_module *m, ad_var *x) { return nn_apply_encoder(m, x, both_masks(nn_graph_of(m), x)); }
+
+/* Queries, keys and values are three Vars; the mask of sequence i and head j hides key i + j from query 0. */
+static ad_var *cross_attention(nn_module *m, ad_var *x) {
+    ad_graph *g = nn_graph_of(m);
+    ad_var *keys = ad_adds(ad_muls(ad_narrow(x, 1, 0, 3), 0.5), 0.1), *values = ad_adds(ad_narrow(x, 1, 1, 3), -0.2);
+    ad_var *mask = ad_zeros(g, AD_F64, AD_SHAPE(4, 4, 3));
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 3; j++)
+            ((double *)ad_data_mut(mask))[i * 12 + j] = j == (i + 1) / 2 ? -INFINITY : 0.3 * j;
+    return nn_apply_attention(m, x, keys, values, (nn_attention_masks){ .mask = mask });
+}
+
+static ad_var *with_memory(nn_module *m, ad_var *x) {
+    ad_var *memory = ad_concat(2, (ad_var *[]){ ad_muls(x, 0.5), ad_narrow(x, 1, 0, 1) }, 1);
+    nn_attention_masks masks = { .padding = padding_of(nn_graph_of(m), 2, 5) };
+    return nn_apply_decoder(m, x, memory, (nn_attention_masks){ 0 }, masks);
+}
+
 static const layer layers[] = {
     { "linear", make_linear, { 2, { 2, 3 } }, NULL },
     { "linear_no_bias", make_linear_no_bias, { 2, { 2, 3 } }, NULL },
@@ -145,6 +197,19 @@ static const layer layers[] = {
     { "batch_norm", make_batch_norm, { 2, { 5, 3 } }, NULL },
     { "batch_norm_eval", make_batch_norm_eval, { 4, { 2, 2, 3, 2 } }, after_training },
     { "layer_norm", make_layer_norm, { 3, { 4, 3, 2 } }, NULL },
+    { "group_norm", make_group_norm, { 3, { 2, 4, 3 } }, NULL },
+    { "group_norm_image", make_group_norm_image, { 4, { 2, 6, 2, 2 } }, NULL },
+    { "instance_norm", make_instance_norm, { 3, { 2, 3, 5 } }, NULL },
+    { "instance_norm_affine", make_instance_norm_affine, { 4, { 2, 2, 3, 2 } }, NULL },
+    { "attention", make_attention, { 3, { 2, 5, 4 } }, NULL },
+    { "attention_no_bias", make_attention_no_bias, { 3, { 2, 3, 6 } }, NULL },
+    { "attention_masked", make_attention, { 3, { 3, 4, 4 } }, masked_attention },
+    { "attention_cross", make_attention, { 3, { 2, 4, 4 } }, cross_attention },
+    { "encoder_layer", make_encoder_layer, { 3, { 2, 3, 4 } }, NULL },
+    { "encoder_layer_first", make_encoder_layer_first, { 3, { 2, 3, 4 } }, NULL },
+    { "encoder", make_encoder, { 3, { 3, 4, 4 } }, masked_encoder },
+    { "decoder_layer", make_decoder_layer, { 3, { 2, 4, 4 } }, with_memory },
+    { "decoder", make_decoder, { 3, { 2, 4, 4 } }, with_memory },
     { "prelu", make_prelu, { 3, { 2, 3, 2 } }, NULL },
     { "sequential", make_sequential, { 2, { 2, 3 } }, NULL },
     { "rnn", make_rnn, { 3, { 2, 5, 3 } }, from_a_state },

@@ -250,6 +250,12 @@ static void convolution(ad_graph *g, ad_dtype t, results *r) {
     ad_var *y = ad_conv2d(x, w, b, (ad_conv_opts){ .groups = 2, .padding = { 1, 2 } });
     finish(r, ad_conv_transpose2d(y, noted(g, t, AD_SHAPE(10, 4, 2, 3), r), NULL, (ad_conv_opts){ .stride = { 2, 1 } }));
 }
+static void attention(ad_graph *g, ad_dtype t, results *r) {
+    ad_var *q = noted(g, t, AD_SHAPE(4, 150, 16), r), *k = noted(g, t, AD_SHAPE(4, 200, 16), r);
+    ad_var *shared = noted(g, t, AD_SHAPE(200, 16), r);
+    ad_attention_opts o = { .causal = true, .dropout = 0.3 };
+    finish(r, ad_add(ad_attention(q, k, k, NULL, o), ad_attention(q, k, shared, NULL, (ad_attention_opts){ 0 })));
+}
 static void random_numbers(ad_graph *g, ad_dtype t, results *r) {
     note(r, ad_rand(g, t, AD_SHAPE(LONG)));
     note(r, ad_randn(g, t, AD_SHAPE(LONG)));
@@ -298,6 +304,7 @@ static const struct {
     { "losses", losses },
     { "classes", classes },
     { "convolution", convolution },
+    { "attention", attention },
     { "random numbers", random_numbers },
     { "optimisers", optimisers },
     { "recurrent nets", recurrent_nets },

@@ -16,7 +16,7 @@ import sys
 ROUNDS = 9
 TOLERANCE = 1e-5
 UNIT_NS = {"ns": 1, "us": 1e3, "ms": 1e6}
-OURS = ["scalar", "nets", "arrays", "optim", "startup"]
+OURS = ["scalar", "nets", "arrays", "optim", "attention", "startup"]
 
 
 class Server:

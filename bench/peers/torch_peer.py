@@ -239,6 +239,49 @@ assert y.grad.item() == 0.5
 """
 
 
+class Block(torch.nn.Module):
+    """A layer of a transformer with causal attention, written with as few calls as possible."""
+
+    def __init__(self):
+        super().__init__()
+        self.projection, self.out = torch.nn.Linear(128, 384), torch.nn.Linear(128, 128)
+        self.linear1, self.linear2 = torch.nn.Linear(128, 512), torch.nn.Linear(512, 128)
+        self.norm1, self.norm2 = torch.nn.LayerNorm(128), torch.nn.LayerNorm(128)
+        self.hidden = torch.ones(64, 64).triu(1).bool()
+
+    def attend(self, x):
+        q, k, v = (p.view(12, 64, 4, 32).transpose(1, 2) for p in self.projection(x).split(128, 2))
+        scores = (q @ k.transpose(2, 3) * 32**-0.5).masked_fill(self.hidden, float("-inf"))
+        return self.out((torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(12, 64, 128))
+
+    def forward(self, x):
+        x = x + self.attend(self.norm1(x))
+        return x + self.linear2(F.gelu(self.linear1(self.norm2(x))))
+
+
+class Gpt:
+    items = 1
+
+    def __init__(self):
+        self.net = torch.nn.Sequential(torch.nn.Embedding(65, 128), torch.nn.Embedding(64, 128),
+                                       *(Block() for _ in range(4)), torch.nn.LayerNorm(128))
+        for j, (name, p) in enumerate(self.net.named_parameters(), 1):
+            one = 1 if ("norm" in name or name.startswith("6")) and "weight" in name else 0
+            p.data = one + 0.05 * filled(p.numel(), j, *p.shape)
+        self.opt = torch.optim.AdamW(self.net.parameters(), 1e-3, (0.9, 0.99), weight_decay=0.1)
+        self.x, self.t = ((torch.arange(768) * step % 65).reshape(12, 64) for step in (7, 11))
+
+    def work(self):
+        characters, positions, *rest = self.net
+        h = characters(self.x) + positions.weight
+        for part in rest:
+            h = part(h)
+        return descend(self.opt, F.cross_entropy((h @ characters.weight.t()).flatten(0, 1), self.t.flatten()))
+
+    def result(self):
+        return steps(self.work, 10)
+
+
 class StartUp:
     items = 1
 
@@ -253,4 +296,4 @@ class StartUp:
 serve({"scalar-chain": ScalarChain, "rosenbrock": Rosenbrock, "add-1x1": Add, "xor-rebuild": Xor, "xor-eval": Xor,
        "lecture-net": LectureNet, "mlp-128": partial(Mnist, 64, 784, 128, 10),
        "mlp-512-512": partial(Mnist, 128, 784, 512, 512, 10), "matmul-1024": Matmul, "tanh-20": Tanh20,
-       "softmax-ce": SoftmaxCe, "adam": Adam, "start-up": StartUp})
+       "softmax-ce": SoftmaxCe, "adam": Adam, "gpt": Gpt, "start-up": StartUp})

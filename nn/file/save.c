@@ -1,4 +1,6 @@
 /* save.c: saves and loads a module's parameters and buffers. */
+#include <string.h>
+
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/file.h"
@@ -17,11 +19,28 @@ int nn_save(const nn_module *m, const char *path) {
     return rc;
 }
 
+static bool has_tensor(const nn__tensor_file *f, const char *name) {
+    for (int i = 0; i < nn__tensor_count(f); i++)
+        if (strcmp(nn__tensor_name(f, i), name) == 0) return true;
+    return false;
+}
+
+/* Under which of its names a file has p: the first if it has none of them. */
+static const char *name_in(const nn__tensor_file *f, const nn_module *m, nn_parameter p) {
+    const nn__named_list *aliases = &m->lists[NN__ALIASES];
+    if (aliases->count == 0 || has_tensor(f, p.name)) return p.name;
+    for (int i = 0; i < aliases->count; i++) {
+        nn_parameter other = nn__var_at(m, NN__ALIASES, i);
+        if (other.var == p.var && has_tensor(f, other.name)) return other.name;
+    }
+    return p.name;
+}
+
 static int check_names(const nn_module *m, const nn__tensor_file *f) {
     int rc = AD_OK;
     for (int i = 0; i < nn__array_count(m) && rc == AD_OK; i++) {
         nn_parameter p = nn__array_at(m, i);
-        rc = nn__check_tensor(f, p.name, p.var);
+        rc = nn__check_tensor(f, name_in(f, m, p), p.var);
     }
     for (int i = 0; rc == AD_OK && i < nn__tensor_count(f); i++) {
         const char *name = nn__tensor_name(f, i);
@@ -41,7 +60,7 @@ int nn_load(nn_module *m, const char *path) {
     if (rc == AD_OK) rc = check_names(m, f);
     for (int i = 0; i < nn__array_count(m) && rc == AD_OK; i++) {
         nn_parameter p = nn__array_at(m, i);
-        nn__read_tensor(f, p.name, p.var);
+        nn__read_tensor(f, name_in(f, m, p), p.var);
     }
     ad_end(g, mark);
     return rc;

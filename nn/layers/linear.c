@@ -30,6 +30,23 @@ nn_module *nn_linear(ad_graph *g, ad_dtype t, int64_t in, int64_t out, bool bias
     return ad_ok(g) ? m : NULL;
 }
 
+nn_module *nn_linear_shared(ad_graph *g, ad_var *weight, bool bias) {
+    ad_shape s = ad_shape_of(weight);
+    if (!ad_ok(g)) return NULL;
+    if (ad_is_nil(weight) || s.ndim != 2)
+        return ad_fail(g, AD_ESHAPE, "linear_shared: the weight is %s; it must be [out, in]", ad_shape_str(s).text),
+               NULL;
+    nn_module *m = nn_module_new(g, "linear", linear_forward, sizeof(linear));
+    if (m == NULL) return NULL;
+    linear *l = nn_self(m);
+    l->w = nn_add_parameter(m, "weight", weight);
+    nn_add_reference(m, &l->w);
+    if (bias)
+        nn__uniform_parameter(m, &l->b, "bias", ad_dtype_of(weight), AD_SHAPE(s.dim[0]),
+                              s.dim[1] > 0 ? 1 / sqrt((double)s.dim[1]) : 0);
+    return ad_ok(g) ? m : NULL;
+}
+
 /* ---- bilinear: w [out,in_a,in_b], b [out] ---------------------------------------------------------- */
 
 static ad_var *bilinear_forward(nn_module *m, ad_var *x) { return nn_apply_bilinear(m, x, x); }

@@ -65,6 +65,71 @@ nn_module *nn_layer_norm(ad_graph *g, ad_dtype t, ad_shape normalized_shape) {
     return ad_ok(g) ? m : NULL;
 }
 
+/* ---- rms_norm, group_norm, instance_norm ----------------------------------------------------------------- */
+
+static ad_var *rms_norm_forward(nn_module *m, ad_var *x) {
+    return ad_rms_norm(x, ((const layer_norm *)nn_self(m))->w, 1e-5);
+}
+
+nn_module *nn_rms_norm(ad_graph *g, ad_dtype t, int64_t features) {
+    if (!nn__is_size(g, "rms_norm", "features", features)) return NULL;
+    nn_module *m = nn_module_new(g, "rms_norm", rms_norm_forward, sizeof(layer_norm));
+    if (m == NULL) return NULL;
+    nn__constant_parameter(m, &((layer_norm *)nn_self(m))->w, "weight", t, AD_SHAPE(features), 1);
+    return ad_ok(g) ? m : NULL;
+}
+
+typedef struct {
+    ad_var *w, *b; /* [channels]; NULL without affine */
+    int64_t groups;
+} group_norm;
+
+static ad_var *group_norm_forward(nn_module *m, ad_var *x) {
+    const group_norm *s = nn_self(m);
+    return ad_group_norm(x, s->groups, s->w, s->b, 1e-5);
+}
+
+static void add_affine(nn_module *m, group_norm *s, ad_dtype t, int64_t channels) {
+    nn__constant_parameter(m, &s->w, "weight", t, AD_SHAPE(channels), 1);
+    nn__constant_parameter(m, &s->b, "bias", t, AD_SHAPE(channels), 0);
+}
+
+nn_module *nn_group_norm(ad_graph *g, ad_dtype t, int64_t groups, int64_t channels) {
+    if (!nn__is_size(g, "group_norm", "groups", groups) || !nn__is_size(g, "group_norm", "channels", channels))
+        return NULL;
+    if (channels % groups != 0)
+        return ad_fail(g, AD_EVALUE, "group_norm: %lld channels do not make %lld equal groups", (long long)channels,
+                       (long long)groups),
+               NULL;
+    nn_module *m = nn_module_new(g, "group_norm", group_norm_forward, sizeof(group_norm));
+    if (m == NULL) return NULL;
+    group_norm *s = nn_self(m);
+    s->groups = groups;
+    add_affine(m, s, t, channels);
+    return ad_ok(g) ? m : NULL;
+}
+
+static ad_var *instance_norm_forward(nn_module *m, ad_var *x) {
+    const group_norm *s = nn_self(m);
+    ad_shape shape = ad_shape_of(x);
+    if (shape.ndim < 2 || shape.dim[1] != s->groups) {
+        ad_fail(nn_graph_of(m), AD_ESHAPE, "instance_norm: x is %s; it must be [n, %lld, ..]", ad_shape_str(shape).text,
+                (long long)s->groups);
+        return ad_nil(nn_graph_of(m));
+    }
+    return ad_instance_norm(x, s->w, s->b, 1e-5);
+}
+
+nn_module *nn_instance_norm(ad_graph *g, ad_dtype t, int64_t channels, bool affine) {
+    if (!nn__is_size(g, "instance_norm", "channels", channels)) return NULL;
+    nn_module *m = nn_module_new(g, "instance_norm", instance_norm_forward, sizeof(group_norm));
+    if (m == NULL) return NULL;
+    group_norm *s = nn_self(m);
+    s->groups = channels;
+    if (affine) add_affine(m, s, t, channels);
+    return ad_ok(g) ? m : NULL;
+}
+
 /* ---- dropout ----------------------------------------------------------------------------------------------- */
 
 static ad_var *dropout_forward(nn_module *m, ad_var *x) {

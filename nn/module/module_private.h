@@ -20,7 +20,9 @@ int nn__check_open(const nn__object *o, ad_graph *g, const char *caller, const c
 
 /* ---- the parts of a module ------------------------------------------------------------------------------- */
 
-enum { NN__PARAMETERS, NN__BUFFERS, NN__VAR_KINDS };
+/* Lists of Vars. A parameter or buffer that several places share has one entry there, under its first name, and one
+   among the aliases for each other name. */
+enum { NN__PARAMETERS, NN__BUFFERS, NN__VAR_KINDS, NN__ALIASES = NN__VAR_KINDS, NN__LISTS };
 
 /* What was added to a module, in the order of adding: a Var or a child. */
 typedef struct nn__member nn__member;
@@ -58,7 +60,7 @@ struct nn_module {
     nn__member *members, **end;
     nn__reference *references;
     nn__named *table; /* by dotted name */
-    nn__named_list lists[NN__VAR_KINDS];
+    nn__named_list lists[NN__LISTS];
     int evaluations; /* calls of nn__begin_evaluation that have not ended */
     bool was_training;
     bool watched;   /* nn_apply keeps the shape of its result, for nn_summary */
@@ -69,12 +71,12 @@ struct nn_module {
 
 /* "prefix.name", or the name alone where the prefix is empty; NULL when memory is short. */
 const char *nn__dotted(ad_graph *g, const char *prefix, const char *name);
-/* Lists x under its dotted name, unless it is listed already. */
+/* Lists x under its dotted name, as an alias if it is listed already. */
 int nn__list_var(nn_module *m, int kind, const char *prefix, const char *name, ad_var *x);
 /* Lists all Vars of a child, or none when memory is short. */
 int nn__list_vars_of(nn_module *m, const char *name, const nn_module *child);
 nn_parameter nn__var_at(const nn_module *m, int kind, int i); /* {NULL, NULL} out of range */
-ad_var *nn__find_var(const nn_module *m, int kind, const char *name);
+ad_var *nn__find_var(const nn_module *m, int kind, const char *name); /* by any of its names */
 
 /* ---- module.c ------------------------------------------------------------------------------------------------ */
 

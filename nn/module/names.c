@@ -41,8 +41,7 @@ static bool has_var(const nn__named_list *l, const ad_var *x) {
 
 /* A Var that two places share is one parameter, under the name that it got first. */
 int nn__list_var(nn_module *m, int kind, const char *prefix, const char *name, ad_var *x) {
-    nn__named_list *l = &m->lists[kind];
-    if (has_var(l, x)) return AD_OK;
+    nn__named_list *l = &m->lists[has_var(&m->lists[kind], x) ? NN__ALIASES : kind];
     nn__named *p = ad_scope_zalloc(m->object.graph, sizeof *p);
     const char *full = p ? nn__dotted(m->object.graph, prefix, name) : NULL;
     if (full == NULL || reserve(m, l) != AD_OK) return AD_ENOMEM;
@@ -61,14 +60,15 @@ static void shorten(nn_module *m, nn__named_list *l, int to) {
 }
 
 int nn__list_vars_of(nn_module *m, const char *name, const nn_module *child) {
-    int before[NN__VAR_KINDS], rc = AD_OK;
-    for (int kind = 0; kind < NN__VAR_KINDS; kind++) before[kind] = m->lists[kind].count;
-    for (int kind = 0; kind < NN__VAR_KINDS; kind++)
-        for (int i = 0; i < child->lists[kind].count && rc == AD_OK; i++) {
-            const nn_parameter *p = &child->lists[kind].at[i]->parameter;
+    int before[NN__LISTS], rc = AD_OK;
+    for (int list = 0; list < NN__LISTS; list++) before[list] = m->lists[list].count;
+    for (int list = 0; list < NN__LISTS; list++)
+        for (int i = 0; i < child->lists[list].count && rc == AD_OK; i++) {
+            const nn_parameter *p = &child->lists[list].at[i]->parameter;
+            int kind = has_var(&child->lists[NN__PARAMETERS], p->var) ? NN__PARAMETERS : NN__BUFFERS;
             rc = nn__list_var(m, kind, name, p->name, p->var);
         }
-    for (int kind = 0; kind < NN__VAR_KINDS && rc != AD_OK; kind++) shorten(m, &m->lists[kind], before[kind]);
+    for (int list = 0; list < NN__LISTS && rc != AD_OK; list++) shorten(m, &m->lists[list], before[list]);
     return rc;
 }
 

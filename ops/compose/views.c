@@ -75,9 +75,9 @@ static ad_var *indices(ad_graph *g, int64_t n, int64_t start, int64_t step) {
 }
 
 /* The windows of `size` elements along an axis, `step` apart: the axis counts windows, and a new last axis elements. */
-ad_var *ad_unfold(ad_var *x, int axis, int64_t size, int64_t step) {
-    if (ad__absent(x)) return ad__nil_result(x, "unfold");
-    const ad_call c = AD__CALL_AS("unfold", x);
+ad_var *ad_unfold_axis(ad_var *x, int axis, int64_t size, int64_t step) {
+    if (ad__absent(x)) return ad__nil_result(x, "unfold_axis");
+    const ad_call c = AD__CALL_AS("unfold_axis", x);
     int at = ad_call_axis(&c, axis, c.shape.ndim);
     if (at < 0) return ad_nil(c.graph);
     int64_t n = c.shape.dim[at];

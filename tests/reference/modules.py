@@ -71,6 +71,39 @@ def both_ways(kind, **more):
                 x_of(2, 5, 3), with_state(5))
 
 
+def padding(n, time):
+    """True for the last i keys of sequence i."""
+    return torch.arange(time) >= time - torch.arange(n)[:, None]
+
+
+def causal(time):
+    return torch.ones(time, time).triu(1).bool()
+
+
+def self_attention(**masks):
+    return lambda m, x: m(x, x, x, need_weights=False, **masks)[0]
+
+
+def cross_attention(m, x):
+    """Queries, keys and values are three Vars; the mask of sequence i and head j hides key i + j from query 0."""
+    keys, values = 0.5 * x[:, :3] + 0.1, x[:, 1:] - 0.2
+    mask = torch.zeros(4, 4, 3)
+    mask[:, 0] = 0.3 * torch.arange(3)
+    mask[range(4), 0, [0, 1, 1, 2]] = -float("inf")
+    return m(x, keys, values, attn_mask=mask, need_weights=False)[0]
+
+
+def decoder_of(m, x):
+    memory = torch.cat([0.5 * x, x[:, :1]], 1)
+    return m(x, memory, tgt_mask=causal(4), memory_key_padding_mask=padding(2, 5))
+
+
+def block(kind, **more):
+    return kind(4, 2, dim_feedforward=6, dropout=0.0, batch_first=True, **more)
+
+
+ENCODER, DECODER = nn.TransformerEncoderLayer, nn.TransformerDecoderLayer
+
 CASES = [
     case("linear", nn.Linear(3, 4), x_of(2, 3)),
     case("linear_no_bias", nn.Linear(3, 4, bias=False), x_of(2, 3)),
@@ -105,6 +138,23 @@ CASES = [
     case("batch_norm", nn.BatchNorm1d(3), x_of(5, 3)),
     case("batch_norm_eval", trained_norm(), x_of(2, 2, 3, 2), ready=True),
     case("layer_norm", nn.LayerNorm((3, 2)), x_of(4, 3, 2)),
+    case("group_norm", nn.GroupNorm(2, 4), x_of(2, 4, 3)),
+    case("group_norm_image", nn.GroupNorm(3, 6), x_of(2, 6, 2, 2)),
+    case("instance_norm", nn.InstanceNorm1d(3), x_of(2, 3, 5)),
+    case("instance_norm_affine", nn.InstanceNorm2d(2, affine=True), x_of(2, 2, 3, 2)),
+    case("attention", nn.MultiheadAttention(4, 2, batch_first=True), x_of(2, 5, 4), self_attention()),
+    case("attention_no_bias", nn.MultiheadAttention(6, 3, bias=False, batch_first=True), x_of(2, 3, 6),
+         self_attention()),
+    case("attention_masked", nn.MultiheadAttention(4, 2, batch_first=True), x_of(3, 4, 4),
+         self_attention(attn_mask=causal(4), key_padding_mask=padding(3, 4))),
+    case("attention_cross", nn.MultiheadAttention(4, 2, batch_first=True), x_of(2, 4, 4), cross_attention),
+    case("encoder_layer", block(ENCODER), x_of(2, 3, 4)),
+    case("encoder_layer_first", block(ENCODER, norm_first=True, activation="gelu"), x_of(2, 3, 4)),
+    case("encoder", nn.TransformerEncoder(block(ENCODER), 2, nn.LayerNorm(4)), x_of(3, 4, 4),
+         lambda m, x: m(x, mask=causal(4), src_key_padding_mask=padding(3, 4))),
+    case("decoder_layer", block(DECODER), x_of(2, 4, 4), decoder_of),
+    case("decoder", nn.TransformerDecoder(block(DECODER, norm_first=True, activation="gelu"), 2), x_of(2, 4, 4),
+         decoder_of),
     case("prelu", nn.PReLU(3), x_of(2, 3, 2)),
     case("sequential", nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Sequential(nn.Linear(4, 2), nn.PReLU())), x_of(2, 3)),
     case("rnn", nn.RNN(3, 4, num_layers=2, batch_first=True), x_of(2, 5, 3), with_state(5)),

@@ -336,6 +336,11 @@ def ctc(inputs, attrs):
         assert torch.allclose(losses, theirs)
     mean = attrs["reduction"] == 0
     return reduced(losses / lengths.clamp_min(1) if mean else losses, attrs)
+def rms_norm(inputs, attrs):
+    """PyTorch 1.13 has no function for it."""
+    x = inputs[0]
+    y = x * (x.square().mean(-1, keepdim=True) + attrs["eps"]).rsqrt()
+    return y * inputs[1] if len(inputs) > 1 else y
 
 
 OPS = {
@@ -356,6 +361,7 @@ OPS = {
     "class_targets": class_targets,
     "multi_margin": multi_margin_loss,
     "cosine_similarity": cosine_similarity,
+    "rms_norm": rms_norm,
     "layer_norm": layer_norm,
     "batch_norm_train": batch_norm_train,
     "batch_norm_eval": batch_norm_eval,
@@ -376,6 +382,7 @@ TOLERANCE = {
     "lstm": (1e-12, 1e-15, "1 - y and 1 - y^2 of gates near 1 are differences, which cancel"),
     "gru": (1e-12, 1e-15, "1 - y and 1 - y^2 of gates near 1 are differences, which cancel"),
     "cosine_similarity": (1e-12, 1e-15, "of a row of one element the slope is 0 but for rounding"),
+    "rms_norm": (1e-12, 1e-15, "of a row of one element the slope is 0 but for eps and rounding"),
     "layer_norm": (1e-12, 1e-14, "differences from a mean, which cancel"),
     "batch_norm_train": (1e-12, 1e-14, "differences from a mean, which cancel"),
 }

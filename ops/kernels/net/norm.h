@@ -1,4 +1,4 @@
-/* norm.h: loops of layer_norm and batch_norm, which normalise rows or channels to mean 0 and variance 1. */
+/* norm.h: loops of layer_norm, rms_norm and batch_norm, which normalise rows or channels to mean 0 and variance 1. */
 #ifndef OPS_KERNELS_NET_NORM_H
 #define OPS_KERNELS_NET_NORM_H
 
@@ -25,6 +25,9 @@ void ad__weigh_f64(int64_t n, const double *g, const double *w, double *y);
 /* gx += scale (g - mean g - (x - mean) scale^2 mean(g (x - mean))) */
 void ad__normalize_back_f32(int64_t n, ad__moments m, const float *x, const float *g, float *gx);
 void ad__normalize_back_f64(int64_t n, ad__moments m, const double *x, const double *g, double *gx);
+/* gx += scale (g - x scale^2 mean(g x)) */
+void ad__rms_back_f32(int64_t n, double scale, const float *x, const float *g, float *gx);
+void ad__rms_back_f64(int64_t n, double scale, const double *x, const double *g, double *gx);
 /* sum[i] += g[i] (x[i] - mean) scale, which is the gradient of w from one row. */
 void ad__normalized_times_f32(int64_t n, ad__moments m, const float *x, const float *g, double *sum);
 void ad__normalized_times_f64(int64_t n, ad__moments m, const double *x, const double *g, double *sum);

@@ -1,0 +1,126 @@
+/* rms_norm.c: normalisation by the root mean square (Zhang and Sennrich 2019): layer normalisation without a mean. */
+#include "ops/base/attrs.h"
+#include "ops/kernels/net/norm.h"
+#include "ops/net/norm.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+typedef struct {
+    double eps;
+} rms_attrs;
+static const ad_attr rms_list[] = { { "eps", AD_ATTR_DOUBLE, offsetof(rms_attrs, eps) }, { 0 } };
+
+static double eps_of(const ad_op *op) { return ((const rms_attrs *)ad__attrs_of(op))->eps; }
+static const void *weight_of(const ad_op *op) { return op->n_in > 1 ? op->in[1]->data : NULL; }
+
+/* Scratch holds a row of f64. */
+static int rms_norm_shape(ad_call *c) {
+    ad_shape x = c->shape;
+    if (c->n > 2) return ad_call_fail(c, AD_EVALUE, "takes x and an optional weight");
+    if (x.ndim == 0) return ad_call_fail(c, AD_ESHAPE, "a scalar has no last axis");
+    int64_t n = x.dim[x.ndim - 1];
+    if (c->n > 1 && !ad_shape_equal(c->in[1]->layout->shape, AD_SHAPE(n)))
+        return ad_call_fail(c, AD_ESHAPE, "the weight must be [%lld]", (long long)n);
+    c->scratch = (size_t)n * sizeof(double);
+    c->saved = n > 0 ? (size_t)(c->in[0]->layout->numel / n) * sizeof(double) : 0;
+    return ad__check_eps(c, ((const rms_attrs *)c->attrs)->eps);
+}
+
+/* x seen as [rows,n]; y, g and gx are the same. */
+typedef struct {
+    ad_dtype t;
+    int64_t rows, n;
+    size_t row; /* bytes of a row */
+} rows;
+
+static rows rows_of(const ad_op *op) {
+    const ad__layout *l = ad__out(op)->layout;
+    int64_t n = l->shape.dim[l->shape.ndim - 1];
+    return (rows){ l->dtype, n > 0 ? l->numel / n : 0, n, (size_t)n * ad_dtype_size(l->dtype) };
+}
+static void *row_at(const rows *r, const void *array, int64_t i) { return (char *)array + (size_t)i * r->row; }
+
+static int rms_norm_evaluate(const ad_op *op) {
+    rows r = rows_of(op);
+    double *kept = ad_saved(op);
+    for (int64_t i = 0; i < r.rows; i++) {
+        const void *x = row_at(&r, op->in[0]->data, i);
+        kept[i] = ad__norm_scale(AD__BY_DTYPE(r.t, ad__squares_about, r.n, 0, x) / (double)r.n, eps_of(op));
+        ad__moments m = { 0, kept[i] };
+        AD__BY_DTYPE(r.t, ad__normalize, r.n, m, x, weight_of(op), NULL, row_at(&r, ad__out(op)->data, i));
+    }
+    return AD_OK;
+}
+
+static void x_backward(const ad_op *op) {
+    rows r = rows_of(op);
+    char *gx = ad_grad_into(op, 0);
+    if (gx == NULL) return;
+    const void *w = weight_of(op);
+    void *weighed = ad_scratch(op);
+    const double *kept = ad_saved(op);
+    for (int64_t i = 0; i < r.rows; i++) {
+        const void *g = row_at(&r, ad__out(op)->grad, i), *h = w ? weighed : g;
+        if (w != NULL) AD__BY_DTYPE(r.t, ad__weigh, r.n, g, w, weighed);
+        AD__BY_DTYPE(r.t, ad__rms_back, r.n, kept[i], row_at(&r, op->in[0]->data, i), h, row_at(&r, gx, i));
+    }
+}
+
+/* dw += g x scale, summed over rows. */
+static void weight_backward(const ad_op *op) {
+    if (op->n_in < 2 || !ad_wants_grad(op, 1)) return;
+    rows r = rows_of(op);
+    double *sums = ad_scratch(op);
+    const double *kept = ad_saved(op);
+    memset(sums, 0, (size_t)r.n * sizeof *sums);
+    for (int64_t i = 0; i < r.rows; i++) {
+        ad__moments m = { 0, kept[i] };
+        AD__BY_DTYPE(r.t, ad__normalized_times, r.n, m, row_at(&r, op->in[0]->data, i),
+                     row_at(&r, ad__out(op)->grad, i), sums);
+    }
+    ad__add_sums(op, 1, sums);
+}
+
+static void rms_norm_backward(const ad_op *op) {
+    x_backward(op);
+    weight_backward(op);
+}
+
+/* The same in Vars in f64, with x as [rows,n]. */
+static void rms_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    rows r = rows_of(op);
+    ad_shape flat = AD_SHAPE(r.rows, r.n);
+    ad_var *x = ad_reshape(ad__in_dtype(op->in[0], AD_F64), flat);
+    ad_var *scale = ad__norm_scale_rule(ad_mean_axis(ad_square(x), 1, true), eps_of(op)), *normal = ad_mul(x, scale);
+    g = ad_reshape(g, flat);
+    ad_var *h = ad__in_dtype(op->n_in > 1 ? ad_mul(g, op->in[1]) : g, AD_F64);
+    ad_var *across = ad_mul(scale, ad_sub(h, ad_mul(normal, ad_mean_axis(ad_mul(h, normal), 1, true))));
+    if (ad_vjp_wants(op, 0)) dx[0] = ad_reshape(ad__in_dtype(across, r.t), op->in[0]->layout->shape);
+    if (op->n_in > 1 && ad_vjp_wants(op, 1))
+        dx[1] = ad__in_dtype(ad_sum_axis(ad_mul(ad__in_dtype(g, AD_F64), normal), 0, false), r.t);
+}
+
+static void rms_norm_samples(ad_sampler *s) {
+    const ad_shape shapes[] = { AD_SHAPE(5),     AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4),
+                                AD_SHAPE(2, 19), AD_SHAPE(0, 3), AD_SHAPE(1, 1) };
+    const double lo[] = { -2, 0.5 }, hi[] = { 2, 2 };
+    for (int i = 0; i < AD__COUNT(shapes); i++)
+        for (int n = 1; n < 3; n++) {
+            ad_shape row = AD_SHAPE(shapes[i].dim[shapes[i].ndim - 1]);
+            ad_sample(s, &(rms_attrs){ i % 2 ? 1e-5 : 0.1 }, n, (ad_shape[]){ shapes[i], row }, lo, hi);
+        }
+}
+
+AD_OPTYPE(rms_norm,
+          .doc = "normalises x [..,n] over its last axis by the root of the mean of its squares, then multiplies by an "
+                 "optional weight [n]",
+          .formula = "x scale w, scale = 1 / sqrt(mean(x^2) + eps)",
+          .differs = "NaN where the mean of the squares overflows; PyTorch's formula gives 0 there",
+          .gradient = "with h = g w and z = x scale: scale (h - z mean(h z)); g z summed over rows", .arity = -1,
+          .attr_size = sizeof(rms_attrs), .attrs = rms_list, .shape = rms_norm_shape,
+          .evaluate = { rms_norm_evaluate, rms_norm_evaluate }, .backward = { rms_norm_backward, rms_norm_backward },
+          .vjp = rms_norm_vjp);
+ad_var *ad_rms_norm(ad_var *x, ad_var *weight, double eps) {
+    return ad_apply(&ad_op_rms_norm, weight ? 2 : 1, (ad_var *[]){ x, weight }, &(rms_attrs){ eps });
+}
