@@ -140,7 +140,7 @@ typedef struct {
     void (*release)(void *data, void *memory, size_t size);
     void *data;
 } ad_allocator;
-AD_API ad_graph *ad_graph_new_with(ad_allocator a); /* NULL if memory is short */
+AD_API ad_graph *ad_graph_new_with(ad_allocator a); /* NULL if memory is short, or a function is missing */
 
 /* A scope. ad_end frees everything made since the matching ad_begin, and the graph reuses the memory. Scopes nest.
    Closing an outer scope also closes inner ones that are still open. */

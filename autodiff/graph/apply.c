@@ -109,6 +109,7 @@ static int broadcast_all(ad_call *c) {
 }
 
 int ad_call_axis(const ad_call *c, int axis, int ndim) {
+    if (c == NULL || ndim < 0) return AD_ESHAPE;
     if (axis >= -ndim && axis < ndim) return axis < 0 ? axis + ndim : axis;
     if (ndim == 0) return ad_call_fail(c, AD_ESHAPE, "axis %d of a scalar, which has no axes", axis);
     return ad_call_fail(c, AD_ESHAPE, "axis %d is not in %d..%d", axis, -ndim, ndim - 1);
@@ -162,7 +163,11 @@ static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const voi
 }
 
 ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
-    if (type == NULL || n < 1 || in == NULL) return ad_nil(NULL);
+    if (AD__UNLIKELY(type == NULL || type->name == NULL || n < 1 || in == NULL)) {
+        ad_graph *g = ad__graph_among(n, in);
+        ad_fail(g, AD_EVALUE, "apply: there is no descriptor, or it has no name");
+        return ad_nil(g);
+    }
     return apply(type, n, in, attrs);
 }
 

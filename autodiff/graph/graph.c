@@ -46,7 +46,7 @@ ad_graph *ad_graph_new(void) {
 }
 
 ad_graph *ad_graph_new_with(ad_allocator a) {
-    ad_graph *g = a.alloc(a.data, AD__ALIGN, sizeof *g);
+    ad_graph *g = a.alloc && a.release ? a.alloc(a.data, AD__ALIGN, sizeof *g) : NULL;
     if (g == NULL) return NULL;
     *g = (ad_graph){ .memory = { .use = a, .held = sizeof *g, .allocs = 1 },
                      .grad_enabled = true,

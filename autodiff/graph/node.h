@@ -259,6 +259,10 @@ static inline bool ad__absent(const ad_var *x) { return x == NULL || x->flags & 
 
 /* AD_EGRAPH if x belongs to a closed scope. This is not detected once the scope's memory has been reused. */
 int ad__check_open(const ad_var *x, const char *caller);
+/* The graph of the first of the xs that has one; NULL if there is none, or if xs is NULL. */
+ad_graph *ad__graph_among(int n, ad_var *const xs[]);
+/* ad_refuse_nil for a call that was given other Vars beside x: where x has no graph, one of theirs gets the error. */
+int ad__refuse_beside(const ad_var *x, int n, ad_var *const others[], const char *caller);
 /* Returns 0 if x is a leaf and its graph has no error; otherwise the code of the graph's error. */
 int ad__check_leaf(ad_var *x, const char *caller);
 /* ad_apply for one and two operands. */

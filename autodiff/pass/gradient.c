@@ -260,7 +260,7 @@ int ad__vjp_of(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_
 /* ---- checks of arguments ---------------------------------------------------------------------- */
 
 int ad__check_arguments(ad_var *y, int n, ad_var *const xs[], const char *caller) {
-    if (ad__absent(y)) return ad_refuse_nil(y, caller);
+    if (ad__absent(y)) return ad__refuse_beside(y, n, xs, caller);
     ad_graph *g = ad__owner(y);
     if (g->code != AD_OK) return g->code;
     if (n < 0 || (n > 0 && xs == NULL))

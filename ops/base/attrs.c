@@ -105,3 +105,10 @@ ad_var *ad__nil_result(const ad_var *x, const char *caller) {
     ad_refuse_nil(x, caller);
     return ad_nil(x ? ad__owner(x) : NULL);
 }
+
+ad_var *ad__nil_beside(int n, ad_var *const xs[], const char *caller) {
+    int i = 0;
+    while (i < n - 1 && !ad__absent(xs[i])) i++;
+    ad__refuse_beside(xs[i], n, xs, caller);
+    return ad_nil(ad__graph_among(n, xs));
+}

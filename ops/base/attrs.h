@@ -66,5 +66,7 @@ static inline void ad__put(const ad_var *x, int64_t i, double v) { ad_write_elem
       .dtype = (x_)->layout->dtype, .shape = (x_)->layout->shape }
 /* The result of such a function if x is NULL or nil: nil. Sets the error if the graph has none yet. */
 ad_var *ad__nil_result(const ad_var *x, const char *caller);
+/* The same for an op function that was given n Vars, one of which is nil or NULL. */
+ad_var *ad__nil_beside(int n, ad_var *const xs[], const char *caller);
 
 #endif

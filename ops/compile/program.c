@@ -223,7 +223,7 @@ static ad_program *program_new(int m, ad_var *const ys[], int n, ad_var *const x
 
 ad_program *ad_compile(int m, ad_var *const ys[], int n, ad_var *const xs[], ad_compile_opts o) {
     if (m < 1 || ys == NULL || ad__absent(ys[0])) {
-        if (m >= 1 && ys) ad_refuse_nil(ys[0], "compile");
+        if (m >= 1 && ys) ad__refuse_beside(ys[0], n, xs, "compile");
         else if (n > 0 && xs && xs[0]) ad_fail(ad_graph_of(xs[0]), AD_EVALUE, "compile: there is no y");
         return NULL;
     }

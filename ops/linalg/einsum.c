@@ -281,7 +281,7 @@ static ad_var *contract(einsum *e) {
 
 ad_var *ad_einsum(const char *spec, ad_var *a, ad_var *b) {
     einsum e = { .g = a ? ad__owner(a) : NULL, .spec = spec, .n = b ? 2 : 1, .x = { a, b } };
-    if (ad__absent(a) || (b != NULL && ad__absent(b))) ad_refuse_nil(ad__absent(a) ? a : b, "einsum");
+    if (ad__absent(a) || (b != NULL && ad__absent(b))) ad__refuse_beside(ad__absent(a) ? a : b, 2, e.x, "einsum");
     else if (spec == NULL) ad_fail(e.g, AD_EVALUE, "einsum: the spec is NULL");
     else if (ad_ok(e.g) && read_spec(&e) == AD_OK) find_sizes(&e);
     if (!ad_ok(e.g)) return ad_nil(e.g);

@@ -1,0 +1,301 @@
+/* test_misuse.c: every public function with bad arguments, one at a time and all at once: an error with a sentence or a
+   documented answer, at once, and the graph works afterwards.
+
+   tests/misuse.awk makes the calls of the headers, tests/misuse.h has the values. Each function is called in a process
+   of its own, so that a crash ends that process only; the parent goes on behind the call that crashed. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "tests/misuse.h"
+
+enum { MOST = 12, FAULTS_SHOWN = 400 };
+typedef struct {
+    const char *name;
+    void (*call)(const int *k);
+    int n;          /* parameters */
+    int bads[MOST]; /* bad values of each */
+} function;
+
+/* ---- what the process that makes the calls tells its parent --------------------------------------------------------- */
+
+static struct {
+    long at, calls; /* the call that is made now; how many there are; -1: not known yet */
+    long good;      /* calls with good arguments that succeeded */
+    long faults;
+    char stage[60];
+    char text[2000]; /* the arguments of the call, where it is described */
+    char fault[1000];
+} * report;
+
+static void stage(const char *text) { snprintf(report->stage, sizeof report->stage, "%s", text); }
+static void fault(const char *text) {
+    if (report->fault[0] == '\0') snprintf(report->fault, sizeof report->fault, "%s", text);
+}
+
+/* ---- results ----------------------------------------------------------------------------------------------------------- */
+
+/* These return NULL or nil without an error: as their comments say, there may be none. */
+static const char without_error[] = "ad_nil ad_op_operand ad_op_result nn_find_parameter nn_find_buffer ad_name "
+                                    "ad_call_axis ad_fail ad_call_fail ad_op_fail ad_refuse_nil ad_shape_text "
+                                    "ad_attr_text ad_op_arity nn_group_count nn_table_columns";
+
+/* A result that tells of an error has an error of the graph, unless nothing of the graph was given. */
+static void failed(const char *what) {
+    bool given = now.given || (now.in_array && !now.uncounted);
+    if (!given || now.closed || !ad_ok(now.g) || !ad_ok(now.other) || is_one_of(now.function, without_error)) return;
+    char text[200];
+    snprintf(text, sizeof text, "returns %s, and the graph has no error", what);
+    fault(text);
+}
+
+static void take_int(int code) {
+    if (code < 0 && code != AD_ECHECK) failed("a negative code");
+}
+static void take_double(double x) { (void)x; }
+static void take_object(const void *object) {
+    if (object == NULL) failed("NULL");
+}
+static void take_nn_module_p(const nn_module *m) { take_object(m); }
+static void take_nn_optim_p(const nn_optim *o) { take_object(o); }
+static void take_nn_schedule_p(const nn_schedule *s) { take_object(s); }
+static void take_nn_loader_p(const nn_loader *l) { take_object(l); }
+static void take_nn_table_p(const nn_table *t) { take_object(t); }
+static void take_ad_objective_p(const ad_objective *f) { take_object(f); }
+static void take_ad_program_p(const ad_program *p) { take_object(p); }
+
+/* Passes over a result of odd arguments must hold too. */
+static void use(ad_var *y) {
+    if (ad_graph_of(y) != now.g || ad_numel(y) > ELEMENTS || now.closed || !ad_ok(now.g)) return;
+    stage("ad_eval of the result");
+    if (ad_eval(y) != AD_OK) return;
+    stage("ad_backward of the result");
+    ad_var *seed = ad_ones(now.g, ad_dtype_of(y), ad_shape_of(y));
+    if (ad_requires_grad(y)) (void)ad_backward_from(y, seed);
+    ad_clear_error(now.g);
+    stage("ad_vjp of the result");
+    const ad_op *op = ad_creator(y);
+    ad_var *x = op ? ad_op_operand(op, 0) : NULL, *dx = NULL;
+    if (x != NULL) (void)ad_vjp(y, seed, 1, &x, &dx);
+    ad_clear_error(now.g);
+}
+
+static void take_ad_var_p(ad_var *y) {
+    bool lookup = is_one_of(now.function, without_error);
+    if (y == NULL && !lookup) fault("returns NULL for a Var");
+    else if (ad_is_nil(y)) failed("nil");
+    else use(y);
+}
+
+#include "misuse_calls.h"
+
+enum { FUNCTIONS = sizeof functions / sizeof *functions };
+
+/* ---- the calls ---------------------------------------------------------------------------------------------------------- */
+
+/* Call number at of f: the world, and the values of its arguments. The calls of a world are: all good; one bad, for each
+   of its values; all bad, as often as a parameter has bad values. */
+static long calls_of(const function *f, int *each, int *most) {
+    *each = 1, *most = 0;
+    for (int i = 0; i < f->n; i++) {
+        *each += f->bads[i];
+        if (f->bads[i] > *most) *most = f->bads[i];
+    }
+    return (long)(*each + *most) * (test_quick() ? 2 : WORLDS);
+}
+
+static void choose(const function *f, long at, int *k) {
+    int each, most;
+    (void)calls_of(f, &each, &most);
+    now.world = (int)(at / (each + most));
+    int rest = (int)(at % (each + most)) - 1;
+    for (int i = 0; i < f->n; i++) k[i] = -1;
+    for (int i = 0; i < f->n && rest >= 0 && rest < each - 1; i++) {
+        if (rest < f->bads[i]) k[i] = rest;
+        rest = rest < f->bads[i] ? -1 : rest - f->bads[i];
+    }
+    for (int i = 0; i < f->n && rest >= each - 1; i++)
+        if (f->bads[i]) k[i] = (rest - (each - 1)) % f->bads[i];
+}
+
+/* The error has a sentence, and after it is cleared the graph computes as always. */
+static void check_graph(void) {
+    const char *text = ad_error(now.g);
+    bool own = strstr(now.function, "_fail") != NULL; /* the caller's own sentence */
+    if (!ad_ok(now.g) && strlen(text) < 12 && !own) fault("the error has no sentence");
+    if (strstr(text, "(null)") != NULL) fault("the sentence shows a NULL");
+    if (!ad_ok(now.g) && !own && (ad_error_code(now.g) < AD_EBRANCH || ad_error_code(now.g) > -1))
+        fault("the code is none of AD_E");
+    stage("using the graph");
+    ad_clear_error(now.g);
+    ad_mark m = ad_begin(now.g);
+    if (!ad_enable_grad(now.g, true) && !is_one_of(now.function, "ad_enable_grad")) fault("gradients stay disabled");
+    ad_var *x = ad_param(now.g, AD_F64, (double[]){ 1, 2 }, AD_SHAPE(2)), *y = ad_sum(ad_square(x));
+    if (ad_backward(y) != AD_OK || ad_grad_at(x, 1) != 4 || ad_eval(y) != AD_OK || ad_item(y) != 5)
+        fault("the graph does not work afterwards");
+    ad_end(now.g, m);
+    if (!ad_ok(now.g)) fault("a scope is not closed");
+}
+
+static void limit_time(void) {
+#ifdef SANITIZED
+    int seconds = 20;
+#else
+    int seconds = test_quick() ? 60 : 1;
+#endif
+    struct itimerval processor = { .it_value = { .tv_sec = seconds } };
+    (void)setitimer(ITIMER_PROF, &processor, NULL);
+    (void)alarm(90); /* for calls that wait */
+}
+
+static void make_call(const function *f, long at, bool describe) {
+    int k[MOST];
+    choose(f, at, k);
+    now.function = f->name;
+    now.given = now.in_array = now.uncounted = now.closed = false;
+    now.leaf = NULL, now.module = NULL, now.optim = NULL;
+    now.text = describe ? report->text : NULL;
+    now.size = sizeof report->text;
+    now.g = ad_graph_new();
+    now.other = ad_graph_new();
+    report->text[0] = report->fault[0] = '\0';
+    report->at = at;
+    stage("the call");
+    limit_time();
+    f->call(k);
+    bool good = at % ((calls_of(f, &(int){ 0 }, &(int){ 0 })) / (test_quick() ? 2 : WORLDS)) == 0 && ad_ok(now.g);
+    report->good += good;
+    check_graph();
+    stage("freeing the graph");
+    ad_graph_free(now.g);
+    ad_graph_free(now.other);
+}
+
+/* The process for the calls of f from number at on. Ends at a fault, so that the parent can tell. */
+static void run_calls(const function *f, long at, bool only_one) {
+    static const int deadly[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT }; /* cmocka catches them */
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) (void)signal(deadly[i], SIG_DFL);
+    struct rlimit none = { 0, 0 };
+    (void)setrlimit(RLIMIT_CORE, &none);
+#ifndef SANITIZED
+    struct rlimit memory = { (rlim_t)3 << 30, (rlim_t)3 << 30 };
+    (void)setrlimit(RLIMIT_AS, &memory);
+#endif
+    int each, most;
+    long n = calls_of(f, &each, &most);
+    for (; at < n; at++) {
+        make_call(f, at, only_one);
+        if (report->fault[0] || only_one) _exit(report->fault[0] ? 3 : 0);
+    }
+    report->at = n;
+    _exit(0);
+}
+
+static int in_process(const function *f, long at, bool only_one) {
+    int status = 0;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) run_calls(f, at, only_one);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+/* Shows what went wrong in the call that a process stopped at. */
+static void show(const function *f, int status) {
+    long at = report->at;
+    char fault_text[sizeof report->fault], stage_text[sizeof report->stage];
+    memcpy(fault_text, report->fault, sizeof fault_text);
+    memcpy(stage_text, report->stage, sizeof stage_text);
+    if (report->faults++ >= FAULTS_SHOWN) return;
+    (void)in_process(f, at, true);
+    print_message("%s(%s) in world %d: ", f->name, report->text, now.world);
+    if (!WIFSIGNALED(status)) print_message("%s%s\n", fault_text, fault_text[0] ? "" : "the process ended");
+    else if (WTERMSIG(status) == SIGPROF || WTERMSIG(status) == SIGALRM) print_message("%s takes too long\n", stage_text);
+    else print_message("signal %d in %s\n", WTERMSIG(status), stage_text);
+    report->at = at;
+}
+
+/* Makes all calls of f. */
+static void check_function(const function *f) {
+    int each, most, stops = 0;
+    long n = calls_of(f, &each, &most);
+    report->good = 0;
+    for (long at = 0; at < n && stops < 400; at = report->at + 1, stops++) {
+        int status = in_process(f, at, false);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0) break;
+        int k[MOST];
+        choose(f, report->at, k);
+        show(f, status);
+    }
+    report->calls += n;
+    const char *always_fail = "nn_add_reference ad_fail ad_call_fail ad_op_fail ad_refuse_nil ad_no_memory";
+    if (report->good > 0 || test_quick() || is_one_of(f->name, always_fail)) return;
+    print_message("%s: no good values are known, so bad ones show little\n", f->name);
+    report->faults++;
+}
+
+/* ---- the tests -------------------------------------------------------------------------------------------------------- */
+
+static void write_text(const char *path, const char *text, size_t size) {
+    FILE *to = fopen(path, "wb");
+    assert_non_null(to);
+    assert_int_equal(fwrite(text, 1, size, to), size);
+    assert_int_equal(fclose(to), 0);
+}
+
+static void write_files(void) {
+    ad_graph *g = ad_graph_new();
+    ad_var *x = leaf(g, AD_F64, AD_SHAPE(2, 3), 0, 1, false);
+    const char csv[] = "a,b\n1,x\n2,y\n", idx[] = "\0\0\x08\x01\0\0\0\x02\1\2";
+    write_text("table.csv", csv, sizeof csv - 1);
+    write_text("x.idx", idx, sizeof idx - 1);
+    assert_int_equal(nn_save_npy(x, "x.npy"), AD_OK);
+    assert_int_equal(nn_save_npz("x.npz", 1, (const char *const[]){ "a" }, &x), AD_OK);
+    assert_int_equal(nn_save(nn_linear(g, AD_F64, 3, 2, true), "net.safetensors"), AD_OK);
+    ad_graph_free(g);
+}
+
+static void remove_files(void) {
+    DIR *folder = opendir(".");
+    assert_non_null(folder);
+    for (struct dirent *e; (e = readdir(folder)) != NULL;)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) (void)remove(e->d_name);
+    closedir(folder);
+}
+
+static void test_functions(void **state) {
+    (void)state;
+    const char *only = getenv("AD_MISUSE_ONLY");
+    int back = open(".", O_RDONLY | O_DIRECTORY);
+    assert_true(back >= 0 && chdir(test_folder) == 0);
+    write_files();
+    for (int i = 0; i < FUNCTIONS; i++)
+        if (only == NULL || is_one_of(functions[i].name, only)) check_function(&functions[i]);
+    remove_files();
+    assert_int_equal(fchdir(back), 0);
+    close(back);
+    print_message("%d functions in %ld calls\n", FUNCTIONS, report->calls);
+    assert_int_equal(report->faults, 0);
+}
+
+/* The generator finds the functions that the library has. */
+static void test_all_are_found(void **state) {
+    (void)state;
+    assert_true(FUNCTIONS > 600);
+    for (int i = 0; i < FUNCTIONS; i++)
+        for (int j = 0; j < i; j++) assert_string_not_equal(functions[i].name, functions[j].name);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_all_are_found), cmocka_unit_test(test_functions) };
+    report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    null_file = fopen("/dev/null", "w");
+    read_only_file = fopen("/dev/null", "r");
+    if (report == MAP_FAILED || null_file == NULL || read_only_file == NULL) return 1;
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
