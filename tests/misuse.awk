@@ -66,6 +66,7 @@ function write_function(text, i, list, head, call, result, n) {
     split_list(list)
     call = n "("
     for (i = 1; i <= count; i++) call = call (i > 1 ? ", " : "") "pick_" types[i] "(k[" i - 1 "], \"" names[i] "\")"
+    if (varies) call = call ", 0" # what the format may print; it also keeps compilers from taking it for a text
     call = call ")"
     printf "static void call_%s(const int *k) {\n    (void)k;\n    %s;\n}\n", n,
         result == "void" ? call : result in checked ? "take_" result "(" call ")" : "(void)" call
@@ -76,7 +77,7 @@ function write_function(text, i, list, head, call, result, n) {
 }
 
 function split_list(list, parts, n, i, depth, c, part) {
-    count = 0
+    count = varies = 0
     if (list ~ /^ *void *$/ || list ~ /^ *$/) return
     depth = 0
     part = ""
@@ -85,7 +86,8 @@ function split_list(list, parts, n, i, depth, c, part) {
         if (c == "(") depth++
         if (c == ")") depth--
         if (c == "," && depth == 0) {
-            if (part !~ /\.\.\./) {
+            if (part ~ /\.\.\./) varies = 1
+            else {
                 split_declaration(part)
                 types[++count] = type
                 names[count] = name

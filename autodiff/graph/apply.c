@@ -1,4 +1,5 @@
 /* apply.c: applying an op: checking the operands, recording the node, evaluating it. */
+#include "autodiff/graph/anomaly.h"
 #include "autodiff/graph/flat.h"
 #include "autodiff/graph/record.h"
 
@@ -146,7 +147,7 @@ static bool is_one_layout(const ad_optype *type, int n, ad_var *const in[], cons
         if (in[i] == NULL || in[i]->layout != l) return false;
     if (l->numel == 0 || type->evaluate[l->dtype] == NULL) return false;
     if (type->backward[l->dtype] == NULL && !(type->flags & AD_OP_CONSTANT)) return false;
-    return l->graph->code == AD_OK;
+    return l->graph->is_plain;
 }
 
 static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
@@ -159,7 +160,8 @@ static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const voi
     if (check_result(&c)) return &g->nil;
     const ad__layout *layout = layout_for(&c);
     if (layout == NULL || ad__scratch_reserve(g, c.scratch)) return &g->nil;
-    return record(g, type, n, in, attrs, layout, c.saved);
+    ad_var *y = record(g, type, n, in, attrs, layout, c.saved);
+    return AD__LIKELY(!g->anomalies) || g->code != AD_OK || ad__check_value(y->creator) == AD_OK ? y : &g->nil;
 }
 
 ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {

@@ -21,7 +21,7 @@ int ad_error_code(const ad_graph *g) { return g ? g->code : AD_EGRAPH; }
 void ad_clear_error(ad_graph *g) {
     if (g == NULL) return;
     g->code = AD_OK;
-    g->fast_path = g->grad_enabled;
+    ad__choose_paths(g);
     g->message[0] = '\0';
 }
 
@@ -35,7 +35,7 @@ int ad_vfail(ad_graph *g, int code, const char *where, const char *format, va_li
     if (code >= 0) code = AD_EVALUE;
     if (g == NULL || g->code != AD_OK) return code; /* keep the first: later errors are its consequences */
     g->code = code;
-    g->fast_path = false;
+    ad__choose_paths(g);
     int n = snprintf(g->message, sizeof g->message, "%s", where ? where : "");
     if (n >= 0 && (size_t)n < sizeof g->message)
         vsnprintf(g->message + n, sizeof g->message - (size_t)n, format ? format : "an error without a sentence", args);

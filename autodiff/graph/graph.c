@@ -50,6 +50,7 @@ ad_graph *ad_graph_new_with(ad_allocator a) {
     if (g == NULL) return NULL;
     *g = (ad_graph){ .memory = { .use = a, .held = sizeof *g, .allocs = 1 },
                      .grad_enabled = true,
+                     .is_plain = true,
                      .fast_path = true,
                      .keep_grads = true,
                      .clock = 1 };
@@ -89,7 +90,7 @@ bool ad_enable_grad(ad_graph *g, bool on) {
     if (g == NULL) return false;
     bool was = g->grad_enabled;
     g->grad_enabled = on;
-    g->fast_path = on && g->code == AD_OK;
+    ad__choose_paths(g);
     return was;
 }
 
@@ -136,6 +137,7 @@ static void close_scope(ad_graph *g, ad__scope closing) {
     if (AD__UNLIKELY(g->flat != NULL) && g->flat->root->id > closing.n_ops) ad__flat_drop(g);
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
     if (g->branch != NULL) drop_branches(g, closing.n_ops);
+    while (g->derived != NULL && g->derived->until > closing.n_ops) g->derived = g->derived->prev;
     if (g->names != NULL) ad__names_drop(g, closing.mark.depth);
     if (g->extras != NULL) ad__extras_free(g, closing.mark.depth);
     for (int i = 0; i < AD__RECENT; i++)

@@ -2,6 +2,7 @@
    differentiation. */
 #include <string.h>
 
+#include "autodiff/graph/anomaly.h"
 #include "autodiff/graph/walk.h"
 #include "autodiff/pass/flat.h"
 #include "autodiff/pass/pass.h"
@@ -112,6 +113,17 @@ int ad__differentiate_op(ad_graph *g, const ad_op *op, int rc) {
     return differentiate_op(&w, op, rc);
 }
 
+/* The rest of the walk, looking for the first gradient that is not finite. */
+static int differentiate_watched(ad__walk *w, int rc) {
+    for (ad_op *op; (op = ad__walk_next(w)) != NULL;) {
+        bool runs = rc == AD_OK && ad__out(op)->flags & AD__HAS_GRAD;
+        uint64_t mask = runs ? ad__finite_before(op) : 0;
+        rc = differentiate_op(w, op, rc);
+        if (runs && rc == AD_OK) rc = ad__check_slopes(op, mask);
+    }
+    return rc;
+}
+
 /* The walk runs to its end even after an error, as this clears the AD__REACHED flags. */
 static int differentiate(ad_var *y, const ad_var *seed) {
     ad_graph *g = ad__owner(y);
@@ -119,7 +131,9 @@ static int differentiate(ad_var *y, const ad_var *seed) {
     ad__walk w = ad__walk_inside(y);
     int rc = reset_grad(g, y);
     if (rc == AD_OK) seed_root(y, seed);
-    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) rc = differentiate_op(&w, op, rc);
+    if (AD__UNLIKELY(g->anomalies)) rc = differentiate_watched(&w, rc);
+    else
+        for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) rc = differentiate_op(&w, op, rc);
     return rc == AD_OK ? g->code : rc;
 }
 
