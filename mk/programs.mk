@@ -33,6 +33,11 @@ $(misuse): tests/misuse.awk $(public)
 $(BUILD)/obj/tests/test_misuse.o: $(misuse)
 $(BUILD)/obj/tests/test_misuse.o: private extra += -I$(BUILD)/misuse
 
+fuzzers := $(call program,tests/fuzz/fuzz_*.c)
+$(fuzzers): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+	@mkdir -p $(@D)
+	$(call say,LD) $(link) -fsanitize=fuzzer -o $@ $< $(archive) $(found_libs)
+
 # The programs that bench/startup.c starts: first.c with the shared library and with the archive; empty.c without and
 # with the BLAS.
 $(starts): $(shared) $(archive) $(call object,bench/start/first.c bench/start/empty.c)

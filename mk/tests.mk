@@ -18,6 +18,13 @@ asan: ## run check under AddressSanitizer and UndefinedBehaviorSanitizer
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
 tsan: ## run the test programs with threads under ThreadSanitizer
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread TESTS="test_data_prefetch test_nn_fit test_order test_threads" units
+# The library and the targets with clang's coverage counters; FUZZ_SECONDS for each target.
+fuzz: ## run the fuzz targets of tests/fuzz/ for FUZZ_SECONDS each (600; needs clang)
+	@$(MAKE) BUILD=$(BUILD)/fuzz CC=clang CXX=clang++ SANITIZE=address,undefined \
+	    CFLAGS='$(CFLAGS) -fsanitize=fuzzer-no-link' fuzz-targets
+	@BUILD=$(BUILD)/fuzz ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0 \
+	    UBSAN_OPTIONS=print_stacktrace=1 TEST_SECONDS=$${FUZZ_SECONDS:-600}0 sh tests/run tests/fuzz/fuzz.sh
+fuzz-targets: $(fuzzers)
 valgrind: ## run the test programs under valgrind, with small sizes
 	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
 cross: ## build the test programs for another processor and run them under qemu: make cross ARCH=arm64
