@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <math.h>
 
+#include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "tests/fuzz/fuzz.h"
 
