@@ -60,6 +60,7 @@ ad_graph *ad_graph_new_with(ad_allocator a) {
             (ad__layout){ .graph = g, .numel = 1, .bytes = ad_dtype_size((ad_dtype)t), .dtype = (ad_dtype)t };
     g->empty = (ad__layout){ .graph = g, .dtype = AD_F64, .shape = { 1, { 0 } } };
     g->nil = (ad_var){ .layout = &g->empty, .flags = AD__NIL };
+    g->scratch = &g->nil; /* of no bytes, but an address */
     return g;
 }
 
@@ -73,7 +74,7 @@ void ad_graph_free(ad_graph *g) {
     ad__pool_free(&g->pool);
     ad__arena_free(&g->nodes);
     ad__arena_free(&g->arrays);
-    ad__memory_give(&g->memory, g->scratch, scratch);
+    if (scratch > 0) ad__memory_give(&g->memory, g->scratch, scratch);
     ad_allocator use = g->memory.use;
     use.release(use.data, g, sizeof *g);
 }

@@ -92,7 +92,7 @@ int ad__scratch_reserve(ad_graph *g, size_t bytes) {
     if (size > PTRDIFF_MAX / threads) return ad_no_memory(g, "scratch", size);
     void *p = ad__memory_take(&g->memory, AD__ALIGN, size * threads);
     if (p == NULL) return ad_no_memory(g, "scratch", size * threads);
-    ad__memory_give(&g->memory, g->scratch, g->scratch_size * threads);
+    if (g->scratch_size > 0) ad__memory_give(&g->memory, g->scratch, g->scratch_size * threads);
     g->scratch = p;
     g->scratch_size = size;
     return AD_OK;

@@ -14,7 +14,7 @@ fuzz() {
     corpus=$build/corpus/$1
     mkdir -p "$corpus"
     "$build/tests/fuzz/fuzz_$1" -max_total_time="$seconds" -max_len=2048 -timeout=20 -rss_limit_mb=3000 \
-        -print_final_stats=1 -artifact_prefix="$build/crash-" "$corpus" "tests/fuzz/seeds/$1" >"$work/$1" 2>&1
+        -print_final_stats=1 -artifact_prefix="$build/" "$corpus" "tests/fuzz/seeds/$1" >"$work/$1" 2>&1
     status=$?
     tried=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$1")
     if [ $status != 0 ]; then tail -n 60 "$work/$1"; fi
@@ -25,7 +25,7 @@ for target in "$build"/tests/fuzz/fuzz_*; do
     [ -x "$target" ] || continue
     name=${target##*/fuzz_}
     check "no input of $name fails" fuzz "$name"
-    echo "# $name: ${tried:-0} inputs in $seconds s"
+    echo "# ${tried:-0} inputs in $seconds s"
     total=$((total + ${tried:-0}))
 done
 echo "# $total inputs"

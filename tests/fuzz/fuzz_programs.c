@@ -48,6 +48,7 @@ typedef struct {
     int at_mark[4]; /* Vars when it was opened */
     int scopes;
     bool compares; /* f64 only: rules are compared */
+    bool traces;   /* FUZZ_TRACE=1: shows what happens */
 } program;
 
 static void add(program *p, ad_var *x) {
@@ -91,7 +92,9 @@ static void apply(program *p) {
     ad_var *in[MOST_OPERANDS];
     bool own = fuzz_choose(&p->c, 3) != 0;
     for (int i = 0; i < s->n; i++) in[i] = own && fuzz_choose(&p->c, 4) ? leaf(p, s->shapes[i]) : pick(p);
-    add(p, ad_apply(s->type, s->n, in, s->attrs));
+    ad_var *y = ad_apply(s->type, s->n, in, s->attrs);
+    if (p->traces) fprintf(stderr, "%s makes %s ", s->type->name, ad_shape_str(ad_shape_of(y)).text);
+    add(p, y);
 }
 
 /* ---- passes ------------------------------------------------------------------------------------------------------------------ */
@@ -107,7 +110,9 @@ static void compare(program *p, ad_var *y, ad_var *x) {
     ad_var *d = NULL;
     if (ad_gradient(y, 1, &x, &d) != AD_OK || !ad_ok(p->g)) return;
     ad_zero_grad(y);
-    if (ad_backward(y) != AD_OK || !p->compares) return;
+    ad_zero_grad(x);
+    bool leaf_only = ad_creator(x) == NULL && ad_requires_grad(x); /* others may have no gradient after the pass */
+    if (ad_backward(y) != AD_OK || !p->compares || !leaf_only) return;
     for (int i = 0; i < p->n; i++)
         if (!is_moderate(p->vars[i], false, 1e3) || !is_moderate(p->vars[i], true, 1e3)) return;
     for (int64_t i = 0; i < ad_numel(x); i++) {
@@ -128,7 +133,9 @@ static ad_var *inside(int n, ad_var *const xs[], void *user) {
 static void pass(program *p) {
     ad_var *x = pick(p), *y = pick(p), *d = NULL;
     if (ad_numel(y) != 1) y = ad_sum(y);
-    switch (fuzz_choose(&p->c, 9)) {
+    int kind = fuzz_choose(&p->c, 9);
+    if (p->traces) fprintf(stderr, "pass %d of %s ", kind, ad_op_name(ad_creator(y)));
+    switch (kind) {
     case 0: (void)ad_eval(y); break;
     case 1: (void)ad_backward(y); break;
     case 2: (void)ad_backward_from(pick(p), pick(p)); break;
@@ -178,6 +185,7 @@ static void mode(program *p) {
 
 static void step(program *p) {
     int k = fuzz_choose(&p->c, 16);
+    if (p->traces) fprintf(stderr, "%d Vars, %d scopes, step of kind %d: ", p->n, p->scopes, k);
     if (k < 2) add(p, leaf(p, shape(p)));
     else if (k < 9) apply(p);
     else if (k < 13) pass(p);
@@ -185,6 +193,7 @@ static void step(program *p) {
     else if (k == 14) scope(p);
     else mode(p);
     if (!ad_ok(p->g) && strlen(ad_error(p->g)) < 12) fuzz_fail("an error without a sentence", ad_error(p->g));
+    if (p->traces) fprintf(stderr, "%s\n", ad_error(p->g));
     ad_clear_error(p->g);
 }
 
@@ -192,6 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (n_samples == 0) collect_samples();
     program p = { .g = ad_graph_new(), .c = { data, data + size } };
     p.compares = fuzz_choose(&p.c, 2);
+    p.traces = getenv("FUZZ_TRACE") != NULL;
     for (int i = 0; i < MOST_STEPS && p.c.at < p.c.end; i++) step(&p);
     ad_enable_grad(p.g, true);
     ad_detect_anomaly(p.g, false);
