@@ -1,8 +1,8 @@
 /* test_misuse.c: every public function with bad arguments, one at a time and all at once: an error with a sentence or a
    documented answer, at once, and the graph works afterwards.
 
-   tests/misuse.awk makes the calls of the headers, tests/misuse.h has the values. Each function is called in a process
-   of its own, so that a crash ends that process only; the parent goes on behind the call that crashed. */
+   tests/misuse.awk makes the calls of the headers, tests/misuse.h has the values. The calls are made in another
+   process, so that a crash ends that process only; the parent starts a new one behind the call that crashed. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -13,7 +13,7 @@
 
 #include "tests/misuse.h"
 
-enum { MOST = 12, FAULTS_SHOWN = 400 };
+enum { MOST = 12, MOST_STOPS = 2000, FAULTS_SHOWN = 400 };
 typedef struct {
     const char *name;
     void (*call)(const int *k);
@@ -24,9 +24,10 @@ typedef struct {
 /* ---- what the process that makes the calls tells its parent --------------------------------------------------------- */
 
 static struct {
-    long at, calls; /* the call that is made now; how many there are; -1: not known yet */
-    long good;      /* calls with good arguments that succeeded */
+    int function; /* whose call is made now */
+    long at;      /* the number of the call */
     long faults;
+    long good[1000]; /* by function: calls with good arguments that succeeded */
     char stage[60];
     char text[2000]; /* the arguments of the call, where it is described */
     char fault[1000];
@@ -59,6 +60,9 @@ static void take_int(int code) {
 static void take_double(double x) { (void)x; }
 static void take_object(const void *object) {
     if (object == NULL) failed("NULL");
+}
+static void take_ad_graph_p(ad_graph *g) {
+    if (g != now.g && g != now.other) ad_graph_free(g);
 }
 static void take_nn_module_p(const nn_module *m) { take_object(m); }
 static void take_nn_optim_p(const nn_optim *o) { take_object(o); }
@@ -95,22 +99,33 @@ static void take_ad_var_p(ad_var *y) {
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
+/* AD_MISUSE_ONLY="ad_add nn_fit" calls these functions only. */
+static bool is_chosen(int i) {
+    const char *only = getenv("AD_MISUSE_ONLY");
+    return only == NULL || is_one_of(functions[i].name, only);
+}
+
 /* ---- the calls ---------------------------------------------------------------------------------------------------------- */
 
 /* Call number at of f: the world, and the values of its arguments. The calls of a world are: all good; one bad, for each
    of its values; all bad, as often as a parameter has bad values. */
-static long calls_of(const function *f, int *each, int *most) {
+static void count(const function *f, int *each, int *most) {
     *each = 1, *most = 0;
     for (int i = 0; i < f->n; i++) {
         *each += f->bads[i];
         if (f->bads[i] > *most) *most = f->bads[i];
     }
-    return (long)(*each + *most) * (test_quick() ? 2 : WORLDS);
+}
+static long calls_of(const function *f) {
+    int each, most;
+    count(f, &each, &most);
+    return (long)(each + most) * (test_quick() ? 1 : WORLDS);
 }
 
-static void choose(const function *f, long at, int *k) {
+/* Returns whether all values are good. */
+static bool choose(const function *f, long at, int *k) {
     int each, most;
-    (void)calls_of(f, &each, &most);
+    count(f, &each, &most);
     now.world = (int)(at / (each + most));
     int rest = (int)(at % (each + most)) - 1;
     for (int i = 0; i < f->n; i++) k[i] = -1;
@@ -120,6 +135,7 @@ static void choose(const function *f, long at, int *k) {
     }
     for (int i = 0; i < f->n && rest >= each - 1; i++)
         if (f->bads[i]) k[i] = (rest - (each - 1)) % f->bads[i];
+    return at % (each + most) == 0;
 }
 
 /* The error has a sentence, and after it is cleared the graph computes as always. */
@@ -160,9 +176,10 @@ static void limit_time(void) {
     (void)alarm(90); /* for calls that wait */
 }
 
-static void make_call(const function *f, long at, bool describe) {
+static void make_call(int i, long at, bool describe) {
+    const function *f = &functions[i];
     int k[MOST];
-    choose(f, at, k);
+    bool all_good = choose(f, at, k);
     now.function = f->name;
     now.given = now.in_array = now.uncounted = now.closed = false;
     now.leaf = NULL, now.module = NULL, now.optim = NULL;
@@ -176,74 +193,79 @@ static void make_call(const function *f, long at, bool describe) {
     stage("the call");
     limit_time();
     f->call(k);
-    bool good = at % ((calls_of(f, &(int){ 0 }, &(int){ 0 })) / (test_quick() ? 2 : WORLDS)) == 0 && ad_ok(now.g);
-    report->good += good;
+    if (all_good && ad_ok(now.g)) report->good[i]++;
     check_graph();
     stage("freeing the graph");
     ad_graph_free(now.g);
     ad_graph_free(now.other);
 }
 
-/* The process for the calls of f from number at on. Ends at a fault, so that the parent can tell. */
-static void run_calls(const function *f, long at, bool only_one) {
+/* Makes the calls of function number i from number `at` on, then those of the functions after it. Ends at a fault, so
+   that the parent can tell, or after only_one. */
+static void run_calls(int i, long at, bool only_one) {
     struct rlimit none = { 0, 0 };
     (void)setrlimit(RLIMIT_CORE, &none);
 #ifndef SANITIZED
     static const int deadly[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT }; /* cmocka catches them */
-    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) (void)signal(deadly[i], SIG_DFL);
+    for (size_t s = 0; s < sizeof deadly / sizeof *deadly; s++) (void)signal(deadly[s], SIG_DFL);
 #endif
-    int each, most;
-    long n = calls_of(f, &each, &most);
-    for (; at < n; at++) {
-        make_call(f, at, only_one);
-        if (report->fault[0] || only_one) _exit(report->fault[0] ? 3 : 0);
+    for (; i < FUNCTIONS; i++, at = 0) {
+        report->function = i;
+        for (long n = calls_of(&functions[i]); is_chosen(i) && at < n; at++) {
+            make_call(i, at, only_one);
+            if (report->fault[0] || only_one) _exit(report->fault[0] ? 3 : 0);
+        }
     }
-    report->at = n;
     _exit(0);
 }
 
-static int in_process(const function *f, long at, bool only_one) {
+static int in_process(int i, long at, bool only_one) {
     int status = 0;
     fflush(NULL);
     pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) run_calls(f, at, only_one);
+    if (child == 0) run_calls(i, at, only_one);
     assert_int_equal(waitpid(child, &status, 0), child);
     return status;
 }
 
 /* Shows what went wrong in the call that a process stopped at. */
-static void show(const function *f, int status) {
+static void show(int status) {
+    int i = report->function;
     long at = report->at;
     char fault_text[sizeof report->fault], stage_text[sizeof report->stage];
     memcpy(fault_text, report->fault, sizeof fault_text);
     memcpy(stage_text, report->stage, sizeof stage_text);
     if (report->faults++ >= FAULTS_SHOWN) return;
-    (void)in_process(f, at, true);
-    print_message("%s(%s) in world %d: ", f->name, report->text, now.world);
+    (void)in_process(i, at, true);
+    print_message("%s(%s), call %ld: ", functions[i].name, report->text, at);
     if (!WIFSIGNALED(status)) print_message("%s%s\n", fault_text, fault_text[0] ? "" : "the process ended");
     else if (WTERMSIG(status) == SIGPROF || WTERMSIG(status) == SIGALRM) print_message("%s takes too long\n", stage_text);
     else print_message("signal %d in %s\n", WTERMSIG(status), stage_text);
+    report->function = i;
     report->at = at;
 }
 
-/* Makes all calls of f. */
-static void check_function(const function *f) {
-    int each, most, stops = 0;
-    long n = calls_of(f, &each, &most);
-    report->good = 0;
-    for (long at = 0; at < n && stops < 400; at = report->at + 1, stops++) {
-        int status = in_process(f, at, false);
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 0) break;
-        int k[MOST];
-        choose(f, report->at, k);
-        show(f, status);
+/* Makes all calls of all functions, in as many processes as there are faults, and one. */
+static void make_all_calls(void) {
+    int i = 0;
+    long at = 0;
+    for (int stops = 0; i < FUNCTIONS && stops < MOST_STOPS; stops++) {
+        int status = in_process(i, at, false);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+        show(status);
+        i = report->function, at = report->at + 1;
     }
-    report->calls += n;
+}
+
+/* Bad values show little where no good ones are known beside them. */
+static void check_good_values(void) {
     const char *always_fail = "nn_add_reference ad_fail ad_call_fail ad_op_fail ad_refuse_nil ad_no_memory";
-    if (report->good > 0 || test_quick() || is_one_of(f->name, always_fail)) return;
-    print_message("%s: no good values are known, so bad ones show little\n", f->name);
-    report->faults++;
+    for (int i = 0; i < FUNCTIONS && !test_quick(); i++) {
+        if (report->good[i] > 0 || !is_chosen(i) || is_one_of(functions[i].name, always_fail)) continue;
+        print_message("%s: no good values are known\n", functions[i].name);
+        report->faults++;
+    }
 }
 
 /* ---- the tests -------------------------------------------------------------------------------------------------------- */
@@ -277,23 +299,24 @@ static void remove_files(void) {
 
 static void test_functions(void **state) {
     (void)state;
-    const char *only = getenv("AD_MISUSE_ONLY");
     int back = open(".", O_RDONLY | O_DIRECTORY);
     assert_true(back >= 0 && chdir(test_folder) == 0);
     write_files();
-    for (int i = 0; i < FUNCTIONS; i++)
-        if (only == NULL || is_one_of(functions[i].name, only)) check_function(&functions[i]);
+    make_all_calls();
     remove_files();
     assert_int_equal(fchdir(back), 0);
     close(back);
-    print_message("%d functions in %ld calls\n", FUNCTIONS, report->calls);
+    check_good_values();
+    long calls = 0;
+    for (int i = 0; i < FUNCTIONS; i++) calls += calls_of(&functions[i]);
+    print_message("%d functions in %ld calls\n", FUNCTIONS, calls);
     assert_int_equal(report->faults, 0);
 }
 
 /* The generator finds the functions that the library has. */
 static void test_all_are_found(void **state) {
     (void)state;
-    assert_true(FUNCTIONS > 600);
+    assert_true(FUNCTIONS > 600 && FUNCTIONS <= (int)(sizeof report->good / sizeof *report->good));
     for (int i = 0; i < FUNCTIONS; i++)
         for (int j = 0; j < i; j++) assert_string_not_equal(functions[i].name, functions[j].name);
 }
