@@ -23,10 +23,11 @@ fuzz: ## run the fuzz targets of tests/fuzz/ for FUZZ_SECONDS each (600; needs c
 	@$(MAKE) BUILD=$(BUILD)/fuzz CC=clang CXX=clang++ SANITIZE=address,undefined \
 	    CFLAGS='$(CFLAGS) -fsanitize=fuzzer-no-link' fuzz-targets
 	@BUILD=$(BUILD)/fuzz ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0 \
-	    UBSAN_OPTIONS=print_stacktrace=1 TEST_SECONDS=$${FUZZ_SECONDS:-600}0 sh tests/run tests/fuzz/fuzz.sh
+	    UBSAN_OPTIONS=print_stacktrace=1 TEST_SECONDS=$$(($${FUZZ_SECONDS:-600} * 20 + 300)) sh tests/run tests/fuzz/fuzz.sh
 fuzz-targets: $(fuzzers)
+# glibc keeps the stacks of threads that have ended, which counts as possibly lost.
 valgrind: ## run the test programs under valgrind, with small sizes
-	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
+	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=99' $(MAKE) units
 cross: ## build the test programs for another processor and run them under qemu: make cross ARCH=arm64
 	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
 cpus: $(chosen) ## run the test programs under qemu as an x86-64 processor without AVX and as one with AVX2

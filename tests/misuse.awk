@@ -45,7 +45,8 @@ function split_declaration(text) {
 # An int or int64_t before an array is the number of its elements; a size after a text, that of its bytes.
 function adjust(i, is_number) {
     is_number = types[i] == "int" || types[i] == "int64_t" || types[i] == "unsigned"
-    if (is_number && i < count && types[i + 1] ~ /_in$|_out$|uint32_t_p$/ && names[i] ~ /^(n|m|ndim)$/) types[i] = "count_" types[i]
+    if (is_number && i < count && types[i + 1] ~ /_in$|_out$|uint32_t_p$/ && names[i] ~ /^(n|m|ndim)$/)
+        types[i] = "count_" types[i]
     if (names[i] == "format") types[i] = "format"
     if (types[i] == "size_t" && i > 1 && types[i - 1] == "char_out") types[i] = "text_size"
 }
@@ -130,8 +131,8 @@ BEGIN {
     # These end what the test needs itself, or take what a program cannot give wrongly without breaking C's own rules.
     split("ad_graph_free ad_buffer_give ad_vfail ad_thread_start", list, " ")
     for (i in list) skipped[list[i]] = 1
-    split("ad_graph_p ad_var_p int double nn_module_p nn_optim_p nn_schedule_p nn_loader_p nn_table_p ad_objective_p ad_program_p",
-          list, " ")
+    split("ad_graph_p ad_var_p int double nn_module_p nn_optim_p nn_schedule_p nn_loader_p nn_table_p " \
+          "ad_objective_p ad_program_p", list, " ")
     for (i in list) checked[list[i]] = 1
     print "/* Written by tests/misuse.awk. */"
 }
@@ -142,7 +143,8 @@ END {
     gsub(/[ \t]+/, " ", text)
     rest = text
     # The structs of options, in the order of the headers.
-    while (match(rest, /typedef struct \{[^{}]*\} (ad|nn)_[a-z0-9_]*(opts|dataset|window|scaler|rnn_state|emit_array|metric) *;/)) {
+    kinds = "(opts|dataset|window|scaler|rnn_state|emit_array|metric)"
+    while (match(rest, "typedef struct [{][^{}]*[}] (ad|nn)_[a-z0-9_]*" kinds " *;")) {
         found = substr(rest, RSTART, RLENGTH)
         rest = substr(rest, RSTART + RLENGTH)
         n = found

@@ -73,8 +73,8 @@ static const struct {
     const char *names;
     int64_t value;
 } good_numbers[] = {
-    { "group axis start flat i fold class_number from row column index padding padding_w output_padding output_padding_w "
-      "prefetch patience checkpoint_steps max_eval ignore_index offset shift init reps level",
+    { "group axis start flat i fold class_number from row column index padding padding_w output_padding "
+      "output_padding_w prefetch patience checkpoint_steps max_eval ignore_index offset shift init reps level",
       0 },
     { "stop in out features hidden kernel batch classes width height total_steps depth end each steps k", 2 },
     { "code", AD_EVALUE },
@@ -127,8 +127,10 @@ static double pick_double(int k, const char *name) {
     static const double bad[] = { NAN, INFINITY, -INFINITY, 0, -1, DBL_MAX, -DBL_MAX, 5e-324, 1e18, 3, AD_ZERO };
     static const char *const names[] = { "NaN",      "inf",     "-inf", "0", "-1",     "DBL_MAX",
                                          "-DBL_MAX", "5e-324", "1e18", "3", "AD_ZERO" };
-    if (k < 0) return is_one_of(name, "lr stop hi") ? 1 : is_one_of(name, "start lo test validation") ? 0.25 : strcmp(name, "n") == 0 ? 1
-                     : strcmp(name, "label_smoothing") == 0 ? 0 : 0.5;
+    if (k < 0) {
+        if (is_one_of(name, "label_smoothing")) return 0;
+        return is_one_of(name, "lr stop hi n") ? 1 : is_one_of(name, "start lo test validation") ? 0.25 : 0.5;
+    }
     note(name, names[k]);
     return bad[k];
 }
@@ -228,7 +230,7 @@ static ad_shape pick_ad_shape(int k, const char *name) {
     return has_arrays && ad_shape_numel(s) > ELEMENTS ? AD_SHAPE(-1) : s;
 }
 
-/* ---- graphs and Vars ------------------------------------------------------------------------------------------------ */
+/* ---- graphs and Vars --------------------------------------------------------------------------------------------- */
 
 static ad_graph *mine(void) {
     now.given = true;
@@ -389,7 +391,8 @@ static ad_var **pick_ad_var_p_in(int k, const char *name) {
     if (k >= 0) note(name, names[k]);
     if (k == 0) return NULL;
     bool given = now.given;
-    for (int i = 0; i < ROOM; i++) xs[i] = k > 0 ? bad_var(kinds[k], name) : (mine(), i ? good_var("x") : shared_leaf());
+    if (k < 0) mine();
+    for (int i = 0; i < ROOM; i++) xs[i] = k > 0 ? bad_var(kinds[k], name) : i ? good_var("x") : shared_leaf();
     now.in_array |= now.given;
     now.given = given;
     return xs;
@@ -399,7 +402,7 @@ static ad_var **pick_ad_var_p_out(int k, const char *name) {
 }
 static ad_var **pick_ad_var_p_p(int k, const char *name) { return pick_ad_var_p_out(k, name); }
 
-/* ---- arrays and texts ------------------------------------------------------------------------------------------------- */
+/* ---- arrays and texts -------------------------------------------------------------------------------------------- */
 
 enum { BAD_void_in = 1, BAD_void_out = 1, BAD_void_in_in = 1, BAD_int_in = 4, BAD_int64_t_in = 4, BAD_int64_t_out = 1 };
 static void *pick_void_in(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
@@ -472,8 +475,8 @@ enum { BAD_char_p = 11, BAD_char_p_in = 4, BAD_char_out = 1 };
 static const char *pick_char_p(int k, const char *name) {
     static char endless[10001];
     memset(endless, 'x', sizeof endless - 1);
-    const char *const bad[] = { NULL, "", endless, "%s%s%s%n", "\xff\xfe\x80", ".", "a/b/c", "\n", "..i,j->", "0.weight",
-                                "/dev/full" };
+    const char *const bad[] = { NULL,    "",   endless,   "%s%s%s%n", "\xff\xfe\x80", ".",
+                                "a/b/c", "\n", "..i,j->", "0.weight", "/dev/full" };
     static const char *const names[] = { "NULL",   "empty",   "of 10000 bytes", "%s%s%s%n", "no UTF-8",  ".",
                                          "a/b/c", "newline", "..i,j->",        "0.weight", "/dev/full" };
     if (k < 0) return good_text(name);
@@ -503,7 +506,7 @@ static FILE *pick_FILE_p(int k, const char *name) {
     return k == 1 ? read_only_file : good_or_null(k, name, null_file);
 }
 
-/* ---- functions that the library calls ---------------------------------------------------------------------------------- */
+/* ---- functions that the library calls ---------------------------------------------------------------------------- */
 
 static ad_var *give_null(ad_var *x) { return (void)x, NULL; }
 static ad_var *give_foreign(ad_var *x) { return (void)x, ad_scalar(now.other, AD_F64, 1); }
@@ -647,7 +650,7 @@ static ad_allocator pick_ad_allocator(int k, const char *name) {
     return a;
 }
 
-/* ---- objects of a graph -------------------------------------------------------------------------------------------------- */
+/* ---- objects of a graph ------------------------------------------------------------------------------------------ */
 
 static nn_module *module_in(ad_graph *g, int world) {
     int64_t last = 3;
@@ -685,7 +688,10 @@ static nn_loader *loader_in(ad_graph *g, int world) {
     nn_dataset d = { leaf(g, AD_F64, AD_SHAPE(4, 2), 0, 1, false), leaf(g, AD_F64, AD_SHAPE(4), 0, 0.25, false) };
     return nn_loader_new(g, d, (nn_loader_opts){ .batch = 2, .in_order = world % 2 });
 }
-static nn_table *table_in(ad_graph *g, int world) { return (void)world, nn_read_csv(g, "table.csv", (nn_csv_opts){ 0 }); }
+static nn_table *table_in(ad_graph *g, int world) {
+    (void)world;
+    return nn_read_csv(g, "table.csv", (nn_csv_opts){ 0 });
+}
 static ad_objective *objective_in(ad_graph *g, int world) {
     ad_var *x = leaf(g, AD_F64, AD_SHAPE(2), 1, 1, true);
     return (void)world, ad_objective_new(ad_sum(ad_square(x)), 1, &x);
@@ -710,7 +716,7 @@ static ad_program *good_program(void) { return program_in(mine(), now.world); }
 #else
 #define OR_CLOSED(make) CLOSED(make)
 #endif
-#define OBJECT(type, make, good)                                                                                             \
+#define OBJECT(type, make, good)                                                                                       \
     enum { BAD_##type##_p = 3 };                                                                                       \
     static type *pick_##type##_p(int k, const char *name) {                                                            \
         static const char *const names[] = { "NULL", "of another graph", "of a closed scope" };                        \
@@ -779,9 +785,11 @@ static ad_mark pick_ad_mark(int k, const char *name) {
 }
 static ad_team *pick_ad_team_p(int k, const char *name) { return (void)k, (void)name, NULL; }
 
-enum { BAD_ad_random_state_p = 1, BAD_ad_random_state = 1, BAD_ad_emit_p = 0, BAD_ad_sampler_p = 0, BAD_ad_emit_loop_p = 1,
-       BAD_ad_emit_array_in = 1, BAD_ad_check_report_p = 1, BAD_nn_training_state_p = 1, BAD_nn_rnn_state_p = 1 };
-static ad_random_state *pick_ad_random_state_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+enum { BAD_ad_random_state_p = 1, BAD_ad_random_state = 1, BAD_ad_emit_p = 0, BAD_ad_sampler_p = 0,
+       BAD_ad_emit_loop_p = 1, BAD_ad_emit_array_in = 1, BAD_ad_check_report_p = 1, BAD_nn_training_state_p = 1, BAD_nn_rnn_state_p = 1 };
+static ad_random_state *pick_ad_random_state_p(int k, const char *name) {
+    return good_or_null(k, name, fresh_elements());
+}
 static ad_random_state pick_ad_random_state(int k, const char *name) {
     if (k >= 0) note(name, "UINT64_MAX");
     return k < 0 ? (ad_random_state){ 1, 2 } : (ad_random_state){ UINT64_MAX, UINT64_MAX };
@@ -792,7 +800,9 @@ static const ad_emit_loop *pick_ad_emit_loop_p(int k, const char *name) {
     static ad_emit_loop l = { .names = "x", .value = "x", .n = 1 };
     return good_or_null(k, name, &l);
 }
-static ad_check_report *pick_ad_check_report_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+static ad_check_report *pick_ad_check_report_p(int k, const char *name) {
+    return good_or_null(k, name, fresh_elements());
+}
 static nn_training_state *pick_nn_training_state_p(int k, const char *name) {
     return good_or_null(k, name, fresh_elements());
 }

@@ -2,8 +2,8 @@
 # mutants.sh: changes one operator or constant of the library at a time and runs the tests of that folder, which should
 # fail. usage: sh tests/mutants.sh [N [SEED [PATH...]]]
 #
-# N mutants (20) of all that are possible in PATH (autodiff ops nn) are drawn by SEED (1). They are made in a copy of the
-# sources, BUILD/mutants. The last lines say how many were killed and show the survivors: each is a gap of the tests, or
+# N mutants (20) of all that are possible in PATH (autodiff ops nn) are drawn by SEED (1). They are made in a copy of
+# the sources, BUILD/mutants. The last lines say how many were killed and show the survivors: each is a gap of the tests, or
 # a change without consequences.
 set -eu
 n=${1:-20}
@@ -14,7 +14,8 @@ copy=$build/mutants
 mkdir -p "$copy"
 tar cf - Makefile autodiff ops nn mk tests docs demos bench README.md | (cd "$copy" && tar xf -)
 
-# All mutants of the files on the command line, with tabs between: FILE LINE COLUMN LENGTH NEW. Comments, texts and directives are left.
+# All mutants of the files on the command line, with tabs between: FILE LINE COLUMN LENGTH NEW.
+# Comments, texts and directives are left.
 candidates() {
     awk '
         FNR == 1 { comment = 0 }

@@ -25,7 +25,10 @@ exported() { nm -D --defined-only "$library" | awk '{ print $3 }' | sort -u; }
 listed() { grep -v '^#' "$list"; }
 
 if [ "${1:-}" = fix ]; then
-    { echo "# What libautodiff.so.$(number MAJOR) exports in version $version; tests/symbols.sh compares."; exported; } >"$list"
+    {
+        echo "# What libautodiff.so exports in version $version; tests/symbols.sh compares."
+        exported
+    } >"$list"
     exit
 fi
 

@@ -1,4 +1,5 @@
-/* test_anomaly.c: ad_detect_anomaly names the op whose value or gradient is the first that is not finite, and no other. */
+/* test_anomaly.c: ad_detect_anomaly names the op whose value or gradient is the first that is not finite, and no
+   other. */
 #include "autodiff/extend.h"
 #include "tests/common.h"
 
@@ -244,7 +245,7 @@ static int check_sample(const ad_sample_case *c, void *data) {
         ad_detect_anomaly(g, watch);
         for (int i = 0; i < c->n; i++) {
             bool fixed = c->type->no_grad >> (i < 31 ? i : 31) & 1;
-            in[i] = fixed ? ad_tensor(g, AD_F64, c->values[i], c->shapes[i]) : ad_param(g, AD_F64, c->values[i], c->shapes[i]);
+            in[i] = (fixed ? ad_tensor : ad_param)(g, AD_F64, c->values[i], c->shapes[i]);
             finite_data &= all_finite(in[i], false);
         }
         ad_seed(g, 1);

@@ -21,7 +21,7 @@ typedef struct {
     int bads[MOST]; /* bad values of each */
 } function;
 
-/* ---- what the process that makes the calls tells its parent --------------------------------------------------------- */
+/* ---- what the process that makes the calls tells its parent ------------------------------------------------------ */
 
 static struct {
     int function; /* whose call is made now */
@@ -38,7 +38,7 @@ static void fault(const char *text) {
     if (report->fault[0] == '\0') snprintf(report->fault, sizeof report->fault, "%s", text);
 }
 
-/* ---- results ----------------------------------------------------------------------------------------------------------- */
+/* ---- results ----------------------------------------------------------------------------------------------------- */
 
 /* These return NULL or nil without an error: as their comments say, there may be none. */
 static const char without_error[] = "ad_nil ad_op_operand ad_op_result nn_find_parameter nn_find_buffer ad_name "
@@ -105,10 +105,10 @@ static bool is_chosen(int i) {
     return only == NULL || is_one_of(functions[i].name, only);
 }
 
-/* ---- the calls ---------------------------------------------------------------------------------------------------------- */
+/* ---- the calls --------------------------------------------------------------------------------------------------- */
 
-/* Call number at of f: the world, and the values of its arguments. The calls of a world are: all good; one bad, for each
-   of its values; all bad, as often as a parameter has bad values. */
+/* Call number at of f: the world, and the values of its arguments. The calls of a world are: all good; one bad, for
+   each of its values; all bad, as often as a parameter has bad values. */
 static void count(const function *f, int *each, int *most) {
     *each = 1, *most = 0;
     for (int i = 0; i < f->n; i++) {
@@ -240,7 +240,8 @@ static void show(int status) {
     (void)in_process(i, at, true);
     print_message("%s(%s), call %ld: ", functions[i].name, report->text, at);
     if (!WIFSIGNALED(status)) print_message("%s%s\n", fault_text, fault_text[0] ? "" : "the process ended");
-    else if (WTERMSIG(status) == SIGPROF || WTERMSIG(status) == SIGALRM) print_message("%s takes too long\n", stage_text);
+    else if (WTERMSIG(status) == SIGPROF || WTERMSIG(status) == SIGALRM)
+        print_message("%s takes too long\n", stage_text);
     else print_message("signal %d in %s\n", WTERMSIG(status), stage_text);
     report->function = i;
     report->at = at;
@@ -268,7 +269,7 @@ static void check_good_values(void) {
     }
 }
 
-/* ---- the tests -------------------------------------------------------------------------------------------------------- */
+/* ---- the tests --------------------------------------------------------------------------------------------------- */
 
 static void write_text(const char *path, const char *text, size_t size) {
     FILE *to = fopen(path, "wb");

@@ -72,8 +72,9 @@ static int fail_value(const ad_op *op, bool derived) {
     char ranges[160], which[60];
     add_ranges(ranges, sizeof ranges, op);
     name_op(which, sizeof which, op);
-    return ad_op_fail(op, AD_EVALUE, "anomaly: element %lld of the result%s is %g (%s); %s", (long long)k,
-                      derived ? ", a part of a derivative," : "", ad_read_element(l->dtype, out->data, k), which, ranges);
+    const char *part = derived ? ", a part of a derivative," : "";
+    return ad_op_fail(op, AD_EVALUE, "anomaly: element %lld of the result%s is %g (%s); %s", (long long)k, part,
+                      ad_read_element(l->dtype, out->data, k), which, ranges);
 }
 
 static int fail_slope(const ad_op *op, int i, const ad__layout *l, const void *grad) {

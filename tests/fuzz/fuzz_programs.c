@@ -9,7 +9,7 @@
 
 enum { MOST_CASES = 4096, MOST_VARS = 24, MOST_STEPS = 40, MOST_ELEMENTS = 512, MOST_OPERANDS = 16 };
 
-/* ---- the ops' own samples, whose attributes and shapes the programs take --------------------------------------------- */
+/* ---- the ops' own samples, whose attributes and shapes the programs take ----------------------------------------- */
 
 typedef struct {
     const ad_optype *type;
@@ -37,7 +37,7 @@ static void collect_samples(void) {
     ad_graph_free(g);
 }
 
-/* ---- a program ---------------------------------------------------------------------------------------------------------- */
+/* ---- a program --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     ad_graph *g;
@@ -60,7 +60,8 @@ static void add(program *p, ad_var *x) {
 static ad_var *pick(program *p) { return p->n ? p->vars[fuzz_choose(&p->c, p->n)] : ad_nil(p->g); }
 
 static double number(program *p) {
-    static const double odd[] = { 0, 1, -1, 0.5, 2, -3, NAN, INFINITY, -INFINITY, 1e30, 1e-30, -0.0, 5e-324, 1e300, 3, 4 };
+    static const double odd[] = { 0, 1, -1, 0.5, 2, -3, NAN, INFINITY, -INFINITY,
+                                  1e30, 1e-30, -0.0, 5e-324, 1e300, 3, 4 };
     int k = fuzz_choose(&p->c, 64);
     return k < 16 ? odd[k] : (k - 40) / 8.0;
 }
@@ -97,7 +98,7 @@ static void apply(program *p) {
     add(p, y);
 }
 
-/* ---- passes ------------------------------------------------------------------------------------------------------------------ */
+/* ---- passes ------------------------------------------------------------------------------------------------------ */
 
 static bool is_moderate(const ad_var *x, bool grads, double most) {
     for (int64_t i = 0; i < ad_numel(x); i++)
