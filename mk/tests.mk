@@ -34,7 +34,7 @@ cpus: $(chosen) ## run the test programs under qemu as an x86-64 processor witho
 	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu Nehalem' $(run_tests) $(chosen)
 	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu max' $(run_tests) $(chosen)
 mutants: ## change N operators and constants of the library, one at a time, and run the tests; SEED draws them (20, 1)
-	@mkdir -p $(BUILD) && BUILD='$(BUILD)' sh tests/mutants.sh $(or $(N),20) $(or $(SEED),1)
+	@mkdir -p $(BUILD) && BUILD='$(BUILD)' sh tests/mutants/run.sh $(or $(N),20) $(or $(SEED),1)
 coverage: ## measure the test coverage of autodiff/, ops/ and nn/ by file (needs gcovr)
 	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true

@@ -1,6 +1,6 @@
 #!/bin/sh
-# mutants.sh: changes one operator or constant of the library at a time and runs the tests of that folder, which should
-# fail. usage: sh tests/mutants.sh [N [SEED [PATH...]]]
+# run.sh: changes one operator or constant of the library at a time and runs the tests of that folder, which should
+# fail. usage: sh tests/mutants/run.sh [N [SEED [PATH...]]]
 #
 # N mutants (20) of all that are possible in PATH (autodiff ops nn) are drawn by SEED (1). They are made in a copy of
 # the sources, BUILD/mutants. The last lines say how many were killed and show the survivors: each is a gap of the tests, or
