@@ -91,7 +91,7 @@ typedef void ad_loop_fn(void *context, int worker, int64_t from, int64_t to);
    is the number of indices per chunk; 0 chooses it by the work. work is the cost of one index, in additions of array
    elements. Loops with little work, and loops started inside a body, run in order on the calling thread, as worker 0;
    so do all loops if team is NULL. How a loop is cut does not depend on the number of threads. So if each chunk writes
-   its own elements, results are the same bits for any number. */
+   its own elements, results are the same bits for any number. A NULL body is ignored. */
 AD_API void ad_parallel(ad_team *team, int64_t n, int64_t chunk, int64_t work, ad_loop_fn *body, void *context);
 
 #ifdef __cplusplus

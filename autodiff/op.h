@@ -99,12 +99,13 @@ struct ad_optype {
     const ad_optype ad_op_##op = { .name = #op, .samples = op##_samples, __VA_ARGS__ }
 
 /* Applies an op to n operands, 1 or more: checks them, records the Op and evaluates it. attrs is copied,
-   type->attr_size bytes. Returns the result, or nil after an error. If type or in is NULL or n < 1, returns the nil of
-   no graph. */
+   type->attr_size bytes. Returns the result, or nil after an error. If in is NULL or n < 1, returns the nil of no
+   graph. */
 AD_API ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs);
 
-/* Sets the graph's error, unless it has one already. Returns code in both cases, and if g is NULL. The sentence should
-   name the function, the shapes and a remedy. */
+/* Sets the graph's error, unless it has one already. Returns code in both cases, and if g, c or op is NULL. code is
+   negative: in place of others, AD_EVALUE is set and returned. The sentence should name the function, the shapes and a
+   remedy. */
 AD_API AD_COLD int ad_fail(ad_graph *g, int code, const char *format, ...) AD_PRINTF(3, 4);
 /* The same in a shape rule. The op's name and the operands' shapes go in front: "op: [2,3] x [4]: sentence". */
 AD_API AD_COLD int ad_call_fail(const ad_call *c, int code, const char *format, ...) AD_PRINTF(3, 4);

@@ -3,7 +3,8 @@
 number   = $(shell sed -n 's/^.define AD_VERSION_$(1) *//p' autodiff/autodiff.h)
 major   := $(call number,MAJOR)
 version := $(major).$(call number,MINOR).$(call number,PATCH)
-soname  := libautodiff.so.$(major)
+# What programs are bound to: libraries with the same soname can replace one another, see docs/abi.md.
+soname  := libautodiff.so.$(if $(filter 0,$(major)),0.$(call number,MINOR),$(major))
 public  := $(wildcard autodiff/*.h ops/*.h ops/*.def nn/*.h)
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 library := $(call object,$(wildcard autodiff/*/*.c ops/*.c ops/*/*.c ops/kernels/*/*.c nn/*/*.c))

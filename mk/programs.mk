@@ -24,6 +24,20 @@ $(demos) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(docs_of): $(BUILD)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 
+# test_misuse.c calls every function of the public headers: the calls are made from the headers.
+misuse := $(BUILD)/misuse/misuse_calls.h
+$(misuse): tests/misuse.awk $(public)
+	@mkdir -p $(@D)
+	@printf '#include "%s"\n' nn/nn.h ops/compile.h autodiff/op.h autodiff/extend.h autodiff/thread.h > $(@D)/headers.c
+	$(call say,GEN) $(CC) -E -P -I. $(CPPFLAGS) $(@D)/headers.c | awk -f tests/misuse.awk > $@
+$(BUILD)/obj/tests/test_misuse.o: $(misuse)
+$(BUILD)/obj/tests/test_misuse.o: private extra += -I$(BUILD)/misuse
+
+fuzzers := $(call program,tests/fuzz/fuzz_*.c)
+$(fuzzers): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+	@mkdir -p $(@D)
+	$(call say,LD) $(link) -fsanitize=fuzzer -o $@ $< $(archive) $(found_libs)
+
 # The programs that bench/startup.c starts: first.c with the shared library and with the archive; empty.c without and
 # with the BLAS.
 $(starts): $(shared) $(archive) $(call object,bench/start/first.c bench/start/empty.c)

@@ -18,13 +18,23 @@ asan: ## run check under AddressSanitizer and UndefinedBehaviorSanitizer
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
 tsan: ## run the test programs with threads under ThreadSanitizer
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread TESTS="test_data_prefetch test_nn_fit test_order test_threads" units
+# The library and the targets with clang's coverage counters; FUZZ_SECONDS for each target.
+fuzz: ## run the fuzz targets of tests/fuzz/ for FUZZ_SECONDS each (600; needs clang)
+	@$(MAKE) BUILD=$(BUILD)/fuzz CC=clang CXX=clang++ SANITIZE=address,undefined \
+	    CFLAGS='$(CFLAGS) -fsanitize=fuzzer-no-link' fuzz-targets
+	@BUILD=$(BUILD)/fuzz ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0 \
+	    UBSAN_OPTIONS=print_stacktrace=1 TEST_SECONDS=$$(($${FUZZ_SECONDS:-600} * 20 + 300)) sh tests/run tests/fuzz/fuzz.sh
+fuzz-targets: $(fuzzers)
+# glibc keeps the stacks of threads that have ended, which counts as possibly lost.
 valgrind: ## run the test programs under valgrind, with small sizes
-	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --error-exitcode=99' $(MAKE) units
+	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=99' $(MAKE) units
 cross: ## build the test programs for another processor and run them under qemu: make cross ARCH=arm64
 	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
 cpus: $(chosen) ## run the test programs under qemu as an x86-64 processor without AVX and as one with AVX2
 	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu Nehalem' $(run_tests) $(chosen)
 	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu max' $(run_tests) $(chosen)
+mutants: ## change N operators and constants of the library, one at a time, and run the tests; SEED draws them (20, 1)
+	@mkdir -p $(BUILD) && BUILD='$(BUILD)' sh tests/mutants/run.sh $(or $(N),20) $(or $(SEED),1)
 coverage: ## measure the test coverage of autodiff/, ops/ and nn/ by file (needs gcovr)
 	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true

@@ -127,6 +127,7 @@ typedef struct {
     int64_t stride[AD_MAX_NDIM];
 } ad_emit_array;
 
+/* If e or op is NULL, or the op has no operand i, these functions add nothing, and arrays that they return are zeroed. */
 AD_API ad_emit_array ad_emit_operand(ad_emit *e, const ad_op *op, int i);
 /* The array that is the op's result. In row-major order, it may have another shape with as many elements. */
 AD_API void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y);

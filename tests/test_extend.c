@@ -57,6 +57,25 @@ static void returned_buffers_are_reused(void **state) {
     ad_graph_free(g);
 }
 
+/* Rounding such sizes up must not make them small. */
+static void sizes_beyond_memory_are_refused(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(3));
+    for (size_t k = 0; k < 400; k++) {
+        size_t size = k < 200 ? SIZE_MAX - k : SIZE_MAX / 2 - 200 + k;
+        void *const results[] = { ad_scope_alloc(g, size), (ad_clear_error(g), ad_scope_zalloc(g, size)),
+                                  (ad_clear_error(g), ad_scope_array(g, size)),
+                                  (ad_clear_error(g), ad_scope_closing(g, size, NULL)),
+                                  (ad_clear_error(g), ad_buffer_take(g, size)) };
+        for (int i = 0; i < 5; i++) assert_null(results[i]);
+        assert_int_equal(ad_error_code(g), AD_ENOMEM);
+        ad_clear_error(g);
+    }
+    assert_true(ad_at(ad_add(x, x), 2) == 2);
+    ad_graph_free(g);
+}
+
 /* ---- errors ------------------------------------------------------------------------------------------ */
 
 static int fail_with(ad_graph *g, const char *format, ...) {
@@ -189,7 +208,7 @@ static void threads_block_signals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_freed_with_its_scope),
-        cmocka_unit_test(returned_buffers_are_reused),
+        cmocka_unit_test(returned_buffers_are_reused), cmocka_unit_test(sizes_beyond_memory_are_refused),
         cmocka_unit_test(errors_reported_by_an_extension),
         cmocka_unit_test(has_grad_and_set_requires_grad),
         cmocka_unit_test(option_defaults),

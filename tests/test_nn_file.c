@@ -162,6 +162,31 @@ static void every_floating_type_is_read(void **state) {
     unlink(path_of("x"));
 }
 
+/* An array that is passed over must have the size of its type, whatever this is. */
+static void the_sizes_of_all_types_are_known(void **state) {
+    (void)state;
+    static const struct {
+        const char *type;
+        int size;
+    } types[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 }, { "I32", 4 }, { "I16", 2 },
+                  { "I8", 1 },  { "U64", 8 }, { "U32", 4 }, { "U16", 2 },  { "U8", 1 },  { "BOOL", 1 } };
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++)
+        for (int more = 0; more < 2; more++) {
+            char header[240];
+            snprintf(header, sizeof header,
+                     "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"num_batches_tracked\":"
+                     "{\"dtype\":\"%s\",\"shape\":[3],\"data_offsets\":[4,%d]}}",
+                     types[k].type, 4 + 3 * types[k].size + 3 * more);
+            bytes b = file_of(header, 4 + 3 * types[k].size + 3 * more);
+            ad_graph *g = ad_graph_new();
+            nn_module *m = nn_module_new(g, "m", (nn_forward_fn *)nn_apply, 0);
+            nn_add_parameter(m, "x", ad_zeros(g, AD_F32, AD_SHAPE(1)));
+            assert_int_equal(nn_load(m, write_bytes("x", &b)), more ? AD_EIO : AD_OK);
+            ad_graph_free(g);
+        }
+    unlink(path_of("x"));
+}
+
 #define HEADER_W "\"weight\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]}"
 #define HEADER_B "\"bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}"
 
@@ -600,6 +625,7 @@ int main(void) {
         cmocka_unit_test(large_and_mixed_arrays_go_there_and_back),
         cmocka_unit_test(the_file_is_as_specified),
         cmocka_unit_test(every_floating_type_is_read),
+        cmocka_unit_test(the_sizes_of_all_types_are_known),
         cmocka_unit_test(what_other_writers_do_is_read),
         cmocka_unit_test(batch_norm_s_buffers_are_saved_and_loaded),
         cmocka_unit_test(malformed_headers_are_refused),

@@ -184,6 +184,8 @@ static void run_shared(ad_team *t, loop *l, int64_t chunks) {
 }
 
 void ad_parallel(ad_team *t, int64_t n, int64_t chunk, int64_t work, ad_loop_fn *body, void *context) {
+    if (body == NULL) return;
+    if (chunk < 0) chunk = 0;
     double all = (double)n * (double)work;
     if (n <= chunk || n <= 1 || (chunk == 0 && all <= AD__GRAIN)) { /* one chunk */
         if (n > 0) body(context, 0, 0, n);

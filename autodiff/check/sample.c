@@ -48,7 +48,8 @@ void ad_sample_values(ad_sampler *s, const void *attrs, int n, const ad_shape *s
 }
 
 int ad_each_sample(ad_graph *g, const ad_optype *type, ad_sample_fn *fn, void *data) {
-    if (g == NULL || type == NULL || fn == NULL) return ad_fail(g, AD_EVALUE, "each_sample: g, type or fn is NULL");
+    if (g == NULL || type == NULL || type->name == NULL || fn == NULL)
+        return ad_fail(g, AD_EVALUE, "each_sample: g, type, its name or fn is NULL");
     ad_sampler s = { g, type, fn, data, 0, g->code };
     if (type->samples != NULL) type->samples(&s);
     return s.rc;

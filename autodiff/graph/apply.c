@@ -1,4 +1,5 @@
 /* apply.c: applying an op: checking the operands, recording the node, evaluating it. */
+#include "autodiff/graph/anomaly.h"
 #include "autodiff/graph/flat.h"
 #include "autodiff/graph/record.h"
 
@@ -109,6 +110,7 @@ static int broadcast_all(ad_call *c) {
 }
 
 int ad_call_axis(const ad_call *c, int axis, int ndim) {
+    if (c == NULL || ndim < 0) return AD_ESHAPE;
     if (axis >= -ndim && axis < ndim) return axis < 0 ? axis + ndim : axis;
     if (ndim == 0) return ad_call_fail(c, AD_ESHAPE, "axis %d of a scalar, which has no axes", axis);
     return ad_call_fail(c, AD_ESHAPE, "axis %d is not in %d..%d", axis, -ndim, ndim - 1);
@@ -145,7 +147,7 @@ static bool is_one_layout(const ad_optype *type, int n, ad_var *const in[], cons
         if (in[i] == NULL || in[i]->layout != l) return false;
     if (l->numel == 0 || type->evaluate[l->dtype] == NULL) return false;
     if (type->backward[l->dtype] == NULL && !(type->flags & AD_OP_CONSTANT)) return false;
-    return l->graph->code == AD_OK;
+    return l->graph->is_plain;
 }
 
 static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
@@ -158,11 +160,16 @@ static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const voi
     if (check_result(&c)) return &g->nil;
     const ad__layout *layout = layout_for(&c);
     if (layout == NULL || ad__scratch_reserve(g, c.scratch)) return &g->nil;
-    return record(g, type, n, in, attrs, layout, c.saved);
+    ad_var *y = record(g, type, n, in, attrs, layout, c.saved);
+    return AD__LIKELY(!g->anomalies) || g->code != AD_OK || ad__check_value(y->creator) == AD_OK ? y : &g->nil;
 }
 
 ad_var *ad_apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
-    if (type == NULL || n < 1 || in == NULL) return ad_nil(NULL);
+    if (AD__UNLIKELY(type == NULL || type->name == NULL || n < 1 || in == NULL)) {
+        ad_graph *g = ad__graph_among(n, in);
+        ad_fail(g, AD_EVALUE, "apply: there is no descriptor, or it has no name");
+        return ad_nil(g);
+    }
     return apply(type, n, in, attrs);
 }
 

@@ -21,7 +21,7 @@ int ad_error_code(const ad_graph *g) { return g ? g->code : AD_EGRAPH; }
 void ad_clear_error(ad_graph *g) {
     if (g == NULL) return;
     g->code = AD_OK;
-    g->fast_path = g->grad_enabled;
+    ad__choose_paths(g);
     g->message[0] = '\0';
 }
 
@@ -32,12 +32,13 @@ void ad_on_error(ad_graph *g, ad_error_fn *fn, void *data) {
 }
 
 int ad_vfail(ad_graph *g, int code, const char *where, const char *format, va_list args) {
+    if (code >= 0) code = AD_EVALUE;
     if (g == NULL || g->code != AD_OK) return code; /* keep the first: later errors are its consequences */
     g->code = code;
-    g->fast_path = false;
-    int n = snprintf(g->message, sizeof g->message, "%s", where);
+    ad__choose_paths(g);
+    int n = snprintf(g->message, sizeof g->message, "%s", where ? where : "");
     if (n >= 0 && (size_t)n < sizeof g->message)
-        vsnprintf(g->message + n, sizeof g->message - (size_t)n, format, args);
+        vsnprintf(g->message + n, sizeof g->message - (size_t)n, format ? format : "an error without a sentence", args);
     if (g->on_error != NULL) g->on_error(g, code, g->message, g->on_error_data);
     return code;
 }
@@ -45,19 +46,31 @@ int ad_vfail(ad_graph *g, int code, const char *where, const char *format, va_li
 int ad_fail(ad_graph *g, int code, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    ad_vfail(g, code, "", format, args);
+    code = ad_vfail(g, code, "", format, args);
     va_end(args);
     return code;
 }
 
 int ad_no_memory(ad_graph *g, const char *what, size_t bytes) {
-    return ad_fail(g, AD_ENOMEM, "out of memory: %zu bytes for %s", bytes, what);
+    return ad_fail(g, AD_ENOMEM, "out of memory: %zu bytes for %s", bytes, what ? what : "an object");
 }
 
 int ad_refuse_nil(const ad_var *x, const char *caller) {
     ad_graph *g = x ? ad__owner(x) : NULL;
-    return ad_ok(g) ? ad_fail(g, AD_EVALUE, "%s: the Var is nil, left from an error that was cleared", caller)
-                    : ad_error_code(g);
+    if (!ad_ok(g)) return ad_error_code(g);
+    return ad_fail(g, AD_EVALUE, "%s: the Var is nil, left from an error that was cleared", caller ? caller : "a call");
+}
+
+ad_graph *ad__graph_among(int n, ad_var *const xs[]) {
+    ad_graph *g = NULL;
+    for (int i = 0; i < n && xs != NULL && g == NULL; i++) g = xs[i] ? ad__owner(xs[i]) : NULL;
+    return g;
+}
+
+int ad__refuse_beside(const ad_var *x, int n, ad_var *const others[], const char *caller) {
+    ad_graph *g = x && ad__owner(x) ? NULL : ad__graph_among(n, others);
+    if (g == NULL) return ad_refuse_nil(x, caller);
+    return ad_ok(g) ? ad_fail(g, AD_EVALUE, "%s: a Var is NULL or the nil of no graph", caller) : g->code;
 }
 
 /* Writes "op: W1 [2,3] x f32[4]: ": the op, and the name, dtype and shape of the first few operands. The dtype is left
@@ -77,20 +90,22 @@ static void describe(char *to, size_t size, const ad_optype *type, int n, ad_var
 
 int ad_call_fail(const ad_call *c, int code, const char *format, ...) {
     char where[400];
+    if (c == NULL) return code < 0 ? code : AD_EVALUE;
     describe(where, sizeof where, c->type, c->n, c->in);
     va_list args;
     va_start(args, format);
-    ad_vfail(c->graph, code, where, format, args);
+    code = ad_vfail(c->graph, code, where, format, args);
     va_end(args);
     return code;
 }
 
 int ad_op_fail(const ad_op *op, int code, const char *format, ...) {
     char where[400];
+    if (op == NULL) return code < 0 ? code : AD_EVALUE;
     describe(where, sizeof where, op->type, op->n_in, op->in);
     va_list args;
     va_start(args, format);
-    ad_vfail(ad__owner(ad__out(op)), code, where, format, args);
+    code = ad_vfail(ad__owner(ad__out(op)), code, where, format, args);
     va_end(args);
     return code;
 }

@@ -46,10 +46,11 @@ ad_graph *ad_graph_new(void) {
 }
 
 ad_graph *ad_graph_new_with(ad_allocator a) {
-    ad_graph *g = a.alloc(a.data, AD__ALIGN, sizeof *g);
+    ad_graph *g = a.alloc && a.release ? a.alloc(a.data, AD__ALIGN, sizeof *g) : NULL;
     if (g == NULL) return NULL;
     *g = (ad_graph){ .memory = { .use = a, .held = sizeof *g, .allocs = 1 },
                      .grad_enabled = true,
+                     .is_plain = true,
                      .fast_path = true,
                      .keep_grads = true,
                      .clock = 1 };
@@ -59,6 +60,7 @@ ad_graph *ad_graph_new_with(ad_allocator a) {
             (ad__layout){ .graph = g, .numel = 1, .bytes = ad_dtype_size((ad_dtype)t), .dtype = (ad_dtype)t };
     g->empty = (ad__layout){ .graph = g, .dtype = AD_F64, .shape = { 1, { 0 } } };
     g->nil = (ad_var){ .layout = &g->empty, .flags = AD__NIL };
+    g->scratch = &g->nil; /* of no bytes, but an address */
     return g;
 }
 
@@ -72,7 +74,7 @@ void ad_graph_free(ad_graph *g) {
     ad__pool_free(&g->pool);
     ad__arena_free(&g->nodes);
     ad__arena_free(&g->arrays);
-    ad__memory_give(&g->memory, g->scratch, scratch);
+    if (scratch > 0) ad__memory_give(&g->memory, g->scratch, scratch);
     ad_allocator use = g->memory.use;
     use.release(use.data, g, sizeof *g);
 }
@@ -89,7 +91,7 @@ bool ad_enable_grad(ad_graph *g, bool on) {
     if (g == NULL) return false;
     bool was = g->grad_enabled;
     g->grad_enabled = on;
-    g->fast_path = on && g->code == AD_OK;
+    ad__choose_paths(g);
     return was;
 }
 
@@ -136,6 +138,7 @@ static void close_scope(ad_graph *g, ad__scope closing) {
     if (AD__UNLIKELY(g->flat != NULL) && g->flat->root->id > closing.n_ops) ad__flat_drop(g);
     if (g->plan.root != NULL && g->plan.root->id > closing.n_ops) g->plan.root = NULL;
     if (g->branch != NULL) drop_branches(g, closing.n_ops);
+    while (g->derived != NULL && g->derived->until > closing.n_ops) g->derived = g->derived->prev;
     if (g->names != NULL) ad__names_drop(g, closing.mark.depth);
     if (g->extras != NULL) ad__extras_free(g, closing.mark.depth);
     for (int i = 0; i < AD__RECENT; i++)

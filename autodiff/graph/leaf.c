@@ -55,7 +55,7 @@ ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s) {
     if (x == NULL) return ad_nil(g);
     if (data == NULL && x->layout->numel > 0)
         return ad_fail(g, AD_EVALUE, "input: data is NULL; ad_zeros makes an array that the graph owns"), ad_nil(g);
-    x->data = data;
+    x->data = data ? data : x; /* loops over no elements may add 0 to the address, which NULL does not allow */
     x->flags |= AD__BORROWED;
     return x;
 }
@@ -202,6 +202,6 @@ int ad_rebind(ad_var *x, void *data) {
     if (!(x->flags & AD__BORROWED) || (data == NULL && x->layout->numel > 0))
         return ad_fail(ad__owner(x), AD_EVALUE, "rebind: the Var must be made by ad_input, and data must not be NULL");
     ad__leaf_changed(x);
-    x->data = data;
+    x->data = data ? data : x; /* as in ad_input */
     return AD_OK;
 }

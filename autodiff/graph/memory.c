@@ -22,7 +22,11 @@ void *ad__node_more(ad_graph *g, size_t size) {
     return p;
 }
 
-void *ad_scope_alloc(ad_graph *g, size_t size) { return g ? ad__node_take(g, ad__round_up(size, 8)) : NULL; }
+void *ad_scope_alloc(ad_graph *g, size_t size) {
+    if (g == NULL) return NULL;
+    if (AD__UNLIKELY(size > PTRDIFF_MAX / 2)) return ad_no_memory(g, "an object", size), NULL;
+    return ad__node_take(g, ad__round_up(size, 8));
+}
 
 void *ad_scope_zalloc(ad_graph *g, size_t size) {
     void *p = ad_scope_alloc(g, size);
@@ -49,7 +53,8 @@ int ad__depth_of(const ad_graph *g, const ad_var *x) {
 enum { EXTRA_HEADER = (sizeof(ad__extra) + AD__ALIGN - 1) / AD__ALIGN * AD__ALIGN };
 
 static void *add_extra(ad_graph *g, size_t bytes, int depth, ad_close_fn *close) {
-    ad__extra *e = ad__memory_take(&g->memory, AD__ALIGN, EXTRA_HEADER + bytes);
+    bool fits = bytes <= PTRDIFF_MAX / 2;
+    ad__extra *e = fits ? ad__memory_take(&g->memory, AD__ALIGN, EXTRA_HEADER + bytes) : NULL;
     if (e == NULL) return ad_no_memory(g, "an array", bytes), NULL;
     *e = (ad__extra){ g->extras, EXTRA_HEADER + bytes, depth, close };
     g->extras = e;
@@ -87,7 +92,7 @@ int ad__scratch_reserve(ad_graph *g, size_t bytes) {
     if (size > PTRDIFF_MAX / threads) return ad_no_memory(g, "scratch", size);
     void *p = ad__memory_take(&g->memory, AD__ALIGN, size * threads);
     if (p == NULL) return ad_no_memory(g, "scratch", size * threads);
-    ad__memory_give(&g->memory, g->scratch, g->scratch_size * threads);
+    if (g->scratch_size > 0) ad__memory_give(&g->memory, g->scratch, g->scratch_size * threads);
     g->scratch = p;
     g->scratch_size = size;
     return AD_OK;

@@ -196,6 +196,13 @@ typedef struct {
     uint32_t patience;  /* how many of them make a flat program worth its while; 0 if none was made yet */
 } ad__plan;
 
+/* The Ops that a gradient pass recorded: those with an id greater than after, up to until. */
+typedef struct ad__derived ad__derived;
+struct ad__derived {
+    ad__derived *prev; /* of an earlier pass */
+    uint32_t after, until;
+};
+
 typedef struct ad__flat ad__flat; /* the flat program of a plan: see flat.h */
 
 /* A layout made recently, with the depth of its scope. Most Vars made from a new shape can share one of these. */
@@ -219,7 +226,9 @@ struct ad_graph {
     uint32_t ops_at_change; /* of the live Ops, how many existed when a leaf last changed */
     uint64_t clock;         /* advances when a leaf changes and when ad_eval runs */
     bool grad_enabled, keep_grads;
-    bool fast_path; /* gradients are enabled and there is no error: see ad__fast_path */
+    bool anomalies; /* values and gradients that are not finite are errors: see anomaly.h */
+    bool is_plain;  /* there is no error, and no look for anomalies */
+    bool fast_path; /* is_plain, and gradients are enabled: see ad__fast_path */
     int recomputing;         /* > 0: what runs has run before, so it moves no state: see ad_recomputing */
     ad_op *branch;           /* the newest branch; NULL if there is none */
     uint32_t branches_ended; /* the largest until of a branch, as far as it is set */
@@ -235,6 +244,7 @@ struct ad_graph {
     void *scratch;
     size_t scratch_size; /* bytes for each thread */
     ad_team *team;       /* threads for large loops; NULL if the calling thread works alone */
+    ad__derived *derived; /* what gradient passes recorded, the last one first */
     ad__plan plan;       /* of the root last evaluated */
     ad__flat *flat;      /* of this plan, or of that of a pass that waits; NULL if there is none */
     bool no_flat;        /* make none: see ad__flat_enable */
@@ -257,11 +267,20 @@ static inline void *ad__scratch_of(const ad_op *op, int worker) {
     const ad_graph *g = ad__owner(ad__out(op));
     return (char *)g->scratch + (size_t)worker * g->scratch_size;
 }
+/* After a change of what these two depend on. */
+static inline void ad__choose_paths(ad_graph *g) {
+    g->is_plain = g->code == AD_OK && !g->anomalies;
+    g->fast_path = g->is_plain && g->grad_enabled;
+}
 /* True if x is nil or NULL. */
 static inline bool ad__absent(const ad_var *x) { return x == NULL || x->flags & AD__NIL; }
 
 /* AD_EGRAPH if x belongs to a closed scope. This is not detected once the scope's memory has been reused. */
 int ad__check_open(const ad_var *x, const char *caller);
+/* The graph of the first of the xs that has one; NULL if there is none, or if xs is NULL. */
+ad_graph *ad__graph_among(int n, ad_var *const xs[]);
+/* ad_refuse_nil for a call that was given other Vars beside x: where x has no graph, one of theirs gets the error. */
+int ad__refuse_beside(const ad_var *x, int n, ad_var *const others[], const char *caller);
 /* Returns 0 if x is a leaf and its graph has no error; otherwise the code of the graph's error. */
 int ad__check_leaf(ad_var *x, const char *caller);
 /* ad_apply for one and two operands. */

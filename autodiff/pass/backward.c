@@ -2,6 +2,7 @@
    differentiation. */
 #include <string.h>
 
+#include "autodiff/graph/anomaly.h"
 #include "autodiff/graph/walk.h"
 #include "autodiff/pass/flat.h"
 #include "autodiff/pass/pass.h"
@@ -112,6 +113,17 @@ int ad__differentiate_op(ad_graph *g, const ad_op *op, int rc) {
     return differentiate_op(&w, op, rc);
 }
 
+/* The rest of the walk, looking for the first gradient that is not finite. */
+static int differentiate_watched(ad__walk *w, int rc) {
+    for (ad_op *op; (op = ad__walk_next(w)) != NULL;) {
+        bool runs = rc == AD_OK && ad__out(op)->flags & AD__HAS_GRAD;
+        uint64_t mask = runs ? ad__finite_before(op) : 0;
+        rc = differentiate_op(w, op, rc);
+        if (runs && rc == AD_OK) rc = ad__check_slopes(op, mask);
+    }
+    return rc;
+}
+
 /* The walk runs to its end even after an error, as this clears the AD__REACHED flags. */
 static int differentiate(ad_var *y, const ad_var *seed) {
     ad_graph *g = ad__owner(y);
@@ -119,7 +131,9 @@ static int differentiate(ad_var *y, const ad_var *seed) {
     ad__walk w = ad__walk_inside(y);
     int rc = reset_grad(g, y);
     if (rc == AD_OK) seed_root(y, seed);
-    for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) rc = differentiate_op(&w, op, rc);
+    if (AD__UNLIKELY(g->anomalies)) rc = differentiate_watched(&w, rc);
+    else
+        for (ad_op *op; (op = ad__walk_next(&w)) != NULL;) rc = differentiate_op(&w, op, rc);
     return rc == AD_OK ? g->code : rc;
 }
 
@@ -148,7 +162,7 @@ int ad__check_alike(ad_var *x, const char *x_name, const ad_var *v, const char *
     if (ad__owner(v) != g)
         return ad_fail(g, AD_EGRAPH, "%s: %s and %s belong to two graphs", caller, x_name, v_name);
     const ad__layout *a = x->layout, *b = v->layout;
-    if (a->dtype == b->dtype && ad_shape_equal(a->shape, b->shape)) return AD_OK;
+    if (a->dtype == b->dtype && ad_shape_equal(a->shape, b->shape)) return ad__check_open(v, caller);
     return ad_fail(g, a->dtype == b->dtype ? AD_ESHAPE : AD_EDTYPE,
                    "%s: %s is %s %s and %s is %s %s; shape and dtype must be the same", caller, x_name,
                    ad_dtype_name(a->dtype), ad_shape_str(a->shape).text, v_name, ad_dtype_name(b->dtype),
@@ -177,8 +191,8 @@ AD_COLD static int check_rule(ad_var *y, const char *caller) {
                    caller);
 }
 
-static int check_root(ad_var *y, const char *caller) {
-    if (ad__absent(y)) return ad_refuse_nil(y, caller);
+static int check_root(ad_var *y, const char *caller, const ad_var *seed) {
+    if (ad__absent(y)) return ad__refuse_beside(y, 1, (ad_var *[]){ (ad_var *)seed }, caller);
     ad_graph *g = ad__owner(y);
     if (g->code != AD_OK || ad__check_open(y, caller)) return g->code;
     if (!ad__needs(y))
@@ -191,7 +205,7 @@ static int check_root(ad_var *y, const char *caller) {
 int ad__backward_inside(ad_var *y, const ad_var *seed) { return ad__needs(y) ? differentiate(y, seed) : AD_OK; }
 
 int ad_backward(ad_var *y) {
-    int rc = check_root(y, "backward");
+    int rc = check_root(y, "backward", NULL);
     if (rc != AD_OK) return rc;
     if (AD__LIKELY(y->layout->numel == 1)) return begin(y, NULL);
     return ad_fail(ad__owner(y), AD_ESHAPE,
@@ -200,7 +214,7 @@ int ad_backward(ad_var *y) {
 }
 
 int ad_backward_from(ad_var *y, const ad_var *seed) {
-    int rc = check_root(y, "backward_from");
+    int rc = check_root(y, "backward_from", seed);
     if (rc == AD_OK) rc = ad__check_alike(y, "y", seed, "seed", "backward_from");
     return rc == AD_OK ? begin(y, seed) : rc;
 }

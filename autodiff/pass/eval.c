@@ -1,4 +1,5 @@
 /* eval.c: evaluating a graph again in place, and detecting stale results. */
+#include "autodiff/graph/anomaly.h"
 #include "autodiff/graph/plan.h"
 #include "autodiff/graph/walk.h"
 #include "autodiff/pass/flat.h"
@@ -51,6 +52,22 @@ static int interpret(ad_graph *g, const ad__plan *p) {
     return AD_OK;
 }
 
+/* The same, looking for the first value that is not finite. */
+static int interpret_watched(ad_graph *g, const ad__plan *p, const ad_var *y) {
+    ad__flat_settle(g);
+    int rc = AD_OK;
+    for (size_t i = 0; i < p->n && rc == AD_OK; i++) {
+        rc = evaluate_again(p->ops[i], g->clock);
+        if (rc == AD_OK) rc = ad__check_value_again(p->ops[i]);
+    }
+    return rc == AD_OK ? ad__check_result(y) : rc;
+}
+
+static int evaluate(ad_graph *g, const ad__plan *p, const ad_var *y) {
+    if (AD__UNLIKELY(g->anomalies)) return interpret_watched(g, p, y);
+    return ad__flat_ready(g) ? ad__flat_evaluate(g->flat) : interpret(g, p);
+}
+
 int ad_eval(ad_var *y) {
     if (ad__absent(y)) return ad_refuse_nil(y, "eval");
     ad_graph *g = ad__owner(y);
@@ -60,7 +77,7 @@ int ad_eval(ad_var *y) {
     if (p->random) g->ops_at_change = g->n_ops; /* other Ops that use a Var drawn again become stale */
     g->plan.evaluated = 0;
     g->clock++;
-    int rc = ad__flat_ready(g) ? ad__flat_evaluate(g->flat) : interpret(g, p);
+    int rc = evaluate(g, p, y);
     if (AD__UNLIKELY(rc != AD_OK)) return rc;
     g->plan.evaluated = g->clock;
     return AD_OK;

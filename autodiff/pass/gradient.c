@@ -1,6 +1,7 @@
 /* gradient.c: gradients as Vars of the graph, built by the ops' vjp rules and differentiable again. */
 #include <string.h>
 
+#include "autodiff/graph/anomaly.h"
 #include "autodiff/graph/node.h"
 #include "autodiff/graph/plan.h"
 #include "autodiff/pass/pass.h"
@@ -201,6 +202,7 @@ static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
     g->vjp_rules++;
     op->type->vjp(op, cotangent, p->dx);
     g->vjp_rules--;
+    if (AD__UNLIKELY(g->anomalies)) ad__check_vjp(op, cotangent, p->dx);
     for (int i = 0; i < op->n_in && g->code == AD_OK; i++)
         if (ad_vjp_wants(op, i)) add_result(p, op, i, p->dx[i]);
     return g->code;
@@ -239,6 +241,7 @@ static int gradients(int m, ad_var *const ys[], ad_var *const cotangents[], int 
                      uint32_t after, const char *strict) {
     pass p = { .g = ad__owner(ys[0]), .n = n, .xs = xs };
     bool enabled = ad_enable_grad(p.g, true);
+    uint32_t n_ops = p.g->n_ops;
     int rc = pass_open(&p, m, ys, after);
     if (rc == AD_OK) {
         mark_path(&p);
@@ -246,6 +249,7 @@ static int gradients(int m, ad_var *const ys[], ad_var *const cotangents[], int 
         clear_path(&p);
     }
     if (rc == AD_OK) rc = collect(&p, dxs, strict);
+    if (rc == AD_OK) rc = ad__note_derived(p.g, n_ops);
     for (int i = 0; i < n && rc != AD_OK; i++) dxs[i] = &p.g->nil;
     pass_close(&p);
     ad_enable_grad(p.g, enabled);
@@ -260,7 +264,7 @@ int ad__vjp_of(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_
 /* ---- checks of arguments ---------------------------------------------------------------------- */
 
 int ad__check_arguments(ad_var *y, int n, ad_var *const xs[], const char *caller) {
-    if (ad__absent(y)) return ad_refuse_nil(y, caller);
+    if (ad__absent(y)) return ad__refuse_beside(y, n, xs, caller);
     ad_graph *g = ad__owner(y);
     if (g->code != AD_OK) return g->code;
     if (n < 0 || (n > 0 && xs == NULL))

@@ -98,6 +98,12 @@ static int check(ad_graph *g, nn_dataset d, nn_loader_opts o) {
     return AD_OK;
 }
 
+/* The graph of the data tells that none was given to the loader. */
+static void refuse_no_graph(nn_dataset d) {
+    ad_graph *g = ad_graph_of(d.x) ? ad_graph_of(d.x) : ad_graph_of(d.y);
+    if (ad_ok(g)) ad_fail(g, AD_EVALUE, "loader: the graph is NULL");
+}
+
 static source source_of(const ad_var *x, bool shuffled, bool transformed) {
     ad_shape s = ad_shape_of(x), row = { .ndim = s.ndim - 1 };
     memcpy(row.dim, s.dim + 1, (size_t)row.ndim * sizeof *row.dim);
@@ -120,6 +126,7 @@ static void begin_prefetch(nn_loader *l) {
 nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o) {
     o.batch = ad_option_int(o.batch, 0);
     o.prefetch = ad_option_int(o.prefetch, 0);
+    if (g == NULL) return refuse_no_graph(data), NULL;
     if (!ad_ok(g) || check(g, data, o) != AD_OK) return NULL;
     nn_loader *l = ad_scope_alloc(g, sizeof *l);
     if (l == NULL) return NULL;

@@ -122,7 +122,12 @@ nn_scaler nn_fit_minmax(ad_var *x) { return fit(x, minmax, "fit_minmax"); }
 
 /* x has rows of the shape that the scaler was fitted on: broadcasting would hide a mistake. */
 static bool fits(nn_scaler s, const ad_var *x, const char *caller) {
-    if (ad_is_nil(x)) return ad_refuse_nil(x, caller), false;
+    if (ad_is_nil(x)) {
+        ad_graph *g = ad_graph_of(x) ? ad_graph_of(x) : ad_graph_of(s.shift);
+        if (g == NULL) g = ad_graph_of(s.scale);
+        if (ad_ok(g)) ad_fail(g, AD_EVALUE, "%s: x is nil", caller);
+        return false;
+    }
     if (ad_is_nil(s.shift) || ad_is_nil(s.scale)) {
         if (ad_ok(ad_graph_of(x))) ad_fail(ad_graph_of(x), AD_EVALUE, "%s: the scaler is nil", caller);
         return false;

@@ -25,7 +25,7 @@ static ad_var *take_rows(const ad_var *x, int64_t n, const int64_t *rows) {
 static int refuse_nil(nn_dataset d, const char *caller) {
     const ad_var *missing = ad_is_nil(d.x) ? d.x : d.y;
     ad_graph *g = ad_graph_of(missing == d.x ? d.y : d.x);
-    if (missing != NULL || g == NULL) return ad_refuse_nil(missing, caller);
+    if (ad_graph_of(missing) != NULL || g == NULL) return ad_refuse_nil(missing, caller);
     return ad_ok(g) ? ad_fail(g, AD_EVALUE, "%s: %s of the data set is NULL", caller, missing == d.x ? "x" : "y")
                     : ad_error_code(g);
 }

@@ -25,6 +25,14 @@ static ad_var *parallel_forward(nn_module *m, ad_var *x) {
     return ad_concat(s->n, y, s->axis);
 }
 
+/* Tells the graph of the first module that there is one of that none was given to the container. */
+static nn_module *refuse_no_graph(int n, nn_module *const mods[], const char *caller) {
+    ad_graph *g = NULL;
+    for (int i = 0; i < n && g == NULL; i++) g = nn_graph_of(mods[i]);
+    if (ad_ok(g)) ad_fail(g, AD_EVALUE, "%s: the graph is NULL", caller);
+    return NULL;
+}
+
 /* With a capacity of n modules, none of which is there yet. */
 static nn_module *several_new(ad_graph *g, const char *kind, nn_forward_fn *forward, int n) {
     return nn_module_new(g, kind, forward, sizeof(several) + (size_t)n * sizeof(nn_module *));
@@ -43,6 +51,7 @@ static void append(nn_module *m, nn_module *next) {
 nn_module *nn_sequential_n(ad_graph *g, int n, nn_module *const mods[]) {
     if (n < 0 || (n > 0 && mods == NULL))
         return ad_fail(g, AD_EVALUE, "sequential: %d modules, but none given", n), NULL;
+    if (g == NULL) return refuse_no_graph(n, mods, "sequential");
     nn_module *m = several_new(g, "sequential", sequential_forward, n);
     for (int i = 0; i < n; i++) append(m, mods[i]);
     return ad_ok(g) ? m : NULL;
@@ -51,6 +60,7 @@ nn_module *nn_sequential_n(ad_graph *g, int n, nn_module *const mods[]) {
 nn_module *nn_parallel_n(ad_graph *g, int axis, int n, nn_module *const mods[]) {
     if (n < 1 || mods == NULL)
         return ad_fail(g, AD_EVALUE, "parallel: %d modules: there must be at least one", n), NULL;
+    if (g == NULL) return refuse_no_graph(n, mods, "parallel");
     nn_module *m = several_new(g, "parallel", parallel_forward, n);
     for (int i = 0; i < n; i++) append(m, mods[i]);
     if (!ad_ok(g)) return NULL;
@@ -82,6 +92,7 @@ static ad_var *residual_forward(nn_module *m, ad_var *x) {
 }
 
 nn_module *nn_residual(ad_graph *g, nn_module *body, nn_module *shortcut) {
+    if (g == NULL) return refuse_no_graph(2, (nn_module *[]){ body, shortcut }, "residual");
     nn_module *m = nn_module_new(g, "residual", residual_forward, sizeof(residual));
     if (m == NULL) return NULL;
     residual *r = nn_self(m);

@@ -140,7 +140,7 @@ static ad_var *recurrent_forward(nn_module *m, ad_var *x) {
 static const recurrent *as_recurrent(const nn_module *m) { return m->forward == recurrent_forward ? m->self : NULL; }
 
 ad_var *nn_apply_rnn(nn_module *m, ad_var *x, nn_rnn_state *state) {
-    ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
+    ad_graph *g = nn__graph_of_either(m, x);
     if (nn__check_apply(m, x)) return ad_nil(g);
     const recurrent *r = as_recurrent(m);
     if (r == NULL || state == NULL)
@@ -164,18 +164,20 @@ nn_rnn_state nn_rnn_state_new(const nn_module *m, int64_t n) {
     return state;
 }
 
-static int keep(ad_var *kept, const ad_var *now) {
-    ad_graph *g = kept ? ad_graph_of(kept) : ad_graph_of(now);
+static int keep(ad_graph *g, ad_var *kept, const ad_var *now) {
     if (!ad_ok(g)) return ad_error_code(g);
-    if (kept == NULL || now == NULL || !ad_shape_equal(ad_shape_of(kept), ad_shape_of(now)) ||
+    if (ad_is_nil(kept) || ad_is_nil(now) || !ad_shape_equal(ad_shape_of(kept), ad_shape_of(now)) ||
         ad_dtype_of(kept) != ad_dtype_of(now))
         return ad_fail(g, AD_ESHAPE, "rnn_state_keep: the two states are not of one shape and dtype");
     return ad_set(kept, ad_data(now));
 }
 
 int nn_rnn_state_keep(nn_rnn_state kept, nn_rnn_state now) {
-    int rc = keep(kept.h, now.h);
-    return rc != AD_OK || kept.c == NULL ? rc : keep(kept.c, now.c);
+    const ad_var *const all[] = { kept.h, now.h, kept.c, now.c };
+    ad_graph *g = NULL;
+    for (int i = 0; i < 4 && g == NULL; i++) g = ad_graph_of(all[i]);
+    int rc = keep(g, kept.h, now.h);
+    return rc != AD_OK || kept.c == NULL ? rc : keep(g, kept.c, now.c);
 }
 
 /* ---- construction ------------------------------------------------------------------------------------------- */

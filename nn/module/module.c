@@ -135,8 +135,13 @@ int nn_add_reference(nn_module *m, void *field) {
 
 /* ---- application --------------------------------------------------------------------------------- */
 
+ad_graph *nn__graph_of_either(const nn_module *m, const ad_var *x) {
+    ad_graph *g = ad_graph_of(x);
+    return g ? g : nn_graph_of(m);
+}
+
 int nn__check_apply(const nn_module *m, const ad_var *x) {
-    ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
+    ad_graph *g = nn__graph_of_either(m, x);
     if (!ad_ok(g)) return ad_error_code(g);
     if (m == NULL) return ad_fail(g, AD_EVALUE, "apply: the module is NULL");
     if (nn__check_open(&m->object, g, "apply", "module")) return AD_EGRAPH;
@@ -155,7 +160,7 @@ ad_var *nn__apply_child(nn_module *m, ad_var *x) {
 }
 
 ad_var *nn_apply(nn_module *m, ad_var *x) {
-    if (nn__check_apply(m, x)) return ad_nil(x ? ad_graph_of(x) : nn_graph_of(m));
+    if (nn__check_apply(m, x)) return ad_nil(nn__graph_of_either(m, x));
     return nn__apply_child(m, x);
 }
 

@@ -48,7 +48,7 @@ static void print_table(const nn_module *m, FILE *to) {
 }
 
 int nn_summary(nn_module *m, ad_var *x, FILE *to) {
-    ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
+    ad_graph *g = nn__graph_of_either(m, x);
     if (nn__check_apply(m, x)) return ad_error_code(g);
     if (to == NULL) return ad_fail(g, AD_EVALUE, "summary: no file is given to write to");
     ad_mark mark = ad_begin(g);

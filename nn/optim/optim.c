@@ -192,7 +192,7 @@ static int check_group(const nn_optim *opt, const nn_group_opts *o) {
 }
 
 int nn_group(nn_optim *opt, nn_group_opts o) {
-    if (opt == NULL) return AD_EVALUE;
+    if (opt == NULL) return ad_fail(nn_graph_of(o.part), AD_EVALUE, "group: the optimiser is NULL");
     int rc = check_group(opt, &o), found = 0;
     if (rc != AD_OK) return rc;
     for (int i = 0; i < opt->n; i++)

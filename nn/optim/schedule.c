@@ -259,9 +259,17 @@ static double sequence_momentum(const nn_schedule *s, double t, double momentum)
     return now->kind->momentum(now, now == o->first ? t : t - o->milestone, momentum);
 }
 
+/* Tells the graph of the other schedule, if there is one, that one of two is NULL. */
+static void refuse_null(const nn_schedule *other) {
+    if (other == NULL || nn__check_open(&other->object, NULL, "sequential_lr", "schedule")) return;
+    ad_graph *g = other->object.graph;
+    if (ad_ok(g)) ad_fail(g, AD_EVALUE, "sequential_lr: one of the two schedules is NULL");
+}
+
 nn_schedule *nn_sequential_lr(nn_schedule *first, nn_schedule *then, int64_t milestone) {
     static const kind k = { "sequential", sequence_rate, sequence_momentum };
-    if (first == NULL || then == NULL || nn__check_open(&first->object, NULL, "sequential_lr", "schedule") ||
+    if (first == NULL || then == NULL) return refuse_null(first ? first : then), NULL;
+    if (nn__check_open(&first->object, NULL, "sequential_lr", "schedule") ||
         nn__check_open(&then->object, NULL, "sequential_lr", "schedule") || !accepts(first->opt, "sequential_lr") ||
         !is_count(first->opt, "sequential_lr", "milestone", milestone))
         return NULL;

@@ -77,7 +77,7 @@ static int check(ad_graph *g, nn_module *net, const ad_var *x, int64_t batch) {
 }
 
 ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
-    ad_graph *g = net ? nn_graph_of(net) : x ? ad_graph_of(x) : NULL;
+    ad_graph *g = net ? nn_graph_of(net) : ad_graph_of(x);
     if (!ad_ok(g) || check(g, net, x, batch)) return ad_nil(g);
     bool was_enabled = ad_enable_grad(g, false);
     nn__begin_evaluation(net);

@@ -451,9 +451,10 @@ static int prepare(training *t, nn_dataset data) {
     return AD_OK;
 }
 
-/* NULL where opt is NULL, or its memory is used again. */
-static ad_graph *graph_of(const nn_optim *opt) {
-    return opt != NULL && opt->object.self == &opt->object ? opt->object.graph : NULL;
+/* The graph of a training without a network: that of the optimiser, unless its memory is used again, or of the data. */
+static ad_graph *graph_of(const nn_optim *opt, nn_dataset data) {
+    ad_graph *g = opt != NULL && opt->object.self == &opt->object ? opt->object.graph : ad_graph_of(data.x);
+    return g ? g : ad_graph_of(data.y);
 }
 
 int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o, nn_training_state *end) {
@@ -467,7 +468,7 @@ int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_
                    .s = { .epochs = o.epochs, .loss = NAN, .validation_loss = NAN, .metric = NAN, .best = NAN } };
     for (int i = 0; i < NN_MORE_METRICS; i++) t.s.more_metrics[i] = NAN;
     if (end != NULL) *end = t.s;
-    if (g == NULL) return ad_fail(graph_of(opt), AD_EVALUE, "fit: the network is NULL");
+    if (g == NULL) return ad_fail(graph_of(opt, data), AD_EVALUE, "fit: the network is NULL");
     if (check(g, net, loss, opt, &o) != AD_OK) return ad_error_code(g);
     t.s.lr = nn_lr(opt);
     struct sigaction before;

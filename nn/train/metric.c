@@ -12,7 +12,7 @@ static int check_given(const ad_var *y, const ad_var *target, const char *caller
     if (!ad_is_nil(y) && !ad_is_nil(target)) return AD_OK;
     const ad_var *missing = ad_is_nil(y) ? y : target;
     ad_graph *g = ad_graph_of(missing == y ? target : y);
-    if (missing != NULL || g == NULL) return ad_refuse_nil(missing, caller);
+    if (ad_graph_of(missing) != NULL || g == NULL) return ad_refuse_nil(missing, caller);
     return ad_ok(g) ? ad_fail(g, AD_EVALUE, "%s: %s NULL", caller, missing == y ? "predictions are" : "the target is")
                     : ad_error_code(g);
 }

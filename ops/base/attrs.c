@@ -160,3 +160,10 @@ ad_var *ad__refused_call(const ad_call *c, int code, const char *format, ...) {
     ad_call_fail(c, code, "%s", text);
     return ad_nil(c->graph);
 }
+
+ad_var *ad__nil_beside(int n, ad_var *const xs[], const char *caller) {
+    int i = 0;
+    while (i < n - 1 && !ad__absent(xs[i])) i++;
+    ad__refuse_beside(xs[i], n, xs, caller);
+    return ad_nil(ad__graph_among(n, xs));
+}

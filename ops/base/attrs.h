@@ -74,6 +74,8 @@ static inline double ad__exact_below(const ad_var *x, int64_t n) {
 ad_call ad__call_as(const ad_optype *type, ad_var *const *x);
 /* The result of such a function if x is NULL or nil: nil. Sets the error if the graph has none yet. */
 ad_var *ad__nil_result(const ad_var *x, const char *caller);
+/* The same for an op function that was given n Vars, one of which is nil or NULL. */
+ad_var *ad__nil_beside(int n, ad_var *const xs[], const char *caller);
 /* The same for n Vars: NULL if all are there and have one dtype; the second function also wants shapes
    that broadcast. */
 ad_var *ad__unfit_result(const char *caller, int n, ad_var *const xs[]);

@@ -24,7 +24,7 @@ static int check_distinct(int n, ad_var *const xs[], const char *caller) {
 
 static int check_first(int m, ad_var *const ys[], int n, ad_var *const xs[], const char *caller) {
     if (m >= 1 && ys && !ad__absent(ys[0])) return AD_OK;
-    if (m >= 1 && ys && ys[0]) return ad_refuse_nil(ys[0], caller);
+    if (m >= 1 && ys) return ad__refuse_beside(ys[0], n, xs, caller);
     if (n > 0 && xs && xs[0]) return ad_fail(ad_graph_of(xs[0]), AD_EVALUE, "%s: there is no y", caller);
     return AD_EVALUE;
 }

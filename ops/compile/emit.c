@@ -149,10 +149,15 @@ ad_emit_array ad__value_of(ad_emit *e, const ad_var *x) {
     return array_of(e, x, x->creator ? *slot(e, x) : leaf_value_of(e, x));
 }
 
-ad_emit_array ad_emit_operand(ad_emit *e, const ad_op *op, int i) { return ad__value_of(e, op->in[i]); }
+ad_emit_array ad_emit_operand(ad_emit *e, const ad_op *op, int i) {
+    ad_var *x = e ? ad_op_operand(op, i) : NULL;
+    return x ? ad__value_of(e, x) : (ad_emit_array){ 0 };
+}
 
 /* An array in row-major order may get another shape. */
-void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y) { *slot(e, ad__out(op)) = value_of_array(e, &y); }
+void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y) {
+    if (e != NULL && op != NULL) *slot(e, ad__out(op)) = value_of_array(e, &y);
+}
 
 /* ---- loops ------------------------------------------------------------------------------------------------------- */
 
@@ -223,6 +228,7 @@ static ad__nest_kind nest_kind(ad_emit_kind k) {
 }
 
 ad_emit_array ad_emit_run(ad_emit *e, const ad_emit_loop *l) {
+    if (e == NULL || l == NULL) return (ad_emit_array){ 0 };
     ad_emit_array y = { .dtype = l->dtype };
     if (e->code != AD_OK) return y;
     int form = loop_form(e, l);
@@ -243,7 +249,7 @@ ad_emit_array ad_emit_run(ad_emit *e, const ad_emit_loop *l) {
 }
 
 ad_emit_array ad_emit_contiguous(ad_emit *e, ad_emit_array x) {
-    if (is_contiguous(&x)) return x;
+    if (e == NULL || is_contiguous(&x)) return x;
     ad_emit_array y = ad_emit_new(e, x.dtype, x.shape);
     return ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "x", .value = "x",
                                            .slope = { "g" }, .n = 1, .in = { x }, .into = &y });
@@ -287,6 +293,7 @@ static int elementwise_form(ad_emit *e, const ad_op *op, ad_dtype t) {
 }
 
 int ad_emit_elementwise(ad_emit *e, const ad_op *op) {
+    if (e == NULL || op == NULL) return AD_EVALUE;
     if (!ad__text_is_c(op->type->formula) || !ad__text_is_c(op->type->gradient)) return AD_EABSENT;
     const ad_var *out = ad__out(op);
     const double *k = ad__attrs_of(op);

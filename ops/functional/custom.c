@@ -87,6 +87,7 @@ static const ad_optype custom_type = { .name = "custom",
 
 ad_var *ad_custom(ad_var *y, int n, ad_var *const xs[], ad_custom_fn *rule, void *user) {
     ad_graph *g = ad__owner_of_all(n, xs, "custom");
+    if (g == NULL && (g = ad_graph_of(y)) != NULL) ad_fail(g, AD_EVALUE, "custom: there are no xs, or xs[0] is NULL");
     if (g == NULL || g->code != AD_OK) return ad_nil(g);
     if (rule == NULL || y == NULL) return ad_fail(g, AD_EVALUE, "custom: y or the rule is NULL"), ad_nil(g);
     size_t bytes = (size_t)(n + 1) * sizeof(ad_var *);

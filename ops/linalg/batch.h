@@ -39,7 +39,8 @@ static inline int64_t ad__matrix_index(ad_shape own, ad_shape batch, int64_t i) 
 
 /* The matrix with that index, in an array of matrices with so many elements each. */
 static inline char *ad__matrix(const void *data, int64_t index, int64_t elements, ad_dtype t) {
-    return (char *)data + (size_t)(index * elements) * ad_dtype_size(t);
+    size_t offset = (size_t)(index * elements) * ad_dtype_size(t);
+    return offset ? (char *)data + offset : (char *)data; /* data is NULL where there are no elements */
 }
 
 /* ---- for shape rules: 0 or the error -------------------------------------------------------------------- */

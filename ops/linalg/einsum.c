@@ -1,5 +1,6 @@
 /* einsum.c: Einstein sums, computed with permutations, sums and a matrix product for each two operands. */
 #include "autodiff/graph/node.h"
+#include "ops/base/attrs.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -394,7 +395,7 @@ static int multiply_many(einsum *e) {
 
 static ad_var *sum_of(einsum *e) {
     for (int i = 0; i < e->n; i++)
-        if (ad__absent(e->x[i])) return ad_refuse_nil(e->x[i], "einsum"), ad_nil(e->g);
+        if (ad__absent(e->x[i])) return ad__nil_beside(e->n, e->x, "einsum");
     if (e->spec == NULL) ad_fail(e->g, AD_EVALUE, "einsum: the spec is NULL");
     else if (ad_ok(e->g) && read_spec(e) == AD_OK) find_sizes(e);
     if (!ad_ok(e->g)) return ad_nil(e->g);

@@ -199,7 +199,8 @@ ad_var *ad_matmul(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_matmul, a, b,
 
 /* Sets the error and returns true unless a and b are two vectors. */
 static bool refuse_vectors(const char *caller, ad_var *a, ad_var *b) {
-    if (ad__absent(a) || ad__absent(b)) return ad_refuse_nil(ad__absent(a) ? a : b, caller) != AD_OK;
+    if (ad__absent(a) || ad__absent(b))
+        return ad__refuse_beside(ad__absent(a) ? a : b, 2, (ad_var *[]){ a, b }, caller) != AD_OK;
     if (a->layout->shape.ndim == 1 && b->layout->shape.ndim == 1) return false;
     ad_fail(ad__owner(a), AD_ESHAPE, "%s: %s x %s: takes two vectors; ad_matmul and ad_mul take other shapes", caller,
             ad_shape_str(a->layout->shape).text, ad_shape_str(b->layout->shape).text);

@@ -45,8 +45,8 @@ void ad__back_over_segments(const ad_op *op, ad__segment_slope *slope) {
     ad__segments c = segments_of(op);
     ad__copy_plan back = ad__copy_plan_back(&c.row);
     ad_dtype t = x->layout->dtype;
-    double *row = ad_scratch(op), *row_g = row + c.n, *buffer = row_g + c.n;
     if (gx == NULL || c.n == 0) return;
+    double *row = ad_scratch(op), *row_g = row + c.n, *buffer = row_g + c.n;
     for (int64_t i = 0; i < c.n_segments; i++) {
         void *to = load(&c, t, i, gx, fresh, row_g);
         slope(op, i, c.n, load(&c, t, i, x->data, false, row), buffer, to);

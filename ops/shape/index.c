@@ -176,7 +176,7 @@ ad_var *ad_take(ad_var *x, ad_var *index) { return ad_take_axis(ad_reshape(x, AD
 
 /* index_select of PyTorch, which accepts a scalar as a list of one index. */
 ad_var *ad_index_select(ad_var *x, int axis, ad_var *index) {
-    if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "index_select");
+    if (ad__absent(x) || ad__absent(index)) return ad__nil_beside(2, (ad_var *[]){ x, index }, "index_select");
     const ad_call c = AD__CALL_AS("index_select", x);
     int ndim = index->layout->shape.ndim;
     if (ndim <= 1) return ad_take_axis(x, axis, ndim == 1 ? index : ad_reshape(index, AD_SHAPE(1)));
@@ -186,7 +186,7 @@ ad_var *ad_index_select(ad_var *x, int axis, ad_var *index) {
 
 /* weight [n,d], indices [..] -> [..,d] */
 ad_var *ad_embedding(ad_var *weight, ad_var *indices) {
-    if (ad__absent(weight)) return ad__nil_result(weight, "embedding");
+    if (ad__absent(weight)) return ad__nil_beside(2, (ad_var *[]){ weight, indices }, "embedding");
     const ad_call c = AD__CALL_AS("embedding", weight);
     if (c.shape.ndim == 2) return ad_take_axis(weight, 0, indices);
     ad_call_fail(&c, AD_ESHAPE, "the weight must be [n,d], with one row per index");
@@ -312,7 +312,7 @@ static int common_ranges(ad_shape x, ad_shape index, int axis, ad_range ranges[A
 }
 
 ad_var *ad_gather(ad_var *x, int axis, ad_var *index) {
-    if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "gather");
+    if (ad__absent(x) || ad__absent(index)) return ad__nil_beside(2, (ad_var *[]){ x, index }, "gather");
     ad_range ranges[AD_MAX_NDIM];
     int n = common_ranges(x->layout->shape, index->layout->shape, axis, ranges);
     return ad__apply2(&ad_op_gather, n ? ad_slice_axes(x, n, ranges) : x, index, &(ad__axis_attrs){ axis, false });
@@ -320,7 +320,7 @@ ad_var *ad_gather(ad_var *x, int axis, ad_var *index) {
 
 /* take_along_axis of NumPy, take_along_dim of PyTorch: x and index broadcast along the other axes. */
 ad_var *ad_take_along(ad_var *x, int axis, ad_var *index) {
-    if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "take_along");
+    if (ad__absent(x) || ad__absent(index)) return ad__nil_beside(2, (ad_var *[]){ x, index }, "take_along");
     const ad_call c = AD__CALL_AS("take_along", x);
     int at = ad_call_axis(&c, axis, c.shape.ndim);
     if (at < 0) return ad_nil(c.graph);
@@ -367,8 +367,8 @@ AD_OPTYPE(scatter_add, .doc = "x with each element of src added to the element a
           .backward = { put_backward, put_backward }, .vjp = scatter_add_vjp);
 
 ad_var *ad__index_write(const ad_optype *type, ad_var *x, ad_var *index, ad_var *src, const void *attrs) {
-    ad_var *nil = ad__absent(x) ? x : ad__absent(index) ? index : src;
-    if (ad__absent(nil)) return ad__nil_result(nil, type->name);
+    if (ad__absent(x) || ad__absent(index) || ad__absent(src))
+        return ad__nil_beside(3, (ad_var *[]){ x, index, src }, type->name);
     ad_range of_x[AD_MAX_NDIM], of_src[AD_MAX_NDIM];
     int n = common_ranges(x->layout->shape, index->layout->shape, ((const ad__axis_attrs *)attrs)->axis, of_x);
     int n_src = common_ranges(src->layout->shape, index->layout->shape, AD_MAX_NDIM, of_src);

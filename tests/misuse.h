@@ -1,0 +1,828 @@
+/* misuse.h: good and bad values of every type of parameter, for test_misuse.c.
+
+   pick_TYPE(k, name) is the good value of a parameter with this name if k is -1, and bad value k otherwise; there are
+   BAD_TYPE of these. What a value needs is made in the graph `now.g` when it is asked for. */
+#ifndef TESTS_MISUSE_H
+#define TESTS_MISUSE_H
+
+#include <float.h>
+#include <limits.h>
+
+#include "autodiff/extend.h"
+#include "autodiff/thread.h"
+#include "nn/nn.h"
+#include "ops/compile.h"
+#include "tests/common.h"
+
+enum { WORLDS = 6, ROOM = 16, ELEMENTS = 4096 };
+
+/* The call that is being made. */
+static struct {
+    const char *function;
+    int world;           /* decides about the shapes and kinds of good values */
+    ad_graph *g, *other; /* the call's graph and another one */
+    bool given;          /* the call got something that belongs to g */
+    bool in_array;       /* it got an array of such things */
+    bool uncounted;      /* it was told that arrays have no elements */
+    bool closed;         /* a scope was closed for a value of a closed scope */
+    ad_var *leaf;        /* see shared_leaf */
+    nn_module *module;   /* the good module, and its optimiser */
+    nn_optim *optim;
+    char *text;          /* where the bad values are described; NULL: nowhere */
+    size_t size;
+} now;
+
+/* Zeroed memory for parameters that point to elements, of which a call has fewer than ARRAYS. */
+enum { ARRAYS = 8 };
+static double buffers[ARRAYS][ELEMENTS];
+static int used;
+static double *fresh_elements(void) {
+    used = (used + 1) % ARRAYS;
+    return memset(buffers[used], 0, sizeof buffers[used]);
+}
+
+static void note(const char *name, const char *value) {
+    if (now.text == NULL) return;
+    size_t at = strlen(now.text);
+    snprintf(now.text + at, now.size - at, "%s%s %s", at ? ", " : "", name, value);
+}
+
+/* A pointer to the good value, or NULL for its one bad value. */
+static void *good_or_null(int k, const char *name, void *good) {
+    if (k >= 0) note(name, "NULL");
+    return k < 0 ? good : NULL;
+}
+
+static int field_pick(int *k, int n) {
+    int pick = *k >= 0 && *k < n ? *k : -1;
+    *k = *k < 0 ? -1 : *k < n ? -1000000 : *k - n;
+    return pick;
+}
+
+static bool is_one_of(const char *name, const char *names) {
+    const char *at = strstr(names, name);
+    size_t n = strlen(name);
+    for (; at != NULL; at = strstr(at + 1, name))
+        if ((at == names || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) return n > 0;
+    return false;
+}
+
+/* ---- numbers --------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *names;
+    int64_t value;
+} good_numbers[] = {
+    { "group axis start flat i fold class_number from row column index padding padding_w output_padding "
+      "output_padding_w prefetch patience checkpoint_steps max_eval ignore_index offset shift init reps level",
+      0 },
+    { "stop in out features hidden kernel batch classes width height total_steps depth end each steps k", 2 },
+    { "code", AD_EVALUE },
+};
+
+static int64_t good_number(const char *name) {
+    if (is_one_of(now.function, "ad_avg_unpool2d") && is_one_of(name, "h w")) return 6;
+    if (is_one_of(now.function, "ad_run_starts")) return 4;
+    for (size_t i = 0; i < sizeof good_numbers / sizeof *good_numbers; i++)
+        if (is_one_of(name, good_numbers[i].names)) return good_numbers[i].value;
+    return 1;
+}
+
+/* Numbers that ask for so much work that it may take as long as it likes. */
+static bool is_amount_of_work(const char *name) {
+    return is_one_of(name, "epochs max_iter max_eval") ||
+           (is_one_of(now.function, "ad_parallel") && strcmp(name, "n") == 0);
+}
+
+static const struct {
+    const char *name;
+    int64_t value;
+} bad_numbers[] = {
+    { "0", 0 }, { "-1", -1 }, { "7", 7 }, { "100003", 100003 }, { "INT_MAX", INT_MAX }, { "INT_MIN", INT_MIN },
+    { "2^32", 1LL << 32 }, { "2^40", 1LL << 40 }, { "2^62", 1LL << 62 }, { "INT64_MAX", INT64_MAX },
+    { "INT64_MIN", INT64_MIN },
+};
+enum { BAD_int = 6, BAD_int64_t = 11, BAD_count_int = 4, BAD_count_int64_t = 4, BAD_count_unsigned = 4 };
+
+static int64_t pick_int64_t(int k, const char *name) {
+    if (k < 0) return good_number(name);
+    note(name, bad_numbers[k].name);
+    return is_amount_of_work(name) && bad_numbers[k].value > 7 ? 7 : bad_numbers[k].value;
+}
+static int pick_int(int k, const char *name) { return (int)pick_int64_t(k, name); }
+
+/* The number of elements of an array, of which there are ROOM. */
+static int pick_count_int(int k, const char *name) {
+    static const int bad[] = { 0, -1, INT_MIN, 9 };
+    static const char *const names[] = { "0", "-1", "INT_MIN", "9" };
+    if (k < 0) return now.world % 2 ? 1 : 2;
+    note(name, names[k]);
+    now.uncounted |= bad[k] <= 0;
+    return bad[k];
+}
+static int64_t pick_count_int64_t(int k, const char *name) { return pick_count_int(k, name); }
+
+enum { BAD_double = 11 };
+static double pick_double(int k, const char *name) {
+    static const double bad[] = { NAN, INFINITY, -INFINITY, 0, -1, DBL_MAX, -DBL_MAX, 5e-324, 1e18, 3, AD_ZERO };
+    static const char *const names[] = { "NaN",      "inf",     "-inf", "0", "-1",     "DBL_MAX",
+                                         "-DBL_MAX", "5e-324", "1e18", "3", "AD_ZERO" };
+    if (k < 0) {
+        if (is_one_of(name, "label_smoothing")) return 0;
+        return is_one_of(name, "lr stop hi n") ? 1 : is_one_of(name, "start lo test validation") ? 0.25 : 0.5;
+    }
+    note(name, names[k]);
+    return bad[k];
+}
+
+enum { BAD_bool = 1 };
+static bool pick_bool(int k, const char *name) {
+    if (k >= 0) note(name, "true");
+    return k >= 0;
+}
+
+enum { BAD_size_t = 6, BAD_text_size = 2, BAD_unsigned = 1, BAD_uint64_t = 1, BAD_char = 5 };
+static size_t pick_size_t(int k, const char *name) {
+    static const size_t bad[] = { 0, 1, (size_t)1 << 40, SIZE_MAX / 2, SIZE_MAX - 63, SIZE_MAX };
+    static const char *const names[] = { "0", "1", "2^40", "SIZE_MAX / 2", "SIZE_MAX - 63", "SIZE_MAX" };
+    if (k < 0) return 16;
+    note(name, names[k]);
+    return bad[k];
+}
+static size_t pick_text_size(int k, const char *name) {
+    if (k >= 0) note(name, k ? "1" : "0");
+    return k < 0 ? 64 : (size_t)k;
+}
+static unsigned pick_unsigned(int k, const char *name) {
+    if (k >= 0) note(name, "UINT_MAX");
+    return k < 0 ? 0 : UINT_MAX;
+}
+static uint64_t pick_uint64_t(int k, const char *name) {
+    if (k >= 0) note(name, "UINT64_MAX");
+    return k < 0 ? 0 : UINT64_MAX;
+}
+static char pick_char(int k, const char *name) {
+    static const char bad[] = { '"', '\n', 'x', '\r', (char)0xff };
+    if (k >= 0) note(name, "a character that is no delimiter");
+    return k < 0 ? ',' : bad[k];
+}
+
+/* ---- enums and shapes -------------------------------------------------------------------------------------------- */
+
+enum { BAD_ad_dtype = 3, BAD_ad_reduction = 5, BAD_ad_interpolation = 6, BAD_ad_shape = 14 };
+static int pick_enum(int k, const char *name, int good, int n) {
+    static const char *const names[] = { "0", "1", "2", "3", "4" };
+    if (k < 0) return good;
+    note(name, k < n ? names[k] : k == n ? "-1" : "1000000");
+    return k < n ? k : k == n ? -1 : 1000000;
+}
+static ad_dtype good_dtype(void) { return now.world == 4 ? AD_F32 : AD_F64; }
+static ad_dtype pick_ad_dtype(int k, const char *name) {
+    return (ad_dtype)pick_enum(k, name, (int)good_dtype(), 1);
+}
+static ad_reduction pick_ad_reduction(int k, const char *name) {
+    return (ad_reduction)pick_enum(k < 0 ? k : k + 1, name, AD_MEAN, 4);
+}
+static ad_interpolation pick_ad_interpolation(int k, const char *name) {
+    return (ad_interpolation)pick_enum(k < 0 ? k : k + 1, name, AD_LINEAR, 5);
+}
+
+static ad_shape world_shape(void) {
+    static const ad_shape shapes[WORLDS] = { { 2, { 2, 3 } }, { 0, { 0 } },  { 2, { 3, 3 } },
+                                             { 4, { 2, 2, 5, 5 } }, { 1, { 4 } }, { 3, { 2, 3, 4 } } };
+    return shapes[now.world];
+}
+
+static ad_shape good_shape(const char *name) {
+    ad_shape s = world_shape();
+    for (int i = 0; i < s.ndim; i++)
+        if (is_one_of(name, "axes")) s.dim[i] = i;
+        else if (is_one_of(name, "before after reps")) s.dim[i] = name[0] == 'r';
+    if (is_one_of(name, "weight")) return AD_SHAPE(2, 2, 2, 2);
+    return is_one_of(name, "normalized_shape") && s.ndim > 1 ? AD_SHAPE(s.dim[s.ndim - 1]) : s;
+}
+
+static ad_shape pick_ad_shape(int k, const char *name) {
+    static const struct {
+        const char *name;
+        ad_shape shape;
+    } bad[BAD_ad_shape] = {
+        { "of ndim -1", { -1, { 1 } } },
+        { "of ndim 7", { 7, { 1, 1, 1, 1, 1, 1 } } },
+        { "of ndim 100000", { 100000, { 1 } } },
+        { "of ndim INT_MIN", { INT_MIN, { 1 } } },
+        { "[]", { 0, { 0 } } },
+        { "[-1]", { 1, { -1 } } },
+        { "[INT64_MAX]", { 1, { INT64_MAX } } },
+        { "[2^32,2^32]", { 2, { 1LL << 32, 1LL << 32 } } },
+        { "[0]", { 1, { 0 } } },
+        { "[3,0]", { 2, { 3, 0 } } },
+        { "[2^40]", { 1, { 1LL << 40 } } },
+        { "[INT64_MIN,2]", { 2, { INT64_MIN, 2 } } },
+        { "[1,1,1,1,1,1]", { 6, { 1, 1, 1, 1, 1, 1 } } },
+        { "[INT64_MAX,..] of the good ndim", { 2, { INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX } } },
+    };
+    if (k < 0) return good_shape(name);
+    note(name, bad[k].name);
+    ad_shape s = bad[k].shape;
+    if (k == BAD_ad_shape - 1) s.ndim = world_shape().ndim;
+    bool has_arrays = is_one_of(now.function, "nn_augment"); /* of this shape, which must be as large as it says */
+    return has_arrays && ad_shape_numel(s) > ELEMENTS ? AD_SHAPE(-1) : s;
+}
+
+/* ---- graphs and Vars --------------------------------------------------------------------------------------------- */
+
+static ad_graph *mine(void) {
+    now.given = true;
+    return now.g;
+}
+
+enum { BAD_ad_graph_p = 3 };
+static ad_graph *pick_ad_graph_p(int k, const char *name) {
+    static const char *const names[] = { "NULL", "another graph", "a graph with an error" };
+    if (k >= 0) note(name, names[k]);
+    if (k == 0) return NULL;
+    if (k == 1) return now.other;
+    if (k == 2) (void)ad_fail(now.g, AD_EVALUE, "an error from before");
+    return mine();
+}
+
+/* A leaf of this shape with the values at 0, at + step, .. */
+static ad_var *leaf(ad_graph *g, ad_dtype t, ad_shape s, double start, double step, bool parameter) {
+    double value[ELEMENTS];
+    float narrow[ELEMENTS];
+    int64_t n = ad_shape_numel(s);
+    for (int64_t i = 0; i < n && i < ELEMENTS; i++) narrow[i] = (float)(value[i] = start + step * (double)i);
+    const void *data = t == AD_F32 ? (void *)narrow : value;
+    return parameter ? ad_param(g, t, data, s) : ad_tensor(g, t, data, s);
+}
+
+/* Operands of which the op wants a shape of their own. */
+static const struct {
+    const char *functions, *name;
+    ad_shape shape;
+} shapes_of_operands[] = {
+    { "ad_affine", "w", { 2, { 2, 3 } } },
+    { "ad_affine", "b", { 1, { 2 } } },
+    { "ad_rnn", "w", { 2, { 4, 4 } } },
+    { "ad_rnn", "h", { 2, { 2, 4 } } },
+    { "ad_lstm", "w", { 2, { 4, 1 } } },
+    { "ad_lstm", "h", { 2, { 2, 1 } } },
+    { "ad_lstm", "c", { 2, { 2, 1 } } },
+    { "ad_gru", "x", { 3, { 2, 3, 3 } } },
+    { "ad_gru", "w", { 2, { 3, 1 } } },
+    { "ad_gru", "h", { 2, { 2, 1 } } },
+    { "ad_gru", "b", { 1, { 3 } } },
+    { "ad_conv1d", "w", { 3, { 2, 3, 2 } } },
+    { "ad_conv1d", "b", { 1, { 2 } } },
+    { "ad_conv_transpose1d", "w", { 3, { 3, 2, 2 } } },
+    { "ad_conv_transpose1d", "b", { 1, { 2 } } },
+    { "ad_conv2d_weight", "g", { 4, { 2, 2, 4, 4 } } },
+    { "ad_col2im", "x", { 3, { 2, 4, 1 } } },
+    { "ad_slice_scatter_axes", "src", { 3, { 1, 3, 4 } } },
+    { "nn_fit nn_evaluate", "y", { 2, { 2, 2 } } },
+};
+
+/* NULL, or the operand of the present function by this name if it has a shape of its own. */
+static ad_var *operand_of_own_shape(const char *name) {
+    for (size_t i = 0; i < sizeof shapes_of_operands / sizeof *shapes_of_operands; i++)
+        if (is_one_of(now.function, shapes_of_operands[i].functions) && strcmp(name, shapes_of_operands[i].name) == 0)
+            return leaf(now.g, good_dtype(), shapes_of_operands[i].shape, 0.1, 0.1, true);
+    return NULL;
+}
+
+/* Of these losses, weights of classes may be NULL, and take no gradient. */
+static bool has_no_weights(const char *name) {
+    return is_one_of(name, "weight pos_weight") &&
+           (strstr(now.function, "cross_entropy") || strstr(now.function, "nll") || strstr(now.function, "margin") ||
+            strstr(now.function, "bce_logits") || strstr(now.function, "class_targets"));
+}
+
+/* Class numbers, indices and masks: 0 and 1 in turn. */
+static ad_var *numbers_of_two(ad_shape s) {
+    ad_var *x = leaf(now.g, good_dtype(), s, 0, 1, false);
+    for (int64_t i = 0; i < ad_numel(x); i++) ad_write_element(ad_dtype_of(x), ad_data_mut(x), i, (double)(i % 2));
+    return x;
+}
+
+static ad_var *symmetric(void) {
+    return ad_param(now.g, AD_F64, (double[]){ 4, 1, 0, 1, 3, 1, 0, 1, 2 }, AD_SHAPE(3, 3));
+}
+
+/* The leaf that the y of a pass depends on, which is xs[0] too. */
+static ad_var *shared_leaf(void) {
+    if (now.leaf == NULL) now.leaf = leaf(now.g, good_dtype(), world_shape(), 0.1, 0.1, true);
+    return now.leaf;
+}
+
+static ad_var *good_var(const char *name) {
+    ad_shape s = world_shape();
+    ad_dtype t = good_dtype();
+    int64_t c = s.ndim > 1 ? s.dim[1] : s.ndim == 1 ? s.dim[0] : 1;
+    ad_var *own = operand_of_own_shape(name);
+    if (own != NULL || has_no_weights(name)) return own;
+    if (is_one_of(now.function, "ad_rebind")) return ad_input(now.g, t, fresh_elements(), s);
+    if (strstr(now.function, "cosine_embedding") && strcmp(name, "target") == 0)
+        return leaf(now.g, t, AD_SHAPE(s.ndim ? s.dim[0] : 1), 1, 0, false);
+    if (is_one_of(now.function, "ad_jacobian_blocks") && strcmp(name, "y") == 0) return ad_square(shared_leaf());
+    if (strcmp(name, "y") == 0 && strncmp(now.function, "ad_", 3) == 0) return ad_sum(ad_square(shared_leaf()));
+    if (is_one_of(name, "classes index indices positive")) return numbers_of_two(s.ndim ? AD_SHAPE(s.dim[0]) : s);
+    if (is_one_of(name, "mask cond target labels")) return numbers_of_two(s);
+    if (is_one_of(name, "mean var")) return leaf(now.g, t, AD_SHAPE(c), 1, 0.5, false);
+    if (is_one_of(name, "weight bias b") && now.world == 3) return leaf(now.g, t, AD_SHAPE(2), 1, 0.5, true);
+    if (is_one_of(name, "w") && now.world == 3) return leaf(now.g, t, AD_SHAPE(2, 2, 2, 2), 1, 0.1, true);
+    return now.world == 2 ? symmetric() : leaf(now.g, t, s, 0.1, 0.1, true);
+}
+
+/* A Var of a scope that is closed. For functions that look whether the scope is open, where reading it is no error. */
+static bool looks_for_closed(void) {
+#ifdef SANITIZED
+    return false;
+#else
+    return is_one_of(now.function, "ad_eval ad_backward"); /* which get nothing else that would use the memory again */
+#endif
+}
+
+enum { BAD_ad_var_p = 14 };
+static ad_var *bad_var(int k, const char *name) {
+    ad_shape s = world_shape();
+    switch (k) {
+    case 0: return NULL;
+    case 1: return ad_nil(mine());
+    case 2: return ad_nil(NULL);
+    case 3: return leaf(now.other, good_dtype(), s, 0.1, 0.1, true);
+    case 4: return leaf(mine(), good_dtype() == AD_F32 ? AD_F64 : AD_F32, s, 0, 0.1, true);
+    case 5: return leaf(mine(), good_dtype(), AD_SHAPE(0), 0, 0, true);
+    case 6: return leaf(mine(), good_dtype(), s, NAN, 0, true);
+    case 7: return leaf(mine(), good_dtype(), AD_SHAPE(1, 1, 1, 1, 1, 2), 0, 1, true);
+    case 8: return ad_scalar(mine(), good_dtype(), 2);
+    case 9: return leaf(mine(), good_dtype(), s, 1e30, 1e30, false);
+    case 10: return leaf(mine(), good_dtype(), s, -3, 0.5, true);
+    case 11: return leaf(mine(), good_dtype(), s, INFINITY, 0, true);
+    case 12: return leaf(mine(), good_dtype(), s.ndim ? AD_SHAPE(0, s.dim[s.ndim - 1]) : AD_SHAPE(0, 2), 0, 0, true);
+    default: break;
+    }
+    if (!looks_for_closed()) return good_var(name);
+    ad_mark m = ad_begin(mine());
+    ad_var *x = ad_square(leaf(now.g, good_dtype(), s, 0, 1, true));
+    ad_end(now.g, m);
+    now.closed = true;
+    return x;
+}
+static ad_var *pick_ad_var_p(int k, const char *name) {
+    static const char *const names[] = { "NULL", "nil", "the nil of no graph", "of another graph", "of another dtype",
+                                         "[0]", "NaN", "of 6 dimensions", "a scalar", "1e30", "negative", "inf",
+                                         "without rows", "of a closed scope" };
+    if (k < 0) {
+        ad_var *x = good_var(name);
+        now.given |= x != NULL;
+        return x;
+    }
+    note(name, names[k]);
+    return bad_var(k, name);
+}
+
+enum { BAD_ad_var_p_in = 7, BAD_ad_var_p_out = 1, BAD_ad_var_p_p = 1 };
+static ad_var **pick_ad_var_p_in(int k, const char *name) {
+    ad_var **xs = (ad_var **)(void *)fresh_elements();
+    static const int kinds[] = { -1, 0, 1, 3, 4, 5, 13 };
+    static const char *const names[] = { "NULL", "NULLs", "nils", "of another graph", "of another dtype", "[0]",
+                                         "of a closed scope" };
+    if (k >= 0) note(name, names[k]);
+    if (k == 0) return NULL;
+    bool given = now.given;
+    if (k < 0) mine();
+    for (int i = 0; i < ROOM; i++) xs[i] = k > 0 ? bad_var(kinds[k], name) : i ? good_var("x") : shared_leaf();
+    now.in_array |= now.given;
+    now.given = given;
+    return xs;
+}
+static ad_var **pick_ad_var_p_out(int k, const char *name) {
+    return good_or_null(k, name, fresh_elements());
+}
+static ad_var **pick_ad_var_p_p(int k, const char *name) { return pick_ad_var_p_out(k, name); }
+
+/* ---- arrays and texts -------------------------------------------------------------------------------------------- */
+
+enum { BAD_void_in = 1, BAD_void_out = 1, BAD_void_in_in = 1, BAD_int_in = 4, BAD_int64_t_in = 4, BAD_int64_t_out = 1 };
+static void *pick_void_in(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+static ad_objective *good_objective(void);
+static ad_program *good_program(void);
+static void *pick_void_out(int k, const char *name) {
+    if (k < 0 && strcmp(name, "objective") == 0) return good_objective();
+    if (k < 0 && strcmp(name, "program") == 0) return good_program();
+    return good_or_null(k, name, fresh_elements());
+}
+static void *pick_void_in_in(int k, const char *name) {
+    return good_or_null(k, name, fresh_elements());
+}
+static const int *pick_int_in(int k, const char *name) {
+    static const int good[ROOM] = { 0, 1, 2, 3 }, bad[][ROOM] = { { -100, -100 }, { INT_MAX, INT_MAX }, { 0 } };
+    static const char *const names[] = { "NULL", "-100", "INT_MAX", "twice the same" };
+    if (k >= 0) note(name, names[k]);
+    return k < 0 ? good : k == 0 ? NULL : bad[k - 1];
+}
+static const int64_t *pick_int64_t_in(int k, const char *name) {
+    static const int64_t good[ROOM] = { 1, 2, 3, 4 },
+                         bad[][ROOM] = { { -1, -1 }, { INT64_MAX, INT64_MAX }, { INT64_MIN, 0 } };
+    static const char *const names[] = { "NULL", "-1", "INT64_MAX", "INT64_MIN" };
+    if (k >= 0) note(name, names[k]);
+    return k < 0 ? good : k == 0 ? NULL : bad[k - 1];
+}
+static int64_t *pick_int64_t_out(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+
+enum { BAD_double_in = 2, BAD_double_out = 1, BAD_double_in_in = 1, BAD_bool_p = 1, BAD_uint32_t_p = 1 };
+static const double *pick_double_in(int k, const char *name) {
+    static const double nans[ROOM] = { NAN, NAN, NAN };
+    if (k == 1) note(name, "NaN");
+    return k == 1 ? nans : good_or_null(k, name, fresh_elements());
+}
+static double *pick_double_out(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+static void *pick_double_in_in(int k, const char *name) { return pick_void_in_in(k, name); }
+static bool *pick_bool_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+static uint32_t *pick_uint32_t_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+
+enum { BAD_ad_shape_in = 1 + BAD_ad_shape, BAD_ad_range_in = 4 };
+static const ad_shape *pick_ad_shape_in(int k, const char *name) {
+    static ad_shape s[ROOM];
+    for (int i = 0; i < ROOM; i++) s[i] = k < 1 ? world_shape() : pick_ad_shape(k - 1, i ? "" : name);
+    return k == 0 ? good_or_null(k, name, NULL) : s;
+}
+static const ad_range *pick_ad_range_in(int k, const char *name) {
+    static const ad_range good[ROOM] = { { 0, 0, 1, 1 } },
+                          bad[][ROOM] = { { { INT_MAX, 0, 1, 1 }, { INT_MIN, 0, 1, 1 } },
+                                          { { 0, INT64_MIN, INT64_MAX, INT64_MAX }, { 0, 5, -5, INT64_MIN } },
+                                          { { 0, INT64_MAX, INT64_MIN, INT64_MIN }, { 1, 0, 0, -1 } } };
+    static const char *const names[] = { "NULL", "axis INT_MAX", "step INT64_MAX", "step INT64_MIN" };
+    if (k >= 0) note(name, names[k]);
+    return k < 0 ? good : k == 0 ? NULL : bad[k - 1];
+}
+
+static const char *good_text(const char *name) {
+    static const struct {
+        const char *functions, *path;
+    } files[] = { { "nn_read_csv", "table.csv" }, { "nn_load_npy", "x.npy" },         { "nn_load_npz", "x.npz" },
+                  { "nn_load_idx", "x.idx" },     { "nn_load", "net.safetensors" } };
+    if (is_one_of(name, "log checkpoint ending missing metric_name")) return NULL;
+    if (is_one_of(name, "spec")) return "ij,jk->ik";
+    for (size_t i = 0; i < sizeof files / sizeof *files && is_one_of(name, "path"); i++)
+        if (is_one_of(now.function, files[i].functions)) return files[i].path;
+    if (strstr(now.function, "_classes") || strstr(now.function, "_words")) return "b";
+    return is_one_of(name, "name") ? "a" : "word";
+}
+
+enum { BAD_char_p = 11, BAD_char_p_in = 4, BAD_char_out = 1 };
+static const char *pick_char_p(int k, const char *name) {
+    static char endless[10001];
+    memset(endless, 'x', sizeof endless - 1);
+    const char *const bad[] = { NULL,    "",   endless,   "%s%s%s%n", "\xff\xfe\x80", ".",
+                                "a/b/c", "\n", "..i,j->", "0.weight", "/dev/full" };
+    static const char *const names[] = { "NULL",   "empty",   "of 10000 bytes", "%s%s%s%n", "no UTF-8",  ".",
+                                         "a/b/c", "newline", "..i,j->",        "0.weight", "/dev/full" };
+    if (k < 0) return good_text(name);
+    note(name, names[k]);
+    return bad[k];
+}
+/* What printf prints. Others than these would be errors of the program that compilers show. */
+enum { BAD_format = 2 };
+static const char *pick_format(int k, const char *name) {
+    if (k >= 0) note(name, k ? "empty" : "NULL");
+    return k < 0 ? "a sentence of the caller" : k == 0 ? NULL : "";
+}
+static const char **pick_char_p_in(int k, const char *name) {
+    static const char *texts[4][ROOM] = { { "a", "b" }, { NULL }, { "", "" }, { "a", "a" } };
+    static const char *const names[] = { "NULL", "NULLs", "empty texts", "twice the same" };
+    static const char *words[ROOM] = { "x", "y" };
+    if (k >= 0) note(name, names[k]);
+    if (k < 0 && strcmp(name, "words") == 0) return words;
+    return k == 0 ? NULL : texts[k < 0 ? 0 : k];
+}
+static char *pick_char_out(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+
+enum { BAD_FILE_p = 2 };
+static FILE *null_file, *read_only_file;
+static FILE *pick_FILE_p(int k, const char *name) {
+    if (k == 1) note(name, "open for reading only");
+    return k == 1 ? read_only_file : good_or_null(k, name, null_file);
+}
+
+/* ---- functions that the library calls ---------------------------------------------------------------------------- */
+
+static ad_var *give_null(ad_var *x) { return (void)x, NULL; }
+static ad_var *give_foreign(ad_var *x) { return (void)x, ad_scalar(now.other, AD_F64, 1); }
+static ad_var *sum_of_squares(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    return n > 0 && xs != NULL ? ad_sum(ad_square(xs[0])) : NULL;
+}
+static ad_var *give_null_n(int n, ad_var *const xs[], void *user) { return (void)n, (void)xs, (void)user, NULL; }
+static ad_var *give_foreign_n(int n, ad_var *const xs[], void *user) {
+    (void)n, (void)xs, (void)user;
+    return ad_scalar(now.other, AD_F64, 1);
+}
+
+enum { BAD_nn_activation_p = 3, BAD_ad_function_p = 3, BAD_ad_check_fn_p = 3, BAD_nn_forward_fn_p = 3 };
+static const char *const bad_function_names[] = { "NULL", "a function that returns NULL",
+                                                  "a function that returns a Var of another graph" };
+static nn_activation *pick_nn_activation_p(int k, const char *name) {
+    static nn_activation *const fs[] = { ad_tanh, NULL, give_null, give_foreign };
+    if (k >= 0) note(name, bad_function_names[k]);
+    return fs[k + 1];
+}
+static ad_function *pick_ad_function_p(int k, const char *name) {
+    static ad_function *const fs[] = { sum_of_squares, NULL, give_null_n, give_foreign_n };
+    if (k >= 0) note(name, bad_function_names[k]);
+    return fs[k + 1];
+}
+static ad_check_fn *pick_ad_check_fn_p(int k, const char *name) { return pick_ad_function_p(k, name); }
+
+static ad_var *forward(nn_module *m, ad_var *x) { return (void)m, x; }
+static ad_var *forward_null(nn_module *m, ad_var *x) { return (void)m, (void)x, NULL; }
+static ad_var *forward_foreign(nn_module *m, ad_var *x) { return (void)m, give_foreign(x); }
+static nn_forward_fn *pick_nn_forward_fn_p(int k, const char *name) {
+    static nn_forward_fn *const fs[] = { forward, NULL, forward_null, forward_foreign };
+    if (k >= 0) note(name, bad_function_names[k]);
+    return fs[k + 1];
+}
+
+static ad_var *loss_null(ad_var *y, ad_var *t) { return (void)y, (void)t, NULL; }
+static ad_var *loss_foreign(ad_var *y, ad_var *t) { return (void)t, give_foreign(y); }
+static ad_var *loss_of_rows(ad_var *y, ad_var *t) { return ad_sub(y, t); }
+static double metric_nan(const ad_var *y, const ad_var *t) { return (void)y, (void)t, NAN; }
+static ad_var *closure(void *data) {
+    (void)data;
+    return ad_sum(ad_square(leaf(now.g, AD_F64, AD_SHAPE(2), 1, 1, true)));
+}
+static ad_var *closure_null(void *data) { return (void)data, NULL; }
+static ad_var *closure_foreign(void *data) { return (void)data, give_foreign(NULL); }
+static void rule_same(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)y, (void)g, (void)user;
+    for (int i = 0; i < n; i++) dxs[i] = ad_muls(xs[i], 2);
+}
+static void rule_foreign(int n, ad_var *const xs[], ad_var *y, ad_var *g, ad_var *dxs[], void *user) {
+    (void)xs, (void)y, (void)g, (void)user;
+    for (int i = 0; i < n; i++) dxs[i] = give_foreign(NULL);
+}
+static int stop_at_once(const ad_sample_case *c, void *data) { return (void)c, (void)data, 1; }
+static void no_loop(void *context, int worker, int64_t from, int64_t to) {
+    (void)context, (void)worker, (void)from, (void)to;
+}
+static void on_error(ad_graph *g, int code, const char *message, void *data) {
+    (void)g, (void)code, (void)message, (void)data;
+}
+static void close_nothing(void *memory) { (void)memory; }
+static double twice(double x) { return 2 * x; }
+static double give_nan(double x) { return (void)x, NAN; }
+static int stop_training(const nn_training_state *s, void *data) { return (void)s, (void)data, 1; }
+
+enum { BAD_nn_loss_fn_p = 4, BAD_nn_metric_fn_p = 2, BAD_nn_closure_fn_p = 3, BAD_ad_custom_fn_p = 2 };
+static nn_loss_fn *pick_nn_loss_fn_p(int k, const char *name) {
+    static nn_loss_fn *const fs[] = { nn_mse, NULL, loss_null, loss_foreign, loss_of_rows };
+    if (k >= 0) note(name, k < 3 ? bad_function_names[k] : "a function that does not reduce");
+    return fs[k + 1];
+}
+static nn_metric_fn *pick_nn_metric_fn_p(int k, const char *name) {
+    static nn_metric_fn *const fs[] = { nn_r2, NULL, metric_nan };
+    if (k >= 0) note(name, k ? "a function that returns NaN" : "NULL");
+    return fs[k + 1];
+}
+static nn_closure_fn *pick_nn_closure_fn_p(int k, const char *name) {
+    static nn_closure_fn *const fs[] = { closure, NULL, closure_null, closure_foreign };
+    if (k >= 0) note(name, bad_function_names[k]);
+    return fs[k + 1];
+}
+static ad_custom_fn *pick_ad_custom_fn_p(int k, const char *name) {
+    static ad_custom_fn *const fs[] = { rule_same, NULL, rule_foreign };
+    if (k >= 0) note(name, bad_function_names[2 * k]);
+    return fs[k + 1];
+}
+
+enum { BAD_ad_sample_fn_p = 1, BAD_ad_loop_fn_p = 1, BAD_ad_error_fn_p = 1, BAD_ad_close_fn_p = 1, BAD_function_p = 2,
+       BAD_nn_callback_fn_p = 1, BAD_nn_transform_fn_p = 1 };
+static ad_sample_fn *pick_ad_sample_fn_p(int k, const char *name) {
+    if (k >= 0) note(name, "NULL");
+    return k < 0 ? stop_at_once : NULL;
+}
+static ad_loop_fn *pick_ad_loop_fn_p(int k, const char *name) {
+    if (k >= 0) note(name, "NULL");
+    return k < 0 ? no_loop : NULL;
+}
+static ad_error_fn *pick_ad_error_fn_p(int k, const char *name) {
+    if (k >= 0) note(name, "NULL");
+    return k < 0 ? on_error : NULL;
+}
+static ad_close_fn *pick_ad_close_fn_p(int k, const char *name) {
+    if (k >= 0) note(name, "NULL");
+    return k < 0 ? close_nothing : NULL;
+}
+static double (*pick_function_p(int k, const char *name))(double) {
+    if (k >= 0) note(name, k ? "a function that returns NaN" : "NULL");
+    return k < 0 ? twice : k == 0 ? NULL : give_nan;
+}
+static nn_callback_fn *pick_nn_callback_fn_p(int k, const char *name) {
+    if (k >= 0) note(name, "one that stops");
+    return k < 0 ? NULL : stop_training;
+}
+static nn_transform_fn *pick_nn_transform_fn_p(int k, const char *name) {
+    if (k >= 0) note(name, "nn_augment");
+    return k < 0 ? NULL : nn_augment;
+}
+
+static void *no_alloc(void *data, size_t align, size_t size) { return (void)data, (void)align, (void)size, NULL; }
+static void *give_alloc(void *data, size_t align, size_t size) {
+    return (void)data, aligned_alloc(align, (size + align - 1) / align * align);
+}
+/* The allocator of the graphs: a machine with less memory than the calls ask for. */
+static void *give_some(void *data, size_t align, size_t size) {
+    return size > (size_t)256 << 20 ? NULL : give_alloc(data, align, size);
+}
+static void take_release(void *data, void *memory, size_t size) {
+    (void)data, (void)size;
+    free(memory);
+}
+enum { BAD_ad_allocator = 3 };
+static ad_allocator pick_ad_allocator(int k, const char *name) {
+    static const char *const names[] = { "without alloc", "without release", "without memory" };
+    ad_allocator a = { give_alloc, take_release, NULL };
+    if (k >= 0) note(name, names[k]);
+    if (k == 0) a.alloc = NULL;
+    if (k == 1) a.release = NULL;
+    if (k == 2) a.alloc = no_alloc;
+    return a;
+}
+
+/* ---- objects of a graph ------------------------------------------------------------------------------------------ */
+
+static nn_module *module_in(ad_graph *g, int world) {
+    int64_t last = 3;
+    nn_module *linear = nn_linear(g, AD_F64, last, 2, true);
+    if (world == 1) return nn_sequential(g, linear, nn_tanh(g), nn_dropout(g, 0.5));
+    if (world == 3) return nn_conv2d(g, AD_F64, (nn_conv_opts){ .in = 2, .out = 2, .kernel = 2 });
+    if (world == 4) return nn_batch_norm(g, AD_F32, 4, (nn_batch_norm_opts){ 0 });
+    if (world == 5) return nn_lstm(g, AD_F64, (nn_rnn_opts){ .in = 4, .hidden = 2 });
+    return linear;
+}
+/* The module that is called "part" may be NULL: all of them. Of two modules, the second is another one. */
+static nn_module *good_module(const char *name) {
+    if (is_one_of(now.function, "nn_apply_bilinear")) return nn_bilinear(now.g, AD_F64, 3, 3, 2, true);
+    if (is_one_of(name, "part shortcut child")) return name[0] == 'p' ? NULL : module_in(now.g, now.world);
+    if (now.module == NULL) now.module = module_in(now.g, now.world);
+    return now.module;
+}
+static nn_optim *optim_of(nn_module *m, int world) {
+    if (world == 1) return nn_adam(m, (nn_adam_opts){ 0 });
+    if (world == 2) return nn_lbfgs(m, (nn_lbfgs_opts){ .max_iter = 3 });
+    return nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.5 });
+}
+static nn_optim *optim_in(ad_graph *g, int world) { return optim_of(module_in(g, world), world); }
+static nn_optim *good_optim(const char *name) {
+    (void)name;
+    if (now.optim == NULL) now.optim = optim_of(good_module("m"), now.world);
+    return now.optim;
+}
+static nn_schedule *schedule_of(nn_optim *o, int world) {
+    return world % 2 ? nn_plateau_lr(o, (nn_plateau_opts){ 0 }) : nn_exponential_lr(o, 0.5);
+}
+static nn_schedule *schedule_in(ad_graph *g, int world) { return schedule_of(optim_in(g, 0), world); }
+static nn_schedule *good_schedule(const char *name) { return (void)name, schedule_of(good_optim(""), now.world); }
+static nn_loader *loader_in(ad_graph *g, int world) {
+    nn_dataset d = { leaf(g, AD_F64, AD_SHAPE(4, 2), 0, 1, false), leaf(g, AD_F64, AD_SHAPE(4), 0, 0.25, false) };
+    return nn_loader_new(g, d, (nn_loader_opts){ .batch = 2, .in_order = world % 2 });
+}
+static nn_table *table_in(ad_graph *g, int world) {
+    (void)world;
+    return nn_read_csv(g, "table.csv", (nn_csv_opts){ 0 });
+}
+static ad_objective *objective_in(ad_graph *g, int world) {
+    ad_var *x = leaf(g, AD_F64, AD_SHAPE(2), 1, 1, true);
+    return (void)world, ad_objective_new(ad_sum(ad_square(x)), 1, &x);
+}
+static ad_program *program_in(ad_graph *g, int world) {
+    ad_var *x = leaf(g, AD_F64, AD_SHAPE(2), 1, 1, true), *y = ad_sum(ad_square(x));
+    ad_compile_opts o = { .no_cc = true };
+    return world % 2 ? ad_compile(1, &y, 1, &x, o) : ad_compile_gradient(y, 1, &x, o);
+}
+static ad_objective *good_objective(void) { return objective_in(mine(), now.world); }
+static ad_program *good_program(void) { return program_in(mine(), now.world); }
+
+/* An object of a scope that is closed. AddressSanitizer reports any look at it. */
+#define CLOSED(make)                                                                                                   \
+    ad_mark m = ad_begin(mine());                                                                                      \
+    void *object = make(now.g, now.world);                                                                             \
+    ad_end(now.g, m);                                                                                                  \
+    now.closed = true;                                                                                                 \
+    return object
+#ifdef SANITIZED
+#define OR_CLOSED(make) return make(mine(), now.world)
+#else
+#define OR_CLOSED(make) CLOSED(make)
+#endif
+#define OBJECT(type, make, good)                                                                                       \
+    enum { BAD_##type##_p = 3 };                                                                                       \
+    static type *pick_##type##_p(int k, const char *name) {                                                            \
+        static const char *const names[] = { "NULL", "of another graph", "of a closed scope" };                        \
+        if (k >= 0) note(name, names[k]);                                                                              \
+        if (k == 0) return NULL;                                                                                       \
+        if (k == 1) return make(now.other, now.world);                                                                 \
+        if (k < 0) {                                                                                                   \
+            type *object = good;                                                                                       \
+            now.given |= object != NULL;                                                                               \
+            return object;                                                                                             \
+        }                                                                                                              \
+        OR_CLOSED(make);                                                                                               \
+    }
+OBJECT(nn_module, module_in, good_module(name))
+OBJECT(nn_optim, optim_in, good_optim(name))
+OBJECT(nn_schedule, schedule_in, good_schedule(name))
+OBJECT(nn_loader, loader_in, loader_in(now.g, now.world))
+OBJECT(nn_table, table_in, table_in(now.g, now.world))
+enum { BAD_ad_objective_p = 1, BAD_ad_program_p = 1 };
+static ad_objective *pick_ad_objective_p(int k, const char *name) {
+    return k < 0 ? good_objective() : good_or_null(k, name, NULL);
+}
+static ad_program *pick_ad_program_p(int k, const char *name) {
+    return k < 0 ? good_program() : good_or_null(k, name, NULL);
+}
+
+enum { BAD_nn_module_p_in = 4 };
+static nn_module **pick_nn_module_p_in(int k, const char *name) {
+    static nn_module *ms[ROOM];
+    static const char *const names[] = { "NULL", "NULLs", "of another graph", "twice the same" };
+    if (k >= 0) note(name, names[k]);
+    if (k == 0) return NULL;
+    for (int i = 0; i < ROOM; i++) ms[i] = k == 1 ? NULL : module_in(k == 2 ? now.other : now.g, 0);
+    if (k == 3) ms[1] = ms[0];
+    now.in_array |= k < 0 || k == 3;
+    return ms;
+}
+
+enum { BAD_ad_op_p = 1, BAD_ad_optype_p = 3, BAD_ad_attr_p = 1, BAD_ad_call_p = 1, BAD_ad_mark = 3, BAD_ad_team_p = 0 };
+static const ad_op *pick_ad_op_p(int k, const char *name) {
+    return k < 0 ? ad_creator(ad_square(good_var("x"))) : good_or_null(k, name, NULL);
+}
+static const ad_optype *pick_ad_optype_p(int k, const char *name) {
+    static const ad_optype empty = { .name = "empty", .arity = 1 }, nameless = { 0 }, own = { .name = "own" };
+    static const char *const names[] = { "NULL", "without functions", "without name" };
+    if (k >= 0) note(name, names[k]);
+    if (k < 0 && is_one_of(now.function, "ad_register_op")) return &own;
+    return k < 0 ? now.world % 2 ? &ad_op_square : &ad_op_add : k == 0 ? NULL : k == 1 ? &empty : &nameless;
+}
+static const ad_attr *pick_ad_attr_p(int k, const char *name) {
+    static ad_attr a = { "axis", AD_ATTR_INT, 0 };
+    return good_or_null(k, name, &a);
+}
+static const ad_call *pick_ad_call_p(int k, const char *name) {
+    static ad_call c;
+    static ad_var *in[2];
+    in[0] = in[1] = good_var("x");
+    c = (ad_call){ .graph = mine(), .type = &ad_op_add, .n = 2, .in = in };
+    return good_or_null(k, name, &c);
+}
+static ad_mark pick_ad_mark(int k, const char *name) {
+    static const char *const names[] = { "zeroed", "of another graph", "of no scope" };
+    if (k >= 0) note(name, names[k]);
+    if (k == 0) return (ad_mark){ 0 };
+    return k == 2 ? (ad_mark){ mine(), 1, 12345 } : ad_begin(k < 0 ? mine() : now.other);
+}
+static ad_team *pick_ad_team_p(int k, const char *name) { return (void)k, (void)name, NULL; }
+
+enum { BAD_ad_random_state_p = 1, BAD_ad_random_state = 1, BAD_ad_emit_p = 0, BAD_ad_sampler_p = 0,
+       BAD_ad_emit_loop_p = 1, BAD_ad_emit_array_in = 1, BAD_ad_check_report_p = 1, BAD_nn_training_state_p = 1, BAD_nn_rnn_state_p = 1 };
+static ad_random_state *pick_ad_random_state_p(int k, const char *name) {
+    return good_or_null(k, name, fresh_elements());
+}
+static ad_random_state pick_ad_random_state(int k, const char *name) {
+    if (k >= 0) note(name, "UINT64_MAX");
+    return k < 0 ? (ad_random_state){ 1, 2 } : (ad_random_state){ UINT64_MAX, UINT64_MAX };
+}
+static ad_emit *pick_ad_emit_p(int k, const char *name) { return (void)k, (void)name, NULL; }
+static ad_sampler *pick_ad_sampler_p(int k, const char *name) { return (void)k, (void)name, NULL; }
+static const ad_emit_loop *pick_ad_emit_loop_p(int k, const char *name) {
+    static ad_emit_loop l = { .names = "x", .value = "x", .n = 1 };
+    return good_or_null(k, name, &l);
+}
+static ad_check_report *pick_ad_check_report_p(int k, const char *name) {
+    return good_or_null(k, name, fresh_elements());
+}
+static nn_training_state *pick_nn_training_state_p(int k, const char *name) {
+    return good_or_null(k, name, fresh_elements());
+}
+static nn_rnn_state *pick_nn_rnn_state_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+
+enum { BAD_ad_check_opts_p = 4, BAD_ad_compile_opts = 4 };
+static const ad_check_opts *pick_ad_check_opts_p(int k, const char *name) {
+    static const ad_check_opts bad[] = { { NAN, NAN, NAN }, { INFINITY, 0, 0 }, { -1, -1, -1 }, { 5e-324, 0, 0 } };
+    static const char *const names[] = { "of NaN", "of inf", "of -1", "of 5e-324" };
+    if (k >= 0) note(name, names[k]);
+    return k < 0 ? NULL : &bad[k];
+}
+static ad_compile_opts pick_ad_compile_opts(int k, const char *name) {
+    static const ad_compile_opts bad[] = { { .cc = "", .no_cache = true },
+                                           { .cc = "no-such-compiler", .no_cache = true },
+                                           { .cc = "   ", .flags = "  ", .no_cache = true },
+                                           { .cc = "no-such-compiler", .cache = "" } };
+    static const char *const names[] = { "an empty compiler", "no compiler", "blanks", "an empty cache" };
+    if (k >= 0) note(name, names[k]);
+    return k < 0 ? (ad_compile_opts){ .no_cc = true } : bad[k];
+}
+
+#endif
