@@ -144,7 +144,7 @@ END {
     gsub(/[ \t]+/, " ", text)
     rest = text
     # The structs of options, in the order of the headers.
-    kinds = "(opts|dataset|window|scaler|rnn_state|emit_array|metric)"
+    kinds = "(opts|dataset|window|scaler|rnn_state|emit_array|metric|attention_masks)"
     while (match(rest, "typedef struct [{][^{}]*[}] (ad|nn)_[a-z0-9_]*" kinds " *;")) {
         found = substr(rest, RSTART, RLENGTH)
         rest = substr(rest, RSTART + RLENGTH)

@@ -187,6 +187,15 @@ static ad_interpolation pick_ad_interpolation(int k, const char *name) {
     return (ad_interpolation)pick_enum(k < 0 ? k : k + 1, name, AD_LINEAR, 5);
 }
 
+#define ENUM(type, good, n)                                                                                            \
+    enum { BAD_##type = (n) + 2 };                                                                                     \
+    static type pick_##type(int k, const char *name) { return (type)pick_enum(k, name, good, n); }
+ENUM(ad_scatter_kind, AD_SCATTER_MEAN, 5)
+ENUM(ad_resample, AD_RESAMPLE_LINEAR, 5)
+ENUM(ad_matrix_norm_kind, AD_NORM_FRO, 5)
+ENUM(ad_grid_padding, AD_GRID_ZEROS, 3)
+ENUM(ad_export_number, AD_EXPORT_AS_IS, 3)
+
 static ad_shape world_shape(void) {
     static const ad_shape shapes[WORLDS] = { { 2, { 2, 3 } }, { 0, { 0 } },  { 2, { 3, 3 } },
                                              { 4, { 2, 2, 5, 5 } }, { 1, { 4 } }, { 3, { 2, 3, 4 } } };
@@ -807,6 +816,24 @@ static nn_training_state *pick_nn_training_state_p(int k, const char *name) {
     return good_or_null(k, name, fresh_elements());
 }
 static nn_rnn_state *pick_nn_rnn_state_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+
+enum { BAD_ad_export_array_p = 1, BAD_ad_export_function_p = 4 };
+static const ad_export_array *pick_ad_export_array_p(int k, const char *name) {
+    static ad_var *x;
+    static ad_export_array a = { "start", 1, &x };
+    x = good_var("x");
+    return good_or_null(k, name, &a);
+}
+static const ad_export_function *pick_ad_export_function_p(int k, const char *name) {
+    static const char *const names[] = { "NULL", "without ys", "of another graph", "with a bad name" };
+    static ad_var *x, *y;
+    static ad_export_function f[ROOM];
+    x = k == 2 ? leaf(now.other, AD_F64, AD_SHAPE(2), 1, 1, true) : good_var("x"), y = ad_sum(ad_square(x));
+    for (int i = 0; i < ROOM; i++)
+        f[i] = (ad_export_function){ .name = k == 3 ? "a b" : NULL, .m = k != 1, .ys = k == 1 ? NULL : &y, .n = 1, .xs = &x };
+    if (k >= 0) note(name, names[k]);
+    return k == 0 ? NULL : f;
+}
 
 enum { BAD_ad_check_opts_p = 4, BAD_ad_compile_opts = 4 };
 static const ad_check_opts *pick_ad_check_opts_p(int k, const char *name) {
