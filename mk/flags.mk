@@ -37,7 +37,8 @@ library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden $(c
 $(obj)/autodiff/%.o: private extra = $(library_flags)
 $(obj)/ops/%.o $(obj)/nn/%.o: private extra = $(library_flags) $(small_flags)
 $(obj)/ops/%.o: private optimise := $(optimise) $(ops_flags)
-$(obj)/ops/compose/%.o $(obj)/nn/%.o: private optimise := $(compact)
+$(obj)/ops/compose/%.o $(obj)/ops/random/%.o $(obj)/ops/compile/%.o $(obj)/autodiff/check/%.o $(obj)/nn/%.o: private \
+    optimise := $(compact)
 $(obj)/ops/kernels/%.o $(obj)/nn/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
 $(obj)/ops/kernels/net/im2col.o $(obj)/ops/kernels/base/sum.o: private optimise := $(optimise) $(row_flags)
 $(obj)/demos/%.o $(obj)/tests/%.o $(obj)/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L

@@ -115,7 +115,7 @@ static int keep_layout(ad_program *p, const ad_emit *e, const ad__schedule *s, b
 
 /* ---- compiling --------------------------------------------------------------------------------------------------- */
 
-enum { MOST_STRAIGHT = 20000 }; /* instructions outside of loops: a compiler takes seconds for more */
+enum { MOST_SOURCE = 1500000 }; /* bytes: a compiler takes many seconds for more */
 
 static int refuse(ad_program *p, const char *reason, const char *what) {
     snprintf(p->how, sizeof p->how, "evaluated: %s%s", reason, what);
@@ -145,8 +145,8 @@ static int compile(ad_program *p, bool gradient, ad_compile_opts o) {
     if (e.code == AD_OK && gradient) rc = ad__reverse(&e, ad__value_of(&e, p->ys[0]));
     if (rc != AD_OK || e.code != AD_OK) return rc != AD_OK ? rc : e.code;
     rc = ad__schedule_make(&e, &s);
-    if (rc == AD_OK && s.straight > MOST_STRAIGHT) return refuse(p, "too much code, as few loops were found in it", "");
     if (rc == AD_OK) rc = ad__source_write(&e, &s, "ad_program_run", &source);
+    if (rc == AD_OK && source.n > MOST_SOURCE) return refuse(p, "too much code, as few loops were found in it", "");
     if (rc == AD_OK) rc = keep_layout(p, &e, &s, gradient);
     return rc == AD_OK ? load(p, &source, o) : rc;
 }

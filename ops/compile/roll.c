@@ -238,7 +238,6 @@ static bool keep_loop(rolling *r, ad__segment best) {
     if (!AD__RESERVE(r->e->g, &s->refs, r->best.n) || !AD__PUSH(r->e->g, &s->segments, best)) return false;
     memcpy(s->refs.at + s->refs.n, r->best.at, (size_t)r->best.n * sizeof *r->best.at);
     s->refs.n += r->best.n;
-    s->rolled += best.n * best.period;
     return true;
 }
 
@@ -247,7 +246,6 @@ static bool keep_straight(rolling *r, int64_t from, int64_t to) {
         int64_t n = to - from < STRAIGHT ? to - from : STRAIGHT;
         if (!AD__PUSH(r->e->g, &r->s->segments, (ad__segment){ .nest = -1, .start = from, .period = n, .n = 1 }))
             return false;
-        r->s->straight += n;
     }
     return true;
 }

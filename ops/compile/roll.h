@@ -59,7 +59,6 @@ typedef struct {
     int64_t *position;          /* by instruction: its place in `order`; -1 if it is not needed */
     int32_t *segment_of;        /* by place in order */
     int64_t work;               /* bytes of work memory */
-    int64_t straight, rolled;   /* instructions outside and in loops */
 } ad__schedule;
 
 int ad__schedule_make(ad_emit *e, ad__schedule *s);
