@@ -1,5 +1,8 @@
 /* test_compile.c: compiled programs beside ad_eval and ad_backward: all elementwise ops, loops, arrays, failures. */
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "autodiff/extend.h"
 #include "ops/compile.h"
@@ -490,6 +493,111 @@ static void programs_are_cached(void **state) {
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* A file in the cache that the user did not write, or that others can write to, is not loaded; nor is one that is no
+   program. */
+static void a_hostile_cache_is_not_used(void **state) {
+    (void)state;
+    need_compiler();
+    const char *folder = path_of("cache");
+    char path[512] = "";
+    assert_string_equal(how_in(folder), "compiled");
+    DIR *d = opendir(folder);
+    for (struct dirent *f; (f = readdir(d)) != NULL;)
+        if (strstr(f->d_name, ".so")) snprintf(path, sizeof path, "%s/%s", folder, f->d_name);
+    closedir(d);
+    assert_int_equal(chmod(path, 0666), 0); /* others can write to it */
+    assert_string_equal(how_in(folder), "compiled");
+    struct stat s;
+    assert_int_equal(stat(path, &s), 0);
+    assert_int_equal(s.st_mode & 022, 0); /* it was compiled again */
+    assert_int_equal(unlink(path), 0);
+    FILE *f = fopen(path, "w");
+    fputs("no program", f);
+    fclose(f);
+    chmod(path, 0600);
+    assert_string_equal(how_in(folder), "compiled"); /* what cannot be loaded is made again */
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/lib/x86_64-linux-gnu/libm.so.6", path), 0);
+    assert_string_equal(how_in(folder), "compiled"); /* a link is none of our files */
+    files_in(folder, true);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+/* Two processes compile one program into one cache at the same time, and a child runs what its parent compiled. */
+static void processes_share_a_cache(void **state) {
+    (void)state;
+    need_compiler();
+    const char *folder = path_of("cache");
+    pid_t child[2];
+    for (int i = 0; i < 2; i++)
+        if ((child[i] = fork()) == 0) _exit(strcmp(how_in(folder), "compiled") == 0 ? 0 : 1);
+    for (int i = 0; i < 2; i++) {
+        int status;
+        assert_int_equal(waitpid(child[i], &status, 0), child[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    assert_int_equal(files_in(folder, true), 1);
+    assert_int_equal(rmdir(folder), 0);
+    square s = square_new();
+    ad_program *p = ad_compile_gradient(s.y, 1, &s.x, fresh);
+    assert_string_equal(ad_program_how(p), "compiled");
+    if ((child[0] = fork()) == 0) {
+        double y = 0, dx = 0;
+        int rc = ad_run(p, NULL, (void *[]){ &y, &dx }, NULL);
+        _exit(rc == AD_OK && y == 18 && dx == 12 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child[0], &status, 0), child[0]);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    ad_graph_free(s.g);
+}
+
+/* Where no file can grow, as on a full disk, the graph is evaluated, and nothing is left in the cache. */
+static void a_full_disk_is_a_fallback(void **state) {
+    (void)state;
+    need_compiler();
+    const char *folder = path_of("cache");
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit none = { 0, 0 };
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &none);
+        const char *how = how_in(folder);
+        _exit(strncmp(how, "evaluated: cannot write ", 24) == 0 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(files_in(folder, false), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+/* Code in which nothing repeats would keep a compiler busy for minutes. */
+static void code_that_does_not_repeat_is_evaluated(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, &(double){ 0.5 }, AD_SCALAR), *y = x;
+    uint64_t seed = 7;
+    for (int i = 0; i < 40000; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        switch (seed >> 60 & 7) {
+        case 0: y = ad_sin(y); break;
+        case 1: y = ad_adds(y, (double)(seed >> 40) * 1e-9); break;
+        case 2: y = ad_mul(y, x); break;
+        case 3: y = ad_tanh(y); break;
+        case 4: y = ad_sub(x, y); break;
+        case 5: y = ad_cos(ad_add(y, x)); break;
+        default: y = ad_muls(y, 0.9);
+        }
+    }
+    ad_program *p = ad_compile_gradient(y, 1, &x, fresh);
+    assert_string_equal(ad_program_how(p), "evaluated: too much code, as few loops were found in it");
+    double value = 0;
+    assert_int_equal(ad_run(p, NULL, (void *[]){ &value, NULL }, NULL), AD_OK);
+    assert_close(value, ad_item(y), 0);
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_and_slopes_of_all_elementwise_ops),
@@ -504,6 +612,10 @@ int main(void) {
         cmocka_unit_test(wrong_arguments_are_errors),
         cmocka_unit_test(without_a_compiler_the_graph_is_evaluated),
         cmocka_unit_test(programs_are_cached),
+        cmocka_unit_test(a_hostile_cache_is_not_used),
+        cmocka_unit_test(processes_share_a_cache),
+        cmocka_unit_test(a_full_disk_is_a_fallback),
+        cmocka_unit_test(code_that_does_not_repeat_is_evaluated),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
