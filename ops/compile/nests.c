@@ -19,6 +19,7 @@ typedef struct {
     int loops;
     int from[AD__MEMBERS]; /* of a reduction over the last axes: the first of these; -1 for others */
     bool later[AD__MEMBERS], crosses[AD__MEMBERS]; /* other members read the value; in another inner loop */
+    bool dead[AD__MEMBERS]; /* nobody reads it, as another member sets the elements again */
     int64_t tile; /* indices of the last axis at once; 0: all */
     int at;       /* the member that is being written */
 } writing;
@@ -38,9 +39,10 @@ static int source_of(const writing *c, int k, const ad__map *m) {
 static bool is_local(const writing *c, int k) { return c->w->s->local[ad__buffer_of(c->nest[k].out.at)]; }
 
 static void find_readers(writing *c) {
-    for (int k = 0; k < c->n; k++) {
+    for (int k = c->n; k-- > 0;) {
         const ad__nest *n = &c->nest[k];
-        for (int i = 0; i <= n->n; i++) {
+        c->dead[k] = is_local(c, k) && !c->later[k];
+        for (int i = 0; i <= n->n && !c->dead[k]; i++) {
             if (i == n->n ? n->kind != AD__ADD_TO : !(c->form[k]->used >> i & 1)) continue;
             int j = source_of(c, k, i == n->n ? &n->out : &n->in[i]);
             if (j < 0) continue;
@@ -107,6 +109,7 @@ static void point_to(writing *c, int k, const ad__map *m, bool written) {
 static void point_to_all(writing *c) {
     for (int k = 0; k < c->n; k++) {
         const ad__nest *n = &c->nest[k];
+        if (c->dead[k]) continue;
         if (!is_local(c, k)) point_to(c, k, &n->out, true);
         for (int i = 0; i < n->n; i++) {
             bool local = c->w->s->local[ad__buffer_of(n->in[i].at)];
@@ -244,7 +247,7 @@ static bool is_row(const writing *c, int k) { return c->from[k] < 0 && !ad__is_e
 
 static void write_members(writing *c, int loop) {
     for (int k = 0; k < c->n; k++) {
-        if (c->loop[k] != loop) continue;
+        if (c->loop[k] != loop || c->dead[k]) continue;
         if (c->from[k] >= 0) write_reduction(c, k);
         else if (is_row(c, k)) write_row(c, k);
         else write_elementwise(c, k);
