@@ -2,6 +2,7 @@
 #include "ops/kernels/base/vector_math.h"
 
 #include "bench/common.h"
+#include "ops/compile.h"
 #include "ops/kernels/base/simd.h"
 #include "ops/kernels/linalg/gemm.h"
 
@@ -13,6 +14,7 @@ typedef struct {
     ad_var *a, *b, *classes;
     float *fa, *fb, *fc, *ga, *gb, *gc; /* arrays of the floor */
     float *steps[21];                   /* the floor of tanh-20: input and results */
+    ad_program *program;                /* of the cases whose names end in -compiled */
 } arrays;
 
 static arrays *arrays_new(void) {
@@ -52,6 +54,20 @@ static void step_of(arrays *s, ad_var *(*loss_of)(const arrays *)) {
     ad_zero_grad(loss);
     ad_backward(loss);
     ad_end(s->g, m);
+}
+
+/* Value and gradient by a program, which is compiled by the setup. */
+static void *compile(void *state, ad_var *(*loss_of)(const arrays *)) {
+    arrays *s = state;
+    s->program = ad_compile_gradient(loss_of(s), 1, &s->a, (ad_compile_opts){ .no_cache = true });
+    bench_check(s->g);
+    s->gc = bench_floats(ad_numel(s->a));
+    return s;
+}
+static void run_compiled(void *state) {
+    const arrays *s = state;
+    float value;
+    ad_run(s->program, NULL, (void *[]){ &value, s->gc }, NULL);
 }
 
 /* ---- matmul-1024: C = A B, loss = sum(C C) / 2, gradients of A and B ------------------------------------------ */
@@ -115,6 +131,17 @@ static void tanh_floor(void *state) {
     for (int i = TIMES; i > 0; i--) tanh_back(MILLION, s->steps[i], s->ga);
 }
 
+static void *tanh_setup_compiled(void) { return compile(tanh_setup(), tanh_loss); }
+
+/* The tanhs alone, in tiles, as any program must compute them. */
+static void tanh_alone(void *state) {
+    enum { TILE = 1000 };
+    arrays *s = state;
+    for (int64_t from = 0; from < MILLION; from += TILE)
+        for (int i = 0; i < TIMES; i++)
+            tanh_forward(TILE, i ? s->steps[1 + i % 2] : s->steps[0] + from, s->steps[1 + (i + 1) % 2]);
+}
+
 /* ---- argsort-1e6: the order of a million f32; the floor is qsort of values with their indices --------------------- */
 
 enum { SORTED = 1000000 };
@@ -174,6 +201,7 @@ static void *ce_setup(void) {
 
 static ad_var *ce_loss(const arrays *s) { return ad_cross_entropy(s->a, s->classes); }
 static void ce_ours(void *state) { step_of(state, ce_loss); }
+static void *ce_setup_compiled(void) { return compile(ce_setup(), ce_loss); }
 static void ce_result(void *state, double to[2]) { result_of(state, ce_loss, to); }
 
 /* The loss of a row x [n] and its gradient g [n]. exp is computed once for each element. */
@@ -209,7 +237,9 @@ int main(int argc, char **argv) {
     static const bench_case cases[] = {
         { "matmul-1024", "ms", 1, 0, matmul_setup, matmul_ours, matmul_floor, teardown, matmul_result },
         { "tanh-20", "ms", 1, 0, tanh_setup, tanh_ours, tanh_floor, teardown, tanh_result },
+        { "tanh-20-compiled", "ms", 1, 0, tanh_setup_compiled, run_compiled, tanh_alone, teardown, NULL },
         { "softmax-ce", "ms", 1, 0, ce_setup, ce_ours, ce_floor, teardown, ce_result },
+        { "softmax-ce-compiled", "ms", 1, 0, ce_setup_compiled, run_compiled, ce_floor, teardown, NULL },
         { "argsort-1e6", "ms", 1, 0, sort_setup, sort_ours, sort_floor, teardown, sort_result },
     };
     return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
