@@ -240,12 +240,12 @@ ad_var *ad__conv_crop(ad_var *x, int axes, int64_t *padding, const char *caller)
     return ad_pad(x, cut, cut, 0);
 }
 
-/* Fails unless each output_padding is in 0 .. the larger of stride and dilation - 1, and padding is no huge number. */
+/* Fails unless each output_padding is in 0 .. the larger of stride and dilation - 1, and neither is a huge number. */
 static bool can_extend(const ad_var *x, int axes, const ad_conv_opts *o, const char *caller) {
     for (int i = 0; i < axes; i++) {
         int64_t stride = o->stride[i] ? o->stride[i] : 1, dilation = o->dilation[i] ? o->dilation[i] : 1;
         int64_t below = stride > dilation ? stride : dilation, most = INT32_MAX;
-        bool small = o->padding[i] >= -most && o->padding[i] <= most;
+        bool small = o->padding[i] >= -most && o->padding[i] <= most && o->output_padding[i] <= most;
         if (o->output_padding[i] >= 0 && o->output_padding[i] < below && small) continue;
         return ad_fail(ad__owner(x), AD_EVALUE,
                        "%s: padding %lld and output_padding %lld: output_padding must be 0 or more, and below stride "
