@@ -758,6 +758,9 @@ static ad_program *program_in(ad_graph *g, int world) {
 static ad_objective *good_objective(void) { return objective_in(mine(), now.world); }
 static ad_program *good_program(void) { return program_in(mine(), now.world); }
 
+/* These get more than the object of a closed scope, and that lies over it: the memory of the scope is in use again. */
+static bool covers_closed(void) { return is_one_of(now.function, "nn_export_c"); }
+
 /* An object of a scope that is closed. AddressSanitizer reports any look at it. */
 #define CLOSED(make)                                                                                                   \
     ad_mark m = ad_begin(mine());                                                                                      \
@@ -777,7 +780,7 @@ static ad_program *good_program(void) { return program_in(mine(), now.world); }
         if (k >= 0) note(name, names[k]);                                                                              \
         if (k == 0) return NULL;                                                                                       \
         if (k == 1) return make(now.other, now.world);                                                                 \
-        if (k < 0) {                                                                                                   \
+        if (k < 0 || covers_closed()) {                                                                                \
             type *object = good;                                                                                       \
             now.given |= object != NULL;                                                                               \
             return object;                                                                                             \
@@ -865,13 +868,18 @@ static nn_rnn_state *pick_nn_rnn_state_p(int k, const char *name) { return good_
 
 static const char *const names_of_exports[ROOM] = { "f0", "f1", "f2",  "f3",  "f4",  "f5",  "f6",  "f7",
                                                     "f8", "f9", "f10", "f11", "f12", "f13", "f14", "f15" };
-enum { BAD_ad_export_array_p = 1, BAD_ad_export_function_p = 4 };
+enum { BAD_ad_export_array_p = 6, BAD_ad_export_function_p = 4 };
 static const ad_export_array *pick_ad_export_array_p(int k, const char *name) {
+    static const char *const names[] = { "NULL",  "without Vars",     "of NULLs",
+                                         "of nils", "of another graph", "without a name" };
     static ad_var *x;
     static ad_export_array a[ROOM];
-    x = good_var("x");
-    for (int i = 0; i < ROOM; i++) a[i] = (ad_export_array){ names_of_exports[i], 1, &x };
-    return good_or_null(k, name, a);
+    if (k >= 0) note(name, names[k]);
+    if (k == 0) return NULL;
+    x = k == 2 ? NULL : k == 3 ? ad_nil(NULL) : k == 4 ? ad_ones(now.other, AD_F64, AD_SHAPE(2)) : good_var("x");
+    for (int i = 0; i < ROOM; i++)
+        a[i] = (ad_export_array){ k == 5 ? NULL : names_of_exports[i], 1, k == 1 ? NULL : &x };
+    return a;
 }
 static const ad_export_function *pick_ad_export_function_p(int k, const char *name) {
     static const char *const names[] = { "NULL", "without ys", "of another graph", "with a bad name" };
