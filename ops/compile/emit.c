@@ -92,7 +92,8 @@ ad_emit_array ad_emit_index(ad_emit *e, ad_dtype t, ad_shape s, int axis) {
     if (!is_possible(e, t, s, "emit_index")) return (ad_emit_array){ 0 };
     ad_emit_array a = { .dtype = t, .shape = s, .place = ad__place_of(AD__INDEX_BUFFER, 0) };
     if (axis >= 0 && axis < s.ndim) a.stride[axis] = 1;
-    else e->code = ad_fail(e->g, AD_ESHAPE, "emit_index: axis %d is not in 0..%d", axis, s.ndim - 1);
+    else if (axis != 0)
+        e->code = ad_fail(e->g, AD_ESHAPE, "emit_index: axis %d is no axis of %s", axis, ad_shape_str(s).text);
     return a;
 }
 
