@@ -133,7 +133,8 @@ AD_API ad_emit_array ad_emit_operand(ad_emit *e, const ad_op *op, int i);
 AD_API void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y);
 /* The array in row-major order, copied if its strides are others. */
 AD_API ad_emit_array ad_emit_contiguous(ad_emit *e, ad_emit_array x);
-/* The array of shape s whose elements are their own indices along the axis: 0, 1, 2, .. It takes no memory. */
+/* The array of shape s whose elements are their own indices along the axis: 0, 1, 2, .. The axis is 0 .. ndim - 1;
+   a scalar has the index 0 along axis 0. The array takes no memory. */
 AD_API ad_emit_array ad_emit_index(ad_emit *e, ad_dtype t, ad_shape s, int axis);
 /* An array for loops to write into, which together set each element once. */
 AD_API ad_emit_array ad_emit_new(ad_emit *e, ad_dtype t, ad_shape s);

@@ -47,6 +47,7 @@ function adjust(i, is_number) {
     is_number = types[i] == "int" || types[i] == "int64_t" || types[i] == "unsigned"
     if (is_number && i < count && types[i + 1] ~ /_in$|_out$|uint32_t_p$/ && names[i] ~ /^(n|m|ndim)$/)
         types[i] = "count_" types[i]
+    if (types[i] == "int" && i < count && types[i + 1] == "ad_export_function_p") types[i] = "count_int"
     if (names[i] == "format") types[i] = "format"
     if (types[i] == "size_t" && i > 1 && types[i - 1] == "char_out") types[i] = "text_size"
 }
@@ -119,12 +120,14 @@ function write_struct(body, n, fields, m, i, j, base, list, k, f, bads) {
     }
     printf "    return s;\n}\nenum { BAD_%s = %s };\n", n, bads
 }
-function write_field(text, element) {
+function write_field(text, element, size, i) {
     element = text ~ /\]$/
+    size = element && match(text, /[0-9]+\]$/) ? substr(text, RSTART) + 0 : 0
     sub(/\[[^]]*\]$/, "", text)
     split_declaration(text)
+    if (name == "n_arrays") type = "count_int"
     printf "    s.%s%s = pick_%s(field_pick(&k, BAD_%s), \"%s\");\n", name, element ? "[0]" : "", type, type, name
-    if (element && type == "int64_t") printf "    s.%s[1] = s.%s[0];\n", name, name
+    for (i = 1; i < size && type == "int64_t"; i++) printf "    s.%s[%d] = s.%s[0];\n", name, i, name
 }
 
 BEGIN {

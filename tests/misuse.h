@@ -74,14 +74,16 @@ static const struct {
     int64_t value;
 } good_numbers[] = {
     { "group axis start flat i fold class_number from row column index padding padding_w output_padding "
-      "output_padding_w prefetch patience checkpoint_steps max_eval ignore_index offset shift init reps level",
+      "output_padding_w prefetch patience checkpoint_steps max_eval ignore_index offset shift init reps level "
+      "axis0 blank padding_idx",
       0 },
     { "stop in out features hidden kernel batch classes width height total_steps depth end each steps k", 2 },
     { "code", AD_EVALUE },
 };
 
 static int64_t good_number(const char *name) {
-    if (is_one_of(now.function, "ad_avg_unpool2d") && is_one_of(name, "h w")) return 6;
+    if (strstr(now.function, "_unpool") && is_one_of(name, "h w l")) return 6;
+    if (is_one_of(now.function, "ad_bincount") && is_one_of(name, "n")) return 2;
     if (is_one_of(now.function, "ad_run_starts")) return 4;
     for (size_t i = 0; i < sizeof good_numbers / sizeof *good_numbers; i++)
         if (is_one_of(name, good_numbers[i].names)) return good_numbers[i].value;
@@ -270,33 +272,67 @@ static ad_var *leaf(ad_graph *g, ad_dtype t, ad_shape s, double start, double st
 static const struct {
     const char *functions, *name;
     ad_shape shape;
+    enum { PARAMETER, NUMBERS, ONES, TWOS } kind; /* numbers: 0 and 1 in turn */
 } shapes_of_operands[] = {
-    { "ad_affine", "w", { 2, { 2, 3 } } },
-    { "ad_affine", "b", { 1, { 2 } } },
-    { "ad_rnn", "w", { 2, { 4, 4 } } },
-    { "ad_rnn", "h", { 2, { 2, 4 } } },
-    { "ad_lstm", "w", { 2, { 4, 1 } } },
-    { "ad_lstm", "h", { 2, { 2, 1 } } },
-    { "ad_lstm", "c", { 2, { 2, 1 } } },
-    { "ad_gru", "x", { 3, { 2, 3, 3 } } },
-    { "ad_gru", "w", { 2, { 3, 1 } } },
-    { "ad_gru", "h", { 2, { 2, 1 } } },
-    { "ad_gru", "b", { 1, { 3 } } },
-    { "ad_conv1d", "w", { 3, { 2, 3, 2 } } },
-    { "ad_conv1d", "b", { 1, { 2 } } },
-    { "ad_conv_transpose1d", "w", { 3, { 3, 2, 2 } } },
-    { "ad_conv_transpose1d", "b", { 1, { 2 } } },
-    { "ad_conv2d_weight", "g", { 4, { 2, 2, 4, 4 } } },
-    { "ad_col2im", "x", { 3, { 2, 4, 1 } } },
-    { "ad_slice_scatter_axes", "src", { 3, { 1, 3, 4 } } },
-    { "nn_fit nn_evaluate", "y", { 2, { 2, 2 } } },
+    { "ad_affine", "w", { 2, { 2, 3 } }, PARAMETER },
+    { "ad_affine", "b", { 1, { 2 } }, PARAMETER },
+    { "ad_rnn", "w", { 2, { 4, 4 } }, PARAMETER },
+    { "ad_rnn", "h", { 2, { 2, 4 } }, PARAMETER },
+    { "ad_lstm", "w", { 2, { 4, 1 } }, PARAMETER },
+    { "ad_lstm", "h", { 2, { 2, 1 } }, PARAMETER },
+    { "ad_lstm", "c", { 2, { 2, 1 } }, PARAMETER },
+    { "ad_gru", "x", { 3, { 2, 3, 3 } }, PARAMETER },
+    { "ad_gru", "w", { 2, { 3, 1 } }, PARAMETER },
+    { "ad_gru", "h", { 2, { 2, 1 } }, PARAMETER },
+    { "ad_gru", "b", { 1, { 3 } }, PARAMETER },
+    { "ad_conv1d", "w", { 3, { 2, 3, 2 } }, PARAMETER },
+    { "ad_conv1d", "b", { 1, { 2 } }, PARAMETER },
+    { "ad_conv_transpose1d", "w", { 3, { 3, 2, 2 } }, PARAMETER },
+    { "ad_conv_transpose1d", "b", { 1, { 2 } }, PARAMETER },
+    { "ad_conv2d_weight", "g", { 4, { 2, 2, 4, 4 } }, PARAMETER },
+    { "ad_col2im", "x", { 3, { 2, 4, 1 } }, PARAMETER },
+    { "ad_slice_scatter_axes", "src", { 3, { 1, 3, 4 } }, PARAMETER },
+    { "nn_fit nn_evaluate", "y", { 2, { 2, 2 } }, PARAMETER },
+    { "ad_ctc nn_ctc nn_ctc_with", "labels", { 2, { 3, 1 } }, ONES },
+    { "ad_ctc nn_ctc nn_ctc_with", "times", { 1, { 3 } }, TWOS },
+    { "ad_ctc nn_ctc nn_ctc_with", "lengths", { 1, { 3 } }, ONES },
+    { "ad_conv3d ad_conv_transpose3d", "x", { 5, { 1, 2, 3, 3, 3 } }, PARAMETER },
+    { "ad_conv3d ad_conv_transpose3d", "w", { 5, { 2, 2, 2, 2, 2 } }, PARAMETER },
+    { "ad_conv3d ad_conv_transpose3d", "b", { 1, { 2 } }, PARAMETER },
+    { "ad_max_unpool1d ad_max_unpool2d", "index", { 2, { 2, 3 } }, ONES },
+    { "ad_index_put", "values", { 1, { 2 } }, PARAMETER },
+    { "ad_fold", "x", { 3, { 2, 4, 1 } }, PARAMETER },
+    { "ad_grid_sample", "grid", { 4, { 2, 3, 3, 2 } }, PARAMETER },
+    { "ad_affine_grid", "theta", { 3, { 2, 2, 3 } }, PARAMETER },
+    { "ad_embedding_bag", "indices", { 2, { 2, 2 } }, NUMBERS },
+    { "ad_bincount", "x", { 1, { 4 } }, NUMBERS },
+    { "ad_trapezoid ad_cumulative_trapezoid", "y", { 2, { 2, 3 } }, PARAMETER },
+    { "ad_select_scatter", "src", { 1, { 3 } }, PARAMETER },
+    { "ad_diagonal_scatter", "src", { 1, { 2 } }, PARAMETER },
+    { "ad_bce_logits_weighted nn_bce_logits_weighted", "weight", { 2, { 2, 3 } }, PARAMETER },
+    { "ad_attention_dropout nn_apply_attention nn_apply_encoder nn_apply_decoder", "mask", { 2, { 3, 3 } }, NUMBERS },
+    { "nn_apply_attention nn_apply_encoder nn_apply_decoder", "padding", { 2, { 2, 3 } }, NUMBERS },
+    { "nn_export_c", "target", { 2, { 2, 2 } }, PARAMETER },
 };
+
+/* Class numbers, indices and masks: 0 and 1 in turn. */
+static ad_var *numbers_of_two(ad_shape s) {
+    ad_var *x = leaf(now.g, good_dtype(), s, 0, 1, false);
+    for (int64_t i = 0; i < ad_numel(x); i++) ad_write_element(ad_dtype_of(x), ad_data_mut(x), i, (double)(i % 2));
+    return x;
+}
 
 /* NULL, or the operand of the present function by this name if it has a shape of its own. */
 static ad_var *operand_of_own_shape(const char *name) {
-    for (size_t i = 0; i < sizeof shapes_of_operands / sizeof *shapes_of_operands; i++)
-        if (is_one_of(now.function, shapes_of_operands[i].functions) && strcmp(name, shapes_of_operands[i].name) == 0)
-            return leaf(now.g, good_dtype(), shapes_of_operands[i].shape, 0.1, 0.1, true);
+    for (size_t i = 0; i < sizeof shapes_of_operands / sizeof *shapes_of_operands; i++) {
+        ad_shape s = shapes_of_operands[i].shape;
+        int kind = (int)shapes_of_operands[i].kind;
+        if (!is_one_of(now.function, shapes_of_operands[i].functions) || strcmp(name, shapes_of_operands[i].name) != 0)
+            continue;
+        if (kind == NUMBERS) return numbers_of_two(s);
+        return kind == PARAMETER ? leaf(now.g, good_dtype(), s, 0.1, 0.1, true)
+                                 : leaf(now.g, good_dtype(), s, kind == ONES ? 1 : 2, 0, false);
+    }
     return NULL;
 }
 
@@ -305,13 +341,6 @@ static bool has_no_weights(const char *name) {
     return is_one_of(name, "weight pos_weight") &&
            (strstr(now.function, "cross_entropy") || strstr(now.function, "nll") || strstr(now.function, "margin") ||
             strstr(now.function, "bce_logits") || strstr(now.function, "class_targets"));
-}
-
-/* Class numbers, indices and masks: 0 and 1 in turn. */
-static ad_var *numbers_of_two(ad_shape s) {
-    ad_var *x = leaf(now.g, good_dtype(), s, 0, 1, false);
-    for (int64_t i = 0; i < ad_numel(x); i++) ad_write_element(ad_dtype_of(x), ad_data_mut(x), i, (double)(i % 2));
-    return x;
 }
 
 static ad_var *symmetric(void) {
@@ -330,6 +359,8 @@ static ad_var *good_var(const char *name) {
     int64_t c = s.ndim > 1 ? s.dim[1] : s.ndim == 1 ? s.dim[0] : 1;
     ad_var *own = operand_of_own_shape(name);
     if (own != NULL || has_no_weights(name)) return own;
+    if (is_one_of(now.function, "ad_attention_dropout") && strcmp(name, "key") == 0)
+        return ad_random_key(ad_ones(now.g, t, AD_SHAPE(1)));
     if (is_one_of(now.function, "ad_rebind")) return ad_input(now.g, t, fresh_elements(), s);
     if (strstr(now.function, "cosine_embedding") && strcmp(name, "target") == 0)
         return leaf(now.g, t, AD_SHAPE(s.ndim ? s.dim[0] : 1), 1, 0, false);
@@ -391,6 +422,13 @@ static ad_var *pick_ad_var_p(int k, const char *name) {
     return bad_var(k, name);
 }
 
+/* Element i of an array of Vars. */
+static ad_var *good_element(const char *name, int i) {
+    if (is_one_of(now.function, "ad_index ad_index_put ad_ravel_multi_index") && strcmp(name, "index") == 0)
+        return numbers_of_two(AD_SHAPE(2));
+    return i ? good_var("x") : shared_leaf();
+}
+
 enum { BAD_ad_var_p_in = 7, BAD_ad_var_p_out = 1, BAD_ad_var_p_p = 1 };
 static ad_var **pick_ad_var_p_in(int k, const char *name) {
     ad_var **xs = (ad_var **)(void *)fresh_elements();
@@ -401,7 +439,7 @@ static ad_var **pick_ad_var_p_in(int k, const char *name) {
     if (k == 0) return NULL;
     bool given = now.given;
     if (k < 0) mine();
-    for (int i = 0; i < ROOM; i++) xs[i] = k > 0 ? bad_var(kinds[k], name) : i ? good_var("x") : shared_leaf();
+    for (int i = 0; i < ROOM; i++) xs[i] = k > 0 ? bad_var(kinds[k], name) : good_element(name, i);
     now.in_array |= now.given;
     now.given = given;
     return xs;
@@ -471,7 +509,8 @@ static const char *good_text(const char *name) {
     static const struct {
         const char *functions, *path;
     } files[] = { { "nn_read_csv", "table.csv" }, { "nn_load_npy", "x.npy" },         { "nn_load_npz", "x.npz" },
-                  { "nn_load_idx", "x.idx" },     { "nn_load", "net.safetensors" } };
+                  { "nn_load_idx", "x.idx" },     { "nn_load", "net.safetensors" },
+                  { "ad_export_c ad_export_functions nn_export_c", "export.c" } };
     if (is_one_of(name, "log checkpoint ending missing metric_name")) return NULL;
     if (is_one_of(name, "spec")) return "ij,jk->ik";
     for (size_t i = 0; i < sizeof files / sizeof *files && is_one_of(name, "path"); i++)
@@ -480,14 +519,15 @@ static const char *good_text(const char *name) {
     return is_one_of(name, "name") ? "a" : "word";
 }
 
-enum { BAD_char_p = 11, BAD_char_p_in = 4, BAD_char_out = 1 };
+enum { BAD_char_p = 12, BAD_char_p_in = 4, BAD_char_out = 1 };
 static const char *pick_char_p(int k, const char *name) {
     static char endless[10001];
     memset(endless, 'x', sizeof endless - 1);
     const char *const bad[] = { NULL,    "",   endless,   "%s%s%s%n", "\xff\xfe\x80", ".",
-                                "a/b/c", "\n", "..i,j->", "0.weight", "/dev/full" };
-    static const char *const names[] = { "NULL",   "empty",   "of 10000 bytes", "%s%s%s%n", "no UTF-8",  ".",
-                                         "a/b/c", "newline", "..i,j->",        "0.weight", "/dev/full" };
+                                "a/b/c", "\n", "..i,j->", "0.weight", "/dev/full",       "no folder/x.c" };
+    static const char *const names[] = { "NULL",    "empty",    "of 10000 bytes", "%s%s%s%n",
+                                         "no UTF-8", ".",       "a/b/c",          "newline",
+                                         "..i,j->", "0.weight", "/dev/full",      "no folder/x.c" };
     if (k < 0) return good_text(name);
     note(name, names[k]);
     return bad[k];
@@ -672,7 +712,12 @@ static nn_module *module_in(ad_graph *g, int world) {
 }
 /* The module that is called "part" may be NULL: all of them. Of two modules, the second is another one. */
 static nn_module *good_module(const char *name) {
+    const nn_transformer_opts t = { .width = 4, .heads = 2, .feedforward = 3 };
     if (is_one_of(now.function, "nn_apply_bilinear")) return nn_bilinear(now.g, AD_F64, 3, 3, 2, true);
+    if (is_one_of(now.function, "nn_apply_encoder")) return nn_transformer_encoder_layer(now.g, AD_F64, t);
+    if (is_one_of(now.function, "nn_apply_decoder")) return nn_transformer_decoder_layer(now.g, AD_F64, t);
+    if (is_one_of(now.function, "nn_apply_attention"))
+        return nn_multihead_attention(now.g, AD_F64, (nn_attention_opts){ .embed = 4, .heads = 2 });
     if (is_one_of(name, "part shortcut child")) return name[0] == 'p' ? NULL : module_in(now.g, now.world);
     if (now.module == NULL) now.module = module_in(now.g, now.world);
     return now.module;
@@ -713,6 +758,9 @@ static ad_program *program_in(ad_graph *g, int world) {
 static ad_objective *good_objective(void) { return objective_in(mine(), now.world); }
 static ad_program *good_program(void) { return program_in(mine(), now.world); }
 
+/* These get more than the object of a closed scope, and that lies over it: the memory of the scope is in use again. */
+static bool covers_closed(void) { return is_one_of(now.function, "nn_export_c"); }
+
 /* An object of a scope that is closed. AddressSanitizer reports any look at it. */
 #define CLOSED(make)                                                                                                   \
     ad_mark m = ad_begin(mine());                                                                                      \
@@ -732,7 +780,7 @@ static ad_program *good_program(void) { return program_in(mine(), now.world); }
         if (k >= 0) note(name, names[k]);                                                                              \
         if (k == 0) return NULL;                                                                                       \
         if (k == 1) return make(now.other, now.world);                                                                 \
-        if (k < 0) {                                                                                                   \
+        if (k < 0 || covers_closed()) {                                                                                \
             type *object = good;                                                                                       \
             now.given |= object != NULL;                                                                               \
             return object;                                                                                             \
@@ -795,7 +843,8 @@ static ad_mark pick_ad_mark(int k, const char *name) {
 static ad_team *pick_ad_team_p(int k, const char *name) { return (void)k, (void)name, NULL; }
 
 enum { BAD_ad_random_state_p = 1, BAD_ad_random_state = 1, BAD_ad_emit_p = 0, BAD_ad_sampler_p = 0,
-       BAD_ad_emit_loop_p = 1, BAD_ad_emit_array_in = 1, BAD_ad_check_report_p = 1, BAD_nn_training_state_p = 1, BAD_nn_rnn_state_p = 1 };
+       BAD_ad_emit_loop_p = 1, BAD_ad_emit_array_in = 1, BAD_ad_check_report_p = 1,
+       BAD_nn_training_state_p = 1, BAD_nn_rnn_state_p = 1 };
 static ad_random_state *pick_ad_random_state_p(int k, const char *name) {
     return good_or_null(k, name, fresh_elements());
 }
@@ -817,12 +866,20 @@ static nn_training_state *pick_nn_training_state_p(int k, const char *name) {
 }
 static nn_rnn_state *pick_nn_rnn_state_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
 
-enum { BAD_ad_export_array_p = 1, BAD_ad_export_function_p = 4 };
+static const char *const names_of_exports[ROOM] = { "f0", "f1", "f2",  "f3",  "f4",  "f5",  "f6",  "f7",
+                                                    "f8", "f9", "f10", "f11", "f12", "f13", "f14", "f15" };
+enum { BAD_ad_export_array_p = 6, BAD_ad_export_function_p = 4 };
 static const ad_export_array *pick_ad_export_array_p(int k, const char *name) {
+    static const char *const names[] = { "NULL",  "without Vars",     "of NULLs",
+                                         "of nils", "of another graph", "without a name" };
     static ad_var *x;
-    static ad_export_array a = { "start", 1, &x };
-    x = good_var("x");
-    return good_or_null(k, name, &a);
+    static ad_export_array a[ROOM];
+    if (k >= 0) note(name, names[k]);
+    if (k == 0) return NULL;
+    x = k == 2 ? NULL : k == 3 ? ad_nil(NULL) : k == 4 ? ad_ones(now.other, AD_F64, AD_SHAPE(2)) : good_var("x");
+    for (int i = 0; i < ROOM; i++)
+        a[i] = (ad_export_array){ k == 5 ? NULL : names_of_exports[i], 1, k == 1 ? NULL : &x };
+    return a;
 }
 static const ad_export_function *pick_ad_export_function_p(int k, const char *name) {
     static const char *const names[] = { "NULL", "without ys", "of another graph", "with a bad name" };
@@ -830,7 +887,8 @@ static const ad_export_function *pick_ad_export_function_p(int k, const char *na
     static ad_export_function f[ROOM];
     x = k == 2 ? leaf(now.other, AD_F64, AD_SHAPE(2), 1, 1, true) : good_var("x"), y = ad_sum(ad_square(x));
     for (int i = 0; i < ROOM; i++)
-        f[i] = (ad_export_function){ .name = k == 3 ? "a b" : NULL, .m = k != 1, .ys = k == 1 ? NULL : &y, .n = 1, .xs = &x };
+        f[i] = (ad_export_function){ .name = k == 3 ? "a b" : names_of_exports[i], .m = k != 1,
+                                     .ys = k == 1 ? NULL : &y, .n = 1, .xs = &x };
     if (k >= 0) note(name, names[k]);
     return k == 0 ? NULL : f;
 }

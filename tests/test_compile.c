@@ -404,6 +404,54 @@ static void a_branch_that_changes_is_an_error(void **state) {
 
 /* ---- what can go wrong ---------------------------------------------------------------------------------------------- */
 
+/* An op whose form asks for an array that cannot be, and then computes with it. */
+static int own_evaluate(const ad_op *op) {
+    memcpy(ad_values(op), ad_data(ad_op_operand(op, 0)), 2 * sizeof(double));
+    return AD_OK;
+}
+static int emit_with(ad_emit *e, const ad_op *op, ad_emit_array odd) {
+    ad_emit_loop l = { .dtype = AD_F64, .shape = AD_SHAPE(2), .names = "x i", .value = "x + i", .n = 2 };
+    l.in[0] = ad_emit_operand(e, op, 0), l.in[1] = odd;
+    ad_emit_result(e, op, ad_emit_run(e, &l));
+    return AD_OK;
+}
+static int emit_far_axis(ad_emit *e, const ad_op *op) {
+    return emit_with(e, op, ad_emit_index(e, AD_F64, AD_SHAPE(2), 1000000));
+}
+static int emit_no_axis(ad_emit *e, const ad_op *op) {
+    return emit_with(e, op, ad_emit_index(e, AD_F64, AD_SHAPE(2), -1));
+}
+static int emit_no_shape(ad_emit *e, const ad_op *op) {
+    return emit_with(e, op, ad_emit_new(e, AD_F64, (ad_shape){ 100, { 2 } }));
+}
+static int emit_no_dtype(ad_emit *e, const ad_op *op) {
+    return emit_with(e, op, ad_emit_new(e, (ad_dtype)7, AD_SHAPE(2)));
+}
+
+static void forms_that_cannot_be_are_errors(void **state) {
+    (void)state;
+    static const struct {
+        ad_optype type;
+        const char *text;
+    } cases[] = {
+#define OWN(f)                                                                                                         \
+    { .name = "own", .arity = 1, .flags = AD_OP_CONSTANT, .evaluate = { own_evaluate, own_evaluate }, .emit = f }
+        { OWN(emit_far_axis), "emit_index: axis 1000000 is no axis of [2]" },
+        { OWN(emit_no_axis), "emit_index: axis -1 is no axis of [2]" },
+        { OWN(emit_no_shape), "emit_new: " },
+        { OWN(emit_no_dtype), "emit_new: 7 is not a dtype" },
+#undef OWN
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_input(g, AD_F64, (double[]){ 1, 2 }, AD_SHAPE(2)), *y = ad_apply(&cases[i].type, 1, &x, NULL);
+        assert_string_equal(ad_error(g), "");
+        assert_null(ad_compile(1, &y, 1, &x, fresh));
+        assert_non_null(strstr(ad_error(g), cases[i].text));
+        ad_graph_free(g);
+    }
+}
+
 static void wrong_arguments_are_errors(void **state) {
     (void)state;
     square s = square_new();
@@ -609,6 +657,7 @@ int main(void) {
         cmocka_unit_test(a_program_is_an_objective),
         cmocka_unit_test(work_may_be_the_callers),
         cmocka_unit_test(a_branch_that_changes_is_an_error),
+        cmocka_unit_test(forms_that_cannot_be_are_errors),
         cmocka_unit_test(wrong_arguments_are_errors),
         cmocka_unit_test(without_a_compiler_the_graph_is_evaluated),
         cmocka_unit_test(programs_are_cached),

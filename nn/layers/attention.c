@@ -174,6 +174,8 @@ static int check_padding(const nn_module *m, const ad_var *key, const nn_attenti
 }
 
 ad_var *nn_apply_attention(nn_module *m, ad_var *query, ad_var *key, ad_var *value, nn_attention_masks masks) {
+    ad_var *const all[] = { query, key, value, masks.mask, masks.padding };
+    if (m == NULL) return nn__without_module("apply_attention", 5, all);
     ad_graph *g = query ? ad_graph_of(query) : nn_graph_of(m);
     if (nn__check_apply(m, query) || nn__check_apply(m, key) || nn__check_apply(m, value)) return ad_nil(g);
     if (m->forward != attention_forward)

@@ -32,6 +32,8 @@ nn_module *nn_linear(ad_graph *g, ad_dtype t, int64_t in, int64_t out, bool bias
 
 nn_module *nn_linear_shared(ad_graph *g, ad_var *weight, bool bias) {
     ad_shape s = ad_shape_of(weight);
+    if (g == NULL && ad_graph_of(weight) != NULL)
+        ad_fail(ad_graph_of(weight), AD_EGRAPH, "linear_shared: the graph is NULL");
     if (!ad_ok(g)) return NULL;
     if (ad_is_nil(weight) || s.ndim != 2)
         return ad_fail(g, AD_ESHAPE, "linear_shared: the weight is %s; it must be [out, in]", ad_shape_str(s).text),

@@ -161,6 +161,7 @@ nn_module *nn_transformer_encoder(ad_graph *g, ad_dtype t, nn_transformer_opts o
 }
 
 ad_var *nn_apply_encoder(nn_module *m, ad_var *x, nn_attention_masks masks) {
+    if (m == NULL) return nn__without_module("apply_encoder", 3, (ad_var *[]){ x, masks.mask, masks.padding });
     ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
     if (nn__check_apply(m, x)) return ad_nil(g);
     const context c = { .masks = masks };
@@ -187,6 +188,10 @@ nn_module *nn_transformer_decoder(ad_graph *g, ad_dtype t, nn_transformer_opts o
 
 ad_var *nn_apply_decoder(nn_module *m, ad_var *x, ad_var *memory, nn_attention_masks masks,
                          nn_attention_masks memory_masks) {
+    ad_var *const all[] = {
+        x, memory, masks.mask, masks.padding, memory_masks.mask, memory_masks.padding,
+    };
+    if (m == NULL) return nn__without_module("apply_decoder", 6, all);
     ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
     if (nn__check_apply(m, x) || nn__check_apply(m, memory)) return ad_nil(g);
     const context c = { masks, memory_masks, memory };

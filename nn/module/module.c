@@ -150,6 +150,13 @@ int nn__check_apply(const nn_module *m, const ad_var *x) {
     return AD_OK;
 }
 
+ad_var *nn__without_module(const char *caller, int n, ad_var *const xs[]) {
+    ad_graph *g = NULL;
+    for (int i = 0; i < n && g == NULL; i++) g = ad_graph_of(xs[i]);
+    if (g != NULL && ad_ok(g)) ad_fail(g, AD_EVALUE, "%s: the module is NULL", caller);
+    return ad_nil(g);
+}
+
 ad_var *nn__apply_child(nn_module *m, ad_var *x) {
     ad_graph *g = m->object.graph;
     if (!ad_ok(g)) return ad_nil(g);

@@ -80,10 +80,12 @@ ad_var *nn__find_var(const nn_module *m, int kind, const char *name); /* by any 
 
 /* ---- module.c ------------------------------------------------------------------------------------------------ */
 
-/* The checks of nn_apply, for modules that take more than x: 0, or the code of the graph's error. */
 /* The graph of x, or of m where x has none; NULL where neither has one. */
 ad_graph *nn__graph_of_either(const nn_module *m, const ad_var *x);
+/* The checks of nn_apply, for modules that take more than x: 0, or the code of the graph's error. */
 int nn__check_apply(const nn_module *m, const ad_var *x);
+/* The result of a call whose module is NULL: nil, after an error of the graph of the first of n Vars that has one. */
+ad_var *nn__without_module(const char *caller, int n, ad_var *const xs[]);
 /* nn_apply without these checks, for the forward functions of containers: a child lives as long as its parent. */
 ad_var *nn__apply_child(nn_module *m, ad_var *x);
 

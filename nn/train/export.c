@@ -222,7 +222,8 @@ static int write_training(exported *e, const char *path, const char *name) {
 }
 
 int nn_export_c(const char *path, const char *name, nn_module *net, ad_var *x, nn_export_opts o) {
-    if (net == NULL) return x ? ad_fail(ad_graph_of(x), AD_EVALUE, "export_c: the network is NULL") : AD_EVALUE;
+    ad_graph *g = ad_graph_of(x) ? ad_graph_of(x) : ad_graph_of(o.target);
+    if (net == NULL) return g ? ad_fail(g, AD_EVALUE, "export_c: the network is NULL") : AD_EVALUE;
     exported e = { .g = nn_graph_of(net), .net = net, .x = x, .o = &o };
     if (nn__check_open(&net->object, NULL, "export_c", "module")) return AD_EGRAPH;
     if (!ad_ok(e.g)) return ad_error_code(e.g);

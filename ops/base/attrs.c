@@ -121,17 +121,24 @@ ad_var *ad__nil_result(const ad_var *x, const char *caller) {
     return ad_nil(x ? ad__owner(x) : NULL);
 }
 
-ad_var *ad__unfit_result(const char *caller, int n, ad_var *const xs[]) {
-    ad_graph *g = NULL;
-    for (int i = 0; i < n && g == NULL; i++) g = ad_graph_of(xs[i]);
+ad_var *ad__absent_result(const char *caller, int n, ad_var *const xs[]) {
+    ad_graph *g = ad__graph_among(n, xs);
     for (int i = 0; i < n; i++) {
         if (!ad__absent(xs[i])) continue;
-        if (xs[i] != NULL) ad_refuse_nil(xs[i], caller);
-        else ad_fail(g, AD_EVALUE, "%s: operand %d is NULL", caller, i);
+        bool owned = xs[i] != NULL && ad__owner(xs[i]) != NULL;
+        if (owned || g == NULL) ad_refuse_nil(xs[i], caller);
+        else ad_fail(g, AD_EVALUE, "%s: operand %d is %s", caller, i, xs[i] ? "the nil of no graph" : "NULL");
         return ad_nil(g);
     }
+    return NULL;
+}
+
+ad_var *ad__unfit_result(const char *caller, int n, ad_var *const xs[]) {
+    ad_var *nil = ad__absent_result(caller, n, xs);
+    if (nil != NULL) return nil;
     for (int i = 1; i < n; i++) {
         if (xs[i]->layout->dtype == xs[0]->layout->dtype) continue;
+        ad_graph *g = ad__owner(xs[0]);
         ad_fail(g, AD_EDTYPE, "%s: operands of two dtypes, %s and %s; convert one with ad_cast", caller,
                 ad_dtype_name(xs[0]->layout->dtype), ad_dtype_name(xs[i]->layout->dtype));
         return ad_nil(g);

@@ -76,8 +76,9 @@ ad_call ad__call_as(const ad_optype *type, ad_var *const *x);
 ad_var *ad__nil_result(const ad_var *x, const char *caller);
 /* The same for an op function that was given n Vars, one of which is nil or NULL. */
 ad_var *ad__nil_beside(int n, ad_var *const xs[], const char *caller);
-/* The same for n Vars: NULL if all are there and have one dtype; the second function also wants shapes
-   that broadcast. */
+/* The same for n Vars: NULL if all are there. The second function also wants one dtype, the third also shapes that
+   broadcast. */
+ad_var *ad__absent_result(const char *caller, int n, ad_var *const xs[]);
 ad_var *ad__unfit_result(const char *caller, int n, ad_var *const xs[]);
 ad_var *ad__unfit_broadcast(const char *caller, int n, ad_var *const xs[]);
 /* x as the result of a function that has nothing to do; nil after an error. */

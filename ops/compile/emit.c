@@ -78,14 +78,27 @@ static bool is_contiguous(const ad_emit_array *a) {
     return true;
 }
 
+/* False, with the graph's error, unless there is an emitter, and arrays of this dtype and shape can be. */
+static bool is_possible(ad_emit *e, ad_dtype t, ad_shape s, const char *caller) {
+    if (e == NULL) return false;
+    bool known = t == AD_F32 || t == AD_F64;
+    if (known && ad__shape_valid(s)) return true;
+    if (!known) e->code = ad_fail(e->g, AD_EDTYPE, "%s: %d is not a dtype", caller, (int)t);
+    else e->code = ad_fail(e->g, AD_ESHAPE, "%s: %s is not a shape", caller, ad_shape_str(s).text);
+    return false;
+}
+
 ad_emit_array ad_emit_index(ad_emit *e, ad_dtype t, ad_shape s, int axis) {
+    if (!is_possible(e, t, s, "emit_index")) return (ad_emit_array){ 0 };
     ad_emit_array a = { .dtype = t, .shape = s, .place = ad__place_of(AD__INDEX_BUFFER, 0) };
-    (void)e;
-    a.stride[axis] = 1;
+    if (axis >= 0 && axis < s.ndim) a.stride[axis] = 1;
+    else if (axis != 0)
+        e->code = ad_fail(e->g, AD_ESHAPE, "emit_index: axis %d is no axis of %s", axis, ad_shape_str(s).text);
     return a;
 }
 
 ad_emit_array ad_emit_new(ad_emit *e, ad_dtype t, ad_shape s) {
+    if (!is_possible(e, t, s, "emit_new")) return (ad_emit_array){ 0 };
     return contiguous(t, s, ad__place_of(ad__buffer_new(e, AD__WORK, t, ad_shape_numel(s), 0), 0));
 }
 

@@ -361,7 +361,8 @@ static const char *base_name(const char *path) {
 
 /* Adds lines with four blanks for each brace that is open. */
 static void add_indented(ad__text *to, const ad__text *from, int depth) {
-    for (const char *line = from->at, *end = line + from->n; line < end;) {
+    const char *line = from->n ? from->at : "", *end = line + from->n;
+    while (line < end) {
         const char *next = memchr(line, '\n', (size_t)(end - line));
         next = next ? next + 1 : end;
         if (*line == '}') depth--;
@@ -437,11 +438,16 @@ static int check_path(const ad__file *x) {
 }
 
 static int check_arrays(const ad__file *x) {
+    if (x->o.n_arrays > 0 && x->o.arrays == NULL)
+        return ad_fail(x->g, AD_EVALUE, "%s: n_arrays is %d, but arrays is NULL", x->caller, x->o.n_arrays);
     for (int i = 0; i < x->o.n_arrays; i++) {
         const ad_export_array *a = &x->o.arrays[i];
         if (check_name(x->g, x->caller, a->name)) return AD_EVALUE;
+        if (a->vars == NULL)
+            return ad_fail(x->g, AD_EVALUE, "%s: the Vars of the array %s are NULL", x->caller, a->name);
         for (int k = 0; k < a->n; k++)
-            if (ad__absent(a->vars[k])) return ad_refuse_nil(a->vars[k], x->caller);
+            if (ad__absent(a->vars[k]))
+                return ad_fail(x->g, AD_EVALUE, "%s: Var %d of the array %s is NULL or nil", x->caller, k, a->name);
         if (a->n < 1) return ad_fail(x->g, AD_EVALUE, "%s: the array %s has no Vars", x->caller, a->name);
     }
     return AD_OK;

@@ -157,7 +157,7 @@ void ad__text_add(ad__text *t, const char *s, int64_t n) {
         int64_t n, capacity;
     } v = { t->at, t->n, t->capacity };
     if (!AD__RESERVE(t->g, &v, n + 1)) return;
-    memcpy(v.at + v.n, s, (size_t)n);
+    if (n > 0) memcpy(v.at + v.n, s, (size_t)n); /* an empty text may be NULL */
     v.at[v.n + n] = '\0';
     t->at = v.at, t->n = v.n + n, t->capacity = v.capacity;
 }

@@ -25,7 +25,7 @@ ad_var *ad_diff(ad_var *x, int64_t n, int axis) {
 
 /* The areas between neighbours along an axis. x are the places, [n] or of y's shape; NULL: dx apart. */
 static ad_var *areas(const char *caller, ad_var *y, ad_var *x, double dx, int axis, int *at) {
-    if (ad__absent(y)) return ad__nil_result(y, caller);
+    if (ad__absent(y)) return ad__nil_beside(2, (ad_var *[]){ y, x }, caller);
     const ad_call c = AD__CALL_AS(caller, y);
     *at = ad_call_axis(&c, axis, c.shape.ndim);
     if (*at < 0) return ad_nil(c.graph);
@@ -78,7 +78,7 @@ ad_var *ad_histc(ad_var *x, int64_t bins, double lo, double hi) {
 
 /* x [m] of integers 0..n-1 -> [n]: how often each occurs, or the sums of its weights [m] */
 ad_var *ad_bincount(ad_var *x, ad_var *weights, int64_t n) {
-    if (ad__absent(x)) return ad__nil_result(x, "bincount");
+    if (ad__absent(x)) return ad__nil_beside(2, (ad_var *[]){ x, weights }, "bincount");
     const ad_call c = AD__CALL_AS("bincount", x);
     if (c.shape.ndim != 1) return ad__refused_call(&c, AD_ESHAPE, "takes a vector of integers");
     for (int64_t i = 0; i < c.shape.dim[0]; i++)

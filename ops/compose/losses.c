@@ -54,8 +54,8 @@ ad_var *ad_multilabel_soft_margin(ad_var *x, ad_var *target, ad_var *weight, ad_
 /* ---- margins -------------------------------------------------------------------------------------------------- */
 
 ad_var *ad_margin_ranking(ad_var *a, ad_var *b, ad_var *target, double margin, ad_reduction reduction) {
-    if (!of_one_shape("margin_ranking", 3, (ad_var *[]){ a, b, target }))
-        return ad_nil(ad_graph_of(a) ? ad_graph_of(a) : ad_graph_of(b));
+    ad_var *const all[] = { a, b, target };
+    if (!of_one_shape("margin_ranking", 3, all)) return ad_nil(ad__graph_among(3, all));
     return reduced("margin_ranking", ad_relu(ad_adds(ad_mul(target, ad_sub(b, a)), margin)), reduction);
 }
 
@@ -81,7 +81,8 @@ static ad_var *log_factorial(ad_var *t) {
 }
 
 ad_var *ad_poisson_nll(ad_var *x, ad_var *target, ad_poisson_opts o) {
-    if (!of_one_shape("poisson_nll", 2, (ad_var *[]){ x, target })) return ad_nil(ad_graph_of(x ? x : target));
+    ad_var *const both[] = { x, target };
+    if (!of_one_shape("poisson_nll", 2, both)) return ad_nil(ad__graph_among(2, both));
     double eps = ad_option(o.eps, 1e-8);
     ad_var *loss =
         o.plain_input ? ad_sub(x, ad_mul(target, ad_log(ad_adds(x, eps)))) : ad_sub(ad_exp(x), ad_mul(target, x));
@@ -93,8 +94,9 @@ ad_var *ad_poisson_nll(ad_var *x, ad_var *target, ad_poisson_opts o) {
 ad_var *ad_gaussian_nll(ad_var *x, ad_var *target, ad_var *var, ad_gaussian_opts o) {
     const double half_log_two_pi = 0.91893853320467274178;
     ad_shape whole;
-    if (!of_one_shape("gaussian_nll", 2, (ad_var *[]){ x, target })) return ad_nil(ad_graph_of(x ? x : target));
-    if (ad__absent(var)) return ad__nil_result(var, "gaussian_nll");
+    ad_var *const all[] = { x, target, var }, *nil = ad__absent_result("gaussian_nll", 3, all);
+    if (nil != NULL) return nil;
+    if (!of_one_shape("gaussian_nll", 2, all)) return ad_nil(ad__owner(x));
     const ad_call c = AD__CALL_AS("gaussian_nll", x);
     if (ad__broadcast(c.shape, var->layout->shape, &whole) || !ad_shape_equal(whole, c.shape))
         return ad__refused_call(&c, AD_ESHAPE, "variances %s do not broadcast to the input",
@@ -113,7 +115,8 @@ ad_var *ad_gaussian_nll(ad_var *x, ad_var *target, ad_var *var, ad_gaussian_opts
 
 /* x [n,c] or [c]; target of its shape: class numbers, which end at the first -1. */
 ad_var *ad_multilabel_margin(ad_var *x, ad_var *target, ad_reduction reduction) {
-    if (!of_one_shape("multilabel_margin", 2, (ad_var *[]){ x, target })) return ad_nil(ad_graph_of(x ? x : target));
+    ad_var *const both[] = { x, target };
+    if (!of_one_shape("multilabel_margin", 2, both)) return ad_nil(ad__graph_among(2, both));
     const ad_call c = AD__CALL_AS("multilabel_margin", x);
     if (c.shape.ndim < 1 || c.shape.ndim > 2) return ad__refused_call(&c, AD_ESHAPE, "takes scores [n,c] or [c]");
     ad_var *t = ad_detach(target), *zero = ad__constant(x, 0);

@@ -42,12 +42,14 @@ static ad_var *normalise(const char *name, ad_var *x, int64_t groups, ad_var *we
 }
 
 ad_var *ad_group_norm(ad_var *x, int64_t groups, ad_var *weight, ad_var *bias, double eps) {
-    if (ad__absent(x) || !ad_ok(ad__owner(x))) return ad__nil_result(x, "group_norm");
+    if (ad__absent(x) || !ad_ok(ad__owner(x)))
+        return ad__nil_beside(3, (ad_var *[]){ x, weight, bias }, "group_norm");
     return normalise("group_norm", x, groups, weight, bias, eps);
 }
 
 ad_var *ad_instance_norm(ad_var *x, ad_var *weight, ad_var *bias, double eps) {
-    if (ad__absent(x) || !ad_ok(ad__owner(x))) return ad__nil_result(x, "instance_norm");
+    if (ad__absent(x) || !ad_ok(ad__owner(x)))
+        return ad__nil_beside(3, (ad_var *[]){ x, weight, bias }, "instance_norm");
     ad_shape s = x->layout->shape;
     return normalise("instance_norm", x, s.ndim > 1 && s.dim[1] > 0 ? s.dim[1] : 1, weight, bias, eps);
 }

@@ -61,7 +61,8 @@ ad_var *ad_channel_shuffle(ad_var *x, int64_t groups) {
 /* Elements of x with one index are equal if they come from max_pool2d. Their mean is that element, too, and has the
    right slope, where PyTorch's is that times their number. */
 ad_var *ad_max_unpool2d(ad_var *x, ad_var *index, int64_t h, int64_t w) {
-    if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "max_unpool2d");
+    ad_var *nil = ad__absent_result("max_unpool2d", 2, (ad_var *[]){ x, index });
+    if (nil != NULL) return nil;
     ad_shape s = x->layout->shape, planes = s;
     bool fits = s.ndim >= 2 && h >= 1 && w >= 1 && ad_shape_equal(s, index->layout->shape);
     if (fits) planes.dim[s.ndim - 2] = h, planes.dim[s.ndim - 1] = w;
@@ -79,7 +80,8 @@ ad_var *ad_max_pool1d_index(ad_var *x, ad_pool_opts opts) {
 }
 
 ad_var *ad_max_unpool1d(ad_var *x, ad_var *index, int64_t l) {
-    if (ad__absent(x) || ad__absent(index)) return ad__nil_result(ad__absent(x) ? x : index, "max_unpool1d");
+    ad_var *nil = ad__absent_result("max_unpool1d", 2, (ad_var *[]){ x, index });
+    if (nil != NULL) return nil;
     if (!ad__is_signal(x, "max_unpool1d") || !ad__is_signal(index, "max_unpool1d")) return ad_nil(ad__owner(x));
     return ad_squeeze_axis(ad_max_unpool2d(ad_unsqueeze(x, -2), ad_unsqueeze(index, -2), 1, l), -2);
 }

@@ -209,7 +209,8 @@ static int check_grid(const ad_call *c, const ad_var *grid, ad_grid_opts o) {
 }
 
 ad_var *ad_grid_sample(ad_var *x, ad_var *grid, ad_grid_opts opts) {
-    if (ad__absent(x) || ad__absent(grid)) return ad__nil_result(ad__absent(x) ? x : grid, "grid_sample");
+    ad_var *nil = ad__absent_result("grid_sample", 2, (ad_var *[]){ x, grid });
+    if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("grid_sample", x);
     if (check_grid(&c, grid, opts) != AD_OK) return ad_nil(c.graph);
     ad_shape s = c.shape, to = grid->layout->shape;

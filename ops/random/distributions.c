@@ -80,12 +80,10 @@ ad_var *ad_poisson_kl(ad_var *rate_p, ad_var *rate_q) {
 }
 
 ad_var *ad_categorical_log_prob(ad_var *classes, ad_var *logits) {
+    ad_var *nil = ad__absent_result("categorical_log_prob", 2, (ad_var *[]){ classes, logits });
+    if (nil != NULL) return nil;
     ad_var *log_p = ad_log_softmax(logits, -1);
     if (ad__absent(log_p)) return log_p;
-    if (ad__absent(classes)) {
-        ad_fail(ad__owner(log_p), AD_EVALUE, "categorical_log_prob: the classes are NULL or nil");
-        return ad_nil(ad__owner(log_p));
-    }
     if (log_p->layout->shape.ndim == 1) return ad_take(log_p, classes);
     return ad_squeeze_axis(ad_gather(log_p, -1, ad_unsqueeze(classes, -1)), -1);
 }

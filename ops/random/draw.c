@@ -83,7 +83,9 @@ ad_var *ad_poisson(ad_var *rate) { return ad__apply1(&ad_op_poisson, rate, NULL)
 /* ---- normal and uniform: the noise has the shape that both parameters broadcast to ------------------------------- */
 
 ad_var *ad_normal(ad_var *mean, ad_var *std) {
-    if (!ad__is_above(std, 0, false, "normal", "std")) return ad_nil(std ? ad__owner(std) : NULL);
+    ad_var *nil = ad__absent_result("normal", 2, (ad_var *[]){ mean, std });
+    if (nil != NULL) return nil;
+    if (!ad__is_above(std, 0, false, "normal", "std")) return ad_nil(ad__owner(std));
     return ad_add(mean, ad_mul(std, ad_randn_like(ad__broadcast_pair(mean, std))));
 }
 

@@ -160,7 +160,9 @@ static ad_var *expanded(ad_var *x, const ad_var *like) {
 
 /* As in PyTorch, numbers that would underflow are the least normal number. */
 ad_var *ad_gamma(ad_var *concentration, ad_var *rate) {
-    if (!ad__is_above(rate, 0, true, "gamma", "rate")) return ad_nil(rate ? ad__owner(rate) : NULL);
+    ad_var *nil = ad__absent_result("gamma", 2, (ad_var *[]){ concentration, rate });
+    if (nil != NULL) return nil;
+    if (!ad__is_above(rate, 0, true, "gamma", "rate")) return ad_nil(ad__owner(rate));
     ad_var *log_x = ad_standard_loggamma(expanded(concentration, ad__broadcast_pair(concentration, rate)));
     bool f32 = !ad__absent(log_x) && log_x->layout->dtype == AD_F32;
     ad_var *x = ad_exp(ad_clamp(log_x, log(f32 ? (double)FLT_MIN : DBL_MIN), INFINITY));

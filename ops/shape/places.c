@@ -75,7 +75,7 @@ static ad_var *flat_places(ad_var *mask) {
 /* x, or mask, expanded to the shape of both together; nil if they do not broadcast. */
 static bool expand_both(const char *caller, ad_var **x, ad_var **mask) {
     ad_shape whole;
-    if (ad__absent(*x) || ad__absent(*mask)) return ad__nil_result(ad__absent(*x) ? *x : *mask, caller), false;
+    if (ad__absent_result(caller, 2, (ad_var *[]){ *x, *mask }) != NULL) return false;
     const ad_call c = {
         .graph = ad__owner(*x), .type = &(const ad_optype){ .name = caller }, .n = 2, .in = (ad_var *[]){ *x, *mask }
     };
@@ -87,13 +87,15 @@ static bool expand_both(const char *caller, ad_var **x, ad_var **mask) {
 }
 
 ad_var *ad_masked_select(ad_var *x, ad_var *mask) {
-    if (!expand_both("masked_select", &x, &mask)) return ad_nil(ad_graph_of(x));
+    ad_graph *g = ad__graph_among(2, (ad_var *[]){ x, mask });
+    if (!expand_both("masked_select", &x, &mask)) return ad_nil(g);
     return ad_take_axis(ad_reshape(x, AD_SHAPE(-1)), 0, flat_places(mask));
 }
 
 ad_var *ad_masked_scatter(ad_var *x, ad_var *mask, ad_var *src) {
+    ad_var *nil = ad__absent_result("masked_scatter", 3, (ad_var *[]){ x, mask, src });
+    if (nil != NULL) return nil;
     if (!expand_both("masked_scatter", &x, &mask)) return ad_nil(ad_graph_of(x));
-    if (ad__absent(src)) return ad__nil_result(src, "masked_scatter");
     ad_var *places = flat_places(mask);
     ad_shape s = x->layout->shape;
     const ad_call c = AD__CALL_AS("masked_scatter", x);
@@ -219,11 +221,21 @@ static void join_axes(indexing *to, int m, ad_var *const chosen[]) {
     if (m > 1) to->x = ad_reshape(to->x, joined);
 }
 
-static bool open_indexing(const char *caller, ad_var *x, int n, ad_var *const index[], indexing *to) {
+/* The error of the first that is nil of x, the arrays of indices and the values, which are NULL where none are read. */
+static void refuse_absent(ad_var *x, int n, ad_var *const index[], ad_var *values, const char *caller) {
+    ad_var *all[AD_MAX_NDIM + 2] = { x };
+    int m = 1;
+    for (int i = 0; index != NULL && i < n && i < AD_MAX_NDIM; i++)
+        if (index[i] != NULL) all[m++] = index[i];
+    all[m++] = values;
+    ad__nil_beside(m, all, caller);
+}
+
+static bool open_indexing(const char *caller, ad_var *x, int n, ad_var *const index[], ad_var *values, indexing *to) {
     ad_var *chosen[AD_MAX_NDIM];
     int first, m = 0;
     bool together;
-    if (ad__absent(x)) return ad__nil_result(x, caller), false;
+    if (ad__absent(x)) return refuse_absent(x, n, index, values, caller), false;
     const ad_call c = AD__CALL_AS(caller, x);
     if (n < 0 || n > c.shape.ndim || (n > 0 && index == NULL))
         return ad_call_fail(&c, AD_EVALUE, "%d arrays of indices for %d axes", index ? n : 0, c.shape.ndim), false;
@@ -232,7 +244,7 @@ static bool open_indexing(const char *caller, ad_var *x, int n, ad_var *const in
     for (int i = 0; i < n; i++)
         if (index[i] != NULL) chosen[m++] = index[i];
     for (int i = 0; i < m; i++)
-        if (ad__absent(chosen[i])) return ad__nil_result(chosen[i], caller), false;
+        if (ad__absent(chosen[i])) return refuse_absent(x, n, index, values, caller), false;
     *to = (indexing){ .x = x, .axis = together ? first : 0 };
     order_axes(to, mask, together);
     join_axes(to, m, chosen);
@@ -241,7 +253,7 @@ static bool open_indexing(const char *caller, ad_var *x, int n, ad_var *const in
 
 ad_var *ad_index(ad_var *x, int n, ad_var *const index[]) {
     indexing i;
-    if (!open_indexing("index", x, n, index, &i)) return ad_nil(ad_graph_of(x));
+    if (!open_indexing("index", x, n, index, NULL, &i)) return ad_nil(ad_graph_of(x));
     return ad_take_axis(i.x, i.axis, i.places);
 }
 
@@ -257,8 +269,8 @@ static ad_shape indexed_shape(const indexing *i) {
 ad_var *ad_index_put(ad_var *x, int n, ad_var *const index[], ad_var *values, bool accumulate) {
     indexing i;
     ad_shape whole;
-    if (!open_indexing("index_put", x, n, index, &i)) return ad_nil(ad_graph_of(x));
-    if (ad__absent(values)) return ad__nil_result(values, "index_put");
+    if (!open_indexing("index_put", x, n, index, values, &i)) return ad_nil(ad_graph_of(x));
+    if (ad__absent(values)) return ad__nil_beside(2, (ad_var *[]){ x, values }, "index_put");
     const ad_call c = AD__CALL_AS("index_put", x);
     ad_shape s = indexed_shape(&i);
     if (ad__broadcast(values->layout->shape, s, &whole) || !ad_shape_equal(whole, s)) {

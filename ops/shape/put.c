@@ -124,16 +124,9 @@ ad_var *ad_scatter(ad_var *x, int axis, ad_var *index, ad_var *src) {
 
 /* ---- functions ------------------------------------------------------------------------------------------------ */
 
-/* The first of n Vars that is NULL or nil; the first of all if none is. */
-static ad_var *first_absent(int n, ad_var *const xs[]) {
-    for (int i = 0; i < n; i++)
-        if (ad__absent(xs[i])) return xs[i];
-    return xs[0];
-}
-
 ad_var *ad_index_fill(ad_var *x, int axis, ad_var *index, double value) {
-    ad_var *nil = first_absent(2, (ad_var *[]){ x, index });
-    if (ad__absent(nil)) return ad__nil_result(nil, "index_fill");
+    ad_var *nil = ad__absent_result("index_fill", 2, (ad_var *[]){ x, index });
+    if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("index_fill", x);
     int at = ad_call_axis(&c, axis, c.shape.ndim);
     if (at < 0) return ad_nil(c.graph);
@@ -144,8 +137,8 @@ ad_var *ad_index_fill(ad_var *x, int axis, ad_var *index, double value) {
 }
 
 ad_var *ad_put_flat(ad_var *x, ad_var *index, ad_var *src, bool accumulate) {
-    ad_var *nil = first_absent(3, (ad_var *[]){ x, index, src });
-    if (ad__absent(nil)) return ad__nil_result(nil, "put_flat");
+    ad_var *nil = ad__absent_result("put_flat", 3, (ad_var *[]){ x, index, src });
+    if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("put_flat", x);
     if (!ad_shape_equal(index->layout->shape, src->layout->shape)) {
         ad_call_fail(&c, AD_ESHAPE, "src must have the shape of index");

@@ -188,8 +188,8 @@ static ad_var *count_hits(ad_var *x, int axis, ad_var *index, bool include_self)
 }
 
 ad_var *ad_scatter_reduce(ad_var *x, int axis, ad_var *index, ad_var *src, ad_scatter_kind how, bool include_self) {
-    ad_var *nil = ad__absent(x) ? x : ad__absent(index) ? index : src;
-    if (ad__absent(nil)) return ad__nil_result(nil, "scatter_reduce");
+    ad_var *nil = ad__absent_result("scatter_reduce", 3, (ad_var *[]){ x, index, src });
+    if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("scatter_reduce", x);
     const double neutral[] = { 0, 0, 1, -INFINITY, INFINITY };
     if (how < AD_SCATTER_SUM || how > AD_SCATTER_AMIN) {
@@ -205,8 +205,8 @@ ad_var *ad_scatter_reduce(ad_var *x, int axis, ad_var *index, ad_var *src, ad_sc
 
 /* index [k] and src, which has x's sizes but k along the axis */
 ad_var *ad_index_reduce(ad_var *x, int axis, ad_var *index, ad_var *src, ad_scatter_kind how, bool include_self) {
-    ad_var *nil = ad__absent(x) ? x : ad__absent(index) ? index : src;
-    if (ad__absent(nil)) return ad__nil_result(nil, "index_reduce");
+    ad_var *nil = ad__absent_result("index_reduce", 3, (ad_var *[]){ x, index, src });
+    if (nil != NULL) return nil;
     const ad_call c = AD__CALL_AS("index_reduce", x);
     int at = ad_call_axis(&c, axis, c.shape.ndim);
     if (at < 0) return ad_nil(c.graph);
