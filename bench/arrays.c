@@ -142,7 +142,7 @@ static void tanh_alone(void *state) {
             tanh_forward(TILE, i ? s->steps[1 + i % 2] : s->steps[0] + from, s->steps[1 + (i + 1) % 2]);
 }
 
-/* ---- argsort-1e6: the order of a million f32; the floor is qsort of values with their indices --------------------- */
+/* ---- argsort-1e6: the order of a million f32; the floor is qsort of values with their indices -------------------- */
 
 enum { SORTED = 1000000 };
 typedef struct {

@@ -138,7 +138,7 @@ static void tape_both(void *state) {
     t_backward(&((chain *)state)->t);
 }
 
-/* ---- scalar-chain-compiled: the same by ad_compile_gradient, beside loops written by hand -------------------------- */
+/* ---- scalar-chain-compiled: the same by ad_compile_gradient, beside loops written by hand ------------------------ */
 
 typedef struct {
     chain c; /* comes first: chain_teardown takes it too */

@@ -1,5 +1,5 @@
-/* control.c: a controller that plans: a pendulum is swung up by the gradient of a plan's cost, which is compiled, and may
-   be written as a C file. */
+/* control.c: a controller that plans: a pendulum is swung up by the gradient of a plan's cost, which is compiled, and
+   may be written as a C file. */
 #include <time.h>
 
 #include "demos/alone/pendulum.h"
@@ -7,8 +7,8 @@
 #include "ops/compile.h"
 #include "ops/ops.h"
 
-/* The cost of a plan [PENDULUM_PLAN] from a state [2]: far from the top, fast there, and much torque cost something. The
-   motion is pendulum_step, in Vars. */
+/* The cost of a plan [PENDULUM_PLAN] from a state [2]: far from the top, fast there, and much torque cost something.
+   The motion is pendulum_step, in Vars. */
 static ad_var *cost_of(ad_var *state, ad_var *plan) {
     ad_var *angle = ad_select(state, 0, 0), *speed = ad_select(state, 0, 1), *cost = NULL;
     for (int i = 0; i < PENDULUM_PLAN; i++) {
@@ -47,11 +47,11 @@ int main(int argc, char **argv) {
     double time = 6;
     const char *to = NULL;
     demo_parse(argc, argv,
-               "Swings up a pendulum whose motor is too weak to lift it at once. Each decision improves a plan of 2 s by\n"
-               "the gradient of its cost.",
+               "Swings up a pendulum whose motor is too weak to lift it at once. Each decision improves a plan of 2 s\n"
+               "by the gradient of its cost.",
                (demo_option[]){ DEMO_SEED(&seed),
                                 { "time", "seconds that are simulated", DEMO_REAL, &time, 1, 1e4 },
-                                { "export", "write the cost and its gradient to FILE.c and FILE.h", DEMO_TEXT, &to, 0, 0 },
+                                { "export", "write cost and gradient to FILE.c and FILE.h", DEMO_TEXT, &to, 0, 0 },
                                 { 0 } });
     ad_graph *g = ad_graph_new();
     ad_var *plan = ad_name(ad_param(g, AD_F64, NULL, AD_SHAPE(PENDULUM_PLAN)), "plan");

@@ -10,13 +10,14 @@ typedef struct {
     int64_t epochs, hidden, shown, seed;
 } options;
 
-/* ---- data --------------------------------------------------------------------------------------------------------- */
+/* ---- data -------------------------------------------------------------------------------------------------------- */
 
 /* Digits of 5 x 7 pixels, a row in each of the lower five bits. */
 static const unsigned char glyphs[10][7] = {
-    { 14, 17, 19, 21, 25, 17, 14 }, { 4, 12, 4, 4, 4, 4, 14 },     { 14, 17, 1, 2, 4, 8, 31 },  { 31, 2, 4, 2, 1, 17, 14 },
-    { 2, 6, 10, 18, 31, 2, 2 },     { 31, 16, 30, 1, 1, 17, 14 },  { 6, 8, 16, 30, 17, 17, 14 }, { 31, 1, 2, 4, 8, 8, 8 },
-    { 14, 17, 17, 14, 17, 17, 14 }, { 14, 17, 17, 15, 1, 2, 12 },
+    { 14, 17, 19, 21, 25, 17, 14 }, { 4, 12, 4, 4, 4, 4, 14 },    { 14, 17, 1, 2, 4, 8, 31 },
+    { 31, 2, 4, 2, 1, 17, 14 },     { 2, 6, 10, 18, 31, 2, 2 },   { 31, 16, 30, 1, 1, 17, 14 },
+    { 6, 8, 16, 30, 17, 17, 14 },   { 31, 1, 2, 4, 8, 8, 8 },     { 14, 17, 17, 14, 17, 17, 14 },
+    { 14, 17, 17, 15, 1, 2, 12 },
 };
 
 enum { SIDE = 8 };
@@ -61,7 +62,7 @@ static nn_dataset loaded(ad_graph *g, const char *dir, const char *images, const
     return (nn_dataset){ s.ndim == 3 ? ad_reshape(x, AD_SHAPE(s.dim[0], s.dim[1] * s.dim[2])) : x, y };
 }
 
-/* ---- the file ----------------------------------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 /* Writes the first images of the test set, and their classes, for demos/alone/tiny.c. */
 static bool write_images(const char *path, nn_dataset d, int64_t n) {
@@ -98,8 +99,8 @@ static int export(const options *o, nn_module *net, nn_dataset test) {
 int main(int argc, char **argv) {
     options o = { .epochs = 10, .hidden = 24, .shown = 100 };
     demo_parse(argc, argv,
-               "Trains a network of one hidden layer on digits that it draws, or on those of MNIST, and writes it as a C\n"
-               "file that needs nothing but math.h.",
+               "Trains a network of one hidden layer on digits that it draws, or on those of MNIST, and writes it as\n"
+               "a C file that needs nothing but math.h.",
                (demo_option[]){ { "data", "the folder of the four files of MNIST", DEMO_TEXT, &o.data, 0, 0 },
                                 { "export", "the folder that the files are written to", DEMO_TEXT, &o.to, 0, 0 },
                                 { "epochs", "passes over the training set", DEMO_WHOLE, &o.epochs, 1, 1e6 },
@@ -109,15 +110,17 @@ int main(int argc, char **argv) {
                                 { 0 } });
     ad_graph *g = ad_graph_new();
     ad_seed(g, (uint64_t)o.seed);
-    nn_dataset train = o.data ? loaded(g, o.data, "train-images-idx3-ubyte", "train-labels-idx1-ubyte") : drawn(g, 4000);
+    nn_dataset train =
+        o.data ? loaded(g, o.data, "train-images-idx3-ubyte", "train-labels-idx1-ubyte") : drawn(g, 4000);
     nn_dataset test = o.data ? loaded(g, o.data, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") : drawn(g, 1000);
     if (!ad_ok(g)) return demo_end(argv, g);
     nn_module *net = nn_mlp(g, AD_F32, 3, (int64_t[]){ ad_shape_of(train.x).dim[1], o.hidden, 10 }, ad_relu);
     nn_optim *opt = nn_adam(net, (nn_adam_opts){ .lr = 0.003 });
-    nn_fit(net, nn_cross_entropy, opt, train, (nn_fit_opts){ .epochs = o.epochs, .schedule = nn_cosine_lr(opt, o.epochs, 0) },
-           NULL);
+    nn_fit_opts fit = { .epochs = o.epochs, .schedule = nn_cosine_lr(opt, o.epochs, 0) };
+    nn_fit(net, nn_cross_entropy, opt, train, fit, NULL);
     double accuracy = nn_evaluate(net, NULL, nn_accuracy, test, 256).metric;
-    if (ad_ok(g)) printf("%lld parameters, test accuracy %.2f %%\n", (long long)nn_parameter_numel(net), 100 * accuracy);
+    long long parameters = (long long)nn_parameter_numel(net);
+    if (ad_ok(g)) printf("%lld parameters, test accuracy %.2f %%\n", parameters, 100 * accuracy);
     if (ad_ok(g) && o.to) export(&o, net, test);
     return demo_end(argv, g);
 }

@@ -15,7 +15,7 @@ static void need_compiler(void) {
     if (getenv("TEST_UNDER")) skip();
 }
 
-/* ---- every elementwise op, one element at a time, to the bit ------------------------------------------------------ */
+/* ---- every elementwise op, one element at a time, to the bit ----------------------------------------------------- */
 
 enum { POINTS = 6000, PER_SAMPLE = 4 };
 
@@ -163,7 +163,7 @@ static void equal_terms_become_a_loop(void **state) {
     assert_true(length[1] < length[0] + 200);
 }
 
-/* ---- arrays -------------------------------------------------------------------------------------------------------- */
+/* ---- arrays ------------------------------------------------------------------------------------------------------ */
 
 static ad_var *array(ad_graph *g, ad_dtype t, ad_shape s, double from) {
     ad_var *x = ad_param(g, t, NULL, s);
@@ -189,7 +189,8 @@ typedef ad_var *array_fn(ad_var *const x[]);
 
 static void compare_arrays(ad_dtype t, array_fn *f) {
     ad_graph *g = ad_graph_new();
-    ad_var *x[] = { array(g, t, AD_SHAPE(4, 5), 0.1), array(g, t, AD_SHAPE(5), -0.2), array(g, t, AD_SHAPE(4, 1), 0.3) };
+    ad_var *x[] = { array(g, t, AD_SHAPE(4, 5), 0.1), array(g, t, AD_SHAPE(5), -0.2),
+                    array(g, t, AD_SHAPE(4, 1), 0.3) };
     ad_var *y = ad_mean(ad_square(f(x)));
     double memory[4][20], tol = t == AD_F32 ? 1e-6 : 1e-14;
     void *out[] = { memory[3], memory[0], memory[1], memory[2] };
@@ -310,7 +311,7 @@ static void elements_of_an_array(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- arguments, other leaves, branches ------------------------------------------------------------------------------ */
+/* ---- arguments, other leaves, branches --------------------------------------------------------------------------- */
 
 typedef struct {
     ad_graph *g;
@@ -402,7 +403,7 @@ static void a_branch_that_changes_is_an_error(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- what can go wrong ---------------------------------------------------------------------------------------------- */
+/* ---- what can go wrong ------------------------------------------------------------------------------------------- */
 
 /* An op whose form asks for an array that cannot be, and then computes with it. */
 static int own_evaluate(const ad_op *op) {

@@ -70,7 +70,8 @@ static ad_var *operand(const body *b, int i, int o, int r, ad_var *const x[], ad
 }
 
 static ad_var *random_graph(uint64_t *seed, ad_var *const x[]) {
-    int n = 2 + (int)draw(seed, BODY - 2), steps = 1 + (int)draw(seed, draw(seed, 8) ? STEPS : MOST_OPS / 2 / (uint32_t)n);
+    int n = 2 + (int)draw(seed, BODY - 2);
+    int steps = 1 + (int)draw(seed, draw(seed, 8) ? STEPS : MOST_OPS / 2 / (uint32_t)n);
     ad_var *now[BODY], *before[BODY], *total = x[0];
     for (int i = 0; i < n; i++) before[i] = x[i % LEAVES];
     for (int part = 0; part < 2; part++) {

@@ -136,7 +136,10 @@ int adbench_main(int argc, char **argv, const adbench_program *p) {
         else if (strcmp(argv[i], "--no-output") == 0) output = false;
         else file = argv[i];
     }
-    if (file == NULL) return fprintf(stderr, "usage: %s [--compiled] [--no-time] [--no-output] FILE, or [--compiled] --check\n", argv[0]), 2;
+    if (file == NULL) {
+        fprintf(stderr, "usage: %s [--compiled] [--no-time] [--no-output] FILE, or [--compiled] --check\n", argv[0]);
+        return 2;
+    }
     run(p, file, output, times);
     return 0;
 }

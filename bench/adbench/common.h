@@ -21,13 +21,14 @@ typedef struct {
     void (*gradient)(void *problem, double *values, double *gradient);
     void (*expected)(const void *problem, double *gradient); /* by a complex step through the plain C */
     void (*release)(void *problem);
-    void (*compiled)(void *problem, double *values, double *gradient); /* gradient by a program, made by the first call */
+    void (*compiled)(void *problem, double *values, double *gradient); /* by a program, which the first call makes */
 } adbench_program;
 
 /* PROGRAM FILE prints values and gradient, one number per line. To stderr it prints the times of F, and of value and
    gradient including the recording. A time is the minimum of the runs in half a second, as in the benchmark. --no-time
-   omits the times, --no-output the numbers. With --compiled before them, the gradient is that of a compiled program; the
-   seconds of its first call, in which it is compiled, are printed too. PROGRAM --check compares small problems with a complex step. */
+   omits the times, --no-output the numbers. With --compiled before them, the gradient is by a compiled program, and the
+   seconds of the first call, in which it is compiled, are printed too. PROGRAM --check compares small problems with a
+   complex step. */
 int adbench_main(int argc, char **argv, const adbench_program *p);
 
 double adbench_number(FILE *from); /* the next number; ends the program if there is none */

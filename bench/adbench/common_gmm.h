@@ -23,8 +23,8 @@ void gmm_objective(const void *problem, double *value);
 void gmm_expected(const void *problem, double *gradient);
 void gmm_release(void *problem);
 
-#define GMM_PROGRAM(name_, gradient_, compiled_)                                                                             \
-    { name_, gmm_read, gmm_small, gmm_n_values, gmm_n_gradient, gmm_objective, gradient_, gmm_expected, gmm_release,\
+#define GMM_PROGRAM(name_, gradient_, compiled_)                                                                       \
+    { name_, gmm_read, gmm_small, gmm_n_values, gmm_n_gradient, gmm_objective, gradient_, gmm_expected, gmm_release,   \
       compiled_ }
 
 #endif

@@ -64,7 +64,8 @@ static void compiled(void *problem, double *value, double *to) {
     if (p->program == NULL) {
         ad_var *xs[] = { ad_param(p->g, AD_F64, at, AD_SHAPE(k)), ad_param(p->g, AD_F64, at + k, AD_SHAPE(k, d)),
                          ad_param(p->g, AD_F64, at + k + k * d, AD_SHAPE(k, d * (d + 1) / 2)) };
-        p->program = ad_compile_gradient(objective(p, xs[0], xs[1], xs[2]), 3, xs, (ad_compile_opts){ .no_cache = true });
+        ad_var *y = objective(p, xs[0], xs[1], xs[2]);
+        p->program = ad_compile_gradient(y, 3, xs, (ad_compile_opts){ .no_cache = true });
         adbench_ok(p->g);
     }
     *value = ad_run_flat(at, to, p->program);

@@ -96,7 +96,8 @@ static int check_optim(const exported *e) {
     if (nn__check_optim(opt, "export_c")) return ad_error_code(e->g);
     const method *m = method_of(opt);
     if (m == NULL)
-        return ad_fail(e->g, AD_EABSENT, "export_c: %s has no form in C; sgd, adam and adamw have", nn__optim_kind(opt));
+        return ad_fail(e->g, AD_EABSENT, "export_c: %s has no form in C; sgd, adam and adamw have",
+                       nn__optim_kind(opt));
     if (m->rule == sgd_rule && ((const nn_sgd_opts *)opt->opts)->dampening != 0)
         return ad_fail(e->g, AD_EABSENT, "export_c: sgd with dampening has no form in C");
     if (m->rule != sgd_rule && ((const nn_adam_opts *)opt->opts)->amsgrad)
@@ -166,7 +167,8 @@ static void move_parameter(exported *e, int i, ad_var *gradient, ad_var *lr) {
 static int record_step(exported *e) {
     const nn_export_opts *o = e->o;
     ad_dtype t = ad_dtype_of(e->x);
-    ad_var *lr = ad_scalar(e->g, t, nn_lr(o->optim)), **gradients = ad_scope_alloc(e->g, (size_t)e->n * sizeof *gradients);
+    ad_var *lr = ad_scalar(e->g, t, nn_lr(o->optim));
+    ad_var **gradients = ad_scope_alloc(e->g, (size_t)e->n * sizeof *gradients);
     if (gradients == NULL) return AD_ENOMEM;
     take_parameters(e);
     take(e, e->x, "x", NULL), take(e, o->target, "target", NULL), take(e, lr, "lr", NULL);
@@ -190,7 +192,10 @@ static ad_var *predict(exported *e) {
 }
 
 static ad_export_opts file_opts(const exported *e) {
-    return (ad_export_opts){ .caller = "export_c", .number = e->o->number, .separate = e->o->separate, .no_test = e->o->no_test };
+    const nn_export_opts *o = e->o;
+    return (ad_export_opts){
+        .caller = "export_c", .number = o->number, .separate = o->separate, .no_test = o->no_test
+    };
 }
 
 static int write_prediction(exported *e, const char *path, const char *name) {

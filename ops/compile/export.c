@@ -33,8 +33,9 @@ static bool is_c_name(const char *name) {
 
 static int check_name(ad_graph *g, const char *caller, const char *name) {
     if (is_c_name(name)) return AD_OK;
-    return ad_fail(g, AD_EVALUE, "%s: the name \"%.60s\" cannot stand in C: give letters, digits and _, not a word of C",
-                   caller, name ? name : "");
+    return ad_fail(g, AD_EVALUE,
+                   "%s: the name \"%.60s\" cannot stand in C: give letters, digits and _, not a word of C", caller,
+                   name ? name : "");
 }
 
 /* ---- arguments --------------------------------------------------------------------------------------------------- */

@@ -184,10 +184,10 @@ static bool is_product(const ad_emit *e, const ad__nest *n) {
            ad__is_memory(n->in[1].at) && !ad__same_place(n, &n->in[0], &n->in[1]);
 }
 
-/* ---- repetitions -------------------------------------------------------------------------------------------------- */
+/* ---- repetitions ------------------------------------------------------------------------------------------------- */
 
 enum {
-    MANY = 200,     /* nests, from which on groups do not reach over a repetition: then repetitions have the same code */
+    MANY = 200,     /* nests, from which on groups do not reach over a repetition: then repetitions have one code */
     CANDIDATES = 8, /* periods that are tried at a nest */
     SHORTEST = 4, LONGEST = 512, /* period */
     FEWEST = 3      /* repetitions */

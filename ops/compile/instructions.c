@@ -20,8 +20,8 @@ static const ad__ref *body_refs(const ad__writer *w, const ad__segment *g) {
 
 /* ---- pointers ---------------------------------------------------------------------------------------------------- */
 
-/* The buffer that a function takes a pointer to, and the offset in it. Functions may use many buffers of the work memory,
-   and tables may lead to several of them: then the pointer is to the work memory. */
+/* The buffer that a function takes a pointer to, and the offset in it. Functions may use many buffers of the work
+   memory, and tables may lead to several of them: then the pointer is to the work memory. */
 static int buffer_and_offset(const ad__writer *w, const ad__ref *f, int64_t *offset) {
     int b = ad__buffer_of(f->first);
     const ad__buffer *x = &w->e->buffers.at[b];

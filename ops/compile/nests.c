@@ -31,8 +31,10 @@ static ad__text *body(writing *c) { return &c->w->body; }
 
 /* The last member before k that computed what k reads at m; -1 if it is read from memory. */
 static int source_of(const writing *c, int k, const ad__map *m) {
-    for (int j = k; j-- > 0;)
-        if (c->from[j] < 0 && ad__is_elementwise(&c->nest[j]) && ad__same_place(&c->nest[j], &c->nest[j].out, m)) return j;
+    for (int j = k; j-- > 0;) {
+        const ad__nest *n = &c->nest[j];
+        if (c->from[j] < 0 && ad__is_elementwise(n) && ad__same_place(n, &n->out, m)) return j;
+    }
     return -1;
 }
 
@@ -344,8 +346,8 @@ static void write_inner(writing *c) {
         if (c->crosses[k] && is_local(c, k)) ad__text_put(body(c), "%s t%d[%lld];\n", type_of(c, k), k, tile);
     if (tile == n) ad__text_put(body(c), "const long b = 0, e = %lld;\n", n);
     else if (tile)
-        ad__text_put(body(c), "for (long b = 0; b < %lld; b += %lld) {\nconst long e = %lld - b < %lld ? %lld : b + %lld;\n",
-                     n, tile, n, tile, n, tile);
+        ad__text_put(body(c), "for (long b = 0; b < %lld; b += %lld) {\n"
+                              "const long e = %lld - b < %lld ? %lld : b + %lld;\n", n, tile, n, tile, n, tile);
     for (int i = 0; i < c->loops; i++) {
         if (has_lanes(c, i)) write_lanes_loop(c, i);
         else write_plain_loop(c, i);

@@ -102,7 +102,8 @@ static int keep_layout(ad_program *p, const ad_emit *e, const ad__schedule *s, b
     p->calls = keep(p, e->nests.n, sizeof *p->calls);
     p->numbers = keep_copy(p, e->numbers.at, e->numbers.n, sizeof *p->numbers);
     p->tables = keep_copy(p, s->tables.at, s->tables.n, sizeof *p->tables);
-    if (!p->numbers || !p->tables || !p->in || !p->out || !p->leaves || !p->calls || keep_scalars(p, e)) return AD_ENOMEM;
+    if (!p->numbers || !p->tables || !p->in || !p->out || !p->leaves || !p->calls) return AD_ENOMEM;
+    if (keep_scalars(p, e)) return AD_ENOMEM;
     for (int64_t k = 0; k < e->nests.n; k++) p->calls[k] = e->nests.at[k].op;
     p->n_leaves = (int)e->leaves.n;
     p->n_in = make_groups((int)e->first_x.n, e->first_x.at, p->n, p->xs, 0, p->in);
@@ -267,7 +268,9 @@ static void copy_scalars(const ad_program *p, char *work) {
 
 /* The pointers that the compiled function takes, at the beginning of the work memory. */
 static const void **args_in(char *work) { return (void *)work; }
-static void **outs_in(const ad_program *p, char *work) { return (void **)(void *)work + p->n_in + p->n_leaves + CONSTANTS; }
+static void **outs_in(const ad_program *p, char *work) {
+    return (void **)(void *)work + p->n_in + p->n_leaves + CONSTANTS;
+}
 
 /* Runs the function with the arguments and outputs that are set. */
 static int call_native(ad_program *p, char *work) {

@@ -495,7 +495,8 @@ static int order_and_roll(ad_emit *e, ad__schedule *s, const live *l) {
 
 int ad__schedule_make(ad_emit *e, ad__schedule *s) {
     live l;
-    if (find_literals(e, s) || mark_live(e, &l) || order_and_roll(e, s, &l) || find_homes(e, s)) return e->code = AD_ENOMEM;
+    if (find_literals(e, s) || mark_live(e, &l)) return e->code = AD_ENOMEM;
+    if (order_and_roll(e, s, &l) || find_homes(e, s)) return e->code = AD_ENOMEM;
     find_operands(e, s);
     if (ad__fuse(e, s) || ad__place_work(e, s)) return e->code = AD_ENOMEM;
     for (int64_t k = 0; k < s->segments.n; k++)

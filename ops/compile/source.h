@@ -51,8 +51,8 @@ struct ad__writer {
 void ad__function_begin(ad__writer *w);
 /* The number of the pointer to a buffer, or to the work memory (see ad__pointer), from offset `from` on. */
 int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written);
-/* Adds the function, unless there is one with its text, and a call; returns the function's number. n: the argument n, or -1 if the function has none;
-   tables: whether it reads index tables, which begin at table. */
+/* Adds the function, unless there is one with its text, and a call; returns the function's number. n: the argument n,
+   or -1 if the function has none; table: where the index tables that it reads begin, or -1. */
 int ad__function_end(ad__writer *w, int64_t n, int64_t table);
 
 /* instructions.c, nests.c: the function and the call of a step. */
