@@ -419,7 +419,7 @@ int ad__lower(ad_emit *e, int m, ad_var *const ys[], int n, ad_var *const xs[]) 
     e->n_ids = e->ops.at[e->ops.n - 1]->id - e->first_id + 1;
     e->values = ad_scope_closing(e->g, e->n_ids * sizeof *e->values, NULL);
     if (e->values == NULL) return e->code = AD_ENOMEM;
-    for (int64_t i = 0; i < e->ops.n && e->code == AD_OK; i++) lower_op(e, e->ops.at[i]);
+    for (int64_t i = 0; i < e->ops.n && e->code == AD_OK && e->refused == NULL; i++) lower_op(e, e->ops.at[i]);
     return e->code;
 }
 
