@@ -1,4 +1,4 @@
-/* compile.h: a recorded graph as native code, compiled by the system's C compiler and run in this process.
+/* compile.h: recorded graphs as C: compiled by the system's compiler and run in this process, or written to files.
 
    What was recorded becomes a program: a function of the leaves xs that computes Vars or a gradient. Programs compute
    what ad_eval and ad_backward compute. Sizes are those of the Vars when the program was made. Other leaves are read
@@ -37,8 +37,9 @@ AD_API ad_program *ad_compile(int m, ad_var *const ys[], int n, ad_var *const xs
 AD_API ad_program *ad_compile_gradient(ad_var *y, int n, ad_var *const xs[], ad_compile_opts o);
 /* Runs a program. in[i] has the elements of xs[i], or is NULL: then those of the leaf itself are used. out[j] receives
    the elements of ys[j]; for a gradient, out[0] receives y and out[1 + i] the gradient by xs[i]. An out[j] that is NULL
-   is not written. Elements have the dtype of their Var. Returns 0 or the code of the graph's error. A compiled program
-   changes no Var. An evaluated one restores the xs, and what depends on them is stale until ad_eval.
+   is not written. An output may be in the memory of an input, which is read before. Elements have the dtype of their
+   Var. Returns 0 or the code of the graph's error. A compiled program changes no Var. An evaluated one restores the xs,
+   and what depends on them is stale until ad_eval.
 
    work is memory of ad_program_work bytes, 64-byte aligned, or NULL for the program's own. Threads may run one compiled
    program at the same time, each with its own work, unless ops are called back or a leaf is changed meanwhile.
@@ -48,8 +49,8 @@ AD_API int ad_run(ad_program *p, const void *const in[], void *const out[], void
 AD_API size_t ad_program_work(const ad_program *p); /* bytes; 0 for NULL */
 /* A program of ad_compile_gradient as the callback that optimisers written in C call, in place of an ad_objective with
    ad_value_and_gradient: ad_value_and_gradient(x, grad, objective) becomes ad_run_flat(x, grad, program). x has the
-   elements of all xs, one after the other. Returns y, and writes dy/dx to grad if it is not NULL. NaN after an error;
-   AD_EVALUE if the program computes no gradient. Programs of f64 leaves are fastest. */
+   elements of all xs, one after the other. Returns y, and writes dy/dx to grad if it is not NULL; x and grad do not
+   overlap. NaN after an error; AD_EVALUE if the program computes no gradient. Programs of f64 leaves are fastest. */
 AD_API double ad_run_flat(const double *x, double *grad, void *program);
 /* How a program runs: "compiled", or "evaluated: " and the reason. "" for NULL. */
 AD_API const char *ad_program_how(const ad_program *p);
@@ -89,7 +90,7 @@ typedef struct {
    element without a name are one array. With .gradient, y has one element, and NAME_gradient writes y and then dx0,
    dx1, .. of its gradient. work has NAME_WORK or NAME_GRADIENT_WORK elements, and arrays of more than one element have
    such macros too: NAME_X0. Names of macros are in upper case. Arrays are in row-major order, and the header says their
-   shapes.
+   shapes. The arrays of a call must not overlap.
 
    With the macro NAME_TEST defined, the file has a main that computes the functions for the present elements of the xs
    and returns 1 if a result differs from this library's. With NAME_CBLAS, products of matrices call cblas.h.

@@ -374,6 +374,26 @@ static void a_program_is_an_objective(void **state) {
     assert_true(isnan(ad_run_flat(NULL, NULL, NULL)));
 }
 
+/* A step of descent that replaces its own arguments, for numbers that are in a row and for arrays. */
+static void outputs_may_replace_inputs(void **state) {
+    (void)state;
+    for (int evaluated = 0; evaluated < 2; evaluated++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x[] = { ad_param(g, AD_F64, NULL, AD_SCALAR), ad_param(g, AD_F64, NULL, AD_SCALAR),
+                        ad_param(g, AD_F64, NULL, AD_SHAPE(3)) };
+        ad_var *reversed = ad_flip(x[2], 0);
+        ad_var *y[] = { ad_add(x[1], ad_sum(x[2])), ad_mul(x[0], x[1]), ad_add(x[2], ad_muls(reversed, 10)) };
+        ad_program *p = ad_compile(3, y, 3, x, (ad_compile_opts){ .no_cache = true, .no_cc = evaluated });
+        double v[5] = { 2, 3, 1, 2, 3 };
+        const void *in[] = { v, v + 1, v + 2 };
+        void *out[] = { v, v + 1, v + 2 };
+        assert_int_equal(ad_run(p, in, out, NULL), AD_OK);
+        const double expected[] = { 9, 6, 31, 22, 13 };
+        for (int i = 0; i < 5; i++) assert_close(v[i], expected[i], 0);
+        ad_graph_free(g);
+    }
+}
+
 static void work_may_be_the_callers(void **state) {
     (void)state;
     square s = square_new();
@@ -656,6 +676,7 @@ int main(void) {
         cmocka_unit_test(elements_of_an_array),
         cmocka_unit_test(arguments_replace_leaves),
         cmocka_unit_test(a_program_is_an_objective),
+        cmocka_unit_test(outputs_may_replace_inputs),
         cmocka_unit_test(work_may_be_the_callers),
         cmocka_unit_test(a_branch_that_changes_is_an_error),
         cmocka_unit_test(forms_that_cannot_be_are_errors),

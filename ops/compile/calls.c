@@ -24,7 +24,7 @@ typedef struct {
     ad_graph *g;
     const char *text;
     call *calls;
-    int64_t n, *next; /* by call: the next one with its key; -1 */
+    int64_t n, *next; /* by call: see ad__next_alike */
     AD__VEC(int64_t) numbers;
 } rolling;
 
@@ -51,25 +51,21 @@ static bool read_call(rolling *r, call *c) {
     return true;
 }
 
-/* The last call that each hash was met at, from the end on, gives the next one. */
-static bool find_next(rolling *r) {
-    int64_t slots = 64;
-    while (slots < 2 * r->n) slots *= 2;
-    int64_t *last = ad_scope_closing(r->g, (size_t)slots * sizeof *last, NULL);
-    r->next = ad_scope_closing(r->g, (size_t)r->n * sizeof *r->next, NULL);
-    if (last == NULL || r->next == NULL) return false;
-    memset(last, 0xff, (size_t)slots * sizeof *last);
-    for (int64_t i = r->n; i-- > 0;) {
-        int64_t *slot = &last[(r->calls[i].key ^ r->calls[i].key >> 29) & (uint64_t)(slots - 1)];
-        r->next[i] = *slot;
-        *slot = i;
+/* Whether two calls differ in whole numbers only. */
+static bool are_alike(const rolling *r, const call *a, const call *b) {
+    const char *of_a = r->text + a->start, *of_b = r->text + b->start;
+    if (a->key != b->key || a->n != b->n) return false;
+    for (const char *p = of_a, *q = of_b, *end = r->text + a->end, *end_b = r->text + b->end; p < end || q < end_b;) {
+        const char *to = p < end ? number_end(of_a, p, end) : p, *to_b = q < end_b ? number_end(of_b, q, end_b) : q;
+        if (p == end || q == end_b || (to > p) != (to_b > q) || (to == p && *p != *q)) return false;
+        p = to > p ? to : p + 1, q = to_b > q ? to_b : q + 1;
     }
     return true;
 }
 
 /* Whether call c is what call a becomes in repetition k, if b is what it becomes in repetition 1. */
 static bool goes_on(const rolling *r, const call *a, const call *b, const call *c, int64_t k) {
-    if (a->key != c->key || a->n != c->n || a->key != b->key) return false;
+    if (!are_alike(r, a, b) || !are_alike(r, a, c)) return false;
     for (int i = 0; i < a->n; i++) {
         int64_t first = r->numbers.at[a->first + i], step = r->numbers.at[b->first + i] - first;
         if (r->numbers.at[c->first + i] != first + k * step) return false;
@@ -137,12 +133,15 @@ int ad__roll_calls(ad__writer *w) {
     ad__text to = { .g = w->e->g };
     if (r.n == 0) return AD_OK;
     r.calls = ad_scope_closing(r.g, (size_t)r.n * sizeof *r.calls, NULL);
-    if (r.calls == NULL) return AD_ENOMEM;
+    uint64_t *key = ad_scope_closing(r.g, (size_t)r.n * sizeof *key, NULL);
+    if (r.calls == NULL || key == NULL) return AD_ENOMEM;
     for (int64_t i = 0; i < r.n; i++) {
         r.calls[i] = (call){ .start = w->starts.at[i], .end = i + 1 < r.n ? w->starts.at[i + 1] : w->calls.n };
         if (!read_call(&r, &r.calls[i])) return AD_ENOMEM;
+        key[i] = r.calls[i].key;
     }
-    if (!find_next(&r)) return AD_ENOMEM;
+    r.next = ad__next_alike(r.g, r.n, key);
+    if (r.next == NULL) return AD_ENOMEM;
     write_rolled(&r, &to);
     w->calls = to;
     return ad_error_code(r.g);

@@ -94,7 +94,8 @@ void ad__write_arrays_declared(const ad__file *x, ad__text *t) {
 }
 
 void ad__write_header(const ad__file *x, ad__text *t) {
-    ad__text_put(t, "/* %s: made by autodiff %s from a recorded graph. Functions are re-entrant. */\n#ifndef ",
+    ad__text_put(t, "/* %s: made by autodiff %s from a recorded graph. Functions are re-entrant. The arrays\n"
+                    "   of a call must not overlap. */\n#ifndef ",
                  x->name, ad_version());
     write_upper(t, x->name);
     ad__text_put(t, "_H\n#define ");

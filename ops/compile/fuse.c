@@ -60,6 +60,13 @@ static bool adds_rows(const ad__nest *n) {
     return false;
 }
 
+/* Moves the last axis that is kept behind the reduced ones. */
+static void move_last_kept(ad__nest *n) {
+    int kept = n->ndim - 1;
+    while (kept > 0 && ad__reduces(n, kept)) kept--;
+    for (int d = kept; d + 1 < n->ndim; d++) swap_axes(n, d, d + 1);
+}
+
 /* The reduced axes come last. For a sum of rows they come before the last axis that is kept. */
 static void order_axes(ad__nest *n) {
     bool reduces = false, rows = adds_rows(n);
@@ -68,12 +75,7 @@ static void order_axes(ad__nest *n) {
     for (int pass = 1; pass < n->ndim; pass++)
         for (int d = 0; d + 1 < n->ndim; d++)
             if (ad__reduces(n, d) && !ad__reduces(n, d + 1)) swap_axes(n, d, d + 1);
-    for (int d = n->ndim - 1; rows && d > 0 && ad__reduces(n, d); d--) {
-        int kept = d;
-        while (kept > 0 && ad__reduces(n, kept)) kept--;
-        for (int k = kept; k < d; k++) swap_axes(n, k, k + 1);
-        break;
-    }
+    if (rows) move_last_kept(n);
 }
 
 static bool is_empty(const ad__nest *n) {
@@ -193,40 +195,30 @@ enum {
     FEWEST = 3      /* repetitions */
 };
 
-static uint64_t mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9e3779b97f4a7c15u + (h >> 29); }
-
 /* Nests with one key differ in the places that they read and write only. */
 static uint64_t key_of(const ad_emit *e, const ad__nest *n) {
-    uint64_t h = mix(mix((uint64_t)n->kind + 1, (uint64_t)n->form), (uint64_t)n->ndim);
-    for (int d = 0; d < n->ndim; d++) h = mix(h, (uint64_t)n->dim[d]);
+    uint64_t h = ad__mix(ad__mix((uint64_t)n->kind + 1, (uint64_t)n->form), (uint64_t)n->ndim);
+    for (int d = 0; d < n->ndim; d++) h = ad__mix(h, (uint64_t)n->dim[d]);
     for (int i = 0; i < n->n && n->kind != AD__CALL; i++)
-        h = mix(h, (uint64_t)e->buffers.at[ad__buffer_of(n->in[i].at)].kind);
-    return mix(h, (uint64_t)e->buffers.at[ad__buffer_of(n->out.at)].kind);
+        h = ad__mix(h, (uint64_t)e->buffers.at[ad__buffer_of(n->in[i].at)].kind);
+    return ad__mix(h, (uint64_t)e->buffers.at[ad__buffer_of(n->out.at)].kind);
 }
 
 typedef struct {
     int64_t n, *nest; /* those that do something */
     uint64_t *key;
-    int64_t *next;    /* the next one with the same key; -1 */
+    int64_t *next;    /* see ad__next_alike */
 } sequence;
 
 static int make_sequence(const ad_emit *e, sequence *q) {
-    size_t bytes = (size_t)e->nests.n * sizeof(int64_t);
-    int64_t slots = 64;
-    while (slots < 2 * e->nests.n) slots *= 2;
-    int64_t *last = ad_scope_closing(e->g, (size_t)slots * sizeof *last, NULL);
-    q->nest = ad_scope_closing(e->g, bytes, NULL), q->next = ad_scope_closing(e->g, bytes, NULL);
-    q->key = ad_scope_closing(e->g, bytes, NULL);
-    if (last == NULL || q->nest == NULL || q->next == NULL || q->key == NULL) return AD_ENOMEM;
-    memset(last, 0xff, (size_t)slots * sizeof *last);
+    size_t n = (size_t)e->nests.n + 1;
+    q->nest = ad_scope_closing(e->g, n * sizeof *q->nest, NULL);
+    q->key = ad_scope_closing(e->g, n * sizeof *q->key, NULL);
+    if (q->nest == NULL || q->key == NULL) return AD_ENOMEM;
     for (int64_t k = 0; k < e->nests.n; k++)
         if (e->nests.at[k].kind != AD__NOTHING) q->key[q->n] = key_of(e, &e->nests.at[k]), q->nest[q->n++] = k;
-    for (int64_t i = q->n; i-- > 0;) {
-        int64_t *slot = &last[(q->key[i] ^ q->key[i] >> 29) & (uint64_t)(slots - 1)];
-        q->next[i] = *slot;
-        *slot = i;
-    }
-    return AD_OK;
+    q->next = ad__next_alike(e->g, q->n, q->key);
+    return q->next ? AD_OK : AD_ENOMEM;
 }
 
 /* The nests from `start` on that repeat with a period. */

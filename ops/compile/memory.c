@@ -95,39 +95,32 @@ typedef struct {
     int64_t end;
 } placing;
 
+/* Arrays in this process begin at multiples of 64. In a file, all numbers have one size. */
 static int64_t bytes_of(const placing *p, int64_t b) {
     const ad__buffer *x = &p->l->e->buffers.at[b];
-    int64_t align = !p->l->e->portable ? 64 : x->dtype == AD_F32 ? 4 : 8;
     int64_t bytes = x->size * (x->dtype == AD_F32 ? 4 : 8);
-    return (bytes + align - 1) / align * align;
+    return p->l->e->portable ? bytes : (bytes + 63) / 64 * 64;
 }
 
-/* The smallest gap that the buffer fits into, from an aligned place on. */
-static int64_t take(placing *p, int64_t bytes, int64_t align) {
-    int64_t best = -1;
+/* A program for a file takes the smallest gap that the buffer fits into. */
+static int64_t take(placing *p, int64_t bytes) {
+    int64_t best = -1, from = p->end;
     for (int64_t i = 0; i < p->gaps.n; i++) {
-        gap g = p->gaps.at[i];
-        int64_t from = (g.from + align - 1) / align * align;
-        if (g.to - from < bytes) continue;
-        if (best < 0 || g.to - g.from < p->gaps.at[best].to - p->gaps.at[best].from) best = i;
+        const gap *g = &p->gaps.at[i];
+        if (g->to - g->from >= bytes && (best < 0 || g->to - g->from < p->gaps.at[best].to - p->gaps.at[best].from))
+            best = i;
     }
     if (best < 0) {
-        int64_t from = (p->end + align - 1) / align * align;
-        if (from > p->end && !AD__PUSH(p->l->e->g, &p->gaps, (gap){ p->end, from })) return -1;
-        p->end = from + bytes;
+        p->end += bytes;
         return from;
     }
     gap *g = &p->gaps.at[best];
-    int64_t from = (g->from + align - 1) / align * align, rest = g->to - (from + bytes);
-    if (from == g->from) g->from += bytes;
-    else {
-        g->to = from;
-        if (rest > 0 && !AD__PUSH(p->l->e->g, &p->gaps, (gap){ from + bytes, from + bytes + rest })) return -1;
-    }
-    if (p->gaps.at[best].from == p->gaps.at[best].to) p->gaps.at[best] = p->gaps.at[--p->gaps.n];
+    from = g->from, g->from += bytes;
+    if (g->from == g->to) *g = p->gaps.at[--p->gaps.n];
     return from;
 }
 
+/* Neighbouring gaps become one. */
 static bool give(placing *p, int64_t from, int64_t to) {
     for (int64_t i = 0; i < p->gaps.n;) {
         gap g = p->gaps.at[i];
@@ -192,7 +185,7 @@ static bool give_same(placing *p, int64_t from, int64_t bytes) {
 static bool place(placing *p, int64_t b) {
     ad__buffer *x = &p->l->e->buffers.at[b];
     int64_t bytes = bytes_of(p, b);
-    x->index = p->l->e->portable ? take(p, bytes, x->dtype == AD_F32 ? 4 : 8) : take_same(p, bytes);
+    x->index = p->l->e->portable ? take(p, bytes) : take_same(p, bytes);
     return x->index >= 0;
 }
 

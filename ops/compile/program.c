@@ -282,13 +282,23 @@ static int call_native(ad_program *p, char *work) {
     return p->run(args, leaves, outs_in(p, work), (unsigned char *)work + p->arrays_at, &p->host);
 }
 
+/* Whether n bytes are in the memory of an argument, which the function may read after it wrote them. */
+static bool is_argument(const ad_program *p, const void *const args[], const char *at, size_t n) {
+    for (int i = 0; i < p->n_in; i++) {
+        const char *from = args[i];
+        if (at < from + p->in[i].size * (size_t)p->in[i].n && from < at + n) return true;
+    }
+    return false;
+}
+
 static int run_compiled(ad_program *p, const void *const in[], void *const out[], char *work) {
     const void **args = args_in(work);
     void **outs = outs_in(p, work);
     for (int i = 0; i < p->n_in; i++) args[i] = argument(p, &p->in[i], in, work);
     for (int i = 0; i < p->n_out; i++) {
         const group *g = &p->out[i];
-        outs[i] = in_a_row(out, g) ? out[g->first] : work + g->buffer;
+        bool direct = in_a_row(out, g) && !is_argument(p, args, out[g->first], g->size * (size_t)g->n);
+        outs[i] = direct ? out[g->first] : work + g->buffer;
     }
     int rc = call_native(p, work);
     for (int i = 0; i < p->n_out && rc == AD_OK; i++) {

@@ -106,37 +106,55 @@ typedef struct {
     ad_emit *e;
     ad__schedule *s;
     uint64_t *key; /* by place in order */
-    int64_t *next; /* by place in order: the next place that begins with the same keys, or -1 */
+    int64_t *next, first; /* of the places from `first` on: see next_of */
     AD__VEC(ad__ref) refs, best;
 } rolling;
 
 static const ad__insn *insn_at(const rolling *r, int64_t at) { return &r->e->insns.at[r->s->order.at[at]]; }
 
-static uint64_t mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9e3779b97f4a7c15u + (h >> 29); }
-
-/* Instructions with one key differ in offsets only. */
+/* Instructions that are alike have one key; see are_alike. */
 static uint64_t key_of(const ad_emit *e, const ad__insn *in) {
-    uint64_t h = mix(mix((uint64_t)in->form + 1, in->kind), in->n);
-    for (int k = 0; k < in->n; k++) h = mix(h, (uint64_t)ad__buffer_of(e->places.at[in->in + k]));
-    return mix(h, in->kind == AD__DEFINE ? 0 : (uint64_t)ad__buffer_of(in->out));
+    uint64_t h = ad__mix(ad__mix((uint64_t)in->form + 1, in->kind), in->n);
+    for (int k = 0; k < in->n; k++) h = ad__mix(h, (uint64_t)ad__buffer_of(e->places.at[in->in + k]));
+    return ad__mix(h, in->kind == AD__DEFINE ? 0 : (uint64_t)ad__buffer_of(in->out));
 }
 
-/* The last place that each hash was met at, from the end on, gives the next place with equal keys. */
-static int find_next(rolling *r, int64_t from, int64_t to) {
+int64_t *ad__next_alike(ad_graph *g, int64_t n, const uint64_t *key) {
     int64_t slots = 64;
-    while (slots < 2 * (to - from)) slots *= 2;
-    int64_t *last = ad_buffer_take(r->e->g, (size_t)slots * sizeof *last);
-    if (last == NULL) return AD_ENOMEM;
+    while (slots < 2 * n) slots *= 2;
+    int64_t *next = ad_scope_closing(g, ((size_t)n + 1) * sizeof *next, NULL);
+    int64_t *last = ad_buffer_take(g, (size_t)slots * sizeof *last); /* by hash: where it was met last, from the end on */
+    if (next == NULL || last == NULL) {
+        if (last != NULL) ad_buffer_give(g, last, (size_t)slots * sizeof *last);
+        return NULL;
+    }
     memset(last, 0xff, (size_t)slots * sizeof *last);
-    for (int64_t i = to; i-- > from;) {
-        uint64_t h = 0;
-        for (int k = 0; k < KEYS; k++) h = mix(h, i + k < to ? r->key[i + k] : 0);
-        int64_t *slot = &last[h >> 20 & (uint64_t)(slots - 1)];
-        r->next[i] = *slot;
+    for (int64_t i = n; i-- > 0;) {
+        int64_t *slot = &last[key[i] >> 20 & (uint64_t)(slots - 1)];
+        next[i] = *slot;
         *slot = i;
     }
-    ad_buffer_give(r->e->g, last, (size_t)slots * sizeof *last);
-    return AD_OK;
+    ad_buffer_give(g, last, (size_t)slots * sizeof *last);
+    return next;
+}
+
+/* The keys of some instructions in a row are one key of a place. */
+static int find_next(rolling *r, int64_t from, int64_t to) {
+    uint64_t *key = ad_buffer_take(r->e->g, (size_t)(to - from) * sizeof *key);
+    if (key == NULL) return AD_ENOMEM;
+    for (int64_t i = from; i < to; i++) {
+        key[i - from] = 0;
+        for (int k = 0; k < KEYS; k++) key[i - from] = ad__mix(key[i - from], i + k < to ? r->key[i + k] : 0);
+    }
+    r->next = ad__next_alike(r->e->g, to - from, key), r->first = from;
+    ad_buffer_give(r->e->g, key, (size_t)(to - from) * sizeof *key);
+    return r->next ? AD_OK : AD_ENOMEM;
+}
+
+/* The next place that begins with the same keys; -1 if there is none. */
+static int64_t next_of(const rolling *r, int64_t at) {
+    int64_t next = r->next[at - r->first];
+    return next < 0 ? -1 : next + r->first;
 }
 
 /* A number that stands for a place: the place in order of the instruction, or the offset in its buffer. */
@@ -170,15 +188,25 @@ static bool goes_on(ad__ref *f, bool is_result, int64_t d, int64_t k, int64_t st
     }
 }
 
+/* Whether two instructions differ in offsets only. */
+static bool are_alike(const rolling *r, const ad__insn *a, const ad__insn *b) {
+    const ad__place *of_a = r->e->places.at + a->in, *of_b = r->e->places.at + b->in;
+    if (a->form != b->form || a->kind != b->kind || a->n != b->n) return false;
+    for (int o = 0; o < a->n; o++)
+        if (ad__buffer_of(of_a[o]) != ad__buffer_of(of_b[o])) return false;
+    return a->kind == AD__DEFINE || ad__buffer_of(a->out) == ad__buffer_of(b->out);
+}
+
 /* Whether repetition k of the body fits to those before. */
 static bool repeats(rolling *r, int64_t start, int64_t period, int64_t k, bool tables) {
     ad__ref *f = r->refs.at;
     for (int64_t i = start; i < start + period; i++) {
         const ad__insn *a = insn_at(r, i), *b = insn_at(r, i + k * period);
+        if (!are_alike(r, a, b)) return false;
         for (int o = 0; o <= a->n; o++, f++) {
             if (o == a->n && a->kind == AD__DEFINE) continue;
             ad__place at = o < a->n ? r->e->places.at[a->in + o] : a->out;
-            int64_t d = number_of(r, o < b->n ? r->e->places.at[b->in + o] : b->out);
+            int64_t d = number_of(r, o < a->n ? r->e->places.at[b->in + o] : b->out);
             bool is_result = ad__buffer_of(at) == 0;
             if (k == 1 ? !begin_ref(f, is_result, number_of(r, at), d, start, period)
                        : !goes_on(f, is_result, d, k, start, period, tables))
@@ -226,8 +254,8 @@ static void try_period(rolling *r, int64_t start, int64_t period, int64_t to, ad
 
 static ad__segment loop_at(rolling *r, int64_t start, int64_t to) {
     ad__segment best = { .nest = -1, .start = start, .period = 0, .n = 0 };
-    int64_t at = r->next[start];
-    for (int i = 0; i < CANDIDATES && at >= 0 && at - start <= LONGEST; i++, at = r->next[at])
+    int64_t at = next_of(r, start);
+    for (int i = 0; i < CANDIDATES && at >= 0 && at - start <= LONGEST; i++, at = next_of(r, at))
         try_period(r, start, at - start, to, &best);
     return best;
 }
@@ -479,9 +507,9 @@ static int order_and_roll(ad_emit *e, ad__schedule *s, const live *l) {
     storing c = { .e = e, .s = s };
     rolling r = { .e = e, .s = s };
     size_t n = (size_t)e->insns.n + 1;
-    r.key = ad_scope_closing(e->g, n * sizeof *r.key, NULL), r.next = ad_scope_closing(e->g, n * sizeof *r.next, NULL);
+    r.key = ad_scope_closing(e->g, n * sizeof *r.key, NULL);
     s->position = ad_scope_closing(e->g, n * sizeof *s->position, NULL);
-    if (r.key == NULL || r.next == NULL || s->position == NULL || collect_stores(&c, l)) return AD_ENOMEM;
+    if (r.key == NULL || s->position == NULL || collect_stores(&c, l)) return AD_ENOMEM;
     memset(s->position, 0xff, n * sizeof *s->position);
     int64_t i = 0;
     for (int64_t k = 0; k <= e->nests.n; k++) {

@@ -62,6 +62,9 @@ typedef struct {
 } ad__schedule;
 
 int ad__schedule_make(ad_emit *e, ad__schedule *s);
+static inline uint64_t ad__mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9e3779b97f4a7c15u + (h >> 29); }
+/* By place: the next place whose key is probably the same; -1 if there is none. NULL if memory is short. */
+int64_t *ad__next_alike(ad_graph *g, int64_t n, const uint64_t *key);
 
 /* fuse.c: makes the steps. */
 int ad__fuse(ad_emit *e, ad__schedule *s);
