@@ -1,6 +1,6 @@
 /* export.h: functions of a C file that stands alone; private to this folder.
 
-   export.c makes them, declare.c writes header and tests, and file.c writes files. */
+   export.c makes them, arguments.c what they take, declare.c writes header and tests, and file.c writes files. */
 #ifndef OPS_COMPILE_EXPORT_H
 #define OPS_COMPILE_EXPORT_H
 
@@ -52,6 +52,13 @@ typedef struct {
     AD__VEC(const ad_var *) leaves; /* constant arrays of the file */
     ad__text constants, weights;
 } ad__file;
+
+/* ---- arguments.c ------------------------------------------------------------------------------------------------- */
+
+/* Whether the name can stand in C; AD_EVALUE if not. */
+int ad__check_c_name(ad_graph *g, const char *caller, const char *name);
+/* Seats the xs and the results in arguments, and names these. */
+int ad__make_arguments(ad__exported *f);
 
 /* ---- export.c ---------------------------------------------------------------------------------------------------- */
 

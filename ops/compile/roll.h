@@ -1,6 +1,6 @@
 /* roll.h: the order in which a program runs, with loops found among its instructions; private to this folder.
 
-   roll.c finds the loops, fuse.c joins nests that run over the same indices, and memory.c gives out the work memory. */
+   roll.c finds the loops, homes.c decides where results are kept, fuse.c joins nests that run over the same indices, and memory.c gives out the work memory. */
 #ifndef OPS_COMPILE_ROLL_H
 #define OPS_COMPILE_ROLL_H
 
@@ -65,6 +65,10 @@ int ad__schedule_make(ad_emit *e, ad__schedule *s);
 static inline uint64_t ad__mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9e3779b97f4a7c15u + (h >> 29); }
 /* By place: the next place whose key is probably the same; -1 if there is none. NULL if memory is short. */
 int64_t *ad__next_alike(ad_graph *g, int64_t n, const uint64_t *key);
+
+/* homes.c: gives homes to results that others read; after the work memory was given out, finds the operands of loops. */
+int ad__find_homes(ad_emit *e, ad__schedule *s);
+int ad__find_operands(ad_emit *e, ad__schedule *s);
 
 /* fuse.c: makes the steps. */
 int ad__fuse(ad_emit *e, ad__schedule *s);
