@@ -1,7 +1,7 @@
 # Makefile: builds libautodiff, its demos, tests and benchmarks; `make help` lists the goals.
 #
 # Variables: BUILD (the build folder), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR; BLAS (a pkg-config name, or none);
-# LAPACK=none (omits solve, cholesky, inverse, det, cofactor and logdet); NATIVE=1 (code for this processor only); WERROR=1
+# LAPACK=none (omits solve, inverse, determinants and decompositions); NATIVE=1 (code for this processor only); WERROR=1
 # (warnings are errors); V=1 (prints commands); CASE (one case of `make bench` or `make bench-peers`); THREADS (for
 # `make bench-threads`); TESTS (the programs of `make units`); PYTHON (for peers and reference values); ARCH (a Debian
 # architecture, for `make cross`); SYSROOT (the folder with the libraries of that architecture).

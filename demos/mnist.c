@@ -1,7 +1,6 @@
 /* mnist.c: trains a network to recognise handwritten digits. */
-#include <unistd.h>
-
 #include "demos/demo.h"
+#include "demos/mnist.h"
 #include "nn/nn.h"
 
 typedef struct {
@@ -12,18 +11,10 @@ typedef struct {
 
 /* ---- data ------------------------------------------------------------------------------------------- */
 
-/* Loads DIR/NAME or, if it does not exist, DIR/NAME.gz. */
-static ad_var *load(ad_graph *g, const char *dir, const char *name, double scale) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    if (access(path, F_OK) != 0) snprintf(path, sizeof path, "%s/%s.gz", dir, name);
-    return nn_load_idx(g, AD_F32, path, scale);
-}
-
 /* Images [n, 1, height, width] with values in 0 .. 1, and classes [n]. */
 static nn_dataset load_set(ad_graph *g, const char *dir, const char *images, const char *labels) {
-    ad_var *x = load(g, dir, images, 1.0 / 255), *y = load(g, dir, labels, 1);
-    return (nn_dataset){ ad_unsqueeze(x, 1), y };
+    nn_dataset d = mnist_set(g, dir, images, labels);
+    return (nn_dataset){ ad_unsqueeze(d.x, 1), d.y };
 }
 
 /* ---- networks ---------------------------------------------------------------------------------------- */

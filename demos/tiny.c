@@ -1,8 +1,7 @@
 /* tiny.c: a network that recognises digits, trained here and written as a C file for a machine of a few kilobytes. */
-#include <unistd.h>
-
 #include "autodiff/extend.h"
 #include "demos/demo.h"
+#include "demos/mnist.h"
 #include "nn/nn.h"
 
 typedef struct {
@@ -48,18 +47,11 @@ static nn_dataset drawn(ad_graph *g, int64_t n) {
     return (nn_dataset){ x, y };
 }
 
-static ad_var *load(ad_graph *g, const char *dir, const char *name, double scale) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    if (access(path, F_OK) != 0) snprintf(path, sizeof path, "%s/%s.gz", dir, name);
-    return nn_load_idx(g, AD_F32, path, scale);
-}
-
 /* Images [n,784], and classes [n]. */
 static nn_dataset loaded(ad_graph *g, const char *dir, const char *images, const char *labels) {
-    ad_var *x = load(g, dir, images, 1.0 / 255), *y = load(g, dir, labels, 1);
-    ad_shape s = ad_shape_of(x);
-    return (nn_dataset){ s.ndim == 3 ? ad_reshape(x, AD_SHAPE(s.dim[0], s.dim[1] * s.dim[2])) : x, y };
+    nn_dataset d = mnist_set(g, dir, images, labels);
+    ad_shape s = ad_shape_of(d.x);
+    return (nn_dataset){ s.ndim == 3 ? ad_reshape(d.x, AD_SHAPE(s.dim[0], s.dim[1] * s.dim[2])) : d.x, d.y };
 }
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */

@@ -1,7 +1,6 @@
 /* vae.c: a variational autoencoder of images of digits: its bound on the likelihood, reconstructions and new digits. */
-#include <unistd.h>
-
 #include "demos/demo.h"
+#include "demos/mnist.h"
 #include "nn/nn.h"
 
 enum { SIDE = 8, SHOWN = 8, COLUMNS = 144 };
@@ -34,10 +33,7 @@ static ad_var *make_digits(ad_graph *g, int64_t n) {
 
 /* The images of MNIST in DIR, or of any set of its format: [n, height, width]. */
 static ad_var *load(ad_graph *g, const char *dir, int64_t most) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/train-images-idx3-ubyte", dir);
-    if (access(path, F_OK) != 0) snprintf(path, sizeof path, "%s/train-images-idx3-ubyte.gz", dir);
-    ad_var *x = nn_load_idx(g, AD_F32, path, 1.0 / 255);
+    ad_var *x = mnist_array(g, dir, "train-images-idx3-ubyte", 1.0 / 255);
     return ad_ok(g) && ad_shape_of(x).dim[0] > most ? ad_narrow(x, 0, 0, most) : x;
 }
 

@@ -7,12 +7,12 @@ cc=${CC:-cc}
 strict='-std=c99 -pedantic -Wall -Wextra -Werror'
 . tests/cases
 
+# The exit status says whether the pendulum was swung up.
 control_alone() {
+    # shellcheck disable=SC2086 # a list of options
     mkdir -p "$work/control" && "$demos/control" --time 1 --export "$work/control/cost.c" >/dev/null &&
-        $cc -std=c99 -pedantic -Wall -Wextra -Werror -O2 -I"$work/control" -I. demos/alone/control.c "$work/control/cost.c" \
-            -lm -o "$work/control/alone" && "$work/control/alone" >"$work/out" || return 1
-    tail -3 "$work/out"
-    awk '/decisions a second/ { fast = $1 > 1000 }  END { exit !fast }' "$work/out"
+        $cc $strict -O2 -I"$work/control" -I. demos/alone/control.c "$work/control/cost.c" -lm -o "$work/control/alone" &&
+        "$work/control/alone"
 }
 
 writes_tiny() { mkdir -p "$work/tiny" && "$demos/tiny" --export "$work/tiny"; }
@@ -42,7 +42,7 @@ tiny_on_cortex() {
 if [ -n "${TEST_UNDER:-}" ]; then
     skip 'exported files run alone' 'the compiler makes code for another processor'
 else
-    check 'control runs alone at over 1,000 decisions a second' control_alone
+    check 'control swings up the pendulum alone' control_alone
     check 'tiny writes a network' writes_tiny
     check 'tiny runs alone' tiny_alone
     if command -v arm-none-eabi-gcc >/dev/null && command -v qemu-system-arm >/dev/null; then

@@ -53,44 +53,33 @@ static int layer_norm_shape(ad_call *c) {
     return AD_OK;
 }
 
-/* The shape of x seen as [rows, n]. */
-typedef struct {
-    ad_dtype t;
-    int64_t rows, n;
-    size_t row; /* bytes of a row */
-} rows;
-
-static rows rows_of(const ad_op *op) {
-    ad_dtype t = ad__out(op)->layout->dtype;
-    int64_t n = ad_shape_numel(attrs_of(op)->normalized);
-    return (rows){ t, n ? op->in[0]->layout->numel / n : 0, n, (size_t)n * ad_dtype_size(t) };
+static ad__norm_rows rows_of(const ad_op *op) {
+    return ad__norm_rows_of(op, ad_shape_numel(attrs_of(op)->normalized));
 }
-
-static void *row_at(const rows *r, const void *array, int64_t i) { return (char *)array + (size_t)i * r->row; }
 
 /* ---- layer_norm ---------------------------------------------------------------------------------------------- */
 
-static ad__moments moments_of(const rows *r, const void *x, double eps) {
+static ad__moments moments_of(const ad__norm_rows *r, const void *x, double eps) {
     double n = (double)r->n, mean = AD__BY_DTYPE(r->t, ad__array_sum, r->n, x) / n;
     double squares = AD__BY_DTYPE(r->t, ad__squares_about, r->n, mean, x);
     return (ad__moments){ mean, ad__norm_scale(squares / n, eps) };
 }
 
 static int layer_norm_evaluate(const ad_op *op) {
-    rows r = rows_of(op);
+    ad__norm_rows r = rows_of(op);
     const void *w = row_data(op, weight_index(op)), *b = row_data(op, bias_index(op));
     ad__moments *kept = ad_saved(op);
     for (int64_t i = 0; i < r.rows; i++) {
-        const void *x = row_at(&r, op->in[0]->data, i);
+        const void *x = ad__norm_row(&r, op->in[0]->data, i);
         kept[i] = moments_of(&r, x, attrs_of(op)->eps);
-        AD__BY_DTYPE(r.t, ad__normalize, r.n, kept[i], x, w, b, row_at(&r, ad__out(op)->data, i));
+        AD__BY_DTYPE(r.t, ad__normalize, r.n, kept[i], x, w, b, ad__norm_row(&r, ad__out(op)->data, i));
     }
     return AD_OK;
 }
 
 /* With h = g w: gx += scale (h - mean h - (x - mean) scale^2 mean(h (x - mean))). */
 static void x_backward(const ad_op *op) {
-    rows r = rows_of(op);
+    ad__norm_rows r = rows_of(op);
     bool fresh;
     void *gx = ad_grad_claim(op, 0, &fresh);
     if (gx == NULL) return;
@@ -98,11 +87,11 @@ static void x_backward(const ad_op *op) {
     void *weighed = ad_scratch(op);
     const ad__moments *kept = ad_saved(op);
     for (int64_t i = 0; i < r.rows; i++) {
-        const void *g = row_at(&r, ad__out(op)->grad, i), *h = w ? weighed : g;
-        void *to = row_at(&r, gx, i);
+        const void *g = ad__norm_row(&r, ad__out(op)->grad, i), *h = w ? weighed : g;
+        void *to = ad__norm_row(&r, gx, i);
         if (w != NULL) AD__BY_DTYPE(r.t, ad__weigh, r.n, g, w, weighed);
         if (fresh) memset(to, 0, r.row);
-        AD__BY_DTYPE(r.t, ad__normalize_back, r.n, kept[i], row_at(&r, op->in[0]->data, i), h, to);
+        AD__BY_DTYPE(r.t, ad__normalize_back, r.n, kept[i], ad__norm_row(&r, op->in[0]->data, i), h, to);
     }
 }
 
@@ -110,13 +99,13 @@ static void x_backward(const ad_op *op) {
 static void weight_backward(const ad_op *op) {
     int operand = weight_index(op);
     if (operand < 0 || !ad_wants_grad(op, operand)) return;
-    rows r = rows_of(op);
+    ad__norm_rows r = rows_of(op);
     double *sums = ad_scratch(op);
     const ad__moments *kept = ad_saved(op);
     memset(sums, 0, (size_t)r.n * sizeof *sums);
     for (int64_t i = 0; i < r.rows; i++)
-        AD__BY_DTYPE(r.t, ad__normalized_times, r.n, kept[i], row_at(&r, op->in[0]->data, i),
-                     row_at(&r, ad__out(op)->grad, i), sums);
+        AD__BY_DTYPE(r.t, ad__normalized_times, r.n, kept[i], ad__norm_row(&r, op->in[0]->data, i),
+                     ad__norm_row(&r, ad__out(op)->grad, i), sums);
     ad__add_sums(op, operand, sums);
 }
 
@@ -124,7 +113,7 @@ static void weight_backward(const ad_op *op) {
 static void bias_backward(const ad_op *op) {
     int operand = bias_index(op);
     if (operand < 0 || !ad_wants_grad(op, operand)) return;
-    rows r = rows_of(op);
+    ad__norm_rows r = rows_of(op);
     double *sums = ad_scratch(op);
     memset(sums, 0, (size_t)r.n * sizeof *sums);
     AD__BY_DTYPE(r.t, ad__channel_sums, ((ad__channels){ r.rows, r.n, 1 }), ad__out(op)->grad, sums);
@@ -139,7 +128,7 @@ static void layer_norm_backward(const ad_op *op) {
 
 /* The same formulas in Vars in f64, with x as [rows, n]. */
 static void layer_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    rows r = rows_of(op);
+    ad__norm_rows r = rows_of(op);
     ad_shape flat = AD_SHAPE(r.rows, r.n), s = attrs_of(op)->normalized;
     ad_dtype t = g->layout->dtype;
     ad_var *x = ad_reshape(ad__in_dtype(op->in[0], AD_F64), flat), *d = ad_sub(x, ad_mean_axis(x, 1, true));
@@ -173,7 +162,7 @@ static ad_emit_array emit_normal(ad_emit *e, ad_emit_array x, double eps) {
 }
 
 static int layer_norm_emit(ad_emit *e, const ad_op *op) {
-    rows r = rows_of(op);
+    ad__norm_rows r = rows_of(op);
     ad_emit_array x = ad_emit_operand(e, op, 0), z, y;
     const int w = weight_index(op), b = bias_index(op);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;

@@ -1,4 +1,4 @@
-/* norm.h: what layer_norm and batch_norm share: a check of operands, and the factor that normalises. */
+/* norm.h: what normalisations share: a check of operands, the factor that normalises, and rows of an array. */
 #ifndef OPS_NET_NORM_H
 #define OPS_NET_NORM_H
 
@@ -20,6 +20,21 @@ static inline double ad__norm_scale(double variance, double eps) {
 }
 static inline ad_var *ad__norm_scale_rule(ad_var *variance, double eps) {
     return ad_rsqrt(ad_adds(ad_where(ad_isinf(variance), ad__constant(variance, NAN), variance), eps));
+}
+
+/* The operand x, its result and their gradients seen as [rows,n]. */
+typedef struct {
+    ad_dtype t;
+    int64_t rows, n;
+    size_t row; /* bytes of a row */
+} ad__norm_rows;
+
+static inline ad__norm_rows ad__norm_rows_of(const ad_op *op, int64_t n) {
+    const ad__layout *x = op->in[0]->layout;
+    return (ad__norm_rows){ x->dtype, n > 0 ? x->numel / n : 0, n, (size_t)n * ad_dtype_size(x->dtype) };
+}
+static inline void *ad__norm_row(const ad__norm_rows *r, const void *array, int64_t i) {
+    return (char *)array + (size_t)i * r->row;
 }
 
 #endif

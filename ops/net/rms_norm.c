@@ -27,57 +27,48 @@ static int rms_norm_shape(ad_call *c) {
     return ad__check_eps(c, ((const rms_attrs *)c->attrs)->eps);
 }
 
-/* x seen as [rows,n]; y, g and gx are the same. */
-typedef struct {
-    ad_dtype t;
-    int64_t rows, n;
-    size_t row; /* bytes of a row */
-} rows;
-
-static rows rows_of(const ad_op *op) {
-    const ad__layout *l = ad__out(op)->layout;
-    int64_t n = l->shape.dim[l->shape.ndim - 1];
-    return (rows){ l->dtype, n > 0 ? l->numel / n : 0, n, (size_t)n * ad_dtype_size(l->dtype) };
+static ad__norm_rows rows_of(const ad_op *op) {
+    ad_shape s = op->in[0]->layout->shape;
+    return ad__norm_rows_of(op, s.dim[s.ndim - 1]);
 }
-static void *row_at(const rows *r, const void *array, int64_t i) { return (char *)array + (size_t)i * r->row; }
 
 static int rms_norm_evaluate(const ad_op *op) {
-    rows r = rows_of(op);
+    ad__norm_rows r = rows_of(op);
     double *kept = ad_saved(op);
     for (int64_t i = 0; i < r.rows; i++) {
-        const void *x = row_at(&r, op->in[0]->data, i);
+        const void *x = ad__norm_row(&r, op->in[0]->data, i);
         kept[i] = ad__norm_scale(AD__BY_DTYPE(r.t, ad__squares_about, r.n, 0, x) / (double)r.n, eps_of(op));
         ad__moments m = { 0, kept[i] };
-        AD__BY_DTYPE(r.t, ad__normalize, r.n, m, x, weight_of(op), NULL, row_at(&r, ad__out(op)->data, i));
+        AD__BY_DTYPE(r.t, ad__normalize, r.n, m, x, weight_of(op), NULL, ad__norm_row(&r, ad__out(op)->data, i));
     }
     return AD_OK;
 }
 
 static void x_backward(const ad_op *op) {
-    rows r = rows_of(op);
+    ad__norm_rows r = rows_of(op);
     char *gx = ad_grad_into(op, 0);
     if (gx == NULL) return;
     const void *w = weight_of(op);
     void *weighed = ad_scratch(op);
     const double *kept = ad_saved(op);
     for (int64_t i = 0; i < r.rows; i++) {
-        const void *g = row_at(&r, ad__out(op)->grad, i), *h = w ? weighed : g;
+        const void *g = ad__norm_row(&r, ad__out(op)->grad, i), *h = w ? weighed : g;
         if (w != NULL) AD__BY_DTYPE(r.t, ad__weigh, r.n, g, w, weighed);
-        AD__BY_DTYPE(r.t, ad__rms_back, r.n, kept[i], row_at(&r, op->in[0]->data, i), h, row_at(&r, gx, i));
+        AD__BY_DTYPE(r.t, ad__rms_back, r.n, kept[i], ad__norm_row(&r, op->in[0]->data, i), h, ad__norm_row(&r, gx, i));
     }
 }
 
 /* dw += g x scale, summed over rows. */
 static void weight_backward(const ad_op *op) {
     if (op->n_in < 2 || !ad_wants_grad(op, 1)) return;
-    rows r = rows_of(op);
+    ad__norm_rows r = rows_of(op);
     double *sums = ad_scratch(op);
     const double *kept = ad_saved(op);
     memset(sums, 0, (size_t)r.n * sizeof *sums);
     for (int64_t i = 0; i < r.rows; i++) {
         ad__moments m = { 0, kept[i] };
-        AD__BY_DTYPE(r.t, ad__normalized_times, r.n, m, row_at(&r, op->in[0]->data, i),
-                     row_at(&r, ad__out(op)->grad, i), sums);
+        AD__BY_DTYPE(r.t, ad__normalized_times, r.n, m, ad__norm_row(&r, op->in[0]->data, i),
+                     ad__norm_row(&r, ad__out(op)->grad, i), sums);
     }
     ad__add_sums(op, 1, sums);
 }
@@ -89,7 +80,7 @@ static void rms_norm_backward(const ad_op *op) {
 
 /* The same in Vars in f64, with x as [rows,n]. */
 static void rms_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    rows r = rows_of(op);
+    ad__norm_rows r = rows_of(op);
     ad_shape flat = AD_SHAPE(r.rows, r.n);
     ad_var *x = ad_reshape(ad__in_dtype(op->in[0], AD_F64), flat);
     ad_var *scale = ad__norm_scale_rule(ad_mean_axis(ad_square(x), 1, true), eps_of(op)), *normal = ad_mul(x, scale);

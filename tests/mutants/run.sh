@@ -61,7 +61,7 @@ candidates() {
 # The tests of a folder, quick ones first.
 tests_of() {
     case $1 in
-    ops/compile/*) echo test_compile ;;
+    ops/compile/*) echo test_compile test_compile_ops test_compile_random test_export ;;
     ops/functional/*) echo test_derivatives test_checkpoint test_gradient test_random_graphs test_bounds ;;
     ops/elementwise/* | ops/kernels/elementwise/*)
         echo test_ops_elementwise test_kernels test_special test_reference test_rules test_ops test_threads ;;
