@@ -123,7 +123,7 @@ int64_t *ad__next_alike(ad_graph *g, int64_t n, const uint64_t *key) {
     int64_t slots = 64;
     while (slots < 2 * n) slots *= 2;
     int64_t *next = ad_scope_closing(g, ((size_t)n + 1) * sizeof *next, NULL);
-    int64_t *last = ad_buffer_take(g, (size_t)slots * sizeof *last); /* by hash: where it was met last, from the end on */
+    int64_t *last = ad_buffer_take(g, (size_t)slots * sizeof *last); /* by hash: where it was met last, backwards */
     if (next == NULL || last == NULL) {
         if (last != NULL) ad_buffer_give(g, last, (size_t)slots * sizeof *last);
         return NULL;

@@ -1,6 +1,7 @@
 /* roll.h: the order in which a program runs, with loops found among its instructions; private to this folder.
 
-   roll.c finds the loops, homes.c decides where results are kept, fuse.c joins nests that run over the same indices, and memory.c gives out the work memory. */
+   roll.c finds the loops, homes.c decides where results are kept, fuse.c joins nests that run over the same indices,
+   and memory.c gives out the work memory. */
 #ifndef OPS_COMPILE_ROLL_H
 #define OPS_COMPILE_ROLL_H
 
@@ -66,7 +67,7 @@ static inline uint64_t ad__mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9e37
 /* By place: the next place whose key is probably the same; -1 if there is none. NULL if memory is short. */
 int64_t *ad__next_alike(ad_graph *g, int64_t n, const uint64_t *key);
 
-/* homes.c: gives homes to results that others read; after the work memory was given out, finds the operands of loops. */
+/* homes.c: gives homes to results that others read; when the work memory is given out, finds the operands of loops. */
 int ad__find_homes(ad_emit *e, ad__schedule *s);
 int ad__find_operands(ad_emit *e, ad__schedule *s);
 
