@@ -187,12 +187,13 @@ static ad_var *with_calls(ad_var *const x[]) {
 
 typedef ad_var *array_fn(ad_var *const x[]);
 
-static void compare_arrays(ad_dtype t, array_fn *f) {
-    ad_graph *g = ad_graph_new();
-    ad_var *x[] = { array(g, t, AD_SHAPE(4, 5), 0.1), array(g, t, AD_SHAPE(5), -0.2),
-                    array(g, t, AD_SHAPE(4, 1), 0.3) };
+enum { ELEMENTS = 4000 };
+
+/* Compares f of arrays of the given shapes, and its gradient, with ad_eval and ad_backward. The program. */
+static ad_program *compare_arrays(ad_graph *g, ad_dtype t, array_fn *f, const ad_shape shape[3], double tol) {
+    ad_var *x[] = { array(g, t, shape[0], 0.1), array(g, t, shape[1], -0.2), array(g, t, shape[2], 0.3) };
     ad_var *y = ad_mean(ad_square(f(x)));
-    double memory[4][20], tol = t == AD_F32 ? 1e-6 : 1e-14;
+    static double memory[4][ELEMENTS];
     void *out[] = { memory[3], memory[0], memory[1], memory[2] };
     ad_program *p = ad_compile_gradient(y, 3, x, fresh);
     assert_string_equal(ad_error(g), "");
@@ -208,15 +209,59 @@ static void compare_arrays(ad_dtype t, array_fn *f) {
                 assert_close(ad_read_element(t, memory[i], k), ad_grad_at(x[i], k), tol);
         ad_write_element(t, ad_data_mut(x[1]), 2, 0.75); /* a changed leaf is seen */
     }
-    ad_graph_free(g);
+    return p;
 }
 
 static void arrays_are_compiled_or_called_back(void **state) {
     (void)state;
     need_compiler();
-    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
-        compare_arrays(t, elementwise_only);
-        compare_arrays(t, with_calls);
+    static array_fn *const fn[] = { elementwise_only, with_calls };
+    const ad_shape shape[] = { AD_SHAPE(4, 5), AD_SHAPE(5), AD_SHAPE(4, 1) };
+    for (int i = 0; i < 4; i++) {
+        ad_graph *g = ad_graph_new();
+        compare_arrays(g, (ad_dtype)(i % 2), fn[i / 2], shape, i % 2 == AD_F32 ? 1e-6 : 1e-14);
+        ad_graph_free(g);
+    }
+}
+
+/* ---- arrays, row by row ------------------------------------------------------------------------------------------ */
+
+enum { ROWS = 40, COLUMNS = 100 };
+
+static ad_var *softmax_of_rows(ad_var *const x[]) { return ad_softmax(ad_mul(x[0], x[1]), 1); }
+static ad_var *normal_rows(ad_var *const x[]) {
+    return ad_add(ad_layer_norm(x[0], AD_SHAPE(COLUMNS), x[1], NULL, 1e-5), x[2]);
+}
+static ad_var *distances_of_rows(ad_var *const x[]) {
+    ad_var *d = ad_sqrt(ad_sum_axis(ad_square(ad_sub(x[0], x[1])), 1, true));
+    return ad_log_softmax(ad_div(ad_mul(x[0], x[2]), d), 1);
+}
+
+/* Each row reads the next row of an array whose other rows are written by the same rows: no loop can do both. */
+static ad_var *next_row(ad_var *const x[]) {
+    ad_var *h = ad_softmax(ad_mul(x[0], x[1]), 1), *joined = ad_concat(2, (ad_var *[]){ h, x[0] }, 0);
+    return ad_mul(ad_tanh(ad_slice(joined, 0, 1, ROWS + 1, 1)), ad_softmax(ad_mul(h, x[2]), 1));
+}
+
+/* The rows that are read overlap: row r begins in the middle of row r - 1. */
+static ad_var *overlapping_rows(ad_var *const x[]) {
+    ad_var *h = ad_reshape(ad_softmax(ad_mul(x[0], x[1]), 1), AD_SHAPE(ROWS * COLUMNS));
+    return ad_logsumexp_axis(ad_unfold_axis(h, 0, COLUMNS, COLUMNS / 2), 1, false);
+}
+
+/* The work memory has one row of what only a row needs. */
+static void rows_are_worked_on_one_after_the_other(void **state) {
+    (void)state;
+    need_compiler();
+    static array_fn *const fn[] = { softmax_of_rows, normal_rows, distances_of_rows, next_row, overlapping_rows };
+    const ad_shape shape[] = { AD_SHAPE(ROWS, COLUMNS), AD_SHAPE(COLUMNS), AD_SHAPE(ROWS, 1) };
+    for (int i = 0; i < 10; i++) {
+        ad_graph *g = ad_graph_new();
+        ad_program *p = compare_arrays(g, (ad_dtype)(i % 2), fn[i / 2], shape, i % 2 == AD_F32 ? 1e-5 : 1e-12);
+        /* Outputs that are not asked for take more than ROWS * COLUMNS elements. */
+        size_t size = i % 2 == AD_F32 ? sizeof(float) : sizeof(double);
+        if (i < 6) assert_true(ad_program_work(p) < size * ROWS * COLUMNS * 3 / 2);
+        ad_graph_free(g);
     }
 }
 
@@ -672,6 +717,7 @@ int main(void) {
         cmocka_unit_test(values_and_slopes_of_all_elementwise_ops),
         cmocka_unit_test(equal_terms_become_a_loop),
         cmocka_unit_test(arrays_are_compiled_or_called_back),
+        cmocka_unit_test(rows_are_worked_on_one_after_the_other),
         cmocka_unit_test(samples_of_ops_on_arrays),
         cmocka_unit_test(elements_of_an_array),
         cmocka_unit_test(arguments_replace_leaves),

@@ -137,9 +137,9 @@ typedef struct {
 static ad_var *any(arrays *a) { return a->all[draw(&a->seed, (uint32_t)a->n)]; }
 
 static ad_shape random_shape(uint64_t *seed) {
-    static const int64_t sizes[] = { 1, 2, 3, 5, 17, 40 };
+    static const int64_t sizes[] = { 1, 2, 3, 5, 17, 40, 70 };
     ad_shape s = { .ndim = 1 + (int)draw(seed, 3) };
-    for (int i = 0; i < s.ndim; i++) s.dim[i] = sizes[draw(seed, s.ndim == 3 ? 5 : 6)];
+    for (int i = 0; i < s.ndim; i++) s.dim[i] = sizes[draw(seed, s.ndim == 3 ? 5 : 7)];
     return s;
 }
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/compile/roll.h"
+#include "ops/compile/source.h"
 
 /* ---- axes -------------------------------------------------------------------------------------------------------- */
 
@@ -33,16 +33,15 @@ static bool is_one_axis(ad__nest *n, int d) {
     return true;
 }
 
-void ad__merge_axes(int k, ad__nest *n) {
-    for (int d = n[0].ndim - 1; d-- > 0;) {
+void ad__merge_axes(int k, ad__nest *n, int from) {
+    for (int d = n[0].ndim - 1; d-- > from;) {
         bool one = true;
         for (int i = 0; i < k && one; i++) one = is_one_axis(&n[i], d);
         for (int i = 0; i < k && one; i++) n[i].dim[d + 1] *= n[i].dim[d], drop_axis(&n[i], d);
     }
 }
 
-/* Gives a nest over one axis the axes of another one over as many indices. */
-static void split(ad__nest *n, const ad__nest *like) {
+void ad__split_axis(ad__nest *n, const ad__nest *like) {
     for (int i = 0; i <= n->n; i++) {
         ad__map *m = ad__map_at(n, i);
         int64_t stride = m->stride[0];
@@ -52,11 +51,18 @@ static void split(ad__nest *n, const ad__nest *like) {
     memcpy(n->dim, like->dim, sizeof n->dim);
 }
 
+/* Whether an operand changes along an axis that is reduced. */
+static bool is_reduced(const ad__nest *n, const ad__map *m) {
+    for (int d = 0; d < n->ndim; d++)
+        if (ad__reduces(n, d) && m->stride[d] != 0) return true;
+    return false;
+}
+
 /* Whether the last axis should be one that is kept, along which a sum is added row by row. */
 static bool adds_rows(const ad__nest *n) {
     for (int d = 0; d < n->ndim; d++)
         for (int i = 0; i < n->n && n->out.stride[d] == 1; i++)
-            if (ad__is_memory(n->in[i].at) && n->in[i].stride[d] == 1) return true;
+            if (ad__is_memory(n->in[i].at) && n->in[i].stride[d] == 1 && is_reduced(n, &n->in[i])) return true;
     return false;
 }
 
@@ -93,7 +99,7 @@ static void normalise(ad__nest *n) {
     }
     for (int d = n->ndim; d-- > 0;)
         if (n->dim[d] == 1) drop_axis(n, d);
-    ad__merge_axes(1, n);
+    ad__merge_axes(1, n, 0);
     order_axes(n);
 }
 
@@ -161,7 +167,7 @@ static relation relate(const ad__nest *a, const ad__nest *b, bool same_axes) {
     return worst(write, read);
 }
 
-static int64_t indices(const ad__nest *n) {
+int64_t ad__indices(const ad__nest *n) {
     int64_t k = 1;
     for (int d = 0; d < n->ndim; d++) k *= n->dim[d];
     return k;
@@ -178,12 +184,6 @@ static bool reduces_in_order(const ad__nest *n) {
     while (d > 0 && ad__reduces(n, d - 1)) d--;
     while (d > 0 && !ad__reduces(n, d - 1)) d--;
     return d == 0;
-}
-
-/* A product of arrays that is summed is left alone: it may be one of matrices. */
-static bool is_product(const ad_emit *e, const ad__nest *n) {
-    return !ad__is_elementwise(n) && n->n >= 2 && e->forms.at[n->form].calls == 0 && ad__is_memory(n->in[0].at) &&
-           ad__is_memory(n->in[1].at) && !ad__same_place(n, &n->in[0], &n->in[1]);
 }
 
 /* ---- repetitions ------------------------------------------------------------------------------------------------- */
@@ -270,10 +270,10 @@ static ad__nest *member(const fusing *f, const group *g, int i) { return &f->e->
 static bool share_axes(const fusing *f, const group *g, ad__nest *n) {
     ad__nest *first = member(f, g, 0);
     if (same_axes(first, n)) return true;
-    if (indices(first) != indices(n)) return false;
-    if (n->ndim == 1 && first->ndim > 1) split(n, first);
+    if (ad__indices(first) != ad__indices(n)) return false;
+    if (n->ndim == 1 && first->ndim > 1) ad__split_axis(n, first);
     else if (first->ndim == 1 && n->ndim > 1) {
-        for (int i = g->n - 1; i >= 0; i--) split(member(f, g, i), n);
+        for (int i = g->n - 1; i >= 0; i--) ad__split_axis(member(f, g, i), n);
     }
     return same_axes(first, n);
 }
@@ -313,9 +313,18 @@ static bool depends(const fusing *f, const group *g, const ad__nest *n) {
     return false;
 }
 
+/* Whether open group i is instructions that must wait for nests of another one. */
+static bool waits(const fusing *f, int i) {
+    for (int k = 0; k < i && f->open[i].segment >= 0; k++)
+        for (int m = 0; m < f->open[k].n; m++)
+            if (depends(f, &f->open[i], member(f, &f->open[k], m))) return true;
+    return false;
+}
+
 static bool end_group(fusing *f) {
     group *g = &f->open[0];
-    ad__step step = { .segment = g->segment, .first = f->s->members.n, .n = g->n };
+    ad__step step = { .segment = g->segment, .first = f->s->members.n, .n = g->n,
+                      .begins = g->segment < 0 && f->begins[g->nest[0]] };
     for (int i = 0; i < g->n; i++)
         if (!AD__PUSH(f->e->g, &f->s->members, g->nest[i])) return false;
     memmove(f->open, f->open + 1, (size_t)--f->n * sizeof *f->open);
@@ -328,10 +337,11 @@ static bool end_groups(fusing *f) {
     return true;
 }
 
-/* The nest joins the newest group that it can, of those that it need not wait for. */
+/* The nest joins the newest group that it can, of those that it need not wait for. A group of its own comes before
+   instructions that it need not wait for. */
 static bool add_nest(fusing *f, int64_t k) {
     ad__nest *n = &f->e->nests.at[k];
-    bool alone = is_product(f->e, n);
+    bool alone = ad__is_product(f->e, n); /* a BLAS computes it */
     if (f->begins[k] && !end_groups(f)) return false;
     for (int i = f->n; i-- > 0 && !alone;) {
         group *g = &f->open[i];
@@ -342,7 +352,9 @@ static bool add_nest(fusing *f, int64_t k) {
         if (depends(f, g, n)) break;
     }
     if (f->n == OPEN && !end_group(f)) return false;
-    f->open[f->n++] = (group){ .nest = { k }, .n = 1, .closed = alone, .segment = -1 };
+    int at = f->n++;
+    for (; at > 0 && waits(f, at - 1) && !depends(f, &f->open[at - 1], n); at--) f->open[at] = f->open[at - 1];
+    f->open[at] = (group){ .nest = { k }, .n = 1, .closed = alone, .segment = -1 };
     return true;
 }
 
@@ -384,5 +396,7 @@ int ad__fuse(ad_emit *e, ad__schedule *s) {
     if (mark_repetitions(e, f->begins)) return AD_ENOMEM;
     for (int64_t k = 0; k < s->segments.n; k++)
         if (!add_segment(f, k)) return AD_ENOMEM;
-    return end_groups(f) ? AD_OK : AD_ENOMEM;
+    if (!end_groups(f)) return AD_ENOMEM;
+    ad__join_rows(e, s);
+    return AD_OK;
 }

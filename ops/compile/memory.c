@@ -10,6 +10,7 @@
 typedef struct {
     int64_t first, last; /* first is -1 if there is none */
     bool whole;          /* each access is a nest's that sets or reads one element at each index, set before read */
+    int64_t row;         /* each access is a nest's that keeps to rows of so many elements; 0: others are, too */
 } life;
 
 typedef struct {
@@ -21,12 +22,33 @@ typedef struct {
 
 static life *touch(living *l, ad__place at) {
     life *x = &l->lives[ad__buffer_of(at)];
-    if (x->first < 0) x->first = l->step, x->whole = true;
+    if (x->first < 0) x->first = l->step, x->whole = true, x->row = -1;
     x->last = l->step;
     return x;
 }
 
-static void touch_otherwise(living *l, ad__place at) { touch(l, at)->whole = false; }
+static void touch_otherwise(living *l, ad__place at) {
+    life *x = touch(l, at);
+    x->whole = false, x->row = 0;
+}
+
+/* A map keeps to rows if it reaches elements of the first row only at the first index of axis 0. */
+static int64_t row_of(const ad__nest *n, const ad__map *m) {
+    if (n->ndim == 0) return 0;
+    int64_t to = ad__offset_of(m->at);
+    for (int d = 1; d < n->ndim; d++) {
+        if (m->stride[d] < 0) return 0;
+        to += m->stride[d] * (n->dim[d] - 1);
+    }
+    return to < m->stride[0] ? m->stride[0] : 0;
+}
+
+static life *touch_map(living *l, const ad__nest *n, const ad__map *m) {
+    life *x = touch(l, m->at);
+    int64_t row = row_of(n, m);
+    x->row = x->row < 0 || x->row == row ? row : 0;
+    return x;
+}
 
 static void touch_run(living *l, const ad__segment *g) {
     for (int64_t i = g->start; i < g->start + g->n * g->period; i++) {
@@ -50,11 +72,13 @@ static void touch_call(living *l, const ad__nest *n) {
 
 /* A buffer that is read before the step sets it, or that a reduction writes, keeps its memory. */
 static void touch_nest(living *l, const ad__nest *n) {
-    for (int i = 0; i < n->n; i++)
-        if (l->lives[ad__buffer_of(n->in[i].at)].first != l->step) touch_otherwise(l, n->in[i].at);
-        else touch(l, n->in[i].at);
+    for (int i = 0; i < n->n; i++) {
+        bool fresh = l->lives[ad__buffer_of(n->in[i].at)].first != l->step;
+        life *in = touch_map(l, n, &n->in[i]);
+        in->whole &= !fresh;
+    }
     bool fresh = l->lives[ad__buffer_of(n->out.at)].first != l->step;
-    life *out = touch(l, n->out.at);
+    life *out = touch_map(l, n, &n->out);
     if (!ad__is_elementwise(n) || n->kind >= AD__LARGEST || (fresh && n->kind != AD__SET)) out->whole = false;
 }
 
@@ -224,15 +248,36 @@ static bool is_local(const living *l, int64_t b) {
     return l->e->buffers.at[b].kind == AD__WORK && x->first >= 0 && x->whole && x->first == x->last;
 }
 
+/* The first, or the last, of the steps that run in one loop with a step. */
+static int64_t joined(const living *l, int64_t step, bool last) {
+    const ad__step *steps = l->s->steps.at;
+    while (last && step + 1 < l->s->steps.n && steps[step + 1].joined) step++;
+    while (!last && steps[step].joined) step--;
+    return step;
+}
+
+/* Steps that run in one loop run at one time. A buffer that only they use, by rows, becomes one row. */
+static void join_lives(const living *l) {
+    for (int64_t b = 0; b < l->e->buffers.n; b++) {
+        life *x = &l->lives[b];
+        l->s->local[b] = is_local(l, b), l->s->row[b] = false;
+        if (x->first < 0) continue;
+        x->first = joined(l, x->first, false);
+        bool one_loop = joined(l, x->last, false) == x->first;
+        x->last = joined(l, x->last, true);
+        l->s->row[b] = one_loop && x->first < x->last && l->e->buffers.at[b].kind == AD__WORK && x->row > 0;
+        if (l->s->row[b] && !l->s->local[b]) l->e->buffers.at[b].size = x->row;
+    }
+}
+
 int ad__place_work(ad_emit *e, ad__schedule *s) {
     living l = { .e = e, .s = s };
     placing p = { .l = &l };
     s->local = ad_scope_closing(e->g, (size_t)e->buffers.n * sizeof *s->local, NULL);
-    if (s->local == NULL || find_lives(&l)) return AD_ENOMEM;
-    for (int64_t b = 0; b < e->buffers.n; b++) {
-        s->local[b] = is_local(&l, b);
-        p.n += is_placed(&l, b);
-    }
+    s->row = ad_scope_closing(e->g, (size_t)e->buffers.n * sizeof *s->row, NULL);
+    if (s->local == NULL || s->row == NULL || find_lives(&l)) return AD_ENOMEM;
+    join_lives(&l);
+    for (int64_t b = 0; b < e->buffers.n; b++) p.n += is_placed(&l, b);
     if (place_all(&p)) return AD_ENOMEM;
     place_numbers(&l);
     return AD_OK;

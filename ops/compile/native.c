@@ -45,7 +45,8 @@ typedef struct {
 static const char *const flags[] = { "-std=gnu11", "-O2", "-w", "-fPIC", "-shared", "-fno-math-errno",
                                      "-fno-trapping-math", "-ffp-contract=off", "-ftree-vectorize" };
 /* Given to gcc only: other compilers do not know them. */
-static const char *const gcc_flags[] = { "-march=native", "-mprefer-vector-width=512", "-fvect-cost-model=dynamic" };
+static const char *const gcc_flags[] = { "-march=native", "-mprefer-vector-width=512", "-fvect-cost-model=dynamic",
+                                         "-funswitch-loops" };
 
 static bool fail(build *b, const char *format, const char *a, const char *c) {
     snprintf(b->reason, b->size, format, a, c);

@@ -1,4 +1,5 @@
-/* nests.c: writes nests, loops over arrays, as C. The nests of a step share one loop. */
+/* nests.c: writes nests, loops over arrays, as C. The nests of a step share one loop. Joined steps share the loop over
+   axis 0, that over rows. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,8 @@ enum { LANES = 16, BLOCK = 4096, LEAST_TILE = 256, CACHE = 32768 };
 typedef struct {
     ad__writer *w;
     int n, ndim;
+    int first;    /* axis: of its own loops; 1 if it is joined to other steps */
+    int number;   /* among the joined steps */
     ad__nest nest[AD__MEMBERS];
     const ad__form *form[AD__MEMBERS];
     int loop[AD__MEMBERS]; /* the inner loop that it is in */
@@ -61,19 +64,23 @@ static void find_reductions(writing *c) {
     }
 }
 
+/* Whether the step has no loop of its own: it computes numbers between the loops of other steps. */
+static bool is_single(const writing *c) { return c->first == c->ndim; }
+
 /* A loop has at most one member with slow functions, except where nothing is gained: without vectors. */
 static void cut_loops(writing *c) {
     int slow = 0;
     c->loops = 1;
     for (int k = 0; k < c->n; k++) {
-        bool is_slow = c->form[k]->calls > 0 && !c->w->portable && c->nest[0].dim[c->ndim - 1] > 1;
+        bool vector = !c->w->portable && !is_single(c) && c->nest[0].dim[c->ndim - 1] > 1;
+        bool is_slow = c->form[k]->calls > 0 && vector;
         if (is_slow && slow++ > 0) c->loops++, slow = 1;
         c->loop[k] = c->loops - 1;
     }
 }
 
 static bool has_lanes(const writing *c, int loop) {
-    if (c->w->portable) return false;
+    if (c->w->portable || is_single(c)) return false;
     for (int k = 0; k < c->n; k++)
         if (c->loop[k] == loop && c->from[k] >= 0 && c->nest[k].dim[c->ndim - 1] >= 2 * LANES) return true;
     return false;
@@ -120,10 +127,11 @@ static void point_to_all(writing *c) {
     }
 }
 
-static void write_index(ad__text *t, const ad__nest *n, const ad__map *m, int64_t offset) {
+/* from: the first axis that counts. */
+static void write_index(ad__text *t, const ad__nest *n, const ad__map *m, int64_t offset, int from) {
     const char *plus = "";
     if (offset) ad__text_put(t, "%lld", (long long)offset), plus = " + ";
-    for (int d = 0; d < n->ndim; d++) {
+    for (int d = from; d < n->ndim; d++) {
         if (m->stride[d] == 0) continue;
         if (m->stride[d] == 1) ad__text_put(t, "%si%d", plus, d);
         else ad__text_put(t, "%s%lld * i%d", plus, (long long)m->stride[d], d);
@@ -134,9 +142,9 @@ static void write_index(ad__text *t, const ad__nest *n, const ad__map *m, int64_
 
 static void write_element(writing *c, int k, const ad__map *m) {
     int64_t at = ad__offset_of(m->at);
-    int p = ad__pointer_to(c->w, ad__buffer_of(m->at), at, false);
+    int b = ad__buffer_of(m->at), p = ad__pointer_to(c->w, b, at, false);
     ad__text_put(body(c), "p%d[", p);
-    write_index(body(c), &c->nest[k], m, at - c->w->pointer[p].least);
+    write_index(body(c), &c->nest[k], m, at - c->w->pointer[p].least, c->w->s->row[b]);
     ad__text_put(body(c), "]");
 }
 
@@ -159,7 +167,7 @@ static void write_operand(ad__text *t, void *context, int i) {
         ad__text_number(t, form->dtype, c->w->e->numbers.at[ad__offset_of(m->at)]);
     } else if (b == AD__INDEX_BUFFER) {
         ad__text_put(t, "(%s)(", ad__c_type(form->dtype));
-        write_index(t, &c->nest[c->at], m, ad__offset_of(m->at));
+        write_index(t, &c->nest[c->at], m, ad__offset_of(m->at), 0);
         ad__text_put(t, ")");
     } else {
         if (c->w->e->buffers.at[b].dtype != form->dtype) ad__text_put(t, "(%s)", ad__c_type(form->dtype));
@@ -178,27 +186,31 @@ static void write_value(writing *c, int k) {
 
 /* ---- members ----------------------------------------------------------------------------------------------------- */
 
+enum { NAME = 32 };
+static void name_total(const writing *c, int k, char name[NAME]) {
+    snprintf(name, NAME, "total%d", AD__MEMBERS * c->number + k);
+}
+
 static bool is_extremum(const ad__nest *n) { return n->kind == AD__LARGEST || n->kind == AD__SMALLEST; }
 
-/* The larger of best and v, or NaN if one is: "best = v > best || v != v ? v : best". */
+/* The better of best and v, or NaN if one is. Compilers find vector instructions for this form. */
 static void write_better(writing *c, int k, const char *best, const char *v) {
-    ad__text_put(body(c), "%s = %s %s %s || %s != %s ? %s : %s;\n", best, v, c->nest[k].kind == AD__LARGEST ? ">" : "<",
-                 best, v, v, v, best);
+    ad__text_put(body(c), "{\nconst %s u = %s != %s ? %s : %s;\n%s = %s %s u ? %s : u;\n}\n", type_of(c, k), v, v, v,
+                 best, best, v, c->nest[k].kind == AD__LARGEST ? ">" : "<", v);
 }
 
 /* A reduction over the last axes: to the number of its lane, or to the total. */
 static void write_reduction(writing *c, int k) {
-    bool lanes = has_lanes(c, c->loop[k]);
-    const char *form = lanes ? "s%d[l]" : "total%d";
+    char best[NAME], v[NAME];
+    if (has_lanes(c, c->loop[k])) snprintf(best, sizeof best, "s%d[l]", k);
+    else name_total(c, k, best);
     if (!is_extremum(&c->nest[k])) {
-        ad__text_put(body(c), form, k);
-        ad__text_put(body(c), " += ");
+        ad__text_put(body(c), "%s += ", best);
         write_value(c, k);
         ad__text_put(body(c), ";\n");
         return;
     }
-    char best[32], v[16];
-    snprintf(best, sizeof best, form, k), snprintf(v, sizeof v, "v%d", k);
+    snprintf(v, sizeof v, "v%d", k);
     ad__text_put(body(c), "const %s %s = ", type_of(c, k), v);
     write_value(c, k);
     ad__text_put(body(c), ";\n");
@@ -216,13 +228,12 @@ static void write_row(writing *c, int k) {
     }
     ad__text_put(body(c), "const %s v%d = ", type_of(c, k), k);
     write_value(c, k);
-    ad__text_put(body(c), ";\n");
-    write_element(c, k, &c->nest[k].out);
-    ad__text_put(body(c), " = v%d %s ", k, c->nest[k].kind == AD__LARGEST ? ">" : "<");
-    write_element(c, k, &c->nest[k].out);
-    ad__text_put(body(c), " || v%d != v%d ? v%d : ", k, k, k);
+    ad__text_put(body(c), ";\n%s *best%d = &", type_of(c, k), k);
     write_element(c, k, &c->nest[k].out);
     ad__text_put(body(c), ";\n");
+    char best[NAME], v[NAME];
+    snprintf(best, sizeof best, "*best%d", k), snprintf(v, sizeof v, "v%d", k);
+    write_better(c, k, best, v);
 }
 
 /* One value for each element: to memory, and to a variable if other members read it. */
@@ -269,15 +280,19 @@ static void begin_totals(writing *c, int d) {
     for (int k = 0; k < c->n; k++) {
         if (c->from[k] != d) continue;
         const char *start = is_extremum(&c->nest[k]) ? worst_of(&c->nest[k]) : "0";
-        ad__text_put(body(c), "%s total%d = (%s)%s;\n", total_type(c, k), k, total_type(c, k), start);
+        char total[NAME];
+        name_total(c, k, total);
+        ad__text_put(body(c), "%s %s = (%s)%s;\n", total_type(c, k), total, total_type(c, k), start);
     }
 }
 
 static void end_totals(writing *c, int d) {
     for (int k = 0; k < c->n; k++) {
         if (c->from[k] != d) continue;
+        char total[NAME];
+        name_total(c, k, total);
         write_element(c, k, &c->nest[k].out);
-        ad__text_put(body(c), " %s (%s)total%d;\n", c->nest[k].kind == AD__ADD_TO ? "+=" : "=", type_of(c, k), k);
+        ad__text_put(body(c), " %s (%s)%s;\n", c->nest[k].kind == AD__ADD_TO ? "+=" : "=", type_of(c, k), total);
     }
 }
 
@@ -293,23 +308,21 @@ static void begin_lanes(writing *c, int loop) {
 static void end_lanes(writing *c, int loop) {
     for (int k = 0; k < c->n; k++) {
         if (c->loop[k] != loop || c->from[k] < 0) continue;
-        char total[32], lane[32];
-        snprintf(total, sizeof total, "total%d", k), snprintf(lane, sizeof lane, "s%d[l]", k);
+        char total[NAME], lane[NAME];
+        name_total(c, k, total), snprintf(lane, sizeof lane, "s%d[l]", k);
         ad__text_put(body(c), "for (int l = 0; l < %d; l++) ", LANES);
         if (is_extremum(&c->nest[k])) write_better(c, k, total, lane);
         else ad__text_put(body(c), "%s += %s;\n", total, lane);
     }
 }
 
-/* Rows begin with 0, or with the worst number. */
-static void begin_rows(writing *c, int k) {
+/* Sums of rows begin with 0, or with the worst number: at each index of axis 0 if `inside`. */
+static void begin_row(writing *c, int k, bool inside) {
     const ad__nest *n = &c->nest[k];
-    int loops = 0;
-    if (!is_row(c, k) || n->kind == AD__ADD_TO) return;
-    for (int d = 0; d < n->ndim; d++) {
+    if (!is_row(c, k) || n->kind == AD__ADD_TO || inside != (c->first > 0 && n->out.stride[0] != 0)) return;
+    for (int d = inside; d < n->ndim; d++) {
         if (n->out.stride[d] == 0) continue;
         ad__text_put(body(c), "for (long i%d = 0; i%d < %lld; i%d++) ", d, d, (long long)n->dim[d], d);
-        loops++;
     }
     write_element(c, k, &n->out);
     ad__text_put(body(c), " = (%s)%s;\n", type_of(c, k), is_extremum(n) ? worst_of(n) : "0");
@@ -355,20 +368,43 @@ static void write_inner(writing *c) {
     if (tile && tile != n) ad__text_put(body(c), "}\n");
 }
 
+static void write_loop(writing *c, int d) {
+    ad__text_put(body(c), "for (long i%d = 0; i%d < %lld; i%d++) {\n", d, d, (long long)c->nest[0].dim[d], d);
+}
+
+static void begin_rows(writing *c, bool inside) {
+    for (int k = 0; k < c->n; k++) begin_row(c, k, inside);
+}
+
+/* The loops of a step over its own axes. */
 static void write_loops(writing *c) {
     int inner = c->ndim - 1;
-    for (int k = 0; k < c->n; k++) begin_rows(c, k);
-    for (int d = 0; d < inner; d++) {
+    begin_rows(c, c->first > 0);
+    for (int d = c->first; d < inner; d++) {
         begin_totals(c, d);
-        ad__text_put(body(c), "for (long i%d = 0; i%d < %lld; i%d++) {\n", d, d, (long long)c->nest[0].dim[d], d);
+        write_loop(c, d);
     }
     begin_totals(c, inner);
     write_inner(c);
     end_totals(c, inner);
-    for (int d = inner; d-- > 0;) {
+    for (int d = inner; d-- > c->first;) {
         ad__text_put(body(c), "}\n");
         end_totals(c, d);
     }
+}
+
+/* The loop over the rows of joined steps. */
+static void write_joined(writing *c, int n) {
+    for (int i = 0; i < n; i++) begin_rows(&c[i], false), begin_totals(&c[i], 0);
+    write_loop(c, 0);
+    for (int i = 0; i < n; i++) {
+        ad__text_put(body(c), "{\n");
+        if (is_single(&c[i])) write_members(&c[i], 0);
+        else write_loops(&c[i]);
+        ad__text_put(body(c), "}\n");
+    }
+    ad__text_put(body(c), "}\n");
+    for (int i = 0; i < n; i++) end_totals(&c[i], 0);
 }
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
@@ -386,46 +422,50 @@ static void write_call(ad__writer *w, const ad__nest *n) {
                  (long long)(n - w->e->nests.at));
 }
 
-static void begin(writing *c, const ad__step *step) {
+static void begin(writing *c, ad__writer *w, const ad__step *step, int first) {
+    c->w = w, c->first = first;
     for (c->n = 0; c->n < step->n; c->n++) {
-        c->nest[c->n] = c->w->e->nests.at[c->w->s->members.at[step->first + c->n]];
-        c->form[c->n] = &c->w->e->forms.at[c->nest[c->n].form];
+        c->nest[c->n] = w->e->nests.at[w->s->members.at[step->first + c->n]];
+        c->form[c->n] = &w->e->forms.at[c->nest[c->n].form];
     }
-    ad__merge_axes(c->n, c->nest);
+    ad__merge_axes(c->n, c->nest, first);
     for (int k = 0; k < c->n; k++)
         if (c->nest[k].ndim == 0) c->nest[k].ndim = 1, c->nest[k].dim[0] = 1;
     c->ndim = c->nest[0].ndim;
     find_reductions(c);
     cut_loops(c);
     find_readers(c);
-    choose_tile(c);
+    if (!is_single(c)) choose_tile(c);
 }
 
-void ad__write_nests(ad__writer *w, const ad__step *step) {
+/* Writes n steps as one function, and the call of it. */
+static int write_function(ad__writer *w, const ad__step *step, int n) {
+    size_t bytes = (size_t)n * sizeof(writing);
+    writing *c = ad_buffer_take(w->e->g, bytes);
+    if (c == NULL) return w->e->code = AD_ENOMEM, -1;
+    memset(c, 0, bytes);
+    ad__function_begin(w);
+    for (int i = 0; i < n; i++) c[i].number = i, begin(&c[i], w, &step[i], n > 1);
+    for (int i = 0; i < n; i++) point_to_all(&c[i]);
+    if (n > 1) write_joined(c, n);
+    else write_loops(c);
+    ad_buffer_give(w->e->g, c, bytes);
+    return ad__function_end(w, -1, -1);
+}
+
+void ad__write_nests(ad__writer *w, const ad__step *step, int n) {
     const ad__nest *first = &w->e->nests.at[w->s->members.at[step->first]];
     if (first->kind == AD__CALL) {
         write_call(w, first);
         return;
     }
-    bool product = step->n == 1 && ad__is_product(w->e, first);
+    bool product = n == 1 && step->n == 1 && ad__is_product(w->e, first);
     if (product && !w->portable) {
         ad__write_product(w, first);
         return;
     }
     if (product) ad__text_put(&w->calls, "#ifndef %s\n", w->cblas);
-    writing *c = ad_buffer_take(w->e->g, sizeof *c);
-    if (c == NULL) {
-        w->e->code = AD_ENOMEM;
-        return;
-    }
-    memset(c, 0, sizeof *c);
-    c->w = w;
-    begin(c, step);
-    ad__function_begin(w);
-    point_to_all(c);
-    write_loops(c);
-    ad_buffer_give(w->e->g, c, sizeof *c);
-    int number = ad__function_end(w, -1, -1);
+    int number = write_function(w, step, n);
     if (!product) return;
     ad__text_put(&w->calls, "#else\n(void)%sk%d;\n", w->prefix, number);
     ad__write_product(w, first);

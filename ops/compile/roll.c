@@ -92,11 +92,31 @@ static bool append(storing *c, int64_t i) {
 
 static bool append_insns(storing *c, const live *l, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) {
-        if (!l->insns[i] || is_early(c->e, &c->e->insns.at[i])) continue;
+        if (!l->insns[i] || c->s->position[i] >= 0 || is_early(c->e, &c->e->insns.at[i])) continue;
         if (!append(c, i)) return false;
         for (int64_t k = c->first[i]; k >= 0; k = c->next[k])
             if (!append(c, k)) return false;
     }
+    return true;
+}
+
+enum { FEW_CONSTANTS = 64 };
+
+static bool is_constant(const storing *c, int64_t i) {
+    const ad__insn *in = &c->e->insns.at[i];
+    for (int k = 0; k < in->n; k++) {
+        ad__place at = c->e->places.at[in->in + k];
+        bool constant = ad__buffer_of(at) ? ad__buffer_of(at) == AD__NUMBER_BUFFER : c->s->position[ad__offset_of(at)] >= 0;
+        if (!constant) return false;
+    }
+    return in->kind == AD__DEFINE;
+}
+
+/* A few instructions on constants alone, such as the first slopes, come first: so they are not between nests that could
+   share a loop. */
+static bool append_constants(storing *c, const live *l) {
+    for (int64_t i = 0; i < c->e->insns.n && c->e->nests.n > 0 && c->s->order.n < FEW_CONSTANTS; i++)
+        if (l->insns[i] && is_constant(c, i) && !append_insns(c, l, i, i + 1)) return false;
     return true;
 }
 
@@ -338,6 +358,7 @@ static int order_and_roll(ad_emit *e, ad__schedule *s, const live *l) {
     if (r.key == NULL || s->position == NULL || collect_stores(&c, l)) return AD_ENOMEM;
     memset(s->position, 0xff, n * sizeof *s->position);
     int64_t i = 0;
+    if (!append_constants(&c, l) || roll(&r, 0, s->order.n)) return AD_ENOMEM;
     for (int64_t k = 0; k <= e->nests.n; k++) {
         int64_t to = k < e->nests.n ? e->nests.at[k].at : e->insns.n, from = s->order.n;
         if (!append_insns(&c, l, i, to) || roll(&r, from, s->order.n)) return AD_ENOMEM;

@@ -1,7 +1,7 @@
 /* roll.h: the order in which a program runs, with loops found among its instructions; private to this folder.
 
-   roll.c finds the loops, homes.c decides where results are kept, fuse.c joins nests that run over the same indices,
-   and memory.c gives out the work memory. */
+   roll.c finds the loops, homes.c decides where results are kept, fuse.c and rows.c join nests that run over the
+   same indices or rows, and memory.c gives out the work memory. */
 #ifndef OPS_COMPILE_ROLL_H
 #define OPS_COMPILE_ROLL_H
 
@@ -43,9 +43,11 @@ typedef struct {
 typedef struct {
     int64_t segment;  /* or -1 */
     int64_t first, n; /* of the nests, in `members` */
+    bool begins;      /* a repetition begins */
+    bool joined;      /* the loop over axis 0 of the step before runs it, too */
 } ad__step;
 
-enum { AD__MEMBERS = 64 }; /* of one step, at most */
+enum { AD__MEMBERS = 64, AD__JOINED = 16 }; /* of one step, and steps of one loop, at most */
 
 typedef struct {
     AD__VEC(int64_t) order;     /* instructions, in the order in which they run */
@@ -57,6 +59,7 @@ typedef struct {
     AD__VEC(int64_t) members;   /* numbers of nests */
     bool *literal;              /* by number: it is written into the source; others are read from memory */
     bool *local;                /* by buffer: only one step reads and writes it, element by element: no memory */
+    bool *row;                  /* by buffer: joined steps read and write it, by rows: it has the memory of a row */
     int64_t *position;          /* by instruction: its place in `order`; -1 if it is not needed */
     int32_t *segment_of;        /* by place in order */
     int64_t work;               /* bytes of work memory */
@@ -76,8 +79,14 @@ int ad__fuse(ad_emit *e, ad__schedule *s);
 /* Whether the nest sets, or adds to, each element at most once. */
 bool ad__is_elementwise(const ad__nest *n);
 bool ad__same_place(const ad__nest *n, const ad__map *a, const ad__map *b); /* at each index of the nest */
-/* Merges axes that can be traversed as one, of k nests over the same indices. */
-void ad__merge_axes(int k, ad__nest *n);
+/* Merges axes that can be traversed as one, of k nests over the same indices, */
+void ad__merge_axes(int k, ad__nest *n, int from); /* from axis `from` on */
+/* Gives a nest over one axis the axes of another one over as many indices. */
+void ad__split_axis(ad__nest *n, const ad__nest *like);
+int64_t ad__indices(const ad__nest *n);
+
+/* rows.c: joins steps. */
+void ad__join_rows(ad_emit *e, ad__schedule *s);
 
 /* memory.c: gives each buffer that is not local its place in the work memory. */
 int ad__place_work(ad_emit *e, ad__schedule *s);

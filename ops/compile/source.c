@@ -191,11 +191,12 @@ ad__writer *ad__writer_new(ad_graph *g, const char *prefix, ad__address_fn *addr
 
 int ad__write_program(ad__writer *w, ad_emit *e, ad__schedule *s) {
     w->e = e, w->s = s, w->numbers_used = false, w->starts.n = 0;
-    for (int64_t k = 0; k < s->steps.n && e->code == AD_OK; k++) {
+    for (int64_t k = 0, n; k < s->steps.n && e->code == AD_OK; k += n) {
         const ad__step *step = &s->steps.at[k];
+        for (n = 1; k + n < s->steps.n && step[n].joined;) n++;
         if (!AD__PUSH(e->g, &w->starts, w->calls.n)) return e->code = AD_ENOMEM;
         if (step->segment >= 0) ad__write_run(w, &s->segments.at[step->segment]);
-        else ad__write_nests(w, step);
+        else ad__write_nests(w, step, (int)n);
     }
     if (e->code == AD_OK) e->code = ad__roll_calls(w);
     return e->code != AD_OK ? e->code : ad_error_code(e->g);

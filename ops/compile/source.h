@@ -55,9 +55,9 @@ int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written);
    or -1 if the function has none; table: where the index tables that it reads begin, or -1. */
 int ad__function_end(ad__writer *w, int64_t n, int64_t table);
 
-/* instructions.c, nests.c: the function and the call of a step. */
+/* instructions.c, nests.c: the function and the call of a step, or of n joined steps. */
 void ad__write_run(ad__writer *w, const ad__segment *g);
-void ad__write_nests(ad__writer *w, const ad__step *step);
+void ad__write_nests(ad__writer *w, const ad__step *step, int n);
 
 /* product.c: whether the nest is a product of matrices that a BLAS should compute, and the call of the BLAS. */
 bool ad__is_product(const ad_emit *e, const ad__nest *n);
