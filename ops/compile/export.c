@@ -249,7 +249,9 @@ static void write_source(const ad__file *x, const ad__writer *w, ad__text *t) {
     ad__text_put(t, "#ifdef %s\n#include <cblas.h>\n#endif\n\n", x->cblas);
     ad__text_add(t, x->constants.at, x->constants.n);
     ad__write_macros(w, t);
-    add_indented(t, &w->kernels, 0);
+    ad__text functions = { .g = x->g };
+    ad__write_functions(w, &functions);
+    add_indented(t, &functions, 0);
     for (int i = 0; i < x->k; i++) {
         ad__text_put(t, "\n");
         ad__write_signature(x, &x->f[i], t);

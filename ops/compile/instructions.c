@@ -227,5 +227,6 @@ void ad__write_run(ad__writer *w, const ad__segment *g) {
         ad__text_put(&w->body, "}\n");
         write_last(w, g, false);
     }
+    w->repetitions = g->n;
     ad__function_end(w, loop ? g->n : -1, first_table(w, g));
 }

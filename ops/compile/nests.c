@@ -446,7 +446,11 @@ static int write_function(ad__writer *w, const ad__step *step, int n) {
     memset(c, 0, bytes);
     ad__function_begin(w);
     for (int i = 0; i < n; i++) c[i].number = i, begin(&c[i], w, &step[i], n > 1);
-    for (int i = 0; i < n; i++) point_to_all(&c[i]);
+    for (int i = 0; i < n; i++) {
+        point_to_all(&c[i]);
+        int64_t indices = ad__indices(&c[i].nest[0]);
+        if (indices > w->repetitions) w->repetitions = indices;
+    }
     if (n > 1) write_joined(c, n);
     else write_loops(c);
     ad_buffer_give(w->e->g, c, bytes);

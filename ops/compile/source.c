@@ -19,6 +19,8 @@
 
 struct ad__kernel {
     char *text;
+    int64_t length;
+    double cost; /* of all calls: characters times repetitions */
     int number;
     UT_hash_handle hh;
 };
@@ -26,7 +28,7 @@ struct ad__kernel {
 /* ---- pointers ---------------------------------------------------------------------------------------------------- */
 
 void ad__function_begin(ad__writer *w) {
-    w->body.n = 0, w->n_pointers = 0, w->aliased = w->overflow = w->absolute = false;
+    w->body.n = 0, w->n_pointers = 0, w->repetitions = 1, w->aliased = w->overflow = w->absolute = false;
     ad__text_add(&w->body, "", 0);
 }
 
@@ -76,18 +78,34 @@ static void write_parameters(ad__writer *w, ad__text *t, bool n, bool table) {
     ad__text_put(t, ") {\n");
 }
 
-/* The number of the function with this text, which is added if it is new. */
-static int function_number(ad__writer *w, ad__text *text) {
+/* The function with this text, which is added if it is new. NULL if memory is short. */
+static ad__kernel *function_of(ad__writer *w, ad__text *text) {
     ad__kernel *k;
     HASH_FIND_STR(w->table, text->at, k);
-    if (k) return k->number;
-    k = ad_scope_alloc(w->e->g, sizeof *k);
-    if (k == NULL) return -1;
-    k->text = text->at, k->number = w->n_kernels++;
+    if (k) return k;
+    k = ad_scope_zalloc(w->e->g, sizeof *k);
+    if (k == NULL) return NULL;
+    k->text = text->at, k->length = text->n, k->number = w->n_kernels++;
     HASH_ADD_KEYPTR(hh, w->table, k->text, (unsigned)text->n, k);
-    ad__text_put(&w->kernels, "\nstatic %svoid %sk%d", w->portable ? "" : "KERNEL ", w->prefix, k->number);
-    ad__text_add(&w->kernels, text->at, text->n);
-    return k->number;
+    return k->number < 0 ? NULL : k;
+}
+
+enum { MUCH_CODE = 32768, SHORT = 1024, RARE = 400 };
+
+/* Whether a long function takes so little of the run time that it is not worth a compiler's time. */
+static bool is_cold(const ad__kernel *k, int64_t length, double cost) {
+    return length > MUCH_CODE && k->length > SHORT && k->cost * RARE < cost;
+}
+
+void ad__write_functions(const ad__writer *w, ad__text *t) {
+    int64_t length = 0;
+    double cost = 0;
+    for (const ad__kernel *k = w->table; k; k = k->hh.next) length += k->length, cost += k->cost;
+    for (const ad__kernel *k = w->table; k; k = k->hh.next) {
+        const char *kind = w->portable ? "" : is_cold(k, length, cost) ? "COLD " : "KERNEL ";
+        ad__text_put(t, "\nstatic %svoid %sk%d", kind, w->prefix, k->number);
+        ad__text_add(t, k->text, k->length);
+    }
 }
 
 static void write_arguments(ad__writer *w, int64_t n, int64_t table) {
@@ -119,12 +137,14 @@ int ad__function_end(ad__writer *w, int64_t n, int64_t table) {
         w->e->code = ad_error_code(w->e->g);
         return -1;
     }
-    int number = function_number(w, &text);
+    ad__kernel *k = function_of(w, &text);
+    if (k == NULL) return w->e->code = AD_ENOMEM, -1;
+    k->cost += (double)k->length * (double)w->repetitions;
     w->n_calls++;
-    ad__text_put(&w->calls, "%sk%d(", w->prefix, number);
+    ad__text_put(&w->calls, "%sk%d(", w->prefix, k->number);
     write_arguments(w, n, table);
     ad__text_put(&w->calls, ");\n");
-    return number;
+    return k->number;
 }
 
 enum { FEW_CALLS = 64 };
@@ -185,7 +205,7 @@ ad__writer *ad__writer_new(ad_graph *g, const char *prefix, ad__address_fn *addr
     ad__writer *w = ad_scope_zalloc(g, sizeof *w);
     if (w == NULL) return NULL;
     w->prefix = prefix, w->address = address, w->context = context;
-    w->kernels.g = w->calls.g = w->body.g = g;
+    w->calls.g = w->body.g = g;
     return w;
 }
 
@@ -213,12 +233,13 @@ int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to
     bool many = w->n_calls > FEW_CALLS; /* a compiler would take long to inline them */
     ad__text_put(to, many ? "#ifdef __GNUC__\n#define KERNEL __attribute__((noinline))\n#else\n#define KERNEL\n#endif\n"
                           : "#define KERNEL\n");
+    ad__text_put(to, "#if defined(__GNUC__) && !defined(__clang__)\n#define COLD __attribute__((noinline, optimize(0)))\n"
+                     "#else\n#define COLD\n#endif\n");
     ad__write_macros(w, to);
-    ad__text_add(to, w->kernels.at, w->kernels.n);
+    ad__write_functions(w, to);
     /* The calls are not worth a compiler's time. */
-    if (many) ad__text_put(to, "\n#if defined(__GNUC__) && !defined(__clang__)\n__attribute__((optimize(0)))\n#endif");
-    ad__text_put(to, "\nint %s(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work, "
-                     "host *host) {\nint code = 0;\n(void)in, (void)leaf, (void)out, (void)work, (void)host;\n", name);
+    ad__text_put(to, "\n%sint %s(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work, "
+                     "host *host) {\nint code = 0;\n(void)in, (void)leaf, (void)out, (void)work, (void)host;\n", many ? "COLD " : "", name);
     ad__text_add(to, w->calls.at, w->calls.n);
     ad__text_put(to, "return code;\n}\n");
     return ad_error_code(e->g);

@@ -32,7 +32,6 @@ struct ad__writer {
     bool portable;    /* C99 that stands alone: no functions of the compiler's, sums in the dtype of their numbers */
     int part;         /* of the constant arrays in the source: numbers0, tables0 */
     bool numbers_used; /* numbers that are read as an array */
-    ad__text kernels; /* the functions */
     ad__text calls;   /* the body of the program: calls of them */
     AD__VEC(int64_t) starts; /* of each call, in the text */
     ad__kernel *table;
@@ -42,6 +41,7 @@ struct ad__writer {
     ad__text body;
     ad__pointer pointer[AD__POINTERS];
     int n_pointers;
+    int64_t repetitions; /* of the body, at a call */
     bool overflow; /* there were too many pointers */
     bool absolute; /* buffers of the work memory are reached by pointers to its beginning */
     bool aliased; /* pointers may lead to the same elements */
@@ -68,8 +68,9 @@ int ad__roll_calls(ad__writer *w);
 
 /* A writer in the memory of the open scope. NULL if memory is short. */
 ad__writer *ad__writer_new(ad_graph *g, const char *prefix, ad__address_fn *address, const void *context);
-/* Writes the functions of a program and the calls of them, which make up the program. */
+/* Adds the functions of a program, and writes the calls of them, which make up the program. */
 int ad__write_program(ad__writer *w, ad_emit *e, ad__schedule *s);
+void ad__write_functions(const ad__writer *w, ad__text *t);
 /* The arrays of constants that a portable program uses, and the macros that all programs of w use, as functions. */
 void ad__write_constants(const ad__writer *w, ad__text *t);
 void ad__write_macros(const ad__writer *w, ad__text *t);
