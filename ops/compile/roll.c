@@ -106,8 +106,8 @@ static bool is_constant(const storing *c, int64_t i) {
     const ad__insn *in = &c->e->insns.at[i];
     for (int k = 0; k < in->n; k++) {
         ad__place at = c->e->places.at[in->in + k];
-        bool constant = ad__buffer_of(at) ? ad__buffer_of(at) == AD__NUMBER_BUFFER : c->s->position[ad__offset_of(at)] >= 0;
-        if (!constant) return false;
+        int b = ad__buffer_of(at);
+        if (b != 0 ? b != AD__NUMBER_BUFFER : c->s->position[ad__offset_of(at)] < 0) return false;
     }
     return in->kind == AD__DEFINE;
 }

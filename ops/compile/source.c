@@ -233,13 +233,14 @@ int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to
     bool many = w->n_calls > FEW_CALLS; /* a compiler would take long to inline them */
     ad__text_put(to, many ? "#ifdef __GNUC__\n#define KERNEL __attribute__((noinline))\n#else\n#define KERNEL\n#endif\n"
                           : "#define KERNEL\n");
-    ad__text_put(to, "#if defined(__GNUC__) && !defined(__clang__)\n#define COLD __attribute__((noinline, optimize(0)))\n"
-                     "#else\n#define COLD\n#endif\n");
+    ad__text_put(to, "#if defined(__GNUC__) && !defined(__clang__)\n"
+                     "#define COLD __attribute__((noinline, optimize(0)))\n#else\n#define COLD\n#endif\n");
     ad__write_macros(w, to);
     ad__write_functions(w, to);
     /* The calls are not worth a compiler's time. */
-    ad__text_put(to, "\n%sint %s(const void *const *in, const void *const *leaf, void *const *out, unsigned char *work, "
-                     "host *host) {\nint code = 0;\n(void)in, (void)leaf, (void)out, (void)work, (void)host;\n", many ? "COLD " : "", name);
+    ad__text_put(to, "\n%sint %s(const void *const *in, const void *const *leaf, void *const *out, "
+                     "unsigned char *work, host *host) {\nint code = 0;\n"
+                     "(void)in, (void)leaf, (void)out, (void)work, (void)host;\n", many ? "COLD " : "", name);
     ad__text_add(to, w->calls.at, w->calls.n);
     ad__text_put(to, "return code;\n}\n");
     return ad_error_code(e->g);
