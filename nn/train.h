@@ -42,6 +42,7 @@ typedef struct {
     int64_t best_epoch; /* 0: none yet */
     bool stopped_early; /* by patience or by a callback */
     bool interrupted;   /* by SIGINT */
+    char how[240];      /* with compile, once a full minibatch came: "compiled", or "interpreted: " and the reason */
 } nn_training_state;
 typedef int nn_callback_fn(const nn_training_state *s, void *data); /* a result other than 0 stops the training */
 
@@ -83,6 +84,9 @@ typedef struct {
                                  at a time in a program; the previous handler is restored at the end */
     nn_callback_fn *on_step, *on_epoch;
     void *callback_data;
+
+    bool compile; /* loss and gradients of full minibatches by a compiled program; see below */
+    ad_compile_opts compiler;
 } nn_fit_opts;
 
 /* Trains net, which must be in training mode, on minibatches of data, and sets *end, unless NULL, to the final state.
