@@ -173,16 +173,14 @@ static void optimisers_groups_clipping_and_schedules_work(void **state) {
     }
 }
 
-/* The callback of each step changes the rate, weights, frozen parameters and modes. */
+/* The callback of each step changes the rate, weights and modes. */
 static int meddle(const nn_training_state *s, void *data) {
     problem *p = data;
     ad_var *w = nn_parameter_at(p->net, 0).var;
     if (s->steps == 3) nn_set_lr(p->opt, 0.01);
     if (s->steps == 4) ad_write_element(ad_dtype_of(w), ad_data_mut(w), 0, 0.5);
-    if (s->steps == 6) ad_set_requires_grad(w, false);
     if (s->steps == 8) nn_train(p->net, false);
     if (s->steps == 9) nn_train(p->net, true);
-    if (s->steps == 11) ad_set_requires_grad(w, true);
     return s->steps == 18;
 }
 
@@ -197,6 +195,49 @@ static void callbacks_may_change_the_training(void **state) {
     assert_same_training(&p[0], &p[1], 1e-11);
     assert_string_equal(p[1].end.how, "compiled");
     assert_true(p[1].end.stopped_early);
+    free_both(&p[0], &p[1]);
+}
+
+static void frozen_parameters_stay(void **state) {
+    (void)state;
+    need_compiler();
+    problem p[2];
+    for (int i = 0; i < 2; i++) {
+        p[i] = problem_of(mlp, AD_F64, i == 1);
+        p[i].opt = nn_adamw(p[i].net, (nn_adam_opts){ .weight_decay = 0.1 });
+        ad_set_requires_grad(nn_find_parameter(p[i].net, "0.weight"), false);
+    }
+    assert_same_training(&p[0], &p[1], 1e-11);
+    assert_string_equal(p[1].end.how, "compiled");
+    free_both(&p[0], &p[1]);
+}
+
+/* An op that saves something for its gradient, before the first parameter that moves. */
+static ad_var *pooled(ad_var *x) { return flat(ad_max_pool2d(column(x), (ad_pool_opts){ .kernel = { 2, 2 } })); }
+static nn_module *with_pool(ad_graph *g, ad_dtype t) {
+    return nn_sequential(g, nn_linear(g, t, 6, 6, true), nn_function(g, pooled), nn_linear(g, t, 1, 3, true));
+}
+
+static int release(const nn_training_state *s, void *data) {
+    problem *p = data;
+    if (s->steps == 2) ad_set_requires_grad(nn_find_parameter(p->net, "0.weight"), true);
+    if (s->steps == 4) ad_set_requires_grad(nn_find_parameter(p->net, "0.bias"), true);
+    if (s->steps == 12) ad_set_requires_grad(nn_find_parameter(p->net, "2.weight"), false);
+    return 0;
+}
+
+static void parameters_may_be_released(void **state) {
+    (void)state;
+    need_compiler();
+    problem p[2];
+    for (int i = 0; i < 2; i++) {
+        p[i] = problem_of(with_pool, AD_F64, i == 1);
+        ad_set_requires_grad(nn_find_parameter(p[i].net, "0.weight"), false);
+        ad_set_requires_grad(nn_find_parameter(p[i].net, "0.bias"), false);
+        p[i].o.on_step = release, p[i].o.callback_data = &p[i];
+    }
+    assert_same_training(&p[0], &p[1], 1e-11);
+    assert_string_equal(p[1].end.how, "compiled");
     free_both(&p[0], &p[1]);
 }
 
@@ -438,6 +479,8 @@ int main(void) {
         cmocka_unit_test(other_layers_train_as_interpreted),
         cmocka_unit_test(optimisers_groups_clipping_and_schedules_work),
         cmocka_unit_test(callbacks_may_change_the_training),
+        cmocka_unit_test(frozen_parameters_stay),
+        cmocka_unit_test(parameters_may_be_released),
         cmocka_unit_test(weights_may_change_between_fits),
         cmocka_unit_test(a_data_set_smaller_than_a_minibatch_compiles),
         cmocka_unit_test(a_resumed_training_has_the_same_bits),
