@@ -213,7 +213,7 @@ static void xor_floor(void *state) {
     b->b[0] -= 1e-4f * b->gb[0];
 }
 
-/* ---- xor-compiled: a program that contains the update; its outputs replace the parameters -------------------------- */
+/* ---- xor-compiled: a program that contains the update; its outputs replace the parameters ------------------------*/
 
 enum { XOR_ARRAYS = 4 };
 

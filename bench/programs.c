@@ -10,7 +10,7 @@
 
 static const ad_compile_opts fresh = { .no_cache = true };
 
-/* ---- heat: 500 steps of u[i] += 0.1 (u[i-1] - 2 u[i] + u[i+1]) on 100 points with fixed ends; y = sum u^2 ---------- */
+/* ---- heat: 500 steps of u[i] += 0.1 (u[i-1] - 2 u[i] + u[i+1]) on 100 points with fixed ends; y = sum u^2 --------*/
 
 enum { POINTS = 100, STEPS = 500, LAST = POINTS - 1 };
 static const double RATE = 0.1;
@@ -92,7 +92,7 @@ static void heat_by_hand(void *state) {
     memcpy(h->grad, u[0], sizeof h->grad);
 }
 
-/* ---- second derivatives of Rosenbrock's function of 100 variables in an array ------------------------------------- */
+/* ---- second derivatives of Rosenbrock's function of 100 variables in an array -----------------------------------*/
 
 enum { SIDE = 100 };
 
@@ -169,7 +169,7 @@ static void hessian_by_hand(void *state) {
     }
 }
 
-/* ---- compile-1e3, -1e4, -1e5: Rosenbrock's function of so many scalars, from the recorded graph to the program ----- */
+/* ---- compile-1e3, -1e4, -1e5: Rosenbrock's function of so many scalars, from the recorded graph to the program ---*/
 
 enum { FEW = 1000, MOST = 100000 };
 

@@ -120,11 +120,13 @@ static ad_var *last(ad_var *x) { return ad_select(x, 1, 2); }
 static ad_var *flat(ad_var *x) { return ad_reshape(x, AD_SHAPE(ad_shape_of(x).dim[0], -1)); }
 
 static nn_module *convolution(ad_graph *g, ad_dtype t) {
-    return nn_sequential(g, nn_function(g, column), nn_conv2d(g, t, (nn_conv_opts){ .in = 1, .out = 4, .kernel = 2, .padding = 1 }),
-                         nn_relu(g), nn_function(g, flat), nn_linear(g, t, 48, 3, true));
+    nn_conv_opts o = { .in = 1, .out = 4, .kernel = 2, .padding = 1 };
+    return nn_sequential(g, nn_function(g, column), nn_conv2d(g, t, o), nn_relu(g),
+                         nn_function(g, flat), nn_linear(g, t, 48, 3, true));
 }
 static nn_module *recurrent(ad_graph *g, ad_dtype t) {
-    return nn_sequential(g, nn_function(g, sequence), nn_gru(g, t, (nn_rnn_opts){ .in = 2, .hidden = 5 }), nn_function(g, last),
+    nn_rnn_opts o = { .in = 2, .hidden = 5 };
+    return nn_sequential(g, nn_function(g, sequence), nn_gru(g, t, o), nn_function(g, last),
                          nn_linear(g, t, 5, 3, true));
 }
 

@@ -34,7 +34,7 @@ int nn__compiled_begin(nn__compiled *c, const nn_optim *opt, int n_others, ad_va
     return AD_OK;
 }
 
-/* ---- what a step changes besides gradients: the network's buffers and the random numbers -------------------------- */
+/* ---- what a step changes besides gradients: the network's buffers and the random numbers ------------------------- */
 
 typedef void move_fn(char *kept, ad_var *x, size_t bytes);
 static void keep(char *kept, ad_var *x, size_t bytes) { memcpy(kept, ad_data(x), bytes); }
@@ -65,7 +65,7 @@ static void learn_counts(const nn__compiled *c, const char *interpreted) {
     }
 }
 
-/* ---- comparing a step by the program with the interpreter's ------------------------------------------------------- */
+/* ---- comparing a step by the program with the interpreter's ------------------------------------------------------ */
 
 /* A recorded graph that stands for something else shows in the loss; gradients may jump where a number is at the edge
    of a relu, so they are compared as a whole. */
@@ -117,11 +117,11 @@ static void compare(const nn__compiled *c, double loss, double interpreted, ad_r
     else *reason = '\0';
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------ */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static double loss_of(const nn__compiled *c) { return ad_read_element(c->dtype, &c->loss, 0); }
 
-static double run(nn__compiled *c, const nn__step *s) {
+static double run(nn__compiled *c, const nn__minibatch *s) {
     ad_rebind(c->x, (void *)ad_data(s->x));
     ad_rebind(c->y, (void *)ad_data(s->y));
     c->out[0] = &c->loss;
@@ -130,7 +130,7 @@ static double run(nn__compiled *c, const nn__step *s) {
     return loss_of(c);
 }
 
-static double run_into_gradients(nn__compiled *c, const nn__step *s) {
+static double run_into_gradients(nn__compiled *c, const nn__minibatch *s) {
     for (int i = 0, k = 0; i < c->n; i++) {
         if (k < c->n_xs && c->parameters[i] == c->xs[k]) c->out[++k] = ad_grad_mut(c->parameters[i]);
         else ad_zero_grad(c->parameters[i]);
@@ -144,7 +144,7 @@ static double backward(const nn__compiled *c, ad_var *loss) {
     return ad_item(loss);
 }
 
-double nn__interpreted_step(const nn__compiled *c, const nn__step *s) { return backward(c, s->loss(s->data)); }
+double nn__interpreted_step(const nn__compiled *c, const nn__minibatch *s) { return backward(c, s->loss(s->data)); }
 
 /* Where the graph's random numbers and the buffers stand: what a step changes besides gradients. */
 typedef struct {
@@ -175,7 +175,7 @@ static size_t place_gradients(nn__compiled *c, char *memory) {
 /* The step by the program after the interpreter's, from the same place. memory is for the gradients, and for the
    buffers as the interpreter left them. Without a difference the program's numbers stay, so that a resumed training has
    the same ones. */
-static double run_again(nn__compiled *c, const nn__step *s, double interpreted, place before, char *memory,
+static double run_again(nn__compiled *c, const nn__minibatch *s, double interpreted, place before, char *memory,
                         char *reason, size_t size) {
     place after = here(c, memory + place_gradients(c, memory));
     go(c, before);
@@ -194,7 +194,7 @@ static double run_again(nn__compiled *c, const nn__step *s, double interpreted, 
 
 /* Both ways. A difference in the first step of a program leaves the training to the interpreter; later, the steps since
    the last comparison are in doubt. */
-static double run_both(nn__compiled *c, const nn__step *s, double interpreted, place before) {
+static double run_both(nn__compiled *c, const nn__minibatch *s, double interpreted, place before) {
     char reason[200] = "";
     size_t bytes = place_gradients(c, NULL) + c->buffer_bytes;
     char *memory = ad_ok(c->g) ? ad_buffer_take(c->g, bytes) : NULL;
@@ -209,7 +209,7 @@ static double run_both(nn__compiled *c, const nn__step *s, double interpreted, p
     return loss;
 }
 
-static double run_alone(nn__compiled *c, const nn__step *s) {
+static double run_alone(nn__compiled *c, const nn__minibatch *s) {
     place before = here(c, c->before);
     double loss = run_into_gradients(c, s);
     c->runs++;
@@ -218,7 +218,7 @@ static double run_alone(nn__compiled *c, const nn__step *s) {
     return nn__interpreted_step(c, s);
 }
 
-/* ---- making a program --------------------------------------------------------------------------------------------- */
+/* ---- making a program -------------------------------------------------------------------------------------------- */
 
 static uint64_t add(uint64_t hash, bool bit) { return (hash ^ (bit ? 2 : 1)) * 0x100000001b3u; }
 
@@ -258,7 +258,7 @@ static bool has_other_leaves(const nn__compiled *c) {
 }
 
 /* After the gradients of the interpreter have arrived. */
-static void compile(nn__compiled *c, const nn__step *s, ad_var *loss) {
+static void compile(nn__compiled *c, const nn__minibatch *s, ad_var *loss) {
     c->x = s->x, c->y = s->y, c->dtype = ad_dtype_of(loss), c->setting = setting_of(c);
     c->n_xs = 0, c->runs = 0;
     memset(c->counts, 0, (size_t)buffer_count(c) * sizeof *c->counts);
@@ -276,7 +276,7 @@ static void compile(nn__compiled *c, const nn__step *s, ad_var *loss) {
 }
 
 /* Records the step, and makes a program of it if nothing speaks against that. */
-static double record(nn__compiled *c, const nn__step *s, bool *keep_scope) {
+static double record(nn__compiled *c, const nn__minibatch *s, bool *keep_scope) {
     place before = here(c, c->before);
     ad_watch_reads(c->g, true);
     ad_var *loss = s->loss(s->data);
@@ -294,12 +294,12 @@ static double record(nn__compiled *c, const nn__step *s, bool *keep_scope) {
     return value;
 }
 
-static bool is_full(const nn__compiled *c, const nn__step *s) {
+static bool is_full(const nn__compiled *c, const nn__minibatch *s) {
     if (c->program == NULL) return ad_shape_of(s->x).dim[0] == c->rows;
     return ad_shape_equal(ad_shape_of(s->x), ad_shape_of(c->x)) && ad_shape_equal(ad_shape_of(s->y), ad_shape_of(c->y));
 }
 
-double nn__compiled_step(nn__compiled *c, const nn__step *s, bool *keep_scope) {
+double nn__compiled_step(nn__compiled *c, const nn__minibatch *s, bool *keep_scope) {
     if (c->off || !is_full(c, s)) return nn__interpreted_step(c, s);
     if (c->program == NULL || setting_of(c) != c->setting) return record(c, s, keep_scope);
     bool due = c->runs % CHECK_EVERY == 0 || (c->runs < CHECK_EVERY && (c->runs & (c->runs - 1)) == 0);

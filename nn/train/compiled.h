@@ -38,15 +38,15 @@ typedef struct {
     ad_var *x, *y;
     ad_var *(*loss)(void *data);
     void *data;
-} nn__step;
+} nn__minibatch;
 
 /* A program of steps for the parameters of net and of opt that are not among them (others). 0 or the code of the
    graph's error; later calls interpret if no program can be made. */
 int nn__compiled_begin(nn__compiled *c, const nn_optim *opt, int n_others, ad_var *const others[]);
 /* The loss, with its gradients in the parameters, which had none or are overwritten. *keep: the innermost scope must
    stay open, as the program is in it. NaN after an error. */
-double nn__compiled_step(nn__compiled *c, const nn__step *s, bool *keep);
+double nn__compiled_step(nn__compiled *c, const nn__minibatch *s, bool *keep);
 /* The same without a program. */
-double nn__interpreted_step(const nn__compiled *c, const nn__step *s);
+double nn__interpreted_step(const nn__compiled *c, const nn__minibatch *s);
 
 #endif

@@ -233,7 +233,7 @@ static bool clip(training *t) {
 
 /* The loss, with its gradients. */
 static double differentiate(training *t, minibatch *b, bool *keep_scope) {
-    if (t->o->compile) return nn__compiled_step(&t->compiled, &(nn__step){ b->x, b->y, loss_of, b }, keep_scope);
+    if (t->o->compile) return nn__compiled_step(&t->compiled, &(nn__minibatch){ b->x, b->y, loss_of, b }, keep_scope);
     ad_var *loss = loss_of(b);
     zero_gradients(t);
     ad_backward(loss);
@@ -470,7 +470,7 @@ static int prepare(training *t, nn_dataset data) {
                        (long long)ad_shape_of(data.x).dim[0], (long long)o->batch);
     if (t->loader == NULL) return ad_error_code(t->g);
     t->all_rows = ad_shape_of(data.x).dim[0];
-    if (keep_best(t) != AD_OK || begin_compiled(t, data) != AD_OK || begin_files(t) != AD_OK) return ad_error_code(t->g);
+    if (keep_best(t) || begin_compiled(t, data) || begin_files(t)) return ad_error_code(t->g);
     t->report = nn__report_new(o, nn_loader_batches(t->loader), t->s.steps);
     if (t->log_renewed) nn__report_renewed(&t->report);
     return AD_OK;
