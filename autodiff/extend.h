@@ -76,6 +76,10 @@ static inline void ad_write_element(ad_dtype t, void *array, int64_t i, double v
     else ((double *)array)[i] = value;
 }
 
+/* Begins or ends to watch whether the program reads elements (ad_item, ad_at, ad_data, ad_branch). Returns whether it
+   did since the last call. What was recorded meanwhile may depend on values in C code only if it did. */
+AD_API bool ad_watch_reads(ad_graph *g, bool on);
+
 /* ---- random numbers: these write n numbers of dtype t and advance the state --------------------------------- */
 
 AD_API void ad_random_uniform(ad_random_state *r, ad_dtype t, int64_t n, void *to); /* in [0, 1) */

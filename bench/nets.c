@@ -213,6 +213,42 @@ static void xor_floor(void *state) {
     b->b[0] -= 1e-4f * b->gb[0];
 }
 
+/* ---- xor-compiled: a program that contains the update; its outputs replace the parameters ------------------------*/
+
+enum { XOR_ARRAYS = 4 };
+
+typedef struct {
+    xor_state *s;
+    ad_program *program;
+    void *at[XOR_ARRAYS + 1]; /* parameters; the loss is the last output */
+    float loss;
+} xor_program;
+
+static void *xor_setup_compiled(void) {
+    xor_program *p = bench_array(sizeof *p);
+    p->s = xor_setup();
+    ad_var *x[XOR_ARRAYS], *gradient[XOR_ARRAYS], *y[XOR_ARRAYS + 1];
+    for (int i = 0; i < XOR_ARRAYS; i++) x[i] = nn_parameter_at(p->s->net, i).var, p->at[i] = ad_data_mut(x[i]);
+    ad_var *loss = xor_loss(p->s);
+    ad_gradient(loss, XOR_ARRAYS, x, gradient);
+    for (int i = 0; i < XOR_ARRAYS; i++) y[i] = ad_sub(x[i], ad_muls(gradient[i], 1e-4));
+    y[XOR_ARRAYS] = loss, p->at[XOR_ARRAYS] = &p->loss;
+    p->program = ad_compile(XOR_ARRAYS + 1, y, XOR_ARRAYS, x, (ad_compile_opts){ .no_cache = true });
+    return p;
+}
+
+static void xor_run(void *state) {
+    xor_program *p = state;
+    ad_run(p->program, (const void *const *)p->at, p->at, NULL);
+}
+
+static void xor_by_hand(void *state) { xor_floor(((xor_program *)state)->s); }
+
+static void xor_teardown_compiled(void *state) {
+    xor_teardown(((xor_program *)state)->s);
+    free(state);
+}
+
 /* ---- lecture-net: 64 x 1000 x 100 x 10, sigmoid, squared error, SGD, no biases --------------------------------- */
 
 enum { LN = 64, LI = 1000, LH = 100, LO = 10 };
@@ -397,6 +433,7 @@ int main(int argc, char **argv) {
     static const bench_case cases[] = {
         { "xor-rebuild", "us", 1, 0, xor_setup, xor_rebuild, xor_floor, xor_teardown, xor_result },
         { "xor-eval", "us", 1, 0, xor_setup_built, xor_eval, xor_floor, xor_teardown, xor_result },
+        { "xor-compiled", "us", 1, 0, xor_setup_compiled, xor_run, xor_by_hand, xor_teardown_compiled, NULL },
         { "lecture-net", "us", 1, 0, lecture_setup, lecture_ours, lecture_floor, lecture_teardown, lecture_result },
         { "mlp-128", "us", 1, 64, mlp_128_setup, mnist_ours, mnist_floor, mnist_teardown, mnist_result },
         { "mlp-512-512", "us", 1, 128, mlp_512_setup, mnist_ours, mnist_floor, mnist_teardown, mnist_result },

@@ -5,7 +5,7 @@
 
 typedef struct {
     const char *data, *model, *optim, *save, *resume, *log;
-    int64_t epochs, batch, hidden, augment, prefetch, threads, seed;
+    int64_t epochs, batch, hidden, augment, prefetch, threads, compile, seed;
     double lr, dropout;
 } options;
 
@@ -69,8 +69,10 @@ static void train(nn_module *net, nn_optim *opt, const options *o, nn_dataset tr
                           .checkpoint_steps = o->resume ? 200 : 0,
                           .resume = o->resume != NULL,
                           .catch_interrupt = true,
-                          .on_epoch = show },
+                          .on_epoch = show,
+                          .compile = o->compile != 0 },
            &end);
+    if (o->compile) fprintf(stderr, "%s\n", end.how);
     if (end.interrupted) printf("interrupted after step %lld\n", (long long)end.steps);
     if (o->save != NULL) nn_save(net, o->save);
 }
@@ -106,6 +108,7 @@ int main(int argc, char **argv) {
             { "threads", "threads for large products and loops; 0: one per processor", DEMO_WHOLE,
               &o.threads, 0, 1024 },
             { "prefetch", "minibatches that a thread prepares ahead", DEMO_WHOLE, &o.prefetch, 0, 100 },
+            { "compile", "1: compute steps by a compiled program", DEMO_WHOLE, &o.compile, 0, 1 },
             { "save", "a safetensors file to save the network to at the end", DEMO_TEXT, &o.save, 0, 0 },
             { "resume", "a checkpoint, to resume from if it exists and kept up to date", DEMO_TEXT, &o.resume, 0,
               0 },

@@ -40,6 +40,7 @@ $(obj)/ops/%.o: private optimise := $(optimise) $(ops_flags)
 $(obj)/ops/compose/%.o $(obj)/ops/random/%.o $(obj)/ops/compile/%.o $(obj)/autodiff/check/%.o $(obj)/nn/%.o: private \
     optimise := $(compact)
 $(obj)/ops/kernels/%.o $(obj)/nn/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
+$(obj)/ops/compile/program.o: private optimise := $(optimise)
 $(obj)/ops/kernels/net/im2col.o $(obj)/ops/kernels/base/sum.o: private optimise := $(optimise) $(row_flags)
 $(obj)/demos/%.o $(obj)/tests/%.o $(obj)/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
 $(obj)/bench/%.o: private optimise := $(if $(SANITIZE),$(optimise),-O3 $(math_flags))

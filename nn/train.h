@@ -42,6 +42,7 @@ typedef struct {
     int64_t best_epoch; /* 0: none yet */
     bool stopped_early; /* by patience or by a callback */
     bool interrupted;   /* by SIGINT */
+    char how[240];      /* with compile, once a full minibatch came: "compiled", or "interpreted: " and the reason */
 } nn_training_state;
 typedef int nn_callback_fn(const nn_training_state *s, void *data); /* a result other than 0 stops the training */
 
@@ -83,6 +84,9 @@ typedef struct {
                                  at a time in a program; the previous handler is restored at the end */
     nn_callback_fn *on_step, *on_epoch;
     void *callback_data;
+
+    bool compile; /* loss and gradients of full minibatches by a compiled program; see below */
+    ad_compile_opts compiler; /* with compile */
 } nn_fit_opts;
 
 /* Trains net, which must be in training mode, on minibatches of data, and sets *end, unless NULL, to the final state.
@@ -90,7 +94,22 @@ typedef struct {
    and options, a training ends with exactly the numbers of one that was not interrupted: a checkpoint has parameters
    and buffers, the state of optimiser and schedule, the position in the epoch and the state of the random numbers. An
    optimiser that evaluates the loss itself (nn_lbfgs) gets each minibatch as a function, and clip_norm has no effect on
-   it. */
+   it.
+
+   With compile, the first full minibatch is recorded and becomes a program (ad_compile_gradient) that computes loss and
+   gradients of the full ones. Numbers differ by rounding, which optimisers such as adam enlarge where a gradient is near
+   0. All else is as without: the optimiser's update, smaller minibatches, random draws, buffers, callbacks that change
+   rates, weights, modes or frozen parameters, for which a new program is made. A resumed training still ends with
+   exactly the numbers of one that was not interrupted. The program runs on one thread, besides the BLAS.
+
+   The interpreter trains, and `how` in the state says why, if there is no compiler; if the network or the loss reads
+   values while it is recorded (ad_item, ad_data, ad_branch), as what it does then may depend on them; if it changes
+   buffers outside of ops; if the loss depends on other leaves that require a gradient; with nn_lbfgs, and with
+   ad_detect_anomaly. The interpreter also computes minibatches whose loss is not finite.
+
+   The functions of network and loss are not called again, so a number in C that they use stays as it was. Steps 1, 2, 4,
+   8 .. 128 and each 256th are computed both ways: if the losses differ by more than 1e-3 (f32) or 1e-6 (f64), or the
+   buffers, the training goes on without the program after its first step, and stops with AD_ECHECK later. */
 AD_API int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o,
                   nn_training_state *end);
 

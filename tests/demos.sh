@@ -259,6 +259,8 @@ shows_mnist() {
         [ "$(grep -c '^epoch [123]/3  loss [0-9.]*  .*  [0-9]* samples/s  [0-9]* s left' "$work/err")" = 3 ]
 }
 
+compiles_mnist() { shows_mnist --compile 1 && grep -Eq '^(compiled|interpreted: no compiler.*)$' "$work/err"; }
+
 # Images of 2 x 5 pixels, eight side by side.
 reads_images() {
     "$demos/vae" --data "$work" --epochs 3 >"$work/out" || return 1
@@ -314,6 +316,7 @@ check 'mnist learns' shows_mnist
 check 'vae reads images in the format of MNIST' reads_images
 check 'vae reports a missing file' misses_images
 check 'mnist learns with a last batch that is smaller' shows_mnist --batch 7
+check 'mnist learns by a compiled program' compiles_mnist
 check 'mnist runs with adam, dropout and shifted images, and writes a log' runs_augmented
 check 'mnist refuses an unknown model' refuses 'model: must be mlp or lenet' mnist --data "$work" --model big
 check 'mnist refuses an unknown optimiser' refuses 'optim: must be sgd or adam' mnist --data "$work" --optim new

@@ -229,6 +229,7 @@ struct ad_graph {
     bool anomalies; /* values and gradients that are not finite are errors: see anomaly.h */
     bool is_plain;  /* there is no error, and no look for anomalies */
     bool fast_path; /* is_plain, and gradients are enabled: see ad__fast_path */
+    bool watched, was_read; /* see ad_watch_reads */
     int recomputing;         /* > 0: what runs has run before, so it moves no state: see ad_recomputing */
     ad_op *branch;           /* the newest branch; NULL if there is none */
     uint32_t branches_ended; /* the largest until of a branch, as far as it is set */

@@ -4,8 +4,21 @@
 
 #include "autodiff/graph/flat.h"
 
+bool ad_watch_reads(ad_graph *g, bool on) {
+    bool was_read = g->was_read;
+    g->watched = on, g->was_read = false;
+    return was_read;
+}
+
+/* The graph is written to only while it is watched: several threads may read values. */
+static void note_read(const ad_var *x) {
+    ad_graph *g = ad__owner(x);
+    if (AD__UNLIKELY(g->watched)) g->was_read = true;
+}
+
 double ad_at(const ad_var *x, int64_t flat) {
     if (ad__absent(x) || flat < 0 || flat >= x->layout->numel) return NAN;
+    note_read(x);
     return ad_read_element(x->layout->dtype, x->data, flat);
 }
 
@@ -18,7 +31,11 @@ double ad_grad_at(const ad_var *x, int64_t flat) {
 double ad_item(const ad_var *x) { return ad_numel(x) == 1 ? ad_at(x, 0) : NAN; }
 double ad_grad_item(const ad_var *x) { return ad_numel(x) == 1 ? ad_grad_at(x, 0) : NAN; }
 
-const void *ad_data(const ad_var *x) { return ad__absent(x) ? NULL : ad__lasting_data(x); }
+const void *ad_data(const ad_var *x) {
+    if (ad__absent(x)) return NULL;
+    note_read(x);
+    return ad__lasting_data(x);
+}
 
 /* x's gradient memory, zeroed first if it has no gradient. NULL if x has no such memory. */
 static void *gradient_memory(const ad_var *x) {

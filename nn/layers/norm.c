@@ -15,7 +15,8 @@ static ad_var *batch_norm_forward(nn_module *m, ad_var *x) {
     const batch_norm *s = nn_self(m);
     ad_batch_norm_opts o = s->opts;
     o.training = nn_training(m);
-    if (o.training && !ad_recomputing(ad_graph_of(x))) nn_init_constant(s->tracked, ad_item(s->tracked) + 1);
+    double *count = o.training && !ad_recomputing(ad_graph_of(x)) ? ad_data_mut(s->tracked) : NULL;
+    if (count != NULL) *count += 1;
     return ad_batch_norm(x, s->mean, s->var, s->w, s->b, o);
 }
 

@@ -12,6 +12,7 @@
 #include "nn/optim/state.h"
 #include "nn/train.h"
 #include "nn/train/checkpoint.h"
+#include "nn/train/compiled.h"
 #include "nn/train/evaluate.h"
 #include "nn/train/report.h"
 
@@ -22,6 +23,7 @@ typedef struct {
     nn_optim *opt;
     const nn_fit_opts *o;
     nn_loader *loader;
+    nn__compiled compiled;
     nn_training_state s;
     nn__loader_place place; /* for checkpoints */
     ad_var **others;        /* parameters of net that opt does not have */
@@ -229,18 +231,24 @@ static bool clip(training *t) {
     return false;
 }
 
+/* The loss, with its gradients. */
+static double differentiate(training *t, minibatch *b, bool *keep_scope) {
+    if (t->o->compile) return nn__compiled_step(&t->compiled, &(nn__minibatch){ b->x, b->y, loss_of, b }, keep_scope);
+    ad_var *loss = loss_of(b);
+    zero_gradients(t);
+    ad_backward(loss);
+    return ad_item(loss);
+}
+
 /* One step of the optimiser; returns the loss before it. */
-static double descend(training *t, minibatch *b) {
+static double descend(training *t, minibatch *b, bool *keep_scope) {
     double value = NAN;
     if (t->opt->method->minimise != NULL) {
         zero_gradients(t);
         nn_step_closure(t->opt, loss_of, b, &value);
         return value;
     }
-    ad_var *loss = loss_of(b);
-    zero_gradients(t);
-    ad_backward(loss);
-    value = ad_item(loss);
+    value = differentiate(t, b, keep_scope);
     if (is_usable(t, "loss", value) && clip(t)) nn_step(t->opt);
     return value;
 }
@@ -264,14 +272,14 @@ static void after_step(training *t, double loss, int64_t rows) {
 static bool step(training *t) {
     ad_mark m = ad_begin(t->g);
     minibatch b = { .t = t };
-    bool more = nn_loader_next(t->loader, &b.x, &b.y);
+    bool more = nn_loader_next(t->loader, &b.x, &b.y), keep_scope = false;
     double loss = NAN;
     int64_t rows = 0;
     if (more) {
         rows = ad_shape_of(b.x).dim[0];
-        loss = descend(t, &b);
+        loss = descend(t, &b, &keep_scope);
     }
-    ad_end(t->g, m);
+    if (!keep_scope) ad_end(t->g, m);
     if (more && ad_ok(t->g)) after_step(t, loss, rows);
     return more && ad_ok(t->g);
 }
@@ -342,6 +350,10 @@ static bool has_metric(const nn_fit_opts *o) {
     return has;
 }
 
+static bool has_compiler(ad_compile_opts o) {
+    return o.cc != NULL || o.flags != NULL || o.cache != NULL || o.no_cache || o.no_cc;
+}
+
 /* Options that need another one, without which they would do nothing. */
 static int check_pairs(ad_graph *g, const nn_fit_opts *o) {
     bool validates = !ad_is_nil(o->validation.x);
@@ -354,6 +366,7 @@ static int check_pairs(ad_graph *g, const nn_fit_opts *o) {
     if (o->by_metric && o->metric == NULL) return ad_fail(g, AD_EVALUE, "fit: by_metric needs a metric");
     if (o->schedule_by_step && o->schedule == NULL)
         return ad_fail(g, AD_EVALUE, "fit: schedule_by_step needs a schedule");
+    if (has_compiler(o->compiler) && !o->compile) return ad_fail(g, AD_EVALUE, "fit: compiler needs compile");
     return AD_OK;
 }
 
@@ -430,6 +443,18 @@ static int list_others(training *t) {
     return ad_fail(t->g, AD_EVALUE, "fit: the optimiser has no parameter of the network");
 }
 
+static int begin_compiled(training *t, nn_dataset data) {
+    if (!t->o->compile) return AD_OK;
+    int64_t rows = ad_shape_of(data.x).dim[0];
+    t->compiled = (nn__compiled){ .g = t->g,
+                                  .net = t->net,
+                                  .opts = t->o->compiler,
+                                  .rows = rows < t->o->batch ? rows : t->o->batch,
+                                  .how = t->s.how,
+                                  .how_size = sizeof t->s.how };
+    return nn__compiled_begin(&t->compiled, t->opt, t->n_others, t->others);
+}
+
 static int prepare(training *t, nn_dataset data) {
     const nn_fit_opts *o = t->o;
     if (list_others(t) != AD_OK || try_validation(t) != AD_OK) return ad_error_code(t->g);
@@ -445,7 +470,7 @@ static int prepare(training *t, nn_dataset data) {
                        (long long)ad_shape_of(data.x).dim[0], (long long)o->batch);
     if (t->loader == NULL) return ad_error_code(t->g);
     t->all_rows = ad_shape_of(data.x).dim[0];
-    if (keep_best(t) != AD_OK || begin_files(t) != AD_OK) return ad_error_code(t->g);
+    if (keep_best(t) || begin_compiled(t, data) || begin_files(t)) return ad_error_code(t->g);
     t->report = nn__report_new(o, nn_loader_batches(t->loader), t->s.steps);
     if (t->log_renewed) nn__report_renewed(&t->report);
     return AD_OK;

@@ -307,10 +307,11 @@ static int elementwise_form(ad_emit *e, const ad_op *op, ad_dtype t) {
 
 int ad_emit_elementwise(ad_emit *e, const ad_op *op) {
     if (e == NULL || op == NULL) return AD_EVALUE;
-    if (!ad__text_is_c(op->type->formula) || !ad__text_is_c(op->type->gradient)) return AD_EABSENT;
     const ad_var *out = ad__out(op);
     const double *k = ad__attrs_of(op);
     ad_dtype t = out->layout->dtype;
+    bool known = ad__form_find(e, op->type, 0, t) >= 0;
+    if (!known && (!ad__text_is_c(op->type->formula) || !ad__text_is_c(op->type->gradient))) return AD_EABSENT;
     int form = elementwise_form(e, op, t), n_numbers = (int)(op->type->attr_size / sizeof *k), n = 0;
     if (e->code != AD_OK) return e->code;
     ad_emit_array in[3];

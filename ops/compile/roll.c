@@ -259,11 +259,19 @@ static int64_t repetitions(rolling *r, int64_t start, int64_t period, int64_t to
     return k;
 }
 
+/* Whether the keys let a period cover more than the best one does: where that ends, they must go on. */
+static bool may_cover_more(const rolling *r, int64_t start, int64_t period, int64_t to, const ad__segment *best) {
+    int64_t covered = best->n * best->period, end = start + covered, least = (covered / period + 1) * period;
+    if (covered < period) return true;
+    return start + least <= to && same_keys(r, end - period, end, start + least - end);
+}
+
 /* Tries a period; keeps it if it covers more than *best, many times more if it needs tables. */
 static void try_period(rolling *r, int64_t start, int64_t period, int64_t to, ad__segment *best) {
     for (int tables = 0; tables < 2; tables++) {
-        int64_t n = repetitions(r, start, period, to, tables);
-        int64_t covers = n * period, least = best->n * best->period;
+        int64_t least = best->n * best->period;
+        if (tables && 4 * least >= to - start) return; /* with tables it cannot cover more than that */
+        int64_t n = repetitions(r, start, period, to, tables), covers = n * period;
         if (n < FEWEST || covers < LEAST || covers <= (tables ? 4 * least : least)) continue;
         *best = (ad__segment){ .nest = -1, .start = start, .period = period, .n = n };
         n = r->refs.n, r->best.n = 0;
@@ -276,7 +284,7 @@ static ad__segment loop_at(rolling *r, int64_t start, int64_t to) {
     ad__segment best = { .nest = -1, .start = start, .period = 0, .n = 0 };
     int64_t at = next_of(r, start);
     for (int i = 0; i < CANDIDATES && at >= 0 && at - start <= LONGEST; i++, at = next_of(r, at))
-        try_period(r, start, at - start, to, &best);
+        if (may_cover_more(r, start, at - start, to, &best)) try_period(r, start, at - start, to, &best);
     return best;
 }
 

@@ -102,7 +102,7 @@ ad_var *ad_gaussian_nll(ad_var *x, ad_var *target, ad_var *var, ad_gaussian_opts
         return ad__refused_call(&c, AD_ESHAPE, "variances %s do not broadcast to the input",
                                 ad_shape_str(var->layout->shape).text);
     for (int64_t i = 0; i < var->layout->numel; i++)
-        if (ad_at(var, i) < 0)
+        if (ad_read_element(var->layout->dtype, var->data, i) < 0)
             return ad__refused_call(&c, AD_EVALUE, "variance %g at element %lld is negative", ad_at(var, i),
                                     (long long)i);
     ad_var *shift = ad_detach(ad_sub(ad_maximum(var, ad__constant(var, ad_option(o.eps, 1e-6))), var));

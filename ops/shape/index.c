@@ -400,7 +400,7 @@ static int one_hot_evaluate(const ad_op *op) {
     int64_t n = *(const int64_t *)ad__attrs_of(op);
     memset(y->data, 0, ad__bytes(y));
     for (int64_t i = 0; i < op->in[0]->layout->numel; i++) {
-        double class = ad_at(op->in[0], i);
+        double class = ad_read_element(op->in[0]->layout->dtype, op->in[0]->data, i);
         if (!(class >= 0 && class < ad__exact_below(op->in[0], n) && class == floor(class)))
             return ad_op_fail(op, AD_EVALUE, "element %lld is %g, not an integer in 0..%lld", (long long)i, class,
                               (long long)n - 1);
