@@ -61,7 +61,7 @@ static void write_style(FILE *to, const panel *p) {
     bool bare = o->x == NULL && o->y == NULL, bars = p->n > 0 && p->of[0].kind == SERIES_BARS;
     fprintf(to, "set title ");
     quote(to, p->title);
-    fprintf(to, "\nset key %s\nset size %s\n", o->key ? o->key : "outside below center horizontal",
+    fprintf(to, "\nset key %s Left reverse width 2\nset size %s\n", o->key ? o->key : "outside below center horizontal height 0.5",
             o->equal || bare ? "ratio -1" : "noratio");
     write_axis(to, 'x', o->x, o->logx, o->xlo, o->xhi);
     write_axis(to, 'y', o->y, o->logy, o->ylo, o->yhi);
