@@ -76,10 +76,16 @@ static void write_style(FILE *to, const panel *p) {
 static void write_field(FILE *to, const panel *p, const series *s) {
     double x = p->o.xlo, y = p->o.ylo, w = (p->o.xhi - x) / s->columns, h = (p->o.yhi - y) / s->rows;
     if (s->kind == SERIES_IMAGES) x = y = -0.5, w = h = 1;
-    fprintf(to, " matrix using (%g + %g * ($1 + 0.5)):(%g + %g * ($2 + 0.5)):3 with image pixels notitle", x, w, y, h);
+    fprintf(to, " matrix using (%g + %g * ($1 + 0.5)):(%g + %g * ($2 + 0.5)):3 with image notitle", x, w, y, h);
 }
 
-static void write_series(FILE *to, const panel *p, const series *s, bool crowded) {
+/* Points of each colour have a form of their own; many points are smaller. */
+static void write_points(FILE *to, const series *s, const char *colour, double more) {
+    const int form[4] = { 7, 9, 5, 13 };
+    fprintf(to, " with points pt %d ps %g lc rgb '%s'", form[s->colour % 4], (s->n > 60 ? 0.6 : s->n > 8 ? 0.9 : 1.4) + more, colour);
+}
+
+static void write_series(FILE *to, const panel *p, const series *s) {
     const char *colour = colours[s->colour % 8];
     if (s->rows != 0) {
         write_field(to, p, s);
@@ -87,8 +93,7 @@ static void write_series(FILE *to, const panel *p, const series *s, bool crowded
     }
     if (s->kind == SERIES_LINES) fprintf(to, " with lines lw 2 lc rgb '%s'", colour);
     if (s->kind == SERIES_DASHED) fprintf(to, " with lines lw 1.5 dt (6,4) lc rgb '%s'", colour);
-    if (s->kind == SERIES_POINTS)
-        fprintf(to, " with points pt %d ps %g lc rgb '%s'", (int[]){ 7, 9, 5, 13 }[s->colour % 4], crowded ? 0.6 : 0.9, colour);
+    if (s->kind == SERIES_POINTS) write_points(to, s, colour, 0);
     if (s->kind == SERIES_BARS) fprintf(to, " using 2:xtic(1) lc rgb '%s'", colour);
     fprintf(to, s->label[0] ? " title " : " notitle");
     if (s->label[0]) quote(to, s->label);
@@ -99,19 +104,27 @@ static void write_panel(FILE *to, const panel *p, int number) {
     write_style(to, p);
     for (int k = 0; k < p->n; k++)
         if (p->of[k].rows != 0) write_palette(to, &p->of[k]);
-    fprintf(to, "plot");
+    fprintf(to, "plot ");
     for (int k = 0; k < p->n; k++) {
-        fprintf(to, "%s $d%d_%d", k ? "," : "", number, k);
-        write_series(to, p, &p->of[k], p->of[k].n > 60);
+        if (p->of[0].kind == SERIES_FIELD && p->of[k].kind == SERIES_POINTS && p->of[k].n <= 60) { /* a white rim */
+            fprintf(to, "$d%d_%d", number, k);
+            write_points(to, &p->of[k], "white", 0.4);
+            fprintf(to, " notitle, ");
+        }
+        fprintf(to, "$d%d_%d", number, k);
+        write_series(to, p, &p->of[k]);
+        fprintf(to, k + 1 < p->n ? ", " : "\n");
     }
-    fprintf(to, "\n");
 }
 
 /* ---- the picture --------------------------------------------------------------------------------------------------- */
 
 static void write_terminal(FILE *to, const lecture *l) {
     const char *ending = strrchr(l->file, '.');
-    int height = l->rows == 1 && l->columns == 1 ? 520 : l->rows * (l->columns == 1 ? 360 : 840 / l->columns + 40);
+    int keys = 0, height = l->rows * (l->columns == 1 ? 360 : PICTURE_WIDTH / l->columns);
+    for (int i = 0; i < l->panels; i++) keys += l->at[i].o.key == NULL;
+    if (keys > 0 && l->columns > 1) height += 60 * l->rows;
+    if (l->rows == 1 && l->columns == 1) height = 520;
     if (strcmp(ending, ".pdf") == 0)
         fprintf(to, "set terminal pdfcairo noenhanced size %g,%g font 'Sans,10'\n", PICTURE_WIDTH / 96.0, height / 96.0);
     else if (strcmp(ending, ".svg") == 0)
