@@ -82,7 +82,7 @@ static double compare(ad_graph *g, output f, double slope, double hand[NUMBERS],
         backpropagate(f, &p, (const double *)ad_data(x) + n * IN, (const double *)ad_data(y) + n * OUT, slope, &d);
     memcpy(hand, &d, sizeof d);
     double worst = 0;
-    for (int i = 0; i < NUMBERS; i++) worst = fmax(worst, fabs(hand[i] - engine[i]));
+    for (int i = 0; i < NUMBERS; i++) worst = lecture_worst(worst, hand[i] - engine[i]);
     return worst;
 }
 

@@ -108,7 +108,7 @@ int main(int argc, char **argv) {
     double before = view(l, g, "before", below, d, steps);
     train(g, net, d, 0, steps);
     double after = view(l, g, "after", below, d, steps);
-    plot_net(l, g, "the same network's boundary", net, d, 1.2);
+    plot_net(l, g, "boundary of that network", net, d, 1.2);
 
     lecture_claim(l, test[0][0] < 80 && test[0][2] > 97,
                   "on the spiral, width 1 gets %.0f %% of new points and width 24 gets %.0f %%", test[0][0], test[0][2]);

@@ -146,7 +146,7 @@ int main(int argc, char **argv) {
     int ops = trace(f);
     printf("y = A x + b.x + c\n");
     ops += trace(affine);
-    double error = fmax(fabs(ad_grad_item(x) - (cos(0.5) + 4.2)), fabs(ad_grad_item(y) - 0.5));
+    double error = lecture_worst(fabs(ad_grad_item(x) - (cos(0.5) + 4.2)), ad_grad_item(y) - 0.5);
     lecture_claim(l, error < 1e-15 && ops == 7, "the graphs have 3 and 4 Ops, and the derivatives cos x + y and x are exact to %.0e", error);
     bool drawn = lecture_file(l) == NULL || draw(argv, lecture_file(l), f, affine);
 
