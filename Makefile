@@ -21,7 +21,7 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all check test demo asan tsan units faults fuzz fuzz-targets mutants valgrind cross cpus coverage adbench bench bench-threads bench-peers \
-        bench-report docs reference-values install uninstall deps deps-ci deps-peers help clean FORCE
+        bench-report docs gallery reference-values install uninstall deps deps-ci deps-peers help clean FORCE
 
 include mk/packages.mk
 ifndef deferred
@@ -31,7 +31,7 @@ include mk/found.mk
 endif
 include mk/flags.mk mk/library.mk mk/programs.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/install.mk
 
-all: $(archive) $(shared) $(demos) ## build the library, build/libautodiff.a and .so, and the demos
+all: $(archive) $(shared) $(demos) $(lectures) ## build the library, build/libautodiff.a and .so, and the demos
 
 shown := first custom_op rosenbrock pinn xor spiral vae reinforce
 demo: $(demos) ## run the demos first, custom_op, rosenbrock, pinn, xor, spiral, vae and reinforce
