@@ -92,12 +92,15 @@ AD_API nn_optim *nn_lbfgs(nn_module *m, nn_lbfgs_opts o);
 /* Makes a group: parameters with a learning rate and weight decay of their own. Returns its number, 1 for the first
    one, or a negative code. A parameter is in the group that took it last. An optimiser has at most 7 groups.
 
-       nn_group(opt, (nn_group_opts){ .ending = "bias" });      biases do not decay */
+       nn_group(opt, (nn_group_opts){ .pattern = "*bias|*norm*.weight" });      these do not decay
+       nn_group(opt, (nn_group_opts){ .pattern = "layers.[0-3].*", .lr = 1e-5, .weight_decay = 0.01 }); */
 typedef struct {
     nn_module *part;     /* its parameters; NULL: all that the optimiser has */
     const char *ending;  /* those whose names end so; NULL: all */
     double lr;           /* the optimiser's, as it is now */
     double weight_decay; /* 0, whatever the optimiser's is */
+    const char *pattern; /* those whose names it matches, as file names in a shell: * for any text, dots included, ? for a
+                            character, [0-3] for one of them; | between several patterns. NULL: all */
 } nn_group_opts;
 AD_API int nn_group(nn_optim *opt, nn_group_opts o);
 AD_API int nn_group_count(const nn_optim *opt); /* with group 0, which has the parameters of no other group */

@@ -151,5 +151,7 @@ bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size
 bool nn__is_not_negative(ad_graph *g, const char *caller, const char *name, int64_t size);
 
 bool nn__ends_with(const char *name, const char *ending); /* true where ending is NULL */
+/* Whether one of the patterns, which | separates, matches name as fnmatch does; true where patterns is NULL. */
+bool nn__matches(const char *name, const char *patterns);
 
 #endif
