@@ -73,6 +73,32 @@ AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double sca
    numpy.savez or, with zlib, numpy.savez_compressed. Archives have a checksum for each array, .npy files have none. */
 AD_API ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path);
 AD_API ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name);
+/* ---- rows of files that are larger than memory ---------------------------------------------------------- */
+
+/* A .npy or plain IDX file [n, ..], mapped into memory: the system reads the parts that are used and may forget them
+   again. In C order, not gzipped. It belongs to the graph's innermost scope. The file must not be changed or cut
+   meanwhile. NULL after an error. */
+typedef struct nn_rows nn_rows;
+AD_API nn_rows *nn_map_npy(ad_graph *g, const char *path);
+AD_API nn_rows *nn_map_idx(ad_graph *g, const char *path);
+AD_API ad_shape nn_rows_shape(const nn_rows *r); /* [n, ..]; ndim 0 for NULL */
+/* These n rows, times scale, as a constant Var [n, ..] of the innermost scope. */
+AD_API ad_var *nn_read_rows(const nn_rows *r, ad_dtype t, double scale, int64_t n, const int64_t *rows);
+
+/* Minibatches of such files for nn_fit: an nn_stream_fn, whose data points to an nn_row_stream. Each epoch has an order of
+   its own, which is a function of seed and epoch and takes no memory. */
+typedef struct {
+    const nn_rows *x, *y;    /* required; of as many rows */
+    ad_dtype dtype;          /* AD_F32 */
+    double x_scale, y_scale; /* 1, 1 */
+    int64_t batch;           /* 32 */
+    bool in_order, drop_last;
+    uint64_t seed;
+} nn_row_stream;
+AD_API bool nn_stream_rows(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *row_stream);
+
+/* ---- writing arrays ---------------------------------------------------------------------------------------- */
+
 /* Files for numpy.load. */
 AD_API int nn_save_npy(const ad_var *x, const char *path);
 AD_API int nn_save_npz(const char *path, int n, const char *const names[], ad_var *const vars[]); /* n at least 1 */

@@ -14,6 +14,7 @@
 #include "nn/file/bytes.h"
 #include "nn/file/durable.h"
 #include "nn/file/fault.h"
+#include "nn/file/layout.h"
 #include "nn/file/path.h"
 #include "nn/file/plain.h"
 #include "nn/file/zip.h"
@@ -135,6 +136,38 @@ static ad_var *read_array(npy *f, ad_dtype t) {
     if (f->fortran && f->shape.ndim > 1) read_reversed(f, x);
     else if (!nn__read_numbers(f->read, f->source, f->format, 1, x)) fail(f, f->cut(f->source));
     return ad_ok(f->graph) ? x : ad_nil(f->graph);
+}
+
+/* ---- files in memory ------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const unsigned char *at;
+    int64_t left;
+} memory;
+
+/* An nn__read_fn. */
+static int read_memory(void *source, int n, void *to) {
+    memory *m = source;
+    int got = m->left < n ? (int)m->left : n;
+    memcpy(to, m->at, (size_t)got);
+    m->at += got, m->left -= got;
+    return got;
+}
+
+static const char *memory_cut(void *source) { return (void)source, "is truncated"; }
+
+int nn__npy_layout(ad_graph *g, const char *caller, const char *path, const unsigned char *bytes, int64_t size,
+                   nn__layout *to) {
+    memory m = { bytes, size };
+    npy f = { .graph = g, .caller = caller, .path = path, .member = "", .size = size };
+    f.read = read_memory, f.source = &m, f.cut = memory_cut;
+    int rc = read_header(&f);
+    if (rc == AD_OK) rc = check_size(&f);
+    if (rc == AD_OK && f.fortran && f.shape.ndim > 1)
+        rc = fail(&f, "is in Fortran order, in which a row is not in one piece; load it, or save "
+                      "numpy.ascontiguousarray of it");
+    *to = (nn__layout){ f.format, f.shape, f.begin };
+    return rc;
 }
 
 /* ---- .npy files -------------------------------------------------------------------------------------- */

@@ -145,6 +145,10 @@ void nn__buffer(nn_module *m, ad_var **field, const char *name, ad_var *x);
 int nn__array_count(const nn_module *m);
 nn_parameter nn__array_at(const nn_module *m, int i);
 
+/* A leaf's elements, for putting back what they were: after an error of the graph too, where ad_data_mut gives nothing.
+   The leaf must have been changed by ad_data_mut, which notes that results are stale, since they were that. */
+void nn__put_back(ad_var *x, const void *elements);
+
 /* Whether a size is valid, and below 2^59; otherwise the error "caller: name size: it must be at least 1" (or "0 or
    more", or "it is too large"). False after any error of the graph. */
 bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size);
