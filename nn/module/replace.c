@@ -187,7 +187,7 @@ static int change(const replacement *r) {
 }
 
 int nn_replace_module(nn_module *m, const char *path, nn_module *with) {
-    if (m == NULL) return AD_EVALUE; /* the error is that of the module's making */
+    if (m == NULL) return ad_fail(nn_graph_of(with), AD_EVALUE, "replace_module: the module is NULL");
     int rc = check(m, path, with);
     if (rc != AD_OK) return rc;
     replacement r = { .graph = nn_graph_of(m), .old = nn_find_module(m, path), .with = with };

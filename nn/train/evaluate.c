@@ -92,9 +92,9 @@ ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
 
 /* ---- losses and metrics ------------------------------------------------------------------------------------- */
 
-bool nn__has_metric(const nn__metric *m) { return m->of != NULL || m->with != NULL; }
+bool nn__has_metric(const nn__any_metric *m) { return m->of != NULL || m->with != NULL; }
 
-static double metric_of(const nn__metric *m, const ad_var *y, const ad_var *target) {
+static double metric_of(const nn__any_metric *m, const ad_var *y, const ad_var *target) {
     return m->with ? m->with(y, target, m->data) : m->of(y, target);
 }
 
@@ -121,7 +121,7 @@ ad_var *nn_cross_entropy_data(ad_var *logits, ad_var *target, void *opts) {
     return ad_cross_entropy_with(logits, target, opts ? *(const ad_ce_opts *)opts : (ad_ce_opts){ 0 });
 }
 
-double nn__metrics_of(nn_module *net, const nn__loss *loss, int n, const nn__metric metrics[], nn_dataset d,
+double nn__metrics_of(nn_module *net, const nn__loss *loss, int n, const nn__any_metric metrics[], nn_dataset d,
                       int64_t batch, double values[]) {
     double mean = NAN;
     for (int i = 0; i < n; i++) values[i] = NAN;
@@ -149,7 +149,7 @@ nn_evaluation nn_evaluate_with(nn_module *net, nn_dataset d, nn_evaluate_opts o)
         return e;
     }
     const nn__loss loss = { .of = o.loss, .with = o.loss_with, .data = o.loss_data };
-    const nn__metric metric = { o.metric, o.metric_with, o.metric_data };
+    const nn__any_metric metric = { o.metric, o.metric_with, o.metric_data };
     e.loss = nn__metrics_of(net, &loss, 1, &metric, d, ad_option_int(o.batch, 256), &e.metric);
     return e;
 }
@@ -157,6 +157,6 @@ nn_evaluation nn_evaluate_with(nn_module *net, nn_dataset d, nn_evaluate_opts o)
 nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch) {
     nn_evaluation e;
     const nn__loss l = { .of = loss };
-    e.loss = nn__metrics_of(net, &l, 1, &(nn__metric){ .of = metric }, d, batch, &e.metric);
+    e.loss = nn__metrics_of(net, &l, 1, &(nn__any_metric){ .of = metric }, d, batch, &e.metric);
     return e;
 }

@@ -15,13 +15,13 @@ typedef struct {
     nn_metric_fn *of;
     nn_metric_data_fn *with;
     void *data;
-} nn__metric;
-bool nn__has_metric(const nn__metric *m);
+} nn__any_metric;
+bool nn__has_metric(const nn__any_metric *m);
 
 /* The loss of predictions y. Where w is not NULL: the mean of the rows' losses by the weights w [n]. */
 ad_var *nn__loss_of(const nn__loss *l, ad_var *y, ad_var *target, ad_var *w);
 /* Returns the loss, and writes the metrics to values [n]; NaN where there is no function, and after an error. */
-double nn__metrics_of(nn_module *net, const nn__loss *loss, int n, const nn__metric metrics[], nn_dataset d,
+double nn__metrics_of(nn_module *net, const nn__loss *loss, int n, const nn__any_metric metrics[], nn_dataset d,
                       int64_t batch, double values[]);
 
 /* Rows from .. from+n-1 of x, in x's own memory. */

@@ -177,7 +177,7 @@ static int64_t validation_batch(const nn_fit_opts *o) { return o->batch < 256 ? 
 
 static void validate(training *t) {
     if (!validates(t)) return;
-    nn__metric metrics[1 + NN_MORE_METRICS];
+    nn__any_metric metrics[1 + NN_MORE_METRICS];
     double values[1 + NN_MORE_METRICS];
     for (int i = 0; i <= NN_MORE_METRICS; i++) metrics[i] = nn__metric_at(t->o, i);
     t->s.validation_loss = nn__metrics_of(t->net, &t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation,
@@ -444,7 +444,7 @@ static int check_numbers(ad_graph *g, const nn_fit_opts *o) {
 
 static bool has_metric(const nn_fit_opts *o) {
     for (int i = 0; i <= NN_MORE_METRICS; i++) {
-        const nn__metric m = nn__metric_at(o, i);
+        const nn__any_metric m = nn__metric_at(o, i);
         if (nn__has_metric(&m)) return true;
     }
     return false;

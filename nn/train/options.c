@@ -7,10 +7,10 @@
 #include "autodiff/op.h"
 #include "nn/optim/state.h"
 
-nn__metric nn__metric_at(const nn_fit_opts *o, int i) {
-    if (i == 0) return (nn__metric){ o->metric, o->metric_with, o->metric_data };
+nn__any_metric nn__metric_at(const nn_fit_opts *o, int i) {
+    if (i == 0) return (nn__any_metric){ o->metric, o->metric_with, o->metric_data };
     const nn_data_metric *with = &o->more_metrics_with[i - 1];
-    return (nn__metric){ o->more_metrics[i - 1].of, with->of, with->data };
+    return (nn__any_metric){ o->more_metrics[i - 1].of, with->of, with->data };
 }
 
 int nn__check_functions(ad_graph *g, nn_loss_fn *loss, const nn_fit_opts *o) {
@@ -18,7 +18,7 @@ int nn__check_functions(ad_graph *g, nn_loss_fn *loss, const nn_fit_opts *o) {
     if (loss != NULL && o->loss_with != NULL)
         return ad_fail(g, AD_EVALUE, "fit: loss and loss_with are two losses; one of them is NULL");
     for (int i = 0; i <= NN_MORE_METRICS; i++) {
-        const nn__metric m = nn__metric_at(o, i);
+        const nn__any_metric m = nn__metric_at(o, i);
         if (m.of != NULL && m.with != NULL)
             return ad_fail(g, AD_EVALUE, "fit: metric %d is given twice, with data and without", i);
     }

@@ -5,7 +5,7 @@
 #include "nn/train/evaluate.h"
 
 /* Metric i: the first one, then the further ones. */
-nn__metric nn__metric_at(const nn_fit_opts *o, int i);
+nn__any_metric nn__metric_at(const nn_fit_opts *o, int i);
 
 /* Each returns 0 or the code of g's error. */
 int nn__check_functions(ad_graph *g, nn_loss_fn *loss, const nn_fit_opts *o); /* of two ways to give one, not both */
