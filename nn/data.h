@@ -76,8 +76,8 @@ typedef struct {
 } nn_mix;
 /* Each row becomes l row + (1 - l) another row, and so does its target (Zhang et al. 2018). One l for the minibatch. */
 AD_API void nn_mixup(ad_var **x, ad_var **y, void *mix);
-/* x [n, .., h, w]: a rectangle whose area is the part 1 - l of the image is that of another row; targets are mixed by the
-   areas (Yun et al. 2019). */
+/* x [n, .., h, w]: a rectangle whose area is the part 1 - l of the image is that of another row; targets are mixed
+   by the areas (Yun et al. 2019). */
 AD_API void nn_cutmix(ad_var **x, ad_var **y, void *mix);
 AD_API void nn_smooth(ad_var **x, ad_var **y, void *mix); /* targets alone: label smoothing */
 /* classes [n] -> [n, c]: 1 - smoothing + smoothing / c for the class, smoothing / c for the others. */

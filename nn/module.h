@@ -46,8 +46,8 @@ AD_API int nn_add_reference(nn_module *m, void *field);
 
 /* ---- several inputs and results: masks, states --------------------------------------------------------------
 
-   nn_apply_n applies a module to n inputs, of which those behind the first may be NULL, and sets y to n_y results, which
-   are nil after an error. Layers take their inputs in the order of their own functions:
+   nn_apply_n applies a module to n inputs, of which those behind the first may be NULL, and sets y to n_y results,
+   which are nil after an error. Layers take their inputs in the order of their own functions:
 
        nn_bilinear                            a, b
        nn_rnn, nn_lstm, nn_gru and cells      x, h, c                                        -> y, h, c
@@ -67,7 +67,7 @@ AD_API nn_module *nn_module_new_n(ad_graph *g, const char *kind, nn_forward_n_fn
 
    Paths are the names of children, joined by dots: "" is m itself, "0" its child of this name, "0.body" a child of
    that one. A module that is used in several places has several paths. */
-AD_API const char *nn_kind(const nn_module *m); /* "linear"; NULL for NULL */
+AD_API const char *nn_kind(const nn_module *m);                   /* "linear"; NULL for NULL */
 AD_API nn_module *nn_find_module(nn_module *m, const char *path); /* NULL where there is none */
 /* Calls f for m and each module below it, parents first, once for a module with several paths: with the first one,
    which is valid during the call. Ends where f returns another number than 0, and returns it. f may replace modules:
@@ -75,10 +75,11 @@ AD_API nn_module *nn_find_module(nn_module *m, const char *path); /* NULL where 
 typedef int nn_each_fn(nn_module *m, const char *path, void *data);
 AD_API int nn_each_module(nn_module *m, nn_each_fn *f, void *data);
 
-/* Puts another module in the place of the one at a path below m, and in all other places below m that have it. It may
-   contain the one that it replaces. Fields of structs that point to the old one, and that nn_add_reference was told of,
-   point to the new one afterwards. m must be part of no other module and all of it be made in the innermost scope.
-   Names of parameters change; optimisers, averages and the like are made after it. After an error nothing is changed. */
+/* Puts another module in the place of the one at a path below m, and in all other places below m that have it. It
+   may contain the one that it replaces. Fields of structs that point to the old one, and that nn_add_reference was
+   told of, point to the new one afterwards. m must be part of no other module and all of it be made in the innermost
+   scope. Names of parameters change; optimisers, averages and the like are made after it. After an error nothing is
+   changed. */
 AD_API int nn_replace_module(nn_module *m, const char *path, nn_module *with);
 
 /* ---- hooks: functions called whenever a module is applied, before or after its forward ------------------------

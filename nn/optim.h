@@ -99,8 +99,8 @@ typedef struct {
     const char *ending;  /* those whose names end so; NULL: all */
     double lr;           /* the optimiser's, as it is now */
     double weight_decay; /* 0, whatever the optimiser's is */
-    const char *pattern; /* those whose names it matches, as file names in a shell: * for any text, dots included, ? for a
-                            character, [0-3] for one of them; | between several patterns. NULL: all */
+    const char *pattern; /* those whose names it matches, as file names in a shell: * for any text, dots included, ?
+                            for a character, [0-3] for one of them; | between several patterns. NULL: all */
 } nn_group_opts;
 AD_API int nn_group(nn_optim *opt, nn_group_opts o);
 AD_API int nn_group_count(const nn_optim *opt); /* with group 0, which has the parameters of no other group */

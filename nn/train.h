@@ -41,8 +41,8 @@ typedef struct {
 } nn_evaluate_opts;
 AD_API nn_evaluation nn_evaluate_with(nn_module *net, nn_dataset d, nn_evaluate_opts o);
 
-/* The running statistics of all batch_norms below net anew: the means over the minibatches of x [n, ...], to which net is
-   applied in training mode and without gradients; PyTorch's swa_utils.update_bn. For averaged weights. */
+/* The running statistics of all batch_norms below net anew: the means over the minibatches of x [n, ...], to which
+   net is applied in training mode and without gradients; PyTorch's swa_utils.update_bn. For averaged weights. */
 AD_API int nn_update_statistics(nn_module *net, ad_var *x, int64_t batch);
 
 enum { NN_MORE_METRICS = 4 };
@@ -56,9 +56,9 @@ typedef struct {
     void *data;
 } nn_data_metric;
 
-/* Minibatches from elsewhere: data that is larger than memory, or made on the way. Sets *x and *y to minibatch `number`,
-   from 0, of an epoch, from 1: Vars of the innermost scope. Returns false at the end of the epoch and after an error of
-   g. A resumed training begins with the number at which it ended. nn_stream_rows in file.h is one. */
+/* Minibatches from elsewhere: data that is larger than memory, or made on the way. Sets *x and *y to minibatch
+   `number`, from 0, of an epoch, from 1: Vars of the innermost scope. Returns false at the end of the epoch and
+   after an error of g. A resumed training begins with the number at which it ended. nn_stream_rows in file.h is one. */
 typedef bool nn_stream_fn(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data);
 
 /* The state of a training: what callbacks get, and what nn_fit returns. A value that does not exist is NaN. */
@@ -94,8 +94,9 @@ typedef struct {
 
     nn_loss_data_fn *loss_with; /* in place of the argument loss, which is NULL */
     void *loss_data;
-    ad_var *weights;    /* [n], 0 or more, a weight for each row of data. The loss function then gives the loss of each row,
-                           by AD_NONE, and a step's loss is sum(weight loss) / sum(weight). Validation weighs rows alike */
+    ad_var *weights;    /* [n], 0 or more, a weight for each row of data. The loss function then gives the loss of
+                           each row, by AD_NONE, and a step's loss is sum(weight loss) / sum(weight). Validation
+                           weighs rows alike */
     int64_t accumulate; /* minibatches in a step of the optimiser; 1. Their losses count by their rows, or weights: the
                            gradient is that of one minibatch of all their rows, but for rounding and for layers that mix
                            rows. The last step of an epoch takes what is left */
@@ -120,9 +121,9 @@ typedef struct {
     double min_delta;  /* smaller changes are no improvement */
     bool restore_best; /* end with the parameters of the best epoch; implied by patience */
 
-    nn_average *average;  /* of net: updated after each step. Validation, and so the best epoch, are of the averages; at the
-                             end net has its own weights, but for restore_best, and nn_average_apply gives it the averages.
-                             Checkpoints have the averages too */
+    nn_average *average;  /* of net: updated after each step. Validation, and so the best epoch, are of the averages;
+                             at the end net has its own weights, but for restore_best, and nn_average_apply gives it
+                             the averages. Checkpoints have the averages too */
     int64_t average_from; /* epochs before the first update; 0 */
     bool average_epochs;  /* updated after each epoch, not each step, as SWA does */
 
@@ -168,8 +169,8 @@ typedef struct {
     int64_t steps;   /* steps that were done */
 } nn_rates;
 /* Trains net for some steps whose rates grow from step to step by one factor, those of all groups alike, and puts
-   everything back: parameters, buffers, optimiser and random numbers (Smith 2017); gradients are zero. Returns the rate steepest, and NaN
-   after an error. *found may be NULL. The optimiser is one that takes nn_step. */
+   everything back: parameters, buffers, optimiser and random numbers (Smith 2017); gradients are zero. Returns the
+   rate steepest, and NaN after an error. *found may be NULL. The optimiser is one that takes nn_step. */
 AD_API double nn_find_rate(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_rate_opts o,
                            nn_rates *found);
 

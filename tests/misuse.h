@@ -515,9 +515,12 @@ static const ad_range *pick_ad_range_in(int k, const char *name) {
 static const char *good_text(const char *name) {
     static const struct {
         const char *functions, *path;
-    } files[] = { { "nn_read_csv", "table.csv" },         { "nn_load_npy nn_map_npy", "x.npy" },
-                  { "nn_load_npz", "x.npz" },             { "nn_load_idx nn_map_idx", "x.idx" },
-                  { "nn_load nn_load_with", "net.safetensors" }, { "nn_replace_module", "1" },
+    } files[] = { { "nn_read_csv", "table.csv" },
+                  { "nn_load_npy nn_map_npy", "x.npy" },
+                  { "nn_load_npz", "x.npz" },
+                  { "nn_load_idx nn_map_idx", "x.idx" },
+                  { "nn_load nn_load_with", "net.safetensors" },
+                  { "nn_replace_module", "1" },
                   { "ad_export_c ad_export_functions nn_export_c", "export.c" } };
     if (is_one_of(name, "log checkpoint ending missing metric_name prefix pattern from to")) return NULL;
     if (is_one_of(name, "spec")) return "ij,jk->ik";
@@ -938,7 +941,8 @@ static nn_load_report *pick_nn_load_report_p(int k, const char *name) {
 }
 static nn_rates *pick_nn_rates_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
 static const nn_rename *pick_nn_rename_p(int k, const char *name) {
-    static const nn_rename same[] = { { "weight", "x" }, { "bias", "x" }, { NULL, NULL } }, all[] = { { "", NULL }, { NULL, NULL } };
+    static const nn_rename same[] = { { "weight", "x" }, { "bias", "x" }, { NULL, NULL } },
+                           all[] = { { "", NULL }, { NULL, NULL } };
     if (k >= 0) note(name, k ? "that leaves out all" : "to one name");
     return k < 0 ? NULL : k == 0 ? same : all;
 }

@@ -535,12 +535,17 @@ static void what_cannot_be_written_leaves_the_old_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type_is_read),        cmocka_unit_test(fortran_order_is_read),
+        cmocka_unit_test(every_type_is_read),
+        cmocka_unit_test(fortran_order_is_read),
         cmocka_unit_test(arrays_go_there_and_back),
-        cmocka_unit_test(bad_files_are_refused),     cmocka_unit_test(damaged_files_do_no_harm),
-        cmocka_unit_test(archives_are_read_by_name), cmocka_unit_test(damaged_archives_do_no_harm),
-        cmocka_unit_test(archives_have_checksums),   cmocka_unit_test(archives_are_written),
-        cmocka_unit_test(numpy_reads_archives),      cmocka_unit_test(what_cannot_be_written_leaves_the_old_file),
+        cmocka_unit_test(bad_files_are_refused),
+        cmocka_unit_test(damaged_files_do_no_harm),
+        cmocka_unit_test(archives_are_read_by_name),
+        cmocka_unit_test(damaged_archives_do_no_harm),
+        cmocka_unit_test(archives_have_checksums),
+        cmocka_unit_test(archives_are_written),
+        cmocka_unit_test(numpy_reads_archives),
+        cmocka_unit_test(what_cannot_be_written_leaves_the_old_file),
 #ifndef AD_HAVE_ZLIB
         cmocka_unit_test(compressed_archives_ask_for_zlib),
 #endif

@@ -344,7 +344,7 @@ static uint64_t stream(ad_graph *g) {
     return h;
 }
 
-/* ---- files ----------------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------------- */
 
 /* After a call that failed there is the old file or the new one, and nothing else. */
 static void assert_whole(double old, double new, ad_var *load(ad_graph *g)) {
@@ -581,14 +581,11 @@ static void derivatives_and_long_graphs(void **state) {
 
 static void trainings(void **state) {
     (void)state;
-    static const work works[] = { { "steps", training_steps, NULL },
-                                  { "layers", layers, NULL },
-                                  { "lbfgs", lbfgs, NULL },
-                                  { "loaders", loaders, NULL },
-                                  { "fit", fit, NULL },
-                                  { "parts of modules", parts_of_modules, NULL },
-                                  { "averages", averaged_fit, NULL },
-                                  { "stream", stream, NULL } };
+    static const work works[] = {
+        { "steps", training_steps, NULL },  { "layers", layers, NULL }, { "lbfgs", lbfgs, NULL },
+        { "loaders", loaders, NULL },       { "fit", fit, NULL },       { "parts of modules", parts_of_modules, NULL },
+        { "averages", averaged_fit, NULL }, { "stream", stream, NULL }
+    };
     ad_graph *g = ad_graph_new();
     assert_int_equal(nn_save_npy(array(g, 1), path_of("rows")), AD_OK);
     ad_graph_free(g);

@@ -37,9 +37,11 @@ static ad_var *masked(nn_module *m, ad_var *x, bool plain) {
     ad_graph *g = nn_graph_of(m);
     ad_shape s = ad_shape_of(x);
     ad_dtype t = ad_dtype_of(x);
-    ad_var *padding = ad_zeros(g, t, AD_SHAPE(s.dim[0], s.dim[1])), *mask = ad_zeros(g, t, AD_SHAPE(s.dim[1], s.dim[1]));
+    ad_var *padding = ad_zeros(g, t, AD_SHAPE(s.dim[0], s.dim[1])),
+           *mask = ad_zeros(g, t, AD_SHAPE(s.dim[1], s.dim[1]));
     for (int64_t i = 0; i < s.dim[0]; i++)
-        for (int64_t j = s.dim[1] - i; j < s.dim[1]; j++) ad_write_element(t, ad_data_mut(padding), i * s.dim[1] + j, 1);
+        for (int64_t j = s.dim[1] - i; j < s.dim[1]; j++)
+            ad_write_element(t, ad_data_mut(padding), i * s.dim[1] + j, 1);
     for (int64_t i = 0; i < s.dim[1]; i++)
         for (int64_t j = 0; j < s.dim[1]; j++)
             ad_write_element(t, ad_data_mut(mask), i * s.dim[1] + j, -0.5 * (double)(i > j ? i - j : j - i));
@@ -64,8 +66,7 @@ static void check_by_torch(int n, const char *const names[]) {
     char command[1600];
     int at = snprintf(command, sizeof command, "/usr/bin/python3 '%s' --check",
                       source_path("tests/reference/torch_state.py"));
-    for (int i = 0; i < n; i++)
-        at += snprintf(command + at, sizeof command - (size_t)at, " '%s'", path_of(names[i]));
+    for (int i = 0; i < n; i++) at += snprintf(command + at, sizeof command - (size_t)at, " '%s'", path_of(names[i]));
     snprintf(command + at, sizeof command - (size_t)at, " >/dev/null");
     int status = access("/usr/bin/python3", X_OK) == 0 ? system(command) : 0;
     assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == NO_TORCH));

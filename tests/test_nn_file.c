@@ -619,10 +619,11 @@ static void we_predict_what_torch_does(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- parts of files, under other names ------------------------------------------------------------------------ */
+/* ---- parts of files, under other names ----------------------------------------------------------------------- */
 
 static nn_module *part_net(ad_graph *g, int64_t hidden, double value) {
-    nn_module *m = nn_sequential(g, nn_linear(g, AD_F32, 2, hidden, true), nn_tanh(g), nn_linear(g, AD_F32, hidden, 1, true));
+    nn_module *m =
+        nn_sequential(g, nn_linear(g, AD_F32, 2, hidden, true), nn_tanh(g), nn_linear(g, AD_F32, hidden, 1, true));
     for (int i = 0; i < nn_parameter_count(m); i++) nn_init_constant(nn_parameter_at(m, i).var, value + i);
     return m;
 }
@@ -692,8 +693,8 @@ static void names_of_files_are_changed(void **state) {
     assert_true(r.n_loaded == 2 && first_of(own, "bias") == 11);
     assert_int_equal(nn_load_with(own, path_of("named"), (nn_load_opts){ .prefix = "model.0." }, NULL), AD_OK);
     /* into a part of a net, by the path of the part */
-    assert_int_equal(nn_load_with(nn_find_module(to, "0"), path_of("named"), (nn_load_opts){ .prefix = "model.0." }, NULL),
-                     AD_OK);
+    assert_int_equal(
+        nn_load_with(nn_find_module(to, "0"), path_of("named"), (nn_load_opts){ .prefix = "model.0." }, NULL), AD_OK);
     nn_load_opts both = { .rename = (nn_rename[]){ { "model.0", "x" }, { "model.2", "x" }, { 0 } } };
     assert_int_equal(nn_load_with(to, path_of("named"), both, NULL), AD_EVALUE);
     assert_contains(ad_error(g), "of the file are both renamed to x.");

@@ -1137,8 +1137,9 @@ static void patterns_choose_parameters(void **state) {
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         ad_graph *g = ad_graph_new();
-        nn_module *m = nn_sequential(g, nn_linear(g, AD_F64, 1, 1, true), nn_sequential(g, nn_linear(g, AD_F64, 1, 1, true)),
-                                     nn_linear(g, AD_F64, 1, 1, true));
+        nn_module *m =
+            nn_sequential(g, nn_linear(g, AD_F64, 1, 1, true), nn_sequential(g, nn_linear(g, AD_F64, 1, 1, true)),
+                          nn_linear(g, AD_F64, 1, 1, true));
         nn_optim *opt = nn_sgd(m, (nn_sgd_opts){ .lr = 0.5 });
         nn_group_opts o = { .pattern = cases[c].pattern, .ending = cases[c].ending, .lr = 1 };
         assert_int_equal(nn_group(opt, o), 1);

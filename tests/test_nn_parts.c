@@ -19,7 +19,7 @@ static void assert_same(const ad_var *a, const ad_var *b) {
     for (int64_t i = 0; i < ad_numel(a); i++) assert_true(ad_at(a, i) == ad_at(b, i));
 }
 
-/* ---- walks ------------------------------------------------------------------------------------------------------- */
+/* ---- walks --------------------------------------------------------------------------------------------------- */
 
 /* 0: linear, 1: residual of the module that is 2 too */
 static nn_module *tree(ad_graph *g) {
@@ -78,11 +78,11 @@ static void errors_end_a_walk(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- hooks --------------------------------------------------------------------------------------------------------- */
+/* ---- hooks --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     int before, after, order;
-    int n, n_y;        /* inputs and results of the last call */
+    int n, n_y; /* inputs and results of the last call */
     ad_shape x, y;
     double factor;     /* of the result; 0: it stays */
     nn_module *module; /* that a hook takes itself away from */
@@ -136,8 +136,7 @@ static void hooks_see_and_change(void **state) {
     ad_var *want = ad_muls(ad_affine(ad_muls(x, 2), w, NULL), 3);
     for (int64_t i = 0; i < ad_numel(y); i++) assert_close(ad_at(y, i), ad_at(want, i), 1e-14);
     assert_int_equal(ad_backward(ad_sum(y)), AD_OK);
-    for (int64_t j = 0; j < 3; j++)
-        assert_close(ad_grad_at(x, j), 6 * (ad_at(w, j) + ad_at(w, 3 + j)), 1e-14);
+    for (int64_t j = 0; j < 3; j++) assert_close(ad_grad_at(x, j), 6 * (ad_at(w, j) + ad_at(w, 3 + j)), 1e-14);
     assert_ok(g);
     ad_graph_free(g);
 }
@@ -252,7 +251,7 @@ static void layers_of_several_inputs_have_hooks(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- several inputs and results ------------------------------------------------------------------------------------- */
+/* ---- several inputs and results ------------------------------------------------------------------------------ */
 
 /* The sum and the difference of two inputs; the second may be left out. */
 static void sum_and_difference(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]) {
@@ -333,7 +332,7 @@ static void layers_take_their_inputs_in_order(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- replacement ---------------------------------------------------------------------------------------------------- */
+/* ---- replacement --------------------------------------------------------------------------------------------- */
 
 static void names_of(const nn_module *m, char *to, size_t size) {
     to[0] = '\0';
@@ -347,7 +346,8 @@ static void a_replaced_module_is_used_everywhere(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     char names[200];
-    nn_module *m = tree(g), *with = nn_sequential(g, nn_linear(g, AD_F64, 3, 4, true), nn_linear(g, AD_F64, 4, 3, false));
+    nn_module *m = tree(g),
+              *with = nn_sequential(g, nn_linear(g, AD_F64, 3, 4, true), nn_linear(g, AD_F64, 4, 3, false));
     ad_var *x = wave(g, AD_F64, AD_SHAPE(2, 3));
     ad_var *first = nn_apply(nn_find_module(m, "0"), x), *block = nn_apply(with, first);
     ad_var *want = nn_apply(with, ad_add(block, first));
@@ -418,7 +418,8 @@ typedef struct {
 static ad_var *apply_pointers(nn_module *m, ad_var *x) { return nn_apply(((pointers *)nn_self(m))->child, x); }
 
 static nn_module *with_pointers(ad_graph *g, bool inner, bool unnamed) {
-    nn_module *m = nn_module_new(g, "pointers", apply_pointers, sizeof(pointers)), *l = nn_linear(g, AD_F64, 3, 3, true);
+    nn_module *m = nn_module_new(g, "pointers", apply_pointers, sizeof(pointers)),
+              *l = nn_linear(g, AD_F64, 3, 3, true);
     pointers *p = nn_self(m);
     p->child = nn_add_child(m, "child", l);
     nn_add_reference(m, &p->child);
@@ -456,8 +457,9 @@ static void wrong_replacements_are_errors(void **state) {
     assert_ok(other);
     assert_non_null(second);
     assert_refused(with_pointers(g, true, false), "child", l, AD_EVALUE, "a pointer to a part of the module that is");
-    assert_refused(with_pointers(g, false, true), "child", l, AD_EVALUE,
-                   "byte 16 of pointers's struct begins a pointer to the module that is replaced, and nn_add_reference");
+    assert_refused(
+        with_pointers(g, false, true), "child", l, AD_EVALUE,
+        "byte 16 of pointers's struct begins a pointer to the module that is replaced, and nn_add_reference");
     assert_int_equal(nn_replace_module(with_pointers(g, false, false), "child", l), AD_OK);
     ad_mark scope = ad_begin(g);
     assert_refused(m, "0", nn_linear(g, AD_F64, 3, 3, true), AD_EGRAPH, "was made before the open scope");

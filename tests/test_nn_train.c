@@ -1,12 +1,12 @@
-/* test_nn_train.c: averages of weights, steps of several minibatches, weights, streams, mixes and the search for a rate,
-   against what torch makes of the same problem: tests/reference/training.py. */
+/* test_nn_train.c: averages of weights, steps of several minibatches, weights, streams, mixes and the search for a
+   rate, against what torch makes of the same problem: tests/reference/training.py. */
 #include "autodiff/extend.h"
 #include "nn/nn.h"
 #include "tests/common.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
-/* ---- the problem of training.py ------------------------------------------------------------------------------------ */
+/* ---- the problem of training.py ------------------------------------------------------------------------------ */
 
 enum { ROWS = 22, PARAMETERS = 31, EPOCHS = 3 };
 
@@ -25,8 +25,9 @@ static nn_module *net_new(ad_graph *g, ad_dtype t) {
 }
 
 static nn_module *normed_new(ad_graph *g) {
-    nn_module *m = nn_sequential(g, nn_linear(g, AD_F64, 3, 4, true), nn_batch_norm(g, AD_F64, 4, (nn_batch_norm_opts){ 0 }),
-                                 nn_tanh(g), nn_linear(g, AD_F64, 4, 3, true));
+    nn_module *m =
+        nn_sequential(g, nn_linear(g, AD_F64, 3, 4, true), nn_batch_norm(g, AD_F64, 4, (nn_batch_norm_opts){ 0 }),
+                      nn_tanh(g), nn_linear(g, AD_F64, 4, 3, true));
     set_parameters(m);
     return m;
 }
@@ -82,7 +83,7 @@ static void assert_same_nets(const nn_module *a, const nn_module *b) {
     }
 }
 
-/* ---- steps of several minibatches, and weights --------------------------------------------------------------------- */
+/* ---- steps of several minibatches, and weights --------------------------------------------------------------- */
 
 static ad_var *losses_of_rows(ad_var *y, ad_var *classes) {
     return nn_cross_entropy_with(y, classes, (ad_ce_opts){ .reduction = AD_NONE });
@@ -97,10 +98,10 @@ static void steps_are_those_of_larger_minibatches(void **state) {
         int64_t batch, accumulate;
         bool weighted;
     } cases[] = {
-        { "sgd_8", sgd, 8, 1, false },     { "sgd_8", sgd, 4, 2, false },         { "sgd_8", sgd, 2, 4, false },
-        { "sgd_8", sgd, 1, 8, false },     { "adam_8", adam, 4, 2, false },       { "adam_all", adam, 22, 1, false },
-        { "adam_all", adam, 5, 5, false }, { "adam_all", adam, 7, 100, false },   { "sgd_weights", sgd, 8, 1, true },
-        { "sgd_weights", sgd, 4, 2, true }, { "sgd_weights", sgd, 1, 8, true },   { "adam_weights_5", adam, 5, 1, true },
+        { "sgd_8", sgd, 8, 1, false },      { "sgd_8", sgd, 4, 2, false },       { "sgd_8", sgd, 2, 4, false },
+        { "sgd_8", sgd, 1, 8, false },      { "adam_8", adam, 4, 2, false },     { "adam_all", adam, 22, 1, false },
+        { "adam_all", adam, 5, 5, false },  { "adam_all", adam, 7, 100, false }, { "sgd_weights", sgd, 8, 1, true },
+        { "sgd_weights", sgd, 4, 2, true }, { "sgd_weights", sgd, 1, 8, true },  { "adam_weights_5", adam, 5, 1, true },
     };
     for (int c = 0; c < COUNT(cases); c++)
         for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
@@ -129,7 +130,8 @@ static double scaled_accuracy(const ad_var *y, const ad_var *classes, void *data
     return *(const double *)data * nn_accuracy(y, classes);
 }
 
-static void losses_and_metrics_take_data(void **state) {
+/* Label smoothing and weights of classes, in nn_fit. */
+static void losses_take_data(void **state) {
     (void)state;
     static const struct {
         const char *name;
@@ -149,12 +151,18 @@ static void losses_and_metrics_take_data(void **state) {
         compare(cases[c].name, m, 1e-12);
         ad_graph_free(g);
     }
+}
+
+static void metrics_take_data(void **state) {
+    (void)state;
     ad_graph *g = ad_graph_new();
     nn_module *m = net_new(g, AD_F64);
     nn_dataset d = data_new(g, AD_F64);
     double two = 2, three = 3;
     nn_training_state end;
-    nn_fit_opts o = { .epochs = 1, .batch = 8, .in_order = true, .validation = d, .loss_with = scaled, .loss_data = &two };
+    nn_fit_opts o = {
+        .epochs = 1, .batch = 8, .in_order = true, .validation = d, .loss_with = scaled, .loss_data = &two
+    };
     o.metric_with = scaled_accuracy, o.metric_data = &three, o.metric_name = "three";
     o.more_metrics[0] = (nn_metric){ "one", nn_accuracy };
     o.more_metrics_with[1] = (nn_data_metric){ "two", scaled_accuracy, &two };
@@ -167,7 +175,9 @@ static void losses_and_metrics_take_data(void **state) {
     char *text = whole_file(o.log);
     assert_contains(text, "epoch,steps,lr,loss,validation_loss,three,one,two\n1,3,");
     free(text), unlink(o.log);
-    nn_evaluate_opts how = { .loss_with = scaled, .loss_data = &two, .metric_with = scaled_accuracy, .metric_data = &three };
+    nn_evaluate_opts how = {
+        .loss_with = scaled, .loss_data = &two, .metric_with = scaled_accuracy, .metric_data = &three
+    };
     nn_evaluation with = nn_evaluate_with(m, d, how);
     assert_true(with.loss == 2 * nn_evaluate(m, nn_cross_entropy, NULL, d, 256).loss && with.metric == 3 * e.metric);
     how.loss = nn_cross_entropy;
@@ -176,7 +186,7 @@ static void losses_and_metrics_take_data(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- options that contradict each other ----------------------------------------------------------------------------- */
+/* ---- options that contradict each other ---------------------------------------------------------------------- */
 
 static bool no_stream(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
     (void)g, (void)epoch, (void)number, (void)x, (void)y, (void)data;
@@ -188,67 +198,84 @@ static bool stream_of_nil(ad_graph *g, int64_t epoch, int64_t number, ad_var **x
 }
 static void mix_to_null(ad_var **x, ad_var **y, void *data) { (void)y, (void)data, *x = NULL; }
 
-static void wrong_options_are_errors(void **state) {
+typedef struct {
+    ad_graph *g;
+    nn_module *m, *same;
+    nn_dataset d;
+} wrong;
+
+static wrong wrong_new(void) {
+    wrong w = { .g = ad_graph_new() };
+    w.m = net_new(w.g, AD_F64), w.same = net_new(w.g, AD_F64), w.d = data_new(w.g, AD_F64);
+    return w;
+}
+
+/* nn_fit is an error, and moves nothing. */
+static void refuses(const wrong *w, nn_loss_fn *loss, nn_fit_opts o, int code, const char *text) {
+    nn_dataset none = { NULL, NULL };
+    bool streamed = o.stream != NULL && !o.drop_last;
+    o.epochs = 1;
+    assert_int_equal(nn_fit(w->m, loss, sgd(w->m), streamed ? none : w->d, o, NULL), code);
+    assert_contains(ad_error(w->g), text);
+    ad_clear_error(w->g);
+    assert_same_nets(w->m, w->same);
+}
+
+#define REFUSES(loss, code, text, ...) refuses(&w, loss, (nn_fit_opts){ __VA_ARGS__ }, code, text)
+
+static void wrong_sources_are_errors(void **state) {
     (void)state;
-    ad_graph *g = ad_graph_new();
-    nn_module *m = net_new(g, AD_F64), *other = net_new(g, AD_F64);
-    nn_dataset d = data_new(g, AD_F64), none = { NULL, NULL };
+    wrong w = wrong_new();
     double two = 2;
-    nn_average *average = nn_average_new(other, (nn_average_opts){ 0 });
-    ad_var *w = weights_new(g, AD_F64), *few = ad_ones(g, AD_F64, AD_SHAPE(3)), *zero = ad_zeros(g, AD_F64, AD_SHAPE(ROWS));
-    ad_var *negative = ad_full(g, AD_F64, -1, AD_SHAPE(ROWS));
-    const struct {
-        nn_fit_opts o;
-        nn_loss_fn *loss;
-        bool no_data;
-        int code;
-        const char *text;
-    } cases[] = {
-        { { .accumulate = -1 }, nn_cross_entropy, false, AD_EVALUE, "fit: accumulate -1: at least 1" },
-        { { .epochs = 1 }, NULL, false, AD_EVALUE, "fit: the loss or the optimiser is NULL" },
-        { { .loss_with = scaled, .loss_data = &two }, nn_cross_entropy, false, AD_EVALUE, "loss and loss_with are two" },
-        { { .validation = d, .metric = nn_accuracy, .metric_with = scaled_accuracy }, nn_cross_entropy, false, AD_EVALUE,
-          "metric 0 is given twice" },
-        { { .metric_with = scaled_accuracy }, nn_cross_entropy, false, AD_EVALUE, "metrics need validation data" },
-        { { .stream = no_stream }, nn_cross_entropy, false, AD_EVALUE, "fit: a stream goes without data" },
-        { { .stream = no_stream, .in_order = true }, nn_cross_entropy, true, AD_EVALUE, "a stream goes without data" },
-        { { .stream = no_stream }, nn_cross_entropy, true, AD_EVALUE, "fit: the stream has no minibatch in epoch 1" },
-        { { .stream = stream_of_nil }, nn_cross_entropy, true, AD_EVALUE,
-          "fit: minibatch 0 of the stream has no rows: x is nil" },
-        { { .weights = few }, losses_of_rows, false, AD_ESHAPE, "fit: weights is [3]; it must be [22]" },
-        { { .weights = zero }, losses_of_rows, false, AD_EVALUE, "the weights of the rows of a minibatch are all 0" },
-        { { .weights = negative }, losses_of_rows, false, AD_EVALUE, "fit: weight 0 is -1: it must be finite, 0 or more" },
-        { { .weights = w }, nn_cross_entropy, false, AD_ESHAPE,
-          "weights of rows need the loss of each of the 22 rows, and the loss function returned []" },
-        { { .weights = w, .mix = nn_mixup }, losses_of_rows, false, AD_EVALUE, "fit: mix has no rows" },
-        { { .mix = nn_mixup }, nn_cross_entropy, false, AD_EVALUE, "mixup: no nn_mix is given" },
-        { { .mix = mix_to_null }, nn_cross_entropy, false, AD_EVALUE, "fit: mix made x or y of a minibatch NULL" },
-        { { .average = average }, nn_cross_entropy, false, AD_EVALUE, "fit: the average is that of another module" },
-        { { .average_from = 2 }, nn_cross_entropy, false, AD_EVALUE, "average_from and average_epochs need an average" },
-    };
-    for (int c = 0; c < COUNT(cases); c++) {
-        nn_fit_opts o = cases[c].o;
-        o.epochs = 1;
-        assert_int_equal(nn_fit(m, cases[c].loss, sgd(m), cases[c].no_data ? none : d, o, NULL), cases[c].code);
-        assert_contains(ad_error(g), cases[c].text);
-        ad_clear_error(g);
-        compare("sgd_8", m, 10); /* nothing was moved */
-        assert_same_nets(m, other);
-    }
-    nn_optim *lbfgs = nn_lbfgs(m, (nn_lbfgs_opts){ 0 });
-    assert_int_equal(nn_fit(m, nn_cross_entropy, lbfgs, d, (nn_fit_opts){ .epochs = 1, .accumulate = 2 }, NULL), AD_EVALUE);
-    assert_contains(ad_error(g), "fit: lbfgs takes neither accumulate nor weights");
+    nn_loss_fn *ce = nn_cross_entropy;
+    REFUSES(ce, AD_EVALUE, "fit: accumulate -1: at least 1", .accumulate = -1);
+    REFUSES(NULL, AD_EVALUE, "fit: the loss or the optimiser is NULL", .batch = 8);
+    REFUSES(ce, AD_EVALUE, "loss and loss_with are two", .loss_with = scaled, .loss_data = &two);
+    REFUSES(ce, AD_EVALUE, "metric 0 is given twice", .validation = w.d, .metric = nn_accuracy,
+            .metric_with = scaled_accuracy);
+    REFUSES(ce, AD_EVALUE, "metrics need validation data", .metric_with = scaled_accuracy);
+    REFUSES(ce, AD_EVALUE, "fit: a stream goes without data", .stream = no_stream, .drop_last = true);
+    REFUSES(ce, AD_EVALUE, "fit: a stream goes without data", .stream = no_stream, .in_order = true);
+    REFUSES(ce, AD_EVALUE, "fit: the stream has no minibatch in epoch 1", .stream = no_stream);
+    REFUSES(ce, AD_EVALUE, "minibatch 0 of the stream has no rows: x is nil", .stream = stream_of_nil);
+    REFUSES(ce, AD_EVALUE, "mixup: no nn_mix is given", .mix = nn_mixup);
+    REFUSES(ce, AD_EVALUE, "fit: mix made x or y of a minibatch NULL", .mix = mix_to_null);
+    nn_optim *lbfgs = nn_lbfgs(w.m, (nn_lbfgs_opts){ 0 });
+    nn_fit_opts o = { .epochs = 1, .accumulate = 2 };
+    assert_int_equal(nn_fit(w.m, nn_cross_entropy, lbfgs, w.d, o, NULL), AD_EVALUE);
+    assert_contains(ad_error(w.g), "fit: lbfgs takes neither accumulate nor weights");
+    ad_graph_free(w.g);
+}
+
+static void wrong_weights_are_errors(void **state) {
+    (void)state;
+    wrong w = wrong_new();
+    ad_graph *g = w.g;
+    nn_average *average = nn_average_new(w.same, (nn_average_opts){ 0 });
+    ad_var *right = weights_new(g, AD_F64), *few = ad_ones(g, AD_F64, AD_SHAPE(3));
+    ad_var *zero = ad_zeros(g, AD_F64, AD_SHAPE(ROWS)), *negative = ad_full(g, AD_F64, -1, AD_SHAPE(ROWS));
+    nn_loss_fn *of_rows = losses_of_rows, *ce = nn_cross_entropy;
+    REFUSES(of_rows, AD_ESHAPE, "fit: weights is [3]; it must be [22]", .weights = few);
+    REFUSES(of_rows, AD_EVALUE, "the weights of the rows of a minibatch are all 0", .weights = zero);
+    REFUSES(of_rows, AD_EVALUE, "fit: weight 0 is -1: it must be finite, 0 or more", .weights = negative);
+    REFUSES(of_rows, AD_EVALUE, "fit: weights is nil", .weights = ad_nil(g));
+    REFUSES(of_rows, AD_EVALUE, "fit: mix has no rows", .weights = right, .mix = nn_mixup);
+    REFUSES(ce, AD_ESHAPE, "need the loss of each of the 22 rows, and the loss function returned []", .weights = right);
+    REFUSES(ce, AD_EVALUE, "fit: the average is that of another module", .average = average);
+    REFUSES(ce, AD_EVALUE, "average_from and average_epochs need an average", .average_from = 2);
     ad_graph_free(g);
 }
 
-/* ---- averages -------------------------------------------------------------------------------------------------------- */
+/* ---- averages ------------------------------------------------------------------------------------------------ */
 
 static void averages_are_torchs(void **state) {
     (void)state;
     static const struct {
         const char *name;
         nn_average_opts o;
-    } cases[] = { { "swa", { .decay = 0 } }, { "ema", { .decay = 0.9 } }, { "ema_warm", { .decay = 0.9, .warm_up = true } } };
+    } cases[] = { { "swa", { .decay = 0 } },
+                  { "ema", { .decay = 0.9 } },
+                  { "ema_warm", { .decay = 0.9, .warm_up = true } } };
     for (int c = 0; c < COUNT(cases); c++)
         for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
             ad_graph *g = ad_graph_new();
@@ -399,12 +426,13 @@ static void the_best_epoch_is_that_of_averages(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- resuming -------------------------------------------------------------------------------------------------------- */
+/* ---- resuming ------------------------------------------------------------------------------------------------ */
 
 static int stop_at(const nn_training_state *s, void *data) { return s->steps == *(int *)data; }
 
 static nn_module *noisy_net(ad_graph *g) {
-    return nn_sequential(g, nn_linear(g, AD_F32, 3, 4, true), nn_tanh(g), nn_dropout(g, 0.2), nn_linear(g, AD_F32, 4, 3, true));
+    return nn_sequential(g, nn_linear(g, AD_F32, 3, 4, true), nn_tanh(g), nn_dropout(g, 0.2),
+                         nn_linear(g, AD_F32, 4, 3, true));
 }
 
 /* Averages, accumulation, weights and mixes, stopped after any step and resumed: the same bits. */
@@ -432,7 +460,8 @@ static void a_resumed_training_has_the_same_averages(void **state) {
                 if (i > 0) now.checkpoint = path_of("half"), now.checkpoint_steps = 1, now.resume = true;
                 if (i == 1) now.on_step = stop_at, now.callback_data = &stop;
                 ad_seed(g, 5);
-                assert_int_equal(nn_fit(nets[i], kind == 0 ? losses_of_rows : NULL, adam(nets[i]), d, now, NULL), AD_OK);
+                assert_int_equal(nn_fit(nets[i], kind == 0 ? losses_of_rows : NULL, adam(nets[i]), d, now, NULL),
+                                 AD_OK);
             }
             assert_same_nets(whole, again);
             nn_average_swap(kept[0]), nn_average_swap(kept[2]);
@@ -444,7 +473,7 @@ static void a_resumed_training_has_the_same_averages(void **state) {
         }
 }
 
-/* ---- streams ----------------------------------------------------------------------------------------------------------- */
+/* ---- streams ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     nn_dataset d;
@@ -495,14 +524,16 @@ static void a_stream_is_resumed(void **state) {
     for (int stop = 1; stop <= 12; stop++) {
         ad_graph *g = ad_graph_new();
         ad_seed(g, 3);
-        nn_module *whole = noisy_net(g), *parts = nn_copy(whole), *again = nn_copy(whole), *nets[3] = { whole, parts, again };
+        nn_module *whole = noisy_net(g), *parts = nn_copy(whole), *again = nn_copy(whole),
+                  *nets[3] = { whole, parts, again };
         pieces p = { data_new(g, AD_F32), 6, 0 };
         for (int i = 0; i < 3; i++) {
             nn_fit_opts o = { .epochs = EPOCHS, .stream = next_piece, .stream_data = &p };
             if (i > 0) o.checkpoint = path_of("half"), o.checkpoint_steps = 2, o.resume = true;
             if (i == 1) o.on_step = stop_at, o.callback_data = &stop;
             ad_seed(g, 5);
-            assert_int_equal(nn_fit(nets[i], nn_cross_entropy, adam(nets[i]), (nn_dataset){ NULL, NULL }, o, NULL), AD_OK);
+            assert_int_equal(nn_fit(nets[i], nn_cross_entropy, adam(nets[i]), (nn_dataset){ NULL, NULL }, o, NULL),
+                             AD_OK);
         }
         assert_same_nets(whole, again);
         unlink(path_of("half"));
@@ -510,13 +541,15 @@ static void a_stream_is_resumed(void **state) {
     }
 }
 
-/* ---- rows of files ------------------------------------------------------------------------------------------------------ */
+/* ---- rows of files ------------------------------------------------------------------------------------------- */
 
 static void write_idx(const char *name, int type, int n, int width) {
     FILE *f = fopen(path_of(name), "wb");
     assert_non_null(f);
-    const unsigned char head[] = { 0, 0, (unsigned char)type, (unsigned char)(width ? 2 : 1), 0, 0, 0, (unsigned char)n, 0, 0, 0,
-                                   (unsigned char)width };
+    const unsigned char head[] = {
+        0, 0, (unsigned char)type, (unsigned char)(width ? 2 : 1), 0, 0, 0, (unsigned char)n, 0,
+        0, 0, (unsigned char)width
+    };
     fwrite(head, 1, width ? 12 : 8, f);
     for (int i = 0; i < n * (width ? width : 1); i++) fputc(i % 251, f);
     fclose(f);
@@ -543,8 +576,10 @@ static void rows_of_files_are_read(void **state) {
             }
         }
         assert_shape(nn_read_rows(r, AD_F32, 1, 0, NULL), AD_SHAPE(0, 2, 3));
-        assert_fails(g, nn_read_rows(r, AD_F32, 1, 1, (int64_t[]){ 7 }), AD_EVALUE, "read_rows: there is no row 7 of 7");
-        assert_fails(g, nn_read_rows(r, AD_F32, 1, 1, (int64_t[]){ -1 }), AD_EVALUE, "read_rows: there is no row -1 of 7");
+        assert_fails(g, nn_read_rows(r, AD_F32, 1, 1, (int64_t[]){ 7 }), AD_EVALUE,
+                     "read_rows: there is no row 7 of 7");
+        assert_fails(g, nn_read_rows(r, AD_F32, 1, 1, (int64_t[]){ -1 }), AD_EVALUE,
+                     "read_rows: there is no row -1 of 7");
         assert_fails(g, nn_read_rows(r, AD_F32, 1, 2, NULL), AD_EVALUE, "read_rows: 2 rows, or no numbers of them");
     }
     write_idx("x.idx", 8, 5, 3);
@@ -598,41 +633,55 @@ static void bad_files_are_not_mapped(void **state) {
     ad_graph_free(g);
 }
 
-/* An epoch has every row once; epochs and seeds have orders of their own, which look random. */
+enum { N = 257 };
+
+static nn_rows *numbers(ad_graph *g, const char *name, int n) {
+    assert_int_equal(nn_save_npy(ad_arange(g, AD_F64, 0, n, 1), path_of(name)), AD_OK);
+    return nn_map_npy(g, path_of(name));
+}
+
+/* The order of the rows in an epoch, which must have each of them once. */
+static void order_of(ad_graph *g, nn_rows *r, int64_t epoch, uint64_t seed, int to[N]) {
+    nn_row_stream s = { .x = r, .y = r, .dtype = AD_F64, .batch = 10, .y_scale = 2, .seed = seed };
+    bool seen[N] = { false };
+    int n = 0;
+    ad_var *x, *y;
+    for (int64_t number = 0; nn_stream_rows(g, epoch, number, &x, &y, &s); number++) {
+        assert_int_equal(ad_numel(x), number < 25 ? 10 : 7);
+        for (int64_t i = 0; i < ad_numel(x); i++) {
+            int k = (int)ad_at(x, i);
+            assert_true(ad_at(y, i) == 2 * k && !seen[k]);
+            seen[k] = true;
+            to[n++] = k;
+        }
+    }
+    assert_ok(g);
+    assert_int_equal(n, N);
+}
+
+/* Epochs and seeds have orders of their own, which look random. */
 static void a_stream_of_rows_has_all_rows_once(void **state) {
     (void)state;
-    enum { N = 257 };
     ad_graph *g = ad_graph_new();
-    double value[N];
-    for (int i = 0; i < N; i++) value[i] = i;
-    nn_save_npy(ad_tensor(g, AD_F64, value, AD_SHAPE(N)), path_of("n.npy"));
-    nn_rows *r = nn_map_npy(g, path_of("n.npy"));
-    int order[4][N], fixed = 0, same = 0;
+    nn_rows *r = numbers(g, "n.npy", N);
+    int order[N], next[N], other[N], fixed = 0, same = 0;
     double product = 0;
-    for (int e = 0; e < 4; e++) {
-        nn_row_stream s = { .x = r, .y = r, .dtype = AD_F64, .batch = 10, .y_scale = 2, .seed = e == 3 ? 9 : 8 };
-        bool seen[N] = { false };
-        int n = 0;
-        ad_var *x, *y;
-        for (int64_t number = 0; nn_stream_rows(g, e == 3 ? 1 : e + 1, number, &x, &y, &s); number++) {
-            assert_int_equal(ad_numel(x), number < 25 ? 10 : 7);
-            for (int64_t i = 0; i < ad_numel(x); i++) {
-                int k = (int)ad_at(x, i);
-                assert_true(ad_at(y, i) == 2 * k && !seen[k]);
-                seen[k] = true;
-                order[e][n++] = k;
-            }
-        }
-        assert_ok(g);
-        assert_int_equal(n, N);
-    }
+    order_of(g, r, 1, 8, order), order_of(g, r, 2, 8, next), order_of(g, r, 1, 9, other);
     for (int i = 0; i < N; i++) {
-        fixed += order[0][i] == i;
-        same += (order[0][i] == order[1][i]) + (order[0][i] == order[3][i]);
-        product += (i - 128.0) * (order[0][i] - 128.0);
+        fixed += order[i] == i;
+        same += (order[i] == next[i]) + (order[i] == other[i]);
+        product += (i - 128.0) * (order[i] - 128.0);
     }
     assert_true(fixed < 8 && same < 12);
     assert_true(fabs(product) < 4 * (N * N - 1) / 12.0 * sqrt(N)); /* correlation below 4 standard deviations */
+    unlink(path_of("n.npy"));
+    ad_graph_free(g);
+}
+
+static void rows_come_in_order_if_asked(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_rows *r = numbers(g, "n.npy", N), *few = numbers(g, "m.npy", 3);
     nn_row_stream s = { .x = r, .y = r, .batch = 100, .in_order = true, .drop_last = true };
     ad_var *x, *y;
     assert_true(nn_stream_rows(g, 1, 1, &x, &y, &s));
@@ -640,8 +689,7 @@ static void a_stream_of_rows_has_all_rows_once(void **state) {
     assert_false(nn_stream_rows(g, 1, 2, &x, &y, &s));
     assert_false(nn_stream_rows(g, 1, INT64_MAX, &x, &y, &s));
     assert_ok(g);
-    nn_save_npy(ad_ones(g, AD_F64, AD_SHAPE(3)), path_of("m.npy"));
-    s.y = nn_map_npy(g, path_of("m.npy"));
+    s.y = few;
     assert_false(nn_stream_rows(g, 1, 0, &x, &y, &s));
     assert_fails(g, x, AD_ESHAPE, "stream_rows: 257 rows of x, 3 of y");
     s.y = NULL;
@@ -669,7 +717,7 @@ static void files_are_trained_on(void **state) {
     ad_graph_free(g);
 }
 
-/* ---- mixes ----------------------------------------------------------------------------------------------------------------- */
+/* ---- mixes --------------------------------------------------------------------------------------------------- */
 
 static void labels_are_smoothed(void **state) {
     (void)state;
@@ -686,15 +734,18 @@ static void labels_are_smoothed(void **state) {
     ad_var *targets = classes;
     nn_smooth(&x, &targets, &(nn_mix){ .classes = 4, .smoothing = 0.2 });
     for (int i = 0; i < 8; i++) assert_close(ad_at(targets, i), want[i], 1e-15);
-    assert_fails(g, nn_smooth_labels(classes, 2, 0.2), AD_EVALUE, "smooth_labels: row 0 is of class 2; classes are 0 to 1");
-    assert_fails(g, nn_smooth_labels(classes, 4, 1.5), AD_EVALUE, "smooth_labels: smoothing 1.5: it must be from 0 to 1");
+    assert_fails(g, nn_smooth_labels(classes, 2, 0.2), AD_EVALUE,
+                 "smooth_labels: row 0 is of class 2; classes are 0 to 1");
+    assert_fails(g, nn_smooth_labels(classes, 4, 1.5), AD_EVALUE,
+                 "smooth_labels: smoothing 1.5: it must be from 0 to 1");
     assert_fails(g, nn_smooth_labels(classes, 0, 0), AD_EVALUE, "smooth_labels: 0 classes");
     double balanced[4], y10[] = { 0, 1, 1, 3, 3, 3, 1, 0, 3, 3 };
     row_of("balanced", balanced, 4);
     ad_var *w = nn_class_weights(ad_tensor(g, AD_F64, y10, AD_SHAPE(10)), 3 + 1);
     assert_true(ad_at(w, 2) == 0);
     static const int class_of[] = { 0, 1, 3 };
-    for (int i = 0; i < 3; i++) assert_close(ad_at(w, class_of[i]) * 4 / 3, balanced[i], 1e-15); /* sklearn knows three */
+    for (int i = 0; i < 3; i++)
+        assert_close(ad_at(w, class_of[i]) * 4 / 3, balanced[i], 1e-15); /* sklearn knows three */
     ad_graph_free(g);
 }
 
@@ -708,28 +759,28 @@ static nn_dataset marked(ad_graph *g, int64_t n, int64_t h, int64_t w) {
 
 static void rows_are_mixed(void **state) {
     (void)state;
-    enum { N = 6, H = 5, W = 4, TIMES = 300 };
+    enum { M = 6, H = 5, W = 4, TIMES = 300 };
     ad_graph *g = ad_graph_new();
-    nn_mix mix = { .classes = N, .alpha = 0.7 };
+    nn_mix mix = { .classes = M, .alpha = 0.7 };
     double mean = 0, square = 0;
     for (int time = 0; time < TIMES; time++) {
         ad_mark m = ad_begin(g);
-        nn_dataset d = marked(g, N, H, W);
+        nn_dataset d = marked(g, M, H, W);
         nn_mixup(&d.x, &d.y, &mix);
         assert_ok(g);
-        assert_shape(d.y, AD_SHAPE(N, N));
-        double share = 1, columns[N] = { 0 };
-        for (int i = 0; i < N; i++) {
+        assert_shape(d.y, AD_SHAPE(M, M));
+        double share = 1, columns[M] = { 0 };
+        for (int i = 0; i < M; i++) {
             double sum = 0, image = 0;
-            for (int k = 0; k < N; k++) {
-                double p = ad_at(d.y, N * i + k);
+            for (int k = 0; k < M; k++) {
+                double p = ad_at(d.y, M * i + k);
                 sum += p, columns[k] += p, image += p * pow(2, k);
                 if (k == i && p < share) share = p;
             }
             assert_close(sum, 1, 1e-12);
             for (int64_t k = 0; k < H * W; k++) assert_close(ad_at(d.x, i * H * W + k), image, 1e-12);
         }
-        for (int k = 0; k < N; k++) assert_close(columns[k], 1, 1e-12); /* each row is the other one of one row */
+        for (int k = 0; k < M; k++) assert_close(columns[k], 1, 1e-12); /* each row is the other one of one row */
         mean += share / TIMES, square += share * share / TIMES;
         ad_end(g, m);
     }
@@ -748,17 +799,17 @@ static void rows_are_mixed(void **state) {
 
 static void pieces_of_images_are_exchanged(void **state) {
     (void)state;
-    enum { N = 4, H = 9, W = 6, TIMES = 200 };
+    enum { M = 4, H = 9, W = 6, TIMES = 200 };
     ad_graph *g = ad_graph_new();
-    nn_mix mix = { .classes = N, .smoothing = 0.1 };
+    nn_mix mix = { .classes = M, .smoothing = 0.1 };
     int changed = 0;
     for (int time = 0; time < TIMES; time++) {
         ad_mark m = ad_begin(g);
-        nn_dataset d = marked(g, N, H, W);
+        nn_dataset d = marked(g, M, H, W);
         nn_cutmix(&d.x, &d.y, &mix);
         assert_ok(g);
-        for (int i = 0; i < N; i++) {
-            int area[N] = { 0 }, top = H, bottom = -1, left = W, right = -1;
+        for (int i = 0; i < M; i++) {
+            int area[M] = { 0 }, top = H, bottom = -1, left = W, right = -1;
             for (int k = 0; k < H * W; k++) {
                 int row = (int)log2(ad_at(d.x, i * H * W + k)), at = k / W, column = k % W;
                 area[row]++;
@@ -766,8 +817,7 @@ static void pieces_of_images_are_exchanged(void **state) {
                 top = at < top ? at : top, bottom = at > bottom ? at : bottom;
                 left = column < left ? column : left, right = column > right ? column : right;
             }
-            for (int k = 0; k < N; k++)
-                assert_close(ad_at(d.y, N * i + k), 0.9 * area[k] / (H * W) + 0.1 / N, 1e-12);
+            for (int k = 0; k < M; k++) assert_close(ad_at(d.y, M * i + k), 0.9 * area[k] / (H * W) + 0.1 / M, 1e-12);
             int other = H * W - area[i];
             assert_true(other == 0 || other == (bottom - top + 1) * (right - left + 1)); /* a rectangle */
             changed += other > 0;
@@ -775,11 +825,21 @@ static void pieces_of_images_are_exchanged(void **state) {
         ad_end(g, m);
     }
     assert_true(changed > TIMES);
+    ad_graph_free(g);
+}
+
+static void wrong_mixes_are_errors(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_mix mix = { .classes = 4 };
     ad_var *flat = ad_ones(g, AD_F64, AD_SHAPE(4, 3)), *y = ad_zeros(g, AD_F64, AD_SHAPE(4));
     nn_cutmix(&flat, &y, &mix);
-    assert_contains(ad_error(g), "cutmix: x is [4,3] and y [4]: both need one row per sample, and x has height and width");
+    assert_contains(ad_error(g),
+                    "cutmix: x is [4,3] and y [4]: both need one row per sample, and x has height and width");
     ad_clear_error(g);
-    static const nn_mix bad[] = { { .alpha = -1 }, { .alpha = NAN }, { .chance = 2 }, { .classes = -1 }, { .smoothing = 0.1 } };
+    static const nn_mix bad[] = {
+        { .alpha = -1 }, { .alpha = NAN }, { .chance = 2 }, { .classes = -1 }, { .smoothing = 0.1 }
+    };
     for (int i = 0; i < COUNT(bad); i++) {
         nn_mix one = bad[i];
         nn_mixup(&flat, &y, &one);
@@ -799,13 +859,15 @@ static void mixes_train_a_network(void **state) {
     nn_dataset d = nn_blobs_data(g, AD_F32, 300, 3, 2, 0.5);
     nn_module *m = nn_mlp(g, AD_F32, 3, (int64_t[]){ 2, 16, 3 }, ad_tanh);
     nn_mix mix = { .classes = 3, .alpha = 0.2, .smoothing = 0.05 };
-    nn_fit_opts o = { .epochs = 20, .mix = nn_mixup, .mix_data = &mix, .loss_with = nn_cross_entropy_data, .prefetch = 2 };
+    nn_fit_opts o = {
+        .epochs = 20, .mix = nn_mixup, .mix_data = &mix, .loss_with = nn_cross_entropy_data, .prefetch = 2
+    };
     assert_int_equal(nn_fit(m, NULL, nn_adam(m, (nn_adam_opts){ .lr = 0.02 }), d, o, NULL), AD_OK);
     assert_true(nn_evaluate(m, NULL, nn_accuracy, d, 300).metric > 0.95);
     ad_graph_free(g);
 }
 
-/* ---- the search for a rate ---------------------------------------------------------------------------------------------- */
+/* ---- the search for a rate ----------------------------------------------------------------------------------- */
 
 static ad_var *squared_errors(ad_var *y, ad_var *classes) { return nn_mse(y, ad_one_hot(classes, 3)); }
 
@@ -852,7 +914,8 @@ static void a_search_leaves_no_trace(void **state) {
         nn_fit_opts o = { .epochs = 2, .batch = 8 };
         ad_seed(g, 4);
         assert_int_equal(nn_fit(nets[i], nn_cross_entropy, opt, d, o, NULL), AD_OK);
-        if (i == 1) assert_true(nn_find_rate(nets[i], nn_cross_entropy, opt, d, (nn_rate_opts){ .steps = 40 }, NULL) > 0);
+        if (i == 1)
+            assert_true(nn_find_rate(nets[i], nn_cross_entropy, opt, d, (nn_rate_opts){ .steps = 40 }, NULL) > 0);
         assert_true(nn_group_lr(opt, 1) == 0.01);
         assert_int_equal(nn_fit(nets[i], nn_cross_entropy, opt, d, o, NULL), AD_OK);
     }
@@ -879,8 +942,12 @@ static void wrong_searches_are_errors(void **state) {
         { { .divergence = 1 }, nn_cross_entropy, "divergence above 1" },
         { { .batch = -1 }, nn_cross_entropy, "loader: batch -1" },
         { { .steps = 9 }, NULL, "find_rate: one of loss and loss_with must be given" },
-        { { .loss_with = nn_cross_entropy_data }, nn_cross_entropy, "find_rate: one of loss and loss_with must be given" },
-        { { .from = 1e4, .to = 1e9, .smoothing = AD_ZERO }, squared_errors, "find_rate: the loss was too large after " },
+        { { .loss_with = nn_cross_entropy_data },
+          nn_cross_entropy,
+          "find_rate: one of loss and loss_with must be given" },
+        { { .from = 1e4, .to = 1e9, .smoothing = AD_ZERO },
+          squared_errors,
+          "find_rate: the loss was too large after " },
     };
     for (int c = 0; c < COUNT(cases); c++) {
         assert_true(isnan(nn_find_rate(m, cases[c].loss, sgd(m), d, cases[c].o, NULL)));
@@ -888,6 +955,14 @@ static void wrong_searches_are_errors(void **state) {
         ad_clear_error(g);
         assert_same_nets(m, same);
     }
+    ad_graph_free(g);
+}
+
+static void searches_need_a_rule_and_training(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = net_new(g, AD_F64);
+    nn_dataset d = data_new(g, AD_F64);
     nn_rate_opts o = { 0 };
     assert_true(isnan(nn_find_rate(m, nn_cross_entropy, nn_lbfgs(m, (nn_lbfgs_opts){ 0 }), d, o, NULL)));
     assert_contains(ad_error(g), "find_rate: lbfgs has no steps of a given rate");
@@ -904,8 +979,10 @@ static void wrong_searches_are_errors(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_are_those_of_larger_minibatches),
-        cmocka_unit_test(losses_and_metrics_take_data),
-        cmocka_unit_test(wrong_options_are_errors),
+        cmocka_unit_test(losses_take_data),
+        cmocka_unit_test(metrics_take_data),
+        cmocka_unit_test(wrong_sources_are_errors),
+        cmocka_unit_test(wrong_weights_are_errors),
         cmocka_unit_test(averages_are_torchs),
         cmocka_unit_test(statistics_of_averages_are_torchs),
         cmocka_unit_test(statistics_are_means_over_minibatches),
@@ -917,14 +994,17 @@ int main(void) {
         cmocka_unit_test(rows_of_files_are_read),
         cmocka_unit_test(bad_files_are_not_mapped),
         cmocka_unit_test(a_stream_of_rows_has_all_rows_once),
+        cmocka_unit_test(rows_come_in_order_if_asked),
         cmocka_unit_test(files_are_trained_on),
         cmocka_unit_test(labels_are_smoothed),
         cmocka_unit_test(rows_are_mixed),
         cmocka_unit_test(pieces_of_images_are_exchanged),
+        cmocka_unit_test(wrong_mixes_are_errors),
         cmocka_unit_test(mixes_train_a_network),
         cmocka_unit_test(rates_are_found_as_fastai_and_lightning_do),
         cmocka_unit_test(a_search_leaves_no_trace),
         cmocka_unit_test(wrong_searches_are_errors),
+        cmocka_unit_test(searches_need_a_rule_and_training),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -7,7 +7,7 @@
 #include "nn/data/shuffle.h"
 #include "ops/ops.h"
 
-/* ---- classes ---------------------------------------------------------------------------------------------------- */
+/* ---- classes ------------------------------------------------------------------------------------------------- */
 
 static int check_classes(const ad_var *classes, int64_t n, const char *caller) {
     ad_graph *g = ad_graph_of(classes);
@@ -48,7 +48,7 @@ ad_var *nn_class_weights(ad_var *classes, int64_t n) {
     return w;
 }
 
-/* ---- minibatches -------------------------------------------------------------------------------------------------- */
+/* ---- minibatches --------------------------------------------------------------------------------------------- */
 
 static nn_mix with_defaults(const nn_mix *m) {
     return (nn_mix){ .classes = ad_option_int(m->classes, 0),
@@ -65,8 +65,8 @@ static bool check(ad_var **x, ad_var **y, const nn_mix *m, const char *caller, i
     if (m == NULL) return ad_fail(g, AD_EVALUE, "%s: no nn_mix is given", caller), false;
     nn_mix o = with_defaults(m);
     if (!(o.alpha > 0 && isfinite(o.alpha)) || !(o.chance >= 0 && o.chance <= 1) || o.classes < 0)
-        ad_fail(g, AD_EVALUE, "%s: alpha %g, chance %g, %lld classes: alpha must be above 0, chance from 0 to 1", caller,
-                o.alpha, o.chance, (long long)o.classes);
+        ad_fail(g, AD_EVALUE, "%s: alpha %g, chance %g, %lld classes: alpha must be above 0, chance from 0 to 1",
+                caller, o.alpha, o.chance, (long long)o.classes);
     else if (o.smoothing != 0 && o.classes == 0)
         ad_fail(g, AD_EVALUE, "%s: smoothing needs the number of classes", caller);
     else if (ad_shape_of(*x).ndim < axes || ad_shape_of(*y).ndim < 1 ||

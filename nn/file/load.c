@@ -1,4 +1,5 @@
-/* load.c: loads a module's parameters and buffers, all of them or those that a file has, under other names if need be. */
+/* load.c: loads a module's parameters and buffers, all of them or those that a file has, under other names if need
+   be. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@ typedef struct {
     const char **missing, **unfit, **unused;
 } loading;
 
-/* ---- the names ---------------------------------------------------------------------------------------------------- */
+/* ---- the names ----------------------------------------------------------------------------------------------- */
 
 /* name without the beginning; NULL where it begins otherwise. */
 static const char *behind(const char *name, const char *beginning) {
@@ -48,7 +49,9 @@ static int renamed(const loading *l, const char *name, const char **to) {
     return AD_OK;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const source *)a)->name, ((const source *)b)->name); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const source *)a)->name, ((const source *)b)->name);
+}
 
 static int list_sources(loading *l) {
     int rc = AD_OK;
@@ -81,7 +84,7 @@ static source *source_of(const loading *l, nn_parameter p) {
     return s;
 }
 
-/* ---- what fits what ------------------------------------------------------------------------------------------------ */
+/* ---- what fits what ------------------------------------------------------------------------------------------ */
 
 static bool is_known(const nn_module *m, const char *name) {
     return nn_find_parameter(m, name) != NULL || nn_find_buffer(m, name) != NULL ||
@@ -119,12 +122,13 @@ static int first_fault(const loading *l) {
 static int check(const loading *l) {
     if (!l->o->partial) return first_fault(l);
     if (l->n_arrays == 0 || l->found.n_loaded > 0) return AD_OK;
-    return ad_fail(nn_graph_of(l->m), AD_EIO, "load: no array of the file is one of the module's: the file has %.200s, "
+    return ad_fail(nn_graph_of(l->m), AD_EIO,
+                   "load: no array of the file is one of the module's: the file has %.200s, "
                    "the module %.200s; look at prefix and rename",
                    nn__tensor_count(l->f) > 0 ? nn__tensor_name(l->f, 0) : "nothing", nn__array_at(l->m, 0).name);
 }
 
-/* ---- the report ------------------------------------------------------------------------------------------------------ */
+/* ---- the report ---------------------------------------------------------------------------------------------- */
 
 static size_t text_size(int n, const char *const names[]) {
     size_t size = 0;
@@ -169,7 +173,7 @@ static int unpack(ad_graph *g, const void *packed, size_t size, nn_load_report *
     return AD_OK;
 }
 
-/* ---- the call -------------------------------------------------------------------------------------------------------- */
+/* ---- the call ------------------------------------------------------------------------------------------------ */
 
 static int reserve(loading *l) {
     ad_graph *g = nn_graph_of(l->m);

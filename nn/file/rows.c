@@ -22,7 +22,7 @@ struct nn_rows {
     int64_t row; /* elements of a row */
 };
 
-/* ---- mapping ---------------------------------------------------------------------------------------------------- */
+/* ---- mapping ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     void *bytes;
@@ -76,7 +76,7 @@ static nn_rows *map_rows(ad_graph *g, const char *path, const char *caller, layo
 nn_rows *nn_map_npy(ad_graph *g, const char *path) { return map_rows(g, path, "map_npy", nn__npy_layout); }
 nn_rows *nn_map_idx(ad_graph *g, const char *path) { return map_rows(g, path, "map_idx", nn__idx_layout); }
 
-/* ---- rows ---------------------------------------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------------------------------------------- */
 
 static bool is_open(const nn_rows *r, ad_graph *g, const char *caller) {
     bool known = r != NULL && r->self == r;
@@ -113,7 +113,8 @@ ad_var *nn_read_rows(const nn_rows *r, ad_dtype t, double scale, int64_t n, cons
     ad_shape s = r->layout.shape;
     s.dim[0] = n;
     int64_t numel = ad_shape_numel(s), size = r->row * r->layout.format.size;
-    if (numel < 0) return ad_fail(r->graph, AD_ESHAPE, "read_rows: %lld rows are too many", (long long)n), ad_nil(r->graph);
+    if (numel < 0)
+        return ad_fail(r->graph, AD_ESHAPE, "read_rows: %lld rows are too many", (long long)n), ad_nil(r->graph);
     char *to = ad_scope_array(r->graph, (size_t)numel * ad_dtype_size(t));
     if (to == NULL) return ad_nil(r->graph);
     for (int64_t i = 0; i < n; i++) {
@@ -124,7 +125,7 @@ ad_var *nn_read_rows(const nn_rows *r, ad_dtype t, double scale, int64_t n, cons
     return ad_input(r->graph, t, to, s);
 }
 
-/* ---- an order without memory ------------------------------------------------------------------------------------------ */
+/* ---- an order without memory --------------------------------------------------------------------------------- */
 
 /* splitmix64 (Steele et al. 2014) */
 static uint64_t hash(uint64_t z) {
@@ -152,7 +153,7 @@ static uint64_t shuffled(uint64_t i, uint64_t n, uint64_t key) {
     return i;
 }
 
-/* ---- minibatches ---------------------------------------------------------------------------------------------------------- */
+/* ---- minibatches --------------------------------------------------------------------------------------------- */
 
 static int check_stream(ad_graph *g, const nn_row_stream *s) {
     if (!ad_ok(g)) return g ? ad_error_code(g) : AD_EVALUE;
@@ -172,7 +173,8 @@ bool nn_stream_rows(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_v
     if (y != NULL) *y = ad_nil(g);
     if (check_stream(g, s) != AD_OK) return false;
     int64_t all = s->x->layout.shape.dim[0], batch = ad_option_int(s->batch, 32);
-    if (x == NULL || y == NULL || number < 0) return ad_fail(g, AD_EVALUE, "stream_rows: x, y or number is none"), false;
+    if (x == NULL || y == NULL || number < 0)
+        return ad_fail(g, AD_EVALUE, "stream_rows: x, y or number is none"), false;
     int64_t from = number > all / batch ? all : number * batch, n = all - from < batch ? all - from : batch;
     if (n == 0 || (n < batch && s->drop_last)) return false;
     int64_t *rows = ad_scope_alloc(g, (size_t)n * sizeof *rows);

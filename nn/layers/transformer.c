@@ -47,7 +47,8 @@ static ad_var *apply_layer(const layer *l, ad_var *x, const context *c) {
     return with_part(l, feedforward_part, l->norm[norm], x, c);
 }
 
-/* ---- inputs as arrays, for hooks and nn_apply_n: x, the masks; a decoder's memory is the second, its masks the last  */
+/* ---- inputs as arrays, for hooks and nn_apply_n: x, the masks; a decoder's memory is the second, its masks the
+   last */
 
 enum { OF_ENCODER = 3, OF_DECODER = 6 };
 

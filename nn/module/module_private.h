@@ -71,10 +71,10 @@ struct nn_module {
     bool training, complete; /* complete: it has become a child */
     nn__member *members, **end;
     nn__reference *references;
-    nn__hook *hooks; /* in the order of their making */
-    int last_hook;   /* the number of the newest */
-    int uses;        /* in how many places it is a child, in modules that are alive or not */
-    int mark;        /* for walks over modules; 0 between them */
+    nn__hook *hooks;  /* in the order of their making */
+    int last_hook;    /* the number of the newest */
+    int uses;         /* in how many places it is a child, in modules that are alive or not */
+    int mark;         /* for walks over modules; 0 between them */
     nn__named *table; /* by dotted name */
     nn__named_list lists[NN__LISTS];
     int evaluations; /* calls of nn__begin_evaluation that have not ended */

@@ -65,8 +65,10 @@ static int check_fields(const replacement *r, const nn_module *m) {
         memcpy(&field, (const char *)m->self + at, sizeof field);
         if (field == NULL || !has_part(r->old, field) || (field == r->old && is_named(m, at))) continue;
         if (field != r->old && will_have(r, m, field)) continue;
-        return ad_fail(r->graph, AD_EVALUE, "replace_module: byte %zu of %s's struct begins a pointer to %s that is "
-                       "replaced%s", at, m->kind, field == r->old ? "the module" : "a part of the module",
+        return ad_fail(r->graph, AD_EVALUE,
+                       "replace_module: byte %zu of %s's struct begins a pointer to %s that is "
+                       "replaced%s",
+                       at, m->kind, field == r->old ? "the module" : "a part of the module",
                        field == r->old ? ", and nn_add_reference was not told of it" : "");
     }
     return AD_OK;
@@ -75,11 +77,15 @@ static int check_fields(const replacement *r, const nn_module *m) {
 static int check_above(const replacement *r, const nn__place *p) {
     const nn_module *m = p->module;
     if (ad_scope_is_older(r->graph, m))
-        return ad_fail(r->graph, AD_EGRAPH, "replace_module: %s was made before the open scope, whose end would take "
-                       "the new module away", m->kind);
+        return ad_fail(r->graph, AD_EGRAPH,
+                       "replace_module: %s was made before the open scope, whose end would take "
+                       "the new module away",
+                       m->kind);
     if (m != r->all.at[0].module && m->uses != places_of(r, m))
-        return ad_fail(r->graph, AD_EVALUE, "replace_module: %s at \"%s\" is part of another module too; give that one "
-                       "a copy of its own first", m->kind, p->path);
+        return ad_fail(r->graph, AD_EVALUE,
+                       "replace_module: %s at \"%s\" is part of another module too; give that one "
+                       "a copy of its own first",
+                       m->kind, p->path);
     if (is_child(m, r->old) && has_part(r->with, m))
         return ad_fail(r->graph, AD_EVALUE, "replace_module: the new module contains %s, in which it would be",
                        m->kind);
@@ -120,7 +126,7 @@ typedef struct {
     struct {
         nn__named *table;
         nn__named_list lists[NN__LISTS];
-    } *names;
+    } * names;
 } undo;
 
 /* Writes to a place and remembers it; only counts it where there is no memory yet. */

@@ -105,8 +105,10 @@ static ad_var *means_of_rows(ad_var *losses, const ad_var *w) {
     if (s.ndim >= 1 && s.dim[0] == ad_numel(w))
         return s.ndim == 1 ? losses : ad_mean_axis(ad_reshape(losses, AD_SHAPE(s.dim[0], -1)), 1, false);
     if (ad_ok(g))
-        ad_fail(g, AD_ESHAPE, "fit: weights of rows need the loss of each of the %lld rows, and the loss function "
-                "returned %s; let it reduce by AD_NONE", (long long)ad_numel(w), ad_shape_str(s).text);
+        ad_fail(g, AD_ESHAPE,
+                "fit: weights of rows need the loss of each of the %lld rows, and the loss function "
+                "returned %s; let it reduce by AD_NONE",
+                (long long)ad_numel(w), ad_shape_str(s).text);
     return ad_nil(g);
 }
 

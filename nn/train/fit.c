@@ -298,7 +298,10 @@ static bool next_of_stream(training *t, minibatch *b) {
     ad_shape s = ad_shape_of(b->x);
     if (ad_is_nil(b->x) || ad_is_nil(b->y) || s.ndim < 1 || s.dim[0] < 1)
         return ad_fail(g, AD_EVALUE, "fit: minibatch %lld of the stream has no rows: x is %s", (long long)t->place.at,
-                       ad_is_nil(b->x) ? "nil" : ad_is_nil(b->y) ? "there, y is nil" : ad_shape_str(s).text), false;
+                       ad_is_nil(b->x)   ? "nil"
+                       : ad_is_nil(b->y) ? "there, y is nil"
+                                         : ad_shape_str(s).text),
+               false;
     t->place.at++;
     return true;
 }
@@ -459,7 +462,8 @@ static int check_pairs(ad_graph *g, const nn_fit_opts *o) {
         return ad_fail(g, AD_EVALUE, "fit: patience and by_metric need validation data");
     if ((o->restore_best || o->min_delta > 0 || has_metric(o)) && !validates)
         return ad_fail(g, AD_EVALUE, "fit: restore_best, min_delta and metrics need validation data");
-    if (o->by_metric && o->metric == NULL && o->metric_with == NULL) return ad_fail(g, AD_EVALUE, "fit: by_metric needs a metric");
+    if (o->by_metric && o->metric == NULL && o->metric_with == NULL)
+        return ad_fail(g, AD_EVALUE, "fit: by_metric needs a metric");
     if (o->schedule_by_step && o->schedule == NULL)
         return ad_fail(g, AD_EVALUE, "fit: schedule_by_step needs a schedule");
     return AD_OK;

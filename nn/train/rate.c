@@ -21,7 +21,7 @@ typedef struct {
     double mean, best;      /* running mean, not corrected for its beginning; the least smoothed loss */
 } search;
 
-/* ---- what is put back: arrays of the net, arrays and numbers of the optimiser, random numbers --------------------- */
+/* ---- what is put back: arrays of the net, arrays and numbers of the optimiser, random numbers ---------------- */
 
 typedef struct {
     ad_var **arrays;
@@ -63,7 +63,8 @@ static void zero_gradients(const search *s) {
 }
 
 static void put_back(const search *s, const kept *k) {
-    for (int i = 0; i < nn__array_count(s->net) && ad_ok(s->g); i++) ad_data_mut(array_at(s, i)); /* makes results stale */
+    for (int i = 0; i < nn__array_count(s->net) && ad_ok(s->g); i++)
+        ad_data_mut(array_at(s, i)); /* makes results stale */
     for (int i = 0; i < array_count(s); i++)
         if (k->arrays[i] != NULL) nn__put_back(array_at(s, i), ad_data(k->arrays[i]));
     for (int i = 0; i < nn__optim_state_count(s->opt); i++) {
@@ -75,7 +76,7 @@ static void put_back(const search *s, const kept *k) {
     zero_gradients(s);
 }
 
-/* ---- the steps -------------------------------------------------------------------------------------------------------- */
+/* ---- the steps ----------------------------------------------------------------------------------------------- */
 
 /* Groups keep the ratios of their rates. */
 static void set_rate(const search *s, const kept *k, double rate) {
@@ -120,7 +121,7 @@ static void climb(search *s, const kept *k) {
     }
 }
 
-/* ---- what the losses tell ------------------------------------------------------------------------------------------------ */
+/* ---- what the losses tell ------------------------------------------------------------------------------------ */
 
 /* The slope of the smoothed losses over the steps from .. to-1, as numpy.gradient of them has it. */
 static double slope(const search *s, int64_t i, int64_t from, int64_t to) {
@@ -134,8 +135,10 @@ static int judge(const search *s, nn_rates *found) {
     int64_t from = s->o->steps / 10, to = s->n - 1, steepest = from, least = 0;
     found->steps = s->n;
     if (to - from < 2)
-        return ad_fail(s->g, AD_EVALUE, "find_rate: the loss was too large after %lld steps of %lld; take a smaller "
-                       "`from`, or more steps", (long long)s->n, (long long)s->o->steps);
+        return ad_fail(s->g, AD_EVALUE,
+                       "find_rate: the loss was too large after %lld steps of %lld; take a smaller "
+                       "`from`, or more steps",
+                       (long long)s->n, (long long)s->o->steps);
     for (int64_t i = from; i < to; i++)
         if (slope(s, i, from, to) < slope(s, steepest, from, to)) steepest = i;
     for (int64_t i = 0; i < s->n; i++)
@@ -145,7 +148,7 @@ static int judge(const search *s, nn_rates *found) {
     return AD_OK;
 }
 
-/* ---- the call ------------------------------------------------------------------------------------------------------------ */
+/* ---- the call ------------------------------------------------------------------------------------------------ */
 
 static nn_rate_opts with_defaults(nn_rate_opts o) {
     o.from = ad_option(o.from, 1e-7);
@@ -160,7 +163,8 @@ static nn_rate_opts with_defaults(nn_rate_opts o) {
 static int check(ad_graph *g, const nn_module *net, nn_loss_fn *loss, const nn_optim *opt, const nn_rate_opts *o) {
     if (!ad_ok(g)) return g ? ad_error_code(g) : AD_EVALUE;
     if (net == NULL || opt == NULL) return ad_fail(g, AD_EVALUE, "find_rate: the network or the optimiser is NULL");
-    if (nn__check_open(&net->object, g, "find_rate", "network") || nn__check_open(&opt->object, g, "find_rate", "optimiser"))
+    if (nn__check_open(&net->object, g, "find_rate", "network") ||
+        nn__check_open(&opt->object, g, "find_rate", "optimiser"))
         return AD_EGRAPH;
     if (opt->object.graph != g) return ad_fail(g, AD_EGRAPH, "find_rate: network and optimiser belong to two graphs");
     if ((loss == NULL) == (o->loss_with == NULL))
@@ -168,11 +172,14 @@ static int check(ad_graph *g, const nn_module *net, nn_loss_fn *loss, const nn_o
     if (opt->method->rule == NULL)
         return ad_fail(g, AD_EVALUE, "find_rate: %s has no steps of a given rate", opt->method->name);
     if (!(o->from > 0 && o->to > o->from && o->to < INFINITY) || o->steps < 3)
-        return ad_fail(g, AD_EVALUE, "find_rate: %lld steps from %g to %g: at least 3, from a rate above 0 to a larger one",
+        return ad_fail(g, AD_EVALUE,
+                       "find_rate: %lld steps from %g to %g: at least 3, from a rate above 0 to a larger one",
                        (long long)o->steps, o->from, o->to);
     if (!(o->smoothing >= 0 && o->smoothing < 1 && o->divergence > 1))
-        return ad_fail(g, AD_EVALUE, "find_rate: smoothing %g and divergence %g: smoothing is 0 or more and below 1, "
-                       "divergence above 1", o->smoothing, o->divergence);
+        return ad_fail(g, AD_EVALUE,
+                       "find_rate: smoothing %g and divergence %g: smoothing is 0 or more and below 1, "
+                       "divergence above 1",
+                       o->smoothing, o->divergence);
     if (!(opt->group[0].lr > 0)) return ad_fail(g, AD_EVALUE, "find_rate: the optimiser's rate is 0");
     return nn_training(net) ? AD_OK
                             : ad_fail(g, AD_EVALUE, "find_rate: the network is in evaluation mode; call nn_train");

@@ -37,7 +37,7 @@ nn__report nn__report_new(const nn_fit_opts *o, int64_t epoch_steps, int64_t fir
 enum { METRICS = 1 + NN_MORE_METRICS };
 
 static const char *name_of(const nn_fit_opts *o, int i) {
-    const char *name = i == 0                       ? o->metric_name
+    const char *name = i == 0                      ? o->metric_name
                        : o->more_metrics[i - 1].of ? o->more_metrics[i - 1].name
                                                    : o->more_metrics_with[i - 1].name;
     return name ? name : "metric";

@@ -7,11 +7,9 @@
 #include "nn/train/evaluate.h"
 
 static int check(ad_graph *g, const nn_module *net, const ad_var *x, int64_t batch) {
-    if (net == NULL || ad_is_nil(x))
-        return ad_fail(g, AD_EVALUE, "update_statistics: the network is NULL or x is nil");
+    if (net == NULL || ad_is_nil(x)) return ad_fail(g, AD_EVALUE, "update_statistics: the network is NULL or x is nil");
     if (nn__check_open(&net->object, g, "update_statistics", "network")) return AD_EGRAPH;
-    if (ad_graph_of(x) != g)
-        return ad_fail(g, AD_EGRAPH, "update_statistics: the network and x belong to two graphs");
+    if (ad_graph_of(x) != g) return ad_fail(g, AD_EGRAPH, "update_statistics: the network and x belong to two graphs");
     if (ad_shape_of(x).ndim < 1 || ad_shape_of(x).dim[0] < 1)
         return ad_fail(g, AD_ESHAPE, "update_statistics: x is %s; it needs rows", ad_shape_str(ad_shape_of(x)).text);
     return batch >= 1 ? AD_OK : ad_fail(g, AD_EVALUE, "update_statistics: batch %lld: at least 1", (long long)batch);

@@ -9,7 +9,8 @@ tests/reference/results_nn; needs python3-torch. The safetensors files are writt
 
 images and words are f32. They are trained for some steps, so that the buffers of batch norm have changed. images [2,1,6,6]
 has elements cos(0.3 + 1.1 k), words [3,7] has the indices 5 k mod 11. The encoders take x [3,6,8] with the elements of
-images, in causal order, without the last i time steps of sequence i; plain has another mask. The .txt files have the predictions.
+images, in causal order, without the last i time steps of sequence i; plain has another mask. The .txt files have the
+predictions.
 """
 import json
 import os

@@ -6,8 +6,8 @@ python3-sklearn.
 
     /usr/bin/python3 tests/reference/training.py
 
-The net is Linear(3, 4), tanh, Linear(4, 3); element k of its parameter number i is 0.5 cos(0.3 + 1.1 k + i). x [22,3] has
-elements sin(1 + 0.7 k), the classes are 5 i mod 3, the weights of rows 0.5 + (3 i mod 7) / 4. All is f64.
+The net is Linear(3, 4), tanh, Linear(4, 3); element k of its parameter number i is 0.5 cos(0.3 + 1.1 k + i). x [22,3]
+has elements sin(1 + 0.7 k), the classes are 5 i mod 3, the weights of rows 0.5 + (3 i mod 7) / 4. All is f64.
 """
 import math
 import os
@@ -115,7 +115,7 @@ def statistics(use_buffers=False, anew=True):
 
 
 def rates(steps=60, start=1e-4, end=100.0, beta=0.8, divergence=4.0, batch=8):
-    """fastai's LRFinder and its smoothed losses, of squared errors; the steepest descent is chosen as Lightning does."""
+    """fastai's LRFinder and its smoothed losses, of squared errors; the steepest descent is chosen as in Lightning."""
     net = make()
     opt = sgd(net.parameters())
     mean, best, tried, losses = 0.0, math.inf, [], []
