@@ -133,9 +133,7 @@ static int show(const nn_training_state *s, void *data) {
 /* AdamW; matrices decay, biases and the weights of norms do not. */
 static nn_optim *optimiser(nn_module *m, const options *o) {
     nn_optim *opt = nn_adamw(m, (nn_adam_opts){ .lr = o->lr, .beta2 = 0.99, .weight_decay = 0.1 });
-    static const char *const endings[] = { "bias", "norm1.weight", "norm2.weight", "3.norm.weight" };
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        nn_group(opt, (nn_group_opts){ .ending = endings[i] });
+    nn_group(opt, (nn_group_opts){ .pattern = "*bias|*norm*.weight" });
     return opt;
 }
 

@@ -60,6 +60,32 @@ typedef struct {
 /* transform_data points to an nn_augmentation. */
 AD_API void nn_augment(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *augmentation);
 
+/* ---- transforms of minibatches --------------------------------------------------------------------------
+
+   A function that changes a minibatch, such as those below, whose data points to an nn_mix. Random numbers are the
+   graph's. Targets that were class numbers [n] become probabilities [n, classes]: the loss must take these, as
+   nn_cross_entropy_with does. */
+typedef void nn_batch_fn(ad_var **x, ad_var **y, void *data);
+
+/* A field that is 0 has its default; AD_ZERO means 0 itself. */
+typedef struct {
+    int64_t classes;  /* of y; 0: y holds numbers or probabilities, which are mixed as they are */
+    double alpha;     /* 1: the share l of the first row is drawn from the distribution Beta(alpha, alpha) */
+    double smoothing; /* 0: the part of each target that is spread equally over all classes */
+    double chance;    /* 1: the probability that a minibatch is mixed */
+} nn_mix;
+/* Each row becomes l row + (1 - l) another row, and so does its target (Zhang et al. 2018). One l for the minibatch. */
+AD_API void nn_mixup(ad_var **x, ad_var **y, void *mix);
+/* x [n, .., h, w]: a rectangle whose area is the part 1 - l of the image is that of another row; targets are mixed
+   by the areas (Yun et al. 2019). */
+AD_API void nn_cutmix(ad_var **x, ad_var **y, void *mix);
+AD_API void nn_smooth(ad_var **x, ad_var **y, void *mix); /* targets alone: label smoothing */
+/* classes [n] -> [n, c]: 1 - smoothing + smoothing / c for the class, smoothing / c for the others. */
+AD_API ad_var *nn_smooth_labels(ad_var *classes, int64_t c, double smoothing);
+/* A weight for each of n classes: rows / (n rows of the class), scikit-learn's "balanced"; 0 for a class without rows.
+   classes [rows] -> [n] */
+AD_API ad_var *nn_class_weights(ad_var *classes, int64_t n);
+
 /* ---- splitting a data set ---------------------------------------------------------------------------- */
 
 AD_API nn_dataset nn_take_rows(nn_dataset d, int64_t n, const int64_t *rows); /* copies of these rows, in this order */

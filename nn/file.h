@@ -27,16 +27,79 @@ AD_API int nn_save(const nn_module *m, const char *path);
    dtype, and so is a scalar of type I64. Ignores arrays named num_batches_tracked that m does not have. */
 AD_API int nn_load(nn_module *m, const char *path);
 
+/* Saving under other names. A field that is false or NULL has its default. */
+typedef struct {
+    bool all_names;     /* an array that several places share is written under each of its names, as programs want
+                           that do not know that they are one; by default once, under its first name */
+    const char *prefix; /* put before each name: "encoder." */
+} nn_save_opts;
+AD_API int nn_save_with(const nn_module *m, const char *path, nn_save_opts o);
+
+typedef struct {
+    const char *from, *to; /* to NULL: the arrays are left out */
+} nn_rename;
+/* A field that is false or NULL has its default. */
+typedef struct {
+    bool partial;            /* arrays that the file lacks, or has in another shape or a type that cannot be read,
+                                stay as they are, and those that the module lacks are left out. PyTorch's
+                                strict=False, which has errors for shapes. By default all three are errors. A file
+                                that has no array of the module is one in either case */
+    const char *prefix;      /* takes the arrays whose names begin so, without that beginning, and no others */
+    const nn_rename *rename; /* then, of a name that begins with `from`, this beginning becomes `to`; the first rule
+                                that fits counts. Ends with a rule whose from is NULL */
+} nn_load_opts;
+/* The names of what was not loaded, in memory of the innermost scope: arrays of the module that the file lacks, or
+   has in another shape or type, and arrays of the file, by their names there, that the module lacks. */
+typedef struct {
+    int n_loaded, n_missing, n_unfit, n_unused;
+    const char *const *missing, *const *unfit, *const *unused;
+} nn_load_report;
+/* nn_load with options. Sets *report, unless NULL, after errors of names and shapes too. For a part of a module, give
+   that part: nn_find_module(m, "encoder").
+
+       nn_load_report r;
+       nn_load_with(net, "torch.safetensors", (nn_load_opts){
+           .partial = true, .prefix = "model.", .rename = (nn_rename[]){ { "backbone.", "0." }, { "head." }, { 0 } } },
+           &r); */
+AD_API int nn_load_with(nn_module *m, const char *path, nn_load_opts o, nn_load_report *report);
+
 /* ---- arrays ------------------------------------------------------------------------------------------ */
 
 /* An IDX file, the format of MNIST (http://yann.lecun.com/exdb/mnist), plain or, with zlib, gzipped. Elements are
    multiplied by scale. */
 AD_API ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale);
 
-/* NumPy arrays of numbers or booleans in C order: a file of numpy.save, and one array, by its name, of an archive of
-   numpy.savez or, with zlib, numpy.savez_compressed. Archives have a checksum for each array, .npy files have none. */
+/* NumPy arrays of numbers or booleans, in C or Fortran order: a file of numpy.save, and one array, by its name, of
+   an archive of numpy.savez or, with zlib, numpy.savez_compressed. Archives have a checksum for each array, .npy
+   files have none. */
 AD_API ad_var *nn_load_npy(ad_graph *g, ad_dtype t, const char *path);
 AD_API ad_var *nn_load_npz(ad_graph *g, ad_dtype t, const char *path, const char *name);
+/* ---- rows of files that are larger than memory ---------------------------------------------------------- */
+
+/* A .npy or plain IDX file [n, ..], mapped into memory: the system reads the parts that are used and may forget them
+   again. In C order, not gzipped. It belongs to the graph's innermost scope. The file must not be changed or cut
+   meanwhile. NULL after an error. */
+typedef struct nn_rows nn_rows;
+AD_API nn_rows *nn_map_npy(ad_graph *g, const char *path);
+AD_API nn_rows *nn_map_idx(ad_graph *g, const char *path);
+AD_API ad_shape nn_rows_shape(const nn_rows *r); /* [n, ..]; ndim 0 for NULL */
+/* These n rows, times scale, as a constant Var [n, ..] of the innermost scope. */
+AD_API ad_var *nn_read_rows(const nn_rows *r, ad_dtype t, double scale, int64_t n, const int64_t *rows);
+
+/* Minibatches of such files for nn_fit: an nn_stream_fn, whose data points to an nn_row_stream. Each epoch has an
+   order of its own, which is a function of seed and epoch and takes no memory. */
+typedef struct {
+    const nn_rows *x, *y;    /* required; of as many rows */
+    ad_dtype dtype;          /* AD_F32 */
+    double x_scale, y_scale; /* 1, 1 */
+    int64_t batch;           /* 32 */
+    bool in_order, drop_last;
+    uint64_t seed;
+} nn_row_stream;
+AD_API bool nn_stream_rows(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *row_stream);
+
+/* ---- writing arrays ---------------------------------------------------------------------------------------- */
+
 /* Files for numpy.load. */
 AD_API int nn_save_npy(const ad_var *x, const char *path);
 AD_API int nn_save_npz(const char *path, int n, const char *const names[], ad_var *const vars[]); /* n at least 1 */

@@ -99,6 +99,11 @@ typedef struct {
    training, otherwise by the running ones. weight, bias [features]; buffers running_mean, running_var [features] and
    num_batches_tracked [], which counts applications in training. */
 AD_API nn_module *nn_batch_norm(ad_graph *g, ad_dtype t, int64_t features, nn_batch_norm_opts o);
+/* Statistics anew, for weights that were not those of the training, such as averages: all batch_norms below m forget
+   theirs and, until nn_statistics_end, keep the means over all minibatches that m is applied to in training mode. Data
+   sets: nn_update_statistics in train.h. */
+AD_API int nn_statistics_begin(nn_module *m);
+AD_API int nn_statistics_end(nn_module *m);
 /* Normalises over the last axes of x, which have this shape (Ba et al. 2016); weight and bias have it too. */
 AD_API nn_module *nn_layer_norm(ad_graph *g, ad_dtype t, ad_shape normalized_shape);
 /* x [.., features], divided by the root of the mean of its squares (Zhang and Sennrich 2019), eps 1e-5; weight

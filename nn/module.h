@@ -44,6 +44,58 @@ AD_API ad_graph *nn_graph_of(const nn_module *m);
        nn_add_reference(m, &s->gate); */
 AD_API int nn_add_reference(nn_module *m, void *field);
 
+/* ---- several inputs and results: masks, states --------------------------------------------------------------
+
+   nn_apply_n applies a module to n inputs, of which those behind the first may be NULL, and sets y to n_y results,
+   which are nil after an error. Layers take their inputs in the order of their own functions:
+
+       nn_bilinear                            a, b
+       nn_rnn, nn_lstm, nn_gru and cells      x, h, c                                        -> y, h, c
+       nn_multihead_attention                 query, key, value, mask, padding
+       nn_transformer_encoder and its layer   x, mask, padding
+       nn_transformer_decoder and its layer   x, memory, mask, padding, memory's mask, memory's padding
+
+   Masks are those of nn_attention_masks and are added to the scores. All other modules take one input. nn_apply is the
+   same with one input and one result. */
+typedef void nn_forward_n_fn(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]);
+AD_API int nn_apply_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]);
+/* nn_module_new for such a module. forward sets y[0] .. y[n_y-1], which are nil when it is called; for other numbers
+   of inputs and results than it knows, it calls ad_fail. */
+AD_API nn_module *nn_module_new_n(ad_graph *g, const char *kind, nn_forward_n_fn *forward, size_t size);
+
+/* ---- the modules below one -----------------------------------------------------------------------------------
+
+   Paths are the names of children, joined by dots: "" is m itself, "0" its child of this name, "0.body" a child of
+   that one. A module that is used in several places has several paths. */
+AD_API const char *nn_kind(const nn_module *m);                   /* "linear"; NULL for NULL */
+AD_API nn_module *nn_find_module(nn_module *m, const char *path); /* NULL where there is none */
+/* Calls f for m and each module below it, parents first, once for a module with several paths: with the first one,
+   which is valid during the call. Ends where f returns another number than 0, and returns it. f may replace modules:
+   those that were there at the beginning are visited. */
+typedef int nn_each_fn(nn_module *m, const char *path, void *data);
+AD_API int nn_each_module(nn_module *m, nn_each_fn *f, void *data);
+
+/* Puts another module in the place of the one at a path below m, and in all other places below m that have it. It
+   may contain the one that it replaces. Fields of structs that point to the old one, and that nn_add_reference was
+   told of, point to the new one afterwards. m must be part of no other module and all of it be made in the innermost
+   scope. Names of parameters change; optimisers, averages and the like are made after it. After an error nothing is
+   changed. */
+AD_API int nn_replace_module(nn_module *m, const char *path, nn_module *with);
+
+/* ---- hooks: functions called whenever a module is applied, before or after its forward ------------------------
+
+   before gets the inputs and may put others in their place; after gets the results too and may replace them. Inputs
+   that were not given are NULL. Hooks of a module run in the order of their making, which returns a number for
+   nn_unhook, or a negative code. A hook lives until nn_unhook, or the end of the scope in which it was made; nn_copy
+   leaves hooks out. A hook may take itself away. */
+typedef void nn_before_fn(nn_module *m, int n, ad_var *x[], void *data);
+typedef void nn_after_fn(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[], void *data);
+AD_API int nn_hook_before(nn_module *m, nn_before_fn *f, void *data);
+AD_API int nn_hook_after(nn_module *m, nn_after_fn *f, void *data);
+AD_API int nn_unhook(nn_module *m, int hook);
+
+/* ---- copies -------------------------------------------------------------------------------------------------- */
+
 /* A second module like m, with parameters and buffers of its own that have m's values. Frozen parameters stay
    frozen. The bytes of self are copied; then the fields named by nn_add_reference point to the copies of what they
    pointed to. A field that points to a part of m and was not named is an error, AD_EVALUE. Pointers to anything else

@@ -92,17 +92,44 @@ AD_API nn_optim *nn_lbfgs(nn_module *m, nn_lbfgs_opts o);
 /* Makes a group: parameters with a learning rate and weight decay of their own. Returns its number, 1 for the first
    one, or a negative code. A parameter is in the group that took it last. An optimiser has at most 7 groups.
 
-       nn_group(opt, (nn_group_opts){ .ending = "bias" });      biases do not decay */
+       nn_group(opt, (nn_group_opts){ .pattern = "*bias|*norm*.weight" });      these do not decay
+       nn_group(opt, (nn_group_opts){ .pattern = "layers.[0-3].*", .lr = 1e-5, .weight_decay = 0.01 }); */
 typedef struct {
     nn_module *part;     /* its parameters; NULL: all that the optimiser has */
     const char *ending;  /* those whose names end so; NULL: all */
     double lr;           /* the optimiser's, as it is now */
     double weight_decay; /* 0, whatever the optimiser's is */
+    const char *pattern; /* those whose names it matches, as file names in a shell: * for any text, dots included, ?
+                            for a character, [0-3] for one of them; | between several patterns. NULL: all */
 } nn_group_opts;
 AD_API int nn_group(nn_optim *opt, nn_group_opts o);
 AD_API int nn_group_count(const nn_optim *opt); /* with group 0, which has the parameters of no other group */
 AD_API void nn_set_group_lr(nn_optim *opt, int group, double lr);
 AD_API double nn_group_lr(const nn_optim *opt, int group); /* NaN where there is no such group */
+
+/* ---- averages of weights -----------------------------------------------------------------------------
+
+   The parameters of m averaged over the updates, in arrays of their own: torch.optim.swa_utils.AveragedModel and timm's
+   ModelEma. The first update copies the parameters. An average lives in the graph as an optimiser does.
+
+       nn_average *a = nn_average_new(net, (nn_average_opts){ .decay = 0.999 });
+       ... after each nn_step: nn_average_update(a);
+       nn_average_swap(a);      the net has the averages
+       ... evaluate or save it
+       nn_average_swap(a);      it has its own weights again and can be trained on */
+typedef struct nn_average nn_average;
+typedef struct {
+    double decay;       /* average = decay average + (1 - decay) parameter (EMA). 0: the mean of all updates (SWA) */
+    bool warm_up;       /* decay is at most (1 + t) / (10 + t) after t updates, so that early averages are not those of
+                           the first weights */
+    bool buffers;       /* averages buffers too, but no counters; by default they are those of the last update */
+} nn_average_opts;
+AD_API nn_average *nn_average_new(nn_module *m, nn_average_opts o);
+AD_API int nn_average_update(nn_average *a);
+AD_API int64_t nn_average_count(const nn_average *a); /* updates so far; 0 for NULL */
+AD_API int nn_average_swap(nn_average *a);  /* exchanges the module's arrays and the averages; none without an update */
+AD_API int nn_average_apply(nn_average *a); /* copies the averages to the module, whose own weights are lost */
+AD_API ad_var *nn_average_find(const nn_average *a, const char *name); /* by a name of nn_find_parameter; NULL: none */
 
 /* ---- clipping: between backward and step --------------------------------------------------------- */
 

@@ -23,11 +23,43 @@ typedef struct {
 } nn_evaluation;
 AD_API nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch);
 
+/* Losses and metrics that need more than y and target: data is the caller's. */
+typedef ad_var *nn_loss_data_fn(ad_var *y, ad_var *target, void *data);
+typedef double nn_metric_data_fn(const ad_var *y, const ad_var *target, void *data);
+/* nn_cross_entropy_with as such a loss: weights of classes, label smoothing. data points to its ad_ce_opts. */
+AD_API ad_var *nn_cross_entropy_data(ad_var *logits, ad_var *target, void *opts);
+
+/* nn_evaluate with such functions. At most one loss and one metric. */
+typedef struct {
+    nn_loss_fn *loss;
+    nn_loss_data_fn *loss_with;
+    void *loss_data;
+    nn_metric_fn *metric;
+    nn_metric_data_fn *metric_with;
+    void *metric_data;
+    int64_t batch; /* 256 */
+} nn_evaluate_opts;
+AD_API nn_evaluation nn_evaluate_with(nn_module *net, nn_dataset d, nn_evaluate_opts o);
+
+/* The running statistics of all batch_norms below net anew: the means over the minibatches of x [n, ...], to which
+   net is applied in training mode and without gradients; PyTorch's swa_utils.update_bn. For averaged weights. */
+AD_API int nn_update_statistics(nn_module *net, ad_var *x, int64_t batch);
+
 enum { NN_MORE_METRICS = 4 };
 typedef struct {
     const char *name;
     nn_metric_fn *of;
 } nn_metric;
+typedef struct {
+    const char *name;
+    nn_metric_data_fn *of;
+    void *data;
+} nn_data_metric;
+
+/* Minibatches from elsewhere: data that is larger than memory, or made on the way. Sets *x and *y to minibatch
+   `number`, from 0, of an epoch, from 1: Vars of the innermost scope. Returns false at the end of the epoch and
+   after an error of g. A resumed training begins with the number at which it ended. nn_stream_rows in file.h is one. */
+typedef bool nn_stream_fn(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data);
 
 /* The state of a training: what callbacks get, and what nn_fit returns. A value that does not exist is NaN. */
 typedef struct {
@@ -56,6 +88,19 @@ typedef struct {
     nn_transform_fn *transform; /* for training only */
     void *transform_data;
     int64_t prefetch;
+    nn_batch_fn *mix;   /* applied to each minibatch of the training: nn_mixup, nn_cutmix, nn_smooth */
+    void *mix_data;
+    nn_stream_fn *stream; /* in place of data, which is { NULL }; batch and the options above but mix have no meaning */
+    void *stream_data;
+
+    nn_loss_data_fn *loss_with; /* in place of the argument loss, which is NULL */
+    void *loss_data;
+    ad_var *weights;    /* [n], 0 or more, a weight for each row of data. The loss function then gives the loss of
+                           each row, by AD_NONE, and a step's loss is sum(weight loss) / sum(weight). Validation
+                           weighs rows alike */
+    int64_t accumulate; /* minibatches in a step of the optimiser; 1. Their losses count by their rows, or weights: the
+                           gradient is that of one minibatch of all their rows, but for rounding and for layers that mix
+                           rows. The last step of an epoch takes what is left */
 
     double clip_norm;      /* clip the gradients of the optimiser's parameters to this norm; 0: do not */
     bool allow_nonfinite;  /* go on after a loss that is NaN or infinite. By default the training stops with AD_EVALUE
@@ -68,11 +113,20 @@ typedef struct {
     nn_metric_fn *metric;    /* of the validation data */
     const char *metric_name; /* "metric" */
     nn_metric more_metrics[NN_MORE_METRICS]; /* reported too */
+    nn_metric_data_fn *metric_with;          /* in place of metric */
+    void *metric_data;
+    nn_data_metric more_metrics_with[NN_MORE_METRICS]; /* each in place of that of more_metrics */
 
     bool by_metric;    /* best is the highest metric; by default it is the lowest validation loss */
     int64_t patience;  /* stop after so many epochs without improvement; 0: never */
     double min_delta;  /* smaller changes are no improvement */
     bool restore_best; /* end with the parameters of the best epoch; implied by patience */
+
+    nn_average *average;  /* of net: updated after each step. Validation, and so the best epoch, are of the averages;
+                             at the end net has its own weights, but for restore_best, and nn_average_apply gives it
+                             the averages. Checkpoints have the averages too */
+    int64_t average_from; /* epochs before the first update; 0 */
+    bool average_epochs;  /* updated after each epoch, not each step, as SWA does */
 
     FILE *progress;           /* a progress bar if it is a terminal, otherwise a line per epoch; NULL: none */
     const char *log;          /* a CSV file with a row per epoch; NULL: none. Where a resumed training finds it empty or
@@ -94,7 +148,7 @@ typedef struct {
    and options, a training ends with exactly the numbers of one that was not interrupted: a checkpoint has parameters
    and buffers, the state of optimiser and schedule, the position in the epoch and the state of the random numbers. An
    optimiser that evaluates the loss itself (nn_lbfgs) gets each minibatch as a function, and clip_norm has no effect on
-   it.
+   it; it takes neither weights nor accumulate.
 
    With compile, the first full minibatch is recorded and becomes a program (ad_compile_gradient) that computes loss and
    gradients of the full ones. Numbers differ by rounding, which optimisers such as adam enlarge where a gradient is near
@@ -105,13 +159,39 @@ typedef struct {
    The interpreter trains, and `how` in the state says why, if there is no compiler; if the network or the loss reads
    values while it is recorded (ad_item, ad_data, ad_branch), as what it does then may depend on them; if it changes
    buffers outside of ops; if the loss depends on other leaves that require a gradient; with nn_lbfgs, and with
-   ad_detect_anomaly. The interpreter also computes minibatches whose loss is not finite.
+   ad_detect_anomaly, accumulate and weights. The interpreter also computes minibatches whose loss is not finite.
 
    The functions of network and loss are not called again, so a number in C that they use stays as it was. Steps 1, 2, 4,
    8 .. 128 and each 256th are computed both ways: if the losses differ by more than 1e-3 (f32) or 1e-6 (f64), or the
    buffers, the training goes on without the program after its first step, and stops with AD_ECHECK later. */
 AD_API int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o,
                   nn_training_state *end);
+
+/* ---- a learning rate to begin with -------------------------------------------------------------------------- */
+
+/* A field that is false or 0 has its default. */
+typedef struct {
+    double from, to;     /* 1e-7, 10: the rates of the first and the last step */
+    int64_t steps;       /* 100 */
+    int64_t batch;       /* 32 */
+    double smoothing;    /* 0.98: of the running mean of the losses; AD_ZERO: none */
+    double divergence;   /* 4: it ends where the smoothed loss is so many times its least value so far */
+    bool in_order;       /* keep the order of the rows */
+    nn_loss_data_fn *loss_with; /* in place of loss, which is NULL */
+    void *loss_data;
+    double *rates, *losses; /* [steps] each, or NULL: get the rates that were tried and the smoothed losses */
+} nn_rate_opts;
+typedef struct {
+    double steepest; /* the rate at which the loss falls fastest, without the first tenth of the steps: Lightning's and
+                        fastai's suggestion */
+    double minimum;  /* the rate of the least smoothed loss; a tenth of it is a usual choice */
+    int64_t steps;   /* steps that were done */
+} nn_rates;
+/* Trains net for some steps whose rates grow from step to step by one factor, those of all groups alike, and puts
+   everything back: parameters, buffers, optimiser and random numbers (Smith 2017); gradients are zero. Returns the
+   rate steepest, and NaN after an error. *found may be NULL. The optimiser is one that takes nn_step. */
+AD_API double nn_find_rate(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_rate_opts o,
+                           nn_rates *found);
 
 /* ---- networks as C files: see ad_export_c in ops/compile.h for what such files are ---- */
 

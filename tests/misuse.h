@@ -73,11 +73,11 @@ static const struct {
     const char *names;
     int64_t value;
 } good_numbers[] = {
-    { "group axis start flat i fold class_number from row column index padding padding_w output_padding "
+    { "group axis start flat i fold class_number average_from from row column index padding padding_w output_padding "
       "output_padding_w prefetch patience checkpoint_steps max_eval ignore_index offset shift init reps level "
       "axis0 blank padding_idx",
       0 },
-    { "stop in out features hidden kernel batch classes width height total_steps depth end each steps k", 2 },
+    { "stop in out features hidden kernel batch classes width height total_steps depth end each steps k c", 2 },
     { "code", AD_EVALUE },
 };
 
@@ -85,6 +85,8 @@ static int64_t good_number(const char *name) {
     if (strstr(now.function, "_unpool") && is_one_of(name, "h w l")) return 6;
     if (is_one_of(now.function, "ad_bincount") && is_one_of(name, "n")) return 2;
     if (is_one_of(now.function, "ad_run_starts")) return 4;
+    if (is_one_of(now.function, "nn_class_weights")) return 2;
+    if (is_one_of(now.function, "nn_find_rate") && is_one_of(name, "steps")) return 5;
     for (size_t i = 0; i < sizeof good_numbers / sizeof *good_numbers; i++)
         if (is_one_of(name, good_numbers[i].names)) return good_numbers[i].value;
     return 1;
@@ -93,6 +95,7 @@ static int64_t good_number(const char *name) {
 /* Numbers that ask for so much work that it may take as long as it likes. */
 static bool is_amount_of_work(const char *name) {
     return is_one_of(name, "epochs max_iter max_eval") ||
+           (is_one_of(now.function, "nn_find_rate") && strcmp(name, "steps") == 0) ||
            (is_one_of(now.function, "ad_parallel") && strcmp(name, "n") == 0);
 }
 
@@ -131,7 +134,8 @@ static double pick_double(int k, const char *name) {
                                          "-DBL_MAX", "5e-324", "1e18", "3", "AD_ZERO" };
     if (k < 0) {
         if (is_one_of(name, "label_smoothing")) return 0;
-        return is_one_of(name, "lr stop hi n") ? 1 : is_one_of(name, "start lo test validation") ? 0.25 : 0.5;
+        if (is_one_of(name, "divergence")) return 2;
+        return is_one_of(name, "lr stop hi n to") ? 1 : is_one_of(name, "start lo test validation from") ? 0.25 : 0.5;
     }
     note(name, names[k]);
     return bad[k];
@@ -292,7 +296,7 @@ static const struct {
     { "ad_conv2d_weight", "g", { 4, { 2, 2, 4, 4 } }, PARAMETER },
     { "ad_col2im", "x", { 3, { 2, 4, 1 } }, PARAMETER },
     { "ad_slice_scatter_axes", "src", { 3, { 1, 3, 4 } }, PARAMETER },
-    { "nn_fit nn_evaluate", "y", { 2, { 2, 2 } }, PARAMETER },
+    { "nn_fit nn_evaluate nn_evaluate_with nn_find_rate", "y", { 2, { 2, 2 } }, PARAMETER },
     { "ad_ctc nn_ctc nn_ctc_with", "labels", { 2, { 3, 1 } }, ONES },
     { "ad_ctc nn_ctc nn_ctc_with", "times", { 1, { 3 } }, TWOS },
     { "ad_ctc nn_ctc nn_ctc_with", "lengths", { 1, { 3 } }, ONES },
@@ -338,6 +342,7 @@ static ad_var *operand_of_own_shape(const char *name) {
 
 /* Of these losses, weights of classes may be NULL, and take no gradient. */
 static bool has_no_weights(const char *name) {
+    if (is_one_of(now.function, "nn_fit") && strcmp(name, "weights") == 0) return true;
     return is_one_of(name, "weight pos_weight") &&
            (strstr(now.function, "cross_entropy") || strstr(now.function, "nll") || strstr(now.function, "margin") ||
             strstr(now.function, "bce_logits") || strstr(now.function, "class_targets"));
@@ -455,7 +460,9 @@ enum { BAD_void_in = 1, BAD_void_out = 1, BAD_void_in_in = 1, BAD_int_in = 4, BA
 static void *pick_void_in(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
 static ad_objective *good_objective(void);
 static ad_program *good_program(void);
+static void *good_row_stream(void);
 static void *pick_void_out(int k, const char *name) {
+    if (k < 0 && strcmp(name, "row_stream") == 0) return good_row_stream();
     if (k < 0 && strcmp(name, "objective") == 0) return good_objective();
     if (k < 0 && strcmp(name, "program") == 0) return good_program();
     return good_or_null(k, name, fresh_elements());
@@ -508,10 +515,14 @@ static const ad_range *pick_ad_range_in(int k, const char *name) {
 static const char *good_text(const char *name) {
     static const struct {
         const char *functions, *path;
-    } files[] = { { "nn_read_csv", "table.csv" }, { "nn_load_npy", "x.npy" },         { "nn_load_npz", "x.npz" },
-                  { "nn_load_idx", "x.idx" },     { "nn_load", "net.safetensors" },
+    } files[] = { { "nn_read_csv", "table.csv" },
+                  { "nn_load_npy nn_map_npy", "x.npy" },
+                  { "nn_load_npz", "x.npz" },
+                  { "nn_load_idx nn_map_idx", "x.idx" },
+                  { "nn_load nn_load_with", "net.safetensors" },
+                  { "nn_replace_module", "1" },
                   { "ad_export_c ad_export_functions nn_export_c", "export.c" } };
-    if (is_one_of(name, "log checkpoint ending missing metric_name")) return NULL;
+    if (is_one_of(name, "log checkpoint ending missing metric_name prefix pattern from to")) return NULL;
     if (is_one_of(name, "spec")) return "ij,jk->ik";
     for (size_t i = 0; i < sizeof files / sizeof *files && is_one_of(name, "path"); i++)
         if (is_one_of(now.function, files[i].functions)) return files[i].path;
@@ -623,6 +634,51 @@ static double twice(double x) { return 2 * x; }
 static double give_nan(double x) { return (void)x, NAN; }
 static int stop_training(const nn_training_state *s, void *data) { return (void)s, (void)data, 1; }
 
+static void forward_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]) {
+    (void)m, (void)n;
+    for (int i = 0; i < n_y; i++) y[i] = x[0];
+}
+static void forward_n_null(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]) {
+    (void)m, (void)n, (void)x;
+    for (int i = 0; i < n_y; i++) y[i] = NULL;
+}
+static void before_nothing(nn_module *m, int n, ad_var *x[], void *data) { (void)m, (void)n, (void)x, (void)data; }
+static void after_nothing(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[], void *data) {
+    (void)m, (void)n, (void)x, (void)n_y, (void)y, (void)data;
+}
+static int each_nothing(nn_module *m, const char *path, void *data) { return (void)m, (void)path, (void)data, 0; }
+static bool stream_nothing(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
+    (void)g, (void)epoch, (void)number, (void)x, (void)y, (void)data;
+    return false;
+}
+static bool stream_null(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
+    (void)g, (void)epoch, (void)data;
+    *x = *y = NULL;
+    return number < 3;
+}
+static void mix_null(ad_var **x, ad_var **y, void *data) { (void)data, *x = *y = NULL; }
+static ad_var *loss_data_null(ad_var *y, ad_var *t, void *data) { return (void)y, (void)t, (void)data, NULL; }
+static double metric_data_nan(const ad_var *y, const ad_var *t, void *data) {
+    return (void)y, (void)t, (void)data, NAN;
+}
+
+/* Functions with these good and bad ones. */
+#define FUNCTIONS_OF(type, n, ...)                                                                                     \
+    enum { BAD_##type##_p = n };                                                                                       \
+    static type *pick_##type##_p(int k, const char *name) {                                                            \
+        static type *const fs[1 + n] = { __VA_ARGS__ };                                                                \
+        if (k >= 0) note(name, fs[k + 1] ? "a function that gives nothing" : "NULL");                                  \
+        return fs[k + 1];                                                                                              \
+    }
+FUNCTIONS_OF(nn_forward_n_fn, 2, forward_n, NULL, forward_n_null)
+FUNCTIONS_OF(nn_before_fn, 1, before_nothing, NULL)
+FUNCTIONS_OF(nn_after_fn, 1, after_nothing, NULL)
+FUNCTIONS_OF(nn_each_fn, 1, each_nothing, NULL)
+FUNCTIONS_OF(nn_stream_fn, 2, NULL, stream_nothing, stream_null)
+FUNCTIONS_OF(nn_batch_fn, 2, NULL, mix_null, nn_mixup)
+FUNCTIONS_OF(nn_loss_data_fn, 1, NULL, loss_data_null)
+FUNCTIONS_OF(nn_metric_data_fn, 1, NULL, metric_data_nan)
+
 enum { BAD_nn_loss_fn_p = 4, BAD_nn_metric_fn_p = 2, BAD_nn_closure_fn_p = 3, BAD_ad_custom_fn_p = 2 };
 static nn_loss_fn *pick_nn_loss_fn_p(int k, const char *name) {
     static nn_loss_fn *const fs[] = { nn_mse, NULL, loss_null, loss_foreign, loss_of_rows };
@@ -718,8 +774,9 @@ static nn_module *good_module(const char *name) {
     if (is_one_of(now.function, "nn_apply_decoder")) return nn_transformer_decoder_layer(now.g, AD_F64, t);
     if (is_one_of(now.function, "nn_apply_attention"))
         return nn_multihead_attention(now.g, AD_F64, (nn_attention_opts){ .embed = 4, .heads = 2 });
-    if (is_one_of(name, "part shortcut child")) return name[0] == 'p' ? NULL : module_in(now.g, now.world);
+    if (is_one_of(name, "part shortcut child with")) return name[0] == 'p' ? NULL : module_in(now.g, now.world);
     if (now.module == NULL) now.module = module_in(now.g, now.world);
+    if (is_one_of(now.function, "nn_unhook")) nn_hook_before(now.module, before_nothing, NULL);
     return now.module;
 }
 static nn_optim *optim_of(nn_module *m, int world) {
@@ -745,6 +802,17 @@ static nn_loader *loader_in(ad_graph *g, int world) {
 static nn_table *table_in(ad_graph *g, int world) {
     (void)world;
     return nn_read_csv(g, "table.csv", (nn_csv_opts){ 0 });
+}
+static nn_average *average_in(ad_graph *g, int world) {
+    nn_average *a = nn_average_new(module_in(g, world), (nn_average_opts){ .decay = 0.5 });
+    if (a != NULL) nn_average_update(a);
+    return a;
+}
+static nn_rows *rows_in(ad_graph *g, int world) { return (void)world, nn_map_npy(g, "x.npy"); }
+static void *good_row_stream(void) {
+    static nn_row_stream s;
+    s = (nn_row_stream){ .x = rows_in(mine(), 0), .y = rows_in(mine(), 0) };
+    return &s;
 }
 static ad_objective *objective_in(ad_graph *g, int world) {
     ad_var *x = leaf(g, AD_F64, AD_SHAPE(2), 1, 1, true);
@@ -792,6 +860,8 @@ OBJECT(nn_optim, optim_in, good_optim(name))
 OBJECT(nn_schedule, schedule_in, good_schedule(name))
 OBJECT(nn_loader, loader_in, loader_in(now.g, now.world))
 OBJECT(nn_table, table_in, table_in(now.g, now.world))
+OBJECT(nn_average, average_in, is_one_of(name, "average") ? NULL : average_in(now.g, now.world))
+OBJECT(nn_rows, rows_in, rows_in(now.g, now.world))
 enum { BAD_ad_objective_p = 1, BAD_ad_program_p = 1 };
 static ad_objective *pick_ad_objective_p(int k, const char *name) {
     return k < 0 ? good_objective() : good_or_null(k, name, NULL);
@@ -865,6 +935,17 @@ static nn_training_state *pick_nn_training_state_p(int k, const char *name) {
     return good_or_null(k, name, fresh_elements());
 }
 static nn_rnn_state *pick_nn_rnn_state_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+enum { BAD_nn_load_report_p = 1, BAD_nn_rates_p = 1, BAD_nn_rename_p = 2 };
+static nn_load_report *pick_nn_load_report_p(int k, const char *name) {
+    return good_or_null(k, name, fresh_elements());
+}
+static nn_rates *pick_nn_rates_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+static const nn_rename *pick_nn_rename_p(int k, const char *name) {
+    static const nn_rename same[] = { { "weight", "x" }, { "bias", "x" }, { NULL, NULL } },
+                           all[] = { { "", NULL }, { NULL, NULL } };
+    if (k >= 0) note(name, k ? "that leaves out all" : "to one name");
+    return k < 0 ? NULL : k == 0 ? same : all;
+}
 
 static const char *const names_of_exports[ROOM] = { "f0", "f1", "f2",  "f3",  "f4",  "f5",  "f6",  "f7",
                                                     "f8", "f9", "f10", "f11", "f12", "f13", "f14", "f15" };

@@ -71,6 +71,43 @@ static void every_type_is_read(void **state) {
     unlink(path_of("a.npy"));
 }
 
+/* Element i, j, .. stands at i + d0 (j + d1 (..)): what numpy.asfortranarray makes. */
+static void fortran_order_is_read(void **state) {
+    (void)state;
+    static const struct {
+        ad_shape shape;
+        const char *text;
+    } cases[] = { { { 0, { 0 } }, "()" },
+                  { { 1, { 5 } }, "(5,)" },
+                  { { 2, { 2, 3 } }, "(2, 3)" },
+                  { { 2, { 3, 0 } }, "(3, 0)" },
+                  { { 3, { 2, 3, 4 } }, "(2, 3, 4)" },
+                  { { 6, { 1, 2, 3, 1, 2, 2 } }, "(1, 2, 3, 1, 2, 2)" } };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+            char header[120];
+            int16_t data[64];
+            ad_shape s = cases[c].shape;
+            int64_t n = ad_shape_numel(s);
+            for (int k = 0; k < 64; k++) data[k] = (int16_t)(k - 7);
+            snprintf(header, sizeof header, "{'descr': '<i2', 'fortran_order': True, 'shape': %s, }", cases[c].text);
+            bytes b = file_of(header, data, (size_t)n * 2);
+            ad_graph *g = ad_graph_new();
+            ad_var *x = nn_load_npy(g, t, write_bytes(&b));
+            assert_ok(g);
+            assert_shape(x, s);
+            assert_null(ad_creator(x));
+            for (int64_t at = 0; at < n; at++) {
+                int64_t rest = at, place = 0, index[6];
+                for (int d = s.ndim - 1; d >= 0; d--) index[d] = rest % s.dim[d], rest /= s.dim[d];
+                for (int d = s.ndim - 1; d >= 0; d--) place = place * s.dim[d] + index[d];
+                assert_true(ad_at(x, at) == (double)(place - 7));
+            }
+            ad_graph_free(g);
+        }
+    unlink(path_of("a.npy"));
+}
+
 static void arrays_go_there_and_back(void **state) {
     (void)state;
     const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(7), AD_SHAPE(3, 4), AD_SHAPE(2, 0, 3), AD_SHAPE(1, 2, 1, 2, 1, 2) };
@@ -97,7 +134,9 @@ static void bad_files_are_refused(void **state) {
         const char *sentence;
     } bad[] = {
         { "{}", 8, "its header has no fortran_order" },
-        { HEAD("'<f4'", "True", "(2,)"), 8, "is in Fortran order" },
+        { HEAD("'<f4'", "Maybe", "(2,)"), 8, "its fortran_order is neither True nor False" },
+        { HEAD("'<f4'", "True", "(2, 3)"), 20, "is truncated" },
+        { HEAD("'<f4'", "True", "(2, 3)"), 28, "is oversized" },
         { HEAD("'<c8'", "False", "(2,)"), 16, "its dtype is none of f2" },
         { HEAD("'<f3'", "False", "(2,)"), 6, "its dtype is none of f2" },
         { HEAD("'|O'", "False", "(2,)"), 6, "its dtype is none of f2" },
@@ -496,11 +535,17 @@ static void what_cannot_be_written_leaves_the_old_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type_is_read),        cmocka_unit_test(arrays_go_there_and_back),
-        cmocka_unit_test(bad_files_are_refused),     cmocka_unit_test(damaged_files_do_no_harm),
-        cmocka_unit_test(archives_are_read_by_name), cmocka_unit_test(damaged_archives_do_no_harm),
-        cmocka_unit_test(archives_have_checksums),   cmocka_unit_test(archives_are_written),
-        cmocka_unit_test(numpy_reads_archives),      cmocka_unit_test(what_cannot_be_written_leaves_the_old_file),
+        cmocka_unit_test(every_type_is_read),
+        cmocka_unit_test(fortran_order_is_read),
+        cmocka_unit_test(arrays_go_there_and_back),
+        cmocka_unit_test(bad_files_are_refused),
+        cmocka_unit_test(damaged_files_do_no_harm),
+        cmocka_unit_test(archives_are_read_by_name),
+        cmocka_unit_test(damaged_archives_do_no_harm),
+        cmocka_unit_test(archives_have_checksums),
+        cmocka_unit_test(archives_are_written),
+        cmocka_unit_test(numpy_reads_archives),
+        cmocka_unit_test(what_cannot_be_written_leaves_the_old_file),
 #ifndef AD_HAVE_ZLIB
         cmocka_unit_test(compressed_archives_ask_for_zlib),
 #endif

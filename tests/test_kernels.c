@@ -832,6 +832,13 @@ static void check_vector(ad_dtype t, int64_t n) {
     for (int64_t i = 0; i < n; i++) assert_true(get(&x, i) == -0.5 * get(&z, i));
     nn__array_from_f64(t, n, z.at, x.at);
     for (int64_t i = 0; i < n; i++) assert_true(get(&x, i) == get(&z, i));
+    array mean = array_of(t, n, (n + 9) % 16);
+    fill(&mean, -2, 2);
+    for (int64_t i = 0; i < n; i++) put(&w, i, get(&mean, i));
+    nn__array_average(t, n, 0.125, x.at, mean.at);
+    for (int64_t i = 0; i < n; i++)
+        assert_close(get(&mean, i), 0.875 * get(&w, i) + 0.125 * get(&x, i), t == AD_F32 ? 1e-6 : 1e-15);
+    free(mean.memory);
     if (n > 2) put(&x, n / 2, NAN);
     nn__array_limit(t, n, 0.75, x.at);
     for (int64_t i = 0; i < n; i++)

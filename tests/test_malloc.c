@@ -292,9 +292,59 @@ static uint64_t fit(ad_graph *g) {
     return hash_net(0, net);
 }
 
-/* ---- files ----------------------------------------------------------------------------------------------------------- */
-
 static ad_var *array(ad_graph *g, double start) { return ad_arange(g, AD_F64, start, start + 3000, 1); }
+
+static void double_input(nn_module *m, int n, ad_var *x[], void *data) {
+    (void)m, (void)n, (void)data;
+    x[0] = ad_muls(x[0], 2);
+}
+static int count_module(nn_module *m, const char *path, void *data) {
+    (void)m, (void)path;
+    return ++*(int *)data, 0;
+}
+
+/* Hooks end with the scope; a replacement is made or not. */
+static uint64_t parts_of_modules(ad_graph *g) {
+    nn_module *net = net_of(g), *with = nn_mlp(g, AD_F64, 3, (int64_t[]){ 8, 4, 2 }, ad_tanh);
+    int n = 0, rc = nn_replace_module(net, "2", with);
+    if (net != NULL) assert_int_equal(nn_find_module(net, "2") == with && with != NULL, rc == AD_OK);
+    nn_hook_before(net, double_input, NULL);
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(2, 3)), *y = NULL;
+    nn_apply_n(net, 1, &x, 1, &y);
+    nn_each_module(net, count_module, &n);
+    return hash(hash_values(hash_net(0, net), y), &n, sizeof n);
+}
+
+/* After an error the net has its own weights, not the averages. */
+static uint64_t averaged_fit(ad_graph *g) {
+    nn_module *norm = nn_batch_norm(g, AD_F64, 8, (nn_batch_norm_opts){ 0 });
+    nn_module *net = nn_sequential(g, nn_linear(g, AD_F64, 3, 8, true), norm, nn_linear(g, AD_F64, 8, 2, true));
+    nn_optim *opt = nn_sgd(net, (nn_sgd_opts){ .lr = 0.01, .momentum = 0.9 });
+    nn_average *a = nn_average_new(net, (nn_average_opts){ .decay = 0.5 });
+    nn_dataset d = data_of(g);
+    nn_mix mix = { .alpha = 0.5 };
+    nn_fit_opts o = { .epochs = 1, .batch = 8, .accumulate = 2, .validation = d, .average = a };
+    o.mix = nn_mixup, o.mix_data = &mix, o.checkpoint = path_of("averages");
+    if (a != NULL) nn_fit(net, nn_mse, opt, d, o, NULL);
+    uint64_t before = hash_net(0, net);
+    nn_update_statistics(net, d.x, 16);
+    nn_find_rate(net, nn_mse, opt, d, (nn_rate_opts){ .steps = 5, .batch = 8 }, NULL);
+    assert_true(hash_net(0, net) == before);
+    if (nn_average_swap(a) == AD_OK && ad_ok(g)) before = hash_net(before, net);
+    disarm();
+    unlink(path_of("averages"));
+    return before;
+}
+
+static uint64_t stream(ad_graph *g) {
+    nn_row_stream s = { nn_map_npy(g, path_of("rows")), nn_map_npy(g, path_of("rows")), .batch = 500 };
+    ad_var *x, *y;
+    uint64_t h = 0;
+    for (int64_t i = 0; nn_stream_rows(g, 1, i, &x, &y, &s); i++) h = hash_values(h, x);
+    return h;
+}
+
+/* ---- files --------------------------------------------------------------------------------------------------- */
 
 /* After a call that failed there is the old file or the new one, and nothing else. */
 static void assert_whole(double old, double new, ad_var *load(ad_graph *g)) {
@@ -531,12 +581,16 @@ static void derivatives_and_long_graphs(void **state) {
 
 static void trainings(void **state) {
     (void)state;
-    static const work works[] = { { "steps", training_steps, NULL },
-                                  { "layers", layers, NULL },
-                                  { "lbfgs", lbfgs, NULL },
-                                  { "loaders", loaders, NULL },
-                                  { "fit", fit, NULL } };
+    static const work works[] = {
+        { "steps", training_steps, NULL },  { "layers", layers, NULL }, { "lbfgs", lbfgs, NULL },
+        { "loaders", loaders, NULL },       { "fit", fit, NULL },       { "parts of modules", parts_of_modules, NULL },
+        { "averages", averaged_fit, NULL }, { "stream", stream, NULL }
+    };
+    ad_graph *g = ad_graph_new();
+    assert_int_equal(nn_save_npy(array(g, 1), path_of("rows")), AD_OK);
+    ad_graph_free(g);
     TRY(works);
+    unlink(path_of("rows"));
 }
 
 static void files(void **state) {

@@ -1,4 +1,6 @@
 /* test_nn_attention.c: transformers beside PyTorch's states, generation step by step, shared weights, positions. */
+#include <sys/wait.h>
+
 #include "nn/nn.h"
 #include "autodiff/extend.h"
 #include "tests/common.h"
@@ -22,23 +24,28 @@ static const char *reference(const char *name) {
     return source_path(path);
 }
 
-static nn_module *encoder(ad_graph *g, ad_dtype t) {
-    nn_transformer_opts o = { .width = 8, .heads = 2, .feedforward = 12, .layers = 2 };
-    o.gelu = o.norm_first = o.final_norm = true;
+static nn_module *encoder(ad_graph *g, ad_dtype t, bool plain) {
+    nn_transformer_opts o = { .width = 8, .heads = plain ? 4 : 2, .feedforward = 12, .layers = 2 };
+    o.gelu = o.norm_first = o.final_norm = !plain;
     nn_module *m = nn_transformer_encoder(g, t, o);
     nn_train(m, false);
     return m;
 }
 
 /* Sequence i has no last i time steps. */
-static ad_var *masked(nn_module *m, ad_var *x) {
+static ad_var *masked(nn_module *m, ad_var *x, bool plain) {
     ad_graph *g = nn_graph_of(m);
     ad_shape s = ad_shape_of(x);
-    ad_var *padding = ad_zeros(g, ad_dtype_of(x), AD_SHAPE(s.dim[0], s.dim[1]));
+    ad_dtype t = ad_dtype_of(x);
+    ad_var *padding = ad_zeros(g, t, AD_SHAPE(s.dim[0], s.dim[1])),
+           *mask = ad_zeros(g, t, AD_SHAPE(s.dim[1], s.dim[1]));
     for (int64_t i = 0; i < s.dim[0]; i++)
         for (int64_t j = s.dim[1] - i; j < s.dim[1]; j++)
-            ad_write_element(ad_dtype_of(x), ad_data_mut(padding), i * s.dim[1] + j, 1);
-    return nn_apply_encoder(m, x, (nn_attention_masks){ .causal = true, .padding = padding });
+            ad_write_element(t, ad_data_mut(padding), i * s.dim[1] + j, 1);
+    for (int64_t i = 0; i < s.dim[1]; i++)
+        for (int64_t j = 0; j < s.dim[1]; j++)
+            ad_write_element(t, ad_data_mut(mask), i * s.dim[1] + j, -0.5 * (double)(i > j ? i - j : j - i));
+    return nn_apply_encoder(m, x, (nn_attention_masks){ plain ? mask : NULL, padding, false, !plain });
 }
 
 static void compare_with_file(const char *name, const ad_var *y, double tol) {
@@ -53,25 +60,41 @@ static void compare_with_file(const char *name, const ad_var *y, double tol) {
     fclose(f);
 }
 
+/* What we save, torch loads with strict names and predicts the same; without torch nothing is compared. */
+static void check_by_torch(int n, const char *const names[]) {
+    enum { NO_TORCH = 77 };
+    char command[1600];
+    int at = snprintf(command, sizeof command, "/usr/bin/python3 '%s' --check",
+                      source_path("tests/reference/torch_state.py"));
+    for (int i = 0; i < n; i++) at += snprintf(command + at, sizeof command - (size_t)at, " '%s'", path_of(names[i]));
+    snprintf(command + at, sizeof command - (size_t)at, " >/dev/null");
+    int status = access("/usr/bin/python3", X_OK) == 0 ? system(command) : 0;
+    assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == NO_TORCH));
+}
+
 static void torchs_encoders_predict_the_same(void **state) {
     (void)state;
-    for (int t = AD_F32; t <= AD_F64; t++) {
+    static const char *const names[] = { "encoder_f32", "encoder_f64", "plain_f32", "plain_f64" };
+    for (int i = 0; i < COUNT(names); i++) {
         ad_graph *g = ad_graph_new();
-        nn_module *m = encoder(g, (ad_dtype)t), *again = encoder(g, (ad_dtype)t);
-        const char *name = t == AD_F32 ? "encoder_f32" : "encoder_f64";
+        ad_dtype t = i % 2 ? AD_F64 : AD_F32;
+        bool plain = i >= 2;
+        double tol = t == AD_F32 ? 1e-5 : 1e-12;
+        nn_module *m = encoder(g, t, plain), *again = encoder(g, t, plain);
         char file[64];
-        snprintf(file, sizeof file, "%s.safetensors", name);
+        snprintf(file, sizeof file, "%s.safetensors", names[i]);
         assert_int_equal(nn_load(m, reference(file)), AD_OK);
-        snprintf(file, sizeof file, "%s.txt", name);
-        ad_var *x = wave(g, (ad_dtype)t, AD_SHAPE(3, 6, 8)), *y = masked(m, x);
+        snprintf(file, sizeof file, "%s.txt", names[i]);
+        ad_var *x = wave(g, t, AD_SHAPE(3, 6, 8)), *y = masked(m, x, plain);
         assert_ok(g);
-        compare_with_file(file, y, t == AD_F32 ? 1e-5 : 1e-12);
-        assert_int_equal(nn_save(m, path_of(name)), AD_OK); /* torch_state.py --check reads it */
-        assert_int_equal(nn_load(again, path_of(name)), AD_OK);
-        compare_with_file(file, masked(again, x), t == AD_F32 ? 1e-5 : 1e-12);
-        if (getenv("AD_KEEP_STATES") == NULL) unlink(path_of(name));
+        compare_with_file(file, y, tol);
+        assert_int_equal(nn_save(m, path_of(names[i])), AD_OK);
+        assert_int_equal(nn_load(again, path_of(names[i])), AD_OK);
+        compare_with_file(file, masked(again, x, plain), tol);
         ad_graph_free(g);
     }
+    if (!test_quick()) check_by_torch(COUNT(names), names);
+    for (int i = 0; i < COUNT(names); i++) unlink(path_of(names[i]));
 }
 
 /* ---- step by step ------------------------------------------------------------------------------------------------ */

@@ -475,6 +475,17 @@ static void a_compiler_without_compile_is_refused(void **state) {
     ad_graph_free(p.g);
 }
 
+static void steps_of_several_minibatches_are_interpreted(void **state) {
+    (void)state;
+    problem p = problem_of(mlp, AD_F64, true), q = problem_of(mlp, AD_F64, false);
+    p.o.accumulate = q.o.accumulate = 2;
+    assert_int_equal(nn_fit(p.net, p.loss, p.opt, p.data, p.o, &p.end), AD_OK);
+    assert_int_equal(nn_fit(q.net, q.loss, q.opt, q.data, q.o, &q.end), AD_OK);
+    assert_non_null(strstr(p.end.how, "interpreted: steps with accumulate"));
+    assert_true(p.end.loss == q.end.loss);
+    ad_graph_free(p.g), ad_graph_free(q.g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(networks_train_as_interpreted),
@@ -494,6 +505,7 @@ int main(void) {
         cmocka_unit_test(faults_in_the_data_are_named),
         cmocka_unit_test(infinite_losses_may_be_allowed),
         cmocka_unit_test(a_compiler_without_compile_is_refused),
+        cmocka_unit_test(steps_of_several_minibatches_are_interpreted),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

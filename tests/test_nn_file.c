@@ -619,6 +619,151 @@ static void we_predict_what_torch_does(void **state) {
     ad_graph_free(g);
 }
 
+/* ---- parts of files, under other names ----------------------------------------------------------------------- */
+
+static nn_module *part_net(ad_graph *g, int64_t hidden, double value) {
+    nn_module *m =
+        nn_sequential(g, nn_linear(g, AD_F32, 2, hidden, true), nn_tanh(g), nn_linear(g, AD_F32, hidden, 1, true));
+    for (int i = 0; i < nn_parameter_count(m); i++) nn_init_constant(nn_parameter_at(m, i).var, value + i);
+    return m;
+}
+
+static double first_of(const nn_module *m, const char *name) { return ad_at(nn_find_parameter(m, name), 0); }
+
+static void assert_names(int n, const char *const names[], const char *want) {
+    char text[200] = "";
+    for (int i = 0; i < n; i++) strcat(strcat(text, names[i]), " ");
+    assert_string_equal(text, want);
+}
+
+/* As torch's load_state_dict with strict=False, which tells of missing and unexpected keys. */
+static void parts_of_a_file_are_loaded(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *from = part_net(g, 3, 10), *to = part_net(g, 3, 0), *wide = part_net(g, 4, 0), *more, *less;
+    nn_load_report r;
+    nn_load_opts partial = { .partial = true };
+    more = nn_sequential(g, nn_linear(g, AD_F32, 2, 3, true), nn_tanh(g), nn_linear(g, AD_F32, 3, 1, false),
+                         nn_batch_norm(g, AD_F32, 1, (nn_batch_norm_opts){ 0 }));
+    less = nn_sequential(g, nn_linear(g, AD_F32, 2, 3, true));
+    assert_int_equal(nn_save(from, path_of("part")), AD_OK);
+    assert_int_equal(nn_load_with(to, path_of("part"), (nn_load_opts){ 0 }, &r), AD_OK);
+    assert_true(r.n_loaded == 4 && r.n_missing == 0 && r.n_unfit == 0 && r.n_unused == 0);
+    assert_true(first_of(to, "2.bias") == 13);
+    assert_int_equal(nn_load_with(more, path_of("part"), partial, &r), AD_OK);
+    assert_int_equal(r.n_loaded, 3);
+    assert_names(r.n_missing, r.missing, "3.weight 3.bias 3.running_mean 3.running_var 3.num_batches_tracked ");
+    assert_names(r.n_unused, r.unused, "2.bias ");
+    assert_true(first_of(more, "2.weight") == 12 && first_of(more, "3.weight") == 1);
+    assert_int_equal(nn_load_with(wide, path_of("part"), partial, &r), AD_OK);
+    assert_int_equal(r.n_loaded, 1);
+    assert_names(r.n_unfit, r.unfit, "0.weight 0.bias 2.weight ");
+    assert_true(first_of(wide, "0.weight") == 0 && first_of(wide, "2.bias") == 13);
+    assert_int_equal(nn_load_with(less, path_of("part"), partial, NULL), AD_OK);
+    assert_true(first_of(less, "0.bias") == 11);
+    /* all at once or not at all without .partial, and the report has all names */
+    assert_int_equal(nn_load_with(more, path_of("part"), (nn_load_opts){ 0 }, &r), AD_EIO);
+    assert_contains(ad_error(g), "part: has no 3.weight");
+    ad_clear_error(g);
+    assert_int_equal(r.n_missing, 5);
+    assert_int_equal(nn_load_with(part_net(g, 4, 0), path_of("part"), (nn_load_opts){ 0 }, &r), AD_ESHAPE);
+    ad_clear_error(g);
+    assert_int_equal(r.n_unfit, 3);
+    assert_int_equal(nn_load_with(less, path_of("part"), (nn_load_opts){ 0 }, &r), AD_EIO);
+    assert_contains(ad_error(g), "the file has 2.bias, which the module does not have");
+    ad_clear_error(g);
+    assert_names(r.n_unused, r.unused, "2.bias 2.weight ");
+    ad_graph_free(g);
+    unlink(path_of("part"));
+}
+
+static void names_of_files_are_changed(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_load_report r;
+    nn_module *from = part_net(g, 3, 10), *to = part_net(g, 3, 0), *own = nn_linear(g, AD_F32, 2, 3, true);
+    assert_int_equal(nn_save_with(from, path_of("named"), (nn_save_opts){ .prefix = "model." }), AD_OK);
+    assert_int_equal(nn_load(to, path_of("named")), AD_EIO);
+    ad_clear_error(g);
+    assert_int_equal(nn_load_with(to, path_of("named"), (nn_load_opts){ .prefix = "model." }, &r), AD_OK);
+    assert_true(r.n_loaded == 4 && first_of(to, "0.weight") == 10);
+    /* one layer, out of the middle of the file */
+    nn_load_opts second = { .prefix = "model.", .rename = (nn_rename[]){ { "2.", NULL }, { "0.", "" }, { 0 } } };
+    assert_int_equal(nn_load_with(own, path_of("named"), second, &r), AD_OK);
+    assert_true(r.n_loaded == 2 && first_of(own, "bias") == 11);
+    assert_int_equal(nn_load_with(own, path_of("named"), (nn_load_opts){ .prefix = "model.0." }, NULL), AD_OK);
+    /* into a part of a net, by the path of the part */
+    assert_int_equal(
+        nn_load_with(nn_find_module(to, "0"), path_of("named"), (nn_load_opts){ .prefix = "model.0." }, NULL), AD_OK);
+    nn_load_opts both = { .rename = (nn_rename[]){ { "model.0", "x" }, { "model.2", "x" }, { 0 } } };
+    assert_int_equal(nn_load_with(to, path_of("named"), both, NULL), AD_EVALUE);
+    assert_contains(ad_error(g), "of the file are both renamed to x.");
+    ad_clear_error(g);
+    nn_load_opts nothing = { .partial = true, .prefix = "modl." };
+    assert_int_equal(nn_load_with(to, path_of("named"), nothing, &r), AD_EIO);
+    assert_contains(ad_error(g), "no array of the file is one of the module's: the file has model.0.bias, the module "
+                                 "0.weight; look at prefix and rename");
+    ad_clear_error(g);
+    nn_load_opts left_out = { .rename = (nn_rename[]){ { "model.0.bias", NULL }, { "model.", "" }, { 0 } } };
+    assert_int_equal(nn_load_with(to, path_of("named"), left_out, &r), AD_EIO);
+    assert_names(r.n_missing, r.missing, "0.bias ");
+    assert_contains(ad_error(g), "has no 0.bias");
+    ad_graph_free(g);
+    unlink(path_of("named"));
+}
+
+/* A shared array is read under either name and, for programs that do not share it, written under both. */
+static void tied_weights_have_both_names_in_files(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *e = nn_embedding(g, AD_F32, 5, 3), *l = nn_linear_shared(g, nn_find_parameter(e, "weight"), true);
+    nn_module *tied = nn_sequential(g, e, l);
+    nn_module *apart = nn_sequential(g, nn_embedding(g, AD_F32, 5, 3), nn_linear(g, AD_F32, 3, 5, true));
+    assert_int_equal(nn_save(tied, path_of("tied")), AD_OK);
+    assert_int_equal(nn_load(apart, path_of("tied")), AD_EIO);
+    assert_contains(ad_error(g), "has no 1.weight");
+    ad_clear_error(g);
+    assert_int_equal(nn_save_with(tied, path_of("tied"), (nn_save_opts){ .all_names = true }), AD_OK);
+    assert_int_equal(nn_load(apart, path_of("tied")), AD_OK);
+    for (int64_t i = 0; i < 15; i++) {
+        assert_true(ad_at(nn_find_parameter(apart, "1.weight"), i) == ad_at(nn_find_parameter(e, "weight"), i));
+        assert_true(ad_at(nn_find_parameter(apart, "0.weight"), i) == ad_at(nn_find_parameter(e, "weight"), i));
+    }
+    assert_int_equal(nn_load(tied, path_of("tied")), AD_OK);
+    /* a file with the second name alone */
+    nn_load_opts second = { .rename = (nn_rename[]){ { "0.weight", NULL }, { 0 } } };
+    nn_init_constant(nn_find_parameter(e, "weight"), 0);
+    assert_int_equal(nn_load_with(tied, path_of("tied"), second, NULL), AD_OK);
+    assert_true(ad_at(nn_find_parameter(e, "weight"), 7) == ad_at(nn_find_parameter(apart, "1.weight"), 7));
+    assert_ok(g);
+    ad_graph_free(g);
+    unlink(path_of("tied"));
+}
+
+/* Every allocation fails in turn: all arrays are loaded, or none. */
+static void partial_loading_is_whole_or_not(void **state) {
+    (void)state;
+    ad_graph *g0 = ad_graph_new();
+    assert_int_equal(nn_save_with(part_net(g0, 3, 10), path_of("whole"), (nn_save_opts){ .prefix = "m." }), AD_OK);
+    ad_graph_free(g0);
+    for (int64_t at = 0, done = 0; !done; at++) {
+        test_memory memory = { .fail_at = -1 };
+        ad_graph *g = test_graph(&memory);
+        nn_module *m = part_net(g, 3, 0);
+        nn_load_report r;
+        nn_load_opts o = { .partial = true, .rename = (nn_rename[]){ { "m.", "" }, { 0 } } };
+        memory.fail_at = memory.calls + at;
+        int rc = nn_load_with(m, path_of("whole"), o, &r);
+        done = memory.failures == 0;
+        memory.fail_at = -1;
+        assert_int_equal(rc, done ? AD_OK : AD_ENOMEM);
+        for (int i = 0; i < 4; i++) assert_true(ad_at(nn_parameter_at(m, i).var, 0) == (done ? 10 : 0) + i);
+        ad_graph_free(g);
+        assert_all_released(&memory);
+    }
+    unlink(path_of("whole"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_saved_net_is_loaded_to_the_bit),
@@ -638,6 +783,10 @@ int main(void) {
         cmocka_unit_test(python_reads_what_we_write),
         cmocka_unit_test(we_predict_what_python_does),
         cmocka_unit_test(we_predict_what_torch_does),
+        cmocka_unit_test(parts_of_a_file_are_loaded),
+        cmocka_unit_test(names_of_files_are_changed),
+        cmocka_unit_test(tied_weights_have_both_names_in_files),
+        cmocka_unit_test(partial_loading_is_whole_or_not),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -871,7 +871,7 @@ static void groups_have_their_own_rates(void **state) {
     (void)state;
     problem p = problem_new(AD_F64);
     nn_optim *opt = nn_sgd(p.m, (nn_sgd_opts){ .lr = 0.1 });
-    assert_int_equal(nn_group(opt, (nn_group_opts){ .part = p.m, .ending = "v" }), 1);
+    assert_int_equal(nn_group(opt, (nn_group_opts){ .part = p.m, .pattern = "?", .ending = "v" }), 1);
     assert_int_equal(nn_group_count(opt), 2);
     assert_true(nn_group_lr(opt, 0) == 0.1 && nn_group_lr(opt, 1) == 0.1 && isnan(nn_group_lr(opt, 2)));
     nn_set_group_lr(opt, 1, 0.5);
@@ -1114,6 +1114,59 @@ static void null_is_ignored(void **state) {
     assert_int_not_equal(nn_group(NULL, (nn_group_opts){ 0 }), AD_OK);
 }
 
+/* ---- groups by patterns of names --------------------------------------------------------------------------- */
+
+/* Which parameters a pattern takes: those that a step moves by a rate of 1 and not of 1/2. */
+static void patterns_choose_parameters(void **state) {
+    (void)state;
+    static const struct {
+        const char *pattern, *ending, *taken;
+    } cases[] = {
+        { "*", NULL, "0.weight 0.bias 1.0.weight 1.0.bias 2.weight 2.bias " },
+        { NULL, NULL, "0.weight 0.bias 1.0.weight 1.0.bias 2.weight 2.bias " },
+        { "*bias", NULL, "0.bias 1.0.bias 2.bias " },
+        { "2.*", NULL, "2.weight 2.bias " },
+        { "?.weight", NULL, "0.weight 2.weight " },
+        { "*.weight", NULL, "0.weight 1.0.weight 2.weight " },
+        { "[02].bias", NULL, "0.bias 2.bias " },
+        { "[0-1].*", NULL, "0.weight 0.bias 1.0.weight 1.0.bias " },
+        { "[!0].*", NULL, "1.0.weight 1.0.bias 2.weight 2.bias " },
+        { "0.bias", NULL, "0.bias " },
+        { "0.weight|*.0.bias|none", NULL, "0.weight 1.0.bias " },
+        { "2.*|0.*", "bias", "0.bias 2.bias " },
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *m =
+            nn_sequential(g, nn_linear(g, AD_F64, 1, 1, true), nn_sequential(g, nn_linear(g, AD_F64, 1, 1, true)),
+                          nn_linear(g, AD_F64, 1, 1, true));
+        nn_optim *opt = nn_sgd(m, (nn_sgd_opts){ .lr = 0.5 });
+        nn_group_opts o = { .pattern = cases[c].pattern, .ending = cases[c].ending, .lr = 1 };
+        assert_int_equal(nn_group(opt, o), 1);
+        ad_var *sum = ad_scalar(g, AD_F64, 0);
+        char taken[200] = "";
+        for (int i = 0; i < 6; i++) {
+            nn_init_constant(nn_parameter_at(m, i).var, 3);
+            sum = ad_add(sum, ad_sum(nn_parameter_at(m, i).var));
+        }
+        assert_int_equal(ad_backward(sum), AD_OK);
+        assert_int_equal(nn_step(opt), AD_OK);
+        for (int i = 0; i < 6; i++) {
+            double now = ad_at(nn_parameter_at(m, i).var, 0);
+            assert_true(now == 2 || now == 2.5);
+            if (now == 2) strcat(strcat(taken, nn_parameter_at(m, i).name), " ");
+        }
+        assert_string_equal(taken, cases[c].taken);
+        static const char *const none[] = { "", "|", "3.*", "0", "bias", "*.weight.", "[0.*" };
+        for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+            assert_int_equal(nn_group(opt, (nn_group_opts){ .pattern = none[i] }), AD_EVALUE);
+            assert_contains(ad_error(g), "group: no parameter of the optimiser is among them");
+            ad_clear_error(g);
+        }
+        ad_graph_free(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(optimisers_are_as_in_torch),
@@ -1136,6 +1189,7 @@ int main(void) {
         cmocka_unit_test(plateau_sees_that_a_negative_metric_stays),
         cmocka_unit_test(optimisers_of_closed_scopes_are_noticed),
         cmocka_unit_test(groups_have_their_own_rates),
+        cmocka_unit_test(patterns_choose_parameters),
         cmocka_unit_test(clipping_by_norm),
         cmocka_unit_test(clipping_of_any_size),
         cmocka_unit_test(gradients_that_are_not_finite_stay),

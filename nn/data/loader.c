@@ -195,6 +195,16 @@ bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y) {
 
 /* ---- checkpoints ------------------------------------------------------------------------------------- */
 
+bool nn__loader_has_more(const nn_loader *l) { return rows_left(l) > 0; }
+
+ad_var *nn__loader_pick(const nn_loader *l, const ad_var *w, int64_t n) {
+    ad_var *to = ad_zeros(l->graph, ad_dtype_of(w), AD_SHAPE(n));
+    void *values = ad_ok(l->graph) ? ad_data_mut(to) : NULL;
+    for (int64_t i = 0, at = l->at - n; i < n && values != NULL; i++, at++)
+        ad_write_element(ad_dtype_of(w), values, i, ad_at(w, l->order ? l->order[at] : at));
+    return to;
+}
+
 nn__loader_place nn__loader_where(const nn_loader *l) { return (nn__loader_place){ l->at, l->before }; }
 
 int nn__loader_go(nn_loader *l, nn__loader_place p) {

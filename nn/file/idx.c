@@ -17,6 +17,7 @@
 #include "nn/file.h"
 #include "nn/file/bytes.h"
 #include "nn/file/fault.h"
+#include "nn/file/layout.h"
 #include "nn/file/path.h"
 #include "nn/file/plain.h"
 
@@ -154,6 +155,28 @@ static ad_var *load(idx *f, ad_dtype t, double scale) {
     if (!ad_ok(f->graph) || read_header_bytes(f, 4 + 4 * f->shape.ndim, header) != AD_OK) return NULL;
     if (nn__read_numbers(source_read, f->source, f->type->format, scale, x)) return x;
     return ad_fail(f->graph, AD_EIO, "load_idx: %s: changed while it was read", f->path), NULL;
+}
+
+/* The header of a file in memory; f has its place for messages only. */
+static int layout(idx *f, const char *caller, const unsigned char *bytes, int64_t size, nn__layout *to) {
+    if (size < 4 || (f->type = type_of(bytes[2])) == NULL || bytes[0] != 0 || bytes[1] != 0 || bytes[3] < 1 ||
+        bytes[3] > AD_MAX_NDIM)
+        return ad_fail(f->graph, AD_EIO, "%s: %s: %s", caller, f->path,
+                       size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b
+                           ? "is gzipped, and cannot be mapped; gunzip it first"
+                           : "is not an IDX file that can be read");
+    *to = (nn__layout){ f->type->format, { .ndim = bytes[3] }, 4 + 4 * bytes[3] };
+    if (to->begin > size) return ad_fail(f->graph, AD_EIO, "%s: %s: ends within the header", caller, f->path);
+    for (int i = 0; i < bytes[3]; i++) to->shape.dim[i] = (int64_t)nn__uint_of(bytes + 4 + 4 * i, 4, true);
+    int64_t numel = ad_shape_numel(to->shape), left = size - to->begin;
+    if (numel >= 0 && numel <= left / to->format.size && numel * to->format.size == left) return AD_OK;
+    return ad_fail(f->graph, AD_EIO, "%s: %s: %s %s does not fill the %lld bytes behind the header", caller, f->path,
+                   ad_shape_str(to->shape).text, f->type->name, (long long)left);
+}
+
+int nn__idx_layout(ad_graph *g, const char *caller, const char *path, const unsigned char *bytes, int64_t size,
+                   nn__layout *to) {
+    return layout(&(idx){ .graph = g, .path = path }, caller, bytes, size, to);
 }
 
 ad_var *nn_load_idx(ad_graph *g, ad_dtype t, const char *path, double scale) {

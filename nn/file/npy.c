@@ -14,9 +14,11 @@
 #include "nn/file/bytes.h"
 #include "nn/file/durable.h"
 #include "nn/file/fault.h"
+#include "nn/file/layout.h"
 #include "nn/file/path.h"
 #include "nn/file/plain.h"
 #include "nn/file/zip.h"
+#include "ops/ops.h"
 
 typedef struct {
     ad_graph *graph;
@@ -27,6 +29,7 @@ typedef struct {
     int64_t size;                     /* bytes of the file or member */
     int64_t begin;                    /* the first byte of the elements */
     nn__format format;
+    bool fortran; /* the first axis runs fastest */
     ad_shape shape;
 } npy;
 
@@ -76,7 +79,8 @@ static int parse_shape(npy *f, const char *text) {
 static int parse_header(npy *f, const char *header) {
     const char *fortran = value_of(header, "fortran_order");
     if (fortran == NULL) return fail(f, "its header has no fortran_order");
-    if (strncmp(fortran, "False", 5) != 0) return fail(f, "is in Fortran order; save numpy.ascontiguousarray of it");
+    f->fortran = strncmp(fortran, "True", 4) == 0;
+    if (!f->fortran && strncmp(fortran, "False", 5) != 0) return fail(f, "its fortran_order is neither True nor False");
     int rc = parse_type(f, value_of(header, "descr"));
     return rc == AD_OK ? parse_shape(f, value_of(header, "shape")) : rc;
 }
@@ -111,11 +115,59 @@ static int check_size(const npy *f) {
     return numel * f->format.size == left ? AD_OK : fail(f, "is oversized");
 }
 
+/* In Fortran order the file has the elements of the array with its axes reversed. */
+static void read_reversed(const npy *f, ad_var *x) {
+    ad_mark m = ad_begin(f->graph);
+    ad_shape reversed = f->shape, axes = f->shape;
+    for (int i = 0; i < f->shape.ndim; i++) {
+        axes.dim[i] = f->shape.ndim - 1 - i;
+        reversed.dim[i] = f->shape.dim[axes.dim[i]];
+    }
+    ad_var *y = ad_zeros(f->graph, ad_dtype_of(x), reversed);
+    if (ad_ok(f->graph) && !nn__read_numbers(f->read, f->source, f->format, 1, y)) fail(f, f->cut(f->source));
+    if (ad_ok(f->graph)) ad_set(x, ad_data(ad_permute(y, axes)));
+    ad_end(f->graph, m);
+}
+
 static ad_var *read_array(npy *f, ad_dtype t) {
     if (read_header(f) != AD_OK || check_size(f) != AD_OK) return ad_nil(f->graph);
     ad_var *x = ad_zeros(f->graph, t, f->shape);
-    if (ad_ok(f->graph) && !nn__read_numbers(f->read, f->source, f->format, 1, x)) fail(f, f->cut(f->source));
+    if (!ad_ok(f->graph)) return ad_nil(f->graph);
+    if (f->fortran && f->shape.ndim > 1) read_reversed(f, x);
+    else if (!nn__read_numbers(f->read, f->source, f->format, 1, x)) fail(f, f->cut(f->source));
     return ad_ok(f->graph) ? x : ad_nil(f->graph);
+}
+
+/* ---- files in memory ------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const unsigned char *at;
+    int64_t left;
+} memory;
+
+/* An nn__read_fn. */
+static int read_memory(void *source, int n, void *to) {
+    memory *m = source;
+    int got = m->left < n ? (int)m->left : n;
+    memcpy(to, m->at, (size_t)got);
+    m->at += got, m->left -= got;
+    return got;
+}
+
+static const char *memory_cut(void *source) { return (void)source, "is truncated"; }
+
+int nn__npy_layout(ad_graph *g, const char *caller, const char *path, const unsigned char *bytes, int64_t size,
+                   nn__layout *to) {
+    memory m = { bytes, size };
+    npy f = { .graph = g, .caller = caller, .path = path, .member = "", .size = size };
+    f.read = read_memory, f.source = &m, f.cut = memory_cut;
+    int rc = read_header(&f);
+    if (rc == AD_OK) rc = check_size(&f);
+    if (rc == AD_OK && f.fortran && f.shape.ndim > 1)
+        rc = fail(&f, "is in Fortran order, in which a row is not in one piece; load it, or save "
+                      "numpy.ascontiguousarray of it");
+    *to = (nn__layout){ f.format, f.shape, f.begin };
+    return rc;
 }
 
 /* ---- .npy files -------------------------------------------------------------------------------------- */

@@ -312,11 +312,21 @@ static const entry *find(const nn__tensor_file *f, const char *name) {
     return bsearch(&wanted, f->entries, (size_t)f->n, sizeof *f->entries, by_name);
 }
 
+/* Integers are read where they are one number: num_batches_tracked. */
+static bool is_readable(const entry *e) {
+    bool integer = e->type->format.kind == 'i';
+    return e->type->format.kind != '\0' && (!integer || e->shape.ndim == 0);
+}
+
+bool nn__tensor_fits(const nn__tensor_file *f, const char *name, const ad_var *x) {
+    const entry *e = find(f, name);
+    return e != NULL && is_readable(e) && ad_shape_equal(e->shape, ad_shape_of(x));
+}
+
 int nn__check_tensor(const nn__tensor_file *f, const char *name, const ad_var *x) {
     const entry *e = find(f, name);
     if (e == NULL) return fail(f, AD_EIO, "has no %s", name);
-    bool integer = e->type->format.kind == 'i', count = integer && e->shape.ndim == 0; /* num_batches_tracked */
-    if (e->type->format.kind == '\0' || (integer && !count))
+    if (!is_readable(e))
         return fail(f, AD_EDTYPE, "%s: is %s; F64, F32, F16 and BF16 can be read", name, e->type->name);
     if (ad_shape_equal(e->shape, ad_shape_of(x))) return AD_OK;
     return fail(f, AD_ESHAPE, "%s: is %s in the file and %s here", name, ad_shape_str(e->shape).text,

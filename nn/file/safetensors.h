@@ -26,6 +26,8 @@ typedef struct nn__tensor_file nn__tensor_file;
 int nn__open_tensors(ad_graph *g, const char *caller, const char *path, nn__tensor_file **f);
 /* Whether the file has an array for x: 0, or an error that names the fault. */
 int nn__check_tensor(const nn__tensor_file *f, const char *name, const ad_var *x);
+/* The same without an error. */
+bool nn__tensor_fits(const nn__tensor_file *f, const char *name, const ad_var *x);
 /* Fills x from an array that nn__check_tensor has accepted. */
 void nn__read_tensor(const nn__tensor_file *f, const char *name, ad_var *x);
 int nn__tensor_count(const nn__tensor_file *f);

@@ -21,6 +21,10 @@ double nn__array_largest(ad_dtype t, int64_t n, const void *x) { return AD__BY_D
 void nn__array_scale(ad_dtype t, int64_t n, double k, void *x) { AD__BY_DTYPE(t, scale, n, k, x); }
 void nn__array_limit(ad_dtype t, int64_t n, double limit, void *x) { AD__BY_DTYPE(t, limit, n, limit, x); }
 
+void nn__array_average(ad_dtype t, int64_t n, double w, const void *x, void *mean) {
+    AD__BY_DTYPE(t, average, n, w, x, mean);
+}
+
 void nn__array_to_f64(ad_dtype t, int64_t n, const void *x, double *to) {
     if (t == AD_F32) ad__to_f64(n, x, to);
     else memcpy(to, x, (size_t)n * sizeof *to);

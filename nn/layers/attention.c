@@ -146,10 +146,6 @@ static ad_var *attend(nn_module *m, ad_var *q, ad_var *k, ad_var *v, const nn_at
     return joined(a, ad_attention(h.q, h.k, h.v, mask, o));
 }
 
-static ad_var *attention_forward(nn_module *m, ad_var *x) {
-    return nn_apply_attention(m, x, x, x, (nn_attention_masks){ 0 });
-}
-
 static int check_operands(const nn_module *m, ad_var *const x[3]) {
     const attention *a = m->self;
     ad_graph *g = nn_graph_of(m);
@@ -173,15 +169,41 @@ static int check_padding(const nn_module *m, const ad_var *key, const nn_attenti
                    ad_shape_str(ad_shape_of(masks->padding)).text, ad_shape_str(want).text);
 }
 
+/* x: query, key, value, mask, padding */
+static ad_var *apply_checked(nn_module *m, ad_var *const x[], nn_attention_masks masks) {
+    masks.mask = x[3], masks.padding = x[4];
+    if (check_operands(m, x) || check_padding(m, x[1], &masks)) return ad_nil(nn_graph_of(m));
+    return attend(m, x[0], x[1], x[2], &masks);
+}
+
+static ad_var *attention_forward(nn_module *m, ad_var *x) {
+    return apply_checked(m, (ad_var *[]){ x, x, x, NULL, NULL }, (nn_attention_masks){ 0 });
+}
+
+/* A key that is not given is the query, a value that is not given the key. */
+static void attention_forward_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]) {
+    ad_var *all[5] = { NULL };
+    if (!nn__takes(m, n, 5, n_y, 1)) return;
+    for (int i = 0; i < n; i++) all[i] = x[i];
+    if (all[1] == NULL) all[1] = all[0];
+    if (all[2] == NULL) all[2] = all[1];
+    y[0] = apply_checked(m, all, (nn_attention_masks){ 0 });
+}
+
+/* An nn__call_fn. */
+static void call_attention(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[], const void *masks) {
+    (void)n, (void)n_y;
+    y[0] = apply_checked(m, x, *(const nn_attention_masks *)masks);
+}
+
 ad_var *nn_apply_attention(nn_module *m, ad_var *query, ad_var *key, ad_var *value, nn_attention_masks masks) {
-    ad_var *const all[] = { query, key, value, masks.mask, masks.padding };
+    ad_var *all[] = { query, key, value, masks.mask, masks.padding }, *y;
     if (m == NULL) return nn__without_module("apply_attention", 5, all);
     ad_graph *g = query ? ad_graph_of(query) : nn_graph_of(m);
     if (nn__check_apply(m, query) || nn__check_apply(m, key) || nn__check_apply(m, value)) return ad_nil(g);
     if (m->forward != attention_forward)
         return ad_fail(g, AD_EVALUE, "apply_attention: the module is a %s, not an attention", m->kind), ad_nil(g);
-    if (check_operands(m, (ad_var *[]){ query, key, value }) || check_padding(m, key, &masks)) return ad_nil(g);
-    return attend(m, query, key, value, &masks);
+    return nn__call_hooked(m, 5, all, 1, &y, call_attention, &masks);
 }
 
 /* ---- construction ----------------------------------------------------------------------------------------------- */
@@ -204,6 +226,7 @@ nn_module *nn_multihead_attention(ad_graph *g, ad_dtype t, nn_attention_opts o) 
     if (!check_opts(g, &o)) return NULL;
     nn_module *m = nn_module_new(g, "multihead_attention", attention_forward, sizeof(attention));
     if (m == NULL) return NULL;
+    m->forward_n = attention_forward_n;
     attention *a = nn_self(m);
     a->o = o, a->size = o.embed / o.heads;
     nn__constant_parameter(m, &a->w, "in_proj_weight", t, AD_SHAPE(3 * o.embed, o.embed), 0);

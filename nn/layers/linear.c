@@ -51,7 +51,23 @@ nn_module *nn_linear_shared(ad_graph *g, ad_var *weight, bool bias) {
 
 /* ---- bilinear: w [out,in_a,in_b], b [out] ---------------------------------------------------------- */
 
-static ad_var *bilinear_forward(nn_module *m, ad_var *x) { return nn_apply_bilinear(m, x, x); }
+static ad_var *bilinear(const linear *l, ad_var *a, ad_var *b) {
+    ad_var *half = ad_einsum("ni,oij->noj", a, l->w);
+    ad_var *y = ad_sum_axis(ad_mul(half, ad_unsqueeze(b, 1)), 2, false);
+    return l->b ? ad_add(y, l->b) : y;
+}
+
+static ad_var *bilinear_forward(nn_module *m, ad_var *x) { return bilinear(nn_self(m), x, x); }
+
+static void bilinear_forward_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]) {
+    if (nn__takes(m, n, 2, n_y, 1)) y[0] = bilinear(nn_self(m), x[0], n == 2 && x[1] ? x[1] : x[0]);
+}
+
+/* An nn__call_fn. */
+static void call_bilinear(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[], const void *data) {
+    (void)data;
+    bilinear_forward_n(m, n, x, n_y, y);
+}
 
 /* a [n,i], w [o,i,j] -> [n,o,j]; times b [n,1,j], summed over j: [n,o] */
 ad_var *nn_apply_bilinear(nn_module *m, ad_var *a, ad_var *b) {
@@ -59,10 +75,8 @@ ad_var *nn_apply_bilinear(nn_module *m, ad_var *a, ad_var *b) {
     if (nn__check_apply(m, a) || nn__check_apply(m, b)) return ad_nil(g);
     if (m->forward != bilinear_forward)
         return ad_fail(g, AD_EVALUE, "apply_bilinear: the module is a %s, not a bilinear one", m->kind), ad_nil(g);
-    const linear *l = nn_self(m);
-    ad_var *half = ad_einsum("ni,oij->noj", a, l->w);
-    ad_var *y = ad_sum_axis(ad_mul(half, ad_unsqueeze(b, 1)), 2, false);
-    return l->b ? ad_add(y, l->b) : y;
+    ad_var *y;
+    return nn__call_hooked(m, 2, (ad_var *[]){ a, b }, 1, &y, call_bilinear, NULL);
 }
 
 nn_module *nn_bilinear(ad_graph *g, ad_dtype t, int64_t in_a, int64_t in_b, int64_t out, bool bias) {
@@ -71,6 +85,7 @@ nn_module *nn_bilinear(ad_graph *g, ad_dtype t, int64_t in_a, int64_t in_b, int6
         return NULL;
     nn_module *m = nn_module_new(g, "bilinear", bilinear_forward, sizeof(linear));
     if (m == NULL) return NULL;
+    m->forward_n = bilinear_forward_n;
     linear *l = nn_self(m);
     double bound = 1 / sqrt((double)in_a);
     nn__uniform_parameter(m, &l->w, "weight", t, AD_SHAPE(out, in_a, in_b), bound);

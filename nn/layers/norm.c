@@ -1,4 +1,6 @@
 /* norm.c: normalisation and dropout. */
+#include <math.h>
+
 #include "nn/layers.h"
 #include "nn/module/module_private.h"
 #include "ops/ops.h"
@@ -8,6 +10,7 @@
 typedef struct {
     ad_var *w, *b, *mean, *var; /* [features]; w and b are NULL without affine */
     ad_var *tracked;            /* a scalar */
+    bool collecting;            /* between nn_statistics_begin and _end: running averages are means over all */
     ad_batch_norm_opts opts;
 } batch_norm;
 
@@ -17,6 +20,7 @@ static ad_var *batch_norm_forward(nn_module *m, ad_var *x) {
     o.training = nn_training(m);
     double *count = o.training && !ad_recomputing(ad_graph_of(x)) ? ad_data_mut(s->tracked) : NULL;
     if (count != NULL) *count += 1;
+    if (count != NULL && s->collecting) o.momentum = 1 / fmax(1, *count);
     return ad_batch_norm(x, s->mean, s->var, s->w, s->b, o);
 }
 
@@ -45,6 +49,30 @@ nn_module *nn_batch_norm(ad_graph *g, ad_dtype t, int64_t features, nn_batch_nor
     nn__buffer(m, &s->tracked, "num_batches_tracked", ad_scalar(g, AD_F64, 0));
     return ad_ok(g) ? m : NULL;
 }
+
+/* ---- statistics as means over minibatches: the recursion is as deep as modules are nested --------------- */
+
+static void collect(nn_module *m, bool begin) {
+    batch_norm *s = m->forward == batch_norm_forward ? m->self : NULL;
+    if (s != NULL) s->collecting = begin;
+    if (s != NULL && begin) {
+        nn_init_constant(s->mean, 0);
+        nn_init_constant(s->var, 1);
+        nn_init_constant(s->tracked, 0);
+    }
+    for (nn__member *c = m->members; c != NULL; c = c->next)
+        if (c->module != NULL) collect(c->module, begin);
+}
+
+static int set_collecting(nn_module *m, bool begin, const char *caller) {
+    if (m == NULL) return AD_EVALUE; /* the error is that of the module's making */
+    if (nn__check_open(&m->object, NULL, caller, "module")) return AD_EGRAPH;
+    if (!begin || ad_ok(nn_graph_of(m))) collect(m, begin);
+    return ad_error_code(nn_graph_of(m));
+}
+
+int nn_statistics_begin(nn_module *m) { return set_collecting(m, true, "statistics_begin"); }
+int nn_statistics_end(nn_module *m) { return set_collecting(m, false, "statistics_end"); }
 
 /* ---- layer_norm ------------------------------------------------------------------------------------------ */
 

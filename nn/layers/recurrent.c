@@ -132,9 +132,35 @@ static int complete_state(const nn_module *m, const recurrent *r, int64_t n, nn_
     return AD_OK;
 }
 
+/* x, h, c -> y, h, c */
+static ad_var *apply_checked(nn_module *m, ad_var *x, nn_rnn_state *state) {
+    const recurrent *r = nn_self(m);
+    ad_shape s = ad_shape_of(x);
+    if (s.ndim != (r->sequence ? 3 : 2) || s.dim[s.ndim - 1] != r->o.in || (r->sequence && s.dim[1] < 1))
+        return fail_shape(m, x, "x", r->sequence ? "[n, time, in] of the module" : "[n, in] of the module"),
+               ad_nil(nn_graph_of(m));
+    if (complete_state(m, r, s.dim[0], state)) return ad_nil(nn_graph_of(m));
+    return r->sequence ? run_sequence(m, x, state) : run_cell(m, x, state);
+}
+
 static ad_var *recurrent_forward(nn_module *m, ad_var *x) {
     nn_rnn_state state = { NULL, NULL };
-    return nn_apply_rnn(m, x, &state);
+    return apply_checked(m, x, &state);
+}
+
+static void recurrent_forward_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]) {
+    int states = ((const recurrent *)nn_self(m))->kind->has_c ? 2 : 1;
+    if (!nn__takes(m, n, 1 + states, n_y, 1 + states)) return;
+    nn_rnn_state s = { n > 1 ? x[1] : NULL, n > 2 ? x[2] : NULL };
+    y[0] = apply_checked(m, x[0], &s);
+    if (n_y > 1 && s.h != NULL) y[1] = s.h;
+    if (n_y > 2 && s.c != NULL) y[2] = s.c;
+}
+
+/* An nn__call_fn. */
+static void call_recurrent(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[], const void *data) {
+    (void)data;
+    recurrent_forward_n(m, n, x, n_y, y);
 }
 
 static const recurrent *as_recurrent(const nn_module *m) { return m->forward == recurrent_forward ? m->self : NULL; }
@@ -145,12 +171,12 @@ ad_var *nn_apply_rnn(nn_module *m, ad_var *x, nn_rnn_state *state) {
     const recurrent *r = as_recurrent(m);
     if (r == NULL || state == NULL)
         return ad_fail(g, AD_EVALUE, "apply_rnn: %s carries no state, or none was given", m->kind), ad_nil(g);
-    ad_shape s = ad_shape_of(x);
-    if (s.ndim != (r->sequence ? 3 : 2) || s.dim[s.ndim - 1] != r->o.in || (r->sequence && s.dim[1] < 1))
-        return fail_shape(m, x, "x", r->sequence ? "[n, time, in] of the module" : "[n, in] of the module"),
-               ad_nil(g);
-    if (complete_state(m, r, s.dim[0], state)) return ad_nil(g);
-    return r->sequence ? run_sequence(m, x, state) : run_cell(m, x, state);
+    if (m->hooks == NULL) return apply_checked(m, x, state);
+    int n = r->kind->has_c ? 3 : 2;
+    ad_var *y[3] = { NULL };
+    nn__call_hooked(m, n, (ad_var *[]){ x, state->h, state->c }, n, y, call_recurrent, NULL);
+    *state = (nn_rnn_state){ y[1], y[2] };
+    return y[0];
 }
 
 nn_rnn_state nn_rnn_state_new(const nn_module *m, int64_t n) {
@@ -228,6 +254,7 @@ static nn_module *recurrent_new(ad_graph *g, ad_dtype t, nn_rnn_opts o, const re
     size_t size = sizeof head + (size_t)o.layers * (size_t)head.directions * sizeof(weights);
     nn_module *m = nn_module_new(g, name, recurrent_forward, size);
     if (m == NULL) return NULL;
+    m->forward_n = recurrent_forward_n;
     recurrent *r = nn_self(m);
     *r = head;
     for (int i = 0; i < parts(r); i++) add_part(m, r, i);

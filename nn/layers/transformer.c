@@ -1,4 +1,6 @@
 /* transformer.c: the encoder and decoder layers of transformers (Vaswani et al. 2017), and stacks of them. */
+#include <string.h>
+
 #include "nn/layers/attention.h"
 #include "nn/module/module_private.h"
 #include "ops/ops.h"
@@ -15,7 +17,7 @@ typedef struct {
     ad_var *memory;
 } context;
 
-/* ---- a layer: each part is added to x, which is normalised before the part or after the sum ---------------------- */
+/* ---- a layer: each part is added to x, which is normalised before the part or after the sum ------------------ */
 
 static ad_var *self_part(const layer *l, ad_var *x, const context *c) {
     return nn_apply_attention(l->self_attn, x, x, x, c->masks);
@@ -45,7 +47,35 @@ static ad_var *apply_layer(const layer *l, ad_var *x, const context *c) {
     return with_part(l, feedforward_part, l->norm[norm], x, c);
 }
 
-/* ---- construction of a layer ------------------------------------------------------------------------------------ */
+/* ---- inputs as arrays, for hooks and nn_apply_n: x, the masks; a decoder's memory is the second, its masks the
+   last */
+
+enum { OF_ENCODER = 3, OF_DECODER = 6 };
+
+static int list_inputs(ad_var *x, const context *c, bool decoder, ad_var *to[OF_DECODER]) {
+    const nn_attention_masks *own = &c->masks, *other = &c->memory_masks;
+    if (decoder)
+        memcpy(to, (ad_var *[]){ x, c->memory, own->mask, own->padding, other->mask, other->padding },
+               OF_DECODER * sizeof *to);
+    else memcpy(to, (ad_var *[]){ x, own->mask, own->padding }, OF_ENCODER * sizeof *to);
+    return decoder ? OF_DECODER : OF_ENCODER;
+}
+
+/* The context for n of these inputs. flags has what is no Var. */
+static context context_of(int n, ad_var *const x[], bool decoder, const context *flags) {
+    context c = flags ? *flags : (context){ 0 };
+    ad_var *all[OF_DECODER] = { NULL };
+    memcpy(all, x, (size_t)n * sizeof *all);
+    c.masks.mask = all[decoder ? 2 : 1], c.masks.padding = all[decoder ? 3 : 2];
+    if (!decoder) return c;
+    c.memory = all[1] ? all[1] : all[0];
+    c.memory_masks.mask = all[4], c.memory_masks.padding = all[5];
+    return c;
+}
+
+static void forward_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]);
+
+/* ---- construction of a layer --------------------------------------------------------------------------------- */
 
 static bool check_opts(ad_graph *g, const char *name, const nn_transformer_opts *o) {
     if (!nn__is_size(g, name, "width", o->width) || !nn__is_size(g, name, "heads", o->heads) ||
@@ -84,6 +114,7 @@ static nn_module *layer_new(ad_graph *g, ad_dtype t, nn_transformer_opts o, cons
     if (!check_opts(g, name, &o)) return NULL;
     nn_module *m = nn_module_new(g, name, forward, sizeof(layer));
     if (m == NULL) return NULL;
+    m->forward_n = forward_n;
     layer *l = nn_self(m);
     l->o = o;
     add(m, &l->self_attn, "self_attn", attention_of(g, t, &o, false));
@@ -97,7 +128,7 @@ static nn_module *layer_new(ad_graph *g, ad_dtype t, nn_transformer_opts o, cons
     return ad_ok(g) ? m : NULL;
 }
 
-/* ---- stacks ----------------------------------------------------------------------------------------------------- */
+/* ---- stacks -------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     nn_module *layers, *norm; /* norm NULL: none */
@@ -115,10 +146,36 @@ static ad_var *list_forward(nn_module *m, ad_var *x) {
     return x;
 }
 
+static ad_var *apply_stack(const stack *s, ad_var *x, const context *c);
+
+/* Of all four kinds of modules; what has been put in the place of one takes x alone. */
+static bool is_layer(const nn_module *m);
+static bool is_stack(const nn_module *m);
+static bool is_decoder(const nn_module *m);
+
+/* An nn__call_fn. */
+static void call_part(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[], const void *flags) {
+    const context c = context_of(n, x, is_decoder(m), flags);
+    (void)n_y;
+    y[0] = is_layer(m) ? apply_layer(nn_self(m), x[0], &c) : apply_stack(nn_self(m), x[0], &c);
+}
+
+static ad_var *apply_part(nn_module *m, ad_var *x, const context *c) {
+    ad_var *all[OF_DECODER], *y;
+    if (!is_layer(m) && !is_stack(m)) return nn__apply_child(m, x);
+    int n = list_inputs(x, c, is_decoder(m), all);
+    return nn__call_hooked(m, n, all, 1, &y, call_part, c);
+}
+
 static ad_var *apply_stack(const stack *s, ad_var *x, const context *c) {
-    const list *l = nn_self(s->layers);
-    for (int i = 0; i < l->n; i++) x = apply_layer(nn_self(l->layer[i]), x, c);
+    const list *l = s->layers->forward == list_forward ? nn_self(s->layers) : NULL;
+    if (l == NULL) x = nn__apply_child(s->layers, x);
+    for (int i = 0; l != NULL && i < l->n; i++) x = apply_part(l->layer[i], x, c);
     return s->norm ? nn__apply_child(s->norm, x) : x;
+}
+
+static void forward_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]) {
+    if (nn__takes(m, n, is_decoder(m) ? OF_DECODER : OF_ENCODER, n_y, 1)) call_part(m, n, x, n_y, y, NULL);
 }
 
 static nn_module *list_of(ad_graph *g, ad_dtype t, nn_transformer_opts o,
@@ -142,13 +199,14 @@ static nn_module *stack_new(ad_graph *g, ad_dtype t, nn_transformer_opts o, cons
         return ad_fail(g, AD_EVALUE, "%s: %d layers: at most %d", name, o.layers, MOST_LAYERS), NULL;
     nn_module *layers = list_of(g, t, o, make), *m = layers ? nn_module_new(g, name, forward, sizeof(stack)) : NULL;
     if (m == NULL) return NULL;
+    m->forward_n = forward_n;
     stack *s = nn_self(m);
     add(m, &s->layers, "layers", layers);
     if (o.final_norm) add(m, &s->norm, "norm", nn_layer_norm(g, t, AD_SHAPE(o.width)));
     return ad_ok(g) ? m : NULL;
 }
 
-/* ---- encoders --------------------------------------------------------------------------------------------------- */
+/* ---- encoders ------------------------------------------------------------------------------------------------ */
 
 static ad_var *encoder_layer_forward(nn_module *m, ad_var *x) { return apply_layer(nn_self(m), x, &(context){ 0 }); }
 static ad_var *encoder_forward(nn_module *m, ad_var *x) { return apply_stack(nn_self(m), x, &(context){ 0 }); }
@@ -165,12 +223,11 @@ ad_var *nn_apply_encoder(nn_module *m, ad_var *x, nn_attention_masks masks) {
     ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
     if (nn__check_apply(m, x)) return ad_nil(g);
     const context c = { .masks = masks };
-    if (m->forward == encoder_layer_forward) return apply_layer(nn_self(m), x, &c);
-    if (m->forward == encoder_forward) return apply_stack(nn_self(m), x, &c);
+    if (m->forward == encoder_layer_forward || m->forward == encoder_forward) return apply_part(m, x, &c);
     return ad_fail(g, AD_EVALUE, "apply_encoder: the module is a %s, not an encoder", m->kind), ad_nil(g);
 }
 
-/* ---- decoders --------------------------------------------------------------------------------------------------- */
+/* ---- decoders ------------------------------------------------------------------------------------------------ */
 
 static ad_var *decoder_layer_forward(nn_module *m, ad_var *x) {
     return apply_layer(nn_self(m), x, &(context){ .memory = x });
@@ -195,7 +252,16 @@ ad_var *nn_apply_decoder(nn_module *m, ad_var *x, ad_var *memory, nn_attention_m
     ad_graph *g = x ? ad_graph_of(x) : nn_graph_of(m);
     if (nn__check_apply(m, x) || nn__check_apply(m, memory)) return ad_nil(g);
     const context c = { masks, memory_masks, memory };
-    if (m->forward == decoder_layer_forward) return apply_layer(nn_self(m), x, &c);
-    if (m->forward == decoder_forward) return apply_stack(nn_self(m), x, &c);
+    if (is_decoder(m)) return apply_part(m, x, &c);
     return ad_fail(g, AD_EVALUE, "apply_decoder: the module is a %s, not a decoder", m->kind), ad_nil(g);
+}
+
+/* ---- kinds --------------------------------------------------------------------------------------------------- */
+
+static bool is_layer(const nn_module *m) {
+    return m->forward == encoder_layer_forward || m->forward == decoder_layer_forward;
+}
+static bool is_stack(const nn_module *m) { return m->forward == encoder_forward || m->forward == decoder_forward; }
+static bool is_decoder(const nn_module *m) {
+    return m->forward == decoder_layer_forward || m->forward == decoder_forward;
 }

@@ -95,6 +95,7 @@ static nn_module *copy_tree(copies *c, const nn_module *m) {
     for (const nn__member *from = m->members; from != NULL && ad_ok(c->graph); from = from->next)
         copy_member(c, from, to);
     if (!ad_ok(c->graph)) return NULL;
+    to->forward_n = m->forward_n;
     remember(c, m, to);
     copy_self(c, m, to);
     return ad_ok(c->graph) ? to : NULL;

@@ -113,6 +113,7 @@ nn_module *nn_add_child(nn_module *m, const char *name, nn_module *c) {
     if (link == NULL || nn__list_vars_of(m, name, c) != AD_OK) return NULL;
     append(m, link);
     c->complete = true;
+    c->uses++;
     return c;
 }
 
@@ -157,10 +158,20 @@ ad_var *nn__without_module(const char *caller, int n, ad_var *const xs[]) {
     return ad_nil(g);
 }
 
+static void call_forward(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[], const void *data) {
+    (void)n, (void)n_y, (void)data;
+    y[0] = m->forward(m, x[0]);
+}
+
+static ad_var *apply_hooked(nn_module *m, ad_var *x) {
+    ad_var *y = NULL;
+    return nn__call_hooked(m, 1, &x, 1, &y, call_forward, NULL);
+}
+
 ad_var *nn__apply_child(nn_module *m, ad_var *x) {
     ad_graph *g = m->object.graph;
     if (!ad_ok(g)) return ad_nil(g);
-    ad_var *y = m->forward(m, x);
+    ad_var *y = m->hooks ? apply_hooked(m, x) : m->forward(m, x);
     if (y == NULL) ad_fail(g, AD_EVALUE, "apply: the forward function of %s returned NULL", m->kind);
     if (m->watched) m->shape = ad_shape_of(y);
     return y ? y : ad_nil(g);

@@ -41,6 +41,17 @@ struct nn__reference {
     size_t offset; /* in self */
 };
 
+/* A call before or after a module's forward. */
+typedef struct nn__hook nn__hook;
+struct nn__hook {
+    nn__hook *next;
+    nn_module *of;
+    int number;
+    nn_before_fn *before; /* one of the two is NULL */
+    nn_after_fn *after;
+    void *data;
+};
+
 /* The Vars of one kind below a module, in the order of adding. */
 typedef struct nn__named nn__named;
 typedef struct {
@@ -54,11 +65,16 @@ struct nn_module {
     nn__object object;
     const char *kind;
     nn_forward_fn *forward;
+    nn_forward_n_fn *forward_n; /* NULL: one input and one result */
     void *self;
     size_t size; /* of self */
     bool training, complete; /* complete: it has become a child */
     nn__member *members, **end;
     nn__reference *references;
+    nn__hook *hooks;  /* in the order of their making */
+    int last_hook;    /* the number of the newest */
+    int uses;         /* in how many places it is a child, in modules that are alive or not */
+    int mark;         /* for walks over modules; 0 between them */
     nn__named *table; /* by dotted name */
     nn__named_list lists[NN__LISTS];
     int evaluations; /* calls of nn__begin_evaluation that have not ended */
@@ -75,6 +91,8 @@ const char *nn__dotted(ad_graph *g, const char *prefix, const char *name);
 int nn__list_var(nn_module *m, int kind, const char *prefix, const char *name, ad_var *x);
 /* Lists all Vars of a child, or none when memory is short. */
 int nn__list_vars_of(nn_module *m, const char *name, const nn_module *child);
+/* Lists the Vars of m and its children anew. */
+int nn__list_again(nn_module *m);
 nn_parameter nn__var_at(const nn_module *m, int kind, int i); /* {NULL, NULL} out of range */
 ad_var *nn__find_var(const nn_module *m, int kind, const char *name); /* by any of its names */
 
@@ -86,6 +104,12 @@ ad_graph *nn__graph_of_either(const nn_module *m, const ad_var *x);
 int nn__check_apply(const nn_module *m, const ad_var *x);
 /* The result of a call whose module is NULL: nil, after an error of the graph of the first of n Vars that has one. */
 ad_var *nn__without_module(const char *caller, int n, ad_var *const xs[]);
+/* A call of a module between its hooks. */
+typedef void nn__call_fn(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[], const void *data);
+/* Calls `call` between m's hooks, for modules that take more than x; hooks may change x and y. Returns y[0]. */
+ad_var *nn__call_hooked(nn_module *m, int n, ad_var *x[], int n_y, ad_var *y[], nn__call_fn *call, const void *data);
+/* Whether a call with n inputs and n_y results is one that m knows; an error otherwise. */
+bool nn__takes(const nn_module *m, int n, int most, int n_y, int most_y);
 /* nn_apply without these checks, for the forward functions of containers: a child lives as long as its parent. */
 ad_var *nn__apply_child(nn_module *m, ad_var *x);
 
@@ -93,6 +117,20 @@ ad_var *nn__apply_child(nn_module *m, ad_var *x);
    mode. Calls nest. */
 void nn__begin_evaluation(nn_module *m);
 void nn__end_evaluation(nn_module *m);
+
+/* ---- walk.c: the modules below one --------------------------------------------------------------------------- */
+
+typedef struct {
+    nn_module *module;
+    const char *path; /* the first one */
+} nn__place;
+typedef struct {
+    nn__place *at; /* a parent before its children; NULL when memory is short */
+    int64_t n;
+    size_t bytes; /* of the buffer of the graph that it is */
+} nn__places_of;
+nn__places_of nn__list_modules(nn_module *m);
+void nn__give_list(ad_graph *g, nn__places_of *l);
 
 /* ---- parameters.c ---------------------------------------------------------------------------------------------- */
 
@@ -107,11 +145,17 @@ void nn__buffer(nn_module *m, ad_var **field, const char *name, ad_var *x);
 int nn__array_count(const nn_module *m);
 nn_parameter nn__array_at(const nn_module *m, int i);
 
+/* A leaf's elements, for putting back what they were: after an error of the graph too, where ad_data_mut gives nothing.
+   The leaf must have been changed by ad_data_mut, which notes that results are stale, since they were that. */
+void nn__put_back(ad_var *x, const void *elements);
+
 /* Whether a size is valid, and below 2^59; otherwise the error "caller: name size: it must be at least 1" (or "0 or
    more", or "it is too large"). False after any error of the graph. */
 bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size);
 bool nn__is_not_negative(ad_graph *g, const char *caller, const char *name, int64_t size);
 
 bool nn__ends_with(const char *name, const char *ending); /* true where ending is NULL */
+/* Whether one of the patterns, which | separates, matches name as fnmatch does; true where patterns is NULL. */
+bool nn__matches(const char *name, const char *patterns);
 
 #endif

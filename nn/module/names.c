@@ -72,6 +72,15 @@ int nn__list_vars_of(nn_module *m, const char *name, const nn_module *child) {
     return rc;
 }
 
+int nn__list_again(nn_module *m) {
+    m->table = NULL;
+    memset(m->lists, 0, sizeof m->lists);
+    int rc = AD_OK;
+    for (const nn__member *c = m->members; c != NULL && rc == AD_OK; c = c->next)
+        rc = c->module ? nn__list_vars_of(m, c->name, c->module) : nn__list_var(m, c->kind, "", c->name, c->var);
+    return rc;
+}
+
 nn_parameter nn__var_at(const nn_module *m, int kind, int i) {
     if (m == NULL || i < 0 || i >= m->lists[kind].count) return (nn_parameter){ NULL, NULL };
     return m->lists[kind].at[i]->parameter;

@@ -1,4 +1,6 @@
 /* parameters.c: the parameters and buffers below a module, and what layers share to make theirs. */
+#define _POSIX_C_SOURCE 200809L
+#include <fnmatch.h>
 #include <string.h>
 
 #include "nn/module/module_private.h"
@@ -52,9 +54,25 @@ int nn_freeze(nn_module *m, bool frozen) {
     return ad_error_code(g);
 }
 
+void nn__put_back(ad_var *x, const void *elements) {
+    if (ad_bytes_of(x) > 0) memcpy((void *)(uintptr_t)ad_data(x), elements, ad_bytes_of(x));
+}
+
 bool nn__ends_with(const char *name, const char *ending) {
     size_t n = strlen(name), e = ending ? strlen(ending) : 0;
     return n >= e && strcmp(name + n - e, ending ? ending : "") == 0;
+}
+
+bool nn__matches(const char *name, const char *patterns) {
+    char one[256];
+    for (const char *at = patterns; at != NULL; at += *at == '|') {
+        size_t n = strcspn(at, "|");
+        snprintf(one, sizeof one, "%.*s", (int)n, at);
+        if (n < sizeof one && fnmatch(one, name, FNM_NOESCAPE) == 0) return true;
+        at += n;
+        if (*at == '\0') return false;
+    }
+    return patterns == NULL;
 }
 
 /* ---- what layers share ------------------------------------------------------------------------------ */

@@ -94,6 +94,8 @@ bool nn__clip_optim(const nn_optim *opt, double max_norm, double *norm) {
     return clip(&(vars){ opt->n, var_of_optim, opt }, max_norm, norm);
 }
 
+void nn__scale_optim(const nn_optim *opt, double k) { scale(&(vars){ opt->n, var_of_optim, opt }, k); }
+
 double nn_clip_grad_norm(nn_module *m, double max_norm) {
     double norm = NAN;
     if (check(m, "clip_grad_norm", max_norm) == AD_OK)

@@ -169,11 +169,15 @@ void nn_zero_grad(nn_optim *opt) {
 
 /* ---- groups and rates ------------------------------------------------------------------------------------ */
 
+static bool is_meant(const char *name, const nn_group_opts *o) {
+    return nn__ends_with(name, o->ending) && nn__matches(name, o->pattern);
+}
+
 static bool belongs(const nn_parameter *p, const nn_group_opts *o) {
-    if (o->part == NULL) return nn__ends_with(p->name, o->ending);
+    if (o->part == NULL) return is_meant(p->name, o);
     for (int i = 0; i < nn_parameter_count(o->part); i++) {
         nn_parameter q = nn_parameter_at(o->part, i);
-        if (q.var == p->var) return nn__ends_with(q.name, o->ending);
+        if (q.var == p->var) return is_meant(q.name, o);
     }
     return false;
 }
@@ -199,7 +203,7 @@ int nn_group(nn_optim *opt, nn_group_opts o) {
         if (belongs(&opt->slots[i].parameter, &o)) opt->slots[i].group = opt->n_groups, found++;
     if (found == 0)
         return ad_fail(opt->object.graph, AD_EVALUE,
-                       "group: no parameter of the optimiser is among them; names end as in \"bias\"");
+                       "group: no parameter of the optimiser is among them; names are as in \"0.bias\"");
     double lr = ad_option(o.lr, opt->group[0].lr);
     opt->group[opt->n_groups] = (nn__param_group){ lr, lr, ad_option(o.weight_decay, 0), opt->group[0].momentum };
     return opt->n_groups++;

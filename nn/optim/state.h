@@ -90,6 +90,8 @@ int nn__check_optim(const nn_optim *opt, const char *caller);
 
 /* The name of the first parameter that opt moves and that has a NaN or an infinity, or NULL. */
 const char *nn__nonfinite_parameter(const nn_optim *opt);
+/* Multiplies the gradients of the parameters that opt moves. */
+void nn__scale_optim(const nn_optim *opt, double k);
 /* nn_clip_grad_norm for the parameters that opt moves. False where a gradient is not finite, which stays. */
 bool nn__clip_optim(const nn_optim *opt, double max_norm, double *norm);
 

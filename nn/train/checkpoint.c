@@ -13,6 +13,7 @@
 #include "nn/file/numbers.h"
 #include "nn/file/safetensors.h"
 #include "nn/module/module_private.h"
+#include "nn/optim/average.h"
 #include "nn/optim/state.h"
 
 /* ---- the contents of the file ------------------------------------------------------------------------ */
@@ -80,9 +81,9 @@ static void add_state(contents *c, const char *part, nn__state s) {
 /* In memory of the innermost scope. */
 static contents list(const nn__checkpoint *c) {
     int n = nn__array_count(c->net), states = nn__optim_state_count(c->opt);
-    int schedule = c->schedule ? nn__schedule_state_count(c->schedule) : 0;
+    int schedule = c->schedule ? nn__schedule_state_count(c->schedule) : 0, averages = c->average ? c->average->n : 0;
     contents all = { .graph = nn_graph_of(c->net) };
-    all.arrays = ad_scope_alloc(all.graph, (size_t)(n + c->n_best + states + schedule) * sizeof *all.arrays);
+    all.arrays = ad_scope_alloc(all.graph, (size_t)(n + c->n_best + averages + states + schedule) * sizeof *all.arrays);
     all.numbers = ad_scope_alloc(all.graph, (size_t)(c->n_fields + states + schedule + 3) * sizeof *all.numbers);
     if (all.arrays == NULL || all.numbers == NULL) return all.failed = true, all;
     add_number(&all, "", "format", (nn__field){ 0 }, "autodiff checkpoint 1");
@@ -90,6 +91,8 @@ static contents list(const nn__checkpoint *c) {
     add_number(&all, "", "schedule", (nn__field){ 0 }, c->schedule ? nn__schedule_kind(c->schedule) : "none");
     for (int i = 0; i < n; i++) add_array(&all, "model.", nn__array_at(c->net, i).name, nn__array_at(c->net, i).var);
     for (int i = 0; i < c->n_best; i++) add_array(&all, "best.", nn__array_at(c->net, i).name, c->best[i]);
+    for (int i = 0; i < averages; i++)
+        add_array(&all, "average.", c->average->each[i].of.name, c->average->each[i].average);
     for (int i = 0; i < states; i++) add_state(&all, "optimiser.", nn__optim_state_at(c->opt, i));
     for (int i = 0; i < schedule; i++) add_state(&all, "schedule.", nn__schedule_state_at(c->schedule, i));
     for (int i = 0; i < c->n_fields; i++) add_number(&all, "", c->fields[i].name, c->fields[i], NULL);

@@ -19,6 +19,7 @@ typedef struct {
     nn_schedule *schedule; /* NULL: none */
     int n_best;            /* parameters and buffers of the best epoch; 0: not kept */
     ad_var **best;         /* [n_best], in the order of net's */
+    nn_average *average;   /* NULL: none; its count is among the fields */
     int n_fields;
     const nn__field *fields;
     int (*accept)(void *data); /* nn__load_checkpoint calls it after the fields are set and before anything else is

@@ -7,6 +7,7 @@
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/module/module_private.h"
+#include "ops/ops.h"
 
 typedef struct {
     ad_graph *graph;
@@ -20,8 +21,7 @@ typedef struct {
     size_t bytes;   /* of values */
 } prediction;
 
-/* Rows from .. from+n-1 of x, in x's own memory. */
-static ad_var *rows_of(const ad_var *x, int64_t from, int64_t n) {
+ad_var *nn__rows_of(const ad_var *x, int64_t from, int64_t n) {
     ad_shape s = ad_shape_of(x);
     size_t row = s.dim[0] > 0 ? ad_bytes_of(x) / (size_t)s.dim[0] : 0;
     s.dim[0] = n;
@@ -30,7 +30,7 @@ static ad_var *rows_of(const ad_var *x, int64_t from, int64_t n) {
 
 nn_dataset nn__first_rows(nn_dataset d, int64_t n) {
     int64_t all = ad_shape_of(d.x).dim[0];
-    return n < all ? (nn_dataset){ rows_of(d.x, 0, n), rows_of(d.y, 0, n) } : d;
+    return n < all ? (nn_dataset){ nn__rows_of(d.x, 0, n), nn__rows_of(d.y, 0, n) } : d;
 }
 
 /* The first batch shows the shape of a row, and memory for all rows is taken. Later batches must have rows alike. */
@@ -59,7 +59,7 @@ static void predict_all(prediction *p) {
     do {
         int64_t n = p->n - from < p->batch ? p->n - from : p->batch;
         ad_mark m = ad_begin(p->graph);
-        ad_var *y = nn_apply(p->net, rows_of(p->x, from, n));
+        ad_var *y = nn_apply(p->net, nn__rows_of(p->x, from, n));
         if (ad_ok(p->graph) && reserve(p, y, n) == AD_OK && n > 0)
             memcpy(p->values + (size_t)from * p->row, ad_data(y), (size_t)n * p->row);
         ad_end(p->graph, m);
@@ -90,7 +90,40 @@ ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
     return y;
 }
 
-double nn__metrics_of(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *const metrics[], nn_dataset d,
+/* ---- losses and metrics ------------------------------------------------------------------------------------- */
+
+bool nn__has_metric(const nn__any_metric *m) { return m->of != NULL || m->with != NULL; }
+
+static double metric_of(const nn__any_metric *m, const ad_var *y, const ad_var *target) {
+    return m->with ? m->with(y, target, m->data) : m->of(y, target);
+}
+
+/* losses [n, ..] -> [n] */
+static ad_var *means_of_rows(ad_var *losses, const ad_var *w) {
+    ad_graph *g = ad_graph_of(losses);
+    ad_shape s = ad_shape_of(losses);
+    if (s.ndim >= 1 && s.dim[0] == ad_numel(w))
+        return s.ndim == 1 ? losses : ad_mean_axis(ad_reshape(losses, AD_SHAPE(s.dim[0], -1)), 1, false);
+    if (ad_ok(g))
+        ad_fail(g, AD_ESHAPE,
+                "fit: weights of rows need the loss of each of the %lld rows, and the loss function "
+                "returned %s; let it reduce by AD_NONE",
+                (long long)ad_numel(w), ad_shape_str(s).text);
+    return ad_nil(g);
+}
+
+ad_var *nn__loss_of(const nn__loss *l, ad_var *y, ad_var *target, ad_var *w) {
+    ad_var *loss = l->with ? l->with(y, target, l->data) : l->of(y, target);
+    if (loss == NULL || w == NULL) return loss;
+    ad_var *each = means_of_rows(loss, w), *weights = ad_cast(w, ad_dtype_of(each));
+    return ad_div(ad_sum(ad_mul(each, weights)), ad_sum(weights));
+}
+
+ad_var *nn_cross_entropy_data(ad_var *logits, ad_var *target, void *opts) {
+    return ad_cross_entropy_with(logits, target, opts ? *(const ad_ce_opts *)opts : (ad_ce_opts){ 0 });
+}
+
+double nn__metrics_of(nn_module *net, const nn__loss *loss, int n, const nn__any_metric metrics[], nn_dataset d,
                       int64_t batch, double values[]) {
     double mean = NAN;
     for (int i = 0; i < n; i++) values[i] = NAN;
@@ -99,16 +132,33 @@ double nn__metrics_of(nn_module *net, nn_loss_fn *loss, int n, nn_metric_fn *con
     ad_mark m = ad_begin(g);
     bool was = ad_enable_grad(g, false);
     ad_var *y = nn_predict(net, d.x, batch);
-    if (loss != NULL && ad_ok(g)) mean = ad_item(loss(y, d.y));
+    if ((loss->of != NULL || loss->with != NULL) && ad_ok(g)) {
+        ad_var *value = nn__loss_of(loss, y, d.y, NULL);
+        mean = ad_item(loss->of_rows ? ad_mean(value) : value);
+    }
     for (int i = 0; i < n; i++)
-        if (metrics[i] != NULL && ad_ok(g)) values[i] = metrics[i](y, d.y);
+        if (nn__has_metric(&metrics[i]) && ad_ok(g)) values[i] = metric_of(&metrics[i], y, d.y);
     ad_enable_grad(g, was);
     ad_end(g, m);
     return mean;
 }
 
+nn_evaluation nn_evaluate_with(nn_module *net, nn_dataset d, nn_evaluate_opts o) {
+    nn_evaluation e = { NAN, NAN };
+    ad_graph *g = net ? nn_graph_of(net) : ad_graph_of(d.x);
+    if ((o.loss != NULL && o.loss_with != NULL) || (o.metric != NULL && o.metric_with != NULL)) {
+        ad_fail(g, AD_EVALUE, "evaluate: two losses or two metrics are given; one of each");
+        return e;
+    }
+    const nn__loss loss = { .of = o.loss, .with = o.loss_with, .data = o.loss_data };
+    const nn__any_metric metric = { o.metric, o.metric_with, o.metric_data };
+    e.loss = nn__metrics_of(net, &loss, 1, &metric, d, ad_option_int(o.batch, 256), &e.metric);
+    return e;
+}
+
 nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch) {
     nn_evaluation e;
-    e.loss = nn__metrics_of(net, loss, 1, &metric, d, batch, &e.metric);
+    const nn__loss l = { .of = loss };
+    e.loss = nn__metrics_of(net, &l, 1, &(nn__any_metric){ .of = metric }, d, batch, &e.metric);
     return e;
 }

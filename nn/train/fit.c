@@ -9,29 +9,33 @@
 #include "autodiff/op.h"
 #include "nn/data/loader.h"
 #include "nn/module/module_private.h"
+#include "nn/optim/average.h"
 #include "nn/optim/state.h"
 #include "nn/train.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/compiled.h"
 #include "nn/train/evaluate.h"
+#include "nn/train/options.h"
 #include "nn/train/report.h"
+#include "ops/ops.h"
 
 typedef struct {
     ad_graph *g;
     nn_module *net;
-    nn_loss_fn *loss;
+    nn__loss loss;
     nn_optim *opt;
     const nn_fit_opts *o;
-    nn_loader *loader;
+    nn_loader *loader; /* NULL: minibatches come from a stream */
     nn__compiled compiled;
     nn_training_state s;
-    nn__loader_place place; /* for checkpoints */
+    nn__loader_place place; /* for checkpoints; of a stream, place.at is the number of the next minibatch */
+    int64_t averages;       /* updates of the average, for checkpoints */
     ad_var **others;        /* parameters of net that opt does not have */
     int n_others;
     ad_var **best;          /* copies of net's parameters and buffers at the best epoch; NULL: not kept */
     double sum;             /* of the epoch's losses so far, each times the rows of its minibatch */
     int64_t rows;           /* of the epoch so far */
-    int64_t all_rows;       /* of the data set */
+    int64_t all_rows;       /* of the data set; of a stream, more than it has */
     int64_t log_bytes;      /* the size of the log */
     bool log_renewed;       /* resumed without the rows of the log */
     int64_t epoch_open;     /* 1 during an epoch, 0 between two */
@@ -87,13 +91,16 @@ static int with_checkpoint(training *t, checkpoint_fn *call, int (*accept)(void 
         { .name = "epoch_seed", .bits = &t->place.before.seed },
         { .name = "epoch_counter", .bits = &t->place.before.counter },
         { .name = "at", .whole = &t->place.at, .most = t->all_rows },
+        { .name = "averages", .whole = &t->averages, .most = MOST }, /* the last one: it may be left out */
     };
+    int n_fields = (int)(sizeof fields / sizeof *fields) - (t->o->average == NULL);
     nn__checkpoint c = { .net = t->net,
                          .opt = t->opt,
                          .schedule = t->o->schedule,
                          .n_best = t->best ? nn__array_count(t->net) : 0,
                          .best = t->best,
-                         .n_fields = sizeof fields / sizeof *fields,
+                         .average = t->o->average,
+                         .n_fields = n_fields,
                          .fields = fields,
                          .accept = accept,
                          .data = t };
@@ -110,7 +117,8 @@ static int save(training *t) {
         return ad_fail(t->g, AD_EVALUE, "fit: %s is not finite after step %lld; take a smaller learning rate or "
                        "clip_norm, or set allow_nonfinite", broken, (long long)t->s.steps);
     if (t->o->checkpoint == NULL) return AD_OK;
-    t->place = nn__loader_where(t->loader);
+    if (t->loader != NULL) t->place = nn__loader_where(t->loader);
+    if (t->o->average != NULL) t->averages = nn_average_count(t->o->average);
     return with_checkpoint(t, nn__save_checkpoint, NULL);
 }
 
@@ -130,8 +138,9 @@ static int accept(void *data) {
 static int resume(training *t) {
     training read = *t;
     int rc = with_checkpoint(&read, nn__load_checkpoint, accept);
-    if (rc == AD_OK) rc = nn__loader_go(t->loader, read.place);
+    if (rc == AD_OK && t->loader != NULL) rc = nn__loader_go(t->loader, read.place);
     if (rc == AD_OK) *t = read;
+    if (rc == AD_OK && t->o->average != NULL) t->o->average->count = (double)t->averages;
     return rc;
 }
 
@@ -170,12 +179,11 @@ static int64_t validation_batch(const nn_fit_opts *o) { return o->batch < 256 ? 
 
 static void validate(training *t) {
     if (!validates(t)) return;
-    nn_metric_fn *metrics[1 + NN_MORE_METRICS] = { t->o->metric };
+    nn__any_metric metrics[1 + NN_MORE_METRICS];
     double values[1 + NN_MORE_METRICS];
-    for (int i = 0; i < NN_MORE_METRICS; i++) metrics[1 + i] = t->o->more_metrics[i].of;
-    t->s.validation_loss =
-        nn__metrics_of(t->net, t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation,
-                      validation_batch(t->o), values);
+    for (int i = 0; i <= NN_MORE_METRICS; i++) metrics[i] = nn__metric_at(t->o, i);
+    t->s.validation_loss = nn__metrics_of(t->net, &t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation,
+                                          validation_batch(t->o), values);
     t->s.metric = values[0];
     memcpy(t->s.more_metrics, values + 1, sizeof t->s.more_metrics);
 }
@@ -193,18 +201,34 @@ static void compare_with_best(training *t) {
     for (int i = 0; t->best != NULL && i < nn__array_count(t->net); i++) copy(t->best[i], nn__array_at(t->net, i).var);
 }
 
+/* Validates the averages, if there are some, and keeps these if they are the best. */
+static void judge_epoch(training *t) {
+    nn_average *a = t->o->average;
+    bool exchanged = a != NULL && a->count > 0 && validates(t);
+    if (exchanged) nn__average_exchange(a);
+    validate(t);
+    compare_with_best(t);
+    if (exchanged) nn__average_exchange(a);
+}
+
+static void update_average(training *t, bool of_epoch) {
+    const nn_fit_opts *o = t->o;
+    if (o->average != NULL && o->average_epochs == of_epoch && t->s.epoch > o->average_from)
+        nn_average_update(o->average);
+}
+
 /* ---- steps and epochs -------------------------------------------------------------------------------- */
 
 typedef struct {
     training *t;
-    ad_var *x, *y;
+    ad_var *x, *y, *w; /* w: weights of the rows, or NULL */
 } minibatch;
 
 /* An nn_closure_fn. */
 static ad_var *loss_of(void *data) {
     const minibatch *b = data;
     ad_graph *g = b->t->g;
-    ad_var *loss = b->t->loss(nn_apply(b->t->net, b->x), b->y);
+    ad_var *loss = nn__loss_of(&b->t->loss, nn_apply(b->t->net, b->x), b->y, b->w);
     if (loss == NULL) ad_fail(g, AD_EVALUE, "fit: the loss function returned NULL");
     return loss ? loss : ad_nil(g);
 }
@@ -260,19 +284,101 @@ static void after_step(training *t, double loss, int64_t rows) {
     t->s.steps++;
     t->s.loss = t->sum / (double)t->rows;
     t->s.lr = nn_lr(t->opt);
+    update_average(t, false);
     if (o->schedule != NULL && o->schedule_by_step) nn_schedule_step(o->schedule, loss);
-    nn__report_step(&t->report, &t->s);
+    nn__report_step(&t->report, &t->s, rows);
     if (o->on_step != NULL && o->on_step(&t->s, o->callback_data) != 0) t->stop = t->s.stopped_early = true;
     if (o->catch_interrupt && interrupts) t->stop = t->s.interrupted = true;
     bool due = o->checkpoint_steps > 0 && t->s.steps % o->checkpoint_steps == 0;
     if (ad_ok(t->g) && (due || t->stop)) save(t);
 }
 
-/* Trains on the next minibatch; false at the end of the epoch and after an error. */
-static bool step(training *t) {
+/* ---- minibatches, and steps of several ---------------------------------------------------------------- */
+
+static bool next_of_stream(training *t, minibatch *b) {
+    ad_graph *g = t->g;
+    b->x = b->y = ad_nil(g);
+    if (!t->o->stream(g, t->s.epoch, t->place.at, &b->x, &b->y, t->o->stream_data) || !ad_ok(g)) {
+        if (ad_ok(g) && t->place.at == 0)
+            ad_fail(g, AD_EVALUE, "fit: the stream has no minibatch in epoch %lld", (long long)t->s.epoch);
+        return false;
+    }
+    ad_shape s = ad_shape_of(b->x);
+    if (ad_is_nil(b->x) || ad_is_nil(b->y) || s.ndim < 1 || s.dim[0] < 1)
+        return ad_fail(g, AD_EVALUE, "fit: minibatch %lld of the stream has no rows: x is %s", (long long)t->place.at,
+                       ad_is_nil(b->x)   ? "nil"
+                       : ad_is_nil(b->y) ? "there, y is nil"
+                                         : ad_shape_str(s).text),
+               false;
+    t->place.at++;
+    return true;
+}
+
+static void mix(training *t, minibatch *b) {
+    t->o->mix(&b->x, &b->y, t->o->mix_data);
+    if (ad_ok(t->g) && (ad_is_nil(b->x) || ad_is_nil(b->y)))
+        ad_fail(t->g, AD_EVALUE, "fit: mix made x or y of a minibatch NULL or nil");
+}
+
+/* False at the end of the epoch and after an error. */
+static bool next(training *t, minibatch *b) {
+    bool more = t->loader ? nn_loader_next(t->loader, &b->x, &b->y) : next_of_stream(t, b);
+    if (more && t->o->weights != NULL) b->w = nn__loader_pick(t->loader, t->o->weights, ad_shape_of(b->x).dim[0]);
+    if (more && t->o->mix != NULL) mix(t, b);
+    return more && ad_ok(t->g);
+}
+
+/* The sums over the minibatches of a step. */
+typedef struct {
+    double loss, weight; /* losses times their weights; weights, or rows */
+    int64_t rows;
+    bool more, usable;
+} group;
+
+/* Adds the gradients of the next minibatch, weighted by its share of `full`. False where the step has to do with those
+   that came before. */
+static bool add_minibatch(training *t, double full, group *sums) {
     ad_mark m = ad_begin(t->g);
     minibatch b = { .t = t };
-    bool more = nn_loader_next(t->loader, &b.x, &b.y), keep_scope = false;
+    sums->more = next(t, &b);
+    if (sums->more) {
+        int64_t rows = ad_shape_of(b.x).dim[0];
+        double weight = b.w ? ad_item(ad_sum(b.w)) : (double)rows;
+        if (!(weight > 0)) ad_fail(t->g, AD_EVALUE, "fit: the weights of the rows of a minibatch are all 0");
+        ad_var *loss = loss_of(&b);
+        ad_backward(ad_muls(loss, weight / full));
+        sums->loss += ad_item(loss) * weight;
+        sums->usable = is_usable(t, "loss", ad_item(loss));
+        sums->weight += weight, sums->rows += rows;
+    }
+    ad_end(t->g, m);
+    return sums->more && sums->usable;
+}
+
+/* A step on several minibatches, or with weights. `full` is what the weights mostly add up to; another sum scales the
+   gradients. */
+static bool step_of_group(training *t) {
+    double full = (double)t->o->accumulate * (double)t->o->batch;
+    group sums = { 0 };
+    bool more = true;
+    zero_gradients(t);
+    for (int64_t i = 0; i < t->o->accumulate && more; i++) {
+        if (i > 0 && t->loader != NULL && !nn__loader_has_more(t->loader)) break;
+        more = add_minibatch(t, full, &sums);
+    }
+    if (sums.rows == 0 || !ad_ok(t->g)) return false;
+    if (sums.weight != full) nn__scale_optim(t->opt, full / sums.weight);
+    if (sums.usable && clip(t)) nn_step(t->opt);
+    if (ad_ok(t->g)) after_step(t, sums.loss / sums.weight, sums.rows);
+    return sums.more && ad_ok(t->g);
+}
+
+/* Trains on the next minibatch; false at the end of the epoch and after an error. */
+static bool step(training *t) {
+    if (t->o->accumulate > 1 || t->o->weights != NULL) return step_of_group(t);
+    ad_mark m = ad_begin(t->g);
+    minibatch b = { .t = t };
+    bool more = next(t, &b), keep_scope = false;
     double loss = NAN;
     int64_t rows = 0;
     if (more) {
@@ -287,6 +393,7 @@ static bool step(training *t) {
 static void begin_epoch(training *t) {
     if (t->epoch_open) return; /* resumed within an epoch */
     t->epoch_open = 1;
+    t->place.at = 0;
     t->s.epoch++;
     t->sum = 0;
     t->rows = 0;
@@ -296,8 +403,8 @@ static void begin_epoch(training *t) {
 static void end_epoch(training *t) {
     const nn_fit_opts *o = t->o;
     t->epoch_open = 0;
-    validate(t);
-    compare_with_best(t);
+    update_average(t, true);
+    judge_epoch(t);
     if (o->schedule != NULL && !o->schedule_by_step) nn_schedule_step(o->schedule, judged_by(t));
     if (!ad_ok(t->g)) return;
     if (o->log != NULL && nn__log_epoch(t->g, o, &t->s, &t->log_bytes) != AD_OK) return;
@@ -329,6 +436,8 @@ static nn_fit_opts with_defaults(nn_fit_opts o) {
     o.epochs = ad_option_int(o.epochs, 0);
     o.batch = ad_option_int(o.batch, 32);
     o.prefetch = ad_option_int(o.prefetch, 0);
+    o.accumulate = ad_option_int(o.accumulate, 1);
+    o.average_from = ad_option_int(o.average_from, 0);
     o.patience = ad_option_int(o.patience, 0);
     o.checkpoint_steps = ad_option_int(o.checkpoint_steps, 0);
     o.clip_norm = ad_option(o.clip_norm, 0);
@@ -345,9 +454,11 @@ static int check_numbers(ad_graph *g, const nn_fit_opts *o) {
 }
 
 static bool has_metric(const nn_fit_opts *o) {
-    bool has = o->metric != NULL;
-    for (int i = 0; i < NN_MORE_METRICS; i++) has = has || o->more_metrics[i].of != NULL;
-    return has;
+    for (int i = 0; i <= NN_MORE_METRICS; i++) {
+        const nn__any_metric m = nn__metric_at(o, i);
+        if (nn__has_metric(&m)) return true;
+    }
+    return false;
 }
 
 static bool has_compiler(ad_compile_opts o) {
@@ -363,7 +474,8 @@ static int check_pairs(ad_graph *g, const nn_fit_opts *o) {
         return ad_fail(g, AD_EVALUE, "fit: patience and by_metric need validation data");
     if ((o->restore_best || o->min_delta > 0 || has_metric(o)) && !validates)
         return ad_fail(g, AD_EVALUE, "fit: restore_best, min_delta and metrics need validation data");
-    if (o->by_metric && o->metric == NULL) return ad_fail(g, AD_EVALUE, "fit: by_metric needs a metric");
+    if (o->by_metric && o->metric == NULL && o->metric_with == NULL)
+        return ad_fail(g, AD_EVALUE, "fit: by_metric needs a metric");
     if (o->schedule_by_step && o->schedule == NULL)
         return ad_fail(g, AD_EVALUE, "fit: schedule_by_step needs a schedule");
     if (has_compiler(o->compiler) && !o->compile) return ad_fail(g, AD_EVALUE, "fit: compiler needs compile");
@@ -386,11 +498,13 @@ static int check_schedule(ad_graph *g, const nn_optim *opt, const nn_fit_opts *o
 
 static int check(ad_graph *g, const nn_module *net, nn_loss_fn *loss, const nn_optim *opt, const nn_fit_opts *o) {
     if (!ad_ok(g)) return ad_error_code(g);
-    if (loss == NULL || opt == NULL) return ad_fail(g, AD_EVALUE, "fit: the loss or the optimiser is NULL");
+    if (opt == NULL) return ad_fail(g, AD_EVALUE, "fit: the loss or the optimiser is NULL");
+    if (nn__check_functions(g, loss, o)) return ad_error_code(g);
     if (nn__check_open(&net->object, NULL, "fit", "network") || nn__check_open(&opt->object, g, "fit", "optimiser"))
         return AD_EGRAPH;
     if (opt->object.graph != g) return ad_fail(g, AD_EGRAPH, "fit: network and optimiser belong to two graphs");
     if (check_numbers(g, o) || check_pairs(g, o) || check_schedule(g, opt, o)) return ad_error_code(g);
+    if (o->average != NULL && nn__check_average(o->average, net, g, "fit")) return ad_error_code(g);
     if (nn_training(net)) return AD_OK;
     return ad_fail(g, AD_EVALUE, "fit: the network is in evaluation mode; call nn_train(net, true)");
 }
@@ -445,7 +559,11 @@ static int list_others(training *t) {
 
 static int begin_compiled(training *t, nn_dataset data) {
     if (!t->o->compile) return AD_OK;
-    int64_t rows = ad_shape_of(data.x).dim[0];
+    if (t->o->accumulate > 1 || t->o->weights != NULL) {
+        snprintf(t->s.how, sizeof t->s.how, "interpreted: steps with accumulate or weights have no program");
+        return AD_OK;
+    }
+    int64_t rows = t->loader ? ad_shape_of(data.x).dim[0] : t->o->batch;
     t->compiled = (nn__compiled){ .g = t->g,
                                   .net = t->net,
                                   .opts = t->o->compiler,
@@ -455,9 +573,10 @@ static int begin_compiled(training *t, nn_dataset data) {
     return nn__compiled_begin(&t->compiled, t->opt, t->n_others, t->others);
 }
 
-static int prepare(training *t, nn_dataset data) {
+static int make_loader(training *t, nn_dataset data) {
     const nn_fit_opts *o = t->o;
-    if (list_others(t) != AD_OK || try_validation(t) != AD_OK) return ad_error_code(t->g);
+    t->all_rows = MOST;
+    if (o->stream != NULL) return AD_OK;
     t->loader = nn_loader_new(t->g, data,
                               (nn_loader_opts){ .batch = o->batch,
                                                 .in_order = o->in_order,
@@ -470,8 +589,21 @@ static int prepare(training *t, nn_dataset data) {
                        (long long)ad_shape_of(data.x).dim[0], (long long)o->batch);
     if (t->loader == NULL) return ad_error_code(t->g);
     t->all_rows = ad_shape_of(data.x).dim[0];
-    if (keep_best(t) || begin_compiled(t, data) || begin_files(t)) return ad_error_code(t->g);
-    t->report = nn__report_new(o, nn_loader_batches(t->loader), t->s.steps);
+    return AD_OK;
+}
+
+static int64_t steps_of_epoch(const training *t) {
+    int64_t n = t->loader ? nn_loader_batches(t->loader) : 0;
+    return (n + t->o->accumulate - 1) / t->o->accumulate;
+}
+
+static int prepare(training *t, nn_dataset data) {
+    const nn_fit_opts *o = t->o;
+    if (list_others(t) != AD_OK || nn__check_sources(t->g, data, t->opt, o) != AD_OK || try_validation(t) != AD_OK ||
+        nn__check_weights(t->g, data, o->weights) != AD_OK || make_loader(t, data) != AD_OK)
+        return ad_error_code(t->g);
+    if (keep_best(t) != AD_OK || begin_compiled(t, data) != AD_OK || begin_files(t) != AD_OK) return ad_error_code(t->g);
+    t->report = nn__report_new(o, steps_of_epoch(t), t->s.steps);
     if (t->log_renewed) nn__report_renewed(&t->report);
     return AD_OK;
 }
@@ -487,7 +619,7 @@ int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_
     o = with_defaults(o);
     training t = { .g = g,
                    .net = net,
-                   .loss = loss,
+                   .loss = { loss, o.loss_with, o.loss_data, o.weights != NULL },
                    .opt = opt,
                    .o = &o,
                    .s = { .epochs = o.epochs, .loss = NAN, .validation_loss = NAN, .metric = NAN, .best = NAN } };

@@ -37,7 +37,9 @@ nn__report nn__report_new(const nn_fit_opts *o, int64_t epoch_steps, int64_t fir
 enum { METRICS = 1 + NN_MORE_METRICS };
 
 static const char *name_of(const nn_fit_opts *o, int i) {
-    const char *name = i == 0 ? o->metric_name : o->more_metrics[i - 1].name;
+    const char *name = i == 0                      ? o->metric_name
+                       : o->more_metrics[i - 1].of ? o->more_metrics[i - 1].name
+                                                   : o->more_metrics_with[i - 1].name;
     return name ? name : "metric";
 }
 
@@ -50,34 +52,41 @@ static double step_seconds(const nn__report *r, const nn_training_state *s) {
     return (now() - r->start) / (double)(s->steps - r->first_step);
 }
 
-static double seconds_left(const nn__report *r, const nn_training_state *s) {
-    return step_seconds(r, s) * (double)(s->epochs * r->epoch_steps - s->steps);
+static double samples_per_second(const nn__report *r) { return (double)r->rows / (now() - r->start); }
+
+/* The number of steps in an epoch of a stream is known after the first one. */
+static void print_time(const nn__report *r, const nn_training_state *s) {
+    double left = step_seconds(r, s) * (double)(s->epochs * r->epoch_steps - s->steps);
+    fprintf(r->to, "  %.0f samples/s", samples_per_second(r));
+    if (r->epoch_steps > 0) fprintf(r->to, "  %.0f s left", left);
 }
 
 /* epoch 3/10 [=====     ] loss 0.1234  178000 samples/s  12 s left */
-void nn__report_step(nn__report *r, const nn_training_state *s) {
+void nn__report_step(nn__report *r, const nn_training_state *s, int64_t rows) {
     enum { WIDTH = 24 };
+    r->rows += rows;
     double t = r->to ? now() : 0;
     if (!r->terminal || t - r->drawn < 0.1) return;
     r->drawn = t;
     int64_t in_epoch = s->steps - (s->epoch - 1) * r->epoch_steps;
     int filled = r->epoch_steps > 0 ? (int)(WIDTH * in_epoch / r->epoch_steps) : 0;
     filled = filled < 0 ? 0 : filled > WIDTH ? WIDTH : filled;
-    fprintf(r->to, "\r\033[Kepoch %lld/%lld [%.*s%*s] loss %.4f  %.0f samples/s  %.0f s left", (long long)s->epoch,
-            (long long)s->epochs, filled, "========================", WIDTH - filled, "", s->loss,
-            (double)r->o->batch / step_seconds(r, s), seconds_left(r, s));
+    fprintf(r->to, "\r\033[Kepoch %lld/%lld [%.*s%*s] loss %.4f", (long long)s->epoch, (long long)s->epochs, filled,
+            "========================", WIDTH - filled, "", s->loss);
+    print_time(r, s);
     fflush(r->to);
     r->bar = true;
 }
 
 void nn__report_epoch(nn__report *r, const nn_training_state *s) {
+    if (r->o->stream != NULL) r->epoch_steps = s->steps / s->epoch;
     if (r->to == NULL) return;
     fprintf(r->to, "%sepoch %lld/%lld  loss %.4f", r->terminal ? "\r\033[K" : "", (long long)s->epoch,
             (long long)s->epochs, s->loss);
     if (!isnan(s->validation_loss)) fprintf(r->to, "  validation loss %.4f", s->validation_loss);
     for (int i = 0; i < METRICS; i++)
         if (!isnan(value_of(s, i))) fprintf(r->to, "  %s %.4f", name_of(r->o, i), value_of(s, i));
-    fprintf(r->to, "  %.0f samples/s  %.0f s left", (double)r->o->batch / step_seconds(r, s), seconds_left(r, s));
+    print_time(r, s);
     fprintf(r->to, "%s\n", s->best_epoch == s->epoch && !isnan(s->validation_loss) ? "  best" : "");
     fflush(r->to);
     r->bar = false;
@@ -110,7 +119,9 @@ static int fail(ad_graph *g, const char *path) {
     return ad_fail(g, nn__fault_code(fault), "fit: log %s: %s", nn__path_end(path), fault);
 }
 
-static bool is_logged(const nn_fit_opts *o, int i) { return i == 0 || o->more_metrics[i - 1].of != NULL; }
+static bool is_logged(const nn_fit_opts *o, int i) {
+    return i == 0 || o->more_metrics[i - 1].of != NULL || o->more_metrics_with[i - 1].of != NULL;
+}
 
 static bool is_blank(char c) { return c == ' ' || c == '\t'; }
 

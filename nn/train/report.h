@@ -11,10 +11,11 @@ typedef struct {
     bool bar;            /* the last line of the terminal is a progress bar */
     double start, drawn; /* when the training began and the bar was last drawn, in seconds */
     int64_t first_step;  /* steps before this run: 0 unless it was resumed */
-    int64_t epoch_steps;
+    int64_t epoch_steps; /* 0: not known yet */
+    int64_t rows;        /* of this run so far */
 } nn__report;
 nn__report nn__report_new(const nn_fit_opts *o, int64_t epoch_steps, int64_t first_step);
-void nn__report_step(nn__report *r, const nn_training_state *s);
+void nn__report_step(nn__report *r, const nn_training_state *s, int64_t rows); /* rows of the step */
 void nn__report_epoch(nn__report *r, const nn_training_state *s);
 void nn__report_end(nn__report *r); /* ends the line of a progress bar */
 

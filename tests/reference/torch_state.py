@@ -1,22 +1,26 @@
 #!/usr/bin/python3
 """torch_state.py: states of torch networks as safetensors files, and their predictions, for tests/test_nn_file.c.
 
-Writes NAME.safetensors and NAME.txt for images, words, encoder_f32 and encoder_f64 to tests/reference/results_nn; needs
-python3-torch. The safetensors files are written and read with json and struct only.
+Writes NAME.safetensors and NAME.txt for images, words, encoder_f32, encoder_f64, plain_f32 and plain_f64 to
+tests/reference/results_nn; needs python3-torch. The safetensors files are written and read with json and struct only.
 
     /usr/bin/python3 tests/reference/torch_state.py
-    /usr/bin/python3 tests/reference/torch_state.py --check FILE    # a state of encoder_f32 or encoder_f64 from elsewhere
+    /usr/bin/python3 tests/reference/torch_state.py --check FILE    # a state of one of the four from elsewhere
 
 images and words are f32. They are trained for some steps, so that the buffers of batch norm have changed. images [2,1,6,6]
 has elements cos(0.3 + 1.1 k), words [3,7] has the indices 5 k mod 11. The encoders take x [3,6,8] with the elements of
-images, in causal order, without the last i time steps of sequence i. The .txt files have the predictions.
+images, in causal order, without the last i time steps of sequence i; plain has another mask. The .txt files have the
+predictions.
 """
 import json
 import os
 import struct
 import sys
-import torch
-from torch import nn
+try:
+    import torch
+    from torch import nn
+except ImportError:
+    sys.exit(77)  # tells the tests that there is nothing to compare with
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results_nn")
 FORMATS = {torch.float32: ("F32", "f"), torch.float64: ("F64", "d"), torch.int64: ("I64", "q")}
@@ -60,6 +64,27 @@ class Encoder(nn.TransformerEncoder):
         causal = torch.ones(time, time).triu(1).bool()
         padding = torch.arange(time) >= time - torch.arange(x.shape[0])[:, None]
         return super().forward(x, causal, padding)
+
+
+class Plain(nn.TransformerEncoder):
+    """PyTorch's defaults: relu, normalised after each sum. A mask that is added, beside the padding."""
+
+    def __init__(self):
+        super().__init__(nn.TransformerEncoderLayer(8, 4, 12, batch_first=True), 2)
+
+    def forward(self, x):
+        time = torch.arange(x.shape[1])
+        mask = -0.5 * (time[:, None] - time).abs().to(x.dtype)
+        padding = time >= x.shape[1] - torch.arange(x.shape[0])[:, None]
+        return super().forward(x, mask, padding)
+
+
+def plain_f64():
+    return Plain().double(), encoder_f64()[1]
+
+
+def plain_f32():
+    return Plain(), encoder_f64()[1].float()
 
 
 def encoder_f64():
@@ -117,22 +142,23 @@ def predictions(net, x):
 
 def check(path):
     state = read(path)
-    name = "encoder_f64" if next(iter(state.values())).dtype == torch.float64 else "encoder_f32"
+    kind = "encoder" if "norm.weight" in state else "plain"
+    name = kind + ("_f64" if next(iter(state.values())).dtype == torch.float64 else "_f32")
     net, x = globals()[name]()
     net.load_state_dict(state, strict=True)
     with open(os.path.join(HERE, name + ".txt")) as f:
         largest = max(abs(y - float(want)) for y, want in zip(predictions(net, x), f, strict=True))
     print("%s: torch loads %d arrays of %s; the largest difference is %g" % (name, len(state), path, largest))
-    return largest < (1e-12 if name == "encoder_f64" else 1e-5)
+    return largest < (1e-12 if name.endswith("f64") else 1e-5)
 
 
 def write():
-    for make in (images, words, encoder_f32, encoder_f64):
+    for make in (images, words, encoder_f32, encoder_f64, plain_f32, plain_f64):
         torch.manual_seed(1)
         net, x = make()
         train(net, x)
         save(net.state_dict(), os.path.join(HERE, make.__name__ + ".safetensors"))
-        form = "%.17g\n" if make is encoder_f64 else "%.9g\n"
+        form = "%.17g\n" if make in (encoder_f64, plain_f64) else "%.9g\n"
         with open(os.path.join(HERE, make.__name__ + ".txt"), "w") as f:
             f.write("".join(form % v for v in predictions(net, x)))
 

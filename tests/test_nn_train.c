@@ -1,0 +1,1010 @@
+/* test_nn_train.c: averages of weights, steps of several minibatches, weights, streams, mixes and the search for a
+   rate, against what torch makes of the same problem: tests/reference/training.py. */
+#include "autodiff/extend.h"
+#include "nn/nn.h"
+#include "tests/common.h"
+
+#define COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
+
+/* ---- the problem of training.py ------------------------------------------------------------------------------ */
+
+enum { ROWS = 22, PARAMETERS = 31, EPOCHS = 3 };
+
+static void set_parameters(nn_module *m) {
+    for (int i = 0; i < nn_parameter_count(m); i++) {
+        ad_var *x = nn_parameter_at(m, i).var;
+        for (int64_t k = 0; k < ad_numel(x); k++)
+            ad_write_element(ad_dtype_of(x), ad_data_mut(x), k, 0.5 * cos(0.3 + 1.1 * (double)k + i));
+    }
+}
+
+static nn_module *net_new(ad_graph *g, ad_dtype t) {
+    nn_module *m = nn_mlp(g, t, 3, (int64_t[]){ 3, 4, 3 }, ad_tanh);
+    set_parameters(m);
+    return m;
+}
+
+static nn_module *normed_new(ad_graph *g) {
+    nn_module *m =
+        nn_sequential(g, nn_linear(g, AD_F64, 3, 4, true), nn_batch_norm(g, AD_F64, 4, (nn_batch_norm_opts){ 0 }),
+                      nn_tanh(g), nn_linear(g, AD_F64, 4, 3, true));
+    set_parameters(m);
+    return m;
+}
+
+static nn_dataset data_new(ad_graph *g, ad_dtype t) {
+    nn_dataset d = { ad_zeros(g, t, AD_SHAPE(ROWS, 3)), ad_zeros(g, t, AD_SHAPE(ROWS)) };
+    for (int k = 0; k < 3 * ROWS; k++) ad_write_element(t, ad_data_mut(d.x), k, sin(1 + 0.7 * k));
+    for (int i = 0; i < ROWS; i++) ad_write_element(t, ad_data_mut(d.y), i, 5 * i % 3);
+    return d;
+}
+
+static ad_var *weights_new(ad_graph *g, ad_dtype t) {
+    ad_var *w = ad_zeros(g, t, AD_SHAPE(ROWS));
+    for (int i = 0; i < ROWS; i++) ad_write_element(t, ad_data_mut(w), i, 0.5 + 3 * i % 7 / 4.0);
+    return w;
+}
+
+static nn_optim *sgd(nn_module *m) { return nn_sgd(m, (nn_sgd_opts){ .lr = 0.2, .momentum = 0.9 }); }
+static nn_optim *adam(nn_module *m) { return nn_adam(m, (nn_adam_opts){ .lr = 0.05 }); }
+
+/* The numbers of a row of training.txt; returns how many there are. */
+static int row_of(const char *name, double *to, int most) {
+    FILE *f = open_source("tests/reference/results_nn/training.txt");
+    char line[8000];
+    int n = 0;
+    size_t length = strlen(name);
+    while (fgets(line, sizeof line, f) != NULL) {
+        if (strncmp(line, name, length) != 0 || line[length] != ' ') continue;
+        char *at = line + length, *end = NULL;
+        for (double v = strtod(at, &end); end != at; v = strtod(at = end, &end)) {
+            assert_true(n < most);
+            to[n++] = v;
+        }
+    }
+    fclose(f);
+    assert_true(n > 0);
+    return n;
+}
+
+static void compare(const char *name, const nn_module *m, double tol) {
+    double want[200];
+    int n = row_of(name, want, 200), at = 0;
+    for (int i = 0; i < nn_parameter_count(m); i++)
+        for (int64_t k = 0; k < ad_numel(nn_parameter_at(m, i).var); k++)
+            assert_close_in(name, ad_at(nn_parameter_at(m, i).var, k), want[at++], tol);
+    assert_true(at <= n);
+}
+
+static void assert_same_nets(const nn_module *a, const nn_module *b) {
+    for (int i = 0; i < nn_parameter_count(a); i++) {
+        ad_var *x = nn_parameter_at(a, i).var, *y = nn_parameter_at(b, i).var;
+        assert_memory_equal(ad_data(x), ad_data(y), (size_t)ad_numel(x) * ad_dtype_size(ad_dtype_of(x)));
+    }
+}
+
+/* ---- steps of several minibatches, and weights --------------------------------------------------------------- */
+
+static ad_var *losses_of_rows(ad_var *y, ad_var *classes) {
+    return nn_cross_entropy_with(y, classes, (ad_ce_opts){ .reduction = AD_NONE });
+}
+
+/* What torch makes with minibatches of all rows of a step; the last step of an epoch has fewer. */
+static void steps_are_those_of_larger_minibatches(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        nn_optim *(*make)(nn_module *);
+        int64_t batch, accumulate;
+        bool weighted;
+    } cases[] = {
+        { "sgd_8", sgd, 8, 1, false },      { "sgd_8", sgd, 4, 2, false },       { "sgd_8", sgd, 2, 4, false },
+        { "sgd_8", sgd, 1, 8, false },      { "adam_8", adam, 4, 2, false },     { "adam_all", adam, 22, 1, false },
+        { "adam_all", adam, 5, 5, false },  { "adam_all", adam, 7, 100, false }, { "sgd_weights", sgd, 8, 1, true },
+        { "sgd_weights", sgd, 4, 2, true }, { "sgd_weights", sgd, 1, 8, true },  { "adam_weights_5", adam, 5, 1, true },
+    };
+    for (int c = 0; c < COUNT(cases); c++)
+        for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+            ad_graph *g = ad_graph_new();
+            nn_module *m = net_new(g, t);
+            nn_training_state end;
+            nn_fit_opts o = { .epochs = EPOCHS, .in_order = true, .batch = cases[c].batch };
+            o.accumulate = cases[c].accumulate;
+            if (cases[c].weighted) o.weights = weights_new(g, t);
+            nn_loss_fn *loss = cases[c].weighted ? losses_of_rows : nn_cross_entropy;
+            int rc = nn_fit(m, loss, cases[c].make(m), data_new(g, t), o, &end);
+            assert_ok(g);
+            assert_int_equal(rc, AD_OK);
+            compare(cases[c].name, m, t == AD_F32 ? 2e-4 : 1e-12);
+            int64_t per_step = o.batch * o.accumulate;
+            assert_int_equal(end.steps, EPOCHS * ((ROWS + per_step - 1) / per_step));
+            ad_graph_free(g);
+        }
+}
+
+static ad_var *scaled(ad_var *y, ad_var *classes, void *data) {
+    return ad_muls(nn_cross_entropy(y, classes), *(const double *)data);
+}
+
+static double scaled_accuracy(const ad_var *y, const ad_var *classes, void *data) {
+    return *(const double *)data * nn_accuracy(y, classes);
+}
+
+/* Label smoothing and weights of classes, in nn_fit. */
+static void losses_take_data(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        double weights[3];
+        ad_ce_opts o;
+    } cases[] = { { "sgd_8", { 1, 1, 1 }, { 0 } },
+                  { "sgd_smoothed", { 1, 1, 1 }, { .label_smoothing = 0.1 } },
+                  { "sgd_class_weights", { 0.5, 2, 1.25 }, { .label_smoothing = 0.2 } } };
+    for (int c = 0; c < COUNT(cases); c++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *m = net_new(g, AD_F64);
+        ad_ce_opts how = cases[c].o;
+        how.weight = ad_tensor(g, AD_F64, cases[c].weights, AD_SHAPE(3));
+        nn_fit_opts o = { .epochs = EPOCHS, .batch = 8, .in_order = true, .loss_with = nn_cross_entropy_data };
+        o.loss_data = &how;
+        assert_int_equal(nn_fit(m, NULL, sgd(m), data_new(g, AD_F64), o, NULL), AD_OK);
+        compare(cases[c].name, m, 1e-12);
+        ad_graph_free(g);
+    }
+}
+
+static void metrics_take_data(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = net_new(g, AD_F64);
+    nn_dataset d = data_new(g, AD_F64);
+    double two = 2, three = 3;
+    nn_training_state end;
+    nn_fit_opts o = {
+        .epochs = 1, .batch = 8, .in_order = true, .validation = d, .loss_with = scaled, .loss_data = &two
+    };
+    o.metric_with = scaled_accuracy, o.metric_data = &three, o.metric_name = "three";
+    o.more_metrics[0] = (nn_metric){ "one", nn_accuracy };
+    o.more_metrics_with[1] = (nn_data_metric){ "two", scaled_accuracy, &two };
+    o.log = path_of("log"), o.by_metric = true;
+    assert_int_equal(nn_fit(m, NULL, sgd(m), d, o, &end), AD_OK);
+    nn_evaluation e = nn_evaluate(m, nn_cross_entropy, nn_accuracy, d, 5);
+    assert_close(end.validation_loss, 2 * e.loss, 1e-14);
+    assert_true(end.metric == 3 * e.metric && end.more_metrics[0] == e.metric && end.more_metrics[1] == 2 * e.metric);
+    assert_true(isnan(end.more_metrics[2]) && end.best == end.metric);
+    char *text = whole_file(o.log);
+    assert_contains(text, "epoch,steps,lr,loss,validation_loss,three,one,two\n1,3,");
+    free(text), unlink(o.log);
+    nn_evaluate_opts how = {
+        .loss_with = scaled, .loss_data = &two, .metric_with = scaled_accuracy, .metric_data = &three
+    };
+    nn_evaluation with = nn_evaluate_with(m, d, how);
+    assert_true(with.loss == 2 * nn_evaluate(m, nn_cross_entropy, NULL, d, 256).loss && with.metric == 3 * e.metric);
+    how.loss = nn_cross_entropy;
+    assert_true(isnan(nn_evaluate_with(m, d, how).loss));
+    assert_contains(ad_error(g), "evaluate: two losses or two metrics are given");
+    ad_graph_free(g);
+}
+
+/* ---- options that contradict each other ---------------------------------------------------------------------- */
+
+static bool no_stream(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
+    (void)g, (void)epoch, (void)number, (void)x, (void)y, (void)data;
+    return false;
+}
+static bool stream_of_nil(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
+    (void)g, (void)epoch, (void)x, (void)y, (void)data;
+    return number < 2;
+}
+static void mix_to_null(ad_var **x, ad_var **y, void *data) { (void)y, (void)data, *x = NULL; }
+
+typedef struct {
+    ad_graph *g;
+    nn_module *m, *same;
+    nn_dataset d;
+} wrong;
+
+static wrong wrong_new(void) {
+    wrong w = { .g = ad_graph_new() };
+    w.m = net_new(w.g, AD_F64), w.same = net_new(w.g, AD_F64), w.d = data_new(w.g, AD_F64);
+    return w;
+}
+
+/* nn_fit is an error, and moves nothing. */
+static void refuses(const wrong *w, nn_loss_fn *loss, nn_fit_opts o, int code, const char *text) {
+    nn_dataset none = { NULL, NULL };
+    bool streamed = o.stream != NULL && !o.drop_last;
+    o.epochs = 1;
+    assert_int_equal(nn_fit(w->m, loss, sgd(w->m), streamed ? none : w->d, o, NULL), code);
+    assert_contains(ad_error(w->g), text);
+    ad_clear_error(w->g);
+    assert_same_nets(w->m, w->same);
+}
+
+#define REFUSES(loss, code, text, ...) refuses(&w, loss, (nn_fit_opts){ __VA_ARGS__ }, code, text)
+
+static void wrong_sources_are_errors(void **state) {
+    (void)state;
+    wrong w = wrong_new();
+    double two = 2;
+    nn_loss_fn *ce = nn_cross_entropy;
+    REFUSES(ce, AD_EVALUE, "fit: accumulate -1: at least 1", .accumulate = -1);
+    REFUSES(NULL, AD_EVALUE, "fit: the loss or the optimiser is NULL", .batch = 8);
+    REFUSES(ce, AD_EVALUE, "loss and loss_with are two", .loss_with = scaled, .loss_data = &two);
+    REFUSES(ce, AD_EVALUE, "metric 0 is given twice", .validation = w.d, .metric = nn_accuracy,
+            .metric_with = scaled_accuracy);
+    REFUSES(ce, AD_EVALUE, "metrics need validation data", .metric_with = scaled_accuracy);
+    REFUSES(ce, AD_EVALUE, "fit: a stream goes without data", .stream = no_stream, .drop_last = true);
+    REFUSES(ce, AD_EVALUE, "fit: a stream goes without data", .stream = no_stream, .in_order = true);
+    REFUSES(ce, AD_EVALUE, "fit: the stream has no minibatch in epoch 1", .stream = no_stream);
+    REFUSES(ce, AD_EVALUE, "minibatch 0 of the stream has no rows: x is nil", .stream = stream_of_nil);
+    REFUSES(ce, AD_EVALUE, "mixup: no nn_mix is given", .mix = nn_mixup);
+    REFUSES(ce, AD_EVALUE, "fit: mix made x or y of a minibatch NULL", .mix = mix_to_null);
+    nn_optim *lbfgs = nn_lbfgs(w.m, (nn_lbfgs_opts){ 0 });
+    nn_fit_opts o = { .epochs = 1, .accumulate = 2 };
+    assert_int_equal(nn_fit(w.m, nn_cross_entropy, lbfgs, w.d, o, NULL), AD_EVALUE);
+    assert_contains(ad_error(w.g), "fit: lbfgs takes neither accumulate nor weights");
+    ad_graph_free(w.g);
+}
+
+static void wrong_weights_are_errors(void **state) {
+    (void)state;
+    wrong w = wrong_new();
+    ad_graph *g = w.g;
+    nn_average *average = nn_average_new(w.same, (nn_average_opts){ 0 });
+    ad_var *right = weights_new(g, AD_F64), *few = ad_ones(g, AD_F64, AD_SHAPE(3));
+    ad_var *zero = ad_zeros(g, AD_F64, AD_SHAPE(ROWS)), *negative = ad_full(g, AD_F64, -1, AD_SHAPE(ROWS));
+    nn_loss_fn *of_rows = losses_of_rows, *ce = nn_cross_entropy;
+    REFUSES(of_rows, AD_ESHAPE, "fit: weights is [3]; it must be [22]", .weights = few);
+    REFUSES(of_rows, AD_EVALUE, "the weights of the rows of a minibatch are all 0", .weights = zero);
+    REFUSES(of_rows, AD_EVALUE, "fit: weight 0 is -1: it must be finite, 0 or more", .weights = negative);
+    REFUSES(of_rows, AD_EVALUE, "fit: weights is nil", .weights = ad_nil(g));
+    REFUSES(of_rows, AD_EVALUE, "fit: mix has no rows", .weights = right, .mix = nn_mixup);
+    REFUSES(ce, AD_ESHAPE, "need the loss of each of the 22 rows, and the loss function returned []", .weights = right);
+    REFUSES(ce, AD_EVALUE, "fit: the average is that of another module", .average = average);
+    REFUSES(ce, AD_EVALUE, "average_from and average_epochs need an average", .average_from = 2);
+    ad_graph_free(g);
+}
+
+/* ---- averages ------------------------------------------------------------------------------------------------ */
+
+static void averages_are_torchs(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        nn_average_opts o;
+    } cases[] = { { "swa", { .decay = 0 } },
+                  { "ema", { .decay = 0.9 } },
+                  { "ema_warm", { .decay = 0.9, .warm_up = true } } };
+    for (int c = 0; c < COUNT(cases); c++)
+        for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+            ad_graph *g = ad_graph_new();
+            nn_module *m = net_new(g, t);
+            nn_average *a = nn_average_new(m, cases[c].o);
+            nn_fit_opts o = { .epochs = EPOCHS, .batch = 8, .in_order = true, .average = a };
+            double tol = t == AD_F32 ? 1e-4 : 1e-12;
+            assert_int_equal(nn_fit(m, nn_cross_entropy, sgd(m), data_new(g, t), o, NULL), AD_OK);
+            assert_int_equal(nn_average_count(a), 9);
+            compare("sgd_8", m, tol); /* the net has its own weights */
+            assert_int_equal(nn_average_swap(a), AD_OK);
+            compare(cases[c].name, m, tol);
+            assert_int_equal(nn_average_update(a), AD_EVALUE);
+            assert_contains(ad_error(g), "average_update: the module has the averages; call nn_average_swap");
+            ad_clear_error(g);
+            assert_int_equal(nn_average_apply(a), AD_EVALUE);
+            ad_clear_error(g);
+            assert_int_equal(nn_average_swap(a), AD_OK);
+            compare("sgd_8", m, tol);
+            assert_true(ad_at(nn_average_find(a, "0.weight"), 0) != ad_at(nn_find_parameter(m, "0.weight"), 0));
+            assert_int_equal(nn_average_apply(a), AD_OK);
+            compare(cases[c].name, m, tol);
+            ad_graph_free(g);
+        }
+}
+
+/* With a batch norm: buffers that are averaged, and statistics anew. */
+static void statistics_of_averages_are_torchs(void **state) {
+    (void)state;
+    for (int buffers = 0; buffers < 2; buffers++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *m = normed_new(g), *norm = nn_find_module(m, "1");
+        nn_dataset d = data_new(g, AD_F64);
+        nn_average *a = nn_average_new(m, (nn_average_opts){ .decay = 0.8, .buffers = buffers });
+        nn_fit_opts o = { .epochs = EPOCHS, .batch = 8, .in_order = true, .average = a };
+        assert_int_equal(nn_fit(m, nn_cross_entropy, sgd(m), d, o, NULL), AD_OK);
+        double own = ad_at(nn_find_buffer(norm, "running_mean"), 1), want[60];
+        assert_int_equal(nn_average_swap(a), AD_OK);
+        const char *name = buffers ? "norm_buffers" : "norm_parameters_then_update_bn";
+        nn_train(nn_find_module(m, "1"), false); /* a mode that is given back */
+        if (!buffers) assert_int_equal(nn_update_statistics(m, d.x, 8), AD_OK);
+        assert_false(nn_training(nn_find_module(m, "1")));
+        assert_true(nn_training(m));
+        compare(name, m, 1e-12);
+        int n = row_of(name, want, 60);
+        for (int k = 0; k < 4; k++) {
+            assert_close(ad_at(nn_find_buffer(norm, "running_mean"), k), want[n - 8 + k], 1e-12);
+            assert_close(ad_at(nn_find_buffer(norm, "running_var"), k), want[n - 4 + k], 1e-12);
+        }
+        assert_true(ad_item(nn_find_buffer(norm, "num_batches_tracked")) == (buffers ? 9 : 3));
+        assert_int_equal(nn_average_swap(a), AD_OK);
+        assert_true(ad_at(nn_find_buffer(norm, "running_mean"), 1) == own);
+        ad_graph_free(g);
+    }
+}
+
+/* Minibatches of the caller's, and what fails puts the old statistics back. */
+static void statistics_are_means_over_minibatches(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = nn_batch_norm(g, AD_F64, 1, (nn_batch_norm_opts){ 0 });
+    ad_var *mean = nn_find_buffer(m, "running_mean");
+    static const double values[] = { 1, 3, 5, 9, 2, 2 };
+    assert_int_equal(nn_statistics_begin(m), AD_OK);
+    for (int i = 0; i < 3; i++) nn_apply(m, ad_tensor(g, AD_F64, values + 2 * i, AD_SHAPE(2, 1)));
+    assert_int_equal(nn_statistics_end(m), AD_OK);
+    assert_close(ad_item(mean), (2 + 7 + 2) / 3.0, 1e-15);
+    assert_close(ad_item(nn_find_buffer(m, "running_var")), (2 + 8 + 0) / 3.0, 1e-15);
+    nn_apply(m, ad_tensor(g, AD_F64, values, AD_SHAPE(2, 1)));
+    assert_close(ad_item(mean), 0.9 * 11 / 3 + 0.1 * 2, 1e-15); /* as before */
+    double before = ad_item(mean);
+    nn_train(m, false);
+    assert_int_equal(nn_update_statistics(m, ad_ones(g, AD_F64, AD_SHAPE(4, 3)), 2), AD_ESHAPE);
+    ad_clear_error(g);
+    assert_true(ad_item(mean) == before && !nn_training(m));
+    assert_int_equal(nn_update_statistics(m, ad_ones(g, AD_F64, AD_SHAPE(0, 1)), 2), AD_ESHAPE);
+    assert_contains(ad_error(g), "update_statistics: x is [0,1]; it needs rows");
+    ad_clear_error(g);
+    assert_int_equal(nn_update_statistics(m, ad_ones(g, AD_F64, AD_SHAPE(4, 1)), 0), AD_EVALUE);
+    ad_clear_error(g);
+    assert_int_equal(nn_update_statistics(NULL, ad_ones(g, AD_F64, AD_SHAPE(4, 1)), 1), AD_EVALUE);
+    assert_contains(ad_error(g), "update_statistics: the network is NULL");
+    ad_graph_free(g);
+}
+
+static void wrong_averages_are_errors(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = net_new(g, AD_F64);
+    static const nn_average_opts bad[] = { { .decay = 1 }, { .decay = -0.1 }, { .decay = NAN }, { .warm_up = true } };
+    for (int i = 0; i < COUNT(bad); i++) {
+        assert_null(nn_average_new(m, bad[i]));
+        assert_contains(ad_error(g), "average_new: ");
+        ad_clear_error(g);
+    }
+    nn_average *a = nn_average_new(m, (nn_average_opts){ .decay = 0.5 });
+    assert_int_equal(nn_average_swap(a), AD_EVALUE);
+    assert_contains(ad_error(g), "average_swap: there was no nn_average_update yet");
+    ad_clear_error(g);
+    assert_int_equal(nn_average_apply(a), AD_EVALUE);
+    ad_clear_error(g);
+    assert_null(nn_average_find(a, "9.weight"));
+    assert_null(nn_average_find(a, NULL));
+    assert_null(nn_average_new(NULL, (nn_average_opts){ 0 }));
+    assert_int_equal(nn_average_update(NULL), AD_EVALUE);
+    assert_int_equal(nn_average_count(NULL), 0);
+    assert_ok(g);
+    ad_mark scope = ad_begin(g);
+    nn_average *inner = nn_average_new(m, (nn_average_opts){ 0 });
+    ad_end(g, scope);
+#ifndef SANITIZED
+    assert_int_equal(nn_average_update(inner), AD_EGRAPH);
+    assert_contains(ad_error(g), "average_update: the average was made in a scope that is closed");
+#else
+    (void)inner;
+#endif
+    ad_graph_free(g);
+}
+
+/* Validation, the best epoch and what restore_best leaves are those of the averages. */
+static void the_best_epoch_is_that_of_averages(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *a = net_new(g, AD_F64), *b = net_new(g, AD_F64);
+    nn_dataset d = data_new(g, AD_F64);
+    nn_average *of_a = nn_average_new(a, (nn_average_opts){ 0 }), *of_b = nn_average_new(b, (nn_average_opts){ 0 });
+    nn_fit_opts o = { .epochs = 4, .batch = 8, .in_order = true, .validation = d, .average = of_a };
+    o.average_from = 1, o.average_epochs = true, o.restore_best = true;
+    nn_training_state end;
+    assert_int_equal(nn_fit(a, nn_cross_entropy, sgd(a), d, o, &end), AD_OK);
+    assert_int_equal(nn_average_count(of_a), 3);
+    /* by hand */
+    nn_optim *opt = sgd(b);
+    double last = NAN;
+    for (int e = 0; e < 4; e++) {
+        nn_fit_opts one = { .epochs = 1, .batch = 8, .in_order = true };
+        assert_int_equal(nn_fit(b, nn_cross_entropy, opt, d, one, NULL), AD_OK);
+        if (e == 0) continue;
+        nn_average_update(of_b);
+        nn_average_swap(of_b);
+        last = nn_evaluate(b, nn_cross_entropy, NULL, d, 256).loss;
+        nn_average_swap(of_b);
+    }
+    assert_true(end.validation_loss == last);
+    assert_int_equal(end.best_epoch, 4);
+    nn_average_apply(of_b);
+    assert_same_nets(a, b);
+    ad_graph_free(g);
+}
+
+/* ---- resuming ------------------------------------------------------------------------------------------------ */
+
+static int stop_at(const nn_training_state *s, void *data) { return s->steps == *(int *)data; }
+
+static nn_module *noisy_net(ad_graph *g) {
+    return nn_sequential(g, nn_linear(g, AD_F32, 3, 4, true), nn_tanh(g), nn_dropout(g, 0.2),
+                         nn_linear(g, AD_F32, 4, 3, true));
+}
+
+/* Averages, accumulation, weights and mixes, stopped after any step and resumed: the same bits. */
+static void a_resumed_training_has_the_same_averages(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 3; kind++)
+        for (int stop = 0; stop <= 9; stop++) {
+            ad_graph *g = ad_graph_new();
+            ad_seed(g, 3);
+            nn_dataset d = data_new(g, AD_F32);
+            static nn_mix mix = { .classes = 3, .alpha = 0.4 };
+            nn_module *whole = noisy_net(g), *parts = nn_copy(whole), *again = nn_copy(whole);
+            nn_average *kept[3];
+            nn_module *nets[3] = { whole, parts, again };
+            nn_fit_opts o = { .epochs = EPOCHS, .batch = 4, .accumulate = 2 };
+            if (kind == 0) o.weights = weights_new(g, AD_F32);
+            if (kind == 2) o.mix = nn_mixup, o.mix_data = &mix;
+            for (int i = 0; i < 3; i++) {
+                kept[i] = nn_average_new(nets[i], (nn_average_opts){ .decay = 0.9 });
+                if (i == 1 && stop == 0) continue;
+                nn_fit_opts now = o;
+                now.average = kept[i];
+                if (kind == 0) now.loss_with = NULL;
+                else now.loss_with = nn_cross_entropy_data;
+                if (i > 0) now.checkpoint = path_of("half"), now.checkpoint_steps = 1, now.resume = true;
+                if (i == 1) now.on_step = stop_at, now.callback_data = &stop;
+                ad_seed(g, 5);
+                assert_int_equal(nn_fit(nets[i], kind == 0 ? losses_of_rows : NULL, adam(nets[i]), d, now, NULL),
+                                 AD_OK);
+            }
+            assert_same_nets(whole, again);
+            nn_average_swap(kept[0]), nn_average_swap(kept[2]);
+            assert_same_nets(whole, again);
+            assert_int_equal(nn_average_count(kept[0]), nn_average_count(kept[2]));
+            assert_ok(g);
+            unlink(path_of("half"));
+            ad_graph_free(g);
+        }
+}
+
+/* ---- streams ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    nn_dataset d;
+    int64_t batch;
+    int calls;
+} pieces;
+
+/* Random numbers of the graph, drawn between those of the training, would not be repeated: it draws none. */
+static bool next_piece(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
+    pieces *p = data;
+    int64_t from = number * p->batch, n = ROWS - from < p->batch ? ROWS - from : p->batch;
+    p->calls++;
+    assert_true(epoch >= 1 && epoch <= EPOCHS && ad_ok(g));
+    if (n <= 0) return false;
+    *x = ad_narrow(p->d.x, 0, from, n);
+    *y = ad_narrow(p->d.y, 0, from, n);
+    return true;
+}
+
+static void a_stream_is_trained_on(void **state) {
+    (void)state;
+    for (int64_t accumulate = 1; accumulate <= 2; accumulate++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *m = net_new(g, AD_F64);
+        pieces p = { data_new(g, AD_F64), 8 / accumulate, 0 };
+        FILE *told = tmpfile();
+        nn_training_state end;
+        nn_fit_opts o = { .epochs = EPOCHS, .stream = next_piece, .stream_data = &p, .accumulate = accumulate };
+        o.validation = p.d, o.progress = told;
+        assert_int_equal(nn_fit(m, nn_cross_entropy, sgd(m), (nn_dataset){ NULL, NULL }, o, &end), AD_OK);
+        compare("sgd_8", m, 1e-12);
+        assert_int_equal(end.steps, 9);
+        assert_int_equal(end.epoch, EPOCHS);
+        rewind(told);
+        char line[200];
+        for (int e = 1; e <= EPOCHS; e++) {
+            assert_non_null(fgets(line, sizeof line, told));
+            assert_contains(line, " samples/s  ");
+            assert_contains(line, " s left");
+        }
+        fclose(told);
+        ad_graph_free(g);
+    }
+}
+
+static void a_stream_is_resumed(void **state) {
+    (void)state;
+    for (int stop = 1; stop <= 12; stop++) {
+        ad_graph *g = ad_graph_new();
+        ad_seed(g, 3);
+        nn_module *whole = noisy_net(g), *parts = nn_copy(whole), *again = nn_copy(whole),
+                  *nets[3] = { whole, parts, again };
+        pieces p = { data_new(g, AD_F32), 6, 0 };
+        for (int i = 0; i < 3; i++) {
+            nn_fit_opts o = { .epochs = EPOCHS, .stream = next_piece, .stream_data = &p };
+            if (i > 0) o.checkpoint = path_of("half"), o.checkpoint_steps = 2, o.resume = true;
+            if (i == 1) o.on_step = stop_at, o.callback_data = &stop;
+            ad_seed(g, 5);
+            assert_int_equal(nn_fit(nets[i], nn_cross_entropy, adam(nets[i]), (nn_dataset){ NULL, NULL }, o, NULL),
+                             AD_OK);
+        }
+        assert_same_nets(whole, again);
+        unlink(path_of("half"));
+        ad_graph_free(g);
+    }
+}
+
+/* ---- rows of files ------------------------------------------------------------------------------------------- */
+
+static void write_idx(const char *name, int type, int n, int width) {
+    FILE *f = fopen(path_of(name), "wb");
+    assert_non_null(f);
+    const unsigned char head[] = {
+        0, 0, (unsigned char)type, (unsigned char)(width ? 2 : 1), 0, 0, 0, (unsigned char)n, 0,
+        0, 0, (unsigned char)width
+    };
+    fwrite(head, 1, width ? 12 : 8, f);
+    for (int i = 0; i < n * (width ? width : 1); i++) fputc(i % 251, f);
+    fclose(f);
+}
+
+static void rows_of_files_are_read(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *all[2];
+    for (int t = 0; t < 2; t++) {
+        all[t] = ad_randn(g, (ad_dtype)t, AD_SHAPE(7, 2, 3));
+        assert_int_equal(nn_save_npy(all[t], path_of("x.npy")), AD_OK);
+        nn_rows *r = nn_map_npy(g, path_of("x.npy"));
+        assert_ok(g);
+        assert_true(ad_shape_equal(nn_rows_shape(r), AD_SHAPE(7, 2, 3)));
+        static const int64_t index[] = { 6, 0, 3, 3 };
+        for (int to = 0; to < 2; to++) {
+            ad_var *x = nn_read_rows(r, (ad_dtype)to, 1, 4, index), *twice = nn_read_rows(r, (ad_dtype)to, 2, 4, index);
+            assert_shape(x, AD_SHAPE(4, 2, 3));
+            for (int64_t i = 0; i < 24; i++) {
+                double want = ad_at(all[t], 6 * index[i / 6] + i % 6);
+                assert_close(ad_at(x, i), want, to == t ? 0 : 1e-7);
+                assert_close(ad_at(twice, i), 2 * want, to == t ? 0 : 1e-7);
+            }
+        }
+        assert_shape(nn_read_rows(r, AD_F32, 1, 0, NULL), AD_SHAPE(0, 2, 3));
+        assert_fails(g, nn_read_rows(r, AD_F32, 1, 1, (int64_t[]){ 7 }), AD_EVALUE,
+                     "read_rows: there is no row 7 of 7");
+        assert_fails(g, nn_read_rows(r, AD_F32, 1, 1, (int64_t[]){ -1 }), AD_EVALUE,
+                     "read_rows: there is no row -1 of 7");
+        assert_fails(g, nn_read_rows(r, AD_F32, 1, 2, NULL), AD_EVALUE, "read_rows: 2 rows, or no numbers of them");
+    }
+    write_idx("x.idx", 8, 5, 3);
+    nn_rows *r = nn_map_idx(g, path_of("x.idx"));
+    ad_var *x = nn_read_rows(r, AD_F32, 0.5, 2, (int64_t[]){ 4, 1 });
+    for (int64_t i = 0; i < 6; i++) assert_true(ad_at(x, i) == 0.5 * (double)(i < 3 ? 12 + i : i));
+    assert_ok(g);
+    ad_graph_free(g);
+    unlink(path_of("x.npy")), unlink(path_of("x.idx"));
+}
+
+static void cut(const char *name, long size) { assert_int_equal(truncate(path_of(name), size), 0); }
+
+static void assert_not_mapped(nn_rows *map(ad_graph *, const char *), const char *name, int code, const char *text) {
+    ad_graph *g = ad_graph_new();
+    assert_null(map(g, name));
+    assert_contains(ad_error(g), text);
+    assert_int_equal(ad_error_code(g), code);
+    ad_graph_free(g);
+}
+
+static void bad_files_are_not_mapped(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_save_npy(ad_ones(g, AD_F32, AD_SHAPE(4, 2)), path_of("y.npy"));
+    nn_save_npy(ad_ones(g, AD_F32, AD_SCALAR), path_of("scalar.npy"));
+    write_idx("y.idx", 8, 5, 3);
+    assert_not_mapped(nn_map_npy, path_of("none"), AD_EIO, "none: No such file or directory");
+    assert_not_mapped(nn_map_npy, NULL, AD_EVALUE, "map_npy: path is NULL");
+    assert_not_mapped(nn_map_npy, path_of("y.idx"), AD_EIO, "y.idx: is not an .npy file");
+    assert_not_mapped(nn_map_npy, path_of("scalar.npy"), AD_EIO, "is a scalar, without rows");
+    assert_not_mapped(nn_map_idx, path_of("y.npy"), AD_EIO, "y.npy: is not an IDX file that can be read");
+    assert_not_mapped(nn_map_npy, test_folder, AD_EIO, "is a folder, not a plain file");
+    cut("y.npy", 150);
+    assert_not_mapped(nn_map_npy, path_of("y.npy"), AD_EIO, "y.npy: is truncated");
+    cut("y.npy", 60);
+    assert_not_mapped(nn_map_npy, path_of("y.npy"), AD_EIO, "y.npy: ends within its header");
+    cut("y.npy", 0);
+    assert_not_mapped(nn_map_npy, path_of("y.npy"), AD_EIO, "y.npy: is empty");
+    for (long size = 26; size > 0; size--) {
+        cut("y.idx", size);
+        assert_not_mapped(nn_map_idx, path_of("y.idx"), AD_EIO, "y.idx: ");
+    }
+    FILE *f = fopen(path_of("y.npy"), "wb");
+    const char head[] = "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2), }\n";
+    fwrite("\x93NUMPY\1\0", 1, 8, f), fputc((int)sizeof head - 1, f), fputc(0, f), fwrite(head, 1, sizeof head - 1, f);
+    for (int i = 0; i < 16; i++) fputc(0, f);
+    fclose(f);
+    assert_not_mapped(nn_map_npy, path_of("y.npy"), AD_EIO, "is in Fortran order, in which a row is not in one piece");
+    unlink(path_of("y.npy")), unlink(path_of("y.idx")), unlink(path_of("scalar.npy"));
+    ad_graph_free(g);
+}
+
+enum { N = 257 };
+
+static nn_rows *numbers(ad_graph *g, const char *name, int n) {
+    assert_int_equal(nn_save_npy(ad_arange(g, AD_F64, 0, n, 1), path_of(name)), AD_OK);
+    return nn_map_npy(g, path_of(name));
+}
+
+/* The order of the rows in an epoch, which must have each of them once. */
+static void order_of(ad_graph *g, nn_rows *r, int64_t epoch, uint64_t seed, int to[N]) {
+    nn_row_stream s = { .x = r, .y = r, .dtype = AD_F64, .batch = 10, .y_scale = 2, .seed = seed };
+    bool seen[N] = { false };
+    int n = 0;
+    ad_var *x, *y;
+    for (int64_t number = 0; nn_stream_rows(g, epoch, number, &x, &y, &s); number++) {
+        assert_int_equal(ad_numel(x), number < 25 ? 10 : 7);
+        for (int64_t i = 0; i < ad_numel(x); i++) {
+            int k = (int)ad_at(x, i);
+            assert_true(ad_at(y, i) == 2 * k && !seen[k]);
+            seen[k] = true;
+            to[n++] = k;
+        }
+    }
+    assert_ok(g);
+    assert_int_equal(n, N);
+}
+
+/* Epochs and seeds have orders of their own, which look random. */
+static void a_stream_of_rows_has_all_rows_once(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_rows *r = numbers(g, "n.npy", N);
+    int order[N], next[N], other[N], fixed = 0, same = 0;
+    double product = 0;
+    order_of(g, r, 1, 8, order), order_of(g, r, 2, 8, next), order_of(g, r, 1, 9, other);
+    for (int i = 0; i < N; i++) {
+        fixed += order[i] == i;
+        same += (order[i] == next[i]) + (order[i] == other[i]);
+        product += (i - 128.0) * (order[i] - 128.0);
+    }
+    assert_true(fixed < 8 && same < 12);
+    assert_true(fabs(product) < 4 * (N * N - 1) / 12.0 * sqrt(N)); /* correlation below 4 standard deviations */
+    unlink(path_of("n.npy"));
+    ad_graph_free(g);
+}
+
+static void rows_come_in_order_if_asked(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_rows *r = numbers(g, "n.npy", N), *few = numbers(g, "m.npy", 3);
+    nn_row_stream s = { .x = r, .y = r, .batch = 100, .in_order = true, .drop_last = true };
+    ad_var *x, *y;
+    assert_true(nn_stream_rows(g, 1, 1, &x, &y, &s));
+    assert_true(ad_at(x, 3) == 103 && ad_dtype_of(x) == AD_F32);
+    assert_false(nn_stream_rows(g, 1, 2, &x, &y, &s));
+    assert_false(nn_stream_rows(g, 1, INT64_MAX, &x, &y, &s));
+    assert_ok(g);
+    s.y = few;
+    assert_false(nn_stream_rows(g, 1, 0, &x, &y, &s));
+    assert_fails(g, x, AD_ESHAPE, "stream_rows: 257 rows of x, 3 of y");
+    s.y = NULL;
+    assert_false(nn_stream_rows(g, 1, 0, &x, &y, &s));
+    assert_fails(g, y, AD_EVALUE, "stream_rows: the rows are NULL");
+    assert_false(nn_stream_rows(g, 1, 0, &x, &y, NULL));
+    assert_fails(g, y, AD_EVALUE, "stream_rows: no nn_row_stream is given");
+    unlink(path_of("n.npy")), unlink(path_of("m.npy"));
+    ad_graph_free(g);
+}
+
+/* nn_fit over files, as over the data set that they hold. */
+static void files_are_trained_on(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = net_new(g, AD_F64);
+    nn_dataset d = data_new(g, AD_F64);
+    nn_save_npy(d.x, path_of("x.npy")), nn_save_npy(d.y, path_of("y.npy"));
+    nn_row_stream s = { nn_map_npy(g, path_of("x.npy")), nn_map_npy(g, path_of("y.npy")), .dtype = AD_F64, .batch = 8 };
+    s.in_order = true;
+    nn_fit_opts o = { .epochs = EPOCHS, .stream = nn_stream_rows, .stream_data = &s };
+    assert_int_equal(nn_fit(m, nn_cross_entropy, sgd(m), (nn_dataset){ NULL, NULL }, o, NULL), AD_OK);
+    compare("sgd_8", m, 1e-12);
+    unlink(path_of("x.npy")), unlink(path_of("y.npy"));
+    ad_graph_free(g);
+}
+
+/* ---- mixes --------------------------------------------------------------------------------------------------- */
+
+static void labels_are_smoothed(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *classes = ad_tensor(g, AD_F64, (double[]){ 2, 0 }, AD_SHAPE(2)), *x = ad_ones(g, AD_F64, AD_SHAPE(2, 3));
+    static const double want[] = { 0.05, 0.05, 0.85, 0.05, 0.85, 0.05, 0.05, 0.05 };
+    ad_var *y = nn_smooth_labels(classes, 4, 0.2);
+    assert_shape(y, AD_SHAPE(2, 4));
+    for (int i = 0; i < 8; i++) assert_close(ad_at(y, i), want[i], 1e-15);
+    /* the loss of smoothed targets is the loss with label_smoothing, which is torch's */
+    ad_var *logits = ad_tensor(g, AD_F64, (double[]){ 1, -2, 0.5, 3, 0, 1, 2, -1 }, AD_SHAPE(2, 4));
+    assert_close(ad_item(nn_cross_entropy_with(logits, y, (ad_ce_opts){ 0 })),
+                 ad_item(nn_cross_entropy_with(logits, classes, (ad_ce_opts){ .label_smoothing = 0.2 })), 1e-14);
+    ad_var *targets = classes;
+    nn_smooth(&x, &targets, &(nn_mix){ .classes = 4, .smoothing = 0.2 });
+    for (int i = 0; i < 8; i++) assert_close(ad_at(targets, i), want[i], 1e-15);
+    assert_fails(g, nn_smooth_labels(classes, 2, 0.2), AD_EVALUE,
+                 "smooth_labels: row 0 is of class 2; classes are 0 to 1");
+    assert_fails(g, nn_smooth_labels(classes, 4, 1.5), AD_EVALUE,
+                 "smooth_labels: smoothing 1.5: it must be from 0 to 1");
+    assert_fails(g, nn_smooth_labels(classes, 0, 0), AD_EVALUE, "smooth_labels: 0 classes");
+    double balanced[4], y10[] = { 0, 1, 1, 3, 3, 3, 1, 0, 3, 3 };
+    row_of("balanced", balanced, 4);
+    ad_var *w = nn_class_weights(ad_tensor(g, AD_F64, y10, AD_SHAPE(10)), 3 + 1);
+    assert_true(ad_at(w, 2) == 0);
+    static const int class_of[] = { 0, 1, 3 };
+    for (int i = 0; i < 3; i++)
+        assert_close(ad_at(w, class_of[i]) * 4 / 3, balanced[i], 1e-15); /* sklearn knows three */
+    ad_graph_free(g);
+}
+
+/* Rows of images that are all r in row r: a mixed row shows which rows it is made of, and in which parts. */
+static nn_dataset marked(ad_graph *g, int64_t n, int64_t h, int64_t w) {
+    nn_dataset d = { ad_zeros(g, AD_F64, AD_SHAPE(n, 1, h, w)), ad_zeros(g, AD_F64, AD_SHAPE(n)) };
+    for (int64_t i = 0; i < n * h * w; i++) ((double *)ad_data_mut(d.x))[i] = pow(2, (double)(i / (h * w)));
+    for (int64_t i = 0; i < n; i++) ((double *)ad_data_mut(d.y))[i] = (double)i;
+    return d;
+}
+
+static void rows_are_mixed(void **state) {
+    (void)state;
+    enum { M = 6, H = 5, W = 4, TIMES = 300 };
+    ad_graph *g = ad_graph_new();
+    nn_mix mix = { .classes = M, .alpha = 0.7 };
+    double mean = 0, square = 0;
+    for (int time = 0; time < TIMES; time++) {
+        ad_mark m = ad_begin(g);
+        nn_dataset d = marked(g, M, H, W);
+        nn_mixup(&d.x, &d.y, &mix);
+        assert_ok(g);
+        assert_shape(d.y, AD_SHAPE(M, M));
+        double share = 1, columns[M] = { 0 };
+        for (int i = 0; i < M; i++) {
+            double sum = 0, image = 0;
+            for (int k = 0; k < M; k++) {
+                double p = ad_at(d.y, M * i + k);
+                sum += p, columns[k] += p, image += p * pow(2, k);
+                if (k == i && p < share) share = p;
+            }
+            assert_close(sum, 1, 1e-12);
+            for (int64_t k = 0; k < H * W; k++) assert_close(ad_at(d.x, i * H * W + k), image, 1e-12);
+        }
+        for (int k = 0; k < M; k++) assert_close(columns[k], 1, 1e-12); /* each row is the other one of one row */
+        mean += share / TIMES, square += share * share / TIMES;
+        ad_end(g, m);
+    }
+    /* Beta(a, a) has the mean 1/2 and the variance 1 / (4 (2 a + 1)) */
+    assert_close(mean, 0.5, 0.06);
+    assert_close(square - mean * mean, 1 / (4 * 2.4), 0.02);
+    nn_dataset d = marked(g, 3, 2, 2), same = d;
+    nn_mixup(&d.x, &d.y, &(nn_mix){ .classes = 3, .chance = AD_ZERO });
+    for (int64_t i = 0; i < 12; i++) assert_true(ad_at(d.x, i) == ad_at(same.x, i));
+    nn_dataset numbers = marked(g, 3, 2, 2);
+    nn_mixup(&numbers.x, &numbers.y, &(nn_mix){ 0 }); /* targets that are numbers */
+    assert_shape(numbers.y, AD_SHAPE(3));
+    for (int i = 0; i < 3; i++) assert_true(ad_at(numbers.y, i) >= 0 && ad_at(numbers.y, i) <= 2);
+    ad_graph_free(g);
+}
+
+static void pieces_of_images_are_exchanged(void **state) {
+    (void)state;
+    enum { M = 4, H = 9, W = 6, TIMES = 200 };
+    ad_graph *g = ad_graph_new();
+    nn_mix mix = { .classes = M, .smoothing = 0.1 };
+    int changed = 0;
+    for (int time = 0; time < TIMES; time++) {
+        ad_mark m = ad_begin(g);
+        nn_dataset d = marked(g, M, H, W);
+        nn_cutmix(&d.x, &d.y, &mix);
+        assert_ok(g);
+        for (int i = 0; i < M; i++) {
+            int area[M] = { 0 }, top = H, bottom = -1, left = W, right = -1;
+            for (int k = 0; k < H * W; k++) {
+                int row = (int)log2(ad_at(d.x, i * H * W + k)), at = k / W, column = k % W;
+                area[row]++;
+                if (row == i) continue;
+                top = at < top ? at : top, bottom = at > bottom ? at : bottom;
+                left = column < left ? column : left, right = column > right ? column : right;
+            }
+            for (int k = 0; k < M; k++) assert_close(ad_at(d.y, M * i + k), 0.9 * area[k] / (H * W) + 0.1 / M, 1e-12);
+            int other = H * W - area[i];
+            assert_true(other == 0 || other == (bottom - top + 1) * (right - left + 1)); /* a rectangle */
+            changed += other > 0;
+        }
+        ad_end(g, m);
+    }
+    assert_true(changed > TIMES);
+    ad_graph_free(g);
+}
+
+static void wrong_mixes_are_errors(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_mix mix = { .classes = 4 };
+    ad_var *flat = ad_ones(g, AD_F64, AD_SHAPE(4, 3)), *y = ad_zeros(g, AD_F64, AD_SHAPE(4));
+    nn_cutmix(&flat, &y, &mix);
+    assert_contains(ad_error(g),
+                    "cutmix: x is [4,3] and y [4]: both need one row per sample, and x has height and width");
+    ad_clear_error(g);
+    static const nn_mix bad[] = {
+        { .alpha = -1 }, { .alpha = NAN }, { .chance = 2 }, { .classes = -1 }, { .smoothing = 0.1 }
+    };
+    for (int i = 0; i < COUNT(bad); i++) {
+        nn_mix one = bad[i];
+        nn_mixup(&flat, &y, &one);
+        assert_contains(ad_error(g), "mixup: ");
+        ad_clear_error(g);
+    }
+    nn_mixup(NULL, &y, &mix);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* Soft targets through nn_fit, with augmentations and a thread beside. */
+static void mixes_train_a_network(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_seed(g, 1);
+    nn_dataset d = nn_blobs_data(g, AD_F32, 300, 3, 2, 0.5);
+    nn_module *m = nn_mlp(g, AD_F32, 3, (int64_t[]){ 2, 16, 3 }, ad_tanh);
+    nn_mix mix = { .classes = 3, .alpha = 0.2, .smoothing = 0.05 };
+    nn_fit_opts o = {
+        .epochs = 20, .mix = nn_mixup, .mix_data = &mix, .loss_with = nn_cross_entropy_data, .prefetch = 2
+    };
+    assert_int_equal(nn_fit(m, NULL, nn_adam(m, (nn_adam_opts){ .lr = 0.02 }), d, o, NULL), AD_OK);
+    assert_true(nn_evaluate(m, NULL, nn_accuracy, d, 300).metric > 0.95);
+    ad_graph_free(g);
+}
+
+/* ---- the search for a rate ----------------------------------------------------------------------------------- */
+
+static ad_var *squared_errors(ad_var *y, ad_var *classes) { return nn_mse(y, ad_one_hot(classes, 3)); }
+
+static void rates_are_found_as_fastai_and_lightning_do(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = net_new(g, AD_F64), *same = nn_copy(m);
+    nn_optim *opt = sgd(m);
+    double want[100], tried[60], losses[60];
+    int n = row_of("rates", want, 100);
+    nn_rates found;
+    nn_rate_opts o = { .from = 1e-4, .to = 100, .steps = 60, .batch = 8, .smoothing = 0.8, .in_order = true };
+    o.rates = tried, o.losses = losses;
+    ad_random_state before = ad_random_get(g);
+    double rate = nn_find_rate(m, squared_errors, opt, data_new(g, AD_F64), o, &found);
+    assert_ok(g);
+    assert_int_equal(found.steps, (int)want[0]);
+    assert_int_equal(n, 3 + (int)want[0]);
+    assert_relative(rate, want[1], 1e-12);
+    assert_true(rate == found.steepest);
+    assert_relative(found.minimum, want[2], 1e-12);
+    for (int i = 0; i < (int)want[0]; i++) assert_relative(losses[i], want[3 + i], 1e-8);
+    assert_relative(tried[0], 1e-4, 1e-14);
+    /* all is as it was: weights, momentum, rate, random numbers */
+    assert_same_nets(m, same);
+    assert_true(nn_lr(opt) == 0.2);
+    assert_true(ad_random_get(g).seed == before.seed && ad_random_get(g).counter == before.counter);
+    nn_fit_opts how = { .epochs = EPOCHS, .batch = 8, .in_order = true };
+    assert_int_equal(nn_fit(m, nn_cross_entropy, opt, data_new(g, AD_F64), how, NULL), AD_OK);
+    compare("sgd_8", m, 1e-12);
+    ad_graph_free(g);
+}
+
+/* Buffers, the state of adam, groups and dropout are put back too. */
+static void a_search_leaves_no_trace(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_dataset d = data_new(g, AD_F64);
+    nn_module *nets[2];
+    for (int i = 0; i < 2; i++) {
+        nets[i] = nn_sequential(g, normed_new(g), nn_dropout(g, 0.3));
+        nn_optim *opt = adam(nets[i]);
+        nn_group(opt, (nn_group_opts){ .pattern = "*bias", .lr = 0.01 });
+        nn_fit_opts o = { .epochs = 2, .batch = 8 };
+        ad_seed(g, 4);
+        assert_int_equal(nn_fit(nets[i], nn_cross_entropy, opt, d, o, NULL), AD_OK);
+        if (i == 1)
+            assert_true(nn_find_rate(nets[i], nn_cross_entropy, opt, d, (nn_rate_opts){ .steps = 40 }, NULL) > 0);
+        assert_true(nn_group_lr(opt, 1) == 0.01);
+        assert_int_equal(nn_fit(nets[i], nn_cross_entropy, opt, d, o, NULL), AD_OK);
+    }
+    assert_same_nets(nets[0], nets[1]);
+    for (int i = 0; i < nn_buffer_count(nets[0]); i++)
+        assert_true(ad_at(nn_buffer_at(nets[0], i).var, 0) == ad_at(nn_buffer_at(nets[1], i).var, 0));
+    ad_graph_free(g);
+}
+
+static void wrong_searches_are_errors(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = net_new(g, AD_F64), *same = nn_copy(m);
+    nn_dataset d = data_new(g, AD_F64);
+    const struct {
+        nn_rate_opts o;
+        nn_loss_fn *loss;
+        const char *text;
+    } cases[] = {
+        { { .from = 1, .to = 0.5 }, nn_cross_entropy, "find_rate: 100 steps from 1 to 0.5: at least 3" },
+        { { .from = -1 }, nn_cross_entropy, "find_rate: 100 steps from -1 to 10" },
+        { { .steps = 2 }, nn_cross_entropy, "find_rate: 2 steps" },
+        { { .smoothing = 1 }, nn_cross_entropy, "find_rate: smoothing 1 and divergence 4" },
+        { { .divergence = 1 }, nn_cross_entropy, "divergence above 1" },
+        { { .batch = -1 }, nn_cross_entropy, "loader: batch -1" },
+        { { .steps = 9 }, NULL, "find_rate: one of loss and loss_with must be given" },
+        { { .loss_with = nn_cross_entropy_data },
+          nn_cross_entropy,
+          "find_rate: one of loss and loss_with must be given" },
+        { { .from = 1e4, .to = 1e9, .smoothing = AD_ZERO },
+          squared_errors,
+          "find_rate: the loss was too large after " },
+    };
+    for (int c = 0; c < COUNT(cases); c++) {
+        assert_true(isnan(nn_find_rate(m, cases[c].loss, sgd(m), d, cases[c].o, NULL)));
+        assert_contains(ad_error(g), cases[c].text);
+        ad_clear_error(g);
+        assert_same_nets(m, same);
+    }
+    ad_graph_free(g);
+}
+
+static void searches_need_a_rule_and_training(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = net_new(g, AD_F64);
+    nn_dataset d = data_new(g, AD_F64);
+    nn_rate_opts o = { 0 };
+    assert_true(isnan(nn_find_rate(m, nn_cross_entropy, nn_lbfgs(m, (nn_lbfgs_opts){ 0 }), d, o, NULL)));
+    assert_contains(ad_error(g), "find_rate: lbfgs has no steps of a given rate");
+    ad_clear_error(g);
+    assert_true(isnan(nn_find_rate(NULL, nn_cross_entropy, sgd(m), d, o, NULL)));
+    assert_contains(ad_error(g), "find_rate: the network or the optimiser is NULL");
+    ad_clear_error(g);
+    nn_train(m, false);
+    assert_true(isnan(nn_find_rate(m, nn_cross_entropy, sgd(m), d, o, NULL)));
+    assert_contains(ad_error(g), "find_rate: the network is in evaluation mode");
+    ad_graph_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_are_those_of_larger_minibatches),
+        cmocka_unit_test(losses_take_data),
+        cmocka_unit_test(metrics_take_data),
+        cmocka_unit_test(wrong_sources_are_errors),
+        cmocka_unit_test(wrong_weights_are_errors),
+        cmocka_unit_test(averages_are_torchs),
+        cmocka_unit_test(statistics_of_averages_are_torchs),
+        cmocka_unit_test(statistics_are_means_over_minibatches),
+        cmocka_unit_test(wrong_averages_are_errors),
+        cmocka_unit_test(the_best_epoch_is_that_of_averages),
+        cmocka_unit_test(a_resumed_training_has_the_same_averages),
+        cmocka_unit_test(a_stream_is_trained_on),
+        cmocka_unit_test(a_stream_is_resumed),
+        cmocka_unit_test(rows_of_files_are_read),
+        cmocka_unit_test(bad_files_are_not_mapped),
+        cmocka_unit_test(a_stream_of_rows_has_all_rows_once),
+        cmocka_unit_test(rows_come_in_order_if_asked),
+        cmocka_unit_test(files_are_trained_on),
+        cmocka_unit_test(labels_are_smoothed),
+        cmocka_unit_test(rows_are_mixed),
+        cmocka_unit_test(pieces_of_images_are_exchanged),
+        cmocka_unit_test(wrong_mixes_are_errors),
+        cmocka_unit_test(mixes_train_a_network),
+        cmocka_unit_test(rates_are_found_as_fastai_and_lightning_do),
+        cmocka_unit_test(a_search_leaves_no_trace),
+        cmocka_unit_test(wrong_searches_are_errors),
+        cmocka_unit_test(searches_need_a_rule_and_training),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
