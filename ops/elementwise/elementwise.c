@@ -167,6 +167,24 @@ void ad__run_slopes(const ad_op *op, ad__loop *const by_a[], ad__loop *const by_
     add_whole(&j, in_place);
 }
 
+/* The fast path of ops whose public function does not contain it. k_size is a constant where this is inlined. */
+AD__INLINE ad_var *fast_call(const ad_optype *type, int n, ad_var *const in[], const double *k, size_t k_size) {
+    ad_var *y = ad__new_scalar(type, n, in, k, k_size, (type->flags & AD_OP_CONSTANT) != 0);
+    (void)type->evaluate[y->layout->dtype](y->creator); /* cannot fail for one element */
+    return ad__append(ad__owner(y), y);
+}
+
+ad_var *ad__call_1(const ad_optype *type, ad_var *x, const double *k) {
+    if (AD__UNLIKELY(x == NULL || !ad__is_fast(type, x->layout, 1, type->attr_size))) return ad__apply1(type, x, k);
+    return k == NULL ? fast_call(type, 1, &x, NULL, 0) : fast_call(type, 1, &x, k, type->attr_size);
+}
+
+ad_var *ad__call_2(const ad_optype *type, ad_var *a, ad_var *b) {
+    if (AD__UNLIKELY(a == NULL || b == NULL || a->layout != b->layout || !ad__is_fast(type, a->layout, 2, 0)))
+        return ad__apply2(type, a, b, NULL);
+    return fast_call(type, 2, (ad_var *[]){ a, b }, NULL, 0);
+}
+
 ad_var *ad__rule_for(const ad_op *op, int i, ad_var *rule) {
     return rule ? ad_sum_to(rule, op->in[i]->layout->shape) : NULL;
 }
