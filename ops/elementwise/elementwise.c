@@ -60,24 +60,23 @@ static inline void share(job *j, ad_loop_fn *loop) {
 
 static void values_of_whole(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
-    ad__arrays p;
+    ad__arrays p = { 0 };
     (void)worker;
     whole_operands(j, from, p.in);
     p.k = ad__attrs_of(j->op), p.y = (char *)ad__out(j->op)->data + (size_t)from * j->size;
-    AD__RUN(j->loops, to - from, j->size, &p);
+    ad__run_loops(j->loops, to - from, j->size, &p);
 }
 
 static void values_of_repeated(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
     double buffer[AD__OPERANDS][AD__CHUNK];
-    ad__arrays p;
     (void)worker;
-    p.k = ad__attrs_of(j->op);
     for (int64_t i = from; i < to; i += AD__CHUNK) {
         int64_t n = ad__lesser(AD__CHUNK, to - i);
+        ad__arrays p = { .k = ad__attrs_of(j->op) };
         repeated_operands(j, i, n, buffer, p.in);
         p.y = (char *)ad__out(j->op)->data + (size_t)i * j->size;
-        AD__RUN(j->loops, n, j->size, &p);
+        ad__run_loops(j->loops, n, j->size, &p);
     }
 }
 
@@ -96,12 +95,12 @@ static void slopes(const job *j, int64_t from, int64_t n, const void *base, void
     const ad_var *out = ad__out(j->op);
     size_t at = (size_t)from * j->size;
     double buffer[AD__OPERANDS][AD__CHUNK];
-    ad__arrays p;
+    ad__arrays p = { 0 };
     if (j->whole) whole_operands(j, from, p.in);
     else repeated_operands(j, from, n, buffer, p.in);
     p.k = ad__attrs_of(j->op), p.y = (char *)out->data + at, p.g = (const char *)out->grad + at;
     p.base = base, p.to = to;
-    AD__RUN(j->loops, n, j->size, &p);
+    ad__run_loops(j->loops, n, j->size, &p);
 }
 
 static void slopes_whole(void *context, int worker, int64_t from, int64_t to) {

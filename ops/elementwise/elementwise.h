@@ -77,11 +77,11 @@ AD__INLINE bool ad__is_fast(const ad_optype *type, const ad__layout *l, int n, s
 }
 
 /* Records that Op and computes its result, of one element. k: the op's parameters, or NULL. */
-AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *f32, ad__value_fn_f64 *f64, int n,
-                                 ad_var *const in[], const double *k, size_t k_size) {
+AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32, ad__value_fn_f64 *of_f64,
+                                 int n, ad_var *const in[], const double *k, size_t k_size) {
     ad_var *y = ad__new_scalar(type, n, in, k, k_size, (type->flags & AD_OP_CONSTANT) != 0);
-    if (y->layout->dtype == AD_F64) ad__value_into_f64(y->data, f64, n, in, k);
-    else ad__value_into_f32(y->data, f32, n, in, k);
+    if (y->layout->dtype == AD_F64) ad__value_into_f64(y->data, of_f64, n, in, k);
+    else ad__value_into_f32(y->data, of_f32, n, in, k);
     return ad__append(ad__owner(y), y);
 }
 
@@ -110,21 +110,21 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *f32, a
 
 /* ---- what a dtype needs ------------------------------------------------------------------------------------------ */
 
-typedef float f32;
-typedef double f64;
 #define AD__UNUSED __attribute__((unused)) /* a formula may leave some names unused */
 /* An instruction of flat programs. They are jumped to all the time; aligned, they are 6 % faster. */
 #define AD__STEP static __attribute__((aligned(32))) const ad__instr *
 
 /* F: f32 or f64; n: the number of operands, called a, b and c in formulas; NAMES: declarations of further names. */
-#define AD__VALUE(name, F, n, NAMES, VALUE)                                                                            \
+#define AD__VALUE(name, F, n, NAMES, VALUE) AD__VALUE_BY(AD__VALUE_LOOPS, name, F, n, NAMES, VALUE)
+/* of comparisons and predicates */
+#define AD__TRUTH(name, F, n, NAMES, VALUE) AD__VALUE_BY(AD__NARROW_VALUE_LOOPS, name, F, n, NAMES, VALUE)
+#define AD__VALUE_BY(LOOPS, name, F, n, NAMES, VALUE)                                                                  \
     AD__INLINED F name##_value_##F(const double *k_ AD__UNUSED, F a AD__UNUSED, F b AD__UNUSED, F c AD__UNUSED) {    \
         typedef F T;                                                                                                   \
         NAMES                                                                                                          \
         return (T)(VALUE);                                                                                             \
     }                                                                                                                  \
-    AD__LEVELS_OF(ad__loop, name##_values_##F, F, (int64_t from, int64_t count, const ad__arrays *p),                  \
-                  ad__value_loop_##F(name##_value_##F, n, from, count, p);)                                            \
+    LOOPS(name##_values_##F, F, n, name##_value_##F)                                                                   \
     static int name##_evaluate_##F(const ad_op *op) {                                                                  \
         return ad__evaluate_by_##F(op, n, name##_value_##F, name##_values_##F);                                        \
     }                                                                                                                  \
@@ -140,8 +140,7 @@ typedef double f64;
         NAMES                                                                                                          \
         return (T)(SLOPE);                                                                                             \
     }                                                                                                                  \
-    AD__LEVELS_OF(ad__loop, name##_slopes_##BY##_##F, F, (int64_t from, int64_t count, const ad__arrays *p),           \
-                  ad__slope_loop_##F(name##_slope_##BY##_##F, n, from, count, p);)
+    AD__SLOPE_LOOPS(name##_slopes_##BY##_##F, F, n, name##_slope_##BY##_##F)
 
 /* A, B, C: the op's operands; the last one is repeated in place of absent ones */
 #define AD__BACKWARD(name, F, n, A, B, C)                                                                              \
@@ -291,20 +290,20 @@ typedef double f64;
               .no_grad = no_grad_);
 
 #define AD_PREDICATE(name, doc_, VALUE)                                                                                \
-    AD__VALUE(name, f32, 1, AD__X, VALUE)                                                                              \
-    AD__VALUE(name, f64, 1, AD__X, VALUE)                                                                              \
+    AD__TRUTH(name, f32, 1, AD__X, VALUE)                                                                              \
+    AD__TRUTH(name, f64, 1, AD__X, VALUE)                                                                              \
     AD__SAMPLES(name, 1, NULL, -2, 2, 0, -0.0, 1, -3, NAN, INFINITY, -INFINITY)                                        \
     AD_OPTYPE(name, .doc = doc_, AD__CONSTANT_FIELDS(name, 1, #VALUE));
 
 #define AD_COMPARISON(name, doc_, VALUE)                                                                               \
-    AD__VALUE(name, f32, 2, , VALUE)                                                                                   \
-    AD__VALUE(name, f64, 2, , VALUE)                                                                                   \
+    AD__TRUTH(name, f32, 2, , VALUE)                                                                                   \
+    AD__TRUTH(name, f64, 2, , VALUE)                                                                                   \
     AD__SAMPLES(name, 2, NULL, -2, 2, 0, 1, NAN, INFINITY)                                                             \
     AD_OPTYPE(name, .doc = doc_, AD__CONSTANT_FIELDS(name, 2, #VALUE));
 
 #define AD_COMPARISON_K3(name, doc_, k1, sample1, k2, sample2, k3, sample3, VALUE)                                     \
-    AD__VALUE(name, f32, 2, AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                             \
-    AD__VALUE(name, f64, 2, AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                             \
+    AD__TRUTH(name, f32, 2, AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                             \
+    AD__TRUTH(name, f64, 2, AD__K(k1, 0) AD__K(k2, 1) AD__K(k3, 2), VALUE)                                             \
     AD__SAMPLES(name, 2, ((const double[]){ sample1, sample2, sample3 }), -2, 2, 0, 1, NAN, INFINITY)                  \
     AD__ATTRS_K3(name, k1, k2, k3)                                                                                     \
     AD_OPTYPE(name, .doc = doc_, AD__CONSTANT_FIELDS(name, 2, #VALUE), .attrs = name##_attrs,                          \
