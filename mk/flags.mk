@@ -2,23 +2,31 @@
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
             -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wnested-externs \
-            $(if $(filter 1,$(WERROR)),-Werror)
+            $(call known,-Wno-pass-failed) $(if $(filter 1,$(WERROR)),-Werror)
 
-# ops_flags: loops without vector epilogues, whose code for the last few elements would be most of the library's size.
+# loop_flags: loops without vector epilogues, whose code for the last few elements would be most of the library's size.
+# ops_flags: no vectors of numbers and pointers that are stored side by side, whose constants are longer than the stores.
 # row_flags: loops with epilogues, for kernels that process many short rows.
-# small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call.
+# no_unwinding: no exception passes through the library, and debuggers have the tables of -g.
+# small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call. clang
+# would inline none of a kernel's functions, and make no vector loops, with -fno-inline-functions.
+clang        := $(findstring clang,$(shell $(CC) --version))
 math_flags   := $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
-ops_flags    := $(math_flags) $(call known,--param=vect-epilogues-nomask=0 -fno-asynchronous-unwind-tables)
-kernel_flags := $(ops_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic)
-row_flags    := -O3 $(math_flags) $(call known,-fno-asynchronous-unwind-tables)
-small_flags  := $(call known,-fno-inline-functions -fno-reorder-blocks-and-partition -falign-functions=1 \
+loop_flags   := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
+ops_flags    := $(loop_flags) $(call known,-fno-tree-slp-vectorize)
+kernel_flags := $(loop_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic)
+row_flags    := -O3 $(math_flags)
+small_flags  := $(call known,$(if $(clang),,-fno-inline-functions) -fno-reorder-blocks-and-partition -falign-functions=1 \
                 -falign-jumps=1 -falign-labels=1 -fno-omit-frame-pointer)
+no_unwinding := $(call known,-fno-asynchronous-unwind-tables)
 optimise := -O2
-compact  := -Os
+compact  := -Os $(call known,-mstringop-strategy=libcall)
 ifdef SANITIZE
 optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 compact      := $(optimise)
 math_flags   :=
+loop_flags   :=
+no_unwinding :=
 ops_flags    :=
 kernel_flags :=
 row_flags    :=
@@ -33,10 +41,12 @@ say     = $(if $(V),,@echo '$(1) $@';)
 # Each folder has its own flags. Two kernels process many short rows and gain from -O3; -O3 for all kernels would add
 # 200 KB. The variables are private, so that the stamps that an object depends on do not inherit them.
 obj           := $(BUILD)/obj
-library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden $(call known,-fno-semantic-interposition)
+library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden $(call known,-fno-semantic-interposition) $(no_unwinding)
 $(obj)/autodiff/%.o: private extra = $(library_flags)
 $(obj)/ops/%.o $(obj)/nn/%.o: private extra = $(library_flags) $(small_flags)
 $(obj)/ops/%.o: private optimise := $(optimise) $(ops_flags)
+$(obj)/ops/net/%.o $(obj)/ops/linalg/%.o $(obj)/ops/functional/%.o: private optimise := $(compact) $(ops_flags)
+$(obj)/ops/linalg/matmul.o: private optimise := $(optimise) $(ops_flags)
 $(obj)/ops/compose/%.o $(obj)/ops/random/%.o $(obj)/ops/compile/%.o $(obj)/autodiff/check/%.o $(obj)/nn/%.o: private \
     optimise := $(compact)
 $(obj)/ops/kernels/%.o $(obj)/nn/kernels/%.o: private optimise := $(optimise) $(kernel_flags)

@@ -26,7 +26,7 @@ static int best_level(void) {
 #ifdef AD__LEVELS
     return __builtin_cpu_supports("x86-64-v4") ? 2 : __builtin_cpu_supports("x86-64-v3") ? 1 : 0;
 #else
-    return 0;
+    return AD__HIGHEST_LEVEL;
 #endif
 }
 

@@ -35,7 +35,7 @@ void nn__array_from_f64(ad_dtype t, int64_t n, const double *from, void *x) {
     else memcpy(x, from, (size_t)n * sizeof *from);
 }
 
-AD__CLONES double nn__array_dot(int64_t n, const double *x, const double *y) {
+AD__NARROW_CLONES double nn__array_dot(int64_t n, const double *x, const double *y) {
     double lane[LANES] = { 0 }, sum = 0;
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)

@@ -10,7 +10,7 @@ AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope accurate in both tails"
          1 / (1 + exp(-x)),
          g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))))),
          ad_mul(g, ad_mul(y, ad_sigmoid(ad_neg(x)))), 0.0, 40.0, -40.0, 1e4, -1e4)
-ad_var *ad_sigmoid(ad_var *x) { return AD_CALL_1(sigmoid, x); }
+ad_var *ad_sigmoid(ad_var *x) { return AD_HOT_1(sigmoid, x); }
 
 AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails"
          AD_DIFFERS("the second slope keeps its digits in both tails"),
@@ -24,7 +24,7 @@ AD_UNARY(relu, "max(x, 0); slope 0 at 0", 0.1, 2,
          x < 0 ? 0 : x,
          x <= 0 ? 0 : g,
          ad__zero_where(ad_le(x, ad__constant(x, 0)), g), 0.0, -0.0, -1.0, 2.0, INFINITY)
-ad_var *ad_relu(ad_var *x) { return AD_CALL_1(relu, x); }
+ad_var *ad_relu(ad_var *x) { return AD_HOT_1(relu, x); }
 
 AD_UNARY(softplus, "log(1 + exp(x)), without overflow"
          AD_DIFFERS("exact for all x; PyTorch's is x above 20. softplus_with(x, 1, 20) is PyTorch's"),

@@ -34,7 +34,7 @@ AD_BINARY(add, "a + b", -2, 2,
           g,
           g,
           g, 0.0, INFINITY)
-ad_var *ad_add(ad_var *a, ad_var *b) { return AD_CALL_2(add, a, b); }
+ad_var *ad_add(ad_var *a, ad_var *b) { return AD_HOT_2(add, a, b); }
 
 AD_BINARY(sub, "a - b", -2, 2,
           a - b,
@@ -42,7 +42,7 @@ AD_BINARY(sub, "a - b", -2, 2,
           -g,
           g,
           ad_neg(g), 0.0, INFINITY)
-ad_var *ad_sub(ad_var *a, ad_var *b) { return AD_CALL_2(sub, a, b); }
+ad_var *ad_sub(ad_var *a, ad_var *b) { return AD_HOT_2(sub, a, b); }
 
 AD_BINARY(mul, "a b, element by element", -2, 2,
           a * b,
@@ -50,7 +50,7 @@ AD_BINARY(mul, "a b, element by element", -2, 2,
           g * a,
           ad_mul(g, b),
           ad_mul(g, a), 0.0, 3.0)
-ad_var *ad_mul(ad_var *a, ad_var *b) { return AD_CALL_2(mul, a, b); }
+ad_var *ad_mul(ad_var *a, ad_var *b) { return AD_HOT_2(mul, a, b); }
 
 AD_BINARY(div, "a / b", 0.4, 2,
           a / b,
@@ -58,7 +58,7 @@ AD_BINARY(div, "a / b", 0.4, 2,
           -g * y / b,
           ad_div(g, b),
           ad_div(ad_mul(ad_neg(g), y), b), 0.0, 2.0, -3.0)
-ad_var *ad_div(ad_var *a, ad_var *b) { return AD_CALL_2(div, a, b); }
+ad_var *ad_div(ad_var *a, ad_var *b) { return AD_HOT_2(div, a, b); }
 
 /* 0^0 is 1. The slope in a is 0 where b is 0. The slope in b is 0 where a is 0 and b >= 0. The formulas test for these
    cases, since b a^(b-1) and a^b log a there multiply 0 by an infinity. */
@@ -94,7 +94,7 @@ AD_BINARY(pow, "a to the b; 0^0 = 1, with slopes 0"
           a == 0 && b >= 0 ? 0 : g * y * log(a),
           slope_in_base(g, a, b, y),
           slope_in_exponent(g, a, b, y), 0.0, 1.0, 2.0)
-ad_var *ad_pow(ad_var *a, ad_var *b) { return AD_CALL_2(pow, a, b); }
+ad_var *ad_pow(ad_var *a, ad_var *b) { return AD_HOT_2(pow, a, b); }
 
 /* Equal operands share the gradient equally. If either is NaN, so is the result, and both have slope 1, as in
    PyTorch. */

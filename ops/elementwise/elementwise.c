@@ -60,24 +60,23 @@ static inline void share(job *j, ad_loop_fn *loop) {
 
 static void values_of_whole(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
-    ad__arrays p;
+    ad__arrays p = { 0 };
     (void)worker;
     whole_operands(j, from, p.in);
     p.k = ad__attrs_of(j->op), p.y = (char *)ad__out(j->op)->data + (size_t)from * j->size;
-    AD__RUN(j->loops, to - from, j->size, &p);
+    ad__run_loops(j->loops, to - from, j->size, &p);
 }
 
 static void values_of_repeated(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
     double buffer[AD__OPERANDS][AD__CHUNK];
-    ad__arrays p;
     (void)worker;
-    p.k = ad__attrs_of(j->op);
     for (int64_t i = from; i < to; i += AD__CHUNK) {
         int64_t n = ad__lesser(AD__CHUNK, to - i);
+        ad__arrays p = { .k = ad__attrs_of(j->op) };
         repeated_operands(j, i, n, buffer, p.in);
         p.y = (char *)ad__out(j->op)->data + (size_t)i * j->size;
-        AD__RUN(j->loops, n, j->size, &p);
+        ad__run_loops(j->loops, n, j->size, &p);
     }
 }
 
@@ -96,12 +95,12 @@ static void slopes(const job *j, int64_t from, int64_t n, const void *base, void
     const ad_var *out = ad__out(j->op);
     size_t at = (size_t)from * j->size;
     double buffer[AD__OPERANDS][AD__CHUNK];
-    ad__arrays p;
+    ad__arrays p = { 0 };
     if (j->whole) whole_operands(j, from, p.in);
     else repeated_operands(j, from, n, buffer, p.in);
     p.k = ad__attrs_of(j->op), p.y = (char *)out->data + at, p.g = (const char *)out->grad + at;
     p.base = base, p.to = to;
-    AD__RUN(j->loops, n, j->size, &p);
+    ad__run_loops(j->loops, n, j->size, &p);
 }
 
 static void slopes_whole(void *context, int worker, int64_t from, int64_t to) {
@@ -165,6 +164,24 @@ void ad__run_slopes(const ad_op *op, ad__loop *const by_a[], ad__loop *const by_
     if (in_place < 0) return;
     j.loops = loops[in_place];
     add_whole(&j, in_place);
+}
+
+/* The fast path of ops whose public function does not contain it. k_size is a constant where this is inlined. */
+AD__INLINE ad_var *fast_call(const ad_optype *type, int n, ad_var *const in[], const double *k, size_t k_size) {
+    ad_var *y = ad__new_scalar(type, n, in, k, k_size, (type->flags & AD_OP_CONSTANT) != 0);
+    (void)type->evaluate[y->layout->dtype](y->creator); /* cannot fail for one element */
+    return ad__append(ad__owner(y), y);
+}
+
+ad_var *ad__call_1(const ad_optype *type, ad_var *x, const double *k) {
+    if (AD__UNLIKELY(x == NULL || !ad__is_fast(type, x->layout, 1, type->attr_size))) return ad__apply1(type, x, k);
+    return k == NULL ? fast_call(type, 1, &x, NULL, 0) : fast_call(type, 1, &x, k, type->attr_size);
+}
+
+ad_var *ad__call_2(const ad_optype *type, ad_var *a, ad_var *b) {
+    if (AD__UNLIKELY(a == NULL || b == NULL || a->layout != b->layout || !ad__is_fast(type, a->layout, 2, 0)))
+        return ad__apply2(type, a, b, NULL);
+    return fast_call(type, 2, (ad_var *[]){ a, b }, NULL, 0);
 }
 
 ad_var *ad__rule_for(const ad_op *op, int i, ad_var *rule) {

@@ -9,7 +9,7 @@ AD_UNARY(neg, "negation, -x", -2, 2,
          -x,
          -g,
          ad_neg(g), 0.0, -0.0, INFINITY)
-ad_var *ad_neg(ad_var *x) { return AD_CALL_1(neg, x); }
+ad_var *ad_neg(ad_var *x) { return AD_HOT_1(neg, x); }
 
 AD_UNARY(abs, "absolute value; slope 0 at 0"
          AD_DIFFERS("the slope at NaN is NaN, as sign(NaN) is; PyTorch's is 0"),
@@ -17,7 +17,7 @@ AD_UNARY(abs, "absolute value; slope 0 at 0"
          fabs(x),
          x > 0 ? g : x < 0 ? -g : x * 0,
          ad__times_sign(g, x), 0.0, -0.0, -2.5, NAN)
-ad_var *ad_abs(ad_var *x) { return AD_CALL_1(abs, x); }
+ad_var *ad_abs(ad_var *x) { return AD_HOT_1(abs, x); }
 
 AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0"
          AD_DIFFERS("sign(NaN) is NaN, as NumPy has it; PyTorch's 0 would hide it"),
@@ -31,19 +31,19 @@ AD_UNARY(sqrt, "square root; slope inf at 0", 0.2, 4,
          sqrt(x),
          g / (2 * y),
          ad_div(g, ad_muls(y, 2)), 0.0, INFINITY, -1.0)
-ad_var *ad_sqrt(ad_var *x) { return AD_CALL_1(sqrt, x); }
+ad_var *ad_sqrt(ad_var *x) { return AD_HOT_1(sqrt, x); }
 
 AD_UNARY(square, "x^2", -2, 2,
          x * x,
          g * 2 * x,
          ad_mul(ad_muls(g, 2), x), 0.0, 1e4)
-ad_var *ad_square(ad_var *x) { return AD_CALL_1(square, x); }
+ad_var *ad_square(ad_var *x) { return AD_HOT_1(square, x); }
 
 AD_UNARY(exp, "e^x", -3, 3,
          exp(x),
          g * y,
          ad_mul(g, y), 0.0, -1e4, 1e4)
-ad_var *ad_exp(ad_var *x) { return AD_CALL_1(exp, x); }
+ad_var *ad_exp(ad_var *x) { return AD_HOT_1(exp, x); }
 
 AD_UNARY(expm1, "exp(x) - 1, accurate near 0"
          AD_DIFFERS("the slope keeps its digits far below 0; PyTorch's is the result + 1"),
@@ -57,7 +57,7 @@ AD_UNARY(log, "natural logarithm", 0.2, 4,
          log(x),
          g / x,
          ad_div(g, x), 1.0, 0.0, INFINITY, -1.0)
-ad_var *ad_log(ad_var *x) { return AD_CALL_1(log, x); }
+ad_var *ad_log(ad_var *x) { return AD_HOT_1(log, x); }
 
 AD_UNARY(log1p, "log(1 + x), accurate near 0"
          AD_DIFFERS("finite at the largest number, where PyTorch's overflows"),
@@ -71,19 +71,19 @@ AD_UNARY(sin, "sine, x in radians", -3, 3,
          sin(x),
          g * cos(x),
          ad_mul(g, ad_cos(x)), 0.0, 100.0)
-ad_var *ad_sin(ad_var *x) { return AD_CALL_1(sin, x); }
+ad_var *ad_sin(ad_var *x) { return AD_HOT_1(sin, x); }
 
 AD_UNARY(cos, "cosine, x in radians", -3, 3,
          cos(x),
          -g * sin(x),
          ad_neg(ad_mul(g, ad_sin(x))), 0.0, 100.0)
-ad_var *ad_cos(ad_var *x) { return AD_CALL_1(cos, x); }
+ad_var *ad_cos(ad_var *x) { return AD_HOT_1(cos, x); }
 
 AD_UNARY(tanh, "hyperbolic tangent", -3, 3,
          tanh(x),
          g * (1 - y * y),
          ad_mul(g, ad_adds(ad_neg(ad_square(y)), 1)), 0.0, 1e4, -1e4)
-ad_var *ad_tanh(ad_var *x) { return AD_CALL_1(tanh, x); }
+ad_var *ad_tanh(ad_var *x) { return AD_HOT_1(tanh, x); }
 
 AD_UNARY(tan, "tangent, x in radians", -1, 1,
          tan(x),
@@ -176,7 +176,7 @@ AD_UNARY(reciprocal, "1 / x", 0.4, 3,
          1 / x,
          -g * y * y,
          ad_mul(ad_mul(ad_neg(g), y), y), -2.0, 0.0, INFINITY)
-ad_var *ad_reciprocal(ad_var *x) { return AD_CALL_1(reciprocal, x); }
+ad_var *ad_reciprocal(ad_var *x) { return AD_HOT_1(reciprocal, x); }
 
 AD_UNARY(rsqrt, "1 / sqrt(x); slope -inf at 0", 0.2, 4,
          1 / sqrt(x),
@@ -301,13 +301,13 @@ AD_UNARY_K(adds, "x + k, where k is a C double", NULL, k, 1.5, -2, 2,
            x + k,
            g,
            g, 0.0, INFINITY)
-ad_var *ad_adds(ad_var *x, double k) { return AD_CALL_K(adds, x, k); }
+ad_var *ad_adds(ad_var *x, double k) { return AD_HOT_K(adds, x, k); }
 
 AD_UNARY_K(muls, "k x, where k is a C double", NULL, k, -1.5, -2, 2,
            x * k,
            g * k,
            ad_muls(g, k), 0.0, INFINITY)
-ad_var *ad_muls(ad_var *x, double k) { return AD_CALL_K(muls, x, k); }
+ad_var *ad_muls(ad_var *x, double k) { return AD_HOT_K(muls, x, k); }
 
 /* For negative k, unless near 0, g k x^(k-1) is computed as g y / x k, as the power may overflow; but not where x is
    0, infinite or NaN. */
@@ -328,7 +328,7 @@ AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0"
            : k == 2 ? g * 2 * x
            : k <= (T)-0.25 && x != 0 && fabs(x) < (T)INFINITY ? g * y / x * k : PRODUCT(g, k, pow(x, k - 1)),
            pows_rule(g, x, y, k), 0.0, 1.0)
-ad_var *ad_pows(ad_var *x, double k) { return AD_CALL_K(pows, x, k); }
+ad_var *ad_pows(ad_var *x, double k) { return AD_HOT_K(pows, x, k); }
 
 /* The parts that are not chosen have an x of 1/2, so that no infinite slope meets their cotangent of 0. */
 static ad_var *logit_rule(ad_var *g, ad_var *x, double eps) {

@@ -92,7 +92,7 @@ static void diagonal_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = embed(g, diagonal_of(op)->offset, s.dim[s.ndim - 2], s.dim[s.ndim - 1]);
 }
 
-static int diagonal_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int diagonal_emit(ad_emit *e, const ad_op *op) {
     if (ad__out(op)->layout->numel == 0) return AD_EABSENT;
     ad_emit_result(e, op, diagonal_view(ad_emit_operand(e, op, 0), diagonal_of(op)->offset));
     return AD_OK;
@@ -158,7 +158,7 @@ static void diag_embed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_diagonal(g, diagonal_of(op)->offset);
 }
 
-static int diag_embed_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int diag_embed_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
     ad_emit_array y = ad_emit_new(e, x.dtype, ad__out(op)->layout->shape);
@@ -257,7 +257,7 @@ static void triangle_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(op->type, g, ad__attrs_of(op));
 }
 
-static int triangle_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int triangle_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0);
     int n = x.shape.ndim;
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;

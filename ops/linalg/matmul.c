@@ -158,7 +158,7 @@ static void matmul_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 /* The loop [batch.., i, j, k] over a [batch.., i, 1, k] and b [batch.., 1, j, k]. */
-static int matmul_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int matmul_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array a = ad_emit_operand(e, op, 0), b = ad_emit_operand(e, op, 1);
     product p;
     product_of(a.shape, b.shape, &p);
@@ -280,7 +280,7 @@ static void affine_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 /* The loop [rows, out, in] over x [rows, 1, in] and w [out, in]. With a bias, the products are added to it. */
-static int affine_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int affine_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), w = ad_emit_operand(e, op, 1);
     int64_t rows = rows_of(ad__out(op)), out = w.shape.dim[0], in = w.shape.dim[1];
     if (rows * out * in == 0) return AD_EABSENT;

@@ -144,7 +144,7 @@ static void cross_entropy_classes_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) 
     dx[0] = scores_vjp(op, ad__class_cotangent(op, g), ad__class_unscaled_targets(op));
 }
 
-static int cross_entropy_classes_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int cross_entropy_classes_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), t = ad_emit_operand(e, op, 1);
     const int reduction = ad__class_attrs_of(op)->reduction;
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
@@ -253,7 +253,7 @@ static void cross_entropy_probs_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[1] = ad__in_dtype(ad_mul(w ? ad_mul(rows, w) : rows, losses), g->layout->dtype);
 }
 
-static int cross_entropy_probs_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int cross_entropy_probs_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), p = ad_emit_operand(e, op, 1), divisor;
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
     double smoothing = smoothing_of(op), each = smoothing / (double)x.shape.dim[ad__class_axis(x.shape)];

@@ -38,7 +38,7 @@ static int class_targets_evaluate(const ad_op *op) {
     return rc;
 }
 
-static int class_targets_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int class_targets_emit(ad_emit *e, const ad_op *op) {
     const ad_shape s = ad__out(op)->layout->shape;
     ad_emit_array t = ad_emit_operand(e, op, 0);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;

@@ -107,7 +107,7 @@ static void cosine_similarity_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 /* The sum of products of unit rows in f64. Rows are divided by lengths of at least eps, whose slope is 0 below eps. */
-static int cosine_similarity_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int cosine_similarity_emit(ad_emit *e, const ad_op *op) {
     const ad_emit_array first = ad_emit_operand(e, op, 0);
     ad_emit_array unit[2], length, y;
     int axis = attrs_of(op)->axis < 0 ? attrs_of(op)->axis + first.shape.ndim : attrs_of(op)->axis;

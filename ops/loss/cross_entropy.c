@@ -98,7 +98,7 @@ static void cross_entropy_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 /* Classes that evaluate refuses give NaN. */
-static int cross_entropy_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int cross_entropy_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), t = ad_emit_operand(e, op, 1), m, s, hit;
     const unsigned row = 1u << 1;
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;

@@ -85,7 +85,7 @@ typedef struct {
     ad__broadcast_map map; /* of the weights */
     double ones[AD__CHUNK];
     /* for backward, for one operand: */
-    ad__loss_slope *const *slope;
+    ad__loop *const *slope;
     char *into;
     bool fresh; /* the gradient has no contribution yet, so slopes are added to zeros */
     double cotangents[AD__CHUNK], zeros[AD__CHUNK];
@@ -113,6 +113,13 @@ static const void *weights_at(const job *j, int64_t from, int64_t n, double *buf
     return ad__broadcast_read_f64(&j->map, from, n, j->weights->data, buffer);
 }
 
+/* The arguments of a loop over elements from .. from+n. */
+static ad__arrays operands_at(const job *j, int64_t from, int64_t n, double *buffer) {
+    size_t at = (size_t)from * j->size;
+    return (ad__arrays){ .k = &j->k, .in = { (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at,
+                                             weights_at(j, from, n, buffer) } };
+}
+
 /* Writes the losses of elements from .. to into the result, or returns their sum if they are reduced. */
 static double values_of(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
@@ -122,9 +129,9 @@ static double values_of(void *context, int worker, int64_t from, int64_t to) {
         int64_t n = ad__lesser(AD__CHUNK, to - i);
         size_t at = (size_t)i * j->size;
         void *y = j->each ? (char *)ad__out(j->op)->data + at : (void *)terms;
-        const void *w = weights_at(j, i, n, buffer);
-        AD__RUN(j->loss->value[j->t], n, j->size, j->k, (char *)j->op->in[0]->data + at,
-                (char *)j->op->in[1]->data + at, w, y);
+        ad__arrays p = operands_at(j, i, n, buffer);
+        p.y = y;
+        ad__run_loops(j->loss->value[j->t], n, j->size, &p);
         if (!j->each) sum += AD__BY_DTYPE(j->t, ad__array_sum, n, y);
     }
     return sum;
@@ -147,11 +154,10 @@ static void add_slopes(void *context, int worker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i += AD__CHUNK) {
         int64_t n = ad__lesser(AD__CHUNK, to - i);
         size_t at = (size_t)i * j->size;
-        const void *w = weights_at(j, i, n, buffer);
-        const void *g = j->each ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents;
-        const void *base = j->fresh ? (const char *)j->zeros : j->into + at;
-        AD__RUN(j->slope, n, j->size, j->k, (char *)j->op->in[0]->data + at, (char *)j->op->in[1]->data + at, w, g,
-                base, j->into + at);
+        ad__arrays p = operands_at(j, i, n, buffer);
+        p.g = j->each ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents;
+        p.to = j->into + at, p.base = j->fresh ? (const char *)j->zeros : j->into + at;
+        ad__run_loops(j->slope, n, j->size, &p);
     }
 }
 

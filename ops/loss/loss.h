@@ -16,7 +16,7 @@
 
 #include "autodiff/graph/node.h"
 #include "ops/compile.h"
-#include "ops/kernels/base/level.h"
+#include "ops/kernels/elementwise/loops.h"
 #include "ops/ops.h"
 
 typedef struct {
@@ -38,18 +38,11 @@ int ad__loss_shape_not_negative(ad_call *c);
 int ad__loss_shape_weighted(ad_call *c);
 int ad__loss_shape_batchmean(ad_call *c);
 
-/* Loops over count contiguous elements, beginning at from. value writes y; slope writes to = base + slope, where base
-   may be to. */
-typedef void ad__loss_value(int64_t from, int64_t count, double k, const void *x, const void *t, const void *w,
-                            void *y);
-typedef void ad__loss_slope(int64_t from, int64_t count, double k, const void *x, const void *t, const void *w,
-                            const void *g, const void *base, void *to);
-
 /* What the functions of loss.c need to know about an op. */
 typedef struct {
-    ad__loss_value *const *value[2];    /* by dtype, for each level */
-    ad__loss_slope *const *slope[2][2]; /* by operand, x and t, and dtype */
-    int (*check)(const ad_op *op);      /* checks the operands' elements before evaluation; NULL: all are valid */
+    ad__loop *const *value[2];     /* by dtype, for each level */
+    ad__loop *const *slope[2][2];  /* by operand, x and t, and dtype */
+    int (*check)(const ad_op *op); /* checks the operands' elements before evaluation; NULL: all are valid */
     /* samples */
     double x_range[2], t_range[2]; /* the ranges of the elements */
     struct {
@@ -74,46 +67,38 @@ int ad__emit_loss(ad_emit *e, const ad_op *op, const char *value, const char *sl
 ad_var *ad__loss_cotangent(const ad_op *op, ad_var *g);
 ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var *w, double k, ad_reduction reduction);
 
-#define AD__LOSS_VALUE(f, T_, VALUE)                                                                                   \
-    AD__LEVELS_OF(ad__loss_value, f, T_,                                                                               \
-        (int64_t from, int64_t count, double k_, const void *vx, const void *vt, const void *vw, void *vy),            \
-        typedef T_ T __attribute__((unused));                                                                          \
-        const T_ *xs = AD__FROM(T_, vx), *ts = AD__FROM(T_, vt), *ws = AD__FROM(T_, vw), k = (T_)k_;                   \
-        T_ *ys = (T_ *)vy + from;                                                                                      \
-        (void)k;                                                                                                       \
-        AD__IN_STEP                                                                                                    \
-        for (int64_t i = 0; i < count; i++) {                                                                          \
-            T_ x = xs[i], t = ts[i], w = ws[i];                                                                        \
-            (void)w;                                                                                                   \
-            ys[i] = (T_)(VALUE);                                                                                       \
-        })
+/* The names of formulas; a formula may leave some unused. */
+#define AD__LOSS_NAMES                                                                                                 \
+    const T x = a, t = b, w = c, k = (T)*k_;                                                                           \
+    (void)x, (void)t, (void)w, (void)k;
 
-#define AD__LOSS_SLOPE(f, T_, BACKWARD)                                                                                \
-    AD__LEVELS_OF(ad__loss_slope, f, T_,                                                                               \
-        (int64_t from, int64_t count, double k_, const void *vx, const void *vt, const void *vw, const void *vg,       \
-         const void *vbase, void *vto),                                                                                \
-        typedef T_ T __attribute__((unused));                                                                          \
-        const T_ *xs = AD__FROM(T_, vx), *ts = AD__FROM(T_, vt), *ws = AD__FROM(T_, vw), *gs = AD__FROM(T_, vg);       \
-        const T_ *base = AD__FROM(T_, vbase), k = (T_)k_;                                                              \
-        T_ *to = (T_ *)vto + from;                                                                                     \
-        (void)k;                                                                                                       \
-        AD__IN_STEP                                                                                                    \
-        for (int64_t i = 0; i < count; i++) {                                                                          \
-            T_ x = xs[i], t = ts[i], w = ws[i], g = gs[i];                                                             \
-            (void)x, (void)t, (void)w, (void)g;                                                                        \
-            to[i] = base[i] + (T_)(BACKWARD);                                                                          \
-        })
+#define AD__LOSS_VALUE(f, F, VALUE)                                                                                    \
+    AD__INLINED F f##_of(const double *k_, F a, F b, F c) {                                                            \
+        typedef F T;                                                                                                   \
+        AD__LOSS_NAMES                                                                                                 \
+        return (T)(VALUE);                                                                                             \
+    }                                                                                                                  \
+    AD__NARROW_VALUE_LOOPS(f, F, 3, f##_of)
+
+#define AD__LOSS_SLOPE(f, F, SLOPE)                                                                                    \
+    AD__INLINED F f##_of(const double *k_, F a, F b, F c, F y, F g) {                                                  \
+        typedef F T;                                                                                                   \
+        AD__LOSS_NAMES                                                                                                 \
+        (void)y, (void)g;                                                                                              \
+        return (T)(SLOPE);                                                                                             \
+    }                                                                                                                  \
+    AD__NARROW_SLOPE_LOOPS(f, F, 3, f##_of)
 
 /* Removes the parentheses around a list of fields. */
 #define AD__OPEN(...) __VA_ARGS__
 
 #define AD_LOSS(name, VALUE, BACK_X, BACK_T, VJP_X, VJP_T, LOSS, ...)                                                  \
-    AD__LOSS_VALUE(name##_value_f32, float, VALUE)                                                                     \
-    AD__LOSS_VALUE(name##_value_f64, double, VALUE)                                                                    \
-    AD__LOSS_SLOPE(name##_slope_x_f32, float, BACK_X)                                                                  \
-    AD__LOSS_SLOPE(name##_slope_x_f64, double, BACK_X)                                                                 \
-    AD__LOSS_SLOPE(name##_slope_t_f32, float, BACK_T)                                                                  \
-    AD__LOSS_SLOPE(name##_slope_t_f64, double, BACK_T)                                                                 \
+    AD__LOSS_VALUE(name##_value_f32, f32, VALUE)                                                                     \
+    AD__LOSS_VALUE(name##_value_f64, f64, VALUE)                                                                    \
+    AD__LOSS_SLOPE(name##_slope_x_f32, f32, BACK_X)                                                                  \
+    AD__LOSS_SLOPE(name##_slope_x_f64, f64, BACK_X)                                                                 \
+    AD__LOSS_SLOPE(name##_slope_t_f32, f32, BACK_T)                                                                  \
+    AD__LOSS_SLOPE(name##_slope_t_f64, f64, BACK_T)                                                                 \
     static const ad__loss name##_loss = {                                                                              \
         .value = { name##_value_f32, name##_value_f64 },                                                               \
         .slope = { { name##_slope_x_f32, name##_slope_x_f64 }, { name##_slope_t_f32, name##_slope_t_f64 } },           \

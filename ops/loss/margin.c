@@ -128,7 +128,7 @@ static ad_emit_array emit_violations(ad_emit *e, ad_emit_array x, ad_emit_array 
     return ad_emit_run(e, &l);
 }
 
-static int multi_margin_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int multi_margin_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), t = ad_emit_operand(e, op, 1), k, divisor, y;
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
     t = ad__emit_classes(e, t, x.shape, NULL);

@@ -63,7 +63,7 @@ static void nll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__in_dtype(slopes, g->layout->dtype);
 }
 
-static int nll_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int nll_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), t = ad_emit_operand(e, op, 1);
     const ad_shape s = x.shape;
     const int axis = ad__class_axis(s), reduction = ad__class_attrs_of(op)->reduction;

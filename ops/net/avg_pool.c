@@ -57,7 +57,7 @@ static void avg_pool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 static ad__pool_attrs adaptive(int64_t h, int64_t w) { return (ad__pool_attrs){ .output = AD_SHAPE(h, w) }; }
 
-static int avg_pool2d_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int avg_pool2d_emit(ad_emit *e, const ad_op *op) {
     const ad_shape s = op->in[0]->layout->shape;
     ad__pooling p = ad__pooling_of(ad__attrs_of(op), s, ad__out(op)->layout->shape);
     ad_emit_array x = ad_emit_operand(e, op, 0), inside, plane;
@@ -144,7 +144,7 @@ static void avg_unpool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(&ad_op_avg_pool2d, g, ad__attrs_of(op));
 }
 
-static int avg_unpool2d_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int avg_unpool2d_emit(ad_emit *e, const ad_op *op) {
     const ad_shape s = op->in[0]->layout->shape;
     ad__pooling p = ad__pooling_of(ad__attrs_of(op), ad__out(op)->layout->shape, s);
     ad_emit_array y = ad_emit_operand(e, op, 0), inside, to;

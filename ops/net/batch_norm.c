@@ -295,7 +295,7 @@ static ad_emit_array emit_channels(ad_emit *e, const ad_op *op, int operand, dou
     return k;
 }
 
-static int batch_norm_eval_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int batch_norm_eval_emit(ad_emit *e, const ad_op *op) {
     const ad_emit_array x = ad_emit_operand(e, op, 0);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
     ad_emit_array variance = emit_channels(e, op, 2, 0), scale, y = ad_emit_new(e, x.dtype, x.shape);

@@ -57,7 +57,7 @@ static void conv2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad__conv_bias_vjp(op, g, dx);
 }
 
-static int conv2d_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int conv2d_emit(ad_emit *e, const ad_op *op) {
     if (!ad__conv_has_form(op)) return AD_EABSENT;
     const ad__conv_attrs *a = ad__attrs_of(op);
     ad_emit_array x = ad_emit_operand(e, op, 0), w = ad_emit_operand(e, op, 1), inside;
@@ -137,7 +137,7 @@ static void conv2d_weight_vjp(const ad_op *op, ad_var *v, ad_var *dx[]) {
     if (ad_vjp_wants(op, 1)) dx[1] = ad_conv2d(x, v, NULL, ad__conv_opts_of(op));
 }
 
-static int conv2d_weight_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int conv2d_weight_emit(ad_emit *e, const ad_op *op) {
     if (!ad__conv_has_form(op)) return AD_EABSENT;
     const ad__conv_attrs *a = ad__attrs_of(op);
     ad_emit_array x = ad_emit_operand(e, op, 0), g = ad_emit_operand(e, op, 1), inside;

@@ -52,7 +52,7 @@ static void conv_transpose2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 /* The products are added to the padded result, and the bias to its inside. */
-static int conv_transpose2d_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int conv_transpose2d_emit(ad_emit *e, const ad_op *op) {
     if (!ad__conv_has_form(op)) return AD_EABSENT;
     const ad__conv_attrs *a = ad__attrs_of(op);
     const ad_shape s = ad__out(op)->layout->shape;

@@ -161,7 +161,7 @@ static ad_emit_array emit_normal(ad_emit *e, ad_emit_array x, double eps) {
     return ad__emit_map2(e, AD_F64, x.shape, d, scale, "a * b", "g * b", "g * a");
 }
 
-static int layer_norm_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int layer_norm_emit(ad_emit *e, const ad_op *op) {
     ad__norm_rows r = rows_of(op);
     ad_emit_array x = ad_emit_operand(e, op, 0), z, y;
     const int w = weight_index(op), b = bias_index(op);

@@ -68,7 +68,7 @@ static maxima emit_maxima(ad_emit *e, const ad_op *op) {
     return m;
 }
 
-static int max_pool2d_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int max_pool2d_emit(ad_emit *e, const ad_op *op) {
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
     maxima m = emit_maxima(e, op);
     ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .kind = AD_EMIT_MAX, .dtype = m.x.dtype, .shape = m.x.shape,
@@ -78,7 +78,7 @@ static int max_pool2d_emit(ad_emit *e, const ad_op *op) {
     return AD_OK;
 }
 
-static int max_pool2d_index_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int max_pool2d_index_emit(ad_emit *e, const ad_op *op) {
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
     maxima m = emit_maxima(e, op);
     ad_emit_result(e, op, ad__emit_map(e, m.x.dtype, m.at, "x", NULL));

@@ -157,7 +157,7 @@ static void im2col_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(&ad_op_col2im, g, &a);
 }
 
-static int im2col_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int im2col_emit(ad_emit *e, const ad_op *op) {
     job j = job_of(op, op->in[0]);
     if (j.n == 0 || op->in[0]->layout->numel == 0) return AD_EABSENT;
     ad_emit_array inside, padded = emit_padded(e, &j, &inside), x = ad_emit_operand(e, op, 0);
@@ -225,7 +225,7 @@ static void col2im_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(&ad_op_im2col, g, ad__attrs_of(op));
 }
 
-static int col2im_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int col2im_emit(ad_emit *e, const ad_op *op) {
     job j = job_of(op, ad__out(op));
     if (j.n == 0 || op->in[0]->layout->numel == 0) return AD_EABSENT;
     ad_emit_array inside, padded = emit_padded(e, &j, &inside), to = emit_columns(&j, padded);

@@ -52,7 +52,7 @@ static void extremum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 /* A second pass for y, whose slope shares g among the elements that the first pass found and counted. */
-static int extremum_emit(ad_emit *e, const ad_op *op, ad_emit_kind kind) {
+AD_COLD static int extremum_emit(ad_emit *e, const ad_op *op, ad_emit_kind kind) {
     ad_emit_array x = ad_emit_operand(e, op, 0);
     unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
@@ -91,8 +91,8 @@ static void max_samples(ad_sampler *s) {
 }
 static void min_samples(ad_sampler *s) { max_samples(s); }
 
-static int max_emit(ad_emit *e, const ad_op *op) { return extremum_emit(e, op, AD_EMIT_MAX); }
-static int min_emit(ad_emit *e, const ad_op *op) { return extremum_emit(e, op, AD_EMIT_MIN); }
+AD_COLD static int max_emit(ad_emit *e, const ad_op *op) { return extremum_emit(e, op, AD_EMIT_MAX); }
+AD_COLD static int min_emit(ad_emit *e, const ad_op *op) { return extremum_emit(e, op, AD_EMIT_MIN); }
 
 #define EXTREMUM                                                                                                       \
     .gradient = "g shared equally by the elements equal to y, or by the NaNs", .arity = 1,                             \
@@ -142,7 +142,7 @@ static int argmax_evaluate(const ad_op *op) { return ad__over_segments(op, argma
 static int argmin_evaluate(const ad_op *op) { return ad__over_segments(op, argmin_segment); }
 
 /* The least index of those where x is the extremum, or NaN. The indices count the reduced axes only. */
-static int place_emit(ad_emit *e, const ad_op *op, ad_emit_kind kind) {
+AD_COLD static int place_emit(ad_emit *e, const ad_op *op, ad_emit_kind kind) {
     ad_emit_array x = ad_emit_operand(e, op, 0);
     unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
@@ -158,8 +158,8 @@ static int place_emit(ad_emit *e, const ad_op *op, ad_emit_kind kind) {
                                                           .in = { x, m, at } }));
     return AD_OK;
 }
-static int argmax_emit(ad_emit *e, const ad_op *op) { return place_emit(e, op, AD_EMIT_MAX); }
-static int argmin_emit(ad_emit *e, const ad_op *op) { return place_emit(e, op, AD_EMIT_MIN); }
+AD_COLD static int argmax_emit(ad_emit *e, const ad_op *op) { return place_emit(e, op, AD_EMIT_MAX); }
+AD_COLD static int argmin_emit(ad_emit *e, const ad_op *op) { return place_emit(e, op, AD_EMIT_MIN); }
 
 static void argmax_samples(ad_sampler *s) {
     all_and_axis_samples(s);

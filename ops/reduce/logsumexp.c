@@ -50,7 +50,7 @@ static void logsumexp_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 /* m is the largest element, and 0 if all are -inf. */
-static int logsumexp_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int logsumexp_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0);
     unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;

@@ -106,7 +106,7 @@ static void variance_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *k = ad_muls(ad__in_dtype(ad__kept(op, g), AD_F64), 2 / divisor(op));
     dx[0] = ad__in_dtype(ad_mul(k, centred(op)), g->layout->dtype);
 }
-static int variance_emit(ad_emit *e, const ad_op *op) { return emit_moment(e, op, "x / d", "g * 2 / d"); }
+AD_COLD static int variance_emit(ad_emit *e, const ad_op *op) { return emit_moment(e, op, "x / d", "g * 2 / d"); }
 static void variance_samples(ad_sampler *s) { moment_samples(s); }
 
 AD_OPTYPE(variance,
@@ -146,7 +146,7 @@ static void std_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     k = ad__zero_where(zero, ad_div(k, ad_where(zero, ad__constant(y, 1), y)));
     dx[0] = ad__in_dtype(ad_mul(k, centred(op)), g->layout->dtype);
 }
-static int std_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int std_emit(ad_emit *e, const ad_op *op) {
     return emit_moment(e, op, "sqrt(x) / sqrt(d)", "sqrt(x) / sqrt(d) == 0 ? 0 : g / d / (sqrt(x) / sqrt(d))");
 }
 static void std_samples(ad_sampler *s) { moment_samples(s); }

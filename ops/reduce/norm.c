@@ -92,7 +92,7 @@ static int emit_powers(ad_emit *e, const ad_op *op, unsigned mask, double p) {
     return AD_OK;
 }
 
-static int norm_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int norm_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0);
     unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
     double p = p_of(op);

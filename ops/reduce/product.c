@@ -38,7 +38,7 @@ static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 /* The running product in f64: one loop over the segments for each element of a segment. */
-static int prod_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int prod_emit(ad_emit *e, const ad_op *op) {
     enum { MOST = 100 };
     ad_emit_array x = ad_emit_operand(e, op, 0), product = { .dtype = AD_F64 };
     unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);

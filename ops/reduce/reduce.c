@@ -90,13 +90,13 @@ static ad_emit_array emit_sum(ad_emit *e, const ad_op *op) {
                                            .names = "x", .value = "x", .slope = { "g" }, .n = 1, .in = { x } });
 }
 
-static int sum_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int sum_emit(ad_emit *e, const ad_op *op) {
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
     ad_emit_result(e, op, emit_sum(e, op));
     return AD_OK;
 }
 
-static int mean_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int mean_emit(ad_emit *e, const ad_op *op) {
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
     const ad_emit_array s = emit_sum(e, op);
     ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = s.dtype, .shape = s.shape, .names = "x n k",

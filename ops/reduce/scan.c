@@ -88,7 +88,7 @@ static void cumsum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *ones = ad_expand(ad_scalar(ad__owner(g), g->layout->dtype, 1), g->layout->shape);
     dx[0] = ad_add(g, ad_linear_scan(ones, g, axis_of(op), true, 0));
 }
-static int cumsum_emit(ad_emit *e, const ad_op *op) { return emit_running(e, op, "a + b", "g", "g"); }
+AD_COLD static int cumsum_emit(ad_emit *e, const ad_op *op) { return emit_running(e, op, "a + b", "g", "g"); }
 static void cumsum_samples(ad_sampler *s) { scan_samples(s); }
 
 AD_OPTYPE(cumsum, .doc = "running sum along an axis, accumulated in f64", .formula = "y[i] = x[0] + .. + x[i]",
@@ -127,7 +127,7 @@ static void cumprod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *after = ad_linear_scan(x, ad_mul(x, k), axis, true, 0);
     dx[0] = ad__in_dtype(ad_mul(before, ad_add(k, after)), g->layout->dtype);
 }
-static int cumprod_emit(ad_emit *e, const ad_op *op) { return emit_running(e, op, "a * b", "g * b", "g * a"); }
+AD_COLD static int cumprod_emit(ad_emit *e, const ad_op *op) { return emit_running(e, op, "a * b", "g * b", "g * a"); }
 static void cumprod_samples(ad_sampler *s) { scan_samples(s); }
 
 AD_OPTYPE(cumprod,
@@ -197,7 +197,7 @@ static ad_emit_array emit_step(ad_emit *e, ad_emit_array a, ad_emit_array h, con
                                            .slope = { "g * h", "g * a", "g" }, .n = 3, .in = { a, h, *b } });
 }
 
-static int linear_scan_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int linear_scan_emit(ad_emit *e, const ad_op *op) {
     const linear_attrs *k = ad__attrs_of(op);
     ad_emit_array a = ad_emit_operand(e, op, 0), b = ad_emit_operand(e, op, op->n_in - 1), b_part;
     int axis = emit_axis(op, &b);

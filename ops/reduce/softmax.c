@@ -148,7 +148,7 @@ static void softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *y = ad__out(op);
     dx[0] = ad_mul(y, ad_sub(g, ad_sum_axis(ad_mul(g, y), axis_of(op), true)));
 }
-static int softmax_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int softmax_emit(ad_emit *e, const ad_op *op) {
     exponentials p;
     if (!emit_exponentials(e, op, false, &p)) return AD_EABSENT;
     ad_emit_result(e, op, ad__emit_map2(e, p.x.dtype, p.x.shape, p.powers, p.sum, "a / b", "g / b", "-(g * y / b)"));
@@ -187,7 +187,7 @@ static void log_softmax_backward(const ad_op *op) { back_over_rows(op, log_softm
 static void log_softmax_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_sub(g, ad_mul(ad_exp(ad__out(op)), ad_sum_axis(g, axis_of(op), true)));
 }
-static int log_softmax_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int log_softmax_emit(ad_emit *e, const ad_op *op) {
     exponentials p;
     if (!emit_exponentials(e, op, true, &p)) return AD_EABSENT;
     ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = p.x.dtype, .shape = p.x.shape, .names = "x s m",

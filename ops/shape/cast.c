@@ -52,7 +52,7 @@ static void cast_samples(ad_sampler *s) {
         for (int t = AD_F32; t <= AD_F64; t++) ad_sample(s, &t, 1, &shapes[i], NULL, NULL);
 }
 
-static int cast_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int cast_emit(ad_emit *e, const ad_op *op) {
     const ad_emit_array x = ad_emit_operand(e, op, 0);
     ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = ad__out(op)->layout->dtype, .shape = x.shape,
                                                           .names = "x", .value = "x", .slope = { "g" }, .n = 1,
@@ -70,7 +70,7 @@ ad_var *ad_cast(ad_var *x, ad_dtype dtype) { return ad__apply1(&ad_op_cast, x, &
 
 static int detach_shape(ad_call *c) { return (void)c, AD_OK; }
 static int detach_evaluate(const ad_op *op) { return (void)op, AD_OK; }
-static int detach_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int detach_emit(ad_emit *e, const ad_op *op) {
     const ad_emit_array x = ad_emit_operand(e, op, 0);
     ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = x.dtype, .shape = x.shape, .names = "x",
                                                           .value = "x", .n = 1, .in = { x } }));

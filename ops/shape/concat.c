@@ -54,7 +54,7 @@ static void join_backward(const ad_op *op) {
 }
 
 /* Each operand is copied to its part of the result. That of stack has an axis of size 1 there. */
-static int join_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int join_emit(ad_emit *e, const ad_op *op) {
     const ad__layout *l = ad__out(op)->layout;
     int axis = axis_in(op);
     int64_t at = 0;

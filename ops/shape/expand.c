@@ -51,7 +51,7 @@ static void expand_backward(const ad_op *op) {
 
 static void expand_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_sum_to(g, op->in[0]->layout->shape); }
 
-static int expand_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int expand_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), y = x;
     y.shape = ad__out(op)->layout->shape;
     if (ad_shape_numel(y.shape) == 0) return AD_EABSENT;

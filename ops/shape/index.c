@@ -410,7 +410,7 @@ static int one_hot_evaluate(const ad_op *op) {
 }
 
 /* What evaluate refuses gives NaN. */
-static int one_hot_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int one_hot_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0);
     ad_shape s = ad__out(op)->layout->shape;
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;

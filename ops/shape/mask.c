@@ -32,7 +32,7 @@ static void masked_fill_backward(const ad_op *op) {
 
 static void masked_fill_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_masked_fill(g, op->in[1], 0); }
 
-static int masked_fill_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int masked_fill_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), mask = ad_emit_operand(e, op, 1);
     double value = *(const double *)ad__attrs_of(op);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;

@@ -96,7 +96,7 @@ static void pad_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply1(&ad_op_pad, g, &back);
 }
 
-static int pad_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int pad_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), from = x, to;
     const pad_attrs *a = ad__attrs_of(op);
     if (op->in[0]->layout->numel == 0 || ad__out(op)->layout->numel == 0) return AD_EABSENT;

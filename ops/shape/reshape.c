@@ -29,7 +29,7 @@ static int reshape_evaluate(const ad_op *op) { return (void)op, AD_OK; }
 static void reshape_backward(const ad_op *op) { ad__add_gradient(op, 0, ad__out(op)->grad); }
 static void reshape_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_reshape(g, op->in[0]->layout->shape); }
 
-static int reshape_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int reshape_emit(ad_emit *e, const ad_op *op) {
     ad_emit_result(e, op, ad_emit_contiguous(e, ad_emit_operand(e, op, 0)));
     return AD_OK;
 }

@@ -44,7 +44,7 @@ static void flip_backward(const ad_op *op) {
 
 static void flip_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad__apply1(&ad_op_flip, g, ad__attrs_of(op)); }
 
-static int flip_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int flip_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0);
     unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
@@ -126,7 +126,7 @@ static void roll_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_roll(g, ((const roll_attrs *)ad__attrs_of(op))->axis, negated(shift_of(op)));
 }
 
-static int roll_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int roll_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), y;
     int axis = ((const roll_attrs *)ad__attrs_of(op))->axis;
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;

@@ -152,7 +152,7 @@ static ad_emit_array slice_of(const slice_attrs *a, ad_emit_array x) {
     return x;
 }
 
-static int slice_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int slice_emit(ad_emit *e, const ad_op *op) {
     if (ad__out(op)->layout->numel == 0) return AD_EABSENT;
     ad_emit_result(e, op, slice_of(ad__attrs_of(op), ad_emit_operand(e, op, 0)));
     return AD_OK;
@@ -269,7 +269,7 @@ static void emit_part(ad_emit *e, ad_emit_array x, ad_emit_array y, int axis, in
 }
 
 /* Without gaps in the slice, what lies before and behind it is copied, so that each element is set once. */
-static int slice_scatter_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int slice_scatter_emit(ad_emit *e, const ad_op *op) {
     const slice_attrs *a = ad__attrs_of(op);
     ad_emit_array x = ad_emit_operand(e, op, 0);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;

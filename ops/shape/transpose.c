@@ -48,7 +48,7 @@ static void transpose_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_transpose(g);
 }
 
-static int transpose_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int transpose_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), y = x;
     for (int i = 1, n = x.shape.ndim; i <= 2; i++) {
         y.shape.dim[n - i] = x.shape.dim[n - 3 + i];
@@ -132,7 +132,7 @@ static void permute_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad_permute(g, back);
 }
 
-static int permute_emit(ad_emit *e, const ad_op *op) {
+AD_COLD static int permute_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), y = x;
     for (int i = 0; i < x.shape.ndim; i++) {
         y.shape.dim[i] = x.shape.dim[order_at(op, i)];

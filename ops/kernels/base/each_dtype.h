@@ -7,15 +7,19 @@
 
 #define T float
 #define SUFFIX _f32
+#define AD__K_CLONES AD__CLONES
 #include KERNELS
 #undef T
 #undef SUFFIX
+#undef AD__K_CLONES
 
 #define T double
 #define SUFFIX _f64
+#define AD__K_CLONES AD__NARROW_CLONES
 #include KERNELS
 #undef T
 #undef SUFFIX
+#undef AD__K_CLONES
 
 #undef K
 #undef AD__PASTE

@@ -1,45 +1,57 @@
-/* level.h: compiles elementwise loops for several instruction sets, and runs the widest that the processor has. */
+/* level.h: compiles loops for several instruction sets, of which the widest that the processor has runs. */
 #ifndef OPS_KERNELS_BASE_LEVEL_H
 #define OPS_KERNELS_BASE_LEVEL_H
 
 #include "ops/kernels/base/simd.h"
 
-/* 2 if this processor has AVX-512, 1 if it has AVX2, else 0. The function has a source file of its own, so that a test
-   can replace it. */
+/* The level of the widest loops that this processor can run. Level 0 processes one element at a time, all others whole
+   vectors only. The function has a source file of its own, so that a test can replace it. */
 #if defined(__GNUC__)
 __attribute__((const))
 #endif
 int ad__level(void);
 
-/* AD__LEVELS_OF(type, f, T, (parameters), body) defines f[], one loop of this type for each level. The body processes
-   `count` elements beginning at `from`; both are parameters. The wide loops get whole vectors only (32 or 64 bytes).
-   The masks state this to the compiler, which otherwise adds a remainder loop several times larger than the loop. */
+/* AD__LEVELS_OF(type, f, T, parameter, body) defines f[], one loop of this type for each level, a function of `count`
+   and of the parameter. The body processes count elements of type T. The masks state to the compiler that there are whole vectors
+   only. It otherwise adds a remainder loop several times larger than the loop or, with the cost model of -O2, makes no
+   vector loop at all. */
 #ifdef AD__LEVELS
-#define AD__LEVELS_OF(type, f, T_, PARAMETERS, ...)                                                                    \
-    static void f##_base PARAMETERS { __VA_ARGS__ }                                                                    \
-    __attribute__((target("arch=x86-64-v3"))) static void f##_avx2 PARAMETERS {                                        \
+enum { AD__HIGHEST_LEVEL = 2, AD__LEVEL_BYTES = 16 }; /* a vector of level i has AD__LEVEL_BYTES << i bytes */
+#define AD__LOOPS_UP_TO_AVX2(f, T_, PARAMETER, ...)                                                                    \
+    static void f##_base(int64_t count, PARAMETER) { __VA_ARGS__ }                                                     \
+    __attribute__((target("arch=x86-64-v3"))) static void f##_avx2(int64_t count, PARAMETER) {                         \
         count &= -(int64_t)(32 / sizeof(T_));                                                                          \
         __VA_ARGS__                                                                                                    \
-    }                                                                                                                  \
-    __attribute__((target("arch=x86-64-v4"))) static void f##_avx512 PARAMETERS {                                      \
+    }
+#define AD__LEVELS_OF(type, f, T_, PARAMETER, ...)                                                                     \
+    AD__LOOPS_UP_TO_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                \
+    __attribute__((target("arch=x86-64-v4"))) static void f##_avx512(int64_t count, PARAMETER) {                       \
         count &= -(int64_t)(64 / sizeof(T_));                                                                          \
         __VA_ARGS__                                                                                                    \
     }                                                                                                                  \
     static type *const f[] = { f##_base, f##_avx2, f##_avx512 };
+/* The same for loops that wait for memory: AVX-512 has no loops of its own. */
+#define AD__NARROW_LEVELS_OF(type, f, T_, PARAMETER, ...)                                                              \
+    AD__LOOPS_UP_TO_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                \
+    static type *const f[] = { f##_base, f##_avx2, f##_avx2 };
 #else
-#define AD__LEVELS_OF(type, f, T_, PARAMETERS, ...)                                                                    \
-    static void f##_base PARAMETERS { __VA_ARGS__ }                                                                    \
-    static type *const f[] = { f##_base };
+/* One kind of vectors, those of the instruction set that the whole library is compiled for. */
+#if defined(__AVX512F__)
+enum { AD__VECTOR_BYTES = 64 };
+#elif defined(__AVX__)
+enum { AD__VECTOR_BYTES = 32 };
+#else
+enum { AD__VECTOR_BYTES = 16 };
 #endif
-
-#define AD__FROM(T_, p) ((const T_ *)(p) + from)
-
-/* Runs the loops f[] over n elements of the given size: the widest on whole vectors, narrower ones on the remainder. */
-#define AD__RUN(f, n, size, ...)                                                                                       \
-    for (int64_t level_ = ad__level(), from_ = 0, count_; from_ < (n); level_--, from_ += count_) {                    \
-        count_ = (n) - from_;                                                                                          \
-        if (level_ > 0) count_ &= -((int64_t)((size) == sizeof(float) ? 4 : 2) << level_);                             \
-        if (count_ > 0) (f)[level_](from_, count_, __VA_ARGS__);                                                       \
-    }
+enum { AD__HIGHEST_LEVEL = 1, AD__LEVEL_BYTES = AD__VECTOR_BYTES / 2 };
+#define AD__LEVELS_OF(type, f, T_, PARAMETER, ...)                                                                     \
+    static void f##_base(int64_t count, PARAMETER) { __VA_ARGS__ }                                                     \
+    static void f##_vector(int64_t count, PARAMETER) {                                                                 \
+        count &= -(int64_t)(AD__VECTOR_BYTES / sizeof(T_));                                                            \
+        __VA_ARGS__                                                                                                    \
+    }                                                                                                                  \
+    static type *const f[] = { f##_base, f##_vector };
+#define AD__NARROW_LEVELS_OF AD__LEVELS_OF
+#endif
 
 #endif

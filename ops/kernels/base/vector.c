@@ -4,18 +4,18 @@
 #define KERNELS "ops/kernels/base/vector.inc"
 #include "ops/kernels/base/each_dtype.h"
 
-AD__CLONES void ad__to_f32(int64_t n, const double *x, float *y) {
+AD__NARROW_CLONES void ad__to_f32(int64_t n, const double *x, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] = (float)x[i];
 }
 
-AD__CLONES void ad__to_f64(int64_t n, const float *x, double *y) {
+AD__NARROW_CLONES void ad__to_f64(int64_t n, const float *x, double *y) {
     for (int64_t i = 0; i < n; i++) y[i] = (double)x[i];
 }
 
-AD__CLONES void ad__to_f32_add(int64_t n, const double *x, float *y) {
+AD__NARROW_CLONES void ad__to_f32_add(int64_t n, const double *x, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] = (float)((double)y[i] + x[i]);
 }
 
-AD__CLONES void ad__to_f64_add(int64_t n, const float *x, double *y) {
+AD__NARROW_CLONES void ad__to_f64_add(int64_t n, const float *x, double *y) {
     for (int64_t i = 0; i < n; i++) y[i] += (double)x[i];
 }

@@ -16,9 +16,27 @@ typedef struct {
     const void *base;
     void *to;
 } ad__arrays;
-typedef void ad__loop(int64_t from, int64_t count, const ad__arrays *p); /* over elements from .. from+count */
+typedef void ad__loop(int64_t count, const ad__arrays *p);
+
+/* Runs loops[] over n elements of this size: the widest one on whole vectors, narrower ones on the remainder. Operands
+   that the loops do not read are NULL, and g, base and to of value loops. The pointers move on. */
+void ad__run_loops(ad__loop *const loops[], int64_t n, size_t size, ad__arrays *p);
+
+typedef float f32;
+typedef double f64;
 
 #define KERNELS "ops/kernels/elementwise/loops.inc"
 #include "ops/kernels/base/each_dtype.h"
+
+/* Define loops[], for all levels. F: f32 or f64; n: the number of operands; value, slope: a function of one element. */
+#define AD__VALUE_LOOPS(loops, F, n, value)                                                                            \
+    AD__LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__value_loop_##F(value, n, count, p);)
+#define AD__SLOPE_LOOPS(loops, F, n, slope)                                                                            \
+    AD__LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__slope_loop_##F(slope, n, count, p);)
+/* The same without loops for AVX-512. */
+#define AD__NARROW_VALUE_LOOPS(loops, F, n, value)                                                                     \
+    AD__NARROW_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__value_loop_##F(value, n, count, p);)
+#define AD__NARROW_SLOPE_LOOPS(loops, F, n, slope)                                                                     \
+    AD__NARROW_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__slope_loop_##F(slope, n, count, p);)
 
 #endif

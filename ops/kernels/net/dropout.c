@@ -19,7 +19,7 @@ AD__INLINED void mix(uint32_t c[4][GROUP], uint32_t k0, uint32_t k1) {
     }
 }
 
-AD__CLONES void ad__keyed_bits(const uint32_t key[2], uint64_t row, uint64_t first, int64_t n, uint32_t *bits) {
+AD__NARROW_CLONES void ad__keyed_bits(const uint32_t key[2], uint64_t row, uint64_t first, int64_t n, uint32_t *bits) {
     uint32_t c[4][GROUP];
     for (int64_t from = 0; from < n; from += 4 * GROUP) {
         for (int i = 0; i < GROUP; i++) {
