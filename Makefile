@@ -31,7 +31,7 @@ include mk/found.mk
 endif
 include mk/flags.mk mk/library.mk mk/programs.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/install.mk
 
-all: $(archive) $(shared) $(demos) ## build the library, build/libautodiff.a and .so, and the demos
+all: $(archive) $(shared) $(demos) $(lectures) ## build the library, build/libautodiff.a and .so, and the demos
 
 shown := first custom_op rosenbrock pinn xor spiral vae reinforce
 demo: $(demos) ## run the demos first, custom_op, rosenbrock, pinn, xor, spiral, vae and reinforce

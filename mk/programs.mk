@@ -2,6 +2,7 @@
 
 program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 demos   := $(call program,demos/*.c)
+lectures := $(filter-out $(BUILD)/demos/lectures/lecture%,$(call program,demos/lectures/*.c))
 tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
 starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
@@ -14,13 +15,15 @@ docs_of := $(BUILD)/docs/reference
 $(BUILD)/tests/%: private helpers = $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
+$(BUILD)/demos/lectures/%: private helpers = $(call object,$(wildcard demos/lectures/lecture*.c))
 $(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(benches) $(growth): $(call object,$(wildcard bench/common*.c))
 $(adbench): $(call object,$(wildcard bench/adbench/common*.c))
+$(lectures): $(call object,$(wildcard demos/lectures/lecture*.c))
 $(dumper): private helpers =
 $(dumper): private own_libs =
-$(demos) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+$(demos) $(lectures) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 

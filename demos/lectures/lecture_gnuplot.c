@@ -1,0 +1,158 @@
+/* lecture_gnuplot.c: pictures of the lecture programs as a script for gnuplot, with the data in it. */
+#include <unistd.h>
+
+#include "demos/lectures/lecture_private.h"
+
+/* Okabe and Ito's colours without yellow, which is hard to see on white; and light versions for regions. */
+static const char *const colours[8] = { "#0072B2", "#E69F00", "#009E73", "#CC79A7",
+                                        "#56B4E9", "#D55E00", "#000000", "#888888" };
+static const char *const light[4] = { "#B3D5E8", "#F8E2B3", "#B3E2D5", "#F0D7E5" };
+enum { PICTURE_WIDTH = 800 };
+
+/* Writes text between single quotes, as gnuplot reads it. */
+static void quote(FILE *to, const char *text) {
+    fputc('\'', to);
+    for (const char *c = text; *c != '\0'; c++) fprintf(to, *c == '\'' ? "''" : "%c", *c);
+    fputc('\'', to);
+}
+
+/* ---- data blocks ------------------------------------------------------------------------------------------------- */
+
+static void write_block(FILE *to, const panel *p, int number, int k) {
+    const series *s = &p->of[k];
+    fprintf(to, "$d%d_%d << EOD\n", number, k);
+    for (int64_t i = 0; i < s->n; i++) {
+        double at[2];
+        const char *end = s->rows != 0 && (i + 1) % s->columns != 0 ? " " : "\n";
+        if (s->rows != 0 && !isfinite(s->y[i])) fprintf(to, "NaN%s", end);
+        else if (s->rows != 0) fprintf(to, "%.4g%s", s->y[i], end);
+        else if (s->names != NULL) fprintf(to, "\"%s\" %.6g\n", s->names[i], s->y[i]);
+        else if (lecture_place(p, s->x[i], s->y[i], at)) fprintf(to, "%.7g %.7g\n", s->x[i], s->y[i]);
+        else fprintf(to, "\n");
+    }
+    fprintf(to, "EOD\n");
+}
+
+/* ---- panels ------------------------------------------------------------------------------------------------------- */
+
+static void write_palette(FILE *to, const series *s) {
+    if (s->kind == SERIES_IMAGES) fprintf(to, "set palette gray\nset cbrange [0:1]\nunset colorbox\n");
+    else if (s->field == PLOT_PROBABILITY)
+        fprintf(to, "set palette maxcolors 10 defined (0 '%s', 0.5 'white', 1 '%s')\nset cbrange [0:1]\nunset colorbox\n",
+                "#80B8D8", "#F2CF80");
+    else if (s->field == PLOT_CLASS)
+        fprintf(to, "set palette maxcolors 4 defined (0 '%s', 1 '%s', 2 '%s', 3 '%s')\nset cbrange [-0.5:3.5]\n"
+                    "unset colorbox\n", light[0], light[1], light[2], light[3]);
+    else fprintf(to, "set palette maxcolors 12 defined (0 '#00224E', 1 '#35456C', 2 '#666970', 3 '#948E77', 4 '#C8B866', "
+                     "5 '#FEE838')\nset cbrange [*:*]\nset colorbox\n");
+}
+
+static void write_axis(FILE *to, char axis, const char *name, bool logs, double lo, double hi) {
+    fprintf(to, "set %clabel ", axis);
+    quote(to, name ? name : "");
+    if (axis == 'x') fprintf(to, " offset 0,0.3");
+    fprintf(to, logs ? "\nset logscale %c\nset format %c '%%.0e'\n" : "\nunset logscale %c\nset format %c '%%g'\n", axis, axis);
+    if (lo < hi) fprintf(to, "set %crange [%g:%g]\n", axis, lo, hi);
+    else fprintf(to, "set %crange [*:*]\n", axis);
+}
+
+static void write_style(FILE *to, const panel *p) {
+    const panel_opts *o = &p->o;
+    bool bare = o->x == NULL && o->y == NULL, bars = p->n > 0 && p->of[0].kind == SERIES_BARS;
+    fprintf(to, "set title ");
+    quote(to, p->title);
+    fprintf(to, "\nset key %s\nset size %s\n", o->key ? o->key : "outside below center horizontal",
+            o->equal || bare ? "ratio -1" : "noratio");
+    write_axis(to, 'x', o->x, o->logx, o->xlo, o->xhi);
+    write_axis(to, 'y', o->y, o->logy, o->ylo, o->yhi);
+    if (bare) fprintf(to, "unset border\nunset tics\nunset grid\n");
+    else fprintf(to, "set border 3\nset tics nomirror out\nset grid xtics ytics back lt 1 lw 1 lc rgb '#DDDDDD'\n");
+    if (bars)
+        fprintf(to, "set style data histogram\nset style fill solid 1 noborder\nset boxwidth 0.85\nset xtics rotate by -35 "
+                    "noenhanced\nset grid noxtics\n");
+    else if (!bare) fprintf(to, "set xtics norotate autofreq\n");
+}
+
+static void write_field(FILE *to, const panel *p, const series *s) {
+    double x = p->o.xlo, y = p->o.ylo, w = (p->o.xhi - x) / s->columns, h = (p->o.yhi - y) / s->rows;
+    if (s->kind == SERIES_IMAGES) x = y = -0.5, w = h = 1;
+    fprintf(to, " matrix using (%g + %g * ($1 + 0.5)):(%g + %g * ($2 + 0.5)):3 with image pixels notitle", x, w, y, h);
+}
+
+static void write_series(FILE *to, const panel *p, const series *s, bool crowded) {
+    const char *colour = colours[s->colour % 8];
+    if (s->rows != 0) {
+        write_field(to, p, s);
+        return;
+    }
+    if (s->kind == SERIES_LINES) fprintf(to, " with lines lw 2 lc rgb '%s'", colour);
+    if (s->kind == SERIES_DASHED) fprintf(to, " with lines lw 1.5 dt (6,4) lc rgb '%s'", colour);
+    if (s->kind == SERIES_POINTS)
+        fprintf(to, " with points pt %d ps %g lc rgb '%s'", (int[]){ 7, 9, 5, 13 }[s->colour % 4], crowded ? 0.6 : 0.9, colour);
+    if (s->kind == SERIES_BARS) fprintf(to, " using 2:xtic(1) lc rgb '%s'", colour);
+    fprintf(to, s->label[0] ? " title " : " notitle");
+    if (s->label[0]) quote(to, s->label);
+}
+
+static void write_panel(FILE *to, const panel *p, int number) {
+    for (int k = 0; k < p->n; k++) write_block(to, p, number, k);
+    write_style(to, p);
+    for (int k = 0; k < p->n; k++)
+        if (p->of[k].rows != 0) write_palette(to, &p->of[k]);
+    fprintf(to, "plot");
+    for (int k = 0; k < p->n; k++) {
+        fprintf(to, "%s $d%d_%d", k ? "," : "", number, k);
+        write_series(to, p, &p->of[k], p->of[k].n > 60);
+    }
+    fprintf(to, "\n");
+}
+
+/* ---- the picture --------------------------------------------------------------------------------------------------- */
+
+static void write_terminal(FILE *to, const lecture *l) {
+    const char *ending = strrchr(l->file, '.');
+    int height = l->rows == 1 && l->columns == 1 ? 520 : l->rows * (l->columns == 1 ? 360 : 840 / l->columns + 40);
+    if (strcmp(ending, ".pdf") == 0)
+        fprintf(to, "set terminal pdfcairo noenhanced size %g,%g font 'Sans,10'\n", PICTURE_WIDTH / 96.0, height / 96.0);
+    else if (strcmp(ending, ".svg") == 0)
+        fprintf(to, "set terminal svg noenhanced size %d,%d font 'sans-serif,13' background rgb 'white'\n", PICTURE_WIDTH, height);
+    else fprintf(to, "set terminal pngcairo noenhanced size %d,%d font 'Sans,10'\n", PICTURE_WIDTH, height);
+    fprintf(to, "set encoding utf8\nset output ");
+    quote(to, l->file);
+    fprintf(to, "\n");
+}
+
+static void write_script(FILE *to, const lecture *l) {
+    write_terminal(to, l);
+    fprintf(to, "set multiplot layout %d,%d\n", l->rows, l->columns);
+    for (int i = 0; i < l->panels; i++) write_panel(to, &l->at[i], i);
+    fprintf(to, "unset multiplot\n");
+}
+
+/* What gnuplot complained about: the last line of its messages that is not empty. */
+static void read_complaint(int file, char *to, size_t size) {
+    char line[300];
+    snprintf(to, size, "it gave no reason");
+    FILE *from = fdopen(file, "r");
+    while (from != NULL && fgets(line, sizeof line, from) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strspn(line, " \t^") < strlen(line)) snprintf(to, size, "%s", line + strspn(line, " \t"));
+    }
+    if (from != NULL) fclose(from);
+}
+
+bool lecture_gnuplot(const lecture *l) {
+    char messages[] = "/tmp/lecture_XXXXXX", command[64], complaint[300];
+    int file = mkstemp(messages);
+    if (file < 0) fprintf(stderr, "%s: no file can be made in /tmp\n", demo_program(l->argv));
+    if (file < 0) return false;
+    fflush(stdout);
+    snprintf(command, sizeof command, "gnuplot >/dev/null 2>%s", messages);
+    FILE *to = popen(command, "w");
+    if (to != NULL) write_script(to, l);
+    bool done = to != NULL && pclose(to) == 0;
+    read_complaint(file, complaint, sizeof complaint);
+    unlink(messages);
+    if (!done) fprintf(stderr, "%s: gnuplot could not write %s: %s\n", demo_program(l->argv), l->file, complaint);
+    return done;
+}
