@@ -1,4 +1,4 @@
-/* classes.c: three classes of noise around prototypes, learned by a loop that is written by hand and by an optimiser. */
+/* classes.c: three classes of noise around prototypes, learned by an update written by hand and by nn_sgd. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 
@@ -71,11 +71,12 @@ static void plot(lecture *l, const double *hand, const double *optimiser, int64_
     double at[40], some[40];
     for (int i = 0; i < 40; i++) at[i] = 1 + (double)(i * (epochs - 1) / 39), some[i] = optimiser[(int)at[i] - 1];
     plot_layout(l, 1, 2);
-    plot_panel(l, (panel_opts){ .title = "Training", .x = "epoch", .y = "negative log-likelihood (nats)", .logy = true });
+    plot_panel(l, (panel_opts){ .title = "Training", .x = "epoch", .y = "log-likelihood loss (nats)", .logy = true });
     plot_lines(l, "update by hand", epochs, NULL, hand);
     plot_points(l, "nn_sgd", 40, at, some);
     plot_panel(l, (panel_opts){ .title = "Test set, 2 of 6 dimensions", .x = "x0", .y = "x1", .equal = true });
-    plot_classes(l, ad_slice(test.x, 1, 0, 2, 1), test.y, CLASSES, (const char *const[]){ "class 0", "class 1", "class 2" });
+    plot_classes(l, ad_slice(test.x, 1, 0, 2, 1), test.y, CLASSES,
+                 (const char *const[]){ "class 0", "class 1", "class 2" });
 }
 
 int main(int argc, char **argv) {
@@ -83,8 +84,8 @@ int main(int argc, char **argv) {
     lecture *l = lecture_begin(
         argc, argv,
         "Three classes of six-dimensional noise around prototypes, and a 6-10-5-3 network with log-softmax and\n"
-        "negative log-likelihood. Two copies of it are trained: one by an update that is written by hand, the other by\n"
-        "the optimiser nn_sgd. They are the same rule, so the numbers are the same.",
+        "negative log-likelihood. Two copies of it are trained: one by an update that is written by hand, the other\n"
+        "by the optimiser nn_sgd. They are the same rule, so the numbers are the same.",
         "--momentum 0.5",
         (demo_option[]){ { "epochs", "passes over the training set", DEMO_WHOLE, &o.epochs, 40, 1e5 },
                          { "lr", "learning rate", DEMO_REAL, &o.lr, 1e-6, 10 },

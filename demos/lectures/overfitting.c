@@ -125,9 +125,13 @@ int main(int argc, char **argv) {
         "dropout, and early stopping.",
         "--noise 0",
         (demo_option[]){ { "noise", "standard deviation of the noise on y", DEMO_REAL, &noise, 0, 10 }, { 0 } });
-    static const way ways[WAYS] = { { .name = "nothing" }, { .name = "weight decay", .l2 = 0.1 }, { .name = "L1", .l1 = 0.1 },
-                                    { .name = "more data", .more = true }, { .name = "augmentation", .augment = 0.25 },
-                                    { .name = "dropout", .dropout = 0.5 }, { .name = "early stopping", .early = true } };
+    static const way ways[WAYS] = { { .name = "nothing" },
+                                    { .name = "weight decay", .l2 = 0.1 },
+                                    { .name = "L1", .l1 = 0.1 },
+                                    { .name = "more data", .more = true },
+                                    { .name = "augmentation", .augment = 0.25 },
+                                    { .name = "dropout", .dropout = 0.5 },
+                                    { .name = "early stopping", .early = true } };
     static result r[WAYS];
     ad_graph *g = lecture_graph(l);
     sets s = draw(g, noise);
@@ -141,10 +145,11 @@ int main(int argc, char **argv) {
     lecture_claim(l, r[0].train < 1e-8 && r[0].test > 1e4 * r[0].train,
                   "six samples are learned by heart: training loss %.1e, test loss %.3f", r[0].train, r[0].test);
     lecture_claim(l, worst < 0.9 * r[0].test,
-                  "all ways but dropout lower the test loss, from %.3f to %.3f (more data) or at most %.3f; dropout: %.3f",
+                  "all but dropout lower the test loss, from %.3f to %.3f (more data) or at most %.3f; dropout: %.3f",
                   r[0].test, r[3].test, worst, r[5].test);
     lecture_claim(l, fmax(r[1].length, r[2].length) < 0.8 * r[0].length,
-                  "weight decay and L1 shorten the weights from %.1f to %.1f and %.1f", r[0].length, r[1].length, r[2].length);
+                  "weight decay and L1 shorten the weights from %.1f to %.1f and %.1f", r[0].length, r[1].length,
+                  r[2].length);
     plot(l, s, ways, r);
     return lecture_end(l, g);
 }

@@ -1,12 +1,12 @@
-/* validation.c: polynomials chosen on validation data, folds of the training data, and what a test set is for. */
+/* validation.c: a model chosen on validation data and by cross-validation, and what a test set is for. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 
-enum { DEGREES = 12, TRAIN = 30, VALIDATION = 12, TEST = 12, FOLDS = 6, LARGE = 2000 };
+enum { DEGREES = 12, TRAIN = 30, VALIDATION = 12, TEST = 12, FOLDS = 6, LARGE = 2000 }; /* numbers of samples */
 
 typedef struct {
-    int64_t repeats;
-    double noise, peek;
+    int64_t repeats, peek;
+    double noise;
 } options;
 
 /* n samples, each at a random place in its n-th part of -1 .. 1. */
@@ -17,10 +17,10 @@ static nn_dataset draw(ad_graph *g, int64_t n, double noise) {
     return (nn_dataset){ x, y };
 }
 
-/* The first d + 1 Chebyshev polynomials of x [n,1], side by side: a linear layer of them is any polynomial. */
+/* The first d + 1 cosines of x [n,1], side by side: a linear layer makes a sum of d + 1 cosines of them. */
 static nn_dataset features(nn_dataset s, int d) {
     ad_var *columns[DEGREES + 1];
-    for (int k = 0; k <= d; k++) columns[k] = ad_cos(ad_muls(ad_adds(s.x, 1), k * 1.5707963267948966));
+    for (int k = 0; k <= d; k++) columns[k] = ad_cos(ad_muls(ad_adds(s.x, 1), k * acos(-1) / 2));
     return (nn_dataset){ ad_detach(ad_concat(d + 1, columns, 1)), s.y };
 }
 
@@ -33,7 +33,7 @@ static ad_var *loss_of(void *data) {
     return nn_mse(nn_apply(f->net, f->d.x), f->d.y);
 }
 
-/* The polynomial of degree d with the least squared error on s. */
+/* The sum of d + 1 cosines with the least squared error on s: a linear problem, which L-BFGS solves. */
 static nn_module *learn(ad_graph *g, nn_dataset s, int d) {
     fit f = { nn_linear(g, AD_F64, d + 1, 1, false), features(s, d) };
     nn_init_constant(nn_find_parameter(f.net, "weight"), 0);
@@ -45,9 +45,9 @@ static nn_module *learn(ad_graph *g, nn_dataset s, int d) {
 static double loss_on(nn_module *net, nn_dataset s, int d) {
     return nn_evaluate(net, nn_mse, NULL, features(s, d), LARGE).loss;
 }
-/* Losses of each degree. */
+/* Losses of each number of cosines. */
 typedef struct {
-    double train[DEGREES], validation[DEGREES], folds[DEGREES], spread[DEGREES];
+    double train[DEGREES], validation[DEGREES], truth[DEGREES], folds[DEGREES], spread[DEGREES];
 } table;
 
 /* The mean and the standard deviation of the losses on the k folds. */
@@ -69,39 +69,99 @@ static int least(const double *loss) {
     return best + 1;
 }
 
-/* One experiment: the loss of the chosen degree on the samples by which it was chosen, on test samples, and the truth:
-   on very many. peek: chosen on the test samples. */
-static void choose(ad_graph *g, const options *o, double to[3]) {
-    ad_mark m = ad_begin(g);
-    nn_dataset train = draw(g, TRAIN, o->noise), validation = draw(g, VALIDATION, o->noise), test = draw(g, TEST, o->noise);
-    if (o->peek > 0) test = validation;
-    nn_module *net[DEGREES];
-    double loss[DEGREES];
-    for (int d = 1; d <= DEGREES; d++) net[d - 1] = learn(g, train, d), loss[d - 1] = loss_on(net[d - 1], validation, d);
-    int d = least(loss);
-    to[0] = loss[d - 1], to[1] = loss_on(net[d - 1], test, d), to[2] = loss_on(net[d - 1], draw(g, LARGE, o->noise), d);
-    ad_end(g, m);
-}
-int main(int argc, char **argv) {
-    options o = { .repeats = 100, .noise = 0.3 };
-    lecture *l = lecture_begin(
-        argc, argv,
-        "A","",
-        (demo_option[]){ { "repeats", "", DEMO_WHOLE, &o.repeats, 1, 1e5 },
-                         { "noise", "standard deviation of the noise on y", DEMO_REAL, &o.noise, 0, 10 },
-                         { "peek", "", DEMO_REAL, &o.peek, 0, 10 },
-                         { 0 } });
-    ad_graph *g = lecture_graph(l);
-    double t0=lecture_seconds();
-    nn_dataset train = draw(g, TRAIN, o.noise), validation = draw(g, VALIDATION, o.noise),large=draw(g,LARGE,o.noise);
-    table t;
+/* Fills a table and returns the number of cosines that is chosen by validation. */
+static int compare(ad_graph *g, const options *o, table *t) {
+    nn_dataset train = draw(g, TRAIN, o->noise), validation = draw(g, VALIDATION, o->noise);
+    nn_dataset large = draw(g, LARGE, o->noise);
+    printf("cosines  training  validation  mean of %d folds  their std  %d new samples\n", FOLDS, LARGE);
     for (int d = 1; d <= DEGREES; d++) {
         nn_module *net = learn(g, train, d);
-        t.train[d-1]=loss_on(net,train,d); t.validation[d-1]=loss_on(net,validation,d); cross_validate(g,train,d,&t);
-        printf("%2d %8.4f %8.4f   %8.4f +- %8.4f   %8.4f\n",d,t.train[d-1],t.validation[d-1],t.folds[d-1],t.spread[d-1],loss_on(net,large,d));
+        t->train[d - 1] = loss_on(net, train, d), t->validation[d - 1] = loss_on(net, validation, d);
+        t->truth[d - 1] = loss_on(net, large, d);
+        cross_validate(g, train, d, t);
+        printf("%7d  %8.4f  %10.4f  %15.4f  %9.4f  %16.4f\n", d, t->train[d - 1], t->validation[d - 1], t->folds[d - 1],
+               t->spread[d - 1], t->truth[d - 1]);
     }
-    double s[3]={0},q[3]={0};
-    for(int i=0;i<o.repeats;i++){ double to[3]; choose(g,&o,to); for(int k=0;k<3;k++) s[k]+=to[k]/o.repeats; for(int k=0;k<2;k++) q[k]+=(to[k]-to[2])*(to[k]-to[2])/o.repeats; }
-    printf("%g %g %g   %g %g  %g s\n",s[0],s[1],s[2], sqrt(q[0]/o.repeats),sqrt(q[1]/o.repeats),lecture_seconds()-t0);
+    return least(t->validation);
+}
+
+/* One more experiment: the losses of the chosen model on validation samples, on test samples, and on very many new
+   ones. peek: the test samples are those that it was chosen by. */
+static void choose(ad_graph *g, const options *o, double to[3]) {
+    ad_mark m = ad_begin(g);
+    nn_dataset train = draw(g, TRAIN, o->noise), validation = draw(g, VALIDATION, o->noise);
+    nn_dataset test = draw(g, TEST, o->noise);
+    if (o->peek) test = validation;
+    nn_module *net[DEGREES];
+    double loss[DEGREES];
+    for (int d = 1; d <= DEGREES; d++) {
+        net[d - 1] = learn(g, train, d);
+        loss[d - 1] = loss_on(net[d - 1], validation, d);
+    }
+    int d = least(loss);
+    to[0] = loss[d - 1], to[1] = loss_on(net[d - 1], test, d);
+    to[2] = loss_on(net[d - 1], draw(g, LARGE, o->noise), d);
+    ad_end(g, m);
+}
+
+/* The means of these losses over all experiments, and the standard errors of the first two against the third. */
+static void repeat(ad_graph *g, const options *o, double mean[3], double error[2]) {
+    double squares[2] = { 0 }, n = (double)o->repeats, to[3];
+    for (int k = 0; k < 3; k++) mean[k] = 0;
+    for (int64_t i = 0; i < o->repeats && ad_ok(g); i++) {
+        choose(g, o, to);
+        for (int k = 0; k < 3; k++) mean[k] += to[k] / n;
+        for (int k = 0; k < 2; k++) squares[k] += (to[k] - to[2]) * (to[k] - to[2]) / n;
+    }
+    for (int k = 0; k < 2; k++) error[k] = sqrt(squares[k] / n);
+}
+
+static void plot(lecture *l, const table *t, const double mean[3]) {
+    double up[DEGREES], down[DEGREES];
+    for (int d = 0; d < DEGREES; d++) up[d] = t->folds[d] + t->spread[d], down[d] = t->folds[d] - t->spread[d];
+    plot_layout(l, 1, 2);
+    plot_panel(l, (panel_opts){ .title = "One experiment", .x = "cosines", .y = "mean squared error", .xlo = 1, .xhi = 12 });
+    plot_lines(l, "training", DEGREES, NULL, t->train);
+    plot_lines(l, "validation", DEGREES, NULL, t->validation);
+    plot_lines(l, "6 folds: mean", DEGREES, NULL, t->folds);
+    plot_colour(l, 2);
+    plot_dashed(l, "and std", DEGREES, NULL, up);
+    plot_colour(l, 2);
+    plot_dashed(l, "", DEGREES, NULL, down);
+    plot_colour(l, 6);
+    plot_lines(l, "2000 new samples", DEGREES, NULL, t->truth);
+    plot_panel(l, (panel_opts){ .title = "Chosen models, mean of all experiments", .y = "mean squared error", .ylo = 0,
+                                .yhi = 0.14 });
+    plot_bars(l, "", 3, (const char *const[]){ "validation", "test", "2000 new" }, mean);
+}
+
+int main(int argc, char **argv) {
+    options o = { .repeats = 400, .noise = 0.3 };
+    lecture *l = lecture_begin(
+        argc, argv,
+        "Sums of 1 to 12 cosines are fitted to 30 noisy samples; the best is chosen on 12 validation samples, and by\n"
+        "6 folds of the training samples. Its validation loss is too good, since it was chosen by it; the loss on 12\n"
+        "test samples, which nothing was chosen by, is right on average.",
+        "--peek 1",
+        (demo_option[]){ { "repeats", "number of experiments", DEMO_WHOLE, &o.repeats, 10, 1e5 },
+                         { "noise", "standard deviation of the noise on y", DEMO_REAL, &o.noise, 0, 10 },
+                         { "peek", "1: choose on the test samples", DEMO_WHOLE, &o.peek, 0, 1 },
+                         { 0 } });
+    ad_graph *g = lecture_graph(l);
+    table t;
+    double mean[3], error[2];
+    int d = compare(g, &o, &t), by_folds = least(t.folds), last = DEGREES - 1;
+    repeat(g, &o, mean, error);
+    lecture_claim(l, t.train[last] < t.train[d - 1] && t.truth[last] > t.truth[d - 1],
+                  "from the chosen %d cosines to %d, training loss falls from %.3f to %.3f, and loss on new data rises "
+                  "from %.3f to %.3f", d, DEGREES, t.train[d - 1], t.train[last], t.truth[d - 1], t.truth[last]);
+    lecture_claim(l, fabs(t.folds[by_folds - 1] - t.truth[by_folds - 1]) < t.spread[by_folds - 1],
+                  "6 folds choose %d cosines and expect %.3f +- %.3f; new data have %.3f", by_folds,
+                  t.folds[by_folds - 1], t.spread[by_folds - 1], t.truth[by_folds - 1]);
+    lecture_claim(l, mean[0] < mean[2] - 4 * error[0],
+                  "over %lld experiments the chosen model's validation loss is too good: %.4f +- %.4f, new data %.4f",
+                  (long long)o.repeats, mean[0], error[0], mean[2]);
+    lecture_claim(l, fabs(mean[1] - mean[2]) < 3 * error[1], "its test loss is right: %.4f +- %.4f", mean[1], error[1]);
+    plot(l, &t, mean);
     return lecture_end(l, g);
 }
