@@ -120,7 +120,8 @@ static void plot(lecture *l, const table *t, const double mean[3]) {
     double up[DEGREES], down[DEGREES];
     for (int d = 0; d < DEGREES; d++) up[d] = t->folds[d] + t->spread[d], down[d] = t->folds[d] - t->spread[d];
     plot_layout(l, 1, 2);
-    plot_panel(l, (panel_opts){ .title = "One experiment", .x = "cosines", .y = "mean squared error", .xlo = 1, .xhi = 12 });
+    plot_panel(l, (panel_opts){ .title = "One experiment", .x = "cosines", .y = "mean squared error", .xlo = 1,
+                                .xhi = 12 });
     plot_lines(l, "training", DEGREES, NULL, t->train);
     plot_lines(l, "validation", DEGREES, NULL, t->validation);
     plot_lines(l, "6 folds: mean", DEGREES, NULL, t->folds);
