@@ -57,8 +57,7 @@ static void plot(lecture *l, double length[KINDS][DEEPEST], const double *depths
     plot_layout(l, 1, 2);
     plot_panel(l, (panel_opts){ .title = "30 layers", .x = "layer", .y = "length of the gradient", .logy = true });
     for (int k = 0; k < KINDS; k++) plot_lines(l, kinds[k].name, DEEPEST, NULL, length[k]);
-    plot_panel(l, (panel_opts){ .title = "First layer / last layer", .x = "layers", .y = "ratio of the gradients' lengths",
-                                .logy = true });
+    plot_panel(l, (panel_opts){ .title = "First layer / last layer", .x = "layers", .y = "ratio of lengths", .logy = true });
     for (int k = 0; k < KINDS; k++) plot_lines(l, kinds[k].name, DEPTHS, depths, ratio[k]);
 }
 
@@ -83,16 +82,18 @@ int main(int argc, char **argv) {
         printf("%-20s %8.1e %8.1e %8.1e %8.1e\n", kinds[k].name, ratio[k][0], ratio[k][4], ratio[k][9], ratio[k][14]);
     }
     double product = chain(g, weight);
-    const int end = DEPTHS - 1;
-    lecture_claim(l, ratio[0][end] < 1e-20, "through 30 layers of sigmoids the gradient shrinks to %.1e", ratio[0][end]);
+    const int end = DEPTHS - 1; /* 30 layers */
+    lecture_claim(l, ratio[0][end] < 1e-20, "through 30 layers of sigmoids the gradient shrinks to %.1e",
+                  ratio[0][end]);
     lecture_claim(l, ratio[1][end] < 1e-5 && ratio[2][end] < 1e-5, "through tanh to %.1e, through relu to %.1e",
                   ratio[1][end], ratio[2][end]);
     lecture_claim(l, near(ratio[4][end]) && near(ratio[5][end]),
-                  "good initial weights keep it: tanh with Xavier's %.2f, relu with He's %.2f", ratio[4][end], ratio[5][end]);
+                  "good initial weights keep it: tanh with Xavier's %.2f, relu with He's %.2f", ratio[4][end],
+                  ratio[5][end]);
     lecture_claim(l, near(ratio[6][end]), "residual connections keep it, even with sigmoids: %.2f", ratio[6][end]);
     lecture_claim(l, ratio[7][end] > 1e7, "weights twice He's make it explode: %.1e", ratio[7][end]);
-    lecture_claim(l, fabs(product - 16) < 1e-9, "four sigmoids with weights %g at slope 1/4 multiply it by %.6g", weight,
-                  product);
+    lecture_claim(l, fabs(product - 16) < 1e-9, "four sigmoids with weights %g at slope 1/4 multiply it by %.6g",
+                  weight, product);
     plot(l, length, depths, ratio);
     return lecture_end(l, g);
 }
