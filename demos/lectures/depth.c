@@ -57,7 +57,7 @@ static void plot(lecture *l, double length[KINDS][DEEPEST], const double *depths
     plot_layout(l, 1, 2);
     plot_panel(l, (panel_opts){ .title = "30 layers", .x = "layer", .y = "length of the gradient", .logy = true });
     for (int k = 0; k < KINDS; k++) plot_lines(l, kinds[k].name, DEEPEST, NULL, length[k]);
-    plot_panel(l, (panel_opts){ .title = "First layer / last layer", .x = "layers", .y = "ratio of lengths", .logy = true });
+    plot_panel(l, (panel_opts){ .title = "First / last layer", .x = "layers", .y = "ratio of lengths", .logy = true });
     for (int k = 0; k < KINDS; k++) plot_lines(l, kinds[k].name, DEPTHS, depths, ratio[k]);
 }
 
