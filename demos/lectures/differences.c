@@ -50,7 +50,7 @@ static double largest_error(problem p, problem exact, double h, bool print) {
         for (int64_t i = 0; i < ad_numel(theta.var); i++) {
             double slope = ad_grad_at(nn_parameter_at(exact.net, k).var, i), difference = central(p, theta.var, i, h);
             if (print) printf("dE/d %s[%d]  %+.12f  %+.12f  %8.1e\n", theta.name, (int)i, slope, difference, difference - slope);
-            worst = fmax(worst, fabs(difference - slope));
+            worst = lecture_worst(worst, difference - slope);
         }
     }
     return worst;

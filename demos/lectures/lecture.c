@@ -50,6 +50,8 @@ void lecture_claim(lecture *l, bool holds, const char *sentence, ...) {
     l->failed += !holds;
 }
 
+double lecture_worst(double worst, double error) { return worst >= fabs(error) || isnan(worst) ? worst : fabs(error); }
+
 double lecture_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

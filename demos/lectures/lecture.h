@@ -32,6 +32,8 @@ int64_t lecture_seed(const lecture *l);
 const char *lecture_file(const lecture *l); /* the file of --plot, or NULL; for programs that draw it themselves */
 /* Prints a claim, with the figures that were measured, and remembers whether it holds. Comparisons with NaN do not. */
 void lecture_claim(lecture *l, bool holds, const char *sentence, ...) AD_PRINTF(3, 4);
+/* The larger of worst and |error|; NaN once one was NaN, which fmax would ignore. */
+double lecture_worst(double worst, double error);
 double lecture_seconds(void); /* a clock, to measure differences */
 /* Draws the picture and frees everything; g may be NULL. Returns the exit status: 1 after an error of the graph, a file
    that cannot be written, a failed claim, or without any claim. */

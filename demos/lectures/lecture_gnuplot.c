@@ -47,71 +47,95 @@ static void write_palette(FILE *to, const series *s) {
                      "5 '#FEE838')\nset cbrange [*:*]\nset colorbox\n");
 }
 
-static void write_axis(FILE *to, char axis, const char *name, bool logs, double lo, double hi) {
+/* Logarithmic axes over many decades have powers of ten. */
+static void write_axis(FILE *to, char axis, const char *name, bool logs, double lo, double hi, double decades) {
     fprintf(to, "set %clabel ", axis);
     quote(to, name ? name : "");
     if (axis == 'x') fprintf(to, " offset 0,0.3");
-    fprintf(to, logs ? "\nset logscale %c\nset format %c '%%.0e'\n" : "\nunset logscale %c\nset format %c '%%g'\n", axis, axis);
+    fprintf(to, logs ? "\nset logscale %c\n" : "\nunset logscale %c\n", axis);
+    fprintf(to, logs && decades > 4 ? "set format %c '%%.0e'\n" : "set format %c '%%g'\n", axis);
     if (lo < hi) fprintf(to, "set %crange [%g:%g]\n", axis, lo, hi);
     else fprintf(to, "set %crange [*:*]\n", axis);
 }
 
-static void write_style(FILE *to, const panel *p) {
+/* Names below the bars, slanted where they would overlap. */
+static void write_bar_style(FILE *to, const panel *p, int columns) {
+    size_t longest = 0;
+    for (int64_t i = 0; i < p->of[0].n; i++) longest = longest > strlen(p->of[0].names[i]) ? longest : strlen(p->of[0].names[i]);
+    bool slanted = (longest + 2) * (size_t)p->of[0].n * (size_t)columns > 88;
+    fprintf(to, "set style data histogram\nset style fill solid 1 noborder\nset boxwidth 0.85\nset grid noxtics\n");
+    fprintf(to, slanted ? "set xtics rotate by -35\n" : "set xtics norotate\n");
+}
+
+static void write_style(FILE *to, const panel *p, int columns) {
     const panel_opts *o = &p->o;
+    const lecture_range r = lecture_range_of(p);
     bool bare = o->x == NULL && o->y == NULL, bars = p->n > 0 && p->of[0].kind == SERIES_BARS;
     fprintf(to, "set title ");
     quote(to, p->title);
-    fprintf(to, "\nset key %s\nset size %s\n", o->key ? o->key : "outside below center horizontal",
+    fprintf(to, "\nset key %s Left reverse width 2\nset size %s\n", o->key ? o->key : "outside below center horizontal height 0.5",
             o->equal || bare ? "ratio -1" : "noratio");
-    write_axis(to, 'x', o->x, o->logx, o->xlo, o->xhi);
-    write_axis(to, 'y', o->y, o->logy, o->ylo, o->yhi);
+    write_axis(to, 'x', o->x, o->logx, o->xlo, o->xhi, r.hi[0] - r.lo[0]);
+    write_axis(to, 'y', o->y, o->logy, o->ylo, o->yhi, r.hi[1] - r.lo[1]);
     if (bare) fprintf(to, "unset border\nunset tics\nunset grid\n");
     else fprintf(to, "set border 3\nset tics nomirror out\nset grid xtics ytics back lt 1 lw 1 lc rgb '#DDDDDD'\n");
-    if (bars)
-        fprintf(to, "set style data histogram\nset style fill solid 1 noborder\nset boxwidth 0.85\nset xtics rotate by -35 "
-                    "noenhanced\nset grid noxtics\n");
+    if (bars) write_bar_style(to, p, columns);
     else if (!bare) fprintf(to, "set xtics norotate autofreq\n");
 }
 
 static void write_field(FILE *to, const panel *p, const series *s) {
     double x = p->o.xlo, y = p->o.ylo, w = (p->o.xhi - x) / s->columns, h = (p->o.yhi - y) / s->rows;
     if (s->kind == SERIES_IMAGES) x = y = -0.5, w = h = 1;
-    fprintf(to, " matrix using (%g + %g * ($1 + 0.5)):(%g + %g * ($2 + 0.5)):3 with image pixels notitle", x, w, y, h);
+    fprintf(to, " matrix using (%g + %g * ($1 + 0.5)):(%g + %g * ($2 + 0.5)):3 with image notitle", x, w, y, h);
 }
 
-static void write_series(FILE *to, const panel *p, const series *s, bool crowded) {
+/* Points of each colour have a form of their own; many points are smaller. */
+static void write_points(FILE *to, const series *s, const char *colour, double more) {
+    const int form[4] = { 7, 9, 5, 13 };
+    fprintf(to, " with points pt %d ps %g lc rgb '%s'", form[s->colour % 4], (s->n > 60 ? 0.6 : s->n > 8 ? 0.9 : 1.4) + more, colour);
+}
+
+static void write_series(FILE *to, const panel *p, const series *s) {
     const char *colour = colours[s->colour % 8];
     if (s->rows != 0) {
         write_field(to, p, s);
         return;
     }
     if (s->kind == SERIES_LINES) fprintf(to, " with lines lw 2 lc rgb '%s'", colour);
-    if (s->kind == SERIES_DASHED) fprintf(to, " with lines lw 1.5 dt (6,4) lc rgb '%s'", colour);
-    if (s->kind == SERIES_POINTS)
-        fprintf(to, " with points pt %d ps %g lc rgb '%s'", (int[]){ 7, 9, 5, 13 }[s->colour % 4], crowded ? 0.6 : 0.9, colour);
+    if (s->kind == SERIES_DASHED) fprintf(to, " with lines lw 2 dt (12,10) lc rgb '%s'", colour);
+    if (s->kind == SERIES_POINTS) write_points(to, s, colour, 0);
     if (s->kind == SERIES_BARS) fprintf(to, " using 2:xtic(1) lc rgb '%s'", colour);
     fprintf(to, s->label[0] ? " title " : " notitle");
     if (s->label[0]) quote(to, s->label);
 }
 
-static void write_panel(FILE *to, const panel *p, int number) {
+static void write_panel(FILE *to, const lecture *l, int number) {
+    const panel *p = &l->at[number];
     for (int k = 0; k < p->n; k++) write_block(to, p, number, k);
-    write_style(to, p);
+    write_style(to, p, l->columns);
     for (int k = 0; k < p->n; k++)
         if (p->of[k].rows != 0) write_palette(to, &p->of[k]);
-    fprintf(to, "plot");
+    fprintf(to, "plot ");
     for (int k = 0; k < p->n; k++) {
-        fprintf(to, "%s $d%d_%d", k ? "," : "", number, k);
-        write_series(to, p, &p->of[k], p->of[k].n > 60);
+        if (p->of[0].kind == SERIES_FIELD && p->of[k].kind == SERIES_POINTS && p->of[k].n <= 60) { /* a white rim */
+            fprintf(to, "$d%d_%d", number, k);
+            write_points(to, &p->of[k], "white", 0.4);
+            fprintf(to, " notitle, ");
+        }
+        fprintf(to, "$d%d_%d", number, k);
+        write_series(to, p, &p->of[k]);
+        fprintf(to, k + 1 < p->n ? ", " : "\n");
     }
-    fprintf(to, "\n");
 }
 
 /* ---- the picture --------------------------------------------------------------------------------------------------- */
 
 static void write_terminal(FILE *to, const lecture *l) {
     const char *ending = strrchr(l->file, '.');
-    int height = l->rows == 1 && l->columns == 1 ? 520 : l->rows * (l->columns == 1 ? 360 : 840 / l->columns + 40);
+    int keys = 0, height = l->rows * (l->columns == 1 ? 360 : PICTURE_WIDTH / l->columns);
+    for (int i = 0; i < l->panels; i++) keys += l->at[i].o.key == NULL;
+    if (keys > 0 && l->columns > 1) height += 60 * l->rows;
+    if (l->rows == 1 && l->columns == 1) height = 520;
     if (strcmp(ending, ".pdf") == 0)
         fprintf(to, "set terminal pdfcairo noenhanced size %g,%g font 'Sans,10'\n", PICTURE_WIDTH / 96.0, height / 96.0);
     else if (strcmp(ending, ".svg") == 0)
@@ -125,7 +149,7 @@ static void write_terminal(FILE *to, const lecture *l) {
 static void write_script(FILE *to, const lecture *l) {
     write_terminal(to, l);
     fprintf(to, "set multiplot layout %d,%d\n", l->rows, l->columns);
-    for (int i = 0; i < l->panels; i++) write_panel(to, &l->at[i], i);
+    for (int i = 0; i < l->panels; i++) write_panel(to, l, i);
     fprintf(to, "unset multiplot\n");
 }
 
