@@ -37,7 +37,8 @@ static lenet lenet_new(ad_graph *g, int64_t side) {
     nn_module *pool = nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } });
     lenet n = { .first = nn_sequential(g, conv(g, 1, FIRST, kernel), nn_relu(g)) };
     n.second = nn_sequential(g, n.first, pool, conv(g, FIRST, SECOND, kernel), nn_relu(g));
-    n.all = nn_sequential(g, n.second, pool, nn_flatten(g), nn_linear(g, AD_F32, SECOND * quarter * quarter, CLASSES, true));
+    nn_module *last = nn_linear(g, AD_F32, SECOND * quarter * quarter, CLASSES, true);
+    n.all = nn_sequential(g, n.second, pool, nn_flatten(g), last);
     return n;
 }
 

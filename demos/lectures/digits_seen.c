@@ -112,11 +112,11 @@ int main(int argc, char **argv) {
     answers a = ask(net, d[1]);
     if (ad_ok(g)) {
         int most = print(&a, pair);
-        lecture_claim(l, a.accuracy > 0.9, "%.1f %% of the test images are right", 100 * a.accuracy);
-        lecture_claim(l, a.sure[1] > a.sure[0] + 0.15, "where it is right it is surer: mean probability %.2f, else %.2f",
+        lecture_claim(l, a.accuracy > 0.85, "%.1f %% of the test images are right", 100 * a.accuracy);
+        lecture_claim(l, a.sure[1] > a.sure[0] + 0.15, "right answers are surer: mean probability %.2f, wrong %.2f",
                       a.sure[1], a.sure[0]);
-        lecture_claim(l, most > 4.0 * a.wrong / 90, "errors are not spread evenly: %d of %d are a %d that is taken for %d",
-                      most, a.wrong, pair[0], pair[1]);
+        lecture_claim(l, most > 4.0 * a.wrong / 90, "errors are not spread evenly: of %d, %d are a %d taken for %d",
+                      a.wrong, most, pair[0], pair[1]);
         plot(l, net, d[1], &a);
     }
     return lecture_end(l, g);
