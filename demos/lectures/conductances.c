@@ -50,7 +50,7 @@ static double recover(ad_graph *g, ad_var *log_g, ad_var *target, int64_t n, dou
     return ad_item(loss);
 }
 
-static void plot(lecture *l, const double v[3][STEPS], int64_t n, const double curves[3][MOST]) {
+static void plot(lecture *l, double v[3][STEPS], int64_t n, double curves[3][MOST]) {
     double time[STEPS];
     for (int k = 0; k < STEPS; k++) time[k] = AXON_DT * (k + 1);
     plot_layout(l, 1, 2);

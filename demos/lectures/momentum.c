@@ -95,22 +95,15 @@ static void plot_hills(lecture *l, const path *without, const path *with) {
     plot_points(l, "with momentum", 60, with->x, with->f);
 }
 
-int main(int argc, char **argv) {
-    double momentum = 0.9, a = sqrt(STEEP), b = sqrt(3 * STEEP + 1), loss[2][EPOCHS];
-    lecture *l = lecture_begin(
-        argc, argv,
-        "Gradient descent in a ravine, without and with momentum, Nesterov's, and Adam; on a line where momentum\n"
-        "carries it over a shallow minimum; and a network trained on all rows at once and on minibatches.",
-        "--momentum 0.1",
-        (demo_option[]){ { "momentum", "on the line with two minima", DEMO_REAL, &momentum, 0, 1 }, { 0 } });
-    /* The best rates for such a ravine: Polyak 1964; for Nesterov's method, Lessard, Recht and Packard 2016. */
-    const way ways[WAYS] = { { .name = "plain", .sgd = { .lr = 2 / (1 + STEEP) } },
-                             { .name = "momentum", .sgd = { 4 / pow(1 + a, 2), pow((a - 1) / (a + 1), 2) } },
-                             { .name = "Nesterov", .sgd = { 4 / (b * b), (b - 2) / (b + 2), .nesterov = true } },
-                             { .name = "Adam", .adam = { .lr = 0.5 } } };
-    static path w[WAYS], without, with;
+static void plot_batches(lecture *l, double loss[2][EPOCHS]) {
+    plot_panel(l, (panel_opts){ .title = "Two moons, 2-16-2", .x = "passes over the data", .y = "loss", .logy = true });
+    plot_lines(l, "full batch", EPOCHS, NULL, loss[0]);
+    plot_lines(l, "minibatches of 20", EPOCHS, NULL, loss[1]);
+}
+
+/* The descents in the ravine, and how many steps each takes. */
+static void race(lecture *l, ad_graph *g, const way *ways, path *w) {
     int steps[WAYS];
-    ad_graph *g = lecture_graph(l);
     for (int k = 0; k < WAYS; k++) {
         descend(g, ravine, 2, (double[]){ -10, 1 }, ways[k], &w[k]);
         steps[k] = steps_of(&w[k]);
@@ -120,6 +113,25 @@ int main(int argc, char **argv) {
     lecture_claim(l, fabs(steps[0] - theory) < 2, "plain descent needs %d steps; theory says %.1f", steps[0], theory);
     lecture_claim(l, steps[1] < 60 && steps[2] < 80, "momentum needs %d, Nesterov's %d, Adam %d", steps[1], steps[2],
                   steps[3]);
+}
+
+int main(int argc, char **argv) {
+    double momentum = 0.9, a = sqrt(STEEP), b = sqrt(3 * STEEP + 1), loss[2][EPOCHS];
+    lecture *l = lecture_begin(
+        argc, argv,
+        "Gradient descent in a ravine, without and with momentum, Nesterov's, and Adam; on a line where momentum\n"
+        "carries it over a shallow minimum; and a network trained on all rows at once and on minibatches.",
+        "--momentum 0.1",
+        (demo_option[]){ { "momentum", "on the line with two minima", DEMO_REAL, &momentum, 0, 1 }, { 0 } });
+    /* The best rates for such a ravine: Polyak 1964; for Nesterov's method, Lessard, Recht and Packard 2016. */
+    const nn_sgd_opts plain = { .lr = 2 / (1 + STEEP) };
+    const nn_sgd_opts polyak = { .lr = 4 / pow(1 + a, 2), .momentum = pow((a - 1) / (a + 1), 2) };
+    const nn_sgd_opts nesterov = { .lr = 4 / (b * b), .momentum = (b - 2) / (b + 2), .nesterov = true };
+    const way ways[WAYS] = { { .name = "plain", .sgd = plain }, { .name = "momentum", .sgd = polyak },
+                             { .name = "Nesterov", .sgd = nesterov }, { .name = "Adam", .adam = { .lr = 0.5 } } };
+    static path w[WAYS], without, with;
+    ad_graph *g = lecture_graph(l);
+    race(l, g, ways, w);
     descend(g, hills, 1, (double[]){ -3 }, (way){ .sgd = { .lr = 0.05 } }, &without);
     descend(g, hills, 1, (double[]){ -3 }, (way){ .sgd = { .lr = 0.05, .momentum = momentum } }, &with);
     lecture_claim(l, without.f[STEPS] > 0.5 && with.f[STEPS] < 0.01,
@@ -134,8 +146,6 @@ int main(int argc, char **argv) {
     plot_layout(l, 2, 2);
     plot_ravine(l, ways, w);
     plot_hills(l, &without, &with);
-    plot_panel(l, (panel_opts){ .title = "Two moons, 2-16-2", .x = "passes over the data", .y = "loss", .logy = true });
-    plot_lines(l, "full batch", EPOCHS, NULL, loss[0]);
-    plot_lines(l, "minibatches of 20", EPOCHS, NULL, loss[1]);
+    plot_batches(l, loss);
     return lecture_end(l, g);
 }

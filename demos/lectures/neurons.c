@@ -86,24 +86,8 @@ static void plot_rates(lecture *l, const double *current, const double *rate) {
     plot_dashed(l, "formula", FINE, fine, formula);
 }
 
-static void plot_filters(lecture *l) {
-    double t[200], h[200];
-    plot_panel(l, (panel_opts){ .title = "Post-synaptic filters of unit area", .x = "t (ms)", .y = "1/ms" });
-    for (int n = 0; n < FILTERS; n++) {
-        for (int i = 0; i < 200; i++) t[i] = 0.5 * i, h[i] = filter(n, t[i]);
-        plot_lines(l, (const char *const[]){ "n = 0", "n = 1", "n = 2" }[n], 200, t, h);
-    }
-}
-
-int main(int argc, char **argv) {
-    double dt = 0.01, current[CURRENTS], rate[CURRENTS], worst = 0, apart = 0, areas = 0;
-    double weight[WEIGHTS], rate_b[WEIGHTS], expected[WEIGHTS], off = 0;
-    static record r;
-    lecture *l = lecture_begin(
-        argc, argv,
-        "A leaky integrate-and-fire neuron fires at the rate of its formula. Two of them are joined by a synapse that\n"
-        "answers a spike with k t^n exp(-t/tau), of unit area: so its mean current is its weight times the rate.",
-        "--dt 2", (demo_option[]){ { "dt", "time step in ms", DEMO_REAL, &dt, 0.001, 5 }, { 0 } });
+static void show_one(lecture *l, double dt) {
+    double current[CURRENTS], rate[CURRENTS], worst = 0;
     printf("current (nA)  rate (Hz)  formula\n");
     for (int k = 0; k < CURRENTS; k++) {
         current[k] = 1 + 0.25 * k, rate[k] = simulate(current[k], dt);
@@ -113,32 +97,55 @@ int main(int argc, char **argv) {
     }
     lecture_claim(l, worst < 0.005, "the rates of %d currents differ from their formula by at most %.2f %%", CURRENTS,
                   100 * worst);
+    plot_rates(l, current, rate);
+}
+
+static void show_filters(lecture *l, double dt, record *r) {
+    double t[200], h[200], apart = 0, areas = 0;
+    plot_panel(l, (panel_opts){ .title = "Post-synaptic filters of unit area", .x = "t (ms)", .y = "1/ms" });
     for (int n = 0; n < FILTERS; n++) {
+        for (int i = 0; i < 200; i++) t[i] = 0.5 * i, h[i] = filter(n, t[i]);
+        plot_lines(l, (const char *const[]){ "n = 0", "n = 1", "n = 2" }[n], 200, t, h);
         areas = fmax(areas, fabs(area(n) - 1));
-        run_pair(3, 80, n, dt, &r);
-        apart = fmax(apart, fabs(r.mean / (80 * r.rate_a / 1000) - 1));
+        run_pair(3, 80, n, dt, r);
+        apart = fmax(apart, fabs(r->mean / (80 * r->rate_a / 1000) - 1));
     }
     lecture_claim(l, areas < 1e-5 && apart < 0.01,
                   "filters of order 0, 1, 2 have area 1 to %.0e; the mean current is weight times rate to %.2f %%",
                   areas, 100 * apart);
+}
+
+static void show_pair(lecture *l, double dt, record *r) {
+    double weight[WEIGHTS], rate[WEIGHTS], expected[WEIGHTS], off = 0;
     printf("weight (pC)  rate of B (Hz)  formula for the mean current\n");
     for (int k = 0; k < WEIGHTS; k++) {
         weight[k] = 10 * (k + 1);
-        run_pair(3, weight[k], 2, dt, &r);
-        rate_b[k] = r.rate_b, expected[k] = rate_of(r.mean);
-        off = fmax(off, fabs(rate_b[k] - expected[k]));
-        printf("%11.0f  %14.2f  %28.2f\n", weight[k], rate_b[k], expected[k]);
+        run_pair(3, weight[k], 2, dt, r);
+        rate[k] = r->rate_b, expected[k] = rate_of(r->mean);
+        off = fmax(off, fabs(rate[k] - expected[k]));
+        printf("%11.0f  %14.2f  %28.2f\n", weight[k], rate[k], expected[k]);
     }
     lecture_claim(l, off < 2, "B's rate follows from the mean current by the same formula, to %.2f Hz", off);
-    plot_layout(l, 2, 2);
-    plot_rates(l, current, rate);
-    plot_filters(l);
-    run_pair(3, 40, 2, dt, &r);
+    run_pair(3, 40, 2, dt, r);
     plot_panel(l, (panel_opts){ .title = "A drives B", .x = "time (ms)", .y = "potential above rest (mV)" });
-    plot_lines(l, "A, 3 nA", SHOWN, r.time, r.v_a);
-    plot_lines(l, "B, weight 40 pC, n = 2", SHOWN, r.time, r.v_b);
+    plot_lines(l, "A, 3 nA", SHOWN, r->time, r->v_a);
+    plot_lines(l, "B, weight 40 pC, n = 2", SHOWN, r->time, r->v_b);
     plot_panel(l, (panel_opts){ .title = "Rate of B", .x = "weight of the synapse (pC)", .y = "rate (Hz)" });
-    plot_points(l, "simulation", WEIGHTS, weight, rate_b);
+    plot_points(l, "simulation", WEIGHTS, weight, rate);
     plot_dashed(l, "formula, mean current", WEIGHTS, weight, expected);
+}
+
+int main(int argc, char **argv) {
+    double dt = 0.01;
+    static record r;
+    lecture *l = lecture_begin(
+        argc, argv,
+        "A leaky integrate-and-fire neuron fires at the rate of its formula. Two of them are joined by a synapse that\n"
+        "answers a spike with k t^n exp(-t/tau), of unit area: so its mean current is its weight times the rate.",
+        "--dt 2", (demo_option[]){ { "dt", "time step in ms", DEMO_REAL, &dt, 0.001, 5 }, { 0 } });
+    plot_layout(l, 2, 2);
+    show_one(l, dt);
+    show_filters(l, dt, &r);
+    show_pair(l, dt, &r);
     return lecture_end(l, NULL);
 }
