@@ -4,20 +4,17 @@
 
 enum { DEGREES = 12, TRAIN = 30, VALIDATION = 12, TEST = 12, FOLDS = 6, LARGE = 2000 }; /* numbers of samples */
 
-typedef struct {
-    int64_t repeats, peek;
-    double noise;
-} options;
+static const double NOISE = 0.3; /* standard deviation */
 
 /* n samples, each at a random place in its n-th part of -1 .. 1. */
-static nn_dataset draw(ad_graph *g, int64_t n, double noise) {
+static nn_dataset draw(ad_graph *g, int64_t n) {
     ad_var *part = ad_reshape(ad_arange(g, AD_F64, 0, (double)n, 1), AD_SHAPE(n, 1));
     ad_var *x = ad_adds(ad_muls(ad_add(part, ad_rand(g, AD_F64, AD_SHAPE(n, 1))), 2.0 / (double)n), -1);
-    ad_var *y = ad_add(ad_sin(ad_muls(x, 3)), ad_muls(ad_randn(g, AD_F64, AD_SHAPE(n, 1)), noise));
+    ad_var *y = ad_add(ad_sin(ad_muls(x, 3)), ad_muls(ad_randn(g, AD_F64, AD_SHAPE(n, 1)), NOISE));
     return (nn_dataset){ x, y };
 }
 
-/* The first d + 1 cosines of x [n,1], side by side: a linear layer makes a sum of d + 1 cosines of them. */
+/* 1 and the first d cosines of x [n,1], side by side: a linear layer makes any sum of them. */
 static nn_dataset features(nn_dataset s, int d) {
     ad_var *columns[DEGREES + 1];
     for (int k = 0; k <= d; k++) columns[k] = ad_cos(ad_muls(ad_adds(s.x, 1), k * acos(-1) / 2));
@@ -28,12 +25,13 @@ typedef struct {
     nn_module *net;
     nn_dataset d;
 } fit;
+
 static ad_var *loss_of(void *data) {
     fit *f = data;
     return nn_mse(nn_apply(f->net, f->d.x), f->d.y);
 }
 
-/* The sum of d + 1 cosines with the least squared error on s: a linear problem, which L-BFGS solves. */
+/* The sum of d cosines and a constant with the least squared error on s: a linear problem, which L-BFGS solves. */
 static nn_module *learn(ad_graph *g, nn_dataset s, int d) {
     fit f = { nn_linear(g, AD_F64, d + 1, 1, false), features(s, d) };
     nn_init_constant(nn_find_parameter(f.net, "weight"), 0);
@@ -45,6 +43,7 @@ static nn_module *learn(ad_graph *g, nn_dataset s, int d) {
 static double loss_on(nn_module *net, nn_dataset s, int d) {
     return nn_evaluate(net, nn_mse, NULL, features(s, d), LARGE).loss;
 }
+
 /* Losses of each number of cosines. */
 typedef struct {
     double train[DEGREES], validation[DEGREES], truth[DEGREES], folds[DEGREES], spread[DEGREES];
@@ -70,9 +69,8 @@ static int least(const double *loss) {
 }
 
 /* Fills a table and returns the number of cosines that is chosen by validation. */
-static int compare(ad_graph *g, const options *o, table *t) {
-    nn_dataset train = draw(g, TRAIN, o->noise), validation = draw(g, VALIDATION, o->noise);
-    nn_dataset large = draw(g, LARGE, o->noise);
+static int compare(ad_graph *g, table *t) {
+    nn_dataset train = draw(g, TRAIN), validation = draw(g, VALIDATION), large = draw(g, LARGE);
     printf("cosines  training  validation  mean of %d folds  their std  %d new samples\n", FOLDS, LARGE);
     for (int d = 1; d <= DEGREES; d++) {
         nn_module *net = learn(g, train, d);
@@ -87,11 +85,9 @@ static int compare(ad_graph *g, const options *o, table *t) {
 
 /* One more experiment: the losses of the chosen model on validation samples, on test samples, and on very many new
    ones. peek: the test samples are those that it was chosen by. */
-static void choose(ad_graph *g, const options *o, double to[3]) {
+static void choose(ad_graph *g, bool peek, double to[3]) {
     ad_mark m = ad_begin(g);
-    nn_dataset train = draw(g, TRAIN, o->noise), validation = draw(g, VALIDATION, o->noise);
-    nn_dataset test = draw(g, TEST, o->noise);
-    if (o->peek) test = validation;
+    nn_dataset train = draw(g, TRAIN), validation = draw(g, VALIDATION), test = peek ? validation : draw(g, TEST);
     nn_module *net[DEGREES];
     double loss[DEGREES];
     for (int d = 1; d <= DEGREES; d++) {
@@ -99,29 +95,27 @@ static void choose(ad_graph *g, const options *o, double to[3]) {
         loss[d - 1] = loss_on(net[d - 1], validation, d);
     }
     int d = least(loss);
-    to[0] = loss[d - 1], to[1] = loss_on(net[d - 1], test, d);
-    to[2] = loss_on(net[d - 1], draw(g, LARGE, o->noise), d);
+    to[0] = loss[d - 1], to[1] = loss_on(net[d - 1], test, d), to[2] = loss_on(net[d - 1], draw(g, LARGE), d);
     ad_end(g, m);
 }
 
 /* The means of these losses over all experiments, and the standard errors of the first two against the third. */
-static void repeat(ad_graph *g, const options *o, double mean[3], double error[2]) {
-    double squares[2] = { 0 }, n = (double)o->repeats, to[3];
+static void repeat(ad_graph *g, int64_t n, bool peek, double mean[3], double error[2]) {
+    double squares[2] = { 0 }, to[3];
     for (int k = 0; k < 3; k++) mean[k] = 0;
-    for (int64_t i = 0; i < o->repeats && ad_ok(g); i++) {
-        choose(g, o, to);
-        for (int k = 0; k < 3; k++) mean[k] += to[k] / n;
-        for (int k = 0; k < 2; k++) squares[k] += (to[k] - to[2]) * (to[k] - to[2]) / n;
+    for (int64_t i = 0; i < n && ad_ok(g); i++) {
+        choose(g, peek, to);
+        for (int k = 0; k < 3; k++) mean[k] += to[k] / (double)n;
+        for (int k = 0; k < 2; k++) squares[k] += (to[k] - to[2]) * (to[k] - to[2]) / (double)n;
     }
-    for (int k = 0; k < 2; k++) error[k] = sqrt(squares[k] / n);
+    for (int k = 0; k < 2; k++) error[k] = sqrt(squares[k] / (double)n);
 }
 
 static void plot(lecture *l, const table *t, const double mean[3]) {
     double up[DEGREES], down[DEGREES];
     for (int d = 0; d < DEGREES; d++) up[d] = t->folds[d] + t->spread[d], down[d] = t->folds[d] - t->spread[d];
     plot_layout(l, 1, 2);
-    plot_panel(l, (panel_opts){ .title = "One experiment", .x = "cosines", .y = "mean squared error", .xlo = 1,
-                                .xhi = 12 });
+    plot_panel(l, (panel_opts){ .title = "One experiment", .x = "cosines", .y = "mean squared error" });
     plot_lines(l, "training", DEGREES, NULL, t->train);
     plot_lines(l, "validation", DEGREES, NULL, t->validation);
     plot_lines(l, "6 folds: mean", DEGREES, NULL, t->folds);
@@ -137,22 +131,21 @@ static void plot(lecture *l, const table *t, const double mean[3]) {
 }
 
 int main(int argc, char **argv) {
-    options o = { .repeats = 400, .noise = 0.3 };
+    int64_t repeats = 400, peek = 0;
     lecture *l = lecture_begin(
         argc, argv,
         "Sums of 1 to 12 cosines are fitted to 30 noisy samples; the best is chosen on 12 validation samples, and by\n"
         "6 folds of the training samples. Its validation loss is too good, since it was chosen by it; the loss on 12\n"
         "test samples, which nothing was chosen by, is right on average.",
         "--peek 1",
-        (demo_option[]){ { "repeats", "number of experiments", DEMO_WHOLE, &o.repeats, 10, 1e5 },
-                         { "noise", "standard deviation of the noise on y", DEMO_REAL, &o.noise, 0, 10 },
-                         { "peek", "1: choose on the test samples", DEMO_WHOLE, &o.peek, 0, 1 },
+        (demo_option[]){ { "repeats", "number of experiments", DEMO_WHOLE, &repeats, 10, 1e5 },
+                         { "peek", "1: choose on the test samples", DEMO_WHOLE, &peek, 0, 1 },
                          { 0 } });
     ad_graph *g = lecture_graph(l);
     table t;
     double mean[3], error[2];
-    int d = compare(g, &o, &t), by_folds = least(t.folds), last = DEGREES - 1;
-    repeat(g, &o, mean, error);
+    int d = compare(g, &t), by_folds = least(t.folds), last = DEGREES - 1;
+    repeat(g, repeats, peek != 0, mean, error);
     lecture_claim(l, t.train[last] < t.train[d - 1] && t.truth[last] > t.truth[d - 1],
                   "from the chosen %d cosines to %d, training loss falls from %.3f to %.3f, and loss on new data rises "
                   "from %.3f to %.3f", d, DEGREES, t.train[d - 1], t.train[last], t.truth[d - 1], t.truth[last]);
@@ -161,7 +154,7 @@ int main(int argc, char **argv) {
                   t.folds[by_folds - 1], t.spread[by_folds - 1], t.truth[by_folds - 1]);
     lecture_claim(l, mean[0] < mean[2] - 4 * error[0],
                   "over %lld experiments the chosen model's validation loss is too good: %.4f +- %.4f, new data %.4f",
-                  (long long)o.repeats, mean[0], error[0], mean[2]);
+                  (long long)repeats, mean[0], error[0], mean[2]);
     lecture_claim(l, fabs(mean[1] - mean[2]) < 3 * error[1], "its test loss is right: %.4f +- %.4f", mean[1], error[1]);
     plot(l, &t, mean);
     return lecture_end(l, g);
