@@ -1,9 +1,10 @@
-/* boundaries.c: decision boundaries of networks of growing width and under growing L2 penalties, and the hidden layer's view. */
+/* boundaries.c: lecture 5: decision boundaries by width and penalty, and the hidden layer's view. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 
 enum { N = 200, CELLS = 50, SETS = 3, SIZES = 3 };
-static const char *const set_names[SETS] = { "spiral", "moons", "circles" }, *const labels[2] = { "class 0", "class 1" };
+static const char *const set_names[SETS] = { "spiral", "moons", "circles" }, *const labels[2] = { "class 0",
+                                                                                                  "class 1" };
 static const int64_t widths[SIZES] = { 1, 4, 24 };
 static const double penalties[SIZES] = { 0, 1e-3, 3e-2 };
 
@@ -36,8 +37,15 @@ static double norm(nn_module *net) { return sqrt(ad_item(nn_l2_penalty(net, "wei
 
 static void plot_net(lecture *l, ad_graph *g, const char *title, nn_module *net, nn_dataset d, double edge) {
     bool hidden = strncmp(title, "hidden", 6) == 0;
-    panel_opts o = { .title = title, .x = hidden ? "h₁" : "x₁", .y = hidden ? "h₂" : "x₂", .xlo = -edge, .xhi = edge,
-                     .ylo = -edge, .yhi = edge, .equal = true, .key = "off" };
+    panel_opts o = { .title = title,
+                     .x = hidden ? "h₁" : "x₁",
+                     .y = hidden ? "h₂" : "x₂",
+                     .xlo = -edge,
+                     .xhi = edge,
+                     .ylo = -edge,
+                     .yhi = edge,
+                     .equal = true,
+                     .key = "off" };
     ad_var *p = ad_softmax(nn_apply(net, plot_cells(g, AD_F32, CELLS, CELLS, o)), 1);
     plot_panel(l, o);
     plot_field(l, PLOT_PROBABILITY, CELLS, CELLS, ad_slice(p, 1, 1, 2, 1));
@@ -74,8 +82,8 @@ static void grow_penalty(lecture *l, ad_graph *g, int64_t steps, double fit[SIZE
     }
 }
 
-/* The last hidden layer has two units: a plane. Plots the points there, and returns how many a line separates: that of a
-   new last layer, which alone is trained. */
+/* The last hidden layer has two units: a plane. Plots the points there, and returns the percentage that a line
+   separates: that of a new last layer, which alone is trained. */
 static double view(lecture *l, ad_graph *g, const char *name, nn_module *below, nn_dataset d, int64_t steps) {
     char title[64];
     nn_module *line = nn_linear(g, AD_F32, 2, 2, true);
@@ -92,18 +100,20 @@ static double view(lecture *l, ad_graph *g, const char *name, nn_module *below, 
 int main(int argc, char **argv) {
     int64_t steps = 1500;
     double test[SETS][SIZES], fit[SIZES], norms[SIZES];
-    lecture *l = lecture_begin(argc, argv,
-                               "Decision boundaries on a spiral, moons and circles for networks of width 1, 4 and 24; under growing\n"
-                               "L2 penalties; and the spiral as the last hidden layer sees it, before and after training.",
-                               "--steps 30", (demo_option[]){ { "steps", "of each training", DEMO_WHOLE, &steps, 1, 1e6 }, { 0 } });
+    lecture *l = lecture_begin(
+        argc, argv,
+        "Decision boundaries on a spiral, moons and circles for networks of width 1, 4 and 24; under growing\n"
+        "L2 penalties; and the spiral as the last hidden layer sees it, before and after training.",
+        "--steps 30", (demo_option[]){ { "steps", "of each training", DEMO_WHOLE, &steps, 1, 1e6 }, { 0 } });
     ad_graph *g = lecture_graph(l);
     plot_layout(l, 5, 3);
     for (int set = 0; set < SETS; set++) grow_width(l, g, set, steps, test[set]);
     grow_penalty(l, g, steps, fit, norms);
 
     nn_dataset d = draw_set(g, 0);
-    nn_module *below = nn_sequential(g, nn_linear(g, AD_F32, 2, 24, true), nn_tanh(g), nn_linear(g, AD_F32, 24, 24, true),
-                                     nn_tanh(g), nn_linear(g, AD_F32, 24, 2, true), nn_tanh(g));
+    nn_module *below =
+        nn_sequential(g, nn_linear(g, AD_F32, 2, 24, true), nn_tanh(g), nn_linear(g, AD_F32, 24, 24, true), nn_tanh(g),
+                      nn_linear(g, AD_F32, 24, 2, true), nn_tanh(g));
     nn_module *net = nn_sequential(g, below, nn_linear(g, AD_F32, 2, 2, true));
     double before = view(l, g, "before", below, d, steps);
     train(g, net, d, 0, steps);
@@ -111,14 +121,17 @@ int main(int argc, char **argv) {
     plot_net(l, g, "boundary of that network", net, d, 1.2);
 
     lecture_claim(l, test[0][0] < 80 && test[0][2] > 97,
-                  "on the spiral, width 1 gets %.0f %% of new points and width 24 gets %.0f %%", test[0][0], test[0][2]);
-    lecture_claim(l, test[2][0] < 80 && test[2][1] > 97, "circles need three units or more: width 1 gets %.0f %%, width 4 %.0f %%",
-                  test[2][0], test[2][1]);
+                  "on the spiral, width 1 gets %.0f %% of new points and width 24 gets %.0f %%", test[0][0],
+                  test[0][2]);
+    lecture_claim(l, test[2][0] < 80 && test[2][1] > 97,
+                  "circles need three units or more: width 1 gets %.0f %%, width 4 %.0f %%", test[2][0], test[2][1]);
     lecture_claim(l, fit[0] >= fit[2] + 1 && norms[0] > 2 * norms[2],
-                  "an L2 penalty of 0.03 lowers the norm of the weights from %.1f to %.1f and the training accuracy from %.1f to %.1f %%",
+                  "an L2 penalty of 0.03 lowers the norm of the weights from %.1f to %.1f and the training accuracy "
+                  "from %.1f to %.1f %%",
                   norms[0], norms[2], fit[0], fit[2]);
     lecture_claim(l, before < 80 && after > 97,
-                  "a line in the plane of the last hidden layer separates %.0f %% of the spiral before training and %.0f %% after",
+                  "a line in the plane of the last hidden layer separates %.0f %% of the spiral before training and "
+                  "%.0f %% after",
                   before, after);
     return lecture_end(l, g);
 }

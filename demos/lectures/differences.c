@@ -1,4 +1,4 @@
-/* differences.c: finite differences beside backpropagation, and their error against the step, in f32 and f64. */
+/* differences.c: lecture 2: finite differences beside backpropagation, and their error against the step. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 
@@ -42,14 +42,16 @@ static double central(problem p, ad_var *theta, int64_t i, double h) {
     return right > left ? (up - down) / (right - left) : INFINITY;
 }
 
-/* The largest error of the differences with step h in one problem, against backpropagation in f64. Prints each if asked. */
+/* The largest error of differences with step h in one problem, against backpropagation in f64. Prints each if asked. */
 static double largest_error(problem p, problem exact, double h, bool print) {
     double worst = 0;
     for (int k = 0; k < nn_parameter_count(p.net); k++) {
         nn_parameter theta = nn_parameter_at(p.net, k);
         for (int64_t i = 0; i < ad_numel(theta.var); i++) {
             double slope = ad_grad_at(nn_parameter_at(exact.net, k).var, i), difference = central(p, theta.var, i, h);
-            if (print) printf("dE/d %s[%d]  %+.12f  %+.12f  %8.1e\n", theta.name, (int)i, slope, difference, difference - slope);
+            if (print)
+                printf("dE/d %s[%d]  %+.12f  %+.12f  %8.1e\n", theta.name, (int)i, slope, difference,
+                       difference - slope);
             worst = lecture_worst(worst, difference - slope);
         }
     }
@@ -66,18 +68,19 @@ static int best(const double error[STEPS]) {
 
 int main(int argc, char **argv) {
     double h = 1e-5, steps[STEPS], error[2][STEPS], square[STEPS];
-    lecture *l = lecture_begin(argc, argv,
-                               "Compares every derivative of a 2-3-1 network by central differences with backpropagation,\n"
-                               "and shows how the error depends on the step h, in f32 and f64.",
-                               "--step 0.1",
-                               (demo_option[]){ { "step", "h of the printed table", DEMO_REAL, &h, 1e-15, 1 }, { 0 } });
+    lecture *l = lecture_begin(
+        argc, argv,
+        "Compares every derivative of a 2-3-1 network by central differences with backpropagation,\n"
+        "and shows how the error depends on the step h, in f32 and f64.",
+        "--step 0.1", (demo_option[]){ { "step", "h of the printed table", DEMO_REAL, &h, 1e-15, 1 }, { 0 } });
     ad_graph *g = lecture_graph(l);
     problem single = build(l, g, AD_F32), exact = build(l, g, AD_F64);
     ad_backward(exact.e);
 
     printf("                backpropagation   differences     difference, h = %g\n", h);
     double worst = largest_error(exact, exact, h, true);
-    lecture_claim(l, worst < 1e-9, "with h = %g in f64, central differences agree with backpropagation to %.1e", h, worst);
+    lecture_claim(l, worst < 1e-9, "with h = %g in f64, central differences agree with backpropagation to %.1e", h,
+                  worst);
 
     for (int k = 0; k < STEPS; k++) {
         steps[k] = pow(10, -12 + 12.0 * k / (STEPS - 1));
@@ -93,8 +96,11 @@ int main(int argc, char **argv) {
                   "in f64 the best step is %.0e and leaves an error of %.0e", steps[f64], error[1][f64]);
     lecture_claim(l, fabs(order - 2) < 0.1, "above it the error falls as h to the power %.2f", order);
 
-    plot_panel(l, (panel_opts){ .title = "Error of central differences against their step", .x = "step h",
-                                .y = "largest error of dE/dθ", .logx = true, .logy = true });
+    plot_panel(l, (panel_opts){ .title = "Error of central differences against their step",
+                                .x = "step h",
+                                .y = "largest error of dE/dθ",
+                                .logx = true,
+                                .logy = true });
     plot_lines(l, "f32", STEPS, steps, error[0]);
     plot_lines(l, "f64", STEPS, steps, error[1]);
     plot_dashed(l, "proportional to h²", STEPS, steps, square);

@@ -1,4 +1,4 @@
-/* graphs.c: expression graphs drawn and traced, and gradient descent on a fixed graph and on graphs built anew. */
+/* graphs.c: lecture 1: expression graphs, drawn and traced, kept and built anew. */
 #include "demos/lectures/lecture.h"
 #include "ops/ops.h"
 
@@ -22,7 +22,7 @@ static ad_var *second(ad_graph *g) {
     return ad_name(ad_add(ad_name(ad_add(u1, u2), "u3"), c), "y");
 }
 
-/* ---- the trace ------------------------------------------------------------------------------------------------- */
+/* ---- the trace ----------------------------------------------------------------------------------------------- */
 
 /* Lists the Vars that the last of the list depends on, operands before results; returns their number. */
 static int list(ad_var *y, ad_var *all[MOST]) {
@@ -52,48 +52,14 @@ static int trace(ad_var *y) {
         if (op != NULL)
             snprintf(text, sizeof text, "%s(%s%s%s)", ad_op_name(op), ad_name_of(ad_op_operand(op, 0)),
                      ad_op_arity(op) > 1 ? ", " : "", ad_op_arity(op) > 1 ? ad_name_of(ad_op_operand(op, 1)) : "");
-        printf("  %-3s = %-14s = %-10.6g  d%s/d%s = %.6g%s\n", ad_name_of(all[k]), text, ad_at(all[k], 0), ad_name_of(y),
-               ad_name_of(all[k]), ad_grad_at(all[k], 0), ad_numel(all[k]) > 1 ? "  (element 0)" : "");
+        printf("  %-3s = %-14s = %-10.6g  d%s/d%s = %.6g%s\n", ad_name_of(all[k]), text, ad_at(all[k], 0),
+               ad_name_of(y), ad_name_of(all[k]), ad_grad_at(all[k], 0), ad_numel(all[k]) > 1 ? "  (element 0)" : "");
         ops += op != NULL;
     }
     return ops;
 }
 
-/* ---- the drawing ------------------------------------------------------------------------------------------------ */
-
-/* Copies one graph into another's text, as a part with a title. */
-static void part(FILE *to, ad_var *y, const char *title, int number) {
-    FILE *from = tmpfile();
-    char line[1024];
-    if (from == NULL || ad_dump_dot(y, from) != AD_OK) return;
-    fprintf(to, "subgraph cluster_%d {\nlabel=\"%s\";\nfontname=\"sans-serif\";\ncolor=\"#888888\";\n", number, title);
-    rewind(from);
-    while (fgets(line, sizeof line, from) != NULL)
-        if (strncmp(line, "digraph", 7) != 0 && strncmp(line, "  rankdir", 9) != 0) fputs(line, to);
-    fclose(from);
-}
-
-/* Draws both graphs by Graphviz; without it, writes their text to FILE.dot. */
-static bool draw(char **argv, const char *file, ad_var *f, ad_var *y) {
-    char command[1200];
-    bool found = system("command -v dot >/dev/null 2>&1") == 0;
-    snprintf(command, sizeof command, "dot -T%s -Gdpi=68 -o \"$AD_LECTURE_FILE\" 2>/dev/null", strrchr(file, '.') + 1);
-    setenv("AD_LECTURE_FILE", file, 1);
-    if (!found) snprintf(command, sizeof command, "cat >\"$AD_LECTURE_FILE.dot\"");
-    FILE *to = popen(command, "w");
-    if (to == NULL) return false;
-    fprintf(to, "digraph both {\n  rankdir=LR;\n  nodesep=0.12;\n  ranksep=0.35;\n  edge [fontname=\"sans-serif\", fontsize=9];\n");
-    part(to, f, "f = sin x + x y", 0);
-    part(to, y, "y = A x + b·x + c", 1);
-    fprintf(to, "}\n");
-    bool done = pclose(to) == 0;
-    if (!found || !done)
-        fprintf(stderr, "%s: %s %s%s\n", demo_program(argv), found ? "dot could not write" : "dot (Graphviz) is not found; its text is in",
-                file, found ? "" : ".dot");
-    return done;
-}
-
-/* ---- gradient descent ---------------------------------------------------------------------------------------------- */
+/* ---- gradient descent ---------------------------------------------------------------------------------------- */
 
 /* Huber's function of x - 1, written with an if: a parabola near its minimum, straight lines elsewhere. */
 static ad_var *huber(ad_var *x) {
@@ -134,10 +100,11 @@ static int descend_dynamic(ad_graph *g, ad_var *x, double rate, double path[STEP
 
 int main(int argc, char **argv) {
     double rate = 0.1, path[2][STEPS], took[3];
-    lecture *l = lecture_begin(argc, argv,
-                               "Traces and draws (by Graphviz) the graphs of f = sin x + x y and y = A x + b.x + c, and runs\n"
-                               "gradient descent on a graph that is kept and on graphs that are built at each step.",
-                               "--rate 3", (demo_option[]){ { "rate", "step of the descent", DEMO_REAL, &rate, 0, 10 }, { 0 } });
+    lecture *l =
+        lecture_begin(argc, argv,
+                      "Traces and draws (by Graphviz) the graphs of f = sin x + x y and y = A x + b.x + c, and runs\n"
+                      "gradient descent on a graph that is kept and on graphs that are built at each step.",
+                      "--rate 3", (demo_option[]){ { "rate", "step of the descent", DEMO_REAL, &rate, 0, 10 }, { 0 } });
     ad_graph *g = lecture_graph(l);
     ad_var *x, *y, *f = first(g, &x, &y), *affine = second(g);
     ad_backward(f);
@@ -147,8 +114,9 @@ int main(int argc, char **argv) {
     printf("y = A x + b.x + c\n");
     ops += trace(affine);
     double error = lecture_worst(fabs(ad_grad_item(x) - (cos(0.5) + 4.2)), ad_grad_item(y) - 0.5);
-    lecture_claim(l, error < 1e-15 && ops == 7, "the graphs have 3 and 4 Ops, and the derivatives cos x + y and x are exact to %.0e", error);
-    bool drawn = lecture_file(l) == NULL || draw(argv, lecture_file(l), f, affine);
+    lecture_claim(l, error < 1e-14 && ops == 7,
+                  "the graphs have 3 and 4 Ops, and the derivatives are cos x + y and x with an error of %.0e", error);
+    plot_graphs(l, 2, (ad_var *[]){ f, affine }, (const char *const[]){ "f = sin x + x y", "y = A x + b·x + c" });
 
     ad_var *start[2];
     int graphs[2];
@@ -160,9 +128,11 @@ int main(int argc, char **argv) {
     took[2] = lecture_seconds();
     printf("%d steps: static graph %.2f us a step, define-by-run %.2f us a step\n", STEPS,
            1e6 * (took[1] - took[0]) / STEPS, 1e6 * (took[2] - took[1]) / STEPS);
-    lecture_claim(l, memcmp(path[0], path[1], sizeof path[0]) == 0 && graphs[0] < graphs[1] && fabs(path[0][STEPS - 1] - 1) < 1e-6,
-                  "%d static graphs, one for each way of the branch, give the same %d steps to x = %.6f as %d graphs built on the way",
+    lecture_claim(l,
+                  memcmp(path[0], path[1], sizeof path[0]) == 0 && graphs[0] < graphs[1] &&
+                      fabs(path[0][STEPS - 1] - 1) < 1e-6,
+                  "%d static graphs, one for each way of the branch, give the same %d steps to x = %.6f as %d graphs "
+                  "built on the way",
                   graphs[0], STEPS, path[0][STEPS - 1], graphs[1]);
-    int status = lecture_end(l, g);
-    return drawn ? status : 1;
+    return lecture_end(l, g);
 }

@@ -37,8 +37,6 @@ ad_graph *lecture_graph(const lecture *l) {
 
 int64_t lecture_seed(const lecture *l) { return l->seed; }
 
-const char *lecture_file(const lecture *l) { return l->file; }
-
 void lecture_claim(lecture *l, bool holds, const char *sentence, ...) {
     va_list arguments;
     va_start(arguments, sentence);
@@ -85,14 +83,14 @@ static bool draw(const lecture *l) {
 
 int lecture_end(lecture *l, ad_graph *g) {
     bool drawn = (g == NULL || ad_ok(g)) && draw(l);
-    bool good = drawn && l->claims > 0 && l->failed == 0;
+    bool good = drawn && !l->undrawn && l->claims > 0 && l->failed == 0;
     int status = g == NULL ? 0 : demo_end(l->argv, g);
     free_panels(l);
     free(l);
     return good ? status : 1;
 }
 
-/* ---- the description of the picture ---------------------------------------------------------------------------- */
+/* ---- the description of the picture -------------------------------------------------------------------------- */
 
 static void refuse(const char *fault) {
     fprintf(stderr, "lecture: %s\n", fault);
@@ -128,7 +126,9 @@ static series *add(lecture *l, series_kind kind, const char *label, int64_t m) {
     series *s = &p->of[p->n++];
     int next = 0;
     for (int k = 0; k < p->n - 1; k++) next += p->of[k].kind < SERIES_FIELD && p->of[k].kind != SERIES_DASHED;
-    *s = (series){ .kind = kind, .n = m, .colour = l->colour >= 0 ? l->colour : next, .y = copy(NULL, (size_t)m * sizeof(double)) };
+    *s = (series){
+        .kind = kind, .n = m, .colour = l->colour >= 0 ? l->colour : next, .y = copy(NULL, (size_t)m * sizeof(double))
+    };
     snprintf(s->label, sizeof s->label, "%s", label ? label : "");
     l->colour = -1;
     return s;
@@ -216,7 +216,7 @@ void plot_images(lecture *l, int n, int across, int h, int w, const ad_var *x) {
     for (int k = 0; k < n; k++) place_image(s, k, across, h, w, x);
 }
 
-/* ---- ranges ------------------------------------------------------------------------------------------------------ */
+/* ---- ranges -------------------------------------------------------------------------------------------------- */
 
 bool lecture_place(const panel *p, double x, double y, double to[2]) {
     to[0] = p->o.logx ? log10(x) : x;

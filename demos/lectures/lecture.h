@@ -5,7 +5,7 @@
        int main(int argc, char **argv) {
            int64_t steps = 100;
            lecture *l = lecture_begin(argc, argv, "Shows that ...", "--steps 1",
-                                      (demo_option[]){ { "steps", "number of steps", DEMO_WHOLE, &steps, 1, 1e6 }, { 0 } });
+                                      (demo_option[]){ { "steps", "of training", DEMO_WHOLE, &steps, 1, 1e6 }, { 0 } });
            ad_graph *g = lecture_graph(l);
            ...
            lecture_claim(l, loss < 1e-3, "after %lld steps the loss is %.2g, below 0.001", steps, loss);
@@ -14,9 +14,11 @@
            return lecture_end(l, g);
        }
 
-   Claims are checked at every run: the exit status is 1 if one fails. tests/lectures.sh runs each program as it is, where
-   its claims must hold, and with the options that --help names as breaking them, where one must fail. `make gallery` makes
-   all pictures, and docs/gallery.md from what the programs print. A new program is a new file here, nothing else. */
+   Claims are checked at every run: the exit status is 1 if one fails. tests/lectures.sh runs each program as it is,
+   where its claims must hold, and with the options that --help names as breaking them, where one must fail.
+
+   `make gallery` makes all pictures, and docs/gallery.md from what the programs print. A new program is a new file
+   here, nothing else. Its first comment is "NAME.c: lecture NUMBER: title."; the numbers order the gallery. */
 #ifndef DEMOS_LECTURES_LECTURE_H
 #define DEMOS_LECTURES_LECTURE_H
 
@@ -29,7 +31,6 @@ typedef struct lecture lecture;
 lecture *lecture_begin(int argc, char **argv, const char *about, const char *breaks, const demo_option *more);
 ad_graph *lecture_graph(const lecture *l); /* a new graph with the seed of --seed */
 int64_t lecture_seed(const lecture *l);
-const char *lecture_file(const lecture *l); /* the file of --plot, or NULL; for programs that draw it themselves */
 /* Prints a claim, with the figures that were measured, and remembers whether it holds. Comparisons with NaN do not. */
 void lecture_claim(lecture *l, bool holds, const char *sentence, ...) AD_PRINTF(3, 4);
 /* The larger of worst and |error|; NaN once one was NaN, which fmax would ignore. */
@@ -41,8 +42,8 @@ int lecture_end(lecture *l, ad_graph *g);
 
 /* ---- pictures ------------------------------------------------------------------------------------------------
 
-   A picture has panels, and a panel has series. Data are copied when they are given. With --plot FILE, gnuplot draws the
-   picture, 800 pixels wide, in colours that colour-blind people tell apart (Okabe and Ito 2008). Without gnuplot,
+   A picture has panels, and a panel has series. Data are copied when they are given. With --plot FILE, gnuplot draws
+   the picture, 800 pixels wide, in colours that colour-blind people tell apart (Okabe and Ito 2008). Without gnuplot,
    FILE.txt has the data. Without --plot or without gnuplot, the picture is printed in characters. Labels are plain
    UTF-8. */
 
@@ -57,8 +58,8 @@ typedef struct {
 void plot_layout(lecture *l, int rows, int columns); /* of the panels; 1 and 1 without this call */
 void plot_panel(lecture *l, panel_opts o);           /* the next panel; what follows is drawn in it */
 
-/* n numbers; x NULL counts from 1. label NULL or "": not in the legend. Points that are not finite, or not above 0 on an
-   axis with logarithms, are left out and interrupt lines. */
+/* n numbers; x NULL counts from 1. label NULL or "": not in the legend. Points that are not finite, or not above 0 on
+   an axis with logarithms, are left out and interrupt lines. */
 void plot_lines(lecture *l, const char *label, int64_t n, const double *x, const double *y);
 void plot_dashed(lecture *l, const char *label, int64_t n, const double *x, const double *y); /* black: for theory */
 void plot_points(lecture *l, const char *label, int64_t n, const double *x, const double *y);
@@ -82,5 +83,8 @@ ad_var *plot_cells(ad_graph *g, ad_dtype t, int rows, int columns, panel_opts o)
 /* n grey images of h x w numbers, the first row at the top, `across` of them side by side; each has its own scale from
    dark, its least number, to light. The panel has no axes. */
 void plot_images(lecture *l, int n, int across, int h, int w, const ad_var *x);
+/* In place of panels: draws the graphs that n Vars depend on as they are now, by Graphviz, into the file of --plot.
+   Without Graphviz, FILE.dot has their text. */
+void plot_graphs(lecture *l, int n, ad_var *const ys[], const char *const titles[]);
 
 #endif

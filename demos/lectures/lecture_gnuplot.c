@@ -16,7 +16,7 @@ static void quote(FILE *to, const char *text) {
     fputc('\'', to);
 }
 
-/* ---- data blocks ------------------------------------------------------------------------------------------------- */
+/* ---- data blocks --------------------------------------------------------------------------------------------- */
 
 static void write_block(FILE *to, const panel *p, int number, int k) {
     const series *s = &p->of[k];
@@ -33,18 +33,23 @@ static void write_block(FILE *to, const panel *p, int number, int k) {
     fprintf(to, "EOD\n");
 }
 
-/* ---- panels ------------------------------------------------------------------------------------------------------- */
+/* ---- panels -------------------------------------------------------------------------------------------------- */
 
 static void write_palette(FILE *to, const series *s) {
     if (s->kind == SERIES_IMAGES) fprintf(to, "set palette defined (0 'black', 1 '#E8E8E8')\nset cbrange [0:1]\nunset colorbox\n");
     else if (s->field == PLOT_PROBABILITY)
-        fprintf(to, "set palette maxcolors 10 defined (0 '%s', 0.5 'white', 1 '%s')\nset cbrange [0:1]\nunset colorbox\n",
+        fprintf(to,
+                "set palette maxcolors 10 defined (0 '%s', 0.5 'white', 1 '%s')\nset cbrange [0:1]\nunset colorbox\n",
                 "#80B8D8", "#F2CF80");
     else if (s->field == PLOT_CLASS)
-        fprintf(to, "set palette maxcolors 4 defined (0 '%s', 1 '%s', 2 '%s', 3 '%s')\nset cbrange [-0.5:3.5]\n"
-                    "unset colorbox\n", light[0], light[1], light[2], light[3]);
-    else fprintf(to, "set palette maxcolors 12 defined (0 '#00224E', 1 '#35456C', 2 '#666970', 3 '#948E77', 4 '#C8B866', "
-                     "5 '#FEE838')\nset cbrange [*:*]\nset colorbox\n");
+        fprintf(to,
+                "set palette maxcolors 4 defined (0 '%s', 1 '%s', 2 '%s', 3 '%s')\nset cbrange [-0.5:3.5]\n"
+                "unset colorbox\n",
+                light[0], light[1], light[2], light[3]);
+    else
+        fprintf(to,
+                "set palette maxcolors 12 defined (0 '#00224E', 1 '#35456C', 2 '#666970', 3 '#948E77', 4 '#C8B866', "
+                "5 '#FEE838')\nset cbrange [*:*]\nset colorbox\n");
 }
 
 /* Logarithmic axes over many decades have powers of ten. */
@@ -61,10 +66,11 @@ static void write_axis(FILE *to, char axis, const char *name, bool logs, double 
 /* Names below the bars, slanted where they would overlap. */
 static void write_bar_style(FILE *to, const panel *p, int columns) {
     size_t longest = 0;
-    for (int64_t i = 0; i < p->of[0].n; i++) longest = longest > strlen(p->of[0].names[i]) ? longest : strlen(p->of[0].names[i]);
+    for (int64_t i = 0; i < p->of[0].n; i++)
+        longest = longest > strlen(p->of[0].names[i]) ? longest : strlen(p->of[0].names[i]);
     bool slanted = (longest + 2) * (size_t)p->of[0].n * (size_t)columns > 88;
     fprintf(to, "set style data histogram\nset style fill solid 1 noborder\nset boxwidth 0.85\nset grid noxtics\n");
-    fprintf(to, slanted ? "set xtics rotate by -35\n" : "set xtics norotate\n");
+    fprintf(to, slanted ? "set xtics nomirror rotate by -35\n" : "set xtics nomirror norotate\n");
 }
 
 static void write_style(FILE *to, const panel *p, int columns) {
@@ -73,14 +79,14 @@ static void write_style(FILE *to, const panel *p, int columns) {
     bool bare = o->x == NULL && o->y == NULL, bars = p->n > 0 && p->of[0].kind == SERIES_BARS;
     fprintf(to, "set title ");
     quote(to, p->title);
-    fprintf(to, "\nset key %s Left reverse width 2\nset size %s\n", o->key ? o->key : "outside below center horizontal height 0.5",
-            o->equal || bare ? "ratio -1" : "noratio");
+    fprintf(to, "\nset key %s Left reverse width 2\nset size %s\n",
+            o->key ? o->key : "outside below center horizontal height 0.5", o->equal || bare ? "ratio -1" : "noratio");
     write_axis(to, 'x', o->x, o->logx, o->xlo, o->xhi, r.hi[0] - r.lo[0]);
     write_axis(to, 'y', o->y, o->logy, o->ylo, o->yhi, r.hi[1] - r.lo[1]);
     if (bare) fprintf(to, "unset border\nunset tics\nunset grid\n");
     else fprintf(to, "set border 3\nset tics nomirror out\nset grid xtics ytics back lt 1 lw 1 lc rgb '#DDDDDD'\n");
     if (bars) write_bar_style(to, p, columns);
-    else if (!bare) fprintf(to, "set xtics norotate autofreq\n");
+    else if (!bare) fprintf(to, "set xtics nomirror norotate autofreq\nset ytics nomirror autofreq\n");
 }
 
 static void write_field(FILE *to, const panel *p, const series *s) {
@@ -92,7 +98,8 @@ static void write_field(FILE *to, const panel *p, const series *s) {
 /* Points of each colour have a form of their own; many points are smaller. */
 static void write_points(FILE *to, const series *s, const char *colour, double more) {
     const int form[4] = { 7, 9, 5, 13 };
-    fprintf(to, " with points pt %d ps %g lc rgb '%s'", form[s->colour % 4], (s->n > 60 ? 0.6 : s->n > 8 ? 0.9 : 1.4) + more, colour);
+    double size = (s->n > 60 ? 0.6 : s->n > 8 ? 0.9 : 1.4) + more;
+    fprintf(to, " with points pt %d ps %g lc rgb '%s'", form[s->colour % 4], size, colour);
 }
 
 static void write_series(FILE *to, const panel *p, const series *s) {
@@ -128,7 +135,7 @@ static void write_panel(FILE *to, const lecture *l, int number) {
     }
 }
 
-/* ---- the picture --------------------------------------------------------------------------------------------------- */
+/* ---- the picture --------------------------------------------------------------------------------------------- */
 
 static void write_terminal(FILE *to, const lecture *l) {
     const char *ending = strrchr(l->file, '.');
@@ -137,9 +144,11 @@ static void write_terminal(FILE *to, const lecture *l) {
     if (keys > 0 && l->columns > 1) height += 60 * l->rows;
     if (l->rows == 1 && l->columns == 1) height = 520;
     if (strcmp(ending, ".pdf") == 0)
-        fprintf(to, "set terminal pdfcairo noenhanced size %g,%g font 'Sans,10'\n", PICTURE_WIDTH / 96.0, height / 96.0);
+        fprintf(to, "set terminal pdfcairo noenhanced size %g,%g font 'Sans,10'\n", PICTURE_WIDTH / 96.0,
+                height / 96.0);
     else if (strcmp(ending, ".svg") == 0)
-        fprintf(to, "set terminal svg noenhanced size %d,%d font 'sans-serif,13' background rgb 'white'\n", PICTURE_WIDTH, height);
+        fprintf(to, "set terminal svg noenhanced size %d,%d font 'sans-serif,13' background rgb 'white'\n",
+                PICTURE_WIDTH, height);
     else fprintf(to, "set terminal pngcairo noenhanced size %d,%d font 'Sans,10'\n", PICTURE_WIDTH, height);
     fprintf(to, "set encoding utf8\nset output ");
     quote(to, l->file);

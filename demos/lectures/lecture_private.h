@@ -31,6 +31,7 @@ struct lecture {
     int64_t seed;
     const char *file;
     int claims, failed;
+    bool undrawn; /* a picture could not be written */
     int rows, columns, panels, colour; /* colour: of the next series, -1 where it was not chosen */
     panel at[LECTURE_PANELS];
 };
@@ -42,8 +43,8 @@ typedef struct {
 lecture_range lecture_range_of(const panel *p);
 bool lecture_place(const panel *p, double x, double y, double to[2]); /* false where the point is left out */
 
-void lecture_print(const lecture *l);              /* the picture in characters */
+void lecture_print(const lecture *l); /* the picture in characters */
 bool lecture_write_data(const lecture *l, const char *file);
-bool lecture_gnuplot(const lecture *l);            /* the file of --plot; false, after a sentence, if it is not written */
+bool lecture_gnuplot(const lecture *l); /* the file of --plot; false, after a sentence, if it is not written */
 
 #endif

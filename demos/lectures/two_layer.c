@@ -1,12 +1,13 @@
-/* two_layer.c: the two-layer network of the lecture in twenty lines, and again with gradients written by hand. */
+/* two_layer.c: lecture 6: the two-layer network in twenty lines, and with gradients by hand. */
 #include "demos/lectures/lecture.h"
 #include "ops/ops.h"
 
 enum { N = 64, IN = 1000, HIDDEN = 100, OUT = 10, MOST = 2000 };
 
-/* ---- with the library: W1 and W2 learn to map x to y ------------------------------------------------------------- */
+/* ---- with the library: W1 and W2 learn to map x to y --------------------------------------------------------- */
 
-static void learn(ad_graph *g, ad_var *x, ad_var *y, ad_var *w1, ad_var *w2, double rate, int64_t steps, double losses[]) {
+static void learn(ad_graph *g, ad_var *x, ad_var *y, ad_var *w1, ad_var *w2, double rate, int64_t steps,
+                  double losses[]) {
     ad_var *predicted = ad_matmul(ad_sigmoid(ad_matmul(x, w1)), w2);
     ad_var *loss = ad_sum(ad_square(ad_sub(predicted, y)));
     ad_var *const weights[2] = { w1, w2 };
@@ -23,7 +24,7 @@ static void learn(ad_graph *g, ad_var *x, ad_var *y, ad_var *w1, ad_var *w2, dou
     }
 }
 
-/* ---- by hand -------------------------------------------------------------------------------------------------------- */
+/* ---- by hand ------------------------------------------------------------------------------------------------- */
 
 /* c [n,m] = a [n,k] b [k,m]; turn: a is given as [k,n]. */
 static void multiply(int n, int k, int m, const double *a, bool turn, const double *b, double *c) {
@@ -68,8 +69,8 @@ static double *copy(const ad_var *x) {
     return to;
 }
 
-static bool learn_by_hand(const ad_var *x, const ad_var *y, const ad_var *w1, const ad_var *w2, double rate, int64_t steps,
-                          double losses[]) {
+static bool learn_by_hand(const ad_var *x, const ad_var *y, const ad_var *w1, const ad_var *w2, double rate,
+                          int64_t steps, double losses[]) {
     double *w[2] = { copy(w1), copy(w2) };
     buffers *b = malloc(sizeof *b);
     bool ready = w[0] != NULL && w[1] != NULL && b != NULL;
@@ -82,27 +83,36 @@ int main(int argc, char **argv) {
     int64_t steps = MOST;
     double rate = 1e-4, took[3], off = 0;
     static double losses[2][MOST];
-    lecture *l = lecture_begin(argc, argv,
-                               "Trains the two-layer network of the lecture (64 samples of 1000 numbers, 100 sigmoids, 10 outputs)\n"
-                               "with the library's gradients and with gradients and loops written by hand, from the same weights.",
-                               "--steps 50",
-                               (demo_option[]){ { "steps", "number of steps", DEMO_WHOLE, &steps, 2, MOST },
-                                                { "rate", "learning rate", DEMO_REAL, &rate, 0, 1 },
-                                                { 0 } });
+    lecture *l = lecture_begin(
+        argc, argv,
+        "Trains the two-layer network of the lecture (64 samples of 1000 numbers, 100 sigmoids, 10 outputs)\n"
+        "with the library's gradients and with gradients and loops written by hand, from the same weights.",
+        "--steps 50",
+        (demo_option[]){ { "steps", "number of steps", DEMO_WHOLE, &steps, 2, MOST },
+                         { "rate", "learning rate", DEMO_REAL, &rate, 0, 1 },
+                         { 0 } });
     ad_graph *g = lecture_graph(l);
     ad_var *x = ad_randn(g, AD_F64, AD_SHAPE(N, IN)), *y = ad_randn(g, AD_F64, AD_SHAPE(N, OUT));
-    ad_var *w1 = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(IN, HIDDEN))), *w2 = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(HIDDEN, OUT)));
+    ad_var *w1 = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(IN, HIDDEN))),
+           *w2 = ad_require_grad(ad_randn(g, AD_F64, AD_SHAPE(HIDDEN, OUT)));
     took[0] = lecture_seconds();
     bool done = learn_by_hand(x, y, w1, w2, rate, steps, losses[0]);
     took[1] = lecture_seconds();
     learn(g, x, y, w1, w2, rate, steps, losses[1]);
     took[2] = lecture_seconds();
     for (int64_t t = 0; t < steps && done; t++) off = lecture_worst(off, losses[1][t] / losses[0][t] - 1);
-    for (int64_t t = 0; t < steps; t = t ? t * 10 : 1) printf("step %4lld  loss by hand %.9g  loss with the library %.9g\n", (long long)t, losses[0][t], losses[1][t]);
-    printf("%lld steps took %.1f s by hand and %.1f s with the library\n", (long long)steps, took[1] - took[0], took[2] - took[1]);
-    lecture_claim(l, done && off < 1e-6, "the losses of all %lld steps are those of the gradients by hand, to %.0e", (long long)steps, off);
-    lecture_claim(l, losses[1][steps - 1] < 0.01 * losses[1][0], "the loss falls from %.0f to %.2g", losses[1][0], losses[1][steps - 1]);
-    plot_panel(l, (panel_opts){ .title = "The two-layer network of the lecture", .x = "step", .y = "sum of squared errors", .logy = true });
+    for (int64_t t = 0; t < steps; t = t ? t * 10 : 1)
+        printf("step %4lld  loss by hand %.9g  loss with the library %.9g\n", (long long)t, losses[0][t], losses[1][t]);
+    printf("%lld steps took %.1f s by hand and %.1f s with the library\n", (long long)steps, took[1] - took[0],
+           took[2] - took[1]);
+    lecture_claim(l, done && off < 1e-6, "the losses of all %lld steps are those of the gradients by hand, to %.0e",
+                  (long long)steps, off);
+    lecture_claim(l, losses[1][steps - 1] < 0.01 * losses[1][0], "the loss falls from %.0f to %.2g", losses[1][0],
+                  losses[1][steps - 1]);
+    plot_panel(l, (panel_opts){ .title = "The two-layer network of the lecture",
+                                .x = "step",
+                                .y = "sum of squared errors",
+                                .logy = true });
     plot_lines(l, "the library's gradients", steps, NULL, losses[1]);
     plot_dashed(l, "gradients by hand", steps, NULL, losses[0]);
     return lecture_end(l, g);

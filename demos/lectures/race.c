@@ -1,4 +1,4 @@
-/* activation_race.c: networks with each activation on one task, dead ReLUs, and the variance in deep networks. */
+/* race.c: lecture 7: a race of activations, dead units and deep networks. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 
@@ -13,12 +13,21 @@ typedef struct {
     const char *name;
     nn_activation *f; /* NULL: a layer of its own */
 } racer;
-static const racer racers[] = { { "step", step },   { "sigmoid", ad_sigmoid }, { "tanh", ad_tanh }, { "softplus", ad_softplus },
-                                { "relu", ad_relu }, { "leaky", leaky },        { "prelu", NULL },   { "rrelu", rrelu },
-                                { "elu", elu },     { "selu", ad_selu },       { "noisy relu", ad_noisy_relu }, { "maxout", NULL } };
+static const racer racers[] = { { "step", step },
+                                { "sigmoid", ad_sigmoid },
+                                { "tanh", ad_tanh },
+                                { "softplus", ad_softplus },
+                                { "relu", ad_relu },
+                                { "leaky", leaky },
+                                { "prelu", NULL },
+                                { "rrelu", rrelu },
+                                { "elu", elu },
+                                { "selu", ad_selu },
+                                { "noisy relu", ad_noisy_relu },
+                                { "maxout", NULL } };
 enum { STEP = 0, SIGMOID = 1, TANH = 2, NOISY = 10, RACERS = sizeof racers / sizeof *racers };
 
-/* ---- the race: 2-16-16-2 on the spiral ------------------------------------------------------------------------------ */
+/* ---- the race: 2-16-16-2 on the spiral ----------------------------------------------------------------------- */
 
 /* A hidden layer with the activation. */
 static nn_module *layer(ad_graph *g, const racer *r, int64_t in) {
@@ -46,7 +55,7 @@ static double race(ad_graph *g, const racer *r, nn_dataset d, int64_t steps, dou
     return share;
 }
 
-/* ---- dead units ------------------------------------------------------------------------------------------------------- */
+/* ---- dead units ---------------------------------------------------------------------------------------------- */
 
 /* The percentage of hidden units whose slope is below 1e-6 for every point, after training with too large a rate. */
 static double dead(ad_graph *g, nn_activation *f, nn_dataset d, double rate) {
@@ -70,7 +79,7 @@ static double dead(ad_graph *g, nn_activation *f, nn_dataset d, double rate) {
     return 100.0 * n / UNITS;
 }
 
-/* ---- the variance of the activations, layer by layer --------------------------------------------------------------- */
+/* ---- the variance of the activations, layer by layer --------------------------------------------------------- */
 
 static void spread(ad_graph *g, nn_activation *f, double variance[DEPTH]) {
     ad_mark m = ad_begin(g);
@@ -84,19 +93,10 @@ static void spread(ad_graph *g, nn_activation *f, double variance[DEPTH]) {
     ad_end(g, m);
 }
 
-int main(int argc, char **argv) {
-    int64_t steps = 600;
-    double rate = 0.3;
-    static double losses[RACERS][MOST], variance[4][DEPTH];
-    lecture *l = lecture_begin(argc, argv,
-                               "A race of activations on the spiral; dead ReLUs after training with too large a rate; the variance\n"
-                               "of the activations in a network of 30 layers.",
-                               "--steps 20 --rate 0.001",
-                               (demo_option[]){ { "steps", "of the race", DEMO_WHOLE, &steps, 1, MOST },
-                                                { "rate", "learning rate that kills ReLUs", DEMO_REAL, &rate, 1e-6, 10 },
-                                                { 0 } });
-    ad_graph *g = lecture_graph(l);
-    nn_dataset d = nn_spiral_data(g, AD_F32, N, 2, 0.02);
+/* ---- the three parts, with their panels ------------------------------------------------------------------------- */
+
+static void race_all(lecture *l, ad_graph *g, nn_dataset d, int64_t steps) {
+    static double losses[RACERS][MOST];
     double share[RACERS], worst = 100;
     for (int i = 0; i < RACERS; i++) {
         ad_seed(g, (uint64_t)lecture_seed(l) + 1);
@@ -105,26 +105,58 @@ int main(int argc, char **argv) {
         if (i != STEP && i != SIGMOID && i != NOISY && !(share[i] >= worst)) worst = share[i];
     }
     lecture_claim(l, share[STEP] < 80 && worst > 90 && losses[SIGMOID][steps - 1] > losses[TANH][steps - 1],
-                  "in %lld steps the step function learns %.0f %% of the spiral, sigmoid %.0f %%, noisy relu %.0f %%, each of the "
-                  "others at least %.0f %%", (long long)steps, share[STEP], share[SIGMOID], share[NOISY], worst);
-    double dead_relu = dead(g, ad_relu, d, rate), dead_leaky = dead(g, leaky, d, rate);
-    lecture_claim(l, dead_relu > 50 && dead_leaky == 0, "a rate of %g leaves %.0f %% of the relus dead, and %.0f %% of the leaky ones", rate,
-                  dead_relu, dead_leaky);
+                  "in %lld steps the step function learns %.0f %% of the spiral, sigmoid %.0f %%, noisy relu %.0f %%, "
+                  "each of the others at least %.0f %%",
+                  (long long)steps, share[STEP], share[SIGMOID], share[NOISY], worst);
+    panel_opts o = { .title = "Training on the spiral", .x = "step", .y = "cross-entropy", .ylo = 0, .yhi = 0.8 };
+    for (int i = 0; i < RACERS; i++) {
+        if (i % 6 == 0) plot_panel(l, o);
+        plot_lines(l, racers[i].name, steps, NULL, losses[i]);
+    }
+}
+
+static void count_dead(lecture *l, ad_graph *g, nn_dataset d, double rate) {
+    double share[2] = { dead(g, ad_relu, d, rate), dead(g, leaky, d, rate) };
+    lecture_claim(l, share[0] > 50 && share[1] == 0,
+                  "a rate of %g leaves %.0f %% of the relus dead, and %.0f %% of the leaky ones", rate, share[0],
+                  share[1]);
+    panel_opts o = { .title = "Units without a slope for any point", .x = "", .y = "share in %", .ylo = 0, .yhi = 100 };
+    o.key = "off";
+    plot_panel(l, o);
+    plot_bars(l, "", 2, (const char *const[]){ "relu", "leaky relu" }, share);
+}
+
+static void compare_spread(lecture *l, ad_graph *g) {
     nn_activation *const deep[4] = { ad_selu, ad_tanh, ad_relu, ad_sigmoid };
     static const char *const names[4] = { "selu", "tanh", "relu", "sigmoid" };
-    for (int i = 0; i < 4; i++) spread(g, deep[i], variance[i]);
-    lecture_claim(l, fabs(log(variance[0][DEPTH - 1])) < log(2) && variance[1][DEPTH - 1] < 0.1 && variance[2][DEPTH - 1] < 1e-6,
-                  "after %d layers the variance is %.2f with selu, %.2g with tanh, %.1g with relu and %.1g with sigmoid", DEPTH,
-                  variance[0][DEPTH - 1], variance[1][DEPTH - 1], variance[2][DEPTH - 1], variance[3][DEPTH - 1]);
-
-    plot_layout(l, 2, 2);
-    for (int half = 0; half < 2; half++) {
-        plot_panel(l, (panel_opts){ .title = "Training on the spiral", .x = "step", .y = "cross-entropy", .ylo = 0, .yhi = 0.8 });
-        for (int i = 6 * half; i < 6 * half + 6; i++) plot_lines(l, racers[i].name, steps, NULL, losses[i]);
-    }
-    plot_panel(l, (panel_opts){ .title = "Units without a slope for any point", .x = "", .y = "share in %", .ylo = 0, .yhi = 100, .key = "off" });
-    plot_bars(l, "", 2, (const char *const[]){ "relu", "leaky relu" }, (double[]){ dead_relu, dead_leaky });
+    double v[4][DEPTH], last[4];
     plot_panel(l, (panel_opts){ .title = "Variance in a deep network", .x = "layer", .y = "variance", .logy = true });
-    for (int i = 0; i < 4; i++) plot_lines(l, names[i], DEPTH, NULL, variance[i]);
+    for (int i = 0; i < 4; i++) {
+        spread(g, deep[i], v[i]);
+        last[i] = v[i][DEPTH - 1];
+        plot_lines(l, names[i], DEPTH, NULL, v[i]);
+    }
+    lecture_claim(l, last[0] > 0.5 && last[0] < 2 && last[1] < 0.1 && last[2] < 1e-6 && last[3] < 0.1,
+                  "after %d layers the variance is %.2f with selu, %.2g with tanh, %.1g with relu, %.1g with sigmoid",
+                  DEPTH, last[0], last[1], last[2], last[3]);
+}
+
+int main(int argc, char **argv) {
+    int64_t steps = 600;
+    double rate = 0.3;
+    lecture *l = lecture_begin(
+        argc, argv,
+        "A race of activations on the spiral; dead ReLUs after training with too large a rate; the variance\n"
+        "of the activations in a network of 30 layers.",
+        "--steps 20 --rate 0.001",
+        (demo_option[]){ { "steps", "of the race", DEMO_WHOLE, &steps, 1, MOST },
+                         { "rate", "learning rate that kills ReLUs", DEMO_REAL, &rate, 1e-6, 10 },
+                         { 0 } });
+    ad_graph *g = lecture_graph(l);
+    nn_dataset d = nn_spiral_data(g, AD_F32, N, 2, 0.02);
+    plot_layout(l, 2, 2);
+    race_all(l, g, d, steps);
+    count_dead(l, g, d, rate);
+    compare_spread(l, g);
     return lecture_end(l, g);
 }
