@@ -1,4 +1,4 @@
-/* characters.c: an lstm learns to write sentences, character by character; samples of its text as it learns. */
+/* characters.c: lecture 17: sentences written character by character, by a network as it learns. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 

@@ -1,4 +1,4 @@
-/* checkpoints.c: backpropagation with less memory, by computing parts of a deep network a second time. */
+/* checkpoints.c: lecture 18: backpropagation with less memory, by computing parts of a network twice. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 

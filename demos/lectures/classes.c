@@ -1,4 +1,4 @@
-/* classes.c: three classes of noise around prototypes, learned by an update written by hand and by nn_sgd. */
+/* classes.c: lecture 10: three classes of noise, learned by an update written by hand and by the optimiser. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 

@@ -1,4 +1,4 @@
-/* conductances.c: the three conductances of an axon, found by gradient descent through 2,000 steps in time. */
+/* conductances.c: lecture 15: the conductances of an axon, found by gradients through 2,000 steps in time. */
 #include "demos/lectures/axon.h"
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"

@@ -1,4 +1,4 @@
-/* depth.c: gradients that vanish and explode in deep networks, and what keeps them: initial weights, residuals. */
+/* depth.c: lecture 13: gradients that vanish and explode in deep networks, and what keeps them. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 

@@ -1,4 +1,4 @@
-/* digits_filters.c: a small LeNet on digits: its filters and feature maps, beside a network without convolutions. */
+/* digits_filters.c: lecture 16: filters and feature maps of LeNet, beside a network without convolutions. */
 #include "demos/glyphs.h"
 #include "demos/lectures/lecture.h"
 #include "demos/mnist.h"
@@ -85,6 +85,7 @@ int main(int argc, char **argv) {
     ad_graph *g = lecture_graph(l);
     nn_dataset d[2];
     int64_t side = load(g, &o, d);
+    if (!ad_ok(g)) return lecture_end(l, g);
     lenet n = lenet_new(g, side);
     long long weights = (long long)nn_parameter_numel(n.all);
     nn_module *dense = dense_new(g, side, weights);

@@ -1,4 +1,4 @@
-/* digits_plane.c: a network whose hidden layer shows digits in a plane, and a second one that sees only this plane. */
+/* digits_plane.c: lecture 16: the plane of a hidden layer of two neurons, and a second network that sees only it. */
 #include "demos/glyphs.h"
 #include "demos/lectures/lecture.h"
 #include "demos/mnist.h"
@@ -60,6 +60,7 @@ int main(int argc, char **argv) {
     ad_graph *g = lecture_graph(l);
     nn_dataset d[2], plane[2], random[2];
     load(g, dir, d);
+    if (!ad_ok(g)) return lecture_end(l, g);
     int64_t pixels = ad_shape_of(d[0].x).dim[1];
     nn_module *hidden = nn_mlp(g, AD_F32, 4, (int64_t[]){ pixels, 32, 8, 2 }, ad_tanh);
     hidden = nn_sequential(g, hidden, nn_tanh(g));

@@ -1,4 +1,4 @@
-/* digits_seen.c: what a network sees in digits: samples, those it takes for others, confusions, first-layer weights. */
+/* digits_seen.c: lecture 16: digits, those that a network takes for others, and what its first weights look for. */
 #include "demos/glyphs.h"
 #include "demos/lectures/lecture.h"
 #include "demos/mnist.h"

@@ -1,4 +1,4 @@
-/* hodgkin_huxley.c: the squid axon of Hodgkin and Huxley as Vars: spikes under a stepped current, rates, gates. */
+/* hodgkin_huxley.c: lecture 15: the axon of Hodgkin and Huxley as Vars, under constant and stepped currents. */
 #include "demos/lectures/axon.h"
 #include "demos/lectures/lecture.h"
 

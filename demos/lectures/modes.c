@@ -1,4 +1,4 @@
-/* modes.c: Jacobians by forward and by reverse mode: one pass for each input, or one for each output. */
+/* modes.c: lecture 18: Jacobians by forward and by reverse mode, and what they cost. */
 #include "demos/lectures/lecture.h"
 #include "ops/ops.h"
 

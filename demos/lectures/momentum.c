@@ -1,4 +1,4 @@
-/* momentum.c: gradient descent with and without momentum: in a ravine, at a shallow minimum, and on minibatches. */
+/* momentum.c: lecture 14: gradient descent with and without momentum, in a ravine, over a hill, on minibatches. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 

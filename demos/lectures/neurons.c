@@ -1,4 +1,4 @@
-/* neurons.c: the leaky integrate-and-fire neuron, its rate against the formula, and two of them joined by a synapse. */
+/* neurons.c: lecture 15: the leaky integrate-and-fire neuron, its rate, and two of them joined by a synapse. */
 #include "demos/lectures/lecture.h"
 
 enum { CURRENTS = 15, WEIGHTS = 12, FILTERS = 3, SHOWN = 1500, FINE = 141 };

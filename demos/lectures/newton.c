@@ -1,4 +1,4 @@
-/* newton.c: Hessians of a logistic regression, and Newton's steps with them beside gradient descent. */
+/* newton.c: lecture 18: Hessians, and Newton's steps beside gradient descent. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 

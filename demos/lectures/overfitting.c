@@ -1,4 +1,4 @@
-/* overfitting.c: six samples and 63,000 weights: what overfitting is, and six ways that are meant to lessen it. */
+/* overfitting.c: lecture 11: six samples learned by heart, and six ways that are meant to prevent it. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 

@@ -1,4 +1,4 @@
-/* rules.c: an op with a wrong derivative, in seven ways, and the checks that catch each of them. */
+/* rules.c: lecture 18: seven wrong rules of differentiation, and the checks that catch them. */
 #include "autodiff/op.h"
 #include "demos/lectures/lecture.h"
 #include "ops/ops.h"

@@ -1,4 +1,4 @@
-/* sequences.c: how far back the gradient of a recurrent network reaches, and what it can learn: rnn against lstm. */
+/* sequences.c: lecture 17: how far back the gradient of a recurrent network reaches, and what it can learn. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 

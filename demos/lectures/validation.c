@@ -1,4 +1,4 @@
-/* validation.c: a model chosen on validation data and by cross-validation, and what a test set is for. */
+/* validation.c: lecture 12: a model chosen on validation data and by folds, and what a test set is for. */
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 
