@@ -2,37 +2,35 @@
 #include "demos/lectures/lecture.h"
 #include "nn/nn.h"
 
-enum { WIDTH = 64, BATCH = 32, DEEPEST = 30, DEPTHS = 15, KINDS = 8 };
+enum { WIDTH = 64, BATCH = 32, DEEPEST = 30, DEPTHS = 15 };
 
-typedef int initialiser(ad_var *w);
-static int xavier(ad_var *w) { return nn_init_xavier_normal(w, 1); }
-static int twice_he(ad_var *w) { return nn_init_normal(w, 0, 2 * sqrt(2.0 / WIDTH)); }
-/* The slope of sigmoid is at most 1/4, so weights four times as large. */
-static int four_xavier(ad_var *w) { return nn_init_xavier_normal(w, 4); }
+typedef enum { SIGMOID, TANH, RELU, ACTS } activation;
+static nn_activation *const act_of[ACTS] = { ad_sigmoid, ad_tanh, ad_relu };
+static const char *const act_name[ACTS] = { "sigmoid", "tanh", "relu" };
 
-typedef struct {
-    const char *name;
-    nn_activation *act;
-    initialiser *init;
-    bool residual; /* each layer adds act(W h) / sqrt(depth) to h */
-} kind;
+/* PLAIN: uniform in ±1/√n, as linear layers begin. GOOD: Xavier's weights for tanh, He's for relu, and for sigmoid,
+   whose slope is at most 1/4, four times Xavier's. RESIDUAL: as plain, and each layer adds act(W h) / √depth to h.
+   TWICE: twice the good ones. */
+typedef enum { PLAIN, GOOD, RESIDUAL, TWICE, WAYS } way;
+static const char *const way_name[WAYS] = { "weights ±1/√n", "good weights", "residual, weights ±1/√n",
+                                            "twice the good weights" };
 
-static const kind kinds[KINDS] = {
-    { "sigmoid, ±1/√n", ad_sigmoid, nn_init_default, false }, { "tanh, ±1/√n", ad_tanh, nn_init_default, false },
-    { "relu, ±1/√n", ad_relu, nn_init_default, false },       { "sigmoid, 4 Xavier", ad_sigmoid, four_xavier, false },
-    { "tanh, Xavier", ad_tanh, xavier, false },               { "relu, He", ad_relu, nn_init_he_normal, false },
-    { "sigmoid, residual", ad_sigmoid, nn_init_default, true }, { "relu, 2 He", ad_relu, twice_he, false },
-};
+static void fill(ad_var *w, way how, int act) {
+    double gain = how == TWICE ? 2 : 1;
+    if (how == PLAIN || how == RESIDUAL) nn_init_default(w);
+    else if (act == RELU) nn_init_normal(w, 0, gain * sqrt(2.0 / WIDTH));
+    else nn_init_xavier_normal(w, act == SIGMOID ? 4 * gain : gain);
+}
 
 /* The lengths of dE/dh for the results h of each layer, where E is a random linear function of the last one. */
-static void lengths(ad_graph *g, const kind *k, int depth, double *length) {
+static void lengths(ad_graph *g, way how, int act, int depth, double *length) {
     ad_mark m = ad_begin(g);
     ad_var *h[DEEPEST + 1] = { ad_randn(g, AD_F64, AD_SHAPE(BATCH, WIDTH)) };
     for (int i = 1; i <= depth; i++) {
         ad_var *w = ad_param(g, AD_F64, NULL, AD_SHAPE(WIDTH, WIDTH));
-        k->init(w);
-        h[i] = k->act(ad_affine(h[i - 1], w, NULL));
-        if (k->residual) h[i] = ad_add(h[i - 1], ad_muls(h[i], 1 / sqrt(depth)));
+        fill(w, how, act);
+        h[i] = act_of[act](ad_affine(h[i - 1], w, NULL));
+        if (how == RESIDUAL) h[i] = ad_add(h[i - 1], ad_muls(h[i], 1 / sqrt(depth)));
     }
     ad_backward_from(h[depth], ad_randn(g, AD_F64, AD_SHAPE(BATCH, WIDTH)));
     for (int i = 1; i <= depth; i++) {
@@ -53,47 +51,68 @@ static double chain(ad_graph *g, double weight) {
 
 static bool near(double ratio) { return ratio > 0.1 && ratio < 10; }
 
-static void plot(lecture *l, double length[KINDS][DEEPEST], const double *depths, double ratio[KINDS][DEPTHS]) {
-    plot_layout(l, 1, 2);
-    plot_panel(l, (panel_opts){ .title = "30 layers", .x = "layer", .y = "length of the gradient", .logy = true });
-    for (int k = 0; k < KINDS; k++) plot_lines(l, kinds[k].name, DEEPEST, NULL, length[k]);
-    plot_panel(l, (panel_opts){ .title = "First / last layer", .x = "layers", .y = "ratio of lengths", .logy = true });
-    for (int k = 0; k < KINDS; k++) plot_lines(l, kinds[k].name, DEPTHS, depths, ratio[k]);
+typedef struct {
+    double depth[DEPTHS], length[WAYS][ACTS][DEEPEST], ratio[WAYS][ACTS][DEPTHS]; /* lengths: of the deepest networks */
+} table;
+
+static void measure(ad_graph *g, table *t) {
+    printf("length of the gradient at the first layer, divided by that at the last one, by number of layers\n");
+    for (int k = 0; k < WAYS * ACTS && ad_ok(g); k++) {
+        double *length = t->length[k / ACTS][k % ACTS], *ratio = t->ratio[k / ACTS][k % ACTS];
+        for (int d = 0; d < DEPTHS; d++) {
+            t->depth[d] = 2 * (d + 1);
+            lengths(g, k / ACTS, k % ACTS, 2 * (d + 1), length);
+            ratio[d] = length[0] / length[2 * d + 1];
+        }
+        printf("%-7s  2: %.1e  10: %.1e  20: %.1e  30: %.1e  %s\n", act_name[k % ACTS], ratio[0], ratio[4], ratio[9],
+               ratio[14], way_name[k / ACTS]);
+    }
+}
+
+static void claim(lecture *l, const table *t) {
+    double end[WAYS][ACTS]; /* ratios of 30 layers */
+    for (int k = 0; k < WAYS * ACTS; k++) end[k / ACTS][k % ACTS] = t->ratio[k / ACTS][k % ACTS][DEPTHS - 1];
+    lecture_claim(l, end[PLAIN][SIGMOID] < 1e-20 && end[PLAIN][TANH] < 1e-5 && end[PLAIN][RELU] < 1e-5,
+                  "through 30 layers the gradient shrinks to %.1e (sigmoid), %.1e (tanh), %.1e (relu)",
+                  end[PLAIN][SIGMOID], end[PLAIN][TANH], end[PLAIN][RELU]);
+    lecture_claim(l, near(end[GOOD][TANH]) && near(end[GOOD][RELU]) && end[GOOD][SIGMOID] < 1e-3,
+                  "good initial weights keep it for tanh, %.2f, and relu, %.2f; sigmoid has %.1e", end[GOOD][TANH],
+                  end[GOOD][RELU], end[GOOD][SIGMOID]);
+    lecture_claim(l, near(end[RESIDUAL][SIGMOID]) && near(end[RESIDUAL][TANH]) && near(end[RESIDUAL][RELU]),
+                  "residual connections keep it for all: %.2f, %.2f, %.2f", end[RESIDUAL][SIGMOID], end[RESIDUAL][TANH],
+                  end[RESIDUAL][RELU]);
+    lecture_claim(l, end[TWICE][RELU] > 1e7, "with twice the good weights, that of relu explodes: %.1e",
+                  end[TWICE][RELU]);
+}
+
+static void plot(lecture *l, const table *t) {
+    plot_layout(l, 2, 2);
+    for (int k = 0; k < RESIDUAL + 1; k++) {
+        plot_panel(l, (panel_opts){ .title = way_name[k], .x = "layer of 30", .y = "length of the gradient",
+                                    .logy = true, .ylo = k == PLAIN ? 1e-24 : 1e-6,
+                                    .yhi = 1e6 });
+        for (int act = 0; act < ACTS; act++) plot_lines(l, act_name[act], DEEPEST, NULL, t->length[k][act]);
+    }
+    plot_panel(l, (panel_opts){ .title = "By depth", .x = "layers", .y = "first layer / last layer", .logy = true });
+    for (int act = 0; act < ACTS; act++) plot_lines(l, act_name[act], DEPTHS, t->depth, t->ratio[PLAIN][act]);
+    plot_lines(l, "relu, twice the good weights", DEPTHS, t->depth, t->ratio[TWICE][RELU]);
 }
 
 int main(int argc, char **argv) {
     double weight = 8;
+    static table t;
     lecture *l = lecture_begin(
         argc, argv,
         "The length of the gradient at each layer of networks of 2 to 30 layers of 64 neurons, by activation, initial\n"
         "weights and residual connections; and a chain of four sigmoids with large weights.",
         "--weight 4",
         (demo_option[]){ { "weight", "weight of the chain of four sigmoids", DEMO_REAL, &weight, -100, 100 }, { 0 } });
-    static double length[KINDS][DEEPEST], ratio[KINDS][DEPTHS], depths[DEPTHS];
     ad_graph *g = lecture_graph(l);
-    printf("length of the gradient at the first layer, divided by that at the last one, by number of layers\n");
-    printf("%-20s        2       10       20       30\n", "");
-    for (int k = 0; k < KINDS; k++) {
-        for (int d = 0; d < DEPTHS; d++) {
-            depths[d] = 2 * (d + 1);
-            lengths(g, &kinds[k], 2 * (d + 1), length[k]);
-            ratio[k][d] = length[k][0] / length[k][2 * d + 1];
-        }
-        printf("%-20s %8.1e %8.1e %8.1e %8.1e\n", kinds[k].name, ratio[k][0], ratio[k][4], ratio[k][9], ratio[k][14]);
-    }
+    measure(g, &t);
+    claim(l, &t);
     double product = chain(g, weight);
-    const int end = DEPTHS - 1; /* 30 layers */
-    lecture_claim(l, ratio[0][end] < 1e-20, "through 30 layers of sigmoids the gradient shrinks to %.1e",
-                  ratio[0][end]);
-    lecture_claim(l, ratio[1][end] < 1e-5 && ratio[2][end] < 1e-5, "through tanh to %.1e, through relu to %.1e",
-                  ratio[1][end], ratio[2][end]);
-    lecture_claim(l, near(ratio[4][end]) && near(ratio[5][end]),
-                  "good initial weights keep it: tanh with Xavier's %.2f, relu with He's %.2f", ratio[4][end],
-                  ratio[5][end]);
-    lecture_claim(l, near(ratio[6][end]), "residual connections keep it, even with sigmoids: %.2f", ratio[6][end]);
-    lecture_claim(l, ratio[7][end] > 1e7, "weights twice He's make it explode: %.1e", ratio[7][end]);
     lecture_claim(l, fabs(product - 16) < 1e-9, "four sigmoids with weights %g at slope 1/4 multiply it by %.6g",
                   weight, product);
-    plot(l, length, depths, ratio);
+    plot(l, &t);
     return lecture_end(l, g);
 }

@@ -68,16 +68,16 @@ static void train(const lecture *l, nn_dataset d, int64_t batch, double loss[EPO
 static void plot_ravine(lecture *l, const way *ways, const path *w) {
     plot_panel(l, (panel_opts){ .title = "A ravine, from (-10, 1)", .x = "x", .y = "y", .xlo = -11, .xhi = 4, .ylo = -4,
                                 .yhi = 4 });
-    for (int k = 1; k <= 5; k++) { /* contours are ellipses */
+    for (int k = 1; k <= 3; k++) { /* contours are ellipses */
         double x[ARC], y[ARC];
         for (int i = 0; i < ARC; i++) {
             double angle = 2 * acos(-1) * i / (ARC - 1);
-            x[i] = 4 * k * cos(angle), y[i] = 4 * k * sin(angle) / sqrt(STEEP);
+            x[i] = 6 * k * cos(angle), y[i] = 6 * k * sin(angle) / sqrt(STEEP);
         }
         plot_colour(l, 7);
         plot_dashed(l, "", ARC, x, y);
     }
-    for (int k = 0; k < WAYS; k++) plot_colour(l, k), plot_lines(l, ways[k].name, 60, w[k].x, w[k].y);
+    for (int k = 0; k < WAYS; k++) plot_colour(l, k), plot_lines(l, ways[k].name, 45, w[k].x, w[k].y);
     plot_panel(l, (panel_opts){ .title = "Height in the ravine", .x = "step", .y = "f", .logy = true, .xlo = 0,
                                 .xhi = 250, .ylo = 1e-8, .yhi = 1e3 });
     for (int k = 0; k < WAYS; k++) plot_lines(l, ways[k].name, 250, NULL, w[k].f);
