@@ -30,7 +30,7 @@ section() {
     about "$name"
     printf '\n'
     sed -n 's/^claim: \(.*\)$/- \1/p' "$work/out"
-    printf '\n    build/demos/lectures/%s --plot %s.png\n' "$name" "$name"
+    printf '\n```sh\nbuild/demos/lectures/%s --plot %s.png\n```\n' "$name" "$name"
     printf '\nSource: [demos/lectures/%s.c](../demos/lectures/%s.c).\n' "$name" "$name"
 }
 
