@@ -115,7 +115,7 @@ int main(int argc, char **argv) {
         lecture_claim(l, a.accuracy > 0.85, "%.1f %% of the test images are right", 100 * a.accuracy);
         lecture_claim(l, a.sure[1] > a.sure[0] + 0.15, "right answers are surer: mean probability %.2f, wrong %.2f",
                       a.sure[1], a.sure[0]);
-        lecture_claim(l, most > 4.0 * a.wrong / 90, "errors are not spread evenly: of %d, %d are a %d taken for %d",
+        lecture_claim(l, most > 4.0 * a.wrong / 90, "errors are not spread evenly: of %d, %d are digit %d taken for %d",
                       a.wrong, most, pair[0], pair[1]);
         plot(l, net, d[1], &a);
     }
