@@ -1,6 +1,6 @@
 /* tiny.c: a network that recognises digits, trained here and written as a C file for a machine of a few kilobytes. */
-#include "autodiff/extend.h"
 #include "demos/demo.h"
+#include "demos/glyphs.h"
 #include "demos/mnist.h"
 #include "nn/nn.h"
 
@@ -10,42 +10,6 @@ typedef struct {
 } options;
 
 /* ---- data -------------------------------------------------------------------------------------------------------- */
-
-/* Digits of 5 x 7 pixels, a row in each of the lower five bits. */
-static const unsigned char glyphs[10][7] = {
-    { 14, 17, 19, 21, 25, 17, 14 }, { 4, 12, 4, 4, 4, 4, 14 },    { 14, 17, 1, 2, 4, 8, 31 },
-    { 31, 2, 4, 2, 1, 17, 14 },     { 2, 6, 10, 18, 31, 2, 2 },   { 31, 16, 30, 1, 1, 17, 14 },
-    { 6, 8, 16, 30, 17, 17, 14 },   { 31, 1, 2, 4, 8, 8, 8 },     { 14, 17, 17, 14, 17, 17, 14 },
-    { 14, 17, 17, 15, 1, 2, 12 },
-};
-
-enum { SIDE = 8 };
-
-static double random_number(ad_random_state *r, double lo, double hi) {
-    double u;
-    ad_random_uniform(r, AD_F64, 1, &u);
-    return lo + (hi - lo) * u;
-}
-
-/* An image of 8 x 8 pixels: the digit at a random place, bright pixels and noise. */
-static void draw(ad_random_state *r, int digit, float *image) {
-    int left = (int)random_number(r, 0, 4), top = (int)random_number(r, 0, 2);
-    for (int i = 0; i < SIDE * SIDE; i++) image[i] = (float)random_number(r, 0, 0.3);
-    for (int y = 0; y < 7; y++)
-        for (int x = 0; x < 5; x++)
-            if (glyphs[digit][y] >> (4 - x) & 1)
-                image[(y + top) * SIDE + x + left] = (float)random_number(r, 0.5, 1);
-}
-
-static nn_dataset drawn(ad_graph *g, int64_t n) {
-    ad_var *x = ad_zeros(g, AD_F32, AD_SHAPE(n, SIDE * SIDE)), *y = ad_zeros(g, AD_F32, AD_SHAPE(n));
-    float *images = ad_data_mut(x), *classes = ad_data_mut(y);
-    ad_random_state r = ad_random_get(g);
-    for (int64_t i = 0; i < n && ad_ok(g); i++)
-        classes[i] = (float)(i % 10), draw(&r, (int)(i % 10), images + i * SIDE * SIDE);
-    ad_random_set(g, r);
-    return (nn_dataset){ x, y };
-}
 
 /* Images [n,784], and classes [n]. */
 static nn_dataset loaded(ad_graph *g, const char *dir, const char *images, const char *labels) {
@@ -103,8 +67,8 @@ int main(int argc, char **argv) {
     ad_graph *g = ad_graph_new();
     ad_seed(g, (uint64_t)o.seed);
     nn_dataset train =
-        o.data ? loaded(g, o.data, "train-images-idx3-ubyte", "train-labels-idx1-ubyte") : drawn(g, 4000);
-    nn_dataset test = o.data ? loaded(g, o.data, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") : drawn(g, 1000);
+        o.data ? loaded(g, o.data, "train-images-idx3-ubyte", "train-labels-idx1-ubyte") : glyph_set(g, 4000, 10, 0.3, 0);
+    nn_dataset test = o.data ? loaded(g, o.data, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") : glyph_set(g, 1000, 10, 0.3, 0);
     if (!ad_ok(g)) return demo_end(argv, g);
     nn_module *net = nn_mlp(g, AD_F32, 3, (int64_t[]){ ad_shape_of(train.x).dim[1], o.hidden, 10 }, ad_relu);
     nn_optim *opt = nn_adam(net, (nn_adam_opts){ .lr = 0.003 });

@@ -36,7 +36,7 @@ static void write_block(FILE *to, const panel *p, int number, int k) {
 /* ---- panels -------------------------------------------------------------------------------------------------- */
 
 static void write_palette(FILE *to, const series *s) {
-    if (s->kind == SERIES_IMAGES) fprintf(to, "set palette gray\nset cbrange [0:1]\nunset colorbox\n");
+    if (s->kind == SERIES_IMAGES) fprintf(to, "set palette defined (0 'black', 1 '#E8E8E8')\nset cbrange [0:1]\nunset colorbox\n");
     else if (s->field == PLOT_PROBABILITY)
         fprintf(to,
                 "set palette maxcolors 10 defined (0 '%s', 0.5 'white', 1 '%s')\nset cbrange [0:1]\nunset colorbox\n",
