@@ -35,6 +35,23 @@ typedef enum {
     AD_NORM_MINUS_INF
 } ad_matrix_norm_kind;
 
+/* The functions of ad_special, of whole order n, and behind them those of ad_special_pair. */
+typedef enum {
+    AD_ERFCX,           /* exp(x^2) times the n-th repeated integral of erfc; n = 0: of erfc itself */
+    AD_NDTRI,           /* the inverse of ndtr; n is 0 */
+    AD_BESSEL_J,        /* Bessel functions of the first kind */
+    AD_BESSEL_Y,        /* of the second kind */
+    AD_BESSEL_I,        /* modified, of the first kind */
+    AD_BESSEL_I_SCALED, /* the same times exp(-|x|) */
+    AD_BESSEL_K,        /* modified, of the second kind */
+    AD_BESSEL_K_SCALED, /* the same times exp(x) */
+    AD_AIRY,            /* Airy's function Ai; n = 1: its slope */
+    AD_ZETA,            /* Hurwitz's zeta function of s and q */
+    AD_GAMMAINC,        /* the regularised lower incomplete gamma function of a and x */
+    AD_GAMMAINCC,       /* the upper one */
+    AD_GAMMA_DENSITY    /* x^(a-1) exp(-x) / gamma(a) */
+} ad_special_kind;
+
 /* What ad_scatter_reduce makes of the elements that share an index. */
 typedef enum { AD_SCATTER_SUM, AD_SCATTER_MEAN, AD_SCATTER_PROD, AD_SCATTER_AMAX, AD_SCATTER_AMIN } ad_scatter_kind;
 

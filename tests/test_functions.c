@@ -187,6 +187,27 @@ CALL(entr, ad_entr(X))
 CALL(entr_edges, ad_entr(X))
 CALL(ndtr, ad_ndtr(X))
 CALL(ndtr_tail, ad_muls(ad_ndtr(X), 1e18))
+CALL(bessel_j0, ad_bessel_j0(X))
+CALL(bessel_j1, ad_bessel_j1(X))
+CALL(bessel_y0, ad_bessel_y0(X))
+CALL(bessel_y1, ad_bessel_y1(X))
+CALL(modified_bessel_k0, ad_modified_bessel_k0(X))
+CALL(modified_bessel_k1, ad_modified_bessel_k1(X))
+CALL(scaled_modified_bessel_k0, ad_scaled_modified_bessel_k0(X))
+CALL(scaled_modified_bessel_k1, ad_scaled_modified_bessel_k1(X))
+CALL(airy_ai, ad_airy_ai(X))
+CALL(spherical_bessel_j0, ad_spherical_bessel_j0(X))
+CALL(i0, ad_i0(X))
+CALL(i0e, ad_i0e(X))
+CALL(i1, ad_i1(X))
+CALL(i1e, ad_i1e(X))
+CALL(erfcx, ad_erfcx(X))
+CALL(log_ndtr, ad_log_ndtr(X))
+CALL(log_ndtr_tail, ad_log_ndtr(X))
+CALL(ndtri, ad_ndtri(X))
+CALL(zeta, ad_zeta(X, Y))
+CALL(gammainc, ad_gammainc(X, Y))
+CALL(gammaincc, ad_gammaincc(X, Y))
 CALL(mvlgamma, ad_mvlgamma(X, 3))
 CALL(chebyshev_polynomial_t, ad_chebyshev_polynomial_t(X, 4))
 CALL(chebyshev_polynomial_t_0, ad_chebyshev_polynomial_t(X, 0))
@@ -434,6 +455,27 @@ static const struct {
     ROW(entr_edges),
     ROW(ndtr),
     ROW(ndtr_tail),
+    ROW(bessel_j0),
+    ROW(bessel_j1),
+    ROW(bessel_y0),
+    ROW(bessel_y1),
+    ROW(modified_bessel_k0),
+    ROW(modified_bessel_k1),
+    ROW(scaled_modified_bessel_k0),
+    ROW(scaled_modified_bessel_k1),
+    ROW(airy_ai),
+    ROW(spherical_bessel_j0),
+    ROW(i0),
+    ROW(i0e),
+    ROW(i1),
+    ROW(i1e),
+    ROW(erfcx),
+    ROW(log_ndtr),
+    ROW(log_ndtr_tail),
+    ROW(ndtri),
+    ROW(zeta),
+    ROW(gammainc),
+    ROW(gammaincc),
     ROW(mvlgamma),
     ROW(chebyshev_polynomial_t),
     ROW(chebyshev_polynomial_t_0),

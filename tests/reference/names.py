@@ -46,6 +46,8 @@ OURS = {
     "vsplit": "ad_tensor_split", "add": "ad_add, ad_adds", "mul": "ad_mul, ad_muls", "pow": "ad_pow, ad_pows",
     "div": "ad_div, ad_floor_divide", "max": "ad_max, ad_max_axis, ad_argmax_axis, ad_maximum",
     "min": "ad_min, ad_min_axis, ad_argmin_axis, ad_minimum", "fill": "ad_full_like",
+    "igamma": "ad_gammainc", "igammac": "ad_gammaincc", "special.modified_bessel_i0": "ad_i0",
+    "special.modified_bessel_i1": "ad_i1",
 }
 
 # Why there is none: patterns of names.
@@ -63,7 +65,6 @@ WHY = [
     (r"gradient", "the name has another meaning here; ad_diff has the differences"),
     (r"svd_lowrank|pca_lowrank|linalg\.householder_product|geqrf|ormqr|.*lu.*|linalg\.ldl\w*",
      "not yet: factors that ad_svd, ad_qr, ad_solve and ad_cholesky replace in most uses"),
-    (r"special\..*|i0|igammac?", "not yet: special functions"),
     (r".*", "not yet"),
 ]
 

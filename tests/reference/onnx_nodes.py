@@ -13,17 +13,22 @@ import sys
 import warnings
 
 sys.dont_write_bytecode = True
-sys.path = [p for p in sys.path if pathlib.Path(p or ".").resolve() != pathlib.Path(__file__).resolve().parent]
-warnings.filterwarnings("ignore")
-import numpy as np  # noqa: E402
 
-for name, kind in (("object", object), ("bool", bool), ("int", int), ("float", float)):
-    if name not in vars(np):
-        setattr(np, name, kind)  # python3-onnx is older than numpy
-import onnx  # noqa: E402
-from onnx import numpy_helper  # noqa: E402
-from onnx.backend.test.case import node as node_cases  # noqa: E402
-from onnx.backend.test.case import utils  # noqa: E402
+
+def load_onnx():
+    """Imports ONNX, which only this script needs: reference.py imports all scripts of this folder."""
+    global np, onnx, node_cases
+    warnings.filterwarnings("ignore")
+    import numpy as np
+    for name, kind in (("object", object), ("bool", bool), ("int", int), ("float", float)):
+        if name not in vars(np):
+            setattr(np, name, kind)  # python3-onnx is older than numpy
+    import onnx
+    from onnx import numpy_helper  # noqa: F401
+    from onnx.backend.test.case import node as node_cases, utils
+    np.random.seed(0)
+    utils.import_recursive(node_cases)
+
 
 MOST = 1300  # numbers of a test that is in the text file
 
@@ -162,8 +167,6 @@ RANDOM = ["bernoulli*", "training_dropout_default", "training_dropout_default_ma
 
 def cases():
     """The tests of one node, by operator."""
-    np.random.seed(0)
-    utils.import_recursive(node_cases)
     found = collections.defaultdict(list)
     for case in node_cases._NodeTestCases:
         if len(case.model.graph.node) == 1:
@@ -223,7 +226,7 @@ def lines(case):
     tensors = []
     for a in node.attribute:
         if a.type == onnx.AttributeProto.TENSOR:
-            tensors.append(numpy_helper.to_array(a.t))
+            tensors.append(onnx.numpy_helper.to_array(a.t))
         else:
             yield attribute(a)
     yield from (array("in", x) for x in placed(node.input, inputs) + tensors)
@@ -286,6 +289,7 @@ def by_name(found):
 
 
 def main():
+    load_onnx()
     found = cases()
     known = {op for group in GROUPS.values() for op in group} | set(NONE)
     if known != set(found):
