@@ -60,6 +60,17 @@ static ad_var *both_runs(ad_var *x) {
     return ad_stack(2, parts, 0);
 }
 
+static ad_var *all_of_lu(ad_var *x, bool flat) {
+    ad_var *parts[3];
+    if (ad_lu(x, parts) != AD_OK) return ad_nil(ad_graph_of(x));
+    for (int i = 0; i < 3 && flat; i++) parts[i] = ad_reshape(parts[i], AD_SHAPE(-1));
+    return ad_concat(3, parts, -1);
+}
+static ad_var *solved_by_lu(ad_var *a, ad_var *b) {
+    ad_var *parts[2];
+    return ad_lu_factor(a, parts) == AD_OK ? ad_lu_solve(parts[0], parts[1], b) : ad_nil(ad_graph_of(a));
+}
+
 CALL(index_fill, ad_index_fill(X, 0, Y, 2.5))
 CALL(index_fill_last, ad_index_fill(X, -1, Y, -1))
 CALL(put, ad_put_flat(X, Y, Z, false))
@@ -187,6 +198,13 @@ CALL(entr, ad_entr(X))
 CALL(entr_edges, ad_entr(X))
 CALL(ndtr, ad_ndtr(X))
 CALL(ndtr_tail, ad_muls(ad_ndtr(X), 1e18))
+CALL(lu, all_of_lu(X, false))
+CALL(lu_tall, all_of_lu(X, true))
+CALL(lu_solve, solved_by_lu(X, Y))
+CALL(householder_product, ad_householder_product(X, Y))
+CALL(ormqr, ad_ormqr(X, Y, Z, true, false))
+CALL(ormqr_transposed, ad_ormqr(X, Y, Z, true, true))
+CALL(ormqr_right, ad_ormqr(X, Y, Z, false, false))
 CALL(bessel_j0, ad_bessel_j0(X))
 CALL(bessel_j1, ad_bessel_j1(X))
 CALL(bessel_y0, ad_bessel_y0(X))
@@ -455,6 +473,13 @@ static const struct {
     ROW(entr_edges),
     ROW(ndtr),
     ROW(ndtr_tail),
+    ROW(lu),
+    ROW(lu_tall),
+    ROW(lu_solve),
+    ROW(householder_product),
+    ROW(ormqr),
+    ROW(ormqr_transposed),
+    ROW(ormqr_right),
     ROW(bessel_j0),
     ROW(bessel_j1),
     ROW(bessel_y0),

@@ -659,6 +659,34 @@ def _(x):
     return 0.5 * torch.erfc(-x / math.sqrt(2)) * 1e18
 
 
+@case("lu", (2, 3, 3))
+def _(x):
+    p, l, u = torch.linalg.lu(x)
+    return torch.cat([p, l, u], -1)
+
+
+@case("lu_tall", (4, 2))
+def _(x):
+    p, l, u = torch.linalg.lu(x)
+    return torch.cat([p.reshape(-1), l.reshape(-1), u.reshape(-1)])
+
+
+@case("lu_solve", (2, 3, 3), (2, 3, 2))
+def _(a, b):
+    return torch.linalg.lu_solve(*torch.linalg.lu_factor(a), b)
+
+
+@case("householder_product", (2, 4, 3), (2, 3))
+def _(a, tau):
+    return torch.linalg.householder_product(a, tau)
+
+
+for side, back in ((True, False), (True, True), (False, False)):
+    case("ormqr" + ("" if side else "_right") + ("_transposed" if back else ""),
+         [[1, 0.5], [-2, 3], [0.25, 1.5]], [0.3, 0.7], [[1, 2, 3], [-1, 0.5, 4], [2, -2, 1]])(
+        lambda a, tau, x, side=side, back=back: torch.ormqr(a, tau, x, side, back))
+
+
 # By mpmath: PyTorch's have ten digits, and no gradient; tests/test_ops_special.c has their slopes.
 BESSEL = {
     "bessel_j0": lambda x: mp.besselj(0, x), "bessel_j1": lambda x: mp.besselj(1, x),

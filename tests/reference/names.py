@@ -46,6 +46,7 @@ OURS = {
     "vsplit": "ad_tensor_split", "add": "ad_add, ad_adds", "mul": "ad_mul, ad_muls", "pow": "ad_pow, ad_pows",
     "div": "ad_div, ad_floor_divide", "max": "ad_max, ad_max_axis, ad_argmax_axis, ad_maximum",
     "min": "ad_min, ad_min_axis, ad_argmin_axis, ad_minimum", "fill": "ad_full_like",
+    "lu": "ad_lu_factor", "linalg.lu_factor_ex": "ad_lu_factor",
     "igamma": "ad_gammainc", "igammac": "ad_gammaincc", "special.modified_bessel_i0": "ad_i0",
     "special.modified_bessel_i1": "ad_i1",
 }
@@ -63,8 +64,8 @@ WHY = [
      "in place or about memory: Vars keep their values, and arrays are contiguous"),
     (r"broadcast_shapes|broadcast_tensors", "ops broadcast by themselves; ad_expand does it for one array"),
     (r"gradient", "the name has another meaning here; ad_diff has the differences"),
-    (r"svd_lowrank|pca_lowrank|linalg\.householder_product|geqrf|ormqr|.*lu.*|linalg\.ldl\w*",
-     "not yet: factors that ad_svd, ad_qr, ad_solve and ad_cholesky replace in most uses"),
+    (r"svd_lowrank|pca_lowrank|geqrf|linalg\.ldl\w*",
+     "not yet: ad_svd, ad_qr, ad_lu and ad_cholesky replace it in most uses"),
     (r".*", "not yet"),
 ]
 
