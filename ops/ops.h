@@ -265,8 +265,8 @@ AD_API int ad_svd(ad_var *x, ad_var *parts[3]);
 AD_API int ad_qr(ad_var *x, ad_var *parts[2]);
 /* LU factors with exchanged rows. ad_lu: x = P L U: a permutation P [..,n,n], L [..,n,k] with ones on its diagonal, U
    [..,k,m]. ad_lu_factor: both triangles in one array [..,n,m], and the order of the rows [..,n], counted from 0: x's
-   rows in this order are L U. (PyTorch has LAPACK's exchanges in its place.) ad_lu_unpack makes P, L and U of these two.
-   P and the order require no gradient. The gradient needs a U without 0 on its diagonal; otherwise the backward pass
+   rows in this order are L U. (PyTorch has LAPACK's exchanges in its place.) ad_lu_unpack makes P, L and U of these
+   two. P and the order require no gradient. The gradient needs a U without 0 on its diagonal; otherwise the backward pass
    fails with AD_EVALUE. */
 AD_API int ad_lu(ad_var *x, ad_var *parts[3]);
 AD_API int ad_lu_factor(ad_var *x, ad_var *parts[2]);

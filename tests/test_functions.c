@@ -117,6 +117,10 @@ CALL(vstack, ad_vstack(2, x))
 CALL(dstack, ad_dstack(2, x))
 CALL(column_stack, ad_column_stack(2, x))
 CALL(block_diag, ad_block_diag(3, x))
+CALL(combinations, ad_combinations(X, 3, false))
+CALL(combinations_again, ad_combinations(X, 2, true))
+CALL(combinations_none, ad_combinations(X, 3, false))
+CALL(equal, ad_stack(3, (ad_var *[]){ ad_equal(X, Y), ad_equal(X, Z), ad_equal(X, ad_narrow(X, 0, 0, 2)) }, 0))
 CALL(cartesian_prod, ad_cartesian_prod(2, x))
 CALL(meshgrid, grid(2, x, false))
 CALL(meshgrid_xy, grid(3, x, true))
@@ -392,6 +396,10 @@ static const struct {
     ROW(dstack),
     ROW(column_stack),
     ROW(block_diag),
+    ROW(combinations),
+    ROW(combinations_again),
+    ROW(combinations_none),
+    ROW(equal),
     ROW(cartesian_prod),
     ROW(meshgrid),
     ROW(meshgrid_xy),
@@ -790,6 +798,8 @@ static void refusals(void **state) {
 #define REFUSED(call, code, says) assert_fails(g, call, code, says)
     REFUSED(ad_block_diag(2, cubes), AD_ESHAPE, "block_diag: [2,2,2]: takes matrices, vectors and scalars");
     REFUSED(ad_cartesian_prod(2, cubes), AD_ESHAPE, "cartesian_prod: [2,2,2]: takes vectors and scalars");
+    REFUSED(ad_combinations(x, 2, false), AD_ESHAPE, "combinations: [2,3]: takes a vector, and 1 element or more");
+    REFUSED(ad_combinations(ad_ones(g, AD_F64, AD_SHAPE(100)), 50, false), AD_EVALUE, "50 of them have too many");
     REFUSED(ad_movedim(x, 2, 0), AD_ESHAPE, "movedim: [2,3]: axis 2");
     REFUSED(ad_swapaxes(x, 0, -3), AD_ESHAPE, "swapaxes: [2,3]: axis -3");
     REFUSED(ad_rot90(x, 1, 0, -2), AD_ESHAPE, "rot90: [2,3]: axis 0 is named twice");

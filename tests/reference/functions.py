@@ -253,6 +253,26 @@ def _(x, y, z):
     return torch.block_diag(x, y, z)
 
 
+@case("combinations", (4,))
+def _(x):
+    return torch.combinations(x, 3)
+
+
+@case("combinations_again", (3,))
+def _(x):
+    return torch.combinations(x, 2, with_replacement=True)
+
+
+@case("combinations_none", (2,))
+def _(x):
+    return torch.combinations(x, 3)
+
+
+@case("equal", [1, 2, 3], [1, 2, 3], [1, 2, 4])
+def _(a, b, c):
+    return torch.tensor([torch.equal(a, b), torch.equal(a, c), torch.equal(a, a[:2])])
+
+
 @case("cartesian_prod", (2,), (3,))
 def _(x, y):
     return torch.cartesian_prod(x, y)

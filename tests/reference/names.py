@@ -46,6 +46,8 @@ OURS = {
     "vsplit": "ad_tensor_split", "add": "ad_add, ad_adds", "mul": "ad_mul, ad_muls", "pow": "ad_pow, ad_pows",
     "div": "ad_div, ad_floor_divide", "max": "ad_max, ad_max_axis, ad_argmax_axis, ad_maximum",
     "min": "ad_min, ad_min_axis, ad_argmin_axis, ad_minimum", "fill": "ad_full_like",
+    "nn.functional._scaled_dot_product_attention": "ad_attention",
+    "nn.functional.upsample_bilinear": "ad_interpolate", "nn.functional.upsample_nearest": "ad_interpolate",
     "lu": "ad_lu_factor", "linalg.lu_factor_ex": "ad_lu_factor",
     "igamma": "ad_gammainc", "igammac": "ad_gammaincc", "special.modified_bessel_i0": "ad_i0",
     "special.modified_bessel_i1": "ad_i1",
