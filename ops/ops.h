@@ -35,6 +35,23 @@ typedef enum {
     AD_NORM_MINUS_INF
 } ad_matrix_norm_kind;
 
+/* The functions of ad_special, of whole order n, and behind them those of ad_special_pair. */
+typedef enum {
+    AD_ERFCX,           /* exp(x^2) times the n-th repeated integral of erfc; n = 0: of erfc itself */
+    AD_NDTRI,           /* the inverse of ndtr; n is 0 */
+    AD_BESSEL_J,        /* Bessel functions of the first kind */
+    AD_BESSEL_Y,        /* of the second kind */
+    AD_BESSEL_I,        /* modified, of the first kind */
+    AD_BESSEL_I_SCALED, /* the same times exp(-|x|) */
+    AD_BESSEL_K,        /* modified, of the second kind */
+    AD_BESSEL_K_SCALED, /* the same times exp(x) */
+    AD_AIRY,            /* Airy's function Ai; n = 1: its slope */
+    AD_ZETA,            /* Hurwitz's zeta function of s and q */
+    AD_GAMMAINC,        /* the regularised lower incomplete gamma function of a and x */
+    AD_GAMMAINCC,       /* the upper one */
+    AD_GAMMA_DENSITY    /* x^(a-1) exp(-x) / gamma(a) */
+} ad_special_kind;
+
 /* What ad_scatter_reduce makes of the elements that share an index. */
 typedef enum { AD_SCATTER_SUM, AD_SCATTER_MEAN, AD_SCATTER_PROD, AD_SCATTER_AMAX, AD_SCATTER_AMIN } ad_scatter_kind;
 
@@ -246,6 +263,14 @@ AD_API int ad_svd(ad_var *x, ad_var *parts[3]);
 /* The reduced QR decomposition x = Q R: Q [..,n,k] has orthonormal columns, R [..,k,m] is an upper triangle. The gradient
    needs linearly independent first k columns of x; otherwise the backward pass fails with AD_EVALUE. */
 AD_API int ad_qr(ad_var *x, ad_var *parts[2]);
+/* LU factors with exchanged rows. ad_lu: x = P L U: a permutation P [..,n,n], L [..,n,k] with ones on its diagonal, U
+   [..,k,m]. ad_lu_factor: both triangles in one array [..,n,m], and the order of the rows [..,n], counted from 0: x's
+   rows in this order are L U. (PyTorch has LAPACK's exchanges in its place.) ad_lu_unpack makes P, L and U of these
+   two. P and the order require no gradient. The gradient needs a U without 0 on its diagonal; otherwise the backward pass
+   fails with AD_EVALUE. */
+AD_API int ad_lu(ad_var *x, ad_var *parts[3]);
+AD_API int ad_lu_factor(ad_var *x, ad_var *parts[2]);
+AD_API int ad_lu_unpack(ad_var *lu, ad_var *order, ad_var *parts[3]);
 /* The sign, -1, 0 or 1, and the logarithm of the absolute value of the determinant of square matrices, both [..]. The
    sign requires no gradient. */
 AD_API int ad_slogdet(ad_var *x, ad_var *parts[2]);

@@ -60,6 +60,17 @@ static ad_var *both_runs(ad_var *x) {
     return ad_stack(2, parts, 0);
 }
 
+static ad_var *all_of_lu(ad_var *x, bool flat) {
+    ad_var *parts[3];
+    if (ad_lu(x, parts) != AD_OK) return ad_nil(ad_graph_of(x));
+    for (int i = 0; i < 3 && flat; i++) parts[i] = ad_reshape(parts[i], AD_SHAPE(-1));
+    return ad_concat(3, parts, -1);
+}
+static ad_var *solved_by_lu(ad_var *a, ad_var *b) {
+    ad_var *parts[2];
+    return ad_lu_factor(a, parts) == AD_OK ? ad_lu_solve(parts[0], parts[1], b) : ad_nil(ad_graph_of(a));
+}
+
 CALL(index_fill, ad_index_fill(X, 0, Y, 2.5))
 CALL(index_fill_last, ad_index_fill(X, -1, Y, -1))
 CALL(put, ad_put_flat(X, Y, Z, false))
@@ -106,6 +117,10 @@ CALL(vstack, ad_vstack(2, x))
 CALL(dstack, ad_dstack(2, x))
 CALL(column_stack, ad_column_stack(2, x))
 CALL(block_diag, ad_block_diag(3, x))
+CALL(combinations, ad_combinations(X, 3, false))
+CALL(combinations_again, ad_combinations(X, 2, true))
+CALL(combinations_none, ad_combinations(X, 3, false))
+CALL(equal, ad_stack(3, (ad_var *[]){ ad_equal(X, Y), ad_equal(X, Z), ad_equal(X, ad_narrow(X, 0, 0, 2)) }, 0))
 CALL(cartesian_prod, ad_cartesian_prod(2, x))
 CALL(meshgrid, grid(2, x, false))
 CALL(meshgrid_xy, grid(3, x, true))
@@ -187,6 +202,34 @@ CALL(entr, ad_entr(X))
 CALL(entr_edges, ad_entr(X))
 CALL(ndtr, ad_ndtr(X))
 CALL(ndtr_tail, ad_muls(ad_ndtr(X), 1e18))
+CALL(lu, all_of_lu(X, false))
+CALL(lu_tall, all_of_lu(X, true))
+CALL(lu_solve, solved_by_lu(X, Y))
+CALL(householder_product, ad_householder_product(X, Y))
+CALL(ormqr, ad_ormqr(X, Y, Z, true, false))
+CALL(ormqr_transposed, ad_ormqr(X, Y, Z, true, true))
+CALL(ormqr_right, ad_ormqr(X, Y, Z, false, false))
+CALL(bessel_j0, ad_bessel_j0(X))
+CALL(bessel_j1, ad_bessel_j1(X))
+CALL(bessel_y0, ad_bessel_y0(X))
+CALL(bessel_y1, ad_bessel_y1(X))
+CALL(modified_bessel_k0, ad_modified_bessel_k0(X))
+CALL(modified_bessel_k1, ad_modified_bessel_k1(X))
+CALL(scaled_modified_bessel_k0, ad_scaled_modified_bessel_k0(X))
+CALL(scaled_modified_bessel_k1, ad_scaled_modified_bessel_k1(X))
+CALL(airy_ai, ad_airy_ai(X))
+CALL(spherical_bessel_j0, ad_spherical_bessel_j0(X))
+CALL(i0, ad_i0(X))
+CALL(i0e, ad_i0e(X))
+CALL(i1, ad_i1(X))
+CALL(i1e, ad_i1e(X))
+CALL(erfcx, ad_erfcx(X))
+CALL(log_ndtr, ad_log_ndtr(X))
+CALL(log_ndtr_tail, ad_log_ndtr(X))
+CALL(ndtri, ad_ndtri(X))
+CALL(zeta, ad_zeta(X, Y))
+CALL(gammainc, ad_gammainc(X, Y))
+CALL(gammaincc, ad_gammaincc(X, Y))
 CALL(mvlgamma, ad_mvlgamma(X, 3))
 CALL(chebyshev_polynomial_t, ad_chebyshev_polynomial_t(X, 4))
 CALL(chebyshev_polynomial_t_0, ad_chebyshev_polynomial_t(X, 0))
@@ -353,6 +396,10 @@ static const struct {
     ROW(dstack),
     ROW(column_stack),
     ROW(block_diag),
+    ROW(combinations),
+    ROW(combinations_again),
+    ROW(combinations_none),
+    ROW(equal),
     ROW(cartesian_prod),
     ROW(meshgrid),
     ROW(meshgrid_xy),
@@ -434,6 +481,34 @@ static const struct {
     ROW(entr_edges),
     ROW(ndtr),
     ROW(ndtr_tail),
+    ROW(lu),
+    ROW(lu_tall),
+    ROW(lu_solve),
+    ROW(householder_product),
+    ROW(ormqr),
+    ROW(ormqr_transposed),
+    ROW(ormqr_right),
+    ROW(bessel_j0),
+    ROW(bessel_j1),
+    ROW(bessel_y0),
+    ROW(bessel_y1),
+    ROW(modified_bessel_k0),
+    ROW(modified_bessel_k1),
+    ROW(scaled_modified_bessel_k0),
+    ROW(scaled_modified_bessel_k1),
+    ROW(airy_ai),
+    ROW(spherical_bessel_j0),
+    ROW(i0),
+    ROW(i0e),
+    ROW(i1),
+    ROW(i1e),
+    ROW(erfcx),
+    ROW(log_ndtr),
+    ROW(log_ndtr_tail),
+    ROW(ndtri),
+    ROW(zeta),
+    ROW(gammainc),
+    ROW(gammaincc),
     ROW(mvlgamma),
     ROW(chebyshev_polynomial_t),
     ROW(chebyshev_polynomial_t_0),
@@ -723,6 +798,8 @@ static void refusals(void **state) {
 #define REFUSED(call, code, says) assert_fails(g, call, code, says)
     REFUSED(ad_block_diag(2, cubes), AD_ESHAPE, "block_diag: [2,2,2]: takes matrices, vectors and scalars");
     REFUSED(ad_cartesian_prod(2, cubes), AD_ESHAPE, "cartesian_prod: [2,2,2]: takes vectors and scalars");
+    REFUSED(ad_combinations(x, 2, false), AD_ESHAPE, "combinations: [2,3]: takes a vector, and 1 element or more");
+    REFUSED(ad_combinations(ad_ones(g, AD_F64, AD_SHAPE(100)), 50, false), AD_EVALUE, "50 of them have too many");
     REFUSED(ad_movedim(x, 2, 0), AD_ESHAPE, "movedim: [2,3]: axis 2");
     REFUSED(ad_swapaxes(x, 0, -3), AD_ESHAPE, "swapaxes: [2,3]: axis -3");
     REFUSED(ad_rot90(x, 1, 0, -2), AD_ESHAPE, "rot90: [2,3]: axis 0 is named twice");

@@ -1130,6 +1130,9 @@ static void decompositions_multiply_to_the_matrix(void **state) {
             assert_int_equal(ad_qr(x, p), AD_OK);
             back = ad_matmul(p[0], p[1]);
             for (int64_t k = 0; k < ad_numel(x); k++) assert_close(ad_at(back, k), ad_at(x, k), tolerance(t));
+            assert_int_equal(ad_lu(x, p), AD_OK);
+            back = ad_matmul(p[0], ad_matmul(p[1], p[2]));
+            for (int64_t k = 0; k < ad_numel(x); k++) assert_close(ad_at(back, k), ad_at(x, k), tolerance(t));
             if (i != 1 && i != 2) {
                 ad_var *both = ad_add(x, ad_transpose(x));
                 assert_int_equal(ad_eigh(both, p), AD_OK);
@@ -1163,6 +1166,10 @@ static void decompositions_as_in_torch(void **state) {
     assert_values(ad_matrix_rank(a, 0), 1, (double[]){ 2 }, 0);
     assert_values(ad_matrix_rank(s, 0.7), 1, (double[]){ 1 }, 0);
     assert_values(ad_matrix_rank(ad_zeros(g, AD_F64, AD_SHAPE(2, 2, 0)), 0), 2, (double[]){ 0, 0 }, 0);
+    assert_int_equal(ad_lu_factor(ad_flip(a, 0), p), AD_OK); /* rows 1 2, 1 1, 1 0 */
+    assert_values(p[0], 6, (double[]){ 1, 2, 1, -2, 1, 0.5 }, 1e-15);
+    assert_values(p[1], 3, (double[]){ 0, 2, 1 }, 0);
+    assert_false(ad_requires_grad(p[1]));
     assert_values(ad_pinv(s, 0), 4, (double[]){ 0.5, 0, 0, 1. / 3 }, 1e-15);
     assert_ok(g);
     ad_graph_free(g);
@@ -1202,7 +1209,17 @@ static void bad_decompositions_are_reported(void **state) {
     assert_fails(g, p[2], AD_EVALUE, "infinite or NaN");
     assert_int_equal(ad_qr(wide, NULL), AD_EVALUE);
     assert_fails(g, ad_nil(g), AD_EVALUE, "qr: parts must not be NULL");
+    assert_int_equal(ad_lu(v, p), AD_ESHAPE);
+    assert_fails(g, p[2], AD_ESHAPE, "lu_packed: [3]: takes matrices");
+    assert_int_equal(ad_lu_unpack(wide, v, p), AD_ESHAPE);
+    assert_fails(g, p[0], AD_ESHAPE, "lu_unpack: [2,3]: and order [3]: takes lu [..,n,m] and order [..,n]");
+    assert_fails(g, ad_lu_solve(wide, v, wide), AD_ESHAPE, "lu_solve: [2,3]: with order [3] and b [2,3]");
+    assert_fails(g, ad_householder_product(wide, v), AD_ESHAPE, "householder_product: [2,3]: and tau [3]");
+    assert_fails(g, ad_ormqr(ad_transpose(wide), v, wide, true, false), AD_ESHAPE, "ormqr: [3,2]: and tau [3]");
     ad_var *zeros = ad_param(g, AD_F64, NULL, AD_SHAPE(2, 2));
+    assert_int_equal(ad_lu(zeros, p), AD_OK);
+    assert_int_equal(ad_backward(ad_sum(p[1])), AD_EVALUE);
+    assert_fails(g, ad_nil(g), AD_EVALUE, "matrix 0 has no gradient: element 0 of u's diagonal is 0");
     assert_int_equal(ad_qr(zeros, p), AD_OK);
     assert_int_equal(ad_backward(ad_sum(p[0])), AD_EVALUE);
     assert_contains(ad_error(g), "matrix 0 has no gradient: element 0 of r's diagonal is 0");

@@ -1,4 +1,5 @@
-/* matrices.c: norms and condition numbers of matrices, solutions from Cholesky factors, tensors as matrices. */
+/* matrices.c: norms and condition numbers of matrices, solutions from Cholesky factors, products of reflections,
+   tensors as matrices. */
 #include "ops/base/attrs.h"
 #include "ops/ops.h"
 
@@ -59,6 +60,46 @@ ad_var *ad_cholesky_inverse(ad_var *factor, bool upper) {
     ad_shape s = factor->layout->shape;
     ad_var *eye = ad_eye(ad__owner(factor), factor->layout->dtype, s.ndim ? s.dim[s.ndim - 1] : 1);
     return ad_cholesky_solve(s.ndim > 2 ? ad_expand(eye, s) : eye, factor, upper);
+}
+
+/* ---- reflections: 1 - tau v v^T, where v is column i of a with 1 on the diagonal and 0 above ------------------- */
+
+/* The product of the reflections, from the last on or, if transposed, from the first on, times x [..,n,m]. */
+static ad_var *reflect(const char *caller, ad_var *a, ad_var *tau, ad_var *x, bool transpose) {
+    ad_shape s = a->layout->shape, t = tau->layout->shape, of_x = x->layout->shape;
+    const ad_call c = AD__CALL_AS(caller, a);
+    bool fits = s.ndim >= 2 && t.ndim == s.ndim - 1 && of_x.ndim == s.ndim && t.dim[t.ndim - 1] <= s.dim[s.ndim - 1] &&
+                s.dim[s.ndim - 1] <= s.dim[s.ndim - 2] && of_x.dim[s.ndim - 2] == s.dim[s.ndim - 2];
+    for (int i = 0; i < s.ndim - 2 && fits; i++) fits = t.dim[i] == s.dim[i] && of_x.dim[i] == s.dim[i];
+    if (!fits)
+        return ad__refused_call(&c, AD_ESHAPE, "and tau %s, x %s: takes a [..,n,m], tau [..,k] and x with n rows, "
+                                "k <= m <= n", ad_shape_str(t).text, ad_shape_str(of_x).text);
+    int64_t n = s.dim[s.ndim - 2], m = s.dim[s.ndim - 1], k = t.dim[t.ndim - 1];
+    ad_var *all = ad_add(ad_tril(a, -1), ad_eye_with(c.graph, c.dtype, n, m));
+    if (ad__absent(all) || !ad_ok(c.graph)) return ad_nil(c.graph);
+    for (int64_t at = 0; at < k; at++) {
+        int64_t i = transpose ? at : k - 1 - at;
+        ad_var *v = ad_narrow(all, -1, i, 1), *scale = ad_unsqueeze(ad_narrow(tau, -1, i, 1), -1);
+        x = ad_sub(x, ad_matmul(ad_mul(v, scale), ad_matmul(ad_transpose(v), x)));
+    }
+    return x;
+}
+
+ad_var *ad_householder_product(ad_var *a, ad_var *tau) {
+    ad_var *nil = ad__unfit_result("householder_product", 2, (ad_var *[]){ a, tau });
+    if (nil != NULL) return nil;
+    ad_shape s = a->layout->shape;
+    if (s.ndim < 2) return reflect("householder_product", a, tau, a, false); /* which refuses */
+    ad_var *eye = ad_eye_with(ad__owner(a), a->layout->dtype, s.dim[s.ndim - 2], s.dim[s.ndim - 1]);
+    return reflect("householder_product", a, tau, s.ndim > 2 ? ad_expand(eye, s) : eye, false);
+}
+
+/* x q = (q^T x^T)^T */
+ad_var *ad_ormqr(ad_var *a, ad_var *tau, ad_var *x, bool left, bool transpose) {
+    ad_var *nil = ad__unfit_result("ormqr", 3, (ad_var *[]){ a, tau, x });
+    if (nil != NULL) return nil;
+    if (left || x->layout->shape.ndim < 2) return reflect("ormqr", a, tau, x, transpose);
+    return ad_transpose(reflect("ormqr", a, tau, ad_transpose(x), !transpose));
 }
 
 /* ---- tensors as matrices -------------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* order.c: medians and quantiles that leave out NaN, runs of equal elements, membership, closeness of arrays. */
+/* order.c: medians and quantiles that leave out NaN, runs of equal elements, membership, equal and close arrays. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/ops.h"
@@ -72,6 +72,14 @@ ad_var *ad_isin(ad_var *x, ad_var *values) {
     ad_var *sorted = ad_sort(ad_reshape(ad_detach(values), AD_SHAPE(-1)), 0, false);
     ad_var *at = ad_clamp(ad_searchsorted(sorted, ad_detach(x), false), 0, (double)(values->layout->numel - 1));
     return ad_eq(ad_take(sorted, at), ad_detach(x));
+}
+
+/* NaN is equal to nothing. */
+ad_var *ad_equal(ad_var *a, ad_var *b) {
+    ad_var *nil = ad__unfit_result("equal", 2, (ad_var *[]){ a, b });
+    if (nil != NULL) return nil;
+    if (ad_shape_equal(a->layout->shape, b->layout->shape)) return ad_all(ad_eq(ad_detach(a), ad_detach(b)));
+    return ad_zeros(ad__owner(a), a->layout->dtype, AD_SCALAR);
 }
 
 ad_var *ad_allclose(ad_var *a, ad_var *b, double rtol, double atol, bool equal_nan) {

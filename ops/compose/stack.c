@@ -1,4 +1,4 @@
-/* stack.c: NumPy's ways to join arrays: hstack, vstack, dstack, column_stack, block_diag, meshgrid, cartesian_prod. */
+/* stack.c: NumPy's ways to join arrays: hstack, vstack, dstack, column_stack, block_diag; meshgrid, combinations. */
 #include "autodiff/extend.h"
 #include "ops/base/attrs.h"
 #include "ops/ops.h"
@@ -112,4 +112,41 @@ ad_var *ad_cartesian_prod(int n, ad_var *const xs[]) {
     if (grid("cartesian_prod", n, xs, false, parts) != AD_OK) return ad_nil(g);
     for (int i = 0; i < n; i++) parts[i] = ad_reshape(parts[i], AD_SHAPE(-1));
     return n == 1 ? parts[0] : ad_stack(n, parts, 1);
+}
+
+/* ---- combinations --------------------------------------------------------------------------------------------- */
+
+/* The number of rows of combinations, -1 if they have more than 2^31 elements. Every partial product is a whole
+   number. */
+static int64_t combination_count(int64_t n, int64_t r, bool repeat) {
+    int64_t most = repeat ? n + r - 1 : n;
+    double count = 1;
+    if (most < r) return r == 0;
+    for (int64_t i = 1; i <= r && count <= 0x1p31; i++) count = count * (double)(most - r + i) / (double)i;
+    return count * (double)r <= 0x1p31 ? (int64_t)count : -1;
+}
+
+/* Row after row, in lexicographic order: the last place that can rise does, and those behind it follow. */
+static void write_combinations(int64_t n, int64_t r, bool repeat, int64_t count, double *to) {
+    for (int64_t i = 0; i < r && count > 0; i++) to[i] = repeat ? 0 : (double)i;
+    for (int64_t row = 1; row < count; row++) {
+        const double *last = to + (row - 1) * r;
+        double *next = to + row * r;
+        int64_t at = r - 1;
+        while (last[at] == (double)(repeat ? n - 1 : n - r + at)) at--;
+        for (int64_t i = 0; i < r; i++)
+            next[i] = i < at ? last[i] : last[at] + 1 + (repeat ? 0 : (double)(i - at));
+    }
+}
+
+ad_var *ad_combinations(ad_var *x, int64_t r, bool with_replacement) {
+    if (ad__absent(x)) return ad__nil_result(x, "combinations");
+    const ad_call c = AD__CALL_AS("combinations", x);
+    if (c.shape.ndim != 1 || r < 1) return ad__refused_call(&c, AD_ESHAPE, "takes a vector, and 1 element or more");
+    int64_t n = c.shape.dim[0], count = r > INT32_MAX ? -1 : combination_count(n, r, with_replacement);
+    if (count < 0) return ad__refused_call(&c, AD_EVALUE, "%lld of them have too many combinations", (long long)r);
+    ad_var *index = ad_zeros(c.graph, AD_F64, AD_SHAPE(count, r));
+    if (!ad_ok(c.graph)) return ad_nil(c.graph);
+    if (count > 0) write_combinations(n, r, with_replacement, count, ad_data_mut(index));
+    return ad_take(x, index);
 }

@@ -4,7 +4,7 @@
 
 #include "autodiff/graph/node.h"
 
-/* ga [n,n] += g times the cofactors of a [n,n]. lu and pivots are its factors, from ad__lu. work has
+/* ga [n,n] += g times the cofactors of a [n,n]. lu and pivots are its factors, from ad__square_lu. work has
    ad__cofactors_work(n) bytes. */
 void ad__add_cofactors(ad_dtype t, int64_t n, double g, const void *a, const void *lu, const int *pivots, void *work,
                        void *ga);

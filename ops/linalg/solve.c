@@ -95,7 +95,7 @@ static int solve_evaluate(const ad_op *op) {
     int rc = ad__factorise(op, true);
     while (rc == AD_OK && ad__batch_next(&b)) {
         memcpy(b.y, b.b, b.y_bytes);
-        ad__lu_solve(b.t, is_transposed(op), e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), b.y);
+        ad__square_lu_solve(b.t, is_transposed(op), e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), b.y);
     }
     return rc;
 }
@@ -109,7 +109,7 @@ static void solve_backward(const ad_op *op) {
     void *z = ad_scratch(op);
     while (ad__batch_next(&b)) {
         memcpy(z, b.g, b.y_bytes);
-        ad__lu_solve(b.t, !transpose, e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), z);
+        ad__square_lu_solve(b.t, !transpose, e.n, e.m, ad__factors(op, b.ia), ad__pivots(op, b.ia), z);
         if (b.gb != NULL) AD__BY_DTYPE(b.t, ad__array_add, b.size, z, b.gb);
         if (b.ga == NULL) continue;
         AD__BY_DTYPE(b.t, ad__negate, b.size, z);
@@ -198,7 +198,7 @@ static int inverse_evaluate(const ad_op *op) {
     int *pivots = (int *)(void *)(work + ad__lu_work(b.t, b.side));
     while (ad__batch_next(&b)) {
         memcpy(b.y, b.a, b.y_bytes);
-        int64_t zero = ad__lu(b.t, b.side, b.y, pivots);
+        int64_t zero = ad__square_lu(b.t, b.side, b.y, pivots);
         if (is_replaced(&b, ad__attrs_of(op), pivots)) continue;
         if (zero != 0) return ad__singular(op, b.i, zero);
         ad__lu_inverse(b.t, b.side, b.y, pivots, work);

@@ -101,7 +101,7 @@ int ad__factorise(const ad_op *op, bool required) {
     if (x->layout->numel == 0) return AD_OK; /* there may be very many empty matrices, and x->data may be NULL */
     memcpy(ad_saved(op), x->data, ad__bytes(x));
     for (int64_t k = 0; k < count; k++) {
-        int64_t zero = ad__lu(x->layout->dtype, ad__matrix_side(x), ad__factors(op, k), ad__pivots(op, k));
+        int64_t zero = ad__square_lu(x->layout->dtype, ad__matrix_side(x), ad__factors(op, k), ad__pivots(op, k));
         if (zero != 0 && required) return ad__singular(op, k, zero);
     }
     return AD_OK;

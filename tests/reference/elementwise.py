@@ -45,6 +45,76 @@ def polygamma(x, n):
     return mp.psi(n, x)
 
 
+# ---- special functions --------------------------------------------------------------------------------
+
+
+def erfc_integral(x, n):
+    """exp(x^2) times the n-th repeated integral of erfc: DLMF 7.18.7, from far more digits than are needed."""
+    before, y = 2 / mp.sqrt(mp.pi), mp.exp(x * x) * mp.erfc(x)
+    for k in range(1, n + 1):
+        before, y = y, (before / 2 - x * y) / k
+    return y
+
+
+def ndtri(p):
+    return mp.sqrt(2) * mp.erfinv(2 * p - 1)
+
+
+SPECIAL = [  # in the order of ad_special_kind
+    lambda x, n: erfc_integral(x, n), lambda x, n: ndtri(x),
+    lambda x, n: mp.besselj(n, x), lambda x, n: mp.bessely(n, x),
+    lambda x, n: mp.besseli(n, x), lambda x, n: mp.besseli(n, x) * mp.exp(-abs(x)),
+    lambda x, n: mp.besselk(n, x), lambda x, n: mp.besselk(n, x) * mp.exp(x),
+    lambda x, n: mp.airyai(x, derivative=n),
+]
+
+
+def zeta(s, q):
+    """mp.zeta has fewer digits than asked for; q is made large by the definition first."""
+    steps = max(0, 80 - int(q))
+    return sum((q + k) ** -s for k in range(steps)) + mp.zeta(s, q + steps)
+
+
+def density(a, x):
+    return x ** (a - 1) * mp.exp(-x) / mp.gamma(a)
+
+
+PAIR = [  # from AD_ZETA on, with the slopes in the second operand
+    (zeta, lambda s, q: -s * zeta(s + 1, q)),
+    (lambda a, x: mp.gammainc(a, 0, x, regularized=True), density),
+    (lambda a, x: mp.gammainc(a, x, mp.inf, regularized=True), lambda a, x: -density(a, x)),
+    (density, lambda a, x: density(a, x) * ((a - 1) / x - 1)),
+]
+
+
+def special(x, kind, n):
+    return SPECIAL[int(kind)](x, int(n))
+
+
+def special_slope(x, kind, n):
+    """Difference quotients of so many digits take long: by the identities of the functions."""
+    kind, n = int(kind), int(n)
+    f = SPECIAL[kind]
+    if kind < 2:
+        return -2 * (n + 1) * f(x, n + 1) if kind == 0 else mp.sqrt(2 * mp.pi) * mp.exp(f(x, n) ** 2 / 2)
+    if kind < 4:
+        return f(x, n - 1) - n / x * f(x, n)
+    bare = mp.besseli if kind < 6 else mp.besselk
+    if kind < 8:
+        slope = (1 if kind < 6 else -1) * bare(abs(n - 1), x) - n / x * bare(n, x)
+        rate = {5: -mp.sign(x), 7: 1}.get(kind, 0)
+        return (slope + rate * bare(n, x)) * mp.exp(rate * x)
+    return mp.airyai(x, derivative=1) if n == 0 else x * mp.airyai(x)
+
+
+def special_pair(a, x, kind, n):
+    return PAIR[int(kind) - len(SPECIAL)][0](a, x)
+
+
+def special_pair_slope(a, x, kind, n):
+    return PAIR[int(kind) - len(SPECIAL)][1](a, x)
+
+
 # ---- activations --------------------------------------------------------------------------------------
 
 
@@ -178,6 +248,8 @@ OPS = {
     "clamp": lambda inputs, attrs: torch.clamp(inputs[0], attrs["lo"], attrs["hi"]),
     "lgamma": exact.elementwise(lgamma, lambda x: polygamma(x, 0)),
     "digamma": exact.elementwise(lambda x: polygamma(x, 0), lambda x: polygamma(x, 1)),
+    "special": exact.elementwise(special, special_slope),
+    "special_pair": exact.elementwise(special_pair, lambda a, x, kind, n: mp.nan, special_pair_slope),
     "polygamma": exact.elementwise(polygamma, lambda x, n: polygamma(x, n + 1)),
     "logsigmoid": exact.elementwise(lambda x: -mp.log1p(mp.exp(-x)), lambda x: sigmoid(-x)),
     "softplus_with": exact.elementwise(softplus_beta, softplus_beta_slope),

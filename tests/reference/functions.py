@@ -15,6 +15,7 @@ import warnings
 import torch
 import torch.masked
 import torch.nn.functional as F
+from mpmath import mp
 
 sys.dont_write_bytecode = True
 import networks  # noqa: E402
@@ -250,6 +251,26 @@ def _(x, y):
 @case("block_diag", (2, 3), (), (2,))
 def _(x, y, z):
     return torch.block_diag(x, y, z)
+
+
+@case("combinations", (4,))
+def _(x):
+    return torch.combinations(x, 3)
+
+
+@case("combinations_again", (3,))
+def _(x):
+    return torch.combinations(x, 2, with_replacement=True)
+
+
+@case("combinations_none", (2,))
+def _(x):
+    return torch.combinations(x, 3)
+
+
+@case("equal", [1, 2, 3], [1, 2, 3], [1, 2, 4])
+def _(a, b, c):
+    return torch.tensor([torch.equal(a, b), torch.equal(a, c), torch.equal(a, a[:2])])
 
 
 @case("cartesian_prod", (2,), (3,))
@@ -656,6 +677,57 @@ def _(x):
 @case("ndtr_tail", [-9, 9])
 def _(x):
     return 0.5 * torch.erfc(-x / math.sqrt(2)) * 1e18
+
+
+@case("lu", (2, 3, 3))
+def _(x):
+    p, l, u = torch.linalg.lu(x)
+    return torch.cat([p, l, u], -1)
+
+
+@case("lu_tall", (4, 2))
+def _(x):
+    p, l, u = torch.linalg.lu(x)
+    return torch.cat([p.reshape(-1), l.reshape(-1), u.reshape(-1)])
+
+
+@case("lu_solve", (2, 3, 3), (2, 3, 2))
+def _(a, b):
+    return torch.linalg.lu_solve(*torch.linalg.lu_factor(a), b)
+
+
+@case("householder_product", (2, 4, 3), (2, 3))
+def _(a, tau):
+    return torch.linalg.householder_product(a, tau)
+
+
+for side, back in ((True, False), (True, True), (False, False)):
+    case("ormqr" + ("" if side else "_right") + ("_transposed" if back else ""),
+         [[1, 0.5], [-2, 3], [0.25, 1.5]], [0.3, 0.7], [[1, 2, 3], [-1, 0.5, 4], [2, -2, 1]])(
+        lambda a, tau, x, side=side, back=back: torch.ormqr(a, tau, x, side, back))
+
+
+# By mpmath: PyTorch's have ten digits, and no gradient; tests/test_ops_special.c has their slopes.
+BESSEL = {
+    "bessel_j0": lambda x: mp.besselj(0, x), "bessel_j1": lambda x: mp.besselj(1, x),
+    "bessel_y0": lambda x: mp.bessely(0, x), "bessel_y1": lambda x: mp.bessely(1, x),
+    "modified_bessel_k0": lambda x: mp.besselk(0, x), "modified_bessel_k1": lambda x: mp.besselk(1, x),
+    "scaled_modified_bessel_k0": lambda x: mp.besselk(0, x) * mp.exp(x),
+    "scaled_modified_bessel_k1": lambda x: mp.besselk(1, x) * mp.exp(x),
+    "airy_ai": mp.airyai, "spherical_bessel_j0": lambda x: mp.sin(x) / x,
+}
+for name, f in BESSEL.items():
+    case(name, [0.01, 0.4, 1.7, 3.5, 11.25])(
+        lambda x, f=f: torch.tensor([float(f(mp.mpf(v))) for v in x.tolist()], dtype=torch.float64))
+for name in ("i0", "i0e", "i1", "i1e"):
+    case(name, Between(0.2, 4, 5))(getattr(torch.special, name))
+for name in ("erfcx", "log_ndtr"):
+    case(name, Between(-3, 3, 6))(getattr(torch.special, name))
+case("log_ndtr_tail", [-40, -1.5, -0.99, 0, 8])(lambda x: torch.special.log_ndtr(x))
+case("ndtri", Between(0.1, 0.9, 5))(torch.special.ndtri)
+case("zeta", [2, 3.5], Between(0.5, 3, 3, 2))(torch.special.zeta)
+case("gammainc", [0.5, 2, 7], Between(0.5, 8, 2, 3))(torch.special.gammainc)
+case("gammaincc", [0.5, 2, 7], Between(0.5, 8, 2, 3))(torch.special.gammaincc)
 
 
 @case("mvlgamma", Between(2, 4, 3))

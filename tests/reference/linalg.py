@@ -140,6 +140,18 @@ def qr_packed(inputs, attrs):
     return packed(x.shape[:-2], *torch.linalg.qr(x))
 
 
+def lu_packed(inputs, attrs):
+    """PyTorch's pivots are exchanges; P has the order of the rows."""
+    x, = inputs
+    n, m = x.shape[-2:]
+    if x.numel() == 0:
+        order = torch.arange(n, dtype=x.dtype).expand(*x.shape[:-2], n)
+        return torch.cat([nothing(x, n * m), order], -1)
+    lu, pivots = torch.linalg.lu_factor(x)
+    order = torch.lu_unpack(lu, pivots)[0].detach().argmax(-2).double()
+    return packed(x.shape[:-2], lu, order)
+
+
 def slogdet_packed(inputs, attrs):
     sign, log = torch.linalg.slogdet(*inputs)
     return torch.stack([sign.detach(), log], -1)
@@ -182,6 +194,7 @@ OPS = {
     "svd_packed": svd_packed,
     "svdvals": lambda inputs, attrs: torch.linalg.svdvals(*inputs),
     "qr_packed": qr_packed,
+    "lu_packed": lu_packed,
     "slogdet_packed": slogdet_packed,
     "matrix_exp": lambda inputs, attrs: torch.matrix_exp(*inputs),
     "pinv": pinv,
@@ -192,5 +205,5 @@ ROUNDING = (1e-12, 1e-14, "sums of numbers of either sign, in another order than
 TOLERANCE = {name: ROUNDING for name in ("solve", "solve_triangular", "inverse", "cholesky", "logdet", "det",
                                        "cofactor")}
 TOLERANCE |= {name: (1e-11, 1e-12, "as the condition number multiplies rounding errors") for name in (
-    "eigh_packed", "eigvalsh", "svd_packed", "svdvals", "qr_packed",
+    "eigh_packed", "eigvalsh", "svd_packed", "svdvals", "qr_packed", "lu_packed",
     "slogdet_packed", "pinv", "lstsq", "matrix_exp")}

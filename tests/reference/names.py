@@ -46,6 +46,11 @@ OURS = {
     "vsplit": "ad_tensor_split", "add": "ad_add, ad_adds", "mul": "ad_mul, ad_muls", "pow": "ad_pow, ad_pows",
     "div": "ad_div, ad_floor_divide", "max": "ad_max, ad_max_axis, ad_argmax_axis, ad_maximum",
     "min": "ad_min, ad_min_axis, ad_argmin_axis, ad_minimum", "fill": "ad_full_like",
+    "nn.functional._scaled_dot_product_attention": "ad_attention",
+    "nn.functional.upsample_bilinear": "ad_interpolate", "nn.functional.upsample_nearest": "ad_interpolate",
+    "lu": "ad_lu_factor", "linalg.lu_factor_ex": "ad_lu_factor",
+    "igamma": "ad_gammainc", "igammac": "ad_gammaincc", "special.modified_bessel_i0": "ad_i0",
+    "special.modified_bessel_i1": "ad_i1",
 }
 
 # Why there is none: patterns of names.
@@ -61,9 +66,8 @@ WHY = [
      "in place or about memory: Vars keep their values, and arrays are contiguous"),
     (r"broadcast_shapes|broadcast_tensors", "ops broadcast by themselves; ad_expand does it for one array"),
     (r"gradient", "the name has another meaning here; ad_diff has the differences"),
-    (r"svd_lowrank|pca_lowrank|linalg\.householder_product|geqrf|ormqr|.*lu.*|linalg\.ldl\w*",
-     "not yet: factors that ad_svd, ad_qr, ad_solve and ad_cholesky replace in most uses"),
-    (r"special\..*|i0|igammac?", "not yet: special functions"),
+    (r"svd_lowrank|pca_lowrank|geqrf|linalg\.ldl\w*",
+     "not yet: ad_svd, ad_qr, ad_lu and ad_cholesky replace it in most uses"),
     (r".*", "not yet"),
 ]
 

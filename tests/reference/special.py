@@ -49,6 +49,8 @@ DIRECT = {
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "relu6": F.relu6, "hardshrink": lambda x, **a: F.hardshrink(x, a["lambda"]),
     "softshrink": lambda x, **a: F.softshrink(x, a["lambda"]),
+    "special": lambda x, kind, n: [torch.special.erfcx, torch.special.ndtri][int(kind)](x),
+    "special_pair": lambda a, x, kind, n: [torch.special.zeta, torch.special.gammainc][int(kind) - 9](a, x),
     "polygamma": lambda x, n: torch.polygamma(int(n), x),
     "softplus_with": lambda x, beta, threshold: F.softplus(x, beta, threshold),
 }

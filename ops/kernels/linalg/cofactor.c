@@ -157,7 +157,7 @@ size_t ad__cofactor_work(int64_t n) {
 /* The sign of the determinant of an orthogonal matrix. copy and pivots are buffers. */
 static int sign_of(int64_t n, const double *q, double *copy, int *pivots) {
     memcpy(copy, q, (size_t)(n * n) * sizeof *q);
-    ad__lu(AD_F64, n, copy, pivots);
+    ad__square_lu(AD_F64, n, copy, pivots);
     return ad__lu_det_f64(n, copy, pivots).m < 0 ? -1 : 1;
 }
 

@@ -53,6 +53,7 @@ static void *after(ad_dtype t, void *work, int64_t elements) {
                    const int *size, int *ints, const int *n_ints, int *info, size_t, size_t);                          \
     void p##gesdd_(const char *vectors, const int *m, const int *n, T *a, const int *lda, T *s, T *u, const int *ldu,  \
                    T *v, const int *ldv, T *work, const int *size, int *ints, int *info, size_t);                      \
+    void p##getrf_(const int *m, const int *n, T *a, const int *lda, int *pivots, int *info);                          \
     void p##gelqf_(const int *m, const int *n, T *a, const int *lda, T *tau, T *work, const int *size, int *info);     \
     void p##orglq_(const int *m, const int *n, const int *k, T *a, const int *lda, const T *tau, T *work,              \
                    const int *size, int *info);
@@ -64,6 +65,8 @@ LAPACK(double, d)
 #define syevd_f64 dsyevd_
 #define gesdd_f32 sgesdd_
 #define gesdd_f64 dgesdd_
+#define getrf_f32 sgetrf_
+#define getrf_f64 dgetrf_
 #define gelqf_f32 sgelqf_
 #define gelqf_f64 dgelqf_
 #define orglq_f32 sorglq_
@@ -113,6 +116,14 @@ void ad__qr_factors(ad_dtype t, int64_t n, int64_t m, void *a, void *q, void *r,
     for (int64_t i = 0; i < n; i++)
         memcpy((char *)q + (size_t)(i * k) * element, (char *)a + (size_t)(i * m) * element, (size_t)k * element);
 }
+void ad__lu_rows(ad_dtype t, int64_t n, int64_t m, const void *a, void *lu, int *pivots, void *work) {
+    int rows = (int)n, columns = (int)m, info = 0;
+    if (n == 0 || m == 0) return;
+    ad__keep_blas_alone();
+    AD__BY_DTYPE(t, ad__turn, n, m, a, work);
+    AD__BY_DTYPE(t, getrf, &rows, &columns, work, &rows, pivots, &info);
+    AD__BY_DTYPE(t, ad__turn, m, n, work, lu);
+}
 #else
 int ad__symmetric_eigen(ad_dtype t, bool vectors, int64_t n, void *a, void *w, void *work) {
     return (void)t, (void)vectors, (void)a, (void)w, (void)after(t, work, 0), (int)n;
@@ -122,5 +133,8 @@ int ad__svd_factors(ad_dtype t, int64_t n, int64_t m, void *a, void *s, void *u,
 }
 void ad__qr_factors(ad_dtype t, int64_t n, int64_t m, void *a, void *q, void *r, void *work) {
     (void)t, (void)n, (void)m, (void)a, (void)q, (void)r, (void)work;
+}
+void ad__lu_rows(ad_dtype t, int64_t n, int64_t m, const void *a, void *lu, int *pivots, void *work) {
+    (void)t, (void)n, (void)m, (void)a, (void)lu, (void)pivots, (void)work;
 }
 #endif

@@ -24,6 +24,13 @@ size_t ad__svd_work(ad_dtype t, int64_t n, int64_t m);
 void ad__qr_factors(ad_dtype t, int64_t n, int64_t m, void *a, void *q, void *r, void *work);
 size_t ad__qr_work(ad_dtype t, int64_t n, int64_t m);
 
+/* LU factors of a [n,m] with exchanged rows: lu [n,m] has l, whose diagonal of ones is left out, below u. pivots [k]
+   are LAPACK's, which count from 1. work has n m elements. */
+void ad__lu_rows(ad_dtype t, int64_t n, int64_t m, const void *a, void *lu, int *pivots, void *work);
+/* y [m,n] = x^T for x [n,m]. */
+void ad__turn_f32(int64_t n, int64_t m, const float *x, float *y);
+void ad__turn_f64(int64_t n, int64_t m, const double *x, double *y);
+
 bool ad__all_finite_f32(int64_t n, const float *x);
 bool ad__all_finite_f64(int64_t n, const double *x);
 /* y = (a + a^T) / 2 */

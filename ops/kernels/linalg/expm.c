@@ -118,8 +118,8 @@ static void divide(const parts *p, void *y) {
     memcpy(y, p->even, bytes);
     add(p, false, 1, p->odd, y);
     add(p, false, -1, p->odd, p->even);
-    ad__lu(p->t, p->n, p->even, p->pivots);
-    ad__lu_solve(p->t, false, p->n, p->n, p->even, p->pivots, y);
+    ad__square_lu(p->t, p->n, p->even, p->pivots);
+    ad__square_lu_solve(p->t, false, p->n, p->n, p->even, p->pivots, y);
 }
 
 void ad__expm(ad_team *team, ad_dtype t, int64_t n, void *a, void *y, void *work) {

@@ -33,7 +33,7 @@ LAPACK(double, d)
 
 bool ad__has_lapack(void) { return true; }
 
-int64_t ad__lu(ad_dtype t, int64_t n, void *a, int *pivots) {
+int64_t ad__square_lu(ad_dtype t, int64_t n, void *a, int *pivots) {
     int k = (int)n, info = 0;
     if (k == 0) return 0;
     ad__keep_blas_alone();
@@ -76,7 +76,7 @@ void ad__triangle_solve(ad_dtype t, ad__triangle is, int64_t n, int64_t m, const
 }
 #else
 bool ad__has_lapack(void) { return false; }
-int64_t ad__lu(ad_dtype t, int64_t n, void *a, int *pivots) { return (void)t, (void)a, (void)pivots, n; }
+int64_t ad__square_lu(ad_dtype t, int64_t n, void *a, int *pivots) { return (void)t, (void)a, (void)pivots, n; }
 void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work) {
     (void)t, (void)n, (void)lu, (void)pivots, (void)work;
 }
@@ -109,7 +109,7 @@ static void exchange_rows(bool back, int64_t n, size_t row, const int *pivots, c
 }
 
 /* Row-major, lu holds U^T in its lower triangle with the diagonal, and L^T above. a^T = P L U, so a = U^T L^T P^T. */
-void ad__lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *lu, const int *pivots, void *b) {
+void ad__square_lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *lu, const int *pivots, void *b) {
     size_t row = (size_t)m * ad_dtype_size(t);
     if (transpose) exchange_rows(false, n, row, pivots, b);
     if (transpose) ad__triangle_solve(t, (ad__triangle){ .upper = true, .unit = true, .transpose = true }, n, m, lu, b);

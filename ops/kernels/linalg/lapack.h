@@ -15,10 +15,10 @@ bool ad__has_lapack(void); /* false: this build has no LAPACK, and the functions
 
 /* LU factors, a^T = P L U: a [n,n] becomes (L U)^T, and pivots [n] describe P. Returns 0, or k if the k-th element of
    U's diagonal, counted from 1, is exactly 0. */
-int64_t ad__lu(ad_dtype t, int64_t n, void *a, int *pivots);
-/* b [n,m] becomes a^-1 b, or a^-T b if transpose is true. lu and pivots are from ad__lu. */
-void ad__lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *lu, const int *pivots, void *b);
-/* lu, from ad__lu, becomes a^-1. work has ad__lu_work bytes. */
+int64_t ad__square_lu(ad_dtype t, int64_t n, void *a, int *pivots);
+/* b [n,m] becomes a^-1 b, or a^-T b if transpose is true. lu and pivots are from ad__square_lu. */
+void ad__square_lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *lu, const int *pivots, void *b);
+/* lu, from ad__square_lu, becomes a^-1. work has ad__lu_work bytes. */
 void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work);
 size_t ad__lu_work(ad_dtype t, int64_t n);
 

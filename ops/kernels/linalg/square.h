@@ -43,10 +43,11 @@ void ad__axpy_triangle_f32(bool upper, bool unit, int64_t n, float k, const floa
 void ad__axpy_triangle_f64(bool upper, bool unit, int64_t n, double k, const double *x, double *y);
 void ad__negate_f32(int64_t n, float *x);
 void ad__negate_f64(int64_t n, double *x);
-/* log |det| from the factors of ad__lu. *sign becomes the sign of the determinant, -1, 0 or 1; it is 0 for NaN too. */
+/* log |det| from the factors of ad__square_lu. *sign becomes the sign of the determinant, -1, 0 or 1; it is 0 for NaN
+   too. */
 double ad__lu_logdet_f32(int64_t n, const float *lu, const int *pivots, int *sign);
 double ad__lu_logdet_f64(int64_t n, const double *lu, const int *pivots, int *sign);
-/* The determinant from the factors of ad__lu. */
+/* The determinant from the factors of ad__square_lu. */
 ad__wide ad__lu_det_f32(int64_t n, const float *lu, const int *pivots);
 ad__wide ad__lu_det_f64(int64_t n, const double *lu, const int *pivots);
 /* y += k x^T */
