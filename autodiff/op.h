@@ -91,6 +91,10 @@ struct ad_optype {
     int (*emit)(ad_emit *e, const ad_op *op);
     void (*samples)(ad_sampler *s); /* calls ad_sample or ad_sample_values for each case; ad_check_op needs it */
     const void *flat; /* for the library's own elementwise ops; NULL in all others */
+    /* For ops that copy a part of operand 0, the only one that takes a gradient: the gradient of operand 0, as a Var, from
+       n Ops of this type that read it; gs are their results' cotangents. NULL, also as the answer: vjp serves, once for each
+       Op, and the results are added. */
+    ad_var *(*join)(int n, const ad_op *const ops[], ad_var *const gs[]);
 };
 
 /* Defines the descriptor ad_op_NAME. It does not compile unless NAME_samples is defined. */

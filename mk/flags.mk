@@ -11,7 +11,8 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 # small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call. clang
 # would inline none of a kernel's functions, and make no vector loops, with -fno-inline-functions.
 clang        := $(findstring clang,$(shell $(CC) --version))
-math_flags   := $(call known,-fno-math-errno -fno-trapping-math -fopenmp-simd)
+omp_simd     := $(call known,-fopenmp-simd)
+math_flags   := $(call known,-fno-math-errno -fno-trapping-math) $(if $(omp_simd),$(omp_simd) -DAD_OMP_SIMD)
 loop_flags   := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
 ops_flags    := $(loop_flags) $(call known,-fno-tree-slp-vectorize)
 kernel_flags := $(loop_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic)

@@ -445,18 +445,19 @@ static void row_losses_against_long_double(void **state) {
             fill(&x, -20, 20), fill(&q, 0, 1);
             int64_t y = n / 3, out = n / 2;
             ad__lse l = { 20, 1 + (double)n };
-            long double loss = 0, lack = 0, squares = 0;
+            long double loss = 0, terms = 50, lack = 0, squares = 0; /* terms: of loss, without their signs */
             put(&q, out, 0);
             for (int64_t i = 0; i < n; i++) {
                 long double over = 0.5L - (long double)get(&x, y) + (long double)get(&x, i);
-                loss += (long double)get(&q, i) * (20 - (long double)get(&x, i) + logl((long double)l.s));
+                long double term = (long double)get(&q, i) * (20 - (long double)get(&x, i) + logl((long double)l.s));
+                loss += term, terms += fabsl(term);
                 if (i != y && over > 0) lack += over, squares += over * over;
             }
             double lead = AD__BY_DTYPE(t, ad__margin_loss, n, y, 0.5, false, x.at);
             double squared = AD__BY_DTYPE(t, ad__margin_loss, n, y, 0.5, true, x.at);
             put(&x, out, -INFINITY);
             double ours = AD__BY_DTYPE(t, ad__target_loss, n, l, x.at, q.at), ulps = 8 + (double)n / 32;
-            if (!is_near(AD_F64, ours, (double)loss, 50, ulps) || !is_near(AD_F64, lead, (double)lack, 50, ulps) ||
+            if (!is_near(AD_F64, ours, (double)loss, (double)terms, ulps) || !is_near(AD_F64, lead, (double)lack, 50, ulps) ||
                 !is_near(AD_F64, squared, (double)squares, 50, ulps))
                 fail_msg("losses of a row of %lld: %.17g, margin %.17g, squared margin %.17g", (long long)n, ours, lead,
                          squared);

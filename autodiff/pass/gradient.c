@@ -7,11 +7,10 @@
 #include "autodiff/pass/pass.h"
 
 /* uthash takes its memory from the pool, so that repeated passes call no allocator. */
-#define HASH_NONFATAL_OOM 1
 #define uthash_malloc(size) ad__pool_take(&g->pool, size)
 #define uthash_free(p, size) ad__pool_give(&g->pool, p, size)
 #define uthash_nonfatal_oom(entry) ((entry)->var = NULL)
-#include <uthash.h>
+#include "autodiff/pass/parts.h"
 
 extern const ad_optype ad_op_add; /* the only op that the engine uses: it sums cotangents */
 
@@ -34,6 +33,7 @@ typedef struct {
     size_t n_entries, used;
     ad_var **dx; /* results of one vjp rule, for the op with the most operands */
     size_t n_dx;
+    ad__parts parts;
     ad_var **outer_path; /* Vars that are on the path of an outer pass */
     size_t n_outer, outer_capacity;
 } pass;
@@ -154,6 +154,7 @@ static int pass_open(pass *p, int m, ad_var *const ys[], uint32_t after) {
     p->dx = ad__pool_take(&g->pool, (p->n_dx + 1) * sizeof *p->dx);
     if (!p->by_id || !p->entries || !p->dx) return ad_no_memory(g, "a gradient pass", entry_bytes + id_bytes);
     memset(p->by_id, 0, id_bytes);
+    if (ad__parts_open(&p->parts, g, &p->plan)) return g->code;
     return g->vjp_rules > 0 ? save_outer_path(p) : AD_OK;
 }
 
@@ -163,6 +164,7 @@ static void pass_close(pass *p) {
     if (p->by_id) ad__pool_give(&g->pool, p->by_id, (p->range + (size_t)1) * sizeof *p->by_id);
     if (p->entries) ad__pool_give(&g->pool, p->entries, p->n_entries * sizeof *p->entries);
     if (p->dx) ad__pool_give(&g->pool, p->dx, (p->n_dx + 1) * sizeof *p->dx);
+    if (p->parts.g != NULL) ad__parts_close(&p->parts);
     restore_outer_path(p);
     ad__plan_free(g, &p->plan);
 }
@@ -208,6 +210,30 @@ static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
     return g->code;
 }
 
+enum { FEW_PARTS = 4 }; /* fewer are not joined */
+
+/* Adds the cotangent of v that the first n parts of the pass give. */
+static int add_parts(pass *p, ad_var *v, int n) {
+    ad_graph *g = p->g;
+    ad_var *d = NULL;
+    if (n >= FEW_PARTS) {
+        g->vjp_rules++;
+        d = p->parts.ops[0]->type->join(n, p->parts.ops, p->parts.gs);
+        g->vjp_rules--;
+    }
+    if (g->code != AD_OK) return g->code;
+    if (d != NULL) return is_like(v, d) ? add_cotangent(p, v, d) : fail_rule(p->parts.ops[0], 0, d);
+    for (int i = 0; i < n && g->code == AD_OK; i++) apply_rule(p, p->parts.ops[i], p->parts.gs[i]);
+    return g->code;
+}
+
+/* Adds the cotangents of all parts that Ops read of v. */
+static int finish_parts(pass *p, ad_var *v) {
+    for (int n; (n = ad__parts_take(&p->parts, v)) != 0;)
+        if (n < 0 || add_parts(p, v, n)) return p->g->code;
+    return AD_OK;
+}
+
 /* Runs the vjp rules of the Ops on the path, newest first. */
 static int run_rules(pass *p, int m, ad_var *const ys[], ad_var *const cotangents[]) {
     int rc = AD_OK;
@@ -215,9 +241,12 @@ static int run_rules(pass *p, int m, ad_var *const ys[], ad_var *const cotangent
         if (ys[j]->flags & AD__ON_PATH) rc = add_cotangent(p, ys[j], cotangents[j]);
     for (size_t k = p->plan.n; k-- > 0 && rc == AD_OK;) {
         const ad_op *op = p->plan.ops[k];
-        ad_var **at = passes_on(op) ? find_cotangent(p, ad__out(op)) : NULL;
-        if (at != NULL) rc = apply_rule(p, op, *at);
+        if (!passes_on(op) || (rc = finish_parts(p, ad__out(op))) != AD_OK) continue;
+        ad_var **at = find_cotangent(p, ad__out(op));
+        if (at == NULL) continue;
+        rc = op->type->join && p->parts.items ? ad__parts_add(&p->parts, op, *at) : apply_rule(p, op, *at);
     }
+    for (ad_var *v; rc == AD_OK && (v = ad__parts_left(&p->parts)) != NULL;) rc = finish_parts(p, v);
     return rc;
 }
 

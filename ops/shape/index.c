@@ -1,6 +1,7 @@
 /* index.c: take_axis and gather, which read by index, index_add and scatter_add, which add by index, and one_hot. */
 #include "ops/shape/index.h"
 
+#include "autodiff/extend.h"
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
 #include "ops/kernels/base/vector.h"
@@ -141,6 +142,40 @@ static void take_axis_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = put_into_zeros(&ad_op_index_add, op, g);
 }
 
+/* The Ops that read along this axis as one sum: y plus all their cotangents at all their indices. pair: memory for 2n. */
+static ad_var *join_along(const ad_optype *put, int axis, int n, const ad_op *const ops[], ad_var *const gs[],
+                          ad_var **pair, ad_var *y) {
+    int found = 0, ndim = y->layout->shape.ndim;
+    ad_var **index = pair, **src = pair + n;
+    for (int i = 0; i < n; i++) {
+        if ((ad__index_axis(ops[i]) + ndim) % ndim != axis) continue;
+        index[found] = ad_cast(ops[i]->in[1], AD_F64), src[found] = gs[i];
+        if (!has_each(ops[i])) { /* the rows in a list */
+            ad_shape rows = y->layout->shape;
+            rows.dim[axis] = index[found]->layout->numel;
+            index[found] = ad_reshape(index[found], AD_SHAPE(rows.dim[axis])), src[found] = ad_reshape(gs[i], rows);
+        }
+        found++;
+    }
+    if (found == 0) return y;
+    ad_var *in[] = { y, ad_concat(found, index, put == &ad_op_scatter_add ? axis : 0), ad_concat(found, src, axis) };
+    return ad_apply(put, 3, in, &(ad__axis_attrs){ axis, false });
+}
+
+static ad_var *join(const ad_optype *put, int n, const ad_op *const ops[], ad_var *const gs[]) {
+    const ad__layout *x = ops[0]->in[0]->layout;
+    ad_var **pair = ad_buffer_take(x->graph, 2 * (size_t)n * sizeof *pair);
+    if (pair == NULL) return ad_nil(x->graph);
+    ad_var *y = ad_zeros(x->graph, x->dtype, x->shape);
+    for (int axis = 0; axis < x->shape.ndim; axis++) y = join_along(put, axis, n, ops, gs, pair, y);
+    ad_buffer_give(x->graph, pair, 2 * (size_t)n * sizeof *pair);
+    return y;
+}
+
+static ad_var *take_axis_join(int n, const ad_op *const ops[], ad_var *const gs[]) {
+    return join(&ad_op_index_add, n, ops, gs);
+}
+
 /* Indices repeated, out of order, single, empty and two-dimensional; along every axis. */
 const double ad__index_numbers[] = { 2, 0, 1, 1, 2, 1, 0, 2, 2, 0, 1, 0, 0, 1, 2, 1, 2, 0, 0, 2, 1, 1, 0, 2 };
 /* Counted from the end. */
@@ -166,7 +201,8 @@ AD_OPTYPE(take_axis, .doc = "the rows of an axis at the given indices, in index'
           .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 2, .no_grad = AD_NO_GRAD(1),
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = take_axis_shape, .evaluate = { take_evaluate, take_evaluate },
-          .backward = { take_backward, take_backward }, .vjp = take_axis_vjp);
+          .backward = { take_backward, take_backward }, .vjp = take_axis_vjp,
+          .join = take_axis_join);
 ad_var *ad_take_axis(ad_var *x, int axis, ad_var *index) {
     return ad__apply2(&ad_op_take_axis, x, index, &(ad__axis_attrs){ axis, false });
 }
@@ -278,6 +314,10 @@ static void gather_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = put_into_zeros(&ad_op_scatter_add, op, g);
 }
 
+static ad_var *gather_join(int n, const ad_op *const ops[], ad_var *const gs[]) {
+    return join(&ad_op_scatter_add, n, ops, gs);
+}
+
 const ad__index_case ad__index_cases[] = {
     { 0, { 1, { 3 } }, { 1, { 6 } } },             { -1, { 2, { 2, 3 } }, { 2, { 2, 4 } } },
     { 0, { 2, { 3, 4 } }, { 2, { 2, 4 } } },       { 1, { 3, { 2, 3, 2 } }, { 3, { 2, 6, 2 } } },
@@ -299,7 +339,8 @@ AD_OPTYPE(gather, .doc = "the elements of x at the given indices along an axis, 
           .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 2, .no_grad = AD_NO_GRAD(1),
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = gather_shape, .evaluate = { take_evaluate, take_evaluate },
-          .backward = { take_backward, take_backward }, .vjp = gather_vjp);
+          .backward = { take_backward, take_backward }, .vjp = gather_vjp,
+          .join = gather_join);
 
 /* In PyTorch, index may be smaller than x along the other axes and then refers to the leading part of x. These are the
    ranges of that part. If index does not fit, there are none and the op reports the error. */

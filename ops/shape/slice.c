@@ -1,4 +1,5 @@
 /* slice.c: slice, by Python's rules, slice_scatter, narrow and select. */
+#include "autodiff/extend.h"
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
@@ -115,6 +116,50 @@ static void slice_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__apply2(&ad_op_slice_scatter, ad_zeros(x->graph, x->dtype, x->shape), g, ad__attrs_of(op));
 }
 
+/* Writes the place in the array of each element of the slice. */
+static double *put_places(const box *b, double *to) {
+    const ad__copy_plan *p = &b->read;
+    int64_t index[AD_MAX_NDIM] = { 0 }, n = ad_shape_numel(b->shape), at = b->at;
+    for (int64_t i = 0; i < n; i++) {
+        *to++ = (double)at;
+        for (int a = p->ndim - 1; a >= 0; a--) {
+            at += p->from[a];
+            if (++index[a] < p->dim[a]) break;
+            at -= p->from[a] * p->dim[a], index[a] = 0;
+        }
+    }
+    return to;
+}
+
+/* The places in x of the elements of all slices, one slice after the other. */
+static ad_var *places_of(int n, const ad_op *const ops[], int64_t total) {
+    const ad__layout *x = ops[0]->in[0]->layout;
+    ad_var *places = ad_zeros(x->graph, AD_F64, AD_SHAPE(total));
+    double *to = ad__absent(places) ? NULL : places->data;
+    for (int i = 0; i < n && to != NULL; i++) {
+        box b = box_of(ad__attrs_of(ops[i]), x->shape);
+        to = put_places(&b, to);
+    }
+    return places;
+}
+
+/* Adding by index costs several times what copying a slice costs, so that it pays for slices that are small. */
+enum { INDEXED_COST = 8 };
+
+static ad_var *slice_join(int n, const ad_op *const ops[], ad_var *const gs[]) {
+    const ad__layout *x = ops[0]->in[0]->layout;
+    int64_t total = 0;
+    for (int i = 0; i < n; i++) total += gs[i]->layout->numel;
+    if (total == 0 || x->numel / INDEXED_COST < total / n) return NULL;
+    ad_var **flat = ad_buffer_take(x->graph, (size_t)n * sizeof *flat);
+    if (flat == NULL) return ad_nil(x->graph);
+    for (int i = 0; i < n; i++) flat[i] = ad_reshape(gs[i], AD_SHAPE(gs[i]->layout->numel));
+    ad_var *sum = ad_index_add(ad_zeros(x->graph, x->dtype, AD_SHAPE(x->numel)), 0, places_of(n, ops, total),
+                               ad_concat(n, flat, 0));
+    ad_buffer_give(x->graph, flat, (size_t)n * sizeof *flat);
+    return ad_reshape(sum, x->shape);
+}
+
 /* Bounds inside the axis, negative bounds, bounds beyond both ends, steps of both signs, empty slices. */
 static const ad_range sampled[] = {
     { 0, 1, 4, 1 }, { 0, -3, -1, 1 }, { 0, 0, 5, 2 }, { 0, 1, INT64_MAX, 3 }, { 0, INT64_MIN, INT64_MAX, 1 },
@@ -164,7 +209,7 @@ AD_OPTYPE(slice, .doc = "elements start, start + step, ... before stop along one
                      "Negative steps are as in NumPy; PyTorch has none",
           .arity = 1, .attr_size = sizeof(slice_attrs), .attrs = slice_list, .shape = slice_shape,
           .evaluate = { slice_evaluate, slice_evaluate }, .backward = { slice_backward, slice_backward },
-          .vjp = slice_vjp, .emit = slice_emit);
+          .vjp = slice_vjp, .join = slice_join, .emit = slice_emit);
 
 ad_var *ad_slice(ad_var *x, int axis, int64_t start, int64_t stop, int64_t step) {
     slice_attrs a = one_slice(axis, start, stop, step);

@@ -4,8 +4,7 @@
 
 #include "ops/kernels/base/simd.h"
 
-/* The level of the widest loops that this processor can run. Level 0 processes one element at a time, all others whole
-   vectors only. The function has a source file of its own, so that a test can replace it. */
+/* The level of the widest loops that this processor can run. Loops above level 0 process whole vectors only. The function has a source file of its own, so that a test can replace it. */
 #if defined(__GNUC__)
 __attribute__((const))
 #endif
@@ -14,7 +13,7 @@ int ad__level(void);
 /* AD__LEVELS_OF(type, f, T, parameter, body) defines f[], one loop of this type for each level, a function of `count`
    and of the parameter. The body processes count elements of type T. The masks state to the compiler that there are whole vectors
    only. It otherwise adds a remainder loop several times larger than the loop or, with the cost model of -O2, makes no
-   vector loop at all. */
+   vector loop at all, which is wanted at level 0 where there are others. */
 #ifdef AD__LEVELS
 enum { AD__HIGHEST_LEVEL = 2, AD__LEVEL_BYTES = 16 }; /* a vector of level i has AD__LEVEL_BYTES << i bytes */
 #define AD__LOOPS_UP_TO_AVX2(f, T_, PARAMETER, ...)                                                                    \
@@ -35,22 +34,11 @@ enum { AD__HIGHEST_LEVEL = 2, AD__LEVEL_BYTES = 16 }; /* a vector of level i has
     AD__LOOPS_UP_TO_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                \
     static type *const f[] = { f##_base, f##_avx2, f##_avx2 };
 #else
-/* One kind of vectors, those of the instruction set that the whole library is compiled for. */
-#if defined(__AVX512F__)
-enum { AD__VECTOR_BYTES = 64 };
-#elif defined(__AVX__)
-enum { AD__VECTOR_BYTES = 32 };
-#else
-enum { AD__VECTOR_BYTES = 16 };
-#endif
-enum { AD__HIGHEST_LEVEL = 1, AD__LEVEL_BYTES = AD__VECTOR_BYTES / 2 };
+/* One loop, with the vectors of the instruction set that the whole library is compiled for. */
+enum { AD__HIGHEST_LEVEL = 0, AD__LEVEL_BYTES = 16 };
 #define AD__LEVELS_OF(type, f, T_, PARAMETER, ...)                                                                     \
     static void f##_base(int64_t count, PARAMETER) { __VA_ARGS__ }                                                     \
-    static void f##_vector(int64_t count, PARAMETER) {                                                                 \
-        count &= -(int64_t)(AD__VECTOR_BYTES / sizeof(T_));                                                            \
-        __VA_ARGS__                                                                                                    \
-    }                                                                                                                  \
-    static type *const f[] = { f##_base, f##_vector };
+    static type *const f[] = { f##_base };
 #define AD__NARROW_LEVELS_OF AD__LEVELS_OF
 #endif
 

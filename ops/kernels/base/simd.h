@@ -33,6 +33,14 @@
 #define AD__IN_STEP
 #endif
 
+/* The same before a loop that must be one of vectors where it has a form for one instruction set only. GCC's cost model
+   of -O2 would leave it as it is, since the number of iterations may not be whole vectors. */
+#if !defined(AD__LEVELS) && defined(AD_OMP_SIMD) && !defined(__clang__)
+#define AD__SIMD_IN_STEP _Pragma("omp simd")
+#else
+#define AD__SIMD_IN_STEP AD__IN_STEP
+#endif
+
 /* Put before the loop over the lanes of a sum, so that the lanes stay in registers. */
 #if defined(__clang__)
 #define AD__UNROLL _Pragma("unroll")
