@@ -11,7 +11,7 @@ units: $(chosen) ## run the test programs only; TESTS="test_ops test_nn" selects
 	@$(run_tests) $(chosen)
 
 faults: ## let every allocation fail in turn, and every system call on files (some 20 s)
-	@AD_TEST_ALL=1 $(MAKE) TESTS="test_faults test_malloc test_io" units
+	@AD_TEST_ALL=1 $(MAKE) TESTS="test_faults test_malloc test_io test_kill" units
 
 asan: ## run check under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
