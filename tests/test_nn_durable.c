@@ -259,6 +259,22 @@ static void a_file_has_the_rights_of_the_one_it_replaces(void **state) {
     umask(before);
 }
 
+static void a_file_keeps_its_owner(void **state) {
+    (void)state;
+    enum { USER = 1, GROUP = 2 };
+    struct stat about;
+    if (geteuid() != 0) skip(); /* only the superuser may give a file away */
+    for (int k = 0; k < FORMATS; k++) {
+        assert_int_equal(save_value(&formats[k], path_of("one"), 1), AD_OK);
+        assert_int_equal(chown(path_of("one"), USER, k == 0 ? 0 : GROUP), 0);
+        assert_int_equal(save_value(&formats[k], path_of("one"), 2), AD_OK);
+        assert_int_equal(stat(path_of("one"), &about), 0);
+        assert_int_equal(about.st_uid, USER);
+        assert_int_equal(about.st_gid, k == 0 ? 0 : GROUP);
+        unlink(path_of("one"));
+    }
+}
+
 /* ---- links ----------------------------------------------------------------------------------------------- */
 
 static void the_file_behind_links_is_replaced(void **state) {
@@ -377,6 +393,7 @@ int main(void) {
         cmocka_unit_test(a_link_at_a_temporary_name_is_not_followed),
         cmocka_unit_test(names_may_be_as_long_as_the_file_system_takes),
         cmocka_unit_test(a_file_has_the_rights_of_the_one_it_replaces),
+        cmocka_unit_test(a_file_keeps_its_owner),
         cmocka_unit_test(the_file_behind_links_is_replaced),
         cmocka_unit_test(a_circle_of_links_is_refused),
         cmocka_unit_test(pipes_devices_and_folders_are_refused),

@@ -48,29 +48,38 @@ measure_lines() {
 
 # ---- building --------------------------------------------------------------------------------------------------------
 
-# One shared library shows its private names to the tests: a mutant needs an object and a link.
-flags='-O1 -g0 -fvisibility=default -Wno-error'
-objects() { find autodiff ops nn -name '*.c' | sort | sed 's|\(.*\)\.c$|build/obj/\1.o|'; }
+# There are two builds, in the folders plain and checked; the second has AddressSanitizer, which sees what lies outside of
+# arrays. In each, one shared library shows its private names to the tests: a mutant needs an object and a link.
+# to BUILD: the functions below are about this build.
+to() {
+    in=$1
+    sanitize=
+    [ "$in" = plain ] || sanitize=-fsanitize=address
+}
+objects() { find autodiff ops nn -name '*.c' | sort | sed "s|\(.*\)\.c\$|$in/obj/\1.o|"; }
+quiet_make() { make BUILD=$in CFLAGS="-O1 -g0 -fvisibility=default -Wno-error $sanitize" "$@"; }
 
-# shellcheck disable=SC2046 # lists of objects and libraries
-link_library() { cc -shared -o libmutant.so $(objects) $(cat libraries); }
+# shellcheck disable=SC2046,SC2086 # lists of objects and libraries, one option or none
+link_library() { cc $sanitize -shared -o "$in/libmutant.so" $(objects) $(cat $in/libraries); }
 
-# shellcheck disable=SC2046 # lists of objects and libraries
+# shellcheck disable=SC2046,SC2086 # lists of objects and libraries, one option or none
 prepare() {
-    mkdir -p build/tests
-    make -s BUILD=build CFLAGS="$flags" $(objects) $(all_tests | sed 's|.*|build/obj/tests/&.o|')
-    make -n -B V=1 BUILD=build CFLAGS="$flags" $(objects) | grep -- ' -c -o build/obj/' >commands
-    sed -n 's/.* \(-L[^ ]*\) *\(-l.* -lm\)$/\1 \2/p; q' build/stamp_flags >libraries
+    to "$1"
+    mkdir -p $in/tests
+    quiet_make -s $(objects) $(all_tests | sed "s|.*|$in/obj/tests/&.o|")
+    quiet_make -n -B V=1 $(objects) | grep -- " -c -o $in/obj/" >$in/commands
+    sed -n 's/.* \(-L[^ ]*\) *\(-l.* -lm\)$/\1 \2/p; q' $in/stamp_flags >$in/libraries
     link_library
     for test in $(all_tests); do
-        cc -o "build/tests/$test" "build/obj/tests/$test.o" -L. -lmutant -lcmocka $(cat libraries)
+        cc $sanitize -o "$in/tests/$test" "$in/obj/tests/$test.o" -L$in -lmutant -lcmocka $(cat $in/libraries)
     done
+    [ -s $in/times ] || measure_times
 }
 
 # run_test NAME SECONDS
 run_test() {
     # shellcheck disable=SC2086 # a command with its arguments
-    CC=$quick_cc TMPDIR="$copy/tmp" LD_LIBRARY_PATH="$copy" timeout -k 5 "$2" $under "build/tests/$1" >test.log 2>&1 </dev/null
+    CC=$quick_cc TMPDIR="$copy/tmp" LD_LIBRARY_PATH="$copy/$in" timeout -k 5 "$2" $under "$in/tests/$1" >test.log 2>&1 </dev/null
 }
 
 # A line "SECONDS NAME" for each test that passes without a change, quick ones first.
@@ -81,7 +90,7 @@ measure_times() {
             spent=$((($(date +%s%N) - start) / 1000000))
             printf '%d.%03d %s\n' $((spent / 1000)) $((spent % 1000)) "$test"
         else echo "$test fails here without a change, and is left out" >&2; fi
-    done | sort -n >times
+    done | sort -n >$in/times
 }
 
 # ---- changes ---------------------------------------------------------------------------------------------------------
@@ -142,7 +151,7 @@ shuffle() {
 # The objects that have a file in them.
 objects_of() {
     case $1 in
-    *.c) echo "build/obj/${1%.c}.o" ;;
+    *.c) echo "$in/obj/${1%.c}.o" ;;
     *) grep -lwF "$1" $(objects | sed 's/o$/d/') | sed 's/d$/o/' ;;
     esac
 }
@@ -150,7 +159,7 @@ objects_of() {
 # compile OBJECT...
 compile() {
     for object in "$@"; do
-        grep -F -- " -o $object " commands | sh >build.log 2>&1 || return 1
+        grep -F -- " -o $object " $in/commands | sh >build.log 2>&1 || return 1
     done
 }
 
@@ -160,7 +169,7 @@ tests_of() {
     grep -lxF "$1:$2" lines/test_* >chosen || grep -l "^$1:" lines/test_* >chosen || true
     sed -i 's|lines/||' chosen
     awk -v most="${SECONDS_EACH:-60}" 'NR == FNR { chosen[$1]; next }
-        $2 in chosen && (n++ < 4 || (total += $1) < most) { print $2, int(10 * $1) + 15 }' chosen times
+        $2 in chosen && (n++ < 4 || (total += $1) < most) { print $2, int(4 * $1) + 15 }' chosen $in/times
 }
 
 # same_code OBJECT...: whether they are as they were.
@@ -178,7 +187,7 @@ run_tests() {
     echo "survived$tab-"
 }
 
-# judge FILE LINE: the verdict on the changed FILE. What is built afterwards is as before.
+# judge FILE LINE: the verdict on the changed FILE in one build. What is built afterwards is as before.
 judge() {
     changed=$(objects_of "$1")
     for object in $changed; do cp "$object" "$object.before"; done
@@ -189,13 +198,21 @@ judge() {
     for object in $changed; do mv "$object.before" "$object"; done
 }
 
+# The verdict of the plain build, and of the checked one on what survives there.
+judge_twice() {
+    to plain
+    verdict=$(judge "$@")
+    case $verdict in survived*) to checked && verdict=$(judge "$@") ;; esac
+    echo "$verdict"
+}
+
 # try FILE LINE COLUMN LENGTH NEW: makes the change, writes its verdict down and takes it back.
 try() {
     cp "$1" original
     awk -v line="$2" -v at="$3" -v n="$4" -v new="$5" '
         NR == line { $0 = substr($0, 1, at - 1) new substr($0, at + n) } { print }' original >changed
     cp changed "$1"
-    verdict=$(judge "$1" "$2")
+    verdict=$(judge_twice "$1" "$2")
     cp original "$1"
     printf '%s\t%s\n' "$verdict" "$(printf '%s\t' "$@")" >>results
     [ "${verdict%%"$tab"*}" != survived ] || show "$@"
@@ -211,8 +228,8 @@ show() {
 measure_lines
 tar cf - Makefile autodiff ops nn mk tests docs demos bench README.md | (cd "$copy" && tar xf -)
 cd "$copy"
-prepare
-[ -s times ] || measure_times
+prepare plain
+prepare checked
 touch results
 # shellcheck disable=SC2046 # a list of files
 candidates $(find "$@" -name '*.c' -o -name '*.inc' | sort) >all
