@@ -11,7 +11,7 @@ units: $(chosen) ## run the test programs only; TESTS="test_ops test_nn" selects
 	@$(run_tests) $(chosen)
 
 faults: ## let every allocation fail in turn, and every system call on files (some 20 s)
-	@AD_TEST_ALL=1 $(MAKE) TESTS="test_faults test_malloc test_io" units
+	@AD_TEST_ALL=1 $(MAKE) TESTS="test_faults test_malloc test_io test_kill" units
 
 asan: ## run check under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
@@ -25,18 +25,23 @@ fuzz: ## run the fuzz targets of tests/fuzz/ for FUZZ_SECONDS each (600; needs c
 	@BUILD=$(BUILD)/fuzz ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0 \
 	    UBSAN_OPTIONS=print_stacktrace=1 TEST_SECONDS=$$(($${FUZZ_SECONDS:-600} * 20 + 300)) sh tests/run tests/fuzz/fuzz.sh
 fuzz-targets: $(fuzzers)
-# glibc keeps the stacks of threads that have ended, which counts as possibly lost.
-valgrind: ## run the test programs under valgrind, with small sizes
-	@AD_TEST_QUICK=1 TEST_UNDER='valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=99' $(MAKE) units
+# valgrind knows no AVX-512, so compiled programs and the BLAS do without. Where threads have ended, glibc keeps their
+# stacks, which counts as possibly lost.
+memcheck := valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+            --error-exitcode=99 --fair-sched=yes
+valgrind: $(chosen) ## run the test programs under valgrind, with small sizes
+	@AD_TEST_QUICK=1 OPENBLAS_CORETYPE=Haswell TEST_CC='cc -march=x86-64-v3' TEST_UNDER='$(memcheck)' $(run_tests) $(chosen)
 cross: ## build the test programs for another processor and run them under qemu: make cross ARCH=arm64
 	@BUILD='$(BUILD)' MAKE='$(MAKE)' sh .ci/cross.sh $(or $(ARCH),arm64)
 cpus: $(chosen) ## run the test programs under qemu as an x86-64 processor without AVX and as one with AVX2
 	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu Nehalem' $(run_tests) $(chosen)
 	@AD_TEST_QUICK=1 TEST_UNDER='qemu-x86_64 -cpu max' $(run_tests) $(chosen)
+# Objects and programs with counters of lines.
+counted = $(MAKE) BUILD=$(BUILD)/coverage CFLAGS='$(CFLAGS) -O0 -g0 --coverage -DAD__COUNTED'
 mutants: ## change N operators and constants of the library, one at a time, and run the tests; SEED draws them (20, 1)
-	@mkdir -p $(BUILD) && BUILD='$(BUILD)' sh tests/mutants/run.sh $(or $(N),20) $(or $(SEED),1)
-coverage: ## measure the test coverage of autodiff/, ops/ and nn/ by file (needs gcovr)
-	@command -v gcovr >/dev/null || { echo "make coverage needs gcovr: apt install gcovr"; exit 1; }
+	@$(counted) $(patsubst $(BUILD)/%,$(BUILD)/coverage/%,$(tests))
+	@BUILD='$(BUILD)' sh tests/mutants/run.sh $(or $(N),20) $(or $(SEED),1)
+coverage: ## measure the test coverage of autodiff/, ops/ and nn/, with every case of `make faults`
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
-	@$(MAKE) BUILD=$(BUILD)/coverage CFLAGS='$(CFLAGS) --coverage -O0' check
-	@gcovr --root . --object-directory $(BUILD)/coverage --filter autodiff/ --filter ops/ --filter nn/
+	@AD_TEST_ALL=1 $(counted) TEST_SECONDS=3600 check
+	@BUILD='$(BUILD)/coverage' sh tests/coverage/run.sh

@@ -98,7 +98,8 @@ typedef struct {
    and returns 1 if a result differs from this library's. With NAME_CBLAS, products of matrices call cblas.h.
 
    Returns 0 or the code of the graph's error: AD_EABSENT for an op that has no form, AD_EDTYPE for Vars of both dtypes,
-   AD_EIO, and those of ad_compile_gradient. Files are written under temporary names and then renamed. */
+   AD_EIO, and those of ad_compile_gradient. Files are replaced whole, as by nn_save; those of two exports, which a kill
+   between two renames can leave, do not compile together. */
 AD_API int ad_export_c(const char *path, const char *name, ad_var *y, int n, ad_var *const xs[], ad_export_opts o);
 
 /* A function of a file of several. */

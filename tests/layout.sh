@@ -17,7 +17,8 @@ private() {
     ops/compile) echo autodiff/base autodiff/graph autodiff/pass ops/kernels ;;
     ops/*) echo autodiff/base autodiff/graph ops/base ops/kernels ;;
     nn/module | nn/data) echo nn/kernels ;;
-    nn/layers | nn/file) echo nn/module ;;
+    nn/layers) echo nn/module ;;
+    nn/file) echo autodiff/base nn/module ;;
     nn/optim) echo nn/module nn/kernels ;;
     nn/train | nn/distributed) echo nn/module nn/optim nn/data nn/file ;;
     esac

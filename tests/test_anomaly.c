@@ -107,6 +107,21 @@ static void test_eval(void **state) {
     ad_graph_free(g);
 }
 
+/* The ranges of the first three operands are shown. */
+static void many_operands_are_not_all_shown(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_scalar(g, AD_F64, 1), *bad = ad_scalar(g, AD_F64, (double)NAN);
+    ad_detect_anomaly(g, true);
+    assert_true(ad_is_nil(ad_stack(3, (ad_var *[]){ x, x, bad }, 0)));
+    assert_null(strstr(ad_error(g), ", .."));
+    ad_clear_error(g);
+    assert_true(ad_is_nil(ad_stack(4, (ad_var *[]){ x, x, x, bad }, 0)));
+    assert_contains(ad_error(g), "operand 2 is in 1..1, ..");
+    assert_null(strstr(ad_error(g), "operand 3"));
+    ad_graph_free(g);
+}
+
 static ad_var *sqrt_of_log(int n, ad_var *const xs[], void *user) {
     (void)n, (void)user;
     return ad_sqrt(ad_log(xs[0]));
@@ -286,6 +301,7 @@ int main(void) {
         cmocka_unit_test(test_eval),     cmocka_unit_test(test_checkpoint),    cmocka_unit_test(test_backward),
         cmocka_unit_test(test_old_gradients), cmocka_unit_test(test_derivatives), cmocka_unit_test(test_scope),
         cmocka_unit_test(test_site),
+        cmocka_unit_test(many_operands_are_not_all_shown),
         cmocka_unit_test(test_all_ops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -788,6 +788,35 @@ static int changed_sample(const ad_sample_case *c, void *data) {
     return 0;
 }
 
+/* The operands of a sample, some left out at the end, or repeated: refused, or another way to call the op. */
+static int other_numbers_of_operands(const ad_sample_case *c, void *data) {
+    enum { MOST = 8 };
+    ad_graph *g = data;
+    if (c->index > 2) return 0;
+    for (int n = 1; n <= MOST; n++) {
+        ad_var *in[MOST];
+        uint64_t seed = 1;
+        ad_mark m = ad_begin(g);
+        for (int i = 0; i < n; i++) in[i] = sample_operand(g, c, i % c->n, false, &seed);
+        ad_var *y = ad_apply(c->type, n, in, c->attrs);
+        if (ad_is_nil(y) == ad_ok(g)) fail_msg("%s of %d operands: %s", c->type->name, n, ad_error(g));
+        if (ad_ok(g) && ad_requires_grad(y) && ad_backward(ad_sum(y)) != AD_OK)
+            fail_msg("%s of %d operands: %s", c->type->name, n, ad_error(g));
+        ad_clear_error(g);
+        ad_end(g, m);
+    }
+    return 0;
+}
+
+static void numbers_of_operands(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new(), *samples = ad_graph_new();
+    for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++)
+        if (ad_each_sample(samples, *t, other_numbers_of_operands, g) != AD_OK) fail_msg("%s", ad_error(samples));
+    ad_graph_free(samples);
+    ad_graph_free(g);
+}
+
 static void changed_samples(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -984,6 +1013,7 @@ int main(void) {
         cmocka_unit_test(random_calls),
         cmocka_unit_test(nil_after_an_error),
         cmocka_unit_test(nil_of_nil),
+        cmocka_unit_test(numbers_of_operands),
         cmocka_unit_test(changed_samples),
         cmocka_unit_test(shapes_of_leaves),
         cmocka_unit_test(impossible_rows_and_modules),

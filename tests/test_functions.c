@@ -788,6 +788,18 @@ static void in_f32(void **state) {
 
 /* ---- what does not fit --------------------------------------------------------------------------------------- */
 
+static void nothing_to_do(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_tensor(g, AD_F64, (double[]){ 3, -1, 2, 5 }, AD_SHAPE(2, 2)), *none = ad_diff(x, 0, 1);
+    assert_shape(none, AD_SHAPE(2, 2));
+    for (int i = 0; i < 4; i++) assert_close(ad_at(none, i), ad_at(x, i), 0);
+    ad_var *zero = ad_renorm(x, 2, 0, 0); /* a norm of 0 is a bound like others */
+    for (int i = 0; i < 4; i++) assert_close(ad_at(zero, i), 0, 0);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 /* The sentences name the function that was called. */
 static void refusals(void **state) {
     (void)state;
@@ -810,6 +822,10 @@ static void refusals(void **state) {
     REFUSED(ad_select_scatter(x, v, 0, 0), AD_ESHAPE, "select_scatter: [2,3]: src must be [3]");
     REFUSED(ad_select_scatter(x, v, 0, 2), AD_EVALUE, "index 2 is not one of -2..1");
     REFUSED(ad_diagonal_scatter(x, v, 0), AD_ESHAPE, "diagonal_scatter: [2,3]: src must be [2]");
+    ad_var *seven[] = { v, v, v, v, v, v, v }, *grid[] = { x, x, x, x, x, x, x };
+    assert_int_equal(ad_meshgrid(7, seven, false, grid), AD_EVALUE);
+    assert_contains(ad_error(g), "meshgrid: 7 vectors"), ad_clear_error(g);
+    for (int i = 0; i < 7; i++) assert_true(ad_is_nil(grid[i]));
     REFUSED(ad_diff(x, -1, 0), AD_EVALUE, "diff: [2,3]: -1 differences");
     REFUSED(ad_trapezoid(x, v, 1, 1), AD_ESHAPE, "trapezoid: [2,3]: the places must be [3]");
     REFUSED(ad_histc(x, 0, 0, 1), AD_EVALUE, "histc: [2,3]: 0 bins from 0 to 1");
@@ -872,7 +888,8 @@ static void refusals_of_ctc(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(in_f64), cmocka_unit_test(in_f32), cmocka_unit_test(refusals),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(in_f64), cmocka_unit_test(in_f32), cmocka_unit_test(nothing_to_do),
+                                        cmocka_unit_test(refusals),
                                         cmocka_unit_test(refusals_of_ctc) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

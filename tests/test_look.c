@@ -263,6 +263,10 @@ static void names_change_and_end_with_their_scope(void **state) {
     ad_name(x, "other");
     assert_string_equal(ad_name_of(x), "other");
     assert_null(ad_name_of(ad_name(x, NULL)));
+    ad_var *old = ad_name(ad_scalar(g, AD_F64, 2), "old"), *young = ad_name(ad_scalar(g, AD_F64, 2), "young");
+    assert_null(ad_name_of(ad_name(old, NULL)));
+    assert_string_equal(ad_name_of(young), "young");
+    assert_string_equal(ad_name_of(ad_name(old, "again")), "again");
     ad_name(ad_scalar(g, AD_F64, 2), "kept");
     for (int i = 0; i < 3; i++) { /* a new Var at the address of a Var of a closed scope does not get its name */
         ad_mark m = ad_begin(g);

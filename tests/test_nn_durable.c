@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "nn/file/durable.h"
+#include "autodiff/base/durable.h"
 #include "nn/nn.h"
 #include "tests/common.h"
 
@@ -168,13 +168,13 @@ static void killed_processes_leave_a_whole_file(void **state) {
 
 static void a_living_saver_s_file_stays(void **state) {
     (void)state;
-    nn__durable slow;
-    assert_null(nn__durable_open(&slow, path_of("one")));
+    ad__durable slow;
+    assert_null(ad__durable_open(&slow, path_of("one")));
     fputs("slow", slow.to);
     assert_int_equal(save_value(&formats[0], path_of("one"), 2), AD_OK);
     assert_int_equal(files_in_folder(), 2);
     assert_true(value_in(&formats[0], path_of("one")) == 2);
-    assert_null(nn__durable_close(&slow));
+    assert_null(ad__durable_close(&slow));
     assert_int_equal(files_in_folder(), 1);
     struct stat about;
     assert_int_equal(stat(path_of("one"), &about), 0);
@@ -191,8 +191,8 @@ static void only_a_dead_saver_s_file_is_removed(void **state) {
     write_text(path_of("one.autodiff-999999999-7.tmp"), "a dead writer's");
     pid_t child = fork();
     if (child == 0) {
-        nn__durable d;
-        if (nn__durable_open(&d, path_of("one")) == NULL) raise(SIGKILL);
+        ad__durable d;
+        if (ad__durable_open(&d, path_of("one")) == NULL) raise(SIGKILL);
         _exit(1);
     }
     int status;
@@ -257,6 +257,22 @@ static void a_file_has_the_rights_of_the_one_it_replaces(void **state) {
             unlink(path_of("one"));
         }
     umask(before);
+}
+
+static void a_file_keeps_its_owner(void **state) {
+    (void)state;
+    enum { USER = 1, GROUP = 2 };
+    struct stat about;
+    if (geteuid() != 0) skip(); /* only the superuser may give a file away */
+    for (int k = 0; k < FORMATS; k++) {
+        assert_int_equal(save_value(&formats[k], path_of("one"), 1), AD_OK);
+        assert_int_equal(chown(path_of("one"), USER, k == 0 ? 0 : GROUP), 0);
+        assert_int_equal(save_value(&formats[k], path_of("one"), 2), AD_OK);
+        assert_int_equal(stat(path_of("one"), &about), 0);
+        assert_int_equal(about.st_uid, USER);
+        assert_int_equal(about.st_gid, k == 0 ? 0 : GROUP);
+        unlink(path_of("one"));
+    }
 }
 
 /* ---- links ----------------------------------------------------------------------------------------------- */
@@ -377,6 +393,7 @@ int main(void) {
         cmocka_unit_test(a_link_at_a_temporary_name_is_not_followed),
         cmocka_unit_test(names_may_be_as_long_as_the_file_system_takes),
         cmocka_unit_test(a_file_has_the_rights_of_the_one_it_replaces),
+        cmocka_unit_test(a_file_keeps_its_owner),
         cmocka_unit_test(the_file_behind_links_is_replaced),
         cmocka_unit_test(a_circle_of_links_is_refused),
         cmocka_unit_test(pipes_devices_and_folders_are_refused),

@@ -378,6 +378,14 @@ static void bad_lengths_are_refused(void **state) {
     put(&b, 100000000, 8);
     b.n = good.n;
     assert_refused(write_bytes("x", &b), AD_EIO, "is truncated: a header of 100000000 bytes, ");
+    for (size_t more = 1; more < 20; more++) { /* than what stands behind the length */
+        char says[100];
+        b.n = 0;
+        put(&b, good.n - 8 + more, 8);
+        b.n = good.n;
+        snprintf(says, sizeof says, "is truncated: a header of %zu bytes, %zu found", good.n - 8 + more, good.n - 8);
+        assert_refused(write_bytes("x", &b), AD_EIO, says);
+    }
     unlink(path_of("x"));
 }
 

@@ -825,6 +825,8 @@ static void bad_sizes_are_refused(void **state) {
     REFUSES(nn_bilinear(g, AD_F32, 1, 0, 1, true), "bilinear: in_b 0: it must be at least 1");
     REFUSES(nn_parallel_n(g, 0, 0, NULL), "parallel: 0 modules: there must be at least one");
     REFUSES(nn_residual(g, NULL, NULL), "add_child: \"body\" of residual is NULL");
+    REFUSES(nn_upsample(g, (nn_upsample_opts){ 0 }), "upsample: scale 0: give a size, or a scale above 0");
+    REFUSES(nn_upsample(g, (nn_upsample_opts){ .scale = -1 }), "upsample: scale -1: give a size, or a scale above 0");
     REFUSES(nn_adaptive_avg_pool2d(g, 1, 0), "adaptive_avg_pool2d: w 0: it must be at least 1");
     REFUSES(nn_conv2d(g, AD_F32, (nn_conv_opts){ .in = 1, .out = 1, .kernel = 1, .padding_w = -1 }),
             "conv2d: padding_w -1: it must be 0 or more");

@@ -622,8 +622,21 @@ static void nil_is_propagated_and_null_is_reported(void **state) {
     ad_graph_free(g);
 }
 
+/* The first op of a graph, so that no other has made room for the sums of the gradients. */
+static void both_operands_broadcast(void **state) {
+    (void)state;
+    enum { ROWS = 300, COLUMNS = 500 };
+    ad_graph *g = ad_graph_new();
+    ad_var *a = ad_param(g, AD_F32, NULL, AD_SHAPE(ROWS, 1)), *b = ad_param(g, AD_F32, NULL, AD_SHAPE(1, COLUMNS));
+    assert_int_equal(ad_backward_from(ad_add(a, b), ad_ones(g, AD_F32, AD_SHAPE(ROWS, COLUMNS))), AD_OK);
+    for (int i = 0; i < ROWS; i++) assert_close(ad_grad_at(a, i), COLUMNS, 0);
+    for (int i = 0; i < COLUMNS; i++) assert_close(ad_grad_at(b, i), ROWS, 0);
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_operands_broadcast),
         cmocka_unit_test(unary_ops_at_special_points),
         cmocka_unit_test(slopes_of_powers_keep_their_range),
         cmocka_unit_test(signs_of_zeros),

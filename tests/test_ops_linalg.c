@@ -856,6 +856,27 @@ static void singular_matrices_are_reported(void **state) {
 }
 
 /* The factors of a have small pivots, while those of its transpose have a pivot of 0. The gradient needs those of a. */
+/* Rows of any length change places: the solution of [0 2; 4 0] x = b is b's rows the other way round, divided. */
+static void solve_exchanges_long_rows(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    enum { MOST = 130 };
+    for (int m = 1; m <= MOST; m++)
+        for (int t = AD_F32; t <= AD_F64; t++) {
+            ad_graph *g = ad_graph_new();
+            double b[2 * MOST];
+            for (int i = 0; i < 2 * m; i++) b[i] = i + 1;
+            ad_var *a = param_of(g, (ad_dtype)t, (double[]){ 0, 2, 4, 0 }, AD_SHAPE(2, 2));
+            ad_var *x = ad_solve(a, param_of(g, (ad_dtype)t, b, AD_SHAPE(2, m)));
+            assert_ok(g);
+            for (int i = 0; i < m; i++) {
+                assert_close(ad_at(x, i), b[m + i] / 4, 0);
+                assert_close(ad_at(x, m + i), b[i] / 2, 0);
+            }
+            ad_graph_free(g);
+        }
+}
+
 static void solve_of_a_nearly_singular_matrix(void **state) {
     (void)state;
     NEED_LAPACK();
@@ -1258,6 +1279,7 @@ int main(void) {
         cmocka_unit_test(logdet_of_a_batch),
         cmocka_unit_test(solve_triangular_reads_one_triangle),
         cmocka_unit_test(singular_matrices_are_reported),
+        cmocka_unit_test(solve_exchanges_long_rows),
         cmocka_unit_test(solve_of_a_nearly_singular_matrix),
         cmocka_unit_test(eval_fails_and_recovers),
         cmocka_unit_test(bad_shapes_are_reported),

@@ -392,6 +392,8 @@ static void what_is_refused(void **state) {
     assert_fails(g, ad_pixel_unshuffle(x, 2), AD_ESHAPE, "h and w multiples of r");
     assert_fails(g, ad_channel_shuffle(x, 3), AD_ESHAPE, "c a multiple of groups");
     assert_fails(g, ad_interpolate(x, AD_SHAPE(0, 3), AD_RESAMPLE_LINEAR, false), AD_ESHAPE, "cannot become one of 0");
+    ad_var *flat = ad_ones(g, AD_F64, AD_SHAPE(1, 2, 4, 0));
+    assert_fails(g, ad_interpolate(flat, AD_SHAPE(4, 4), AD_RESAMPLE_LINEAR, false), AD_ESHAPE, "an axis of 0 cannot");
     assert_fails(g, ad_interpolate(x, AD_SCALAR, AD_RESAMPLE_LINEAR, false), AD_ESHAPE, "0 sizes given");
     assert_fails(g, ad_interpolate(x, AD_SHAPE(3), AD_RESAMPLE_NEAREST, true), AD_EVALUE, "align_corners is for lin");
     assert_fails(g, ad_grid_sample(x, x, (ad_grid_opts){ 0 }), AD_ESHAPE, "grid_sample: [2,4,5,6]: takes x [n,c,h,w]");

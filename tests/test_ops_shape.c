@@ -893,8 +893,37 @@ static void im2col_and_col2im_are_adjoint(void **state) {
     }
 }
 
+/* An array of the most axes there are, by the definition: y[i0, i1, ..] = x at those indices in the order of x's axes. */
+static void permute_of_the_most_axes(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    const ad_shape s = AD_SHAPE(2, 3, 1, 2, 2, 3);
+    ad_var *x = ad_arange(g, AD_F64, 0, 72, 1), *whole = ad_reshape(x, s);
+    uint64_t seed = 1;
+    for (int round = 0; round < 50; round++) {
+        ad_shape order = { .ndim = 6, .dim = { 0, 1, 2, 3, 4, 5 } };
+        for (int i = 5; i > 0; i--) {
+            int j = next_below(&seed, i + 1);
+            int64_t held = order.dim[i];
+            order.dim[i] = order.dim[j], order.dim[j] = held;
+        }
+        ad_var *y = ad_permute(whole, order);
+        for (int64_t at = 0; at < 72; at++) {
+            int64_t index[6], rest = at, from = 0;
+            for (int i = 5; i >= 0; i--) {
+                index[order.dim[i]] = rest % s.dim[order.dim[i]];
+                rest /= s.dim[order.dim[i]];
+            }
+            for (int i = 0; i < 6; i++) from = from * s.dim[i] + index[i];
+            assert_close(ad_at(y, at), (double)from, 0);
+        }
+    }
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(permute_of_the_most_axes),
         cmocka_unit_test(values_and_gradients_as_in_pytorch),
         cmocka_unit_test(scatter_add_with_a_larger_src),
         cmocka_unit_test(shapes_as_in_pytorch),

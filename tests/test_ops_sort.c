@@ -326,6 +326,8 @@ static void over_all_elements_and_infinities(void **state) {
     ad_var *x = ad_param(g, AD_F64, (double[]){ 3, 1, 2, 7, 5, 5, -1, 4 }, AD_SHAPE(2, 4)), *y = ad_median(x);
     assert_close(ad_item(y), 3, 0);
     assert_close(ad_item(ad_quantile(x, 0.4, AD_LINEAR)), 2.8, 1e-15);
+    assert_shape(y, AD_SCALAR);
+    assert_shape(ad_quantile(x, 0.4, AD_LINEAR), AD_SCALAR);
     assert_close(ad_item(ad_median(ad_sqrt(x))), NAN, 0);
     assert_close(ad_item(ad_median(ad_scalar(g, AD_F64, 5))), 5, 0);
     ad_backward(y);

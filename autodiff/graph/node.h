@@ -10,7 +10,11 @@
 
 #define AD__LIKELY(x) __builtin_expect(!!(x), 1)
 #define AD__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#ifdef AD__COUNTED /* see ops/kernels/base/simd.h */
+#define AD__INLINE static inline
+#else
 #define AD__INLINE static inline __attribute__((always_inline))
+#endif
 #define AD__COUNT(a) ((int)(sizeof(a) / sizeof(*(a))))
 
 /* Graph, dtype and shape, shared by Vars that have them in common. An op whose result has its operand's dtype and shape

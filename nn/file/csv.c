@@ -112,7 +112,7 @@ static int read_all(reader *r, FILE *f, struct csv_parser *p) {
     for (size_t n, first = 1; (n = read_chunk(r, f, first, bytes, sizeof bytes)) > 0; first = 0)
         if (csv_parse(p, bytes, n, on_field, on_line, r) != n) return fail_parsing(r, p);
     if (!ad_ok(r->table->object.graph)) return ad_error_code(r->table->object.graph);
-    if (ferror(f)) return fail_file(r->table, nn__fault_of(errno));
+    if (ferror(f)) return fail_file(r->table, ad__fault_of(errno));
     if (csv_fini(p, on_field, on_line, r) != 0) return fail_parsing(r, p);
     return ad_error_code(r->table->object.graph);
 }

@@ -36,8 +36,8 @@ static int source_read(void *source, int n, void *to) {
 static const char *source_fault(void *source) {
     int fault = Z_OK;
     gzerror((gzFile)source, &fault);
-    if (fault == Z_ERRNO) return nn__fault_of(errno);
-    if (fault == Z_MEM_ERROR) return nn__no_memory;
+    if (fault == Z_ERRNO) return ad__fault_of(errno);
+    if (fault == Z_MEM_ERROR) return ad__out_of_memory;
     return fault == Z_BUF_ERROR ? "its gzip data is truncated" : "its gzip data is damaged";
 }
 #else
@@ -50,7 +50,7 @@ static int source_read(void *source, int n, void *to) {
 }
 static const char *source_fault(void *source) {
     (void)source;
-    return nn__fault_of(errno);
+    return ad__fault_of(errno);
 }
 #endif
 

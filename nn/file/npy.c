@@ -12,7 +12,7 @@
 #include "autodiff/op.h"
 #include "nn/file.h"
 #include "nn/file/bytes.h"
-#include "nn/file/durable.h"
+#include "autodiff/base/durable.h"
 #include "nn/file/fault.h"
 #include "nn/file/layout.h"
 #include "nn/file/path.h"
@@ -176,12 +176,12 @@ int nn__npy_layout(ad_graph *g, const char *caller, const char *path, const unsi
 static int read_file(void *file, int n, void *to) { return (int)fread(to, 1, (size_t)n, file); }
 
 static const char *file_cut(void *file) {
-    return ferror((FILE *)file) ? nn__fault_of(errno) : "cannot be read completely";
+    return ferror((FILE *)file) ? ad__fault_of(errno) : "cannot be read completely";
 }
 
 static ad_var *load_file(npy *f, ad_dtype t, FILE *file) {
     struct stat about;
-    if (fstat(fileno(file), &about) != 0) return fail(f, nn__fault_of(errno)), ad_nil(f->graph);
+    if (fstat(fileno(file), &about) != 0) return fail(f, ad__fault_of(errno)), ad_nil(f->graph);
     f->read = read_file;
     f->source = file;
     f->cut = file_cut;
@@ -269,12 +269,12 @@ int nn_save_npy(const ad_var *x, const char *path) {
     ad_graph *g = ad_graph_of(x);
     if (path == NULL) return ad_fail(g, AD_EVALUE, "save_npy: path is NULL");
     char header[NN__NPY_HEADER];
-    nn__durable d;
-    const char *fault = nn__durable_open(&d, path);
+    ad__durable d;
+    const char *fault = ad__durable_open(&d, path);
     if (fault == NULL) {
         fwrite(header, 1, (size_t)nn__npy_header(x, header), d.to);
         fwrite(ad_data(x), 1, ad_bytes_of(x), d.to);
-        fault = nn__durable_close(&d);
+        fault = ad__durable_close(&d);
     }
     return fault ? ad_fail(g, nn__fault_code(fault), "save_npy: %s: %s", nn__path_end(path), fault) : AD_OK;
 }

@@ -7,7 +7,7 @@
 #include "nn/file.h"
 #include "nn/file/bytes.h"
 #include "nn/file/checksum.h"
-#include "nn/file/durable.h"
+#include "autodiff/base/durable.h"
 #include "nn/file/fault.h"
 #include "nn/file/npy.h"
 #include "nn/file/path.h"
@@ -145,14 +145,14 @@ static void write_archive(FILE *f, int n, member *members, ad_var *const vars[])
 }
 
 static int save(ad_graph *g, const char *path, int n, const char *const names[], ad_var *const vars[]) {
-    nn__durable d;
+    ad__durable d;
     member *members = ad_scope_alloc(g, (size_t)n * sizeof *members);
     if (members == NULL) return AD_ENOMEM;
     for (int i = 0; i < n; i++) members[i].name = names[i];
-    const char *fault = nn__durable_open(&d, path);
+    const char *fault = ad__durable_open(&d, path);
     if (fault == NULL) {
         write_archive(d.to, n, members, vars);
-        fault = nn__durable_close(&d);
+        fault = ad__durable_close(&d);
     }
     return fault ? ad_fail(g, nn__fault_code(fault), "save_npz: %s: %s", nn__path_end(path), fault) : AD_OK;
 }

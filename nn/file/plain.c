@@ -5,23 +5,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "nn/file/fault.h"
-
-const char *nn__plain_fault(mode_t mode) {
-    if (S_ISREG(mode)) return NULL;
-    return S_ISDIR(mode) ? "is a folder, not a plain file" : "is a device, pipe or socket, not a plain file";
-}
 
 /* Looks before it opens, since opening a pipe wakes its writer and opening a device may move it. The second look is
    for a file that was replaced in between. */
 int nn__plain_fd(const char *path, const char **fault) {
     struct stat about;
-    *fault = stat(path, &about) != 0 ? nn__fault_of(errno) : nn__plain_fault(about.st_mode);
+    *fault = stat(path, &about) != 0 ? ad__fault_of(errno) : ad__mode_fault(about.st_mode);
     if (*fault != NULL) return -1;
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    *fault = fd < 0 || fstat(fd, &about) != 0 ? nn__fault_of(errno) : nn__plain_fault(about.st_mode);
+    *fault = fd < 0 || fstat(fd, &about) != 0 ? ad__fault_of(errno) : ad__mode_fault(about.st_mode);
     if (*fault == NULL) return fd;
     if (fd >= 0) close(fd);
     return -1;
@@ -31,7 +27,7 @@ FILE *nn__plain_open(const char *path, const char **fault) {
     int fd = nn__plain_fd(path, fault);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "rb");
     if (fd < 0 || f != NULL) return f;
-    *fault = nn__fault_of(errno);
+    *fault = ad__fault_of(errno);
     close(fd);
     return NULL;
 }

@@ -3,9 +3,7 @@
 #define NN_FILE_PLAIN_H
 
 #include <stdio.h>
-#include <sys/stat.h>
 
-const char *nn__plain_fault(mode_t mode); /* NULL, or why what has this st_mode is neither read nor replaced */
 /* A descriptor for reading. -1 after a fault, whose text is *fault. */
 int nn__plain_fd(const char *path, const char **fault);
 FILE *nn__plain_open(const char *path, const char **fault); /* the same as a stream, or NULL */

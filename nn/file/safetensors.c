@@ -85,7 +85,7 @@ static int fail_file(const nn__tensor_file *f, const char *fault) {
 
 static int read_bytes(nn__tensor_file *f, FILE *from) {
     struct stat about;
-    if (fstat(fileno(from), &about) != 0) return fail_file(f, nn__fault_of(errno));
+    if (fstat(fileno(from), &about) != 0) return fail_file(f, ad__fault_of(errno));
     f->size = about.st_size;
     if (f->size < LENGTH)
         return fail(f, AD_EIO, "is truncated: %lld bytes, fewer than the 8 it begins with", (long long)f->size);
@@ -93,7 +93,7 @@ static int read_bytes(nn__tensor_file *f, FILE *from) {
     if (f->bytes == NULL) return AD_ENOMEM;
     errno = 0;
     if (fread(f->bytes, 1, (size_t)f->size, from) != (size_t)f->size)
-        return fail_file(f, ferror(from) ? nn__fault_of(errno) : "changed while it was read");
+        return fail_file(f, ferror(from) ? ad__fault_of(errno) : "changed while it was read");
     return AD_OK;
 }
 

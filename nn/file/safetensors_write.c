@@ -7,7 +7,7 @@
 #include "autodiff/op.h"
 #include "nn/file/bytes.h"
 #include "nn/file/checksum.h"
-#include "nn/file/durable.h"
+#include "autodiff/base/durable.h"
 #include "nn/file/fault.h"
 #include "nn/file/json.h"
 #include "nn/file/path.h"
@@ -181,12 +181,12 @@ static void set_checksum(const contents *c, text *header) {
 }
 
 static int write_file(const contents *c, const char *path, const text *header) {
-    nn__durable d;
-    const char *fault = nn__durable_open(&d, path);
+    ad__durable d;
+    const char *fault = ad__durable_open(&d, path);
     if (fault == NULL) {
         sink s = { d.to, 0 };
         give_all(&s, c, header);
-        fault = nn__durable_close(&d);
+        fault = ad__durable_close(&d);
     }
     return fault ? ad_fail(c->graph, nn__fault_code(fault), "%s: %s: %s", c->caller, c->path, fault) : AD_OK;
 }

@@ -29,7 +29,7 @@ static bool read_at(FILE *f, int64_t place, void *to, size_t n) {
     return fseeko(f, (off_t)place, SEEK_SET) == 0 && fread(to, 1, n, f) == n;
 }
 
-static const char *reading_fault(FILE *f) { return ferror(f) ? nn__fault_of(errno) : DAMAGED; }
+static const char *reading_fault(FILE *f) { return ferror(f) ? ad__fault_of(errno) : DAMAGED; }
 
 /* The place of the last record, which a comment of up to 65535 bytes may follow; -1 if there is none. */
 static int64_t find_end(FILE *f, int64_t size, unsigned char end[NN__ZIP_END_SIZE]) {
@@ -66,9 +66,9 @@ static const char *find_wide(directory *d, int64_t end) {
 static const char *find_directory(directory *d) {
     unsigned char record[NN__ZIP_END_SIZE];
     struct stat about;
-    if (fstat(fileno(d->from), &about) != 0) return nn__fault_of(errno);
+    if (fstat(fileno(d->from), &about) != 0) return ad__fault_of(errno);
     int64_t end = find_end(d->from, about.st_size, record);
-    if (end < 0) return ferror(d->from) ? nn__fault_of(errno) : NO_ARCHIVE;
+    if (end < 0) return ferror(d->from) ? ad__fault_of(errno) : NO_ARCHIVE;
     uint64_t n = at(record, 10, 2), size = at(record, 12, 4), begin = at(record, 16, 4);
     if (n == UINT16_MAX || size == UINT32_MAX || begin == UINT32_MAX) return find_wide(d, end);
     if (begin + size > (uint64_t)end) return DAMAGED;
@@ -165,7 +165,7 @@ static const char *check_local(const directory *d, const entry *e, const char *n
 static const char *inflate_begin(nn__member *m) {
     memset(&m->stream, 0, sizeof m->stream);
     int rc = inflateInit2(&m->stream, -MAX_WBITS);
-    return rc == Z_OK ? NULL : rc == Z_MEM_ERROR ? nn__no_memory : DAMAGED;
+    return rc == Z_OK ? NULL : rc == Z_MEM_ERROR ? ad__out_of_memory : DAMAGED;
 }
 
 /* More bytes of the archive, where all were used. */
@@ -186,7 +186,7 @@ static int inflate_some(nn__member *m, int n, void *to) {
         if (!fill(m)) return -1;
         int rc = inflate(&m->stream, Z_NO_FLUSH);
         m->ended = rc == Z_STREAM_END;
-        if (rc != Z_OK && rc != Z_STREAM_END) return m->fault = rc == Z_MEM_ERROR ? nn__no_memory : DAMAGED, -1;
+        if (rc != Z_OK && rc != Z_STREAM_END) return m->fault = rc == Z_MEM_ERROR ? ad__out_of_memory : DAMAGED, -1;
     }
     return n - (int)m->stream.avail_out;
 }
@@ -244,7 +244,7 @@ const char *nn__member_open(nn__member *m, FILE *archive, const char *name) {
     m->fault = NULL;
     m->deflated = e.method == DEFLATED;
     m->ended = !m->deflated && m->left == 0;
-    if (fseeko(archive, (off_t)begin, SEEK_SET) != 0) return nn__fault_of(errno);
+    if (fseeko(archive, (off_t)begin, SEEK_SET) != 0) return ad__fault_of(errno);
     return m->deflated ? inflate_begin(m) : NULL;
 }
 

@@ -115,7 +115,7 @@ static void write_number(FILE *f, const char *before, double v) {
 }
 
 static int fail(ad_graph *g, const char *path) {
-    const char *fault = nn__fault_of(errno);
+    const char *fault = ad__fault_of(errno);
     return ad_fail(g, nn__fault_code(fault), "fit: log %s: %s", nn__path_end(path), fault);
 }
 
@@ -181,7 +181,7 @@ static int make_ready(ad_graph *g, const nn_fit_opts *o, FILE *f, int64_t *bytes
 /* What is no plain file is refused before it is opened: a pipe would block. */
 static FILE *open_log(ad_graph *g, const char *path) {
     struct stat about;
-    const char *fault = stat(path, &about) == 0 ? nn__plain_fault(about.st_mode) : NULL;
+    const char *fault = stat(path, &about) == 0 ? ad__mode_fault(about.st_mode) : NULL;
     if (fault != NULL) return ad_fail(g, AD_EIO, "fit: log %s: %s", nn__path_end(path), fault), NULL;
     int fd = open(path, O_RDWR | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "r+b");

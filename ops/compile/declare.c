@@ -1,5 +1,6 @@
 /* declare.c: what surrounds the functions of an exported file: the header, the elements of constants, and the test. */
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "ops/compile/export.h"
@@ -104,7 +105,29 @@ void ad__write_header(const ad__file *x, ad__text *t) {
     if (x->o.n_arrays) ad__text_put(t, "\n");
     ad__write_arrays_declared(x, t);
     for (int i = 0; i < x->k; i++) write_declaration(x, &x->f[i], t);
-    ad__text_put(t, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
+    ad__text_put(t, "\n#ifdef __cplusplus\n}\n#endif\n");
+}
+
+/* ---- which files belong together --------------------------------------------------------------------------------- */
+
+/* FNV-1a. */
+static uint32_t number_of(int n, const ad__text texts[]) {
+    uint32_t h = 2166136261u;
+    for (int k = 0; k < n; k++)
+        for (int64_t i = 0; i < texts[k].n; i++) h = (h ^ (unsigned char)texts[k].at[i]) * 16777619u;
+    return h;
+}
+
+/* A kill between two renames leaves files of two exports, which must not be compiled together. */
+void ad__write_number(const ad__file *x, int n, ad__text texts[]) {
+    unsigned long number = number_of(n, texts);
+    for (int i = 0; i < n; i++) {
+        ad__text *t = &texts[i];
+        ad__text_put(t, i == 1 ? "\n#define " : "\n#if ");
+        write_upper(t, x->name);
+        if (i == 1) ad__text_put(t, "_EXPORT 0x%08lx /* this export: its files belong together */\n#endif\n", number);
+        else ad__text_put(t, "_EXPORT != 0x%08lx\n#error \"the header is of another export\"\n#endif\n", number);
+    }
 }
 
 /* ---- the test ---------------------------------------------------------------------------------------------------- */

@@ -275,13 +275,15 @@ static int write_all(ad__file *x, const ad__writer *w) {
     write_source(x, w, &texts[0]);
     ad__write_header(x, &texts[1]);
     if (x->o.separate) {
-        ad__text_put(&texts[2], "/* %s: the constants of %s. */\n#include <math.h>\n\n", base_name(paths[2]),
-                     base_name(x->path));
+        ad__text_put(&texts[2], "/* %s: the constants of %s. */\n#include <math.h>\n\n#include \"%s\"\n\n",
+                     base_name(paths[2]), base_name(x->path), base_name(paths[1]));
         ad__write_arrays_declared(x, &texts[2]);
         ad__text_add(&texts[2], x->weights.at, x->weights.n);
     }
+    int files = x->o.separate ? 3 : 2;
+    ad__write_number(x, files, texts);
     if (!ad_ok(x->g)) return ad_error_code(x->g);
-    return ad__write_files(x->g, x->caller, x->o.separate ? 3 : 2, paths, texts);
+    return ad__write_files(x->g, x->caller, files, paths, texts);
 }
 
 static int make_file(ad__file *x, const ad_export_function *given) {

@@ -70,7 +70,9 @@ ad_dtype ad__work_dtype(const ad__file *x);
 /* ---- declare.c --------------------------------------------------------------------------------------------------- */
 
 void ad__write_signature(const ad__file *x, const ad__exported *f, ad__text *t);
-void ad__write_header(const ad__file *x, ad__text *t);
+void ad__write_header(const ad__file *x, ad__text *t); /* without its last #endif */
+/* Ends the n texts of source, header and weights with a number that they all know. */
+void ad__write_number(const ad__file *x, int n, ad__text texts[]);
 /* "extern const double NAME_array[8];" for the constant arrays that the caller asked for. */
 void ad__write_arrays_declared(const ad__file *x, ad__text *t);
 void ad__write_test(const ad__file *x, ad__text *t);

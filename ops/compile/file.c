@@ -1,69 +1,34 @@
-/* file.c: writes the files of an export, all or none of them. */
-#define _XOPEN_SOURCE 700
+/* file.c: writes the files of an export, all or none of them. Only a process that is killed between two renames leaves
+   files of two exports, each of them whole; ad__write_number
+   makes that an error of the compiler. */
+#include <assert.h>
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
+#include "autodiff/base/durable.h"
+#include "autodiff/base/fault.h"
 #include "ops/compile/export.h"
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <sys/stat.h>
-#include <unistd.h>
-static long process_number(void) { return (long)getpid(); }
-static bool is_folder(const char *path) {
-    struct stat s;
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-}
-#else
-static long process_number(void) { return 0; }
-static bool is_folder(const char *path) { return path == NULL; }
-#endif
+enum { MOST_FILES = 3 };
 
-enum { PATH_SIZE = 4096 + 32 };
-
-static bool temporary_name(char *to, const char *path) {
-    return snprintf(to, PATH_SIZE, "%s.%ld.tmp", path, process_number()) < PATH_SIZE;
-}
-
-static int fail(ad_graph *g, const char *caller, const char *path, int fault) {
-    return ad_fail(g, AD_EIO, "%s: cannot write %s: %s", caller, path, strerror(fault));
-}
-
-/* 0, or the fault. */
-static int write_file(const char *path, const ad__text *text) {
-    FILE *to = fopen(path, "wbx");
-    if (to == NULL) return errno ? errno : EIO;
-    errno = 0;
-    bool whole = fwrite(text->at, 1, (size_t)text->n, to) == (size_t)text->n;
-    int fault = whole ? 0 : errno ? errno : EIO;
-    if (fclose(to) != 0 && fault == 0) fault = errno ? errno : EIO;
-    if (fault) remove(path);
-    return fault;
-}
-
-static void remove_temporaries(int n, char *const paths[]) {
-    char temporary[PATH_SIZE];
-    for (int i = 0; i < n; i++)
-        if (temporary_name(temporary, paths[i])) remove(temporary);
+/* Opens and writes the files. After a fault of files[*at], none is open. */
+static const char *write_texts(int n, char *const paths[], const ad__text texts[], ad__durable files[], int *at) {
+    for (*at = 0; *at < n; ++*at) {
+        const char *fault = ad__durable_open(&files[*at], paths[*at]);
+        if (fault == NULL) {
+            fwrite(texts[*at].at, 1, (size_t)texts[*at].n, files[*at].to);
+            continue;
+        }
+        for (int i = 0; i < *at; i++) ad__durable_drop(&files[i]);
+        return fault;
+    }
+    return NULL;
 }
 
 int ad__write_files(ad_graph *g, const char *caller, int n, char *const paths[], const ad__text texts[]) {
-    char temporary[PATH_SIZE];
-    for (int i = 0; i < n; i++)
-        if (is_folder(paths[i])) return fail(g, caller, paths[i], EISDIR);
-    for (int i = 0; i < n; i++) {
-        int fault = temporary_name(temporary, paths[i]) ? write_file(temporary, &texts[i]) : ENAMETOOLONG;
-        if (fault == 0) continue;
-        remove_temporaries(i, paths);
-        return fail(g, caller, paths[i], fault);
-    }
-    for (int i = 0; i < n; i++) {
-        temporary_name(temporary, paths[i]);
-        if (rename(temporary, paths[i]) == 0) continue;
-        int fault = errno;
-        remove_temporaries(n, paths);
-        return fail(g, caller, paths[i], fault);
-    }
-    return AD_OK;
+    assert(n <= MOST_FILES);
+    ad__durable files[MOST_FILES];
+    int at;
+    const char *fault = write_texts(n, paths, texts, files, &at);
+    if (fault == NULL) fault = ad__durable_close_all(n, files, &at);
+    int code = fault == ad__out_of_memory ? AD_ENOMEM : AD_EIO;
+    return fault ? ad_fail(g, code, "%s: cannot write %s: %s", caller, paths[at], fault) : AD_OK;
 }

@@ -167,7 +167,8 @@ static bool resolve_loop(ad_emit *e, ad__schedule *s, const ad__segment *g) {
     for (int64_t i = g->start; i < g->start + g->period; i++) {
         const ad__insn *in = &e->insns.at[s->order.at[i]];
         for (int o = 0; o <= in->n; o++, f++) {
-            if (f->kind == AD__LOCAL || (o == in->n && in->kind == AD__DEFINE)) continue;
+            if (o == in->n && in->kind == AD__DEFINE) continue; /* its result has no reference */
+            if (f->kind == AD__LOCAL) continue;
             if (f->kind == AD__CARRIED) f->first = place_in(e, s, i, o, g->period, 0);
             else {
                 f->kind = AD__AFFINE;

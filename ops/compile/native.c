@@ -1,7 +1,10 @@
 /* native.c: runs the system's C compiler and loads what it made.
 
    A compiled program is kept in a folder of the user's, under a name that stands for the source, the compiler, its
-   flags and the processor. Only files that the user owns, in a folder that nobody else can write to, are loaded. */
+   flags and the processor. Only files that the user owns, in a folder that nobody else can write to, are loaded.
+
+   Each attempt has a folder of its own in it, tmp-XXXXXX, with a lock (flock) that ends with the process. So a folder
+   that can be locked was left by a process that was killed, and the next attempt removes it. */
 #define _XOPEN_SOURCE 700
 
 #include "ops/compile/native.h"
@@ -12,10 +15,12 @@
 #include <string.h>
 
 #if defined(__unix__) || defined(__APPLE__)
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,6 +41,7 @@ typedef struct {
     char cc[PATH_SIZE];                               /* the compiler's file */
     char folder[PATH_SIZE], so[PATH_SIZE + 64];       /* of the cache; the program as it is loaded */
     char attempt[PATH_SIZE + 32];                     /* a folder in it */
+    int lock;                                         /* the folder's descriptor, which holds its lock; -1: none */
     char c[PATH_SIZE + 64], made[PATH_SIZE + 64];     /* the source in it; the program, before it is renamed to so */
     bool temporary;                                   /* the cache's folder is removed afterwards */
     char *reason;
@@ -239,6 +245,7 @@ static bool temporary_folder(build *b) {
 
 static void clean_up(build *b) {
     if (*b->attempt) unlink(b->c), unlink(b->made), rmdir(b->attempt);
+    if (b->lock >= 0) close(b->lock);
     if (!b->temporary) return;
     unlink(b->so);
     rmdir(b->folder);
@@ -259,23 +266,67 @@ static ad__native *load(build *b, void **handle) {
     return run;
 }
 
+static const char ATTEMPT[] = "tmp-XXXXXX", SOURCE[] = "p.c", MADE[] = "p.so";
+
+static void remove_dead_attempt(int cache, const char *name) {
+    int fd = openat(cache, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        unlinkat(fd, SOURCE, 0);
+        unlinkat(fd, MADE, 0);
+        unlinkat(cache, name, AT_REMOVEDIR);
+    }
+    close(fd);
+}
+
+static void remove_dead_attempts(const char *cache) {
+    DIR *all = opendir(cache);
+    if (all == NULL) return;
+    for (const struct dirent *e; (e = readdir(all)) != NULL;)
+        if (strncmp(e->d_name, ATTEMPT, 4) == 0 && strlen(e->d_name) == sizeof ATTEMPT - 1)
+            remove_dead_attempt(dirfd(all), e->d_name);
+    closedir(all);
+}
+
+/* Makes the attempt's folder and takes its lock; false, with errno, after a fault. Another process may take the folder
+   for a dead one's before it is locked. */
+static bool make_attempt(build *b) {
+    enum { TRIES = 100 };
+    struct stat s;
+    for (int i = 0; i < TRIES; i++) {
+        snprintf(b->attempt, sizeof b->attempt, "%s/%s", b->folder, ATTEMPT);
+        if (mkdtemp(b->attempt) == NULL) return *b->attempt = '\0', false;
+        b->lock = open(b->attempt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (b->lock < 0 && errno != ENOENT) return false;
+        if (b->lock >= 0) flock(b->lock, LOCK_EX);
+        if (b->lock >= 0 && lstat(b->attempt, &s) == 0) return true;
+        if (b->lock >= 0) close(b->lock), b->lock = -1;
+    }
+    return errno = EEXIST, false;
+}
+
 /* A folder of its own for each attempt, so that two processes or threads do not meet. */
 static bool begin_attempt(build *b) {
-    snprintf(b->attempt, sizeof b->attempt, "%s/tmp-XXXXXX", b->folder);
-    if (mkdtemp(b->attempt) == NULL) return fail(b, "cannot write in %s: %s", b->folder, strerror(errno));
-    snprintf(b->c, sizeof b->c, "%s/p.c", b->attempt);
-    snprintf(b->made, sizeof b->made, "%s/p.so", b->attempt);
+    remove_dead_attempts(b->folder);
+    if (!make_attempt(b)) return fail(b, "cannot write in %s: %s", b->folder, strerror(errno));
+    snprintf(b->c, sizeof b->c, "%s/%s", b->attempt, SOURCE);
+    snprintf(b->made, sizeof b->made, "%s/%s", b->attempt, MADE);
     return true;
 }
 
-static bool compile(build *b) {
-    bool done = begin_attempt(b) && write_source(b) && run_compiler(b);
-    if (done && rename(b->made, b->so) != 0) done = fail(b, "cannot rename %s: %s", b->made, strerror(errno));
+/* On disk before it has its name: a power cut leaves no part of a program to be loaded. */
+static bool keep(build *b) {
+    int fd = open(b->made, O_RDONLY | O_CLOEXEC);
+    bool done = fd >= 0 && fsync(fd) == 0 && rename(b->made, b->so) == 0;
+    if (!done) fail(b, "cannot write %s: %s", b->so, strerror(errno));
+    if (fd >= 0) close(fd);
     return done;
 }
 
+static bool compile(build *b) { return begin_attempt(b) && write_source(b) && run_compiler(b) && keep(b); }
+
 ad__native *ad__native_load(const char *source, ad_compile_opts o, void **handle, char *reason, size_t size) {
-    build b = { .o = o, .source = source, .reason = reason, .size = size };
+    build b = { .o = o, .source = source, .reason = reason, .size = size, .lock = -1 };
     *handle = NULL, *reason = '\0';
     if (geteuid() != getuid() || getegid() != getgid()) {
         fail(&b, "the process runs with another user's rights%s%s", "", "");

@@ -13,7 +13,7 @@ total=0
 fuzz() {
     corpus=$build/corpus/$1
     mkdir -p "$corpus"
-    "$build/tests/fuzz/fuzz_$1" -max_total_time="$seconds" -max_len=2048 -timeout=20 -rss_limit_mb=3000 \
+    "$build/tests/fuzz/fuzz_$1" -max_total_time="$seconds" -max_len=2048 -timeout=20 -detect_leaks=0 -rss_limit_mb=3000 \
         -print_final_stats=1 -artifact_prefix="$build/" "$corpus" "tests/fuzz/seeds/$1" >"$work/$1" 2>&1
     status=$?
     tried=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$1")

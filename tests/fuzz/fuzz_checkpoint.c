@@ -20,7 +20,7 @@ static const char *copy_to_folder(const char *from) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    ad_graph *g = ad_graph_new();
+    ad_graph *g = fuzz_begin();
     nn_module *m = nn_linear(g, AD_F64, 2, 1, true);
     nn_optim *opt = nn_sgd(m, (nn_sgd_opts){ .lr = 0.01, .momentum = 0.5 });
     nn_dataset d = { ad_ones(g, AD_F64, AD_SHAPE(4, 2)), ad_ones(g, AD_F64, AD_SHAPE(4, 1)) };
@@ -30,7 +30,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int rc = nn_fit(m, nn_mse, opt, d, o, &end);
     if ((rc == AD_OK) != ad_ok(g)) fuzz_fail("a code and an error go together", ad_error(g));
     if (rc == AD_OK && end.epoch > 2) fuzz_fail("too many epochs", "");
-    fuzz_check_error(g);
-    ad_graph_free(g);
-    return 0;
+    return fuzz_end(g);
 }

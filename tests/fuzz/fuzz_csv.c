@@ -29,13 +29,12 @@ static void read_columns(ad_graph *g, const nn_table *t) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 1) return 0;
-    ad_graph *g = ad_graph_new();
+    ad_graph *g = fuzz_begin();
     nn_csv_opts o = { .delimiter = data[0] & 1 ? ';' : 0, .no_header = data[0] & 2 };
     if (data[0] & 4) o.missing = "NA";
     nn_table *t = nn_read_csv(g, fuzz_file(data + 1, size - 1), o);
     if ((t == NULL) == ad_ok(g)) fuzz_fail("NULL and an error go together", ad_error(g));
     fuzz_check_error(g);
     read_columns(g, t);
-    ad_graph_free(g);
-    return 0;
+    return fuzz_end(g);
 }

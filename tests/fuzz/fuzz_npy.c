@@ -3,10 +3,8 @@
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    ad_graph *g = ad_graph_new();
+    ad_graph *g = fuzz_begin();
     ad_var *x = nn_load_npy(g, size % 2 ? AD_F32 : AD_F64, fuzz_file(data, size));
     if (ad_is_nil(x) == ad_ok(g)) fuzz_fail("nil and an error go together", ad_error(g));
-    fuzz_check_error(g);
-    ad_graph_free(g);
-    return 0;
+    return fuzz_end(g);
 }

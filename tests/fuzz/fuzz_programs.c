@@ -200,13 +200,12 @@ static void step(program *p) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (n_samples == 0) collect_samples();
-    program p = { .g = ad_graph_new(), .c = { data, data + size } };
+    program p = { .g = fuzz_begin(), .c = { data, data + size } };
     p.compares = fuzz_choose(&p.c, 2);
     p.traces = getenv("FUZZ_TRACE") != NULL;
     for (int i = 0; i < MOST_STEPS && p.c.at < p.c.end; i++) step(&p);
     ad_enable_grad(p.g, true);
+    ad_keep_grads(p.g, true);
     ad_detect_anomaly(p.g, false);
-    fuzz_check_error(p.g);
-    ad_graph_free(p.g);
-    return 0;
+    return fuzz_end(p.g);
 }

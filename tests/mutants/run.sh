@@ -1,30 +1,111 @@
 #!/bin/sh
-# run.sh: changes one operator or constant of the library at a time and runs the tests of that folder, which should
-# fail. usage: sh tests/mutants/run.sh [N [SEED [PATH...]]]
+# run.sh: changes one operator or constant of the library at a time and runs the tests that execute that line, which
+# should fail. usage: sh tests/mutants/run.sh [N [SEED [PATH...]]]
 #
-# N mutants (20) of all that are possible in PATH (autodiff ops nn) are drawn by SEED (1). They are made in a copy of
-# the sources, BUILD/mutants. The last lines say how many were killed and show the survivors: each is a gap of the tests, or
-# a change without consequences.
+# SEED (1) puts all possible changes of PATH (autodiff ops nn) into an order; those of the first N (20) that change the
+# object code are tried. BUILD/coverage has the test programs with counters of lines: see `make mutants`. Changes are
+# made in a copy of the sources, BUILD/mutants, where are also:
+#
+#   lines/TEST   the lines that a test executes, measured once (it takes some minutes)
+#   results      a line for each change: verdict, the test that noticed it, place, change; a later run goes on there
+#
+# The verdicts: killed, survived, same (the same object code), invalid (does not compile). The last lines count them and
+# show the survivors: each is a gap of the tests, or a change without consequences.
 set -eu
 n=${1:-20}
 seed=${2:-1}
 [ $# -gt 2 ] && shift 2 || set -- autodiff ops nn
 build=$(cd "${BUILD:-build}" && pwd)
+here=$(pwd)
 copy=$build/mutants
-mkdir -p "$copy"
-tar cf - Makefile autodiff ops nn mk tests docs demos bench README.md | (cd "$copy" && tar xf -)
+tab=$(printf '\t')
+mkdir -p "$copy/lines" "$copy/tmp"
+chmod 1777 "$copy/tmp"
+unset MAKEFLAGS MFLAGS MAKELEVEL WERROR # of the make that runs this script
+export AD_TEST_QUICK=1
 
-# All mutants of the files on the command line, with tabs between: FILE LINE COLUMN LENGTH NEW.
-# Comments, texts and directives are left.
+# A mutant may write to other places than it should, such as devices, so the superuser's rights are dropped.
+under=
+if [ "$(id -u)" = 0 ]; then
+    under="setpriv --reuid=65534 --regid=65534 --clear-groups"
+    $under true || { echo "run it as another user than root"; exit 1; }
+fi
+quick_cc=$(command -v tcc || echo cc) # what the tests compile programs with
+all_tests() { (cd "$here/tests" && printf '%s\n' test_*.c) | sed 's/\.c$//'; }
+
+# ---- what the tests execute ----------------------------------------------------------------------------------------
+
+measure_lines() {
+    for test in $(all_tests); do
+        [ -s "$copy/lines/$test" ] && continue
+        find "$build/coverage/obj" -name '*.gcda' -delete
+        timeout 900 "$build/coverage/tests/$test" >"$copy/lines.log" 2>&1 </dev/null || true
+        sh tests/coverage/lines.sh "$build/coverage/obj" "$build/coverage/gcov" |
+            awk -F '\t' '$3 > 0 { print $1 ":" $2 }' >"$copy/lines/new"
+        mv "$copy/lines/new" "$copy/lines/$test"
+    done
+}
+
+# ---- building --------------------------------------------------------------------------------------------------------
+
+# There are two builds, in the folders plain and checked; the second has AddressSanitizer, which sees what lies outside of
+# arrays. In each, one shared library shows its private names to the tests: a mutant needs an object and a link.
+# to BUILD: the functions below are about this build.
+to() {
+    in=$1
+    sanitize=
+    [ "$in" = plain ] || sanitize=-fsanitize=address
+}
+objects() { find autodiff ops nn -name '*.c' | sort | sed "s|\(.*\)\.c\$|$in/obj/\1.o|"; }
+quiet_make() { make BUILD=$in CFLAGS="-O1 -g0 -fvisibility=default -Wno-error $sanitize" "$@"; }
+
+# shellcheck disable=SC2046,SC2086 # lists of objects and libraries, one option or none
+link_library() { cc $sanitize -shared -o "$in/libmutant.so" $(objects) $(cat $in/libraries); }
+
+# shellcheck disable=SC2046,SC2086 # lists of objects and libraries, one option or none
+prepare() {
+    to "$1"
+    mkdir -p $in/tests
+    quiet_make -s $(objects) $(all_tests | sed "s|.*|$in/obj/tests/&.o|")
+    quiet_make -n -B V=1 $(objects) | grep -- " -c -o $in/obj/" >$in/commands
+    sed -n 's/.* \(-L[^ ]*\) *\(-l.* -lm\)$/\1 \2/p; q' $in/stamp_flags >$in/libraries
+    link_library
+    for test in $(all_tests); do
+        cc $sanitize -o "$in/tests/$test" "$in/obj/tests/$test.o" -L$in -lmutant -lcmocka $(cat $in/libraries)
+    done
+    [ -s $in/times ] || measure_times
+}
+
+# run_test NAME SECONDS
+run_test() {
+    # shellcheck disable=SC2086 # a command with its arguments
+    CC=$quick_cc TMPDIR="$copy/tmp" LD_LIBRARY_PATH="$copy/$in" timeout -k 5 "$2" $under "$in/tests/$1" >test.log 2>&1 </dev/null
+}
+
+# A line "SECONDS NAME" for each test that passes without a change, quick ones first.
+measure_times() {
+    for test in $(all_tests); do
+        start=$(date +%s%N)
+        if run_test "$test" 300; then
+            spent=$((($(date +%s%N) - start) / 1000000))
+            printf '%d.%03d %s\n' $((spent / 1000)) $((spent % 1000)) "$test"
+        else echo "$test fails here without a change, and is left out" >&2; fi
+    done | sort -n >$in/times
+}
+
+# ---- changes ---------------------------------------------------------------------------------------------------------
+
+# All changes of the files on the command line, with tabs between: FILE LINE COLUMN LENGTH NEW. Comments, texts,
+# directives and assertions are left.
 candidates() {
     awk '
         FNR == 1 { comment = 0 }
         function put(length_, new) { printf "%s\t%d\t%d\t%d\t%s\n", FILENAME, FNR, i, length_, new }
-        /^ *#/ { next }
+        /^ *#/ || /assert\(/ { next }
         {
             line = $0
             for (i = 1; i <= length(line); i++) {
-                two = substr(line, i, 2); c = substr(line, i, 1); four = substr(line, i, 4)
+                two = substr(line, i, 2); c = substr(line, i, 1)
                 before = i > 1 ? substr(line, i - 1, 1) : " "
                 if (comment) { if (two == "*/") { comment = 0; i++ } continue }
                 if (two == "/*") { comment = 1; i++; continue }
@@ -58,93 +139,107 @@ candidates() {
         }' "$@"
 }
 
-# The tests of a folder, quick ones first.
-tests_of() {
+# shuffle SEED: the lines of the input in an order that depends on them and SEED alone, so that a change in one file
+# leaves the order of the others.
+shuffle() {
+    awk -v seed="$1" 'BEGIN { for (i = 1; i < 256; i++) code[sprintf("%c", i)] = i }
+        { h = seed; for (i = 1; i <= length($0); i++) h = (h * 69069 + code[substr($0, i, 1)] + 1) % 4294967291
+          for (i = 0; i < 3; i++) h = (h * 69069 + 12345) % 4294967291
+          printf "%010d\t%s\n", h, $0 }' | sort | cut -f 2-
+}
+
+# The objects that have a file in them.
+objects_of() {
     case $1 in
-    ops/compile/*) echo test_compile test_compile_ops test_compile_random test_export ;;
-    ops/functional/*) echo test_derivatives test_checkpoint test_gradient test_random_graphs test_bounds ;;
-    ops/elementwise/* | ops/kernels/elementwise/*)
-        echo test_ops_elementwise test_kernels test_special test_reference test_rules test_ops test_threads ;;
-    ops/linalg/* | ops/kernels/linalg/*) echo test_ops_linalg test_kernels test_reference test_rules test_ops test_bounds ;;
-    ops/reduce/* | ops/kernels/reduce/*)
-        echo test_ops_reductions test_kernels test_special test_reference test_rules test_ops test_bounds ;;
-    ops/shape/* | ops/kernels/shape/*) echo test_ops_shape test_kernels test_reference test_rules test_ops test_bounds ;;
-    ops/sort/* | ops/kernels/sort/*) echo test_ops_sort test_kernels test_reference test_rules test_ops test_bounds ;;
-    ops/net/* | ops/loss/* | ops/kernels/net/* | ops/kernels/loss/*)
-        echo test_ops_networks test_nn_loss test_kernels test_special test_reference test_rules test_ops test_bounds ;;
-    ops/*) echo test_kernels test_ops test_rules test_ops_shape test_ops_reductions test_bounds test_reference ;;
-    nn/file/*) echo test_nn_file test_data_npy test_data_idx test_data_csv test_nn_durable test_nn_damage test_locale ;;
-    nn/data/*) echo test_data_parts test_data_loader test_data_prefetch test_nn_fit ;;
-    nn/optim/*) echo test_nn_optim test_nn_all test_nn_fit ;;
-    nn/train/*) echo test_nn_metrics test_nn_fit test_nn ;;
-    nn/*) echo test_nn test_nn_modules test_nn_all test_nn_loss test_nn_optim test_kernels ;;
-    *) echo test_engine test_graphs test_gradient test_error test_scope test_stale test_look test_extend test_flat \
-        test_branch test_fresh test_anomaly test_ops_apply test_derivatives test_checkpoint test_bounds test_random \
-        test_random_graphs test_threads test_faults ;;
+    *.c) echo "$in/obj/${1%.c}.o" ;;
+    *) grep -lwF "$1" $(objects | sed 's/o$/d/') | sed 's/d$/o/' ;;
     esac
 }
 
-# A mutant may write to other places than it should, such as devices, so the superuser's rights are dropped.
-cd "$copy"
-under=
-if [ "$(id -u)" = 0 ]; then
-    under="setpriv --reuid=65534 --regid=65534 --clear-groups"
-    $under true || { echo "run it as another user than root"; exit 1; }
-fi
-mkdir -p tmp
-chmod 1777 tmp
-quiet_make() { make -s WERROR=0 BUILD=build CFLAGS=-O1 "$@" >build.log 2>&1; }
-mkdir -p build
-find "$@" -name '*.c' -o -name '*.inc' | sort >files
-# shellcheck disable=SC2046 # a list of files
-candidates $(cat files) >all
-awk -v seed="$seed" 'BEGIN { srand(seed) } { printf "%.9f %s\n", rand(), $0 }' all | sort | head -n "$n" | cut -d ' ' -f 2- >drawn
-echo "$(wc -l <all) mutants are possible, $(wc -l <drawn) are tried"
-
-# programs NAME...: their paths
-programs() { for name in "$@"; do echo "build/tests/$name"; done; }
-
-run_test() {
-    # shellcheck disable=SC2086 # a command with its arguments
-    TMPDIR=$copy/tmp timeout 300 $under "build/tests/$1" >test.log 2>&1 </dev/null
-}
-
-# survives FILE: builds the tests of the file and runs them until one fails.
-survives() {
-    # shellcheck disable=SC2046 # lists of names
-    quiet_make $(programs $(tests_of "$1")) || return 2
-    for name in $(tests_of "$1"); do
-        run_test "$name" || return 1
+# compile OBJECT...
+compile() {
+    for object in "$@"; do
+        grep -F -- " -o $object " $in/commands | sh >build.log 2>&1 || return 1
     done
 }
 
-# Without a change, all these tests pass.
-# shellcheck disable=SC2046 # lists of names
-for name in $(cut -f 1 drawn | sort -u | while read -r file; do tests_of "$file"; done | tr ' ' '\n' | sort -u); do
-    quiet_make $(programs "$name") || { cat build.log; exit 1; }
-    run_test "$name" || { cat test.log; echo "$name fails without a change"; exit 1; }
-done
+# The tests that execute a line of a file, or, for a line without code of its own or that none executes, those that
+# execute any of its lines. Quick ones come first; beyond the fourth they have SECONDS_EACH (60) together.
+tests_of() {
+    grep -lxF "$1:$2" lines/test_* >chosen || grep -l "^$1:" lines/test_* >chosen || true
+    sed -i 's|lines/||' chosen
+    awk -v most="${SECONDS_EACH:-60}" 'NR == FNR { chosen[$1]; next }
+        $2 in chosen && (n++ < 4 || (total += $1) < most) { print $2, int(4 * $1) + 15 }' chosen $in/times
+}
 
-killed=0
-broken=0
-: >survivors
-tab=$(printf '\t')
-while IFS=$tab read -r file line column length new <&3; do
-    cp "$file" original
-    awk -v line="$line" -v at="$column" -v n="$length" -v new="$new" '
-        NR == line { $0 = substr($0, 1, at - 1) new substr($0, at + n) } { print }' original >"$file"
-    status=0
-    survives "$file" || status=$?
-    case $status in
-    0)
-        {
-            echo "$file:$line: $(sed -n "${line}p" original | sed 's/^ *//')"
-            echo "    -> $(sed -n "${line}p" "$file" | sed 's/^ *//')"
-        } | tee -a survivors
-        ;;
-    1) killed=$((killed + 1)) ;;
-    *) broken=$((broken + 1)) ;;
-    esac
-    cp original "$file"
+# same_code OBJECT...: whether they are as they were.
+same_code() {
+    for object in "$@"; do cmp -s "$object" "$object.before" || return 1; done
+}
+
+# run_tests FILE LINE: prints the verdict, and the test that failed.
+run_tests() {
+    link_library 2>build.log || { echo "invalid$tab-"; return; }
+    tests_of "$1" "$2" >plan
+    while read -r test limit <&4; do
+        run_test "$test" "$limit" || { echo "killed$tab$test"; return; }
+    done 4<plan
+    echo "survived$tab-"
+}
+
+# judge FILE LINE: the verdict on the changed FILE in one build. What is built afterwards is as before.
+judge() {
+    changed=$(objects_of "$1")
+    for object in $changed; do cp "$object" "$object.before"; done
+    # shellcheck disable=SC2086 # a list of objects
+    if ! compile $changed; then echo "invalid$tab-"
+    elif same_code $changed; then echo "same$tab-"
+    else run_tests "$1" "$2"; fi
+    for object in $changed; do mv "$object.before" "$object"; done
+}
+
+# The verdict of the plain build, and of the checked one on what survives there.
+judge_twice() {
+    to plain
+    verdict=$(judge "$@")
+    case $verdict in survived*) to checked && verdict=$(judge "$@") ;; esac
+    echo "$verdict"
+}
+
+# try FILE LINE COLUMN LENGTH NEW: makes the change, writes its verdict down and takes it back.
+try() {
+    cp "$1" original
+    awk -v line="$2" -v at="$3" -v n="$4" -v new="$5" '
+        NR == line { $0 = substr($0, 1, at - 1) new substr($0, at + n) } { print }' original >changed
+    cp changed "$1"
+    verdict=$(judge_twice "$1" "$2")
+    cp original "$1"
+    printf '%s\t%s\n' "$verdict" "$(printf '%s\t' "$@")" >>results
+    [ "${verdict%%"$tab"*}" != survived ] || show "$@"
+}
+
+show() {
+    echo "$1:$2: $(sed -n "${2}p" "$1" | sed 's/^ *//')"
+    echo "    $(printf '%s' "column $3: ")$(sed -n "${2}p" "$1" | cut -c "$3-$(($3 + $4 - 1))") -> ${5:-nothing}"
+}
+
+# ---- the run ---------------------------------------------------------------------------------------------------------
+
+measure_lines
+tar cf - Makefile autodiff ops nn mk tests docs demos bench README.md | (cd "$copy" && tar xf -)
+cd "$copy"
+prepare plain
+prepare checked
+touch results
+# shellcheck disable=SC2046 # a list of files
+candidates $(find "$@" -name '*.c' -o -name '*.inc' | sort) >all
+shuffle "$seed" <all >drawn
+echo "$(wc -l <all) changes are possible"
+tried=$(grep -c '^killed\|^survived' results || true)
+while [ "$tried" -lt "$n" ] && IFS=$tab read -r file line column length new <&3; do
+    ! grep -qF "$tab$file$tab$line$tab$column$tab$length$tab$new" results || continue
+    try "$file" "$line" "$column" "$length" "$new"
+    case $verdict in killed* | survived*) tried=$((tried + 1)) ;; esac
 done 3<drawn
-echo "$killed killed, $(($(wc -l <survivors) / 2)) survived, $broken did not compile"
+count() { grep -c "^$1$tab" results || true; }
+echo "$(count killed) killed, $(count survived) survived, $(count same) with the same code, $(count invalid) do not compile"

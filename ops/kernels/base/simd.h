@@ -7,11 +7,12 @@
 
 /* Functions marked AD__CLONES are compiled for AVX-512, AVX2 and the baseline, and the loader selects one. This needs
    GCC on x86-64 with glibc: musl's loader cannot select, clones of clang 14 do not link across files, and
-   ThreadSanitizer crashes in the resolvers. A build for one machine (-march=native) needs no clones.
+   ThreadSanitizer crashes in the resolvers. A build for one machine (-march=native) needs no clones. With AD__COUNTED
+   every function is compiled once, so that `make coverage` counts each of its branches once.
    Kernels that wait for memory, that copy single elements, or that few programs use in f64, are as fast with AVX2 and
    have no form for AVX-512: AD__NARROW_CLONES, and AD__K_CLONES for the f64 kernels alone. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) &&                          \
-    !defined(__SANITIZE_THREAD__) && !defined(__AVX2__)
+    !defined(__SANITIZE_THREAD__) && !defined(__AVX2__) && !defined(AD__COUNTED)
 #define AD__LEVELS
 #define AD__CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #define AD__NARROW_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
@@ -21,7 +22,11 @@
 #endif
 
 /* A function that must be inlined into each clone of a kernel, so that it is compiled for the clone's instructions. */
+#ifdef AD__COUNTED
+#define AD__INLINED static inline
+#else
 #define AD__INLINED static inline __attribute__((always_inline))
+#endif
 
 /* Put before a loop whose arrays are either disjoint or identical: each iteration reads element i before it writes it
    and accesses no other. Identical arrays rule out restrict. */

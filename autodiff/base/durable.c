@@ -4,7 +4,7 @@
    locked was left by a writer that was killed, in this process, another one or another container. A name is removed or
    renamed only by the one who holds the lock of the file that it names. */
 #define _POSIX_C_SOURCE 200809L
-#include "nn/file/durable.h"
+#include "autodiff/base/durable.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "nn/file/fault.h"
-#include "nn/file/plain.h"
+#include "autodiff/base/fault.h"
 
 /* ---- names ------------------------------------------------------------------------------------------- */
 
@@ -29,7 +29,7 @@ static size_t folder_size(const char *path) {
 }
 
 /* The folder of a path, for opendir and open. */
-static void folder_of(const char *path, char to[NN__PATH]) {
+static void folder_of(const char *path, char to[AD__PATH]) {
     size_t n = folder_size(path);
     memcpy(to, n > 0 ? path : ".", n > 0 ? n : 1);
     to[n > 0 ? n : 1] = '\0';
@@ -60,12 +60,12 @@ static bool is_temporary_of(const char *name, const char *entry) {
 /* ---- what is replaced -------------------------------------------------------------------------------- */
 
 /* Replaces the path of a symbolic link by what it holds; false, with errno, after a fault. */
-static bool follow(char path[NN__PATH]) {
-    char held[NN__PATH];
+static bool follow(char path[AD__PATH]) {
+    char held[AD__PATH];
     ssize_t n = readlink(path, held, sizeof held);
     if (n < 0) return false;
     size_t from = held[0] == '/' ? 0 : folder_size(path);
-    if (from + (size_t)n >= NN__PATH) return errno = ENAMETOOLONG, false;
+    if (from + (size_t)n >= AD__PATH) return errno = ENAMETOOLONG, false;
     memcpy(path + from, held, (size_t)n);
     path[from + (size_t)n] = '\0';
     return true;
@@ -73,18 +73,18 @@ static bool follow(char path[NN__PATH]) {
 
 /* to = the file that path means, behind symbolic links; *about says what it is, with st_mode 0 where it is new. NULL,
    or the text of a fault. */
-static const char *resolve(const char *path, char to[NN__PATH], struct stat *about) {
+static const char *resolve(const char *path, char to[AD__PATH], struct stat *about) {
     enum { MOST_LINKS = 40 };
-    if (*path == '\0') return nn__fault_of(ENOENT);
-    if (strlen(path) >= NN__PATH) return nn__fault_of(ENAMETOOLONG);
+    if (*path == '\0') return ad__fault_of(ENOENT);
+    if (strlen(path) >= AD__PATH) return ad__fault_of(ENAMETOOLONG);
     strcpy(to, path);
     for (int i = 0; i < MOST_LINKS; i++) {
         about->st_mode = 0;
-        if (lstat(to, about) != 0) return errno == ENOENT ? NULL : nn__fault_of(errno);
-        if (!S_ISLNK(about->st_mode)) return nn__plain_fault(about->st_mode);
-        if (!follow(to)) return nn__fault_of(errno);
+        if (lstat(to, about) != 0) return errno == ENOENT ? NULL : ad__fault_of(errno);
+        if (!S_ISLNK(about->st_mode)) return ad__mode_fault(about->st_mode);
+        if (!follow(to)) return ad__fault_of(errno);
     }
-    return nn__fault_of(ELOOP);
+    return ad__fault_of(ELOOP);
 }
 
 /* ---- temporary files --------------------------------------------------------------------------------- */
@@ -102,7 +102,7 @@ static void remove_dead(int folder, const char *name) {
 }
 
 static void remove_dead_writers_files(const char *path) {
-    char folder[NN__PATH];
+    char folder[AD__PATH];
     folder_of(path, folder);
     DIR *all = opendir(folder);
     if (all == NULL) return;
@@ -120,13 +120,13 @@ static bool hold(int fd) {
 }
 
 /* A descriptor of a new file, -1 with errno after a fault. */
-static int create(nn__durable *d, mode_t mode) {
+static int create(ad__durable *d, mode_t mode) {
     enum { TRIES = 10000 };
     size_t before = folder_size(d->path);
     int stem = (int)(before + stem_size(d->path + before));
     for (int i = 0; i < TRIES; i++) {
-        int n = snprintf(d->temporary, NN__PATH, "%.*s%s%ld-%d.tmp", stem, d->path, MARK, (long)getpid(), i);
-        if (n < 0 || n >= NN__PATH) return errno = ENAMETOOLONG, -1;
+        int n = snprintf(d->temporary, AD__PATH, "%.*s%s%ld-%d.tmp", stem, d->path, MARK, (long)getpid(), i);
+        if (n < 0 || n >= AD__PATH) return errno = ENAMETOOLONG, -1;
         int fd = open(d->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
         if (fd < 0 && errno != EEXIST) return -1;
         if (fd >= 0 && hold(fd)) return fd;
@@ -147,30 +147,30 @@ static bool take_rights(int fd, const struct stat *replaced) {
 
 /* ---- the calls --------------------------------------------------------------------------------------- */
 
-const char *nn__durable_open(nn__durable *d, const char *path) {
+const char *ad__durable_open(ad__durable *d, const char *path) {
     struct stat replaced;
     d->to = NULL;
     const char *fault = resolve(path, d->path, &replaced);
     if (fault != NULL) return fault;
     remove_dead_writers_files(d->path);
     int fd = create(d, replaced.st_mode ? 0600 : 0666);
-    if (fd < 0) return nn__fault_of(errno);
+    if (fd < 0) return ad__fault_of(errno);
     d->to = take_rights(fd, &replaced) ? fdopen(fd, "wb") : NULL;
-    if (d->to != NULL) return errno = 0, NULL; /* a write that fails sets it: see nn__durable_close */
-    fault = nn__fault_of(errno);
+    if (d->to != NULL) return errno = 0, NULL; /* a write that fails sets it: see ad__durable_close */
+    fault = ad__fault_of(errno);
     unlink(d->temporary);
     close(fd);
     return fault;
 }
 
-void nn__durable_drop(nn__durable *d) {
+void ad__durable_drop(ad__durable *d) {
     unlink(d->temporary);
     fclose(d->to);
 }
 
 /* A rename is on disk once the folder is. Some file systems cannot sync a folder: that is no error. */
 static void sync_folder(const char *path) {
-    char folder[NN__PATH];
+    char folder[AD__PATH];
     folder_of(path, folder);
     int fd = open(folder, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return;
@@ -178,15 +178,32 @@ static void sync_folder(const char *path) {
     close(fd);
 }
 
-/* The lock is held until the name is gone. */
-const char *nn__durable_close(nn__durable *d) {
-    int fault = ferror(d->to) || fflush(d->to) != 0 || fsync(fileno(d->to)) != 0 ? (errno ? errno : EIO) : 0;
-    if (fault == 0 && rename(d->temporary, d->path) != 0) fault = errno;
-    if (fault != 0) {
-        nn__durable_drop(d);
-        return nn__fault_of(fault);
+static const char *sync_file(ad__durable *d) {
+    bool good = !ferror(d->to) && fflush(d->to) == 0 && fsync(fileno(d->to)) == 0;
+    return good ? NULL : ad__fault_of(errno);
+}
+
+/* The renames are next to each other, so that a kill rarely comes between. The locks are held until the names are
+   gone. */
+const char *ad__durable_close_all(int n, ad__durable files[], int *at) {
+    const char *fault = NULL;
+    int renamed = 0;
+    for (*at = 0; *at < n; ++*at)
+        if ((fault = sync_file(&files[*at])) != NULL) break;
+    for (; fault == NULL && renamed < n; renamed++) {
+        *at = renamed;
+        if (rename(files[renamed].temporary, files[renamed].path) != 0) fault = ad__fault_of(errno);
+        if (fault != NULL) break;
     }
-    sync_folder(d->path);
-    fclose(d->to);
-    return NULL;
+    for (int i = renamed; i < n; i++) ad__durable_drop(&files[i]);
+    for (int i = 0; i < renamed; i++) {
+        sync_folder(files[i].path);
+        fclose(files[i].to);
+    }
+    return fault;
+}
+
+const char *ad__durable_close(ad__durable *d) {
+    int at;
+    return ad__durable_close_all(1, d, &at);
 }
