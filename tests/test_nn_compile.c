@@ -51,8 +51,8 @@ static nn_module *with_layer_norm(ad_graph *g, ad_dtype t) {
                          nn_linear(g, t, 8, 3, false));
 }
 
-static problem problem_of(make_net *make, ad_dtype t, bool compile) {
-    problem p = { .g = ad_graph_new(), .loss = nn_cross_entropy };
+static problem problem_in(ad_graph *g, make_net *make, ad_dtype t, bool compile) {
+    problem p = { .g = g, .loss = nn_cross_entropy };
     ad_seed(p.g, 7);
     p.net = make(p.g, t);
     p.opt = nn_adam(p.net, (nn_adam_opts){ .lr = 0.02 });
@@ -60,6 +60,10 @@ static problem problem_of(make_net *make, ad_dtype t, bool compile) {
     p.o = (nn_fit_opts){ .epochs = 4, .batch = BATCH, .validation = p.data, .metric = nn_accuracy, .compile = compile };
     p.o.compiler.no_cache = compile;
     return p;
+}
+
+static problem problem_of(make_net *make, ad_dtype t, bool compile) {
+    return problem_in(ad_graph_new(), make, t, compile);
 }
 
 static int fit(problem *p) { return nn_fit(p->net, p->loss, p->opt, p->data, p->o, &p->end); }
@@ -512,6 +516,30 @@ static void infinite_losses_may_be_allowed(void **state) {
     free_both(&p[0], &p[1]);
 }
 
+/* Each allocation of the graph fails in turn: an error that says so, or a training that goes on. */
+static void memory_may_be_short(void **state) {
+    (void)state;
+    need_compiler();
+    bool done = false;
+    for (int64_t at = 0; !done; at++) {
+        test_memory m = { .fail_at = -1 };
+        problem p = problem_in(test_graph(&m), with_batch_norm, AD_F32, true);
+        assert_ok(p.g);
+        p.o.validation = (nn_dataset){ NULL, NULL }, p.o.metric = NULL, p.o.epochs = 1;
+        p.o.compiler.cc = "tcc";
+        m.fail_at = m.calls + at;
+        int rc = fit(&p);
+        done = rc == AD_OK && m.calls <= m.fail_at;
+        assert_true(rc == AD_OK || rc == AD_ENOMEM);
+        assert_true(rc == ad_error_code(p.g));
+        ad_clear_error(p.g);
+        m.fail_at = -1;
+        assert_int_equal(fit(&p), AD_OK);
+        ad_graph_free(p.g);
+        assert_all_released(&m);
+    }
+}
+
 static void a_compiler_without_compile_is_refused(void **state) {
     (void)state;
     problem p = problem_of(mlp, AD_F32, false);
@@ -541,6 +569,7 @@ int main(void) {
         cmocka_unit_test(a_number_in_c_that_changes_is_noticed),
         cmocka_unit_test(faults_in_the_data_are_named),
         cmocka_unit_test(infinite_losses_may_be_allowed),
+        cmocka_unit_test(memory_may_be_short),
         cmocka_unit_test(a_compiler_without_compile_is_refused),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
