@@ -51,8 +51,8 @@ static nn_module *with_layer_norm(ad_graph *g, ad_dtype t) {
                          nn_linear(g, t, 8, 3, false));
 }
 
-static problem problem_of(make_net *make, ad_dtype t, bool compile) {
-    problem p = { .g = ad_graph_new(), .loss = nn_cross_entropy };
+static problem problem_in(ad_graph *g, make_net *make, ad_dtype t, bool compile) {
+    problem p = { .g = g, .loss = nn_cross_entropy };
     ad_seed(p.g, 7);
     p.net = make(p.g, t);
     p.opt = nn_adam(p.net, (nn_adam_opts){ .lr = 0.02 });
@@ -60,6 +60,10 @@ static problem problem_of(make_net *make, ad_dtype t, bool compile) {
     p.o = (nn_fit_opts){ .epochs = 4, .batch = BATCH, .validation = p.data, .metric = nn_accuracy, .compile = compile };
     p.o.compiler.no_cache = compile;
     return p;
+}
+
+static problem problem_of(make_net *make, ad_dtype t, bool compile) {
+    return problem_in(ad_graph_new(), make, t, compile);
 }
 
 static int fit(problem *p) { return nn_fit(p->net, p->loss, p->opt, p->data, p->o, &p->end); }
@@ -400,6 +404,52 @@ static void what_a_program_cannot_do_is_interpreted(void **state) {
     assert_interpreted(&a, &b, "ad_detect_anomaly");
 }
 
+/* Modes that change at each step would compile at each step. */
+static int change_mode(const nn_training_state *s, void *data) {
+    const problem *p = data;
+    if (s->steps < 18) nn_train(p->net, !nn_training(p->net));
+    return 0;
+}
+
+static void settings_that_change_too_often_are_interpreted(void **state) {
+    (void)state;
+    need_compiler();
+    problem p[2];
+    for (int i = 0; i < 2; i++) {
+        p[i] = problem_of(with_dropout, AD_F64, i == 1);
+        p[i].o.drop_last = true, p[i].o.epochs = 5, p[i].o.on_step = change_mode, p[i].o.callback_data = &p[i];
+    }
+    assert_same_training(&p[0], &p[1], 1e-11);
+    assert_string_equal(p[1].end.how, "interpreted: parameters or modes change too often");
+    free_both(&p[0], &p[1]);
+}
+
+/* A callback begins to look for anomalies after some compiled steps, and finds one. */
+static int look_for_anomalies(const nn_training_state *s, void *data) {
+    if (s->steps == 2) ad_detect_anomaly(((problem *)data)->g, true);
+    return 0;
+}
+
+static void anomalies_are_found_from_then_on(void **state) {
+    (void)state;
+    need_compiler();
+    char said[2][400];
+    for (int i = 0; i < 2; i++) {
+        problem p = problem_of(mlp, AD_F64, i == 1);
+        p.o.in_order = true, p.o.validation = (nn_dataset){ NULL, NULL }, p.o.metric = NULL;
+        p.o.on_step = look_for_anomalies, p.o.callback_data = &p;
+        ad_write_element(AD_F64, ad_data_mut(p.data.x), 6 * 35, 1e308);
+        ad_write_element(AD_F64, ad_data_mut(nn_find_parameter(p.net, "0.weight")), 0, 100);
+        assert_int_equal(fit(&p), AD_EVALUE);
+        snprintf(said[i], sizeof said[i], "%s", ad_error(p.g));
+        said[i][strcspn(said[i], "(")] = '\0'; /* before the Op's number */
+        if (i == 1) assert_string_equal(p.end.how, "interpreted: ad_detect_anomaly is on");
+        ad_graph_free(p.g);
+    }
+    assert_contains(said[0], "affine: [10,6] x [8,6] x [8]: anomaly: element 40 of the result is inf");
+    assert_string_equal(said[0], said[1]);
+}
+
 /* ---- never other numbers ----------------------------------------------------------------------------- */
 
 /* A number in C that changes from step to step is not part of the graph. */
@@ -466,6 +516,30 @@ static void infinite_losses_may_be_allowed(void **state) {
     free_both(&p[0], &p[1]);
 }
 
+/* Each allocation of the graph fails in turn: an error that says so, or a training that goes on. */
+static void memory_may_be_short(void **state) {
+    (void)state;
+    need_compiler();
+    bool done = false;
+    for (int64_t at = 0; !done; at++) {
+        test_memory m = { .fail_at = -1 };
+        problem p = problem_in(test_graph(&m), with_batch_norm, AD_F32, true);
+        assert_ok(p.g);
+        p.o.validation = (nn_dataset){ NULL, NULL }, p.o.metric = NULL, p.o.epochs = 1;
+        p.o.compiler.cc = "tcc";
+        m.fail_at = m.calls + at;
+        int rc = fit(&p);
+        done = rc == AD_OK && m.calls <= m.fail_at;
+        assert_true(rc == AD_OK || rc == AD_ENOMEM);
+        assert_true(rc == ad_error_code(p.g));
+        ad_clear_error(p.g);
+        m.fail_at = -1;
+        assert_int_equal(fit(&p), AD_OK);
+        ad_graph_free(p.g);
+        assert_all_released(&m);
+    }
+}
+
 static void a_compiler_without_compile_is_refused(void **state) {
     (void)state;
     problem p = problem_of(mlp, AD_F32, false);
@@ -501,9 +575,12 @@ int main(void) {
         cmocka_unit_test(without_a_compiler_it_interprets),
         cmocka_unit_test(what_branches_on_values_is_interpreted),
         cmocka_unit_test(what_a_program_cannot_do_is_interpreted),
+        cmocka_unit_test(settings_that_change_too_often_are_interpreted),
+        cmocka_unit_test(anomalies_are_found_from_then_on),
         cmocka_unit_test(a_number_in_c_that_changes_is_noticed),
         cmocka_unit_test(faults_in_the_data_are_named),
         cmocka_unit_test(infinite_losses_may_be_allowed),
+        cmocka_unit_test(memory_may_be_short),
         cmocka_unit_test(a_compiler_without_compile_is_refused),
         cmocka_unit_test(steps_of_several_minibatches_are_interpreted),
     };

@@ -56,12 +56,13 @@ static void count(const nn__compiled *c) {
     }
 }
 
-/* What the program leaves to code in C: the buffers of one element that are not as the interpreter left them. */
-static void learn_counts(const nn__compiled *c, const char *interpreted) {
+/* What the program leaves to code in C: the buffers of one element that it does not change. */
+static void learn_counts(const nn__compiled *c, const char *before, const char *interpreted) {
     for (int i = 0; i < buffer_count(c); i++) {
         ad_var *x = buffer_at(c, i);
-        if (ad_numel(x) == 1) c->counts[i] = ad_read_element(ad_dtype_of(x), interpreted, 0) - ad_item(x);
-        interpreted += ad_bytes_of(x);
+        bool unchanged = ad_numel(x) == 1 && ad_item(x) == ad_read_element(ad_dtype_of(x), before, 0);
+        if (unchanged) c->counts[i] = ad_read_element(ad_dtype_of(x), interpreted, 0) - ad_item(x);
+        before += ad_bytes_of(x), interpreted += ad_bytes_of(x);
     }
 }
 
@@ -181,7 +182,7 @@ static double run_again(nn__compiled *c, const nn__minibatch *s, double interpre
     go(c, before);
     double loss = run(c, s);
     if (!ad_ok(c->g)) return NAN;
-    if (c->runs == 0) learn_counts(c, after.buffers), count(c);
+    if (c->runs == 0) learn_counts(c, before.buffers, after.buffers), count(c);
     *reason = '\0';
     if (isfinite(loss)) compare(c, loss, interpreted, after.random, after.buffers, reason, size);
     if (*reason == '\0' && isfinite(loss)) {
@@ -230,17 +231,18 @@ static uint64_t add_modes(uint64_t hash, const nn_module *m) {
     return hash;
 }
 
-/* What a callback may change that a program does not read: which parameters are frozen, and the modules' modes. */
-static uint64_t setting_of(const nn__compiled *c) {
-    uint64_t hash = add_modes(0xcbf29ce484222325u, c->net);
-    for (int i = 0; i < c->n; i++) hash = add(hash, ad_requires_grad(c->parameters[i]));
-    return hash;
-}
-
 static bool looks_for_anomalies(ad_graph *g) {
     bool on = ad_detect_anomaly(g, false);
     ad_detect_anomaly(g, on);
     return on;
+}
+
+/* What a callback may change that a program does not read: which parameters are frozen, the modules' modes, the look
+   for anomalies. */
+static uint64_t setting_of(const nn__compiled *c) {
+    uint64_t hash = add(add_modes(0xcbf29ce484222325u, c->net), looks_for_anomalies(c->g));
+    for (int i = 0; i < c->n; i++) hash = add(hash, ad_requires_grad(c->parameters[i]));
+    return hash;
 }
 
 static bool is_parameter(const nn__compiled *c, const ad_var *x) {
