@@ -42,11 +42,11 @@ static mapping *map_file(ad_graph *g, const char *path, const char **fault) {
     if (fd < 0) return NULL;
     mapping *m = ad_scope_closing(g, sizeof *m, unmap);
     if (m != NULL) *m = (mapping){ NULL, 0 };
-    if (fstat(fd, &about) != 0) *fault = nn__fault_of(errno);
+    if (fstat(fd, &about) != 0) *fault = ad__fault_of(errno);
     else if (about.st_size == 0) *fault = "is empty";
     if (m != NULL && *fault == NULL) {
         void *bytes = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (bytes == MAP_FAILED) *fault = nn__fault_of(errno);
+        if (bytes == MAP_FAILED) *fault = ad__fault_of(errno);
         else *m = (mapping){ bytes, (size_t)about.st_size };
     }
     close(fd);
