@@ -200,6 +200,7 @@ ENUM(ad_scatter_kind, AD_SCATTER_MEAN, 5)
 ENUM(ad_resample, AD_RESAMPLE_LINEAR, 5)
 ENUM(ad_matrix_norm_kind, AD_NORM_FRO, 5)
 ENUM(ad_grid_padding, AD_GRID_ZEROS, 3)
+ENUM(ad_special_kind, AD_BESSEL_I, 13)
 ENUM(ad_export_number, AD_EXPORT_AS_IS, 3)
 
 static ad_shape world_shape(void) {

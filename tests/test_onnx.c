@@ -899,7 +899,7 @@ static char *next_line(FILE *f) {
 
 static void node_tests(void **state) {
     (void)state;
-    FILE *f = fopen("tests/reference/onnx.txt", "r");
+    FILE *f = fopen(source_path("tests/reference/onnx.txt"), "r");
     assert_non_null(f);
     char *lines[MOST_LINES];
     int n = 0, count = 0, failed = 0;
