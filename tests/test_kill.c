@@ -1,5 +1,5 @@
-/* test_kill.c: kill -9 at random moments, for each writer of files: what was there, or what was being written, is there,
-   whole; nothing that a save had finished is lost; the next save removes what was left.
+/* test_kill.c: kill -9 at random moments, for each writer of files: what was there, or what was being written, is there
+   and whole; nothing that a save had finished is lost; the next save removes what was left.
 
    A child saves in a loop. It notes before and after each save which one it is, in memory that the parent sees. So the
    file must have the last finished save, or the one after it. */
@@ -236,8 +236,8 @@ static void kill_writer(const writer *w) {
     save_timed(w, g, &o);
     ad_graph_free(g);
     for (int i = 0; i < kills_to_try(); i++) kill_once(w, &random, &o);
-    print_message("%-14s %3d kills: %3d old, %3d new, %d of both; %d left files, which the next save removed\n", w->name,
-                  kills_to_try(), o.before, o.after, o.differ, o.left);
+    print_message("%-14s %3d kills: %3d old, %3d new, %d of both; %d left files, which the next save removed\n",
+                  w->name, kills_to_try(), o.before, o.after, o.differ, o.left);
     if (getenv("AD_TEST_ALL")) assert_true(o.left > 0);
 }
 

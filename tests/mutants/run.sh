@@ -14,7 +14,7 @@
 set -eu
 n=${1:-20}
 seed=${2:-1}
-[ $# -gt 2 ] && shift 2 || set -- autodiff ops nn
+if [ $# -gt 2 ]; then shift 2; else set -- autodiff ops nn; fi
 build=$(cd "${BUILD:-build}" && pwd)
 here=$(pwd)
 copy=$build/mutants
@@ -57,7 +57,7 @@ to() {
     [ "$in" = plain ] || sanitize=-fsanitize=address
 }
 objects() { find autodiff ops nn -name '*.c' | sort | sed "s|\(.*\)\.c\$|$in/obj/\1.o|"; }
-quiet_make() { make BUILD=$in CFLAGS="-O1 -g0 -fvisibility=default -Wno-error $sanitize" "$@"; }
+quiet_make() { make BUILD="$in" CFLAGS="-O1 -g0 -fvisibility=default -Wno-error $sanitize" "$@"; }
 
 # shellcheck disable=SC2046,SC2086 # lists of objects and libraries, one option or none
 link_library() { cc $sanitize -shared -o "$in/libmutant.so" $(objects) $(cat $in/libraries); }
@@ -90,7 +90,7 @@ measure_times() {
             spent=$((($(date +%s%N) - start) / 1000000))
             printf '%d.%03d %s\n' $((spent / 1000)) $((spent % 1000)) "$test"
         else echo "$test fails here without a change, and is left out" >&2; fi
-    done | sort -n >$in/times
+    done | sort -n >"$in/times"
 }
 
 # ---- changes ---------------------------------------------------------------------------------------------------------
@@ -150,6 +150,7 @@ shuffle() {
 
 # The objects that have a file in them.
 objects_of() {
+    # shellcheck disable=SC2046 # a list of files
     case $1 in
     *.c) echo "$in/obj/${1%.c}.o" ;;
     *) grep -lwF "$1" $(objects | sed 's/o$/d/') | sed 's/d$/o/' ;;
@@ -159,7 +160,7 @@ objects_of() {
 # compile OBJECT...
 compile() {
     for object in "$@"; do
-        grep -F -- " -o $object " $in/commands | sh >build.log 2>&1 || return 1
+        grep -F -- " -o $object " "$in/commands" | sh >build.log 2>&1 || return 1
     done
 }
 
@@ -169,7 +170,7 @@ tests_of() {
     grep -lxF "$1:$2" lines/test_* >chosen || grep -l "^$1:" lines/test_* >chosen || true
     sed -i 's|lines/||' chosen
     awk -v most="${SECONDS_EACH:-60}" 'NR == FNR { chosen[$1]; next }
-        $2 in chosen && (n++ < 4 || (total += $1) < most) { print $2, int(4 * $1) + 15 }' chosen $in/times
+        $2 in chosen && (n++ < 4 || (total += $1) < most) { print $2, int(4 * $1) + 15 }' chosen "$in/times"
 }
 
 # same_code OBJECT...: whether they are as they were.
