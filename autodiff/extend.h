@@ -77,7 +77,7 @@ static inline void ad_write_element(ad_dtype t, void *array, int64_t i, double v
 }
 
 /* Begins or ends to watch whether the program reads elements (ad_item, ad_at, ad_data, ad_branch). Returns whether it
-   did since the last call. What was recorded meanwhile may depend on values in C code only if it did. */
+   did since the last call; false for a g that is NULL. Only if it did may what was recorded depend on values in C. */
 AD_API bool ad_watch_reads(ad_graph *g, bool on);
 
 /* ---- random numbers: these write n numbers of dtype t and advance the state --------------------------------- */

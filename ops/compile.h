@@ -55,7 +55,7 @@ AD_API double ad_run_flat(const double *x, double *grad, void *program);
 /* How a program runs: "compiled", or "evaluated: " and the reason. "" for NULL. */
 AD_API const char *ad_program_how(const ad_program *p);
 /* The leaves that are not xs and that a compiled program reads at each run: NULL for i below 0 and past the last. */
-AD_API const ad_var *ad_program_leaf(const ad_program *p, int i);
+AD_API ad_var *ad_program_leaf(const ad_program *p, int i);
 /* The C source of a compiled program; "" if there is none. It lasts as long as the program. */
 AD_API const char *ad_program_source(const ad_program *p);
 

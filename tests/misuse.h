@@ -142,9 +142,11 @@ static double pick_double(int k, const char *name) {
 }
 
 enum { BAD_bool = 1 };
+/* nn_fit's compile is true beside good options of the compiler, which are refused without it. */
 static bool pick_bool(int k, const char *name) {
-    if (k >= 0) note(name, "true");
-    return k >= 0;
+    bool usual = is_one_of(name, "compile");
+    if (k >= 0) note(name, usual ? "false" : "true");
+    return usual != (k >= 0);
 }
 
 enum { BAD_size_t = 6, BAD_text_size = 2, BAD_unsigned = 1, BAD_uint64_t = 1, BAD_char = 5 };

@@ -5,6 +5,7 @@
 #include "autodiff/graph/flat.h"
 
 bool ad_watch_reads(ad_graph *g, bool on) {
+    if (g == NULL) return false;
     bool was_read = g->was_read;
     g->watched = on, g->was_read = false;
     return was_read;

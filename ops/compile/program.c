@@ -389,12 +389,12 @@ double ad_run_flat(const double *x, double *grad, void *program) {
 
 size_t ad_program_work(const ad_program *p) { return p ? p->work : 0; }
 const char *ad_program_how(const ad_program *p) { return p ? p->how : ""; }
-const ad_var *ad_program_leaf(const ad_program *p, int i) {
+ad_var *ad_program_leaf(const ad_program *p, int i) {
     if (p == NULL || i < 0) return NULL;
-    if (i < p->n_leaves) return p->leaves[i];
+    if (i < p->n_leaves) return (ad_var *)p->leaves[i];
     i -= p->n_leaves;
-    if (i < p->n_scalars[AD_F32]) return p->scalars[AD_F32][i];
-    i -= p->n_scalars[AD_F32];
-    return i < p->n_scalars[AD_F64] ? p->scalars[AD_F64][i] : NULL;
+    for (int t = 0; t < 2; i -= p->n_scalars[t++])
+        if (i < p->n_scalars[t]) return (ad_var *)p->scalars[t][i];
+    return NULL;
 }
 const char *ad_program_source(const ad_program *p) { return p && p->source ? p->source : ""; }
