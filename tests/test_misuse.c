@@ -42,7 +42,8 @@ static void fault(const char *text) {
 
 /* These return NULL or nil without an error: as their comments say, there may be none. */
 static const char without_error[] = "ad_nil ad_op_operand ad_op_result ad_program_leaf nn_find_parameter nn_find_buffer "
-                                    "ad_name ad_call_axis ad_fail ad_call_fail ad_op_fail ad_refuse_nil ad_shape_text "
+                                    "nn_average_find nn_find_module ad_name "
+                                    "ad_call_axis ad_fail ad_call_fail ad_op_fail ad_refuse_nil ad_shape_text "
                                     "ad_attr_text ad_op_arity nn_group_count nn_table_columns";
 
 /* A result that tells of an error has an error of the graph, unless nothing of the graph was given. */
@@ -69,6 +70,8 @@ static void take_nn_optim_p(const nn_optim *o) { take_object(o); }
 static void take_nn_schedule_p(const nn_schedule *s) { take_object(s); }
 static void take_nn_loader_p(const nn_loader *l) { take_object(l); }
 static void take_nn_table_p(const nn_table *t) { take_object(t); }
+static void take_nn_average_p(const nn_average *a) { take_object(a); }
+static void take_nn_rows_p(const nn_rows *r) { take_object(r); }
 static void take_ad_objective_p(const ad_objective *f) { take_object(f); }
 static void take_ad_program_p(const ad_program *p) { take_object(p); }
 
