@@ -469,26 +469,32 @@ static void wrong_replacements_are_errors(void **state) {
     ad_graph_free(other);
 }
 
-/* Every allocation fails in turn: the module is as it was, or has the new one. */
+/* The graph's memory ends at different places of the replacement: the module is as it was, or has the new one. */
 static void short_memory_changes_nothing(void **state) {
     (void)state;
-    for (int64_t at = 0, done = 0; !done; at++) {
+    int failed = 0;
+    for (size_t padding = 0; padding < 140000; padding += 104) {
         test_memory memory = { .fail_at = -1 };
         ad_graph *g = test_graph(&memory);
         nn_module *m = tree(g), *with = nn_mlp(g, AD_F64, 3, (int64_t[]){ 3, 4, 3 }, ad_tanh);
         ad_var *x = wave(g, AD_F64, AD_SHAPE(2, 3)), *before = nn_apply(m, x);
-        memory.fail_at = memory.calls + at;
+        for (size_t done = 0; done < padding; done += 104) ad_scope_alloc(g, 104);
+        memory.fail_at = memory.calls + (padding > 0), memory.fail_on = true; /* the first one is that of the list */
         int rc = nn_replace_module(m, "1.body", with);
-        done = memory.failures == 0;
-        memory.fail_at = -1;
+        memory.fail_at = -1, memory.fail_on = false;
+        failed += rc != AD_OK;
         ad_clear_error(g);
         assert_int_equal(nn_find_module(m, "1.body") == with, rc == AD_OK);
+        assert_int_equal(nn_find_module(m, "2") == with, rc == AD_OK);
         assert_int_equal(nn_find_parameter(m, "1.body.2.weight") != NULL, rc == AD_OK);
+        assert_int_equal(nn_parameter_count(m), rc == AD_OK ? 5 : 3);
         if (rc != AD_OK) assert_same(nn_apply(m, x), before);
+        if (rc != AD_OK) assert_int_equal(nn_replace_module(m, "1.body", with), AD_OK);
         assert_ok(g);
         ad_graph_free(g);
         assert_all_released(&memory);
     }
+    assert_true(failed > 8);
 }
 
 int main(void) {

@@ -186,6 +186,31 @@ static void metrics_take_data(void **state) {
     ad_graph_free(g);
 }
 
+/* The target of each row; its gradient is that of 0. */
+static ad_var *target_itself(ad_var *y, ad_var *target) {
+    return ad_add(target, ad_muls(ad_mean_axis(y, 1, false), 0));
+}
+
+/* Shuffled rows keep their weights: the loss is sum(weight target) / sum(weight). */
+static void weights_follow_their_rows(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = net_new(g, AD_F64);
+    nn_dataset d = data_new(g, AD_F64);
+    ad_var *w = weights_new(g, AD_F64);
+    double sum = 0, weight = 0, classes[ROWS];
+    for (int i = 0; i < ROWS; i++) {
+        classes[i] = i * i;
+        sum += ad_at(w, i) * classes[i], weight += ad_at(w, i);
+    }
+    ad_set(d.y, classes);
+    nn_fit_opts o = { .epochs = 3, .batch = ROWS, .weights = w };
+    nn_training_state end;
+    assert_int_equal(nn_fit(m, target_itself, sgd(m), d, o, &end), AD_OK);
+    assert_close(end.loss, sum / weight, 1e-14);
+    ad_graph_free(g);
+}
+
 /* ---- options that contradict each other ---------------------------------------------------------------------- */
 
 static bool no_stream(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
@@ -447,7 +472,7 @@ static void a_resumed_training_has_the_same_averages(void **state) {
             nn_module *whole = noisy_net(g), *parts = nn_copy(whole), *again = nn_copy(whole);
             nn_average *kept[3];
             nn_module *nets[3] = { whole, parts, again };
-            nn_fit_opts o = { .epochs = EPOCHS, .batch = 4, .accumulate = 2 };
+            nn_fit_opts o = { .epochs = EPOCHS, .batch = 5, .accumulate = 2 }; /* the last step has one minibatch */
             if (kind == 0) o.weights = weights_new(g, AD_F32);
             if (kind == 2) o.mix = nn_mixup, o.mix_data = &mix;
             for (int i = 0; i < 3; i++) {
@@ -979,6 +1004,7 @@ static void searches_need_a_rule_and_training(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_are_those_of_larger_minibatches),
+        cmocka_unit_test(weights_follow_their_rows),
         cmocka_unit_test(losses_take_data),
         cmocka_unit_test(metrics_take_data),
         cmocka_unit_test(wrong_sources_are_errors),

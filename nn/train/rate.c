@@ -26,7 +26,7 @@ typedef struct {
 typedef struct {
     ad_var **arrays;
     double *numbers;
-    nn__param_group groups[NN__GROUPS];
+    nn__param_group groups[NN__GROUPS]; /* as they were; their rates are among the numbers too */
     ad_random_state random;
 } kept;
 
@@ -71,7 +71,6 @@ static void put_back(const search *s, const kept *k) {
         double *number = nn__optim_state_at(s->opt, i).number;
         if (number != NULL) *number = k->numbers[i];
     }
-    memcpy(s->opt->group, k->groups, sizeof k->groups);
     ad_random_set(s->g, k->random);
     zero_gradients(s);
 }
