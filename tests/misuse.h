@@ -202,7 +202,7 @@ ENUM(ad_scatter_kind, AD_SCATTER_MEAN, 5)
 ENUM(ad_resample, AD_RESAMPLE_LINEAR, 5)
 ENUM(ad_matrix_norm_kind, AD_NORM_FRO, 5)
 ENUM(ad_grid_padding, AD_GRID_ZEROS, 3)
-ENUM(ad_special_kind, AD_BESSEL_I, 13)
+ENUM(ad_special_kind, is_one_of(now.function, "ad_special_pair") ? AD_GAMMAINC : AD_BESSEL_I, 13)
 ENUM(ad_export_number, AD_EXPORT_AS_IS, 3)
 
 static ad_shape world_shape(void) {
@@ -319,6 +319,10 @@ static const struct {
     { "ad_bce_logits_weighted nn_bce_logits_weighted", "weight", { 2, { 2, 3 } }, PARAMETER },
     { "ad_attention_dropout nn_apply_attention nn_apply_encoder nn_apply_decoder", "mask", { 2, { 3, 3 } }, NUMBERS },
     { "nn_apply_attention nn_apply_encoder nn_apply_decoder", "padding", { 2, { 2, 3 } }, NUMBERS },
+    { "ad_lu_solve ad_lu_unpack", "order", { 1, { 3 } }, NUMBERS },
+    { "ad_householder_product ad_ormqr", "tau", { 1, { 3 } }, PARAMETER },
+    { "ad_special_pair ad_gammainc ad_gammaincc", "a", { 2, { 2, 3 } }, TWOS },
+    { "ad_zeta", "s", { 2, { 2, 3 } }, TWOS },
     { "nn_export_c", "target", { 2, { 2, 2 } }, PARAMETER },
 };
 

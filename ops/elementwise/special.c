@@ -130,6 +130,7 @@ static void special_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void special_samples(ad_sampler *s) {
     static const double all[] = { 0.4, -1.3, 3.2, -24.5, 31, 7.5, -9, 0.01 }, ndtri[] = { 0.3, 0.001, 0.9, 0.5, 0.02 };
     static const double positive[] = { 0.4, 1.3, 3.2, 24.5, 30, 7.5, 9, 0.01 }, five[] = { 0.4, 6, -2.5, 1.2, -1 };
+    static const double some[] = { 0.4, 6, 2.5, 1.2, 1 }; /* not so small that the other elements do not count */
     static const special_attrs cases[] = {
         { AD_ERFCX, 0 },    { AD_NDTRI, 0 },    { AD_BESSEL_J, 0 },        { AD_BESSEL_J, 1 },
         { AD_BESSEL_I, 0 }, { AD_BESSEL_I, 1 }, { AD_BESSEL_I_SCALED, 0 }, { AD_BESSEL_I_SCALED, 1 },
@@ -141,7 +142,7 @@ static void special_samples(ad_sampler *s) {
         int kind = cases[i].kind;
         bool is_steep = kind == AD_ERFCX || kind == AD_AIRY || kind == AD_BESSEL_I;
         const double *x = kind == AD_NDTRI ? ndtri : is_steep ? five : all;
-        if (kind == AD_BESSEL_Y || kind == AD_BESSEL_K || kind == AD_BESSEL_K_SCALED) x = positive;
+        if (kind == AD_BESSEL_Y || kind == AD_BESSEL_K || kind == AD_BESSEL_K_SCALED) x = cases[i].n > 1 ? some : positive;
         ad_shape shape = x == all || x == positive ? AD_SHAPE(2, 4) : AD_SHAPE(5);
         ad_sample_values(s, &cases[i], 1, &shape, &x, kind == AD_ERFCX || kind == AD_NDTRI ? AD_SAMPLE_LOOSE : 0);
     }

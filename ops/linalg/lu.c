@@ -225,9 +225,13 @@ static bool fits(const ad_call *c, const ad_var *order) {
 }
 
 int ad_lu_unpack(ad_var *lu, ad_var *order, ad_var *parts[3]) {
+    ad_var *const both[] = { lu, order };
+    ad_graph *g = ad__graph_among(2, both);
+    for (int i = 0; i < 3 && parts != NULL; i++) parts[i] = ad_nil(g);
+    if (g == NULL) return ad_refuse_nil(lu, "lu_unpack");
+    if (ad__unfit_result("lu_unpack", 2, both) != NULL) return ad_error_code(g);
     int rc = ad__parts_begin(lu, "lu_unpack", 3, parts);
     if (rc != AD_OK) return rc;
-    if (ad__unfit_result("lu_unpack", 2, (ad_var *[]){ lu, order }) != NULL) return ad__parts_end(lu, 3, parts);
     const ad_call c = AD__CALL_AS("lu_unpack", lu);
     if (!fits(&c, order))
         return ad_call_fail(&c, AD_ESHAPE, "and order %s: takes lu [..,n,m] and order [..,n]",
