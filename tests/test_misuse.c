@@ -41,9 +41,10 @@ static void fault(const char *text) {
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
 /* These return NULL or nil without an error: as their comments say, there may be none. */
-static const char without_error[] = "ad_nil ad_op_operand ad_op_result ad_program_leaf "
-                                    "nn_find_parameter nn_find_buffer ad_name ad_call_axis ad_fail ad_call_fail ad_op_fail ad_refuse_nil ad_shape_text "
-                                    "ad_attr_text ad_op_arity nn_group_count nn_table_columns";
+static const char without_error[] = "ad_nil ad_op_operand ad_op_result ad_program_leaf nn_find_parameter "
+                                    "nn_find_buffer ad_name ad_call_axis ad_fail ad_call_fail ad_op_fail "
+                                    "ad_refuse_nil ad_shape_text ad_attr_text ad_op_arity nn_group_count "
+                                    "nn_table_columns";
 
 /* A result that tells of an error has an error of the graph, unless nothing of the graph was given. */
 static void failed(const char *what) {
