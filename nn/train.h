@@ -150,8 +150,8 @@ typedef struct {
    optimiser that evaluates the loss itself (nn_lbfgs) gets each minibatch as a function, and clip_norm has no effect on
    it; it takes neither weights nor accumulate.
 
-   With compile, the first full minibatch is recorded and becomes a program (ad_compile_gradient) that computes loss and
-   gradients of the full ones. Numbers differ by rounding, which optimisers such as adam enlarge where a gradient is near
+   With compile, the first full minibatch is recorded and becomes a program (ad_compile_gradient) for loss and gradients
+   of the full ones. Numbers differ by rounding, which optimisers such as adam enlarge where a gradient is near
    0. All else is as without: the optimiser's update, smaller minibatches, random draws, buffers, callbacks that change
    rates, weights, modes or frozen parameters, for which a new program is made. A resumed training still ends with
    exactly the numbers of one that was not interrupted. The program runs on one thread, besides the BLAS.
@@ -161,9 +161,10 @@ typedef struct {
    buffers outside of ops; if the loss depends on other leaves that require a gradient; with nn_lbfgs, and with
    ad_detect_anomaly, accumulate and weights. The interpreter also computes minibatches whose loss is not finite.
 
-   The functions of network and loss are not called again, so a number in C that they use stays as it was. Steps 1, 2, 4,
-   8 .. 128 and each 256th are computed both ways: if the losses differ by more than 1e-3 (f32) or 1e-6 (f64), or the
-   buffers, the training goes on without the program after its first step, and stops with AD_ECHECK later. */
+   The functions of network and loss are not called again, so a number in C that they use stays as it was. The first two
+   steps of a program, then fewer, and at least each 256th are computed both ways. If the losses differ by over 1e-3
+   (f32) or 1e-6 (f64), or the buffers do, the training goes on without the program after its first step; later it stops
+   with AD_ECHECK. */
 AD_API int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o,
                   nn_training_state *end);
 

@@ -480,10 +480,10 @@ static void faults_in_the_data_are_named(void **state) {
     for (int i = 0; i < 2; i++) {
         p[i] = problem_of(with_batch_norm, AD_F64, i == 1);
         p[i].o.in_order = true, p[i].o.validation = (nn_dataset){ NULL, NULL }, p[i].o.metric = NULL;
-        ad_write_element(AD_F64, ad_data_mut(p[i].data.y), 25, 3); /* in the third minibatch */
+        ad_write_element(AD_F64, ad_data_mut(p[i].data.y), 35, 3); /* in the fourth minibatch */
         assert_int_equal(fit(&p[i]), AD_EVALUE);
         snprintf(said[i], sizeof said[i], "%s", ad_error(p[i].g));
-        assert_int_equal(p[i].end.steps, 2);
+        assert_int_equal(p[i].end.steps, 3);
     }
     assert_string_equal(said[0], said[1]);
     assert_same_arrays(&p[0], &p[1], 1e-11);
