@@ -586,6 +586,37 @@ static void programs_are_cached(void **state) {
     assert_int_equal(rmdir(folder), 0);
 }
 
+static void set_or_not(const char *name, const char *value) {
+    assert_int_equal(value ? setenv(name, value, 1) : unsetenv(name), 0);
+}
+
+/* Without a folder of the program's, the cache is where the environment says; without that, there is none. */
+static void the_environment_names_the_cache(void **state) {
+    (void)state;
+    need_compiler();
+    const struct {
+        const char *xdg, *home, *cache; /* cache: NULL for none */
+    } cases[] = {
+        { test_folder, "/nowhere", path_of("autodiff") },
+        { NULL, test_folder, path_of(".cache/autodiff") },
+        { "not/absolute", test_folder, path_of(".cache/autodiff") },
+        { NULL, "/nowhere", NULL },
+        { NULL, NULL, NULL },
+    };
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char *old_xdg = xdg ? strdup(xdg) : NULL, *old_home = home ? strdup(home) : NULL;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        set_or_not("XDG_CACHE_HOME", cases[i].xdg), set_or_not("HOME", cases[i].home);
+        for (int k = 0; k < 2; k++) assert_string_equal(how_in(NULL), "compiled");
+        if (cases[i].cache) assert_int_equal(files_in(cases[i].cache, true), 1);
+        if (cases[i].cache) assert_int_equal(rmdir(cases[i].cache), 0);
+        rmdir(path_of(".cache"));
+        assert_int_equal(files_in_folder(), 0);
+    }
+    set_or_not("XDG_CACHE_HOME", old_xdg), set_or_not("HOME", old_home);
+    free(old_xdg), free(old_home);
+}
+
 /* A file in the cache that the user did not write, or that others can write to, is not loaded; nor is one that is no
    program. */
 static void a_hostile_cache_is_not_used(void **state) {
@@ -734,6 +765,7 @@ int main(void) {
         cmocka_unit_test(without_a_compiler_the_graph_is_evaluated),
         cmocka_unit_test(what_a_compiler_prints_is_kept),
         cmocka_unit_test(programs_are_cached),
+        cmocka_unit_test(the_environment_names_the_cache),
         cmocka_unit_test(a_hostile_cache_is_not_used),
         cmocka_unit_test(processes_share_a_cache),
         cmocka_unit_test(a_full_disk_is_a_fallback),
