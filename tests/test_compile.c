@@ -486,6 +486,10 @@ static void wrong_arguments_are_errors(void **state) {
     assert_null(ad_compile(0, &s.y, 1, &s.x, fresh));
     assert_int_equal(ad_error_code(s.g), AD_EVALUE), ad_clear_error(s.g);
     assert_null(ad_compile(1, NULL, 1, &s.x, fresh)), ad_clear_error(s.g);
+    square other = square_new();
+    assert_null(ad_compile(2, (ad_var *[]){ s.y, other.y }, 0, NULL, fresh));
+    assert_non_null(strstr(ad_error(s.g), "ys[0] and ys[1] belong to two graphs")), ad_clear_error(s.g);
+    ad_graph_free(other.g);
     assert_null(ad_compile_gradient(NULL, 0, NULL, fresh));
     assert_int_equal(ad_run(NULL, NULL, NULL, NULL), AD_EVALUE);
     assert_string_equal(ad_program_how(NULL), ""), assert_string_equal(ad_program_source(NULL), "");
