@@ -531,6 +531,10 @@ static void wrong_arguments_are_errors(void **state) {
     assert_null(ad_compile(0, &s.y, 1, &s.x, fresh));
     assert_int_equal(ad_error_code(s.g), AD_EVALUE), ad_clear_error(s.g);
     assert_null(ad_compile(1, NULL, 1, &s.x, fresh)), ad_clear_error(s.g);
+    square other = square_new();
+    assert_null(ad_compile(2, (ad_var *[]){ s.y, other.y }, 0, NULL, fresh));
+    assert_non_null(strstr(ad_error(s.g), "ys[0] and ys[1] belong to two graphs")), ad_clear_error(s.g);
+    ad_graph_free(other.g);
     assert_null(ad_compile_gradient(NULL, 0, NULL, fresh));
     assert_int_equal(ad_run(NULL, NULL, NULL, NULL), AD_EVALUE);
     assert_string_equal(ad_program_how(NULL), ""), assert_string_equal(ad_program_source(NULL), "");
@@ -629,6 +633,37 @@ static void programs_are_cached(void **state) {
     assert_string_equal(how_in(folder), "compiled");
     assert_int_equal(files_in(folder, true), 1);
     assert_int_equal(rmdir(folder), 0);
+}
+
+static void set_or_not(const char *name, const char *value) {
+    assert_int_equal(value ? setenv(name, value, 1) : unsetenv(name), 0);
+}
+
+/* Without a folder of the program's, the cache is where the environment says; without that, there is none. */
+static void the_environment_names_the_cache(void **state) {
+    (void)state;
+    need_compiler();
+    const struct {
+        const char *xdg, *home, *cache; /* cache: NULL for none */
+    } cases[] = {
+        { test_folder, "/nowhere", path_of("autodiff") },
+        { NULL, test_folder, path_of(".cache/autodiff") },
+        { "not/absolute", test_folder, path_of(".cache/autodiff") },
+        { NULL, "/nowhere", NULL },
+        { NULL, NULL, NULL },
+    };
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char *old_xdg = xdg ? strdup(xdg) : NULL, *old_home = home ? strdup(home) : NULL;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        set_or_not("XDG_CACHE_HOME", cases[i].xdg), set_or_not("HOME", cases[i].home);
+        for (int k = 0; k < 2; k++) assert_string_equal(how_in(NULL), "compiled");
+        if (cases[i].cache) assert_int_equal(files_in(cases[i].cache, true), 1);
+        if (cases[i].cache) assert_int_equal(rmdir(cases[i].cache), 0);
+        rmdir(path_of(".cache"));
+        assert_int_equal(files_in_folder(), 0);
+    }
+    set_or_not("XDG_CACHE_HOME", old_xdg), set_or_not("HOME", old_home);
+    free(old_xdg), free(old_home);
 }
 
 /* A file in the cache that the user did not write, or that others can write to, is not loaded; nor is one that is no
@@ -780,6 +815,7 @@ int main(void) {
         cmocka_unit_test(without_a_compiler_the_graph_is_evaluated),
         cmocka_unit_test(what_a_compiler_prints_is_kept),
         cmocka_unit_test(programs_are_cached),
+        cmocka_unit_test(the_environment_names_the_cache),
         cmocka_unit_test(a_hostile_cache_is_not_used),
         cmocka_unit_test(processes_share_a_cache),
         cmocka_unit_test(a_full_disk_is_a_fallback),

@@ -487,6 +487,34 @@ static void numpy_reads_archives(void **state) {
     ad_graph_free(g);
 }
 
+/* An archive of 65,535 members or more has its number of members in a record of its own (zip64). */
+static void archives_of_many_arrays(void **state) {
+    (void)state;
+    enum { MOST = UINT16_MAX + 1, LETTERS = 8 };
+    if (test_quick()) skip();
+    char(*text)[LETTERS] = malloc(MOST * sizeof *text), command[400];
+    const char **as = malloc(MOST * sizeof *as);
+    ad_var **x = malloc(MOST * sizeof *x);
+    ad_graph *g = ad_graph_new();
+    for (int i = 0; i < MOST; i++) {
+        snprintf(text[i], sizeof text[i], "a%d", i);
+        as[i] = text[i];
+        x[i] = ad_scalar(g, AD_F64, i);
+    }
+    for (int n = UINT16_MAX - 1; n <= MOST; n++) {
+        assert_int_equal(nn_save_npz(path_of("many.npz"), n, as, x), AD_OK);
+        assert_close(ad_item(nn_load_npz(g, AD_F64, path_of("many.npz"), as[n - 1])), n - 1, 0);
+        snprintf(command, sizeof command,
+                 "/usr/bin/python3 -c 'import zipfile; a = zipfile.ZipFile(\"%s\"); assert len(a.namelist()) == %d'",
+                 path_of("many.npz"), n);
+        if (system("/usr/bin/python3 -c 'import zipfile' 2>/dev/null") == 0) assert_int_equal(system(command), 0);
+    }
+    unlink(path_of("many.npz"));
+    assert_ok(g);
+    ad_graph_free(g);
+    free(text), free(as), free(x);
+}
+
 /* After an error the old file is unchanged, and there is no temporary file. */
 static void assert_not_written(ad_graph *g, const char *path, int n, const char *const *as, ad_var *const *x,
                                const char *sentence) {
@@ -535,6 +563,7 @@ static void what_cannot_be_written_leaves_the_old_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(archives_of_many_arrays),
         cmocka_unit_test(every_type_is_read),
         cmocka_unit_test(fortran_order_is_read),
         cmocka_unit_test(arrays_go_there_and_back),

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "autodiff/base/durable.h"
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/file.h"
 #include "nn/file/bytes.h"
-#include "autodiff/base/durable.h"
 #include "nn/file/fault.h"
 #include "nn/file/layout.h"
 #include "nn/file/path.h"

@@ -1,13 +1,14 @@
 /* npz.c: writes arrays to an .npz archive, as numpy.savez does: a zip archive of .npy files that are not compressed. */
 #define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
 #include <string.h>
 
+#include "autodiff/base/durable.h"
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/file.h"
 #include "nn/file/bytes.h"
 #include "nn/file/checksum.h"
-#include "autodiff/base/durable.h"
 #include "nn/file/fault.h"
 #include "nn/file/npy.h"
 #include "nn/file/path.h"
@@ -23,10 +24,20 @@ static int check(ad_graph *g, const char *path, int n, const char *const names[]
             return ad_fail(g, AD_EVALUE, "save_npz: the name of array %d is NULL or has more than %d bytes", i,
                            LONGEST_NAME);
         if (ad_is_nil(vars[i])) return ad_fail(g, AD_EVALUE, "save_npz: %s is nil", names[i]);
-        for (int j = 0; j < i; j++)
-            if (strcmp(names[i], names[j]) == 0)
-                return ad_fail(g, AD_EVALUE, "save_npz: two arrays are called %s", names[i]);
     }
+    return AD_OK;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+static int check_distinct(ad_graph *g, int n, const char *const names[]) {
+    const char **sorted = ad_scope_alloc(g, (size_t)n * sizeof *sorted);
+    if (sorted == NULL) return AD_ENOMEM;
+    memcpy(sorted, names, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_name);
+    for (int i = 1; i < n; i++)
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            return ad_fail(g, AD_EVALUE, "save_npz: two arrays are called %s", sorted[i]);
     return AD_OK;
 }
 
@@ -164,7 +175,8 @@ int nn_save_npz(const char *path, int n, const char *const names[], ad_var *cons
     int rc = check(g, path, n, names, vars);
     if (rc != AD_OK) return rc;
     ad_mark m = ad_begin(g);
-    rc = save(g, path, n, names, vars);
+    rc = check_distinct(g, n, names);
+    if (rc == AD_OK) rc = save(g, path, n, names, vars);
     ad_end(g, m);
     return rc;
 }

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autodiff/base/durable.h"
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/file/bytes.h"
 #include "nn/file/checksum.h"
-#include "autodiff/base/durable.h"
 #include "nn/file/fault.h"
 #include "nn/file/json.h"
 #include "nn/file/path.h"
