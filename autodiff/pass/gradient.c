@@ -20,7 +20,7 @@ typedef struct {
     UT_hash_handle hh;
 } entry;
 
-/* One pass. All memory is allocated before the first rule runs. A vjp rule may start a pass of its own, which saves the
+/* One pass. All memory but that of parts is allocated before the first rule runs. A vjp rule may start a pass of its own, which saves the
    AD__ON_PATH flags of this one. */
 typedef struct {
     ad_graph *g;
@@ -154,7 +154,6 @@ static int pass_open(pass *p, int m, ad_var *const ys[], uint32_t after) {
     p->dx = ad__pool_take(&g->pool, (p->n_dx + 1) * sizeof *p->dx);
     if (!p->by_id || !p->entries || !p->dx) return ad_no_memory(g, "a gradient pass", entry_bytes + id_bytes);
     memset(p->by_id, 0, id_bytes);
-    if (ad__parts_open(&p->parts, g, &p->plan)) return g->code;
     return g->vjp_rules > 0 ? save_outer_path(p) : AD_OK;
 }
 
@@ -195,7 +194,7 @@ static int add_result(pass *p, const ad_op *op, int i, ad_var *d) {
     return AD__LIKELY(is_like(op->in[i], d)) ? add_cotangent(p, op->in[i], d) : fail_rule(op, i, d);
 }
 
-static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
+AD__INLINE int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
     ad_graph *g = p->g;
     if (op->type->vjp == NULL)
         return ad_fail(g, AD_EGRAD, "gradient: op %s has no vjp rule, so its gradient cannot be built as a Var",
@@ -210,6 +209,9 @@ static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
     return g->code;
 }
 
+/* The same for a part; not inlined, as it is rare. */
+AD_COLD static int apply_to_part(pass *p, const ad_op *op, ad_var *cotangent) { return apply_rule(p, op, cotangent); }
+
 enum { FEW_PARTS = 4 }; /* fewer are not joined */
 
 /* Adds the cotangent of v that the first n parts of the pass give. */
@@ -223,15 +225,28 @@ static int add_parts(pass *p, ad_var *v, int n) {
     }
     if (g->code != AD_OK) return g->code;
     if (d != NULL) return is_like(v, d) ? add_cotangent(p, v, d) : fail_rule(p->parts.ops[0], 0, d);
-    for (int i = 0; i < n && g->code == AD_OK; i++) apply_rule(p, p->parts.ops[i], p->parts.gs[i]);
+    for (int i = 0; i < n && g->code == AD_OK; i++) apply_to_part(p, p->parts.ops[i], p->parts.gs[i]);
     return g->code;
 }
 
 /* Adds the cotangents of all parts that Ops read of v. */
-static int finish_parts(pass *p, ad_var *v) {
+static inline int finish_parts(pass *p, ad_var *v) {
+    if (AD__LIKELY(p->parts.table == NULL)) return AD_OK;
     for (int n; (n = ad__parts_take(&p->parts, v)) != 0;)
         if (n < 0 || add_parts(p, v, n)) return p->g->code;
     return AD_OK;
+}
+
+/* Keeps the cotangent of Op number k, whose type has a join. The first one takes memory for all that may follow. */
+static int keep_part(pass *p, size_t k, ad_var *cotangent) {
+    const ad_op *op = p->plan.ops[k];
+    if (p->g->anomalies) return apply_to_part(p, op, cotangent); /* each Op is looked at by itself */
+    if (p->parts.items == NULL) {
+        size_t n = 0;
+        for (size_t i = 0; i <= k; i++) n += p->plan.ops[i]->type->join != NULL;
+        if (ad__parts_open(&p->parts, p->g, n)) return p->g->code;
+    }
+    return ad__parts_add(&p->parts, op, cotangent);
 }
 
 /* Runs the vjp rules of the Ops on the path, newest first. */
@@ -244,7 +259,7 @@ static int run_rules(pass *p, int m, ad_var *const ys[], ad_var *const cotangent
         if (!passes_on(op) || (rc = finish_parts(p, ad__out(op))) != AD_OK) continue;
         ad_var **at = find_cotangent(p, ad__out(op));
         if (at == NULL) continue;
-        rc = op->type->join && p->parts.items ? ad__parts_add(&p->parts, op, *at) : apply_rule(p, op, *at);
+        rc = AD__UNLIKELY(op->type->join != NULL) ? keep_part(p, k, *at) : apply_rule(p, op, *at);
     }
     for (ad_var *v; rc == AD_OK && (v = ad__parts_left(&p->parts)) != NULL;) rc = finish_parts(p, v);
     return rc;
