@@ -74,9 +74,13 @@ static int add_cotangent(pass *p, ad_var *v, ad_var *d) {
 
 /* ---- the path: Vars that depend on an x and that y depends on ------------------------------ */
 
+AD__INLINE bool wants(const ad_op *op, int i) {
+    return (op->in[i]->flags & AD__ON_PATH) && !ad__takes_no_grad(op->type->no_grad, i);
+}
+
 bool ad_vjp_wants(const ad_op *op, int i) {
     if (op == NULL || i < 0 || i >= op->n_in) return false;
-    return (op->in[i]->flags & AD__ON_PATH) && !ad__takes_no_grad(op->type->no_grad, i);
+    return wants(op, i);
 }
 
 static void mark_path(const pass *p) {
@@ -85,7 +89,7 @@ static void mark_path(const pass *p) {
         const ad_op *op = p->plan.ops[k];
         if (op->type->flags & AD_OP_CONSTANT || ad__out(op)->flags & AD__CUT) continue;
         for (int i = 0; i < op->n_in; i++)
-            if (ad_vjp_wants(op, i)) ad__out(op)->flags |= AD__ON_PATH;
+            if (wants(op, i)) ad__out(op)->flags |= AD__ON_PATH;
     }
 }
 
@@ -126,7 +130,7 @@ static void restore_outer_path(pass *p) {
 static bool passes_on(const ad_op *op) {
     if (op->type->flags & AD_OP_CONSTANT || ad__out(op)->flags & AD__CUT) return false;
     for (int i = 0; i < op->n_in; i++)
-        if (ad_vjp_wants(op, i)) return true;
+        if (wants(op, i)) return true;
     return false;
 }
 
@@ -169,7 +173,7 @@ static void pass_close(pass *p) {
 }
 
 /* True if d is a Var of x's graph, dtype and shape. */
-static bool is_like(const ad_var *x, const ad_var *d) {
+AD__INLINE bool is_like(const ad_var *x, const ad_var *d) {
     const ad__layout *a = x->layout, *b = d->layout;
     if (a == b) return true;
     return a->graph == b->graph && a->dtype == b->dtype && ad_shape_equal(a->shape, b->shape) && !ad__absent(d);
@@ -205,7 +209,7 @@ AD__INLINE int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
     g->vjp_rules--;
     if (AD__UNLIKELY(g->anomalies)) ad__check_vjp(op, cotangent, p->dx);
     for (int i = 0; i < op->n_in && g->code == AD_OK; i++)
-        if (ad_vjp_wants(op, i)) add_result(p, op, i, p->dx[i]);
+        if (wants(op, i)) add_result(p, op, i, p->dx[i]);
     return g->code;
 }
 
