@@ -5,14 +5,20 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
             $(call known,-Wno-pass-failed) $(if $(filter 1,$(WERROR)),-Werror)
 
 # loop_flags: loops without vector epilogues, whose code for the last few elements would be most of the library's size.
-# ops_flags: no vectors of numbers and pointers that are stored side by side, whose constants are longer than the stores.
+# ops_flags: no vectors of pointers that are stored side by side: their constants are longer than the stores.
 # row_flags: loops with epilogues, for kernels that process many short rows.
 # no_unwinding: no exception passes through the library, and debuggers have the tables of -g.
-# small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call. clang
-# would inline none of a kernel's functions, and make no vector loops, with -fno-inline-functions.
+# vector_math: clang calls glibc's exp, log, sin, cos and pow for vectors; GCC knows them from vector_math.h.
+# small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call.
+# With -fno-inline-functions clang would inline none of a kernel's functions, and make no vector loops.
 clang        := $(findstring clang,$(shell $(CC) --version))
 omp_simd     := $(call known,-fopenmp-simd)
-math_flags   := $(call known,-fno-math-errno -fno-trapping-math) $(if $(omp_simd),$(omp_simd) -DAD_OMP_SIMD)
+if_libmvec   := \043if !defined(__GLIBC__) || !defined(__x86_64__)\n\043error\n\043endif\n
+has_libmvec  := printf '\043include <features.h>\n$(if_libmvec)' | \
+                $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes
+vector_math  := $(if $(clang),$(if $(shell $(has_libmvec)),$(call known,-fveclib=libmvec)))
+math_flags   := $(call known,-fno-math-errno -fno-trapping-math) $(vector_math) \
+                $(if $(omp_simd),$(omp_simd) -DAD_OMP_SIMD)
 loop_flags   := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
 ops_flags    := $(loop_flags) $(call known,-fno-tree-slp-vectorize)
 kernel_flags := $(loop_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic)
@@ -42,7 +48,8 @@ say     = $(if $(V),,@echo '$(1) $@';)
 # Each folder has its own flags. Two kernels process many short rows and gain from -O3; -O3 for all kernels would add
 # 200 KB. The variables are private, so that the stamps that an object depends on do not inherit them.
 obj           := $(BUILD)/obj
-library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden $(call known,-fno-semantic-interposition) $(no_unwinding)
+library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden \
+                 $(call known,-fno-semantic-interposition) $(no_unwinding)
 $(obj)/autodiff/%.o: private extra = $(library_flags)
 $(obj)/ops/%.o $(obj)/nn/%.o: private extra = $(library_flags) $(small_flags)
 $(obj)/ops/%.o: private optimise := $(optimise) $(ops_flags)

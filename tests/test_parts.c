@@ -16,7 +16,9 @@ static ad_var *stepped(ad_var *x, int i, int n) {
 static ad_var *selected(ad_var *x, int i, int n) { return ad_select(x, 0, i % 2 ? i : i - n); }
 static ad_var *narrowed(ad_var *x, int i, int n) { return ad_narrow(x, 0, i < n - 1 ? i : 0, 2); }
 static ad_var *by_index(ad_var *x, int i, int n) { return (void)n, ad_index_select(x, 0, index_of(x, i, AD_SHAPE(1))); }
-static ad_var *taken(ad_var *x, int i, int n) { return (void)n, ad_take_axis(x, 0, index_of(x, i / 2, AD_SHAPE(2, 1))); }
+static ad_var *taken(ad_var *x, int i, int n) {
+    return (void)n, ad_take_axis(x, 0, index_of(x, i / 2, AD_SHAPE(2, 1)));
+}
 static ad_var *embedded(ad_var *x, int i, int n) { return (void)n, ad_embedding(x, index_of(x, i, AD_SCALAR)); }
 static ad_var *gathered(ad_var *x, int i, int n) { return (void)n, ad_gather(x, 0, index_of(x, i, AD_SHAPE(1, 4))); }
 typedef ad_var *part_fn(ad_var *x, int i, int n);
@@ -56,7 +58,8 @@ static ad_var *sum_of_parts(int n, ad_var *const xs[], void *user) {
 }
 
 static ad_var *array(ad_graph *g, ad_dtype t, int n) {
-    return ad_add(ad_param(g, t, NULL, AD_SHAPE(n, 4)), ad_sin(ad_reshape(ad_arange(g, t, 0, 4 * n, 1), AD_SHAPE(n, 4))));
+    ad_var *sines = ad_sin(ad_reshape(ad_arange(g, t, 0, 4 * n, 1), AD_SHAPE(n, 4)));
+    return ad_add(ad_param(g, t, NULL, AD_SHAPE(n, 4)), sines);
 }
 
 static void gradients_of_parts_equal_backward(void **state) {

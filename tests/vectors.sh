@@ -8,7 +8,7 @@ object=obj/ops/elementwise/binary.o
 # The packed additions, products, quotients and extrema of an object, by the tools of its compiler.
 packed() { # OBJDUMP OBJECT
     "$1" -d --no-show-raw-insn "$2" |
-        grep -cE '[[:space:]](v?(add|sub|mul|div|max|min)p[sd]|f(add|sub|mul|div|max|min)n?m?[[:space:]].*v[0-9]+\.(4s|2d))'
+        grep -cE '[[:space:]](v?(add|sub|mul|div|max|min)p[sd]|f(add|sub|mul|div|max|min).*v[0-9]+\.(4s|2d))'
 }
 has_vectors() { # OBJDUMP OBJECT
     found=$(packed "$1" "$2")
@@ -29,7 +29,7 @@ with() {
     name=$1 compiler=$2 objdump=$3
     shift 3
     if command -v "$compiler" >/dev/null && command -v "$objdump" >/dev/null &&
-        echo '#include <stdio.h>' | "$compiler" -I"$work/include" "$@" -include uthash.h -fsyntax-only -x c - 2>/dev/null
+        "$compiler" -I"$work/include" "$@" -include uthash.h -include stdio.h -fsyntax-only -x c /dev/null 2>/dev/null
     then
         check "$name has vector loops" built_has_vectors "$objdump" CC="$compiler${*:+ $*}" CPPFLAGS="-I$work/include"
     else skip "$name has vector loops" "there is no $compiler with a C library"; fi

@@ -20,7 +20,7 @@ typedef struct {
     UT_hash_handle hh;
 } entry;
 
-/* One pass. All memory is allocated before the first rule runs. A vjp rule may start a pass of its own, which saves the
+/* One pass. All memory but that of parts is allocated before the first rule runs. A vjp rule may start a pass of its own, which saves the
    AD__ON_PATH flags of this one. */
 typedef struct {
     ad_graph *g;
@@ -74,9 +74,13 @@ static int add_cotangent(pass *p, ad_var *v, ad_var *d) {
 
 /* ---- the path: Vars that depend on an x and that y depends on ------------------------------ */
 
+AD__INLINE bool wants(const ad_op *op, int i) {
+    return (op->in[i]->flags & AD__ON_PATH) && !ad__takes_no_grad(op->type->no_grad, i);
+}
+
 bool ad_vjp_wants(const ad_op *op, int i) {
     if (op == NULL || i < 0 || i >= op->n_in) return false;
-    return (op->in[i]->flags & AD__ON_PATH) && !ad__takes_no_grad(op->type->no_grad, i);
+    return wants(op, i);
 }
 
 static void mark_path(const pass *p) {
@@ -85,7 +89,7 @@ static void mark_path(const pass *p) {
         const ad_op *op = p->plan.ops[k];
         if (op->type->flags & AD_OP_CONSTANT || ad__out(op)->flags & AD__CUT) continue;
         for (int i = 0; i < op->n_in; i++)
-            if (ad_vjp_wants(op, i)) ad__out(op)->flags |= AD__ON_PATH;
+            if (wants(op, i)) ad__out(op)->flags |= AD__ON_PATH;
     }
 }
 
@@ -126,7 +130,7 @@ static void restore_outer_path(pass *p) {
 static bool passes_on(const ad_op *op) {
     if (op->type->flags & AD_OP_CONSTANT || ad__out(op)->flags & AD__CUT) return false;
     for (int i = 0; i < op->n_in; i++)
-        if (ad_vjp_wants(op, i)) return true;
+        if (wants(op, i)) return true;
     return false;
 }
 
@@ -154,7 +158,6 @@ static int pass_open(pass *p, int m, ad_var *const ys[], uint32_t after) {
     p->dx = ad__pool_take(&g->pool, (p->n_dx + 1) * sizeof *p->dx);
     if (!p->by_id || !p->entries || !p->dx) return ad_no_memory(g, "a gradient pass", entry_bytes + id_bytes);
     memset(p->by_id, 0, id_bytes);
-    if (ad__parts_open(&p->parts, g, &p->plan)) return g->code;
     return g->vjp_rules > 0 ? save_outer_path(p) : AD_OK;
 }
 
@@ -170,7 +173,7 @@ static void pass_close(pass *p) {
 }
 
 /* True if d is a Var of x's graph, dtype and shape. */
-static bool is_like(const ad_var *x, const ad_var *d) {
+AD__INLINE bool is_like(const ad_var *x, const ad_var *d) {
     const ad__layout *a = x->layout, *b = d->layout;
     if (a == b) return true;
     return a->graph == b->graph && a->dtype == b->dtype && ad_shape_equal(a->shape, b->shape) && !ad__absent(d);
@@ -195,7 +198,7 @@ static int add_result(pass *p, const ad_op *op, int i, ad_var *d) {
     return AD__LIKELY(is_like(op->in[i], d)) ? add_cotangent(p, op->in[i], d) : fail_rule(op, i, d);
 }
 
-static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
+AD__INLINE int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
     ad_graph *g = p->g;
     if (op->type->vjp == NULL)
         return ad_fail(g, AD_EGRAD, "gradient: op %s has no vjp rule, so its gradient cannot be built as a Var",
@@ -206,9 +209,12 @@ static int apply_rule(pass *p, const ad_op *op, ad_var *cotangent) {
     g->vjp_rules--;
     if (AD__UNLIKELY(g->anomalies)) ad__check_vjp(op, cotangent, p->dx);
     for (int i = 0; i < op->n_in && g->code == AD_OK; i++)
-        if (ad_vjp_wants(op, i)) add_result(p, op, i, p->dx[i]);
+        if (wants(op, i)) add_result(p, op, i, p->dx[i]);
     return g->code;
 }
+
+/* The same for a part; not inlined, as it is rare. */
+AD_COLD static int apply_to_part(pass *p, const ad_op *op, ad_var *cotangent) { return apply_rule(p, op, cotangent); }
 
 enum { FEW_PARTS = 4 }; /* fewer are not joined */
 
@@ -223,15 +229,28 @@ static int add_parts(pass *p, ad_var *v, int n) {
     }
     if (g->code != AD_OK) return g->code;
     if (d != NULL) return is_like(v, d) ? add_cotangent(p, v, d) : fail_rule(p->parts.ops[0], 0, d);
-    for (int i = 0; i < n && g->code == AD_OK; i++) apply_rule(p, p->parts.ops[i], p->parts.gs[i]);
+    for (int i = 0; i < n && g->code == AD_OK; i++) apply_to_part(p, p->parts.ops[i], p->parts.gs[i]);
     return g->code;
 }
 
 /* Adds the cotangents of all parts that Ops read of v. */
-static int finish_parts(pass *p, ad_var *v) {
+static inline int finish_parts(pass *p, ad_var *v) {
+    if (AD__LIKELY(p->parts.table == NULL)) return AD_OK;
     for (int n; (n = ad__parts_take(&p->parts, v)) != 0;)
         if (n < 0 || add_parts(p, v, n)) return p->g->code;
     return AD_OK;
+}
+
+/* Keeps the cotangent of Op number k, whose type has a join. The first one takes memory for all that may follow. */
+static int keep_part(pass *p, size_t k, ad_var *cotangent) {
+    const ad_op *op = p->plan.ops[k];
+    if (p->g->anomalies) return apply_to_part(p, op, cotangent); /* each Op is looked at by itself */
+    if (p->parts.items == NULL) {
+        size_t n = 0;
+        for (size_t i = 0; i <= k; i++) n += p->plan.ops[i]->type->join != NULL;
+        if (ad__parts_open(&p->parts, p->g, n)) return p->g->code;
+    }
+    return ad__parts_add(&p->parts, op, cotangent);
 }
 
 /* Runs the vjp rules of the Ops on the path, newest first. */
@@ -244,7 +263,7 @@ static int run_rules(pass *p, int m, ad_var *const ys[], ad_var *const cotangent
         if (!passes_on(op) || (rc = finish_parts(p, ad__out(op))) != AD_OK) continue;
         ad_var **at = find_cotangent(p, ad__out(op));
         if (at == NULL) continue;
-        rc = op->type->join && p->parts.items ? ad__parts_add(&p->parts, op, *at) : apply_rule(p, op, *at);
+        rc = AD__UNLIKELY(op->type->join != NULL) ? keep_part(p, k, *at) : apply_rule(p, op, *at);
     }
     for (ad_var *v; rc == AD_OK && (v = ad__parts_left(&p->parts)) != NULL;) rc = finish_parts(p, v);
     return rc;

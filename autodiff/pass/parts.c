@@ -9,11 +9,8 @@
 
 static size_t bytes_of_part(void) { return sizeof(ad__part) + sizeof(ad_op *) + sizeof(ad_var *); }
 
-int ad__parts_open(ad__parts *p, ad_graph *g, const ad__plan *plan) {
-    *p = (ad__parts){ .g = g };
-    if (g->anomalies) return AD_OK; /* each Op is looked at by itself */
-    for (size_t k = 0; k < plan->n; k++) p->capacity += plan->ops[k]->type->join != NULL;
-    if (p->capacity == 0) return AD_OK;
+int ad__parts_open(ad__parts *p, ad_graph *g, size_t n) {
+    *p = (ad__parts){ .g = g, .capacity = n };
     p->items = ad__pool_take(&g->pool, p->capacity * bytes_of_part());
     if (p->items == NULL) return ad_no_memory(g, "a gradient pass", p->capacity * bytes_of_part());
     p->ops = (const ad_op **)(void *)(p->items + p->capacity);

@@ -1,9 +1,11 @@
-/* parts.h: cotangents of Ops that read parts of one Var, such as slices, kept until all of them are there; private to
-   autodiff/pass/. One array of the Var's size for each part would make the gradient of n parts cost n times that size. */
+/* parts.h: cotangents of Ops that read parts of one Var, such as slices, kept until all of them are there.
+
+   Private to autodiff/pass/. One array of the Var's size for each part would make the gradient of n parts cost n times
+   that size. */
 #ifndef AUTODIFF_PASS_PARTS_H
 #define AUTODIFF_PASS_PARTS_H
 
-#include "autodiff/graph/plan.h"
+#include "autodiff/graph/node.h"
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
@@ -26,8 +28,8 @@ typedef struct {
     ad_var **gs;
 } ad__parts;
 
-/* Takes memory for all parts of the plan. AD_ENOMEM if there is too little. */
-int ad__parts_open(ad__parts *p, ad_graph *g, const ad__plan *plan);
+/* Takes memory for n parts, 1 or more. AD_ENOMEM if there is too little. */
+int ad__parts_open(ad__parts *p, ad_graph *g, size_t n);
 void ad__parts_close(ad__parts *p);
 /* Adds the cotangent of op's result, newest Op first. */
 int ad__parts_add(ad__parts *p, const ad_op *op, ad_var *cotangent);

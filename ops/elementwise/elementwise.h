@@ -36,8 +36,8 @@
        AD_COMPARISON_K3  the same with three parameters
    The formulas need not handle broadcasting. The body of the public function is AD_CALL_1(name, x),
    AD_CALL_2(name, a, b) or AD_CALL_K(name, x, parameters...); for three operands it is ad_apply. Ops that graphs of
-   single numbers are made of have AD_HOT in place of AD_CALL. To stop in a formula, set a breakpoint at its function, such
-   as sin_slope_a_f64. docs/design.md, "How an elementwise op's formulas become
+   single numbers are made of have AD_HOT in place of AD_CALL. To stop in a formula, set a breakpoint at its function,
+   such as sin_slope_a_f64. docs/design.md, "How an elementwise op's formulas become
    loops", describes the alternatives that were tried. */
 #ifndef OPS_ELEMENTWISE_ELEMENTWISE_H
 #define OPS_ELEMENTWISE_ELEMENTWISE_H
@@ -90,8 +90,8 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
 #define AD_CALL_K(name, x, ...) ad__call_1(&ad_op_##name, x, (const double[]){ __VA_ARGS__ })
 #define AD_CALL_2(name, a, b) ad__call_2(&ad_op_##name, a, b)
 
-/* The same with the fast path inlined, for the ops that graphs of single numbers are made of: an Op takes 2 to 3 ns less,
-   and the function 300 bytes more. The first test is in the macro and not in a function, so that a breakpoint at the
+/* The same with the fast path inlined, for the ops that graphs of single numbers are made of. The function takes 300
+   bytes more. The first test is in the macro and not in a function, so that a breakpoint at the
    public function stops at a line of its own. */
 #define AD_HOT_1(name, x)                                                                                              \
     (AD__LIKELY((x) != NULL && ad__is_fast(&ad_op_##name, (x)->layout, 1, 0))                                          \

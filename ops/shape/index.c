@@ -142,7 +142,7 @@ static void take_axis_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = put_into_zeros(&ad_op_index_add, op, g);
 }
 
-/* The Ops that read along this axis as one sum: y plus all their cotangents at all their indices. pair: memory for 2n. */
+/* Adds the cotangents of all Ops that read along this axis to y, at all their indices. pair: memory for 2n Vars. */
 static ad_var *join_along(const ad_optype *put, int axis, int n, const ad_op *const ops[], ad_var *const gs[],
                           ad_var **pair, ad_var *y) {
     int found = 0, ndim = y->layout->shape.ndim;

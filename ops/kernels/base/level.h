@@ -4,16 +4,17 @@
 
 #include "ops/kernels/base/simd.h"
 
-/* The level of the widest loops that this processor can run. Loops above level 0 process whole vectors only. The function has a source file of its own, so that a test can replace it. */
+/* The level of the widest loops that this processor can run. Loops above level 0 process whole vectors only. The
+   function has a source file of its own, so that a test can replace it. */
 #if defined(__GNUC__)
 __attribute__((const))
 #endif
 int ad__level(void);
 
 /* AD__LEVELS_OF(type, f, T, parameter, body) defines f[], one loop of this type for each level, a function of `count`
-   and of the parameter. The body processes count elements of type T. The masks state to the compiler that there are whole vectors
-   only. It otherwise adds a remainder loop several times larger than the loop or, with the cost model of -O2, makes no
-   vector loop at all, which is wanted at level 0 where there are others. */
+   and of the parameter. The body processes count elements of type T. The masks state to the compiler that there are
+   whole vectors only. It otherwise adds a remainder loop several times larger than the loop or, with the cost model of
+   -O2, makes no vector loop at all, which is wanted at level 0 where there are others. */
 #ifdef AD__LEVELS
 enum { AD__HIGHEST_LEVEL = 2, AD__LEVEL_BYTES = 16 }; /* a vector of level i has AD__LEVEL_BYTES << i bytes */
 #define AD__LOOPS_UP_TO_AVX2(f, T_, PARAMETER, ...)                                                                    \
