@@ -1,6 +1,6 @@
 #!/bin/sh
-# pages.sh: compiles and runs every program of README.md and docs/tutorial.md against the installed library, and compares
-# its output with the text block after it. Prints TAP.
+# pages.sh: compiles and runs every program of README.md, docs/tutorial.md and docs/from-pytorch.md against the
+# installed library, and compares its output with the text block after it. Prints TAP.
 #
 # A block of C whose first line is /* continued */ belongs to the program of the block before it.
 set -eu
@@ -24,7 +24,8 @@ write_blocks() {
         /^```/                { fault("a block that is neither C nor the text after one") }
         NF                    { just_ended = 0 }
         END                   { if (failed) exit 1
-                                for (i = 1; i <= n; i++) if (!(i in shown)) { print "program " i " has no output"; failed = 1 }
+                                for (i = 1; i <= n; i++)
+                                    if (!(i in shown)) { print "program " i " has no output"; failed = 1 }
                                 print n + 0 >(dir "/count"); exit failed }' "$1"
 }
 
@@ -36,7 +37,7 @@ check_program() {
         (cd "$1.run" && "$1") >"$1.out" && diff -u "$1.txt" "$1.out"
 }
 
-for page in README.md docs/tutorial.md; do
+for page in README.md docs/tutorial.md docs/from-pytorch.md; do
     folder=$build/pages/$(basename "$page" .md)
     check "$page has only programs in C and their output" write_blocks "$page" "$folder"
     for n in $(seq "$(cat "$folder/count")"); do
