@@ -1,6 +1,6 @@
 #!/bin/sh
 # pytorch_names.sh: checks what docs/names.md says: every function that it names is declared, and its numbers are true.
-# Prints TAP.
+# The names of ours in docs/from-pytorch.md, docs/tutorial.md and README.md are in the headers too. Prints TAP.
 set -u
 . tests/cases
 page=docs/names.md
@@ -30,6 +30,24 @@ numbers() {
     [ "$have" -ge 400 ] && [ "$all" -ge 571 ]
 }
 
+# All that a program may name: functions, types, macros and constants.
+public_names() {
+    declared
+    cat autodiff/*.h ops/*.h nn/*.h | tr '\n' ' ' | sed 's|/\*[^*]*\*\**\([^/*][^*]*\*\**\)*/||g' >"$work/headers"
+    grep -o '\<\(ad\|nn\)_[a-z0-9_]* *[;({]' "$work/headers" | sed 's/ *[;({]$//'
+    grep -o 'define nn_[a-z0-9_]*' "$work/headers" | sed 's/^define //'
+    grep -o '\<AD_[A-Z0-9_]*' "$work/headers"
+}
+
+# The names of ours in a page that no header has. A name that ends in _ stands for a family: AD_E..., nn_.
+unknown_names() {
+    public_names | sort -u >"$work/public"
+    grep -o '\<\(ad\|nn\|AD\)_[A-Za-z0-9_]*[A-Za-z0-9]\>' "$1" | sort -u | comm -23 - "$work/public"
+}
+
+for page_of_names in docs/from-pytorch.md docs/tutorial.md README.md; do
+    check "the names of ours in $page_of_names are in the headers" prints_nothing unknown_names $page_of_names
+done
 check "the functions of docs/names.md are declared" prints_nothing undeclared
 check "it has each name once" prints_nothing twice
 check "its numbers are those of its table" numbers

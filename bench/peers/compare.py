@@ -16,6 +16,7 @@ import sys
 ROUNDS = 9
 TOLERANCE = 1e-5
 UNIT_NS = {"ns": 1, "us": 1e3, "ms": 1e6}
+PEERS = ["numpy", "torch", "libtorch", "fann", "adolc", "kann", "codipack", "adept"]
 OURS = ["scalar", "nets", "arrays", "optim", "attention", "startup"]
 
 
@@ -50,10 +51,10 @@ def servers(build):
     here = os.path.dirname(os.path.abspath(__file__))
     ours = [Server("ours", [f"{build}/bench/{name}", "--serve"], environment) for name in OURS]
     peers = []
-    for name in "numpy", "torch", "libtorch", "fann", "adolc":
+    for name in PEERS:
         script, program = f"{here}/{name}_peer.py", f"{build}/bench/peers/{name}"
         if not os.path.exists(script) and not os.path.exists(program):
-            print(f"{name} is skipped: not installed; `make deps-peers` installs it", flush=True)
+            print(f"{name} is skipped: not installed; `make deps-peers` installs all that Debian has", flush=True)
             continue
         peer = Server(name, [sys.executable, script] if os.path.exists(script) else [program], environment)
         if peer.units:
