@@ -1,9 +1,10 @@
 # generate.mk: generates the committed files: the reference of the ops and the headers, the gallery and the reference
 # values; and from these the site.
 
-docs: $(docs_of) ## write docs/ops.md and docs/reference/, the reference, from the descriptors of ops and the headers
+docs: $(docs_of) ## write the reference, docs/ops.md, docs/reference/ and build/man/, from the ops and the headers
 	@$(docs_of) ops/ops.def > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
 	@sh mk/reference/make.sh pages docs/reference
+	@sh mk/reference/make.sh manual $(BUILD)/man
 site: ## write all pages as HTML to build/site; needs cmark-gfm
 	@sh mk/site/make.sh $(BUILD)/site
 gallery: $(lectures) ## draw the pictures of the lecture programs, and write docs/gallery.md with what they claim

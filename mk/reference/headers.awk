@@ -1,5 +1,5 @@
-# headers.awk: reads public headers: what they declare, with the comments. A writer, pages.awk or manual.awk, follows:
-# awk -f headers.awk -f pages.awk HEADER...
+# headers.awk: reads public headers: what they declare, with the comments. A writer, pages.awk or manual.awk, stands
+# before it: awk -f pages.awk -f headers.awk HEADER...
 #
 # A header is a list of items. A section is a comment "---- title ----", a note is a comment before an empty line. A
 # group is what stands between empty lines and comments: declarations under one comment, or under none. Comments at the
@@ -66,6 +66,17 @@ function end_group() {
     if (comment_above != "") new_item("note", comment_above)
     comment_above = ""
     in_group = 0
+}
+
+# ---- for writers: words as sentences -------------------------------------------------------------------------------
+
+# A capital, unless the first word is a name, a letter or a formula.
+function sentence_case(words) {
+    return words ~ /^[a-z][a-z]+([ ,;.:]|$)/ ? toupper(substr(words, 1, 1)) substr(words, 2) : words
+}
+function sentence(words) {
+    words = sentence_case(words)
+    return words (words ~ /[.?!]$/ ? "" : ".")
 }
 
 # ---- declarations ------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ read_headers() {
     writer=$1
     shift
     # shellcheck disable=SC2046 # a list of files
-    LC_ALL=C awk -f "$here/headers.awk" -f "$here/$writer.awk" "$@" ops/ops.def $(headers)
+    LC_ALL=C awk -f "$here/$writer.awk" -f "$here/headers.awk" "$@" ops/ops.def $(headers)
 }
 
 case $1 in

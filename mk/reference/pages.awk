@@ -69,15 +69,6 @@ function put_text(words, from, lines, n, i, line, paragraph, in_code) {
     }
 }
 
-# A capital, unless the first word is a name, a letter or a formula.
-function sentence_case(words) {
-    return words ~ /^[a-z][a-z]+([ ,;.:]|$)/ ? toupper(substr(words, 1, 1)) substr(words, 2) : words
-}
-function sentence(words) {
-    words = sentence_case(words)
-    return words (words ~ /[.?!]$/ ? "" : ".")
-}
-
 # The names of a group's heading: its functions, or its types and macros.
 function heading(i, parts, n, k, out) {
     n = split(functions[i] != "" ? functions[i] : names[i], parts, " ")
