@@ -9,7 +9,8 @@ function page_of(path) {
     return path
 }
 
-function anchor_of(i, parts) { split(functions[i] != "" ? functions[i] : names[i], parts, " "); return parts[1] }
+# The anchor of a group: that of the first name of its heading.
+function anchor_of(i, parts) { split(titled(i), parts, " "); return parts[1] }
 
 # A name as code, with a link to where it is described, unless that is item `from`.
 function name_text(name, from, i) {
@@ -69,11 +70,17 @@ function put_text(words, from, lines, n, i, line, paragraph, in_code) {
     }
 }
 
-# The names of a group's heading: its functions, or its types and macros.
+# What a group's heading names: its functions, else its types, else its macros and constants.
+function titled(i, parts, n, k, types) {
+    if (functions[i] != "") return functions[i]
+    n = split(names[i], parts, " ")
+    for (k = 1; k <= n; k++) if (parts[k] !~ /^(AD|NN)_/) types = types parts[k] " "
+    return types == "" ? names[i] : types
+}
+
 function heading(i, parts, n, k, out) {
-    n = split(functions[i] != "" ? functions[i] : names[i], parts, " ")
-    if (functions[i] == "" && code[i] ~ /enum \{/) n = 1
-    out = parts[1]
+    n = split(titled(i), parts, " ")
+    out = (parts[1] ~ /^(AD|NN)_/ && code[i] ~ /enum \{/ ? "Constants " : "") parts[1]
     for (k = 2; k <= n && k <= 4; k++) out = out (k == 4 && n > 4 ? " and " n - 3 " more" : ", " parts[k])
     return out
 }
