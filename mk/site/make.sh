@@ -12,9 +12,9 @@ trap 'rm -rf "$work"' EXIT
 
 # The pages in the order of the menu; others follow by name.
 pages() {
-    for page in README.md docs/tutorial.md docs/from-pytorch.md docs/gallery.md docs/reference/README.md docs/ops.md \
-        docs/names.md docs/onnx.md docs/control.md docs/tiny.md docs/design.md docs/tour.md docs/adding.md \
-        docs/performance.md docs/reliability.md docs/abi.md docs/*.md docs/reference/*.md CHANGELOG.md SECURITY.md; do
+    for page in README.md docs/tutorial.md docs/from-pytorch.md docs/gallery.md docs/reference/README.md \
+        docs/reference/*.md docs/ops.md docs/names.md docs/onnx.md docs/control.md docs/tiny.md docs/design.md \
+        docs/tour.md docs/adding.md docs/performance.md docs/reliability.md docs/abi.md docs/*.md CHANGELOG.md SECURITY.md; do
         [ ! -f "$page" ] || echo "$page"
     done | awk '!seen[$0]++'
 }
@@ -37,6 +37,7 @@ menu() {
 # framed PATH TITLE: a page around the body that is read.
 framed() {
     root=$(root_of "$1")
+    case $1 in docs/reference/* | docs/ops.md) class=' class="reference"' ;; *) class= ;; esac
     cat <<END_HEAD
 <!DOCTYPE html>
 <html lang="en">
@@ -58,7 +59,7 @@ framed() {
 <nav aria-label="Pages">
 $(menu "$1" "$root")
 </nav>
-<main>
+<main$class>
 END_HEAD
     cat
     printf '</main>\n<script src="%ssearch.js"></script>\n</body>\n</html>\n' "$root"
