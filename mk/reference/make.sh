@@ -9,7 +9,9 @@ here=$(dirname "$0")
 headers() {
     first="autodiff/autodiff.h ops/ops.h ops/functional.h ops/compile.h autodiff/op.h autodiff/extend.h nn/module.h
         nn/layers.h nn/loss.h nn/optim.h nn/train.h nn/data.h"
-    for header in $first autodiff/*.h ops/*.h nn/*.h; do [ "$header" = nn/nn.h ] || echo "$header"; done | awk '!seen[$0]++'
+    for header in $first autodiff/*.h ops/*.h nn/*.h; do
+        [ "$header" = nn/nn.h ] || echo "$header"
+    done | awk '!seen[$0]++'
 }
 
 # read_headers WRITER ARGUMENT...: the table of ops comes first, so that comments can point at it.
@@ -29,6 +31,7 @@ pages)
 manual)
     mkdir -p "$2"
     rm -f "$2"/*.3
+    # shellcheck disable=SC2012 # no blanks in these names
     newest=$(ls -t autodiff/*.h ops/*.h ops/*.def nn/*.h | head -n 1)
     date=$(LC_ALL=C date -u -d "@${SOURCE_DATE_EPOCH:-$(date -r "$newest" +%s)}" '+%B %-d, %Y')
     read_headers manual to="$2" date="$date" docs/ops.md

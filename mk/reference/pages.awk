@@ -114,8 +114,9 @@ function put_head(i) {
 
 function put_list(i, k, n, parts, path, before) {
     file = to "/README.md"
-    printf "# Reference of the headers\n\nEvery function, type and macro of the public headers but the ops, which have " \
-        "[a reference of their own](../ops.md).\n`make docs` writes these pages from the headers' comments.\n" > file
+    printf "# Reference of the headers\n\nEvery function, type and macro of the public headers but the ops, " \
+        "which have [a reference of their own](../ops.md).\n" \
+        "`make docs` writes these pages from the headers' comments.\n" > file
     for (i = 1; i <= items; i++) {
         path = header[i]
         if (kind[i] == "file") {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# make.sh: writes the pages of the project as HTML, with their pictures, the sources that they link to, and a search that
-# needs no server. The site has the folders of the project, so links between pages keep their form.
+# make.sh: writes the pages of the project as HTML, with their pictures, the sources that they link to, and a search.
+# It needs no server. The site has the folders of the project, so links between pages keep their form.
 #
 # usage: mk/site/make.sh FOLDER       needs cmark-gfm, which renders Markdown as GitHub does
 set -eu
@@ -14,7 +14,8 @@ trap 'rm -rf "$work"' EXIT
 pages() {
     for page in README.md docs/tutorial.md docs/from-pytorch.md docs/gallery.md docs/reference/README.md \
         docs/reference/*.md docs/ops.md docs/names.md docs/onnx.md docs/control.md docs/tiny.md docs/design.md \
-        docs/tour.md docs/adding.md docs/performance.md docs/reliability.md docs/abi.md docs/*.md CHANGELOG.md SECURITY.md; do
+        docs/tour.md docs/adding.md docs/performance.md docs/reliability.md docs/abi.md docs/*.md \
+        CHANGELOG.md SECURITY.md; do
         [ ! -f "$page" ] || echo "$page"
     done | awk '!seen[$0]++'
 }
@@ -28,7 +29,8 @@ menu() {
     awk -v page="$1" -v root="$2" '{
         part = $1 ~ /^docs\/reference\// && $1 !~ /README/
         if (part && page !~ /^docs\/reference\//) next
-        printf "<a href=\"%s%s\"%s%s>", root, $2, part ? " class=\"part\"" : "", $1 == page ? " aria-current=\"page\"" : ""
+        printf "<a href=\"%s%s\"%s%s>", root, $2, part ? " class=\"part\"" : "", \
+            $1 == page ? " aria-current=\"page\"" : ""
         sub(/^[^ ]* [^ ]* /, "")
         print $0 "</a>"
     }' "$work/titles"
@@ -52,7 +54,8 @@ framed() {
 <header>
 <a class="home" href="${root}index.html">autodiff</a>
 <label class="button" for="menu">Pages</label>
-<input id="search" type="search" placeholder="Search" aria-label="Search all pages" data-root="$root" autocomplete="off">
+<input id="search" type="search" placeholder="Search" aria-label="Search all pages" autocomplete="off"
+data-root="$root">
 </header>
 <div id="found" aria-live="polite" hidden></div>
 <input id="menu" type="checkbox" aria-label="Show the list of pages">

@@ -31,7 +31,8 @@ function anchor_of(heading, anchor, n) {
 # Ends the section above in the index.
 function end_section() {
     if (section != "" || words != "")
-        printf "[%s,%s,%s,%s],\n", json(section), json(plain(page_title)), json(url (at == "" ? "" : "#" at)), json(words) >> search
+        printf "[%s,%s,%s,%s],\n", json(section), json(plain(page_title)), json(url (at == "" ? "" : "#" at)), \
+            json(words) >> search
     words = ""
 }
 

@@ -4,10 +4,12 @@
 
     /* How well an entry [heading, page, address, words] fits the words of a query: 0 unless it has all of them. */
     function score(entry, terms) {
-        var heading = entry[0].toLowerCase(), names = heading.split(/[ ,]+/), words = entry[3].toLowerCase(), total = 0;
+        var heading = entry[0].toLowerCase(), names = heading.split(/[ ,]+/), words = entry[3].toLowerCase();
+        var total = 0;
+        function is_name(name) { return names.indexOf(name) >= 0; }
         for (var i = 0; i < terms.length; i++) {
             var term = terms[i], at = heading.indexOf(term);
-            if (names.indexOf(term) >= 0 || names.indexOf("ad_" + term) >= 0 || names.indexOf("nn_" + term) >= 0) total += 100;
+            if (is_name(term) || is_name("ad_" + term) || is_name("nn_" + term)) total += names[1] ? 100 : 110;
             else if (at === 0) total += 40;
             else if (at > 0) total += 20;
             else if (words.indexOf(term) >= 0) total += 1;
@@ -84,7 +86,7 @@
         if (e.key === "Escape") found.hidden = true;
         if (e.key === "/" && here !== field) { field.focus(); e.preventDefault(); }
         if (found.contains(here) && (e.key === "ArrowDown" || e.key === "ArrowUp")) {
-            (e.key === "ArrowDown" ? here.nextElementSibling : here.previousElementSibling || field || here)?.focus();
+            ((e.key === "ArrowDown" ? here.nextElementSibling : here.previousElementSibling) || field).focus();
             e.preventDefault();
         }
     });
