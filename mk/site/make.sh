@@ -84,18 +84,16 @@ while read -r page html title; do
 done <"$work/titles"
 echo '];' >>"$site/search_index.js"
 
-# What pages link to: pictures as they are, sources as pages of numbered lines.
+# What pages link to: pictures as they are, sources as pages of numbered lines, folders as the names of their files.
 sort -u "$work/linked" | while read -r file; do
-    [ -f "$file" ] || continue
+    [ -e "$file" ] || continue
     mkdir -p "$site/$(dirname "$file")"
     case $file in
-    *.png | *.svg) cp "$file" "$site/$file" ;;
-    *)
-        sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g' "$file" |
-            awk -v title="$file" 'BEGIN { printf "<h1>%s</h1>\n<pre class=\"source\">", title }
-                { printf "<span id=\"L%d\">%s</span>\n", NR, $0 }
-                END { print "</pre>" }' | framed "$file" "$file - autodiff" >"$site/$file.html"
-        ;;
+    *.png | *.svg) cp "$file" "$site/$file" && continue ;;
     esac
+    if [ -d "$file" ]; then ls "$file"; else cat "$file"; fi | sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g' |
+        awk -v title="$file" 'BEGIN { printf "<h1>%s</h1>\n<pre class=\"source\">", title }
+            { printf "<span id=\"L%d\">%s</span>\n", NR, $0 }
+            END { print "</pre>" }' | framed "$file" "$file - autodiff" >"$site/$file.html"
 done
 cp "$here/style.css" "$here/search.js" "$site"

@@ -58,6 +58,8 @@ function site_link(link, folder, fragment, target) {
         sub(/README\.md$/, "index.md", link)
         sub(/\.md$/, ".html", link)
     } else {
+        sub(/\/$/, "", link)
+        sub(/\/$/, "", target)
         print target >> linked
         if (link !~ /\.(png|svg)$/) link = link ".html"
     }
