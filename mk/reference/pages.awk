@@ -37,9 +37,9 @@ function prose(words, from, out, word) {
     return out escaped(words)
 }
 function escaped(marks) {
-    gsub(/\\/, "\\\\", marks)
-    gsub(/\*/, "\\*", marks)
-    gsub(/</, "\\\\<", marks)
+    gsub(/[\\]/, "\\\\&", marks)
+    gsub(/[*]/, "\\*", marks)
+    gsub(/</, "\\<", marks)
     gsub(/\]\(/, "] (", marks)
     return marks
 }

@@ -14,7 +14,7 @@ function plain(html) {
 }
 
 function json(words) {
-    gsub(/\\/, "\\\\", words)
+    gsub(/[\\]/, "\\\\&", words) # a backslash, and what was found
     gsub(/"/, "\\\"", words)
     gsub(/[\t\r\n ]+/, " ", words)
     return "\"" words "\""
