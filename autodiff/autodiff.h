@@ -69,10 +69,10 @@ typedef struct {
 #define AD_SCALAR ((ad_shape){ 0, { 0 } })
 /* If ndim is not in 0..AD_MAX_NDIM or dim is NULL, the result has ndim -1, which no constructor accepts. */
 AD_API ad_shape ad_shape_of_dims(int ndim, const int64_t *dim);
-AD_API ad_shape ad_shape_scalar(void);
+AD_API ad_shape ad_shape_scalar(void); /* the shape of a scalar, as AD_SCALAR */
 /* The number of elements, or -1 if s is not valid: wrong ndim, a negative size, or 2^59 elements or more. */
 AD_API int64_t ad_shape_numel(ad_shape s);
-AD_API bool ad_shape_equal(ad_shape a, ad_shape b);
+AD_API bool ad_shape_equal(ad_shape a, ad_shape b); /* true if dimensions and sizes are equal */
 /* Writes "[2,3]" to a buffer of size bytes, unless it is NULL, and returns the length of the whole text, as
    snprintf does. */
 AD_API int ad_shape_text(ad_shape s, char *to, size_t size);
@@ -111,7 +111,7 @@ enum {
 AD_API bool ad_ok(const ad_graph *g);           /* true if g has no error */
 AD_API const char *ad_error(const ad_graph *g); /* the error's sentence, "" if none; valid until it is cleared */
 AD_API int ad_error_code(const ad_graph *g);    /* 0 if none */
-AD_API void ad_clear_error(ad_graph *g);
+AD_API void ad_clear_error(ad_graph *g);        /* forgets the error, so that calls work again */
 AD_API bool ad_is_nil(const ad_var *x); /* true for nil and for NULL */
 
 /* fn is called where the first error occurs, with its code and sentence. It may print or break into a debugger. It must
@@ -195,6 +195,7 @@ AD_API ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s);
 /* Makes an ad_input borrow another array of the same shape and dtype. AD_EVALUE if x was not made by ad_input, or
    if data is NULL and x has elements. */
 AD_API int ad_rebind(ad_var *x, void *data);
+/* A leaf that requires no gradient: a scalar, an array of zeros, of ones, or of one value. */
 AD_API ad_var *ad_scalar(ad_graph *g, ad_dtype t, double value);
 AD_API ad_var *ad_zeros(ad_graph *g, ad_dtype t, ad_shape s);
 AD_API ad_var *ad_ones(ad_graph *g, ad_dtype t, ad_shape s);
@@ -228,7 +229,7 @@ typedef struct {
     uint64_t seed, counter;
 } ad_random_state;
 AD_API ad_random_state ad_random_get(const ad_graph *g); /* zeros for NULL */
-AD_API void ad_random_set(ad_graph *g, ad_random_state state);
+AD_API void ad_random_set(ad_graph *g, ad_random_state state); /* continues from a state that was read */
 
 /* ---- access -------------------------------------------------------------------------------- */
 
@@ -262,7 +263,7 @@ AD_API const char *ad_name_of(const ad_var *x);       /* NULL if x has no name *
 AD_API const char *ad_op_name(const ad_op *op);       /* "" for NULL */
 AD_API int ad_op_arity(const ad_op *op);              /* number of operands of this Op */
 AD_API ad_var *ad_op_operand(const ad_op *op, int i); /* NULL if i is out of range */
-AD_API ad_var *ad_op_result(const ad_op *op);
+AD_API ad_var *ad_op_result(const ad_op *op);         /* the Var that op computes; NULL for NULL */
 /* Prints values in NumPy's format, then shape and dtype; long arrays are abbreviated. Prints "nil" for nil and NULL. */
 AD_API void ad_print(const ad_var *x, FILE *to);
 /* Writes the graph that y depends on as Graphviz text: Vars as boxes with value and gradient, Ops as ellipses. AD_EIO

@@ -1,7 +1,12 @@
-# generate.mk: generates the committed files: the reference page of the ops, the gallery and the reference values.
+# generate.mk: generates the committed files: the reference of the ops and the headers, the gallery and the reference
+# values; and from these the site.
 
-docs: $(docs_of) ## write docs/ops.md, the reference of all ops, from ops.def and the descriptors
+docs: $(docs_of) ## write the reference, docs/ops.md, docs/reference/ and build/man/, from the ops and the headers
 	@$(docs_of) ops/ops.def > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
+	@sh mk/reference/make.sh pages docs/reference
+	@sh mk/reference/make.sh manual $(BUILD)/man
+site: ## write all pages as HTML to build/site; needs cmark-gfm
+	@sh mk/site/make.sh $(BUILD)/site
 gallery: $(lectures) ## draw the pictures of the lecture programs, and write docs/gallery.md with what they claim
 	@BUILD='$(BUILD)' sh mk/gallery.sh docs/figures/lectures docs/gallery.md
 reference-values: $(dumper) ## compute the reference values of all ops by PyTorch and mpmath; OPS="..." or FAMILY=... selects some

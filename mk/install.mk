@@ -1,16 +1,24 @@
 # install.mk: installs and uninstalls the library.
 
+man_dir     = $(PREFIX)/share/man/man3
+manual     := $(patsubst %,$(BUILD)/man/%.3,autodiff autodiff-ops autodiff-nn)
 include_dir = $(PREFIX)/include/autodiff-$(major)
 # The place of an installed file or folder, quoted.
 in_headers = $(call quote,$(DESTDIR)$(include_dir)/$(1))
 in_lib     = $(call quote,$(DESTDIR)$(LIBDIR)/$(1))
+in_man     = $(call quote,$(DESTDIR)$(man_dir)/$(1))
 # A path that begins with PREFIX, in terms of the variable prefix of pkg-config, so that --define-prefix can move it.
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 # What sed puts in the place of @NAME@.
 fill = -e $(call quote,s|@$(1)@|$(subst |,\|,$(subst &,\&,$(subst \,\\,$(2))))|)
-install: $(archive) $(shared) mk/autodiff.pc.in ## install to PREFIX (/usr/local), below DESTDIR if that is set
+$(wordlist 2,9,$(manual)): $(firstword $(manual))
+$(firstword $(manual)): $(public) docs/ops.md $(wildcard mk/reference/*)
+	@sh mk/reference/make.sh manual $(BUILD)/man
+install: $(archive) $(shared) $(manual) mk/autodiff.pc.in ## install to PREFIX (/usr/local), below DESTDIR if that is set
 	@install -d $(call in_lib,pkgconfig)
 	@for h in $(public); do install -D -m 644 "$$h" $(call in_headers,)"$$h" || exit 1; done
+	@install -d $(call in_man,)
+	@install -m 644 $(manual) $(call in_man,)
 	@install -m 644 $(archive) $(call in_lib,)
 	@install -m 755 $(shared).$(version) $(call in_lib,)
 	@ln -sf libautodiff.so.$(version) $(call in_lib,$(soname))
@@ -26,5 +34,6 @@ install: $(archive) $(shared) mk/autodiff.pc.in ## install to PREFIX (/usr/local
 installed_folders := $(sort $(patsubst %/,%,$(dir $(public))))
 uninstall: ## remove the installed files
 	rm -f $(foreach h,$(public),$(call in_headers,$h)) \
-	    $(foreach f,libautodiff.a libautodiff.so $(soname) libautodiff.so.$(version) pkgconfig/autodiff.pc,$(call in_lib,$f))
+	    $(foreach f,libautodiff.a libautodiff.so $(soname) libautodiff.so.$(version) pkgconfig/autodiff.pc,$(call in_lib,$f)) \
+	    $(foreach f,$(notdir $(manual)),$(call in_man,$f))
 	@for d in $(foreach f,$(installed_folders) .,$(call in_headers,$f)); do rmdir "$${d%/.}" 2>/dev/null || true; done

@@ -49,11 +49,12 @@ typedef struct {
 } nn_conv_opts;
 AD_API nn_module *nn_conv1d(ad_graph *g, ad_dtype t, nn_conv_opts o);
 AD_API nn_module *nn_conv2d(ad_graph *g, ad_dtype t, nn_conv_opts o);
-AD_API nn_module *nn_conv_transpose1d(ad_graph *g, ad_dtype t, nn_conv_opts o); /* transposed convolutions */
+AD_API nn_module *nn_conv_transpose1d(ad_graph *g, ad_dtype t, nn_conv_opts o);
 AD_API nn_module *nn_conv_transpose2d(ad_graph *g, ad_dtype t, nn_conv_opts o);
 AD_API nn_module *nn_conv3d(ad_graph *g, ad_dtype t, nn_conv_opts o);
 AD_API nn_module *nn_conv_transpose3d(ad_graph *g, ad_dtype t, nn_conv_opts o);
-/* The options of ad_max_pool2d and the like: a stride of 0 is the size of the kernel. */
+/* Pools, as ad_max_pool2d and the like with their options: a stride of 0 is the size of the kernel. Adaptive ones have
+   results of this size; lp ones take the norm of order p of each window. */
 AD_API nn_module *nn_max_pool1d(ad_graph *g, ad_pool_opts o);
 AD_API nn_module *nn_max_pool2d(ad_graph *g, ad_pool_opts o);
 AD_API nn_module *nn_avg_pool1d(ad_graph *g, ad_pool_opts o);
@@ -83,7 +84,7 @@ typedef struct {
 AD_API nn_module *nn_upsample(ad_graph *g, nn_upsample_opts o);
 AD_API nn_module *nn_pixel_shuffle(ad_graph *g, int64_t r);   /* [.., c r^2, h, w] -> [.., c, h r, w r] */
 AD_API nn_module *nn_pixel_unshuffle(ad_graph *g, int64_t r); /* the reverse */
-AD_API nn_module *nn_channel_shuffle(ad_graph *g, int64_t groups);
+AD_API nn_module *nn_channel_shuffle(ad_graph *g, int64_t groups); /* ad_channel_shuffle */
 AD_API nn_module *nn_unfold(ad_graph *g, ad_window window); /* ad_im2col */
 AD_API nn_module *nn_fold(ad_graph *g, int64_t height, int64_t width, ad_window window); /* ad_col2im */
 /* x / (k + alpha mean)^beta, with the mean of the squares of `size` channels; PyTorch's defaults are 1e-4, 0.75, 1. */
@@ -120,8 +121,9 @@ AD_API nn_module *nn_dropout(ad_graph *g, double p);
 
 /* ---- activations ----------------------------------------------------------------------------------------- */
 
+/* The ops of these names as modules; docs/ops.md has their formulas. */
 AD_API nn_module *nn_function(ad_graph *g, nn_activation *f); /* any function, as a module without parameters */
-AD_API nn_module *nn_identity(ad_graph *g);
+AD_API nn_module *nn_identity(ad_graph *g); /* x itself */
 AD_API nn_module *nn_relu(ad_graph *g);
 AD_API nn_module *nn_tanh(ad_graph *g);
 AD_API nn_module *nn_sigmoid(ad_graph *g);

@@ -19,11 +19,12 @@ typedef struct nn_module nn_module;
 typedef ad_var *nn_activation(ad_var *x);                 /* ad_tanh, ad_relu, ... */
 typedef ad_var *nn_forward_fn(nn_module *m, ad_var *x);
 
+/* The module's result for x. */
 AD_API ad_var *nn_apply(nn_module *m, ad_var *x);
 /* Training mode, or evaluation mode where training is false, for m and all modules below it. New modules are in
    training mode. */
 AD_API void nn_train(nn_module *m, bool training);
-AD_API bool nn_training(const nn_module *m);
+AD_API bool nn_training(const nn_module *m); /* true if m is in training mode */
 
 /* A module of the user's own. nn_apply calls forward. self is a struct of `size` bytes, zeroed, for the module's state;
    nn_self returns it. The names of parameters, buffers and children are unique in the module and have no dot. Modules
@@ -35,7 +36,7 @@ AD_API void *nn_self(nn_module *m);
 AD_API ad_var *nn_add_parameter(nn_module *m, const char *name, ad_var *x);
 AD_API ad_var *nn_add_buffer(nn_module *m, const char *name, ad_var *x);
 AD_API nn_module *nn_add_child(nn_module *m, const char *name, nn_module *child);
-AD_API ad_graph *nn_graph_of(const nn_module *m);
+AD_API ad_graph *nn_graph_of(const nn_module *m); /* NULL for NULL */
 
 /* Tells nn_copy that a field of self points to a Var or a module of m's, at any depth. field is the field's address;
    what it points to may be set before or after the call.
@@ -57,6 +58,7 @@ AD_API int nn_add_reference(nn_module *m, void *field);
 
    Masks are those of nn_attention_masks and are added to the scores. All other modules take one input. nn_apply is the
    same with one input and one result. */
+/* Returns 0 or a negative code. */
 typedef void nn_forward_n_fn(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]);
 AD_API int nn_apply_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]);
 /* nn_module_new for such a module. forward sets y[0] .. y[n_y-1], which are nil when it is called; for other numbers
@@ -88,6 +90,7 @@ AD_API int nn_replace_module(nn_module *m, const char *path, nn_module *with);
    that were not given are NULL. Hooks of a module run in the order of their making, which returns a number for
    nn_unhook, or a negative code. A hook lives until nn_unhook, or the end of the scope in which it was made; nn_copy
    leaves hooks out. A hook may take itself away. */
+/* Adds a hook to m, or takes away the one of this number. data is passed to f. */
 typedef void nn_before_fn(nn_module *m, int n, ad_var *x[], void *data);
 typedef void nn_after_fn(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[], void *data);
 AD_API int nn_hook_before(nn_module *m, nn_before_fn *f, void *data);
@@ -135,9 +138,11 @@ AD_API int nn_summary(nn_module *m, ad_var *x, FILE *to);
 
    A weight is [out, in]; the weight of a convolution is [out, in, ...], whose window counts in both fan-in and
    fan-out. */
+/* Any leaf: uniform in lo .. hi, normal, or one value. */
 AD_API int nn_init_uniform(ad_var *x, double lo, double hi);
 AD_API int nn_init_normal(ad_var *x, double mean, double std);
 AD_API int nn_init_constant(ad_var *x, double value);
+/* A weight, uniform or normal. */
 AD_API int nn_init_xavier_uniform(ad_var *w, double gain); /* Glorot and Bengio 2010 */
 AD_API int nn_init_xavier_normal(ad_var *w, double gain);
 AD_API int nn_init_he_uniform(ad_var *w);                  /* He et al. 2015, for relu, by fan-in */

@@ -22,6 +22,7 @@ extern "C" {
    L2 penalty); adamw and lion multiply x by 1 - lr weight_decay instead. */
 typedef struct nn_optim nn_optim;
 
+/* An optimiser of the parameters of m: stochastic gradient descent, Adam, AdamW and so on. NULL after an error. */
 typedef struct {
     double lr;                                /* must be given */
     double momentum, dampening, weight_decay; /* 0, 0, 0 */
@@ -65,9 +66,9 @@ AD_API nn_optim *nn_lion(nn_module *m, nn_lion_opts o);
    moves. The code of an optimiser that is NULL, or whose scope was closed and whose memory is used again, comes
    without a sentence in ad_error, since the graph is not known. */
 AD_API int nn_step(nn_optim *opt);
-AD_API void nn_zero_grad(nn_optim *opt);
+AD_API void nn_zero_grad(nn_optim *opt); /* sets the gradients of its parameters to zero, before ad_backward */
 AD_API void nn_set_lr(nn_optim *opt, double lr); /* of the parameters that are in no group; may be 0 */
-AD_API double nn_lr(const nn_optim *opt);
+AD_API double nn_lr(const nn_optim *opt); /* the same, as it is now; 0 for NULL */
 
 /* Builds the loss, a one-element Var, from the present values of the parameters. */
 typedef ad_var *nn_closure_fn(void *data);
@@ -104,7 +105,7 @@ typedef struct {
 } nn_group_opts;
 AD_API int nn_group(nn_optim *opt, nn_group_opts o);
 AD_API int nn_group_count(const nn_optim *opt); /* with group 0, which has the parameters of no other group */
-AD_API void nn_set_group_lr(nn_optim *opt, int group, double lr);
+AD_API void nn_set_group_lr(nn_optim *opt, int group, double lr); /* of this group; may be 0 */
 AD_API double nn_group_lr(const nn_optim *opt, int group); /* NaN where there is no such group */
 
 /* ---- averages of weights -----------------------------------------------------------------------------
@@ -124,8 +125,8 @@ typedef struct {
                            the first weights */
     bool buffers;       /* averages buffers too, but no counters; by default they are those of the last update */
 } nn_average_opts;
-AD_API nn_average *nn_average_new(nn_module *m, nn_average_opts o);
-AD_API int nn_average_update(nn_average *a);
+AD_API nn_average *nn_average_new(nn_module *m, nn_average_opts o); /* NULL after an error */
+AD_API int nn_average_update(nn_average *a);          /* takes the parameters as they are now into the averages */
 AD_API int64_t nn_average_count(const nn_average *a); /* updates so far; 0 for NULL */
 AD_API int nn_average_swap(nn_average *a);  /* exchanges the module's arrays and the averages; none without an update */
 AD_API int nn_average_apply(nn_average *a); /* copies the averages to the module, whose own weights are lost */

@@ -23,8 +23,8 @@ typedef struct {
 AD_API nn_table *nn_read_csv(ad_graph *g, const char *path, nn_csv_opts o);
 
 /* For a NULL table, and for a row or column out of range: 0 or NULL. */
-AD_API int64_t nn_table_rows(const nn_table *t);
-AD_API int nn_table_columns(const nn_table *t);
+AD_API int64_t nn_table_rows(const nn_table *t);                             /* without the header */
+AD_API int nn_table_columns(const nn_table *t);                              /* how many */
 AD_API const char *nn_table_name(const nn_table *t, int column);              /* NULL where there is no header */
 AD_API const char *nn_table_text(const nn_table *t, int64_t row, int column); /* NULL for a missing value too */
 

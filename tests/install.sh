@@ -35,6 +35,12 @@ public_headers_only() {
         [ -f "$include/ops/ops.def" ] && ! grep -l 'ad__[a-z]' -r "$include"
 }
 
+manual_installed() {
+    for page in autodiff autodiff-ops autodiff-nn; do
+        grep -q "^\.Nm $page\$" "$prefix/share/man/man3/$page.3" || return 1
+    done
+}
+
 # Each header compiles as the first include of a file.
 alone() {
     for header in $headers; do
@@ -184,6 +190,7 @@ clean_removes_builds_only() {
 }
 
 check "public headers are installed, private ones are not" public_headers_only
+check "man pages are installed" manual_installed
 check "each header alone in C11" alone "$CC" -std=c11 -x c
 check "each header alone in C++17" alone "$CXX" -std=c++17 -x c++
 check "a C++ program with all headers" cxx_program
