@@ -1,6 +1,6 @@
 /* roll.h: the order in which a program runs, with loops found among its instructions; private to this folder.
 
-   roll.c finds the loops, homes.c decides where results are kept, redirect.c changes what nests write,
+   roll.c finds the loops, homes.c decides where results are kept, redirect.c and gather.c change what nests write,
    fuse.c and rows.c join nests that run over the same indices or rows, and memory.c gives out the work memory. */
 #ifndef OPS_COMPILE_ROLL_H
 #define OPS_COMPILE_ROLL_H
@@ -83,6 +83,8 @@ typedef struct {
 ad__access *ad__find_accesses(const ad_emit *e); /* by buffer; NULL if memory is short */
 /* Lets nests write to the place into which their result would be copied. */
 int ad__redirect(ad_emit *e);
+/* gather.c: makes one loop of nests that add to one array at shifted places. Sets *changed if there were some. */
+int ad__gather(ad_emit *e, bool *changed);
 
 /* fuse.c: brings the nests into a form in which those over the same elements are alike. */
 void ad__normalise(ad_emit *e);
