@@ -282,7 +282,7 @@ static void random_arrays_have_the_same_gradients(void **state) {
     }
 }
 
-/* ---- stencils: arrays computed again and again from parts of themselves at shifted places ------------------------- */
+/* ---- stencils: arrays computed again and again from parts of themselves at shifted places ------------------------ */
 
 enum { MOST_POINTS = 110 };
 
@@ -301,6 +301,16 @@ static ad_var *of_parts(uint64_t *seed, ad_var *u, int64_t m, uint32_t reach) {
     return draw(seed, 2) ? ad_muls(y, 0.4) : y;
 }
 
+/* Every second element of u is replaced. What replaces them is read at shifted places, too. */
+static ad_var *with_every_second(ad_var *u, int64_t lo) {
+    int64_t n = ad_numel(u);
+    ad_var *v = ad_muls(ad_slice(u, 0, lo, n, 2), 0.9);
+    int64_t m = ad_numel(v) - 2;
+    ad_var *w = ad_add(ad_muls(ad_slice(v, 0, 0, m, 1), 0.3), ad_slice(v, 0, 2, m + 2, 1));
+    u = ad_add(ad_muls(u, 0.6), ad_pad(ad_muls(w, 0.2), AD_SHAPE(lo), AD_SHAPE(n - lo - m), 0));
+    return ad_slice_scatter(u, v, 0, lo, n, 2);
+}
+
 /* u with a new middle, from element lo on; hi elements are left at the end. */
 static ad_var *with_middle(uint64_t *seed, ad_var *u, ad_var *middle, int64_t lo, int64_t hi) {
     int64_t n = ad_numel(u);
@@ -310,7 +320,7 @@ static ad_var *with_middle(uint64_t *seed, ad_var *u, ad_var *middle, int64_t lo
         return ad_concat(3, (ad_var *[]){ ad_slice(u, 0, 0, lo, 1), middle, ad_slice(u, 0, n - hi, n, 1) }, 0);
     case 1: return ad_pad(middle, AD_SHAPE(lo), AD_SHAPE(hi), 0.25);
     case 2: return ad_add(ad_muls(u, 0.7), ad_pad(middle, AD_SHAPE(hi), AD_SHAPE(lo), 0));
-    case 3: return ad_slice_scatter(u, ad_muls(ad_slice(u, 0, lo, n, 2), 0.9), 0, lo, n, 2);
+    case 3: return with_every_second(u, lo);
     default: return ad_slice_scatter(u, middle, 0, lo, n - hi, 1);
     }
 }

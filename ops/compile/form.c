@@ -153,8 +153,8 @@ int ad__form_of_text(ad_emit *e, const void *key, int part, ad_dtype t, const ch
 
 enum { LONGEST = 500 }; /* characters of a formula that others are put into */
 
-/* Writes a formula with its operands named z0, z1, .. from `first` on. In place of operand `inner`, unless it is -1, the
-   text `value` stands, whose operands are numbered in its place. */
+/* Writes a formula with its operands named z0, z1, .. from `first` on. In place of operand `inner`, unless it is -1,
+   the text `value` stands, whose operands are numbered in its place. */
 static void write_renamed(ad__text *t, const ad__form *f, int first, int inner, const ad__text *value, int n_inner) {
     for (const char *p = f->text, *end = p + f->length; p < end;) {
         word w = word_at(p, end);

@@ -171,6 +171,8 @@ static relation relate(const ad__nest *a, const ad__nest *b, bool same_axes) {
     return worst(write, read);
 }
 
+bool ad__depends(const ad__nest *a, const ad__nest *b) { return relate(a, b, false) != APART; }
+
 int64_t ad__indices(const ad__nest *n) {
     int64_t k = 1;
     for (int d = 0; d < n->ndim; d++) k *= n->dim[d];
@@ -313,7 +315,7 @@ static bool depends_on_run(const fusing *f, int64_t segment, const ad__nest *n) 
 static bool depends(const fusing *f, const group *g, const ad__nest *n) {
     if (g->segment >= 0) return depends_on_run(f, g->segment, n);
     for (int i = 0; i < g->n; i++)
-        if (relate(member(f, g, i), n, false) != APART) return true;
+        if (ad__depends(member(f, g, i), n)) return true;
     return false;
 }
 

@@ -1,9 +1,9 @@
 /* gather.c: several nests that add to an array at shifted places, as the gradient of a stencil does, become one loop.
 
    The nest that sets the array and those that add to it are cut at each end of their ranges. Most indices lie in one
-   part, over which all of them run; the few others are taken one by one. What the nests add is computed from arrays that
-   were there before: a cheap formula that computed it in another loop is put into theirs. So no array is written that is
-   read in the same loop at another place. */
+   part, over which all of them run; the few others are taken one by one. What the nests add is computed from arrays
+   that were there before: a cheap formula that computed it in another loop is put into theirs. So no array is written
+   that is read in the same loop at another place. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,7 +109,8 @@ static int64_t source_of(const gathering *c, const ad__nest *n, const ad__map *m
     const ad__nest *s = &c->e->nests.at[a->last_write];
     const ad__form *f = &c->e->forms.at[s->form];
     bool whole = s->kind == AD__SET && s->ndim == 1 && s->out.stride[0] == 1 && s->dim[0] == b->size;
-    if (!whole || f->calls > 0 || f->dtype != b->dtype || f->n != s->n || n->n - 1 + s->n > AD__OPERANDS_MOST) return -1;
+    if (!whole || f->calls > 0 || f->dtype != b->dtype || f->n != s->n) return -1;
+    if (n->n - 1 + s->n > AD__OPERANDS_MOST) return -1;
     if (arrays_of(s) > (a->reads == 1 ? 2 : 1) || !operands_last(c, s, a->last_write)) return -1;
     return a->last_write;
 }
@@ -235,7 +236,7 @@ static bool append(gathering *c, int64_t k) {
     return AD__PUSH(c->e->g, &c->nests, c->e->nests.at[k]);
 }
 
-int ad__gather(ad_emit *e, bool *changed) {
+int ad__join_sums(ad_emit *e, bool *changed) {
     gathering c = { .e = e, .to = ad__find_accesses(e) };
     c.place = ad_scope_closing(e->g, ((size_t)e->nests.n + 1) * sizeof *c.place, NULL);
     if (c.to == NULL || c.place == NULL || !find_writes(&c)) return AD_ENOMEM;

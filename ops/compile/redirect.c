@@ -1,4 +1,4 @@
-/* redirect.c: finds out who reads and writes buffers; an array that is only copied into another one is computed there. */
+/* redirect.c: finds out who reads and writes buffers; what is only copied into another array is computed there. */
 #include <string.h>
 
 #include "ops/compile/roll.h"

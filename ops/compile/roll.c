@@ -381,7 +381,7 @@ int ad__schedule_make(ad_emit *e, ad__schedule *s) {
     if (find_literals(e, s) || mark_live(e, &l)) return e->code = AD_ENOMEM;
     bool changed = false;
     ad__normalise(e);
-    if (ad__redirect(e) || ad__gather(e, &changed)) return e->code = AD_ENOMEM;
+    if (ad__redirect(e) || ad__join_sums(e, &changed)) return e->code = AD_ENOMEM;
     if (changed && mark_live(e, &l)) return e->code = AD_ENOMEM;
     if (order_and_roll(e, s, &l) || ad__find_homes(e, s)) return e->code = AD_ENOMEM;
     if (ad__fuse(e, s) || ad__place_work(e, s)) return e->code = AD_ENOMEM;

@@ -45,6 +45,7 @@ typedef struct {
     int64_t first, n; /* of the nests, in `members` */
     bool begins;      /* a repetition begins */
     bool joined;      /* the loop over axis 0 of the step before runs it, too */
+    bool after;       /* it stands behind the step before in one function: one of them is a few elements only */
 } ad__step;
 
 enum { AD__MEMBERS = 64, AD__JOINED = 16 }; /* of one step, and steps of one loop, at most */
@@ -84,7 +85,7 @@ ad__access *ad__find_accesses(const ad_emit *e); /* by buffer; NULL if memory is
 /* Lets nests write to the place into which their result would be copied. */
 int ad__redirect(ad_emit *e);
 /* gather.c: makes one loop of nests that add to one array at shifted places. Sets *changed if there were some. */
-int ad__gather(ad_emit *e, bool *changed);
+int ad__join_sums(ad_emit *e, bool *changed);
 
 /* fuse.c: brings the nests into a form in which those over the same elements are alike. */
 void ad__normalise(ad_emit *e);
@@ -100,6 +101,7 @@ bool ad__same_place(const ad__nest *n, const ad__map *a, const ad__map *b); /* a
 void ad__merge_axes(int k, ad__nest *n, int from); /* from axis `from` on */
 /* Gives a nest over one axis the axes of another one over as many indices. */
 void ad__split_axis(ad__nest *n, const ad__nest *like);
+bool ad__depends(const ad__nest *a, const ad__nest *b); /* b, which comes later, must wait for a */
 int64_t ad__indices(const ad__nest *n);
 
 /* rows.c: joins steps. */
