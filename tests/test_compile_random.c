@@ -282,10 +282,99 @@ static void random_arrays_have_the_same_gradients(void **state) {
     }
 }
 
+/* ---- stencils: arrays computed again and again from parts of themselves at shifted places ------------------------ */
+
+enum { MOST_POINTS = 110 };
+
+/* A formula of parts of u of m elements, which begin at up to `reach`. */
+static ad_var *of_parts(uint64_t *seed, ad_var *u, int64_t m, uint32_t reach) {
+    ad_var *y = NULL;
+    for (int k = 2 + (int)draw(seed, 3); k > 0; k--) {
+        int64_t from = draw(seed, reach + 1);
+        ad_var *part = ad_slice(u, 0, from, from + m, 1);
+        if (draw(seed, 2)) part = ad_muls(part, 0.25 + 0.1 * draw(seed, 3));
+        if (draw(seed, 6) == 0) part = ad_tanh(part);
+        if (y == NULL) y = part;
+        else if (draw(seed, 5) == 0) y = ad_muls(ad_mul(y, part), 0.4);
+        else y = draw(seed, 2) ? ad_add(y, part) : ad_sub(y, part);
+    }
+    return draw(seed, 2) ? ad_muls(y, 0.4) : y;
+}
+
+/* Every second element of u is replaced. What replaces them is read at shifted places, too. */
+static ad_var *with_every_second(ad_var *u, int64_t lo) {
+    int64_t n = ad_numel(u);
+    ad_var *v = ad_muls(ad_slice(u, 0, lo, n, 2), 0.9);
+    int64_t m = ad_numel(v) - 2;
+    ad_var *w = ad_add(ad_muls(ad_slice(v, 0, 0, m, 1), 0.3), ad_slice(v, 0, 2, m + 2, 1));
+    u = ad_add(ad_muls(u, 0.6), ad_pad(ad_muls(w, 0.2), AD_SHAPE(lo), AD_SHAPE(n - lo - m), 0));
+    return ad_slice_scatter(u, v, 0, lo, n, 2);
+}
+
+/* u with a new middle, from element lo on; hi elements are left at the end. */
+static ad_var *with_middle(uint64_t *seed, ad_var *u, ad_var *middle, int64_t lo, int64_t hi) {
+    int64_t n = ad_numel(u);
+    switch (draw(seed, 7)) {
+    case 0:
+        if (lo == 0 || hi == 0) return ad_slice_scatter(u, middle, 0, lo, n - hi, 1);
+        return ad_concat(3, (ad_var *[]){ ad_slice(u, 0, 0, lo, 1), middle, ad_slice(u, 0, n - hi, n, 1) }, 0);
+    case 1: return ad_pad(middle, AD_SHAPE(lo), AD_SHAPE(hi), 0.25);
+    case 2: return ad_add(ad_muls(u, 0.7), ad_pad(middle, AD_SHAPE(hi), AD_SHAPE(lo), 0));
+    case 3: return with_every_second(u, lo);
+    default: return ad_slice_scatter(u, middle, 0, lo, n - hi, 1);
+    }
+}
+
+/* Steps of a few kinds in turn, so that they repeat. */
+static ad_var *stencil_graph(uint64_t *seed, ad_var *u) {
+    int kinds = 1 + (int)draw(seed, 2), steps = draw(seed, 3) ? 1 + (int)draw(seed, 8) : 50;
+    uint64_t kind[2] = { draw(seed, 1u << 30), draw(seed, 1u << 30) };
+    ad_var *y = ad_sum(ad_square(u));
+    for (int t = 0; t < steps; t++) {
+        uint64_t own = kind[t % kinds];
+        int64_t lo = draw(&own, 5), hi = draw(&own, 5), m = ad_numel(u) - lo - hi;
+        u = with_middle(&own, u, of_parts(&own, u, m, (uint32_t)(lo + hi)), lo, hi);
+        if (draw(&own, 4) == 0) y = ad_add(y, ad_mean(ad_tanh(ad_slice(u, 0, lo, lo + m, 1))));
+        if (draw(seed, 16) == 0) y = ad_add(y, ad_mean(u));
+    }
+    return ad_add(y, ad_mean(ad_square(u)));
+}
+
+static void random_stencils_have_the_same_gradients(void **state) {
+    (void)state;
+    need_compiler();
+    uint64_t seed = 500;
+    for (int round = 0; round < rounds(6); round++) {
+        ad_graph *g = ad_graph_new();
+        ad_dtype t = round % 2 ? AD_F32 : AD_F64;
+        ad_var *xs[GRAPHS], *total = NULL;
+        double y, tol = t == AD_F32 ? 2e-5 : 1e-13, memory[GRAPHS][MOST_POINTS];
+        void *out[1 + GRAPHS] = { &y };
+        for (int i = 0; i < GRAPHS; i++) {
+            xs[i] = ad_param(g, t, NULL, AD_SHAPE(12 + draw(&seed, MOST_POINTS - 12)));
+            for (int64_t k = 0; k < ad_numel(xs[i]); k++)
+                ad_write_element(t, ad_data_mut(xs[i]), k, 0.01 * draw(&seed, 300) - 1.5);
+            ad_var *part = stencil_graph(&seed, xs[i]);
+            total = total ? ad_add(total, part) : part;
+            out[1 + i] = memory[i];
+        }
+        assert_ok(g);
+        ad_program *p = ad_compile_gradient(total, GRAPHS, xs, fresh);
+        assert_ok(g);
+        assert_string_equal(ad_program_how(p), "compiled");
+        assert_int_equal(ad_run(p, NULL, out, NULL), AD_OK);
+        assert_int_equal(ad_backward(total), AD_OK);
+        assert_close(ad_read_element(t, &y, 0), ad_item(total), tol);
+        for (int i = 0; i < GRAPHS; i++) compare_gradient(t, memory[i], xs[i], tol, round);
+        ad_graph_free(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_graphs_give_the_same_bits),
         cmocka_unit_test(random_arrays_have_the_same_gradients),
+        cmocka_unit_test(random_stencils_have_the_same_gradients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,6 +169,9 @@ struct ad_emit {
 int ad__form_make(ad_emit *e, const void *key, int part, ad_dtype t, const char *text, int length, const char *names);
 /* The same with the names that the text uses, in the order in which they occur. */
 int ad__form_of_text(ad_emit *e, const void *key, int part, ad_dtype t, const char *text, int length);
+/* A formula with formula `inner` in place of its operand i, whose operands it has in that place. It rounds as both do
+   one after the other. -1 if the dtypes differ, or the formula would be too long. */
+int ad__form_compose(ad_emit *e, int outer, int i, int inner);
 /* Whether a formula calls only functions of math.h and macros of formula.h. NULL has no formula, and no fault. */
 bool ad__text_is_c(const char *text);
 int ad__form_find(const ad_emit *e, const void *key, int part, ad_dtype t); /* -1 if there is none yet */

@@ -149,6 +149,43 @@ int ad__form_of_text(ad_emit *e, const void *key, int part, ad_dtype t, const ch
     return keep(e, &f);
 }
 
+/* ---- one formula in another -------------------------------------------------------------------------------------- */
+
+enum { LONGEST = 500 }; /* characters of a formula that others are put into */
+
+/* Writes a formula with its operands named z0, z1, .. from `first` on. In place of operand `inner`, unless it is -1,
+   the text `value` stands, whose operands are numbered in its place. */
+static void write_renamed(ad__text *t, const ad__form *f, int first, int inner, const ad__text *value, int n_inner) {
+    for (const char *p = f->text, *end = p + f->length; p < end;) {
+        word w = word_at(p, end);
+        p += w.length;
+        int name = w.is_name && !w.is_call ? name_index(f, &w) : -1;
+        if (name < 0) ad__text_add(t, w.at, w.length);
+        else if (name == inner) {
+            ad__text_put(t, "((T)(");
+            ad__text_add(t, value->at, value->n);
+            ad__text_put(t, "))");
+        } else ad__text_put(t, "z%d", first + name + (inner >= 0 && name > inner ? n_inner - 1 : 0));
+    }
+}
+
+int ad__form_compose(ad_emit *e, int outer, int i, int inner) {
+    static const char names[] = "z0 z1 z2 z3 z4 z5 z6 z7";
+    ad__form a = e->forms.at[outer], b = e->forms.at[inner];
+    ad__text value = { .g = e->g }, whole = { .g = e->g };
+    int n = a.n - 1 + b.n;
+    if (a.dtype != b.dtype || n > AD__NAMES) return -1;
+    write_renamed(&value, &b, i, -1, NULL, 0);
+    if (value.at == NULL) return e->code = AD_ENOMEM, -1;
+    write_renamed(&whole, &a, 0, i, &value, b.n);
+    if (whole.at == NULL || whole.n > LONGEST) return -1;
+    char *kept = ad_scope_alloc(e->g, sizeof names);
+    if (kept == NULL) return e->code = AD_ENOMEM, -1;
+    memcpy(kept, names, sizeof names), kept[n ? 3 * n - 1 : 0] = '\0';
+    int form = ad__form_make(e, whole.at, 0, a.dtype, whole.at, (int)whole.n, kept);
+    return e->code == AD_OK ? form : -1;
+}
+
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 void ad__text_add(ad__text *t, const char *s, int64_t n) {

@@ -103,6 +103,10 @@ static void normalise(ad__nest *n) {
     order_axes(n);
 }
 
+void ad__normalise(ad_emit *e) {
+    for (int64_t k = 0; k < e->nests.n; k++) normalise(&e->nests.at[k]);
+}
+
 /* ---- maps -------------------------------------------------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b) {
@@ -138,7 +142,7 @@ static void range_of(const ad__nest *n, const ad__map *m, int64_t *from, int64_t
     }
 }
 
-static bool overlap(const ad__nest *a, const ad__map *ma, const ad__nest *b, const ad__map *mb) {
+bool ad__overlap(const ad__nest *a, const ad__map *ma, const ad__nest *b, const ad__map *mb) {
     int64_t from_a, to_a, from_b, to_b;
     if (ad__buffer_of(ma->at) != ad__buffer_of(mb->at)) return false;
     range_of(a, ma, &from_a, &to_a), range_of(b, mb, &from_b, &to_b);
@@ -150,7 +154,7 @@ static bool overlap(const ad__nest *a, const ad__map *ma, const ad__nest *b, con
 typedef enum { APART, TOGETHER, IN_ORDER } relation; /* unrelated; related, element by element; related otherwise */
 
 static relation of_maps(const ad__nest *a, const ad__map *ma, const ad__nest *b, const ad__map *mb, bool same_axes) {
-    if (!overlap(a, ma, b, mb)) return APART;
+    if (!ad__overlap(a, ma, b, mb)) return APART;
     return same_axes && ad__same_place(a, ma, mb) ? TOGETHER : IN_ORDER;
 }
 
@@ -167,13 +171,15 @@ static relation relate(const ad__nest *a, const ad__nest *b, bool same_axes) {
     return worst(write, read);
 }
 
+bool ad__depends(const ad__nest *a, const ad__nest *b) { return relate(a, b, false) != APART; }
+
 int64_t ad__indices(const ad__nest *n) {
     int64_t k = 1;
     for (int d = 0; d < n->ndim; d++) k *= n->dim[d];
     return k;
 }
 
-static bool same_axes(const ad__nest *a, const ad__nest *b) {
+bool ad__same_axes(const ad__nest *a, const ad__nest *b) {
     return a->ndim == b->ndim && memcmp(a->dim, b->dim, (size_t)a->ndim * sizeof *a->dim) == 0;
 }
 
@@ -269,13 +275,13 @@ static ad__nest *member(const fusing *f, const group *g, int i) { return &f->e->
 /* Gives the group and the nest the same axes, if they have as many indices. */
 static bool share_axes(const fusing *f, const group *g, ad__nest *n) {
     ad__nest *first = member(f, g, 0);
-    if (same_axes(first, n)) return true;
+    if (ad__same_axes(first, n)) return true;
     if (ad__indices(first) != ad__indices(n)) return false;
     if (n->ndim == 1 && first->ndim > 1) ad__split_axis(n, first);
     else if (first->ndim == 1 && n->ndim > 1) {
         for (int i = g->n - 1; i >= 0; i--) ad__split_axis(member(f, g, i), n);
     }
-    return same_axes(first, n);
+    return ad__same_axes(first, n);
 }
 
 static bool joins(const fusing *f, const group *g, const ad__nest *n, bool axes) {
@@ -309,7 +315,7 @@ static bool depends_on_run(const fusing *f, int64_t segment, const ad__nest *n) 
 static bool depends(const fusing *f, const group *g, const ad__nest *n) {
     if (g->segment >= 0) return depends_on_run(f, g->segment, n);
     for (int i = 0; i < g->n; i++)
-        if (relate(member(f, g, i), n, false) != APART) return true;
+        if (ad__depends(member(f, g, i), n)) return true;
     return false;
 }
 
@@ -389,7 +395,6 @@ int ad__fuse(ad_emit *e, ad__schedule *s) {
     fusing *f = ad_scope_zalloc(e->g, sizeof *f);
     if (f == NULL) return AD_ENOMEM;
     f->e = e, f->s = s;
-    for (int64_t k = 0; k < e->nests.n; k++) normalise(&e->nests.at[k]);
     f->begins = ad_scope_closing(e->g, (size_t)e->nests.n + 1, NULL);
     if (f->begins == NULL) return AD_ENOMEM;
     memset(f->begins, 0, (size_t)e->nests.n + 1);

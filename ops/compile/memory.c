@@ -256,6 +256,12 @@ static int64_t joined(const living *l, int64_t step, bool last) {
     return step;
 }
 
+/* Steps of one function use different memory: its pointers are restrict. */
+static void extend_life(const living *l, life *x) {
+    x->first -= l->s->steps.at[x->first].after;
+    x->last += x->last + 1 < l->s->steps.n && l->s->steps.at[x->last + 1].after;
+}
+
 /* Steps that run in one loop run at one time. A buffer that only they use, by rows, becomes one row. */
 static void join_lives(const living *l) {
     for (int64_t b = 0; b < l->e->buffers.n; b++) {
@@ -267,6 +273,7 @@ static void join_lives(const living *l) {
         x->last = joined(l, x->last, true);
         l->s->row[b] = one_loop && x->first < x->last && l->e->buffers.at[b].kind == AD__WORK && x->row > 0;
         if (l->s->row[b] && !l->s->local[b]) l->e->buffers.at[b].size = x->row;
+        extend_life(l, x);
     }
 }
 

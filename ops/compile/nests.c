@@ -438,20 +438,31 @@ static void begin(writing *c, ad__writer *w, const ad__step *step, int first) {
     if (!is_single(c)) choose_tile(c);
 }
 
+/* The loop of a step, and that of the one behind it. */
+static void write_in_order(writing *c, int n) {
+    for (int i = 0; i < n; i++) {
+        ad__text_put(body(c), "{\n");
+        write_loops(&c[i]);
+        ad__text_put(body(c), "}\n");
+    }
+}
+
 /* Writes n steps as one function, and the call of it. */
 static int write_function(ad__writer *w, const ad__step *step, int n) {
     size_t bytes = (size_t)n * sizeof(writing);
     writing *c = ad_buffer_take(w->e->g, bytes);
     if (c == NULL) return w->e->code = AD_ENOMEM, -1;
     memset(c, 0, bytes);
+    bool joined = n > 1 && step[1].joined;
     ad__function_begin(w);
-    for (int i = 0; i < n; i++) c[i].number = i, begin(&c[i], w, &step[i], n > 1);
+    for (int i = 0; i < n; i++) c[i].number = i, begin(&c[i], w, &step[i], joined);
     for (int i = 0; i < n; i++) {
         point_to_all(&c[i]);
         int64_t indices = ad__indices(&c[i].nest[0]);
         if (indices > w->repetitions) w->repetitions = indices;
     }
-    if (n > 1) write_joined(c, n);
+    if (joined) write_joined(c, n);
+    else if (n > 1) write_in_order(c, n);
     else write_loops(c);
     ad_buffer_give(w->e->g, c, bytes);
     return ad__function_end(w, -1, -1);

@@ -379,6 +379,10 @@ static int order_and_roll(ad_emit *e, ad__schedule *s, const live *l) {
 int ad__schedule_make(ad_emit *e, ad__schedule *s) {
     live l;
     if (find_literals(e, s) || mark_live(e, &l)) return e->code = AD_ENOMEM;
+    bool changed = false;
+    ad__normalise(e);
+    if (ad__redirect(e) || ad__join_sums(e, &changed)) return e->code = AD_ENOMEM;
+    if (changed && mark_live(e, &l)) return e->code = AD_ENOMEM;
     if (order_and_roll(e, s, &l) || ad__find_homes(e, s)) return e->code = AD_ENOMEM;
     if (ad__fuse(e, s) || ad__place_work(e, s)) return e->code = AD_ENOMEM;
     return ad__find_operands(e, s);

@@ -1,7 +1,7 @@
 /* roll.h: the order in which a program runs, with loops found among its instructions; private to this folder.
 
-   roll.c finds the loops, homes.c decides where results are kept, fuse.c and rows.c join nests that run over the
-   same indices or rows, and memory.c gives out the work memory. */
+   roll.c finds the loops, homes.c decides where results are kept, redirect.c and gather.c change what nests write,
+   fuse.c and rows.c join nests that run over the same indices or rows, and memory.c gives out the work memory. */
 #ifndef OPS_COMPILE_ROLL_H
 #define OPS_COMPILE_ROLL_H
 
@@ -45,6 +45,7 @@ typedef struct {
     int64_t first, n; /* of the nests, in `members` */
     bool begins;      /* a repetition begins */
     bool joined;      /* the loop over axis 0 of the step before runs it, too */
+    bool after;       /* it stands behind the step before in one function: one of them is a few elements only */
 } ad__step;
 
 enum { AD__MEMBERS = 64, AD__JOINED = 16 }; /* of one step, and steps of one loop, at most */
@@ -74,15 +75,33 @@ int64_t *ad__next_alike(ad_graph *g, int64_t n, const uint64_t *key);
 int ad__find_homes(ad_emit *e, ad__schedule *s);
 int ad__find_operands(ad_emit *e, ad__schedule *s);
 
-/* fuse.c: makes the steps. */
+/* redirect.c: how nests use a buffer. */
+typedef struct {
+    int64_t first_read, last_write; /* numbers of nests; -1 if there is none */
+    int64_t reads, writes;          /* operands and results of nests */
+    bool otherwise, stored;         /* instructions, or calls of Ops, use it too; they write it */
+} ad__access;
+ad__access *ad__find_accesses(const ad_emit *e); /* by buffer; NULL if memory is short */
+/* Lets nests write to the place into which their result would be copied. */
+int ad__redirect(ad_emit *e);
+/* gather.c: makes one loop of nests that add to one array at shifted places. Sets *changed if there were some. */
+int ad__join_sums(ad_emit *e, bool *changed);
+
+/* fuse.c: brings the nests into a form in which those over the same elements are alike. */
+void ad__normalise(ad_emit *e);
+/* Makes the steps. */
 int ad__fuse(ad_emit *e, ad__schedule *s);
 /* Whether the nest sets, or adds to, each element at most once. */
 bool ad__is_elementwise(const ad__nest *n);
+bool ad__same_axes(const ad__nest *a, const ad__nest *b);
+/* Whether two maps may reach one element: the ranges of their elements overlap. */
+bool ad__overlap(const ad__nest *a, const ad__map *ma, const ad__nest *b, const ad__map *mb);
 bool ad__same_place(const ad__nest *n, const ad__map *a, const ad__map *b); /* at each index of the nest */
 /* Merges axes that can be traversed as one, of k nests over the same indices, */
 void ad__merge_axes(int k, ad__nest *n, int from); /* from axis `from` on */
 /* Gives a nest over one axis the axes of another one over as many indices. */
 void ad__split_axis(ad__nest *n, const ad__nest *like);
+bool ad__depends(const ad__nest *a, const ad__nest *b); /* b, which comes later, must wait for a */
 int64_t ad__indices(const ad__nest *n);
 
 /* rows.c: joins steps. */

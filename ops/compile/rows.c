@@ -123,6 +123,43 @@ static void join_from(joining *j) {
     }
 }
 
+/* ---- a few elements ---------------------------------------------------------------------------------------------- */
+
+enum { FEW_MEMBERS = 24 };
+
+static bool is_loop(const joining *j, const ad__step *step) {
+    const ad__nest *n = step->segment < 0 ? member(j, step, 0) : NULL;
+    return n != NULL && n->kind < AD__CALL && step->n <= FEW_MEMBERS && !(step->n == 1 && ad__is_product(j->e, n));
+}
+
+/* Elements of an array apart from the others, such as the ends of a stencil. */
+static bool is_ends(const joining *j, const ad__step *step) {
+    const ad__nest *n = step->segment < 0 ? member(j, step, 0) : NULL;
+    return is_loop(j, step) && n->ndim == 0 && j->e->buffers.at[ad__buffer_of(n->out.at)].size > 1;
+}
+
+static bool are_unrelated(const joining *j, const ad__step *a, const ad__step *b) {
+    for (int64_t k = 0; k < a->n; k++)
+        for (int64_t i = 0; i < b->n; i++)
+            if (ad__depends(member(j, a, k), member(j, b, i))) return false;
+    return true;
+}
+
+/* A call more would take as long as the elements themselves. They come before the loop if they can: the loop of the
+   next step reads them as parts of vectors, for which a processor waits until they are in its cache. */
+static void put_ends_to_loops(joining *j) {
+    for (int64_t i = 1; i < j->s->steps.n; i++) {
+        ad__step *step = step_at(j, i), *before = step_at(j, i - 1);
+        if (step->begins || step->joined || before->joined || before->after) continue;
+        if (!is_ends(j, step) || !is_loop(j, before)) continue;
+        step->after = true;
+        if (!are_unrelated(j, before, step)) continue;
+        ad__step loop = *before;
+        *before = *step, before->begins = loop.begins, before->after = false;
+        *step = loop, step->begins = false, step->after = true;
+    }
+}
+
 void ad__join_rows(ad_emit *e, ad__schedule *s) {
     joining j = { .e = e, .s = s };
     while (j.first < s->steps.n) {
@@ -130,4 +167,5 @@ void ad__join_rows(ad_emit *e, ad__schedule *s) {
         join_from(&j);
         j.first += j.n;
     }
+    put_ends_to_loops(&j);
 }

@@ -213,7 +213,7 @@ int ad__write_program(ad__writer *w, ad_emit *e, ad__schedule *s) {
     w->e = e, w->s = s, w->numbers_used = false, w->starts.n = 0;
     for (int64_t k = 0, n; k < s->steps.n && e->code == AD_OK; k += n) {
         const ad__step *step = &s->steps.at[k];
-        for (n = 1; k + n < s->steps.n && step[n].joined;) n++;
+        for (n = 1; k + n < s->steps.n && (step[n].joined || step[n].after);) n++;
         if (!AD__PUSH(e->g, &w->starts, w->calls.n)) return e->code = AD_ENOMEM;
         if (step->segment >= 0) ad__write_run(w, &s->segments.at[step->segment]);
         else ad__write_nests(w, step, (int)n);

@@ -55,7 +55,7 @@ int ad__pointer_to(ad__writer *w, int buffer, int64_t from, bool written);
    or -1 if the function has none; table: where the index tables that it reads begin, or -1. */
 int ad__function_end(ad__writer *w, int64_t n, int64_t table);
 
-/* instructions.c, nests.c: the function and the call of a step, or of n joined steps. */
+/* instructions.c, nests.c: the function and the call of a step, or of n steps that are joined or come after it. */
 void ad__write_run(ad__writer *w, const ad__segment *g);
 void ad__write_nests(ad__writer *w, const ad__step *step, int n);
 
