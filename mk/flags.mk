@@ -8,16 +8,11 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 # ops_flags: no vectors of pointers that are stored side by side: their constants are longer than the stores.
 # row_flags: loops with epilogues, for kernels that process many short rows.
 # no_unwinding: no exception passes through the library, and debuggers have the tables of -g.
-# vector_math: clang calls glibc's exp, log, sin, cos and pow for vectors; GCC knows them from vector_math.h.
 # small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call.
 # With -fno-inline-functions clang would inline none of a kernel's functions, and make no vector loops.
 clang        := $(findstring clang,$(shell $(CC) --version))
 omp_simd     := $(call known,-fopenmp-simd)
-if_libmvec   := \043if !defined(__GLIBC__) || !defined(__x86_64__)\n\043error\n\043endif\n
-has_libmvec  := printf '\043include <features.h>\n$(if_libmvec)' | \
-                $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes
-vector_math  := $(if $(clang),$(if $(shell $(has_libmvec)),$(call known,-fveclib=libmvec)))
-math_flags   := $(call known,-fno-math-errno -fno-trapping-math) $(vector_math) \
+math_flags   := $(call known,-fno-math-errno -fno-trapping-math) \
                 $(if $(omp_simd),$(omp_simd) -DAD_OMP_SIMD)
 loop_flags   := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
 ops_flags    := $(loop_flags) $(call known,-fno-tree-slp-vectorize)

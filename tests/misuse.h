@@ -5,6 +5,7 @@
 #ifndef TESTS_MISUSE_H
 #define TESTS_MISUSE_H
 
+#include <assert.h>
 #include <float.h>
 #include <limits.h>
 
@@ -179,8 +180,9 @@ static char pick_char(int k, const char *name) {
 
 enum { BAD_ad_dtype = 3, BAD_ad_reduction = 5, BAD_ad_interpolation = 6, BAD_ad_shape = 14 };
 static int pick_enum(int k, const char *name, int good, int n) {
-    static const char *const names[] = { "0", "1", "2", "3", "4" };
+    static const char *const names[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12" };
     if (k < 0) return good;
+    assert(n <= (int)(sizeof names / sizeof *names));
     note(name, k < n ? names[k] : k == n ? "-1" : "1000000");
     return k < n ? k : k == n ? -1 : 1000000;
 }

@@ -156,13 +156,21 @@ static ad_var *partner(arrays *a, ad_var *x) {
     return y;
 }
 
+/* x with elements that differ by their places: equal ones may be computed by a vector function and a scalar one, whose
+   last bits differ, and which of them is the larger one would decide about the gradient. */
+static ad_var *spread(arrays *a, ad_var *x) {
+    ad_var *by = ad_zeros(a->g, a->t, ad_shape_of(x));
+    for (int64_t k = 0; k < ad_numel(by); k++) ad_write_element(a->t, ad_data_mut(by), k, 0.37 * sin(2.7 * (double)k));
+    return ad_add(x, by);
+}
+
 static ad_var *of_two(arrays *a, ad_var *x) {
     ad_var *y = partner(a, x);
     switch (draw(&a->seed, 5)) {
     case 0: return ad_add(x, y);
     case 1: return ad_mul(x, y);
     case 2: return ad_sub(y, x);
-    case 3: return ad_where(ad_gt(x, y), ad_expand(y, ad_shape_of(x)), x);
+    case 3: return ad_where(ad_gt(spread(a, x), y), ad_expand(y, ad_shape_of(x)), x);
     default: return ad_div(x, ad_adds(ad_square(y), 1));
     }
 }
@@ -183,7 +191,7 @@ static ad_var *reduced(arrays *a, ad_var *x) {
     switch (draw(&a->seed, 6)) {
     case 0: return ad_sum_axis(ad_tanh(x), axis, keep);
     case 1: return ad_mean_axis(x, axis, keep);
-    case 2: return ad_max_axis(x, axis, keep);
+    case 2: return ad_max_axis(spread(a, x), axis, keep);
     case 3: return ad_logsumexp_axis(x, axis, keep);
     case 4: return ad_softmax(x, axis);
     default: return ad_log_softmax(x, axis);

@@ -586,6 +586,7 @@ static void trainings(void **state) {
         { "loaders", loaders, NULL },       { "fit", fit, NULL },       { "parts of modules", parts_of_modules, NULL },
         { "averages", averaged_fit, NULL }, { "stream", stream, NULL }
     };
+    get_ready();
     ad_graph *g = ad_graph_new();
     assert_int_equal(nn_save_npy(array(g, 1), path_of("rows")), AD_OK);
     ad_graph_free(g);

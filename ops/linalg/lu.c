@@ -219,9 +219,9 @@ int ad_lu_factor(ad_var *x, ad_var *parts[2]) {
 
 static bool fits(const ad_call *c, const ad_var *order) {
     ad_shape s = c->shape;
-    s.ndim--;
-    s.dim[s.ndim] = 0;
-    return c->shape.ndim >= 2 && ad_shape_equal(order->layout->shape, s);
+    if (s.ndim < 2) return false;
+    s.dim[--s.ndim] = 0;
+    return ad_shape_equal(order->layout->shape, s);
 }
 
 int ad_lu_unpack(ad_var *lu, ad_var *order, ad_var *parts[3]) {

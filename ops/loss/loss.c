@@ -157,6 +157,7 @@ static void add_slopes(void *context, int worker, int64_t from, int64_t to) {
         ad__arrays p = operands_at(j, i, n, buffer);
         p.g = j->each ? (const char *)ad__out(j->op)->grad + at : (const char *)j->cotangents;
         p.to = j->into + at, p.base = j->fresh ? (const char *)j->zeros : j->into + at;
+        p.y = p.to; /* no slope of a loss reads y, but the loop moves along it */
         ad__run_loops(j->slope, n, j->size, &p);
     }
 }
