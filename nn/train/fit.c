@@ -594,7 +594,7 @@ static int make_loader(training *t, nn_dataset data) {
 
 static int64_t steps_of_epoch(const training *t) {
     int64_t n = t->loader ? nn_loader_batches(t->loader) : 0;
-    return (n + t->o->accumulate - 1) / t->o->accumulate;
+    return n / t->o->accumulate + (n % t->o->accumulate != 0);
 }
 
 static int prepare(training *t, nn_dataset data) {
