@@ -91,6 +91,6 @@ REFUSED = {
     **{op: ["put at 0 *inf", "put at 0 nan"] for op in ("eigh_packed", "eigvalsh", "svd_packed", "svdvals", "pinv")},
     "solve_triangular": ["put at 0 0", "put at 0 -0"],
     "lstsq": ["put at 0 *inf", "put at 0 nan"],
-    "lu_packed": ["put at 0 0", "put at 0 -0"],
+    "lu_packed": ["put at 0 0", "put at 0 -0"] + ["put at 0 nan"],  # which row is the pivot of a NaN: LAPACKs differ
     "qr_packed": ["put at 0 0", "put at 0 -0"],
 }
