@@ -22,12 +22,12 @@ $(BUILD)/bench/peers/%: bench/peers/%.c bench/peers/serve.h
 	$(call say,CC) $(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O3 -I. $(peer_flags) -o $@ $< $(peer_libs)
 $(BUILD)/bench/peers/libtorch: private peer_flags = -isystem $(firstword $(wildcard /usr/include/torch/csrc/api/include))
 $(BUILD)/bench/peers/libtorch: private peer_libs = -ltorch -ltorch_cpu -lc10
+$(BUILD)/bench/peers/adolc $(BUILD)/bench/peers/codipack $(BUILD)/bench/peers/adept: bench/peers/scalars.h
 $(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
 $(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
 # Those that Debian lacks: KANN=DIR, CODIPACK=DIR and ADEPT=DIR are the folders of their sources.
 $(BUILD)/bench/peers/kann: private peer_flags = -isystem $(KANN)
 $(BUILD)/bench/peers/kann: private peer_libs = -std=gnu99 $(KANN)/kann.c $(KANN)/kautodiff.c -lm
-$(BUILD)/bench/peers/codipack $(BUILD)/bench/peers/adept: bench/peers/scalars.h
 $(BUILD)/bench/peers/codipack: private peer_flags = -isystem $(CODIPACK)/include
 $(BUILD)/bench/peers/adept: private peer_flags = -isystem $(ADEPT)/include
 $(BUILD)/bench/peers/adept: private peer_libs = -lpthread
