@@ -11,12 +11,6 @@ typedef struct {
 
 /* ---- data ------------------------------------------------------------------------------------------- */
 
-/* Images [n, 1, height, width] with values in 0 .. 1, and classes [n]. */
-static nn_dataset load_set(ad_graph *g, const char *dir, const char *images, const char *labels) {
-    nn_dataset d = mnist_set(g, dir, images, labels);
-    return (nn_dataset){ ad_unsqueeze(d.x, 1), d.y };
-}
-
 /* ---- networks ---------------------------------------------------------------------------------------- */
 
 static nn_module *mlp(ad_graph *g, ad_shape image, const options *o) {
@@ -121,10 +115,11 @@ int main(int argc, char **argv) {
     ad_seed(g, (uint64_t)o.seed);
     ad_keep_grads(g, false);
     ad_set_threads(g, (int)o.threads);
-    nn_dataset train_set = load_set(g, o.data, "train-images-idx3-ubyte", "train-labels-idx1-ubyte");
-    nn_dataset test_set = load_set(g, o.data, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte");
-    ad_shape image = ad_shape_of(train_set.x);
+    nn_dataset sets[2]; /* for training and testing; images [n, 1, height, width] */
+    mnist_sets(g, o.data, sets);
+    for (int i = 0; i < 2; i++) sets[i].x = ad_unsqueeze(sets[i].x, 1);
+    ad_shape image = ad_shape_of(sets[0].x);
     nn_module *net = strcmp(o.model, "lenet") == 0 ? lenet(g, image, &o) : mlp(g, image, &o);
-    train(net, optimiser(net, &o), &o, train_set, test_set);
+    train(net, optimiser(net, &o), &o, sets[0], sets[1]);
     return demo_end(argv, g);
 }

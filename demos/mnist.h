@@ -15,10 +15,12 @@ static inline ad_var *mnist_array(ad_graph *g, const char *dir, const char *name
     return nn_load_idx(g, AD_F32, path, scale);
 }
 
-/* Images [n,height,width] with values in 0 .. 1, and classes [n]. */
-static inline nn_dataset mnist_set(ad_graph *g, const char *dir, const char *images, const char *labels) {
-    ad_var *x = mnist_array(g, dir, images, 1.0 / 255);
-    return (nn_dataset){ x, mnist_array(g, dir, labels, 1) };
+/* Images [n,height,width] with values in 0 .. 1, and classes [n]: the training set in of[0], the test set in of[1]. */
+static inline void mnist_sets(ad_graph *g, const char *dir, nn_dataset of[2]) {
+    of[0].x = mnist_array(g, dir, "train-images-idx3-ubyte", 1.0 / 255);
+    of[0].y = mnist_array(g, dir, "train-labels-idx1-ubyte", 1);
+    of[1].x = mnist_array(g, dir, "t10k-images-idx3-ubyte", 1.0 / 255);
+    of[1].y = mnist_array(g, dir, "t10k-labels-idx1-ubyte", 1);
 }
 
 #endif

@@ -11,11 +11,14 @@ typedef struct {
 
 /* ---- data -------------------------------------------------------------------------------------------------------- */
 
-/* Images [n,784], and classes [n]. */
-static nn_dataset loaded(ad_graph *g, const char *dir, const char *images, const char *labels) {
-    nn_dataset d = mnist_set(g, dir, images, labels);
-    ad_shape s = ad_shape_of(d.x);
-    return (nn_dataset){ s.ndim == 3 ? ad_reshape(d.x, AD_SHAPE(s.dim[0], s.dim[1] * s.dim[2])) : d.x, d.y };
+/* Images [n,pixels], and classes [n]: the training set in of[0], the test set in of[1]. */
+static void load(ad_graph *g, const char *dir, nn_dataset of[2]) {
+    if (dir == NULL) {
+        of[0] = glyph_set(g, 4000, 10, 0.3, 0), of[1] = glyph_set(g, 1000, 10, 0.3, 0);
+        return;
+    }
+    mnist_sets(g, dir, of);
+    for (int i = 0; i < 2; i++) of[i].x = ad_flatten(of[i].x, 1, -1);
 }
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
@@ -66,17 +69,16 @@ int main(int argc, char **argv) {
                                 { 0 } });
     ad_graph *g = ad_graph_new();
     ad_seed(g, (uint64_t)o.seed);
-    nn_dataset train =
-        o.data ? loaded(g, o.data, "train-images-idx3-ubyte", "train-labels-idx1-ubyte") : glyph_set(g, 4000, 10, 0.3, 0);
-    nn_dataset test = o.data ? loaded(g, o.data, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") : glyph_set(g, 1000, 10, 0.3, 0);
+    nn_dataset sets[2];
+    load(g, o.data, sets);
     if (!ad_ok(g)) return demo_end(argv, g);
-    nn_module *net = nn_mlp(g, AD_F32, 3, (int64_t[]){ ad_shape_of(train.x).dim[1], o.hidden, 10 }, ad_relu);
+    nn_module *net = nn_mlp(g, AD_F32, 3, (int64_t[]){ ad_shape_of(sets[0].x).dim[1], o.hidden, 10 }, ad_relu);
     nn_optim *opt = nn_adam(net, (nn_adam_opts){ .lr = 0.003 });
     nn_fit_opts fit = { .epochs = o.epochs, .schedule = nn_cosine_lr(opt, o.epochs, 0) };
-    nn_fit(net, nn_cross_entropy, opt, train, fit, NULL);
-    double accuracy = nn_evaluate(net, NULL, nn_accuracy, test, 256).metric;
+    nn_fit(net, nn_cross_entropy, opt, sets[0], fit, NULL);
+    double accuracy = nn_evaluate(net, NULL, nn_accuracy, sets[1], 256).metric;
     long long parameters = (long long)nn_parameter_numel(net);
     if (ad_ok(g)) printf("%lld parameters, test accuracy %.2f %%\n", parameters, 100 * accuracy);
-    if (ad_ok(g) && o.to) export(&o, net, test);
+    if (ad_ok(g) && o.to) export(&o, net, sets[1]);
     return demo_end(argv, g);
 }

@@ -15,10 +15,7 @@ typedef struct {
 /* Images [n,1,side,side] and classes [n]: training set in of[0], test set in of[1]. Returns the side. */
 static int64_t load(ad_graph *g, const options *o, nn_dataset of[2]) {
     for (int i = 0; i < 2 && o->data == NULL; i++) of[i] = glyph_set(g, i == 0 ? 4000 : 1000, CLASSES, 0.2, o->missing);
-    if (o->data != NULL) {
-        of[0] = mnist_set(g, o->data, "train-images-idx3-ubyte", "train-labels-idx1-ubyte");
-        of[1] = mnist_set(g, o->data, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte");
-    }
+    if (o->data != NULL) mnist_sets(g, o->data, of);
     int64_t side = o->data == NULL ? GLYPH_SIDE : ad_shape_of(of[0].x).dim[1];
     for (int i = 0; i < 2; i++) of[i].x = ad_reshape(of[i].x, AD_SHAPE(ad_numel(of[i].y), 1, side, side));
     return side;

@@ -12,8 +12,7 @@ static void load(ad_graph *g, const char *dir, nn_dataset of[2]) {
         of[0] = glyph_set(g, TRAIN, CLASSES, 0.2, 0.1), of[1] = glyph_set(g, TEST, CLASSES, 0.2, 0.1);
         return;
     }
-    of[0] = mnist_set(g, dir, "train-images-idx3-ubyte", "train-labels-idx1-ubyte");
-    of[1] = mnist_set(g, dir, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte");
+    mnist_sets(g, dir, of);
     for (int i = 0; i < 2; i++) {
         ad_var *rows = ad_nonzero(ad_lt(of[i].y, ad_scalar(g, AD_F32, CLASSES))); /* [n,1] */
         rows = ad_flatten(ad_narrow(rows, 0, 0, i == 0 ? 10 * TRAIN : TEST), 0, -1);

@@ -18,8 +18,7 @@ static void load(ad_graph *g, const options *o, nn_dataset of[2]) {
         of[0] = glyph_set(g, 4000, CLASSES, 0.2, o->missing), of[1] = glyph_set(g, 1000, CLASSES, 0.2, o->missing);
         return;
     }
-    of[0] = mnist_set(g, o->data, "train-images-idx3-ubyte", "train-labels-idx1-ubyte");
-    of[1] = mnist_set(g, o->data, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte");
+    mnist_sets(g, o->data, of);
     for (int i = 0; i < 2; i++) of[i].x = ad_flatten(of[i].x, 1, -1);
 }
 

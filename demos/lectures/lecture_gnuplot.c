@@ -1,6 +1,4 @@
 /* lecture_gnuplot.c: pictures of the lecture programs as a script for gnuplot, with the data in it. */
-#include <unistd.h>
-
 #include "demos/lectures/lecture_private.h"
 
 /* Okabe and Ito's colours without yellow, which is hard to see on white; and light versions for regions. */
@@ -36,7 +34,8 @@ static void write_block(FILE *to, const panel *p, int number, int k) {
 /* ---- panels -------------------------------------------------------------------------------------------------- */
 
 static void write_palette(FILE *to, const series *s) {
-    if (s->kind == SERIES_IMAGES) fprintf(to, "set palette defined (0 'black', 1 '#E8E8E8')\nset cbrange [0:1]\nunset colorbox\n");
+    if (s->kind == SERIES_IMAGES)
+        fprintf(to, "set palette defined (0 'black', 1 '#E8E8E8')\nset cbrange [0:1]\nunset colorbox\n");
     else if (s->field == PLOT_PROBABILITY)
         fprintf(to,
                 "set palette maxcolors 10 defined (0 '%s', 0.5 'white', 1 '%s')\nset cbrange [0:1]\nunset colorbox\n",
@@ -163,29 +162,27 @@ static void write_script(FILE *to, const lecture *l) {
 }
 
 /* What gnuplot complained about: the last line of its messages that is not empty. */
-static void read_complaint(int file, char *to, size_t size) {
+static void read_complaint(FILE *from, char *to, size_t size) {
     char line[300];
     snprintf(to, size, "it gave no reason");
-    FILE *from = fdopen(file, "r");
-    while (from != NULL && fgets(line, sizeof line, from) != NULL) {
+    rewind(from);
+    while (fgets(line, sizeof line, from) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         if (strspn(line, " \t^") < strlen(line)) snprintf(to, size, "%s", line + strspn(line, " \t"));
     }
-    if (from != NULL) fclose(from);
 }
 
 bool lecture_gnuplot(const lecture *l) {
-    char messages[] = "/tmp/lecture_XXXXXX", command[64], complaint[300];
-    int file = mkstemp(messages);
-    if (file < 0) fprintf(stderr, "%s: no file can be made in /tmp\n", demo_program(l->argv));
-    if (file < 0) return false;
+    char command[64], complaint[300];
+    FILE *messages = tmpfile();
+    if (messages == NULL) return fprintf(stderr, "%s: no temporary file can be made\n", demo_program(l->argv)), false;
     fflush(stdout);
-    snprintf(command, sizeof command, "gnuplot >/dev/null 2>%s", messages);
+    snprintf(command, sizeof command, "gnuplot >/dev/null 2>/dev/fd/%d", fileno(messages));
     FILE *to = popen(command, "w");
     if (to != NULL) write_script(to, l);
     bool done = to != NULL && pclose(to) == 0;
-    read_complaint(file, complaint, sizeof complaint);
-    unlink(messages);
+    read_complaint(messages, complaint, sizeof complaint);
+    fclose(messages);
     if (!done) fprintf(stderr, "%s: gnuplot could not write %s: %s\n", demo_program(l->argv), l->file, complaint);
     return done;
 }
