@@ -173,12 +173,12 @@ AD_API bool ad_keep_grads(ad_graph *g, bool on);
 /* Keeps the gradient of x readable, whatever ad_keep_grads says. AD_EGRAD if x requires no gradient. */
 AD_API int ad_retain_grad(ad_var *x);
 
-/* Sets whether a number that is not finite is an error where it arises; the default is false. With true, an op whose value
-   becomes NaN or infinite, when it is applied or in ad_eval, or whose rule computes such a gradient, in ad_backward,
-   ad_gradient and the like, fails with AD_EVALUE, unless its operands, its parameters or the cotangent are not finite
-   themselves. The sentence names the op and its number, the shapes and ranges of its operands, and their names if they
-   have any (ad_name). After an error in a backward pass the gradients hold partial sums. Everything runs slower then;
-   with false, nothing does. Programs of ad_compile are not looked at. Returns the previous setting. */
+/* Sets whether a number that is not finite is an error where it arises; the default is false. With true, an op whose
+   value becomes NaN or infinite, when it is applied or in ad_eval, or whose rule computes such a gradient, in
+   ad_backward, ad_gradient and the like, fails with AD_EVALUE, unless its operands, its parameters or the cotangent are
+   not finite themselves. The sentence names the op and its number, the shapes and ranges of its operands, and their
+   names if they have any (ad_name). After an error in a backward pass the gradients hold partial sums. Everything runs
+   slower then; with false, nothing does. Programs of ad_compile are not looked at. Returns the previous setting. */
 AD_API bool ad_detect_anomaly(ad_graph *g, bool on);
 
 /* ---- leaves -------------------------------------------------------------------------------- */

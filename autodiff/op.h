@@ -86,14 +86,14 @@ struct ad_optype {
        shape and dtype, for each i that ad_vjp_wants. dx starts as NULLs; NULL means zero. NULL if the op has no rule:
        ad_gradient then fails with AD_EGRAD. */
     void (*vjp)(const ad_op *op, ad_var *g, ad_var *dx[]);
-    /* The op as C code: see "for authors of ops" in ops/compile.h. Returns 0, or AD_EABSENT if this Op has no form. NULL:
-       compiled programs call evaluate. */
+    /* The op as C code: see "for authors of ops" in ops/compile.h. Returns 0, or AD_EABSENT if this Op has no form.
+       NULL: compiled programs call evaluate. */
     int (*emit)(ad_emit *e, const ad_op *op);
     void (*samples)(ad_sampler *s); /* calls ad_sample or ad_sample_values for each case; ad_check_op needs it */
     const void *flat; /* for the library's own elementwise ops; NULL in all others */
-    /* For ops that copy a part of operand 0, the only one that takes a gradient: the gradient of operand 0, as a Var, from
-       n Ops of this type that read it; gs are their results' cotangents. NULL, also as the answer: vjp serves, once for each
-       Op, and the results are added. */
+    /* For ops that copy a part of operand 0, which alone takes a gradient: returns the gradient of operand 0, as a Var,
+       from n Ops of this type that read it. gs are the cotangents of their results. If the field or the answer is NULL,
+       vjp is called for each Op, and the results are added. */
     ad_var *(*join)(int n, const ad_op *const ops[], ad_var *const gs[]);
 };
 

@@ -504,8 +504,8 @@ static void put_head(void) {
            "or repeated by broadcasting, gets the sum of its gradients.\n\n"
            "The tables show what this library computes in f64 at special points: kinks, ends of a domain, zeros,\n"
            "infinities and NaN. The tests compare all ops but random ones with values by PyTorch and mpmath, and at\n"
-           "0, infinities, NaN, huge and tiny numbers with values, slopes and second slopes by PyTorch. They are equal but\n"
-           "where an op's section says \"Differs from PyTorch\".\n",
+           "0, infinities, NaN, huge and tiny numbers with values, slopes and second slopes by PyTorch. They are\n"
+           "equal but where an op's section says \"Differs from PyTorch\".\n",
            AD_MAX_NDIM);
 }
 

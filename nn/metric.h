@@ -27,7 +27,8 @@ typedef struct {
 AD_API nn_class_scores nn_scores_of_class(const ad_var *confusion, int64_t class_number); /* NaN out of range */
 /* Means over the classes that rows have or predict; NaN where there are none. */
 AD_API nn_class_scores nn_macro_scores(const ad_var *confusion);
-/* nn_top_k with k = 5, and the fields of nn_macro_scores, as an nn_metric_fn. A row that predicts no class is missed, which the confusion matrix does not show. */
+/* nn_top_k with k = 5, and the fields of nn_macro_scores, as an nn_metric_fn. A row that predicts no class is missed,
+   which the confusion matrix does not show. */
 AD_API double nn_top5(const ad_var *scores, const ad_var *classes);
 AD_API double nn_precision(const ad_var *scores, const ad_var *classes);
 AD_API double nn_recall(const ad_var *scores, const ad_var *classes);

@@ -2,8 +2,8 @@
 
    What was recorded becomes a program: a function of the leaves xs that computes Vars or a gradient. Programs compute
    what ad_eval and ad_backward compute. Sizes are those of the Vars when the program was made. Other leaves are read
-   at each run, so ad_set and ad_rebind work as usual. A class number or probability that evaluation refuses gives NaN in
-   a compiled program. */
+   at each run, so ad_set and ad_rebind work as usual. A class number or probability that evaluation refuses gives NaN
+   in a compiled program. */
 #ifndef OPS_COMPILE_H
 #define OPS_COMPILE_H
 
@@ -131,7 +131,8 @@ typedef struct {
     int64_t stride[AD_MAX_NDIM];
 } ad_emit_array;
 
-/* If e or op is NULL, or the op has no operand i, these functions add nothing, and arrays that they return are zeroed. */
+/* If e or op is NULL, or the op has no operand i, these functions add nothing, and arrays that they return are
+   zeroed. */
 AD_API ad_emit_array ad_emit_operand(ad_emit *e, const ad_op *op, int i);
 /* The array that is the op's result. In row-major order, it may have another shape with as many elements. */
 AD_API void ad_emit_result(ad_emit *e, const ad_op *op, ad_emit_array y);

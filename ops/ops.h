@@ -140,7 +140,7 @@ typedef struct {
 /* Options of attention. */
 typedef struct {
     bool causal;       /* true: query i sees the keys 0 .. offset + i only, counted from 0 */
-    int64_t offset;    /* the number of keys before those of the queries themselves, such as those of a cache. 0: none */
+    int64_t offset;    /* the number of keys before those of the queries, such as those of a cache. 0: none */
     bool boolean_mask; /* false: the mask is added to the scores; true: a query sees a key where the mask is not 0, as
                           with a bool mask in PyTorch. Such a mask takes no gradient */
     double scale;      /* of the products of queries and keys. 0: 1/sqrt(d); AD_ZERO: 0 */
@@ -249,25 +249,25 @@ AD_API int ad_unique(ad_var *x, ad_var *parts[2]);
 /* The same of neighbours that are equal, in x's order. */
 AD_API int ad_unique_consecutive(ad_var *x, ad_var *parts[2]);
 
-/* Decompositions of matrices [..,n,m], where k is the smaller side. Each computes one packed op, whose parts become Vars.
-   They return 0, or a negative code, and then parts are nil. docs/ops.md has conventions and gradients at the packed
-   ops.
+/* Decompositions of matrices [..,n,m], where k is the smaller side. Each computes one packed op, whose parts become
+   Vars. They return 0, or a negative code, and then parts are nil. docs/ops.md has conventions and gradients at the
+   packed ops.
 
    Eigenvalues [..,n], ascending, and eigenvectors [..,n,n], which are columns, of the symmetric part (x + x^T) / 2 of
    square matrices. The gradient is symmetric. Of equal eigenvalues the vectors have no gradient: it is infinite or
    NaN. ad_eigvalsh computes the values alone. */
 AD_API int ad_eigh(ad_var *x, ad_var *parts[2]);
-/* The thin singular value decomposition x = U diag(S) Vh: U [..,n,k], S [..,k], descending, and Vh [..,k,m]. The vectors
-   of equal singular values have no gradient: it is infinite or NaN. ad_svdvals computes the values alone. */
+/* The thin singular value decomposition x = U diag(S) Vh: U [..,n,k], S [..,k], descending, and Vh [..,k,m]. The
+   vectors of equal singular values have no gradient: it is infinite or NaN. ad_svdvals computes the values alone. */
 AD_API int ad_svd(ad_var *x, ad_var *parts[3]);
-/* The reduced QR decomposition x = Q R: Q [..,n,k] has orthonormal columns, R [..,k,m] is an upper triangle. The gradient
-   needs linearly independent first k columns of x; otherwise the backward pass fails with AD_EVALUE. */
+/* The reduced QR decomposition x = Q R: Q [..,n,k] has orthonormal columns, R [..,k,m] is an upper triangle. The
+   gradient needs linearly independent first k columns of x; otherwise the backward pass fails with AD_EVALUE. */
 AD_API int ad_qr(ad_var *x, ad_var *parts[2]);
 /* LU factors with exchanged rows. ad_lu: x = P L U: a permutation P [..,n,n], L [..,n,k] with ones on its diagonal, U
    [..,k,m]. ad_lu_factor: both triangles in one array [..,n,m], and the order of the rows [..,n], counted from 0: x's
    rows in this order are L U. (PyTorch has LAPACK's exchanges in its place.) ad_lu_unpack makes P, L and U of these
-   two. P and the order require no gradient. The gradient needs a U without 0 on its diagonal; otherwise the backward pass
-   fails with AD_EVALUE. */
+   two. P and the order require no gradient. The gradient needs a U without 0 on its diagonal; otherwise the backward
+   pass fails with AD_EVALUE. */
 AD_API int ad_lu(ad_var *x, ad_var *parts[3]);
 AD_API int ad_lu_factor(ad_var *x, ad_var *parts[2]);
 AD_API int ad_lu_unpack(ad_var *lu, ad_var *order, ad_var *parts[3]);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # names.sh: checks that every public function has one definition that grep, ctags and a debugger find, and that private
-# names differ from public ones. Prints TAP.
+# names differ from public ones, and that lines are not too long. Prints TAP.
 #
 # A definition is a line of a source of autodiff/, ops/ or nn/ with a type and then NAME(. A line that ends in ; is a
 # declaration. A function that a macro defines has no such line.
@@ -46,7 +46,14 @@ many_names() {
     [ "$n" -ge 500 ]
 }
 
+# The lines of the library, its demos and its benchmarks that have more than 120 characters.
+long_lines() {
+    find autodiff ops nn demos bench docs -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp' | xargs awk '
+        length($0) > 120 { print FILENAME ":" FNR " has " length($0) " characters" }'
+}
+
 check "ops.def and the public headers name functions" many_names
 check "each of them has one definition" prints_nothing wrong
 check "no private name is a public one with a second underscore" prints_nothing too_similar
+check "no line has more than 120 characters" prints_nothing long_lines
 done_testing

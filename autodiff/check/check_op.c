@@ -162,7 +162,8 @@ static int check_case(const ad_sample_case *c, void *data) {
 int ad_check_op(ad_graph *g, const ad_optype *type, ad_check_report *out) {
     ad_check_report own, *r = out ? out : &own;
     *r = (ad_check_report){ .ok = true, .op = type ? type->name : "" };
-    if (g != NULL && (type == NULL || type->name == NULL)) ad_fail(g, AD_EVALUE, "check_op: the op or its name is NULL");
+    if (g != NULL && (type == NULL || type->name == NULL))
+        ad_fail(g, AD_EVALUE, "check_op: the op or its name is NULL");
     if (g == NULL || g->code != AD_OK) return ad__check_failed(r, g, g ? g->code : AD_EVALUE);
     ad__op_check s = { .g = g, .type = type, .report = r, .random = g->random };
     bool keep_grads = ad_keep_grads(g, true), enabled = ad_enable_grad(g, true);

@@ -175,8 +175,8 @@ typedef void ad__draw_fn(ad_random_state *r, ad_dtype t, int64_t n, void *to);
 /* Fills to with n numbers, on several threads. draw is ad_random_uniform or ad_random_normal; the numbers are those
    that one call of draw gives. */
 void ad__random_draw(ad_team *team, ad_random_state *r, ad__draw_fn *draw, ad_dtype t, int64_t n, void *to);
-/* The four words of the block that is next in r, in one of 2^32 lanes, for draws of unknown length. Lane 0 has the words
-   of ad_random_bits. r does not advance. */
+/* The four words of the block that is next in r, in one of 2^32 lanes, for draws of unknown length. Lane 0 has the
+   words of ad_random_bits. r does not advance. */
 void ad__random_lane(const ad_random_state *r, uint32_t lane, uint32_t words[4]);
 
 /* An entry of the list of names that ad_name gave to Vars. The list is short; AD__NAMED tells whether a Var is on

@@ -20,8 +20,8 @@ typedef struct {
     UT_hash_handle hh;
 } entry;
 
-/* One pass. All memory but that of parts is allocated before the first rule runs. A vjp rule may start a pass of its own, which saves the
-   AD__ON_PATH flags of this one. */
+/* One pass. All memory but that of parts is allocated before the first rule runs. A vjp rule may start a pass of its
+   own, which saves the AD__ON_PATH flags of this one. */
 typedef struct {
     ad_graph *g;
     ad__plan plan;

@@ -602,7 +602,8 @@ static int prepare(training *t, nn_dataset data) {
     if (list_others(t) != AD_OK || nn__check_sources(t->g, data, t->opt, o) != AD_OK || try_validation(t) != AD_OK ||
         nn__check_weights(t->g, data, o->weights) != AD_OK || make_loader(t, data) != AD_OK)
         return ad_error_code(t->g);
-    if (keep_best(t) != AD_OK || begin_compiled(t, data) != AD_OK || begin_files(t) != AD_OK) return ad_error_code(t->g);
+    if (keep_best(t) != AD_OK || begin_compiled(t, data) != AD_OK || begin_files(t) != AD_OK)
+        return ad_error_code(t->g);
     t->report = nn__report_new(o, steps_of_epoch(t), t->s.steps);
     if (t->log_renewed) nn__report_renewed(&t->report);
     return AD_OK;

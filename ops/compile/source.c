@@ -233,7 +233,8 @@ int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to
     bool many = w->n_calls > FEW_CALLS; /* a compiler would take long to inline them */
     ad__text_put(to, many ? "#ifdef __GNUC__\n#define KERNEL __attribute__((noinline))\n#else\n#define KERNEL\n#endif\n"
                           : "#define KERNEL\n");
-    /* clang 14 at -O2 makes a loop of some programs wrong where pointers are restrict: test_compile_random shows one. */
+    /* clang 14 at -O2 compiles a loop of some programs wrongly if pointers are restrict: test_compile_random, run with
+       CC=clang, has one. */
     ad__text_put(to, "#ifdef __clang__\n#define restrict\n#endif\n");
     ad__text_put(to, "#if defined(__GNUC__) && !defined(__clang__)\n"
                      "#define COLD __attribute__((noinline, optimize(0)))\n#else\n#define COLD\n#endif\n");

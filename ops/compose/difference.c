@@ -82,7 +82,8 @@ ad_var *ad_bincount(ad_var *x, ad_var *weights, int64_t n) {
     const ad_call c = AD__CALL_AS("bincount", x);
     if (c.shape.ndim != 1) return ad__refused_call(&c, AD_ESHAPE, "takes a vector of integers");
     for (int64_t i = 0; i < c.shape.dim[0]; i++)
-        if (ad_read_element(c.dtype, x->data, i) < 0) return ad__refused_call(&c, AD_EVALUE, "element %lld is negative", (long long)i);
+        if (ad_read_element(c.dtype, x->data, i) < 0)
+            return ad__refused_call(&c, AD_EVALUE, "element %lld is negative", (long long)i);
     ad_var *ones = weights ? weights : ad_ones(c.graph, c.dtype, c.shape);
     return ad_index_add(ad_zeros(c.graph, ad_dtype_of(ones), AD_SHAPE(n)), 0, x, ones);
 }

@@ -142,7 +142,8 @@ static void special_samples(ad_sampler *s) {
         int kind = cases[i].kind;
         bool is_steep = kind == AD_ERFCX || kind == AD_AIRY || kind == AD_BESSEL_I;
         const double *x = kind == AD_NDTRI ? ndtri : is_steep ? five : all;
-        if (kind == AD_BESSEL_Y || kind == AD_BESSEL_K || kind == AD_BESSEL_K_SCALED) x = cases[i].n > 1 ? some : positive;
+        bool is_singular = kind == AD_BESSEL_Y || kind == AD_BESSEL_K || kind == AD_BESSEL_K_SCALED;
+        if (is_singular) x = cases[i].n > 1 ? some : positive;
         ad_shape shape = x == all || x == positive ? AD_SHAPE(2, 4) : AD_SHAPE(5);
         ad_sample_values(s, &cases[i], 1, &shape, &x, kind == AD_ERFCX || kind == AD_NDTRI ? AD_SAMPLE_LOOSE : 0);
     }

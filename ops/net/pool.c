@@ -97,7 +97,7 @@ int ad__pool_shape(ad_call *c) {
     return rc == AD_OK ? ad__pooled_shape(c, c->shape, &c->shape) : rc;
 }
 
-/* ---- forms in C --------------------------------------------------------------------------------------------------- */
+/* ---- forms in C -------------------------------------------------------------------------------------------------- */
 
 bool ad__pool_is_even(ad__pooling *p) {
     for (int i = 0; i < 2 && p->adaptive; i++) {

@@ -46,7 +46,8 @@ static ad_var *centred(const ad_op *op) {
     return ad_sub(off, ad_where(ad_isfinite(mean), rest, ad__constant(off, 0)));
 }
 
-/* The sum of (x - mean)^2 in f64, with half its slope; the mean's own slope is 0. Squares that overflow are infinite. */
+/* The sum of (x - mean)^2 in f64, with half its slope; the mean's own slope is 0. Squares that overflow are
+   infinite. */
 static ad_emit_array emit_squares(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0);
     unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);

@@ -55,7 +55,8 @@ AD_COLD static int expand_emit(ad_emit *e, const ad_op *op) {
     ad_emit_array x = ad_emit_operand(e, op, 0), y = x;
     y.shape = ad__out(op)->layout->shape;
     if (ad_shape_numel(y.shape) == 0) return AD_EABSENT;
-    for (int d = y.shape.ndim, i = x.shape.ndim; d-- > 0;) y.stride[d] = --i >= 0 && x.shape.dim[i] != 1 ? x.stride[i] : 0;
+    for (int d = y.shape.ndim, i = x.shape.ndim; d-- > 0;)
+        y.stride[d] = --i >= 0 && x.shape.dim[i] != 1 ? x.stride[i] : 0;
     ad_emit_result(e, op, y);
     return AD_OK;
 }

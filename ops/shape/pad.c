@@ -104,7 +104,8 @@ AD_COLD static int pad_emit(ad_emit *e, const ad_op *op) {
     int64_t common = 1;
     for (int i = 0; i < x.shape.ndim; i++) {
         int64_t b = padding_of(&a->before, x.shape.ndim, i), size = x.shape.dim[i];
-        int64_t first = b < 0 ? -b : 0, last = ad__lesser(size, y.shape.dim[i] - b), n = last > first ? last - first : 0;
+        int64_t first = b < 0 ? -b : 0, last = ad__lesser(size, y.shape.dim[i] - b);
+        int64_t n = last > first ? last - first : 0;
         from = ad__emit_part(from, i, first, n, 1), to = ad__emit_part(to, i, first + b, n, 1);
         common *= n;
     }
@@ -233,7 +234,8 @@ static ad_var *pad_by(const pad_mode *m, ad_var *x, const ad_shape *before, cons
 }
 
 ad_var *ad_pad_reflect(ad_var *x, ad_shape before, ad_shape after) {
-    return pad_by(&(pad_mode){ "pad_reflect", mirrored_before, mirrored_after, all_but_one, false }, x, &before, &after);
+    static const pad_mode reflect = { "pad_reflect", mirrored_before, mirrored_after, all_but_one, false };
+    return pad_by(&reflect, x, &before, &after);
 }
 ad_var *ad_pad_replicate(ad_var *x, ad_shape before, ad_shape after) {
     return pad_by(&(pad_mode){ "pad_replicate", first_repeated, last_repeated, any_number, false }, x, &before, &after);

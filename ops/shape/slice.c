@@ -310,7 +310,8 @@ static void slice_scatter_samples(ad_sampler *s) {
 
 /* Copies the part of x from index `from` to index `to` along an axis. */
 static void emit_part(ad_emit *e, ad_emit_array x, ad_emit_array y, int axis, int64_t from, int64_t to) {
-    if (from < to) ad__emit_copy(e, ad__emit_part(x, axis, from, to - from, 1), ad__emit_part(y, axis, from, to - from, 1));
+    if (from >= to) return;
+    ad__emit_copy(e, ad__emit_part(x, axis, from, to - from, 1), ad__emit_part(y, axis, from, to - from, 1));
 }
 
 /* Without gaps in the slice, what lies before and behind it is copied, so that each element is set once. */

@@ -75,7 +75,7 @@ static void add(const parts *p, bool fresh, double k, const void *x, void *y) {
     else AD__BY_DTYPE(p->t, ad__axpy, size, k, x, y);
 }
 
-/* ---- numerator and denominator: even = sum of the even terms, odd = a times that of the odd ones without a ---------- */
+/* ---- numerator and denominator: even = sum of the even terms, odd = a times that of the odd ones without a ------- */
 
 static void low_degree(const parts *p, int degree, const double *b) {
     multiply(p, p->a, p->a, 0, p->square);
@@ -93,7 +93,8 @@ static void low_degree(const parts *p, int degree, const double *b) {
 }
 
 /* to = x6 (b[k+6] x6 + b[k+4] x4 + b[k+2] x2) + b[k] x6 + b[k-2] x4 + b[k-4] x2 + b[k-6], where xN are powers of a */
-static void half_of_13(const parts *p, const double *b, int k, const void *x2, const void *x4, const void *x6, void *to) {
+static void half_of_13(const parts *p, const double *b, int k, const void *x2, const void *x4, const void *x6,
+                       void *to) {
     add(p, true, b[k + 6], x6, p->sum), add(p, false, b[k + 4], x4, p->sum), add(p, false, b[k + 2], x2, p->sum);
     add(p, true, b[k], x6, to), add(p, false, b[k - 2], x4, to), add(p, false, b[k - 4], x2, to);
     multiply(p, x6, p->sum, 1, to);
@@ -110,7 +111,7 @@ static void degree_13(const parts *p, const double *b) {
     half_of_13(p, b, 6, x2, x4, x6, p->even);
 }
 
-/* ---- scaling, the quotient, squaring ------------------------------------------------------------------------------- */
+/* ---- scaling, the quotient, squaring ----------------------------------------------------------------------------- */
 
 /* y = (even - odd)^-1 (even + odd) */
 static void divide(const parts *p, void *y) {
