@@ -549,6 +549,36 @@ static void a_compiler_without_compile_is_refused(void **state) {
     ad_graph_free(p.g);
 }
 
+/* Minibatch `at` of the rows in order; the last one is short. */
+static bool rows_from(ad_graph *g, int64_t epoch, int64_t at, ad_var **x, ad_var **y, void *data) {
+    const nn_dataset *d = data;
+    (void)g, (void)epoch;
+    int64_t from = at * BATCH, n = ROWS - from < BATCH ? ROWS - from : BATCH;
+    if (n <= 0) return false;
+    *x = ad_narrow(d->x, 0, from, n), *y = ad_narrow(d->y, 0, from, n);
+    return true;
+}
+
+static void halve(ad_var **x, ad_var **y, void *data) { (void)y, (void)data, *x = ad_muls(*x, 0.5); }
+
+/* Such minibatches are results of ops and not leaves. */
+static void minibatches_of_streams_and_mixes_are_compiled(void **state) {
+    (void)state;
+    need_compiler();
+    for (int i = 1; i < 4; i++) {
+        problem p[2] = { problem_of(mlp, AD_F64, true), problem_of(mlp, AD_F64, false) };
+        for (int k = 0; k < 2; k++) {
+            nn_dataset data = p[k].data;
+            if (i & 1) p[k].o.stream = rows_from, p[k].o.stream_data = &p[k].data, data = (nn_dataset){ 0 };
+            if (i & 2) p[k].o.mix = halve;
+            assert_int_equal(nn_fit(p[k].net, p[k].loss, p[k].opt, data, p[k].o, &p[k].end), AD_OK);
+        }
+        assert_string_equal(p[0].end.how, "compiled");
+        assert_close(p[0].end.loss, p[1].end.loss, 1e-11);
+        ad_graph_free(p[0].g), ad_graph_free(p[1].g);
+    }
+}
+
 static void steps_of_several_minibatches_are_interpreted(void **state) {
     (void)state;
     problem p = problem_of(mlp, AD_F64, true), q = problem_of(mlp, AD_F64, false);
@@ -582,6 +612,7 @@ int main(void) {
         cmocka_unit_test(infinite_losses_may_be_allowed),
         cmocka_unit_test(memory_may_be_short),
         cmocka_unit_test(a_compiler_without_compile_is_refused),
+        cmocka_unit_test(minibatches_of_streams_and_mixes_are_compiled),
         cmocka_unit_test(steps_of_several_minibatches_are_interpreted),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

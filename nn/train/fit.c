@@ -255,9 +255,20 @@ static bool clip(training *t) {
     return false;
 }
 
+static ad_var *borrow(ad_var *x) {
+    return ad_input(ad_graph_of(x), ad_dtype_of(x), (void *)ad_data(x), ad_shape_of(x));
+}
+
+/* A program reads each minibatch through the leaves of the first one, which are rebound. Those of a loader can be; a
+   stream or mix may give any Vars. */
+static double compiled(training *t, minibatch *b, bool *keep_scope) {
+    if (t->o->stream != NULL || t->o->mix != NULL) b->x = borrow(b->x), b->y = borrow(b->y);
+    return nn__compiled_step(&t->compiled, &(nn__minibatch){ b->x, b->y, loss_of, b }, keep_scope);
+}
+
 /* The loss, with its gradients. */
 static double differentiate(training *t, minibatch *b, bool *keep_scope) {
-    if (t->o->compile) return nn__compiled_step(&t->compiled, &(nn__minibatch){ b->x, b->y, loss_of, b }, keep_scope);
+    if (t->o->compile) return compiled(t, b, keep_scope);
     ad_var *loss = loss_of(b);
     zero_gradients(t);
     ad_backward(loss);
