@@ -774,6 +774,16 @@ static void labels_are_smoothed(void **state) {
     ad_graph_free(g);
 }
 
+/* More rows than an f32 can count. */
+static void classes_of_many_rows_are_counted(void **state) {
+    (void)state;
+    if (test_quick()) skip();
+    ad_graph *g = ad_graph_new();
+    ad_var *w = nn_class_weights(ad_zeros(g, AD_F32, AD_SHAPE((1 << 24) + 256)), 2);
+    assert_true(ad_at(w, 0) == 0.5 && ad_at(w, 1) == 0);
+    ad_graph_free(g);
+}
+
 /* Rows of images that are all r in row r: a mixed row shows which rows it is made of, and in which parts. */
 static nn_dataset marked(ad_graph *g, int64_t n, int64_t h, int64_t w) {
     nn_dataset d = { ad_zeros(g, AD_F64, AD_SHAPE(n, 1, h, w)), ad_zeros(g, AD_F64, AD_SHAPE(n)) };
@@ -1023,6 +1033,7 @@ int main(void) {
         cmocka_unit_test(rows_come_in_order_if_asked),
         cmocka_unit_test(files_are_trained_on),
         cmocka_unit_test(labels_are_smoothed),
+        cmocka_unit_test(classes_of_many_rows_are_counted),
         cmocka_unit_test(rows_are_mixed),
         cmocka_unit_test(pieces_of_images_are_exchanged),
         cmocka_unit_test(wrong_mixes_are_errors),

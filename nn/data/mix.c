@@ -34,17 +34,12 @@ ad_var *nn_class_weights(ad_var *classes, int64_t n) {
     ad_graph *g = ad_graph_of(classes);
     if (check_classes(classes, n, "class_weights")) return ad_nil(g);
     ad_dtype t = ad_dtype_of(classes);
-    ad_var *w = ad_zeros(g, t, AD_SHAPE(n));
-    void *count = ad_ok(g) ? ad_data_mut(w) : NULL;
-    if (count == NULL) return ad_nil(g);
-    for (int64_t i = 0; i < ad_numel(classes); i++) {
-        int64_t k = (int64_t)ad_at(classes, i);
-        ad_write_element(t, count, k, ad_read_element(t, count, k) + 1);
-    }
-    for (int64_t k = 0; k < n; k++) {
-        double rows = ad_read_element(t, count, k), all = (double)ad_numel(classes);
-        ad_write_element(t, count, k, rows > 0 ? all / ((double)n * rows) : 0);
-    }
+    ad_var *w = ad_zeros(g, t, AD_SHAPE(n)), *count = ad_zeros(g, AD_F64, AD_SHAPE(n)); /* f32 would stop at 2^24 */
+    if (!ad_ok(g)) return ad_nil(g);
+    double *rows = ad_data_mut(count), all = (double)ad_numel(classes);
+    void *to = ad_data_mut(w);
+    for (int64_t i = 0; i < ad_numel(classes); i++) rows[(int64_t)ad_at(classes, i)]++;
+    for (int64_t k = 0; k < n; k++) ad_write_element(t, to, k, rows[k] > 0 ? all / ((double)n * rows[k]) : 0);
     return w;
 }
 
