@@ -50,6 +50,13 @@ optional = $(if $(call has,$(1)),$(eval found_flags += -D$(2) $(call cflags,$(1)
            $(call libs,$(1))),$(info No $(1) found: $(3)))
 $(call optional,zlib,AD_HAVE_ZLIB,gzipped files and compressed .npz archives cannot be read.)
 
+# ONNX files need protobuf-c and its compiler.
+ifneq ($(shell command -v protoc-c),)
+$(call optional,libprotobuf-c,AD_HAVE_PROTOBUF_C,ONNX files cannot be written.)
+else
+$(info No protoc-c found: ONNX files cannot be written.)
+endif
+
 # libcsv has no pkg-config file, so it is detected by linking a program with it.
 links_csv := $(shell t=$$(mktemp) && echo 'int main(void) { struct csv_parser p; return csv_init(&p, 0); }' | \
     $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -include csv.h -x c - -o $$t -lcsv 2>/dev/null && echo yes; rm -f $$t)

@@ -8,6 +8,13 @@ soname  := libautodiff.so.$(if $(filter 0,$(major)),0.$(call number,MINOR),$(maj
 public  := $(wildcard autodiff/*.h ops/*.h ops/*.def nn/*.h)
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 library := $(call object,$(wildcard autodiff/*/*.c ops/*.c ops/*/*.c ops/kernels/*/*.c nn/*/*.c))
+# The messages of ONNX, from their description. Without protobuf-c the folder has only the calls, which refuse.
+messages := $(BUILD)/onnx/onnx.pb-c
+ifneq ($(filter -DAD_HAVE_PROTOBUF_C,$(found_flags)),)
+library += $(BUILD)/obj/nn/onnx/messages.o
+else
+library := $(filter-out $(BUILD)/obj/nn/onnx/%,$(library)) $(BUILD)/obj/nn/onnx/save.o
+endif
 archive := $(BUILD)/libautodiff.a
 shared  := $(BUILD)/libautodiff.so
 
@@ -22,6 +29,14 @@ $(addprefix $(BUILD)/stamp_,flags files): $(BUILD)/stamp_%: FORCE
 $(BUILD)/obj/%.o: %.c $(BUILD)/stamp_flags mk/flags.mk
 	@mkdir -p $(@D)
 	$(call say,CC) $(compile) -c -o $@ $<
+$(messages).c: nn/onnx/onnx.proto
+	@mkdir -p $(@D)
+	$(call say,GEN) protoc-c -Inn/onnx --c_out=$(@D) onnx.proto
+$(BUILD)/obj/nn/onnx/messages.o: $(messages).c
+	@mkdir -p $(@D)
+	$(call say,CC) $(compile) -w -c -o $@ $<
+$(BUILD)/obj/nn/onnx/model.o: $(messages).c
+$(BUILD)/obj/nn/onnx/model.o: private extra = $(library_flags) $(small_flags) -isystem $(BUILD)/onnx
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 $(archive): $(library) $(BUILD)/stamp_files
