@@ -8,6 +8,7 @@ benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
 starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
 adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
 growth  := $(BUILD)/bench/report/growth
+models  := $(if $(filter -DAD_HAVE_PROTOBUF_C,$(found_flags)),$(BUILD)/tests/onnx/save_models)
 dumper  := $(BUILD)/tests/reference/dump_samples
 docs_of := $(BUILD)/docs/reference
 
@@ -21,9 +22,9 @@ $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(benches) $(growth): $(call object,$(wildcard bench/common*.c))
 $(adbench): $(call object,$(wildcard bench/adbench/common*.c))
 $(lectures): $(call object,$(wildcard demos/lectures/lecture*.c))
-$(dumper): private helpers =
-$(dumper): private own_libs =
-$(demos) $(lectures) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+$(dumper) $(models): private helpers =
+$(dumper) $(models): private own_libs =
+$(demos) $(lectures) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(models) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 

@@ -71,8 +71,8 @@ AD_API int nn_load_with(nn_module *m, const char *path, nn_load_opts o, nn_load_
    differ in the last digits. AD_EABSENT for an op that has no form in ONNX, by name, and where the library was built
    without protobuf-c. AD_EVALUE if m computes something else for one row more. */
 AD_API int nn_save_onnx(nn_module *m, ad_var *x, const char *path);
-/* The same of an expression: ys [n_ys], 1 or more, as functions of xs [n_xs], which may be results of ops. All sizes are
-   those that they have. What else the ys depend on is written as constants. Names: ad_name, else "x", or "x0", "x1". */
+/* The same of an expression: ys [n_ys], 1 or more, as functions of xs [n_xs], which may be results of ops. Their sizes
+   are fixed. What else the ys depend on is written as constants. Names: ad_name, else "x", or "x0", "x1" .. */
 AD_API int nn_save_onnx_vars(const char *path, int n_ys, ad_var *const ys[], int n_xs, ad_var *const xs[]);
 
 /* ---- arrays ------------------------------------------------------------------------------------------ */

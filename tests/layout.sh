@@ -19,6 +19,7 @@ private() {
     nn/module | nn/data) echo nn/kernels ;;
     nn/layers) echo nn/module ;;
     nn/file) echo autodiff/base nn/module ;;
+    nn/onnx) echo autodiff/base nn/module nn/file ;;
     nn/optim) echo nn/module nn/kernels ;;
     nn/train | nn/distributed) echo nn/module nn/optim nn/data nn/file ;;
     esac

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-nn__value nn__form_of(const nn__step *s) {
+nn__value nn__form_of(const nn__traced *s) {
     const nn__form *const tables[] = { nn__array_forms, nn__net_forms };
     for (int k = 0; k < 2; k++)
         for (const nn__form *f = tables[k]; f->op != NULL; f++)
@@ -16,22 +16,22 @@ nn__value nn__form_of(const nn__step *s) {
 
 /* ---- the parts of an Op ------------------------------------------------------------------------------------------ */
 
-nn__value nn__in(const nn__step *s, int i) {
+nn__value nn__in(const nn__traced *s, int i) {
     const ad_var *x = ad_op_operand(s->op[0], i);
     return x ? nn__find_value(s->m, x) : NULL;
 }
 
-static const ad_var *var(const nn__step *s, int trace, int i) {
+static const ad_var *var(const nn__traced *s, int trace, int i) {
     return i < 0 ? ad_op_result(s->op[trace]) : ad_op_operand(s->op[trace], i);
 }
 
-int nn__ndim(const nn__step *s, int i) { return ad_shape_of(var(s, 0, i)).ndim; }
+int nn__ndim(const nn__traced *s, int i) { return ad_shape_of(var(s, 0, i)).ndim; }
 
-nn__count nn__size(const nn__step *s, int i, int axis) {
+nn__count nn__size(const nn__traced *s, int i, int axis) {
     return (nn__count){ { ad_shape_of(var(s, 0, i)).dim[axis], ad_shape_of(var(s, 1, i)).dim[axis] } };
 }
 
-nn__value nn__shape(const nn__step *s, int i) {
+nn__value nn__shape(const nn__traced *s, int i) {
     nn__count size[AD_MAX_NDIM];
     int n = nn__ndim(s, i);
     for (int k = 0; k < n; k++) size[k] = nn__size(s, i, k);
@@ -40,17 +40,17 @@ nn__value nn__shape(const nn__step *s, int i) {
 
 /* ---- attributes -------------------------------------------------------------------------------------------------- */
 
-static const ad_attr *find_attr(const nn__step *s, const char *name) {
+static const ad_attr *find_attr(const nn__traced *s, const char *name) {
     const ad_attr *a = s->type->attrs;
     while (a != NULL && a->name != NULL && strcmp(a->name, name) != 0) a++;
     return a;
 }
 
-static const void *field(const nn__step *s, int trace, const ad_attr *a) {
+static const void *field(const nn__traced *s, int trace, const ad_attr *a) {
     return (const char *)ad_attrs(s->op[trace]) + a->offset;
 }
 
-double nn__attr(const nn__step *s, const char *name) {
+double nn__attr(const nn__traced *s, const char *name) {
     const ad_attr *a = find_attr(s, name);
     const void *at = field(s, 0, a);
     switch (a->kind) {
@@ -61,16 +61,16 @@ double nn__attr(const nn__step *s, const char *name) {
     }
 }
 
-nn__count nn__attr_count(const nn__step *s, const char *name, int i) {
+nn__count nn__attr_count(const nn__traced *s, const char *name, int i) {
     const ad_attr *a = find_attr(s, name);
     return (nn__count){ { ((const ad_shape *)field(s, 0, a))->dim[i], ((const ad_shape *)field(s, 1, a))->dim[i] } };
 }
 
-int nn__attr_length(const nn__step *s, const char *name) {
+int nn__attr_length(const nn__traced *s, const char *name) {
     return ((const ad_shape *)field(s, 0, find_attr(s, name)))->ndim;
 }
 
-int nn__attr_axes(const nn__step *s, const char *name, int64_t axes[AD_MAX_NDIM]) {
+int nn__attr_axes(const nn__traced *s, const char *name, int64_t axes[AD_MAX_NDIM]) {
     const int *at = field(s, 0, find_attr(s, name)); /* the number, then the axes */
     int n = at[0] < 0 ? nn__ndim(s, 0) : at[0];
     for (int i = 0; i < n; i++) axes[i] = at[0] < 0 ? i : at[1 + i];
@@ -97,7 +97,7 @@ nn__value nn__as_number(nn__model *m, nn__value x) {
 /* TERM: a number; $NAME, the number of that attribute; x, y or z, an operand; or NODE(TERM, .., NAME=NUMBER, ..), where
    NAME=NUMBER is an attribute of the node. Bool(TERM) and Float(TERM) are casts, the second to the model's dtype. */
 typedef struct {
-    const nn__step *s;
+    const nn__traced *s;
     const char *at;
 } reader;
 
@@ -118,7 +118,7 @@ static double read_number(reader *r) {
     return nn__attr(r->s, name);
 }
 
-static nn__value made(const nn__step *s, const char *type, int n, const nn__value *in) {
+static nn__value made(const nn__traced *s, const char *type, int n, const nn__value *in) {
     if (strcmp(type, "Bool") == 0) return cast(s->m, in[0], NN__BOOL);
     return strcmp(type, "Float") == 0 ? nn__as_number(s->m, in[0]) : nn__node(s->m, type, n, in);
 }
@@ -159,7 +159,7 @@ static nn__value read_term(reader *r) {
     return read_node(r, type);
 }
 
-nn__value nn__evaluate_text(const nn__step *s, const char *text) {
+nn__value nn__evaluate_text(const nn__traced *s, const char *text) {
     reader r = { s, text };
     return read_term(&r);
 }

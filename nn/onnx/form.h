@@ -11,27 +11,28 @@ typedef struct {
     const ad_optype *type;
     int n; /* Ops of the expression, first to last */
     const ad_op *const *all;
-} nn__step;
+    bool is_output; /* whether the whole result is given out */
+} nn__traced;
 
 /* Returns the result, or NULL if the Op has no form. */
-typedef nn__value nn__form_fn(const nn__step *s);
-nn__value nn__form_of(const nn__step *s);
+typedef nn__value nn__form_fn(const nn__traced *s);
+nn__value nn__form_of(const nn__traced *s);
 
 /* ---- for forms ---- */
 
-nn__value nn__in(const nn__step *s, int i); /* operand i; NULL if there is none */
-int nn__ndim(const nn__step *s, int i);     /* of operand i; -1: of the result */
-nn__count nn__size(const nn__step *s, int i, int axis); /* the same of the size of an axis */
-nn__value nn__shape(const nn__step *s, int i); /* all sizes, as a tensor */
-double nn__attr(const nn__step *s, const char *name);
-nn__count nn__attr_count(const nn__step *s, const char *name, int i); /* element i of a list */
-int nn__attr_axes(const nn__step *s, const char *name, int64_t axes[AD_MAX_NDIM]); /* how many */
-int nn__attr_length(const nn__step *s, const char *name); /* of a list */
+nn__value nn__in(const nn__traced *s, int i); /* operand i; NULL if there is none */
+int nn__ndim(const nn__traced *s, int i);     /* of operand i; -1: of the result */
+nn__count nn__size(const nn__traced *s, int i, int axis); /* the same of the size of an axis */
+nn__value nn__shape(const nn__traced *s, int i); /* all sizes, as a tensor */
+double nn__attr(const nn__traced *s, const char *name);
+nn__count nn__attr_count(const nn__traced *s, const char *name, int i); /* element i of a list */
+int nn__attr_axes(const nn__traced *s, const char *name, int64_t axes[AD_MAX_NDIM]); /* how many */
+int nn__attr_length(const nn__traced *s, const char *name); /* of a list */
 nn__value nn__as_index(nn__model *m, nn__value x);  /* as int64 */
 nn__value nn__as_number(nn__model *m, nn__value x); /* as the model's dtype */
 
 /* The result of a form that is a text: see form.c. */
-nn__value nn__evaluate_text(const nn__step *s, const char *text);
+nn__value nn__evaluate_text(const nn__traced *s, const char *text);
 
 /* Tables end with op NULL. */
 typedef struct {

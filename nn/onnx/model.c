@@ -6,7 +6,7 @@
 
 #include "autodiff/base/durable.h"
 #include "nn/file/fault.h"
-#include "onnx.pb-c.h"
+#include <onnx.pb-c.h>
 
 /* Tables are in memory of the scope, which is freed as a whole. An entry that finds no memory is left out. */
 #define HASH_NONFATAL_OOM 1
@@ -231,7 +231,8 @@ static char **texts(const nn__model *m, int n, const nn__value *in) {
 
 static void lower_case(char *to, size_t size, const char *from) {
     size_t i = 0;
-    for (; from[i] != '\0' && i + 1 < size; i++) to[i] = from[i] >= 'A' && from[i] <= 'Z' ? (char)(from[i] + 32) : from[i];
+    for (; from[i] != '\0' && i + 1 < size; i++)
+        to[i] = from[i] >= 'A' && from[i] <= 'Z' ? (char)(from[i] - 'A' + 'a') : from[i];
     to[i] = '\0';
 }
 
@@ -366,7 +367,7 @@ static const char *write_file(const nn__model *m, const char *path) {
 }
 
 int nn__write_model(nn__model *m, const char *caller, const char *path) {
-    leave_out_unused(m);
+    if (ad_ok(m->g)) leave_out_unused(m);
     if (!ad_ok(m->g)) return ad_error_code(m->g);
     const char *fault = write_file(m, path);
     return fault ? ad_fail(m->g, nn__fault_code(fault), "%s: %s: %s", caller, path, fault) : AD_OK;

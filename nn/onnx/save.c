@@ -1,12 +1,12 @@
 /* save.c: nn_save_onnx: a network, or an expression, as an ONNX model. */
 #include "nn/file.h"
+#include "nn/module/module_private.h"
 
 #ifdef AD_HAVE_PROTOBUF_C
 
 #include <stdio.h>
 #include <string.h>
 
-#include "nn/module/module_private.h"
 #include "nn/onnx/form.h"
 #include "nn/onnx/trace.h"
 #include "ops/ops.h"
@@ -18,6 +18,8 @@ typedef struct {
     nn__model *m;
     nn__trace t;
     const ad_op **ops; /* of the first expression */
+    int n_ys;
+    const nn__pair *ys;
 } saved;
 
 static nn__count count_of(nn__pair v, int axis) {
@@ -74,14 +76,16 @@ static int add_leaf(saved *s, nn__pair v) {
 /* ---- Ops --------------------------------------------------------------------------------------------------------- */
 
 static int add_op(saved *s, nn__pair v) {
-    nn__step step = { .m = s->m, .op = { ad_creator(v.at[0]), ad_creator(v.at[1]) }, .n = s->t.results.n, .all = s->ops };
+    nn__traced step = { .m = s->m, .op = { ad_creator(v.at[0]), ad_creator(v.at[1]) } };
+    step.n = s->t.results.n, step.all = s->ops;
     const char *name = ad_op_name(step.op[0]);
     nn__model_set_dtype(s->m, ad_dtype_of(v.at[0]));
     step.type = ad_find_op(s->g, name);
+    for (int i = 0; i < s->n_ys; i++) step.is_output |= s->ys[i].at[0] == v.at[0];
     nn__value y = step.type ? nn__form_of(&step) : NULL;
     if (y == NULL)
-        return ad_fail(s->g, AD_EABSENT, "%s: %s, with a result %s, has no form in ONNX; docs/onnx.md lists what has",
-                       s->caller, name, ad_shape_str(ad_shape_of(v.at[0])).text);
+        return ad_fail(s->g, AD_EABSENT, "%s: %s, with a result %s, has no form in ONNX; see docs/onnx-models.md", s->caller,
+                       name, ad_shape_str(ad_shape_of(v.at[0])).text);
     nn__set_value(s->m, v.at[0], y);
     return ad_ok(s->g) ? AD_OK : ad_error_code(s->g);
 }
@@ -118,28 +122,29 @@ static void add_inputs(saved *s, int n, const nn__pair *xs) {
 }
 
 /* An output has a name of its own, so that it may be an input or a constant too. */
-static void add_outputs(saved *s, int n, const nn__pair *ys) {
+static void add_outputs(saved *s) {
     nn__count size[AD_MAX_NDIM];
     char text[32];
-    for (int i = 0; i < n; i++) {
-        nn__value name = nn__node_called(s->m, name_of(ys[i].at[0], "y", i, n, text), nn__find_value(s->m, ys[i].at[0]));
-        nn__add_output(s->m, name, ad_dtype_of(ys[i].at[0]), counts_of(ys[i], size), size);
+    for (int i = 0; i < s->n_ys; i++) {
+        const ad_var *y = s->ys[i].at[0];
+        nn__value name = nn__node_called(s->m, name_of(y, "y", i, s->n_ys, text), nn__find_value(s->m, y));
+        nn__add_output(s->m, name, ad_dtype_of(y), counts_of(s->ys[i], size), size);
     }
 }
 
-static int save(saved *s, const char *path, int n_ys, const nn__pair *ys, int n_xs, const nn__pair *xs) {
+static int save(saved *s, const char *path, int n_xs, const nn__pair *xs) {
     s->t = (nn__trace){ .g = s->g, .caller = s->caller };
-    int rc = nn__trace_of(&s->t, n_ys, ys, n_xs, xs);
+    int rc = nn__trace_of(&s->t, s->n_ys, s->ys, n_xs, xs);
     if (rc == AD_OK && (s->m = nn__model_new(s->g)) == NULL) rc = AD_ENOMEM;
     if (rc != AD_OK) return rc;
     add_inputs(s, n_xs, xs);
     rc = add_all(s);
     if (rc != AD_OK) return rc;
-    add_outputs(s, n_ys, ys);
+    add_outputs(s);
     return nn__write_model(s->m, s->caller, path);
 }
 
-/* ---- the calls --------------------------------------------------------------------------------------------------- */
+/* ---- a network, and an expression ------------------------------------------------------------------------------- */
 
 /* x with its first row once more at the end. */
 static ad_var *one_row_more(ad_var *x) {
@@ -153,12 +158,6 @@ static ad_var *one_row_more(ad_var *x) {
     return ad_tensor(ad_graph_of(x), ad_dtype_of(x), data, s);
 }
 
-static int check_example(ad_graph *g, const ad_var *x) {
-    ad_shape s = ad_shape_of(x);
-    if (s.ndim > 0 && ad_numel(x) > 0) return AD_OK;
-    return ad_fail(g, AD_ESHAPE, "save_onnx: x %s is no batch; it needs a row or more", ad_shape_str(s).text);
-}
-
 /* The network's results for x and for one row more. */
 static int save_net(ad_graph *g, nn_module *net, ad_var *x, const char *path) {
     ad_var *more = one_row_more(x);
@@ -168,8 +167,45 @@ static int save_net(ad_graph *g, nn_module *net, ad_var *x, const char *path) {
     for (int i = 0; i < 2; i++) ys.at[i] = nn_apply(net, xs.at[i]);
     nn__end_evaluation(net);
     if (!ad_ok(g)) return ad_error_code(g);
-    saved s = { .g = g, .caller = "save_onnx", .net = net };
-    return save(&s, path, 1, &ys, 1, &xs);
+    saved s = { .g = g, .caller = "save_onnx", .net = net, .n_ys = 1, .ys = &ys };
+    return save(&s, path, 1, &xs);
+}
+
+static int save_vars(ad_graph *g, const char *path, int n_ys, ad_var *const ys[], int n_xs, ad_var *const xs[]) {
+    nn__pair *all = ad_scope_alloc(g, (size_t)(n_ys + n_xs) * sizeof *all);
+    if (all == NULL) return AD_ENOMEM;
+    for (int i = 0; i < n_ys + n_xs; i++) {
+        ad_var *v = i < n_ys ? ys[i] : xs[i - n_ys];
+        all[i] = (nn__pair){ { v, v } };
+    }
+    saved s = { .g = g, .caller = "save_onnx_vars", .n_ys = n_ys, .ys = all };
+    return save(&s, path, n_xs, all + n_ys);
+}
+
+#else
+
+static int absent(ad_graph *g, const char *caller) {
+    return ad_fail(g, AD_EABSENT, "%s: this build of autodiff has no protobuf-c, which ONNX files need", caller);
+}
+
+static int save_net(ad_graph *g, nn_module *net, ad_var *x, const char *path) {
+    (void)net, (void)x, (void)path;
+    return absent(g, "save_onnx");
+}
+
+static int save_vars(ad_graph *g, const char *path, int n_ys, ad_var *const ys[], int n_xs, ad_var *const xs[]) {
+    (void)path, (void)n_ys, (void)ys, (void)n_xs, (void)xs;
+    return absent(g, "save_onnx_vars");
+}
+
+#endif
+
+/* ---- the calls --------------------------------------------------------------------------------------------------- */
+
+static int check_example(ad_graph *g, const ad_var *x) {
+    ad_shape s = ad_shape_of(x);
+    if (s.ndim > 0 && ad_numel(x) > 0) return AD_OK;
+    return ad_fail(g, AD_ESHAPE, "save_onnx: x %s is no batch; it needs a row or more", ad_shape_str(s).text);
 }
 
 int nn_save_onnx(nn_module *net, ad_var *x, const char *path) {
@@ -186,48 +222,39 @@ int nn_save_onnx(nn_module *net, ad_var *x, const char *path) {
     return rc;
 }
 
+/* The graph of the first Var that has one. For a negative number it looks at one Var. */
+static ad_graph *graph_among(int n_ys, ad_var *const ys[], int n_xs, ad_var *const xs[]) {
+    ad_graph *g = NULL;
+    for (int i = 0; ys && g == NULL && i < (n_ys < 0 ? 1 : n_ys); i++) g = ad_graph_of(ys[i]);
+    for (int i = 0; xs && g == NULL && i < (n_xs < 0 ? 1 : n_xs); i++) g = ad_graph_of(xs[i]);
+    return g;
+}
+
 static int check_vars(ad_graph *g, int n, ad_var *const xs[], const char *what) {
     for (int i = 0; i < n; i++) {
-        if (xs == NULL || xs[i] == NULL || ad_numel(xs[i]) < 0 || ad_graph_of(xs[i]) != g || ad_is_nil(xs[i]))
+        if (xs == NULL || xs[i] == NULL || ad_graph_of(xs[i]) != g || ad_is_nil(xs[i]))
             return ad_fail(g, AD_EVALUE, "save_onnx_vars: %s[%d] is NULL, nil or of another graph", what, i);
     }
     return AD_OK;
 }
 
-int nn_save_onnx_vars(const char *path, int n_ys, ad_var *const ys[], int n_xs, ad_var *const xs[]) {
-    ad_graph *g = n_ys > 0 && ys && ys[0] ? ad_graph_of(ys[0]) : NULL;
-    if (g == NULL) return AD_EGRAPH;
+static int check_call(ad_graph *g, const char *path, int n_ys, ad_var *const ys[], int n_xs, ad_var *const xs[]) {
     if (!ad_ok(g)) return ad_error_code(g);
-    if (path == NULL || n_xs < 0) return ad_fail(g, AD_EVALUE, "save_onnx_vars: the path is NULL or n_xs negative");
+    if (path == NULL) return ad_fail(g, AD_EVALUE, "save_onnx_vars: the path is NULL");
+    if (n_ys < 1 || n_xs < 0)
+        return ad_fail(g, AD_EVALUE, "save_onnx_vars: %d results of %d inputs; it takes 1 or more of 0 or more", n_ys,
+                       n_xs);
     int rc = check_vars(g, n_ys, ys, "ys");
-    if (rc == AD_OK) rc = check_vars(g, n_xs, xs, "xs");
+    return rc == AD_OK ? check_vars(g, n_xs, xs, "xs") : rc;
+}
+
+int nn_save_onnx_vars(const char *path, int n_ys, ad_var *const ys[], int n_xs, ad_var *const xs[]) {
+    ad_graph *g = graph_among(n_ys, ys, n_xs, xs);
+    if (g == NULL) return AD_EGRAPH;
+    int rc = check_call(g, path, n_ys, ys, n_xs, xs);
     if (rc != AD_OK) return rc;
     ad_mark mark = ad_begin(g);
-    nn__pair *all = ad_scope_alloc(g, (size_t)(n_ys + n_xs) * sizeof *all);
-    for (int i = 0; all && i < n_ys + n_xs; i++) {
-        ad_var *v = i < n_ys ? ys[i] : xs[i - n_ys];
-        all[i] = (nn__pair){ { v, v } };
-    }
-    saved s = { .g = g, .caller = "save_onnx_vars" };
-    rc = all ? save(&s, path, n_ys, all, n_xs, all + n_ys) : AD_ENOMEM;
+    rc = save_vars(g, path, n_ys, ys, n_xs, xs);
     ad_end(g, mark);
     return rc;
 }
-
-#else
-
-static int absent(ad_graph *g, const char *caller) {
-    return ad_fail(g, AD_EABSENT, "%s: this build of autodiff has no protobuf-c, which ONNX files need", caller);
-}
-
-int nn_save_onnx(nn_module *net, ad_var *x, const char *path) {
-    (void)x, (void)path;
-    return net ? absent(nn_graph_of(net), "save_onnx") : AD_EGRAPH;
-}
-
-int nn_save_onnx_vars(const char *path, int n_ys, ad_var *const ys[], int n_xs, ad_var *const xs[]) {
-    (void)path, (void)n_xs, (void)xs;
-    return n_ys > 0 && ys && ys[0] ? absent(ad_graph_of(ys[0]), "save_onnx_vars") : AD_EGRAPH;
-}
-
-#endif

@@ -22,8 +22,8 @@ typedef struct {
     nn__pairs leaves;  /* in the order in which they are met */
 } nn__trace;
 
-/* Finds all that n pairs of results depend on, as far as the known pairs, which stand for inputs. Returns 0, or the code
-   of the graph's error: AD_EVALUE if the two expressions are not the same but for sizes and numbers. */
+/* Finds all that n pairs of results depend on, as far as the known pairs, which stand for inputs. Returns 0, or the
+   code of the graph's error: AD_EVALUE if the two expressions are not the same but for sizes and numbers. */
 int nn__trace_of(nn__trace *t, int n, const nn__pair *ys, int n_known, const nn__pair *known);
 
 #endif
