@@ -84,8 +84,8 @@ static int add_op(saved *s, nn__pair v) {
     for (int i = 0; i < s->n_ys; i++) step.is_output |= s->ys[i].at[0] == v.at[0];
     nn__value y = step.type ? nn__form_of(&step) : NULL;
     if (y == NULL)
-        return ad_fail(s->g, AD_EABSENT, "%s: %s, with a result %s, has no form in ONNX; see docs/onnx-models.md", s->caller,
-                       name, ad_shape_str(ad_shape_of(v.at[0])).text);
+        return ad_fail(s->g, AD_EABSENT, "%s: %s, with a result %s, has no form in ONNX; see docs/onnx-models.md",
+                       s->caller, name, ad_shape_str(ad_shape_of(v.at[0])).text);
     nn__set_value(s->m, v.at[0], y);
     return ad_ok(s->g) ? AD_OK : ad_error_code(s->g);
 }

@@ -2,10 +2,10 @@
 // node_modules, the folder of the models. Prints a line for each case that differs, then their number.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 const [modules, models] = process.argv.slice(2);
-const ort = createRequire(join(modules, "package.json"))("onnxruntime-node");
+const ort = createRequire(resolve(modules, "package.json"))("onnxruntime-node");
 const arrays = { float32: Float32Array, float64: Float64Array };
 
 // The arrays of a case, one after the other in its file.
