@@ -25,6 +25,20 @@ AD_API ad_var *ad_hessian(ad_var *y, ad_var *x);
    gradient of each sample, after one pass. */
 AD_API int ad_jacobian_blocks(ad_var *y, int n, ad_var *const xs[], ad_var *js[]);
 
+/* r, of m elements in any shape, as a function of the leaves xs with its Jacobian, for solvers written in C: of least
+   squares, equations, constraints, differential equations. The counterpart of ad_objective (see autodiff.h) for many
+   values. The residuals live in the innermost open scope. NULL, with the graph's error, if one of the xs is not a leaf
+   made by ad_param, and after the errors of ad_jacobian. */
+typedef struct ad_residuals ad_residuals;
+AD_API ad_residuals *ad_residuals_new(ad_var *r, int n, ad_var *const xs[]);
+AD_API int64_t ad_residuals_count(const ad_residuals *f); /* m, the number of elements of r; 0 for NULL */
+AD_API int64_t ad_residuals_size(const ad_residuals *f);  /* number of elements of all xs; 0 for NULL */
+/* The callback. residuals is an ad_residuals. Copies x, which has ad_residuals_size elements, to the leaves one after
+   the other, evaluates r in place and writes its elements to values, and its Jacobian to jacobian: row by row, m x size.
+   Either may be NULL. Takes no memory from the system after the first calls. Returns 0 or a negative code: AD_EVALUE for
+   NULL, and the errors of ad_eval; values and jacobian are then unchanged. */
+AD_API int ad_values_and_jacobian(const double *x, double *values, double *jacobian, void *residuals);
+
 /* ---- functions with their own gradient rule -------------------------------------------------------------------- */
 
 /* y = fn(xs), without the memory of the Vars between: they are freed, and computed again for a gradient. This trades

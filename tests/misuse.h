@@ -468,11 +468,13 @@ static ad_var **pick_ad_var_p_p(int k, const char *name) { return pick_ad_var_p_
 enum { BAD_void_in = 1, BAD_void_out = 1, BAD_void_in_in = 1, BAD_int_in = 4, BAD_int64_t_in = 4, BAD_int64_t_out = 1 };
 static void *pick_void_in(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
 static ad_objective *good_objective(void);
+static ad_residuals *good_residuals(void);
 static ad_program *good_program(void);
 static void *good_row_stream(void);
 static void *pick_void_out(int k, const char *name) {
     if (k < 0 && strcmp(name, "row_stream") == 0) return good_row_stream();
     if (k < 0 && strcmp(name, "objective") == 0) return good_objective();
+    if (k < 0 && strcmp(name, "residuals") == 0) return good_residuals();
     if (k < 0 && strcmp(name, "program") == 0) return good_program();
     return good_or_null(k, name, fresh_elements());
 }
@@ -827,11 +829,16 @@ static ad_objective *objective_in(ad_graph *g, int world) {
     ad_var *x = leaf(g, AD_F64, AD_SHAPE(2), 1, 1, true);
     return (void)world, ad_objective_new(ad_sum(ad_square(x)), 1, &x);
 }
+static ad_residuals *residuals_in(ad_graph *g, int world) {
+    ad_var *x = leaf(g, AD_F64, AD_SHAPE(2), 1, 1, true);
+    return (void)world, ad_residuals_new(ad_square(x), 1, &x);
+}
 static ad_program *program_in(ad_graph *g, int world) {
     ad_var *x = leaf(g, AD_F64, AD_SHAPE(2), 1, 1, true), *y = ad_sum(ad_square(x));
     ad_compile_opts o = { .no_cc = true };
     return world % 2 ? ad_compile(1, &y, 1, &x, o) : ad_compile_gradient(y, 1, &x, o);
 }
+static ad_residuals *good_residuals(void) { return residuals_in(mine(), now.world); }
 static ad_objective *good_objective(void) { return objective_in(mine(), now.world); }
 static ad_program *good_program(void) { return program_in(mine(), now.world); }
 
@@ -871,9 +878,12 @@ OBJECT(nn_loader, loader_in, loader_in(now.g, now.world))
 OBJECT(nn_table, table_in, table_in(now.g, now.world))
 OBJECT(nn_average, average_in, is_one_of(name, "average") ? NULL : average_in(now.g, now.world))
 OBJECT(nn_rows, rows_in, rows_in(now.g, now.world))
-enum { BAD_ad_objective_p = 1, BAD_ad_program_p = 1 };
+enum { BAD_ad_objective_p = 1, BAD_ad_residuals_p = 1, BAD_ad_program_p = 1 };
 static ad_objective *pick_ad_objective_p(int k, const char *name) {
     return k < 0 ? good_objective() : good_or_null(k, name, NULL);
+}
+static ad_residuals *pick_ad_residuals_p(int k, const char *name) {
+    return k < 0 ? good_residuals() : good_or_null(k, name, NULL);
 }
 static ad_program *pick_ad_program_p(int k, const char *name) {
     return k < 0 ? good_program() : good_or_null(k, name, NULL);

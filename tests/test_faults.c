@@ -90,6 +90,9 @@ static void derivatives(ad_graph *g, results *f) {
     ad_objective *o = ad_objective_new(y, 1, &x);
     double at[] = { 0.25, 0.5, 1 }, d[3] = { 0 };
     note(f, o ? ad_value_and_gradient(at, d, o) : 0), note(f, d[2]);
+    ad_residuals *q = ad_residuals_new(ad_exp(x), 1, &x);
+    double values[3] = { 0 }, j[9] = { 0 };
+    note(f, q ? ad_values_and_jacobian(at, values, j, q) : 0), note(f, j[4]);
     ad_check_report r;
     int rc = ad_gradgradcheck(product, NULL, 1, &x, NULL, &r);
     assert_int_equal(rc, ad_error_code(g));

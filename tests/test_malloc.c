@@ -163,7 +163,10 @@ static uint64_t derivatives(ad_graph *g) {
     ad_objective *o = ad_objective_new(y, 1, &x);
     double at[] = { 0.25, 0.5, 1 }, d[3] = { 0 };
     if (o != NULL) ad_value_and_gradient(at, d, o);
-    return hash(h, d, sizeof d);
+    ad_residuals *r = ad_residuals_new(ad_exp(x), 1, &x);
+    double values[3] = { 0 }, j[9] = { 0 };
+    if (r != NULL) ad_values_and_jacobian(at, values, j, r);
+    return hash(hash(h, d, sizeof d), j, sizeof j);
 }
 
 static uint64_t long_chain(ad_graph *g) {

@@ -73,6 +73,7 @@ static void take_nn_table_p(const nn_table *t) { take_object(t); }
 static void take_nn_average_p(const nn_average *a) { take_object(a); }
 static void take_nn_rows_p(const nn_rows *r) { take_object(r); }
 static void take_ad_objective_p(const ad_objective *f) { take_object(f); }
+static void take_ad_residuals_p(const ad_residuals *f) { take_object(f); }
 static void take_ad_program_p(const ad_program *p) { take_object(p); }
 
 /* Passes over a result of odd arguments must hold too. */

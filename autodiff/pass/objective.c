@@ -12,10 +12,10 @@ struct ad_objective {
     ad_var *xs[];
 };
 
-static int check_variable(ad_var *x, int i) {
-    ad_graph *g = ad__owner(x);
-    if (x->creator != NULL || x->flags & AD__BORROWED || !ad__needs(x))
-        return ad_fail(g, AD_EVALUE, "objective: xs[%d] is not a leaf made by ad_param", i);
+int ad__check_variables(int n, ad_var *const xs[], const char *caller) {
+    for (int i = 0; i < n; i++)
+        if (xs[i]->creator != NULL || xs[i]->flags & AD__BORROWED || !ad__needs(xs[i]))
+            return ad_fail(ad__owner(xs[i]), AD_EVALUE, "%s: xs[%d] is not a leaf made by ad_param", caller, i);
     return AD_OK;
 }
 
@@ -26,7 +26,7 @@ static int check_objective(ad_var *y, int n, ad_var *const xs[]) {
     if (y->layout->numel != 1)
         return ad_fail(g, AD_ESHAPE, "objective: y is %s, not one element; reduce it",
                        ad_shape_str(y->layout->shape).text);
-    for (int i = 0; i < n && rc == AD_OK; i++) rc = check_variable(xs[i], i);
+    rc = ad__check_variables(n, xs, "objective");
     if (rc != AD_OK || ad__needs(y)) return rc;
     return ad_fail(g, AD_EGRAD, "objective: y depends on no Var that requires a gradient");
 }
@@ -46,9 +46,9 @@ ad_objective *ad_objective_new(ad_var *y, int n, ad_var *const xs[]) {
 
 int64_t ad_objective_size(const ad_objective *f) { return f ? f->size : 0; }
 
-static void set_leaves(const ad_objective *f, const double *x) {
-    for (int i = 0; i < f->n; i++) {
-        ad_var *leaf = f->xs[i];
+void ad__set_variables(int n, ad_var *const xs[], const double *x) {
+    for (int i = 0; i < n; i++) {
+        ad_var *leaf = xs[i];
         int64_t numel = leaf->layout->numel;
         ad__leaf_changed(leaf);
         for (int64_t k = 0; k < numel; k++) ad_write_element(leaf->layout->dtype, leaf->data, k, x[k]);
@@ -75,7 +75,7 @@ double ad_value_and_gradient(const double *x, double *grad, void *objective) {
     const ad_objective *f = objective;
     if (f == NULL || f->g->code != AD_OK) return NAN;
     if (x == NULL && f->size > 0) return ad_fail(f->g, AD_EVALUE, "value_and_gradient: x is NULL"), NAN;
-    set_leaves(f, x);
+    ad__set_variables(f->n, f->xs, x);
     if (ad_eval(f->y) || (grad != NULL && gradient_into(f, grad))) return NAN;
     return ad_item(f->y);
 }

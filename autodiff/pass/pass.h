@@ -20,4 +20,9 @@ int ad__backward_inside(ad_var *y, const ad_var *seed);
    that a branch depends on which holds for y. */
 int ad__check_fresh(ad_var *y, const char *caller);
 
+/* The variables of an objective: leaves made by ad_param. Returns 0, or AD_EVALUE with the graph's error. */
+int ad__check_variables(int n, ad_var *const xs[], const char *caller);
+/* Copies x to the leaves xs, one after the other. */
+void ad__set_variables(int n, ad_var *const xs[], const double *x);
+
 #endif

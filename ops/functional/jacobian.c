@@ -2,6 +2,7 @@
 #include "autodiff/base/spread.h"
 #include "autodiff/graph/node.h"
 #include "autodiff/pass/pass.h"
+#include "ops/functional/jacobian.h"
 #include "ops/ops.h"
 
 #include <string.h>
@@ -15,6 +16,7 @@ typedef struct {
     ad_var *const *xs;
     int64_t b, r;     /* number of blocks, and of elements of y in each */
     int64_t columns;  /* elements of all xs in each block */
+    bool flat;        /* whether a Jacobian is a matrix, whatever the shapes are */
     int64_t capacity; /* of parts */
     ad_var **parts;   /* the rows of all Jacobians, one Jacobian after the other, or the columns of one */
 } blocks;
@@ -37,9 +39,10 @@ static ad_var *join(const blocks *p, int64_t count, ad_var **parts, int axis, ad
     return ad_reshape(ad_stack((int)count, parts, axis), shape);
 }
 
-/* The sizes of y, then those of x without the first block_dims, which count blocks. */
+/* The sizes of y, then those of x without the first block_dims, which count blocks; or the numbers of elements. */
 static ad_shape jacobian_shape(const blocks *p, const ad_var *x, int block_dims) {
     ad_shape s = p->y->layout->shape;
+    if (p->flat) return AD_SHAPE(p->r, width(p, x));
     for (int i = block_dims; i < x->layout->shape.ndim; i++) s.dim[s.ndim++] = x->layout->shape.dim[i];
     return s;
 }
@@ -108,6 +111,11 @@ static ad_var *jacobian(ad_var *y, ad_var *x, const char *caller) {
     if (ad__check_arguments(y, 1, &x, caller) || check_ndim(y, x, 0, caller)) return ad_nil(g);
     blocks p = { .g = g, .y = y, .n = 1, .xs = &x, .b = 1, .r = y->layout->numel };
     return jacobians(&p, 0, &j) == AD_OK ? j : ad_nil(g);
+}
+
+int ad__jacobian_matrices(ad_var *y, int n, ad_var *const xs[], ad_var *js[]) {
+    blocks p = { .g = ad__owner(y), .y = y, .n = n, .xs = xs, .b = 1, .r = y->layout->numel, .flat = true };
+    return jacobians(&p, 0, js);
 }
 
 ad_var *ad_jacobian(ad_var *y, ad_var *x) { return jacobian(y, x, "jacobian"); }
