@@ -4,7 +4,7 @@
 #include "ops/functional.h"
 #include "tests/common.h"
 
-enum { MOST_TYPES = 256, MOST_VARS = 12000, MOST_LEAVES = 8, INPUTS = 2, WIDTH = 3 };
+enum { MOST_TYPES = 256, MOST_VARS = 12000, MOST_LEAVES = 100, INPUTS = 2, WIDTH = 3 };
 
 /* ---- two graphs in which the same is done -------------------------------------------------------- */
 
@@ -12,6 +12,7 @@ typedef struct {
     ad_graph *g;
     ad_var *vars[MOST_VARS], *root;
     double memory[2 * INPUTS]; /* of the inputs; the second half is for rebinding */
+    ad_objective *f;           /* of the root and its params; NULL if it has none */
 } world;
 
 static struct {
@@ -178,20 +179,105 @@ static void add_leaves(void) {
     it.n = it.leaves + 1;
 }
 
-/* The root depends on most nodes if they are chained by sums. */
-static void build(int nodes, bool mixed) {
-    it.leaves = INPUTS + 2 + below(MOST_LEAVES - INPUTS - 1);
-    add_leaves();
-    while (it.n < nodes) add_node(mixed);
+/* The root depends on most nodes, which are chained by sums. */
+static void add_root(int step) {
     for (int i = 0; i < 2; i++) {
         ad_var *y = it.w[i].vars[it.n - 1];
-        for (int k = it.n - 2; k > it.n / 2; k -= 3) {
+        for (int k = it.n - 2; k > it.n / 2; k -= step) {
             ad_var *x = it.w[i].vars[k];
-            if (fabs(ad_item(x)) < 1e3) y = ad_add(y, ad_reshape(ad_muls(x, 0.01), ad_shape_of(y)));
+            if (!(fabs(ad_item(x)) < 1e3)) continue;
+            x = ad_muls(x, 0.01);
+            y = ad_add(y, ad_shape_of(x).ndim == ad_shape_of(y).ndim ? x : ad_reshape(x, ad_shape_of(y)));
         }
         it.w[i].root = it.w[i].vars[it.n] = y;
     }
     it.n++;
+}
+
+/* Its objective has some of the params. */
+static void add_objectives(void) {
+    int first = INPUTS + 1 + below(2), n = 0;
+    for (int i = 0; i < 2; i++) {
+        ad_var *xs[MOST_LEAVES];
+        n = 0;
+        for (int k = first; k <= it.leaves && ad_requires_grad(it.w[i].root); k++)
+            if (ad_requires_grad(it.w[i].vars[k])) xs[n++] = it.w[i].vars[k];
+        it.w[i].f = n > 0 ? ad_objective_new(it.w[i].root, n, xs) : NULL;
+    }
+}
+
+static void build(int nodes, bool mixed) {
+    it.leaves = INPUTS + 2 + below(5);
+    add_leaves();
+    while (it.n < nodes) add_node(mixed);
+    add_root(3);
+}
+
+
+/* ---- graphs that repeat ------------------------------------------------------------------------------------ */
+
+enum { MOST_BODY = 24 };
+
+/* An operand of a body's node: a node of so many repetitions before, or a leaf at a fixed step, which may be 0. */
+typedef struct {
+    int node, before, leaf, step;
+} reference;
+
+static reference reference_from(int j) {
+    reference r = { .node = -1, .leaf = below(it.leaves), .step = below(3) };
+    int kind = below(8);
+    if (kind < 4 && j > 0) r.node = below(j);
+    else if (kind == 4) r.node = below(MOST_BODY), r.before = 1 + (one_in(3) ? below(10) : 0);
+    return r;
+}
+
+static int resolve(const reference *r, int first, int body, int repetition) {
+    int back = repetition - r->before;
+    if (r->node >= 0 && r->node < body && back >= 0) return first + back * body + r->node;
+    return 1 + (r->leaf + repetition * r->step) % it.leaves;
+}
+
+/* An op that has instructions with rows, as a rule. */
+static int type_of_body(void) {
+    for (int tries = 0; tries < 200; tries++) {
+        int t = below(types);
+        if (*((const ad__flat_code *)elementwise[t]->flat)->rows != NULL || one_in(40)) return t;
+    }
+    return 0;
+}
+
+static bool add_recipe(const recipe *r) {
+    for (int i = 0; i < 2; i++) it.w[i].vars[it.n] = with_mode(&it.w[i], r);
+    bool made = !ad_is_nil(it.w[0].vars[it.n]);
+    it.n += made;
+    for (int i = 0; i < 2; i++) ad_clear_error(it.w[i].g);
+    return made;
+}
+
+/* mixed: now and then a node is not what it would be. */
+static void repeat(int repetitions, bool mixed) {
+    recipe nodes[MOST_BODY];
+    reference from[MOST_BODY][3];
+    int first = it.n, body = 1 + below(one_in(3) ? MOST_BODY : 6);
+    for (int j = 0; j < body; j++) {
+        nodes[j] = (recipe){ .kind = ELEMENTWISE, .type = type_of_body() };
+        for (int k = 0; k < 3; k++) from[j][k] = reference_from(j);
+    }
+    for (int r = 0; r < repetitions; r++)
+        for (int j = 0; j < body; j++) {
+            recipe n = nodes[j];
+            for (int k = 0; k < 3; k++) n.in[k] = resolve(&from[j][k], first, body, r);
+            if (mixed && one_in(100)) n.type = below(types);
+            if (mixed && one_in(150)) n.kind = one_in(2) ? GATE : VIEW;
+            if (!add_recipe(&n)) return;
+        }
+}
+
+static void build_repeating(int nodes, bool mixed) {
+    it.leaves = INPUTS + 2 + below(MOST_LEAVES - INPUTS - 2);
+    add_leaves();
+    while (it.n < nodes) repeat(2 + below(one_in(4) ? 200 : 30), mixed);
+    add_root(1);
 }
 
 /* ---- comparing --------------------------------------------------------------------------------------------- */
@@ -338,16 +424,41 @@ static void extend(void) {
     if (it.n + 1 < MOST_VARS) add_node(true);
 }
 
+/* What objectives do: see ad_value_and_gradient. */
+static void call_objective(void) {
+    int64_t n = ad_objective_size(it.w[0].f);
+    double x[MOST_LEAVES], grad[2][MOST_LEAVES], value[2];
+    if (n == 0) return;
+    for (int times = 1 + below(3); times > 0; times--) {
+        for (int64_t i = 0; i < n; i++) x[i] = next_between(&it.random, -2, 2);
+        bool with = !one_in(4);
+        for (int i = 0; i < 2; i++) value[i] = ad_value_and_gradient(x, with ? grad[i] : NULL, it.w[i].f);
+        IN_BOTH(AD_OK + (w == NULL));
+        same(value[0], value[1], it.n - 1, "the objective");
+        for (int64_t i = 0; i < n && with && !isnan(value[0]); i++)
+            same(grad[0][i], grad[1][i], (int)i, "the objective's gradient");
+    }
+}
+
 static void act(void) {
     static void (*const acts[])(void) = {
         set_leaf, set_leaf, set_leaf, write_input, rebind_input, evaluate_root, evaluate_root, evaluate_root,
         evaluate_root, evaluate_another, backward_only, backward_only, backward_from_seed, zero_gradients,
-        record_in_scope, look_by_pointer, change_requirement, extend,
+        record_in_scope, look_by_pointer, change_requirement, extend, call_objective, call_objective,
     };
     acts[below((int)(sizeof acts / sizeof *acts))]();
 }
 
-static void one_graph(uint64_t seed, int nodes, bool mixed, int acts) {
+static int packed; /* programs that are shorter than their Ops are many */
+
+static void count_packed(void) {
+    const ad__flat *p = it.w[0].g->flat;
+    packed += p != NULL && p->slopes != NULL && p->slopes_size < p->n_ops * sizeof(ad__instr) * 2 / 3;
+}
+
+typedef void build_fn(int nodes, bool mixed);
+
+static void one_graph(uint64_t seed, build_fn *build_with, int nodes, bool mixed, int acts) {
     it.seed = it.random = seed;
     it.dtype = one_in(3) ? AD_F32 : AD_F64;
     bool keep = !one_in(4);
@@ -356,10 +467,12 @@ static void one_graph(uint64_t seed, int nodes, bool mixed, int acts) {
         ad_keep_grads(it.w[i].g, keep);
         ad__flat_enable(it.w[i].g, i == 0);
     }
-    build(nodes, mixed);
+    build_with(nodes, mixed);
+    add_objectives();
     for (int k = 0; k < acts; k++) {
         act();
         compare();
+        count_packed();
     }
     assert_null(it.w[1].g->flat);
     for (int i = 0; i < 2; i++) ad_graph_free(it.w[i].g);
@@ -368,20 +481,28 @@ static void one_graph(uint64_t seed, int nodes, bool mixed, int acts) {
 static void scalar_graphs(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= (test_quick() ? 10 : 400); seed++)
-        one_graph(seed, 12 + (int)(seed % 90), false, 30);
+        one_graph(seed, build, 12 + (int)(seed % 90), false, 30);
 }
 
 static void mixed_graphs(void **state) {
     (void)state;
     for (uint64_t seed = 1000; seed <= (test_quick() ? 1010 : 1800); seed++)
-        one_graph(seed, 12 + (int)(seed % 60), true, 30);
+        one_graph(seed, build, 12 + (int)(seed % 60), true, 30);
 }
 
 /* Code of more than one stretch between instructions that return. */
 static void large_graphs(void **state) {
     (void)state;
     for (uint64_t seed = 3000; seed <= (test_quick() ? 3001 : 3008); seed++)
-        one_graph(seed, seed % 2 ? 10000 : 1500, seed % 4 > 1, 12);
+        one_graph(seed, build, seed % 2 ? 10000 : 1500, seed % 4 > 1, 12);
+}
+
+static void repeating_graphs(void **state) {
+    (void)state;
+    packed = 0;
+    for (uint64_t seed = 5000; seed < (test_quick() ? 5010 : 5400); seed++)
+        one_graph(seed, build_repeating, 60 + (int)(seed % 7) * 60, seed % 3 == 0, 20);
+    assert_true(packed > (test_quick() ? 20 : 800));
 }
 
 /* ---- single cases ------------------------------------------------------------------------------------------- */
@@ -468,6 +589,7 @@ int main(void) {
         cmocka_unit_test(scalar_graphs),
         cmocka_unit_test(mixed_graphs),
         cmocka_unit_test(large_graphs),
+        cmocka_unit_test(repeating_graphs),
         cmocka_unit_test(programs_are_made_at_the_second_evaluation),
         cmocka_unit_test(short_memory_is_no_error),
         cmocka_unit_test(rules_may_end_the_program),

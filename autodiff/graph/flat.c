@@ -91,6 +91,8 @@ bool ad__flat_zero(ad__flat *p) {
 
 static void release(ad_graph *g, ad__flat *p) {
     if (p->slopes != NULL) ad__pool_give(&g->pool, p->slopes, p->slopes_size);
+    if (p->shares != NULL) ad__pool_give(&g->pool, p->shares, p->shares_size);
+    if (p->values != NULL) ad__pool_give(&g->pool, p->values, p->values_size);
     if (p->own_ops > 0) ad__pool_give(&g->pool, p->ops, p->own_ops * sizeof *p->ops);
     ad__pool_give(&g->pool, p, p->size);
 }

@@ -33,11 +33,19 @@ struct ad__instr {
         };
     };
     uint8_t how[3]; /* by operand */
+    uint32_t rows;  /* of an instruction with rows: how many; the next one has the steps from row to row in y and in */
 };
 
-/* What an elementwise op's descriptor gives to programs: instructions by dtype. slopes are NULL without a gradient. */
+/* One instruction of many repetitions: for f64, the values, and the slopes by one of up to two operands. */
+typedef struct {
+    ad__instr_fn *value, *slopes[2];
+} ad__flat_rows;
+
+/* What an elementwise op's descriptor gives to programs: instructions by dtype. slopes are NULL without a gradient,
+   *rows is NULL for most ops. */
 typedef struct {
     ad__instr_fn *value[2], *slopes[2];
+    const ad__flat_rows *const *rows;
 } ad__flat_code;
 static inline const ad__flat_code *ad__flat_code_of(const ad_op *op) { return op->type->flat; }
 
@@ -51,6 +59,7 @@ typedef struct {
     ad_var *var;
     bool changed;  /* it was changed before the evaluation at flat->pending */
     bool wanted;   /* instructions add to its gradient */
+    bool fed;      /* by ad__flat_feed: its slot has its value already */
     uint8_t bytes; /* of its element; 0 if it has not one element */
 } ad__flat_leaf;
 
@@ -75,15 +84,22 @@ struct ad__flat {
     size_t n_leaves;
     ad__flat_leaf *leaves; /* leaf i has slots[i] */
     ad__flat_aside *aside; /* by leaf */
+    size_t size; /* bytes of the program with slots, parameters and leaves */
+    uint32_t parameters_end;
     ad__instr *values;
-    size_t size; /* bytes of the program with slots, leaves and values */
+    size_t values_size;
 
     ad__instr *slopes; /* NULL if not made */
     ad__flat_share *shares;
     ad_var **reached; /* the results with slots whose gradients the slopes compute */
-    size_t n_reached, slopes_size;
+    size_t n_reached, slopes_size, shares_size; /* shares_size: bytes of shares and reached */
     bool no_slopes; /* could not be made */
 
+    uint64_t made;      /* the clock when it was made, which no other program of the graph has */
+    uint64_t fed;       /* the clock after the last ad__flat_feed */
+    const void *links;  /* of the objective that has marked the leaves that it feeds */
+    bool pure;          /* all Ops are instructions on f64 */
+    bool all_fed, all_changed, all_wanted; /* as all leaves are */
     uint64_t evaluated; /* the clock when it last ran to its end; 0 if stamps must be compared: see note_stamps */
     uint64_t pending;   /* the stamp that results which depend on changed leaves are still to get; 0 if none */
     bool random;        /* some Ops draw random numbers */

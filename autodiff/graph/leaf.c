@@ -4,8 +4,9 @@
 
 #include "autodiff/graph/memory.h"
 
-/* A leaf without memory for its elements. NULL, with the graph's error, if it cannot be made. */
-static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller) {
+/* A leaf without memory for its elements; arrays: how many it will take. Those of one element are behind the node, so
+   that they mostly share its cache line. NULL, with the graph's error, if it cannot be made. */
+static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, int arrays, const char *caller) {
     if (g == NULL || g->code != AD_OK) return NULL;
     if (t != AD_F32 && t != AD_F64)
         return ad_fail(g, AD_EDTYPE, "%s: %d is not a dtype; use AD_F32 or AD_F64", caller, (int)t), NULL;
@@ -14,24 +15,37 @@ static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller)
                 "more, and fewer than 2^59 elements", caller, ad_shape_str(s).text, s.ndim, AD_MAX_NDIM);
         return NULL;
     }
-    ad_var *x = ad_scope_alloc(g, sizeof *x);
-    const ad__layout *l = x ? ad__layout_make(g, t, s) : NULL;
+    const ad__layout *l = ad__layout_make(g, t, s);
     if (l == NULL) return NULL;
-    *x = (ad_var){ .layout = l };
+    size_t inside = l->numel == 1 ? (size_t)arrays * sizeof(double) : 0;
+    ad_var *x = ad_scope_alloc(g, sizeof *x + inside);
+    if (x == NULL) return NULL;
+    *x = (ad_var){ .layout = l, .data = inside ? (double *)(void *)(x + 1) : NULL };
     ad__set_stamp(x, g->clock);
     return x;
 }
 
 /* A leaf with its own memory, not initialised. NULL, with the graph's error, if it cannot be made. */
 static ad_var *leaf_owned(ad_graph *g, ad_dtype t, ad_shape s, const char *caller) {
-    ad_var *x = leaf_new(g, t, s, caller);
-    return x && (x->data = ad_scope_array(g, ad__bytes(x))) ? x : NULL;
+    ad_var *x = leaf_new(g, t, s, 1, caller);
+    if (x != NULL && x->data == NULL) x->data = ad_scope_array(g, ad__bytes(x));
+    return x && x->data ? x : NULL;
+}
+
+/* The same with memory for its gradient. */
+static ad_var *leaf_with_grad(ad_graph *g, ad_dtype t, ad_shape s, const char *caller) {
+    ad_var *x = leaf_new(g, t, s, 2, caller);
+    if (x == NULL) return NULL;
+    if (x->data != NULL) return x->grad = (double *)x->data + 1, x;
+    x->data = ad_scope_array(g, ad__bytes(x));
+    x->grad = x->data ? ad_scope_array(g, ad__bytes(x)) : NULL;
+    return x->grad ? x : NULL;
 }
 
 static ad_var *or_nil(const ad_graph *g, ad_var *x) { return x ? x : ad_nil(g); }
 
-static ad_var *leaf_copy(ad_graph *g, ad_dtype t, const void *data, ad_shape s, const char *caller) {
-    ad_var *x = leaf_owned(g, t, s, caller);
+/* data NULL: zeros */
+static ad_var *copy_to(ad_var *x, const void *data) {
     if (x == NULL) return NULL;
     if (ad__bytes(x) == 0) return x;
     if (data != NULL) memcpy(x->data, data, ad__bytes(x));
@@ -40,18 +54,18 @@ static ad_var *leaf_copy(ad_graph *g, ad_dtype t, const void *data, ad_shape s, 
 }
 
 ad_var *ad_param(ad_graph *g, ad_dtype t, const void *data, ad_shape s) {
-    ad_var *x = leaf_copy(g, t, data, s, "param");
-    if (x == NULL || (x->grad = ad_scope_array(g, ad__bytes(x))) == NULL) return ad_nil(g);
+    ad_var *x = copy_to(leaf_with_grad(g, t, s, "param"), data);
+    if (x == NULL) return ad_nil(g);
     x->flags |= AD__NEEDS | AD__KEEPS;
     return x;
 }
 
 ad_var *ad_tensor(ad_graph *g, ad_dtype t, const void *data, ad_shape s) {
-    return or_nil(g, leaf_copy(g, t, data, s, "tensor"));
+    return or_nil(g, copy_to(leaf_owned(g, t, s, "tensor"), data));
 }
 
 ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s) {
-    ad_var *x = leaf_new(g, t, s, "input");
+    ad_var *x = leaf_new(g, t, s, 0, "input");
     if (x == NULL) return ad_nil(g);
     if (data == NULL && x->layout->numel > 0)
         return ad_fail(g, AD_EVALUE, "input: data is NULL; ad_zeros makes an array that the graph owns"), ad_nil(g);
@@ -61,7 +75,7 @@ ad_var *ad_input(ad_graph *g, ad_dtype t, void *data, ad_shape s) {
 }
 
 ad_var *ad_scalar(ad_graph *g, ad_dtype t, double value) { return ad_full(g, t, value, AD_SCALAR); }
-ad_var *ad_zeros(ad_graph *g, ad_dtype t, ad_shape s) { return or_nil(g, leaf_copy(g, t, NULL, s, "zeros")); }
+ad_var *ad_zeros(ad_graph *g, ad_dtype t, ad_shape s) { return or_nil(g, copy_to(leaf_owned(g, t, s, "zeros"), NULL)); }
 ad_var *ad_ones(ad_graph *g, ad_dtype t, ad_shape s) { return ad_full(g, t, 1, s); }
 
 /* Sets element i to start + i step. */
@@ -108,7 +122,7 @@ ad_var *ad_logspace(ad_graph *g, ad_dtype t, double start, double stop, int64_t 
 ad_var *ad_eye(ad_graph *g, ad_dtype t, int64_t n) { return ad_eye_with(g, t, n, n); }
 
 ad_var *ad_eye_with(ad_graph *g, ad_dtype t, int64_t n, int64_t m) {
-    ad_var *x = leaf_copy(g, t, NULL, AD_SHAPE(n, m), "eye");
+    ad_var *x = copy_to(leaf_owned(g, t, AD_SHAPE(n, m), "eye"), NULL);
     for (int64_t i = 0; x != NULL && i < n && i < m; i++) ad_write_element(t, x->data, i * m + i, 1);
     return or_nil(g, x);
 }

@@ -3,28 +3,6 @@
 
 /* ---- instructions ------------------------------------------------------------------------------------ */
 
-static const ad__instr *stop(const ad__instr *at, ad__flat *p) {
-    (void)p;
-    return at + 1;
-}
-
-static const ad__instr *end(const ad__instr *at, ad__flat *p) {
-    (void)at, (void)p;
-    return NULL;
-}
-
-size_t ad__flat_code_size(size_t n_ops) {
-    return (n_ops + n_ops / (AD__INSTRS_PER_STOP - 1) + 2) * sizeof(ad__instr);
-}
-
-ad__instr *ad__flat_add(ad__instr *code, ad__instr *at, ad__instr i) {
-    if ((at - code) % AD__INSTRS_PER_STOP == AD__INSTRS_PER_STOP - 1) *at++ = (ad__instr){ .run = stop };
-    *at = i;
-    return at + 1;
-}
-
-void ad__flat_end(ad__instr *at) { *at = (ad__instr){ .run = end }; }
-
 static uint32_t slot_of(const ad__flat *p, const ad_var *x) {
     return (uint32_t)((const char *)x->data - (const char *)p);
 }
@@ -87,12 +65,12 @@ typedef struct {
     ad__flat *p;
     size_t n_slots;
     double *parameters;
-    ad__instr *at;
+    ad__instr *items; /* one for each Op */
 } maker;
 
 /* What a program needs, at most. */
 typedef struct {
-    size_t leaves, slots, parameters, instrs;
+    size_t leaves, slots, parameters;
 } needs;
 
 static bool is_worthwhile(const ad__plan *plan) {
@@ -121,6 +99,7 @@ static needs count(const ad__plan *plan) {
 static void add_leaf(ad__flat *p, ad_var *x) {
     const ad__layout *l = x->layout;
     uint8_t bytes = l->numel == 1 ? (uint8_t)l->bytes : 0;
+    p->pure &= bytes == sizeof(double);
     p->leaves[p->n_leaves] = (ad__flat_leaf){ .var = x, .bytes = bytes };
     p->aside[p->n_leaves].data = x->data;
     if (bytes) x->data = &p->slots[p->n_leaves];
@@ -128,34 +107,37 @@ static void add_leaf(ad__flat *p, ad_var *x) {
     p->n_leaves++;
 }
 
-static void add_op(maker *m, ad_op *op) {
+static void add_op(maker *m, size_t number) {
     ad__flat *p = m->p;
+    ad_op *op = p->ops[number];
     for (int i = 0; i < op->n_in; i++)
         if (op->in[i]->creator == NULL && op->in[i]->flags & AD__REACHED) add_leaf(p, op->in[i]);
     if (ad__flat_may_hold(op)) ad__flat_move(ad__out(op), &p->slots[m->n_slots++]);
-    ad__instr instr = { .op = op };
-    if (ad__flat_runs(p, op)) {
+    ad__instr instr = { .run = evaluate_op, .op = op };
+    bool runs = ad__flat_runs(p, op);
+    p->pure &= runs && ad__out(op)->layout->dtype == AD_F64;
+    if (runs) {
         instr = ad__flat_instr(p, op, (uint32_t)((char *)m->parameters - (char *)p));
         memcpy(m->parameters, ad__attrs_of(op), op->type->attr_size);
         m->parameters += op->type->attr_size / sizeof(double);
         instr.run = ad__flat_code_of(op)->value[ad__out(op)->layout->dtype];
-    } else {
-        instr.run = evaluate_op;
+        instr.rows = (uint32_t)number + 1;
     }
-    m->at = ad__flat_add(p->values, m->at, instr);
+    m->items[number] = instr;
 }
 
-/* Takes memory for a program: slots, parameters, code, leaves. NULL if it is short, or too much for 32 bits. */
+/* Takes memory for a program: slots, parameters, leaves. NULL if it is short, or too much for 32 bits. */
 static ad__flat *take(ad_graph *g, const ad__plan *plan, const needs *n) {
     size_t slots = sizeof(ad__flat) + (n->leaves + n->slots) * sizeof(ad__slot);
-    size_t held = slots + n->parameters * sizeof(double), code = ad__flat_code_size(plan->n);
-    size_t size = held + code + n->leaves * (sizeof(ad__flat_leaf) + sizeof(ad__flat_aside));
-    ad__flat *p = size > UINT32_MAX ? NULL : ad__pool_take(&g->pool, size);
+    size_t held = slots + n->parameters * sizeof(double);
+    size_t size = held + n->leaves * (sizeof(ad__flat_leaf) + sizeof(ad__flat_aside));
+    ad__flat *p = size > UINT32_MAX || plan->n >= UINT32_MAX ? NULL : ad__pool_take(&g->pool, size);
     if (p == NULL) return NULL;
     *p = (ad__flat){ .graph = g, .root = plan->root, .ops = plan->ops, .n_ops = plan->n, .size = size };
     p->random = plan->random;
-    p->values = (ad__instr *)(void *)((char *)p + held);
-    p->leaves = (ad__flat_leaf *)(void *)((char *)p + held + code);
+    p->made = g->clock;
+    p->pure = true;
+    p->leaves = (ad__flat_leaf *)(void *)((char *)p + held);
     p->aside = (ad__flat_aside *)(void *)(p->leaves + n->leaves);
     return p;
 }
@@ -166,19 +148,28 @@ static void unmark_leaves(const ad__plan *plan) {
             if (plan->ops[k]->in[i]->creator == NULL) plan->ops[k]->in[i]->flags &= (uint16_t)~AD__REACHED;
 }
 
+/* Makes p with its values from the plan, given memory for as many instructions as it has Ops. */
+static bool fill(ad__flat *p, const needs *n, ad__instr *items) {
+    maker m = { .p = p, .n_slots = n->leaves, .items = items };
+    m.parameters = (double *)(void *)&p->slots[n->leaves + n->slots];
+    for (size_t k = 0; k < p->n_ops; k++) add_op(&m, k);
+    p->parameters_end = (uint32_t)((char *)m.parameters - (char *)p);
+    ad__flat_unbind(p);
+    p->values = ad__flat_pack(p, items, p->n_ops, false, &p->values_size);
+    return p->values != NULL;
+}
+
 static bool make(ad_graph *g) {
-    const ad__plan *plan = &g->plan;
+    ad__plan *plan = &g->plan;
     if (!is_worthwhile(plan)) return false;
     needs n = count(plan);
-    ad__flat *p = take(g, plan, &n);
-    if (p == NULL) return unmark_leaves(plan), false;
-    maker m = { .p = p, .n_slots = n.leaves, .at = p->values };
-    m.parameters = (double *)(void *)&p->slots[n.leaves + n.slots];
-    for (size_t k = 0; k < plan->n; k++) add_op(&m, plan->ops[k]);
-    ad__flat_end(m.at);
-    ad__flat_unbind(p);
-    g->flat = p;
-    return true;
+    size_t size = plan->n * sizeof(ad__instr);
+    ad__instr *items = ad__memory_take(&g->memory, AD__ALIGN, size);
+    g->flat = items == NULL ? NULL : take(g, plan, &n);
+    if (g->flat == NULL) unmark_leaves(plan);
+    else if (!fill(g->flat, &n, items)) ad__flat_drop(g);
+    ad__memory_give(&g->memory, items, size);
+    return g->flat != NULL;
 }
 
 bool ad__flat_ready(ad_graph *g) {
@@ -199,13 +190,14 @@ static inline bool has_changed(const ad__flat *p, const ad__flat_leaf *l) { retu
 /* Copies the leaves' values to their slots. Returns whether some have changed; *differ: not those that had changed
    before the results got the stamp that is pending. */
 static bool read_leaves(ad__flat *p, bool *differ) {
-    bool any = false;
+    bool any = false, just_fed = p->fed == p->graph->clock - 1; /* nothing has changed since */
+    if (just_fed && p->all_fed) return *differ = !p->all_changed, true;
     for (size_t i = 0; i < p->n_leaves; i++) {
         const ad__flat_leaf *l = &p->leaves[i];
-        bool changed = has_changed(p, l);
+        bool fed = just_fed && l->fed, changed = fed || has_changed(p, l);
         any |= changed;
         *differ |= changed != l->changed;
-        if (l->bytes != 0) ad__flat_copy(l->bytes, l->var->data, &p->slots[i].value);
+        if (l->bytes != 0 && !fed) ad__flat_copy(l->bytes, l->var->data, &p->slots[i].value);
     }
     return any;
 }
@@ -231,11 +223,17 @@ static void note_stamps(ad__flat *p, size_t n, uint64_t before) {
     p->stamped = false;
 }
 
+/* Notes which leaves have changed since the last evaluation. */
+static void note_changed(ad__flat *p) {
+    p->all_changed = true;
+    for (size_t i = 0; i < p->n_leaves; i++) p->all_changed &= p->leaves[i].changed = has_changed(p, &p->leaves[i]);
+}
+
 int ad__flat_evaluate(ad__flat *p) {
     bool differ = false, any = read_leaves(p, &differ);
     if (any && differ && p->pending) ad__flat_settle_stamps(p);
     uint64_t before = p->pending;
-    for (size_t i = 0; any && differ && i < p->n_leaves; i++) p->leaves[i].changed = has_changed(p, &p->leaves[i]);
+    if (any && differ) note_changed(p);
     if (any) p->pending = p->graph->clock;
     int rc = ad__flat_run(p, p->values);
     note_stamps(p, rc == AD_OK ? p->n_ops : place_of(p, p->at), before);

@@ -15,9 +15,24 @@ bool ad__flat_differentiates(ad_graph *g, const ad_var *y);
 /* The backward pass after the root's gradient has been set. */
 int ad__flat_differentiate(ad__flat *p);
 
-/* ---- for these -------------------------------------------------------------------------------------- */
+/* ---- for objectives: flat_feed.c ---------------------------------------------------------------------- */
 
-enum { AD__INSTRS_PER_STOP = 256 }; /* as many calls may lie on the stack */
+/* The leaves that an objective's xs are in a program. */
+typedef struct {
+    uint64_t program; /* ad__flat's made; 0 if there is none */
+    bool all;         /* each x is a leaf of one f64 */
+    uint32_t *leaves; /* by x */
+} ad__flat_links;
+
+/* True if y's program can be fed: each of the n xs is a leaf of one f64. */
+bool ad__flat_can_feed(ad_graph *g, const ad_var *y, int n, ad_var *const xs[], ad__flat_links *links);
+/* Sets the leaves, in nodes and program. ad_eval follows. */
+void ad__flat_feed(ad__flat *p, int n, ad_var *const xs[], const ad__flat_links *links, const double *x);
+/* After that: what ad_zero_grad and ad_backward do, with the gradients by the xs. Returns false, and does nothing, if
+   they must be called. */
+bool ad__flat_gradient(ad_graph *g, const ad_var *y, int n, const ad__flat_links *links, double *grad);
+
+/* ---- for these -------------------------------------------------------------------------------------- */
 
 /* Evaluates one Op by its descriptor; leaves stamps alone. */
 int ad__evaluate_op(const ad_op *op);
@@ -29,10 +44,9 @@ void ad__flat_bind(ad__flat *p);
 void ad__flat_unbind(ad__flat *p);
 /* An instruction for an Op that ad__flat_runs, without run and how. */
 ad__instr ad__flat_instr(const ad__flat *p, const ad_op *op, uint32_t parameters);
-/* Adds an instruction to code, before it one that returns if it is time for it, and returns where the next one goes. */
-ad__instr *ad__flat_add(ad__instr *code, ad__instr *at, ad__instr i);
-size_t ad__flat_code_size(size_t n_ops); /* bytes of code for so many Ops, at most */
-void ad__flat_end(ad__instr *at);        /* the last instruction */
+/* Code of n instructions, in a buffer of the pool. Their rows are the numbers of their Ops + 1, or 0 for an Op that is
+   run by its descriptor. NULL if memory is short. */
+ad__instr *ad__flat_pack(ad__flat *p, const ad__instr *items, size_t n, bool slopes, size_t *size);
 int ad__flat_run(ad__flat *p, const ad__instr *code);
 
 #endif

@@ -44,8 +44,9 @@ static const ad__instr *differentiate_op(const ad__instr *at, ad__flat *p) {
 
 typedef struct {
     ad__flat *p;
-    ad__instr *at;
-    uint32_t n_shares;
+    ad__instr *items;
+    size_t n_items;
+    uint32_t n_shares, parameters; /* parameters: after those of the Op */
 } maker;
 
 /* Leaf i has slot i. */
@@ -60,8 +61,8 @@ static bool has_slope(const ad__flat *p, const ad_var *x) {
 }
 
 /* A leaf's slot starts with the gradient that it has, or with -0, which changes nothing if it is added to. */
-static ad__instr slopes_of(maker *m, const ad_op *op, const ad__instr *value) {
-    ad__instr i = *value;
+static ad__instr slopes_of(maker *m, const ad_op *op) {
+    ad__instr i = ad__flat_instr(m->p, op, m->parameters);
     i.run = ad__flat_code_of(op)->slopes[ad__out(op)->layout->dtype];
     for (int k = 0; k < op->n_in; k++) {
         if (!ad__wants(op, k)) continue;
@@ -88,39 +89,49 @@ static ad__instr other(maker *m, const ad_op *op) {
     return i;
 }
 
-static void add_op(maker *m, const ad_op *op, const ad__instr *value) {
+static void add_op(maker *m, size_t number) {
     ad__flat *p = m->p;
+    const ad_op *op = p->ops[number];
     ad_var *out = ad__out(op);
     bool runs = ad__flat_runs(p, op);
+    if (runs) m->parameters -= (uint32_t)(op->type->attr_size / sizeof(double) * sizeof(double));
     if (!(out->flags & AD__REACHED)) return;
     out->flags &= (uint16_t)~AD__REACHED;
     if (ad__flat_holds(p, out)) p->reached[p->n_reached++] = out;
-    m->at = ad__flat_add(p->slopes, m->at, runs ? slopes_of(m, op, value) : other(m, op));
+    ad__instr i = runs ? slopes_of(m, op) : other(m, op);
+    i.rows = runs ? (uint32_t)number + 1 : 0;
+    m->items[m->n_items++] = i;
 }
 
-/* Takes memory for the code, the shares and the list of results. */
+/* Takes memory for the shares and the list of results. */
 static bool take(ad__flat *p) {
-    size_t shares = 0, code = ad__flat_code_size(p->n_ops);
+    size_t shares = 0;
     for (size_t k = 0; k < p->n_ops; k++)
         if (!ad__flat_runs(p, p->ops[k])) shares += (size_t)p->ops[k]->n_in;
-    p->slopes_size = code + shares * sizeof *p->shares + p->n_ops * sizeof *p->reached;
-    p->slopes = shares > UINT32_MAX ? NULL : ad__pool_take(&p->graph->pool, p->slopes_size);
-    if (p->slopes == NULL) return false;
-    p->shares = (ad__flat_share *)(void *)((char *)p->slopes + code);
+    p->shares_size = shares * sizeof *p->shares + p->n_ops * sizeof *p->reached;
+    p->shares = shares > UINT32_MAX ? NULL : ad__pool_take(&p->graph->pool, p->shares_size);
+    if (p->shares == NULL) return false;
     p->reached = (ad_var **)(void *)(p->shares + shares);
     return true;
 }
 
-/* The instruction of the value is in front of each Op's place; in between some only return. */
+static void fill(ad__flat *p, ad__instr *items) {
+    maker m = { .p = p, .items = items, .parameters = p->parameters_end };
+    ad__out(p->root)->flags |= AD__REACHED;
+    for (size_t k = p->n_ops; k-- > 0;) add_op(&m, k);
+    p->all_wanted = true;
+    for (size_t i = 0; i < p->n_leaves; i++) p->all_wanted &= p->leaves[i].wanted;
+    p->slopes = ad__flat_pack(p, items, m.n_items, true, &p->slopes_size);
+}
+
 static void make(ad__flat *p) {
+    ad__memory *memory = &p->graph->memory;
+    size_t size = p->n_ops * sizeof(ad__instr);
+    ad__instr *items = ad__memory_take(memory, AD__ALIGN, size);
     ad__flat_bind(p);
-    if (take(p)) {
-        maker m = { .p = p, .at = p->slopes };
-        ad__out(p->root)->flags |= AD__REACHED;
-        for (size_t k = p->n_ops; k-- > 0;) add_op(&m, p->ops[k], &p->values[k + k / (AD__INSTRS_PER_STOP - 1)]);
-        ad__flat_end(m.at);
-    }
+    if (items != NULL && take(p)) fill(p, items);
     ad__flat_unbind(p);
+    ad__memory_give(memory, items, size);
 }
 
 bool ad__flat_differentiates(ad_graph *g, const ad_var *y) {

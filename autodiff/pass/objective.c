@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "autodiff/graph/node.h"
+#include "autodiff/pass/flat.h"
 #include "autodiff/pass/pass.h"
 
 struct ad_objective {
@@ -9,6 +10,7 @@ struct ad_objective {
     ad_var *y;
     int64_t size; /* elements of all xs */
     int n;
+    ad__flat_links links;
     ad_var *xs[];
 };
 
@@ -34,9 +36,9 @@ static int check_objective(ad_var *y, int n, ad_var *const xs[]) {
 ad_objective *ad_objective_new(ad_var *y, int n, ad_var *const xs[]) {
     if (check_objective(y, n, xs)) return NULL;
     ad_graph *g = ad__owner(y);
-    ad_objective *f = ad_scope_alloc(g, sizeof *f + (size_t)n * sizeof *xs);
+    ad_objective *f = ad_scope_alloc(g, sizeof *f + (size_t)n * (sizeof *xs + sizeof *f->links.leaves));
     if (f == NULL) return NULL;
-    *f = (ad_objective){ .g = g, .y = y, .n = n };
+    *f = (ad_objective){ .g = g, .y = y, .n = n, .links.leaves = (uint32_t *)(void *)&f->xs[n] };
     for (int i = 0; i < n; i++) {
         f->xs[i] = xs[i];
         f->size += xs[i]->layout->numel;
@@ -59,6 +61,7 @@ void ad__set_variables(int n, ad_var *const xs[], const double *x) {
 /* Writes the gradients of all xs one after the other. The xs are zeroed one by one, since ad_zero_grad(y) does not
    reach those that y does not depend on. */
 static int gradient_into(const ad_objective *f, double *grad) {
+    if (f->g->flat != NULL && ad__flat_gradient(f->g, f->y, f->n, &f->links, grad)) return AD_OK;
     for (int i = 0; i < f->n; i++) f->xs[i]->flags &= (uint16_t)~AD__HAS_GRAD;
     ad_zero_grad(f->y);
     int rc = ad_backward(f->y);
@@ -72,10 +75,11 @@ static int gradient_into(const ad_objective *f, double *grad) {
 }
 
 double ad_value_and_gradient(const double *x, double *grad, void *objective) {
-    const ad_objective *f = objective;
+    ad_objective *f = objective;
     if (f == NULL || f->g->code != AD_OK) return NAN;
     if (x == NULL && f->size > 0) return ad_fail(f->g, AD_EVALUE, "value_and_gradient: x is NULL"), NAN;
-    ad__set_variables(f->n, f->xs, x);
+    if (ad__flat_can_feed(f->g, f->y, f->n, f->xs, &f->links)) ad__flat_feed(f->g->flat, f->n, f->xs, &f->links, x);
+    else ad__set_variables(f->n, f->xs, x);
     if (ad_eval(f->y) || (grad != NULL && gradient_into(f, grad))) return NAN;
     return ad_item(f->y);
 }

@@ -32,12 +32,12 @@ static int buffer_and_offset(const ad__writer *w, const ad__ref *f, int64_t *off
     return -1 - (int)x->dtype;
 }
 
-static void point_to(ad__writer *w, const ad__segment *g, const ad__ref *f, bool written) {
-    int64_t from, to;
+/* The pointer is to the lowest place of the first repetition. Loops of different lengths then have the same text. */
+static void point_to(ad__writer *w, const ad__ref *f, bool written) {
+    int64_t from;
     int b = buffer_and_offset(w, f, &from);
-    to = f->kind == AD__AFFINE ? from + (g->n - 1) * f->stride : from;
     if (f->kind == AD__TABLE && f->absolute) w->aliased = true;
-    ad__pointer_to(w, b, from < to ? from : to, written);
+    ad__pointer_to(w, b, from, written);
 }
 
 /* A number of the code that is the same in all repetitions is written as such. */
@@ -69,11 +69,11 @@ static void point_to_all(ad__writer *w, const ad__segment *g) {
             if (o < in->n && !(w->e->forms.at[in->form].used >> o & 1)) continue;
             ad__ref f = operand_ref(w, g, in, refs, o);
             if (f.kind == AD__CARRIED) f = (ad__ref){ .kind = AD__AFFINE, .first = f.first };
-            if (f.kind != AD__LOCAL && !is_number(w, &f)) point_to(w, g, &f, o == in->n);
+            if (f.kind != AD__LOCAL && !is_number(w, &f)) point_to(w, &f, o == in->n);
         }
         if (h->at >= 0) {
             ad__ref f = { .kind = AD__AFFINE, .first = h->at, .stride = !h->last_only };
-            point_to(w, g, &f, true);
+            point_to(w, &f, true);
         }
         if (refs) refs += in->n + 1;
     }

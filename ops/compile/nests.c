@@ -330,23 +330,51 @@ static void begin_row(writing *c, int k, bool inside) {
 
 /* ---- loops ------------------------------------------------------------------------------------------------------- */
 
+/* True if a member of the loop reads the index of the last axis as a number. */
+static bool reads_index(const writing *c, int loop) {
+    bool reads = false;
+    for (int k = 0; k < c->n; k++)
+        for (int i = 0; i < c->nest[k].n && c->loop[k] == loop; i++)
+            reads |= ad__buffer_of(c->nest[k].in[i].at) == AD__INDEX_BUFFER;
+    return reads;
+}
+
+/* True if an int holds offset + stride * index for n indices of axis d. */
+static bool is_short(const ad__map *m, int d, int64_t n) {
+    const int64_t half = INT32_MAX / 2, most = half / (n > 0 ? n : 1);
+    return ad__offset_of(m->at) < half && -most < m->stride[d] && m->stride[d] < most;
+}
+
+/* The type of the inner loop's index. An int becomes a float in half the time; elements must be reached with it, too. */
+static const char *index_type(const writing *c, int loop) {
+    int d = c->ndim - 1;
+    bool narrow = !c->w->portable && reads_index(c, loop);
+    for (int k = 0; k < c->n; k++) {
+        narrow = narrow && is_short(&c->nest[k].out, d, c->nest[k].dim[d]);
+        for (int i = 0; i < c->nest[k].n; i++) narrow = narrow && is_short(&c->nest[k].in[i], d, c->nest[k].dim[d]);
+    }
+    return narrow ? "int" : "long";
+}
+
 /* The inner loop over the indices from b to e of the last axis. */
 static void write_plain_loop(writing *c, int loop) {
     int d = c->ndim - 1;
-    if (c->tile) ad__text_put(body(c), "for (long i%d = b; i%d < e; i%d++) {\n", d, d, d);
-    else ad__text_put(body(c), "for (long i%d = 0; i%d < %lld; i%d++) {\n", d, d, (long long)c->nest[0].dim[d], d);
+    const char *type = index_type(c, loop);
+    if (c->tile) ad__text_put(body(c), "for (%s i%d = b; i%d < e; i%d++) {\n", type, d, d, d);
+    else ad__text_put(body(c), "for (%s i%d = 0; i%d < %lld; i%d++) {\n", type, d, d, (long long)c->nest[0].dim[d], d);
     write_members(c, loop);
     ad__text_put(body(c), "}\n");
 }
 
 static void write_lanes_loop(writing *c, int loop) {
     int d = c->ndim - 1;
+    const char *type = index_type(c, loop);
     ad__text_put(body(c), "{\n");
     begin_lanes(c, loop);
     ad__text_put(body(c), "long r = b;\nfor (; r + %d <= e; r += %d)\nfor (int l = 0; l < %d; l++) {\n"
-                 "const long i%d = r + l;\n", LANES, LANES, LANES, d);
+                 "const %s i%d = (%s)r + l;\n", LANES, LANES, LANES, type, d, type);
     write_members(c, loop);
-    ad__text_put(body(c), "}\nfor (int l = 0; r < e; l++, r++) {\nconst long i%d = r;\n", d);
+    ad__text_put(body(c), "}\nfor (int l = 0; r < e; l++, r++) {\nconst %s i%d = (%s)r;\n", type, d, type);
     write_members(c, loop);
     ad__text_put(body(c), "}\n");
     end_lanes(c, loop);

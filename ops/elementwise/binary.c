@@ -35,6 +35,7 @@ AD_BINARY(add, "a + b", -2, 2,
           g,
           g, 0.0, INFINITY)
 ad_var *ad_add(ad_var *a, ad_var *b) { return AD_HOT_2(add, a, b); }
+AD_ROWS_2(add)
 
 AD_BINARY(sub, "a - b", -2, 2,
           a - b,
@@ -43,6 +44,7 @@ AD_BINARY(sub, "a - b", -2, 2,
           g,
           ad_neg(g), 0.0, INFINITY)
 ad_var *ad_sub(ad_var *a, ad_var *b) { return AD_HOT_2(sub, a, b); }
+AD_ROWS_2(sub)
 
 AD_BINARY(mul, "a b, element by element", -2, 2,
           a * b,
@@ -51,6 +53,7 @@ AD_BINARY(mul, "a b, element by element", -2, 2,
           ad_mul(g, b),
           ad_mul(g, a), 0.0, 3.0)
 ad_var *ad_mul(ad_var *a, ad_var *b) { return AD_HOT_2(mul, a, b); }
+AD_ROWS_2(mul)
 
 AD_BINARY(div, "a / b", 0.4, 2,
           a / b,
@@ -59,6 +62,7 @@ AD_BINARY(div, "a / b", 0.4, 2,
           ad_div(g, b),
           ad_div(ad_mul(ad_neg(g), y), b), 0.0, 2.0, -3.0)
 ad_var *ad_div(ad_var *a, ad_var *b) { return AD_HOT_2(div, a, b); }
+AD_ROWS_2(div)
 
 /* 0^0 is 1. The slope in a is 0 where b is 0. The slope in b is 0 where a is 0 and b >= 0. The formulas test for these
    cases, since b a^(b-1) and a^b log a there multiply 0 by an infinity. */

@@ -130,7 +130,8 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     }                                                                                                                  \
     AD__STEP name##_value_step_##F(const ad__instr *at, ad__flat *flat) {                                              \
         return ad__value_step_##F(at, flat, n, name##_value_##F);                                                      \
-    }
+    }                                                                                                                  \
+    static const ad__flat_rows *const name##_rows; /* NULL, unless AD_ROWS follows */
 
 /* BY: the operand: a, b or c */
 #define AD__SLOPE(name, F, n, BY, NAMES, SLOPE)                                                                        \
@@ -151,6 +152,24 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     AD__STEP name##_slope_step_##F(const ad__instr *at, ad__flat *flat) {                                              \
         return ad__slope_step_##F(at, flat, n, name##_slope_##A##_##F, name##_slope_##B##_##F, name##_slope_##C##_##F);\
     }
+
+/* Instructions with rows, for ops of up to two operands that take less time than finding the next instruction. */
+#define AD__ROWS(name, n, by_b, ...)                                                                               \
+    AD__STEP name##_value_rows(const ad__instr *at, ad__flat *flat) {                                                  \
+        return ad__value_rows_f64(at, flat, n, name##_value_f64);                                                      \
+    }                                                                                                                  \
+    AD__STEP name##_slope_rows_a(const ad__instr *at, ad__flat *flat) {                                                \
+        return ad__slope_rows_f64(at, flat, n, 0, name##_slope_a_f64);                                                 \
+    }                                                                                                                  \
+    __VA_ARGS__                                                                                                        \
+    static const ad__flat_rows *const name##_rows = &(const ad__flat_rows){                                            \
+        name##_value_rows, { name##_slope_rows_a, by_b }                                                               \
+    };
+#define AD_ROWS_1(name) AD__ROWS(name, 1, NULL, )
+#define AD_ROWS_2(name)                                                                                                \
+    AD__ROWS(name, 2, name##_slope_rows_b, AD__STEP name##_slope_rows_b(const ad__instr *at, ad__flat *flat) {       \
+        return ad__slope_rows_f64(at, flat, 2, 1, name##_slope_b_f64);                                                 \
+    })
 
 /* NAMES of a unary op: its operand, and its parameter k_[i]. */
 #define AD__X const T x AD__UNUSED = a;
@@ -182,11 +201,11 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 },\
     .vjp = name##_vjp, .emit = ad_emit_elementwise,                                                                    \
     .flat = &(const ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 },                                  \
-                                    { name##_slope_step_f32, name##_slope_step_f64 } }
+                                    { name##_slope_step_f32, name##_slope_step_f64 }, &name##_rows }
 #define AD__CONSTANT_FIELDS(name, n, value_text)                                                                       \
     .formula = value_text, .arity = n, .flags = AD_OP_CONSTANT,                                                        \
     .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .emit = ad_emit_elementwise,                             \
-    .flat = &(const ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 }, { 0 } }
+    .flat = &(const ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 }, { 0 }, &name##_rows }
 
 /* The formulas become strings here, since a nested macro would receive them expanded. */
 #define AD_UNARY(name, doc_, lo, hi, VALUE, SLOPE, RULE, ...)                                                          \

@@ -10,6 +10,7 @@ AD_UNARY(neg, "negation, -x", -2, 2,
          -g,
          ad_neg(g), 0.0, -0.0, INFINITY)
 ad_var *ad_neg(ad_var *x) { return AD_HOT_1(neg, x); }
+AD_ROWS_1(neg)
 
 AD_UNARY(abs, "absolute value; slope 0 at 0"
          AD_DIFFERS("the slope at NaN is NaN, as sign(NaN) is; PyTorch's is 0"),
@@ -38,6 +39,7 @@ AD_UNARY(square, "x^2", -2, 2,
          g * 2 * x,
          ad_mul(ad_muls(g, 2), x), 0.0, 1e4)
 ad_var *ad_square(ad_var *x) { return AD_HOT_1(square, x); }
+AD_ROWS_1(square)
 
 AD_UNARY(exp, "e^x", -3, 3,
          exp(x),
@@ -302,12 +304,14 @@ AD_UNARY_K(adds, "x + k, where k is a C double", NULL, k, 1.5, -2, 2,
            g,
            g, 0.0, INFINITY)
 ad_var *ad_adds(ad_var *x, double k) { return AD_HOT_K(adds, x, k); }
+AD_ROWS_1(adds)
 
 AD_UNARY_K(muls, "k x, where k is a C double", NULL, k, -1.5, -2, 2,
            x * k,
            g * k,
            ad_muls(g, k), 0.0, INFINITY)
 ad_var *ad_muls(ad_var *x, double k) { return AD_HOT_K(muls, x, k); }
+AD_ROWS_1(muls)
 
 /* For negative k, unless near 0, g k x^(k-1) is computed as g y / x k, as the power may overflow; but not where x is
    0, infinite or NaN. */
