@@ -15,7 +15,7 @@ static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, const char *caller)
         return NULL;
     }
     ad_var *x = ad_scope_alloc(g, sizeof *x);
-    const ad__layout *l = x ? ad__layout_make(g, t, s) : NULL;
+    const ad__layout *l = x ? ad__layout_make(g, t, &s) : NULL;
     if (l == NULL) return NULL;
     *x = (ad_var){ .layout = l };
     ad__set_stamp(x, g->clock);

@@ -176,7 +176,7 @@ static void pass_close(pass *p) {
 AD__INLINE bool is_like(const ad_var *x, const ad_var *d) {
     const ad__layout *a = x->layout, *b = d->layout;
     if (a == b) return true;
-    return a->graph == b->graph && a->dtype == b->dtype && ad_shape_equal(a->shape, b->shape) && !ad__absent(d);
+    return a->graph == b->graph && a->dtype == b->dtype && ad__equal_shapes(&a->shape, &b->shape) && !ad__absent(d);
 }
 
 /* Reports that the vjp rule of op gave d for operand i. */
