@@ -1,9 +1,10 @@
-/* derivatives.c: gradients as Vars, Hessian-vector products and checkpoints. The floor is ad_backward without them. */
+/* derivatives.c: gradients as Vars, Hessian-vector products, Hessians and checkpoints. The floor is ad_backward without
+   them. */
 #include "bench/common.h"
 
 #include <stdlib.h>
 
-enum { LAYERS = 64, PARTS = 8, ROWS = 256, WIDTH = 64, CHAIN = 20000 };
+enum { LAYERS = 64, PARTS = 8, ROWS = 256, WIDTH = 64, CHAIN = 20000, SIDE = 100 };
 
 typedef struct {
     ad_graph *g;
@@ -82,11 +83,72 @@ static void by_hvp(void *state) {
     ad_end(n->g, m);
 }
 
+/* ---- Rosenbrock's function of an array of 100: second derivatives, recorded anew or evaluated again ------------- */
+
+static ad_var *rosenbrock_of(ad_var *x) {
+    ad_var *a = ad_slice(x, 0, 0, SIDE - 1, 1), *b = ad_slice(x, 0, 1, SIDE, 1);
+    ad_var *curve = ad_square(ad_sub(b, ad_square(a)));
+    return ad_sum(ad_add(ad_muls(curve, 100), ad_square(ad_adds(a, -1))));
+}
+
+static void *array(void) { return net_new(AD_F64, AD_SHAPE(SIDE), AD_SHAPE(SIDE)); } /* of w, in the direction x */
+
+static ad_var *product_of(const net *n) {
+    ad_var *hv;
+    ad_hvp(rosenbrock_of(n->w), 1, &n->w, &n->x, &hv);
+    return hv;
+}
+
+static void hvp_anew(void *state) {
+    net *n = state;
+    ad_mark m = ad_begin(n->g);
+    product_of(n);
+    ad_end(n->g, m);
+}
+
+static void hessian_anew(void *state) {
+    net *n = state;
+    ad_mark m = ad_begin(n->g);
+    ad_hessian(rosenbrock_of(n->w), n->w);
+    ad_end(n->g, m);
+}
+
+static void gradient_anew(void *state) {
+    net *n = state;
+    ad_mark m = ad_begin(n->g);
+    ad_backward(rosenbrock_of(n->w));
+    ad_end(n->g, m);
+}
+
+typedef struct {
+    net n;         /* comes first: the functions above take it too */
+    ad_var *again; /* recorded once */
+} recorded;
+
+static void *recorded_of(ad_var *make(const net *n)) {
+    recorded *r = bench_array(sizeof *r);
+    net *n = array();
+    r->n = *n;
+    free(n);
+    r->again = make(&r->n);
+    return r;
+}
+
+static ad_var *hessian_of(const net *n) { return ad_hessian(rosenbrock_of(n->w), n->w); }
+static void *hvp_recorded(void) { return recorded_of(product_of); }
+static void *hessian_recorded(void) { return recorded_of(hessian_of); }
+
+static void evaluate(void *state) { ad_eval(((recorded *)state)->again); }
+
 int main(int argc, char **argv) {
     static const bench_case cases[] = {
         { "checkpoints", "ms", 1, 0, deep, with_checkpoints, without_checkpoints, net_free, NULL },
         { "gradient-vars", "ns", CHAIN, 0, chain, by_vars, by_backward, net_free, NULL },
         { "hvp", "ns", CHAIN, 0, chain, by_hvp, by_backward, net_free, NULL },
+        { "hvp-100", "us", 1, 0, array, hvp_anew, gradient_anew, net_free, NULL },
+        { "hvp-100-eval", "us", 1, 0, hvp_recorded, evaluate, gradient_anew, net_free, NULL },
+        { "hessian-100", "us", 1, 0, array, hessian_anew, gradient_anew, net_free, NULL },
+        { "hessian-100-eval", "us", 1, 0, hessian_recorded, evaluate, gradient_anew, net_free, NULL },
     };
     return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
 }

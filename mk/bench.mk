@@ -1,6 +1,7 @@
 # bench.mk: benchmarks of the library alone and of the same work in other libraries, its peers.
 
 adbench: $(adbench) ## build the programs of the AD benchmark; run one as build/bench/adbench/gmm FILE
+gradbench: $(gradbench) ## build the tool of GradBench, which answers its messages; see docs/performance.md
 bench: $(benches) ## run the benchmarks; CASE=name runs one case
 	@for b in $(benches); do $$b $(CASE) || exit 1; done
 bench-threads: $(benches) ## measure the speedup by THREADS=2 threads, alone and beside busy processes; CASE=name runs one case

@@ -7,6 +7,7 @@ tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))
 starts  := $(addprefix $(BUILD)/bench/start/,shared archive empty empty_blas)
 adbench := $(filter-out $(BUILD)/bench/adbench/common%,$(call program,bench/adbench/*.c))
+gradbench := $(BUILD)/bench/gradbench/gradbench
 growth  := $(BUILD)/bench/report/growth
 models  := $(if $(filter -DAD_HAVE_PROTOBUF_C,$(found_flags)),$(BUILD)/tests/onnx/save_models)
 dumper  := $(BUILD)/tests/reference/dump_samples
@@ -16,15 +17,17 @@ docs_of := $(BUILD)/docs/reference
 $(BUILD)/tests/%: private helpers = $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(BUILD)/tests/%: private own_libs = $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 $(BUILD)/bench/%: private helpers = $(call object,$(wildcard bench/common*.c))
+$(gradbench): private helpers = $(filter-out $(BUILD)/obj/bench/gradbench/gradbench.o,$(call object,$(wildcard bench/gradbench/*.c)))
 $(BUILD)/demos/lectures/%: private helpers = $(call object,$(wildcard demos/lectures/lecture*.c))
 $(BUILD)/bench/adbench/%: private helpers = $(call object,$(wildcard bench/adbench/common*.c))
 $(tests): $(call object,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 $(benches) $(growth): $(call object,$(wildcard bench/common*.c))
 $(adbench): $(call object,$(wildcard bench/adbench/common*.c))
+$(gradbench): $(call object,$(wildcard bench/gradbench/*.c))
 $(lectures): $(call object,$(wildcard demos/lectures/lecture*.c))
 $(dumper) $(models): private helpers =
 $(dumper) $(models): private own_libs =
-$(demos) $(lectures) $(tests) $(benches) $(growth) $(adbench) $(dumper) $(models) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
+$(demos) $(lectures) $(tests) $(benches) $(growth) $(adbench) $(gradbench) $(dumper) $(models) $(docs_of): $(BUILD)/%: $(BUILD)/obj/%.o $(archive)
 	@mkdir -p $(@D)
 	$(call say,LD) $(link) -o $@ $< $(helpers) $(archive) $(own_libs) $(found_libs)
 

@@ -258,6 +258,31 @@ static void no_perturbation_confusion_of_nested_jvp(void **state) {
     ad_graph_free(g);
 }
 
+/* A derivative by the newest Var after each of n steps: x <- x - 0.1 d/dx x^4. What is older than x has no part in it. */
+static double descend(int n) {
+    ad_graph *g = ad_graph_new();
+    double start = processor_seconds();
+    ad_var *x = ad_param(g, AD_F64, &(double){ 0.5 }, AD_SCALAR), *first = x, *d;
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(ad_gradient(ad_square(ad_square(x)), 1, &x, &d), AD_OK);
+        x = ad_sub(x, ad_muls(d, 0.1));
+    }
+    double seconds = processor_seconds() - start;
+    assert_int_equal(ad_backward(x), AD_OK); /* through all steps */
+    double at = 0.5, slope = 1;
+    for (int i = 0; i < n; i++) slope *= 1 - 1.2 * at * at, at -= 0.4 * at * at * at;
+    assert_close(ad_item(x), at, 1e-12);
+    assert_close(ad_grad_item(first), slope, 1e-12);
+    ad_graph_free(g);
+    return seconds;
+}
+
+static void derivatives_within_a_loop_take_linear_time(void **state) {
+    (void)state;
+    double once = descend(300), tenfold = descend(3000);
+    assert_true(tenfold < 40 * once + 0.02); /* quadratic time would be a factor of 100 */
+}
+
 /* The number of Ops that a Hessian-vector product records for a chain of n steps. It must be linear in n. */
 static int64_t ops_of_second_order(int n, double *seconds) {
     ad_graph *g = ad_graph_new();
@@ -1225,6 +1250,7 @@ int main(void) {
         cmocka_unit_test(gradients_of_each_sample),
         cmocka_unit_test(no_perturbation_confusion_of_nested_jvp),
         cmocka_unit_test(second_derivatives_take_linear_time),
+        cmocka_unit_test(derivatives_within_a_loop_take_linear_time),
         cmocka_unit_test(repeated_passes_allocate_nothing),
         cmocka_unit_test(strict_gradients),
         cmocka_unit_test(invalid_calls_of_functional_forms_are_reported),

@@ -13,27 +13,21 @@ ad_shape ad_shape_of_dims(int ndim, const int64_t *dim) {
     return s;
 }
 
-int64_t ad_shape_numel(ad_shape s) {
-    if (s.ndim < 0 || s.ndim > AD_MAX_NDIM) return -1;
+/* Sizes of 0 do not hide that the others have too many elements. */
+int64_t ad__numel_of(const ad_shape *s) {
+    if (s->ndim < 0 || s->ndim > AD_MAX_NDIM) return -1;
     int64_t n = 1;
     bool empty = false, huge = false;
-    for (int i = 0; i < s.ndim; i++) {
-        if (s.dim[i] < 0) return -1;
-        if (s.dim[i] == 0) empty = true;
-        else if (n > PTRDIFF_MAX / 16 / s.dim[i]) huge = true;
-        else n *= s.dim[i];
+    for (int i = 0; i < s->ndim; i++) {
+        if (s->dim[i] < 0) return -1;
+        if (s->dim[i] == 0) empty = true;
+        else huge = huge || __builtin_mul_overflow(n, s->dim[i], &n) || n > PTRDIFF_MAX / 16;
     }
     return huge ? -1 : empty ? 0 : n;
 }
 
-bool ad__shape_valid(ad_shape s) { return ad_shape_numel(s) >= 0; }
-
-bool ad_shape_equal(ad_shape a, ad_shape b) {
-    if (a.ndim != b.ndim || a.ndim < 0 || a.ndim > AD_MAX_NDIM) return false;
-    for (int i = 0; i < a.ndim; i++)
-        if (a.dim[i] != b.dim[i]) return false;
-    return true;
-}
+int64_t ad_shape_numel(ad_shape s) { return ad__numel_of(&s); }
+bool ad_shape_equal(ad_shape a, ad_shape b) { return ad__equal_shapes(&a, &b); }
 
 ad_shape_string ad_shape_str(ad_shape s) {
     ad_shape_string to = { "[" };

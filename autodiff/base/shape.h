@@ -5,8 +5,15 @@
 #include "autodiff/autodiff.h"
 #include "autodiff/base/floating.h"
 
+/* ad_shape_numel and ad_shape_equal without copies: the copy of a shape that was just written waits for the stores. */
+int64_t ad__numel_of(const ad_shape *s);
+static inline bool ad__equal_shapes(const ad_shape *a, const ad_shape *b) {
+    bool same = a->ndim == b->ndim && a->ndim >= 0 && a->ndim <= AD_MAX_NDIM;
+    for (int i = 0; same && i < a->ndim; i++) same = a->dim[i] == b->dim[i];
+    return same;
+}
 /* True if s has 0 to AD_MAX_NDIM dimensions, no negative size and fewer than 2^59 elements. */
-bool ad__shape_valid(ad_shape s);
+static inline bool ad__shape_valid(ad_shape s) { return ad__numel_of(&s) >= 0; }
 /* Sets *out to the shape that a and b broadcast to by NumPy's rule. Returns 0, or -1 if they do not broadcast. */
 int ad__broadcast(ad_shape a, ad_shape b, ad_shape *out);
 

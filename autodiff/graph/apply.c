@@ -57,9 +57,23 @@ static ad_var *record(ad_graph *g, const ad_optype *type, int n, ad_var *const i
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
+/* What every call must have: Vars of one graph that has no error, as many as the op takes, of one dtype unless it mixes
+   them, and attributes. */
+static bool is_sound(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
+    if (in[0] == NULL || (type->arity >= 0 && n != type->arity) || (attrs == NULL && type->attr_size > 0)) return false;
+    const ad__layout *first = in[0]->layout;
+    bool sound = first->graph != NULL && first->graph->code == AD_OK, mixed = (type->flags & AD_OP_MIXED) != 0;
+    for (int i = 0; i < n && sound; i++) {
+        if (in[i] == NULL) return false;
+        const ad__layout *l = in[i]->layout;
+        sound = l->graph == first->graph && (l->dtype == first->dtype || mixed) && !(in[i]->flags & AD__NIL);
+    }
+    return sound;
+}
+
 /* The graph of the first operand that is not NULL; NULL if there is none. Sets the graph's error if an operand is NULL
    or belongs to another graph. */
-static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) {
+AD_COLD static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) {
     ad_graph *g = NULL;
     for (int i = 0; i < n && g == NULL; i++) g = in[i] ? ad__owner(in[i]) : NULL;
     if (g == NULL || g->code != AD_OK) return g;
@@ -77,7 +91,7 @@ static ad_graph *common_graph(const ad_optype *type, int n, ad_var *const in[]) 
     return g;
 }
 
-static int check_operands(const ad_call *c) {
+AD_COLD static int check_operands(const ad_call *c) {
     if (c->type->arity >= 0 && c->n != c->type->arity)
         return ad_fail(c->graph, AD_EVALUE, "%s: %d operands given; the op takes %d", c->type->name, c->n,
                        c->type->arity);
@@ -95,6 +109,15 @@ static int check_operands(const ad_call *c) {
     return AD_OK;
 }
 
+/* Sets the error of a call that is not sound. */
+AD_COLD static ad_var *refuse(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
+    ad_graph *g = common_graph(type, n, in);
+    if (g == NULL || g->code != AD_OK) return ad_nil(g);
+    ad_call c = { .graph = g, .type = type, .n = n, .in = in, .attrs = attrs, .dtype = in[0]->layout->dtype };
+    (void)check_operands(&c);
+    return &g->nil;
+}
+
 /* The shape rule of ops that have none: the operands broadcast together. Scratch is for the gradient of an operand that
    is repeated: a sum in f64 for each of its elements. */
 static int broadcast_all(ad_call *c) {
@@ -104,7 +127,7 @@ static int broadcast_all(ad_call *c) {
                                               "counted from the last");
     for (int i = 0; i < c->n; i++) {
         size_t sums = (size_t)c->in[i]->layout->numel * sizeof(double);
-        if (!ad_shape_equal(c->in[i]->layout->shape, c->shape) && sums > c->scratch) c->scratch = sums;
+        if (!ad__equal_shapes(&c->in[i]->layout->shape, &c->shape) && sums > c->scratch) c->scratch = sums;
     }
     return AD_OK;
 }
@@ -119,7 +142,7 @@ int ad_call_axis(const ad_call *c, int axis, int ndim) {
 static int check_result(const ad_call *c) {
     const ad_optype *type = c->type;
     const char *name = ad_dtype_name(c->dtype);
-    if (!ad__shape_valid(c->shape))
+    if (ad__numel_of(&c->shape) < 0)
         return ad_call_fail(c, AD_ESHAPE, "the result's shape is not valid or has too many elements");
     if (!(type->flags & AD_OP_VIEW) && type->evaluate[c->dtype] == NULL)
         return ad_call_fail(c, AD_EDTYPE, "the op is not implemented for %s; convert the operands with ad_cast", name);
@@ -132,9 +155,9 @@ static int check_result(const ad_call *c) {
 static const ad__layout *layout_for(const ad_call *c) {
     for (int i = 0; i < c->n; i++) {
         const ad__layout *l = c->in[i]->layout;
-        if (l->dtype == c->dtype && ad_shape_equal(l->shape, c->shape)) return l;
+        if (l->dtype == c->dtype && ad__equal_shapes(&l->shape, &c->shape)) return l;
     }
-    return ad__layout_make(c->graph, c->dtype, c->shape);
+    return ad__layout_make(c->graph, c->dtype, &c->shape);
 }
 
 /* True for an elementwise op on operands of one layout, which needs no other checks. This is the fast path for arrays
@@ -152,11 +175,12 @@ static bool is_one_layout(const ad_optype *type, int n, ad_var *const in[], cons
 
 static ad_var *apply(const ad_optype *type, int n, ad_var *const in[], const void *attrs) {
     if (is_one_layout(type, n, in, attrs)) return record(ad__owner(in[0]), type, n, in, attrs, in[0]->layout, 0);
-    ad_graph *g = common_graph(type, n, in);
-    if (g == NULL || g->code != AD_OK) return ad_nil(g);
+    if (!is_sound(type, n, in, attrs)) return refuse(type, n, in, attrs);
+    const ad__layout *first = in[0]->layout;
+    ad_graph *g = first->graph;
     ad_call c = { .graph = g, .type = type, .n = n, .in = in, .attrs = attrs,
-                  .dtype = in[0]->layout->dtype, .shape = in[0]->layout->shape };
-    if (check_operands(&c) || (type->shape ? type->shape(&c) : broadcast_all(&c))) return &g->nil;
+                  .dtype = first->dtype, .shape = first->shape };
+    if (type->shape ? type->shape(&c) : broadcast_all(&c)) return &g->nil;
     if (check_result(&c)) return &g->nil;
     const ad__layout *layout = layout_for(&c);
     if (layout == NULL || ad__scratch_reserve(g, c.scratch)) return &g->nil;

@@ -15,7 +15,7 @@ static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, int arrays, const c
                 "more, and fewer than 2^59 elements", caller, ad_shape_str(s).text, s.ndim, AD_MAX_NDIM);
         return NULL;
     }
-    const ad__layout *l = ad__layout_make(g, t, s);
+    const ad__layout *l = ad__layout_make(g, t, &s);
     if (l == NULL) return NULL;
     size_t inside = l->numel == 1 ? (size_t)arrays * sizeof(double) : 0;
     ad_var *x = ad_scope_alloc(g, sizeof *x + inside);

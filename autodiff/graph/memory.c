@@ -110,16 +110,16 @@ int ad__scratch_share(ad_graph *g, int old_threads) {
 
 /* ---- layouts ------------------------------------------------------------------------------------- */
 
-const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s) {
-    if (s.ndim == 0) return &g->scalar[t];
+const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, const ad_shape *s) {
+    if (s->ndim == 0) return &g->scalar[t];
     for (int i = 0; i < AD__RECENT; i++) {
         const ad__layout *r = g->recent[i].layout;
-        if (r != NULL && r->dtype == t && ad_shape_equal(r->shape, s)) return r;
+        if (r != NULL && r->dtype == t && ad__equal_shapes(&r->shape, s)) return r;
     }
     ad__layout *l = ad_scope_alloc(g, sizeof *l);
     if (l == NULL) return NULL;
-    int64_t n = ad_shape_numel(s);
-    *l = (ad__layout){ g, n, (size_t)n * ad_dtype_size(t), t, s };
+    int64_t n = ad__numel_of(s);
+    *l = (ad__layout){ g, n, (size_t)n * ad_dtype_size(t), t, *s };
     g->recent[g->recent_next++ % AD__RECENT] = (ad__recent){ l, g->scope ? g->scope->mark.depth : 0 };
     return l;
 }

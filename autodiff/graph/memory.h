@@ -30,6 +30,6 @@ int ad__scratch_share(ad_graph *g, int old_threads);
 
 /* The layout of dtype t and shape s: one made recently, or a new one. NULL, with the graph's error, if memory is
    short. */
-const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, ad_shape s);
+const ad__layout *ad__layout_make(ad_graph *g, ad_dtype t, const ad_shape *s);
 
 #endif

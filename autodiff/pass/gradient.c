@@ -176,7 +176,7 @@ static void pass_close(pass *p) {
 AD__INLINE bool is_like(const ad_var *x, const ad_var *d) {
     const ad__layout *a = x->layout, *b = d->layout;
     if (a == b) return true;
-    return a->graph == b->graph && a->dtype == b->dtype && ad_shape_equal(a->shape, b->shape) && !ad__absent(d);
+    return a->graph == b->graph && a->dtype == b->dtype && ad__equal_shapes(&a->shape, &b->shape) && !ad__absent(d);
 }
 
 /* Reports that the vjp rule of op gave d for operand i. */
@@ -283,6 +283,17 @@ static int collect(const pass *p, ad_var *dxs[], const char *strict) {
     return g->code;
 }
 
+/* A path to an x begins at the Op that made it or later. So what is older than all xs need not be walked over, which
+   keeps the derivatives within a long loop from taking quadratic time. A leaf has no place in the order. */
+static uint32_t oldest_of(int n, ad_var *const xs[], uint32_t after) {
+    uint32_t oldest = n > 0 ? UINT32_MAX : 0;
+    for (int i = 0; i < n; i++) {
+        uint32_t id = xs[i]->creator ? xs[i]->creator->id : 0;
+        if (id < oldest) oldest = id;
+    }
+    return oldest > after ? oldest : after;
+}
+
 /* What the rules record can be differentiated again, even where the program's own ops cannot: the second pass of a
    Hessian-vector product goes through it. */
 static int gradients(int m, ad_var *const ys[], ad_var *const cotangents[], int n, ad_var *const xs[], ad_var *dxs[],
@@ -290,7 +301,7 @@ static int gradients(int m, ad_var *const ys[], ad_var *const cotangents[], int 
     pass p = { .g = ad__owner(ys[0]), .n = n, .xs = xs };
     bool enabled = ad_enable_grad(p.g, true);
     uint32_t n_ops = p.g->n_ops;
-    int rc = pass_open(&p, m, ys, after);
+    int rc = pass_open(&p, m, ys, oldest_of(n, xs, after));
     if (rc == AD_OK) {
         mark_path(&p);
         rc = run_rules(&p, m, ys, cotangents);

@@ -219,22 +219,25 @@ ad_var *ad_outer(ad_var *a, ad_var *b) {
 
 /* ---- affine: x [..,in], w [out,in], optional b [out] -> y [..,out] ----------------------------------------- */
 
-static int affine_shape(ad_call *c) {
-    if (c->n < 2 || c->n > 3) return ad_call_fail(c, AD_EVALUE, "takes x, w and an optional b");
-    ad_shape x = c->shape, w = c->in[1]->layout->shape, b = c->n > 2 ? c->in[2]->layout->shape : AD_SCALAR;
-    if (x.ndim == 0 || w.ndim != 2) return ad_call_fail(c, AD_ESHAPE, "takes x [..,in], w [out,in] and b [out]");
-    if (x.dim[x.ndim - 1] != w.dim[1])
-        return ad_call_fail(c, AD_ESHAPE, "x has %lld inputs and w takes %lld", (long long)x.dim[x.ndim - 1],
-                            (long long)w.dim[1]);
-    if (c->n > 2 && (b.ndim != 1 || b.dim[0] != w.dim[0]))
-        return ad_call_fail(c, AD_ESHAPE, "b must be [%lld], one for each output", (long long)w.dim[0]);
-    c->shape.dim[x.ndim - 1] = w.dim[0];
-    return ad__check_sides(c, AD__GEMM_MAX, w.dim[0], w.dim[1], w.dim[1] > 0 ? c->in[0]->layout->numel / w.dim[1] : 0);
+/* The product of all sizes but the last, which takes less than a division; 0 for arrays without elements. */
+static int64_t rows_of(const ad_var *y) {
+    const ad_shape *s = &y->layout->shape;
+    int64_t rows = y->layout->numel > 0;
+    for (int i = 0; i < s->ndim - 1; i++) rows *= s->dim[i];
+    return rows;
 }
 
-static int64_t rows_of(const ad_var *y) {
-    ad_shape s = y->layout->shape;
-    return s.dim[s.ndim - 1] ? y->layout->numel / s.dim[s.ndim - 1] : 0;
+static int affine_shape(ad_call *c) {
+    if (c->n < 2 || c->n > 3) return ad_call_fail(c, AD_EVALUE, "takes x, w and an optional b");
+    const ad_shape *x = &c->in[0]->layout->shape, *w = &c->in[1]->layout->shape, *b = &c->in[c->n - 1]->layout->shape;
+    if (x->ndim == 0 || w->ndim != 2) return ad_call_fail(c, AD_ESHAPE, "takes x [..,in], w [out,in] and b [out]");
+    if (x->dim[x->ndim - 1] != w->dim[1])
+        return ad_call_fail(c, AD_ESHAPE, "x has %lld inputs and w takes %lld", (long long)x->dim[x->ndim - 1],
+                            (long long)w->dim[1]);
+    if (c->n > 2 && (b->ndim != 1 || b->dim[0] != w->dim[0]))
+        return ad_call_fail(c, AD_ESHAPE, "b must be [%lld], one for each output", (long long)w->dim[0]);
+    c->shape.dim[x->ndim - 1] = w->dim[0];
+    return ad__check_sides(c, AD__GEMM_MAX, w->dim[0], w->dim[1], rows_of(c->in[0]));
 }
 
 static int affine_evaluate(const ad_op *op) {

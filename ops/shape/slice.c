@@ -39,23 +39,31 @@ static int64_t bound(int64_t i, int64_t size, int64_t step) {
 }
 
 static int64_t count(int64_t start, int64_t stop, int64_t step) {
+    if (step == 1) return stop > start ? stop - start : 0;
     if (step > 0) return stop > start ? (stop - start - 1) / step + 1 : 0;
     return stop < start ? (stop - start + 1) / step + 1 : 0;
 }
 
+/* Makes *s, the array's shape, that of the slice. If stride is not NULL, makes it the slice's strides in the array and
+   returns the offset of its first element. */
+static int64_t narrow(const slice_attrs *a, ad_shape *s, int64_t stride[]) {
+    int64_t at = 0;
+    if (stride != NULL) ad__row_major(*s, stride);
+    for (int i = 0; i < a->n; i++) {
+        int axis = a->axis[i] < 0 ? a->axis[i] + s->ndim : a->axis[i];
+        int64_t size = s->dim[axis], step = a->step.dim[i], start = bound(a->start.dim[i], size, step);
+        int64_t taken = s->dim[axis] = count(start, bound(a->stop.dim[i], size, step), step);
+        if (stride == NULL) continue;
+        at += start * stride[axis];
+        if (taken > 1) stride[axis] *= step; /* no overflow: |step| < size here */
+    }
+    return at;
+}
+
 static box box_of(const slice_attrs *a, ad_shape s) {
     box b = { .shape = s };
-    int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM];
-    ad__row_major(s, from);
-    for (int i = 0; i < a->n; i++) {
-        int axis = a->axis[i] < 0 ? a->axis[i] + s.ndim : a->axis[i];
-        int64_t size = s.dim[axis], step = a->step.dim[i], start = bound(a->start.dim[i], size, step);
-        int64_t taken = count(start, bound(a->stop.dim[i], size, step), step);
-        b.shape.dim[axis] = taken;
-        b.at += start * from[axis];
-        if (taken > 1) from[axis] *= step; /* no overflow: |step| < size here */
-    }
-    if (ad_shape_numel(b.shape) == 0) b.at = 0;
+    int64_t from[AD_MAX_NDIM], to[AD_MAX_NDIM], at = narrow(a, &b.shape, from);
+    b.at = ad__numel_of(&b.shape) == 0 ? 0 : at;
     ad__row_major(b.shape, to);
     b.read = ad__copy_plan_of(s.ndim, b.shape.dim, from, to);
     return b;
@@ -91,7 +99,7 @@ static slice_attrs slices_of(int n, const ad_range *ranges) {
 
 static int slice_shape(ad_call *c) {
     int rc = check_slices(c);
-    if (rc == AD_OK) c->shape = box_of(c->attrs, c->shape).shape;
+    if (rc == AD_OK) (void)narrow(c->attrs, &c->shape, NULL);
     return rc;
 }
 
@@ -254,7 +262,8 @@ ad_var *ad_select(ad_var *x, int axis, int64_t index) {
 static int slice_scatter_shape(ad_call *c) {
     int rc = check_slices(c);
     if (rc != AD_OK) return rc;
-    ad_shape part = box_of(c->attrs, c->shape).shape;
+    ad_shape part = c->shape;
+    (void)narrow(c->attrs, &part, NULL);
     c->scratch = ad_dtype_size(c->dtype) * (size_t)c->in[0]->layout->numel;
     if (ad_shape_equal(part, c->in[1]->layout->shape)) return AD_OK;
     return ad_call_fail(c, AD_ESHAPE, "the slice is %s, and src must have its shape", ad_shape_str(part).text);

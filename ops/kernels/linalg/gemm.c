@@ -9,6 +9,7 @@
 /* A tile of C has ROWS rows of one or two vectors, of VECTOR bytes each. DEPTH rows of a panel of B fit into the
    first-level cache. */
 enum { VECTOR = 32, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
+enum { TINY = 64 }; /* multiplications of the largest product for ad__gemm_few, which is faster than a BLAS there */
 
 /* The tiles use explicit vectors. The other loops are too short to gain from vectorisation by the compiler. */
 #ifndef __clang__
@@ -35,8 +36,7 @@ void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m,
 #else
 #include "ops/kernels/linalg/blas.h"
 
-/* Up to TINY multiplications, tiles are faster than a BLAS. Up to ALONE multiplications, OpenBLAS uses one thread. */
-enum { TINY = 64, ALONE = 4096 };
+enum { ALONE = 4096 }; /* up to so many multiplications, OpenBLAS uses one thread */
 
 static CBLAS_TRANSPOSE transpose(bool yes) { return yes ? CblasTrans : CblasNoTrans; }
 
