@@ -1,18 +1,48 @@
 /* gemm.c: matrix products, by CBLAS if this build has one and it is faster, otherwise by tiles. */
 #include "ops/kernels/linalg/gemm.h"
 
-#include "autodiff/base/shape.h"
-#include "ops/kernels/base/simd.h"
+#include "ops/kernels/base/level.h"
+#include "ops/kernels/shape/copy.h"
 
 #include <string.h>
 
-/* A tile of C has ROWS rows of one or two vectors, of VECTOR bytes each. DEPTH rows of a panel of B fit into the
-   first-level cache. */
-enum { VECTOR = 32, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
+enum { MOST_VECTORS = 2, FEW = 4 }; /* vectors in a row of a tile; rows of the tiles for what is left of the rows */
 
-/* The tiles use explicit vectors. The other loops are too short to gain from vectorisation by the compiler. */
-#ifndef __clang__
-#pragma GCC optimize("no-tree-vectorize")
+/* The tiles use explicit vectors. The other loops are too short to gain from vectorisation by the compiler. A product and
+   its addition are one instruction where the processor has it, which -std=c11 forbids. */
+#ifdef __clang__
+#pragma clang fp contract(fast)
+#else
+#pragma GCC optimize("no-tree-vectorize", "fp-contract=fast")
+#endif
+
+/* WIDE: the attributes of functions with AVX-512, if this build can have such. */
+#if defined(AD__LEVELS)
+#define WIDE __attribute__((target("arch=x86-64-v4")))
+#elif defined(__AVX512F__)
+#define WIDE
+#endif
+
+#ifdef WIDE
+static bool has_wide(void) {
+#ifdef AD__LEVELS
+    return ad__level() == AD__HIGHEST_LEVEL;
+#else
+    return true;
+#endif
+}
+
+/* Whether the tiles are faster than a BLAS, as measured with OpenBLAS 0.3.21 on Zen 4; see "Matrix products" in
+   docs/performance.md. Few rows are not worth the panels. Where the three matrices exceed the second-level cache by far, they
+   must be packed in blocks, which the tiles do not. OpenBLAS has special kernels for the small products that are left to it. */
+static bool is_for_wide(size_t element, bool ta, bool tb, int64_t n, int64_t m, int64_t k) {
+    const double bytes = 2.25e6, small = 1e6, small_result = 1200;
+    int64_t lanes = 64 / (int64_t)element, filled = (m + lanes - 1) / lanes * lanes;
+    double rows = (double)n, columns = (double)m, depth = (double)k, work = rows * columns * depth;
+    if (n < 12 || m < 2 * lanes || 8 * m < 7 * filled) return false;
+    if ((rows * depth + depth * columns + rows * columns) * (double)element > bytes) return false;
+    return work > small || (tb && !ta && (rows * columns > small_result || k < 32));
+}
 #endif
 
 #define KERNELS "ops/kernels/linalg/gemm.inc"
@@ -21,16 +51,16 @@ enum { VECTOR = 32, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
 #ifdef AD_NO_BLAS
 void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
                   float *c) {
-    ad__gemm_tiles_f32(ta, tb, n, m, k, a, b, beta, c);
+    ad__gemm_wide_f32(ta, tb, n, m, k, a, b, beta, c);
 }
 void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
                   double *c) {
-    ad__gemm_tiles_f64(ta, tb, n, m, k, a, b, beta, c);
+    ad__gemm_wide_f64(ta, tb, n, m, k, a, b, beta, c);
 }
 void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
     (void)team;
-    AD__BY_DTYPE(t, ad__gemm_tiles, ta, tb, n, m, k, a, b, beta, c);
+    AD__BY_DTYPE(t, ad__gemm_wide, ta, tb, n, m, k, a, b, beta, c);
 }
 #else
 #include "ops/kernels/linalg/blas.h"

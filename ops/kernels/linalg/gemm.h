@@ -15,8 +15,8 @@ void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const doubl
 void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c);
 
-/* The same without a BLAS. ad__gemm_plain is the reference for tests. ad__gemm_tiles is for small sizes and for builds
-   without a BLAS. */
+/* The same without a BLAS. ad__gemm_plain is the reference for tests. ad__gemm_tiles is for small sizes, ad__gemm_wide for
+   processors with AVX-512; on others it is ad__gemm_tiles. */
 void ad__gemm_plain_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
                         float *c);
 void ad__gemm_plain_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b,
@@ -25,5 +25,9 @@ void ad__gemm_tiles_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const
                         float *c);
 void ad__gemm_tiles_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b,
                         double beta, double *c);
+void ad__gemm_wide_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
+                       float *c);
+void ad__gemm_wide_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
+                       double *c);
 
 #endif
