@@ -48,6 +48,31 @@ static bool is_for_wide(size_t element, bool ta, bool tb, int64_t n, int64_t m, 
 #define KERNELS "ops/kernels/linalg/gemm.inc"
 #include "ops/kernels/base/each_dtype.h"
 
+/* ---- by dtype ------------------------------------------------------------------------------------------------- */
+
+/* A product C = A B + beta C, or A B + row if there is one. */
+typedef struct {
+    ad_dtype t;
+    bool ta, tb;
+    int64_t n, m, k;
+    const char *a, *b;
+    double beta;
+    const char *row; /* [m], NULL: none. Then beta is 1, so that C may be set to it. */
+    char *c;
+} product;
+
+static void multiply(ad_team *team, const product *p);
+
+void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+              const void *b, double beta, void *c) {
+    multiply(team, &(product){ t, ta, tb, n, m, k, a, b, beta, NULL, c });
+}
+
+void ad__gemm_row(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+                  const void *b, const void *row, void *c) {
+    multiply(team, &(product){ t, ta, tb, n, m, k, a, b, row ? 1 : 0, row, c });
+}
+
 #ifdef AD_NO_BLAS
 void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
                   float *c) {
@@ -57,10 +82,11 @@ void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const doubl
                   double *c) {
     ad__gemm_wide_f64(ta, tb, n, m, k, a, b, beta, c);
 }
-void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
-              const void *b, double beta, void *c) {
+static void multiply(ad_team *team, const product *p) {
     (void)team;
-    AD__BY_DTYPE(t, ad__gemm_wide, ta, tb, n, m, k, a, b, beta, c);
+    if (p->row != NULL) AD__BY_DTYPE(p->t, repeat, p->n, p->m, (const void *)p->row, (void *)p->c, p->m);
+    AD__BY_DTYPE(p->t, ad__gemm_wide, p->ta, p->tb, p->n, p->m, p->k, (const void *)p->a, (const void *)p->b, p->beta,
+                 (void *)p->c);
 }
 #else
 #include "ops/kernels/linalg/blas.h"
@@ -69,16 +95,6 @@ void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m,
 enum { TINY = 64, ALONE = 4096 };
 
 static CBLAS_TRANSPOSE transpose(bool yes) { return yes ? CblasTrans : CblasNoTrans; }
-
-/* A large product, computed in chunks. */
-typedef struct {
-    ad_dtype t;
-    bool ta, tb, by_rows; /* by_rows: chunks are rows of C, otherwise columns */
-    int64_t n, m, k;
-    const char *a, *b;
-    double beta;
-    char *c;
-} product;
 
 /* The BLAS functions that gemm_blas.inc calls for each T. */
 #define dot_f32 cblas_sdot
@@ -97,26 +113,29 @@ typedef struct {
 enum { CHUNK_ROWS = 512, CHUNK_ALIGN = 16 };
 static const double min_shared = 0x1p23; /* multiplications of the smallest product that threads share */
 
+/* Chunks are columns only if C has more than twice as many columns as rows: columns are not contiguous, which costs
+   time. */
+static bool is_by_rows(const product *p) { return 2 * p->n >= p->m; }
+
 static void product_chunk(void *context, int worker, int64_t from, int64_t to) {
     (void)worker;
     const product *p = context;
     size_t at = (size_t)from * ad_dtype_size(p->t), line = (size_t)p->k, row = (size_t)p->m;
     const char *a = p->a, *b = p->b;
-    if (p->by_rows) AD__BY_DTYPE(p->t, part, p, to - from, p->m, a + at * (p->ta ? 1 : line), b, p->c + at * row);
-    else AD__BY_DTYPE(p->t, part, p, p->n, to - from, a, b + at * (p->tb ? line : 1), p->c + at);
+    if (is_by_rows(p))
+        AD__BY_DTYPE(p->t, part, p, to - from, p->m, a + at * (p->ta ? 1 : line), b, p->row, p->c + at * row);
+    else
+        AD__BY_DTYPE(p->t, part, p, p->n, to - from, a, b + at * (p->tb ? line : 1), p->row ? p->row + at : NULL,
+                     p->c + at);
 }
 
-/* Chunks are columns only if C has more than twice as many columns as rows: columns are not contiguous, which costs
-   time. */
-void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
-              const void *b, double beta, void *c) {
-    if (n > 1 && m > 1 && (double)n * (double)m * (double)k >= min_shared) {
+static void multiply(ad_team *team, const product *p) {
+    if (p->n > 1 && p->m > 1 && (double)p->n * (double)p->m * (double)p->k >= min_shared) {
         ad__keep_blas_alone();
         if (!ad__blas_is_reentrant()) team = NULL;
-        product p = { t, ta, tb, 2 * n >= m, n, m, k, a, b, beta, c };
-        int64_t length = p.by_rows ? n : m, chunks = length < 2 * CHUNK_ROWS ? 2 : length / CHUNK_ROWS;
+        int64_t length = is_by_rows(p) ? p->n : p->m, chunks = length < 2 * CHUNK_ROWS ? 2 : length / CHUNK_ROWS;
         int64_t chunk = (length / chunks + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
-        ad_parallel(team, length, chunk > 0 ? chunk : CHUNK_ALIGN, AD__SHARED_MIN, product_chunk, &p);
-    } else AD__BY_DTYPE(t, ad__gemm, ta, tb, n, m, k, a, b, beta, c);
+        ad_parallel(team, length, chunk > 0 ? chunk : CHUNK_ALIGN, AD__SHARED_MIN, product_chunk, (void *)p);
+    } else AD__BY_DTYPE(p->t, whole, p);
 }
 #endif
