@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-enum { MOST_VECTORS = 2, FEW = 4 }; /* vectors in a row of a tile; rows of the tiles for what is left of the rows */
+/* Vectors in a row of a tile; rows of a tile of AVX-512, and of the tiles for the rows that are left. */
+enum { MOST_VECTORS = 2, WIDE_ROWS = 12, FEW = 4 };
 
 /* The tiles use explicit vectors. The other loops are too short to gain from vectorisation by the compiler. A product and
    its addition are one instruction where the processor has it, which -std=c11 forbids. */
@@ -39,7 +40,7 @@ static bool is_for_wide(size_t element, bool ta, bool tb, int64_t n, int64_t m, 
     const double bytes = 2.25e6, small = 1e6, small_result = 1200;
     int64_t lanes = 64 / (int64_t)element, filled = (m + lanes - 1) / lanes * lanes;
     double rows = (double)n, columns = (double)m, depth = (double)k, work = rows * columns * depth;
-    if (n < 12 || m < 2 * lanes || 8 * m < 7 * filled) return false;
+    if (n < WIDE_ROWS || m < 2 * lanes || 8 * m < 7 * filled) return false;
     if ((rows * depth + depth * columns + rows * columns) * (double)element > bytes) return false;
     return work > small || (tb && !ta && (rows * columns > small_result || k < 32));
 }
@@ -48,45 +49,28 @@ static bool is_for_wide(size_t element, bool ta, bool tb, int64_t n, int64_t m, 
 #define KERNELS "ops/kernels/linalg/gemm.inc"
 #include "ops/kernels/base/each_dtype.h"
 
-/* ---- by dtype ------------------------------------------------------------------------------------------------- */
-
-/* A product C = A B + beta C, or A B + row if there is one. */
-typedef struct {
-    ad_dtype t;
-    bool ta, tb;
-    int64_t n, m, k;
-    const char *a, *b;
-    double beta;
-    const char *row; /* [m], NULL: none. Then beta is 1, so that C may be set to it. */
-    char *c;
-} product;
-
-static void multiply(ad_team *team, const product *p);
-
-void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
-              const void *b, double beta, void *c) {
-    multiply(team, &(product){ t, ta, tb, n, m, k, a, b, beta, NULL, c });
-}
-
-void ad__gemm_row(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
-                  const void *b, const void *row, void *c) {
-    multiply(team, &(product){ t, ta, tb, n, m, k, a, b, row ? 1 : 0, row, c });
-}
-
 #ifdef AD_NO_BLAS
+/* Narrow results do not fill the vectors of AVX-512. */
+enum { NARROW = 32 };
 void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
                   float *c) {
-    ad__gemm_wide_f32(ta, tb, n, m, k, a, b, beta, c);
+    if (m < NARROW) ad__gemm_tiles_f32(ta, tb, n, m, k, a, b, beta, c);
+    else ad__gemm_wide_f32(ta, tb, n, m, k, a, b, beta, c);
 }
 void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
                   double *c) {
-    ad__gemm_wide_f64(ta, tb, n, m, k, a, b, beta, c);
+    if (m < NARROW) ad__gemm_tiles_f64(ta, tb, n, m, k, a, b, beta, c);
+    else ad__gemm_wide_f64(ta, tb, n, m, k, a, b, beta, c);
 }
-static void multiply(ad_team *team, const product *p) {
+void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+              const void *b, double beta, void *c) {
     (void)team;
-    if (p->row != NULL) AD__BY_DTYPE(p->t, repeat, p->n, p->m, (const void *)p->row, (void *)p->c, p->m);
-    AD__BY_DTYPE(p->t, ad__gemm_wide, p->ta, p->tb, p->n, p->m, p->k, (const void *)p->a, (const void *)p->b, p->beta,
-                 (void *)p->c);
+    AD__BY_DTYPE(t, ad__gemm, ta, tb, n, m, k, a, b, beta, c);
+}
+void ad__gemm_row(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+                  const void *b, const void *row, void *c) {
+    if (row != NULL) AD__BY_DTYPE(t, repeat, n, m, row, c, m);
+    ad__gemm(team, t, ta, tb, n, m, k, a, b, row ? 1 : 0, c);
 }
 #else
 #include "ops/kernels/linalg/blas.h"
@@ -95,6 +79,17 @@ static void multiply(ad_team *team, const product *p) {
 enum { TINY = 64, ALONE = 4096 };
 
 static CBLAS_TRANSPOSE transpose(bool yes) { return yes ? CblasTrans : CblasNoTrans; }
+
+/* A large product, computed in chunks: C = A B + beta C, or A B + row if there is one. */
+typedef struct {
+    ad_dtype t;
+    bool ta, tb;
+    int64_t n, m, k;
+    const char *a, *b;
+    double beta;
+    const char *row; /* NULL: none. Then beta is 1, so that C may be set to it. */
+    char *c;
+} product;
 
 /* The BLAS functions that gemm_blas.inc calls for each T. */
 #define dot_f32 cblas_sdot
@@ -129,13 +124,27 @@ static void product_chunk(void *context, int worker, int64_t from, int64_t to) {
                      p->c + at);
 }
 
-static void multiply(ad_team *team, const product *p) {
-    if (p->n > 1 && p->m > 1 && (double)p->n * (double)p->m * (double)p->k >= min_shared) {
-        ad__keep_blas_alone();
-        if (!ad__blas_is_reentrant()) team = NULL;
-        int64_t length = is_by_rows(p) ? p->n : p->m, chunks = length < 2 * CHUNK_ROWS ? 2 : length / CHUNK_ROWS;
-        int64_t chunk = (length / chunks + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
-        ad_parallel(team, length, chunk > 0 ? chunk : CHUNK_ALIGN, AD__SHARED_MIN, product_chunk, (void *)p);
-    } else AD__BY_DTYPE(p->t, whole, p);
+static void share(ad_team *team, const product *p) {
+    ad__keep_blas_alone();
+    if (!ad__blas_is_reentrant()) team = NULL;
+    int64_t length = is_by_rows(p) ? p->n : p->m, chunks = length < 2 * CHUNK_ROWS ? 2 : length / CHUNK_ROWS;
+    int64_t chunk = (length / chunks + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
+    ad_parallel(team, length, chunk > 0 ? chunk : CHUNK_ALIGN, AD__SHARED_MIN, product_chunk, (void *)p);
+}
+
+static bool is_shared(int64_t n, int64_t m, int64_t k) {
+    return n > 1 && m > 1 && (double)n * (double)m * (double)k >= min_shared;
+}
+
+void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+              const void *b, double beta, void *c) {
+    if (is_shared(n, m, k)) share(team, &(product){ t, ta, tb, n, m, k, a, b, beta, NULL, c });
+    else AD__BY_DTYPE(t, ad__gemm, ta, tb, n, m, k, a, b, beta, c);
+}
+
+void ad__gemm_row(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+                  const void *b, const void *row, void *c) {
+    if (is_shared(n, m, k)) share(team, &(product){ t, ta, tb, n, m, k, a, b, row ? 1 : 0, row, c });
+    else AD__BY_DTYPE(t, onto_row, ta, tb, n, m, k, a, b, row, c);
 }
 #endif
