@@ -106,7 +106,7 @@ AD_UNARY(gelu, "x times the normal distribution function of x (Hendrycks and Gim
          AD_DIFFERS("the second slope of huge x is 0; PyTorch's is NaN"),
          -4, 4,
          x / 2 * erfc(x * (T)-0.70710678118654752),
-         g * (erfc(x * (T)-0.70710678118654752) / 2 + x * (T)0.39894228040143268 * exp(x * x / -2)),
+         g * ((fabs(x) > (T)1e-30 ? y / x : (T)0.5) + x * (T)0.39894228040143268 * exp(x * x / -2)),
          ad_mul(g, ad_add(normal_cdf(x), ad_mul(x, normal_pdf(x)))), 0.0, 10.0, -10.0, -30.0, 1e4, -1e4)
 ad_var *ad_gelu(ad_var *x) { return AD_CALL_1(gelu, x); }
 

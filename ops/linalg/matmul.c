@@ -243,9 +243,8 @@ static int affine_shape(ad_call *c) {
 static int affine_evaluate(const ad_op *op) {
     const ad_var *x = op->in[0], *w = op->in[1], *b = op->n_in > 2 ? op->in[2] : NULL, *y = ad__out(op);
     int64_t rows = rows_of(y), out = w->layout->shape.dim[0], in = w->layout->shape.dim[1];
-    for (int64_t i = 0; i < rows && b != NULL; i++)
-        memcpy((char *)y->data + (size_t)i * ad__bytes(b), b->data, ad__bytes(b));
-    ad__gemm(ad__op_team(op), y->layout->dtype, false, true, rows, out, in, x->data, w->data, b ? 1 : 0, y->data);
+    ad__gemm_row(ad__op_team(op), y->layout->dtype, false, true, rows, out, in, x->data, w->data, b ? b->data : NULL,
+                 y->data);
     return AD_OK;
 }
 

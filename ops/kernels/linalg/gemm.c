@@ -1,37 +1,77 @@
 /* gemm.c: matrix products, by CBLAS if this build has one and it is faster, otherwise by tiles. */
 #include "ops/kernels/linalg/gemm.h"
 
-#include "autodiff/base/shape.h"
-#include "ops/kernels/base/simd.h"
+#include "ops/kernels/base/level.h"
+#include "ops/kernels/shape/copy.h"
 
 #include <string.h>
 
-/* A tile of C has ROWS rows of one or two vectors, of VECTOR bytes each. DEPTH rows of a panel of B fit into the
-   first-level cache. */
-enum { VECTOR = 32, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
 enum { TINY = 64 }; /* multiplications of the largest product for ad__gemm_few, which is faster than a BLAS there */
+/* Vectors in a row of a tile; rows of a tile of AVX-512, and of the tiles for the rows that are left. */
+enum { MOST_VECTORS = 2, WIDE_ROWS = 12, FEW = 4 };
 
-/* The tiles use explicit vectors. The other loops are too short to gain from vectorisation by the compiler. */
-#ifndef __clang__
-#pragma GCC optimize("no-tree-vectorize")
+/* The tiles use explicit vectors. The other loops are too short to gain from vectorisation by the compiler. A product and
+   its addition are one instruction where the processor has it, which -std=c11 forbids. */
+#ifdef __clang__
+#pragma clang fp contract(fast)
+#else
+#pragma GCC optimize("no-tree-vectorize", "fp-contract=fast")
+#endif
+
+/* WIDE: the attributes of functions with AVX-512, if this build can have such. */
+#if defined(AD__LEVELS)
+#define WIDE __attribute__((target("arch=x86-64-v4")))
+#elif defined(__AVX512F__)
+#define WIDE
+#endif
+
+#ifdef WIDE
+static bool has_wide(void) {
+#ifdef AD__LEVELS
+    return ad__level() == AD__HIGHEST_LEVEL;
+#else
+    return true;
+#endif
+}
+
+/* Whether the tiles are faster than a BLAS, as measured with OpenBLAS 0.3.21 on Zen 4; see "Matrix products" in
+   docs/performance.md. Few rows are not worth the panels. Where the three matrices exceed the second-level cache by far, they
+   must be packed in blocks, which the tiles do not. OpenBLAS has special kernels for the small products that are left to it. */
+static bool is_for_wide(size_t element, bool ta, bool tb, int64_t n, int64_t m, int64_t k) {
+    const double bytes = 2.25e6, small = 1e6, small_result = 1200;
+    int64_t lanes = 64 / (int64_t)element, filled = (m + lanes - 1) / lanes * lanes;
+    double rows = (double)n, columns = (double)m, depth = (double)k, work = rows * columns * depth;
+    if (n < WIDE_ROWS || m < 2 * lanes || 8 * m < 7 * filled) return false;
+    if ((rows * depth + depth * columns + rows * columns) * (double)element > bytes) return false;
+    return work > small || (tb && !ta && (rows * columns > small_result || k < 32));
+}
 #endif
 
 #define KERNELS "ops/kernels/linalg/gemm.inc"
 #include "ops/kernels/base/each_dtype.h"
 
 #ifdef AD_NO_BLAS
+/* Narrow results do not fill the vectors of AVX-512. */
+enum { NARROW = 32 };
 void ad__gemm_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
                   float *c) {
-    ad__gemm_tiles_f32(ta, tb, n, m, k, a, b, beta, c);
+    if (m < NARROW) ad__gemm_tiles_f32(ta, tb, n, m, k, a, b, beta, c);
+    else ad__gemm_wide_f32(ta, tb, n, m, k, a, b, beta, c);
 }
 void ad__gemm_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b, double beta,
                   double *c) {
-    ad__gemm_tiles_f64(ta, tb, n, m, k, a, b, beta, c);
+    if (m < NARROW) ad__gemm_tiles_f64(ta, tb, n, m, k, a, b, beta, c);
+    else ad__gemm_wide_f64(ta, tb, n, m, k, a, b, beta, c);
 }
 void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
     (void)team;
-    AD__BY_DTYPE(t, ad__gemm_tiles, ta, tb, n, m, k, a, b, beta, c);
+    AD__BY_DTYPE(t, ad__gemm, ta, tb, n, m, k, a, b, beta, c);
+}
+void ad__gemm_row(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+                  const void *b, const void *row, void *c) {
+    if (row != NULL) AD__BY_DTYPE(t, repeat, n, m, row, c, m);
+    ad__gemm(team, t, ta, tb, n, m, k, a, b, row ? 1 : 0, c);
 }
 #else
 #include "ops/kernels/linalg/blas.h"
@@ -40,13 +80,14 @@ enum { ALONE = 4096 }; /* up to so many multiplications, OpenBLAS uses one threa
 
 static CBLAS_TRANSPOSE transpose(bool yes) { return yes ? CblasTrans : CblasNoTrans; }
 
-/* A large product, computed in chunks. */
+/* A large product, computed in chunks: C = A B + beta C, or A B + row if there is one. */
 typedef struct {
     ad_dtype t;
-    bool ta, tb, by_rows; /* by_rows: chunks are rows of C, otherwise columns */
+    bool ta, tb;
     int64_t n, m, k;
     const char *a, *b;
     double beta;
+    const char *row; /* NULL: none. Then beta is 1, so that C may be set to it. */
     char *c;
 } product;
 
@@ -67,26 +108,43 @@ typedef struct {
 enum { CHUNK_ROWS = 512, CHUNK_ALIGN = 16 };
 static const double min_shared = 0x1p23; /* multiplications of the smallest product that threads share */
 
+/* Chunks are columns only if C has more than twice as many columns as rows: columns are not contiguous, which costs
+   time. */
+static bool is_by_rows(const product *p) { return 2 * p->n >= p->m; }
+
 static void product_chunk(void *context, int worker, int64_t from, int64_t to) {
     (void)worker;
     const product *p = context;
     size_t at = (size_t)from * ad_dtype_size(p->t), line = (size_t)p->k, row = (size_t)p->m;
     const char *a = p->a, *b = p->b;
-    if (p->by_rows) AD__BY_DTYPE(p->t, part, p, to - from, p->m, a + at * (p->ta ? 1 : line), b, p->c + at * row);
-    else AD__BY_DTYPE(p->t, part, p, p->n, to - from, a, b + at * (p->tb ? line : 1), p->c + at);
+    if (is_by_rows(p))
+        AD__BY_DTYPE(p->t, part, p, to - from, p->m, a + at * (p->ta ? 1 : line), b, p->row, p->c + at * row);
+    else
+        AD__BY_DTYPE(p->t, part, p, p->n, to - from, a, b + at * (p->tb ? line : 1), p->row ? p->row + at : NULL,
+                     p->c + at);
 }
 
-/* Chunks are columns only if C has more than twice as many columns as rows: columns are not contiguous, which costs
-   time. */
+static void share(ad_team *team, const product *p) {
+    ad__keep_blas_alone();
+    if (!ad__blas_is_reentrant()) team = NULL;
+    int64_t length = is_by_rows(p) ? p->n : p->m, chunks = length < 2 * CHUNK_ROWS ? 2 : length / CHUNK_ROWS;
+    int64_t chunk = (length / chunks + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
+    ad_parallel(team, length, chunk > 0 ? chunk : CHUNK_ALIGN, AD__SHARED_MIN, product_chunk, (void *)p);
+}
+
+static bool is_shared(int64_t n, int64_t m, int64_t k) {
+    return n > 1 && m > 1 && (double)n * (double)m * (double)k >= min_shared;
+}
+
 void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
-    if (n > 1 && m > 1 && (double)n * (double)m * (double)k >= min_shared) {
-        ad__keep_blas_alone();
-        if (!ad__blas_is_reentrant()) team = NULL;
-        product p = { t, ta, tb, 2 * n >= m, n, m, k, a, b, beta, c };
-        int64_t length = p.by_rows ? n : m, chunks = length < 2 * CHUNK_ROWS ? 2 : length / CHUNK_ROWS;
-        int64_t chunk = (length / chunks + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
-        ad_parallel(team, length, chunk > 0 ? chunk : CHUNK_ALIGN, AD__SHARED_MIN, product_chunk, &p);
-    } else AD__BY_DTYPE(t, ad__gemm, ta, tb, n, m, k, a, b, beta, c);
+    if (is_shared(n, m, k)) share(team, &(product){ t, ta, tb, n, m, k, a, b, beta, NULL, c });
+    else AD__BY_DTYPE(t, ad__gemm, ta, tb, n, m, k, a, b, beta, c);
+}
+
+void ad__gemm_row(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
+                  const void *b, const void *row, void *c) {
+    if (is_shared(n, m, k)) share(team, &(product){ t, ta, tb, n, m, k, a, b, row ? 1 : 0, row, c });
+    else AD__BY_DTYPE(t, onto_row, ta, tb, n, m, k, a, b, row, c);
 }
 #endif
