@@ -113,7 +113,7 @@ typedef enum {
     AD__ADD_TO,  /* out += formula */
     AD__LARGEST, /* out = the largest, or NaN if there is one */
     AD__SMALLEST,
-    AD__CALL,    /* an Op's evaluate */
+    AD__CALL,    /* an Op's evaluate, or a function of ad_emit_call */
     AD__NOTHING
 } ad__nest_kind;
 
@@ -127,7 +127,19 @@ typedef struct {
     const ad_op *op;
     bool overwrites; /* AD__SET of elements that were set before */
     bool keep;       /* AD__CALL of a branch: its answer is needed, whoever reads it */
+    int code;        /* AD__CALL: 1 + the index of a function in `codes`; 0: an Op's evaluate */
 } ad__nest;
+
+/* A call of a function that an op gives. The operands of its nest are the arrays that the text uses, by name. */
+enum { AD__ARRAYS_MOST = 8 };
+typedef struct {
+    ad_emit_code given;
+    ad_emit_array y;
+    const char *text;
+    int n; /* pointers that it takes; the last is what it writes */
+    const char *name[AD__ARRAYS_MOST];
+    int length[AD__ARRAYS_MOST];
+} ad__code;
 
 /* The map of operand i; that of the result for i = n. */
 static inline ad__map *ad__map_at(ad__nest *n, int i) { return i < n->n ? &n->in[i] : &n->out; }
@@ -144,6 +156,7 @@ struct ad_emit {
     AD__VEC(ad__place) places; /* operands of instructions */
     AD__VEC(double) numbers;
     AD__VEC(ad__nest) nests;
+    AD__VEC(ad__code) codes;
     AD__VEC(ad_emit_array) arrays; /* values of Vars that are more than a place */
     AD__VEC(ad_op *) ops;
     AD__VEC(const ad_var *) leaves;    /* arrays, by index of AD__LEAF */
@@ -174,6 +187,10 @@ int ad__form_of_text(ad_emit *e, const void *key, int part, ad_dtype t, const ch
 int ad__form_compose(ad_emit *e, int outer, int i, int inner);
 /* Whether a formula calls only functions of math.h and macros of formula.h. NULL has no formula, and no fault. */
 bool ad__text_is_c(const char *text);
+/* Whether a text has a name. */
+bool ad__text_has(const char *text, const char *name, int length);
+/* The next name in a list, from *p on, which is moved behind it; its length, or 0 at the end. */
+int ad__next_name(const char **p, const char **name);
 int ad__form_find(const ad_emit *e, const void *key, int part, ad_dtype t); /* -1 if there is none yet */
 
 /* ---- emit.c ------------------------------------------------------------------------------------------------------ */
@@ -192,6 +209,11 @@ void ad__emit_outputs(ad_emit *e, int m, ad_var *const ys[]);
 void ad__emit_replaced(ad_emit *e, int m, ad_var *const ys[]);
 ad__place ad__number(ad_emit *e, double k); /* a constant */
 int ad__copy_form(ad_emit *e, ad_dtype t);  /* y = x */
+
+/* ---- code.c ------------------------------------------------------------------------------------------------------ */
+
+/* Appends the call that adds the slope by operand k of the function of a nest, whose result has the gradient g, to d. */
+void ad__slope_call(ad_emit *e, int code, int k, ad__place g, ad__place d);
 
 /* ---- check.c ----------------------------------------------------------------------------------------------------- */
 

@@ -49,7 +49,6 @@ static int begin_function(ad__file *x, ad__exported *f, const ad_export_function
     *f = (ad__exported){ .given = given, .caller = x->caller, .n = given->n, .xs = given->xs, .part = part };
     f->m = given->gradient ? 1 + given->n : given->m;
     f->e.g = f->body.g = x->g;
-    f->e.portable = true;
     snprintf(f->name, sizeof f->name, given->name ? "%s_%s" : "%s", x->name, given->name);
     if (allocate(x, f)) return AD_ENOMEM;
     int rc = make_results(f);
@@ -101,22 +100,32 @@ static int set_dtype(const ad__file *x, ad__exported *f) {
                    f->name);
 }
 
-static int lower(const ad__file *x, ad__exported *f) {
+/* Lowers the function. by_vars: its gradients are those that were recorded. Returns AD_EABSENT if they must be. */
+static int lower_as(const ad__file *x, ad__exported *f, bool by_vars) {
     const ad_export_function *given = f->given;
     ad_emit *e = &f->e;
+    int m = by_vars ? f->m : given->m;
+    ad_var *const *ys = by_vars ? f->results : given->ys;
+    bool reverse = given->gradient && !by_vars;
+    *e = (ad_emit){ .g = x->g, .portable = true };
     e->x_array = arrays_of(f, f->n, f->x_seat), e->y_array = arrays_of(f, f->m, f->y_seat);
     if (e->x_array == NULL || e->y_array == NULL) return AD_ENOMEM;
-    int rc = ad__lower(e, given->m, given->ys, f->n, f->xs);
+    int rc = ad__lower(e, m, ys, f->n, f->xs);
     if (rc != AD_OK) return rc;
     if (e->refused)
         return ad_fail(x->g, AD_EABSENT, "%s: the op %s, which %s needs, has no form in C", x->caller, e->refused,
                        f->name);
     if (!given->gradient && find_replaced(f)) return e->code;
-    ad__emit_outputs(e, given->m, given->ys);
-    if (e->code == AD_OK && given->gradient) rc = ad__reverse(e, ad__value_of(e, given->ys[0]));
-    if (rc == AD_OK) ad__emit_replaced(e, given->m, given->ys);
+    ad__emit_outputs(e, m, ys);
+    if (e->code == AD_OK && reverse) rc = ad__reverse(e, ad__value_of(e, ys[0]));
+    if (rc == AD_OK) ad__emit_replaced(e, m, ys);
     if (rc != AD_OK || e->code != AD_OK) return rc != AD_OK ? rc : e->code;
     return set_dtype(x, f) ? AD_EDTYPE : ad__schedule_make(e, &f->s);
+}
+
+static int lower(const ad__file *x, ad__exported *f) {
+    int rc = lower_as(x, f, false);
+    return rc == AD_EABSENT && ad_ok(x->g) ? lower_as(x, f, true) : rc;
 }
 
 /* ---- constants --------------------------------------------------------------------------------------------------- */

@@ -56,6 +56,14 @@ static int macro_index(const word *w) {
     return -1;
 }
 
+/* Words of the language that ( follows. */
+static bool is_statement(const word *w) {
+    static const char *const words[] = { "for", "while", "if", "return" };
+    for (int i = 0; i < AD__COUNT(words); i++)
+        if (is_word(w, words[i])) return true;
+    return false;
+}
+
 static bool is_function(const word *w) {
     static const char *const functions[] = {
         "exp",  "exp2", "expm1", "log",   "log2",  "log10", "log1p", "sin",   "cos",      "tan",      "asin",
@@ -76,6 +84,22 @@ bool ad__text_is_c(const char *text) {
         if (w.is_call && !is_function(&w)) return false;
     }
     return true;
+}
+
+bool ad__text_has(const char *text, const char *name, int length) {
+    for (const char *p = text, *end = text + strlen(text); p < end;) {
+        word w = word_at(p, end);
+        if (w.is_name && w.length == length && memcmp(p, name, (size_t)length) == 0) return true;
+        p += w.length;
+    }
+    return false;
+}
+
+int ad__next_name(const char **p, const char **name) {
+    while (**p == ' ') ++*p;
+    *name = *p;
+    while (**p != ' ' && **p != '\0') ++*p;
+    return (int)(*p - *name);
 }
 
 /* ---- making ------------------------------------------------------------------------------------------------------ */
@@ -264,7 +288,7 @@ void ad__form_write(ad__text *t, const ad__form *f, bool vector, uint64_t *macro
         p += w.length;
         int name = w.is_name && !w.is_call ? name_index(f, &w) : -1;
         if (name >= 0) write(t, context, name);
-        else if (w.is_call) write_call(t, &w, end, f->dtype, vector, macros);
+        else if (w.is_call && !is_statement(&w)) write_call(t, &w, end, f->dtype, vector, macros);
         else if (is_word(&w, "T")) ad__text_put(t, "%s", ad__c_type(f->dtype));
         else ad__text_add(t, w.at, w.length);
     }

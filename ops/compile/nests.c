@@ -499,7 +499,8 @@ static int write_function(ad__writer *w, const ad__step *step, int n) {
 void ad__write_nests(ad__writer *w, const ad__step *step, int n) {
     const ad__nest *first = &w->e->nests.at[w->s->members.at[step->first]];
     if (first->kind == AD__CALL) {
-        write_call(w, first);
+        if (first->code) ad__write_code(w, first);
+        else write_call(w, first);
         return;
     }
     bool product = n == 1 && step->n == 1 && ad__is_product(w->e, first);

@@ -25,10 +25,21 @@ static bool insn_needs(const pass *p, const ad__insn *in) {
     return false;
 }
 
+/* False if the slopes of a function are not given, and its operands depend on the arguments. */
+static bool mark_code(pass *p, const ad__nest *n) {
+    const ad__code *c = &p->e->codes.at[n->code - 1];
+    bool needs = false;
+    for (int i = 0; i < c->given.n; i++)
+        needs |= (c->given.by_vars || c->given.slope[i]) && needs_place(p, c->given.in[i].place);
+    p->e->buffers.at[ad__buffer_of(n->out.at)].needs |= needs;
+    return !(needs && c->given.by_vars);
+}
+
 /* False if an Op without a form depends on the arguments. */
 static bool mark_nest(pass *p, const ad__nest *n) {
     const ad__form *f = &p->e->forms.at[n->form];
     bool needs = false;
+    if (n->kind == AD__CALL && n->code) return mark_code(p, n);
     if (n->kind == AD__CALL) {
         if (n->op->type->flags & AD_OP_CONSTANT) return true;
         for (int i = 0; i < n->n; i++) needs |= needs_place(p, p->e->places.at[n->in[0].at + i]);
@@ -233,9 +244,26 @@ static void clear_overwritten(pass *p, const ad__nest *n) {
     if (z) z->out = out;
 }
 
+static void reverse_code(pass *p, const ad__nest *n) {
+    ad_emit *e = p->e;
+    ad__place g = gradient_of(p, n);
+    if (g == AD__NOWHERE) return;
+    for (int k = 0; k < e->codes.at[n->code - 1].given.n && e->code == AD_OK; k++) {
+        ad__place to = e->codes.at[n->code - 1].given.in[k].place;
+        int b = ad__buffer_of(to), grad;
+        bool fresh = true, number = b == 0 || e->buffers.at[b].cells;
+        if (e->codes.at[n->code - 1].given.slope[k] == NULL || !needs_place(p, to)) continue;
+        grad = number ? ad__buffer_new(e, AD__WORK, dtype_of(e, to), 1, 0) : grad_buffer(e, b, &fresh);
+        if (fresh) zero_buffer(e, grad);
+        ad__slope_call(e, n->code, k, g, ad__place_of(grad, number ? 0 : ad__offset_of(to)));
+        if (number) add_number(p, to, ad__place_of(grad, 0));
+    }
+}
+
 static void reverse_nest(pass *p, int64_t at) {
     ad_emit *e = p->e;
     ad__nest n = e->nests.at[at];
+    if (n.code) reverse_code(p, &n);
     if (n.kind == AD__CALL || gradient_of(p, &n) == AD__NOWHERE) return;
     for (int k = 0; k < n.n && k < 3 && e->code == AD_OK; k++)
         if (e->forms.at[n.form].slope[k] != AD__ZERO_SLOPE && needs_place(p, n.in[k].at)) reverse_operand(p, at, k);

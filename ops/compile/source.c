@@ -147,6 +147,14 @@ int ad__function_end(ad__writer *w, int64_t n, int64_t table) {
     return k->number;
 }
 
+int ad__function_add(ad__writer *w, ad__text *text) {
+    ad__kernel *k = ad_ok(w->e->g) ? function_of(w, text) : NULL;
+    if (k == NULL) return w->e->code = AD_ENOMEM, -1;
+    k->cost += (double)k->length;
+    w->n_calls++;
+    return k->number;
+}
+
 enum { FEW_CALLS = 64 };
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */

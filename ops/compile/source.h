@@ -60,6 +60,11 @@ int ad__function_end(ad__writer *w, int64_t n, int64_t table);
 void ad__write_run(ad__writer *w, const ad__segment *g);
 void ad__write_nests(ad__writer *w, const ad__step *step, int n);
 
+/* code.c: the function and the call of a nest with code. */
+void ad__write_code(ad__writer *w, const ad__nest *n);
+/* The number of the function with this text, which is added if it is new; -1 without memory. */
+int ad__function_add(ad__writer *w, ad__text *text);
+
 /* product.c: whether the nest is a product of matrices that a BLAS should compute, and the call of the BLAS. */
 bool ad__is_product(const ad_emit *e, const ad__nest *n);
 void ad__write_product(ad__writer *w, const ad__nest *n);

@@ -2,6 +2,7 @@
    never held (Dao et al. 2022); and what its dropout is made of. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/net/attention.h"
 #include "ops/kernels/net/dropout.h"
 #include "ops/kernels/linalg/gemm.h"
@@ -400,6 +401,57 @@ static void attention_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (is_wanted(op, MASK)) give(op, MASK, gs, dx);
 }
 
+/* ---- the same as loops, for programs: the scores of all pairs are held -------------------------------------------- */
+
+/* a [..,n,k] b^T -> [..,n,m], for b [..,m,k] */
+static ad_emit_array emit_product(ad_emit *e, ad_shape batches, ad_emit_array a, ad_emit_array b) {
+    ad_shape s = matrices(batches, from_end(a.shape, 2), from_end(b.shape, 2));
+    s.dim[s.ndim++] = from_end(a.shape, 1);
+    ad_emit_array y = ad__emit_reduce2(e, a.dtype, s, 1u << (s.ndim - 1), ad__emit_unsqueeze(a, a.shape.ndim - 1),
+                                       ad__emit_unsqueeze(b, b.shape.ndim - 2), "a * b", "g * b", "g * a");
+    y.shape.ndim--;
+    return y;
+}
+
+/* x, and another number where causal hides a key from a query. */
+static ad_emit_array emit_visible(ad_emit *e, ad_emit_array x, int64_t offset, double other) {
+    int n = x.shape.ndim;
+    return ad_emit_run(e, &(ad_emit_loop){
+        .dtype = x.dtype, .shape = x.shape, .names = "x i j o k", .value = "j > i + o ? k : x",
+        .slope = { "j > i + o ? 0 : g" }, .n = 3,
+        .in = { x, ad_emit_index(e, x.dtype, x.shape, n - 2), ad_emit_index(e, x.dtype, x.shape, n - 1) },
+        .n_parameters = 2, .parameter = { (double)offset, other } });
+}
+
+/* softmax along the last axis; 0 for a query that sees no key. */
+static ad_emit_array emit_weights(ad_emit *e, ad_emit_array x) {
+    const unsigned row = 1u << (x.shape.ndim - 1);
+    ad_emit_array largest = ad__emit_reduce(e, AD_EMIT_MAX, x.dtype, x, row, "x", NULL);
+    ad_emit_array powers = ad__emit_map2(e, x.dtype, x.shape, x, largest, "b == -INFINITY ? 0 : exp(a - b)",
+                                         "b == -INFINITY ? 0 : g * y", NULL);
+    ad_emit_array sum = ad__emit_reduce(e, AD_EMIT_SUM, x.dtype, powers, row, "x", "g");
+    return ad__emit_map2(e, x.dtype, x.shape, powers, sum, "b == 0 ? 0 : a / b", "b == 0 ? 0 : g / b",
+                         "b == 0 ? 0 : -(g * y / b)");
+}
+
+AD_COLD static int attention_emit(ad_emit *e, const ad_op *op) {
+    ad_emit_array q = ad_emit_operand(e, op, Q), k = ad_emit_operand(e, op, K), v = ad_emit_operand(e, op, V), s;
+    ad__attention_sizes a;
+    ad_shape batches;
+    const ad_var *mask = operand(op, MASK);
+    sizes_of(op->in, ad__attrs_of(op), mask, &a);
+    if (batches_of(op->in, &batches) || batches.ndim + 3 > AD_MAX_NDIM) return AD_EABSENT;
+    if (ad__out(op)->layout->numel * a.tk * a.d == 0) return AD_EABSENT;
+    s = emit_product(e, batches, ad__emit_scale(e, q, a.scale), k);
+    if (mask) s = ad__emit_map2(e, s.dtype, s.shape, s, ad_emit_operand(e, op, mask_index(op)), "a + b", "g", "g");
+    if (a.causal) s = emit_visible(e, s, a.offset, -INFINITY);
+    s = emit_weights(e, s);
+    if (a.causal) s = emit_visible(e, s, a.offset, 0); /* where a row is NaN too */
+    v = ad__emit_swap(v, v.shape.ndim - 2, v.shape.ndim - 1);
+    ad_emit_result(e, op, emit_product(e, batches, s, v));
+    return AD_OK;
+}
+
 /* ---- samples ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -459,7 +511,8 @@ AD_OPTYPE(attention,
               "scaled dot product attention of q [..,tq,d], k [..,tk,d] and v [..,tk,dv]; leading axes broadcast. The "
               "optional mask broadcasts to the scores [..,tq,tk] and is added to them. With causal, query i sees the "
               "keys up to offset + i only. Memory is linear in tq and tk",
-          .formula = "y = p v, p = softmax(scale q k^T + mask)", .attrs = attention_list, ATTENTION);
+          .formula = "y = p v, p = softmax(scale q k^T + mask)", .attrs = attention_list,
+          .emit = attention_emit, ATTENTION);
 AD_OPTYPE(attention_dropout,
           .doc = "attention whose weights p are multiplied by the dropout mask that the key gives, see "
                  "keyed_dropout_mask",

@@ -1,5 +1,6 @@
 /* recurrent.c: rnn, lstm and gru, each as one op over all time steps of a sequence. */
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/kernels/net/recurrent.h"
 #include "ops/ops.h"
@@ -156,6 +157,112 @@ static void rnn_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { ad__vjp_of_expre
 static void lstm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { ad__vjp_of_expression(op, g, dx, lstm_in_vars); }
 static void gru_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { ad__vjp_of_expression(op, g, dx, gru_in_vars); }
 
+/* ---- the same as loops, step by step, for programs --------------------------------------------------------------- */
+
+#define SIGMOID "1 / (1 + exp(-x))"
+#define SIGMOID_BACK "g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x)))))"
+#define TANH_BACK "g * (1 - y * y)"
+
+/* The operands as arrays; what a step starts from and gives. */
+typedef struct {
+    ad_emit *e;
+    ad_dtype t;
+    ad_emit_array w, last; /* w [k,m]; b of gru */
+    int64_t n, m, k;
+    bool relu;
+} steps;
+typedef struct {
+    ad_emit_array h, c; /* [n,m] */
+} moments;
+typedef moments emit_fn(const steps *r, ad_emit_array x, moments before);
+
+/* before [n,k,1], which may broadcast, + h w^T -> [n,k] */
+static ad_emit_array emit_sums(const steps *r, ad_emit_array before, ad_emit_array h) {
+    ad_emit_array y = ad_emit_new(r->e, r->t, AD_SHAPE(r->n, r->k, 1));
+    ad__emit_copy(r->e, before, y);
+    y = ad_emit_run(r->e, &(ad_emit_loop){ .kind = AD_EMIT_ADD, .dtype = r->t, .shape = AD_SHAPE(r->n, r->k, r->m),
+                                           .reduced = 1u << 2, .names = "a b", .value = "a * b",
+                                           .slope = { "g * b", "g * a" }, .n = 2,
+                                           .in = { ad__emit_unsqueeze(h, 1), r->w }, .into = &y });
+    y.shape.ndim = 2;
+    return y;
+}
+
+static ad_emit_array emit_gate(const steps *r, ad_emit_array x, int i, const char *value, const char *slope) {
+    return ad__emit_map(r->e, r->t, ad__emit_part(x, 1, i * r->m, r->m, 1), value, slope);
+}
+
+static ad_emit_array emit_product(const steps *r, ad_emit_array a, ad_emit_array b) {
+    return ad__emit_map2(r->e, r->t, AD_SHAPE(r->n, r->m), a, b, "a * b", "g * b", "g * a");
+}
+
+static moments emit_rnn(const steps *r, ad_emit_array x, moments before) {
+    ad_emit_array sum = emit_sums(r, x, before.h);
+    if (r->relu) before.h = ad__emit_map(r->e, r->t, sum, "x < 0 ? 0 : x", "x <= 0 ? 0 : g");
+    else before.h = ad__emit_map(r->e, r->t, sum, "tanh(x)", TANH_BACK);
+    return before;
+}
+
+static moments emit_lstm(const steps *r, ad_emit_array x, moments before) {
+    ad_emit_array sum = emit_sums(r, x, before.h);
+    ad_emit_array i = emit_gate(r, sum, 0, SIGMOID, SIGMOID_BACK), f = emit_gate(r, sum, 1, SIGMOID, SIGMOID_BACK);
+    ad_emit_array g = emit_gate(r, sum, 2, "tanh(x)", TANH_BACK), o = emit_gate(r, sum, 3, SIGMOID, SIGMOID_BACK);
+    ad_emit_array kept = emit_product(r, f, before.c), taken = emit_product(r, i, g);
+    moments now = { .c = ad__emit_map2(r->e, r->t, AD_SHAPE(r->n, r->m), kept, taken, "a + b", "g", "g") };
+    now.h = emit_product(r, o, ad__emit_map(r->e, r->t, now.c, "tanh(x)", TANH_BACK));
+    return now;
+}
+
+/* A sigmoid of x + u in one gate. */
+static ad_emit_array emit_gru_gate(const steps *r, ad_emit_array x, ad_emit_array u, int i) {
+    x = ad__emit_part(x, 1, i * r->m, r->m, 1), u = ad__emit_part(u, 1, i * r->m, r->m, 1);
+    ad_emit_array sum = ad__emit_map2(r->e, r->t, x.shape, x, u, "a + b", "g", "g");
+    return ad__emit_map(r->e, r->t, sum, SIGMOID, SIGMOID_BACK);
+}
+
+static moments emit_gru(const steps *r, ad_emit_array x, moments before) {
+    ad_emit_array u = emit_sums(r, ad__emit_unsqueeze(ad__emit_unsqueeze(r->last, 1), 0), before.h), sum;
+    x.shape.ndim = 2;
+    ad_emit_array reset = emit_gru_gate(r, x, u, 0), z = emit_gru_gate(r, x, u, 1);
+    ad_emit_array part = emit_product(r, reset, ad__emit_part(u, 1, 2 * r->m, r->m, 1));
+    sum = ad__emit_map2(r->e, r->t, part.shape, ad__emit_part(x, 1, 2 * r->m, r->m, 1), part, "a + b", "g", "g");
+    before.h = ad_emit_run(r->e, &(ad_emit_loop){
+        .dtype = r->t, .shape = sum.shape, .names = "a b c", .n = 3,
+        .value = "c < (T)0.5 ? a + c * (b - a) : b - (b - a) * (1 - c)",
+        .slope = { "g * (1 - c)", "g * c", "g * (b - a)" },
+        .in = { ad__emit_map(r->e, r->t, sum, "tanh(x)", TANH_BACK), before.h, z } });
+    return before;
+}
+
+/* y [n,time,m], or [2,n,time,m] with c, from x [n,time,k]; a state is an array of its own, which products take. */
+AD_COLD static int emit_steps(ad_emit *e, const ad_op *op, emit_fn *step) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    ad_shape s = ad__out(op)->layout->shape;
+    bool is_lstm = op->type == &ad_op_lstm, reverse = attrs_of(op)->reverse;
+    int axis = s.ndim - 2;
+    int64_t time = s.dim[axis];
+    steps r = { .e = e, .t = x.dtype, .w = ad_emit_operand(e, op, 1), .n = x.shape.dim[0], .k = x.shape.dim[2],
+                .relu = attrs_of(op)->relu };
+    r.m = s.dim[s.ndim - 1];
+    if (ad__out(op)->layout->numel == 0) return AD_EABSENT;
+    if (op->n_in > 3) r.last = ad_emit_operand(e, op, 3);
+    moments now = { .h = ad_emit_operand(e, op, 2), .c = r.last };
+    ad_emit_array y = ad_emit_new(e, r.t, s);
+    for (int64_t i = 0; i < time; i++) {
+        int64_t t = reverse ? time - 1 - i : i;
+        now = step(&r, ad__emit_swap(ad__emit_part(x, 1, t, 1, 1), 1, 2), now);
+        ad_emit_array at = ad__emit_part(y, axis, t, 1, 1), h = is_lstm ? ad__emit_part(at, 0, 0, 1, 1) : at;
+        ad__emit_copy(e, ad__emit_unsqueeze(now.h, 1), h);
+        if (is_lstm) ad__emit_copy(e, ad__emit_unsqueeze(now.c, 1), ad__emit_part(at, 0, 1, 1, 1));
+    }
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
+static int rnn_emit(ad_emit *e, const ad_op *op) { return emit_steps(e, op, emit_rnn); }
+static int lstm_emit(ad_emit *e, const ad_op *op) { return emit_steps(e, op, emit_lstm); }
+static int gru_emit(ad_emit *e, const ad_op *op) { return emit_steps(e, op, emit_gru); }
+
 /* ---- samples ---------------------------------------------------------------------------------------------------- */
 
 static void recurrent_samples(ad_sampler *s, int64_t gates, int n, const recurrent_attrs *a) {
@@ -193,14 +300,14 @@ AD_OPTYPE(rnn,
                  "[n,time,m]",
           .formula = "h_t = tanh(x_t + h_(t-1) w^T), or relu",
           .gradient = "backpropagation through time; the slope of relu at 0 is 0", .arity = 3, .attrs = rnn_list,
-          .vjp = rnn_vjp, RECURRENT);
+          .vjp = rnn_vjp, .emit = rnn_emit, RECURRENT);
 AD_OPTYPE(lstm,
           .doc = "long short-term memory (Hochreiter and Schmidhuber 1997, Gers 1999). x [n,time,4 m] is the part of "
                  "the gates i f g o that comes from the inputs, w is [4 m,m], h and c [n,m] are the state before the "
                  "first step. The result [2,n,time,m] is h and c at all time steps",
           .formula = "with i f g o = x_t + h_(t-1) w^T: c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g), "
                      "h_t = sigmoid(o) tanh(c_t)",
-          .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = lstm_vjp, RECURRENT);
+          .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = lstm_vjp, .emit = lstm_emit, RECURRENT);
 AD_OPTYPE(gru,
           .doc = "gated recurrent unit (Cho et al. 2014, with PyTorch's reset gate). x [n,time,3 m] is the part of the "
                  "gates r z n that comes from the inputs, w is [3 m,m], h [n,m] is the state before the first step, "
@@ -208,7 +315,7 @@ AD_OPTYPE(gru,
                  "is [3 m]. The result is the states at all time steps [n,time,m]",
           .formula = "with u = h_(t-1) w^T + b, r = sigmoid(x_r + u_r), z = sigmoid(x_z + u_z), n = tanh(x_n + r u_n): "
                      "h_t = (1 - z) n + z h_(t-1)",
-          .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = gru_vjp, RECURRENT);
+          .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = gru_vjp, .emit = gru_emit, RECURRENT);
 
 ad_var *ad_rnn(ad_var *x, ad_var *w, ad_var *h, bool relu, bool reverse) {
     return ad_apply(&ad_op_rnn, 3, (ad_var *[]){ x, w, h }, &(recurrent_attrs){ relu, reverse });

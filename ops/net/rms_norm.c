@@ -1,5 +1,6 @@
 /* rms_norm.c: normalisation by the root mean square (Zhang and Sennrich 2019): layer normalisation without a mean. */
 #include "ops/base/attrs.h"
+#include "ops/base/loops.h"
 #include "ops/kernels/net/norm.h"
 #include "ops/net/norm.h"
 #include "ops/ops.h"
@@ -92,6 +93,27 @@ static void rms_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
         dx[1] = ad__in_dtype(ad_sum_axis(ad_mul(ad__in_dtype(g, AD_F64), normal), 0, false), r.t);
 }
 
+AD_COLD static int rms_norm_emit(ad_emit *e, const ad_op *op) {
+    ad__norm_rows r = rows_of(op);
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    ad_emit_array x = ad__emit_reshape(e, ad_emit_operand(e, op, 0), AD_SHAPE(r.rows, r.n));
+    ad_emit_array y = ad_emit_new(e, r.t, x.shape);
+    ad_emit_loop l = { .dtype = AD_F64, .names = "x n e", .n = 1, .n_parameters = 2, .parameter = { r.n, eps_of(op) },
+                       .value = "fabs(x / n) == INFINITY ? NAN : 1 / sqrt(x / n + e)",
+                       .slope = { "g * -(y * y * y) / (2 * n)" } };
+    l.in[0] = ad__emit_reduce(e, AD_EMIT_SUM, AD_F64, x, 1u << 1, "x * x", "2 * g * x");
+    l.shape = l.in[0].shape;
+    ad_emit_loop z = { .dtype = AD_F64, .shape = x.shape, .names = "x s", .value = "x * s",
+                       .slope = { "g * s", "g * x" }, .n = 2, .in = { x, ad_emit_run(e, &l) }, .into = &y };
+    if (op->n_in > 1) {
+        z.names = "x s w", z.value = "x * s * w", z.slope[0] = "g * w * s", z.slope[1] = "g * w * x";
+        z.slope[2] = "g * (x * s)", z.in[z.n++] = ad_emit_operand(e, op, 1);
+    }
+    ad_emit_run(e, &z);
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void rms_norm_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(5),     AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4),
                                 AD_SHAPE(2, 19), AD_SHAPE(0, 3), AD_SHAPE(1, 1) };
@@ -111,7 +133,7 @@ AD_OPTYPE(rms_norm,
           .gradient = "with h = g w and z = x scale: scale (h - z mean(h z)); g z summed over rows", .arity = -1,
           .attr_size = sizeof(rms_attrs), .attrs = rms_list, .shape = rms_norm_shape,
           .evaluate = { rms_norm_evaluate, rms_norm_evaluate }, .backward = { rms_norm_backward, rms_norm_backward },
-          .vjp = rms_norm_vjp);
+          .vjp = rms_norm_vjp, .emit = rms_norm_emit);
 ad_var *ad_rms_norm(ad_var *x, ad_var *weight, double eps) {
     return ad_apply(&ad_op_rms_norm, weight ? 2 : 1, (ad_var *[]){ x, weight }, &(rms_attrs){ eps });
 }

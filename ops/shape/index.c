@@ -75,6 +75,56 @@ static void put(const ad_op *op, const void *array, int64_t array_numel, void *t
     ad__to_f32_add(n, sums, table);
 }
 
+/* ---- forms in C: an index that evaluate refuses gives NaN, or is left out where elements are added ---------------- */
+
+#define TAKE "y[here] = x[at]", "else y[here] = (T)(0.0 / 0.0);\n"
+#define TAKE_SLOPE "d[at] += g[here]", ""
+#define PUT_ADD "y[at] += src[here]", AD__BAD_PUT
+#define PUT_ADD_SLOPE "d[here] += g[at]", ""
+
+static ad_emit_code code_of(ad_emit *e, const ad_op *op, bool each) {
+    ad__indexed i = ad__indexed_of(op, each);
+    ad_emit_code c = { .sizes = "outer n k inner", .n_sizes = 4, .size = { i.outer, i.n, i.k, i.inner } };
+    for (; c.n < op->n_in; c.n++) c.in[c.n] = ad_emit_operand(e, op, c.n);
+    return c;
+}
+
+static bool is_empty(const ad_op *op) {
+    for (int i = 0; i < op->n_in; i++)
+        if (op->in[i]->layout->numel == 0) return true;
+    return false;
+}
+
+AD_COLD static int take_emit(ad_emit *e, const ad_op *op) {
+    bool each = has_each(op);
+    const ad__layout *y = ad__out(op)->layout;
+    if (is_empty(op)) return AD_EABSENT;
+    ad_emit_code c = code_of(e, op, each);
+    c.names = "x index";
+    c.text = each ? AD__FOR_ELEMENTS(TAKE) : AD__FOR_ROWS(TAKE);
+    c.slope[0] = each ? AD__FOR_ELEMENTS(TAKE_SLOPE) : AD__FOR_ROWS(TAKE_SLOPE);
+    ad_emit_result(e, op, ad_emit_call(e, y->dtype, y->shape, &c));
+    return AD_OK;
+}
+
+AD_COLD int ad__index_put_emit(ad_emit *e, const ad_op *op, bool each, const char *text, const char *slope) {
+    const ad__layout *l = ad__out(op)->layout;
+    if (is_empty(op)) return AD_EABSENT;
+    ad_emit_code c = code_of(e, op, each);
+    ad_emit_array y = ad_emit_new(e, l->dtype, l->shape);
+    ad__emit_copy(e, c.in[0], y);
+    c.names = "index src", c.n = 2, c.in[0] = c.in[1], c.in[1] = c.in[2], c.into = &y;
+    c.text = text, c.slope[1] = slope, c.by_vars = slope == NULL;
+    ad_emit_result(e, op, ad_emit_call(e, l->dtype, l->shape, &c));
+    return AD_OK;
+}
+
+AD_COLD static int put_emit(ad_emit *e, const ad_op *op) {
+    if (has_each(op))
+        return ad__index_put_emit(e, op, true, AD__FOR_ELEMENTS(PUT_ADD), AD__FOR_ELEMENTS(PUT_ADD_SLOPE));
+    return ad__index_put_emit(e, op, false, AD__FOR_ROWS(PUT_ADD), AD__FOR_ROWS(PUT_ADD_SLOPE));
+}
+
 /* ---- table -> array: take_axis, gather ---------------------------------------------------------------------- */
 
 static int take_evaluate(const ad_op *op) {
@@ -202,7 +252,7 @@ AD_OPTYPE(take_axis, .doc = "the rows of an axis at the given indices, in index'
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = take_axis_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = take_axis_vjp,
-          .join = take_axis_join);
+          .join = take_axis_join, .emit = take_emit);
 ad_var *ad_take_axis(ad_var *x, int axis, ad_var *index) {
     return ad__apply2(&ad_op_take_axis, x, index, &(ad__axis_attrs){ axis, false });
 }
@@ -284,7 +334,7 @@ AD_OPTYPE(index_add, .doc = "x with the rows of src added to the rows of the axi
           .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1),
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = index_add_shape, .evaluate = { put_evaluate, put_evaluate },
-          .backward = { put_backward, put_backward }, .vjp = index_add_vjp);
+          .backward = { put_backward, put_backward }, .vjp = index_add_vjp, .emit = put_emit);
 ad_var *ad_index_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
     return ad_apply(&ad_op_index_add, 3, (ad_var *[]){ x, index, src }, &(ad__axis_attrs){ axis, false });
 }
@@ -340,7 +390,7 @@ AD_OPTYPE(gather, .doc = "the elements of x at the given indices along an axis, 
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = gather_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = gather_vjp,
-          .join = gather_join);
+          .join = gather_join, .emit = take_emit);
 
 /* In PyTorch, index may be smaller than x along the other axes and then refers to the leading part of x. These are the
    ranges of that part. If index does not fit, there are none and the op reports the error. */
@@ -405,7 +455,7 @@ AD_OPTYPE(scatter_add, .doc = "x with each element of src added to the element a
           .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1),
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = scatter_add_shape, .evaluate = { put_evaluate, put_evaluate },
-          .backward = { put_backward, put_backward }, .vjp = scatter_add_vjp);
+          .backward = { put_backward, put_backward }, .vjp = scatter_add_vjp, .emit = put_emit);
 
 ad_var *ad__index_write(const ad_optype *type, ad_var *x, ad_var *index, ad_var *src, const void *attrs) {
     if (ad__absent(x) || ad__absent(index) || ad__absent(src))

@@ -6,6 +6,7 @@
 #define OPS_SHAPE_INDEX_H
 
 #include "ops/base/attrs.h"
+#include "ops/compile.h"
 #include "ops/kernels/shape/index.h"
 
 /* For the descriptors. */
@@ -23,6 +24,25 @@ int ad__index_inserted(const ad_call *c, ad_shape *to);
 int ad__index_per_element(ad_call *c);
 /* For evaluate: reads the indices into the saved memory. */
 int ad__index_read(const ad_op *op, bool each);
+/* A form in C: for each of outer, k and inner, `here`, in an array with one position per index, and `at`, its place in the
+   table. What stands behind `if (good)`, and what follows for an index that is none. An index is looked at once for a
+   row, or for each element. */
+#define AD__AT_INDEX(PER_ELEMENT, INDEX, PER_ROW, THERE, NOWHERE)                                                      \
+    "{\nfor (long o = 0; o < outer; o++)\nfor (long j = 0; j < k; j++)" PER_ELEMENT " {\n"                             \
+    "const int good = " INDEX " >= -n && " INDEX " < n && " INDEX " == (long)" INDEX ";\n"                             \
+    "const long i = good ? (long)" INDEX " : 0, row = o * n + (i < 0 ? i + n : i);\n" PER_ROW "{\n"                    \
+    "const long here = (o * k + j) * inner + b, at = row * inner + b;\n"                                               \
+    "if (good) " THERE ";\n" NOWHERE "}\n}\n}"
+#define AD__OVER_INNER "for (long b = 0; b < inner; b++) "
+#define AD__EACH_ROW(...) AD__AT_INDEX("", "index[j]", AD__OVER_INNER, __VA_ARGS__)
+#define AD__EACH_ELEMENT(...)                                                                                          \
+    AD__AT_INDEX("\n" AD__OVER_INNER, "index[(o * k + j) * inner + b]", "", __VA_ARGS__)
+#define AD__FOR_ROWS(...) AD__EACH_ROW(__VA_ARGS__) /* the arguments are expanded first */
+#define AD__FOR_ELEMENTS(...) AD__EACH_ELEMENT(__VA_ARGS__)
+#define AD__BAD_PUT "else y[at] = (T)(0.0 / 0.0);\n"
+/* For emit of an op that writes: the text changes y, which is x at first, by `index` and `src`. slope: that of src; NULL:
+   the slopes are those of the vjp rule. */
+int ad__index_put_emit(ad_emit *e, const ad_op *op, bool each, const char *text, const char *slope);
 /* Applies an op that writes one element for each index. In PyTorch, index may be smaller than x along the other axes,
    and smaller than src along all. The rest of x is left unchanged and the rest of src is not read. */
 ad_var *ad__index_write(const ad_optype *type, ad_var *x, ad_var *index, ad_var *src, const void *attrs);
