@@ -232,6 +232,22 @@ static void a_terminal_has_a_bar(void **state) {
     assert_contains(text, " s left\r\nend");
 }
 
+static void an_epoch_of_one_step_has_a_time(void **state) {
+    (void)state;
+    problem p = problem_new();
+    FILE *told = tmpfile();
+    char line[200] = "";
+    p.o.progress = told;
+    p.o.batch = 100000;
+    p.o.epochs = 2;
+    assert_int_equal(fit(&p, NULL), AD_OK);
+    rewind(told);
+    assert_non_null(fgets(line, sizeof line, told));
+    assert_contains(line, " s left");
+    fclose(told);
+    ad_graph_free(p.g);
+}
+
 static double falling(const ad_var *y, const ad_var *target) {
     (void)target;
     return -fabs(ad_at(y, 0));
@@ -1340,6 +1356,7 @@ int main(void) {
         cmocka_unit_test(it_learns_and_tells),
         cmocka_unit_test(it_tells_several_metrics),
         cmocka_unit_test(a_terminal_has_a_bar),
+        cmocka_unit_test(an_epoch_of_one_step_has_a_time),
         cmocka_unit_test(it_stops_early_with_the_best_weights),
         cmocka_unit_test(callbacks_stop_it),
         cmocka_unit_test(a_minimiser_is_given_a_function),
