@@ -133,7 +133,8 @@ typedef struct {
                                  gone, it begins again; another file there is an error before the first step */
     const char *checkpoint;   /* a file to resume from, written at the start and after each epoch; NULL: none */
     int64_t checkpoint_steps; /* written after so many steps as well; 0: not within epochs */
-    bool resume;              /* continue from checkpoint if that file exists */
+    bool resume;              /* continue from checkpoint if that file exists; an error if it is of another net,
+                                 optimiser, schedule or number of rows */
     bool catch_interrupt;     /* SIGINT ends the training after the current step, with a checkpoint. For one training
                                  at a time in a program; the previous handler is restored at the end */
     nn_callback_fn *on_step, *on_epoch;

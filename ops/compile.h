@@ -158,7 +158,7 @@ typedef struct {
     ad_dtype dtype;       /* of the result, T in formulas */
     ad_shape shape;       /* of the loop */
     unsigned reduced;     /* bit i: axis i of shape is reduced, and the result has size 1 there */
-    const char *names;    /* of the operands, then of the parameters: "x t k" */
+    const char *names;    /* of the operands, then of the parameters, one for each: "x t k" */
     const char *value;    /* a formula in these names, T and the functions of math.h */
     const char *slope[3]; /* the gradient of an operand, also in y and its cotangent g. NULL: the operand has none */
     int n;                /* operands, which broadcast to shape */

@@ -490,6 +490,16 @@ static int emit_no_axis(ad_emit *e, const ad_op *op) {
 static int emit_no_shape(ad_emit *e, const ad_op *op) {
     return emit_with(e, op, ad_emit_new(e, AD_F64, (ad_shape){ 100, { 2 } }));
 }
+static int emit_odd_names(ad_emit *e, const ad_op *op, int n, int parameters) {
+    ad_emit_array x = ad_emit_operand(e, op, 0);
+    ad_emit_result(e, op, ad_emit_run(e, &(ad_emit_loop){ .dtype = AD_F64, .shape = AD_SHAPE(2), .names = "x k",
+                                                          .value = "x + k", .n = n, .in = { x, x, x },
+                                                          .n_parameters = parameters, .parameter = { 1 } }));
+    return AD_OK;
+}
+static int emit_few_operands(ad_emit *e, const ad_op *op) { return emit_odd_names(e, op, 1, 0); }
+static int emit_many_operands(ad_emit *e, const ad_op *op) { return emit_odd_names(e, op, 3, 0); }
+static int emit_many_parameters(ad_emit *e, const ad_op *op) { return emit_odd_names(e, op, 2, 1); }
 static int emit_no_dtype(ad_emit *e, const ad_op *op) {
     return emit_with(e, op, ad_emit_new(e, (ad_dtype)7, AD_SHAPE(2)));
 }
@@ -506,6 +516,9 @@ static void forms_that_cannot_be_are_errors(void **state) {
         { OWN(emit_no_axis), "emit_index: axis -1 is no axis of [2]" },
         { OWN(emit_no_shape), "emit_new: " },
         { OWN(emit_no_dtype), "emit_new: 7 is not a dtype" },
+        { OWN(emit_few_operands), "emit_run: \"x k\" has 2 names, for 1 operands and parameters" },
+        { OWN(emit_many_operands), "emit_run: \"x k\" has 2 names, for 3 operands and parameters" },
+        { OWN(emit_many_parameters), "emit_run: \"x k\" has 2 names, for 3 operands and parameters" },
 #undef OWN
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,5 +1,7 @@
 /* test_nn_all.c: every layer and every optimiser: gradients, names, files and copies of layers; steps of optimisers
    beside formulas of their own. tests/covered.sh finds constructors that are missing here. */
+#include "autodiff/extend.h"
+#include "autodiff/op.h"
 #include "nn/nn.h"
 #include "tests/common.h"
 
@@ -325,6 +327,42 @@ static void copies_of_layers_are_their_own(void **state) {
     }
 }
 
+/* After an error nothing is made, and the first error stays; without a graph nothing is made either. */
+static void layers_are_not_made_after_an_error(void **state) {
+    (void)state;
+    for (int i = 0; i < LAYERS; i++) {
+        ad_graph *g = ad_graph_new();
+        nn_module *before = layers[i].make(g);
+        ad_fail(g, AD_EVALUE, "the first error");
+        if (layers[i].make(g) != NULL) fail_msg("%s is made after an error", layers[i].name);
+        if (nn_copy(before) != NULL) fail_msg("%s is copied after an error", layers[i].name);
+        assert_true(ad_is_nil(nn_apply(before, ad_nil(g))));
+        assert_string_equal(ad_error(g), "the first error");
+        ad_clear_error(g);
+        if (layers[i].make(g) == NULL) fail_msg("%s: %s", layers[i].name, ad_error(g));
+        if (layers[i].make(NULL) != NULL) fail_msg("%s is made without a graph", layers[i].name);
+        ad_graph_free(g);
+    }
+}
+
+/* What a large module refers to is found again in its copy. */
+static void copies_of_large_nets(void **state) {
+    (void)state;
+    enum { MANY = 200 };
+    ad_graph *g = ad_graph_new();
+    nn_module *each[MANY], *m;
+    for (int i = 0; i < MANY; i++) each[i] = nn_linear(g, AD_F64, 2, 2, true);
+    m = nn_sequential_n(g, MANY, each);
+    nn_module *twin = nn_copy(m);
+    assert_ok(g);
+    assert_int_equal(nn_parameter_count(twin), 2 * MANY);
+    ad_var *x = ad_randn(g, AD_F64, AD_SHAPE(3, 2)), *y = nn_apply(m, x);
+    for (int i = 0; i < 2 * MANY; i++) assert_true(nn_parameter_at(m, i).var != nn_parameter_at(twin, i).var);
+    for (int i = 0; i < 2 * MANY; i++) nn_init_constant(nn_parameter_at(m, i).var, 0);
+    assert_equal_elements("twin", nn_apply(twin, x), y);
+    ad_graph_free(g);
+}
+
 /* ---- optimisers: formulas of the papers and of PyTorch's pages, with options that are no defaults ---------- */
 
 /* Moves x by the gradient g of step t = 1, 2, ...; s is state that starts as zeros. */
@@ -513,6 +551,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_layers_are_right),  cmocka_unit_test(names_of_arrays_are_torchs),
         cmocka_unit_test(layers_are_saved_and_loaded),    cmocka_unit_test(copies_of_layers_are_their_own),
+        cmocka_unit_test(layers_are_not_made_after_an_error), cmocka_unit_test(copies_of_large_nets),
         cmocka_unit_test(steps_are_as_by_formula),        cmocka_unit_test(lbfgs_obeys_its_conditions),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

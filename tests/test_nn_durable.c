@@ -1,4 +1,5 @@
 /* test_nn_durable.c: files of every format stay whole: savers at once, killed savers, links, and what is no file. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -371,6 +372,25 @@ static void a_write_that_fails_leaves_the_old_file(void **state) {
     signal(SIGXFSZ, SIG_DFL);
 }
 
+/* In a process without a standard input, descriptor 0 is one like others: files get it and give it back. */
+static void descriptor_0_is_one_like_others(void **state) {
+    (void)state;
+    const char *path = path_of("file");
+    pid_t child = fork();
+    if (child == 0) {
+        bool good = close(0) == 0;
+        for (int i = 0; i < FORMATS; i++)
+            good = good && save_value(&formats[i], path, 3) == AD_OK && fcntl(0, F_GETFD) == -1 &&
+                   value_in(&formats[i], path) == 3 && fcntl(0, F_GETFD) == -1;
+        _exit(good ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(remove(path), 0);
+}
+
+
 static void impossible_paths_are_named(void **state) {
     (void)state;
     char path[5000];
@@ -399,6 +419,7 @@ int main(void) {
         cmocka_unit_test(pipes_devices_and_folders_are_refused),
         cmocka_unit_test(a_write_that_fails_leaves_the_old_file),
         cmocka_unit_test(impossible_paths_are_named),
+        cmocka_unit_test(descriptor_0_is_one_like_others),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

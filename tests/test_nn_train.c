@@ -213,6 +213,11 @@ static void weights_follow_their_rows(void **state) {
 
 /* ---- options that contradict each other ---------------------------------------------------------------------- */
 
+static void no_transform(ad_dtype t, ad_shape row, const void *from, void *to, ad_random_state *r, void *data) {
+    (void)r, (void)data;
+    memcpy(to, from, (size_t)ad_shape_numel(row) * ad_dtype_size(t));
+}
+
 static bool no_stream(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
     (void)g, (void)epoch, (void)number, (void)x, (void)y, (void)data;
     return false;
@@ -238,9 +243,8 @@ static wrong wrong_new(void) {
 /* nn_fit is an error, and moves nothing. */
 static void refuses(const wrong *w, nn_loss_fn *loss, nn_fit_opts o, int code, const char *text) {
     nn_dataset none = { NULL, NULL };
-    bool streamed = o.stream != NULL && !o.drop_last;
     o.epochs = 1;
-    assert_int_equal(nn_fit(w->m, loss, sgd(w->m), streamed ? none : w->d, o, NULL), code);
+    assert_int_equal(nn_fit(w->m, loss, sgd(w->m), o.stream ? none : w->d, o, NULL), code);
     assert_contains(ad_error(w->g), text);
     ad_clear_error(w->g);
     assert_same_nets(w->m, w->same);
@@ -259,12 +263,24 @@ static void wrong_sources_are_errors(void **state) {
     REFUSES(ce, AD_EVALUE, "metric 0 is given twice", .validation = w.d, .metric = nn_accuracy,
             .metric_with = scaled_accuracy);
     REFUSES(ce, AD_EVALUE, "metrics need validation data", .metric_with = scaled_accuracy);
-    REFUSES(ce, AD_EVALUE, "fit: a stream goes without data", .stream = no_stream, .drop_last = true);
-    REFUSES(ce, AD_EVALUE, "fit: a stream goes without data", .stream = no_stream, .in_order = true);
+    ad_var *ones = ad_ones(w.g, AD_F64, AD_SHAPE(ROWS));
+    nn_fit_opts with_stream[] = { { .drop_last = true }, { .in_order = true }, { .transform = no_transform },
+                                  { .prefetch = 1 }, { .weights = ones } };
+    for (int i = 0; i < COUNT(with_stream); i++) {
+        with_stream[i].stream = no_stream;
+        refuses(&w, ce, with_stream[i], AD_EVALUE, "fit: a stream goes without data");
+    }
     REFUSES(ce, AD_EVALUE, "fit: the stream has no minibatch in epoch 1", .stream = no_stream);
     REFUSES(ce, AD_EVALUE, "minibatch 0 of the stream has no rows: x is nil", .stream = stream_of_nil);
     REFUSES(ce, AD_EVALUE, "mixup: no nn_mix is given", .mix = nn_mixup);
     REFUSES(ce, AD_EVALUE, "fit: mix made x or y of a minibatch NULL", .mix = mix_to_null);
+    nn_dataset only[] = { { w.d.x, NULL }, { NULL, w.d.y } };
+    for (int i = 0; i < 2; i++) {
+        nn_fit_opts streamed = { .epochs = 1, .stream = no_stream };
+        assert_int_equal(nn_fit(w.m, ce, sgd(w.m), only[i], streamed, NULL), AD_EVALUE);
+        assert_contains(ad_error(w.g), "fit: a stream goes without data");
+        ad_clear_error(w.g);
+    }
     nn_optim *lbfgs = nn_lbfgs(w.m, (nn_lbfgs_opts){ 0 });
     nn_fit_opts o = { .epochs = 1, .accumulate = 2 };
     assert_int_equal(nn_fit(w.m, nn_cross_entropy, lbfgs, w.d, o, NULL), AD_EVALUE);
@@ -749,8 +765,10 @@ static void labels_are_smoothed(void **state) {
     ad_graph *g = ad_graph_new();
     ad_var *classes = ad_tensor(g, AD_F64, (double[]){ 2, 0 }, AD_SHAPE(2)), *x = ad_ones(g, AD_F64, AD_SHAPE(2, 3));
     static const double want[] = { 0.05, 0.05, 0.85, 0.05, 0.85, 0.05, 0.05, 0.05 };
-    ad_var *y = nn_smooth_labels(classes, 4, 0.2);
+    ad_var *y = nn_smooth_labels(classes, 4, 0.2), *even = nn_smooth_labels(classes, 4, 1);
     assert_shape(y, AD_SHAPE(2, 4));
+    for (int i = 0; i < 8; i++) assert_close(ad_at(even, i), 0.25, 0);
+    for (int i = 0; i < 8; i++) assert_close(ad_at(nn_smooth_labels(classes, 4, 0), i), i == 2 || i == 4, 0);
     for (int i = 0; i < 8; i++) assert_close(ad_at(y, i), want[i], 1e-15);
     /* the loss of smoothed targets is the loss with label_smoothing, which is torch's */
     ad_var *logits = ad_tensor(g, AD_F64, (double[]){ 1, -2, 0.5, 3, 0, 1, 2, -1 }, AD_SHAPE(2, 4));
@@ -853,8 +871,11 @@ static void pieces_of_images_are_exchanged(void **state) {
                 left = column < left ? column : left, right = column > right ? column : right;
             }
             for (int k = 0; k < M; k++) assert_close(ad_at(d.y, M * i + k), 0.9 * area[k] / (H * W) + 0.1 / M, 1e-12);
-            int other = H * W - area[i];
-            assert_true(other == 0 || other == (bottom - top + 1) * (right - left + 1)); /* a rectangle */
+            int other = H * W - area[i], height = bottom - top + 1, width = right - left + 1;
+            assert_true(other == 0 || other == height * width); /* a rectangle */
+            /* as far above its middle as below, and left as right, unless the edges cut it off */
+            if (other > 0 && top > 0 && bottom < H - 1) assert_int_equal(height % 2, 0);
+            if (other > 0 && left > 0 && right < W - 1) assert_int_equal(width % 2, 0);
             changed += other > 0;
         }
         ad_end(g, m);

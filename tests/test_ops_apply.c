@@ -49,6 +49,56 @@ static void operands_of_any_shape_with_zero_attributes(void **state) {
     ad_graph_free(g);
 }
 
+/* The sample with other numbers of operands, and with each operand in turn of another shape or dtype: an error with the
+   op's name, or a result that can be differentiated. */
+typedef struct {
+    ad_graph *g;
+    const ad_sample_case *c;
+} changed_sample;
+
+static void apply_changed(const changed_sample *s, int n, int at, ad_shape shape, ad_dtype t) {
+    ad_mark m = ad_begin(s->g);
+    ad_var *in[17];
+    for (int i = 0; i < n; i++) {
+        int from = i < s->c->n ? i : s->c->n - 1;
+        in[i] = i == at ? ad_ones(s->g, t, shape) : ad_param(s->g, AD_F64, s->c->values[from], s->c->shapes[from]);
+    }
+    ad_var *y = ad_apply(s->c->type, n, in, s->c->attrs);
+    if (ad_is_nil(y)) assert_contains(ad_error(s->g), s->c->type->name);
+    else if (ad_requires_grad(y) && ad_backward_from(y, ad_ones(s->g, ad_dtype_of(y), ad_shape_of(y))) != AD_OK)
+        assert_contains(ad_error(s->g), s->c->type->name);
+    ad_clear_error(s->g);
+    ad_end(s->g, m);
+}
+
+static int change_sample(const ad_sample_case *c, void *data) {
+    changed_sample s = { data, c };
+    if (c->n > 8) return 0;
+    for (int n = 1; n <= c->n + 2; n++)
+        if (n != c->n) apply_changed(&s, n, -1, AD_SCALAR, AD_F64);
+    for (int i = 0; i < c->n; i++) {
+        apply_changed(&s, c->n, i, c->shapes[i], AD_F32);
+        apply_changed(&s, c->n, i, AD_SCALAR, AD_F64);
+        ad_shape longer = c->shapes[i], more = c->shapes[i];
+        if (more.ndim < AD_MAX_NDIM) more.dim[more.ndim++] = 2, apply_changed(&s, c->n, i, more, AD_F64);
+        for (int d = 0; d < longer.ndim; d++) {
+            longer.dim[d]++, apply_changed(&s, c->n, i, longer, AD_F64);
+            longer.dim[d] = 0, apply_changed(&s, c->n, i, longer, AD_F64);
+            longer.dim[d] = c->shapes[i].dim[d];
+        }
+    }
+    return 0;
+}
+
+static void samples_with_other_operands(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new(), *samples = ad_graph_new();
+    for (const ad_optype *const *t = ad_optypes(); *t; t++)
+        assert_int_equal(ad_each_sample(samples, *t, change_sample, g), AD_OK);
+    ad_graph_free(samples);
+    ad_graph_free(g);
+}
+
 static void too_many_operands(void **state) {
     (void)state;
     const ad_optype *const types[] = { &ad_op_layer_norm, &ad_op_batch_norm_train, &ad_op_batch_norm_eval,
@@ -122,6 +172,7 @@ static void check_op_finds_a_result_without_gradient(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operands_of_any_shape_with_zero_attributes),
+        cmocka_unit_test(samples_with_other_operands),
         cmocka_unit_test(too_many_operands),
         cmocka_unit_test(diag_embed_checks_the_length_of_the_diagonal),
         cmocka_unit_test(overflowing_sides),

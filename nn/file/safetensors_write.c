@@ -191,6 +191,13 @@ static int write_file(const contents *c, const char *path, const text *header) {
     return fault ? ad_fail(c->graph, nn__fault_code(fault), "%s: %s: %s", c->caller, c->path, fault) : AD_OK;
 }
 
+static int write_contents(const contents *c, const char *path) {
+    text header = header_of(c);
+    if (header.to == NULL) return AD_ENOMEM;
+    set_checksum(c, &header);
+    return write_file(c, path, &header);
+}
+
 int nn__write_tensors(ad_graph *g, const char *caller, const char *path, int n, const nn_parameter *arrays, int n_notes,
                       const nn__note *notes) {
     if (!ad_ok(g)) return g ? ad_error_code(g) : AD_EVALUE;
@@ -198,10 +205,7 @@ int nn__write_tensors(ad_graph *g, const char *caller, const char *path, int n, 
     contents c = { g, caller, nn__path_end(path), n, n_notes, arrays, notes };
     ad_mark m = ad_begin(g);
     int rc = check_names(&c);
-    text header = { NULL, 0 };
-    if (rc == AD_OK) header = header_of(&c);
-    if (rc == AD_OK && header.to == NULL) rc = AD_ENOMEM;
-    if (rc == AD_OK) set_checksum(&c, &header), rc = write_file(&c, path, &header);
+    if (rc == AD_OK) rc = write_contents(&c, path);
     ad_end(g, m);
     return rc;
 }

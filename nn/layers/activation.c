@@ -79,17 +79,20 @@ static nn_module *with_constants(ad_graph *g, const char *kind, nn_forward_fn *f
     if (m != NULL) *(constants *)nn_self(m) = (constants){ a, b };
     return m;
 }
+static nn_module *with_constant(ad_graph *g, const char *kind, nn_forward_fn *forward, double a) {
+    return with_constants(g, kind, forward, a, a);
+}
 
 nn_module *nn_leaky_relu(ad_graph *g, double slope) {
-    return with_constants(g, "leaky_relu", leaky_relu_forward, slope, 0);
+    return with_constant(g, "leaky_relu", leaky_relu_forward, slope);
 }
-nn_module *nn_elu(ad_graph *g, double alpha) { return with_constants(g, "elu", elu_forward, alpha, 0); }
-nn_module *nn_celu(ad_graph *g, double alpha) { return with_constants(g, "celu", celu_forward, alpha, 0); }
+nn_module *nn_elu(ad_graph *g, double alpha) { return with_constant(g, "elu", elu_forward, alpha); }
+nn_module *nn_celu(ad_graph *g, double alpha) { return with_constant(g, "celu", celu_forward, alpha); }
 nn_module *nn_hardshrink(ad_graph *g, double lambda) {
-    return with_constants(g, "hardshrink", hardshrink_forward, lambda, 0);
+    return with_constant(g, "hardshrink", hardshrink_forward, lambda);
 }
 nn_module *nn_softshrink(ad_graph *g, double lambda) {
-    return with_constants(g, "softshrink", softshrink_forward, lambda, 0);
+    return with_constant(g, "softshrink", softshrink_forward, lambda);
 }
 nn_module *nn_threshold(ad_graph *g, double threshold, double value) {
     return with_constants(g, "threshold", threshold_forward, threshold, value);

@@ -84,11 +84,12 @@ static contents list(const nn__checkpoint *c) {
     int schedule = c->schedule ? nn__schedule_state_count(c->schedule) : 0, averages = c->average ? c->average->n : 0;
     contents all = { .graph = nn_graph_of(c->net) };
     all.arrays = ad_scope_alloc(all.graph, (size_t)(n + c->n_best + averages + states + schedule) * sizeof *all.arrays);
-    all.numbers = ad_scope_alloc(all.graph, (size_t)(c->n_fields + states + schedule + 3) * sizeof *all.numbers);
+    all.numbers = ad_scope_alloc(all.graph, (size_t)(c->n_fields + states + schedule + 4) * sizeof *all.numbers);
     if (all.arrays == NULL || all.numbers == NULL) return all.failed = true, all;
     add_number(&all, "", "format", (nn__field){ 0 }, "autodiff checkpoint 1");
     add_number(&all, "", "optimiser", (nn__field){ 0 }, nn__optim_kind(c->opt));
     add_number(&all, "", "schedule", (nn__field){ 0 }, c->schedule ? nn__schedule_kind(c->schedule) : "none");
+    add_number(&all, "", "data_rows", (nn__field){ 0 }, c->data_rows);
     for (int i = 0; i < n; i++) add_array(&all, "model.", nn__array_at(c->net, i).name, nn__array_at(c->net, i).var);
     for (int i = 0; i < c->n_best; i++) add_array(&all, "best.", nn__array_at(c->net, i).name, c->best[i]);
     for (int i = 0; i < averages; i++)

@@ -20,6 +20,7 @@ typedef struct {
     int n_best;            /* parameters and buffers of the best epoch; 0: not kept */
     ad_var **best;         /* [n_best], in the order of net's */
     nn_average *average;   /* NULL: none; its count is among the fields */
+    const char *data_rows; /* the number of rows of the data set as text; of a stream: "of a stream" */
     int n_fields;
     const nn__field *fields;
     int (*accept)(void *data); /* nn__load_checkpoint calls it after the fields are set and before anything else is

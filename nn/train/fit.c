@@ -1,5 +1,6 @@
 /* fit.c: the training loop. */
 #define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -94,12 +95,15 @@ static int with_checkpoint(training *t, checkpoint_fn *call, int (*accept)(void 
         { .name = "averages", .whole = &t->averages, .most = MOST }, /* the last one: it may be left out */
     };
     int n_fields = (int)(sizeof fields / sizeof *fields) - (t->o->average == NULL);
+    char data_rows[24] = "of a stream";
+    if (t->o->stream == NULL) snprintf(data_rows, sizeof data_rows, "%" PRId64, t->all_rows);
     nn__checkpoint c = { .net = t->net,
                          .opt = t->opt,
                          .schedule = t->o->schedule,
                          .n_best = t->best ? nn__array_count(t->net) : 0,
                          .best = t->best,
                          .average = t->o->average,
+                         .data_rows = data_rows,
                          .n_fields = n_fields,
                          .fields = fields,
                          .accept = accept,

@@ -240,11 +240,20 @@ static ad__nest_kind nest_kind(ad_emit_kind k) {
     return kinds[k];
 }
 
+/* Every name stands for an operand or a parameter. */
+static int check_names(ad_emit *e, const ad_emit_loop *l, int form) {
+    int named = e->forms.at[form].n, given = l->n + l->n_parameters;
+    if (named == given) return AD_OK;
+    return ad_fail(e->g, AD_EVALUE, "emit_run: \"%s\" has %d names, for %d operands and parameters", l->names, named,
+                   given);
+}
+
 ad_emit_array ad_emit_run(ad_emit *e, const ad_emit_loop *l) {
     if (e == NULL || l == NULL) return (ad_emit_array){ 0 };
     ad_emit_array y = { .dtype = l->dtype };
+    int form = e->code == AD_OK ? loop_form(e, l) : 0;
+    if (e->code == AD_OK) e->code = check_names(e, l, form);
     if (e->code != AD_OK) return y;
-    int form = loop_form(e, l);
     if (all_single(l)) return run_once(e, l, form);
     ad_shape s = result_shape(l);
     y = l->into ? *l->into : ad_emit_new(e, l->dtype, s);

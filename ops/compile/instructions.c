@@ -81,20 +81,36 @@ static void point_to_all(ad__writer *w, const ad__segment *g) {
 
 /* ---- operands ---------------------------------------------------------------------------------------------------- */
 
-/* pointer[index], where the index in repetition r follows from the reference. */
+/* The pointer that a reference counts from. *at: the offset of its first element from there. */
+static int pointer_of(ad__writer *w, const ad__ref *f, int64_t *at) {
+    int b = buffer_and_offset(w, f, at), p = ad__pointer_to(w, b, *at, false);
+    *at -= w->pointer[p].least;
+    return p;
+}
+
+/* pointer[index], where the index in repetition r follows from a reference without a table. */
+static void write_affine(ad__writer *w, const ad__ref *f, const char *r) {
+    int64_t at;
+    int p = pointer_of(w, f, &at);
+    if (f->stride == 0) {
+        ad__text_put(&w->body, "p%d[%lld]", p, (long long)at);
+        return;
+    }
+    ad__text_put(&w->body, "p%d[", p);
+    if (at) ad__text_put(&w->body, "%lld + ", (long long)at);
+    if (f->stride != 1) ad__text_put(&w->body, "%lld * ", (long long)f->stride);
+    ad__text_put(&w->body, "%s]", r);
+}
+
+/* The same for any reference. table: the first one of the loop. */
 static void write_element(ad__writer *w, const ad__ref *f, int64_t table, const char *r) {
     int64_t at;
-    int b = buffer_and_offset(w, f, &at), p = ad__pointer_to(w, b, at, false);
-    at -= w->pointer[p].least;
-    if (f->kind == AD__TABLE)
-        ad__text_put(&w->body, "p%d[%lld + t[%lld + %s]]", p, (long long)at, (long long)(f->table - table), r);
-    else if (f->stride == 0) ad__text_put(&w->body, "p%d[%lld]", p, (long long)at);
-    else {
-        ad__text_put(&w->body, "p%d[", p);
-        if (at) ad__text_put(&w->body, "%lld + ", (long long)at);
-        if (f->stride != 1) ad__text_put(&w->body, "%lld * ", (long long)f->stride);
-        ad__text_put(&w->body, "%s]", r);
+    if (f->kind != AD__TABLE) {
+        write_affine(w, f, r);
+        return;
     }
+    int p = pointer_of(w, f, &at);
+    ad__text_put(&w->body, "p%d[%lld + t[%lld + %s]]", p, (long long)at, (long long)(f->table - table), r);
 }
 
 static ad_dtype dtype_at(const ad__writer *w, const ad__segment *g, const ad__ref *f) {
@@ -158,7 +174,7 @@ static void write_statement(ad__writer *w, const ad__segment *g, int64_t i, cons
         return;
     }
     ad__ref f = { .kind = AD__AFFINE, .first = h->at, .stride = g->n > 1 };
-    write_element(w, &f, -1, r);
+    write_affine(w, &f, r);
     ad__text_put(&w->body, " = v%lld;\n", (long long)i);
 }
 
@@ -179,7 +195,7 @@ static void begin_carried(ad__writer *w, const ad__segment *g, const ad__ref *f,
     ad_dtype t = dtype_at(w, g, f);
     ad__text_put(&w->body, "%s c%lld_%d = ", ad__c_type(t), (long long)i, o);
     if (is_number(w, &first)) ad__text_number(&w->body, t, w->e->numbers.at[ad__offset_of(first.first)]);
-    else write_element(w, &first, -1, "0");
+    else write_affine(w, &first, "0");
     ad__text_put(&w->body, ";\n");
 }
 
@@ -198,7 +214,7 @@ static void write_last(ad__writer *w, const ad__segment *g, bool before) {
             ad__text_put(&w->body, "%s l%lld = 0;\n", type, (long long)i);
             continue;
         }
-        write_element(w, &f, -1, "0");
+        write_affine(w, &f, "0");
         ad__text_put(&w->body, " = l%lld;\n", (long long)i);
     }
 }

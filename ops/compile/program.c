@@ -41,12 +41,9 @@ struct ad_program {
     void **flat_out;
 };
 
-/* Zeroed memory that lasts as long as the program. */
+/* Memory that lasts as long as the program. */
 static void *keep(ad_program *p, int64_t n, size_t size) {
-    size_t bytes = (size_t)(n > 0 ? n : 1) * size;
-    void *at = ad__lasting_alloc(p->g, (const ad_var *)(const void *)p, bytes);
-    if (at) memset(at, 0, bytes);
-    return at;
+    return ad__lasting_alloc(p->g, (const ad_var *)(const void *)p, (size_t)(n > 0 ? n : 1) * size);
 }
 
 static void *keep_copy(ad_program *p, const void *from, int64_t n, size_t size) {

@@ -281,7 +281,7 @@ static void try_period(rolling *r, int64_t start, int64_t period, int64_t to, ad
 }
 
 static ad__segment loop_at(rolling *r, int64_t start, int64_t to) {
-    ad__segment best = { .nest = -1, .start = start, .period = 0, .n = 0 };
+    ad__segment best = { .nest = -1, .start = start };
     int64_t at = next_of(r, start);
     for (int i = 0; i < CANDIDATES && at >= 0 && at - start <= LONGEST; i++, at = next_of(r, at))
         if (may_cover_more(r, start, at - start, to, &best)) try_period(r, start, at - start, to, &best);

@@ -98,14 +98,13 @@ static void x_backward(const ad_op *op, ad__channels s, const double *mean, cons
     const ad_var *x = op->in[0], *y = ad__out(op);
     bool fresh;
     char *gx = ad_grad_claim(op, 0, &fresh);
-    ad__channels one = { 1, s.c, s.l };
     size_t size = (size_t)(s.c * s.l) * ad_dtype_size(x->layout->dtype);
     for (int64_t i = 0; gx != NULL && i < s.n; i++, gx += size) {
         const void *xs = (const char *)x->data + (size_t)i * size, *g = (const char *)y->grad + (size_t)i * size;
         void *to = gx;
         if (fresh) memset(to, 0, size);
-        if (is_training(op)) AD__BY_DTYPE(x->layout->dtype, ad__channel_back, one, mean, scale, a, b, xs, g, to);
-        else AD__BY_DTYPE(x->layout->dtype, ad__channel_scale_back, one, scale, g, to);
+        if (is_training(op)) AD__BY_DTYPE(x->layout->dtype, ad__channel_back, s, mean, scale, a, b, xs, g, to);
+        else AD__BY_DTYPE(x->layout->dtype, ad__channel_scale_back, s, scale, g, to);
     }
 }
 

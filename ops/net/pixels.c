@@ -15,18 +15,19 @@ static ad_var *refuse(ad_var *x, const char *caller, const char *sentence) {
 
 /* ---- pixel_shuffle, pixel_unshuffle, channel_shuffle ------------------------------------------------------------- */
 
-/* The product of all sizes but the last three. */
-static int64_t image_count(ad_shape s) {
-    int64_t n = 1;
-    for (int i = 0; i < s.ndim - 3; i++) n *= s.dim[i];
-    return n;
+/* The last three sizes of s; n is the product of the others. NULL if s has no such sizes. */
+static int64_t *image_sizes(ad_shape *s, int64_t *n) {
+    if (s->ndim < 3 || !ad__is_moderate(*s)) return NULL;
+    *n = 1;
+    for (int i = 0; i < s->ndim - 3; i++) *n *= s->dim[i];
+    return s->dim + s->ndim - 3;
 }
 
 ad_var *ad_pixel_shuffle(ad_var *x, int64_t r) {
     if (ad__absent(x)) return ad__nil_result(x, "pixel_shuffle");
     ad_shape s = x->layout->shape;
-    int64_t *d = s.dim + (s.ndim >= 3 ? s.ndim - 3 : 0), n = ad__is_moderate(s) ? image_count(s) : -1;
-    if (n < 0 || s.ndim < 3 || r < 1 || r > 1 << 15 || d[0] % (r * r) != 0)
+    int64_t n, *d = image_sizes(&s, &n);
+    if (d == NULL || r < 1 || r > 1 << 15 || d[0] % (r * r) != 0)
         return refuse(x, "pixel_shuffle", "takes [..,c,h,w] with c a multiple of r^2, and r of 1 or more");
     ad_var *y = ad_reshape(x, AD_SHAPE(n, d[0] / (r * r), r, r, d[1], d[2]));
     y = ad_permute(y, AD_SHAPE(0, 1, 4, 2, 5, 3));
@@ -37,8 +38,8 @@ ad_var *ad_pixel_shuffle(ad_var *x, int64_t r) {
 ad_var *ad_pixel_unshuffle(ad_var *x, int64_t r) {
     if (ad__absent(x)) return ad__nil_result(x, "pixel_unshuffle");
     ad_shape s = x->layout->shape;
-    int64_t *d = s.dim + (s.ndim >= 3 ? s.ndim - 3 : 0), n = ad__is_moderate(s) ? image_count(s) : -1;
-    if (n < 0 || s.ndim < 3 || r < 1 || r > 1 << 15 || d[1] % r != 0 || d[2] % r != 0)
+    int64_t n, *d = image_sizes(&s, &n);
+    if (d == NULL || r < 1 || r > 1 << 15 || d[1] % r != 0 || d[2] % r != 0)
         return refuse(x, "pixel_unshuffle", "takes [..,c,h,w] with h and w multiples of r, and r of 1 or more");
     ad_var *y = ad_reshape(x, AD_SHAPE(n, d[0], d[1] / r, r, d[2] / r, r));
     y = ad_permute(y, AD_SHAPE(0, 1, 3, 5, 2, 4));

@@ -81,11 +81,12 @@ static void low_degree(const parts *p, int degree, const double *b) {
     multiply(p, p->a, p->a, 0, p->square);
     memcpy(p->power, p->square, (size_t)(p->n * p->n) * ad_dtype_size(p->t));
     for (int i = 2; i < degree; i += 2) {
+        if (i > 2) {
+            multiply(p, p->power, p->square, 0, p->held);
+            memcpy(p->power, p->held, (size_t)(p->n * p->n) * ad_dtype_size(p->t));
+        }
         add(p, i == 2, b[i], p->power, p->even);
         add(p, i == 2, b[i + 1], p->power, p->sum);
-        if (i + 2 >= degree) break;
-        multiply(p, p->power, p->square, 0, p->held);
-        memcpy(p->power, p->held, (size_t)(p->n * p->n) * ad_dtype_size(p->t));
     }
     AD__BY_DTYPE(p->t, ad__add_diagonal, p->n, b[0], p->even);
     AD__BY_DTYPE(p->t, ad__add_diagonal, p->n, b[1], p->sum);

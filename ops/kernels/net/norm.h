@@ -46,10 +46,10 @@ void ad__channel_scale_f32(ad__channels s, const double *mean, const double *sca
                            float *y);
 void ad__channel_scale_f64(ad__channels s, const double *mean, const double *scale, const double *shift,
                            const double *x, double *y);
-/* gx += scale g */
+/* gx += scale g, of one sample: without s.n */
 void ad__channel_scale_back_f32(ad__channels s, const double *scale, const float *g, float *gx);
 void ad__channel_scale_back_f64(ad__channels s, const double *scale, const double *g, double *gx);
-/* gx += scale (g - a - b (x - mean)) */
+/* gx += scale (g - a - b (x - mean)), of one sample: without s.n */
 void ad__channel_back_f32(ad__channels s, const double *mean, const double *scale, const double *a, const double *b,
                           const float *x, const float *g, float *gx);
 void ad__channel_back_f64(ad__channels s, const double *mean, const double *scale, const double *a, const double *b,
