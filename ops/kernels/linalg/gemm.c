@@ -8,7 +8,11 @@
 
 /* A tile of C has ROWS rows of one or two vectors, of VECTOR bytes each. DEPTH rows of a panel of B fit into the
    first-level cache. */
+#ifdef __wasm_simd128__
+enum { VECTOR = 16, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
+#else
 enum { VECTOR = 32, MOST_VECTORS = 2, ROWS = 4, DEPTH = 256 };
+#endif
 
 /* The tiles use explicit vectors. The other loops are too short to gain from vectorisation by the compiler. */
 #ifndef __clang__
