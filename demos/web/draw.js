@@ -11,7 +11,7 @@ function readColours() {
   const lo = rgb(colours.zero), mid = rgb(colours.middle), hi = rgb(colours.one);
   colours.ramp = new Uint32Array(256);
   for (let i = 0; i < 256; i++) {
-    const t = i / 127.5 - 1, end = t < 0 ? lo : hi, k = Math.abs(t) ** 0.8 * 0.92;
+    const t = i / 127.5 - 1, end = t < 0 ? lo : hi, k = Math.abs(t) ** 0.8 * 0.68; // points are stronger
     const [r, g, b] = mid.map((m, c) => Math.round(m + k * (end[c] - m)));
     colours.ramp[i] = 255 << 24 | b << 16 | g << 8 | r;
   }

@@ -14,14 +14,14 @@ static const struct {
     unary_fn *one;
     binary_fn *two;
 } functions[] = {
-    { "sin", ad_sin, NULL },         { "cos", ad_cos, NULL },         { "tan", ad_tan, NULL },
-    { "asin", ad_asin, NULL },       { "acos", ad_acos, NULL },       { "atan", ad_atan, NULL },
-    { "sinh", ad_sinh, NULL },       { "cosh", ad_cosh, NULL },       { "tanh", ad_tanh, NULL },
-    { "exp", ad_exp, NULL },         { "log", ad_log, NULL },         { "sqrt", ad_sqrt, NULL },
-    { "abs", ad_abs, NULL },         { "square", ad_square, NULL },   { "sigmoid", ad_sigmoid, NULL },
-    { "relu", ad_relu, NULL },       { "softplus", ad_softplus, NULL }, { "gelu", ad_gelu, NULL },
-    { "erf", ad_erf, NULL },         { "lgamma", ad_lgamma, NULL },   { "pow", NULL, ad_pow },
-    { "min", NULL, ad_minimum },     { "max", NULL, ad_maximum },     { "atan2", NULL, ad_atan2 },
+    { "sin", ad_sin, NULL },     { "cos", ad_cos, NULL },           { "tan", ad_tan, NULL },
+    { "asin", ad_asin, NULL },   { "acos", ad_acos, NULL },         { "atan", ad_atan, NULL },
+    { "sinh", ad_sinh, NULL },   { "cosh", ad_cosh, NULL },         { "tanh", ad_tanh, NULL },
+    { "exp", ad_exp, NULL },     { "log", ad_log, NULL },           { "sqrt", ad_sqrt, NULL },
+    { "abs", ad_abs, NULL },     { "square", ad_square, NULL },     { "sigmoid", ad_sigmoid, NULL },
+    { "relu", ad_relu, NULL },   { "softplus", ad_softplus, NULL }, { "gelu", ad_gelu, NULL },
+    { "erf", ad_erf, NULL },     { "lgamma", ad_lgamma, NULL },     { "pow", NULL, ad_pow },
+    { "min", NULL, ad_minimum }, { "max", NULL, ad_maximum },       { "atan2", NULL, ad_atan2 },
     { "hypot", NULL, ad_hypot },
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
@@ -68,8 +68,9 @@ static bool push(parser *p, waiting w) {
 
 /* The instruction of what waits on top. */
 static bool pop(parser *p) {
-    static binary_fn *const two[] = { [SUM] = ad_add, [DIFFERENCE] = ad_sub, [PRODUCT] = ad_mul, [QUOTIENT] = ad_div,
-                                      [POWER] = ad_pow };
+    static binary_fn *const two[] = {
+        [SUM] = ad_add, [DIFFERENCE] = ad_sub, [PRODUCT] = ad_mul, [QUOTIENT] = ad_div, [POWER] = ad_pow
+    };
     waiting w = p->stack[--p->depth];
     if (w.kind == NEGATIVE) return emit(p, (instruction){ .kind = UNARY, .one = ad_neg });
     if (w.kind == FUNCTION) {

@@ -43,14 +43,20 @@ class ExpressionPage {
     if (!this.good) return;
     m._expr_at(e.expr, ...this.at);
     this.graph.draw(m._expr_var(e.expr));
-    const values = Float64Array.from(e.doubles(m._expr_map(e.expr, this.edge), this.map.canvas.width ** 2)), finite = values.filter(Number.isFinite).sort();
-    const low = finite[Math.floor(finite.length * 0.02)], high = finite[Math.ceil(finite.length * 0.98) - 1];
-    this.values = values, this.middle = (low + high) / 2, this.half = Math.max((high - low) / 2, 1e-9);
+    this.values = this.shades(e.doubles(m._expr_map(e.expr, this.edge), this.map.canvas.width ** 2));
     this.paint();
     this.move(this.at);
   }
 
-  paint() { if (this.values) this.map.paint(this.values, 0, 1, v => (v - this.middle) / this.half); }
+  // Values as -1 .. 1: linear between the quartiles and logarithmic beyond, so that a peak does not hide the rest.
+  shades(values) {
+    const finite = Float64Array.from(values).filter(Number.isFinite).sort(), n = finite.length;
+    const at = part => finite[Math.min(n - 1, Math.floor(part * n))], middle = at(0.5), spread = Math.max((at(0.75) - at(0.25)) / 2, 1e-12);
+    const most = Math.asinh(Math.max(at(1) - middle, middle - at(0), spread) / spread);
+    return Float64Array.from(values, v => Math.asinh((v - middle) / spread) / most);
+  }
+
+  paint() { if (this.values) this.map.paint(this.values, 0, 1, v => v); }
 
   move(at) {
     this.at = at.map(v => Math.max(-this.edge, Math.min(this.edge, Math.round(v * 1000) / 1000)));
@@ -127,8 +133,8 @@ class ExpressionPage {
     const n = this.map.canvas.width, v = this.values, cell = w / n;
     c.strokeStyle = colours.ink, c.lineWidth = 0.8, c.globalAlpha = 0.35;
     c.beginPath();
-    for (let level = -0.8; level <= 0.81; level += 0.2) {
-      const z = this.middle + level * this.half, cut = (a, b) => (a - z) / (a - b);
+    for (let z = -0.8; z <= 0.81; z += 0.2) {
+      const cut = (a, b) => (a - z) / (a - b);
       for (let j = 0; j < n - 1; j++) for (let i = 0; i < n - 1; i++) {
         const a = v[j * n + i], b = v[j * n + i + 1], d = v[(j + 1) * n + i], f = v[(j + 1) * n + i + 1], ends = [];
         if (a > z !== b > z) ends.push([i + cut(a, b), j]);

@@ -86,7 +86,7 @@ class GraphView {
     const lines = this.lines(n), scalar = n.kind > 0 && n.numel === 1;
     if (scalar) {
       svg("text", { y: -10 }, g, n.name || "");
-      const value = svg("text", { y: n.name ? 4 : -3, class: "small" }, g), grad = svg("text", { y: n.name ? 16 : 11, class: "small" }, g);
+      const value = svg("text", { y: n.kind === 3 ? 4 : n.name ? 4 : -3, class: "small" }, g), grad = svg("text", { y: n.name ? 16 : 11, class: "small" }, g);
       this.live.push({ n, value, grad });
     } else {
       svg("text", { y: lines.length ? (lines.length > 1 ? -7 : -2) : 4 }, g, n.name);

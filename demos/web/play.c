@@ -9,7 +9,8 @@
 /* How far back a change goes: to the data and new weights, to the graphs and the optimiser, or nowhere. */
 typedef enum { WEIGHTS, GRAPHS, AT_ONCE } reach;
 
-#define SETTING(field, lo, hi, start, reach) { #field, offsetof(play_settings, field), lo, hi, start, reach }
+#define SETTING(field, lo, hi, start, reach)                                                                           \
+    { #field, offsetof(play_settings, field), lo, hi, start, reach }
 #define WIDTH(i, start)                                                                                                \
     { "width" #i, offsetof(play_settings, width) + (i) * sizeof(double), 1, MOST_WIDTH, start, WEIGHTS }
 static const struct {

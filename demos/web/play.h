@@ -22,8 +22,8 @@ typedef enum { SPIRAL, MOONS, CIRCLES, XOR, SINE, STEP, PACKET, OWN_CLASSES, OWN
 
 /* All are double, so that one table has them: see play_settings in play.c. */
 typedef struct {
-    double data, points, noise, seed;          /* points: those to train on, and as many to test */
-    double layers, width[MOST_LAYERS - 1];     /* hidden layers and their neurons */
+    double data, points, noise, seed;      /* points: those to train on, and as many to test */
+    double layers, width[MOST_LAYERS - 1]; /* hidden layers and their neurons */
     double activation, dropout;
     double loss, optimiser, rate, l1, l2, batch; /* batch: 0 for all points */
 } play_settings;
@@ -39,10 +39,10 @@ typedef struct {
     /* the inner scope */
     ad_mark inner;
     nn_optim *optimiser;
-    ad_var *batch_x, *batch_y, *loss;            /* the graph that is trained: evaluated again at each step */
-    ad_var *all_y;                               /* the net's result for all points */
-    ad_var *train_loss, *test_loss;              /* without penalties; nil where there are no points */
-    ad_var *hidden[MOST_LAYERS - 1], *map;       /* values of neurons and of the net at the places of the maps */
+    ad_var *batch_x, *batch_y, *loss;      /* the graph that is trained: evaluated again at each step */
+    ad_var *all_y;                         /* the net's result for all points */
+    ad_var *train_loss, *test_loss;        /* without penalties; nil where there are no points */
+    ad_var *hidden[MOST_LAYERS - 1], *map; /* values of neurons and of the net at the places of the maps */
     /* the order of the minibatches */
     ad_random_state order_random;
     int order[MOST_POINTS], at;

@@ -17,9 +17,9 @@ static const struct {
     nn_activation *f;
     bool he;
 } activations[] = {
-    { ad_tanh, false }, { ad_sigmoid, false }, { ad_relu, true }, { leaky, true },    { elu, true },
-    { ad_selu, false }, { ad_gelu, true },     { ad_silu, true }, { ad_mish, true },  { softplus, true },
-    { ad_sin, false },  { identity, false },
+    { ad_tanh, false }, { ad_sigmoid, false }, { ad_relu, true }, { leaky, true },
+    { elu, true },      { ad_selu, false },    { ad_gelu, true }, { ad_silu, true },
+    { ad_mish, true },  { softplus, true },    { ad_sin, false }, { identity, false },
 };
 
 static ad_var *hinge(ad_var *y, ad_var *t) { return nn_hinge(y, t); }
@@ -127,8 +127,9 @@ static ad_var *places(const play *p) {
     float *x = ad_data_mut(at);
     for (int i = 0; i < n && x != NULL; i++) {
         if (curve) x[i] = (float)(edge * (2 * i / (CURVE_POINTS - 1.0) - 1));
-        else x[2 * i] = (float)(edge * (2 * (i % MAP_SIDE + 0.5) / MAP_SIDE - 1)),
-             x[2 * i + 1] = (float)(edge * (1 - 2 * (i / MAP_SIDE + 0.5) / MAP_SIDE));
+        else
+            x[2 * i] = (float)(edge * (2 * (i % MAP_SIDE + 0.5) / MAP_SIDE - 1)),
+                  x[2 * i + 1] = (float)(edge * (1 - 2 * (i / MAP_SIDE + 0.5) / MAP_SIDE));
     }
     return at;
 }

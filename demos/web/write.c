@@ -12,10 +12,10 @@ enum { SIDE = 64 }; /* of the map, in pixels */
 typedef struct {
     ad_graph *graph;
     expression e;
-    char text[MOST_TEXT];         /* the page writes it */
-    ad_var *x, *y, *f;            /* scalars */
-    ad_var *xs, *ys, *map;        /* arrays [SIDE,SIDE] */
-    double pixels[SIDE * SIDE];   /* the map's values */
+    char text[MOST_TEXT];       /* the page writes it */
+    ad_var *x, *y, *f;          /* scalars */
+    ad_var *xs, *ys, *map;      /* arrays [SIDE,SIDE] */
+    double pixels[SIDE * SIDE]; /* the map's values */
     double hessian[2][2];
     ad_check_report report;
 } expr;
