@@ -25,6 +25,11 @@ typedef struct {
     ad_attr_kind kind;
     size_t offset; /* of the field in the struct */
 } ad_attr;
+/* The values of an AD_ATTR_INT that is an enum, by their names: value 0 is the first word of the text. */
+typedef struct {
+    const char *attr;   /* the attribute's name; NULL at the end of the list */
+    const char *values; /* "mean sum none" */
+} ad_attr_values;
 
 /* The argument of a shape rule. The fields up to attrs are inputs. The others are outputs: dtype and shape start as
    those of the first operand, saved and scratch as 0. */
@@ -95,6 +100,7 @@ struct ad_optype {
        from n Ops of this type that read it. gs are the cotangents of their results. If the field or the answer is NULL,
        vjp is called for each Op, and the results are added. */
     ad_var *(*join)(int n, const ad_op *const ops[], ad_var *const gs[]);
+    const ad_attr_values *values; /* the attributes that are enums; NULL if there are none */
 };
 
 /* Defines the descriptor ad_op_NAME. It does not compile unless NAME_samples is defined. */
@@ -178,6 +184,11 @@ AD_API int ad_each_sample(ad_graph *g, const ad_optype *type, ad_sample_fn *fn, 
 /* Writes an attribute as text ("2", "true", "0.5", "[2,3]", "all") to a buffer of size bytes. attrs is the attribute
    struct; if it or a is NULL, the text is "?". Returns the length of the whole text, as snprintf does. */
 AD_API int ad_attr_text(const ad_attr *a, const void *attrs, char *to, size_t size);
+/* The same for attribute number i of a type; an enum by the name of its value ("mean"). */
+AD_API int ad_attr_value_text(const ad_optype *type, int i, const void *attrs, char *to, size_t size);
+/* The same for attribute number i of an Op, with its name: "reduction mean". If there is none, the text is "" and the
+   result 0. */
+AD_API int ad_op_attr_text(const ad_op *op, int i, char *to, size_t size);
 
 #ifdef __cplusplus
 }

@@ -169,8 +169,10 @@ static bool operand_name(const char *parameters, int i, char *to, size_t size) {
     return false;
 }
 
-static const char *kind_text(ad_attr_kind kind) {
-    switch (kind) {
+static const char *kind_text(const ad_optype *t, const ad_attr *a) {
+    for (const ad_attr_values *v = t->values; v != NULL && v->attr != NULL; v++)
+        if (strcmp(v->attr, a->name) == 0) return v->values;
+    switch (a->kind) {
     case AD_ATTR_INT:
     case AD_ATTR_INT64: return "whole number";
     case AD_ATTR_BOOL: return "true or false";
@@ -256,9 +258,9 @@ static void add_array(char *row, ad_shape s, element_at *at, const void *from) {
 
 static void attrs_text(const ad_optype *t, const void *attrs, char *to, size_t size) {
     size_t used = 0;
-    for (const ad_attr *a = t->attrs; a != NULL && a->name != NULL; a++) {
-        used += (size_t)snprintf(to + used, size - used, "%s%s = ", used ? ", " : "", a->name);
-        used += (size_t)ad_attr_text(a, attrs, to + used, size - used);
+    for (int i = 0; t->attrs != NULL && t->attrs[i].name != NULL; i++) {
+        used += (size_t)snprintf(to + used, size - used, "%s%s = ", used ? ", " : "", t->attrs[i].name);
+        used += (size_t)ad_attr_value_text(t, i, attrs, to + used, size - used);
     }
 }
 
@@ -437,7 +439,7 @@ static void put_attributes(const ad_optype *t) {
     if (t->attrs == NULL) return;
     printf("- Attributes: ");
     for (const ad_attr *a = t->attrs; a->name != NULL; a++)
-        printf("%s`%s` (%s)", a == t->attrs ? "" : ", ", a->name, kind_text(a->kind));
+        printf("%s`%s` (%s)", a == t->attrs ? "" : ", ", a->name, kind_text(t, a));
     printf("\n");
 }
 

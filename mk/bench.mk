@@ -8,7 +8,7 @@ bench-threads: $(benches) ## measure the speedup by THREADS=2 threads, alone and
 	@for b in nets arrays optim; do $(BUILD)/bench/$$b --threads $(THREADS) $(CASE) || exit 1; done
 
 # The peers in C and C++ whose headers are installed. compare.py reports the missing ones.
-preprocesses = $(shell echo '\#include <$(2)>' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)
+preprocesses = $(shell printf '\043include <%s>\n' '$(2)' | $(1) -E -x c++ - >/dev/null 2>&1 && echo yes)
 ifneq ($(filter bench-peers bench-report,$(MAKECMDGOALS)),)
 peers := $(if $(call preprocesses,$(CXX),torch/csrc/api/include/torch/version.h),libtorch) \
          $(if $(call preprocesses,$(CXX),adolc/adolc.h),adolc) $(if $(call preprocesses,$(CC),floatfann.h),fann) \

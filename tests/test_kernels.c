@@ -12,6 +12,7 @@
 #include "nn/kernels/vector.h"
 #include "ops/kernels/reduce/scan.h"
 #include "ops/kernels/base/level.h"
+#include "ops/kernels/base/plain_math.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/reduce/rows.h"
@@ -856,6 +857,31 @@ static void vector_kernels_against_long_double(void **state) {
     for (int t = 0; t < 2; t++) EACH_SIZE(n) check_vector((ad_dtype)t, n);
 }
 
+/* ---- exp and tanh without a vector library -------------------------------------------------------------------- */
+
+/* The distance of y from the true value in ulp of that value; 0 where both are infinite. */
+static double ulp_apart(float y, long double is) {
+    float rounded = (float)is;
+    if (isinf(rounded)) return y == rounded ? 0 : INFINITY;
+    return (double)fabsl(y - is) / (nextafterf(fabsf(rounded), INFINITY) - fabsf(rounded));
+}
+
+/* Over all magnitudes, of both signs: every 997th float. */
+static void plain_exp_and_tanh_against_long_double(void **state) {
+    (void)state;
+    const uint32_t sign = 0x80000000u, infinity = ad__bits_of_float(INFINITY);
+    for (uint32_t bits = 0; bits < infinity; bits += test_quick() ? 99991 : 997)
+        for (int negative = 0; negative < 2; negative++) {
+            float x = ad__float_of_bits(negative ? bits | sign : bits);
+            assert_true(ulp_apart(ad__plain_expf(x), expl(x)) <= 2);
+            assert_true(ulp_apart(ad__plain_tanhf(x), tanhl(x)) <= 2);
+        }
+    assert_true(ad__plain_expf(INFINITY) == INFINITY && ad__plain_expf(-INFINITY) == 0 && ad__plain_expf(0) == 1);
+    assert_true(isnan(ad__plain_expf(NAN)) && isnan(ad__plain_tanhf(NAN)));
+    assert_true(ad__plain_tanhf(INFINITY) == 1 && ad__plain_tanhf(-INFINITY) == -1);
+    assert_true(signbit(ad__plain_tanhf(-0.0f)) && !signbit(ad__plain_tanhf(0)));
+}
+
 int main(void) {
     level = best_level();
     const struct CMUnitTest tests[] = {
@@ -872,6 +898,7 @@ int main(void) {
         cmocka_unit_test(im2col_and_col2im_against_plain_indexing),
         cmocka_unit_test(optimiser_updates_against_long_double),
         cmocka_unit_test(vector_kernels_against_long_double),
+        cmocka_unit_test(plain_exp_and_tanh_against_long_double),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

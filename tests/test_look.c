@@ -217,6 +217,107 @@ static void pictures_of_arrays_leaves_and_attributes(void **state) {
     ad_graph_free(g);
 }
 
+/* ---- enums ------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *attr;
+    int value;
+    const char *name;
+} words[] = {
+    { "reduction", AD_MEAN, "mean" },
+    { "reduction", AD_SUM, "sum" },
+    { "reduction", AD_NONE, "none" },
+    { "reduction", AD_BATCHMEAN, "batchmean" },
+    { "how", AD_SCATTER_SUM, "sum" },
+    { "how", AD_SCATTER_MEAN, "mean" },
+    { "how", AD_SCATTER_PROD, "prod" },
+    { "how", AD_SCATTER_AMAX, "amax" },
+    { "how", AD_SCATTER_AMIN, "amin" },
+    { "dtype", AD_F32, "f32" },
+    { "dtype", AD_F64, "f64" },
+    { "kind", AD_ERFCX, "erfcx" },
+    { "kind", AD_NDTRI, "ndtri" },
+    { "kind", AD_BESSEL_J, "bessel_j" },
+    { "kind", AD_BESSEL_Y, "bessel_y" },
+    { "kind", AD_BESSEL_I, "bessel_i" },
+    { "kind", AD_BESSEL_I_SCALED, "bessel_i_scaled" },
+    { "kind", AD_BESSEL_K, "bessel_k" },
+    { "kind", AD_BESSEL_K_SCALED, "bessel_k_scaled" },
+    { "kind", AD_AIRY, "airy" },
+    { "kind", AD_ZETA, "zeta" },
+    { "kind", AD_GAMMAINC, "gammainc" },
+    { "kind", AD_GAMMAINCC, "gammaincc" },
+    { "kind", AD_GAMMA_DENSITY, "gamma_density" },
+};
+
+/* Attributes of kind AD_ATTR_INT that are numbers. All others are enums. */
+static bool is_number(const char *attr) {
+    static const char *const numbers[] = { "axis", "n", "m", "p", "correction" };
+    for (int i = 0; i < (int)(sizeof numbers / sizeof *numbers); i++)
+        if (strcmp(attr, numbers[i]) == 0) return true;
+    return false;
+}
+
+/* Every value of attribute i of a type has its name; the numbers beside them are written as such. Returns the number of
+   names. */
+static int check_values(const ad_optype *t, int i) {
+    int64_t attrs[32] = { 0 }; /* room for every struct of attributes, aligned */
+    char text[32];
+    int named = 0;
+    assert_true(t->attr_size <= sizeof attrs);
+    for (int k = 0; k < (int)(sizeof words / sizeof *words); k++) {
+        if (strcmp(words[k].attr, t->attrs[i].name) != 0) continue;
+        memcpy((char *)attrs + t->attrs[i].offset, &words[k].value, sizeof(int));
+        assert_int_equal(ad_attr_value_text(t, i, attrs, text, sizeof text), strlen(words[k].name));
+        assert_string_equal(text, words[k].name);
+        named++;
+    }
+    for (int k = 0; k < 2; k++) {
+        memcpy((char *)attrs + t->attrs[i].offset, (int[]){ k ? named : -1 }, sizeof(int));
+        ad_attr_value_text(t, i, attrs, text, sizeof text);
+        assert_int_equal(atoi(text), k ? named : -1);
+    }
+    return named;
+}
+
+static void enums_of_all_ops_have_names(void **state) {
+    (void)state;
+    int ops = 0;
+    for (const ad_optype *const *t = ad_optypes(); *t != NULL; t++)
+        for (int i = 0; (*t)->attrs != NULL && (*t)->attrs[i].name != NULL; i++) {
+            if ((*t)->attrs[i].kind != AD_ATTR_INT || is_number((*t)->attrs[i].name)) continue;
+            if (check_values(*t, i) == 0) fail_msg("%s of %s has no names", (*t)->attrs[i].name, (*t)->name);
+            ops++;
+        }
+    assert_in_range(ops, 20, 60);
+}
+
+static void pictures_have_the_names_of_enums(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 1, 2, 3, 4 }, AD_SHAPE(2, 2)), *classes = ad_zeros(g, AD_F32, AD_SHAPE(2));
+    ad_var *y = ad_cross_entropy_classes(ad_cast(x, AD_F32), classes, (ad_ce_opts){ .reduction = AD_SUM });
+    ad_var *z = ad_mse(ad_special(x, AD_BESSEL_J, 2), ad_zeros_like(x), AD_MEAN);
+    char *text = text_of(write_picture, ad_add(ad_cast(y, AD_F64), z));
+    assert_contains(text, "reduction sum");
+    assert_contains(text, "reduction mean");
+    assert_contains(text, "dtype f32");
+    assert_contains(text, "dtype f64");
+    assert_contains(text, "kind bessel_j\\nn 2");
+    free(text);
+
+    char word[8];
+    const ad_op *mse = ad_creator(z);
+    assert_int_equal(ad_op_attr_text(mse, 0, word, sizeof word), strlen("reduction mean"));
+    assert_string_equal(word, "reducti");
+    assert_int_equal(ad_op_attr_text(mse, 0, NULL, 9), strlen("reduction mean"));
+    assert_int_equal(ad_op_attr_text(mse, 1, word, sizeof word), 0);
+    assert_string_equal(word, "");
+    assert_int_equal(ad_op_attr_text(mse, -1, word, sizeof word), 0);
+    assert_int_equal(ad_op_attr_text(NULL, 0, word, sizeof word), 0);
+    ad_graph_free(g);
+}
+
 /* Graphviz accepts the picture, if it is installed. */
 static void graphviz_reads_the_picture(void **state) {
     (void)state;
@@ -292,6 +393,8 @@ int main(void) {
         cmocka_unit_test(pictures_of_an_expression),
         cmocka_unit_test(pictures_change_nothing),
         cmocka_unit_test(pictures_of_arrays_leaves_and_attributes),
+        cmocka_unit_test(enums_of_all_ops_have_names),
+        cmocka_unit_test(pictures_have_the_names_of_enums),
         cmocka_unit_test(graphviz_reads_the_picture),
         cmocka_unit_test(names_in_errors_and_pictures),
         cmocka_unit_test(names_change_and_end_with_their_scope),

@@ -67,10 +67,11 @@ static void describe(const ad__trial *t, int64_t k, const char *what, char *to, 
     int64_t n = t->weights->layout->numel;
     int at = snprintf(to, size, "%s in %s at cotangent %g,", what, ad_dtype_name(t->y->layout->dtype),
                       n > 0 ? ad_at(t->weights, k < n ? k : 0) : 0);
-    for (const ad_attr *a = t->check->type->attrs; a != NULL && a->name != NULL && (size_t)at < size; a++) {
+    const ad_attr *attrs = t->check->type->attrs;
+    for (int i = 0; attrs != NULL && attrs[i].name != NULL && (size_t)at < size; i++) {
         char value[64];
-        ad_attr_text(a, t->attrs, value, sizeof value);
-        at += snprintf(to + at, size - (size_t)at, " %s %s,", a->name, value);
+        ad_attr_value_text(t->check->type, i, t->attrs, value, sizeof value);
+        at += snprintf(to + at, size - (size_t)at, " %s %s,", attrs[i].name, value);
     }
     for (int i = 0; i < t->n && (size_t)at < size; i++) {
         int64_t numel = t->in[i]->layout->numel;

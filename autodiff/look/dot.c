@@ -29,11 +29,8 @@ static void write_var(FILE *to, const ad_var *x) {
 /* An Op, and its edges from the operands and to the result. */
 static void write_op(FILE *to, const ad_op *op) {
     fprintf(to, "  o%p [shape=ellipse, label=\"%s", (const void *)op, op->type->name);
-    for (const ad_attr *a = op->type->attrs; a != NULL && a->name != NULL; a++) {
-        char text[160];
-        ad_attr_text(a, ad__attrs_of(op), text, sizeof text);
-        fprintf(to, "\\n%s %s", a->name, text);
-    }
+    char text[200];
+    for (int i = 0; ad_op_attr_text(op, i, text, sizeof text) > 0; i++) fprintf(to, "\\n%s", text);
     fputs("\"];\n", to);
     for (int i = 0; i < op->n_in; i++)
         fprintf(to, "  v%p -> o%p;\n", (const void *)op->in[i], (const void *)op);

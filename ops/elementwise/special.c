@@ -14,6 +14,10 @@ typedef struct {
 static const ad_attr special_list[] = { { "kind", AD_ATTR_INT, offsetof(special_attrs, kind) },
                                         { "n", AD_ATTR_INT, offsetof(special_attrs, n) },
                                         { 0 } };
+static const ad_attr_values special_values[] = { { "kind", "erfcx ndtri bessel_j bessel_y bessel_i bessel_i_scaled "
+                                                           "bessel_k bessel_k_scaled airy zeta gammainc gammaincc "
+                                                           "gamma_density" },
+                                                 { 0 } };
 
 /* A function of one number at the element, or of two numbers at the elements, of an Op's operands; or its slope in the
    last operand. */
@@ -158,7 +162,7 @@ AD_OPTYPE(special,
           .formula = "J Y I K of order n, Ai and its slope, erfcx and its integrals, ndtri",
           .gradient = "g times functions of the orders n - 1 and n + 1",
           .special = "Y and K are infinite at 0 and NaN below; n is at most 32", .arity = 1,
-          .attr_size = sizeof(special_attrs), .attrs = special_list, .shape = special_shape,
+          .attr_size = sizeof(special_attrs), .attrs = special_list, .values = special_values, .shape = special_shape,
           .evaluate = { special_evaluate, special_evaluate }, .backward = { special_backward, special_backward },
           .vjp = special_vjp);
 ad_var *ad_special(ad_var *x, ad_special_kind kind, int n) {
@@ -228,7 +232,7 @@ AD_OPTYPE(special_pair,
           .formula = "Hurwitz's zeta; the regularised incomplete gamma functions, lower and upper, and their density",
           .gradient = "in x only: -a zeta(a + 1, x); plus or minus x^(a-1) exp(-x) / gamma(a)",
           .special = "an a that requires a gradient is an error, as in PyTorch", .arity = 2,
-          .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(special_attrs), .attrs = special_list,
+          .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(special_attrs), .attrs = special_list, .values = special_values,
           .shape = special_pair_shape, .evaluate = { special_pair_evaluate, special_pair_evaluate },
           .backward = { special_pair_backward, special_pair_backward }, .vjp = special_pair_vjp);
 ad_var *ad_special_pair(ad_var *a, ad_var *x, ad_special_kind kind) {

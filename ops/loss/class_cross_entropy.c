@@ -171,7 +171,7 @@ AD_OPTYPE(cross_entropy_classes,
           .gradient = "g (softmax(scores) sum(target) - target)",
           .special = "the mean of no rows is NaN, with gradient 0", .arity = -1,
           .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs), .attrs = ad__class_list,
-          .shape = cross_entropy_classes_shape,
+          .values = ad__reduction_values, .shape = cross_entropy_classes_shape,
           .evaluate = { cross_entropy_classes_evaluate, cross_entropy_classes_evaluate },
           .backward = { cross_entropy_classes_backward, cross_entropy_classes_backward },
           .vjp = cross_entropy_classes_vjp, .emit = cross_entropy_classes_emit);
@@ -291,7 +291,8 @@ AD_OPTYPE(
     .gradient = "g (softmax(scores) sum(target) - target); g (1 - smoothing) w (logsumexp(scores) - scores)",
     .special = "a class of probability 0 adds nothing, even with score -inf (PyTorch: NaN)", .arity = -1,
     .no_grad = AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs), .attrs = ad__class_list,
-    .shape = cross_entropy_probs_shape, .evaluate = { cross_entropy_probs_evaluate, cross_entropy_probs_evaluate },
+    .values = ad__reduction_values, .shape = cross_entropy_probs_shape,
+    .evaluate = { cross_entropy_probs_evaluate, cross_entropy_probs_evaluate },
     .backward = { cross_entropy_probs_backward, cross_entropy_probs_backward }, .vjp = cross_entropy_probs_vjp,
     .emit = cross_entropy_probs_emit);
 ad_var *ad_cross_entropy_probs(ad_var *logits, ad_var *probabilities, ad_ce_opts opts) {

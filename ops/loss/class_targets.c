@@ -73,7 +73,8 @@ AD_OPTYPE(class_targets,
                  "divisor of the reduction; 0 in ignored rows",
           .formula = "w ((1 - smoothing) one_hot(classes) + smoothing / n)", .arity = -1, .flags = AD_OP_CONSTANT,
           .no_grad = AD_NO_GRAD(0) | AD_NO_GRAD(1), .attr_size = sizeof(ad__class_attrs), .attrs = targets_list,
-          .shape = class_targets_shape, .evaluate = { class_targets_evaluate, class_targets_evaluate },
+          .values = ad__reduction_values, .shape = class_targets_shape,
+          .evaluate = { class_targets_evaluate, class_targets_evaluate },
           .emit = class_targets_emit);
 ad_var *ad_class_targets(ad_var *classes, int64_t n, ad_ce_opts opts) {
     ad__class_attrs a = ad__class_attrs_from(opts);

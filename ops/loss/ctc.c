@@ -305,7 +305,8 @@ AD_OPTYPE(ctc,
           .differs = "PyTorch adds exp(log_probs) to the gradient, which log_softmax takes away; its gradient of an "
                      "infinite loss is NaN",
           .arity = 4, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2) | AD_NO_GRAD(3), .attr_size = sizeof(ctc_attrs),
-          .attrs = ctc_list, .shape = ctc_shape, .evaluate = { ctc_evaluate, ctc_evaluate },
+          .attrs = ctc_list, .values = ad__reduction_values, .shape = ctc_shape,
+          .evaluate = { ctc_evaluate, ctc_evaluate },
           .backward = { ctc_backward, ctc_backward }, .vjp = ctc_vjp);
 
 /* Without a batch: log probabilities [times,classes], labels [labels] and scalar lengths. */

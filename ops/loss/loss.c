@@ -6,7 +6,6 @@
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
-#include "ops/loss/reduction.h"
 
 const ad_attr ad__loss_list[] = { AD__REDUCTION_ATTR, { 0 } };
 

@@ -17,6 +17,7 @@
 #include "autodiff/graph/node.h"
 #include "ops/compile.h"
 #include "ops/kernels/elementwise/loops.h"
+#include "ops/loss/reduction.h"
 #include "ops/ops.h"
 
 typedef struct {
@@ -120,7 +121,8 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
         if (ad_vjp_wants(op, 1)) dx[1] = (VJP_T);                                                                     \
     }                                                                                                                  \
     AD_OPTYPE(name, .formula = #VALUE, .gradient = #BACK_X "; " #BACK_T, .arity = -1,                                  \
-              .attr_size = sizeof(ad__loss_attrs), .evaluate = { name##_evaluate, name##_evaluate },                   \
+              .attr_size = sizeof(ad__loss_attrs), .values = ad__reduction_values,                                     \
+              .evaluate = { name##_evaluate, name##_evaluate },                                                        \
               .backward = { name##_backward, name##_backward }, .vjp = name##_vjp, .emit = name##_emit,                \
               __VA_ARGS__);
 

@@ -167,7 +167,8 @@ AD_OPTYPE(multi_margin, .differs = "a NaN score gives NaN; PyTorch leaves it out
           .formula = "w[class] / c sum over others of max(0, margin - x[class] + x)^p",
           .gradient = "g w[class] / c p (..)^(p-1) where positive; minus their sum at the class",
           .special = "slope 0 at the kink", .arity = -1, .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2),
-          .attr_size = sizeof(margin_attrs), .attrs = margin_list, .shape = multi_margin_shape,
+          .attr_size = sizeof(margin_attrs), .attrs = margin_list, .values = ad__reduction_values,
+          .shape = multi_margin_shape,
           .evaluate = { multi_margin_evaluate, multi_margin_evaluate },
           .backward = { multi_margin_backward, multi_margin_backward }, .vjp = multi_margin_vjp,
           .emit = multi_margin_emit);

@@ -86,7 +86,7 @@ AD_OPTYPE(nll,
           .formula = "-w[class] log_probs[class]", .gradient = "-g w[class] at the class, 0 elsewhere",
           .special = "the mean of no rows is NaN, with gradient 0", .arity = -1,
           .no_grad = AD_NO_GRAD(1) | AD_NO_GRAD(2), .attr_size = sizeof(ad__class_attrs),
-          .attrs = ad__class_list + 1 /* no smoothing */, .shape = nll_shape,
+          .attrs = ad__class_list + 1 /* no smoothing */, .values = ad__reduction_values, .shape = nll_shape,
           .evaluate = { nll_evaluate, nll_evaluate }, .backward = { nll_backward, nll_backward }, .vjp = nll_vjp,
           .emit = nll_emit);
 ad_var *ad_nll(ad_var *log_probs, ad_var *classes, ad_ce_opts opts) {

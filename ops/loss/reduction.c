@@ -3,6 +3,8 @@
 
 #include "ops/base/attrs.h"
 
+const ad_attr_values ad__reduction_values[] = { { "reduction", "mean sum none batchmean" }, { 0 } };
+
 int ad__check_reduction(const ad_call *c, int reduction, ad_reduction last) {
     if (reduction >= AD_MEAN && reduction <= (int)last) return AD_OK;
     return ad_call_fail(c, AD_EVALUE, "%d is not a reduction of this loss; use AD_MEAN, AD_SUM or AD_NONE", reduction);

@@ -5,6 +5,9 @@
 #include "autodiff/graph/node.h"
 #include "ops/ops.h"
 
+/* For a descriptor's values. */
+extern const ad_attr_values ad__reduction_values[];
+
 /* For shape rules: returns AD_OK if reduction is one of AD_MEAN .. last. */
 int ad__check_reduction(const ad_call *c, int reduction, ad_reduction last);
 

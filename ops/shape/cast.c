@@ -10,6 +10,7 @@
 /* ---- cast ---------------------------------------------------------------------------------------------------- */
 
 static const ad_attr cast_list[] = { { "dtype", AD_ATTR_INT, 0 }, { 0 } };
+static const ad_attr_values cast_values[] = { { "dtype", "f32 f64" }, { 0 } };
 
 static int cast_shape(ad_call *c) {
     int t = *(const int *)c->attrs;
@@ -61,7 +62,8 @@ AD_COLD static int cast_emit(ad_emit *e, const ad_op *op) {
 }
 
 AD_OPTYPE(cast, .doc = "x converted to f32 or f64", .formula = "x", .gradient = "g", .arity = 1,
-          .flags = AD_OP_MIXED, .attr_size = sizeof(int), .attrs = cast_list, .shape = cast_shape,
+          .flags = AD_OP_MIXED, .attr_size = sizeof(int), .attrs = cast_list, .values = cast_values,
+          .shape = cast_shape,
           .evaluate = { cast_evaluate, cast_evaluate }, .backward = { cast_backward, cast_backward },
           .vjp = cast_vjp, .emit = cast_emit);
 ad_var *ad_cast(ad_var *x, ad_dtype dtype) { return ad__apply1(&ad_op_cast, x, &(int){ (int)dtype }); }

@@ -15,6 +15,7 @@ typedef struct {
 static const ad_attr scatter_list[] = { { "axis", AD_ATTR_INT, 0 },
                                         { "how", AD_ATTR_INT, offsetof(scatter_attrs, how) },
                                         { 0 } };
+static const ad_attr_values scatter_values[] = { { "how", "sum mean prod amax amin" }, { 0 } };
 
 static ad_scatter_kind how_of(const ad_op *op) {
     return (ad_scatter_kind)((const scatter_attrs *)ad__attrs_of(op))->how;
@@ -168,7 +169,8 @@ AD_OPTYPE(
     .differs = "the slope of an infinite or NaN factor is the product of the others, and NaNs share the gradient "
                      "of an extremum; PyTorch's slopes are NaN", .flags = AD_OP_MIXED,
     .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(scatter_attrs), .attrs = scatter_list,
-    .shape = scatter_reduce_shape, .evaluate = { scatter_reduce_evaluate, scatter_reduce_evaluate },
+    .values = scatter_values, .shape = scatter_reduce_shape,
+    .evaluate = { scatter_reduce_evaluate, scatter_reduce_evaluate },
     .backward = { scatter_reduce_backward, scatter_reduce_backward }, .vjp = scatter_reduce_vjp);
 
 /* ---- functions ------------------------------------------------------------------------------------------------- */

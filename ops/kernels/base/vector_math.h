@@ -26,6 +26,13 @@ AD__SIMD2(pow) AD__SIMD2(atan2) AD__SIMD2(hypot)
 #endif
 #endif
 
+/* musl's functions for WebAssembly are scalar. tgmath.h calls these, declared above, by their names. */
+#if defined(__wasm_simd128__)
+#include "ops/kernels/base/plain_math.h"
+#define expf ad__plain_expf
+#define tanhf ad__plain_tanhf
+#endif
+
 #include <tgmath.h>
 
 #include "ops/kernels/base/formula.h"
