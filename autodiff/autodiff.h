@@ -302,6 +302,15 @@ AD_API bool ad_branch(ad_var *cond);
 AD_API int ad_backward(ad_var *y);
 /* The same for y of any shape: computes (dy/dx)^T seed. seed has y's shape and dtype. */
 AD_API int ad_backward_from(ad_var *y, const ad_var *seed);
+/* The same, and tells of n leaves: calls complete(leaf, data) once for each, as soon as the pass adds nothing more to
+   its gradient. Leaves that y does not depend on come first. So what is done with a gradient, such as sending it to
+   another process, can begin while the pass goes on. complete may read and change the leaf's gradient, and must not
+   change leaves' elements. Its error (ad_fail) ends the pass. seed NULL: y has one element. In graphs that ad_eval
+   runs as a flat program, and with ad_detect_anomaly, complete is called after the pass. AD_EVALUE if one of the
+   leaves is nil or was made by an op. */
+typedef void ad_leaf_fn(ad_var *leaf, void *data);
+AD_API int ad_backward_with(ad_var *y, const ad_var *seed, int n, ad_var *const leaves[], ad_leaf_fn *complete,
+                            void *data);
 /* Sets the gradients of y and of every Var that it depends on to zero. */
 AD_API void ad_zero_grad(ad_var *y);
 

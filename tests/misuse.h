@@ -668,6 +668,7 @@ static bool stream_null(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, 
     return number < 3;
 }
 static void mix_null(ad_var **x, ad_var **y, void *data) { (void)data, *x = *y = NULL; }
+static void leaf_nothing(ad_var *leaf, void *data) { (void)leaf, (void)data; }
 static ad_var *loss_data_null(ad_var *y, ad_var *t, void *data) { return (void)y, (void)t, (void)data, NULL; }
 static double metric_data_nan(const ad_var *y, const ad_var *t, void *data) {
     return (void)y, (void)t, (void)data, NAN;
@@ -685,6 +686,7 @@ FUNCTIONS_OF(nn_forward_n_fn, 2, forward_n, NULL, forward_n_null)
 FUNCTIONS_OF(nn_before_fn, 1, before_nothing, NULL)
 FUNCTIONS_OF(nn_after_fn, 1, after_nothing, NULL)
 FUNCTIONS_OF(nn_each_fn, 1, each_nothing, NULL)
+FUNCTIONS_OF(ad_leaf_fn, 1, leaf_nothing, NULL)
 FUNCTIONS_OF(nn_stream_fn, 2, NULL, stream_nothing, stream_null)
 FUNCTIONS_OF(nn_batch_fn, 2, NULL, mix_null, nn_mixup)
 FUNCTIONS_OF(nn_loss_data_fn, 1, NULL, loss_data_null)

@@ -113,6 +113,8 @@ int ad__differentiate_op(ad_graph *g, const ad_op *op, int rc) {
     return differentiate_op(&w, op, rc);
 }
 
+int ad__differentiate_next(ad__walk *w, const ad_op *op, int rc) { return differentiate_op(w, op, rc); }
+
 /* The rest of the walk, looking for the first gradient that is not finite. */
 static int differentiate_watched(ad__walk *w, int rc) {
     for (ad_op *op; (op = ad__walk_next(w)) != NULL;) {
@@ -204,13 +206,29 @@ static int check_root(ad_var *y, const char *caller, const ad_var *seed) {
 
 int ad__backward_inside(ad_var *y, const ad_var *seed) { return ad__needs(y) ? differentiate(y, seed) : AD_OK; }
 
+AD_COLD static int refuse_array(const ad_var *y, const char *caller) {
+    return ad_fail(ad__owner(y), AD_ESHAPE,
+                   "%s: y is %s, not one element; reduce it (ad_sum, ad_mean) or give ad_backward_from a seed", caller,
+                   ad_shape_str(y->layout->shape).text);
+}
+
+int ad__check_backward(ad_var *y, const char *caller, const ad_var *seed) {
+    int rc = check_root(y, caller, seed);
+    if (rc == AD_OK && seed != NULL) rc = ad__check_alike(y, "y", seed, "seed", caller);
+    return rc == AD_OK && seed == NULL && y->layout->numel != 1 ? refuse_array(y, caller) : rc;
+}
+
+int ad__seed_pass(ad_var *y, const ad_var *seed) {
+    int rc = reset_grad(ad__owner(y), y);
+    if (rc == AD_OK) seed_root(y, seed);
+    return rc;
+}
+
 int ad_backward(ad_var *y) {
     int rc = check_root(y, "backward", NULL);
     if (rc != AD_OK) return rc;
     if (AD__LIKELY(y->layout->numel == 1)) return begin(y, NULL);
-    return ad_fail(ad__owner(y), AD_ESHAPE,
-                   "backward: y is %s, not one element; reduce it (ad_sum, ad_mean) or give ad_backward_from a seed",
-                   ad_shape_str(y->layout->shape).text);
+    return refuse_array(y, "backward");
 }
 
 int ad_backward_from(ad_var *y, const ad_var *seed) {
