@@ -1,9 +1,10 @@
 # generate.mk: generates the committed files: the reference of the ops and the headers, the gallery and the reference
 # values; and from these the site.
 
-docs: $(docs_of) ## write the reference, docs/ops.md, docs/reference/ and build/man/, from the ops and the headers
+docs: $(docs_of) ## write the reference, docs/ops.md, docs/reference/, docs/api.json and build/man/, from the ops and the headers
 	@$(docs_of) ops/ops.def > $(BUILD)/ops.md && cp $(BUILD)/ops.md docs/ops.md
 	@sh mk/reference/make.sh pages docs/reference
+	@CC='$(CC)' sh mk/reference/make.sh json docs/api.json
 	@sh mk/reference/make.sh manual $(BUILD)/man
 site: ## write all pages as HTML to build/site; needs cmark-gfm
 	@sh mk/site/make.sh $(BUILD)/site

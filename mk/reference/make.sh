@@ -1,7 +1,8 @@
 #!/bin/sh
-# make.sh: writes the reference of the public headers as Markdown or as man pages, or lists functions without a comment.
+# make.sh: writes the reference of the public headers as Markdown, as man pages or as JSON for bindings, or lists functions
+# without a comment.
 #
-# usage: mk/reference/make.sh pages FOLDER | manual FOLDER | undescribed | names
+# usage: mk/reference/make.sh pages FOLDER | manual FOLDER | json FILE | undescribed | names
 set -eu
 here=$(dirname "$0")
 
@@ -35,6 +36,17 @@ manual)
     newest=$(ls -t autodiff/*.h ops/*.h ops/*.def nn/*.h | head -n 1)
     date=$(LC_ALL=C date -u -d "@${SOURCE_DATE_EPOCH:-$(date -r "$newest" +%s)}" '+%B %-d, %Y')
     read_headers manual to="$2" date="$date" docs/ops.md
+    ;;
+json)
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    read_headers comments >"$work/comments"
+    # shellcheck disable=SC2046 # a list of files
+    awk '/^#define (AD|NN)_[A-Z0-9_]+ -?[0-9]+( |$)/ { print $1, $2, $3, FILENAME }' $(headers) >"$work/defines"
+    headers | sed 's/.*/#include "&"/' >"$work/all.c"
+    ${CC:-cc} -E -I. "$work/all.c" >"$work/all.i"
+    version=$(awk '/^#define AD_VERSION_/ { v = v (v == "" ? "" : ".") $3 } END { print v }' autodiff/autodiff.h)
+    LC_ALL=C awk -v version="$version" -f "$here/json.awk" "$work/comments" "$work/defines" "$work/all.i" >"$2"
     ;;
 undescribed) read_headers pages check=1 ;;
 names) read_headers pages list=1 ;;
