@@ -250,6 +250,12 @@ static void convolution(ad_graph *g, ad_dtype t, results *r) {
     ad_var *y = ad_conv2d(x, w, b, (ad_conv_opts){ .groups = 2, .padding = { 1, 2 } });
     finish(r, ad_conv_transpose2d(y, noted(g, t, AD_SHAPE(10, 4, 2, 3), r), NULL, (ad_conv_opts){ .stride = { 2, 1 } }));
 }
+static void pools(ad_graph *g, ad_dtype t, results *r) {
+    ad_var *x = noted(g, t, AD_SHAPE(31, 6, 41, 40), r);
+    ad_pool_opts o = { .kernel = { 3, 2 }, .stride = { 2, 2 }, .padding = { 1, 0 } };
+    ad_var *most = ad_max_pool2d(x, o), *mean = ad_avg_pool2d(x, o), *parts = ad_adaptive_avg_pool2d(x, 21, 20);
+    finish(r, ad_add(ad_mul(most, mean), parts));
+}
 static void attention(ad_graph *g, ad_dtype t, results *r) {
     ad_var *q = noted(g, t, AD_SHAPE(4, 150, 16), r), *k = noted(g, t, AD_SHAPE(4, 200, 16), r);
     ad_var *shared = noted(g, t, AD_SHAPE(200, 16), r);
@@ -304,6 +310,7 @@ static const struct {
     { "losses", losses },
     { "classes", classes },
     { "convolution", convolution },
+    { "pools", pools },
     { "attention", attention },
     { "random numbers", random_numbers },
     { "optimisers", optimisers },

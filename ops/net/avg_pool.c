@@ -11,16 +11,36 @@ static const ad_attr unpool_list[] = { AVG_FIELDS, AD__POOL_FIELD(size, AD_ATTR_
 
 /* ---- helpers: a linear map and its transpose -------------------------------------------------------------------- */
 
+typedef struct {
+    const ad_op *op;
+    const ad_var *planes, *pooled; /* for their shapes */
+    void *x, *y;
+} map;
+
+static void add_means_of(void *context, int worker, int64_t from, int64_t to) {
+    const map *m = context;
+    ad__pooling p = ad__pooling_of(ad__attrs_of(m->op), m->planes->layout->shape, m->pooled->layout->shape);
+    (void)worker;
+    AD__BY_DTYPE(m->planes->layout->dtype, ad__avg_pool_add, &p, to - from, ad__plane_at(m->planes, m->x, from),
+                 ad__plane_at(m->pooled, m->y, from));
+}
+
+static void add_shares_of(void *context, int worker, int64_t from, int64_t to) {
+    const map *m = context;
+    ad__pooling p = ad__pooling_of(ad__attrs_of(m->op), m->planes->layout->shape, m->pooled->layout->shape);
+    (void)worker;
+    AD__BY_DTYPE(m->planes->layout->dtype, ad__avg_unpool_add, &p, to - from, ad__plane_at(m->pooled, m->y, from),
+                 ad__plane_at(m->planes, m->x, from));
+}
+
 /* y += the mean of each window of the planes */
-static void add_means(const ad_op *op, const ad_var *planes, ad_shape pooled, const void *x, void *y) {
-    ad__pooling p = ad__pooling_of(ad__attrs_of(op), planes->layout->shape, pooled);
-    AD__BY_DTYPE(planes->layout->dtype, ad__avg_pool_add, &p, ad__plane_count(pooled), x, y);
+static void add_means(const ad_op *op, const ad_var *planes, const ad_var *pooled, const void *x, void *y) {
+    ad__over_planes(op, planes, add_means_of, &(map){ op, planes, pooled, (void *)x, y });
 }
 
 /* x += the elements of y, each divided equally among the elements of its window */
-static void add_shares(const ad_op *op, const ad_var *planes, ad_shape pooled, const void *y, void *x) {
-    ad__pooling p = ad__pooling_of(ad__attrs_of(op), planes->layout->shape, pooled);
-    AD__BY_DTYPE(planes->layout->dtype, ad__avg_unpool_add, &p, ad__plane_count(pooled), y, x);
+static void add_shares(const ad_op *op, const ad_var *planes, const ad_var *pooled, const void *y, void *x) {
+    ad__over_planes(op, planes, add_shares_of, &(map){ op, planes, pooled, x, (void *)y });
 }
 
 /* The number of elements of each window: those of the padding count if the op says so. */
@@ -38,14 +58,14 @@ static ad_emit_array emit_counts(ad_emit *e, const ad__pooling *p) {
 static int avg_pool2d_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
     memset(y->data, 0, ad__bytes(y));
-    add_means(op, op->in[0], y->layout->shape, op->in[0]->data, y->data);
+    add_means(op, op->in[0], y, op->in[0]->data, y->data);
     return AD_OK;
 }
 
 static void avg_pool2d_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
     void *gx = ad_grad_into(op, 0);
-    if (gx != NULL) add_shares(op, op->in[0], y->layout->shape, y->grad, gx);
+    if (gx != NULL) add_shares(op, op->in[0], y, y->grad, gx);
 }
 
 static void avg_pool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
@@ -130,14 +150,14 @@ static int avg_unpool2d_shape(ad_call *c) {
 static int avg_unpool2d_evaluate(const ad_op *op) {
     const ad_var *x = ad__out(op);
     memset(x->data, 0, ad__bytes(x));
-    add_shares(op, x, op->in[0]->layout->shape, op->in[0]->data, x->data);
+    add_shares(op, x, op->in[0], op->in[0]->data, x->data);
     return AD_OK;
 }
 
 static void avg_unpool2d_backward(const ad_op *op) {
     const ad_var *x = ad__out(op);
     void *gy = ad_grad_into(op, 0);
-    if (gy != NULL) add_means(op, x, op->in[0]->layout->shape, x->grad, gy);
+    if (gy != NULL) add_means(op, x, op->in[0], x->grad, gy);
 }
 
 static void avg_unpool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

@@ -130,13 +130,58 @@ void ad__conv_into_x(const ad__conv *c, const void *w, const void *y, bool fresh
     over_images(&(map){ c, x, (void *)y, w, fresh }, images_into_x);
 }
 
-void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh, void *w) {
-    if (c->o * c->k == 0) return; /* there may be very many empty images */
-    if (c->n == 0 && fresh) memset(w, 0, (size_t)(c->groups * c->o * c->k) * c->size);
-    for (int64_t i = 0; i < c->n; i++)
+/* ---- the gradient of the weights: a sum over all images ------------------------------------------------------- */
+
+/* The sums of PARTS parts of the images, so that threads can share them. Where the weights are larger than MOST bytes,
+   threads share the products. */
+enum { PARTS = 8, MOST = 1 << 19 };
+
+static size_t weight_bytes(const ad__conv *c) { return (size_t)(c->groups * c->o * c->k) * c->size; }
+static int64_t parts_of(const ad__conv *c) { return weight_bytes(c) > MOST ? 1 : ad__lesser(c->n, PARTS); }
+static size_t column_bytes(const ad__conv *c) {
+    return c->direct ? 0 : ad__round_up((size_t)(c->k * c->l) * c->size, AD__ALIGN);
+}
+
+typedef struct {
+    const ad__conv *c;
+    const void *x, *y;
+    char *sums; /* one behind the other */
+} weight_sums;
+
+/* Adds to w, or with fresh overwrites it by, what images from .. to-1 give. */
+static void add_images(const ad__conv *c, int worker, int64_t from, int64_t to, const void *x, const void *y,
+                       bool fresh, void *w) {
+    for (int64_t i = from; i < to; i++)
         for (int64_t g = 0; g < c->groups; g++)
             ad__gemm(ad__op_team(c->op), c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g),
-                     columns_of(c, 0, x_at(c, x, i, g)), fresh && i == 0 ? 0 : 1, w_at(c, w, g));
+                     columns_of(c, worker, x_at(c, x, i, g)), fresh && i == from ? 0 : 1, w_at(c, w, g));
+}
+
+static void parts_into_w(void *context, int worker, int64_t from, int64_t to) {
+    const weight_sums *s = context;
+    int64_t n = s->c->n, parts = parts_of(s->c);
+    for (int64_t p = from; p < to; p++)
+        add_images(s->c, worker, p * n / parts, (p + 1) * n / parts, s->x, s->y, true,
+                   s->sums + (size_t)p * weight_bytes(s->c));
+}
+
+void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh, void *w) {
+    int64_t count = c->groups * c->o * c->k, parts = parts_of(c);
+    if (count == 0) return; /* there may be very many empty images */
+    if (c->n == 0 && fresh) memset(w, 0, weight_bytes(c));
+    if (parts <= 1) {
+        add_images(c, 0, 0, c->n, x, y, fresh, w);
+        return;
+    }
+    weight_sums s = { c, x, y, (char *)ad__scratch_of(c->op, 0) + column_bytes(c) };
+    double work = (double)(c->n / parts) * (double)count * (double)c->l / 8;
+    int64_t each = work < AD__SHARED_MIN ? 1 + (int64_t)work : AD__SHARED_MIN;
+    ad_parallel(ad__op_team(c->op), parts, 1, each, parts_into_w, &s);
+    for (int64_t p = 0; p < parts; p++) {
+        const void *sum = s.sums + (size_t)p * weight_bytes(c);
+        if (p == 0 && fresh) memcpy(w, sum, weight_bytes(c));
+        else AD__BY_DTYPE(c->t, ad__array_add, count, sum, w);
+    }
 }
 
 /* ---- shapes -------------------------------------------------------------------------------------------------- */
@@ -158,7 +203,7 @@ int ad__conv_check_sizes(ad_call *call, ad_shape x, ad_shape w, ad_shape y) {
     if (k > AD__GEMM_MAX || l > AD__GEMM_MAX || w.dim[0] > AD__GEMM_MAX || k * l > 0x1p55)
         return ad_call_fail(call, AD_ESHAPE, "the matrix of windows is too large");
     ad__conv c = conv_of(call->dtype, x, w, y, call->attrs);
-    if (!c.direct) call->scratch = (size_t)(c.k * c.l) * c.size;
+    call->scratch = column_bytes(&c) + (parts_of(&c) > 1 ? (size_t)parts_of(&c) * weight_bytes(&c) : 0);
     return AD_OK;
 }
 
@@ -199,14 +244,16 @@ void ad__conv_fill_bias(const ad_op *op) {
     }
 }
 
-void ad__conv_bias_backward(const ad_op *op) {
-    void *gb = op->n_in > 2 ? ad_grad_into(op, 2) : NULL;
+static void channel_sums(void *context, int worker, int64_t from, int64_t to) {
+    const ad_op *op = context;
     const ad_var *y = ad__out(op);
+    void *gb = op->in[2]->grad;
     ad_shape s = y->layout->shape;
     ad_dtype t = y->layout->dtype;
     int64_t l = s.dim[2] * s.dim[3];
     size_t bytes = (size_t)l * ad_dtype_size(t);
-    for (int64_t o = 0; gb != NULL && o < s.dim[1]; o++) {
+    (void)worker;
+    for (int64_t o = from; o < to; o++) {
         double sum = 0;
         for (int64_t i = o; i < s.dim[0] * s.dim[1]; i += s.dim[1]) {
             const void *g = (const char *)y->grad + (size_t)i * bytes;
@@ -215,6 +262,13 @@ void ad__conv_bias_backward(const ad_op *op) {
         if (t == AD_F32) ((float *)gb)[o] = (float)((double)((float *)gb)[o] + sum);
         else ((double *)gb)[o] += sum;
     }
+}
+
+void ad__conv_bias_backward(const ad_op *op) {
+    const ad__layout *y = ad__out(op)->layout;
+    int64_t channels = y->shape.dim[1];
+    if (op->n_in < 3 || ad_grad_into(op, 2) == NULL || channels == 0) return;
+    ad_parallel(ad__op_team(op), channels, 0, 1 + y->numel / channels, channel_sums, (void *)op);
 }
 
 void ad__conv_bias_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

@@ -15,22 +15,41 @@ static int max_pool2d_shape(ad_call *c) {
     return rc;
 }
 
-static int max_pool2d_evaluate(const ad_op *op) {
+static void pool_planes(void *context, int worker, int64_t from, int64_t to) {
+    const ad_op *op = context;
     const ad_var *x = op->in[0], *y = ad__out(op);
     ad__pooling p = ad__pooling_of(ad__attrs_of(op), x->layout->shape, y->layout->shape);
-    int64_t planes = ad__plane_count(x->layout->shape);
-    AD__BY_DTYPE(y->layout->dtype, ad__max_pool, &p, planes, x->data, y->data, ad_saved(op));
+    int64_t places = ad__plane_size(y->layout->shape);
+    (void)worker;
+    AD__BY_DTYPE(y->layout->dtype, ad__max_pool, &p, to - from, ad__plane_at(x, x->data, from),
+                 ad__plane_at(y, y->data, from), (int32_t *)ad_saved(op) + from * places);
+}
+
+static int max_pool2d_evaluate(const ad_op *op) {
+    ad__over_planes(op, op->in[0], pool_planes, (void *)op);
     return AD_OK;
 }
 
-static void max_pool2d_backward(const ad_op *op) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
+typedef struct {
+    const ad_op *op;
+    void *gx;
     bool fresh;
-    void *gx = ad_grad_claim(op, 0, &fresh);
-    int64_t planes = ad__plane_count(x->layout->shape), size = ad__plane_size(x->layout->shape);
-    int64_t places = ad__plane_size(y->layout->shape);
-    if (gx == NULL) return;
-    AD__BY_DTYPE(y->layout->dtype, ad__max_pool_back, planes, size, places, ad_saved(op), y->grad, fresh, gx);
+} slopes;
+
+static void pool_planes_back(void *context, int worker, int64_t from, int64_t to) {
+    const slopes *s = context;
+    const ad_var *x = s->op->in[0], *y = ad__out(s->op);
+    int64_t size = ad__plane_size(x->layout->shape), places = ad__plane_size(y->layout->shape);
+    (void)worker;
+    AD__BY_DTYPE(y->layout->dtype, ad__max_pool_back, to - from, size, places,
+                 (const int32_t *)ad_saved(s->op) + from * places, ad__plane_at(y, y->grad, from), s->fresh,
+                 ad__plane_at(x, s->gx, from));
+}
+
+static void max_pool2d_backward(const ad_op *op) {
+    slopes s = { .op = op };
+    s.gx = ad_grad_claim(op, 0, &s.fresh);
+    if (s.gx != NULL) ad__over_planes(op, op->in[0], pool_planes_back, &s);
 }
 
 static void max_pool2d_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {

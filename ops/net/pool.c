@@ -19,6 +19,13 @@ int64_t ad__plane_count(ad_shape s) {
     return n;
 }
 
+void ad__over_planes(const ad_op *op, const ad_var *x, ad_loop_fn *body, void *context) {
+    enum { COST = 2, CHUNKS = 16 }; /* of an element, in those of a cheap loop; a chunk begins with a plan */
+    int64_t planes = ad__plane_count(x->layout->shape);
+    int64_t work = 1 + COST * ad__plane_size(x->layout->shape);
+    ad_parallel(ad__op_team(op), planes, planes / CHUNKS + 1, work, body, context);
+}
+
 static bool is_adaptive(const ad__pool_attrs *a) { return a->output.ndim > 0; }
 
 ad__pooling ad__pooling_of(const ad__pool_attrs *a, ad_shape in, ad_shape out) {

@@ -26,6 +26,12 @@ ad__pool_attrs ad__pool_attrs_of(ad_pool_opts o);
 /* The number of elements of a plane, and the number of planes in an array of this shape. */
 static inline int64_t ad__plane_size(ad_shape s) { return s.dim[s.ndim - 2] * s.dim[s.ndim - 1]; }
 int64_t ad__plane_count(ad_shape s);
+/* The planes of x from number `plane` on, in an array of x's shape and dtype. */
+static inline void *ad__plane_at(const ad_var *x, const void *data, int64_t plane) {
+    return (char *)data + (size_t)(plane * ad__plane_size(x->layout->shape)) * ad_dtype_size(x->layout->dtype);
+}
+/* Threads share a loop over the planes of x; context is that of body. */
+void ad__over_planes(const ad_op *op, const ad_var *x, ad_loop_fn *body, void *context);
 
 /* The parameters for the kernels that pool an array of shape `in` to shape `out`. */
 ad__pooling ad__pooling_of(const ad__pool_attrs *a, ad_shape in, ad_shape out);
