@@ -75,7 +75,7 @@ typedef struct {
     ad_var *const *vars;
 } ad_export_array;
 typedef struct {
-    ad_export_number number; /* what the file computes in. As is: in the dtype of the Vars, which is one for all */
+    ad_export_number number; /* what the file computes in. As is: in the dtype of xs and ys, which is one for all */
     bool gradient;           /* of ad_export_c: the file has a second function, NAME_gradient */
     bool separate;           /* constant arrays go to a file of their own, PATH with _weights before .c */
     bool no_test;            /* leaves out the main below */

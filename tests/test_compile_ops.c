@@ -14,6 +14,14 @@ static bool is_called_back(const ad_optype *type) {
     return type->emit == NULL;
 }
 
+/* Ops whose slopes are those of the vjp rule: a program of one of them computes all slopes so. */
+static bool has_slopes_in_vars(const ad_optype *type) {
+    static const char *const those[] = { "index_copy", "scatter", "scatter_reduce", "logcumsumexp" };
+    for (size_t i = 0; i < sizeof those / sizeof *those; i++)
+        if (strcmp(type->name, those[i]) == 0) return true;
+    return false;
+}
+
 /* The samples of a few ops in one graph. Their sum has weights that are leaves too, so that the gradients of the
    weights are the samples' values. */
 typedef struct {
@@ -140,8 +148,9 @@ static void samples_of_all_ops(void **state) {
         for (const ad_optype *const *type = ad_optypes(); *type; type++) {
             if (is_called_back(*type) || (only && strcmp(only, (*type)->name) != 0)) continue;
             p.of_op = 0;
+            if (has_slopes_in_vars(*type)) finish(&p, &n);
             assert_int_equal(ad_each_sample(samples, *type, add_sample, &p), AD_OK);
-            if (++ops % OPS_AT_ONCE == 0) finish(&p, &n);
+            if (++ops % OPS_AT_ONCE == 0 || has_slopes_in_vars(*type)) finish(&p, &n);
         }
         finish(&p, &n);
         ad_graph_free(p.g);

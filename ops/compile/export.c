@@ -334,6 +334,17 @@ static int check_arrays(const ad__file *x) {
     return AD_OK;
 }
 
+/* The one dtype that what functions take and give has; as is, if there are two. Sums in f64 within an f32 network do not
+   count. */
+static ad_export_number number_of(int k, const ad_export_function *f) {
+    bool used[2] = { false, false };
+    for (int i = 0; i < k; i++) {
+        for (int j = 0; j < f[i].n; j++) used[f[i].xs[j]->layout->dtype] = true;
+        for (int j = 0; j < f[i].m; j++) used[f[i].ys[j]->layout->dtype] = true;
+    }
+    return used[AD_F32] && used[AD_F64] ? AD_EXPORT_AS_IS : used[AD_F32] ? AD_EXPORT_FLOAT : AD_EXPORT_DOUBLE;
+}
+
 static int export_functions(const char *path, const char *name, int k, const ad_export_function *f, ad_export_opts o,
                             const char *caller) {
     if (o.caller) caller = o.caller;
@@ -347,6 +358,7 @@ static int export_functions(const char *path, const char *name, int k, const ad_
     if (rc == AD_OK) rc = check_arrays(&x);
     for (int i = 0; i < k && rc == AD_OK; i++) rc = check_function(&x, &f[i]);
     if (rc != AD_OK) return rc;
+    if (o.number == AD_EXPORT_AS_IS) x.o.number = number_of(k, f);
     snprintf(x.prefix, sizeof x.prefix, "%s_", name);
     snprintf(x.cblas, sizeof x.cblas, "%s_CBLAS", name);
     for (char *p = x.cblas; *p; p++)

@@ -396,8 +396,10 @@ static void write_inner(writing *c) {
     if (tile && tile != n) ad__text_put(body(c), "}\n");
 }
 
+/* A loop around others: see ad__write_macros. */
 static void write_loop(writing *c, int d) {
-    ad__text_put(body(c), "for (long i%d = 0; i%d < %lld; i%d++) {\n", d, d, (long long)c->nest[0].dim[d], d);
+    c->w->has_outer = true;
+    ad__text_put(body(c), "OUTER for (long i%d = 0; i%d < %lld; i%d++) {\n", d, d, (long long)c->nest[0].dim[d], d);
 }
 
 static void begin_rows(writing *c, bool inside) {

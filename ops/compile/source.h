@@ -33,6 +33,7 @@ struct ad__writer {
     bool portable;    /* C99 that stands alone: no functions of the compiler's, sums in the dtype of their numbers */
     int part;         /* of the constant arrays in the source: numbers0, tables0 */
     bool numbers_used; /* numbers that are read as an array */
+    bool has_outer;    /* the macro OUTER is used */
     ad__text calls;   /* the body of the program: calls of them */
     AD__VEC(int64_t) starts; /* of each call, in the text */
     ad__kernel *table;
