@@ -34,4 +34,4 @@ $(wasm)/made: FORCE
 	@ln -sfn $(call header_folder,uthash.h)/uthash.h $(wasm)/include/uthash.h
 	@ln -sfn $(call header_folder,Random123/philox.h) $(wasm)/include/Random123
 	@$(node_env) $(MAKE) -s BUILD=$(wasm) CC=$(EMCC) AR=$(EMAR) BLAS=none LAPACK=none PKG_CONFIG=false LDFLAGS= NATIVE= \
-	    CPPFLAGS='-isystem $(abspath $(wasm))/include -D__riscv' CFLAGS=-msimd128 $(wasm)/libautodiff.a $(web_code)
+	    CPPFLAGS='-isystem $(abspath $(wasm))/include -D__riscv' CFLAGS='-msimd128 -g0' $(wasm)/libautodiff.a $(web_code)
