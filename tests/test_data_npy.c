@@ -487,11 +487,38 @@ static void numpy_reads_archives(void **state) {
     ad_graph_free(g);
 }
 
+static uint64_t number_at(const unsigned char *p, int n) {
+    uint64_t value = 0;
+    for (int i = n; i-- > 0;) value = value << 8 | p[i];
+    return value;
+}
+
+/* The three records at the end, by APPNOTE.TXT 4.3.14 to 4.3.16: 56, 20 and 22 bytes, right behind the directory. */
+static void check_wide_end(const char *path, uint64_t n) {
+    unsigned char end[98];
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -(long)sizeof end, SEEK_END), 0);
+    uint64_t begin = (uint64_t)ftell(f);
+    assert_int_equal(fread(end, 1, sizeof end, f), sizeof end);
+    fclose(f);
+    assert_int_equal(number_at(end, 4), 0x06064b50);
+    assert_int_equal(number_at(end + 4, 8), 56 - 12); /* what follows in this record */
+    assert_int_equal(number_at(end + 12, 2), 45), assert_int_equal(number_at(end + 14, 2), 45);
+    assert_int_equal(number_at(end + 16, 8), 0); /* of the first disk */
+    assert_int_equal(number_at(end + 24, 8), n), assert_int_equal(number_at(end + 32, 8), n);
+    assert_int_equal(number_at(end + 40, 8) + number_at(end + 48, 8), begin);
+    assert_int_equal(number_at(end + 56, 4), 0x07064b50), assert_int_equal(number_at(end + 60, 4), 0);
+    assert_int_equal(number_at(end + 64, 8), begin), assert_int_equal(number_at(end + 72, 4), 1);
+    assert_int_equal(number_at(end + 76, 4), 0x06054b50), assert_int_equal(number_at(end + 80, 4), 0);
+    assert_int_equal(number_at(end + 84, 2), UINT16_MAX), assert_int_equal(number_at(end + 86, 2), UINT16_MAX);
+    assert_int_equal(number_at(end + 96, 2), 0); /* no comment */
+}
+
 /* An archive of 65,535 members or more has its number of members in a record of its own (zip64). */
 static void archives_of_many_arrays(void **state) {
     (void)state;
     enum { MOST = UINT16_MAX + 1, LETTERS = 8 };
-    if (test_quick()) skip();
     char(*text)[LETTERS] = malloc(MOST * sizeof *text), command[400];
     const char **as = malloc(MOST * sizeof *as);
     ad_var **x = malloc(MOST * sizeof *x);
@@ -501,8 +528,9 @@ static void archives_of_many_arrays(void **state) {
         as[i] = text[i];
         x[i] = ad_scalar(g, AD_F64, i);
     }
-    for (int n = UINT16_MAX - 1; n <= MOST; n++) {
+    for (int n = test_quick() ? MOST : UINT16_MAX - 1; n <= MOST; n++) {
         assert_int_equal(nn_save_npz(path_of("many.npz"), n, as, x), AD_OK);
+        if (n >= UINT16_MAX) check_wide_end(path_of("many.npz"), (uint64_t)n);
         assert_close(ad_item(nn_load_npz(g, AD_F64, path_of("many.npz"), as[n - 1])), n - 1, 0);
         snprintf(command, sizeof command,
                  "/usr/bin/python3 -c 'import zipfile; a = zipfile.ZipFile(\"%s\"); assert len(a.namelist()) == %d'",
