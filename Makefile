@@ -1,6 +1,7 @@
 # Makefile: builds libautodiff, its demos, tests and benchmarks; `make help` lists the goals.
 #
 # Variables: BUILD (the build folder), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR; BLAS (a pkg-config name, or none);
+# MPI (openmpi or mpich, the first one found, or none);
 # LAPACK=none (omits solve, inverse, determinants and decompositions); NATIVE=1 (code for this processor only); WERROR=1
 # (warnings are errors); V=1 (prints commands); CASE (one case of `make bench` or `make bench-peers`); THREADS (for
 # `make bench-threads`); TESTS (the programs of `make units`); PYTHON (for peers and reference values); ARCH (a Debian
@@ -11,6 +12,7 @@ PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
 BLAS       ?= auto
 LAPACK     ?= auto
+MPI        ?= auto
 THREADS    ?= 2
 PKG_CONFIG ?= pkg-config
 LDCONFIG   ?= ldconfig
@@ -20,7 +22,7 @@ MAKEFLAGS  += --no-print-directory
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all check test demo asan tsan units faults fuzz fuzz-targets mutants valgrind cross cpus coverage adbench gradbench bench bench-threads bench-peers \
+.PHONY: all check test demo asan tsan units mpi mpi-test faults fuzz fuzz-targets mutants valgrind cross cpus coverage adbench gradbench bench bench-threads bench-peers \
         bench-report docs gallery solvers site web web-test reference-values install uninstall deps deps-ci deps-web deps-peers help clean FORCE
 
 include mk/packages.mk
@@ -29,9 +31,9 @@ include mk/paths.mk
 ifneq ($(filter-out help clean deps deps-ci deps-web deps-peers uninstall,$(or $(MAKECMDGOALS),all)),)
 include mk/found.mk
 endif
-include mk/flags.mk mk/library.mk mk/programs.mk mk/solvers.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/install.mk mk/web.mk
+include mk/flags.mk mk/library.mk mk/programs.mk mk/solvers.mk mk/mpi.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/install.mk mk/web.mk
 
-all: $(archive) $(shared) $(demos) $(lectures) ## build the library, build/libautodiff.a and .so, and the demos
+all: $(archive) $(shared) $(demos) $(lectures) $(mpi_all) ## build the library, build/libautodiff.a and .so, and the demos
 
 shown := first custom_op rosenbrock pinn xor spiral vae reinforce
 demo: $(demos) ## run the demos first, custom_op, rosenbrock, pinn, xor, spiral, vae and reinforce

@@ -80,6 +80,15 @@ static inline void ad_write_element(ad_dtype t, void *array, int64_t i, double v
    did since the last call; false for a g that is NULL. Only if it did may what was recorded depend on values in C. */
 AD_API bool ad_watch_reads(ad_graph *g, bool on);
 
+/* ---- one batch on several processes ----------------------------------------------------------------------------- */
+
+/* Adds up n numbers over the processes, in place. Returns 0 or the code of g's error. */
+typedef int ad_sum_fn(ad_graph *g, int64_t n, double *values, void *data);
+/* From now on ops that compute statistics of a batch, as ad_batch_norm does in training, call f to add theirs up over
+   processes that each have a part of it, in evaluation and in backward. f NULL: this process has all of it. Such ops
+   have no second derivatives then. Each process must make the same calls. */
+AD_API void ad_sum_over(ad_graph *g, ad_sum_fn *f, void *data);
+
 /* ---- random numbers: these write n numbers of dtype t and advance the state --------------------------------- */
 
 AD_API void ad_random_uniform(ad_random_state *r, ad_dtype t, int64_t n, void *to); /* in [0, 1) */

@@ -5,9 +5,9 @@ major   := $(call number,MAJOR)
 version := $(major).$(call number,MINOR).$(call number,PATCH)
 # What programs are bound to: libraries with the same soname can replace one another, see docs/abi.md.
 soname  := libautodiff.so.$(if $(filter 0,$(major)),0.$(call number,MINOR),$(major))
-public  := $(wildcard autodiff/*.h ops/*.h ops/*.def nn/*.h)
+public  := $(filter-out nn/mpi.h,$(wildcard autodiff/*.h ops/*.h ops/*.def nn/*.h))
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-library := $(call object,$(wildcard autodiff/*/*.c ops/*.c ops/*/*.c ops/kernels/*/*.c nn/*/*.c))
+library := $(call object,$(wildcard autodiff/*/*.c ops/*.c ops/*/*.c ops/kernels/*/*.c) $(filter-out nn/mpi/%,$(wildcard nn/*/*.c)))
 # The messages of ONNX, from their description. Without protobuf-c the folder has only the calls, which refuse.
 messages := $(BUILD)/onnx/onnx.pb-c
 ifneq ($(filter -DAD_HAVE_PROTOBUF_C,$(found_flags)),)

@@ -1,7 +1,7 @@
 # programs.mk: builds the programs that link the library: demos, tests, benchmarks and generators.
 
 program  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
-demos   := $(call program,demos/*.c)
+demos   := $(filter-out %_mpi,$(call program,demos/*.c))
 lectures := $(filter-out $(BUILD)/demos/lectures/lecture%,$(call program,demos/lectures/*.c))
 tests   := $(call program,tests/test_*.c)
 benches := $(filter-out $(BUILD)/bench/common%,$(call program,bench/*.c))

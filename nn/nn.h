@@ -10,6 +10,7 @@
 #include "nn/module.h"
 #include "nn/optim.h"
 #include "nn/table.h"
+#include "nn/ranks.h"
 #include "nn/train.h"
 #include "ops/ops.h"
 

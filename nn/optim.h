@@ -76,6 +76,13 @@ typedef ad_var *nn_closure_fn(void *data);
    result. lbfgs does this many times. *loss, unless loss is NULL, gets the loss before the step. */
 AD_API int nn_step_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss);
 
+/* From now on nn_step_closure calls f after each evaluation of the loss and its gradient, before they are used: f may
+   change the gradients (ad_grad_mut) and *loss, which is how several processes minimise the sum of their losses. It is
+   called after an error of the evaluation too, so that it can tell others. It returns 0, or a code that ends the step.
+   f NULL: no function. */
+typedef int nn_gradient_fn(nn_optim *opt, double *loss, void *data);
+AD_API int nn_on_gradient(nn_optim *opt, nn_gradient_fn *f, void *data);
+
 /* Limited-memory BFGS with a line search for the strong Wolfe conditions (Nocedal and Wright 2006), as
    torch.optim.LBFGS with line_search_fn="strong_wolfe". f must return the same loss for the same parameters: all of
    the data, no dropout. It takes nn_step_closure, not nn_step; it has no groups; it computes in f64 whatever the

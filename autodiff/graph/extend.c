@@ -20,5 +20,9 @@ void ad_buffer_give(ad_graph *g, void *buffer, size_t size) {
     if (g != NULL && buffer != NULL) ad__pool_give(&g->pool, buffer, size);
 }
 
+void ad_sum_over(ad_graph *g, ad_sum_fn *f, void *data) {
+    if (g != NULL) g->sum = f, g->sum_data = data;
+}
+
 size_t ad_bytes_of(const ad_var *x) { return x ? ad__bytes(x) : 0; }
 ad_team *ad_team_of(const ad_graph *g) { return g ? g->team : NULL; }

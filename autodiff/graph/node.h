@@ -255,6 +255,8 @@ struct ad_graph {
     bool no_flat;        /* make none: see ad__flat_enable */
     ad_op **heap;        /* of walks, see walk.c */
     size_t heap_capacity;
+    ad_sum_fn *sum;       /* see ad_sum_over; NULL: none */
+    void *sum_data;
     void *registry;       /* the table of ops by name, see ops/table.c */
     ad__layout scalar[2]; /* layouts of scalars, by dtype */
     ad__recent recent[AD__RECENT];

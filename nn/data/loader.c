@@ -31,6 +31,8 @@ struct nn_loader {
     uint64_t key;           /* seed of the transforms' random numbers in this epoch */
     nn__prefetch *ahead;    /* NULL: minibatches are made on demand */
     int64_t begin;          /* the row where item 0 of ahead begins */
+    int64_t first, end, parts; /* the part of each minibatch that is given: see nn__loader_split */
+    int64_t last, last_rows;   /* where the last minibatch begins in the epoch, and its rows */
 };
 
 /* ---- counts ------------------------------------------------------------------------------------------ */
@@ -57,6 +59,17 @@ static bool is_open(const nn_loader *l, const char *caller) {
 
 int64_t nn_loader_batches(const nn_loader *l) { return is_open(l, "loader_batches") ? batches_from(l, 0) : 0; }
 
+/* What of the n rows of a minibatch is given. */
+typedef struct {
+    int64_t from, n;
+    bool stands_in; /* there is nothing of it, and the first row is given */
+} share;
+
+static share share_of(const nn_loader *l, int64_t n) {
+    int64_t from = l->first * n / l->parts, to = l->end * n / l->parts;
+    return from < to ? (share){ from, to - from, false } : (share){ 0, n < 1 ? n : 1, true };
+}
+
 /* ---- gathering and transforming rows, on either thread ----------------------------------------------- */
 
 /* Rows at .. at+n of the epoch. Each row has 2^32 blocks of random numbers of its own, whichever minibatch it is in. */
@@ -72,9 +85,10 @@ static void make_rows(const nn_loader *l, const source *s, int64_t at, int64_t n
 /* An nn__make_fn. */
 static void make_ahead(const void *loader, int64_t item, void *to) {
     const nn_loader *l = loader;
-    int64_t at = l->begin + item * l->opts.batch, n = rows_at(l, at);
-    if (l->x.copied) make_rows(l, &l->x, at, n, (char *)to + l->x.offset);
-    if (l->y.copied) make_rows(l, &l->y, at, n, (char *)to + l->y.offset);
+    int64_t at = l->begin + item * l->opts.batch;
+    share s = share_of(l, rows_at(l, at));
+    if (l->x.copied) make_rows(l, &l->x, at + s.from, s.n, (char *)to + l->x.offset);
+    if (l->y.copied) make_rows(l, &l->y, at + s.from, s.n, (char *)to + l->y.offset);
 }
 
 /* ---- making a loader --------------------------------------------------------------------------------- */
@@ -130,7 +144,7 @@ nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o) {
     if (!ad_ok(g) || check(g, data, o) != AD_OK) return NULL;
     nn_loader *l = ad_scope_alloc(g, sizeof *l);
     if (l == NULL) return NULL;
-    *l = (nn_loader){ .self = l, .graph = g, .opts = o, .n = rows_of(data.x) };
+    *l = (nn_loader){ .self = l, .graph = g, .opts = o, .n = rows_of(data.x), .end = 1, .parts = 1 };
     l->x = source_of(data.x, !o.in_order, o.transform != NULL);
     l->y = source_of(data.y, !o.in_order, false);
     if (!o.in_order && (l->order = ad_scope_array(g, (size_t)l->n * sizeof *l->order)) == NULL) return NULL;
@@ -154,15 +168,15 @@ static void begin_epoch(nn_loader *l, int64_t at) {
     nn__prefetch_start(l->ahead, batches_from(l, at));
 }
 
-/* The next n rows: in the data set's own memory, or a copy; made: the prefetched minibatch, or NULL. */
-static ad_var *rows(const nn_loader *l, const source *s, int64_t n, const char *made) {
+/* n rows from `at` on: in the data set's own memory, or a copy; made: the prefetched minibatch, or NULL. */
+static ad_var *rows(const nn_loader *l, const source *s, int64_t at, int64_t n, const char *made) {
     ad_shape shape = { .ndim = s->row.ndim + 1, .dim = { n } };
     memcpy(shape.dim + 1, s->row.dim, (size_t)s->row.ndim * sizeof *shape.dim);
-    if (!s->copied) return ad_input(l->graph, s->dtype, s->data + (size_t)l->at * s->size, shape);
+    if (!s->copied) return ad_input(l->graph, s->dtype, s->data + (size_t)at * s->size, shape);
     char *to = ad_scope_array(l->graph, (size_t)n * s->size);
     if (to == NULL) return ad_nil(l->graph);
     if (made != NULL) memcpy(to, made + s->offset, (size_t)n * s->size);
-    else make_rows(l, s, l->at, n, to);
+    else make_rows(l, s, at, n, to);
     return ad_input(l->graph, s->dtype, to, shape);
 }
 
@@ -185,10 +199,13 @@ bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y) {
     }
     if (l->at == 0) begin_epoch(l, 0);
     const char *made = nn__prefetch_get(l->ahead, (l->at - l->begin) / l->opts.batch);
-    ad_var *xs = rows(l, &l->x, n, made), *ys = rows(l, &l->y, n, made);
+    share part = share_of(l, n);
+    int64_t at = l->at + part.from;
+    ad_var *xs = rows(l, &l->x, at, part.n, made), *ys = rows(l, &l->y, at, part.n, made);
     if (!ad_ok(g)) return false;
     *x = xs;
     *y = ys;
+    l->last = l->at, l->last_rows = n;
     l->at += n;
     return true;
 }
@@ -200,10 +217,23 @@ bool nn__loader_has_more(const nn_loader *l) { return rows_left(l) > 0; }
 ad_var *nn__loader_pick(const nn_loader *l, const ad_var *w, int64_t n) {
     ad_var *to = ad_zeros(l->graph, ad_dtype_of(w), AD_SHAPE(n));
     void *values = ad_ok(l->graph) ? ad_data_mut(to) : NULL;
-    for (int64_t i = 0, at = l->at - n; i < n && values != NULL; i++, at++)
+    for (int64_t i = 0, at = l->last + share_of(l, l->last_rows).from; i < n && values != NULL; i++, at++)
         ad_write_element(ad_dtype_of(w), values, i, ad_at(w, l->order ? l->order[at] : at));
     return to;
 }
+
+double nn__loader_weight(const nn_loader *l, const ad_var *w) {
+    if (w == NULL) return (double)l->last_rows;
+    double sum = 0;
+    for (int64_t at = l->last; at < l->last + l->last_rows; at++) sum += ad_at(w, l->order ? l->order[at] : at);
+    return sum;
+}
+
+void nn__loader_split(nn_loader *l, int64_t first, int64_t end, int64_t parts) {
+    l->first = first, l->end = end, l->parts = parts;
+}
+
+bool nn__loader_stands_in(const nn_loader *l) { return share_of(l, l->last_rows).stands_in; }
 
 nn__loader_place nn__loader_where(const nn_loader *l) { return (nn__loader_place){ l->at, l->before }; }
 

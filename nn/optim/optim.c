@@ -145,7 +145,18 @@ int nn__run_closure(nn_optim *opt, nn_closure_fn *f, void *data, double *loss) {
     if (y == NULL) ad_fail(g, AD_EVALUE, "step_closure: the function returned NULL, not the loss");
     int rc = ad_ok(g) ? ad_backward(y) : ad_error_code(g);
     *loss = ad_item(y);
+    if (opt->on_gradient != NULL) rc = opt->on_gradient(opt, loss, opt->on_gradient_data);
+    if (ad_ok(g) && rc != AD_OK) ad_fail(g, AD_EVALUE, "step_closure: on_gradient returned %d", rc);
+    rc = ad_error_code(g);
     ad_end(g, m);
+    return rc;
+}
+
+int nn_on_gradient(nn_optim *opt, nn_gradient_fn *f, void *data) {
+    if (opt == NULL) return AD_EVALUE;
+    int rc = nn__check_optim(opt, "on_gradient");
+    if (rc != AD_OK && f != NULL) return rc;
+    opt->on_gradient = f, opt->on_gradient_data = data;
     return rc;
 }
 

@@ -73,6 +73,8 @@ struct nn_optim {
     void *opts;
     nn__param_group group[NN__GROUPS];
     int n, n_groups, n_states;
+    nn_gradient_fn *on_gradient; /* see nn_on_gradient; NULL: none */
+    void *on_gradient_data;
     nn__state *states;
     nn__slot slots[];
 };

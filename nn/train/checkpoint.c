@@ -185,3 +185,44 @@ int nn__load_checkpoint(const nn__checkpoint *c, const char *path) {
     nn__leave_plain_numbers(l);
     return rc;
 }
+
+/* ---- the state for other ranks ------------------------------------------------------------------------------- */
+
+static size_t put_number(const nn__field *f, char *to) {
+    if (to == NULL) return sizeof(double);
+    if (f->real != NULL) memcpy(to, f->real, sizeof *f->real);
+    else if (f->whole != NULL) memcpy(to, f->whole, sizeof *f->whole);
+    else if (f->bits != NULL) memcpy(to, f->bits, sizeof *f->bits);
+    return sizeof(double);
+}
+
+static void get_number(const nn__field *f, const char *from) {
+    if (f->real != NULL) memcpy(f->real, from, sizeof *f->real);
+    else if (f->whole != NULL) memcpy(f->whole, from, sizeof *f->whole);
+    else if (f->bits != NULL) memcpy(f->bits, from, sizeof *f->bits);
+}
+
+/* All numbers are 8 bytes. */
+static int share_numbers(const contents *all, const nn_ranks *r) {
+    size_t bytes = (size_t)all->n_numbers * sizeof(double), at = 0;
+    char *packed = ad_scope_zalloc(all->graph, bytes);
+    for (int i = 0; i < all->n_numbers && packed != NULL; i++) at += put_number(&all->numbers[i].field, packed + at);
+    int rc = r->broadcast(all->graph, bytes, packed, r->data);
+    for (int i = 0; i < all->n_numbers && rc == AD_OK; i++)
+        get_number(&all->numbers[i].field, packed + (size_t)i * sizeof(double));
+    return rc;
+}
+
+int nn__share_checkpoint(const nn__checkpoint *c, const char *path) {
+    (void)path;
+    ad_graph *g = nn_graph_of(c->net);
+    ad_mark m = ad_begin(g);
+    contents all = ad_ok(g) ? list(c) : (contents){ .graph = g };
+    int rc = share_numbers(&all, c->ranks);
+    for (int i = 0; i < all.n_arrays && rc == AD_OK; i++) {
+        ad_var *x = all.arrays[i].var;
+        rc = c->ranks->broadcast(g, ad_bytes_of(x), ad_data_mut(x), c->ranks->data);
+    }
+    ad_end(g, m);
+    return rc;
+}

@@ -2,7 +2,7 @@
 #ifndef NN_TRAIN_CHECKPOINT_H
 #define NN_TRAIN_CHECKPOINT_H
 
-#include "nn/optim.h"
+#include "nn/ranks.h"
 
 /* A number of the training loop: one of the pointers is not NULL. */
 typedef struct {
@@ -26,9 +26,12 @@ typedef struct {
     int (*accept)(void *data); /* nn__load_checkpoint calls it after the fields are set and before anything else is
                                   changed; a negative code of an error ends it */
     void *data;
+    const nn_ranks *ranks; /* for nn__share_checkpoint; NULL: none */
 } nn__checkpoint;
 int nn__save_checkpoint(const nn__checkpoint *c, const char *path);
 /* After an error only fields may have changed. */
 int nn__load_checkpoint(const nn__checkpoint *c, const char *path);
+/* Gives what rank 0 would save to all ranks. path is not used. */
+int nn__share_checkpoint(const nn__checkpoint *c, const char *path);
 
 #endif

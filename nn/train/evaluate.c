@@ -14,6 +14,7 @@ typedef struct {
     nn_module *net;
     const ad_var *x;
     int64_t n, batch;
+    int64_t from, to; /* the rows to predict; of several ranks, each has whole batches */
     size_t row;     /* bytes of a row of the result */
     ad_shape shape; /* of the result */
     ad_dtype dtype;
@@ -54,8 +55,8 @@ static int reserve(prediction *p, const ad_var *y, int64_t rows) {
     return p->values ? AD_OK : AD_ENOMEM;
 }
 
-static void predict_all(prediction *p) {
-    int64_t from = 0;
+static void predict_rows(prediction *p) {
+    int64_t from = p->from;
     do {
         int64_t n = p->n - from < p->batch ? p->n - from : p->batch;
         ad_mark m = ad_begin(p->graph);
@@ -64,7 +65,23 @@ static void predict_all(prediction *p) {
             memcpy(p->values + (size_t)from * p->row, ad_data(y), (size_t)n * p->row);
         ad_end(p->graph, m);
         from += n;
-    } while (from < p->n && ad_ok(p->graph));
+    } while (from < p->to && ad_ok(p->graph));
+}
+
+/* The first row of rank r: batches are the same for any number of ranks, and so are the bits of their rows. */
+static int64_t first_of(const prediction *p, int r, int size) {
+    int64_t batches = p->n / p->batch + (p->n % p->batch != 0), row = batches * r / size * p->batch;
+    return row < p->n ? row : p->n;
+}
+
+/* A rank without rows predicts the first ones, to know the shape of a row. */
+static void predict_over_ranks(prediction *p, const nn_ranks *r) {
+    size_t *offsets = ad_scope_alloc(p->graph, ((size_t)r->size + 1) * sizeof *offsets);
+    p->from = first_of(p, r->rank, r->size), p->to = first_of(p, r->rank + 1, r->size);
+    if (p->from == p->to) p->from = 0, p->to = 0;
+    predict_rows(p);
+    for (int i = 0; i <= r->size && offsets != NULL; i++) offsets[i] = (size_t)first_of(p, i, r->size) * p->row;
+    r->gather(p->graph, offsets, p->values, r->data);
 }
 
 static int check(ad_graph *g, nn_module *net, const ad_var *x, int64_t batch) {
@@ -76,19 +93,25 @@ static int check(ad_graph *g, nn_module *net, const ad_var *x, int64_t batch) {
     return AD_OK;
 }
 
-ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) {
+static ad_var *predict(nn_module *net, ad_var *x, int64_t batch, const nn_ranks *ranks) {
     ad_graph *g = net ? nn_graph_of(net) : ad_graph_of(x);
     if (!ad_ok(g) || check(g, net, x, batch)) return ad_nil(g);
     bool was_enabled = ad_enable_grad(g, false);
     nn__begin_evaluation(net);
     prediction p = { .graph = g, .net = net, .x = x, .n = ad_shape_of(x).dim[0], .batch = batch };
-    predict_all(&p);
+    p.to = p.n;
+    ad_mark m = ad_begin(g);
+    if (ranks != NULL) predict_over_ranks(&p, ranks);
+    else predict_rows(&p);
+    ad_end(g, m);
     nn__end_evaluation(net);
     ad_enable_grad(g, was_enabled);
     ad_var *y = ad_ok(g) ? ad_tensor(g, p.dtype, p.values, p.shape) : ad_nil(g);
     ad_buffer_give(g, p.values, p.bytes);
     return y;
 }
+
+ad_var *nn_predict(nn_module *net, ad_var *x, int64_t batch) { return predict(net, x, batch, NULL); }
 
 /* ---- losses and metrics ------------------------------------------------------------------------------------- */
 
@@ -124,14 +147,14 @@ ad_var *nn_cross_entropy_data(ad_var *logits, ad_var *target, void *opts) {
 }
 
 double nn__metrics_of(nn_module *net, const nn__loss *loss, int n, const nn__any_metric metrics[], nn_dataset d,
-                      int64_t batch, double values[]) {
+                      int64_t batch, const nn_ranks *ranks, double values[]) {
     double mean = NAN;
     for (int i = 0; i < n; i++) values[i] = NAN;
     ad_graph *g = net ? nn_graph_of(net) : ad_graph_of(d.x);
     if (!ad_ok(g)) return mean;
     ad_mark m = ad_begin(g);
     bool was = ad_enable_grad(g, false);
-    ad_var *y = nn_predict(net, d.x, batch);
+    ad_var *y = predict(net, d.x, batch, ranks);
     if ((loss->of != NULL || loss->with != NULL) && ad_ok(g)) {
         ad_var *value = nn__loss_of(loss, y, d.y, NULL);
         mean = ad_item(loss->of_rows ? ad_mean(value) : value);
@@ -152,13 +175,13 @@ nn_evaluation nn_evaluate_with(nn_module *net, nn_dataset d, nn_evaluate_opts o)
     }
     const nn__loss loss = { .of = o.loss, .with = o.loss_with, .data = o.loss_data };
     const nn__any_metric metric = { o.metric, o.metric_with, o.metric_data };
-    e.loss = nn__metrics_of(net, &loss, 1, &metric, d, ad_option_int(o.batch, 256), &e.metric);
+    e.loss = nn__metrics_of(net, &loss, 1, &metric, d, ad_option_int(o.batch, 256), NULL, &e.metric);
     return e;
 }
 
 nn_evaluation nn_evaluate(nn_module *net, nn_loss_fn *loss, nn_metric_fn *metric, nn_dataset d, int64_t batch) {
     nn_evaluation e;
     const nn__loss l = { .of = loss };
-    e.loss = nn__metrics_of(net, &l, 1, &(nn__any_metric){ .of = metric }, d, batch, &e.metric);
+    e.loss = nn__metrics_of(net, &l, 1, &(nn__any_metric){ .of = metric }, d, batch, NULL, &e.metric);
     return e;
 }

@@ -2,7 +2,7 @@
 #ifndef NN_TRAIN_EVALUATE_H
 #define NN_TRAIN_EVALUATE_H
 
-#include "nn/train.h"
+#include "nn/ranks.h"
 
 /* A loss or a metric: one of the two functions, or none. */
 typedef struct {
@@ -20,9 +20,10 @@ bool nn__has_metric(const nn__any_metric *m);
 
 /* The loss of predictions y. Where w is not NULL: the mean of the rows' losses by the weights w [n]. */
 ad_var *nn__loss_of(const nn__loss *l, ad_var *y, ad_var *target, ad_var *w);
-/* Returns the loss, and writes the metrics to values [n]; NaN where there is no function, and after an error. */
+/* Returns the loss, and writes the metrics to values [n]; NaN where there is no function, and after an error. ranks,
+   unless NULL, share the predictions. */
 double nn__metrics_of(nn_module *net, const nn__loss *loss, int n, const nn__any_metric metrics[], nn_dataset d,
-                      int64_t batch, double values[]);
+                      int64_t batch, const nn_ranks *ranks, double values[]);
 
 /* Rows from .. from+n-1 of x, in x's own memory. */
 ad_var *nn__rows_of(const ad_var *x, int64_t from, int64_t n);

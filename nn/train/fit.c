@@ -8,41 +8,15 @@
 
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
-#include "nn/data/loader.h"
 #include "nn/module/module_private.h"
 #include "nn/optim/average.h"
-#include "nn/optim/state.h"
-#include "nn/train.h"
 #include "nn/train/checkpoint.h"
-#include "nn/train/compiled.h"
-#include "nn/train/evaluate.h"
 #include "nn/train/options.h"
-#include "nn/train/report.h"
+#include "nn/train/training.h"
 #include "ops/ops.h"
 
-typedef struct {
-    ad_graph *g;
-    nn_module *net;
-    nn__loss loss;
-    nn_optim *opt;
-    const nn_fit_opts *o;
-    nn_loader *loader; /* NULL: minibatches come from a stream */
-    nn__compiled compiled;
-    nn_training_state s;
-    nn__loader_place place; /* for checkpoints; of a stream, place.at is the number of the next minibatch */
-    int64_t averages;       /* updates of the average, for checkpoints */
-    ad_var **others;        /* parameters of net that opt does not have */
-    int n_others;
-    ad_var **best;          /* copies of net's parameters and buffers at the best epoch; NULL: not kept */
-    double sum;             /* of the epoch's losses so far, each times the rows of its minibatch */
-    int64_t rows;           /* of the epoch so far */
-    int64_t all_rows;       /* of the data set; of a stream, more than it has */
-    int64_t log_bytes;      /* the size of the log */
-    bool log_renewed;       /* resumed without the rows of the log */
-    int64_t epoch_open;     /* 1 during an epoch, 0 between two */
-    bool stop;
-    nn__report report;
-} training;
+typedef nn__training training;
+typedef nn__rows_of_step minibatch;
 
 /* ---- SIGINT ------------------------------------------------------------------------------------------ */
 
@@ -60,6 +34,8 @@ static void catch_interrupt(struct sigaction *before) {
     sigaction(SIGINT, &ours, before);
 }
 
+bool nn__interrupted(void) { return interrupts != 0; }
+
 /* ---- checkpoints ------------------------------------------------------------------------------------- */
 
 /* No training has more steps, nor a log more bytes: numbers of a damaged file that would overflow are refused. */
@@ -67,7 +43,10 @@ static const int64_t MOST = (int64_t)1 << 40;
 
 typedef int checkpoint_fn(const nn__checkpoint *c, const char *path);
 
-/* Saves or loads the state of t. */
+/* Of several ranks, the first one reads and writes files. */
+static bool is_first(const training *t) { return t->ranks == NULL || t->ranks->rank == 0; }
+
+/* Saves, loads or shares the state of t. */
 static int with_checkpoint(training *t, checkpoint_fn *call, int (*accept)(void *t)) {
     ad_random_state r = ad_random_get(t->g);
     const nn__field fields[] = {
@@ -107,7 +86,8 @@ static int with_checkpoint(training *t, checkpoint_fn *call, int (*accept)(void 
                          .n_fields = n_fields,
                          .fields = fields,
                          .accept = accept,
-                         .data = t };
+                         .data = t,
+                         .ranks = t->ranks };
     int rc = call(&c, t->o->checkpoint);
     if (rc == AD_OK) ad_random_set(t->g, r);
     return rc;
@@ -120,7 +100,7 @@ static int save(training *t) {
     if (broken != NULL)
         return ad_fail(t->g, AD_EVALUE, "fit: %s is not finite after step %lld; take a smaller learning rate or "
                        "clip_norm, or set allow_nonfinite", broken, (long long)t->s.steps);
-    if (t->o->checkpoint == NULL) return AD_OK;
+    if (t->o->checkpoint == NULL || !is_first(t)) return AD_OK;
     if (t->loader != NULL) t->place = nn__loader_where(t->loader);
     if (t->o->average != NULL) t->averages = nn_average_count(t->o->average);
     return with_checkpoint(t, nn__save_checkpoint, NULL);
@@ -149,11 +129,23 @@ static int resume(training *t) {
 }
 
 /* Resumes, or writes the first log and checkpoint: files that cannot be written are an error before the first epoch. */
-static int begin_files(training *t) {
+static int open_files(training *t) {
     if (can_resume(t)) return resume(t);
     bool renewed;
     if (t->o->log != NULL && nn__log_begin(t->g, t->o, &t->log_bytes, &renewed) != AD_OK) return ad_error_code(t->g);
     return save(t);
+}
+
+/* Rank 0 opens the files; then all ranks have its state. */
+static int begin_files(training *t) {
+    if (t->ranks == NULL) return open_files(t);
+    if (is_first(t)) open_files(t);
+    if (t->loader != NULL) t->place = nn__loader_where(t->loader);
+    if (t->o->average != NULL) t->averages = nn_average_count(t->o->average);
+    if (with_checkpoint(t, nn__share_checkpoint, NULL) != AD_OK) return ad_error_code(t->g);
+    if (is_first(t)) return AD_OK;
+    if (t->o->average != NULL) t->o->average->count = (double)t->averages;
+    return t->loader != NULL ? nn__loader_go(t->loader, t->place) : AD_OK;
 }
 
 /* ---- the best epoch ---------------------------------------------------------------------------------- */
@@ -187,7 +179,7 @@ static void validate(training *t) {
     double values[1 + NN_MORE_METRICS];
     for (int i = 0; i <= NN_MORE_METRICS; i++) metrics[i] = nn__metric_at(t->o, i);
     t->s.validation_loss = nn__metrics_of(t->net, &t->loss, 1 + NN_MORE_METRICS, metrics, t->o->validation,
-                                          validation_batch(t->o), values);
+                                          validation_batch(t->o), t->ranks, values);
     t->s.metric = values[0];
     memcpy(t->s.more_metrics, values + 1, sizeof t->s.more_metrics);
 }
@@ -223,14 +215,8 @@ static void update_average(training *t, bool of_epoch) {
 
 /* ---- steps and epochs -------------------------------------------------------------------------------- */
 
-typedef struct {
-    training *t;
-    ad_var *x, *y, *w; /* w: weights of the rows, or NULL */
-} minibatch;
-
-/* An nn_closure_fn. */
-static ad_var *loss_of(void *data) {
-    const minibatch *b = data;
+ad_var *nn__loss_of_rows(void *rows) {
+    const minibatch *b = rows;
     ad_graph *g = b->t->g;
     ad_var *loss = nn__loss_of(&b->t->loss, nn_apply(b->t->net, b->x), b->y, b->w);
     if (loss == NULL) ad_fail(g, AD_EVALUE, "fit: the loss function returned NULL");
@@ -238,13 +224,13 @@ static ad_var *loss_of(void *data) {
 }
 
 /* The gradients of the parameters that opt does not have are of this step alone, too. */
-static void zero_gradients(training *t) {
+void nn__zero_gradients(training *t) {
     nn_zero_grad(t->opt);
     for (int i = 0; i < t->n_others; i++) ad_zero_grad(t->others[i]);
 }
 
 /* Whether the step can be taken. */
-static bool is_usable(training *t, const char *what, double value) {
+bool nn__is_usable(training *t, const char *what, double value) {
     if (isfinite(value) || t->o->allow_nonfinite || !ad_ok(t->g)) return ad_ok(t->g);
     ad_fail(t->g, AD_EVALUE, "fit: the %s of step %lld is %g, and the step is not taken; take a smaller learning rate "
             "or clip_norm, look for NaN in the data, or set allow_nonfinite", what, (long long)t->s.steps + 1, value);
@@ -252,10 +238,10 @@ static bool is_usable(training *t, const char *what, double value) {
 }
 
 /* Clips; false where the gradient is not finite, and the step is not taken. */
-static bool clip(training *t) {
+bool nn__clip_step(training *t) {
     double norm;
     if (t->o->clip_norm == 0 || nn__clip_optim(t->opt, t->o->clip_norm, &norm)) return true;
-    is_usable(t, "norm of the gradient", norm);
+    nn__is_usable(t, "norm of the gradient", norm);
     return false;
 }
 
@@ -265,16 +251,16 @@ static ad_var *borrow(ad_var *x) {
 
 /* A program reads each minibatch through the leaves of the first one, which are rebound. Those of a loader can be; a
    stream or mix may give any Vars. */
-static double compiled(training *t, minibatch *b, bool *keep_scope) {
+double nn__compiled_rows(training *t, minibatch *b, bool *keep_scope) {
     if (t->o->stream != NULL || t->o->mix != NULL) b->x = borrow(b->x), b->y = borrow(b->y);
-    return nn__compiled_step(&t->compiled, &(nn__minibatch){ b->x, b->y, loss_of, b }, keep_scope);
+    return nn__compiled_step(&t->compiled, &(nn__minibatch){ b->x, b->y, nn__loss_of_rows, b }, keep_scope);
 }
 
 /* The loss, with its gradients. */
 static double differentiate(training *t, minibatch *b, bool *keep_scope) {
-    if (t->o->compile) return compiled(t, b, keep_scope);
-    ad_var *loss = loss_of(b);
-    zero_gradients(t);
+    if (t->o->compile) return nn__compiled_rows(t, b, keep_scope);
+    ad_var *loss = nn__loss_of_rows(b);
+    nn__zero_gradients(t);
     ad_backward(loss);
     return ad_item(loss);
 }
@@ -283,16 +269,16 @@ static double differentiate(training *t, minibatch *b, bool *keep_scope) {
 static double descend(training *t, minibatch *b, bool *keep_scope) {
     double value = NAN;
     if (t->opt->method->minimise != NULL) {
-        zero_gradients(t);
-        nn_step_closure(t->opt, loss_of, b, &value);
+        nn__zero_gradients(t);
+        nn_step_closure(t->opt, nn__loss_of_rows, b, &value);
         return value;
     }
     value = differentiate(t, b, keep_scope);
-    if (is_usable(t, "loss", value) && clip(t)) nn_step(t->opt);
+    if (nn__is_usable(t, "loss", value) && nn__clip_step(t)) nn_step(t->opt);
     return value;
 }
 
-static void after_step(training *t, double loss, int64_t rows) {
+void nn__after_step(training *t, double loss, int64_t rows) {
     const nn_fit_opts *o = t->o;
     t->sum += loss * (double)rows;
     t->rows += rows;
@@ -302,8 +288,9 @@ static void after_step(training *t, double loss, int64_t rows) {
     update_average(t, false);
     if (o->schedule != NULL && o->schedule_by_step) nn_schedule_step(o->schedule, loss);
     nn__report_step(&t->report, &t->s, rows);
-    if (o->on_step != NULL && o->on_step(&t->s, o->callback_data) != 0) t->stop = t->s.stopped_early = true;
-    if (o->catch_interrupt && interrupts) t->stop = t->s.interrupted = true;
+    if (o->on_step != NULL && o->on_step(&t->s, o->callback_data) != 0) t->s.stopped_early = true;
+    if (o->on_step != NULL && nn__any_rank(t, t->s.stopped_early)) t->stop = t->s.stopped_early = true;
+    if (t->ranks == NULL && o->catch_interrupt && interrupts) t->stop = t->s.interrupted = true;
     bool due = o->checkpoint_steps > 0 && t->s.steps % o->checkpoint_steps == 0;
     if (ad_ok(t->g) && (due || t->stop)) save(t);
 }
@@ -314,7 +301,8 @@ static bool next_of_stream(training *t, minibatch *b) {
     ad_graph *g = t->g;
     b->x = b->y = ad_nil(g);
     if (!t->o->stream(g, t->s.epoch, t->place.at, &b->x, &b->y, t->o->stream_data) || !ad_ok(g)) {
-        if (ad_ok(g) && t->place.at == 0)
+        if (t->ranks != NULL) t->place.at++; /* others may have more */
+        else if (ad_ok(g) && t->place.at == 0)
             ad_fail(g, AD_EVALUE, "fit: the stream has no minibatch in epoch %lld", (long long)t->s.epoch);
         return false;
     }
@@ -336,7 +324,7 @@ static void mix(training *t, minibatch *b) {
 }
 
 /* False at the end of the epoch and after an error. */
-static bool next(training *t, minibatch *b) {
+bool nn__next_rows(training *t, minibatch *b) {
     bool more = t->loader ? nn_loader_next(t->loader, &b->x, &b->y) : next_of_stream(t, b);
     if (more && t->o->weights != NULL) b->w = nn__loader_pick(t->loader, t->o->weights, ad_shape_of(b->x).dim[0]);
     if (more && t->o->mix != NULL) mix(t, b);
@@ -355,15 +343,15 @@ typedef struct {
 static bool add_minibatch(training *t, double full, group *sums) {
     ad_mark m = ad_begin(t->g);
     minibatch b = { .t = t };
-    sums->more = next(t, &b);
+    sums->more = nn__next_rows(t, &b);
     if (sums->more) {
         int64_t rows = ad_shape_of(b.x).dim[0];
         double weight = b.w ? ad_item(ad_sum(b.w)) : (double)rows;
         if (!(weight > 0)) ad_fail(t->g, AD_EVALUE, "fit: the weights of the rows of a minibatch are all 0");
-        ad_var *loss = loss_of(&b);
+        ad_var *loss = nn__loss_of_rows(&b);
         ad_backward(ad_muls(loss, weight / full));
         sums->loss += ad_item(loss) * weight;
-        sums->usable = is_usable(t, "loss", ad_item(loss));
+        sums->usable = nn__is_usable(t, "loss", ad_item(loss));
         sums->weight += weight, sums->rows += rows;
     }
     ad_end(t->g, m);
@@ -376,24 +364,25 @@ static bool step_of_group(training *t) {
     double full = (double)t->o->accumulate * (double)t->o->batch;
     group sums = { 0 };
     bool more = true;
-    zero_gradients(t);
+    nn__zero_gradients(t);
     for (int64_t i = 0; i < t->o->accumulate && more; i++) {
         if (i > 0 && t->loader != NULL && !nn__loader_has_more(t->loader)) break;
         more = add_minibatch(t, full, &sums);
     }
     if (sums.rows == 0 || !ad_ok(t->g)) return false;
     if (sums.weight != full) nn__scale_optim(t->opt, full / sums.weight);
-    if (sums.usable && clip(t)) nn_step(t->opt);
-    if (ad_ok(t->g)) after_step(t, sums.loss / sums.weight, sums.rows);
+    if (sums.usable && nn__clip_step(t)) nn_step(t->opt);
+    if (ad_ok(t->g)) nn__after_step(t, sums.loss / sums.weight, sums.rows);
     return sums.more && ad_ok(t->g);
 }
 
 /* Trains on the next minibatch; false at the end of the epoch and after an error. */
 static bool step(training *t) {
+    if (t->ranks != NULL) return nn__ranks_step(t);
     if (t->o->accumulate > 1 || t->o->weights != NULL) return step_of_group(t);
     ad_mark m = ad_begin(t->g);
     minibatch b = { .t = t };
-    bool more = next(t, &b), keep_scope = false;
+    bool more = nn__next_rows(t, &b), keep_scope = false;
     double loss = NAN;
     int64_t rows = 0;
     if (more) {
@@ -401,7 +390,7 @@ static bool step(training *t) {
         loss = descend(t, &b, &keep_scope);
     }
     if (!keep_scope) ad_end(t->g, m);
-    if (more && ad_ok(t->g)) after_step(t, loss, rows);
+    if (more && ad_ok(t->g)) nn__after_step(t, loss, rows);
     return more && ad_ok(t->g);
 }
 
@@ -422,9 +411,10 @@ static void end_epoch(training *t) {
     judge_epoch(t);
     if (o->schedule != NULL && !o->schedule_by_step) nn_schedule_step(o->schedule, judged_by(t));
     if (!ad_ok(t->g)) return;
-    if (o->log != NULL && nn__log_epoch(t->g, o, &t->s, &t->log_bytes) != AD_OK) return;
+    if (o->log != NULL && is_first(t) && nn__log_epoch(t->g, o, &t->s, &t->log_bytes) != AD_OK) return;
     nn__report_epoch(&t->report, &t->s);
-    if (o->on_epoch != NULL && o->on_epoch(&t->s, o->callback_data) != 0) t->stop = t->s.stopped_early = true;
+    if (o->on_epoch != NULL && o->on_epoch(&t->s, o->callback_data) != 0) t->s.stopped_early = true;
+    if (o->on_epoch != NULL && nn__any_rank(t, t->s.stopped_early)) t->stop = t->s.stopped_early = true;
     save(t);
 }
 
@@ -604,6 +594,7 @@ static int make_loader(training *t, nn_dataset data) {
                        (long long)ad_shape_of(data.x).dim[0], (long long)o->batch);
     if (t->loader == NULL) return ad_error_code(t->g);
     t->all_rows = ad_shape_of(data.x).dim[0];
+    nn__ranks_split(t);
     return AD_OK;
 }
 
@@ -614,7 +605,7 @@ static int64_t steps_of_epoch(const training *t) {
 
 static int prepare(training *t, nn_dataset data) {
     const nn_fit_opts *o = t->o;
-    if (list_others(t) != AD_OK || nn__check_sources(t->g, data, t->opt, o) != AD_OK || try_validation(t) != AD_OK ||
+    if (nn__ranks_begin(t, data) != AD_OK || list_others(t) != AD_OK || nn__check_sources(t->g, data, t->opt, o) != AD_OK || try_validation(t) != AD_OK ||
         nn__check_weights(t->g, data, o->weights) != AD_OK || make_loader(t, data) != AD_OK)
         return ad_error_code(t->g);
     if (keep_best(t) != AD_OK || begin_compiled(t, data) != AD_OK || begin_files(t) != AD_OK)
@@ -630,7 +621,24 @@ static ad_graph *graph_of(const nn_optim *opt, nn_dataset data) {
     return g ? g : ad_graph_of(data.y);
 }
 
-int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o, nn_training_state *end) {
+/* Prepared and run in a scope; all ranks agree about the end. */
+static void fit(training *t, nn_dataset data) {
+    ad_graph *g = t->g;
+    struct sigaction before;
+    t->s.lr = nn_lr(t->opt);
+    if (t->o->catch_interrupt) catch_interrupt(&before);
+    ad_mark m = ad_begin(g);
+    bool kept = ad_keep_grads(g, false);
+    if (prepare(t, data) == AD_OK) run(t);
+    nn__report_end(&t->report);
+    nn__ranks_agree(t);
+    ad_keep_grads(g, kept);
+    ad_end(g, m);
+    if (t->o->catch_interrupt) sigaction(SIGINT, &before, NULL);
+}
+
+int nn_fit_ranks(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o,
+                 const nn_ranks *ranks, nn_training_state *end) {
     ad_graph *g = nn_graph_of(net);
     o = with_defaults(o);
     training t = { .g = g,
@@ -638,21 +646,22 @@ int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_
                    .loss = { loss, o.loss_with, o.loss_data, o.weights != NULL },
                    .opt = opt,
                    .o = &o,
-                   .s = { .epochs = o.epochs, .loss = NAN, .validation_loss = NAN, .metric = NAN, .best = NAN } };
+                   .s = { .epochs = o.epochs, .loss = NAN, .validation_loss = NAN, .metric = NAN, .best = NAN },
+                   .ranks = ranks };
     for (int i = 0; i < NN_MORE_METRICS; i++) t.s.more_metrics[i] = NAN;
     if (end != NULL) *end = t.s;
-    if (g == NULL) return ad_fail(graph_of(opt, data), AD_EVALUE, "fit: the network is NULL");
-    if (check(g, net, loss, opt, &o) != AD_OK) return ad_error_code(g);
-    t.s.lr = nn_lr(opt);
-    struct sigaction before;
-    if (o.catch_interrupt) catch_interrupt(&before);
-    ad_mark m = ad_begin(g);
-    bool kept = ad_keep_grads(g, false);
-    if (prepare(&t, data) == AD_OK) run(&t);
-    nn__report_end(&t.report);
-    ad_keep_grads(g, kept);
-    ad_end(g, m);
-    if (o.catch_interrupt) sigaction(SIGINT, &before, NULL);
+    if (g == NULL) {
+        int rc = ad_fail(graph_of(opt, data), AD_EVALUE, "fit: the network is NULL");
+        if (ranks != NULL) ranks->sum(graph_of(opt, data), 0, NULL, ranks->data);
+        return rc;
+    }
+    if (ranks != NULL && ranks->rank > 0) o.progress = NULL;
+    if (check(g, net, loss, opt, &o) == AD_OK && nn__check_ranks(&t) == AD_OK) fit(&t, data);
+    else nn__ranks_agree(&t);
     if (end != NULL) *end = t.s;
     return ad_error_code(g);
+}
+
+int nn_fit(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset data, nn_fit_opts o, nn_training_state *end) {
+    return nn_fit_ranks(net, loss, opt, data, o, NULL, end);
 }

@@ -32,14 +32,22 @@ static ad__channels channels_of(ad_shape s) {
     return (ad__channels){ a.outer, a.n, a.inner };
 }
 
-/* Saved for backward: the mean of each channel, and scale = 1 / sqrt(variance + eps). */
+/* Saved for backward: the mean of each channel, and scale = 1 / sqrt(variance + eps); and how many elements a channel
+   has in training, on all processes. */
 typedef struct {
-    double *mean, *scale;
+    double *mean, *scale, *count;
 } moments;
 
 static moments saved_of(const ad_op *op) {
     double *saved = ad_saved(op);
-    return (moments){ saved, saved + op->in[0]->layout->shape.dim[1] };
+    int64_t c = op->in[0]->layout->shape.dim[1];
+    return (moments){ saved, saved + c, saved + 2 * c };
+}
+
+/* Adds up over the processes that have parts of the batch: see ad_sum_over. */
+static int add_up(const ad_op *op, int64_t n, double *values) {
+    ad_graph *g = ad__owner(ad__out(op));
+    return g->sum == NULL ? AD_OK : g->code == AD_OK ? g->sum(g, n, values, g->sum_data) : g->code;
 }
 
 /* Element j of an operand [c], or the default if operand is negative. */
@@ -57,8 +65,8 @@ static int check_channels(ad_call *c, int first) {
         if (!ad_shape_equal(c->in[i]->layout->shape, AD_SHAPE(channels)))
             return ad_call_fail(c, AD_ESHAPE, "averages, weight and bias must be [%lld], one for each channel",
                                 (long long)channels);
-    c->saved = 2 * (size_t)channels * sizeof(double) + 1;
-    c->scratch = 4 * (size_t)channels * sizeof(double) + 1; /* not NULL for no channels */
+    c->saved = (2 * (size_t)channels + 1) * sizeof(double);
+    c->scratch = (4 * (size_t)channels + 1) * sizeof(double); /* not NULL for no channels */
     return ad__check_eps(c, a->eps);
 }
 
@@ -116,18 +124,19 @@ static void batch_norm_backward(const ad_op *op) {
     ad__channels s = channels_of(x->layout->shape);
     moments m = saved_of(op);
     double *a = ad_scratch(op), *b = a + s.c, *scale = b + s.c, *dw = scale + s.c;
-    double each = is_training(op) ? 1 / (double)(s.n * s.l) : 0;
+    double each = is_training(op) ? 1 / *m.count : 0;
     sums_of(t, s, y->grad, a);
     products_of(t, s, m.mean, x->data, y->grad, b);
     int w = weight_index(op), bias = bias_index(op);
     if (bias > 0) ad__add_sums(op, bias, a);
+    for (int64_t j = 0; j < s.c; j++) dw[j] = m.scale[j] * b[j];
+    if (w > 0) ad__add_sums(op, w, dw); /* the sums of this process alone */
+    if (is_training(op) && add_up(op, 2 * s.c, a) != AD_OK) return;
     for (int64_t j = 0; j < s.c; j++) {
-        dw[j] = m.scale[j] * b[j];
         scale[j] = m.scale[j] * channel(op, w, j, 1);
         a[j] *= each;
         b[j] *= each * m.scale[j] * m.scale[j];
     }
-    if (w > 0) ad__add_sums(op, w, dw);
     x_backward(op, s, m.mean, scale, a, b);
 }
 
@@ -146,6 +155,10 @@ static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_shape flat = AD_SHAPE(s.n, s.c, s.l);
     bool training = is_training(op);
     ad_dtype t = g->layout->dtype;
+    if (training && *saved_of(op).count != (double)(s.n * s.l)) {
+        ad_op_fail(op, AD_EGRAD, "its statistics are those of several processes: it has no derivative as a Var");
+        return;
+    }
     ad_var *x = ad_reshape(ad__in_dtype(op->in[0], AD_F64), flat);
     g = ad_reshape(ad__in_dtype(g, AD_F64), flat);
     ad_var *d = ad_sub(x, training ? mean_of(x) : column_of(op, 1));
@@ -201,7 +214,7 @@ static int batch_norm_train_shape(ad_call *c) {
     int rc = check_channels(c, 1);
     if (rc != AD_OK) return rc;
     ad__channels s = channels_of(c->shape);
-    if (s.c > 0 && s.n * s.l < 2)
+    if (s.c > 0 && s.n * s.l < 2 && c->graph->sum == NULL)
         return ad_call_fail(c, AD_ESHAPE, "needs more than one element in each channel, for the variance");
     if (!(a->momentum >= 0 && a->momentum <= 1))
         return ad_call_fail(c, AD_EVALUE, "momentum %g is not in 0..1", a->momentum);
@@ -220,15 +233,33 @@ static void update_running(ad_var *running, const double *batch, double momentum
     ad__leaf_changed(running);
 }
 
+/* Sets m.count; the sums in m.mean become those of all processes. */
+static int count_elements(const ad_op *op, ad__channels s, moments m) {
+    double *sums = ad_scratch(op);
+    *m.count = (double)(s.n * s.l);
+    if (ad__owner(ad__out(op))->sum == NULL) return AD_OK;
+    if (s.c > 0) memcpy(sums, m.mean, (size_t)s.c * sizeof *sums);
+    sums[s.c] = *m.count;
+    int rc = add_up(op, s.c + 1, sums);
+    if (rc != AD_OK) return rc;
+    if (s.c > 0) memcpy(m.mean, sums, (size_t)s.c * sizeof *sums);
+    *m.count = sums[s.c];
+    return sums[s.c] >= 2 ? AD_OK : ad_op_fail(op, AD_ESHAPE, "needs more than one element in each channel");
+}
+
 static int batch_norm_train_evaluate(const ad_op *op) {
     const norm_attrs *a = attrs_of(op);
     const ad_var *x = op->in[0];
     ad__channels s = channels_of(x->layout->shape);
     moments m = saved_of(op);
-    double n = (double)(s.n * s.l), *unbiased = ad_scratch(op);
+    double n, *unbiased = ad_scratch(op);
     sums_of(x->layout->dtype, s, x->data, m.mean);
+    int rc = count_elements(op, s, m);
+    if (rc != AD_OK) return rc;
+    n = *m.count;
     for (int64_t j = 0; j < s.c; j++) m.mean[j] /= n;
     products_of(x->layout->dtype, s, m.mean, x->data, NULL, unbiased);
+    if ((rc = add_up(op, s.c, unbiased)) != AD_OK) return rc;
     for (int64_t j = 0; j < s.c; j++) m.scale[j] = ad__norm_scale(unbiased[j] / n, a->eps);
     for (int64_t j = 0; j < s.c; j++) unbiased[j] /= n - 1;
     update_running(a->running_mean, m.mean, a->momentum, s.c);
