@@ -43,7 +43,7 @@ json)
     read_headers comments >"$work/comments"
     # shellcheck disable=SC2046 # a list of files
     awk '/^#define (AD|NN)_[A-Z0-9_]+ -?[0-9]+( |$)/ { print $1, $2, $3, FILENAME }' $(headers) >"$work/defines"
-    headers | sed 's/.*/#include "&"/' >"$work/all.c"
+    headers | grep -vx nn/mpi.h | sed 's/.*/#include "&"/' >"$work/all.c" # mpi.h is for a library of its own
     ${CC:-cc} -E -I. "$work/all.c" >"$work/all.i"
     version=$(awk '/^#define AD_VERSION_/ { v = v (v == "" ? "" : ".") $3 } END { print v }' autodiff/autodiff.h)
     LC_ALL=C awk -v version="$version" -f "$here/json.awk" "$work/comments" "$work/defines" "$work/all.i" >"$2"
