@@ -49,6 +49,8 @@ typedef struct {
 typedef struct ad_sampler ad_sampler;
 /* What an op's emit function adds to: see ops/compile.h. */
 typedef struct ad_emit ad_emit;
+/* What an op's pattern function adds to: see "patterns" below. */
+typedef struct ad_pattern ad_pattern;
 
 enum {
     AD_OP_CONSTANT = 1,  /* piecewise constant or an index: the result requires no gradient */
@@ -101,6 +103,10 @@ struct ad_optype {
        vjp is called for each Op, and the results are added. */
     ad_var *(*join)(int n, const ad_op *const ops[], ad_var *const gs[]);
     const ad_attr_values *values; /* the attributes that are enums; NULL if there are none */
+    /* Which elements of the operands each element of the result depends on, for ops/sparse.h: see "patterns" below.
+       NULL: as the loops of emit say. If that is NULL too, element by element for an op without a shape rule; else each
+       element of the result depends on all elements of all operands. */
+    void (*pattern)(ad_pattern *p, const ad_op *op);
 };
 
 /* Defines the descriptor ad_op_NAME. It does not compile unless NAME_samples is defined. */
@@ -149,6 +155,19 @@ AD_API void *ad_grad_into(const ad_op *op, int i);
 AD_API void *ad_grad_claim(const ad_op *op, int i, bool *fresh);
 /* Writes the next n 32-bit words of the graph's random generator. Each call begins with a new block of four words. */
 AD_API void ad_random_bits(ad_graph *g, int64_t n, uint32_t *to);
+
+/* ---- patterns: which elements depend on which ---------------------------------------------- */
+
+/* For an op's pattern function. Each element from y on, ny of them, depends on all elements from x on, nx of them, of
+   operand i. Elements are numbered in row-major order. Of an operand that takes no gradient nothing is added. Sets
+   AD_EVALUE if a number is out of range. */
+AD_API void ad_pattern_add(ad_pattern *p, int64_t y, int64_t ny, int i, int64_t x, int64_t nx);
+/* Element y of the result depends on all that element `earlier` depends on, as far as this was added before. */
+AD_API void ad_pattern_follow(ad_pattern *p, int64_t y, int64_t earlier);
+/* To be asked before the pattern is taken from the values of operand i, such as indices. False if these depend on what
+   the Jacobian is by: then all that they could be must be added. Otherwise a plan that uses the pattern fails when they
+   have changed. */
+AD_API bool ad_pattern_reads(ad_pattern *p, int i);
 
 /* ---- samples: an op's own test cases ------------------------------------------------------- */
 

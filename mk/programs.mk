@@ -35,7 +35,7 @@ $(demos) $(lectures) $(tests) $(benches) $(growth) $(adbench) $(gradbench) $(dum
 misuse := $(BUILD)/misuse/misuse_calls.h
 $(misuse): tests/misuse.awk $(public)
 	@mkdir -p $(@D)
-	@printf '#include "%s"\n' nn/nn.h ops/compile.h autodiff/op.h autodiff/extend.h autodiff/thread.h > $(@D)/headers.c
+	@printf '#include "%s"\n' nn/nn.h ops/compile.h ops/sparse.h autodiff/op.h autodiff/extend.h autodiff/thread.h > $(@D)/headers.c
 	$(call say,GEN) $(CC) -E -P -I. $(CPPFLAGS) $(@D)/headers.c | awk -f tests/misuse.awk > $@
 $(BUILD)/obj/tests/test_misuse.o: $(misuse)
 $(BUILD)/obj/tests/test_misuse.o: private extra += -I$(BUILD)/misuse

@@ -3,6 +3,7 @@
 #include "autodiff/op.h"
 #include "nn/nn.h"
 #include "ops/ops.h"
+#include "ops/sparse.h"
 
 #include <cmath>
 #include <cstdio>

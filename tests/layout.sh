@@ -15,6 +15,7 @@ private() {
     ops/base) echo autodiff/base autodiff/graph autodiff/pass ops/kernels/base ;;
     ops/functional) echo autodiff/base autodiff/graph autodiff/pass ops/base ;;
     ops/compile) echo autodiff/base autodiff/graph autodiff/pass ops/kernels ;;
+    ops/sparse) echo autodiff/base autodiff/graph autodiff/pass ops/base ops/compile ops/kernels ;;
     ops/*) echo autodiff/base autodiff/graph ops/base ops/kernels ;;
     nn/module | nn/data) echo nn/kernels ;;
     nn/layers) echo nn/module ;;

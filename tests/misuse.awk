@@ -136,7 +136,7 @@ BEGIN {
     split("ad_graph_free ad_buffer_take ad_buffer_give ad_vfail ad_thread_start", list, " ")
     for (i in list) skipped[list[i]] = 1
     split("ad_graph_p ad_var_p int double nn_module_p nn_optim_p nn_schedule_p nn_loader_p nn_table_p " \
-          "ad_objective_p ad_residuals_p ad_program_p nn_average_p nn_rows_p", list, " ")
+          "ad_objective_p ad_residuals_p ad_program_p ad_sparse_plan_p nn_average_p nn_rows_p", list, " ")
     for (i in list) checked[list[i]] = 1
     print "/* Written by tests/misuse.awk. */"
 }

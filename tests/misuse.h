@@ -13,6 +13,7 @@
 #include "autodiff/thread.h"
 #include "nn/nn.h"
 #include "ops/compile.h"
+#include "ops/sparse.h"
 #include "tests/common.h"
 
 enum { WORLDS = 6, ROOM = 16, ELEMENTS = 4096 };
@@ -206,6 +207,10 @@ ENUM(ad_matrix_norm_kind, AD_NORM_FRO, 5)
 ENUM(ad_grid_padding, AD_GRID_ZEROS, 3)
 ENUM(ad_special_kind, is_one_of(now.function, "ad_special_pair") ? AD_GAMMAINC : AD_BESSEL_I, 13)
 ENUM(ad_export_number, AD_EXPORT_AS_IS, 3)
+ENUM(ad_sparse_format, AD_CSR, 3)
+ENUM(ad_sparse_triangle, AD_TRIANGLE_BOTH, 3)
+ENUM(ad_colouring, AD_COLOUR_AUTO, 6)
+ENUM(ad_colour_order, AD_ORDER_AUTO, 6)
 
 static ad_shape world_shape(void) {
     static const ad_shape shapes[WORLDS] = { { 2, { 2, 3 } }, { 0, { 0 } },  { 2, { 3, 3 } },
@@ -496,7 +501,8 @@ static const int64_t *pick_int64_t_in(int k, const char *name) {
 }
 static int64_t *pick_int64_t_out(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
 
-enum { BAD_double_in = 2, BAD_double_out = 1, BAD_double_in_in = 1, BAD_bool_p = 1, BAD_uint32_t_p = 1 };
+enum { BAD_double_in = 2, BAD_double_out = 1, BAD_double_in_in = 1, BAD_bool_p = 1, BAD_uint32_t_p = 1,
+       BAD_int32_t_p = 1 };
 static const double *pick_double_in(int k, const char *name) {
     static const double nans[ROOM] = { NAN, NAN, NAN };
     if (k == 1) note(name, "NaN");
@@ -506,6 +512,7 @@ static double *pick_double_out(int k, const char *name) { return good_or_null(k,
 static void *pick_double_in_in(int k, const char *name) { return pick_void_in_in(k, name); }
 static bool *pick_bool_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
 static uint32_t *pick_uint32_t_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
+static int32_t *pick_int32_t_p(int k, const char *name) { return good_or_null(k, name, fresh_elements()); }
 
 enum { BAD_ad_shape_in = 1 + BAD_ad_shape, BAD_ad_range_in = 4 };
 static const ad_shape *pick_ad_shape_in(int k, const char *name) {
@@ -880,7 +887,15 @@ OBJECT(nn_loader, loader_in, loader_in(now.g, now.world))
 OBJECT(nn_table, table_in, table_in(now.g, now.world))
 OBJECT(nn_average, average_in, is_one_of(name, "average") ? NULL : average_in(now.g, now.world))
 OBJECT(nn_rows, rows_in, rows_in(now.g, now.world))
-enum { BAD_ad_objective_p = 1, BAD_ad_residuals_p = 1, BAD_ad_program_p = 1 };
+static ad_sparse_plan *good_sparse_plan(void) {
+    ad_var *x = leaf(mine(), AD_F64, AD_SHAPE(2), 1, 1, true), *y = ad_square(x);
+    ad_sparse_opts o = { .format = (ad_sparse_format)(now.world % 3), .base = now.world % 2 };
+    return now.world < 3 ? ad_sparse_jacobian(y, x, o) : ad_sparse_hessian(ad_sum(y), x, o);
+}
+enum { BAD_ad_objective_p = 1, BAD_ad_residuals_p = 1, BAD_ad_program_p = 1, BAD_ad_sparse_plan_p = 1 };
+static ad_sparse_plan *pick_ad_sparse_plan_p(int k, const char *name) {
+    return k < 0 ? good_sparse_plan() : good_or_null(k, name, NULL);
+}
 static ad_objective *pick_ad_objective_p(int k, const char *name) {
     return k < 0 ? good_objective() : good_or_null(k, name, NULL);
 }
@@ -933,7 +948,7 @@ static ad_mark pick_ad_mark(int k, const char *name) {
 }
 static ad_team *pick_ad_team_p(int k, const char *name) { return (void)k, (void)name, NULL; }
 
-enum { BAD_ad_random_state_p = 1, BAD_ad_random_state = 1, BAD_ad_emit_p = 0, BAD_ad_sampler_p = 0,
+enum { BAD_ad_random_state_p = 1, BAD_ad_random_state = 1, BAD_ad_emit_p = 0, BAD_ad_sampler_p = 0, BAD_ad_pattern_p = 0,
        BAD_ad_emit_loop_p = 1, BAD_ad_emit_array_in = 1, BAD_ad_check_report_p = 1,
        BAD_nn_training_state_p = 1, BAD_nn_rnn_state_p = 1 };
 static ad_random_state *pick_ad_random_state_p(int k, const char *name) {
@@ -943,6 +958,7 @@ static ad_random_state pick_ad_random_state(int k, const char *name) {
     if (k >= 0) note(name, "UINT64_MAX");
     return k < 0 ? (ad_random_state){ 1, 2 } : (ad_random_state){ UINT64_MAX, UINT64_MAX };
 }
+static ad_pattern *pick_ad_pattern_p(int k, const char *name) { return (void)k, (void)name, NULL; }
 static ad_emit *pick_ad_emit_p(int k, const char *name) { return (void)k, (void)name, NULL; }
 static ad_sampler *pick_ad_sampler_p(int k, const char *name) { return (void)k, (void)name, NULL; }
 static const ad_emit_loop *pick_ad_emit_loop_p(int k, const char *name) {

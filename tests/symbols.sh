@@ -10,7 +10,7 @@ version=$(number MAJOR).$(number MINOR).$(number PATCH)
 
 # The functions and objects that the headers declare with AD_API, one per line.
 declared() {
-    printf '#include "%s"\n' nn/nn.h ops/compile.h autodiff/op.h autodiff/extend.h autodiff/thread.h >"$work/all.c"
+    printf '#include "%s"\n' nn/nn.h ops/compile.h ops/sparse.h autodiff/op.h autodiff/extend.h autodiff/thread.h >"$work/all.c"
     ${CC:-cc} -E -P -I. "$work/all.c" | tr '\n' ' ' | awk '
         BEGIN { RS = ";" }
         match($0, /__attribute__ *\(\(visibility\("default"\)\)\)/) {

@@ -44,7 +44,8 @@ static void fault(const char *text) {
 static const char without_error[] = "ad_nil ad_op_operand ad_op_result ad_program_leaf nn_find_parameter nn_find_buffer "
                                     "nn_average_find nn_find_module ad_name "
                                     "ad_call_axis ad_fail ad_call_fail ad_op_fail ad_refuse_nil ad_shape_text "
-                                    "ad_attr_text ad_op_arity nn_group_count nn_table_columns";
+                                    "ad_attr_text ad_op_arity nn_group_count nn_table_columns ad_sparse_column_colour "
+                                    "ad_sparse_row_colour";
 
 /* A result that tells of an error has an error of the graph, unless nothing of the graph was given. */
 static void failed(const char *what) {
@@ -74,6 +75,7 @@ static void take_nn_average_p(const nn_average *a) { take_object(a); }
 static void take_nn_rows_p(const nn_rows *r) { take_object(r); }
 static void take_ad_objective_p(const ad_objective *f) { take_object(f); }
 static void take_ad_residuals_p(const ad_residuals *f) { take_object(f); }
+static void take_ad_sparse_plan_p(const ad_sparse_plan *p) { take_object(p); }
 static void take_ad_program_p(const ad_program *p) { take_object(p); }
 
 /* Passes over a result of odd arguments must hold too. */

@@ -8,7 +8,7 @@ here=$(dirname "$0")
 
 # The headers in the order in which they are read first; nn/nn.h only includes others.
 headers() {
-    first="autodiff/autodiff.h ops/ops.h ops/functional.h ops/compile.h autodiff/op.h autodiff/extend.h nn/module.h
+    first="autodiff/autodiff.h ops/ops.h ops/functional.h ops/compile.h ops/sparse.h autodiff/op.h autodiff/extend.h nn/module.h
         nn/layers.h nn/loss.h nn/optim.h nn/train.h nn/data.h"
     for header in $first autodiff/*.h ops/*.h nn/*.h; do
         [ "$header" = nn/nn.h ] || echo "$header"

@@ -346,12 +346,18 @@ int ad_emit_elementwise(ad_emit *e, const ad_op *op) {
 
 /* ---- the Ops of a graph ------------------------------------------------------------------------------------------ */
 
+static bool can_be_called(const ad_emit *e, const ad_op *op) {
+    enum { OPERANDS_MOST = 63 };
+    return e->patterns || !(e->portable || op->n_in > OPERANDS_MOST || op->type->flags & AD_OP_VIEW);
+}
+
 /* An Op without a form: its evaluate is called. Its operands must be arrays in row-major order. */
 static void emit_call(ad_emit *e, const ad_op *op) {
     const ad_var *out = ad__out(op);
-    ad__place places[64];
-    if (e->portable || op->n_in + 1 > AD__COUNT(places) || op->type->flags & AD_OP_VIEW) {
-        e->refused = op->type->name;
+    ad__place *places = ad_scope_alloc(e->g, (size_t)(op->n_in + 1) * sizeof *places);
+    if (places == NULL || !can_be_called(e, op)) {
+        if (places == NULL) e->code = AD_ENOMEM;
+        else e->refused = op->type->name;
         return;
     }
     e->calls = true;
@@ -369,7 +375,8 @@ static void emit_call(ad_emit *e, const ad_op *op) {
 }
 
 static int lower_op(ad_emit *e, const ad_op *op) {
-    int rc = op->type->emit ? op->type->emit(e, op) : AD_EABSENT;
+    bool has_form = op->type->emit && !(e->patterns && op->type->pattern);
+    int rc = has_form ? op->type->emit(e, op) : AD_EABSENT;
     if (rc == AD_EABSENT) emit_call(e, op);
     return e->code;
 }
@@ -402,8 +409,19 @@ static int by_id(const void *a, const void *b) {
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
+/* The Ops that y depends on now, without branches, and without the plan that the graph keeps. */
+static int list_for_pattern(ad_emit *e, ad_var *y) {
+    ad__plan p = { 0 };
+    int rc = ad__plan_make(&p, 1, &y, 0);
+    if (rc == AD_OK && !AD__RESERVE(e->g, &e->ops, (int64_t)p.n)) rc = AD_ENOMEM;
+    for (size_t i = 0; i < p.n && rc == AD_OK; i++) e->ops.at[e->ops.n++] = p.ops[i];
+    ad__plan_free(e->g, &p);
+    return e->code = rc;
+}
+
 /* The Ops that the ys depend on, oldest first. */
 static int list_ops(ad_emit *e, int m, ad_var *const ys[]) {
+    if (e->patterns) return list_for_pattern(e, ys[0]);
     for (int i = 0; i < m; i++) {
         const ad__plan *p = ad__plan_for(ys[i]);
         if (p == NULL || !AD__RESERVE(e->g, &e->ops, (int64_t)p->n)) return e->code = AD_ENOMEM;

@@ -173,6 +173,7 @@ struct ad_emit {
     const char *refused; /* the name of an op that has no form; NULL if all have */
     bool calls;          /* ops without a form are called back */
     bool portable;       /* they are refused */
+    bool patterns;       /* the program is not to be run, but read for who depends on whom: see ops/sparse/ */
 };
 
 /* ---- form.c ------------------------------------------------------------------------------------------------------ */
