@@ -39,6 +39,13 @@ for p in $(all); do
     else skip "$p finds the known solution" "its solver is not installed"
     fi
 done
+# IPOPT compares all first and second derivatives with differences.
+checks_derivatives() {
+    "$programs/ipopt" --points 30 --check second-order >"$work/out" 2>&1
+    cat "$work/out"
+    grep -q '^No errors detected by derivative checker' "$work/out" && ! grep -q 'Derivative checker detected' "$work/out"
+}
+if built ipopt; then check "IPOPT's derivative checker finds no error" checks_derivatives; fi
 for p in lbfgs newton tao; do
     if built $p; then check "$p notices a solution that is not one" notices $p; fi
 done

@@ -28,8 +28,8 @@ static double exact_wave(int64_t n, int64_t i, double t) {
 static wave record(ad_graph *g, int64_t n) {
     double h = 2.0 / (double)(n + 1);
     wave w = { .n = n, .u = ad_param(g, AD_F64, NULL, AD_SHAPE(n)) };
-    ad_var *parts[] = { ad_full(g, AD_F64, AD_SHAPE(1), SPEED + HEIGHT), w.u,
-                        ad_full(g, AD_F64, AD_SHAPE(1), SPEED - HEIGHT) };
+    ad_var *parts[] = { ad_full(g, AD_F64, SPEED + HEIGHT, AD_SHAPE(1)), w.u,
+                        ad_full(g, AD_F64, SPEED - HEIGHT, AD_SHAPE(1)) };
     ad_var *all = ad_concat(3, parts, 0), *left = ad_slice(all, 0, 0, n, 1), *right = ad_slice(all, 0, 2, n + 2, 1);
     ad_var *bend = ad_muls(ad_sub(ad_add(left, right), ad_muls(w.u, 2)), NU / (h * h));
     ad_var *flow = ad_muls(ad_sub(ad_square(right), ad_square(left)), 0.25 / h); /* of u^2 / 2 */

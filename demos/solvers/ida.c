@@ -90,8 +90,8 @@ static solver_run integrate(const char *derivatives, IDALsJacFn j, ad_residuals 
 
 int main(int argc, char **argv) {
     demo_parse(argc, argv,
-               "Integrates Robertson's reactions, as differential-algebraic equations, by IDA of SUNDIALS to t = 1e11.\n"
-               "The error is relative to the published solution.",
+               "Integrates Robertson's reactions, as differential-algebraic equations, by IDA of SUNDIALS to t =\n"
+               "1e11. The error is relative to the published solution.",
                (demo_option[]){ { 0 } });
     ad_graph *g = ad_graph_new();
     ad_residuals *r = robertson(g);

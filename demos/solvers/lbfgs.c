@@ -44,7 +44,7 @@ static solver_run minimise(const char *derivatives, ad_graph *g, int64_t m, ad_o
 int main(int argc, char **argv) {
     int64_t m = 30;
     demo_parse(argc, argv,
-               "Finds a minimal surface by L-BFGS. The error is the distance to Scherk's surface, most of it the grid's.",
+               "Finds a minimal surface by L-BFGS. The error is the distance to Scherk's surface, mostly the grid's.",
                (demo_option[]){ SURFACE_OPTION(&m), { 0 } });
     ad_graph *g = ad_graph_new(), *second = ad_graph_new();
     surface other = surface_new(second, m);

@@ -21,7 +21,7 @@ static ad_residuals *misra(ad_graph *g) {
     return ad_residuals_new(ad_sub(ad_mul(ad_select(b, 0, 0), ad_adds(ad_neg(decay), 1)), y), 1, &b);
 }
 
-/* ---- GSL's callbacks; params is the residuals. Its vectors may be columns of a matrix, so they are copied. --------- */
+/* ---- GSL's callbacks; params is the residuals. Its vectors may be columns of a matrix: they are copied. --- */
 
 static int values(const gsl_vector *b, void *params, gsl_vector *r) {
     double at[UNKNOWNS], found[POINTS];
@@ -69,8 +69,8 @@ static solver_run fit(const char *derivatives, int (*df)(const gsl_vector *, voi
 
 int main(int argc, char **argv) {
     demo_parse(argc, argv,
-               "Fits the curve b0 (1 - exp(-b1 x)) to NIST's data set Misra1a by the Levenberg-Marquardt method of the\n"
-               "GNU Scientific Library. The error is relative to the values that NIST certifies.",
+               "Fits the curve b0 (1 - exp(-b1 x)) to NIST's data set Misra1a by the Levenberg-Marquardt method of\n"
+               "the GNU Scientific Library. The error is relative to the values that NIST certifies.",
                (demo_option[]){ { 0 } });
     gsl_set_error_handler_off();
     ad_graph *g = ad_graph_new();

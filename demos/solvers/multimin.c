@@ -5,7 +5,7 @@
 #include "demos/solvers/solver.h"
 #include "ops/ops.h"
 
-/* Rosenbrock's function of n variables, the sum of 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2; least, 0, where all are 1. */
+/* Rosenbrock's function of n variables, the sum of 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2; least where all are 1. */
 static ad_var *rosenbrock(ad_var *x, int64_t n) {
     ad_var *head = ad_slice(x, 0, 0, n - 1, 1), *tail = ad_slice(x, 0, 1, n, 1);
     ad_var *rise = ad_sub(tail, ad_square(head));

@@ -16,12 +16,14 @@ typedef struct {
 /* Joints k = 0 to links - 2 at (x[k], y[k]), the rows of at [2, links - 1]. */
 static chain record(ad_graph *g, int64_t links) {
     ad_var *at = ad_param(g, AD_F64, NULL, AD_SHAPE(2, links - 1));
-    ad_var *ends[] = { ad_zeros(g, AD_F64, AD_SHAPE(2, 1)), at, ad_tensor(g, AD_F64, (double[]){ SPAN, 0 }, AD_SHAPE(2, 1)) };
+    ad_var *end = ad_tensor(g, AD_F64, (double[]){ SPAN, 0 }, AD_SHAPE(2, 1));
+    ad_var *ends[] = { ad_zeros(g, AD_F64, AD_SHAPE(2, 1)), at, end };
     ad_var *all = ad_concat(3, ends, 1);
     ad_var *step = ad_sub(ad_slice(all, 1, 1, links + 1, 1), ad_slice(all, 1, 0, links, 1));
     double link = LENGTH / (double)links;
+    ad_var *longer = ad_adds(ad_sum_axis(ad_square(step), 0, false), -link * link);
     return (chain){ .energy = ad_objective_new(ad_sum(ad_select(at, 0, 1)), 1, &at),
-                    .stretch = ad_residuals_new(ad_adds(ad_sum_axis(ad_square(step), 0, false), -link * link), 1, &at) };
+                    .stretch = ad_residuals_new(longer, 1, &at) };
 }
 
 /* ---- NLopt's callbacks --------------------------------------------------------------------------------- */
@@ -76,8 +78,8 @@ static solver_run hang(const char *derivatives, int64_t links, double *x, chain 
 int main(int argc, char **argv) {
     int64_t links = 20;
     demo_parse(argc, argv,
-               "Finds the shape of a hanging chain: the least energy such that each link keeps its length, by SLSQP of\n"
-               "NLopt. The error is how far the slopes of the links are from equally spaced, as mechanics has it.",
+               "Finds the shape of a hanging chain: the least energy such that each link keeps its length, by SLSQP\n"
+               "of NLopt. The error is how far the slopes of the links are from equally spaced, as mechanics has it.",
                (demo_option[]){ { "links", "number of links", DEMO_WHOLE, &links, 3, 100 }, { 0 } });
     ad_graph *g = ad_graph_new();
     chain c = record(g, links);

@@ -91,7 +91,9 @@ int main(int argc, char **argv) {
     surface s = surface_new(g, m);
     problem p = { .f = ad_objective_new(surface_area(&s), 1, &s.z), .v = ad_zeros(g, AD_F64, AD_SHAPE(m, m)) };
     if (p.f == NULL || ad_hvp(surface_area(&s), 1, &s.z, &p.v, &p.hv)) return demo_end(argv, g);
-    solver_run runs[] = { { .derivatives = "exact, Newton" }, { .derivatives = "exact" }, { .derivatives = "differences" } };
+    solver_run runs[3] = { { .derivatives = "exact, Newton" },
+                           { .derivatives = "exact" },
+                           { .derivatives = "differences" } };
     for (int i = 0; i < 3; i++) {
         p.exact = i < 2;
         PetscCall(run_tao(&p, &s, i == 0 ? TAONLS : TAOLMVM, &runs[i]));
