@@ -140,7 +140,6 @@ int ad__function_end(ad__writer *w, int64_t n, int64_t table) {
     ad__kernel *k = function_of(w, &text);
     if (k == NULL) return w->e->code = AD_ENOMEM, -1;
     k->cost += (double)k->length * (double)w->repetitions;
-    w->n_calls++;
     ad__text_put(&w->calls, "%sk%d(", w->prefix, k->number);
     write_arguments(w, n, table);
     ad__text_put(&w->calls, ");\n");
@@ -151,11 +150,10 @@ int ad__function_add(ad__writer *w, ad__text *text) {
     ad__kernel *k = ad_ok(w->e->g) ? function_of(w, text) : NULL;
     if (k == NULL) return w->e->code = AD_ENOMEM, -1;
     k->cost += (double)k->length;
-    w->n_calls++;
     return k->number;
 }
 
-enum { FEW_CALLS = 64 };
+enum { FEW_CALLS = 8192 }; /* characters: about 64 calls */
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
@@ -243,7 +241,7 @@ int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to
                      "void (*gemm[2])(int ta, int tb, long n, long m, long k, const void *a, const void *b, int adds, "
                      "void *c);\n};\n");
     ad__text_add(to, vector_names, (int64_t)strlen(vector_names));
-    bool many = w->n_calls > FEW_CALLS; /* a compiler would take long to inline them */
+    bool many = w->calls.n > FEW_CALLS; /* a compiler would take long to inline them */
     ad__text_put(to, many ? "#ifdef __GNUC__\n#define KERNEL __attribute__((noinline))\n#else\n#define KERNEL\n#endif\n"
                           : "#define KERNEL\n");
     ad__text_put(to, "#if defined(__GNUC__) && !defined(__clang__)\n"

@@ -37,7 +37,7 @@ struct ad__writer {
     ad__text calls;   /* the body of the program: calls of them */
     AD__VEC(int64_t) starts; /* of each call, in the text */
     ad__kernel *table;
-    int n_kernels, n_calls;
+    int n_kernels;
     uint64_t macros[2][2]; /* by dtype, and for loops over arrays */
     /* of the function that is being written: */
     ad__text body;
