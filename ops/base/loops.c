@@ -1,6 +1,8 @@
 /* loops.c: short calls of ad_emit_run, for the forms of ops in C. */
 #include "ops/base/loops.h"
 
+#include "ops/base/attrs.h"
+
 /* ---- views ------------------------------------------------------------------------------------------------------- */
 
 ad_emit_array ad__emit_unsqueeze(ad_emit_array x, int at) {
@@ -46,6 +48,16 @@ ad_emit_array ad__emit_windows(ad_emit_array x, const int64_t *places, const int
         x.shape.dim[n + 2 + i] = kernel[i], x.stride[n + 2 + i] = each * dilation[i];
     }
     return x;
+}
+
+/* ---- functions ---------------------------------------------------------------------------------------------------- */
+
+ad_emit_code ad__code_of_rows(ad_emit *e, const ad_op *op, int axis, bool flag) {
+    ad__around r = ad__around_axis(op->in[0]->layout->shape, axis);
+    ad_emit_code c = { .sizes = "outer n inner flag", .n_sizes = 4, .size = { r.outer, r.n, r.inner, flag },
+                       .names = "x z" };
+    for (; c.n < op->n_in; c.n++) c.in[c.n] = ad_emit_operand(e, op, c.n);
+    return c;
 }
 
 /* ---- loops ------------------------------------------------------------------------------------------------------- */

@@ -37,13 +37,30 @@ static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__in_dtype(ad_permute(d, back), g->layout->dtype);
 }
 
+/* A function of x as [segments, elements]. */
+AD_COLD static int emit_long(ad_emit *e, const ad_op *op, ad_emit_array x) {
+    ad_shape order = { 0 }, back = { 0 };
+    const ad__layout *l = ad__out(op)->layout;
+    ad_emit_array rows = x;
+    order_axes(op, &order, &back);
+    for (int d = 0; d < order.ndim; d++)
+        rows.shape.dim[d] = x.shape.dim[order.dim[d]], rows.stride[d] = x.stride[order.dim[d]];
+    ad_emit_code c = { .sizes = "outer n", .n_sizes = 2, .size = { l->numel, ad__segment_size(op) }, .names = "x",
+                       .n = 1, .in = { rows }, .by_vars = true };
+    c.text = "{\nfor (long o = 0; o < outer; o++) {\ndouble product = 1;\n"
+             "for (long i = 0; i < n; i++) product *= x[o * n + i];\ny[o] = (T)product;\n}\n}";
+    ad_emit_result(e, op, ad_emit_call(e, l->dtype, l->shape, &c));
+    return AD_OK;
+}
+
 /* The running product in f64: one loop over the segments for each element of a segment. */
 AD_COLD static int prod_emit(ad_emit *e, const ad_op *op) {
     enum { MOST = 100 };
     ad_emit_array x = ad_emit_operand(e, op, 0), product = { .dtype = AD_F64 };
     unsigned mask = ad__axes_mask(ad__attrs_of(op), x.shape.ndim);
     int64_t n = ad__segment_size(op);
-    if (op->in[0]->layout->numel == 0 || n > MOST) return AD_EABSENT;
+    if (op->in[0]->layout->numel == 0) return AD_EABSENT;
+    if (n > MOST) return emit_long(e, op, x);
     for (int64_t i = 0; i < n; i++) {
         ad_emit_array part = x;
         int64_t rest = i;

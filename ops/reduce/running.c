@@ -1,6 +1,7 @@
 /* running.c: the running log of the sum of exponentials along an axis, and running maxima and minima. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -89,6 +90,22 @@ static void logcumsumexp_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__in_dtype(ad_mul(rest, parts_of(x, y)), g->layout->dtype);
 }
 
+AD_COLD static int logcumsumexp_emit(ad_emit *e, const ad_op *op) {
+    const ad__layout *l = ad__out(op)->layout;
+    if (l->numel == 0) return AD_EABSENT;
+    ad_emit_code c = ad__code_of_rows(e, op, ((const ad__axis_attrs *)ad__attrs_of(op))->axis, false);
+    c.text = AD__ROWS("double sum = -INFINITY;\nfor (long i = 0; i < n; i++) {\nconst double v = x[at + i * inner];\n"
+                      "const double high = v > sum ? v : sum, low = v > sum ? sum : v;\n"
+                      "if (v != v || sum != sum) sum = 0.0 / 0.0;\n"
+                      "else sum = low == -INFINITY || high == INFINITY ? high : high + log1p(exp(low - high));\n"
+                      "y[at + i * inner] = (T)sum;\n}\n");
+    c.slope[0] = AD__ROWS("double rest = 0;\nfor (long i = n - 1; i >= 0; i--) {\nconst long k = at + i * inner;\n"
+                          "if (i < n - 1) rest *= y[k] == -INFINITY ? 0 : exp(y[k] - y[k + inner]);\n"
+                          "rest += g[k];\nd[k] += (T)(x[k] == -INFINITY ? 0 : rest * exp(x[k] - y[k]));\n}\n");
+    ad_emit_result(e, op, ad_emit_call(e, l->dtype, l->shape, &c));
+    return AD_OK;
+}
+
 static void logcumsumexp_samples(ad_sampler *s) {
     running_samples(s, (const void *[]){ &(ad__axis_attrs){ 0, false }, &(ad__axis_attrs){ -1, false } });
     const double wide[] = { -INFINITY, -INFINITY, -800, 1, -40, 700, 710, 3 }, *values[] = { wide };
@@ -103,7 +120,8 @@ AD_OPTYPE(logcumsumexp, .doc = "the running log of the sum of exponentials along
           .differs = "PyTorch's slopes are NaN where a running sum is 0, and lose digits where it is huge", .arity = 1,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = running_shape,
           .evaluate = { logcumsumexp_evaluate, logcumsumexp_evaluate },
-          .backward = { logcumsumexp_backward, logcumsumexp_backward }, .vjp = logcumsumexp_vjp);
+          .backward = { logcumsumexp_backward, logcumsumexp_backward }, .vjp = logcumsumexp_vjp,
+          .emit = logcumsumexp_emit);
 ad_var *ad_logcumsumexp(ad_var *x, int axis) {
     return ad__apply1(&ad_op_logcumsumexp, x, &(ad__axis_attrs){ axis, false });
 }
@@ -142,6 +160,19 @@ static int running_place_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
+AD_COLD static int running_place_emit(ad_emit *e, const ad_op *op) {
+    const place_attrs *a = ad__attrs_of(op);
+    const ad__layout *l = ad__out(op)->layout;
+    if (l->numel == 0) return AD_EABSENT;
+    ad_emit_code c = ad__code_of_rows(e, op, a->axis.axis, a->smallest);
+    c.text = AD__ROWS("T best = flag ? INFINITY : -INFINITY;\nlong place = 0;\nfor (long i = 0; i < n; i++) {\n"
+                      "const T v = x[at + i * inner];\n"
+                      "if (v != v || (flag ? v <= best : v >= best)) best = v, place = i;\n"
+                      "y[at + i * inner] = (T)place;\n}\n");
+    ad_emit_result(e, op, ad_emit_call(e, l->dtype, l->shape, &c));
+    return AD_OK;
+}
+
 static void running_place_samples(ad_sampler *s) {
     const place_attrs both[] = { { { 0, false }, false }, { { -1, false }, true } };
     running_samples(s, (const void *[]){ &both[0], &both[1] });
@@ -154,7 +185,7 @@ AD_OPTYPE(running_place,
           .doc = "the index of the largest or smallest element so far along an axis, the last of equal ones",
           .formula = "y[i] = argmax x[0] .. x[i]", .special = "after a NaN it is the last NaN", .arity = 1,
           .flags = AD_OP_CONSTANT, .attr_size = sizeof(place_attrs), .attrs = place_list, .shape = running_place_shape,
-          .evaluate = { running_place_evaluate, running_place_evaluate });
+          .evaluate = { running_place_evaluate, running_place_evaluate }, .emit = running_place_emit);
 ad_var *ad_running_place(ad_var *x, int axis, bool smallest) {
     return ad__apply1(&ad_op_running_place, x, &(place_attrs){ { axis, false }, smallest });
 }

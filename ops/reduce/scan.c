@@ -26,31 +26,19 @@ static void *part(ad_dtype t, const ad__around *r, int64_t o, void *x) {
     return x ? (char *)x + (size_t)(o * r->n * r->inner) * ad_dtype_size(t) : NULL;
 }
 
-/* Longer scans are called back: each element along the axis is a loop of its own. */
-enum { LOOPS_MOST = 64 };
-
-/* The axis; -1 if the scan is called back. A scalar becomes a row of one element. */
-static int emit_axis(const ad_op *op, ad_emit_array *x) {
-    int axis = axis_of(op) < 0 ? axis_of(op) + x->shape.ndim : axis_of(op);
-    if (x->shape.ndim == 0) *x = ad__emit_unsqueeze(*x, axis = 0);
-    return op->in[0]->layout->numel == 0 || x->shape.dim[axis] > LOOPS_MOST ? -1 : axis;
-}
-
-/* y[i] = formula in a = y[i-1] and b = x[i], in f64. */
-static int emit_running(ad_emit *e, const ad_op *op, const char *value, const char *slope_a, const char *slope_b) {
-    ad_emit_array x = ad_emit_operand(e, op, 0);
-    int axis = emit_axis(op, &x);
-    if (axis < 0) return AD_EABSENT;
-    ad_emit_array y = ad_emit_new(e, x.dtype, x.shape), last = { .dtype = AD_F64 };
-    for (int64_t i = 0; i < x.shape.dim[axis]; i++) {
-        ad_emit_array part = ad__emit_part(x, axis, i, 1, 1);
-        last = i == 0 ? ad__emit_map(e, AD_F64, part, "x", "g")
-                      : ad__emit_map2(e, AD_F64, part.shape, last, part, value, slope_a, slope_b);
-        ad__emit_copy(e, last, ad__emit_part(y, axis, i, 1, 1));
-    }
-    ad_emit_result(e, op, y);
+/* The form in C, as a function of x around the axis. The text stands in the loop over rows; NULL: no slope. */
+AD_COLD static int emit_rows(ad_emit *e, const ad_op *op, const char *text, const char *slope) {
+    const ad__layout *l = ad__out(op)->layout;
+    if (l->numel == 0) return AD_EABSENT;
+    ad_emit_code c = ad__code_of_rows(e, op, axis_of(op), false);
+    c.text = text, c.slope[0] = slope;
+    ad_emit_result(e, op, ad_emit_call(e, l->dtype, l->shape, &c));
     return AD_OK;
 }
+
+/* Loops over i, where k is the place of element i. */
+#define UP "for (long i = 0; i < n; i++) {\nconst long k = at + i * inner;\n"
+#define DOWN "for (long i = n - 1; i >= 0; i--) {\nconst long k = at + i * inner;\n"
 
 static void scan_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(1),       AD_SHAPE(5),    AD_SHAPE(2, 3),
@@ -88,7 +76,10 @@ static void cumsum_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *ones = ad_expand(ad_scalar(ad__owner(g), g->layout->dtype, 1), g->layout->shape);
     dx[0] = ad_add(g, ad_linear_scan(ones, g, axis_of(op), true, 0));
 }
-AD_COLD static int cumsum_emit(ad_emit *e, const ad_op *op) { return emit_running(e, op, "a + b", "g", "g"); }
+AD_COLD static int cumsum_emit(ad_emit *e, const ad_op *op) {
+    return emit_rows(e, op, AD__ROWS("double sum = 0;\n" UP "sum += x[k];\ny[k] = (T)sum;\n}\n"),
+                     AD__ROWS("double sum = 0;\n" DOWN "sum += g[k];\nd[k] += (T)sum;\n}\n"));
+}
 static void cumsum_samples(ad_sampler *s) { scan_samples(s); }
 
 AD_OPTYPE(cumsum, .doc = "running sum along an axis, accumulated in f64", .formula = "y[i] = x[0] + .. + x[i]",
@@ -127,7 +118,11 @@ static void cumprod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     ad_var *after = ad_linear_scan(x, ad_mul(x, k), axis, true, 0);
     dx[0] = ad__in_dtype(ad_mul(before, ad_add(k, after)), g->layout->dtype);
 }
-AD_COLD static int cumprod_emit(ad_emit *e, const ad_op *op) { return emit_running(e, op, "a * b", "g * b", "g * a"); }
+AD_COLD static int cumprod_emit(ad_emit *e, const ad_op *op) {
+    return emit_rows(e, op, AD__ROWS("double product = 1;\n" UP "product *= x[k];\ny[k] = (T)product;\n}\n"),
+                     AD__ROWS("double sum = 0;\n" DOWN "sum += g[k];\nd[k] += (T)(i > 0 ? sum * y[k - inner] : sum);\n"
+                              "sum *= x[k];\n}\n"));
+}
 static void cumprod_samples(ad_sampler *s) { scan_samples(s); }
 
 AD_OPTYPE(cumprod,
@@ -190,30 +185,24 @@ static void linear_scan_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (op->n_in == 2) dx[1] = ad__in_dtype(m, t);
 }
 
-/* h = a h + b, or a h. */
-static ad_emit_array emit_step(ad_emit *e, ad_emit_array a, ad_emit_array h, const ad_emit_array *b) {
-    if (b == NULL) return ad__emit_map2(e, AD_F64, a.shape, a, h, "a * b", "g * b", "g * a");
-    return ad_emit_run(e, &(ad_emit_loop){ .dtype = AD_F64, .shape = a.shape, .names = "a h b", .value = "a * h + b",
-                                           .slope = { "g * h", "g * a", "g" }, .n = 3, .in = { a, h, *b } });
-}
+/* Loops as UP and DOWN, from the end if flag is 1; h0 is init. */
+#define TURNED "const long k = at + (flag ? n - 1 - i : i) * inner;\n"
+#define SCAN(STEP) AD__ROWS("double h = h0[0];\nfor (long i = 0; i < n; i++) {\n" TURNED "y[k] = (T)h;\nh = " STEP ";\n}\n")
+#define SCAN_SLOPE(D)                                                                                                  \
+    AD__ROWS("double m = 0;\nfor (long i = n - 1; i >= 0; i--) {\n" TURNED "d[k] += (T)" D ";\nm = g[k] + a[k] * m;\n}\n")
 
 AD_COLD static int linear_scan_emit(ad_emit *e, const ad_op *op) {
     const linear_attrs *k = ad__attrs_of(op);
-    ad_emit_array a = ad_emit_operand(e, op, 0), b = ad_emit_operand(e, op, op->n_in - 1), b_part;
-    int axis = emit_axis(op, &b);
-    axis = emit_axis(op, &a);
-    if (axis < 0) return AD_EABSENT;
-    ad_shape one = a.shape;
-    one.dim[axis] = 1;
-    ad_emit_array y = ad_emit_new(e, a.dtype, a.shape), h = ad_emit_new(e, AD_F64, one);
-    ad__emit_fill(e, h, k->init);
-    for (int64_t i = 0, n = a.shape.dim[axis]; i < n; i++) {
-        int64_t at = k->reverse ? n - 1 - i : i;
-        ad__emit_copy(e, h, ad__emit_part(y, axis, at, 1, 1));
-        b_part = ad__emit_part(b, axis, at, 1, 1);
-        if (i + 1 < n) h = emit_step(e, ad__emit_part(a, axis, at, 1, 1), h, op->n_in > 1 ? &b_part : NULL);
-    }
-    ad_emit_result(e, op, y);
+    const ad__layout *l = ad__out(op)->layout;
+    if (l->numel == 0) return AD_EABSENT;
+    ad_emit_code c = ad__code_of_rows(e, op, axis_of(op), k->reverse);
+    bool has_b = c.n > 1;
+    c.names = has_b ? "a b h0" : "a h0";
+    c.text = has_b ? SCAN("a[k] * h + b[k]") : SCAN("a[k] * h");
+    c.slope[0] = SCAN_SLOPE("(m * y[k])"), c.slope[1] = has_b ? SCAN_SLOPE("m") : NULL;
+    c.in[c.n] = ad_emit_new(e, AD_F64, AD_SCALAR);
+    ad__emit_fill(e, c.in[c.n++], k->init);
+    ad_emit_result(e, op, ad_emit_call(e, l->dtype, l->shape, &c));
     return AD_OK;
 }
 

@@ -2,6 +2,7 @@
    writes by them: masked_select, masked_scatter, index, index_put. */
 #include "ops/base/attrs.h"
 #include "ops/kernels/shape/index.h"
+#include "ops/compile.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -158,6 +159,24 @@ static int ravel_multi_index_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
+AD_COLD static int ravel_multi_index_emit(ad_emit *e, const ad_op *op) {
+    const ad__layout *l = ad__out(op)->layout;
+    ad_shape sizes = ((const ravel_attrs *)ad__attrs_of(op))->sizes;
+    ad_emit_array y = { 0 };
+    if (l->numel == 0) return AD_EABSENT;
+    for (int i = 0; i < op->n_in; i++) {
+        ad_emit_loop loop = { .dtype = AD_F64, .shape = l->shape, .names = "x n",
+                              .value = "x >= -n && x < n && x == floor(x) ? x < 0 ? x + n : x : NAN", .n = 1,
+                              .in = { ad_emit_operand(e, op, i) }, .n_parameters = 1,
+                              .parameter = { (double)sizes.dim[i] } };
+        ad_emit_array at = ad_emit_run(e, &loop);
+        loop.names = "y x n", loop.value = "y * n + x", loop.n = 2, loop.in[0] = y, loop.in[1] = at;
+        y = i == 0 ? at : ad_emit_run(e, &loop);
+    }
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void ravel_multi_index_samples(ad_sampler *s) {
     const double a[] = { 0, 1, -1, 1, -2, 0 }, b[] = { 2, -3, 0, 1, 2, -1 }, c[] = { 3, -4, 0, 1, 2, -1 };
     const double *values[] = { a, b, c };
@@ -174,7 +193,8 @@ AD_OPTYPE(ravel_multi_index,
                  "flattened array; the arrays broadcast; the result is f64",
           .formula = "y = (x0 sizes[1] + x1) sizes[2] + ..", .special = "-1 is the last of an axis", .arity = -1,
           .flags = AD_OP_CONSTANT | AD_OP_MIXED, .attr_size = sizeof(ravel_attrs), .attrs = ravel_list,
-          .shape = ravel_multi_index_shape, .evaluate = { ravel_multi_index_evaluate, ravel_multi_index_evaluate });
+          .shape = ravel_multi_index_shape, .evaluate = { ravel_multi_index_evaluate, ravel_multi_index_evaluate },
+          .emit = ravel_multi_index_emit);
 ad_var *ad_ravel_multi_index(int n, ad_var *const index[], ad_shape sizes) {
     return ad_apply(&ad_op_ravel_multi_index, n, index, &(ravel_attrs){ sizes });
 }

@@ -143,6 +143,14 @@ static void scatter_reduce_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     else extremum_vjp(op, g, dx);
 }
 
+AD_COLD static int scatter_reduce_emit(ad_emit *e, const ad_op *op) {
+    const char *product = AD__FOR_ELEMENTS("y[at] *= src[here]", AD__BAD_PUT);
+    const char *largest = AD__FOR_ELEMENTS("y[at] = y[at] != y[at] || src[here] <= y[at] ? y[at] : src[here]", AD__BAD_PUT);
+    const char *smallest = AD__FOR_ELEMENTS("y[at] = y[at] != y[at] || src[here] >= y[at] ? y[at] : src[here]", AD__BAD_PUT);
+    const char *text = how_of(op) == AD_SCATTER_PROD ? product : how_of(op) == AD_SCATTER_AMAX ? largest : smallest;
+    return ad__index_put_emit(e, op, true, text, NULL);
+}
+
 static void scatter_reduce_samples(ad_sampler *s) {
     const double zeros[] = { 2, 0, 0, -1, 0.5, 3 }, factors[] = { 3, 0, 2, 0, 0, -1, 1.5, 2, 0, 1, 3, -2 };
     const double ties[] = { 1, 1, -2, NAN, 0, 2 }, more[] = { 1, 3, -2, 3, -2, 0.5, NAN, 1, -2, -2, NAN, 0 };
@@ -171,7 +179,8 @@ AD_OPTYPE(
     .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(scatter_attrs), .attrs = scatter_list,
     .values = scatter_values, .shape = scatter_reduce_shape,
     .evaluate = { scatter_reduce_evaluate, scatter_reduce_evaluate },
-    .backward = { scatter_reduce_backward, scatter_reduce_backward }, .vjp = scatter_reduce_vjp);
+    .backward = { scatter_reduce_backward, scatter_reduce_backward }, .vjp = scatter_reduce_vjp,
+    .emit = scatter_reduce_emit);
 
 /* ---- functions ------------------------------------------------------------------------------------------------- */
 

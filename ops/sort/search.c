@@ -1,4 +1,5 @@
 /* search.c: searchsorted, the places of values in sorted rows. */
+#include "ops/compile.h"
 #include "ops/kernels/sort/order.h"
 #include "ops/ops.h"
 #include "ops/sort/sort.h"
@@ -45,6 +46,21 @@ static int searchsorted_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
+AD_COLD static int searchsorted_emit(ad_emit *e, const ad_op *op) {
+    const ad__layout *l = ad__out(op)->layout, *sorted = op->in[0]->layout;
+    if (l->numel == 0 || sorted->numel == 0) return AD_EABSENT;
+    ad_emit_code c = { .sizes = "n m total right", .n_sizes = 4, .names = "sorted v", .n = 2,
+                       .size = { sorted->shape.dim[sorted->shape.ndim - 1], values_per_row(op), l->numel,
+                                 ((const search_attrs *)ad__attrs_of(op))->right } };
+    for (int i = 0; i < 2; i++) c.in[i] = ad_emit_operand(e, op, i);
+    c.text = "{\nfor (long i = 0; i < total; i++) {\nlong lo = 0, hi = n;\nwhile (lo < hi) {\n"
+             "const long mid = lo + (hi - lo) / 2, k = i / m * n + mid;\n"
+             "if (right ? !(sorted[k] > v[i]) : !(sorted[k] >= v[i])) lo = mid + 1;\nelse hi = mid;\n}\n"
+             "y[i] = (T)lo;\n}\n}";
+    ad_emit_result(e, op, ad_emit_call(e, l->dtype, l->shape, &c));
+    return AD_OK;
+}
+
 static void searchsorted_samples(ad_sampler *s) {
     const double sorted[] = { -INFINITY, -1, 0, 2, 2, 2, 3, INFINITY, -2, 0.5, 1, 3, 4, 5, 6, NAN };
     const double values[] = { 2, -3, 0, 7, NAN, 3, -0.0, INFINITY, -INFINITY, 2.5, 5, 0.5 };
@@ -63,7 +79,7 @@ AD_OPTYPE(searchsorted, .doc = "the places at which values keep the rows of the 
           .formula = "the number of sorted elements < values, or <= values if right",
           .special = "a NaN among values stands behind all elements", .arity = 2, .flags = AD_OP_CONSTANT,
           .attr_size = sizeof(search_attrs), .attrs = search_list, .shape = searchsorted_shape,
-          .evaluate = { searchsorted_evaluate, searchsorted_evaluate });
+          .evaluate = { searchsorted_evaluate, searchsorted_evaluate }, .emit = searchsorted_emit);
 ad_var *ad_searchsorted(ad_var *sorted, ad_var *values, bool right) {
     return ad__apply2(&ad_op_searchsorted, sorted, values, &(search_attrs){ right });
 }

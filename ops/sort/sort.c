@@ -1,6 +1,7 @@
 /* sort.c: argsort, and sort and topk, which gather by it. */
 #include "ops/sort/sort.h"
 
+#include "ops/base/loops.h"
 #include "ops/kernels/sort/order.h"
 #include "ops/ops.h"
 
@@ -74,6 +75,27 @@ static int argsort_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
+/* Merges runs that double in length, which keeps equal elements in order; the indices are in y. */
+static const char merge_sort[] = AD__ROWS(
+    "for (long i = 0; i < n; i++) y[at + i * inner] = (T)i;\nfor (long half = 1; half < n; half *= 2)\n"
+    "for (long lo = 0; lo + half < n; lo += 2 * half) {\n"
+    "const long mid = lo + half, hi = mid + half < n ? mid + half : n;\nlong i = lo, j = mid;\n"
+    "for (long k = lo; k < hi; k++) {\nconst T p = i < mid ? x[at + (long)y[at + i * inner] * inner] : 0;\n"
+    "const T q = j < hi ? x[at + (long)y[at + j * inner] * inner] : 0;\n"
+    "const int second = flag ? q > p || (q != q && p == p) : q < p || (p != p && q == q);\n"
+    "if (i < mid && (j >= hi || !second)) w[k] = y[at + i++ * inner];\nelse w[k] = y[at + j++ * inner];\n}\n"
+    "for (long k = lo; k < hi; k++) y[at + k * inner] = w[k];\n}\n");
+
+AD_COLD static int argsort_emit(ad_emit *e, const ad_op *op) {
+    const order_attrs *a = ad__attrs_of(op);
+    const ad__layout *l = ad__out(op)->layout;
+    if (l->numel == 0) return AD_EABSENT;
+    ad_emit_code c = ad__code_of_rows(e, op, a->axis, a->descending);
+    c.text = merge_sort, c.scratch = c.size[1];
+    ad_emit_result(e, op, ad_emit_call(e, l->dtype, l->shape, &c));
+    return AD_OK;
+}
+
 static void argsort_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(1),       AD_SHAPE(7),    AD_SHAPE(3, 4),
                                 AD_SHAPE(3, 2, 5), AD_SHAPE(0, 3), AD_SHAPE(3, 0) };
@@ -93,7 +115,7 @@ AD_OPTYPE(argsort, .doc = "the indices that sort x along an axis; equal elements
           .formula = "y[i] = index of the element of x in place i",
           .special = "0 and -0 are equal; NaNs are equal and larger than infinity: last, or first if descending",
           .arity = 1, .flags = AD_OP_CONSTANT, .attr_size = sizeof(order_attrs), .attrs = order_list,
-          .shape = argsort_shape, .evaluate = { argsort_evaluate, argsort_evaluate });
+          .shape = argsort_shape, .evaluate = { argsort_evaluate, argsort_evaluate }, .emit = argsort_emit);
 ad_var *ad_argsort(ad_var *x, int axis, bool descending) {
     return ad__apply1(&ad_op_argsort, x, &(order_attrs){ axis, descending });
 }

@@ -1,4 +1,5 @@
 /* unique.c: run_starts, where runs of equal elements begin, and unique, which finds the distinct elements by it. */
+#include "ops/compile.h"
 #include "ops/ops.h"
 #include "ops/sort/sort.h"
 
@@ -40,6 +41,19 @@ static int run_starts_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
+/* NaNs for another number of runs. */
+AD_COLD static int run_starts_emit(ad_emit *e, const ad_op *op) {
+    const ad__layout *l = ad__out(op)->layout;
+    if (l->numel == 0) return AD_EABSENT;
+    ad_emit_code c = { .sizes = "m n", .n_sizes = 2, .size = { op->in[0]->layout->numel, l->numel }, .names = "x",
+                       .n = 1, .in = { ad_emit_operand(e, op, 0) } };
+    c.text = "{\nlong found = 0;\nfor (long i = 0; i < m; i++)\nif (i == 0 || !(x[i] == x[i - 1])) {\n"
+             "if (found < n) y[found] = (T)i;\nfound++;\n}\n"
+             "for (long i = 0; found != n && i < n; i++) y[i] = (T)(0.0 / 0.0);\n}";
+    ad_emit_result(e, op, ad_emit_call(e, l->dtype, l->shape, &c));
+    return AD_OK;
+}
+
 static void run_starts_samples(ad_sampler *s) {
     const double x[] = { -INFINITY, -1, -1, 0, -0.0, 2, 2, 2, 3, INFINITY, INFINITY, NAN, NAN }, *values[] = { x };
     const int64_t cases[][2] = { { 0, 0 }, { 1, 1 }, { 3, 2 }, { 5, 3 }, { 9, 5 }, { 13, 8 } };
@@ -51,7 +65,7 @@ AD_OPTYPE(run_starts, .doc = "the indices at which the n runs of equal elements 
           .formula = "y[k] = i, the k-th with i = 0 or x[i] != x[i-1]",
           .special = "each NaN is a run; another number of runs than n is an error, also in ad_eval",
           .flags = AD_OP_CONSTANT, .attr_size = sizeof(runs_attrs), .attrs = runs_list, .shape = run_starts_shape,
-          .evaluate = { run_starts_evaluate, run_starts_evaluate });
+          .evaluate = { run_starts_evaluate, run_starts_evaluate }, .emit = run_starts_emit);
 ad_var *ad_run_starts(ad_var *x, int64_t n) { return ad__apply1(&ad_op_run_starts, x, &(runs_attrs){ n }); }
 
 /* ---- unique -------------------------------------------------------------------------------------------------- */
