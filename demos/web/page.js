@@ -523,7 +523,7 @@ class Page {
     // Trains as it was trained: the same steps with the same changes at the same places, in slices between frames.
     replay(steps, changes) {
         const { e } = this,
-            goal = Math.min(steps, 1e6);
+            goal = this.points.train > 0 ? Math.min(steps, 1e6) : 0;
         const slice = () => {
             const until = performance.now() + 40;
             while (performance.now() < until) {
