@@ -65,6 +65,8 @@ const OWN_CLASSES = 7,
         "l2",
         "batch",
     ];
+// What may change while a net is trained: the weights stay.
+const LATER = ["dropout", "loss", "optimiser", "rate", "l1", "l2", "batch"];
 const $ = id => document.getElementById(id);
 
 class Page {
@@ -96,7 +98,7 @@ class Page {
         $("rate-log").addEventListener("input", event => this.set("rate", +(10 ** event.target.value).toPrecision(2)));
         CHOICES.data.forEach((name, i) => this.dataChoice(name, i));
         $("seed").addEventListener("change", event =>
-            this.set("seed", Math.max(0, Math.floor(+event.target.value || 0))),
+            this.set("seed", Math.max(0, Math.min(999999, Math.floor(+event.target.value || 0)))),
         );
         $("reseed").onclick = () => this.set("seed", 1 + Math.floor(Math.random() * 99999));
         $("fewer").onclick = () => this.set("layers", this.e.get("layers") - 1);
@@ -496,10 +498,14 @@ class Page {
         }
         if (q.has("own")) {
             m._play_own_clear(e.play);
-            for (const p of q.get("own").split("~")) m._play_own_add(e.play, ...p.split("_").map(Number));
+            const points = q
+                .get("own")
+                .split("~")
+                .map(p => p.split("_").map(Number));
+            for (const p of points) if (p.length === 3 && p.every(Number.isFinite)) m._play_own_add(e.play, ...p);
         }
         if (q.has("f")) this.expression.text.value = q.get("f");
-        if (q.has("at")) this.expression.at = q.get("at").split("_").map(Number);
+        if (q.has("at")) this.expression.at = [0, 1].map(k => +q.get("at").split("_")[k] || 0);
         this.reset();
         this.replay(
             +q.get("steps") || 0,
@@ -517,13 +523,13 @@ class Page {
     // Trains as it was trained: the same steps with the same changes at the same places, in slices between frames.
     replay(steps, changes) {
         const { e } = this,
-            goal = Math.min(steps, 1e6);
+            goal = this.points.train > 0 ? Math.min(steps, 1e6) : 0;
         const slice = () => {
             const until = performance.now() + 40;
             while (performance.now() < until) {
                 while (changes.length && changes[0][0] <= e.steps) {
                     const [, name, value] = changes.shift();
-                    if (SAVED.includes(name))
+                    if (LATER.includes(name))
                         e.change(e.set(name, value) === 1 ? 1 : 0), this.log.push([e.steps, name, value]);
                 }
                 const next = Math.min(goal, changes.length ? changes[0][0] : goal, e.steps + 50);

@@ -87,11 +87,11 @@ PAGE void play_own_clear(play *p) { p->n_own = 0; }
 PAGE double play_own_at(const play *p, int i, int field) { return p->own[i][field]; }
 PAGE void play_own_undo(play *p) { p->n_own -= p->n_own > 0; }
 
-/* False where there is no room for one more. */
+/* False where there is no room for one more. Places are whole thousandths, as an address has them. */
 PAGE int play_own_add(play *p, double x, double y, int label) {
     if (p->n_own >= MOST_OWN) return 0;
-    p->own[p->n_own][0] = (float)x, p->own[p->n_own][1] = (float)y, p->own[p->n_own][2] = (float)label;
-    p->n_own++;
+    float *at = p->own[p->n_own++];
+    at[0] = (float)(rint(1000 * x) / 1000), at[1] = (float)(rint(1000 * y) / 1000), at[2] = (float)label;
     return 1;
 }
 

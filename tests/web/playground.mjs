@@ -187,6 +187,12 @@ await check("own points by clicking and by keys", async () => {
         [7, 201],
         "the spiral's points become one's own",
     );
+    await b.run("page.train(50); page.save()");
+    const now = () => b.run("JSON.stringify([page.e.steps, page.e.trainLoss, page.points.list])"),
+        trained = await now();
+    await open(await b.run("location.hash.slice(1)"));
+    await b.until("page.e.steps === 50");
+    equal(await now(), trained, "trained on them again, to the bit");
     await b.click("#clear");
     equal(await b.run("page.points.list.length"), 0, "cleared");
     await open("data=8");
@@ -295,6 +301,20 @@ await check("expressions mean what they mean in JavaScript", async () => {
         const got = +(await text("f"));
         holds(Math.abs(got - want) < 1e-8 * Math.max(1, Math.abs(want)), `${source}: ${got} is ${want}`);
     }
+});
+
+await check("an address of nonsense does no harm", async () => {
+    await open("data=99&steps=20&own=a_b~1");
+    equal(await b.run("[page.e.steps, page.points.list.length]"), [0, 0], "no points, no steps");
+    equal(await text("message"), "", "it does not wait for them");
+    await open("layers=x-1e9-0-3&seed=-1&noise=NaN&rate=1e99&then=5_data_3~x_rate_y&steps=20&at=p&f=((&tab=z");
+    await b.until("page.e.steps === 20");
+    equal(await b.run("[page.e.layers, page.e.width(1), page.e.get('rate')]"), [5, 16, 10]);
+    await b.press("r", "KeyR");
+    await b.press("s", "KeyS");
+    equal(await b.run("page.e.steps"), 1);
+    await open("data=1&seed=3&steps=1e4&then=~~&own=&layers=&f=%3Cimg+src=x+onerror=alert(1)%3E&tab=write");
+    equal(await b.run("document.querySelectorAll('img').length"), 0, "texts are texts");
 });
 
 await check("what is no expression is said, with its place", async () => {
