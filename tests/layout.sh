@@ -20,7 +20,7 @@ private() {
     nn/layers) echo nn/module ;;
     nn/file) echo autodiff/base nn/module ;;
     nn/optim) echo nn/module nn/kernels ;;
-    nn/train | nn/distributed) echo nn/module nn/optim nn/data nn/file ;;
+    nn/train) echo nn/module nn/optim nn/data nn/file ;;
     esac
 }
 

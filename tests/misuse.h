@@ -666,6 +666,10 @@ static bool stream_null(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, 
     return number < 3;
 }
 static void mix_null(ad_var **x, ad_var **y, void *data) { (void)data, *x = *y = NULL; }
+static int sum_fails(ad_graph *g, int64_t n, double *values, void *data) {
+    return (void)values, (void)data, ad_fail(g, AD_EIO, "the sum of %lld numbers fails", (long long)n);
+}
+static int gradient_fails(nn_optim *opt, double *loss, void *data) { return (void)opt, (void)loss, (void)data, AD_EIO; }
 static void leaf_nothing(ad_var *leaf, void *data) { (void)leaf, (void)data; }
 static ad_var *loss_data_null(ad_var *y, ad_var *t, void *data) { return (void)y, (void)t, (void)data, NULL; }
 static double metric_data_nan(const ad_var *y, const ad_var *t, void *data) {
@@ -685,6 +689,8 @@ FUNCTIONS_OF(nn_before_fn, 1, before_nothing, NULL)
 FUNCTIONS_OF(nn_after_fn, 1, after_nothing, NULL)
 FUNCTIONS_OF(nn_each_fn, 1, each_nothing, NULL)
 FUNCTIONS_OF(ad_leaf_fn, 1, leaf_nothing, NULL)
+FUNCTIONS_OF(ad_sum_fn, 1, NULL, sum_fails)
+FUNCTIONS_OF(nn_gradient_fn, 1, NULL, gradient_fails)
 FUNCTIONS_OF(nn_stream_fn, 2, NULL, stream_nothing, stream_null)
 FUNCTIONS_OF(nn_batch_fn, 2, NULL, mix_null, nn_mixup)
 FUNCTIONS_OF(nn_loss_data_fn, 1, NULL, loss_data_null)

@@ -14,7 +14,7 @@
 #include "nn/train/training.h"
 #include "ops/ops.h"
 
-typedef nn__training training;
+typedef nn__run training;
 typedef nn__rows_of_step minibatch;
 
 /* ---- SIGINT ------------------------------------------------------------------------------------------ */
@@ -81,9 +81,7 @@ static int with_checkpoint(training *t, checkpoint_fn *call, int (*accept)(void 
                          .average = t->o->average,
                          .n_fields = n_fields,
                          .fields = fields,
-                         .accept = accept,
-                         .data = t,
-                         .ranks = t->ranks };
+                         .accept = accept, .data = t, .ranks = t->ranks };
     int rc = call(&c, t->o->checkpoint);
     if (rc == AD_OK) ad_random_set(t->g, r);
     return rc;
@@ -601,7 +599,8 @@ static int64_t steps_of_epoch(const training *t) {
 
 static int prepare(training *t, nn_dataset data) {
     const nn_fit_opts *o = t->o;
-    if (nn__ranks_begin(t, data) != AD_OK || list_others(t) != AD_OK || nn__check_sources(t->g, data, t->opt, o) != AD_OK || try_validation(t) != AD_OK ||
+    if (nn__ranks_begin(t, data) != AD_OK || list_others(t) != AD_OK ||
+        nn__check_sources(t->g, data, t->opt, o) != AD_OK || try_validation(t) != AD_OK ||
         nn__check_weights(t->g, data, o->weights) != AD_OK || make_loader(t, data) != AD_OK)
         return ad_error_code(t->g);
     if (keep_best(t) != AD_OK || begin_compiled(t, data) != AD_OK || begin_files(t) != AD_OK)
