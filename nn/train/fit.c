@@ -484,7 +484,8 @@ static int check_pairs(ad_graph *g, const nn_fit_opts *o) {
 /* A plateau must look for the direction in which its values are better. */
 static int check_schedule(ad_graph *g, const nn_optim *opt, const nn_fit_opts *o) {
     if (o->schedule == NULL) return AD_OK;
-    if (nn__check_schedule(o->schedule, "fit") != AD_OK) return ad_error_code(g);
+    if (nn__check_schedule(o->schedule, "fit") != AD_OK) /* whose graph may be unknown */
+        return ad_fail(g, AD_EGRAPH, "fit: the schedule was made in a scope that is closed");
     if (nn__schedule_optim(o->schedule) != opt)
         return ad_fail(g, AD_EVALUE, "fit: the schedule is that of another optimiser");
     int wanted = nn__schedule_direction(o->schedule), given = o->by_metric && !o->schedule_by_step ? 1 : -1;
@@ -645,6 +646,7 @@ int nn_fit_ranks(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset dat
                    .ranks = ranks };
     for (int i = 0; i < NN_MORE_METRICS; i++) t.s.more_metrics[i] = NAN;
     if (end != NULL) *end = t.s;
+    if (nn__check_functions_of(g ? g : graph_of(opt, data), ranks) != AD_OK) return AD_EVALUE;
     if (g == NULL) {
         int rc = ad_fail(graph_of(opt, data), AD_EVALUE, "fit: the network is NULL");
         if (ranks != NULL) ranks->sum(graph_of(opt, data), 0, NULL, ranks->data);

@@ -423,6 +423,15 @@ int nn__ranks_agree(nn__run *t) {
     return ad_error_code(t->g);
 }
 
+int nn__check_functions_of(ad_graph *g, const nn_ranks *r) {
+    if (r == NULL) return AD_OK;
+    bool whole = r->sum && r->broadcast && r->gather && r->begin && r->finish && (r->blocks == 0 || r->add);
+    if (whole && r->rank >= 0 && r->rank < r->size && r->blocks >= 0) return AD_OK;
+    ad_fail(g, AD_EVALUE, "fit: rank %d of %d, %lld blocks: the rank must be from 0 to below size, blocks 0 or more, and "
+            "all functions be given but ready", r->rank, r->size, (long long)r->blocks);
+    return AD_EVALUE;
+}
+
 /* What steps over ranks cannot do. */
 int nn__check_ranks(const nn__run *t) {
     const nn_ranks *r = t->ranks;

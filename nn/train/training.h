@@ -57,6 +57,8 @@ void nn__after_step(nn__run *t, double loss, int64_t rows);
 
 /* ---- ranks.c ----------------------------------------------------------------------------------------------------- */
 
+/* 0, or AD_EVALUE with an error of g where ranks cannot be called; NULL is good. */
+int nn__check_functions_of(ad_graph *g, const nn_ranks *ranks);
 int nn__check_ranks(const nn__run *t);
 /* Compares what the ranks were given, and takes memory for their steps. */
 int nn__ranks_begin(nn__run *t, nn_dataset data);
