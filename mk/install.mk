@@ -14,7 +14,22 @@ fill = -e $(call quote,s|@$(1)@|$(subst |,\|,$(subst &,\&,$(subst \,\\,$(2))))|)
 $(wordlist 2,9,$(manual)): $(firstword $(manual))
 $(firstword $(manual)): $(public) docs/ops.md $(wildcard mk/reference/*)
 	@sh mk/reference/make.sh manual $(BUILD)/man
-install: $(archive) $(shared) $(manual) mk/autodiff.pc.in ## install to PREFIX (/usr/local), below DESTDIR if that is set
+# libautodiff-mpi, where an MPI was found; MPI=none installs without it.
+define copy_mpi
+@install -D -m 644 nn/mpi.h $(call in_headers,nn/mpi.h)
+	@install -m 644 $(firstword $(mpi_libs)) $(call in_lib,)
+	@install -m 755 $(lastword $(mpi_libs)).$(version) $(call in_lib,)
+	@ln -sf libautodiff-mpi.so.$(version) $(call in_lib,$(mpi_soname))
+	@ln -sf $(mpi_soname) $(call in_lib,libautodiff-mpi.so)
+	@sed -e '/^#/d' $(call fill,PREFIX,$(PREFIX)) $(call fill,INCLUDEDIR,$(call below_prefix,$(include_dir))) \
+	    $(call fill,LIBDIR,$(call below_prefix,$(LIBDIR))) $(call fill,VERSION,$(version)) \
+	    $(call fill,MPICC,$(call mpi_compiler,$(mpi_chosen))) $(call fill,LIBS,$(found_libs)) mk/autodiff-mpi.pc.in \
+	    > $(BUILD)/autodiff-mpi.pc
+	@install -m 644 $(BUILD)/autodiff-mpi.pc $(call in_lib,pkgconfig)
+endef
+mpi_libs     = $(call mpi_library,$(mpi_chosen))
+install_mpi  = $(if $(mpi_chosen),$(copy_mpi))
+install: $(archive) $(shared) $(manual) $(if $(mpi_chosen),$(mpi_libs)) mk/autodiff.pc.in ## install to PREFIX (/usr/local), below DESTDIR if that is set
 	@install -d $(call in_lib,pkgconfig)
 	@for h in $(public); do install -D -m 644 "$$h" $(call in_headers,)"$$h" || exit 1; done
 	@install -d $(call in_man,)
@@ -27,13 +42,15 @@ install: $(archive) $(shared) $(manual) mk/autodiff.pc.in ## install to PREFIX (
 	    $(call fill,LIBDIR,$(call below_prefix,$(LIBDIR))) $(call fill,VERSION,$(version)) \
 	    $(call fill,LIBS,$(found_libs)) mk/autodiff.pc.in > $(BUILD)/autodiff.pc
 	@install -m 644 $(BUILD)/autodiff.pc $(call in_lib,pkgconfig)
+	$(install_mpi)
 	@if [ -z $(call quote,$(DESTDIR)) ] && [ "$$(id -u)" = 0 ] && command -v $(LDCONFIG) >/dev/null; then $(LDCONFIG); fi
 	@printf 'autodiff %s is installed in %s\n' $(version) $(call quote,$(DESTDIR)$(PREFIX))
 
 # Files by their names, and the folders of the headers where nothing else is in them.
 installed_folders := $(sort $(patsubst %/,%,$(dir $(public))))
 uninstall: ## remove the installed files
-	rm -f $(foreach h,$(public),$(call in_headers,$h)) \
-	    $(foreach f,libautodiff.a libautodiff.so $(soname) libautodiff.so.$(version) pkgconfig/autodiff.pc,$(call in_lib,$f)) \
+	rm -f $(foreach h,$(public) nn/mpi.h,$(call in_headers,$h)) \
+	    $(foreach f,libautodiff.a libautodiff.so $(soname) libautodiff.so.$(version) pkgconfig/autodiff.pc \
+	        libautodiff-mpi.a libautodiff-mpi.so $(mpi_soname) libautodiff-mpi.so.$(version) pkgconfig/autodiff-mpi.pc,$(call in_lib,$f)) \
 	    $(foreach f,$(notdir $(manual)),$(call in_man,$f))
 	@for d in $(foreach f,$(installed_folders) .,$(call in_headers,$f)); do rmdir "$${d%/.}" 2>/dev/null || true; done

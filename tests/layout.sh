@@ -22,7 +22,7 @@ private() {
     nn/file) echo autodiff/base nn/module ;;
     nn/onnx) echo autodiff/base nn/module nn/file ;;
     nn/optim) echo nn/module nn/kernels ;;
-    nn/train | nn/distributed) echo nn/module nn/optim nn/data nn/file ;;
+    nn/train) echo nn/module nn/optim nn/data nn/file ;;
     esac
 }
 

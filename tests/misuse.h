@@ -306,7 +306,7 @@ static const struct {
     { "ad_conv2d_weight", "g", { 4, { 2, 2, 4, 4 } }, PARAMETER },
     { "ad_col2im", "x", { 3, { 2, 4, 1 } }, PARAMETER },
     { "ad_slice_scatter_axes", "src", { 3, { 1, 3, 4 } }, PARAMETER },
-    { "nn_fit nn_evaluate nn_evaluate_with nn_find_rate", "y", { 2, { 2, 2 } }, PARAMETER },
+    { "nn_fit nn_fit_ranks nn_evaluate nn_evaluate_with nn_find_rate", "y", { 2, { 2, 2 } }, PARAMETER },
     { "ad_ctc nn_ctc nn_ctc_with", "labels", { 2, { 3, 1 } }, ONES },
     { "ad_ctc nn_ctc nn_ctc_with", "times", { 1, { 3 } }, TWOS },
     { "ad_ctc nn_ctc nn_ctc_with", "lengths", { 1, { 3 } }, ONES },
@@ -356,7 +356,7 @@ static ad_var *operand_of_own_shape(const char *name) {
 
 /* Of these losses, weights of classes may be NULL, and take no gradient. */
 static bool has_no_weights(const char *name) {
-    if (is_one_of(now.function, "nn_fit") && strcmp(name, "weights") == 0) return true;
+    if (is_one_of(now.function, "nn_fit nn_fit_ranks") && strcmp(name, "weights") == 0) return true;
     return is_one_of(name, "weight pos_weight") &&
            (strstr(now.function, "cross_entropy") || strstr(now.function, "nll") || strstr(now.function, "margin") ||
             strstr(now.function, "bce_logits") || strstr(now.function, "class_targets"));
@@ -678,6 +678,40 @@ static bool stream_null(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, 
     return number < 3;
 }
 static void mix_null(ad_var **x, ad_var **y, void *data) { (void)data, *x = *y = NULL; }
+static int sum_fails(ad_graph *g, int64_t n, double *values, void *data) {
+    return (void)values, (void)data, ad_fail(g, AD_EIO, "the sum of %lld numbers fails", (long long)n);
+}
+static int gradient_fails(nn_optim *opt, double *loss, void *data) { return (void)opt, (void)loss, (void)data, AD_EIO; }
+/* Ranks of one, and ones without functions. */
+static int alone_sum(ad_graph *g, int64_t n, double *values, void *data) {
+    return (void)n, (void)values, (void)data, ad_error_code(g);
+}
+static int alone_broadcast(ad_graph *g, size_t bytes, void *memory, void *data) {
+    return (void)bytes, (void)memory, (void)data, ad_error_code(g);
+}
+static int alone_gather(ad_graph *g, const size_t *offsets, void *memory, void *data) {
+    return (void)offsets, (void)memory, (void)data, ad_error_code(g);
+}
+static int alone_begin(ad_graph *g, int n, ad_var *const xs[], double scale, void *data) {
+    return (void)n, (void)xs, (void)scale, (void)data, ad_error_code(g);
+}
+static int alone_add(ad_graph *g, int64_t block, double scale, void *data) {
+    return (void)block, (void)scale, (void)data, ad_error_code(g);
+}
+static const nn_ranks *pick_nn_ranks_p(int k, const char *name) {
+    static const nn_ranks all[] = {
+        { .size = 1, .sum = alone_sum, .broadcast = alone_broadcast, .gather = alone_gather, .begin = alone_begin,
+          .add = alone_add, .finish = alone_sum },
+        { .size = 1 },
+        { .rank = 2, .size = 1, .sum = alone_sum, .broadcast = alone_broadcast, .gather = alone_gather,
+          .begin = alone_begin, .add = alone_add, .finish = alone_sum },
+        { .size = 1, .blocks = -1, .sum = alone_sum, .broadcast = alone_broadcast, .gather = alone_gather,
+          .begin = alone_begin, .add = alone_add, .finish = alone_sum },
+    };
+    if (k >= 0) note(name, k == 0 ? "without functions" : k == 1 ? "rank 2 of 1" : "-1 blocks");
+    return &all[k + 1];
+}
+enum { BAD_nn_ranks_p = 3 };
 static void leaf_nothing(ad_var *leaf, void *data) { (void)leaf, (void)data; }
 static ad_var *loss_data_null(ad_var *y, ad_var *t, void *data) { return (void)y, (void)t, (void)data, NULL; }
 static double metric_data_nan(const ad_var *y, const ad_var *t, void *data) {
@@ -697,6 +731,8 @@ FUNCTIONS_OF(nn_before_fn, 1, before_nothing, NULL)
 FUNCTIONS_OF(nn_after_fn, 1, after_nothing, NULL)
 FUNCTIONS_OF(nn_each_fn, 1, each_nothing, NULL)
 FUNCTIONS_OF(ad_leaf_fn, 1, leaf_nothing, NULL)
+FUNCTIONS_OF(ad_sum_fn, 1, NULL, sum_fails)
+FUNCTIONS_OF(nn_gradient_fn, 1, NULL, gradient_fails)
 FUNCTIONS_OF(nn_stream_fn, 2, NULL, stream_nothing, stream_null)
 FUNCTIONS_OF(nn_batch_fn, 2, NULL, mix_null, nn_mixup)
 FUNCTIONS_OF(nn_loss_data_fn, 1, NULL, loss_data_null)

@@ -8,7 +8,7 @@
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 
-/* ---- which leaf is in which bucket ---------------------------------------------------------------------------------- */
+/* ---- which leaf is in which bucket ------------------------------------------------------------------------------- */
 
 static bool fits(const nn__buckets *b, const nn__bucket *k, const ad_var *x) {
     size_t bytes = (size_t)k->n * ad_dtype_size(k->dtype);
@@ -87,7 +87,7 @@ static int lay_out(nn__buckets *b, ad_graph *g, int n, ad_var *const xs[]) {
     return b->memory != NULL ? AD_OK : ad_no_memory(g, "buckets of gradients", bytes);
 }
 
-/* ---- a step ---------------------------------------------------------------------------------------------------------------- */
+/* ---- a step ------------------------------------------------------------------------------------------------------ */
 
 /* Operations that may still be under way keep their memory. */
 void nn__buckets_close(nn__buckets *b) {
@@ -151,8 +151,8 @@ static int begin_next(nn__buckets *b) {
     return AD_OK;
 }
 
-/* Begins with the buckets that are complete, in their order, which is the same on all ranks. MPI goes on with those that
-   are under way. */
+/* Begins with the buckets that are complete, in their order, which is the same on all ranks. MPI goes on with those
+   that are under way. */
 static void begin_complete(nn__buckets *b) {
     int done;
     while (b->begun < b->n_buckets && b->buckets[b->begun].waiting == 0)
@@ -168,7 +168,7 @@ void nn__buckets_ready(ad_var *x, void *buckets) {
     begin_complete(b);
 }
 
-/* ---- the end of a step ---------------------------------------------------------------------------------------------------- */
+/* ---- the end of a step ------------------------------------------------------------------------------------------- */
 
 static int64_t begun(void *buckets) { return ((nn__buckets *)buckets)->begun; }
 

@@ -15,7 +15,7 @@
 
 enum { FRAME = 64, HEAD = 2, ROOM = FRAME - HEAD, TEXT = 512, SPINS = 200 };
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------ */
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
 
 int nn__comm_fail(nn__comm *c, ad_graph *g, int rc, const char *what) {
     char text[MPI_MAX_ERROR_STRING];
@@ -52,10 +52,11 @@ static void ask_around(nn__comm *c, char *to, size_t size) {
         if (MPI_Isend(&here, 1, MPI_CHAR, r, TAG, c->frames, &out) == MPI_SUCCESS) MPI_Request_free(&out);
         MPI_Irecv(&got[r], 1, MPI_CHAR, r, TAG, c->frames, &in[r]);
     }
-    done_in(1 + c->timeout / 8, n, in, &rc);
+    done_in(2 + c->timeout / 8, n, in, &rc);
     snprintf(to, size, "another rank");
     for (int r = 0; r < n; r++) {
-        if (in[r] == MPI_REQUEST_NULL) continue;
+        int done = 1;
+        if (MPI_Test(&in[r], &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && done) continue;
         MPI_Cancel(&in[r]);
         MPI_Request_free(&in[r]);
         if (at < size) at += (size_t)snprintf(to + at, size - at, "%s%d", at ? ", " : "rank ", r);
@@ -70,11 +71,13 @@ int nn__comm_wait(nn__comm *c, ad_graph *g, int n, MPI_Request *requests) {
     bool is_open = !c->ended;
     c->ended = c->lost = true;
     if (is_open) ask_around(c, missing, sizeof missing);
-    return ad_fail(g, AD_EIO, "mpi: %s did not answer for %g s; it has died, is busy, or makes other calls. End by "
-                   "MPI_Abort; a training resumes from its checkpoint", missing, c->timeout);
+    return ad_fail(g, AD_EIO,
+                   "mpi: %s did not answer for %g s; it has died, is busy, or makes other calls. End by "
+                   "MPI_Abort; a training resumes from its checkpoint",
+                   missing, c->timeout);
 }
 
-/* ---- an error of some rank ---------------------------------------------------------------------------------------------- */
+/* ---- an error of some rank --------------------------------------------------------------------------------------- */
 
 typedef struct {
     int code;
@@ -125,7 +128,7 @@ static int refuse(const nn__comm *c, ad_graph *g) {
     return c->lost ? ad_fail(g, AD_EIO, "mpi: an earlier call has lost a rank") : ad_error_code(g);
 }
 
-/* ---- calls ------------------------------------------------------------------------------------------------------------------ */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 enum { KIND_SUM = 1, KIND_BROADCAST, KIND_GATHER, KINDS };
 static double kind_of(int kind, int64_t n) { return (double)(kind + KINDS * (n % 1000003)); }
@@ -176,7 +179,7 @@ int nn__comm_gather(ad_graph *g, const size_t *offsets, void *memory, void *comm
     return rc;
 }
 
-/* ---- beginning and end ------------------------------------------------------------------------------------------------------ */
+/* ---- beginning and end ------------------------------------------------------------------------------------------- */
 
 static bool is_running(void) {
     int began = 0, ended = 0;
@@ -196,7 +199,8 @@ static int copy_comm(nn__comm *c, ad_graph *g, MPI_Comm comm) {
 static int check_comm(nn__comm *c, ad_graph *g, MPI_Comm comm, double timeout) {
     *c = (nn__comm){ .ended = true, .frames = MPI_COMM_NULL, .bulk = MPI_COMM_NULL };
     c->timeout = ad_option(timeout, 300);
-    if (!is_running()) return ad_fail(g, AD_EVALUE, "mpi: MPI is not running: call MPI_Init before and MPI_Finalize after");
+    if (!is_running())
+        return ad_fail(g, AD_EVALUE, "mpi: MPI is not running: call MPI_Init before and MPI_Finalize after");
     if (comm == MPI_COMM_NULL) return ad_fail(g, AD_EVALUE, "mpi: the communicator is MPI_COMM_NULL");
     if (!(c->timeout > 0)) return ad_fail(g, AD_EVALUE, "mpi: timeout %g: above 0", timeout);
     MPI_Comm_rank(comm, &c->rank);

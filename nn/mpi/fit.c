@@ -11,7 +11,9 @@ typedef struct {
     nn__ordered ordered;
 } link;
 
-static int sum(ad_graph *g, int64_t n, double *values, void *l) { return nn__comm_sum(g, n, values, &((link *)l)->comm); }
+static int sum(ad_graph *g, int64_t n, double *values, void *l) {
+    return nn__comm_sum(g, n, values, &((link *)l)->comm);
+}
 static int broadcast(ad_graph *g, size_t bytes, void *memory, void *l) {
     return nn__comm_broadcast(g, bytes, memory, &((link *)l)->comm);
 }

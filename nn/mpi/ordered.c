@@ -13,7 +13,7 @@
 
 enum { TAG_RESULT = 30000 };
 
-/* ---- the tree ------------------------------------------------------------------------------------------------------ */
+/* ---- the tree ---------------------------------------------------------------------------------------------------- */
 
 /* y += x */
 static void add_f32(int64_t n, const float *x, float *y) {
@@ -48,7 +48,7 @@ static int of_rank(const nn__ordered *d, int rank, nn__branch to[]) {
     return branches_of(rank * d->blocks / d->comm->size, (rank + 1) * d->blocks / d->comm->size, to);
 }
 
-/* ---- this rank's blocks ------------------------------------------------------------------------------------------------ */
+/* ---- this rank's blocks ------------------------------------------------------------------------------------------ */
 
 void nn__ordered_open(nn__ordered *d, nn__comm *c, int64_t blocks) {
     *d = (nn__ordered){ .comm = c, .blocks = blocks };
@@ -143,7 +143,7 @@ int nn__ordered_add(ad_graph *g, int64_t block, double scale, void *ordered) {
     return AD_OK;
 }
 
-/* ---- the exchange ------------------------------------------------------------------------------------------------------------ */
+/* ---- the exchange ------------------------------------------------------------------------------------------------ */
 
 /* The part of the elements of one dtype that a rank adds up. */
 typedef struct {
@@ -242,7 +242,8 @@ static void add_spans(const exchange *e, const nn__branch *right, const nn__bran
             place_of(e, left, t, is_own(e, left)));
 }
 
-/* Adds up all branches; the sum is in the first one. The last ones may have no sibling, and are added from the right. */
+/* Adds up all branches; the sum is in the first one. The last ones may have no sibling: they are added from the
+   right. */
 static void add_branches(exchange *e) {
     nn__branch stack[NN__BRANCHES];
     int n = 0;

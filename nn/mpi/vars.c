@@ -31,7 +31,8 @@ static int check_alike(nn__comm *c, ad_graph *g, const char *caller, int n, ad_v
 }
 
 static void check_vars(ad_graph *g, const char *caller, int n, ad_var *const xs[], bool leaves) {
-    if (n < 0 || (n > 0 && xs == NULL)) ad_fail(g, AD_EVALUE, "%s: %d arrays: 0 or more, and an array of Vars", caller, n);
+    if (n < 0 || (n > 0 && xs == NULL))
+        ad_fail(g, AD_EVALUE, "%s: %d arrays: 0 or more, and an array of Vars", caller, n);
     for (int i = 0; i < n && ad_ok(g); i++) {
         if (ad_is_nil(xs[i])) ad_fail(g, AD_EVALUE, "%s: Var %d is nil", caller, i);
         else if (ad_graph_of(xs[i]) != g) ad_fail(g, AD_EGRAPH, "%s: Var %d belongs to another graph", caller, i);
@@ -43,7 +44,7 @@ static void check_vars(ad_graph *g, const char *caller, int n, ad_var *const xs[
     }
 }
 
-/* ---- sums ---------------------------------------------------------------------------------------------------------------- */
+/* ---- sums -------------------------------------------------------------------------------------------------------- */
 
 static void *memory_of(ad_var *x, bool gradients) {
     if (gradients) return ad_grad_mut(x);
@@ -71,8 +72,7 @@ static int add_up(nn__comm *c, ad_graph *g, ad_dtype t, int64_t n, char *memory)
 static void add_gathered(ad_dtype t, int ranks, int64_t n, const char *from, void *to) {
     for (int64_t i = 0; i < n; i++) {
         double sum = 0;
-        for (int r = 0; r < ranks; r++)
-            sum += ad_read_element(t, from + (size_t)r * (size_t)n * ad_dtype_size(t), i);
+        for (int r = 0; r < ranks; r++) sum += ad_read_element(t, from + (size_t)r * (size_t)n * ad_dtype_size(t), i);
         ad_write_element(t, to, i, sum);
     }
 }

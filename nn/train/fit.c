@@ -15,7 +15,7 @@
 #include "nn/train/training.h"
 #include "ops/ops.h"
 
-typedef nn__training training;
+typedef nn__run training;
 typedef nn__rows_of_step minibatch;
 
 /* ---- SIGINT ------------------------------------------------------------------------------------------ */
@@ -85,9 +85,7 @@ static int with_checkpoint(training *t, checkpoint_fn *call, int (*accept)(void 
                          .data_rows = data_rows,
                          .n_fields = n_fields,
                          .fields = fields,
-                         .accept = accept,
-                         .data = t,
-                         .ranks = t->ranks };
+                         .accept = accept, .data = t, .ranks = t->ranks };
     int rc = call(&c, t->o->checkpoint);
     if (rc == AD_OK) ad_random_set(t->g, r);
     return rc;
@@ -490,7 +488,8 @@ static int check_pairs(ad_graph *g, const nn_fit_opts *o) {
 /* A plateau must look for the direction in which its values are better. */
 static int check_schedule(ad_graph *g, const nn_optim *opt, const nn_fit_opts *o) {
     if (o->schedule == NULL) return AD_OK;
-    if (nn__check_schedule(o->schedule, "fit") != AD_OK) return ad_error_code(g);
+    if (nn__check_schedule(o->schedule, "fit") != AD_OK) /* whose graph may be unknown */
+        return ad_fail(g, AD_EGRAPH, "fit: the schedule was made in a scope that is closed");
     if (nn__schedule_optim(o->schedule) != opt)
         return ad_fail(g, AD_EVALUE, "fit: the schedule is that of another optimiser");
     int wanted = nn__schedule_direction(o->schedule), given = o->by_metric && !o->schedule_by_step ? 1 : -1;
@@ -605,7 +604,8 @@ static int64_t steps_of_epoch(const training *t) {
 
 static int prepare(training *t, nn_dataset data) {
     const nn_fit_opts *o = t->o;
-    if (nn__ranks_begin(t, data) != AD_OK || list_others(t) != AD_OK || nn__check_sources(t->g, data, t->opt, o) != AD_OK || try_validation(t) != AD_OK ||
+    if (nn__ranks_begin(t, data) != AD_OK || list_others(t) != AD_OK ||
+        nn__check_sources(t->g, data, t->opt, o) != AD_OK || try_validation(t) != AD_OK ||
         nn__check_weights(t->g, data, o->weights) != AD_OK || make_loader(t, data) != AD_OK)
         return ad_error_code(t->g);
     if (keep_best(t) != AD_OK || begin_compiled(t, data) != AD_OK || begin_files(t) != AD_OK)
@@ -650,6 +650,7 @@ int nn_fit_ranks(nn_module *net, nn_loss_fn *loss, nn_optim *opt, nn_dataset dat
                    .ranks = ranks };
     for (int i = 0; i < NN_MORE_METRICS; i++) t.s.more_metrics[i] = NAN;
     if (end != NULL) *end = t.s;
+    if (nn__check_functions_of(g ? g : graph_of(opt, data), ranks) != AD_OK) return AD_EVALUE;
     if (g == NULL) {
         int rc = ad_fail(graph_of(opt, data), AD_EVALUE, "fit: the network is NULL");
         if (ranks != NULL) ranks->sum(graph_of(opt, data), 0, NULL, ranks->data);

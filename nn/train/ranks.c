@@ -13,29 +13,29 @@
 struct nn__shares {
     int64_t parts, first, end; /* of a minibatch; this rank's are first .. end-1 */
     int n;
-    ad_var **xs;               /* [n] the parameters that the optimiser moves */
-    double *values;            /* what finish adds up: see layout_of */
+    ad_var **xs;    /* [n] the parameters that the optimiser moves */
+    double *values; /* what finish adds up: see layout_of */
     int n_buffers;
     size_t buffer_bytes;
-    char *before, *after;      /* the buffers before the step; after each of this rank's parts */
-    bool *changed;             /* [parts of this rank][n_buffers] */
-    ad_random_state common;    /* the random numbers of all ranks */
-    bool stands_in;            /* the rows that are computed are not this rank's, and do not count */
-    bool is_backward;          /* the forward pass of a part is over */
-    double full;               /* what scales are relative to */
-    nn__rows_of_step *rows;    /* of a closure, with its weight */
+    char *before, *after;   /* the buffers before the step; after each of this rank's parts */
+    bool *changed;          /* [parts of this rank][n_buffers] */
+    ad_random_state common; /* the random numbers of all ranks */
+    bool stands_in;         /* the rows that are computed are not this rank's, and do not count */
+    bool is_backward;       /* the forward pass of a part is over */
+    double full;            /* what scales are relative to */
+    nn__rows_of_step *rows; /* of a closure, with its weight */
     double weight;
 };
 
 /* ---- what is added up at the end of a step ----------------------------------------------------------------------- */
 
-/* Places in values. Losses, weights and rows have one place for each block, so that they too are added in a fixed order,
-   or one in all. */
+/* Places in values. Losses, weights and rows have one place for each block, so that they too are added in a fixed
+   order, or one in all. */
 typedef struct {
     int64_t interrupted, more, losses, weights, rows, slots, has_grad, buffers, n;
 } layout;
 
-static layout layout_of(const nn__training *t) {
+static layout layout_of(const nn__run *t) {
     const nn__shares *s = t->shares;
     layout l = { .interrupted = 0, .more = 1, .losses = 2, .slots = t->ranks->blocks > 0 ? s->parts : 1 };
     l.weights = l.losses + l.slots, l.rows = l.weights + l.slots;
@@ -43,13 +43,13 @@ static layout layout_of(const nn__training *t) {
     return l;
 }
 
-static double total(const nn__training *t, int64_t from) {
+static double total(const nn__run *t, int64_t from) {
     double sum = 0;
     for (int64_t i = 0; i < layout_of(t).slots; i++) sum += t->shares->values[from + i];
     return sum;
 }
 
-static void note_part(nn__training *t, int64_t part, double loss, double weight, int64_t rows) {
+static void note_part(nn__run *t, int64_t part, double loss, double weight, int64_t rows) {
     layout l = layout_of(t);
     double *values = t->shares->values;
     int64_t slot = t->ranks->blocks > 0 ? part : 0;
@@ -60,11 +60,11 @@ static void note_part(nn__training *t, int64_t part, double loss, double weight,
         if (ad_has_grad(t->shares->xs[i])) values[l.has_grad + i] = 1;
 }
 
-/* ---- buffers, such as running averages ------------------------------------------------------------------------------ */
+/* ---- buffers, such as running averages --------------------------------------------------------------------------- */
 
-static ad_var *buffer_at(const nn__training *t, int i) { return nn_buffer_at(t->net, i).var; }
+static ad_var *buffer_at(const nn__run *t, int i) { return nn_buffer_at(t->net, i).var; }
 
-static void keep_buffers(const nn__training *t, char *to) {
+static void keep_buffers(const nn__run *t, char *to) {
     for (int i = 0; i < t->shares->n_buffers; i++) {
         size_t bytes = ad_bytes_of(buffer_at(t, i));
         if (bytes > 0) memcpy(to, ad_data(buffer_at(t, i)), bytes);
@@ -72,7 +72,7 @@ static void keep_buffers(const nn__training *t, char *to) {
     }
 }
 
-static void put_buffers_back(const nn__training *t, const char *from) {
+static void put_buffers_back(const nn__run *t, const char *from) {
     for (int i = 0; i < t->shares->n_buffers; i++) {
         ad_var *x = buffer_at(t, i);
         size_t bytes = ad_bytes_of(x);
@@ -82,7 +82,7 @@ static void put_buffers_back(const nn__training *t, const char *from) {
 }
 
 /* Notes which buffers a part has changed, and puts them back. */
-static void note_buffers(nn__training *t, int64_t part) {
+static void note_buffers(nn__run *t, int64_t part) {
     nn__shares *s = t->shares;
     layout l = layout_of(t);
     int64_t own = part - s->first;
@@ -101,7 +101,7 @@ static void note_buffers(nn__training *t, int64_t part) {
 
 /* The elements of the buffers that some part has changed: those of this rank's parts, to be added up. With blocks, each
    has a place of its own. */
-static void collect_buffers(const nn__training *t, int64_t each, double *to) {
+static void collect_buffers(const nn__run *t, int64_t each, double *to) {
     const nn__shares *s = t->shares;
     for (int64_t part = s->first; part < s->end; part++) {
         const char *after = s->after + (size_t)(part - s->first) * s->buffer_bytes;
@@ -117,7 +117,7 @@ static void collect_buffers(const nn__training *t, int64_t each, double *to) {
 }
 
 /* Sets these buffers to the means. */
-static void set_buffers(const nn__training *t, int64_t each, const double *from) {
+static void set_buffers(const nn__run *t, int64_t each, const double *from) {
     const nn__shares *s = t->shares;
     for (int i = 0; i < s->n_buffers; i++) {
         ad_var *x = buffer_at(t, i);
@@ -131,7 +131,7 @@ static void set_buffers(const nn__training *t, int64_t each, const double *from)
     }
 }
 
-static int average_buffers(nn__training *t) {
+static int average_buffers(nn__run *t) {
     const nn__shares *s = t->shares;
     int64_t each = 0, slots = layout_of(t).slots;
     for (int i = 0; i < s->n_buffers; i++)
@@ -144,10 +144,10 @@ static int average_buffers(nn__training *t) {
     return rc;
 }
 
-/* ---- one part ----------------------------------------------------------------------------------------------------------- */
+/* ---- one part ---------------------------------------------------------------------------------------------------- */
 
 /* Each part of each minibatch of a step draws from a stream of its own, a function of where the training is. */
-static ad_random_state stream_of(const nn__training *t, int64_t minibatch, int64_t part) {
+static ad_random_state stream_of(const nn__run *t, int64_t minibatch, int64_t part) {
     uint64_t h = t->shares->common.seed;
     const uint64_t from[] = { t->shares->common.counter, (uint64_t)t->s.steps, (uint64_t)minibatch, (uint64_t)part };
     for (int i = 0; i < 4; i++) { /* splitmix64 */
@@ -161,7 +161,7 @@ static ad_random_state stream_of(const nn__training *t, int64_t minibatch, int64
 
 /* What stands in adds nothing, and gets no slopes by the statistics. */
 static int sum_of_batch(ad_graph *g, int64_t n, double *values, void *training) {
-    const nn__training *t = training;
+    const nn__run *t = training;
     if (t->shares->stands_in) memset(values, 0, (size_t)n * sizeof *values);
     int rc = t->ranks->sum(g, n, values, t->ranks->data);
     if (t->shares->stands_in && t->shares->is_backward) memset(values, 0, (size_t)n * sizeof *values);
@@ -171,7 +171,7 @@ static int sum_of_batch(ad_graph *g, int64_t n, double *values, void *training) 
 static void ignore_leaf(ad_var *leaf, void *data) { (void)leaf, (void)data; }
 
 /* scale: of the gradients, in the loss; 1 where the ranks' library scales. told: leaves are reported. */
-static double backward(nn__training *t, nn__rows_of_step *b, double scale, bool told, bool *keep_scope) {
+static double backward(nn__run *t, nn__rows_of_step *b, double scale, bool told, bool *keep_scope) {
     if (t->o->compile) return nn__compiled_rows(t, b, keep_scope);
     const nn_ranks *r = t->ranks;
     ad_var *loss = nn__loss_of_rows(b), *y = scale == 1 ? loss : ad_muls(loss, scale);
@@ -190,7 +190,7 @@ static void prepare_stand_in(nn__rows_of_step *b) {
 }
 
 /* Loss and gradients of the rows of a part. last: of the step's minibatches. */
-static void differentiate_part(nn__training *t, nn__rows_of_step *b, int64_t minibatch, int64_t part, bool last,
+static void differentiate_part(nn__run *t, nn__rows_of_step *b, int64_t minibatch, int64_t part, bool last,
                                bool *keep_scope) {
     nn__shares *s = t->shares;
     const nn_ranks *r = t->ranks;
@@ -212,12 +212,12 @@ static void differentiate_part(nn__training *t, nn__rows_of_step *b, int64_t min
     if (r->blocks > 0) r->add(t->g, part, scale, r->data);
 }
 
-/* ---- a minibatch ---------------------------------------------------------------------------------------------------------- */
+/* ---- a minibatch ------------------------------------------------------------------------------------------------- */
 
 static ad_var *rows_of(ad_var *x, int64_t from, int64_t n) { return x ? nn__rows_of(x, from, n) : NULL; }
 
 /* Some of b's rows, or the first one in place of none. */
-static nn__rows_of_step part_of(nn__training *t, const nn__rows_of_step *b, int64_t from, int64_t to) {
+static nn__rows_of_step part_of(nn__run *t, const nn__rows_of_step *b, int64_t from, int64_t to) {
     t->shares->stands_in = from == to;
     if (from == to) from = 0, to = 1;
     return (nn__rows_of_step){ t, rows_of(b->x, from, to - from), rows_of(b->y, from, to - from),
@@ -226,7 +226,7 @@ static nn__rows_of_step part_of(nn__training *t, const nn__rows_of_step *b, int6
 
 /* One block after the other. b has the rows of all blocks of this rank, or of all ranks; n is how many the minibatch
    has. */
-static void differentiate_blocks(nn__training *t, const nn__rows_of_step *b, int64_t n, bool *keep_scope) {
+static void differentiate_blocks(nn__run *t, const nn__rows_of_step *b, int64_t n, bool *keep_scope) {
     nn__shares *s = t->shares;
     int64_t start = t->o->mix != NULL ? 0 : s->first * n / s->parts;
     bool none = nn__loader_stands_in(t->loader) && t->o->mix == NULL;
@@ -246,7 +246,7 @@ static void differentiate_blocks(nn__training *t, const nn__rows_of_step *b, int
 }
 
 /* The rows of this rank. After mix, b has those of all ranks. */
-static void differentiate_rows(nn__training *t, const nn__rows_of_step *b, int64_t minibatch, bool last, bool *keep) {
+static void differentiate_rows(nn__run *t, const nn__rows_of_step *b, int64_t minibatch, bool last, bool *keep) {
     nn__shares *s = t->shares;
     int64_t n = ad_shape_of(b->x).dim[0];
     bool whole = t->loader != NULL && t->o->mix != NULL;
@@ -256,30 +256,31 @@ static void differentiate_rows(nn__training *t, const nn__rows_of_step *b, int64
     differentiate_part(t, &part, minibatch, s->first, last, keep);
 }
 
-/* What scales are relative to: the weights of the whole minibatch, or of a full step; 1 for a stream, which tells of its
-   own rows alone. */
-static double full_weight(const nn__training *t) {
+/* What scales are relative to: the weights of the whole minibatch, or of a full step; 1 for a stream, which tells of
+   its own rows alone. */
+static double full_weight(const nn__run *t) {
     if (t->o->accumulate > 1) return (double)t->o->accumulate * (double)t->o->batch;
     return t->loader ? nn__loader_weight(t->loader, t->o->weights) : 1;
 }
 
-static bool is_last(const nn__training *t, int64_t i) {
+static bool is_last(const nn__run *t, int64_t i) {
     return i + 1 == t->o->accumulate || (t->loader != NULL && !nn__loader_has_more(t->loader));
 }
 
 /* Statistics over all ranks need rows on each. */
-static bool check_more(nn__training *t, bool more) {
+static bool check_more(nn__run *t, bool more) {
     if (!t->ranks->batch_norm || t->o->stream == NULL) return more;
     double ended = !more;
     if (t->ranks->sum(t->g, 1, &ended, t->ranks->data) != AD_OK) return false;
     if (ended > 0 && ended < t->ranks->size && !more)
-        ad_fail(t->g, AD_EVALUE, "fit: the stream has ended while those of other ranks have more; batch_norm over all "
+        ad_fail(t->g, AD_EVALUE,
+                "fit: the stream has ended while those of other ranks have more; batch_norm over all "
                 "ranks needs rows on each");
     return more && ended == 0;
 }
 
 /* Differentiates minibatch i of a step; false where there is none, and after an error. */
-static bool add_minibatch(nn__training *t, int64_t i, bool *keep_scope) {
+static bool add_minibatch(nn__run *t, int64_t i, bool *keep_scope) {
     nn__rows_of_step b = { .t = t };
     bool more = check_more(t, nn__next_rows(t, &b));
     if (!more) return false;
@@ -291,9 +292,9 @@ static bool add_minibatch(nn__training *t, int64_t i, bool *keep_scope) {
     return ad_ok(t->g);
 }
 
-/* ---- the step ------------------------------------------------------------------------------------------------------------- */
+/* ---- the step ---------------------------------------------------------------------------------------------------- */
 
-static void list_parameters(nn__training *t) {
+static void list_parameters(nn__run *t) {
     nn__shares *s = t->shares;
     s->n = 0;
     for (int i = 0; i < t->opt->n; i++) {
@@ -302,7 +303,7 @@ static void list_parameters(nn__training *t) {
     }
 }
 
-static void begin_step(nn__training *t) {
+static void begin_step(nn__run *t) {
     nn__shares *s = t->shares;
     list_parameters(t);
     memset(s->values, 0, (size_t)layout_of(t).n * sizeof *s->values);
@@ -314,7 +315,7 @@ static void begin_step(nn__training *t) {
 }
 
 /* Adds up what all ranks have, also after an error, of which they all learn. */
-static int end_step(nn__training *t, bool more) {
+static int end_step(nn__run *t, bool more) {
     nn__shares *s = t->shares;
     layout l = layout_of(t);
     s->values[l.interrupted] = t->o->catch_interrupt && nn__interrupted();
@@ -330,7 +331,7 @@ static int end_step(nn__training *t, bool more) {
     return average_buffers(t);
 }
 
-static double loss_of_step(const nn__training *t) {
+static double loss_of_step(const nn__run *t) {
     double weight = total(t, layout_of(t).weights);
     return weight > 0 ? total(t, layout_of(t).losses) / weight : NAN;
 }
@@ -338,7 +339,7 @@ static double loss_of_step(const nn__training *t) {
 /* After each evaluation of a closure, an nn_gradient_fn. */
 static int add_closure(nn_optim *opt, double *loss, void *rows) {
     nn__rows_of_step *b = rows;
-    nn__training *t = b->t;
+    nn__run *t = b->t;
     (void)opt;
     double weight = t->shares->weight;
     memset(t->shares->values, 0, (size_t)layout_of(t).n * sizeof(double));
@@ -351,7 +352,7 @@ static int add_closure(nn_optim *opt, double *loss, void *rows) {
 }
 
 /* The step of an optimiser that evaluates the loss itself. */
-static bool closure_step(nn__training *t, double *loss) {
+static bool closure_step(nn__run *t, double *loss) {
     nn__rows_of_step b = { .t = t };
     nn__shares *s = t->shares;
     if (!nn__next_rows(t, &b)) return false;
@@ -368,7 +369,7 @@ static bool closure_step(nn__training *t, double *loss) {
 }
 
 /* Sums of several minibatches have no program, and each is in a scope of its own. */
-static bool differentiate_all(nn__training *t, bool *keep_scope) {
+static bool differentiate_all(nn__run *t, bool *keep_scope) {
     bool any = false, over = false; /* over: the loader has no more; a stream's other ranks may have some */
     for (int64_t i = 0; i < t->o->accumulate && ad_ok(t->g) && !over; i++) {
         if (i > 0 && t->loader != NULL && !nn__loader_has_more(t->loader)) break;
@@ -382,7 +383,7 @@ static bool differentiate_all(nn__training *t, bool *keep_scope) {
     return any;
 }
 
-static bool rule_step(nn__training *t, bool *keep_scope) {
+static bool rule_step(nn__run *t, bool *keep_scope) {
     nn__shares *s = t->shares;
     bool more = differentiate_all(t, keep_scope);
     if (!more && t->loader != NULL && ad_ok(t->g)) return false;
@@ -395,7 +396,7 @@ static bool rule_step(nn__training *t, bool *keep_scope) {
 }
 
 /* Trains on this rank's part of the next minibatch; false at the end of the epoch and after an error. */
-bool nn__ranks_step(nn__training *t) {
+bool nn__ranks_step(nn__run *t) {
     ad_mark m = ad_begin(t->g);
     bool keep_scope = false, more;
     double loss = NAN;
@@ -409,40 +410,52 @@ bool nn__ranks_step(nn__training *t) {
     return more && ad_ok(t->g);
 }
 
-/* ---- the beginning and the end --------------------------------------------------------------------------------------------- */
+/* ---- the beginning and the end ----------------------------------------------------------------------------------- */
 
-bool nn__any_rank(nn__training *t, bool wanted) {
+bool nn__any_rank(nn__run *t, bool wanted) {
     double sum = wanted;
     if (t->ranks == NULL) return wanted;
     return t->ranks->sum(t->g, 1, &sum, t->ranks->data) == AD_OK && sum > 0;
 }
 
-int nn__ranks_agree(nn__training *t) {
+int nn__ranks_agree(nn__run *t) {
     if (t->ranks != NULL) t->ranks->sum(t->g, 0, NULL, t->ranks->data);
     return ad_error_code(t->g);
 }
 
+int nn__check_functions_of(ad_graph *g, const nn_ranks *r) {
+    if (r == NULL) return AD_OK;
+    bool whole = r->sum && r->broadcast && r->gather && r->begin && r->finish && (r->blocks == 0 || r->add);
+    if (whole && r->rank >= 0 && r->rank < r->size && r->blocks >= 0) return AD_OK;
+    ad_fail(g, AD_EVALUE, "fit: rank %d of %d, %lld blocks: the rank must be from 0 to below size, blocks 0 or more, and "
+            "all functions be given but ready", r->rank, r->size, (long long)r->blocks);
+    return AD_EVALUE;
+}
+
 /* What steps over ranks cannot do. */
-int nn__check_ranks(const nn__training *t) {
+int nn__check_ranks(const nn__run *t) {
     const nn_ranks *r = t->ranks;
     const nn_fit_opts *o = t->o;
     bool minimises = t->opt->method->minimise != NULL;
     if (r == NULL) return AD_OK;
     if (r->blocks > 0 && r->batch_norm)
-        return ad_fail(t->g, AD_EVALUE, "fit: batch_norm over all ranks goes without blocks (ordered), which are "
+        return ad_fail(t->g, AD_EVALUE,
+                       "fit: batch_norm over all ranks goes without blocks (ordered), which are "
                        "computed one after the other");
     if (r->blocks > 0 && (o->accumulate > 1 || o->stream != NULL || minimises))
-        return ad_fail(t->g, AD_EVALUE, "fit: blocks (ordered) go without accumulate, a stream, and an optimiser that "
+        return ad_fail(t->g, AD_EVALUE,
+                       "fit: blocks (ordered) go without accumulate, a stream, and an optimiser that "
                        "evaluates the loss itself; they need no more memory than one block, so take a larger batch");
     if (minimises && (o->stream != NULL || o->mix != NULL))
         return ad_fail(t->g, AD_EVALUE, "fit: over ranks, %s takes neither a stream nor mix", t->opt->method->name);
     if (o->compile && (r->batch_norm || o->accumulate > 1 || o->weights != NULL))
-        return ad_fail(t->g, AD_EVALUE, "fit: over ranks, compile goes without batch_norm over all ranks, accumulate "
+        return ad_fail(t->g, AD_EVALUE,
+                       "fit: over ranks, compile goes without batch_norm over all ranks, accumulate "
                        "and weights");
     return AD_OK;
 }
 
-int nn__ranks_begin(nn__training *t, nn_dataset data) {
+int nn__ranks_begin(nn__run *t, nn_dataset data) {
     const nn_ranks *r = t->ranks;
     if (r == NULL) return AD_OK;
     if (nn__check_same(t, data) != AD_OK) return ad_error_code(t->g);
@@ -463,7 +476,7 @@ int nn__ranks_begin(nn__training *t, nn_dataset data) {
     return ad_error_code(t->g);
 }
 
-void nn__ranks_split(nn__training *t) {
+void nn__ranks_split(nn__run *t) {
     const nn__shares *s = t->shares;
     if (t->ranks != NULL && t->o->mix == NULL) nn__loader_split(t->loader, s->first, s->end, s->parts);
 }

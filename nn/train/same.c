@@ -17,7 +17,7 @@ static const char *shape_and_type(const ad_var *x, char text[200]) {
     return text;
 }
 
-static void describe_net(FILE *f, const nn__training *t) {
+static void describe_net(FILE *f, const nn__run *t) {
     char text[200];
     int parameters = nn_parameter_count(t->net);
     for (int i = 0; i < nn__array_count(t->net); i++) {
@@ -27,7 +27,7 @@ static void describe_net(FILE *f, const nn__training *t) {
     }
 }
 
-static void describe_optimiser(FILE *f, const nn__training *t) {
+static void describe_optimiser(FILE *f, const nn__run *t) {
     fprintf(f, "optimiser %s\nparameters of the optimiser %d\n", nn__optim_kind(t->opt), t->opt->n);
     for (int i = 0; i < nn__optim_state_count(t->opt); i++) {
         nn__state s = nn__optim_state_at(t->opt, i);
@@ -63,23 +63,39 @@ static void describe_options(FILE *f, const nn_fit_opts *o) {
         const char *name;
         int64_t value;
     } wholes[] = {
-        { "epochs", o->epochs }, { "batch", o->batch }, { "accumulate", o->accumulate }, { "patience", o->patience },
-        { "checkpoint_steps", o->checkpoint_steps }, { "average_from", o->average_from },
-        { "in_order", o->in_order }, { "drop_last", o->drop_last }, { "transform", o->transform != NULL },
-        { "mix", o->mix != NULL }, { "stream", o->stream != NULL }, { "loss_with", o->loss_with != NULL },
-        { "allow_nonfinite", o->allow_nonfinite }, { "schedule_by_step", o->schedule_by_step },
-        { "metric", o->metric != NULL || o->metric_with != NULL }, { "by_metric", o->by_metric },
-        { "restore_best", o->restore_best }, { "average", o->average != NULL },
-        { "average_epochs", o->average_epochs }, { "checkpoint", o->checkpoint != NULL }, { "resume", o->resume },
-        { "log", o->log != NULL }, { "catch_interrupt", o->catch_interrupt }, { "on_step", o->on_step != NULL },
-        { "on_epoch", o->on_epoch != NULL }, { "compile", o->compile },
+        { "epochs", o->epochs },
+        { "batch", o->batch },
+        { "accumulate", o->accumulate },
+        { "patience", o->patience },
+        { "checkpoint_steps", o->checkpoint_steps },
+        { "average_from", o->average_from },
+        { "in_order", o->in_order },
+        { "drop_last", o->drop_last },
+        { "transform", o->transform != NULL },
+        { "mix", o->mix != NULL },
+        { "stream", o->stream != NULL },
+        { "loss_with", o->loss_with != NULL },
+        { "allow_nonfinite", o->allow_nonfinite },
+        { "schedule_by_step", o->schedule_by_step },
+        { "metric", o->metric != NULL || o->metric_with != NULL },
+        { "by_metric", o->by_metric },
+        { "restore_best", o->restore_best },
+        { "average", o->average != NULL },
+        { "average_epochs", o->average_epochs },
+        { "checkpoint", o->checkpoint != NULL },
+        { "resume", o->resume },
+        { "log", o->log != NULL },
+        { "catch_interrupt", o->catch_interrupt },
+        { "on_step", o->on_step != NULL },
+        { "on_epoch", o->on_epoch != NULL },
+        { "compile", o->compile },
     };
     for (size_t i = 0; i < sizeof wholes / sizeof *wholes; i++)
         fprintf(f, "%s %lld\n", wholes[i].name, (long long)wholes[i].value);
     fprintf(f, "clip_norm %.17g\nmin_delta %.17g\n", o->clip_norm, o->min_delta);
 }
 
-static void describe(FILE *f, const nn__training *t, nn_dataset data) {
+static void describe(FILE *f, const nn__run *t, nn_dataset data) {
     fprintf(f, "version %d.%d.%d\nblocks %lld\nbatch_norm over all ranks %d\n", AD_VERSION_MAJOR, AD_VERSION_MINOR,
             AD_VERSION_PATCH, (long long)t->ranks->blocks, t->ranks->batch_norm);
     describe_net(f, t);
@@ -91,22 +107,24 @@ static void describe(FILE *f, const nn__training *t, nn_dataset data) {
     describe_array(f, "the validation's y", t->o->validation.y);
 }
 
-/* ---- comparing -------------------------------------------------------------------------------------------------------- */
+/* ---- comparing --------------------------------------------------------------------------------------------------- */
 
 /* The length of the first line. */
 static int line(const char *text) { return (int)strcspn(text, "\n"); }
 
-static int compare(const nn__training *t, const char *mine, const char *first) {
+static int compare(const nn__run *t, const char *mine, const char *first) {
     while (*mine != '\0' && line(mine) == line(first) && strncmp(mine, first, (size_t)line(mine)) == 0) {
         mine += line(mine), first += line(first);
         mine += *mine == '\n', first += *first == '\n';
     }
     if (*mine == '\0' && *first == '\0') return AD_OK;
-    return ad_fail(t->g, AD_EVALUE, "fit: rank %d has \"%.*s\" where rank 0 has \"%.*s\"; all ranks need the same "
-                   "network, optimiser, options and data", t->ranks->rank, line(mine), mine, line(first), first);
+    return ad_fail(t->g, AD_EVALUE,
+                   "fit: rank %d has \"%.*s\" where rank 0 has \"%.*s\"; all ranks need the same "
+                   "network, optimiser, options and data",
+                   t->ranks->rank, line(mine), mine, line(first), first);
 }
 
-static int compare_with_first(const nn__training *t, const char *mine, uint64_t size) {
+static int compare_with_first(const nn__run *t, const char *mine, uint64_t size) {
     const nn_ranks *r = t->ranks;
     uint64_t bytes = size;
     if (r->broadcast(t->g, sizeof bytes, &bytes, r->data) != AD_OK) return ad_error_code(t->g);
@@ -116,7 +134,7 @@ static int compare_with_first(const nn__training *t, const char *mine, uint64_t 
     return r->sum(t->g, 0, NULL, r->data);
 }
 
-int nn__check_same(nn__training *t, nn_dataset data) {
+int nn__check_same(nn__run *t, nn_dataset data) {
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);

@@ -6,6 +6,6 @@
 
 /* Compares network, optimiser, options and data with rank 0's. 0, or the code of an error on all ranks, whose sentence
    says what differs. */
-int nn__check_same(nn__training *t, nn_dataset data);
+int nn__check_same(nn__run *t, nn_dataset data);
 
 #endif

@@ -35,10 +35,10 @@ typedef struct {
     nn__report report;
     const nn_ranks *ranks;  /* NULL: this process alone */
     nn__shares *shares;     /* what a step over ranks keeps; NULL without ranks */
-} nn__training;
+} nn__run;
 
 typedef struct {
-    nn__training *t;
+    nn__run *t;
     ad_var *x, *y, *w; /* w: weights of the rows, or NULL */
 } nn__rows_of_step;
 
@@ -46,26 +46,28 @@ typedef struct {
 
 bool nn__interrupted(void); /* whether SIGINT has come, if it is caught */
 /* The next minibatch, or this rank's part of it. False at the end of the epoch and after an error. */
-bool nn__next_rows(nn__training *t, nn__rows_of_step *b);
+bool nn__next_rows(nn__run *t, nn__rows_of_step *b);
 ad_var *nn__loss_of_rows(void *rows); /* an nn_closure_fn */
 /* Loss and gradients by a compiled program, or with the loss that was recorded by hand. */
-double nn__compiled_rows(nn__training *t, nn__rows_of_step *b, bool *keep_scope);
-void nn__zero_gradients(nn__training *t);
-bool nn__is_usable(nn__training *t, const char *what, double value);
-bool nn__clip_step(nn__training *t);
-void nn__after_step(nn__training *t, double loss, int64_t rows);
+double nn__compiled_rows(nn__run *t, nn__rows_of_step *b, bool *keep_scope);
+void nn__zero_gradients(nn__run *t);
+bool nn__is_usable(nn__run *t, const char *what, double value);
+bool nn__clip_step(nn__run *t);
+void nn__after_step(nn__run *t, double loss, int64_t rows);
 
 /* ---- ranks.c ----------------------------------------------------------------------------------------------------- */
 
-int nn__check_ranks(const nn__training *t);
+/* 0, or AD_EVALUE with an error of g where ranks cannot be called; NULL is good. */
+int nn__check_functions_of(ad_graph *g, const nn_ranks *ranks);
+int nn__check_ranks(const nn__run *t);
 /* Compares what the ranks were given, and takes memory for their steps. */
-int nn__ranks_begin(nn__training *t, nn_dataset data);
+int nn__ranks_begin(nn__run *t, nn_dataset data);
 /* This rank's part of each minibatch. */
-void nn__ranks_split(nn__training *t);
-bool nn__ranks_step(nn__training *t); /* as step in fit.c */
+void nn__ranks_split(nn__run *t);
+bool nn__ranks_step(nn__run *t); /* as step in fit.c */
 /* Whether any rank wants something: the answer for all. */
-bool nn__any_rank(nn__training *t, bool wanted);
+bool nn__any_rank(nn__run *t, bool wanted);
 /* Tells the other ranks of an error that they may not know of; returns the code of the graph's error. */
-int nn__ranks_agree(nn__training *t);
+int nn__ranks_agree(nn__run *t);
 
 #endif

@@ -2,7 +2,7 @@
 # mpi.sh: trains by 1 to 4 processes under each MPI that is installed, and compares the losses; lets ranks fail, die and
 # be interrupted. Prints TAP. MPIS: the MPIs, openmpi and mpich.
 set -u
-. tests/cases
+. tests/stage
 build=${BUILD:-build}
 threads=OPENBLAS_NUM_THREADS=1
 
@@ -90,10 +90,10 @@ survivors() {
     case $mpi in mpich) options=-disable-auto-cleanup ;; *) options="--mca orte_enable_recovery 1 --mca orte_abort_non_zero_exit 0" ;; esac
     rm -f "$work/checkpoint"
     started=$(date +%s)
-    limit=25 run 3 train kill=1 at=4 timeout=2 quiet=1 checkpoint="$work/checkpoint" >"$work/out" 2>&1
+    limit=25 run 3 train kill=1 at=4 timeout=2 quiet=1 checkpoint="$work/checkpoint" out="$work/rank" >"$work/out" 2>&1
     options=
-    cat "$work/out"
-    [ "$(grep -c '^rank [02]: .*mpi: ' "$work/out")" = 2 ] && [ $(($(date +%s) - started)) -lt 20 ]
+    cat "$work/rank.0" "$work/rank.2"
+    [ "$(cat "$work/rank.0" "$work/rank.2" | grep -c '^rank [02]: .*mpi: rank.* 1.* did not answer for 2 s')" = 2 ] && [ $(($(date +%s) - started)) -lt 20 ]
 }
 
 # A rank that is killed; two ranks go on from the checkpoint of three, and end where an undisturbed training ends.
@@ -117,7 +117,28 @@ over_tcp() {
     return $status
 }
 
+# A program of a user, by pkg-config and MPI's compiler; libautodiff itself does not need MPI.
+installed() {
+    MPI=$mpi stage "$work/prefix"
+    # shellcheck disable=SC2046 # lists of flags
+    $(pkg_config --variable=mpicc autodiff-mpi) -std=c11 tests/mpi/collectives.c -D_POSIX_C_SOURCE=200809L \
+        $(pkg_config --cflags --libs autodiff-mpi) -o "$work/user" &&
+        readelf -d "$work/user" | grep -q 'NEEDED.*libautodiff-mpi\.so\.' &&
+        ! readelf -d "$prefix/lib/libautodiff.so" | grep -q 'NEEDED.*mpi' || return 1
+    # shellcheck disable=SC2046
+    timeout 60 $(launcher "$mpi") -n 1 "$work/user" | grep -x ok
+}
+
+# The demo, on data of its own.
+demo() {
+    # shellcheck disable=SC2046
+    timeout 60 $(launcher "${MPIS%% *}") -n 2 "$build/demos/mnist_mpi" --epochs 2 >"$work/out" 2>"$work/err" &&
+        [ "$(grep -c '^epoch' "$work/out")" = 2 ] && grep -q '^2 ranks: 407080 bytes sent a step' "$work/out" &&
+        awk '/^epoch 2/ { exit !($7 > 50) }' "$work/out"
+}
+
 for mpi in $MPIS; do
+    check "$mpi: a program of a user" installed
     check "$mpi: sums, broadcasts, L-BFGS and Hessian-vector products, errors and lateness" good_collectives 3
     check "$mpi: one rank trains as nn_fit does, to the bit" is_plain
     check "$mpi: losses of 1 to 4 ranks agree to 1e-12" agree 1e-12 "1 2 3 4" rows=53
@@ -132,6 +153,7 @@ done
 
 # What does not depend on the MPI.
 for mpi in ${MPIS##* }; do
+    check "the demo of digits" demo
     check "sums and broadcasts of one rank" good_collectives 1
     check "batch_norm over all ranks" agree 1e-12 "1 3" net=bn batch_norm=1
     check "batch_norm of each block" same_bits "1 3" net=bn ordered=4 rows=48 batch=16

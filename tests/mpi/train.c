@@ -1,5 +1,6 @@
-/* train.c: a training by nn_mpi_fit, whose options are arguments NAME=VALUE. Rank 0 prints the loss of each step, and at
-   the end a hash of all parameters; a rank with an error prints "rank R: " and its sentence, and ends with status 3. */
+/* train.c: a training by nn_mpi_fit, whose options are arguments NAME=VALUE. Rank 0 prints the loss of each step, and
+   at the end a hash of all parameters; a rank with an error prints "rank R: " and its sentence, and ends with status
+   3. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,30 +16,65 @@
 static int rank, size;
 
 typedef struct {
-    const char *net, *optim, *source, *checkpoint, *log;
-    int64_t rows, batch, epochs, accumulate, ordered, bucket, fail, kill, interrupt, at, f32, compile, batch_norm, widths,
-        plain, lr_of, mix, weights, prefetch, no_overlap, slow, stops, quiet, bad_data, no_net, fail_forward;
+    const char *net, *optim, *source, *checkpoint, *log, *out;
+    int64_t rows, batch, epochs, accumulate, ordered, bucket, fail, kill, interrupt, at, f32, compile, batch_norm,
+        widths, plain, lr_of, mix, weights, prefetch, no_overlap, slow, stops, quiet, bad_data, no_net, fail_forward;
     double timeout;
 } options;
-static options o = { .net = "mlp", .optim = "sgd", .source = "data", .rows = 50, .batch = 8, .epochs = 2, .accumulate = 1,
-                     .fail = -1, .kill = -1, .interrupt = -1, .lr_of = -1, .stops = -1, .bad_data = -1, .no_net = -1,
-                     .widths = -1, .fail_forward = -1, .f32 = 0, .timeout = 20 };
+static options o = { .net = "mlp",
+                     .optim = "sgd",
+                     .source = "data",
+                     .rows = 50,
+                     .batch = 8,
+                     .epochs = 2,
+                     .accumulate = 1,
+                     .fail = -1,
+                     .kill = -1,
+                     .interrupt = -1,
+                     .lr_of = -1,
+                     .stops = -1,
+                     .bad_data = -1,
+                     .no_net = -1,
+                     .widths = -1,
+                     .fail_forward = -1,
+                     .f32 = 0,
+                     .timeout = 20 };
+
+static const struct {
+    const char *name;
+    int64_t *whole;
+} wholes[] = { { "rows", &o.rows },
+               { "batch", &o.batch },
+               { "epochs", &o.epochs },
+               { "accumulate", &o.accumulate },
+               { "ordered", &o.ordered },
+               { "bucket", &o.bucket },
+               { "fail", &o.fail },
+               { "kill", &o.kill },
+               { "interrupt", &o.interrupt },
+               { "at", &o.at },
+               { "f32", &o.f32 },
+               { "compile", &o.compile },
+               { "batch_norm", &o.batch_norm },
+               { "widths", &o.widths },
+               { "plain", &o.plain },
+               { "lr_of", &o.lr_of },
+               { "mix", &o.mix },
+               { "weights", &o.weights },
+               { "prefetch", &o.prefetch },
+               { "no_overlap", &o.no_overlap },
+               { "slow", &o.slow },
+               { "stops", &o.stops },
+               { "quiet", &o.quiet },
+               { "bad_data", &o.bad_data },
+               { "no_net", &o.no_net },
+               { "fail_forward", &o.fail_forward } };
+static const struct {
+    const char *name, **text;
+} texts[] = { { "net", &o.net }, { "optim", &o.optim }, { "source", &o.source }, { "checkpoint", &o.checkpoint },
+              { "log", &o.log }, { "out", &o.out } };
 
 static void parse(int argc, char **argv) {
-    struct {
-        const char *name;
-        int64_t *whole;
-    } wholes[] = { { "rows", &o.rows }, { "batch", &o.batch }, { "epochs", &o.epochs }, { "accumulate", &o.accumulate },
-                   { "ordered", &o.ordered }, { "bucket", &o.bucket }, { "fail", &o.fail }, { "kill", &o.kill },
-                   { "interrupt", &o.interrupt }, { "at", &o.at }, { "f32", &o.f32 }, { "compile", &o.compile },
-                   { "batch_norm", &o.batch_norm }, { "widths", &o.widths }, { "plain", &o.plain },
-                   { "lr_of", &o.lr_of }, { "mix", &o.mix }, { "weights", &o.weights }, { "prefetch", &o.prefetch },
-                   { "no_overlap", &o.no_overlap }, { "slow", &o.slow }, { "stops", &o.stops }, { "quiet", &o.quiet },
-                   { "bad_data", &o.bad_data }, { "no_net", &o.no_net }, { "fail_forward", &o.fail_forward } };
-    struct {
-        const char *name, **text;
-    } texts[] = { { "net", &o.net }, { "optim", &o.optim }, { "source", &o.source }, { "checkpoint", &o.checkpoint },
-                  { "log", &o.log } };
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '='), *end;
         bool known = false;
@@ -53,7 +89,7 @@ static void parse(int argc, char **argv) {
     }
 }
 
-/* ---- networks: 6 inputs, 3 classes ----------------------------------------------------------------------------------- */
+/* ---- networks: 6 inputs, 3 classes ------------------------------------------------------------------------------- */
 
 /* A layer that fails on one rank, in the forward pass of a step. */
 static ad_var *fragile_forward(nn_module *m, ad_var *x) {
@@ -83,7 +119,7 @@ static nn_optim *optimiser(nn_module *net) {
     return nn_sgd(net, (nn_sgd_opts){ .lr = lr, .momentum = 0.9 });
 }
 
-/* ---- data ----------------------------------------------------------------------------------------------------------------- */
+/* ---- data -------------------------------------------------------------------------------------------------------- */
 
 static nn_dataset blobs(ad_graph *g, ad_dtype t, int64_t n, uint64_t seed) {
     ad_random_state before = ad_random_get(g);
@@ -97,7 +133,8 @@ static nn_dataset blobs(ad_graph *g, ad_dtype t, int64_t n, uint64_t seed) {
    r (r + 1) / 2 parts of size (size + 1) / 2. With "lopsided", rank 0 has no minibatch but the first ones. */
 static bool stream(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
     const nn_dataset *d = data;
-    int64_t from = number * o.batch, n = o.rows - from < o.batch ? o.rows - from : o.batch, parts = size * (size + 1) / 2;
+    int64_t from = number * o.batch, n = o.rows - from < o.batch ? o.rows - from : o.batch,
+            parts = size * (size + 1) / 2;
     int64_t a = from + n * (rank * (rank + 1) / 2) / parts, b = from + n * ((rank + 1) * (rank + 2) / 2) / parts;
     (void)epoch, (void)g;
     if (n <= 0 || a == b) return false;
@@ -111,7 +148,7 @@ static ad_var *loss_of_rows(ad_var *y, ad_var *target) {
 }
 static ad_var *loss_of_mixed(ad_var *y, ad_var *target) { return ad_cross_entropy_with(y, target, (ad_ce_opts){ 0 }); }
 
-/* ---- the training ------------------------------------------------------------------------------------------------------------ */
+/* ---- the training ------------------------------------------------------------------------------------------------ */
 
 static void hold(double seconds) {
     struct timespec t = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
@@ -140,37 +177,57 @@ static uint64_t hash_of(const nn_module *net) {
     return hash;
 }
 
+static nn_fit_opts fit_options(ad_graph *g, ad_dtype t, nn_dataset *data) {
+    static nn_mix mix = { .classes = 3 };
+    bool streams = strcmp(o.source, "stream") == 0;
+    nn_fit_opts f = { .epochs = o.epochs,
+                      .batch = o.batch,
+                      .accumulate = o.accumulate,
+                      .checkpoint = o.checkpoint,
+                      .resume = o.checkpoint != NULL,
+                      .checkpoint_steps = o.checkpoint ? 1 : 0,
+                      .log = o.log,
+                      .catch_interrupt = true,
+                      .on_step = after_step,
+                      .callback_data = g,
+                      .compile = o.compile,
+                      .prefetch = o.prefetch,
+                      .mix = o.mix ? nn_mixup : NULL,
+                      .mix_data = &mix,
+                      .stream = streams ? stream : NULL,
+                      .stream_data = data };
+    if (!o.mix) f.validation = blobs(g, t, 41, 13), f.metric = nn_accuracy;
+    if (o.weights) f.weights = ad_adds(ad_reshape(ad_slice(data->x, 1, 0, 1, 1), AD_SHAPE(-1)), 3);
+    return f;
+}
+
+static void report(const nn_module *net, const nn_training_state *end) {
+    if (rank == 0)
+        printf("end steps %lld epoch %lld validation %.17g accuracy %.17g%s%s\n", (long long)end->steps,
+               (long long)end->epoch, end->validation_loss, end->metric, end->interrupted ? " interrupted" : "",
+               end->stopped_early ? " stopped" : "");
+    printf("hash %016llx\n", (unsigned long long)hash_of(net));
+}
+
 static int train(ad_graph *g) {
     ad_dtype t = o.f32 ? AD_F32 : AD_F64;
     ad_seed(g, 7 + (uint64_t)rank); /* rank 0's numbers count */
     nn_module *net = o.no_net == rank ? NULL : network(g, t);
-    nn_dataset data = blobs(g, t, o.rows, o.bad_data == rank ? 12 : 11), validation = blobs(g, t, 41, 13);
-    ad_var *weights = ad_adds(ad_reshape(ad_slice(data.x, 1, 0, 1, 1), AD_SHAPE(-1)), 3);
-    bool streams = strcmp(o.source, "stream") == 0;
+    nn_dataset data = blobs(g, t, o.rows, o.bad_data == rank ? 12 : 11);
     nn_optim *opt = net ? optimiser(net) : NULL;
-    nn_mix mix = { .classes = 3 };
-    nn_mpi_figures figures;
-    nn_training_state end;
-    nn_fit_opts f = { .epochs = o.epochs, .batch = o.batch, .accumulate = o.accumulate, .validation = validation,
-                      .metric = nn_accuracy, .checkpoint = o.checkpoint, .resume = o.checkpoint != NULL,
-                      .checkpoint_steps = o.checkpoint ? 1 : 0, .log = o.log, .catch_interrupt = true,
-                      .on_step = after_step, .callback_data = g, .compile = o.compile, .prefetch = o.prefetch,
-                      .weights = o.weights ? weights : NULL, .mix = o.mix ? nn_mixup : NULL, .mix_data = &mix,
-                      .stream = streams ? stream : NULL, .stream_data = &data };
-    if (o.mix) f.validation = (nn_dataset){ 0 }, f.metric = NULL;
+    nn_fit_opts f = fit_options(g, t, &data);
     nn_loss_fn *loss = o.weights ? loss_of_rows : o.mix ? loss_of_mixed : nn_cross_entropy;
-    nn_mpi_opts m = { .ordered = o.ordered, .bucket = o.bucket, .batch_norm = o.batch_norm, .timeout = o.timeout,
-                      .no_overlap = o.no_overlap, .figures = &figures };
-    nn_dataset given = streams ? (nn_dataset){ 0 } : data;
+    nn_mpi_opts m = { .ordered = o.ordered,
+                      .bucket = o.bucket,
+                      .batch_norm = o.batch_norm,
+                      .timeout = o.timeout,
+                      .no_overlap = o.no_overlap };
+    nn_dataset given = f.stream ? (nn_dataset){ 0 } : data;
+    nn_training_state end;
     int rc = o.plain ? nn_fit(net, loss, opt, given, f, &end)
                      : nn_mpi_fit(net, loss, opt, given, f, MPI_COMM_WORLD, m, &end);
-    if (rc != AD_OK) return rc;
-    if (rank == 0)
-        printf("end steps %lld epoch %lld validation %.17g accuracy %.17g%s%s\n", (long long)end.steps,
-               (long long)end.epoch, end.validation_loss, end.metric, end.interrupted ? " interrupted" : "",
-               end.stopped_early ? " stopped" : "");
-    printf("hash %016llx\n", (unsigned long long)hash_of(net));
-    return AD_OK;
+    if (rc == AD_OK) report(net, &end);
+    return rc;
 }
 
 int main(int argc, char **argv) {
@@ -178,6 +235,9 @@ int main(int argc, char **argv) {
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     parse(argc, argv);
+    char path[1000];
+    snprintf(path, sizeof path, "%s.%d", o.out ? o.out : "", rank);
+    if (o.out != NULL && freopen(path, "w", stdout) == NULL) return 2; /* MPICH drops the output after a death */
     ad_graph *g = ad_graph_new();
     int rc = train(g);
     if (rc != AD_OK) printf("rank %d: %s\n", rank, ad_error(g));
