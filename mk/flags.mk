@@ -7,7 +7,7 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 # loop_flags: loops without vector epilogues, whose code for the last few elements would be most of the library's size.
 # ops_flags: no vectors of pointers that are stored side by side: their constants are longer than the stores.
 # row_flags: loops with epilogues, for kernels that process many short rows.
-# struct_flags: structs are set and copied by vector stores. GCC's choice, rep stos, takes 30 cycles to start.
+# struct_flags: structs are set and copied by vector stores. GCC's choice, rep stos, is slow to start.
 # no_unwinding: no exception passes through the library, and debuggers have the tables of -g.
 # small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call.
 # With -fno-inline-functions clang would inline none of a kernel's functions, and make no vector loops.

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+/* A loop over the few elements of padding shall not become a call of memset. */
+#ifndef __clang__
+#pragma GCC optimize("no-tree-loop-distribute-patterns")
+#endif
+
 int64_t ad__window_places(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
     int64_t last = in + 2 * padding - dilation * (kernel - 1) - 1; /* the last start of a window that fits */
     return last < 0 ? 0 : last / stride + 1;
