@@ -508,7 +508,7 @@ class Page {
         if (q.has("at")) this.expression.at = [0, 1].map(k => +q.get("at").split("_")[k] || 0);
         this.reset();
         const changes = (q.get("then") ?? "").split("~").map(c => c.split("_"));
-        const valid = changes.filter(c => LATER.includes(c[1]) && Number.isFinite(+c[0]) && Number.isFinite(+c[2]));
+        const valid = changes.filter(c => LATER.includes(c[1]) && Number.isInteger(+c[0]) && Number.isFinite(+c[2]));
         this.replay(
             Math.max(0, Math.floor(+q.get("steps"))) || 0,
             valid.map(([at, name, value]) => [+at, name, +value]),
@@ -530,7 +530,7 @@ class Page {
                 const next = Math.min(goal, changes.length ? changes[0][0] : goal, e.steps + 50);
                 if (e.steps >= goal || !e.train(next - e.steps)) break;
             }
-            const more = e.steps < goal && !e.error();
+            const more = (e.steps < goal || changes[0]?.[0] <= goal) && !e.error();
             this.say(more ? `Restoring: ${e.steps} of ${goal} steps` : "");
             this.look();
             if (more) return void (this.replaying = requestAnimationFrame(slice));
