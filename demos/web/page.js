@@ -507,15 +507,11 @@ class Page {
         if (q.has("f")) this.expression.text.value = q.get("f");
         if (q.has("at")) this.expression.at = [0, 1].map(k => +q.get("at").split("_")[k] || 0);
         this.reset();
+        const changes = (q.get("then") ?? "").split("~").map(c => c.split("_"));
+        const valid = changes.filter(c => LATER.includes(c[1]) && Number.isInteger(+c[0]) && Number.isFinite(+c[2]));
         this.replay(
-            +q.get("steps") || 0,
-            q.has("then")
-                ? q
-                      .get("then")
-                      .split("~")
-                      .map(c => c.split("_"))
-                      .map(([s, n, v]) => [+s, n, +v])
-                : [],
+            Math.max(0, Math.floor(+q.get("steps"))) || 0,
+            valid.map(([at, name, value]) => [+at, name, +value]),
         );
         this.tab(q.get("tab") === "write" ? "write" : "net");
     }
@@ -529,13 +525,12 @@ class Page {
             while (performance.now() < until) {
                 while (changes.length && changes[0][0] <= e.steps) {
                     const [, name, value] = changes.shift();
-                    if (LATER.includes(name))
-                        e.change(e.set(name, value) === 1 ? 1 : 0), this.log.push([e.steps, name, value]);
+                    e.change(e.set(name, value) === 1 ? 1 : 0), this.log.push([e.steps, name, value]);
                 }
                 const next = Math.min(goal, changes.length ? changes[0][0] : goal, e.steps + 50);
                 if (e.steps >= goal || !e.train(next - e.steps)) break;
             }
-            const more = e.steps < goal && !e.error();
+            const more = (e.steps < goal || changes[0]?.[0] <= goal) && !e.error();
             this.say(more ? `Restoring: ${e.steps} of ${goal} steps` : "");
             this.look();
             if (more) return void (this.replaying = requestAnimationFrame(slice));

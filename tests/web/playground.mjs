@@ -307,7 +307,9 @@ await check("an address of nonsense does no harm", async () => {
     await open("data=99&steps=20&own=a_b~1");
     equal(await b.run("[page.e.steps, page.points.list.length]"), [0, 0], "no points, no steps");
     equal(await text("message"), "", "it does not wait for them");
-    await open("layers=x-1e9-0-3&seed=-1&noise=NaN&rate=1e99&then=5_data_3~x_rate_y&steps=20&at=p&f=((&tab=z");
+    await open(
+        "layers=x-1e9-0-3&seed=-1&noise=NaN&rate=1e99&then=5_data_3~x_rate_y~6.5_rate_1&steps=20&at=p&f=((&tab=z",
+    );
     await b.until("page.e.steps === 20");
     equal(await b.run("[page.e.layers, page.e.width(1), page.e.get('rate')]"), [5, 16, 10]);
     await b.press("r", "KeyR");
