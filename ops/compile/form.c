@@ -50,6 +50,7 @@ static bool is_reserved(const word *w) {
     return w->is_call;
 }
 
+/* The number of an entry, or of a name, among the macros; -1 if there is none. */
 static int macro_index(const word *w) {
     for (int i = 0; i < ad__n_macros; i++)
         if (is_word(w, ad__macro_list[i].name)) return i;
@@ -270,6 +271,14 @@ static bool has_whole_argument(const char *p, const char *end) {
 
 static void write_call(ad__text *t, const word *w, const char *end, ad_dtype dtype, bool vector, uint64_t *macros) {
     int macro = macro_index(w);
+    if (macro >= 0 && ad__macro_list[macro].is_function) {
+        const char *needs = ad__macro_list[macro].needs;
+        word needed = { .at = needs, .length = needs ? (int)strlen(needs) : 0 };
+        *macros |= (uint64_t)1 << macro;
+        if (needs) *macros |= (uint64_t)1 << macro_index(&needed);
+        ad__text_put(t, "%.*s", w->length, w->at);
+        return;
+    }
     if (macro >= 0) {
         *macros |= (uint64_t)1 << macro;
         ad__text_put(t, "%.*s_%s%s", w->length, w->at, ad__c_suffix(dtype), vector ? "_v" : "");
@@ -312,7 +321,20 @@ static void write_macro(ad__text *t, const ad__macro *m, ad_dtype dtype, bool ve
     ad__text_put(t, ");\n}\n");
 }
 
+static void write_function(ad__text *t, const ad__macro *m) {
+    ad__form f = { .text = m->body, .length = (int)strlen(m->body), .dtype = AD_F64 };
+    uint64_t none = 0;
+    ad__text_put(t, "static double %s(%s) ", m->name, m->parameters);
+    ad__form_write(t, &f, false, &none, write_parameter, &f);
+    ad__text_put(t, "\n");
+}
+
+void ad__functions_write(ad__text *t, uint64_t macros) {
+    for (int i = 0; i < ad__n_macros; i++)
+        if (macros >> i & 1 && ad__macro_list[i].is_function) write_function(t, &ad__macro_list[i]);
+}
+
 void ad__macros_write(ad__text *t, uint64_t macros, ad_dtype dtype, bool vector) {
     for (int i = 0; i < ad__n_macros; i++)
-        if (macros >> i & 1) write_macro(t, &ad__macro_list[i], dtype, vector);
+        if (macros >> i & 1 && !ad__macro_list[i].is_function) write_macro(t, &ad__macro_list[i], dtype, vector);
 }

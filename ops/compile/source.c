@@ -208,6 +208,7 @@ void ad__write_macros(const ad__writer *w, ad__text *t) {
     if (w->has_outer)
         ad__text_put(t, "#ifdef __clang__\n#define OUTER _Pragma(\"clang loop vectorize(disable)\")\n#else\n"
                         "#define OUTER\n#endif\n");
+    ad__functions_write(t, w->macros[0][0] | w->macros[0][1] | w->macros[1][0] | w->macros[1][1]);
     for (int dtype = 0; dtype < 2; dtype++)
         for (int vector = 0; vector < 2; vector++) ad__macros_write(t, w->macros[dtype][vector], dtype, vector);
 }

@@ -22,13 +22,16 @@ typedef void ad__name_writer(ad__text *t, void *context, int i);
    compiler may vectorise: v_exp for exp. Marks the macros that it needs in the set of bits *macros. */
 void ad__form_write(ad__text *t, const ad__form *f, bool vector, uint64_t *macros, ad__name_writer *write,
                     void *context);
-/* Writes the macros of a set as functions of a dtype, for instructions or for loops over arrays. */
+/* Writes the functions of a set; its macros, as functions of a dtype, for instructions or for loops over arrays. */
+void ad__functions_write(ad__text *t, uint64_t macros);
 void ad__macros_write(ad__text *t, uint64_t macros, ad_dtype dtype, bool vector);
 
 /* macros.c: the macros of ops/kernels/base/formula.h as text, with the names of math.h. An entry comes after those that
-   it uses. */
+   it uses. Functions, whose bodies are statements, are of doubles for both dtypes, as in the library. */
 typedef struct {
     const char *name, *parameters, *body;
+    bool is_function;
+    const char *needs; /* a function that a function calls */
 } ad__macro;
 extern const ad__macro ad__macro_list[];
 extern const int ad__n_macros;
