@@ -101,14 +101,14 @@ static inline double tolerance(ad_dtype t) { return t == AD_F32 ? 1e-5 : 1e-12; 
 
 /* ---- files ------------------------------------------------------------------------------------- */
 
-/* A folder below TMPDIR for a group of tests, which remove their own files. make_folder is the setup of the group,
+/* A folder below TMPDIR, or /tmp, for a group of tests, which remove their own files. make_folder is the setup of the group,
    remove_folder its teardown. */
 static char test_folder[96];
 
 static inline int make_folder(void **state) {
     (void)state;
     const char *below = getenv("TMPDIR");
-    snprintf(test_folder, sizeof test_folder, "%s/autodiff-XXXXXX", below ? below : ".");
+    snprintf(test_folder, sizeof test_folder, "%s/autodiff-XXXXXX", below ? below : "/tmp");
     return mkdtemp(test_folder) ? 0 : -1;
 }
 
