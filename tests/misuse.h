@@ -647,9 +647,6 @@ static void no_loop(void *context, int worker, int64_t from, int64_t to) {
 static void on_error(ad_graph *g, int code, const char *message, void *data) {
     (void)g, (void)code, (void)message, (void)data;
 }
-static int sum_alone(ad_graph *g, int64_t n, double *values, void *data) {
-    return (void)g, (void)n, (void)values, (void)data, AD_OK;
-}
 static void close_nothing(void *memory) { (void)memory; }
 static double twice(double x) { return 2 * x; }
 static double give_nan(double x) { return (void)x, NAN; }
@@ -761,7 +758,7 @@ static ad_custom_fn *pick_ad_custom_fn_p(int k, const char *name) {
 }
 
 enum { BAD_ad_sample_fn_p = 1, BAD_ad_loop_fn_p = 1, BAD_ad_error_fn_p = 1, BAD_ad_close_fn_p = 1, BAD_function_p = 2,
-       BAD_nn_callback_fn_p = 1, BAD_nn_transform_fn_p = 1, BAD_ad_sum_fn_p = 1 };
+       BAD_nn_callback_fn_p = 1, BAD_nn_transform_fn_p = 1 };
 static ad_sample_fn *pick_ad_sample_fn_p(int k, const char *name) {
     if (k >= 0) note(name, "NULL");
     return k < 0 ? stop_at_once : NULL;
@@ -773,10 +770,6 @@ static ad_loop_fn *pick_ad_loop_fn_p(int k, const char *name) {
 static ad_error_fn *pick_ad_error_fn_p(int k, const char *name) {
     if (k >= 0) note(name, "NULL");
     return k < 0 ? on_error : NULL;
-}
-static ad_sum_fn *pick_ad_sum_fn_p(int k, const char *name) {
-    if (k >= 0) note(name, "NULL");
-    return k < 0 ? sum_alone : NULL;
 }
 static ad_close_fn *pick_ad_close_fn_p(int k, const char *name) {
     if (k >= 0) note(name, "NULL");
