@@ -4,8 +4,8 @@
 # Debian has OpenMPI's compiler as mpicc.openmpi and MPICH's as mpicc.mpich. Elsewhere there is one mpicc, here "default".
 # Programs and libraries of two MPIs do not mix, so each has a folder: build/mpi/openmpi, build/mpi/mpich.
 mpi_compiler = $(if $(filter default,$(1)),mpicc,mpicc.$(1))
-mpi_found   := $(foreach m,openmpi mpich,$(if $(shell command -v mpicc.$m),$m))
-mpi_found   := $(or $(mpi_found),$(if $(shell command -v mpicc),default))
+mpi_found   := $(foreach m,openmpi mpich,$(if $(shell command -v mpicc.$m 2>/dev/null),$m))
+mpi_found   := $(or $(mpi_found),$(if $(shell command -v mpicc 2>/dev/null),default))
 mpi_chosen  := $(if $(filter none,$(MPI)),,$(if $(filter auto,$(MPI)),$(firstword $(mpi_found)),$(MPI)))
 $(if $(mpi_chosen)$(filter none,$(MPI)),,$(info No mpicc found: libautodiff-mpi is not built.))
 $(if $(filter-out $(mpi_found),$(mpi_chosen)),$(error MPI is "$(MPI)": there is no $(call mpi_compiler,$(MPI))))

@@ -2,6 +2,7 @@
 # install.sh: installs the library below build/, builds programs with it as a user would, and uninstalls it. Prints TAP.
 set -eu
 . tests/stage
+export MPI=none # tests/mpi/ installs libautodiff-mpi
 folder=$build/install
 rm -rf "$folder"
 mkdir -p "$folder"

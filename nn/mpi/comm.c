@@ -34,7 +34,7 @@ static bool done_in(double seconds, int n, MPI_Request *requests, int *rc) {
         if (done || *rc != MPI_SUCCESS) return *rc == MPI_SUCCESS;
         if (k < SPINS) continue;
         sched_yield(); /* there may be more ranks than processors */
-        if (k % 64 == 0 && MPI_Wtime() > end) return false;
+        if (MPI_Wtime() > end) return false;
     }
 }
 

@@ -427,8 +427,8 @@ int nn__check_functions_of(ad_graph *g, const nn_ranks *r) {
     if (r == NULL) return AD_OK;
     bool whole = r->sum && r->broadcast && r->gather && r->begin && r->finish && (r->blocks == 0 || r->add);
     if (whole && r->rank >= 0 && r->rank < r->size && r->blocks >= 0) return AD_OK;
-    ad_fail(g, AD_EVALUE, "fit: rank %d of %d, %lld blocks: the rank must be from 0 to below size, blocks 0 or more, and "
-            "all functions be given but ready", r->rank, r->size, (long long)r->blocks);
+    ad_fail(g, AD_EVALUE, "fit: rank %d of %d, %lld blocks: the rank must be from 0 to below size, blocks 0 or more, "
+            "and all functions be given but ready", r->rank, r->size, (long long)r->blocks);
     return AD_EVALUE;
 }
 

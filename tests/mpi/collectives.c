@@ -151,7 +151,7 @@ static void lateness(void) {
     make(g, x);
     double start = MPI_Wtime();
     if (rank == size - 1) {
-        sleep(6);
+        sleep(5);
         ad_graph_free(g);
         return;
     }
@@ -159,7 +159,7 @@ static void lateness(void) {
     char want[80];
     snprintf(want, sizeof want, "rank %d did not answer for 1 s", size - 1);
     expect(rc == AD_EIO && strstr(ad_error(g), want) != NULL, want, g);
-    expect(MPI_Wtime() - start < 5.9, "the time limit", g);
+    expect(MPI_Wtime() - start < 4.9, "the time limit", g);
     ad_graph_free(g);
 }
 

@@ -54,7 +54,8 @@ agree() {
         first=${first:-$n}
         paste "$work/losses$first" "$work/losses$n" | awk -v tolerance="$tolerance" -v n="$n" '
             NF != 2 { print n " ranks have another number of steps"; exit bad = 1 }
-            { d = $1 - $2; if (d < 0) d = -d; if (!(d <= tolerance * ($1 > 1 ? $1 : 1))) { print n " ranks: line " NR ": " $0; exit bad = 1 } }
+            { d = $1 - $2; if (d < 0) d = -d }
+            !(d <= tolerance * ($1 > 1 ? $1 : 1)) { print n " ranks: line " NR ": " $0; exit bad = 1 }
             END { exit bad || NR < 5 }' || return 1
     done
 }
@@ -87,19 +88,24 @@ stops() {
 
 # Without the launcher's help, which ends all ranks when one dies: they notice it themselves, by the time limit.
 survivors() {
-    case $mpi in mpich) options=-disable-auto-cleanup ;; *) options="--mca orte_enable_recovery 1 --mca orte_abort_non_zero_exit 0" ;; esac
+    case $mpi in
+    mpich) options=-disable-auto-cleanup ;;
+    *) options="--mca orte_enable_recovery 1" ;;
+    esac
     rm -f "$work/checkpoint"
     started=$(date +%s)
-    limit=25 run 3 train kill=1 at=4 timeout=2 quiet=1 checkpoint="$work/checkpoint" out="$work/rank" >"$work/out" 2>&1
+    run 3 train kill=1 at=4 timeout=1 quiet=1 checkpoint="$work/checkpoint" out="$work/rank" >"$work/out" 2>&1
     options=
-    cat "$work/rank.0" "$work/rank.2"
-    [ "$(cat "$work/rank.0" "$work/rank.2" | grep -c '^rank [02]: .*mpi: rank.* 1.* did not answer for 2 s')" = 2 ] && [ $(($(date +%s) - started)) -lt 20 ]
+    cat "$work/out" "$work/rank.0" "$work/rank.2"
+    wanted='^rank [02]: .*mpi: rank.* 1.* did not answer for 1 s'
+    [ "$(cat "$work/rank.0" "$work/rank.2" | grep -c "$wanted")" = 2 ] && [ $(($(date +%s) - started)) -lt 40 ]
 }
 
 # A rank that is killed; two ranks go on from the checkpoint of three, and end where an undisturbed training ends.
 resumes() {
     rm -f "$work/checkpoint" "$work/log"
-    limit=30 run 3 train kill=1 at=9 timeout=3 quiet=1 checkpoint="$work/checkpoint" log="$work/log" ordered=6 >"$work/out" 2>&1
+    limit=30 run 3 train kill=1 at=9 timeout=3 quiet=1 checkpoint="$work/checkpoint" log="$work/log" ordered=6 \
+        >"$work/out" 2>&1
     [ $? != 0 ] || return 1
     trained 2 "$work/second" checkpoint="$work/checkpoint" log="$work/log" ordered=6 || return 1
     trained 1 "$work/whole" ordered=6 || return 1
@@ -110,7 +116,10 @@ resumes() {
 }
 
 over_tcp() {
-    case $mpi in mpich) options="-genv MPIR_CVAR_NOLOCAL 1 -genv UCX_TLS tcp,self -genv MPIR_CVAR_CH4_NETMOD ofi -genv FI_PROVIDER tcp" ;; *) options="--mca btl tcp,self --mca btl_tcp_if_include lo" ;; esac
+    case $mpi in
+    mpich) options="-genv MPIR_CVAR_NOLOCAL 1 -genv UCX_TLS tcp,self -genv FI_PROVIDER tcp" ;;
+    *) options="--mca btl tcp,self --mca btl_tcp_if_include lo" ;;
+    esac
     agree 1e-12 "1 2 3" && same_bits "1 3" ordered=5
     status=$?
     options=
@@ -144,7 +153,7 @@ for mpi in $MPIS; do
     check "$mpi: losses of 1 to 4 ranks agree to 1e-12" agree 1e-12 "1 2 3 4" rows=53
     check "$mpi: ordered, to the bit" same_bits "1 2 3 4" rows=53 ordered=5
     check "$mpi: over loopback TCP" over_tcp
-    check "$mpi: a rank whose graph fails" ends "matmul: .* inner sizes 8 and 5 differ" 3 fail_forward=1 at=3
+    check "$mpi: a rank whose graph fails" ends "matmul: .* inner sizes 8 and 5 differ" 3 fail_forward=1 at=3 bucket=64
     check "$mpi: one that fails while others add up statistics" ends "matmul: .* inner sizes" 3 fail_forward=2 at=2 net=bn batch_norm=1
     check "$mpi: SIGINT to one rank" stops interrupted 3 interrupt=2 at=3
     check "$mpi: a rank that dies, and the ranks that are left" survivors
