@@ -360,8 +360,9 @@ static const char *index_type(const writing *c, int loop) {
 static void write_plain_loop(writing *c, int loop) {
     int d = c->ndim - 1;
     const char *type = index_type(c, loop);
+    long long n = (long long)c->nest[0].dim[d];
     if (c->tile) ad__text_put(body(c), "for (%s i%d = b; i%d < e; i%d++) {\n", type, d, d, d);
-    else ad__text_put(body(c), "for (%s i%d = 0; i%d < %lld; i%d++) {\n", type, d, d, (long long)c->nest[0].dim[d], d);
+    else ad__text_put(body(c), "for (%s i%d = 0; i%d < %lld; i%d++) {\n", type, d, d, n, d);
     write_members(c, loop);
     ad__text_put(body(c), "}\n");
 }
