@@ -345,7 +345,7 @@ static bool is_short(const ad__map *m, int d, int64_t n) {
     return ad__offset_of(m->at) < half && -most < m->stride[d] && m->stride[d] < most;
 }
 
-/* The type of the inner loop's index. An int becomes a float in half the time; elements must be reached with it, too. */
+/* The type of the inner index. An int becomes a float in half the time; elements must be reached with it, too. */
 static const char *index_type(const writing *c, int loop) {
     int d = c->ndim - 1;
     bool narrow = !c->w->portable && reads_index(c, loop);
