@@ -345,7 +345,7 @@ static bool is_short(const ad__map *m, int d, int64_t n) {
     return ad__offset_of(m->at) < half && -most < m->stride[d] && m->stride[d] < most;
 }
 
-/* The type of the inner loop's index. An int becomes a float in half the time; elements must be reached with it, too. */
+/* The type of the inner index. An int becomes a float in half the time; elements must be reached with it, too. */
 static const char *index_type(const writing *c, int loop) {
     int d = c->ndim - 1;
     bool narrow = !c->w->portable && reads_index(c, loop);
@@ -360,8 +360,9 @@ static const char *index_type(const writing *c, int loop) {
 static void write_plain_loop(writing *c, int loop) {
     int d = c->ndim - 1;
     const char *type = index_type(c, loop);
+    long long n = (long long)c->nest[0].dim[d];
     if (c->tile) ad__text_put(body(c), "for (%s i%d = b; i%d < e; i%d++) {\n", type, d, d, d);
-    else ad__text_put(body(c), "for (%s i%d = 0; i%d < %lld; i%d++) {\n", type, d, d, (long long)c->nest[0].dim[d], d);
+    else ad__text_put(body(c), "for (%s i%d = 0; i%d < %lld; i%d++) {\n", type, d, d, n, d);
     write_members(c, loop);
     ad__text_put(body(c), "}\n");
 }

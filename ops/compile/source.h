@@ -8,8 +8,8 @@
 /* ---- functions: a text that several parts of the program may share ----------------------------------------------- */
 
 enum { AD__POINTERS = 128 };
-/* A pointer that a function takes: to the lowest place of a buffer that it reads or writes, or that the first repetition
-   of a loop over instructions does. */
+/* A pointer that a function takes: to the lowest place of a buffer that it reads or writes. In loops over instructions
+   only the first repetition counts. */
 typedef struct {
     int buffer;         /* or -1 - dtype: the work memory, in elements of that dtype */
     ad_dtype dtype;
