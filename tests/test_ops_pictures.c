@@ -318,6 +318,25 @@ static void ties_in_adaptive_pools(void **state) {
     ad_graph_free(g);
 }
 
+/* An image of one row, of one column and of one pixel. The middle of a grid is the middle pixel; beyond the edges there
+   is the same pixel, or 0, of which half a pixel is weighed. */
+static void images_of_one_row(void **state) {
+    (void)state;
+    static const ad_grid_padding ways[] = { AD_GRID_ZEROS, AD_GRID_BORDER, AD_GRID_REFLECTION };
+    ad_graph *g = ad_graph_new();
+    const ad_shape shapes[] = { AD_SHAPE(1, 1, 1, 3), AD_SHAPE(1, 1, 3, 1), AD_SHAPE(1, 1, 1, 1) };
+    ad_var *middle = ad_zeros(g, AD_F64, AD_SHAPE(1, 1, 1, 2)), *edge = ad_ones(g, AD_F64, AD_SHAPE(1, 1, 1, 2));
+    for (int i = 0; i < COUNT(shapes); i++)
+        for (int k = 0; k < COUNT(ways); k++) {
+            ad_var *x = param_of(g, AD_F64, i < 2 ? (double[]){ 5, 7, 11 } : (double[]){ 7 }, shapes[i]);
+            assert_close(ad_item(ad_grid_sample(x, middle, (ad_grid_opts){ .padding = ways[k] })), 7, 0);
+            double at_edge = ad_item(ad_grid_sample(x, edge, (ad_grid_opts){ .padding = ways[k] }));
+            assert_close(at_edge, (i < 2 ? 11 : 7) * (k == 0 ? 0.25 : 1), 1e-15);
+        }
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 /* Windows that overlap may share a maximum, which then stands once in the plane. */
 static void shared_maxima_unpool_to_themselves(void **state) {
     (void)state;
@@ -386,6 +405,9 @@ static void what_is_refused(void **state) {
     assert_fails(g, ad_adaptive_max_pool2d(row, 1, 1), AD_ESHAPE, "adaptive_max_pool2d: [3]");
     assert_fails(g, ad_adaptive_max_pool1d(row, 1000000007), AD_ESHAPE, "at most 1024 for each element");
     assert_fails(g, ad_max_unpool2d(x, row, 9, 9), AD_ESHAPE, "max_unpool2d: [2,4,5,6]: takes x and index");
+    ad_var *plane = ad_zeros(g, AD_F64, AD_SHAPE(1, 1)), *endless = ad_zeros(g, AD_F64, AD_SHAPE(0, 1 << 25, 1 << 25));
+    assert_fails(g, ad_max_unpool2d(plane, plane, 1 << 30, 1 << 30), AD_ESHAPE, "max_unpool2d: [1,1]: takes x and index");
+    assert_fails(g, ad_max_unpool2d(endless, endless, 1, 1), AD_ESHAPE, "max_unpool2d: [0,33554432,33554432]: takes");
     assert_fails(g, ad_lp_pool2d(x, 0, POOL(.kernel = { 2, 2 })), AD_EVALUE, "lp_pool2d: [2,4,5,6]: p is 0");
     assert_fails(g, ad_local_response_norm(row, 1, 1, 1, 1), AD_ESHAPE, "local_response_norm: [3]");
     assert_fails(g, ad_pixel_shuffle(x, 3), AD_ESHAPE, "pixel_shuffle: [2,4,5,6]: takes [..,c,h,w]");
@@ -439,6 +461,7 @@ int main(void) {
         cmocka_unit_test(empty_batches),
         cmocka_unit_test(wide_padding_of_pools),
         cmocka_unit_test(ties_in_adaptive_pools),
+        cmocka_unit_test(images_of_one_row),
         cmocka_unit_test(shared_maxima_unpool_to_themselves),
         cmocka_unit_test(lp_pool_of_zeros_has_slope_0),
         cmocka_unit_test(points_of_a_grid_that_are_nowhere),
