@@ -21,9 +21,9 @@ mpi-test: $(foreach m,$(mpi_found),$(call mpi_tests,$m)) $(mpi_demos) ## train b
 	@BUILD='$(BUILD)' MPIS='$(mpi_found)' sh tests/run tests/mpi/mpi.sh
 
 # The compilers of both MPIs take the compiler that they call from a variable. GCC takes MPICH's MPI_STATUSES_IGNORE for
-# the address of an array of no elements, hence the flag.
+# the address of an array of no elements, and clang does not use all flags of MPICH when it compiles: hence the flags.
 define mpi_rules
-$(call mpi_folder,$(1))/obj/%.o: private warnings += $(call known,-Wno-stringop-overflow)
+$(call mpi_folder,$(1))/obj/%.o: private warnings += $(call known,-Wno-stringop-overflow -Wno-unused-command-line-argument)
 $(call mpi_folder,$(1))/obj/nn/mpi/%.o: private extra = $(library_flags) $(small_flags)
 $(call mpi_folder,$(1))/obj/tests/%.o $(call mpi_folder,$(1))/obj/bench/%.o $(call mpi_folder,$(1))/obj/demos/%.o: private extra = -D_POSIX_C_SOURCE=200809L
 $(call mpi_folder,$(1))/obj/%.o: %.c $(BUILD)/stamp_flags mk/flags.mk mk/mpi.mk

@@ -232,21 +232,17 @@ static int train(ad_graph *g) {
 
 int main(int argc, char **argv) {
     MPI_Init(&argc, &argv);
-    signal(SIGUSR1, SIG_IGN); /* MPICH's launcher tells of a death by it, if it does not end all */
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     parse(argc, argv);
     char path[1000];
     snprintf(path, sizeof path, "%s.%d", o.out ? o.out : "", rank);
-    if (o.out != NULL && freopen(path, "w", stdout) == NULL) return 2; /* MPICH drops the output after a death */
+    if (o.out != NULL && freopen(path, "w", stdout) == NULL) return 2;
     ad_graph *g = ad_graph_new();
     int rc = train(g);
     if (rc != AD_OK) printf("rank %d: %s\n", rank, ad_error(g));
     fflush(stdout);
-    if (rc == AD_EIO && strstr(ad_error(g), "did not answer") != NULL) { /* MPI has lost a rank */
-        hold(4);                                                         /* MPICH ends all when one ends */
-        _exit(3);
-    }
+    if (rc == AD_EIO && strstr(ad_error(g), "did not answer") != NULL) _exit(3); /* MPI has lost a rank */
     ad_graph_free(g);
     MPI_Finalize();
     return rc == AD_OK ? 0 : 3;
