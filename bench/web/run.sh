@@ -14,7 +14,7 @@ fetch() {
     archive=$(cd "$packages/new" && npm pack --silent "$2" | tail -n 1)
     tar -xzf "$packages/new/$archive" -C "$packages/new"
     rm "$packages/new/$archive"
-    mv "$packages/new/package" "$packages/$1"
+    mv "$packages/new/package" "$packages/$1" && rmdir "$packages/new"
 }
 mkdir -p "$packages"
 fetch convnetjs convnetjs@0.3.0
