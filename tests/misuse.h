@@ -922,7 +922,7 @@ static ad_mark pick_ad_mark(int k, const char *name) {
 static ad_team *pick_ad_team_p(int k, const char *name) { return (void)k, (void)name, NULL; }
 
 enum { BAD_ad_random_state_p = 1, BAD_ad_random_state = 1, BAD_ad_emit_p = 0, BAD_ad_sampler_p = 0,
-       BAD_ad_emit_loop_p = 1, BAD_ad_emit_array_in = 1, BAD_ad_check_report_p = 1,
+       BAD_ad_emit_loop_p = 1, BAD_ad_emit_code_p = 1, BAD_ad_emit_array_in = 1, BAD_ad_check_report_p = 1,
        BAD_nn_training_state_p = 1, BAD_nn_rnn_state_p = 1 };
 static ad_random_state *pick_ad_random_state_p(int k, const char *name) {
     return good_or_null(k, name, fresh_elements());
@@ -936,6 +936,10 @@ static ad_sampler *pick_ad_sampler_p(int k, const char *name) { return (void)k, 
 static const ad_emit_loop *pick_ad_emit_loop_p(int k, const char *name) {
     static ad_emit_loop l = { .names = "x", .value = "x", .n = 1 };
     return good_or_null(k, name, &l);
+}
+static const ad_emit_code *pick_ad_emit_code_p(int k, const char *name) {
+    static ad_emit_code c = { .names = "x", .text = "{}", .n = 1 };
+    return good_or_null(k, name, &c);
 }
 static ad_check_report *pick_ad_check_report_p(int k, const char *name) {
     return good_or_null(k, name, fresh_elements());

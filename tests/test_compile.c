@@ -475,6 +475,10 @@ static int emit_with(ad_emit *e, const ad_op *op, ad_emit_array odd) {
     ad_emit_result(e, op, ad_emit_run(e, &l));
     return AD_OK;
 }
+static int emit_many_operands(ad_emit *e, const ad_op *op) {
+    const ad_emit_code c = { .text = "{}", .n = 9 };
+    return emit_with(e, op, ad_emit_call(e, AD_F64, AD_SHAPE(2), &c));
+}
 static int emit_far_axis(ad_emit *e, const ad_op *op) {
     return emit_with(e, op, ad_emit_index(e, AD_F64, AD_SHAPE(2), 1000000));
 }
@@ -500,6 +504,7 @@ static void forms_that_cannot_be_are_errors(void **state) {
         { OWN(emit_no_axis), "emit_index: axis -1 is no axis of [2]" },
         { OWN(emit_no_shape), "emit_new: " },
         { OWN(emit_no_dtype), "emit_new: 7 is not a dtype" },
+        { OWN(emit_many_operands), "emit_call: takes up to 4 operands and 6 sizes" },
 #undef OWN
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
