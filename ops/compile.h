@@ -170,13 +170,13 @@ typedef struct {
 /* Adds a loop and returns its result. The strings must last as long as the compilation. */
 AD_API ad_emit_array ad_emit_run(ad_emit *e, const ad_emit_loop *l);
 
-/* What loops cannot express, such as reading by index: a function in C of whole arrays. Its text stands in braces and sees
-   the sizes by name, as numbers of the type long, the operands in row-major order as pointers, and the result as y; T is
-   the type of y. It calls only functions of math.h, which become those of floats for f32. */
+/* What loops cannot express, such as reading by index: a function in C of whole arrays. Its text stands in braces and
+   sees the sizes by name, as numbers of the type long, the operands in row-major order as pointers, and the result as
+   y; T is the type of y. It calls only functions of math.h, which become those of floats for f32. */
 typedef struct {
     const char *sizes, *names; /* of the sizes, "outer n"; of the operands, "x index" */
     const char *text;
-    const char *slope[4]; /* adds to d, the gradient of an operand; also sees y and its cotangent g. NULL: it has none */
+    const char *slope[4]; /* adds to d, the gradient of an operand; sees y and its cotangent g, too. NULL: none */
     bool by_vars;         /* the slopes are those of the vjp rule, and are not given here */
     int n_sizes;
     int64_t size[6];
@@ -185,7 +185,7 @@ typedef struct {
     int64_t scratch;           /* elements of w, of type T, that the text may write to */
     const ad_emit_array *into; /* y is this array, as it is, and is changed; NULL: a new array, all of which is set */
 } ad_emit_code;
-/* Adds a call of the function, and returns y, of a dtype and shape. The strings must last as long as the compilation. */
+/* Adds a call of the function, and returns y, of a dtype and shape. Strings must last as long as the compilation. */
 AD_API ad_emit_array ad_emit_call(ad_emit *e, ad_dtype t, ad_shape s, const ad_emit_code *c);
 
 /* emit for an op whose descriptor has formulas of one element, as those of AD_UNARY and its kin: operands x, or a, b

@@ -1002,7 +1002,7 @@ static const ad_emit_loop *pick_ad_emit_loop_p(int k, const char *name) {
     return good_or_null(k, name, &l);
 }
 static const ad_emit_code *pick_ad_emit_code_p(int k, const char *name) {
-    static ad_emit_code c = { .sizes = "", .names = "", .text = "" };
+    static ad_emit_code c = { .names = "x", .text = "{}", .n = 1 };
     return good_or_null(k, name, &c);
 }
 static ad_check_report *pick_ad_check_report_p(int k, const char *name) {

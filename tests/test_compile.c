@@ -475,6 +475,10 @@ static int emit_with(ad_emit *e, const ad_op *op, ad_emit_array odd) {
     ad_emit_result(e, op, ad_emit_run(e, &l));
     return AD_OK;
 }
+static int emit_many_operands(ad_emit *e, const ad_op *op) {
+    const ad_emit_code c = { .text = "{}", .n = 9 };
+    return emit_with(e, op, ad_emit_call(e, AD_F64, AD_SHAPE(2), &c));
+}
 static int emit_far_axis(ad_emit *e, const ad_op *op) {
     return emit_with(e, op, ad_emit_index(e, AD_F64, AD_SHAPE(2), 1000000));
 }
@@ -492,7 +496,7 @@ static int emit_odd_names(ad_emit *e, const ad_op *op, int n, int parameters) {
     return AD_OK;
 }
 static int emit_few_operands(ad_emit *e, const ad_op *op) { return emit_odd_names(e, op, 1, 0); }
-static int emit_many_operands(ad_emit *e, const ad_op *op) { return emit_odd_names(e, op, 3, 0); }
+static int emit_odd_operands(ad_emit *e, const ad_op *op) { return emit_odd_names(e, op, 3, 0); }
 static int emit_many_parameters(ad_emit *e, const ad_op *op) { return emit_odd_names(e, op, 2, 1); }
 static int emit_no_dtype(ad_emit *e, const ad_op *op) {
     return emit_with(e, op, ad_emit_new(e, (ad_dtype)7, AD_SHAPE(2)));
@@ -511,8 +515,9 @@ static void forms_that_cannot_be_are_errors(void **state) {
         { OWN(emit_no_shape), "emit_new: " },
         { OWN(emit_no_dtype), "emit_new: 7 is not a dtype" },
         { OWN(emit_few_operands), "emit_run: \"x k\" has 2 names, for 1 operands and parameters" },
-        { OWN(emit_many_operands), "emit_run: \"x k\" has 2 names, for 3 operands and parameters" },
+        { OWN(emit_odd_operands), "emit_run: \"x k\" has 2 names, for 3 operands and parameters" },
         { OWN(emit_many_parameters), "emit_run: \"x k\" has 2 names, for 3 operands and parameters" },
+        { OWN(emit_many_operands), "emit_call: takes up to 4 operands and 6 sizes" },
 #undef OWN
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -238,6 +238,54 @@ static void arrays_are_updated(void **state) {
     ad_graph_free(g);
 }
 
+/* Ops that are functions of whole arrays, with slopes of their own. */
+static ad_var *by_index(ad_graph *g, ad_var *x) {
+    ad_dtype t = ad_dtype_of(x);
+    ad_var *three = ad_tensor(g, AD_F64, (double[]){ 2, 0, -1 }, AD_SHAPE(3)), *parts[2];
+    ad_var *each = ad_tensor(g, AD_F64, (double[]){ 1, 0, 2, 1, 1, 3 }, AD_SHAPE(2, 3));
+    three = ad_cast(three, t), each = ad_cast(each, t);
+    ad_var *rows = ad_take_axis(x, 0, three), *few = ad_gather(ad_slice(x, 1, 0, 3, 1), 0, each);
+    ad_var *y = ad_add(ad_sum(ad_square(rows)), ad_sum(ad_mul(few, few)));
+    y = ad_add(y, ad_sum(ad_square(ad_index_add(ad_muls(x, 0.5), 0, three, rows))));
+    y = ad_add(y, ad_sum(ad_square(ad_scatter_add(ad_slice(x, 1, 0, 3, 1), 0, each, few))));
+    assert_int_equal(ad_cummax(x, 0, parts), AD_OK);
+    y = ad_add(y, ad_sum(ad_mul(parts[0], ad_sort(x, 1, true))));
+    y = ad_add(y, ad_sum(ad_searchsorted(ad_sort(ad_detach(x), 1, false), x, true)));
+    y = ad_add(y, ad_sum(ad_square(ad_cumsum(x, 1))));
+    y = ad_add(y, ad_sum(ad_linear_scan(x, ad_cumprod(x, 1), 0, true, 0.5)));
+    return ad_add(y, ad_sum(ad_logcumsumexp(x, 1)));
+}
+
+/* Functions of numbers, and ops whose slopes are those of the vjp rule. */
+static ad_var *special_ones(ad_graph *g, ad_var *x) {
+    ad_dtype t = ad_dtype_of(x);
+    ad_var *two = ad_cast(ad_tensor(g, AD_F64, (double[]){ 3, 1 }, AD_SHAPE(2)), t);
+    ad_var *p = ad_adds(ad_square(x), 0.5), *long_row = ad_expand(ad_reshape(x, AD_SHAPE(1, -1)), AD_SHAPE(8, 20));
+    ad_var *y = ad_sum(ad_add(ad_erfinv(ad_muls(x, 0.9)), ad_add(ad_lgamma(p), ad_digamma(ad_sub(x, p)))));
+    y = ad_add(y, ad_add(ad_sum(ad_polygamma(p, 0)), ad_sum(ad_polygamma(p, 3))));
+    y = ad_add(y, ad_prod(ad_adds(ad_muls(ad_tanh(long_row), 0.1), 1)));
+    ad_var *copied = ad_index_copy(x, 0, two, ad_slice(ad_sin(x), 0, 0, 2, 1));
+    ad_var *each = ad_cast(ad_tensor(g, AD_F64, (double[]){ 1, 0, 2, 1, 1 }, AD_SHAPE(1, 5)), t);
+    y = ad_add(y, ad_sum(ad_scatter_reduce(copied, 0, each, ad_slice(p, 0, 0, 1, 1), AD_SCATTER_PROD, true)));
+    return ad_add(y, ad_sum(ad_scatter(ad_square(x), 0, each, ad_slice(p, 0, 1, 2, 1))));
+}
+
+static void functions_of_whole_arrays_are_written(void **state) {
+    (void)state;
+    need_compiler();
+    for (int i = 0; i < 4; i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = filled(g, i < 2 ? AD_F64 : AD_F32, AD_SHAPE(4, 5), 0.3);
+        ad_var *y = i % 2 ? special_ones(g, x) : by_index(g, x);
+        assert_ok(g);
+        assert_int_equal(ad_export_c(path_of("f.c"), "f", y, 1, &x, (ad_export_opts){ .gradient = true }), AD_OK);
+        assert_int_equal(greatest_status("f.c", "-DF_TEST"), 0);
+        assert_file_lacks("f.c", "malloc");
+        remove_all();
+        ad_graph_free(g);
+    }
+}
+
 /* ---- networks ---------------------------------------------------------------------------------------------------- */
 
 static nn_module *network(ad_graph *g, ad_dtype t) {
@@ -324,7 +372,7 @@ static void a_network_is_trained_without_the_library(void **state) {
     }
 }
 
-/* ---- networks of other kinds: prediction and five steps of training ----------------------------------------------- */
+/* ---- networks of other kinds: prediction and five steps of training ---------------------------------------------- */
 
 static ad_var *last_step(ad_var *x) { return ad_select(x, 1, -1); }
 static ad_var *mean_over_time(ad_var *x) { return ad_mean_axis(x, 1, false); }
@@ -357,8 +405,9 @@ static nn_module *gpt_net(ad_graph *g, ad_dtype t) {
 }
 static nn_module *conv_net(ad_graph *g, ad_dtype t) {
     nn_conv_opts first = { .in = 1, .out = 4, .kernel = 3, .padding = 1 }, second = { .in = 4, .out = 4, .kernel = 2 };
-    return nn_sequential(g, nn_conv2d(g, t, first), nn_group_norm(g, t, 2, 4), nn_relu(g), nn_max_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } }),
-                         nn_conv2d(g, t, second), nn_instance_norm(g, t, 4, true), nn_gelu(g), nn_avg_pool2d(g, (ad_pool_opts){ .kernel = { 2, 2 } }),
+    ad_pool_opts pool = { .kernel = { 2, 2 } };
+    return nn_sequential(g, nn_conv2d(g, t, first), nn_group_norm(g, t, 2, 4), nn_relu(g), nn_max_pool2d(g, pool),
+                         nn_conv2d(g, t, second), nn_instance_norm(g, t, 4, true), nn_gelu(g), nn_avg_pool2d(g, pool),
                          nn_function(g, as_rows), nn_linear(g, t, 4, 3, true));
 }
 
@@ -552,6 +601,7 @@ int main(void) {
         cmocka_unit_test(arrays_are_updated),
         cmocka_unit_test(a_network_predicts_without_the_library),
         cmocka_unit_test(a_network_is_trained_without_the_library),
+        cmocka_unit_test(functions_of_whole_arrays_are_written),
         cmocka_unit_test(networks_of_all_kinds_are_trained_without_the_library),
         cmocka_unit_test(training_that_has_no_form_is_refused),
         cmocka_unit_test(wrong_arguments_are_errors),

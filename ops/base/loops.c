@@ -50,7 +50,7 @@ ad_emit_array ad__emit_windows(ad_emit_array x, const int64_t *places, const int
     return x;
 }
 
-/* ---- functions ---------------------------------------------------------------------------------------------------- */
+/* ---- functions --------------------------------------------------------------------------------------------------- */
 
 ad_emit_code ad__code_of_rows(ad_emit *e, const ad_op *op, int axis, bool flag) {
     ad__around r = ad__around_axis(op->in[0]->layout->shape, axis);

@@ -31,11 +31,11 @@ ad_emit_array ad__emit_reduce2(ad_emit *e, ad_dtype t, ad_shape s, unsigned mask
 /* Copies x, which broadcasts to y, into y; fills y with a number. */
 void ad__emit_copy(ad_emit *e, ad_emit_array x, ad_emit_array y);
 void ad__emit_fill(ad_emit *e, ad_emit_array y, double k);
-/* A function (see ad_emit_code) of x as [outer, n, inner] around an axis, with a parameter `flag`: the text stands in the
-   loop over rows, where `at` is the place of element 0 of the row, and `inner` the distance to the next. */
+/* A function (see ad_emit_code) of x as [outer, n, inner] around an axis, with a parameter `flag`. The text stands in
+   the loop over rows, where `at` is the place of element 0 of the row, and `inner` the distance to the next. */
 #define AD__ROWS(TEXT)                                                                                                 \
-    "{\nfor (long o = 0; o < outer; o++)\nfor (long c = 0; c < inner; c++) {\nconst long at = o * n * inner + c;\n" TEXT  \
-    "}\n}"
+    "{\nfor (long o = 0; o < outer; o++)\nfor (long c = 0; c < inner; c++) {\n"                                        \
+    "const long at = o * n * inner + c;\n" TEXT "}\n}"
 ad_emit_code ad__code_of_rows(ad_emit *e, const ad_op *op, int axis, bool flag);
 /* k x. */
 ad_emit_array ad__emit_scale(ad_emit *e, ad_emit_array x, double k);

@@ -1,4 +1,4 @@
-/* code.c: functions of whole arrays that ops give as text, for what loops cannot express: calls of them, and their C. */
+/* code.c: functions of whole arrays that ops give as text, for what loops cannot express: calls of them, their C. */
 #include <string.h>
 
 #include "ops/compile/source.h"

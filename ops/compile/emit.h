@@ -213,7 +213,7 @@ int ad__copy_form(ad_emit *e, ad_dtype t);  /* y = x */
 
 /* ---- code.c ------------------------------------------------------------------------------------------------------ */
 
-/* Appends the call that adds the slope by operand k of the function of a nest, whose result has the gradient g, to d. */
+/* Appends the call that adds the slope by operand k of a nest's function, whose result has the gradient g, to d. */
 void ad__slope_call(ad_emit *e, int code, int k, ad__place g, ad__place d);
 
 /* ---- check.c ----------------------------------------------------------------------------------------------------- */

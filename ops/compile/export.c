@@ -334,8 +334,8 @@ static int check_arrays(const ad__file *x) {
     return AD_OK;
 }
 
-/* The one dtype that what functions take and give has; as is, if there are two. Sums in f64 within an f32 network do not
-   count. */
+/* The one dtype that what functions take and give has; as is, if there are two. Sums in f64 within an f32 network
+   do not count. */
 static ad_export_number number_of(int k, const ad_export_function *f) {
     bool used[2] = { false, false };
     for (int i = 0; i < k; i++) {

@@ -31,8 +31,8 @@ static const char erfinv_body[] =
 
 /* gamma.c */
 #define BERNOULLI                                                                                                      \
-    "static const double bernoulli[] = { 1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66, -691.0 / 2730, 7.0 / 6,\n"  \
-    "-3617.0 / 510, 43867.0 / 798 };\n"
+    "static const double bernoulli[] = { 1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66, -691.0 / 2730,\n"          \
+    "7.0 / 6, -3617.0 / 510, 43867.0 / 798 };\n"
 static const char digamma_body[] =
     "{\nstatic const double taylor[] = {\n"
     "0.96767224544762117043, -0.44276316898359210609, 0.25849976095565101062, -0.1639427054424065275,\n"

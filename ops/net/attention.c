@@ -401,7 +401,7 @@ static void attention_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (is_wanted(op, MASK)) give(op, MASK, gs, dx);
 }
 
-/* ---- the same as loops, for programs: the scores of all pairs are held -------------------------------------------- */
+/* ---- the same as loops, for programs: the scores of all pairs are held ------------------------------------------- */
 
 /* a [..,n,k] b^T -> [..,n,m], for b [..,m,k] */
 static ad_emit_array emit_product(ad_emit *e, ad_shape batches, ad_emit_array a, ad_emit_array b) {

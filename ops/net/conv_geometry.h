@@ -51,7 +51,7 @@ void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh
 
 /* Adds to y, x or w, as `which` says, in one loop for each image and group. x includes its padding. */
 typedef enum { AD__CONV_Y, AD__CONV_X, AD__CONV_W } ad__conv_which;
-enum { AD__CONV_LOOPS = 64 }; /* with more loops, a convolution is called back */
+enum { AD__CONV_LOOPS = 1024 }; /* with more loops, a convolution is called back */
 void ad__emit_conv(ad_emit *e, const ad__conv_attrs *a, ad__conv_which which, ad_emit_array x, ad_emit_array w,
                    ad_emit_array y);
 /* False if an op over that many images is called back. */

@@ -307,7 +307,8 @@ AD_OPTYPE(lstm,
                  "first step. The result [2,n,time,m] is h and c at all time steps",
           .formula = "with i f g o = x_t + h_(t-1) w^T: c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g), "
                      "h_t = sigmoid(o) tanh(c_t)",
-          .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = lstm_vjp, .emit = lstm_emit, RECURRENT);
+          .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1,
+          .vjp = lstm_vjp, .emit = lstm_emit, RECURRENT);
 AD_OPTYPE(gru,
           .doc = "gated recurrent unit (Cho et al. 2014, with PyTorch's reset gate). x [n,time,3 m] is the part of the "
                  "gates r z n that comes from the inputs, w is [3 m,m], h [n,m] is the state before the first step, "
@@ -315,7 +316,8 @@ AD_OPTYPE(gru,
                  "is [3 m]. The result is the states at all time steps [n,time,m]",
           .formula = "with u = h_(t-1) w^T + b, r = sigmoid(x_r + u_r), z = sigmoid(x_z + u_z), n = tanh(x_n + r u_n): "
                      "h_t = (1 - z) n + z h_(t-1)",
-          .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1, .vjp = gru_vjp, .emit = gru_emit, RECURRENT);
+          .gradient = "backpropagation through time", .arity = 4, .attrs = rnn_list + 1,
+          .vjp = gru_vjp, .emit = gru_emit, RECURRENT);
 
 ad_var *ad_rnn(ad_var *x, ad_var *w, ad_var *h, bool relu, bool reverse) {
     return ad_apply(&ad_op_rnn, 3, (ad_var *[]){ x, w, h }, &(recurrent_attrs){ relu, reverse });

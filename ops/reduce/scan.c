@@ -187,9 +187,11 @@ static void linear_scan_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 /* Loops as UP and DOWN, from the end if flag is 1; h0 is init. */
 #define TURNED "const long k = at + (flag ? n - 1 - i : i) * inner;\n"
-#define SCAN(STEP) AD__ROWS("double h = h0[0];\nfor (long i = 0; i < n; i++) {\n" TURNED "y[k] = (T)h;\nh = " STEP ";\n}\n")
+#define SCAN(STEP)                                                                                                     \
+    AD__ROWS("double h = h0[0];\nfor (long i = 0; i < n; i++) {\n" TURNED "y[k] = (T)h;\nh = " STEP ";\n}\n")
 #define SCAN_SLOPE(D)                                                                                                  \
-    AD__ROWS("double m = 0;\nfor (long i = n - 1; i >= 0; i--) {\n" TURNED "d[k] += (T)" D ";\nm = g[k] + a[k] * m;\n}\n")
+    AD__ROWS("double m = 0;\nfor (long i = n - 1; i >= 0; i--) {\n" TURNED "d[k] += (T)" D ";\n"                       \
+             "m = g[k] + a[k] * m;\n}\n")
 
 AD_COLD static int linear_scan_emit(ad_emit *e, const ad_op *op) {
     const linear_attrs *k = ad__attrs_of(op);

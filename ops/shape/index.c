@@ -75,7 +75,7 @@ static void put(const ad_op *op, const void *array, int64_t array_numel, void *t
     ad__to_f32_add(n, sums, table);
 }
 
-/* ---- forms in C: an index that evaluate refuses gives NaN, or is left out where elements are added ---------------- */
+/* ---- forms in C: an index that evaluate refuses gives NaN -------------------------------------------------------- */
 
 #define TAKE "y[here] = x[at]", "else y[here] = (T)(0.0 / 0.0);\n"
 #define TAKE_SLOPE "d[at] += g[here]", ""

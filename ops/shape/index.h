@@ -24,9 +24,9 @@ int ad__index_inserted(const ad_call *c, ad_shape *to);
 int ad__index_per_element(ad_call *c);
 /* For evaluate: reads the indices into the saved memory. */
 int ad__index_read(const ad_op *op, bool each);
-/* A form in C: for each of outer, k and inner, `here`, in an array with one position per index, and `at`, its place in the
-   table. What stands behind `if (good)`, and what follows for an index that is none. An index is looked at once for a
-   row, or for each element. */
+/* A form in C: for each of outer, k and inner, `here`, in an array with one position per index, and `at`, its place in
+   the table. What stands behind `if (good)`, and what follows for an index that is none. An index is looked at once for
+   a row, or for each element. */
 #define AD__AT_INDEX(PER_ELEMENT, INDEX, PER_ROW, THERE, NOWHERE)                                                      \
     "{\nfor (long o = 0; o < outer; o++)\nfor (long j = 0; j < k; j++)" PER_ELEMENT " {\n"                             \
     "const int good = " INDEX " >= -n && " INDEX " < n && " INDEX " == (long)" INDEX ";\n"                             \
@@ -40,8 +40,8 @@ int ad__index_read(const ad_op *op, bool each);
 #define AD__FOR_ROWS(...) AD__EACH_ROW(__VA_ARGS__) /* the arguments are expanded first */
 #define AD__FOR_ELEMENTS(...) AD__EACH_ELEMENT(__VA_ARGS__)
 #define AD__BAD_PUT "else y[at] = (T)(0.0 / 0.0);\n"
-/* For emit of an op that writes: the text changes y, which is x at first, by `index` and `src`. slope: that of src; NULL:
-   the slopes are those of the vjp rule. */
+/* For emit of an op that writes: the text changes y, which is x at first, by `index` and `src`. slope: that of src;
+   NULL: the slopes are those of the vjp rule. */
 int ad__index_put_emit(ad_emit *e, const ad_op *op, bool each, const char *text, const char *slope);
 /* Applies an op that writes one element for each index. In PyTorch, index may be smaller than x along the other axes,
    and smaller than src along all. The rest of x is left unchanged and the rest of src is not read. */

@@ -143,11 +143,13 @@ static void scatter_reduce_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     else extremum_vjp(op, g, dx);
 }
 
+#define EXTREMUM(KEEPS) "y[at] = y[at] != y[at] || src[here] " KEEPS " y[at] ? y[at] : src[here]"
 AD_COLD static int scatter_reduce_emit(ad_emit *e, const ad_op *op) {
+    const int how = how_of(op);
     const char *product = AD__FOR_ELEMENTS("y[at] *= src[here]", AD__BAD_PUT);
-    const char *largest = AD__FOR_ELEMENTS("y[at] = y[at] != y[at] || src[here] <= y[at] ? y[at] : src[here]", AD__BAD_PUT);
-    const char *smallest = AD__FOR_ELEMENTS("y[at] = y[at] != y[at] || src[here] >= y[at] ? y[at] : src[here]", AD__BAD_PUT);
-    const char *text = how_of(op) == AD_SCATTER_PROD ? product : how_of(op) == AD_SCATTER_AMAX ? largest : smallest;
+    const char *largest = AD__FOR_ELEMENTS(EXTREMUM("<="), AD__BAD_PUT);
+    const char *smallest = AD__FOR_ELEMENTS(EXTREMUM(">="), AD__BAD_PUT);
+    const char *text = how == AD_SCATTER_PROD ? product : how == AD_SCATTER_AMAX ? largest : smallest;
     return ad__index_put_emit(e, op, true, text, NULL);
 }
 
