@@ -1,6 +1,7 @@
 /* running.c: the running log of the sum of exponentials along an axis, and running maxima and minima. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/pattern.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -103,7 +104,8 @@ AD_OPTYPE(logcumsumexp, .doc = "the running log of the sum of exponentials along
           .differs = "PyTorch's slopes are NaN where a running sum is 0, and lose digits where it is huge", .arity = 1,
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = running_shape,
           .evaluate = { logcumsumexp_evaluate, logcumsumexp_evaluate },
-          .backward = { logcumsumexp_backward, logcumsumexp_backward }, .vjp = logcumsumexp_vjp);
+          .backward = { logcumsumexp_backward, logcumsumexp_backward }, .vjp = logcumsumexp_vjp,
+          .pattern = ad__pattern_running);
 ad_var *ad_logcumsumexp(ad_var *x, int axis) {
     return ad__apply1(&ad_op_logcumsumexp, x, &(ad__axis_attrs){ axis, false });
 }

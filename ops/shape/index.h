@@ -23,6 +23,8 @@ int ad__index_inserted(const ad_call *c, ad_shape *to);
 int ad__index_per_element(ad_call *c);
 /* For evaluate: reads the indices into the saved memory. */
 int ad__index_read(const ad_op *op, bool each);
+/* The pattern of an op that adds or takes elements; of one that replaces elements, if `replaces`. */
+void ad__index_pattern(ad_pattern *p, const ad_op *op, bool each, bool replaces);
 /* Applies an op that writes one element for each index. In PyTorch, index may be smaller than x along the other axes,
    and smaller than src along all. The rest of x is left unchanged and the rest of src is not read. */
 ad_var *ad__index_write(const ad_optype *type, ad_var *x, ad_var *index, ad_var *src, const void *attrs);

@@ -48,12 +48,14 @@ static void put_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[2] = ad__zero_where(ad__in_dtype(replaced(op), src->dtype), taken);
 }
 
+static void put_pattern(ad_pattern *p, const ad_op *op) { ad__index_pattern(p, op, has_each(op), true); }
+
 #define PUT                                                                                                            \
     .special = AD__INDEX_SPECIAL "; of several elements for one place the last one stays, and has the gradient",       \
     .differs = "an element that a later one replaces has the slope 0; PyTorch gives it the slope of the place",        \
     .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs),                   \
     .attrs = ad__axis_list, .evaluate = { put_evaluate, put_evaluate }, .backward = { put_backward, put_backward },    \
-    .vjp = put_vjp
+    .vjp = put_vjp, .pattern = put_pattern
 
 /* ---- index_copy: replaces rows --------------------------------------------------------------------------------- */
 

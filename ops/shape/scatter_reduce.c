@@ -157,6 +157,8 @@ static void scatter_reduce_samples(ad_sampler *s) {
         ad_sample_values(s, &(scatter_attrs){ { 0, false }, how }, 3, shapes, equal, AD_SAMPLE_KINK);
 }
 
+static void scatter_reduce_pattern(ad_pattern *p, const ad_op *op) { ad__index_pattern(p, op, true, false); }
+
 AD_OPTYPE(
     scatter_reduce,
     .doc = "the product, largest or smallest of an element of x and those elements of src that have its index along "
@@ -169,7 +171,8 @@ AD_OPTYPE(
                      "of an extremum; PyTorch's slopes are NaN", .flags = AD_OP_MIXED,
     .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(scatter_attrs), .attrs = scatter_list,
     .shape = scatter_reduce_shape, .evaluate = { scatter_reduce_evaluate, scatter_reduce_evaluate },
-    .backward = { scatter_reduce_backward, scatter_reduce_backward }, .vjp = scatter_reduce_vjp);
+    .backward = { scatter_reduce_backward, scatter_reduce_backward }, .vjp = scatter_reduce_vjp,
+    .pattern = scatter_reduce_pattern);
 
 /* ---- functions ------------------------------------------------------------------------------------------------- */
 
