@@ -1,5 +1,6 @@
 /* test_sparse.c: sparse Jacobians and Hessians beside dense ones: patterns of every op, colours, formats, errors. */
 #include "autodiff/extend.h"
+#include "ops/compile.h"
 #include "ops/sparse.h"
 #include "tests/common.h"
 
@@ -200,7 +201,11 @@ static void values_again(void **state) {
     ad_sparse_index(p, i, j);
     for (int k = 0; k < 88; k++)
         assert_close(got[k], i[k] == j[k] ? 3 - 4 * at[i[k]] : j[k] < i[k] ? -1 : -2 * at[j[k]], 1e-14);
-    ad_var *sum = ad_sum(ad_square(ad_sparse_values(p)));
+    ad_var *values = ad_sparse_values(p), *sum = ad_sum(ad_square(values));
+    ad_program *program = ad_compile(1, &values, 1, &x, (ad_compile_opts){ .no_cache = true });
+    double again[88];
+    assert_int_equal(ad_run(program, (const void *[]){ at }, (void *[]){ again }, NULL), AD_OK);
+    for (int k = 0; k < 88; k++) assert_close(again[k], got[k], 1e-14);
     assert_int_equal(ad_backward(sum), AD_OK);
     for (int k = 0; k < 30; k++)
         assert_close(ad_grad_at(x, k), -8 * (3 - 4 * at[k]) + (k > 0 ? 8 * at[k] : 0), 1e-13);
