@@ -1,6 +1,7 @@
-/* derivatives.c: gradients as Vars, Hessian-vector products, Hessians and checkpoints. The floor is ad_backward without
-   them. */
+/* derivatives.c: gradients as Vars, Hessian-vector products, Hessians and checkpoints, whose floor is ad_backward without
+   them; and sparse Jacobians, whose floor is their elements by hand. */
 #include "bench/common.h"
+#include "ops/sparse.h"
 
 #include <stdlib.h>
 
@@ -140,6 +141,58 @@ static void *hessian_recorded(void) { return recorded_of(hessian_of); }
 
 static void evaluate(void *state) { ad_eval(((recorded *)state)->again); }
 
+/* ---- the Jacobian of Broyden's tridiagonal function of 1,000 numbers: its plan, and its elements -- */
+
+enum { BAND = 1000, ELEMENTS = 3 * BAND - 2 };
+
+typedef struct {
+    ad_graph *g;
+    ad_var *x, *y;
+    ad_sparse_plan *plan;
+    double at[BAND], elements[ELEMENTS];
+} band;
+
+static void *band_new(void) {
+    band *b = bench_array(sizeof *b);
+    b->g = ad_graph_new();
+    for (int i = 0; i < BAND; i++) b->at[i] = -1 + 0.001 * i;
+    b->x = ad_param(b->g, AD_F64, b->at, AD_SHAPE(BAND));
+    ad_var *left = ad_pad(ad_slice(b->x, 0, 0, BAND - 1, 1), AD_SHAPE(1), AD_SHAPE(0), 0);
+    ad_var *right = ad_pad(ad_slice(b->x, 0, 1, BAND, 1), AD_SHAPE(0), AD_SHAPE(1), 0);
+    ad_var *y = ad_mul(ad_adds(ad_muls(b->x, -2), 3), b->x);
+    b->y = ad_adds(ad_sub(ad_sub(y, left), ad_mul(right, right)), 1);
+    b->plan = ad_sparse_jacobian(b->y, b->x, (ad_sparse_opts){ .format = AD_CSR });
+    return b;
+}
+
+static void band_free(void *state) {
+    band *b = state;
+    bench_check(b->g);
+    ad_graph_free(b->g);
+    free(b);
+}
+
+static void make_plan(void *state) {
+    band *b = state;
+    ad_mark m = ad_begin(b->g);
+    ad_sparse_jacobian(b->y, b->x, (ad_sparse_opts){ .format = AD_CSR });
+    ad_end(b->g, m);
+}
+
+static void find_elements(void *state) {
+    band *b = state;
+    ad_sparse_eval(b->plan, b->at, b->elements);
+}
+
+static void elements_by_hand(void *state) {
+    band *b = state;
+    for (int i = 0, k = 0; i < BAND; i++) {
+        if (i > 0) b->elements[k++] = -1;
+        b->elements[k++] = 3 - 4 * b->at[i];
+        if (i < BAND - 1) b->elements[k++] = -2 * b->at[i + 1];
+    }
+}
+
 int main(int argc, char **argv) {
     static const bench_case cases[] = {
         { "checkpoints", "ms", 1, 0, deep, with_checkpoints, without_checkpoints, net_free, NULL },
@@ -149,6 +202,8 @@ int main(int argc, char **argv) {
         { "hvp-100-eval", "us", 1, 0, hvp_recorded, evaluate, gradient_anew, net_free, NULL },
         { "hessian-100", "us", 1, 0, array, hessian_anew, gradient_anew, net_free, NULL },
         { "hessian-100-eval", "us", 1, 0, hessian_recorded, evaluate, gradient_anew, net_free, NULL },
+        { "sparse-plan", "us", 1, 0, band_new, make_plan, elements_by_hand, band_free, NULL },
+        { "sparse-eval", "us", 1, 0, band_new, find_elements, elements_by_hand, band_free, NULL },
     };
     return bench_main(argc, argv, (int)(sizeof cases / sizeof *cases), cases);
 }

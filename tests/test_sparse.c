@@ -1,5 +1,6 @@
 /* test_sparse.c: sparse Jacobians and Hessians beside dense ones: patterns of every op, colours, formats, errors. */
 #include "autodiff/extend.h"
+#include "ops/compile.h"
 #include "ops/sparse.h"
 #include "tests/common.h"
 
@@ -117,8 +118,8 @@ static void every_way_to_colour(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param(g, 17), *bent = tridiagonal(x), *dart = arrow(x), *both[] = { bent, dart };
-    ad_var *wide = ad_reshape(ad_sin(param(g, 12)), AD_SHAPE(12)), *f[] = { scattered(x), ad_sum(ad_square(bent)), dart };
-    f[2] = ad_sum(ad_square(dart));
+    ad_var *wide = ad_reshape(ad_sin(param(g, 12)), AD_SHAPE(12));
+    ad_var *f[] = { scattered(x), ad_sum(ad_square(bent)), ad_sum(ad_square(dart)) };
     for (int c = AD_COLOUR_AUTO; c <= AD_COLOUR_BOTH; c++)
         for (int o = AD_ORDER_AUTO; o <= AD_ORDER_DYNAMIC_LARGEST; o++)
             for (int k = 0; k < 2; k++) {
@@ -200,7 +201,11 @@ static void values_again(void **state) {
     ad_sparse_index(p, i, j);
     for (int k = 0; k < 88; k++)
         assert_close(got[k], i[k] == j[k] ? 3 - 4 * at[i[k]] : j[k] < i[k] ? -1 : -2 * at[j[k]], 1e-14);
-    ad_var *sum = ad_sum(ad_square(ad_sparse_values(p)));
+    ad_var *values = ad_sparse_values(p), *sum = ad_sum(ad_square(values));
+    ad_program *program = ad_compile(1, &values, 1, &x, (ad_compile_opts){ .no_cache = true });
+    double again[88];
+    assert_int_equal(ad_run(program, (const void *[]){ at }, (void *[]){ again }, NULL), AD_OK);
+    for (int k = 0; k < 88; k++) assert_close(again[k], got[k], 1e-14);
     assert_int_equal(ad_backward(sum), AD_OK);
     for (int k = 0; k < 30; k++)
         assert_close(ad_grad_at(x, k), -8 * (3 - 4 * at[k]) + (k > 0 ? 8 * at[k] : 0), 1e-13);
@@ -269,12 +274,292 @@ static void a_million_unknowns(void **state) {
     if (!test_quick()) assert_true(seconds[1] < 12 * seconds[0]); /* 4 times as many points */
 }
 
+/* A Hessian with a full row, and a Jacobian with a full row and a full column: few colours, and no time that grows with
+   the square of the length. */
+static void long_rows(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    int64_t n = test_quick() ? 2000 : 30000;
+    ad_keep_grads(g, false);
+    ad_var *x = param(g, n), *first = part(x, 0, 1);
+    ad_var *f = ad_add(ad_sum(ad_mul(ad_square(x), first)), ad_sum(ad_mul(part(x, 0, n - 1), part(x, 1, n))));
+    for (int c = AD_COLOUR_AUTO; c <= AD_COLOUR_ACYCLIC; c += c ? 1 : 4) {
+        ad_sparse_plan *p = ad_sparse_hessian(f, x, (ad_sparse_opts){ .colouring = (ad_colouring)c });
+        assert_ok(g);
+        assert_int_equal(ad_sparse_count(p), n + 2 * (n - 1) + 2 * (n - 2)); /* row and column 0, three diagonals */
+        assert_in_range(ad_sparse_colours(p), 2, 5);
+        assert_int_equal(ad_sparse_eval(p, NULL, NULL), AD_OK);
+        double *values = malloc((size_t)ad_sparse_count(p) * sizeof *values);
+        assert_true(values && ad_sparse_eval(p, NULL, values) == AD_OK);
+        for (int64_t k = 1; k < n; k++) assert_close(values[k], 2 * ad_at(x, k) + (k == 1), 1e-14); /* of row 0 */
+        free(values);
+    }
+    ad_sparse_plan *p = ad_sparse_jacobian(arrow(x), x, plain);
+    assert_ok(g);
+    assert_int_equal(ad_sparse_colours(p), 3);
+    ad_graph_free(g);
+}
+
 static void a_membrane(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
     ad_var *x = param(g, 25), *f = membrane(x, 5);
     assert_int_equal(check_hessian(g, f, x, plain, "membrane"), 0);
     ad_graph_free(g);
+}
+
+/* ---- patterns that are given by indices -------------------------------------------------------------------------- */
+
+/* y = A(x) with the elements of a pattern: element k is at (row[k], column[k]). */
+static ad_var *with_pattern(ad_var *x, int64_t rows, int n, const double *row, const double *column) {
+    ad_graph *g = ad_graph_of(x);
+    ad_var *i = ad_tensor(g, AD_F64, row, AD_SHAPE(n)), *j = ad_tensor(g, AD_F64, column, AD_SHAPE(n));
+    ad_var *w = ad_adds(ad_arange(g, AD_F64, 0, n, 1), 1);
+    return ad_index_add(ad_zeros(g, AD_F64, AD_SHAPE(rows)), 0, i, ad_mul(w, ad_sin(ad_take_axis(x, 0, j))));
+}
+
+/* A quadratic form with the elements of a symmetric pattern, of which those on and below the diagonal are given. */
+static ad_var *form_with(ad_var *x, int n, const double *row, const double *column) {
+    ad_graph *g = ad_graph_of(x);
+    ad_var *i = ad_tensor(g, AD_F64, row, AD_SHAPE(n)), *j = ad_tensor(g, AD_F64, column, AD_SHAPE(n));
+    ad_var *weights = ad_adds(ad_arange(g, AD_F64, 0, n, 1), 1);
+    return ad_sum(ad_mul(ad_mul(ad_take_axis(x, 0, i), ad_take_axis(x, 0, j)), weights));
+}
+
+static uint32_t next_number(uint32_t *state) { return *state = *state * 1664525u + 1013904223u; }
+
+static void random_patterns(void **state) {
+    (void)state;
+    enum { MOST = 60 };
+    uint32_t r = 7;
+    for (int k = 0; k < 60; k++) {
+        ad_graph *g = ad_graph_new();
+        int64_t m = 1 + next_number(&r) % 14, n = 1 + next_number(&r) % 14;
+        int count = 1 + (int)(next_number(&r) % MOST);
+        double row[MOST], column[MOST];
+        for (int e = 0; e < count; e++)
+            row[e] = (double)((next_number(&r) >> 8) % m), column[e] = (double)((next_number(&r) >> 8) % n);
+        ad_var *x = param(g, n), *y = with_pattern(x, m, count, row, column);
+        for (int c = AD_COLOUR_AUTO; c <= AD_COLOUR_BOTH; c++) {
+            ad_sparse_opts o = { .colouring = (ad_colouring)c, .order = (ad_colour_order)(k % 6) };
+            assert_int_equal(check_jacobian(g, y, x, o, "random"), 0);
+        }
+        for (int e = 0; e < count; e++) row[e] = (double)((int)row[e] % (int)n);
+        ad_var *f = form_with(x, count, row, column);
+        for (int c = AD_COLOUR_STAR; c <= AD_COLOUR_ACYCLIC; c++) {
+            ad_sparse_opts o = { .colouring = (ad_colouring)c, .order = (ad_colour_order)(k % 6),
+                                 .triangle = (ad_sparse_triangle)(k % 3), .format = (ad_sparse_format)(k / 3 % 3) };
+            assert_int_equal(check_hessian(g, f, x, o, "random"), 0);
+        }
+        ad_graph_free(g);
+    }
+}
+
+static int colours_of_form(ad_graph *g, int64_t size, int n, const double *row, const double *column, ad_colouring c) {
+    ad_mark m = ad_begin(g);
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(size));
+    ad_sparse_plan *p = ad_sparse_hessian(form_with(x, n, row, column), x, (ad_sparse_opts){ .colouring = c,
+                                          .order = AD_ORDER_NATURAL });
+    assert_ok(g);
+    int colours = ad_sparse_colours(p);
+    ad_end(g, m);
+    return colours;
+}
+
+/* Banded symmetric matrices with rho diagonals beside the main one: acyclic colourings have rho/2 + 1 colours, star
+   colourings 2 (rho/2) + 1 (Gebremedhin, Pothen, Tarafdar and Walther, Efficient computation of sparse Hessians using
+   coloring and automatic differentiation, INFORMS J. Computing 21, 2009); the graphs of its figure 1, with a star
+   colouring of 5 colours, and of figure 4.1 of What color is your Jacobian?, with one of 3. */
+static void published_counts(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    for (int half = 5; half <= 10; half += 5) {
+        int size = 2000, n = 0;
+        size_t room = (size_t)(size * (half + 1));
+        double *row = malloc(room * sizeof *row), *column = malloc(room * sizeof *column);
+        assert_true(row && column);
+        for (int i = 0; i < size; i++)
+            for (int j = i < half ? 0 : i - half; j <= i; j++) row[n] = i, column[n++] = j;
+        assert_int_equal(colours_of_form(g, size, n, row, column, AD_COLOUR_STAR), 2 * half + 1);
+        assert_int_equal(colours_of_form(g, size, n, row, column, AD_COLOUR_ACYCLIC), half + 1);
+        free(row), free(column);
+    }
+    static const char figure_1[] = "10 60 21 41 32 52 93 54 74 85 76 87 98", figure_41[] = "10 21 41 51 32 53";
+    double row[40], column[40];
+    for (int f = 0; f < 2; f++) {
+        int size = f ? 6 : 10, n = 0;
+        for (int i = 0; i < size; i++) row[n] = column[n] = i, n++;
+        for (const char *p = f ? figure_41 : figure_1; *p; p += p[2] ? 3 : 2)
+            row[n] = p[0] - '0', column[n++] = p[1] - '0';
+        int most = f ? 3 : 5;
+        assert_in_range(colours_of_form(g, size, n, row, column, AD_COLOUR_STAR), 3, most);
+        assert_in_range(colours_of_form(g, size, n, row, column, AD_COLOUR_ACYCLIC), 2, most);
+    }
+    ad_graph_free(g);
+}
+
+/* Indices that change after the plan was made; and those that depend on x, so that the whole line counts. */
+static void indices_that_change(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param(g, 6), *index = ad_tensor(g, AD_F64, (double[]){ 2, 0, 2 }, AD_SHAPE(3));
+    ad_sparse_plan *p = ad_sparse_jacobian(ad_take_axis(x, 0, index), x, plain);
+    assert_int_equal(ad_sparse_count(p), 3);
+    assert_int_equal(ad_sparse_eval(p, NULL, NULL), AD_OK);
+    assert_int_equal(ad_set(index, (double[]){ 2, 1, 2 }), AD_OK);
+    assert_int_equal(ad_sparse_eval(p, NULL, NULL), AD_ESTALE);
+    assert_non_null(strstr(ad_error(g), "sparse_eval: indices [3] that the pattern was taken from have changed"));
+    ad_clear_error(g);
+    ad_var *sorted = ad_sort(x, 0, false);
+    p = ad_sparse_jacobian(sorted, x, plain);
+    assert_int_equal(ad_sparse_count(p), 36);
+    compare(g, p, ad_jacobian(sorted, x), plain, 1e-15, "sorted");
+    assert_int_equal(ad_sparse_eval(p, (double[]){ 5, 3, 4, 1, 2, 0 }, NULL), AD_OK);
+    assert_int_equal(ad_eval(sorted), AD_OK);
+    compare(g, p, ad_jacobian(sorted, x), plain, 1e-15, "sorted again");
+    ad_graph_free(g);
+}
+
+/* ---- random graphs ----------------------------------------------------------------------------------------------- */
+
+/* One of some ops on [4,3] arrays, or two of them. */
+static ad_var *random_step(uint32_t kind, ad_var *a, ad_var *b) {
+    switch (kind % 12) {
+    case 0: return ad_mul(a, b);
+    case 1: return ad_add(ad_sin(a), b);
+    case 2: return ad_roll(a, 1, (int)kind / 12 % 2);
+    case 3: return ad_flip(a, (int)kind / 12 % 2);
+    case 4: return ad_reshape(ad_transpose(a), AD_SHAPE(4, 3));
+    case 5: return ad_sub(a, ad_mean_axis(b, 1, true));
+    case 6: return ad_pad(ad_slice(a, 0, 1, 3, 1), AD_SHAPE(1, 0), AD_SHAPE(1, 0), 0);
+    case 7: return ad_concat(2, (ad_var *[]){ ad_slice(a, 1, 0, 1, 1), ad_slice(b, 1, 1, 3, 1) }, 1);
+    case 8: return ad_matmul(a, ad_slice(b, 0, 0, 3, 1));
+    case 9: return ad_cumsum(a, 0);
+    case 10: return ad_tanh(ad_tril(a, 0));
+    default: return ad_where(ad_gt(a, b), a, ad_square(b));
+    }
+}
+
+static void random_graphs(void **state) {
+    (void)state;
+    uint32_t r = 3;
+    for (int k = 0; k < (test_quick() ? 10 : 60); k++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param(g, 12), *v[9] = { ad_reshape(x, AD_SHAPE(4, 3)) };
+        for (int i = 1; i < 9; i++)
+            v[i] = random_step(next_number(&r) >> 10, v[(next_number(&r) >> 10) % i], v[(next_number(&r) >> 10) % i]);
+        ad_var *y = ad_reshape(v[8], AD_SHAPE(12));
+        assert_ok(g);
+        ad_sparse_opts o = { .colouring = (ad_colouring)(k % 4), .format = (ad_sparse_format)(k % 3) };
+        compare(g, ad_sparse_jacobian(y, x, o), ad_jacobian(y, x), o, 1e-9, "a random graph");
+        o.colouring = k % 2 ? AD_COLOUR_STAR : AD_COLOUR_ACYCLIC;
+        ad_var *f = ad_sum(ad_sin(y));
+        compare(g, ad_sparse_hessian(f, x, o), ad_hessian(f, x), o, 1e-8, "a random graph");
+        ad_graph_free(g);
+    }
+}
+
+/* ---- failures ---------------------------------------------------------------------------------------------------- */
+
+static void fails(ad_graph *g, const ad_sparse_plan *p, int code, const char *sentence) {
+    assert_null(p);
+    assert_int_equal(ad_error_code(g), code);
+    if (strstr(ad_error(g), sentence) == NULL) fail_msg("\"%s\" has not \"%s\"", ad_error(g), sentence);
+    ad_clear_error(g);
+}
+
+static void errors(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new(), *other = ad_graph_new();
+    ad_var *x = param(g, 5), *y = tridiagonal(x), *f = ad_sum(y), *z = param(other, 5);
+    fails(g, ad_sparse_jacobian(y, NULL, plain), AD_EVALUE, "sparse_jacobian: xs[0] is nil");
+    fails(g, ad_sparse_jacobian(y, z, plain), AD_EGRAPH, "two graphs");
+    fails(g, ad_sparse_hessian(y, x, plain), AD_ESHAPE, "sparse_hessian: f is [5], not one element");
+    fails(g, ad_sparse_jacobian(ad_cast(y, AD_F32), x, plain), AD_EDTYPE, "y is f32 and x f64; use ad_cast");
+    fails(g, ad_sparse_jacobian(y, x, (ad_sparse_opts){ .base = 2 }), AD_EVALUE, "base is 2, out of 0..1");
+    fails(g, ad_sparse_jacobian(y, x, (ad_sparse_opts){ .triangle = AD_TRIANGLE_LOWER }), AD_EVALUE, "no triangles");
+    fails(g, ad_sparse_jacobian(y, x, (ad_sparse_opts){ .colouring = AD_COLOUR_STAR }), AD_EVALUE, "are for Hessians");
+    fails(g, ad_sparse_hessian(f, x, (ad_sparse_opts){ .colouring = AD_COLOUR_ROWS }), AD_EVALUE, "one of Jacobians");
+    fails(g, ad_sparse_lagrangian(f, NULL, y, y, x, plain), AD_EVALUE, "sparse_lagrangian: sigma is nil");
+    fails(g, ad_sparse_lagrangian(f, f, y, NULL, x, plain), AD_EVALUE, "sparse_lagrangian: lambda is nil");
+    fails(g, ad_sparse_lagrangian(f, f, y, f, x, plain), AD_ESHAPE, "sparse_lagrangian: ");
+    ad_sparse_plan *p = ad_sparse_jacobian(y, ad_op_operand(ad_creator(ad_sin(x)), 0), plain);
+    assert_non_null(p);
+    assert_int_equal(ad_sparse_eval(NULL, NULL, NULL), AD_EVALUE);
+    assert_int_equal(ad_sparse_index(NULL, NULL, NULL), AD_EVALUE);
+    assert_int_equal(ad_sparse_index(p, NULL, NULL), AD_OK);
+    assert_int_equal(ad_sparse_column_colour(p, 5), -1);
+    ad_var *s = ad_sin(x);
+    p = ad_sparse_jacobian(ad_square(s), s, plain);
+    assert_int_equal(ad_sparse_eval(p, (double[5]){ 0 }, NULL), AD_EVALUE); /* an op made x */
+    ad_clear_error(g);
+    p = ad_sparse_hessian(f, param(g, 3), plain);
+    assert_int_equal(ad_sparse_count(p), 0);
+    assert_int_equal(ad_sparse_eval(p, NULL, NULL), AD_OK);
+    ad_graph_free(g);
+    ad_graph_free(other);
+}
+
+/* An op that reads every second element, and says so wrongly on demand. */
+static bool is_wrong;
+static int half_shape(ad_call *c) { return c->shape = AD_SHAPE(ad_numel(c->in[0]) / 2), AD_OK; }
+static int half_evaluate(const ad_op *op) {
+    const double *x = ad_data(ad_op_operand(op, 0));
+    for (int64_t k = 0; k < ad_numel(ad_op_operand(op, 0)) / 2; k++) ((double *)ad_values(op))[k] = x[2 * k];
+    return AD_OK;
+}
+static void half_backward(const ad_op *op) { (void)op; }
+static void half_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    (void)op;
+    ad_var *pairs[] = { ad_reshape(g, AD_SHAPE(-1, 1)), ad_zeros_like(ad_reshape(g, AD_SHAPE(-1, 1))) };
+    dx[0] = ad_reshape(ad_concat(2, pairs, 1), AD_SHAPE(-1));
+}
+static void half_pattern(ad_pattern *p, const ad_op *op) {
+    int64_t n = ad_numel(ad_op_operand(op, 0)) / 2;
+    for (int64_t k = 0; k < n; k++) ad_pattern_add(p, k, 1, 0, is_wrong ? 3 * k : 2 * k, 1);
+}
+
+static void a_users_op(void **state) {
+    (void)state;
+    ad_optype half = { .name = "half", .arity = 1, .shape = half_shape, .evaluate = { NULL, half_evaluate },
+                       .backward = { NULL, half_backward }, .vjp = half_vjp };
+    for (int k = 0; k < 3; k++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = param(g, 10), *y = ad_apply(&half, 1, &x, NULL);
+        is_wrong = k == 2;
+        ad_sparse_plan *p = ad_sparse_jacobian(y, x, plain);
+        if (k < 2) {
+            assert_int_equal(ad_sparse_count(p), k ? 5 : 50); /* all, unless the op says more */
+            compare(g, p, ad_jacobian(y, x), plain, 0, "a user's op");
+        } else fails(g, p, AD_EVALUE, "half: [10]: pattern: elements 4.. by 12.. of operand 0 are out of range");
+        half.pattern = half_pattern;
+        ad_graph_free(g);
+    }
+}
+
+/* Every allocation of the graph fails in turn. */
+static void out_of_memory(void **state) {
+    (void)state;
+    int failures = 0;
+    for (int64_t at = 0; at < 2000; at += test_quick() ? 7 : 1) {
+        test_memory m = { .fail_at = -1 };
+        ad_graph *g = test_graph(&m);
+        ad_var *x = param(g, 40), *y = tridiagonal(x), *f = scattered(x);
+        assert_ok(g);
+        m.fail_at = m.calls + at;
+        ad_sparse_plan *j = ad_sparse_jacobian(y, x, (ad_sparse_opts){ .colouring = AD_COLOUR_BOTH });
+        ad_sparse_plan *h = j ? ad_sparse_hessian(f, x, (ad_sparse_opts){ .colouring = AD_COLOUR_ACYCLIC }) : NULL;
+        bool failed = h == NULL;
+        failures += failed;
+        if (failed) assert_int_equal(ad_error_code(g), AD_ENOMEM);
+        m.fail_at = -1;
+        ad_clear_error(g);
+        check_jacobian(g, y, x, plain, "after a failure");
+        ad_graph_free(g);
+        assert_true(m.live == 0 && m.wrong == 0);
+        if (!failed) break;
+    }
+    assert_true(failures > 20);
 }
 
 /* ---- every op ---------------------------------------------------------------------------------------------------- */
@@ -343,6 +628,10 @@ int main(void) {
         cmocka_unit_test(values_have_derivatives),
         cmocka_unit_test(a_lagrangian),        cmocka_unit_test(a_membrane),
         cmocka_unit_test(a_million_unknowns),  cmocka_unit_test(patterns_of_all_ops),
+        cmocka_unit_test(random_patterns),     cmocka_unit_test(published_counts),
+        cmocka_unit_test(indices_that_change), cmocka_unit_test(random_graphs),
+        cmocka_unit_test(errors),              cmocka_unit_test(a_users_op),
+        cmocka_unit_test(out_of_memory),       cmocka_unit_test(long_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

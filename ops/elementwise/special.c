@@ -4,6 +4,7 @@
 #include "autodiff/graph/node.h"
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/pattern.h"
 #include "ops/kernels/elementwise/bessel.h"
 #include "ops/kernels/elementwise/special.h"
 #include "ops/ops.h"
@@ -164,7 +165,7 @@ AD_OPTYPE(special,
           .special = "Y and K are infinite at 0 and NaN below; n is at most 32", .arity = 1,
           .attr_size = sizeof(special_attrs), .attrs = special_list, .values = special_values, .shape = special_shape,
           .evaluate = { special_evaluate, special_evaluate }, .backward = { special_backward, special_backward },
-          .vjp = special_vjp);
+          .vjp = special_vjp, .pattern = ad__pattern_elements);
 ad_var *ad_special(ad_var *x, ad_special_kind kind, int n) {
     return ad__apply1(&ad_op_special, x, &(special_attrs){ (int)kind, n });
 }
@@ -234,7 +235,8 @@ AD_OPTYPE(special_pair,
           .special = "an a that requires a gradient is an error, as in PyTorch", .arity = 2,
           .no_grad = AD_NO_GRAD(0), .attr_size = sizeof(special_attrs), .attrs = special_list, .values = special_values,
           .shape = special_pair_shape, .evaluate = { special_pair_evaluate, special_pair_evaluate },
-          .backward = { special_pair_backward, special_pair_backward }, .vjp = special_pair_vjp);
+          .backward = { special_pair_backward, special_pair_backward }, .vjp = special_pair_vjp,
+          .pattern = ad__pattern_elements);
 ad_var *ad_special_pair(ad_var *a, ad_var *x, ad_special_kind kind) {
     return ad__apply2(&ad_op_special_pair, a, x, &(special_attrs){ (int)kind, 0 });
 }

@@ -1,4 +1,5 @@
 /* cholesky.c: Cholesky factors of symmetric positive definite matrices. */
+#include "ops/base/pattern.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/linalg/system.h"
 #include "ops/ops.h"
@@ -57,5 +58,6 @@ AD_OPTYPE(cholesky,
           .formula = "L", .gradient = "(s + s^T) / 2, s = L^-T P L^-1; P is tril(L^T g) with a halved diagonal",
           .special = "a matrix that is not positive definite is an error; needs LAPACK", .arity = 1,
           .shape = cholesky_shape, .evaluate = { cholesky_evaluate, cholesky_evaluate },
-          .backward = { cholesky_backward, cholesky_backward }, .vjp = cholesky_vjp);
+          .backward = { cholesky_backward, cholesky_backward }, .vjp = cholesky_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_cholesky(ad_var *x) { return ad__apply1(&ad_op_cholesky, x, NULL); }

@@ -1,4 +1,5 @@
 /* cofactor.c: the cofactors of square matrices of any rank: the derivative of det, and its derivatives in turn. */
+#include "ops/base/pattern.h"
 #include "ops/linalg/cofactor.h"
 
 #include "ops/base/attrs.h"
@@ -165,5 +166,6 @@ AD_OPTYPE(cofactor,
           .special = "x may be singular; a matrix with an infinity or a NaN has cofactors NaN, but the cofactor of a "
                      "single element is 1 whatever it is; needs LAPACK",
           .arity = -1, .shape = cofactor_shape, .evaluate = { cofactor_evaluate, cofactor_evaluate },
-          .backward = { cofactor_backward, cofactor_backward }, .vjp = cofactor_vjp);
+          .backward = { cofactor_backward, cofactor_backward }, .vjp = cofactor_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_cofactor(ad_var *x) { return ad__apply1(&ad_op_cofactor, x, NULL); }

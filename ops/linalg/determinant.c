@@ -4,6 +4,7 @@
    algorithmic differentiation", Oxford 2008, section 2.2.4. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/pattern.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/linalg/cofactor.h"
 #include "ops/linalg/packed.h"
@@ -91,7 +92,8 @@ AD_OPTYPE(logdet,
           .special = "if the determinant is negative: NaN, gradient 0; if it is 0: -inf, gradient NaN; needs LAPACK",
           .arity = 1,
           .shape = determinant_shape, .evaluate = { logdet_evaluate, logdet_evaluate },
-          .backward = { logdet_backward, logdet_backward }, .vjp = logdet_vjp);
+          .backward = { logdet_backward, logdet_backward }, .vjp = logdet_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_logdet(ad_var *x) { return ad__apply1(&ad_op_logdet, x, NULL); }
 
 /* ---- slogdet_packed: x [..,n,n] -> [..,2], sign and log |det| ---------- */
@@ -146,7 +148,8 @@ AD_OPTYPE(slogdet_packed,
           .formula = "sign(det x), log |det x|", .gradient = "g[1] x^-T",
           .special = "if the determinant is 0: 0 and -inf, gradient NaN; needs LAPACK", .arity = 1,
           .shape = slogdet_packed_shape, .evaluate = { slogdet_packed_evaluate, slogdet_packed_evaluate },
-          .backward = { slogdet_packed_backward, slogdet_packed_backward }, .vjp = slogdet_packed_vjp);
+          .backward = { slogdet_packed_backward, slogdet_packed_backward }, .vjp = slogdet_packed_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_slogdet_packed(ad_var *x) { return ad__apply1(&ad_op_slogdet_packed, x, NULL); }
 
 int ad_slogdet(ad_var *x, ad_var *parts[2]) {
@@ -194,5 +197,6 @@ AD_OPTYPE(det,
           .gradient = "g cofactor(x), which is g det(x) x^-T if x is not singular",
           .special = "a singular x has derivatives of every order; needs LAPACK",
           .arity = 1, .shape = determinant_shape, .evaluate = { det_evaluate, det_evaluate },
-          .backward = { det_backward, det_backward }, .vjp = det_vjp);
+          .backward = { det_backward, det_backward }, .vjp = det_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_det(ad_var *x) { return ad__apply1(&ad_op_det, x, NULL); }

@@ -4,6 +4,7 @@
    algorithmic differentiation", Oxford 2008, section 3.1. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/pattern.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/decompose.h"
 #include "ops/linalg/packed.h"
@@ -96,7 +97,8 @@ AD_OPTYPE(eigh_packed,
                      "the vectors have no gradient: it is infinite or NaN, unless anti is exactly 0; infinite and NaN "
                      "elements are an error; needs LAPACK",
           .arity = 1, .shape = eigh_packed_shape, .evaluate = { eigh_packed_evaluate, eigh_packed_evaluate },
-          .backward = { eigh_packed_backward, eigh_packed_backward }, .vjp = eigh_packed_vjp);
+          .backward = { eigh_packed_backward, eigh_packed_backward }, .vjp = eigh_packed_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_eigh_packed(ad_var *x) { return ad__apply1(&ad_op_eigh_packed, x, NULL); }
 
 int ad_eigh(ad_var *x, ad_var *parts[2]) {
@@ -157,5 +159,6 @@ AD_OPTYPE(eigvalsh,
           .special = "of equal eigenvalues one gets the gradient of one vector that belongs to it; infinite and NaN "
                      "elements are an error; needs LAPACK",
           .shape = eigvalsh_shape, .evaluate = { eigvalsh_evaluate, eigvalsh_evaluate },
-          .backward = { eigvalsh_backward, eigvalsh_backward }, .vjp = eigvalsh_vjp);
+          .backward = { eigvalsh_backward, eigvalsh_backward }, .vjp = eigvalsh_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_eigvalsh(ad_var *x) { return ad__apply1(&ad_op_eigvalsh, x, NULL); }

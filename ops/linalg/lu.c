@@ -2,6 +2,7 @@
 #include "autodiff/base/spread.h"
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/pattern.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/decompose.h"
 #include "ops/linalg/packed.h"
@@ -202,7 +203,8 @@ AD_OPTYPE(lu_packed,
           .gradient = "rows of l^-T (tril(l^T gl, -1) + triu(gu u^T)) u^-T put back in x's order, for square matrices",
           .special = "the order has no gradient; a gradient needs a u without 0 on its diagonal; needs LAPACK",
           .arity = 1, .shape = lu_packed_shape, .evaluate = { lu_packed_evaluate, lu_packed_evaluate },
-          .backward = { lu_packed_backward, lu_packed_backward }, .vjp = lu_packed_vjp);
+          .backward = { lu_packed_backward, lu_packed_backward }, .vjp = lu_packed_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_lu_packed(ad_var *x) { return ad__apply1(&ad_op_lu_packed, x, NULL); }
 
 /* ---- the factors as Vars ----------------------------------------------------------------------------------------- */

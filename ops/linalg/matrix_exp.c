@@ -1,6 +1,7 @@
 /* matrix_exp.c: exponentials of square matrices. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/pattern.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/expm.h"
 #include "ops/linalg/packed.h"
@@ -100,5 +101,6 @@ AD_OPTYPE(matrix_exp,
           .formula = "1 + x + x x / 2 + ..", .gradient = "the upper right block of exp([x^T g; 0 x^T])", .arity = 1,
           .special = "infinite and NaN elements, and norms that overflow, give NaN; needs LAPACK",
           .shape = matrix_exp_shape, .evaluate = { matrix_exp_evaluate, matrix_exp_evaluate },
-          .backward = { matrix_exp_backward, matrix_exp_backward }, .vjp = matrix_exp_vjp);
+          .backward = { matrix_exp_backward, matrix_exp_backward }, .vjp = matrix_exp_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_matrix_exp(ad_var *x) { return ad__apply1(&ad_op_matrix_exp, x, NULL); }

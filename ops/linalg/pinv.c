@@ -5,6 +5,7 @@
 #include "autodiff/base/spread.h"
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/pattern.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/decompose.h"
 #include "ops/linalg/packed.h"
@@ -189,7 +190,8 @@ AD_OPTYPE(pinv,
                      "needs "
                      "LAPACK",
           .attr_size = sizeof(pinv_attrs), .attrs = pinv_list, .shape = pinv_shape,
-          .evaluate = { pinv_evaluate, pinv_evaluate }, .backward = { pinv_backward, pinv_backward }, .vjp = pinv_vjp);
+          .evaluate = { pinv_evaluate, pinv_evaluate }, .backward = { pinv_backward, pinv_backward }, .vjp = pinv_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_pinv(ad_var *x, double rcond) { return ad__apply1(&ad_op_pinv, x, &(pinv_attrs){ rcond }); }
 
 /* ---- lstsq: a [..,n,m], b [..,n,r] -> x [..,m,r] ---------- */
@@ -305,7 +307,8 @@ AD_OPTYPE(lstsq,
                      "needs LAPACK",
           .attr_size = sizeof(pinv_attrs), .attrs = pinv_list, .shape = lstsq_shape,
           .evaluate = { lstsq_evaluate, lstsq_evaluate }, .backward = { lstsq_backward, lstsq_backward },
-          .vjp = lstsq_vjp);
+          .vjp = lstsq_vjp,
+          .pattern = ad__pattern_matrices);
 
 /* Vectors as in ad_solve. */
 ad_var *ad_lstsq(ad_var *a, ad_var *b, double rcond) {

@@ -5,6 +5,7 @@
    algorithms for square, wide, and deep matrices", 2020. */
 #include "autodiff/base/spread.h"
 #include "ops/base/attrs.h"
+#include "ops/base/pattern.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/decompose.h"
 #include "ops/linalg/packed.h"
@@ -156,7 +157,8 @@ AD_OPTYPE(qr_packed,
                      "independent "
                      "for a gradient; needs LAPACK",
           .arity = 1, .shape = qr_packed_shape, .evaluate = { qr_packed_evaluate, qr_packed_evaluate },
-          .backward = { qr_packed_backward, qr_packed_backward }, .vjp = qr_packed_vjp);
+          .backward = { qr_packed_backward, qr_packed_backward }, .vjp = qr_packed_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_qr_packed(ad_var *x) { return ad__apply1(&ad_op_qr_packed, x, NULL); }
 
 int ad_qr(ad_var *x, ad_var *parts[2]) {

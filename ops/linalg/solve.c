@@ -2,6 +2,7 @@
 
    Derivatives: M. B. Giles, "An extended collection of matrix derivative results for forward and reverse mode
    algorithmic differentiation", Oxford 2008, sections 2.2.3 and 2.2.4. */
+#include "ops/base/pattern.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/linalg/system.h"
 #include "ops/ops.h"
@@ -157,7 +158,8 @@ AD_OPTYPE(solve,
           .special = "a singular matrix is an error; needs LAPACK", .attr_size = sizeof(solve_attrs),
           .attrs = solve_list, .shape = solve_shape,
           .evaluate = { solve_evaluate, solve_evaluate }, .backward = { solve_backward, solve_backward },
-          .vjp = solve_vjp);
+          .vjp = solve_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_solve(ad_var *a, ad_var *b) { return ad__apply2(&ad_op_solve, a, b, &(solve_attrs){ false }); }
 
 /* ---- inverse: x [..,n,n] -> y [..,n,n] ----------------------------------------------------------------------- */
@@ -237,7 +239,8 @@ AD_OPTYPE(inverse,
           .formula = "x^-1", .gradient = "-y^T g y^T", .special = "a singular matrix is an error; needs LAPACK",
           .arity = 1, .attr_size = sizeof(inverse_attrs), .attrs = inverse_list, .shape = inverse_shape,
           .evaluate = { inverse_evaluate, inverse_evaluate },
-          .backward = { inverse_backward, inverse_backward }, .vjp = inverse_vjp);
+          .backward = { inverse_backward, inverse_backward }, .vjp = inverse_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_inverse(ad_var *x) { return ad__apply1(&ad_op_inverse, x, &(inverse_attrs){ false, false }); }
 ad_var *ad__inverse_for_logdet(ad_var *x) { return ad__apply1(&ad_op_inverse, x, &(inverse_attrs){ true, false }); }
 ad_var *ad__inverse_or_nan(ad_var *x) { return ad__apply1(&ad_op_inverse, x, &(inverse_attrs){ false, true }); }
@@ -363,7 +366,8 @@ AD_OPTYPE(solve_triangular,
           .special = "a 0 on the diagonal is an error (PyTorch divides by it); needs LAPACK",
           .attr_size = sizeof(ad_triangular_opts), .attrs = triangular_list, .shape = solve_triangular_shape,
           .evaluate = { solve_triangular_evaluate, solve_triangular_evaluate },
-          .backward = { solve_triangular_backward, solve_triangular_backward }, .vjp = solve_triangular_vjp);
+          .backward = { solve_triangular_backward, solve_triangular_backward }, .vjp = solve_triangular_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_solve_triangular(ad_var *a, ad_var *b, ad_triangular_opts opts) {
     return ad__apply2(&ad_op_solve_triangular, a, b, &opts);
 }

@@ -4,6 +4,7 @@
 #include "autodiff/base/spread.h"
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/pattern.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/decompose.h"
 #include "ops/linalg/packed.h"
@@ -173,7 +174,8 @@ AD_OPTYPE(svd_packed,
                      "NaN, "
                      "unless their cotangent does not turn them; infinite and NaN elements are an error; needs LAPACK",
           .arity = 1, .shape = svd_packed_shape, .evaluate = { svd_packed_evaluate, svd_packed_evaluate },
-          .backward = { svd_packed_backward, svd_packed_backward }, .vjp = svd_packed_vjp);
+          .backward = { svd_packed_backward, svd_packed_backward }, .vjp = svd_packed_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_svd_packed(ad_var *x) { return ad__apply1(&ad_op_svd_packed, x, NULL); }
 
 int ad_svd(ad_var *x, ad_var *parts[3]) {
@@ -237,5 +239,6 @@ AD_OPTYPE(svdvals,
                      "of "
                      "those that are 0; infinite and NaN elements are an error; needs LAPACK",
           .shape = svdvals_shape, .evaluate = { svdvals_evaluate, svdvals_evaluate },
-          .backward = { svdvals_backward, svdvals_backward }, .vjp = svdvals_vjp);
+          .backward = { svdvals_backward, svdvals_backward }, .vjp = svdvals_vjp,
+          .pattern = ad__pattern_matrices);
 ad_var *ad_svdvals(ad_var *x) { return ad__apply1(&ad_op_svdvals, x, NULL); }

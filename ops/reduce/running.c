@@ -2,6 +2,7 @@
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
+#include "ops/base/pattern.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -121,7 +122,7 @@ AD_OPTYPE(logcumsumexp, .doc = "the running log of the sum of exponentials along
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list, .shape = running_shape,
           .evaluate = { logcumsumexp_evaluate, logcumsumexp_evaluate },
           .backward = { logcumsumexp_backward, logcumsumexp_backward }, .vjp = logcumsumexp_vjp,
-          .emit = logcumsumexp_emit);
+          .pattern = ad__pattern_running, .emit = logcumsumexp_emit);
 ad_var *ad_logcumsumexp(ad_var *x, int axis) {
     return ad__apply1(&ad_op_logcumsumexp, x, &(ad__axis_attrs){ axis, false });
 }

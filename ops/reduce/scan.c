@@ -2,6 +2,7 @@
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
 #include "ops/base/attrs.h"
+#include "ops/base/pattern.h"
 #include "ops/kernels/reduce/scan.h"
 #include "ops/ops.h"
 
@@ -85,7 +86,8 @@ static void cumsum_samples(ad_sampler *s) { scan_samples(s); }
 AD_OPTYPE(cumsum, .doc = "running sum along an axis, accumulated in f64", .formula = "y[i] = x[0] + .. + x[i]",
           .gradient = "dx[i] = g[i] + g[i+1] + ..", .arity = 1, .attr_size = sizeof(int), .attrs = ad__axis_list,
           .shape = scan_shape, .evaluate = { cumsum_evaluate, cumsum_evaluate },
-          .backward = { cumsum_backward, cumsum_backward }, .vjp = cumsum_vjp, .emit = cumsum_emit);
+          .backward = { cumsum_backward, cumsum_backward }, .vjp = cumsum_vjp, .emit = cumsum_emit,
+          .pattern = ad__pattern_running);
 ad_var *ad_cumsum(ad_var *x, int axis) { return ad__apply1(&ad_op_cumsum, x, &axis); }
 
 /* ---- cumprod: the gradient does not divide by x, so zeros are allowed ------------------------------------------ */
@@ -132,7 +134,7 @@ AD_OPTYPE(cumprod,
           .gradient = "dx[i] = y[i-1] (g[i] + x[i+1] g[i+1] + x[i+1] x[i+2] g[i+2] + ..)", .arity = 1,
           .attr_size = sizeof(int), .attrs = ad__axis_list, .shape = scan_shape,
           .evaluate = { cumprod_evaluate, cumprod_evaluate }, .backward = { cumprod_backward, cumprod_backward },
-          .vjp = cumprod_vjp, .emit = cumprod_emit);
+          .vjp = cumprod_vjp, .emit = cumprod_emit, .pattern = ad__pattern_running);
 ad_var *ad_cumprod(ad_var *x, int axis) { return ad__apply1(&ad_op_cumprod, x, &axis); }
 
 /* ---- linear_scan: a linear recurrence; its gradient is one too, in the other direction -------------------------- */
@@ -208,6 +210,20 @@ AD_COLD static int linear_scan_emit(ad_emit *e, const ad_op *op) {
     return AD_OK;
 }
 
+/* Each element depends on the one before it, and on a and b there. */
+static void linear_scan_pattern(ad_pattern *p, const ad_op *op) {
+    ad__around r = around(op);
+    bool reverse = ((const linear_attrs *)ad__attrs_of(op))->reverse;
+    int64_t step = reverse ? r.inner : -r.inner;
+    for (int64_t o = 0; o < r.outer; o++)
+        for (int64_t k = 1; k < r.n; k++)
+            for (int64_t i = 0; i < r.inner; i++) {
+                int64_t at = (o * r.n + (reverse ? r.n - 1 - k : k)) * r.inner + i;
+                ad_pattern_follow(p, at, at + step);
+                for (int n = 0; n < op->n_in; n++) ad_pattern_add(p, at, 1, n, at + step, 1);
+            }
+}
+
 static void linear_scan_samples(ad_sampler *s) {
     const ad_shape shapes[] = { AD_SHAPE(1), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3) };
     for (int i = 0; i < AD__COUNT(shapes); i++)
@@ -226,7 +242,7 @@ AD_OPTYPE(linear_scan, .doc = "linear recurrence along an axis, from the end if 
           .attr_size = sizeof(linear_attrs), .attrs = linear_list, .shape = linear_scan_shape,
           .evaluate = { linear_scan_evaluate, linear_scan_evaluate },
           .backward = { linear_scan_backward, linear_scan_backward }, .vjp = linear_scan_vjp,
-          .emit = linear_scan_emit);
+          .emit = linear_scan_emit, .pattern = linear_scan_pattern);
 
 ad_var *ad_linear_scan(ad_var *a, ad_var *b, int axis, bool reverse, double init) {
     linear_attrs k = { axis, reverse, init };

@@ -168,6 +168,46 @@ static void put_backward(const ad_op *op) {
     if (gsrc != NULL) AD__BY_DTYPE(y->layout->dtype, ad__indexed_take_add, &x, y->grad, gsrc);
 }
 
+/* ---- patterns ------------------------------------------------------------------------------------------------- */
+
+/* Element k of the array is taken from, or goes to, place `at` of the table. */
+static void add_pair(ad_pattern *p, const ad_op *op, int64_t at, int64_t k) {
+    if (op->n_in == 2) ad_pattern_add(p, k, 1, 0, at, 1);
+    else ad_pattern_add(p, at, 1, 2, k, 1);
+}
+
+/* Element (o, j, i) of the array and the places that its index, or any index, can name. */
+static void add_places(ad_pattern *p, const ad_op *op, const ad__indexed *x, bool known) {
+    for (int64_t o = 0; o < x->outer; o++)
+        for (int64_t j = 0; j < x->k; j++)
+            for (int64_t i = 0; i < x->inner; i++) {
+                int64_t k = (o * x->k + j) * x->inner + i, at = known ? x->at[x->each ? k : j] : 0;
+                for (int64_t n = known ? at : 0; n < (known ? at + 1 : x->n); n++)
+                    add_pair(p, op, (o * x->n + n) * x->inner + i, k);
+            }
+}
+
+/* The places that an element of src replaces. NULL if they are not known, or memory is short. */
+static const bool *replaced_places(const ad_op *op, const ad__indexed *x) {
+    bool *hit = ad_scope_zalloc(ad__owner(ad__out(op)), (size_t)op->in[0]->layout->numel + 1);
+    for (int64_t o = 0; o < x->outer && hit; o++)
+        for (int64_t j = 0; j < x->k; j++)
+            for (int64_t i = 0; i < x->inner; i++)
+                hit[(o * x->n + x->at[x->each ? (o * x->k + j) * x->inner + i : j]) * x->inner + i] = true;
+    return hit;
+}
+
+void ad__index_pattern(ad_pattern *p, const ad_op *op, bool each, bool replaces) {
+    const ad__indexed x = ad__indexed_of(op, each);
+    bool known = ad_pattern_reads(p, 1);
+    const bool *gone = known && replaces ? replaced_places(op, &x) : NULL;
+    for (int64_t k = 0; op->n_in == 3 && k < op->in[0]->layout->numel; k++)
+        if (gone == NULL || !gone[k]) ad_pattern_add(p, k, 1, 0, k, 1);
+    add_places(p, op, &x, known);
+}
+
+static void index_pattern(ad_pattern *p, const ad_op *op) { ad__index_pattern(p, op, has_each(op), false); }
+
 /* ---- take_axis: whole rows of an axis; index [..] replaces the axis -------------------------------------------- */
 
 int ad__index_inserted(const ad_call *c, ad_shape *to) {
@@ -252,7 +292,7 @@ AD_OPTYPE(take_axis, .doc = "the rows of an axis at the given indices, in index'
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = take_axis_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = take_axis_vjp,
-          .join = take_axis_join, .emit = take_emit);
+          .join = take_axis_join, .pattern = index_pattern, .emit = take_emit);
 ad_var *ad_take_axis(ad_var *x, int axis, ad_var *index) {
     return ad__apply2(&ad_op_take_axis, x, index, &(ad__axis_attrs){ axis, false });
 }
@@ -334,7 +374,8 @@ AD_OPTYPE(index_add, .doc = "x with the rows of src added to the rows of the axi
           .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1),
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = index_add_shape, .evaluate = { put_evaluate, put_evaluate },
-          .backward = { put_backward, put_backward }, .vjp = index_add_vjp, .emit = put_emit);
+          .backward = { put_backward, put_backward }, .vjp = index_add_vjp,
+          .pattern = index_pattern, .emit = put_emit);
 ad_var *ad_index_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
     return ad_apply(&ad_op_index_add, 3, (ad_var *[]){ x, index, src }, &(ad__axis_attrs){ axis, false });
 }
@@ -390,7 +431,7 @@ AD_OPTYPE(gather, .doc = "the elements of x at the given indices along an axis, 
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = gather_shape, .evaluate = { take_evaluate, take_evaluate },
           .backward = { take_backward, take_backward }, .vjp = gather_vjp,
-          .join = gather_join, .emit = take_emit);
+          .join = gather_join, .pattern = index_pattern, .emit = take_emit);
 
 /* In PyTorch, index may be smaller than x along the other axes and then refers to the leading part of x. These are the
    ranges of that part. If index does not fit, there are none and the op reports the error. */
@@ -455,7 +496,8 @@ AD_OPTYPE(scatter_add, .doc = "x with each element of src added to the element a
           .special = AD__INDEX_SPECIAL, .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1),
           .attr_size = sizeof(ad__axis_attrs), .attrs = ad__axis_list,
           .shape = scatter_add_shape, .evaluate = { put_evaluate, put_evaluate },
-          .backward = { put_backward, put_backward }, .vjp = scatter_add_vjp, .emit = put_emit);
+          .backward = { put_backward, put_backward }, .vjp = scatter_add_vjp,
+          .pattern = index_pattern, .emit = put_emit);
 
 ad_var *ad__index_write(const ad_optype *type, ad_var *x, ad_var *index, ad_var *src, const void *attrs) {
     if (ad__absent(x) || ad__absent(index) || ad__absent(src))

@@ -43,6 +43,8 @@ int ad__index_read(const ad_op *op, bool each);
 /* For emit of an op that writes: the text changes y, which is x at first, by `index` and `src`. slope: that of src;
    NULL: the slopes are those of the vjp rule. */
 int ad__index_put_emit(ad_emit *e, const ad_op *op, bool each, const char *text, const char *slope);
+/* The pattern of an op that adds or takes elements; of one that replaces elements, if `replaces`. */
+void ad__index_pattern(ad_pattern *p, const ad_op *op, bool each, bool replaces);
 /* Applies an op that writes one element for each index. In PyTorch, index may be smaller than x along the other axes,
    and smaller than src along all. The rest of x is left unchanged and the rest of src is not read. */
 ad_var *ad__index_write(const ad_optype *type, ad_var *x, ad_var *index, ad_var *src, const void *attrs);

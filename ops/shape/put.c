@@ -54,12 +54,14 @@ AD_COLD static int put_emit(ad_emit *e, const ad_op *op) {
     return ad__index_put_emit(e, op, has_each(op), has_each(op) ? elements : rows, NULL);
 }
 
+static void put_pattern(ad_pattern *p, const ad_op *op) { ad__index_pattern(p, op, has_each(op), true); }
+
 #define PUT                                                                                                            \
     .special = AD__INDEX_SPECIAL "; of several elements for one place the last one stays, and has the gradient",       \
     .differs = "an element that a later one replaces has the slope 0; PyTorch gives it the slope of the place",        \
     .flags = AD_OP_MIXED, .arity = 3, .no_grad = AD_NO_GRAD(1), .attr_size = sizeof(ad__axis_attrs),                   \
     .attrs = ad__axis_list, .evaluate = { put_evaluate, put_evaluate }, .backward = { put_backward, put_backward },    \
-    .vjp = put_vjp, .emit = put_emit
+    .vjp = put_vjp, .pattern = put_pattern, .emit = put_emit
 
 /* ---- index_copy: replaces rows --------------------------------------------------------------------------------- */
 

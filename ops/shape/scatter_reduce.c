@@ -168,6 +168,8 @@ static void scatter_reduce_samples(ad_sampler *s) {
         ad_sample_values(s, &(scatter_attrs){ { 0, false }, how }, 3, shapes, equal, AD_SAMPLE_KINK);
 }
 
+static void scatter_reduce_pattern(ad_pattern *p, const ad_op *op) { ad__index_pattern(p, op, true, false); }
+
 AD_OPTYPE(
     scatter_reduce,
     .doc = "the product, largest or smallest of an element of x and those elements of src that have its index along "
@@ -182,7 +184,7 @@ AD_OPTYPE(
     .values = scatter_values, .shape = scatter_reduce_shape,
     .evaluate = { scatter_reduce_evaluate, scatter_reduce_evaluate },
     .backward = { scatter_reduce_backward, scatter_reduce_backward }, .vjp = scatter_reduce_vjp,
-    .emit = scatter_reduce_emit);
+    .pattern = scatter_reduce_pattern, .emit = scatter_reduce_emit);
 
 /* ---- functions ------------------------------------------------------------------------------------------------- */
 

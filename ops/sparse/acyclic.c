@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct {
-    const ad__matrix *a;
+    const ad__sparsity *a;
     const int64_t *edge; /* by element */
     int64_t n_edges;
     int32_t *colour;
@@ -16,7 +16,7 @@ typedef struct {
     int64_t *parent;   /* by edge: trees of one pair of colours, as disjoint sets */
     int32_t *tree_by;  /* by tree: the vertex that has reached it last, and through which neighbour */
     int32_t *tree_through;
-    int32_t count;
+    int32_t count, most; /* colours; how long a row may be */
 } forest;
 
 static int64_t root_of(forest *f, int64_t e) {
@@ -54,9 +54,26 @@ static void place_edge(forest *f, int32_t v, int64_t k) {
             unite(f, f->edge[k], f->edge[i]);
 }
 
-static int begin(forest *f, ad_graph *g, const ad__matrix *a) {
+static bool is_long(const forest *f, int32_t v) { return f->a->start[v + 1] - f->a->start[v] > f->most; }
+
+/* A long row has a colour of its own, and is the root of trees of two levels. */
+static void colour_long_rows(forest *f) {
+    for (int32_t v = 0; v < f->a->rows; v++)
+        if (is_long(f, v)) f->colour[v] = f->count++;
+    for (int32_t v = 0; v < f->a->rows; v++)
+        for (int64_t k = f->a->start[v]; k < f->a->start[v + 1] && is_long(f, v); k++) {
+            int32_t c = f->colour[f->a->column[k]];
+            if (f->a->column[k] == v) continue;
+            if (f->seen_by[c] != v) f->seen_by[c] = v, f->seen_at[c] = k;
+            else unite(f, f->edge[k], f->edge[f->seen_at[c]]);
+        }
+}
+
+static int begin(forest *f, ad_graph *g, const ad__sparsity *a) {
     int64_t n = a->rows;
-    *f = (forest){ .a = a };
+    int32_t fewest;
+    *f = (forest){ .a = a, .most = INT32_MAX };
+    if (ad__row_work(a) > AD__MOST_WORK && ad__row_longest(g, a, &f->most, &fewest)) return AD_ENOMEM;
     if ((f->edge = ad__number_edges(g, a, &f->n_edges)) == NULL) return AD_ENOMEM;
     f->colour = ad__filled(g, n, sizeof *f->colour, 0xff), f->forbidden = ad__filled(g, n, sizeof *f->forbidden, 0xff);
     f->seen_by = ad__filled(g, n, sizeof *f->seen_by, 0xff), f->seen_at = ad__filled(g, n, sizeof *f->seen_at, 0);
@@ -70,9 +87,10 @@ static int begin(forest *f, ad_graph *g, const ad__matrix *a) {
 }
 
 static void make(forest *f, const int32_t *order) {
-    const ad__matrix *a = f->a;
+    const ad__sparsity *a = f->a;
     for (int32_t i = 0; i < a->rows; i++) {
         int32_t v = order[i], c = 0;
+        if (is_long(f, v)) continue;
         for (int64_t k = a->start[v]; k < a->start[v + 1]; k++)
             if (has_colour(f, v, k)) f->forbidden[f->colour[a->column[k]]] = v;
         for (int64_t k = a->start[v]; k < a->start[v + 1]; k++)
@@ -83,6 +101,7 @@ static void make(forest *f, const int32_t *order) {
         for (int64_t k = a->start[v]; k < a->start[v + 1]; k++)
             if (has_colour(f, v, k)) place_edge(f, v, k);
     }
+    colour_long_rows(f);
 }
 
 /* ---- reading: leaf by leaf --------------------------------------------------------------------------------------- */
@@ -101,7 +120,7 @@ typedef struct {
 } leaves;
 
 static void link_rows(leaves *l, int64_t *first, int64_t *last, int32_t *seen) {
-    const ad__matrix *a = l->f->a;
+    const ad__sparsity *a = l->f->a;
     for (int32_t v = 0; v < a->rows; v++)
         for (int64_t k = a->start[v]; k < a->start[v + 1]; k++) {
             if (a->column[k] == v) continue;
@@ -113,7 +132,7 @@ static void link_rows(leaves *l, int64_t *first, int64_t *last, int32_t *seen) {
 }
 
 static void link_twins(leaves *l, int64_t *at) {
-    const ad__matrix *a = l->f->a;
+    const ad__sparsity *a = l->f->a;
     for (int32_t v = 0; v < a->rows; v++)
         for (int64_t k = a->start[v]; k < a->start[v + 1]; k++) {
             int64_t e = l->f->edge[k];
@@ -124,7 +143,7 @@ static void link_twins(leaves *l, int64_t *at) {
 }
 
 static int begin_leaves(leaves *l, ad_graph *g, forest *f) {
-    int64_t n = ad__matrix_count(f->a), edges = f->n_edges;
+    int64_t n = ad__sparsity_count(f->a), edges = f->n_edges;
     *l = (leaves){ .f = f };
     l->head = ad__filled(g, n, sizeof *l->head, 0xff), l->next = ad__filled(g, n, sizeof *l->next, 0xff);
     l->left = ad__filled(g, n, sizeof *l->left, 0), l->twin = ad__filled(g, n, sizeof *l->twin, 0xff);
@@ -165,8 +184,8 @@ static void find_edge(leaves *l, int64_t leaf, ad__colours *to) {
 }
 
 static int make_reads(ad_graph *g, forest *f, ad__colours *to) {
-    const ad__matrix *a = f->a;
-    int64_t n = ad__matrix_count(a);
+    const ad__sparsity *a = f->a;
+    int64_t n = ad__sparsity_count(a);
     leaves l;
     to->column = f->colour, to->n_columns = f->count;
     to->product = ad__filled(g, n, sizeof *to->product, 0xff), to->at = ad__filled(g, n, sizeof *to->at, 0);
@@ -182,7 +201,7 @@ static int make_reads(ad_graph *g, forest *f, ad__colours *to) {
     return AD_OK;
 }
 
-int ad__colour_acyclic(ad_graph *g, const ad__matrix *a, const int32_t *order, ad__colours *to) {
+int ad__colour_acyclic(ad_graph *g, const ad__sparsity *a, const int32_t *order, ad__colours *to) {
     forest f;
     *to = (ad__colours){ 0 };
     if (begin(&f, g, a)) return AD_ENOMEM;

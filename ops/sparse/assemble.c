@@ -17,7 +17,7 @@ static bool wanted(const ad_sparse_plan *p, int32_t i, int32_t j) {
 }
 
 /* By element of a: its number in the order of the format; -1 if it is not wanted. */
-static int64_t number_elements(ad_sparse_plan *p, const ad__matrix *a, int64_t *number) {
+static int64_t number_elements(ad_sparse_plan *p, const ad__sparsity *a, int64_t *number) {
     int64_t n = 0;
     int64_t *start = p->opts.format == AD_CSC ? ad__filled(p->g, a->columns + 1, sizeof *start, 0) : NULL;
     if (p->opts.format == AD_CSC && start == NULL) return -1;
@@ -28,13 +28,13 @@ static int64_t number_elements(ad_sparse_plan *p, const ad__matrix *a, int64_t *
         }
     if (start == NULL) return n;
     for (int32_t j = 0; j < a->columns; j++) start[j + 1] += start[j];
-    for (int64_t k = 0; k < ad__matrix_count(a); k++)
+    for (int64_t k = 0; k < ad__sparsity_count(a); k++)
         if (number[k] >= 0) number[k] = start[a->column[k]]++;
     return n;
 }
 
 /* The element of row i in column j, which there is. */
-static int64_t element_at(const ad__matrix *a, int32_t i, int32_t j) {
+static int64_t element_at(const ad__sparsity *a, int32_t i, int32_t j) {
     int64_t low = a->start[i], high = a->start[i + 1];
     while (high - low > 1) {
         int64_t middle = low + (high - low) / 2;
@@ -46,7 +46,7 @@ static int64_t element_at(const ad__matrix *a, int32_t i, int32_t j) {
 
 /* By substitution, elements below the diagonal are found. An element above it equals the one below it, or is found in
    its place if only those above are wanted. */
-static void mirror(const ad_sparse_plan *p, const ad__matrix *a, ad__colours *c, int64_t *number) {
+static void mirror(const ad_sparse_plan *p, const ad__sparsity *a, ad__colours *c, int64_t *number) {
     for (int32_t i = 0; i < a->rows; i++)
         for (int64_t k = a->start[i]; k < a->start[i + 1]; k++) {
             if (a->column[k] <= i) continue;
@@ -68,7 +68,7 @@ static int keep_order(ad_sparse_plan *p, const ad__colours *c, const int64_t *nu
     return p->reads.order && p->reads.start && p->reads.minus ? AD_OK : AD_ENOMEM;
 }
 
-static int keep_colours(ad_sparse_plan *p, const ad__matrix *a, const ad__colours *c) {
+static int keep_colours(ad_sparse_plan *p, const ad__sparsity *a, const ad__colours *c) {
     p->n_columns = c->n_columns, p->n_rows = c->n_rows;
     if (c->column) p->column_colour = ad__plan_keep(p, c->column, a->columns, sizeof *c->column);
     if (c->row) p->row_colour = ad__plan_keep(p, c->row, a->rows, sizeof *c->row);
@@ -76,7 +76,7 @@ static int keep_colours(ad_sparse_plan *p, const ad__matrix *a, const ad__colour
 }
 
 /* Row and column of each wanted element; they are those of the transposed matrix where mirror put it. */
-static int keep_elements(ad_sparse_plan *p, const ad__matrix *a, ad__colours *c, int64_t *number) {
+static int keep_elements(ad_sparse_plan *p, const ad__sparsity *a, ad__colours *c, int64_t *number) {
     int64_t n = number_elements(p, a, number);
     if (n < 0) return AD_ENOMEM;
     int32_t *product = ad__plan_keep(p, NULL, n, sizeof *product), *at = ad__plan_keep(p, NULL, n, sizeof *at);
@@ -86,14 +86,14 @@ static int keep_elements(ad_sparse_plan *p, const ad__matrix *a, ad__colours *c,
         for (int64_t k = a->start[i]; k < a->start[i + 1]; k++)
             if (number[k] >= 0) p->row[number[k]] = i, p->column[number[k]] = a->column[k];
     if (c->order) mirror(p, a, c, number);
-    for (int64_t k = 0; k < ad__matrix_count(a); k++)
+    for (int64_t k = 0; k < ad__sparsity_count(a); k++)
         if (number[k] >= 0) product[number[k]] = c->product[k], at[number[k]] = c->at[k];
     p->reads = (ad__reads){ .n = n, .product = product, .at = at };
     return keep_order(p, c, number);
 }
 
-static int assemble(ad_sparse_plan *p, const ad__matrix *a, ad__colours *c) {
-    int64_t *number = ad__filled(p->g, ad__matrix_count(a), sizeof *number, 0);
+static int assemble(ad_sparse_plan *p, const ad__sparsity *a, ad__colours *c) {
+    int64_t *number = ad__filled(p->g, ad__sparsity_count(a), sizeof *number, 0);
     if (number == NULL || keep_elements(p, a, c, number)) return AD_ENOMEM;
     return keep_colours(p, a, c);
 }
@@ -133,11 +133,11 @@ int ad__plan_check_sources(const ad_sparse_plan *p) {
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 int ad__plan_pattern(ad_sparse_plan *p) {
-    ad__matrix found, both, *a = &found;
+    ad__sparsity found, both, *a = &found;
     ad__colours c;
     ad__pattern_source *sources = NULL;
     int rc = ad__pattern_find(p->g, p->y, p->x, &found, &sources);
-    if (rc == AD_OK && p->symmetric) rc = ad__matrix_symmetric(p->g, &found, &both), a = &both;
+    if (rc == AD_OK && p->symmetric) rc = ad__sparsity_symmetric(p->g, &found, &both), a = &both;
     if (rc == AD_OK) rc = ad__plan_colours(p, a, &c);
     if (rc == AD_OK) rc = assemble(p, a, &c);
     if (rc == AD_OK) rc = keep_sources(p, sources);

@@ -1,28 +1,29 @@
 /* choose.c: the colouring that takes the fewest products, among those that the options allow. */
-#include <stdlib.h>
-
 #include "ops/sparse/plan.h"
 
-typedef int colour_fn(ad_graph *g, const ad__matrix *a, const ad__matrix *other, const int32_t *order, ad__colours *to);
+typedef int colour_fn(ad_graph *g, const ad__sparsity *a, const ad__sparsity *other, const int32_t *order,
+                      ad__colours *to);
 
-static int star(ad_graph *g, const ad__matrix *a, const ad__matrix *other, const int32_t *order, ad__colours *to) {
+static int star(ad_graph *g, const ad__sparsity *a, const ad__sparsity *other, const int32_t *order,
+                ad__colours *to) {
     return (void)other, ad__colour_star(g, a, order, to);
 }
-static int acyclic(ad_graph *g, const ad__matrix *a, const ad__matrix *other, const int32_t *order, ad__colours *to) {
+static int acyclic(ad_graph *g, const ad__sparsity *a, const ad__sparsity *other, const int32_t *order,
+                   ad__colours *to) {
     return (void)other, ad__colour_acyclic(g, a, order, to);
 }
 
 /* A way to colour: the function and its matrices, what must differ, and the fewest colours that there can be. */
 typedef struct {
     colour_fn *colour;
-    const ad__matrix *a, *other;
+    const ad__sparsity *a, *other;
     ad__near near;
     int32_t fewest;
 } way;
 
 static int32_t count_of(const ad__colours *c) { return c->n_columns + c->n_rows; }
 
-static int32_t longest_row(const ad__matrix *a) {
+static int32_t longest_row(const ad__sparsity *a) {
     int64_t most = 0;
     for (int32_t i = 0; i < a->rows; i++)
         if (a->start[i + 1] - a->start[i] > most) most = a->start[i + 1] - a->start[i];
@@ -44,29 +45,11 @@ static int try_orders(ad_graph *g, const way *w, ad_colour_order order, ad__colo
     return AD_OK;
 }
 
-static int descending(const void *a, const void *b) {
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x < y) - (x > y);
-}
-
-/* How long a row may be so that it is not read by a product of its own: with d longer rows, at least d colours and
-   those of the longest of the others are needed. *fewest is that sum. */
-static int choose_longest(ad_graph *g, const ad__matrix *a, int32_t *longest, int32_t *fewest) {
-    int32_t *length = ad__filled(g, a->rows, sizeof *length, 0);
-    if (length == NULL) return AD_ENOMEM;
-    for (int32_t i = 0; i < a->rows; i++) length[i] = (int32_t)(a->start[i + 1] - a->start[i]);
-    qsort(length, (size_t)a->rows, sizeof *length, descending);
-    *fewest = INT32_MAX;
-    for (int32_t d = 0; d <= a->rows && d < *fewest; d++)
-        if (d + length[d] < *fewest) *fewest = d + length[d], *longest = length[d];
-    return AD_OK;
-}
-
 /* What was found for the transposed matrix t, for a. */
-static int turn(ad_graph *g, const ad__matrix *a, const ad__matrix *t, ad__colours *c) {
+static int turn(ad_graph *g, const ad__sparsity *a, const ad__sparsity *t, ad__colours *c) {
     int32_t *row = c->row, n = c->n_rows, *next = ad__filled(g, a->rows, sizeof *next, 0);
-    int32_t *product = ad__filled(g, ad__matrix_count(a), sizeof *product, 0);
-    int32_t *at = ad__filled(g, ad__matrix_count(a), sizeof *at, 0);
+    int32_t *product = ad__filled(g, ad__sparsity_count(a), sizeof *product, 0);
+    int32_t *at = ad__filled(g, ad__sparsity_count(a), sizeof *at, 0);
     if (next == NULL || product == NULL || at == NULL) return AD_ENOMEM;
     for (int32_t j = 0; j < t->rows; j++)
         for (int64_t k = t->start[j]; k < t->start[j + 1]; k++) {
@@ -79,10 +62,10 @@ static int turn(ad_graph *g, const ad__matrix *a, const ad__matrix *t, ad__colou
 }
 
 /* Long rows by products of their own, or long columns. */
-static int split(ad_graph *g, const ad__matrix *a, const ad__matrix *t, ad__colours *best) {
+static int split(ad_graph *g, const ad__sparsity *a, const ad__sparsity *t, ad__colours *best) {
     int32_t longest[2], fewest[2];
-    if (choose_longest(g, a, &longest[0], &fewest[0])) return AD_ENOMEM;
-    if (choose_longest(g, t, &longest[1], &fewest[1])) return AD_ENOMEM;
+    if (ad__row_longest(g, a, &longest[0], &fewest[0])) return AD_ENOMEM;
+    if (ad__row_longest(g, t, &longest[1], &fewest[1])) return AD_ENOMEM;
     for (int i = 0; i < 2; i++) {
         int by_columns = fewest[0] <= fewest[1] ? i : !i;
         ad__colours c;
@@ -94,29 +77,20 @@ static int split(ad_graph *g, const ad__matrix *a, const ad__matrix *t, ad__colo
     return AD_OK;
 }
 
-/* The steps that a colouring of the columns takes. */
-static double work_of(const ad__matrix *a) {
-    double sum = 0;
-    for (int32_t i = 0; i < a->rows; i++)
-        sum += (double)(a->start[i + 1] - a->start[i]) * (double)(a->start[i + 1] - a->start[i]);
-    return sum;
-}
-
 /* Both ways to use products of both kinds. The second would take too long where rows or columns are very long. */
-static int colour_both(ad_graph *g, const ad__matrix *a, const ad__matrix *t, ad_colour_order order,
+static int colour_both(ad_graph *g, const ad__sparsity *a, const ad__sparsity *t, ad_colour_order order,
                        ad__colours *best) {
-    const double most = 1e8;
-    ad__matrix both;
+    ad__sparsity both;
     if (split(g, a, t, best)) return AD_ENOMEM;
-    if (work_of(a) + work_of(t) > most) return AD_OK;
-    int rc = ad__matrix_bipartite(g, a, &both);
+    if (ad__row_work(a) + ad__row_work(t) > AD__MOST_WORK) return AD_OK;
+    int rc = ad__sparsity_bipartite(g, a, &both);
     if (rc != AD_OK) return rc;
     return try_orders(g, &(way){ ad__colour_both, a, &both, { g, &both, NULL }, 2 }, order, best);
 }
 
-static int colour_jacobian(ad_graph *g, const ad__matrix *a, ad_sparse_opts o, ad__colours *best) {
-    ad__matrix t;
-    if (ad__matrix_transpose(g, a, &t)) return AD_ENOMEM;
+static int colour_jacobian(ad_graph *g, const ad__sparsity *a, ad_sparse_opts o, ad__colours *best) {
+    ad__sparsity t;
+    if (ad__sparsity_transpose(g, a, &t)) return AD_ENOMEM;
     way columns = { ad__colour_columns, a, &t, { g, &t, a }, longest_row(a) };
     way rows = { ad__colour_rows, a, &t, { g, a, &t }, longest_row(&t) };
     if (o.colouring == AD_COLOUR_COLUMNS) return try_orders(g, &columns, o.order, best);
@@ -124,7 +98,7 @@ static int colour_jacobian(ad_graph *g, const ad__matrix *a, ad_sparse_opts o, a
     if (o.colouring == AD_COLOUR_BOTH) return colour_both(g, a, &t, o.order, best);
     /* Products of both kinds pay where a few rows or columns are longer than most. They come first, as colouring the
        columns takes long if a row is long. */
-    double mean = (double)ad__matrix_count(a) / (a->rows < a->columns ? a->rows + 1 : a->columns + 1);
+    double mean = (double)ad__sparsity_count(a) / (a->rows < a->columns ? a->rows + 1 : a->columns + 1);
     const way *first = columns.fewest <= rows.fewest ? &columns : &rows, *second = first == &rows ? &columns : &rows;
     if (first->fewest > 3 * mean && colour_both(g, a, &t, o.order, best)) return AD_ENOMEM;
     for (int i = 0; i < 2; i++, first = second)
@@ -133,7 +107,7 @@ static int colour_jacobian(ad_graph *g, const ad__matrix *a, ad_sparse_opts o, a
     return AD_OK;
 }
 
-int ad__plan_colours(const ad_sparse_plan *p, const ad__matrix *a, ad__colours *to) {
+int ad__plan_colours(const ad_sparse_plan *p, const ad__sparsity *a, ad__colours *to) {
     ad_graph *g = p->g;
     *to = (ad__colours){ 0 };
     if (!p->symmetric) return colour_jacobian(g, a, p->opts, to);

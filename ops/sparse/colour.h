@@ -9,8 +9,8 @@
 /* The vertices that must not have one colour: those in one row of `through`, or neighbours if that is NULL. */
 typedef struct {
     ad_graph *g;
-    const ad__matrix *a; /* by vertex: the rows of `through` that it is in, or its neighbours */
-    const ad__matrix *through;
+    const ad__sparsity *a; /* by vertex: the rows of `through` that it is in, or its neighbours */
+    const ad__sparsity *through;
 } ad__near;
 
 /* Writes the vertices in the given order, which is not AD_ORDER_AUTO. */
@@ -28,19 +28,28 @@ typedef struct {
 } ad__colours;
 
 /* Greedy, in the order that is given. */
-int ad__colour_columns(ad_graph *g, const ad__matrix *a, const ad__matrix *transposed, const int32_t *order,
+int ad__colour_columns(ad_graph *g, const ad__sparsity *a, const ad__sparsity *transposed, const int32_t *order,
                        ad__colours *to);
-int ad__colour_rows(ad_graph *g, const ad__matrix *a, const ad__matrix *transposed, const int32_t *order,
+int ad__colour_rows(ad_graph *g, const ad__sparsity *a, const ad__sparsity *transposed, const int32_t *order,
                     ad__colours *to);
 /* Rows of more than `most` elements by products of rows, all others by products of columns. */
-int ad__colour_split(ad_graph *g, const ad__matrix *a, int32_t most, ad__colours *to);
-/* order is that of the vertices of `both`, which ad__matrix_bipartite made of a. */
-int ad__colour_both(ad_graph *g, const ad__matrix *a, const ad__matrix *both, const int32_t *order, ad__colours *to);
-int ad__colour_star(ad_graph *g, const ad__matrix *a, const int32_t *order, ad__colours *to);
-int ad__colour_acyclic(ad_graph *g, const ad__matrix *a, const int32_t *order, ad__colours *to);
+int ad__colour_split(ad_graph *g, const ad__sparsity *a, int32_t most, ad__colours *to);
+/* order is that of the vertices of `both`, which ad__sparsity_bipartite made of a. */
+int ad__colour_both(ad_graph *g, const ad__sparsity *a, const ad__sparsity *both, const int32_t *order,
+                    ad__colours *to);
+int ad__colour_star(ad_graph *g, const ad__sparsity *a, const int32_t *order, ad__colours *to);
+int ad__colour_acyclic(ad_graph *g, const ad__sparsity *a, const int32_t *order, ad__colours *to);
+
+/* The steps that a colouring takes which goes through all pairs of elements of a row. Where it would be more than
+   AD__MOST_WORK, long rows get colours of their own. */
+#define AD__MOST_WORK 1e8
+double ad__row_work(const ad__sparsity *a);
+/* How long a row may be so that it gets no colour of its own: with d longer rows, at least d colours and those of the
+   longest of the others are needed. *fewest is that sum. */
+int ad__row_longest(ad_graph *g, const ad__sparsity *a, int32_t *longest, int32_t *fewest);
 
 /* For these: numbers the edges of a symmetric matrix, one for two elements; -1 on the diagonal. */
-int64_t *ad__number_edges(ad_graph *g, const ad__matrix *a, int64_t *n_edges);
+int64_t *ad__number_edges(ad_graph *g, const ad__sparsity *a, int64_t *n_edges);
 /* Memory of the open scope, every byte of which is `byte`. */
 void *ad__filled(ad_graph *g, int64_t n, size_t size, int byte);
 

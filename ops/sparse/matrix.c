@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-int ad__matrix_make(ad_graph *g, int64_t rows, int64_t columns, int64_t count, ad__matrix *to) {
-    *to = (ad__matrix){ .rows = (int32_t)rows, .columns = (int32_t)columns };
+int ad__sparsity_make(ad_graph *g, int64_t rows, int64_t columns, int64_t count, ad__sparsity *to) {
+    *to = (ad__sparsity){ .rows = (int32_t)rows, .columns = (int32_t)columns };
     to->start = ad_scope_closing(g, ((size_t)rows + 1) * sizeof *to->start, NULL);
     to->column = ad_scope_closing(g, ((size_t)count + 1) * sizeof *to->column, NULL);
     if (to->start == NULL || to->column == NULL) return AD_ENOMEM;
@@ -14,7 +14,7 @@ int ad__matrix_make(ad_graph *g, int64_t rows, int64_t columns, int64_t count, a
 
 /* start has the number of elements of row i at i + 1. Afterwards start[i + 1] is where row i starts, and it grows to
    the end of the row as that is filled. */
-static void starts_of_counts(ad__matrix *a) {
+static void starts_of_counts(ad__sparsity *a) {
     int64_t sum = 0;
     for (int64_t i = 1; i <= a->rows; i++) {
         int64_t count = a->start[i];
@@ -22,11 +22,11 @@ static void starts_of_counts(ad__matrix *a) {
     }
 }
 
-static void append(ad__matrix *a, int32_t row, int32_t column) { a->column[a->start[row + 1]++] = column; }
+static void append(ad__sparsity *a, int32_t row, int32_t column) { a->column[a->start[row + 1]++] = column; }
 
-int ad__matrix_transpose(ad_graph *g, const ad__matrix *a, ad__matrix *to) {
-    int64_t n = ad__matrix_count(a);
-    if (ad__matrix_make(g, a->columns, a->rows, n, to)) return AD_ENOMEM;
+int ad__sparsity_transpose(ad_graph *g, const ad__sparsity *a, ad__sparsity *to) {
+    int64_t n = ad__sparsity_count(a);
+    if (ad__sparsity_make(g, a->columns, a->rows, n, to)) return AD_ENOMEM;
     for (int64_t k = 0; k < n; k++) to->start[a->column[k] + 1]++;
     starts_of_counts(to);
     for (int32_t i = 0; i < a->rows; i++)
@@ -46,9 +46,9 @@ static int64_t merge(const int32_t *a, int64_t n, const int32_t *b, int64_t m, i
     return count;
 }
 
-int ad__matrix_symmetric(ad_graph *g, const ad__matrix *a, ad__matrix *to) {
-    ad__matrix t;
-    if (ad__matrix_transpose(g, a, &t) || ad__matrix_make(g, a->rows, a->columns, 2 * ad__matrix_count(a), to))
+int ad__sparsity_symmetric(ad_graph *g, const ad__sparsity *a, ad__sparsity *to) {
+    ad__sparsity t;
+    if (ad__sparsity_transpose(g, a, &t) || ad__sparsity_make(g, a->rows, a->columns, 2 * ad__sparsity_count(a), to))
         return AD_ENOMEM;
     for (int32_t i = 0; i < a->rows; i++)
         to->start[i + 1] = to->start[i] + merge(a->column + a->start[i], a->start[i + 1] - a->start[i],
@@ -57,13 +57,13 @@ int ad__matrix_symmetric(ad_graph *g, const ad__matrix *a, ad__matrix *to) {
     return AD_OK;
 }
 
-int ad__matrix_bipartite(ad_graph *g, const ad__matrix *a, ad__matrix *to) {
-    int64_t count = ad__matrix_count(a), n = (int64_t)a->rows + a->columns;
-    ad__matrix t;
+int ad__sparsity_bipartite(ad_graph *g, const ad__sparsity *a, ad__sparsity *to) {
+    int64_t count = ad__sparsity_count(a), n = (int64_t)a->rows + a->columns;
+    ad__sparsity t;
     if (n > INT32_MAX - 1)
         return ad_fail(g, AD_ESHAPE, "sparse_jacobian: %lld rows and columns are too many to colour both",
                        (long long)n);
-    if (ad__matrix_transpose(g, a, &t) || ad__matrix_make(g, n, n, 2 * count, to)) return AD_ENOMEM;
+    if (ad__sparsity_transpose(g, a, &t) || ad__sparsity_make(g, n, n, 2 * count, to)) return AD_ENOMEM;
     for (int32_t j = 0; j <= a->columns; j++) to->start[j] = t.start[j];
     for (int32_t i = 0; i <= a->rows; i++) to->start[a->columns + i] = count + a->start[i];
     for (int64_t k = 0; k < count; k++) {

@@ -160,7 +160,7 @@ void ad__pattern_call(ad_pattern *p, const ad__nest *n) {
     for (int i = 0; i < n->op->n_in; i++) any |= operand(p, n, i) != NULL;
     p->op = n->op, p->nest = n;
     if (any && n->op->type->pattern) n->op->type->pattern(p, n->op);
-    else if (any && n->op->type->shape == NULL) add_elements(p, n);
+    else if (any && (n->op->type->shape == NULL || n->op->type->emit == ad_emit_elementwise)) add_elements(p, n);
     else if (any) add_all(p, n);
     p->op = NULL;
 }

@@ -1,6 +1,7 @@
 /* order.c: the orders in which vertices are coloured. */
 #include "ops/sparse/colour.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void *ad__filled(ad_graph *g, int64_t n, size_t size, int byte) {
@@ -20,7 +21,7 @@ typedef struct {
 
 /* The vertices that must differ from v, each once. */
 static int32_t neighbours(const ranks *r, int32_t v) {
-    const ad__matrix *a = r->near->a, *through = r->near->through;
+    const ad__sparsity *a = r->near->a, *through = r->near->through;
     int32_t n = 0;
     r->mark[v] = v;
     for (int64_t k = a->start[v]; k < a->start[v + 1]; k++) {
@@ -99,5 +100,30 @@ int ad__order_make(const ad__near *near, ad_colour_order order, int32_t *to) {
     else if (order == AD_ORDER_SMALLEST_LAST) dynamic(&r, true, -1, true, to);
     else if (order == AD_ORDER_INCIDENCE_DEGREE) dynamic(&r, false, 1, false, to);
     else dynamic(&r, false, -1, false, to);
+    return AD_OK;
+}
+
+/* ---- long rows ------------------------------------------------------------------------------------------------- */
+
+double ad__row_work(const ad__sparsity *a) {
+    double sum = 0;
+    for (int32_t i = 0; i < a->rows; i++)
+        sum += (double)(a->start[i + 1] - a->start[i]) * (double)(a->start[i + 1] - a->start[i]);
+    return sum;
+}
+
+static int descending(const void *a, const void *b) {
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x < y) - (x > y);
+}
+
+int ad__row_longest(ad_graph *g, const ad__sparsity *a, int32_t *longest, int32_t *fewest) {
+    int32_t *length = ad__filled(g, a->rows, sizeof *length, 0);
+    if (length == NULL) return AD_ENOMEM;
+    for (int32_t i = 0; i < a->rows; i++) length[i] = (int32_t)(a->start[i + 1] - a->start[i]);
+    qsort(length, (size_t)a->rows, sizeof *length, descending);
+    *fewest = INT32_MAX;
+    for (int32_t d = 0; d <= a->rows && d < *fewest; d++)
+        if (d + length[d] < *fewest) *fewest = d + length[d], *longest = length[d];
     return AD_OK;
 }

@@ -75,10 +75,10 @@ static int run(ad_pattern *p) {
 /* ---- the matrix -------------------------------------------------------------------------------------------------- */
 
 /* The members of the sets of y, which are in row-major order, in rows whose columns do not ascend yet. */
-static int list_rows(ad_pattern *p, const ad__subset *y, int64_t rows, ad__matrix *to) {
+static int list_rows(ad_pattern *p, const ad__subset *y, int64_t rows, ad__sparsity *to) {
     int64_t count = 0;
     for (int64_t i = 0; i < rows; i++) count += y ? ad__subset_count(&p->sets, y[i]) : 0;
-    if (ad__matrix_make(p->e->g, rows, p->x->layout->numel, count, to)) return AD_ENOMEM;
+    if (ad__sparsity_make(p->e->g, rows, p->x->layout->numel, count, to)) return AD_ENOMEM;
     for (int64_t i = 0; i < rows && y; i++) {
         ad__subset_list(&p->sets, y[i], to->column + to->start[i]);
         to->start[i + 1] = to->start[i] + ad__subset_count(&p->sets, y[i]);
@@ -86,9 +86,9 @@ static int list_rows(ad_pattern *p, const ad__subset *y, int64_t rows, ad__matri
     return AD_OK;
 }
 
-static int find(ad_emit *e, ad_var *y, ad_var *x, ad__matrix *to, ad__pattern_source **sources) {
+static int find(ad_emit *e, ad_var *y, ad_var *x, ad__sparsity *to, ad__pattern_source **sources) {
     ad_pattern p = { .e = e, .x = x, .sources = *sources };
-    ad__matrix unsorted, columns;
+    ad__sparsity unsorted, columns;
     if (ad__lower(e, 1, &y, 1, &x) != AD_OK) return e->code;
     if (e->buffers.n == 0) return AD_OK;
     ad__place at = ad_emit_contiguous(e, ad__value_of(e, y)).place;
@@ -96,14 +96,14 @@ static int find(ad_emit *e, ad_var *y, ad_var *x, ad__matrix *to, ad__pattern_so
     int b = ad__buffer_of(at);
     const ad__subset *sets = b == 0 ? p.results : p.arrays[b];
     int rc = list_rows(&p, sets ? sets + ad__offset_of(at) : NULL, y->layout->numel, &unsorted);
-    if (rc == AD_OK) rc = ad__matrix_transpose(e->g, &unsorted, &columns);
-    if (rc == AD_OK) rc = ad__matrix_transpose(e->g, &columns, to);
+    if (rc == AD_OK) rc = ad__sparsity_transpose(e->g, &unsorted, &columns);
+    if (rc == AD_OK) rc = ad__sparsity_transpose(e->g, &columns, to);
     *sources = p.sources;
     return rc;
 }
 
 /* What x was made from is hidden, so that walks end at it as at a leaf. */
-int ad__pattern_find(ad_graph *g, ad_var *y, ad_var *x, ad__matrix *to, ad__pattern_source **sources) {
+int ad__pattern_find(ad_graph *g, ad_var *y, ad_var *x, ad__sparsity *to, ad__pattern_source **sources) {
     ad_emit e = { .g = g, .patterns = true };
     ad_op *creator = x->creator;
     x->creator = NULL;

@@ -137,9 +137,17 @@ ad_sparse_plan *ad_sparse_hessian(ad_var *f, ad_var *x, ad_sparse_opts o) {
     return hessian(f, x, o, "sparse_hessian");
 }
 
+/* That there is a factor of v. */
+static int check_factor(const ad_var *v, const ad_var *factor, const char *name) {
+    if (ad__absent(v) || !ad__absent(factor)) return AD_OK;
+    return ad_fail(ad__owner(v), AD_EVALUE, "sparse_lagrangian: %s is nil", name);
+}
+
 ad_sparse_plan *ad_sparse_lagrangian(ad_var *f, ad_var *sigma, ad_var *g, ad_var *lambda, ad_var *x,
                                      ad_sparse_opts o) {
     ad_var *l = NULL;
+    if (check_factor(f, sigma, "sigma") || check_factor(g, lambda, "lambda")) return NULL;
+    if (g != NULL && !ad__absent(g) && ad__check_alike(g, "g", lambda, "lambda", "sparse_lagrangian")) return NULL;
     if (f != NULL) l = ad_mul(ad_reshape(sigma, AD_SCALAR), ad_reshape(f, AD_SCALAR));
     if (g != NULL) {
         ad_var *sum = ad_sum(ad_mul(lambda, g));

@@ -37,7 +37,7 @@ int ad__plan_check_sources(const ad_sparse_plan *p);
 /* Sets p->values to a Var: elements read from products. */
 int ad__plan_values(ad_sparse_plan *p);
 /* Colours the matrix a in the way that the options say. */
-int ad__plan_colours(const ad_sparse_plan *p, const ad__matrix *a, ad__colours *to);
+int ad__plan_colours(const ad_sparse_plan *p, const ad__sparsity *a, ad__colours *to);
 /* Applies the op that reads elements from n products. */
 ad_var *ad__sparse_read(const ad__reads *reads, int n, ad_var *const products[]);
 

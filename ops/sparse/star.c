@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct {
-    const ad__matrix *a;
+    const ad__sparsity *a;
     const int64_t *edge; /* by element */
     int32_t *colour;
     int32_t *forbidden; /* by colour: the vertex that must not have it */
@@ -16,11 +16,11 @@ typedef struct {
     int64_t *star;    /* by edge */
     int32_t *hub;     /* by star: its middle; -1 while it is one edge */
     int64_t n_stars;
-    int32_t count;
+    int32_t count, most; /* colours; how long a row may be */
 } stars;
 
-int64_t *ad__number_edges(ad_graph *g, const ad__matrix *a, int64_t *n_edges) {
-    int64_t *edge = ad__filled(g, ad__matrix_count(a), sizeof *edge, 0xff), n = 0;
+int64_t *ad__number_edges(ad_graph *g, const ad__sparsity *a, int64_t *n_edges) {
+    int64_t *edge = ad__filled(g, ad__sparsity_count(a), sizeof *edge, 0xff), n = 0;
     int64_t *next = ad__filled(g, a->rows, sizeof *next, 0);
     if (edge == NULL || next == NULL) return NULL;
     for (int32_t i = 0; i < a->rows; i++) {
@@ -75,10 +75,27 @@ static bool has_colour(const stars *s, int32_t v, int64_t k) {
     return s->a->column[k] != v && s->colour[s->a->column[k]] >= 0;
 }
 
-static int make(stars *s, ad_graph *g, const ad__matrix *a, const int32_t *order) {
+static bool is_long(const stars *s, int32_t v) { return s->a->start[v + 1] - s->a->start[v] > s->most; }
+
+/* A long row has a colour of its own, and is the middle of all of its edges. */
+static void colour_long_rows(stars *s) {
+    for (int32_t v = 0; v < s->a->rows; v++) {
+        if (!is_long(s, v)) continue;
+        s->colour[v] = s->count++;
+        for (int64_t k = s->a->start[v]; k < s->a->start[v + 1]; k++) {
+            int32_t w = s->a->column[k];
+            if (w == v || (w < v && is_long(s, w))) continue;
+            s->hub[s->n_stars] = v, s->star[s->edge[k]] = s->n_stars++;
+        }
+    }
+}
+
+static int make(stars *s, ad_graph *g, const ad__sparsity *a, const int32_t *order) {
     int64_t n_edges, n = a->rows;
-    *s = (stars){ .a = a, .edge = ad__number_edges(g, a, &n_edges) };
+    int32_t fewest;
+    *s = (stars){ .a = a, .most = INT32_MAX, .edge = ad__number_edges(g, a, &n_edges) };
     if (s->edge == NULL) return AD_ENOMEM;
+    if (ad__row_work(a) > AD__MOST_WORK && ad__row_longest(g, a, &s->most, &fewest)) return AD_ENOMEM;
     s->colour = ad__filled(g, n, sizeof *s->colour, 0xff), s->forbidden = ad__filled(g, n, sizeof *s->forbidden, 0xff);
     s->seen_by = ad__filled(g, n, sizeof *s->seen_by, 0xff), s->seen_at = ad__filled(g, n, sizeof *s->seen_at, 0);
     s->treated = ad__filled(g, n, sizeof *s->treated, 0xff), s->star = ad__filled(g, n_edges, sizeof *s->star, 0);
@@ -87,6 +104,7 @@ static int make(stars *s, ad_graph *g, const ad__matrix *a, const int32_t *order
         return AD_ENOMEM;
     for (int32_t i = 0; i < n; i++) {
         int32_t v = order[i], c = 0;
+        if (is_long(s, v)) continue;
         for (int64_t k = a->start[v]; k < a->start[v + 1]; k++)
             if (has_colour(s, v, k)) forbid_through(s, v, k);
         while (s->forbidden[c] == v) c++;
@@ -95,6 +113,7 @@ static int make(stars *s, ad_graph *g, const ad__matrix *a, const int32_t *order
         for (int64_t k = a->start[v]; k < a->start[v + 1]; k++)
             if (has_colour(s, v, k)) place_edge(s, v, k);
     }
+    colour_long_rows(s);
     return AD_OK;
 }
 
@@ -111,7 +130,7 @@ static int32_t *number_of(const used *u, int32_t v) { return &u->number[v >= u->
 
 /* Gives edges that are stars of their own a middle, if possible one whose product is needed anyway. */
 static void choose(used *u) {
-    const ad__matrix *a = u->s->a;
+    const ad__sparsity *a = u->s->a;
     for (int pass = 0; pass < 2; pass++)
         for (int32_t v = 0; v < a->rows; v++)
             for (int64_t k = a->start[v]; k < a->start[v + 1] && a->column[k] <= v; k++) {
@@ -140,8 +159,8 @@ static int choose_products(ad_graph *g, stars *s, int32_t split, used *u, ad__co
     return AD_OK;
 }
 
-static int reads_of_columns(ad_graph *g, const used *u, const ad__matrix *a, ad__colours *to) {
-    int64_t n = ad__matrix_count(a);
+static int reads_of_columns(ad_graph *g, const used *u, const ad__sparsity *a, ad__colours *to) {
+    int64_t n = ad__sparsity_count(a);
     to->column = ad__filled(g, a->rows, sizeof *to->column, 0xff);
     to->product = ad__filled(g, n, sizeof *to->product, 0), to->at = ad__filled(g, n, sizeof *to->at, 0);
     if (!to->column || !to->product || !to->at) return AD_ENOMEM;
@@ -156,7 +175,7 @@ static int reads_of_columns(ad_graph *g, const used *u, const ad__matrix *a, ad_
     return AD_OK;
 }
 
-int ad__colour_star(ad_graph *g, const ad__matrix *a, const int32_t *order, ad__colours *to) {
+int ad__colour_star(ad_graph *g, const ad__sparsity *a, const int32_t *order, ad__colours *to) {
     stars s;
     used u;
     *to = (ad__colours){ 0 };
@@ -165,15 +184,16 @@ int ad__colour_star(ad_graph *g, const ad__matrix *a, const int32_t *order, ad__
 }
 
 /* Vertices are the columns of a, then its rows. The edges of row i of a stand in row columns + i of `both`. */
-int ad__colour_both(ad_graph *g, const ad__matrix *a, const ad__matrix *both, const int32_t *order, ad__colours *to) {
+int ad__colour_both(ad_graph *g, const ad__sparsity *a, const ad__sparsity *both, const int32_t *order,
+                    ad__colours *to) {
     stars s;
     used u;
     int32_t n = a->columns;
     *to = (ad__colours){ 0 };
     if (make(&s, g, both, order) || choose_products(g, &s, n, &u, to)) return AD_ENOMEM;
     to->column = ad__filled(g, n, sizeof *to->column, 0), to->row = ad__filled(g, a->rows, sizeof *to->row, 0);
-    to->product = ad__filled(g, ad__matrix_count(a), sizeof *to->product, 0);
-    to->at = ad__filled(g, ad__matrix_count(a), sizeof *to->at, 0);
+    to->product = ad__filled(g, ad__sparsity_count(a), sizeof *to->product, 0);
+    to->at = ad__filled(g, ad__sparsity_count(a), sizeof *to->at, 0);
     if (!to->column || !to->row || !to->product || !to->at) return AD_ENOMEM;
     for (int32_t j = 0; j < n; j++) to->column[j] = *number_of(&u, j);
     for (int32_t i = 0; i < a->rows; i++) {
