@@ -20,7 +20,7 @@ ops_flags    := $(loop_flags) $(call known,-fno-tree-slp-vectorize)
 kernel_flags := $(loop_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic)
 row_flags    := -O3 $(math_flags)
 small_flags  := $(call known,$(if $(clang),,-fno-inline-functions) -fno-reorder-blocks-and-partition -falign-functions=1 \
-                -falign-jumps=1 -falign-labels=1 -fno-omit-frame-pointer)
+                -falign-jumps=1 -falign-labels=1 -falign-loops=1)
 comma        := ,
 by_vectors   := vector_loop:512:noalign$(comma)libcall:-1:noalign
 struct_flags := $(call known,-mmemset-strategy=$(by_vectors) -mmemcpy-strategy=$(by_vectors))
@@ -50,13 +50,19 @@ say     = $(if $(V),,@echo '$(1) $@';)
 obj           := $(BUILD)/obj
 library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden \
                  $(call known,-fno-semantic-interposition) $(no_unwinding)
+# Ops of large arrays, whose time is that of their loops, and forms of compiled programs.
+large         := $(patsubst %,$(obj)/ops/%.o,base/loops elementwise/special loss/class_rows loss/cosine_similarity loss/ctc \
+                 reduce/running shape/index shape/mask shape/pad shape/places shape/put shape/scatter_reduce)
 $(obj)/autodiff/%.o: private extra = $(library_flags)
 $(obj)/autodiff/%.o: private optimise := $(optimise) $(struct_flags)
 $(obj)/ops/%.o $(obj)/nn/%.o: private extra = $(library_flags) $(small_flags)
 $(obj)/ops/%.o: private optimise := $(optimise) $(ops_flags) $(struct_flags)
 $(obj)/ops/net/%.o $(obj)/ops/linalg/%.o $(obj)/ops/functional/%.o: private optimise := $(compact) $(ops_flags)
+$(obj)/ops/sort/%.o $(large): private optimise := $(compact) $(ops_flags)
 $(obj)/ops/linalg/matmul.o: private optimise := $(optimise) $(ops_flags) $(struct_flags)
-$(obj)/ops/compose/%.o $(obj)/ops/random/%.o $(obj)/ops/compile/%.o $(obj)/autodiff/check/%.o $(obj)/nn/%.o: private \
+$(obj)/ops/compose/%.o $(obj)/ops/random/%.o $(obj)/ops/compile/%.o $(obj)/autodiff/check/%.o \
+    $(obj)/autodiff/look/%.o $(patsubst %,$(obj)/autodiff/%.o,base/durable base/fault graph/anomaly graph/error graph/name \
+    graph/threads) $(obj)/nn/%.o: private \
     optimise := $(compact)
 $(obj)/ops/kernels/%.o $(obj)/nn/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
 $(obj)/ops/compile/program.o: private optimise := $(optimise)

@@ -75,6 +75,9 @@ bitmap       := -Wl,-z,pack-relative-relocs
 loads_bitmap := $(shell printf '\043include <features.h>\n\043if !__GLIBC_PREREQ(2, 36)\n\043error\n\043endif\n' | \
     $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo 'int a;' | \
     $(CC) $(LDFLAGS) -shared -fPIC -Wl,--fatal-warnings $(bitmap) -x c - -o /dev/null 2>/dev/null && echo yes)
-shared_flags := $(if $(loads_bitmap),$(bitmap))
+# Without pages of their own for code, which would be padded.
+links        = $(shell echo 'int a;' | $(CC) $(LDFLAGS) -shared -fPIC $(1) -x c - -o /dev/null 2>/dev/null && echo yes)
+one_segment  := -Wl,-z,noseparate-code
+shared_flags := $(if $(loads_bitmap),$(bitmap)) $(if $(call links,$(one_segment)),$(one_segment))
 found_flags  := $(found_flags)
 found_libs   := $(strip $(found_libs)) -pthread -lm

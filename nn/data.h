@@ -31,6 +31,9 @@ typedef struct {
     nn_transform_fn *transform; /* applied to each row of x; NULL: none */
     void *transform_data;
     int64_t prefetch; /* how many minibatches a thread prepares ahead; 0: none, and no thread */
+    ad_var *draw_weights; /* [rows of the data set], 0 or more, read once: rows are drawn with replacement, each time in
+                             proportion to these. NULL: each row comes once an epoch. As PyTorch's WeightedRandomSampler */
+    int64_t draws;        /* with draw_weights: the rows of an epoch; 0: as many as the data set has */
 } nn_loader_opts;
 
 /* Splits a data set, which must outlive it, into minibatches. It belongs to the graph's innermost scope. */

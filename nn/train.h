@@ -88,6 +88,8 @@ typedef struct {
     nn_transform_fn *transform; /* for training only */
     void *transform_data;
     int64_t prefetch;
+    ad_var *draw_weights; /* rows are drawn in proportion to these */
+    int64_t draws;
     nn_batch_fn *mix;   /* applied to each minibatch of the training: nn_mixup, nn_cutmix, nn_smooth */
     void *mix_data;
     nn_stream_fn *stream; /* in place of data, which is { NULL }; batch and the options above but mix have no meaning */

@@ -259,8 +259,119 @@ static void loaders_of_closed_scopes_are_noticed(void **state) {
 #endif
 }
 
+/* ---- rows drawn by weights ------------------------------------------------------------------------------------- */
+
+enum { DRAWS = 20000 };
+
+/* counts[i]: how often row i came in an epoch of DRAWS rows; returns a checksum of the order. */
+static uint64_t counts_of(uint64_t seed, ad_dtype t, const double *w, int64_t prefetch, int counts[N]) {
+    ad_graph *g = ad_graph_new();
+    uint64_t sum = 0;
+    ad_seed(g, seed);
+    nn_loader_opts o = { .batch = 64, .draws = DRAWS, .prefetch = prefetch };
+    o.draw_weights = param_of(g, t, w, AD_SHAPE(N));
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F32), o);
+    assert_int_equal(nn_loader_batches(l), (DRAWS + 63) / 64);
+    memset(counts, 0, N * sizeof *counts);
+    ad_var *x, *y;
+    int rows = 0;
+    while (nn_loader_next(l, &x, &y))
+        for (int64_t i = 0; i < ad_numel(y); i++, rows++) {
+            int row = (int)ad_at(y, i);
+            assert_true(ad_at(x, i * WIDTH) == 10 * row);
+            counts[row]++;
+            sum = sum * 31 + (uint64_t)row;
+        }
+    assert_int_equal(rows, DRAWS);
+    assert_ok(g);
+    ad_graph_free(g);
+    return sum;
+}
+
+/* The sum of (count - expected)^2 / expected has 21 degrees of freedom; above 46.8 with probability 0.001. */
+static void rows_drawn_in_proportion(void **state) {
+    (void)state;
+    double w[N], total = 0;
+    for (int i = 0; i < N; i++) total += w[i] = i == 0 || i == N - 1 || i == 7 ? 0 : 0.25 * (1 + i % 5);
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        int counts[N], again[N];
+        double chi = 0;
+        uint64_t order = counts_of(3, t, w, 0, counts);
+        assert_true(counts_of(3, t, w, 2, again) == order);
+        assert_true(counts_of(4, t, w, 0, again) != order);
+        for (int i = 0; i < N; i++)
+            if (w[i] == 0) assert_int_equal(counts[i], 0);
+            else chi += pow(counts[i] - DRAWS * w[i] / total, 2) / (DRAWS * w[i] / total);
+        assert_true(chi < 46.8 && chi > 4);
+    }
+}
+
+static void an_epoch_has_as_many_rows_as_the_data_set(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    double w[N] = { [5] = 2 };
+    nn_loader_opts o = { .batch = 4, .draw_weights = param_of(g, AD_F64, w, AD_SHAPE(N)) };
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F64), o);
+    for (int e = 0; e < 2; e++) {
+        int rows[N], n;
+        assert_int_equal(epoch(l, g, rows, &n), 6);
+        assert_int_equal(n, N);
+        for (int i = 0; i < N; i++) assert_int_equal(rows[i], 5);
+    }
+    ad_graph_free(g);
+}
+
+static void bad_weights_are_refused(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_dataset d = { ad_ones(g, AD_F32, AD_SHAPE(3, 2)), ad_ones(g, AD_F32, AD_SHAPE(3)) };
+    ad_var *ones = ad_ones(g, AD_F32, AD_SHAPE(3)), *zeros = ad_zeros(g, AD_F32, AD_SHAPE(3)), *nil = ad_matmul(d.x, d.x);
+    ad_clear_error(g);
+    const double below[] = { 1, -0.5, 1 }, nan[] = { 1, 1, NAN }, huge[] = { 1e308, 1e308, 1 };
+    const struct {
+        nn_loader_opts o;
+        const char *message;
+    } bad[] = {
+        { { .draw_weights = ad_ones(g, AD_F32, AD_SHAPE(4)) }, "draw_weights are [4]; they must be [3], one for each row" },
+        { { .draw_weights = zeros }, "the sum of draw_weights is 0; it must be above 0 and finite" },
+        { { .draw_weights = param_of(g, AD_F64, below, AD_SHAPE(3)) }, "draw_weights of row 1 is -0.5; it must be 0 or more" },
+        { { .draw_weights = param_of(g, AD_F64, nan, AD_SHAPE(3)) }, "draw_weights of row 2 is nan" },
+        { { .draw_weights = param_of(g, AD_F64, huge, AD_SHAPE(3)) }, "the sum of draw_weights is inf" },
+        { { .draw_weights = nil }, "draw_weights are nil" },
+        { { .draw_weights = ones, .in_order = true }, "rows are drawn by draw_weights, or they are in_order" },
+        { { .draw_weights = ones, .draws = -1 }, "draws -1: it must be in 0 .. 2^59" },
+        { { .draw_weights = ones, .draws = INT64_MAX }, "it must be in 0 .. 2^59" },
+        { { .draws = 5 }, "draws have a meaning with draw_weights only" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        nn_loader_opts o = bad[i].o;
+        o.batch = 1;
+        assert_null(nn_loader_new(g, d, o));
+        assert_contains(ad_error(g), bad[i].message);
+        ad_clear_error(g);
+    }
+    ad_graph_free(g);
+}
+
+/* All weight is on the rows whose target is 3. */
+static void fit_draws_rows(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(4, 1)), *y = ad_tensor(g, AD_F64, (double[]){ 3, -5, 3, 9 }, AD_SHAPE(4, 1));
+    nn_module *net = nn_linear(g, AD_F64, 1, 1, false);
+    nn_fit_opts o = { .epochs = 20, .batch = 2, .draws = 6 };
+    o.draw_weights = ad_tensor(g, AD_F64, (double[]){ 1, 0, 2, 0 }, AD_SHAPE(4));
+    assert_int_equal(nn_fit(net, nn_mse, nn_sgd(net, (nn_sgd_opts){ .lr = 0.25 }), (nn_dataset){ x, y }, o, NULL), AD_OK);
+    assert_close(ad_at(nn_find_parameter(net, "weight"), 0), 3, 1e-12);
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_drawn_in_proportion),
+        cmocka_unit_test(an_epoch_has_as_many_rows_as_the_data_set),
+        cmocka_unit_test(bad_weights_are_refused),
+        cmocka_unit_test(fit_draws_rows),
         cmocka_unit_test(in_order_and_without_a_copy),
         cmocka_unit_test(every_row_once_an_epoch),
         cmocka_unit_test(drop_last_leaves_out_what_fills_no_batch),

@@ -887,9 +887,28 @@ static void refusals_of_ctc(void **state) {
     ad_graph_free(g);
 }
 
+/* 2^24 + 2: in f32 adding 1 stops at 2^24. */
+static void counts_above_2_to_24(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *three = ad_zeros(g, AD_F32, AD_SHAPE(3)), *w = ad_param(g, AD_F32, (float[]){ 0x1p24f, 1, 1 }, AD_SHAPE(3));
+    ad_var *sums = ad_bincount(three, w, 1);
+    assert_int_equal(ad_dtype_of(sums), AD_F32);
+    assert_true(ad_item(sums) == 0x1p24 + 2);
+    ad_backward(sums);
+    assert_true(ad_grad_at(w, 2) == 1);
+    if (!test_quick()) {
+        ad_var *n = ad_bincount(ad_zeros(g, AD_F32, AD_SHAPE((1 << 24) + 2)), NULL, 2);
+        assert_int_equal(ad_dtype_of(n), AD_F32);
+        assert_true(ad_at(n, 0) == 0x1p24 + 2 && ad_at(n, 1) == 0);
+    }
+    assert_true(ad_ok(g));
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = { cmocka_unit_test(in_f64), cmocka_unit_test(in_f32), cmocka_unit_test(nothing_to_do),
                                         cmocka_unit_test(refusals),
-                                        cmocka_unit_test(refusals_of_ctc) };
+                                        cmocka_unit_test(refusals_of_ctc), cmocka_unit_test(counts_above_2_to_24) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* loader.c: minibatches of a data set, in order or shuffled, made on demand or ahead of time by a thread. */
 #include "nn/data/loader.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "autodiff/extend.h"
@@ -24,7 +25,8 @@ struct nn_loader {
     ad_graph *graph;
     nn_loader_opts opts;
     source x, y;
-    int64_t n;              /* rows */
+    int64_t rows, n;        /* rows of the data set, and of an epoch */
+    double *sums;           /* [rows]: sums of the weights that rows are drawn by, or NULL */
     int64_t at;             /* the next row; 0 at the start of an epoch */
     int64_t *order;         /* [n]: the rows in the order of this epoch; NULL: the order of the data set */
     ad_random_state before; /* the graph's random numbers at the start of the epoch */
@@ -109,7 +111,35 @@ static int check(ad_graph *g, nn_dataset d, nn_loader_opts o) {
     if (o.batch < 1) return ad_fail(g, AD_EVALUE, "loader: batch %lld: it must be at least 1", (long long)o.batch);
     if (o.prefetch < 0)
         return ad_fail(g, AD_EVALUE, "loader: prefetch %lld: it must be at least 0", (long long)o.prefetch);
+    if (o.draws < 0 || o.draws > INT64_MAX / 16)
+        return ad_fail(g, AD_EVALUE, "loader: draws %lld: it must be in 0 .. 2^59", (long long)o.draws);
+    if (o.draws > 0 && o.draw_weights == NULL)
+        return ad_fail(g, AD_EVALUE, "loader: draws have a meaning with draw_weights only");
+    if (o.draw_weights != NULL && o.in_order)
+        return ad_fail(g, AD_EVALUE, "loader: rows are drawn by draw_weights, or they are in_order");
     return AD_OK;
+}
+
+/* Reads the weights that rows are drawn by. */
+static int begin_draws(nn_loader *l) {
+    ad_graph *g = l->graph;
+    const ad_var *w = l->opts.draw_weights;
+    if (ad_is_nil(w)) return ad_fail(g, AD_EVALUE, "loader: draw_weights are nil");
+    if (!ad_shape_equal(ad_shape_of(w), AD_SHAPE(l->rows)))
+        return ad_fail(g, AD_ESHAPE, "loader: draw_weights are %s; they must be [%lld], one for each row",
+                       ad_shape_str(ad_shape_of(w)).text, (long long)l->rows);
+    l->sums = ad_scope_array(g, (size_t)l->rows * sizeof *l->sums);
+    double sum = 0;
+    for (int64_t i = 0; i < l->rows && l->sums != NULL; i++) {
+        double x = ad_at(w, i);
+        if (!(x >= 0 && x < INFINITY))
+            return ad_fail(g, AD_EVALUE, "loader: draw_weights of row %lld is %g; it must be 0 or more and finite",
+                           (long long)i, x);
+        l->sums[i] = sum += x;
+    }
+    if (ad_ok(g) && !(sum > 0 && sum < INFINITY))
+        return ad_fail(g, AD_EVALUE, "loader: the sum of draw_weights is %g; it must be above 0 and finite", sum);
+    return ad_error_code(g);
 }
 
 /* The graph of the data tells that none was given to the loader. */
@@ -144,7 +174,9 @@ nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o) {
     if (!ad_ok(g) || check(g, data, o) != AD_OK) return NULL;
     nn_loader *l = ad_scope_alloc(g, sizeof *l);
     if (l == NULL) return NULL;
-    *l = (nn_loader){ .self = l, .graph = g, .opts = o, .n = rows_of(data.x), .end = 1, .parts = 1 };
+    *l = (nn_loader){ .self = l, .graph = g, .opts = o, .rows = rows_of(data.x), .end = 1, .parts = 1 };
+    l->n = o.draws > 0 ? o.draws : l->rows;
+    if (o.draw_weights != NULL && begin_draws(l) != AD_OK) return NULL;
     l->x = source_of(data.x, !o.in_order, o.transform != NULL);
     l->y = source_of(data.y, !o.in_order, false);
     if (!o.in_order && (l->order = ad_scope_array(g, (size_t)l->n * sizeof *l->order)) == NULL) return NULL;
@@ -162,7 +194,8 @@ void nn_loader_close(nn_loader *l) {
 static void begin_epoch(nn_loader *l, int64_t at) {
     nn__prefetch_pause(l->ahead); /* its thread reads order, key and begin */
     l->before = ad_random_get(l->graph);
-    if (l->order != NULL) nn__shuffle(l->graph, l->n, l->order);
+    if (l->sums != NULL) nn__draw(l->graph, l->n, l->rows, l->sums, l->order);
+    else if (l->order != NULL) nn__shuffle(l->graph, l->n, l->order);
     if (l->x.transformed) l->key = nn__random_word(l->graph);
     l->at = l->begin = at;
     nn__prefetch_start(l->ahead, batches_from(l, at));
@@ -239,7 +272,7 @@ nn__loader_place nn__loader_where(const nn_loader *l) { return (nn__loader_place
 
 int nn__loader_go(nn_loader *l, nn__loader_place p) {
     if (p.at < 0 || p.at > l->n)
-        return ad_fail(l->graph, AD_EVALUE, "loader: cannot continue at row %lld: the data set has %lld",
+        return ad_fail(l->graph, AD_EVALUE, "loader: cannot continue at row %lld: an epoch has %lld",
                        (long long)p.at, (long long)l->n);
     ad_random_state now = ad_random_get(l->graph);
     ad_random_set(l->graph, p.before);

@@ -561,13 +561,13 @@ static int list_others(training *t) {
     return ad_fail(t->g, AD_EVALUE, "fit: the optimiser has no parameter of the network");
 }
 
-static int begin_compiled(training *t, nn_dataset data) {
+static int begin_compiled(training *t) {
     if (!t->o->compile) return AD_OK;
     if (t->o->accumulate > 1 || t->o->weights != NULL) {
         snprintf(t->s.how, sizeof t->s.how, "interpreted: steps with accumulate or weights have no program");
         return AD_OK;
     }
-    int64_t rows = t->loader ? ad_shape_of(data.x).dim[0] : t->o->batch;
+    int64_t rows = t->loader ? t->all_rows : t->o->batch;
     t->compiled = (nn__compiled){ .g = t->g,
                                   .net = t->net,
                                   .opts = t->o->compiler,
@@ -587,12 +587,14 @@ static int make_loader(training *t, nn_dataset data) {
                                                 .drop_last = o->drop_last,
                                                 .transform = o->transform,
                                                 .transform_data = o->transform_data,
-                                                .prefetch = o->prefetch });
+                                                .prefetch = o->prefetch,
+                                                .draw_weights = o->draw_weights,
+                                                .draws = o->draws });
     if (t->loader != NULL && nn_loader_batches(t->loader) == 0)
         return ad_fail(t->g, AD_EVALUE, "fit: %lld samples make no minibatch of %lld; take a smaller batch",
                        (long long)ad_shape_of(data.x).dim[0], (long long)o->batch);
     if (t->loader == NULL) return ad_error_code(t->g);
-    t->all_rows = ad_shape_of(data.x).dim[0];
+    t->all_rows = o->draws > 0 ? o->draws : ad_shape_of(data.x).dim[0];
     nn__ranks_split(t);
     return AD_OK;
 }
@@ -608,7 +610,7 @@ static int prepare(training *t, nn_dataset data) {
         nn__check_sources(t->g, data, t->opt, o) != AD_OK || try_validation(t) != AD_OK ||
         nn__check_weights(t->g, data, o->weights) != AD_OK || make_loader(t, data) != AD_OK)
         return ad_error_code(t->g);
-    if (keep_best(t) != AD_OK || begin_compiled(t, data) != AD_OK || begin_files(t) != AD_OK)
+    if (keep_best(t) != AD_OK || begin_compiled(t) != AD_OK || begin_files(t) != AD_OK)
         return ad_error_code(t->g);
     t->report = nn__report_new(o, steps_of_epoch(t), t->s.steps);
     if (t->log_renewed) nn__report_renewed(&t->report);

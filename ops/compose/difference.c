@@ -76,7 +76,8 @@ ad_var *ad_histc(ad_var *x, int64_t bins, double lo, double hi) {
     return ad_cast(ad_index_add(none, 0, place, inside), c.dtype);
 }
 
-/* x [m] of integers 0..n-1 -> [n]: how often each occurs, or the sums of its weights [m] */
+/* x [m] of integers 0..n-1 -> [n]: how often each occurs, or the sums of its weights [m]. Added in f64: in f32 a count would
+   stop at 2^24. */
 ad_var *ad_bincount(ad_var *x, ad_var *weights, int64_t n) {
     if (ad__absent(x)) return ad__nil_beside(2, (ad_var *[]){ x, weights }, "bincount");
     const ad_call c = AD__CALL_AS("bincount", x);
@@ -84,8 +85,9 @@ ad_var *ad_bincount(ad_var *x, ad_var *weights, int64_t n) {
     for (int64_t i = 0; i < c.shape.dim[0]; i++)
         if (ad_read_element(c.dtype, x->data, i) < 0)
             return ad__refused_call(&c, AD_EVALUE, "element %lld is negative", (long long)i);
-    ad_var *ones = weights ? weights : ad_ones(c.graph, c.dtype, c.shape);
-    return ad_index_add(ad_zeros(c.graph, ad_dtype_of(ones), AD_SHAPE(n)), 0, x, ones);
+    ad_var *terms = weights ? ad_cast(weights, AD_F64) : ad_ones(c.graph, AD_F64, c.shape);
+    ad_var *sums = ad_index_add(ad_zeros(c.graph, AD_F64, AD_SHAPE(n)), 0, x, terms);
+    return ad_cast(sums, weights ? ad_dtype_of(weights) : c.dtype);
 }
 
 /* ---- two results ---------------------------------------------------------------------------------------------- */

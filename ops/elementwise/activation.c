@@ -1,4 +1,5 @@
 /* activation.c: elementwise activation functions of networks, each defined by its formulas. */
+#define AD__FEW_IN_F64
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"

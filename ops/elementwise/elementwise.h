@@ -14,7 +14,8 @@
    The two numbers before the formulas are the range of the op's samples. The numbers after them are further samples.
 
    AD_UNARY expands to the following, for F = f32 and f64:
-       sin_value_F, sin_slope_a_F      the first two formulas as functions of one element
+       sin_value_F, sin_slope_a_F      the first two formulas as functions of one element, inlined
+       sin_value_of_one_F, sin_slope_a_of_one_F    the same, which the compiler inlines where they are short
        sin_values_F, sin_slopes_a_F    the loops that apply these to arrays (kernels/elementwise/loops.inc), one for
                                        each level (kernels/base/level.h)
        sin_value_step_F, sin_slope_step_F  the instructions of flat programs (autodiff/graph/flat.h)
@@ -108,6 +109,17 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
          ? ad__fast_call(&ad_op_##name, name##_value_f32, name##_value_f64, 2, (ad_var *[]){ a, b }, NULL, 0)          \
          : ad__apply2(&ad_op_##name, a, b, NULL))
 
+/* A file that defines AD__FEW_IN_F64 has ops that few programs use in f64, which have no loops for AVX-512 in f64. */
+#define AD__VALUE_LOOPS_f32 AD__VALUE_LOOPS
+#define AD__SLOPE_LOOPS_f32 AD__SLOPE_LOOPS
+#ifdef AD__FEW_IN_F64
+#define AD__VALUE_LOOPS_f64 AD__NARROW_VALUE_LOOPS
+#define AD__SLOPE_LOOPS_f64 AD__NARROW_SLOPE_LOOPS
+#else
+#define AD__VALUE_LOOPS_f64 AD__VALUE_LOOPS
+#define AD__SLOPE_LOOPS_f64 AD__SLOPE_LOOPS
+#endif
+
 /* ---- what a dtype needs ------------------------------------------------------------------------------------------ */
 
 #define AD__UNUSED __attribute__((unused)) /* a formula may leave some names unused */
@@ -115,7 +127,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
 #define AD__STEP static __attribute__((aligned(32))) const ad__instr *
 
 /* F: f32 or f64; n: the number of operands, called a, b and c in formulas; NAMES: declarations of further names. */
-#define AD__VALUE(name, F, n, NAMES, VALUE) AD__VALUE_BY(AD__VALUE_LOOPS, name, F, n, NAMES, VALUE)
+#define AD__VALUE(name, F, n, NAMES, VALUE) AD__VALUE_BY(AD__VALUE_LOOPS_##F, name, F, n, NAMES, VALUE)
 /* of comparisons and predicates */
 #define AD__TRUTH(name, F, n, NAMES, VALUE) AD__VALUE_BY(AD__NARROW_VALUE_LOOPS, name, F, n, NAMES, VALUE)
 #define AD__VALUE_BY(LOOPS, name, F, n, NAMES, VALUE)                                                                  \
@@ -125,11 +137,12 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
         return (T)(VALUE);                                                                                             \
     }                                                                                                                  \
     LOOPS(name##_values_##F, F, n, name##_value_##F)                                                                   \
+    static F name##_value_of_one_##F(const double *k, F a, F b, F c) { return name##_value_##F(k, a, b, c); }          \
     static int name##_evaluate_##F(const ad_op *op) {                                                                  \
-        return ad__evaluate_by_##F(op, n, name##_value_##F, name##_values_##F);                                        \
+        return ad__evaluate_by_##F(op, n, name##_value_of_one_##F, name##_values_##F);                                 \
     }                                                                                                                  \
     AD__STEP name##_value_step_##F(const ad__instr *at, ad__flat *flat) {                                              \
-        return ad__value_step_##F(at, flat, n, name##_value_##F);                                                      \
+        return ad__value_step_##F(at, flat, n, name##_value_of_one_##F);                                               \
     }                                                                                                                  \
     static const ad__flat_rows *const name##_rows; /* NULL, unless AD_ROWS follows */
 
@@ -141,16 +154,21 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
         NAMES                                                                                                          \
         return (T)(SLOPE);                                                                                             \
     }                                                                                                                  \
-    AD__SLOPE_LOOPS(name##_slopes_##BY##_##F, F, n, name##_slope_##BY##_##F)
+    AD__SLOPE_LOOPS_##F(name##_slopes_##BY##_##F, F, n, name##_slope_##BY##_##F)                                         \
+    static F name##_slope_##BY##_of_one_##F(const double *k, F a, F b, F c, F y, F g) {                                \
+        return name##_slope_##BY##_##F(k, a, b, c, y, g);                                                              \
+    }
 
 /* A, B, C: the op's operands; the last one is repeated in place of absent ones */
 #define AD__BACKWARD(name, F, n, A, B, C)                                                                              \
     static void name##_backward_##F(const ad_op *op) {                                                                 \
-        ad__backward_by_##F(op, n, name##_slope_##A##_##F, name##_slope_##B##_##F, name##_slope_##C##_##F,             \
-                            name##_slopes_##A##_##F, name##_slopes_##B##_##F, name##_slopes_##C##_##F);                \
+        ad__backward_by_##F(op, n, name##_slope_##A##_of_one_##F, name##_slope_##B##_of_one_##F,                       \
+                            name##_slope_##C##_of_one_##F, name##_slopes_##A##_##F, name##_slopes_##B##_##F,           \
+                            name##_slopes_##C##_##F);                                                                  \
     }                                                                                                                  \
     AD__STEP name##_slope_step_##F(const ad__instr *at, ad__flat *flat) {                                              \
-        return ad__slope_step_##F(at, flat, n, name##_slope_##A##_##F, name##_slope_##B##_##F, name##_slope_##C##_##F);\
+        return ad__slope_step_##F(at, flat, n, name##_slope_##A##_of_one_##F, name##_slope_##B##_of_one_##F,           \
+                                  name##_slope_##C##_of_one_##F);                                                      \
     }
 
 /* Instructions with rows, for ops of up to two operands that take less time than finding the next instruction. */

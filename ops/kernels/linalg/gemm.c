@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { TINY = 64 }; /* multiplications of the largest product for ad__gemm_few, which is faster than a BLAS there */
-/* Bytes of the vectors of tiles where there is no AVX-512. */
+/* Bytes of the vectors of products of a few multiplications. */
 #ifdef __wasm_simd128__
 enum { NARROW_VECTOR = 16 };
 #else
@@ -22,6 +22,13 @@ enum { MOST_VECTORS = 2, WIDE_ROWS = 12, FEW = 4 };
 #pragma clang fp contract(fast)
 #else
 #pragma GCC optimize("no-tree-vectorize", "fp-contract=fast")
+#endif
+
+/* Bytes of a vector of the instruction set that the whole library is compiled for, where there are others. */
+#ifdef AD__LEVELS
+#define BASE_VECTOR 16
+#else
+#define BASE_VECTOR 32
 #endif
 
 /* WIDE: the attributes of functions with AVX-512, if this build can have such. */
@@ -46,7 +53,7 @@ static bool has_wide(void) {
    left to it. */
 static bool is_for_wide(size_t element, bool ta, bool tb, int64_t n, int64_t m, int64_t k) {
     const double bytes = 2.25e6, small = 1e6, small_result = 1200;
-    int64_t lanes = 64 / (int64_t)element, filled = (m + lanes - 1) / lanes * lanes;
+    int64_t lanes = 64 / (int64_t)element, filled = (m + 2 * lanes - 1) / (2 * lanes) * (2 * lanes);
     double rows = (double)n, columns = (double)m, depth = (double)k, work = rows * columns * depth;
     if (n < WIDE_ROWS || m < 2 * lanes || 8 * m < 7 * filled) return false;
     if ((rows * depth + depth * columns + rows * columns) * (double)element > bytes) return false;
