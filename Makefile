@@ -20,8 +20,8 @@ MAKEFLAGS  += --no-print-directory
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all check test demo asan tsan units faults fuzz fuzz-targets mutants valgrind cross cpus coverage adbench bench bench-threads bench-peers \
-        bench-report docs gallery site reference-values install uninstall deps deps-ci deps-peers help clean FORCE
+.PHONY: all check test demo asan tsan msan units faults fuzz fuzz-targets mutants valgrind cross cpus coverage adbench \
+        bench bench-threads bench-peers bench-report docs gallery site reference-values install uninstall deps deps-ci deps-peers help clean FORCE
 
 include mk/packages.mk
 ifndef deferred
