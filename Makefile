@@ -22,7 +22,7 @@ MAKEFLAGS  += --no-print-directory
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all check test demo asan tsan units mpi mpi-test faults fuzz fuzz-targets mutants valgrind cross cpus coverage adbench gradbench bench bench-threads bench-peers \
+.PHONY: all check test demo asan tsan units mpi mpi-test faults fuzz fuzz-targets mutants msan valgrind cross cpus coverage adbench gradbench bench bench-threads bench-peers \
         bench-report docs gallery solvers site web web-test reference-values install uninstall deps deps-ci deps-web deps-peers help clean FORCE
 
 include mk/packages.mk

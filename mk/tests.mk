@@ -18,17 +18,22 @@ asan: ## run check under AddressSanitizer and UndefinedBehaviorSanitizer
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
 tsan: ## run the test programs with threads under ThreadSanitizer
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread TESTS="test_data_prefetch test_nn_fit test_order test_threads" units
-# The library and the targets with clang's coverage counters; FUZZ_SECONDS for each target.
+# MemorySanitizer knows only what was compiled with it: the library is built alone, and compiled programs with it too.
+msan: ## run the test programs under clang's MemorySanitizer, without a BLAS and other libraries
+	@AD_TEST_QUICK=1 TEST_CC='clang -fsanitize=memory' $(MAKE) BUILD=$(BUILD)/msan CC=clang CXX=clang++ SANITIZE=memory \
+	    CFLAGS='$(CFLAGS) -fsanitize-memory-track-origins' PKG_CONFIG=false links_csv= BLAS=none LAPACK=none units
+# The library and the targets with clang's coverage counters; FUZZ_SECONDS for each target. A small quarantine and short
+# stacks of allocations save a third of the time.
+fuzz_options := allocator_may_return_null=1:detect_stack_use_after_return=0:quarantine_size_mb=1:malloc_context_size=2
 fuzz: ## run the fuzz targets of tests/fuzz/ for FUZZ_SECONDS each (600; needs clang)
 	@$(MAKE) BUILD=$(BUILD)/fuzz CC=clang CXX=clang++ SANITIZE=address,undefined \
 	    CFLAGS='$(CFLAGS) -fsanitize=fuzzer-no-link' fuzz-targets
-	@BUILD=$(BUILD)/fuzz ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0 \
-	    UBSAN_OPTIONS=print_stacktrace=1 TEST_SECONDS=$$(($${FUZZ_SECONDS:-600} * 20 + 300)) sh tests/run tests/fuzz/fuzz.sh
+	@BUILD=$(BUILD)/fuzz ASAN_OPTIONS='$(fuzz_options)' UBSAN_OPTIONS=print_stacktrace=1 TEST_SECONDS=$$(($${FUZZ_SECONDS:-600} * 20 + 300)) sh tests/run tests/fuzz/fuzz.sh
 fuzz-targets: $(fuzzers)
 # valgrind knows no AVX-512, so compiled programs and the BLAS do without. Where threads have ended, glibc keeps their
 # stacks, which counts as possibly lost.
 memcheck := valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
-            --error-exitcode=99 --fair-sched=yes
+            --error-exitcode=99 --fair-sched=yes --suppressions=tests/valgrind.supp
 valgrind: $(chosen) ## run the test programs under valgrind, with small sizes
 	@AD_TEST_QUICK=1 OPENBLAS_CORETYPE=Haswell TEST_CC='cc -march=x86-64-v3' TEST_UNDER='$(memcheck)' $(run_tests) $(chosen)
 cross: ## build the test programs for another processor and run them under qemu: make cross ARCH=arm64

@@ -77,7 +77,7 @@ void *ad__arena_more(ad__arena *a, size_t size) {
 }
 
 void ad__arena_rewind(ad__arena *a, ad__arena_place p) {
-#ifdef AD__ASAN
+#if defined(AD__ASAN) || defined(AD__MSAN)
     ad__block *b = p.at ? p.at : a->first;
     for (; b != NULL; b = b->next) {
         char *from = b == p.at ? p.top : block_start(b);

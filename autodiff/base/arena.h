@@ -10,12 +10,18 @@
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define AD__ASAN 1
+#elif __has_feature(memory_sanitizer)
+#define AD__MSAN 1
 #endif
 #endif
 #ifdef AD__ASAN
 #include <sanitizer/asan_interface.h>
 #define AD__POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
 #define AD__UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#elif defined(AD__MSAN) /* memory that is given back is as new: its contents are undefined */
+#include <sanitizer/msan_interface.h>
+#define AD__POISON(p, n) __msan_allocated_memory(p, n)
+#define AD__UNPOISON(p, n) ((void)(p), (void)(n))
 #else
 #define AD__POISON(p, n) ((void)(p), (void)(n))
 #define AD__UNPOISON(p, n) ((void)(p), (void)(n))
