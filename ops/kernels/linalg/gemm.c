@@ -9,8 +9,8 @@
 /* Vectors in a row of a tile; rows of a tile of AVX-512, and of the tiles for the rows that are left. */
 enum { MOST_VECTORS = 2, WIDE_ROWS = 12, FEW = 4 };
 
-/* The tiles use explicit vectors. The other loops are too short to gain from vectorisation by the compiler. A product and
-   its addition are one instruction where the processor has it, which -std=c11 forbids. */
+/* The tiles use explicit vectors. The other loops are too short to gain from vectorisation by the compiler. A product
+   and its addition are one instruction where the processor has it, which -std=c11 forbids. */
 #ifdef __clang__
 #pragma clang fp contract(fast)
 #else
@@ -41,8 +41,9 @@ static bool has_wide(void) {
 }
 
 /* Whether the tiles are faster than a BLAS, as measured with OpenBLAS 0.3.21 on Zen 4; see "Matrix products" in
-   docs/performance.md. Few rows are not worth the panels. Where the three matrices exceed the second-level cache by far, they
-   must be packed in blocks, which the tiles do not. OpenBLAS has special kernels for the small products that are left to it. */
+   docs/performance.md. Few rows are not worth the panels. Where the three matrices exceed the second-level cache by
+   far, they must be packed in blocks, which the tiles do not. OpenBLAS has special kernels for the small products that
+   are left to it. */
 static bool is_for_wide(size_t element, bool ta, bool tb, int64_t n, int64_t m, int64_t k) {
     const double bytes = 2.25e6, small = 1e6, small_result = 1200;
     int64_t lanes = 64 / (int64_t)element, filled = (m + 2 * lanes - 1) / (2 * lanes) * (2 * lanes);

@@ -18,8 +18,8 @@ void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m,
 void ad__gemm_row(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
                   const void *b, const void *row, void *c);
 
-/* The same without a BLAS. ad__gemm_plain is the reference for tests. ad__gemm_tiles is for small sizes, ad__gemm_wide for
-   processors with AVX-512; on others it is ad__gemm_tiles. */
+/* The same without a BLAS. ad__gemm_plain is the reference for tests. ad__gemm_tiles is for small sizes, ad__gemm_wide
+   for processors with AVX-512; on others it is ad__gemm_tiles. */
 void ad__gemm_plain_f32(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const float *a, const float *b, float beta,
                         float *c);
 void ad__gemm_plain_f64(bool ta, bool tb, int64_t n, int64_t m, int64_t k, const double *a, const double *b,
