@@ -32,7 +32,7 @@ typedef struct {
     void *transform_data;
     int64_t prefetch; /* how many minibatches a thread prepares ahead; 0: none, and no thread */
     ad_var *draw_weights; /* [rows of the data set], 0 or more, read once: rows are drawn with replacement, each time in
-                             proportion to these. NULL: each row comes once an epoch. As PyTorch's WeightedRandomSampler */
+                             proportion to these, as by PyTorch's WeightedRandomSampler. NULL: each row comes once */
     int64_t draws;        /* with draw_weights: the rows of an epoch; 0: as many as the data set has */
 } nn_loader_opts;
 

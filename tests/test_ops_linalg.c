@@ -1247,12 +1247,30 @@ static void bad_decompositions_are_reported(void **state) {
     ad_graph_free(g);
 }
 
+/* x w^T + b beside a product and a sum, for products in one piece, in chunks, and by tiles of each kind. */
+static void bias_of_products(void **state) {
+    (void)state;
+    const int64_t sizes[][3] = { { 3, 5, 4 }, { 40, 48, 16 }, { 13, 100, 200 }, { 300, 256, 160 }, { 64, 700, 200 } };
+    for (int i = 0; i < 2 * (int)(sizeof sizes / sizeof *sizes); i++) {
+        ad_graph *g = ad_graph_new();
+        const int64_t *s = sizes[i / 2];
+        ad_dtype t = i % 2 ? AD_F64 : AD_F32;
+        ad_var *x = ad_randn(g, t, AD_SHAPE(s[0], s[2])), *w = ad_randn(g, t, AD_SHAPE(s[1], s[2]));
+        ad_var *b = ad_randn(g, t, AD_SHAPE(s[1]));
+        ad_var *y = ad_affine(x, w, b), *want = ad_add(ad_matmul(x, ad_transpose(w)), b);
+        assert_true(ad_item(ad_max(ad_abs(ad_sub(y, want)))) < (t == AD_F32 ? 2e-4 : 1e-12));
+        assert_true(ad_ok(g));
+        ad_graph_free(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decompositions_multiply_to_the_matrix),
         cmocka_unit_test(decompositions_as_in_torch),
         cmocka_unit_test(gradients_of_equal_eigenvalues),
         cmocka_unit_test(bad_decompositions_are_reported),
+        cmocka_unit_test(bias_of_products),
         cmocka_unit_test(gemm_against_plain_loops),
         cmocka_unit_test(matmul_of_all_ranks_against_plain_sums),
         cmocka_unit_test(dot_and_outer),

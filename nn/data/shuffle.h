@@ -22,8 +22,8 @@ static inline void nn__shuffle(ad_graph *g, int64_t n, int64_t *order) {
     }
 }
 
-/* order = n rows of 0 .. rows-1, each drawn in proportion to its weight. sums [rows]: the sums of the weights up to each
-   row; the last is more than 0. A row of weight 0 is not drawn, as its sum is that of the row before. */
+/* order = n rows of 0 .. rows-1, each drawn in proportion to its weight. sums [rows]: the sums of the weights up to
+   each row; the last is more than 0. A row of weight 0 is not drawn, as its sum is that of the row before. */
 static inline void nn__draw(ad_graph *g, int64_t n, int64_t rows, const double *sums, int64_t *order) {
     for (int64_t i = 0; i < n; i++) {
         double at = (double)(nn__random_word(g) >> 11) * 0x1p-53 * sums[rows - 1];

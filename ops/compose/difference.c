@@ -76,8 +76,8 @@ ad_var *ad_histc(ad_var *x, int64_t bins, double lo, double hi) {
     return ad_cast(ad_index_add(none, 0, place, inside), c.dtype);
 }
 
-/* x [m] of integers 0..n-1 -> [n]: how often each occurs, or the sums of its weights [m]. Added in f64: in f32 a count would
-   stop at 2^24. */
+/* x [m] of integers 0..n-1 -> [n]: how often each occurs, or the sums of its weights [m]. Added in f64: in f32 a
+   count would stop at 2^24. */
 ad_var *ad_bincount(ad_var *x, ad_var *weights, int64_t n) {
     if (ad__absent(x)) return ad__nil_beside(2, (ad_var *[]){ x, weights }, "bincount");
     const ad_call c = AD__CALL_AS("bincount", x);

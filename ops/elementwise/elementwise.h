@@ -154,7 +154,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
         NAMES                                                                                                          \
         return (T)(SLOPE);                                                                                             \
     }                                                                                                                  \
-    AD__SLOPE_LOOPS_##F(name##_slopes_##BY##_##F, F, n, name##_slope_##BY##_##F)                                         \
+    AD__SLOPE_LOOPS_##F(name##_slopes_##BY##_##F, F, n, name##_slope_##BY##_##F)                                       \
     static F name##_slope_##BY##_of_one_##F(const double *k, F a, F b, F c, F y, F g) {                                \
         return name##_slope_##BY##_##F(k, a, b, c, y, g);                                                              \
     }
