@@ -1,5 +1,5 @@
-/* derivatives.c: gradients as Vars, Hessian-vector products, Hessians and checkpoints, whose floor is ad_backward without
-   them; and sparse Jacobians, whose floor is their elements by hand. */
+/* derivatives.c: gradients as Vars, Hessian-vector products, Hessians and checkpoints, whose floor is ad_backward
+   without them; and sparse Jacobians, whose floor is their elements by hand. */
 #include "bench/common.h"
 #include "ops/sparse.h"
 

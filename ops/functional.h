@@ -34,9 +34,9 @@ AD_API ad_residuals *ad_residuals_new(ad_var *r, int n, ad_var *const xs[]);
 AD_API int64_t ad_residuals_count(const ad_residuals *f); /* m, the number of elements of r; 0 for NULL */
 AD_API int64_t ad_residuals_size(const ad_residuals *f);  /* number of elements of all xs; 0 for NULL */
 /* The callback. residuals is an ad_residuals. Copies x, which has ad_residuals_size elements, to the leaves one after
-   the other, evaluates r in place and writes its elements to values, and its Jacobian to jacobian: row by row, m x size.
-   Either may be NULL. Takes no memory from the system after the first calls. Returns 0 or a negative code: AD_EVALUE for
-   NULL, and the errors of ad_eval; values and jacobian are then unchanged. */
+   the other, evaluates r in place and writes its elements to values, and its Jacobian to jacobian: row by row,
+   m x size. Either may be NULL. Takes no memory from the system after the first calls. Returns 0 or a negative code:
+   AD_EVALUE for NULL, and the errors of ad_eval; values and jacobian are then unchanged. */
 AD_API int ad_values_and_jacobian(const double *x, double *values, double *jacobian, void *residuals);
 
 /* ---- functions with their own gradient rule -------------------------------------------------------------------- */

@@ -48,9 +48,9 @@ static bool has_wide(void) {
 }
 
 /* Whether the tiles are faster than a BLAS, as measured with OpenBLAS 0.3.21 on Zen 4; see "Matrix products" in
-   docs/performance.md. Few rows are not worth the panels. Where the three matrices exceed the second-level cache by far,
-   they must be packed in blocks, which the tiles do not. OpenBLAS has special kernels for the small products that are
-   left to it. */
+   docs/performance.md. Few rows are not worth the panels. Where the three matrices exceed the second-level cache by
+   far, they must be packed in blocks, which the tiles do not. OpenBLAS has special kernels for the small products that
+   are left to it. */
 static bool is_for_wide(size_t element, bool ta, bool tb, int64_t n, int64_t m, int64_t k) {
     const double bytes = 2.25e6, small = 1e6, small_result = 1200;
     int64_t lanes = 64 / (int64_t)element, filled = (m + 2 * lanes - 1) / (2 * lanes) * (2 * lanes);
