@@ -22,8 +22,9 @@ ops = {"ad_op_" + f["name"][3:] for f in api["functions"]}
 missing = [s for s in symbols - {f["name"] for f in api["functions"]} if s not in ops]
 print("not described:", missing) if missing else None
 with open(sys.argv[1] + "/check.c", "w") as out:
-    out.write('#include <stddef.h>\n#include "nn/nn.h"\n#include "ops/compile.h"\n#include "autodiff/op.h"\n'
-              '#include "autodiff/extend.h"\n#include "autodiff/thread.h"\n')
+    out.write("#include <stddef.h>\n")
+    for header in sorted({e["header"] for k in ("functions", "types") for e in api[k] if e["header"].endswith(".h")}):
+        out.write('#include "%s"\n' % header)
     for k in api["constants"]:
         out.write('_Static_assert(%s == %d, "");\n' % (k["name"], k["value"]))
     for t in api["types"]:

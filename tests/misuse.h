@@ -77,7 +77,7 @@ static const struct {
 } good_numbers[] = {
     { "group axis start flat i fold class_number average_from from row column index padding padding_w output_padding "
       "output_padding_w prefetch patience checkpoint_steps max_eval ignore_index offset shift init reps level "
-      "axis0 blank padding_idx",
+      "axis0 blank padding_idx draws",
       0 },
     { "stop in out features hidden kernel batch classes width height total_steps depth end each steps k c", 2 },
     { "code", AD_EVALUE },
@@ -356,7 +356,8 @@ static ad_var *operand_of_own_shape(const char *name) {
 
 /* Of these losses, weights of classes may be NULL, and take no gradient. */
 static bool has_no_weights(const char *name) {
-    if (is_one_of(now.function, "nn_fit nn_fit_ranks") && strcmp(name, "weights") == 0) return true;
+    if (is_one_of(now.function, "nn_fit nn_fit_ranks") && is_one_of(name, "weights draw_weights"))
+        return true;
     return is_one_of(name, "weight pos_weight") &&
            (strstr(now.function, "cross_entropy") || strstr(now.function, "nll") || strstr(now.function, "margin") ||
             strstr(now.function, "bce_logits") || strstr(now.function, "class_targets"));

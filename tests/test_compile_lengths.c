@@ -181,6 +181,11 @@ static void compare(const char *name, ad_dtype t, const char *how, int64_t bytes
         return;
     }
     int64_t most = recorded(row, &most_work);
+#if defined(__clang__) || defined(AD_NO_BLAS) || !defined(__x86_64__)
+    /* The file is of GCC's builds for x86-64 with a BLAS. clang, say, evaluates arguments in another order, so that Ops
+       of the graph are, too. */
+    most += most / 8, most_work += most_work / 8;
+#endif
     if (bytes <= most && work <= most_work) return;
     print_error("%s: %" PRId64 " bytes with %" PRId64 " of work, where %" PRId64 " and %" PRId64 " were enough\n", row,
                 bytes, work, most, most_work);

@@ -112,8 +112,10 @@ void ad__flat_drop(ad_graph *g) {
 }
 
 void ad__flat_leave(ad_graph *g, ad__plan *plan) {
+    enum { USED = 32 }; /* steps of the clock, by which a program has been worth its while */
     ad__flat *p = g->flat;
     if (p == NULL || plan->ops != p->ops) return;
+    if (g->clock - p->made >= USED) plan->patience = 0;
     ad__flat_drop(g);
     if (g->flat == NULL) return;
     p->own_ops = plan->capacity;

@@ -197,7 +197,8 @@ typedef struct {
     bool random;        /* some Ops draw random numbers */
     uint64_t evaluated; /* the clock when all Ops were last evaluated; 0 if unknown */
     uint32_t runs;      /* evaluations since the plan was made or its flat program was dropped */
-    uint32_t patience;  /* how many of them make a flat program worth its while; 0 if none was made yet */
+    uint32_t patience;  /* how many of them make a flat program worth its while, 0 for the usual number; more after
+                           programs that were left soon, as where a user's loop evaluates two results in turns */
 } ad__plan;
 
 /* The Ops that a gradient pass recorded: those with an id greater than after, up to until. */

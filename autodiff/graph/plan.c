@@ -41,7 +41,7 @@ static void clear(ad_graph *g, ad__plan *p) {
     p->n = 0;
     p->evaluated = 0;
     p->random = false;
-    p->runs = p->patience = 0;
+    p->runs = 0;
 }
 
 static ad__walk with_late(ad__walk w, const ad_op *op) {

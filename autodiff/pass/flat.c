@@ -176,10 +176,11 @@ bool ad__flat_ready(ad_graph *g) {
     ad__plan *plan = &g->plan;
     if (g->flat != NULL && g->flat->doomed) ad__flat_drop(g);
     if (g->flat != NULL) return g->flat->ops == plan->ops && !g->flat->doomed;
-    if (plan->patience == 0) plan->patience = 2;
+    enum { SOON = 2, LATE = 1024 };
+    if (plan->patience == 0) plan->patience = SOON;
     if (++plan->runs < plan->patience || g->no_flat || g->rule != NULL) return false;
     plan->runs = 0;
-    plan->patience *= 2;
+    if (plan->patience < LATE) plan->patience *= 2;
     return make(g);
 }
 

@@ -65,6 +65,7 @@ static ad_emit_array in_memory(ad_emit *e, ad_emit_array x) {
 
 ad_emit_array ad_emit_call(ad_emit *e, ad_dtype t, ad_shape s, const ad_emit_code *c) {
     if (e == NULL || c == NULL || c->text == NULL) return (ad_emit_array){ 0 };
+    e->opaque = true;
     ad__code code = { .given = *c };
     named arrays[AD__ARRAYS_MOST];
     if (c->n < 0 || c->n > AD__COUNT(c->in) || c->n_sizes < 0 || c->n_sizes > AD__COUNT(c->size)) {

@@ -374,9 +374,19 @@ static void emit_call(ad_emit *e, const ad_op *op) {
     *slot(e, ad__out(op)) = nest->out.at;
 }
 
+/* The form of an Op. A pattern is not read off texts: then what was emitted of such a form is dropped. */
+static int lower_form(ad_emit *e, const ad_op *op) {
+    int64_t nests = e->nests.n, insns = e->insns.n;
+    e->opaque = false;
+    int rc = op->type->emit(e, op);
+    if (!(e->patterns && e->opaque) || rc != AD_OK) return rc;
+    e->nests.n = nests, e->insns.n = insns;
+    return AD_EABSENT;
+}
+
 static int lower_op(ad_emit *e, const ad_op *op) {
     bool has_form = op->type->emit && !(e->patterns && op->type->pattern);
-    int rc = has_form ? op->type->emit(e, op) : AD_EABSENT;
+    int rc = has_form ? lower_form(e, op) : AD_EABSENT;
     if (rc == AD_EABSENT) emit_call(e, op);
     return e->code;
 }

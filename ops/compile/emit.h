@@ -174,6 +174,7 @@ struct ad_emit {
     bool calls;          /* ops without a form are called back */
     bool portable;       /* they are refused */
     bool patterns;       /* the program is not to be run, but read for who depends on whom: see ops/sparse/ */
+    bool opaque;         /* with patterns: the form of the Op that is being emitted has a text, which nobody reads */
 };
 
 /* ---- form.c ------------------------------------------------------------------------------------------------------ */
