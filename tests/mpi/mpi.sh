@@ -22,7 +22,7 @@ run() {
     n=$1 program=$2
     shift 2
     # shellcheck disable=SC2046,SC2086 # a command with its arguments
-    timeout "${limit:-60}" $(launcher "$mpi") ${options:-} -n "$n" "$build/mpi/$mpi/tests/mpi/$program" "$@"
+    timeout "${limit:-150}" $(launcher "$mpi") ${options:-} -n "$n" "$build/mpi/$mpi/tests/mpi/$program" "$@"
 }
 
 good_collectives() {
