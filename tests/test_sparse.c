@@ -206,6 +206,7 @@ static void values_again(void **state) {
     double again[88];
     assert_int_equal(ad_run(program, (const void *[]){ at }, (void *[]){ again }, NULL), AD_OK);
     for (int k = 0; k < 88; k++) assert_close(again[k], got[k], 1e-14);
+    assert_int_equal(ad_eval(sum), AD_OK); /* a program that is evaluated, without a compiler, leaves it stale */
     assert_int_equal(ad_backward(sum), AD_OK);
     for (int k = 0; k < 30; k++)
         assert_close(ad_grad_at(x, k), -8 * (3 - 4 * at[k]) + (k > 0 ? 8 * at[k] : 0), 1e-13);
