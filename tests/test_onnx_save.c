@@ -5,11 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const char *model_path(void) {
-    static char path[64];
-    snprintf(path, sizeof path, "/tmp/test_onnx_save_%ld.onnx", (long)getpid());
-    return path;
-}
+static const char *model_path(void) { return path_of("model.onnx"); }
 
 #ifdef AD_HAVE_PROTOBUF_C
 
@@ -163,5 +159,5 @@ int main(void) {
         cmocka_unit_test(builds_without_protobuf_say_so),
 #endif
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
