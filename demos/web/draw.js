@@ -34,6 +34,28 @@ function begin(canvas) {
     return { c, w: box.width, h: box.height };
 }
 
+// Adds to c's path the lines on which n x n values v, which fill a square of width w, are z: marching squares.
+function addContour(c, v, n, z, w) {
+    const cell = w / n,
+        cut = (a, b) => (a - z) / (a - b);
+    for (let j = 0; j < n - 1; j++)
+        for (let i = 0; i < n - 1; i++) {
+            const a = v[j * n + i],
+                b = v[j * n + i + 1],
+                d = v[(j + 1) * n + i],
+                f = v[(j + 1) * n + i + 1],
+                ends = [];
+            if (a > z !== b > z) ends.push([i + cut(a, b), j]);
+            if (b > z !== f > z) ends.push([i + 1, j + cut(b, f)]);
+            if (d > z !== f > z) ends.push([i + cut(d, f), j + 1]);
+            if (a > z !== d > z) ends.push([i, j + cut(a, d)]);
+            for (let k = 0; k + 1 < ends.length; k += 2) {
+                c.moveTo((ends[k][0] + 0.5) * cell, (ends[k][1] + 0.5) * cell);
+                c.lineTo((ends[k + 1][0] + 0.5) * cell, (ends[k + 1][1] + 0.5) * cell);
+            }
+        }
+}
+
 // A square of values on a small canvas of its own, which is then drawn at any size. squash puts a value into -1 .. 1.
 function mapCanvas(side) {
     const canvas = document.createElement("canvas");

@@ -194,29 +194,9 @@ class ExpressionPage {
     }
 
     contours(c, w) {
-        const n = this.map.canvas.width,
-            v = this.values,
-            cell = w / n;
         (c.strokeStyle = colours.ink), (c.lineWidth = 0.8), (c.globalAlpha = 0.35);
         c.beginPath();
-        for (let z = -0.8; z <= 0.81; z += 0.2) {
-            const cut = (a, b) => (a - z) / (a - b);
-            for (let j = 0; j < n - 1; j++)
-                for (let i = 0; i < n - 1; i++) {
-                    const a = v[j * n + i],
-                        b = v[j * n + i + 1],
-                        d = v[(j + 1) * n + i],
-                        f = v[(j + 1) * n + i + 1],
-                        ends = [];
-                    if (a > z !== b > z) ends.push([i + cut(a, b), j]);
-                    if (b > z !== f > z) ends.push([i + 1, j + cut(b, f)]);
-                    if (d > z !== f > z) ends.push([i + cut(d, f), j + 1]);
-                    if (a > z !== d > z) ends.push([i, j + cut(a, d)]);
-                    for (let k = 0; k + 1 < ends.length; k += 2)
-                        c.moveTo((ends[k][0] + 0.5) * cell, (ends[k][1] + 0.5) * cell),
-                            c.lineTo((ends[k + 1][0] + 0.5) * cell, (ends[k + 1][1] + 0.5) * cell);
-                }
-        }
+        for (let z = -0.8; z <= 0.81; z += 0.2) addContour(c, this.values, this.map.canvas.width, z, w);
         c.stroke();
         c.globalAlpha = 1;
     }

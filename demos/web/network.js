@@ -239,30 +239,11 @@ class Plot {
         c.beginPath(), c.moveTo(x - 9, y), c.lineTo(x + 9, y), c.moveTo(x, y - 9), c.lineTo(x, y + 9), c.stroke();
     }
 
-    // Where the net's value is 0: marching squares over the places of the map.
+    // Where the net's value is 0.
     boundary(c, w) {
-        const v = this.engine.map(-1),
-            n = this.view.side,
-            cell = w / n;
         (c.strokeStyle = colours.ink), (c.lineWidth = 1.5), (c.globalAlpha = 0.75);
         c.beginPath();
-        const cut = (a, b) => a / (a - b);
-        for (let j = 0; j < n - 1; j++)
-            for (let i = 0; i < n - 1; i++) {
-                const a = v[j * n + i],
-                    b = v[j * n + i + 1],
-                    d = v[(j + 1) * n + i],
-                    f = v[(j + 1) * n + i + 1],
-                    ends = [];
-                if (a > 0 !== b > 0) ends.push([i + cut(a, b), j]);
-                if (b > 0 !== f > 0) ends.push([i + 1, j + cut(b, f)]);
-                if (d > 0 !== f > 0) ends.push([i + cut(d, f), j + 1]);
-                if (a > 0 !== d > 0) ends.push([i, j + cut(a, d)]);
-                for (let k = 0; k + 1 < ends.length; k += 2) {
-                    c.moveTo((ends[k][0] + 0.5) * cell, (ends[k][1] + 0.5) * cell);
-                    c.lineTo((ends[k + 1][0] + 0.5) * cell, (ends[k + 1][1] + 0.5) * cell);
-                }
-            }
+        addContour(c, this.engine.map(-1), this.view.side, 0, w);
         c.stroke();
         c.globalAlpha = 1;
     }
