@@ -104,8 +104,9 @@ struct ad_optype {
     ad_var *(*join)(int n, const ad_op *const ops[], ad_var *const gs[]);
     const ad_attr_values *values; /* the attributes that are enums; NULL if there are none */
     /* Which elements of the operands each element of the result depends on, for ops/sparse.h: see "patterns" below.
-       NULL: as the loops of emit say. If emit has none, or uses ad_emit_call, whose text is not read: element by element
-       for an op without a shape rule; else each element of the result depends on all elements of all operands. */
+       NULL: as the loops of emit say. If emit has none, or uses ad_emit_call, whose text is not read: element by
+       element for an op without a shape rule; else each element of the result depends on all elements of all
+       operands. */
     void (*pattern)(ad_pattern *p, const ad_op *op);
 };
 
