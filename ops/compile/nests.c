@@ -7,8 +7,9 @@
 
 /* Sums are kept in LANES numbers at once, so that a compiler can use vectors. Each lane sums at most BLOCK / LANES
    numbers before it is added to the total, a double, so rounding errors stay small. A loop that computes several slow
-   functions is cut into loops with one of them each, over tiles that stay in the cache. */
-enum { LANES = 16, BLOCK = 4096, LEAST_TILE = 256, CACHE = 32768 };
+   functions is cut into loops with one of them each, over tiles that take TILES bytes: the first-level cache holds them
+   and the functions' tables. */
+enum { LANES = 16, BLOCK = 4096, LEAST_TILE = 128, TILES = 12288 };
 
 /* The nests of a step as they are written. */
 typedef struct {
@@ -86,12 +87,11 @@ static bool has_lanes(const writing *c, int loop) {
     return false;
 }
 
-/* The tiles of all values that cross from loop to loop fit into the cache. */
 static int64_t tile_of_loops(const writing *c) {
     int64_t bytes = 0;
     for (int k = 0; k < c->n; k++)
         if (c->crosses[k]) bytes += c->form[k]->dtype == AD_F32 ? 4 : 8;
-    int64_t tile = CACHE / (bytes + 4) / LANES * LANES;
+    int64_t tile = TILES / (bytes + 4) / LANES * LANES;
     return tile > BLOCK ? BLOCK : tile < LEAST_TILE ? LEAST_TILE : tile;
 }
 
@@ -101,6 +101,29 @@ static void choose_tile(writing *c) {
         if (has_lanes(c, i)) c->tile = BLOCK;
     if (c->loops > 1) c->tile = tile_of_loops(c);
     if (c->tile > n) c->tile = n;
+}
+
+/* Whether the two reads are of one array, less than a vector apart. */
+static bool are_neighbours(const writing *c, const ad__map *a, const ad__map *b) {
+    int64_t apart = ad__offset_of(a->at) - ad__offset_of(b->at);
+    return ad__buffer_of(a->at) == ad__buffer_of(b->at) && ad__is_memory(a->at) && a->stride[c->ndim - 1] == 1 &&
+           b->stride[c->ndim - 1] == 1 && apart != 0 && -LANES < apart && apart < LANES;
+}
+
+static bool reads_neighbour_of(const writing *c, const ad__map *m) {
+    for (int k = 0; k < c->n; k++)
+        for (int i = 0; i < c->nest[k].n; i++)
+            if (are_neighbours(c, m, &c->nest[k].in[i])) return true;
+    return false;
+}
+
+/* Notes what the choice of the vectors' width depends on: see write_width in source.c. */
+static void note_kind(writing *c) {
+    for (int k = 0; k < c->n; k++) {
+        if (c->form[k]->calls > 0) c->w->has_slow = true;
+        for (int i = 0; i < c->nest[k].n && !c->w->has_stencil; i++)
+            c->w->has_stencil = reads_neighbour_of(c, &c->nest[k].in[i]);
+    }
 }
 
 /* ---- pointers and elements --------------------------------------------------------------------------------------- */
@@ -466,7 +489,9 @@ static void begin(writing *c, ad__writer *w, const ad__step *step, int first) {
     find_reductions(c);
     cut_loops(c);
     find_readers(c);
-    if (!is_single(c)) choose_tile(c);
+    if (is_single(c)) return;
+    choose_tile(c);
+    note_kind(c);
 }
 
 /* The loop of a step, and that of the one behind it. */

@@ -234,9 +234,18 @@ int ad__write_program(ad__writer *w, ad_emit *e, ad__schedule *s) {
     return e->code != AD_OK ? e->code : ad_error_code(e->g);
 }
 
+/* Most vectors of a stencil's neighbours cross the cache's lines if they are as long as a line. With half of that a
+   step of a heat equation takes 6 % less. Slow functions gain more from long vectors. */
+static void write_width(const ad__writer *w, ad__text *t) {
+    if (w->has_stencil && !w->has_slow)
+        ad__text_put(t, "#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)\n"
+                        "#pragma GCC target(\"prefer-vector-width=256\")\n#endif\n");
+}
+
 int ad__source_write(ad_emit *e, ad__schedule *s, const char *name, ad__text *to) {
     ad__writer *w = ad__writer_new(e->g, "", write_address, NULL);
     if (w == NULL || ad__write_program(w, e, s)) return w ? e->code : AD_ENOMEM;
+    write_width(w, to);
     ad__text_put(to, "#include <float.h>\n#include <math.h>\n"
                      "typedef struct host host;\nstruct host {\nint (*call)(host *h, long op, void **at);\n"
                      "void (*gemm[2])(int ta, int tb, long n, long m, long k, const void *a, const void *b, int adds, "

@@ -34,6 +34,8 @@ struct ad__writer {
     int part;         /* of the constant arrays in the source: numbers0, tables0 */
     bool numbers_used; /* numbers that are read as an array */
     bool has_outer;    /* the macro OUTER is used */
+    bool has_stencil;  /* a loop reads neighbours in an array */
+    bool has_slow;     /* a loop over an array calls functions like exp */
     ad__text calls;   /* the body of the program: calls of them */
     AD__VEC(int64_t) starts; /* of each call, in the text */
     ad__kernel *table;
