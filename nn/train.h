@@ -218,9 +218,11 @@ typedef struct {
        void NAME_step(float *weights, float *state, const float *x, const float *target, const float *lr, float *loss,
                       float *work);
 
-   NAME_step is a step of training, in training mode; the header says the lengths of the arrays. state is the
-   optimiser's and begins with zeros; it is left out if the optimiser has none. The optimiser is sgd (without
-   dampening), adam or adamw; groups keep the ratios of their rates. Frozen parameters are constants.
+   NAME_step is a step of training; the header says the lengths of the arrays. state is the optimiser's and begins with
+   zeros; it is left out if the optimiser has none. The optimiser is sgd (without dampening), adam or adamw; groups keep
+   the ratios of their rates. Frozen parameters are constants. Modules are in the modes that they have. Where some are
+   batch_norms in training mode, their running averages are an array `buffers` behind `weights` in both functions, which
+   NAME_step moves and NAME reads, and NAME_buffers has them as they are now.
 
    Returns 0 or the code of the graph's error: those of ad_export_functions, and AD_EABSENT for another optimiser. */
 AD_API int nn_export_c(const char *path, const char *name, nn_module *net, ad_var *x, nn_export_opts o);

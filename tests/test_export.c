@@ -308,6 +308,14 @@ static void a_network_predicts_without_the_library(void **state) {
     }
 }
 
+static void assert_printed(FILE *f, const ad_var *x, double tol) {
+    for (int64_t k = 0; k < ad_numel(x); k++) {
+        double got;
+        assert_int_equal(fscanf(f, "%lf", &got), 1);
+        assert_close(got, ad_at(x, k), tol);
+    }
+}
+
 /* Five steps by the file, printed, beside five of the optimiser. */
 static void train_both(nn_module *net, nn_optim *opt, nn_loss_fn *loss, ad_var *x, ad_var *target, double tol) {
     ad_graph *g = nn_graph_of(net);
@@ -315,19 +323,25 @@ static void train_both(nn_module *net, nn_optim *opt, nn_loss_fn *loss, ad_var *
     int rc = nn_export_c(path_of("net.c"), "net", net, x, o);
     assert_ok(g), assert_int_equal(rc, AD_OK);
     bool has_state = run("grep -q NET_STEP_STATE %s", path_of("net.h")) == 0;
+    bool has_buffers = run("grep -q NET_BUFFERS %s", path_of("net.h")) == 0;
     FILE *f = fopen(path_of("main.c"), "w");
     fprintf(f, "#include <stdio.h>\n#include \"net.h\"\ntypedef %s num;\nint main(void) {\n"
                "    static num w[NET_WEIGHTS], work[NET_STEP_WORK];\n    num loss, lr = (num)%.17g;\n",
             ad_dtype_of(x) == AD_F32 ? "float" : "double", nn_lr(opt));
     if (has_state) fprintf(f, "    static num state[NET_STEP_STATE] = { 0 };\n");
-    fprintf(f, "    num x[] = {");
+    if (has_buffers)
+        fprintf(f, "    static num b[NET_BUFFERS];\n    for (int i = 0; i < NET_BUFFERS; i++) b[i] = net_buffers[i];\n");
+    fprintf(f, "    num y[NET_Y], x[] = {");
     for (int64_t i = 0; i < ad_numel(x); i++) fprintf(f, " %.17g,", ad_at(x, i));
     fprintf(f, " }, t[] = {");
     for (int64_t i = 0; i < ad_numel(target); i++) fprintf(f, " %.17g,", ad_at(target, i));
     fprintf(f, " };\n    for (int i = 0; i < NET_WEIGHTS; i++) w[i] = net_weights[i];\n"
-               "    for (int i = 0; i < 5; i++) net_step(w, %sx, t, &lr, &loss, work), printf(\"%%.17g\\n\", loss);\n"
-               "    for (int i = 0; i < NET_WEIGHTS; i++) printf(\"%%.17g\\n\", w[i]);\n    return 0;\n}\n",
-            has_state ? "state, " : "");
+               "    for (int i = 0; i < 5; i++) net_step(w, %s%sx, t, &lr, &loss, work), printf(\"%%.17g\\n\", loss);\n"
+               "    for (int i = 0; i < NET_WEIGHTS; i++) printf(\"%%.17g\\n\", w[i]);\n",
+            has_buffers ? "b, " : "", has_state ? "state, " : "");
+    if (has_buffers) fprintf(f, "    for (int i = 0; i < NET_BUFFERS; i++) printf(\"%%.17g\\n\", b[i]);\n");
+    fprintf(f, "    net(w, %sx, y, work);\n    for (int i = 0; i < NET_Y; i++) printf(\"%%.17g\\n\", y[i]);\n"
+               "    return 0;\n}\n", has_buffers ? "b, " : "");
     fclose(f);
     assert_int_equal(greatest_status("net.c", "-DNET_TEST"), 0);
     assert_int_equal(run("cd %s && cc %s net.c main.c -lm -o program && ./program > out", test_folder, strict), 0);
@@ -343,13 +357,10 @@ static void train_both(nn_module *net, nn_optim *opt, nn_loss_fn *loss, ad_var *
         assert_int_equal(nn_step(opt), AD_OK);
         ad_end(g, m);
     }
-    for (int i = 0; i < nn_parameter_count(net); i++) {
-        ad_var *p = nn_parameter_at(net, i).var;
-        for (int64_t k = 0; k < ad_numel(p); k++) {
-            assert_int_equal(fscanf(f, "%lf", &got), 1);
-            assert_close(got, ad_at(p, k), tol);
-        }
-    }
+    for (int i = 0; i < nn_parameter_count(net); i++) assert_printed(f, nn_parameter_at(net, i).var, tol);
+    for (int i = 0; i < nn_buffer_count(net); i++)
+        if (strstr(nn_buffer_at(net, i).name, "running_")) assert_printed(f, nn_buffer_at(net, i).var, tol);
+    nn_train(net, false), assert_printed(f, nn_apply(net, x), tol), nn_train(net, true);
     fclose(f);
     remove_all();
 }
@@ -411,6 +422,17 @@ static nn_module *conv_net(ad_graph *g, ad_dtype t) {
                          nn_function(g, as_rows), nn_linear(g, t, 4, 3, true));
 }
 
+/* Running averages: of a batch_norm of pictures; of one of rows that is applied twice; without a weight. */
+static nn_module *batch_norm_net(ad_graph *g, ad_dtype t) {
+    nn_conv_opts conv = { .in = 1, .out = 4, .kernel = 3, .no_bias = true };
+    nn_batch_norm_opts plain = { .no_affine = true, .momentum = 0.3, .eps = 1e-3 };
+    nn_module *twice = nn_batch_norm(g, t, 4, (nn_batch_norm_opts){ 0 });
+    nn_module *net = nn_sequential(g, nn_conv2d(g, t, conv), nn_batch_norm(g, t, 4, (nn_batch_norm_opts){ 0 }), nn_relu(g),
+                                   nn_function(g, as_rows), nn_linear(g, t, 64, 4, true), twice, nn_tanh(g));
+    return nn_sequential(g, net, nn_linear(g, t, 4, 4, true), twice, nn_linear(g, t, 4, 3, true),
+                         nn_batch_norm(g, t, 3, plain));
+}
+
 typedef struct {
     nn_module *(*make)(ad_graph *g, ad_dtype t);
     ad_shape x;
@@ -420,6 +442,7 @@ static const kind_of_net kinds[] = {
     { lstm_net, { 3, { 2, 6, 4 } }, 0, 2 }, { gru_net, { 3, { 2, 4, 4 } }, 0, 2 },
     { embedding_net, { 2, { 3, 5 } }, 7, 3 }, { encoder_net, { 2, { 2, 5 } }, 7, 2 },
     { gpt_net, { 2, { 2, 4 } }, 7, 8 }, { conv_net, { 4, { 2, 1, 6, 6 } }, 0, 2 },
+    { batch_norm_net, { 4, { 5, 1, 6, 6 } }, 0, 5 }, { batch_norm_net, { 4, { 6, 1, 6, 6 } }, 0, 6 },
 };
 
 static void networks_of_all_kinds_are_trained_without_the_library(void **state) {

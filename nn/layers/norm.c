@@ -11,13 +11,30 @@ typedef struct {
     ad_var *w, *b, *mean, *var; /* [features]; w and b are NULL without affine */
     ad_var *tracked;            /* a scalar */
     bool collecting;            /* between nn_statistics_begin and _end: running averages are means over all */
+    bool follows;               /* running averages stay, and next has what they become: see nn__next_begin */
+    ad_var *next[2];            /* mean, var */
     ad_batch_norm_opts opts;
 } batch_norm;
 
+/* The running averages after a batch, as the op computes them. */
+static void follow(batch_norm *s, ad_var *x) {
+    int axes[AD_MAX_NDIM], n = 0;
+    for (int i = 0; i < ad_shape_of(x).ndim; i++)
+        if (i != 1) axes[n++] = i;
+    const double momentum = ad_option(s->opts.momentum, 0.1);
+    ad_var *batch[] = { ad_mean_axes(x, n, axes, false), ad_variance_axes(x, n, axes, 1, false) };
+    for (int i = 0; i < 2; i++)
+        s->next[i] = ad_add(ad_muls(s->next[i], 1 - momentum), ad_muls(ad_detach(batch[i]), momentum));
+}
+
 static ad_var *batch_norm_forward(nn_module *m, ad_var *x) {
-    const batch_norm *s = nn_self(m);
+    batch_norm *s = nn_self(m);
     ad_batch_norm_opts o = s->opts;
     o.training = nn_training(m);
+    if (o.training && s->follows) {
+        follow(s, x);
+        return ad_batch_norm_train(x, NULL, NULL, s->w, s->b, o);
+    }
     double *count = o.training && !ad_recomputing(ad_graph_of(x)) ? ad_data_mut(s->tracked) : NULL;
     if (count != NULL) *count += 1;
     if (count != NULL && s->collecting) o.momentum = 1 / fmax(1, *count);
@@ -73,6 +90,25 @@ static int set_collecting(nn_module *m, bool begin, const char *caller) {
 
 int nn_statistics_begin(nn_module *m) { return set_collecting(m, true, "statistics_begin"); }
 int nn_statistics_end(nn_module *m) { return set_collecting(m, false, "statistics_end"); }
+
+/* ---- running averages as Vars ----------------------------------------------------------------------------- */
+
+void nn__next_begin(nn_module *m) {
+    batch_norm *s = m->forward == batch_norm_forward ? m->self : NULL;
+    if (s != NULL) s->follows = true, s->next[0] = s->mean, s->next[1] = s->var;
+}
+
+void nn__next_end(nn_module *m) {
+    batch_norm *s = m->forward == batch_norm_forward ? m->self : NULL;
+    if (s != NULL) s->follows = false;
+}
+
+ad_var *nn__next_of(const nn_module *m, const ad_var *buffer) {
+    const batch_norm *s = m->forward == batch_norm_forward ? m->self : NULL;
+    if (s == NULL || (buffer != s->mean && buffer != s->var)) return NULL;
+    ad_var *next = s->next[buffer == s->var];
+    return next == buffer ? NULL : next;
+}
 
 /* ---- layer_norm ------------------------------------------------------------------------------------------ */
 

@@ -132,6 +132,16 @@ typedef struct {
 nn__places_of nn__list_modules(nn_module *m);
 void nn__give_list(ad_graph *g, nn__places_of *l);
 
+/* ---- layers/norm.c: running averages as Vars, for programs that move them ------------------------------------- */
+
+/* Until nn__next_end, a module that is a batch_norm leaves its running averages and their count as they are, and
+   records what they become. Other modules are passed over. */
+void nn__next_begin(nn_module *m);
+void nn__next_end(nn_module *m);
+/* What buffer, one of m's own, became since nn__next_begin; NULL if it was not moved. It lives in the scope in which m
+   was applied. */
+ad_var *nn__next_of(const nn_module *m, const ad_var *buffer);
+
 /* ---- parameters.c ---------------------------------------------------------------------------------------------- */
 
 /* Adds a parameter, sets *field, a field of m's struct, to it and registers the field with nn_add_reference. Elements

@@ -15,9 +15,11 @@ typedef struct {
     nn_module *net;
     ad_var *x;
     const nn_export_opts *o;
-    int n, n_states;         /* parameters that the step moves; arrays of state */
+    int n, n_buffers, n_states; /* parameters and buffers that the step moves; arrays of state */
     const nn__slot **moved;
-    ad_var **xs, **ys;       /* of the step: parameters, states, x, target, lr; parameters, states, loss */
+    nn_parameter *buffers;
+    ad_var **next;           /* what the buffers become */
+    ad_var **xs, **ys;       /* of the step: parameters, buffers, states, x, target, lr; the first three, loss */
     const char **x_names, **y_names, **labels;
     int n_xs, n_ys;
 } exported;
@@ -126,7 +128,7 @@ static int list_moved(exported *e) {
 }
 
 static int allocate(exported *e) {
-    size_t n = (size_t)(e->n + e->n_states + 4);
+    size_t n = (size_t)(e->n + e->n_buffers + e->n_states + 4);
     e->xs = ad_scope_zalloc(e->g, n * sizeof *e->xs), e->ys = ad_scope_zalloc(e->g, n * sizeof *e->ys);
     e->x_names = ad_scope_zalloc(e->g, n * sizeof *e->x_names);
     e->y_names = ad_scope_zalloc(e->g, n * sizeof *e->y_names);
@@ -140,10 +142,11 @@ static void take(exported *e, ad_var *x, const char *name, const char *label) {
 
 static void give(exported *e, ad_var *y, const char *name) { e->ys[e->n_ys] = y, e->y_names[e->n_ys++] = name; }
 
-/* The parameters, and their states, which are leaves of zeros. */
+/* The parameters, the buffers, and the states of parameters, which are leaves of zeros. */
 static void take_parameters(exported *e) {
     const method *m = method_of(e->o->optim);
     for (int i = 0; i < e->n; i++) take(e, e->moved[i]->parameter.var, "weights", e->moved[i]->parameter.name);
+    for (int i = 0; i < e->n_buffers; i++) take(e, e->buffers[i].var, "buffers", e->buffers[i].name);
     for (int i = 0; i < e->n_states; i++) {
         int states = e->n_states / e->n;
         ad_var *p = e->moved[i / states]->parameter.var;
@@ -155,27 +158,51 @@ static void take_parameters(exported *e) {
 static void move_parameter(exported *e, int i, ad_var *gradient, ad_var *lr) {
     const nn_optim *opt = e->o->optim;
     const nn__param_group *group = &opt->group[e->moved[i]->group];
-    int states = e->n_states / e->n;
+    int states = e->n_states / e->n, first = e->n + e->n_buffers + i * states;
     double ratio = opt->group[0].lr != 0 ? group->lr / opt->group[0].lr : 1;
     update u = { .p = e->moved[i]->parameter.var, .g = gradient, .lr = ratio == 1 ? lr : ad_muls(lr, ratio) };
     u.decay = group->weight_decay;
-    for (int k = 0; k < states; k++) u.state[k] = e->xs[e->n + i * states + k];
+    for (int k = 0; k < states; k++) u.state[k] = e->xs[first + k];
     e->ys[i] = method_of(opt)->rule(&u, opt->opts);
-    for (int k = 0; k < states; k++) e->ys[e->n + i * states + k] = u.next[k];
+    for (int k = 0; k < states; k++) e->ys[first + k] = u.next[k];
+}
+
+/* The buffers that a batch moves, which are running averages of batch_norms. */
+static int list_buffers(exported *e, const nn__places_of *all) {
+    size_t n = (size_t)nn_buffer_count(e->net);
+    e->buffers = ad_scope_alloc(e->g, n * sizeof *e->buffers), e->next = ad_scope_alloc(e->g, n * sizeof *e->next);
+    if (e->buffers == NULL || e->next == NULL) return AD_ENOMEM;
+    for (int i = 0; i < (int)n; i++) {
+        nn_parameter buffer = nn_buffer_at(e->net, i);
+        ad_var *next = NULL;
+        for (int64_t k = 0; k < all->n && next == NULL; k++) next = nn__next_of(all->at[k].module, buffer.var);
+        if (next != NULL) e->buffers[e->n_buffers] = buffer, e->next[e->n_buffers++] = next;
+    }
+    return AD_OK;
+}
+
+/* The loss of the predictions of x; NULL after an error. */
+static ad_var *record_loss(exported *e) {
+    nn__places_of all = nn__list_modules(e->net);
+    if (all.at == NULL) return NULL;
+    for (int64_t i = 0; i < all.n; i++) nn__next_begin(all.at[i].module);
+    ad_var *y = nn_apply(e->net, e->x), *loss = ad_is_nil(y) ? y : e->o->loss(y, e->o->target);
+    int rc = list_buffers(e, &all);
+    for (int64_t i = 0; i < all.n; i++) nn__next_end(all.at[i].module);
+    nn__give_list(e->g, &all);
+    if (loss == NULL) ad_fail(e->g, AD_EVALUE, "export_c: the loss function returned NULL");
+    return rc == AD_OK ? loss : NULL;
 }
 
 static int record_step(exported *e) {
-    const nn_export_opts *o = e->o;
-    ad_dtype t = ad_dtype_of(e->x);
-    ad_var *lr = ad_scalar(e->g, t, nn_lr(o->optim));
+    ad_var *lr = ad_scalar(e->g, ad_dtype_of(e->x), nn_lr(e->o->optim)), *loss = record_loss(e);
     ad_var **gradients = ad_scope_alloc(e->g, (size_t)e->n * sizeof *gradients);
-    if (gradients == NULL) return AD_ENOMEM;
+    if (loss == NULL || gradients == NULL || allocate(e)) return AD_ENOMEM;
     take_parameters(e);
-    take(e, e->x, "x", NULL), take(e, o->target, "target", NULL), take(e, lr, "lr", NULL);
-    ad_var *y = nn_apply(e->net, e->x), *loss = ad_is_nil(y) ? y : o->loss(y, o->target);
-    if (loss == NULL) return ad_fail(e->g, AD_EVALUE, "export_c: the loss function returned NULL");
+    take(e, e->x, "x", NULL), take(e, e->o->target, "target", NULL), take(e, lr, "lr", NULL);
     if (ad_gradient(loss, e->n, e->xs, gradients)) return ad_error_code(e->g);
     for (int i = 0; i < e->n; i++) give(e, NULL, "weights");
+    for (int i = 0; i < e->n_buffers; i++) give(e, e->next[i], "buffers");
     for (int i = 0; i < e->n_states; i++) give(e, NULL, "state");
     for (int i = 0; i < e->n; i++) move_parameter(e, i, gradients[i], lr);
     give(e, loss, "loss");
@@ -205,24 +232,32 @@ static int write_prediction(exported *e, const char *path, const char *name) {
     return ad_export_functions(path, name, 1, &f, file_opts(e));
 }
 
+/* The prediction of a file that can train takes the weights, the buffers and x. */
+static int list_inputs(const exported *e, ad_export_function *f) {
+    int n = e->n + e->n_buffers;
+    ad_var **xs = ad_scope_alloc(e->g, ((size_t)n + 1) * sizeof *xs);
+    const char **names = ad_scope_alloc(e->g, ((size_t)n + 1) * sizeof *names);
+    const char **labels = ad_scope_alloc(e->g, ((size_t)n + 1) * sizeof *labels);
+    if (xs == NULL || names == NULL || labels == NULL) return AD_ENOMEM;
+    for (int i = 0; i < n; i++) xs[i] = e->xs[i], names[i] = e->x_names[i], labels[i] = e->labels[i];
+    xs[n] = e->x, names[n] = "x", labels[n] = NULL;
+    f->n = n + 1, f->xs = xs, f->x_names = names, f->x_labels = labels;
+    return AD_OK;
+}
+
 static int write_training(exported *e, const char *path, const char *name) {
     static const char *const y_names[] = { "y" };
-    if (list_moved(e) || allocate(e) || record_step(e)) return ad_ok(e->g) ? AD_ENOMEM : ad_error_code(e->g);
-    /* The prediction takes the weights and x, which stand together if x comes first in the place of the states. */
-    size_t n = (size_t)e->n + 1;
-    ad_var **xs = ad_scope_alloc(e->g, n * sizeof *xs), *y = predict(e);
-    const char **names = ad_scope_alloc(e->g, n * sizeof *names), **labels = ad_scope_alloc(e->g, n * sizeof *labels);
-    if (xs == NULL || names == NULL || labels == NULL) return AD_ENOMEM;
-    for (int i = 0; i < e->n; i++) xs[i] = e->xs[i], names[i] = "weights", labels[i] = e->labels[i];
-    xs[e->n] = e->x, names[e->n] = "x", labels[e->n] = NULL;
-    const ad_export_function f[] = {
-        { .m = 1, .ys = &y, .y_names = y_names, .n = (int)n, .xs = xs, .x_names = names, .x_labels = labels },
+    if (list_moved(e) || record_step(e)) return ad_ok(e->g) ? AD_ENOMEM : ad_error_code(e->g);
+    ad_var *y = predict(e);
+    ad_export_function f[] = {
+        { .m = 1, .ys = &y, .y_names = y_names },
         { .name = "step", .m = e->n_ys, .ys = e->ys, .y_names = e->y_names, .n = e->n_xs, .xs = e->xs,
           .x_names = e->x_names, .x_labels = e->labels },
     };
-    const ad_export_array weights = { "weights", e->n, e->xs };
+    if (list_inputs(e, &f[0])) return AD_ENOMEM;
+    const ad_export_array arrays[] = { { "weights", e->n, e->xs }, { "buffers", e->n_buffers, e->xs + e->n } };
     ad_export_opts o = file_opts(e);
-    o.n_arrays = 1, o.arrays = &weights;
+    o.n_arrays = e->n_buffers ? 2 : 1, o.arrays = arrays;
     return ad_export_functions(path, name, 2, f, o);
 }
 

@@ -2,7 +2,6 @@
    with running averages, then applies a weight and a bias. */
 #include "autodiff/extend.h"
 #include "ops/base/attrs.h"
-#include "ops/base/loops.h"
 #include "ops/base/gradient.h"
 #include "ops/kernels/net/norm.h"
 #include "ops/net/norm.h"
@@ -176,6 +175,14 @@ static void batch_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     dx[0] = ad__in_dtype(ad_reshape(ad_mul(across, scale), op->in[0]->layout->shape), t);
 }
 
+/* An operand [c] along axis 1 of x; without one, an array of one number. */
+static ad_emit_array emit_channels(ad_emit *e, const ad_op *op, int operand, double none) {
+    if (operand >= 0) return ad__emit_along(ad_emit_operand(e, op, operand), 1, op->in[0]->layout->shape.ndim);
+    ad_emit_array k = ad_emit_new(e, AD_F64, AD_SCALAR);
+    ad__emit_fill(e, k, none);
+    return k;
+}
+
 static const ad_attr eval_list[] = { { "eps", AD_ATTR_DOUBLE, offsetof(norm_attrs, eps) },
                                      { "has_weight", AD_ATTR_BOOL, offsetof(norm_attrs, has_weight) },
                                      { "has_bias", AD_ATTR_BOOL, offsetof(norm_attrs, has_bias) },
@@ -268,6 +275,23 @@ static int batch_norm_train_evaluate(const ad_op *op) {
     return AD_OK;
 }
 
+/* There is no form with running averages, which a program would not move, and for parts of a batch. */
+AD_COLD static int batch_norm_train_emit(ad_emit *e, const ad_op *op) {
+    const ad_emit_array x = ad_emit_operand(e, op, 0);
+    if (op->in[0]->layout->numel == 0 || attrs_of(op)->running_mean) return AD_EABSENT;
+    if (ad__owner(ad__out(op))->sum) return AD_EABSENT;
+    const unsigned all = (1u << x.shape.ndim) - 1, channels = 1u << 1;
+    ad_emit_array normal = ad__emit_normal(e, x, all & ~channels, attrs_of(op)->eps);
+    ad_emit_array y = ad_emit_new(e, x.dtype, x.shape);
+    ad_emit_run(e, &(ad_emit_loop){ .dtype = AD_F64, .shape = x.shape, .names = "z w b", .value = "z * w + b",
+                                    .slope = { "g * w", "g * z", "g" }, .n = 3,
+                                    .in = { normal, emit_channels(e, op, weight_index(op), 1),
+                                            emit_channels(e, op, bias_index(op), 0) },
+                                    .into = &y });
+    ad_emit_result(e, op, y);
+    return AD_OK;
+}
+
 static void batch_norm_train_samples(ad_sampler *s) {
     const double lo[] = { -2, 0.5, -1 }, hi[] = { 2, 2, 1 };
     for (int i = 0; i < AD__COUNT(sample_shapes); i++)
@@ -290,7 +314,8 @@ AD_OPTYPE(
                 "axes but the channels",
     .arity = -1, .flags = AD_OP_STATE, .attr_size = sizeof(norm_attrs), .attrs = train_list,
     .shape = batch_norm_train_shape, .evaluate = { batch_norm_train_evaluate, batch_norm_train_evaluate },
-    .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp);
+    .backward = { batch_norm_backward, batch_norm_backward }, .vjp = batch_norm_vjp,
+    .emit = batch_norm_train_emit);
 ad_var *ad_batch_norm_train(ad_var *x, ad_var *running_mean, ad_var *running_var, ad_var *weight, ad_var *bias,
                             ad_batch_norm_opts opts) {
     norm_attrs a = attrs_from(opts, weight, bias);
@@ -315,14 +340,6 @@ static int batch_norm_eval_evaluate(const ad_op *op) {
     }
     normalize(op);
     return AD_OK;
-}
-
-/* An operand [c] along axis 1 of x; without one, an array of one number. */
-static ad_emit_array emit_channels(ad_emit *e, const ad_op *op, int operand, double none) {
-    if (operand >= 0) return ad__emit_along(ad_emit_operand(e, op, operand), 1, op->in[0]->layout->shape.ndim);
-    ad_emit_array k = ad_emit_new(e, AD_F64, AD_SCALAR);
-    ad__emit_fill(e, k, none);
-    return k;
 }
 
 AD_COLD static int batch_norm_eval_emit(ad_emit *e, const ad_op *op) {

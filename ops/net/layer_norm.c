@@ -145,28 +145,12 @@ static void layer_norm_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
     if (b > 0 && ad_vjp_wants(op, b)) dx[b] = ad_reshape(ad__in_dtype(ad_sum_axis(g, 0, false), t), s);
 }
 
-/* (x - mean) scale in f64, for x as [rows,n]. */
-static ad_emit_array emit_normal(ad_emit *e, ad_emit_array x, double eps) {
-    const unsigned row = 1u << 1;
-    const double n = (double)x.shape.dim[1];
-    ad_emit_array mean = ad__emit_reduce(e, AD_EMIT_SUM, AD_F64, x, row, "x", "g"), d, scale;
-    ad_emit_loop l = { .dtype = AD_F64, .shape = mean.shape, .names = "x n", .value = "x / n", .slope = { "g / n" },
-                       .n = 1, .in = { mean }, .n_parameters = 1, .parameter = { n } };
-    mean = ad_emit_run(e, &l);
-    d = ad__emit_map2(e, AD_F64, x.shape, x, mean, "a - b", "g", "-g");
-    l.in[0] = ad__emit_reduce(e, AD_EMIT_SUM, AD_F64, d, row, "x * x", "2 * g * x");
-    l.names = "x n e", l.n_parameters = 2, l.parameter[1] = eps;
-    l.value = "fabs(x / n) == INFINITY ? NAN : 1 / sqrt(x / n + e)", l.slope[0] = "g * -(y * y * y) / (2 * n)";
-    scale = ad_emit_run(e, &l);
-    return ad__emit_map2(e, AD_F64, x.shape, d, scale, "a * b", "g * b", "g * a");
-}
-
 AD_COLD static int layer_norm_emit(ad_emit *e, const ad_op *op) {
     ad__norm_rows r = rows_of(op);
     ad_emit_array x = ad_emit_operand(e, op, 0), z, y;
     const int w = weight_index(op), b = bias_index(op);
     if (op->in[0]->layout->numel == 0) return AD_EABSENT;
-    z = emit_normal(e, ad__emit_reshape(e, x, AD_SHAPE(r.rows, r.n)), attrs_of(op)->eps);
+    z = ad__emit_normal(e, ad__emit_reshape(e, x, AD_SHAPE(r.rows, r.n)), 1u << 1, attrs_of(op)->eps);
     y = ad_emit_new(e, r.t, z.shape);
     ad_emit_loop l = { .dtype = AD_F64, .shape = z.shape, .names = "z w b", .value = "z * w + b",
                        .slope = { "g * w", "g * z", "g" }, .n = 3, .into = &y };

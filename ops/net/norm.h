@@ -4,6 +4,7 @@
 
 #include "autodiff/graph/node.h"
 #include "ops/base/gradient.h"
+#include "ops/base/loops.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -36,5 +37,8 @@ static inline ad__norm_rows ad__norm_rows_of(const ad_op *op, int64_t n) {
 static inline void *ad__norm_row(const ad__norm_rows *r, const void *array, int64_t i) {
     return (char *)array + (size_t)i * r->row;
 }
+
+/* For forms in C: (x - mean) / sqrt(variance + eps) in f64. Bit i of the mask says that axis i is averaged over. */
+ad_emit_array ad__emit_normal(ad_emit *e, ad_emit_array x, unsigned mask, double eps);
 
 #endif
