@@ -177,18 +177,22 @@ static void high_product(ad_graph *g, ad_dtype t, results *r) {
 static void wide_product(ad_graph *g, ad_dtype t, results *r) {
     product_of(g, t, r, AD_SHAPE(70, 100), AD_SHAPE(100, 2100));
 }
+static void small_product(ad_graph *g, ad_dtype t, results *r) {
+    product_of(g, t, r, AD_SHAPE(65, 500), AD_SHAPE(500, 131));
+}
 static void batched_product(ad_graph *g, ad_dtype t, results *r) {
     product_of(g, t, r, AD_SHAPE(60, 40, 50), AD_SHAPE(60, 50, 70));
 }
 static void broadcast_product(ad_graph *g, ad_dtype t, results *r) {
     product_of(g, t, r, AD_SHAPE(60, 40, 50), AD_SHAPE(2, 1, 50, 70)); /* both operands repeat */
 }
-static void layer(ad_graph *g, ad_dtype t, results *r) {
-    ad_var *x = numbers(g, t, AD_SHAPE(200, 300)), *w = numbers(g, t, AD_SHAPE(220, 300));
-    ad_var *b = numbers(g, t, AD_SHAPE(220));
+static void layer_of(ad_graph *g, ad_dtype t, results *r, int64_t n, int64_t in, int64_t out) {
+    ad_var *x = numbers(g, t, AD_SHAPE(n, in)), *w = numbers(g, t, AD_SHAPE(out, in)), *b = numbers(g, t, AD_SHAPE(out));
     note(r, x), note(r, w), note(r, b);
     finish(r, ad_affine(x, w, b));
 }
+static void layer(ad_graph *g, ad_dtype t, results *r) { layer_of(g, t, r, 200, 300, 220); }
+static void small_layer(ad_graph *g, ad_dtype t, results *r) { layer_of(g, t, r, 64, 784, 128); }
 
 /* An LSTM from the end and a GRU from the start, of inputs [30,6,width]. */
 static void recurrent_nets(ad_graph *g, ad_dtype t, results *r) {
@@ -302,6 +306,8 @@ static const struct {
     { "batched product", batched_product },
     { "broadcast product", broadcast_product },
     { "layer", layer },
+    { "small product", small_product },
+    { "small layer", small_layer },
     { "chain", chain },
     { "chain in place", chain_in_place },
     { "broadcasting", broadcasting },

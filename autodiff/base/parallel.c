@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -14,14 +15,22 @@
 
 /* ---- sleeping and waking ---------------------------------------------------------------------------------- */
 
-/* Polls before a thread sleeps: about 20 us, as long as waking a thread takes. */
-enum { SPINS = 1000 };
+/* Polls before a thread sleeps: about 20 us, as long as waking a thread takes. A worker that waited less than `patience`
+   the last time, as between the products of a training step, then polls for about as long, and lets others run. */
+enum { SPINS = 1000, YIELDS = 400 };
+static const double patience = 160e3; /* ns */
 
 /* One thread's place to sleep. Whoever changes asleep from true to false posts the semaphore. */
 typedef struct {
     atomic_bool asleep;
     sem_t semaphore;
 } waiter;
+
+static double now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
 
 static inline void pause_spinning(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -32,10 +41,14 @@ static inline void pause_spinning(void) {
 }
 
 /* Waits until *word differs from value. Whoever changes *word calls wake afterwards. */
-static void wait_while_equal(waiter *w, atomic_uint *word, unsigned value) {
+static void wait_while_equal(waiter *w, atomic_uint *word, unsigned value, bool patient) {
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load(word) != value) return;
         pause_spinning();
+    }
+    for (int i = 0; patient && i < YIELDS; i++) {
+        if (atomic_load(word) != value) return;
+        sched_yield();
     }
     while (atomic_load(word) == value) {
         atomic_store(&w->asleep, true);
@@ -120,9 +133,12 @@ static bool count_done(ad_team *t, const loop *l, int64_t mine) {
 static void *worker_main(void *data) {
     team_worker *w = data;
     ad_team *t = w->team;
+    bool patient = false;
     for (unsigned seen = 0; !atomic_load(&t->stopping);) {
         loop l = { 0 };
-        wait_while_equal(&w->waiter, &t->begun, seen);
+        double start = now_ns();
+        wait_while_equal(&w->waiter, &t->begun, seen, patient);
+        patient = now_ns() - start < patience;
         seen = atomic_load(&t->begun);
         if (!count_done(t, &l, run_chunks(t, w->number, &l))) continue;
         atomic_fetch_add(&t->ended, 1);
@@ -149,23 +165,17 @@ static void wait_for_workers(ad_team *t, int64_t chunks) {
     for (;;) {
         unsigned ended = atomic_load(&t->ended);
         if (atomic_load(&t->done) == chunks) return;
-        wait_while_equal(&t->caller, &t->ended, ended);
+        wait_while_equal(&t->caller, &t->ended, ended, false);
     }
-}
-
-static double now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 /* took: the time of a shared loop in ns; alone: what the caller alone would have needed, estimated from its own chunks.
    A loop takes longer than that if a worker lost its processor to another process in the middle of a chunk. Then the
    caller runs loops alone for 8 times the loss, which keeps all losses together below an eighth of the time. A loss
-   below 0.1 ms is the cost of waking or noise. */
+   below 30 us is the cost of waking or noise. */
 static void note_delay(ad_team *t, double took, double alone) {
     enum { TIMES = 8 };
-    const double loss = took - alone, least = 1e5;
+    const double loss = took - alone, least = 3e4;
     t->alone_until = loss > least ? now_ns() + TIMES * loss : 0;
 }
 

@@ -7,7 +7,7 @@
    Scheduling: threads take chunks one at a time, so a thread that starts late is not waited for; the others do its
    share. Only a chunk that has been started must be waited for. If that made a loop slower than the calling thread
    would have been alone, because other processes use the processors, the caller then runs loops alone for a while. Idle
-   workers spin for some microseconds and then sleep.
+   workers spin for 20 us, or 160 us while loops follow each other that fast, and then sleep.
 
    fork(): the child has no worker threads. Its graphs run loops on the calling thread, with the same results. */
 #ifndef AUTODIFF_BASE_PARALLEL_H

@@ -24,6 +24,8 @@ typedef struct {
     char *state[NN__RULE_STATES], *x;
 } update;
 
+enum { WORK = 2 }; /* of an element, beside one of a cheap loop: three to six arrays are read and written */
+
 static void update_chunk(void *context, int worker, int64_t from, int64_t to) {
     const update *u = context;
     size_t at = (size_t)from * u->size;
@@ -37,5 +39,5 @@ void nn__update(ad_team *team, const nn__rule *rule, ad_dtype t, int64_t n, cons
                 void *const state[], void *x) {
     update u = { rule->run[t], ad_dtype_size(t), numbers, dx, { NULL }, x };
     for (int i = 0; i < NN__RULE_STATES; i++) u.state[i] = state[i];
-    ad_parallel(team, n, 0, 1, update_chunk, &u);
+    ad_parallel(team, n, 0, WORK, update_chunk, &u);
 }

@@ -150,15 +150,46 @@ static bool is_shared(int64_t n, int64_t m, int64_t k) {
     return n > 1 && m > 1 && (double)n * (double)m * (double)k >= min_shared;
 }
 
+/* ---- products by tiles, whose panels threads share ------------------------------------------------------------ */
+
+#ifdef WIDE
+static const double min_panels = 0x1p20; /* multiplications: about 20 us */
+
+static int64_t panel_width(ad_dtype t) { return MOST_VECTORS * (t == AD_F32 ? 16 : 8); }
+
+static void product_panels(void *context, int worker, int64_t from, int64_t to) {
+    (void)worker;
+    const product *p = context;
+    int64_t j = from * panel_width(p->t), m = ad__lesser(to * panel_width(p->t), p->m) - j;
+    size_t at = (size_t)j * ad_dtype_size(p->t);
+    AD__BY_DTYPE(p->t, panels, p, m, p->b + at * (p->tb ? (size_t)p->k : 1), p->row ? p->row + at : NULL, p->c + at);
+}
+
+/* Whether the tiles compute the product. The answer is the same for one thread, so that the bits are, too. */
+static bool took_panels(ad_team *team, const product *p) {
+    int64_t panels = (p->m + panel_width(p->t) - 1) / panel_width(p->t);
+    if ((double)p->n * (double)p->m * (double)p->k < min_panels) return false;
+    if (!is_for_wide(ad_dtype_size(p->t), p->ta, p->tb, p->n, p->m, p->k) || !has_wide()) return false;
+    ad_parallel(team, panels, team ? 1 : panels, AD__SHARED_MIN, product_panels, (void *)p);
+    return true;
+}
+#else
+static bool took_panels(ad_team *team, const product *p) { return (void)team, (void)p, false; }
+#endif
+
 void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
-    if (is_shared(n, m, k)) share(team, &(product){ t, ta, tb, n, m, k, a, b, beta, NULL, c });
+    const product p = { t, ta, tb, n, m, k, a, b, beta, NULL, c };
+    if (took_panels(team, &p)) return;
+    if (is_shared(n, m, k)) share(team, &p);
     else AD__BY_DTYPE(t, ad__gemm, ta, tb, n, m, k, a, b, beta, c);
 }
 
 void ad__gemm_row(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
                   const void *b, const void *row, void *c) {
-    if (is_shared(n, m, k)) share(team, &(product){ t, ta, tb, n, m, k, a, b, row ? 1 : 0, row, c });
+    const product p = { t, ta, tb, n, m, k, a, b, row ? 1 : 0, row, c };
+    if (took_panels(team, &p)) return;
+    if (is_shared(n, m, k)) share(team, &p);
     else AD__BY_DTYPE(t, onto_row, ta, tb, n, m, k, a, b, row, c);
 }
 #endif
