@@ -266,6 +266,38 @@ static void attention(ad_graph *g, ad_dtype t, results *r) {
     ad_attention_opts o = { .causal = true, .dropout = 0.3 };
     finish(r, ad_add(ad_attention(q, k, k, NULL, o), ad_attention(q, k, shared, NULL, (ad_attention_opts){ 0 })));
 }
+/* Rows and channels, narrow and wide. */
+static void row_norms(ad_graph *g, ad_dtype t, results *r) {
+    ad_var *x = noted(g, t, AD_SHAPE(HIGH, WIDE), r), *w = noted(g, t, AD_SHAPE(WIDE), r);
+    ad_var *b = noted(g, t, AD_SHAPE(WIDE), r);
+    finish(r, ad_add(ad_layer_norm(x, AD_SHAPE(WIDE), w, b, 1e-5), ad_rms_norm(x, w, 1e-5)));
+}
+static void channel_norms(ad_graph *g, ad_dtype t, results *r) {
+    ad_var *x = noted(g, t, AD_SHAPE(40, 13, 23, 19), r), *w = noted(g, t, AD_SHAPE(13), r);
+    ad_var *b = noted(g, t, AD_SHAPE(13), r), *mean = ad_zeros(g, t, AD_SHAPE(13)), *var = ad_ones(g, t, AD_SHAPE(13));
+    ad_batch_norm_opts training = { .training = true };
+    ad_var *y = ad_add(ad_batch_norm(x, mean, var, w, b, training), ad_batch_norm(x, NULL, NULL, w, NULL, training));
+    note(r, mean), note(r, var);
+    finish(r, ad_mul(y, ad_batch_norm(x, ad_zeros(g, t, AD_SHAPE(13)), ad_ones(g, t, AD_SHAPE(13)), w, b,
+                                      (ad_batch_norm_opts){ 0 })));
+}
+static void feature_norms(ad_graph *g, ad_dtype t, results *r) {
+    ad_var *x = noted(g, t, AD_SHAPE(HIGH, WIDE), r), *w = noted(g, t, AD_SHAPE(WIDE), r);
+    finish(r, ad_batch_norm(x, NULL, NULL, w, NULL, (ad_batch_norm_opts){ .training = true }));
+}
+/* Rows of a table, single elements, and parts before the axis; several go to one place. */
+static ad_var *places(ad_graph *g, ad_dtype t, ad_shape s, int64_t below) {
+    return ad_floor(ad_muls(ad_rand(g, t, s), (double)below));
+}
+static void gathers(ad_graph *g, ad_dtype t, results *r) {
+    ad_var *x = noted(g, t, AD_SHAPE(50, WIDE), r), *parts = noted(g, t, AD_SHAPE(300, 9, 40), r);
+    ad_var *rows = ad_take_axis(x, 0, places(g, t, AD_SHAPE(HIGH), 50));
+    ad_var *each = ad_gather(x, 0, places(g, t, AD_SHAPE(HIGH, WIDE), 50));
+    ad_var *inside = ad_take_axis(parts, 1, places(g, t, AD_SHAPE(40), 9));
+    note(r, inside);
+    ad_var *put = ad_index_add(x, 0, places(g, t, AD_SHAPE(HIGH), 50), ad_add(rows, each));
+    finish(r, ad_add(ad_sum_axis(put, 0, false), ad_sum(ad_square(inside))));
+}
 static void random_numbers(ad_graph *g, ad_dtype t, results *r) {
     note(r, ad_rand(g, t, AD_SHAPE(LONG)));
     note(r, ad_randn(g, t, AD_SHAPE(LONG)));
@@ -318,6 +350,10 @@ static const struct {
     { "convolution", convolution },
     { "pools", pools },
     { "attention", attention },
+    { "gathers", gathers },
+    { "norms of rows", row_norms },
+    { "norms of channels", channel_norms },
+    { "norms of features", feature_norms },
     { "random numbers", random_numbers },
     { "optimisers", optimisers },
     { "recurrent nets", recurrent_nets },

@@ -28,7 +28,7 @@ static int bias_index(const ad_op *op) { return attrs_of(op)->has_bias ? op->n_i
 /* The shape of x seen as [n,c,l]. */
 static ad__channels channels_of(ad_shape s) {
     ad__around a = ad__around_axis(s, 1);
-    return (ad__channels){ a.outer, a.n, a.inner };
+    return (ad__channels){ a.outer, a.n, a.inner, a.n * a.inner };
 }
 
 /* Saved for backward: the mean of each channel, and scale = 1 / sqrt(variance + eps); and how many elements a channel
@@ -71,61 +71,134 @@ static int check_channels(ad_call *c, int first) {
 
 /* ---- both modes --------------------------------------------------------------------------------------------- */
 
+/* A loop over channels, which threads share. Arrays of x's shape, and arrays [c]; those that a loop does not need are
+   NULL. */
+typedef struct {
+    const ad_op *op;
+    ad__channels s;
+    ad_dtype t;
+    const char *x, *g;
+    char *to;
+    bool fresh;
+    const double *mean, *scale, *a, *b; /* a: the shift, in normalize_some */
+    double *sum;
+    bool by_samples; /* threads share the samples, not the channels */
+} job;
+
+static job job_of(const ad_op *op) {
+    const ad_var *x = op->in[0];
+    return (job){ .op = op, .s = channels_of(x->layout->shape), .t = x->layout->dtype, .x = x->data };
+}
+
+enum { LINE = 32 }; /* elements that one thread writes to, at least */
+
+/* Sums over samples: threads share the channels. */
+static void share_channels(job *j, ad_loop_fn *body) {
+    ad__by_columns(j->op, j->s.c, j->s.l == 1 ? LINE : 1, j->s.n * j->s.l, body, j);
+}
+
+/* Loops that are the same for each sample: threads share those if there are enough. */
+static void share(job *j, ad_loop_fn *body) {
+    j->by_samples = j->s.l == 1 || j->s.n >= 2 * ad__team_size(ad__op_team(j->op));
+    if (j->by_samples) ad__by_columns(j->op, j->s.n, 1, j->s.sample, body, j);
+    else share_channels(j, body);
+}
+
+/* The samples or channels from .. to-1: the offset of their elements in bytes, and the first channel. */
+static ad__channels some_of(const job *j, int64_t from, int64_t to, size_t *at, int64_t *channel) {
+    size_t element = ad_dtype_size(j->t);
+    *channel = j->by_samples ? 0 : from;
+    *at = (size_t)(from * (j->by_samples ? j->s.sample : j->s.l)) * element;
+    if (j->by_samples) return (ad__channels){ to - from, j->s.c, j->s.l, j->s.sample };
+    return (ad__channels){ j->s.n, to - from, j->s.l, j->s.sample };
+}
+
+static void *behind(const char *array, size_t at) { return array ? (char *)array + at : NULL; }
+
+static void normalize_some(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    size_t at;
+    int64_t c;
+    ad__channels s = some_of(j, from, to, &at, &c);
+    (void)worker;
+    void *x = behind(j->x, at), *y = behind(j->to, at);
+    AD__BY_DTYPE(j->t, ad__channel_scale, s, j->mean + c, j->scale + c, j->a + c, x, y);
+}
+
 /* y = (x - mean) scale w + b */
 static void normalize(const ad_op *op) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
-    ad__channels s = channels_of(x->layout->shape);
+    job j = job_of(op);
     moments m = saved_of(op);
-    double *scale = ad_scratch(op), *shift = scale + s.c;
-    for (int64_t j = 0; j < s.c; j++) {
-        scale[j] = m.scale[j] * channel(op, weight_index(op), j, 1);
-        shift[j] = channel(op, bias_index(op), j, 0);
+    double *scale = ad_scratch(op), *shift = scale + j.s.c;
+    for (int64_t i = 0; i < j.s.c; i++) {
+        scale[i] = m.scale[i] * channel(op, weight_index(op), i, 1);
+        shift[i] = channel(op, bias_index(op), i, 0);
     }
-    AD__BY_DTYPE(y->layout->dtype, ad__channel_scale, s, m.mean, scale, shift, x->data, y->data);
+    j.to = ad__out(op)->data, j.mean = m.mean, j.scale = scale, j.a = shift;
+    share(&j, normalize_some);
+}
+
+static void sum_channels(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    size_t at;
+    int64_t c;
+    ad__channels s = some_of(j, from, to, &at, &c);
+    (void)worker;
+    void *x = behind(j->x, at), *g = behind(j->g, at);
+    memset(j->sum + c, 0, (size_t)s.c * sizeof *j->sum);
+    if (j->mean == NULL) AD__BY_DTYPE(j->t, ad__channel_sums, s, g, j->sum + c);
+    else AD__BY_DTYPE(j->t, ad__channel_products, s, j->mean + c, x, g, j->sum + c);
 }
 
 /* sum [c] = g summed over all axes but the channels. */
-static void sums_of(ad_dtype t, ad__channels s, const void *g, double *sum) {
-    if (s.c == 0) return; /* sum may be NULL then */
-    memset(sum, 0, (size_t)s.c * sizeof *sum);
-    AD__BY_DTYPE(t, ad__channel_sums, s, g, sum);
+static void sums_of(const ad_op *op, const void *g, double *sum) {
+    job j = job_of(op);
+    j.g = g, j.sum = sum;
+    share_channels(&j, sum_channels);
 }
 
 /* sum [c] = g (x - mean), or (x - mean)^2 if g is NULL, summed over all axes but the channels. */
-static void products_of(ad_dtype t, ad__channels s, const double *mean, const void *x, const void *g, double *sum) {
-    if (s.c == 0) return;
-    memset(sum, 0, (size_t)s.c * sizeof *sum);
-    AD__BY_DTYPE(t, ad__channel_products, s, mean, x, g, sum);
+static void products_of(const ad_op *op, const double *mean, const void *g, double *sum) {
+    job j = job_of(op);
+    j.g = g, j.mean = mean, j.sum = sum;
+    share_channels(&j, sum_channels);
 }
 
-/* dx += scale (g - a - b (x - mean)), in evaluation mode dx += scale g. The loop runs over samples, so that the
-   zeros of a new gradient stay in the cache. */
-static void x_backward(const ad_op *op, ad__channels s, const double *mean, const double *scale, const double *a,
-                       const double *b) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
-    bool fresh;
-    char *gx = ad_grad_claim(op, 0, &fresh);
-    size_t size = (size_t)(s.c * s.l) * ad_dtype_size(x->layout->dtype);
-    for (int64_t i = 0; gx != NULL && i < s.n; i++, gx += size) {
-        const void *xs = (const char *)x->data + (size_t)i * size, *g = (const char *)y->grad + (size_t)i * size;
-        void *to = gx;
-        if (fresh) memset(to, 0, size);
-        if (is_training(op)) AD__BY_DTYPE(x->layout->dtype, ad__channel_back, s, mean, scale, a, b, xs, g, to);
-        else AD__BY_DTYPE(x->layout->dtype, ad__channel_scale_back, s, scale, g, to);
+/* The loop runs over samples, so that the zeros of a new gradient stay in the cache. */
+static void x_some(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    size_t at, element = ad_dtype_size(j->t), sample = (size_t)j->s.sample * element;
+    int64_t c;
+    ad__channels s = some_of(j, from, to, &at, &c);
+    (void)worker;
+    for (int64_t i = 0; i < s.n; i++, at += sample) {
+        const void *x = j->x + at, *g = j->g + at;
+        void *gx = j->to + at;
+        if (j->fresh) memset(gx, 0, (size_t)(s.c * s.l) * element);
+        if (is_training(j->op))
+            AD__BY_DTYPE(j->t, ad__channel_back, s, j->mean + c, j->scale + c, j->a + c, j->b + c, x, g, gx);
+        else AD__BY_DTYPE(j->t, ad__channel_scale_back, s, j->scale + c, g, gx);
     }
+}
+
+/* dx += scale (g - a - b (x - mean)), in evaluation mode dx += scale g. */
+static void x_backward(const ad_op *op, const double *mean, const double *scale, const double *a, const double *b) {
+    job j = job_of(op);
+    j.to = ad_grad_claim(op, 0, &j.fresh);
+    j.g = ad__out(op)->grad, j.mean = mean, j.scale = scale, j.a = a, j.b = b;
+    if (j.to != NULL) share(&j, x_some);
 }
 
 /* db += sum g, dw += scale sum g (x - mean). In training, the mean and variance of the batch depend on x, so
    dx += scale w (g - sum g / n - (x - mean) scale^2 sum g (x - mean) / n); in evaluation mode dx += scale w g. */
 static void batch_norm_backward(const ad_op *op) {
-    const ad_var *x = op->in[0], *y = ad__out(op);
-    ad_dtype t = y->layout->dtype;
-    ad__channels s = channels_of(x->layout->shape);
+    const void *g = ad__out(op)->grad;
+    ad__channels s = channels_of(op->in[0]->layout->shape);
     moments m = saved_of(op);
     double *a = ad_scratch(op), *b = a + s.c, *scale = b + s.c, *dw = scale + s.c;
     double each = is_training(op) ? 1 / *m.count : 0;
-    sums_of(t, s, y->grad, a);
-    products_of(t, s, m.mean, x->data, y->grad, b);
+    sums_of(op, g, a);
+    products_of(op, m.mean, g, b);
     int w = weight_index(op), bias = bias_index(op);
     if (bias > 0) ad__add_sums(op, bias, a);
     for (int64_t j = 0; j < s.c; j++) dw[j] = m.scale[j] * b[j];
@@ -136,7 +209,7 @@ static void batch_norm_backward(const ad_op *op) {
         a[j] *= each;
         b[j] *= each * m.scale[j] * m.scale[j];
     }
-    x_backward(op, s, m.mean, scale, a, b);
+    x_backward(op, m.mean, scale, a, b);
 }
 
 /* The mean [1,c,1] and the sum [c] of x [n,c,l] over all axes but the channels. */
@@ -260,12 +333,12 @@ static int batch_norm_train_evaluate(const ad_op *op) {
     ad__channels s = channels_of(x->layout->shape);
     moments m = saved_of(op);
     double n, *unbiased = ad_scratch(op);
-    sums_of(x->layout->dtype, s, x->data, m.mean);
+    sums_of(op, x->data, m.mean);
     int rc = count_elements(op, s, m);
     if (rc != AD_OK) return rc;
     n = *m.count;
     for (int64_t j = 0; j < s.c; j++) m.mean[j] /= n;
-    products_of(x->layout->dtype, s, m.mean, x->data, NULL, unbiased);
+    products_of(op, m.mean, NULL, unbiased);
     if ((rc = add_up(op, s.c, unbiased)) != AD_OK) return rc;
     for (int64_t j = 0; j < s.c; j++) m.scale[j] = ad__norm_scale(unbiased[j] / n, a->eps);
     for (int64_t j = 0; j < s.c; j++) unbiased[j] /= n - 1;

@@ -65,65 +65,89 @@ static ad__moments moments_of(const ad__norm_rows *r, const void *x, double eps)
     return (ad__moments){ mean, ad__norm_scale(squares / n, eps) };
 }
 
-static int layer_norm_evaluate(const ad_op *op) {
-    ad__norm_rows r = rows_of(op);
+/* Rows or columns that threads share: the cost of an element of a row, and columns that one thread takes, at least. */
+enum { COST = 4, LINE = 32 };
+typedef struct {
+    const ad_op *op;
+    ad__norm_rows r;
+    void *to; /* the gradient of x; the sums of columns */
+    bool fresh;
+} job;
+
+static void rows_evaluate(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const ad_op *op = j->op;
     const void *w = row_data(op, weight_index(op)), *b = row_data(op, bias_index(op));
     ad__moments *kept = ad_saved(op);
-    for (int64_t i = 0; i < r.rows; i++) {
-        const void *x = ad__norm_row(&r, op->in[0]->data, i);
-        kept[i] = moments_of(&r, x, attrs_of(op)->eps);
-        AD__BY_DTYPE(r.t, ad__normalize, r.n, kept[i], x, w, b, ad__norm_row(&r, ad__out(op)->data, i));
+    (void)worker;
+    for (int64_t i = from; i < to; i++) {
+        const void *x = ad__norm_row(&j->r, op->in[0]->data, i);
+        kept[i] = moments_of(&j->r, x, attrs_of(op)->eps);
+        AD__BY_DTYPE(j->r.t, ad__normalize, j->r.n, kept[i], x, w, b, ad__norm_row(&j->r, ad__out(op)->data, i));
     }
+}
+
+static int layer_norm_evaluate(const ad_op *op) {
+    job j = { op, rows_of(op), NULL, false };
+    ad_parallel(ad__op_team(op), j.r.rows, 0, COST * j.r.n, rows_evaluate, &j);
     return AD_OK;
 }
 
 /* With h = g w: gx += scale (h - mean h - (x - mean) scale^2 mean(h (x - mean))). */
-static void x_backward(const ad_op *op) {
-    ad__norm_rows r = rows_of(op);
-    bool fresh;
-    void *gx = ad_grad_claim(op, 0, &fresh);
-    if (gx == NULL) return;
+static void rows_backward(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const ad_op *op = j->op;
+    const ad__norm_rows r = j->r;
     const void *w = row_data(op, weight_index(op));
-    void *weighed = ad_scratch(op);
+    void *weighed = ad__scratch_of(op, worker);
     const ad__moments *kept = ad_saved(op);
-    for (int64_t i = 0; i < r.rows; i++) {
+    for (int64_t i = from; i < to; i++) {
         const void *g = ad__norm_row(&r, ad__out(op)->grad, i), *h = w ? weighed : g;
-        void *to = ad__norm_row(&r, gx, i);
+        void *gx = ad__norm_row(&r, j->to, i);
         if (w != NULL) AD__BY_DTYPE(r.t, ad__weigh, r.n, g, w, weighed);
-        if (fresh) memset(to, 0, r.row);
-        AD__BY_DTYPE(r.t, ad__normalize_back, r.n, kept[i], ad__norm_row(&r, op->in[0]->data, i), h, to);
+        if (j->fresh) memset(gx, 0, r.row);
+        AD__BY_DTYPE(r.t, ad__normalize_back, r.n, kept[i], ad__norm_row(&r, op->in[0]->data, i), h, gx);
     }
 }
 
 /* dw += g (x - mean) scale, summed over rows. */
-static void weight_backward(const ad_op *op) {
-    int operand = weight_index(op);
-    if (operand < 0 || !ad_wants_grad(op, operand)) return;
-    ad__norm_rows r = rows_of(op);
-    double *sums = ad_scratch(op);
-    const ad__moments *kept = ad_saved(op);
-    memset(sums, 0, (size_t)r.n * sizeof *sums);
-    for (int64_t i = 0; i < r.rows; i++)
-        AD__BY_DTYPE(r.t, ad__normalized_times, r.n, kept[i], ad__norm_row(&r, op->in[0]->data, i),
-                     ad__norm_row(&r, ad__out(op)->grad, i), sums);
-    ad__add_sums(op, operand, sums);
+static void weight_columns(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const ad__moments *kept = ad_saved(j->op);
+    size_t at = (size_t)from * ad_dtype_size(j->r.t);
+    double *sums = (double *)j->to + from;
+    (void)worker;
+    memset(sums, 0, (size_t)(to - from) * sizeof *sums);
+    for (int64_t i = 0; i < j->r.rows; i++)
+        AD__BY_DTYPE(j->r.t, ad__normalized_times, to - from, kept[i],
+                     (void *)((char *)ad__norm_row(&j->r, j->op->in[0]->data, i) + at),
+                     (void *)((char *)ad__norm_row(&j->r, ad__out(j->op)->grad, i) + at), sums);
 }
 
 /* db += g summed over rows. */
-static void bias_backward(const ad_op *op) {
-    int operand = bias_index(op);
+static void bias_columns(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const ad__channels s = { j->r.rows, to - from, 1, j->r.n };
+    double *sums = (double *)j->to + from;
+    const void *g = (const char *)ad__out(j->op)->grad + (size_t)from * ad_dtype_size(j->r.t);
+    (void)worker;
+    memset(sums, 0, (size_t)(to - from) * sizeof *sums);
+    AD__BY_DTYPE(j->r.t, ad__channel_sums, s, g, sums);
+}
+
+static void columns_backward(const ad_op *op, int operand, ad_loop_fn *body) {
     if (operand < 0 || !ad_wants_grad(op, operand)) return;
-    ad__norm_rows r = rows_of(op);
-    double *sums = ad_scratch(op);
-    memset(sums, 0, (size_t)r.n * sizeof *sums);
-    AD__BY_DTYPE(r.t, ad__channel_sums, ((ad__channels){ r.rows, r.n, 1 }), ad__out(op)->grad, sums);
-    ad__add_sums(op, operand, sums);
+    job j = { op, rows_of(op), ad_scratch(op), false };
+    ad__by_columns(op, j.r.n, LINE, j.r.rows, body, &j);
+    ad__add_sums(op, operand, j.to);
 }
 
 static void layer_norm_backward(const ad_op *op) {
-    x_backward(op);
-    weight_backward(op);
-    bias_backward(op);
+    job j = { .op = op, .r = rows_of(op) };
+    j.to = ad_grad_claim(op, 0, &j.fresh);
+    if (j.to != NULL) ad_parallel(ad__op_team(op), j.r.rows, 0, COST * j.r.n, rows_backward, &j);
+    columns_backward(op, weight_index(op), weight_columns);
+    columns_backward(op, bias_index(op), bias_columns);
 }
 
 /* The same formulas in Vars in f64, with x as [rows, n]. */

@@ -3,6 +3,7 @@
 #define OPS_NET_NORM_H
 
 #include "autodiff/graph/node.h"
+#include "ops/base/columns.h"
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
 #include "ops/ops.h"

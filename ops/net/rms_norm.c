@@ -33,50 +33,72 @@ static ad__norm_rows rows_of(const ad_op *op) {
     return ad__norm_rows_of(op, s.dim[s.ndim - 1]);
 }
 
-static int rms_norm_evaluate(const ad_op *op) {
-    ad__norm_rows r = rows_of(op);
+/* Rows or columns that threads share: the cost of an element of a row, and columns that one thread takes, at least. */
+enum { COST = 3, LINE = 32 };
+typedef struct {
+    const ad_op *op;
+    ad__norm_rows r;
+    void *to; /* the gradient of x; the sums of columns */
+} job;
+
+static void rows_evaluate(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const ad_op *op = j->op;
+    const ad__norm_rows r = j->r;
     double *kept = ad_saved(op);
-    for (int64_t i = 0; i < r.rows; i++) {
+    (void)worker;
+    for (int64_t i = from; i < to; i++) {
         const void *x = ad__norm_row(&r, op->in[0]->data, i);
         kept[i] = ad__norm_scale(AD__BY_DTYPE(r.t, ad__squares_about, r.n, 0, x) / (double)r.n, eps_of(op));
         ad__moments m = { 0, kept[i] };
         AD__BY_DTYPE(r.t, ad__normalize, r.n, m, x, weight_of(op), NULL, ad__norm_row(&r, ad__out(op)->data, i));
     }
+}
+
+static int rms_norm_evaluate(const ad_op *op) {
+    job j = { op, rows_of(op), NULL };
+    ad_parallel(ad__op_team(op), j.r.rows, 0, COST * j.r.n, rows_evaluate, &j);
     return AD_OK;
 }
 
-static void x_backward(const ad_op *op) {
-    ad__norm_rows r = rows_of(op);
-    char *gx = ad_grad_into(op, 0);
-    if (gx == NULL) return;
+static void rows_backward(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const ad_op *op = j->op;
+    const ad__norm_rows r = j->r;
     const void *w = weight_of(op);
-    void *weighed = ad_scratch(op);
+    void *weighed = ad__scratch_of(op, worker);
     const double *kept = ad_saved(op);
-    for (int64_t i = 0; i < r.rows; i++) {
+    for (int64_t i = from; i < to; i++) {
         const void *g = ad__norm_row(&r, ad__out(op)->grad, i), *h = w ? weighed : g;
+        void *gx = ad__norm_row(&r, j->to, i);
         if (w != NULL) AD__BY_DTYPE(r.t, ad__weigh, r.n, g, w, weighed);
-        AD__BY_DTYPE(r.t, ad__rms_back, r.n, kept[i], ad__norm_row(&r, op->in[0]->data, i), h, ad__norm_row(&r, gx, i));
+        AD__BY_DTYPE(r.t, ad__rms_back, r.n, kept[i], ad__norm_row(&r, op->in[0]->data, i), h, gx);
     }
 }
 
 /* dw += g x scale, summed over rows. */
-static void weight_backward(const ad_op *op) {
-    if (op->n_in < 2 || !ad_wants_grad(op, 1)) return;
-    ad__norm_rows r = rows_of(op);
-    double *sums = ad_scratch(op);
-    const double *kept = ad_saved(op);
-    memset(sums, 0, (size_t)r.n * sizeof *sums);
-    for (int64_t i = 0; i < r.rows; i++) {
+static void weight_columns(void *context, int worker, int64_t from, int64_t to) {
+    const job *j = context;
+    const double *kept = ad_saved(j->op);
+    size_t at = (size_t)from * ad_dtype_size(j->r.t);
+    double *sums = (double *)j->to + from;
+    (void)worker;
+    memset(sums, 0, (size_t)(to - from) * sizeof *sums);
+    for (int64_t i = 0; i < j->r.rows; i++) {
         ad__moments m = { 0, kept[i] };
-        AD__BY_DTYPE(r.t, ad__normalized_times, r.n, m, ad__norm_row(&r, op->in[0]->data, i),
-                     ad__norm_row(&r, ad__out(op)->grad, i), sums);
+        AD__BY_DTYPE(j->r.t, ad__normalized_times, to - from, m,
+                     (void *)((char *)ad__norm_row(&j->r, j->op->in[0]->data, i) + at),
+                     (void *)((char *)ad__norm_row(&j->r, ad__out(j->op)->grad, i) + at), sums);
     }
-    ad__add_sums(op, 1, sums);
 }
 
 static void rms_norm_backward(const ad_op *op) {
-    x_backward(op);
-    weight_backward(op);
+    job j = { op, rows_of(op), ad_grad_into(op, 0) };
+    if (j.to != NULL) ad_parallel(ad__op_team(op), j.r.rows, 0, COST * j.r.n, rows_backward, &j);
+    if (op->n_in < 2 || !ad_wants_grad(op, 1)) return;
+    j.to = ad_scratch(op);
+    ad__by_columns(op, j.r.n, LINE, j.r.rows, weight_columns, &j);
+    ad__add_sums(op, 1, j.to);
 }
 
 /* The same in Vars in f64, with x as [rows,n]. */

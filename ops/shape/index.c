@@ -2,6 +2,7 @@
 #include "ops/shape/index.h"
 
 #include "autodiff/extend.h"
+#include "ops/base/columns.h"
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
 #include "ops/kernels/base/vector.h"
@@ -21,7 +22,7 @@ ad__indexed ad__indexed_of(const ad_op *op, bool each) {
     const ad__layout *index = op->in[1]->layout;
     ad__around table = ad__around_axis(op->in[0]->layout->shape, ad__index_axis(op));
     int64_t k = each ? ad__around_axis(index->shape, ad__index_axis(op)).n : index->numel;
-    return (ad__indexed){ table.outer, table.n, k, table.inner, each, ad_saved(op) };
+    return (ad__indexed){ table.outer, table.n, k, table.inner, each, ad_saved(op), table.inner };
 }
 static ad__indexed indexed_of(const ad_op *op) { return ad__indexed_of(op, has_each(op)); }
 
@@ -61,17 +62,77 @@ int ad__index_read(const ad_op *op, bool each) {
 }
 static int read_numbers(const ad_op *op) { return ad__index_read(op, has_each(op)); }
 
+/* ---- loops that threads share -------------------------------------------------------------------------------------- */
+
+/* What is done to array and table, as the kernels of index.h say. */
+typedef enum { TAKES, TAKES_ADD, PUTS_ADD, PUTS_SUM } way;
+typedef struct {
+    ad__indexed x;
+    ad_dtype t;
+    way way;
+    char *array, *table;
+} job;
+
+static char *behind(char *array, int64_t elements, size_t size) { return array + (size_t)elements * size; }
+/* The size of an element of the table, which has sums in f64. */
+static size_t table_size(const job *j) { return j->way == PUTS_SUM ? sizeof(double) : ad_dtype_size(j->t); }
+
+static void run(const job *j) {
+    void *array = j->array, *table = j->table;
+    if (j->way == TAKES) AD__BY_DTYPE(j->t, ad__indexed_take, &j->x, table, array);
+    else if (j->way == TAKES_ADD) AD__BY_DTYPE(j->t, ad__indexed_take_add, &j->x, table, array);
+    else if (j->way == PUTS_ADD) AD__BY_DTYPE(j->t, ad__indexed_put_add, &j->x, array, table);
+    else AD__BY_DTYPE(j->t, ad__indexed_put_sum, &j->x, array, table);
+}
+
+static void run_outer(void *context, int worker, int64_t from, int64_t to) {
+    job j = *(const job *)context;
+    (void)worker;
+    j.x.outer = to - from;
+    if (j.x.each) j.x.at += from * j.x.k * j.x.inner;
+    j.array = behind(j.array, from * j.x.k * j.x.inner, ad_dtype_size(j.t));
+    j.table = behind(j.table, from * j.x.n * j.x.inner, table_size(&j));
+    run(&j);
+}
+
+static void run_rows(void *context, int worker, int64_t from, int64_t to) {
+    job j = *(const job *)context;
+    (void)worker;
+    j.x.k = to - from, j.x.at += from * (j.x.each ? j.x.inner : 1);
+    j.array = behind(j.array, from * j.x.inner, ad_dtype_size(j.t));
+    run(&j);
+}
+
+static void run_columns(void *context, int worker, int64_t from, int64_t to) {
+    job j = *(const job *)context;
+    (void)worker;
+    j.x.width = to - from;
+    j.array = behind(j.array, from, ad_dtype_size(j.t)), j.table = behind(j.table, from, table_size(&j));
+    run(&j);
+}
+
+/* Rows that are put may go to one place, so threads share the columns of the table. */
+static void share(const ad_op *op, way w, void *array, void *table) {
+    enum { COST = 2, LINE = 32 };
+    job j = { indexed_of(op), ad__out(op)->layout->dtype, w, array, table };
+    bool reads = w == TAKES || w == TAKES_ADD;
+    if (j.x.k * j.x.inner == 0) return;
+    if (j.x.outer > 1) ad_parallel(ad__op_team(op), j.x.outer, 0, COST * j.x.k * j.x.inner, run_outer, &j);
+    else if (reads) ad_parallel(ad__op_team(op), j.x.k, 0, COST * j.x.inner, run_rows, &j);
+    else if (!j.x.each) ad__by_columns(op, j.x.inner, LINE, COST * j.x.k, run_columns, &j);
+    else run(&j);
+}
+
 static void put(const ad_op *op, const void *array, int64_t array_numel, void *table) {
-    ad__indexed x = indexed_of(op);
     ad_dtype t = ad__out(op)->layout->dtype;
     int64_t n = op->in[0]->layout->numel;
     if (n == 0) return;
     if (t == AD_F64 || array_numel < n) {
-        AD__BY_DTYPE(t, ad__indexed_put_add, &x, array, table);
+        share(op, PUTS_ADD, (void *)array, table);
         return;
     }
     double *sums = memset(ad_scratch(op), 0, (size_t)n * sizeof *sums);
-    ad__indexed_put_sum_f32(&x, array, sums);
+    share(op, PUTS_SUM, (void *)array, sums);
     ad__to_f32_add(n, sums, table);
 }
 
@@ -131,8 +192,7 @@ static int take_evaluate(const ad_op *op) {
     const ad_var *y = ad__out(op);
     int rc = read_numbers(op);
     if (rc != AD_OK) return rc;
-    ad__indexed x = indexed_of(op);
-    if (y->layout->numel > 0) AD__BY_DTYPE(y->layout->dtype, ad__indexed_take, &x, op->in[0]->data, y->data);
+    if (y->layout->numel > 0) share(op, TAKES, y->data, op->in[0]->data);
     return AD_OK;
 }
 
@@ -162,10 +222,9 @@ static int put_evaluate(const ad_op *op) {
 
 static void put_backward(const ad_op *op) {
     const ad_var *y = ad__out(op);
-    ad__indexed x = indexed_of(op);
     ad__add_gradient(op, 0, y->grad);
     void *gsrc = ad_grad_into(op, 2);
-    if (gsrc != NULL) AD__BY_DTYPE(y->layout->dtype, ad__indexed_take_add, &x, y->grad, gsrc);
+    if (gsrc != NULL) share(op, TAKES_ADD, gsrc, y->grad);
 }
 
 /* ---- patterns ------------------------------------------------------------------------------------------------- */

@@ -32,9 +32,11 @@ void ad__rms_back_f64(int64_t n, double scale, const double *x, const double *g,
 void ad__normalized_times_f32(int64_t n, ad__moments m, const float *x, const float *g, double *sum);
 void ad__normalized_times_f64(int64_t n, ad__moments m, const double *x, const double *g, double *sum);
 
-/* Functions for channels: x, y, g and gx are [n,c,l]; the f64 arrays are [c]. Sums are added to sum. */
+/* Functions for channels: x, y, g and gx are [n,c,l], or some channels of such arrays; the f64 arrays are [c]. Sums are
+   added to sum. */
 typedef struct {
     int64_t n, c, l;
+    int64_t sample; /* elements from one sample to the next */
 } ad__channels;
 void ad__channel_sums_f32(ad__channels s, const float *x, double *sum);
 void ad__channel_sums_f64(ad__channels s, const double *x, double *sum);
