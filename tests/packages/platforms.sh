@@ -55,7 +55,7 @@ wasm() {
 in_chroot() { # SUITE COMPILER
     . tests/packages/chroot
     suite=$1 root=$chroots/platform
-    trap 'rm -rf "$work"; rm -rf --one-file-system "$root"' EXIT
+    trap 'rm -rf "$work"; forget "$root"' EXIT
     # shellcheck disable=SC2046 # a list of packages
     fresh "$suite" "$root" && install_in "$root" $(sed 's/#.*//' mk/packages.txt) "$2" || return 1
     git ls-files | tar -c -T - | tar -x -C "$root/srv"
@@ -85,7 +85,8 @@ write_row() {
         in_table && !/^\|/ { end_table(); in_table = 0 }
         in_table && $2 == new[2] { next }
         in_table && !/^\|---/ && $2 > new[2] { end_table() }
-        { print }' "$page" >"$BUILD/platforms/page" && cp "$BUILD/platforms/page" "$page"
+        { print }
+        END { end_table() }' "$page" >"$BUILD/platforms/page" && cp "$BUILD/platforms/page" "$page"
 }
 
 bad=0

@@ -12,7 +12,7 @@ root=$chroots/$suite-readme
 logs=$chroots/$suite-readme-logs
 rm -rf "$logs"
 mkdir -p "$logs"
-trap 'rm -rf "$work"; rm -rf --one-file-system "$root"' EXIT
+trap 'rm -rf "$work"; forget "$root"' EXIT
 trap 'exit 1' INT TERM
 command_of() { sed -n "s/^    \(make deps $1\) .*/\1/p" README.md; }
 
