@@ -16,7 +16,7 @@ tree=$folder/autodiff-$version
 
 # The files of the project as they are now.
 files() {
-    if [ -e .git ]; then git ls-files; else find . -path ./build -prune -o \( -type f -o -type l \) -print; fi |
+    if [ -e .git ] && git ls-files >/dev/null 2>&1; then git ls-files; else find . -path ./build -prune -o \( -type f -o -type l \) -print; fi |
         while read -r file; do [ ! -e "$file" ] || echo "$file"; done | LC_ALL=C sort
 }
 

@@ -15,10 +15,13 @@ system() { sed -n 's/^PRETTY_NAME="\(Debian\) GNU\/Linux \([0-9]*\).*/\1 \2/p' "
 cxx() { echo "$1" | sed 's/gcc/g++/; s/clang/clang++/'; }
 
 # Each of these says platform, compiler and what it runs for the table, and ends with the line "N passed, N failed".
-native() { # COMPILER
-    platform="$(system), $(uname -m), $1" compiler="$1 $("$1" -dumpfullversion 2>/dev/null || "$1" -dumpversion)"
-    what='`make units`'
-    "$MAKE" "$jobs" -s units BUILD="$BUILD/$1" CC="$1" CXX="$(cxx "$1")"
+gcc_here() {
+    platform="$(system), $(uname -m), gcc" compiler="gcc $(cc -dumpfullversion)" what='`make units`'
+    "$MAKE" "$jobs" -s units
+}
+clang_here() {
+    platform="$(system), $(uname -m), clang" compiler="clang $(clang -dumpversion)" what='`make units CC=clang`'
+    "$MAKE" "$jobs" -s units BUILD="$BUILD/clang" CC=clang CXX=clang++
 }
 
 cross() { # ARCH
@@ -66,7 +69,8 @@ in_chroot() { # SUITE COMPILER
 
 tested() {
     case $1 in
-    gcc | clang) native "$1" ;;
+    gcc) gcc_here ;;
+    clang) clang_here ;;
     debian13-*) in_chroot trixie "${1#*-}" ;;
     arm64 | armhf | i386 | s390x | ppc64el) cross "$1" ;;
     musl) musl ;;
