@@ -23,15 +23,15 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all check test demo asan tsan units mpi mpi-test faults fuzz fuzz-targets mutants msan valgrind cross cpus coverage adbench gradbench bench bench-threads bench-peers \
-        bench-report docs gallery solvers site web web-test reference-values install uninstall deps deps-ci deps-web deps-peers help clean FORCE
+        bench-report docs gallery solvers site web web-test reference-values install uninstall deps deps-ci deps-web deps-peers deps-deb help clean FORCE
 
 include mk/packages.mk
 ifndef deferred
 include mk/paths.mk
-ifneq ($(filter-out help clean deps deps-ci deps-web deps-peers uninstall,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help clean deps deps-ci deps-web deps-peers deps-deb uninstall,$(or $(MAKECMDGOALS),all)),)
 include mk/found.mk
 endif
-include mk/flags.mk mk/library.mk mk/programs.mk mk/solvers.mk mk/mpi.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/install.mk mk/web.mk
+include mk/flags.mk mk/library.mk mk/programs.mk mk/solvers.mk mk/mpi.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/install.mk mk/web.mk mk/deb.mk
 
 all: $(archive) $(shared) $(demos) $(lectures) $(mpi_all) ## build the library, build/libautodiff.a and .so, and the demos
 

@@ -11,7 +11,7 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 # no_unwinding: no exception passes through the library, and debuggers have the tables of -g.
 # small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call.
 # With -fno-inline-functions clang would inline none of a kernel's functions, and make no vector loops.
-clang        := $(findstring clang,$(shell $(CC) --version))
+clang        := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 omp_simd     := $(call known,-fopenmp-simd)
 math_flags   := $(call known,-fno-math-errno -fno-trapping-math) \
                 $(if $(omp_simd),$(omp_simd) -DAD_OMP_SIMD)

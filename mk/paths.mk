@@ -13,7 +13,7 @@ odd        = $(or $(findstring $(newline),$(1)),$(filter -%,$(1)),$(shell [ -z "
              LC_ALL=C tr -d 'A-Za-z0-9_./+@\200-\377-')" ] || echo odd))
 check_path = $(if $(call odd,$($(1))),$(error $(1) is "$($(1))": only letters, digits and _ . / + - @ can be in it, \
              and no - at its beginning))
-ifneq ($(filter-out help deps deps-ci deps-web deps-peers,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help deps deps-ci deps-web deps-peers deps-deb,$(or $(MAKECMDGOALS),all)),)
 $(if $(BUILD),,$(error BUILD is empty))
 $(call check_path,BUILD)
 build_fault := $(shell sh mk/build_folder.sh $(call quote,$(BUILD)))

@@ -153,8 +153,8 @@ static bool pick_bool(int k, const char *name) {
 
 enum { BAD_size_t = 6, BAD_text_size = 2, BAD_unsigned = 1, BAD_uint64_t = 1, BAD_char = 5 };
 static size_t pick_size_t(int k, const char *name) {
-    static const size_t bad[] = { 0, 1, (size_t)1 << 40, SIZE_MAX / 2, SIZE_MAX - 63, SIZE_MAX };
-    static const char *const names[] = { "0", "1", "2^40", "SIZE_MAX / 2", "SIZE_MAX - 63", "SIZE_MAX" };
+    static const size_t bad[] = { 0, 1, SIZE_MAX >> 24, SIZE_MAX / 2, SIZE_MAX - 63, SIZE_MAX };
+    static const char *const names[] = { "0", "1", "SIZE_MAX >> 24", "SIZE_MAX / 2", "SIZE_MAX - 63", "SIZE_MAX" };
     if (k < 0) return 16;
     note(name, names[k]);
     return bad[k];
