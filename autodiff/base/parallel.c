@@ -15,7 +15,7 @@
 
 /* ---- sleeping and waking ---------------------------------------------------------------------------------- */
 
-/* Polls before a thread sleeps: about 20 us, as long as waking a thread takes. A worker that waited less than `patience`
+/* Polls before a thread sleeps: about 20 us, as long as waking a thread takes. A worker that waited less than patience
    the last time, as between the products of a training step, then polls for about as long, and lets others run. */
 enum { SPINS = 1000, YIELDS = 400 };
 static const double patience = 160e3; /* ns */

@@ -62,7 +62,7 @@ int ad__index_read(const ad_op *op, bool each) {
 }
 static int read_numbers(const ad_op *op) { return ad__index_read(op, has_each(op)); }
 
-/* ---- loops that threads share -------------------------------------------------------------------------------------- */
+/* ---- loops that threads share ------------------------------------------------------------------------------------ */
 
 /* What is done to array and table, as the kernels of index.h say. */
 typedef enum { TAKES, TAKES_ADD, PUTS_ADD, PUTS_SUM } way;

@@ -16,7 +16,7 @@ typedef struct {
     int64_t outer, n, k, inner;
     bool each;
     const int64_t *at;
-    int64_t width; /* elements of a row that _put_add and _put_sum take: inner, or, unless each, those of some columns */
+    int64_t width; /* elements of a row that _put_add and _put_sum take: inner; fewer for some columns, unless each */
 } ad__indexed;
 
 /* array [o,j,i] = table [o,at,i]; the second function adds to array. */
