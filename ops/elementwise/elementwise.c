@@ -1,5 +1,6 @@
 /* elementwise.c: the driver that runs elementwise ops over arrays, with broadcasting; and their samples. */
 #include "ops/elementwise/elementwise.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/vector.h"
 
@@ -221,35 +222,13 @@ static void edge_samples(ad_sampler *s, int n, const double *k, int n_edges, con
 
 void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, double hi, int n_edges,
                              const double *edges) {
-    const ad_shape one[][1] = {
-        { AD_SCALAR }, { AD_SHAPE(1) }, { AD_SHAPE(0) }, { AD_SHAPE(5) }, { AD_SHAPE(2, 3) }, { AD_SHAPE(2, 0, 3) },
-        { AD_SHAPE(67) },
-    };
-    const ad_shape two[][2] = {
-        { AD_SCALAR, AD_SCALAR },
-        { AD_SHAPE(1), AD_SCALAR },
-        { AD_SHAPE(5), AD_SHAPE(5) },
-        { AD_SHAPE(0), AD_SHAPE(1) },
-        { AD_SHAPE(2, 3), AD_SHAPE(3) },
-        { AD_SHAPE(3), AD_SHAPE(2, 3) },
-        { AD_SHAPE(2, 3), AD_SCALAR },
-        { AD_SCALAR, AD_SHAPE(2, 3) },
-        { AD_SHAPE(2, 1), AD_SHAPE(1, 3) },
-        { AD_SHAPE(4, 1, 2), AD_SHAPE(3, 1) },
-        { AD_SHAPE(2, 3, 4), AD_SHAPE(2, 1, 4) },
-        { AD_SHAPE(3, 1), AD_SHAPE(3, 67) },
-        { AD_SHAPE(1, 0), AD_SHAPE(3, 1) },
-    };
-    const ad_shape three[][3] = {
-        { AD_SCALAR, AD_SCALAR, AD_SCALAR },
-        { AD_SHAPE(5), AD_SHAPE(5), AD_SHAPE(5) },
-        { AD_SHAPE(2, 3), AD_SHAPE(3), AD_SCALAR },
-        { AD_SCALAR, AD_SHAPE(2, 1), AD_SHAPE(1, 3) },
-        { AD_SHAPE(2, 1, 1), AD_SHAPE(3, 1), AD_SHAPE(4) },
-        { AD_SHAPE(3), AD_SHAPE(1), AD_SHAPE(2, 3) },
-        { AD_SHAPE(0), AD_SHAPE(1), AD_SCALAR },
-        { AD_SHAPE(67), AD_SHAPE(3, 1), AD_SHAPE(3, 67) },
-    };
+    ad_shape one[7][1];
+    AD__SHAPES(one, "(); 1; 0; 5; 2,3; 2,0,3; 67");
+    ad_shape two[13][2];
+    AD__SHAPES(two, "() (); 1 (); 5 5; 0 1; 2,3 3; 3 2,3; 2,3 (); () 2,3; 2,1 1,3; 4,1,2 3,1; 2,3,4 2,1,4; "
+                    "3,1 3,67; 1,0 3,1");
+    ad_shape three[8][3];
+    AD__SHAPES(three, "() () (); 5 5 5; 2,3 3 (); () 2,1 1,3; 2,1,1 3,1 4; 3 1 2,3; 0 1 (); 67 3,1 3,67");
     const double los[] = { lo, lo, lo }, his[] = { hi, hi, hi };
     const ad_shape *shapes = n == 1 ? one[0] : n == 2 ? two[0] : three[0];
     int count = n == 1 ? AD__COUNT(one) : n == 2 ? AD__COUNT(two) : AD__COUNT(three);

@@ -276,7 +276,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     }
 
 #define AD__UNARY_RULE(name, NAMES, RULE)                                                                              \
-    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
+    AD_COLD static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                              \
         typedef double T;                                                                                              \
         const T *k_ AD__UNUSED = ad__attrs_of(op);                                                                     \
         ad_var *x AD__UNUSED = op->in[0], *y AD__UNUSED = ad__out(op);                                                 \
@@ -367,7 +367,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     AD__SLOPE(name, f64, 2, b, , SLOPE_B)                                                                              \
     AD__BACKWARD(name, f32, 2, a, b, b)                                                                                \
     AD__BACKWARD(name, f64, 2, a, b, b)                                                                                \
-    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
+    AD_COLD static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                              \
         ad_var *a AD__UNUSED = op->in[0], *b AD__UNUSED = op->in[1], *y AD__UNUSED = ad__out(op);                      \
         AD__RULE(0, RULE_A)                                                                                            \
         AD__RULE(1, RULE_B)                                                                                            \
@@ -386,7 +386,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     AD__SLOPE(name, f64, 3, c, , SLOPE_C)                                                                              \
     AD__BACKWARD(name, f32, 3, a, b, c)                                                                                \
     AD__BACKWARD(name, f64, 3, a, b, c)                                                                                \
-    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
+    AD_COLD static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                              \
         ad_var *a AD__UNUSED = op->in[0], *b AD__UNUSED = op->in[1], *c AD__UNUSED = op->in[2];                        \
         ad_var *y AD__UNUSED = ad__out(op);                                                                            \
         AD__RULE(0, RULE_A)                                                                                            \
