@@ -4,19 +4,23 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
             -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wnested-externs \
             $(call known,-Wno-pass-failed) $(if $(filter 1,$(WERROR)),-Werror)
 
-# loop_flags: loops without vector epilogues, whose code for the last few elements would be most of the library's size.
-# ops_flags: no vectors of pointers that are stored side by side: their constants are longer than the stores.
+# loop_flags: loops without vector epilogues, whose code for the last few elements would be most of the library's size,
+# and without copies of code for a jump whose result is known.
+# ops_flags: no vectors of pointers that are stored side by side: their constants are longer than the stores. Constant
+# arrays of equal values may be one, as no code compares their addresses.
 # row_flags: loops with epilogues, for kernels that process many short rows.
 # struct_flags: structs are set and copied by vector stores. GCC's choice, rep stos, is slow to start.
 # no_unwinding: no exception passes through the library, and debuggers have the tables of -g.
 # small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call.
-# With -fno-inline-functions clang would inline none of a kernel's functions, and make no vector loops.
+# compact: for size, where others do the work; structs are copied by calls. cold: the same for what a program does
+# once, or for a whole minibatch; structs are copied by the shortest instruction, which is slow to start.
+# With -fno-inline-functions clang would inline none of a kernel's functions, and with -Oz make no vector loops.
 clang        := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 omp_simd     := $(call known,-fopenmp-simd)
 math_flags   := $(call known,-fno-math-errno -fno-trapping-math) \
                 $(if $(omp_simd),$(omp_simd) -DAD_OMP_SIMD)
-loop_flags   := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
-ops_flags    := $(loop_flags) $(call known,-fno-tree-slp-vectorize)
+loop_flags   := $(math_flags) $(call known,--param=vect-epilogues-nomask=0 -fno-thread-jumps)
+ops_flags    := $(loop_flags) $(call known,-fno-tree-slp-vectorize -fmerge-all-constants)
 kernel_flags := $(loop_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic)
 row_flags    := -O3 $(math_flags)
 small_flags  := $(call known,$(if $(clang),,-fno-inline-functions) -fno-reorder-blocks-and-partition -falign-functions=1 \
@@ -26,10 +30,13 @@ by_vectors   := vector_loop:512:noalign$(comma)libcall:-1:noalign
 struct_flags := $(call known,-mmemset-strategy=$(by_vectors) -mmemcpy-strategy=$(by_vectors))
 no_unwinding := $(call known,-fno-asynchronous-unwind-tables)
 optimise := -O2
-compact  := -Os $(call known,-mstringop-strategy=libcall)
+small    := $(if $(clang),,$(call known,-Oz -fno-inline-functions-called-once -fno-gcse -fno-move-loop-invariants))
+compact  := -Os $(small) $(call known,-mstringop-strategy=libcall)
+cold     := -Os $(small) $(call known,-mstringop-strategy=rep_byte)
 ifdef SANITIZE
 optimise     := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 compact      := $(optimise)
+cold         := $(optimise)
 math_flags   :=
 loop_flags   :=
 no_unwinding :=
@@ -51,20 +58,29 @@ obj           := $(BUILD)/obj
 library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden \
                  $(call known,-fno-semantic-interposition) $(no_unwinding)
 # Ops of large arrays, whose time is that of their loops, and forms of compiled programs.
-large         := $(patsubst %,$(obj)/ops/%.o,base/loops elementwise/special loss/class_rows loss/cosine_similarity loss/ctc \
-                 reduce/running shape/index shape/mask shape/pad shape/places shape/put shape/scatter_reduce)
+large         := $(patsubst %,$(obj)/ops/%.o,base/loops base/pattern elementwise/special loss/class_cross_entropy \
+                 loss/class_rows loss/cosine_similarity loss/ctc loss/margin reduce/extremum reduce/product reduce/running \
+                 reduce/scan shape/index shape/mask shape/pad shape/places shape/put shape/scatter_reduce table)
+pictures      := $(patsubst %,$(obj)/ops/net/%.o,avg_pool conv_emit conv_geometry conv_transpose max_pool pixels pool \
+                 resample volume window)
 $(obj)/autodiff/%.o: private extra = $(library_flags)
 $(obj)/autodiff/%.o: private optimise := $(optimise) $(struct_flags)
 $(obj)/ops/%.o $(obj)/nn/%.o: private extra = $(library_flags) $(small_flags)
 $(obj)/ops/%.o: private optimise := $(optimise) $(ops_flags) $(struct_flags)
-$(obj)/ops/net/%.o $(obj)/ops/linalg/%.o $(obj)/ops/functional/%.o: private optimise := $(compact) $(ops_flags)
+$(obj)/ops/net/%.o: private optimise := $(compact) $(ops_flags)
+$(obj)/ops/linalg/%.o $(obj)/ops/functional/%.o $(pictures): private optimise := $(cold) $(ops_flags)
 $(obj)/ops/sort/%.o $(large): private optimise := $(compact) $(ops_flags)
 $(obj)/ops/linalg/matmul.o: private optimise := $(optimise) $(ops_flags) $(struct_flags)
-$(obj)/ops/compose/%.o $(obj)/ops/random/%.o $(obj)/ops/compile/%.o $(obj)/autodiff/check/%.o \
-    $(obj)/autodiff/look/%.o $(patsubst %,$(obj)/autodiff/%.o,base/durable base/fault graph/anomaly graph/error graph/name \
-    graph/threads) $(obj)/nn/%.o: private \
-    optimise := $(compact)
+$(obj)/nn/%.o: private optimise := $(compact)
+$(obj)/ops/compose/%.o $(obj)/ops/random/%.o $(obj)/ops/compile/%.o $(obj)/ops/sparse/%.o $(obj)/autodiff/check/%.o $(obj)/autodiff/look/%.o \
+    $(patsubst %,$(obj)/autodiff/%.o,base/durable base/fault graph/anomaly graph/error graph/name graph/require \
+    graph/threads pass/branch pass/flat_rows pass/flat_slopes pass/gradient pass/inner pass/objective) \
+    $(foreach d,data file module onnx optim train,$(obj)/nn/$(d)/%.o): private optimise := $(cold)
 $(obj)/ops/kernels/%.o $(obj)/nn/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
+# Functions of one number, and what is done beside a decomposition by LAPACK: no vectors would help.
+$(patsubst %,$(obj)/ops/kernels/elementwise/%.o,bessel erfinv gamma loggamma special) \
+    $(patsubst %,$(obj)/ops/kernels/linalg/%.o,cofactor decompose expm lapack): private \
+    optimise := $(optimise) $(math_flags) $(call known,-fno-tree-vectorize)
 $(obj)/ops/compile/program.o: private optimise := $(optimise)
 $(obj)/ops/kernels/net/im2col.o $(obj)/ops/kernels/base/sum.o: private optimise := $(optimise) $(row_flags)
 $(obj)/demos/%.o $(obj)/tests/%.o $(obj)/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L

@@ -3,7 +3,7 @@
 # of one for this machine, and of those by the other compilers that are installed. Prints TAP.
 set -u
 . tests/cases
-object=obj/ops/elementwise/binary.o
+object=obj/ops/elementwise/basic.o
 
 # The packed additions, products, quotients and extrema of an object, by the tools of its compiler.
 packed() { # OBJDUMP OBJECT

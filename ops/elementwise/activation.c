@@ -1,17 +1,8 @@
 /* activation.c: elementwise activation functions of networks, each defined by its formulas. */
-#define AD__FEW_IN_F64
+#define AD__WIDE_SLOPES
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"
-
-/* The vjp writes 1 - y as sigmoid(-x), which stays accurate where y rounds to 1. */
-AD_UNARY(sigmoid, "1 / (1 + exp(-x)); slope accurate in both tails"
-         AD_DIFFERS("the slopes keep their digits in both tails; PyTorch's are 0 where y rounds to 1"),
-         -4, 4,
-         1 / (1 + exp(-x)),
-         g * (exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))))),
-         ad_mul(g, ad_mul(y, ad_sigmoid(ad_neg(x)))), 0.0, 40.0, -40.0, 1e4, -1e4)
-ad_var *ad_sigmoid(ad_var *x) { return AD_HOT_1(sigmoid, x); }
 
 AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails"
          AD_DIFFERS("the second slope keeps its digits in both tails"),
@@ -20,12 +11,6 @@ AD_UNARY(logsigmoid, "log sigmoid(x), accurate in both tails"
          g / (1 + exp(x)),
          ad_mul(g, ad_sigmoid(ad_neg(x))), 0.0, 40.0, -40.0, 1e4, -1e4)
 ad_var *ad_logsigmoid(ad_var *x) { return AD_CALL_1(logsigmoid, x); }
-
-AD_UNARY(relu, "max(x, 0); slope 0 at 0", 0.1, 2,
-         x < 0 ? 0 : x,
-         x <= 0 ? 0 : g,
-         ad__zero_where(ad_le(x, ad__constant(x, 0)), g), 0.0, -0.0, -1.0, 2.0, INFINITY)
-ad_var *ad_relu(ad_var *x) { return AD_HOT_1(relu, x); }
 
 AD_UNARY(softplus, "log(1 + exp(x)), without overflow"
          AD_DIFFERS("exact for all x; PyTorch's is x above 20. softplus_with(x, 1, 20) is PyTorch's"),

@@ -1,5 +1,6 @@
 /* elementwise.c: the driver that runs elementwise ops over arrays, with broadcasting; and their samples. */
 #include "ops/elementwise/elementwise.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/vector.h"
 
@@ -9,7 +10,8 @@
 /* Shared by the threads that run an Op's loops. */
 typedef struct {
     const ad_op *op;
-    ad__loop *const *loops; /* by level */
+    const ad__formula *formula; /* the value, or the slope by one operand */
+    ad__loop *rest;             /* for single elements, if the formula has no loop for them */
     size_t size;            /* of an element, in bytes */
     bool whole;             /* every operand has the result's elements, in the same order */
     ad__broadcast_map map[AD__OPERANDS];
@@ -22,8 +24,9 @@ typedef struct {
     double zeros[AD__CHUNK];          /* the base of the first slopes; read as floats in f32 */
 } job;
 
-static inline void job_begin(job *j, const ad_op *op) {
+static inline void job_begin(job *j, const ad_op *op, ad__loop *rest_f32, ad__loop *rest_f64) {
     const ad__layout *out = ad__out(op)->layout;
+    j->rest = out->dtype == AD_F32 ? rest_f32 : rest_f64;
     j->op = op, j->size = out->dtype == AD_F32 ? sizeof(float) : sizeof(double), j->whole = true;
     for (int i = 0; i < op->n_in; i++) {
         const ad__layout *l = op->in[i]->layout;
@@ -49,6 +52,11 @@ static inline void whole_operands(const job *j, int64_t from, const void *in[]) 
     for (int i = 0; i < j->op->n_in; i++) in[i] = (const char *)j->op->in[i]->data + (size_t)from * j->size;
 }
 
+/* What all loops of a job read. */
+static inline ad__arrays arrays_of(const job *j) {
+    return (ad__arrays){ .k = ad__attrs_of(j->op), .n = j->op->n_in, .rest = j->rest, .of_one = j->formula->of_one };
+}
+
 /* Threads share the elements of the result; one chunk is too small to share. */
 static inline void share(job *j, ad_loop_fn *loop) {
     int64_t n = ad__out(j->op)->layout->numel;
@@ -60,11 +68,11 @@ static inline void share(job *j, ad_loop_fn *loop) {
 
 static void values_of_whole(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
-    ad__arrays p = { 0 };
+    ad__arrays p = arrays_of(j);
     (void)worker;
     whole_operands(j, from, p.in);
-    p.k = ad__attrs_of(j->op), p.y = (char *)ad__out(j->op)->data + (size_t)from * j->size;
-    ad__run_loops(j->loops, to - from, j->size, &p);
+    p.y = (char *)ad__out(j->op)->data + (size_t)from * j->size;
+    ad__run_loops(j->formula->loops, to - from, j->size, &p);
 }
 
 static void values_of_repeated(void *context, int worker, int64_t from, int64_t to) {
@@ -73,17 +81,17 @@ static void values_of_repeated(void *context, int worker, int64_t from, int64_t 
     (void)worker;
     for (int64_t i = from; i < to; i += AD__CHUNK) {
         int64_t n = ad__lesser(AD__CHUNK, to - i);
-        ad__arrays p = { .k = ad__attrs_of(j->op) };
+        ad__arrays p = arrays_of(j);
         repeated_operands(j, i, n, buffer, p.in);
         p.y = (char *)ad__out(j->op)->data + (size_t)i * j->size;
-        ad__run_loops(j->loops, n, j->size, &p);
+        ad__run_loops(j->formula->loops, n, j->size, &p);
     }
 }
 
-int ad__run_values(const ad_op *op, ad__loop *const loops[]) {
+int ad__run_values(const ad_op *op, const ad__formula *value) {
     job j;
-    job_begin(&j, op);
-    j.loops = loops;
+    job_begin(&j, op, ad__values_one_by_one_f32, ad__values_one_by_one_f64);
+    j.formula = value;
     share(&j, j.whole ? values_of_whole : values_of_repeated);
     return AD_OK;
 }
@@ -95,12 +103,12 @@ static void slopes(const job *j, int64_t from, int64_t n, const void *base, void
     const ad_var *out = ad__out(j->op);
     size_t at = (size_t)from * j->size;
     double buffer[AD__OPERANDS][AD__CHUNK];
-    ad__arrays p = { 0 };
+    ad__arrays p = arrays_of(j);
     if (j->whole) whole_operands(j, from, p.in);
     else repeated_operands(j, from, n, buffer, p.in);
-    p.k = ad__attrs_of(j->op), p.y = (char *)out->data + at, p.g = (const char *)out->grad + at;
+    p.y = (char *)out->data + at, p.g = (const char *)out->grad + at;
     p.base = base, p.to = to;
-    ad__run_loops(j->loops, n, j->size, &p);
+    ad__run_loops(j->formula->loops, n, j->size, &p);
 }
 
 static void slopes_whole(void *context, int worker, int64_t from, int64_t to) {
@@ -149,22 +157,31 @@ static void add_repeated(job *j, int i) {
     else ad__array_add_f64(numel, j->sums, gx);
 }
 
-void ad__run_slopes(const ad_op *op, ad__loop *const by_a[], ad__loop *const by_b[], ad__loop *const by_c[]) {
-    ad__loop *const *const loops[AD__OPERANDS] = { by_a, by_b, by_c };
+void ad__run_slopes(const ad_op *op, const ad__formula slopes[]) {
     int in_place = -1; /* the operand whose gradient shares the memory of the result's; it must come last */
     job j;
-    job_begin(&j, op);
+    job_begin(&j, op, ad__slopes_one_by_one_f32, ad__slopes_one_by_one_f64);
     for (int i = 0; i < op->n_in; i++) {
         if (!ad__wants(op, i)) continue;
-        j.loops = loops[i];
+        j.formula = &slopes[i];
         if (op->in[i]->grad == ad__out(op)->grad) in_place = i;
         else if (ad__broadcast_is_whole(&j.map[i])) add_whole(&j, i);
         else add_repeated(&j, i);
     }
     if (in_place < 0) return;
-    j.loops = loops[in_place];
+    j.formula = &slopes[in_place];
     add_whole(&j, in_place);
 }
+
+/* ---- descriptors ------------------------------------------------------------------------------------------------- */
+
+/* The formulas of an Op in its dtype: the value, then the slopes. */
+static inline const ad__formula *formulas_of(const ad_op *op) {
+    return ((const ad__elementwise_code *)op->type->flat)->formulas[ad__out(op)->layout->dtype];
+}
+
+#define KERNELS "ops/elementwise/shared.inc"
+#include "ops/kernels/base/each_dtype.h"
 
 /* The fast path of ops whose public function does not contain it. k_size is a constant where this is inlined. */
 AD__INLINE ad_var *fast_call(const ad_optype *type, int n, ad_var *const in[], const double *k, size_t k_size) {
@@ -205,35 +222,13 @@ static void edge_samples(ad_sampler *s, int n, const double *k, int n_edges, con
 
 void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, double hi, int n_edges,
                              const double *edges) {
-    const ad_shape one[][1] = {
-        { AD_SCALAR }, { AD_SHAPE(1) }, { AD_SHAPE(0) }, { AD_SHAPE(5) }, { AD_SHAPE(2, 3) }, { AD_SHAPE(2, 0, 3) },
-        { AD_SHAPE(67) },
-    };
-    const ad_shape two[][2] = {
-        { AD_SCALAR, AD_SCALAR },
-        { AD_SHAPE(1), AD_SCALAR },
-        { AD_SHAPE(5), AD_SHAPE(5) },
-        { AD_SHAPE(0), AD_SHAPE(1) },
-        { AD_SHAPE(2, 3), AD_SHAPE(3) },
-        { AD_SHAPE(3), AD_SHAPE(2, 3) },
-        { AD_SHAPE(2, 3), AD_SCALAR },
-        { AD_SCALAR, AD_SHAPE(2, 3) },
-        { AD_SHAPE(2, 1), AD_SHAPE(1, 3) },
-        { AD_SHAPE(4, 1, 2), AD_SHAPE(3, 1) },
-        { AD_SHAPE(2, 3, 4), AD_SHAPE(2, 1, 4) },
-        { AD_SHAPE(3, 1), AD_SHAPE(3, 67) },
-        { AD_SHAPE(1, 0), AD_SHAPE(3, 1) },
-    };
-    const ad_shape three[][3] = {
-        { AD_SCALAR, AD_SCALAR, AD_SCALAR },
-        { AD_SHAPE(5), AD_SHAPE(5), AD_SHAPE(5) },
-        { AD_SHAPE(2, 3), AD_SHAPE(3), AD_SCALAR },
-        { AD_SCALAR, AD_SHAPE(2, 1), AD_SHAPE(1, 3) },
-        { AD_SHAPE(2, 1, 1), AD_SHAPE(3, 1), AD_SHAPE(4) },
-        { AD_SHAPE(3), AD_SHAPE(1), AD_SHAPE(2, 3) },
-        { AD_SHAPE(0), AD_SHAPE(1), AD_SCALAR },
-        { AD_SHAPE(67), AD_SHAPE(3, 1), AD_SHAPE(3, 67) },
-    };
+    ad_shape one[7][1];
+    AD__SHAPES(one, "(); 1; 0; 5; 2,3; 2,0,3; 67");
+    ad_shape two[13][2];
+    AD__SHAPES(two, "() (); 1 (); 5 5; 0 1; 2,3 3; 3 2,3; 2,3 (); () 2,3; 2,1 1,3; 4,1,2 3,1; 2,3,4 2,1,4; "
+                    "3,1 3,67; 1,0 3,1");
+    ad_shape three[8][3];
+    AD__SHAPES(three, "() () (); 5 5 5; 2,3 3 (); () 2,1 1,3; 2,1,1 3,1 4; 3 1 2,3; 0 1 (); 67 3,1 3,67");
     const double los[] = { lo, lo, lo }, his[] = { hi, hi, hi };
     const ad_shape *shapes = n == 1 ? one[0] : n == 2 ? two[0] : three[0];
     int count = n == 1 ? AD__COUNT(one) : n == 2 ? AD__COUNT(two) : AD__COUNT(three);

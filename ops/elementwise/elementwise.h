@@ -20,7 +20,9 @@
                                        each level (kernels/base/level.h)
        sin_value_step_F, sin_slope_step_F  the instructions of flat programs (autodiff/graph/flat.h)
        sin_evaluate_F, sin_backward_F  the descriptor's functions: one element is computed directly (one_element.inc);
-                                       the driver (elementwise.c) broadcasts arrays and shares chunks among threads
+                                       the driver (elementwise.c) broadcasts arrays and shares chunks among threads.
+                                       Only in a file that defines AD__HOT, which is basic.c; the other files' ops share
+                                       functions that find the formulas in sin_code
        sin_vjp, sin_samples            the descriptor's third formula and test cases
 
    The forms of an op:
@@ -53,9 +55,22 @@
 
 /* ---- arrays: elementwise.c --------------------------------------------------------------------------------------- */
 
-/* Run an Op's loops, one per level, over its arrays. Slopes have loops for each operand, NULL for an absent one. */
-int ad__run_values(const ad_op *op, ad__loop *const loops[]);
-void ad__run_slopes(const ad_op *op, ad__loop *const by_a[], ad__loop *const by_b[], ad__loop *const by_c[]);
+/* What an op has of one formula in one dtype. */
+typedef struct {
+    ad__any_fn *of_one;     /* an ad__value_fn or an ad__slope_fn */
+    ad__loop *const *loops; /* by level; a NULL is a level that it has no loop for */
+} ad__formula;
+
+/* Run a formula over an Op's arrays. There is a slope by each operand, which need not take a gradient. */
+int ad__run_values(const ad_op *op, const ad__formula *value);
+void ad__run_slopes(const ad_op *op, const ad__formula slopes[]);
+
+/* What the shared functions of a descriptor need, which stands behind what flat programs need. formulas: by dtype, the
+   value and the slopes. */
+typedef struct {
+    ad__flat_code flat;
+    const ad__formula *formulas[2];
+} ad__elementwise_code;
 /* Applies an elementwise op of one or two operands; a single element takes a fast path. k: its parameters, or NULL. */
 ad_var *ad__call_1(const ad_optype *type, ad_var *x, const double *k);
 ad_var *ad__call_2(const ad_optype *type, ad_var *a, ad_var *b);
@@ -65,12 +80,20 @@ ad_var *ad__rule_for(const ad_op *op, int i, ad_var *rule);
 void ad__elementwise_samples(ad_sampler *s, int n, const double *k, double lo, double hi, int n_edges,
                              const double *edges);
 
+/* basic.c: g k p and g a / b, in an order in which only the result may overflow. */
 ad_var *ad__product(ad_var *g, ad_var *k, ad_var *p);
+ad_var *ad__ratio(ad_var *g, ad_var *a, ad_var *b);
 
 /* ---- one element ------------------------------------------------------------------------------------------------- */
 
 #define KERNELS "ops/elementwise/one_element.inc"
 #include "ops/kernels/base/each_dtype.h"
+
+/* elementwise.c: evaluate and backward of the descriptors with an ad__elementwise_code. */
+int ad__evaluate_f32(const ad_op *op);
+int ad__evaluate_f64(const ad_op *op);
+void ad__backward_f32(const ad_op *op);
+void ad__backward_f64(const ad_op *op);
 
 /* True if an Op whose operands all have this layout can take the fast path, on which nothing can fail. */
 AD__INLINE bool ad__is_fast(const ad_optype *type, const ad__layout *l, int n, size_t k_size) {
@@ -109,27 +132,45 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
          ? ad__fast_call(&ad_op_##name, name##_value_f32, name##_value_f64, 2, (ad_var *[]){ a, b }, NULL, 0)          \
          : ad__apply2(&ad_op_##name, a, b, NULL))
 
-/* A file that defines AD__FEW_IN_F64 has ops that few programs use in f64, which have no loops for AVX-512 in f64. */
+/* Which loops the ops of a file have. AD__HOT: for each level. AD__ONE_BY_ONE: none, as nothing would be gained. Other
+   files have no loop for single elements, which is shared and calls the formula by its pointer, and none for the slopes
+   in AVX-512, which gain little by it; AD__WIDE_SLOPES: these in f32, but then no AVX-512 in f64. */
+#if defined(AD__HOT)
 #define AD__VALUE_LOOPS_f32 AD__VALUE_LOOPS
-#define AD__SLOPE_LOOPS_f32 AD__SLOPE_LOOPS
-#ifdef AD__FEW_IN_F64
-#define AD__VALUE_LOOPS_f64 AD__NARROW_VALUE_LOOPS
-#define AD__SLOPE_LOOPS_f64 AD__NARROW_SLOPE_LOOPS
-#else
 #define AD__VALUE_LOOPS_f64 AD__VALUE_LOOPS
+#define AD__SLOPE_LOOPS_f32 AD__SLOPE_LOOPS
 #define AD__SLOPE_LOOPS_f64 AD__SLOPE_LOOPS
+#elif defined(AD__ONE_BY_ONE)
+#define AD__VALUE_LOOPS_f32 AD__NO_LOOPS
+#define AD__VALUE_LOOPS_f64 AD__NO_LOOPS
+#define AD__SLOPE_LOOPS_f32 AD__NO_LOOPS
+#define AD__SLOPE_LOOPS_f64 AD__NO_LOOPS
+#elif defined(AD__WIDE_SLOPES)
+#define AD__VALUE_LOOPS_f32 AD__VECTOR_VALUE_LOOPS
+#define AD__VALUE_LOOPS_f64 AD__NARROW_VECTOR_VALUE_LOOPS
+#define AD__SLOPE_LOOPS_f32 AD__VECTOR_SLOPE_LOOPS
+#define AD__SLOPE_LOOPS_f64 AD__NARROW_VECTOR_SLOPE_LOOPS
+#else
+#define AD__VALUE_LOOPS_f32 AD__VECTOR_VALUE_LOOPS
+#define AD__VALUE_LOOPS_f64 AD__VECTOR_VALUE_LOOPS
+#define AD__SLOPE_LOOPS_f32 AD__NARROW_VECTOR_SLOPE_LOOPS
+#define AD__SLOPE_LOOPS_f64 AD__NARROW_VECTOR_SLOPE_LOOPS
 #endif
 
 /* ---- what a dtype needs ------------------------------------------------------------------------------------------ */
 
 #define AD__UNUSED __attribute__((unused)) /* a formula may leave some names unused */
 /* An instruction of flat programs. They are jumped to all the time; aligned, they are 6 % faster. */
+#ifdef AD__HOT
 #define AD__STEP static __attribute__((aligned(32))) const ad__instr *
+#else
+#define AD__STEP static const ad__instr *
+#endif
 
 /* F: f32 or f64; n: the number of operands, called a, b and c in formulas; NAMES: declarations of further names. */
 #define AD__VALUE(name, F, n, NAMES, VALUE) AD__VALUE_BY(AD__VALUE_LOOPS_##F, name, F, n, NAMES, VALUE)
 /* of comparisons and predicates */
-#define AD__TRUTH(name, F, n, NAMES, VALUE) AD__VALUE_BY(AD__NARROW_VALUE_LOOPS, name, F, n, NAMES, VALUE)
+#define AD__TRUTH(name, F, n, NAMES, VALUE) AD__VALUE_BY(AD__NARROW_VECTOR_VALUE_LOOPS, name, F, n, NAMES, VALUE)
 #define AD__VALUE_BY(LOOPS, name, F, n, NAMES, VALUE)                                                                  \
     AD__INLINED F name##_value_##F(const double *k_ AD__UNUSED, F a AD__UNUSED, F b AD__UNUSED, F c AD__UNUSED) {    \
         typedef F T;                                                                                                   \
@@ -138,9 +179,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     }                                                                                                                  \
     LOOPS(name##_values_##F, F, n, name##_value_##F)                                                                   \
     static F name##_value_of_one_##F(const double *k, F a, F b, F c) { return name##_value_##F(k, a, b, c); }          \
-    static int name##_evaluate_##F(const ad_op *op) {                                                                  \
-        return ad__evaluate_by_##F(op, n, name##_value_of_one_##F, name##_values_##F);                                 \
-    }                                                                                                                  \
+    AD__EVALUATE(name, F, n)                                                                                           \
     AD__STEP name##_value_step_##F(const ad__instr *at, ad__flat *flat) {                                              \
         return ad__value_step_##F(at, flat, n, name##_value_of_one_##F);                                               \
     }                                                                                                                  \
@@ -159,13 +198,45 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
         return name##_slope_##BY##_##F(k, a, b, c, y, g);                                                              \
     }
 
-/* A, B, C: the op's operands; the last one is repeated in place of absent ones */
-#define AD__BACKWARD(name, F, n, A, B, C)                                                                              \
+/* The two formulas as the driver takes them. */
+#define AD__VALUE_OF(name, F) { (ad__any_fn *)name##_value_of_one_##F, name##_values_##F }
+#define AD__SLOPE_OF(name, F, BY) { (ad__any_fn *)name##_slope_##BY##_of_one_##F, name##_slopes_##BY##_##F }
+#define AD__SLOPES_1(name, F, A, B, C) AD__SLOPE_OF(name, F, A)
+#define AD__SLOPES_2(name, F, A, B, C) AD__SLOPES_1(name, F, A, B, C), AD__SLOPE_OF(name, F, B)
+#define AD__SLOPES_3(name, F, A, B, C) AD__SLOPES_2(name, F, A, B, C), AD__SLOPE_OF(name, F, C)
+
+/* The descriptor's functions of ops that graphs of single numbers are made of. A, B, C: the op's operands; the last one
+   is repeated in place of absent ones. */
+#ifdef AD__HOT
+#define AD__EVALUATE(name, F, n)                                                                                       \
+    static int name##_evaluate_##F(const ad_op *op) {                                                                  \
+        static const ad__formula value = AD__VALUE_OF(name, F);                                                        \
+        return ad__evaluate_by_##F(op, n, name##_value_of_one_##F, &value);                                            \
+    }
+#define AD__BACKWARD_OF(name, F, n, A, B, C)                                                                           \
     static void name##_backward_##F(const ad_op *op) {                                                                 \
+        static const ad__formula slopes[] = { AD__SLOPES_##n(name, F, A, B, C) };                                      \
         ad__backward_by_##F(op, n, name##_slope_##A##_of_one_##F, name##_slope_##B##_of_one_##F,                       \
-                            name##_slope_##C##_of_one_##F, name##_slopes_##A##_##F, name##_slopes_##B##_##F,           \
-                            name##_slopes_##C##_##F);                                                                  \
-    }                                                                                                                  \
+                            name##_slope_##C##_of_one_##F, slopes);                                                    \
+    }
+#define AD__EVALUATES(name) .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }
+#define AD__DIFFERENTIATES(name) .backward = { name##_backward_f32, name##_backward_f64 }
+#define AD__CODE_OF(name, OF_F32, OF_F64, ...)                                                                         \
+    &(const ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 }, __VA_ARGS__, &name##_rows }
+#else
+#define AD__EVALUATE(name, F, n)
+#define AD__BACKWARD_OF(name, F, n, A, B, C)                                                                           \
+    static const ad__formula name##_formulas_##F[] = { AD__VALUE_OF(name, F), AD__SLOPES_##n(name, F, A, B, C) };
+#define AD__EVALUATES(name) .evaluate = { ad__evaluate_f32, ad__evaluate_f64 }
+#define AD__DIFFERENTIATES(name) .backward = { ad__backward_f32, ad__backward_f64 }
+#define AD__CODE_OF(name, OF_F32, OF_F64, ...)                                                                         \
+    &(const ad__elementwise_code){                                                                                     \
+        { { name##_value_step_f32, name##_value_step_f64 }, __VA_ARGS__, &name##_rows }, { OF_F32, OF_F64 }            \
+    }
+#endif
+
+#define AD__BACKWARD(name, F, n, A, B, C)                                                                              \
+    AD__BACKWARD_OF(name, F, n, A, B, C)                                                                               \
     AD__STEP name##_slope_step_##F(const ad__instr *at, ad__flat *flat) {                                              \
         return ad__slope_step_##F(at, flat, n, name##_slope_##A##_of_one_##F, name##_slope_##B##_of_one_##F,           \
                                   name##_slope_##C##_of_one_##F);                                                      \
@@ -205,7 +276,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     }
 
 #define AD__UNARY_RULE(name, NAMES, RULE)                                                                              \
-    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
+    AD_COLD static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                              \
         typedef double T;                                                                                              \
         const T *k_ AD__UNUSED = ad__attrs_of(op);                                                                     \
         ad_var *x AD__UNUSED = op->in[0], *y AD__UNUSED = ad__out(op);                                                 \
@@ -214,16 +285,15 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     }
 
 /* The descriptor's fields, with and without a gradient. */
-#define AD__FIELDS(name, n, value_text, slope_text)                                                              \
-    .formula = value_text, .gradient = slope_text, .arity = n, .flags = AD_OP_IN_PLACE,                   \
-    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .backward = { name##_backward_f32, name##_backward_f64 },\
-    .vjp = name##_vjp, .emit = ad_emit_elementwise,                                                                    \
-    .flat = &(const ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 },                                  \
-                                    { name##_slope_step_f32, name##_slope_step_f64 }, &name##_rows }
+#define AD__FIELDS(name, n, value_text, slope_text)                                                                    \
+    .formula = value_text, .gradient = slope_text, .arity = n, .flags = AD_OP_IN_PLACE, .vjp = name##_vjp,             \
+    .emit = ad_emit_elementwise, AD__EVALUATES(name), AD__DIFFERENTIATES(name),                                        \
+    .flat = AD__CODE_OF(name, name##_formulas_f32, name##_formulas_f64,                                                \
+                        { name##_slope_step_f32, name##_slope_step_f64 })
 #define AD__CONSTANT_FIELDS(name, n, value_text)                                                                       \
-    .formula = value_text, .arity = n, .flags = AD_OP_CONSTANT,                                                        \
-    .evaluate = { name##_evaluate_f32, name##_evaluate_f64 }, .emit = ad_emit_elementwise,                             \
-    .flat = &(const ad__flat_code){ { name##_value_step_f32, name##_value_step_f64 }, { 0 }, &name##_rows }
+    .formula = value_text, .arity = n, .flags = AD_OP_CONSTANT, .emit = ad_emit_elementwise, AD__EVALUATES(name),      \
+    .flat = AD__CODE_OF(name, &(const ad__formula)AD__VALUE_OF(name, f32),                                             \
+                        &(const ad__formula)AD__VALUE_OF(name, f64), { 0 })
 
 /* The formulas become strings here, since a nested macro would receive them expanded. */
 #define AD_UNARY(name, doc_, lo, hi, VALUE, SLOPE, RULE, ...)                                                          \
@@ -297,7 +367,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     AD__SLOPE(name, f64, 2, b, , SLOPE_B)                                                                              \
     AD__BACKWARD(name, f32, 2, a, b, b)                                                                                \
     AD__BACKWARD(name, f64, 2, a, b, b)                                                                                \
-    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
+    AD_COLD static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                              \
         ad_var *a AD__UNUSED = op->in[0], *b AD__UNUSED = op->in[1], *y AD__UNUSED = ad__out(op);                      \
         AD__RULE(0, RULE_A)                                                                                            \
         AD__RULE(1, RULE_B)                                                                                            \
@@ -316,7 +386,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     AD__SLOPE(name, f64, 3, c, , SLOPE_C)                                                                              \
     AD__BACKWARD(name, f32, 3, a, b, c)                                                                                \
     AD__BACKWARD(name, f64, 3, a, b, c)                                                                                \
-    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
+    AD_COLD static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                              \
         ad_var *a AD__UNUSED = op->in[0], *b AD__UNUSED = op->in[1], *c AD__UNUSED = op->in[2];                        \
         ad_var *y AD__UNUSED = ad__out(op);                                                                            \
         AD__RULE(0, RULE_A)                                                                                            \

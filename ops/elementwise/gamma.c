@@ -1,4 +1,6 @@
-/* gamma.c: elementwise lgamma, digamma and polygamma, each the derivative of the one before. */
+/* gamma.c: elementwise lgamma, digamma and polygamma, each the derivative of the one before. None has a form for
+   vectors. */
+#define AD__ONE_BY_ONE
 #include "ops/kernels/elementwise/gamma.h"
 #include "ops/base/gradient.h"
 #include "ops/elementwise/elementwise.h"

@@ -1,20 +1,13 @@
 /* ternary.c: elementwise ops of three operands, each defined by its formulas. */
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/elementwise/elementwise.h"
 
 static void where_samples(ad_sampler *s) {
     static const double conditions[] = { 1, 0, -2, NAN, 0, 1, 0, 0, 3, 0, 1, 1 };
     static const double *const values[] = { conditions, NULL, NULL };
-    const ad_shape shapes[][3] = {
-        { AD_SCALAR, AD_SCALAR, AD_SCALAR },
-        { AD_SHAPE(12), AD_SHAPE(12), AD_SHAPE(12) },
-        { AD_SHAPE(2, 3), AD_SHAPE(3), AD_SCALAR },
-        { AD_SHAPE(2), AD_SHAPE(3, 1), AD_SHAPE(2) },
-        { AD_SHAPE(3, 1), AD_SCALAR, AD_SHAPE(1, 4) },
-        { AD_SHAPE(4, 1, 3), AD_SHAPE(2, 1), AD_SHAPE(4, 2, 3) },
-        { AD_SHAPE(0), AD_SHAPE(1), AD_SCALAR },
-        { AD_SHAPE(3, 1), AD_SHAPE(67), AD_SHAPE(3, 67) },
-    };
+    ad_shape shapes[8][3];
+    AD__SHAPES(shapes, "() () (); 12 12 12; 2,3 3 (); 2 3,1 2; 3,1 () 1,4; 4,1,3 2,1 4,2,3; 0 1 (); 3,1 67 3,67");
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample_values(s, NULL, 3, shapes[i], values, 0);
     static const double infinite[] = { INFINITY, -INFINITY, 1 }, *edges[] = { conditions, infinite, infinite };
     ad_sample_values(s, NULL, 3, (ad_shape[]){ AD_SHAPE(4, 1, 1), AD_SHAPE(3, 1), AD_SHAPE(3) }, edges, AD_SAMPLE_KINK);

@@ -5,21 +5,6 @@
 #include "ops/elementwise/elementwise.h"
 #include "ops/kernels/elementwise/erfinv.h"
 
-AD_UNARY(neg, "negation, -x", -2, 2,
-         -x,
-         -g,
-         ad_neg(g), 0.0, -0.0, INFINITY)
-ad_var *ad_neg(ad_var *x) { return AD_HOT_1(neg, x); }
-AD_ROWS_1(neg)
-
-AD_UNARY(abs, "absolute value; slope 0 at 0"
-         AD_DIFFERS("the slope at NaN is NaN, as sign(NaN) is; PyTorch's is 0"),
-         0.1, 2,
-         fabs(x),
-         x > 0 ? g : x < 0 ? -g : x * 0,
-         ad__times_sign(g, x), 0.0, -0.0, -2.5, NAN)
-ad_var *ad_abs(ad_var *x) { return AD_HOT_1(abs, x); }
-
 AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0"
          AD_DIFFERS("sign(NaN) is NaN, as NumPy has it; PyTorch's 0 would hide it"),
          0.1, 2,
@@ -27,25 +12,6 @@ AD_UNARY(sign, "sign of x: -1, 0 or 1; slope 0"
          0,
          NULL, 0.0, -0.0, -3.0, NAN)
 ad_var *ad_sign(ad_var *x) { return AD_CALL_1(sign, x); }
-
-AD_UNARY(sqrt, "square root; slope inf at 0", 0.2, 4,
-         sqrt(x),
-         g / (2 * y),
-         ad_div(g, ad_muls(y, 2)), 0.0, INFINITY, -1.0)
-ad_var *ad_sqrt(ad_var *x) { return AD_HOT_1(sqrt, x); }
-
-AD_UNARY(square, "x^2", -2, 2,
-         x * x,
-         g * 2 * x,
-         ad_mul(ad_muls(g, 2), x), 0.0, 1e4)
-ad_var *ad_square(ad_var *x) { return AD_HOT_1(square, x); }
-AD_ROWS_1(square)
-
-AD_UNARY(exp, "e^x", -3, 3,
-         exp(x),
-         g * y,
-         ad_mul(g, y), 0.0, -1e4, 1e4)
-ad_var *ad_exp(ad_var *x) { return AD_HOT_1(exp, x); }
 
 AD_UNARY(expm1, "exp(x) - 1, accurate near 0"
          AD_DIFFERS("the slope keeps its digits far below 0; PyTorch's is the result + 1"),
@@ -55,12 +21,6 @@ AD_UNARY(expm1, "exp(x) - 1, accurate near 0"
          ad_mul(g, ad_exp(x)), 0.0, 1e-12, -30.0, -40.0, -1e4)
 ad_var *ad_expm1(ad_var *x) { return AD_CALL_1(expm1, x); }
 
-AD_UNARY(log, "natural logarithm", 0.2, 4,
-         log(x),
-         g / x,
-         ad_div(g, x), 1.0, 0.0, INFINITY, -1.0)
-ad_var *ad_log(ad_var *x) { return AD_HOT_1(log, x); }
-
 AD_UNARY(log1p, "log(1 + x), accurate near 0"
          AD_DIFFERS("finite at the largest number, where PyTorch's overflows"),
          -0.5, 3,
@@ -68,24 +28,6 @@ AD_UNARY(log1p, "log(1 + x), accurate near 0"
          g / (1 + x),
          ad_div(g, ad_adds(x, 1)), 0.0, 1e-12, -1.0)
 ad_var *ad_log1p(ad_var *x) { return AD_CALL_1(log1p, x); }
-
-AD_UNARY(sin, "sine, x in radians", -3, 3,
-         sin(x),
-         g * cos(x),
-         ad_mul(g, ad_cos(x)), 0.0, 100.0)
-ad_var *ad_sin(ad_var *x) { return AD_HOT_1(sin, x); }
-
-AD_UNARY(cos, "cosine, x in radians", -3, 3,
-         cos(x),
-         -g * sin(x),
-         ad_neg(ad_mul(g, ad_sin(x))), 0.0, 100.0)
-ad_var *ad_cos(ad_var *x) { return AD_HOT_1(cos, x); }
-
-AD_UNARY(tanh, "hyperbolic tangent", -3, 3,
-         tanh(x),
-         g * (1 - y * y),
-         ad_mul(g, ad_adds(ad_neg(ad_square(y)), 1)), 0.0, 1e4, -1e4)
-ad_var *ad_tanh(ad_var *x) { return AD_HOT_1(tanh, x); }
 
 AD_UNARY(tan, "tangent, x in radians", -1, 1,
          tan(x),
@@ -173,12 +115,6 @@ AD_UNARY(log10, "logarithm to base 10", 0.2, 4,
          g / (x * (T)2.3025850929940457),
          ad_div(g, ad_muls(x, 2.3025850929940457)), 1.0, 1000.0, 0.0, INFINITY)
 ad_var *ad_log10(ad_var *x) { return AD_CALL_1(log10, x); }
-
-AD_UNARY(reciprocal, "1 / x", 0.4, 3,
-         1 / x,
-         -g * y * y,
-         ad_mul(ad_mul(ad_neg(g), y), y), -2.0, 0.0, INFINITY)
-ad_var *ad_reciprocal(ad_var *x) { return AD_HOT_1(reciprocal, x); }
 
 AD_UNARY(rsqrt, "1 / sqrt(x); slope -inf at 0", 0.2, 4,
          1 / sqrt(x),
@@ -298,41 +234,6 @@ AD_UNARY_K2(clamp, "x limited to lo .. hi; slope 1 at both bounds", NULL, lo, -0
                      ad__constant(g, 0)),
             -0.75, 1.0, 3.0, -3.0, NAN, INFINITY, -INFINITY)
 ad_var *ad_clamp(ad_var *x, double lo, double hi) { return AD_CALL_K(clamp, x, lo, lo == lo ? hi : lo); }
-
-AD_UNARY_K(adds, "x + k, where k is a C double", NULL, k, 1.5, -2, 2,
-           x + k,
-           g,
-           g, 0.0, INFINITY)
-ad_var *ad_adds(ad_var *x, double k) { return AD_HOT_K(adds, x, k); }
-AD_ROWS_1(adds)
-
-AD_UNARY_K(muls, "k x, where k is a C double", NULL, k, -1.5, -2, 2,
-           x * k,
-           g * k,
-           ad_muls(g, k), 0.0, INFINITY)
-ad_var *ad_muls(ad_var *x, double k) { return AD_HOT_K(muls, x, k); }
-AD_ROWS_1(muls)
-
-/* For negative k, unless near 0, g k x^(k-1) is computed as g y / x k, as the power may overflow; but not where x is
-   0, infinite or NaN. */
-static ad_var *pows_rule(ad_var *g, ad_var *x, ad_var *y, double k) {
-    if (k == 0) return NULL;
-    if (!(k <= -0.25)) return ad__product(g, ad__constant(x, k), ad_pows(x, k - 1));
-    ad_var *one = ad__constant(x, 1), *ordinary = ad_logical_and(x, ad_isfinite(x));
-    ad_var *power = ad__product(g, ad__constant(x, k), ad_pows(ad_where(ordinary, one, x), k - 1));
-    ad_var *quotient = ad_div(ad_mul(g, ad_where(ordinary, y, one)), ad_where(ordinary, x, one));
-    return ad_where(ordinary, ad_muls(quotient, k), power);
-}
-
-AD_UNARY_K(pows, "x^k, where k is a C double; slope 0 for k = 0"
-           AD_DIFFERS("the second slope at -inf is inf; PyTorch's is NaN"),
-           NULL, k, 2.5, 0.2, 3,
-           k == 2 ? x * x : pow(x, k),
-           k == 0   ? 0
-           : k == 2 ? g * 2 * x
-           : k <= (T)-0.25 && x != 0 && fabs(x) < (T)INFINITY ? g * y / x * k : PRODUCT(g, k, pow(x, k - 1)),
-           pows_rule(g, x, y, k), 0.0, 1.0)
-ad_var *ad_pows(ad_var *x, double k) { return AD_HOT_K(pows, x, k); }
 
 /* The parts that are not chosen have an x of 1/2, so that no infinite slope meets their cotangent of 0. */
 static ad_var *logit_rule(ad_var *g, ad_var *x, double eps) {

@@ -1,6 +1,7 @@
 /* diagonal.c: diagonals and triangles of matrices: diagonal, diag_embed, diag, trace, tril, triu. */
 #include "ops/base/attrs.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/kernels/shape/copy.h"
@@ -99,8 +100,8 @@ AD_COLD static int diagonal_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void diagonal_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(3, 3), AD_SHAPE(2, 4), AD_SHAPE(4, 2), AD_SHAPE(2, 3, 4), AD_SHAPE(1, 1),
-                                AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(2, 1, 3, 2) };
+    ad_shape shapes[8];
+    AD__SHAPES(shapes, "3,3 2,4 4,2 2,3,4 1,1 0,3 3,0 2,1,3,2");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int64_t k = -4; k <= 4; k += i < 3 ? 1 : 2)
             ad_sample(s, &(diagonal_attrs){ k, -1, -1 }, 1, &shapes[i], NULL, NULL);
@@ -169,7 +170,8 @@ AD_COLD static int diag_embed_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void diag_embed_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(3), AD_SHAPE(1), AD_SHAPE(0), AD_SHAPE(2, 3), AD_SHAPE(2, 1, 2) };
+    ad_shape shapes[5];
+    AD__SHAPES(shapes, "3 1 0 2,3 2,1,2");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int64_t k = -2; k <= 2; k++) ad_sample(s, &(diagonal_attrs){ k, -1, -1 }, 1, &shapes[i], NULL, NULL);
     ad_sample(s, &(diagonal_attrs){ 1, 3, 6 }, 1, &shapes[0], NULL, NULL);
@@ -274,8 +276,8 @@ AD_COLD static int triangle_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void triangle_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(3, 3),    AD_SHAPE(2, 4), AD_SHAPE(4, 2),
-                                AD_SHAPE(2, 2, 3), AD_SHAPE(1, 1), AD_SHAPE(0, 2) };
+    ad_shape shapes[6];
+    AD__SHAPES(shapes, "3,3 2,4 4,2 2,2,3 1,1 0,2");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int64_t k = -3; k <= 3; k++) ad_sample(s, &k, 1, &shapes[i], NULL, NULL);
 }

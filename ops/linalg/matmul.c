@@ -1,6 +1,7 @@
 /* matmul.c: matrix products: matmul, which is batched and broadcasts, dot, outer, and affine, x W^T + b. */
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/linalg/gemm.h"
 #include "ops/linalg/batch.h"
@@ -176,16 +177,9 @@ AD_COLD static int matmul_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void matmul_samples(ad_sampler *s) {
-    const ad_shape shapes[][2] = {
-        { AD_SHAPE(2, 3), AD_SHAPE(3, 4) },       { AD_SHAPE(1, 1), AD_SHAPE(1, 1) },
-        { AD_SHAPE(3), AD_SHAPE(3) },             { AD_SHAPE(3), AD_SHAPE(3, 2) },
-        { AD_SHAPE(2, 3), AD_SHAPE(3) },          { AD_SHAPE(2, 0), AD_SHAPE(0, 3) },
-        { AD_SHAPE(0, 2), AD_SHAPE(2, 3) },       { AD_SHAPE(5, 2, 3), AD_SHAPE(3, 2) },
-        { AD_SHAPE(2, 3), AD_SHAPE(4, 3, 2) },    { AD_SHAPE(2, 1, 2, 3), AD_SHAPE(3, 3, 2) },
-        { AD_SHAPE(4, 2, 3), AD_SHAPE(4, 3, 1) }, { AD_SHAPE(3), AD_SHAPE(2, 3, 2) },
-        { AD_SHAPE(2, 4, 3), AD_SHAPE(3) },       { AD_SHAPE(9, 17), AD_SHAPE(17, 6) },
-        { AD_SHAPE(1, 2, 2), AD_SHAPE(1, 3, 2, 2) },
-    };
+    ad_shape shapes[15][2];
+    AD__SHAPES(shapes, "2,3 3,4; 1,1 1,1; 3 3; 3 3,2; 2,3 3; 2,0 0,3; 0,2 2,3; 5,2,3 3,2; 2,3 4,3,2; "
+                       "2,1,2,3 3,3,2; 4,2,3 4,3,1; 3 2,3,2; 2,4,3 3; 9,17 17,6; 1,2,2 1,3,2,2");
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 2, shapes[i], NULL, NULL);
 }
 
@@ -301,11 +295,8 @@ AD_COLD static int affine_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void affine_samples(ad_sampler *s) {
-    const ad_shape shapes[][3] = {
-        { AD_SHAPE(2, 3), AD_SHAPE(4, 3), AD_SHAPE(4) },    { AD_SHAPE(3), AD_SHAPE(2, 3), AD_SHAPE(2) },
-        { AD_SHAPE(2, 5, 3), AD_SHAPE(1, 3), AD_SHAPE(1) }, { AD_SHAPE(0, 3), AD_SHAPE(2, 3), AD_SHAPE(2) },
-        { AD_SHAPE(9, 17), AD_SHAPE(6, 17), AD_SHAPE(6) },  { AD_SHAPE(1, 1), AD_SHAPE(1, 1), AD_SHAPE(1) },
-    };
+    ad_shape shapes[6][3];
+    AD__SHAPES(shapes, "2,3 4,3 4; 3 2,3 2; 2,5,3 1,3 1; 0,3 2,3 2; 9,17 6,17 6; 1,1 1,1 1");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int n = 2; n <= 3; n++) ad_sample(s, NULL, n, shapes[i], NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/base/pattern.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/decompose.h"
 #include "ops/linalg/packed.h"
@@ -167,10 +168,8 @@ static void pinv_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = gradien
 static const double rank_1[] = { 1, 2, 2, 4, 3, 6 }, singular_values_8_and_1[] = { 4.5, 3.5, 3.5, 4.5 };
 
 static void pinv_samples(ad_sampler *s) {
-    const ad_shape shapes[] = {
-        AD_SHAPE(1, 1), AD_SHAPE(3, 3),       AD_SHAPE(4, 2), AD_SHAPE(2, 4), AD_SHAPE(2, 3, 2),
-        AD_SHAPE(6, 5), AD_SHAPE(2, 1, 1, 3), AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(0, 2, 2)
-    };
+    ad_shape shapes[10];
+    AD__SHAPES(shapes, "1,1 3,3 4,2 2,4 2,3,2 6,5 2,1,1,3 0,3 3,0 0,2,2");
     double x[AD__SAMPLE_MATRICES];
     for (int64_t i = 0; i < AD__SAMPLE_MATRICES; i++) x[i] = 3 * (2 * ad__spread_number(i * i + i, 7) - 1);
     for (int i = 0; i < AD__COUNT(shapes); i++)
@@ -282,18 +281,15 @@ static void lstsq_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static void lstsq_samples(ad_sampler *s) {
-    const ad_shape shapes[][2] = {
-        { AD_SHAPE(3, 3), AD_SHAPE(3, 2) },       { AD_SHAPE(4, 2), AD_SHAPE(4, 1) },
-        { AD_SHAPE(2, 4), AD_SHAPE(2, 2) },       { AD_SHAPE(2, 1, 3, 2), AD_SHAPE(2, 3, 1) },
-        { AD_SHAPE(3, 2), AD_SHAPE(2, 3, 1) },    { AD_SHAPE(2, 2, 2), AD_SHAPE(2, 2) },
-        { AD_SHAPE(0, 2), AD_SHAPE(0, 3) },       { AD_SHAPE(3, 0), AD_SHAPE(3, 2) },
-        { AD_SHAPE(3, 2), AD_SHAPE(3, 0) },       { AD_SHAPE(0, 3, 2), AD_SHAPE(3, 1) },
-    };
+    ad_shape shapes[10][2];
+    AD__SHAPES(shapes, "3,3 3,2; 4,2 4,1; 2,4 2,2; 2,1,3,2 2,3,1; 3,2 2,3,1; 2,2,2 2,2; 0,2 0,3; 3,0 3,2; "
+                       "3,2 3,0; 0,3,2 3,1");
     double x[AD__SAMPLE_MATRICES];
     for (int64_t i = 0; i < AD__SAMPLE_MATRICES; i++) x[i] = 3 * (2 * ad__spread_number(i * i + i, 7) - 1);
     for (int i = 0; i < AD__COUNT(shapes); i++)
         ad_sample_values(s, &(pinv_attrs){ 0 }, 2, shapes[i], (const double *[]){ x, NULL }, 0);
-    const ad_shape pair[] = { AD_SHAPE(3, 2), AD_SHAPE(3, 2) };
+    ad_shape pair[2];
+    AD__SHAPES(pair, "3,2 3,2");
     ad_sample_values(s, &(pinv_attrs){ 0 }, 2, pair, (const double *[]){ rank_1, NULL }, AD_SAMPLE_KINK);
 }
 

@@ -6,6 +6,7 @@
 #include "autodiff/base/spread.h"
 #include "ops/base/attrs.h"
 #include "ops/base/pattern.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/decompose.h"
 #include "ops/linalg/packed.h"
@@ -134,10 +135,8 @@ static void qr_packed_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static void qr_packed_samples(ad_sampler *s) {
-    const ad_shape shapes[] = {
-        AD_SHAPE(1, 1), AD_SHAPE(3, 3),       AD_SHAPE(4, 2), AD_SHAPE(2, 4), AD_SHAPE(2, 3, 2),
-        AD_SHAPE(6, 5), AD_SHAPE(2, 1, 1, 3), AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(0, 2, 2)
-    };
+    ad_shape shapes[10];
+    AD__SHAPES(shapes, "1,1 3,3 4,2 2,4 2,3,2 6,5 2,1,1,3 0,3 3,0 0,2,2");
     double x[AD__SAMPLE_MATRICES];
     for (int64_t i = 0; i < AD__SAMPLE_MATRICES; i++) x[i] = 3 * (2 * ad__spread_number(i * i + i, 5) - 1);
     for (int i = 0; i < AD__COUNT(shapes); i++)

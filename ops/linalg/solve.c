@@ -3,6 +3,7 @@
    Derivatives: M. B. Giles, "An extended collection of matrix derivative results for forward and reverse mode
    algorithmic differentiation", Oxford 2008, sections 2.2.3 and 2.2.4. */
 #include "ops/base/pattern.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/linalg/system.h"
 #include "ops/ops.h"
@@ -132,15 +133,9 @@ static const double exchanged[] = { 0, 2, 0, 0, 0, -3, 1.5, 0, 0.5 }; /* [3,3]; 
 
 /* Matrices, vectors, broadcasting and empty arrays. The matrices are far from singular. */
 static void solve_samples(ad_sampler *s) {
-    const ad_shape shapes[][2] = {
-        { AD_SHAPE(3, 3), AD_SHAPE(3, 2) },       { AD_SHAPE(3, 3), AD_SHAPE(3) },
-        { AD_SHAPE(2, 3, 3), AD_SHAPE(2, 3) },    { AD_SHAPE(2, 3, 3), AD_SHAPE(3, 2) },
-        { AD_SHAPE(3, 3), AD_SHAPE(2, 3, 2) },    { AD_SHAPE(2, 1, 2, 2), AD_SHAPE(3, 2, 1) },
-        { AD_SHAPE(2, 2, 2), AD_SHAPE(2) },       { AD_SHAPE(1, 1), AD_SHAPE(1) },
-        { AD_SHAPE(9, 9), AD_SHAPE(9, 4) },       { AD_SHAPE(0, 0), AD_SHAPE(0, 2) },
-        { AD_SHAPE(2, 2), AD_SHAPE(2, 0) },       { AD_SHAPE(0, 2, 2), AD_SHAPE(2, 1) },
-        { AD_SHAPE(2, 1, 2, 2), AD_SHAPE(2, 1, 2) },
-    };
+    ad_shape shapes[13][2];
+    AD__SHAPES(shapes, "3,3 3,2; 3,3 3; 2,3,3 2,3; 2,3,3 3,2; 3,3 2,3,2; 2,1,2,2 3,2,1; 2,2,2 2; 1,1 1; "
+                       "9,9 9,4; 0,0 0,2; 2,2 2,0; 0,2,2 2,1; 2,1,2,2 2,1,2");
     for (int i = 0; i < AD__COUNT(shapes); i++) {
         double a[AD__SAMPLE_MATRICES];
         int64_t n = shapes[i][0].dim[shapes[i][0].ndim - 1];
@@ -148,7 +143,8 @@ static void solve_samples(ad_sampler *s) {
         for (int t = 0; t < 2; t++)
             ad_sample_values(s, &(solve_attrs){ t }, 2, shapes[i], (const double *[]){ a, NULL }, 0);
     }
-    const ad_shape pair[] = { AD_SHAPE(3, 3), AD_SHAPE(3, 2) };
+    ad_shape pair[2];
+    AD__SHAPES(pair, "3,3 3,2");
     ad_sample_values(s, &(solve_attrs){ false }, 2, pair, (const double *[]){ exchanged, NULL }, 0);
 }
 
@@ -339,11 +335,8 @@ static void solve_triangular_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 }
 
 static void solve_triangular_samples(ad_sampler *s) {
-    const ad_shape shapes[][2] = {
-        { AD_SHAPE(3, 3), AD_SHAPE(3, 3) },       { AD_SHAPE(2, 3, 3), AD_SHAPE(3, 3) },
-        { AD_SHAPE(3, 3), AD_SHAPE(2, 3, 3) },    { AD_SHAPE(2, 1, 2, 2), AD_SHAPE(3, 2, 2) },
-        { AD_SHAPE(1, 1), AD_SHAPE(1, 1) },       { AD_SHAPE(0, 0), AD_SHAPE(0, 0) },
-    };
+    ad_shape shapes[6][2];
+    AD__SHAPES(shapes, "3,3 3,3; 2,3,3 3,3; 3,3 2,3,3; 2,1,2,2 3,2,2; 1,1 1,1; 0,0 0,0");
     for (int k = 0; k < 16; k++) {
         ad_triangular_opts o = { .upper = k & 1, .transpose = k & 2, .right = k & 4, .unitriangular = k & 8 };
         double a[AD__SAMPLE_MATRICES];

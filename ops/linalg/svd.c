@@ -5,6 +5,7 @@
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/base/pattern.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/decompose.h"
 #include "ops/linalg/packed.h"
@@ -27,10 +28,8 @@ static void fill_spread(int64_t n, double scale, double *to) {
 
 /* Square, tall and wide matrices, of full rank and with different singular values. */
 static void rectangular_samples(ad_sampler *s) {
-    const ad_shape shapes[] = {
-        AD_SHAPE(1, 1), AD_SHAPE(3, 3),       AD_SHAPE(4, 2), AD_SHAPE(2, 4), AD_SHAPE(2, 3, 2),
-        AD_SHAPE(6, 5), AD_SHAPE(2, 1, 1, 3), AD_SHAPE(0, 3), AD_SHAPE(3, 0), AD_SHAPE(0, 2, 2)
-    };
+    ad_shape shapes[10];
+    AD__SHAPES(shapes, "1,1 3,3 4,2 2,4 2,3,2 6,5 2,1,1,3 0,3 3,0 0,2,2");
     double x[AD__SAMPLE_MATRICES];
     fill_spread(AD__SAMPLE_MATRICES, 3, x);
     for (int i = 0; i < AD__COUNT(shapes); i++)

@@ -1,5 +1,6 @@
 /* class_cross_entropy.c: cross-entropy with all options of PyTorch's; targets are class numbers or probabilities. */
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/loss/class_rows.h"
 #include "ops/loss/class_rows.h"
 #include "ops/loss/rows.h"
@@ -268,11 +269,8 @@ AD_COLD static int cross_entropy_probs_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void cross_entropy_probs_samples(ad_sampler *s) {
-    const ad_shape shapes[][3] = { { AD_SHAPE(4, 3), AD_SHAPE(4, 3), AD_SHAPE(3) },
-                                   { AD_SHAPE(3), AD_SHAPE(3), AD_SHAPE(3) },
-                                   { AD_SHAPE(2, 3, 2), AD_SHAPE(2, 3, 2), AD_SHAPE(3) },
-                                   { AD_SHAPE(1, 1), AD_SHAPE(1, 1), AD_SHAPE(1) },
-                                   { AD_SHAPE(0, 2), AD_SHAPE(0, 2), AD_SHAPE(2) } };
+    ad_shape shapes[5][3];
+    AD__SHAPES(shapes, "4,3 4,3 3; 3 3 3; 2,3,2 2,3,2 3; 1,1 1,1 1; 0,2 0,2 2");
     const double lo[] = { -2, 0, 0.4 }, hi[] = { 2, 1, 2 };
     for (int i = 0; i < 2 * AD__COUNT(shapes); i++)
         for (int reduction = AD_MEAN; reduction <= AD_NONE; reduction++)

@@ -2,6 +2,7 @@
 #include "ops/loss/class_rows.h"
 
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 
 #include "autodiff/base/spread.h"
 
@@ -165,13 +166,8 @@ static void edge_samples(ad_sampler *s) {
 
 void ad__class_samples(ad_sampler *s, double lo, double hi, double smoothing) {
     const double classes[] = { 2, 0, 1, 1, 2, 0 }, missing[] = { 2, -100, 1, -100, 0, 0 };
-    const ad_shape shapes[][3] = {
-        { AD_SHAPE(4, 3), AD_SHAPE(4), AD_SHAPE(3) },
-        { AD_SHAPE(3), AD_SCALAR, AD_SHAPE(3) },
-        { AD_SHAPE(2, 3, 3), AD_SHAPE(2, 3), AD_SHAPE(3) },
-        { AD_SHAPE(1, 35), AD_SHAPE(1), AD_SHAPE(35) },
-        { AD_SHAPE(1, 3, 2, 2), AD_SHAPE(1, 2, 2), AD_SHAPE(3) },
-    };
+    ad_shape shapes[5][3];
+    AD__SHAPES(shapes, "4,3 4 3; 3 () 3; 2,3,3 2,3 3; 1,35 1 35; 1,3,2,2 1,2,2 3");
     for (int i = 0; i < 2 * AD__COUNT(shapes); i++) {
         double x[64], w[64];
         for (int64_t k = 0; k < 64; k++) x[k] = lo + (hi - lo) * ad__spread_number(k, 0);

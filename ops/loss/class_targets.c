@@ -1,4 +1,5 @@
 /* class_targets.c: converts class numbers [n,..] to the targets [n,c,..] of a cross-entropy. */
+#include "ops/base/samples.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/loss/class_rows.h"
 #include "ops/loss/class_rows.h"
@@ -52,10 +53,8 @@ AD_COLD static int class_targets_emit(ad_emit *e, const ad_op *op) {
 
 static void class_targets_samples(ad_sampler *s) {
     const double classes[] = { 2, 0, -1, 1 }, w[] = { 0.5, 2, 1.5 }, *values[] = { classes, w };
-    const ad_shape shapes[][2] = { { AD_SHAPE(4), AD_SHAPE(3) },
-                                   { AD_SHAPE(2, 2), AD_SHAPE(3) },
-                                   { AD_SCALAR, AD_SHAPE(3) },
-                                   { AD_SHAPE(0), AD_SHAPE(3) } };
+    ad_shape shapes[4][2];
+    AD__SHAPES(shapes, "4 3; 2,2 3; () 3; 0 3");
     for (int i = 0; i < 2 * AD__COUNT(shapes); i++)
         for (int reduction = AD_MEAN; reduction <= AD_NONE; reduction++)
             ad_sample_values(s, &(ad__class_attrs){ i % 3 * 0.2, -1, reduction, 3 }, 1 + i % 2, shapes[i / 2], values,

@@ -1,6 +1,7 @@
 /* cosine_similarity.c: the cosine of the angle between the rows of two arrays. */
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/loss/cosine.h"
 #include "ops/kernels/reduce/segments.h"
 #include "ops/loss/rows.h"
@@ -129,15 +130,16 @@ AD_COLD static int cosine_similarity_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void cosine_similarity_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(4),     AD_SHAPE(3, 2), AD_SHAPE(2, 3, 2),
-                                AD_SHAPE(2, 35), AD_SHAPE(0, 3), AD_SHAPE(1) };
+    ad_shape shapes[6];
+    AD__SHAPES(shapes, "4 3,2 2,3,2 2,35 0,3 1");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
             ad_sample(s, &(cosine_attrs){ axis, i % 2 ? 1e-8 : 0 }, 2, (ad_shape[]){ shapes[i], shapes[i] },
                       (double[]){ -2, 0.5 }, (double[]){ 2, 2 });
     /* rows: |a| < eps; a = 0; a = b = 0 */
     const double a[] = { 0.1, 0.2, 0, 0, 0, 0 }, b[] = { 1, 2, 3, -4, 0, 0 }, *values[] = { a, b };
-    const ad_shape three[] = { AD_SHAPE(3, 2), AD_SHAPE(3, 2) };
+    ad_shape three[2];
+    AD__SHAPES(three, "3,2 3,2");
     ad_sample_values(s, &(cosine_attrs){ 1, 0.5 }, 2, three, values, 0);
     /* rows whose squares overflow or underflow; parallel and opposite rows */
     const double huge[] = { 1e200, 2e200, 1e-200, 2e-200, 1e200, 1e-200 };

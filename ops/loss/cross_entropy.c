@@ -1,5 +1,6 @@
 /* cross_entropy.c: the mean cross-entropy of logits and class numbers, with log and softmax in one stable op. */
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/reduce/rows.h"
@@ -122,9 +123,8 @@ AD_COLD static int cross_entropy_emit(ad_emit *e, const ad_op *op) {
 static void cross_entropy_samples(ad_sampler *s) {
     const double logits[] = { 0.3, -1.2, 2, 0.1, 0.7, -0.4, 1.5, 1.5, 1.4, -2, 0, 0.25 };
     const double classes[] = { 2, 0, 1, 1 }, *values[] = { logits, classes };
-    const ad_shape shapes[][2] = { { AD_SHAPE(4, 3), AD_SHAPE(4) },
-                                   { AD_SHAPE(1, 12), AD_SHAPE(1) },
-                                   { AD_SHAPE(2, 6), AD_SHAPE(2) } };
+    ad_shape shapes[3][2];
+    AD__SHAPES(shapes, "4,3 4; 1,12 1; 2,6 2");
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample_values(s, NULL, 2, shapes[i], values, 0);
     const double huge[] = { 1e4, -1e4, 0, -1e4, 1e4, 1e4 }, right[] = { 0, 0 }, *edges[] = { huge, right };
     ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(2, 3), AD_SHAPE(2) }, edges, AD_SAMPLE_KINK);

@@ -2,6 +2,7 @@
    labels, whose places in time are unknown. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/loss/reduction.h"
 
 #include <math.h>
@@ -283,13 +284,15 @@ static void ctc_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void ctc_samples(ad_sampler *s) {
     const double labels[] = { 1, 2, 1, 1, 2, 1 }, times[] = { 5, 4, 2 }, lengths[] = { 2, 2, 1 };
     const double hard[] = { 2, 2, 2, 2, 0, 0 }, few[] = { 3, 2, 0 }, some[] = { 2, 2, 0 };
-    const ad_shape shapes[] = { AD_SHAPE(5, 3, 3), AD_SHAPE(3, 2), AD_SHAPE(3), AD_SHAPE(3) };
+    ad_shape shapes[4];
+    AD__SHAPES(shapes, "5,3,3 3,2 3 3");
     const double *plain[] = { NULL, labels, times, lengths }, *edges[] = { NULL, hard, few, some };
     for (int reduction = AD_MEAN; reduction <= AD_NONE; reduction++)
         ad_sample_values(s, &(ctc_attrs){ 0, false, reduction }, 4, shapes, plain, 0);
     for (int zero = 0; zero < 2; zero++) /* sequences that are too short, and an empty one */
         ad_sample_values(s, &(ctc_attrs){ 1, zero, AD_NONE }, 4, shapes, edges, zero ? 0 : AD_SAMPLE_KINK);
-    const ad_shape one[] = { AD_SHAPE(2, 1, 2), AD_SHAPE(1, 0), AD_SHAPE(1), AD_SHAPE(1) };
+    ad_shape one[4];
+    AD__SHAPES(one, "2,1,2 1,0 1 1");
     ad_sample_values(s, &(ctc_attrs){ 0, false, AD_SUM }, 4, one, (const double *[]){ NULL, NULL, few + 1, some + 2 },
                      0);
 }

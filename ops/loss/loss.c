@@ -3,6 +3,7 @@
 
 #include "ops/base/attrs.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
@@ -199,7 +200,8 @@ int ad__emit_loss(ad_emit *e, const ad_op *op, const char *value, const char *sl
 enum { MOST_POINTS = 16 };
 
 static void samples_with(ad_sampler *s, const ad__loss *loss, double k) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(0), AD_SHAPE(2, 1, 3) };
+    ad_shape shapes[5];
+    AD__SHAPES(shapes, "() 5 2,3 0 2,1,3");
     const double lo[] = { loss->x_range[0], loss->t_range[0] }, hi[] = { loss->x_range[1], loss->t_range[1] };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int r = AD_MEAN; r <= AD_NONE; r++)

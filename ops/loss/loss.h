@@ -108,11 +108,11 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
     static int name##_evaluate(const ad_op *op) { return ad__run_loss(op, &name##_loss); }                             \
     static void name##_backward(const ad_op *op) { ad__run_loss_back(op, &name##_loss); }                              \
     static void name##_samples(ad_sampler *s) { ad__loss_samples(s, &name##_loss); }                                   \
-    static int name##_emit(ad_emit *e, const ad_op *op) {                                                              \
+    AD_COLD static int name##_emit(ad_emit *e, const ad_op *op) {                                                      \
         const char *checked = "x >= 0 && x <= 1 ? (" #VALUE ") : NAN";                                                 \
         return ad__emit_loss(e, op, name##_loss.check ? checked : #VALUE, #BACK_X, #BACK_T);                           \
     }                                                                                                                  \
-    static void name##_vjp(const ad_op *op, ad_var *cotangent, ad_var *dx[]) {                                         \
+    AD_COLD static void name##_vjp(const ad_op *op, ad_var *cotangent, ad_var *dx[]) {                                 \
         ad_var *x = op->in[0], *t = op->in[1], *g = ad__loss_cotangent(op, cotangent);                                 \
         ad_var *w = op->n_in > 2 ? op->in[2] : NULL;                                                                   \
         double k = ((const ad__loss_attrs *)ad__attrs_of(op))->k;                                                      \

@@ -1,5 +1,6 @@
 /* margin.c: the multi-class hinge loss, by which a class's score should exceed the others by a margin. */
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/loss/margin.h"
 #include "ops/loss/class_rows.h"
 #include "ops/loss/rows.h"
@@ -148,10 +149,8 @@ AD_COLD static int multi_margin_emit(ad_emit *e, const ad_op *op) {
 static void multi_margin_samples(ad_sampler *s) {
     const double x[] = { 0.3, -1.2, 2, 0.1, 0.7, -0.4, 1.5, 1.55, 1.4, -2, 0, 0.25 }, classes[] = { 2, 0, 1, 1 };
     const double w[] = { 0.5, 2, 1.5, 1, 1, 0.7, 1, 1, 1, 1, 1, 1 }, *values[] = { x, classes, w };
-    const ad_shape shapes[][3] = { { AD_SHAPE(4, 3), AD_SHAPE(4), AD_SHAPE(3) },
-                                   { AD_SHAPE(1, 12), AD_SHAPE(1), AD_SHAPE(12) },
-                                   { AD_SHAPE(2, 6), AD_SHAPE(2), AD_SHAPE(6) },
-                                   { AD_SHAPE(0, 3), AD_SHAPE(0), AD_SHAPE(3) } };
+    ad_shape shapes[4][3];
+    AD__SHAPES(shapes, "4,3 4 3; 1,12 1 12; 2,6 2 6; 0,3 0 3");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int k = 0; k < 6; k++)
             ad_sample_values(s, &(margin_attrs){ 1 + k % 2, k > 3 ? 0.4 : 1, k % 3 }, 2 + (k > 2), shapes[i], values,

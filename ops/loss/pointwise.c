@@ -3,6 +3,7 @@
 #include "ops/loss/loss.h"
 
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/loss/range.h"
 
 /* ---- distances ------------------------------------------------------------------------------------------- */
@@ -112,10 +113,8 @@ ad_var *ad_bce(ad_var *x, ad_var *target, ad_reduction reduction) {
 static ad_var *weighed(ad_var *v, ad_var *w) { return w ? ad_mul(v, w) : v; }
 
 static void weighed_samples(ad_sampler *s) {
-    const ad_shape shapes[][3] = {
-        { AD_SHAPE(2, 3), AD_SHAPE(2, 3), AD_SHAPE(3) },       { AD_SHAPE(2, 3), AD_SHAPE(2, 3), AD_SHAPE(2, 1) },
-        { AD_SHAPE(2, 3), AD_SHAPE(2, 3), AD_SHAPE(2, 3) },    { AD_SHAPE(5), AD_SHAPE(5), AD_SCALAR },
-    };
+    ad_shape shapes[4][3];
+    AD__SHAPES(shapes, "2,3 2,3 3; 2,3 2,3 2,1; 2,3 2,3 2,3; 5 5 ()");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         ad_sample(s, &(ad__loss_attrs){ 0, i % 3 }, 3, shapes[i], (double[]){ -4, 0, 0.5 }, (double[]){ 4, 1, 3 });
 }
@@ -137,7 +136,8 @@ ad_var *ad_bce_logits(ad_var *x, ad_var *target, ad_var *pos_weight, ad_reductio
 }
 
 static void batchmean_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(4, 3), AD_SHAPE(3), AD_SHAPE(2, 2, 2) };
+    ad_shape shapes[3];
+    AD__SHAPES(shapes, "4,3 3 2,2,2");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         ad_sample(s, &(ad__loss_attrs){ i % 2, AD_BATCHMEAN }, 2, (ad_shape[]){ shapes[i], shapes[i] },
                   (double[]){ -3, 0.1 }, (double[]){ -0.1, 1 });

@@ -3,6 +3,7 @@
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/net/attention.h"
 #include "ops/kernels/net/dropout.h"
 #include "ops/kernels/linalg/gemm.h"
@@ -24,7 +25,8 @@ static int random_key_evaluate(const ad_op *op) {
 }
 
 static void random_key_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(2, 3), AD_SHAPE(0) };
+    ad_shape shapes[3];
+    AD__SHAPES(shapes, "() 2,3 0");
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 1, &shapes[i], NULL, NULL);
 }
 
@@ -85,7 +87,8 @@ static int keyed_dropout_mask_evaluate(const ad_op *op) {
 }
 
 static void keyed_dropout_mask_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1), AD_SHAPE(3, 5), AD_SHAPE(2, 2, 9), AD_SHAPE(0, 4), AD_SHAPE(300) };
+    ad_shape shapes[5];
+    AD__SHAPES(shapes, "1 3,5 2,2,9 0,4 300");
     const double ps[] = { 0, 0.3, 1 }, keys[][KEY] = { { 0, 0, 0, 0 }, { 65535, 1, 30000, 4711 } };
     for (int i = 0; i < AD__COUNT(shapes); i++) {
         const double *values[] = { keys[i % 2] };
@@ -455,43 +458,42 @@ AD_COLD static int attention_emit(ad_emit *e, const ad_op *op) {
 /* ---- samples ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    ad_shape q, k, v, mask; /* mask.ndim < 0: none */
+    int n;              /* how many of q, k, v and mask */
+    const char *shapes; /* theirs */
     attention_attrs attrs;
 } sample;
-#define NO_MASK                                                                                                        \
-    {                                                                                                                  \
-        -1, {                                                                                                          \
-            0                                                                                                          \
-        }                                                                                                              \
-    }
 static const sample cases[] = {
-    { { 2, { 3, 2 } }, { 2, { 4, 2 } }, { 2, { 4, 3 } }, NO_MASK, { .p = 0.3 } },
-    { { 2, { 1, 1 } }, { 2, { 1, 1 } }, { 2, { 1, 1 } }, { 0, { 0 } }, { .scale = 0.7 } },
-    { { 3, { 2, 3, 2 } }, { 3, { 2, 3, 2 } }, { 3, { 2, 3, 2 } }, NO_MASK, { .causal = true, .p = 0.6 } },
-    { { 4, { 2, 1, 2, 3 } }, { 3, { 3, 5, 3 } }, { 2, { 5, 2 } }, { 4, { 2, 1, 1, 5 } }, { .scale = -1.5, .p = 0.5 } },
-    { { 2, { 2, 17 } }, { 2, { 5, 17 } }, { 3, { 2, 5, 1 } }, { 2, { 2, 1 } }, { .causal = true, .offset = 2 } },
-    { { 2, { 3, 2 } }, { 2, { 3, 2 } }, { 2, { 3, 2 } }, { 2, { 3, 3 } }, { .causal = true, .offset = -1, .p = 0.2 } },
-    { { 2, { 3, 2 } }, { 2, { 0, 2 } }, { 2, { 0, 2 } }, NO_MASK, { .p = 0.5 } },
-    { { 2, { 0, 2 } }, { 2, { 3, 2 } }, { 2, { 3, 2 } }, { 1, { 3 } }, { .causal = true } },
-    { { 3, { 0, 2, 2 } }, { 2, { 3, 2 } }, { 2, { 3, 2 } }, NO_MASK, { .p = 1 } },
+    { 3, "3,2 4,2 4,3", { .p = 0.3 } },
+    { 4, "1,1 1,1 1,1 ()", { .scale = 0.7 } },
+    { 3, "2,3,2 2,3,2 2,3,2", { .causal = true, .p = 0.6 } },
+    { 4, "2,1,2,3 3,5,3 5,2 2,1,1,5", { .scale = -1.5, .p = 0.5 } },
+    { 4, "2,17 5,17 2,5,1 2,1", { .causal = true, .offset = 2 } },
+    { 4, "3,2 3,2 3,2 3,3", { .causal = true, .offset = -1, .p = 0.2 } },
+    { 3, "3,2 0,2 0,2", { .p = 0.5 } },
+    { 4, "0,2 3,2 3,2 3", { .causal = true } },
+    { 3, "0,2,2 3,2 3,2", { .p = 1 } },
 };
 
 static void attention_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(cases); i++) {
         attention_attrs a = cases[i].attrs;
         a.p = 0;
-        ad_sample(s, &a, cases[i].mask.ndim < 0 ? 3 : 4, &cases[i].q, NULL, NULL);
+        ad__sample(s, &a, cases[i].n, cases[i].shapes, NULL, NULL);
     }
     const double mask[] = { 0, -INFINITY, 0, -INFINITY, -INFINITY, -INFINITY }, *values[] = { NULL, NULL, NULL, mask };
-    const ad_shape shapes[] = { AD_SHAPE(2, 2), AD_SHAPE(3, 2), AD_SHAPE(3, 2), AD_SHAPE(2, 3) };
+    ad_shape shapes[4];
+    AD__SHAPES(shapes, "2,2 3,2 3,2 2,3");
     ad_sample_values(s, &(attention_attrs){ false, 0, 0, 0 }, 4, shapes, values, AD_SAMPLE_KINK);
 }
 
+/* The key stands before the mask. */
 static void attention_dropout_samples(ad_sampler *s) {
     static const double key[KEY] = { 65535, 1, 30000, 4711 }, *values[] = { NULL, NULL, NULL, key, NULL };
     for (int i = 0; i < AD__COUNT(cases); i++) {
-        const ad_shape shapes[] = { cases[i].q, cases[i].k, cases[i].v, AD_SHAPE(KEY), cases[i].mask };
-        ad_sample_values(s, &cases[i].attrs, cases[i].mask.ndim < 0 ? 4 : 5, shapes, values, 0);
+        ad_shape shapes[5];
+        ad__read_shapes(cases[i].n, shapes, cases[i].shapes);
+        shapes[4] = shapes[3], shapes[3] = AD_SHAPE(KEY);
+        ad_sample_values(s, &cases[i].attrs, cases[i].n + 1, shapes, values, 0);
     }
 }
 

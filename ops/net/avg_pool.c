@@ -1,4 +1,5 @@
 /* avg_pool.c: average pooling of planes and signals, by a kernel or adaptive, and its transpose. */
+#include "ops/base/samples.h"
 #include "ops/net/pool.h"
 
 #include <string.h>
@@ -95,7 +96,7 @@ static void avg_pool2d_samples(ad_sampler *s) {
     const int64_t sizes[][2] = { { 1, 1 }, { 2, 3 }, { 5, 7 }, { 7, 4 } };
     for (int i = 0; i < AD__COUNT(sizes); i++) {
         ad__pool_attrs a = adaptive(sizes[i][0], sizes[i][1]);
-        ad_sample(s, &a, 1, &AD_SHAPE(2, 5, 7), NULL, NULL);
+        ad__sample(s, &a, 1, "2,5,7", NULL, NULL);
     }
 }
 
@@ -190,7 +191,7 @@ static void avg_unpool2d_samples(ad_sampler *s) {
     }
     ad__pool_attrs a = adaptive(2, 3);
     a.size = AD_SHAPE(5, 7);
-    ad_sample(s, &a, 1, &AD_SHAPE(2, 2, 3), NULL, NULL);
+    ad__sample(s, &a, 1, "2,2,3", NULL, NULL);
 }
 
 AD_OPTYPE(

@@ -3,6 +3,7 @@
 #include "autodiff/extend.h"
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/net/norm.h"
 #include "ops/net/norm.h"
 #include "ops/ops.h"
@@ -441,7 +442,7 @@ static void batch_norm_eval_samples(ad_sampler *s) {
             ad_sample(s, &a, 3 + a.has_weight + a.has_bias, (ad_shape[]){ sample_shapes[i], c, c, c, c }, lo, hi);
         }
     norm_attrs a = { .eps = 1e-5 };
-    ad_sample(s, &a, 3, (ad_shape[]){ AD_SHAPE(0, 2), AD_SHAPE(2), AD_SHAPE(2) }, lo, hi);
+    ad__sample(s, &a, 3, "0,2 2 2", lo, hi);
 }
 
 AD_OPTYPE(batch_norm_eval, .differs = "an infinite weight gives infinities; PyTorch has NaN",

@@ -72,8 +72,8 @@ AD_COLD static int conv2d_emit(ad_emit *e, const ad_op *op) {
 
 static void conv2d_samples(ad_sampler *s) {
     for (int i = 0; i < AD__CONV_CASES; i++) {
-        ad__conv_attrs a = ad__conv_attrs_of(ad__conv_cases[i].o);
-        ad_shape x = ad__conv_cases[i].x, w = ad__conv_cases[i].w;
+        ad_shape x, w;
+        ad__conv_attrs a = ad__conv_case(i, &x, &w);
         for (int n = 2; n <= 3; n++) ad_sample(s, &a, n, (ad_shape[]){ x, w, AD_SHAPE(w.dim[0]) }, NULL, NULL);
     }
 }
@@ -151,8 +151,9 @@ AD_COLD static int conv2d_weight_emit(ad_emit *e, const ad_op *op) {
 
 static void conv2d_weight_samples(ad_sampler *s) {
     for (int i = 0; i < AD__CONV_CASES; i++) {
-        ad__conv_attrs a = ad__conv_attrs_of(ad__conv_cases[i].o);
-        ad_shape x = ad__conv_cases[i].x, w = ad__conv_cases[i].w, y = AD_SHAPE(x.dim[0], w.dim[0], 0, 0);
+        ad_shape x, w;
+        ad__conv_attrs a = ad__conv_case(i, &x, &w);
+        ad_shape y = AD_SHAPE(x.dim[0], w.dim[0], 0, 0);
         for (int k = 2; k < 4; k++)
             y.dim[k] =
                 ad__window_places(x.dim[k], w.dim[k], a.stride.dim[k - 2], a.padding.dim[k - 2], a.dilation.dim[k - 2]);

@@ -2,6 +2,7 @@
 #include "ops/net/conv_geometry.h"
 
 #include "ops/base/attrs.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/linalg/gemm.h"
@@ -344,16 +345,25 @@ ad_var *ad__conv_signal(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts o, ad__con
 
 /* ---- samples -------------------------------------------------------------------------------------------------- */
 
-const ad__conv_case ad__conv_cases[AD__CONV_CASES] = {
-    { { 4, { 2, 2, 5, 4 } }, { 4, { 3, 2, 3, 2 } }, { .groups = 1 } },
-    { { 4, { 1, 1, 1, 1 } }, { 4, { 1, 1, 1, 1 } }, { .groups = 1 } },
-    { { 4, { 2, 3, 2, 3 } }, { 4, { 2, 3, 1, 1 } }, { .groups = 1 } },
-    { { 4, { 1, 2, 6, 5 } }, { 4, { 2, 2, 3, 3 } }, { .stride = { 2, 3 }, .padding = { 1, 2 } } },
-    { { 4, { 2, 1, 6, 7 } }, { 4, { 2, 1, 2, 3 } }, { .dilation = { 3, 2 }, .padding = { 0, 1 } } },
-    { { 4, { 1, 4, 3, 3 } }, { 4, { 6, 2, 2, 2 } }, { .groups = 2, .padding = { 1, 1 } } },
-    { { 4, { 2, 3, 4, 4 } },
-      { 4, { 3, 1, 3, 3 } },
-      { .groups = 3, .stride = { 2, 2 }, .dilation = { 1, 2 }, .padding = { 1, 2 } } },
-    { { 4, { 1, 1, 2, 1 } }, { 4, { 1, 1, 3, 5 } }, { .padding = { 1, 2 } } },
-    { { 4, { 0, 2, 3, 3 } }, { 4, { 1, 2, 2, 2 } }, { .groups = 1 } },
+/* The shapes of x and w, and options. */
+static const struct {
+    const char *shapes;
+    ad_conv_opts o;
+} cases[AD__CONV_CASES] = {
+    { "2,2,5,4 3,2,3,2", { .groups = 1 } },
+    { "1,1,1,1 1,1,1,1", { .groups = 1 } },
+    { "2,3,2,3 2,3,1,1", { .groups = 1 } },
+    { "1,2,6,5 2,2,3,3", { .stride = { 2, 3 }, .padding = { 1, 2 } } },
+    { "2,1,6,7 2,1,2,3", { .dilation = { 3, 2 }, .padding = { 0, 1 } } },
+    { "1,4,3,3 6,2,2,2", { .groups = 2, .padding = { 1, 1 } } },
+    { "2,3,4,4 3,1,3,3", { .groups = 3, .stride = { 2, 2 }, .dilation = { 1, 2 }, .padding = { 1, 2 } } },
+    { "1,1,2,1 1,1,3,5", { .padding = { 1, 2 } } },
+    { "0,2,3,3 1,2,2,2", { .groups = 1 } },
 };
+
+ad__conv_attrs ad__conv_case(int i, ad_shape *x, ad_shape *w) {
+    ad_shape shapes[2];
+    AD__SHAPES(shapes, cases[i].shapes);
+    *x = shapes[0], *w = shapes[1];
+    return ad__conv_attrs_of(cases[i].o);
+}

@@ -97,12 +97,8 @@ ad_var *ad__conv_signal(ad_var *x, ad_var *w, ad_var *b, ad_conv_opts o, ad__con
 
 /* ---- samples ------------------------------------------------------------------------------------------------ */
 
-/* The shapes of x and w, and options. */
-typedef struct {
-    ad_shape x, w;
-    ad_conv_opts o;
-} ad__conv_case;
 enum { AD__CONV_CASES = 9 };
-extern const ad__conv_case ad__conv_cases[AD__CONV_CASES];
+/* Sets the shapes of x and w of a case, and returns its attributes. */
+ad__conv_attrs ad__conv_case(int i, ad_shape *x, ad_shape *w);
 
 #endif

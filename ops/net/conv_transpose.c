@@ -68,8 +68,8 @@ AD_COLD static int conv_transpose2d_emit(ad_emit *e, const ad_op *op) {
 
 static void conv_transpose2d_samples(ad_sampler *s) {
     for (int i = 0; i < AD__CONV_CASES; i++) {
-        ad__conv_attrs a = ad__conv_attrs_of(ad__conv_cases[i].o);
-        ad_shape x = ad__conv_cases[i].x, w = ad__conv_cases[i].w;
+        ad_shape x, w;
+        ad__conv_attrs a = ad__conv_case(i, &x, &w);
         x.dim[1] = w.dim[0];
         for (int k = 0; k < 2; k++)
             if (a.stride.dim[k] > 1) a.output_padding.dim[k] = a.stride.dim[k] - 1 - k;

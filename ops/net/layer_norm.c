@@ -3,6 +3,7 @@
 #include "ops/base/attrs.h"
 #include "ops/base/loops.h"
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/sum.h"
 #include "ops/kernels/net/norm.h"
 #include "ops/net/norm.h"
@@ -190,8 +191,8 @@ AD_COLD static int layer_norm_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void layer_norm_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(5),     AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4),
-                                AD_SHAPE(2, 19), AD_SHAPE(0, 3), AD_SHAPE(1, 1) };
+    ad_shape shapes[6];
+    AD__SHAPES(shapes, "5 2,3 2,3,4 2,19 0,3 1,1");
     const double lo[] = { -2, 0.5, -1 }, hi[] = { 2, 2, 1 };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int last = 1; last <= shapes[i].ndim && last < 3; last++)

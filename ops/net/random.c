@@ -1,6 +1,7 @@
 /* random.c: ops that draw random numbers on each evaluation: dropout, rand_like, randn_like, and activations with
    noise. */
 #include "ops/base/attrs.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/net/dropout.h"
 #include "ops/ops.h"
@@ -32,7 +33,8 @@ static int dropout_mask_evaluate(const ad_op *op) {
 }
 
 static void dropout_mask_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(0) };
+    ad_shape shapes[4];
+    AD__SHAPES(shapes, "() 5 2,3 0");
     const double ps[] = { 0, 0.3, 1 };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int j = 0; j < AD__COUNT(ps); j++) ad_sample(s, &ps[j], 1, &shapes[i], NULL, NULL);
@@ -58,7 +60,8 @@ ad_var *ad_dropout(ad_var *x, double p, bool training) {
 static int like_shape(ad_call *c) { return (void)c, AD_OK; }
 
 static void like_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(0), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(67) };
+    ad_shape shapes[5];
+    AD__SHAPES(shapes, "() 0 5 2,3 67");
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 1, &shapes[i], NULL, NULL);
 }
 

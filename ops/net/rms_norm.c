@@ -1,6 +1,7 @@
 /* rms_norm.c: normalisation by the root mean square (Zhang and Sennrich 2019): layer normalisation without a mean. */
 #include "ops/base/attrs.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/net/norm.h"
 #include "ops/net/norm.h"
 #include "ops/ops.h"
@@ -137,8 +138,8 @@ AD_COLD static int rms_norm_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void rms_norm_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(5),     AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4),
-                                AD_SHAPE(2, 19), AD_SHAPE(0, 3), AD_SHAPE(1, 1) };
+    ad_shape shapes[6];
+    AD__SHAPES(shapes, "5 2,3 2,3,4 2,19 0,3 1,1");
     const double lo[] = { -2, 0.5 }, hi[] = { 2, 2 };
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int n = 1; n < 3; n++) {

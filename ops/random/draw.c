@@ -2,12 +2,14 @@
 #include <math.h>
 
 #include "ops/base/attrs.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/elementwise/gamma.h"
 #include "ops/ops.h"
 #include "ops/random/sampler.h"
 
 static void samples_between(ad_sampler *s, double lo, double hi) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(0), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(67) };
+    ad_shape shapes[5];
+    AD__SHAPES(shapes, "() 0 5 2,3 67");
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 1, &shapes[i], &lo, &hi);
 }
 

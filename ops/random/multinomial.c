@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "ops/base/attrs.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/sort/order.h"
 #include "ops/ops.h"
 #include "ops/random/sampler.h"
@@ -99,9 +100,9 @@ static void multinomial_samples(ad_sampler *s) {
     const double lo = 0, hi = 1;
     for (int i = 0; i < 2; i++) {
         multinomial_attrs a = { 2, i };
-        ad_sample(s, &a, 1, &AD_SHAPE(3), &lo, &hi);
-        ad_sample(s, &a, 1, &AD_SHAPE(2, 3, 4), &lo, &hi);
-        ad_sample(s, &a, 1, &AD_SHAPE(0, 4), &lo, &hi);
+        ad__sample(s, &a, 1, "3", &lo, &hi);
+        ad__sample(s, &a, 1, "2,3,4", &lo, &hi);
+        ad__sample(s, &a, 1, "0,4", &lo, &hi);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "ops/base/gradient.h"
 #include "ops/base/attrs.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/reduce/extremum.h"
 #include "ops/ops.h"
 #include "ops/reduce/segments.h"
@@ -66,7 +67,8 @@ AD_COLD static int extremum_emit(ad_emit *e, const ad_op *op, ad_emit_kind kind)
 }
 
 static void all_and_axis_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(9), AD_SHAPE(2, 3), AD_SHAPE(70) };
+    ad_shape shapes[5];
+    AD__SHAPES(shapes, "() 1 9 2,3 70");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         ad_sample(s, &(ad__axes_attrs){ .n = -1, .keepdims = i % 2 }, 1, &shapes[i], NULL, NULL);
     for (int axis = -3; axis < 3; axis++)

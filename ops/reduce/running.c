@@ -3,6 +3,7 @@
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
 #include "ops/base/pattern.h"
+#include "ops/base/samples.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -24,8 +25,8 @@ static int running_shape(ad_call *c) {
 }
 
 static void running_samples(ad_sampler *s, const void *attrs[2]) {
-    const ad_shape shapes[] = { AD_SHAPE(1),       AD_SHAPE(5),    AD_SHAPE(2, 3),
-                                AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3), AD_SHAPE(3, 0) };
+    ad_shape shapes[6];
+    AD__SHAPES(shapes, "1 5 2,3 2,3,4 0,3 3,0");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int k = 0; k < 2; k++) ad_sample(s, attrs[shapes[i].ndim > 1 && k], 1, &shapes[i], NULL, NULL);
 }

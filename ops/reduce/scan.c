@@ -3,6 +3,7 @@
 #include "ops/base/loops.h"
 #include "ops/base/attrs.h"
 #include "ops/base/pattern.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/reduce/scan.h"
 #include "ops/ops.h"
 
@@ -42,8 +43,8 @@ AD_COLD static int emit_rows(ad_emit *e, const ad_op *op, const char *text, cons
 #define DOWN "for (long i = n - 1; i >= 0; i--) {\nconst long k = at + i * inner;\n"
 
 static void scan_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1),       AD_SHAPE(5),    AD_SHAPE(2, 3),
-                                AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3), AD_SHAPE(3, 0) };
+    ad_shape shapes[6];
+    AD__SHAPES(shapes, "1 5 2,3 2,3,4 0,3 3,0");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++) ad_sample(s, &axis, 1, &shapes[i], NULL, NULL);
     const double zeros[] = { 2, 0, 3, -1, 0, 4, 0.5, 2 }, *values[] = { zeros };
@@ -225,7 +226,8 @@ static void linear_scan_pattern(ad_pattern *p, const ad_op *op) {
 }
 
 static void linear_scan_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1), AD_SHAPE(5), AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3) };
+    ad_shape shapes[5];
+    AD__SHAPES(shapes, "1 5 2,3 2,3,4 0,3");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
             for (int n = 1; n <= 2; n++)

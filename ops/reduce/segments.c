@@ -1,6 +1,7 @@
 /* segments.c: drivers for reductions that process one segment, the elements of one result element, at a time. */
 #include "ops/reduce/segments.h"
 
+#include "ops/base/samples.h"
 #include "ops/ops.h"
 
 #include <string.h>
@@ -70,7 +71,8 @@ static void sample_axes(ad_sampler *s, void *attrs, ad__axes_attrs axes, ad_shap
 }
 
 void ad__reduction_samples(ad_sampler *s, void *attrs, double lo, double hi) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(7), AD_SHAPE(2, 3), AD_SHAPE(2, 3, 4), AD_SHAPE(70) };
+    ad_shape shapes[6];
+    AD__SHAPES(shapes, "() 1 7 2,3 2,3,4 70");
     const ad_shape cube = AD_SHAPE(2, 3, 4);
     for (int i = 0; i < AD__COUNT(shapes); i++)
         sample_axes(s, attrs, (ad__axes_attrs){ .n = -1, .keepdims = i % 2 }, shapes[i], lo, hi);

@@ -1,6 +1,7 @@
 /* softmax.c: softmax and log_softmax along an axis. */
 #include "ops/base/attrs.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/reduce/rows.h"
 #include "ops/ops.h"
 
@@ -105,8 +106,8 @@ static void back_over_rows(const ad_op *op, slope_fn *f) {
 }
 
 static void axis_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1),     AD_SHAPE(5),       AD_SHAPE(2, 3),
-                                AD_SHAPE(2, 35), AD_SHAPE(2, 3, 4), AD_SHAPE(0, 3) };
+    ad_shape shapes[6];
+    AD__SHAPES(shapes, "1 5 2,3 2,35 2,3,4 0,3");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
             ad_sample(s, &(ad__axis_attrs){ axis, i % 2 }, 1, &shapes[i], NULL, NULL);

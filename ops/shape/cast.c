@@ -1,6 +1,7 @@
 /* cast.c: cast, which converts to another dtype, and detach, which stops gradients. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/compile.h"
 #include "ops/ops.h"
@@ -48,7 +49,8 @@ static void cast_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) { dx[0] = ad_cast
 
 /* A cast to f32 rounds too coarsely for finite differences, so its gradient is compared with that in f64. */
 static void cast_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(0), AD_SHAPE(5), AD_SHAPE(2, 3) };
+    ad_shape shapes[4];
+    AD__SHAPES(shapes, "() 0 5 2,3");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int t = AD_F32; t <= AD_F64; t++) ad_sample(s, &t, 1, &shapes[i], NULL, NULL);
 }
@@ -79,7 +81,7 @@ AD_COLD static int detach_emit(ad_emit *e, const ad_op *op) {
     return AD_OK;
 }
 
-static void detach_samples(ad_sampler *s) { ad_sample(s, NULL, 1, &AD_SHAPE(2, 3), NULL, NULL); }
+static void detach_samples(ad_sampler *s) { ad__sample(s, NULL, 1, "2,3", NULL, NULL); }
 
 AD_OPTYPE(detach, .doc = "x as a constant: gradients stop here", .formula = "x", .arity = 1,
           .flags = AD_OP_VIEW | AD_OP_CONSTANT, .shape = detach_shape,

@@ -1,5 +1,6 @@
 /* expand.c: expand, tile and repeat_interleave, which repeat elements. */
 #include "ops/base/attrs.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/broadcast.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/kernels/shape/copy.h"
@@ -62,9 +63,10 @@ AD_COLD static int expand_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void expand_samples(ad_sampler *s) {
-    const ad_shape from[] = { AD_SCALAR, AD_SHAPE(3), AD_SHAPE(2, 1), AD_SHAPE(1, 3), AD_SHAPE(1), AD_SHAPE(1, 1) };
-    const ad_shape to[] = { AD_SHAPE(2, 3),  AD_SHAPE(2, 3), AD_SHAPE(4, 2, 3),
-                            AD_SHAPE(2, -1), AD_SHAPE(0),    AD_SHAPE(1, 1) };
+    ad_shape from[6];
+    AD__SHAPES(from, "() 3 2,1 1,3 1 1,1");
+    ad_shape to[6];
+    AD__SHAPES(to, "2,3 2,3 4,2,3 2,-1 0 1,1");
     for (int i = 0; i < AD__COUNT(from); i++) ad_sample(s, &(ad__shape_attrs){ to[i] }, 1, &from[i], NULL, NULL);
 }
 

@@ -5,6 +5,7 @@
 #include "ops/base/columns.h"
 #include "ops/base/gradient.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/ops.h"
 
@@ -331,9 +332,11 @@ const double ad__index_numbers[] = { 2, 0, 1, 1, 2, 1, 0, 2, 2, 0, 1, 0, 0, 1, 2
 static const double from_end[] = { -1, 0, -3, -2, -3, 1 };
 
 static void take_axis_samples(ad_sampler *s) {
-    const ad_shape index[] = { AD_SHAPE(4), AD_SHAPE(1), AD_SCALAR, AD_SHAPE(0), AD_SHAPE(2, 3), AD_SHAPE(9) };
+    ad_shape index[6];
+    AD__SHAPES(index, "4 1 () 0 2,3 9");
     const double *values[] = { NULL, ad__index_numbers };
-    const ad_shape tables[] = { AD_SHAPE(3, 5, 4), AD_SHAPE(3, 3, 2), AD_SHAPE(4, 2, 3) };
+    ad_shape tables[3];
+    AD__SHAPES(tables, "3,5,4 3,3,2 4,2,3");
     for (int axis = -3; axis < 3; axis++)
         for (int i = 0; i < AD__COUNT(index); i++)
             ad_sample_values(s, &(ad__axis_attrs){ axis, false }, 2, (ad_shape[]){ tables[(axis + 3) % 3], index[i] },
@@ -412,18 +415,18 @@ static void index_add_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 static void index_add_samples(ad_sampler *s) {
     const double *values[] = { NULL, ad__index_numbers, NULL };
-    const ad_shape cases[][3] = {
-        { AD_SHAPE(3, 2), AD_SHAPE(5), AD_SHAPE(5, 2) },   { AD_SHAPE(3, 4), AD_SHAPE(2), AD_SHAPE(2, 4) },
-        { AD_SHAPE(3), AD_SCALAR, AD_SCALAR },             { AD_SHAPE(3), AD_SHAPE(24), AD_SHAPE(24) },
-        { AD_SHAPE(3, 2), AD_SHAPE(0), AD_SHAPE(0, 2) },   { AD_SHAPE(3, 2), AD_SHAPE(2, 2), AD_SHAPE(2, 2, 2) },
-    };
+    ad_shape cases[6][3];
+    AD__SHAPES(cases, "3,2 5 5,2; 3,4 2 2,4; 3 () (); 3 24 24; 3,2 0 0,2; 3,2 2,2 2,2,2");
     for (int i = 0; i < AD__COUNT(cases); i++)
         ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 3, cases[i], values, 0);
-    const ad_shape inner[] = { AD_SHAPE(2, 3, 2), AD_SHAPE(4), AD_SHAPE(2, 4, 2) };
+    ad_shape inner[3];
+    AD__SHAPES(inner, "2,3,2 4 2,4,2");
     ad_sample_values(s, &(ad__axis_attrs){ -2, false }, 3, inner, values, 0);
-    const ad_shape last[] = { AD_SHAPE(2, 3), AD_SHAPE(4), AD_SHAPE(2, 4) };
+    ad_shape last[3];
+    AD__SHAPES(last, "2,3 4 2,4");
     ad_sample_values(s, &(ad__axis_attrs){ 1, false }, 3, last, values, 0);
-    const ad_shape negative[] = { AD_SHAPE(2, 3), AD_SHAPE(6), AD_SHAPE(2, 6) };
+    ad_shape negative[3];
+    AD__SHAPES(negative, "2,3 6 2,6");
     ad_sample_values(s, &(ad__axis_attrs){ 1, false }, 3, negative, (const double *[]){ NULL, from_end, NULL }, 0);
 }
 
@@ -618,7 +621,8 @@ AD_COLD static int one_hot_emit(ad_emit *e, const ad_op *op) {
 
 static void one_hot_samples(ad_sampler *s) {
     const double classes[] = { 2, 0, 1, 2 }, *values[] = { classes };
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(4), AD_SHAPE(2, 2), AD_SHAPE(0) };
+    ad_shape shapes[4];
+    AD__SHAPES(shapes, "() 4 2,2 0");
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample_values(s, &(int64_t){ 3 }, 1, &shapes[i], values, 0);
 }
 

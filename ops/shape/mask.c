@@ -1,6 +1,7 @@
 /* mask.c: masked_fill, which replaces elements selected by a mask. */
 #include "ops/base/attrs.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/shape/index.h"
 #include "ops/ops.h"
 
@@ -45,11 +46,8 @@ AD_COLD static int masked_fill_emit(ad_emit *e, const ad_op *op) {
 
 static void masked_fill_samples(ad_sampler *s) {
     const double mask[] = { 0, 1, 1, 0, 0, -2, 0, 1, 0, 0, 1, 0 }, *values[] = { NULL, mask };
-    const ad_shape cases[][2] = {
-        { AD_SHAPE(2, 3), AD_SHAPE(2, 3) }, { AD_SHAPE(2, 3), AD_SHAPE(3) },    { AD_SHAPE(4, 3), AD_SHAPE(4, 1) },
-        { AD_SHAPE(2, 2, 3), AD_SHAPE(2, 3) }, { AD_SHAPE(5), AD_SCALAR },      { AD_SCALAR, AD_SCALAR },
-        { AD_SHAPE(0, 3), AD_SHAPE(3) },
-    };
+    ad_shape cases[7][2];
+    AD__SHAPES(cases, "2,3 2,3; 2,3 3; 4,3 4,1; 2,2,3 2,3; 5 (); () (); 0,3 3");
     for (int i = 0; i < AD__COUNT(cases); i++) ad_sample_values(s, &(double){ -1.5 }, 2, cases[i], values, 0);
     ad_sample_values(s, &(double){ -INFINITY }, 2, cases[0], values, AD_SAMPLE_KINK);
 }

@@ -1,6 +1,7 @@
 /* pad.c: padding with a constant, or with an array's own elements: reflected, replicated or circular. */
 #include "ops/base/attrs.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
@@ -124,9 +125,9 @@ static void pad_samples(ad_sampler *s) {
         { AD_SHAPE(3, -5), AD_SHAPE(-4, 9), 7 },
     };
     for (int i = 0; i < AD__COUNT(cases); i++) ad_sample(s, &cases[i], 1, &x, NULL, NULL);
-    ad_sample(s, &cases[0], 1, &AD_SHAPE(0, 3), NULL, NULL);
-    ad_sample(s, &cases[0], 1, &AD_SHAPE(2, 1, 3), NULL, NULL);
-    ad_sample(s, &cases[5], 1, &AD_SCALAR, NULL, NULL);
+    ad__sample(s, &cases[0], 1, "0,3", NULL, NULL);
+    ad__sample(s, &cases[0], 1, "2,1,3", NULL, NULL);
+    ad__sample(s, &cases[5], 1, "()", NULL, NULL);
 }
 
 AD_OPTYPE(pad, .doc = "a constant before and after the elements of the last axes",

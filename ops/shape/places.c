@@ -1,6 +1,7 @@
 /* places.c: the places of the elements that are not 0, and indices into several axes at once, with what reads and
    writes by them: masked_select, masked_scatter, index, index_put. */
 #include "ops/base/attrs.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/shape/index.h"
 #include "ops/compile.h"
 #include "ops/ops.h"
@@ -181,7 +182,8 @@ static void ravel_multi_index_samples(ad_sampler *s) {
     const double a[] = { 0, 1, -1, 1, -2, 0 }, b[] = { 2, -3, 0, 1, 2, -1 }, c[] = { 3, -4, 0, 1, 2, -1 };
     const double *values[] = { a, b, c };
     const ad_shape sizes = AD_SHAPE(2, 3, 4), three[] = { AD_SHAPE(6), AD_SHAPE(6), AD_SHAPE(6) };
-    const ad_shape grid[] = { AD_SHAPE(6, 1, 1), AD_SHAPE(3, 1), AD_SHAPE(2) };
+    ad_shape grid[3];
+    AD__SHAPES(grid, "6,1,1 3,1 2");
     ad_sample_values(s, &sizes, 3, three, values, 0);
     ad_sample_values(s, &sizes, 3, grid, values, 0);
     ad_sample_values(s, &AD_SHAPE(2, 3), 2, (ad_shape[]){ AD_SCALAR, AD_SHAPE(0) }, values, 0);

@@ -1,6 +1,7 @@
 /* reshape.c: reshape, squeeze, unsqueeze and flatten, which give the same elements another shape. */
 #include "ops/base/attrs.h"
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/compile.h"
 #include "ops/ops.h"
 
@@ -35,9 +36,10 @@ AD_COLD static int reshape_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void reshape_samples(ad_sampler *s) {
-    const ad_shape from[] = { AD_SHAPE(2, 3), AD_SHAPE(6),    AD_SCALAR,
-                              AD_SHAPE(1, 1), AD_SHAPE(0, 3), AD_SHAPE(2, 3, 4) };
-    const ad_shape to[] = { AD_SHAPE(3, 2), AD_SHAPE(2, -1), AD_SHAPE(1), AD_SCALAR, AD_SHAPE(0), AD_SHAPE(-1, 4) };
+    ad_shape from[6];
+    AD__SHAPES(from, "2,3 6 () 1,1 0,3 2,3,4");
+    ad_shape to[6];
+    AD__SHAPES(to, "3,2 2,-1 1 () 0 -1,4");
     for (int i = 0; i < AD__COUNT(from); i++) ad_sample(s, &(ad__shape_attrs){ to[i] }, 1, &from[i], NULL, NULL);
 }
 

@@ -1,6 +1,7 @@
 /* roll.c: flip and roll, which reverse and rotate elements along axes. */
 #include "ops/base/attrs.h"
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/ops.h"
 
@@ -59,7 +60,8 @@ static void flip_samples(ad_sampler *s) {
     for (int axis = -3; axis < 3; axis++) ad_sample(s, &(ad__axes_attrs){ 1, { axis }, false }, 1, &cube, NULL, NULL);
     ad_sample(s, &(ad__axes_attrs){ 2, { 0, 2 }, false }, 1, &cube, NULL, NULL);
     ad_sample(s, &(ad__axes_attrs){ 0, { 0 }, false }, 1, &cube, NULL, NULL);
-    const ad_shape shapes[] = { AD_SCALAR, AD_SHAPE(1), AD_SHAPE(7), AD_SHAPE(3, 4), AD_SHAPE(0, 2), AD_SHAPE(2, 0) };
+    ad_shape shapes[6];
+    AD__SHAPES(shapes, "() 1 7 3,4 0,2 2,0");
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, &(ad__axes_attrs){ .n = -1 }, 1, &shapes[i], NULL, NULL);
 }
 
@@ -143,10 +145,10 @@ AD_COLD static int roll_emit(ad_emit *e, const ad_op *op) {
 static void roll_samples(ad_sampler *s) {
     const int64_t shifts[] = { 0, 1, -1, 4, 5, 12, -13 };
     for (int i = 0; i < AD__COUNT(shifts); i++)
-        ad_sample(s, &(roll_attrs){ shifts[i], 0 }, 1, &AD_SHAPE(5), NULL, NULL);
-    for (int axis = -3; axis < 3; axis++) ad_sample(s, &(roll_attrs){ 1, axis }, 1, &AD_SHAPE(3, 2, 4), NULL, NULL);
-    ad_sample(s, &(roll_attrs){ 1, 0 }, 1, &AD_SHAPE(0, 2), NULL, NULL);
-    ad_sample(s, &(roll_attrs){ 1, 0 }, 1, &AD_SHAPE(1), NULL, NULL);
+        ad__sample(s, &(roll_attrs){ shifts[i], 0 }, 1, "5", NULL, NULL);
+    for (int axis = -3; axis < 3; axis++) ad__sample(s, &(roll_attrs){ 1, axis }, 1, "3,2,4", NULL, NULL);
+    ad__sample(s, &(roll_attrs){ 1, 0 }, 1, "0,2", NULL, NULL);
+    ad__sample(s, &(roll_attrs){ 1, 0 }, 1, "1", NULL, NULL);
 }
 
 AD_OPTYPE(roll, .doc = "x with the elements shifted along an axis, wrapping around at the end",

@@ -2,6 +2,7 @@
 #include "ops/shape/index.h"
 
 #include "ops/base/gradient.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/base/vector.h"
 #include "ops/ops.h"
 
@@ -158,7 +159,8 @@ static void scatter_reduce_samples(ad_sampler *s) {
     const double ties[] = { 1, 1, -2, NAN, 0, 2 }, more[] = { 1, 3, -2, 3, -2, 0.5, NAN, 1, -2, -2, NAN, 0 };
     const double *random[] = { NULL, ad__index_numbers, NULL }, *edges[] = { zeros, ad__index_numbers, factors };
     const double *equal[] = { ties, ad__index_numbers, more };
-    const ad_shape shapes[] = { AD_SHAPE(3, 2), AD_SHAPE(6, 2), AD_SHAPE(6, 2) };
+    ad_shape shapes[3];
+    AD__SHAPES(shapes, "3,2 6,2 6,2");
     for (const ad__index_case *k = ad__index_cases; k < ad__index_cases + AD__INDEX_CASES; k++)
         for (int how = AD_SCATTER_PROD; how <= AD_SCATTER_AMIN; how++)
             ad_sample_values(s, &(scatter_attrs){ { k->axis, false }, how }, 3,

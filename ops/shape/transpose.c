@@ -1,5 +1,6 @@
 /* transpose.c: transpose and permute, which reorder the axes of an array. */
 #include "ops/base/attrs.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/shape/copy.h"
 #include "ops/compile.h"
 #include "ops/ops.h"
@@ -59,7 +60,8 @@ AD_COLD static int transpose_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void transpose_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(2, 3), AD_SHAPE(1, 4), AD_SHAPE(3, 2, 4), AD_SHAPE(0, 3), AD_SHAPE(19, 33) };
+    ad_shape shapes[5];
+    AD__SHAPES(shapes, "2,3 1,4 3,2,4 0,3 19,33");
     for (int i = 0; i < AD__COUNT(shapes); i++) ad_sample(s, NULL, 1, &shapes[i], NULL, NULL);
 }
 
@@ -143,20 +145,12 @@ AD_COLD static int permute_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void permute_samples(ad_sampler *s) {
-    const struct {
-        ad_shape x, axes;
-    } cases[] = {
-        { AD_SHAPE(2, 3), AD_SHAPE(1, 0) },          { AD_SHAPE(2, 3, 4), AD_SHAPE(0, 1, 2) },
-        { AD_SHAPE(2, 3, 4), AD_SHAPE(2, 0, 1) },    { AD_SHAPE(2, 3, 4), AD_SHAPE(1, 2, 0) },
-        { AD_SHAPE(2, 3, 4), AD_SHAPE(0, -1, -2) },  { AD_SHAPE(2, 3, 4), AD_SHAPE(2, 1, 0) },
-        { AD_SHAPE(2, 3, 4), AD_SHAPE(1, 0, 2) },    { AD_SCALAR, AD_SCALAR },
-        { AD_SHAPE(4), AD_SHAPE(0) },                { AD_SHAPE(1, 4, 1), AD_SHAPE(2, 1, 0) },
-        { AD_SHAPE(2, 0, 3), AD_SHAPE(2, 0, 1) },    { AD_SHAPE(2, 1, 3, 1, 2, 3), AD_SHAPE(5, 3, 1, 4, 2, 0) },
-        { AD_SHAPE(19, 2, 18), AD_SHAPE(2, 1, 0) },  { AD_SHAPE(2, 2, 2, 2, 2, 2), AD_SHAPE(3, 4, 5, 0, 1, 2) },
-        { AD_SHAPE(3, 2, 3, 2), AD_SHAPE(0, 2, 1, 3) },
-    };
+    ad_shape cases[15][2]; /* x and the axes */
+    AD__SHAPES(cases, "2,3 1,0; 2,3,4 0,1,2; 2,3,4 2,0,1; 2,3,4 1,2,0; 2,3,4 0,-1,-2; 2,3,4 2,1,0; 2,3,4 1,0,2; () (); "
+                      "4 0; 1,4,1 2,1,0; 2,0,3 2,0,1; 2,1,3,1,2,3 5,3,1,4,2,0; 19,2,18 2,1,0; 2,2,2,2,2,2 3,4,5,0,1,2; "
+                      "3,2,3,2 0,2,1,3");
     for (int i = 0; i < AD__COUNT(cases); i++)
-        ad_sample(s, &(ad__shape_attrs){ cases[i].axes }, 1, &cases[i].x, NULL, NULL);
+        ad_sample(s, &(ad__shape_attrs){ cases[i][1] }, 1, &cases[i][0], NULL, NULL);
 }
 
 static const ad_attr permute_list[] = { { "axes", AD_ATTR_SHAPE, offsetof(ad__shape_attrs, shape) }, { 0 } };

@@ -1,4 +1,5 @@
 /* search.c: searchsorted, the places of values in sorted rows. */
+#include "ops/base/samples.h"
 #include "ops/compile.h"
 #include "ops/kernels/sort/order.h"
 #include "ops/ops.h"
@@ -65,12 +66,8 @@ static void searchsorted_samples(ad_sampler *s) {
     const double sorted[] = { -INFINITY, -1, 0, 2, 2, 2, 3, INFINITY, -2, 0.5, 1, 3, 4, 5, 6, NAN };
     const double values[] = { 2, -3, 0, 7, NAN, 3, -0.0, INFINITY, -INFINITY, 2.5, 5, 0.5 };
     const double *both[] = { sorted, values };
-    const ad_shape shapes[][2] = {
-        { AD_SHAPE(8), AD_SHAPE(12) }, { AD_SHAPE(2, 8), AD_SHAPE(2, 5) },
-        { AD_SHAPE(7), AD_SCALAR },    { AD_SHAPE(8), AD_SHAPE(3, 4) },
-        { AD_SHAPE(1), AD_SHAPE(3) },  { AD_SHAPE(0), AD_SHAPE(3) },
-        { AD_SHAPE(8), AD_SHAPE(0) },  { AD_SHAPE(2, 2, 4), AD_SHAPE(2, 2, 3) },
-    };
+    ad_shape shapes[8][2];
+    AD__SHAPES(shapes, "8 12; 2,8 2,5; 7 (); 8 3,4; 1 3; 0 3; 8 0; 2,2,4 2,2,3");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int right = 0; right < 2; right++) ad_sample_values(s, &(search_attrs){ right }, 2, shapes[i], both, 0);
 }

@@ -2,6 +2,7 @@
 #include "ops/sort/sort.h"
 
 #include "ops/base/loops.h"
+#include "ops/base/samples.h"
 #include "ops/kernels/sort/order.h"
 #include "ops/ops.h"
 
@@ -97,12 +98,12 @@ AD_COLD static int argsort_emit(ad_emit *e, const ad_op *op) {
 }
 
 static void argsort_samples(ad_sampler *s) {
-    const ad_shape shapes[] = { AD_SHAPE(1),       AD_SHAPE(7),    AD_SHAPE(3, 4),
-                                AD_SHAPE(3, 2, 5), AD_SHAPE(0, 3), AD_SHAPE(3, 0) };
+    ad_shape shapes[6];
+    AD__SHAPES(shapes, "1 7 3,4 3,2,5 0,3 3,0");
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
             ad_sample(s, &(order_attrs){ axis, (axis + i) % 2 }, 1, &shapes[i], NULL, NULL);
-    ad_sample(s, &(order_attrs){ 0, false }, 1, &AD_SHAPE(300), NULL, NULL);
+    ad__sample(s, &(order_attrs){ 0, false }, 1, "300", NULL, NULL);
     const double edges[] = { 1, NAN, 0, -INFINITY, -0.0, INFINITY, 1, NAN, -1, 0, 1e-300, -1e300 },
                  *values[] = { edges };
     for (int k = 0; k < 4; k++) {

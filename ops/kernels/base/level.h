@@ -17,23 +17,35 @@ int ad__level(void);
    -O2, makes no vector loop at all, which is wanted at level 0 where there are others. */
 #ifdef AD__LEVELS
 enum { AD__HIGHEST_LEVEL = 2, AD__LEVEL_BYTES = 16 }; /* a vector of level i has AD__LEVEL_BYTES << i bytes */
-#define AD__LOOPS_UP_TO_AVX2(f, T_, PARAMETER, ...)                                                                    \
-    static void f##_base(int64_t count, PARAMETER) { __VA_ARGS__ }                                                     \
+#define AD__LOOP_BASE(f, PARAMETER, ...) static void f##_base(int64_t count, PARAMETER) { __VA_ARGS__ }
+#define AD__LOOP_AVX2(f, T_, PARAMETER, ...)                                                                           \
     __attribute__((target("arch=x86-64-v3"))) static void f##_avx2(int64_t count, PARAMETER) {                         \
         count &= -(int64_t)(32 / sizeof(T_));                                                                          \
         __VA_ARGS__                                                                                                    \
     }
-#define AD__LEVELS_OF(type, f, T_, PARAMETER, ...)                                                                     \
-    AD__LOOPS_UP_TO_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                \
+#define AD__LOOP_AVX512(f, T_, PARAMETER, ...)                                                                         \
     __attribute__((target("arch=x86-64-v4"))) static void f##_avx512(int64_t count, PARAMETER) {                       \
         count &= -(int64_t)(64 / sizeof(T_));                                                                          \
         __VA_ARGS__                                                                                                    \
-    }                                                                                                                  \
+    }
+#define AD__LEVELS_OF(type, f, T_, PARAMETER, ...)                                                                     \
+    AD__LOOP_BASE(f, PARAMETER, __VA_ARGS__)                                                                           \
+    AD__LOOP_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                       \
+    AD__LOOP_AVX512(f, T_, PARAMETER, __VA_ARGS__)                                                                     \
     static type *const f[] = { f##_base, f##_avx2, f##_avx512 };
 /* The same for loops that wait for memory: AVX-512 has no loops of its own. */
 #define AD__NARROW_LEVELS_OF(type, f, T_, PARAMETER, ...)                                                              \
-    AD__LOOPS_UP_TO_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                \
+    AD__LOOP_BASE(f, PARAMETER, __VA_ARGS__)                                                                           \
+    AD__LOOP_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                       \
     static type *const f[] = { f##_base, f##_avx2, f##_avx2 };
+/* Both without a loop at level 0. */
+#define AD__VECTOR_LEVELS_OF(type, f, T_, PARAMETER, ...)                                                              \
+    AD__LOOP_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                       \
+    AD__LOOP_AVX512(f, T_, PARAMETER, __VA_ARGS__)                                                                     \
+    static type *const f[] = { NULL, f##_avx2, f##_avx512 };
+#define AD__NARROW_VECTOR_LEVELS_OF(type, f, T_, PARAMETER, ...)                                                       \
+    AD__LOOP_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                       \
+    static type *const f[] = { NULL, f##_avx2, f##_avx2 };
 #else
 /* One loop, with the vectors of the instruction set that the whole library is compiled for. */
 enum { AD__HIGHEST_LEVEL = 0, AD__LEVEL_BYTES = 16 };
@@ -41,6 +53,8 @@ enum { AD__HIGHEST_LEVEL = 0, AD__LEVEL_BYTES = 16 };
     static void f##_base(int64_t count, PARAMETER) { __VA_ARGS__ }                                                     \
     static type *const f[] = { f##_base };
 #define AD__NARROW_LEVELS_OF AD__LEVELS_OF
+#define AD__VECTOR_LEVELS_OF AD__LEVELS_OF
+#define AD__NARROW_VECTOR_LEVELS_OF AD__LEVELS_OF
 #endif
 
 #endif

@@ -6,20 +6,28 @@
 
 enum { AD__OPERANDS = 3 }; /* the largest number of operands of an elementwise op */
 
+typedef void ad__any_fn(void); /* stands for the type of another function */
+typedef struct ad__arrays ad__arrays;
+typedef void ad__loop(int64_t count, const ad__arrays *p);
+
 /* The arguments of a loop: contiguous arrays of one dtype. A value loop writes y. A slope loop, by one operand, writes
    to = base + slope; to may be base or g. */
-typedef struct {
+struct ad__arrays {
     const double *k; /* the op's parameters, or NULL */
     const void *in[AD__OPERANDS];
     void *y;
     const void *g; /* the cotangent */
     const void *base;
     void *to;
-} ad__arrays;
-typedef void ad__loop(int64_t count, const ad__arrays *p);
+    /* for formulas without a loop for single elements: the one that calls of_one, of n operands, by its pointer */
+    ad__loop *rest;
+    ad__any_fn *of_one;
+    int n;
+};
 
 /* Runs loops[] over n elements of this size: the widest one on whole vectors, narrower ones on the remainder. Operands
-   that the loops do not read are NULL, and g, base and to of value loops. The pointers move on. */
+   that the loops do not read are NULL, and g, base and to of value loops. The pointers move on. A NULL in loops[] stands
+   for p->rest. */
 void ad__run_loops(ad__loop *const loops[], int64_t n, size_t size, ad__arrays *p);
 
 typedef float f32;
@@ -27,6 +35,9 @@ typedef double f64;
 
 #define KERNELS "ops/kernels/elementwise/loops.inc"
 #include "ops/kernels/base/each_dtype.h"
+
+/* The loops that p->rest may be. */
+ad__loop ad__values_one_by_one_f32, ad__values_one_by_one_f64, ad__slopes_one_by_one_f32, ad__slopes_one_by_one_f64;
 
 /* Define loops[], for all levels. F: f32 or f64; n: the number of operands; value, slope: a function of one element. */
 #define AD__VALUE_LOOPS(loops, F, n, value)                                                                            \
@@ -38,5 +49,16 @@ typedef double f64;
     AD__NARROW_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__value_loop_##F(value, n, count, p);)
 #define AD__NARROW_SLOPE_LOOPS(loops, F, n, slope)                                                                     \
     AD__NARROW_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__slope_loop_##F(slope, n, count, p);)
+/* The same without loops for single elements, with and without AVX-512. */
+#define AD__VECTOR_VALUE_LOOPS(loops, F, n, value)                                                                     \
+    AD__VECTOR_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__value_loop_##F(value, n, count, p);)
+#define AD__VECTOR_SLOPE_LOOPS(loops, F, n, slope)                                                                     \
+    AD__VECTOR_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__slope_loop_##F(slope, n, count, p);)
+#define AD__NARROW_VECTOR_VALUE_LOOPS(loops, F, n, value)                                                              \
+    AD__NARROW_VECTOR_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__value_loop_##F(value, n, count, p);)
+#define AD__NARROW_VECTOR_SLOPE_LOOPS(loops, F, n, slope)                                                              \
+    AD__NARROW_VECTOR_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__slope_loop_##F(slope, n, count, p);)
+/* No loops at all. */
+#define AD__NO_LOOPS(loops, F, n, formula) static ad__loop *const loops[AD__HIGHEST_LEVEL + 1] = { NULL };
 
 #endif
