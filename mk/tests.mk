@@ -44,7 +44,7 @@ cpus: $(chosen) ## run the test programs under qemu as an x86-64 processor witho
 # Objects and programs with counters of lines.
 counted = $(MAKE) BUILD=$(BUILD)/coverage CFLAGS='$(CFLAGS) -O0 -g0 --coverage -DAD__COUNTED'
 mutants: ## change N operators and constants of the library, one at a time, and run the tests; SEED draws them (20, 1)
-	@$(counted) $(patsubst $(BUILD)/%,$(BUILD)/coverage/%,$(tests))
+	@$(counted) $(patsubst $(BUILD)/%,$(BUILD)/coverage/%,$(tests) $(models))
 	@BUILD='$(BUILD)' sh tests/mutants/run.sh $(or $(N),20) $(or $(SEED),1)
 coverage: ## measure the test coverage of autodiff/, ops/ and nn/, with every case of `make faults`
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true

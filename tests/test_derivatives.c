@@ -440,6 +440,38 @@ static void gradgradcheck_accepts_and_finds(void **state) {
     ad_graph_free(g);
 }
 
+/* x^2 for some calls, then another result. */
+typedef struct {
+    ad_var *then;
+    int good;
+} turning;
+static ad_var *turning_result(int n, ad_var *const xs[], void *user) {
+    turning *t = user;
+    (void)n;
+    return t->good-- > 0 ? ad_square(xs[0]) : t->then;
+}
+
+static void results_that_cannot_be_checked(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new(), *other = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 2);
+    ad_var *bad[] = { NULL, param_item(other, AD_F64, 3), param_item(g, AD_F32, 1), ad_nil(g) };
+    for (int i = 0; i < 4; i++)
+        for (int good = 0; good < 12; good++) {
+            turning once = { bad[i], good }, twice = once;
+            ad_check_report r;
+            int rc = ad_gradcheck(turning_result, &once, 1, &x, NULL, &r);
+            assert_true(rc == AD_OK ? once.good >= 0 : r.message[0] != 0 && !r.ok);
+            ad_clear_error(g);
+            rc = ad_gradgradcheck(turning_result, &twice, 1, &x, NULL, &r);
+            assert_true(rc == AD_OK ? twice.good >= 0 : r.message[0] != 0 && !r.ok);
+            assert_true(good > 0 || strstr(r.message, "gradcheck: ") != NULL);
+            ad_clear_error(g);
+            ad_clear_error(other);
+        }
+    ad_graph_free(g), ad_graph_free(other);
+}
+
 /* ---- every op of the table: second derivatives ------------------------------------------------------------------- */
 
 typedef struct {
@@ -1256,6 +1288,7 @@ int main(void) {
         cmocka_unit_test(invalid_calls_of_functional_forms_are_reported),
         cmocka_unit_test(vars_of_closed_scopes),
         cmocka_unit_test(gradgradcheck_accepts_and_finds),
+        cmocka_unit_test(results_that_cannot_be_checked),
         cmocka_unit_test(second_derivatives_of_every_op),
         cmocka_unit_test(value_and_gradient_of_objectives),
         cmocka_unit_test(invalid_objectives_are_reported),

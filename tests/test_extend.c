@@ -205,6 +205,140 @@ static void threads_block_signals(void **state) {
     assert_int_equal(sigismember(&own, SIGTERM), 0); /* the caller's mask is unchanged */
 }
 
+/* ---- what extensions may leave out ------------------------------------------------------------------------------- */
+
+/* The code of the error and its sentence, which is cleared. */
+#define assert_error(g, code, sentence)                                                                                \
+    (assert_int_equal(ad_error_code(g), code), assert_contains(ad_error(g), sentence), ad_clear_error(g))
+
+static void errors_without_words(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *none[5];
+    for (int i = 0; i < 5; i++) none[i] = ad_ones(g, i == 4 ? AD_F64 : AD_F32, AD_SHAPE(2));
+    assert_int_equal(ad_fail(g, 3, "no code of an error"), AD_EVALUE); /* 0 and above are no errors */
+    assert_error(g, AD_EVALUE, "no code of an error");
+    ad_fail(g, AD_EIO, NULL);
+    assert_error(g, AD_EIO, "an error without a sentence");
+    ad_no_memory(g, NULL, 12);
+    assert_error(g, AD_ENOMEM, "12 bytes for an object");
+    ad_refuse_nil(ad_nil(g), NULL);
+    assert_error(g, AD_EVALUE, "a call: the Var is nil");
+    assert_int_equal(ad_call_fail(NULL, AD_ESHAPE, "x"), AD_ESHAPE);
+    assert_int_equal(ad_call_fail(NULL, 0, "x"), AD_EVALUE);
+    assert_int_equal(ad_op_fail(NULL, AD_ESHAPE, "x"), AD_ESHAPE);
+    assert_int_equal(ad_op_fail(NULL, 1, "x"), AD_EVALUE);
+    ad_concat(5, none, 0);
+    assert_error(g, AD_EDTYPE, " x ...");
+    ad_graph_free(g);
+}
+
+static int count_case(const ad_sample_case *c, void *n) { return (void)c, ++*(int *)n == 2 ? 7 : 0; }
+static void sample_nothing(ad_sampler *s) { ad_sample(s, NULL, 0, NULL, NULL, NULL); }
+static void samples_that_are_not_there(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    const ad_optype *sine = ad_find_op(g, "sin"), nameless = { 0 }, plain = { .name = "plain" };
+    const ad_optype empty = { .name = "empty", .samples = sample_nothing };
+    int n = 0;
+    assert_int_equal(ad_each_sample(g, sine, count_case, &n), 7); /* the second case stops it */
+    assert_int_equal(n, 2);
+    assert_int_equal(ad_each_sample(NULL, sine, count_case, &n), AD_EVALUE);
+    assert_int_equal(ad_each_sample(g, NULL, count_case, &n), AD_EVALUE);
+    assert_error(g, AD_EVALUE, "each_sample: g, type, its name or fn is NULL");
+    assert_int_equal(ad_each_sample(g, &nameless, count_case, &n), AD_EVALUE);
+    assert_error(g, AD_EVALUE, "each_sample");
+    assert_int_equal(ad_each_sample(g, sine, NULL, &n), AD_EVALUE);
+    assert_error(g, AD_EVALUE, "each_sample");
+    assert_int_equal(ad_each_sample(g, &plain, count_case, &n), AD_OK);
+    assert_int_equal(ad_each_sample(g, &empty, count_case, &n), AD_EVALUE);
+    assert_error(g, AD_EVALUE, "empty: a sample has 0 operands");
+    ad_check_report report;
+    assert_int_equal(ad_check_op(g, &nameless, &report), AD_EVALUE);
+    assert_error(g, AD_EVALUE, "check_op");
+    assert_int_equal(n, 2);
+    ad_graph_free(g);
+}
+
+static void attributes_that_are_not_there(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    const ad_optype *sum = ad_find_op(g, "sum_axis");
+    ad_var *y = ad_sum_axis(ad_ones(g, AD_F64, AD_SHAPE(2, 3)), 1, true);
+    char text[40];
+    int length = ad_op_attr_text(ad_creator(y), 0, text, sizeof text);
+    assert_int_equal(length, strlen(text));
+    assert_true(length > 3);
+    assert_int_equal(ad_op_attr_text(ad_creator(y), 50, text, sizeof text), 0);
+    assert_string_equal(text, "");
+    assert_int_equal(ad_op_attr_text(ad_creator(y), -1, text, sizeof text), 0);
+    assert_int_equal(ad_op_attr_text(NULL, 0, text, sizeof text), 0);
+    assert_int_equal(ad_attr_value_text(sum, 50, NULL, text, sizeof text), 1);
+    assert_string_equal(text, "?");
+    assert_int_equal(ad_attr_value_text(NULL, 0, NULL, text, sizeof text), 1);
+    const ad_attr strange = { .name = "strange", .kind = 99 };
+    ad_attr_text(&strange, text, text, sizeof text);
+    assert_string_equal(text, "?");
+    ad_graph_free(g);
+}
+
+static void dtypes_and_shapes_that_do_not_exist(void **state) {
+    (void)state;
+    const int64_t dims[AD_MAX_NDIM + 1] = { 1, 2, 3, 4, 5, 6, 7 };
+    assert_string_equal(ad_dtype_name((ad_dtype)9), "no dtype");
+    assert_int_equal(ad_shape_of_dims(-1, dims).ndim, -1);
+    assert_int_equal(ad_shape_of_dims(AD_MAX_NDIM + 1, dims).ndim, -1);
+    assert_int_equal(ad_shape_of_dims(2, NULL).ndim, -1);
+    assert_int_equal(ad_shape_of_dims(0, NULL).ndim, 0);
+    assert_int_equal(ad_shape_of_dims(AD_MAX_NDIM, dims).dim[5], 6);
+}
+
+static void *take(void *data, size_t align, size_t size) { return (void)data, (void)align, malloc(size); }
+static void graphs_and_scopes_that_do_not_fit(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new(), *other = ad_graph_new();
+    assert_null(ad_graph_new_with((ad_allocator){ .alloc = take }));
+    assert_null(ad_graph_new_with((ad_allocator){ 0 }));
+    ad_mark outer = ad_begin(g), inner = ad_begin(g);
+    ad_end(other, inner);
+    assert_error(other, AD_EGRAPH, "end: this scope is another graph's");
+    ad_end(g, outer); /* closes both */
+    ad_end(g, inner);
+    assert_error(g, AD_EGRAPH, "end: this scope is closed already");
+    ad_graph_free(g), ad_graph_free(other);
+}
+
+static void names_change(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *a = ad_scalar(g, AD_F64, 1), *b = ad_scalar(g, AD_F64, 2), *c = ad_scalar(g, AD_F64, 3);
+    ad_name(a, "a"), ad_name(b, "b"), ad_name(c, "c");
+    ad_name(a, "another"); /* the oldest entry, behind the two others */
+    ad_name(b, NULL);
+    assert_string_equal(ad_name_of(a), "another");
+    assert_null(ad_name_of(b));
+    assert_string_equal(ad_name_of(c), "c");
+    ad_name(b, "again");
+    assert_string_equal(ad_name_of(b), "again");
+    assert_null(ad_name_of(NULL));
+    ad_graph_free(g);
+}
+
+static ad_var *product(int n, ad_var *const xs[], void *data) { return (void)n, (void)data, ad_mul(xs[0], xs[1]); }
+static void operands_of_two_graphs(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new(), *other = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, (double[]){ 2 }, AD_SCALAR), *there = ad_scalar(other, AD_F64, 3);
+    ad_var *missing[] = { x, NULL }, *strange[] = { x, there }, *nil[] = { x, ad_nil(g) };
+    ad_checkpoint(product, NULL, 2, missing);
+    assert_error(g, AD_EVALUE, "xs[1] is nil or belongs to another graph");
+    ad_checkpoint(product, NULL, 2, strange);
+    assert_error(g, AD_EVALUE, "xs[1] is nil or belongs to another graph");
+    ad_checkpoint(product, NULL, 2, nil);
+    assert_error(g, AD_EVALUE, "xs[1] is nil or belongs to another graph");
+    ad_graph_free(g), ad_graph_free(other);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_freed_with_its_scope),
@@ -215,6 +349,13 @@ int main(void) {
         cmocka_unit_test(random_state_can_be_saved_and_restored),
         cmocka_unit_test(parallel_loops),
         cmocka_unit_test(threads_block_signals),
+        cmocka_unit_test(errors_without_words),
+        cmocka_unit_test(samples_that_are_not_there),
+        cmocka_unit_test(attributes_that_are_not_there),
+        cmocka_unit_test(dtypes_and_shapes_that_do_not_exist),
+        cmocka_unit_test(graphs_and_scopes_that_do_not_fit),
+        cmocka_unit_test(names_change),
+        cmocka_unit_test(operands_of_two_graphs),
     };
     return cmocka_run_group_tests_name("extend", tests, NULL, NULL);
 }

@@ -119,13 +119,26 @@ static int finish_parts(ad_graph *g, int64_t n, double *values, void *data) {
     return finish(g, n, values, data);
 }
 
-/* ---- a training by each thread ------------------------------------------------------------------------------------- */
+/* ---- a training by each thread ----------------------------------------------------------------------------------- */
+
+/* What a case may change before the training starts. */
+typedef struct {
+    ad_graph *g;
+    nn_module *net;
+    nn_optim *opt;
+    nn_loss_fn *loss;
+    nn_dataset d;
+    nn_ranks r;
+    nn_fit_opts o;
+    int64_t from, to, parts; /* a stream's share of each minibatch */
+} setting;
 
 typedef struct {
     member m;
     bool plain, norm, batch_norm;
     int fails; /* the rank that fails in step 3, or -1 */
     int64_t blocks;
+    void (*change)(setting *s);
     double losses[STEPS], parameters[200];
     int64_t steps;
     int code;
@@ -164,7 +177,11 @@ static void run(job *j) {
                    .add = add,
                    .finish = j->blocks > 0 ? finish : finish_parts };
     nn_fit_opts o = { .epochs = 4, .batch = 5, .validation = d, .on_step = note_loss, .callback_data = j };
-    j->code = j->plain ? nn_fit(net, nn_mse, opt, d, o, NULL) : nn_fit_ranks(net, nn_mse, opt, d, o, &r, NULL);
+    setting s = { g, net, opt, nn_mse, d, r, o, r.rank * (r.rank + 1) / 2, (r.rank + 1) * (r.rank + 2) / 2,
+                  r.size * (r.size + 1) / 2 };
+    if (j->change != NULL) j->change(&s);
+    j->code = j->plain ? nn_fit(net, s.loss, s.opt, s.d, s.o, NULL)
+                       : nn_fit_ranks(net, s.loss, s.opt, s.d, s.o, &s.r, NULL);
     snprintf(j->error, sizeof j->error, "%s", ad_ok(g) ? "" : ad_error(g));
     double *to = j->parameters;
     for (int i = 0; i < nn_parameter_count(net) + nn_buffer_count(net); i++) {
@@ -245,6 +262,272 @@ static void an_error_of_one_rank_is_that_of_all(void **state) {
     }
 }
 
+/* ---- other trainings --------------------------------------------------------------------------------------------- */
+
+static ad_var *row_losses(ad_var *y, ad_var *t) { return ad_mean_axis(ad_square(ad_sub(y, t)), 1, false); }
+static void weigh(setting *s) {
+    double w[ROWS]; /* rows of the first of two ranks have none */
+    for (int i = 0; i < ROWS; i++) w[i] = i % 5 < 2 && i < 20 ? 0 : 0.5 + i % 4;
+    s->o.weights = ad_tensor(s->g, AD_F64, w, AD_SHAPE(ROWS));
+    s->o.in_order = true;
+    s->loss = row_losses;
+}
+static void accumulate(setting *s) { s->o.accumulate = 2; }
+static void weigh_and_accumulate(setting *s) { weigh(s), accumulate(s); }
+static void mix(setting *s) {
+    static nn_mix whole = { .classes = 0 };
+    s->o.mix = nn_mixup, s->o.mix_data = &whole;
+}
+static void mix_and_accumulate(setting *s) { mix(s), accumulate(s); }
+static void minimise(setting *s) { s->opt = nn_lbfgs(s->net, (nn_lbfgs_opts){ .max_iter = 4 }); }
+static void schedule(setting *s) { s->o.schedule = nn_exponential_lr(s->opt, 0.5); }
+static void prepare(setting *s) {
+    schedule(s), accumulate(s);
+    s->o.prefetch = 2, s->o.clip_norm = 0.01;
+}
+static void compile(setting *s) { s->o.compile = true, s->o.batch = 11; }
+
+/* Rank r has r + 1 parts of size (size + 1) / 2 of each minibatch; with few rows, some ranks have none. */
+static bool next_rows(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
+    const setting *s = data;
+    int64_t from = 5 * number, n = ROWS - from < 5 ? ROWS - from : 5;
+    int64_t a = n * s->from / s->parts, b = n * s->to / s->parts;
+    (void)epoch, (void)g;
+    if (n <= 0 || a == b) return false;
+    *x = ad_narrow(s->d.x, 0, from + a, b - a), *y = ad_narrow(s->d.y, 0, from + a, b - a);
+    return true;
+}
+static void stream_into(setting *s, setting *kept) {
+    *kept = *s;
+    s->o.stream = next_rows, s->o.stream_data = kept, s->d = (nn_dataset){ 0 };
+}
+static setting streams[MOST];
+static void stream(setting *s) { stream_into(s, &streams[s->r.rank]); }
+static bool full_rows(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
+    return number < ROWS / 5 && next_rows(g, epoch, number, x, y, data);
+}
+static void full_stream(setting *s) { stream(s), s->o.stream = full_rows; }
+static void stream_and_accumulate(setting *s) { stream(s), accumulate(s); }
+
+/* The ranks' parts of a step sum up to the step of one process, whatever the training. */
+static void other_trainings_are_as_one_too(void **state) {
+    (void)state;
+    static const struct {
+        void (*change)(setting *s);
+        bool norm;
+        int64_t blocks;
+    } cases[] = {
+        { weigh, false, 0 }, { weigh, false, 3 }, { weigh, true, 0 }, { accumulate, false, 0 },
+        { weigh_and_accumulate, false, 0 }, { mix, false, 0 }, { mix, false, 3 }, { mix, true, 0 },
+        { mix_and_accumulate, false, 0 }, { weigh_and_accumulate, true, 0 }, { minimise, false, 0 },
+        { minimise, true, 0 }, { schedule, false, 0 }, { prepare, false, 0 }, { prepare, true, 0 },
+        { compile, false, 0 }, { compile, false, 2 }, { stream, false, 0 }, { full_stream, true, 0 },
+        { stream_and_accumulate, false, 0 }
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        job alone = { .plain = true, .norm = cases[i].norm, .fails = -1, .change = cases[i].change }, like = alone;
+        like.plain = false, like.batch_norm = cases[i].norm, like.blocks = cases[i].blocks;
+        run_job(&alone);
+        for (int size = 1; size <= 2; size++) {
+            run_all(size, &like, of);
+            /* L-BFGS divides by small differences, and so rounding grows. */
+            for (int r = 0; r < size; r++) assert_same(&of[r], &alone, cases[i].change == minimise ? 1e-4 : 1e-10);
+        }
+    }
+}
+
+/* ---- refusals ---------------------------------------------------------------------------------------------------- */
+
+static void high_rank(setting *s) { s->r.rank = 1; }
+static void low_rank(setting *s) { s->r.rank = -1; }
+static void few_blocks(setting *s) { s->r.blocks = -1; }
+static void no_sum(setting *s) { s->r.sum = NULL; }
+static void no_broadcast(setting *s) { s->r.broadcast = NULL; }
+static void no_gather(setting *s) { s->r.gather = NULL; }
+static void no_begin(setting *s) { s->r.begin = NULL; }
+static void no_finish(setting *s) { s->r.finish = NULL; }
+static void no_add(setting *s) { s->r.blocks = 1, s->r.add = NULL; }
+static void norm_blocks(setting *s) { s->r.blocks = 1, s->r.batch_norm = true; }
+static void accumulated_blocks(setting *s) { s->r.blocks = 1, accumulate(s); }
+static void streamed_blocks(setting *s) { s->r.blocks = 1, stream(s); }
+static void minimised_blocks(setting *s) { s->r.blocks = 1, minimise(s); }
+static void minimised_stream(setting *s) { minimise(s), stream(s); }
+static void minimised_mix(setting *s) { minimise(s), mix(s); }
+static void compiled_norm(setting *s) { compile(s), s->r.batch_norm = true; }
+static void compiled_groups(setting *s) { compile(s), accumulate(s); }
+static void compiled_weights(setting *s) { compile(s), weigh(s); }
+
+static void what_ranks_cannot_do_is_refused(void **state) {
+    (void)state;
+    static const struct {
+        void (*change)(setting *s);
+        const char *sentence;
+    } cases[] = { { high_rank, "rank 1 of 1" },
+                  { low_rank, "rank -1 of 1" },
+                  { few_blocks, "-1 blocks" },
+                  { no_sum, "all functions be given" },
+                  { no_broadcast, "all functions be given" },
+                  { no_gather, "all functions be given" },
+                  { no_begin, "all functions be given" },
+                  { no_finish, "all functions be given" },
+                  { no_add, "1 blocks" },
+                  { norm_blocks, "batch_norm over all ranks goes without blocks" },
+                  { accumulated_blocks, "blocks (ordered) go without accumulate" },
+                  { streamed_blocks, "blocks (ordered) go without accumulate, a stream" },
+                  { minimised_blocks, "an optimiser that evaluates the loss itself" },
+                  { minimised_stream, "takes neither a stream nor mix" },
+                  { minimised_mix, "takes neither a stream nor mix" },
+                  { compiled_norm, "compile goes without batch_norm" },
+                  { compiled_groups, "compile goes without batch_norm" },
+                  { compiled_weights, "compile goes without batch_norm" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        job like = { .fails = -1, .change = cases[i].change };
+        run_all(1, &like, of);
+        assert_int_equal(of[0].code, AD_EVALUE);
+        assert_contains(of[0].error, cases[i].sentence);
+        assert_int_equal(of[0].steps, 0);
+    }
+}
+
+static void other_rate(setting *s) {
+    if (s->r.rank == 1) s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 0.2, .momentum = 0.9 });
+}
+static void other_momentum(setting *s) {
+    s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 0.1, .momentum = s->r.rank == 1 ? 0.8 : 0.9 });
+}
+static void other_dampening(setting *s) {
+    s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9, .dampening = 0.5 * s->r.rank });
+}
+static void other_decay(setting *s) {
+    s->opt = nn_adam(s->net, (nn_adam_opts){ .lr = 0.1, .weight_decay = 0.5 * s->r.rank });
+}
+static void other_beta(setting *s) {
+    s->opt = nn_adam(s->net, (nn_adam_opts){ .lr = 0.1, .beta2 = 0.9 + 0.05 * s->r.rank });
+}
+static void other_amsgrad(setting *s) {
+    s->opt = nn_adam(s->net, (nn_adam_opts){ .lr = 0.1, .amsgrad = s->r.rank == 1 });
+}
+static void other_rate_decay(setting *s) {
+    s->opt = nn_adagrad(s->net, (nn_adagrad_opts){ .lr = 0.1, .lr_decay = 0.5 * s->r.rank });
+}
+static void other_momentum_decay(setting *s) {
+    s->opt = nn_nadam(s->net, (nn_nadam_opts){ .lr = 0.1, .momentum_decay = 0.004 + 0.1 * s->r.rank });
+}
+static void other_group(setting *s) {
+    nn_group(s->opt, (nn_group_opts){ .pattern = s->r.rank == 1 ? "*bias" : "*weight", .lr = 0.05 });
+}
+static void other_history(setting *s) {
+    s->opt = nn_lbfgs(s->net, (nn_lbfgs_opts){ .max_iter = 4 + s->r.rank });
+}
+static void other_milestones(setting *s) {
+    const int64_t at[2][2] = { { 2, 700 }, { 2, 701 } };
+    s->o.schedule = nn_multistep_lr(s->opt, 2, at[s->r.rank], 0.5);
+}
+static void other_plateau(setting *s) {
+    s->o.schedule = nn_plateau_lr(s->opt, (nn_plateau_opts){ .patience = 3 + s->r.rank });
+}
+static void other_cycle(setting *s) {
+    nn_one_cycle_opts o = { .total_steps = 50, .base_momentum = 0.85 - 0.01 * s->r.rank };
+    s->o.schedule = nn_one_cycle_lr(s->opt, o);
+}
+static void other_average(setting *s) {
+    s->o.average = nn_average_new(s->net, (nn_average_opts){ .decay = 0.5 + 0.1 * s->r.rank });
+}
+static void other_draws(setting *s) {
+    s->o.draw_weights = ad_ones(s->g, AD_F64, AD_SHAPE(ROWS)), s->o.draws = 10 + s->r.rank;
+}
+static void other_drawing(setting *s) {
+    double w[ROWS] = { [3] = 1, [4] = 1 + s->r.rank };
+    s->o.draw_weights = ad_tensor(s->g, AD_F64, w, AD_SHAPE(ROWS));
+}
+static void other_batch(setting *s) { s->o.batch += s->r.rank; }
+static void other_schedule(setting *s) { s->o.schedule = nn_exponential_lr(s->opt, 0.5 + 0.1 * s->r.rank); }
+static void other_data(setting *s) {
+    if (s->r.rank == 1) s->d.x = ad_adds(s->d.x, 1);
+}
+static void other_weights(setting *s) {
+    weigh(s);
+    if (s->r.rank == 1) s->o.weights = ad_adds(s->o.weights, 1);
+}
+static void frozen(setting *s) {
+    if (s->r.rank == 1) nn_freeze(s->net, true);
+}
+static void no_validation(setting *s) {
+    if (s->r.rank == 1) s->o.validation = (nn_dataset){ 0 };
+}
+static void other_metric(setting *s) {
+    if (s->r.rank == 1) s->o.metric = nn_r2;
+}
+
+/* Each rank says what is different, before anything is trained. */
+static void ranks_with_other_settings_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        void (*change)(setting *s);
+        const char *here, *there;
+    } cases[] = { { other_rate, "lr 0.2", "lr 0.1" },
+                  { other_batch, "batch 6", "batch 5" },
+                  { other_momentum, "momentum 0.8", "momentum 0.9" },
+                  { other_dampening, "group 0 has the numbers 0.1", "group 0 has the numbers 0.1" },
+                  { other_decay, "group 0 has the numbers", "group 0 has the numbers" },
+                  { other_beta, "group 0 has the numbers", "group 0 has the numbers" },
+                  { other_amsgrad, "max_exp_avg_sq", "" },
+                  { other_rate_decay, "group 0 has the numbers", "group 0 has the numbers" },
+                  { other_momentum_decay, "group 0 has the numbers", "group 0 has the numbers" },
+                  { other_group, "0.weight is in group 0", "0.weight is in group 1" },
+                  { other_history, "group 0 has the numbers 1 5 6", "group 0 has the numbers 1 4 5" },
+                  { other_schedule, "rates of the schedule", "rates of the schedule" },
+                  { other_milestones, "rates of the schedule", "rates of the schedule" },
+                  { other_plateau, "rates of the schedule", "rates of the schedule" },
+                  { other_cycle, "rates of the schedule", "rates of the schedule" },
+                  { other_average, "decay 0.59", "decay 0.5" },
+                  { other_draws, "draws 11", "draws 10" },
+                  { other_drawing, "elements of draw_weights", "elements of draw_weights" },
+                  { other_data, "elements of x", "elements of x" },
+                  { other_weights, "elements of weights", "elements of weights" },
+                  { frozen, "frozen", "parameter 0.weight" },
+                  { no_validation, "none", "f64 [22,3]" },
+                  { other_metric, "metric 1", "metric 0" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        job like = { .fails = -1, .change = cases[i].change };
+        run_all(2, &like, of);
+        for (int r = 0; r < 2; r++) {
+            assert_int_equal(of[r].code, AD_EVALUE);
+            assert_contains(of[r].error, "rank 1 has \"");
+            assert_contains(of[r].error, cases[i].here);
+            assert_contains(strstr(of[r].error, "where rank 0 has \""), cases[i].there);
+            assert_int_equal(of[r].steps, 0);
+        }
+    }
+}
+
+/* A stream that ends early on rank 1, and one that has nothing at all. */
+static bool short_rows(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
+    const setting *s = data;
+    return number < 2 - s->r.rank && next_rows(g, epoch, number, x, y, data);
+}
+static bool no_rows(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
+    return (void)g, (void)epoch, (void)number, (void)x, (void)y, (void)data, false;
+}
+static void short_stream(setting *s) { stream(s), s->o.stream = short_rows; }
+static void empty_stream(setting *s) { stream(s), s->o.stream = no_rows; }
+static void streams_without_rows(void **state) {
+    (void)state;
+    job uneven = { .norm = true, .batch_norm = true, .fails = -1, .change = short_stream };
+    job empty = { .fails = -1, .change = empty_stream };
+    run_all(2, &uneven, of);
+    for (int r = 0; r < 2; r++) {
+        assert_int_equal(of[r].code, AD_EVALUE);
+        assert_contains(of[r].error, "the stream has ended while those of other ranks have more");
+        assert_int_equal(of[r].steps, 1);
+    }
+    run_all(2, &empty, of);
+    for (int r = 0; r < 2; r++) assert_contains(of[r].error, "the streams have no minibatch in epoch 1");
+    uneven.norm = uneven.batch_norm = false; /* without statistics over all ranks, an uneven end is no error */
+    run_all(2, &uneven, of);
+    for (int r = 0; r < 2; r++) assert_int_equal(of[r].code, AD_OK), assert_int_equal(of[r].steps, 8);
+}
+
 /* What an optimiser that evaluates the loss itself is told of, it uses. */
 static int halve(nn_optim *opt, double *loss, void *data) {
     ad_var *x = data;
@@ -285,6 +568,10 @@ int main(void) {
         cmocka_unit_test(any_number_of_ranks_trains_as_one),
         cmocka_unit_test(blocks_train_as_one_too),
         cmocka_unit_test(an_error_of_one_rank_is_that_of_all),
+        cmocka_unit_test(other_trainings_are_as_one_too),
+        cmocka_unit_test(what_ranks_cannot_do_is_refused),
+        cmocka_unit_test(ranks_with_other_settings_are_refused),
+        cmocka_unit_test(streams_without_rows),
         cmocka_unit_test(gradients_of_closures_are_told),
     };
     return cmocka_run_group_tests_name("nn_ranks", tests, NULL, NULL);

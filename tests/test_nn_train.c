@@ -957,6 +957,21 @@ static void rates_are_found_as_fastai_and_lightning_do(void **state) {
     ad_graph_free(g);
 }
 
+/* The rates between grow by one factor. */
+static void rates_go_from_1e_7_to_10(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    nn_module *m = net_new(g, AD_F64);
+    double tried[100];
+    nn_rates found;
+    nn_rate_opts o = { .rates = tried, .batch = 8, .divergence = INFINITY };
+    nn_find_rate(m, squared_errors, nn_sgd(m, (nn_sgd_opts){ .lr = 1 }), data_new(g, AD_F64), o, &found);
+    assert_ok(g);
+    assert_true(found.steps > 50 && found.steps <= 100);
+    for (int64_t i = 0; i < found.steps; i++) assert_relative(tried[i], pow(10, -7 + 8 * (double)i / 99), 1e-12);
+    ad_graph_free(g);
+}
+
 /* Buffers, the state of adam, groups and dropout are put back too. */
 static void a_search_leaves_no_trace(void **state) {
     (void)state;
@@ -1060,6 +1075,7 @@ int main(void) {
         cmocka_unit_test(wrong_mixes_are_errors),
         cmocka_unit_test(mixes_train_a_network),
         cmocka_unit_test(rates_are_found_as_fastai_and_lightning_do),
+        cmocka_unit_test(rates_go_from_1e_7_to_10),
         cmocka_unit_test(a_search_leaves_no_trace),
         cmocka_unit_test(wrong_searches_are_errors),
         cmocka_unit_test(searches_need_a_rule_and_training),

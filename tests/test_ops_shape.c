@@ -420,6 +420,10 @@ static void indices_above_2_24(void **state) {
     assert_fails(g, ad_gather(x, 0, narrow), AD_EVALUE, says);
     assert_fails(g, ad_scatter_add(x, 0, ad_neg(narrow), one), AD_EVALUE, says);
     assert_fails(g, ad_index_copy(x, 0, narrow, one), AD_EVALUE, says);
+    ad_var *first = ad_full(g, AD_F32, -(double)n, AD_SHAPE(1));
+    ad_var *before = ad_full(g, AD_F32, -(double)(n + 2), AD_SHAPE(1));
+    assert_fails(g, ad_take(x, first), AD_EVALUE, says); /* the first element, counted from the end */
+    assert_fails(g, ad_take(x, before), AD_EVALUE, "index -1.67772e+07 at element 0 is not one of -16777220..16777219");
     assert_fails(g, ad_nonzero(x), AD_ESHAPE, "f32 holds no index above 2^24");
     assert_fails(g, ad_index_add(x, 0, wide, ad_cast(one, AD_F64)), AD_EDTYPE, "x is f32 and src is f64");
     ad_graph_free(g);

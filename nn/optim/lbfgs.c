@@ -288,6 +288,12 @@ static void list_states(nn_optim *opt, lbfgs *l) {
     nn__list_own_state(opt, "H_diag", NULL, &l->scale);
 }
 
+static void own_numbers(const void *opts, double to[NN__STEP_NUMBERS]) {
+    const nn_lbfgs_opts *o = &((const lbfgs *)opts)->o;
+    const double all[] = { o->lr, o->max_iter, o->max_eval, o->history_size, o->tolerance_grad, o->tolerance_change };
+    memcpy(to, all, sizeof all);
+}
+
 static nn_lbfgs_opts with_defaults(nn_lbfgs_opts o) {
     o.lr = ad_option(o.lr, 1);
     o.max_iter = (int)ad_option_int(o.max_iter, 20);
@@ -299,7 +305,7 @@ static nn_lbfgs_opts with_defaults(nn_lbfgs_opts o) {
 }
 
 nn_optim *nn_lbfgs(nn_module *m, nn_lbfgs_opts o) {
-    static const nn__method method = { .name = "lbfgs", .minimise = minimise };
+    static const nn__method method = { .name = "lbfgs", .minimise = minimise, .own_numbers = own_numbers };
     if (m == NULL || nn__check_open(&m->object, NULL, "lbfgs", "module")) return NULL;
     ad_graph *g = nn_graph_of(m);
     o = with_defaults(o);

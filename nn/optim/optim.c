@@ -81,6 +81,17 @@ enum { GROUP_STATES = 3 };
 
 int nn__optim_state_count(const nn_optim *opt) { return opt->n_states + GROUP_STATES * opt->n_groups; }
 
+/* Of the third update: the first ones of some rules leave options out. */
+void nn__optim_numbers(const nn_optim *opt, int group, double to[NN__STEP_NUMBERS]) {
+    _Static_assert(sizeof(nn__numbers) <= NN__STEP_NUMBERS * sizeof *to, "the numbers of a rule are doubles");
+    nn__slot third = { .step = 3, .mu_product = 1 };
+    nn__numbers numbers;
+    memset(&numbers, 0, sizeof numbers);
+    memset(to, 0, NN__STEP_NUMBERS * sizeof *to);
+    if (opt->method->rule == NULL) opt->method->own_numbers(opt->opts, to);
+    else opt->method->numbers(opt->opts, &opt->group[group], &third, &numbers), memcpy(to, &numbers, sizeof numbers);
+}
+
 nn__state nn__optim_state_at(nn_optim *opt, int i) {
 #define GROUP(number) number ".lr", number ".initial_lr", number ".momentum"
     static const char *const names[GROUP_STATES * NN__GROUPS] = { GROUP("group0"), GROUP("group1"), GROUP("group2"),

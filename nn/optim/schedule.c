@@ -363,6 +363,29 @@ const char *nn__schedule_kind(const nn_schedule *s) { return s->kind->name; }
 
 int nn__schedule_state_count(const nn_schedule *s) { return s->kind == &plateau ? 4 : 1; }
 
+static uint64_t add_to_hash(uint64_t hash, double v) {
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return (hash ^ (bits ^ bits >> 32)) * 0x100000001b3u;
+}
+
+uint64_t nn__schedule_hash(const nn_schedule *s) {
+    enum { STEPS = 10000 };
+    uint64_t hash = 0xcbf29ce484222325u;
+    if (s->kind == &plateau) {
+        const nn_plateau_opts *o = s->self;
+        const double all[] = { o->factor, (double)o->patience, o->threshold, (double)o->cooldown, o->min_lr, o->eps,
+                               o->maximise, o->absolute };
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) hash = add_to_hash(hash, all[i]);
+        return hash;
+    }
+    for (int t = 0; t < STEPS; t++) {
+        hash = add_to_hash(hash, s->kind->rate(s, s->t + t, 1));
+        if (s->kind->momentum != NULL) hash = add_to_hash(hash, s->kind->momentum(s, s->t + t, 0));
+    }
+    return hash;
+}
+
 nn__state nn__schedule_state_at(nn_schedule *s, int i) {
     const nn__state all[] = { { "last_epoch", NULL, &s->t },
                               { "best", NULL, &s->past.best },

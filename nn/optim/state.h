@@ -19,10 +19,16 @@ const char *nn__optim_kind(const nn_optim *opt); /* "adam" */
 int nn__optim_state_count(const nn_optim *opt);
 nn__state nn__optim_state_at(nn_optim *opt, int i);
 
+/* What the next updates of a group depend on beside gradients and states: rates, decays, the options. */
+enum { NN__STEP_NUMBERS = 8 };
+void nn__optim_numbers(const nn_optim *opt, int group, double to[NN__STEP_NUMBERS]);
+
 const char *nn__schedule_kind(const nn_schedule *s); /* "cosine" */
 int nn__schedule_state_count(const nn_schedule *s);
 nn__state nn__schedule_state_at(nn_schedule *s, int i);
 const nn_optim *nn__schedule_optim(const nn_schedule *s);
+/* A hash of the rates and momenta of the next steps, or of plateau's options. */
+uint64_t nn__schedule_hash(const nn_schedule *s);
 /* Of the metric given to nn_schedule_step: 1, larger is better; -1, smaller is better; 0: it is ignored. */
 int nn__schedule_direction(const nn_schedule *s);
 /* 0, or AD_EGRAPH with an error where the schedule's scope is closed. */
@@ -65,6 +71,7 @@ typedef struct {
     /* For a rule: the numbers of update number s->step of a parameter. */
     void (*numbers)(const void *opts, const nn__param_group *p, nn__slot *s, nn__numbers *to);
     int (*minimise)(nn_optim *opt, nn_closure_fn *f, void *data, double *loss); /* NULL: one update by the rule */
+    void (*own_numbers)(const void *opts, double to[NN__STEP_NUMBERS]);         /* of a minimiser: its options */
 } nn__method;
 
 struct nn_optim {

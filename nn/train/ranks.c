@@ -184,12 +184,13 @@ static double weight_of(const nn__rows_of_step *b) {
     return b->w ? ad_item(ad_sum(b->w)) : (double)ad_shape_of(b->x).dim[0];
 }
 
-/* Rows that do not count have no weights, which may all be 0. */
-static void prepare_stand_in(nn__rows_of_step *b) {
+/* A mean has no weights that are all 0: what does not count is scaled by 0 instead. */
+static void drop_weights(nn__rows_of_step *b) {
     if (b->w != NULL) b->w = ad_ones(ad_graph_of(b->x), ad_dtype_of(b->w), AD_SHAPE(ad_shape_of(b->x).dim[0]));
 }
 
-/* Loss and gradients of the rows of a part. last: of the step's minibatches. */
+/* Loss and gradients of the rows of a part. Rows of weight 0 are rows all the same: statistics count them, and so does
+   the number of rows. last: of the step's minibatches. */
 static void differentiate_part(nn__run *t, nn__rows_of_step *b, int64_t minibatch, int64_t part, bool last,
                                bool *keep_scope) {
     nn__shares *s = t->shares;
@@ -198,8 +199,8 @@ static void differentiate_part(nn__run *t, nn__rows_of_step *b, int64_t minibatc
     bool grouped = t->o->accumulate > 1, in_loss = grouped || r->batch_norm;
     double weight = s->stands_in ? 0 : weight_of(b), scale = weight / s->full;
     if (!ad_ok(t->g)) return;
-    s->stands_in |= weight == 0;
-    if (s->stands_in) prepare_stand_in(b), keep_buffers(t, s->after);
+    if (weight == 0) drop_weights(b);
+    if (s->stands_in) keep_buffers(t, s->after);
     if (r->blocks == 0) r->begin(t->g, s->n, s->xs, grouped || (in_loss && !s->stands_in) ? 1 : scale, r->data);
     ad_random_set(t->g, stream_of(t, minibatch, part));
     ad_sum_over(t->g, r->batch_norm ? sum_of_batch : NULL, t);
@@ -336,14 +337,28 @@ static double loss_of_step(const nn__run *t) {
     return weight > 0 ? total(t, layout_of(t).losses) / weight : NAN;
 }
 
+/* What the loss of a closure is multiplied with, so that statistics of all ranks get slopes of one scale. */
+static double scale_in_loss(const nn__run *t) {
+    const nn__shares *s = t->shares;
+    return t->ranks->batch_norm && !s->stands_in ? s->weight / s->full : 1;
+}
+
+/* An nn_closure_fn. */
+static ad_var *loss_of_part(void *rows) {
+    double scale = scale_in_loss(((nn__rows_of_step *)rows)->t);
+    ad_var *loss = nn__loss_of_rows(rows);
+    return scale == 1 ? loss : ad_muls(loss, scale);
+}
+
 /* After each evaluation of a closure, an nn_gradient_fn. */
 static int add_closure(nn_optim *opt, double *loss, void *rows) {
     nn__rows_of_step *b = rows;
     nn__run *t = b->t;
     (void)opt;
-    double weight = t->shares->weight;
+    double weight = t->shares->weight, in_loss = scale_in_loss(t);
+    *loss /= in_loss;
     memset(t->shares->values, 0, (size_t)layout_of(t).n * sizeof(double));
-    t->ranks->begin(t->g, t->shares->n, t->shares->xs, weight / t->shares->full, t->ranks->data);
+    t->ranks->begin(t->g, t->shares->n, t->shares->xs, weight / t->shares->full / in_loss, t->ranks->data);
     if (weight > 0 && ad_ok(t->g)) note_part(t, t->shares->first, *loss, weight, ad_shape_of(b->x).dim[0]);
     int rc = end_step(t, true);
     *loss = loss_of_step(t);
@@ -362,7 +377,7 @@ static bool closure_step(nn__run *t, double *loss) {
     s->full = full_weight(t);
     nn_on_gradient(t->opt, add_closure, &b);
     ad_sum_over(t->g, t->ranks->batch_norm ? sum_of_batch : NULL, t);
-    nn_step_closure(t->opt, nn__loss_of_rows, &b, loss);
+    nn_step_closure(t->opt, loss_of_part, &b, loss);
     ad_sum_over(t->g, NULL, NULL);
     nn_on_gradient(t->opt, NULL, NULL);
     return ad_ok(t->g);

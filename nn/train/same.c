@@ -8,6 +8,7 @@
 #include "autodiff/extend.h"
 #include "autodiff/op.h"
 #include "nn/module/module_private.h"
+#include "nn/optim/average.h"
 
 /* ---- the description --------------------------------------------------------------------------------------------- */
 
@@ -31,13 +32,31 @@ static void describe_optimiser(FILE *f, const nn__run *t) {
     fprintf(f, "optimiser %s\nparameters of the optimiser %d\n", nn__optim_kind(t->opt), t->opt->n);
     for (int i = 0; i < nn__optim_state_count(t->opt); i++) {
         nn__state s = nn__optim_state_at(t->opt, i);
-        if (s.number != NULL) fprintf(f, "%s %.17g\n", s.name, *s.number);
+        fprintf(f, "%s %.17g\n", s.name, s.number ? *s.number : 0);
     }
-    fprintf(f, "schedule %s\n", t->o->schedule ? nn__schedule_kind(t->o->schedule) : "none");
-    for (int i = 0; t->o->schedule != NULL && i < nn__schedule_state_count(t->o->schedule); i++) {
-        nn__state s = nn__schedule_state_at(t->o->schedule, i);
-        if (s.number != NULL) fprintf(f, "schedule's %s %.17g\n", s.name, *s.number);
+    for (int i = 0; i < t->opt->n; i++)
+        fprintf(f, "%s is in group %d\n", t->opt->slots[i].parameter.name, t->opt->slots[i].group);
+    for (int i = 0; i < t->opt->n_groups; i++) {
+        double numbers[NN__STEP_NUMBERS];
+        nn__optim_numbers(t->opt, i, numbers);
+        fprintf(f, "group %d has the numbers", i);
+        for (int k = 0; k < NN__STEP_NUMBERS; k++) fprintf(f, " %.17g", numbers[k]);
+        fprintf(f, "\n");
     }
+}
+
+static void describe_average(FILE *f, const nn_average *a) {
+    fprintf(f, "average over weights with decay %.17g, warm_up %d, buffers %d, after %.17g updates\n", a->o.decay,
+            a->o.warm_up, a->o.buffers, a->count);
+}
+
+static void describe_schedule(FILE *f, nn_schedule *s) {
+    fprintf(f, "schedule %s\n", s ? nn__schedule_kind(s) : "none");
+    for (int i = 0; s != NULL && i < nn__schedule_state_count(s); i++) {
+        nn__state state = nn__schedule_state_at(s, i);
+        fprintf(f, "schedule's %s %.17g\n", state.name, *state.number);
+    }
+    if (s != NULL) fprintf(f, "rates of the schedule, a hash %016llx\n", (unsigned long long)nn__schedule_hash(s));
 }
 
 /* Some of the elements, so that other data is found without reading all of it. */
@@ -71,6 +90,7 @@ static void describe_options(FILE *f, const nn_fit_opts *o) {
         { "average_from", o->average_from },
         { "in_order", o->in_order },
         { "drop_last", o->drop_last },
+        { "draws", o->draws },
         { "transform", o->transform != NULL },
         { "mix", o->mix != NULL },
         { "stream", o->stream != NULL },
@@ -100,9 +120,12 @@ static void describe(FILE *f, const nn__run *t, nn_dataset data) {
             AD_VERSION_PATCH, (long long)t->ranks->blocks, t->ranks->batch_norm);
     describe_net(f, t);
     describe_optimiser(f, t);
+    describe_schedule(f, t->o->schedule);
+    if (t->o->average != NULL) describe_average(f, t->o->average);
     describe_options(f, t->o);
     if (t->o->stream == NULL) describe_array(f, "x", data.x), describe_array(f, "y", data.y);
     if (t->o->weights != NULL) describe_array(f, "weights", t->o->weights);
+    if (t->o->draw_weights != NULL) describe_array(f, "draw_weights", t->o->draw_weights);
     describe_array(f, "the validation's x", t->o->validation.x);
     describe_array(f, "the validation's y", t->o->validation.y);
 }

@@ -31,7 +31,19 @@ if [ "$(id -u)" = 0 ]; then
     $under true || { echo "run it as another user than root"; exit 1; }
 fi
 quick_cc=$(command -v tcc || echo cc) # what the tests compile programs with
-all_tests() { (cd "$here/tests" && printf '%s\n' test_*.c) | sed 's/\.c$//'; }
+programs() { (cd "$here/tests" && printf '%s\n' test_*.c onnx/save_models.c) | sed 's/\.c$//'; }
+# The tests are these programs; onnxruntime judges the models that the last one saves.
+all_tests() { programs | sed 's|onnx/save_models|onnx_save|'; }
+
+# start NAME FOLDER: runs a test of the programs in FOLDER.
+start() {
+    case $1 in
+    onnx_save) set -- env BUILD="$2" sh tests/onnx_save.sh ;;
+    *) set -- "$2/tests/$1" ;;
+    esac
+    # shellcheck disable=SC2086 # a command with its arguments
+    $under timeout -k 5 "$clock" "$@" </dev/null
+}
 
 # ---- what the tests execute ----------------------------------------------------------------------------------------
 
@@ -39,7 +51,7 @@ measure_lines() {
     for test in $(all_tests); do
         [ -s "$copy/lines/$test" ] && continue
         find "$build/coverage/obj" -name '*.gcda' -delete
-        timeout 900 "$build/coverage/tests/$test" >"$copy/lines.log" 2>&1 </dev/null || true
+        under='' clock=900 start "$test" "$build/coverage" >"$copy/lines.log" 2>&1 || true
         sh tests/coverage/lines.sh "$build/coverage/obj" "$build/coverage/gcov" |
             awk -F '\t' '$3 > 0 { print $1 ":" $2 }' >"$copy/lines/new"
         mv "$copy/lines/new" "$copy/lines/$test"
@@ -56,7 +68,11 @@ to() {
     sanitize=
     [ "$in" = plain ] || sanitize=-fsanitize=address
 }
-objects() { find autodiff ops nn -name '*.c' | sort | sed "s|\(.*\)\.c\$|$in/obj/\1.o|"; }
+# MPI's part is another library, and the messages of ONNX are made.
+objects() {
+    find autodiff ops nn -path '*/mpi' -prune -o -name '*.c' -print | sort | sed "s|\(.*\)\.c\$|$in/obj/\1.o|"
+    echo "$in/obj/nn/onnx/messages.o"
+}
 quiet_make() { make BUILD="$in" CFLAGS="-O1 -g0 -fvisibility=default -Wno-error $sanitize" "$@"; }
 
 # shellcheck disable=SC2046,SC2086 # lists of objects and libraries, one option or none
@@ -65,22 +81,23 @@ link_library() { cc $sanitize -shared -o "$in/libmutant.so" $(objects) $(cat $in
 # shellcheck disable=SC2046,SC2086 # lists of objects and libraries, one option or none
 prepare() {
     to "$1"
-    quiet_make -s $(objects) $(all_tests | sed "s|.*|$in/obj/tests/&.o|")
+    quiet_make -s -j2 $(objects) $(programs | sed "s|.*|$in/obj/tests/&.o|")
     quiet_make -n -B V=1 $(objects) | grep -- " -c -o $in/obj/" >$in/commands
     sed -n 's/.* \(-L[^ ]*\) *\(-l.* -lm\)$/\1 \2/p; q' $in/stamp_flags >$in/libraries
     link_library
-    mkdir -p $in/tests
-    for test in $(all_tests); do
-        cc $sanitize -o "$in/tests/$test" "$in/obj/tests/$test.o" -L$in -lmutant -lcmocka $(cat $in/libraries)
+    mkdir -p $in/tests/onnx
+    chmod 1777 $in/onnx # the models
+    ln -sfn "$build/onnx/node_modules" $in/onnx/node_modules
+    for program in $(programs); do
+        cc $sanitize -o "$in/tests/$program" "$in/obj/tests/$program.o" -L$in -lmutant -lcmocka $(cat $in/libraries)
     done
     [ -s $in/times ] || measure_times
 }
 
 # run_test NAME SECONDS: of one processor; ten times as many by the clock, for programs that wait for ever.
 run_test() {
-    # shellcheck disable=SC2086 # a command with its arguments
     (ulimit -t "$2" && CC=$quick_cc TMPDIR="$copy/tmp" LD_LIBRARY_PATH="$copy/$in" \
-        timeout -k 5 "$((10 * $2))" $under "$in/tests/$1" >test.log 2>&1 </dev/null)
+        clock=$((10 * $2)) start "$1" "$in" >test.log 2>&1)
 }
 
 # A line "SECONDS NAME" for each test that passes without a change, quick ones first.
@@ -168,7 +185,7 @@ compile() {
 # The tests that execute a line of a file, or, for a line without code of its own or that none executes, those that
 # execute any of its lines. Quick ones come first; beyond the fourth they have SECONDS_EACH (60) together.
 tests_of() {
-    grep -lxF "$1:$2" lines/test_* >chosen || grep -l "^$1:" lines/test_* >chosen || true
+    grep -lxF "$1:$2" lines/* >chosen || grep -l "^$1:" lines/* >chosen || true
     sed -i 's|lines/||' chosen
     awk -v most="${SECONDS_EACH:-60}" 'NR == FNR { chosen[$1]; next }
         $2 in chosen && (n++ < 4 || (total += $1) < most) { print $2, int(4 * $1) + 15 }' chosen "$in/times"
@@ -240,7 +257,7 @@ prepare plain
 prepare checked
 touch results
 # shellcheck disable=SC2046 # a list of files
-candidates $(find "$@" -name '*.c' -o -name '*.inc' | sort) >all
+candidates $(find "$@" -path '*/mpi' -prune -o \( -name '*.c' -o -name '*.inc' \) -print | sort) >all
 shuffle "$seed" <all >drawn
 echo "$(wc -l <all) changes are possible"
 tried=$(grep -c '^killed\|^survived' results || true)
