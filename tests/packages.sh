@@ -42,14 +42,51 @@ whole_archive() {
     link=-static by_pkg_config "$CC -Wl,--whole-archive $prefix/lib/libautodiff.a -Wl,--no-whole-archive" "$prefix" \
         --static --cflags --libs
 }
-no_pkg_config() { # what the page says for a Makefile without pkg-config
-    "$MAKE" -s -f tests/packages/user.mk PREFIX="$prefix" OUT="$folder/by_make" CC="$CC" &&
-        prints_gradient "$folder/by_make"
+# Why no program can be linked without shared libraries here: an archive is missing. gfortran's are not among the packages
+# of `make deps`. Nothing if there are all, whether or not the flags name them.
+missing_archive() {
+    link=-static by_pkg_config "$CC" "$prefix" --static --cflags --libs >"$work/static" 2>&1 && return
+    grep -m 1 -o 'cannot find.*' "$work/static" && return
+    if grep -q '_gfortran' "$work/static" && [ "$($CC -print-file-name=libgfortran.a)" = libgfortran.a ]; then
+        echo "there is no libgfortran.a"
+    fi
 }
 
-# Whether there are archives of all that the library needs: gfortran's are not among the packages of `make deps`.
-links_static() {
-    link=-static by_pkg_config "$CC" "$prefix" --static --cflags --libs >"$work/static" 2>&1
+# ---- docs/install.md -------------------------------------------------------------------------------------------------
+
+# The blocks of the page as files: a Makefile, a CMakeLists.txt and scripts 1.sh, 2.sh .., with this installation as
+# /opt/autodiff. Prints the number of scripts.
+write_page() {
+    rm -rf "$folder/page"
+    mkdir -p "$folder/page"
+    cp tests/packages/program.c "$folder/page/first.c"
+    sed "s#/opt/autodiff#$prefix#g" docs/install.md | awk -v dir="$folder/page" '
+        to != "" && /^```$/ { to = ""; next }
+        to != ""            { print >to; next }
+        /^```cmake$/        { to = dir "/CMakeLists.txt"; next }
+        /^```make$/         { to = dir "/Makefile"; next }
+        /^```sh$/           { to = dir "/" ++n ".sh"; print "set -e" >to; next }
+        /^```/              { print "an unknown block: " $0; exit 1 }
+        END                 { print n + 0 >(dir "/count") }'
+}
+# script N: each prints what the program prints.
+script() {
+    cat "$folder/page/$1.sh"
+    rm -f "$folder/page/first"
+    (cd "$folder/page" && export CC MAKEFLAGS= PKG_CONFIG_PATH="$prefix/lib/pkgconfig" LD_LIBRARY_PATH="$prefix/lib" &&
+        sh "$1.sh") >"$work/page" && tail -n 1 "$work/page" | grep -x 'f 2.57943  df/dx 5.07758  df/dy 0.5'
+}
+scripts() {
+    check "docs/install.md has only blocks that are known" write_page
+    for n in $(seq "$(cat "$folder/page/count")"); do
+        title="docs/install.md, block $n: $(sed -n '2s/ .*//p' "$folder/page/$n.sh")"
+        if grep -q '^cmake' "$folder/page/$n.sh" && ! command -v cmake >/dev/null; then
+            skip "$title" "cmake is not installed"
+        elif grep -q '^cc -static' "$folder/page/$n.sh" && [ -z "$fully" ]; then
+            skip "$title" "$missing"
+        else check "$title" script "$n"
+        fi
+    done
 }
 
 # ---- CMake -------------------------------------------------------------------------------------------------------
@@ -232,6 +269,13 @@ CASE
         find_case -DCMAKE_PREFIX_PATH="$folder/cxx" || return 1
     printf '%s\n' 'find_package(autodiff REQUIRED)' 'if(is_other)' 'message(FATAL_ERROR theirs)' 'endif()' |
         find_case -Dautodiff_DIR="$folder/cxx/lib/cmake/autodiff-$major" || return 1
+    # Each in a folder of one project.
+    mkdir -p "$work/two/ours" "$work/two/theirs"
+    echo "find_package(autodiff $minor REQUIRED)" >"$work/two/ours/CMakeLists.txt"
+    echo 'find_package(autodiff 11.1 REQUIRED)' >"$work/two/theirs/CMakeLists.txt"
+    for part in theirs ours; do
+        printf 'unset(autodiff_DIR CACHE)\nadd_subdirectory(%s %s)\n' "$work/two/$part" $part
+    done | find_case -DCMAKE_PREFIX_PATH="$folder/cxx" || return 1
     # Only theirs, and ours after theirs.
     mv "$folder/cxx/lib/cmake/autodiff-$major" "$folder/cxx/ours"
     echo "find_package(autodiff $minor REQUIRED)" | refused 'compatible with requested version.*version: 11.1.2' \
@@ -249,8 +293,8 @@ other_mpi() {
 }
 
 check "pkg-config: the shared library" shared_program "$prefix"
-check "a Makefile without pkg-config" no_pkg_config
-if links_static; then
+missing=$(missing_archive)
+if [ -z "$missing" ]; then
     check "pkg-config: a program without shared libraries" fully_static_program "$CC" "$prefix"
     check "pkg-config: what all of the archive needs" whole_archive
     if command -v clang >/dev/null; then
@@ -258,9 +302,11 @@ if links_static; then
     fi
     fully=-DFULLY=1
 else
-    skip "programs without shared libraries" "$(grep -m 1 -o 'cannot find.*\|undefined reference.*' "$work/static")"
+    skip "programs without shared libraries" "$missing"
     fully=
 fi
+
+scripts
 
 if command -v cmake >/dev/null; then
     check "CMake: the shared library and the archive" cmake_programs cmake "$prefix" $fully
