@@ -10,6 +10,8 @@
 BUILD      ?= build
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
+DOCDIR     ?= $(PREFIX)/share/doc/autodiff
+CMAKEDIR   ?= $(LIBDIR)/cmake/autodiff-$(major)
 BLAS       ?= auto
 LAPACK     ?= auto
 MPI        ?= auto
@@ -23,15 +25,16 @@ MAKEFLAGS  += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all check test demo asan tsan units mpi mpi-test faults fuzz fuzz-targets mutants msan valgrind cross cpus coverage adbench gradbench bench bench-threads bench-peers \
-        bench-report docs gallery solvers site web web-test reference-values install uninstall deps deps-ci deps-web deps-peers deps-deb help clean FORCE
+        bench-report docs gallery solvers site web web-test reference-values install uninstall dist distcheck deps deps-ci deps-web deps-peers deps-deb \
+        help clean FORCE
 
 include mk/packages.mk
 ifndef deferred
 include mk/paths.mk
-ifneq ($(filter-out help clean deps deps-ci deps-web deps-peers deps-deb uninstall,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help clean dist deps deps-ci deps-web deps-peers deps-deb uninstall,$(or $(MAKECMDGOALS),all)),)
 include mk/found.mk
 endif
-include mk/flags.mk mk/library.mk mk/programs.mk mk/solvers.mk mk/mpi.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/install.mk mk/web.mk mk/deb.mk
+include mk/flags.mk mk/library.mk mk/programs.mk mk/solvers.mk mk/mpi.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/cmake.mk mk/install.mk mk/dist.mk mk/web.mk mk/deb.mk
 
 all: $(archive) $(shared) $(demos) $(lectures) $(mpi_all) ## build the library, build/libautodiff.a and .so, and the demos
 

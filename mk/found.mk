@@ -81,3 +81,12 @@ one_segment  := -Wl,-z,noseparate-code
 shared_flags := $(if $(loads_bitmap),$(bitmap)) $(if $(call links,$(one_segment)),$(one_segment))
 found_flags  := $(found_flags)
 found_libs   := $(strip $(found_libs)) -pthread -lm
+
+# With -static a BLAS needs the libraries of Fortran, which a shared one names itself: those with which the whole archive
+# links. They are looked for once, when they are needed; where nothing links, an archive of another library is missing.
+links_static = $(shell t=$$(mktemp) && echo 'int main(void) { return 0; }' | $(CC) $(CFLAGS) $(LDFLAGS) -static -x c - -o $$t \
+    -Wl,--whole-archive -x none $(archive) -Wl,--no-whole-archive $(1) >/dev/null 2>&1 && echo yes; rm -f $$t)
+with_fortran = $(filter-out -pthread -lm,$(found_libs)) $(1) -pthread -lm
+links_with   = $(if $(call links_static,$(call with_fortran,$(1))),$(call with_fortran,$(1)))
+all_libs     = $(eval all_libs := $(or $(call links_with,),$(call links_with,-lgfortran),\
+               $(call links_with,-lgfortran -lquadmath),$(found_libs)))$(all_libs)

@@ -22,6 +22,8 @@ endif
 ifneq ($(filter install uninstall,$(MAKECMDGOALS)),)
 $(call check_path,PREFIX)
 $(call check_path,LIBDIR)
+$(call check_path,DOCDIR)
+$(call check_path,CMAKEDIR)
 $(if $(or $(findstring $(newline),$(DESTDIR)),$(filter -%,$(firstword $(DESTDIR)))),$(error DESTDIR begins with - \
 or has two lines))
 endif

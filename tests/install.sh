@@ -42,6 +42,13 @@ manual_installed() {
     done
 }
 
+# The licence and the pages, in the folders that their links name.
+pages_installed() {
+    for page in LICENSE README.md CHANGELOG.md SECURITY.md docs/*.md docs/reference/*.md; do
+        cmp "$page" "$prefix/share/doc/autodiff/$page" || return 1
+    done
+}
+
 # Each header compiles as the first include of a file.
 alone() {
     for header in $headers; do
@@ -116,7 +123,7 @@ moved() {
 
 nothing_left() {
     "$MAKE" -s uninstall DESTDIR="$folder/dest" PREFIX=/opt/autodiff LIBDIR=/opt/autodiff/lib &&
-        [ -z "$(find "$folder/dest" ! -type d)" ] && [ -z "$(find "$folder/dest" -name '*autodiff-*')" ]
+        [ -z "$(find "$folder/dest" ! -type d)" ] && [ -z "$(find "$folder/dest/opt/autodiff" -mindepth 1 -name '*autodiff*')" ]
 }
 
 # Below any DESTDIR, and only there: blanks, and what the shell, sed or make would read.
@@ -154,6 +161,8 @@ odd_paths_refused() {
             refused_as 'PREFIX is' $goal PREFIX="$work/kept/$odd" || return 1
             refused_as 'LIBDIR is' $goal PREFIX=/opt/autodiff LIBDIR="$work/kept/$odd" || return 1
         done
+        refused_as 'DOCDIR is' install PREFIX=/opt/autodiff DOCDIR="$work/kept/$odd" || return 1
+        refused_as 'CMAKEDIR is' install PREFIX=/opt/autodiff CMAKEDIR="$work/kept/$odd" || return 1
         refused_as 'BUILD is' clean BUILD="$work/kept/$odd" || return 1
         refused_as 'BUILD is' all BUILD="$work/kept/$odd" || return 1
         ! MAKEFLAGS= BUILD="$work/kept/$odd" "$MAKE" clean || return 1
@@ -166,10 +175,12 @@ others_kept() {
     rm -rf "$folder/shared_prefix"
     "$MAKE" -s install PREFIX="$folder/shared_prefix" LIBDIR="$folder/shared_prefix/lib" DESTDIR= LDCONFIG=: || return 1
     own=$folder/shared_prefix/include/autodiff-0/nn
-    touch "$own/mine.h" "$folder/shared_prefix/lib/libother.a" "$folder/shared_prefix/lib/pkgconfig/other.pc"
+    touch "$own/mine.h" "$folder/shared_prefix/lib/libother.a" "$folder/shared_prefix/lib/pkgconfig/other.pc" \
+        "$folder/shared_prefix/lib/cmake/autodiff-0/mine.cmake" "$folder/shared_prefix/share/doc/autodiff/docs/mine.md"
     "$MAKE" -s uninstall PREFIX="$folder/shared_prefix" LIBDIR="$folder/shared_prefix/lib" DESTDIR= &&
         [ "$(cd "$folder/shared_prefix" && find . -type f | sort | tr '\n' ' ')" = \
-            "./include/autodiff-0/nn/mine.h ./lib/libother.a ./lib/pkgconfig/other.pc " ]
+            "./include/autodiff-0/nn/mine.h ./lib/cmake/autodiff-0/mine.cmake ./lib/libother.a ./lib/pkgconfig/other.pc \
+./share/doc/autodiff/docs/mine.md " ]
 }
 
 # Cleaning removes a folder that a build made, and no other. Folders of value are tried with -n, so that a fault removes
@@ -192,6 +203,7 @@ clean_removes_builds_only() {
 
 check "public headers are installed, private ones are not" public_headers_only
 check "man pages are installed" manual_installed
+check "the licence and the pages are installed" pages_installed
 check "each header alone in C11" alone "$CC" -std=c11 -x c
 check "each header alone in C++17" alone "$CXX" -std=c++17 -x c++
 check "a C++ program with all headers" cxx_program

@@ -12,7 +12,8 @@ trap 'rm -rf "$work"' EXIT
 
 # The pages in the order of the menu; others follow by name.
 pages() {
-    for page in README.md docs/tutorial.md docs/from-pytorch.md docs/gallery.md docs/playground.md docs/reference/README.md \
+    for page in README.md docs/tutorial.md docs/from-pytorch.md docs/gallery.md docs/playground.md docs/install.md \
+        docs/reference/README.md \
         docs/reference/*.md docs/ops.md docs/names.md docs/onnx.md docs/sparse.md docs/control.md \
         docs/tiny.md docs/design.md \
         docs/tour.md docs/adding.md docs/performance.md docs/reliability.md docs/abi.md docs/*.md \
