@@ -36,9 +36,10 @@ all_symbols_fit() {
     done
 }
 
-# What `make install` installs that no package has, or several have. The header with mpi.h is taken out by rules.
+# What `make install` installs that no package has, or several have. The header with mpi.h and the pages are taken out
+# by rules.
 not_in_one_package() {
-    (cd "$work/dest" && find . ! -type d) | sed 's#^\./##' | while read -r file; do
+    (cd "$work/dest" && find . ! -type d ! -path './usr/share/doc/*') | sed 's#^\./##' | while read -r file; do
         n=0
         for list in mk/debian/*.install; do
             while read -r pattern place; do
