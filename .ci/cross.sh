@@ -50,5 +50,10 @@ unpack() {
 
 export PKG_CONFIG_SYSROOT_DIR="$root" PKG_CONFIG_LIBDIR="$root/$lib/pkgconfig"
 export TEST_UNDER="qemu-$cpu -L $root"
+# A kernel for x86-64 usually runs programs for i386 itself.
+loader=$root/lib/ld-linux.so.2
+if [ "$cpu $(uname -m)" = "i386 x86_64" ] && "$loader" --version >/dev/null 2>&1; then
+    TEST_UNDER="$loader --library-path $root/lib/${lib##*/}:$root/$lib:$root/$lib/openblas-pthread"
+fi
 exec "${MAKE:-make}" BUILD="${BUILD:-build}/$arch" SYSROOT="$root" CC="$triple-gcc --sysroot=$root" AR="$triple-ar" \
     units "$@"

@@ -70,7 +70,8 @@ typedef struct {
 /* If ndim is not in 0..AD_MAX_NDIM or dim is NULL, the result has ndim -1, which no constructor accepts. */
 AD_API ad_shape ad_shape_of_dims(int ndim, const int64_t *dim);
 AD_API ad_shape ad_shape_scalar(void); /* the shape of a scalar, as AD_SCALAR */
-/* The number of elements, or -1 if s is not valid: wrong ndim, a negative size, or 2^59 elements or more. */
+/* The number of elements, or -1 if s is not valid: wrong ndim, a negative size, or 2^59 elements or more
+   (2^27 where pointers have 32 bits). */
 AD_API int64_t ad_shape_numel(ad_shape s);
 AD_API bool ad_shape_equal(ad_shape a, ad_shape b); /* true if dimensions and sizes are equal */
 /* Writes "[2,3]" to a buffer of size bytes, unless it is NULL, and returns the length of the whole text, as

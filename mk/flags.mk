@@ -47,7 +47,8 @@ small_flags  :=
 struct_flags :=
 endif
 
-flags   = -std=c11 -g $(optimise) $(warnings) -I. -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
+# Files of more than 2 GB, and folders of large file systems, on 32-bit processors too.
+flags   = -std=c11 -g $(optimise) $(warnings) -I. -D_FILE_OFFSET_BITS=64 -MMD -MP $(found_flags) $(extra) $(if $(filter 1,$(NATIVE)),-march=native)
 compile = $(CC) $(flags) $(CPPFLAGS) $(CFLAGS)
 link    = $(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFLAGS) $(LDFLAGS)
 say     = $(if $(V),,@echo '$(1) $@';)

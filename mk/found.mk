@@ -13,7 +13,7 @@ endif
 # Debian's OpenBLAS with threads is preferred: the serial variant computes wrong products when two threads call it at
 # once. autodiff restricts it to the calling thread. The run path selects this variant where several are installed.
 ifeq ($(BLAS),auto)
-cpu      := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+cpu      := $(patsubst i%86,i386,$(firstword $(subst -, ,$(shell $(CC) -dumpmachine))))
 threaded := $(firstword $(call having,$(wildcard $(SYSROOT)/usr/lib/$(cpu)-*/openblas-pthread/pkgconfig/openblas.pc)))
 run_path := $(patsubst $(SYSROOT)%/pkgconfig/openblas.pc,%,$(threaded))
 blas     := $(firstword $(threaded) $(call having,openblas cblas blas))

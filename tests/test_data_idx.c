@@ -215,7 +215,8 @@ static void a_lying_header_takes_no_memory(void **state) {
     const uint32_t most = 0xffffffff;
     bytes b = header(0x08, 1, &most);
     put(&b, 0, 6);
-    assert_refused(write_plain("liar", &b), AD_EIO, "is truncated", "takes 4294967295 bytes, 6 found");
+    assert_refused(write_plain("liar", &b), AD_EIO, "is truncated",
+                   sizeof(size_t) == 8 ? "takes 4294967295 bytes, 6 found" : "more than any file holds, 6 bytes found");
     b = header(0x0e, 3, (uint32_t[]){ most, most, most });
     put(&b, 0, 6);
     assert_refused(write_plain("liar", &b), AD_EIO,

@@ -1283,7 +1283,7 @@ static const char *place_of(const char *text, const char *bytes, size_t n) {
 static void alter_checkpoint(const char *good, size_t n, const char *name, const char *value) {
     char key[80], *to = malloc(n + 200);
     assert_non_null(to);
-    size_t header = 0;
+    uint64_t header = 0;
     for (int i = 7; i >= 0; i--) header = header << 8 | (unsigned char)good[i];
     snprintf(key, sizeof key, "\"%s\":\"", name);
     const char *from = place_of(key, good, n);
@@ -1294,7 +1294,7 @@ static void alter_checkpoint(const char *good, size_t n, const char *name, const
     memcpy(to, good, at);
     memcpy(to + at, value, added);
     memcpy(to + at + added, end, rest);
-    header += added - (size_t)(end - from);
+    header = header + added - (uint64_t)(end - from);
     for (int i = 0; i < 8; i++) to[i] = (char)(header >> 8 * i);
     to[place_of("autodiff.crc32", to, n) - to] = 'A';
     write_text(path_of("checkpoint"), to, at + added + rest);

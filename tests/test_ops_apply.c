@@ -126,6 +126,7 @@ static void diag_embed_checks_the_length_of_the_diagonal(void **state) {
 /* Arrays without elements may have long sides. The sides of the result or of temporary arrays then overflow. */
 static void overflowing_sides(void **state) {
     (void)state;
+    if (sizeof(size_t) < 8) skip(); /* sides are shorter there */
     enum { MANY = 40 };
     const int64_t wide = (int64_t)INT32_MAX + 1;
     ad_graph *g = ad_graph_new();

@@ -21,7 +21,7 @@ int64_t ad__numel_of(const ad_shape *s) {
     for (int i = 0; i < s->ndim; i++) {
         if (s->dim[i] < 0) return -1;
         if (s->dim[i] == 0) empty = true;
-        else huge = huge || __builtin_mul_overflow(n, s->dim[i], &n) || n > PTRDIFF_MAX / 16;
+        else huge = huge || __builtin_mul_overflow(n, s->dim[i], &n) || n >> AD__NUMEL_BITS != 0;
     }
     return huge ? -1 : empty ? 0 : n;
 }

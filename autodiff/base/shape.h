@@ -12,7 +12,9 @@ static inline bool ad__equal_shapes(const ad_shape *a, const ad_shape *b) {
     for (int i = 0; same && i < a->ndim; i++) same = a->dim[i] == b->dim[i];
     return same;
 }
-/* True if s has 0 to AD_MAX_NDIM dimensions, no negative size and fewer than 2^59 elements. */
+/* An array has fewer elements than 2 to this power, so that its bytes, and twice as many, can be counted. */
+enum { AD__NUMEL_BITS = sizeof(ptrdiff_t) == 8 ? 59 : 27 };
+/* True if s has 0 to AD_MAX_NDIM dimensions, no negative size and not too many elements. */
 static inline bool ad__shape_valid(ad_shape s) { return ad__numel_of(&s) >= 0; }
 /* Sets *out to the shape that a and b broadcast to by NumPy's rule. Returns 0, or -1 if they do not broadcast. */
 int ad__broadcast(ad_shape a, ad_shape b, ad_shape *out);

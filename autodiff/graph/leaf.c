@@ -12,7 +12,8 @@ static ad_var *leaf_new(ad_graph *g, ad_dtype t, ad_shape s, int arrays, const c
         return ad_fail(g, AD_EDTYPE, "%s: %d is not a dtype; use AD_F32 or AD_F64", caller, (int)t), NULL;
     if (!ad__shape_valid(s)) {
         ad_fail(g, AD_ESHAPE, "%s: %s (%d dimensions) is not a valid shape: it needs 0 to %d dimensions, sizes of 0 or "
-                "more, and fewer than 2^59 elements", caller, ad_shape_str(s).text, s.ndim, AD_MAX_NDIM);
+                "more, and fewer than 2^%d elements",
+                caller, ad_shape_str(s).text, s.ndim, AD_MAX_NDIM, AD__NUMEL_BITS);
         return NULL;
     }
     const ad__layout *l = ad__layout_make(g, t, &s);
