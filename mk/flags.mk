@@ -57,7 +57,7 @@ say     = $(if $(V),,@echo '$(1) $@';)
 # 200 KB. The variables are private, so that the stamps that an object depends on do not inherit them.
 obj           := $(BUILD)/obj
 library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden \
-                 $(call known,-fno-semantic-interposition) $(no_unwinding)
+                 $(call known,-fno-semantic-interposition -ffunction-sections -fdata-sections) $(no_unwinding)
 # Ops of large arrays, whose time is that of their loops, and forms of compiled programs.
 large         := $(patsubst %,$(obj)/ops/%.o,base/loops base/pattern elementwise/special loss/class_cross_entropy \
                  loss/class_rows loss/cosine_similarity loss/ctc loss/margin reduce/extremum reduce/product reduce/running \

@@ -75,10 +75,12 @@ bitmap       := -Wl,-z,pack-relative-relocs
 loads_bitmap := $(shell printf '\043include <features.h>\n\043if !__GLIBC_PREREQ(2, 36)\n\043error\n\043endif\n' | \
     $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo 'int a;' | \
     $(CC) $(LDFLAGS) -shared -fPIC -Wl,--fatal-warnings $(bitmap) -x c - -o /dev/null 2>/dev/null && echo yes)
-# Without pages of their own for code, which would be padded.
+# Without pages of their own for code, which would be padded, and without functions that only the archive's users, such as
+# tests, call.
 links        = $(shell echo 'int a;' | $(CC) $(LDFLAGS) -shared -fPIC $(1) -x c - -o /dev/null 2>/dev/null && echo yes)
 one_segment  := -Wl,-z,noseparate-code
-shared_flags := $(if $(loads_bitmap),$(bitmap)) $(if $(call links,$(one_segment)),$(one_segment))
+unused       := -Wl,--gc-sections
+shared_flags := $(if $(loads_bitmap),$(bitmap)) $(foreach f,$(one_segment) $(unused),$(if $(call links,$f),$f))
 found_flags  := $(found_flags)
 found_libs   := $(strip $(found_libs)) -pthread -lm
 
