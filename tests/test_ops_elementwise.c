@@ -634,6 +634,23 @@ static void both_operands_broadcast(void **state) {
     ad_graph_free(g);
 }
 
+/* Quotients that a whole number in f64 cannot tell from its neighbours: the slope in b is -(a - y) / b, as PyTorch's. */
+static void remainders_of_large_quotients(void **state) {
+    (void)state;
+    static const double a[] = { 3e9 + 1, -7e12, 0x1p60, 10 }, b[] = { 3, 0.5, 3, 4 };
+    static const double slope[] = { -1e9, 1.4e13, -0x1p60 / 3, -2 };
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, a, AD_SHAPE(4)), *z = ad_param(g, AD_F64, b, AD_SHAPE(4)), *y = ad_fmod(x, z), *dz;
+    for (int i = 0; i < 4; i++) assert_close(ad_at(y, i), fmod(a[i], b[i]), 0);
+    assert_int_equal(ad_backward(ad_sum(y)), AD_OK);
+    assert_int_equal(ad_gradient(ad_sum(y), 1, &z, &dz), AD_OK);
+    for (int i = 0; i < 4; i++) {
+        assert_close(ad_grad_at(z, i), slope[i], 1e-15);
+        assert_close(ad_at(dz, i), slope[i], 1e-15);
+    }
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_operands_broadcast),
@@ -660,6 +677,7 @@ int main(void) {
         cmocka_unit_test(vector_loops_against_scalar_path),
         cmocka_unit_test(bad_operands_are_reported),
         cmocka_unit_test(nil_is_propagated_and_null_is_reported),
+        cmocka_unit_test(remainders_of_large_quotients),
     };
     return cmocka_run_group_tests_name("elementwise", tests, NULL, NULL);
 }

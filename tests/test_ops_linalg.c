@@ -1264,6 +1264,24 @@ static void bias_of_products(void **state) {
     }
 }
 
+/* LAPACK may loop for ever over a matrix with an infinity, wherever it is. */
+static void matrices_with_infinities_are_refused(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    for (int k = 0; k < 4; k++)
+        for (int t = AD_F32; t <= AD_F64; t++)
+            for (int nan = 0; nan < 2; nan++) {
+                ad_var *x = ad_eye(g, (ad_dtype)t, 2), *parts[3];
+                ad_write_element((ad_dtype)t, ad_data_mut(x), k, nan ? NAN : -INFINITY);
+                assert_fails(g, ad_svdvals(x), AD_EVALUE, "svdvals");
+                assert_fails(g, ad_pinv(x, 0), AD_EVALUE, "pinv");
+                assert_int_equal(ad_svd(x, parts), AD_EVALUE), ad_clear_error(g);
+                /* eigh reads the lower triangle */
+                if (k != 1) assert_int_equal(ad_eigh(x, parts), AD_EVALUE), ad_clear_error(g);
+            }
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decompositions_multiply_to_the_matrix),
@@ -1310,6 +1328,7 @@ int main(void) {
         cmocka_unit_test(second_derivatives),
         cmocka_unit_test(repeated_eval_and_backward_allocate_nothing),
         cmocka_unit_test(every_failing_allocation_is_reported),
+        cmocka_unit_test(matrices_with_infinities_are_refused),
     };
     return cmocka_run_group_tests_name("linear algebra", tests, NULL, NULL);
 }

@@ -397,6 +397,19 @@ static void bad_indices_are_reported(void **state) {
     }
 }
 
+/* Each side alone fits into memory's addresses, and both together do not. */
+static void pads_that_are_too_large_together(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    const int64_t side = (int64_t)1 << 59;
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(2));
+    assert_fails(g, ad_pad(x, AD_SHAPE(side), AD_SHAPE(side), 0), AD_ESHAPE, "along axis 0 makes too many elements");
+    assert_fails(g, ad_pad(x, AD_SHAPE(INT64_MAX), AD_SHAPE(INT64_MAX), 0), AD_ESHAPE, "along axis 0 makes too many elements");
+    assert_fails(g, ad_pad(x, AD_SHAPE(INT64_MAX), AD_SHAPE(0), 0), AD_ESHAPE, "along axis 0 makes too many elements");
+    assert_fails(g, ad_pad(x, AD_SHAPE(0), AD_SHAPE(INT64_MAX), 0), AD_ESHAPE, "along axis 0 makes too many elements");
+    ad_graph_free(g);
+}
+
 /* Indices in f64 for an array in f32, which holds no integer above 2^24 for certain. */
 static void indices_above_2_24(void **state) {
     (void)state;
@@ -941,6 +954,7 @@ int main(void) {
         cmocka_unit_test(one_var_as_several_operands),
         cmocka_unit_test(second_derivatives),
         cmocka_unit_test(bad_indices_are_reported),
+        cmocka_unit_test(pads_that_are_too_large_together),
         cmocka_unit_test(indices_above_2_24),
         cmocka_unit_test(the_last_of_several_stays),
         cmocka_unit_test(changed_masks_are_reported),

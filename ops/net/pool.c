@@ -75,9 +75,11 @@ static int check_windows(const ad_call *c, int i, int64_t size, int64_t windows)
     if (is_adaptive(a) && (size < 1 || windows < 1 || windows / MOST > size))
         return ad_call_fail(c, AD_ESHAPE, "cannot divide %lld elements into %lld windows; at most %d for each element",
                             (long long)size, (long long)windows, MOST);
-    if (size < 1 || windows < 1 || windows > INT32_MAX)
+    if (size < 1 || windows < 1)
         return ad_call_fail(c, AD_ESHAPE, "a size of %lld is too small for windows of %lld", (long long)size,
                             (long long)a->kernel.dim[i]);
+    if (windows > INT32_MAX)
+        return ad_call_fail(c, AD_ESHAPE, "%lld windows along an axis: at most %d", (long long)windows, INT32_MAX);
     return AD_OK;
 }
 
