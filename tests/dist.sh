@@ -102,6 +102,10 @@ used() {
 }
 uninstalled() { make_there uninstall && [ -z "$(find "$folder/prefix" ! -type d)" ]; }
 
+# autodiff.h has the version. The port for vcpkg must name it too.
+one_version() { grep -qx "  \"version\": \"$version\"," mk/vcpkg/libautodiff/vcpkg.json; }
+
+check "the port for vcpkg has this version" one_version
 if ! command -v git >/dev/null; then
     skip "the archives" "git is not installed"
     done_testing
