@@ -407,6 +407,8 @@ static void pads_that_are_too_large_together(void **state) {
     assert_fails(g, ad_pad(x, AD_SHAPE(INT64_MAX), AD_SHAPE(INT64_MAX), 0), AD_ESHAPE, "along axis 0 makes too many elements");
     assert_fails(g, ad_pad(x, AD_SHAPE(INT64_MAX), AD_SHAPE(0), 0), AD_ESHAPE, "along axis 0 makes too many elements");
     assert_fails(g, ad_pad(x, AD_SHAPE(0), AD_SHAPE(INT64_MAX), 0), AD_ESHAPE, "along axis 0 makes too many elements");
+    const ad_shape both = AD_SHAPE(side);
+    assert_fails(g, ad_pad_replicate(x, both, both), AD_ESHAPE, "along axis 0 makes too many elements");
     ad_graph_free(g);
 }
 

@@ -37,10 +37,13 @@ static int pad_shape(ad_call *c) {
     for (int i = 0; i < c->shape.ndim && rc == AD_OK; i++) {
         int64_t before = padding_of(&a->before, c->shape.ndim, i), after = padding_of(&a->after, c->shape.ndim, i);
         int64_t size = c->shape.dim[i];
-        bool far = before > huge || before < -huge || after > huge || after < -huge;
-        if (far || size + before + after < 0)
+        bool low = before < -huge || after < -huge, high = !low && (before > huge || after > huge);
+        if (low || (!high && size + before + after < 0))
             rc = ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld leaves no size for axis %d, of %lld",
                               (long long)before, (long long)after, i, (long long)size);
+        else if (high)
+            rc = ad_call_fail(c, AD_ESHAPE, "padding of %lld and %lld along axis %d makes too many elements",
+                              (long long)before, (long long)after, i);
         else c->shape.dim[i] = size + before + after;
     }
     return rc;
