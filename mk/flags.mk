@@ -60,7 +60,7 @@ obj           := $(BUILD)/obj
 library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden \
                  $(call known,-fno-semantic-interposition) $(no_unwinding)
 # Ops of large arrays, whose time is that of their loops, and forms of compiled programs.
-large         := $(patsubst %,$(obj)/ops/%.o,base/loops base/pattern elementwise/special loss/class_cross_entropy \
+large         := $(patsubst %,$(obj)/ops/%.o,base/loops elementwise/special loss/class_cross_entropy \
                  loss/class_rows loss/cosine_similarity loss/ctc loss/margin reduce/extremum reduce/product reduce/running \
                  reduce/scan shape/index shape/mask shape/pad shape/places shape/put shape/scatter_reduce table)
 $(obj)/autodiff/%.o: private extra = $(library_flags)
@@ -79,6 +79,9 @@ $(obj)/ops/compose/%.o $(obj)/ops/random/%.o $(obj)/ops/compile/%.o $(obj)/ops/s
     graph/threads pass/branch pass/flat_rows pass/flat_slopes pass/inner pass/objective) \
     $(foreach d,data file module onnx optim train,$(obj)/nn/$(d)/%.o): private optimise := $(cold)
 $(obj)/ops/kernels/%.o $(obj)/nn/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
+# Colouring and patterns, which take a quarter longer with -Oz.
+$(patsubst %,$(obj)/ops/sparse/%.o,acyclic nests pattern star): private \
+    optimise := $(optimise) $(ops_flags) $(struct_flags)
 # Functions of one number, and what is done beside a decomposition by LAPACK: no vectors would help.
 $(patsubst %,$(obj)/ops/kernels/elementwise/%.o,bessel erfinv gamma loggamma special) \
     $(patsubst %,$(obj)/ops/kernels/linalg/%.o,cofactor decompose expm lapack): private \
