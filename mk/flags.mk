@@ -4,10 +4,10 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
             -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wnested-externs \
             $(call known,-Wno-pass-failed) $(if $(filter 1,$(WERROR)),-Werror)
 
-# loop_flags: loops without vector epilogues, whose code for the last few elements would be most of the library's size,
-# and without copies of code for a jump whose result is known.
+# loop_flags: loops without vector epilogues, whose code for the last few elements would be most of the library's size.
 # ops_flags: no vectors of pointers that are stored side by side: their constants are longer than the stores. Constant
 # arrays of equal values may be one, as no code compares their addresses.
+# known_jumps: no copies of code for a jump whose result is known; they gain where nodes of one element are processed.
 # row_flags: loops with epilogues, for kernels that process many short rows.
 # struct_flags: structs are set and copied by vector stores. GCC's choice, rep stos, is slow to start.
 # no_unwinding: no exception passes through the library, and debuggers have the tables of -g.
@@ -19,9 +19,10 @@ clang        := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 omp_simd     := $(call known,-fopenmp-simd)
 math_flags   := $(call known,-fno-math-errno -fno-trapping-math) \
                 $(if $(omp_simd),$(omp_simd) -DAD_OMP_SIMD)
-loop_flags   := $(math_flags) $(call known,--param=vect-epilogues-nomask=0 -fno-thread-jumps)
+loop_flags   := $(math_flags) $(call known,--param=vect-epilogues-nomask=0)
+known_jumps  := $(call known,-fno-thread-jumps)
 ops_flags    := $(loop_flags) $(call known,-fno-tree-slp-vectorize -fmerge-all-constants)
-kernel_flags := $(loop_flags) $(call known,-ftree-vectorize -fvect-cost-model=dynamic)
+kernel_flags := $(loop_flags) $(known_jumps) $(call known,-fno-tree-pre -ftree-vectorize -fvect-cost-model=dynamic)
 row_flags    := -O3 $(math_flags)
 small_flags  := $(call known,$(if $(clang),,-fno-inline-functions) -fno-reorder-blocks-and-partition -falign-functions=1 \
                 -falign-jumps=1 -falign-labels=1 -falign-loops=1)
@@ -41,6 +42,7 @@ math_flags   :=
 loop_flags   :=
 no_unwinding :=
 ops_flags    :=
+known_jumps  :=
 kernel_flags :=
 row_flags    :=
 small_flags  :=
@@ -59,25 +61,28 @@ obj           := $(BUILD)/obj
 library_flags := -include autodiff/base/floating.h -fPIC -fvisibility=hidden \
                  $(call known,-fno-semantic-interposition -ffunction-sections -fdata-sections) $(no_unwinding)
 # Ops of large arrays, whose time is that of their loops, and forms of compiled programs.
-large         := $(patsubst %,$(obj)/ops/%.o,base/loops base/pattern elementwise/special loss/class_cross_entropy \
+large         := $(patsubst %,$(obj)/ops/%.o,base/loops elementwise/special loss/class_cross_entropy \
                  loss/class_rows loss/cosine_similarity loss/ctc loss/margin reduce/extremum reduce/product reduce/running \
                  reduce/scan shape/index shape/mask shape/pad shape/places shape/put shape/scatter_reduce table)
-pictures      := $(patsubst %,$(obj)/ops/net/%.o,avg_pool conv_emit conv_geometry conv_transpose max_pool pixels pool \
-                 resample volume window)
 $(obj)/autodiff/%.o: private extra = $(library_flags)
 $(obj)/autodiff/%.o: private optimise := $(optimise) $(struct_flags)
 $(obj)/ops/%.o $(obj)/nn/%.o: private extra = $(library_flags) $(small_flags)
 $(obj)/ops/%.o: private optimise := $(optimise) $(ops_flags) $(struct_flags)
-$(obj)/ops/net/%.o: private optimise := $(compact) $(ops_flags)
-$(obj)/ops/linalg/%.o $(obj)/ops/functional/%.o $(pictures): private optimise := $(cold) $(ops_flags)
+$(obj)/ops/net/%.o $(obj)/ops/linalg/%.o $(obj)/ops/functional/%.o: private optimise := $(cold) $(ops_flags)
 $(obj)/ops/sort/%.o $(large): private optimise := $(compact) $(ops_flags)
-$(obj)/ops/linalg/matmul.o: private optimise := $(optimise) $(ops_flags) $(struct_flags)
+$(obj)/ops/elementwise/%.o: private optimise := $(optimise) $(ops_flags) $(known_jumps) $(struct_flags) \
+    $(if $(clang),,$(call known,-fno-inline-small-functions))
+$(obj)/ops/elementwise/basic.o $(obj)/ops/elementwise/elementwise.o $(obj)/ops/linalg/matmul.o: private \
+    optimise := $(optimise) $(ops_flags) $(struct_flags)
 $(obj)/nn/%.o: private optimise := $(compact)
 $(obj)/ops/compose/%.o $(obj)/ops/random/%.o $(obj)/ops/compile/%.o $(obj)/ops/sparse/%.o $(obj)/autodiff/check/%.o $(obj)/autodiff/look/%.o \
     $(patsubst %,$(obj)/autodiff/%.o,base/durable base/fault graph/anomaly graph/error graph/name graph/require \
-    graph/threads pass/branch pass/flat_rows pass/flat_slopes pass/gradient pass/inner pass/objective) \
+    graph/threads pass/branch pass/flat_rows pass/flat_slopes pass/inner pass/objective) \
     $(foreach d,data file module onnx optim train,$(obj)/nn/$(d)/%.o): private optimise := $(cold)
 $(obj)/ops/kernels/%.o $(obj)/nn/kernels/%.o: private optimise := $(optimise) $(kernel_flags)
+# Colouring and patterns, which take a quarter longer with -Oz.
+$(patsubst %,$(obj)/ops/sparse/%.o,acyclic nests pattern star): private \
+    optimise := $(optimise) $(ops_flags) $(struct_flags)
 # Functions of one number, and what is done beside a decomposition by LAPACK: no vectors would help.
 $(patsubst %,$(obj)/ops/kernels/elementwise/%.o,bessel erfinv gamma loggamma special) \
     $(patsubst %,$(obj)/ops/kernels/linalg/%.o,cofactor decompose expm lapack): private \

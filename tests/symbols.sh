@@ -1,6 +1,6 @@
 #!/bin/sh
-# symbols.sh: checks that the shared library exports what the public headers declare and nothing else, and that this is
-# what docs/symbols.txt lists for this version. Prints TAP. `sh tests/symbols.sh fix` writes the list.
+# symbols.sh: checks that the shared library exports what the public headers declare and nothing else, that this is what
+# docs/symbols.txt lists for this version, and how large the library is. Prints TAP. `sh tests/symbols.sh fix` writes the list.
 set -u
 . tests/cases
 library=${BUILD:-build}/libautodiff.so
@@ -41,6 +41,20 @@ many_symbols() {
 }
 current_version() { grep -q "in version $version;" "$list" || echo "$list is of another version than $version"; }
 
+# The size that docs/performance.md states is that of GCC 12 for x86-64 with the default flags and all libraries.
+states_size() {
+    [ "$(uname -m) $(${CC:-cc} -dumpversion)" = "x86_64 12" ] && ! ${CC:-cc} --version | grep -q clang &&
+        grep -q -- ' -O2 ' "${BUILD:-build}/stamp_flags" &&
+        ! grep -qE -- '-fsanitize|--coverage|-march=|-O[01g]|-m32|-DNDEBUG' "${BUILD:-build}/stamp_flags"
+}
+most=1600000 # bytes
+is_small() {
+    strip -o "$work/stripped.so" "$library" || return
+    bytes=$(wc -c <"$work/stripped.so")
+    echo "$bytes bytes stripped, of at most $most"
+    [ "$bytes" -le "$most" ]
+}
+
 if ! command -v nm >/dev/null 2>&1 || [ ! -e "$library" ]; then
     skip "the shared library exports what the headers declare" "there is no nm or no $library"
     done_testing
@@ -56,4 +70,6 @@ check "no symbol of the list is gone: that would break programs" prints_nothing 
 check "the list has all symbols: sh tests/symbols.sh fix adds new ones" \
     prints_nothing only_in "$work/exported" "$work/listed"
 check "the list is of this version" prints_nothing current_version
+if states_size; then check "the stripped library is at most 1.6 MB" is_small
+else skip "the stripped library is at most 1.6 MB" "another compiler or other flags"; fi
 done_testing

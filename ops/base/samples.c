@@ -27,7 +27,7 @@ void ad__read_shapes(int n, ad_shape *to, const char *text) {
     assert(*text == '\0'); /* as many as the array takes */
 }
 
-void ad__sample(ad_sampler *s, const void *attrs, int n, const char *shapes, const double *lo, const double *hi) {
+void ad__sample_text(ad_sampler *s, const void *attrs, int n, const char *shapes, const double *lo, const double *hi) {
     ad_shape read[MOST_OPERANDS];
     assert(n <= MOST_OPERANDS);
     ad__read_shapes(n, read, shapes);

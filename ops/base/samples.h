@@ -9,6 +9,6 @@
 #define AD__SHAPES(to, text) ad__read_shapes((int)(sizeof(to) / sizeof(ad_shape)), (ad_shape *)(to), text)
 void ad__read_shapes(int n, ad_shape *to, const char *text);
 /* ad_sample with such shapes, of n operands. */
-void ad__sample(ad_sampler *s, const void *attrs, int n, const char *shapes, const double *lo, const double *hi);
+void ad__sample_text(ad_sampler *s, const void *attrs, int n, const char *shapes, const double *lo, const double *hi);
 
 #endif

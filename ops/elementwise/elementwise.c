@@ -11,7 +11,6 @@
 typedef struct {
     const ad_op *op;
     const ad__formula *formula; /* the value, or the slope by one operand */
-    ad__loop *rest;             /* for single elements, if the formula has no loop for them */
     size_t size;            /* of an element, in bytes */
     bool whole;             /* every operand has the result's elements, in the same order */
     ad__broadcast_map map[AD__OPERANDS];
@@ -24,9 +23,8 @@ typedef struct {
     double zeros[AD__CHUNK];          /* the base of the first slopes; read as floats in f32 */
 } job;
 
-static inline void job_begin(job *j, const ad_op *op, ad__loop *rest_f32, ad__loop *rest_f64) {
+static inline void job_begin(job *j, const ad_op *op) {
     const ad__layout *out = ad__out(op)->layout;
-    j->rest = out->dtype == AD_F32 ? rest_f32 : rest_f64;
     j->op = op, j->size = out->dtype == AD_F32 ? sizeof(float) : sizeof(double), j->whole = true;
     for (int i = 0; i < op->n_in; i++) {
         const ad__layout *l = op->in[i]->layout;
@@ -53,8 +51,9 @@ static inline void whole_operands(const job *j, int64_t from, const void *in[]) 
 }
 
 /* What all loops of a job read. */
-static inline ad__arrays arrays_of(const job *j) {
-    return (ad__arrays){ .k = ad__attrs_of(j->op), .n = j->op->n_in, .rest = j->rest, .of_one = j->formula->of_one };
+static inline void arrays_begin(const job *j, ad__arrays *p) {
+    memset(p, 0, offsetof(ad__arrays, of_one));
+    p->k = ad__attrs_of(j->op), p->of_one = j->formula->of_one, p->n = j->op->n_in;
 }
 
 /* Threads share the elements of the result; one chunk is too small to share. */
@@ -68,7 +67,8 @@ static inline void share(job *j, ad_loop_fn *loop) {
 
 static void values_of_whole(void *context, int worker, int64_t from, int64_t to) {
     const job *j = context;
-    ad__arrays p = arrays_of(j);
+    ad__arrays p;
+    arrays_begin(j, &p);
     (void)worker;
     whole_operands(j, from, p.in);
     p.y = (char *)ad__out(j->op)->data + (size_t)from * j->size;
@@ -81,7 +81,8 @@ static void values_of_repeated(void *context, int worker, int64_t from, int64_t 
     (void)worker;
     for (int64_t i = from; i < to; i += AD__CHUNK) {
         int64_t n = ad__lesser(AD__CHUNK, to - i);
-        ad__arrays p = arrays_of(j);
+        ad__arrays p;
+        arrays_begin(j, &p);
         repeated_operands(j, i, n, buffer, p.in);
         p.y = (char *)ad__out(j->op)->data + (size_t)i * j->size;
         ad__run_loops(j->formula->loops, n, j->size, &p);
@@ -90,7 +91,7 @@ static void values_of_repeated(void *context, int worker, int64_t from, int64_t 
 
 int ad__run_values(const ad_op *op, const ad__formula *value) {
     job j;
-    job_begin(&j, op, ad__values_one_by_one_f32, ad__values_one_by_one_f64);
+    job_begin(&j, op);
     j.formula = value;
     share(&j, j.whole ? values_of_whole : values_of_repeated);
     return AD_OK;
@@ -103,7 +104,8 @@ static void slopes(const job *j, int64_t from, int64_t n, const void *base, void
     const ad_var *out = ad__out(j->op);
     size_t at = (size_t)from * j->size;
     double buffer[AD__OPERANDS][AD__CHUNK];
-    ad__arrays p = arrays_of(j);
+    ad__arrays p;
+    arrays_begin(j, &p);
     if (j->whole) whole_operands(j, from, p.in);
     else repeated_operands(j, from, n, buffer, p.in);
     p.y = (char *)out->data + at, p.g = (const char *)out->grad + at;
@@ -160,7 +162,7 @@ static void add_repeated(job *j, int i) {
 void ad__run_slopes(const ad_op *op, const ad__formula slopes[]) {
     int in_place = -1; /* the operand whose gradient shares the memory of the result's; it must come last */
     job j;
-    job_begin(&j, op, ad__slopes_one_by_one_f32, ad__slopes_one_by_one_f64);
+    job_begin(&j, op);
     for (int i = 0; i < op->n_in; i++) {
         if (!ad__wants(op, i)) continue;
         j.formula = &slopes[i];

@@ -58,7 +58,7 @@
 /* What an op has of one formula in one dtype. */
 typedef struct {
     ad__any_fn *of_one;     /* an ad__value_fn or an ad__slope_fn */
-    ad__loop *const *loops; /* by level; a NULL is a level that it has no loop for */
+    ad__loop *const *loops; /* by level */
 } ad__formula;
 
 /* Run a formula over an Op's arrays. There is a slope by each operand, which need not take a gradient. */
@@ -90,10 +90,10 @@ ad_var *ad__ratio(ad_var *g, ad_var *a, ad_var *b);
 #include "ops/kernels/base/each_dtype.h"
 
 /* elementwise.c: evaluate and backward of the descriptors with an ad__elementwise_code. */
-int ad__evaluate_f32(const ad_op *op);
-int ad__evaluate_f64(const ad_op *op);
-void ad__backward_f32(const ad_op *op);
-void ad__backward_f64(const ad_op *op);
+int ad__evaluate_shared_f32(const ad_op *op);
+int ad__evaluate_shared_f64(const ad_op *op);
+void ad__backward_shared_f32(const ad_op *op);
+void ad__backward_shared_f64(const ad_op *op);
 
 /* True if an Op whose operands all have this layout can take the fast path, on which nothing can fail. */
 AD__INLINE bool ad__is_fast(const ad_optype *type, const ad__layout *l, int n, size_t k_size) {
@@ -134,17 +134,22 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
 
 /* Which loops the ops of a file have. AD__HOT: for each level. AD__ONE_BY_ONE: none, as nothing would be gained. Other
    files have no loop for single elements, which is shared and calls the formula by its pointer, and none for the slopes
-   in AVX-512, which gain little by it; AD__WIDE_SLOPES: these in f32, but then no AVX-512 in f64. */
+   in AVX-512, which gain little by it; AD__NARROW: nor for the values; AD__WIDE_SLOPES: all in f32, none in f64. */
 #if defined(AD__HOT)
 #define AD__VALUE_LOOPS_f32 AD__VALUE_LOOPS
 #define AD__VALUE_LOOPS_f64 AD__VALUE_LOOPS
 #define AD__SLOPE_LOOPS_f32 AD__SLOPE_LOOPS
 #define AD__SLOPE_LOOPS_f64 AD__SLOPE_LOOPS
 #elif defined(AD__ONE_BY_ONE)
-#define AD__VALUE_LOOPS_f32 AD__NO_LOOPS
-#define AD__VALUE_LOOPS_f64 AD__NO_LOOPS
-#define AD__SLOPE_LOOPS_f32 AD__NO_LOOPS
-#define AD__SLOPE_LOOPS_f64 AD__NO_LOOPS
+#define AD__VALUE_LOOPS_f32 AD__NO_VALUE_LOOPS
+#define AD__VALUE_LOOPS_f64 AD__NO_VALUE_LOOPS
+#define AD__SLOPE_LOOPS_f32 AD__NO_SLOPE_LOOPS
+#define AD__SLOPE_LOOPS_f64 AD__NO_SLOPE_LOOPS
+#elif defined(AD__NARROW)
+#define AD__VALUE_LOOPS_f32 AD__NARROW_VECTOR_VALUE_LOOPS
+#define AD__VALUE_LOOPS_f64 AD__NARROW_VECTOR_VALUE_LOOPS
+#define AD__SLOPE_LOOPS_f32 AD__NARROW_VECTOR_SLOPE_LOOPS
+#define AD__SLOPE_LOOPS_f64 AD__NARROW_VECTOR_SLOPE_LOOPS
 #elif defined(AD__WIDE_SLOPES)
 #define AD__VALUE_LOOPS_f32 AD__VECTOR_VALUE_LOOPS
 #define AD__VALUE_LOOPS_f64 AD__NARROW_VECTOR_VALUE_LOOPS
@@ -227,8 +232,8 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
 #define AD__EVALUATE(name, F, n)
 #define AD__BACKWARD_OF(name, F, n, A, B, C)                                                                           \
     static const ad__formula name##_formulas_##F[] = { AD__VALUE_OF(name, F), AD__SLOPES_##n(name, F, A, B, C) };
-#define AD__EVALUATES(name) .evaluate = { ad__evaluate_f32, ad__evaluate_f64 }
-#define AD__DIFFERENTIATES(name) .backward = { ad__backward_f32, ad__backward_f64 }
+#define AD__EVALUATES(name) .evaluate = { ad__evaluate_shared_f32, ad__evaluate_shared_f64 }
+#define AD__DIFFERENTIATES(name) .backward = { ad__backward_shared_f32, ad__backward_shared_f64 }
 #define AD__CODE_OF(name, OF_F32, OF_F64, ...)                                                                         \
     &(const ad__elementwise_code){                                                                                     \
         { { name##_value_step_f32, name##_value_step_f64 }, __VA_ARGS__, &name##_rows }, { OF_F32, OF_F64 }            \
@@ -276,7 +281,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     }
 
 #define AD__UNARY_RULE(name, NAMES, RULE)                                                                              \
-    AD_COLD static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                              \
+    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
         typedef double T;                                                                                              \
         const T *k_ AD__UNUSED = ad__attrs_of(op);                                                                     \
         ad_var *x AD__UNUSED = op->in[0], *y AD__UNUSED = ad__out(op);                                                 \
@@ -367,7 +372,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     AD__SLOPE(name, f64, 2, b, , SLOPE_B)                                                                              \
     AD__BACKWARD(name, f32, 2, a, b, b)                                                                                \
     AD__BACKWARD(name, f64, 2, a, b, b)                                                                                \
-    AD_COLD static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                              \
+    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
         ad_var *a AD__UNUSED = op->in[0], *b AD__UNUSED = op->in[1], *y AD__UNUSED = ad__out(op);                      \
         AD__RULE(0, RULE_A)                                                                                            \
         AD__RULE(1, RULE_B)                                                                                            \
@@ -386,7 +391,7 @@ AD__INLINE ad_var *ad__fast_call(const ad_optype *type, ad__value_fn_f32 *of_f32
     AD__SLOPE(name, f64, 3, c, , SLOPE_C)                                                                              \
     AD__BACKWARD(name, f32, 3, a, b, c)                                                                                \
     AD__BACKWARD(name, f64, 3, a, b, c)                                                                                \
-    AD_COLD static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                              \
+    static void name##_vjp(const ad_op *op, ad_var *g AD__UNUSED, ad_var *dx[]) {                                      \
         ad_var *a AD__UNUSED = op->in[0], *b AD__UNUSED = op->in[1], *c AD__UNUSED = op->in[2];                        \
         ad_var *y AD__UNUSED = ad__out(op);                                                                            \
         AD__RULE(0, RULE_A)                                                                                            \

@@ -1,4 +1,5 @@
 /* ternary.c: elementwise ops of three operands, each defined by its formulas. */
+#define AD__NARROW
 #include "ops/base/gradient.h"
 #include "ops/base/samples.h"
 #include "ops/elementwise/elementwise.h"

@@ -112,7 +112,7 @@ ad_var *ad__apply_loss(const ad_optype *type, ad_var *x, ad_var *target, ad_var 
         const char *checked = "x >= 0 && x <= 1 ? (" #VALUE ") : NAN";                                                 \
         return ad__emit_loss(e, op, name##_loss.check ? checked : #VALUE, #BACK_X, #BACK_T);                           \
     }                                                                                                                  \
-    AD_COLD static void name##_vjp(const ad_op *op, ad_var *cotangent, ad_var *dx[]) {                                 \
+    static void name##_vjp(const ad_op *op, ad_var *cotangent, ad_var *dx[]) {                                         \
         ad_var *x = op->in[0], *t = op->in[1], *g = ad__loss_cotangent(op, cotangent);                                 \
         ad_var *w = op->n_in > 2 ? op->in[2] : NULL;                                                                   \
         double k = ((const ad__loss_attrs *)ad__attrs_of(op))->k;                                                      \

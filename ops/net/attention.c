@@ -478,7 +478,7 @@ static void attention_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(cases); i++) {
         attention_attrs a = cases[i].attrs;
         a.p = 0;
-        ad__sample(s, &a, cases[i].n, cases[i].shapes, NULL, NULL);
+        ad__sample_text(s, &a, cases[i].n, cases[i].shapes, NULL, NULL);
     }
     const double mask[] = { 0, -INFINITY, 0, -INFINITY, -INFINITY, -INFINITY }, *values[] = { NULL, NULL, NULL, mask };
     ad_shape shapes[4];

@@ -96,7 +96,7 @@ static void avg_pool2d_samples(ad_sampler *s) {
     const int64_t sizes[][2] = { { 1, 1 }, { 2, 3 }, { 5, 7 }, { 7, 4 } };
     for (int i = 0; i < AD__COUNT(sizes); i++) {
         ad__pool_attrs a = adaptive(sizes[i][0], sizes[i][1]);
-        ad__sample(s, &a, 1, "2,5,7", NULL, NULL);
+        ad__sample_text(s, &a, 1, "2,5,7", NULL, NULL);
     }
 }
 
@@ -182,7 +182,9 @@ AD_COLD static int avg_unpool2d_emit(ad_emit *e, const ad_op *op) {
 static void avg_unpool2d_samples(ad_sampler *s) {
     for (int i = 0; i < AD__POOL_CASES; i++) {
         ad__pool_attrs a = ad__pool_attrs_of(ad__pool_cases[i].o);
-        ad_shape x = ad__pool_cases[i].x, y = x;
+        ad_shape x, y;
+        ad__read_shapes(1, &x, ad__pool_cases[i].x);
+        y = x;
         a.size = AD_SHAPE(x.dim[x.ndim - 2], x.dim[x.ndim - 1]);
         for (int k = 0; k < 2; k++)
             y.dim[y.ndim - 2 + k] =
@@ -191,7 +193,7 @@ static void avg_unpool2d_samples(ad_sampler *s) {
     }
     ad__pool_attrs a = adaptive(2, 3);
     a.size = AD_SHAPE(5, 7);
-    ad__sample(s, &a, 1, "2,2,3", NULL, NULL);
+    ad__sample_text(s, &a, 1, "2,2,3", NULL, NULL);
 }
 
 AD_OPTYPE(

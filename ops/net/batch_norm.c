@@ -442,7 +442,7 @@ static void batch_norm_eval_samples(ad_sampler *s) {
             ad_sample(s, &a, 3 + a.has_weight + a.has_bias, (ad_shape[]){ sample_shapes[i], c, c, c, c }, lo, hi);
         }
     norm_attrs a = { .eps = 1e-5 };
-    ad__sample(s, &a, 3, "0,2 2 2", lo, hi);
+    ad__sample_text(s, &a, 3, "0,2 2 2", lo, hi);
 }
 
 AD_OPTYPE(batch_norm_eval, .differs = "an infinite weight gives infinities; PyTorch has NaN",

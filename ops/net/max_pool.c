@@ -109,7 +109,7 @@ static void max_samples(ad_sampler *s) {
     ad_pool_opts o = { .kernel = { 3, 2 }, .stride = { 1, 2 }, .padding = { 1, 0 }, .dilation = { 2, 3 } };
     ad__pool_attrs dilated = ad__pool_attrs_of(o);
     ad__pool_samples(s);
-    ad__sample(s, &dilated, 1, "2,6,7", NULL, NULL);
+    ad__sample_text(s, &dilated, 1, "2,6,7", NULL, NULL);
     const double ties[] = { 1, 1, -2, 3, 1, 1, 3, 3, NAN, 0, -INFINITY, -INFINITY, 0, 2, -INFINITY, -INFINITY };
     const double *values[] = { ties };
     ad__pool_attrs a = ad__pool_attrs_of((ad_pool_opts){ .kernel = { 2, 2 } });

@@ -1,6 +1,7 @@
 /* pool.c: attributes, shape rules and samples that max_pool.c and avg_pool.c share. */
 #include "ops/net/pool.h"
 
+#include "ops/base/samples.h"
 #include "ops/net/pair.h"
 
 ad__pool_attrs ad__pool_attrs_of(ad_pool_opts o) {
@@ -160,18 +161,18 @@ ad_var *ad__pool_signal(ad_var *x, ad_pool_opts o, ad__pool_fn *f, const char *c
 /* ---- samples ---------------------------------------------------------------------------------------------------- */
 
 const ad__pool_case ad__pool_cases[AD__POOL_CASES] = {
-    { { 4, { 2, 3, 4, 4 } }, { .kernel = { 2, 2 } } },
-    { { 2, { 1, 1 } }, { .kernel = { 1, 1 } } },
-    { { 4, { 1, 2, 5, 7 } }, { .kernel = { 3, 2 }, .stride = { 1, 2 }, .padding = { 1, 1 } } },
-    { { 3, { 2, 6, 5 } }, { .kernel = { 3, 3 }, .stride = { 2, 2 }, .padding = { 1, 0 }, .ceil_mode = true } },
-    { { 4, { 1, 1, 7, 5 } }, { .kernel = { 2, 2 }, .stride = { 3, 3 }, .padding = { 1, 1 }, .ceil_mode = true } },
-    { { 4, { 1, 2, 7, 6 } }, { .kernel = { 3, 2 }, .padding = { 1, 1 }, .exclude_padding = true, .ceil_mode = true } },
-    { { 4, { 0, 2, 4, 4 } }, { .kernel = { 2, 2 } } },
+    { "2,3,4,4", { .kernel = { 2, 2 } } },
+    { "1,1", { .kernel = { 1, 1 } } },
+    { "1,2,5,7", { .kernel = { 3, 2 }, .stride = { 1, 2 }, .padding = { 1, 1 } } },
+    { "2,6,5", { .kernel = { 3, 3 }, .stride = { 2, 2 }, .padding = { 1, 0 }, .ceil_mode = true } },
+    { "1,1,7,5", { .kernel = { 2, 2 }, .stride = { 3, 3 }, .padding = { 1, 1 }, .ceil_mode = true } },
+    { "1,2,7,6", { .kernel = { 3, 2 }, .padding = { 1, 1 }, .exclude_padding = true, .ceil_mode = true } },
+    { "0,2,4,4", { .kernel = { 2, 2 } } },
 };
 
 void ad__pool_samples(ad_sampler *s) {
     for (int i = 0; i < AD__POOL_CASES; i++) {
         ad__pool_attrs a = ad__pool_attrs_of(ad__pool_cases[i].o);
-        ad_sample(s, &a, 1, &ad__pool_cases[i].x, NULL, NULL);
+        ad__sample_text(s, &a, 1, ad__pool_cases[i].x, NULL, NULL);
     }
 }

@@ -58,7 +58,7 @@ ad_emit_array ad__emit_plane(ad_emit *e, ad_dtype t, const ad__pooling *p, int64
 ad_emit_array ad__emit_pool_windows(const ad__pooling *p, ad_emit_array plane);
 
 typedef struct {
-    ad_shape x;
+    const char *x; /* its shape, for ad__sample_text */
     ad_pool_opts o;
 } ad__pool_case;
 enum { AD__POOL_CASES = 7 };

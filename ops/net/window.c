@@ -170,11 +170,11 @@ AD_COLD static int im2col_emit(ad_emit *e, const ad_op *op) {
 static void im2col_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(windows); i++) {
         window_attrs a = attrs_of(&windows[i], 0, 0);
-        ad__sample(s, &a, 1, "2,2,4,5", NULL, NULL);
+        ad__sample_text(s, &a, 1, "2,2,4,5", NULL, NULL);
     }
     window_attrs a = attrs_of(&windows[3], 0, 0);
-    ad__sample(s, &a, 1, "3,3,2", NULL, NULL);
-    ad__sample(s, &a, 1, "0,1,3,3", NULL, NULL);
+    ad__sample_text(s, &a, 1, "3,3,2", NULL, NULL);
+    ad__sample_text(s, &a, 1, "0,1,3,3", NULL, NULL);
 }
 
 AD_OPTYPE(im2col, .doc = "copies windows of images [n,c,h,w] to columns [n, c*kh*kw, oh*ow]; PyTorch's unfold",
@@ -245,8 +245,8 @@ static void col2im_samples(ad_sampler *s) {
         ad_sample(s, &a, 1, &columns, NULL, NULL);
     }
     window_attrs a = attrs_of(&windows[0], 3, 3);
-    ad__sample(s, &a, 1, "8,4", NULL, NULL);
-    ad__sample(s, &a, 1, "0,4,4", NULL, NULL);
+    ad__sample_text(s, &a, 1, "8,4", NULL, NULL);
+    ad__sample_text(s, &a, 1, "0,4,4", NULL, NULL);
 }
 
 AD_OPTYPE(col2im, .doc = "sums columns [n, c*kh*kw, oh*ow] into images [n,c,h,w]; PyTorch's fold",

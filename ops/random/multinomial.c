@@ -100,9 +100,9 @@ static void multinomial_samples(ad_sampler *s) {
     const double lo = 0, hi = 1;
     for (int i = 0; i < 2; i++) {
         multinomial_attrs a = { 2, i };
-        ad__sample(s, &a, 1, "3", &lo, &hi);
-        ad__sample(s, &a, 1, "2,3,4", &lo, &hi);
-        ad__sample(s, &a, 1, "0,4", &lo, &hi);
+        ad__sample_text(s, &a, 1, "3", &lo, &hi);
+        ad__sample_text(s, &a, 1, "2,3,4", &lo, &hi);
+        ad__sample_text(s, &a, 1, "0,4", &lo, &hi);
     }
 }
 

@@ -116,13 +116,13 @@ static void norm_samples(ad_sampler *s) {
         norm_attrs a = { .p = ps[i] };
         if (ps[i] == 2) ad__reduction_samples(s, &a, -2, 2);
         a.axes = (ad__axes_attrs){ .n = -1 };
-        ad__sample(s, &a, 1, "2,3", NULL, NULL);
-        ad__sample(s, &a, 1, "0", NULL, NULL);
+        ad__sample_text(s, &a, 1, "2,3", NULL, NULL);
+        ad__sample_text(s, &a, 1, "0", NULL, NULL);
         for (int k = 0; k < AD__COUNT(edges); k++) ad_sample_values(s, &a, 1, &AD_SHAPE(3), &edges[k], AD_SAMPLE_KINK);
         ad_sample_values(s, &a, 1, &AD_SHAPE(3), (const double *[]){ huge }, AD_SAMPLE_KINK | AD_SAMPLE_LOOSE);
         ad_sample_values(s, &a, 1, &AD_SHAPE(3), (const double *[]){ small }, AD_SAMPLE_KINK | AD_SAMPLE_LOOSE);
         a.axes = (ad__axes_attrs){ 2, { 0, 2 }, true };
-        ad__sample(s, &a, 1, "2,3,4", NULL, NULL);
+        ad__sample_text(s, &a, 1, "2,3,4", NULL, NULL);
     }
 }
 

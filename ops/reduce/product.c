@@ -83,7 +83,7 @@ static void prod_samples(ad_sampler *s) {
     ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(4), values, 0);
     ad_sample_values(s, &(ad__axes_attrs){ .n = -1 }, 1, &AD_SHAPE(5), values, 0);
     ad_sample_values(s, &(ad__axes_attrs){ 2, { 0, 2 }, true }, 1, &AD_SHAPE(2, 2, 2), values, 0);
-    ad__sample(s, &(ad__axes_attrs){ .n = -1 }, 1, "0", NULL, NULL);
+    ad__sample_text(s, &(ad__axes_attrs){ .n = -1 }, 1, "0", NULL, NULL);
 }
 
 AD_OPTYPE(prod, .differs = "the slope of an infinite or NaN element is the product of the others; PyTorch's is NaN",

@@ -109,7 +109,7 @@ AD_COLD static int mean_emit(ad_emit *e, const ad_op *op) {
 
 static void sum_samples(ad_sampler *s) {
     ad__reduction_samples(s, &(ad__axes_attrs){ 0 }, -2, 2);
-    ad__sample(s, &(ad__axes_attrs){ .n = -1 }, 1, "0", NULL, NULL);
+    ad__sample_text(s, &(ad__axes_attrs){ .n = -1 }, 1, "0", NULL, NULL);
     ad_sample(s, &(ad__axes_attrs){ .n = 1, .axis = { 0 } }, 1, &AD_SHAPE(0, 2), NULL, NULL);
 }
 static void mean_samples(ad_sampler *s) {

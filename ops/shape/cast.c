@@ -81,7 +81,7 @@ AD_COLD static int detach_emit(ad_emit *e, const ad_op *op) {
     return AD_OK;
 }
 
-static void detach_samples(ad_sampler *s) { ad__sample(s, NULL, 1, "2,3", NULL, NULL); }
+static void detach_samples(ad_sampler *s) { ad__sample_text(s, NULL, 1, "2,3", NULL, NULL); }
 
 AD_OPTYPE(detach, .doc = "x as a constant: gradients stop here", .formula = "x", .arity = 1,
           .flags = AD_OP_VIEW | AD_OP_CONSTANT, .shape = detach_shape,

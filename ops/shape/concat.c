@@ -111,8 +111,8 @@ static void concat_samples(ad_sampler *s) {
     join_samples(s, AD_SHAPE(2, 3), 2);
     ad_shape uneven[] = { AD_SHAPE(2, 1, 3), AD_SHAPE(2, 4, 3), AD_SHAPE(2, 0, 3), AD_SHAPE(2, 2, 3) };
     ad_sample(s, &(ad__axis_attrs){ 1, false }, 4, uneven, NULL, NULL);
-    ad__sample(s, &(ad__axis_attrs){ 0, false }, 2, "1 4", NULL, NULL);
-    ad__sample(s, &(ad__axis_attrs){ 0, false }, 2, "2,0 3,0", NULL, NULL);
+    ad__sample_text(s, &(ad__axis_attrs){ 0, false }, 2, "1 4", NULL, NULL);
+    ad__sample_text(s, &(ad__axis_attrs){ 0, false }, 2, "2,0 3,0", NULL, NULL);
 }
 
 AD_OPTYPE(concat, .doc = "joins arrays along an existing axis", .formula = "[x0, x1, ...]",

@@ -29,7 +29,7 @@ int ad__index_read(const ad_op *op, bool each);
    a row, or for each element. */
 #define AD__AT_INDEX(PER_ELEMENT, INDEX, PER_ROW, THERE, NOWHERE)                                                      \
     "{\nfor (long o = 0; o < outer; o++)\nfor (long j = 0; j < k; j++)" PER_ELEMENT " {\n"                             \
-    "const double q = " INDEX ";\nconst int good = q >= -n && q < n && q == (long)q;\n"                                 \
+    "const double q = " INDEX ";\nconst int good = q >= -n && q < n && q == (long)q;\n"                                \
     "const long i = good ? (long)q : 0, row = o * n + (i < 0 ? i + n : i);\n" PER_ROW "{\n"                            \
     "const long here = (o * k + j) * inner + b, at = row * inner + b;\n"                                               \
     "if (good) " THERE ";\n" NOWHERE "}\n}\n}"

@@ -128,9 +128,9 @@ static void pad_samples(ad_sampler *s) {
         { AD_SHAPE(3, -5), AD_SHAPE(-4, 9), 7 },
     };
     for (int i = 0; i < AD__COUNT(cases); i++) ad_sample(s, &cases[i], 1, &x, NULL, NULL);
-    ad__sample(s, &cases[0], 1, "0,3", NULL, NULL);
-    ad__sample(s, &cases[0], 1, "2,1,3", NULL, NULL);
-    ad__sample(s, &cases[5], 1, "()", NULL, NULL);
+    ad__sample_text(s, &cases[0], 1, "0,3", NULL, NULL);
+    ad__sample_text(s, &cases[0], 1, "2,1,3", NULL, NULL);
+    ad__sample_text(s, &cases[5], 1, "()", NULL, NULL);
 }
 
 AD_OPTYPE(pad, .doc = "a constant before and after the elements of the last axes",

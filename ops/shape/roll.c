@@ -145,10 +145,10 @@ AD_COLD static int roll_emit(ad_emit *e, const ad_op *op) {
 static void roll_samples(ad_sampler *s) {
     const int64_t shifts[] = { 0, 1, -1, 4, 5, 12, -13 };
     for (int i = 0; i < AD__COUNT(shifts); i++)
-        ad__sample(s, &(roll_attrs){ shifts[i], 0 }, 1, "5", NULL, NULL);
-    for (int axis = -3; axis < 3; axis++) ad__sample(s, &(roll_attrs){ 1, axis }, 1, "3,2,4", NULL, NULL);
-    ad__sample(s, &(roll_attrs){ 1, 0 }, 1, "0,2", NULL, NULL);
-    ad__sample(s, &(roll_attrs){ 1, 0 }, 1, "1", NULL, NULL);
+        ad__sample_text(s, &(roll_attrs){ shifts[i], 0 }, 1, "5", NULL, NULL);
+    for (int axis = -3; axis < 3; axis++) ad__sample_text(s, &(roll_attrs){ 1, axis }, 1, "3,2,4", NULL, NULL);
+    ad__sample_text(s, &(roll_attrs){ 1, 0 }, 1, "0,2", NULL, NULL);
+    ad__sample_text(s, &(roll_attrs){ 1, 0 }, 1, "1", NULL, NULL);
 }
 
 AD_OPTYPE(roll, .doc = "x with the elements shifted along an axis, wrapping around at the end",

@@ -180,20 +180,20 @@ static void slice_samples(ad_sampler *s) {
     slice_attrs a;
     for (int i = 0; i < AD__COUNT(sampled); i++) {
         a = slices_of(1, &sampled[i]);
-        ad__sample(s, &a, 1, "5", NULL, NULL);
+        ad__sample_text(s, &a, 1, "5", NULL, NULL);
     }
     for (int axis = 0; axis < 3; axis++) {
         a = one_slice(axis, 2, 0, -1);
-        ad__sample(s, &a, 1, "3,2,4", NULL, NULL);
+        ad__sample_text(s, &a, 1, "3,2,4", NULL, NULL);
     }
     a = slices_of(3, (ad_range[]){ { 2, 0, 4, 3 }, { 0, -1, INT64_MIN, -1 }, { -2, 1, 2, 1 } });
-    ad__sample(s, &a, 1, "3,2,4", NULL, NULL);
+    ad__sample_text(s, &a, 1, "3,2,4", NULL, NULL);
     a = slices_of(2, (ad_range[]){ { 0, 0, 2, 1 }, { 1, 5, 9, 1 } });
-    ad__sample(s, &a, 1, "2,3", NULL, NULL);
+    ad__sample_text(s, &a, 1, "2,3", NULL, NULL);
     a = slices_of(0, NULL);
-    ad__sample(s, &a, 1, "()", NULL, NULL);
+    ad__sample_text(s, &a, 1, "()", NULL, NULL);
     a = one_slice(1, 0, 2, 1);
-    ad__sample(s, &a, 1, "0,3", NULL, NULL);
+    ad__sample_text(s, &a, 1, "0,3", NULL, NULL);
 }
 
 /* The slice as a view of x. */
@@ -313,9 +313,9 @@ static void slice_scatter_samples(ad_sampler *s) {
         ad_sample(s, &a, 2, (ad_shape[]){ x, box_of(&a, x).shape }, NULL, NULL);
     }
     a = slices_of(2, (ad_range[]){ { 2, 0, 4, 3 }, { 0, -1, INT64_MIN, -1 } });
-    ad__sample(s, &a, 2, "3,2,4 3,2,2", NULL, NULL);
+    ad__sample_text(s, &a, 2, "3,2,4 3,2,2", NULL, NULL);
     a = one_slice(1, 0, 2, 1);
-    ad__sample(s, &a, 2, "0,3 0,2", NULL, NULL);
+    ad__sample_text(s, &a, 2, "0,3 0,2", NULL, NULL);
 }
 
 /* Copies the part of x from index `from` to index `to` along an axis. */

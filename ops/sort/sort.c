@@ -103,7 +103,7 @@ static void argsort_samples(ad_sampler *s) {
     for (int i = 0; i < AD__COUNT(shapes); i++)
         for (int axis = -1; axis < shapes[i].ndim - 1; axis++)
             ad_sample(s, &(order_attrs){ axis, (axis + i) % 2 }, 1, &shapes[i], NULL, NULL);
-    ad__sample(s, &(order_attrs){ 0, false }, 1, "300", NULL, NULL);
+    ad__sample_text(s, &(order_attrs){ 0, false }, 1, "300", NULL, NULL);
     const double edges[] = { 1, NAN, 0, -INFINITY, -0.0, INFINITY, 1, NAN, -1, 0, 1e-300, -1e300 },
                  *values[] = { edges };
     for (int k = 0; k < 4; k++) {

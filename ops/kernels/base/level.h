@@ -38,14 +38,14 @@ enum { AD__HIGHEST_LEVEL = 2, AD__LEVEL_BYTES = 16 }; /* a vector of level i has
     AD__LOOP_BASE(f, PARAMETER, __VA_ARGS__)                                                                           \
     AD__LOOP_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                       \
     static type *const f[] = { f##_base, f##_avx2, f##_avx2 };
-/* Both without a loop at level 0. */
-#define AD__VECTOR_LEVELS_OF(type, f, T_, PARAMETER, ...)                                                              \
+/* Both with another function at level 0, which several share. */
+#define AD__VECTOR_LEVELS_OF(type, f, T_, REST, PARAMETER, ...)                                                        \
     AD__LOOP_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                       \
     AD__LOOP_AVX512(f, T_, PARAMETER, __VA_ARGS__)                                                                     \
-    static type *const f[] = { NULL, f##_avx2, f##_avx512 };
-#define AD__NARROW_VECTOR_LEVELS_OF(type, f, T_, PARAMETER, ...)                                                       \
+    static type *const f[] = { REST, f##_avx2, f##_avx512 };
+#define AD__NARROW_VECTOR_LEVELS_OF(type, f, T_, REST, PARAMETER, ...)                                                 \
     AD__LOOP_AVX2(f, T_, PARAMETER, __VA_ARGS__)                                                                       \
-    static type *const f[] = { NULL, f##_avx2, f##_avx2 };
+    static type *const f[] = { REST, f##_avx2, f##_avx2 };
 #else
 /* One loop, with the vectors of the instruction set that the whole library is compiled for. */
 enum { AD__HIGHEST_LEVEL = 0, AD__LEVEL_BYTES = 16 };
@@ -53,8 +53,8 @@ enum { AD__HIGHEST_LEVEL = 0, AD__LEVEL_BYTES = 16 };
     static void f##_base(int64_t count, PARAMETER) { __VA_ARGS__ }                                                     \
     static type *const f[] = { f##_base };
 #define AD__NARROW_LEVELS_OF AD__LEVELS_OF
-#define AD__VECTOR_LEVELS_OF AD__LEVELS_OF
-#define AD__NARROW_VECTOR_LEVELS_OF AD__LEVELS_OF
+#define AD__VECTOR_LEVELS_OF(type, f, T_, REST, PARAMETER, ...) AD__LEVELS_OF(type, f, T_, PARAMETER, __VA_ARGS__)
+#define AD__NARROW_VECTOR_LEVELS_OF AD__VECTOR_LEVELS_OF
 #endif
 
 #endif

@@ -18,10 +18,8 @@ static void move_on(ad__arrays *p, size_t bytes) {
 void ad__run_loops(ad__loop *const loops[], int64_t n, size_t size, ad__arrays *p) {
     for (int level = ad__level(); n > 0; level--) {
         int64_t count = level > 0 ? n & -(int64_t)(((size_t)AD__LEVEL_BYTES << level) / size) : n;
-        ad__loop *loop = loops[level];
-        if (loop == NULL && level == 0) loop = p->rest;
-        if (count == 0 || loop == NULL) continue;
-        loop(count, p);
+        if (count == 0) continue;
+        loops[level](count, p);
         n -= count;
         if (n > 0) move_on(p, (size_t)count * size);
     }

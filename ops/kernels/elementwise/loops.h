@@ -19,15 +19,12 @@ struct ad__arrays {
     const void *g; /* the cotangent */
     const void *base;
     void *to;
-    /* for formulas without a loop for single elements: the one that calls of_one, of n operands, by its pointer */
-    ad__loop *rest;
-    ad__any_fn *of_one;
+    ad__any_fn *of_one; /* for the loops that call a formula of n operands by its pointer: a value_fn or a slope_fn */
     int n;
 };
 
 /* Runs loops[] over n elements of this size: the widest one on whole vectors, narrower ones on the remainder. Operands
-   that the loops do not read are NULL, and g, base and to of value loops. The pointers move on. A NULL in loops[] stands
-   for p->rest. */
+   that the loops do not read are NULL, and g, base and to of value loops. The pointers move on. */
 void ad__run_loops(ad__loop *const loops[], int64_t n, size_t size, ad__arrays *p);
 
 typedef float f32;
@@ -36,7 +33,7 @@ typedef double f64;
 #define KERNELS "ops/kernels/elementwise/loops.inc"
 #include "ops/kernels/base/each_dtype.h"
 
-/* The loops that p->rest may be. */
+/* These call p->of_one. */
 ad__loop ad__values_one_by_one_f32, ad__values_one_by_one_f64, ad__slopes_one_by_one_f32, ad__slopes_one_by_one_f64;
 
 /* Define loops[], for all levels. F: f32 or f64; n: the number of operands; value, slope: a function of one element. */
@@ -49,16 +46,22 @@ ad__loop ad__values_one_by_one_f32, ad__values_one_by_one_f64, ad__slopes_one_by
     AD__NARROW_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__value_loop_##F(value, n, count, p);)
 #define AD__NARROW_SLOPE_LOOPS(loops, F, n, slope)                                                                     \
     AD__NARROW_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__slope_loop_##F(slope, n, count, p);)
-/* The same without loops for single elements, with and without AVX-512. */
+/* The same without loops of their own for single elements, with and without AVX-512. */
 #define AD__VECTOR_VALUE_LOOPS(loops, F, n, value)                                                                     \
-    AD__VECTOR_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__value_loop_##F(value, n, count, p);)
+    AD__VECTOR_LEVELS_OF(ad__loop, loops, F, ad__values_one_by_one_##F, const ad__arrays *p,                           \
+                         ad__value_loop_##F(value, n, count, p);)
 #define AD__VECTOR_SLOPE_LOOPS(loops, F, n, slope)                                                                     \
-    AD__VECTOR_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__slope_loop_##F(slope, n, count, p);)
+    AD__VECTOR_LEVELS_OF(ad__loop, loops, F, ad__slopes_one_by_one_##F, const ad__arrays *p,                           \
+                         ad__slope_loop_##F(slope, n, count, p);)
 #define AD__NARROW_VECTOR_VALUE_LOOPS(loops, F, n, value)                                                              \
-    AD__NARROW_VECTOR_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__value_loop_##F(value, n, count, p);)
+    AD__NARROW_VECTOR_LEVELS_OF(ad__loop, loops, F, ad__values_one_by_one_##F, const ad__arrays *p,                    \
+                                ad__value_loop_##F(value, n, count, p);)
 #define AD__NARROW_VECTOR_SLOPE_LOOPS(loops, F, n, slope)                                                              \
-    AD__NARROW_VECTOR_LEVELS_OF(ad__loop, loops, F, const ad__arrays *p, ad__slope_loop_##F(slope, n, count, p);)
-/* No loops at all. */
-#define AD__NO_LOOPS(loops, F, n, formula) static ad__loop *const loops[AD__HIGHEST_LEVEL + 1] = { NULL };
+    AD__NARROW_VECTOR_LEVELS_OF(ad__loop, loops, F, ad__slopes_one_by_one_##F, const ad__arrays *p,                    \
+                                ad__slope_loop_##F(slope, n, count, p);)
+/* No loops of their own at all. */
+#define AD__NO_VALUE_LOOPS(loops, F, n, value) AD__ONE_BY_ONE_LOOPS(loops, ad__values_one_by_one_##F)
+#define AD__NO_SLOPE_LOOPS(loops, F, n, slope) AD__ONE_BY_ONE_LOOPS(loops, ad__slopes_one_by_one_##F)
+#define AD__ONE_BY_ONE_LOOPS(loops, all) static ad__loop *const loops[] = { all, all, all };
 
 #endif
