@@ -129,6 +129,6 @@ fi
 step "installation by apt-get" installs
 step "no run path, stripped, hardened" hardened
 step "what the libraries need is what the packages depend on" depends_from_libraries
-step "the tests of the packages" package_tests
 step "nothing is left" nothing_left
+step "the tests of the packages" package_tests
 done_testing
