@@ -97,7 +97,7 @@ depends_from_libraries() {
 }
 
 state() { inside "$user" find / -xdev \( -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /tmp \
-    -o -path /proc -o -path /sys -o -path /dev -o -path /root \) -prune -o -print | LC_ALL=C sort; }
+    -o -path /proc -o -path /run -o -path /sys -o -path /dev -o -path /root \) -prune -o -print | LC_ALL=C sort; }
 installs() {
     fresh "$suite" "$user" || return 1
     state >"$work/before"
@@ -129,6 +129,6 @@ fi
 step "installation by apt-get" installs
 step "no run path, stripped, hardened" hardened
 step "what the libraries need is what the packages depend on" depends_from_libraries
-step "the tests of the packages" package_tests
 step "nothing is left" nothing_left
+step "the tests of the packages" package_tests
 done_testing
