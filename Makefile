@@ -1,11 +1,11 @@
 # Makefile: builds libautodiff, its demos, tests and benchmarks; `make help` lists the goals.
 #
-# Variables: BUILD (the build folder), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DOCDIR, CMAKEDIR, DESTDIR; BLAS (a pkg-config name, or none);
-# MPI (openmpi or mpich, the first one found, or none);
-# LAPACK=none (omits solve, inverse, determinants and decompositions); NATIVE=1 (code for this processor only); WERROR=1
-# (warnings are errors); V=1 (prints commands); CASE (one case of `make bench` or `make bench-peers`); THREADS (for
-# `make bench-threads`); TESTS (the programs of `make units`); PYTHON (for peers and reference values); ARCH (a Debian
-# architecture, for `make cross`); SYSROOT (the folder with the libraries of that architecture).
+# Variables: BUILD (the build folder), CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DOCDIR, CMAKEDIR, DESTDIR; BLAS (a pkg-config
+# name, or none); MPI (openmpi or mpich, the first one found, or none); LAPACK=none (omits solve, inverse, determinants and
+# decompositions); NATIVE=1 (code for this processor only); WERROR=1 (warnings are errors); V=1 (prints commands); CASE (one
+# case of `make bench` or `make bench-peers`); THREADS (for `make bench-threads`); TESTS (the programs of `make units`);
+# TEST_JOBS (how many test programs run at once, 1); PYTHON (for peers and reference values); ARCH (a Debian architecture,
+# for `make cross`); SYSROOT (the folder with the libraries of that architecture).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local

@@ -461,7 +461,9 @@ static void networks_of_all_kinds_are_trained_without_the_library(void **state) 
         /* The slope of a key's bias is 0, and its rounding errors must not become steps. */
         nn_optim *opt = nn_adam(net, (nn_adam_opts){ .lr = 0.01, .eps = 1e-3 });
         assert_ok(g);
-        train_both(net, opt, nn_cross_entropy, x, target, t == AD_F32 ? 3e-5 : 1e-10);
+        /* The file sums in f32 what batch_norm sums in f64, and a variance of six numbers enlarges that. */
+        double single = kinds[i].make == batch_norm_net ? 3e-4 : 3e-5;
+        train_both(net, opt, nn_cross_entropy, x, target, t == AD_F32 ? single : 1e-10);
         ad_graph_free(g);
     }
 }
