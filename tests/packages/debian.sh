@@ -104,9 +104,11 @@ installs() {
     cp "$debs"/*.deb "$user/tmp"
     inside "$user" sh -c 'apt-get -q -y --no-install-recommends install $(ls /tmp/*.deb | grep -v dbgsym)'
 }
+# By default apt keeps what it installed if any package, such as one of the fresh system, would only suggest it.
 nothing_left() {
     inside "$user" sh -c 'dpkg-query -W -f "\${Package}\n" | grep autodiff | xargs apt-get -q -y purge &&
-        apt-get -q -y --purge autoremove' || return 1
+        apt-get -q -y -o APT::AutoRemove::SuggestsImportant=false -o APT::AutoRemove::RecommendsImportant=false \
+            --purge autoremove' || return 1
     state >"$work/after"
     ! find "$user" -name '*autodiff*' -not -path "$user/tmp/*" -not -path "$user/var/*/apt/*" | grep . || return 1
     comm -13 "$work/before" "$work/after" >"$work/new"
