@@ -107,6 +107,13 @@ cmake_ranks() { # FOLDER
     needs "$folder/$1/mpi" libautodiff-mpi && ! needs "$folder/$1/mpi_static" libautodiff &&
         [ "$("$folder/$1/mpi")" = ok ] && [ "$("$folder/$1/mpi_static")" = ok ]
 }
+# As on a machine without gfortran, which only -static needs: CMake is told not to see it.
+cmake_without_fortran() {
+    hidden=$(dirname "$($CC -print-file-name=libgfortran.a)")
+    by_cmake without_fortran "$prefix" -DPARTS=static -DCMAKE_IGNORE_PATH="$hidden" &&
+        ! grep -r gfortran "$folder/without_fortran/CMakeFiles/static.dir/link.txt" &&
+        prints_gradient "$folder/without_fortran/static"
+}
 cmake_static() { ! needs "$folder/$1/fully" . && prints_gradient "$folder/$1/fully"; }
 
 # A project without languages that runs the CMake code of the standard input. Its output is in $work/found.
@@ -311,6 +318,7 @@ scripts
 if command -v cmake >/dev/null; then
     check "CMake: the shared library and the archive" cmake_programs cmake "$prefix" $fully
     [ -z "$fully" ] || check "CMake: a program without shared libraries" cmake_static cmake
+    check "CMake: the archive where gfortran is not installed" cmake_without_fortran
     [ -z "$mpi" ] || check "CMake: libautodiff-mpi" cmake_ranks cmake
     check "CMake: which versions are compatible" both_rules
     check "CMake: a version that is too new" too_new

@@ -93,7 +93,7 @@ depends_from_libraries() {
     # Relocations as a bitmap need glibc 2.36, which no symbol says.
     ! readelf -V "$user"/usr/lib/*/libautodiff.so.0.* | grep DT_RELR || depends_of libautodiff0.1 | grep 'libc6 (>= 2\.3[6-9]' ||
         return 1
-    depends_of libautodiff-mpi0.1 | grep 'libautodiff0\.1.*libopenmpi3\|libmpich12'
+    depends_of libautodiff-mpi0.1 | grep 'libautodiff0\.1.*\(libopenmpi[0-9]\|libmpich12\)'
 }
 
 state() { inside "$user" find / -xdev \( -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /tmp \
