@@ -39,7 +39,7 @@ musl() {
     include=$BUILD/musl/include
     mkdir -p "$include"
     ln -sfn /usr/include/uthash.h /usr/include/Random123 "$include"
-    "$MAKE" "$jobs" -s all BUILD="$BUILD/musl" CC=musl-gcc CPPFLAGS="-I$include" BLAS=none MPI=none PKG_CONFIG=false \
+    "$MAKE" "$jobs" -s all BUILD="$BUILD/musl" CC=musl-gcc CPPFLAGS="-isystem $include" BLAS=none MPI=none PKG_CONFIG=false \
         LDFLAGS=-static && BUILD=$BUILD/musl CC=musl-gcc sh tests/run tests/demos.sh
 }
 
