@@ -10,6 +10,7 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 # known_jumps: no copies of code for a jump whose result is known; they gain where nodes of one element are processed.
 # row_flags: loops with epilogues, for kernels that process many short rows.
 # struct_flags: structs are set and copied by vector stores. GCC's choice, rep stos, is slow to start.
+# Each function has a section of its own, so that a linker can leave it out: see `unused` in found.mk.
 # no_unwinding: no exception passes through the library, and debuggers have the tables of -g.
 # small_flags: less inlining and alignment; functions of ops/ and nn/ spend their time in the loops that they call.
 # compact: for size, where others do the work; structs are copied by calls. cold: the same for what a program does

@@ -498,6 +498,13 @@ static void training_that_has_no_form_is_refused(void **state) {
     nn_export_opts o = { .optim = nn_sgd(random, (nn_sgd_opts){ .lr = 1 }), .loss = nn_mse, .target = target };
     assert_int_equal(nn_export_c(path_of("net.c"), "net", random, x, o), AD_EABSENT);
     assert_contains(ad_error(g), "export_c: the op dropout_mask, which net_step needs, has no form in C");
+    ad_clear_error(g);
+    nn_module *other = nn_batch_norm(g, AD_F32, 5, (nn_batch_norm_opts){ .no_affine = true });
+    nn_module *wide = nn_sequential(g, nn_linear(g, AD_F32, 6, 4, true), other);
+    o.optim = nn_sgd(wide, (nn_sgd_opts){ .lr = 1 });
+    assert_int_equal(nn_export_c(path_of("net.c"), "net", wide, x, o), AD_ESHAPE);
+    assert_contains(ad_error(g), "batch_norm_train: ");
+    assert_contains(ad_error(g), "running averages must be f32 [4], one for each channel");
     ad_graph_free(g);
 }
 

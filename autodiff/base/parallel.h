@@ -1,8 +1,8 @@
 /* parallel.h: loops cut into chunks that a team of threads shares; private to the library.
 
-   Determinism: how a loop is cut depends on its size alone, never on the number of threads, and each chunk writes its
-   own elements. Results are therefore the same bits for any number of threads. A reduction over all chunks stores one
-   partial result per chunk and combines them in order afterwards.
+   Determinism: each chunk writes its own elements. How a loop is cut depends on its size alone, never on the number of
+   threads, unless the bits of an element do not depend on the cut. Results are therefore the same bits for any number
+   of threads. A reduction over all chunks stores one partial result per chunk and combines them in order afterwards.
 
    Scheduling: threads take chunks one at a time, so a thread that starts late is not waited for; the others do its
    share. Only a chunk that has been started must be waited for. If that made a loop slower than the calling thread

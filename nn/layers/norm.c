@@ -27,11 +27,17 @@ static void follow(batch_norm *s, ad_var *x) {
         s->next[i] = ad_add(ad_muls(s->next[i], 1 - momentum), ad_muls(ad_detach(batch[i]), momentum));
 }
 
+/* If not, the op refuses x. */
+static bool fits(const batch_norm *s, const ad_var *x) {
+    ad_shape shape = ad_shape_of(x);
+    return shape.ndim >= 2 && shape.dim[1] == ad_numel(s->mean) && ad_numel(x) > shape.dim[1];
+}
+
 static ad_var *batch_norm_forward(nn_module *m, ad_var *x) {
     batch_norm *s = nn_self(m);
     ad_batch_norm_opts o = s->opts;
     o.training = nn_training(m);
-    if (o.training && s->follows) {
+    if (o.training && s->follows && fits(s, x)) {
         follow(s, x);
         return ad_batch_norm_train(x, NULL, NULL, s->w, s->b, o);
     }

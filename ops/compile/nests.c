@@ -121,7 +121,7 @@ static bool reads_neighbour_of(const writing *c, const ad__map *m) {
 static void note_kind(writing *c) {
     for (int k = 0; k < c->n; k++) {
         if (c->form[k]->calls > 0) c->w->has_slow = true;
-        for (int i = 0; i < c->nest[k].n && !c->w->has_stencil; i++)
+        for (int i = 0; i < c->nest[k].n && !c->w->has_slow && !c->w->has_stencil; i++)
             c->w->has_stencil = reads_neighbour_of(c, &c->nest[k].in[i]);
     }
 }

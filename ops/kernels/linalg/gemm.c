@@ -152,8 +152,9 @@ static bool is_shared(int64_t n, int64_t m, int64_t k) {
 
 /* ---- products by tiles, whose panels threads share ------------------------------------------------------------ */
 
+static const double min_panels = 0x1p20; /* multiplications of the smallest: about 20 us */
+
 #ifdef WIDE
-static const double min_panels = 0x1p20; /* multiplications: about 20 us */
 
 static int64_t panel_width(ad_dtype t) { return MOST_VECTORS * (t == AD_F32 ? 16 : 8); }
 
@@ -168,7 +169,6 @@ static void product_panels(void *context, int worker, int64_t from, int64_t to) 
 /* Whether the tiles compute the product. The answer is the same for one thread, so that the bits are, too. */
 static bool took_panels(ad_team *team, const product *p) {
     int64_t panels = (p->m + panel_width(p->t) - 1) / panel_width(p->t);
-    if ((double)p->n * (double)p->m * (double)p->k < min_panels) return false;
     if (!is_for_wide(ad_dtype_size(p->t), p->ta, p->tb, p->n, p->m, p->k) || !has_wide()) return false;
     ad_parallel(team, panels, team ? 1 : panels, AD__SHARED_MIN, product_panels, (void *)p);
     return true;
@@ -177,19 +177,24 @@ static bool took_panels(ad_team *team, const product *p) {
 static bool took_panels(ad_team *team, const product *p) { return (void)team, (void)p, false; }
 #endif
 
+/* Whether the product is one that threads may share, which then is computed. */
+static bool took_large(ad_team *team, const product *p) {
+    if (took_panels(team, p)) return true;
+    if (!is_shared(p->n, p->m, p->k)) return false;
+    share(team, p);
+    return true;
+}
+static bool is_small(int64_t n, int64_t m, int64_t k) { return (double)n * (double)m * (double)k < min_panels; }
+
 void ad__gemm(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
               const void *b, double beta, void *c) {
-    const product p = { t, ta, tb, n, m, k, a, b, beta, NULL, c };
-    if (took_panels(team, &p)) return;
-    if (is_shared(n, m, k)) share(team, &p);
-    else AD__BY_DTYPE(t, ad__gemm, ta, tb, n, m, k, a, b, beta, c);
+    if (is_small(n, m, k) || !took_large(team, &(product){ t, ta, tb, n, m, k, a, b, beta, NULL, c }))
+        AD__BY_DTYPE(t, ad__gemm, ta, tb, n, m, k, a, b, beta, c);
 }
 
 void ad__gemm_row(ad_team *team, ad_dtype t, bool ta, bool tb, int64_t n, int64_t m, int64_t k, const void *a,
                   const void *b, const void *row, void *c) {
-    const product p = { t, ta, tb, n, m, k, a, b, row ? 1 : 0, row, c };
-    if (took_panels(team, &p)) return;
-    if (is_shared(n, m, k)) share(team, &p);
-    else AD__BY_DTYPE(t, onto_row, ta, tb, n, m, k, a, b, row, c);
+    if (is_small(n, m, k) || !took_large(team, &(product){ t, ta, tb, n, m, k, a, b, row ? 1 : 0, row, c }))
+        AD__BY_DTYPE(t, onto_row, ta, tb, n, m, k, a, b, row, c);
 }
 #endif
