@@ -96,6 +96,44 @@ static void matmul_floor(void *state) {
     ad__gemm_f32(true, false, SIDE, SIDE, SIDE, s->fa, s->fc, 0, s->gb);
 }
 
+/* ---- conv: 3 x 3, as many channels out as in, loss = sum(y y) / 2, gradients of images and weights --------------- */
+
+typedef struct {
+    int64_t images, channels, side;
+} pictures;
+static const pictures wide_pictures = { 32, 64, 28 }, deep_pictures = { 16, 256, 14 };
+
+static arrays *conv_setup(const pictures *p) {
+    arrays *s = arrays_new();
+    int64_t pixels = p->side * p->side, x = p->images * p->channels * pixels, w = 9 * p->channels * p->channels;
+    s->fa = bench_random(x, 1), s->fb = bench_random(w, 2), s->fc = bench_random(p->channels * pixels, 3);
+    s->ga = bench_random(9 * p->channels * pixels, 4), s->gb = bench_floats(w);
+    s->gc = bench_floats(9 * p->channels * pixels);
+    s->a = ad_param(s->g, AD_F32, s->fa, AD_SHAPE(p->images, p->channels, p->side, p->side));
+    s->b = ad_param(s->g, AD_F32, s->fb, AD_SHAPE(p->channels, p->channels, 3, 3));
+    return s;
+}
+static void *wide_setup(void) { return conv_setup(&wide_pictures); }
+static void *deep_setup(void) { return conv_setup(&deep_pictures); }
+
+static ad_var *conv_loss(const arrays *s) {
+    return ad_muls(ad_sum(ad_square(ad_conv2d(s->a, s->b, NULL, (ad_conv_opts){ .padding = { 1, 1 } }))), 0.5);
+}
+static void conv_ours(void *state) { step_of(state, conv_loss); }
+static void conv_result(void *state, double to[2]) { result_of(state, conv_loss, to); }
+
+/* The products of the weights, the gradient and the windows of an image, which are there already. */
+static void conv_floor(arrays *s, const pictures *p) {
+    int64_t c = p->channels, pixels = p->side * p->side;
+    for (int64_t i = 0; i < p->images; i++) {
+        ad__gemm_f32(false, false, c, pixels, 9 * c, s->fb, s->ga, 0, s->fc);
+        ad__gemm_f32(false, true, c, 9 * c, pixels, s->fc, s->ga, 1, s->gb);
+        ad__gemm_f32(true, false, 9 * c, pixels, c, s->fb, s->fc, 0, s->gc);
+    }
+}
+static void wide_floor(void *state) { conv_floor(state, &wide_pictures); }
+static void deep_floor(void *state) { conv_floor(state, &deep_pictures); }
+
 /* ---- tanh-20: tanh applied twenty times to a million f32, then a sum ------------------------------------------- */
 
 enum { MILLION = 1000000, TIMES = 20 };
@@ -236,6 +274,8 @@ static void ce_floor(void *state) {
 int main(int argc, char **argv) {
     static const bench_case cases[] = {
         { "matmul-1024", "ms", 1, 0, matmul_setup, matmul_ours, matmul_floor, teardown, matmul_result },
+        { "conv-64", "ms", 1, 0, wide_setup, conv_ours, wide_floor, teardown, conv_result },
+        { "conv-256", "ms", 1, 0, deep_setup, conv_ours, deep_floor, teardown, conv_result },
         { "tanh-20", "ms", 1, 0, tanh_setup, tanh_ours, tanh_floor, teardown, tanh_result },
         { "tanh-20-compiled", "ms", 1, 0, tanh_setup_compiled, run_compiled, tanh_alone, teardown, NULL },
         { "softmax-ce", "ms", 1, 0, ce_setup, ce_ours, ce_floor, teardown, ce_result },

@@ -106,7 +106,8 @@ typedef struct {
 } ad_gaussian_opts;
 
 /* Options of convolutions. Lists hold the values along the axes: { d, h, w } of volumes, { h, w } of images, { l } of
-   signals. */
+   signals. In f32, kernels of 3 x 3 with stride 1 and 32 channels or more have errors relative to the largest number
+   among 4 x 4 pixels: see "Convolutions" in docs/performance.md. */
 typedef struct {
     int64_t stride[3];         /* 0: 1 */
     int64_t padding[3];        /* zeros added on both sides; negative: elements removed. 0: none */

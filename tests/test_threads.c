@@ -254,6 +254,10 @@ static void convolution(ad_graph *g, ad_dtype t, results *r) {
     ad_var *y = ad_conv2d(x, w, b, (ad_conv_opts){ .groups = 2, .padding = { 1, 2 } });
     finish(r, ad_conv_transpose2d(y, noted(g, t, AD_SHAPE(10, 4, 2, 3), r), NULL, (ad_conv_opts){ .stride = { 2, 1 } }));
 }
+static void wide_convolution(ad_graph *g, ad_dtype t, results *r) {
+    ad_var *x = noted(g, t, AD_SHAPE(11, 32, 14, 15), r), *w = noted(g, t, AD_SHAPE(40, 32, 3, 3), r);
+    finish(r, ad_conv2d(x, w, NULL, (ad_conv_opts){ .padding = { 1, 1 } }));
+}
 static void pools(ad_graph *g, ad_dtype t, results *r) {
     ad_var *x = noted(g, t, AD_SHAPE(31, 6, 41, 40), r);
     ad_pool_opts o = { .kernel = { 3, 2 }, .stride = { 2, 2 }, .padding = { 1, 0 } };
@@ -348,6 +352,7 @@ static const struct {
     { "losses", losses },
     { "classes", classes },
     { "convolution", convolution },
+    { "wide convolution", wide_convolution },
     { "pools", pools },
     { "attention", attention },
     { "gathers", gathers },

@@ -179,6 +179,23 @@ class Matmul:
 
 
 
+class Convolution:
+    items = 1
+
+    def __init__(self, images, channels, side):
+        self.x = filled(images * channels * side**2, 1, images, channels, side, side).requires_grad_()
+        self.w = filled(9 * channels**2, 2, channels, channels, 3, 3).requires_grad_()
+
+    def loss(self):
+        return F.conv2d(self.x, self.w, padding=1).square().sum() * 0.5
+
+    def work(self):
+        backward(self.loss(), self.x, self.w)
+
+    def result(self):
+        return gradients(self.loss(), self.x, self.w)
+
+
 class Tanh20:
     items = 1
 
@@ -295,5 +312,6 @@ class StartUp:
 
 serve({"scalar-chain": ScalarChain, "rosenbrock": Rosenbrock, "add-1x1": Add, "xor-rebuild": Xor, "xor-eval": Xor,
        "lecture-net": LectureNet, "mlp-128": partial(Mnist, 64, 784, 128, 10),
-       "mlp-512-512": partial(Mnist, 128, 784, 512, 512, 10), "matmul-1024": Matmul, "tanh-20": Tanh20,
+       "mlp-512-512": partial(Mnist, 128, 784, 512, 512, 10), "matmul-1024": Matmul,
+       "conv-64": partial(Convolution, 32, 64, 28), "conv-256": partial(Convolution, 16, 256, 14), "tanh-20": Tanh20,
        "softmax-ce": SoftmaxCe, "adam": Adam, "gpt": Gpt, "start-up": StartUp})

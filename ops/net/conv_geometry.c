@@ -52,6 +52,7 @@ static ad__conv conv_of(ad_dtype t, ad_shape x, ad_shape w, ad_shape y, const ad
     }
     c.k = c.w.c * c.w.kernel[0] * c.w.kernel[1];
     c.l = c.w.out[0] * c.w.out[1];
+    c.by_squares = t == AD_F32 && ad__winograd_suits(&c.w, c.o);
     return c;
 }
 
@@ -72,10 +73,44 @@ static void *w_at(const ad__conv *c, const void *w, int64_t g) {
     return (char *)w + (size_t)(g * c->o * c->k) * c->size;
 }
 
+/* The numbers of an image and of a result of a group, and of its weights as squares of 4 x 4. */
+static int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t pixels_of(const ad__conv *c) { return c->w.c * c->w.in[0] * c->w.in[1]; }
+static int64_t square_count(const ad__conv *c) { return 16 * c->o * c->w.c; }
+
+/* The convolution of y that yields x: its weights are turned. */
+static ad__conv back_of(const ad__conv *c) {
+    ad__conv b = *c;
+    b.o = c->w.c, b.w.c = c->o;
+    for (int i = 0; i < 2; i++) b.w.in[i] = c->w.out[i], b.w.out[i] = c->w.in[i], b.w.padding[i] = 2 - c->w.padding[i];
+    return b;
+}
+
+/* Each thread's scratch begins with its sums of squares, behind which is its work: a matrix of windows, or squares. */
+static size_t sum_bytes(const ad__conv *c) { return c->by_squares ? (size_t)square_count(c) * c->size : 0; }
+static void *work_of(const ad__conv *c, int worker) { return (char *)ad__scratch_of(c->op, worker) + sum_bytes(c); }
+static size_t work_bytes(const ad__conv *c) {
+    ad__conv b = back_of(c);
+    int64_t numbers = c->direct ? 0 : c->k * c->l;
+    if (c->by_squares) numbers = greatest(numbers, ad__winograd_work(&c->w, c->o));
+    if (c->by_squares) numbers = greatest(numbers, ad__winograd_work(&b.w, b.o));
+    return ad__round_up(sum_bytes(c) + (size_t)numbers * c->size, AD__ALIGN);
+}
+
+/* The weights as squares, behind the first thread's work; NULL if windows are needed. */
+static const float *squares_of(const ad__conv *c, bool turned, const void *w) {
+    if (!c->by_squares || !ad__winograd_takes(c->groups * c->o * c->k, w)) return NULL;
+    float *u = (float *)((char *)ad__scratch_of(c->op, 0) + work_bytes(c));
+    for (int64_t g = 0; g < c->groups; g++)
+        if (turned) ad__winograd_weights(c->w.c, c->o, true, w_at(c, w, g), u + g * square_count(c));
+        else ad__winograd_weights(c->o, c->w.c, false, w_at(c, w, g), u + g * square_count(c));
+    return u;
+}
+
 /* The matrix [k, l] of the windows of one group of one image. */
 static const void *columns_of(const ad__conv *c, int worker, const void *x) {
     if (c->direct) return x;
-    void *columns = ad__scratch_of(c->op, worker);
+    void *columns = work_of(c, worker);
     AD__BY_DTYPE(c->t, ad__image_im2col, &c->w, x, columns);
     return columns;
 }
@@ -85,6 +120,7 @@ typedef struct {
     const ad__conv *c;
     void *x, *y;
     const void *w;
+    const float *squares; /* of w, or NULL */
     bool fresh;
 } map;
 
@@ -98,28 +134,39 @@ static void over_images(const map *m, ad_loop_fn *body) {
                 (void *)m);
 }
 
+/* Computes group g of an image by squares, unless its numbers need windows. */
+static bool image_by_squares(const map *m, const ad__window_of *w, int64_t o, int worker, int64_t g, const void *from,
+                             void *to) {
+    if (m->squares == NULL || !ad__winograd_takes(w->c * w->in[0] * w->in[1], from)) return false;
+    ad__winograd_results(w, o, m->squares + g * square_count(m->c), from, m->fresh, to, work_of(m->c, worker));
+    return true;
+}
+
 static void images_into_y(void *context, int worker, int64_t from, int64_t to) {
     const map *m = context;
     const ad__conv *c = m->c;
     for (int64_t j = from; j < to; j++) {
         int64_t i = j / c->groups, g = j % c->groups;
-        ad__gemm(ad__op_team(c->op), c->t, false, false, c->o, c->l, c->k, w_at(c, m->w, g),
-                 columns_of(c, worker, x_at(c, m->x, i, g)), m->fresh ? 0 : 1, y_at(c, m->y, i, g));
+        void *x = x_at(c, m->x, i, g), *y = y_at(c, m->y, i, g);
+        if (!image_by_squares(m, &c->w, c->o, worker, g, x, y))
+            ad__gemm(ad__op_team(c->op), c->t, false, false, c->o, c->l, c->k, w_at(c, m->w, g),
+                     columns_of(c, worker, x), m->fresh ? 0 : 1, y);
     }
 }
 
 void ad__conv_into_y(const ad__conv *c, const void *x, const void *w, bool fresh, void *y) {
-    over_images(&(map){ c, (void *)x, y, w, fresh }, images_into_y);
+    over_images(&(map){ c, (void *)x, y, w, squares_of(c, false, w), fresh }, images_into_y);
 }
 
 static void images_into_x(void *context, int worker, int64_t from, int64_t to) {
     const map *m = context;
-    const ad__conv *c = m->c;
-    size_t image = (size_t)(c->w.c * c->w.in[0] * c->w.in[1]) * c->size;
+    const ad__conv *c = m->c, back = back_of(c);
+    size_t image = (size_t)pixels_of(c) * c->size;
     for (int64_t j = from; j < to; j++) {
         int64_t i = j / c->groups, g = j % c->groups;
-        void *x = x_at(c, m->x, i, g), *columns = c->direct ? x : ad__scratch_of(c->op, worker);
-        ad__gemm(ad__op_team(c->op), c->t, true, false, c->k, c->l, c->o, w_at(c, m->w, g), y_at(c, m->y, i, g),
+        void *x = x_at(c, m->x, i, g), *y = y_at(c, m->y, i, g), *columns = c->direct ? x : work_of(c, worker);
+        if (image_by_squares(m, &back.w, back.o, worker, g, y, x)) continue;
+        ad__gemm(ad__op_team(c->op), c->t, true, false, c->k, c->l, c->o, w_at(c, m->w, g), y,
                  c->direct && !m->fresh ? 1 : 0, columns);
         if (c->direct) continue;
         if (m->fresh) memset(x, 0, image);
@@ -128,19 +175,20 @@ static void images_into_x(void *context, int worker, int64_t from, int64_t to) {
 }
 
 void ad__conv_into_x(const ad__conv *c, const void *w, const void *y, bool fresh, void *x) {
-    over_images(&(map){ c, x, (void *)y, w, fresh }, images_into_x);
+    over_images(&(map){ c, x, (void *)y, w, squares_of(c, true, w), fresh }, images_into_x);
 }
 
 /* ---- the gradient of the weights: a sum over all images ------------------------------------------------------- */
 
-/* The sums of PARTS parts of the images, so that threads can share them. Where the weights are larger than MOST bytes,
-   threads share the products. */
-enum { PARTS = 8, MOST = 1 << 19 };
+/* The sums of up to PARTS parts of the images, so that threads can share them. Where windows are used and the weights
+   are larger than MOST bytes, threads share the products. Squares have none to share, so parts may take ROOM bytes. */
+enum { PARTS = 8, MOST = 1 << 19, ROOM = 1 << 24 };
 
 static size_t weight_bytes(const ad__conv *c) { return (size_t)(c->groups * c->o * c->k) * c->size; }
-static int64_t parts_of(const ad__conv *c) { return weight_bytes(c) > MOST ? 1 : ad__lesser(c->n, PARTS); }
-static size_t column_bytes(const ad__conv *c) {
-    return c->direct ? 0 : ad__round_up((size_t)(c->k * c->l) * c->size, AD__ALIGN);
+static int64_t parts_of(const ad__conv *c) {
+    int64_t bytes = (int64_t)weight_bytes(c), parts = ad__lesser(c->n, PARTS);
+    if (c->by_squares) return ad__lesser(parts, greatest(1, ROOM / bytes));
+    return bytes > MOST ? 1 : parts;
 }
 
 typedef struct {
@@ -149,21 +197,33 @@ typedef struct {
     char *sums; /* one behind the other */
 } weight_sums;
 
-/* Adds to w, or with fresh overwrites it by, what images from .. to-1 give. */
-static void add_images(const ad__conv *c, int worker, int64_t from, int64_t to, const void *x, const void *y,
+/* Adds to group g of w, or with fresh overwrites it by, what images from .. to-1 give. The sums of squares are turned
+   into weights at the end. */
+static void add_images(const ad__conv *c, int worker, int64_t from, int64_t to, int64_t g, const void *x, const void *y,
                        bool fresh, void *w) {
-    for (int64_t i = from; i < to; i++)
-        for (int64_t g = 0; g < c->groups; g++)
-            ad__gemm(ad__op_team(c->op), c->t, false, true, c->o, c->k, c->l, y_at(c, y, i, g),
-                     columns_of(c, worker, x_at(c, x, i, g)), fresh && i == from ? 0 : 1, w_at(c, w, g));
+    float *sums = NULL;
+    for (int64_t i = from; i < to; i++) {
+        const void *image = x_at(c, x, i, g), *result = y_at(c, y, i, g);
+        if (c->by_squares && ad__winograd_takes(pixels_of(c), image) && ad__winograd_takes(c->o * c->l, result)) {
+            if (sums == NULL) sums = memset(ad__scratch_of(c->op, worker), 0, (size_t)square_count(c) * c->size);
+            ad__winograd_sums(&c->w, c->o, image, result, sums, work_of(c, worker));
+        } else {
+            ad__gemm(ad__op_team(c->op), c->t, false, true, c->o, c->k, c->l, result, columns_of(c, worker, image),
+                     fresh ? 0 : 1, w);
+            fresh = false;
+        }
+    }
+    if (sums != NULL && fresh) memset(w, 0, (size_t)(c->o * c->k) * c->size);
+    if (sums != NULL) ad__winograd_into_weights(c->o, c->w.c, sums, w);
 }
 
 static void parts_into_w(void *context, int worker, int64_t from, int64_t to) {
     const weight_sums *s = context;
     int64_t n = s->c->n, parts = parts_of(s->c);
     for (int64_t p = from; p < to; p++)
-        add_images(s->c, worker, p * n / parts, (p + 1) * n / parts, s->x, s->y, true,
-                   s->sums + (size_t)p * weight_bytes(s->c));
+        for (int64_t g = 0; g < s->c->groups; g++)
+            add_images(s->c, worker, p * n / parts, (p + 1) * n / parts, g, s->x, s->y, true,
+                       w_at(s->c, s->sums + (size_t)p * weight_bytes(s->c), g));
 }
 
 void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh, void *w) {
@@ -171,10 +231,10 @@ void ad__conv_into_w(const ad__conv *c, const void *x, const void *y, bool fresh
     if (count == 0) return; /* there may be very many empty images */
     if (c->n == 0 && fresh) memset(w, 0, weight_bytes(c));
     if (parts <= 1) {
-        add_images(c, 0, 0, c->n, x, y, fresh, w);
+        for (int64_t g = 0; g < c->groups; g++) add_images(c, 0, 0, c->n, g, x, y, fresh, w_at(c, w, g));
         return;
     }
-    weight_sums s = { c, x, y, (char *)ad__scratch_of(c->op, 0) + column_bytes(c) };
+    weight_sums s = { c, x, y, (char *)ad__scratch_of(c->op, 0) + work_bytes(c) };
     double work = (double)(c->n / parts) * (double)count * (double)c->l / 8;
     int64_t each = work < AD__SHARED_MIN ? 1 + (int64_t)work : AD__SHARED_MIN;
     ad_parallel(ad__op_team(c->op), parts, 1, each, parts_into_w, &s);
@@ -204,7 +264,8 @@ int ad__conv_check_sizes(ad_call *call, ad_shape x, ad_shape w, ad_shape y) {
     if (k > AD__GEMM_MAX || l > AD__GEMM_MAX || w.dim[0] > AD__GEMM_MAX || k * l > 0x1p55)
         return ad_call_fail(call, AD_ESHAPE, "the matrix of windows is too large");
     ad__conv c = conv_of(call->dtype, x, w, y, call->attrs);
-    call->scratch = column_bytes(&c) + (parts_of(&c) > 1 ? (size_t)parts_of(&c) * weight_bytes(&c) : 0);
+    int64_t sums = parts_of(&c) > 1 ? parts_of(&c) * (int64_t)weight_bytes(&c) : 0;
+    call->scratch = work_bytes(&c) + (size_t)greatest(sums, c.groups * (int64_t)sum_bytes(&c));
     return AD_OK;
 }
 

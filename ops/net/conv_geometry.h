@@ -7,7 +7,7 @@
 
 #include "autodiff/graph/node.h"
 #include "ops/base/loops.h"
-#include "ops/kernels/net/im2col.h"
+#include "ops/kernels/net/winograd.h"
 #include "ops/ops.h"
 
 /* ---- attributes ------------------------------------------------------------------------------------------ */
@@ -36,7 +36,8 @@ typedef struct {
     int64_t k, l;    /* rows and columns of the matrix of windows: c kh kw and oh ow */
     ad__window_of w; /* for the channels of one group */
     bool direct;     /* the matrix of windows is the image itself */
-    const ad_op *op; /* the scratch of each of its threads holds a matrix of windows */
+    bool by_squares; /* squares of 4 x 4 pixels take fewer multiplications than windows: see winograd.h */
+    const ad_op *op; /* the scratch of each of its threads holds a matrix of windows, or squares */
 } ad__conv;
 
 /* x is the image; x, w and y are operands or the result of op. */

@@ -98,17 +98,20 @@ depends_from_libraries() {
 
 state() { inside "$user" find / -xdev \( -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /tmp \
     -o -path /proc -o -path /run -o -path /sys -o -path /dev -o -path /root \) -prune -o -print | LC_ALL=C sort; }
+names() { inside "$user" dpkg-query -W -f '${Package}\n' | LC_ALL=C sort; }
 installs() {
     fresh "$suite" "$user" || return 1
     state >"$work/before"
+    names >"$work/names"
     cp "$debs"/*.deb "$user/tmp"
     inside "$user" sh -c 'apt-get -q -y --no-install-recommends install $(ls /tmp/*.deb | grep -v dbgsym)'
 }
-# By default apt keeps what it installed if any package, such as one of the fresh system, would only suggest it.
+# The packages, and what came with them. autoremove would keep what any package, such as one of the fresh system, suggests,
+# and adduser in any case.
 nothing_left() {
-    inside "$user" sh -c 'dpkg-query -W -f "\${Package}\n" | grep autodiff | xargs apt-get -q -y purge &&
-        apt-get -q -y -o APT::AutoRemove::SuggestsImportant=false -o APT::AutoRemove::RecommendsImportant=false \
-            --purge autoremove' || return 1
+    names | LC_ALL=C comm -13 "$work/names" - >"$work/came"
+    # shellcheck disable=SC2046 # a list of packages
+    inside "$user" apt-get -q -y purge $(cat "$work/came") || return 1
     state >"$work/after"
     ! find "$user" -name '*autodiff*' -not -path "$user/tmp/*" -not -path "$user/var/*/apt/*" | grep . || return 1
     comm -13 "$work/before" "$work/after" >"$work/new"

@@ -10,15 +10,18 @@
    ThreadSanitizer crashes in the resolvers. A build for one machine (-march=native) needs no clones. With AD__COUNTED
    every function is compiled once, so that `make coverage` counts each of its branches once.
    Kernels that wait for memory, that copy single elements, or that few programs use in f64, are as fast with AVX2 and
-   have no form for AVX-512: AD__NARROW_CLONES, and AD__K_CLONES for the f64 kernels alone. */
+   have no form for AVX-512: AD__NARROW_CLONES, and AD__K_CLONES for the f64 kernels alone. Functions that are not
+   called where ad__level() is 0 have no other form than AD__WITH_AVX2. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) &&                          \
     !defined(__SANITIZE_THREAD__) && !defined(__AVX2__) && !defined(AD__COUNTED)
 #define AD__LEVELS
 #define AD__CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #define AD__NARROW_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
+#define AD__WITH_AVX2 __attribute__((target("arch=x86-64-v3")))
 #else
 #define AD__CLONES
 #define AD__NARROW_CLONES
+#define AD__WITH_AVX2
 #endif
 
 /* A function that must be inlined into each clone of a kernel, so that it is compiled for the clone's instructions. */
