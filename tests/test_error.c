@@ -173,7 +173,6 @@ static bool dump_dot_to_a_full_device(fixture *w) {
 }
 
 /* clang-format off */
-#define WIDE (sizeof(size_t) == 8)
 #define ROW(id, code, ...) { #id, id, code, { __VA_ARGS__ } }
 /* clang-format on */
 static const mistake mistakes[] = {
