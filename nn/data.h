@@ -35,8 +35,8 @@ typedef struct {
     ad_var *draw_weights; /* [rows of the data set], 0 or more, read once: rows are drawn with replacement, each time in
                              proportion to these, as by PyTorch's WeightedRandomSampler. NULL: each row comes once */
     int64_t draws;        /* with draw_weights: the rows of an epoch; 0: as many as the data set has */
-    bool draw_once;       /* with draw_weights: without replacement, of up to 2^24 rows: a row comes once in an epoch at
-                             most, and rows of weight 0 never. Each draw is in proportion to the weights that are left */
+    bool draw_once;       /* with draw_weights: without replacement, from up to 2^24 rows. A row comes at most once in
+                             an epoch, one of weight 0 never; a draw is in proportion to the weights that are left */
 } nn_loader_opts;
 
 /* Splits a data set, which must outlive it, into minibatches. It belongs to the graph's innermost scope. */

@@ -440,7 +440,8 @@ static void fit_draws_rows(void **state) {
     assert_int_equal(nn_fit(net, nn_mse, nn_sgd(net, (nn_sgd_opts){ .lr = 0.25 }), (nn_dataset){ x, y }, o, NULL), AD_OK);
     assert_close(ad_at(nn_find_parameter(net, "weight"), 0), 3, 1e-12);
     o.draw_once = true; /* of two rows */
-    assert_int_equal(nn_fit(net, nn_mse, nn_sgd(net, (nn_sgd_opts){ .lr = 0.25 }), (nn_dataset){ x, y }, o, NULL), AD_EVALUE);
+    nn_optim *opt = nn_sgd(net, (nn_sgd_opts){ .lr = 0.25 });
+    assert_int_equal(nn_fit(net, nn_mse, opt, (nn_dataset){ x, y }, o, NULL), AD_EVALUE);
     assert_contains(ad_error(g), "loader: 6 draws of 2 rows with a draw_weight above 0");
     ad_graph_free(g);
 }

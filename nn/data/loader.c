@@ -11,7 +11,7 @@
 #include "nn/module.h"
 #include "ops/ops.h"
 
-/* y, or one of the network's inputs, of the data set, as plain memory: the thread of prefetch must not use the graph. */
+/* An input or y of the data set, as plain memory: the thread of prefetch must not use the graph. */
 typedef struct {
     ad_dtype dtype;
     ad_shape row;     /* the shape of a row */

@@ -115,7 +115,8 @@ static void call_forward_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_v
 static int check_apply_n(const nn_module *m, int n, ad_var *const x[], int n_y, ad_var *const y[]) {
     ad_graph *g = nn__graph_of_either(m, n > 0 && x != NULL ? x[0] : NULL);
     if (n < 1 || n > NN_MOST_INPUTS || n_y < 1 || n_y > NN_MOST_INPUTS || x == NULL || y == NULL)
-        return ad_fail(g, AD_EVALUE, "apply_n: %d inputs and %d results: there are 1 to %d of both", n, n_y, NN_MOST_INPUTS);
+        return ad_fail(g, AD_EVALUE, "apply_n: %d inputs and %d results: there are 1 to %d of both", n, n_y,
+                       NN_MOST_INPUTS);
     int rc = nn__check_apply(m, x[0]);
     for (int i = 1; i < n && rc == AD_OK; i++)
         if (x[i] != NULL) rc = nn__check_apply(m, x[i]);

@@ -31,8 +31,8 @@ int nn__check_sources(ad_graph *g, nn_dataset data, const nn_optim *opt, const n
                            o->draw_once;
     if (o->stream != NULL && (has_data || has_loader_opts || o->weights))
         return ad_fail(g, AD_EVALUE,
-                       "fit: a stream goes without data, in_order, drop_last, transform, prefetch, draw_weights, draws, "
-                       "draw_once and weights");
+                       "fit: a stream goes without data, in_order, drop_last, transform, prefetch, draw_weights, "
+                       "draws, draw_once and weights");
     if (o->accumulate < 1) return ad_fail(g, AD_EVALUE, "fit: accumulate %lld: at least 1", (long long)o->accumulate);
     if ((o->accumulate > 1 || o->weights != NULL) && opt->method->minimise != NULL)
         return ad_fail(g, AD_EVALUE, "fit: %s takes neither accumulate nor weights", opt->method->name);
