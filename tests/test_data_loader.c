@@ -429,6 +429,16 @@ static void each_row_at_most_once_an_epoch(void **state) {
     ad_graph_free(g);
 }
 
+static void more_rows_than_can_be_drawn_once(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *none = ad_zeros(g, AD_F32, AD_SHAPE((1 << 24) + 1, 0));
+    nn_loader_opts o = { .batch = 1, .draw_weights = none, .draws = 3, .draw_once = true };
+    assert_null(nn_loader_new(g, (nn_dataset){ none, none }, o));
+    assert_contains(ad_error(g), "loader: draw_once from 16777217 rows: 2^24 at most");
+    ad_graph_free(g);
+}
+
 /* All weight is on the rows whose target is 3. */
 static void fit_draws_rows(void **state) {
     (void)state;
@@ -452,6 +462,7 @@ int main(void) {
         cmocka_unit_test(an_epoch_has_as_many_rows_as_the_data_set),
         cmocka_unit_test(rows_drawn_once),
         cmocka_unit_test(each_row_at_most_once_an_epoch),
+        cmocka_unit_test(more_rows_than_can_be_drawn_once),
         cmocka_unit_test(bad_weights_are_refused),
         cmocka_unit_test(fit_draws_rows),
         cmocka_unit_test(in_order_and_without_a_copy),

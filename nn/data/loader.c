@@ -119,6 +119,8 @@ static int check(ad_graph *g, nn_dataset d, nn_loader_opts o) {
         return ad_fail(g, AD_EVALUE, "loader: draws %lld: it must be in 0 .. 2^59", (long long)o.draws);
     if ((o.draws > 0 || o.draw_once) && o.draw_weights == NULL)
         return ad_fail(g, AD_EVALUE, "loader: draws and draw_once have a meaning with draw_weights only");
+    if (o.draw_once && x > (int64_t)1 << 24) /* ad_multinomial has no more classes */
+        return ad_fail(g, AD_EVALUE, "loader: draw_once from %lld rows: 2^24 at most", (long long)x);
     if (o.draw_weights != NULL && o.in_order)
         return ad_fail(g, AD_EVALUE, "loader: rows are drawn by draw_weights, or they are in_order");
     return AD_OK;
