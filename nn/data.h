@@ -12,7 +12,8 @@ extern "C" {
 
 /* ---- data sets and minibatches ----------------------------------------------------------------------- */
 
-/* One sample per row: x [n, ...] and y [n, ...]. */
+/* One sample per row: x [n, ...] and y [n, ...]. For a network of several inputs, x is nn_inputs of all of them: then
+   the x of a part or of a minibatch is the same rows of each. */
 typedef struct {
     ad_var *x, *y;
 } nn_dataset;
@@ -28,12 +29,14 @@ typedef struct {
     int64_t batch;   /* rows in a minibatch; required */
     bool in_order;   /* keep the order of the rows; by default the graph's random numbers shuffle them in each epoch */
     bool drop_last;  /* skip a last minibatch of fewer than batch rows */
-    nn_transform_fn *transform; /* applied to each row of x; NULL: none */
+    nn_transform_fn *transform; /* applied to each row of x, or of its first input; NULL: none */
     void *transform_data;
     int64_t prefetch; /* how many minibatches a thread prepares ahead; 0: none, and no thread */
     ad_var *draw_weights; /* [rows of the data set], 0 or more, read once: rows are drawn with replacement, each time in
                              proportion to these, as by PyTorch's WeightedRandomSampler. NULL: each row comes once */
     int64_t draws;        /* with draw_weights: the rows of an epoch; 0: as many as the data set has */
+    bool draw_once;       /* with draw_weights: without replacement, from up to 2^24 rows. A row comes at most once in
+                             an epoch, one of weight 0 never; a draw is in proportion to the weights that are left */
 } nn_loader_opts;
 
 /* Splits a data set, which must outlive it, into minibatches. It belongs to the graph's innermost scope. */
@@ -77,7 +80,8 @@ typedef struct {
     double smoothing; /* 0: the part of each target that is spread equally over all classes */
     double chance;    /* 1: the probability that a minibatch is mixed */
 } nn_mix;
-/* Each row becomes l row + (1 - l) another row, and so does its target (Zhang et al. 2018). One l for the minibatch. */
+/* Each row becomes l row + (1 - l) another row, and so does its target (Zhang et al. 2018). One l for the minibatch.
+   An x of several inputs is an error, for nn_cutmix too. */
 AD_API void nn_mixup(ad_var **x, ad_var **y, void *mix);
 /* x [n, .., h, w]: a rectangle whose area is the part 1 - l of the image is that of another row; targets are mixed
    by the areas (Yun et al. 2019). */

@@ -65,6 +65,17 @@ AD_API int nn_apply_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y
    of inputs and results than it knows, it calls ad_fail. */
 AD_API nn_module *nn_module_new_n(ad_graph *g, const char *kind, nn_forward_n_fn *forward, size_t size);
 
+/* n inputs as one Var, for all functions that take an x: data sets, loaders, nn_fit, nn_predict and nn_apply, which
+   gives them to the module as nn_apply_n does. Each has a row for each sample; dtypes may differ. The result is a
+   constant view of x[0], and ops take it for x[0] alone. For one input it is x[0]. nn_export_c and nn_save_onnx write
+   networks of one input.
+
+       nn_dataset data = { nn_inputs(2, (ad_var *[]){ tokens, padding }), classes }; */
+enum { NN_MOST_INPUTS = 16 };
+AD_API ad_var *nn_inputs(int n, ad_var *const x[]);
+AD_API int nn_input_count(const ad_var *x);       /* 1 for any other Var, and for NULL */
+AD_API ad_var *nn_input_at(ad_var *x, int i);     /* number 0 of any other Var is the Var; NULL out of range */
+
 /* ---- the modules below one -----------------------------------------------------------------------------------
 
    Paths are the names of children, joined by dots: "" is m itself, "0" its child of this name, "0.body" a child of

@@ -57,8 +57,9 @@ typedef struct {
 } nn_data_metric;
 
 /* Minibatches from elsewhere: data that is larger than memory, or made on the way. Sets *x and *y to minibatch
-   `number`, from 0, of an epoch, from 1: Vars of the innermost scope. Returns false at the end of the epoch and
-   after an error of g. A resumed training begins with the number at which it ended. nn_stream_rows in file.h is one. */
+   `number`, from 0, of an epoch, from 1: Vars of the innermost scope, *x also by nn_inputs. Returns false at the end of
+   the epoch and after an error of g. A resumed training begins with the number at which it ended. nn_stream_rows in
+   file.h is one. */
 typedef bool nn_stream_fn(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data);
 
 /* The state of a training: what callbacks get, and what nn_fit returns. A value that does not exist is NaN. */
@@ -90,6 +91,7 @@ typedef struct {
     int64_t prefetch;
     ad_var *draw_weights; /* rows are drawn in proportion to these */
     int64_t draws;
+    bool draw_once;
     nn_batch_fn *mix;   /* applied to each minibatch of the training: nn_mixup, nn_cutmix, nn_smooth */
     void *mix_data;
     nn_stream_fn *stream; /* in place of data, which is { NULL }; batch and the options above but mix have no meaning */

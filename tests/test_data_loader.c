@@ -327,6 +327,7 @@ static void bad_weights_are_refused(void **state) {
     nn_dataset d = { ad_ones(g, AD_F32, AD_SHAPE(3, 2)), ad_ones(g, AD_F32, AD_SHAPE(3)) };
     ad_var *ones = ad_ones(g, AD_F32, AD_SHAPE(3)), *zeros = ad_zeros(g, AD_F32, AD_SHAPE(3)), *nil = ad_matmul(d.x, d.x);
     ad_clear_error(g);
+    ad_var *one = ad_tensor(g, AD_F64, (double[]){ 0, 2, 0 }, AD_SHAPE(3));
     const double below[] = { 1, -0.5, 1 }, nan[] = { 1, 1, NAN }, huge[] = { 1e308, 1e308, 1 };
     const struct {
         nn_loader_opts o;
@@ -341,7 +342,11 @@ static void bad_weights_are_refused(void **state) {
         { { .draw_weights = ones, .in_order = true }, "rows are drawn by draw_weights, or they are in_order" },
         { { .draw_weights = ones, .draws = -1 }, "draws -1: it must be in 0 .. 2^59" },
         { { .draw_weights = ones, .draws = INT64_MAX }, "it must be in 0 .. 2^59" },
-        { { .draws = 5 }, "draws have a meaning with draw_weights only" },
+        { { .draws = 5 }, "draws and draw_once have a meaning with draw_weights only" },
+        { { .draw_once = true }, "draws and draw_once have a meaning with draw_weights only" },
+        { { .draw_weights = ones, .draws = 4, .draw_once = true }, "4 draws of 3 rows with a draw_weight above 0" },
+        { { .draw_weights = one, .draws = 2, .draw_once = true }, "2 draws of 1 rows with a draw_weight above 0" },
+        { { .draw_weights = one, .draw_once = true }, "3 draws of 1 rows with a draw_weight above 0; with draw_once" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         nn_loader_opts o = bad[i].o;
@@ -350,6 +355,87 @@ static void bad_weights_are_refused(void **state) {
         assert_contains(ad_error(g), bad[i].message);
         ad_clear_error(g);
     }
+    ad_graph_free(g);
+}
+
+enum { FEW = 5, PAIRS = FEW * FEW };
+
+/* counts[FEW i + j]: how often rows i and j, in this order, were an epoch of two draws without replacement. */
+static void count_pairs(ad_dtype t, const double *w, int64_t prefetch, int epochs, int counts[PAIRS]) {
+    ad_graph *g = ad_graph_new();
+    const double rows[FEW] = { 0, 1, 2, 3, 4 };
+    ad_seed(g, 11);
+    nn_dataset d = { param_of(g, t, rows, AD_SHAPE(FEW, 1)), param_of(g, t, rows, AD_SHAPE(FEW)) };
+    nn_loader_opts o = { .batch = 1, .draws = 2, .draw_once = true, .prefetch = prefetch };
+    o.draw_weights = param_of(g, t, w, AD_SHAPE(FEW));
+    nn_loader *l = nn_loader_new(g, d, o);
+    memset(ad_data_mut(o.draw_weights), 0, FEW * ad_dtype_size(t)); /* the loader has read them */
+    memset(counts, 0, PAIRS * sizeof *counts);
+    for (int e = 0; e < epochs; e++) {
+        ad_mark m = ad_begin(g);
+        ad_var *x, *y, *end;
+        assert_true(nn_loader_next(l, &x, &y) && nn_loader_next(l, &end, &y) && !nn_loader_next(l, &y, &y));
+        counts[FEW * (int)ad_item(x) + (int)ad_item(end)]++;
+        ad_end(g, m);
+    }
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+/* The first row is i with probability w[i] / sum, the second one j with w[j] / (sum - w[i]). The sum of (count -
+   expected)^2 / expected over the 12 pairs that may come has 11 degrees of freedom: above 31.3 with probability 0.001.
+   How often a row is among the two is within 4 standard deviations. */
+static void rows_drawn_once(void **state) {
+    (void)state;
+    const int epochs = test_quick() ? 2000 : 40000;
+    const double w[FEW] = { 1, 2, 0, 3, 4 };
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        int counts[PAIRS], again[PAIRS];
+        double chi = 0, included[FEW] = { 0 }, seen[FEW] = { 0 };
+        count_pairs(t, w, 0, epochs, counts);
+        count_pairs(t, w, 1, epochs, again);
+        assert_memory_equal(counts, again, sizeof counts);
+        for (int i = 0; i < FEW; i++)
+            for (int j = 0; j < FEW; j++) {
+                double p = i == j ? 0 : w[i] / 10 * w[j] / (10 - w[i]), expected = epochs * p;
+                if (p == 0) assert_int_equal(counts[FEW * i + j], 0);
+                else chi += pow(counts[FEW * i + j] - expected, 2) / expected;
+                included[i] += p, included[j] += p;
+                seen[i] += counts[FEW * i + j], seen[j] += counts[FEW * i + j];
+            }
+        assert_true(chi < 31.3 && chi > 1);
+        for (int i = 0; i < FEW; i++)
+            assert_true(fabs(seen[i] - epochs * included[i]) <= 4 * sqrt(epochs * included[i] * (1 - included[i])));
+    }
+}
+
+/* Also of weights so small that their clocks overflow: none of weight 0. */
+static void each_row_at_most_once_an_epoch(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    double w[N] = { 0 };
+    for (int i = 1; i < N; i++) w[i] = i % 3 == 0 ? 1e-320 : i;
+    nn_loader_opts o = { .batch = 4, .draws = N - 1, .draw_once = true };
+    o.draw_weights = param_of(g, AD_F64, w, AD_SHAPE(N));
+    nn_loader *l = nn_loader_new(g, data_new(g, AD_F64), o);
+    for (int e = 0; e < 20; e++) {
+        int rows[N], n, seen[N] = { 0 };
+        assert_int_equal(epoch(l, g, rows, &n), 6);
+        assert_int_equal(n, N - 1);
+        for (int i = 0; i < n; i++) assert_int_equal(seen[rows[i]]++, 0);
+        assert_int_equal(seen[0], 0);
+        for (int i = 0; i < n; i++) assert_true(i < 15 ? rows[i] % 3 != 0 : rows[i] % 3 == 0);
+    }
+    ad_graph_free(g);
+}
+
+static void more_rows_than_can_be_drawn_once(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *none = ad_zeros(g, AD_F32, AD_SHAPE((1 << 24) + 1, 0));
+    nn_loader_opts o = { .batch = 1, .draw_weights = none, .draws = 3, .draw_once = true };
+    assert_null(nn_loader_new(g, (nn_dataset){ none, none }, o));
+    assert_contains(ad_error(g), "loader: draw_once from 16777217 rows: 2^24 at most");
     ad_graph_free(g);
 }
 
@@ -363,6 +449,10 @@ static void fit_draws_rows(void **state) {
     o.draw_weights = ad_tensor(g, AD_F64, (double[]){ 1, 0, 2, 0 }, AD_SHAPE(4));
     assert_int_equal(nn_fit(net, nn_mse, nn_sgd(net, (nn_sgd_opts){ .lr = 0.25 }), (nn_dataset){ x, y }, o, NULL), AD_OK);
     assert_close(ad_at(nn_find_parameter(net, "weight"), 0), 3, 1e-12);
+    o.draw_once = true; /* of two rows */
+    nn_optim *opt = nn_sgd(net, (nn_sgd_opts){ .lr = 0.25 });
+    assert_int_equal(nn_fit(net, nn_mse, opt, (nn_dataset){ x, y }, o, NULL), AD_EVALUE);
+    assert_contains(ad_error(g), "loader: 6 draws of 2 rows with a draw_weight above 0");
     ad_graph_free(g);
 }
 
@@ -370,6 +460,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_drawn_in_proportion),
         cmocka_unit_test(an_epoch_has_as_many_rows_as_the_data_set),
+        cmocka_unit_test(rows_drawn_once),
+        cmocka_unit_test(each_row_at_most_once_an_epoch),
+        cmocka_unit_test(more_rows_than_can_be_drawn_once),
         cmocka_unit_test(bad_weights_are_refused),
         cmocka_unit_test(fit_draws_rows),
         cmocka_unit_test(in_order_and_without_a_copy),

@@ -27,7 +27,7 @@ static struct {
     int function; /* whose call is made now */
     long at;      /* the number of the call */
     long faults;
-    long good[1000]; /* by function: calls with good arguments that succeeded, or lack LAPACK */
+    long good[2000]; /* by function: calls with good arguments that succeeded, or lack LAPACK */
     char stage[60];
     char text[2000]; /* the arguments of the call, where it is described */
     char fault[1000];
@@ -42,7 +42,7 @@ static void fault(const char *text) {
 
 /* These return NULL or nil without an error: as their comments say, there may be none. */
 static const char without_error[] = "ad_nil ad_op_operand ad_op_result ad_program_leaf nn_find_parameter nn_find_buffer "
-                                    "nn_average_find nn_find_module ad_name "
+                                    "nn_average_find nn_find_module nn_input_at ad_name "
                                     "ad_call_axis ad_fail ad_call_fail ad_op_fail ad_refuse_nil ad_shape_text "
                                     "ad_attr_text ad_op_arity nn_group_count nn_table_columns ad_sparse_column_colour "
                                     "ad_sparse_row_colour";

@@ -180,13 +180,13 @@ static void run(job *j) {
     setting s = { g, net, opt, nn_mse, d, r, o, r.rank * (r.rank + 1) / 2, (r.rank + 1) * (r.rank + 2) / 2,
                   r.size * (r.size + 1) / 2 };
     if (j->change != NULL) j->change(&s);
-    j->code = j->plain ? nn_fit(net, s.loss, s.opt, s.d, s.o, NULL)
-                       : nn_fit_ranks(net, s.loss, s.opt, s.d, s.o, &s.r, NULL);
+    j->code = j->plain ? nn_fit(s.net, s.loss, s.opt, s.d, s.o, NULL)
+                       : nn_fit_ranks(s.net, s.loss, s.opt, s.d, s.o, &s.r, NULL);
     snprintf(j->error, sizeof j->error, "%s", ad_ok(g) ? "" : ad_error(g));
     double *to = j->parameters;
-    for (int i = 0; i < nn_parameter_count(net) + nn_buffer_count(net); i++) {
-        int n = nn_parameter_count(net);
-        const ad_var *x = i < n ? nn_parameter_at(net, i).var : nn_buffer_at(net, i - n).var;
+    for (int i = 0; i < nn_parameter_count(s.net) + nn_buffer_count(s.net); i++) {
+        int n = nn_parameter_count(s.net);
+        const ad_var *x = i < n ? nn_parameter_at(s.net, i).var : nn_buffer_at(s.net, i - n).var;
         for (int64_t k = 0; k < ad_numel(x); k++) *to++ = ad_at(x, k);
     }
     free(j->m.sums);
@@ -287,6 +287,21 @@ static void prepare(setting *s) {
 }
 static void compile(setting *s) { s->o.compile = true, s->o.batch = 11; }
 
+/* The network of x times a mask. */
+static void masked(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]) {
+    if (n == 2 && n_y == 1) y[0] = nn_apply(*(nn_module **)nn_self(m), ad_mul(x[0], x[1]));
+    else ad_fail(nn_graph_of(m), AD_EVALUE, "masked: %d inputs", n);
+}
+static ad_var *with_mask(ad_var *x, double k) { return nn_inputs(2, (ad_var *[]){ x, ad_sigmoid(ad_muls(x, k)) }); }
+static void several(setting *s) {
+    nn_module *m = nn_module_new_n(s->g, "masked", masked, sizeof(nn_module *));
+    *(nn_module **)nn_self(m) = nn_add_child(m, "net", s->net);
+    s->net = m, s->opt = nn_sgd(m, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9 });
+    s->d.x = with_mask(s->d.x, 3), s->o.validation = s->d;
+}
+static void several_and_compile(setting *s) { several(s), compile(s); }
+static void several_and_prefetch(setting *s) { several(s), prepare(s); }
+
 /* Rank r has r + 1 parts of size (size + 1) / 2 of each minibatch; with few rows, some ranks have none. */
 static bool next_rows(ad_graph *g, int64_t epoch, int64_t number, ad_var **x, ad_var **y, void *data) {
     const setting *s = data;
@@ -322,7 +337,8 @@ static void other_trainings_are_as_one_too(void **state) {
         { mix_and_accumulate, false, 0 }, { weigh_and_accumulate, true, 0 }, { minimise, false, 0 },
         { minimise, true, 0 }, { schedule, false, 0 }, { prepare, false, 0 }, { prepare, true, 0 },
         { compile, false, 0 }, { compile, false, 2 }, { stream, false, 0 }, { full_stream, true, 0 },
-        { stream_and_accumulate, false, 0 }
+        { stream_and_accumulate, false, 0 }, { several, false, 0 }, { several, true, 0 }, { several, false, 3 },
+        { several_and_compile, false, 0 }, { several_and_prefetch, false, 0 }
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         job alone = { .plain = true, .norm = cases[i].norm, .fails = -1, .change = cases[i].change }, like = alone;
@@ -440,6 +456,13 @@ static void other_drawing(setting *s) {
     double w[ROWS] = { [3] = 1, [4] = 1 + s->r.rank };
     s->o.draw_weights = ad_tensor(s->g, AD_F64, w, AD_SHAPE(ROWS));
 }
+static void other_order(setting *s) {
+    s->o.draw_weights = ad_ones(s->g, AD_F64, AD_SHAPE(ROWS)), s->o.draw_once = s->r.rank == 0;
+}
+static void other_mask(setting *s) { s->d.x = with_mask(s->d.x, 3 + s->r.rank); }
+static void other_inputs(setting *s) {
+    if (s->r.rank == 1) s->d.x = with_mask(s->d.x, 3);
+}
 static void other_batch(setting *s) { s->o.batch += s->r.rank; }
 static void other_schedule(setting *s) { s->o.schedule = nn_exponential_lr(s->opt, 0.5 + 0.1 * s->r.rank); }
 static void other_data(setting *s) {
@@ -483,7 +506,10 @@ static void ranks_with_other_settings_are_refused(void **state) {
                   { other_average, "decay 0.59", "decay 0.5" },
                   { other_draws, "draws 11", "draws 10" },
                   { other_drawing, "elements of draw_weights", "elements of draw_weights" },
+                  { other_order, "draw_once 0", "draw_once 1" },
                   { other_data, "elements of x", "elements of x" },
+                  { other_mask, "elements of x", "elements of x" },
+                  { other_inputs, "x f64 [22,3]", "y f64 [22,2]" },
                   { other_weights, "elements of weights", "elements of weights" },
                   { frozen, "frozen", "parameter 0.weight" },
                   { no_validation, "none", "f64 [22,3]" },

@@ -8,8 +8,10 @@
 #include "autodiff/op.h"
 #include "nn/data/prefetch.h"
 #include "nn/data/shuffle.h"
+#include "nn/module.h"
+#include "ops/ops.h"
 
-/* x or y of the data set, as plain memory: the thread of prefetch must not use the graph. */
+/* An input or y of the data set, as plain memory: the thread of prefetch must not use the graph. */
 typedef struct {
     ad_dtype dtype;
     ad_shape row;     /* the shape of a row */
@@ -24,9 +26,11 @@ struct nn_loader {
     const nn_loader *self; /* its own address, which memory of a closed scope loses when it is used again */
     ad_graph *graph;
     nn_loader_opts opts;
-    source x, y;
+    source *inputs, *y;     /* [n_inputs], of which y comes next */
+    int n_inputs;
     int64_t rows, n;        /* rows of the data set, and of an epoch */
     double *sums;           /* [rows]: sums of the weights that rows are drawn by, or NULL */
+    ad_var *weights;        /* [rows]: these weights, where each row is drawn once at most; else NULL */
     int64_t at;             /* the next row; 0 at the start of an epoch */
     int64_t *order;         /* [n]: the rows in the order of this epoch; NULL: the order of the data set */
     ad_random_state before; /* the graph's random numbers at the start of the epoch */
@@ -89,8 +93,8 @@ static void make_ahead(const void *loader, int64_t item, void *to) {
     const nn_loader *l = loader;
     int64_t at = l->begin + item * l->opts.batch;
     share s = share_of(l, rows_at(l, at));
-    if (l->x.copied) make_rows(l, &l->x, at + s.from, s.n, (char *)to + l->x.offset);
-    if (l->y.copied) make_rows(l, &l->y, at + s.from, s.n, (char *)to + l->y.offset);
+    for (const source *from = l->inputs; from <= l->y; from++)
+        if (from->copied) make_rows(l, from, at + s.from, s.n, (char *)to + from->offset);
 }
 
 /* ---- making a loader --------------------------------------------------------------------------------- */
@@ -113,11 +117,23 @@ static int check(ad_graph *g, nn_dataset d, nn_loader_opts o) {
         return ad_fail(g, AD_EVALUE, "loader: prefetch %lld: it must be at least 0", (long long)o.prefetch);
     if (o.draws < 0 || o.draws > INT64_MAX / 16)
         return ad_fail(g, AD_EVALUE, "loader: draws %lld: it must be in 0 .. 2^59", (long long)o.draws);
-    if (o.draws > 0 && o.draw_weights == NULL)
-        return ad_fail(g, AD_EVALUE, "loader: draws have a meaning with draw_weights only");
+    if ((o.draws > 0 || o.draw_once) && o.draw_weights == NULL)
+        return ad_fail(g, AD_EVALUE, "loader: draws and draw_once have a meaning with draw_weights only");
+    if (o.draw_once && x > (int64_t)1 << 24) /* ad_multinomial has no more classes */
+        return ad_fail(g, AD_EVALUE, "loader: draw_once from %lld rows: 2^24 at most", (long long)x);
     if (o.draw_weights != NULL && o.in_order)
         return ad_fail(g, AD_EVALUE, "loader: rows are drawn by draw_weights, or they are in_order");
     return AD_OK;
+}
+
+/* possible: the rows of a weight above 0. */
+static void begin_draws_once(nn_loader *l, int64_t possible) {
+    ad_graph *g = l->graph;
+    const ad_var *w = l->opts.draw_weights;
+    if (l->n > possible)
+        ad_fail(g, AD_EVALUE, "loader: %lld draws of %lld rows with a draw_weight above 0; with draw_once they are no "
+                "more than these", (long long)l->n, (long long)possible);
+    else l->weights = ad_tensor(g, ad_dtype_of(w), ad_data(w), ad_shape_of(w));
 }
 
 /* Reads the weights that rows are drawn by. */
@@ -130,15 +146,18 @@ static int begin_draws(nn_loader *l) {
                        ad_shape_str(ad_shape_of(w)).text, (long long)l->rows);
     l->sums = ad_scope_array(g, (size_t)l->rows * sizeof *l->sums);
     double sum = 0;
+    int64_t possible = 0;
     for (int64_t i = 0; i < l->rows && l->sums != NULL; i++) {
         double x = ad_at(w, i);
         if (!(x >= 0 && x < INFINITY))
             return ad_fail(g, AD_EVALUE, "loader: draw_weights of row %lld is %g; it must be 0 or more and finite",
                            (long long)i, x);
         l->sums[i] = sum += x;
+        possible += x > 0;
     }
     if (ad_ok(g) && !(sum > 0 && sum < INFINITY))
         return ad_fail(g, AD_EVALUE, "loader: the sum of draw_weights is %g; it must be above 0 and finite", sum);
+    if (ad_ok(g) && l->opts.draw_once) begin_draws_once(l, possible);
     return ad_error_code(g);
 }
 
@@ -159,12 +178,27 @@ static source source_of(const ad_var *x, bool shuffled, bool transformed) {
                      .transformed = transformed };
 }
 
-/* A prefetched minibatch is its rows of x, and its rows of y if those are copied. */
+/* A prefetched minibatch is its rows of all sources that are copied. */
 static void begin_prefetch(nn_loader *l) {
-    size_t rows = (size_t)rows_at(l, 0), y = l->y.copied ? rows * l->y.size : 0;
     int64_t all = nn_loader_batches(l), most = l->opts.prefetch < all ? l->opts.prefetch : all;
-    l->y.offset = (rows * l->x.size + AD_ALIGNMENT - 1) / AD_ALIGNMENT * AD_ALIGNMENT;
-    l->ahead = nn__prefetch_new(l->graph, most, l->y.offset + y, make_ahead, l);
+    size_t size = 0;
+    for (source *s = l->inputs; s <= l->y; s++) {
+        s->offset = size;
+        if (s->copied) size += ((size_t)rows_at(l, 0) * s->size + AD_ALIGNMENT - 1) / AD_ALIGNMENT * AD_ALIGNMENT;
+    }
+    l->ahead = nn__prefetch_new(l->graph, most, size, make_ahead, l);
+}
+
+static int begin_sources(nn_loader *l, nn_dataset data) {
+    int n = l->n_inputs = nn_input_count(data.x);
+    l->inputs = ad_scope_alloc(l->graph, (size_t)(n + 1) * sizeof *l->inputs);
+    if (l->inputs == NULL) return AD_ENOMEM;
+    bool shuffled = !l->opts.in_order;
+    for (int i = 0; i < n; i++)
+        l->inputs[i] = source_of(nn_input_at(data.x, i), shuffled, i == 0 && l->opts.transform != NULL);
+    l->y = l->inputs + n;
+    *l->y = source_of(data.y, shuffled, false);
+    return AD_OK;
 }
 
 nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o) {
@@ -177,10 +211,9 @@ nn_loader *nn_loader_new(ad_graph *g, nn_dataset data, nn_loader_opts o) {
     *l = (nn_loader){ .self = l, .graph = g, .opts = o, .rows = rows_of(data.x), .end = 1, .parts = 1 };
     l->n = o.draws > 0 ? o.draws : l->rows;
     if (o.draw_weights != NULL && begin_draws(l) != AD_OK) return NULL;
-    l->x = source_of(data.x, !o.in_order, o.transform != NULL);
-    l->y = source_of(data.y, !o.in_order, false);
+    if (begin_sources(l, data) != AD_OK) return NULL;
     if (!o.in_order && (l->order = ad_scope_array(g, (size_t)l->n * sizeof *l->order)) == NULL) return NULL;
-    if (o.prefetch > 0 && l->x.copied) begin_prefetch(l);
+    if (o.prefetch > 0 && l->inputs->copied) begin_prefetch(l);
     return ad_ok(g) ? l : NULL;
 }
 
@@ -190,13 +223,22 @@ void nn_loader_close(nn_loader *l) {
 
 /* ---- epochs ------------------------------------------------------------------------------------------ */
 
+/* Sets the order; rows are 0 after an error. */
+static void draw_once(const nn_loader *l) {
+    ad_mark m = ad_begin(l->graph);
+    ad_var *rows = ad_multinomial(l->weights, l->n, false);
+    for (int64_t i = 0; i < l->n; i++) l->order[i] = ad_ok(l->graph) ? (int64_t)ad_at(rows, i) : 0;
+    ad_end(l->graph, m);
+}
+
 /* Starts an epoch and skips its rows before `at`. */
 static void begin_epoch(nn_loader *l, int64_t at) {
     nn__prefetch_pause(l->ahead); /* its thread reads order, key and begin */
     l->before = ad_random_get(l->graph);
-    if (l->sums != NULL) nn__draw(l->graph, l->n, l->rows, l->sums, l->order);
+    if (l->weights != NULL) draw_once(l);
+    else if (l->sums != NULL) nn__draw(l->graph, l->n, l->rows, l->sums, l->order);
     else if (l->order != NULL) nn__shuffle(l->graph, l->n, l->order);
-    if (l->x.transformed) l->key = nn__random_word(l->graph);
+    if (l->inputs->transformed) l->key = nn__random_word(l->graph);
     l->at = l->begin = at;
     nn__prefetch_start(l->ahead, batches_from(l, at));
 }
@@ -211,6 +253,13 @@ static ad_var *rows(const nn_loader *l, const source *s, int64_t at, int64_t n, 
     if (made != NULL) memcpy(to, made + s->offset, (size_t)n * s->size);
     else make_rows(l, s, at, n, to);
     return ad_input(l->graph, s->dtype, to, shape);
+}
+
+/* The same of all inputs. */
+static ad_var *inputs(const nn_loader *l, int64_t at, int64_t n, const char *made) {
+    ad_var *each[NN_MOST_INPUTS];
+    for (int i = 0; i < l->n_inputs; i++) each[i] = rows(l, &l->inputs[i], at, n, made);
+    return nn_inputs(l->n_inputs, each);
 }
 
 /* The rows of the next minibatch; 0 at the end of the epoch. */
@@ -234,7 +283,7 @@ bool nn_loader_next(nn_loader *l, ad_var **x, ad_var **y) {
     const char *made = nn__prefetch_get(l->ahead, (l->at - l->begin) / l->opts.batch);
     share part = share_of(l, n);
     int64_t at = l->at + part.from;
-    ad_var *xs = rows(l, &l->x, at, part.n, made), *ys = rows(l, &l->y, at, part.n, made);
+    ad_var *xs = inputs(l, at, part.n, made), *ys = rows(l, l->y, at, part.n, made);
     if (!ad_ok(g)) return false;
     *x = xs;
     *y = ys;

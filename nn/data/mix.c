@@ -5,6 +5,7 @@
 #include "autodiff/op.h"
 #include "nn/data.h"
 #include "nn/data/shuffle.h"
+#include "nn/module.h"
 #include "ops/ops.h"
 
 /* ---- classes ------------------------------------------------------------------------------------------------- */
@@ -72,6 +73,15 @@ static bool check(ad_var **x, ad_var **y, const nn_mix *m, const char *caller, i
     return ad_ok(g);
 }
 
+/* Mixed images with the masks or lengths of one of them would be wrong. */
+static bool mixes_one(ad_var *x, const char *caller) {
+    int n = nn_input_count(x);
+    if (n > 1)
+        ad_fail(ad_graph_of(x), AD_EVALUE, "%s: x is %d inputs, and what becomes of the others is not known; write an "
+                "nn_batch_fn", caller, n);
+    return n == 1;
+}
+
 static ad_var *targets(ad_var *y, const nn_mix *o) {
     return o->classes > 0 ? nn_smooth_labels(y, o->classes, o->smoothing) : y;
 }
@@ -108,7 +118,7 @@ void nn_smooth(ad_var **x, ad_var **y, void *mix) {
 }
 
 void nn_mixup(ad_var **x, ad_var **y, void *mix) {
-    if (!check(x, y, mix, "mixup", 1)) return;
+    if (!check(x, y, mix, "mixup", 1) || !mixes_one(*x, "mixup")) return;
     nn_mix o = with_defaults(mix);
     ad_graph *g = ad_graph_of(*x);
     double l = draw_share(g, &o);
@@ -134,7 +144,7 @@ static ad_var *rectangle(ad_graph *g, ad_dtype t, int64_t h, int64_t w, double *
 }
 
 void nn_cutmix(ad_var **x, ad_var **y, void *mix) {
-    if (!check(x, y, mix, "cutmix", 3)) return;
+    if (!check(x, y, mix, "cutmix", 3) || !mixes_one(*x, "cutmix")) return;
     nn_mix o = with_defaults(mix);
     ad_graph *g = ad_graph_of(*x);
     ad_shape s = ad_shape_of(*x);

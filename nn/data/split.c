@@ -6,10 +6,11 @@
 #include "autodiff/op.h"
 #include "nn/data.h"
 #include "nn/data/shuffle.h"
+#include "nn/module.h"
 
 /* ---- rows -------------------------------------------------------------------------------------------- */
 
-static ad_var *take_rows(const ad_var *x, int64_t n, const int64_t *rows) {
+static ad_var *take_rows_of_one(const ad_var *x, int64_t n, const int64_t *rows) {
     ad_shape s = ad_shape_of(x);
     size_t row = s.dim[0] > 0 ? ad_bytes_of(x) / (size_t)s.dim[0] : 0;
     s.dim[0] = n;
@@ -19,6 +20,12 @@ static ad_var *take_rows(const ad_var *x, int64_t n, const int64_t *rows) {
     for (int64_t i = 0; i < n && row > 0 && to != NULL; i++)
         memcpy(to + (size_t)i * row, from + (size_t)rows[i] * row, row);
     return y;
+}
+
+static ad_var *take_rows(ad_var *x, int64_t n, const int64_t *rows) {
+    ad_var *each[NN_MOST_INPUTS];
+    for (int i = 0; i < nn_input_count(x); i++) each[i] = take_rows_of_one(nn_input_at(x, i), n, rows);
+    return nn_inputs(nn_input_count(x), each);
 }
 
 /* A NULL is told to the graph of the other one. */

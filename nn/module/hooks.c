@@ -85,8 +85,6 @@ ad_var *nn__call_hooked(nn_module *m, int n, ad_var *x[], int n_y, ad_var *y[], 
 
 /* ---- several inputs and results ------------------------------------------------------------------------------ */
 
-enum { MOST = 16 };
-
 /* The nn_forward_fn of such a module. */
 static ad_var *forward_one(nn_module *m, ad_var *x) {
     ad_var *y = ad_nil(nn_graph_of(m));
@@ -116,8 +114,9 @@ static void call_forward_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_v
 
 static int check_apply_n(const nn_module *m, int n, ad_var *const x[], int n_y, ad_var *const y[]) {
     ad_graph *g = nn__graph_of_either(m, n > 0 && x != NULL ? x[0] : NULL);
-    if (n < 1 || n > MOST || n_y < 1 || n_y > MOST || x == NULL || y == NULL)
-        return ad_fail(g, AD_EVALUE, "apply_n: %d inputs and %d results: there are 1 to %d of both", n, n_y, MOST);
+    if (n < 1 || n > NN_MOST_INPUTS || n_y < 1 || n_y > NN_MOST_INPUTS || x == NULL || y == NULL)
+        return ad_fail(g, AD_EVALUE, "apply_n: %d inputs and %d results: there are 1 to %d of both", n, n_y,
+                       NN_MOST_INPUTS);
     int rc = nn__check_apply(m, x[0]);
     for (int i = 1; i < n && rc == AD_OK; i++)
         if (x[i] != NULL) rc = nn__check_apply(m, x[i]);
@@ -126,10 +125,10 @@ static int check_apply_n(const nn_module *m, int n, ad_var *const x[], int n_y, 
 }
 
 int nn_apply_n(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]) {
-    ad_var *given[MOST];
+    ad_var *given[NN_MOST_INPUTS];
     ad_graph *g = nn__graph_of_either(m, n > 0 && x != NULL ? x[0] : NULL);
     int rc = check_apply_n(m, n, x, n_y, y);
-    if (n_y >= 1 && n_y <= MOST && y != NULL) set_nil(g, n_y, y);
+    if (n_y >= 1 && n_y <= NN_MOST_INPUTS && y != NULL) set_nil(g, n_y, y);
     if (rc != AD_OK) return rc;
     for (int i = 0; i < n; i++) given[i] = x[i];
     nn__call_hooked(m, n, given, n_y, y, call_forward_n, NULL);

@@ -179,7 +179,7 @@ ad_var *nn__apply_child(nn_module *m, ad_var *x) {
 
 ad_var *nn_apply(nn_module *m, ad_var *x) {
     if (nn__check_apply(m, x)) return ad_nil(nn__graph_of_either(m, x));
-    return nn__apply_child(m, x);
+    return nn_input_count(x) > 1 ? nn__apply_to_inputs(m, x) : nn__apply_child(m, x);
 }
 
 /* ---- modes: the recursions are as deep as modules are nested, like nn_apply's ------------------------ */

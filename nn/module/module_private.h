@@ -112,6 +112,8 @@ ad_var *nn__call_hooked(nn_module *m, int n, ad_var *x[], int n_y, ad_var *y[], 
 bool nn__takes(const nn_module *m, int n, int most, int n_y, int most_y);
 /* nn_apply without these checks, for the forward functions of containers: a child lives as long as its parent. */
 ad_var *nn__apply_child(nn_module *m, ad_var *x);
+/* The same for an x that is several inputs: see inputs.c. */
+ad_var *nn__apply_to_inputs(nn_module *m, ad_var *x);
 
 /* Puts m and all modules below it into evaluation mode until the call that ends it, which restores each module's own
    mode. Calls nest. */

@@ -204,6 +204,9 @@ static int save_vars(ad_graph *g, const char *path, int n_ys, ad_var *const ys[]
 
 static int check_example(ad_graph *g, const ad_var *x) {
     ad_shape s = ad_shape_of(x);
+    if (nn_input_count(x) > 1)
+        return ad_fail(g, AD_EVALUE, "save_onnx: x is %d inputs; give the result for them to save_onnx_vars",
+                       nn_input_count(x));
     if (s.ndim > 0 && ad_numel(x) > 0) return AD_OK;
     return ad_fail(g, AD_ESHAPE, "save_onnx: x %s is no batch; it needs a row or more", ad_shape_str(s).text);
 }

@@ -123,7 +123,8 @@ static void compare(const nn__compiled *c, double loss, double interpreted, ad_r
 static double loss_of(const nn__compiled *c) { return ad_read_element(c->dtype, &c->loss, 0); }
 
 static double run(nn__compiled *c, const nn__minibatch *s) {
-    ad_rebind(c->x, (void *)ad_data(s->x));
+    for (int i = 0; i < nn_input_count(c->x); i++)
+        ad_rebind(nn_input_at(c->x, i), (void *)ad_data(nn_input_at(s->x, i)));
     ad_rebind(c->y, (void *)ad_data(s->y));
     c->out[0] = &c->loss;
     if (ad_run(c->program, NULL, c->out, NULL) != AD_OK) return NAN;
@@ -296,9 +297,16 @@ static double record(nn__compiled *c, const nn__minibatch *s, bool *keep_scope) 
     return value;
 }
 
+static bool is_alike(const ad_var *a, const ad_var *b) {
+    return ad_shape_equal(ad_shape_of(a), ad_shape_of(b)) && ad_dtype_of(a) == ad_dtype_of(b);
+}
+
 static bool is_full(const nn__compiled *c, const nn__minibatch *s) {
     if (c->program == NULL) return ad_shape_of(s->x).dim[0] == c->rows;
-    return ad_shape_equal(ad_shape_of(s->x), ad_shape_of(c->x)) && ad_shape_equal(ad_shape_of(s->y), ad_shape_of(c->y));
+    bool alike = is_alike(s->y, c->y) && nn_input_count(s->x) == nn_input_count(c->x);
+    for (int i = 0; i < nn_input_count(c->x) && alike; i++)
+        alike = is_alike(nn_input_at(s->x, i), nn_input_at(c->x, i));
+    return alike;
 }
 
 double nn__compiled_step(nn__compiled *c, const nn__minibatch *s, bool *keep_scope) {

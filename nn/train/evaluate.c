@@ -12,7 +12,7 @@
 typedef struct {
     ad_graph *graph;
     nn_module *net;
-    const ad_var *x;
+    ad_var *x;
     int64_t n, batch;
     int64_t from, to; /* the rows to predict; of several ranks, each has whole batches */
     size_t row;     /* bytes of a row of the result */
@@ -22,11 +22,17 @@ typedef struct {
     size_t bytes;   /* of values */
 } prediction;
 
-ad_var *nn__rows_of(const ad_var *x, int64_t from, int64_t n) {
+static ad_var *rows_of_one(const ad_var *x, int64_t from, int64_t n) {
     ad_shape s = ad_shape_of(x);
     size_t row = s.dim[0] > 0 ? ad_bytes_of(x) / (size_t)s.dim[0] : 0;
     s.dim[0] = n;
     return ad_input(ad_graph_of(x), ad_dtype_of(x), (char *)ad_data(x) + (size_t)from * row, s);
+}
+
+ad_var *nn__rows_of(ad_var *x, int64_t from, int64_t n) {
+    ad_var *each[NN_MOST_INPUTS];
+    for (int i = 0; i < nn_input_count(x); i++) each[i] = rows_of_one(nn_input_at(x, i), from, n);
+    return nn_inputs(nn_input_count(x), each);
 }
 
 nn_dataset nn__first_rows(nn_dataset d, int64_t n) {

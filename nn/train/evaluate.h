@@ -25,8 +25,8 @@ ad_var *nn__loss_of(const nn__loss *l, ad_var *y, ad_var *target, ad_var *w);
 double nn__metrics_of(nn_module *net, const nn__loss *loss, int n, const nn__any_metric metrics[], nn_dataset d,
                       int64_t batch, const nn_ranks *ranks, double values[]);
 
-/* Rows from .. from+n-1 of x, in x's own memory. */
-ad_var *nn__rows_of(const ad_var *x, int64_t from, int64_t n);
+/* Rows from .. from+n-1 of x, or of each of its inputs, in x's own memory. */
+ad_var *nn__rows_of(ad_var *x, int64_t from, int64_t n);
 /* The first n rows, or all if they are fewer, in d's own memory. x and y have one row per sample. */
 nn_dataset nn__first_rows(nn_dataset d, int64_t n);
 

@@ -243,9 +243,7 @@ bool nn__clip_step(training *t) {
     return false;
 }
 
-static ad_var *borrow(ad_var *x) {
-    return ad_input(ad_graph_of(x), ad_dtype_of(x), (void *)ad_data(x), ad_shape_of(x));
-}
+static ad_var *borrow(ad_var *x) { return nn__rows_of(x, 0, ad_shape_of(x).dim[0]); }
 
 /* A program reads each minibatch through the leaves of the first one, which are rebound. Those of a loader can be; a
    stream or mix may give any Vars. */
@@ -589,7 +587,8 @@ static int make_loader(training *t, nn_dataset data) {
                                                 .transform_data = o->transform_data,
                                                 .prefetch = o->prefetch,
                                                 .draw_weights = o->draw_weights,
-                                                .draws = o->draws });
+                                                .draws = o->draws,
+                                                .draw_once = o->draw_once });
     if (t->loader != NULL && nn_loader_batches(t->loader) == 0)
         return ad_fail(t->g, AD_EVALUE, "fit: %lld samples make no minibatch of %lld; take a smaller batch",
                        (long long)ad_shape_of(data.x).dim[0], (long long)o->batch);

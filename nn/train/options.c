@@ -27,11 +27,12 @@ int nn__check_functions(ad_graph *g, nn_loss_fn *loss, const nn_fit_opts *o) {
 
 int nn__check_sources(ad_graph *g, nn_dataset data, const nn_optim *opt, const nn_fit_opts *o) {
     bool has_data = data.x != NULL || data.y != NULL;
-    bool has_loader_opts = o->in_order || o->drop_last || o->transform || o->prefetch || o->draw_weights || o->draws;
+    bool has_loader_opts = o->in_order || o->drop_last || o->transform || o->prefetch || o->draw_weights || o->draws ||
+                           o->draw_once;
     if (o->stream != NULL && (has_data || has_loader_opts || o->weights))
         return ad_fail(g, AD_EVALUE,
-                       "fit: a stream goes without data, in_order, drop_last, transform, prefetch, draw_weights, draws "
-                       "and weights");
+                       "fit: a stream goes without data, in_order, drop_last, transform, prefetch, draw_weights, "
+                       "draws, draw_once and weights");
     if (o->accumulate < 1) return ad_fail(g, AD_EVALUE, "fit: accumulate %lld: at least 1", (long long)o->accumulate);
     if ((o->accumulate > 1 || o->weights != NULL) && opt->method->minimise != NULL)
         return ad_fail(g, AD_EVALUE, "fit: %s takes neither accumulate nor weights", opt->method->name);

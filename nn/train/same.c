@@ -77,6 +77,11 @@ static void describe_array(FILE *f, const char *name, const ad_var *x) {
     if (!ad_is_nil(x)) fprintf(f, "elements of %s, a hash %016llx\n", name, (unsigned long long)hash_of(x));
 }
 
+static void describe_data(FILE *f, const char *x, const char *y, nn_dataset d) {
+    for (int i = 0; i < nn_input_count(d.x); i++) describe_array(f, x, nn_input_at(d.x, i));
+    describe_array(f, y, d.y);
+}
+
 static void describe_options(FILE *f, const nn_fit_opts *o) {
     const struct {
         const char *name;
@@ -91,6 +96,7 @@ static void describe_options(FILE *f, const nn_fit_opts *o) {
         { "in_order", o->in_order },
         { "drop_last", o->drop_last },
         { "draws", o->draws },
+        { "draw_once", o->draw_once },
         { "transform", o->transform != NULL },
         { "mix", o->mix != NULL },
         { "stream", o->stream != NULL },
@@ -123,11 +129,10 @@ static void describe(FILE *f, const nn__run *t, nn_dataset data) {
     describe_schedule(f, t->o->schedule);
     if (t->o->average != NULL) describe_average(f, t->o->average);
     describe_options(f, t->o);
-    if (t->o->stream == NULL) describe_array(f, "x", data.x), describe_array(f, "y", data.y);
+    if (t->o->stream == NULL) describe_data(f, "x", "y", data);
     if (t->o->weights != NULL) describe_array(f, "weights", t->o->weights);
     if (t->o->draw_weights != NULL) describe_array(f, "draw_weights", t->o->draw_weights);
-    describe_array(f, "the validation's x", t->o->validation.x);
-    describe_array(f, "the validation's y", t->o->validation.y);
+    describe_data(f, "the validation's x", "the validation's y", t->o->validation);
 }
 
 /* ---- comparing --------------------------------------------------------------------------------------------------- */

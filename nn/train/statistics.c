@@ -15,7 +15,7 @@ static int check(ad_graph *g, const nn_module *net, const ad_var *x, int64_t bat
     return batch >= 1 ? AD_OK : ad_fail(g, AD_EVALUE, "update_statistics: batch %lld: at least 1", (long long)batch);
 }
 
-static void apply_all(nn_module *net, const ad_var *x, int64_t batch) {
+static void apply_all(nn_module *net, ad_var *x, int64_t batch) {
     ad_graph *g = nn_graph_of(net);
     int64_t n = ad_shape_of(x).dim[0];
     for (int64_t from = 0; from < n && ad_ok(g); from += batch) {

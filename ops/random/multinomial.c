@@ -1,4 +1,5 @@
 /* multinomial.c: class numbers drawn by their probabilities. */
+#include <float.h>
 #include <math.h>
 
 #include "ops/base/attrs.h"
@@ -68,7 +69,7 @@ static void draw_apart(const ad_op *op, int64_t row, int64_t k, ad__stream *s, d
     double *order = keys + k;
     for (int64_t i = 0; i < k; i++) {
         double p = ad__get(op->in[0], row * k + i), clock = ad__stream_exponential(s);
-        keys[i] = p > 0 ? clock / p : (double)INFINITY;
+        keys[i] = p > 0 ? fmin(clock / p, DBL_MAX) : (double)INFINITY; /* the impossible come last */
     }
     ad__row_order_f64(k, 1, false, keys, order + k, order);
     for (int64_t i = 0; i < a->n; i++) ad__put(ad__out(op), row * a->n + i, order[i]);

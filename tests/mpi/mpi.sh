@@ -174,6 +174,8 @@ for mpi in ${MPIS##* }; do
     check "mixup" agree 1e-12 "1 3" mix=1
     check "L-BFGS" agree 1e-12 "1 3" optim=lbfgs rows=48 batch=24 epochs=3
     check "compiled steps" agree 1e-12 "1 3" compile=1
+    check "a network of two inputs" agree 1e-12 "1 3" net=masked
+    check "a network of two inputs, compiled" agree 1e-12 "1 3" net=masked compile=1
     check "compiled blocks in f32" same_bits "1 3" compile=1 ordered=4 f32=1
     check "buckets of one leaf, and after backward, with prefetch" agree 1e-12 "1 3" bucket=64 no_overlap=1 prefetch=2 optim=adam
     check "another network" ends 'has "parameter 0.weight f64 \[9,6\]" where rank 0 has "parameter 0.weight f64 \[8,6\]"' 2 widths=1

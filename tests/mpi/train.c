@@ -99,8 +99,20 @@ static ad_var *fragile_forward(nn_module *m, ad_var *x) {
     return x;
 }
 
+/* A network of two inputs. */
+static bool is_masked(void) { return strcmp(o.net, "masked") == 0; }
+static void masked_forward(nn_module *m, int n, ad_var *const x[], int n_y, ad_var *y[]) {
+    if (n == 2 && n_y == 1) y[0] = nn_apply(nn_find_module(m, "body"), ad_mul(x[0], x[1]));
+    else ad_fail(nn_graph_of(m), AD_EVALUE, "masked: x and a mask, not %d inputs", n);
+}
+
 static nn_module *network(ad_graph *g, ad_dtype t) {
     int64_t width = o.widths == rank ? 9 : 8;
+    if (is_masked()) {
+        nn_module *m = nn_module_new_n(g, "masked", masked_forward, 0);
+        nn_add_child(m, "body", nn_linear(g, t, 6, 3, true));
+        return m;
+    }
     nn_module *fragile = nn_module_new(g, "fragile", fragile_forward, sizeof(int64_t));
     if (strcmp(o.net, "bn") == 0)
         return nn_sequential(g, nn_linear(g, t, 6, 8, true), nn_batch_norm(g, t, 8, (nn_batch_norm_opts){ 0 }),
@@ -126,7 +138,9 @@ static nn_dataset blobs(ad_graph *g, ad_dtype t, int64_t n, uint64_t seed) {
     ad_seed(g, seed);
     nn_dataset d = nn_blobs_data(g, t, n, 3, 6, 4);
     ad_random_set(g, before);
-    return (nn_dataset){ ad_muls(d.x, 0.1), d.y };
+    d.x = ad_muls(d.x, 0.1);
+    if (is_masked()) d.x = nn_inputs(2, (ad_var *[]){ d.x, ad_sigmoid(d.x) });
+    return d;
 }
 
 /* Minibatch `number` of the whole data set, of which this rank takes an unequal share: rank r has the rows from
