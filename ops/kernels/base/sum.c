@@ -5,7 +5,7 @@
 
 /* Independent partial sums, enough to fill the pipelined adders of a wide vector unit. */
 enum { LANES = 32, BLOCK = 4096 };
-enum { COLUMNS = 64, FEW = 64 }; /* columns summed side by side; elements that are too few for that */
+enum { COLUMNS = 32, FEW = 8 }; /* columns summed side by side, and those of what is left */
 
 /* A compensated sum of block sums: lost collects the rounding errors. */
 typedef struct {
