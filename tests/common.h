@@ -31,7 +31,7 @@
 #endif
 
 /* Addresses of 64 bits: an array has fewer than 2^59 elements, otherwise fewer than 2^27. */
-#define WIDE (sizeof(size_t) == 8)
+#define BITS_64 (sizeof(size_t) == 8)
 
 /* AD_TEST_QUICK=1 makes large tests small, for valgrind and qemu, which are many times slower. */
 static inline bool test_quick(void) { return getenv("AD_TEST_QUICK") != NULL; }

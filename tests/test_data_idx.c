@@ -216,14 +216,14 @@ static void a_lying_header_takes_no_memory(void **state) {
     bytes b = header(0x08, 1, &most);
     put(&b, 0, 6);
     assert_refused(write_plain("liar", &b), AD_EIO, "is truncated",
-                   WIDE ? "takes 4294967295 bytes, 6 found" : "more than any file holds, 6 bytes found");
+                   BITS_64 ? "takes 4294967295 bytes, 6 found" : "more than any file holds, 6 bytes found");
     b = header(0x0e, 3, (uint32_t[]){ most, most, most });
     put(&b, 0, 6);
     assert_refused(write_plain("liar", &b), AD_EIO,
                    "is truncated: ", " f64 is more than any file holds, 6 bytes found");
     b = header(0x0e, 2, (uint32_t[]){ 1u << 30, 1u << 28 }); /* 2^61 bytes */
     assert_refused(write_plain("liar", &b), AD_EIO, "is truncated",
-                   WIDE ? "takes 2305843009213693952 bytes, 0 found" : "more than any file holds, 0 bytes found");
+                   BITS_64 ? "takes 2305843009213693952 bytes, 0 found" : "more than any file holds, 0 bytes found");
 }
 
 static void what_is_no_file_is_refused(void **state) {

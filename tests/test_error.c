@@ -200,7 +200,7 @@ static const mistake mistakes[] = {
     ROW(overflowing_size, AD_ESHAPE, "9223372036854775807"),
     ROW(empty_but_overflowing, AD_ESHAPE, "zeros"),
     /* 2^50 elements can be counted by 64 bits only. */
-    ROW(allocation_fails, WIDE ? AD_ENOMEM : AD_ESHAPE, WIDE ? "out of memory" : "2^27", WIDE ? "bytes" : "randn"),
+    ROW(allocation_fails, BITS_64 ? AD_ENOMEM : AD_ESHAPE, BITS_64 ? "out of memory" : "2^27", BITS_64 ? "bytes" : "randn"),
     ROW(unknown_dtype, AD_EDTYPE, "full", "AD_F32"),
     ROW(cast_to_unknown_dtype, AD_EDTYPE, "cast", "AD_F32"),
     ROW(arange_of_step_zero, AD_EVALUE, "arange", "by 0"),

@@ -845,7 +845,7 @@ static void bad_sizes_are_refused(void **state) {
 #define TOO_LARGE(call)                                                                                                \
     do {                                                                                                               \
         assert_null(call);                                                                                             \
-        assert_contains(ad_error(g), WIDE ? "fewer than 2^59 elements" : "fewer than 2^27 elements");                  \
+        assert_contains(ad_error(g), BITS_64 ? "fewer than 2^59 elements" : "fewer than 2^27 elements");               \
         assert_int_equal(ad_error_code(g), AD_ESHAPE);                                                                 \
         ad_clear_error(g);                                                                                             \
     } while (0)

@@ -871,7 +871,7 @@ static void bad_convolutions_are_reported(void **state) {
 /* Arrays without elements have any sizes, with addresses of 64 bits. */
 static void windows_are_no_more_than_an_int(void **state) {
     (void)state;
-    if (!WIDE) skip();
+    if (!BITS_64) skip();
     ad_graph *g = ad_graph_new();
     const int64_t most = INT32_MAX;
     ad_var *longest = ad_zeros(g, AD_F32, AD_SHAPE(0, 1, most));

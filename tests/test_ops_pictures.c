@@ -405,10 +405,10 @@ static void what_is_refused(void **state) {
     assert_fails(g, ad_adaptive_max_pool2d(row, 1, 1), AD_ESHAPE, "adaptive_max_pool2d: [3]");
     assert_fails(g, ad_adaptive_max_pool1d(row, 1000000007), AD_ESHAPE, "at most 1024 for each element");
     assert_fails(g, ad_max_unpool2d(x, row, 9, 9), AD_ESHAPE, "max_unpool2d: [2,4,5,6]: takes x and index");
-    const int64_t side = WIDE ? 1 << 25 : 1 << 13; /* as long as an array's may be */
+    const int64_t side = BITS_64 ? 1 << 25 : 1 << 13; /* as long as an array's may be */
     ad_var *plane = ad_zeros(g, AD_F64, AD_SHAPE(1, 1)), *endless = ad_zeros(g, AD_F64, AD_SHAPE(0, side, side));
     assert_fails(g, ad_max_unpool2d(plane, plane, 1 << 30, 1 << 30), AD_ESHAPE, "max_unpool2d: [1,1]: takes x and index");
-    if (WIDE) assert_fails(g, ad_max_unpool2d(endless, endless, 1, 1), AD_ESHAPE, "max_unpool2d: [0,");
+    if (BITS_64) assert_fails(g, ad_max_unpool2d(endless, endless, 1, 1), AD_ESHAPE, "max_unpool2d: [0,");
     assert_fails(g, ad_lp_pool2d(x, 0, POOL(.kernel = { 2, 2 })), AD_EVALUE, "lp_pool2d: [2,4,5,6]: p is 0");
     assert_fails(g, ad_local_response_norm(row, 1, 1, 1, 1), AD_ESHAPE, "local_response_norm: [3]");
     assert_fails(g, ad_pixel_shuffle(x, 3), AD_ESHAPE, "pixel_shuffle: [2,4,5,6]: takes [..,c,h,w]");
