@@ -12,7 +12,7 @@ preprocesses = $(shell printf '\043include <%s>\n' '$(2)' | $(1) -E -x c++ - >/d
 ifneq ($(filter bench-peers bench-report,$(MAKECMDGOALS)),)
 peers := $(if $(call preprocesses,$(CXX),torch/csrc/api/include/torch/version.h),libtorch) \
          $(if $(call preprocesses,$(CXX),adolc/adolc.h),adolc) $(if $(call preprocesses,$(CC),floatfann.h),fann) \
-         $(if $(KANN),kann) $(if $(CODIPACK),codipack) $(if $(ADEPT),adept)
+         $(if $(KANN),kann) $(if $(CODIPACK),codipack) $(if $(ADEPT),adept) $(if $(CPPAD),cppad)
 peers := $(addprefix $(BUILD)/bench/peers/,$(peers))
 endif
 $(BUILD)/bench/peers/%: bench/peers/%.cpp bench/peers/serve.h
@@ -23,15 +23,17 @@ $(BUILD)/bench/peers/%: bench/peers/%.c bench/peers/serve.h
 	$(call say,CC) $(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O3 -I. $(peer_flags) -o $@ $< $(peer_libs)
 $(BUILD)/bench/peers/libtorch: private peer_flags = -isystem $(firstword $(wildcard /usr/include/torch/csrc/api/include))
 $(BUILD)/bench/peers/libtorch: private peer_libs = -ltorch -ltorch_cpu -lc10
-$(BUILD)/bench/peers/adolc $(BUILD)/bench/peers/codipack $(BUILD)/bench/peers/adept: bench/peers/scalars.h
+$(addprefix $(BUILD)/bench/peers/,adolc codipack adept cppad): bench/peers/scalars.h
 $(BUILD)/bench/peers/adolc: private peer_libs = -ladolc
 $(BUILD)/bench/peers/fann: private peer_libs = -lfloatfann -lm
-# Those that Debian lacks: KANN=DIR, CODIPACK=DIR and ADEPT=DIR are the folders of their sources.
+# Those that Debian lacks: KANN=DIR, CODIPACK=DIR and ADEPT=DIR are the folders of their sources, CPPAD=DIR is where it is
+# installed.
 $(BUILD)/bench/peers/kann: private peer_flags = -isystem $(KANN)
 $(BUILD)/bench/peers/kann: private peer_libs = -std=gnu99 $(KANN)/kann.c $(KANN)/kautodiff.c -lm
 $(BUILD)/bench/peers/codipack: private peer_flags = -isystem $(CODIPACK)/include
 $(BUILD)/bench/peers/adept: private peer_flags = -isystem $(ADEPT)/include
 $(BUILD)/bench/peers/adept: private peer_libs = -lpthread
+$(BUILD)/bench/peers/cppad: private peer_flags = -DNDEBUG -isystem $(CPPAD)/include
 bench-peers: $(benches) $(peers) ## compare with the installed ones of PyTorch, NumPy, FANN and ADOL-C; CASE=name runs one case
 	@$(PYTHON) bench/peers/compare.py $(BUILD) $(CASE)
 bench-report: $(benches) $(peers) $(growth) $(shared) ## run all benchmarks and write the tables and figures of docs/

@@ -16,7 +16,7 @@ import sys
 ROUNDS = 9
 TOLERANCE = 1e-5
 UNIT_NS = {"ns": 1, "us": 1e3, "ms": 1e6}
-PEERS = ["numpy", "torch", "libtorch", "fann", "adolc", "kann", "codipack", "adept"]
+PEERS = ["numpy", "torch", "libtorch", "fann", "adolc", "kann", "codipack", "adept", "cppad"]
 OURS = ["scalar", "nets", "arrays", "optim", "attention", "startup"]
 
 
