@@ -17,7 +17,7 @@ asan: ## run check under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
 tsan: ## run the test programs with threads under ThreadSanitizer
-	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread TESTS="test_data_prefetch test_nn_fit test_order test_threads" units
+	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread TESTS="test_data_prefetch test_nn_checkpoint test_nn_fit test_order test_threads" units
 # MemorySanitizer knows only what was compiled with it: the library is built alone, and compiled programs with it too.
 msan: ## run the test programs under clang's MemorySanitizer, without a BLAS and other libraries
 	@AD_TEST_QUICK=1 TEST_CC='clang -fsanitize=memory' $(MAKE) BUILD=$(BUILD)/msan CC=clang CXX=clang++ SANITIZE=memory \
