@@ -842,13 +842,13 @@ static void bad_sizes_are_refused(void **state) {
 
 /* ---- sizes near the largest number: none overflows, and none is called less than 1 -------------------------- */
 
-#define TOO_LARGE(call)                                                                                                \
-    do {                                                                                                               \
-        assert_null(call);                                                                                             \
-        assert_contains(ad_error(g), BITS_64 ? "fewer than 2^59 elements" : "fewer than 2^27 elements");               \
-        assert_int_equal(ad_error_code(g), AD_ESHAPE);                                                                 \
-        ad_clear_error(g);                                                                                             \
-    } while (0)
+static void assert_says_too_large(ad_graph *g) {
+    const char *fewer = BITS_64 ? "fewer than 2^59 elements" : "fewer than 2^27 elements";
+    if (strstr(ad_error(g), "it is too large for an array") == NULL) assert_contains(ad_error(g), fewer);
+    assert_int_equal(ad_error_code(g), AD_ESHAPE);
+    ad_clear_error(g);
+}
+#define TOO_LARGE(call) (assert_null(call), assert_says_too_large(g))
 #define CONV(...) (nn_conv_opts){ .in = 2, .out = 2, .kernel = 3, __VA_ARGS__ }
 
 static void refuse_matrices_and_convolutions(ad_graph *g, int64_t n) {

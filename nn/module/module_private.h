@@ -161,7 +161,7 @@ nn_parameter nn__array_at(const nn_module *m, int i);
    The leaf must have been changed by ad_data_mut, which notes that results are stale, since they were that. */
 void nn__put_back(ad_var *x, const void *elements);
 
-/* Whether a size is valid, and below 2^AD__NUMEL_BITS; otherwise the error "caller: name size: it must be at least 1" (or "0 or
+/* Whether a size is valid, and below 2^59; otherwise the error "caller: name size: it must be at least 1" (or "0 or
    more", or "it is too large"). False after any error of the graph. */
 bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size);
 bool nn__is_not_negative(ad_graph *g, const char *caller, const char *name, int64_t size);

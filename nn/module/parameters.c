@@ -3,7 +3,6 @@
 #include <fnmatch.h>
 #include <string.h>
 
-#include "autodiff/base/shape.h"
 #include "nn/module/module_private.h"
 
 static bool is_open(const nn_module *m, const char *caller) {
@@ -99,12 +98,11 @@ void nn__buffer(nn_module *m, ad_var **field, const char *name, ad_var *x) {
 }
 
 /* An array has fewer elements than this, so sums and small multiples of sizes do not overflow. */
-static const int64_t TOO_LARGE = (int64_t)1 << AD__NUMEL_BITS;
+static const int64_t TOO_LARGE = (int64_t)1 << 59;
 
 static void refuse_large(ad_graph *g, const char *caller, const char *name, int64_t size) {
     if (size >= TOO_LARGE)
-        ad_fail(g, AD_ESHAPE, "%s: %s %lld: it is too large, an array has fewer than 2^%d elements", caller, name,
-                (long long)size, AD__NUMEL_BITS);
+        ad_fail(g, AD_ESHAPE, "%s: %s %lld: it is too large for an array", caller, name, (long long)size);
 }
 
 bool nn__is_size(ad_graph *g, const char *caller, const char *name, int64_t size) {
