@@ -13,7 +13,7 @@ typedef struct {
     ad__schedule *s;
     int64_t first, n;
     int64_t rows;
-    const ad__nest *like; /* a nest over rows and along them */
+    ad__nest like; /* a nest over rows and along them, as it was before it was joined */
 } joining;
 
 static ad__step *step_at(const joining *j, int64_t i) { return &j->s->steps.at[i]; }
@@ -65,13 +65,13 @@ static bool has_rows(const joining *j, const ad__step *step) {
 /* Whether the nests of a step go over the rows, or can: a nest over all elements in a row gets the axes of `like`. */
 static bool fits(const joining *j, const ad__step *step) {
     const ad__nest *n = member(j, step, 0);
-    return n->dim[0] == j->rows || (n->ndim == 1 && n->dim[0] == ad__indices(j->like));
+    return n->dim[0] == j->rows || (n->ndim == 1 && n->dim[0] == ad__indices(&j->like));
 }
 
 /* The nest as it is when its step joins. */
 static ad__nest as_joined(const joining *j, const ad__nest *n) {
     ad__nest x = *n;
-    if (x.dim[0] != j->rows) ad__split_axis(&x, j->like);
+    if (x.dim[0] != j->rows) ad__split_axis(&x, &j->like);
     return x;
 }
 
@@ -100,8 +100,8 @@ static bool is_long(const joining *j, const ad__step *step) {
 /* The rows from step `first` on: those of the first nest with two axes. */
 static bool find_rows(joining *j) {
     for (int64_t i = j->first; i < j->s->steps.n && i < j->first + AD__JOINED && has_rows(j, step_at(j, i)); i++) {
-        j->like = member(j, step_at(j, i), 0), j->rows = j->like->dim[0];
-        if (j->like->ndim > 1) return is_long(j, step_at(j, i));
+        j->like = *member(j, step_at(j, i), 0), j->rows = j->like.dim[0];
+        if (j->like.ndim > 1) return is_long(j, step_at(j, i));
     }
     return false;
 }
@@ -114,8 +114,6 @@ static void join_from(joining *j) {
         if (!joins(j, step_at(j, j->first + j->n))) break;
     while (j->n > 1 && !is_long(j, step_at(j, j->first + j->n - 1))) j->n--;
     if (j->n < 2) return;
-    ad__nest like = *j->like;
-    j->like = &like;
     for (int64_t i = j->first; i < j->first + j->n; i++) {
         ad__step *step = step_at(j, i);
         step->joined = i > j->first;
