@@ -174,7 +174,7 @@ static int equal_parts(const ad_call *c, int axis, int64_t each, int64_t wanted,
         return ad_call_fail(c, AD_EVALUE, "%lld parts of %lld along axis %d exceed the capacity of %d",
                             (long long)wanted, (long long)each, axis, n);
     for (int i = 0; i < wanted; i++, at += each)
-        parts[i] = ad_slice(c->in[0], axis, at, each < size - at ? at + each : size, 1);
+        parts[i] = ad_slice(c->in[0], axis, at, at + ad__lesser(each, size - at), 1);
     return ad_ok(c->graph) ? (int)wanted : ad_error_code(c->graph);
 }
 
