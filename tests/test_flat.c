@@ -588,7 +588,7 @@ static void rules_may_end_the_program(void **state) {
    next one's, of the others it is not. */
 static void operands_that_are_results_of_other_rows(void **state) {
     (void)state;
-    enum { ROWS = 12, ALL = 2 * ROWS };
+    enum { ROWS = 24, ALL = 2 * ROWS };
     const double k = 0.5;
     ad_graph *g = ad_graph_new();
     ad_var *x[ROWS], *v[ALL], *y = ad_scalar(g, AD_F64, 0), *factor = ad_scalar(g, AD_F64, k);
