@@ -658,6 +658,8 @@ static void check_op_finds_errors_at_special_numbers(void **state) {
     t = (ad_optype){ .name = "cubic", .arity = 2, .shape = scaled_shape, .evaluate = { NULL, scaled_evaluate },
                      .backward = { NULL, scaled_backward }, .vjp = scaled_vjp, .samples = scaled_samples };
     expect_verdict(t, (verdict){ { "vjp and backward in f64", ", 0.25 1.5" }, AD_ECHECK, 0, 1 });
+    t.no_grad = 2; /* but y depends on k, as the slopes of x show */
+    expect_verdict(t, (verdict){ { "u (H v) and v (H u)" }, AD_ECHECK, -1, 0 });
 }
 
 /* Both rules have the same error. Only finite differences can find it. */
