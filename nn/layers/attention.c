@@ -230,9 +230,9 @@ nn_module *nn_multihead_attention(ad_graph *g, ad_dtype t, nn_attention_opts o) 
     m->forward_n = attention_forward_n;
     attention *a = nn_self(m);
     a->o = o, a->size = o.embed / o.heads;
-    nn__parameter(m, &a->w, "in_proj_weight", t, AD_SHAPE(3 * o.embed, o.embed));
+    nn__zero_parameter(m, &a->w, "in_proj_weight", t, AD_SHAPE(3 * o.embed, o.embed));
     nn_init_xavier_uniform(a->w, 1);
-    if (!o.no_bias) nn__parameter(m, &a->b, "in_proj_bias", t, AD_SHAPE(3 * o.embed));
+    if (!o.no_bias) nn__zero_parameter(m, &a->b, "in_proj_bias", t, AD_SHAPE(3 * o.embed));
     nn_module *out = nn_linear(g, t, o.embed, o.embed, !o.no_bias);
     if (!o.no_bias) nn_init_constant(nn_find_parameter(out, "bias"), 0);
     a->out = nn_add_child(m, "out_proj", out);
