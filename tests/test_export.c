@@ -153,6 +153,56 @@ static void arrays_of_both_dtypes(void **state) {
     }
 }
 
+/* What functions take and give decides, not what they compute with inside. */
+static void numbers_inside_have_the_type_of_the_others(void **state) {
+    (void)state;
+    need_compiler();
+    const ad_dtype types[] = { AD_F32, AD_F64 };
+    for (int i = 0; i < 2; i++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_arange(g, types[i], 0, 7, 1), *inside = ad_square(ad_cast(x, types[1 - i]));
+        ad_var *y = ad_sum(ad_square(ad_cast(inside, types[i]))); /* exact in both types */
+        assert_int_equal(ad_export_c(path_of("f.c"), "f", y, 1, &x, (ad_export_opts){ 0 }), AD_OK);
+        assert_file_lacks("f.h", i ? "float" : "double");
+        assert_int_equal(greatest_status("f.c", "-DF_TEST"), 0);
+        remove_all();
+        ad_graph_free(g);
+    }
+}
+
+/* A result of constants alone. */
+static void a_function_may_take_nothing(void **state) {
+    (void)state;
+    need_compiler();
+    ad_graph *g = ad_graph_new();
+    ad_var *x = filled(g, AD_F64, AD_SHAPE(6, 40), 0.2), *y = ad_sum_axis(ad_exp(ad_sin(x)), 1, false);
+    assert_int_equal(ad_export_c(path_of("f.c"), "f", y, 0, NULL, (ad_export_opts){ 0 }), AD_OK);
+    assert_file_lacks("f.h", "float");
+    assert_int_equal(greatest_status("f.c", "-DF_TEST"), 0);
+    remove_all();
+    ad_graph_free(g);
+}
+
+/* Four blanks for each brace that is open before the line, where the line does not close it. */
+static void functions_are_indented(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *xs[2], *y = arrays(g, AD_F64, xs);
+    assert_int_equal(ad_export_c(path_of("a.c"), "a", y, 2, xs, (ad_export_opts){ .no_test = true }), AD_OK);
+    char *text = read_file("a.c");
+    int depth = 0, deepest = 0;
+    for (char *line = strtok(strstr(text, "static void "), "\n"); line; line = strtok(NULL, "\n")) {
+        if (*line == '#') continue;
+        int blanks = (int)strspn(line, " "), open = depth - (line[blanks] == '}');
+        if (blanks != 4 * open) fail_msg("%d blanks, %d braces are open: %s", blanks, open, line);
+        for (const char *p = line; *p; p++) depth += (*p == '{') - (*p == '}');
+        deepest = depth > deepest ? depth : deepest;
+    }
+    assert_true(depth == 0 && deepest > 1);
+    free(text), remove_all();
+    ad_graph_free(g);
+}
+
 /* The file's test fails when a constant of the file is another one. */
 static void the_test_in_a_file_can_fail(void **state) {
     (void)state;
@@ -627,6 +677,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_become_loops),
         cmocka_unit_test(arrays_of_both_dtypes),
+        cmocka_unit_test(numbers_inside_have_the_type_of_the_others),
+        cmocka_unit_test(a_function_may_take_nothing),
+        cmocka_unit_test(functions_are_indented),
         cmocka_unit_test(the_test_in_a_file_can_fail),
         cmocka_unit_test(files_stand_alone),
         cmocka_unit_test(a_blas_is_optional),

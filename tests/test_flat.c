@@ -584,6 +584,30 @@ static void rules_may_end_the_program(void **state) {
     ad_graph_free(g);
 }
 
+/* The slopes of like ops are rows. Each row's operand is a result whose own row comes later: of the first row it is the
+   next one's, of the others it is not. */
+static void operands_that_are_results_of_other_rows(void **state) {
+    (void)state;
+    enum { ROWS = 24, ALL = 2 * ROWS };
+    const double k = 0.5;
+    ad_graph *g = ad_graph_new();
+    ad_var *x[ROWS], *v[ALL], *y = ad_scalar(g, AD_F64, 0), *factor = ad_scalar(g, AD_F64, k);
+    double slope[ALL];
+    for (int i = 0; i < ROWS; i++) x[i] = param_item(g, AD_F64, 1 + i);
+    for (int i = 0; i < ROWS; i++) v[i] = ad_neg(x[i]);
+    for (int i = ROWS; i < ALL; i++) v[i] = ad_mul(v[2 * i - ALL], factor);
+    for (int i = ROWS; i < ALL; i++) y = ad_add(y, ad_muls(v[i], i));
+    for (int i = 0; i < ALL; i++) slope[i] = i < ROWS ? 0 : i;
+    for (int i = ALL - 1; i >= ROWS; i--) slope[2 * i - ALL] += slope[i] * k;
+    for (int pass = 0; pass < 4; pass++) {
+        assert_int_equal(ad_eval(y), AD_OK);
+        ad_zero_grad(y);
+        assert_int_equal(ad_backward(y), AD_OK);
+        for (int i = 0; i < ROWS; i++) assert_true(ad_grad_item(x[i]) == -slope[i]);
+    }
+    ad_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scalar_graphs),
@@ -593,6 +617,7 @@ int main(void) {
         cmocka_unit_test(programs_are_made_at_the_second_evaluation),
         cmocka_unit_test(short_memory_is_no_error),
         cmocka_unit_test(rules_may_end_the_program),
+        cmocka_unit_test(operands_that_are_results_of_other_rows),
     };
     return cmocka_run_group_tests_name("flat", tests, find_types, NULL);
 }

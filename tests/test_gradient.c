@@ -604,6 +604,64 @@ static void check_op_finds_each_error(void **state) {
     expect_verdict(t, (verdict){ { "cubic", "samples" }, AD_EVALUE, 0, 0 });
 }
 
+/* An elementwise op, y = x, whose slope is NaN at 0 in one rule only; no sample has a 0. */
+static int same_evaluate(const ad_op *op) {
+    const ad_var *x = ad_op_operand(op, 0);
+    for (int64_t i = 0; i < ad_numel(x); i++) ((double *)ad_values(op))[i] = ad_at(x, i);
+    return AD_OK;
+}
+static void nan_at_0_backward(const ad_op *op) {
+    double *dx = ad_grad_into(op, 0);
+    const ad_var *y = ad_op_result(op);
+    for (int64_t i = 0; dx != NULL && i < ad_numel(y); i++) dx[i] += ad_at(y, i) == 0 ? NAN : ad_grad_at(y, i);
+}
+static void same_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    (void)op;
+    dx[0] = g;
+}
+static void same_samples(ad_sampler *s) {
+    ad_sample(s, NULL, 1, (ad_shape[]){ AD_SCALAR }, (double[]){ 1 }, (double[]){ 2 });
+}
+
+/* y = x k, a number. The slope of element 1 of x is wrong where the last element is -1, which no sample has. */
+static int scaled_shape(ad_call *c) { return c->in[0] == NULL; }
+static int scaled_evaluate(const ad_op *op) {
+    const ad_var *x = ad_op_operand(op, 0);
+    for (int64_t i = 0; i < ad_numel(x); i++)
+        ((double *)ad_values(op))[i] = ad_at(x, i) * ad_item(ad_op_operand(op, 1));
+    return AD_OK;
+}
+static void scaled_backward(const ad_op *op) {
+    const ad_var *x = ad_op_operand(op, 0), *k = ad_op_operand(op, 1), *y = ad_op_result(op);
+    double *dx = ad_grad_into(op, 0), *dk = ad_grad_into(op, 1);
+    for (int64_t i = 0; i < ad_numel(x); i++) {
+        bool wrong = i == 1 && ad_at(x, 2) == -1;
+        if (dx != NULL) dx[i] += ad_grad_at(y, i) * ad_item(k) + wrong;
+        if (dk != NULL) *dk += ad_grad_at(y, i) * ad_at(x, i);
+    }
+}
+static void scaled_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    dx[0] = ad_mul(g, ad_op_operand(op, 1));
+    dx[1] = ad_sum(ad_mul(g, ad_op_operand(op, 0)));
+}
+static void scaled_samples(ad_sampler *s) {
+    const double x[] = { 0.5, 0.25, 3 }, k = 1.5;
+    ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(3), AD_SCALAR }, (const double *[]){ x, &k }, 0);
+}
+
+/* An error that only special numbers show is reported with them: the operands' elements, or the only one there is. */
+static void check_op_finds_errors_at_special_numbers(void **state) {
+    (void)state;
+    ad_optype t = { .name = "cubic", .arity = 1, .evaluate = { NULL, same_evaluate },
+                    .backward = { NULL, nan_at_0_backward }, .vjp = same_vjp, .samples = same_samples };
+    expect_verdict(t, (verdict){ { "vjp and backward in f64", ", 0" }, AD_ECHECK, 0, 0 });
+    t = (ad_optype){ .name = "cubic", .arity = 2, .shape = scaled_shape, .evaluate = { NULL, scaled_evaluate },
+                     .backward = { NULL, scaled_backward }, .vjp = scaled_vjp, .samples = scaled_samples };
+    expect_verdict(t, (verdict){ { "vjp and backward in f64", ", 0.25 1.5" }, AD_ECHECK, 0, 1 });
+    t.no_grad = 2; /* but y depends on k, as the slopes of x show */
+    expect_verdict(t, (verdict){ { "u (H v) and v (H u)" }, AD_ECHECK, -1, 0 });
+}
+
 /* Both rules have the same error. Only finite differences can find it. */
 static void doubling_backward(const ad_op *op) {
     cubic_backward_f64(op);
@@ -764,6 +822,7 @@ int main(void) {
         cmocka_unit_test(op_without_vjp_of_detached_operands),
         cmocka_unit_test(check_op_accepts_a_correct_op),
         cmocka_unit_test(check_op_finds_each_error),
+        cmocka_unit_test(check_op_finds_errors_at_special_numbers),
         cmocka_unit_test(check_op_compares_with_differences),
         cmocka_unit_test(gradcheck_accepts_a_correct_expression),
         cmocka_unit_test(gradcheck_finds_a_wrong_gradient),

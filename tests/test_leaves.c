@@ -91,6 +91,21 @@ static void layers_end_from_the_last_to_the_first(void **state) {
     ad_graph_free(g);
 }
 
+/* In the caller's order, whatever their addresses. */
+static void leaves_that_end_together_are_told_of_in_order(void **state) {
+    (void)state;
+    enum { N = 6 };
+    const int order[N] = { 4, 0, 3, 5, 1, 2 };
+    ad_graph *g = ad_graph_new();
+    ad_var *x[N], *list[N];
+    for (int i = 0; i < N; i++) x[i] = ad_param(g, AD_F64, (double[]){ i }, AD_SHAPE(1));
+    for (int i = 0; i < N; i++) list[i] = x[order[i]];
+    record r = { 0 };
+    assert_int_equal(ad_backward_with(ad_sum(ad_concat(N, x, 0)), NULL, N, list, note, &r), AD_OK);
+    for (int i = 0; i < N; i++) assert_true(r.leaf[i] == list[i] && r.sum[i] == 1);
+    ad_graph_free(g);
+}
+
 static void seeds_duplicates_and_roots_that_are_leaves(void **state) {
     (void)state;
     ad_graph *g = ad_graph_new();
@@ -202,6 +217,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_complete_when_told),
         cmocka_unit_test(layers_end_from_the_last_to_the_first),
+        cmocka_unit_test(leaves_that_end_together_are_told_of_in_order),
         cmocka_unit_test(seeds_duplicates_and_roots_that_are_leaves),
         cmocka_unit_test(other_loops_tell_afterwards),
         cmocka_unit_test(what_the_function_does),

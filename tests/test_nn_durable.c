@@ -8,6 +8,7 @@
 
 #include "autodiff/base/durable.h"
 #include "nn/nn.h"
+#include "ops/compile.h"
 #include "tests/common.h"
 
 /* ---- the formats ----------------------------------------------------------------------------------------- */
@@ -372,6 +373,15 @@ static void a_write_that_fails_leaves_the_old_file(void **state) {
     signal(SIGXFSZ, SIG_DFL);
 }
 
+/* Two files that are replaced together. */
+static bool export_c(const char *path) {
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, NULL, AD_SCALAR);
+    int rc = ad_export_c(path, "f", ad_square(x), 1, &x, (ad_export_opts){ 0 });
+    ad_graph_free(g);
+    return rc == AD_OK;
+}
+
 /* In a process without a standard input, descriptor 0 is one like others: files get it and give it back. */
 static void descriptor_0_is_one_like_others(void **state) {
     (void)state;
@@ -382,14 +392,16 @@ static void descriptor_0_is_one_like_others(void **state) {
         for (int i = 0; i < FORMATS; i++)
             good = good && save_value(&formats[i], path, 3) == AD_OK && fcntl(0, F_GETFD) == -1 &&
                    value_in(&formats[i], path) == 3 && fcntl(0, F_GETFD) == -1;
+        good = good && export_c(path_of("f.c")) && fcntl(0, F_GETFD) == -1;
         _exit(good ? 0 : 1);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     assert_int_equal(remove(path), 0);
+    assert_int_equal(remove(path_of("f.c")), 0);
+    assert_int_equal(remove(path_of("f.h")), 0);
 }
-
 
 static void impossible_paths_are_named(void **state) {
     (void)state;

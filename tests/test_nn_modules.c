@@ -343,6 +343,8 @@ static void random_modules_draw_in_training_only(void **state) {
         assert_close(ad_at(y, 17), mean[i], 1e-15);
         assert_close(ad_item(ad_std(y, 1)), 0, 1e-12);
     }
+    for (int p = 0; p < 2; p++) /* nothing is set to 0, or all */
+        assert_close(ad_item(ad_mean(nn_apply(nn_dropout(g, p), x))), p - 1, 1e-15);
     assert_null(nn_dropout(g, 1.5));
     assert_string_equal(ad_error(g), "dropout: p 1.5: it must be from 0 to 1");
     ad_graph_free(g);

@@ -135,7 +135,7 @@ typedef struct {
 
 typedef struct {
     member m;
-    bool plain, norm, batch_norm;
+    bool plain, norm, batch_norm, idle;
     int fails; /* the rank that fails in step 3, or -1 */
     int64_t blocks;
     void (*change)(setting *s);
@@ -159,10 +159,19 @@ static nn_module *network(ad_graph *g, bool norm) {
     return nn_sequential(g, first, nn_batch_norm(g, AD_F64, 5, (nn_batch_norm_opts){ 0 }), nn_tanh(g), last);
 }
 
+/* With a parameter before all others that no result depends on. */
+static ad_var *unchanged(nn_module *m, ad_var *x) { return (void)m, x; }
+static nn_module *with_idle_parameter(ad_graph *g, nn_module *net) {
+    nn_module *idle = nn_module_new(g, "idle", unchanged, 0);
+    nn_add_parameter(idle, "w", ad_param(g, AD_F64, (double[]){ 4 }, AD_SHAPE(1)));
+    return nn_sequential(g, idle, net);
+}
+
 static void run(job *j) {
     ad_graph *g = j->m.g;
     ad_seed(g, 5);
     nn_module *net = network(g, j->norm);
+    if (j->idle) net = with_idle_parameter(g, net);
     nn_dataset d = { ad_randn(g, AD_F64, AD_SHAPE(ROWS, 3)), ad_randn(g, AD_F64, AD_SHAPE(ROWS, 2)) };
     nn_optim *opt = nn_sgd(net, (nn_sgd_opts){ .lr = 0.1, .momentum = 0.9 });
     nn_ranks r = { .rank = j->m.rank,
@@ -349,6 +358,20 @@ static void other_trainings_are_as_one_too(void **state) {
             /* L-BFGS divides by small differences, and so rounding grows. */
             for (int r = 0; r < size; r++) assert_same(&of[r], &alone, cases[i].change == minimise ? 1e-4 : 1e-10);
         }
+    }
+}
+
+/* As in a training alone, weight decay leaves a parameter without a gradient as it is. */
+static void decay(setting *s) { s->opt = nn_sgd(s->net, (nn_sgd_opts){ .lr = 0.1, .weight_decay = 0.1 }); }
+static void a_parameter_without_a_gradient_stays(void **state) {
+    (void)state;
+    job alone = { .plain = true, .idle = true, .fails = -1, .change = decay }, like = alone;
+    like.plain = false;
+    run_job(&alone);
+    run_all(2, &like, of);
+    for (int r = 0; r < 2; r++) {
+        assert_same(&of[r], &alone, 1e-12);
+        assert_true(of[r].parameters[0] == 4);
     }
 }
 
@@ -595,6 +618,7 @@ int main(void) {
         cmocka_unit_test(blocks_train_as_one_too),
         cmocka_unit_test(an_error_of_one_rank_is_that_of_all),
         cmocka_unit_test(other_trainings_are_as_one_too),
+        cmocka_unit_test(a_parameter_without_a_gradient_stays),
         cmocka_unit_test(what_ranks_cannot_do_is_refused),
         cmocka_unit_test(ranks_with_other_settings_are_refused),
         cmocka_unit_test(streams_without_rows),

@@ -66,6 +66,22 @@ static void only_what_is_needed_is_written(void **state) {
     ad_graph_free(g);
 }
 
+/* A constant of as many numbers as the batch has rows, which is one here. */
+static ad_var *times_three(ad_var *x) {
+    return ad_mul(x, ad_full(ad_graph_of(x), AD_F64, 3, AD_SHAPE(ad_shape_of(x).dim[0], 1)));
+}
+static void a_batch_may_have_one_row(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_ones(g, AD_F64, AD_SHAPE(1, 3));
+    assert_int_equal(nn_save_onnx(nn_function(g, times_three), x, model_path()), AD_OK);
+    size_t n;
+    const char *bytes = file_bytes(&n);
+    assert_true(has_text(bytes, n, "Expand") && has(bytes, n, &(double){ 3 }, sizeof(double)));
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
 /* ---- what is refused ---------------------------------------------------------------------------------------------- */
 
 static ad_var *by_row_number(ad_var *x) {
@@ -175,6 +191,7 @@ int main(void) {
 #ifdef AD_HAVE_PROTOBUF_C
         cmocka_unit_test(names_and_weights_are_in_the_file),
         cmocka_unit_test(only_what_is_needed_is_written),
+        cmocka_unit_test(a_batch_may_have_one_row),
         cmocka_unit_test(refusals_name_the_cause),
         cmocka_unit_test(bad_calls_are_refused),
 #else

@@ -283,6 +283,13 @@ static void cosine_similarity_broadcasts(void **state) {
     ad_backward(y);
     assert_close(ad_item(y), 0.4472135954999579, 1e-15);
     assert_gradient(tiny, (double[]){ 2 / sqrt(5), 4 / sqrt(5) }, 1e-15, "gradient");
+    /* The norms of both are eps: PyTorch's numbers. */
+    ad_var *edge[] = { param(g, (double[]){ 3, 4 }, AD_SHAPE(2)), param(g, (double[]){ 5, 0 }, AD_SHAPE(2)) };
+    y = ad_cosine_similarity(edge[0], edge[1], 0, 5);
+    ad_backward(y);
+    assert_close(ad_item(y), 0.6, 1e-15);
+    assert_gradient(edge[0], (double[]){ 0.128, -0.096 }, 1e-15, "gradient of a");
+    assert_gradient(edge[1], (double[]){ 0, 0.16 }, 1e-15, "gradient of b");
     assert_fails(g, ad_cosine_similarity(a, tiny, 0, 1e-8), AD_ESHAPE, "cosine_similarity: [1,3] x [2]");
     assert_fails(g, ad_cosine_similarity(a, a, 0, -1), AD_EVALUE, "cosine_similarity: [1,3] x [1,3]: eps -1");
     ad_graph_free(g);

@@ -178,8 +178,7 @@ static int compare_slopes(const ad__trial *t, int i, ad_var *slope) {
    branch of the rule that was not chosen may turn 0 times an infinity into NaN. */
 static int compare_forward(const ad__trial *t) {
     ad_graph *g = t->check->g;
-    ad_var *y = t->y, *w = ad_param(g, y->layout->dtype, NULL, y->layout->shape), *dx, *slope;
-    for (int64_t k = 0; k < w->layout->numel; k++) ad_write_element(w->layout->dtype, w->data, k, 1);
+    ad_var *y = t->y, *w = ad_require_grad(ad_ones(g, y->layout->dtype, y->layout->shape)), *dx, *slope;
     for (int i = 0; i < t->n; i++)
         if (ad__trial_takes_gradient(t, i)) ad_zero_grad(t->in[i]);
     int rc = ad_backward_from(y, w);

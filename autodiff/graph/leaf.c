@@ -104,7 +104,8 @@ ad_var *ad_arange(ad_graph *g, ad_dtype t, double start, double stop, double ste
 
 /* Both ends are exact: the second half is counted from the end. */
 static double spaced(double start, double stop, int64_t n, int64_t i) {
-    double step = n > 1 ? (stop - start) / (double)(n - 1) : 0;
+    if (i == 0) return start;
+    double step = (stop - start) / (double)(n - 1);
     return i < (n + 1) / 2 ? start + (double)i * step : stop - (double)(n - 1 - i) * step;
 }
 

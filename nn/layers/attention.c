@@ -176,8 +176,10 @@ static ad_var *apply_checked(nn_module *m, ad_var *const x[], nn_attention_masks
     return attend(m, x[0], x[1], x[2], &masks);
 }
 
+static const nn_attention_masks no_masks;
+
 static ad_var *attention_forward(nn_module *m, ad_var *x) {
-    return apply_checked(m, (ad_var *[]){ x, x, x, NULL, NULL }, (nn_attention_masks){ 0 });
+    return apply_checked(m, (ad_var *[]){ x, x, x, NULL, NULL }, no_masks);
 }
 
 /* A key that is not given is the query, a value that is not given the key. */
@@ -187,7 +189,7 @@ static void attention_forward_n(nn_module *m, int n, ad_var *const x[], int n_y,
     for (int i = 0; i < n; i++) all[i] = x[i];
     if (all[1] == NULL) all[1] = all[0];
     if (all[2] == NULL) all[2] = all[1];
-    y[0] = apply_checked(m, all, (nn_attention_masks){ 0 });
+    y[0] = apply_checked(m, all, no_masks);
 }
 
 /* An nn__call_fn. */
@@ -209,9 +211,6 @@ ad_var *nn_apply_attention(nn_module *m, ad_var *query, ad_var *key, ad_var *val
 /* ---- construction ----------------------------------------------------------------------------------------------- */
 
 static bool check_opts(ad_graph *g, const nn_attention_opts *o) {
-    if (!nn__is_size(g, "multihead_attention", "embed", o->embed) ||
-        !nn__is_size(g, "multihead_attention", "heads", o->heads))
-        return false;
     if (o->embed % o->heads != 0 || (o->rotary && o->embed / o->heads % 2 != 0))
         ad_fail(g, AD_EVALUE, "multihead_attention: embed %lld is no %smultiple of the %lld heads", (long long)o->embed,
                 o->rotary ? "even " : "", (long long)o->heads);
@@ -223,15 +222,17 @@ static bool check_opts(ad_graph *g, const nn_attention_opts *o) {
 /* Initial values are PyTorch's: Glorot's for in_proj_weight, those of nn_linear for out_proj.weight, biases of 0. */
 nn_module *nn_multihead_attention(ad_graph *g, ad_dtype t, nn_attention_opts o) {
     o.dropout = ad_option(o.dropout, 0);
-    if (!check_opts(g, &o)) return NULL;
+    if (!nn__is_size(g, "multihead_attention", "embed", o.embed) ||
+        !nn__is_size(g, "multihead_attention", "heads", o.heads) || !check_opts(g, &o))
+        return NULL;
     nn_module *m = nn_module_new(g, "multihead_attention", attention_forward, sizeof(attention));
     if (m == NULL) return NULL;
     m->forward_n = attention_forward_n;
     attention *a = nn_self(m);
     a->o = o, a->size = o.embed / o.heads;
-    nn__constant_parameter(m, &a->w, "in_proj_weight", t, AD_SHAPE(3 * o.embed, o.embed), 0);
+    nn__zero_parameter(m, &a->w, "in_proj_weight", t, AD_SHAPE(3 * o.embed, o.embed));
     nn_init_xavier_uniform(a->w, 1);
-    if (!o.no_bias) nn__constant_parameter(m, &a->b, "in_proj_bias", t, AD_SHAPE(3 * o.embed), 0);
+    if (!o.no_bias) nn__zero_parameter(m, &a->b, "in_proj_bias", t, AD_SHAPE(3 * o.embed));
     nn_module *out = nn_linear(g, t, o.embed, o.embed, !o.no_bias);
     if (!o.no_bias) nn_init_constant(nn_find_parameter(out, "bias"), 0);
     a->out = nn_add_child(m, "out_proj", out);

@@ -111,7 +111,7 @@ nn_module *nn_embedding(ad_graph *g, ad_dtype t, int64_t n, int64_t d) {
     nn_module *m = nn_module_new(g, "embedding", embedding_forward, sizeof(embedding));
     if (m == NULL) return NULL;
     embedding *e = nn_self(m);
-    nn__constant_parameter(m, &e->w, "weight", t, AD_SHAPE(n, d), 0);
+    nn__zero_parameter(m, &e->w, "weight", t, AD_SHAPE(n, d));
     nn_init_normal(e->w, 0, 1);
     return ad_ok(g) ? m : NULL;
 }

@@ -65,7 +65,7 @@ nn_module *nn_batch_norm(ad_graph *g, ad_dtype t, int64_t features, nn_batch_nor
     s->opts = (ad_batch_norm_opts){ .momentum = o.momentum, .eps = o.eps }; /* the op has the same defaults */
     if (!o.no_affine) {
         nn__constant_parameter(m, &s->w, "weight", t, each, 1);
-        nn__constant_parameter(m, &s->b, "bias", t, each, 0);
+        nn__zero_parameter(m, &s->b, "bias", t, each);
     }
     nn__buffer(m, &s->mean, "running_mean", ad_zeros(g, t, each));
     nn__buffer(m, &s->var, "running_var", ad_ones(g, t, each));
@@ -132,7 +132,7 @@ nn_module *nn_layer_norm(ad_graph *g, ad_dtype t, ad_shape normalized_shape) {
     if (m == NULL) return NULL;
     layer_norm *s = nn_self(m);
     nn__constant_parameter(m, &s->w, "weight", t, normalized_shape, 1);
-    nn__constant_parameter(m, &s->b, "bias", t, normalized_shape, 0);
+    nn__zero_parameter(m, &s->b, "bias", t, normalized_shape);
     return ad_ok(g) ? m : NULL;
 }
 
@@ -162,7 +162,7 @@ static ad_var *group_norm_forward(nn_module *m, ad_var *x) {
 
 static void add_affine(nn_module *m, group_norm *s, ad_dtype t, int64_t channels) {
     nn__constant_parameter(m, &s->w, "weight", t, AD_SHAPE(channels), 1);
-    nn__constant_parameter(m, &s->b, "bias", t, AD_SHAPE(channels), 0);
+    nn__zero_parameter(m, &s->b, "bias", t, AD_SHAPE(channels));
 }
 
 nn_module *nn_group_norm(ad_graph *g, ad_dtype t, int64_t groups, int64_t channels) {

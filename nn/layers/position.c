@@ -40,7 +40,7 @@ nn_module *nn_learned_positions(ad_graph *g, ad_dtype t, int64_t length, int64_t
     nn_module *m = positions_new(g, "learned_positions", length, d);
     if (m == NULL) return NULL;
     positions *p = nn_self(m);
-    nn__constant_parameter(m, &p->table, "weight", t, AD_SHAPE(length, d), 0);
+    nn__zero_parameter(m, &p->table, "weight", t, AD_SHAPE(length, d));
     nn_init_normal(p->table, 0, 1);
     return ad_ok(g) ? m : NULL;
 }

@@ -92,8 +92,8 @@ static ad_var *run_sequence(nn_module *m, ad_var *x, nn_rnn_state *state) {
     const recurrent *r = nn_self(m);
     ad_graph *g = nn_graph_of(m);
     int n = parts(r);
-    ad_var **h = ad_scope_alloc(g, 2 * (size_t)n * sizeof *h), **c = h ? h + n : NULL;
-    for (int i = 0; h != NULL && i < r->o.layers && ad_ok(g); i++) {
+    ad_var **h = ad_scope_alloc(g, (size_t)n * sizeof *h), **c = ad_scope_alloc(g, (size_t)n * sizeof *c);
+    for (int i = 0; i < r->o.layers && ad_ok(g); i++) {
         if (i > 0) x = ad_dropout(x, r->o.dropout, nn_training(m));
         x = run_layer(r, i, x, *state, h, c);
     }

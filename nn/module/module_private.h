@@ -147,7 +147,8 @@ ad_var *nn__next_of(const nn_module *m, const ad_var *buffer);
 /* ---- parameters.c ---------------------------------------------------------------------------------------------- */
 
 /* Adds a parameter, sets *field, a field of m's struct, to it and registers the field with nn_add_reference. Elements
-   are drawn uniformly in +-bound, or are all of one value. */
+   are 0, drawn uniformly in +-bound, or all of one value. */
+void nn__zero_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s);
 void nn__uniform_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s, double bound);
 void nn__constant_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s, double value);
 /* The same for a buffer that exists. */

@@ -77,18 +77,18 @@ bool nn__matches(const char *name, const char *patterns) {
 
 /* ---- what layers share ------------------------------------------------------------------------------ */
 
-static void add_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s) {
+void nn__zero_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s) {
     *field = nn_add_parameter(m, name, ad_param(nn_graph_of(m), t, NULL, s));
     nn_add_reference(m, field);
 }
 
 void nn__uniform_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s, double bound) {
-    add_parameter(m, field, name, t, s);
+    nn__zero_parameter(m, field, name, t, s);
     nn_init_uniform(*field, -bound, bound);
 }
 
 void nn__constant_parameter(nn_module *m, ad_var **field, const char *name, ad_dtype t, ad_shape s, double value) {
-    add_parameter(m, field, name, t, s);
+    nn__zero_parameter(m, field, name, t, s);
     nn_init_constant(*field, value);
 }
 

@@ -316,11 +316,10 @@ static void begin_step(nn__run *t) {
 }
 
 /* Adds up what all ranks have, also after an error, of which they all learn. */
-static int end_step(nn__run *t, bool more) {
+static int end_step(nn__run *t) {
     nn__shares *s = t->shares;
     layout l = layout_of(t);
     s->values[l.interrupted] = t->o->catch_interrupt && nn__interrupted();
-    s->values[l.more] = more;
     if (t->ranks->blocks == 0) note_buffers(t, s->first);
     int rc = t->ranks->finish(t->g, l.n, s->values, t->ranks->data);
     if (rc != AD_OK) return rc;
@@ -360,7 +359,7 @@ static int add_closure(nn_optim *opt, double *loss, void *rows) {
     memset(t->shares->values, 0, (size_t)layout_of(t).n * sizeof(double));
     t->ranks->begin(t->g, t->shares->n, t->shares->xs, weight / t->shares->full / in_loss, t->ranks->data);
     if (weight > 0 && ad_ok(t->g)) note_part(t, t->shares->first, *loss, weight, ad_shape_of(b->x).dim[0]);
-    int rc = end_step(t, true);
+    int rc = end_step(t);
     *loss = loss_of_step(t);
     if (t->shares->n_buffers > 0 && rc == AD_OK) keep_buffers(t, t->shares->before);
     return rc;
@@ -402,10 +401,12 @@ static bool rule_step(nn__run *t, bool *keep_scope) {
     nn__shares *s = t->shares;
     bool more = differentiate_all(t, keep_scope);
     if (!more && t->loader != NULL && ad_ok(t->g)) return false;
-    if (end_step(t, more) != AD_OK) return false;
-    if (s->values[layout_of(t).more] == 0 && t->rows == 0)
+    double *any = &s->values[layout_of(t).more];
+    *any = more;
+    if (end_step(t) != AD_OK) return false;
+    if (*any == 0 && t->rows == 0)
         ad_fail(t->g, AD_EVALUE, "fit: the streams have no minibatch in epoch %lld", (long long)t->s.epoch);
-    if (s->values[layout_of(t).more] == 0) return false;
+    if (*any == 0) return false;
     if (nn__is_usable(t, "loss", loss_of_step(t)) && nn__clip_step(t)) nn_step(t->opt);
     return true;
 }

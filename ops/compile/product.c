@@ -23,9 +23,8 @@ static bool is_matrix(const ad__nest *n, const ad__map *m, int outer, int inner)
     return (one_column || stride_of(m, inner) == 1) && (one_row || stride_of(m, outer) == size_of(n, inner));
 }
 
-/* "a * b", by the names of the two operands. */
+/* "a * b", by the names of the two operands that the nest has. */
 static bool multiplies(const ad__form *f) {
-    if (f->n != 2) return false;
     const char *p = f->text, *end = p + f->length;
     for (int i = 0; i < 2; i++) {
         if (end - p < f->name[i].length || memcmp(p, f->name[i].at, (size_t)f->name[i].length) != 0) return false;

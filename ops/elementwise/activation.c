@@ -220,9 +220,9 @@ AD_UNARY(hardsigmoid, "x / 6 + 1/2, limited to 0 .. 1; slope 0 at -3 and 3"
 ad_var *ad_hardsigmoid(ad_var *x) { return AD_CALL_1(hardsigmoid, x); }
 
 static ad_var *hardswish_rule(ad_var *g, ad_var *x) {
-    ad_var *left = ad_lt(x, ad__constant(x, -3)), *right = ad_gt(x, ad__constant(x, 3)), *zero = ad__constant(x, 0);
-    ad_var *inner = ad_where(ad_logical_or(left, right), zero, x);
-    ad_var *slope = ad_where(right, ad__constant(x, 1), ad_adds(ad_muls(inner, 1.0 / 3), 0.5));
+    ad_var *left = ad_lt(x, ad__constant(x, -3)), *right = ad_gt(x, ad__constant(x, 3)), *one = ad__constant(x, 1);
+    ad_var *inner = ad_where(ad_logical_or(left, right), one, x);
+    ad_var *slope = ad_where(right, one, ad_adds(ad_muls(inner, 1.0 / 3), 0.5));
     return ad__zero_where(left, ad_mul(g, slope));
 }
 

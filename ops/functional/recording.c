@@ -53,7 +53,7 @@ static void mix_attributes(ad__recording *r, const ad_op *op) {
 
 /* ---- operands ------------------------------------------------------------------------------------------- */
 
-enum { GIVEN = 1, MADE, DRAWN, CONSTANT, OUTSIDE }; /* kinds of operands */
+enum { GIVEN, MADE, DRAWN, CONSTANT, OUTSIDE }; /* kinds of operands */
 
 static bool is_drawn(const ad_var *v) {
     return v->flags & AD__DRAWN || (v->creator != NULL && ad__is_draw(v->creator));

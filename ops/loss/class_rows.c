@@ -158,10 +158,10 @@ ad_emit_array ad__emit_reduced(ad_emit *e, ad_emit_array rows, int reduction, ad
 static void edge_samples(ad_sampler *s) {
     const double huge[] = { 1e4, -1e4, 0, -1e4, 1e4, 1e4 }, right[] = { 0, 0 }, *values[] = { huge, right };
     const ad_shape shapes[] = { AD_SHAPE(2, 3), AD_SHAPE(2) }, empty[] = { AD_SHAPE(0, 3), AD_SHAPE(0) };
-    ad_sample_values(s, &(ad__class_attrs){ 0, -100, AD_MEAN, 0 }, 2, shapes, values, AD_SAMPLE_KINK);
-    ad_sample_values(s, &(ad__class_attrs){ 0, 0, AD_MEAN, 0 }, 2, shapes, values, AD_SAMPLE_KINK); /* ignored */
-    ad_sample_values(s, &(ad__class_attrs){ 0, -100, AD_MEAN, 0 }, 2, empty, values, AD_SAMPLE_KINK);
-    ad_sample_values(s, &(ad__class_attrs){ 0, -100, AD_SUM, 0 }, 2, empty, values, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__class_attrs){ .ignored = -100 }, 2, shapes, values, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__class_attrs){ .ignored = 0 }, 2, shapes, values, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__class_attrs){ .ignored = -100 }, 2, empty, values, AD_SAMPLE_KINK);
+    ad_sample_values(s, &(ad__class_attrs){ .ignored = -100, .reduction = AD_SUM }, 2, empty, values, AD_SAMPLE_KINK);
 }
 
 void ad__class_samples(ad_sampler *s, double lo, double hi, double smoothing) {
@@ -174,8 +174,9 @@ void ad__class_samples(ad_sampler *s, double lo, double hi, double smoothing) {
         for (int64_t k = 0; k < 64; k++) w[k] = 0.4 + 2 * ad__spread_number(k, 2);
         const double *values[] = { x, i % 2 ? missing : classes, w };
         for (int reduction = AD_MEAN; reduction <= AD_NONE; reduction++)
-            ad_sample_values(s, &(ad__class_attrs){ i % 4 > 1 ? smoothing : 0, -100, reduction, 0 }, 2 + (i % 3 > 0),
-                             shapes[i / 2], values, 0);
+            ad_sample_values(s, &(ad__class_attrs){ .smoothing = i % 4 > 1 ? smoothing : 0, .ignored = -100,
+                                                   .reduction = reduction },
+                             2 + (i % 3 > 0), shapes[i / 2], values, 0);
     }
     edge_samples(s);
 }

@@ -90,7 +90,7 @@ static double *alpha_of(const sequence *q, int64_t t) {
 
 static double log_of_sum(double a, double b) {
     if (a != a || b != b) return NAN;
-    double high = a > b ? a : b, low = a > b ? b : a;
+    double high = fmax(a, b), low = fmin(a, b);
     return low == -INFINITY || high == INFINITY ? high : high + log1p(exp(low - high));
 }
 

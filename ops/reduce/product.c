@@ -17,17 +17,16 @@ static void prod_backward(const ad_op *op) { ad__back_over_segments(op, prod_seg
 
 /* Orders the axes of x for prod_vjp: the kept ones, then the reduced ones. back is the opposite order. */
 static void order_axes(const ad_op *op, ad_shape *order, ad_shape *back) {
-    int ndim = op->in[0]->layout->shape.ndim;
-    unsigned mask = ad__axes_mask(ad__attrs_of(op), ndim);
+    *back = op->in[0]->layout->shape;
+    unsigned mask = ad__axes_mask(ad__attrs_of(op), back->ndim);
     for (unsigned reduced = 0; reduced < 2; reduced++)
-        for (int a = 0; a < ndim; a++)
+        for (int a = 0; a < back->ndim; a++)
             if ((mask >> a & 1) == reduced) back->dim[a] = order->ndim, order->dim[order->ndim++] = a;
-    back->ndim = ndim;
 }
 
 /* The product of the elements before and after in the segment. x is arranged as [segments, elements]. */
 static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
-    ad_shape order = { 0 }, back = { 0 };
+    ad_shape order = { 0 }, back;
     order_axes(op, &order, &back);
     ad_var *x = ad_permute(ad__in_dtype(op->in[0], AD_F64), order);
     int64_t n = ad__segment_size(op), segments = g->layout->numel;
@@ -40,7 +39,7 @@ static void prod_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 
 /* A function of x as [segments, elements]. */
 AD_COLD static int emit_long(ad_emit *e, const ad_op *op, ad_emit_array x) {
-    ad_shape order = { 0 }, back = { 0 };
+    ad_shape order = { 0 }, back;
     const ad__layout *l = ad__out(op)->layout;
     ad_emit_array rows = x;
     order_axes(op, &order, &back);

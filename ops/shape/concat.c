@@ -74,9 +74,9 @@ AD_COLD static int join_emit(ad_emit *e, const ad_op *op) {
 
 static void join_samples(ad_sampler *s, ad_shape shape, int axes) {
     ad_shape shapes[5] = { shape, shape, shape, shape, shape };
-    for (int axis = -axes; axis < axes; axis++) ad_sample(s, &(ad__axis_attrs){ axis, false }, 3, shapes, NULL, NULL);
-    ad_sample(s, &(ad__axis_attrs){ 0, false }, 1, shapes, NULL, NULL);
-    ad_sample(s, &(ad__axis_attrs){ -1, false }, 5, shapes, NULL, NULL);
+    for (int axis = -axes; axis < axes; axis++) ad_sample(s, &(ad__axis_attrs){ .axis = axis }, 3, shapes, NULL, NULL);
+    ad_sample(s, &(ad__axis_attrs){ .axis = 0 }, 1, shapes, NULL, NULL);
+    ad_sample(s, &(ad__axis_attrs){ .axis = -1 }, 5, shapes, NULL, NULL);
 }
 
 /* ---- concat ---------------------------------------------------------------------------------------------------- */
@@ -110,9 +110,9 @@ static void concat_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
 static void concat_samples(ad_sampler *s) {
     join_samples(s, AD_SHAPE(2, 3), 2);
     ad_shape uneven[] = { AD_SHAPE(2, 1, 3), AD_SHAPE(2, 4, 3), AD_SHAPE(2, 0, 3), AD_SHAPE(2, 2, 3) };
-    ad_sample(s, &(ad__axis_attrs){ 1, false }, 4, uneven, NULL, NULL);
-    ad__sample_text(s, &(ad__axis_attrs){ 0, false }, 2, "1 4", NULL, NULL);
-    ad__sample_text(s, &(ad__axis_attrs){ 0, false }, 2, "2,0 3,0", NULL, NULL);
+    ad_sample(s, &(ad__axis_attrs){ .axis = 1 }, 4, uneven, NULL, NULL);
+    ad__sample_text(s, &(ad__axis_attrs){ .axis = 0 }, 2, "1 4", NULL, NULL);
+    ad__sample_text(s, &(ad__axis_attrs){ .axis = 0 }, 2, "2,0 3,0", NULL, NULL);
 }
 
 AD_OPTYPE(concat, .doc = "joins arrays along an existing axis", .formula = "[x0, x1, ...]",
@@ -120,7 +120,7 @@ AD_OPTYPE(concat, .doc = "joins arrays along an existing axis", .formula = "[x0,
           .shape = concat_shape, .evaluate = { join_evaluate, join_evaluate },
           .backward = { join_backward, join_backward }, .vjp = concat_vjp, .emit = join_emit);
 ad_var *ad_concat(int n, ad_var *const xs[], int axis) {
-    return ad_apply(&ad_op_concat, n, xs, &(ad__axis_attrs){ axis, false });
+    return ad_apply(&ad_op_concat, n, xs, &(ad__axis_attrs){ .axis = axis });
 }
 
 /* ---- stack ------------------------------------------------------------------------------------------------------- */
@@ -156,7 +156,7 @@ AD_OPTYPE(stack, .doc = "joins arrays of the same shape along a new axis", .form
           .shape = stack_shape, .evaluate = { join_evaluate, join_evaluate },
           .backward = { join_backward, join_backward }, .vjp = stack_vjp, .emit = join_emit);
 ad_var *ad_stack(int n, ad_var *const xs[], int axis) {
-    return ad_apply(&ad_op_stack, n, xs, &(ad__axis_attrs){ axis, false });
+    return ad_apply(&ad_op_stack, n, xs, &(ad__axis_attrs){ .axis = axis });
 }
 
 /* ---- split, chunk, split_sizes: by slices ------------------------------------------------------------------------ */
@@ -174,7 +174,7 @@ static int equal_parts(const ad_call *c, int axis, int64_t each, int64_t wanted,
         return ad_call_fail(c, AD_EVALUE, "%lld parts of %lld along axis %d exceed the capacity of %d",
                             (long long)wanted, (long long)each, axis, n);
     for (int i = 0; i < wanted; i++, at += each)
-        parts[i] = ad_slice(c->in[0], axis, at, each < size - at ? at + each : size, 1);
+        parts[i] = ad_slice(c->in[0], axis, at, at + ad__lesser(each, size - at), 1);
     return ad_ok(c->graph) ? (int)wanted : ad_error_code(c->graph);
 }
 

@@ -309,7 +309,7 @@ static ad_var *join_along(const ad_optype *put, int axis, int n, const ad_op *co
     }
     if (found == 0) return y;
     ad_var *in[] = { y, ad_concat(found, index, put == &ad_op_scatter_add ? axis : 0), ad_concat(found, src, axis) };
-    return ad_apply(put, 3, in, &(ad__axis_attrs){ axis, false });
+    return ad_apply(put, 3, in, &(ad__axis_attrs){ .axis = axis });
 }
 
 static ad_var *join(const ad_optype *put, int n, const ad_op *const ops[], ad_var *const gs[]) {
@@ -339,12 +339,12 @@ static void take_axis_samples(ad_sampler *s) {
     AD__SHAPES(tables, "3,5,4 3,3,2 4,2,3");
     for (int axis = -3; axis < 3; axis++)
         for (int i = 0; i < AD__COUNT(index); i++)
-            ad_sample_values(s, &(ad__axis_attrs){ axis, false }, 2, (ad_shape[]){ tables[(axis + 3) % 3], index[i] },
+            ad_sample_values(s, &(ad__axis_attrs){ .axis = axis }, 2, (ad_shape[]){ tables[(axis + 3) % 3], index[i] },
                              values, 0);
-    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(24) }, values, 0);
-    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(3, 0), AD_SHAPE(2) }, values, 0);
-    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(0, 2), AD_SHAPE(0) }, values, 0);
-    ad_sample_values(s, &(ad__axis_attrs){ 1, false }, 2, (ad_shape[]){ AD_SHAPE(2, 3), AD_SHAPE(6) },
+    ad_sample_values(s, &(ad__axis_attrs){ .axis = 0 }, 2, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(24) }, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ .axis = 0 }, 2, (ad_shape[]){ AD_SHAPE(3, 0), AD_SHAPE(2) }, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ .axis = 0 }, 2, (ad_shape[]){ AD_SHAPE(0, 2), AD_SHAPE(0) }, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ .axis = 1 }, 2, (ad_shape[]){ AD_SHAPE(2, 3), AD_SHAPE(6) },
                      (const double *[]){ NULL, from_end }, 0);
 }
 
@@ -356,7 +356,7 @@ AD_OPTYPE(take_axis, .doc = "the rows of an axis at the given indices, in index'
           .backward = { take_backward, take_backward }, .vjp = take_axis_vjp,
           .join = take_axis_join, .pattern = index_pattern, .emit = take_emit);
 ad_var *ad_take_axis(ad_var *x, int axis, ad_var *index) {
-    return ad__apply2(&ad_op_take_axis, x, index, &(ad__axis_attrs){ axis, false });
+    return ad__apply2(&ad_op_take_axis, x, index, &(ad__axis_attrs){ .axis = axis });
 }
 
 /* take of PyTorch: elements of the flattened array. */
@@ -418,16 +418,16 @@ static void index_add_samples(ad_sampler *s) {
     ad_shape cases[6][3];
     AD__SHAPES(cases, "3,2 5 5,2; 3,4 2 2,4; 3 () (); 3 24 24; 3,2 0 0,2; 3,2 2,2 2,2,2");
     for (int i = 0; i < AD__COUNT(cases); i++)
-        ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 3, cases[i], values, 0);
+        ad_sample_values(s, &(ad__axis_attrs){ .axis = 0 }, 3, cases[i], values, 0);
     ad_shape inner[3];
     AD__SHAPES(inner, "2,3,2 4 2,4,2");
-    ad_sample_values(s, &(ad__axis_attrs){ -2, false }, 3, inner, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ .axis = -2 }, 3, inner, values, 0);
     ad_shape last[3];
     AD__SHAPES(last, "2,3 4 2,4");
-    ad_sample_values(s, &(ad__axis_attrs){ 1, false }, 3, last, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ .axis = 1 }, 3, last, values, 0);
     ad_shape negative[3];
     AD__SHAPES(negative, "2,3 6 2,6");
-    ad_sample_values(s, &(ad__axis_attrs){ 1, false }, 3, negative, (const double *[]){ NULL, from_end, NULL }, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ .axis = 1 }, 3, negative, (const double *[]){ NULL, from_end, NULL }, 0);
 }
 
 AD_OPTYPE(index_add, .doc = "x with the rows of src added to the rows of the axis at the given indices",
@@ -439,7 +439,7 @@ AD_OPTYPE(index_add, .doc = "x with the rows of src added to the rows of the axi
           .backward = { put_backward, put_backward }, .vjp = index_add_vjp,
           .pattern = index_pattern, .emit = put_emit);
 ad_var *ad_index_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
-    return ad_apply(&ad_op_index_add, 3, (ad_var *[]){ x, index, src }, &(ad__axis_attrs){ axis, false });
+    return ad_apply(&ad_op_index_add, 3, (ad_var *[]){ x, index, src }, &(ad__axis_attrs){ .axis = axis });
 }
 
 /* ---- gather: one element of an axis for each element of index ------------------------------------------------- */
@@ -482,8 +482,8 @@ static void gather_samples(ad_sampler *s) {
     const double *values[] = { NULL, ad__index_numbers };
     const ad__index_case *k = ad__index_cases;
     for (; k < ad__index_cases + AD__INDEX_CASES; k++)
-        ad_sample_values(s, &(ad__axis_attrs){ k->axis, false }, 2, (ad_shape[]){ k->x, k->index }, values, 0);
-    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 2, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(6) },
+        ad_sample_values(s, &(ad__axis_attrs){ .axis = k->axis }, 2, (ad_shape[]){ k->x, k->index }, values, 0);
+    ad_sample_values(s, &(ad__axis_attrs){ .axis = 0 }, 2, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(6) },
                      (const double *[]){ NULL, from_end }, 0);
 }
 
@@ -509,7 +509,7 @@ ad_var *ad_gather(ad_var *x, int axis, ad_var *index) {
     if (ad__absent(x) || ad__absent(index)) return ad__nil_beside(2, (ad_var *[]){ x, index }, "gather");
     ad_range ranges[AD_MAX_NDIM];
     int n = common_ranges(x->layout->shape, index->layout->shape, axis, ranges);
-    return ad__apply2(&ad_op_gather, n ? ad_slice_axes(x, n, ranges) : x, index, &(ad__axis_attrs){ axis, false });
+    return ad__apply2(&ad_op_gather, n ? ad_slice_axes(x, n, ranges) : x, index, &(ad__axis_attrs){ .axis = axis });
 }
 
 /* take_along_axis of NumPy, take_along_dim of PyTorch: x and index broadcast along the other axes. */
@@ -546,9 +546,9 @@ static void scatter_add_samples(ad_sampler *s) {
     const double *values[] = { NULL, ad__index_numbers, NULL };
     const ad__index_case *k = ad__index_cases;
     for (; k < ad__index_cases + AD__INDEX_CASES; k++)
-        ad_sample_values(s, &(ad__axis_attrs){ k->axis, false }, 3, (ad_shape[]){ k->x, k->index, k->index }, values,
+        ad_sample_values(s, &(ad__axis_attrs){ .axis = k->axis }, 3, (ad_shape[]){ k->x, k->index, k->index }, values,
                          0);
-    ad_sample_values(s, &(ad__axis_attrs){ 0, false }, 3, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(6), AD_SHAPE(6) },
+    ad_sample_values(s, &(ad__axis_attrs){ .axis = 0 }, 3, (ad_shape[]){ AD_SHAPE(3), AD_SHAPE(6), AD_SHAPE(6) },
                      (const double *[]){ NULL, from_end, NULL }, 0);
 }
 
@@ -574,7 +574,7 @@ ad_var *ad__index_write(const ad_optype *type, ad_var *x, ad_var *index, ad_var 
 }
 
 ad_var *ad_scatter_add(ad_var *x, int axis, ad_var *index, ad_var *src) {
-    return ad__index_write(&ad_op_scatter_add, x, index, src, &(ad__axis_attrs){ axis, false });
+    return ad__index_write(&ad_op_scatter_add, x, index, src, &(ad__axis_attrs){ .axis = axis });
 }
 
 /* ---- one_hot: class numbers [..] -> [..,n] ------------------------------------------------------------------- */
