@@ -49,4 +49,6 @@ mutants: ## change N operators and constants of the library, one at a time, and 
 coverage: ## measure the test coverage of autodiff/, ops/ and nn/, with every case of `make faults`
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
 	@AD_TEST_ALL=1 $(counted) TEST_SECONDS=3600 check
+	@$(counted) $(patsubst $(BUILD)/%,$(BUILD)/coverage/%,$(models))
+	@BUILD='$(BUILD)/coverage' sh tests/run tests/onnx_save.sh
 	@BUILD='$(BUILD)/coverage' sh tests/coverage/run.sh
