@@ -1032,6 +1032,25 @@ static void ill_conditioned_inverse(void **state) {
     ad_graph_free(g);
 }
 
+/* A BLAS may lose a NaN: OpenBLAS 0.3.29 gives an inverse with finite elements. */
+static void a_nan_is_in_all_of_a_solution(void **state) {
+    (void)state;
+    NEED_LAPACK();
+    enum { N = 4 };
+    for (int t = AD_F32; t <= AD_F64; t++)
+        for (int at = 0; at < N * N; at++) {
+            ad_graph *g = ad_graph_new();
+            double a[N * N], b[N] = { 1, 0, 0, 2 };
+            for (int i = 0; i < N * N; i++) a[i] = i == at ? NAN : i % 5 == 0 ? 3 : sin(i);
+            ad_var *x = param_of(g, (ad_dtype)t, a, AD_SHAPE(N, N)), *y = param_of(g, (ad_dtype)t, b, AD_SHAPE(N));
+            ad_var *inverse = ad_inverse(x), *solution = ad_solve(x, y);
+            assert_ok(g);
+            for (int i = 0; i < N * N; i++) assert_true(isnan(ad_at(inverse, i)));
+            for (int i = 0; i < N; i++) assert_true(isnan(ad_at(solution, i)));
+            ad_graph_free(g);
+        }
+}
+
 /* Matrices of very large and very small elements: intermediate results must not overflow or underflow. */
 static void large_and_small_magnitudes(void **state) {
     (void)state;
@@ -1326,6 +1345,7 @@ int main(void) {
         cmocka_unit_test(one_var_as_both_operands),
         cmocka_unit_test(large_matrices),
         cmocka_unit_test(ill_conditioned_inverse),
+        cmocka_unit_test(a_nan_is_in_all_of_a_solution),
         cmocka_unit_test(large_and_small_magnitudes),
         cmocka_unit_test(second_derivatives),
         cmocka_unit_test(repeated_eval_and_backward_allocate_nothing),

@@ -2,7 +2,9 @@
 #include "ops/kernels/linalg/lapack.h"
 
 #include "autodiff/base/shape.h"
+#include "ops/kernels/base/vector.h"
 
+#include <math.h>
 #include <string.h>
 
 size_t ad__lu_work(ad_dtype t, int64_t n) { return (size_t)n * AD__LAPACK_BLOCK * ad_dtype_size(t); }
@@ -33,17 +35,32 @@ LAPACK(double, d)
 
 bool ad__has_lapack(void) { return true; }
 
+static bool is_nan(ad_dtype t, const void *a, int64_t i) {
+    return t == AD_F32 ? isnan(((const float *)a)[i]) : isnan(((const double *)a)[i]);
+}
+
+static bool has_nan(ad_dtype t, int64_t n, const void *a) {
+    for (int64_t i = 0; i < n; i++)
+        if (is_nan(t, a, i)) return true;
+    return false;
+}
+
+/* Which elements of a solution have a NaN of the matrix would depend on the BLAS, so all factors have it, and then all
+   of the inverse and of solutions. */
 int64_t ad__square_lu(ad_dtype t, int64_t n, void *a, int *pivots) {
     int k = (int)n, info = 0;
     if (k == 0) return 0;
     ad__keep_blas_alone();
+    bool nan = has_nan(t, n * n, a);
     AD__BY_DTYPE(t, getrf, &k, &k, a, &k, pivots, &info);
-    return info;
+    if (!nan) return info;
+    AD__BY_DTYPE(t, ad__array_fill, n * n, NAN, a);
+    return 0;
 }
 
 void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work) {
     int k = (int)n, size = k * AD__LAPACK_BLOCK, info;
-    if (k == 0) return;
+    if (k == 0 || is_nan(t, lu, 0)) return;
     ad__keep_blas_alone();
     AD__BY_DTYPE(t, getri, &k, lu, &k, pivots, work, &size, &info);
 }
@@ -111,6 +128,10 @@ static void exchange_rows(bool back, int64_t n, size_t row, const int *pivots, c
 /* Row-major, lu holds U^T in its lower triangle with the diagonal, and L^T above. a^T = P L U, so a = U^T L^T P^T. */
 void ad__square_lu_solve(ad_dtype t, bool transpose, int64_t n, int64_t m, const void *lu, const int *pivots, void *b) {
     size_t row = (size_t)m * ad_dtype_size(t);
+    if (n > 0 && is_nan(t, lu, 0)) {
+        AD__BY_DTYPE(t, ad__array_fill, n * m, NAN, b);
+        return;
+    }
     if (transpose) exchange_rows(false, n, row, pivots, b);
     if (transpose) ad__triangle_solve(t, (ad__triangle){ .upper = true, .unit = true, .transpose = true }, n, m, lu, b);
     ad__triangle_solve(t, (ad__triangle){ .transpose = transpose }, n, m, lu, b);
