@@ -62,7 +62,7 @@ in_chroot() { # SUITE COMPILER
     # shellcheck disable=SC2046 # a list of packages
     fresh "$suite" "$root" && install_in "$root" $(sed 's/#.*//' mk/packages.txt) "$2" || return 1
     git ls-files | tar -c -T - | tar -x -C "$root/srv"
-    platform="$(system "$root"), $(uname -m), $2" compiler="$2 $(inside "$root" "$2" --version | sed -n '1s/.* //p')"
+    platform="$(system "$root"), $(uname -m), $2" compiler="$2 $(inside "$root" "$2" --version | sed -n '1s/.*[ )]\([0-9][0-9.]*\)\( .*\)*$/\1/p')"
     what='`make units`, in a system made by debootstrap'
     inside "$root" env AD_TEST_QUICK=1 WERROR=1 make -C /srv "$jobs" -s units CC="$2" CXX="$(cxx "$2")"
 }
