@@ -9,6 +9,10 @@
 
 size_t ad__lu_work(ad_dtype t, int64_t n) { return (size_t)n * AD__LAPACK_BLOCK * ad_dtype_size(t); }
 
+static bool is_nan(ad_dtype t, const void *a, int64_t i) {
+    return t == AD_F32 ? isnan(((const float *)a)[i]) : isnan(((const double *)a)[i]);
+}
+
 #ifdef AD_HAVE_LAPACK
 #include "ops/kernels/linalg/blas.h"
 
@@ -34,10 +38,6 @@ LAPACK(double, d)
 #define trsm_f64 cblas_dtrsm
 
 bool ad__has_lapack(void) { return true; }
-
-static bool is_nan(ad_dtype t, const void *a, int64_t i) {
-    return t == AD_F32 ? isnan(((const float *)a)[i]) : isnan(((const double *)a)[i]);
-}
 
 static bool has_nan(ad_dtype t, int64_t n, const void *a) {
     for (int64_t i = 0; i < n; i++)
