@@ -23,5 +23,6 @@ int ad__broadcast(ad_shape a, ad_shape b, ad_shape *out);
 #define AD__BY_DTYPE(t, f, ...) ((t) == AD_F32 ? f##_f32(__VA_ARGS__) : f##_f64(__VA_ARGS__))
 
 static inline int64_t ad__lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t ad__greater(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #endif

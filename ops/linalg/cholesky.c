@@ -56,8 +56,8 @@ AD_OPTYPE(cholesky,
           .differs = "the symmetric part is factorised; PyTorch looks at the lower triangle alone",
           .doc = "lower triangular L with L L^T = (x + x^T) / 2; PyTorch reads the lower triangle of x only",
           .formula = "L", .gradient = "(s + s^T) / 2, s = L^-T P L^-1; P is tril(L^T g) with a halved diagonal",
-          .special = "a matrix that is not positive definite is an error; needs LAPACK", .arity = 1,
-          .shape = cholesky_shape, .evaluate = { cholesky_evaluate, cholesky_evaluate },
+          .special = "a matrix that is not positive definite is an error; a NaN is in all of L; needs LAPACK",
+          .arity = 1, .shape = cholesky_shape, .evaluate = { cholesky_evaluate, cholesky_evaluate },
           .backward = { cholesky_backward, cholesky_backward }, .vjp = cholesky_vjp,
           .pattern = ad__pattern_matrices);
 ad_var *ad_cholesky(ad_var *x) { return ad__apply1(&ad_op_cholesky, x, NULL); }

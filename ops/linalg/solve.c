@@ -151,8 +151,8 @@ static void solve_samples(ad_sampler *s) {
 AD_OPTYPE(solve,
           .doc = "solves a x = b: a is [..,n,n]; b is [..,n,m], a vector [n], or a vector for each matrix [..,n]",
           .formula = "a^-1 b", .gradient = "-z x^T; z = a^-T g", .arity = 2,
-          .special = "a singular matrix is an error; needs LAPACK", .attr_size = sizeof(solve_attrs),
-          .attrs = solve_list, .shape = solve_shape,
+          .special = "a singular matrix is an error; a NaN in a is in all of y; needs LAPACK",
+          .attr_size = sizeof(solve_attrs), .attrs = solve_list, .shape = solve_shape,
           .evaluate = { solve_evaluate, solve_evaluate }, .backward = { solve_backward, solve_backward },
           .vjp = solve_vjp,
           .pattern = ad__pattern_matrices);
@@ -232,8 +232,9 @@ static void inverse_samples(ad_sampler *s) {
 
 AD_OPTYPE(inverse,
           .doc = "the inverse of each square matrix; ad_solve is faster and more accurate than a product with it",
-          .formula = "x^-1", .gradient = "-y^T g y^T", .special = "a singular matrix is an error; needs LAPACK",
-          .arity = 1, .attr_size = sizeof(inverse_attrs), .attrs = inverse_list, .shape = inverse_shape,
+          .formula = "x^-1", .gradient = "-y^T g y^T",
+          .special = "a singular matrix is an error; a NaN is in all of y; needs LAPACK", .arity = 1,
+          .attr_size = sizeof(inverse_attrs), .attrs = inverse_list, .shape = inverse_shape,
           .evaluate = { inverse_evaluate, inverse_evaluate },
           .backward = { inverse_backward, inverse_backward }, .vjp = inverse_vjp,
           .pattern = ad__pattern_matrices);

@@ -74,7 +74,6 @@ static void *w_at(const ad__conv *c, const void *w, int64_t g) {
 }
 
 /* The numbers of an image and of a result of a group, and of its weights as squares of 4 x 4. */
-static int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t pixels_of(const ad__conv *c) { return c->w.c * c->w.in[0] * c->w.in[1]; }
 static int64_t square_count(const ad__conv *c) { return 16 * c->o * c->w.c; }
 
@@ -92,8 +91,8 @@ static void *work_of(const ad__conv *c, int worker) { return (char *)ad__scratch
 static size_t work_bytes(const ad__conv *c) {
     ad__conv b = back_of(c);
     int64_t numbers = c->direct ? 0 : c->k * c->l;
-    if (c->by_squares) numbers = greatest(numbers, ad__winograd_work(&c->w, c->o));
-    if (c->by_squares) numbers = greatest(numbers, ad__winograd_work(&b.w, b.o));
+    if (c->by_squares) numbers = ad__greater(numbers, ad__winograd_work(&c->w, c->o));
+    if (c->by_squares) numbers = ad__greater(numbers, ad__winograd_work(&b.w, b.o));
     return ad__round_up(sum_bytes(c) + (size_t)numbers * c->size, AD__ALIGN);
 }
 
@@ -187,7 +186,7 @@ enum { PARTS = 8, MOST = 1 << 19, ROOM = 1 << 24 };
 static size_t weight_bytes(const ad__conv *c) { return (size_t)(c->groups * c->o * c->k) * c->size; }
 static int64_t parts_of(const ad__conv *c) {
     int64_t bytes = (int64_t)weight_bytes(c), parts = ad__lesser(c->n, PARTS);
-    if (c->by_squares) return ad__lesser(parts, greatest(1, ROOM / bytes));
+    if (c->by_squares) return ad__lesser(parts, ad__greater(1, ROOM / bytes));
     return bytes > MOST ? 1 : parts;
 }
 
@@ -265,7 +264,7 @@ int ad__conv_check_sizes(ad_call *call, ad_shape x, ad_shape w, ad_shape y) {
         return ad_call_fail(call, AD_ESHAPE, "the matrix of windows is too large");
     ad__conv c = conv_of(call->dtype, x, w, y, call->attrs);
     int64_t sums = parts_of(&c) > 1 ? parts_of(&c) * (int64_t)weight_bytes(&c) : 0;
-    call->scratch = work_bytes(&c) + (size_t)greatest(sums, c.groups * (int64_t)sum_bytes(&c));
+    call->scratch = work_bytes(&c) + (size_t)ad__greater(sums, c.groups * (int64_t)sum_bytes(&c));
     return AD_OK;
 }
 

@@ -121,7 +121,8 @@ void ad__lu_rows(ad_dtype t, int64_t n, int64_t m, const void *a, void *lu, int 
     if (n == 0 || m == 0) return;
     ad__keep_blas_alone();
     AD__BY_DTYPE(t, ad__turn, n, m, a, work);
-    AD__BY_DTYPE(t, getrf, &rows, &columns, work, &rows, pivots, &info);
+    if (!ad__lu_of_nan(t, n * m, n < m ? n : m, work, pivots))
+        AD__BY_DTYPE(t, getrf, &rows, &columns, work, &rows, pivots, &info);
     AD__BY_DTYPE(t, ad__turn, m, n, work, lu);
 }
 #else

@@ -13,6 +13,19 @@ static bool is_nan(ad_dtype t, const void *a, int64_t i) {
     return t == AD_F32 ? isnan(((const float *)a)[i]) : isnan(((const double *)a)[i]);
 }
 
+static bool has_nan(ad_dtype t, int64_t n, const void *a) {
+    for (int64_t i = 0; i < n; i++)
+        if (is_nan(t, a, i)) return true;
+    return false;
+}
+
+bool ad__lu_of_nan(ad_dtype t, int64_t count, int64_t k, void *a, int *pivots) {
+    if (!has_nan(t, count, a)) return false;
+    AD__BY_DTYPE(t, ad__array_fill, count, NAN, a);
+    for (int64_t i = 0; i < k; i++) pivots[i] = (int)i + 1;
+    return true;
+}
+
 #ifdef AD_HAVE_LAPACK
 #include "ops/kernels/linalg/blas.h"
 
@@ -39,23 +52,12 @@ LAPACK(double, d)
 
 bool ad__has_lapack(void) { return true; }
 
-static bool has_nan(ad_dtype t, int64_t n, const void *a) {
-    for (int64_t i = 0; i < n; i++)
-        if (is_nan(t, a, i)) return true;
-    return false;
-}
-
-/* Which elements of a solution have a NaN of the matrix would depend on the BLAS, so all factors have it, and then all
-   of the inverse and of solutions. */
 int64_t ad__square_lu(ad_dtype t, int64_t n, void *a, int *pivots) {
     int k = (int)n, info = 0;
-    if (k == 0) return 0;
+    if (k == 0 || ad__lu_of_nan(t, n * n, n, a, pivots)) return 0;
     ad__keep_blas_alone();
-    bool nan = has_nan(t, n * n, a);
     AD__BY_DTYPE(t, getrf, &k, &k, a, &k, pivots, &info);
-    if (!nan) return info;
-    AD__BY_DTYPE(t, ad__array_fill, n * n, NAN, a);
-    return 0;
+    return info;
 }
 
 void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *work) {
@@ -68,6 +70,12 @@ void ad__lu_inverse(ad_dtype t, int64_t n, void *lu, const int *pivots, void *wo
 int64_t ad__matrix_cholesky(ad_dtype t, int64_t n, void *a) {
     int k = (int)n, info = 0;
     if (k == 0) return 0;
+    if (has_nan(t, n * n, a)) {
+        char *row = a;
+        for (int64_t i = 0; i < n; i++, row += (size_t)n * ad_dtype_size(t))
+            AD__BY_DTYPE(t, ad__array_fill, i + 1, NAN, (void *)row);
+        return 0;
+    }
     ad__keep_blas_alone();
     AD__BY_DTYPE(t, potrf, "U", &k, a, &k, &info, 1);
     return info;

@@ -1,7 +1,10 @@
 /* lapack.h: factorises square matrices and solves systems of linear equations with LAPACK and CBLAS.
 
    Matrices are row-major and overwritten by their results. LAPACK is column-major, so it sees their transposes. The
-   factors below are therefore those of a^T, and the functions that solve account for it; no matrix is transposed. */
+   factors below are therefore those of a^T, and the functions that solve account for it; no matrix is transposed.
+
+   A BLAS may lose a NaN of a matrix, and give finite numbers. So all factors of a matrix that has one are NaN, and all
+   elements of its inverse and of solutions. */
 #ifndef OPS_KERNELS_LINALG_LAPACK_H
 #define OPS_KERNELS_LINALG_LAPACK_H
 
@@ -13,6 +16,8 @@ enum {
 };
 bool ad__has_lapack(void); /* false: this build has no LAPACK, and the functions below must not be called */
 
+/* If one of the count elements of a is NaN, makes all of them NaN: LU factors whose pivots [k] exchange nothing. */
+bool ad__lu_of_nan(ad_dtype t, int64_t count, int64_t k, void *a, int *pivots);
 /* LU factors, a^T = P L U: a [n,n] becomes (L U)^T, and pivots [n] describe P. Returns 0, or k if the k-th element of
    U's diagonal, counted from 1, is exactly 0. */
 int64_t ad__square_lu(ad_dtype t, int64_t n, void *a, int *pivots);

@@ -2,7 +2,29 @@
 #ifndef OPS_KERNELS_NET_IM2COL_H
 #define OPS_KERNELS_NET_IM2COL_H
 
+#include <string.h>
+
 #include "ops/kernels/base/simd.h"
+
+/* A memcpy for rows of about ten elements of 4 or 8 bytes, where the call of memcpy costs more than the copy. It copies
+   blocks of constant size, of which the last may overlap the one before. */
+AD__INLINED void ad__copy_row(size_t bytes, const void *restrict from, void *restrict to) {
+    enum { LONG = 64, MIDDLE = 32, SHORT = 16, UNIT = 4 };
+    const char *x = from;
+    char *y = to;
+    if (bytes >= LONG) {
+        for (size_t j = 0; j + LONG < bytes; j += LONG) memcpy(y + j, x + j, LONG);
+        memcpy(y + bytes - LONG, x + bytes - LONG, LONG);
+    } else if (bytes >= MIDDLE) {
+        memcpy(y, x, MIDDLE);
+        memcpy(y + bytes - MIDDLE, x + bytes - MIDDLE, MIDDLE);
+    } else if (bytes >= SHORT) {
+        memcpy(y, x, SHORT);
+        memcpy(y + bytes - SHORT, x + bytes - SHORT, SHORT);
+    } else {
+        for (size_t j = 0; j < bytes; j += UNIT) memcpy(y + j, x + j, UNIT);
+    }
+}
 
 /* A window that moves over an image. Pairs hold the values along h and along w. A signal [c,w] is an image of h = 1. */
 typedef struct {

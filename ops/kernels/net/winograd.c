@@ -29,41 +29,34 @@ AD__INLINED void add_times(float k, const vector *x, bool *begun, vector *y) {
     *begun = true;
 }
 
-/* y = m x m^T for x [to,to] and m [from,to], whose elements are vectors. */
-AD__INLINED void both_sides(int from, int to, const float *m, vector x[4][4], vector y[4][4]) {
-    vector half[4][4];
+/* y = (m x)^T for m [outs,ins] and x [ins,columns], whose elements are vectors. */
+AD__INLINED void one_side(int outs, int ins, int columns, const float *m, vector x[4][4], vector y[4][4]) {
     AD__UNROLL
-    for (int i = 0; i < from; i++)
+    for (int i = 0; i < outs; i++)
         AD__UNROLL
-        for (int j = 0; j < to; j++) {
+        for (int j = 0; j < columns; j++) {
             bool begun = false;
             AD__UNROLL
-            for (int p = 0; p < to; p++) add_times(m[i * to + p], &x[p][j], &begun, &half[i][j]);
-        }
-    AD__UNROLL
-    for (int i = 0; i < from; i++)
-        AD__UNROLL
-        for (int j = 0; j < from; j++) {
-            bool begun = false;
-            AD__UNROLL
-            for (int p = 0; p < to; p++) add_times(m[j * to + p], &half[i][p], &begun, &y[i][j]);
+            for (int p = 0; p < ins; p++) add_times(m[i * ins + p], &x[p][j], &begun, &y[j][i]);
         }
 }
 
-/* Planes of n numbers in, of n numbers out, out_step apart. */
-AD__INLINED void planes(int from, int to, const float *m, const float *in[4][4], int64_t n, float *out,
-                        int64_t out_step) {
+/* Applies m [outs,ins] to both sides, m x m^T, for squares x of ins x ins planes of n numbers. Its results are
+   outs x outs planes, a step apart. */
+AD__INLINED void both_sides(int outs, int ins, const float *m, const float *in[4][4], int64_t n, float *out,
+                            int64_t step) {
     for (int64_t k = 0; k < n; k += LANES) {
-        vector x[4][4], y[4][4];
+        vector x[4][4], half[4][4], y[4][4];
         AD__UNROLL
-        for (int i = 0; i < to; i++)
+        for (int i = 0; i < ins; i++)
             AD__UNROLL
-            for (int j = 0; j < to; j++) memcpy(&x[i][j], in[i][j] + k, sizeof(vector));
-        both_sides(from, to, m, x, y);
+            for (int j = 0; j < ins; j++) memcpy(&x[i][j], in[i][j] + k, sizeof(vector));
+        one_side(outs, ins, ins, m, x, half);
+        one_side(outs, ins, outs, m, half, y);
         AD__UNROLL
-        for (int i = 0; i < from; i++)
+        for (int i = 0; i < outs; i++)
             AD__UNROLL
-            for (int j = 0; j < from; j++) memcpy(out + (i * from + j) * out_step + k, &y[i][j], sizeof(vector));
+            for (int j = 0; j < outs; j++) memcpy(out + (i * outs + j) * step + k, &y[i][j], sizeof(vector));
     }
 }
 
@@ -130,16 +123,6 @@ AD__INLINED void put_together(const float *even, const float *odd, float *to) {
     memcpy(to, &a, sizeof a), memcpy(to + LANES, &b, sizeof b);
 }
 
-/* A copy of a few numbers, which takes less time than a call of memcpy. The last two vectors may overlap. */
-AD__INLINED void copy_row(int64_t n, const float *from, float *to) {
-    if (n < LANES) {
-        for (int64_t j = 0; j < n; j++) to[j] = from[j];
-        return;
-    }
-    for (int64_t j = 0; j + LANES < n; j += LANES) memcpy(to + j, from + j, sizeof(vector));
-    memcpy(to + n - LANES, from + n - LANES, sizeof(vector));
-}
-
 /* Rows `from` to from + count - 1 of an image [h,w], which has pad rows and columns of zeros before it, as planes. The
    sides of line are zeros, and so are all of nothing. */
 AD__WITH_AVX2 static void split(const grid *g, const int64_t size[2], const int64_t pad[2], const float *image,
@@ -148,7 +131,7 @@ AD__WITH_AVX2 static void split(const grid *g, const int64_t size[2], const int6
         float *even = to + (r & 1) * 2 * g->size + r / 2 * g->stride;
         int64_t row = from + r - pad[0];
         bool inside = row >= 0 && row < size[0];
-        if (inside) copy_row(size[1], image + row * size[1], line + pad[1]);
+        if (inside) ad__copy_row((size_t)size[1] * sizeof(float), image + row * size[1], line + pad[1]);
         for (int64_t j = 0; j < g->stride; j += LANES)
             take_apart((inside ? line : nothing) + 2 * j, even + j, even + g->size + j);
     }
@@ -162,7 +145,7 @@ AD__INLINED void join(const grid *g, const float *from_planes, int64_t from, int
         const float *even = from_planes + (r & 1) * 2 * g->size + r / 2 * g->stride;
         float *to = y + (from + r) * width;
         for (int64_t j = 0; j < g->stride; j += LANES) put_together(even + j, even + g->size + j, line + 2 * j);
-        if (fresh) copy_row(width, line, to);
+        if (fresh) ad__copy_row((size_t)width * sizeof(float), line, to);
         else
             for (int64_t j = 0; j < width; j++) to[j] += line[j];
     }
@@ -185,17 +168,17 @@ AD__INLINED const float *pixel(const grid *g, const float *in, int i, int j) {
     return in + ((i & 1) * 2 + (j & 1)) * g->size + i / 2 * g->stride + j / 2;
 }
 
-/* Squares of `to` x `to` pixels of each of the channels [h,w] -> out [16,channels,n]. */
-AD__INLINED void into_points(const grid *g, int to, const float *m, const int64_t size[2], const int64_t pad[2],
+/* Squares of ins x ins pixels of each of the channels [h,w] -> out [16,channels,n]. */
+AD__INLINED void into_points(const grid *g, int ins, const float *m, const int64_t size[2], const int64_t pad[2],
                              int64_t channels, const float *image, space s, float *out) {
     const float *in[4][4];
-    for (int i = 0; i < to; i++)
-        for (int j = 0; j < to; j++) in[i][j] = pixel(g, s.planes, i, j);
+    for (int i = 0; i < ins; i++)
+        for (int j = 0; j < ins; j++) in[i][j] = pixel(g, s.planes, i, j);
     memset(s.line, 0, (size_t)line_of(g) * sizeof(float));
     for (int64_t c = 0; c < channels; c++) {
-        split(g, size, pad, image + c * size[0] * size[1], 2 * g->t, 2 * g->rows + to - 2, s.line, s.nothing,
+        split(g, size, pad, image + c * size[0] * size[1], 2 * g->t, 2 * g->rows + ins - 2, s.line, s.nothing,
               s.planes);
-        planes(4, to, m, in, g->n, out + c * g->n, apart(g, channels));
+        both_sides(4, ins, m, in, g->n, out + c * g->n, apart(g, channels));
     }
 }
 
@@ -210,7 +193,7 @@ AD__WITH_AVX2 static void write_results(const grid *g, const float *m, bool fres
     for (int64_t o = 0; o < g->o; o++, m += g->n, y += g->w->out[0] * g->w->out[1]) {
         const float *in[4][4];
         for (int p = 0; p < POINTS; p++) in[p / 4][p % 4] = m + p * apart(g, g->o);
-        planes(2, 4, result_matrix, in, g->n, s.planes, g->size);
+        both_sides(2, 4, result_matrix, in, g->n, s.planes, g->size);
         join(g, s.planes, 2 * g->t, count, fresh, s.line, y);
     }
 }
@@ -226,7 +209,7 @@ AD__WITH_AVX2 void ad__winograd_weights(int64_t o, int64_t c, bool turned, const
             for (int64_t q = 0; q < LANES; q++)
                 for (int k = 0; k < 9; k++)
                     block[k][q] = turned ? w[((j + q) * o + i) * 9 + 8 - k] : w[(i * c + j + q) * 9 + k];
-            planes(4, 3, weight_matrix, in, LANES, u + i * c + j, o * c);
+            both_sides(4, 3, weight_matrix, in, LANES, u + i * c + j, o * c);
         }
 }
 
@@ -235,7 +218,7 @@ AD__WITH_AVX2 void ad__winograd_into_weights(int64_t o, int64_t c, const float *
     for (int64_t at = 0; at < o * c; at += LANES) {
         const float *in[4][4];
         for (int p = 0; p < POINTS; p++) in[p / 4][p % 4] = sums + p * o * c + at;
-        planes(3, 4, weight_turned, in, LANES, block[0], LANES);
+        both_sides(3, 4, weight_turned, in, LANES, block[0], LANES);
         for (int64_t q = 0; q < LANES; q++)
             for (int k = 0; k < 9; k++) w[(at + q) * 9 + k] += block[k][q];
     }
