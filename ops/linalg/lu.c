@@ -202,8 +202,8 @@ AD_OPTYPE(lu_packed,
                  "numbers of x's rows in the order of lu's, [n]. ad_lu and ad_lu_factor have them as Vars",
           .formula = "x[order] = l u",
           .gradient = "rows of l^-T (tril(l^T gl, -1) + triu(gu u^T)) u^-T put back in x's order, for square matrices",
-          .special = "the order has no gradient; a gradient needs a u without 0 on its diagonal; a NaN is in all of lu; "
-                     "needs LAPACK",
+          .special = "the order has no gradient; a gradient needs a u without 0 on its diagonal; a NaN is in all of "
+                     "lu; needs LAPACK",
           .arity = 1, .shape = lu_packed_shape, .evaluate = { lu_packed_evaluate, lu_packed_evaluate },
           .backward = { lu_packed_backward, lu_packed_backward }, .vjp = lu_packed_vjp,
           .pattern = ad__pattern_matrices);
