@@ -34,7 +34,7 @@ include mk/paths.mk
 ifneq ($(filter-out help clean dist deps deps-ci deps-web deps-peers deps-deb uninstall,$(or $(MAKECMDGOALS),all)),)
 include mk/found.mk
 endif
-include mk/flags.mk mk/library.mk mk/programs.mk mk/solvers.mk mk/mpi.mk mk/tests.mk mk/bench.mk mk/generate.mk mk/cmake.mk mk/install.mk mk/dist.mk mk/web.mk mk/deb.mk
+include mk/flags.mk mk/library.mk mk/programs.mk mk/solvers.mk mk/mpi.mk mk/bench.mk mk/generate.mk mk/cmake.mk mk/install.mk mk/tests.mk mk/dist.mk mk/web.mk mk/deb.mk
 
 all: $(archive) $(shared) $(demos) $(lectures) $(mpi_all) ## build the library, build/libautodiff.a and .so, and the demos
 

@@ -20,8 +20,7 @@ other_mpi    = $(if $(filter OMPI_MAJOR_VERSION,$(mpi_macros)),MPICH_VERSION,OMP
 # write_cmake FILE,SED_OPTIONS: fills a template in, without its first lines, and installs it.
 define write_cmake
 @install -d $(call in_cmake,)
-	@sed -e '1,/^#$$/d' $(2) mk/cmake/$(1).in > $(BUILD)/$(1)
-	@install -m 644 $(BUILD)/$(1) $(call in_cmake,)
+	@sed -e '1,/^#$$/d' $(2) mk/cmake/$(1).in > $(call in_cmake,$(1)) && chmod 644 $(call in_cmake,$(1))
 endef
 define copy_cmake
 $(call write_cmake,autodiff-config.cmake,$(call fill,VERSION,$(version)) $(call fill,SONAME,$(soname)) \

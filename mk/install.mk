@@ -26,13 +26,14 @@ define copy_mpi
 	@sed -e '/^#/d' $(call fill,PREFIX,$(PREFIX)) $(call fill,INCLUDEDIR,$(call below_prefix,$(include_dir))) \
 	    $(call fill,LIBDIR,$(call below_prefix,$(LIBDIR))) $(call fill,VERSION,$(version)) \
 	    $(call fill,MPICC,$(call mpi_compiler,$(mpi_chosen))) $(call fill,LIBS,$(found_libs)) mk/autodiff-mpi.pc.in \
-	    > $(BUILD)/autodiff-mpi.pc
-	@install -m 644 $(BUILD)/autodiff-mpi.pc $(call in_lib,pkgconfig)
+	    > $(call in_lib,pkgconfig/autodiff-mpi.pc)
+	@chmod 644 $(call in_lib,pkgconfig/autodiff-mpi.pc)
 	$(copy_cmake_mpi)
 endef
 mpi_libs     = $(call mpi_library,$(mpi_chosen))
 install_mpi  = $(if $(mpi_chosen),$(copy_mpi))
-install: $(archive) $(shared) $(manual) $(if $(mpi_chosen),$(mpi_libs)) mk/autodiff.pc.in ## install to PREFIX (/usr/local), below DESTDIR if that is set
+installed   := $(archive) $(shared) $(manual) $(if $(mpi_chosen),$(mpi_libs))
+install: $(installed) mk/autodiff.pc.in ## install to PREFIX (/usr/local), below DESTDIR if that is set
 	@install -d $(call in_lib,pkgconfig)
 	@for h in $(public); do install -D -m 644 "$$h" $(call in_headers,)"$$h" || exit 1; done
 	@install -d $(call in_man,)
@@ -43,8 +44,9 @@ install: $(archive) $(shared) $(manual) $(if $(mpi_chosen),$(mpi_libs)) mk/autod
 	@ln -sf $(soname) $(call in_lib,libautodiff.so)
 	@sed -e '/^#/d' $(call fill,PREFIX,$(PREFIX)) $(call fill,INCLUDEDIR,$(call below_prefix,$(include_dir))) \
 	    $(call fill,LIBDIR,$(call below_prefix,$(LIBDIR))) $(call fill,VERSION,$(version)) \
-	    $(call fill,LIBS,$(found_libs)) $(call fill,STATIC_LIBS,$(all_libs)) mk/autodiff.pc.in > $(BUILD)/autodiff.pc
-	@install -m 644 $(BUILD)/autodiff.pc $(call in_lib,pkgconfig)
+	    $(call fill,LIBS,$(found_libs)) $(call fill,STATIC_LIBS,$(all_libs)) mk/autodiff.pc.in \
+	    > $(call in_lib,pkgconfig/autodiff.pc)
+	@chmod 644 $(call in_lib,pkgconfig/autodiff.pc)
 	$(copy_cmake)
 	@for f in $(pages); do install -D -m 644 "$$f" $(call in_doc,)"$$f" || exit 1; done
 	$(install_mpi)

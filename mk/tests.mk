@@ -2,7 +2,7 @@
 
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
 
-test: all $(solvers) $(models) $(tests) $(benches) $(adbench) $(gradbench) $(docs_of) ## run every test: programs, demos, pages, the programs of the README, installation
+test: all $(solvers) $(models) $(tests) $(benches) $(adbench) $(gradbench) $(docs_of) $(installed) ## run every test: programs, demos, pages, the programs of the README, installation
 	@SOLVERS='$(solver_here)' $(run_tests) $(tests) $(wildcard tests/*.sh)
 check: $(tests) $(demos) $(docs_of) ## run the test programs and check the demos and the reference page
 	@$(run_tests) $(tests) tests/demos.sh tests/docs.sh

@@ -1,4 +1,6 @@
 /* test_compile.c: compiled programs beside ad_eval and ad_backward: all elementwise ops, loops, arrays, failures. */
+#define _GNU_SOURCE /* sched_setaffinity */
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -647,6 +649,26 @@ static void programs_are_cached(void **state) {
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* A program that was compiled on one core is found on all. */
+static void cores_share_a_cache(void **state) {
+    (void)state;
+    need_compiler();
+    const char *folder = path_of("cache");
+    cpu_set_t all;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    for (size_t core = 0; core < CPU_SETSIZE; core++) {
+        cpu_set_t one;
+        if (!CPU_ISSET(core, &all)) continue;
+        CPU_ZERO(&one);
+        CPU_SET(core, &one);
+        assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+        assert_string_equal(how_in(folder), "compiled");
+    }
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    assert_int_equal(files_in(folder, true), 1);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void set_or_not(const char *name, const char *value) {
     assert_int_equal(value ? setenv(name, value, 1) : unsetenv(name), 0);
 }
@@ -827,6 +849,7 @@ int main(void) {
         cmocka_unit_test(without_a_compiler_the_graph_is_evaluated),
         cmocka_unit_test(what_a_compiler_prints_is_kept),
         cmocka_unit_test(programs_are_cached),
+        cmocka_unit_test(cores_share_a_cache),
         cmocka_unit_test(the_environment_names_the_cache),
         cmocka_unit_test(a_hostile_cache_is_not_used),
         cmocka_unit_test(processes_share_a_cache),

@@ -649,12 +649,40 @@ static void scaled_samples(ad_sampler *s) {
     ad_sample_values(s, NULL, 2, (ad_shape[]){ AD_SHAPE(3), AD_SCALAR }, (const double *[]){ x, &k }, 0);
 }
 
+/* An elementwise op, y = x, whose slope in f32 is computed as (x^2 + 1) / (x^2 + 1). Both rules agree, but the squares
+   overflow at numbers that no sample has. */
+static int same_evaluate_in_f32(const ad_op *op) {
+    const ad_var *x = ad_op_operand(op, 0);
+    for (int64_t i = 0; i < ad_numel(x); i++) ((float *)ad_values(op))[i] = (float)ad_at(x, i);
+    return AD_OK;
+}
+static void squares_backward_in_f32(const ad_op *op) {
+    float *dx = ad_grad_into(op, 0);
+    const ad_var *x = ad_op_operand(op, 0), *y = ad_op_result(op);
+    for (int64_t i = 0; dx != NULL && i < ad_numel(y); i++) {
+        float v = (float)ad_at(x, i), more = v * v + 1;
+        dx[i] += (float)ad_grad_at(y, i) * (more / more);
+    }
+}
+static void same_backward(const ad_op *op) {
+    double *dx = ad_grad_into(op, 0);
+    const ad_var *y = ad_op_result(op);
+    for (int64_t i = 0; dx != NULL && i < ad_numel(y); i++) dx[i] += ad_grad_at(y, i);
+}
+static void squares_vjp(const ad_op *op, ad_var *g, ad_var *dx[]) {
+    ad_var *x = ad_op_operand(op, 0), *more = ad_adds(ad_square(x), 1);
+    dx[0] = ad_dtype_of(x) == AD_F32 ? ad_mul(g, ad_div(more, more)) : g;
+}
+
 /* An error that only special numbers show is reported with them: the operands' elements, or the only one there is. */
 static void check_op_finds_errors_at_special_numbers(void **state) {
     (void)state;
     ad_optype t = { .name = "cubic", .arity = 1, .evaluate = { NULL, same_evaluate },
                     .backward = { NULL, nan_at_0_backward }, .vjp = same_vjp, .samples = same_samples };
     expect_verdict(t, (verdict){ { "vjp and backward in f64", ", 0" }, AD_ECHECK, 0, 0 });
+    t = (ad_optype){ .name = "cubic", .arity = 1, .evaluate = { same_evaluate_in_f32, same_evaluate },
+                     .backward = { squares_backward_in_f32, same_backward }, .vjp = squares_vjp, .samples = same_samples };
+    expect_verdict(t, (verdict){ { "f32 and f64", ", inf" }, AD_ECHECK, 0, 3 });
     t = (ad_optype){ .name = "cubic", .arity = 2, .shape = scaled_shape, .evaluate = { NULL, scaled_evaluate },
                      .backward = { NULL, scaled_backward }, .vjp = scaled_vjp, .samples = scaled_samples };
     expect_verdict(t, (verdict){ { "vjp and backward in f64", ", 0.25 1.5" }, AD_ECHECK, 0, 1 });

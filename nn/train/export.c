@@ -9,6 +9,12 @@
 
 enum { STATES = 3 }; /* arrays of state of one parameter, at most */
 
+/* A buffer that a batch moves, such as a running average of a batch_norm, and what it becomes. */
+typedef struct {
+    nn_parameter before;
+    ad_var *after;
+} moved_buffer;
+
 /* The functions that are written, as Vars. */
 typedef struct {
     ad_graph *g;
@@ -17,8 +23,7 @@ typedef struct {
     const nn_export_opts *o;
     int n, n_buffers, n_states; /* parameters and buffers that the step moves; arrays of state */
     const nn__slot **moved;
-    nn_parameter *buffers;
-    ad_var **next;           /* what the buffers become */
+    moved_buffer *buffers;
     ad_var **xs, **ys;       /* of the step: parameters, buffers, states, x, target, lr; the first three, loss */
     const char **x_names, **y_names, **labels;
     int n_xs, n_ys;
@@ -146,7 +151,7 @@ static void give(exported *e, ad_var *y, const char *name) { e->ys[e->n_ys] = y,
 static void take_parameters(exported *e) {
     const method *m = method_of(e->o->optim);
     for (int i = 0; i < e->n; i++) take(e, e->moved[i]->parameter.var, "weights", e->moved[i]->parameter.name);
-    for (int i = 0; i < e->n_buffers; i++) take(e, e->buffers[i].var, "buffers", e->buffers[i].name);
+    for (int i = 0; i < e->n_buffers; i++) take(e, e->buffers[i].before.var, "buffers", e->buffers[i].before.name);
     for (int i = 0; i < e->n_states; i++) {
         int states = e->n_states / e->n;
         ad_var *p = e->moved[i / states]->parameter.var;
@@ -167,16 +172,14 @@ static void move_parameter(exported *e, int i, ad_var *gradient, ad_var *lr) {
     for (int k = 0; k < states; k++) e->ys[first + k] = u.next[k];
 }
 
-/* The buffers that a batch moves, which are running averages of batch_norms. */
 static int list_buffers(exported *e, const nn__places_of *all) {
-    size_t n = (size_t)nn_buffer_count(e->net);
-    e->buffers = ad_scope_alloc(e->g, n * sizeof *e->buffers), e->next = ad_scope_alloc(e->g, n * sizeof *e->next);
-    if (e->buffers == NULL || e->next == NULL) return AD_ENOMEM;
-    for (int i = 0; i < (int)n; i++) {
-        nn_parameter buffer = nn_buffer_at(e->net, i);
-        ad_var *next = NULL;
-        for (int64_t k = 0; k < all->n && next == NULL; k++) next = nn__next_of(all->at[k].module, buffer.var);
-        if (next != NULL) e->buffers[e->n_buffers] = buffer, e->next[e->n_buffers++] = next;
+    e->buffers = ad_scope_alloc(e->g, (size_t)nn_buffer_count(e->net) * sizeof *e->buffers);
+    if (e->buffers == NULL) return AD_ENOMEM;
+    for (int i = 0; i < nn_buffer_count(e->net); i++) {
+        moved_buffer b = { .before = nn_buffer_at(e->net, i) };
+        for (int64_t k = 0; k < all->n && b.after == NULL; k++)
+            b.after = nn__next_of(all->at[k].module, b.before.var);
+        if (b.after != NULL) e->buffers[e->n_buffers++] = b;
     }
     return AD_OK;
 }
@@ -202,7 +205,7 @@ static int record_step(exported *e) {
     take(e, e->x, "x", NULL), take(e, e->o->target, "target", NULL), take(e, lr, "lr", NULL);
     if (ad_gradient(loss, e->n, e->xs, gradients)) return ad_error_code(e->g);
     for (int i = 0; i < e->n; i++) give(e, NULL, "weights");
-    for (int i = 0; i < e->n_buffers; i++) give(e, e->next[i], "buffers");
+    for (int i = 0; i < e->n_buffers; i++) give(e, e->buffers[i].after, "buffers");
     for (int i = 0; i < e->n_states; i++) give(e, NULL, "state");
     for (int i = 0; i < e->n; i++) move_parameter(e, i, gradients[i], lr);
     give(e, loss, "loss");

@@ -185,12 +185,14 @@ static void add_text(hash *h, const char *s) { add(h, s, strlen(s) + 1); }
 /* The processor's features, as the code is made for this processor. */
 static void add_processor(hash *h) {
 #if defined(__x86_64__) || defined(__i386__)
-    unsigned r[4];
-    for (unsigned leaf = 0; leaf < 8; leaf++)
-        if (leaf != 1 && __get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3])) add(h, r, sizeof r);
-    if (__get_cpuid(1, &r[0], &r[1], &r[2], &r[3])) {
-        r[1] = 0; /* which processor the process happens to run on */
-        add(h, r, sizeof r);
+    enum { LEAVES = 8, FEATURES = 1 };
+    struct {
+        unsigned a, b, c, d;
+    } r;
+    for (unsigned leaf = 0; leaf < LEAVES; leaf++) {
+        if (!__get_cpuid_count(leaf, 0, &r.a, &r.b, &r.c, &r.d)) continue;
+        if (leaf == FEATURES) r.b = 0; /* which core the process happens to run on */
+        add(h, &r, sizeof r);
     }
 #else
     (void)h;

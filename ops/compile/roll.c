@@ -136,7 +136,7 @@ static const ad__insn *insn_at(const rolling *r, int64_t at) { return &r->e->ins
 static uint64_t key_of(const ad_emit *e, const ad__insn *in) {
     uint64_t h = ad__mix(ad__mix((uint64_t)in->form + 1, in->kind), in->n);
     for (int k = 0; k < in->n; k++) h = ad__mix(h, (uint64_t)ad__buffer_of(e->places.at[in->in + k]));
-    return ad__mix(h, in->kind == AD__DEFINE ? 0 : (uint64_t)ad__buffer_of(in->out));
+    return ad__mix(h, (uint64_t)ad__buffer_of(in->out));
 }
 
 int64_t *ad__next_alike(ad_graph *g, int64_t n, const uint64_t *key) {
@@ -214,7 +214,7 @@ static bool are_alike(const rolling *r, const ad__insn *a, const ad__insn *b) {
     if (a->form != b->form || a->kind != b->kind || a->n != b->n) return false;
     for (int o = 0; o < a->n; o++)
         if (ad__buffer_of(of_a[o]) != ad__buffer_of(of_b[o])) return false;
-    return a->kind == AD__DEFINE || ad__buffer_of(a->out) == ad__buffer_of(b->out);
+    return ad__buffer_of(a->out) == ad__buffer_of(b->out);
 }
 
 /* Whether repetition k of the body fits to those before. */
