@@ -32,7 +32,7 @@ static void decompositions_multiply_to_the_matrix(void **state) {
         }
 }
 
-/* torch.linalg of the matrices above */
+/* What torch.linalg makes of these matrices. */
 static void decompositions_as_in_torch(void **state) {
     (void)state;
     NEED_LAPACK();

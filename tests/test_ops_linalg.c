@@ -212,7 +212,6 @@ static void singular_matrices_are_reported(void **state) {
     ad_graph_free(g);
 }
 
-/* The factors of a have small pivots, while those of its transpose have a pivot of 0. The gradient needs those of a. */
 /* Rows of any length change places: the solution of [0 2; 4 0] x = b is b's rows the other way round, divided. */
 static void solve_exchanges_long_rows(void **state) {
     (void)state;
@@ -234,6 +233,7 @@ static void solve_exchanges_long_rows(void **state) {
         }
 }
 
+/* The factors of a have small pivots, while those of its transpose have a pivot of 0. The gradient needs those of a. */
 static void solve_of_a_nearly_singular_matrix(void **state) {
     (void)state;
     NEED_LAPACK();
