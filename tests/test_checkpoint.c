@@ -1,5 +1,5 @@
-/* test_checkpoint.c: ad_checkpoint of modules and of functions with state, random numbers and Vars of their own: the
-   same as without it, or refused. */
+/* test_checkpoint.c: ad_checkpoint: results, memory and time; modules, and functions with state, random numbers and
+   Vars of their own: the same as without it, or refused. */
 #include "autodiff/extend.h"
 #include "nn/nn.h"
 #include "tests/common.h"
@@ -9,6 +9,232 @@ static const double x_values[] = { 1.5, 6, -0.5, 2, 0.25, -3 };
 static ad_var *apply_module(int n, ad_var *const xs[], void *user) { return (void)n, nn_apply(user, xs[0]); }
 
 static double mean_of(const nn_module *m, const char *name) { return ad_item(nn_find_buffer(m, name)); }
+
+/* ---- results, memory, time --------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int calls, layers;
+} block;
+
+/* b->layers layers, with x and w in xs. */
+static ad_var *layers(int n, ad_var *const xs[], void *user) {
+    block *b = user;
+    b->calls++;
+    ad_var *h = xs[0];
+    for (int i = 0; i < b->layers && n == 2; i++) h = ad_tanh(ad_add(ad_matmul(h, xs[1]), h));
+    return h;
+}
+
+/* A network of several parts. With forget, each part is a checkpoint. */
+static ad_var *in_parts(ad_var *x, ad_var *w, block *b, int parts, bool forget) {
+    for (int i = 0; i < parts; i++) {
+        ad_var *xs[] = { x, w };
+        x = forget ? ad_checkpoint(layers, b, 2, xs) : layers(2, xs, b);
+    }
+    return ad_mean(ad_square(x));
+}
+
+static void checkpoints_do_not_change_results(void **state) {
+    (void)state;
+    for (ad_dtype t = AD_F32; t <= AD_F64; t++) {
+        ad_graph *g = ad_graph_new();
+        ad_seed(g, 6);
+        ad_var *x = ad_require_grad(ad_randn(g, t, AD_SHAPE(3, 4))), *w = ad_require_grad(ad_randn(g, t, AD_SHAPE(4, 4)));
+        block b = { 0, 3 };
+        ad_var *xs[] = { x, w }, *plain = in_parts(x, w, &b, 3, false), *d[2], *e[2], *vs[] = { x, w }, *h[2], *k[2];
+        b.calls = 0;
+        ad_var *y = in_parts(x, w, &b, 3, true);
+        assert_int_equal(b.calls, 3);
+        assert_true(ad_item(y) == ad_item(plain));
+        assert_int_equal(ad_backward(plain), AD_OK);
+        double at_x = ad_grad_at(x, 5), at_w = ad_grad_at(w, 7);
+        ad_zero_grad(plain);
+        assert_int_equal(ad_backward(y), AD_OK);
+        assert_int_equal(b.calls, 6);
+        assert_close(ad_grad_at(x, 5), at_x, tolerance(t));
+        assert_close(ad_grad_at(w, 7), at_w, tolerance(t));
+        assert_int_equal(ad_gradient(plain, 2, xs, d), AD_OK);
+        assert_int_equal(ad_gradient(y, 2, xs, e), AD_OK);
+        assert_int_equal(ad_hvp(plain, 2, xs, vs, h), AD_OK);
+        assert_int_equal(ad_hvp(y, 2, xs, vs, k), AD_OK);
+        for (int j = 0; j < 2; j++)
+            for (int64_t i = 0; i < ad_numel(d[j]); i++) {
+                assert_close(ad_at(e[j], i), ad_at(d[j], i), tolerance(t));
+                assert_close(ad_at(k[j], i), ad_at(h[j], i), 10 * tolerance(t));
+            }
+        set_all(w, (double[16]){ 0.25 });
+        assert_int_equal(ad_eval(y), AD_OK);
+        assert_int_equal(ad_eval(plain), AD_OK);
+        assert_true(ad_item(y) == ad_item(plain));
+        assert_ok(g);
+        ad_graph_free(g);
+    }
+}
+
+/* 64 layers in 8 checkpoints: the bytes used after the forward pass and the bytes held at the end. */
+static void checkpoints_save_memory(void **state) {
+    (void)state;
+    int64_t used[2], held[2];
+    for (int forget = 0; forget < 2; forget++) {
+        ad_graph *g = ad_graph_new();
+        ad_keep_grads(g, false);
+        ad_var *x = ad_ones(g, AD_F32, AD_SHAPE(test_quick() ? 64 : 256, 64)), *w = ad_require_grad(ad_zeros(g, AD_F32, AD_SHAPE(64, 64)));
+        block b = { 0, 8 };
+        int64_t after = 0;
+        for (int round = 0; round < 4; round++) {
+            ad_mark m = ad_begin(g);
+            ad_var *y = in_parts(x, w, &b, 8, forget);
+            used[forget] = ad_graph_stats(g).bytes_used;
+            assert_int_equal(ad_backward(y), AD_OK);
+            ad_end(g, m);
+            if (round == 1) after = ad_graph_stats(g).allocs;
+        }
+        assert_int_equal(ad_graph_stats(g).allocs, after);
+        held[forget] = ad_graph_stats(g).bytes_held;
+        ad_graph_free(g);
+    }
+    print_message("64 layers: %.1f MB used without checkpoints, %.1f with; %.1f and %.1f held\n", 1e-6 * (double)used[0],
+                  1e-6 * (double)used[1], 1e-6 * (double)held[0], 1e-6 * (double)held[1]);
+    assert_true(used[1] < used[0] / 8 && held[1] < held[0] / 3);
+}
+
+/* The recomputation of a checkpoint repeats its random numbers. ad_eval draws new ones. */
+static ad_var *noisy(int n, ad_var *const xs[], void *user) {
+    (void)n, (void)user;
+    return ad_mul(xs[0], ad_rand(ad_graph_of(xs[0]), AD_F64, AD_SHAPE(8)));
+}
+
+static void checkpoints_repeat_their_random_numbers(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(8))), *y = ad_checkpoint(noisy, NULL, 1, &x), *sum = ad_sum(y), *dx;
+    double first = ad_at(y, 3);
+    for (int round = 0; round < 2; round++) {
+        assert_true(ad_at(y, 0) != ad_at(y, 1));
+        ad_zero_grad(sum);
+        assert_int_equal(ad_backward(sum), AD_OK);
+        assert_int_equal(ad_gradient(sum, 1, &x, &dx), AD_OK);
+        for (int i = 0; i < 8; i++) assert_true(ad_grad_at(x, i) == ad_at(y, i) && ad_at(dx, i) == ad_at(y, i));
+        assert_int_equal(ad_eval(sum), AD_OK);
+        assert_true(ad_at(y, 3) != first);
+    }
+    ad_var *other = ad_exp(y); /* computed from numbers that ad_eval replaces */
+    assert_int_equal(ad_eval(sum), AD_OK);
+    assert_int_equal(ad_backward(ad_sum(other)), AD_ESTALE);
+    ad_graph_free(g);
+}
+
+/* The recomputation restores the state of the generator. */
+static void recomputation_does_not_advance_the_generator(void **state) {
+    (void)state;
+    double next[2];
+    for (int pass = 0; pass < 2; pass++) {
+        ad_graph *g = ad_graph_new();
+        ad_var *x = ad_require_grad(ad_ones(g, AD_F64, AD_SHAPE(8))), *y = ad_checkpoint(noisy, NULL, 1, &x), *dx;
+        ad_rand(g, AD_F64, AD_SHAPE(3));
+        if (pass == 1) {
+            assert_int_equal(ad_backward(ad_sum(y)), AD_OK);
+            assert_int_equal(ad_gradient(ad_sum(y), 1, &x, &dx), AD_OK);
+        }
+        next[pass] = ad_item(ad_rand(g, AD_F64, AD_SCALAR));
+        ad_graph_free(g);
+    }
+    assert_true(next[0] == next[1]);
+}
+
+static ad_var *one_step(int n, ad_var *const xs[], void *user) { return (void)n, (void)user, ad_sin(ad_mul(xs[0], xs[0])); }
+
+/* Seconds that ad_gradient takes for n checkpoints. Each checkpoint is a nested pass. */
+static double through_checkpoints(int n) {
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 0.9), *y = x, *d;
+    for (int i = 0; i < n; i++) y = ad_checkpoint(one_step, NULL, 1, &y);
+    double start = processor_seconds();
+    assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
+    double seconds = processor_seconds() - start;
+    ad_graph_free(g);
+    return seconds;
+}
+
+static void many_checkpoints_take_linear_time(void **state) {
+    (void)state;
+    int n = test_quick() ? 100 : 1000;
+    double once = through_checkpoints(n), tenfold = through_checkpoints(10 * n);
+    assert_true(tenfold < 50 * once + 0.05);
+}
+
+/* fn differentiates with respect to the xs that it receives. It returns 3 x^2, with derivatives 6 x and 6. */
+static ad_var *gradient_of_cube(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    ad_var *d;
+    ad_gradient(ad_sum(ad_pows(xs[0], 3)), n, xs, &d);
+    return d;
+}
+
+/* fn with two nested passes: 12 x^2. */
+static ad_var *curvature(int n, ad_var *const xs[], void *user) {
+    (void)user;
+    ad_var *d;
+    ad_gradient(ad_sum(ad_pows(xs[0], 4)), n, xs, &d);
+    ad_gradient(ad_sum(d), n, xs, &d);
+    return d;
+}
+
+static ad_var *nested_checkpoint(int n, ad_var *const xs[], void *user) {
+    return ad_exp(ad_checkpoint(gradient_of_cube, user, n, xs));
+}
+
+static void derivatives_inside_checkpoints(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = param_item(g, AD_F64, 0.5), *z = ad_muls(x, 1), *d, *e;
+    ad_var *y = ad_checkpoint(gradient_of_cube, NULL, 1, &z);
+    assert_close(ad_item(y), 0.75, 1e-14);
+    assert_int_equal(ad_backward(y), AD_OK);
+    assert_close(ad_grad_item(x), 3, 1e-14);
+    assert_int_equal(ad_gradient(ad_mul(y, x), 1, &x, &d), AD_OK); /* y x = 3 x^3 */
+    assert_close(ad_item(d), 9 * 0.25, 1e-14);
+    assert_int_equal(ad_gradient(d, 1, &x, &e), AD_OK);
+    assert_close(ad_item(e), 18 * 0.5, 1e-14);
+    ad_var *twice = ad_mul(ad_checkpoint(curvature, NULL, 1, &z), ad_exp(z)); /* 12 x^2 e^x */
+    assert_int_equal(ad_gradient(twice, 1, &x, &d), AD_OK);
+    assert_close(ad_item(d), (3 + 12) * exp(0.5), 1e-13);
+    y = ad_checkpoint(nested_checkpoint, NULL, 1, &z); /* exp(3 x^2) */
+    double v = exp(0.75);
+    ad_zero_grad(y);
+    assert_int_equal(ad_backward(y), AD_OK);
+    assert_close(ad_grad_item(x), 6 * 0.5 * v, 1e-14);
+    assert_int_equal(ad_gradient(y, 1, &x, &d), AD_OK);
+    assert_int_equal(ad_gradient(d, 1, &x, &e), AD_OK);
+    assert_close(ad_item(e), (6 + 9) * v, 1e-13);
+    assert_ok(g);
+    ad_graph_free(g);
+}
+
+static ad_var *captures(int n, ad_var *const xs[], void *user) { return (void)n, ad_mul(xs[0], user); }
+static ad_var *returns_nothing(int n, ad_var *const xs[], void *user) { return (void)n, (void)xs, (void)user, NULL; }
+static ad_var *grows(int n, ad_var *const xs[], void *user) {
+    return (void)n, ++*(int *)user > 1 ? ad_sum(xs[0]) : ad_exp(xs[0]);
+}
+static ad_var *first_of(int n, ad_var *const xs[], void *user) { return (void)n, (void)user, xs[0]; }
+
+static void invalid_checkpoints_are_reported(void **state) {
+    (void)state;
+    ad_graph *g = ad_graph_new();
+    ad_var *x = ad_param(g, AD_F64, x_values, AD_SHAPE(3)), *fixed = ad_ones(g, AD_F64, AD_SHAPE(3));
+    ad_var *y = ad_checkpoint(captures, fixed, 1, &x), *same = ad_checkpoint(first_of, NULL, 1, &x);
+    assert_int_equal(ad_backward(ad_sum(ad_add(y, same))), AD_OK);
+    for (int i = 0; i < 3; i++) assert_true(ad_grad_at(x, i) == 2);
+    assert_true(ad_is_nil(ad_checkpoint(returns_nothing, NULL, 1, &x)));
+    assert_contains(ad_error(g), "no Var"), ad_clear_error(g);
+    assert_true(ad_is_nil(ad_checkpoint(NULL, NULL, 1, &x)) && ad_error_code(g) == AD_EVALUE), ad_clear_error(g);
+    assert_true(ad_is_nil(ad_checkpoint(first_of, NULL, 0, NULL)));
+    int calls = 0;
+    y = ad_checkpoint(grows, &calls, 1, &x);
+    assert_int_equal(ad_backward(ad_sum(y)), AD_ESHAPE);
+    assert_contains(ad_error(g), "has changed its shape");
+    ad_graph_free(g);
+}
 
 /* ---- state moves once ------------------------------------------------------------------------------------------- */
 
@@ -460,6 +686,13 @@ int main(void) {
         cmocka_unit_test(one_mask_for_value_and_derivatives),
         cmocka_unit_test(without_recording_gradients),
         cmocka_unit_test(lack_of_memory),
+        cmocka_unit_test(checkpoints_do_not_change_results),
+        cmocka_unit_test(checkpoints_save_memory),
+        cmocka_unit_test(checkpoints_repeat_their_random_numbers),
+        cmocka_unit_test(recomputation_does_not_advance_the_generator),
+        cmocka_unit_test(many_checkpoints_take_linear_time),
+        cmocka_unit_test(derivatives_inside_checkpoints),
+        cmocka_unit_test(invalid_checkpoints_are_reported),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""optim.py: results of torch.optim on a fixed problem, for tests/test_nn_optim.c.
+"""optim.py: results of torch.optim on a fixed problem, for tests/test_nn_optim.c, test_nn_optim_edges.c and
+test_nn_schedules.c.
 
 Writes optim.txt, given.txt, lbfgs.txt, schedules.txt and schedule_edges.txt of tests/reference/results_nn; needs
 python3-torch.

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""training.py: results of torch's training loops and averages, for tests/test_nn_train.c.
+"""training.py: results of torch's training loops and averages, for tests/test_nn_train.c, test_data_streams.c and
+test_data_mixes.c.
 
 Writes training.txt of tests/reference/results_nn: a name and numbers a line; needs python3-torch, python3-numpy and
 python3-sklearn.
