@@ -31,6 +31,7 @@ comma        := ,
 by_vectors   := vector_loop:512:noalign$(comma)libcall:-1:noalign
 struct_flags := $(call known,-mmemset-strategy=$(by_vectors) -mmemcpy-strategy=$(by_vectors))
 no_unwinding := $(call known,-fno-asynchronous-unwind-tables)
+no_vectors   := $(call known,-fno-tree-vectorize)
 optimise := -O2
 small    := $(if $(clang),,$(call known,-Oz -fno-inline-functions-called-once -fno-gcse -fno-move-loop-invariants))
 compact  := -Os $(small) $(call known,-mstringop-strategy=libcall)
@@ -87,8 +88,8 @@ $(patsubst %,$(obj)/ops/sparse/%.o,acyclic nests pattern star): private \
 # Functions of one number, and what is done beside a decomposition by LAPACK: no vectors would help.
 $(patsubst %,$(obj)/ops/kernels/elementwise/%.o,bessel erfinv gamma loggamma special) \
     $(patsubst %,$(obj)/ops/kernels/linalg/%.o,cofactor decompose expm lapack): private \
-    optimise := $(optimise) $(math_flags) $(call known,-fno-tree-vectorize)
+    optimise := $(optimise) $(math_flags) $(no_vectors)
 $(obj)/ops/compile/program.o: private optimise := $(optimise)
 $(obj)/ops/kernels/net/im2col.o $(obj)/ops/kernels/base/sum.o: private optimise := $(optimise) $(row_flags)
 $(obj)/demos/%.o $(obj)/tests/%.o $(obj)/bench/%.o: private extra = -D_POSIX_C_SOURCE=200809L
-$(obj)/bench/%.o: private optimise := $(if $(SANITIZE),$(optimise),-O3 $(math_flags))
+$(obj)/demos/%.o $(obj)/bench/%.o: private optimise := $(if $(SANITIZE),$(optimise),-O3 $(math_flags))

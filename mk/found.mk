@@ -67,7 +67,8 @@ else
 $(info No libcsv found: CSV files cannot be read.)
 endif
 
-known = $(foreach f,$(1),$(if $(call compiles,$f),$f))
+# Those of some flags that the compiler knows.
+known = $(if $(call compiles,$(1)),$(1),$(foreach f,$(1),$(if $(call compiles,$f),$f)))
 # float expressions are computed in float precision. The defaults are x87 registers on 32-bit x86, double on s390x.
 found_flags  += $(if $(call compiles,-msse2 -mfpmath=sse),-msse2 -mfpmath=sse) $(call known,-fexcess-precision=fast)
 # The library has many tables of pointers, whose relocations are smaller as a bitmap. glibc reads it since 2.36.
@@ -85,10 +86,9 @@ found_flags  := $(found_flags)
 found_libs   := $(strip $(found_libs)) -pthread -lm
 
 # With -static a BLAS needs the libraries of Fortran, which a shared one names itself: those with which the whole archive
-# links. They are looked for once, when they are needed; where nothing links, an archive of another library is missing.
+# links. They are looked for when something is installed; where nothing links, an archive of another library is missing.
 links_static = $(shell t=$$(mktemp) && echo 'int main(void) { return 0; }' | $(CC) $(CFLAGS) $(LDFLAGS) -static -x c - -o $$t \
     -Wl,--whole-archive -x none $(archive) -Wl,--no-whole-archive $(1) >/dev/null 2>&1 && echo yes; rm -f $$t)
 with_fortran = $(filter-out -pthread -lm,$(found_libs)) $(1) -pthread -lm
 links_with   = $(if $(call links_static,$(call with_fortran,$(1))),$(call with_fortran,$(1)))
-all_libs     = $(eval all_libs := $(or $(call links_with,),$(call links_with,-lgfortran),\
-               $(call links_with,-lgfortran -lquadmath),$(found_libs)))$(all_libs)
+static_libs  = $(or $(call links_with,),$(call links_with,-lgfortran),$(call links_with,-lgfortran -lquadmath),$(found_libs))

@@ -32,7 +32,11 @@ define copy_mpi
 endef
 mpi_libs     = $(call mpi_library,$(mpi_chosen))
 install_mpi  = $(if $(mpi_chosen),$(copy_mpi))
-installed   := $(archive) $(shared) $(manual) $(if $(mpi_chosen),$(mpi_libs))
+# The search for what the archive needs takes seconds, so its result is a file.
+$(BUILD)/static_libs: $(archive) mk/found.mk
+	@echo $(call quote,$(static_libs)) > $@
+all_libs     = $(shell cat $(BUILD)/static_libs)
+installed   := $(archive) $(shared) $(BUILD)/static_libs $(manual) $(if $(mpi_chosen),$(mpi_libs))
 install: $(installed) mk/autodiff.pc.in ## install to PREFIX (/usr/local), below DESTDIR if that is set
 	@install -d $(call in_lib,pkgconfig)
 	@for h in $(public); do install -D -m 644 "$$h" $(call in_headers,)"$$h" || exit 1; done

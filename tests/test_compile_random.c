@@ -92,7 +92,7 @@ static void random_graphs_give_the_same_bits(void **state) {
     need_compiler();
     uint64_t seed = 2026;
     int evaluated = 0;
-    for (int round = 0; round < rounds(8); round++) {
+    for (int round = 0; round < rounds(4); round++) {
         ad_graph *g = ad_graph_new();
         ad_var *x[LEAVES];
         double memory[LEAVES], y;
@@ -118,7 +118,7 @@ static void random_graphs_give_the_same_bits(void **state) {
                 fail_msg("round %d, leaf %d: %.17g, %.17g", round, i, memory[i], ad_grad_item(x[i]));
         ad_graph_free(g);
     }
-    assert_true(evaluated * 10 <= rounds(8)); /* large graphs in which little repeats */
+    assert_true(evaluated * 10 <= rounds(4)); /* large graphs in which little repeats */
 }
 
 /* ---- graphs of arrays -------------------------------------------------------------------------------------------- */
@@ -326,7 +326,7 @@ static void random_arrays_have_the_same_gradients(void **state) {
     void *to[PARAMETERS];
     for (int i = 0; i < PARAMETERS; i++) to[i] = memory[i];
     uint64_t seed = 1918;
-    for (int round = 0; round < rounds(6); round++) {
+    for (int round = 0; round < rounds(3); round++) {
         memset(memory, 0xff, sizeof memory);
         compare_with_backward(build_arrays, &seed, PARAMETERS, round % 2 ? AD_F32 : AD_F64, to, round);
     }
@@ -409,7 +409,7 @@ static void random_stencils_have_the_same_gradients(void **state) {
     void *to[GRAPHS];
     for (int i = 0; i < GRAPHS; i++) to[i] = memory[i];
     uint64_t seed = 500;
-    for (int round = 0; round < rounds(6); round++)
+    for (int round = 0; round < rounds(3); round++)
         compare_with_backward(build_stencils, &seed, GRAPHS, round % 2 ? AD_F32 : AD_F64, to, round);
 }
 
