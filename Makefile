@@ -4,8 +4,8 @@
 # name, or none); MPI (openmpi or mpich, the first one found, or none); LAPACK=none (omits solve, inverse, determinants and
 # decompositions); NATIVE=1 (code for this processor only); WERROR=1 (warnings are errors); V=1 (prints commands); CASE (one
 # case of `make bench` or `make bench-peers`); THREADS (for `make bench-threads`); TESTS (the programs of `make units`);
-# TEST_JOBS (how many test programs run at once, 1); PYTHON (for peers and reference values); ARCH (a Debian architecture,
-# for `make cross`); SYSROOT (the folder with the libraries of that architecture).
+# TEST_JOBS (how many tests run at once, one for each processor); PYTHON (for peers and reference values); ARCH (a Debian
+# architecture, for `make cross`); SYSROOT (the folder with the libraries of that architecture).
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
