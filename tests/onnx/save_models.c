@@ -189,6 +189,16 @@ static nn_module *recurrent(ad_graph *g, ad_dtype t, nn_module *make(ad_graph *,
     return nn_sequential(g, make(g, t, o), nn_function(g, last_step), nn_linear(g, t, both ? 10 : 5, 2, true));
 }
 
+/* Cells without a linear layer before them; their state begins as a part of the input. */
+static ad_var *lstm_of_tanh(ad_var *in) {
+    ad_var *x = ad_tanh(in);
+    double weights[8 * 2];
+    for (int i = 0; i < 16; i++) weights[i] = sin(i + 1.0);
+    ad_var *w = ad_cast(ad_tensor(ad_graph_of(x), AD_F64, weights, AD_SHAPE(8, 2)), ad_dtype_of(x));
+    ad_var *first = ad_slice(ad_select(x, 1, 0), 1, 0, 2, 1);
+    return last_step(ad_select(ad_lstm(x, w, first, first, false), 0, 0));
+}
+
 static nn_module *gpt(ad_graph *g, ad_dtype t) {
     nn_transformer_opts o = { .width = 8, .heads = 2, .feedforward = 16, .layers = 2, .gelu = true, .norm_first = true,
                               .causal = true, .final_norm = true };
@@ -221,6 +231,7 @@ static void save_nets(writer *w, ad_dtype t) {
     save_net(w, "lstm", recurrent(g, t, nn_lstm, false), t, AD_SHAPE(0, 4, 3), 0);
     save_net(w, "gru", recurrent(g, t, nn_gru, true), t, AD_SHAPE(0, 4, 3), 0);
     save_net(w, "lstm_both", recurrent(g, t, nn_lstm, true), t, AD_SHAPE(0, 4, 3), 0);
+    save_net(w, "lstm_of_tanh", nn_function(g, lstm_of_tanh), t, AD_SHAPE(0, 4, 8), 0);
     save_net(w, "encoder", stirred(nn_transformer_encoder_layer(g, t, post)), t, AD_SHAPE(0, 5, 8), 0);
     save_net(w, "gpt", stirred(gpt(g, t)), t, AD_SHAPE(0, 6), 11);
 }
