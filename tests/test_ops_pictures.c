@@ -53,6 +53,8 @@ CASE(lp_pool1d, ad_lp_pool1d(x[0], 2, POOL(.kernel = { 3 }, .stride = { 2 })))
 CASE(lp_pool2d, ad_lp_pool2d(ad_adds(ad_abs(x[0]), 1), 3, POOL(.kernel = { 2, 3 }, .stride = { 2, 2 })))
 CASE(local_response_norm, ad_local_response_norm(x[0], 3, 0.4, 0.75, 1.5))
 CASE(local_response_norm_even, ad_local_response_norm(x[0], 2, 1e-4, 0.75, 1))
+CASE(local_response_norm_wide, ad_local_response_norm(x[0], 1000, 70, 0.75, 1.5))
+CASE(local_response_norm_wide_even, ad_local_response_norm(x[0], 6, 0.4, 0.75, 1.5))
 CASE(pixel_shuffle, ad_pixel_shuffle(x[0], 2))
 CASE(pixel_unshuffle, ad_pixel_unshuffle(x[0], 3))
 CASE(channel_shuffle, ad_channel_shuffle(x[0], 2))
@@ -99,7 +101,7 @@ static const struct {
     ROW(max_pool3d_all), ROW(avg_pool3d), ROW(avg_pool3d_padded), ROW(avg_pool3d_counted), ROW(adaptive_avg_pool3d),
     ROW(adaptive_max_pool1d), ROW(adaptive_max_pool2d), ROW(adaptive_max_pool2d_more), ROW(adaptive_max_pool3d),
     ROW(max_unpool1d), ROW(max_unpool2d), ROW(lp_pool1d), ROW(lp_pool2d), ROW(local_response_norm),
-    ROW(local_response_norm_even),
+    ROW(local_response_norm_even), ROW(local_response_norm_wide), ROW(local_response_norm_wide_even),
     ROW(pixel_shuffle), ROW(pixel_unshuffle), ROW(channel_shuffle), ROW(unfold), ROW(fold), ROW(nearest_1d),
     ROW(nearest_2d), ROW(nearest_3d), ROW(nearest_exact), ROW(linear_1d), ROW(bilinear), ROW(bilinear_aligned),
     ROW(trilinear), ROW(bicubic), ROW(bicubic_aligned), ROW(area), ROW(affine_grid), ROW(affine_grid_aligned),

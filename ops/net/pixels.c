@@ -128,7 +128,11 @@ ad_var *ad_local_response_norm(ad_var *x, int64_t size, double alpha, double bet
     if (s.ndim < 3 || !ad__is_moderate(s) || size < 1 || size > 1 << 20)
         return refuse(x, "local_response_norm", "takes [n,c,..] of 3 dimensions or more, and 1 to 2^20 channels");
     ad_shape flat = AD_SHAPE(s.dim[0], s.dim[1], ad__around_axis(s, 1).inner);
-    ad_var *squares = ad_pad(ad_reshape(ad_square(x), flat), AD_SHAPE(size / 2, 0), AD_SHAPE((size - 1) / 2, 0), 0);
-    ad_var *means = ad_avg_pool2d(squares, (ad_pool_opts){ .kernel = { size, 1 }, .stride = { 1, 1 } });
-    return ad_div(x, ad_pows(ad_adds(ad_muls(ad_reshape(means, s), alpha), k), beta));
+    /* Of a window that is larger than x, the part within x. */
+    int64_t before = ad__lesser(size / 2, s.dim[1]), after = ad__lesser((size - 1) / 2, s.dim[1]);
+    int64_t part = before + 1 + after;
+    ad_var *squares = ad_pad(ad_reshape(ad_square(x), flat), AD_SHAPE(before, 0), AD_SHAPE(after, 0), 0);
+    ad_var *means = ad_avg_pool2d(squares, (ad_pool_opts){ .kernel = { part, 1 }, .stride = { 1, 1 } });
+    double share = (double)part / (double)size;
+    return ad_div(x, ad_pows(ad_adds(ad_muls(ad_reshape(means, s), alpha * share), k), beta));
 }

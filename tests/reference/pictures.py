@@ -73,6 +73,8 @@ CASES = {
     "lp_pool2d": (lambda x: F.lp_pool2d(x.abs() + 1, 3, (2, 3), 2), [IMAGE]),
     "local_response_norm": (lambda x: F.local_response_norm(x, 3, 0.4, 0.75, 1.5), [IMAGE]),
     "local_response_norm_even": (lambda x: F.local_response_norm(x, 2), [SIGNAL]),
+    "local_response_norm_wide": (lambda x: F.local_response_norm(x, 1000, 70, 0.75, 1.5), [IMAGE]),
+    "local_response_norm_wide_even": (lambda x: F.local_response_norm(x, 6, 0.4, 0.75, 1.5), [IMAGE]),
     "pixel_shuffle": (lambda x: F.pixel_shuffle(x, 2), [(2, 8, 2, 3)]),
     "pixel_unshuffle": (lambda x: F.pixel_unshuffle(x, 3), [(1, 2, 3, 6)]),
     "channel_shuffle": (shuffled, [IMAGE]),
