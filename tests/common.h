@@ -20,12 +20,12 @@
 #include "autodiff/op.h"
 #include "ops/ops.h"
 
-/* SANITIZED: built with AddressSanitizer. The memory of a closed scope is then poisoned: reading it ends the program.
-   */
+/* SANITIZED: built with AddressSanitizer or MemorySanitizer. The memory of a closed scope is then poisoned: reading it
+   ends the program. */
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
