@@ -15,7 +15,7 @@ faults: ## let every allocation fail in turn, and every system call on files (so
 
 asan: ## run check under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
-	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
+	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(or $(ASAN_BUILD),$(BUILD)/asan) SANITIZE=address,undefined check
 tsan: ## run the test programs with threads under ThreadSanitizer
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread TESTS="test_data_prefetch test_nn_checkpoint test_nn_fit test_order test_threads" units
 # MemorySanitizer knows only what was compiled with it: the library is built alone, and compiled programs with it too. Of
