@@ -20,14 +20,19 @@
 #include "autodiff/op.h"
 #include "ops/ops.h"
 
-/* SANITIZED: built with AddressSanitizer or MemorySanitizer. The memory of a closed scope is then poisoned: reading it
-   ends the program. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+/* SANITIZED: built with AddressSanitizer, which ADDRESS_SANITIZED says, or MemorySanitizer. The memory of a closed scope
+   is then poisoned: reading it ends the program. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ADDRESS_SANITIZED 1
+#elif __has_feature(memory_sanitizer)
 #define SANITIZED 1
 #endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define ADDRESS_SANITIZED 1
+#endif
+#ifdef ADDRESS_SANITIZED
+#define SANITIZED 1
 #endif
 
 /* Addresses of 64 bits: an array has fewer than 2^59 elements, otherwise fewer than 2^27. */

@@ -1,5 +1,7 @@
 /* test_kernels.c: each kernel against a plain loop, at many lengths and alignments, with special values among the
    elements. Tolerances are in ulp of the result or, where terms cancel, of the largest term. */
+#include <float.h>
+
 #include "tests/common.h"
 
 #include "autodiff/base/shape.h"
@@ -95,8 +97,13 @@ static bool is_near(ad_dtype t, double y, double x, double scale, double ulps) {
     double least = t == AD_F32 ? 0x1p-126 : 0x1p-1022;
     return fabs(y - x) <= ulps * epsilon(t) * fmax(fmax(fabs(x), fabs(scale)), least);
 }
+/* valgrind computes long doubles as doubles, and functions of them wrongly: there the references say nothing. */
+static bool has_references(void) {
+    volatile long double largest = DBL_MAX;
+    return LDBL_MAX_EXP == DBL_MAX_EXP || 2 * largest / 2 == largest;
+}
 static void assert_near(const char *what, const array *y, int64_t i, double x, double scale, double ulps) {
-    if (is_near(y->t, get(y, i), x, scale, ulps)) return;
+    if (is_near(y->t, get(y, i), x, scale, ulps) || !has_references()) return;
     fail_msg("%s %s, level %d, element %lld of %lld: %.17g is not %.17g within %g ulp of %g", what,
              y->t == AD_F32 ? "f32" : "f64", level, (long long)i, (long long)y->n, get(y, i), x, ulps, scale);
 }

@@ -81,7 +81,20 @@ void *realloc(void *block, size_t n) {
     return block ? __libc_realloc(block, n) : counted(__libc_malloc(n));
 }
 
-static void get_ready(void) { dl_iterate_phdr(find_blas, NULL); }
+/* valgrind calls functions of its own instead of some of ours. */
+static bool is_called(void) {
+    void *(*volatile take)(size_t, size_t) = aligned_alloc; /* not to be inlined */
+    long before = memory.live;
+    void *block = take(64, 64);
+    bool counted = memory.live > before;
+    free(block);
+    return counted;
+}
+
+static void get_ready(void) {
+    if (!is_called()) skip();
+    dl_iterate_phdr(find_blas, NULL);
+}
 
 #else
 static void get_ready(void) { skip(); }

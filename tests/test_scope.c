@@ -1,7 +1,7 @@
 /* test_scope.c: scopes: what ends with them, what outlives them, and that steady steps allocate nothing. */
 #include "tests/common.h"
 
-#ifdef SANITIZED
+#ifdef ADDRESS_SANITIZED
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -384,7 +384,7 @@ static void a_picture_in_a_scope(void **state) {
 
 static void a_closed_scope_is_poisoned(void **state) {
     (void)state;
-#ifdef SANITIZED
+#ifdef ADDRESS_SANITIZED
     ad_graph *g = ad_graph_new();
     ad_var *x = ad_param(g, AD_F32, NULL, AD_SHAPE(WIDE));
     ad_mark m = ad_begin(g);
@@ -407,7 +407,7 @@ static void a_closed_scope_is_poisoned(void **state) {
 /* A kernel that writes past the end of its array is detected at the first byte. A single element lies in its node. */
 static void memory_after_an_array_is_poisoned(void **state) {
     (void)state;
-#ifdef SANITIZED
+#ifdef ADDRESS_SANITIZED
     ad_graph *g = ad_graph_new();
     for (int n = 2; n < 40; n++) {
         const char *data = ad_data(ad_zeros(g, AD_F32, AD_SHAPE(n)));

@@ -64,13 +64,28 @@ static void point_fields(const copies *c, nn_module *m) {
     }
 }
 
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define KNOWN(word) __msan_unpoison(&(word), sizeof(word))
+#endif
+#endif
+#ifndef KNOWN
+#define KNOWN(word) (void)0
+#endif
+
+void *nn__word_at(const nn_module *m, size_t at) {
+    void *word;
+    memcpy(&word, (const char *)m->self + at, sizeof word);
+    KNOWN(word); /* padding is none of MemorySanitizer's business here */
+    return word;
+}
+
 /* A pointer to a part of the original that is still in the copy was not named by nn_add_reference. The copy would share
    that part with the original, which nobody would notice. */
 static int check_fields(const copies *c, const nn_module *m) {
     for (size_t at = 0; at + sizeof(void *) <= m->size; at += sizeof(void *)) {
-        void *field;
-        memcpy(&field, (const char *)m->self + at, sizeof field);
-        if (copy_of(c, field) != NULL)
+        if (copy_of(c, nn__word_at(m, at)) != NULL)
             return ad_fail(c->graph, AD_EVALUE,
                            "copy: byte %zu of %s's struct begins a pointer to a part of the module that "
                            "nn_add_reference was not told of", at, m->kind);

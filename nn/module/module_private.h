@@ -96,6 +96,11 @@ int nn__list_again(nn_module *m);
 nn_parameter nn__var_at(const nn_module *m, int kind, int i); /* {NULL, NULL} out of range */
 ad_var *nn__find_var(const nn_module *m, int kind, const char *name); /* by any of its names */
 
+/* ---- copy.c -------------------------------------------------------------------------------------------------- */
+
+/* The word at this offset of m's struct, whose fields are not known: it may be padding. */
+void *nn__word_at(const nn_module *m, size_t at);
+
 /* ---- module.c ------------------------------------------------------------------------------------------------ */
 
 /* The graph of x, or of m where x has none; NULL where neither has one. */

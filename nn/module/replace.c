@@ -61,8 +61,7 @@ static bool is_named(const nn_module *m, size_t at) {
    point to a part of m afterwards. */
 static int check_fields(const replacement *r, const nn_module *m) {
     for (size_t at = 0; at + sizeof(void *) <= m->size; at += sizeof(void *)) {
-        void *field;
-        memcpy(&field, (const char *)m->self + at, sizeof field);
+        void *field = nn__word_at(m, at);
         if (field == NULL || !has_part(r->old, field) || (field == r->old && is_named(m, at))) continue;
         if (field != r->old && will_have(r, m, field)) continue;
         return ad_fail(r->graph, AD_EVALUE,
