@@ -367,7 +367,8 @@ static const struct {
 static void results_are_the_same_bits(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof computations / sizeof *computations; i++)
-        for (int t = AD_F32; t <= AD_F64; t++) compare(computations[i].name, computations[i].f, (ad_dtype)t);
+        for (int t = AD_F32; t <= AD_F64; t++)
+            if (!test_quick() || (i + (size_t)t) % 2 == 0) compare(computations[i].name, computations[i].f, (ad_dtype)t);
 }
 
 /* ---- starting and ending threads -------------------------------------------------------------------------- */
