@@ -10,7 +10,7 @@ chosen := $(if $(TESTS),$(addprefix $(BUILD)/tests/,$(TESTS)),$(tests))
 units: $(chosen) ## run the test programs only; TESTS="test_ops test_nn" selects some, TEST_UNDER="..." runs them under a command
 	@$(run_tests) $(chosen)
 
-faults: ## let every allocation fail in turn, and every system call on files (some 20 s)
+faults: ## let every allocation fail in turn, and every system call on files (a minute)
 	@AD_TEST_ALL=1 $(MAKE) TESTS="test_faults test_malloc test_io test_kill" units
 
 asan: ## run check under AddressSanitizer and UndefinedBehaviorSanitizer
