@@ -3,9 +3,9 @@
 run_tests = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' MAKE='$(MAKE)' sh tests/run
 
 test: all $(solvers) $(models) $(tests) $(benches) $(adbench) $(gradbench) $(docs_of) $(installed) ## run every test: programs, demos, pages, the programs of the README, installation
-	@SOLVERS='$(solver_here)' $(run_tests) $(tests) $(wildcard tests/*.sh)
+	@SOLVERS='$(solver_here)' $(run_tests) $(wildcard tests/*.sh) $(tests)
 check: $(tests) $(demos) $(docs_of) ## run the test programs and check the demos and the reference page
-	@$(run_tests) $(tests) tests/demos.sh tests/docs.sh
+	@$(run_tests) tests/demos.sh tests/docs.sh $(tests)
 chosen := $(if $(TESTS),$(addprefix $(BUILD)/tests/,$(TESTS)),$(tests))
 units: $(chosen) ## run the test programs only; TESTS="test_ops test_nn" selects some, TEST_UNDER="..." runs them under a command
 	@$(run_tests) $(chosen)
