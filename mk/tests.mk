@@ -13,6 +13,7 @@ units: $(chosen) ## run the test programs only; TESTS="test_ops test_nn" selects
 faults: ## let every allocation fail in turn, and every system call on files (a minute)
 	@AD_TEST_ALL=1 $(MAKE) TESTS="test_faults test_malloc test_io test_kill" units
 
+# ASAN_BUILD: another folder than BUILD/asan, such as that of the fuzz targets, whose library has these sanitizers.
 asan: ## run check under AddressSanitizer and UndefinedBehaviorSanitizer
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) BUILD=$(or $(ASAN_BUILD),$(BUILD)/asan) SANITIZE=address,undefined check

@@ -25,7 +25,7 @@ static inline void assert_values_at(const char *what, const ad_var *x, int64_t n
 #define FAILS_WITH_NIL(call, code, text)                                                                               \
     do {                                                                                                               \
         assert_true(ad_is_nil(call));                                                                                  \
-        FAILS(ad_error_code(g), code, text);                                                                         \
+        FAILS(ad_error_code(g), code, text);                                                                           \
     } while (0)
 
 #endif

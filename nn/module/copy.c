@@ -9,6 +9,17 @@
 #define uthash_nonfatal_oom(entry) ((entry)->to = NULL)
 #include <uthash.h>
 
+/* MemorySanitizer is told that a word may be used, though it may be padding. */
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define KNOWN(word) __msan_unpoison(&(word), sizeof(word))
+#endif
+#endif
+#ifndef KNOWN
+#define KNOWN(word) (void)0
+#endif
+
 /* A Var or a module of the original, and its copy. */
 typedef struct {
     const void *from;
@@ -64,20 +75,10 @@ static void point_fields(const copies *c, nn_module *m) {
     }
 }
 
-#if defined(__has_feature)
-#if __has_feature(memory_sanitizer)
-#include <sanitizer/msan_interface.h>
-#define KNOWN(word) __msan_unpoison(&(word), sizeof(word))
-#endif
-#endif
-#ifndef KNOWN
-#define KNOWN(word) (void)0
-#endif
-
 void *nn__word_at(const nn_module *m, size_t at) {
     void *word;
     memcpy(&word, (const char *)m->self + at, sizeof word);
-    KNOWN(word); /* padding is none of MemorySanitizer's business here */
+    KNOWN(word);
     return word;
 }
 
